@@ -1,0 +1,3 @@
+//! The `resnet` command.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! Bytes to named tensors and back.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Residual networks.
+#![forbid(unsafe_code)]
