@@ -1,2 +1,6 @@
 //! Bytes to named tensors and back.
 #![forbid(unsafe_code)]
+
+mod tensor;
+
+pub use tensor::{Data, NamedTensors, Tensor};

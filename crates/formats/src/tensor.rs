@@ -1,0 +1,61 @@
+//! A tensor as files hold it: a shape and values, in PyTorch's layout.
+
+/// Values of a tensor, in row-major order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// 32-bit floating point.
+    F32(Vec<f32>),
+    /// 64-bit integers (`num_batches_tracked`).
+    I64(Vec<i64>),
+}
+
+impl Data {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::F32(v) => v.len(),
+            Data::I64(v) => v.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A dense tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Extent of each dimension; none for a scalar.
+    pub shape: Vec<usize>,
+    /// As many values as the product of the shape.
+    pub data: Data,
+}
+
+impl Tensor {
+    /// A tensor of 32-bit floating point values.
+    ///
+    /// # Panics
+    /// If the shape does not fit the number of values.
+    pub fn f32(shape: &[usize], values: Vec<f32>) -> Self {
+        assert_eq!(shape.iter().product::<usize>(), values.len(), "shape and values disagree");
+        Tensor { shape: shape.to_vec(), data: Data::F32(values) }
+    }
+
+    /// A scalar integer.
+    pub fn scalar_i64(value: i64) -> Self {
+        Tensor { shape: vec![], data: Data::I64(vec![value]) }
+    }
+
+    /// The values, if they are 32-bit floating point.
+    pub fn as_f32(&self) -> Option<&[f32]> {
+        match &self.data {
+            Data::F32(v) => Some(v),
+            Data::I64(_) => None,
+        }
+    }
+}
+
+/// Tensors by name, in file order (a PyTorch state dict).
+pub type NamedTensors = Vec<(String, Tensor)>;

@@ -1,0 +1,110 @@
+//! One builder for the whole family: a stem, stages of blocks, a head.
+
+use super::{Arch, Block, Family};
+use crate::graph::{Graph, NodeId, Op};
+
+/// How a block's shortcut adapts to a change of shape.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shortcut {
+    /// 1x1 convolution and batch norm under this name (option B).
+    Projection(&'static str),
+    /// Subsampling and zero channels (option A).
+    Pad,
+    /// A plain net has none.
+    Absent,
+}
+
+pub(super) fn build(arch: &Arch, in_channels: usize, classes: usize, width: usize) -> Graph {
+    let (stages, block) = arch.stages();
+    let shortcut = match (arch.residual, arch.family) {
+        (false, _) => Shortcut::Absent,
+        (true, Family::ImageNet) => Shortcut::Projection("downsample"),
+        (true, Family::Cifar) => Shortcut::Projection("shortcut"),
+        (true, Family::Paper) => Shortcut::Pad,
+    };
+    let mut g = Graph::new(in_channels);
+    let mut x = if arch.family == Family::ImageNet {
+        let x = conv_bn_relu(
+            &mut g,
+            "",
+            1,
+            Graph::INPUT,
+            Conv { channels: width, kernel: 7, stride: 2 },
+        );
+        g.max_pool2d("maxpool", x, 3, 2, 1)
+    } else {
+        conv_bn_relu(&mut g, "", 1, Graph::INPUT, Conv { channels: width, kernel: 3, stride: 1 })
+    };
+    for (stage, &blocks) in stages.iter().enumerate() {
+        let planes = width << stage;
+        for index in 0..blocks {
+            let stride = if stage > 0 && index == 0 { 2 } else { 1 };
+            let prefix = format!("layer{}.{index}.", stage + 1);
+            x = residual_block(&mut g, &prefix, block, shortcut, x, planes, stride);
+        }
+    }
+    let pooled = g.global_avg_pool("avgpool", x);
+    let head = if arch.family == Family::ImageNet { "fc" } else { "linear" };
+    g.linear(head, pooled, classes);
+    g
+}
+
+/// A convolution of the family: padding keeps the size at stride 1.
+#[derive(Clone, Copy)]
+struct Conv {
+    channels: usize,
+    kernel: usize,
+    stride: usize,
+}
+
+fn conv_bn(g: &mut Graph, prefix: &str, i: usize, x: NodeId, c: Conv) -> NodeId {
+    let y = g.conv2d(format!("{prefix}conv{i}"), x, c.channels, c.kernel, c.stride, c.kernel / 2);
+    g.batch_norm2d(format!("{prefix}bn{i}"), y)
+}
+
+fn conv_bn_relu(g: &mut Graph, prefix: &str, i: usize, x: NodeId, c: Conv) -> NodeId {
+    let y = conv_bn(g, prefix, i, x, c);
+    g.relu(format!("{prefix}relu{i}"), y)
+}
+
+/// Paper, figure 5: left (basic) and right (bottleneck, with the stride in the 3x3 as in
+/// torchvision).
+fn residual_block(
+    g: &mut Graph,
+    prefix: &str,
+    block: Block,
+    shortcut: Shortcut,
+    x: NodeId,
+    planes: usize,
+    stride: usize,
+) -> NodeId {
+    let c = |channels, kernel, stride| Conv { channels, kernel, stride };
+    let (y, last) = match block {
+        Block::Basic => {
+            let y = conv_bn_relu(g, prefix, 1, x, c(planes, 3, stride));
+            (conv_bn(g, prefix, 2, y, c(planes, 3, 1)), 2)
+        }
+        Block::Bottleneck => {
+            let y = conv_bn_relu(g, prefix, 1, x, c(planes, 1, 1));
+            let y = conv_bn_relu(g, prefix, 2, y, c(planes, 3, stride));
+            (conv_bn(g, prefix, 3, y, c(4 * planes, 1, 1)), 3)
+        }
+    };
+    let channels = g.nodes()[y].channels;
+    let same_shape = stride == 1 && g.nodes()[x].channels == channels;
+    let out = match shortcut {
+        Shortcut::Absent => y,
+        _ if same_shape => g.add(format!("{prefix}add"), y, x),
+        Shortcut::Projection(name) => {
+            let s = g.conv2d(format!("{prefix}{name}.0"), x, channels, 1, stride, 0);
+            let s = g.batch_norm2d(format!("{prefix}{name}.1"), s);
+            g.add(format!("{prefix}add"), y, s)
+        }
+        Shortcut::Pad => {
+            let name = format!("{prefix}shortcut");
+            let s = g.push(name, Op::PadShortcut { stride }, &[x], channels);
+            g.add(format!("{prefix}add"), y, s)
+        }
+    };
+    g.relu(format!("{prefix}relu{last}"), out)
+}
