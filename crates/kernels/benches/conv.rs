@@ -28,7 +28,7 @@ const LAYERS: [(usize, usize, usize, usize, usize); 11] = [
 
 /// Values that fit in few bits, so that sums differ from f64 by rounding only.
 fn values(len: usize, seed: usize) -> Vec<f32> {
-    (0..len).map(|i| (((i + seed) * 2_654_435_761 >> 7) % 255) as f32 / 128.0 - 1.0).collect()
+    (0..len).map(|i| ((((i + seed) * 2_654_435_761) >> 7) % 255) as f32 / 128.0 - 1.0).collect()
 }
 
 fn median_seconds(mut work: impl FnMut()) -> f64 {

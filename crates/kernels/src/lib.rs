@@ -4,13 +4,20 @@
 //! scratch). Algorithms are written once over [`isa::Vector`]; an instruction set is a file of
 //! instructions. This is the only crate with `unsafe` code.
 
+pub mod batch_norm;
 pub mod conv;
 mod cpu;
 pub mod element;
+pub mod elementwise;
+pub mod input;
 pub mod isa;
 pub mod layout;
+pub mod linear;
+pub mod loss;
 mod memory;
 mod pool;
+pub mod pooling;
+pub mod sgd;
 #[cfg(test)]
 mod testing;
 

@@ -80,7 +80,7 @@ impl Taps {
         for residue in 0..s.stride * s.stride {
             let (ry, rx) = (residue / s.stride, residue % s.stride);
             let meets =
-                |r: usize, k: usize| (r + s.padding + s.stride * s.kernel - k) % s.stride == 0;
+                |r: usize, k: usize| (r + s.padding + s.stride * s.kernel - k).is_multiple_of(s.stride);
             let windows: Vec<usize> = (0..s.kernel * s.kernel)
                 .filter(|w| meets(ry, w / s.kernel) && meets(rx, w % s.kernel))
                 .collect();

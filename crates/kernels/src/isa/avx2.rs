@@ -109,6 +109,15 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
+    fn where_equal(self, a: Self, b: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let keep = _mm256_cmp_ps::<_CMP_EQ_OQ>(a.0, b.0);
+            F32x8(_mm256_and_ps(self.0, keep))
+        }
+    }
+
+    #[inline(always)]
     fn sum(self) -> f32 {
         // SAFETY: see above.
         unsafe {

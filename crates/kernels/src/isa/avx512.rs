@@ -106,6 +106,15 @@ impl Vector for F32x16 {
     }
 
     #[inline(always)]
+    fn where_equal(self, a: Self, b: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let keep = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a.0, b.0);
+            F32x16(_mm512_maskz_mov_ps(keep, self.0))
+        }
+    }
+
+    #[inline(always)]
     fn sum(self) -> f32 {
         // SAFETY: see above.
         unsafe { _mm512_reduce_add_ps(self.0) }

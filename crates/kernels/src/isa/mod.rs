@@ -191,6 +191,8 @@ mod tests {
             check(x.max(y), &f32::max);
             check(x.relu(), &|a, _| a.max(0.0));
             check(x.where_positive(y), &|a, b| if b > 0.0 { a } else { 0.0 });
+            check(x.where_equal(y, y), &|a, _| a);
+            check(x.where_equal(x, y), &|a, b| if a == b { a } else { 0.0 });
             check(x.mul_add(y, V::splat(0.5)), &|a, b| a * b + 0.5);
             assert!((x.sum() - a.iter().sum::<f32>()).abs() < 1e-3);
             assert!(out(V::splat(f32::NAN).relu()).iter().all(|v| v.is_nan()), "ReLU hides NaN");

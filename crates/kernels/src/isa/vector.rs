@@ -54,6 +54,9 @@ pub trait Vector: Copy {
     /// Lanes where `gate` is above zero; zero elsewhere.
     fn where_positive(self, gate: Self) -> Self;
 
+    /// Lanes where `a` equals `b`; zero elsewhere.
+    fn where_equal(self, a: Self, b: Self) -> Self;
+
     /// Sum of the lanes, in a fixed order.
     fn sum(self) -> f32;
 
