@@ -69,6 +69,11 @@ impl BatchNorm {
         2 * self.stored()
     }
 
+    /// Stored values of the batch.
+    pub fn stored_len(&self) -> usize {
+        self.pixels * self.stored()
+    }
+
     /// Values of scratch.
     pub fn scratch_len(&self) -> usize {
         (2 * self.chunks() + 3) * self.stored()
