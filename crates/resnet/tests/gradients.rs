@@ -81,8 +81,8 @@ fn backward_is_the_slope() {
                     loss(&moved, &mut unused)
                 };
                 // Small steps suffer from rounding, large ones from kinks: one must agree.
-                let slopes = [3e-3, 1e-3, 3e-4].map(|h| (at(h) - at(-h)) / (2.0 * h));
-                let agrees = slopes.iter().any(|s| (s / norm - 1.0).abs() < 0.02);
+                let slopes = [3e-3, 1e-3, 3e-4, 1e-4].map(|h| (at(h) - at(-h)) / (2.0 * h));
+                let agrees = slopes.iter().any(|s| (s / norm - 1.0).abs() < 0.03);
                 assert!(agrees, "{name} {isa} {}: {slopes:?} for {norm}", param.name);
             }
         }
