@@ -60,3 +60,12 @@ pub struct Batch {
     /// The class of each image.
     pub labels: Vec<u32>,
 }
+
+/// What happens to a training image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Augment {
+    /// Black pixels around the image before a random crop of its own size; 0 for no crop.
+    pub pad: usize,
+    /// Whether half of the images are mirrored.
+    pub flip: bool,
+}
