@@ -134,12 +134,62 @@ impl Recipe {
         Some(recipe)
     }
 
-    /// The learning rate at a step, counted from 0.
-    pub fn lr_at(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> f64 {
+    /// The learning rate of a step's update; steps count from 0.
+    pub fn lr_at(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> f32 {
         let factor = match self.warm_up {
             Some(warm_up) if step < warm_up.steps => warm_up.factor,
             _ => self.schedule.factor(step, steps_per_epoch, total_steps),
         };
-        self.lr * factor
+        (self.lr * factor) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(name: &str, arch: &str) -> Recipe {
+        Recipe::named(name, arch.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_listed_recipe_exists_and_survives_toml() {
+        for (name, _) in Recipe::ALL {
+            let recipe = recipe(name, "resnet110");
+            assert_eq!(recipe.name, name);
+            let text = toml::to_string(&recipe).unwrap();
+            assert_eq!(toml::from_str::<Recipe>(&text).unwrap(), recipe, "{text}");
+        }
+        assert!(Recipe::named("slow", "resnet20".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn toml_shows_the_values_as_people_write_them() {
+        let text = toml::to_string(&recipe("paper", "resnet20")).unwrap();
+        for line in
+            ["lr = 0.1", "weight_decay = 0.0001", "momentum = 0.9", "length = { steps = 64000 }"]
+        {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_papers_rates() {
+        let recipe_20 = recipe("paper", "resnet20");
+        let lr = |r: &Recipe, step| r.lr_at(step, 391, 64_000);
+        assert_eq!(lr(&recipe_20, 0), 0.1);
+        assert_eq!(lr(&recipe_20, 32_000), 0.01);
+        assert_eq!(lr(&recipe_20, 48_000), 0.001);
+        let recipe_110 = recipe("paper", "resnet110");
+        assert_eq!(lr(&recipe_110, 399), 0.01);
+        assert_eq!(lr(&recipe_110, 400), 0.1);
+        assert_eq!(lr(&recipe_110, 48_000), 0.001);
+    }
+
+    #[test]
+    fn lengths_in_steps() {
+        assert_eq!(Length::Epochs(20).steps(1563), 31_260);
+        assert_eq!(Length::Steps(64_000).steps(391), 64_000);
+        assert_eq!(Length::Epochs(u64::MAX).steps(391), u64::MAX);
     }
 }

@@ -63,9 +63,56 @@ impl Schedule {
                 if done < *peak {
                     ONE_CYCLE_START + (1.0 - ONE_CYCLE_START) * done / peak
                 } else {
-                    ((1.0 - done) / (1.0 - peak)).clamp(0.0, 1.0)
+                    (1.0 - done).max(0.0) / (1.0 - peak).max(f64::MIN_POSITIVE)
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absolute_epochs_do_not_depend_on_the_length() {
+        let s = Schedule::MultiStep { milestones: vec![100, 150], gamma: 0.1 };
+        for total in [5, 20 * 10, 200 * 10] {
+            assert_eq!(s.factor(0, 10, total), 1.0);
+            assert_eq!(s.factor(999, 10, total), 1.0);
+            assert_eq!(s.factor(1000, 10, total), 0.1);
+            assert_eq!(s.factor(1499, 10, total), 0.1);
+            assert!((s.factor(1500, 10, total) - 0.01).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn fractions_follow_the_length() {
+        let s = Schedule::MultiStepFraction { milestones: vec![0.5, 0.75], gamma: 0.1 };
+        for total in [64_000, 400] {
+            assert_eq!(s.factor(total / 2 - 1, 391, total), 1.0);
+            assert_eq!(s.factor(total / 2, 391, total), 0.1);
+            assert_eq!(s.factor(total * 3 / 4 - 1, 391, total), 0.1);
+            assert!((s.factor(total * 3 / 4, 391, total) - 0.01).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn one_cycle_rises_to_its_peak_and_falls_to_zero() {
+        let s = Schedule::OneCycle { peak: 0.25 };
+        let factors: Vec<f64> = (0..=100).map(|step| s.factor(step, 10, 100)).collect();
+        assert_eq!(factors[0], ONE_CYCLE_START);
+        assert_eq!(factors[25], 1.0);
+        assert_eq!(factors[100], 0.0);
+        assert!(factors[..=25].is_sorted() && factors[25..].is_sorted_by(|a, b| a >= b));
+        assert!((factors[99] - 1.0 / 75.0).abs() < 1e-12, "the last step still learns");
+    }
+
+    #[test]
+    fn a_run_of_nothing_divides_by_nothing() {
+        for peak in [0.0, 1.0] {
+            let factor = Schedule::OneCycle { peak }.factor(0, 0, 0);
+            assert!(factor.is_finite(), "{peak}");
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum Event {
     },
     /// The run was asked to stop, and its state is saved.
     Stopped {
+        /// The run folder.
+        folder: PathBuf,
         /// The epoch it is in, from 1.
         epoch: u64,
         /// Batches done in that epoch.
@@ -98,8 +100,8 @@ pub struct BatchEvent {
     /// Accuracy of this batch, percent.
     pub batch_accuracy: f64,
     /// Learning rate of this batch's update.
-    pub learning_rate: f64,
-    /// Images a second in the epoch so far, in this process.
+    pub learning_rate: f32,
+    /// Images a second in the epoch so far.
     pub images_per_second: f64,
 }
 
@@ -125,7 +127,7 @@ pub struct EpochMetrics {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_accuracy: Option<f64>,
     /// Learning rate of the epoch's last update.
-    pub learning_rate: f64,
+    pub learning_rate: f32,
     /// Seconds of training, without evaluation.
     pub seconds: f64,
     /// Images trained on a second.
