@@ -69,6 +69,13 @@ impl TrainConfig {
         self.total_steps.div_ceil(self.steps_per_epoch())
     }
 
+    /// The steps of an epoch, which counts from 1: the first, and the one after the last.
+    pub fn steps_of_epoch(&self, epoch: u64) -> (u64, u64) {
+        let first = epoch.saturating_sub(1).saturating_mul(self.steps_per_epoch());
+        let end = first.saturating_add(self.steps_per_epoch());
+        (first.min(self.total_steps), end.min(self.total_steps))
+    }
+
     /// The learning rate of a step's update; steps count from 0.
     pub fn lr_at(&self, step: u64) -> f32 {
         self.recipe.lr_at(step, self.steps_per_epoch(), self.total_steps)
@@ -211,6 +218,9 @@ pub(crate) mod tests {
         let config = sample();
         assert_eq!(config.steps_per_epoch(), 3); // 4 + 4 + 2 images
         assert_eq!(config.epochs(), 3); // 3 + 3 + 2 steps
+        let steps = [1, 2, 3, 4].map(|epoch| config.steps_of_epoch(epoch));
+        assert_eq!(steps, [(0, 3), (3, 6), (6, 8), (8, 8)]);
+        assert_eq!(config.steps_of_epoch(u64::MAX), (8, 8));
     }
 
     #[test]

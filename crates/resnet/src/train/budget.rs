@@ -15,9 +15,23 @@ pub struct Speed {
 }
 
 impl Speed {
-    /// Steps that fit into a budget, evaluations and checkpoints included; at least 1.
-    pub fn steps_within(&self, _budget: Duration, _steps_per_epoch: u64) -> u64 {
-        todo!()
+    /// Steps that fit into a budget, the ends of their epochs included; at least 1.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use resnet::train::Speed;
+    /// let speed = Speed { step: 0.5, epoch_end: 5.0 };
+    /// // An epoch of 10 steps takes 10 seconds.
+    /// assert_eq!(speed.steps_within(Duration::from_secs(30), 10), 30);
+    /// assert_eq!(speed.steps_within(Duration::from_secs(27), 10), 24);
+    /// ```
+    pub fn steps_within(&self, budget: Duration, steps_per_epoch: u64) -> u64 {
+        let budget = budget.as_secs_f64();
+        let epoch = self.step * steps_per_epoch as f64 + self.epoch_end;
+        let epochs = (budget / epoch).floor();
+        let rest = ((budget - epochs * epoch - self.epoch_end) / self.step).floor();
+        let steps = epochs as u64 * steps_per_epoch + (rest.max(0.0) as u64).min(steps_per_epoch);
+        steps.max(1)
     }
 }
 
@@ -25,4 +39,28 @@ impl Speed {
 /// thrown away. Takes some seconds.
 pub fn measure(_config: &TrainConfig, _data: &Dataset, _cpu: &Cpu) -> Result<Speed, TrainError> {
     todo!()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_takes_no_longer_and_one_more_step_would() {
+        let speed = Speed { step: 0.25, epoch_end: 3.0 };
+        let time = |steps: u64| {
+            steps as f64 * speed.step + steps.div_ceil(7) as f64 * speed.epoch_end
+        };
+        for budget in 5..500 {
+            let steps = speed.steps_within(Duration::from_secs(budget), 7);
+            assert!(time(steps) <= budget as f64, "{steps} steps in {budget} s");
+            assert!(time(steps + 1) > budget as f64, "{steps} steps in {budget} s");
+        }
+    }
+
+    #[test]
+    fn a_run_has_a_step_however_short() {
+        let speed = Speed { step: 10.0, epoch_end: 60.0 };
+        assert_eq!(speed.steps_within(Duration::from_secs(1), 100), 1);
+    }
 }
