@@ -102,7 +102,7 @@ impl Tally {
     }
 
     /// Counts one image by its logits.
-    fn add(&mut self, logits: &[f32], label: usize) {
+    pub(crate) fn add(&mut self, logits: &[f32], label: usize) {
         let own = logits[label];
         // Logits that come before the label's: larger, or equal and of an earlier class. Nothing
         // comes after one that is not a number.

@@ -68,6 +68,10 @@ impl Network {
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
+    /// Parameters.
+    pub fn values(&self) -> &[f32] {
+        todo!()
+    }
     /// The inventory of parameters, in PyTorch's order.
     pub fn params(&self) -> &[Param] {
         todo!()

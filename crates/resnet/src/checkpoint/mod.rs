@@ -9,7 +9,7 @@ mod state;
 
 pub use error::CheckpointError;
 pub use model::Model;
-pub(crate) use state::State;
+pub(crate) use state::{load, save};
 
 /// Keys of the metadata.
 pub mod key {

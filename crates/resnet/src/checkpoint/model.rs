@@ -132,9 +132,7 @@ pub(super) fn resolve_arch(
             found: found.to_string(),
             expected: expected.to_string(),
         }),
-        (named, asked) => {
-            named.or(asked).ok_or_else(|| CheckpointError::NoArch(path.to_owned()))
-        }
+        (named, asked) => named.or(asked).ok_or_else(|| CheckpointError::NoArch(path.to_owned())),
     }
 }
 
@@ -226,7 +224,8 @@ mod tests {
 
     #[test]
     fn later_versions_are_refused() {
-        let check = |version| check_version(Path::new("x"), &metadata(&[("format_version", version)]));
+        let check =
+            |version| check_version(Path::new("x"), &metadata(&[("format_version", version)]));
         assert!(check("1").is_ok() && check("0").is_ok());
         assert!(message(check("2")).contains("format version 2"));
         assert!(message(check("two")).contains("format_version"));
@@ -240,7 +239,10 @@ mod tests {
         ];
         let arch = "resnet18-cifar".parse().unwrap();
         let error = message(graph_of(Path::new("x"), arch, &tensors));
-        assert!(error.contains("x is no resnet18-cifar: it holds 65546 values, of at least"), "{error}");
+        assert!(
+            error.contains("x is no resnet18-cifar: it holds 65546 values, of at least"),
+            "{error}"
+        );
         let error = message(graph_of(Path::new("x"), arch, &tensors[1..].to_vec()));
         assert!(error.contains("no tensor 'conv1.weight'"), "{error}");
     }

@@ -1,9 +1,14 @@
 //! Fits a run to a time budget.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::TrainError;
+use super::{State, TrainError, trainer::Trainer};
 use crate::{Cpu, config::TrainConfig, data::Dataset};
+
+/// Steps are timed for about as long.
+const TIME_STEPS: Duration = Duration::from_secs(3);
+/// The first steps, which find caches and frequencies cold, do not count.
+const WARM_UP: usize = 2;
 
 /// Measured times of a configuration on this machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,8 +42,26 @@ impl Speed {
 
 /// Times a few training steps and evaluation batches of a configuration, on a network that is
 /// thrown away. Takes some seconds.
-pub fn measure(_config: &TrainConfig, _data: &Dataset, _cpu: &Cpu) -> Result<Speed, TrainError> {
-    todo!()
+///
+/// # Errors
+/// As [`train`](super::train), before its first step.
+pub fn measure(config: &TrainConfig, data: Dataset, cpu: &Cpu) -> Result<Speed, TrainError> {
+    let mut trainer = Trainer::new(config, data, cpu)?;
+    let mut batches = trainer.batches(&State::new())?;
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while start.elapsed() < TIME_STEPS || times.len() < WARM_UP + 3 {
+        let Some(batch) = batches.next() else { break };
+        let step = Instant::now();
+        trainer.step(&batch, 0.0);
+        times.push(step.elapsed().as_secs_f64());
+        batches.recycle(batch);
+    }
+    let steps = &times[WARM_UP.min(times.len() - 1)..];
+    Ok(Speed {
+        step: steps.iter().sum::<f64>() / steps.len() as f64,
+        epoch_end: trainer.time_evaluation(),
+    })
 }
 
 #[cfg(test)]
@@ -48,9 +71,8 @@ mod tests {
     #[test]
     fn what_fits_takes_no_longer_and_one_more_step_would() {
         let speed = Speed { step: 0.25, epoch_end: 3.0 };
-        let time = |steps: u64| {
-            steps as f64 * speed.step + steps.div_ceil(7) as f64 * speed.epoch_end
-        };
+        let time =
+            |steps: u64| steps as f64 * speed.step + steps.div_ceil(7) as f64 * speed.epoch_end;
         for budget in 5..500 {
             let steps = speed.steps_within(Duration::from_secs(budget), 7);
             assert!(time(steps) <= budget as f64, "{steps} steps in {budget} s");

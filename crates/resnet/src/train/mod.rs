@@ -3,17 +3,24 @@
 mod budget;
 mod event;
 mod log;
+mod state;
+mod trainer;
 
-use std::sync::atomic::AtomicUsize;
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
 use thiserror::Error;
 
 use crate::{
     Cpu,
     checkpoint::CheckpointError,
-    data::Dataset,
+    config::TrainConfig,
+    data::{DataError, Dataset},
     plan::PlanError,
-    run::{RunError, RunFolder},
+    run::{BEST, LAST, RunError, RunFolder},
 };
 
 pub use self::{
@@ -21,6 +28,10 @@ pub use self::{
     event::{BatchEvent, EpochMetrics, Event, Started},
     log::Log,
 };
+#[cfg(test)]
+pub(crate) use state::tests;
+pub(crate) use state::{Progress, State};
+use trainer::Trainer;
 
 /// Asks a run to stop: anything but 0 (the signal's number, by custom) stops it after the batch
 /// under way. `signal_hook::flag::register_usize` sets one.
@@ -39,24 +50,29 @@ pub enum Outcome {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// The loss is infinite or not a number.
+    /// The loss, or a weight, is infinite or not a number.
     #[error(
-        "the loss is {loss} at epoch {epoch}, batch {batch}: training diverged. Try a lower \
-         --lr (it was {lr}), or a larger --batch-size; the last good checkpoint is kept"
+        "training diverged in epoch {epoch}, batch {batch}: its numbers are no longer finite. Try \
+         a lower learning rate (--lr, which is {lr}) or a larger batch (--batch-size); the last \
+         good checkpoint is kept"
     )]
     Diverged {
-        /// The loss.
-        loss: f64,
         /// The epoch, from 1.
         epoch: u64,
         /// The batch, from 1.
         batch: u64,
-        /// The learning rate.
+        /// The recipe's learning rate.
         lr: f64,
     },
     /// The data is not what the configuration says.
     #[error("{0}")]
     Data(String),
+    /// No images can be held out.
+    #[error(transparent)]
+    Split(#[from] DataError),
+    /// The loader has no thread to run on.
+    #[error("cannot start the thread that loads images: {0}")]
+    Loader(io::Error),
     /// The network does not fit the images.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -68,16 +84,94 @@ pub enum TrainError {
     Run(#[from] RunError),
 }
 
+impl TrainError {
+    fn diverged(config: &TrainConfig, state: &State) -> Self {
+        let Progress { epoch, batch, .. } = state.progress;
+        TrainError::Diverged { epoch, batch, lr: config.recipe.lr }
+    }
+}
+
+/// Time between checkpoints within an epoch: what is lost to a kill, at most.
+const SAVE_EVERY: Duration = Duration::from_secs(300);
+
 /// Trains in a run folder, from its beginning or from where its checkpoint stands.
 ///
 /// `data` holds every image of `run.config().data`, before the split. Events go to `listen`; the
 /// folder's `log.txt` is written by a [`Log`] that listens.
+///
+/// # Errors
+/// If training diverges, the data is not what the configuration says, or a file cannot be read or
+/// written. Files that were complete before stay so.
 pub fn train(
-    _run: &mut RunFolder,
-    _data: &Dataset,
-    _cpu: &Cpu,
-    _stop: &Stop,
-    _listen: &mut dyn FnMut(&Event),
+    run: &RunFolder,
+    data: Dataset,
+    cpu: &Cpu,
+    stop: &Stop,
+    listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
-    todo!()
+    let config = run.config();
+    let mut trainer = Trainer::new(config, data, cpu)?;
+    let mut state = match run.resume_from() {
+        Some(file) => trainer.restore(file)?,
+        None => State::new(),
+    };
+    run.write_metrics(&state.history)?;
+    listen(&Event::Started(trainer.started(run.path(), &state)));
+
+    let mut saved = Instant::now();
+    while state.progress.epoch <= config.epochs() {
+        let (_, end) = config.steps_of_epoch(state.progress.epoch);
+        let mut batches = trainer.batches(&state)?;
+        while state.progress.step < end {
+            let start = Instant::now();
+            let batch = batches.next().expect("the loader has a batch for every step");
+            let result = trainer.step(&batch, config.lr_at(state.progress.step));
+            let event = state.add_batch(config, result, batch.labels.len(), start.elapsed());
+            batches.recycle(batch);
+            if !result.loss.is_finite() {
+                return Err(TrainError::diverged(config, &state));
+            }
+            listen(&Event::Batch(event));
+            if stop.load(Relaxed) != 0 {
+                return interrupt(run, &trainer, &state, stop, listen);
+            }
+            if saved.elapsed() > SAVE_EVERY {
+                trainer.save(run.path().join(LAST), &state, listen)?;
+                saved = Instant::now();
+            }
+        }
+        drop(batches);
+
+        let Some(evaluated) = trainer.evaluate(stop, listen) else {
+            return interrupt(run, &trainer, &state, stop, listen);
+        };
+        if !evaluated.is_finite() {
+            return Err(TrainError::diverged(config, &state));
+        }
+        let metrics = state.end_epoch(config, &evaluated);
+        listen(&Event::EpochEnd(metrics));
+        if state.is_best() {
+            trainer.save(run.path().join(BEST), &state, listen)?;
+        }
+        trainer.save(run.path().join(LAST), &state, listen)?;
+        run.write_metrics(&state.history)?;
+        saved = Instant::now();
+    }
+    let last = state.history.pop().expect("a run has at least one epoch");
+    listen(&Event::Finished { last: last.clone() });
+    Ok(Outcome::Finished(last))
+}
+
+/// Saves what is done of an epoch.
+fn interrupt(
+    run: &RunFolder,
+    trainer: &Trainer<'_>,
+    state: &State,
+    stop: &Stop,
+    listen: &mut dyn FnMut(&Event),
+) -> Result<Outcome, TrainError> {
+    trainer.save(run.path().join(LAST), state, listen)?;
+    let Progress { epoch, batch, .. } = state.progress;
+    listen(&Event::Stopped { folder: run.path().to_owned(), epoch, batch });
+    Ok(Outcome::Interrupted(stop.load(Relaxed)))
 }
