@@ -9,7 +9,7 @@ use thiserror::Error;
 
 /// A file that cannot be read or written, and why.
 #[derive(Debug, Error)]
-#[error("{}: {kind}", path.display())]
+#[error("{} {kind}", path.display())]
 pub struct FormatError {
     /// The file.
     pub path: PathBuf,
@@ -18,8 +18,8 @@ pub struct FormatError {
 }
 
 impl FormatError {
-    pub(crate) fn new(path: &Path, kind: impl Into<FormatErrorKind>) -> Self {
-        FormatError { path: path.to_owned(), kind: kind.into() }
+    pub(crate) fn new(path: &Path, kind: FormatErrorKind) -> Self {
+        FormatError { path: path.to_owned(), kind }
     }
 }
 
@@ -27,9 +27,12 @@ impl FormatError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FormatErrorKind {
-    /// The system refused.
-    #[error("{0}")]
-    Io(#[from] io::Error),
+    /// The system refuses to read it.
+    #[error("cannot be read: {0}")]
+    Read(#[source] io::Error),
+    /// The system refuses to write it.
+    #[error("cannot be written: {0}")]
+    Write(#[source] io::Error),
     /// A folder, a pipe, a device.
     #[error("is not a regular file")]
     NotAFile,
@@ -49,10 +52,10 @@ pub enum FormatErrorKind {
     #[error("has two entries named '{0}'")]
     DuplicateName(String),
     /// A tensor overlaps the one before it, or leaves a gap.
-    #[error("tensor '{0}' does not start where the one before it ends")]
+    #[error("has a tensor '{0}' that does not start where the one before it ends")]
     Offset(String),
     /// A tensor whose bytes are not as many as its shape and dtype need.
-    #[error("a tensor's bytes are not as many as its shape needs")]
+    #[error("has a tensor whose bytes are not as many as its shape needs")]
     ShapeAndSize,
     /// A shape so large that its size cannot be computed.
     #[error("has a tensor of an impossible shape")]
@@ -66,7 +69,7 @@ pub enum FormatErrorKind {
         size: usize,
     },
     /// A tensor of a type that is not read.
-    #[error("tensor '{tensor}' is {dtype}; F32 and I64 are read")]
+    #[error("has a tensor '{tensor}' of type {dtype}; F32 and I64 are read")]
     Dtype {
         /// Its name.
         tensor: String,

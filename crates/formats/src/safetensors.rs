@@ -25,10 +25,10 @@ pub type Metadata = BTreeMap<String, String>;
 pub fn read(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
     let read = || {
         // A pipe or a device may never open, or never end.
-        if !std::fs::metadata(path)?.is_file() {
+        if !std::fs::metadata(path).map_err(FormatErrorKind::Read)?.is_file() {
             return Err(FormatErrorKind::NotAFile);
         }
-        from_bytes(&std::fs::read(path)?)
+        from_bytes(&std::fs::read(path).map_err(FormatErrorKind::Read)?)
     };
     read().map_err(|kind| FormatError::new(path, kind))
 }
@@ -146,7 +146,7 @@ pub fn write(path: &Path, tensors: &NamedTensors, metadata: &Metadata) -> Result
             Data::I64(values) => write_values(file, values, i64::to_le_bytes),
         })
     })
-    .map_err(|error| FormatError::new(path, error))
+    .map_err(|error| FormatError::new(path, FormatErrorKind::Write(error)))
 }
 
 fn write_values<T: Copy, const N: usize>(

@@ -111,7 +111,7 @@ impl TrainConfig {
     /// # Errors
     /// The message.
     pub fn check(&self) -> Result<(), String> {
-        let Recipe { lr, batch_size, label_smoothing, sgd, .. } = &self.recipe;
+        let Recipe { lr, batch_size, label_smoothing, sgd, augment, .. } = &self.recipe;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
         let rules = [
             (
@@ -131,6 +131,7 @@ impl TrainConfig {
                 "there are no images to train on (--limit-train, --split)",
             ),
             (!self.data.classes.is_empty(), "the data has no classes"),
+            (augment.pad <= self.data.image_size, "the crop's padding is larger than an image"),
             (self.data.image_size > 0, "the image size is 0: --image-size must be at least 1"),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {

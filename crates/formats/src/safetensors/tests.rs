@@ -161,20 +161,24 @@ fn absurd_shapes_are_errors() {
 #[test]
 fn other_types_name_the_tensor() {
     let half = r#"{"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
-    assert_eq!(error(&file(half, 4)).to_string(), "tensor 'w' is F16; F32 and I64 are read");
+    assert_eq!(
+        error(&file(half, 4)).to_string(),
+        "has a tensor 'w' of type F16; F32 and I64 are read"
+    );
 }
 
 #[test]
 fn errors_name_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("none.safetensors");
-    assert!(read(&missing).unwrap_err().to_string().contains("none.safetensors"));
+    let error = read(&missing).unwrap_err().to_string();
+    assert!(error.contains("none.safetensors cannot be read: "), "{error}");
     let folder = read(dir.path()).unwrap_err();
     assert!(matches!(folder.kind, FormatErrorKind::NotAFile));
     let unwritable = dir.path().join("no/such/folder.safetensors");
     let (tensors, metadata) = sample();
     let error = write(&unwritable, &tensors, &metadata).unwrap_err();
-    assert!(error.to_string().contains("folder.safetensors"), "{error}");
+    assert!(error.to_string().contains("folder.safetensors cannot be written: "), "{error}");
 }
 
 /// Random bytes, bits and cuts of a valid file: an error or a file, never a panic.

@@ -79,8 +79,9 @@ impl Taps {
         let mut tables = Vec::new();
         for residue in 0..s.stride * s.stride {
             let (ry, rx) = (residue / s.stride, residue % s.stride);
-            let meets =
-                |r: usize, k: usize| (r + s.padding + s.stride * s.kernel - k).is_multiple_of(s.stride);
+            let meets = |r: usize, k: usize| {
+                (r + s.padding + s.stride * s.kernel - k).is_multiple_of(s.stride)
+            };
             let windows: Vec<usize> = (0..s.kernel * s.kernel)
                 .filter(|w| meets(ry, w / s.kernel) && meets(rx, w % s.kernel))
                 .collect();

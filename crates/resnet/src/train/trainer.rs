@@ -187,7 +187,7 @@ impl<'a> Trainer<'a> {
             total_steps: config.total_steps,
             epochs: config.epochs(),
             step: state.progress.step,
-            isa: self.cpu.isa_name().to_owned(),
+            isa: self.cpu.isa().to_string(),
             threads: self.cpu.threads(),
         }
     }
