@@ -160,7 +160,7 @@ fn an_interrupted_run_resumes_to_the_bit() {
     // After every single batch, and in every evaluation.
     let folder = runs.path().join("always");
     drop(RunFolder::create(&folder, &config()).unwrap());
-    let mut interruptions = 0;
+    let mut interruptions = 0u64;
     while let Outcome::Interrupted(_) = run(&RunFolder::resume(&folder).unwrap(), 2, |event| {
         matches!(event, Event::Batch(_))
             // Every other evaluation is let through: one that is stopped begins again.
