@@ -1,35 +1,28 @@
 //! Arithmetic of residual networks on slices.
+//!
+//! Slices in, slices out: no files, no networks, no allocation in a call (the caller passes
+//! scratch). Algorithms are written once over [`isa::Vector`]; an instruction set is a file of
+//! instructions. This is the only crate with `unsafe` code.
 
-/// Where kernels run: an instruction set and a pool of threads.
-#[derive(Clone, Debug)]
-pub struct Cpu {
-    threads: usize,
-}
+pub mod batch_norm;
+pub mod conv;
+mod cpu;
+pub mod element;
+pub mod elementwise;
+pub mod input;
+pub mod isa;
+pub mod layout;
+pub mod linear;
+pub mod loss;
+mod memory;
+mod pool;
+pub mod pooling;
+pub mod sgd;
+#[cfg(test)]
+mod testing;
 
-impl Cpu {
-    /// The best instruction set of this machine, or the one that `RESNET_ISA` names, and so many
-    /// threads.
-    pub fn new(threads: usize) -> Result<Cpu, CpuError> {
-        Ok(Cpu { threads })
-    }
-    /// Threads in the pool.
-    pub fn threads(&self) -> usize {
-        self.threads
-    }
-    /// Name of the instruction set: `avx512`, `avx2` or `portable`.
-    pub fn isa_name(&self) -> &'static str {
-        "portable"
-    }
-}
-
-/// `RESNET_ISA` names an instruction set that is unknown or that this machine lacks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CpuError(pub String);
-
-impl std::fmt::Display for CpuError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for CpuError {}
+pub use cpu::Cpu;
+pub use element::{Bf16, Element};
+pub use isa::{Isa, IsaError};
+pub use memory::Buffer;
+pub use pool::Pool;

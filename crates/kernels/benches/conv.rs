@@ -1,0 +1,128 @@
+//! GFLOP/s of every convolution of the CIFAR ResNet-18, each verified before it is timed.
+//!
+//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads]`; `RESNET_ISA` picks the
+//! instruction set. Verification is against the f64 reference on a batch of one; the timed batch
+//! must then repeat that image's result to the bit.
+
+use std::time::Instant;
+
+use resnet_kernels::{
+    Cpu,
+    conv::{Conv, ConvShape, Epilogue, Mode, Source, reference},
+};
+
+/// Layers of the net: channels in and out, side of the image, kernel, stride.
+const LAYERS: [(usize, usize, usize, usize, usize); 11] = [
+    (3, 64, 32, 3, 1),
+    (64, 64, 32, 3, 1),
+    (64, 128, 32, 3, 2),
+    (64, 128, 32, 1, 2),
+    (128, 128, 16, 3, 1),
+    (128, 256, 16, 3, 2),
+    (128, 256, 16, 1, 2),
+    (256, 256, 8, 3, 1),
+    (256, 512, 8, 3, 2),
+    (256, 512, 8, 1, 2),
+    (512, 512, 4, 3, 1),
+];
+
+/// Values that fit in few bits, so that sums differ from f64 by rounding only.
+fn values(len: usize, seed: usize) -> Vec<f32> {
+    (0..len).map(|i| ((((i + seed) * 2_654_435_761) >> 7) % 255) as f32 / 128.0 - 1.0).collect()
+}
+
+fn median_seconds(mut work: impl FnMut()) -> f64 {
+    work();
+    let (start, mut times) = (Instant::now(), Vec::new());
+    while times.len() < 5 || start.elapsed().as_secs_f64() < 0.5 {
+        let t = Instant::now();
+        work();
+        times.push(t.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn assert_close(what: &str, got: impl Iterator<Item = f32>, want: &[f64]) {
+    let rms = (want.iter().map(|w| w * w).sum::<f64>() / want.len() as f64).sqrt();
+    for (g, w) in got.zip(want) {
+        assert!((f64::from(g) - w).abs() < 1e-4 * rms, "{what}: {g} for {w}");
+    }
+}
+
+fn main() {
+    let mut numbers = std::env::args().skip(1).filter_map(|a| a.parse().ok());
+    let batch: usize = numbers.next().unwrap_or(32);
+    let threads = numbers
+        .next()
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let cpu = Cpu::new(threads).expect("RESNET_ISA");
+    println!("batch {batch}, {threads} threads, {}, fp32, GFLOP/s", cpu.isa());
+    println!("{:24} {:>9} {:>9} {:>9}", "layer", "forward", "data", "weight");
+    for (ci, co, side, kernel, stride) in LAYERS {
+        let shape = ConvShape {
+            in_channels: ci,
+            out_channels: co,
+            height: side,
+            width: side,
+            kernel,
+            stride,
+            padding: kernel / 2,
+        };
+        let first = ci == 3;
+        let (source, mode) = if first {
+            (Source::Image, Mode::TrainFirst)
+        } else {
+            (Source::Activation, Mode::Train)
+        };
+        let conv = Conv::new(shape, source, mode, &cpu);
+        let (in_len, out_len) = (shape.in_len(source), shape.out_len());
+        // Every image the same: the first one's result is known.
+        let (one_x, one_dy) = (values(in_len, 1), values(out_len, 2));
+        let (x, dy) = (one_x.repeat(batch), one_dy.repeat(batch));
+        let w = values(shape.weight_len(), 3);
+        let mut packed = vec![0.0; conv.packed_len()];
+        let mut scratch = vec![0.0; conv.scratch_len(batch)];
+        let (mut y, mut dx) = (vec![0.0; out_len * batch], vec![0.0; in_len * batch]);
+        let mut dw = vec![0.0; w.len()];
+        let label = format!("{ci}->{co} {kernel}x{kernel}/{stride} {side}x{side}");
+
+        if !first {
+            let nchw = |v: &[f32], c: usize| -> Vec<f64> {
+                let pixels = v.len() / c;
+                (0..v.len()).map(|i| f64::from(v[i % pixels * c + i / pixels])).collect()
+            };
+            let (x64, dy64) = (nchw(&one_x, ci), nchw(&one_dy, co));
+            let kk = kernel * kernel;
+            let w64: Vec<f64> = (0..w.len())
+                .map(|i| f64::from(w[(i / (ci * kk) * kk + i % kk) * ci + i / kk % ci]))
+                .collect();
+            conv.pack_forward(&w, None, &mut packed);
+            conv.forward(1, &one_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+            let got = nchw(&y[..out_len], co).into_iter().map(|v| v as f32);
+            assert_close(&label, got, &reference::forward(&shape, 1, &x64, &w64));
+            conv.pack_backward_data(&w, &mut packed);
+            conv.backward_data(1, &one_dy, &packed, &mut dx, false, &mut scratch);
+            let got = nchw(&dx[..in_len], ci).into_iter().map(|v| v as f32);
+            assert_close(&label, got, &reference::backward_data(&shape, 1, &dy64, &w64));
+            conv.backward_weight(1, &one_x, &one_dy, &mut dw, &mut scratch);
+            let got = (0..w.len()).map(|i| dw[(i / (ci * kk) * kk + i % kk) * ci + i / kk % ci]);
+            assert_close(&label, got, &reference::backward_weight(&shape, 1, &x64, &dy64));
+        }
+
+        conv.pack_forward(&w, None, &mut packed);
+        let forward = median_seconds(|| {
+            conv.forward(batch, &x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+        });
+        let once = y[..out_len].to_vec();
+        assert!(y.chunks(out_len).all(|image| image == once), "{label}: images differ");
+        let data = (!first).then(|| {
+            conv.pack_backward_data(&w, &mut packed);
+            median_seconds(|| conv.backward_data(batch, &dy, &packed, &mut dx, false, &mut scratch))
+        });
+        let weight = median_seconds(|| conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch));
+        let rate = |seconds: f64| (2 * shape.macs() * batch) as f64 / seconds / 1e9;
+        let data = data.map_or("-".into(), |d| format!("{:.0}", rate(d)));
+        println!("{label:24} {:>9.0} {data:>9} {:>9.0}", rate(forward), rate(weight));
+    }
+}

@@ -1,0 +1,468 @@
+//! Batch norm, with the ReLU and the residual sum that follow it.
+//!
+//! Statistics are taken chunk by chunk (mean, then squared distances from it while the chunk is
+//! in the cache) and combined in f64 in the order of the chunks (Chan et al. 1979): precise, one
+//! pass over memory, and the same for any number of threads.
+
+use crate::{
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    layout::padded,
+    pool::Parts,
+};
+
+/// Added to the variance, as in PyTorch.
+pub const EPSILON: f64 = 1e-5;
+/// Weight of a new value in the running statistics, as in PyTorch.
+pub const MOMENTUM: f64 = 0.1;
+
+/// Values of a chunk: 128 KiB of f32, an eighth of a usual L2 cache.
+const CHUNK: usize = 32 * 1024;
+
+/// Pixels summed in one go: many short sums round less than a long one.
+const RUN: usize = 32;
+
+/// A batch norm over so many pixels (of all images) of so many channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchNorm {
+    /// Pixels of the batch.
+    pub pixels: usize,
+    /// Channels.
+    pub channels: usize,
+}
+
+/// Scale, shift and running statistics of the channels.
+#[derive(Debug)]
+pub struct Parameters<'a> {
+    /// `weight` (gamma).
+    pub weight: &'a [f32],
+    /// `bias` (beta).
+    pub bias: &'a [f32],
+    /// `running_mean`, updated.
+    pub running_mean: &'a mut [f32],
+    /// `running_var` (unbiased), updated.
+    pub running_var: &'a mut [f32],
+}
+
+/// Where the gradient of the residual input goes.
+#[derive(Debug)]
+pub struct ResidualGradient<'a, E> {
+    /// A tensor like the output.
+    pub gradient: &'a mut [E],
+    /// Adds to what it holds.
+    pub accumulate: bool,
+}
+
+impl BatchNorm {
+    fn stored(&self) -> usize {
+        padded(self.channels)
+    }
+
+    fn chunk_pixels(&self) -> usize {
+        (CHUNK / self.stored()).max(1)
+    }
+
+    fn chunks(&self) -> usize {
+        self.pixels.div_ceil(self.chunk_pixels())
+    }
+
+    /// Values of `saved`: mean and 1/std for each stored channel.
+    pub fn saved_len(&self) -> usize {
+        2 * self.stored()
+    }
+
+    /// Stored values of the batch.
+    pub fn stored_len(&self) -> usize {
+        self.pixels * self.stored()
+    }
+
+    /// Values of scratch.
+    pub fn scratch_len(&self) -> usize {
+        (2 * self.chunks() + 3) * self.stored()
+    }
+
+    /// Training: `out = relu?(weight * (x - mean) / std + bias + residual?)` with the batch's
+    /// statistics, which `saved` keeps for the backward pass.
+    pub fn forward<E: Element>(
+        &self,
+        cpu: &Cpu,
+        x: &[E],
+        parameters: Parameters<'_>,
+        residual: Option<&[E]>,
+        relu: bool,
+        out: &mut [E],
+        saved: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let (stored, chunks) = (self.stored(), self.chunks());
+        let x = &x[..self.pixels * stored];
+        let (partial, rest) = scratch.split_at_mut(2 * chunks * stored);
+        let parts = Parts::new(partial, 2 * stored);
+        cpu.pool().run(chunks, &|_, chunk| {
+            // SAFETY: each item takes its own part.
+            let partial = unsafe { parts.get(chunk) };
+            cpu.isa().dispatch(Moments { x: self.cut(x, chunk), stored, partial });
+        });
+        let (mean, inv_std) = saved.split_at_mut(stored);
+        let n = self.pixels as f64;
+        for channel in 0..stored {
+            let (m, square) = self.combine(partial, channel);
+            mean[channel] = m as f32;
+            inv_std[channel] = (1.0 / (square / n + EPSILON).sqrt()) as f32;
+            if channel < self.channels {
+                let blend = |old: &mut f32, new: f64| {
+                    *old = ((1.0 - MOMENTUM) * f64::from(*old) + MOMENTUM * new) as f32;
+                };
+                blend(&mut parameters.running_mean[channel], m);
+                // PyTorch divides by n - 1, and by nothing sensible for a single value.
+                blend(&mut parameters.running_var[channel], square / (n - 1.0).max(1.0));
+            }
+        }
+        let (scale, shift) = rest.split_at_mut(stored);
+        for channel in 0..stored {
+            let real = channel < self.channels;
+            let (weight, bias) = if real {
+                (parameters.weight[channel], parameters.bias[channel])
+            } else {
+                (0.0, 0.0)
+            };
+            scale[channel] = weight * inv_std[channel];
+            shift[channel] = bias;
+        }
+        let shift = &shift[..stored];
+        self.apply(cpu, x, &*mean, scale, shift, residual, relu, out);
+    }
+
+    /// `out = relu?((x - mean) * scale + shift + residual?)`, each of the three a value for every
+    /// stored channel: inference, where batch norm follows no convolution to be folded into.
+    pub fn apply<E: Element>(
+        &self,
+        cpu: &Cpu,
+        x: &[E],
+        mean: &[f32],
+        scale: &[f32],
+        shift: &[f32],
+        residual: Option<&[E]>,
+        relu: bool,
+        out: &mut [E],
+    ) {
+        let stored = self.stored();
+        let outs = Parts::new(&mut out[..self.pixels * stored], self.chunk_pixels() * stored);
+        cpu.pool().run(self.chunks(), &|_, chunk| {
+            // SAFETY: each item takes its own part.
+            let out = unsafe { outs.get(chunk) };
+            let (x, residual) = (self.cut(x, chunk), residual.map(|r| self.cut(r, chunk)));
+            cpu.isa().dispatch(Apply { x, mean, scale, shift, residual, relu, out });
+        });
+    }
+
+    /// Turns `gradient` from that of the output into that of `x`, in place. Stores the gradients
+    /// of weight and bias. `out` is given where a ReLU follows: its zeros block the gradient.
+    pub fn backward<E: Element>(
+        &self,
+        cpu: &Cpu,
+        x: &[E],
+        out: Option<&[E]>,
+        weight: &[f32],
+        saved: &[f32],
+        gradient: &mut [E],
+        residual: Option<ResidualGradient<'_, E>>,
+        d_weight: &mut [f32],
+        d_bias: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let (stored, chunks) = (self.stored(), self.chunks());
+        let gradient = &mut gradient[..self.pixels * stored];
+        let (mean, inv_std) = saved.split_at(stored);
+        let (partial, rest) = scratch.split_at_mut(2 * chunks * stored);
+        let parts = Parts::new(partial, 2 * stored);
+        let read = &*gradient;
+        cpu.pool().run(chunks, &|_, chunk| {
+            // SAFETY: each item takes its own part.
+            let partial = unsafe { parts.get(chunk) };
+            let (x, gradient) = (self.cut(x, chunk), self.cut(read, chunk));
+            let out = out.map(|out| self.cut(out, chunk));
+            cpu.isa().dispatch(GradientSums { x, out, gradient, mean, partial });
+        });
+        // dx = a * g + b * x' + c, with x' = x - mean and a value of a, b, c for each channel.
+        let (a, rest) = rest.split_at_mut(stored);
+        let (b, c) = rest.split_at_mut(stored);
+        let n = self.pixels as f64;
+        for channel in 0..stored {
+            let sum = |row: usize| -> f64 {
+                (0..chunks).map(|i| f64::from(partial[(2 * i + row) * stored + channel])).sum()
+            };
+            let real = channel < self.channels;
+            let (d_shift, d_centred) = if real { (sum(0), sum(1)) } else { (0.0, 0.0) };
+            let inv_std = f64::from(inv_std[channel]);
+            if real {
+                d_bias[channel] = d_shift as f32;
+                d_weight[channel] = (d_centred * inv_std) as f32;
+            }
+            let scale = if real { f64::from(weight[channel]) * inv_std } else { 0.0 };
+            a[channel] = scale as f32;
+            b[channel] = (-scale * inv_std * inv_std * d_centred / n) as f32;
+            c[channel] = (-scale * d_shift / n) as f32;
+        }
+        let (a, b, c) = (&*a, &*b, &c[..stored]);
+        let length = self.chunk_pixels() * stored;
+        let gradients = Parts::new(gradient, length);
+        let (residuals, accumulate) = match residual {
+            Some(r) => {
+                (Some(Parts::new(&mut r.gradient[..self.pixels * stored], length)), r.accumulate)
+            }
+            None => (None, false),
+        };
+        cpu.pool().run(chunks, &|_, chunk| {
+            // SAFETY: each item takes its own parts.
+            let (gradient, residual) =
+                unsafe { (gradients.get(chunk), residuals.as_ref().map(|r| r.get(chunk))) };
+            let (x, out) = (self.cut(x, chunk), out.map(|out| self.cut(out, chunk)));
+            cpu.isa().dispatch(Backward { x, out, mean, a, b, c, gradient, residual, accumulate });
+        });
+    }
+
+    fn cut<'a, T>(&self, tensor: &'a [T], chunk: usize) -> &'a [T] {
+        let start = chunk * self.chunk_pixels();
+        let pixels = self.chunk_pixels().min(self.pixels - start);
+        &tensor[start * self.stored()..][..pixels * self.stored()]
+    }
+
+    /// Mean, and the sum of squared distances from it, of all chunks.
+    fn combine(&self, partial: &[f32], channel: usize) -> (f64, f64) {
+        let stored = self.stored();
+        let chunks = || {
+            (0..self.chunks()).map(|i| {
+                let pixels = self.chunk_pixels().min(self.pixels - i * self.chunk_pixels());
+                let at = 2 * i * stored + channel;
+                (pixels as f64, f64::from(partial[at]), f64::from(partial[at + stored]))
+            })
+        };
+        let mean = chunks().map(|(n, mean, _)| n * mean).sum::<f64>() / self.pixels as f64;
+        let square = chunks().map(|(n, m, square)| square + n * (m - mean) * (m - mean)).sum();
+        (mean, square)
+    }
+}
+
+/// Calls `f(channel, position)` for each vector: channels outermost, so that sums stay in
+/// registers; four vectors of a pixel at a time, so that cache lines are used whole.
+macro_rules! by_channels {
+    ($stored:expr, $lanes:expr, |$channel:ident, $count:ident| $body:block) => {{
+        let vectors = $stored / $lanes;
+        let mut vector = 0;
+        while vector < vectors {
+            let $channel = vector * $lanes;
+            if vectors - vector >= 4 {
+                const $count: usize = 4;
+                $body
+                vector += 4;
+            } else {
+                const $count: usize = 1;
+                $body
+                vector += 1;
+            }
+        }
+    }};
+}
+
+/// Mean and squared distances of a chunk.
+struct Moments<'a, E> {
+    x: &'a [E],
+    stored: usize,
+    partial: &'a mut [f32],
+}
+
+impl<E: Element> Kernel for Moments<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let (means, squares) = self.partial.split_at_mut(self.stored);
+        let count = V::splat(1.0 / (self.x.len() / self.stored) as f32);
+        by_channels!(self.stored, V::LANES, |channel, N| {
+            let mut sums = [V::zero(); N];
+            let mut distances = [V::zero(); N];
+            // SAFETY: N vectors from `channel` lie within a pixel and within both halves of
+            // `partial`.
+            unsafe {
+                for run in self.x.chunks(RUN * self.stored) {
+                    let mut part = [V::zero(); N];
+                    for pixel in run.chunks_exact(self.stored) {
+                        for v in 0..N {
+                            let x = E::load(pixel.as_ptr().add(channel + v * V::LANES));
+                            part[v] = part[v].add(x);
+                        }
+                    }
+                    for v in 0..N {
+                        sums[v] = sums[v].add(part[v]);
+                    }
+                }
+                let mean = sums.map(|s| s.mul(count));
+                for run in self.x.chunks(RUN * self.stored) {
+                    let mut part = [V::zero(); N];
+                    for pixel in run.chunks_exact(self.stored) {
+                        for v in 0..N {
+                            let x: V = E::load(pixel.as_ptr().add(channel + v * V::LANES));
+                            let d = x.sub(mean[v]);
+                            part[v] = d.mul_add(d, part[v]);
+                        }
+                    }
+                    for v in 0..N {
+                        distances[v] = distances[v].add(part[v]);
+                    }
+                }
+                for v in 0..N {
+                    mean[v].store(means.as_mut_ptr().add(channel + v * V::LANES));
+                    distances[v].store(squares.as_mut_ptr().add(channel + v * V::LANES));
+                }
+            }
+        });
+    }
+}
+
+struct Apply<'a, E> {
+    x: &'a [E],
+    mean: &'a [f32],
+    scale: &'a [f32],
+    shift: &'a [f32],
+    residual: Option<&'a [E]>,
+    relu: bool,
+    out: &'a mut [E],
+}
+
+impl<E: Element> Kernel for Apply<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let stored = self.scale.len();
+        assert!(self.x.len() == self.out.len() && self.mean.len() == stored);
+        assert!(self.shift.len() == stored && stored.is_multiple_of(V::LANES));
+        assert!(self.residual.is_none_or(|r| r.len() == self.x.len()));
+        for (pixel, out) in self.out.chunks_exact_mut(stored).enumerate() {
+            for channel in (0..stored).step_by(V::LANES) {
+                let at = pixel * stored + channel;
+                // SAFETY: the lengths are checked above.
+                unsafe {
+                    let x: V = E::load(self.x.as_ptr().add(at));
+                    let centred = x.sub(V::load(self.mean.as_ptr().add(channel)));
+                    let scale = V::load(self.scale.as_ptr().add(channel));
+                    let mut y = centred.mul_add(scale, V::load(self.shift.as_ptr().add(channel)));
+                    if let Some(residual) = self.residual {
+                        y = y.add(E::load(residual.as_ptr().add(at)));
+                    }
+                    if self.relu {
+                        y = y.relu();
+                    }
+                    E::store(y, out.as_mut_ptr().add(channel));
+                }
+            }
+        }
+    }
+}
+
+/// Sums of `g` and of `g * (x - mean)` over a chunk.
+struct GradientSums<'a, E> {
+    x: &'a [E],
+    out: Option<&'a [E]>,
+    gradient: &'a [E],
+    mean: &'a [f32],
+    partial: &'a mut [f32],
+}
+
+impl<E: Element> Kernel for GradientSums<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let stored = self.mean.len();
+        let pixels = self.x.len() / stored;
+        assert_eq!(self.gradient.len(), self.x.len());
+        assert!(self.out.is_none_or(|out| out.len() == self.x.len()));
+        let (shifts, centred) = self.partial.split_at_mut(stored);
+        by_channels!(stored, V::LANES, |channel, N| {
+            let mut sums = [[V::zero(); N]; 2];
+            // SAFETY: N vectors from `channel` lie within a pixel of each tensor.
+            unsafe {
+                let mean: [V; N] = std::array::from_fn(|v| {
+                    V::load(self.mean.as_ptr().add(channel + v * V::LANES))
+                });
+                for first in (0..pixels).step_by(RUN) {
+                    let mut part = [[V::zero(); N]; 2];
+                    for pixel in first..pixels.min(first + RUN) {
+                        for v in 0..N {
+                            let at = pixel * stored + channel + v * V::LANES;
+                            let mut g: V = E::load(self.gradient.as_ptr().add(at));
+                            if let Some(out) = self.out {
+                                g = g.where_positive(E::load(out.as_ptr().add(at)));
+                            }
+                            let x: V = E::load(self.x.as_ptr().add(at));
+                            part[0][v] = part[0][v].add(g);
+                            part[1][v] = g.mul_add(x.sub(mean[v]), part[1][v]);
+                        }
+                    }
+                    for v in 0..N {
+                        sums[0][v] = sums[0][v].add(part[0][v]);
+                        sums[1][v] = sums[1][v].add(part[1][v]);
+                    }
+                }
+                for v in 0..N {
+                    sums[0][v].store(shifts.as_mut_ptr().add(channel + v * V::LANES));
+                    sums[1][v].store(centred.as_mut_ptr().add(channel + v * V::LANES));
+                }
+            }
+        });
+    }
+}
+
+struct Backward<'a, E> {
+    x: &'a [E],
+    out: Option<&'a [E]>,
+    mean: &'a [f32],
+    a: &'a [f32],
+    b: &'a [f32],
+    c: &'a [f32],
+    gradient: &'a mut [E],
+    residual: Option<&'a mut [E]>,
+    accumulate: bool,
+}
+
+impl<E: Element> Kernel for Backward<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(mut self) {
+        let stored = self.mean.len();
+        assert!(self.gradient.len() == self.x.len() && stored.is_multiple_of(V::LANES));
+        assert!([self.a, self.b, self.c].iter().all(|v| v.len() == stored));
+        assert!(self.out.is_none_or(|out| out.len() == self.x.len()));
+        assert!(self.residual.as_ref().is_none_or(|r| r.len() == self.x.len()));
+        for (pixel, gradient) in self.gradient.chunks_exact_mut(stored).enumerate() {
+            for channel in (0..stored).step_by(V::LANES) {
+                let at = pixel * stored + channel;
+                // SAFETY: the lengths are checked above.
+                unsafe {
+                    let to = gradient.as_mut_ptr().add(channel);
+                    let mut g: V = E::load(to);
+                    if let Some(out) = self.out {
+                        g = g.where_positive(E::load(out.as_ptr().add(at)));
+                    }
+                    if let Some(residual) = &mut self.residual {
+                        let to = residual.as_mut_ptr().add(at);
+                        let sum = if self.accumulate { g.add(E::load(to)) } else { g };
+                        E::store(sum, to);
+                    }
+                    let x: V = E::load(self.x.as_ptr().add(at));
+                    let of = |v: &[f32]| V::load(v.as_ptr().add(channel));
+                    let rest = x.sub(of(self.mean)).mul_add(of(self.b), of(self.c));
+                    E::store(g.mul_add(of(self.a), rest), to);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "batch_norm_tests.rs"]
+mod tests;

@@ -1,0 +1,156 @@
+use super::*;
+use crate::testing::{error, from_stored, on_every_isa, random, to_stored};
+
+struct Case {
+    n: usize,
+    channels: usize,
+    pixels: usize,
+}
+
+/// Channels around the vectors, pixels around a chunk.
+const CASES: [Case; 5] = [
+    Case { n: 1, channels: 1, pixels: 2 },
+    Case { n: 3, channels: 8, pixels: 35 },
+    Case { n: 2, channels: 33, pixels: 700 },
+    Case { n: 5, channels: 64, pixels: 103 },
+    Case { n: 2, channels: 130, pixels: 500 },
+];
+
+/// The specification, in f64 on `[n][channels][pixels]`.
+struct Reference {
+    out: Vec<f64>,
+    mean: Vec<f64>,
+    var: Vec<f64>,
+    d_x: Vec<f64>,
+    d_residual: Vec<f64>,
+    d_weight: Vec<f64>,
+    d_bias: Vec<f64>,
+}
+
+fn reference(c: &Case, x: &[f64], w: &[f64], b: &[f64], residual: &[f64], g: &[f64]) -> Reference {
+    let m = (c.n * c.pixels) as f64;
+    let channel = |i: usize| i / c.pixels % c.channels;
+    let sum = |f: &dyn Fn(usize) -> f64| {
+        let mut out = vec![0.0; c.channels];
+        (0..x.len()).for_each(|i| out[channel(i)] += f(i));
+        out
+    };
+    let mean: Vec<f64> = sum(&|i| x[i]).iter().map(|s| s / m).collect();
+    let var: Vec<f64> = sum(&|i| (x[i] - mean[channel(i)]).powi(2)).iter().map(|s| s / m).collect();
+    let std = |i: usize| (var[channel(i)] + EPSILON).sqrt();
+    let hat = |i: usize| (x[i] - mean[channel(i)]) / std(i);
+    let out: Vec<f64> = (0..x.len())
+        .map(|i| (w[channel(i)] * hat(i) + b[channel(i)] + residual[i]).max(0.0))
+        .collect();
+    let d_residual: Vec<f64> =
+        (0..x.len()).map(|i| if out[i] > 0.0 { g[i] } else { 0.0 }).collect();
+    let d_bias = sum(&|i| d_residual[i]);
+    let d_weight = sum(&|i| d_residual[i] * hat(i));
+    let d_x = (0..x.len())
+        .map(|i| {
+            let k = channel(i);
+            w[k] / std(i) * (d_residual[i] - d_bias[k] / m - hat(i) * d_weight[k] / m)
+        })
+        .collect();
+    Reference { out, mean, var, d_x, d_residual, d_weight, d_bias }
+}
+
+fn narrow(v: &[f64]) -> Vec<f32> {
+    v.iter().map(|&v| v as f32).collect()
+}
+
+fn wide(v: &[f32]) -> Vec<f64> {
+    v.iter().map(|&v| f64::from(v)).collect()
+}
+
+#[test]
+fn equals_the_reference() {
+    on_every_isa(|cpu| {
+        for case in &CASES {
+            let len = case.n * case.channels * case.pixels;
+            // An offset far from zero: a sum of squares in f32 would lose the variance.
+            let x: Vec<f64> = random(len, 1).iter().map(|v| v + 20.0).collect();
+            let (residual, g) = (random(len, 2), random(len, 3));
+            let (w, b) = (random(case.channels, 4), random(case.channels, 5));
+            let want = reference(case, &x, &w, &b, &residual, &g);
+            let stored = |v: &[f64]| to_stored::<f32>(v, case.n, case.channels);
+            let norm = BatchNorm { pixels: case.n * case.pixels, channels: case.channels };
+            let (mut mean, mut var) = (vec![0.0; case.channels], vec![1.0; case.channels]);
+            let mut saved = vec![f32::NAN; norm.saved_len()];
+            let mut scratch = vec![f32::NAN; norm.scratch_len()];
+            let x_stored = stored(&x);
+            let mut out = vec![f32::NAN; x_stored.len()];
+            let w32 = narrow(&w);
+            let parameters = Parameters {
+                weight: &w32,
+                bias: &narrow(&b),
+                running_mean: &mut mean,
+                running_var: &mut var,
+            };
+            norm.forward(
+                cpu,
+                &x_stored,
+                parameters,
+                Some(&stored(&residual)),
+                true,
+                &mut out,
+                &mut saved,
+                &mut scratch,
+            );
+            assert!(error(&from_stored(&out, case.n, case.channels), &want.out) < 2e-5);
+            let m = (case.n * case.pixels) as f64;
+            let running_mean: Vec<f64> = want.mean.iter().map(|m| 0.1 * m).collect();
+            let running_var: Vec<f64> =
+                want.var.iter().map(|v| 0.9 + 0.1 * v * m / (m - 1.0)).collect();
+            assert!(error(&wide(&mean), &running_mean) < 1e-6);
+            assert!(error(&wide(&var), &running_var) < 1e-5);
+
+            let mut gradient = stored(&g);
+            let mut d_residual = stored(&residual);
+            let (mut d_weight, mut d_bias) = (vec![0.0; case.channels], vec![0.0; case.channels]);
+            norm.backward(
+                cpu,
+                &x_stored,
+                Some(&out),
+                &w32,
+                &saved,
+                &mut gradient,
+                Some(ResidualGradient { gradient: &mut d_residual, accumulate: true }),
+                &mut d_weight,
+                &mut d_bias,
+                &mut scratch,
+            );
+            let sum: Vec<f64> = want.d_residual.iter().zip(&residual).map(|(a, b)| a + b).collect();
+            assert!(error(&from_stored(&d_residual, case.n, case.channels), &sum) < 1e-6);
+            assert!(error(&wide(&d_bias), &want.d_bias) < 1e-5);
+            assert!(error(&wide(&d_weight), &want.d_weight) < 3e-5);
+            // Two pixels leave a gradient that is all cancellation.
+            let tolerance = if m < 3.0 { 1e-2 } else { 1e-4 };
+            let e = error(&from_stored(&gradient, case.n, case.channels), &want.d_x);
+            assert!(want.d_x.iter().all(|d| d.abs() < 1e-4) || e < tolerance, "{e}");
+        }
+    });
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let case = &CASES[2];
+    let x = to_stored::<f32>(&random(2 * 33 * 700, 1), 2, 33);
+    let run = |threads| {
+        let cpu = Cpu::with_isa(threads, crate::Isa::available()[0]);
+        let norm = BatchNorm { pixels: case.n * case.pixels, channels: case.channels };
+        let (mut saved, mut scratch) = (vec![0.0; norm.saved_len()], vec![0.0; norm.scratch_len()]);
+        let (mut mean, mut var) = (vec![0.0; 33], vec![1.0; 33]);
+        let mut out = vec![0.0; x.len()];
+        let parameters = Parameters {
+            weight: &[1.5; 33],
+            bias: &[0.1; 33],
+            running_mean: &mut mean,
+            running_var: &mut var,
+        };
+        norm.forward(&cpu, &x, parameters, None, false, &mut out, &mut saved, &mut scratch);
+        out.into_iter().chain(saved).map(f32::to_bits).collect::<Vec<_>>()
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(7));
+}

@@ -1,0 +1,436 @@
+//! The gradient of the weights: for each window position, a matrix product over pixels.
+//!
+//! ```text
+//!                pixels of x: panel of 2 vectors of input channels
+//!               ┌───────────┐
+//!        pixels │     x     │  packed [pixel][2 vectors]
+//!               └───────────┘
+//!   ┌─────────┐ ┌───────────┐
+//!   │ dy^T    │ │ registers │  TILE output channels x 2 vectors
+//!   └─────────┘ └───────────┘
+//!     packed [pixel][TILE]
+//! ```
+//!
+//! An item of work is a group of output channels over a part of the batch. Both cuts follow from
+//! the shape, and the parts of the batch are summed in order, so the result does not depend on
+//! the number of threads. Loops of an item, outermost first: block of pixels (whose packed inputs
+//! stay in the cache); panel of input channels; tile of output channels; window position; pixel.
+//! A window position meets only pixels inside the image: each has its own list of pairs.
+
+use super::{
+    shape::{ConvShape, Source},
+    taps::{input_pixel, offset},
+};
+use crate::{
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    layout::padded,
+    pool::Parts,
+};
+
+/// Output channels of an item.
+const GROUP: usize = 64;
+/// Items aimed at by cutting the batch.
+const ITEMS: usize = 8;
+/// Output pixels of a block aimed at: 128 pixels of two AVX-512 vectors are 16 KiB of x.
+const BLOCK: usize = 128;
+
+/// Pairs of (pixel of x, pixel of dy) within a block.
+type Pairs = Vec<(u32, u32)>;
+
+/// Some rows of an image, or several whole images.
+#[derive(Debug)]
+struct Block {
+    /// First input row.
+    first_row: usize,
+    /// Input rows of an image.
+    rows: usize,
+    /// First output row.
+    first_out: usize,
+    /// Output pixels of an image.
+    pixels: usize,
+    /// For each window position.
+    pairs: Vec<Pairs>,
+}
+
+/// The cuts and lists of a shape.
+#[derive(Debug)]
+pub(super) struct BackwardWeight {
+    shape: ConvShape,
+    source: Source,
+    /// Window positions.
+    taps: usize,
+    /// Values of a window position in the weight.
+    values: usize,
+    /// Images of a block (1 where an image has several blocks).
+    images: usize,
+    blocks: Vec<Block>,
+}
+
+/// Lengths of a worker's scratch.
+struct Scratch {
+    sums: usize,
+    x: usize,
+    dy: usize,
+}
+
+impl BackwardWeight {
+    pub(super) fn new(shape: ConvShape, source: Source) -> Self {
+        let (taps, values) = match source {
+            Source::Activation => (shape.kernel * shape.kernel, shape.in_channels),
+            Source::Image => (shape.kernel, shape.kernel * shape.in_channels),
+        };
+        let (height, width) = (shape.out_height(), shape.out_width());
+        let images = (BLOCK / shape.out_pixels()).max(1);
+        let rows = if images > 1 { height } else { (BLOCK / width).clamp(1, height) };
+        let blocks = (0..height)
+            .step_by(rows)
+            .map(|y| Block::new(&shape, source, taps, images, y..(y + rows).min(height)))
+            .collect();
+        BackwardWeight { shape, source, taps, values, images, blocks }
+    }
+
+    /// Parts of the batch for so many images.
+    fn chunks(&self, batch: usize) -> usize {
+        ITEMS.div_ceil(self.groups()).min(batch).max(1)
+    }
+
+    fn groups(&self) -> usize {
+        self.shape.out_channels.div_ceil(GROUP)
+    }
+
+    /// Values of the weight that a group covers.
+    fn group_len(&self) -> usize {
+        GROUP * self.taps * self.values
+    }
+
+    fn worker(&self, cpu: &Cpu) -> Scratch {
+        let (tile, lanes) = (cpu.isa().tile(), cpu.isa().lanes());
+        let channels = GROUP.min(padded(self.shape.out_channels)).div_ceil(tile) * tile;
+        let largest = |f: &dyn Fn(&Block) -> usize| self.blocks.iter().map(f).max().unwrap_or(0);
+        let x = match self.source {
+            Source::Activation => largest(&|b| b.rows) * self.shape.width * 2 * lanes,
+            Source::Image => {
+                let image = self.shape.image();
+                // The last panel of the last pixel reads past its run.
+                largest(&|b| b.rows) * image.columns() * image.channels + padded(self.values)
+            }
+        };
+        Scratch {
+            sums: channels * self.taps * padded(self.values),
+            x: (x * self.images).next_multiple_of(16),
+            dy: channels * largest(&|b| b.pixels) * self.images,
+        }
+    }
+
+    /// Values of scratch for batches of up to `batch` images.
+    pub(super) fn scratch_len(&self, cpu: &Cpu, batch: usize) -> usize {
+        let worker = self.worker(cpu);
+        let chunks = self.chunks(batch);
+        let partial = if chunks > 1 { chunks * self.groups() * self.group_len() } else { 0 };
+        cpu.threads() * (worker.sums + worker.x + worker.dy) + partial
+    }
+
+    /// `dw[out][window][in]` of `batch` images.
+    pub(super) fn run<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: &[E],
+        dy: &[E],
+        dw: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let s = &self.shape;
+        assert_eq!(dw.len(), s.weight_len());
+        assert!(x.len() >= batch * s.in_len(self.source) && dy.len() >= batch * s.out_len());
+        let (groups, chunks) = (self.groups(), self.chunks(batch));
+        let worker = self.worker(cpu);
+        let each = worker.sums + worker.x + worker.dy;
+        let (workers, partial) = scratch.split_at_mut(cpu.threads() * each);
+        let workers = Parts::new(workers, each);
+        let whole = chunks == 1;
+        let out = if whole { &mut *dw } else { &mut partial[..chunks * groups * self.group_len()] };
+        let outs = Parts::new(out, self.group_len());
+        cpu.pool().run(chunks * groups, &|thread, item| {
+            let (chunk, group) = (item / groups, item % groups);
+            // SAFETY: each thread takes its own scratch, each item its own output.
+            let (scratch, out) = unsafe { (workers.get(thread), outs.get(item)) };
+            let (sums, rest) = scratch.split_at_mut(worker.sums);
+            let (x_pack, dy_pack) = rest.split_at_mut(worker.x);
+            let images = chunk * batch / chunks..(chunk + 1) * batch / chunks;
+            cpu.isa().dispatch(Item {
+                plan: self,
+                x,
+                dy,
+                group,
+                images,
+                sums,
+                x_pack,
+                dy_pack,
+                out,
+            });
+        });
+        if !whole {
+            let stride = groups * self.group_len();
+            sum_chunks(cpu, dw, partial, chunks, stride);
+        }
+    }
+}
+
+impl Block {
+    fn new(
+        s: &ConvShape,
+        source: Source,
+        taps: usize,
+        images: usize,
+        out_rows: std::ops::Range<usize>,
+    ) -> Self {
+        let (limit, border) = match source {
+            Source::Activation => (s.height, s.padding),
+            Source::Image => (s.image().rows(), 0),
+        };
+        let first_row = (out_rows.start * s.stride).saturating_sub(border).min(limit);
+        let past = (out_rows.end - 1) * s.stride + s.kernel;
+        let rows = past.saturating_sub(border).clamp(first_row, limit) - first_row;
+        let pixels = out_rows.len() * s.out_width();
+        let mut pairs = vec![Pairs::new(); taps];
+        for (tap, pairs) in pairs.iter_mut().enumerate() {
+            for image in 0..images {
+                for y in out_rows.clone() {
+                    for x in 0..s.out_width() {
+                        let to = image * pixels + (y - out_rows.start) * s.out_width() + x;
+                        let from = match source {
+                            Source::Activation => input_pixel(s, y, x, tap)
+                                .map(|(iy, ix)| (image * rows + iy - first_row) * s.width + ix),
+                            Source::Image => {
+                                let row = image * rows + y * s.stride + tap - first_row;
+                                Some((row * s.image().columns() + x * s.stride) * s.in_channels)
+                            }
+                        };
+                        if let Some(from) = from {
+                            pairs.push((offset(from), offset(to)));
+                        }
+                    }
+                }
+            }
+        }
+        Block { first_row, rows, first_out: out_rows.start, pixels, pairs }
+    }
+}
+
+struct Item<'a, E> {
+    plan: &'a BackwardWeight,
+    x: &'a [E],
+    dy: &'a [E],
+    group: usize,
+    images: std::ops::Range<usize>,
+    /// `[panel][tile][tap][TILE][lane]`.
+    sums: &'a mut [f32],
+    x_pack: &'a mut [f32],
+    dy_pack: &'a mut [f32],
+    out: &'a mut [f32],
+}
+
+impl<E: Element> Kernel for Item<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(mut self) {
+        let plan = self.plan;
+        let first = self.group * GROUP;
+        let channels = GROUP.min(plan.shape.out_channels - first);
+        let tiles = channels.div_ceil(TILE);
+        let wide = 2 * V::LANES;
+        let stored = padded(plan.values);
+        self.sums[..tiles * TILE * plan.taps * stored].fill(0.0);
+        for image in self.images.clone().step_by(plan.images) {
+            let images = plan.images.min(self.images.end - image);
+            for block in &plan.blocks {
+                self.pack_dy::<TILE>(block, image, images, first, channels);
+                let mut sums = 0;
+                for channel in (0..stored).step_by(wide) {
+                    let width = wide.min(stored - channel);
+                    self.pack_x::<V>(block, image, images, channel, width);
+                    for tile in 0..tiles {
+                        for tap in 0..plan.taps {
+                            if width == wide {
+                                self.tile::<V, TILE, 2>(block, images, channel, tile, tap, sums);
+                            } else {
+                                self.tile::<V, TILE, 1>(block, images, channel, tile, tap, sums);
+                            }
+                            sums += TILE * width;
+                        }
+                    }
+                }
+            }
+        }
+        self.finish(TILE, wide, tiles, channels);
+    }
+}
+
+impl<E: Element> Item<'_, E> {
+    /// `[tile][pixel][TILE]`, zero past the group.
+    #[inline(always)]
+    fn pack_dy<const TILE: usize>(
+        &mut self,
+        block: &Block,
+        image: usize,
+        images: usize,
+        first: usize,
+        channels: usize,
+    ) {
+        let s = &self.plan.shape;
+        let (stored, total) = (padded(s.out_channels), images * block.pixels);
+        for i in 0..images {
+            let start =
+                (image + i) * s.out_len() + block.first_out * s.out_width() * stored + first;
+            for pixel in 0..block.pixels {
+                let from = &self.dy[start + pixel * stored..][..channels];
+                let at = i * block.pixels + pixel;
+                for (tile, from) in from.chunks(TILE).enumerate() {
+                    let to = &mut self.dy_pack[(tile * total + at) * TILE..][..TILE];
+                    if let Ok(from) = <&[E; TILE]>::try_from(from) {
+                        to.copy_from_slice(&from.map(E::to_f32));
+                    } else {
+                        to.fill(0.0);
+                        to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f32());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Activations: `[pixel][width]` of one panel. Images: their rows, dense.
+    #[inline(always)]
+    fn pack_x<V: Vector>(
+        &mut self,
+        block: &Block,
+        image: usize,
+        images: usize,
+        channel: usize,
+        width: usize,
+    ) {
+        let s = &self.plan.shape;
+        let source = self.plan.source;
+        let (columns, stored) = match source {
+            Source::Activation => (s.width, padded(s.in_channels)),
+            Source::Image => (s.image().columns(), s.in_channels),
+        };
+        let pixels = block.rows * columns;
+        for i in 0..images {
+            let start = (image + i) * s.in_len(source) + block.first_row * columns * stored;
+            let from = &self.x[start..start + pixels * stored];
+            if source == Source::Image {
+                let to = &mut self.x_pack[i * pixels * stored..][..pixels * stored];
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f32());
+                continue;
+            }
+            let to = &mut self.x_pack[i * pixels * width..][..pixels * width];
+            for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(stored)) {
+                let from = &from[channel..channel + width];
+                for lane in (0..width).step_by(V::LANES) {
+                    // SAFETY: both slices hold `width` values, a multiple of LANES.
+                    unsafe {
+                        let v: V = E::load(from.as_ptr().add(lane));
+                        v.store(to.as_mut_ptr().add(lane));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The register tile: `sums[p][v] += dy[pixel][p] * x[pixel][v]` over a list of pixels.
+    #[inline(always)]
+    fn tile<V: Vector, const TILE: usize, const NV: usize>(
+        &mut self,
+        block: &Block,
+        images: usize,
+        channel: usize,
+        tile: usize,
+        tap: usize,
+        at: usize,
+    ) {
+        let pairs = &block.pairs[tap];
+        let pairs = &pairs[..pairs.len() / self.plan.images * images];
+        let held = &mut self.sums[at..at + TILE * NV * V::LANES];
+        let (base, step) = match self.plan.source {
+            Source::Activation => (0, NV * V::LANES),
+            Source::Image => (channel, 1),
+        };
+        let dy = &self.dy_pack[tile * images * block.pixels * TILE..];
+        // SAFETY: `held` holds the tile; the lists stay within the packed block, and the buffer of
+        // dense images ends with room for the last panel (`worker`).
+        unsafe {
+            let mut sums = [[V::zero(); NV]; TILE];
+            let (x, dy) = (self.x_pack.as_ptr().add(base), dy.as_ptr());
+            for &(from, to) in pairs {
+                let x = x.add(from as usize * step);
+                let dy = dy.add(to as usize * TILE);
+                let row: [V; NV] = std::array::from_fn(|v| V::load(x.add(v * V::LANES)));
+                for p in 0..TILE {
+                    let d = V::splat(*dy.add(p));
+                    for v in 0..NV {
+                        sums[p][v] = d.mul_add(row[v], sums[p][v]);
+                    }
+                }
+            }
+            // Added at the end: many short sums round less than a long one.
+            for (i, sum) in sums.as_flattened().iter().enumerate() {
+                let held = held.as_mut_ptr().add(i * V::LANES);
+                sum.add(V::load(held)).store(held);
+            }
+        }
+    }
+
+    /// From tiles to `[out][tap][in]`.
+    #[inline(always)]
+    fn finish(&mut self, tile_len: usize, wide: usize, tiles: usize, channels: usize) {
+        let (taps, values) = (self.plan.taps, self.plan.values);
+        let stored = padded(values);
+        for channel in 0..channels {
+            let (tile, p) = (channel / tile_len, channel % tile_len);
+            for tap in 0..taps {
+                let out = &mut self.out[(channel * taps + tap) * values..][..values];
+                for (panel, out) in out.chunks_mut(wide).enumerate() {
+                    let width = wide.min(stored - panel * wide);
+                    // Panels before this one are all `wide`.
+                    let start = panel * wide * tiles * taps * tile_len;
+                    let at = start + ((tile * taps + tap) * tile_len + p) * width;
+                    out.copy_from_slice(&self.sums[at..at + out.len()]);
+                }
+            }
+        }
+    }
+}
+
+/// `dw = partial[0] + partial[1] + ...`, in this order.
+fn sum_chunks(cpu: &Cpu, dw: &mut [f32], partial: &[f32], chunks: usize, stride: usize) {
+    struct Sum<'a> {
+        out: &'a mut [f32],
+        partial: &'a [f32],
+        chunks: usize,
+        stride: usize,
+    }
+    impl Kernel for Sum<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<V: Vector, const TILE: usize>(self) {
+            let n = self.out.len();
+            self.out.copy_from_slice(&self.partial[..n]);
+            for chunk in 1..self.chunks {
+                let from = &self.partial[chunk * self.stride..][..n];
+                self.out.iter_mut().zip(from).for_each(|(out, from)| *out += from);
+            }
+        }
+    }
+    const PART: usize = 4096;
+    let items = dw.len().div_ceil(PART);
+    let parts = Parts::new(dw, PART);
+    cpu.pool().run(items, &|_, item| {
+        // SAFETY: each item takes its own part.
+        let out = unsafe { parts.get(item) };
+        cpu.isa().dispatch(Sum { out, partial: &partial[item * PART..], chunks, stride });
+    });
+}

@@ -1,0 +1,135 @@
+//! Which input values each output pixel reads.
+//!
+//! A convolution is a sum over *taps*: runs of consecutive input values, each multiplied by its
+//! own slice of the weights. For an activation a tap is one pixel of the window with all its
+//! channels; for dense images it is a whole row of the window. A table lists where every tap of
+//! every output pixel starts, so that one kernel serves every kernel size, stride and direction
+//! and no input is ever copied to be padded (the indirect convolution of Dukhan 2019).
+
+use super::shape::{ConvShape, Source};
+use crate::layout::padded;
+
+/// A tap that lies in the padding.
+pub(super) const OUTSIDE: u32 = u32::MAX;
+
+/// Output pixels that read the same number of taps with the same weights.
+#[derive(Debug)]
+pub(super) struct Taps {
+    /// The window position (row-major) of each tap: its place in the weight.
+    pub(super) windows: Vec<usize>,
+    /// Values that a tap reads.
+    pub(super) run: usize,
+    /// `[pixel][tap]`: where the tap starts in its image, or [`OUTSIDE`].
+    pub(super) starts: Vec<u32>,
+    /// Where each output pixel starts in its image.
+    pub(super) outputs: Vec<u32>,
+}
+
+impl Taps {
+    /// Number of taps.
+    pub(super) fn len(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Number of output pixels in an image.
+    pub(super) fn pixels(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// Depth of the sum.
+    pub(super) fn depth(&self) -> usize {
+        self.len() * self.run
+    }
+
+    /// The forward pass.
+    pub(super) fn forward(s: &ConvShape, source: Source) -> Taps {
+        let (windows, run) = match source {
+            Source::Activation => (s.kernel * s.kernel, padded(s.in_channels)),
+            Source::Image => (s.kernel, s.kernel * s.in_channels),
+        };
+        let mut starts = Vec::with_capacity(s.out_pixels() * windows);
+        for y in 0..s.out_height() {
+            for x in 0..s.out_width() {
+                match source {
+                    Source::Activation => {
+                        for window in 0..windows {
+                            starts.push(activation_start(s, y, x, window));
+                        }
+                    }
+                    Source::Image => {
+                        let image = s.image();
+                        for row in 0..s.kernel {
+                            let pixel = (y * s.stride + row) * image.columns() + x * s.stride;
+                            starts.push(offset(pixel * s.in_channels));
+                        }
+                    }
+                }
+            }
+        }
+        let stored = padded(s.out_channels);
+        let outputs = (0..s.out_pixels()).map(|pixel| offset(pixel * stored)).collect();
+        Taps { windows: (0..windows).collect(), run, starts, outputs }
+    }
+
+    /// The gradient of the input: a convolution of the output's gradient for each of the
+    /// `stride * stride` residues of an input pixel, since input pixels of one residue meet the
+    /// same positions of the window.
+    pub(super) fn backward_data(s: &ConvShape) -> Vec<Taps> {
+        let (run, stored) = (padded(s.out_channels), padded(s.in_channels));
+        let mut tables = Vec::new();
+        for residue in 0..s.stride * s.stride {
+            let (ry, rx) = (residue / s.stride, residue % s.stride);
+            let meets = |r: usize, k: usize| {
+                (r + s.padding + s.stride * s.kernel - k).is_multiple_of(s.stride)
+            };
+            let windows: Vec<usize> = (0..s.kernel * s.kernel)
+                .filter(|w| meets(ry, w / s.kernel) && meets(rx, w % s.kernel))
+                .collect();
+            let (mut starts, mut outputs) = (Vec::new(), Vec::new());
+            for y in (ry..s.height).step_by(s.stride) {
+                for x in (rx..s.width).step_by(s.stride) {
+                    outputs.push(offset((y * s.width + x) * stored));
+                    for window in &windows {
+                        let place = |p: usize, k: usize, size: usize| {
+                            let p = (p + s.padding).checked_sub(k)? / s.stride;
+                            (p < size).then_some(p)
+                        };
+                        let oy = place(y, window / s.kernel, s.out_height());
+                        let ox = place(x, window % s.kernel, s.out_width());
+                        starts.push(match (oy, ox) {
+                            (Some(oy), Some(ox)) => offset((oy * s.out_width() + ox) * run),
+                            _ => OUTSIDE,
+                        });
+                    }
+                }
+            }
+            if !outputs.is_empty() {
+                tables.push(Taps { windows, run, starts, outputs });
+            }
+        }
+        tables
+    }
+}
+
+/// The input pixel under a position of the window, if it is in the image.
+pub(super) fn input_pixel(
+    s: &ConvShape,
+    y: usize,
+    x: usize,
+    window: usize,
+) -> Option<(usize, usize)> {
+    let iy = (y * s.stride + window / s.kernel).checked_sub(s.padding)?;
+    let ix = (x * s.stride + window % s.kernel).checked_sub(s.padding)?;
+    (iy < s.height && ix < s.width).then_some((iy, ix))
+}
+
+fn activation_start(s: &ConvShape, y: usize, x: usize, window: usize) -> u32 {
+    match input_pixel(s, y, x, window) {
+        Some((iy, ix)) => offset((iy * s.width + ix) * padded(s.in_channels)),
+        None => OUTSIDE,
+    }
+}
+
+pub(super) fn offset(value: usize) -> u32 {
+    u32::try_from(value).ok().filter(|&v| v != OUTSIDE).expect("an image holds under 2^32 values")
+}

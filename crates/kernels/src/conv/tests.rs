@@ -1,0 +1,208 @@
+use super::*;
+use crate::{
+    Bf16,
+    testing::{error, from_stored, on_every_isa, random, to_stored},
+};
+
+const fn shape(
+    in_channels: usize,
+    out_channels: usize,
+    (height, width): (usize, usize),
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+) -> ConvShape {
+    ConvShape { in_channels, out_channels, height, width, kernel, stride, padding }
+}
+
+/// Sizes around every block and tile: channels around 16, 32 and 64, images around the tiles of 4,
+/// 6 and 8 pixels and the small-image rule, depths over 256.
+const SHAPES: [ConvShape; 21] = [
+    shape(1, 1, (1, 1), 1, 1, 0),
+    shape(1, 1, (1, 1), 3, 1, 1),
+    shape(8, 8, (5, 7), 3, 1, 1),
+    shape(16, 16, (9, 9), 3, 1, 1),
+    shape(17, 33, (4, 4), 3, 1, 1),
+    shape(16, 48, (8, 8), 3, 1, 1),
+    shape(64, 64, (6, 5), 3, 1, 1),
+    shape(15, 65, (3, 11), 3, 2, 1),
+    shape(16, 32, (8, 8), 3, 2, 1),
+    shape(33, 20, (7, 9), 3, 2, 1),
+    shape(16, 24, (9, 9), 1, 2, 0),
+    shape(24, 16, (8, 6), 1, 2, 0),
+    shape(270, 70, (2, 3), 1, 1, 0),
+    shape(300, 18, (2, 2), 3, 1, 1),
+    shape(4, 6, (13, 12), 7, 2, 3),
+    shape(5, 3, (10, 10), 5, 3, 2),
+    shape(12, 12, (40, 37), 3, 1, 1),
+    shape(3, 9, (12, 9), 2, 1, 0),
+    shape(20, 70, (17, 16), 3, 2, 1),
+    shape(34, 66, (1, 9), 1, 1, 0),
+    shape(9, 10, (3, 3), 3, 1, 0),
+];
+
+fn permuted(w: &[f64], s: &ConvShape) -> Vec<f32> {
+    let (i, kk) = (s.in_channels, s.kernel * s.kernel);
+    let at = |n: usize| (n / (kk * i), n / i % kk, n % i);
+    (0..w.len())
+        .map(|n| {
+            let (out, window, channel) = at(n);
+            w[(out * i + channel) * kk + window] as f32
+        })
+        .collect()
+}
+
+fn unpermuted(w: &[f32], s: &ConvShape) -> Vec<f64> {
+    let (i, kk) = (s.in_channels, s.kernel * s.kernel);
+    let at = |n: usize| (n / (kk * i), n / kk % i, n % kk);
+    (0..w.len())
+        .map(|n| {
+            let (out, channel, window) = at(n);
+            f64::from(w[(out * kk + window) * i + channel])
+        })
+        .collect()
+}
+
+fn images<E: Element>(dense: &[f64], batch: usize, s: &ConvShape) -> Vec<E> {
+    let layout = s.image();
+    let mut out = vec![E::default(); batch * layout.image_len()];
+    for (i, &value) in dense.iter().enumerate() {
+        let (x, y) = (i % s.width, i / s.width % s.height);
+        let (c, n) =
+            (i / (s.width * s.height) % s.in_channels, i / (s.width * s.height * s.in_channels));
+        let (y, x) = (y + s.padding, x + s.padding);
+        let pixel = (n * layout.rows() + y) * layout.columns() + x;
+        out[pixel * s.in_channels + c] = E::from_f32(value as f32);
+    }
+    out
+}
+
+fn check<E: Element>(cpu: &Cpu, s: &ConvShape, batch: usize, tolerance: f64) {
+    let x = random(batch * s.in_channels * s.height * s.width, 1);
+    let w = random(s.weight_len(), 2);
+    let dy = random(batch * s.out_channels * s.out_pixels(), 3);
+    let packed_w = permuted(&w, s);
+    let stored_dy = to_stored::<E>(&dy, batch, s.out_channels);
+    let want_y = reference::forward(s, batch, &x, &w);
+    let want_dx = reference::backward_data(s, batch, &dy, &w);
+    let want_dw = reference::backward_weight(s, batch, &x, &dy);
+    for source in [Source::Activation, Source::Image] {
+        let conv = Conv::new(*s, source, Mode::Train, cpu);
+        let stored_x = match source {
+            Source::Activation => to_stored::<E>(&x, batch, s.in_channels),
+            Source::Image => images::<E>(&x, batch, s),
+        };
+        let mut packed = vec![f32::NAN; conv.packed_len()];
+        let mut scratch = vec![f32::NAN; conv.scratch_len(batch)];
+        let mut y = vec![E::from_f32(9.0); batch * s.out_len()];
+        conv.pack_forward(&packed_w, None, &mut packed);
+        conv.forward(batch, &stored_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+        let label = format!("{} {s:?} {source:?} batch {batch}", cpu.isa());
+        let e = error(&from_stored(&y, batch, s.out_channels), &want_y);
+        assert!(e < tolerance, "forward {label}: {e}");
+
+        let mut dw = vec![f32::NAN; s.weight_len()];
+        conv.backward_weight(batch, &stored_x, &stored_dy, &mut dw, &mut scratch);
+        let e = error(&unpermuted(&dw, s), &want_dw);
+        assert!(e < 1e-5, "backward weight {label}: {e}");
+
+        for accumulate in [false, true] {
+            let mut dx = to_stored::<E>(&x, batch, s.in_channels);
+            conv.pack_backward_data(&packed_w, &mut packed);
+            conv.backward_data(batch, &stored_dy, &packed, &mut dx, accumulate, &mut scratch);
+            let base = if accumulate { 1.0 } else { 0.0 };
+            let want: Vec<f64> = want_dx.iter().zip(&x).map(|(d, x)| d + base * x).collect();
+            let e = error(&from_stored(&dx, batch, s.in_channels), &want);
+            assert!(e < tolerance, "backward data {label} accumulate {accumulate}: {e}");
+        }
+    }
+}
+
+#[test]
+fn equals_the_reference() {
+    on_every_isa(|cpu| {
+        for s in &SHAPES {
+            for batch in [1, 3, 9] {
+                check::<f32>(cpu, s, batch, 1e-5);
+            }
+        }
+    });
+}
+
+#[test]
+fn stores_bf16() {
+    on_every_isa(|cpu| {
+        for s in &SHAPES {
+            check::<Bf16>(cpu, s, 2, 3e-2);
+        }
+    });
+}
+
+#[test]
+fn epilogue_adds_and_cuts() {
+    on_every_isa(|cpu| {
+        let s = shape(16, 40, (5, 5), 3, 1, 1);
+        let (x, w) = (random(2 * 16 * 25, 1), random(s.weight_len(), 2));
+        let (bias, factors) = (random(40, 4), random(40, 5));
+        let residual = random(2 * 40 * 25, 6);
+        let conv = Conv::new(s, Source::Activation, Mode::Inference, cpu);
+        let mut packed = vec![0.0; conv.packed_len()];
+        let mut scratch = vec![0.0; conv.scratch_len(2)];
+        let as_f32 = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
+        conv.pack_forward(&permuted(&w, &s), Some(&as_f32(&factors)), &mut packed);
+        let mut stored_bias = as_f32(&bias);
+        stored_bias.resize(48, 0.0);
+        let stored_residual = to_stored::<f32>(&residual, 2, 40);
+        let mut y = vec![0.0; 2 * s.out_len()];
+        let epilogue = Epilogue {
+            bias: Some(&stored_bias),
+            residual: Some(&stored_residual),
+            accumulate: false,
+            relu: true,
+        };
+        let x = to_stored::<f32>(&x, 2, 16);
+        conv.forward(2, &x, &packed, &mut y, epilogue, &mut scratch);
+        let plain = reference::forward(&s, 2, &from_stored(&x, 2, 16), &w);
+        let want: Vec<f64> = (0..plain.len())
+            .map(|i| (plain[i] * factors[i / 25 % 40] + bias[i / 25 % 40] + residual[i]).max(0.0))
+            .collect();
+        assert!(error(&from_stored(&y, 2, 40), &want) < 1e-5);
+    });
+}
+
+#[test]
+fn threads_change_no_bit() {
+    for isa in crate::Isa::available() {
+        for s in [shape(40, 70, (9, 7), 3, 2, 1), shape(64, 64, (4, 4), 3, 1, 1)] {
+            let run = |threads| {
+                let batch = 17;
+                let conv =
+                    Conv::new(s, Source::Activation, Mode::Train, &Cpu::with_isa(threads, isa));
+                let x = to_stored::<f32>(
+                    &random(batch * s.in_channels * s.height * s.width, 1),
+                    batch,
+                    s.in_channels,
+                );
+                let dy = to_stored::<f32>(
+                    &random(batch * s.out_channels * s.out_pixels(), 3),
+                    batch,
+                    s.out_channels,
+                );
+                let w: Vec<f32> =
+                    random(s.weight_len(), 2).iter().map(|&w| w as f32 * 1.1).collect();
+                let mut packed = vec![0.0; conv.packed_len()];
+                let mut scratch = vec![0.0; conv.scratch_len(batch)];
+                let (mut y, mut dx) = (vec![0.0; batch * s.out_len()], vec![0.0; x.len()]);
+                let mut dw = vec![0.0; w.len()];
+                conv.pack_forward(&w, None, &mut packed);
+                conv.forward(batch, &x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+                conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch);
+                conv.pack_backward_data(&w, &mut packed);
+                conv.backward_data(batch, &dy, &packed, &mut dx, false, &mut scratch);
+                [y, dx, dw].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+            };
+            let one = run(1);
+            assert!(one == run(2) && one == run(7), "{isa}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Storage elements of activations: 32-bit floating point and bfloat16.
+
+use crate::isa::Vector;
+
+/// How a value is stored; arithmetic is always in 32-bit floating point.
+pub trait Element: Copy + Default + Send + Sync + 'static {
+    /// From arithmetic to storage.
+    fn from_f32(x: f32) -> Self;
+
+    /// From storage to arithmetic.
+    fn to_f32(self) -> f32;
+
+    /// Reads a vector.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `V::LANES` elements.
+    unsafe fn load<V: Vector>(p: *const Self) -> V;
+
+    /// Writes a vector.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `V::LANES` elements.
+    unsafe fn store<V: Vector>(v: V, p: *mut Self);
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        x
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(p: *const Self) -> V {
+        // SAFETY: the same contract.
+        unsafe { V::load(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<V: Vector>(v: V, p: *mut Self) {
+        // SAFETY: the same contract.
+        unsafe { v.store(p) }
+    }
+}
+
+/// bfloat16: the upper half of a 32-bit floating point number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Bf16(u16);
+
+#[inline(always)]
+pub(crate) fn bf16_to_f32(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// Rounds to nearest even; every NaN becomes the quiet one.
+#[inline(always)]
+pub(crate) fn f32_to_bf16(x: f32) -> u16 {
+    if x.is_nan() {
+        return 0x7FC0;
+    }
+    let bits = x.to_bits();
+    ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16) as u16
+}
+
+impl Element for Bf16 {
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        Bf16(f32_to_bf16(x))
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        bf16_to_f32(self.0)
+    }
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(p: *const Self) -> V {
+        // SAFETY: the same contract; `Bf16` is a transparent u16.
+        unsafe { V::load_bf16(p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<V: Vector>(v: V, p: *mut Self) {
+        // SAFETY: the same contract; `Bf16` is a transparent u16.
+        unsafe { v.store_bf16(p.cast()) }
+    }
+}

@@ -1,0 +1,230 @@
+//! ReLU and addition that follow no batch norm, and the shortcut without parameters.
+
+use crate::{
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    layout::padded,
+    pool::Parts,
+};
+
+/// Values of an item of work.
+const PART: usize = 16 * 1024;
+
+/// `out = relu?(a + b?)` over whole activations.
+pub fn add_relu<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out: &mut [E]) {
+    struct Item<'a, E> {
+        a: &'a [E],
+        b: Option<&'a [E]>,
+        relu: bool,
+        out: &'a mut [E],
+    }
+    impl<E: Element> Kernel for Item<'_, E> {
+        type Output = ();
+        #[inline(always)]
+        fn run<V: Vector, const TILE: usize>(self) {
+            assert!(self.a.len() == self.out.len() && self.out.len().is_multiple_of(V::LANES));
+            assert!(self.b.is_none_or(|b| b.len() == self.out.len()));
+            for at in (0..self.out.len()).step_by(V::LANES) {
+                // SAFETY: the lengths are checked above.
+                unsafe {
+                    let mut sum: V = E::load(self.a.as_ptr().add(at));
+                    if let Some(b) = self.b {
+                        sum = sum.add(E::load(b.as_ptr().add(at)));
+                    }
+                    if self.relu {
+                        sum = sum.relu();
+                    }
+                    E::store(sum, self.out.as_mut_ptr().add(at));
+                }
+            }
+        }
+    }
+    let n = out.len();
+    let (a, b) = (&a[..n], b.map(|b| &b[..n]));
+    let outs = Parts::new(out, PART);
+    cpu.pool().run(n.div_ceil(PART), &|_, i| {
+        // SAFETY: each item takes its own part.
+        let out = unsafe { outs.get(i) };
+        let range = i * PART..i * PART + out.len();
+        let b = b.map(|b| &b[range.clone()]);
+        cpu.isa().dispatch(Item { a: &a[range], b, relu, out });
+    });
+}
+
+/// `to = g`, or `to += g`, where `g` is the gradient of an output, blocked where the output (if
+/// given) is not positive: the backward pass of [`add_relu`].
+pub fn pass_gradient<E: Element>(
+    cpu: &Cpu,
+    gradient: &[E],
+    out: Option<&[E]>,
+    to: &mut [E],
+    accumulate: bool,
+) {
+    struct Item<'a, E> {
+        gradient: &'a [E],
+        out: Option<&'a [E]>,
+        to: &'a mut [E],
+        accumulate: bool,
+    }
+    impl<E: Element> Kernel for Item<'_, E> {
+        type Output = ();
+        #[inline(always)]
+        fn run<V: Vector, const TILE: usize>(self) {
+            assert!(self.gradient.len() == self.to.len() && self.to.len().is_multiple_of(V::LANES));
+            assert!(self.out.is_none_or(|out| out.len() == self.to.len()));
+            for at in (0..self.to.len()).step_by(V::LANES) {
+                // SAFETY: the lengths are checked above.
+                unsafe {
+                    let mut g: V = E::load(self.gradient.as_ptr().add(at));
+                    if let Some(out) = self.out {
+                        g = g.where_positive(E::load(out.as_ptr().add(at)));
+                    }
+                    let to = self.to.as_mut_ptr().add(at);
+                    let sum = if self.accumulate { g.add(E::load(to)) } else { g };
+                    E::store(sum, to);
+                }
+            }
+        }
+    }
+    let n = to.len();
+    let (gradient, out) = (&gradient[..n], out.map(|out| &out[..n]));
+    let parts = Parts::new(to, PART);
+    cpu.pool().run(n.div_ceil(PART), &|_, i| {
+        // SAFETY: each item takes its own part.
+        let to = unsafe { parts.get(i) };
+        let range = i * PART..i * PART + to.len();
+        let out = out.map(|out| &out[range.clone()]);
+        cpu.isa().dispatch(Item { gradient: &gradient[range], out, to, accumulate });
+    });
+}
+
+/// The paper's option-A shortcut: every `stride`-th pixel, with zero channels on both sides.
+/// In PyTorch: `F.pad(x[:, :, ::s, ::s], (0, 0, 0, 0, before, after))`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PadShortcut {
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Rows of the input.
+    pub height: usize,
+    /// Columns of the input.
+    pub width: usize,
+    /// Step between the pixels that are kept.
+    pub stride: usize,
+}
+
+impl PadShortcut {
+    fn out_len(&self) -> usize {
+        let pixels = self.height.div_ceil(self.stride) * self.width.div_ceil(self.stride);
+        pixels * padded(self.out_channels)
+    }
+
+    fn in_len(&self) -> usize {
+        self.height * self.width * padded(self.in_channels)
+    }
+
+    /// Pairs of (start in an input image, start in an output image) of the channels that are kept.
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
+        let s = *self;
+        let before = (s.out_channels - s.in_channels) / 2;
+        let kept = (0..s.height).step_by(s.stride).flat_map(move |y| {
+            (0..s.width).step_by(s.stride).map(move |x| (y * s.width + x) * padded(s.in_channels))
+        });
+        kept.enumerate().map(move |(i, from)| (from, i * padded(s.out_channels) + before))
+    }
+
+    /// `out` of `batch` images.
+    pub fn forward<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
+        let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
+        cpu.pool().run(batch, &|_, image| {
+            // SAFETY: each item takes its own part.
+            let out = unsafe { outs.get(image) };
+            let x = &x[image * self.in_len()..][..self.in_len()];
+            out.fill(E::default());
+            for (from, to) in self.pairs() {
+                out[to..][..self.in_channels].copy_from_slice(&x[from..][..self.in_channels]);
+            }
+        });
+    }
+
+    /// The gradient of the input: stored in `dx`, or added to it.
+    pub fn backward<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        gradient: &[E],
+        dx: &mut [E],
+        accumulate: bool,
+    ) {
+        let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
+        cpu.pool().run(batch, &|_, image| {
+            // SAFETY: each item takes its own part.
+            let dx = unsafe { parts.get(image) };
+            let gradient = &gradient[image * self.out_len()..][..self.out_len()];
+            if !accumulate {
+                dx.fill(E::default());
+            }
+            for (to, from) in self.pairs() {
+                let from = &gradient[from..][..self.in_channels];
+                for (to, from) in dx[to..][..self.in_channels].iter_mut().zip(from) {
+                    *to = E::from_f32(to.to_f32() + from.to_f32());
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{from_stored, on_every_isa, random, to_stored};
+
+    #[test]
+    fn add_relu_and_its_gradient() {
+        on_every_isa(|cpu| {
+            let n = 2 * PART + 48;
+            let narrow = |seed| random(n, seed).iter().map(|&v| v as f32).collect::<Vec<_>>();
+            let (a, b, g) = (narrow(1), narrow(2), narrow(3));
+            let mut out = vec![0.0; n];
+            add_relu(cpu, &a, Some(&b), true, &mut out);
+            let mut d = narrow(4);
+            pass_gradient(cpu, &g, Some(&out), &mut d, true);
+            for (i, before) in narrow(4).into_iter().enumerate() {
+                assert_eq!(out[i], (a[i] + b[i]).max(0.0));
+                assert_eq!(d[i], before + if out[i] > 0.0 { g[i] } else { 0.0 });
+            }
+            add_relu(cpu, &a, None, false, &mut out);
+            pass_gradient(cpu, &g, None, &mut d, false);
+            assert!(out == a && d == g);
+        });
+    }
+
+    #[test]
+    fn shortcut_keeps_pixels_and_centres_channels() {
+        on_every_isa(|cpu| {
+            let s = PadShortcut { in_channels: 3, out_channels: 8, height: 5, width: 4, stride: 2 };
+            let x = random(2 * 3 * 20, 1);
+            let mut out = vec![9.0f32; 2 * s.out_len()];
+            s.forward(cpu, 2, &to_stored::<f32>(&x, 2, 3), &mut out);
+            let got = from_stored(&out, 2, 8);
+            let g = random(2 * 8 * 6, 2);
+            let mut dx = vec![9.0f32; 2 * s.in_len()];
+            s.backward(cpu, 2, &to_stored::<f32>(&g, 2, 8), &mut dx, false);
+            let mut want_dx = vec![0.0; x.len()];
+            for (i, got) in got.into_iter().enumerate() {
+                let (n, c, y, x0) = (i / 48, i / 6 % 8, i / 2 % 3, i % 2);
+                // Three channels in the middle of eight: two zeros before, three after.
+                if !(2..5).contains(&c) {
+                    assert_eq!(got, 0.0);
+                    continue;
+                }
+                let from = (n * 3 + c - 2) * 20 + 2 * y * 4 + 2 * x0;
+                assert_eq!(got, x[from]);
+                want_dx[from] = g[i];
+            }
+            assert_eq!(from_stored(&dx, 2, 3), want_dx);
+        });
+    }
+}

@@ -1,0 +1,227 @@
+//! Instruction sets: detection and dispatch, in one place.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+mod vector;
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+
+pub use vector::Vector;
+
+/// An algorithm that is generic over the vector.
+///
+/// `run` and everything it calls must be `#[inline(always)]`: only then is it compiled with the
+/// instructions of the set that [`Isa::dispatch`] chose.
+pub trait Kernel {
+    /// What it computes.
+    type Output;
+
+    /// Computes, with vectors of `V` and register tiles of `TILE` pixels by two vectors.
+    fn run<V: Vector, const TILE: usize>(self) -> Self::Output;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Set {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// An instruction set that this machine has: a value is the proof.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Isa(Set);
+
+/// An instruction set that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IsaError {
+    /// The name means nothing.
+    #[error("RESNET_ISA: unknown instruction set '{0}': expected avx512, avx2 or portable")]
+    Unknown(String),
+    /// The machine lacks it.
+    #[error("RESNET_ISA: this machine has no {0}; it has {1}")]
+    Missing(String, String),
+}
+
+impl Isa {
+    /// Every set that this machine has, the best first.
+    pub fn available() -> Vec<Isa> {
+        let mut sets = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            if avx2 && avx512 {
+                sets.push(Isa(Set::Avx512));
+            }
+            if avx2 {
+                sets.push(Isa(Set::Avx2));
+            }
+        }
+        sets.push(Isa(Set::Portable));
+        sets
+    }
+
+    /// The set that the environment variable `RESNET_ISA` names, or else the best.
+    ///
+    /// # Errors
+    /// If it names a set that is unknown or that the machine lacks.
+    pub fn from_env() -> Result<Isa, IsaError> {
+        match std::env::var("RESNET_ISA") {
+            Ok(name) if !name.is_empty() => name.parse(),
+            _ => Ok(Self::available()[0]),
+        }
+    }
+
+    /// Its name: `avx512`, `avx2` or `portable`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Set::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+        }
+    }
+
+    /// Runs a kernel with this set.
+    #[inline]
+    pub fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Set::Portable => portable::enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a value of this variant is made only where the machine has the set.
+            Set::Avx2 => unsafe { avx2::enter(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx512 => unsafe { avx512::enter(kernel) },
+        }
+    }
+
+    /// Values in a vector.
+    pub fn lanes(self) -> usize {
+        struct Lanes;
+        impl Kernel for Lanes {
+            type Output = usize;
+            #[inline(always)]
+            fn run<V: Vector, const TILE: usize>(self) -> usize {
+                V::LANES
+            }
+        }
+        self.dispatch(Lanes)
+    }
+
+    /// Pixels of a register tile.
+    pub fn tile(self) -> usize {
+        struct Tile;
+        impl Kernel for Tile {
+            type Output = usize;
+            #[inline(always)]
+            fn run<V: Vector, const TILE: usize>(self) -> usize {
+                TILE
+            }
+        }
+        self.dispatch(Tile)
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Isa {
+    type Err = IsaError;
+
+    fn from_str(name: &str) -> Result<Self, IsaError> {
+        let here = Self::available();
+        if let Some(isa) = here.iter().find(|isa| isa.name() == name) {
+            return Ok(*isa);
+        }
+        if ["avx512", "avx2"].contains(&name) {
+            let names: Vec<_> = here.iter().map(|isa| isa.name()).collect();
+            return Err(IsaError::Missing(name.into(), names.join(", ")));
+        }
+        Err(IsaError::Unknown(name.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::{bf16_to_f32, f32_to_bf16};
+
+    /// Every operation of a vector, against plain arithmetic.
+    struct Check;
+
+    impl Kernel for Check {
+        type Output = usize;
+        #[inline(always)]
+        fn run<V: Vector, const TILE: usize>(self) -> usize {
+            let n = V::LANES;
+            let a: Vec<f32> = (0..n).map(|i| i as f32 * 1.37 - 3.0).collect();
+            let b: Vec<f32> = (0..n).map(|i| 2.0 - i as f32 * 0.77).collect();
+            // SAFETY: both hold LANES values.
+            let (x, y) = unsafe { (V::load(a.as_ptr()), V::load(b.as_ptr())) };
+            let out = |v: V| {
+                let mut o = vec![0.0f32; n];
+                // SAFETY: it holds LANES values.
+                unsafe { v.store(o.as_mut_ptr()) };
+                o
+            };
+            let check = |v: V, f: &dyn Fn(f32, f32) -> f32| {
+                for (i, got) in out(v).into_iter().enumerate() {
+                    let want = f(a[i], b[i]);
+                    assert!((got - want).abs() <= want.abs() * 1e-6, "lane {i}: {got} for {want}");
+                }
+            };
+            check(x.add(y), &|a, b| a + b);
+            check(x.sub(y), &|a, b| a - b);
+            check(x.mul(y), &|a, b| a * b);
+            check(x.max(y), &f32::max);
+            check(x.relu(), &|a, _| a.max(0.0));
+            check(x.where_positive(y), &|a, b| if b > 0.0 { a } else { 0.0 });
+            check(x.where_equal(y, y), &|a, _| a);
+            check(x.where_equal(x, y), &|a, b| if a == b { a } else { 0.0 });
+            check(x.mul_add(y, V::splat(0.5)), &|a, b| a * b + 0.5);
+            assert!((x.sum() - a.iter().sum::<f32>()).abs() < 1e-3);
+            assert!(out(V::splat(f32::NAN).relu()).iter().all(|v| v.is_nan()), "ReLU hides NaN");
+            let special = [1.0, 1.003_906_3, 1.011_718_8, -1e30, f32::INFINITY, f32::NAN, 1e-40];
+            for s in special {
+                let mut half = vec![0u16; n];
+                // SAFETY: it holds LANES values.
+                let back = unsafe {
+                    V::splat(s).store_bf16(half.as_mut_ptr());
+                    V::load_bf16(half.as_ptr())
+                };
+                assert!(half.iter().all(|&h| h == f32_to_bf16(s)), "{s}");
+                let want = bf16_to_f32(f32_to_bf16(s));
+                assert!(out(back).iter().all(|v| v.to_bits() == want.to_bits()));
+            }
+            n
+        }
+    }
+
+    #[test]
+    fn every_vector_computes() {
+        for isa in Isa::available() {
+            assert_eq!(isa.dispatch(Check), isa.lanes());
+        }
+    }
+
+    #[test]
+    fn names_are_checked() {
+        assert_eq!("portable".parse::<Isa>().unwrap().name(), "portable");
+        assert!(matches!("sse9".parse::<Isa>(), Err(IsaError::Unknown(_))));
+    }
+}

@@ -1,0 +1,98 @@
+//! Plain Rust in four lanes, which compilers turn into the baseline vectors of any machine.
+
+use super::{Kernel, Vector};
+use crate::element::{bf16_to_f32, f32_to_bf16};
+
+/// Pixels of a convolution's register tile: 4 x 2 accumulators leave room for an unfused product
+/// among 16 registers.
+const TILE: usize = 4;
+
+/// Runs a kernel without special instructions.
+pub(super) fn enter<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<F32x4, TILE>()
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct F32x4([f32; 4]);
+
+impl F32x4 {
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        F32x4(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+    }
+}
+
+impl Vector for F32x4 {
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        F32x4([x; 4])
+    }
+
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self {
+        // SAFETY: the caller vouches for four values; unaligned reads are allowed.
+        F32x4(unsafe { p.cast::<[f32; 4]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32) {
+        // SAFETY: the caller vouches for four values; unaligned writes are allowed.
+        unsafe { p.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> Self {
+        // SAFETY: the caller vouches for four values; unaligned reads are allowed.
+        F32x4(unsafe { p.cast::<[u16; 4]>().read_unaligned() }.map(bf16_to_f32))
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, p: *mut u16) {
+        // SAFETY: the caller vouches for four values; unaligned writes are allowed.
+        unsafe { p.cast::<[u16; 4]>().write_unaligned(self.0.map(f32_to_bf16)) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        // Two roundings: a fused one would be a function call on baseline machines.
+        self.mul(b).add(c)
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.zip(other, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        self.zip(other, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn where_positive(self, gate: Self) -> Self {
+        self.zip(gate, |a, g| if g > 0.0 { a } else { 0.0 })
+    }
+
+    #[inline(always)]
+    fn where_equal(self, a: Self, b: Self) -> Self {
+        F32x4(std::array::from_fn(|i| if a.0[i] == b.0[i] { self.0[i] } else { 0.0 }))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let [a, b, c, d] = self.0;
+        (a + c) + (b + d)
+    }
+}

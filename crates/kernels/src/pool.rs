@@ -1,0 +1,272 @@
+//! Threads: a pool that runs numbered items of work, and slices cut into disjoint parts.
+//!
+//! A kernel cuts its work into items by shape alone; which thread runs an item is left to chance
+//! and changes nothing, since every item writes its own part of the output.
+
+use std::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle, Thread},
+};
+
+/// Polls before a waiting thread sleeps, some tens of microseconds: longer than the gap between
+/// two kernels of a network, short enough that a busy machine does not lose a core to waiting.
+const SPINS: usize = 4000;
+
+type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
+
+/// The job in hand.
+#[derive(Clone)]
+struct Job {
+    work: *const Work<'static>,
+    items: usize,
+    caller: Option<Thread>,
+}
+
+struct Shared {
+    /// Counts jobs; a worker that sees it change reads `job`.
+    epoch: AtomicUsize,
+    job: UnsafeCell<Job>,
+    next: AtomicUsize,
+    /// Workers that have not finished the job in hand.
+    busy: AtomicUsize,
+    panicked: AtomicBool,
+    quit: AtomicBool,
+}
+
+// SAFETY: `job` is written only by the thread that holds the pool's lock while no worker is busy,
+// and read by workers only between the epoch's release and their own release of `busy`.
+unsafe impl Sync for Shared {}
+// SAFETY: the pointer in `job` is used only while the caller of `run` keeps its target alive.
+unsafe impl Send for Shared {}
+
+/// A fixed number of threads, the caller's among them.
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    /// One job at a time.
+    lock: Mutex<()>,
+}
+
+impl Pool {
+    /// A pool of so many threads (at least one): the caller's, and the rest waiting.
+    pub fn new(threads: usize) -> Self {
+        fn nothing(_: usize, _: usize) {}
+        let shared = Arc::new(Shared {
+            epoch: AtomicUsize::new(0),
+            job: UnsafeCell::new(Job { work: &nothing, items: 0, caller: None }),
+            next: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
+            panicked: AtomicBool::new(false),
+            quit: AtomicBool::new(false),
+        });
+        let workers = (1..threads)
+            .map(|index| {
+                let shared = Arc::clone(&shared);
+                thread::Builder::new()
+                    .name(format!("resnet-{index}"))
+                    .spawn(move || shared.serve(index))
+                    .expect("the system refused a thread")
+            })
+            .collect();
+        Pool { shared, workers, lock: Mutex::new(()) }
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Runs `work(thread, item)` for every item from 0 to `items - 1`, each once, and returns
+    /// when all are done. Threads are numbered from 0 to `threads - 1`; two items that run at the
+    /// same time have different ones. `work` must not call `run` of the same pool.
+    ///
+    /// # Panics
+    /// If an item panics.
+    pub fn run(&self, items: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+        if self.workers.is_empty() || items <= 1 {
+            (0..items).for_each(|item| work(0, item));
+            return;
+        }
+        let guard = self.lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let shared = &*self.shared;
+        // SAFETY: only the lifetime changes; this function returns after the last use.
+        let work: &'static Work<'static> = unsafe { std::mem::transmute(work) };
+        // SAFETY: no worker is busy, so none reads the job.
+        unsafe { *shared.job.get() = Job { work, items, caller: Some(thread::current()) } };
+        shared.next.store(0, Ordering::Relaxed);
+        shared.busy.store(self.workers.len(), Ordering::Relaxed);
+        shared.epoch.fetch_add(1, Ordering::Release);
+        self.workers.iter().for_each(|worker| worker.thread().unpark());
+        let mine = catch_unwind(AssertUnwindSafe(|| shared.take_items(0, work, items)));
+        wait_until(|| shared.busy.load(Ordering::Acquire) == 0);
+        let failed = shared.panicked.swap(false, Ordering::Relaxed);
+        drop(guard);
+        if let Err(panic) = mine {
+            std::panic::resume_unwind(panic);
+        }
+        assert!(!failed, "a worker thread panicked");
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.quit.store(true, Ordering::Relaxed);
+        self.shared.epoch.fetch_add(1, Ordering::Release);
+        for worker in self.workers.drain(..) {
+            worker.thread().unpark();
+            // A worker's panic was reported by `run`.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pool({} threads)", self.threads())
+    }
+}
+
+impl Shared {
+    fn serve(&self, index: usize) {
+        let mut seen = 0;
+        loop {
+            wait_until(|| self.epoch.load(Ordering::Acquire) != seen);
+            seen += 1;
+            if self.quit.load(Ordering::Relaxed) {
+                return;
+            }
+            // SAFETY: the job was written before the epoch was released, and stays until this
+            // worker releases `busy`.
+            let job = unsafe { (*self.job.get()).clone() };
+            // SAFETY: the caller of `run` keeps the closure alive until `busy` is zero.
+            let work = unsafe { &*job.work };
+            let done = catch_unwind(AssertUnwindSafe(|| self.take_items(index, work, job.items)));
+            if done.is_err() {
+                self.panicked.store(true, Ordering::Relaxed);
+            }
+            if self.busy.fetch_sub(1, Ordering::AcqRel) == 1
+                && let Some(caller) = job.caller
+            {
+                caller.unpark();
+            }
+        }
+    }
+
+    fn take_items(&self, index: usize, work: &Work<'_>, items: usize) {
+        loop {
+            let item = self.next.fetch_add(1, Ordering::Relaxed);
+            if item >= items {
+                return;
+            }
+            work(index, item);
+        }
+    }
+}
+
+/// Polls for a while, then sleeps between wake-ups.
+fn wait_until(ready: impl Fn() -> bool) {
+    for _ in 0..SPINS {
+        if ready() {
+            return;
+        }
+        std::hint::spin_loop();
+    }
+    while !ready() {
+        thread::park();
+    }
+}
+
+/// A slice cut into chunks of equal length (the last may be shorter), handed out by number to
+/// threads that each hold a different one.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a, T> {
+    start: *mut T,
+    len: usize,
+    chunk: usize,
+    _borrow: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: parts are disjoint and handed out to one thread each (the contract of `get`).
+unsafe impl<T: Send> Send for Parts<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Parts<'_, T> {}
+
+impl<'a, T> Parts<'a, T> {
+    /// Cuts a slice.
+    pub(crate) fn new(slice: &'a mut [T], chunk: usize) -> Self {
+        let (start, len) = (slice.as_mut_ptr(), slice.len());
+        Parts { start, len, chunk, _borrow: PhantomData }
+    }
+
+    /// Part `i`.
+    ///
+    /// # Safety
+    /// No two live results may come from the same `i`.
+    #[expect(clippy::mut_from_ref, reason = "the contract makes the borrows disjoint")]
+    pub(crate) unsafe fn get(&self, i: usize) -> &mut [T] {
+        let first = i.saturating_mul(self.chunk).min(self.len);
+        let count = self.chunk.min(self.len - first);
+        // SAFETY: in bounds, and disjoint from every other part.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(first), count) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_runs_once() {
+        for threads in [1, 2, 7] {
+            let pool = Pool::new(threads);
+            for items in [0, 1, 2, 3, 100] {
+                let counts: Vec<AtomicUsize> = (0..items).map(|_| AtomicUsize::new(0)).collect();
+                pool.run(items, &|thread, item| {
+                    assert!(thread < threads);
+                    counts[item].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn survives_thousands_of_jobs_and_sleep() {
+        let pool = Pool::new(3);
+        let sum = AtomicUsize::new(0);
+        for job in 0..5000 {
+            pool.run(4, &|_, item| {
+                sum.fetch_add(item, Ordering::Relaxed);
+            });
+            if job % 1000 == 0 {
+                thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
+        assert_eq!(sum.load(Ordering::Relaxed), 5000 * 6);
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        let pool = Pool::new(2);
+        let run = || pool.run(8, &|_, item| assert_ne!(item, 5, "as planned"));
+        assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+        pool.run(8, &|_, _| {});
+    }
+
+    #[test]
+    fn parts_are_disjoint() {
+        let mut data = vec![0usize; 10];
+        let parts = Parts::new(&mut data, 4);
+        Pool::new(3).run(3, &|_, i| {
+            // SAFETY: each item takes its own part.
+            unsafe { parts.get(i) }.fill(i + 1);
+        });
+        assert_eq!(data, [1, 1, 1, 1, 2, 2, 2, 2, 3, 3]);
+    }
+}

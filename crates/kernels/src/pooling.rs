@@ -1,0 +1,294 @@
+//! Max pooling and global average pooling.
+
+use crate::{
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    layout::padded,
+    pool::Parts,
+};
+
+/// `torch.nn.MaxPool2d` over images of one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Channels.
+    pub channels: usize,
+    /// Rows of the input.
+    pub height: usize,
+    /// Columns of the input.
+    pub width: usize,
+    /// Side of the window.
+    pub kernel: usize,
+    /// Step between windows.
+    pub stride: usize,
+    /// Border that never wins; at most half the window.
+    pub padding: usize,
+}
+
+impl MaxPool {
+    fn out_height(&self) -> usize {
+        (self.height + 2 * self.padding - self.kernel) / self.stride + 1
+    }
+
+    fn out_width(&self) -> usize {
+        (self.width + 2 * self.padding - self.kernel) / self.stride + 1
+    }
+
+    fn in_len(&self) -> usize {
+        self.height * self.width * padded(self.channels)
+    }
+
+    fn out_len(&self) -> usize {
+        self.out_height() * self.out_width() * padded(self.channels)
+    }
+
+    /// Starts of the input pixels under a window, row by row.
+    #[inline(always)]
+    fn window(&self, y: usize, x: usize) -> impl Iterator<Item = usize> + use<> {
+        let s = *self;
+        let range = move |at: usize, size: usize| {
+            let start = at * s.stride;
+            start.saturating_sub(s.padding)..(start + s.kernel - s.padding).min(size)
+        };
+        range(y, s.height).flat_map(move |iy| {
+            range(x, s.width).map(move |ix| (iy * s.width + ix) * padded(s.channels))
+        })
+    }
+
+    /// The largest value under each window.
+    pub fn forward<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
+        let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
+        cpu.pool().run(batch, &|_, image| {
+            // SAFETY: each item takes its own part.
+            let out = unsafe { outs.get(image) };
+            let x = &x[image * self.in_len()..][..self.in_len()];
+            cpu.isa().dispatch(Forward { s: self, x, out });
+        });
+    }
+
+    /// The gradient of the input, stored or added: all of it goes to the first of the largest
+    /// values, as in PyTorch.
+    pub fn backward<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: &[E],
+        out: &[E],
+        gradient: &[E],
+        dx: &mut [E],
+        accumulate: bool,
+    ) {
+        let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
+        cpu.pool().run(batch, &|_, image| {
+            // SAFETY: each item takes its own part.
+            let dx = unsafe { parts.get(image) };
+            if !accumulate {
+                dx.fill(E::default());
+            }
+            let x = &x[image * self.in_len()..][..self.in_len()];
+            let out = &out[image * self.out_len()..][..self.out_len()];
+            let gradient = &gradient[image * self.out_len()..][..self.out_len()];
+            cpu.isa().dispatch(Backward { s: self, x, out, gradient, dx });
+        });
+    }
+}
+
+struct Forward<'a, E> {
+    s: &'a MaxPool,
+    x: &'a [E],
+    out: &'a mut [E],
+}
+
+impl<E: Element> Kernel for Forward<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let (s, stored) = (self.s, padded(self.s.channels));
+        for (pixel, out) in self.out.chunks_exact_mut(stored).enumerate() {
+            let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
+            for channel in (0..stored).step_by(V::LANES) {
+                let mut best = V::splat(f32::NEG_INFINITY);
+                for start in s.window(y, x) {
+                    let from = &self.x[start + channel..start + channel + V::LANES];
+                    // SAFETY: the slice holds a vector.
+                    best = best.max(unsafe { E::load(from.as_ptr()) });
+                }
+                // SAFETY: a pixel holds a whole number of vectors.
+                unsafe { E::store(best, out.as_mut_ptr().add(channel)) };
+            }
+        }
+    }
+}
+
+struct Backward<'a, E> {
+    s: &'a MaxPool,
+    x: &'a [E],
+    out: &'a [E],
+    gradient: &'a [E],
+    dx: &'a mut [E],
+}
+
+impl<E: Element> Kernel for Backward<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let (s, stored) = (self.s, padded(self.s.channels));
+        for (pixel, out) in self.out.chunks_exact(stored).enumerate() {
+            let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
+            for channel in (0..stored).step_by(V::LANES) {
+                let at = pixel * stored + channel;
+                let gradient = &self.gradient[at..at + V::LANES];
+                // SAFETY: both slices hold a vector.
+                let (best, mut rest): (V, V) =
+                    unsafe { (E::load(out.as_ptr().add(channel)), E::load(gradient.as_ptr())) };
+                for start in s.window(y, x) {
+                    let range = start + channel..start + channel + V::LANES;
+                    let (from, to) = (&self.x[range.clone()], &mut self.dx[range]);
+                    // SAFETY: both slices hold a vector.
+                    unsafe {
+                        let share = rest.where_equal(E::load(from.as_ptr()), best);
+                        rest = rest.sub(share);
+                        E::store(share.add(E::load(to.as_ptr())), to.as_mut_ptr());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The mean of each channel over an image: `torch.nn.AdaptiveAvgPool2d(1)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GlobalAvgPool {
+    /// Channels.
+    pub channels: usize,
+    /// Pixels of an image.
+    pub pixels: usize,
+}
+
+impl GlobalAvgPool {
+    fn in_len(&self) -> usize {
+        self.pixels * padded(self.channels)
+    }
+
+    /// One pixel an image.
+    pub fn forward<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
+        struct Item<'a, E> {
+            x: &'a [E],
+            out: &'a mut [E],
+        }
+        impl<E: Element> Kernel for Item<'_, E> {
+            type Output = ();
+            #[inline(always)]
+            fn run<V: Vector, const TILE: usize>(self) {
+                let stored = self.out.len();
+                let factor = V::splat(1.0 / (self.x.len() / stored) as f32);
+                for channel in (0..stored).step_by(V::LANES) {
+                    let mut sum = V::zero();
+                    for pixel in self.x.chunks_exact(stored) {
+                        // SAFETY: a pixel holds a whole number of vectors.
+                        sum = sum.add(unsafe { E::load(pixel.as_ptr().add(channel)) });
+                    }
+                    // SAFETY: as above.
+                    unsafe { E::store(sum.mul(factor), self.out.as_mut_ptr().add(channel)) };
+                }
+            }
+        }
+        let stored = padded(self.channels);
+        let outs = Parts::new(&mut out[..batch * stored], stored);
+        cpu.pool().run(batch, &|_, image| {
+            // SAFETY: each item takes its own part.
+            let out = unsafe { outs.get(image) };
+            cpu.isa().dispatch(Item { x: &x[image * self.in_len()..][..self.in_len()], out });
+        });
+    }
+
+    /// The gradient of the input: stored in `dx`, or added to it.
+    pub fn backward<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        gradient: &[E],
+        dx: &mut [E],
+        accumulate: bool,
+    ) {
+        let stored = padded(self.channels);
+        let factor = 1.0 / self.pixels as f32;
+        let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
+        cpu.pool().run(batch, &|_, image| {
+            // SAFETY: each item takes its own part.
+            let dx = unsafe { parts.get(image) };
+            let gradient = &gradient[image * stored..][..stored];
+            for pixel in dx.chunks_exact_mut(stored) {
+                for (to, g) in pixel.iter_mut().zip(gradient) {
+                    let base = if accumulate { to.to_f32() } else { 0.0 };
+                    *to = E::from_f32(base + g.to_f32() * factor);
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{error, from_stored, on_every_isa, random, to_stored};
+
+    #[test]
+    fn max_equals_the_reference() {
+        on_every_isa(|cpu| {
+            for (kernel, stride, padding) in [(3, 2, 1), (2, 2, 0), (3, 1, 1)] {
+                let s = MaxPool { channels: 20, height: 7, width: 6, kernel, stride, padding };
+                let (n, pixels) = (3, s.out_height() * s.out_width());
+                // Few levels: ties are common.
+                let x: Vec<f64> =
+                    random(n * 20 * 42, 1).iter().map(|v| (v * 3.0).round()).collect();
+                let g = random(n * 20 * pixels, 2);
+                let before = random(x.len(), 3);
+                let (mut want, mut want_dx) = (vec![f64::MIN; g.len()], before.clone());
+                for i in 0..g.len() {
+                    let (plane, y, x0) =
+                        (i / pixels, i % pixels / s.out_width(), i % s.out_width());
+                    let mut first = 0;
+                    for (ky, kx) in (0..kernel).flat_map(|a| (0..kernel).map(move |b| (a, b))) {
+                        let (iy, ix) = (y * stride + ky, x0 * stride + kx);
+                        if (padding..7 + padding).contains(&iy)
+                            && (padding..6 + padding).contains(&ix)
+                        {
+                            let at = plane * 42 + (iy - padding) * 6 + ix - padding;
+                            if x[at] > want[i] {
+                                (want[i], first) = (x[at], at);
+                            }
+                        }
+                    }
+                    want_dx[first] += g[i];
+                }
+                let stored = to_stored::<f32>(&x, n, 20);
+                let mut out = vec![0.0; n * s.out_len()];
+                s.forward(cpu, n, &stored, &mut out);
+                assert_eq!(from_stored(&out, n, 20), want);
+                let mut dx = to_stored::<f32>(&before, n, 20);
+                s.backward(cpu, n, &stored, &out, &to_stored::<f32>(&g, n, 20), &mut dx, true);
+                assert!(error(&from_stored(&dx, n, 20), &want_dx) < 1e-6);
+            }
+        });
+    }
+
+    #[test]
+    fn average_equals_the_reference() {
+        on_every_isa(|cpu| {
+            let s = GlobalAvgPool { channels: 19, pixels: 35 };
+            let x = random(2 * 19 * 35, 1);
+            let want: Vec<f64> = x.chunks(35).map(|p| p.iter().sum::<f64>() / 35.0).collect();
+            let mut out = vec![0.0f32; 2 * 32];
+            s.forward(cpu, 2, &to_stored::<f32>(&x, 2, 19), &mut out);
+            assert!(error(&from_stored(&out, 2, 19), &want) < 1e-6);
+            let g = random(2 * 19, 2);
+            let mut dx = to_stored::<f32>(&x, 2, 19);
+            s.backward(cpu, 2, &to_stored::<f32>(&g, 2, 19), &mut dx, true);
+            let want: Vec<f64> = (0..x.len()).map(|i| x[i] + g[i / 35] / 35.0).collect();
+            assert!(error(&from_stored(&dx, 2, 19), &want) < 1e-6);
+        });
+    }
+}

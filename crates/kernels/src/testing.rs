@@ -1,0 +1,67 @@
+//! What the tests of all kernels share.
+
+use crate::{Cpu, Element, Isa, layout::padded};
+
+/// Numbers in [-1, 1) that depend on the seed.
+pub(crate) fn random(len: usize, seed: u64) -> Vec<f64> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            // Exact in f32 and short in bf16, so that storage rounds nothing.
+            f64::from((state >> 56) as i8) / 128.0
+        })
+        .collect()
+}
+
+/// Runs a check on every instruction set of this machine; `RESNET_TEST_ISA` (a comma-separated
+/// list) makes it fail if one of those was not covered.
+pub(crate) fn on_every_isa(check: impl Fn(&Cpu)) {
+    let here = Isa::available();
+    for &isa in &here {
+        check(&Cpu::with_isa(2, isa));
+    }
+    let wanted = std::env::var("RESNET_TEST_ISA").unwrap_or_default();
+    for name in wanted.split(',').filter(|name| !name.is_empty()) {
+        assert!(here.iter().any(|isa| isa.name() == name), "{name} was not covered");
+    }
+}
+
+/// From `[n][channels][pixels]` to stored activations.
+pub(crate) fn to_stored<E: Element>(dense: &[f64], n: usize, channels: usize) -> Vec<E> {
+    let (pixels, stored) = (dense.len() / n / channels, padded(channels));
+    let mut out = vec![E::default(); n * pixels * stored];
+    for (i, &value) in dense.iter().enumerate() {
+        let (image, channel, pixel) = (i / pixels / channels, i / pixels % channels, i % pixels);
+        out[(image * pixels + pixel) * stored + channel] = E::from_f32(value as f32);
+    }
+    out
+}
+
+/// The reverse of [`to_stored`]; the padding must be zero.
+pub(crate) fn from_stored<E: Element>(stored: &[E], n: usize, channels: usize) -> Vec<f64> {
+    let wide = padded(channels);
+    let pixels = stored.len() / n / wide;
+    let mut out = vec![0.0; n * channels * pixels];
+    for (i, &value) in stored.iter().enumerate() {
+        let (image, pixel, channel) = (i / wide / pixels, i / wide % pixels, i % wide);
+        let value = f64::from(value.to_f32());
+        if channel < channels {
+            out[(image * channels + channel) * pixels + pixel] = value;
+        } else {
+            assert_eq!(value, 0.0, "padding must stay zero");
+        }
+    }
+    out
+}
+
+/// Largest difference over the root mean square of what is wanted.
+pub(crate) fn error(got: &[f64], want: &[f64]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let rms = (want.iter().map(|w| w * w).sum::<f64>() / want.len().max(1) as f64).sqrt();
+    let worst = got.iter().zip(want).map(|(g, w)| (g - w).abs()).fold(0.0, f64::max);
+    assert!(got.iter().all(|g| g.is_finite()));
+    worst / rms.max(1e-30)
+}
