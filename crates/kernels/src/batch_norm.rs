@@ -20,6 +20,9 @@ pub const MOMENTUM: f64 = 0.1;
 /// Values of a chunk: 128 KiB of f32, an eighth of a usual L2 cache.
 const CHUNK: usize = 32 * 1024;
 
+/// Pixels summed in one go: many short sums round less than a long one.
+const RUN: usize = 32;
+
 /// A batch norm over so many pixels (of all images) of so many channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchNorm {
@@ -67,6 +70,11 @@ impl BatchNorm {
     /// Values of `saved`: mean and 1/std for each stored channel.
     pub fn saved_len(&self) -> usize {
         2 * self.stored()
+    }
+
+    /// Stored values of the batch.
+    pub fn stored_len(&self) -> usize {
+        self.pixels * self.stored()
     }
 
     /// Values of scratch.
@@ -278,18 +286,30 @@ impl<E: Element> Kernel for Moments<'_, E> {
             // SAFETY: N vectors from `channel` lie within a pixel and within both halves of
             // `partial`.
             unsafe {
-                for pixel in self.x.chunks_exact(self.stored) {
+                for run in self.x.chunks(RUN * self.stored) {
+                    let mut part = [V::zero(); N];
+                    for pixel in run.chunks_exact(self.stored) {
+                        for v in 0..N {
+                            let x = E::load(pixel.as_ptr().add(channel + v * V::LANES));
+                            part[v] = part[v].add(x);
+                        }
+                    }
                     for v in 0..N {
-                        let x = E::load(pixel.as_ptr().add(channel + v * V::LANES));
-                        sums[v] = sums[v].add(x);
+                        sums[v] = sums[v].add(part[v]);
                     }
                 }
                 let mean = sums.map(|s| s.mul(count));
-                for pixel in self.x.chunks_exact(self.stored) {
+                for run in self.x.chunks(RUN * self.stored) {
+                    let mut part = [V::zero(); N];
+                    for pixel in run.chunks_exact(self.stored) {
+                        for v in 0..N {
+                            let x: V = E::load(pixel.as_ptr().add(channel + v * V::LANES));
+                            let d = x.sub(mean[v]);
+                            part[v] = d.mul_add(d, part[v]);
+                        }
+                    }
                     for v in 0..N {
-                        let x: V = E::load(pixel.as_ptr().add(channel + v * V::LANES));
-                        let d = x.sub(mean[v]);
-                        distances[v] = d.mul_add(d, distances[v]);
+                        distances[v] = distances[v].add(part[v]);
                     }
                 }
                 for v in 0..N {
@@ -368,16 +388,23 @@ impl<E: Element> Kernel for GradientSums<'_, E> {
                 let mean: [V; N] = std::array::from_fn(|v| {
                     V::load(self.mean.as_ptr().add(channel + v * V::LANES))
                 });
-                for pixel in 0..pixels {
-                    for v in 0..N {
-                        let at = pixel * stored + channel + v * V::LANES;
-                        let mut g: V = E::load(self.gradient.as_ptr().add(at));
-                        if let Some(out) = self.out {
-                            g = g.where_positive(E::load(out.as_ptr().add(at)));
+                for first in (0..pixels).step_by(RUN) {
+                    let mut part = [[V::zero(); N]; 2];
+                    for pixel in first..pixels.min(first + RUN) {
+                        for v in 0..N {
+                            let at = pixel * stored + channel + v * V::LANES;
+                            let mut g: V = E::load(self.gradient.as_ptr().add(at));
+                            if let Some(out) = self.out {
+                                g = g.where_positive(E::load(out.as_ptr().add(at)));
+                            }
+                            let x: V = E::load(self.x.as_ptr().add(at));
+                            part[0][v] = part[0][v].add(g);
+                            part[1][v] = g.mul_add(x.sub(mean[v]), part[1][v]);
                         }
-                        let x: V = E::load(self.x.as_ptr().add(at));
-                        sums[0][v] = sums[0][v].add(g);
-                        sums[1][v] = g.mul_add(x.sub(mean[v]), sums[1][v]);
+                    }
+                    for v in 0..N {
+                        sums[0][v] = sums[0][v].add(part[0][v]);
+                        sums[1][v] = sums[1][v].add(part[1][v]);
                     }
                 }
                 for v in 0..N {

@@ -1,6 +1,11 @@
 //! Stochastic gradient descent.
 
-use resnet_kernels::Cpu;
+use std::ops::Range;
+
+use resnet_kernels::{
+    Cpu,
+    sgd::{Update, update},
+};
 
 use crate::network::Network;
 
@@ -13,24 +18,75 @@ pub struct SgdConfig {
     pub weight_decay: f32,
     /// Nesterov's momentum.
     pub nesterov: bool,
-    /// Whether weight decay applies to batch norm's parameters and to biases too.
+    /// Whether weight decay applies to batch norm's parameters and to biases too, as it does in
+    /// PyTorch unless parameters are grouped.
     pub decay_norm_and_bias: bool,
 }
 
 /// The optimiser and its momentum buffer.
 #[derive(Clone, Debug)]
 pub struct Sgd {
-    /// Momentum buffer, in the order of the parameters' arena.
+    config: SgdConfig,
+    /// Runs of the arena with equal rules, and whether they decay.
+    groups: Vec<(Range<usize>, bool)>,
+    /// Momentum buffer, in the order of the parameters' arena; zeros before the first step.
     pub momentum_buffer: Vec<f32>,
 }
 
 impl Sgd {
     /// An optimiser that has not stepped yet.
-    pub fn new(_net: &Network, _config: SgdConfig) -> Self {
-        todo!()
+    pub fn new(net: &Network, config: SgdConfig) -> Self {
+        let mut groups: Vec<(Range<usize>, bool)> = Vec::new();
+        for param in net.params() {
+            let decay = config.decay_norm_and_bias || param.kind.is_weight();
+            match groups.last_mut() {
+                Some((range, last)) if *last == decay => range.end = param.range.end,
+                _ => groups.push((param.range.clone(), decay)),
+            }
+        }
+        Sgd { config, groups, momentum_buffer: vec![0.0; net.values().len()] }
     }
+
     /// One update at a learning rate.
-    pub fn step(&mut self, _cpu: &Cpu, _net: &mut Network, _gradients: &[f32], _lr: f32) {
-        todo!()
+    pub fn step(&mut self, cpu: &Cpu, net: &mut Network, gradients: &[f32], lr: f32) {
+        let SgdConfig { momentum, weight_decay, nesterov, .. } = self.config;
+        for (range, decay) in &self.groups {
+            let weight_decay = if *decay { weight_decay } else { 0.0 };
+            update(
+                cpu,
+                Update { lr, momentum, weight_decay, nesterov },
+                &mut net.values_mut()[range.clone()],
+                &mut self.momentum_buffer[range.clone()],
+                &gradients[range.clone()],
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, network::Init};
+
+    #[test]
+    fn exempts_norm_and_bias_from_decay() {
+        let graph = "resnet8".parse::<Arch>().unwrap().graph(10);
+        let mut net = Network::new(graph, Init::PyTorch, 0);
+        let before = net.clone();
+        let config = SgdConfig {
+            momentum: 0.0,
+            weight_decay: 0.5,
+            nesterov: false,
+            decay_norm_and_bias: false,
+        };
+        let zeros = vec![0.0; net.values().len()];
+        let cpu = Cpu::new(1).unwrap();
+        Sgd::new(&net, config).step(&cpu, &mut net, &zeros, 1.0);
+        for param in before.params() {
+            let factor = if param.kind.is_weight() { 0.5 } else { 1.0 };
+            for i in param.range.clone() {
+                assert_eq!(net.values()[i], factor * before.values()[i], "{}", param.name);
+            }
+        }
     }
 }

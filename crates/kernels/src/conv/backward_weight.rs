@@ -363,9 +363,7 @@ impl<E: Element> Item<'_, E> {
         // SAFETY: `held` holds the tile; the lists stay within the packed block, and the buffer of
         // dense images ends with room for the last panel (`worker`).
         unsafe {
-            let mut sums: [[V; NV]; TILE] = std::array::from_fn(|p| {
-                std::array::from_fn(|v| V::load(held.as_ptr().add((p * NV + v) * V::LANES)))
-            });
+            let mut sums = [[V::zero(); NV]; TILE];
             let (x, dy) = (self.x_pack.as_ptr().add(base), dy.as_ptr());
             for &(from, to) in pairs {
                 let x = x.add(from as usize * step);
@@ -378,8 +376,10 @@ impl<E: Element> Item<'_, E> {
                     }
                 }
             }
+            // Added at the end: many short sums round less than a long one.
             for (i, sum) in sums.as_flattened().iter().enumerate() {
-                sum.store(held.as_mut_ptr().add(i * V::LANES));
+                let held = held.as_mut_ptr().add(i * V::LANES);
+                sum.add(V::load(held)).store(held);
             }
         }
     }

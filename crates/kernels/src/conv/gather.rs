@@ -127,18 +127,19 @@ impl<E: Element> Gather<'_, E> {
                 let place = walk.tile::<TILE>(valid);
                 let held = self.partial.as_mut_ptr().wrapping_add(tile * TILE * NV * V::LANES);
                 let mut sums = [[V::zero(); NV]; TILE];
-                if block > 0 {
-                    for (i, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
-                        // SAFETY: within the tile's part of `partial`.
-                        *sum = unsafe { V::load(held.add(i * V::LANES)) };
-                    }
-                }
                 for tap in taps.clone() {
                     let Some(inputs) = self.inputs(table, &place, tap, ks.start) else { continue };
                     let at = (tap * table.run + ks.start) * NV * V::LANES;
                     let weights = &weights[at..at + ks.len() * NV * V::LANES];
                     // SAFETY: the table keeps `run` values in bounds from each start.
                     unsafe { multiply::<E, V, TILE, NV>(&mut sums, &inputs, weights, ks.len()) };
+                }
+                // Added at the end: many short sums round less than a long one.
+                if block > 0 {
+                    for (i, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
+                        // SAFETY: within the tile's part of `partial`.
+                        *sum = sum.add(unsafe { V::load(held.add(i * V::LANES)) });
+                    }
                 }
                 if block + 1 < blocks.count {
                     for (i, sum) in sums.as_flattened().iter().enumerate() {

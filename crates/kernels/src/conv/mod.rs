@@ -163,7 +163,6 @@ impl Conv {
         plan.run(&self.cpu, batch, x, dy, dw, scratch);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the two directions differ in just these")]
     fn gather<E: Element>(
         &self,
         tables: &[Taps],

@@ -44,8 +44,8 @@ impl Augment {
         let row_len = size.width * size.channels;
         // Columns of the crop that lie on the image, and where they start on it.
         let start = self.pad.saturating_sub(left).min(size.width);
-        let end = (size.width + self.pad - left).min(size.width).max(start);
-        let source = (start + left).saturating_sub(self.pad);
+        let end = (size.width + self.pad).saturating_sub(left).clamp(start, size.width);
+        let source = left.saturating_sub(self.pad).min(size.width);
         for (y, row) in out.chunks_exact_mut(row_len).enumerate() {
             match (y + top).checked_sub(self.pad).filter(|&y| y < size.height) {
                 None => row.fill(0),

@@ -1,13 +1,33 @@
 //! Plans: how a graph runs on a batch.
+//!
+//! A plan is built once for a graph, a largest batch and an image size: it fuses nodes into
+//! units, prepares a kernel for each, and lays values and scratch out in memory. It then runs
+//! without allocating. Training and inference are different plans.
 
-use resnet_kernels::Cpu;
+mod eval;
+mod gradients;
+mod memory;
+mod plain;
+mod train;
+mod units;
+
+use std::ops::Range;
+
+use resnet_kernels::{
+    Buffer, Cpu,
+    conv::{ConvShape, Source},
+    input::{ByteTable, from_bytes, from_nchw},
+    layout::{ImageLayout, padded},
+};
 use thiserror::Error;
 
 use crate::{
     data::Normalisation,
-    graph::{Graph, GraphError},
-    network::Network,
+    graph::{Graph, GraphError, Node, NodeId, Op, Shape},
 };
+
+pub use eval::EvalPlan;
+pub use train::TrainPlan;
 
 /// Images as a plan takes them.
 #[derive(Clone, Copy, Debug)]
@@ -30,64 +50,154 @@ pub struct StepResult {
 /// Why a plan cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PlanError {
-    /// The graph does not fit the images.
+    /// The graph does not fit the images, or cannot be planned.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// A batch of no images.
+    #[error("a plan needs a batch of at least one image")]
+    EmptyBatch,
+    /// An image so large that the kernels cannot address it.
+    #[error("{node}: {shape} is too large; use smaller images")]
+    TooLarge {
+        /// The node.
+        node: String,
+        /// Its output.
+        shape: Shape,
+    },
 }
 
-/// Forward and backward of one batch size.
+/// The shapes of a graph's nodes, and the largest batch.
+struct Sizes {
+    shapes: Vec<Shape>,
+    batch: usize,
+}
+
+impl Sizes {
+    fn new(graph: &Graph, batch: usize, height: usize, width: usize) -> Result<Self, PlanError> {
+        if batch == 0 {
+            return Err(PlanError::EmptyBatch);
+        }
+        let shapes = graph.shapes(height, width)?;
+        for (node, &shape) in graph.nodes().iter().zip(&shapes) {
+            // Kernels address the values of an image in 32 bits; the border and the padding of
+            // channels need some of them.
+            let values = shape.height.checked_mul(shape.width);
+            let values = values.and_then(|p| p.checked_mul(padded(shape.channels)));
+            if values.is_none_or(|v| v > 1 << 30) {
+                return Err(PlanError::TooLarge { node: node.name.clone(), shape });
+            }
+        }
+        Ok(Sizes { shapes, batch })
+    }
+
+    /// Pixels of an image of a node's output.
+    fn pixels(&self, id: NodeId) -> usize {
+        self.shapes[id].height * self.shapes[id].width
+    }
+
+    /// Stored values of an image of a node's output.
+    fn image_len(&self, id: NodeId) -> usize {
+        self.pixels(id) * padded(self.shapes[id].channels)
+    }
+
+    /// The dimensions of a convolution, and how its input is stored.
+    fn conv(&self, id: NodeId, node: &Node) -> (ConvShape, Source) {
+        let Op::Conv2d { kernel, stride, padding } = node.op else {
+            unreachable!("called for convolutions");
+        };
+        let input = self.shapes[node.inputs[0]];
+        let shape = ConvShape {
+            in_channels: input.channels,
+            out_channels: self.shapes[id].channels,
+            height: input.height,
+            width: input.width,
+            kernel,
+            stride,
+            padding,
+        };
+        let first = node.inputs[0] == Graph::INPUT;
+        (shape, if first { Source::Image } else { Source::Activation })
+    }
+}
+
+/// The images of a batch, in the layout of the first convolution.
 #[derive(Debug)]
-pub struct TrainPlan {}
+struct InputImages {
+    layout: ImageLayout,
+    values: Buffer,
+    table: Option<(Normalisation, ByteTable)>,
+}
 
-impl TrainPlan {
-    /// Plans training steps of up to `batch` images of `height` x `width`.
-    pub fn new(
-        _graph: &Graph,
-        _batch: usize,
-        _height: usize,
-        _width: usize,
-        _cpu: &Cpu,
-    ) -> Result<Self, PlanError> {
-        Ok(TrainPlan {})
+impl InputImages {
+    fn new(graph: &Graph, sizes: &Sizes) -> Self {
+        let mut nodes = graph.nodes().iter().enumerate();
+        let first = nodes.find(|(_, node)| node.inputs.first() == Some(&Graph::INPUT));
+        let (id, node) = first.expect("plans check that a convolution reads the input");
+        let layout = sizes.conv(id, node).0.image();
+        InputImages {
+            layout,
+            values: Buffer::zeroed(sizes.batch * layout.image_len()),
+            table: None,
+        }
     }
-    /// Forward, loss and backward of `labels.len()` images (at most the plan's batch). Leaves the
-    /// gradients in `gradients` (an arena as long as [`Network::values`]), and updates the running
-    /// statistics.
-    pub fn step(
-        &mut self,
-        _net: &mut Network,
-        _gradients: &mut [f32],
-        _input: Input<'_>,
-        _labels: &[u32],
-        _label_smoothing: f32,
-    ) -> StepResult {
-        todo!()
-    }
-    /// Bytes the plan holds.
-    pub fn memory_bytes(&self) -> usize {
-        0
+
+    /// Converts the images of a batch.
+    ///
+    /// # Panics
+    /// If there are too few values for so many images, or the normalisation has another number of
+    /// channels than the images.
+    fn fill(&mut self, cpu: &Cpu, input: Input<'_>, images: usize) {
+        let one = self.layout.channels * self.layout.height * self.layout.width;
+        match input {
+            Input::Bytes(bytes, normalisation) => {
+                assert!(bytes.len() >= images * one, "{} bytes for {images} images", bytes.len());
+                if self.table.as_ref().is_none_or(|(of, _)| of != normalisation) {
+                    let table = ByteTable::new(&normalisation.mean, &normalisation.std);
+                    self.table = Some((normalisation.clone(), table));
+                }
+                let (_, table) = self.table.as_ref().expect("made above");
+                from_bytes(cpu, &self.layout, images, bytes, table, &mut self.values);
+            }
+            Input::Nchw(values) => {
+                assert!(
+                    values.len() >= images * one,
+                    "{} values for {images} images",
+                    values.len()
+                );
+                from_nchw(cpu, &self.layout, images, values, &mut self.values);
+            }
+        }
     }
 }
 
-/// Inference of up to one batch size: batch norm folded into the convolutions.
-#[derive(Debug)]
-pub struct EvalPlan {}
-
-impl EvalPlan {
-    /// Plans inference of up to `batch` images.
-    pub fn new(
-        _graph: &Graph,
-        _batch: usize,
-        _height: usize,
-        _width: usize,
-        _cpu: &Cpu,
-    ) -> Result<Self, PlanError> {
-        Ok(EvalPlan {})
-    }
-    /// Takes the parameters and running statistics of a network.
-    pub fn load(&mut self, _net: &Network) {}
-    /// Logits `[n][classes]` of so many images.
-    pub fn forward(&mut self, _input: Input<'_>, _images: usize) -> &[f32] {
-        todo!()
+/// Input (the images where it has no place), residual and output of a step, which lie apart.
+fn borrow<'a>(
+    images: &'a [f32],
+    values: &'a mut [f32],
+    places: (Option<Range<usize>>, Option<Range<usize>>, Range<usize>),
+) -> (&'a [f32], Option<&'a [f32]>, &'a mut [f32]) {
+    match places {
+        (None, None, out) => (images, None, &mut values[out]),
+        (None, Some(residual), out) => {
+            let [residual, out] = values.get_disjoint_mut([residual, out]).expect(APART);
+            (images, Some(residual), out)
+        }
+        (Some(x), None, out) => {
+            let [x, out] = values.get_disjoint_mut([x, out]).expect(APART);
+            (x, None, out)
+        }
+        // `bn(x) + x`: one value is both.
+        (Some(x), Some(residual), out) if x == residual => {
+            let [x, out] = values.get_disjoint_mut([x, out]).expect(APART);
+            let x = &*x;
+            (x, Some(x), out)
+        }
+        (Some(x), Some(residual), out) => {
+            let [x, residual, out] = values.get_disjoint_mut([x, residual, out]).expect(APART);
+            (x, Some(residual), out)
+        }
     }
 }
+
+/// Why a borrow of several parts of an arena cannot fail.
+const APART: &str = "values that live at the same time lie apart";

@@ -8,7 +8,11 @@ use std::{
 };
 
 use md5::Md5;
-use ureq::{Agent, http::StatusCode};
+use ureq::{
+    Agent,
+    http::StatusCode,
+    tls::{RootCerts, TlsConfig},
+};
 
 use super::{Failure, Monitor, Stage};
 use crate::data::{
@@ -94,7 +98,11 @@ fn transfer(
         done = 0;
     }
     monitor.progress(Stage::Download, done, Some(remote.bytes))?;
+    // The machine's own certificates: they are what its other programs trust, and include those
+    // of a proxy.
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     let agent: Agent = Agent::config_builder()
+        .tls_config(tls)
         .http_status_as_error(false)
         .timeout_resolve(Some(TIMEOUT))
         .timeout_connect(Some(TIMEOUT))

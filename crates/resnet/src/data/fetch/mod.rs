@@ -293,6 +293,9 @@ impl Drop for Workspace {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.staging());
         let _ = fs::remove_file(self.work().join("lock"));
+        if fs::metadata(self.part()).is_ok_and(|part| part.len() == 0) {
+            let _ = fs::remove_file(self.part());
+        }
         // These two go only if they are empty.
         let _ = fs::remove_dir(self.work());
         let _ = fs::remove_dir(&self.target);

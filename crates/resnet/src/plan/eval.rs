@@ -1,0 +1,255 @@
+//! Inference: batch norm folded into the convolutions, buffers reused.
+
+use std::ops::Range;
+
+use resnet_kernels::{
+    Buffer, Cpu,
+    batch_norm::{BatchNorm, EPSILON},
+    conv::{Conv, Epilogue, Mode},
+    layout::padded,
+    linear::Linear,
+};
+
+use super::{
+    Input, InputImages, PlanError, Sizes, borrow,
+    memory::{Lifetime, lay_out},
+    plain::Plain,
+    units::{Unit, units},
+};
+use crate::{
+    graph::{Graph, NodeId, Op},
+    network::Network,
+};
+
+/// Inference of up to one batch size, with running statistics.
+#[derive(Debug)]
+pub struct EvalPlan {
+    cpu: Cpu,
+    batch: usize,
+    input: InputImages,
+    steps: Vec<Step>,
+    values: Buffer,
+    scratch: Buffer,
+    logits: Vec<f32>,
+}
+
+#[derive(Debug)]
+struct Step {
+    unit: Unit,
+    kernel: Kernel,
+    /// Where the inputs are: none for the images.
+    x: Option<Range<usize>>,
+    residual: Option<Range<usize>>,
+    out: Range<usize>,
+}
+
+#[derive(Debug)]
+enum Kernel {
+    Conv {
+        conv: Conv,
+        packed: Buffer,
+        bias: Vec<f32>,
+    },
+    /// A batch norm that follows no convolution: mean, scale and shift.
+    Norm {
+        channels: usize,
+        pixels: usize,
+        factors: [Vec<f32>; 3],
+    },
+    Plain(Plain),
+    Linear {
+        linear: Linear,
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+    },
+}
+
+impl EvalPlan {
+    /// Plans inference of up to `batch` images of `height` x `width`. Call [`EvalPlan::load`]
+    /// before the first forward pass.
+    ///
+    /// # Errors
+    /// If the graph does not fit the images, or breaks a rule of the plans.
+    pub fn new(
+        graph: &Graph,
+        batch: usize,
+        height: usize,
+        width: usize,
+        cpu: &Cpu,
+    ) -> Result<Self, PlanError> {
+        let sizes = Sizes::new(graph, batch, height, width)?;
+        let units = units(graph, true)?;
+        let places = places(graph, &units, &sizes);
+        let mut scratch = 0;
+        let mut steps = Vec::new();
+        for (index, unit) in units.iter().enumerate() {
+            let kernel = Kernel::new(graph, unit.head, &sizes, cpu);
+            if let Kernel::Conv { conv, .. } = &kernel {
+                scratch = scratch.max(conv.scratch_len(batch));
+            }
+            let place = |id: NodeId| {
+                let producer = units.iter().position(|u| u.output == id);
+                producer.map(|i| places.0[i].clone())
+            };
+            steps.push(Step {
+                unit: unit.clone(),
+                kernel,
+                x: place(graph.nodes()[unit.head].inputs[0]),
+                residual: unit.residual.and_then(place),
+                out: places.0[index].clone(),
+            });
+        }
+        Ok(EvalPlan {
+            cpu: cpu.clone(),
+            batch,
+            input: InputImages::new(graph, &sizes),
+            steps,
+            values: Buffer::zeroed(places.1),
+            scratch: Buffer::zeroed(scratch),
+            logits: vec![0.0; batch * graph.classes()],
+        })
+    }
+
+    /// Takes the parameters and running statistics of a network of the same graph.
+    pub fn load(&mut self, net: &Network) {
+        for step in &mut self.steps {
+            let mut ranges = net.ranges(step.unit.head);
+            let mut next = || ranges.next().map(|range| &net.values()[range]);
+            match &mut step.kernel {
+                Kernel::Conv { conv, packed, bias } => {
+                    let weight = next().expect("a convolution has a weight");
+                    let factors = step.unit.norm.map(|norm| {
+                        let [mean, scale, shift] = norm_factors(net, norm);
+                        for (i, bias) in bias.iter_mut().enumerate().take(mean.len()) {
+                            *bias = shift[i] - mean[i] * scale[i];
+                        }
+                        scale
+                    });
+                    conv.pack_forward(weight, factors.as_deref(), packed);
+                }
+                Kernel::Norm { factors, .. } => {
+                    let dense = norm_factors(net, step.unit.head);
+                    for (stored, dense) in factors.iter_mut().zip(dense) {
+                        stored[..dense.len()].copy_from_slice(&dense);
+                    }
+                }
+                Kernel::Linear { weight, bias, .. } => {
+                    weight.copy_from_slice(next().expect("a linear layer has a weight"));
+                    bias.copy_from_slice(next().expect("a linear layer has a bias"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Logits `[images][classes]`.
+    ///
+    /// # Panics
+    /// If there are more images than the plan's batch, or fewer values than images need.
+    pub fn forward(&mut self, input: Input<'_>, images: usize) -> &[f32] {
+        assert!(images <= self.batch, "{images} images in a plan for {}", self.batch);
+        self.input.fill(&self.cpu, input, images);
+        for step in &self.steps {
+            step.run(
+                &self.cpu,
+                images,
+                &self.input.values,
+                &mut self.values,
+                &mut self.logits,
+                &mut self.scratch,
+            );
+        }
+        &self.logits[..images * (self.logits.len() / self.batch)]
+    }
+
+    /// Bytes of values, weights and scratch.
+    pub fn memory_bytes(&self) -> usize {
+        let packed = |step: &Step| match &step.kernel {
+            Kernel::Conv { packed, .. } => packed.len(),
+            Kernel::Linear { weight, .. } => weight.len(),
+            _ => 0,
+        };
+        let weights: usize = self.steps.iter().map(packed).sum();
+        4 * (weights + self.values.len() + self.scratch.len() + self.input.values.len())
+    }
+}
+
+impl Kernel {
+    fn new(graph: &Graph, head: NodeId, sizes: &Sizes, cpu: &Cpu) -> Self {
+        let node = &graph.nodes()[head];
+        let input = sizes.shapes[node.inputs[0]];
+        match node.op {
+            Op::Conv2d { .. } => {
+                let (shape, source) = sizes.conv(head, node);
+                let conv = Conv::new(shape, source, Mode::Inference, cpu);
+                let packed = Buffer::zeroed(conv.packed_len());
+                Kernel::Conv { conv, packed, bias: vec![0.0; padded(node.channels)] }
+            }
+            Op::BatchNorm2d => Kernel::Norm {
+                channels: node.channels,
+                pixels: sizes.pixels(head),
+                factors: std::array::from_fn(|_| vec![0.0; padded(node.channels)]),
+            },
+            Op::Linear => Kernel::Linear {
+                linear: Linear { inputs: input.channels, outputs: node.channels },
+                weight: vec![0.0; input.channels * node.channels],
+                bias: vec![0.0; node.channels],
+            },
+            _ => Kernel::Plain(Plain::new(graph, head, sizes).expect("has no parameters")),
+        }
+    }
+}
+
+impl Step {
+    fn run(
+        &self,
+        cpu: &Cpu,
+        n: usize,
+        images: &[f32],
+        values: &mut [f32],
+        logits: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let places = (self.x.clone(), self.residual.clone(), self.out.clone());
+        let (x, residual, out) = borrow(images, values, places);
+        let relu = self.unit.relu;
+        match &self.kernel {
+            Kernel::Conv { conv, packed, bias } => {
+                let epilogue = Epilogue { bias: Some(bias), residual, accumulate: false, relu };
+                conv.forward(n, x, packed, out, epilogue, scratch);
+            }
+            Kernel::Norm { channels, pixels, factors: [mean, scale, shift] } => {
+                let norm = BatchNorm { pixels: n * pixels, channels: *channels };
+                norm.apply(cpu, x, mean, scale, shift, residual, relu, out);
+            }
+            Kernel::Plain(plain) => plain.forward(cpu, n, x, residual, relu, out),
+            Kernel::Linear { linear, weight, bias } => {
+                linear.forward(cpu, n, x, weight, bias, logits);
+            }
+        }
+    }
+}
+
+/// Where each unit's output lives, from its unit to its last reader, and the arena's length.
+fn places(graph: &Graph, units: &[Unit], sizes: &Sizes) -> (Vec<Range<usize>>, usize) {
+    let reads = |unit: &Unit, id: NodeId| {
+        graph.nodes()[unit.head].inputs[0] == id || unit.residual == Some(id)
+    };
+    let lifetime = |(index, unit): (usize, &Unit)| {
+        let last = units.iter().rposition(|reader| reads(reader, unit.output)).unwrap_or(index);
+        // The logits have a buffer of their own.
+        let linear = graph.nodes()[unit.head].op == Op::Linear;
+        let len = if linear { 0 } else { sizes.batch * sizes.image_len(unit.output) };
+        Lifetime { first: index, last, len }
+    };
+    lay_out(&units.iter().enumerate().map(lifetime).collect::<Vec<_>>())
+}
+
+/// Mean, scale and shift of a batch norm with running statistics.
+fn norm_factors(net: &Network, norm: NodeId) -> [Vec<f32>; 3] {
+    let (mean, var) = net.running(norm);
+    let [weight, bias] = net.weight_and_bias(norm).map(|range| &net.values()[range]);
+    let scale = weight.iter().zip(var);
+    let scale = scale.map(|(w, v)| (f64::from(*w) / (f64::from(*v) + EPSILON).sqrt()) as f32);
+    [mean.to_vec(), scale.collect(), bias.to_vec()]
+}

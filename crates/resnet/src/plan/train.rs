@@ -1,0 +1,297 @@
+//! Training: forward with batch statistics, loss, and backward as the forward list in reverse.
+
+use std::ops::Range;
+
+use resnet_kernels::{
+    Buffer, Cpu,
+    batch_norm::{BatchNorm, Parameters, ResidualGradient},
+    conv::{Conv, Epilogue, Mode, Source},
+    elementwise::pass_gradient,
+    linear::Linear,
+    loss::cross_entropy,
+};
+
+use super::{
+    APART, Input, InputImages, PlanError, Sizes, StepResult, borrow,
+    gradients::{Layout, Read, Value},
+    plain::{Gradient, Plain},
+    units::{Unit, units},
+};
+use crate::{
+    graph::{Graph, NodeId, Op},
+    network::Network,
+};
+
+/// Forward and backward of up to one batch size.
+#[derive(Debug)]
+pub struct TrainPlan {
+    cpu: Cpu,
+    batch: usize,
+    classes: usize,
+    input: InputImages,
+    steps: Vec<Step>,
+    buffers: Buffers,
+}
+
+#[derive(Debug)]
+struct Buffers {
+    /// Outputs of all steps: backward reads them again.
+    values: Buffer,
+    /// Gradients of the outputs, by lifetime.
+    gradients: Buffer,
+    /// Statistics of the batch norms.
+    saved: Buffer,
+    /// Packed weights of the convolution at work.
+    packed: Buffer,
+    scratch: Buffer,
+    logits: Vec<f32>,
+    d_logits: Vec<f32>,
+}
+
+#[derive(Debug)]
+struct Step {
+    unit: Unit,
+    kernel: Kernel,
+    /// None for the images.
+    x: Option<Read>,
+    residual: Option<Read>,
+    y: Value,
+}
+
+#[derive(Debug)]
+enum Kernel {
+    Conv(Conv),
+    Norm { channels: usize, pixels: usize, saved: Range<usize> },
+    Plain(Plain),
+    Linear(Linear),
+}
+
+impl TrainPlan {
+    /// Plans training steps of up to `batch` images of `height` x `width`.
+    ///
+    /// # Errors
+    /// If the graph does not fit the images, or breaks a rule of the plans.
+    pub fn new(
+        graph: &Graph,
+        batch: usize,
+        height: usize,
+        width: usize,
+        cpu: &Cpu,
+    ) -> Result<Self, PlanError> {
+        let sizes = Sizes::new(graph, batch, height, width)?;
+        let units = units(graph, false)?;
+        let layout = Layout::new(graph, &units, &sizes);
+        let (mut scratch, mut packed, mut saved) = (0, 0, 0);
+        let mut steps = Vec::new();
+        for (unit, (x, residual, y)) in units.into_iter().zip(layout.steps) {
+            let kernel = Kernel::new(graph, unit.head, &sizes, cpu, &mut saved);
+            scratch = scratch.max(kernel.scratch_len(cpu, batch));
+            if let Kernel::Conv(conv) = &kernel {
+                packed = packed.max(conv.packed_len());
+            }
+            steps.push(Step { unit, kernel, x, residual, y });
+        }
+        let logits = vec![0.0; batch * graph.classes()];
+        Ok(TrainPlan {
+            cpu: cpu.clone(),
+            batch,
+            classes: graph.classes(),
+            input: InputImages::new(graph, &sizes),
+            steps,
+            buffers: Buffers {
+                values: Buffer::zeroed(layout.values_len),
+                gradients: Buffer::zeroed(layout.gradients_len),
+                saved: Buffer::zeroed(saved),
+                packed: Buffer::zeroed(packed),
+                scratch: Buffer::zeroed(scratch),
+                d_logits: logits.clone(),
+                logits,
+            },
+        })
+    }
+
+    /// Forward, loss and backward of `labels.len()` images. Stores the gradients of the mean loss
+    /// in `gradients`, an arena like [`Network::values`], and updates the running statistics.
+    ///
+    /// # Panics
+    /// If there are no images, more than the plan's batch, or fewer values than they need; if a
+    /// label is not a class; or if `net` has another graph.
+    pub fn step(
+        &mut self,
+        net: &mut Network,
+        gradients: &mut [f32],
+        input: Input<'_>,
+        labels: &[u32],
+        label_smoothing: f32,
+    ) -> StepResult {
+        let n = labels.len();
+        assert!((1..=self.batch).contains(&n), "{n} images in a plan for {}", self.batch);
+        let (cpu, buffers) = (&self.cpu, &mut self.buffers);
+        self.input.fill(cpu, input, n);
+        for step in &self.steps {
+            step.forward(cpu, n, &self.input.values, net, buffers);
+        }
+        let (logits, d_logits) = (&buffers.logits, &mut buffers.d_logits);
+        let used = n * self.classes;
+        let (logits, d_logits) = (&logits[..used], Some(&mut d_logits[..used]));
+        let loss = cross_entropy(logits, labels, self.classes, label_smoothing, d_logits);
+        for step in self.steps.iter().rev() {
+            step.backward(cpu, n, &self.input.values, net, gradients, buffers);
+        }
+        StepResult { loss: loss.mean, correct: loss.correct }
+    }
+
+    /// Logits `[batch][classes]` of the last step, of which a smaller batch fills the first rows.
+    pub fn logits(&self) -> &[f32] {
+        &self.buffers.logits
+    }
+
+    /// Bytes of values, gradients and scratch.
+    pub fn memory_bytes(&self) -> usize {
+        let b = &self.buffers;
+        let held = [&b.values, &b.gradients, &b.saved, &b.packed, &b.scratch, &self.input.values];
+        held.iter().map(|buffer| 4 * buffer.len()).sum()
+    }
+}
+
+impl Kernel {
+    fn new(graph: &Graph, head: NodeId, sizes: &Sizes, cpu: &Cpu, saved: &mut usize) -> Self {
+        let node = &graph.nodes()[head];
+        match node.op {
+            Op::Conv2d { .. } => {
+                let (shape, source) = sizes.conv(head, node);
+                let first = source == Source::Image;
+                let mode = if first { Mode::TrainFirst } else { Mode::Train };
+                Kernel::Conv(Conv::new(shape, source, mode, cpu))
+            }
+            Op::BatchNorm2d => {
+                let (channels, pixels) = (node.channels, sizes.pixels(head));
+                let start = *saved;
+                *saved += BatchNorm { pixels, channels }.saved_len();
+                Kernel::Norm { channels, pixels, saved: start..*saved }
+            }
+            Op::Linear => {
+                let inputs = sizes.shapes[node.inputs[0]].channels;
+                Kernel::Linear(Linear { inputs, outputs: node.channels })
+            }
+            _ => Kernel::Plain(Plain::new(graph, head, sizes).expect("has no parameters")),
+        }
+    }
+
+    fn scratch_len(&self, cpu: &Cpu, batch: usize) -> usize {
+        match self {
+            Kernel::Conv(conv) => conv.scratch_len(batch),
+            Kernel::Norm { channels, pixels, .. } => {
+                BatchNorm { pixels: batch * pixels, channels: *channels }.scratch_len()
+            }
+            Kernel::Linear(linear) => linear.scratch_len(cpu),
+            Kernel::Plain(_) => 0,
+        }
+    }
+}
+
+impl Step {
+    fn forward(&self, cpu: &Cpu, n: usize, images: &[f32], net: &mut Network, b: &mut Buffers) {
+        let place = |read: &Option<Read>| read.as_ref().map(|r| r.value.out.clone());
+        let places = (place(&self.x), place(&self.residual), self.y.out.clone());
+        let (x, residual, out) = borrow(images, &mut b.values, places);
+        let (head, relu) = (self.unit.head, self.unit.relu);
+        match &self.kernel {
+            Kernel::Conv(conv) => {
+                conv.pack_forward(weight(net, head), None, &mut b.packed);
+                conv.forward(n, x, &b.packed, out, Epilogue::STORE, &mut b.scratch);
+            }
+            Kernel::Norm { channels, pixels, saved } => {
+                let norm = BatchNorm { pixels: n * pixels, channels: *channels };
+                let [weight, bias, running_mean, running_var] = net.norm_mut(head);
+                let parameters = Parameters { weight, bias, running_mean, running_var };
+                let saved = &mut b.saved[saved.clone()];
+                norm.forward(cpu, x, parameters, residual, relu, out, saved, &mut b.scratch);
+            }
+            Kernel::Plain(plain) => plain.forward(cpu, n, x, residual, relu, out),
+            Kernel::Linear(linear) => {
+                let [weight, bias] = net.weight_and_bias(head).map(|range| &net.values()[range]);
+                linear.forward(cpu, n, x, weight, bias, &mut b.logits);
+            }
+        }
+    }
+
+    fn backward(
+        &self,
+        cpu: &Cpu,
+        n: usize,
+        images: &[f32],
+        net: &Network,
+        d_params: &mut [f32],
+        b: &mut Buffers,
+    ) {
+        let head = self.unit.head;
+        let x = self.x.as_ref().map_or(images, |x| &b.values[x.value.out.clone()]);
+        let out = &b.values[self.y.out.clone()];
+        match &self.kernel {
+            Kernel::Conv(conv) => {
+                let dy = &b.gradients[self.y.gradient.clone()];
+                let range = net.ranges(head).next().expect("a convolution has a weight");
+                conv.backward_weight(n, x, dy, &mut d_params[range], &mut b.scratch);
+                if let Some(x) = &self.x {
+                    conv.pack_backward_data(weight(net, head), &mut b.packed);
+                    let (dy, dx) = self.gradients(&mut b.gradients, x);
+                    let Gradient { values, accumulate } = dx;
+                    conv.backward_data(n, dy, &b.packed, values, accumulate, &mut b.scratch);
+                }
+            }
+            Kernel::Norm { channels, pixels, saved } => {
+                let norm = BatchNorm { pixels: n * pixels, channels: *channels };
+                let [weight, bias] = net.weight_and_bias(head);
+                let scale = &net.values()[weight.clone()];
+                let [d_weight, d_bias] = d_params.get_disjoint_mut([weight, bias]).expect(APART);
+                let (gradient, residual) = match &self.residual {
+                    Some(r) => {
+                        let both = [self.y.gradient.clone(), r.value.gradient.clone()];
+                        let [dy, dr] = b.gradients.get_disjoint_mut(both).expect(APART);
+                        (dy, Some(ResidualGradient { gradient: dr, accumulate: r.accumulate }))
+                    }
+                    None => (&mut b.gradients[self.y.gradient.clone()], None),
+                };
+                let out = self.unit.relu.then_some(out);
+                let (saved, scratch) = (&b.saved[saved.clone()], &mut b.scratch);
+                norm.backward(
+                    cpu, x, out, scale, saved, gradient, residual, d_weight, d_bias, scratch,
+                );
+                if let Some(x) = &self.x
+                    && x.value.gradient != self.y.gradient
+                {
+                    let (dy, dx) = self.gradients(&mut b.gradients, x);
+                    let len = norm.stored_len();
+                    pass_gradient(cpu, dy, None, &mut dx.values[..len], dx.accumulate);
+                }
+            }
+            Kernel::Plain(plain) => {
+                for read in self.x.iter().chain(&self.residual) {
+                    let (dy, dx) = self.gradients(&mut b.gradients, read);
+                    plain.backward(cpu, n, (x, out, self.unit.relu), dy, dx);
+                }
+            }
+            Kernel::Linear(linear) => {
+                let [weight, bias] = net.weight_and_bias(head);
+                let values = &net.values()[weight.clone()];
+                let [dw, db] = d_params.get_disjoint_mut([weight, bias]).expect(APART);
+                let read = self.x.as_ref().expect("a linear layer reads no images");
+                let dx = &mut b.gradients[read.value.gradient.clone()];
+                linear.backward(cpu, n, x, values, &b.d_logits, dx, dw, db, &mut b.scratch);
+            }
+        }
+    }
+
+    /// The gradients of the output and of a value that the step reads.
+    fn gradients<'a>(&self, arena: &'a mut [f32], read: &Read) -> (&'a [f32], Gradient<'a>) {
+        let both = [self.y.gradient.clone(), read.value.gradient.clone()];
+        let [dy, dx] = arena.get_disjoint_mut(both).expect(APART);
+        (dy, Gradient { values: dx, accumulate: read.accumulate })
+    }
+}
+
+fn weight(net: &Network, node: NodeId) -> &[f32] {
+    let range = net.ranges(node).next().expect("a convolution has a weight");
+    &net.values()[range]
+}

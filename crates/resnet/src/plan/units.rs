@@ -1,0 +1,172 @@
+//! Groups nodes into units that one kernel call computes.
+
+use crate::graph::{Graph, GraphError, NodeId, Op};
+
+/// A head operation with what follows it in the same pass over memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// The node whose operation it is.
+    pub(super) head: NodeId,
+    /// A batch norm folded into the head (a convolution), in inference.
+    pub(super) norm: Option<NodeId>,
+    /// What is added before the ReLU, named by the unit's output that holds it.
+    pub(super) residual: Option<NodeId>,
+    /// Whether a ReLU ends it.
+    pub(super) relu: bool,
+    /// The node whose value it produces: the last of the group.
+    pub(super) output: NodeId,
+}
+
+/// The units of a graph in the order of their outputs. `fold` folds batch norms into the
+/// convolutions before them.
+///
+/// # Errors
+/// If the graph breaks a rule of the plans.
+pub(super) fn units(graph: &Graph, fold: bool) -> Result<Vec<Unit>, GraphError> {
+    let nodes = graph.nodes();
+    let mut consumers: Vec<Vec<NodeId>> = vec![Vec::new(); nodes.len()];
+    for (id, node) in nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|&input| consumers[input].push(id));
+    }
+    check(graph, &consumers)?;
+    // The node that alone reads this one, if it does `op`.
+    let sole = |id: NodeId, op: Op| match consumers[id][..] {
+        [next] if nodes[next].op == op => Some(next),
+        _ => None,
+    };
+    let mut taken = vec![false; nodes.len()];
+    let mut units = Vec::new();
+    for (id, node) in nodes.iter().enumerate().skip(1) {
+        if std::mem::replace(&mut taken[id], true) {
+            continue;
+        }
+        let mut unit = Unit { head: id, norm: None, residual: None, relu: false, output: id };
+        if fold && matches!(node.op, Op::Conv2d { .. }) {
+            unit.norm = sole(id, Op::BatchNorm2d);
+            unit.output = unit.norm.unwrap_or(id);
+        }
+        let normed = node.op == Op::BatchNorm2d || unit.norm.is_some();
+        if normed && let Some(add) = sole(unit.output, Op::Add).filter(|&add| !taken[add]) {
+            unit.residual = nodes[add].inputs.iter().copied().find(|&i| i != unit.output);
+            unit.output = add;
+        }
+        if node.op == Op::Add {
+            unit.residual = Some(node.inputs[1]);
+        }
+        if (normed || node.op == Op::Add)
+            && let Some(relu) = sole(unit.output, Op::Relu)
+        {
+            unit.relu = true;
+            unit.output = relu;
+        }
+        unit.relu |= node.op == Op::Relu;
+        for member in [unit.norm.unwrap_or(id), unit.output] {
+            taken[member] = true;
+        }
+        if let Some(add) = nodes[..=unit.output].iter().rposition(|n| n.op == Op::Add)
+            && unit.residual.is_some()
+        {
+            taken[add] = true;
+        }
+        units.push(unit);
+    }
+    units.sort_by_key(|unit| unit.output);
+    Ok(units)
+}
+
+/// The rules beyond [`Graph::shapes`] that plans rely on.
+fn check(graph: &Graph, consumers: &[Vec<NodeId>]) -> Result<(), GraphError> {
+    let nodes = graph.nodes();
+    let rule = |id: NodeId, rule| Err(GraphError::Structure { node: nodes[id].name.clone(), rule });
+    if !matches!(consumers[Graph::INPUT][..], [only] if matches!(nodes[only].op, Op::Conv2d { .. }))
+    {
+        return rule(Graph::INPUT, "must be read by one convolution and by nothing else");
+    }
+    let last = nodes.len() - 1;
+    for (id, node) in nodes.iter().enumerate() {
+        if (node.op == Op::Linear) != (id == last) {
+            return rule(id, "a network ends in a linear layer, its only one");
+        }
+        if id != last && consumers[id].is_empty() {
+            return rule(id, "is read by nothing");
+        }
+        if node.op == Op::Input && id != Graph::INPUT {
+            return rule(id, "is a second input");
+        }
+        if node.op == Op::Add && node.inputs[0] == node.inputs[1] {
+            return rule(id, "cannot add a value to itself");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Arch;
+
+    fn graph(name: &str) -> Graph {
+        name.parse::<Arch>().unwrap().graph(10)
+    }
+
+    #[test]
+    fn a_block_becomes_four_units_or_two() {
+        let g = graph("resnet18-cifar");
+        let named = |units: &[Unit]| -> Vec<String> {
+            let of = |unit: &Unit| {
+                format!(
+                    "{} -> {}{}",
+                    g.nodes()[unit.head].name,
+                    g.nodes()[unit.output].name,
+                    unit.residual.map_or(String::new(), |r| format!(" + {}", g.nodes()[r].name))
+                )
+            };
+            units.iter().map(of).filter(|n| n.starts_with("layer2.0")).collect()
+        };
+        let train = [
+            "layer2.0.conv1 -> layer2.0.conv1",
+            "layer2.0.bn1 -> layer2.0.relu1",
+            "layer2.0.conv2 -> layer2.0.conv2",
+            "layer2.0.shortcut.0 -> layer2.0.shortcut.0",
+            "layer2.0.shortcut.1 -> layer2.0.shortcut.1",
+            "layer2.0.bn2 -> layer2.0.relu2 + layer2.0.shortcut.1",
+        ];
+        assert_eq!(named(&units(&g, false).unwrap()), train);
+        let eval = [
+            "layer2.0.conv1 -> layer2.0.relu1",
+            "layer2.0.shortcut.0 -> layer2.0.shortcut.1",
+            "layer2.0.conv2 -> layer2.0.relu2 + layer2.0.shortcut.1",
+        ];
+        assert_eq!(named(&units(&g, true).unwrap()), eval);
+    }
+
+    #[test]
+    fn every_node_is_computed_once() {
+        for arch in Arch::all().filter(|a| a.depth < 200) {
+            let g = arch.graph(10);
+            for fold in [false, true] {
+                let units = units(&g, fold).unwrap();
+                let members: usize = units
+                    .iter()
+                    .map(|u| {
+                        let add = u.residual.is_some() && g.nodes()[u.head].op != Op::Add;
+                        let relu = u.relu && g.nodes()[u.head].op != Op::Relu;
+                        1 + usize::from(u.norm.is_some()) + usize::from(add) + usize::from(relu)
+                    })
+                    .sum();
+                assert_eq!(members, g.nodes().len() - 1, "{arch} fold {fold}");
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_graphs_it_cannot_run() {
+        let mut g = Graph::new(3);
+        let c = g.conv2d("conv1", Graph::INPUT, 8, 3, 1, 1);
+        assert!(units(&g, false).unwrap_err().to_string().contains("ends in a linear layer"));
+        let p = g.global_avg_pool("pool", c);
+        g.relu("unused", c);
+        g.linear("fc", p, 2);
+        assert!(units(&g, false).unwrap_err().to_string().contains("unused: is read by nothing"));
+    }
+}
