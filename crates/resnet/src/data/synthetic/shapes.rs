@@ -1,4 +1,4 @@
-//! The ten shapes, about the unit circle. A mirrored shape is a shape of the same class.
+//! The ten shapes, within the unit circle. A mirrored shape is a shape of the same class.
 
 /// Class names, in label order.
 pub(crate) const CLASSES: [&str; 10] = [
@@ -40,7 +40,7 @@ pub(super) fn contains(class: usize, x: f32, y: f32) -> bool {
         "disc" => disc(x, y, 0.9),
         "ring" => disc(x, y, 0.95) && !disc(x, y, 0.55),
         "crescent" => disc(x, y, 0.95) && !disc(x - 0.45, y, 0.75),
-        "square" => rectangle(x, y, 0.75, 0.75),
+        "square" => rectangle(x, y, 0.7, 0.7),
         "triangle" => TRIANGLE.iter().all(|(nx, ny)| x * nx + y * ny < 0.5),
         // The tips of a pentagram lie beyond one of its five lines, its middle beyond none.
         "star" => PENTAGON.iter().filter(|(nx, ny)| x * nx + y * ny < 0.309).count() >= 4,
@@ -49,12 +49,12 @@ pub(super) fn contains(class: usize, x: f32, y: f32) -> bool {
             let head = x > 0.0 && x < 0.95 && y.abs() < 0.95 - x;
             head || rectangle(x + 0.45, y, 0.5, 0.28)
         }
-        "stripes" => rectangle(x, y, 0.75, 0.75) && stripe(y),
-        _ => rectangle(x, y, 0.75, 0.75) && (stripe(x) == stripe(y)),
+        "stripes" => rectangle(x, y, 0.7, 0.7) && stripe(y),
+        _ => rectangle(x, y, 0.7, 0.7) && (stripe(x) == stripe(y)),
     }
 }
 
-/// Five bands over [-0.75, 0.75]: in, out, in, out, in.
+/// Five bands over [-0.7, 0.7]: in, out, in, out, in.
 fn stripe(t: f32) -> bool {
-    t.abs() < 0.15 || t.abs() > 0.45
+    t.abs() < 0.14 || t.abs() > 0.42
 }
