@@ -1,6 +1,15 @@
 //! Bytes to named tensors and back.
+//!
+//! Files come from strangers: every size is checked before it is used, what is read into memory is
+//! bounded by the size of the file, and each malformation has its own error. Files are written to
+//! a temporary one beside them, synced and renamed, so that a reader never sees half of one.
 #![forbid(unsafe_code)]
 
+mod atomic;
+mod error;
+pub mod safetensors;
 mod tensor;
 
+pub use atomic::{atomic_write, is_temporary};
+pub use error::{FormatError, FormatErrorKind};
 pub use tensor::{Data, NamedTensors, Tensor};

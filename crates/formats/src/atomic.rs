@@ -1,0 +1,103 @@
+//! Files that are there whole, or not at all.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+const PREFIX: &str = ".unfinished-";
+const BUFFER: usize = 1 << 20;
+
+/// Writes a file to a temporary one in the same folder, syncs it and renames it. Whatever fails,
+/// an older file stays as it was and the temporary one is removed (a killed process leaves it:
+/// see [`is_temporary`]).
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// use std::io::Write;
+/// let path = dir.path().join("greeting.txt");
+/// resnet_formats::atomic_write(&path, |w| w.write_all(b"hello")).unwrap();
+/// assert_eq!(std::fs::read(&path).unwrap(), b"hello");
+/// ```
+///
+/// # Errors
+/// What the system or `write` says; a full disk, for one.
+pub fn atomic_write(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX);
+    #[cfg(unix)]
+    {
+        // What any new file has; the umask applies. (Temporary files are private otherwise.)
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    // The error would name the temporary file, which is nobody's concern.
+    let temporary = builder.tempfile_in(folder).map_err(|error| io::Error::from(error.kind()))?;
+    let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file());
+    write(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|e| e.error)?;
+    // The rename is on the disk when the folder is.
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Whether a file is what [`atomic_write`] leaves behind when the process is killed.
+pub fn is_temporary(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        atomic_write(&path, |w| w.write_all(b"old")).unwrap();
+        let failed = atomic_write(&path, |w| {
+            w.write_all(b"new")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn knows_its_temporary_files() {
+        let dir = tempfile::tempdir().unwrap();
+        atomic_write(&dir.path().join("file"), |_| {
+            let entry = std::fs::read_dir(dir.path())?.next().unwrap()?;
+            assert!(is_temporary(&entry.path()));
+            Ok(())
+        })
+        .unwrap();
+        assert!(!is_temporary(&dir.path().join("file")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_what_is_written() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, plain) = (dir.path().join("ours"), dir.path().join("plain"));
+        atomic_write(&ours, |_| Ok(())).unwrap();
+        std::fs::write(&plain, b"").unwrap();
+        let mode = |path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+}

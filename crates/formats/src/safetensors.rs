@@ -1,0 +1,198 @@
+//! The safetensors format: the length of a JSON header, the header, and the tensors' bytes.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    io::{self, Write},
+    path::Path,
+};
+
+use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorInfo};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+    ser::{SerializeMap, Serializer},
+};
+
+use crate::{Data, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write};
+
+/// The free-form strings of a file's header, by key.
+pub type Metadata = BTreeMap<String, String>;
+
+/// Reads a file: its tensors in file order, and its metadata.
+///
+/// # Errors
+/// If the file cannot be read, is malformed, or holds other types than F32 and I64.
+pub fn read(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
+    let read = || {
+        // A pipe or a device may never open, or never end.
+        if !std::fs::metadata(path).map_err(FormatErrorKind::Read)?.is_file() {
+            return Err(FormatErrorKind::NotAFile);
+        }
+        from_bytes(&std::fs::read(path).map_err(FormatErrorKind::Read)?)
+    };
+    read().map_err(|kind| FormatError::new(path, kind))
+}
+
+/// Reads what a file would hold; see [`read`].
+///
+/// # Errors
+/// If the bytes are malformed, or hold other types than F32 and I64.
+pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorKind> {
+    let malformed = |error| malformation(error, bytes.len());
+    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+    let (header, data) = bytes[size_of::<u64>()..].split_at(header);
+    refuse_duplicates(header)?;
+    let mut infos: Vec<(String, &TensorInfo)> = metadata.tensors().into_iter().collect();
+    infos.sort_by(|(a_name, a), (b_name, b)| {
+        (a.data_offsets, a_name).cmp(&(b.data_offsets, b_name))
+    });
+    let tensors = infos.into_iter().map(|(name, info)| {
+        let bytes = &data[info.data_offsets.0..info.data_offsets.1];
+        let data = match info.dtype {
+            Dtype::F32 => Data::F32(values(bytes, f32::from_le_bytes)),
+            Dtype::I64 => Data::I64(values(bytes, i64::from_le_bytes)),
+            dtype => {
+                return Err(FormatErrorKind::Dtype { tensor: name, dtype: dtype.to_string() });
+            }
+        };
+        Ok((name, Tensor { shape: info.shape.clone(), data }))
+    });
+    let tensors = tensors.collect::<Result<_, _>>()?;
+    Ok((tensors, metadata.metadata().clone().unwrap_or_default().into_iter().collect()))
+}
+
+fn values<T, const N: usize>(bytes: &[u8], from_le_bytes: fn([u8; N]) -> T) -> Vec<T> {
+    let (chunks, _) = bytes.as_chunks::<N>();
+    chunks.iter().map(|&chunk| from_le_bytes(chunk)).collect()
+}
+
+fn malformation(error: SafeTensorError, size: usize) -> FormatErrorKind {
+    use SafeTensorError as E;
+    match error {
+        E::HeaderTooLarge => FormatErrorKind::HeaderTooLarge,
+        E::HeaderTooSmall | E::InvalidHeaderLength => FormatErrorKind::TruncatedHeader { size },
+        E::InvalidOffset(name) => FormatErrorKind::Offset(name),
+        E::TensorInvalidInfo => FormatErrorKind::ShapeAndSize,
+        E::ValidationOverflow => FormatErrorKind::ImpossibleShape,
+        E::MetadataIncompleteBuffer => FormatErrorKind::Size { size },
+        other => FormatErrorKind::Header(other.to_string()),
+    }
+}
+
+/// The crate keeps the last of several entries with one name; such a file means two things.
+fn refuse_duplicates(header: &[u8]) -> Result<(), FormatErrorKind> {
+    serde_json::from_slice::<UniqueKeys>(header).map(drop).map_err(|error| {
+        let message = error.to_string();
+        let name = message.strip_prefix(DUPLICATE).and_then(|m| m.rsplit_once('\'')).map(|m| m.0);
+        match name {
+            Some(name) => FormatErrorKind::DuplicateName(name.to_owned()),
+            None => FormatErrorKind::Header(message),
+        }
+    })
+}
+
+const DUPLICATE: &str = "two entries named '";
+
+/// A JSON object without duplicate keys; nor has its `__metadata__`, if any.
+struct UniqueKeys;
+
+impl<'de> Deserialize<'de> for UniqueKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(UniqueKeys)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueKeys {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "__metadata__" {
+                map.next_value::<Option<UniqueKeys>>()?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+            if let Some(key) = seen.replace(key) {
+                return Err(A::Error::custom(format_args!("{DUPLICATE}{key}'")));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Writes a file atomically. Equal input gives equal bytes: integers come first, so that every
+/// tensor is aligned to its type, and otherwise the order is kept; metadata is sorted.
+///
+/// # Errors
+/// If the file cannot be written.
+///
+/// # Panics
+/// If two tensors have one name.
+pub fn write(path: &Path, tensors: &NamedTensors, metadata: &Metadata) -> Result<(), FormatError> {
+    // The crate's writer puts metadata into the random order of a hash map.
+    let mut ordered: Vec<&(String, Tensor)> = tensors.iter().collect();
+    ordered.sort_by_key(|(_, tensor)| matches!(tensor.data, Data::F32(_)));
+    let header = header(&ordered, metadata);
+    atomic_write(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        ordered.iter().try_for_each(|(_, tensor)| match &tensor.data {
+            Data::F32(values) => write_values(file, values, f32::to_le_bytes),
+            Data::I64(values) => write_values(file, values, i64::to_le_bytes),
+        })
+    })
+    .map_err(|error| FormatError::new(path, FormatErrorKind::Write(error)))
+}
+
+fn write_values<T: Copy, const N: usize>(
+    file: &mut dyn Write,
+    values: &[T],
+    to_le_bytes: fn(T) -> [u8; N],
+) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(4096 * N);
+    for chunk in values.chunks(4096) {
+        bytes.clear();
+        bytes.extend(chunk.iter().flat_map(|&value| to_le_bytes(value)));
+        file.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// The header, padded to a multiple of 8 bytes.
+fn header(tensors: &[&(String, Tensor)], metadata: &Metadata) -> Vec<u8> {
+    let mut header = Vec::new();
+    let mut json = serde_json::Serializer::new(&mut header);
+    let mut names = HashSet::new();
+    let mut write = || {
+        let mut map = json.serialize_map(None)?;
+        if !metadata.is_empty() {
+            map.serialize_entry("__metadata__", metadata)?;
+        }
+        let mut offset = 0;
+        for (name, tensor) in tensors {
+            assert!(names.insert(name), "two tensors named '{name}'");
+            let (dtype, size) = match &tensor.data {
+                Data::F32(values) => (Dtype::F32, size_of_val(&values[..])),
+                Data::I64(values) => (Dtype::I64, size_of_val(&values[..])),
+            };
+            let data_offsets = (offset, offset + size);
+            map.serialize_entry(
+                name,
+                &TensorInfo { dtype, shape: tensor.shape.clone(), data_offsets },
+            )?;
+            offset += size;
+        }
+        map.end()
+    };
+    write().expect("strings and integers are always JSON");
+    header.resize(header.len().next_multiple_of(8), b' ');
+    header
+}
+
+#[cfg(test)]
+mod tests;

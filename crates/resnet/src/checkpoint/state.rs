@@ -1,0 +1,179 @@
+//! The state of a training run, to a file and back.
+
+use std::path::Path;
+
+use resnet_formats::{
+    NamedTensors,
+    safetensors::{self, Metadata},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    CheckpointError, FORMAT_VERSION, MOMENTUM, key,
+    model::{check_version, entry, resolve_arch},
+};
+use crate::{
+    config::TrainConfig,
+    network::Network,
+    optim::Sgd,
+    recipe::Recipe,
+    train::{EpochMetrics, Progress, State},
+};
+
+/// Writes a checkpoint.
+pub(crate) fn save(
+    path: &Path,
+    config: &TrainConfig,
+    network: &Network,
+    optimizer: &Sgd,
+    state: &State,
+) -> Result<(), CheckpointError> {
+    let mut tensors = network.state_dict();
+    let momentum = network.export(&optimizer.momentum_buffer);
+    tensors.extend(momentum.into_iter().map(|(name, t)| (format!("{MOMENTUM}{name}"), t)));
+    Ok(safetensors::write(path, &tensors, &metadata(state, config))?)
+}
+
+fn metadata(state: &State, config: &TrainConfig) -> Metadata {
+    let data = &config.data;
+    [
+        (key::FORMAT_VERSION, json(&FORMAT_VERSION)),
+        (key::ARCH, config.arch.to_string()),
+        (key::CLASSES, json(&data.classes)),
+        (key::IMAGE_SIZE, json(&data.image_size)),
+        (key::NORMALISATION, json(&data.normalisation)),
+        (key::RECIPE, json(&config.recipe)),
+        (key::SEED, json(&config.seed)),
+        (key::PROGRESS, json(&state.progress)),
+        (key::METRICS, json(&state.history)),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+/// Reads a checkpoint of this run into its network and optimiser.
+pub(crate) fn load(
+    path: &Path,
+    config: &TrainConfig,
+    network: &mut Network,
+    optimizer: &mut Sgd,
+) -> Result<State, CheckpointError> {
+    let (tensors, metadata) = safetensors::read(path)?;
+    let state = from_metadata(path, &metadata, config)?;
+    let (momentum, tensors) = tensors.into_iter().partition(|(n, _)| n.starts_with(MOMENTUM));
+    let mut momentum: NamedTensors = momentum;
+    momentum.iter_mut().for_each(|(name, _)| drop(name.drain(..MOMENTUM.len())));
+    let error = CheckpointError::state_dict(path);
+    network.load_state_dict(&tensors).map_err(&error)?;
+    optimizer.momentum_buffer = network.import(&momentum).map_err(&error)?;
+    Ok(state)
+}
+
+fn from_metadata(
+    path: &Path,
+    metadata: &Metadata,
+    config: &TrainConfig,
+) -> Result<State, CheckpointError> {
+    check_version(path, metadata)?;
+    resolve_arch(path, metadata, Some(config.arch))?;
+    let differs = |what| Err(CheckpointError::OtherRun { path: path.to_owned(), what });
+    if need::<Vec<String>>(path, metadata, key::CLASSES)? != config.data.classes {
+        return differs("list of classes");
+    }
+    if need::<u64>(path, metadata, key::SEED)? != config.seed {
+        return differs("seed");
+    }
+    if need::<Recipe>(path, metadata, key::RECIPE)? != config.recipe {
+        return differs("recipe");
+    }
+    let progress: Progress = need(path, metadata, key::PROGRESS)?;
+    let history: Vec<EpochMetrics> = need(path, metadata, key::METRICS)?;
+    let (first, last) = config.steps_of_epoch(progress.epoch);
+    let consistent = progress.epoch.checked_sub(1) == Some(history.len() as u64)
+        && first.checked_add(progress.batch) == Some(progress.step)
+        && progress.step <= last;
+    if !consistent {
+        let message = "does not fit the run: the file is damaged, or config.toml was changed";
+        return Err(CheckpointError::metadata(path, key::PROGRESS, message));
+    }
+    Ok(State { history, progress })
+}
+
+fn need<T: DeserializeOwned>(
+    path: &Path,
+    metadata: &Metadata,
+    key: &'static str,
+) -> Result<T, CheckpointError> {
+    let missing = "is missing: this is no checkpoint of a training run";
+    entry(path, metadata, key)?.ok_or_else(|| CheckpointError::metadata(path, key, missing))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("these types are always JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::tests::sample,
+        random::{Purpose, Random},
+        train::tests::state,
+    };
+
+    fn read(metadata: &Metadata, config: &TrainConfig) -> Result<State, CheckpointError> {
+        from_metadata(Path::new("last.safetensors"), metadata, config)
+    }
+
+    #[test]
+    fn a_state_survives_its_metadata_to_the_bit() {
+        let config = sample();
+        for state in [State::new(), state()] {
+            assert_eq!(read(&metadata(&state, &config), &config).unwrap(), state);
+        }
+        let mut random = Random::new(0, Purpose::Init, &[]);
+        let mut state = state();
+        for _ in 0..10_000 {
+            state.progress.loss = f64::from_bits(random.next_u64() >> 2);
+            assert_eq!(read(&metadata(&state, &config), &config).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn another_run_is_refused() {
+        let config = sample();
+        let refused = |change: &dyn Fn(&mut TrainConfig)| {
+            let mut other = sample();
+            change(&mut other);
+            read(&metadata(&state(), &config), &other).unwrap_err().to_string()
+        };
+        let arch = refused(&|c| c.arch = "resnet20".parse().unwrap());
+        assert!(arch.contains("holds resnet8, not resnet20"), "{arch}");
+        assert!(refused(&|c| c.seed += 1).contains("seed"));
+        assert!(refused(&|c| c.recipe.lr *= 2.0).contains("recipe"));
+        assert!(refused(&|c| c.data.classes.push("x".into())).contains("classes"));
+        assert!(refused(&|c| c.data.train_images = 20).contains("progress"));
+        assert!(refused(&|c| c.total_steps = 3).contains("progress"));
+    }
+
+    #[test]
+    fn what_is_missing_or_impossible_is_named() {
+        let config = sample();
+        for key in [key::CLASSES, key::SEED, key::RECIPE, key::PROGRESS, key::METRICS] {
+            let mut metadata = metadata(&state(), &config);
+            metadata.remove(key);
+            let error = read(&metadata, &config).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("missing"), "{error}");
+            metadata.insert(key.into(), "{".into());
+            let error = read(&metadata, &config).unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("damaged"), "{error}");
+        }
+        for (step, epoch, batch) in [(4, 0, 1), (4, 3, 1), (4, 2, 2), (9, 2, 6), (2, 2, u64::MAX)] {
+            let mut state = state();
+            (state.progress.step, state.progress.epoch, state.progress.batch) =
+                (step, epoch, batch);
+            let error = read(&metadata(&state, &config), &config).unwrap_err().to_string();
+            assert!(error.contains("progress"), "{step} {epoch} {batch}: {error}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The configuration of a run: everything needed to run it again (`config.toml`).
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use resnet_formats::atomic_write;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{data::Normalisation, models::Arch, recipe::Recipe};
+
+/// What to train, on what, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The architecture.
+    #[serde(with = "arch_name")]
+    pub arch: Arch,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Updates in the whole run: the recipe's length, or what was fitted to a time budget.
+    pub total_steps: u64,
+    /// File with the weights to start from, if not random ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
+    /// The data.
+    pub data: DataConfig,
+    /// The recipe, with every changed value in it.
+    pub recipe: Recipe,
+}
+
+/// The data of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Name of the data set, or an absolute path to a folder of images.
+    pub name: String,
+    /// Where data sets are kept, if not in the default place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// Class names, in label order.
+    pub classes: Vec<String>,
+    /// Rows and columns of an image.
+    pub image_size: usize,
+    /// Images that are trained on, after limit and split.
+    pub train_images: usize,
+    /// Training images held out to choose `best` by; 0 for none.
+    pub split: usize,
+    /// Only so many of the training images, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_train: Option<usize>,
+    /// Only so many of the test images, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_test: Option<usize>,
+    /// How pixels are normalised.
+    pub normalisation: Normalisation,
+}
+
+impl TrainConfig {
+    /// Updates in one pass over the training images; the last batch may be smaller.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.data.train_images.div_ceil(self.recipe.batch_size.max(1)).max(1) as u64
+    }
+
+    /// Epochs in the whole run, a started one included.
+    pub fn epochs(&self) -> u64 {
+        self.total_steps.div_ceil(self.steps_per_epoch())
+    }
+
+    /// The steps of an epoch, which counts from 1: the first, and the one after the last.
+    pub fn steps_of_epoch(&self, epoch: u64) -> (u64, u64) {
+        let first = epoch.saturating_sub(1).saturating_mul(self.steps_per_epoch());
+        let end = first.saturating_add(self.steps_per_epoch());
+        (first.min(self.total_steps), end.min(self.total_steps))
+    }
+
+    /// The learning rate of a step's update; steps count from 0.
+    pub fn lr_at(&self, step: u64) -> f32 {
+        self.recipe.lr_at(step, self.steps_per_epoch(), self.total_steps)
+    }
+
+    /// Reads a `config.toml`.
+    ///
+    /// # Errors
+    /// If it cannot be read, is no such file, or asks for the impossible.
+    pub fn read(path: &Path) -> Result<TrainConfig, ConfigError> {
+        let error = |message: String| ConfigError { path: path.to_owned(), message };
+        let size = fs::metadata(path).map_err(|e| error(e.to_string()))?.len();
+        if size > MAX_BYTES {
+            return Err(error(format!("is {size} bytes long; a configuration is much shorter")));
+        }
+        let text = fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+        let config: TrainConfig = toml::from_str(&text).map_err(|e| error(e.to_string()))?;
+        config.check().map_err(error)?;
+        Ok(config)
+    }
+
+    /// Writes a `config.toml`, atomically.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let text = toml::to_string(self).map_err(io::Error::other)?;
+        atomic_write(path, |file| file.write_all(text.as_bytes()))
+    }
+
+    /// Whether every number can be used; the message names the one that cannot, and its option.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn check(&self) -> Result<(), String> {
+        let Recipe { lr, batch_size, label_smoothing, sgd, augment, .. } = &self.recipe;
+        let finite = |x: f64| x.is_finite() && x >= 0.0;
+        let rules = [
+            (
+                self.total_steps > 0,
+                "the run has no steps: --epochs or --budget must be more than 0",
+            ),
+            (*batch_size > 0, "the batch size is 0: --batch-size must be at least 1"),
+            (finite(*lr), "the learning rate must be 0 or more (--lr)"),
+            ((0.0..1.0).contains(&sgd.momentum), "the momentum must be in [0, 1) (--momentum)"),
+            (
+                finite(sgd.weight_decay.into()),
+                "the weight decay must be 0 or more (--weight-decay)",
+            ),
+            ((0.0..1.0).contains(label_smoothing), "the label smoothing must be in [0, 1)"),
+            (
+                self.data.train_images > 0,
+                "there are no images to train on (--limit-train, --split)",
+            ),
+            (!self.data.classes.is_empty(), "the data has no classes"),
+            (augment.pad <= self.data.image_size, "the crop's padding is larger than an image"),
+            (self.data.image_size > 0, "the image size is 0: --image-size must be at least 1"),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, message)) => Err(message.to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Far beyond any list of class names.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// A `config.toml` that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}: {message}", path.display())]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// An architecture as its name.
+mod arch_name {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::models::Arch;
+
+    pub(super) fn serialize<S: Serializer>(arch: &Arch, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(arch)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Arch, D::Error> {
+        String::deserialize(d)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A small run: 10 images in batches of 4, 2 epochs and a half.
+    pub(crate) fn sample() -> TrainConfig {
+        let arch = "resnet8".parse().unwrap();
+        let mut recipe = Recipe::named("fast", arch).unwrap();
+        recipe.batch_size = 4;
+        TrainConfig {
+            arch,
+            seed: 7,
+            total_steps: 8,
+            init_from: None,
+            data: DataConfig {
+                name: "synthetic".into(),
+                dir: Some("data".into()),
+                classes: vec!["disc".into(), "a \"b\"".into()],
+                image_size: 32,
+                train_images: 10,
+                split: 2,
+                limit_train: Some(12),
+                limit_test: None,
+                normalisation: Normalisation {
+                    mean: vec![0.4914, 0.4822, 0.4465],
+                    std: vec![0.2023, 0.1994, 0.2010],
+                },
+            },
+            recipe,
+        }
+    }
+
+    #[test]
+    fn survives_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        sample().write(&path).unwrap();
+        assert_eq!(TrainConfig::read(&path).unwrap(), sample());
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.contains("arch = \"resnet8\"") && text.contains("mean = [0.4914, 0.4822, 0.4465]"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn counts_steps_and_epochs() {
+        let config = sample();
+        assert_eq!(config.steps_per_epoch(), 3); // 4 + 4 + 2 images
+        assert_eq!(config.epochs(), 3); // 3 + 3 + 2 steps
+        let steps = [1, 2, 3, 4].map(|epoch| config.steps_of_epoch(epoch));
+        assert_eq!(steps, [(0, 3), (3, 6), (6, 8), (8, 8)]);
+        assert_eq!(config.steps_of_epoch(u64::MAX), (8, 8));
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        let message = || TrainConfig::read(&path).unwrap_err().to_string();
+        assert!(message().contains("config.toml"));
+        sample().write(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        for (from, to, complaint) in [
+            ("resnet8", "resnet9", "unknown architecture 'resnet9'"),
+            ("total_steps = 8", "total_steps = 0", "--epochs"),
+            ("batch_size = 4", "batch_size = 0", "--batch-size"),
+            ("lr = 0.2", "lr = nan", "--lr"),
+            ("seed = 7", "sead = 7", "sead"),
+            ("seed = 7", "seed = -7", "seed"),
+        ] {
+            assert!(text.contains(from), "{from} is not in\n{text}");
+            fs::write(&path, text.replace(from, to)).unwrap();
+            assert!(message().contains(complaint), "{}", message());
+        }
+    }
+}

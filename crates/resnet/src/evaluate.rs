@@ -1,0 +1,208 @@
+//! Accuracy and loss on labelled images.
+
+use std::{ops::ControlFlow, time::Instant};
+
+use serde::Serialize;
+
+use crate::{
+    Cpu,
+    checkpoint::Model,
+    data::{Images, Normalisation},
+    plan::{EvalPlan, Input, PlanError},
+};
+
+/// Images a batch.
+pub(crate) const BATCH: usize = 128;
+
+/// What a network does on labelled images (`resnet eval --json`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Images whose largest logit is the label's, percent.
+    pub accuracy: f64,
+    /// Images whose label is among the five largest logits, percent.
+    pub top5_accuracy: f64,
+    /// Mean cross entropy an image.
+    pub loss: f64,
+    /// How many images.
+    pub images: usize,
+    /// Time it took.
+    pub seconds: f64,
+    /// The same by class, in label order.
+    pub per_class: Vec<ClassAccuracy>,
+}
+
+/// How well one class is recognised.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassAccuracy {
+    /// Its name.
+    pub class: String,
+    /// Images of it.
+    pub images: usize,
+    /// Images of it that are recognised, percent; 0 if there are none.
+    pub accuracy: f64,
+}
+
+/// Evaluates a model on images whose labels are below its number of classes, in batches. Calls
+/// `progress` with the images done after each.
+///
+/// # Errors
+/// If the network does not fit the size of the images.
+pub fn evaluate(
+    model: &Model,
+    images: &Images,
+    normalisation: &Normalisation,
+    cpu: &Cpu,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Evaluation, PlanError> {
+    let start = Instant::now();
+    let graph = model.network.graph();
+    let batch = BATCH.min(images.len().max(1));
+    let mut plan = EvalPlan::new(graph, batch, images.height, images.width, cpu)?;
+    plan.load(&model.network);
+    let mut tally = Tally::new(graph.classes());
+    let _ = tally.add_images(&mut plan, images, normalisation, &mut |done| {
+        progress(done);
+        ControlFlow::Continue(())
+    });
+    Ok(tally.evaluation(&model.classes, start.elapsed().as_secs_f64()))
+}
+
+/// Counts over the images seen so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    loss: f64,
+    top5: usize,
+    /// Images and correct ones, by class.
+    classes: Vec<(usize, usize)>,
+}
+
+impl Tally {
+    pub(crate) fn new(classes: usize) -> Self {
+        Tally { loss: 0.0, top5: 0, classes: vec![(0, 0); classes] }
+    }
+
+    /// Runs all images, unless `progress` breaks off.
+    pub(crate) fn add_images(
+        &mut self,
+        plan: &mut EvalPlan,
+        images: &Images,
+        normalisation: &Normalisation,
+        progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let mut done = 0;
+        for (pixels, labels) in images.batches(BATCH) {
+            let logits = plan.forward(Input::Bytes(pixels, normalisation), labels.len());
+            for (logits, &label) in logits.chunks_exact(self.classes.len()).zip(labels) {
+                self.add(logits, label as usize);
+            }
+            done += labels.len();
+            progress(done)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Counts one image by its logits.
+    pub(crate) fn add(&mut self, logits: &[f32], label: usize) {
+        let own = logits[label];
+        // Logits that come before the label's: larger, or equal and of an earlier class. Nothing
+        // comes after one that is not a number.
+        let comes_after = |i: usize, x: f32| x < own || (x == own && i >= label);
+        let rank = logits.iter().enumerate().filter(|&(i, &x)| !comes_after(i, x)).count();
+        let (images, correct) = &mut self.classes[label];
+        *images += 1;
+        *correct += usize::from(rank == 0);
+        self.top5 += usize::from(rank < 5);
+        self.loss += cross_entropy(logits, label);
+    }
+
+    pub(crate) fn images(&self) -> usize {
+        self.classes.iter().map(|(images, _)| images).sum()
+    }
+
+    /// Mean cross entropy an image.
+    pub(crate) fn loss(&self) -> f64 {
+        self.loss / self.images().max(1) as f64
+    }
+
+    /// Percent.
+    pub(crate) fn accuracy(&self) -> f64 {
+        percent(self.classes.iter().map(|(_, correct)| correct).sum(), self.images())
+    }
+
+    fn evaluation(&self, names: &[String], seconds: f64) -> Evaluation {
+        let per_class = names.iter().zip(&self.classes);
+        Evaluation {
+            accuracy: self.accuracy(),
+            top5_accuracy: percent(self.top5, self.images()),
+            loss: self.loss(),
+            images: self.images(),
+            seconds,
+            per_class: per_class
+                .map(|(class, &(images, correct))| ClassAccuracy {
+                    class: class.clone(),
+                    images,
+                    accuracy: percent(correct, images),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn percent(part: usize, whole: usize) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
+}
+
+/// `torch.nn.functional.cross_entropy` of one image.
+fn cross_entropy(logits: &[f32], label: usize) -> f64 {
+    let logits = || logits.iter().map(|&x| f64::from(x));
+    let max = logits().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits().map(|x| (x - max).exp()).sum();
+    max + sum.ln() - logits().nth(label).expect("a label is below the number of classes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_entropy_is_pytorchs() {
+        // F.cross_entropy(torch.tensor([[1., 2., 3.]], dtype=torch.float64), torch.tensor([0]))
+        assert!((cross_entropy(&[1.0, 2.0, 3.0], 0) - 2.407_605_964_444_38).abs() < 1e-12);
+        // Large logits do not overflow.
+        assert_eq!(cross_entropy(&[0.0, 1e30], 1), 0.0);
+        assert!(cross_entropy(&[0.0, f32::NAN], 0).is_nan());
+    }
+
+    #[test]
+    fn counts_by_rank_and_class() {
+        let mut tally = Tally::new(7);
+        let logits = [0.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
+        for label in [1, 2, 5, 6, 6, 0] {
+            tally.add(&logits, label);
+        }
+        let names: Vec<String> = (0..7).map(|i| format!("class {i}")).collect();
+        let e = tally.evaluation(&names, 1.0);
+        assert_eq!((e.images, e.accuracy), (6, 100.0 / 6.0));
+        assert_eq!(e.top5_accuracy, 50.0);
+        let expected: f64 = [1, 2, 5, 6, 6, 0].map(|l| cross_entropy(&logits, l)).iter().sum();
+        assert!((e.loss - expected / 6.0).abs() < 1e-12);
+        let class = |i: usize| (e.per_class[i].images, e.per_class[i].accuracy);
+        assert_eq!((class(1), class(3), class(6)), ((1, 100.0), (0, 0.0), (2, 0.0)));
+    }
+
+    #[test]
+    fn ties_go_to_the_earlier_class_and_nan_to_none() {
+        let mut tally = Tally::new(3);
+        tally.add(&[1.0, 1.0, 0.0], 0);
+        tally.add(&[1.0, 1.0, 0.0], 1);
+        tally.add(&[f32::NAN; 3], 0);
+        assert_eq!(tally.classes, [(2, 1), (1, 0), (0, 0)]);
+        assert!(tally.loss().is_nan());
+    }
+
+    #[test]
+    fn no_images_give_zeros() {
+        let e = Tally::new(2).evaluation(&["a".into(), "b".into()], 0.0);
+        assert_eq!((e.images, e.accuracy, e.loss), (0, 0.0, 0.0));
+    }
+}

@@ -1,0 +1,193 @@
+//! Recipes: everything that decides how a network is trained, but for its data.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    data::Augment,
+    models::Arch,
+    network::Init,
+    optim::SgdConfig,
+    schedule::{Schedule, WarmUp},
+};
+
+/// How long to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Length {
+    /// Passes over the training images.
+    Epochs(u64),
+    /// Updates; the last epoch may be a part of one.
+    Steps(u64),
+}
+
+impl Length {
+    /// The length in steps.
+    pub fn steps(self, steps_per_epoch: u64) -> u64 {
+        match self {
+            Length::Epochs(epochs) => epochs.saturating_mul(steps_per_epoch),
+            Length::Steps(steps) => steps,
+        }
+    }
+}
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Its name, which stays when values are changed.
+    pub name: String,
+    /// How long.
+    pub length: Length,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Learning rate that the schedule scales (its peak).
+    pub lr: f64,
+    /// Part of a label's probability that is spread over all classes
+    /// (`torch.nn.CrossEntropyLoss(label_smoothing)`).
+    pub label_smoothing: f32,
+    /// Initial values.
+    pub init: Init,
+    /// The optimiser.
+    pub sgd: SgdConfig,
+    /// How the learning rate moves.
+    pub schedule: Schedule,
+    /// A slow start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<WarmUp>,
+    /// What happens to training images.
+    pub augment: Augment,
+}
+
+impl Recipe {
+    /// Names that [`Recipe::named`] knows, the default first, each with a line on what it is.
+    pub const ALL: [(&'static str, &'static str); 3] = [
+        ("fast", "one-cycle rate, Nesterov momentum, label smoothing: most accuracy an epoch"),
+        ("walkthrough", "the walk-through's plain SGD at 0.1, batch 32, 20 epochs"),
+        ("paper", "He et al. 2015, section 4.2: 64k steps of 128 images, rate / 10 at 1/2 and 3/4"),
+    ];
+
+    /// A recipe as it is for an architecture, or nothing if the name is unknown.
+    ///
+    /// ```
+    /// use resnet::recipe::Recipe;
+    /// let recipe = Recipe::named("paper", "resnet20".parse().unwrap()).unwrap();
+    /// assert_eq!(recipe.batch_size, 128);
+    /// ```
+    pub fn named(name: &str, arch: Arch) -> Option<Recipe> {
+        let augment = Augment { pad: 4, flip: true };
+        let recipe = match name {
+            "fast" => Recipe {
+                name: name.into(),
+                length: Length::Epochs(5),
+                batch_size: 128,
+                lr: 0.2,
+                label_smoothing: 0.1,
+                init: Init::PyTorch,
+                sgd: SgdConfig {
+                    momentum: 0.9,
+                    weight_decay: 5e-4,
+                    nesterov: true,
+                    decay_norm_and_bias: false,
+                },
+                schedule: Schedule::OneCycle { peak: 0.2 },
+                warm_up: None,
+                augment,
+            },
+            "walkthrough" => Recipe {
+                name: name.into(),
+                length: Length::Epochs(20),
+                batch_size: 32,
+                lr: 0.1,
+                label_smoothing: 0.0,
+                init: Init::PyTorch,
+                sgd: SgdConfig {
+                    momentum: 0.9,
+                    weight_decay: 2e-4,
+                    nesterov: false,
+                    decay_norm_and_bias: true,
+                },
+                schedule: Schedule::MultiStep { milestones: vec![100, 150], gamma: 0.1 },
+                warm_up: None,
+                augment,
+            },
+            "paper" => Recipe {
+                name: name.into(),
+                length: Length::Steps(64_000),
+                batch_size: 128,
+                lr: 0.1,
+                label_smoothing: 0.0,
+                init: Init::He,
+                sgd: SgdConfig {
+                    momentum: 0.9,
+                    weight_decay: 1e-4,
+                    nesterov: false,
+                    decay_norm_and_bias: true,
+                },
+                schedule: Schedule::MultiStepFraction { milestones: vec![0.5, 0.75], gamma: 0.1 },
+                // "0.01 to warm up the training until the training error is below 80% (about 400
+                // iterations)", for 110 layers.
+                warm_up: (arch.depth >= 110).then_some(WarmUp { steps: 400, factor: 0.1 }),
+                augment,
+            },
+            _ => return None,
+        };
+        Some(recipe)
+    }
+
+    /// The learning rate of a step's update; steps count from 0.
+    pub fn lr_at(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> f32 {
+        let factor = match self.warm_up {
+            Some(warm_up) if step < warm_up.steps => warm_up.factor,
+            _ => self.schedule.factor(step, steps_per_epoch, total_steps),
+        };
+        (self.lr * factor) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(name: &str, arch: &str) -> Recipe {
+        Recipe::named(name, arch.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_listed_recipe_exists_and_survives_toml() {
+        for (name, _) in Recipe::ALL {
+            let recipe = recipe(name, "resnet110");
+            assert_eq!(recipe.name, name);
+            let text = toml::to_string(&recipe).unwrap();
+            assert_eq!(toml::from_str::<Recipe>(&text).unwrap(), recipe, "{text}");
+        }
+        assert!(Recipe::named("slow", "resnet20".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn toml_shows_the_values_as_people_write_them() {
+        let text = toml::to_string(&recipe("paper", "resnet20")).unwrap();
+        for line in ["lr = 0.1", "weight_decay = 0.0001", "momentum = 0.9", "steps = 64000"] {
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_papers_rates() {
+        let recipe_20 = recipe("paper", "resnet20");
+        let lr = |r: &Recipe, step| r.lr_at(step, 391, 64_000);
+        assert_eq!(lr(&recipe_20, 0), 0.1);
+        assert_eq!(lr(&recipe_20, 32_000), 0.01);
+        assert_eq!(lr(&recipe_20, 48_000), 0.001);
+        let recipe_110 = recipe("paper", "resnet110");
+        assert_eq!(lr(&recipe_110, 399), 0.01);
+        assert_eq!(lr(&recipe_110, 400), 0.1);
+        assert_eq!(lr(&recipe_110, 48_000), 0.001);
+    }
+
+    #[test]
+    fn lengths_in_steps() {
+        assert_eq!(Length::Epochs(20).steps(1563), 31_260);
+        assert_eq!(Length::Steps(64_000).steps(391), 64_000);
+        assert_eq!(Length::Epochs(u64::MAX).steps(391), u64::MAX);
+    }
+}

@@ -1,0 +1,118 @@
+//! Learning-rate schedules: pure functions of the step.
+
+use serde::{Deserialize, Serialize};
+
+/// How the learning rate moves over a run, as a factor on the recipe's rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Schedule {
+    /// `torch.optim.lr_scheduler.MultiStepLR`: times `gamma` after each of these epochs.
+    MultiStep {
+        /// Epochs after which the rate drops.
+        milestones: Vec<u64>,
+        /// Factor of each drop.
+        gamma: f64,
+    },
+    /// Times `gamma` after each of these fractions of the run (paper, section 4.2: at 32k and 48k
+    /// of 64k iterations).
+    MultiStepFraction {
+        /// Fractions of all steps after which the rate drops.
+        milestones: Vec<f64>,
+        /// Factor of each drop.
+        gamma: f64,
+    },
+    /// A triangle: linearly up from a fifth of the peak, then linearly down to zero.
+    OneCycle {
+        /// Fraction of all steps at which the rate peaks.
+        peak: f64,
+    },
+}
+
+/// Steps at a lower rate before the schedule sets in (paper, section 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WarmUp {
+    /// How many.
+    pub steps: u64,
+    /// Factor on the recipe's rate meanwhile.
+    pub factor: f64,
+}
+
+/// The rate from which a one-cycle schedule starts, as a part of its peak.
+const ONE_CYCLE_START: f64 = 0.2;
+
+impl Schedule {
+    /// The factor on the learning rate at a step, counted from 0, of `total_steps`.
+    ///
+    /// ```
+    /// use resnet::schedule::Schedule;
+    /// let s = Schedule::MultiStep { milestones: vec![100, 150], gamma: 0.1 };
+    /// assert_eq!(s.factor(99 * 10, 10, 2000), 1.0);
+    /// assert_eq!(s.factor(100 * 10, 10, 2000), 0.1);
+    /// ```
+    pub fn factor(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> f64 {
+        let done = step as f64 / total_steps.max(1) as f64;
+        match self {
+            Schedule::MultiStep { milestones, gamma } => {
+                let epoch = step / steps_per_epoch.max(1);
+                gamma.powi(milestones.iter().filter(|&&m| epoch >= m).count() as i32)
+            }
+            Schedule::MultiStepFraction { milestones, gamma } => {
+                gamma.powi(milestones.iter().filter(|&&m| done >= m).count() as i32)
+            }
+            Schedule::OneCycle { peak } => {
+                if done < *peak {
+                    ONE_CYCLE_START + (1.0 - ONE_CYCLE_START) * done / peak
+                } else {
+                    (1.0 - done).max(0.0) / (1.0 - peak).max(f64::MIN_POSITIVE)
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absolute_epochs_do_not_depend_on_the_length() {
+        let s = Schedule::MultiStep { milestones: vec![100, 150], gamma: 0.1 };
+        for total in [5, 20 * 10, 200 * 10] {
+            assert_eq!(s.factor(0, 10, total), 1.0);
+            assert_eq!(s.factor(999, 10, total), 1.0);
+            assert_eq!(s.factor(1000, 10, total), 0.1);
+            assert_eq!(s.factor(1499, 10, total), 0.1);
+            assert!((s.factor(1500, 10, total) - 0.01).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn fractions_follow_the_length() {
+        let s = Schedule::MultiStepFraction { milestones: vec![0.5, 0.75], gamma: 0.1 };
+        for total in [64_000, 400] {
+            assert_eq!(s.factor(total / 2 - 1, 391, total), 1.0);
+            assert_eq!(s.factor(total / 2, 391, total), 0.1);
+            assert_eq!(s.factor(total * 3 / 4 - 1, 391, total), 0.1);
+            assert!((s.factor(total * 3 / 4, 391, total) - 0.01).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn one_cycle_rises_to_its_peak_and_falls_to_zero() {
+        let s = Schedule::OneCycle { peak: 0.25 };
+        let factors: Vec<f64> = (0..=100).map(|step| s.factor(step, 10, 100)).collect();
+        assert_eq!(factors[0], ONE_CYCLE_START);
+        assert_eq!(factors[25], 1.0);
+        assert_eq!(factors[100], 0.0);
+        assert!(factors[..=25].is_sorted() && factors[25..].is_sorted_by(|a, b| a >= b));
+        assert!((factors[99] - 1.0 / 75.0).abs() < 1e-12, "the last step still learns");
+    }
+
+    #[test]
+    fn a_run_of_nothing_divides_by_nothing() {
+        for peak in [0.0, 1.0] {
+            let factor = Schedule::OneCycle { peak }.factor(0, 0, 0);
+            assert!(factor.is_finite(), "{peak}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Fits a run to a time budget.
+
+use std::time::{Duration, Instant};
+
+use super::{State, TrainError, trainer::Trainer};
+use crate::{Cpu, config::TrainConfig, data::Dataset};
+
+/// Steps are timed for about as long.
+const TIME_STEPS: Duration = Duration::from_secs(3);
+/// The first steps, which find caches and frequencies cold, do not count.
+const WARM_UP: usize = 2;
+
+/// Measured times of a configuration on this machine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Speed {
+    /// Seconds of one training step.
+    pub step: f64,
+    /// Seconds of evaluation and saving after an epoch.
+    pub epoch_end: f64,
+}
+
+impl Speed {
+    /// Steps that fit into a budget, the ends of their epochs included; at least 1.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use resnet::train::Speed;
+    /// let speed = Speed { step: 0.5, epoch_end: 5.0 };
+    /// // An epoch of 10 steps takes 10 seconds.
+    /// assert_eq!(speed.steps_within(Duration::from_secs(30), 10), 30);
+    /// assert_eq!(speed.steps_within(Duration::from_secs(27), 10), 24);
+    /// ```
+    pub fn steps_within(&self, budget: Duration, steps_per_epoch: u64) -> u64 {
+        let budget = budget.as_secs_f64();
+        let epoch = self.step * steps_per_epoch as f64 + self.epoch_end;
+        let epochs = (budget / epoch).floor();
+        let rest = ((budget - epochs * epoch - self.epoch_end) / self.step).floor();
+        let steps = epochs as u64 * steps_per_epoch + (rest.max(0.0) as u64).min(steps_per_epoch);
+        steps.max(1)
+    }
+}
+
+/// Times a few training steps and evaluation batches of a configuration, on a network that is
+/// thrown away. Takes some seconds.
+///
+/// # Errors
+/// As [`train`](super::train), before its first step.
+pub fn measure(config: &TrainConfig, data: Dataset, cpu: &Cpu) -> Result<Speed, TrainError> {
+    let mut trainer = Trainer::new(config, data, cpu)?;
+    let mut batches = trainer.batches(&State::new())?;
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while start.elapsed() < TIME_STEPS || times.len() < WARM_UP + 3 {
+        let Some(batch) = batches.next() else { break };
+        let step = Instant::now();
+        trainer.step(&batch, 0.0);
+        times.push(step.elapsed().as_secs_f64());
+        batches.recycle(batch);
+    }
+    let steps = &times[WARM_UP.min(times.len() - 1)..];
+    Ok(Speed {
+        step: steps.iter().sum::<f64>() / steps.len() as f64,
+        epoch_end: trainer.time_evaluation(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_takes_no_longer_and_one_more_step_would() {
+        let speed = Speed { step: 0.25, epoch_end: 3.0 };
+        let time =
+            |steps: u64| steps as f64 * speed.step + steps.div_ceil(7) as f64 * speed.epoch_end;
+        for budget in 5..500 {
+            let steps = speed.steps_within(Duration::from_secs(budget), 7);
+            assert!(time(steps) <= budget as f64, "{steps} steps in {budget} s");
+            assert!(time(steps + 1) > budget as f64, "{steps} steps in {budget} s");
+        }
+    }
+
+    #[test]
+    fn a_run_has_a_step_however_short() {
+        let speed = Speed { step: 10.0, epoch_end: 60.0 };
+        assert_eq!(speed.steps_within(Duration::from_secs(1), 100), 1);
+    }
+}

@@ -1,0 +1,135 @@
+//! What a training run tells its listeners.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Something that happened in a run, in the order of the variants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Training begins, or continues.
+    Started(Started),
+    /// A batch was trained on.
+    Batch(BatchEvent),
+    /// Images have been evaluated.
+    Evaluating {
+        /// So many.
+        done: usize,
+        /// Of so many.
+        images: usize,
+    },
+    /// An epoch has ended and was evaluated.
+    EpochEnd(EpochMetrics),
+    /// A checkpoint was written.
+    Saved {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// The run was asked to stop, and its state is saved.
+    Stopped {
+        /// The run folder.
+        folder: PathBuf,
+        /// The epoch it is in, from 1.
+        epoch: u64,
+        /// Batches done in that epoch.
+        batch: u64,
+    },
+    /// The run is complete.
+    Finished {
+        /// The last epoch's figures.
+        last: EpochMetrics,
+    },
+}
+
+/// What a run is about to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Started {
+    /// The run folder.
+    pub folder: PathBuf,
+    /// Name of the architecture.
+    pub arch: String,
+    /// Name of the data set.
+    pub data: String,
+    /// Name of the recipe.
+    pub recipe: String,
+    /// Trainable parameters.
+    pub parameters: usize,
+    /// Images trained on.
+    pub train_images: usize,
+    /// Images tested on.
+    pub test_images: usize,
+    /// Images held out to choose `best` by.
+    pub held_out_images: usize,
+    /// Images a batch.
+    pub batch_size: usize,
+    /// Batches an epoch.
+    pub steps_per_epoch: u64,
+    /// Batches in the whole run.
+    pub total_steps: u64,
+    /// Epochs in the whole run, a started one included.
+    pub epochs: u64,
+    /// Batches already done by the run that is continued; 0 for a new one.
+    pub step: u64,
+    /// Instruction set of the kernels.
+    pub isa: String,
+    /// Threads of the kernels.
+    pub threads: usize,
+}
+
+/// Figures after one batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchEvent {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Epochs in the whole run.
+    pub epochs: u64,
+    /// The batch within the epoch, from 1.
+    pub batch: u64,
+    /// Batches of this epoch.
+    pub batches: u64,
+    /// Steps done in the whole run.
+    pub step: u64,
+    /// Steps in the whole run.
+    pub total_steps: u64,
+    /// Mean loss an image in the epoch so far.
+    pub loss: f64,
+    /// Accuracy in the epoch so far, percent.
+    pub accuracy: f64,
+    /// Mean loss an image of this batch.
+    pub batch_loss: f64,
+    /// Accuracy of this batch, percent.
+    pub batch_accuracy: f64,
+    /// Learning rate of this batch's update.
+    pub learning_rate: f32,
+    /// Images a second in the epoch so far.
+    pub images_per_second: f64,
+}
+
+/// Figures of one epoch: a line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Steps done in the whole run.
+    pub step: u64,
+    /// Mean loss an image, over the epoch as it was trained.
+    pub train_loss: f64,
+    /// Accuracy over the epoch as it was trained, percent.
+    pub train_accuracy: f64,
+    /// Mean loss of a test image after the epoch, without label smoothing.
+    pub test_loss: f64,
+    /// Test accuracy after the epoch, percent.
+    pub test_accuracy: f64,
+    /// Mean loss of a held-out image, where some are held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_loss: Option<f64>,
+    /// Accuracy on held-out images, percent, where some are held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_accuracy: Option<f64>,
+    /// Learning rate of the epoch's last update.
+    pub learning_rate: f32,
+    /// Seconds of training, without evaluation.
+    pub seconds: f64,
+    /// Images trained on a second.
+    pub images_per_second: f64,
+}

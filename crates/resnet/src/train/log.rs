@@ -1,0 +1,184 @@
+//! The text log of a run.
+
+use std::{fs::File, io::Write, path::Path};
+
+use super::Event;
+use crate::run::{LOG, RunError};
+
+/// Batches between two lines.
+const EVERY: u64 = 100;
+
+impl Event {
+    /// The event as text, or nothing where it is not worth a line: batches are told every
+    /// hundredth, as in the walk-through, and evaluation by its result.
+    pub fn log_line(&self) -> Option<String> {
+        match self {
+            Event::Started(s) => {
+                let verb = if s.step == 0 { "training" } else { "continuing" };
+                let mut line = format!(
+                    "{verb} {} ({} parameters) on {}: {} images, {} to test on",
+                    s.arch, s.parameters, s.data, s.train_images, s.test_images
+                );
+                if s.held_out_images > 0 {
+                    line += &format!(", {} held out", s.held_out_images);
+                }
+                line += &format!(
+                    "; recipe {}, {} epochs of {} batches of {}, {} steps",
+                    s.recipe, s.epochs, s.steps_per_epoch, s.batch_size, s.total_steps
+                );
+                if s.step > 0 {
+                    line += &format!(", {} of them done", s.step);
+                }
+                Some(line + &format!("; {} threads, {}", s.threads, s.isa))
+            }
+            Event::Batch(b) if b.batch % EVERY == 0 => Some(format!(
+                "epoch {}/{} batch {}/{}: loss {:.4}, accuracy {:.2}%, rate {:.4}, {:.0} images/s",
+                b.epoch,
+                b.epochs,
+                b.batch,
+                b.batches,
+                b.batch_loss,
+                b.batch_accuracy,
+                b.learning_rate,
+                b.images_per_second
+            )),
+            Event::Batch(_) | Event::Evaluating { .. } => None,
+            Event::EpochEnd(m) => {
+                let mut line = format!(
+                    "epoch {}: train loss {:.4}, accuracy {:.2}%; test loss {:.4}, accuracy {:.2}%",
+                    m.epoch, m.train_loss, m.train_accuracy, m.test_loss, m.test_accuracy
+                );
+                if let (Some(loss), Some(accuracy)) = (m.held_out_loss, m.held_out_accuracy) {
+                    line += &format!("; held out loss {loss:.4}, accuracy {accuracy:.2}%");
+                }
+                Some(line + &format!("; {:.1} s, {:.0} images/s", m.seconds, m.images_per_second))
+            }
+            Event::Saved { path } => Some(format!("saved {}", path.display())),
+            Event::Stopped { folder, epoch, batch } => Some(format!(
+                "stopped in epoch {epoch} after batch {batch}; continue with --resume {}",
+                folder.display()
+            )),
+            Event::Finished { last } => {
+                Some(format!("done: test accuracy {:.2}%", last.test_accuracy))
+            }
+        }
+    }
+}
+
+/// Appends events to a run's `log.txt`.
+#[derive(Debug)]
+pub struct Log {
+    file: File,
+}
+
+impl Log {
+    /// Opens `log.txt` of a run folder at its end.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn open(folder: &Path) -> Result<Log, RunError> {
+        let path = folder.join(LOG);
+        let file = File::options().append(true).create(true).open(&path);
+        Ok(Log { file: file.map_err(RunError::io("write", &path))? })
+    }
+
+    /// Writes an event's line, if it has one. A log that cannot be written does not end a run: a
+    /// full disk is reported by the next checkpoint.
+    pub fn write(&mut self, event: &Event) {
+        if let Some(line) = event.log_line() {
+            let _ = self.file.write_all(format!("{line}\n").as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{BatchEvent, EpochMetrics, Started};
+
+    fn started(step: u64) -> Event {
+        Event::Started(Started {
+            folder: "runs/a".into(),
+            arch: "resnet8".into(),
+            data: "synthetic".into(),
+            recipe: "fast".into(),
+            parameters: 78_042,
+            train_images: 1000,
+            test_images: 200,
+            held_out_images: 0,
+            batch_size: 4,
+            steps_per_epoch: 250,
+            total_steps: 500,
+            epochs: 2,
+            step,
+            isa: "portable".into(),
+            threads: 2,
+        })
+    }
+
+    fn batch(batch: u64) -> Event {
+        Event::Batch(BatchEvent {
+            epoch: 1,
+            epochs: 2,
+            batch,
+            batches: 250,
+            step: batch,
+            total_steps: 500,
+            loss: 2.0,
+            accuracy: 30.0,
+            batch_loss: 1.5,
+            batch_accuracy: 50.0,
+            learning_rate: 0.1,
+            images_per_second: 280.4,
+        })
+    }
+
+    #[test]
+    fn every_hundredth_batch_is_told_with_its_own_figures() {
+        let told = (1..=250).filter(|&i| batch(i).log_line().is_some());
+        assert_eq!(told.collect::<Vec<_>>(), [100, 200]);
+        assert_eq!(
+            batch(100).log_line().unwrap(),
+            "epoch 1/2 batch 100/250: loss 1.5000, accuracy 50.00%, rate 0.1000, 280 images/s"
+        );
+    }
+
+    #[test]
+    fn a_continued_run_says_so() {
+        assert!(started(0).log_line().unwrap().starts_with("training resnet8 (78042 parameters)"));
+        let line = started(100).log_line().unwrap();
+        assert!(line.starts_with("continuing resnet8"), "{line}");
+        assert!(line.contains("500 steps, 100 of them done; 2 threads"), "{line}");
+    }
+
+    #[test]
+    fn the_log_grows_at_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        for event in [batch(100), batch(101), Event::Saved { path: "x".into() }] {
+            Log::open(dir.path()).unwrap().write(&event);
+        }
+        let text = std::fs::read_to_string(dir.path().join(LOG)).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.ends_with("saved x\n"), "{text}");
+    }
+
+    #[test]
+    fn metrics_survive_their_line_of_json() {
+        let metrics = EpochMetrics {
+            epoch: 1,
+            step: 391,
+            train_loss: 0.1 + 0.2,
+            train_accuracy: 100.0 / 3.0,
+            test_loss: 1e-9,
+            test_accuracy: 10.0,
+            held_out_loss: None,
+            held_out_accuracy: None,
+            learning_rate: 0.1,
+            seconds: 1.5,
+            images_per_second: 281.3,
+        };
+        let line = serde_json::to_string(&metrics).unwrap();
+        assert!(line.contains("\"learning_rate\":0.1,") && !line.contains("held_out"), "{line}");
+        assert_eq!(serde_json::from_str::<EpochMetrics>(&line).unwrap(), metrics);
+    }
+}

@@ -1,0 +1,248 @@
+//! What a run needs for a step: network, optimiser, plans and data.
+
+use std::{
+    ops::ControlFlow::{Break, Continue},
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Instant,
+};
+
+use super::{
+    Event, Started, Stop, TrainError,
+    state::{Progress, State},
+};
+use crate::{
+    Cpu,
+    checkpoint::{self, Model},
+    config::TrainConfig,
+    data::{Batch, Dataset, Epoch, Images, Loader},
+    evaluate::{self, Tally},
+    graph::Graph,
+    network::Network,
+    optim::Sgd,
+    plan::{EvalPlan, Input, StepResult, TrainPlan},
+};
+
+/// A network in training, with its data.
+pub(super) struct Trainer<'a> {
+    config: &'a TrainConfig,
+    cpu: &'a Cpu,
+    network: Network,
+    optimizer: Sgd,
+    gradients: Vec<f32>,
+    train_plan: TrainPlan,
+    eval_plan: EvalPlan,
+    loader: Loader,
+    held_out: Images,
+    test: Images,
+}
+
+/// An evaluation after an epoch.
+#[derive(Clone, Debug)]
+pub(crate) struct Evaluated {
+    /// On the test images.
+    pub(crate) test: Tally,
+    /// On the held-out images, if there are any.
+    pub(crate) held_out: Option<Tally>,
+}
+
+impl Evaluated {
+    pub(super) fn is_finite(&self) -> bool {
+        let held_out = self.held_out.as_ref().map_or(0.0, Tally::loss);
+        self.test.loss().is_finite() && held_out.is_finite()
+    }
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer at step 0.
+    pub(super) fn new(
+        config: &'a TrainConfig,
+        data: Dataset,
+        cpu: &'a Cpu,
+    ) -> Result<Self, TrainError> {
+        let Dataset { classes, mut train, test, .. } = data;
+        let held_out = match config.data.split {
+            0 => Images { pixels: vec![], labels: vec![], ..train },
+            split => train.split(split, config.seed)?,
+        };
+        check_data(config, &classes, &train, &test, &held_out)?;
+
+        let graph = config.arch.graph_with(train.channels, classes.len(), config.arch.width());
+        let network = match &config.init_from {
+            Some(file) => start_from(file, config, graph)?,
+            None => Network::new(graph, config.recipe.init, config.seed),
+        };
+        let size = config.data.image_size;
+        let batch = config.recipe.batch_size.min(train.len());
+        let eval_batch = evaluate::BATCH.min(test.len().max(held_out.len()));
+        Ok(Trainer {
+            train_plan: TrainPlan::new(network.graph(), batch, size, size, cpu)?,
+            eval_plan: EvalPlan::new(network.graph(), eval_batch, size, size, cpu)?,
+            gradients: vec![0.0; network.values().len()],
+            optimizer: Sgd::new(&network, config.recipe.sgd),
+            loader: Loader::new(Arc::new(train), batch, config.recipe.augment, config.seed),
+            config,
+            cpu,
+            network,
+            held_out,
+            test,
+        })
+    }
+
+    /// Takes network and optimiser from a checkpoint of the run, and returns where it stands.
+    pub(super) fn restore(&mut self, file: &Path) -> Result<State, TrainError> {
+        Ok(checkpoint::load(file, self.config, &mut self.network, &mut self.optimizer)?)
+    }
+
+    /// The batches that are left of the epoch under way.
+    pub(super) fn batches(&self, state: &State) -> Result<Epoch, TrainError> {
+        let Progress { epoch, batch, .. } = state.progress;
+        self.loader.epoch(epoch, batch as usize).map_err(TrainError::Loader)
+    }
+
+    /// Forward, loss, backward and update.
+    pub(super) fn step(&mut self, batch: &Batch, lr: f32) -> StepResult {
+        let result = self.train_plan.step(
+            &mut self.network,
+            &mut self.gradients,
+            Input::Bytes(&batch.pixels, &self.config.data.normalisation),
+            &batch.labels,
+            self.config.recipe.label_smoothing,
+        );
+        self.optimizer.step(self.cpu, &mut self.network, &self.gradients, lr);
+        result
+    }
+
+    /// Loss and accuracy on test and held-out images, or nothing if asked to stop.
+    pub(super) fn evaluate(
+        &mut self,
+        stop: &Stop,
+        listen: &mut dyn FnMut(&Event),
+    ) -> Option<Evaluated> {
+        self.eval_plan.load(&self.network);
+        let images = self.test.len() + self.held_out.len();
+        let mut before = 0;
+        let mut run = |on: &Images| {
+            let mut tally = Tally::new(self.config.data.classes.len());
+            let normalisation = &self.config.data.normalisation;
+            let flow = tally.add_images(&mut self.eval_plan, on, normalisation, &mut |done| {
+                listen(&Event::Evaluating { done: before + done, images });
+                if stop.load(Relaxed) == 0 { Continue(()) } else { Break(()) }
+            });
+            before += on.len();
+            flow.is_continue().then_some(tally)
+        };
+        let test = run(&self.test)?;
+        let held_out = if self.held_out.is_empty() { None } else { Some(run(&self.held_out)?) };
+        Some(Evaluated { test, held_out })
+    }
+
+    /// Seconds that [`evaluate`](Self::evaluate) takes, from its first batches.
+    pub(super) fn time_evaluation(&mut self) -> f64 {
+        const BATCHES: usize = 3;
+        let images = self.test.len() + self.held_out.len();
+        let mut sample = self.test.clone();
+        sample.limit(BATCHES * evaluate::BATCH);
+        let start = Instant::now();
+        self.eval_plan.load(&self.network);
+        let mut tally = Tally::new(self.config.data.classes.len());
+        let _ = tally.add_images(
+            &mut self.eval_plan,
+            &sample,
+            &self.config.data.normalisation,
+            &mut |_| Continue(()),
+        );
+        start.elapsed().as_secs_f64() * images as f64 / sample.len() as f64
+    }
+
+    /// Writes a checkpoint, unless there is nothing good to write.
+    pub(super) fn save(
+        &self,
+        path: PathBuf,
+        state: &State,
+        listen: &mut dyn FnMut(&Event),
+    ) -> Result<(), TrainError> {
+        if !self.network.values().iter().all(|value| value.is_finite()) {
+            return Err(TrainError::diverged(self.config, state));
+        }
+        checkpoint::save(&path, self.config, &self.network, &self.optimizer, state)?;
+        listen(&Event::Saved { path });
+        Ok(())
+    }
+
+    /// What the run is about to do.
+    pub(super) fn started(&self, folder: &Path, state: &State) -> Started {
+        let config = self.config;
+        Started {
+            folder: folder.to_owned(),
+            arch: config.arch.to_string(),
+            data: config.data.name.clone(),
+            recipe: config.recipe.name.clone(),
+            parameters: self.network.values().len(),
+            train_images: self.loader.images().len(),
+            test_images: self.test.len(),
+            held_out_images: self.held_out.len(),
+            batch_size: config.recipe.batch_size,
+            steps_per_epoch: config.steps_per_epoch(),
+            total_steps: config.total_steps,
+            epochs: config.epochs(),
+            step: state.progress.step,
+            isa: self.cpu.isa().to_string(),
+            threads: self.cpu.threads(),
+        }
+    }
+}
+
+/// The network of a file, if it is the run's.
+fn start_from(file: &Path, config: &TrainConfig, graph: Graph) -> Result<Network, TrainError> {
+    let network = Model::load(file, Some(config.arch))?.network;
+    if *network.graph() == graph {
+        return Ok(network);
+    }
+    Err(TrainError::Data(format!(
+        "{} cannot start this run: it has {} classes and {} channels, the data {} and {}",
+        file.display(),
+        network.graph().classes(),
+        network.graph().in_channels(),
+        graph.classes(),
+        graph.in_channels()
+    )))
+}
+
+/// The data must be what the configuration says, whoever loaded it.
+fn check_data(
+    config: &TrainConfig,
+    classes: &[String],
+    train: &Images,
+    test: &Images,
+    held_out: &Images,
+) -> Result<(), TrainError> {
+    let expected = &config.data;
+    let error = |message: String| Err(TrainError::Data(format!("{}: {message}", expected.name)));
+    if classes != expected.classes {
+        return error("its classes are not those of the run's configuration".into());
+    }
+    if train.len() != expected.train_images {
+        let (found, expected) = (train.len(), expected.train_images);
+        return error(format!("it has {found} images to train on, the configuration {expected}"));
+    }
+    for (what, images) in [("training", train), ("test", test), ("held-out", held_out)] {
+        if images.is_empty() && what != "held-out" {
+            return error(format!("there are no {what} images"));
+        }
+        let (size, channels) = (expected.image_size, expected.normalisation.mean.len());
+        if (images.height, images.width, images.channels) != (size, size, channels) {
+            return error(format!(
+                "its {what} images are {}x{}x{}, the configuration's {size}x{size}x{channels}",
+                images.height, images.width, images.channels
+            ));
+        }
+        if images.pixels.len() != images.len() * images.image_len() {
+            return error(format!("its {what} images lack pixels"));
+        }
+        if let Some(label) = images.labels.iter().find(|&&label| label as usize >= classes.len()) {
+            return error(format!("label {label} of its {what} images is no class"));
+        }
+    }
+    Ok(())
+}

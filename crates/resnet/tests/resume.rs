@@ -1,0 +1,278 @@
+//! A run that is interrupted or killed, and resumed, ends as one that was not: every tensor to the
+//! bit, and the metrics but for times. So does one on another number of threads.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering::Relaxed,
+};
+
+use resnet::{
+    Cpu,
+    checkpoint::{Model, key},
+    config::{DataConfig, TrainConfig},
+    data::{self, Dataset, LoadOptions},
+    recipe::{Length, Recipe},
+    run::{BEST, LAST, METRICS, RunFolder},
+    train::{Event, Log, Outcome, Stop, train},
+};
+use resnet_formats::{
+    Data, NamedTensors,
+    safetensors::{self, Metadata},
+};
+use serde_json::Value;
+
+/// 3 epochs of 4 batches, the last of them smaller.
+const STEPS: u64 = 12;
+const IMAGES: usize = 44;
+const SPLIT: usize = 4;
+
+fn dataset() -> Dataset {
+    let limits =
+        LoadOptions { limit_train: Some(IMAGES), limit_test: Some(20), ..LoadOptions::default() };
+    data::load("synthetic", &limits).unwrap()
+}
+
+fn config() -> TrainConfig {
+    let arch = "resnet8".parse().unwrap();
+    let mut recipe = Recipe::named("fast", arch).unwrap();
+    recipe.length = Length::Epochs(3);
+    recipe.batch_size = 12;
+    recipe.lr = 0.05;
+    let data = dataset();
+    TrainConfig {
+        arch,
+        seed: 3,
+        total_steps: STEPS,
+        init_from: None,
+        data: DataConfig {
+            name: data.name,
+            dir: None,
+            classes: data.classes,
+            image_size: 32,
+            train_images: IMAGES - SPLIT,
+            split: SPLIT,
+            limit_train: Some(IMAGES),
+            limit_test: Some(20),
+            normalisation: data.normalisation,
+        },
+        recipe,
+    }
+}
+
+/// Trains, and stops when an event asks for it.
+fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
+    let stop = Stop::new(0);
+    let mut log = Log::open(folder.path()).unwrap();
+    let cpu = Cpu::new(threads).unwrap();
+    train(folder, dataset(), &cpu, &stop, &mut |event| {
+        log.write(event);
+        if stop_at(event) {
+            stop.store(2, Relaxed);
+        }
+    })
+    .unwrap()
+}
+
+/// What must be equal: both checkpoints and the metrics, without times.
+#[derive(Debug, PartialEq)]
+struct Result {
+    last: (Tensors, Metadata),
+    best: (Tensors, Metadata),
+    metrics: Vec<Value>,
+}
+
+type Tensors = Vec<(String, Vec<usize>, Vec<u64>)>;
+
+fn result(folder: &Path) -> Result {
+    let text = fs::read_to_string(folder.join(METRICS)).unwrap();
+    let metrics = text.lines().map(|line| without_times(serde_json::from_str(line).unwrap()));
+    Result {
+        last: checkpoint(&folder.join(LAST)),
+        best: checkpoint(&folder.join(BEST)),
+        metrics: metrics.collect(),
+    }
+}
+
+fn checkpoint(path: &Path) -> (Tensors, Metadata) {
+    let (tensors, mut metadata) = safetensors::read(path).unwrap();
+    for key in [key::PROGRESS, key::METRICS] {
+        let value = without_times(serde_json::from_str(&metadata[key]).unwrap());
+        metadata.insert(key.into(), value.to_string());
+    }
+    (bits(tensors), metadata)
+}
+
+fn bits(tensors: NamedTensors) -> Tensors {
+    let bits = |data| match data {
+        Data::F32(values) => values.iter().map(|v: &f32| u64::from(v.to_bits())).collect(),
+        Data::I64(values) => values.iter().map(|&v| v as u64).collect(),
+    };
+    tensors.into_iter().map(|(name, tensor)| (name, tensor.shape, bits(tensor.data))).collect()
+}
+
+fn without_times(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(map) => {
+            map.retain(|name, _| !["seconds", "images_per_second"].contains(&name.as_str()));
+        }
+        Value::Array(values) => values.iter_mut().for_each(|v| *v = without_times(v.take())),
+        _ => {}
+    }
+    value
+}
+
+fn assert_same(found: &Result, expected: &Result, what: &str) {
+    assert_eq!(found.metrics, expected.metrics, "{what}");
+    for (found, expected) in [(&found.last, &expected.last), (&found.best, &expected.best)] {
+        assert_eq!(found.1, expected.1, "{what}");
+        for (a, b) in found.0.iter().zip(&expected.0) {
+            assert!(a == b, "{what}: {} differs", a.0);
+        }
+        assert_eq!(found.0.len(), expected.0.len(), "{what}");
+    }
+}
+
+fn uninterrupted(folder: PathBuf) -> Result {
+    let run_folder = RunFolder::create(&folder, &config()).unwrap();
+    assert!(matches!(run(&run_folder, 2, |_| false), Outcome::Finished(m) if m.epoch == 3));
+    result(&folder)
+}
+
+#[test]
+fn an_interrupted_run_resumes_to_the_bit() {
+    let runs = tempfile::tempdir().unwrap();
+    let expected = uninterrupted(runs.path().join("whole"));
+    assert_eq!(expected.metrics.len(), 3);
+
+    // In the first batch, mid-epoch, at the end of an epoch, at its beginning, in the last batch.
+    for step in [1, 3, 4, 5, 12] {
+        let folder = runs.path().join(format!("stopped-{step}"));
+        let first = RunFolder::create(&folder, &config()).unwrap();
+        let at_step = |event: &Event| matches!(event, Event::Batch(b) if b.step == step);
+        assert_eq!(run(&first, 2, at_step), Outcome::Interrupted(2));
+        drop(first);
+        let second = RunFolder::resume(&folder).unwrap();
+        assert!(matches!(run(&second, 2, |_| false), Outcome::Finished(_)));
+        assert_same(&result(&folder), &expected, &format!("stopped after step {step}"));
+    }
+
+    // After every single batch, and in every evaluation.
+    let folder = runs.path().join("always");
+    drop(RunFolder::create(&folder, &config()).unwrap());
+    let mut interruptions = 0u64;
+    while let Outcome::Interrupted(_) = run(&RunFolder::resume(&folder).unwrap(), 2, |event| {
+        matches!(event, Event::Batch(_))
+            // Every other evaluation is let through: one that is stopped begins again.
+            || matches!(event, Event::Evaluating { .. }) && interruptions.is_multiple_of(2)
+    }) {
+        interruptions += 1;
+        assert!(interruptions < 100, "resuming makes no progress");
+    }
+    assert!(interruptions >= STEPS, "{interruptions}");
+    assert_same(&result(&folder), &expected, "stopped always");
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_bit() {
+    let runs = tempfile::tempdir().unwrap();
+    let whole = runs.path().join("whole");
+    let run_folder = RunFolder::create(&whole, &config()).unwrap();
+    // The files as they are at an event are what a kill at that instant leaves behind.
+    let killed = std::cell::RefCell::new(Vec::new());
+    run(&run_folder, 2, |event| {
+        let interesting = match event {
+            Event::Batch(b) => b.step == 6,
+            Event::Evaluating { done, images } => done == images,
+            _ => true,
+        };
+        if interesting {
+            let copy = runs.path().join(format!("killed-{}", killed.borrow().len()));
+            fs::create_dir(&copy).unwrap();
+            for entry in fs::read_dir(&whole).unwrap() {
+                let entry = entry.unwrap();
+                fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+            }
+            fs::write(copy.join(".unfinished-Kx3"), b"half a checkpoint").unwrap();
+            killed.borrow_mut().push((copy, format!("{event:?}")));
+        }
+        false
+    });
+    let expected = result(&whole);
+    let killed = killed.into_inner();
+    assert!(killed.len() > 12, "{}", killed.len());
+    for (folder, event) in killed {
+        run(&RunFolder::resume(&folder).unwrap(), 2, |_| false);
+        assert_same(&result(&folder), &expected, &format!("killed at {event}"));
+        let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().contains("unfinished")), "{left:?}");
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    let runs = tempfile::tempdir().unwrap();
+    let expected = uninterrupted(runs.path().join("2"));
+    for threads in [1, 7] {
+        let folder = runs.path().join(threads.to_string());
+        run(&RunFolder::create(&folder, &config()).unwrap(), threads, |_| false);
+        assert_same(&result(&folder), &expected, &format!("{threads} threads"));
+    }
+}
+
+#[test]
+fn a_run_is_a_model() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    uninterrupted(folder.clone());
+    let model = Model::load(&folder, None).unwrap();
+    assert_eq!((model.path, model.image_size), (folder.join(BEST), 32));
+    assert_eq!(model.classes, config().data.classes);
+    assert_eq!(model.normalisation, Some(config().data.normalisation));
+    let (tensors, _) = safetensors::read(&folder.join(BEST)).unwrap();
+    let saved = bits(tensors);
+    for tensor in bits(model.network.state_dict()) {
+        assert!(saved.contains(&tensor), "{}", tensor.0);
+    }
+    let other = Model::load(&folder, Some("resnet20".parse().unwrap())).unwrap_err();
+    assert!(other.to_string().ends_with("holds resnet8, not resnet20"), "{other}");
+}
+
+#[test]
+fn a_run_may_start_from_another_ones_weights() {
+    let runs = tempfile::tempdir().unwrap();
+    let first = runs.path().join("first");
+    uninterrupted(first.clone());
+    let mut config = config();
+    config.init_from = Some(first.join(LAST));
+    config.recipe.lr = 0.0;
+    config.recipe.sgd.weight_decay = 0.0;
+    let folder = runs.path().join("second");
+    run(&RunFolder::create(&folder, &config).unwrap(), 2, |_| false);
+    let weights = |path: &Path| {
+        let (tensors, _) = safetensors::read(path).unwrap();
+        let weight = |name: &str| name.ends_with("weight") && !name.starts_with("optimizer");
+        bits(tensors).into_iter().filter(|(name, ..)| weight(name)).collect::<Vec<_>>()
+    };
+    assert_eq!(weights(&folder.join(LAST)), weights(&first.join(LAST)));
+}
+
+#[test]
+fn a_diverging_run_stops_and_keeps_its_last_good_checkpoint() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    let mut config = config();
+    config.recipe.lr = 1e30;
+    // One good epoch at a rate of zero, then a step too far.
+    config.recipe.warm_up = Some(resnet::schedule::WarmUp { steps: 4, factor: 0.0 });
+    let run_folder = RunFolder::create(&folder, &config).unwrap();
+    let cpu = Cpu::new(2).unwrap();
+    let error = train(&run_folder, dataset(), &cpu, &Stop::new(0), &mut |_| {}).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("diverged in epoch 2") && message.contains("--lr"), "{message}");
+    let (tensors, metadata) = safetensors::read(&folder.join(LAST)).unwrap();
+    assert!(metadata[key::PROGRESS].contains("\"epoch\":2,\"batch\":0"), "{metadata:?}");
+    for (name, tensor) in tensors {
+        assert!(tensor.as_f32().is_none_or(|v| v.iter().all(|v| v.is_finite())), "{name}");
+    }
+}
