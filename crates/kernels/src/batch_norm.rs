@@ -21,7 +21,7 @@ pub const MOMENTUM: f64 = 0.1;
 const CHUNK: usize = 32 * 1024;
 
 /// Pixels summed in one go: many short sums round less than a long one.
-const RUN: usize = 32;
+const RUN: usize = 8;
 
 /// A batch norm over so many pixels (of all images) of so many channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -92,6 +92,10 @@ impl Linear {
     }
 }
 
+/// Partial sums of a dot product, the same on every instruction set, so that sets with fused
+/// multiply-adds agree to the bit.
+const SUMS: usize = 64;
+
 struct Dot<'a, E> {
     x: &'a [E],
     w: &'a [f32],
@@ -102,22 +106,21 @@ impl<E: Element> Kernel for Dot<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) -> f32 {
-        // Four sums hide the latency of the addition.
-        let mut sums = [V::zero(); 4];
-        let whole = self.x.len() / (4 * V::LANES) * 4 * V::LANES;
-        for at in (0..whole).step_by(4 * V::LANES) {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: four vectors from `at` are within both slices, which are equally long.
+        let mut sums = [0.0f32; SUMS];
+        let (xs, ws) = (self.x.chunks_exact(SUMS), self.w.chunks_exact(SUMS));
+        let tail = xs.remainder().iter().zip(ws.remainder());
+        let rest: f32 = tail.map(|(x, w)| x.to_f32() * w).sum();
+        for (x, w) in xs.zip(ws) {
+            for at in (0..SUMS).step_by(V::LANES) {
+                // SAFETY: a vector from `at` is within all three.
                 unsafe {
-                    let x: V = E::load(self.x.as_ptr().add(at + v * V::LANES));
-                    *sum = x.mul_add(V::load(self.w.as_ptr().add(at + v * V::LANES)), *sum);
+                    let sum = sums.as_mut_ptr().add(at);
+                    let x: V = E::load(x.as_ptr().add(at));
+                    x.mul_add(V::load(w.as_ptr().add(at)), V::load(sum)).store(sum);
                 }
             }
         }
-        let tail = self.x[whole..].iter().zip(&self.w[whole..]);
-        let rest: f32 = tail.map(|(x, w)| x.to_f32() * w).sum();
-        let [a, b, c, d] = sums;
-        a.add(b).add(c.add(d)).sum() + rest
+        sums.iter().sum::<f32>() + rest
     }
 }
 

@@ -19,8 +19,9 @@ use crate::{
     isa::{Kernel, Vector},
 };
 
-/// Depth of a block: 256 x 2 AVX-512 vectors are 32 KiB of weights, two thirds of an L1 cache.
-const DEPTH: usize = 256;
+/// Depth of a block, at most: 160 x 2 AVX-512 vectors are 20 KiB of weights, under half of an L1
+/// cache, and sums this short round little.
+const DEPTH: usize = 160;
 
 /// What padding reads: zeros in any storage element.
 static ZEROS: [u64; DEPTH] = [0; DEPTH];

@@ -116,15 +116,4 @@ impl Vector for F32x8 {
             F32x8(_mm256_and_ps(self.0, keep))
         }
     }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        // SAFETY: see above.
-        unsafe {
-            let half =
-                _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
-            let quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
-            _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)))
-        }
-    }
 }

@@ -113,10 +113,4 @@ impl Vector for F32x16 {
             F32x16(_mm512_maskz_mov_ps(keep, self.0))
         }
     }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        // SAFETY: see above.
-        unsafe { _mm512_reduce_add_ps(self.0) }
-    }
 }

@@ -194,7 +194,6 @@ mod tests {
             check(x.where_equal(y, y), &|a, _| a);
             check(x.where_equal(x, y), &|a, b| if a == b { a } else { 0.0 });
             check(x.mul_add(y, V::splat(0.5)), &|a, b| a * b + 0.5);
-            assert!((x.sum() - a.iter().sum::<f32>()).abs() < 1e-3);
             assert!(out(V::splat(f32::NAN).relu()).iter().all(|v| v.is_nan()), "ReLU hides NaN");
             let special = [1.0, 1.003_906_3, 1.011_718_8, -1e30, f32::INFINITY, f32::NAN, 1e-40];
             for s in special {

@@ -89,10 +89,4 @@ impl Vector for F32x4 {
     fn where_equal(self, a: Self, b: Self) -> Self {
         F32x4(std::array::from_fn(|i| if a.0[i] == b.0[i] { self.0[i] } else { 0.0 }))
     }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        let [a, b, c, d] = self.0;
-        (a + c) + (b + d)
-    }
 }

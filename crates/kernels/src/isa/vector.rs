@@ -57,9 +57,6 @@ pub trait Vector: Copy {
     /// Lanes where `a` equals `b`; zero elsewhere.
     fn where_equal(self, a: Self, b: Self) -> Self;
 
-    /// Sum of the lanes, in a fixed order.
-    fn sum(self) -> f32;
-
     /// Zero in all lanes.
     #[inline(always)]
     fn zero() -> Self {

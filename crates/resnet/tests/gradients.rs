@@ -1,0 +1,133 @@
+//! The backward pass of whole networks against finite differences, and independence of the
+//! number of threads.
+
+use resnet::{
+    Arch, Cpu, Graph, Network,
+    graph::Op,
+    network::Init,
+    plan::{EvalPlan, Input, TrainPlan},
+    random::{Purpose, Random},
+};
+use resnet_kernels::Isa;
+
+fn noise(len: usize, key: u64) -> Vec<f32> {
+    let mut random = Random::new(9, Purpose::Synthetic, &[key]);
+    (0..len).map(|_| random.normal()).collect()
+}
+
+/// Every operation, also where nothing can be fused: a ReLU and sums that follow no batch norm, a
+/// batch norm whose input is read twice, a value that is both input and residual.
+fn odd_graph() -> Graph {
+    let mut g = Graph::new(2);
+    let x = g.conv2d("stem", Graph::INPUT, 6, 5, 2, 2);
+    let n = g.batch_norm2d("n1", x);
+    let same = g.add("n1_plus_x", n, x);
+    let p = g.max_pool2d("pool", same, 3, 2, 1);
+    let r = g.relu("relu", p);
+    let c = g.conv2d("c", r, 6, 3, 1, 1);
+    let s = g.add("sum", c, p);
+    let s = g.relu("sum_relu", s);
+    let wide = g.push("wide", Op::PadShortcut { stride: 2 }, &[s], 11);
+    let d = g.conv2d("d", s, 11, 1, 2, 0);
+    let d = g.batch_norm2d("n2", d);
+    let e = g.add("e", wide, d);
+    let f = g.batch_norm2d("n3", e);
+    let twice = g.add("twice", f, e);
+    let a = g.global_avg_pool("avg", twice);
+    g.linear("head", a, 3);
+    g
+}
+
+fn nets() -> Vec<(&'static str, Graph)> {
+    let of = |name: &str, width| name.parse::<Arch>().unwrap().graph_with(2, 3, width);
+    vec![
+        ("odd", odd_graph()),
+        ("resnet8", of("resnet8", 4)),
+        ("plain8", of("plain8", 5)),
+        ("resnet18", of("resnet18", 3)),
+    ]
+}
+
+#[test]
+fn backward_is_the_slope() {
+    const IMAGES: usize = 5;
+    for (name, graph) in nets() {
+        for isa in Isa::available() {
+            let cpu = Cpu::with_isa(2, isa);
+            let x = noise(IMAGES * 2 * 22 * 19, 1);
+            let labels: Vec<u32> = (0..IMAGES as u32).map(|i| i % 3).collect();
+            let net = Network::new(graph.clone(), Init::He, 4);
+            let mut plan = TrainPlan::new(&graph, IMAGES, 22, 19, &cpu).unwrap();
+            let mut gradients = vec![f32::NAN; net.values().len()];
+            let mut loss = |net: &Network, gradients: &mut [f32]| {
+                plan.step(&mut net.clone(), gradients, Input::Nchw(&x), &labels, 0.1).loss
+            };
+            loss(&net, &mut gradients);
+            assert!(gradients.iter().all(|g| g.is_finite()));
+            let mut unused = gradients.clone();
+            for param in net.params() {
+                // Along the gradient of one tensor the loss must rise by the gradient's norm.
+                let g = &gradients[param.range.clone()];
+                let norm = g.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+                if norm < 1e-3 {
+                    continue; // A shift before a batch norm changes nothing.
+                }
+                let mut at = |step: f64| {
+                    let mut moved = net.clone();
+                    let to = &mut moved.values_mut()[param.range.clone()];
+                    to.iter_mut()
+                        .zip(g)
+                        .for_each(|(v, g)| *v += (step * f64::from(*g) / norm) as f32);
+                    loss(&moved, &mut unused)
+                };
+                // Small steps suffer from rounding, large ones from kinks: one must agree.
+                let slopes = [3e-3, 1e-3, 3e-4, 1e-4].map(|h| (at(h) - at(-h)) / (2.0 * h));
+                let agrees = slopes.iter().any(|s| (s / norm - 1.0).abs() < 0.03);
+                assert!(agrees, "{name} {isa} {}: {slopes:?} for {norm}", param.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn threads_and_spare_room_change_no_bit() {
+    for (name, graph) in nets() {
+        for isa in Isa::available() {
+            let run = |threads, room: usize| {
+                let cpu = Cpu::with_isa(threads, isa);
+                let mut net = Network::new(graph.clone(), Init::PyTorch, 4);
+                let mut plan = TrainPlan::new(&graph, 9 + room, 22, 19, &cpu).unwrap();
+                let mut gradients = vec![0.0; net.values().len()];
+                let x = noise(9 * 2 * 22 * 19, 1);
+                let labels = [0, 1, 2, 0, 1, 2, 0, 1, 2];
+                let input = Input::Nchw(&x);
+                // Twice: what the first step leaves behind must not reach the second.
+                for _ in 0..2 {
+                    plan.step(&mut net, &mut gradients, input, &labels, 0.0);
+                }
+                let mut eval = EvalPlan::new(&graph, 9 + room, 22, 19, &cpu).unwrap();
+                eval.load(&net);
+                let logits = eval.forward(input, 9).to_vec();
+                let all = [gradients, logits, plan.logits()[..27].to_vec()].concat();
+                (all.into_iter().map(f32::to_bits).collect::<Vec<_>>(), net.state_dict())
+            };
+            let one = run(1, 0);
+            for (threads, room) in [(2, 0), (7, 0), (2, 6)] {
+                assert!(one == run(threads, room), "{name} {isa}: {threads} threads, room {room}");
+            }
+        }
+    }
+}
+
+#[test]
+fn says_what_cannot_be_planned() {
+    let cpu = Cpu::new(1).unwrap();
+    let graph = odd_graph();
+    let error =
+        |batch, size| TrainPlan::new(&graph, batch, size, size, &cpu).unwrap_err().to_string();
+    assert!(error(0, 8).contains("at least one image"));
+    assert!(error(1, 100_000).contains("too large"));
+    let mut open = graph.clone();
+    open.relu("after", 1);
+    assert!(TrainPlan::new(&open, 1, 8, 8, &cpu).unwrap_err().to_string().contains("linear"));
+}
