@@ -1,3 +1,39 @@
 //! The `resnet` command.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod args;
+mod config;
+mod data;
+mod error;
+mod interrupt;
+mod print;
+mod progress;
+mod table;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Verb};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    run(&cli).unwrap_or_else(|e| error::report(&e))
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let global = &cli.global;
+    match &cli.verb {
+        Verb::Train(args) => return verbs::train::run(args, global),
+        Verb::Eval(args) => verbs::eval::run(args, global)?,
+        Verb::Summary(args) => verbs::summary::run(args)?,
+        Verb::Archs(output) => verbs::archs::run(*output)?,
+        Verb::Recipes(output) => verbs::recipes::run(*output)?,
+        Verb::Bench(args) => verbs::bench::run(args, global)?,
+        Verb::Data(verb) => verbs::data::run(verb, global)?,
+        Verb::Completions(args) => verbs::completions::run(args)?,
+        Verb::Man(args) => verbs::man::run(args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -112,6 +112,7 @@ impl TrainConfig {
     /// The message.
     pub fn check(&self) -> Result<(), String> {
         let Recipe { lr, batch_size, label_smoothing, sgd, augment, .. } = &self.recipe;
+        let normalisation = &self.data.normalisation;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
         let rules = [
             (
@@ -129,6 +130,11 @@ impl TrainConfig {
             (
                 self.data.train_images > 0,
                 "there are no images to train on (--limit-train, --split)",
+            ),
+            (
+                normalisation.mean.len() == normalisation.std.len()
+                    && normalisation.std.iter().all(|&std| std > 0.0 && std.is_finite()),
+                "the normalisation needs a mean and a deviation above 0 for each channel (--std)",
             ),
             (!self.data.classes.is_empty(), "the data has no classes"),
             (augment.pad <= self.data.image_size, "the crop's padding is larger than an image"),
@@ -237,6 +243,8 @@ pub(crate) mod tests {
             ("total_steps = 8", "total_steps = 0", "--epochs"),
             ("batch_size = 4", "batch_size = 0", "--batch-size"),
             ("lr = 0.2", "lr = nan", "--lr"),
+            ("std = [0.2023, ", "std = [", "--std"),
+            ("std = [0.2023, ", "std = [0.0, ", "--std"),
             ("seed = 7", "sead = 7", "sead"),
             ("seed = 7", "seed = -7", "seed"),
         ] {

@@ -3,11 +3,13 @@
 use std::{ops::ControlFlow, time::Instant};
 
 use serde::Serialize;
+use thiserror::Error;
 
 use crate::{
     Cpu,
     checkpoint::Model,
     data::{Images, Normalisation},
+    graph::Graph,
     plan::{EvalPlan, Input, PlanError},
 };
 
@@ -42,21 +44,53 @@ pub struct ClassAccuracy {
     pub accuracy: f64,
 }
 
-/// Evaluates a model on images whose labels are below its number of classes, in batches. Calls
-/// `progress` with the images done after each.
+/// Why a model cannot be evaluated on images.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EvaluateError {
+    /// The network does not fit the size of the images.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// There are none.
+    #[error("there are no images to evaluate on")]
+    NoImages,
+    /// The images, the normalisation and the network are not of equally many channels.
+    #[error(
+        "the network takes {network} channels, the images have {images}, the normalisation {normalisation}"
+    )]
+    Channels {
+        /// Channels that the network takes.
+        network: usize,
+        /// Channels of the images.
+        images: usize,
+        /// Channels of the normalisation.
+        normalisation: usize,
+    },
+    /// A label is no class of the network.
+    #[error("an image is labelled {label}, and the network has {classes} classes")]
+    Label {
+        /// The label, from 0.
+        label: u32,
+        /// Classes of the network.
+        classes: usize,
+    },
+}
+
+/// Evaluates a model on images, in batches. Calls `progress` with the images done after each.
 ///
 /// # Errors
-/// If the network does not fit the size of the images.
+/// If the network and the images do not go together.
 pub fn evaluate(
     model: &Model,
     images: &Images,
     normalisation: &Normalisation,
     cpu: &Cpu,
     progress: &mut dyn FnMut(usize),
-) -> Result<Evaluation, PlanError> {
+) -> Result<Evaluation, EvaluateError> {
     let start = Instant::now();
     let graph = model.network.graph();
-    let batch = BATCH.min(images.len().max(1));
+    check(graph, images, normalisation)?;
+    let batch = BATCH.min(images.len());
     let mut plan = EvalPlan::new(graph, batch, images.height, images.width, cpu)?;
     plan.load(&model.network);
     let mut tally = Tally::new(graph.classes());
@@ -65,6 +99,27 @@ pub fn evaluate(
         ControlFlow::Continue(())
     });
     Ok(tally.evaluation(&model.classes, start.elapsed().as_secs_f64()))
+}
+
+fn check(
+    graph: &Graph,
+    images: &Images,
+    normalisation: &Normalisation,
+) -> Result<(), EvaluateError> {
+    if images.is_empty() {
+        return Err(EvaluateError::NoImages);
+    }
+    let network = graph.in_channels();
+    let Normalisation { mean, std } = normalisation;
+    if [images.channels, mean.len(), std.len()] != [network; 3] {
+        let (images, normalisation) = (images.channels, mean.len().min(std.len()));
+        return Err(EvaluateError::Channels { network, images, normalisation });
+    }
+    let classes = graph.classes();
+    match images.labels.iter().find(|&&label| label as usize >= classes) {
+        Some(&label) => Err(EvaluateError::Label { label, classes }),
+        None => Ok(()),
+    }
 }
 
 /// Counts over the images seen so far.
@@ -201,8 +256,21 @@ mod tests {
     }
 
     #[test]
-    fn no_images_give_zeros() {
-        let e = Tally::new(2).evaluation(&["a".into(), "b".into()], 0.0);
-        assert_eq!((e.images, e.accuracy, e.loss), (0, 0.0, 0.0));
+    fn images_must_suit_the_network() {
+        let graph = "resnet8".parse::<crate::Arch>().unwrap().graph(2);
+        let images = |channels, labels: &[u32]| Images {
+            height: 1,
+            width: 1,
+            channels,
+            pixels: vec![0; channels * labels.len()],
+            labels: labels.to_vec(),
+        };
+        let normalisation = |n| Normalisation { mean: vec![0.5; n], std: vec![0.25; n] };
+        assert_eq!(check(&graph, &images(3, &[0, 1]), &normalisation(3)), Ok(()));
+        let error = |images, n| check(&graph, &images, &normalisation(n)).unwrap_err().to_string();
+        assert!(error(images(3, &[]), 3).contains("no images"));
+        assert!(error(images(1, &[0]), 3).contains("3 channels, the images have 1"));
+        assert!(error(images(3, &[0]), 1).contains("the normalisation 1"));
+        assert!(error(images(3, &[0, 2]), 3).contains("labelled 2, and the network has 2"));
     }
 }

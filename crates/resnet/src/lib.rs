@@ -14,6 +14,7 @@ pub mod random;
 pub mod recipe;
 pub mod run;
 pub mod schedule;
+pub mod summary;
 pub mod train;
 
 pub use graph::Graph;

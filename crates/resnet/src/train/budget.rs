@@ -15,7 +15,7 @@ const WARM_UP: usize = 2;
 pub struct Speed {
     /// Seconds of one training step.
     pub step: f64,
-    /// Seconds of evaluation and saving after an epoch.
+    /// Seconds of the evaluation after an epoch.
     pub epoch_end: f64,
 }
 
@@ -50,7 +50,7 @@ pub fn measure(config: &TrainConfig, data: Dataset, cpu: &Cpu) -> Result<Speed, 
     let mut batches = trainer.batches(&State::new())?;
     let mut times = Vec::new();
     let start = Instant::now();
-    while start.elapsed() < TIME_STEPS || times.len() < WARM_UP + 3 {
+    while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {
         let Some(batch) = batches.next() else { break };
         let step = Instant::now();
         trainer.step(&batch, 0.0);

@@ -1,0 +1,249 @@
+//! The command line: what can be said, and what each value must look like. Nothing is opened or
+//! computed here.
+
+mod train;
+mod values;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use resnet::{
+    Arch, Cpu,
+    data::{self, DataError, DataSource},
+};
+
+use crate::print;
+
+pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
+pub(crate) use values::{Mean, Std};
+
+/// The architecture where none is named.
+pub(crate) const DEFAULT_ARCH: &str = "resnet18-cifar";
+
+/// Trains, evaluates and inspects residual networks on the CPU.
+#[derive(Debug, Parser)]
+#[command(name = "resnet", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted (state saved).";
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
+pub(crate) struct Global {
+    /// Threads to compute with [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = values::threads)]
+    pub(crate) threads: Option<usize>,
+    /// Say nothing but errors and results
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+impl Global {
+    /// The processor that was asked for.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Cpu::new(self.threads.unwrap_or_else(cores))?)
+    }
+
+    /// Says something on stderr, unless asked to be quiet.
+    pub(crate) fn say(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            print::talk(text);
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Train a network
+    Train(Box<TrainArgs>),
+    /// Measure a trained network on a data set's test images
+    Eval(EvalArgs),
+    /// Show a network's layers, shapes, parameters, operations and memory
+    Summary(SummaryArgs),
+    /// List the architectures
+    Archs(Output),
+    /// Print the training recipes in full
+    Recipes(Output),
+    /// Time training steps or inference on random images
+    Bench(BenchArgs),
+    /// Fetch, verify or describe a data set
+    #[command(subcommand)]
+    Data(DataVerb),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write the pages of all verbs
+    Man(ManArgs),
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Output {
+    /// Print JSON, one line a record
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where data sets are kept.
+#[derive(Debug, Args)]
+pub(crate) struct DataDir {
+    /// Folder where data sets are kept [default: $RESNET_DATA, or else the user's cache folder]
+    #[arg(long = "data-dir", value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+}
+
+impl DataDir {
+    /// The folder that was asked for, or else the default one.
+    pub(crate) fn folder(&self) -> Result<PathBuf, DataError> {
+        self.path.clone().map_or_else(data::default_data_dir, Ok)
+    }
+}
+
+/// How pixels are normalised.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct NormalisationArgs {
+    /// Mean of each channel of pixels in [0, 1], in place of the data set's
+    #[arg(long, value_name = "R,G,B", requires = "std", allow_hyphen_values = true)]
+    pub(crate) mean: Option<Mean>,
+    /// Standard deviation of each channel, in place of the data set's
+    #[arg(long, value_name = "R,G,B", requires = "mean", allow_hyphen_values = true)]
+    pub(crate) std: Option<Std>,
+}
+
+/// Storage element of weights and activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dtype {
+    Fp32,
+}
+
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct EvalArgs {
+    /// A run folder (its `best`, or `last` where no images were held out) or a checkpoint
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// Data set to test on: cifar10 or synthetic [default: the run's, or else cifar10]
+    #[arg(value_name = "DATA")]
+    pub(crate) data: Option<DataSource>,
+    /// Architecture, for a file that does not say
+    #[arg(long, value_name = "NAME")]
+    pub(crate) arch: Option<Arch>,
+    /// Use the first N test images only
+    #[arg(long, value_name = "N", value_parser = values::count)]
+    pub(crate) limit_test: Option<usize>,
+    #[command(flatten)]
+    pub(crate) normalisation: NormalisationArgs,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct SummaryArgs {
+    /// An architecture (`resnet archs` lists them), a run folder or a checkpoint
+    #[arg(value_name = "ARCH|MODEL")]
+    pub(crate) what: String,
+    /// Side of the images, in pixels [default: what the network was designed for]
+    #[arg(long, value_name = "N", value_parser = values::image_size)]
+    pub(crate) image_size: Option<usize>,
+    /// Classes [default: 10, or 1000 for ImageNet nets]
+    #[arg(long, value_name = "N", value_parser = values::classes)]
+    pub(crate) classes: Option<usize>,
+    /// Images in a batch, for the memory estimate
+    #[arg(long, value_name = "N", default_value = "128", value_parser = values::batch_size)]
+    pub(crate) batch: usize,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub(crate) struct BenchArgs {
+    /// Architecture (`resnet archs` lists them)
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH)]
+    pub(crate) arch: Arch,
+    /// What is timed: training steps (input conversion, forward, loss, backward, update) or
+    /// inference
+    #[arg(long, value_enum, default_value = "train")]
+    pub(crate) mode: Mode,
+    /// Images in a batch
+    #[arg(long, value_name = "N", default_value = "128", value_parser = values::batch_size)]
+    pub(crate) batch: usize,
+    /// Storage element
+    #[arg(long, value_enum, default_value = "fp32")]
+    pub(crate) dtype: Dtype,
+    /// How long to measure, after two steps of warm-up
+    #[arg(long, value_name = "S", default_value = "5", value_parser = values::seconds)]
+    pub(crate) seconds: f64,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// What `bench` times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    Train,
+    Eval,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataVerb {
+    /// Download a data set and check it
+    Fetch(DataArgs),
+    /// Check a data set's files
+    Verify(DataCheckArgs),
+    /// Describe a data set: images, classes, normalisation, place
+    Info(DataCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// Data set: cifar10 or synthetic
+    #[arg(value_name = "NAME")]
+    pub(crate) name: DataSource,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDir,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataCheckArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write resnet.1 and a page for each verb into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+}

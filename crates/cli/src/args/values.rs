@@ -1,0 +1,131 @@
+//! Parsers of single values: each refuses what can never work, and says what would.
+
+use std::{str::FromStr, time::Duration};
+
+fn number<T: FromStr>(text: &str, expected: &str, holds: impl Fn(&T) -> bool) -> Result<T, String> {
+    text.parse().ok().filter(holds).ok_or_else(|| format!("expected {expected}"))
+}
+
+/// A count of images, epochs and the like.
+pub(crate) fn count(text: &str) -> Result<usize, String> {
+    number(text, "a whole number from 1 to 1000000000", |n| (1..=1_000_000_000).contains(n))
+}
+
+/// Images in a batch.
+pub(crate) fn batch_size(text: &str) -> Result<usize, String> {
+    number(text, "a whole number from 1 to 65536", |n| (1..=65_536).contains(n))
+}
+
+/// Side of an image, in pixels.
+pub(crate) fn image_size(text: &str) -> Result<usize, String> {
+    number(text, "a whole number of pixels from 1 to 4096", |n| (1..=4096).contains(n))
+}
+
+/// Classes of a network.
+pub(crate) fn classes(text: &str) -> Result<usize, String> {
+    number(text, "a whole number from 1 to 1000000", |n| (1..=1_000_000).contains(n))
+}
+
+/// Threads to compute with.
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    number(text, "a whole number from 1 to 1024", |n| (1..=1024).contains(n))
+}
+
+/// A learning rate.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    number(text, "a number above 0", |x: &f64| x.is_finite() && *x > 0.0)
+}
+
+/// Weight decay.
+pub(crate) fn decay(text: &str) -> Result<f32, String> {
+    number(text, "a number of at least 0", |x: &f32| x.is_finite() && *x >= 0.0)
+}
+
+/// Momentum and label smoothing.
+pub(crate) fn fraction(text: &str) -> Result<f32, String> {
+    number(text, "a number from 0 up to, but not including, 1", |x| (0.0..1.0).contains(x))
+}
+
+/// Seconds of measurement.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    number(text, "a number of seconds above 0, at most 86400", |x| *x > 0.0 && *x <= 86_400.0)
+}
+
+/// A span of time with its unit: `90s`, `30m`, `1h30m`.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let most = Duration::from_secs(365 * 86_400);
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|t| !t.is_zero() && *t <= most)
+        .ok_or_else(|| "expected a time with its unit, such as 90s, 30m or 1h30m".into())
+}
+
+/// The three channels' means, of pixels scaled to [0, 1].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Mean(pub(crate) [f32; 3]);
+
+impl FromStr for Mean {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        channels(text, |x| (0.0..=1.0).contains(&x)).map(Mean).ok_or_else(|| {
+            "expected three numbers from 0 to 1, such as 0.4914,0.4822,0.4465".into()
+        })
+    }
+}
+
+/// The three channels' standard deviations, of pixels scaled to [0, 1].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Std(pub(crate) [f32; 3]);
+
+impl FromStr for Std {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A tinier deviation would blow pixels up to numbers that no network can use.
+        channels(text, |x| (1e-4..=1e4).contains(&x))
+            .map(Std)
+            .ok_or_else(|| "expected three numbers above 0, such as 0.2023,0.1994,0.2010".into())
+    }
+}
+
+fn channels(text: &str, holds: impl Fn(f32) -> bool) -> Option<[f32; 3]> {
+    let values: Option<Vec<f32>> =
+        text.split(',').map(|x| x.trim().parse().ok().filter(|&x| holds(x))).collect();
+    values?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_bounds() {
+        assert_eq!(count("12"), Ok(12));
+        for text in ["0", "-1", "1.5", "", "many", "99999999999999999999999"] {
+            assert!(count(text).is_err(), "{text}");
+        }
+        assert_eq!(rate("0.1"), Ok(0.1));
+        for text in ["0", "-0.1", "nan", "inf"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+        assert!(decay("0").is_ok() && decay("-0").is_ok() && decay("-1e-4").is_err());
+        assert!(fraction("0").is_ok() && fraction("1").is_err() && fraction("nan").is_err());
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(time("30m"), Ok(Duration::from_secs(1800)));
+        assert_eq!(time("1h30m"), Ok(Duration::from_secs(5400)));
+        for text in ["30", "0s", "-5m", "", "9999y"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn channels_come_in_threes() {
+        assert_eq!("0.5, 0.25,1".parse(), Ok(Mean([0.5, 0.25, 1.0])));
+        assert!("0.5".parse::<Mean>().is_err() && "0.5,0.5,nan".parse::<Mean>().is_err());
+        assert!("0.2,0,0.2".parse::<Std>().is_err() && "0.2,0.2,0.2".parse::<Std>().is_ok());
+    }
+}

@@ -1,0 +1,154 @@
+//! From arguments to the configuration of a run.
+
+use anyhow::{Context, ensure};
+use resnet::{
+    checkpoint::Model,
+    config::{DataConfig, TrainConfig},
+    data::{Dataset, Normalisation},
+    recipe::{Length, Recipe},
+};
+
+use crate::{
+    args::{NormalisationArgs, RecipeArgs, TrainArgs},
+    error::Usage,
+};
+
+/// What `resnet train` was asked for, on this data. Lengths are the recipe's or `--epochs`.
+pub(crate) fn build(args: &TrainArgs, data: &Dataset) -> anyhow::Result<TrainConfig> {
+    let recipe = recipe(args)?;
+    let images = data.train.len();
+    let split = args.images.split.unwrap_or(0);
+    let train_images = images.checked_sub(split).filter(|&n| n > 0).ok_or_else(|| {
+        Usage(format!("--split {split} leaves nothing to train on: there are {images} images"))
+    })?;
+    let absolute = |path| std::path::absolute(path).with_context(|| "no working folder");
+    let mut config = TrainConfig {
+        arch: args.arch,
+        seed: args.recipe.seed,
+        total_steps: 0,
+        init_from: args.start.init.as_ref().map(absolute).transpose()?,
+        data: DataConfig {
+            name: data.name.clone(),
+            dir: args.data_dir.path.as_ref().map(absolute).transpose()?,
+            classes: data.classes.clone(),
+            image_size: data.train.height,
+            train_images,
+            split,
+            limit_train: args.images.limit_train,
+            limit_test: args.images.limit_test,
+            normalisation: normalisation(args.images.normalisation, &data.normalisation),
+        },
+        recipe,
+    };
+    config.total_steps = config.recipe.length.steps(config.steps_per_epoch());
+    Ok(config)
+}
+
+/// The recipe with what was changed in it.
+fn recipe(args: &TrainArgs) -> anyhow::Result<Recipe> {
+    let RecipeArgs { recipe, epochs, batch_size, lr, momentum, .. } = &args.recipe;
+    let RecipeArgs { weight_decay, label_smoothing, .. } = args.recipe;
+    let mut recipe = Recipe::named(recipe, args.arch).context("a listed recipe exists")?;
+    if let Some(epochs) = *epochs {
+        recipe.length = Length::Epochs(epochs as u64);
+    }
+    recipe.batch_size = batch_size.unwrap_or(recipe.batch_size);
+    recipe.lr = lr.unwrap_or(recipe.lr);
+    recipe.sgd.momentum = momentum.unwrap_or(recipe.sgd.momentum);
+    recipe.sgd.weight_decay = weight_decay.unwrap_or(recipe.sgd.weight_decay);
+    recipe.label_smoothing = label_smoothing.unwrap_or(recipe.label_smoothing);
+    Ok(recipe)
+}
+
+/// The normalisation that was asked for, or else this one.
+pub(crate) fn normalisation(asked: NormalisationArgs, default: &Normalisation) -> Normalisation {
+    match (asked.mean, asked.std) {
+        (Some(mean), Some(std)) => Normalisation { mean: mean.0.to_vec(), std: std.0.to_vec() },
+        _ => default.clone(),
+    }
+}
+
+/// Refuses a network for other classes or other channels than the data has.
+pub(crate) fn check_fit(model: &Model, data: &Dataset) -> anyhow::Result<()> {
+    let (path, graph) = (model.path.display(), model.network.graph());
+    for (what, found, expected) in [
+        ("classes", graph.classes(), data.classes.len()),
+        ("channels of a pixel", graph.in_channels(), data.train.channels),
+    ] {
+        ensure!(
+            found == expected,
+            "{path} is for {found} {what}, and {} has {expected}",
+            data.name
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use resnet::{
+        Network,
+        data::{self, LoadOptions},
+        network::Init,
+        optim::SgdConfig,
+    };
+
+    use super::*;
+    use crate::args::{Cli, Verb};
+
+    fn data() -> Dataset {
+        let options =
+            LoadOptions { limit_train: Some(100), limit_test: Some(1), ..Default::default() };
+        data::load("synthetic", &options).unwrap()
+    }
+
+    fn config(line: &str) -> anyhow::Result<TrainConfig> {
+        let words = format!("resnet train synthetic {line}");
+        let Verb::Train(args) = Cli::try_parse_from(words.split(' '))?.verb else { unreachable!() };
+        build(&args, &data())
+    }
+
+    #[test]
+    fn the_recipe_holds_but_for_what_is_changed() {
+        let paper = config("--recipe paper --arch resnet20").unwrap();
+        assert_eq!((paper.total_steps, paper.recipe.batch_size), (64_000, 128));
+        let changed = config(
+            "--recipe paper --arch resnet20 --epochs 3 --batch-size 10 --lr 0.5 --momentum 0.8 \
+             --weight-decay 0.25 --label-smoothing 0.125 --seed 7 --split 20 \
+             --mean 0,0.5,1 --std 1,2,3",
+        )
+        .unwrap();
+        assert_eq!((changed.total_steps, changed.seed, changed.data.train_images), (24, 7, 80));
+        let expected = Recipe {
+            length: Length::Epochs(3),
+            batch_size: 10,
+            lr: 0.5,
+            label_smoothing: 0.125,
+            sgd: SgdConfig { momentum: 0.8, weight_decay: 0.25, ..paper.recipe.sgd },
+            ..paper.recipe
+        };
+        assert_eq!(changed.recipe, expected);
+        let normalisation = Normalisation { mean: vec![0.0, 0.5, 1.0], std: vec![1.0, 2.0, 3.0] };
+        assert_eq!(changed.data.normalisation, normalisation);
+    }
+
+    #[test]
+    fn a_model_must_fit_the_data() {
+        let model = |channels, classes| {
+            let arch: resnet::Arch = "resnet8".parse().unwrap();
+            Model {
+                network: Network::new(arch.graph_with(channels, classes, 4), Init::PyTorch, 0),
+                arch,
+                classes: vec![],
+                image_size: 32,
+                normalisation: None,
+                path: "m.safetensors".into(),
+            }
+        };
+        assert!(check_fit(&model(3, 10), &data()).is_ok());
+        let error = |model| check_fit(&model, &data()).unwrap_err().to_string();
+        assert_eq!(error(model(3, 5)), "m.safetensors is for 5 classes, and synthetic has 10");
+        assert!(error(model(1, 10)).contains("for 1 channels of a pixel, and synthetic has 3"));
+    }
+}

@@ -1,0 +1,73 @@
+//! From errors to messages and exit codes.
+
+use std::{io, process::ExitCode};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::{interrupt::Interrupted, print};
+
+/// What was asked for makes no sense: exit code 2, as for what the parser of arguments refuses.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Says what went wrong, and chooses the exit code. A reader that has had enough of our output
+/// (`resnet archs | head -1`) is no error.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(is_broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+    print::talk(format!("{red}error:{red:#} {}", message(error)));
+    match error.downcast_ref::<Interrupted>() {
+        Some(interrupted) => interrupted.exit_code(),
+        None if error.is::<Usage>() => ExitCode::from(2),
+        None => ExitCode::FAILURE,
+    }
+}
+
+/// The error and its causes, without causes that the text before them already tells.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+        || error
+            .downcast_ref::<serde_json::Error>()
+            .is_some_and(|e| e.io_error_kind() == Some(io::ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = io::Error::other("no space");
+        let error = anyhow::Error::from(cause).context("run/last: no space").context("saving");
+        assert_eq!(message(&error), "saving: run/last: no space");
+    }
+
+    #[test]
+    fn a_broken_pipe_is_found_under_its_context() {
+        let pipe: io::Result<()> = Err(io::ErrorKind::BrokenPipe.into());
+        assert!(pipe.context("printing").unwrap_err().chain().any(is_broken_pipe));
+    }
+}

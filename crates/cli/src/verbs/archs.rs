@@ -1,0 +1,72 @@
+//! `resnet archs`: the architectures by name.
+
+use resnet::{Arch, models::Family, summary::Summary};
+use serde::Serialize;
+
+use crate::{
+    args::Output,
+    print,
+    table::{
+        Align::{Left, Right},
+        table,
+    },
+};
+
+#[derive(Serialize)]
+struct Record {
+    arch: String,
+    family: &'static str,
+    image_size: usize,
+    classes: usize,
+    parameters: usize,
+    macs: u64,
+}
+
+pub(crate) fn run(output: Output) -> anyhow::Result<()> {
+    let records = Arch::all().map(|arch| record(&arch)).collect::<anyhow::Result<Vec<_>>>()?;
+    if output.json {
+        return records.iter().try_for_each(print::json);
+    }
+    let headers = [
+        ("name", Left),
+        ("images", Right),
+        ("classes", Right),
+        ("parameters", Right),
+        ("MACs", Right),
+        ("family", Left),
+    ];
+    let rows = records.into_iter().map(|r| {
+        vec![
+            r.arch,
+            format!("{0}x{0}", r.image_size),
+            r.classes.to_string(),
+            print::grouped(r.parameters),
+            print::macs(r.macs),
+            r.family.into(),
+        ]
+    });
+    print::line(table(&headers, rows))?;
+    print::line(
+        "\nAny other depth 6n+2 is a CIFAR net of the paper's kind: resnet8, resnet26, ...\n\
+         plain... are the same nets without shortcuts.",
+    )?;
+    Ok(())
+}
+
+fn record(arch: &Arch) -> anyhow::Result<Record> {
+    let (image_size, classes) = (arch.image_size(), arch.default_classes());
+    let summary = Summary::new(&arch.graph(classes), image_size, image_size)?;
+    let family = match arch.family {
+        Family::ImageNet => "ImageNet",
+        Family::Cifar => "CIFAR, 3x3 stem",
+        Family::Paper => "CIFAR, paper's",
+    };
+    Ok(Record {
+        arch: arch.to_string(),
+        family,
+        image_size,
+        classes,
+        parameters: summary.parameters,
+        macs: summary.macs,
+    })
+}

@@ -1,0 +1,175 @@
+//! `resnet bench`: the time of a training step, or of inference, on random images.
+
+use std::time::{Duration, Instant};
+
+use resnet::{
+    Cpu, Graph, Network,
+    data::Normalisation,
+    network::Init,
+    optim::{Sgd, SgdConfig},
+    plan::{EvalPlan, Input, TrainPlan},
+    random::{Purpose, Random},
+};
+use serde::Serialize;
+
+use crate::{
+    args::{BenchArgs, Dtype, Global, Mode},
+    print,
+};
+
+/// Steps before the clock starts: the first ones fault memory in and wake the threads.
+const WARM_UP: usize = 2;
+
+const SGD: SgdConfig =
+    SgdConfig { momentum: 0.9, weight_decay: 5e-4, nesterov: false, decay_norm_and_bias: true };
+
+#[derive(Serialize)]
+struct Record {
+    arch: String,
+    mode: &'static str,
+    batch: usize,
+    image_size: usize,
+    dtype: &'static str,
+    threads: usize,
+    isa: &'static str,
+    /// Median.
+    ms_per_step: f64,
+    images_per_second: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_memory_mb: Option<f64>,
+    steps: usize,
+}
+
+pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
+    let cpu = global.cpu()?;
+    let images = RandomImages::new(args.batch, args.arch.image_size(), args.arch.default_classes());
+    let graph = args.arch.graph(images.classes);
+    let time = Duration::from_secs_f64(args.seconds);
+    let (mode, mut times) = match args.mode {
+        Mode::Train => ("train", time_training(graph, &images, &cpu, time)?),
+        Mode::Eval => ("eval", time_inference(graph, &images, &cpu, time)?),
+    };
+    let seconds = median(&mut times).as_secs_f64();
+    let record = Record {
+        arch: args.arch.to_string(),
+        mode,
+        batch: args.batch,
+        image_size: images.size,
+        dtype: match args.dtype {
+            Dtype::Fp32 => "fp32",
+        },
+        threads: cpu.threads(),
+        isa: cpu.isa().name(),
+        ms_per_step: 1e3 * seconds,
+        images_per_second: args.batch as f64 / seconds,
+        peak_memory_mb: peak_memory_mb(),
+        steps: times.len(),
+    };
+    if args.output.json {
+        return print::json(&record);
+    }
+    let Record { arch, batch, image_size, dtype, threads, isa, steps, .. } = &record;
+    print::line(format!("{arch}, {mode}, {batch} images of {image_size}x{image_size}, {dtype}"))?;
+    print::line(format!("  on        {isa}, {threads} threads"))?;
+    print::line(format!("  step      {:.2} ms (median of {steps})", record.ms_per_step))?;
+    print::line(format!("  rate      {:.1} images/s", record.images_per_second))?;
+    if let Some(mb) = record.peak_memory_mb {
+        print::line(format!("  memory    {mb:.0} MB at its peak"))?;
+    }
+    Ok(())
+}
+
+/// A batch of noise.
+struct RandomImages {
+    size: usize,
+    classes: usize,
+    pixels: Vec<u8>,
+    labels: Vec<u32>,
+    normalisation: Normalisation,
+}
+
+impl RandomImages {
+    fn new(batch: usize, size: usize, classes: usize) -> Self {
+        let mut random = Random::new(0, Purpose::Synthetic, &[]);
+        RandomImages {
+            size,
+            classes,
+            pixels: (0..batch * size * size * 3).map(|_| random.next_u64() as u8).collect(),
+            labels: (0..batch).map(|_| random.below(classes as u64) as u32).collect(),
+            normalisation: Normalisation { mean: vec![0.5; 3], std: vec![0.25; 3] },
+        }
+    }
+
+    fn input(&self) -> Input<'_> {
+        Input::Bytes(&self.pixels, &self.normalisation)
+    }
+}
+
+fn time_training(
+    graph: Graph,
+    images: &RandomImages,
+    cpu: &Cpu,
+    time: Duration,
+) -> anyhow::Result<Vec<Duration>> {
+    let mut plan = TrainPlan::new(&graph, images.labels.len(), images.size, images.size, cpu)?;
+    let mut net = Network::new(graph, Init::PyTorch, 0);
+    let mut sgd = Sgd::new(&net, SGD);
+    let mut gradients = vec![0.0; net.values().len()];
+    Ok(repeat(time, || {
+        plan.step(&mut net, &mut gradients, images.input(), &images.labels, 0.0);
+        // So small that random labels cannot make the weights diverge while we look at the clock.
+        sgd.step(cpu, &mut net, &gradients, 1e-4);
+    }))
+}
+
+fn time_inference(
+    graph: Graph,
+    images: &RandomImages,
+    cpu: &Cpu,
+    time: Duration,
+) -> anyhow::Result<Vec<Duration>> {
+    let mut plan = EvalPlan::new(&graph, images.labels.len(), images.size, images.size, cpu)?;
+    plan.load(&Network::new(graph, Init::PyTorch, 0));
+    Ok(repeat(time, || {
+        std::hint::black_box(plan.forward(images.input(), images.labels.len()));
+    }))
+}
+
+/// The time of each call, for so long, but at least once, after the warm-up.
+fn repeat(time: Duration, mut step: impl FnMut()) -> Vec<Duration> {
+    (0..WARM_UP).for_each(|_| step());
+    let start = Instant::now();
+    let mut times = Vec::new();
+    while times.is_empty() || start.elapsed() < time {
+        let begun = Instant::now();
+        step();
+        times.push(begun.elapsed());
+    }
+    times
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    let n = times.len();
+    (times[(n - 1) / 2] + times[n / 2]) / 2
+}
+
+/// The most memory this process has held, in units of 10^6 bytes, where the system tells.
+fn peak_memory_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = kib.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib * 1024.0 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let ms = Duration::from_millis;
+        assert_eq!(median(&mut [ms(9), ms(1), ms(2)]), ms(2));
+        assert_eq!(median(&mut [ms(9), ms(1), ms(2), ms(4)]), ms(3));
+    }
+}

@@ -1,0 +1,14 @@
+//! `resnet completions`: a completion script from the definitions of the arguments.
+
+use clap::CommandFactory;
+
+use crate::{
+    args::{Cli, CompletionsArgs},
+    print,
+};
+
+pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "resnet", &mut script);
+    Ok(print::raw(&script)?)
+}

@@ -1,0 +1,87 @@
+//! `resnet data`: fetches, verifies and describes data sets.
+
+use anyhow::{Context, bail};
+use resnet::data::{self as sets, FileState};
+
+use crate::{
+    args::{DataArgs, DataCheckArgs, DataVerb, Global},
+    data,
+    interrupt::Interrupt,
+    print,
+    table::{Align::Left, table},
+};
+
+pub(crate) fn run(verb: &DataVerb, global: &Global) -> anyhow::Result<()> {
+    match verb {
+        DataVerb::Fetch(args) => fetch(args, global),
+        DataVerb::Verify(args) => verify(args),
+        DataVerb::Info(args) => info(args),
+    }
+}
+
+fn fetch(args: &DataArgs, global: &Global) -> anyhow::Result<()> {
+    let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
+    let folder = data::fetch(args.name, &args.data_dir.folder()?, global, &interrupt)?;
+    global.say(match folder {
+        Some(folder) => format!("{} is complete in {}", args.name, folder.display()),
+        None => format!("{} is built in", args.name),
+    });
+    Ok(())
+}
+
+fn verify(args: &DataCheckArgs) -> anyhow::Result<()> {
+    let name = args.data.name;
+    let checks = sets::verify(name.name(), &args.data.data_dir.folder()?)?;
+    if args.output.json {
+        checks.iter().try_for_each(print::json)?;
+    } else if checks.is_empty() {
+        print::line(format!("{name} is built in: it has no files"))?;
+    } else {
+        let rows = checks.iter().map(|check| {
+            let state = match &check.state {
+                FileState::Good => "good".to_owned(),
+                FileState::Missing => "missing".to_owned(),
+                FileState::Damaged(md5) => {
+                    format!("damaged: its MD5 is {md5}, expected {}", check.expected)
+                }
+            };
+            vec![check.file.display().to_string(), state]
+        });
+        print::line(table(&[("file", Left), ("state", Left)], rows))?;
+    }
+    let bad = checks.iter().filter(|check| check.state != FileState::Good).count();
+    if bad > 0 {
+        bail!(
+            "{bad} of the {} files of {name} are missing or damaged: run `resnet data fetch {name}`",
+            checks.len()
+        );
+    }
+    Ok(())
+}
+
+fn info(args: &DataCheckArgs) -> anyhow::Result<()> {
+    let info = sets::info(args.data.name.name(), &args.data.data_dir.folder()?)?;
+    if args.output.json {
+        return print::json(&info);
+    }
+    let place = match (&info.folder, info.present) {
+        (None, _) => "built in".to_owned(),
+        (Some(folder), true) => folder.display().to_string(),
+        (Some(folder), false) => format!("not fetched yet; goes to {}", folder.display()),
+    };
+    let n = print::grouped;
+    let channels =
+        |values: &[f32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    for (label, value) in [
+        ("name", info.name.to_owned()),
+        ("images", format!("{} training, {} test", n(info.train), n(info.test))),
+        ("size", format!("{}x{}, {} channels", info.height, info.width, info.channels)),
+        ("classes", info.classes.join(" ")),
+        ("mean", channels(&info.normalisation.mean)),
+        ("std", channels(&info.normalisation.std)),
+        ("folder", place),
+    ] {
+        print::line(format!("{label:<8}{value}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! `resnet man`: manual pages from the definitions of the arguments.
+
+use anyhow::Context;
+use clap::CommandFactory;
+use clap_mangen::Man;
+
+use crate::{
+    args::{Cli, ManArgs},
+    print,
+};
+
+pub(crate) fn run(args: &ManArgs) -> anyhow::Result<()> {
+    match &args.out {
+        Some(folder) => {
+            let written = std::fs::create_dir_all(folder)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+            written.with_context(|| format!("cannot write manual pages to {}", folder.display()))
+        }
+        None => {
+            let mut page = Vec::new();
+            Man::new(Cli::command()).render(&mut page)?;
+            Ok(print::raw(&page)?)
+        }
+    }
+}

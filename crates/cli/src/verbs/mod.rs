@@ -1,0 +1,11 @@
+//! What the command does: one file a verb.
+
+pub(crate) mod archs;
+pub(crate) mod bench;
+pub(crate) mod completions;
+pub(crate) mod data;
+pub(crate) mod eval;
+pub(crate) mod man;
+pub(crate) mod recipes;
+pub(crate) mod summary;
+pub(crate) mod train;

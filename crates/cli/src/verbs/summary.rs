@@ -1,0 +1,142 @@
+//! `resnet summary`: what a network consists of and costs.
+
+use std::path::Path;
+
+use indicatif::HumanBytes;
+use resnet::{Arch, Graph, checkpoint::Model, summary::Summary};
+use serde::Serialize;
+
+use crate::{
+    args::SummaryArgs,
+    error::Usage,
+    print,
+    table::{
+        Align::{Left, Right},
+        table,
+    },
+};
+
+#[derive(Serialize)]
+struct Record<'a> {
+    arch: &'a str,
+    image_size: usize,
+    classes: usize,
+    parameters: usize,
+    macs: u64,
+    batch: usize,
+    parameter_bytes: usize,
+    training_bytes: usize,
+    inference_bytes: usize,
+    layers: Vec<LayerRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct LayerRecord<'a> {
+    name: &'a str,
+    op: &'a str,
+    /// Channels, height, width.
+    output: [usize; 3],
+    parameters: usize,
+    macs: u64,
+}
+
+/// What is summed up.
+struct Subject {
+    arch: Arch,
+    graph: Graph,
+    image_size: usize,
+}
+
+pub(crate) fn run(args: &SummaryArgs) -> anyhow::Result<()> {
+    let Subject { arch, graph, image_size } = subject(args)?;
+    let (name, classes) = (arch.to_string(), graph.classes());
+    let summary = Summary::new(&graph, image_size, image_size)?;
+    if args.output.json {
+        return print::json(&record(&name, image_size, classes, args.batch, &summary));
+    }
+    let headers = [
+        ("layer", Left),
+        ("operation", Left),
+        ("output", Right),
+        ("parameters", Right),
+        ("MACs", Right),
+    ];
+    let rows = summary.layers.iter().map(|l| {
+        vec![
+            l.name.clone(),
+            l.op.clone(),
+            l.output.to_string(),
+            if l.parameters > 0 { print::grouped(l.parameters) } else { String::new() },
+            if l.macs > 0 { print::macs(l.macs) } else { String::new() },
+        ]
+    });
+    print::line(table(&headers, rows) + "\n")?;
+    let about = |bytes: usize| {
+        format!("about {} for {} images at a time", HumanBytes(bytes as u64), args.batch)
+    };
+    for (label, value) in [
+        ("network", format!("{name}, {classes} classes, images of {image_size}x{image_size}")),
+        ("parameters", print::grouped(summary.parameters)),
+        ("MACs an image", print::macs(summary.macs)),
+        ("weights", HumanBytes(summary.parameter_bytes() as u64).to_string()),
+        ("training", about(summary.training_bytes(args.batch))),
+        ("inference", about(summary.inference_bytes(args.batch))),
+    ] {
+        print::line(format!("{label:<14} {value}"))?;
+    }
+    Ok(())
+}
+
+/// An architecture by name, or the network of a checkpoint.
+fn subject(args: &SummaryArgs) -> anyhow::Result<Subject> {
+    let path = Path::new(&args.what);
+    match args.what.parse::<Arch>() {
+        Ok(arch) => Ok(Subject {
+            arch,
+            graph: arch.graph(args.classes.unwrap_or(arch.default_classes())),
+            image_size: args.image_size.unwrap_or(arch.image_size()),
+        }),
+        Err(_) if path.exists() => {
+            if args.classes.is_some() {
+                let why =
+                    "--classes goes with the name of an architecture: a checkpoint has its own";
+                return Err(Usage(why.into()).into());
+            }
+            let model = Model::load(path, None)?;
+            Ok(Subject {
+                arch: model.arch,
+                graph: model.network.graph().clone(),
+                image_size: args.image_size.unwrap_or(model.image_size),
+            })
+        }
+        Err(unknown) => Err(Usage(format!("{unknown} (and there is no file of that name)")).into()),
+    }
+}
+
+fn record<'a>(
+    arch: &'a str,
+    image_size: usize,
+    classes: usize,
+    batch: usize,
+    summary: &'a Summary,
+) -> Record<'a> {
+    let layers = summary.layers.iter().map(|l| LayerRecord {
+        name: &l.name,
+        op: &l.op,
+        output: [l.output.channels, l.output.height, l.output.width],
+        parameters: l.parameters,
+        macs: l.macs,
+    });
+    Record {
+        arch,
+        image_size,
+        classes,
+        parameters: summary.parameters,
+        macs: summary.macs,
+        batch,
+        parameter_bytes: summary.parameter_bytes(),
+        training_bytes: summary.training_bytes(batch),
+        inference_bytes: summary.inference_bytes(batch),
+        layers: layers.collect(),
+    }
+}

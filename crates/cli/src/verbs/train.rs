@@ -1,0 +1,134 @@
+//! `resnet train`: a run, from its arguments to its last line.
+
+use std::{
+    io::IsTerminal,
+    path::Path,
+    process::ExitCode,
+    time::{Instant, SystemTime},
+};
+
+use anyhow::Context;
+use resnet::{
+    Cpu,
+    checkpoint::Model,
+    config::TrainConfig,
+    data::Dataset,
+    run::RunFolder,
+    train::{self, EpochMetrics, Event, Log, Outcome},
+};
+
+use crate::{
+    args::{DataDir, Global, TrainArgs, Ui},
+    config,
+    data::{self, Limits},
+    interrupt::{Interrupt, Interrupted},
+    print,
+    progress::Progress,
+};
+
+/// Folder of the runs that are not told where to go, and where `--resume last` looks.
+const RUNS: &str = "runs";
+
+pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let cpu = global.cpu()?;
+    let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
+    let (folder, data) = match &args.start.resume {
+        Some(target) => resume(args, target, global, &interrupt)?,
+        None => start(args, &cpu, global, &interrupt)?,
+    };
+    let ui = args.ui.unwrap_or(if std::io::stderr().is_terminal() { Ui::Bar } else { Ui::Log });
+    let mut progress = if global.quiet { Progress::Silent } else { Progress::new(ui) };
+    let mut log = Log::open(folder.path())?;
+    let mut printed = Ok(());
+    let began = Instant::now();
+    let outcome = train::train(&folder, data, &cpu, interrupt.signal(), &mut |event| {
+        log.write(event);
+        progress.show(event);
+        if let (true, Event::EpochEnd(metrics)) = (args.output.json && printed.is_ok(), event) {
+            printed = print::json(metrics);
+        }
+    });
+    drop(progress);
+    match outcome? {
+        Outcome::Finished(last) => {
+            printed?;
+            if !args.output.json {
+                print::line(result(&last, began, folder.path()))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Interrupted(signal) => {
+            global.say(format!(
+                "stopped, and all is saved; to continue:\n  resnet train --resume {}",
+                folder.path().display()
+            ));
+            Ok(Interrupted(signal).exit_code())
+        }
+    }
+}
+
+/// A new run: its data, its configuration, its folder.
+fn start(
+    args: &TrainArgs,
+    cpu: &Cpu,
+    global: &Global,
+    interrupt: &Interrupt,
+) -> anyhow::Result<(RunFolder, Dataset)> {
+    let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
+    let data = data::load(args.data, &args.data_dir, limits, global, interrupt)?;
+    let mut config = config::build(args, &data)?;
+    if let Some(init) = &args.start.init {
+        config::check_fit(&Model::load(init, Some(args.arch))?, &data)?;
+    }
+    if let Some(budget) = args.recipe.budget {
+        global.say(format!("measuring how much fits into {}", humantime::format_duration(budget)));
+        let speed = train::measure(&config, data.clone(), cpu)?;
+        config.total_steps = speed.steps_within(budget, config.steps_per_epoch());
+    }
+    interrupt.check()?;
+    let path = match &args.out {
+        Some(path) => path.clone(),
+        None => Path::new(RUNS).join(default_name(&config)),
+    };
+    Ok((RunFolder::create(&path, &config)?, data))
+}
+
+/// A run that continues, and its data.
+fn resume(
+    args: &TrainArgs,
+    target: &Path,
+    global: &Global,
+    interrupt: &Interrupt,
+) -> anyhow::Result<(RunFolder, Dataset)> {
+    let newest;
+    let target = if target == Path::new("last") {
+        newest = RunFolder::newest(Path::new(RUNS))?;
+        &newest
+    } else {
+        target
+    };
+    let folder = RunFolder::resume(target)?;
+    let config = &folder.config().data;
+    let data_dir = DataDir { path: args.data_dir.path.clone().or_else(|| config.dir.clone()) };
+    let limits = Limits { train: config.limit_train, test: config.limit_test };
+    let data = data::load(config.name.parse()?, &data_dir, limits, global, interrupt)?;
+    Ok((folder, data))
+}
+
+/// `resnet20-cifar10-20261124-044826`, in UTC.
+fn default_name(config: &TrainConfig) -> String {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let time: String = time.chars().filter(char::is_ascii_digit).collect();
+    let (date, time) = time.split_at(8);
+    format!("{}-{}-{date}-{time}", config.arch, config.data.name)
+}
+
+/// The last line: what came of it, how long it took, where it is.
+fn result(last: &EpochMetrics, began: Instant, folder: &Path) -> String {
+    format!(
+        "test accuracy {:.2}% in {}, saved in {}",
+        last.test_accuracy,
+        print::clock(began.elapsed().as_secs_f64()),
+        folder.display()
+    )
+}

@@ -1,0 +1,179 @@
+//! Real runs of a small net on the synthetic data: train, evaluate, interrupt, continue.
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::Sandbox;
+use serde_json::Value;
+
+/// A run of about a second an epoch on any machine.
+const SMALL: [&str; 10] = [
+    "train",
+    "synthetic",
+    "--arch",
+    "resnet8",
+    "--limit-train",
+    "256",
+    "--limit-test",
+    "100",
+    "--batch-size",
+    "64",
+];
+
+fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&SMALL[..], more].concat()
+}
+
+/// The metrics of a run, without times.
+fn metrics(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
+    let mut lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for line in &mut lines {
+        let fields = line.as_object_mut().expect("an object");
+        for time in ["seconds", "images_per_second"] {
+            assert!(fields.remove(time).is_some(), "{time}");
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_run_is_complete_and_can_be_evaluated() {
+    let s = Sandbox::new();
+    let out = s.run(&small(&["--epochs", "2", "--out", "run", "--threads", "2"])).success();
+    assert!(out.stdout.starts_with("test accuracy "), "{out:#?}");
+    for said in ["resnet8, 75,290 parameters", "synthetic, 256 training, 100 test images", "run"] {
+        assert!(out.stderr.contains(said), "'{said}' in {out:#?}");
+    }
+    for file in ["config.toml", "metrics.jsonl", "log.txt", "last.safetensors"] {
+        assert!(s.path("run").join(file).is_file(), "{file}");
+    }
+    let metrics = metrics(&s.path("run"));
+    assert_eq!(metrics.len(), 2);
+    for key in ["train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate"] {
+        assert!(metrics[1][key].is_number(), "{key}");
+    }
+
+    // Evaluating the run on what it was tested on gives what training said.
+    let eval = &s.json(&["eval", "run", "--limit-test", "100", "--json"])[0];
+    assert_eq!(eval["images"], 100);
+    assert_eq!(eval["accuracy"], metrics[1]["test_accuracy"]);
+    assert_eq!(eval["per_class"].as_array().unwrap().len(), 10);
+    assert!(eval["top5_accuracy"].as_f64() >= eval["accuracy"].as_f64());
+    let same = ["eval", "run/last.safetensors", "synthetic", "--limit-test", "100", "--json"];
+    assert_eq!(s.json(&same)[0]["loss"], eval["loss"]);
+    let shifted = ["--mean", "0,0,0", "--std", "1,1,1"];
+    assert_ne!(s.json(&[&same[..], &shifted].concat())[0]["loss"], eval["loss"]);
+    let text = s.run(&["eval", "run", "--limit-test", "100"]).success().stdout;
+    assert!(text.contains("accuracy") && text.contains("top-5"), "{text}");
+
+    let summary = &s.json(&["summary", "run", "--json"])[0];
+    assert_eq!((&summary["arch"], &summary["parameters"]), (&"resnet8".into(), &75_290.into()));
+
+    s.run(&small(&["--out", "run"])).fails(1, &["run already holds a run", "--resume"]);
+    s.run(&["train", "--resume", "run"]).success();
+}
+
+#[test]
+fn quiet_says_nothing_and_json_prints_a_line_an_epoch() {
+    let s = Sandbox::new();
+    let out = s.run(&small(&["--epochs", "2", "--json", "--quiet"])).success();
+    assert_eq!(out.stderr, "");
+    let lines: Vec<Value> =
+        out.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[1]["epoch"]), (2, &2.into()));
+    let runs: Vec<_> = fs::read_dir(s.path("runs")).unwrap().collect();
+    let name = runs[0].as_ref().unwrap().file_name().into_string().unwrap();
+    assert!(runs.len() == 1 && name.starts_with("resnet8-synthetic-2"), "{name}");
+}
+
+#[test]
+fn held_out_images_choose_the_best() {
+    let s = Sandbox::new();
+    let out = s.run(&small(&["--epochs", "1", "--split", "64", "--out", "run", "--ui", "bar"]));
+    let out = out.success();
+    assert!(out.stderr.contains("192 training, 64 held-out, 100 test"), "{out:#?}");
+    assert!(metrics(&s.path("run"))[0]["held_out_accuracy"].is_number());
+    assert!(s.path("run/best.safetensors").is_file());
+}
+
+#[test]
+fn fewer_images_than_a_batch_are_one_batch() {
+    let s = Sandbox::new();
+    let args = ["train", "synthetic", "--arch", "resnet8", "--limit-train", "5", "--limit-test"];
+    s.run(&[&args[..], &["5", "--epochs", "1", "--out", "run"]].concat()).success();
+    assert_eq!(metrics(&s.path("run"))[0]["step"], 1);
+}
+
+#[test]
+fn weights_can_come_from_another_run() {
+    let s = Sandbox::new();
+    s.run(&small(&["--epochs", "1", "--out", "a"])).success();
+    let init = ["--epochs", "1", "--out", "b", "--init", "a/last.safetensors"];
+    s.run(&small(&init)).success();
+    assert_ne!(metrics(&s.path("a")), metrics(&s.path("b")));
+}
+
+#[cfg(unix)]
+mod signals {
+    use std::{
+        process::{Child, Command},
+        thread::sleep,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+    use crate::common::Finished;
+
+    const LONG: [&str; 4] = ["--epochs", "6", "--seed", "3"];
+
+    /// The bytes of all tensors of a run's last checkpoint, behind the header's length and text
+    /// (which holds times).
+    fn tensors(run: &Path) -> Vec<u8> {
+        let bytes = fs::read(run.join("last.safetensors")).expect("a checkpoint");
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[8 + header..].to_vec()
+    }
+
+    /// Waits for the first epoch's metrics, and sends a signal.
+    fn interrupt(s: &Sandbox, child: &Child, run: &str, signal: &str) {
+        let began = Instant::now();
+        while !s.path(run).join("metrics.jsonl").exists() {
+            assert!(began.elapsed() < Duration::from_secs(120), "no epoch ends");
+            sleep(Duration::from_millis(5));
+        }
+        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(kill.expect("kill").success());
+    }
+
+    #[test]
+    fn an_interrupted_run_continues_to_the_bit() {
+        let s = Sandbox::new();
+        s.run(&small(&[&LONG[..], &["--out", "whole"]].concat())).success();
+        for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+            let run = format!("run{signal}");
+            let args = small(&[&LONG[..], &["--out", &run]].concat());
+            let child = s.spawn(&args);
+            interrupt(&s, &child, &run, signal);
+            let out = Finished::of(&args, child.wait_with_output().unwrap());
+            assert_eq!(out.code, Some(code), "{out:#?}");
+            assert!(out.stderr.contains(&format!("--resume {run}")), "{out:#?}");
+            assert!(metrics(&s.path(&run)).len() < 6, "it was interrupted in time");
+            s.run(&["train", "--resume", &run]).success();
+            assert_eq!(metrics(&s.path(&run)), metrics(&s.path("whole")));
+            assert!(tensors(&s.path(&run)) == tensors(&s.path("whole")), "every byte is equal");
+        }
+    }
+
+    /// Whoever reads what a run says may leave; the run goes on, and ends well.
+    #[test]
+    fn nobody_listening_is_no_failure() {
+        let s = Sandbox::new();
+        let mut child = s.spawn(&small(&["--epochs", "1", "--out", "run"]));
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(s.path("run/last.safetensors").is_file());
+    }
+}

@@ -1,0 +1,226 @@
+//! What a network costs: parameters, multiply-accumulates and memory, node by node.
+
+use crate::graph::{Graph, GraphError, Node, NodeId, Op, Shape};
+
+/// Bytes of a parameter or an activation in fp32.
+const FP32: usize = 4;
+
+/// One node's share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// The node's name: its PyTorch module path.
+    pub name: String,
+    /// What it computes, in a word or two: `Conv2d 3x3/2`.
+    pub op: String,
+    /// Its output for one image.
+    pub output: Shape,
+    /// Weights and biases (running statistics are not parameters).
+    pub parameters: usize,
+    /// Multiply-accumulates for one image: convolutions and linear layers, as torchvision counts.
+    pub macs: u64,
+}
+
+/// A network's cost for images of one size.
+///
+/// ```
+/// use resnet::{Arch, summary::Summary};
+/// let arch: Arch = "resnet18".parse().unwrap();
+/// let summary = Summary::new(&arch.graph(1000), 224, 224).unwrap();
+/// assert_eq!(summary.parameters, 11_689_512);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Every node, in the graph's order.
+    pub layers: Vec<Layer>,
+    /// Weights and biases of the network.
+    pub parameters: usize,
+    /// Multiply-accumulates for one image.
+    pub macs: u64,
+    /// Values of one image that training keeps for the backward pass: what convolutions, ReLUs and
+    /// pools write (batch norm and addition are recomputed from those).
+    pub training_activations: usize,
+    /// Values of one image that are alive at once at the worst moment of inference, where batch
+    /// norm, ReLU and addition work in place.
+    pub inference_activations: usize,
+}
+
+impl Summary {
+    /// Counts a graph's cost for images of `height` x `width`.
+    ///
+    /// # Errors
+    /// Where the graph does not fit such images.
+    pub fn new(graph: &Graph, height: usize, width: usize) -> Result<Self, GraphError> {
+        let shapes = graph.shapes(height, width)?;
+        let layers: Vec<Layer> = graph
+            .nodes()
+            .iter()
+            .zip(&shapes)
+            .map(|(node, &output)| {
+                let inputs = node.inputs.first().map_or(0, |&i| shapes[i].channels);
+                let (weights, biases) = parameters(node, inputs);
+                let macs = match node.op {
+                    Op::Conv2d { .. } | Op::Linear => weights * output.height * output.width,
+                    _ => 0,
+                };
+                let parameters = weights + biases;
+                let name = node.name.clone();
+                Layer { name, op: describe(&node.op), output, parameters, macs: macs as u64 }
+            })
+            .collect();
+        let kept = |op: &Op| !matches!(op, Op::BatchNorm2d | Op::Add);
+        let training = graph.nodes().iter().zip(&shapes).filter(|(node, _)| kept(&node.op));
+        Ok(Summary {
+            parameters: layers.iter().map(|l| l.parameters).sum(),
+            macs: layers.iter().map(|l| l.macs).sum(),
+            training_activations: training.map(|(_, shape)| shape.len()).sum(),
+            inference_activations: peak(graph, &shapes),
+            layers,
+        })
+    }
+
+    /// Bytes of the parameters in fp32.
+    pub fn parameter_bytes(&self) -> usize {
+        self.parameters * FP32
+    }
+
+    /// Bytes that training `batch` images at a time needs in fp32, without scratch: parameters,
+    /// their gradients and momentum, kept activations, and the gradients of activations that are
+    /// alive at once (as many as activations in inference).
+    pub fn training_bytes(&self, batch: usize) -> usize {
+        let image = self.training_activations + self.inference_activations;
+        (3 * self.parameters + batch * image) * FP32
+    }
+
+    /// Bytes that inference of `batch` images at a time needs in fp32, without scratch.
+    pub fn inference_bytes(&self, batch: usize) -> usize {
+        self.parameter_bytes() + batch * self.inference_activations * FP32
+    }
+}
+
+/// Weights and biases of a node that reads `inputs` channels.
+fn parameters(node: &Node, inputs: usize) -> (usize, usize) {
+    match node.op {
+        Op::Conv2d { kernel, .. } => (node.channels * inputs * kernel * kernel, 0),
+        Op::BatchNorm2d => (node.channels, node.channels),
+        Op::Linear => (node.channels * inputs, node.channels),
+        Op::Input
+        | Op::Relu
+        | Op::Add
+        | Op::MaxPool2d { .. }
+        | Op::GlobalAvgPool
+        | Op::PadShortcut { .. } => (0, 0),
+    }
+}
+
+fn describe(op: &Op) -> String {
+    let window = |name: &str, kernel: usize, stride: usize| match stride {
+        1 => format!("{name} {kernel}x{kernel}"),
+        _ => format!("{name} {kernel}x{kernel}/{stride}"),
+    };
+    match *op {
+        Op::Input => "Input".into(),
+        Op::Conv2d { kernel, stride, .. } => window("Conv2d", kernel, stride),
+        Op::BatchNorm2d => "BatchNorm2d".into(),
+        Op::Relu => "ReLU".into(),
+        Op::Add => "Add".into(),
+        Op::MaxPool2d { kernel, stride, .. } => window("MaxPool2d", kernel, stride),
+        Op::GlobalAvgPool => "GlobalAvgPool".into(),
+        Op::Linear => "Linear".into(),
+        Op::PadShortcut { stride } => window("PadShortcut", 1, stride),
+    }
+}
+
+/// The most values alive at once when nodes run in order, an activation dies after its last reader,
+/// and batch norm, ReLU and addition overwrite their first input.
+fn peak(graph: &Graph, shapes: &[Shape]) -> usize {
+    let nodes = graph.nodes();
+    let mut buffer: Vec<NodeId> = (0..nodes.len()).collect();
+    let mut last_reader: Vec<NodeId> = (0..nodes.len()).collect();
+    for (id, node) in nodes.iter().enumerate() {
+        for &input in &node.inputs {
+            last_reader[buffer[input]] = id;
+        }
+        if matches!(node.op, Op::BatchNorm2d | Op::Relu | Op::Add) {
+            buffer[id] = buffer[node.inputs[0]];
+        }
+    }
+    let (mut live, mut peak) = (0, 0);
+    for id in 0..nodes.len() {
+        if buffer[id] == id {
+            live += shapes[id].len();
+        }
+        peak = peak.max(live);
+        live -= (0..=id)
+            .filter(|&b| buffer[b] == b && last_reader[b] == id)
+            .map(|b| shapes[b].len())
+            .sum::<usize>();
+    }
+    peak
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Arch;
+
+    fn summary(name: &str, classes: usize, size: usize) -> Summary {
+        let arch: Arch = name.parse().unwrap();
+        Summary::new(&arch.graph(classes), size, size).unwrap()
+    }
+
+    /// `sum(p.numel() for p in torchvision.models.resnet18().parameters())` and so on, and the
+    /// `GFLOPS` of torchvision's weights' documentation (multiply-accumulates).
+    #[test]
+    fn imagenet_nets_equal_torchvision() {
+        for (name, parameters, gmacs) in [
+            ("resnet18", 11_689_512, 1.814),
+            ("resnet34", 21_797_672, 3.664),
+            ("resnet50", 25_557_032, 4.089),
+            ("resnet101", 44_549_160, 7.801),
+            ("resnet152", 60_192_808, 11.514),
+        ] {
+            let s = summary(name, 1000, 224);
+            assert_eq!(s.parameters, parameters, "{name}");
+            assert!((s.macs as f64 / 1e9 - gmacs).abs() < 5e-4, "{name}: {} MACs", s.macs);
+        }
+    }
+
+    #[test]
+    fn cifar_nets_equal_the_paper_and_the_walk_through() {
+        let s = summary("resnet18-cifar", 10, 32);
+        assert_eq!((s.parameters, s.macs), (11_173_962, 555_422_720));
+        // Paper, table 6, in millions; the exact counts are those of option A.
+        for (name, parameters) in [
+            ("resnet20", 269_722),
+            ("resnet32", 464_154),
+            ("resnet44", 658_586),
+            ("resnet56", 853_018),
+            ("resnet110", 1_727_962),
+            ("resnet1202", 19_421_274),
+            ("plain20", 269_722),
+        ] {
+            assert_eq!(summary(name, 10, 32).parameters, parameters, "{name}");
+        }
+    }
+
+    #[test]
+    fn memory_of_a_small_net_by_hand() {
+        let mut g = Graph::new(3);
+        let c = g.conv2d("conv1", Graph::INPUT, 8, 3, 1, 1);
+        let b = g.batch_norm2d("bn1", c);
+        let r = g.relu("relu1", b);
+        let d = g.conv2d("conv2", r, 8, 3, 1, 1);
+        let sum = g.add("add", d, r);
+        let p = g.global_avg_pool("avgpool", sum);
+        g.linear("linear", p, 10);
+        let s = Summary::new(&g, 4, 4).unwrap();
+        // input, conv1, relu1, conv2, avgpool, linear
+        assert_eq!(s.training_activations, 3 * 16 + 3 * 8 * 16 + 8 + 10);
+        // conv2's output beside relu1's
+        assert_eq!(s.inference_activations, 2 * 8 * 16);
+        let parameters = 8 * 27 + 16 + 8 * 72 + 90;
+        assert_eq!(s.parameters, parameters);
+        assert_eq!(s.training_bytes(2), 4 * (3 * parameters + 2 * (s.training_activations + 256)));
+        assert_eq!(s.inference_bytes(2), 4 * (parameters + 2 * 256));
+    }
+}
