@@ -46,7 +46,7 @@ struct Step {
 #[derive(Debug)]
 enum Kernel {
     Conv {
-        conv: Conv,
+        conv: Box<Conv>,
         packed: Buffer,
         bias: Vec<f32>,
     },
@@ -181,7 +181,7 @@ impl Kernel {
         match node.op {
             Op::Conv2d { .. } => {
                 let (shape, source) = sizes.conv(head, node);
-                let conv = Conv::new(shape, source, Mode::Inference, cpu);
+                let conv = Box::new(Conv::new(shape, source, Mode::Inference, cpu));
                 let packed = Buffer::zeroed(conv.packed_len());
                 Kernel::Conv { conv, packed, bias: vec![0.0; padded(node.channels)] }
             }
