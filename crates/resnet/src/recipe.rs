@@ -78,7 +78,7 @@ impl Recipe {
         let recipe = match name {
             "fast" => Recipe {
                 name: name.into(),
-                length: Length::Epochs(5),
+                length: Length::Epochs(4),
                 batch_size: 128,
                 lr: 0.2,
                 label_smoothing: 0.1,

@@ -23,7 +23,7 @@ const ITEM_PIXELS: usize = 1024;
 /// Images of an item whose tiles run across images.
 const ITEM_IMAGES: usize = 8;
 /// Up to so many pixels, tiles run across images.
-const SMALL_IMAGE: usize = 64;
+const SMALL_IMAGE: usize = 256;
 
 /// What a convolution is prepared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,9 @@
 use super::taps::Taps;
 use crate::{cpu::Cpu, layout::padded, pool::Parts};
 
+/// Values of a run that are transposed at a time.
+const BLOCK: usize = 64;
+
 /// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][run][lane]`, each
 /// output channel times its factor.
 pub(super) fn forward(
@@ -28,12 +31,17 @@ pub(super) fn forward(
             packed.fill(0.0);
         }
         for (tap, packed) in packed.chunks_exact_mut(run * width).enumerate() {
-            for lane in 0..real {
-                let channel = first + lane;
-                let factor = factors.map_or(1.0, |f| f[channel]);
-                let from = &weights[(channel * taps + tap) * values..][..values];
-                for (k, &w) in from.iter().enumerate() {
-                    packed[k * width + lane] = w * factor;
+            // In blocks, so that the lines a channel writes a value to stay in the L1 cache.
+            for start in (0..values).step_by(BLOCK) {
+                let count = BLOCK.min(values - start);
+                for lane in 0..real {
+                    let channel = first + lane;
+                    let factor = factors.map_or(1.0, |f| f[channel]);
+                    let from = &weights[(channel * taps + tap) * values + start..][..count];
+                    let to = packed[start * width..].chunks_exact_mut(width);
+                    for (to, w) in to.zip(from) {
+                        to[lane] = w * factor;
+                    }
                 }
             }
         }
