@@ -1,0 +1,40 @@
+//! Writes a network as a safetensors file, reads it back, and evaluates it.
+//!
+//! `cargo run --release -p resnet --example 03_load_checkpoint [-- FILE ARCH]`
+
+use std::{env, ops::ControlFlow, path::PathBuf};
+
+use resnet::{
+    Arch, Cpu, Network,
+    checkpoint::Model,
+    data::{LoadOptions, load},
+    evaluate::evaluate,
+    network::Init,
+};
+use resnet_formats::safetensors;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = env::args().skip(1);
+    let (path, arch) = match (args.next(), args.next()) {
+        (Some(path), arch) => (PathBuf::from(path), arch.map(|name| name.parse()).transpose()?),
+        _ => {
+            let arch: Arch = "resnet8".parse()?;
+            let net = Network::new(arch.graph(10), Init::He, 0);
+            let path = env::temp_dir().join("resnet8-untrained.safetensors");
+            safetensors::write(&path, &net.state_dict(), &Default::default())?;
+            (path, Some(arch))
+        }
+    };
+
+    // Names and shapes are PyTorch's; a file of `resnet train` also says what network it holds.
+    let model = Model::load(&path, arch)?;
+    println!("{}: {}, {} classes", path.display(), model.arch, model.classes.len());
+    let limits = LoadOptions { limit_train: Some(1), limit_test: Some(500), ..Default::default() };
+    let data = load("synthetic", &limits)?;
+    let normalisation = model.normalisation.as_ref().unwrap_or(&data.normalisation);
+    let cpu = Cpu::new(2)?;
+    let result =
+        evaluate(&model, &data.test, normalisation, &cpu, &mut |_| ControlFlow::Continue(()))?;
+    println!("{result:#?}");
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! A net of one's own: two residual blocks behind a small stem, trained for an epoch.
+//!
+//! `cargo run --release -p resnet --example 04_own_net`
+
+use std::sync::Arc;
+
+use resnet::{
+    Cpu, Graph, Network,
+    data::{Augment, LoadOptions, Loader, load},
+    graph::NodeId,
+    network::Init,
+    optim::{Sgd, SgdConfig},
+    plan::{Input, TrainPlan},
+};
+
+/// `relu(bn(conv(relu(bn(conv(x))))) + x)`.
+fn block(g: &mut Graph, name: &str, x: NodeId) -> NodeId {
+    let channels = g.nodes()[x].channels;
+    let mut y = x;
+    for i in 1..=2 {
+        y = g.conv2d(format!("{name}.conv{i}"), y, channels, 3, 1, 1);
+        y = g.batch_norm2d(format!("{name}.bn{i}"), y);
+        if i == 1 {
+            y = g.relu(format!("{name}.relu1"), y);
+        }
+    }
+    let y = g.add(format!("{name}.add"), y, x);
+    g.relu(format!("{name}.relu2"), y)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    const BATCH: usize = 64;
+    let limits = LoadOptions { limit_train: Some(3200), limit_test: Some(1), ..Default::default() };
+    let data = load("synthetic", &limits)?;
+
+    let mut g = Graph::new(3);
+    let x = g.conv2d("stem.conv", Graph::INPUT, 32, 5, 2, 2);
+    let x = g.batch_norm2d("stem.bn", x);
+    let x = g.relu("stem.relu", x);
+    let x = block(&mut g, "block1", x);
+    let x = g.max_pool2d("pool", x, 2, 2, 0);
+    let x = block(&mut g, "block2", x);
+    let x = g.global_avg_pool("avgpool", x);
+    g.linear("head", x, data.classes.len());
+
+    let mut net = Network::new(g, Init::He, 0);
+    println!("{} parameters, first {}", net.values().len(), net.params()[0].name);
+    let cpu = Cpu::new(2)?;
+    let mut plan = TrainPlan::new(net.graph(), BATCH, 32, 32, &cpu)?;
+    let config = SgdConfig {
+        momentum: 0.9,
+        weight_decay: 5e-4,
+        nesterov: true,
+        decay_norm_and_bias: false,
+    };
+    let mut sgd = Sgd::new(&net, config);
+    let mut gradients = vec![0.0; net.values().len()];
+    let loader = Loader::new(Arc::new(data.train), BATCH, Augment::default(), 0);
+    for epoch in 1..=3 {
+        let (mut loss, mut correct, mut images) = (0.0, 0, 0);
+        for batch in loader.epoch(epoch, 0)? {
+            let input = Input::Bytes(&batch.pixels, &data.normalisation);
+            let result = plan.step(&mut net, &mut gradients, input, &batch.labels, 0.0);
+            sgd.step(&cpu, &mut net, &gradients, 0.1);
+            loss += result.loss * batch.labels.len() as f64;
+            correct += result.correct;
+            images += batch.labels.len();
+        }
+        let accuracy = 100.0 * correct as f64 / images as f64;
+        println!("epoch {epoch}: loss {:.4}, accuracy {accuracy:.1}%", loss / images as f64);
+    }
+    Ok(())
+}
