@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DataError, Dataset, Images, LoadOptions, Normalisation};
+use md5::Md5;
+
+use super::{DataError, Dataset, Images, LoadOptions, Normalisation, digest::digest};
 
 pub(super) const NAME: &str = "cifar10";
 
@@ -99,13 +101,13 @@ fn read_files(
         let path = folder.join(file.name);
         let records = read_file(&path, file)?;
         let used = wanted.min(file.images);
-        append(&mut images, &records[..used * RECORD], &path)?;
+        append(&mut images, &records[..used * RECORD]);
         wanted -= used;
     }
     Ok(images)
 }
 
-/// All records of one file.
+/// All records of one file, which must be the published one: a flipped bit would go unnoticed.
 fn read_file(path: &Path, file: &BatchFile) -> Result<Vec<u8>, DataError> {
     let mut input = File::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => DataError::Missing { name: NAME, file: path.to_owned() },
@@ -124,29 +126,24 @@ fn read_file(path: &Path, file: &BatchFile) -> Result<Vec<u8>, DataError> {
     }
     let mut records = vec![0; file.images * RECORD];
     input.read_exact(&mut records).map_err(DataError::io("read", path))?;
+    let got = digest::<Md5>(&records);
+    if got != file.md5 {
+        let (file, expected) = (path.to_owned(), file.md5);
+        return Err(DataError::WrongDigest { name: NAME, file, expected, got });
+    }
     Ok(records)
 }
 
 /// Turns records into pixels and labels.
-fn append(images: &mut Images, records: &[u8], path: &Path) -> Result<(), DataError> {
-    for (record, bytes) in records.chunks_exact(RECORD).enumerate() {
+fn append(images: &mut Images, records: &[u8]) {
+    for bytes in records.chunks_exact(RECORD) {
         let (label, planes) = (bytes[0], &bytes[1..]);
-        if usize::from(label) >= CLASSES.len() {
-            return Err(DataError::BadLabel {
-                name: NAME,
-                file: path.to_owned(),
-                record,
-                label,
-                classes: CLASSES.len(),
-            });
-        }
         images.labels.push(label.into());
         let (red, rest) = planes.split_at(PLANE);
         let (green, blue) = rest.split_at(PLANE);
         let pixels = red.iter().zip(green).zip(blue);
         images.pixels.extend(pixels.flat_map(|((&r, &g), &b)| [r, g, b]));
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -163,17 +160,21 @@ mod tests {
         record
     }
 
-    const TWO: BatchFile = BatchFile { name: "two.bin", images: 2, md5: "" };
+    fn two() -> Vec<u8> {
+        [record(3, 0), record(9, 7)].concat()
+    }
 
+    /// Reads a file of this content where that of [`two`] is expected.
     fn read(content: &[u8], limit: Option<usize>) -> Result<Images, DataError> {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(TWO.name), content).unwrap();
-        read_files(folder.path(), &[TWO], limit)
+        let file = BatchFile { name: "two.bin", images: 2, md5: digest::<Md5>(&two()).leak() };
+        fs::write(folder.path().join(file.name), content).unwrap();
+        read_files(folder.path(), &[file], limit)
     }
 
     #[test]
     fn planes_become_pixels() {
-        let images = read(&[record(3, 0), record(9, 7)].concat(), None).unwrap();
+        let images = read(&two(), None).unwrap();
         assert_eq!(images.labels, [3, 9]);
         assert_eq!(images.image(0)[..6], [0, 100, 200, 1, 100, 200]);
         assert_eq!(images.image(1)[..3], [7, 100, 200]);
@@ -184,11 +185,10 @@ mod tests {
 
     #[test]
     fn a_limit_takes_the_first_images() {
-        let content = [record(3, 0), record(9, 7)].concat();
-        let images = read(&content, Some(1)).unwrap();
+        let images = read(&two(), Some(1)).unwrap();
         assert_eq!(images.labels, [3]);
         assert_eq!(images.pixels.len(), 3 * PLANE);
-        assert!(read(&content, Some(0)).unwrap().is_empty());
+        assert!(read(&two(), Some(0)).unwrap().is_empty());
     }
 
     #[test]
@@ -200,8 +200,17 @@ mod tests {
         assert!(truncated.contains("resnet data fetch cifar10"), "{truncated}");
         let oversized = error(&[0; 2 * RECORD + 1]);
         assert!(oversized.contains("got 6147"), "{oversized}");
-        let mislabelled = error(&[record(0, 0), record(10, 0)].concat());
-        assert!(mislabelled.contains("record 1 has label 10, expected 0 to 9"), "{mislabelled}");
+        let mut flipped = two();
+        flipped[2 * RECORD - 1] ^= 1;
+        // Past the limit as well: a damaged file may be damaged anywhere.
+        for limit in [None, Some(1)] {
+            let damaged = read(&flipped, limit).unwrap_err().to_string();
+            let (expected, got) = (digest::<Md5>(&two()), digest::<Md5>(&flipped));
+            let digests =
+                format!("two.bin is damaged, or another file: expected MD5 {expected}, got {got}");
+            assert!(damaged.contains(&digests), "{damaged}");
+            assert!(damaged.contains("resnet data fetch cifar10"), "{damaged}");
+        }
     }
 
     #[test]

@@ -52,26 +52,26 @@ pub enum DataError {
         /// Bytes it has.
         got: u64,
     },
-    /// A label that is no class.
+    /// A file of the right length has another content than the published one.
     #[error(
-        "{} is damaged: record {record} has label {label}, expected 0 to {}; run `resnet data \
+        "{} is damaged, or another file: expected MD5 {expected}, got {got}; run `resnet data \
          fetch {name}` to replace it",
-        file.display(), classes - 1
+        file.display()
     )]
-    BadLabel {
+    WrongDigest {
         /// The data set.
         name: &'static str,
         /// The file.
         file: PathBuf,
-        /// Which record, from 0.
-        record: usize,
-        /// The label it has.
-        label: u8,
-        /// How many classes there are.
-        classes: usize,
+        /// MD5 it should have, in hexadecimal.
+        expected: &'static str,
+        /// MD5 it has.
+        got: String,
     },
     /// More images held out than there are to train on.
-    #[error("cannot hold out {held_out} of {images} training images: at least one must remain")]
+    #[error(
+        "cannot hold out {held_out} of {images} training images: at least one must remain (--split)"
+    )]
     SplitTooLarge {
         /// Images to hold out.
         held_out: usize,
