@@ -123,17 +123,16 @@ fn transfer(
         StatusCode::OK => done = 0,
         status => return Err(Failure::Source(format!("the server answered {status}"))),
     }
+    let mut body = response.into_body();
+    // An answer that cannot be right does not cost what is there.
+    let length = body.content_length().map(|length| done.saturating_add(length));
+    if let Some(got) = length.filter(|&length| length != remote.bytes) {
+        let expected = remote.bytes;
+        return Err(Failure::Source(format!("it is {got} bytes long, expected {expected}")));
+    }
     file.set_len(done)
         .and_then(|()| file.seek(SeekFrom::Start(done)))
         .map_err(DataError::io("write", part))?;
-
-    let mut body = response.into_body();
-    if let Some(length) = body.content_length()
-        && done + length != remote.bytes
-    {
-        let (got, expected) = (done + length, remote.bytes);
-        return Err(Failure::Source(format!("it is {got} bytes long, expected {expected}")));
-    }
     let mut body = body.as_reader();
     let mut chunk = vec![0; CHUNK];
     loop {

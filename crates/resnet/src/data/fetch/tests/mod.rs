@@ -282,6 +282,17 @@ fn refuses_a_wrong_length() {
 }
 
 #[test]
+fn a_whole_answer_of_a_wrong_length_leaves_the_part() {
+    let archive = official();
+    let mut fetch = Fetch::new().with_part(&archive[..100]);
+    let server = Server::new(vec![whole(b"sign in to this network")]);
+    let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
+    assert!(error.contains("23 bytes long"), "{error}");
+    assert!(server.requests()[0].contains("range: bytes=100-"));
+    assert_eq!(fs::read(fetch.part()).unwrap(), archive[..100]);
+}
+
+#[test]
 fn refuses_an_archive_with_other_files() {
     let mut fetch = Fetch::new();
     let archive = tar_gz(&[("cifar-10-batches-bin/data_batch_1.bin", b"short")]);
