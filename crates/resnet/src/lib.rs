@@ -6,6 +6,7 @@ pub mod config;
 pub mod data;
 pub mod evaluate;
 pub mod graph;
+mod lock;
 pub mod models;
 pub mod network;
 pub mod optim;

@@ -11,7 +11,7 @@ mod tests;
 
 use std::{
     fmt::{self, Display},
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -25,6 +25,7 @@ use super::{
     cifar10::{self, BatchFile},
     digest::{digest, file_digest},
 };
+use crate::lock::lock;
 
 /// A step of fetching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,11 +226,8 @@ impl Workspace {
         let work = target.join(".fetch");
         fs::create_dir_all(&work).map_err(DataError::io("create", &work))?;
         let path = work.join("lock");
-        let lock = File::create(&path).map_err(DataError::io("create", &path))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => DataError::Busy { folder: target.to_owned() },
-            TryLockError::Error(error) => DataError::io("lock", &path)(error),
-        })?;
+        let lock = lock(&path).map_err(DataError::io("lock", &path))?;
+        let lock = lock.ok_or_else(|| DataError::Busy { folder: target.to_owned() })?;
         let workspace = Workspace { target: target.to_owned(), _lock: lock };
         let staging = workspace.staging();
         // A killed fetch may have left something.
