@@ -92,7 +92,7 @@ impl TrainConfig {
             return Err(error(format!("is {size} bytes long; a configuration is much shorter")));
         }
         let text = fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
-        let config: TrainConfig = toml::from_str(&text).map_err(|e| error(e.to_string()))?;
+        let config: TrainConfig = toml::from_str(&text).map_err(|e| error(in_a_line(&e, &text)))?;
         config.check().map_err(error)?;
         Ok(config)
     }
@@ -111,16 +111,25 @@ impl TrainConfig {
     /// # Errors
     /// The message.
     pub fn check(&self) -> Result<(), String> {
-        let Recipe { lr, batch_size, label_smoothing, sgd, augment, .. } = &self.recipe;
+        let recipe = &self.recipe;
+        let Recipe { lr, batch_size, label_smoothing, sgd, augment, .. } = recipe;
         let normalisation = &self.data.normalisation;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
+        recipe.schedule.check()?;
         let rules = [
             (
                 self.total_steps > 0,
                 "the run has no steps: --epochs or --budget must be more than 0",
             ),
             (*batch_size > 0, "the batch size is 0: --batch-size must be at least 1"),
-            (finite(*lr), "the learning rate must be 0 or more (--lr)"),
+            (
+                finite(*lr) && (*lr as f32).is_finite(),
+                "the learning rate must be 0 or more, and finite (--lr)",
+            ),
+            (
+                recipe.warm_up.is_none_or(|warm_up| (0.0..=1.0).contains(&warm_up.factor)),
+                "the warm-up's factor must be in [0, 1]",
+            ),
             ((0.0..1.0).contains(&sgd.momentum), "the momentum must be in [0, 1) (--momentum)"),
             (
                 finite(sgd.weight_decay.into()),
@@ -132,9 +141,8 @@ impl TrainConfig {
                 "there are no images to train on (--limit-train, --split)",
             ),
             (
-                normalisation.mean.len() == normalisation.std.len()
-                    && normalisation.std.iter().all(|&std| std > 0.0 && std.is_finite()),
-                "the normalisation needs a mean and a deviation above 0 for each channel (--std)",
+                normalisation.is_usable(normalisation.mean.len()),
+                "the normalisation needs a mean and a deviation above 0 for each channel (--mean, --std)",
             ),
             (!self.data.classes.is_empty(), "the data has no classes"),
             (augment.pad <= self.data.image_size, "the crop's padding is larger than an image"),
@@ -145,6 +153,18 @@ impl TrainConfig {
             None => Ok(()),
         }
     }
+}
+
+/// What is wrong with a file, and where: the parser's own message spreads over several lines.
+fn in_a_line(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message().trim().replace('\n', "; ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return message;
+    };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default().trim().chars();
+    let line: String = line.filter(|c| !c.is_control()).take(60).collect();
+    format!("line {} ({line}): {message}", number + 1)
 }
 
 /// Far beyond any list of class names.
@@ -243,14 +263,32 @@ pub(crate) mod tests {
             ("total_steps = 8", "total_steps = 0", "--epochs"),
             ("batch_size = 4", "batch_size = 0", "--batch-size"),
             ("lr = 0.2", "lr = nan", "--lr"),
+            ("lr = 0.2", "lr = 1e300", "--lr"),
+            ("dtype = \"fp32\"", "dtype = \"fp64\"", "unknown variant `fp64`, expected `fp32`"),
+            ("peak = 0.2", "peak = -1.0", "peak"),
+            (
+                "[recipe.schedule]",
+                "[recipe.warm_up]\nsteps = 4\nfactor = nan\n\n[recipe.schedule]",
+                "factor",
+            ),
+            ("mean = [0.4914, ", "mean = [nan, ", "--mean"),
+            ("mean = [0.4914, ", "mean = [-inf, ", "--mean"),
+            ("std = [0.2023, ", "std = [1e-40, ", "--std"),
             ("std = [0.2023, ", "std = [", "--std"),
             ("std = [0.2023, ", "std = [0.0, ", "--std"),
             ("seed = 7", "sead = 7", "sead"),
-            ("seed = 7", "seed = -7", "seed"),
+            ("seed = 7", "seed = -7", "line 2 (seed = -7): "),
+            ("seed = 7", "seed = [7", "line 3 (total_steps = 8): missing comma"),
+            (
+                "seed = 7",
+                "seed = 'x'",
+                "line 2 (seed = 'x'): invalid type: string \"x\", expected u64",
+            ),
         ] {
             assert!(text.contains(from), "{from} is not in\n{text}");
             fs::write(&path, text.replace(from, to)).unwrap();
             assert!(message().contains(complaint), "{}", message());
+            assert_eq!(message().lines().count(), 1, "{}", message());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Recipes: everything that decides how a network is trained, but for its data.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -30,6 +32,23 @@ impl Length {
     }
 }
 
+/// How weights and activations are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 32-bit floating point.
+    #[default]
+    Fp32,
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dtype::Fp32 => f.write_str("fp32"),
+        }
+    }
+}
+
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +59,9 @@ pub struct Recipe {
     pub length: Length,
     /// Images a step.
     pub batch_size: usize,
+    /// Storage of weights and activations.
+    #[serde(default)]
+    pub dtype: Dtype,
     /// Learning rate that the schedule scales (its peak).
     pub lr: f64,
     /// Part of a label's probability that is spread over all classes
@@ -80,6 +102,7 @@ impl Recipe {
                 name: name.into(),
                 length: Length::Epochs(4),
                 batch_size: 128,
+                dtype: Dtype::Fp32,
                 lr: 0.2,
                 label_smoothing: 0.1,
                 init: Init::PyTorch,
@@ -97,6 +120,7 @@ impl Recipe {
                 name: name.into(),
                 length: Length::Epochs(20),
                 batch_size: 32,
+                dtype: Dtype::Fp32,
                 lr: 0.1,
                 label_smoothing: 0.0,
                 init: Init::PyTorch,
@@ -114,6 +138,7 @@ impl Recipe {
                 name: name.into(),
                 length: Length::Steps(64_000),
                 batch_size: 128,
+                dtype: Dtype::Fp32,
                 lr: 0.1,
                 label_smoothing: 0.0,
                 init: Init::He,
@@ -166,7 +191,13 @@ mod tests {
     #[test]
     fn toml_shows_the_values_as_people_write_them() {
         let text = toml::to_string(&recipe("paper", "resnet20")).unwrap();
-        for line in ["lr = 0.1", "weight_decay = 0.0001", "momentum = 0.9", "steps = 64000"] {
+        for line in [
+            "lr = 0.1",
+            "weight_decay = 0.0001",
+            "momentum = 0.9",
+            "steps = 64000",
+            "dtype = \"fp32\"",
+        ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
     }

@@ -41,6 +41,28 @@ pub struct WarmUp {
 const ONE_CYCLE_START: f64 = 0.2;
 
 impl Schedule {
+    /// Whether its numbers can be used; the message names what is wrong.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let fraction = |x: &f64| (0.0..=1.0).contains(x);
+        match self {
+            Schedule::MultiStep { gamma, .. } | Schedule::MultiStepFraction { gamma, .. }
+                if !fraction(gamma) =>
+            {
+                Err("the schedule's gamma must be in [0, 1]")
+            }
+            Schedule::MultiStepFraction { milestones, .. } if !milestones.iter().all(fraction) => {
+                Err("the schedule's milestones must be fractions of the run, in [0, 1]")
+            }
+            Schedule::OneCycle { peak } if !fraction(peak) => {
+                Err("the schedule's peak must be a fraction of the run, in [0, 1]")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The factor on the learning rate at a step, counted from 0, of `total_steps`.
     ///
     /// ```
@@ -106,6 +128,24 @@ mod tests {
         assert_eq!(factors[100], 0.0);
         assert!(factors[..=25].is_sorted() && factors[25..].is_sorted_by(|a, b| a >= b));
         assert!((factors[99] - 1.0 / 75.0).abs() < 1e-12, "the last step still learns");
+    }
+
+    #[test]
+    fn impossible_numbers_are_refused() {
+        let milestones = vec![0.5, 0.75];
+        for x in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            let gamma = Schedule::MultiStep { milestones: vec![1], gamma: x }.check();
+            assert!(gamma.unwrap_err().contains("gamma"), "{x}");
+            let gamma = Schedule::MultiStepFraction { milestones: milestones.clone(), gamma: x };
+            assert!(gamma.check().unwrap_err().contains("gamma"), "{x}");
+            let late = Schedule::MultiStepFraction { milestones: vec![0.5, x], gamma: 0.1 };
+            assert!(late.check().unwrap_err().contains("milestones"), "{x}");
+            assert!(Schedule::OneCycle { peak: x }.check().unwrap_err().contains("peak"), "{x}");
+        }
+        for x in [0.0, 0.5, 1.0] {
+            Schedule::MultiStepFraction { milestones: vec![x], gamma: x }.check().unwrap();
+            Schedule::OneCycle { peak: x }.check().unwrap();
+        }
     }
 
     #[test]

@@ -50,6 +50,13 @@ impl Images {
         self.labels.truncate(n);
     }
 
+    /// A copy of the first `n` images (all of them where there are fewer).
+    pub fn first(&self, n: usize) -> Images {
+        let n = n.min(self.len());
+        let pixels = self.pixels[..n * self.image_len()].to_vec();
+        Images { pixels, labels: self.labels[..n].to_vec(), ..*self }
+    }
+
     /// Takes `n` images out, chosen by the seed alone, and returns them; both parts stay in
     /// order.
     ///
@@ -101,6 +108,27 @@ pub struct Normalisation {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel.
     pub std: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Whether it has a mean and a deviation for each channel, and makes a finite number of every
+    /// pixel.
+    ///
+    /// ```
+    /// use resnet::data::Normalisation;
+    /// let of = |mean, std| Normalisation { mean: vec![mean; 3], std: vec![std; 3] };
+    /// assert!(of(0.5, 0.25).is_usable(3) && !of(0.5, 0.25).is_usable(1));
+    /// assert!(!of(f32::NAN, 0.25).is_usable(3) && !of(0.5, 0.0).is_usable(3));
+    /// ```
+    pub fn is_usable(&self, channels: usize) -> bool {
+        let finite = |(mean, std): (&f32, &f32)| {
+            *std > 0.0
+                && std.is_finite()
+                && [0.0, 1.0].iter().all(|x| ((x - mean) / std).is_finite())
+        };
+        [self.mean.len(), self.std.len()] == [channels; 2]
+            && self.mean.iter().zip(&self.std).all(finite)
+    }
 }
 
 /// A data set for classification.
@@ -185,6 +213,8 @@ pub(super) mod tests {
         let mut images = numbered(7);
         images.limit(9);
         assert_eq!(images.len(), 7);
+        assert_eq!(images.first(9), images);
+        assert_eq!(images.first(2), numbered(2));
         images.limit(2);
         assert_eq!(images, numbered(2));
     }
