@@ -31,16 +31,9 @@ pub fn atomic_write(
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX);
-    #[cfg(unix)]
-    {
-        // What any new file has; the umask applies. (Temporary files are private otherwise.)
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    // The error would name the temporary file, which is nobody's concern.
-    let temporary = builder.tempfile_in(folder).map_err(|error| io::Error::from(error.kind()))?;
+    // Opened as any new file is: the umask applies, and an error is the system's own.
+    let create = |path: &Path| File::options().write(true).create_new(true).open(path);
+    let temporary = tempfile::Builder::new().prefix(PREFIX).make_in(folder, create)?;
     let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file());
     write(&mut writer)?;
     writer.flush()?;
@@ -75,6 +68,16 @@ mod tests {
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn errors_are_the_systems_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("no/such/folder/file");
+        let error = atomic_write(&path, |_| Ok(())).unwrap_err();
+        let system = std::fs::File::create(&path).unwrap_err();
+        assert_eq!(error.raw_os_error(), system.raw_os_error());
+        assert_eq!(error.to_string(), system.to_string());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use thiserror::Error;
 
-/// A file that cannot be read or written, and why.
+/// A file that cannot be read, and why.
 #[derive(Debug, Error)]
 #[error("{} {kind}", path.display())]
 pub struct FormatError {
@@ -30,9 +30,6 @@ pub enum FormatErrorKind {
     /// The system refuses to read it.
     #[error("cannot be read: {0}")]
     Read(#[source] io::Error),
-    /// The system refuses to write it.
-    #[error("cannot be written: {0}")]
-    Write(#[source] io::Error),
     /// A folder, a pipe, a device.
     #[error("is not a regular file")]
     NotAFile,

@@ -129,11 +129,11 @@ impl<'de> Visitor<'de> for UniqueKeys {
 /// tensor is aligned to its type, and otherwise the order is kept; metadata is sorted.
 ///
 /// # Errors
-/// If the file cannot be written.
+/// What the system says, as [`atomic_write`] does.
 ///
 /// # Panics
 /// If two tensors have one name.
-pub fn write(path: &Path, tensors: &NamedTensors, metadata: &Metadata) -> Result<(), FormatError> {
+pub fn write(path: &Path, tensors: &NamedTensors, metadata: &Metadata) -> io::Result<()> {
     // The crate's writer puts metadata into the random order of a hash map.
     let mut ordered: Vec<&(String, Tensor)> = tensors.iter().collect();
     ordered.sort_by_key(|(_, tensor)| matches!(tensor.data, Data::F32(_)));
@@ -146,7 +146,6 @@ pub fn write(path: &Path, tensors: &NamedTensors, metadata: &Metadata) -> Result
             Data::I64(values) => write_values(file, values, i64::to_le_bytes),
         })
     })
-    .map_err(|error| FormatError::new(path, FormatErrorKind::Write(error)))
 }
 
 fn write_values<T: Copy, const N: usize>(
