@@ -52,11 +52,12 @@ pub enum EvaluateError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// There are none.
-    #[error("there are no images to evaluate on")]
+    #[error("there are no images to evaluate on: give at least one")]
     NoImages,
     /// The images, the normalisation and the network are not of equally many channels.
     #[error(
-        "the network takes {network} channels, the images have {images}, the normalisation {normalisation}"
+        "the network takes {network} channels, the images have {images}, the normalisation \
+         {normalisation}: use images of as many channels, and a mean and deviation for each"
     )]
     Channels {
         /// Channels that the network takes.
@@ -67,7 +68,10 @@ pub enum EvaluateError {
         normalisation: usize,
     },
     /// A label is no class of the network.
-    #[error("an image is labelled {label}, and the network has {classes} classes")]
+    #[error(
+        "an image is labelled {label}, and the network has {classes} classes: use the data that it \
+         was trained on"
+    )]
     Label {
         /// The label, from 0.
         label: u32,

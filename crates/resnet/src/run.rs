@@ -2,7 +2,7 @@
 //! `best.safetensors`.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::{
     config::{ConfigError, TrainConfig},
+    lock::{is_locked, lock},
     train::EpochMetrics,
 };
 
@@ -36,28 +37,38 @@ pub struct RunFolder {
     config: TrainConfig,
     /// The checkpoint to continue from, if there is one.
     resume_from: Option<PathBuf>,
-    _lock: File,
+    is_new: bool,
+    lock: LockedFolder,
 }
 
 impl RunFolder {
+    /// Whether a new run could have this folder; leaves nothing behind.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn examine(path: &Path) -> Result<(), RunError> {
+        refuse_run(path)?;
+        // Only making it tells whether it can be made.
+        LockedFolder::new(path)?.undo();
+        Ok(())
+    }
+
     /// Makes a folder for a new run and writes its `config.toml`.
     ///
     /// # Errors
     /// If the folder already holds a run, is in use, or cannot be written.
     pub fn create(path: &Path, config: &TrainConfig) -> Result<RunFolder, RunError> {
         config.check().map_err(RunError::Invalid)?;
-        fs::create_dir_all(path).map_err(RunError::io("create", path))?;
-        let lock = lock(path)?;
-        if [CONFIG, METRICS, LAST, BEST].iter().any(|name| path.join(name).exists()) {
-            return Err(RunError::Exists(path.to_owned()));
-        }
+        refuse_run(path)?;
+        let lock = LockedFolder::new(path)?;
+        // Another process may have been faster.
+        refuse_run(path)?;
         if let Err(error) = config.write(&path.join(CONFIG)) {
-            // Leaves nothing of a run that could not begin, where the system lets it.
-            let _ = fs::remove_file(path.join(LOCK)).and_then(|()| fs::remove_dir(path));
+            lock.undo();
             return Err(RunError::io("write", &path.join(CONFIG))(error));
         }
         let (path, config) = (path.to_owned(), config.clone());
-        Ok(RunFolder { path, config, resume_from: None, _lock: lock })
+        Ok(RunFolder { path, config, resume_from: None, is_new: true, lock })
     }
 
     /// Opens a run to continue it: `target` is its folder, or a checkpoint in it to continue from.
@@ -74,10 +85,13 @@ impl RunFolder {
         if !path.join(CONFIG).is_file() {
             return Err(RunError::NotARun(target.to_owned()));
         }
-        let lock = lock(path)?;
+        let lock = LockedFolder::new(path).map_err(|error| match error {
+            RunError::Taken(folder) => RunError::Busy(folder),
+            other => other,
+        })?;
         let config = TrainConfig::read(&path.join(CONFIG))?;
         remove_temporary(path).map_err(RunError::io("clean", path))?;
-        Ok(RunFolder { path: path.to_owned(), config, resume_from, _lock: lock })
+        Ok(RunFolder { path: path.to_owned(), config, resume_from, is_new: false, lock })
     }
 
     /// The newest run in a folder of runs (`--resume last`).
@@ -117,18 +131,29 @@ impl RunFolder {
         self.resume_from.as_deref()
     }
 
+    /// Removes a new run that could not begin, with the folders that were made for it. Best
+    /// effort: what stays does no harm.
+    pub(crate) fn abandon(&self) {
+        if self.is_new && !self.path.join(LAST).exists() {
+            let _ = fs::remove_file(self.path.join(CONFIG));
+            let log = self.path.join(LOG);
+            if fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
+                let _ = fs::remove_file(log);
+            }
+            self.lock.undo();
+        }
+    }
+
     /// Writes `metrics.jsonl` anew: it always tells of the epochs that the checkpoint has behind
     /// it, whenever the process was killed.
-    pub(crate) fn write_metrics(&self, history: &[EpochMetrics]) -> Result<(), RunError> {
-        let path = self.path.join(METRICS);
-        atomic_write(&path, |file| {
+    pub(crate) fn write_metrics(&self, history: &[EpochMetrics]) -> io::Result<()> {
+        atomic_write(&self.path.join(METRICS), |file| {
             for epoch in history {
                 serde_json::to_writer(&mut *file, epoch)?;
                 file.write_all(b"\n")?;
             }
             Ok(())
         })
-        .map_err(RunError::io("write", &path))
     }
 }
 
@@ -139,13 +164,40 @@ fn folder_of(file: &Path) -> &Path {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, RunError> {
-    let path = folder.join(LOCK);
-    let file = File::create(&path).map_err(RunError::io("write", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::Busy(folder.to_owned())),
-        Err(TryLockError::Error(e)) => Err(RunError::io("lock", &path)(e)),
+/// Refuses a folder that holds a run, under way or not.
+fn refuse_run(folder: &Path) -> Result<(), RunError> {
+    if ![CONFIG, METRICS, LAST, BEST].iter().any(|name| folder.join(name).exists()) {
+        return Ok(());
+    }
+    let error = if is_locked(&folder.join(LOCK)) { RunError::Taken } else { RunError::Exists };
+    Err(error(folder.to_owned()))
+}
+
+/// A folder that no other process trains in while this lives.
+#[derive(Debug)]
+struct LockedFolder {
+    path: PathBuf,
+    /// The folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
+    _file: File,
+}
+
+impl LockedFolder {
+    fn new(path: &Path) -> Result<Self, RunError> {
+        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made: Vec<_> = path.ancestors().take_while(missing).map(Path::to_owned).collect();
+        fs::create_dir_all(path).map_err(RunError::io("create", path))?;
+        let file = path.join(LOCK);
+        match lock(&file).map_err(RunError::io("write", &file))? {
+            Some(file) => Ok(LockedFolder { path: path.to_owned(), made, _file: file }),
+            None => Err(RunError::Taken(path.to_owned())),
+        }
+    }
+
+    /// Leaves nothing of what was made, where the system lets it.
+    fn undo(&self) {
+        let _ = fs::remove_file(self.path.join(LOCK));
+        let _ = self.made.iter().try_for_each(fs::remove_dir);
     }
 }
 
@@ -167,11 +219,14 @@ pub enum RunError {
     /// It holds a run already.
     #[error("{} already holds a run: continue it with --resume {}, or choose another --out", .0.display(), .0.display())]
     Exists(PathBuf),
-    /// Another process trains in it.
-    #[error("another process is training in {}: wait for it to end, or choose another --out", .0.display())]
+    /// Another process trains in the folder that a new run was to have.
+    #[error("another process is training in {}: choose another --out", .0.display())]
+    Taken(PathBuf),
+    /// Another process trains in the run that was to be continued.
+    #[error("another process is training in {}: wait for it to end, or stop it", .0.display())]
     Busy(PathBuf),
     /// There is no run.
-    #[error("{} is not a run, nor a checkpoint in one: there is no config.toml", .0.display())]
+    #[error("{} is not a run, nor a checkpoint in one (there is no config.toml): give --resume a run folder, or `last` for the newest in runs", .0.display())]
     NotARun(PathBuf),
     /// There are no runs.
     #[error("there is no run in {} to resume: give its folder to --resume", .0.display())]
@@ -236,7 +291,8 @@ mod tests {
         let runs = tempfile::tempdir().unwrap();
         let path = runs.path().join("run");
         let run = RunFolder::create(&path, &sample()).unwrap();
-        assert!(matches!(RunFolder::create(&path, &sample()), Err(RunError::Busy(_))));
+        assert!(matches!(RunFolder::create(&path, &sample()), Err(RunError::Taken(_))));
+        assert!(matches!(RunFolder::examine(&path), Err(RunError::Taken(_))));
         assert!(matches!(RunFolder::resume(&path), Err(RunError::Busy(_))));
         drop(run);
         let again = RunFolder::create(&path, &sample()).unwrap_err();
@@ -263,6 +319,38 @@ mod tests {
         assert!(!path.exists());
         fs::write(&path, b"a file").unwrap();
         assert!(matches!(RunFolder::create(&path, &sample()), Err(RunError::Io { .. })));
+        assert!(matches!(RunFolder::examine(&path.join("run")), Err(RunError::Io { .. })));
+
+        let path = runs.path().join("deep/run");
+        RunFolder::create(&path, &sample()).unwrap().abandon();
+        assert!(!runs.path().join("deep").exists());
+        // Nor does it take what was there before.
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join(LOG), b"a diary").unwrap();
+        RunFolder::create(&path, &sample()).unwrap().abandon();
+        assert_eq!(names(&path), [LOG]);
+        drop(RunFolder::create(&path, &sample()).unwrap());
+        RunFolder::resume(&path).unwrap().abandon();
+        assert!(path.join(CONFIG).exists(), "a run that has begun stays");
+    }
+
+    fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn examining_a_folder_leaves_it_as_it_was() {
+        let runs = tempfile::tempdir().unwrap();
+        let path = runs.path().join("deep/run");
+        RunFolder::examine(&path).unwrap();
+        assert!(!runs.path().join("deep").exists());
+        // Somebody's folder, with a file that a run would overwrite.
+        fs::create_dir_all(&path).unwrap();
+        RunFolder::examine(&path).unwrap();
+        fs::write(path.join(CONFIG), b"[somebody]").unwrap();
+        assert!(matches!(RunFolder::examine(&path), Err(RunError::Exists(_))));
+        assert!(matches!(RunFolder::create(&path, &sample()), Err(RunError::Exists(_))));
+        assert_eq!(names(&path), [CONFIG]);
     }
 
     #[test]

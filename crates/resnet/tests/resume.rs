@@ -235,7 +235,7 @@ fn a_run_is_a_model() {
         assert!(saved.contains(&tensor), "{}", tensor.0);
     }
     let other = Model::load(&folder, Some("resnet20".parse().unwrap())).unwrap_err();
-    assert!(other.to_string().ends_with("holds resnet8, not resnet20"), "{other}");
+    assert!(other.to_string().contains("holds resnet8, not resnet20"), "{other}");
 }
 
 #[test]
@@ -255,6 +255,74 @@ fn a_run_may_start_from_another_ones_weights() {
         bits(tensors).into_iter().filter(|(name, ..)| weight(name)).collect::<Vec<_>>()
     };
     assert_eq!(weights(&folder.join(LAST)), weights(&first.join(LAST)));
+
+    // Once it has begun, it does without them.
+    fs::remove_dir_all(&first).unwrap();
+    run(&RunFolder::resume(&folder).unwrap(), 2, |_| false);
+}
+
+/// Trains to an error.
+fn failure(folder: &RunFolder, data: Dataset) -> String {
+    let cpu = Cpu::new(2).unwrap();
+    train(folder, data, &cpu, &Stop::new(0), &mut |_| {}).unwrap_err().to_string()
+}
+
+#[test]
+fn a_run_that_cannot_begin_leaves_no_folder() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("deep/run");
+    let mut other = config();
+    other.init_from = Some(runs.path().join("no-such.safetensors"));
+    let run_folder = RunFolder::create(&folder, &other).unwrap();
+    let error = failure(&run_folder, dataset());
+    assert!(error.contains("no-such.safetensors cannot be read"), "{error}");
+    assert!(!runs.path().join("deep").exists());
+
+    let run_folder = RunFolder::create(&folder, &config()).unwrap();
+    let mut fewer = dataset();
+    fewer.train.limit(30);
+    let error = failure(&run_folder, fewer);
+    assert!(error.contains("26 images to train on, the configuration 40"), "{error}");
+    assert!(!runs.path().join("deep").exists());
+}
+
+#[test]
+fn a_damaged_checkpoint_names_one_to_take_instead() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    let expected = uninterrupted(folder.clone());
+    let good = fs::read(folder.join(LAST)).unwrap();
+    fs::write(folder.join(LAST), &good[..good.len() / 2]).unwrap();
+    let error = failure(&RunFolder::resume(&folder).unwrap(), dataset());
+    let instead = format!("--resume {}", folder.join(BEST).display());
+    assert!(error.contains("truncated") && error.ends_with(&instead), "{error}");
+    run(&RunFolder::resume(&folder.join(BEST)).unwrap(), 2, |_| false);
+    assert_same(&result(&folder), &expected, "from the best");
+
+    fs::write(folder.join(BEST), &good[..9]).unwrap();
+    let error = failure(&RunFolder::resume(&folder.join(BEST)).unwrap(), dataset());
+    assert!(error.ends_with("another checkpoint"), "{error}");
+}
+
+#[test]
+fn another_instruction_set_is_told() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    uninterrupted(folder.clone());
+    let told = || {
+        let mut told = Vec::new();
+        let (run, cpu) = (RunFolder::resume(&folder).unwrap(), Cpu::new(1).unwrap());
+        train(&run, dataset(), &cpu, &Stop::new(0), &mut |event| {
+            told.extend(event.log_line().filter(|line| line.starts_with("warning")));
+        })
+        .unwrap();
+        told
+    };
+    assert!(told().is_empty());
+    let (tensors, mut metadata) = safetensors::read(&folder.join(LAST)).unwrap();
+    metadata.insert(key::ISA.into(), "abacus".into());
+    safetensors::write(&folder.join(LAST), &tensors, &metadata).unwrap();
+    assert!(told()[0].contains("on abacus so far"), "{:?}", told());
 }
 
 #[test]
@@ -266,13 +334,19 @@ fn a_diverging_run_stops_and_keeps_its_last_good_checkpoint() {
     // One good epoch at a rate of zero, then a step too far.
     config.recipe.warm_up = Some(resnet::schedule::WarmUp { steps: 4, factor: 0.0 });
     let run_folder = RunFolder::create(&folder, &config).unwrap();
-    let cpu = Cpu::new(2).unwrap();
-    let error = train(&run_folder, dataset(), &cpu, &Stop::new(0), &mut |_| {}).unwrap_err();
-    let message = error.to_string();
+    let message = failure(&run_folder, dataset());
     assert!(message.contains("diverged in epoch 2") && message.contains("--lr"), "{message}");
+    let kept = format!("--init {}", folder.join(LAST).display());
+    assert!(message.ends_with(&kept), "{message}");
     let (tensors, metadata) = safetensors::read(&folder.join(LAST)).unwrap();
     assert!(metadata[key::PROGRESS].contains("\"epoch\":2,\"batch\":0"), "{metadata:?}");
     for (name, tensor) in tensors {
         assert!(tensor.as_f32().is_none_or(|v| v.iter().all(|v| v.is_finite())), "{name}");
     }
+
+    // Nothing is kept where nothing was good.
+    config.recipe.warm_up = None;
+    let run_folder = RunFolder::create(&runs.path().join("at once"), &config).unwrap();
+    let message = failure(&run_folder, dataset());
+    assert!(message.contains("epoch 1") && message.ends_with("(--batch-size)"), "{message}");
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnet_formats::FormatError;
+use resnet_formats::{FormatError, FormatErrorKind};
 use thiserror::Error;
 
 use crate::{config::ConfigError, network::StateDictError};
@@ -11,11 +11,11 @@ use crate::{config::ConfigError, network::StateDictError};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The file is missing, damaged, or cannot be written.
-    #[error(transparent)]
+    /// The file is missing or damaged.
+    #[error("{}{}", .0, remedy(.0))]
     Format(#[from] FormatError),
     /// A folder that holds no checkpoint.
-    #[error("{} is a folder without last.safetensors: not a run, or one without a checkpoint yet", .0.display())]
+    #[error("{} is a folder without last.safetensors, so no run, or one without a checkpoint yet: name a run folder or a checkpoint", .0.display())]
     NoCheckpoint(PathBuf),
     /// The configuration of the run folder is damaged.
     #[error(transparent)]
@@ -24,7 +24,7 @@ pub enum CheckpointError {
     #[error("{} does not name its architecture: give it with --arch", .0.display())]
     NoArch(PathBuf),
     /// The file holds another network.
-    #[error("{} holds {found}, not {expected}", path.display())]
+    #[error("{} holds {found}, not {expected}: ask for that with --arch {found}, or name another file", path.display())]
     OtherArch {
         /// The file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum CheckpointError {
         expected: String,
     },
     /// The file is of another run, or the run's configuration has been changed.
-    #[error("{} was not made by the run's config.toml: its {what} differs", path.display())]
+    #[error("{file} was not made by the run's config.toml: its {what} differs; restore config.toml, or start a new run from its weights with --init {file}", file = path.display())]
     OtherRun {
         /// The file.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum CheckpointError {
         found: u32,
     },
     /// Its metadata is damaged, or lacks what is needed.
-    #[error("{}: metadata '{key}' {message}", path.display())]
+    #[error("{}: metadata '{key}' {message}; {}", path.display(), ANOTHER)]
     Metadata {
         /// The file.
         path: PathBuf,
@@ -60,7 +60,7 @@ pub enum CheckpointError {
         message: String,
     },
     /// Its tensors do not fit the network.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}; {}", path.display(), ANOTHER)]
     StateDict {
         /// The file.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum CheckpointError {
         source: StateDictError,
     },
     /// Its tensors are not those of the architecture.
-    #[error("{} is no {arch}: {message}", path.display())]
+    #[error("{} is no {arch}: {message}; name the architecture that it holds with --arch, or another file", path.display())]
     NotThisArch {
         /// The file.
         path: PathBuf,
@@ -77,9 +77,40 @@ pub enum CheckpointError {
         /// What is missing or does not fit.
         message: String,
     },
+    /// The network is for other data.
+    #[error("{} is for {found} {what}, and {data} has {expected}: use it on data like that it was trained on, or another checkpoint", path.display())]
+    OtherData {
+        /// The file.
+        path: PathBuf,
+        /// Name of the data set.
+        data: String,
+        /// Classes or channels.
+        what: &'static str,
+        /// How many the network has.
+        found: usize,
+        /// How many the data has.
+        expected: usize,
+    },
+}
+
+/// What to do about a damaged file.
+const ANOTHER: &str = "use an undamaged copy of it, or another checkpoint";
+
+fn remedy(error: &FormatError) -> String {
+    match error.kind {
+        FormatErrorKind::Read(_) => String::new(),
+        FormatErrorKind::NotAFile => ": name a checkpoint or a run folder".to_owned(),
+        _ => format!("; {ANOTHER}"),
+    }
 }
 
 impl CheckpointError {
+    /// Whether the file is damaged, so that another one may do.
+    pub(crate) fn is_damage(&self) -> bool {
+        use CheckpointError as E;
+        matches!(self, E::Format(_) | E::NoArch(_) | E::Metadata { .. } | E::StateDict { .. })
+    }
+
     pub(super) fn metadata(path: &Path, key: &'static str, message: impl ToString) -> Self {
         CheckpointError::Metadata { path: path.to_owned(), key, message: message.to_string() }
     }

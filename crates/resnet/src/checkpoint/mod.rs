@@ -27,6 +27,9 @@ pub mod key {
     pub const RECIPE: &str = "recipe";
     /// Seed of the run.
     pub const SEED: &str = "seed";
+    /// Instruction set of the kernels that it was trained with: on another one, results are not
+    /// equal to the bit.
+    pub const ISA: &str = "isa";
     /// Where training stands: steps, epoch, batch, and the sums over the epoch so far.
     pub const PROGRESS: &str = "progress";
     /// Figures of every epoch so far, as in `metrics.jsonl`.

@@ -68,12 +68,9 @@ impl Model {
             None => (0..graph.classes()).map(|class| class.to_string()).collect(),
         };
         let normalisation: Option<Normalisation> = entry(path, metadata, key::NORMALISATION)?;
-        if let Some(n) = &normalisation {
-            let fits = [&n.mean, &n.std].iter().all(|v| v.len() == graph.in_channels());
-            if !fits || n.std.iter().any(|&std| !(std > 0.0 && std.is_finite())) {
-                let message = "is not a mean and a positive deviation for each channel";
-                return Err(CheckpointError::metadata(path, key::NORMALISATION, message));
-            }
+        if normalisation.as_ref().is_some_and(|n| !n.is_usable(graph.in_channels())) {
+            let message = "is not a finite mean and a positive deviation for each channel";
+            return Err(CheckpointError::metadata(path, key::NORMALISATION, message));
         }
         let image_size = match entry(path, metadata, key::IMAGE_SIZE)? {
             Some(size) if !(1..=MAX_IMAGE_SIZE).contains(&size) => {
@@ -86,6 +83,30 @@ impl Model {
         let mut network = Network::new(graph, Init::PyTorch, 0);
         network.load_state_dict(&tensors).map_err(CheckpointError::state_dict(path))?;
         Ok(Model { network, arch, classes, image_size, normalisation, path: path.to_owned() })
+    }
+
+    /// Whether the network is for so many classes and channels of a pixel, which are those of
+    /// `data`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::OtherData`].
+    pub fn check_fit(
+        &self,
+        data: &str,
+        classes: usize,
+        channels: usize,
+    ) -> Result<(), CheckpointError> {
+        let graph = self.network.graph();
+        for (what, found, expected) in [
+            ("classes", graph.classes(), classes),
+            ("channels of a pixel", graph.in_channels(), channels),
+        ] {
+            if found != expected {
+                let (path, data) = (self.path.clone(), data.to_owned());
+                return Err(CheckpointError::OtherData { path, data, what, found, expected });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -215,11 +236,50 @@ mod tests {
         assert_eq!(resolve_arch(path, &silent, arch("resnet8")).ok(), arch("resnet8"));
         assert_eq!(
             message(resolve_arch(path, &named, arch("resnet56"))),
-            "x.safetensors holds resnet20, not resnet56"
+            "x.safetensors holds resnet20, not resnet56: ask for that with --arch resnet20, or \
+             name another file"
         );
         assert!(message(resolve_arch(path, &silent, None)).contains("--arch"));
         let unknown = metadata(&[("arch", "vgg16")]);
         assert!(message(resolve_arch(path, &unknown, None)).contains("'vgg16'"));
+    }
+
+    #[test]
+    fn a_model_must_fit_the_data() {
+        let arch: Arch = "resnet8".parse().unwrap();
+        let fit = |channels, classes| {
+            let network = Network::new(arch.graph_with(channels, classes, 4), Init::PyTorch, 0);
+            let path = "m.safetensors".into();
+            let model =
+                Model { network, arch, classes: vec![], image_size: 32, normalisation: None, path };
+            model.check_fit("synthetic", 10, 3)
+        };
+        assert!(fit(3, 10).is_ok());
+        let error = message(fit(3, 5));
+        assert!(
+            error.starts_with("m.safetensors is for 5 classes, and synthetic has 10"),
+            "{error}"
+        );
+        assert!(message(fit(1, 10)).contains("for 1 channels of a pixel, and synthetic has 3"));
+    }
+
+    #[test]
+    fn a_normalisation_must_be_usable() {
+        let arch: Arch = "resnet8".parse().unwrap();
+        let tensors = Network::new(arch.graph(10), Init::PyTorch, 0).state_dict();
+        let load = |normalisation| {
+            let entries = metadata(&[("arch", "resnet8"), ("normalisation", normalisation)]);
+            Model::new(Path::new("x"), tensors.clone(), &entries, None)
+        };
+        assert!(load(r#"{"mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]}"#).is_ok());
+        for wrong in [
+            r#"{"mean":[0.5,0.5],"std":[0.25,0.25]}"#,
+            r#"{"mean":[1e39,0.5,0.5],"std":[0.25,0.25,0.25]}"#,
+            r#"{"mean":[0.5,0.5,0.5],"std":[0.25,0.0,0.25]}"#,
+        ] {
+            let error = message(load(wrong));
+            assert!(error.contains("metadata 'normalisation'"), "{error}");
+        }
     }
 
     #[test]

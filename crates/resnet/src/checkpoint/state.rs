@@ -1,6 +1,6 @@
 //! The state of a training run, to a file and back.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use resnet_formats::{
     NamedTensors,
@@ -27,14 +27,15 @@ pub(crate) fn save(
     network: &Network,
     optimizer: &Sgd,
     state: &State,
-) -> Result<(), CheckpointError> {
+    isa: &str,
+) -> io::Result<()> {
     let mut tensors = network.state_dict();
     let momentum = network.export(&optimizer.momentum_buffer);
     tensors.extend(momentum.into_iter().map(|(name, t)| (format!("{MOMENTUM}{name}"), t)));
-    Ok(safetensors::write(path, &tensors, &metadata(state, config))?)
+    safetensors::write(path, &tensors, &metadata(state, config, isa))
 }
 
-fn metadata(state: &State, config: &TrainConfig) -> Metadata {
+fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
     let data = &config.data;
     [
         (key::FORMAT_VERSION, json(&FORMAT_VERSION)),
@@ -44,6 +45,7 @@ fn metadata(state: &State, config: &TrainConfig) -> Metadata {
         (key::NORMALISATION, json(&data.normalisation)),
         (key::RECIPE, json(&config.recipe)),
         (key::SEED, json(&config.seed)),
+        (key::ISA, isa.to_owned()),
         (key::PROGRESS, json(&state.progress)),
         (key::METRICS, json(&state.history)),
     ]
@@ -51,13 +53,14 @@ fn metadata(state: &State, config: &TrainConfig) -> Metadata {
     .into()
 }
 
-/// Reads a checkpoint of this run into its network and optimiser.
+/// Reads a checkpoint of this run into its network and optimiser; returns where it stands, and
+/// the instruction set that it was trained with, if it says so.
 pub(crate) fn load(
     path: &Path,
     config: &TrainConfig,
     network: &mut Network,
     optimizer: &mut Sgd,
-) -> Result<State, CheckpointError> {
+) -> Result<(State, Option<String>), CheckpointError> {
     let (tensors, metadata) = safetensors::read(path)?;
     let state = from_metadata(path, &metadata, config)?;
     let (momentum, tensors) = tensors.into_iter().partition(|(n, _)| n.starts_with(MOMENTUM));
@@ -66,7 +69,7 @@ pub(crate) fn load(
     let error = CheckpointError::state_dict(path);
     network.load_state_dict(&tensors).map_err(&error)?;
     optimizer.momentum_buffer = network.import(&momentum).map_err(&error)?;
-    Ok(state)
+    Ok((state, metadata.get(key::ISA).cloned()))
 }
 
 fn from_metadata(
@@ -75,8 +78,10 @@ fn from_metadata(
     config: &TrainConfig,
 ) -> Result<State, CheckpointError> {
     check_version(path, metadata)?;
-    resolve_arch(path, metadata, Some(config.arch))?;
     let differs = |what| Err(CheckpointError::OtherRun { path: path.to_owned(), what });
+    if resolve_arch(path, metadata, None)? != config.arch {
+        return differs("architecture");
+    }
     if need::<Vec<String>>(path, metadata, key::CLASSES)? != config.data.classes {
         return differs("list of classes");
     }
@@ -88,15 +93,28 @@ fn from_metadata(
     }
     let progress: Progress = need(path, metadata, key::PROGRESS)?;
     let history: Vec<EpochMetrics> = need(path, metadata, key::METRICS)?;
-    let (first, last) = config.steps_of_epoch(progress.epoch);
-    let consistent = progress.epoch.checked_sub(1) == Some(history.len() as u64)
-        && first.checked_add(progress.batch) == Some(progress.step)
-        && progress.step <= last;
-    if !consistent {
+    if !is_of_run(&progress, &history, config) {
         let message = "does not fit the run: the file is damaged, or config.toml was changed";
         return Err(CheckpointError::metadata(path, key::PROGRESS, message));
     }
     Ok(State { history, progress })
+}
+
+/// Whether a run can stand there: no number is taken on trust.
+fn is_of_run(progress: &Progress, history: &[EpochMetrics], config: &TrainConfig) -> bool {
+    let Progress { step, epoch, batch, images, loss, correct, seconds } = *progress;
+    let (first, last) = config.steps_of_epoch(epoch);
+    let epochs = history.iter().map(|metrics| metrics.epoch);
+    let batch_size = config.recipe.batch_size as u64;
+    let sum = |x: f64| x.is_finite() && x >= 0.0;
+    epoch > 0
+        && epochs.eq(1..epoch)
+        && first.checked_add(batch) == Some(step)
+        && step <= last
+        && images == batch.saturating_mul(batch_size).min(config.data.train_images as u64)
+        && correct <= images
+        && sum(loss)
+        && sum(seconds)
 }
 
 fn need<T: DeserializeOwned>(
@@ -129,13 +147,13 @@ mod tests {
     fn a_state_survives_its_metadata_to_the_bit() {
         let config = sample();
         for state in [State::new(), state()] {
-            assert_eq!(read(&metadata(&state, &config), &config).unwrap(), state);
+            assert_eq!(read(&metadata(&state, &config, "avx2"), &config).unwrap(), state);
         }
         let mut random = Random::new(0, Purpose::Init, &[]);
         let mut state = state();
         for _ in 0..10_000 {
             state.progress.loss = f64::from_bits(random.next_u64() >> 2);
-            assert_eq!(read(&metadata(&state, &config), &config).unwrap(), state);
+            assert_eq!(read(&metadata(&state, &config, "avx2"), &config).unwrap(), state);
         }
     }
 
@@ -145,10 +163,11 @@ mod tests {
         let refused = |change: &dyn Fn(&mut TrainConfig)| {
             let mut other = sample();
             change(&mut other);
-            read(&metadata(&state(), &config), &other).unwrap_err().to_string()
+            read(&metadata(&state(), &config, "avx2"), &other).unwrap_err().to_string()
         };
         let arch = refused(&|c| c.arch = "resnet20".parse().unwrap());
-        assert!(arch.contains("holds resnet8, not resnet20"), "{arch}");
+        assert!(arch.contains("its architecture differs"), "{arch}");
+        assert!(arch.contains("--init last.safetensors"), "{arch}");
         assert!(refused(&|c| c.seed += 1).contains("seed"));
         assert!(refused(&|c| c.recipe.lr *= 2.0).contains("recipe"));
         assert!(refused(&|c| c.data.classes.push("x".into())).contains("classes"));
@@ -160,7 +179,7 @@ mod tests {
     fn what_is_missing_or_impossible_is_named() {
         let config = sample();
         for key in [key::CLASSES, key::SEED, key::RECIPE, key::PROGRESS, key::METRICS] {
-            let mut metadata = metadata(&state(), &config);
+            let mut metadata = metadata(&state(), &config, "avx2");
             metadata.remove(key);
             let error = read(&metadata, &config).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("missing"), "{error}");
@@ -168,12 +187,34 @@ mod tests {
             let error = read(&metadata, &config).unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("damaged"), "{error}");
         }
+        let mut refused: Vec<State> = Vec::new();
         for (step, epoch, batch) in [(4, 0, 1), (4, 3, 1), (4, 2, 2), (9, 2, 6), (2, 2, u64::MAX)] {
             let mut state = state();
-            (state.progress.step, state.progress.epoch, state.progress.batch) =
-                (step, epoch, batch);
-            let error = read(&metadata(&state, &config), &config).unwrap_err().to_string();
-            assert!(error.contains("progress"), "{step} {epoch} {batch}: {error}");
+            let p = &mut state.progress;
+            (p.step, p.epoch, p.batch) = (step, epoch, batch);
+            refused.push(state);
+        }
+        let hostile: [fn(&mut Progress); 7] = [
+            |p| p.images = u64::MAX,
+            |p| p.images = 3,
+            |p| p.correct = u64::MAX,
+            |p| p.correct = 5,
+            |p| p.loss = -1.0,
+            |p| p.seconds = -1.0,
+            |p| p.epoch = u64::MAX,
+        ];
+        for change in hostile {
+            let mut state = state();
+            change(&mut state.progress);
+            refused.push(state);
+        }
+        let mut other_epoch = state();
+        other_epoch.history[0].epoch = 7;
+        refused.push(other_epoch);
+        refused.push(State { history: vec![], progress: Progress::default() });
+        for state in refused {
+            let error = read(&metadata(&state, &config, "avx2"), &config).unwrap_err().to_string();
+            assert!(error.contains("progress"), "{state:?}: {error}");
         }
     }
 }

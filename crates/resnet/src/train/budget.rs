@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::{State, TrainError, trainer::Trainer};
-use crate::{Cpu, config::TrainConfig, data::Dataset};
+use super::{State, Stop, TrainError, trainer::Trainer};
+use crate::{Cpu, config::TrainConfig, data::Dataset, evaluate};
 
 /// Steps are timed for about as long.
 const TIME_STEPS: Duration = Duration::from_secs(3);
 /// The first steps, which find caches and frequencies cold, do not count.
 const WARM_UP: usize = 2;
+/// No more steps than these are timed.
+const MAX_STEPS: usize = 64;
+/// Evaluation is timed on so many images.
+const EVALUATED: usize = 3 * evaluate::BATCH;
 
 /// Measured times of a configuration on this machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,12 +45,15 @@ impl Speed {
 }
 
 /// Times a few training steps and evaluation batches of a configuration, on a network that is
-/// thrown away. Takes some seconds.
+/// thrown away and on a part of the data. Takes some seconds.
 ///
 /// # Errors
 /// As [`train`](super::train), before its first step.
-pub fn measure(config: &TrainConfig, data: Dataset, cpu: &Cpu) -> Result<Speed, TrainError> {
-    let mut trainer = Trainer::new(config, data, cpu)?;
+pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed, TrainError> {
+    let held_out = config.data.split;
+    let (config, sample) = sample(config, data);
+    let tested = sample.test.len();
+    let mut trainer = Trainer::new(&config, sample, cpu, config.init_from.as_deref())?;
     let mut batches = trainer.batches(&State::new())?;
     let mut times = Vec::new();
     let start = Instant::now();
@@ -58,10 +65,29 @@ pub fn measure(config: &TrainConfig, data: Dataset, cpu: &Cpu) -> Result<Speed, 
         batches.recycle(batch);
     }
     let steps = &times[WARM_UP.min(times.len() - 1)..];
+    let start = Instant::now();
+    trainer.evaluate(&Stop::new(0), &mut |_| {});
+    let evaluation = start.elapsed().as_secs_f64();
     Ok(Speed {
         step: steps.iter().sum::<f64>() / steps.len() as f64,
-        epoch_end: trainer.time_evaluation(),
+        epoch_end: evaluation * (data.test.len() + held_out) as f64 / tested as f64,
     })
+}
+
+/// As much of the data as is measured on, and a configuration that says so.
+fn sample(config: &TrainConfig, data: &Dataset) -> (TrainConfig, Dataset) {
+    let mut config = config.clone();
+    let train = config.recipe.batch_size.saturating_mul(MAX_STEPS).min(config.data.train_images);
+    let sample = Dataset {
+        name: data.name.clone(),
+        classes: data.classes.clone(),
+        normalisation: data.normalisation.clone(),
+        train: data.train.first(train),
+        test: data.test.first(EVALUATED),
+    };
+    config.data.train_images = train;
+    config.data.split = 0;
+    (config, sample)
 }
 
 #[cfg(test)]

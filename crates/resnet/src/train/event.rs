@@ -9,6 +9,14 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// Training begins, or continues.
     Started(Started),
+    /// The run goes on with another instruction set: its results will not be equal to the bit to
+    /// those of a run on one of them.
+    OtherIsa {
+        /// The set so far.
+        before: String,
+        /// The set from now on.
+        now: String,
+    },
     /// A batch was trained on.
     Batch(BatchEvent),
     /// Images have been evaluated.
@@ -19,7 +27,13 @@ pub enum Event {
         images: usize,
     },
     /// An epoch has ended and was evaluated.
-    EpochEnd(EpochMetrics),
+    EpochEnd {
+        /// Its figures.
+        metrics: EpochMetrics,
+        /// Whether it was better than all before it: on held-out images if there are any, on test
+        /// images otherwise.
+        best: bool,
+    },
     /// A checkpoint was written.
     Saved {
         /// Its file.
@@ -60,7 +74,7 @@ pub struct Started {
     pub test_images: usize,
     /// Images held out to choose `best` by.
     pub held_out_images: usize,
-    /// Images a batch.
+    /// Images a batch: the recipe's, or all where there are fewer.
     pub batch_size: usize,
     /// Batches an epoch.
     pub steps_per_epoch: u64,

@@ -31,6 +31,11 @@ impl Event {
                 }
                 Some(line + &format!("; {} threads, {}", s.threads, s.isa))
             }
+            Event::OtherIsa { before, now } => Some(format!(
+                "warning: this run was on {before} so far and goes on with {now}: its results will \
+                 not be equal to the bit; RESNET_ISA={before} keeps them so, where this machine \
+                 has it"
+            )),
             Event::Batch(b) if b.batch % EVERY == 0 => Some(format!(
                 "epoch {}/{} batch {}/{}: loss {:.4}, accuracy {:.2}%, rate {:.4}, {:.0} images/s",
                 b.epoch,
@@ -43,7 +48,7 @@ impl Event {
                 b.images_per_second
             )),
             Event::Batch(_) | Event::Evaluating { .. } => None,
-            Event::EpochEnd(m) => {
+            Event::EpochEnd { metrics: m, .. } => {
                 let mut line = format!(
                     "epoch {}: train loss {:.4}, accuracy {:.2}%; test loss {:.4}, accuracy {:.2}%",
                     m.epoch, m.train_loss, m.train_accuracy, m.test_loss, m.test_accuracy

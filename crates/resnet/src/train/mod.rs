@@ -1,30 +1,26 @@
 //! The training loop.
 
 mod budget;
+mod error;
 mod event;
 mod log;
 mod state;
 mod trainer;
 
 use std::{
-    io,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use thiserror::Error;
-
 use crate::{
     Cpu,
-    checkpoint::CheckpointError,
-    config::TrainConfig,
-    data::{DataError, Dataset},
-    plan::PlanError,
-    run::{BEST, LAST, RunError, RunFolder},
+    data::Dataset,
+    run::{BEST, LAST, METRICS, RunFolder},
 };
 
 pub use self::{
     budget::{Speed, measure},
+    error::TrainError,
     event::{BatchEvent, EpochMetrics, Event, Started},
     log::Log,
 };
@@ -46,51 +42,6 @@ pub enum Outcome {
     Interrupted(usize),
 }
 
-/// Why a run failed. What it had saved before is kept.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum TrainError {
-    /// The loss, or a weight, is infinite or not a number.
-    #[error(
-        "training diverged in epoch {epoch}, batch {batch}: its numbers are no longer finite. Try \
-         a lower learning rate (--lr, which is {lr}) or a larger batch (--batch-size); the last \
-         good checkpoint is kept"
-    )]
-    Diverged {
-        /// The epoch, from 1.
-        epoch: u64,
-        /// The batch, from 1.
-        batch: u64,
-        /// The recipe's learning rate.
-        lr: f64,
-    },
-    /// The data is not what the configuration says.
-    #[error("{0}")]
-    Data(String),
-    /// No images can be held out.
-    #[error(transparent)]
-    Split(#[from] DataError),
-    /// The loader has no thread to run on.
-    #[error("cannot start the thread that loads images: {0}")]
-    Loader(io::Error),
-    /// The network does not fit the images.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// A checkpoint cannot be read or written.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// A file of the run folder cannot be written.
-    #[error(transparent)]
-    Run(#[from] RunError),
-}
-
-impl TrainError {
-    fn diverged(config: &TrainConfig, state: &State) -> Self {
-        let Progress { epoch, batch, .. } = state.progress;
-        TrainError::Diverged { epoch, batch, lr: config.recipe.lr }
-    }
-}
-
 /// Time between checkpoints within an epoch: what is lost to a kill, at most.
 const SAVE_EVERY: Duration = Duration::from_secs(300);
 
@@ -101,7 +52,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// If training diverges, the data is not what the configuration says, or a file cannot be read or
-/// written. Files that were complete before stay so.
+/// written. Files that were complete before stay so; a new run that cannot even begin leaves no
+/// folder.
 pub fn train(
     run: &RunFolder,
     data: Dataset,
@@ -110,15 +62,15 @@ pub fn train(
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
     let config = run.config();
-    let mut trainer = Trainer::new(config, data, cpu)?;
-    let mut state = match run.resume_from() {
-        Some(file) => trainer.restore(file)?,
-        None => State::new(),
-    };
-    run.write_metrics(&state.history)?;
+    let (mut trainer, mut state, isa) = prepare(run, data, cpu).inspect_err(|_| run.abandon())?;
+    write_metrics(run, &state)?;
     listen(&Event::Started(trainer.started(run.path(), &state)));
+    let now = cpu.isa().name();
+    if let Some(before) = isa.filter(|before| before != now) {
+        listen(&Event::OtherIsa { before, now: now.to_owned() });
+    }
 
-    let mut saved = Instant::now();
+    let (begun, mut saved) = (state.progress.step, Instant::now());
     while state.progress.epoch <= config.epochs() {
         let (_, end) = config.steps_of_epoch(state.progress.epoch);
         let mut batches = trainer.batches(&state)?;
@@ -129,14 +81,14 @@ pub fn train(
             let event = state.add_batch(config, result, batch.labels.len(), start.elapsed());
             batches.recycle(batch);
             if !result.loss.is_finite() {
-                return Err(TrainError::diverged(config, &state));
+                return Err(TrainError::diverged(run, &state));
             }
             listen(&Event::Batch(event));
             if stop.load(Relaxed) != 0 {
                 return interrupt(run, &trainer, &state, stop, listen);
             }
             if saved.elapsed() > SAVE_EVERY {
-                trainer.save(run.path().join(LAST), &state, listen)?;
+                save(run, LAST, &trainer, &state, listen)?;
                 saved = Instant::now();
             }
         }
@@ -146,20 +98,43 @@ pub fn train(
             return interrupt(run, &trainer, &state, stop, listen);
         };
         if !evaluated.is_finite() {
-            return Err(TrainError::diverged(config, &state));
+            return Err(TrainError::diverged(run, &state));
         }
         let metrics = state.end_epoch(config, &evaluated);
-        listen(&Event::EpochEnd(metrics));
-        if state.is_best() {
-            trainer.save(run.path().join(BEST), &state, listen)?;
+        let best = state.is_best();
+        listen(&Event::EpochEnd { metrics, best });
+        if best {
+            save(run, BEST, &trainer, &state, listen)?;
         }
-        trainer.save(run.path().join(LAST), &state, listen)?;
-        run.write_metrics(&state.history)?;
+        save(run, LAST, &trainer, &state, listen)?;
+        write_metrics(run, &state)?;
         saved = Instant::now();
+    }
+    // A checkpoint of another name had nothing left to do: `last` may be damaged, or behind.
+    let last_file = run.path().join(LAST);
+    if state.progress.step == begun && run.resume_from() != Some(&*last_file) {
+        save(run, LAST, &trainer, &state, listen)?;
     }
     let last = state.history.pop().expect("a run has at least one epoch");
     listen(&Event::Finished { last: last.clone() });
     Ok(Outcome::Finished(last))
+}
+
+/// A trainer where the run stands, and the instruction set that it ran on so far, if it did.
+fn prepare<'a>(
+    run: &'a RunFolder,
+    data: Dataset,
+    cpu: &'a Cpu,
+) -> Result<(Trainer<'a>, State, Option<String>), TrainError> {
+    let config = run.config();
+    let Some(file) = run.resume_from() else {
+        let trainer = Trainer::new(config, data, cpu, config.init_from.as_deref())?;
+        return Ok((trainer, State::new(), None));
+    };
+    // The first weights do not matter any more: their file may be gone.
+    let mut trainer = Trainer::new(config, data, cpu, None)?;
+    let (state, isa) = trainer.restore(file).map_err(TrainError::resume(run, file))?;
+    Ok((trainer, state, isa))
 }
 
 /// Saves what is done of an epoch.
@@ -170,8 +145,29 @@ fn interrupt(
     stop: &Stop,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
-    trainer.save(run.path().join(LAST), state, listen)?;
+    save(run, LAST, trainer, state, listen)?;
     let Progress { epoch, batch, .. } = state.progress;
     listen(&Event::Stopped { folder: run.path().to_owned(), epoch, batch });
     Ok(Outcome::Interrupted(stop.load(Relaxed)))
+}
+
+/// Writes a checkpoint, unless there is nothing good to write.
+fn save(
+    run: &RunFolder,
+    name: &str,
+    trainer: &Trainer<'_>,
+    state: &State,
+    listen: &mut dyn FnMut(&Event),
+) -> Result<(), TrainError> {
+    if !trainer.is_finite() {
+        return Err(TrainError::diverged(run, state));
+    }
+    let path = run.path().join(name);
+    trainer.save(&path, state).map_err(TrainError::save(run, &path))?;
+    listen(&Event::Saved { path });
+    Ok(())
+}
+
+fn write_metrics(run: &RunFolder, state: &State) -> Result<(), TrainError> {
+    run.write_metrics(&state.history).map_err(TrainError::save(run, &run.path().join(METRICS)))
 }

@@ -1,10 +1,10 @@
 //! What a run needs for a step: network, optimiser, plans and data.
 
 use std::{
+    io,
     ops::ControlFlow::{Break, Continue},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Instant,
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Cpu,
-    checkpoint::{self, Model},
+    checkpoint::{self, CheckpointError, Model},
     config::TrainConfig,
     data::{Batch, Dataset, Epoch, Images, Loader},
     evaluate::{self, Tally},
@@ -54,11 +54,12 @@ impl Evaluated {
 }
 
 impl<'a> Trainer<'a> {
-    /// A trainer at step 0.
+    /// A trainer at step 0, with the weights of a file or random ones.
     pub(super) fn new(
         config: &'a TrainConfig,
         data: Dataset,
         cpu: &'a Cpu,
+        init: Option<&Path>,
     ) -> Result<Self, TrainError> {
         let Dataset { classes, mut train, test, .. } = data;
         let held_out = match config.data.split {
@@ -68,7 +69,7 @@ impl<'a> Trainer<'a> {
         check_data(config, &classes, &train, &test, &held_out)?;
 
         let graph = config.arch.graph_with(train.channels, classes.len(), config.arch.width());
-        let network = match &config.init_from {
+        let network = match init {
             Some(file) => start_from(file, config, graph)?,
             None => Network::new(graph, config.recipe.init, config.seed),
         };
@@ -89,9 +90,13 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Takes network and optimiser from a checkpoint of the run, and returns where it stands.
-    pub(super) fn restore(&mut self, file: &Path) -> Result<State, TrainError> {
-        Ok(checkpoint::load(file, self.config, &mut self.network, &mut self.optimizer)?)
+    /// Takes network and optimiser from a checkpoint of the run; returns where it stands, and the
+    /// instruction set that it was on.
+    pub(super) fn restore(
+        &mut self,
+        file: &Path,
+    ) -> Result<(State, Option<String>), CheckpointError> {
+        checkpoint::load(file, self.config, &mut self.network, &mut self.optimizer)
     }
 
     /// The batches that are left of the epoch under way.
@@ -137,52 +142,31 @@ impl<'a> Trainer<'a> {
         Some(Evaluated { test, held_out })
     }
 
-    /// Seconds that [`evaluate`](Self::evaluate) takes, from its first batches.
-    pub(super) fn time_evaluation(&mut self) -> f64 {
-        const BATCHES: usize = 3;
-        let images = self.test.len() + self.held_out.len();
-        let mut sample = self.test.clone();
-        sample.limit(BATCHES * evaluate::BATCH);
-        let start = Instant::now();
-        self.eval_plan.load(&self.network);
-        let mut tally = Tally::new(self.config.data.classes.len());
-        let _ = tally.add_images(
-            &mut self.eval_plan,
-            &sample,
-            &self.config.data.normalisation,
-            &mut |_| Continue(()),
-        );
-        start.elapsed().as_secs_f64() * images as f64 / sample.len() as f64
+    /// Whether every weight is a number.
+    pub(super) fn is_finite(&self) -> bool {
+        self.network.values().iter().all(|value| value.is_finite())
     }
 
-    /// Writes a checkpoint, unless there is nothing good to write.
-    pub(super) fn save(
-        &self,
-        path: PathBuf,
-        state: &State,
-        listen: &mut dyn FnMut(&Event),
-    ) -> Result<(), TrainError> {
-        if !self.network.values().iter().all(|value| value.is_finite()) {
-            return Err(TrainError::diverged(self.config, state));
-        }
-        checkpoint::save(&path, self.config, &self.network, &self.optimizer, state)?;
-        listen(&Event::Saved { path });
-        Ok(())
+    /// Writes a checkpoint.
+    pub(super) fn save(&self, path: &Path, state: &State) -> io::Result<()> {
+        let isa = self.cpu.isa().name();
+        checkpoint::save(path, self.config, &self.network, &self.optimizer, state, isa)
     }
 
     /// What the run is about to do.
     pub(super) fn started(&self, folder: &Path, state: &State) -> Started {
         let config = self.config;
+        let train_images = self.loader.images().len();
         Started {
             folder: folder.to_owned(),
             arch: config.arch.to_string(),
             data: config.data.name.clone(),
             recipe: config.recipe.name.clone(),
             parameters: self.network.values().len(),
-            train_images: self.loader.images().len(),
+            train_images,
             test_images: self.test.len(),
             held_out_images: self.held_out.len(),
-            batch_size: config.recipe.batch_size,
+            batch_size: config.recipe.batch_size.min(train_images),
             steps_per_epoch: config.steps_per_epoch(),
             total_steps: config.total_steps,
             epochs: config.epochs(),
@@ -194,19 +178,20 @@ impl<'a> Trainer<'a> {
 }
 
 /// The network of a file, if it is the run's.
-fn start_from(file: &Path, config: &TrainConfig, graph: Graph) -> Result<Network, TrainError> {
-    let network = Model::load(file, Some(config.arch))?.network;
-    if *network.graph() == graph {
-        return Ok(network);
+fn start_from(file: &Path, config: &TrainConfig, graph: Graph) -> Result<Network, CheckpointError> {
+    let model = Model::load(file, Some(config.arch))?;
+    model.check_fit(&config.data.name, graph.classes(), graph.in_channels())?;
+    if *model.network.graph() == graph {
+        return Ok(model.network);
     }
-    Err(TrainError::Data(format!(
-        "{} cannot start this run: it has {} classes and {} channels, the data {} and {}",
-        file.display(),
-        network.graph().classes(),
-        network.graph().in_channels(),
-        graph.classes(),
-        graph.in_channels()
-    )))
+    Err(CheckpointError::NotThisArch {
+        path: model.path,
+        arch: config.arch.to_string(),
+        message: format!(
+            "its layers are not as wide (conv1 has not {} channels)",
+            config.arch.width()
+        ),
+    })
 }
 
 /// The data must be what the configuration says, whoever loaded it.

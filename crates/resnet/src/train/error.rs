@@ -1,0 +1,114 @@
+//! Why a run fails, and what can be done.
+
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use super::{Progress, State};
+use crate::{
+    checkpoint::CheckpointError,
+    data::DataError,
+    plan::PlanError,
+    run::{BEST, LAST, RunFolder},
+};
+
+/// Why a run failed. What it had saved before is kept.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The loss, or a weight, is infinite or not a number.
+    #[error(
+        "training diverged in epoch {epoch}, batch {batch}: its numbers are no longer finite. \
+         Start anew with a learning rate below {lr} (--lr) or a larger batch (--batch-size){}",
+        from(kept.as_deref())
+    )]
+    Diverged {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The batch, from 1.
+        batch: u64,
+        /// The recipe's learning rate.
+        lr: f64,
+        /// The last good checkpoint, if there is one.
+        kept: Option<PathBuf>,
+    },
+    /// The data is not what the configuration says.
+    #[error("{0}; load the data that config.toml describes, or start a new run")]
+    Data(String),
+    /// No images can be held out.
+    #[error(transparent)]
+    Split(#[from] DataError),
+    /// The loader has no thread to run on.
+    #[error("cannot start the thread that loads images: {0}; end other programs and try again")]
+    Loader(io::Error),
+    /// The network does not fit the images, or not into memory.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The file with the first weights cannot be used.
+    #[error(transparent)]
+    Init(#[from] CheckpointError),
+    /// The checkpoint to continue from cannot be used.
+    #[error("{source}{}", such_as(instead.as_deref()))]
+    Resume {
+        /// What is wrong with it.
+        source: CheckpointError,
+        /// Another checkpoint of the run, where that may help.
+        instead: Option<PathBuf>,
+    },
+    /// A file of the run folder cannot be written.
+    #[error(
+        "cannot write {}: {source}; {}, then continue with --resume {}",
+        path.display(), remedy(source), run.display()
+    )]
+    Save {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+        /// The run folder.
+        run: PathBuf,
+    },
+}
+
+impl TrainError {
+    pub(super) fn diverged(run: &RunFolder, state: &State) -> Self {
+        let Progress { epoch, batch, .. } = state.progress;
+        let kept = Some(run.path().join(LAST)).filter(|last| last.exists());
+        TrainError::Diverged { epoch, batch, lr: run.config().recipe.lr, kept }
+    }
+
+    /// For `map_err`: the checkpoint at `file` of a run cannot be continued from.
+    pub(super) fn resume(run: &RunFolder, file: &Path) -> impl FnOnce(CheckpointError) -> Self {
+        let best = run.path().join(BEST);
+        let instead = Some(best).filter(|best| best != file && best.exists());
+        move |source| TrainError::Resume { instead: instead.filter(|_| source.is_damage()), source }
+    }
+
+    /// For `map_err`: `path` in a run folder cannot be written.
+    pub(super) fn save(run: &RunFolder, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let (path, run) = (path.to_owned(), run.path().to_owned());
+        |source| TrainError::Save { path, source, run }
+    }
+}
+
+fn from(kept: Option<&Path>) -> String {
+    let with = |file: &Path| format!(", from the last good weights with --init {}", file.display());
+    kept.map(with).unwrap_or_default()
+}
+
+fn such_as(checkpoint: Option<&Path>) -> String {
+    let with = |file: &Path| format!(", such as --resume {}", file.display());
+    checkpoint.map(with).unwrap_or_default()
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free some space"
+        }
+        _ => "see to that",
+    }
+}
