@@ -87,8 +87,6 @@ pub(crate) struct EpochBar {
     last_batch: Option<Instant>,
     /// Seconds that evaluation took after the last epoch.
     evaluation: f64,
-    /// Best accuracy on held-out images so far.
-    best: f64,
 }
 
 impl EpochBar {
@@ -113,10 +111,11 @@ impl EpochBar {
                     bar.set_message(format!("testing: {done} of {images} images"));
                 }
             }
-            Event::EpochEnd(metrics) => {
+            Event::OtherIsa { .. } => event.log_line().iter().for_each(print::talk),
+            Event::EpochEnd { metrics, best } => {
                 self.evaluation = self.last_batch.map_or(0.0, |t| t.elapsed().as_secs_f64());
                 self.bar = None;
-                print::talk(self.row(metrics));
+                print::talk(self.row(metrics, *best));
             }
             Event::Stopped { .. } | Event::Finished { .. } => self.bar = None,
             Event::Saved { .. } => {}
@@ -143,7 +142,7 @@ impl EpochBar {
     }
 
     /// A finished epoch's row; a star marks the best so far on held-out images.
-    fn row(&mut self, m: &EpochMetrics) -> String {
+    fn row(&self, m: &EpochMetrics, best: bool) -> String {
         let epochs = self.run.as_ref().map_or(m.epoch, |run| run.epochs);
         let mut row = format!(
             "{:>7}  {:>6}  {:>6.2}%",
@@ -152,8 +151,7 @@ impl EpochBar {
             m.train_accuracy
         );
         if let Some(accuracy) = m.held_out_accuracy {
-            let star = if accuracy > self.best { '*' } else { ' ' };
-            self.best = self.best.max(accuracy);
+            let star = if best { '*' } else { ' ' };
             row += &format!("  {accuracy:>6.2}%{star}");
         }
         row += &format!(
@@ -237,8 +235,8 @@ mod tests {
     #[test]
     fn rows_line_up_and_fit_80_columns() {
         for (images, accuracy) in [(0, None), (5000, Some(92.5))] {
-            let mut bar = bar(images);
-            let row = bar.row(&metrics(accuracy));
+            let bar = bar(images);
+            let row = bar.row(&metrics(accuracy), true);
             let columns = columns(images > 0);
             assert_eq!(row.chars().count(), columns.chars().count(), "\n{columns}\n{row}");
             assert!(columns.len() <= 80, "{}", columns.len());
@@ -257,9 +255,9 @@ mod tests {
 
     #[test]
     fn a_star_marks_the_best() {
-        let mut bar = bar(5000);
-        let stars = [90.0, 89.0, 91.0].map(|a| bar.row(&metrics(Some(a))).contains('*'));
-        assert_eq!(stars, [true, false, true]);
+        let stars = |held_out, best| bar(5000).row(&metrics(held_out), best).contains('*');
+        assert!(stars(Some(90.0), true) && !stars(Some(90.0), false));
+        assert!(!stars(None, true), "there is nothing to choose by");
     }
 
     #[test]

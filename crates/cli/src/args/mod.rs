@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use resnet::{
     Arch, Cpu,
     data::{self, DataError, DataSource},
+    recipe,
 };
 
 use crate::print;
@@ -121,6 +122,14 @@ pub(crate) struct NormalisationArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dtype {
     Fp32,
+}
+
+impl From<Dtype> for recipe::Dtype {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::Fp32 => recipe::Dtype::Fp32,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

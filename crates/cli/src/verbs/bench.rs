@@ -3,17 +3,18 @@
 use std::time::{Duration, Instant};
 
 use resnet::{
-    Cpu, Graph, Network,
+    Cpu, Network,
     data::Normalisation,
     network::Init,
     optim::{Sgd, SgdConfig},
     plan::{EvalPlan, Input, TrainPlan},
     random::{Purpose, Random},
+    recipe::Dtype,
 };
 use serde::Serialize;
 
 use crate::{
-    args::{BenchArgs, Dtype, Global, Mode},
+    args::{BenchArgs, Global, Mode},
     print,
 };
 
@@ -29,7 +30,7 @@ struct Record {
     mode: &'static str,
     batch: usize,
     image_size: usize,
-    dtype: &'static str,
+    dtype: Dtype,
     threads: usize,
     isa: &'static str,
     /// Median.
@@ -42,22 +43,18 @@ struct Record {
 
 pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
     let cpu = global.cpu()?;
-    let images = RandomImages::new(args.batch, args.arch.image_size(), args.arch.default_classes());
-    let graph = args.arch.graph(images.classes);
     let time = Duration::from_secs_f64(args.seconds);
     let (mode, mut times) = match args.mode {
-        Mode::Train => ("train", time_training(graph, &images, &cpu, time)?),
-        Mode::Eval => ("eval", time_inference(graph, &images, &cpu, time)?),
+        Mode::Train => ("train", time_training(args, &cpu, time)?),
+        Mode::Eval => ("eval", time_inference(args, &cpu, time)?),
     };
     let seconds = median(&mut times).as_secs_f64();
     let record = Record {
         arch: args.arch.to_string(),
         mode,
         batch: args.batch,
-        image_size: images.size,
-        dtype: match args.dtype {
-            Dtype::Fp32 => "fp32",
-        },
+        image_size: args.arch.image_size(),
+        dtype: args.dtype.into(),
         threads: cpu.threads(),
         isa: cpu.isa().name(),
         ms_per_step: 1e3 * seconds,
@@ -81,19 +78,16 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
 
 /// A batch of noise.
 struct RandomImages {
-    size: usize,
-    classes: usize,
     pixels: Vec<u8>,
     labels: Vec<u32>,
     normalisation: Normalisation,
 }
 
 impl RandomImages {
-    fn new(batch: usize, size: usize, classes: usize) -> Self {
+    fn new(args: &BenchArgs) -> Self {
+        let (batch, size, classes) = dimensions(args);
         let mut random = Random::new(0, Purpose::Synthetic, &[]);
         RandomImages {
-            size,
-            classes,
             pixels: (0..batch * size * size * 3).map(|_| random.next_u64() as u8).collect(),
             labels: (0..batch).map(|_| random.below(classes as u64) as u32).collect(),
             normalisation: Normalisation { mean: vec![0.5; 3], std: vec![0.25; 3] },
@@ -105,13 +99,18 @@ impl RandomImages {
     }
 }
 
-fn time_training(
-    graph: Graph,
-    images: &RandomImages,
-    cpu: &Cpu,
-    time: Duration,
-) -> anyhow::Result<Vec<Duration>> {
-    let mut plan = TrainPlan::new(&graph, images.labels.len(), images.size, images.size, cpu)?;
+/// Images in a batch, their side, and classes.
+fn dimensions(args: &BenchArgs) -> (usize, usize, usize) {
+    (args.batch, args.arch.image_size(), args.arch.default_classes())
+}
+
+// Plans come first: they refuse a batch that does not fit into memory.
+
+fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Vec<Duration>> {
+    let (batch, size, classes) = dimensions(args);
+    let graph = args.arch.graph(classes);
+    let mut plan = TrainPlan::new(&graph, batch, size, size, cpu)?;
+    let images = RandomImages::new(args);
     let mut net = Network::new(graph, Init::PyTorch, 0);
     let mut sgd = Sgd::new(&net, SGD);
     let mut gradients = vec![0.0; net.values().len()];
@@ -122,16 +121,14 @@ fn time_training(
     }))
 }
 
-fn time_inference(
-    graph: Graph,
-    images: &RandomImages,
-    cpu: &Cpu,
-    time: Duration,
-) -> anyhow::Result<Vec<Duration>> {
-    let mut plan = EvalPlan::new(&graph, images.labels.len(), images.size, images.size, cpu)?;
+fn time_inference(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Vec<Duration>> {
+    let (batch, size, classes) = dimensions(args);
+    let graph = args.arch.graph(classes);
+    let mut plan = EvalPlan::new(&graph, batch, size, size, cpu)?;
+    let images = RandomImages::new(args);
     plan.load(&Network::new(graph, Init::PyTorch, 0));
     Ok(repeat(time, || {
-        std::hint::black_box(plan.forward(images.input(), images.labels.len()));
+        std::hint::black_box(plan.forward(images.input(), batch));
     }))
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     let limits = Limits { train: Some(1), test: args.limit_test };
     let data = data::load(source, &args.data_dir, limits, global, &interrupt)?;
     interrupt.release();
-    config::check_fit(&model, &data)?;
+    model.check_fit(&data.name, data.classes.len(), data.test.channels)?;
     let default = model.normalisation.as_ref().unwrap_or(&data.normalisation);
     let normalisation = config::normalisation(args.normalisation, default);
     let mut progress = LateBar::new(data.test.len(), global.quiet);

@@ -10,8 +10,6 @@ use std::{
 use anyhow::Context;
 use resnet::{
     Cpu,
-    checkpoint::Model,
-    config::TrainConfig,
     data::Dataset,
     run::RunFolder,
     train::{self, EpochMetrics, Event, Log, Outcome},
@@ -39,20 +37,27 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
     let ui = args.ui.unwrap_or(if std::io::stderr().is_terminal() { Ui::Bar } else { Ui::Log });
     let mut progress = if global.quiet { Progress::Silent } else { Progress::new(ui) };
     let mut log = Log::open(folder.path())?;
-    let mut printed = Ok(());
+    let (mut printed, mut lines) = (Ok(()), 0);
     let began = Instant::now();
     let outcome = train::train(&folder, data, &cpu, interrupt.signal(), &mut |event| {
         log.write(event);
         progress.show(event);
-        if let (true, Event::EpochEnd(metrics)) = (args.output.json && printed.is_ok(), event) {
+        if let Event::EpochEnd { metrics, .. } = event
+            && args.output.json
+            && printed.is_ok()
+        {
             printed = print::json(metrics);
+            lines += 1;
         }
     });
     drop(progress);
     match outcome? {
         Outcome::Finished(last) => {
             printed?;
-            if !args.output.json {
+            if args.output.json && lines == 0 {
+                // The run was complete already.
+                print::json(&last)?;
+            } else if !args.output.json {
                 print::line(result(&last, began, folder.path()))?;
             }
             Ok(ExitCode::SUCCESS)
@@ -74,22 +79,18 @@ fn start(
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(RunFolder, Dataset)> {
+    let path = args.out.clone().unwrap_or_else(|| Path::new(RUNS).join(default_name(args)));
+    // Before what takes time.
+    RunFolder::examine(&path)?;
     let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
     let data = data::load(args.data, &args.data_dir, limits, global, interrupt)?;
     let mut config = config::build(args, &data)?;
-    if let Some(init) = &args.start.init {
-        config::check_fit(&Model::load(init, Some(args.arch))?, &data)?;
-    }
     if let Some(budget) = args.recipe.budget {
         global.say(format!("measuring how much fits into {}", humantime::format_duration(budget)));
-        let speed = train::measure(&config, data.clone(), cpu)?;
+        let speed = train::measure(&config, &data, cpu)?;
         config.total_steps = speed.steps_within(budget, config.steps_per_epoch());
     }
     interrupt.check()?;
-    let path = match &args.out {
-        Some(path) => path.clone(),
-        None => Path::new(RUNS).join(default_name(&config)),
-    };
     Ok((RunFolder::create(&path, &config)?, data))
 }
 
@@ -116,11 +117,11 @@ fn resume(
 }
 
 /// `resnet20-cifar10-20261124-044826`, in UTC.
-fn default_name(config: &TrainConfig) -> String {
+fn default_name(args: &TrainArgs) -> String {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let time: String = time.chars().filter(char::is_ascii_digit).collect();
     let (date, time) = time.split_at(8);
-    format!("{}-{}-{date}-{time}", config.arch, config.data.name)
+    format!("{}-{}-{date}-{time}", args.arch, args.data)
 }
 
 /// The last line: what came of it, how long it took, where it is.
