@@ -27,21 +27,22 @@ fn missing_models_and_runs() {
 }
 
 #[test]
-fn truncated_and_lying_batch_files() {
+fn truncated_and_foreign_batch_files() {
     let s = Sandbox::new();
     let folder = s.path("data/cifar-10-batches-bin");
     fs::create_dir_all(&folder).unwrap();
     for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"] {
         fs::write(folder.join(name).with_extension("bin"), vec![0; 30_730_000]).unwrap();
     }
-    let test = folder.join("test_batch.bin");
+    fs::write(folder.join("test_batch.bin"), vec![0; 30_730_000]).unwrap();
     let train = ["train", "cifar10", "--arch", "resnet8", "--out", "run"];
-    fs::write(&test, vec![0; 30_729_999]).unwrap();
-    s.run(&train).fails(1, &["test_batch.bin", "30730000", "30729999", "data fetch cifar10"]);
-    let mut bytes = vec![0; 30_730_000];
-    bytes[3073] = 10;
-    fs::write(&test, bytes).unwrap();
-    s.run(&train).fails(1, &["test_batch.bin", "record 1", "label 10", "data fetch cifar10"]);
+    // Of the right size, and not what it should be.
+    let digests = ["expected MD5 5dd7e06a14cb22eb9f671a540d1b7c25, got ", "data fetch cifar10"];
+    s.run(&train).fails(1, &[&["data_batch_1.bin"], &digests[..]].concat());
+    let limited = [&train[..], &["--limit-train", "1"]].concat();
+    s.run(&limited).fails(1, &digests);
+    fs::write(folder.join("data_batch_1.bin"), vec![0; 30_729_999]).unwrap();
+    s.run(&train).fails(1, &["data_batch_1.bin", "30730000", "30729999", "data fetch cifar10"]);
     s.run(&["data", "verify", "cifar10"]).fails(1, &["6 of the 6", "data fetch cifar10"]);
     assert!(!s.path("run").exists());
 }
@@ -67,11 +68,14 @@ fn damaged_and_foreign_checkpoints() {
     for (what, bytes) in damage {
         fs::write(s.path("run/last.safetensors"), &bytes).unwrap();
         s.run(&["eval", "run"]).fails(1, &["run/last.safetensors"]);
-        s.run(&["train", "--resume", "run"]).fails(1, &["run/last.safetensors"]);
+        let instead = "--resume run/best.safetensors";
+        s.run(&["train", "--resume", "run"]).fails(1, &["run/last.safetensors", instead]);
         assert_eq!(fs::read(s.path("run/last.safetensors")).unwrap(), bytes, "{what} is kept");
     }
-    fs::write(s.path("run/config.toml"), "arch = 3").unwrap();
-    s.run(&["train", "--resume", "run"]).fails(1, &["config.toml"]);
+    for (text, complaint) in [("arch = 3", "line 1"), ("arch = 'resnet8'\nseed = [", "line 2")] {
+        fs::write(s.path("run/config.toml"), text).unwrap();
+        s.run(&["train", "--resume", "run"]).fails(1, &["run/config.toml: ", complaint]);
+    }
 }
 
 #[test]
@@ -80,8 +84,31 @@ fn impossible_output_folders() {
     fs::write(s.path("file"), "").unwrap();
     for out in ["file", "file/run"] {
         s.run(&[&SMALL[..], &["--out", out]].concat()).fails(1, &["cannot create", out]);
+        s.run(&["train", "cifar10", "--out", out]).fails(1, &["cannot create", out]);
     }
     assert_eq!(fs::read(s.path("file")).unwrap(), b"");
+}
+
+#[test]
+fn a_network_that_does_not_fit_leaves_no_folder() {
+    let s = Sandbox::new();
+    s.run(&[&SMALL[..], &["--epochs", "1", "--split", "4", "--out", "a"]].concat()).success();
+    // The weights are read once the folder is there.
+    let init = ["train", "synthetic", "--arch", "resnet14", "--init", "a", "--out", "deep/b"];
+    s.run(&init).fails(1, &["a/best.safetensors holds resnet8, not resnet14", "--arch resnet8"]);
+    assert!(!s.path("deep").exists());
+}
+
+/// Somebody's folder is left as it is.
+#[test]
+fn a_folder_with_files_of_a_run() {
+    let s = Sandbox::new();
+    fs::create_dir(s.path("mine")).unwrap();
+    fs::write(s.path("mine/config.toml"), "[mine]").unwrap();
+    for data in ["synthetic", "cifar10"] {
+        s.run(&["train", data, "--out", "mine"]).fails(1, &["mine already holds a run"]);
+    }
+    assert_eq!(fs::read_dir(s.path("mine")).unwrap().count(), 1);
 }
 
 #[test]
@@ -101,20 +128,15 @@ fn two_runs_in_one_folder() {
     s.run(&args).fails(1, &["run already holds a run", "--resume run"]);
 }
 
-/// For root every folder can be written, so that there is nothing to see.
-#[cfg(unix)]
+/// Not even root makes folders there.
+#[cfg(target_os = "linux")]
 #[test]
-fn a_read_only_output_folder() {
-    use std::os::unix::fs::PermissionsExt;
+fn an_output_folder_that_cannot_be_made() {
     let s = Sandbox::new();
-    let folder = s.path("locked");
-    fs::create_dir(&folder).unwrap();
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
-    if fs::write(folder.join("probe"), "").is_err() {
-        let args = [&SMALL[..], &["--out", "locked/run"]].concat();
-        s.run(&args).fails(1, &["cannot create locked/run", "ermission denied"]);
+    // Before the data is looked for, which is not there.
+    for data in ["synthetic", "cifar10"] {
+        s.run(&["train", data, "--out", "/proc/run"]).fails(1, &["cannot create /proc/run"]);
     }
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

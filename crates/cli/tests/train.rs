@@ -74,6 +74,21 @@ fn a_run_is_complete_and_can_be_evaluated() {
 
     s.run(&small(&["--out", "run"])).fails(1, &["run already holds a run", "--resume"]);
     s.run(&["train", "--resume", "run"]).success();
+    let config = fs::read_to_string(s.path("run/config.toml")).unwrap();
+    assert!(config.contains("dtype = \"fp32\""), "{config}");
+}
+
+#[test]
+fn another_instruction_set_is_warned_of() {
+    let s = Sandbox::new();
+    s.run(&small(&["--epochs", "1", "--out", "run"])).success();
+    let isa =
+        s.json(&["bench", "--arch", "resnet8", "--batch", "1", "--seconds", "0.01", "--json"]);
+    let resume = ["train", "--resume", "run"];
+    let output = s.command(&resume).env("RESNET_ISA", "portable").output().unwrap();
+    let out = common::Finished::of(&resume, output).success();
+    let warned = out.stderr.contains("not be equal to the bit");
+    assert_eq!(warned, isa[0]["isa"] != "portable", "{out:#?}");
 }
 
 #[test]
@@ -84,6 +99,9 @@ fn quiet_says_nothing_and_json_prints_a_line_an_epoch() {
     let lines: Vec<Value> =
         out.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[1]["epoch"]), (2, &2.into()));
+    // Nothing is left to do: the last line is the result all the same.
+    let again = s.json(&["train", "--resume", "last", "--json"]);
+    assert_eq!(again, lines[1..]);
     let runs: Vec<_> = fs::read_dir(s.path("runs")).unwrap().collect();
     let name = runs[0].as_ref().unwrap().file_name().into_string().unwrap();
     assert!(runs.len() == 1 && name.starts_with("resnet8-synthetic-2"), "{name}");
@@ -119,6 +137,7 @@ fn weights_can_come_from_another_run() {
 #[cfg(unix)]
 mod signals {
     use std::{
+        path::PathBuf,
         process::{Child, Command},
         thread::sleep,
         time::{Duration, Instant},
@@ -140,7 +159,8 @@ mod signals {
     /// Waits for the first epoch's metrics, and sends a signal.
     fn interrupt(s: &Sandbox, child: &Child, run: &str, signal: &str) {
         let began = Instant::now();
-        while !s.path(run).join("metrics.jsonl").exists() {
+        // The file is there from the beginning, and empty.
+        while fs::read(s.path(run).join("metrics.jsonl")).unwrap_or_default().is_empty() {
             assert!(began.elapsed() < Duration::from_secs(120), "no epoch ends");
             sleep(Duration::from_millis(5));
         }
@@ -165,6 +185,41 @@ mod signals {
             assert_eq!(metrics(&s.path(&run)), metrics(&s.path("whole")));
             assert!(tensors(&s.path(&run)) == tensors(&s.path("whole")), "every byte is equal");
         }
+    }
+
+    /// A process that is killed saves nothing more: the run continues from its last checkpoint.
+    #[test]
+    fn a_killed_run_continues_to_the_bit() {
+        let s = Sandbox::new();
+        s.run(&small(&[&LONG[..], &["--out", "whole"]].concat())).success();
+        let mut child = s.spawn(&small(&[&LONG[..], &["--out", "run"]].concat()));
+        interrupt(&s, &child, "run", "-KILL");
+        assert_eq!(child.wait().unwrap().code(), None, "it was killed");
+        assert!(metrics(&s.path("run")).len() < 6, "it was killed in time");
+        s.run(&["train", "--resume", "run"]).success();
+        assert_eq!(metrics(&s.path("run")), metrics(&s.path("whole")));
+        assert!(tensors(&s.path("run")) == tensors(&s.path("whole")), "every byte is equal");
+    }
+
+    /// A file may not grow beyond 32 or 64 KB, by the shell: less than a checkpoint has.
+    #[test]
+    fn a_full_disk_stops_a_run_that_can_continue() {
+        let s = Sandbox::new();
+        let args = small(&["--epochs", "1", "--out", "run", "--quiet"]);
+        let resnet = env!("CARGO_BIN_EXE_resnet");
+        let script = format!("trap '' XFSZ; ulimit -f 64; exec '{resnet}' {}", args.join(" "));
+        let shell = Command::new("sh").args(["-c", &script]).current_dir(s.path(".")).output();
+        let message = ["cannot write run/", ".safetensors: ", "free some space", "--resume run"];
+        Finished::of(&args, shell.unwrap()).fails(1, &message);
+        let left: Vec<_> =
+            fs::read_dir(s.path("run")).unwrap().map(|e| e.unwrap().path()).collect();
+        let known = |path: &PathBuf| {
+            ["config.toml", "log.txt", "metrics.jsonl", ".lock"]
+                .iter()
+                .any(|name| path.ends_with(name))
+        };
+        assert!(left.iter().all(known), "{left:?}");
+        s.run(&["train", "--resume", "run"]).success();
     }
 
     /// Whoever reads what a run says may leave; the run goes on, and ends well.

@@ -81,6 +81,8 @@ impl Finished {
         assert_eq!(self.code, Some(code), "{self:#?}");
         let errors: Vec<&str> = self.stderr.lines().filter(|l| l.contains("error:")).collect();
         assert_eq!(errors.len(), 1, "one line says what is wrong: {self:#?}");
+        // The parser of arguments adds how to use them.
+        assert!(code == 2 || self.stderr.lines().count() == 1, "and nothing else: {self:#?}");
         for part in parts {
             assert!(errors[0].contains(part), "'{part}' is not in {self:#?}");
         }
