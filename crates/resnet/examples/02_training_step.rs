@@ -12,19 +12,16 @@ use resnet::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     const BATCH: usize = 32;
-    let limits = LoadOptions { limit_train: Some(BATCH), limit_test: Some(1), ..Default::default() };
+    let limits =
+        LoadOptions { limit_train: Some(BATCH), limit_test: Some(1), ..Default::default() };
     let data = load("synthetic", &limits)?;
 
     let arch: Arch = "resnet20".parse()?;
     let mut net = Network::new(arch.graph(data.classes.len()), Init::He, 0);
     let cpu = Cpu::new(2)?;
     let mut plan = TrainPlan::new(net.graph(), BATCH, 32, 32, &cpu)?;
-    let config = SgdConfig {
-        momentum: 0.9,
-        weight_decay: 1e-4,
-        nesterov: true,
-        decay_norm_and_bias: false,
-    };
+    let config =
+        SgdConfig { momentum: 0.9, weight_decay: 1e-4, nesterov: true, decay_norm_and_bias: false };
     let mut sgd = Sgd::new(&net, config);
     let mut gradients = vec![0.0; net.values().len()];
 

@@ -47,12 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{} parameters, first {}", net.values().len(), net.params()[0].name);
     let cpu = Cpu::new(2)?;
     let mut plan = TrainPlan::new(net.graph(), BATCH, 32, 32, &cpu)?;
-    let config = SgdConfig {
-        momentum: 0.9,
-        weight_decay: 5e-4,
-        nesterov: true,
-        decay_norm_and_bias: false,
-    };
+    let config =
+        SgdConfig { momentum: 0.9, weight_decay: 5e-4, nesterov: true, decay_norm_and_bias: false };
     let mut sgd = Sgd::new(&net, config);
     let mut gradients = vec![0.0; net.values().len()];
     let loader = Loader::new(Arc::new(data.train), BATCH, Augment::default(), 0);
