@@ -1,10 +1,10 @@
 //! GFLOP/s of every convolution of the CIFAR ResNet-18, each verified before it is timed.
 //!
 //! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads]`; `RESNET_ISA` picks the
-//! instruction set. Verification is against the f64 reference on a batch of one; the timed batch
-//! must then repeat that image's result to the bit.
+//! instruction set. Verification is against the f64 reference on a batch of one; every image of the
+//! timed batch must then repeat that result to the bit, and the gradient of the weights be its sum.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use resnet_kernels::{
     Cpu,
@@ -43,10 +43,10 @@ fn median_seconds(mut work: impl FnMut()) -> f64 {
     times[times.len() / 2]
 }
 
-fn assert_close(what: &str, got: impl Iterator<Item = f32>, want: &[f64]) {
+fn assert_close(what: &str, got: &[f64], want: &[f64]) {
     let rms = (want.iter().map(|w| w * w).sum::<f64>() / want.len() as f64).sqrt();
-    for (g, w) in got.zip(want) {
-        assert!((f64::from(g) - w).abs() < 1e-4 * rms, "{what}: {g} for {w}");
+    for (g, w) in got.iter().zip(want) {
+        assert!((g - w).abs() < 1e-4 * rms, "{what}: {g} for {w}");
     }
 }
 
@@ -77,8 +77,22 @@ fn main() {
         };
         let conv = Conv::new(shape, source, mode, &cpu);
         let (in_len, out_len) = (shape.in_len(source), shape.out_len());
-        // Every image the same: the first one's result is known.
-        let (one_x, one_dy) = (values(in_len, 1), values(out_len, 2));
+        // Every image the same: the timed batch must repeat what was verified, to the bit.
+        let (mut one_x, one_dy) = (values(in_len, 1), values(out_len, 2));
+        let image = shape.image();
+        let pixel = |y: usize, x: usize| match source {
+            Source::Activation => y * side + x,
+            Source::Image => (y + image.border) * image.columns() + x + image.border,
+        };
+        if first {
+            let inside: HashSet<usize> =
+                (0..side * side).map(|i| pixel(i / side, i % side)).collect();
+            for (i, pixel) in one_x.chunks_exact_mut(ci).enumerate() {
+                if !inside.contains(&i) {
+                    pixel.fill(0.0);
+                }
+            }
+        }
         let (x, dy) = (one_x.repeat(batch), one_dy.repeat(batch));
         let w = values(shape.weight_len(), 3);
         let mut packed = vec![0.0; conv.packed_len()];
@@ -87,40 +101,45 @@ fn main() {
         let mut dw = vec![0.0; w.len()];
         let label = format!("{ci}->{co} {kernel}x{kernel}/{stride} {side}x{side}");
 
-        if !first {
-            let nchw = |v: &[f32], c: usize| -> Vec<f64> {
-                let pixels = v.len() / c;
-                (0..v.len()).map(|i| f64::from(v[i % pixels * c + i / pixels])).collect()
-            };
-            let (x64, dy64) = (nchw(&one_x, ci), nchw(&one_dy, co));
-            let kk = kernel * kernel;
-            let w64: Vec<f64> = (0..w.len())
-                .map(|i| f64::from(w[(i / (ci * kk) * kk + i % kk) * ci + i / kk % ci]))
-                .collect();
-            conv.pack_forward(&w, None, &mut packed);
-            conv.forward(1, &one_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
-            let got = nchw(&y[..out_len], co).into_iter().map(|v| v as f32);
-            assert_close(&label, got, &reference::forward(&shape, 1, &x64, &w64));
-            conv.pack_backward_data(&w, &mut packed);
-            conv.backward_data(1, &one_dy, &packed, &mut dx, false, &mut scratch);
-            let got = nchw(&dx[..in_len], ci).into_iter().map(|v| v as f32);
-            assert_close(&label, got, &reference::backward_data(&shape, 1, &dy64, &w64));
-            conv.backward_weight(1, &one_x, &one_dy, &mut dw, &mut scratch);
-            let got = (0..w.len()).map(|i| dw[(i / (ci * kk) * kk + i % kk) * ci + i / kk % ci]);
-            assert_close(&label, got, &reference::backward_weight(&shape, 1, &x64, &dy64));
-        }
-
+        let x64: Vec<f64> = (0..ci * side * side)
+            .map(|i| one_x[pixel(i / side % side, i % side) * ci + i / (side * side)].into())
+            .collect();
+        let nchw = |v: &[f32], c: usize| -> Vec<f64> {
+            let pixels = v.len() / c;
+            (0..v.len()).map(|i| f64::from(v[i % pixels * c + i / pixels])).collect()
+        };
+        let (dy64, kk) = (nchw(&one_dy, co), kernel * kernel);
+        let oihw = |w: &[f32]| -> Vec<f64> {
+            let at = |i: usize| (i / (ci * kk) * kk + i % kk) * ci + i / kk % ci;
+            (0..w.len()).map(|i| f64::from(w[at(i)])).collect()
+        };
         conv.pack_forward(&w, None, &mut packed);
+        conv.forward(1, &one_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+        let one_y = y[..out_len].to_vec();
+        assert_close(&label, &nchw(&one_y, co), &reference::forward(&shape, 1, &x64, &oihw(&w)));
+        conv.backward_weight(1, &one_x, &one_dy, &mut dw, &mut scratch);
+        let want_dw = reference::backward_weight(&shape, 1, &x64, &dy64);
+        assert_close(&label, &oihw(&dw), &want_dw);
+
         let forward = median_seconds(|| {
             conv.forward(batch, &x, &packed, &mut y, Epilogue::STORE, &mut scratch);
         });
-        let once = y[..out_len].to_vec();
-        assert!(y.chunks(out_len).all(|image| image == once), "{label}: images differ");
+        assert!(y.chunks(out_len).all(|image| image == one_y), "{label}: images differ");
         let data = (!first).then(|| {
             conv.pack_backward_data(&w, &mut packed);
-            median_seconds(|| conv.backward_data(batch, &dy, &packed, &mut dx, false, &mut scratch))
+            conv.backward_data(1, &one_dy, &packed, &mut dx, false, &mut scratch);
+            let one_dx = dx[..in_len].to_vec();
+            let want = reference::backward_data(&shape, 1, &dy64, &oihw(&w));
+            assert_close(&label, &nchw(&one_dx, ci), &want);
+            let seconds = median_seconds(|| {
+                conv.backward_data(batch, &dy, &packed, &mut dx, false, &mut scratch);
+            });
+            assert!(dx.chunks(in_len).all(|image| image == one_dx), "{label}: images differ");
+            seconds
         });
         let weight = median_seconds(|| conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch));
+        let want_dw: Vec<f64> = want_dw.iter().map(|d| d * batch as f64).collect();
+        assert_close(&label, &oihw(&dw), &want_dw);
         let rate = |seconds: f64| (2 * shape.macs() * batch) as f64 / seconds / 1e9;
         let data = data.map_or("-".into(), |d| format!("{:.0}", rate(d)));
         println!("{label:24} {:>9.0} {data:>9} {:>9.0}", rate(forward), rate(weight));

@@ -1,11 +1,29 @@
 //! Where kernels run.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
+
+use thiserror::Error;
 
 use crate::{
     isa::{Isa, IsaError},
     pool::Pool,
 };
+
+/// Why kernels have nowhere to run.
+#[derive(Debug, Error)]
+pub enum CpuError {
+    /// `RESNET_ISA` names an instruction set that is unknown or that the machine lacks.
+    #[error(transparent)]
+    Isa(#[from] IsaError),
+    /// The system refused to start so many threads.
+    #[error("cannot start {threads} threads: {source}; use fewer (--threads)")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// Why it refused.
+        source: io::Error,
+    },
+}
 
 /// An instruction set and a pool of threads. Clones share the pool.
 ///
@@ -24,14 +42,19 @@ impl Cpu {
     /// names (`avx512`, `avx2`, `portable`), or else the best one here.
     ///
     /// # Errors
-    /// If `RESNET_ISA` names a set that is unknown or that the machine lacks.
-    pub fn new(threads: usize) -> Result<Cpu, IsaError> {
-        Ok(Cpu::with_isa(threads, Isa::from_env()?))
+    /// If `RESNET_ISA` names a set that is unknown or that the machine lacks, or the system has
+    /// not so many threads.
+    pub fn new(threads: usize) -> Result<Cpu, CpuError> {
+        Cpu::with_isa(threads, Isa::from_env()?)
     }
 
     /// So many threads with this instruction set.
-    pub fn with_isa(threads: usize, isa: Isa) -> Cpu {
-        Cpu { isa, pool: Arc::new(Pool::new(threads)) }
+    ///
+    /// # Errors
+    /// If the system has not so many threads.
+    pub fn with_isa(threads: usize, isa: Isa) -> Result<Cpu, CpuError> {
+        let pool = Pool::new(threads).map_err(|source| CpuError::Threads { threads, source })?;
+        Ok(Cpu { isa, pool: Arc::new(pool) })
     }
 
     /// Threads in the pool.
@@ -45,7 +68,7 @@ impl Cpu {
     }
 
     /// The pool.
-    pub fn pool(&self) -> &Pool {
+    pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
 }

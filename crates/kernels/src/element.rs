@@ -2,8 +2,16 @@
 
 use crate::isa::Vector;
 
+mod sealed {
+    /// Kernels rely on what only these elements are known to have: at most 8 bytes, and zero bits
+    /// for the value zero.
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for super::Bf16 {}
+}
+
 /// How a value is stored; arithmetic is always in 32-bit floating point.
-pub trait Element: Copy + Default + Send + Sync + 'static {
+pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// From arithmetic to storage.
     fn from_f32(x: f32) -> Self;
 

@@ -179,19 +179,19 @@ impl PadShortcut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{from_stored, on_every_isa, random, to_stored};
+    use crate::testing::{from_stored, narrow, on_every_isa, random, to_stored};
 
     #[test]
     fn add_relu_and_its_gradient() {
         on_every_isa(|cpu| {
             let n = 2 * PART + 48;
-            let narrow = |seed| random(n, seed).iter().map(|&v| v as f32).collect::<Vec<_>>();
-            let (a, b, g) = (narrow(1), narrow(2), narrow(3));
+            let noise = |seed| narrow(&random(n, seed));
+            let (a, b, g) = (noise(1), noise(2), noise(3));
             let mut out = vec![0.0; n];
             add_relu(cpu, &a, Some(&b), true, &mut out);
-            let mut d = narrow(4);
+            let mut d = noise(4);
             pass_gradient(cpu, &g, Some(&out), &mut d, true);
-            for (i, before) in narrow(4).into_iter().enumerate() {
+            for (i, before) in noise(4).into_iter().enumerate() {
                 assert_eq!(out[i], (a[i] + b[i]).max(0.0));
                 assert_eq!(d[i], before + if out[i] > 0.0 { g[i] } else { 0.0 });
             }

@@ -31,7 +31,7 @@ pub fn from_bytes(
 ) {
     let (channels, row) = (layout.channels, layout.width * layout.channels);
     assert_eq!(table.0.len(), channels, "normalisation of another number of channels");
-    for_each_image(cpu, layout, batch, out, |image, y, out| {
+    for_each_row(cpu, layout, batch, out, |image, y, out| {
         let from = &bytes[(image * layout.height + y) * row..][..row];
         for (out, from) in out.chunks_exact_mut(channels).zip(from.chunks_exact(channels)) {
             for ((out, byte), table) in out.iter_mut().zip(from).zip(&table.0) {
@@ -48,7 +48,7 @@ pub fn from_bytes(
 pub fn from_nchw(cpu: &Cpu, layout: &ImageLayout, batch: usize, values: &[f32], out: &mut [f32]) {
     let (channels, height, width) = (layout.channels, layout.height, layout.width);
     assert!(values.len() >= batch * channels * height * width, "too few values");
-    for_each_image(cpu, layout, batch, out, |image, y, out| {
+    for_each_row(cpu, layout, batch, out, |image, y, out| {
         for (i, out) in out.iter_mut().enumerate() {
             let (x, channel) = (i / channels, i % channels);
             *out = values[((image * channels + channel) * height + y) * width + x];
@@ -57,7 +57,7 @@ pub fn from_nchw(cpu: &Cpu, layout: &ImageLayout, batch: usize, values: &[f32], 
 }
 
 /// Calls `f(image, row, interior of the row)`.
-fn for_each_image(
+fn for_each_row(
     cpu: &Cpu,
     layout: &ImageLayout,
     batch: usize,

@@ -146,7 +146,7 @@ impl<E: Element> Kernel for Axpy<'_, E> {
             }
         }
         for (y, x) in self.y[whole..].iter_mut().zip(&self.x[whole..]) {
-            *y += self.a * x.to_f32();
+            *y = self.a.mul_add(x.to_f32(), *y); // fused like the vectors
         }
     }
 }
@@ -154,7 +154,7 @@ impl<E: Element> Kernel for Axpy<'_, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{error, from_stored, on_every_isa, random, to_stored};
+    use crate::testing::{error, from_stored, narrow, on_every_isa, random, to_stored, wide};
 
     #[test]
     fn equals_the_reference() {
@@ -163,8 +163,6 @@ mod tests {
                 let s = Linear { inputs, outputs };
                 let (x, w) = (random(n * inputs, 1), random(outputs * inputs, 2));
                 let (b, dy) = (random(outputs, 3), random(n * outputs, 4));
-                let narrow = |v: &[f64]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
-                let wide = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
                 let (mut y, mut dx) = (vec![0.0; n * outputs], vec![9.0f32; n * padded(inputs)]);
                 let (mut dw, mut db) = (vec![9.0; w.len()], vec![9.0; outputs]);
                 let mut scratch = vec![0.0; s.scratch_len(cpu)];

@@ -1,11 +1,13 @@
 //! Aligned memory.
 
 use std::{
-    alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
+    alloc::{Layout, alloc_zeroed, dealloc},
     fmt,
     ops::{Deref, DerefMut},
     ptr::NonNull,
 };
+
+use thiserror::Error;
 
 /// A buffer of 32-bit floating point numbers, zeroed, that starts on a cache line; a large one
 /// starts on a huge page, which the kernel of the operating system may then use for it.
@@ -18,16 +20,26 @@ pub struct Buffer {
 const LINE: usize = 64;
 const HUGE_PAGE: usize = 2 << 20;
 
+/// The system refused memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the system has no {bytes} bytes of memory left")]
+pub struct OutOfMemory {
+    /// How much was asked for.
+    pub bytes: usize,
+}
+
 impl Buffer {
     /// So many zeros.
-    pub fn zeroed(len: usize) -> Self {
-        let bytes = len.checked_mul(size_of::<f32>()).expect("buffer size overflows");
-        let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE };
-        let layout = Layout::from_size_align(bytes.max(1), align).expect("buffer size overflows");
+    ///
+    /// # Errors
+    /// If the system refuses the memory.
+    pub fn zeroed(len: usize) -> Result<Self, OutOfMemory> {
+        let refused = OutOfMemory { bytes: len.saturating_mul(size_of::<f32>()) };
+        let align = if refused.bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE };
+        let layout = Layout::from_size_align(refused.bytes.max(1), align).map_err(|_| refused)?;
         // SAFETY: the layout's size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start.cast()) else { handle_alloc_error(layout) };
-        Buffer { start, len, layout }
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) }.cast()).ok_or(refused)?;
+        Ok(Buffer { start, len, layout })
     }
 }
 
@@ -58,20 +70,6 @@ impl DerefMut for Buffer {
     }
 }
 
-impl Clone for Buffer {
-    fn clone(&self) -> Self {
-        let mut copy = Buffer::zeroed(self.len);
-        copy.copy_from_slice(self);
-        copy
-    }
-}
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Buffer::zeroed(0)
-    }
-}
-
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buffer({} values)", self.len)
@@ -85,10 +83,18 @@ mod tests {
     #[test]
     fn is_aligned_and_zero() {
         for len in [0, 1, 17, 1 << 20] {
-            let b = Buffer::zeroed(len);
+            let b = Buffer::zeroed(len).unwrap();
             assert_eq!(b.as_ptr() as usize % LINE, 0);
             assert_eq!(b.len(), len);
             assert!(b.iter().all(|&x| x == 0.0));
+        }
+    }
+
+    #[test]
+    fn refuses_what_no_machine_has() {
+        for len in [usize::MAX, usize::MAX / 4, 1 << 58] {
+            let error = Buffer::zeroed(len).unwrap_err();
+            assert_eq!(error.bytes, len.saturating_mul(4));
         }
     }
 }

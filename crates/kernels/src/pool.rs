@@ -1,10 +1,11 @@
 //! Threads: a pool that runs numbered items of work, and slices cut into disjoint parts.
 //!
-//! A kernel cuts its work into items by shape alone; which thread runs an item is left to chance
-//! and changes nothing, since every item writes its own part of the output.
+//! Which thread runs an item is left to chance and changes nothing: every item writes its own part
+//! of the output, and sums over items are cut by shape alone and added in order.
 
 use std::{
     cell::UnsafeCell,
+    io,
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -46,7 +47,7 @@ unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 /// A fixed number of threads, the caller's among them.
-pub struct Pool {
+pub(crate) struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     /// One job at a time.
@@ -55,7 +56,10 @@ pub struct Pool {
 
 impl Pool {
     /// A pool of so many threads (at least one): the caller's, and the rest waiting.
-    pub fn new(threads: usize) -> Self {
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
+    pub(crate) fn new(threads: usize) -> io::Result<Self> {
         fn nothing(_: usize, _: usize) {}
         let shared = Arc::new(Shared {
             epoch: AtomicUsize::new(0),
@@ -65,20 +69,18 @@ impl Pool {
             panicked: AtomicBool::new(false),
             quit: AtomicBool::new(false),
         });
-        let workers = (1..threads)
-            .map(|index| {
-                let shared = Arc::clone(&shared);
-                thread::Builder::new()
-                    .name(format!("resnet-{index}"))
-                    .spawn(move || shared.serve(index))
-                    .expect("the system refused a thread")
-            })
-            .collect();
-        Pool { shared, workers, lock: Mutex::new(()) }
+        // Dropped on failure, which ends the threads that did start.
+        let mut pool = Pool { shared, workers: Vec::new(), lock: Mutex::new(()) };
+        for index in 1..threads {
+            let shared = Arc::clone(&pool.shared);
+            let thread = thread::Builder::new().name(format!("resnet-{index}"));
+            pool.workers.push(thread.spawn(move || shared.serve(index))?);
+        }
+        Ok(pool)
     }
 
     /// Number of threads.
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
@@ -88,7 +90,7 @@ impl Pool {
     ///
     /// # Panics
     /// If an item panics.
-    pub fn run(&self, items: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+    pub(crate) fn run(&self, items: usize, work: &(dyn Fn(usize, usize) + Sync)) {
         if self.workers.is_empty() || items <= 1 {
             (0..items).for_each(|item| work(0, item));
             return;
@@ -184,7 +186,6 @@ fn wait_until(ready: impl Fn() -> bool) {
 
 /// A slice cut into chunks of equal length (the last may be shorter), handed out by number to
 /// threads that each hold a different one.
-#[derive(Clone, Copy)]
 pub(crate) struct Parts<'a, T> {
     start: *mut T,
     len: usize,
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn every_item_runs_once() {
         for threads in [1, 2, 7] {
-            let pool = Pool::new(threads);
+            let pool = Pool::new(threads).unwrap();
             for items in [0, 1, 2, 3, 100] {
                 let counts: Vec<AtomicUsize> = (0..items).map(|_| AtomicUsize::new(0)).collect();
                 pool.run(items, &|thread, item| {
@@ -238,7 +239,7 @@ mod tests {
 
     #[test]
     fn survives_thousands_of_jobs_and_sleep() {
-        let pool = Pool::new(3);
+        let pool = Pool::new(3).unwrap();
         let sum = AtomicUsize::new(0);
         for job in 0..5000 {
             pool.run(4, &|_, item| {
@@ -253,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
-        let pool = Pool::new(2);
+        let pool = Pool::new(2).unwrap();
         let run = || pool.run(8, &|_, item| assert_ne!(item, 5, "as planned"));
         assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
         pool.run(8, &|_, _| {});
@@ -263,7 +264,7 @@ mod tests {
     fn parts_are_disjoint() {
         let mut data = vec![0usize; 10];
         let parts = Parts::new(&mut data, 4);
-        Pool::new(3).run(3, &|_, i| {
+        Pool::new(3).unwrap().run(3, &|_, i| {
             // SAFETY: each item takes its own part.
             unsafe { parts.get(i) }.fill(i + 1);
         });

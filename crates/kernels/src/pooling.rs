@@ -26,6 +26,11 @@ pub struct MaxPool {
 }
 
 impl MaxPool {
+    /// Where the window does not exceed twice its padding, so that no window is all border.
+    fn check(&self) {
+        assert!(self.stride > 0 && 2 * self.padding <= self.kernel && self.kernel > 0, "{self:?}");
+    }
+
     fn out_height(&self) -> usize {
         (self.height + 2 * self.padding - self.kernel) / self.stride + 1
     }
@@ -57,6 +62,7 @@ impl MaxPool {
 
     /// The largest value under each window.
     pub fn forward<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
+        self.check();
         let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
         cpu.pool().run(batch, &|_, image| {
             // SAFETY: each item takes its own part.
@@ -233,7 +239,10 @@ impl GlobalAvgPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{error, from_stored, on_every_isa, random, to_stored};
+    use crate::{
+        Bf16,
+        testing::{error, from_stored, on_every_isa, random, to_stored},
+    };
 
     #[test]
     fn max_equals_the_reference() {
@@ -276,19 +285,38 @@ mod tests {
     }
 
     #[test]
-    fn average_equals_the_reference() {
+    fn max_keeps_nan() {
+        on_every_isa(|cpu| {
+            let s = MaxPool { channels: 16, height: 2, width: 2, kernel: 2, stride: 2, padding: 0 };
+            for place in 0..4 {
+                let mut x = vec![1.0f32; 4 * 16];
+                x[place * 16..][..16].fill(f32::NAN);
+                let mut out = vec![0.0f32; 16];
+                s.forward(cpu, 1, &x, &mut out);
+                assert!(out.iter().all(|v| v.is_nan()), "NaN at {place}");
+            }
+        });
+    }
+
+    fn check_average<E: Element>(tolerance: f64) {
         on_every_isa(|cpu| {
             let s = GlobalAvgPool { channels: 19, pixels: 35 };
             let x = random(2 * 19 * 35, 1);
             let want: Vec<f64> = x.chunks(35).map(|p| p.iter().sum::<f64>() / 35.0).collect();
-            let mut out = vec![0.0f32; 2 * 32];
-            s.forward(cpu, 2, &to_stored::<f32>(&x, 2, 19), &mut out);
-            assert!(error(&from_stored(&out, 2, 19), &want) < 1e-6);
+            let mut out = vec![E::default(); 2 * 32];
+            s.forward(cpu, 2, &to_stored::<E>(&x, 2, 19), &mut out);
+            assert!(error(&from_stored(&out, 2, 19), &want) < tolerance);
             let g = random(2 * 19, 2);
-            let mut dx = to_stored::<f32>(&x, 2, 19);
-            s.backward(cpu, 2, &to_stored::<f32>(&g, 2, 19), &mut dx, true);
+            let mut dx = to_stored::<E>(&x, 2, 19);
+            s.backward(cpu, 2, &to_stored::<E>(&g, 2, 19), &mut dx, true);
             let want: Vec<f64> = (0..x.len()).map(|i| x[i] + g[i / 35] / 35.0).collect();
-            assert!(error(&from_stored(&dx, 2, 19), &want) < 1e-6);
+            assert!(error(&from_stored(&dx, 2, 19), &want) < tolerance);
         });
+    }
+
+    #[test]
+    fn average_equals_the_reference() {
+        check_average::<f32>(1e-6);
+        check_average::<Bf16>(2e-2);
     }
 }

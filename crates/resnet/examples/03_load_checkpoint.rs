@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p resnet --example 03_load_checkpoint [-- FILE ARCH]`
 
-use std::{env, ops::ControlFlow, path::PathBuf};
+use std::{env, path::PathBuf};
 
 use resnet::{
     Arch, Cpu, Network,
@@ -33,8 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = load("synthetic", &limits)?;
     let normalisation = model.normalisation.as_ref().unwrap_or(&data.normalisation);
     let cpu = Cpu::new(2)?;
-    let result =
-        evaluate(&model, &data.test, normalisation, &cpu, &mut |_| ControlFlow::Continue(()))?;
+    let result = evaluate(&model, &data.test, normalisation, &cpu, &mut |_| {})?;
     println!("{result:#?}");
     Ok(())
 }

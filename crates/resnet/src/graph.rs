@@ -249,10 +249,13 @@ impl Graph {
                 return Err(rule("needs at least one channel"));
             }
             let window = |kernel: usize, stride: usize, padding: usize| {
+                if kernel == 0 || stride == 0 {
+                    return Err(rule("needs a window and a stride of at least 1"));
+                }
                 let input = of(0);
                 let side = |n: usize| {
-                    (kernel > 0 && stride > 0 && n + 2 * padding >= kernel)
-                        .then(|| (n + 2 * padding - kernel) / stride + 1)
+                    let padded = padding.checked_mul(2).and_then(|both| both.checked_add(n))?;
+                    Some(padded.checked_sub(kernel)? / stride + 1)
                 };
                 match (side(input.height), side(input.width)) {
                     (Some(height), Some(width)) => {
@@ -299,7 +302,10 @@ impl Graph {
                     Shape { channels: node.channels, height: 1, width: 1 }
                 }
                 Op::PadShortcut { stride } => {
-                    if node.channels < of(0).channels || stride == 0 {
+                    if stride == 0 {
+                        return Err(rule("needs a stride of at least 1"));
+                    }
+                    if node.channels < of(0).channels {
                         return Err(rule("can only add channels"));
                     }
                     Shape {

@@ -1,4 +1,22 @@
 //! Residual networks: graph, models, training, evaluation, data and checkpoints.
+//!
+//! A [`Graph`] is a network as data, and [`Arch`] names those of the family. A [`Network`] adds
+//! parameters; a [plan] runs it on a batch. [`train`](train::train) is the loop around that, in a
+//! [run folder](run), and [`Model`](checkpoint::Model) what comes back from a file.
+//!
+//! ```
+//! use resnet::{Arch, Cpu, Network, network::Init, plan::{EvalPlan, Input}};
+//!
+//! let arch: Arch = "resnet20".parse()?;
+//! let net = Network::new(arch.graph(10), Init::PyTorch, 0);
+//! let mut plan = EvalPlan::new(net.graph(), 1, 32, 32, &Cpu::new(2)?)?;
+//! plan.load(&net);
+//! let image = vec![0.5; 3 * 32 * 32]; // [channels][height][width], normalised
+//! assert_eq!(plan.forward(Input::Nchw(&image), 1).len(), 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Arithmetic is in `resnet_kernels`, files in `resnet_formats`; neither knows of this crate.
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
@@ -22,3 +40,8 @@ pub use graph::Graph;
 pub use models::Arch;
 pub use network::Network;
 pub use resnet_kernels::Cpu;
+
+/// The README's programs.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,6 +1,9 @@
 //! What a network costs: parameters, multiply-accumulates and memory, node by node.
 
-use crate::graph::{Graph, GraphError, Node, NodeId, Op, Shape};
+use crate::{
+    graph::{Graph, Node, Op, Shape},
+    plan::{PlanError, values_per_image},
+};
 
 /// Bytes of a parameter or an activation in fp32.
 const FP32: usize = 4;
@@ -36,20 +39,20 @@ pub struct Summary {
     pub parameters: usize,
     /// Multiply-accumulates for one image.
     pub macs: u64,
-    /// Values of one image that training keeps for the backward pass: what convolutions, ReLUs and
-    /// pools write (batch norm and addition are recomputed from those).
-    pub training_activations: usize,
-    /// Values of one image that are alive at once at the worst moment of inference, where batch
-    /// norm, ReLU and addition work in place.
-    pub inference_activations: usize,
+    /// Values of one image that a training plan holds: every output, and the gradients that are
+    /// alive at once.
+    pub training_values: usize,
+    /// Values of one image that an inference plan holds: the outputs that are alive at once.
+    pub inference_values: usize,
 }
 
 impl Summary {
     /// Counts a graph's cost for images of `height` x `width`.
     ///
     /// # Errors
-    /// Where the graph does not fit such images.
-    pub fn new(graph: &Graph, height: usize, width: usize) -> Result<Self, GraphError> {
+    /// Where the graph does not fit such images, or cannot be planned.
+    pub fn new(graph: &Graph, height: usize, width: usize) -> Result<Self, PlanError> {
+        let (training_values, inference_values) = values_per_image(graph, height, width)?;
         let shapes = graph.shapes(height, width)?;
         let layers: Vec<Layer> = graph
             .nodes()
@@ -67,13 +70,11 @@ impl Summary {
                 Layer { name, op: describe(&node.op), output, parameters, macs: macs as u64 }
             })
             .collect();
-        let kept = |op: &Op| !matches!(op, Op::BatchNorm2d | Op::Add);
-        let training = graph.nodes().iter().zip(&shapes).filter(|(node, _)| kept(&node.op));
         Ok(Summary {
             parameters: layers.iter().map(|l| l.parameters).sum(),
             macs: layers.iter().map(|l| l.macs).sum(),
-            training_activations: training.map(|(_, shape)| shape.len()).sum(),
-            inference_activations: peak(graph, &shapes),
+            training_values,
+            inference_values,
             layers,
         })
     }
@@ -84,16 +85,14 @@ impl Summary {
     }
 
     /// Bytes that training `batch` images at a time needs in fp32, without scratch: parameters,
-    /// their gradients and momentum, kept activations, and the gradients of activations that are
-    /// alive at once (as many as activations in inference).
+    /// their gradients and momentum, and the plan's values.
     pub fn training_bytes(&self, batch: usize) -> usize {
-        let image = self.training_activations + self.inference_activations;
-        (3 * self.parameters + batch * image) * FP32
+        (3 * self.parameters + batch * self.training_values) * FP32
     }
 
     /// Bytes that inference of `batch` images at a time needs in fp32, without scratch.
     pub fn inference_bytes(&self, batch: usize) -> usize {
-        self.parameter_bytes() + batch * self.inference_activations * FP32
+        (self.parameters + batch * self.inference_values) * FP32
     }
 }
 
@@ -128,34 +127,6 @@ fn describe(op: &Op) -> String {
         Op::Linear => "Linear".into(),
         Op::PadShortcut { stride } => window("PadShortcut", 1, stride),
     }
-}
-
-/// The most values alive at once when nodes run in order, an activation dies after its last reader,
-/// and batch norm, ReLU and addition overwrite their first input.
-fn peak(graph: &Graph, shapes: &[Shape]) -> usize {
-    let nodes = graph.nodes();
-    let mut buffer: Vec<NodeId> = (0..nodes.len()).collect();
-    let mut last_reader: Vec<NodeId> = (0..nodes.len()).collect();
-    for (id, node) in nodes.iter().enumerate() {
-        for &input in &node.inputs {
-            last_reader[buffer[input]] = id;
-        }
-        if matches!(node.op, Op::BatchNorm2d | Op::Relu | Op::Add) {
-            buffer[id] = buffer[node.inputs[0]];
-        }
-    }
-    let (mut live, mut peak) = (0, 0);
-    for id in 0..nodes.len() {
-        if buffer[id] == id {
-            live += shapes[id].len();
-        }
-        peak = peak.max(live);
-        live -= (0..=id)
-            .filter(|&b| buffer[b] == b && last_reader[b] == id)
-            .map(|b| shapes[b].len())
-            .sum::<usize>();
-    }
-    peak
 }
 
 #[cfg(test)]
@@ -206,21 +177,23 @@ mod tests {
     #[test]
     fn memory_of_a_small_net_by_hand() {
         let mut g = Graph::new(3);
-        let c = g.conv2d("conv1", Graph::INPUT, 8, 3, 1, 1);
+        let c = g.conv2d("conv1", Graph::INPUT, 16, 3, 1, 1);
         let b = g.batch_norm2d("bn1", c);
         let r = g.relu("relu1", b);
-        let d = g.conv2d("conv2", r, 8, 3, 1, 1);
+        let d = g.conv2d("conv2", r, 16, 3, 1, 1);
         let sum = g.add("add", d, r);
         let p = g.global_avg_pool("avgpool", sum);
         g.linear("linear", p, 10);
         let s = Summary::new(&g, 4, 4).unwrap();
-        // input, conv1, relu1, conv2, avgpool, linear
-        assert_eq!(s.training_activations, 3 * 16 + 3 * 8 * 16 + 8 + 10);
-        // conv2's output beside relu1's
-        assert_eq!(s.inference_activations, 2 * 8 * 16);
-        let parameters = 8 * 27 + 16 + 8 * 72 + 90;
+        // The input with its border; conv1, relu1, conv2, add of 256 values each, avgpool of 16.
+        let (image, one) = (3 * 6 * 6, 16 * 16);
+        // Gradients: those of add and of both that it reads.
+        assert_eq!(s.training_values, image + 4 * one + 16 + 3 * one);
+        // relu1 lives on beside conv2's output and the sum.
+        assert_eq!(s.inference_values, image + 3 * one);
+        let parameters = 16 * 27 + 32 + 16 * 144 + 170;
         assert_eq!(s.parameters, parameters);
-        assert_eq!(s.training_bytes(2), 4 * (3 * parameters + 2 * (s.training_activations + 256)));
-        assert_eq!(s.inference_bytes(2), 4 * (parameters + 2 * 256));
+        assert_eq!(s.training_bytes(2), 4 * (3 * parameters + 2 * s.training_values));
+        assert_eq!(s.inference_bytes(2), 4 * (parameters + 2 * s.inference_values));
     }
 }

@@ -33,7 +33,14 @@ fn odd_graph() -> Graph {
     let e = g.add("e", wide, d);
     let f = g.batch_norm2d("n3", e);
     let twice = g.add("twice", f, e);
-    let a = g.global_avg_pool("avg", twice);
+    // A batch norm whose sum is read again before its ReLU.
+    let h = g.conv2d("h", twice, 11, 3, 1, 1);
+    let n4 = g.batch_norm2d("n4", h);
+    let once = g.add("once", n4, twice);
+    let again = g.add("again", h, once);
+    let once = g.relu("once_relu", once);
+    let both = g.add("both", once, again);
+    let a = g.global_avg_pool("avg", both);
     g.linear("head", a, 3);
     g
 }
@@ -50,14 +57,14 @@ fn nets() -> Vec<(&'static str, Graph)> {
 
 #[test]
 fn backward_is_the_slope() {
-    const IMAGES: usize = 5;
+    const IMAGES: usize = 4;
     for (name, graph) in nets() {
-        for isa in Isa::available() {
-            let cpu = Cpu::with_isa(2, isa);
-            let x = noise(IMAGES * 2 * 22 * 19, 1);
+        for isa in Isa::to_test() {
+            let cpu = Cpu::with_isa(2, isa).unwrap();
+            let x = noise(IMAGES * 2 * 14 * 15, 1);
             let labels: Vec<u32> = (0..IMAGES as u32).map(|i| i % 3).collect();
             let net = Network::new(graph.clone(), Init::He, 4);
-            let mut plan = TrainPlan::new(&graph, IMAGES, 22, 19, &cpu).unwrap();
+            let mut plan = TrainPlan::new(&graph, IMAGES, 14, 15, &cpu).unwrap();
             let mut gradients = vec![f32::NAN; net.values().len()];
             let mut loss = |net: &Network, gradients: &mut [f32]| {
                 plan.step(&mut net.clone(), gradients, Input::Nchw(&x), &labels, 0.1).loss
@@ -69,20 +76,19 @@ fn backward_is_the_slope() {
                 // Along the gradient of one tensor the loss must rise by the gradient's norm.
                 let g = &gradients[param.range.clone()];
                 let norm = g.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-                if norm < 1e-3 {
-                    continue; // A shift before a batch norm changes nothing.
-                }
                 let mut at = |step: f64| {
                     let mut moved = net.clone();
                     let to = &mut moved.values_mut()[param.range.clone()];
                     to.iter_mut()
                         .zip(g)
-                        .for_each(|(v, g)| *v += (step * f64::from(*g) / norm) as f32);
+                        .for_each(|(v, g)| *v += (step * f64::from(*g) / norm.max(1e-9)) as f32);
                     loss(&moved, &mut unused)
                 };
                 // Small steps suffer from rounding, large ones from kinks: one must agree.
                 let slopes = [3e-3, 1e-3, 3e-4, 1e-4].map(|h| (at(h) - at(-h)) / (2.0 * h));
-                let agrees = slopes.iter().any(|s| (s / norm - 1.0).abs() < 0.03);
+                // What is left of a gradient that is zero is rounding, and so is its slope.
+                let allowed = 0.03 * norm + 1e-4;
+                let agrees = slopes.iter().any(|slope| (slope - norm).abs() < allowed);
                 assert!(agrees, "{name} {isa} {}: {slopes:?} for {norm}", param.name);
             }
         }
@@ -92,20 +98,20 @@ fn backward_is_the_slope() {
 #[test]
 fn threads_and_spare_room_change_no_bit() {
     for (name, graph) in nets() {
-        for isa in Isa::available() {
+        for isa in Isa::to_test() {
             let run = |threads, room: usize| {
-                let cpu = Cpu::with_isa(threads, isa);
+                let cpu = Cpu::with_isa(threads, isa).unwrap();
                 let mut net = Network::new(graph.clone(), Init::PyTorch, 4);
-                let mut plan = TrainPlan::new(&graph, 9 + room, 22, 19, &cpu).unwrap();
+                let mut plan = TrainPlan::new(&graph, 9 + room, 14, 15, &cpu).unwrap();
                 let mut gradients = vec![0.0; net.values().len()];
-                let x = noise(9 * 2 * 22 * 19, 1);
+                let x = noise(9 * 2 * 14 * 15, 1);
                 let labels = [0, 1, 2, 0, 1, 2, 0, 1, 2];
                 let input = Input::Nchw(&x);
                 // Twice: what the first step leaves behind must not reach the second.
                 for _ in 0..2 {
                     plan.step(&mut net, &mut gradients, input, &labels, 0.0);
                 }
-                let mut eval = EvalPlan::new(&graph, 9 + room, 22, 19, &cpu).unwrap();
+                let mut eval = EvalPlan::new(&graph, 9 + room, 14, 15, &cpu).unwrap();
                 eval.load(&net);
                 let logits = eval.forward(input, 9).to_vec();
                 let all = [gradients, logits, plan.logits()[..27].to_vec()].concat();
@@ -125,7 +131,7 @@ fn says_what_cannot_be_planned() {
     let graph = odd_graph();
     let error =
         |batch, size| TrainPlan::new(&graph, batch, size, size, &cpu).unwrap_err().to_string();
-    assert!(error(0, 8).contains("at least one image"));
+    assert!(error(0, 8).contains("1 to 1048576 images, not 0"));
     assert!(error(1, 100_000).contains("too large"));
     let mut open = graph.clone();
     open.relu("after", 1);

@@ -18,8 +18,9 @@ use taps::Taps;
 
 use crate::{cpu::Cpu, element::Element, layout::padded, pool::Parts};
 
-/// Output pixels of an item of work: their sums, two AVX-512 vectors each, are 128 KiB.
-const ITEM_PIXELS: usize = 1024;
+/// Output pixels of an item of work, in whole tiles of 4, 6 or 8: their sums, two AVX-512 vectors
+/// each, are 126 KiB.
+const ITEM_PIXELS: usize = 1008;
 /// Images of an item whose tiles run across images.
 const ITEM_IMAGES: usize = 8;
 /// Up to so many pixels, tiles run across images.
@@ -56,7 +57,8 @@ impl Conv {
     /// # Panics
     /// If the window does not fit in the padded input, or an image has 2^32 values or more.
     pub fn new(shape: ConvShape, source: Source, mode: Mode, cpu: &Cpu) -> Self {
-        assert!(shape.kernel > 0 && shape.stride > 0 && shape.in_channels > 0);
+        let ConvShape { kernel, stride, in_channels, out_channels, .. } = shape;
+        assert!([kernel, stride, in_channels, out_channels].iter().all(|&n| n > 0), "{shape:?}");
         let side = shape.height.min(shape.width) + 2 * shape.padding;
         assert!(side >= shape.kernel, "{shape:?}: the window does not fit");
         let train = mode != Mode::Inference;
@@ -69,11 +71,6 @@ impl Conv {
             backward_data: if both { Taps::backward_data(&shape) } else { vec![] },
             backward_weight: train.then(|| BackwardWeight::new(shape, source)),
         }
-    }
-
-    /// Its dimensions.
-    pub fn shape(&self) -> &ConvShape {
-        &self.shape
     }
 
     /// Values of packed weights, for either direction.
@@ -181,13 +178,14 @@ impl Conv {
         let channels = output_image / pixels;
         let depth = tables.iter().map(Taps::depth).sum::<usize>();
         let weights = &packed[..depth * channels];
-        let small = pixels <= SMALL_IMAGE && batch >= ITEM_IMAGES && tables[0].len() > 1;
+        let several_taps = tables.iter().any(|table| table.len() > 1);
+        let small = pixels <= SMALL_IMAGE && batch >= ITEM_IMAGES && several_taps;
         let item_pixels = if small {
             ITEM_IMAGES * pixels
         } else if tables.len() > 1 {
             pixels
         } else {
-            // Enough items for the threads, in whole tiles of any instruction set.
+            // Enough items for the threads: where outputs are cut changes none of them.
             let share = (batch * pixels).div_ceil(4 * cpu.threads()).next_multiple_of(24);
             share.min(ITEM_PIXELS)
         };

@@ -96,7 +96,12 @@ impl Vector for F32x8 {
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: see above.
-        F32x8(unsafe { _mm256_max_ps(self.0, other.0) })
+        unsafe {
+            // The instruction yields its second operand where one is NaN.
+            let max = _mm256_max_ps(self.0, other.0);
+            let nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(self.0, self.0);
+            F32x8(_mm256_blendv_ps(max, self.0, nan))
+        }
     }
 
     #[inline(always)]

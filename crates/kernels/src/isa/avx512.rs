@@ -93,7 +93,12 @@ impl Vector for F32x16 {
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: see above.
-        F32x16(unsafe { _mm512_max_ps(self.0, other.0) })
+        unsafe {
+            // The instruction yields its second operand where one is NaN.
+            let max = _mm512_max_ps(self.0, other.0);
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
+            F32x16(_mm512_mask_mov_ps(max, nan, self.0))
+        }
     }
 
     #[inline(always)]

@@ -77,7 +77,7 @@ impl Vector for F32x4 {
 
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        self.zip(other, |a, b| if a > b { a } else { b })
+        self.zip(other, |a, b| if a > b || a.is_nan() { a } else { b })
     }
 
     #[inline(always)]

@@ -48,7 +48,7 @@ pub trait Vector: Copy {
     /// Lane by lane product.
     fn mul(self, other: Self) -> Self;
 
-    /// The larger of each lane; the second operand where one is NaN.
+    /// The larger of each lane; NaN where one is, as in PyTorch: a diverged net must show.
     fn max(self, other: Self) -> Self;
 
     /// Lanes where `gate` is above zero; zero elsewhere.
@@ -63,7 +63,7 @@ pub trait Vector: Copy {
         Self::splat(0.0)
     }
 
-    /// `max(self, 0)` that lets NaN through, as PyTorch's ReLU does: a diverged net must show.
+    /// `max(self, 0)`; NaN stays.
     #[inline(always)]
     fn relu(self) -> Self {
         Self::zero().max(self)

@@ -46,8 +46,9 @@ pub enum Family {
     Paper,
 }
 
-/// An architecture: a family, a depth, and whether it has shortcuts.
+/// An architecture: a family, a depth, and whether it has shortcuts. Made by parsing its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Arch {
     /// Stem, widths and head.
     pub family: Family,

@@ -14,7 +14,7 @@ use super::{
     Input, InputImages, PlanError, Sizes, borrow,
     memory::{Lifetime, lay_out},
     plain::Plain,
-    units::{Unit, units},
+    units::{Unit, producer, units},
 };
 use crate::{
     graph::{Graph, NodeId, Op},
@@ -83,14 +83,11 @@ impl EvalPlan {
         let mut scratch = 0;
         let mut steps = Vec::new();
         for (index, unit) in units.iter().enumerate() {
-            let kernel = Kernel::new(graph, unit.head, &sizes, cpu);
+            let kernel = Kernel::new(graph, unit.head, &sizes, cpu)?;
             if let Kernel::Conv { conv, .. } = &kernel {
                 scratch = scratch.max(conv.scratch_len(batch));
             }
-            let place = |id: NodeId| {
-                let producer = units.iter().position(|u| u.output == id);
-                producer.map(|i| places.0[i].clone())
-            };
+            let place = |id: NodeId| producer(&units, id).map(|i| places.0[i].clone());
             steps.push(Step {
                 unit: unit.clone(),
                 kernel,
@@ -102,10 +99,10 @@ impl EvalPlan {
         Ok(EvalPlan {
             cpu: cpu.clone(),
             batch,
-            input: InputImages::new(graph, &sizes),
+            input: InputImages::new(graph, &sizes)?,
             steps,
-            values: Buffer::zeroed(places.1),
-            scratch: Buffer::zeroed(scratch),
+            values: Buffer::zeroed(places.1)?,
+            scratch: Buffer::zeroed(scratch)?,
             logits: vec![0.0; batch * graph.classes()],
         })
     }
@@ -145,9 +142,9 @@ impl EvalPlan {
     /// Logits `[images][classes]`.
     ///
     /// # Panics
-    /// If there are more images than the plan's batch, or fewer values than images need.
+    /// If there are no images, more than the plan's batch, or fewer values than they need.
     pub fn forward(&mut self, input: Input<'_>, images: usize) -> &[f32] {
-        assert!(images <= self.batch, "{images} images in a plan for {}", self.batch);
+        assert!((1..=self.batch).contains(&images), "{images} images in a plan for {}", self.batch);
         self.input.fill(&self.cpu, input, images);
         for step in &self.steps {
             step.run(
@@ -161,28 +158,17 @@ impl EvalPlan {
         }
         &self.logits[..images * (self.logits.len() / self.batch)]
     }
-
-    /// Bytes of values, weights and scratch.
-    pub fn memory_bytes(&self) -> usize {
-        let packed = |step: &Step| match &step.kernel {
-            Kernel::Conv { packed, .. } => packed.len(),
-            Kernel::Linear { weight, .. } => weight.len(),
-            _ => 0,
-        };
-        let weights: usize = self.steps.iter().map(packed).sum();
-        4 * (weights + self.values.len() + self.scratch.len() + self.input.values.len())
-    }
 }
 
 impl Kernel {
-    fn new(graph: &Graph, head: NodeId, sizes: &Sizes, cpu: &Cpu) -> Self {
+    fn new(graph: &Graph, head: NodeId, sizes: &Sizes, cpu: &Cpu) -> Result<Self, PlanError> {
         let node = &graph.nodes()[head];
         let input = sizes.shapes[node.inputs[0]];
-        match node.op {
+        Ok(match node.op {
             Op::Conv2d { .. } => {
                 let (shape, source) = sizes.conv(head, node);
                 let conv = Box::new(Conv::new(shape, source, Mode::Inference, cpu));
-                let packed = Buffer::zeroed(conv.packed_len());
+                let packed = Buffer::zeroed(conv.packed_len())?;
                 Kernel::Conv { conv, packed, bias: vec![0.0; padded(node.channels)] }
             }
             Op::BatchNorm2d => Kernel::Norm {
@@ -196,7 +182,7 @@ impl Kernel {
                 bias: vec![0.0; node.channels],
             },
             _ => Kernel::Plain(Plain::new(graph, head, sizes).expect("has no parameters")),
-        }
+        })
     }
 }
 
@@ -231,7 +217,7 @@ impl Step {
 }
 
 /// Where each unit's output lives, from its unit to its last reader, and the arena's length.
-fn places(graph: &Graph, units: &[Unit], sizes: &Sizes) -> (Vec<Range<usize>>, usize) {
+pub(super) fn places(graph: &Graph, units: &[Unit], sizes: &Sizes) -> (Vec<Range<usize>>, usize) {
     let reads = |unit: &Unit, id: NodeId| {
         graph.nodes()[unit.head].inputs[0] == id || unit.residual == Some(id)
     };

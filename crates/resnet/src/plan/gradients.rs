@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     Sizes,
     memory::{Lifetime, lay_out},
-    units::Unit,
+    units::{Unit, producer},
 };
 use crate::graph::{Graph, NodeId, Op};
 
@@ -35,7 +35,7 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn new(graph: &Graph, units: &[Unit], sizes: &Sizes) -> Self {
         let op = |unit: &Unit| graph.nodes()[unit.head].op;
-        let producer = |id: NodeId| units.iter().position(|unit| unit.output == id);
+        let producer = |id: NodeId| producer(units, id);
         let x: Vec<Option<usize>> =
             units.iter().map(|unit| producer(graph.nodes()[unit.head].inputs[0])).collect();
         let residual: Vec<Option<usize>> =

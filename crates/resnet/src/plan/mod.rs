@@ -14,7 +14,7 @@ mod units;
 use std::ops::Range;
 
 use resnet_kernels::{
-    Buffer, Cpu,
+    Buffer, Cpu, OutOfMemory,
     conv::{ConvShape, Source},
     input::{ByteTable, from_bytes, from_nchw},
     layout::{ImageLayout, padded},
@@ -53,9 +53,17 @@ pub enum PlanError {
     /// The graph does not fit the images, or cannot be planned.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A batch of no images.
-    #[error("a plan needs a batch of at least one image")]
-    EmptyBatch,
+    /// A batch of no images, or of more than any machine holds.
+    #[error("a batch has 1 to {MAX_BATCH} images, not {0}")]
+    Batch(usize),
+    /// The system refused the memory that the plan needs.
+    #[error(
+        "the plan needs {bytes} bytes more than there are: use a smaller batch or smaller images"
+    )]
+    Memory {
+        /// How much was asked for.
+        bytes: usize,
+    },
     /// An image so large that the kernels cannot address it.
     #[error("{node}: {shape} is too large; use smaller images")]
     TooLarge {
@@ -66,6 +74,29 @@ pub enum PlanError {
     },
 }
 
+impl From<OutOfMemory> for PlanError {
+    fn from(error: OutOfMemory) -> Self {
+        PlanError::Memory { bytes: error.bytes }
+    }
+}
+
+/// Values of an image that a training plan and an inference plan hold: inputs, outputs and
+/// gradients, without weights and scratch.
+pub(crate) fn values_per_image(
+    graph: &Graph,
+    height: usize,
+    width: usize,
+) -> Result<(usize, usize), PlanError> {
+    let sizes = Sizes::new(graph, 1, height, width)?;
+    let training = gradients::Layout::new(graph, &units::units(graph, false)?, &sizes);
+    let inference = eval::places(graph, &units::units(graph, true)?, &sizes).1;
+    let image = sizes.image(graph).image_len();
+    Ok((image + training.values_len + training.gradients_len, image + inference))
+}
+
+/// Far more images than memory; with the limit on an image, lengths cannot overflow.
+const MAX_BATCH: usize = 1 << 20;
+
 /// The shapes of a graph's nodes, and the largest batch.
 struct Sizes {
     shapes: Vec<Shape>,
@@ -74,8 +105,8 @@ struct Sizes {
 
 impl Sizes {
     fn new(graph: &Graph, batch: usize, height: usize, width: usize) -> Result<Self, PlanError> {
-        if batch == 0 {
-            return Err(PlanError::EmptyBatch);
+        if !(1..=MAX_BATCH).contains(&batch) {
+            return Err(PlanError::Batch(batch));
         }
         let shapes = graph.shapes(height, width)?;
         for (node, &shape) in graph.nodes().iter().zip(&shapes) {
@@ -98,6 +129,14 @@ impl Sizes {
     /// Stored values of an image of a node's output.
     fn image_len(&self, id: NodeId) -> usize {
         self.pixels(id) * padded(self.shapes[id].channels)
+    }
+
+    /// The layout of the images, which the first convolution reads.
+    fn image(&self, graph: &Graph) -> ImageLayout {
+        let mut nodes = graph.nodes().iter().enumerate();
+        let first = nodes.find(|(_, node)| node.inputs.first() == Some(&Graph::INPUT));
+        let (id, node) = first.expect("units are checked: a convolution reads the input");
+        self.conv(id, node).0.image()
     }
 
     /// The dimensions of a convolution, and how its input is stored.
@@ -129,16 +168,10 @@ struct InputImages {
 }
 
 impl InputImages {
-    fn new(graph: &Graph, sizes: &Sizes) -> Self {
-        let mut nodes = graph.nodes().iter().enumerate();
-        let first = nodes.find(|(_, node)| node.inputs.first() == Some(&Graph::INPUT));
-        let (id, node) = first.expect("plans check that a convolution reads the input");
-        let layout = sizes.conv(id, node).0.image();
-        InputImages {
-            layout,
-            values: Buffer::zeroed(sizes.batch * layout.image_len()),
-            table: None,
-        }
+    fn new(graph: &Graph, sizes: &Sizes) -> Result<Self, PlanError> {
+        let layout = sizes.image(graph);
+        let values = Buffer::zeroed(sizes.batch * layout.image_len())?;
+        Ok(InputImages { layout, values, table: None })
     }
 
     /// Converts the images of a batch.

@@ -96,14 +96,14 @@ impl TrainPlan {
             cpu: cpu.clone(),
             batch,
             classes: graph.classes(),
-            input: InputImages::new(graph, &sizes),
+            input: InputImages::new(graph, &sizes)?,
             steps,
             buffers: Buffers {
-                values: Buffer::zeroed(layout.values_len),
-                gradients: Buffer::zeroed(layout.gradients_len),
-                saved: Buffer::zeroed(saved),
-                packed: Buffer::zeroed(packed),
-                scratch: Buffer::zeroed(scratch),
+                values: Buffer::zeroed(layout.values_len)?,
+                gradients: Buffer::zeroed(layout.gradients_len)?,
+                saved: Buffer::zeroed(saved)?,
+                packed: Buffer::zeroed(packed)?,
+                scratch: Buffer::zeroed(scratch)?,
                 d_logits: logits.clone(),
                 logits,
             },
@@ -144,13 +144,6 @@ impl TrainPlan {
     /// Logits `[batch][classes]` of the last step, of which a smaller batch fills the first rows.
     pub fn logits(&self) -> &[f32] {
         &self.buffers.logits
-    }
-
-    /// Bytes of values, gradients and scratch.
-    pub fn memory_bytes(&self) -> usize {
-        let b = &self.buffers;
-        let held = [&b.values, &b.gradients, &b.saved, &b.packed, &b.scratch, &self.input.values];
-        held.iter().map(|buffer| 4 * buffer.len()).sum()
     }
 }
 

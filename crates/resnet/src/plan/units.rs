@@ -45,10 +45,12 @@ pub(super) fn units(graph: &Graph, fold: bool) -> Result<Vec<Unit>, GraphError> 
             unit.norm = sole(id, Op::BatchNorm2d);
             unit.output = unit.norm.unwrap_or(id);
         }
+        let mut sum = None;
         let normed = node.op == Op::BatchNorm2d || unit.norm.is_some();
         if normed && let Some(add) = sole(unit.output, Op::Add).filter(|&add| !taken[add]) {
             unit.residual = nodes[add].inputs.iter().copied().find(|&i| i != unit.output);
             unit.output = add;
+            sum = Some(add);
         }
         if node.op == Op::Add {
             unit.residual = Some(node.inputs[1]);
@@ -60,18 +62,20 @@ pub(super) fn units(graph: &Graph, fold: bool) -> Result<Vec<Unit>, GraphError> 
             unit.output = relu;
         }
         unit.relu |= node.op == Op::Relu;
-        for member in [unit.norm.unwrap_or(id), unit.output] {
+        for member in [unit.norm, sum, Some(unit.output)].into_iter().flatten() {
             taken[member] = true;
-        }
-        if let Some(add) = nodes[..=unit.output].iter().rposition(|n| n.op == Op::Add)
-            && unit.residual.is_some()
-        {
-            taken[add] = true;
         }
         units.push(unit);
     }
     units.sort_by_key(|unit| unit.output);
     Ok(units)
+}
+
+/// The unit that computes a node's value; none for the images.
+pub(super) fn producer(units: &[Unit], id: NodeId) -> Option<usize> {
+    let found = units.iter().position(|unit| unit.output == id);
+    assert!(found.is_some() || id == Graph::INPUT, "every value that is read is computed");
+    found
 }
 
 /// The rules beyond [`Graph::shapes`] that plans rely on.
@@ -157,6 +161,24 @@ mod tests {
                 assert_eq!(members, g.nodes().len() - 1, "{arch} fold {fold}");
             }
         }
+    }
+
+    #[test]
+    fn a_sum_between_another_sum_and_its_relu_is_its_own() {
+        let mut g = Graph::new(3);
+        let x = g.conv2d("a", Graph::INPUT, 8, 3, 1, 1);
+        let n = g.batch_norm2d("n", x);
+        let y = g.conv2d("b", x, 8, 3, 1, 1);
+        let first = g.add("first", n, y);
+        let second = g.add("second", y, first);
+        let r = g.relu("r", first);
+        let third = g.add("third", r, second);
+        let p = g.global_avg_pool("p", third);
+        g.linear("fc", p, 2);
+        let units = units(&g, false).unwrap();
+        let outputs: Vec<NodeId> = units.iter().map(|u| u.output).collect();
+        // `first` is read twice, so its ReLU stands alone.
+        assert_eq!(outputs, [x, y, first, second, r, third, p, p + 1]);
     }
 
     #[test]

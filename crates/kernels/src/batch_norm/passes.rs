@@ -1,0 +1,227 @@
+//! The passes over memory, one chunk at a time.
+
+use crate::{
+    element::Element,
+    isa::{Kernel, Vector},
+};
+
+/// Pixels summed in one go: many short sums round less than a long one.
+const RUN: usize = 8;
+
+/// Runs a body for groups of vectors, channels outermost, so that sums stay in registers: four
+/// vectors of a pixel at a time, so that cache lines are used whole, then the rest one by one.
+macro_rules! by_channels {
+    ($stored:expr, $lanes:expr, |$channel:ident, $count:ident| $body:block) => {{
+        let vectors = $stored / $lanes;
+        let mut vector = 0;
+        while vector < vectors {
+            let $channel = vector * $lanes;
+            if vectors - vector >= 4 {
+                const $count: usize = 4;
+                $body
+                vector += 4;
+            } else {
+                const $count: usize = 1;
+                $body
+                vector += 1;
+            }
+        }
+    }};
+}
+
+/// Mean and squared distances of a chunk.
+pub(super) struct Moments<'a, E> {
+    pub(super) x: &'a [E],
+    pub(super) stored: usize,
+    pub(super) partial: &'a mut [f32],
+}
+
+impl<E: Element> Kernel for Moments<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let (means, squares) = self.partial.split_at_mut(self.stored);
+        let count = V::splat(1.0 / (self.x.len() / self.stored) as f32);
+        by_channels!(self.stored, V::LANES, |channel, N| {
+            let mut sums = [V::zero(); N];
+            let mut distances = [V::zero(); N];
+            // SAFETY: N vectors from `channel` lie within a pixel and within both halves of
+            // `partial`.
+            unsafe {
+                for run in self.x.chunks(RUN * self.stored) {
+                    let mut part = [V::zero(); N];
+                    for pixel in run.chunks_exact(self.stored) {
+                        for v in 0..N {
+                            let x = E::load(pixel.as_ptr().add(channel + v * V::LANES));
+                            part[v] = part[v].add(x);
+                        }
+                    }
+                    for v in 0..N {
+                        sums[v] = sums[v].add(part[v]);
+                    }
+                }
+                let mean = sums.map(|s| s.mul(count));
+                for run in self.x.chunks(RUN * self.stored) {
+                    let mut part = [V::zero(); N];
+                    for pixel in run.chunks_exact(self.stored) {
+                        for v in 0..N {
+                            let x: V = E::load(pixel.as_ptr().add(channel + v * V::LANES));
+                            let d = x.sub(mean[v]);
+                            part[v] = d.mul_add(d, part[v]);
+                        }
+                    }
+                    for v in 0..N {
+                        distances[v] = distances[v].add(part[v]);
+                    }
+                }
+                for v in 0..N {
+                    mean[v].store(means.as_mut_ptr().add(channel + v * V::LANES));
+                    distances[v].store(squares.as_mut_ptr().add(channel + v * V::LANES));
+                }
+            }
+        });
+    }
+}
+
+pub(super) struct Apply<'a, E> {
+    pub(super) x: &'a [E],
+    pub(super) mean: &'a [f32],
+    pub(super) scale: &'a [f32],
+    pub(super) shift: &'a [f32],
+    pub(super) residual: Option<&'a [E]>,
+    pub(super) relu: bool,
+    pub(super) out: &'a mut [E],
+}
+
+impl<E: Element> Kernel for Apply<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let stored = self.scale.len();
+        assert!(self.x.len() == self.out.len() && self.mean.len() == stored);
+        assert!(self.shift.len() == stored && stored.is_multiple_of(V::LANES));
+        assert!(self.residual.is_none_or(|r| r.len() == self.x.len()));
+        for (pixel, out) in self.out.chunks_exact_mut(stored).enumerate() {
+            for channel in (0..stored).step_by(V::LANES) {
+                let at = pixel * stored + channel;
+                // SAFETY: the lengths are checked above.
+                unsafe {
+                    let x: V = E::load(self.x.as_ptr().add(at));
+                    let centred = x.sub(V::load(self.mean.as_ptr().add(channel)));
+                    let scale = V::load(self.scale.as_ptr().add(channel));
+                    let mut y = centred.mul_add(scale, V::load(self.shift.as_ptr().add(channel)));
+                    if let Some(residual) = self.residual {
+                        y = y.add(E::load(residual.as_ptr().add(at)));
+                    }
+                    if self.relu {
+                        y = y.relu();
+                    }
+                    E::store(y, out.as_mut_ptr().add(channel));
+                }
+            }
+        }
+    }
+}
+
+/// Sums of `g` and of `g * (x - mean)` over a chunk.
+pub(super) struct GradientSums<'a, E> {
+    pub(super) x: &'a [E],
+    pub(super) out: Option<&'a [E]>,
+    pub(super) gradient: &'a [E],
+    pub(super) mean: &'a [f32],
+    pub(super) partial: &'a mut [f32],
+}
+
+impl<E: Element> Kernel for GradientSums<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let stored = self.mean.len();
+        let pixels = self.x.len() / stored;
+        assert_eq!(self.gradient.len(), self.x.len());
+        assert!(self.out.is_none_or(|out| out.len() == self.x.len()));
+        let (shifts, centred) = self.partial.split_at_mut(stored);
+        by_channels!(stored, V::LANES, |channel, N| {
+            let mut sums = [[V::zero(); N]; 2];
+            // SAFETY: N vectors from `channel` lie within a pixel of each tensor.
+            unsafe {
+                let mean: [V; N] = std::array::from_fn(|v| {
+                    V::load(self.mean.as_ptr().add(channel + v * V::LANES))
+                });
+                for first in (0..pixels).step_by(RUN) {
+                    let mut part = [[V::zero(); N]; 2];
+                    for pixel in first..pixels.min(first + RUN) {
+                        for v in 0..N {
+                            let at = pixel * stored + channel + v * V::LANES;
+                            let mut g: V = E::load(self.gradient.as_ptr().add(at));
+                            if let Some(out) = self.out {
+                                g = g.where_positive(E::load(out.as_ptr().add(at)));
+                            }
+                            let x: V = E::load(self.x.as_ptr().add(at));
+                            part[0][v] = part[0][v].add(g);
+                            part[1][v] = g.mul_add(x.sub(mean[v]), part[1][v]);
+                        }
+                    }
+                    for v in 0..N {
+                        sums[0][v] = sums[0][v].add(part[0][v]);
+                        sums[1][v] = sums[1][v].add(part[1][v]);
+                    }
+                }
+                for v in 0..N {
+                    sums[0][v].store(shifts.as_mut_ptr().add(channel + v * V::LANES));
+                    sums[1][v].store(centred.as_mut_ptr().add(channel + v * V::LANES));
+                }
+            }
+        });
+    }
+}
+
+pub(super) struct Backward<'a, E> {
+    pub(super) x: &'a [E],
+    pub(super) out: Option<&'a [E]>,
+    pub(super) mean: &'a [f32],
+    pub(super) a: &'a [f32],
+    pub(super) b: &'a [f32],
+    pub(super) c: &'a [f32],
+    pub(super) gradient: &'a mut [E],
+    pub(super) residual: Option<&'a mut [E]>,
+    pub(super) accumulate: bool,
+}
+
+impl<E: Element> Kernel for Backward<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(mut self) {
+        let stored = self.mean.len();
+        assert!(self.gradient.len() == self.x.len() && stored.is_multiple_of(V::LANES));
+        assert!([self.a, self.b, self.c].iter().all(|v| v.len() == stored));
+        assert!(self.out.is_none_or(|out| out.len() == self.x.len()));
+        assert!(self.residual.as_ref().is_none_or(|r| r.len() == self.x.len()));
+        for (pixel, gradient) in self.gradient.chunks_exact_mut(stored).enumerate() {
+            for channel in (0..stored).step_by(V::LANES) {
+                let at = pixel * stored + channel;
+                // SAFETY: the lengths are checked above.
+                unsafe {
+                    let to = gradient.as_mut_ptr().add(channel);
+                    let mut g: V = E::load(to);
+                    if let Some(out) = self.out {
+                        g = g.where_positive(E::load(out.as_ptr().add(at)));
+                    }
+                    if let Some(residual) = &mut self.residual {
+                        let to = residual.as_mut_ptr().add(at);
+                        let sum = if self.accumulate { g.add(E::load(to)) } else { g };
+                        E::store(sum, to);
+                    }
+                    let x: V = E::load(self.x.as_ptr().add(at));
+                    let of = |v: &[f32]| V::load(v.as_ptr().add(channel));
+                    let rest = x.sub(of(self.mean)).mul_add(of(self.b), of(self.c));
+                    E::store(g.mul_add(of(self.a), rest), to);
+                }
+            }
+        }
+    }
+}

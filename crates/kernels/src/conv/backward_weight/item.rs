@@ -1,0 +1,195 @@
+//! One item of work: packs a block of pixels, then runs register tiles over it.
+
+use super::{BackwardWeight, Block, GROUP};
+use crate::{
+    conv::Source,
+    element::Element,
+    isa::{Kernel, Vector},
+    layout::padded,
+};
+
+/// A group of output channels over a part of the batch.
+pub(super) struct Item<'a, E> {
+    pub(super) plan: &'a BackwardWeight,
+    pub(super) x: &'a [E],
+    pub(super) dy: &'a [E],
+    pub(super) group: usize,
+    pub(super) images: std::ops::Range<usize>,
+    /// `[panel][tile][tap][TILE][lane]`.
+    pub(super) sums: &'a mut [f32],
+    pub(super) x_pack: &'a mut [f32],
+    pub(super) dy_pack: &'a mut [f32],
+    pub(super) out: &'a mut [f32],
+}
+
+impl<E: Element> Kernel for Item<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(mut self) {
+        let plan = self.plan;
+        let first = self.group * GROUP;
+        let channels = GROUP.min(plan.shape.out_channels - first);
+        let tiles = channels.div_ceil(TILE);
+        let wide = 2 * V::LANES;
+        let stored = padded(plan.values);
+        self.sums[..tiles * TILE * plan.taps * stored].fill(0.0);
+        for image in self.images.clone().step_by(plan.images) {
+            let images = plan.images.min(self.images.end - image);
+            for block in &plan.blocks {
+                self.pack_dy::<TILE>(block, image, images, first, channels);
+                let mut sums = 0;
+                for channel in (0..stored).step_by(wide) {
+                    let width = wide.min(stored - channel);
+                    self.pack_x::<V>(block, image, images, channel, width);
+                    for tile in 0..tiles {
+                        for tap in 0..plan.taps {
+                            if width == wide {
+                                self.tile::<V, TILE, 2>(block, images, channel, tile, tap, sums);
+                            } else {
+                                self.tile::<V, TILE, 1>(block, images, channel, tile, tap, sums);
+                            }
+                            sums += TILE * width;
+                        }
+                    }
+                }
+            }
+        }
+        self.finish(TILE, wide, tiles, channels);
+    }
+}
+
+impl<E: Element> Item<'_, E> {
+    /// `[tile][pixel][TILE]`, zero past the group.
+    #[inline(always)]
+    fn pack_dy<const TILE: usize>(
+        &mut self,
+        block: &Block,
+        image: usize,
+        images: usize,
+        first: usize,
+        channels: usize,
+    ) {
+        let s = &self.plan.shape;
+        let (stored, total) = (padded(s.out_channels), images * block.pixels);
+        for i in 0..images {
+            let start =
+                (image + i) * s.out_len() + block.first_out * s.out_width() * stored + first;
+            for pixel in 0..block.pixels {
+                let from = &self.dy[start + pixel * stored..][..channels];
+                let at = i * block.pixels + pixel;
+                for (tile, from) in from.chunks(TILE).enumerate() {
+                    let to = &mut self.dy_pack[(tile * total + at) * TILE..][..TILE];
+                    if let Ok(from) = <&[E; TILE]>::try_from(from) {
+                        to.copy_from_slice(&from.map(E::to_f32));
+                    } else {
+                        to.fill(0.0);
+                        to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f32());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Activations: `[pixel][width]` of one panel. Images: their rows, dense.
+    #[inline(always)]
+    fn pack_x<V: Vector>(
+        &mut self,
+        block: &Block,
+        image: usize,
+        images: usize,
+        channel: usize,
+        width: usize,
+    ) {
+        let s = &self.plan.shape;
+        let source = self.plan.source;
+        let (columns, stored) = match source {
+            Source::Activation => (s.width, padded(s.in_channels)),
+            Source::Image => (s.image().columns(), s.in_channels),
+        };
+        let pixels = block.rows * columns;
+        for i in 0..images {
+            let start = (image + i) * s.in_len(source) + block.first_row * columns * stored;
+            let from = &self.x[start..start + pixels * stored];
+            if source == Source::Image {
+                let to = &mut self.x_pack[i * pixels * stored..][..pixels * stored];
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f32());
+                continue;
+            }
+            let to = &mut self.x_pack[i * pixels * width..][..pixels * width];
+            for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(stored)) {
+                let from = &from[channel..channel + width];
+                for lane in (0..width).step_by(V::LANES) {
+                    // SAFETY: both slices hold `width` values, a multiple of LANES.
+                    unsafe {
+                        let v: V = E::load(from.as_ptr().add(lane));
+                        v.store(to.as_mut_ptr().add(lane));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The register tile: `sums[p][v] += dy[pixel][p] * x[pixel][v]` over a list of pixels.
+    #[inline(always)]
+    fn tile<V: Vector, const TILE: usize, const NV: usize>(
+        &mut self,
+        block: &Block,
+        images: usize,
+        channel: usize,
+        tile: usize,
+        tap: usize,
+        at: usize,
+    ) {
+        let pairs = &block.pairs[tap];
+        let pairs = &pairs[..pairs.len() / self.plan.images * images];
+        let held = &mut self.sums[at..at + TILE * NV * V::LANES];
+        let (base, step) = match self.plan.source {
+            Source::Activation => (0, NV * V::LANES),
+            Source::Image => (channel, 1),
+        };
+        let dy = &self.dy_pack[tile * images * block.pixels * TILE..];
+        // SAFETY: `held` holds the tile; the lists stay within the packed block, and the buffer of
+        // dense images ends with room for the last panel (`worker`).
+        unsafe {
+            let mut sums = [[V::zero(); NV]; TILE];
+            let (x, dy) = (self.x_pack.as_ptr().add(base), dy.as_ptr());
+            for &(from, to) in pairs {
+                let x = x.add(from as usize * step);
+                let dy = dy.add(to as usize * TILE);
+                let row: [V; NV] = std::array::from_fn(|v| V::load(x.add(v * V::LANES)));
+                for p in 0..TILE {
+                    let d = V::splat(*dy.add(p));
+                    for v in 0..NV {
+                        sums[p][v] = d.mul_add(row[v], sums[p][v]);
+                    }
+                }
+            }
+            // Added at the end: many short sums round less than a long one.
+            for (i, sum) in sums.as_flattened().iter().enumerate() {
+                let held = held.as_mut_ptr().add(i * V::LANES);
+                sum.add(V::load(held)).store(held);
+            }
+        }
+    }
+
+    /// From tiles to `[out][tap][in]`.
+    #[inline(always)]
+    fn finish(&mut self, tile_len: usize, wide: usize, tiles: usize, channels: usize) {
+        let (taps, values) = (self.plan.taps, self.plan.values);
+        let stored = padded(values);
+        for channel in 0..channels {
+            let (tile, p) = (channel / tile_len, channel % tile_len);
+            for tap in 0..taps {
+                let out = &mut self.out[(channel * taps + tap) * values..][..values];
+                for (panel, out) in out.chunks_mut(wide).enumerate() {
+                    let width = wide.min(stored - panel * wide);
+                    // Panels before this one are all `wide`.
+                    let start = panel * wide * tiles * taps * tile_len;
+                    let at = start + ((tile * taps + tap) * tile_len + p) * width;
+                    out.copy_from_slice(&self.sums[at..at + out.len()]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Parameters and running statistics as PyTorch names and stores them.
+
+use std::collections::{HashMap, HashSet};
+
+use resnet_formats::{NamedTensors, Tensor};
+use thiserror::Error;
+
+use super::{Network, Param, ParamKind};
+
+/// Why a state dict does not fit a network.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct StateDictError(String);
+
+impl Network {
+    /// Parameters and running statistics by PyTorch's names, in PyTorch's order and layout.
+    pub fn state_dict(&self) -> NamedTensors {
+        let mut out = NamedTensors::new();
+        for param in &self.params {
+            out.push((param.name.clone(), export_one(param, &self.values)));
+            if param.kind == ParamKind::NormBias {
+                let index = self.stats_index(param.node);
+                let (mean, var) = self.running(param.node);
+                let prefix = &self.graph.nodes()[param.node].name;
+                out.push((
+                    format!("{prefix}.running_mean"),
+                    Tensor::f32(&param.shape, mean.to_vec()),
+                ));
+                out.push((
+                    format!("{prefix}.running_var"),
+                    Tensor::f32(&param.shape, var.to_vec()),
+                ));
+                let tracked = Tensor::scalar_i64(self.batches_tracked[index]);
+                out.push((format!("{prefix}.num_batches_tracked"), tracked));
+            }
+        }
+        out
+    }
+
+    /// Takes every parameter and statistic from a state dict, strictly, as
+    /// `torch.nn.Module.load_state_dict` does; `num_batches_tracked` may be absent.
+    ///
+    /// # Errors
+    /// If names or shapes differ: the message lists the first few that are missing, unexpected or
+    /// misshapen. The network is then unchanged.
+    pub fn load_state_dict(&mut self, state: &NamedTensors) -> Result<(), StateDictError> {
+        check(&self.entries(), state, |name| name.ends_with(".num_batches_tracked"))?;
+        let tensors: HashMap<&str, &Tensor> = state.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let values = |name: &str| tensors[name].as_f32().expect("types are checked");
+        for param in &self.params {
+            import_into(param, values(&param.name), &mut self.values[param.range.clone()]);
+        }
+        for (stats, tracked) in self.stats.iter().zip(&mut self.batches_tracked) {
+            let prefix = &self.graph.nodes()[stats.node].name;
+            let mean = values(&format!("{prefix}.running_mean"));
+            self.running[stats.mean.clone()].copy_from_slice(mean);
+            let var = values(&format!("{prefix}.running_var"));
+            self.running[stats.var.clone()].copy_from_slice(var);
+            let count = tensors.get(format!("{prefix}.num_batches_tracked").as_str());
+            if let Some(Tensor { data: resnet_formats::Data::I64(count), .. }) = count {
+                *tracked = count[0];
+            }
+        }
+        Ok(())
+    }
+
+    /// An arena like the parameters' (gradients, momentum) by name, in PyTorch's layout.
+    pub fn export(&self, arena: &[f32]) -> NamedTensors {
+        self.params.iter().map(|p| (p.name.clone(), export_one(p, arena))).collect()
+    }
+
+    /// The reverse of [`Network::export`].
+    ///
+    /// # Errors
+    /// If names or shapes differ from the parameters'.
+    pub fn import(&self, tensors: &NamedTensors) -> Result<Vec<f32>, StateDictError> {
+        let entries: Vec<Entry> = self.params.iter().map(Entry::of).collect();
+        check(&entries, tensors, |_| false)?;
+        let mut arena = vec![0.0; self.values.len()];
+        let index: HashMap<&str, &Tensor> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        for param in &self.params {
+            let values = index[param.name.as_str()].as_f32().expect("types are checked");
+            import_into(param, values, &mut arena[param.range.clone()]);
+        }
+        Ok(arena)
+    }
+
+    /// What a state dict must hold.
+    fn entries(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for param in &self.params {
+            entries.push(Entry::of(param));
+            if param.kind == ParamKind::NormBias {
+                let prefix = &self.graph.nodes()[param.node].name;
+                let mut add = |suffix: &str, shape: &[usize], float| {
+                    let name = format!("{prefix}.{suffix}");
+                    entries.push(Entry { name, shape: shape.to_vec(), float });
+                };
+                add("running_mean", &param.shape, true);
+                add("running_var", &param.shape, true);
+                add("num_batches_tracked", &[], false);
+            }
+        }
+        entries
+    }
+}
+
+fn export_one(param: &Param, arena: &[f32]) -> Tensor {
+    let values = &arena[param.range.clone()];
+    let [_, inputs, kernel, _] = param.shape[..] else {
+        return Tensor::f32(&param.shape, values.to_vec());
+    };
+    let window = kernel * kernel;
+    let from = |i: usize| {
+        let (out, channel, position) = (i / (inputs * window), i / window % inputs, i % window);
+        values[(out * window + position) * inputs + channel]
+    };
+    Tensor::f32(&param.shape, (0..values.len()).map(from).collect())
+}
+
+pub(super) fn import_into(param: &Param, values: &[f32], arena: &mut [f32]) {
+    let [_, inputs, kernel, _] = param.shape[..] else {
+        return arena.copy_from_slice(values);
+    };
+    let window = kernel * kernel;
+    for (i, &value) in values.iter().enumerate() {
+        let (out, channel, position) = (i / (inputs * window), i / window % inputs, i % window);
+        arena[(out * window + position) * inputs + channel] = value;
+    }
+}
+
+/// A tensor that a state dict must have.
+struct Entry {
+    name: String,
+    shape: Vec<usize>,
+    float: bool,
+}
+
+impl Entry {
+    fn of(param: &Param) -> Self {
+        Entry { name: param.name.clone(), shape: param.shape.clone(), float: true }
+    }
+}
+
+/// Compares names, types and shapes, as PyTorch's strict loading does.
+fn check(
+    expected: &[Entry],
+    found: &NamedTensors,
+    optional: impl Fn(&str) -> bool,
+) -> Result<(), StateDictError> {
+    let have: HashMap<&str, &Tensor> = found.iter().map(|(n, t)| (n.as_str(), t)).collect();
+    let want: HashSet<&str> = expected.iter().map(|entry| entry.name.as_str()).collect();
+    let kind = |float: bool| if float { "float32" } else { "int64" };
+    let missing = expected.iter().map(|entry| &entry.name);
+    let missing = missing.filter(|n| !have.contains_key(n.as_str()) && !optional(n)).cloned();
+    let unexpected = found.iter().map(|(name, _)| name);
+    let unexpected = unexpected.filter(|n| !want.contains(n.as_str())).cloned();
+    let misshapen = expected.iter().filter_map(|want| {
+        let got = have.get(want.name.as_str())?;
+        let float = got.as_f32().is_some();
+        let (got, kinds) = (&got.shape, [kind(float), kind(want.float)]);
+        (got != &want.shape || float != want.float).then(|| {
+            let (name, [is, must]) = (&want.name, kinds);
+            format!("{name} (is {is} {got:?}, must be {must} {:?})", want.shape)
+        })
+    });
+    let mut parts = Vec::new();
+    let lists: [(&str, Vec<String>); 3] = [
+        ("missing", missing.collect()),
+        ("unexpected", unexpected.collect()),
+        ("of the wrong shape", misshapen.collect()),
+    ];
+    for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+        const SHOWN: usize = 3;
+        let mut text = format!("{what}: {}", names[..names.len().min(SHOWN)].join(", "));
+        if names.len() > SHOWN {
+            text += &format!(" and {} more", names.len() - SHOWN);
+        }
+        parts.push(text);
+    }
+    if parts.is_empty() {
+        return Ok(());
+    }
+    Err(StateDictError(format!("the tensors do not fit the network; {}", parts.join("; "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, network::Init};
+
+    fn net(arch: &str) -> Network {
+        Network::new(arch.parse::<Arch>().unwrap().graph_with(3, 10, 8), Init::He, 1)
+    }
+
+    #[test]
+    fn state_dict_round_trips() {
+        let a = net("resnet18-cifar");
+        let mut b = Network::new(a.graph().clone(), Init::PyTorch, 2);
+        assert_ne!(a.values(), b.values());
+        b.load_state_dict(&a.state_dict()).unwrap();
+        assert_eq!(a.values(), b.values());
+        assert_eq!(b.import(&a.export(a.values())).unwrap(), a.values());
+    }
+
+    #[test]
+    fn names_and_order_are_pytorchs() {
+        let names: Vec<String> =
+            net("resnet18-cifar").state_dict().into_iter().map(|t| t.0).collect();
+        let start = [
+            "conv1.weight",
+            "bn1.weight",
+            "bn1.bias",
+            "bn1.running_mean",
+            "bn1.running_var",
+            "bn1.num_batches_tracked",
+            "layer1.0.conv1.weight",
+        ];
+        assert_eq!(names[..7], start);
+        let block: Vec<&str> = names
+            .iter()
+            .map(String::as_str)
+            .filter(|n| n.starts_with("layer2.0.") && n.ends_with(".weight"))
+            .collect();
+        assert_eq!(
+            block,
+            [
+                "layer2.0.conv1.weight",
+                "layer2.0.bn1.weight",
+                "layer2.0.conv2.weight",
+                "layer2.0.bn2.weight",
+                "layer2.0.shortcut.0.weight",
+                "layer2.0.shortcut.1.weight"
+            ]
+        );
+        assert_eq!(names[names.len() - 2..], ["linear.weight", "linear.bias"]);
+    }
+
+    #[test]
+    fn says_which_tensors_do_not_fit() {
+        let mut small = net("resnet20");
+        let text = small.load_state_dict(&net("resnet32").state_dict()).unwrap_err().to_string();
+        assert!(text.contains("unexpected: layer1.3.conv1.weight"), "{text}");
+        assert!(text.contains("more"), "{text}");
+        let mut state = small.state_dict();
+        state[0].1 = Tensor::f32(&[2], vec![0.0; 2]);
+        let before = small.values().to_vec();
+        let text = small.load_state_dict(&state).unwrap_err().to_string();
+        assert!(
+            text.contains("conv1.weight (is float32 [2], must be float32 [8, 3, 3, 3])"),
+            "{text}"
+        );
+        assert_eq!(small.values(), before);
+    }
+}
