@@ -4,6 +4,7 @@ mod common;
 
 use std::{
     fs,
+    process::Command,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -96,6 +97,23 @@ fn a_network_that_does_not_fit_leaves_no_folder() {
     // The weights are read once the folder is there.
     let init = ["train", "synthetic", "--arch", "resnet14", "--init", "a", "--out", "deep/b"];
     s.run(&init).fails(1, &["a/best.safetensors holds resnet8, not resnet14", "--arch resnet8"]);
+    assert!(!s.path("deep").exists());
+}
+
+/// The shell allows the process less memory than the batch needs.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_that_memory_does_not_hold() {
+    let s = Sandbox::new();
+    let resnet = env!("CARGO_BIN_EXE_resnet");
+    for args in [
+        "train synthetic --batch-size 4096 --out deep/run --threads 1",
+        "bench --batch 4096 --threads 1",
+    ] {
+        let script = format!("ulimit -v 1000000; exec '{resnet}' {args}");
+        let shell = Command::new("sh").args(["-c", &script]).current_dir(s.path(".")).output();
+        Finished::of(&[args], shell.unwrap()).fails(1, &["bytes", "smaller batch"]);
+    }
     assert!(!s.path("deep").exists());
 }
 
