@@ -58,7 +58,7 @@ pub enum PlanError {
     Batch(usize),
     /// The system refused the memory that the plan needs.
     #[error(
-        "the plan needs {bytes} bytes more than there are: use a smaller batch or smaller images"
+        "the plan needs {bytes} bytes more than there are: use a smaller batch (--batch-size) or smaller images"
     )]
     Memory {
         /// How much was asked for.
