@@ -26,7 +26,7 @@ pub struct MaxPool {
 }
 
 impl MaxPool {
-    /// Where the window does not exceed twice its padding, so that no window is all border.
+    /// Padding of at most half the window, so that no window is all border.
     fn check(&self) {
         assert!(self.stride > 0 && 2 * self.padding <= self.kernel && self.kernel > 0, "{self:?}");
     }
@@ -84,6 +84,7 @@ impl MaxPool {
         dx: &mut [E],
         accumulate: bool,
     ) {
+        self.check();
         let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
         cpu.pool().run(batch, &|_, image| {
             // SAFETY: each item takes its own part.
