@@ -75,7 +75,7 @@ fn main() {
         } else {
             (Source::Activation, Mode::Train)
         };
-        let conv = Conv::new(shape, source, mode, &cpu);
+        let conv = Conv::<f32>::new(shape, source, mode, batch, &cpu);
         let (in_len, out_len) = (shape.in_len(source), shape.out_len());
         // Every image the same: the timed batch must repeat what was verified, to the bit.
         let (mut one_x, one_dy) = (values(in_len, 1), values(out_len, 2));
@@ -96,7 +96,7 @@ fn main() {
         let (x, dy) = (one_x.repeat(batch), one_dy.repeat(batch));
         let w = values(shape.weight_len(), 3);
         let mut packed = vec![0.0; conv.packed_len()];
-        let mut scratch = vec![0.0; conv.scratch_len(batch)];
+        let mut scratch = vec![0.0; conv.scratch_len()];
         let (mut y, mut dx) = (vec![0.0; out_len * batch], vec![0.0; in_len * batch]);
         let mut dw = vec![0.0; w.len()];
         let label = format!("{ci}->{co} {kernel}x{kernel}/{stride} {side}x{side}");

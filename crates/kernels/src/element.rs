@@ -12,6 +12,12 @@ mod sealed {
 
 /// How a value is stored; arithmetic is always in 32-bit floating point.
 pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
+    /// Values of a lane in products: a lane holds two of bfloat16.
+    const PACK: usize;
+
+    /// `sum + a * b`, for lanes of [`Self::PACK`] values.
+    fn multiply<V: Vector>(a: V, b: V, sum: V) -> V;
+
     /// From arithmetic to storage.
     fn from_f32(x: f32) -> Self;
 
@@ -32,6 +38,13 @@ pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
 }
 
 impl Element for f32 {
+    const PACK: usize = 1;
+
+    #[inline(always)]
+    fn multiply<V: Vector>(a: V, b: V, sum: V) -> V {
+        a.mul_add(b, sum)
+    }
+
     #[inline(always)]
     fn from_f32(x: f32) -> Self {
         x
@@ -76,6 +89,13 @@ pub(crate) fn f32_to_bf16(x: f32) -> u16 {
 }
 
 impl Element for Bf16 {
+    const PACK: usize = 2;
+
+    #[inline(always)]
+    fn multiply<V: Vector>(a: V, b: V, sum: V) -> V {
+        sum.dot2(a, b)
+    }
+
     #[inline(always)]
     fn from_f32(x: f32) -> Self {
         Bf16(f32_to_bf16(x))

@@ -1,30 +1,20 @@
 //! Convolution: forward, gradient of the input, gradient of the weights.
 
-mod backward_weight;
-mod gather;
-mod pack;
+mod direct;
+mod epilogue;
 pub mod reference;
 mod shape;
-mod taps;
 #[cfg(test)]
 mod tests;
 
-pub use gather::Epilogue;
+use std::marker::PhantomData;
+
+pub use epilogue::Epilogue;
 pub use shape::{ConvShape, Source};
 
-use backward_weight::BackwardWeight;
-use gather::{Extent, Gather};
-use taps::Taps;
+use direct::{BackwardWeight, Direct};
 
-use crate::{cpu::Cpu, element::Element, layout::padded, pool::Parts};
-
-/// Output pixels of an item of work, in whole tiles of 4, 6 or 8: their sums, two AVX-512 vectors
-/// each, are 126 KiB.
-const ITEM_PIXELS: usize = 1008;
-/// Images of an item whose tiles run across images.
-const ITEM_IMAGES: usize = 8;
-/// Up to so many pixels, tiles run across images.
-const SMALL_IMAGE: usize = 256;
+use crate::{cpu::Cpu, element::Element};
 
 /// What a convolution is prepared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,101 +27,85 @@ pub enum Mode {
     Train,
 }
 
-/// A convolution of one shape, direct: tables are built once, calls allocate nothing.
+/// A convolution of one shape: tables are built once, calls allocate nothing.
 ///
-/// Weights are `[out][kernel row][kernel column][in]`; see [`crate::layout`] for the rest. The
-/// batch may differ from call to call.
+/// `X` is how its input is stored, `E` how its output and the gradients are. Weights are
+/// `[out][kernel row][kernel column][in]`; see [`crate::layout`] for the rest. A call may have any
+/// batch up to the one that it is prepared for.
 #[derive(Debug)]
-pub struct Conv {
+pub struct Conv<E, X = E> {
     shape: ConvShape,
-    source: Source,
+    batch: usize,
     cpu: Cpu,
-    forward: Vec<Taps>,
-    backward_data: Vec<Taps>,
+    forward: Direct,
+    backward_data: Option<Direct>,
     backward_weight: Option<BackwardWeight>,
+    elements: PhantomData<(E, X)>,
 }
 
-impl Conv {
-    /// Prepares a convolution.
+impl<E: Element, X: Element> Conv<E, X> {
+    /// Prepares a convolution for up to `batch` images.
     ///
     /// # Panics
     /// If the window does not fit in the padded input, or an image has 2^32 values or more.
-    pub fn new(shape: ConvShape, source: Source, mode: Mode, cpu: &Cpu) -> Self {
+    pub fn new(shape: ConvShape, source: Source, mode: Mode, batch: usize, cpu: &Cpu) -> Self {
         let ConvShape { kernel, stride, in_channels, out_channels, .. } = shape;
         assert!([kernel, stride, in_channels, out_channels].iter().all(|&n| n > 0), "{shape:?}");
         let side = shape.height.min(shape.width) + 2 * shape.padding;
         assert!(side >= shape.kernel, "{shape:?}: the window does not fit");
-        let train = mode != Mode::Inference;
-        let both = mode == Mode::Train;
         Conv {
             shape,
-            source,
+            batch,
             cpu: cpu.clone(),
-            forward: vec![Taps::forward(&shape, source)],
-            backward_data: if both { Taps::backward_data(&shape) } else { vec![] },
-            backward_weight: train.then(|| BackwardWeight::new(shape, source)),
+            forward: Direct::forward(shape, source),
+            backward_data: (mode == Mode::Train).then(|| Direct::backward_data(shape)),
+            backward_weight: (mode != Mode::Inference).then(|| BackwardWeight::new(shape, source)),
+            elements: PhantomData,
         }
     }
 
     /// Values of packed weights, for either direction.
     pub fn packed_len(&self) -> usize {
-        let length = |tables: &[Taps], channels: usize| {
-            tables.iter().map(Taps::depth).sum::<usize>() * padded(channels)
-        };
-        length(&self.forward, self.shape.out_channels)
-            .max(length(&self.backward_data, self.shape.in_channels))
+        let backward = self.backward_data.as_ref().map_or(0, Direct::packed_len);
+        self.forward.packed_len().max(backward)
     }
 
-    /// Values of scratch for any call with up to `batch` images.
-    pub fn scratch_len(&self, batch: usize) -> usize {
-        let pixels = |tables: &[Taps]| {
-            let image = tables.iter().map(Taps::pixels).max().unwrap_or(0);
-            let total: usize = tables.iter().map(Taps::pixels).sum();
-            let images = if total <= SMALL_IMAGE { ITEM_IMAGES } else { 1 };
-            let item = if tables.len() > 1 { image * images } else { ITEM_PIXELS };
-            // The last tile is held whole.
-            item.max(SMALL_IMAGE * ITEM_IMAGES) + self.cpu.isa().tile()
-        };
-        let sums = pixels(&self.forward).max(pixels(&self.backward_data));
-        let gather = self.cpu.threads() * sums * 2 * self.cpu.isa().lanes();
-        let weight = self.backward_weight.as_ref().map_or(0, |b| b.scratch_len(&self.cpu, batch));
-        gather.max(weight)
+    /// Values of scratch for any call.
+    pub fn scratch_len(&self) -> usize {
+        let data = self.backward_data.as_ref().map_or(0, |d| d.scratch_len(&self.cpu));
+        let weight = self.backward_weight.as_ref();
+        let weight = weight.map_or(0, |w| w.scratch_len(&self.cpu, self.batch));
+        self.forward.scratch_len(&self.cpu).max(data).max(weight)
     }
 
     /// Packs weights for [`Conv::forward`], each output channel times its factor (batch norm
     /// folded in).
     pub fn pack_forward(&self, weights: &[f32], factors: Option<&[f32]>, packed: &mut [f32]) {
         assert_eq!(weights.len(), self.shape.weight_len());
-        let table = &self.forward[0];
-        let packed = &mut packed[..table.depth() * padded(self.shape.out_channels)];
-        pack::forward(&self.cpu, table, weights, factors, self.shape.out_channels, packed);
+        self.forward.pack(&self.cpu, weights, factors, packed);
     }
 
     /// `y = x * w`, then the epilogue.
-    pub fn forward<E: Element>(
+    pub fn forward(
         &self,
         batch: usize,
-        x: &[E],
+        x: &[X],
         packed: &[f32],
         y: &mut [E],
         epilogue: Epilogue<'_, E>,
         scratch: &mut [f32],
     ) {
-        let s = &self.shape;
-        let images = (s.in_len(self.source), s.out_len());
-        self.gather(&self.forward, batch, x, packed, y, images, epilogue, scratch);
+        self.forward.run(&self.cpu, batch, x, packed, y, epilogue, scratch);
     }
 
     /// Packs weights for [`Conv::backward_data`].
     pub fn pack_backward_data(&self, weights: &[f32], packed: &mut [f32]) {
-        let s = &self.shape;
-        assert_eq!(weights.len(), s.weight_len());
-        let channels = (s.in_channels, s.out_channels);
-        pack::backward_data(&self.cpu, &self.backward_data, weights, channels, packed);
+        assert_eq!(weights.len(), self.shape.weight_len());
+        self.data().pack(&self.cpu, weights, None, packed);
     }
 
     /// The gradient of the input: stored in `dx`, or added to it.
-    pub fn backward_data<E: Element>(
+    pub fn backward_data(
         &self,
         batch: usize,
         dy: &[E],
@@ -140,84 +114,24 @@ impl Conv {
         accumulate: bool,
         scratch: &mut [f32],
     ) {
-        assert!(!self.backward_data.is_empty(), "prepared without the gradient of the input");
-        let s = &self.shape;
-        let images = (s.out_len(), s.in_len(Source::Activation));
         let epilogue = if accumulate { Epilogue::ACCUMULATE } else { Epilogue::STORE };
-        self.gather(&self.backward_data, batch, dy, packed, dx, images, epilogue, scratch);
+        self.data().run(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
     }
 
     /// The gradient of the weights, stored in `dw`.
-    pub fn backward_weight<E: Element>(
+    pub fn backward_weight(
         &self,
         batch: usize,
-        x: &[E],
+        x: &[X],
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
-        let plan = self.backward_weight.as_ref().expect("prepared for inference");
-        plan.run(&self.cpu, batch, x, dy, dw, scratch);
+        let pass = self.backward_weight.as_ref().expect("prepared for inference");
+        pass.run(&self.cpu, batch, x, dy, dw, scratch);
     }
 
-    fn gather<E: Element>(
-        &self,
-        tables: &[Taps],
-        batch: usize,
-        source: &[E],
-        packed: &[f32],
-        output: &mut [E],
-        (source_image, output_image): (usize, usize),
-        epilogue: Epilogue<'_, E>,
-        scratch: &mut [f32],
-    ) {
-        assert!(source.len() >= batch * source_image, "input too short");
-        let output = &mut output[..batch * output_image];
-        let cpu = &self.cpu;
-        let pixels: usize = tables.iter().map(Taps::pixels).sum();
-        let channels = output_image / pixels;
-        let depth = tables.iter().map(Taps::depth).sum::<usize>();
-        let weights = &packed[..depth * channels];
-        let several_taps = tables.iter().any(|table| table.len() > 1);
-        let small = pixels <= SMALL_IMAGE && batch >= ITEM_IMAGES && several_taps;
-        let item_pixels = if small {
-            ITEM_IMAGES * pixels
-        } else if tables.len() > 1 {
-            pixels
-        } else {
-            // Enough items for the threads: where outputs are cut changes none of them.
-            let share = (batch * pixels).div_ceil(4 * cpu.threads()).next_multiple_of(24);
-            share.min(ITEM_PIXELS)
-        };
-        let items = (batch * pixels).div_ceil(item_pixels);
-        let parts = Parts::new(output, item_pixels * channels);
-        let share = scratch.len() / cpu.threads();
-        let partial = Parts::new(scratch, share);
-        cpu.pool().run(items, &|thread, item| {
-            // SAFETY: each item takes its own part, each thread its own scratch.
-            let (output, partial) = unsafe { (parts.get(item), partial.get(thread)) };
-            let start = item * item_pixels;
-            let count = item_pixels.min(batch * pixels - start);
-            let extent = if small || tables.len() > 1 {
-                Extent::Images(count / pixels)
-            } else {
-                Extent::Pixels(count)
-            };
-            let range = start * channels..start * channels + output.len();
-            let residual = epilogue.residual.map(|r| &r[range]);
-            cpu.isa().dispatch(Gather {
-                tables,
-                weights,
-                source,
-                source_image,
-                output,
-                output_image,
-                channels,
-                first: (start / pixels, start % pixels),
-                extent,
-                epilogue: Epilogue { residual, ..epilogue },
-                partial,
-            });
-        });
+    fn data(&self) -> &Direct {
+        self.backward_data.as_ref().expect("prepared without the gradient of the input")
     }
 }

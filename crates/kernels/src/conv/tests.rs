@@ -90,13 +90,13 @@ fn check<E: Element>(cpu: &Cpu, s: &ConvShape, batch: usize, tolerance: f64) {
     let want_dx = reference::backward_data(s, batch, &dy, &w);
     let want_dw = reference::backward_weight(s, batch, &x, &dy);
     for source in [Source::Activation, Source::Image] {
-        let conv = Conv::new(*s, source, Mode::Train, cpu);
+        let conv = Conv::<E>::new(*s, source, Mode::Train, batch, cpu);
         let stored_x = match source {
             Source::Activation => to_stored::<E>(&x, batch, s.in_channels),
             Source::Image => images::<E>(&x, batch, s),
         };
         let mut packed = vec![f32::NAN; conv.packed_len()];
-        let mut scratch = vec![f32::NAN; conv.scratch_len(batch)];
+        let mut scratch = vec![f32::NAN; conv.scratch_len()];
         let mut y = vec![E::from_f32(9.0); batch * s.out_len()];
         conv.pack_forward(&packed_w, None, &mut packed);
         conv.forward(batch, &stored_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
@@ -148,9 +148,9 @@ fn epilogue_adds_and_cuts() {
         let (x, w) = (random(2 * 16 * 25, 1), random(s.weight_len(), 2));
         let (bias, factors) = (random(40, 4), random(40, 5));
         let residual = random(2 * 40 * 25, 6);
-        let conv = Conv::new(s, Source::Activation, Mode::Inference, cpu);
+        let conv = Conv::<f32>::new(s, Source::Activation, Mode::Inference, 2, cpu);
         let mut packed = vec![0.0; conv.packed_len()];
-        let mut scratch = vec![0.0; conv.scratch_len(2)];
+        let mut scratch = vec![0.0; conv.scratch_len()];
         conv.pack_forward(&permuted(&w, &s), Some(&narrow(&factors)), &mut packed);
         let mut stored_bias = narrow(&bias);
         stored_bias.resize(48, 0.0);
@@ -178,10 +178,11 @@ fn threads_change_no_bit() {
         for s in [shape(40, 70, (9, 7), 3, 2, 1), shape(64, 64, (4, 4), 3, 1, 1)] {
             let run = |threads| {
                 let batch = 17;
-                let conv = Conv::new(
+                let conv = Conv::<f32>::new(
                     s,
                     Source::Activation,
                     Mode::Train,
+                    batch,
                     &Cpu::with_isa(threads, isa).unwrap(),
                 );
                 let x = to_stored::<f32>(
@@ -197,7 +198,7 @@ fn threads_change_no_bit() {
                 let w: Vec<f32> =
                     random(s.weight_len(), 2).iter().map(|&w| w as f32 * 1.1).collect();
                 let mut packed = vec![0.0; conv.packed_len()];
-                let mut scratch = vec![0.0; conv.scratch_len(batch)];
+                let mut scratch = vec![0.0; conv.scratch_len()];
                 let (mut y, mut dx) = (vec![0.0; batch * s.out_len()], vec![0.0; x.len()]);
                 let mut dw = vec![0.0; w.len()];
                 conv.pack_forward(&w, None, &mut packed);

@@ -20,6 +20,22 @@ pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
 #[derive(Clone, Copy)]
 pub(crate) struct F32x8(__m256);
 
+impl F32x8 {
+    /// Bits rounded to nearest even bfloat16, in the lower halves of the lanes.
+    #[inline(always)]
+    fn rounded(self) -> __m256i {
+        // SAFETY: as below.
+        unsafe {
+            let bits = _mm256_castps_si256(self.0);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let round = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF));
+            let rounded = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, round));
+            let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(self.0, self.0));
+            _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7FC0), nan)
+        }
+    }
+}
+
 // SAFETY (all blocks below): values of this type are made only under `enter`, so the machine has
 // AVX2 and FMA; pointers are as valid as the trait's contract demands.
 impl Vector for F32x8 {
@@ -56,12 +72,7 @@ impl Vector for F32x8 {
     unsafe fn store_bf16(self, p: *mut u16) {
         // SAFETY: see above.
         unsafe {
-            let bits = _mm256_castps_si256(self.0);
-            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
-            let round = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF));
-            let rounded = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, round));
-            let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(self.0, self.0));
-            let out = _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7FC0), nan);
+            let out = self.rounded();
             // The pack works within 128-bit halves: bring the two low quarters together.
             let packed = _mm256_packus_epi32(out, out);
             let joined = _mm256_permute4x64_epi64::<0b00_00_10_00>(packed);
@@ -119,6 +130,61 @@ impl Vector for F32x8 {
         unsafe {
             let keep = _mm256_cmp_ps::<_CMP_EQ_OQ>(a.0, b.0);
             F32x8(_mm256_and_ps(self.0, keep))
+        }
+    }
+
+    #[inline(always)]
+    fn low_bf16(self) -> Self {
+        // SAFETY: see above.
+        unsafe { F32x8(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(self.0)))) }
+    }
+
+    #[inline(always)]
+    fn high_bf16(self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let upper = _mm256_set1_epi32(0xFFFF_0000_u32 as i32);
+            F32x8(_mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(self.0), upper)))
+        }
+    }
+
+    #[inline(always)]
+    fn pair_bf16(low: Self, high: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let high = _mm256_slli_epi32::<16>(high.rounded());
+            F32x8(_mm256_castsi256_ps(_mm256_or_si256(low.rounded(), high)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: see above.
+        unsafe {
+            let row = |i: usize| _mm256_loadu_ps(from.add(i * from_stride));
+            let mut pairs = [_mm256_setzero_ps(); 8];
+            for i in 0..4 {
+                let (a, b) = (row(2 * i), row(2 * i + 1));
+                pairs[2 * i] = _mm256_unpacklo_ps(a, b);
+                pairs[2 * i + 1] = _mm256_unpackhi_ps(a, b);
+            }
+            // Four rows' values of one column of each half, for columns 0 to 3.
+            let quads = |half: usize| {
+                let [a, b] = [&pairs[4 * half..][..2], &pairs[4 * half + 2..][..2]];
+                [
+                    _mm256_shuffle_ps::<0x44>(a[0], b[0]),
+                    _mm256_shuffle_ps::<0xEE>(a[0], b[0]),
+                    _mm256_shuffle_ps::<0x44>(a[1], b[1]),
+                    _mm256_shuffle_ps::<0xEE>(a[1], b[1]),
+                ]
+            };
+            let (upper, lower) = (quads(0), quads(1));
+            for i in 0..4 {
+                let first = _mm256_permute2f128_ps::<0x20>(upper[i], lower[i]);
+                let second = _mm256_permute2f128_ps::<0x31>(upper[i], lower[i]);
+                _mm256_storeu_ps(to.add(i * to_stride), first);
+                _mm256_storeu_ps(to.add((i + 4) * to_stride), second);
+            }
         }
     }
 }

@@ -14,15 +14,41 @@ const TILE: usize = 8;
 /// The machine must have the features named here.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x16, TILE>()
+    kernel.run::<F32x16<false>, TILE>()
 }
 
-#[derive(Clone, Copy)]
-pub(crate) struct F32x16(__m512);
+/// Runs a kernel with AVX-512 and its bfloat16 products.
+///
+/// # Safety
+/// The machine must have the features named here.
+#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+pub(super) unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<F32x16<true>, TILE>()
+}
 
-// SAFETY (all blocks below): values of this type are made only under `enter`, so the machine has
-// AVX-512; pointers are as valid as the trait's contract demands.
-impl Vector for F32x16 {
+/// `BF16`: the machine multiplies and rounds bfloat16. It flushes subnormal numbers to zero.
+#[derive(Clone, Copy)]
+pub(crate) struct F32x16<const BF16: bool>(__m512);
+
+impl<const BF16: bool> F32x16<BF16> {
+    /// Bits rounded to nearest even bfloat16, in the lower halves of the lanes.
+    #[inline(always)]
+    fn rounded(self) -> __m512i {
+        // SAFETY: as below.
+        unsafe {
+            let bits = _mm512_castps_si512(self.0);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let round = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF));
+            let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, round));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
+            _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7FC0))
+        }
+    }
+}
+
+// SAFETY (all blocks below): values of this type are made only under `enter` or, with BF16,
+// `enter_bf16`, so the machine has the instructions; pointers are as valid as the trait's contract demands.
+impl<const BF16: bool> Vector for F32x16<BF16> {
     const LANES: usize = 16;
 
     #[inline(always)]
@@ -56,13 +82,12 @@ impl Vector for F32x16 {
     unsafe fn store_bf16(self, p: *mut u16) {
         // SAFETY: see above.
         unsafe {
-            let bits = _mm512_castps_si512(self.0);
-            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-            let round = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF));
-            let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, round));
-            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
-            let out = _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7FC0));
-            _mm256_storeu_si256(p.cast(), _mm512_cvtepi32_epi16(out));
+            let half = if BF16 {
+                std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0))
+            } else {
+                _mm512_cvtepi32_epi16(self.rounded())
+            };
+            _mm256_storeu_si256(p.cast(), half);
         }
     }
 
@@ -116,6 +141,90 @@ impl Vector for F32x16 {
         unsafe {
             let keep = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a.0, b.0);
             F32x16(_mm512_maskz_mov_ps(keep, self.0))
+        }
+    }
+
+    #[inline(always)]
+    fn low_bf16(self) -> Self {
+        // SAFETY: see above.
+        unsafe { F32x16(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(self.0)))) }
+    }
+
+    #[inline(always)]
+    fn high_bf16(self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let upper = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
+            F32x16(_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(self.0), upper)))
+        }
+    }
+
+    #[inline(always)]
+    fn pair_bf16(low: Self, high: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let words = if BF16 {
+                let half = |x| {
+                    let half = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
+                    _mm512_cvtepu16_epi32(half)
+                };
+                _mm512_or_si512(half(low.0), _mm512_slli_epi32::<16>(half(high.0)))
+            } else {
+                _mm512_or_si512(low.rounded(), _mm512_slli_epi32::<16>(high.rounded()))
+            };
+            F32x16(_mm512_castsi512_ps(words))
+        }
+    }
+
+    #[inline(always)]
+    fn dot2(self, a: Self, b: Self) -> Self {
+        if BF16 {
+            // SAFETY: see above.
+            unsafe {
+                let pairs = |x| std::mem::transmute::<__m512, __m512bh>(x);
+                F32x16(_mm512_dpbf16_ps(self.0, pairs(a.0), pairs(b.0)))
+            }
+        } else {
+            let high = a.high_bf16().mul_add(b.high_bf16(), self);
+            a.low_bf16().mul_add(b.low_bf16(), high)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: see above.
+        unsafe {
+            let rows: [__m512; 16] =
+                std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * from_stride)));
+            // Rows 4q to 4q + 3: column 4b + c of 128-bit block b becomes block b of `quads[q][c]`.
+            let quads: [[__m512; 4]; 4] = std::array::from_fn(|q| {
+                let r = &rows[4 * q..4 * q + 4];
+                let (a, b) = (_mm512_unpacklo_ps(r[0], r[1]), _mm512_unpacklo_ps(r[2], r[3]));
+                let (c, d) = (_mm512_unpackhi_ps(r[0], r[1]), _mm512_unpackhi_ps(r[2], r[3]));
+                [
+                    _mm512_shuffle_ps::<0x44>(a, b),
+                    _mm512_shuffle_ps::<0xEE>(a, b),
+                    _mm512_shuffle_ps::<0x44>(c, d),
+                    _mm512_shuffle_ps::<0xEE>(c, d),
+                ]
+            });
+            for c in 0..4 {
+                let [a, b, d, e] = [quads[0][c], quads[1][c], quads[2][c], quads[3][c]];
+                // Blocks 0 and 2, and 1 and 3, of two quads each; then of all four.
+                let (even, odd) =
+                    (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xDD>(a, b));
+                let (even2, odd2) =
+                    (_mm512_shuffle_f32x4::<0x88>(d, e), _mm512_shuffle_f32x4::<0xDD>(d, e));
+                let columns = [
+                    _mm512_shuffle_f32x4::<0x88>(even, even2),
+                    _mm512_shuffle_f32x4::<0x88>(odd, odd2),
+                    _mm512_shuffle_f32x4::<0xDD>(even, even2),
+                    _mm512_shuffle_f32x4::<0xDD>(odd, odd2),
+                ];
+                for (block, column) in columns.into_iter().enumerate() {
+                    _mm512_storeu_ps(to.add((4 * block + c) * to_stride), column);
+                }
+            }
         }
     }
 }

@@ -89,4 +89,20 @@ impl Vector for F32x4 {
     fn where_equal(self, a: Self, b: Self) -> Self {
         F32x4(std::array::from_fn(|i| if a.0[i] == b.0[i] { self.0[i] } else { 0.0 }))
     }
+
+    #[inline(always)]
+    fn low_bf16(self) -> Self {
+        F32x4(self.0.map(|x| f32::from_bits(x.to_bits() << 16)))
+    }
+
+    #[inline(always)]
+    fn high_bf16(self) -> Self {
+        F32x4(self.0.map(|x| f32::from_bits(x.to_bits() & 0xFFFF_0000)))
+    }
+
+    #[inline(always)]
+    fn pair_bf16(low: Self, high: Self) -> Self {
+        let word = |low, high| u32::from(f32_to_bf16(low)) | u32::from(f32_to_bf16(high)) << 16;
+        low.zip(high, |low, high| f32::from_bits(word(low, high)))
+    }
 }

@@ -57,6 +57,39 @@ pub trait Vector: Copy {
     /// Lanes where `a` equals `b`; zero elsewhere.
     fn where_equal(self, a: Self, b: Self) -> Self;
 
+    /// Each lane's lower bfloat16 half, widened: lanes hold pairs.
+    fn low_bf16(self) -> Self;
+
+    /// Each lane's upper bfloat16 half, widened.
+    fn high_bf16(self) -> Self;
+
+    /// Rounds both to nearest even into pairs: `low` into the lower halves.
+    fn pair_bf16(low: Self, high: Self) -> Self;
+
+    /// `self + a.low * b.low + a.high * b.high` for lanes of `a` and `b` that hold pairs.
+    #[inline(always)]
+    fn dot2(self, a: Self, b: Self) -> Self {
+        let high = a.high_bf16().mul_add(b.high_bf16(), self);
+        a.low_bf16().mul_add(b.low_bf16(), high)
+    }
+
+    /// Writes the transpose of a block of `LANES` rows of `LANES` values.
+    ///
+    /// # Safety
+    /// `from` must be valid for reading and `to` for writing `LANES` values from each of the
+    /// `LANES` multiples of their stride.
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        for row in 0..Self::LANES {
+            for column in 0..Self::LANES {
+                // SAFETY: the caller's contract.
+                unsafe {
+                    *to.add(column * to_stride + row) = *from.add(row * from_stride + column);
+                }
+            }
+        }
+    }
+
     /// Zero in all lanes.
     #[inline(always)]
     fn zero() -> Self {

@@ -46,7 +46,7 @@ struct Step {
 #[derive(Debug)]
 enum Kernel {
     Conv {
-        conv: Box<Conv>,
+        conv: Box<Conv<f32>>,
         packed: Buffer,
         bias: Vec<f32>,
     },
@@ -85,7 +85,7 @@ impl EvalPlan {
         for (index, unit) in units.iter().enumerate() {
             let kernel = Kernel::new(graph, unit.head, &sizes, cpu)?;
             if let Kernel::Conv { conv, .. } = &kernel {
-                scratch = scratch.max(conv.scratch_len(batch));
+                scratch = scratch.max(conv.scratch_len());
             }
             let place = |id: NodeId| producer(&units, id).map(|i| places.0[i].clone());
             steps.push(Step {
@@ -167,7 +167,7 @@ impl Kernel {
         Ok(match node.op {
             Op::Conv2d { .. } => {
                 let (shape, source) = sizes.conv(head, node);
-                let conv = Box::new(Conv::new(shape, source, Mode::Inference, cpu));
+                let conv = Box::new(Conv::new(shape, source, Mode::Inference, sizes.batch, cpu));
                 let packed = Buffer::zeroed(conv.packed_len())?;
                 Kernel::Conv { conv, packed, bias: vec![0.0; padded(node.channels)] }
             }

@@ -60,7 +60,7 @@ struct Step {
 
 #[derive(Debug)]
 enum Kernel {
-    Conv(Conv),
+    Conv(Box<Conv<f32>>),
     Norm { channels: usize, pixels: usize, saved: Range<usize> },
     Plain(Plain),
     Linear(Linear),
@@ -155,7 +155,7 @@ impl Kernel {
                 let (shape, source) = sizes.conv(head, node);
                 let first = source == Source::Image;
                 let mode = if first { Mode::TrainFirst } else { Mode::Train };
-                Kernel::Conv(Conv::new(shape, source, mode, cpu))
+                Kernel::Conv(Box::new(Conv::new(shape, source, mode, sizes.batch, cpu)))
             }
             Op::BatchNorm2d => {
                 let (channels, pixels) = (node.channels, sizes.pixels(head));
@@ -173,7 +173,7 @@ impl Kernel {
 
     fn scratch_len(&self, cpu: &Cpu, batch: usize) -> usize {
         match self {
-            Kernel::Conv(conv) => conv.scratch_len(batch),
+            Kernel::Conv(conv) => conv.scratch_len(),
             Kernel::Norm { channels, pixels, .. } => {
                 BatchNorm { pixels: batch * pixels, channels: *channels }.scratch_len()
             }

@@ -9,9 +9,9 @@ use crate::{
 };
 
 /// A group of output channels over a part of the batch.
-pub(super) struct Item<'a, E> {
+pub(super) struct Item<'a, X, E> {
     pub(super) plan: &'a BackwardWeight,
-    pub(super) x: &'a [E],
+    pub(super) x: &'a [X],
     pub(super) dy: &'a [E],
     pub(super) group: usize,
     pub(super) images: std::ops::Range<usize>,
@@ -22,7 +22,7 @@ pub(super) struct Item<'a, E> {
     pub(super) out: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for Item<'_, E> {
+impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
     type Output = ();
 
     #[inline(always)]
@@ -59,7 +59,7 @@ impl<E: Element> Kernel for Item<'_, E> {
     }
 }
 
-impl<E: Element> Item<'_, E> {
+impl<X: Element, E: Element> Item<'_, X, E> {
     /// `[tile][pixel][TILE]`, zero past the group.
     #[inline(always)]
     fn pack_dy<const TILE: usize>(
@@ -122,7 +122,7 @@ impl<E: Element> Item<'_, E> {
                 for lane in (0..width).step_by(V::LANES) {
                     // SAFETY: both slices hold `width` values, a multiple of LANES.
                     unsafe {
-                        let v: V = E::load(from.as_ptr().add(lane));
+                        let v: V = X::load(from.as_ptr().add(lane));
                         v.store(to.as_mut_ptr().add(lane));
                     }
                 }

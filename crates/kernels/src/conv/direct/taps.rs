@@ -6,8 +6,10 @@
 //! every output pixel starts, so that one kernel serves every kernel size, stride and direction
 //! and no input is ever copied to be padded (the indirect convolution of Dukhan 2019).
 
-use super::shape::{ConvShape, Source};
-use crate::layout::padded;
+use crate::{
+    conv::{ConvShape, Source},
+    layout::padded,
+};
 
 /// A tap that lies in the padding.
 pub(super) const OUTSIDE: u32 = u32::MAX;

@@ -21,11 +21,9 @@ mod item;
 
 use item::Item;
 
-use super::{
-    shape::{ConvShape, Source},
-    taps::{input_pixel, offset},
-};
+use super::taps::{input_pixel, offset};
 use crate::{
+    conv::{ConvShape, Source},
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
@@ -60,7 +58,7 @@ struct Block {
 
 /// The cuts and lists of a shape.
 #[derive(Debug)]
-pub(super) struct BackwardWeight {
+pub(in crate::conv) struct BackwardWeight {
     shape: ConvShape,
     source: Source,
     /// Window positions.
@@ -80,7 +78,7 @@ struct Scratch {
 }
 
 impl BackwardWeight {
-    pub(super) fn new(shape: ConvShape, source: Source) -> Self {
+    pub(in crate::conv) fn new(shape: ConvShape, source: Source) -> Self {
         let (taps, values) = match source {
             Source::Activation => (shape.kernel * shape.kernel, shape.in_channels),
             Source::Image => (shape.kernel, shape.kernel * shape.in_channels),
@@ -129,7 +127,7 @@ impl BackwardWeight {
     }
 
     /// Values of scratch for batches of up to `batch` images.
-    pub(super) fn scratch_len(&self, cpu: &Cpu, batch: usize) -> usize {
+    pub(in crate::conv) fn scratch_len(&self, cpu: &Cpu, batch: usize) -> usize {
         let worker = self.worker(cpu);
         let chunks = self.chunks(batch);
         let partial = if chunks > 1 { chunks * self.groups() * self.group_len() } else { 0 };
@@ -137,11 +135,11 @@ impl BackwardWeight {
     }
 
     /// `dw[out][window][in]` of `batch` images.
-    pub(super) fn run<E: Element>(
+    pub(in crate::conv) fn run<X: Element, E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[E],
+        x: &[X],
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],

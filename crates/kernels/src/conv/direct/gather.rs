@@ -15,6 +15,7 @@
 
 use super::taps::{OUTSIDE, Taps};
 use crate::{
+    conv::Epilogue,
     element::Element,
     isa::{Kernel, Vector},
 };
@@ -26,34 +27,13 @@ const DEPTH: usize = 320;
 /// What padding reads: zeros in any storage element.
 static ZEROS: [u64; DEPTH] = [0; DEPTH];
 
-/// What happens to the sums on their way to memory: `relu(sum + bias + residual)`.
-#[derive(Debug)]
-pub struct Epilogue<'a, E> {
-    /// A value for each stored output channel.
-    pub bias: Option<&'a [f32]>,
-    /// A tensor like the output.
-    pub residual: Option<&'a [E]>,
-    /// Adds to what the output holds.
-    pub accumulate: bool,
-    /// Cuts negative values off.
-    pub relu: bool,
-}
-
-impl<E> Epilogue<'_, E> {
-    /// Stores the plain sums.
-    pub const STORE: Self = Epilogue { bias: None, residual: None, accumulate: false, relu: false };
-    /// Adds the sums to the output.
-    pub const ACCUMULATE: Self =
-        Epilogue { bias: None, residual: None, accumulate: true, relu: false };
-}
-
 /// One item of work: some consecutive output pixels of one image or several.
-pub(super) struct Gather<'a, E> {
+pub(super) struct Gather<'a, X, E> {
     pub(super) tables: &'a [Taps],
     /// Packed weights of the tables, one after the other.
     pub(super) weights: &'a [f32],
     /// All images.
-    pub(super) source: &'a [E],
+    pub(super) source: &'a [X],
     /// Values from one input image to the next.
     pub(super) source_image: usize,
     /// This item's part of the output.
@@ -83,7 +63,7 @@ pub(super) enum Extent {
     Images(usize),
 }
 
-impl<E: Element> Kernel for Gather<'_, E> {
+impl<X: Element, E: Element> Kernel for Gather<'_, X, E> {
     type Output = ();
 
     #[inline(always)]
@@ -104,7 +84,7 @@ impl<E: Element> Kernel for Gather<'_, E> {
     }
 }
 
-impl<E: Element> Gather<'_, E> {
+impl<X: Element, E: Element> Gather<'_, X, E> {
     #[inline(always)]
     fn panel<V: Vector, const TILE: usize, const NV: usize>(
         &mut self,
@@ -136,7 +116,7 @@ impl<E: Element> Gather<'_, E> {
                     let at = (tap * table.run + ks.start) * NV * V::LANES;
                     let weights = &weights[at..at + ks.len() * NV * V::LANES];
                     // SAFETY: the table keeps `run` values in bounds from each start.
-                    unsafe { multiply::<E, V, TILE, NV>(&mut sums, &inputs, weights, ks.len()) };
+                    unsafe { multiply::<X, V, TILE, NV>(&mut sums, &inputs, weights, ks.len()) };
                 }
                 // Added at the end: many short sums round less than a long one.
                 if block > 0 {
@@ -159,7 +139,7 @@ impl<E: Element> Gather<'_, E> {
 
     /// The rows of the table for a tile.
     #[inline(always)]
-    fn rows<const TILE: usize>(&self, table: &Taps, place: &Place<TILE>) -> Rows<E, TILE> {
+    fn rows<const TILE: usize>(&self, table: &Taps, place: &Place<TILE>) -> Rows<X, TILE> {
         let taps = table.len();
         Rows {
             starts: std::array::from_fn(|p| table.starts[place.pixel[p] * taps..][..taps].as_ptr()),

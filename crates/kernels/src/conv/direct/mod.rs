@@ -1,0 +1,144 @@
+//! Direct convolution: a product for every weight and pixel, for every shape.
+
+mod backward_weight;
+mod gather;
+mod pack;
+mod taps;
+
+pub(super) use backward_weight::BackwardWeight;
+
+use gather::{Extent, Gather};
+use taps::Taps;
+
+use super::{ConvShape, Epilogue, Source};
+use crate::{cpu::Cpu, element::Element, layout::padded, pool::Parts};
+
+/// Output pixels of an item of work, in whole tiles of 4, 6 or 8: their sums, two AVX-512 vectors
+/// each, are 126 KiB.
+const ITEM_PIXELS: usize = 1008;
+/// Images of an item whose tiles run across images.
+const ITEM_IMAGES: usize = 8;
+/// Up to so many pixels, tiles run across images.
+const SMALL_IMAGE: usize = 256;
+
+/// Forward, or the gradient of the input: the same kernel over other tables.
+#[derive(Debug)]
+pub(super) struct Direct {
+    shape: ConvShape,
+    tables: Vec<Taps>,
+    backward: bool,
+    /// Values of an image that is read, and of one that is written.
+    images: (usize, usize),
+}
+
+impl Direct {
+    pub(super) fn forward(shape: ConvShape, source: Source) -> Self {
+        let images = (shape.in_len(source), shape.out_len());
+        Direct { shape, tables: vec![Taps::forward(&shape, source)], backward: false, images }
+    }
+
+    pub(super) fn backward_data(shape: ConvShape) -> Self {
+        let images = (shape.out_len(), shape.in_len(Source::Activation));
+        Direct { shape, tables: Taps::backward_data(&shape), backward: true, images }
+    }
+
+    fn pixels(&self) -> usize {
+        self.tables.iter().map(Taps::pixels).sum()
+    }
+
+    /// Stored channels of the output.
+    fn channels(&self) -> usize {
+        padded(if self.backward { self.shape.in_channels } else { self.shape.out_channels })
+    }
+
+    /// Values of packed weights.
+    pub(super) fn packed_len(&self) -> usize {
+        self.tables.iter().map(Taps::depth).sum::<usize>() * self.channels()
+    }
+
+    /// Values of scratch, for any batch.
+    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let image = self.tables.iter().map(Taps::pixels).max().unwrap_or(0);
+        let images = if self.pixels() <= SMALL_IMAGE { ITEM_IMAGES } else { 1 };
+        let item = if self.tables.len() > 1 { image * images } else { ITEM_PIXELS };
+        // The last tile is held whole.
+        let sums = item.max(SMALL_IMAGE * ITEM_IMAGES) + cpu.isa().tile();
+        cpu.threads() * sums * 2 * cpu.isa().lanes()
+    }
+
+    /// Packs weights, each output channel times its factor (forward only).
+    pub(super) fn pack(
+        &self,
+        cpu: &Cpu,
+        weights: &[f32],
+        factors: Option<&[f32]>,
+        packed: &mut [f32],
+    ) {
+        let s = &self.shape;
+        let packed = &mut packed[..self.packed_len()];
+        if self.backward {
+            let channels = (s.in_channels, s.out_channels);
+            pack::backward_data(cpu, &self.tables, weights, channels, packed);
+        } else {
+            pack::forward(cpu, &self.tables[0], weights, factors, s.out_channels, packed);
+        }
+    }
+
+    pub(super) fn run<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        source: &[X],
+        packed: &[f32],
+        output: &mut [E],
+        epilogue: Epilogue<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        let (source_image, output_image) = self.images;
+        assert!(source.len() >= batch * source_image, "input too short");
+        let output = &mut output[..batch * output_image];
+        let (tables, pixels, channels) = (&self.tables, self.pixels(), self.channels());
+        let weights = &packed[..self.packed_len()];
+        let several_taps = tables.iter().any(|table| table.len() > 1);
+        let small = pixels <= SMALL_IMAGE && batch >= ITEM_IMAGES && several_taps;
+        let item_pixels = if small {
+            ITEM_IMAGES * pixels
+        } else if tables.len() > 1 {
+            pixels
+        } else {
+            // Enough items for the threads: where outputs are cut changes none of them.
+            let share = (batch * pixels).div_ceil(4 * cpu.threads()).next_multiple_of(24);
+            share.min(ITEM_PIXELS)
+        };
+        let items = (batch * pixels).div_ceil(item_pixels);
+        let parts = Parts::new(output, item_pixels * channels);
+        let share = scratch.len() / cpu.threads();
+        let partial = Parts::new(scratch, share);
+        cpu.pool().run(items, &|thread, item| {
+            // SAFETY: each item takes its own part, each thread its own scratch.
+            let (output, partial) = unsafe { (parts.get(item), partial.get(thread)) };
+            let start = item * item_pixels;
+            let count = item_pixels.min(batch * pixels - start);
+            let extent = if small || tables.len() > 1 {
+                Extent::Images(count / pixels)
+            } else {
+                Extent::Pixels(count)
+            };
+            let range = start * channels..start * channels + output.len();
+            let residual = epilogue.residual.map(|r| &r[range]);
+            cpu.isa().dispatch(Gather {
+                tables,
+                weights,
+                source,
+                source_image,
+                output,
+                output_image,
+                channels,
+                first: (start / pixels, start % pixels),
+                extent,
+                epilogue: Epilogue { residual, ..epilogue },
+                partial,
+            });
+        });
+    }
+}
