@@ -46,7 +46,7 @@ fn median_seconds(mut work: impl FnMut()) -> f64 {
 fn assert_close(what: &str, got: &[f64], want: &[f64]) {
     let rms = (want.iter().map(|w| w * w).sum::<f64>() / want.len() as f64).sqrt();
     for (g, w) in got.iter().zip(want) {
-        assert!((g - w).abs() < 1e-4 * rms, "{what}: {g} for {w}");
+        assert!((g - w).abs() < 2e-4 * rms, "{what}: {g} for {w}");
     }
 }
 

@@ -25,6 +25,16 @@ pub enum CpuError {
     },
 }
 
+/// Which algorithms kernels may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Algorithms {
+    /// The fastest for the shape, the element and the instruction set.
+    #[default]
+    Fastest,
+    /// Those that round least: every convolution is direct.
+    Direct,
+}
+
 /// An instruction set and a pool of threads. Clones share the pool.
 ///
 /// ```
@@ -35,6 +45,7 @@ pub enum CpuError {
 pub struct Cpu {
     isa: Isa,
     pool: Arc<Pool>,
+    algorithms: Algorithms,
 }
 
 impl Cpu {
@@ -54,7 +65,18 @@ impl Cpu {
     /// If the system has not so many threads.
     pub fn with_isa(threads: usize, isa: Isa) -> Result<Cpu, CpuError> {
         let pool = Pool::new(threads).map_err(|source| CpuError::Threads { threads, source })?;
-        Ok(Cpu { isa, pool: Arc::new(pool) })
+        Ok(Cpu { isa, pool: Arc::new(pool), algorithms: Algorithms::default() })
+    }
+
+    /// The same threads, with these algorithms.
+    #[must_use]
+    pub fn with_algorithms(self, algorithms: Algorithms) -> Cpu {
+        Cpu { algorithms, ..self }
+    }
+
+    /// The algorithms that kernels may take.
+    pub fn algorithms(&self) -> Algorithms {
+        self.algorithms
     }
 
     /// Threads in the pool.

@@ -21,7 +21,7 @@ pub mod sgd;
 #[cfg(test)]
 mod testing;
 
-pub use cpu::{Cpu, CpuError};
+pub use cpu::{Algorithms, Cpu, CpuError};
 pub use element::{Bf16, Element};
 pub use isa::{Isa, IsaError};
 pub use memory::{Buffer, OutOfMemory};

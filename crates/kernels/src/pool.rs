@@ -205,6 +205,11 @@ impl<'a, T> Parts<'a, T> {
         Parts { start, len, chunk, _borrow: PhantomData }
     }
 
+    /// The start of the slice, for items whose parts are not consecutive.
+    pub(crate) fn as_mut_ptr(&self) -> *mut T {
+        self.start
+    }
+
     /// Part `i`.
     ///
     /// # Safety

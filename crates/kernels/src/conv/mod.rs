@@ -6,6 +6,7 @@ pub mod reference;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod winograd;
 
 use std::marker::PhantomData;
 
@@ -13,8 +14,12 @@ pub use epilogue::Epilogue;
 pub use shape::{ConvShape, Source};
 
 use direct::{BackwardWeight, Direct};
+use winograd::Winograd;
 
-use crate::{cpu::Cpu, element::Element};
+use crate::{
+    cpu::{Algorithms, Cpu},
+    element::Element,
+};
 
 /// What a convolution is prepared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,9 @@ pub enum Mode {
     Train,
 }
 
+const NO_DATA: &str = "prepared without the gradient of the input";
+const NO_WEIGHT: &str = "prepared for inference";
+
 /// A convolution of one shape: tables are built once, calls allocate nothing.
 ///
 /// `X` is how its input is stored, `E` how its output and the gradients are. Weights are
@@ -37,6 +45,7 @@ pub struct Conv<E, X = E> {
     shape: ConvShape,
     batch: usize,
     cpu: Cpu,
+    winograd: Option<Winograd>,
     forward: Direct,
     backward_data: Option<Direct>,
     backward_weight: Option<BackwardWeight>,
@@ -57,6 +66,9 @@ impl<E: Element, X: Element> Conv<E, X> {
             shape,
             batch,
             cpu: cpu.clone(),
+            winograd: (source == Source::Activation && cpu.algorithms() == Algorithms::Fastest)
+                .then(|| Winograd::new::<E>(shape, mode, batch, cpu))
+                .flatten(),
             forward: Direct::forward(shape, source),
             backward_data: (mode == Mode::Train).then(|| Direct::backward_data(shape)),
             backward_weight: (mode != Mode::Inference).then(|| BackwardWeight::new(shape, source)),
@@ -66,12 +78,18 @@ impl<E: Element, X: Element> Conv<E, X> {
 
     /// Values of packed weights, for either direction.
     pub fn packed_len(&self) -> usize {
+        if let Some(winograd) = self.winograd() {
+            return winograd.packed_len();
+        }
         let backward = self.backward_data.as_ref().map_or(0, Direct::packed_len);
         self.forward.packed_len().max(backward)
     }
 
     /// Values of scratch for any call.
     pub fn scratch_len(&self) -> usize {
+        if let Some(winograd) = self.winograd() {
+            return winograd.scratch_len(&self.cpu);
+        }
         let data = self.backward_data.as_ref().map_or(0, |d| d.scratch_len(&self.cpu));
         let weight = self.backward_weight.as_ref();
         let weight = weight.map_or(0, |w| w.scratch_len(&self.cpu, self.batch));
@@ -82,7 +100,11 @@ impl<E: Element, X: Element> Conv<E, X> {
     /// folded in).
     pub fn pack_forward(&self, weights: &[f32], factors: Option<&[f32]>, packed: &mut [f32]) {
         assert_eq!(weights.len(), self.shape.weight_len());
-        self.forward.pack(&self.cpu, weights, factors, packed);
+        if let Some(winograd) = self.winograd() {
+            winograd.pack::<E>(&self.cpu, weights, factors, false, packed);
+        } else {
+            self.forward.pack(&self.cpu, weights, factors, packed);
+        }
     }
 
     /// `y = x * w`, then the epilogue.
@@ -95,13 +117,21 @@ impl<E: Element, X: Element> Conv<E, X> {
         epilogue: Epilogue<'_, E>,
         scratch: &mut [f32],
     ) {
-        self.forward.run(&self.cpu, batch, x, packed, y, epilogue, scratch);
+        if let Some(winograd) = self.winograd() {
+            winograd.forward(&self.cpu, batch, x, packed, y, epilogue, scratch);
+        } else {
+            self.forward.run(&self.cpu, batch, x, packed, y, epilogue, scratch);
+        }
     }
 
     /// Packs weights for [`Conv::backward_data`].
     pub fn pack_backward_data(&self, weights: &[f32], packed: &mut [f32]) {
         assert_eq!(weights.len(), self.shape.weight_len());
-        self.data().pack(&self.cpu, weights, None, packed);
+        if let Some(winograd) = self.winograd() {
+            winograd.pack::<E>(&self.cpu, weights, None, true, packed);
+        } else {
+            self.data().pack(&self.cpu, weights, None, packed);
+        }
     }
 
     /// The gradient of the input: stored in `dx`, or added to it.
@@ -115,7 +145,11 @@ impl<E: Element, X: Element> Conv<E, X> {
         scratch: &mut [f32],
     ) {
         let epilogue = if accumulate { Epilogue::ACCUMULATE } else { Epilogue::STORE };
-        self.data().run(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
+        if let Some(winograd) = self.winograd() {
+            winograd.backward_data(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
+        } else {
+            self.data().run(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
+        }
     }
 
     /// The gradient of the weights, stored in `dw`.
@@ -127,11 +161,20 @@ impl<E: Element, X: Element> Conv<E, X> {
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
-        let pass = self.backward_weight.as_ref().expect("prepared for inference");
+        if let Some(winograd) = self.winograd() {
+            winograd.backward_weight(&self.cpu, batch, x, dy, dw, scratch);
+            return;
+        }
+        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
         pass.run(&self.cpu, batch, x, dy, dw, scratch);
     }
 
+    /// The condition is constant: code for mixed elements is never made.
+    fn winograd(&self) -> Option<&Winograd> {
+        if X::PACK == E::PACK { self.winograd.as_ref() } else { None }
+    }
+
     fn data(&self) -> &Direct {
-        self.backward_data.as_ref().expect("prepared without the gradient of the input")
+        self.backward_data.as_ref().expect(NO_DATA)
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    Bf16,
+    Algorithms, Bf16,
     testing::{error, from_stored, narrow, on_every_isa, random, to_stored},
 };
 
@@ -107,7 +107,7 @@ fn check<E: Element>(cpu: &Cpu, s: &ConvShape, batch: usize, tolerance: f64) {
         let mut dw = vec![f32::NAN; s.weight_len()];
         conv.backward_weight(batch, &stored_x, &stored_dy, &mut dw, &mut scratch);
         let e = error(&unpermuted(&dw, s), &want_dw);
-        assert!(e < 1e-5, "backward weight {label}: {e}");
+        assert!(e < tolerance, "backward weight {label}: {e}");
 
         for accumulate in [false, true] {
             let mut dx = to_stored::<E>(&x, batch, s.in_channels);
@@ -126,7 +126,35 @@ fn equals_the_reference() {
     on_every_isa(|cpu| {
         for s in &SHAPES {
             for batch in [1, 3, 9] {
-                check::<f32>(cpu, s, batch, 1e-5);
+                check::<f32>(&direct(cpu), s, batch, 1e-5);
+            }
+        }
+    });
+}
+
+fn direct(cpu: &Cpu) -> Cpu {
+    cpu.clone().with_algorithms(Algorithms::Direct)
+}
+
+/// Images around the tiles of 2 and 4, channels around the panels and blocks.
+const WINOGRAD: [ConvShape; 8] = [
+    shape(32, 32, (8, 8), 3, 1, 1),
+    shape(64, 32, (7, 9), 3, 1, 1),
+    shape(32, 96, (4, 4), 3, 1, 1),
+    shape(64, 64, (1, 3), 3, 1, 1),
+    shape(48, 80, (5, 6), 3, 1, 1),
+    shape(32, 96, (14, 13), 3, 1, 1),
+    shape(192, 64, (4, 6), 3, 1, 1),
+    shape(160, 96, (2, 2), 3, 1, 1),
+];
+
+#[test]
+fn winograd_equals_the_reference() {
+    on_every_isa(|cpu| {
+        for s in &WINOGRAD {
+            for batch in [1, 5] {
+                check::<f32>(cpu, s, batch, 1e-4);
+                check::<Bf16>(cpu, s, batch, 3e-2);
             }
         }
     });
@@ -136,7 +164,7 @@ fn equals_the_reference() {
 fn stores_bf16() {
     on_every_isa(|cpu| {
         for s in &SHAPES {
-            check::<Bf16>(cpu, s, 2, 3e-2);
+            check::<Bf16>(&direct(cpu), s, 2, 3e-2);
         }
     });
 }
@@ -175,7 +203,12 @@ fn epilogue_adds_and_cuts() {
 #[test]
 fn threads_change_no_bit() {
     for isa in crate::Isa::to_test() {
-        for s in [shape(40, 70, (9, 7), 3, 2, 1), shape(64, 64, (4, 4), 3, 1, 1)] {
+        let shapes = [
+            shape(40, 70, (9, 7), 3, 2, 1),
+            shape(64, 64, (4, 4), 3, 1, 1),
+            shape(256, 256, (8, 8), 3, 1, 1),
+        ];
+        for s in shapes {
             let run = |threads| {
                 let batch = 17;
                 let conv = Conv::<f32>::new(

@@ -1,0 +1,357 @@
+//! Forward, and the gradient of the input, which is the same over turned weights.
+
+use std::ops::Range;
+
+use super::{
+    multiply,
+    tiles::{BLOCK, Grid, Planes, input_planes},
+    transform,
+    weights::Packed,
+};
+use crate::{
+    conv::Epilogue,
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    pool::Parts,
+};
+
+/// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
+const PLANES: usize = 300 * 1024;
+/// Tiles of a shared block, at most.
+const SHARED: usize = 128;
+
+/// One direction of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forward {
+    /// The input: as many pixels as the output.
+    pub(super) input: Grid,
+    pub(super) output: Grid,
+    pub(super) packed: Packed,
+    /// All threads share transformed tiles and split the outputs, since the weights outweigh the
+    /// tiles; otherwise a thread takes all outputs of some tiles.
+    pub(super) shared: bool,
+    /// Tiles of a block.
+    pub(super) tiles: usize,
+}
+
+impl Forward {
+    /// For up to `batch` images of these stored channels, in elements of `E`.
+    pub(super) fn new<E: Element>(input: Grid, outputs: usize, batch: usize, tile: usize) -> Self {
+        let elements = (input.side + 2) * (input.side + 2);
+        let packed = Packed { outputs, depth: input.channels / E::PACK };
+        let all = batch * input.tiles();
+        let mut tiles = PLANES / (elements * (packed.depth + outputs)) / tile * tile;
+        let shared = tiles < 32;
+        if shared {
+            tiles = SHARED;
+        }
+        let tiles = tiles.min(all).next_multiple_of(tile);
+        let output = Grid { channels: outputs, ..input };
+        Forward { input, output, packed, shared, tiles }
+    }
+
+    fn elements(&self) -> usize {
+        (self.input.side + 2) * (self.input.side + 2)
+    }
+
+    fn v(&self) -> Planes {
+        Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
+    }
+
+    /// Of all outputs, or of a panel of them.
+    fn m(&self, outputs: usize) -> Planes {
+        Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
+    }
+
+    /// Words of the planes: shared input, and each thread's own.
+    fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
+        let (v, panel) = (self.v().len(self.elements()), 2 * cpu.isa().lanes());
+        if self.shared {
+            (v, self.m(panel).len(self.elements()))
+        } else {
+            (0, v + self.m(self.output.channels).len(self.elements()))
+        }
+    }
+
+    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let (shared, own) = self.scratch(cpu);
+        shared + cpu.threads() * own
+    }
+
+    pub(super) fn run<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: &[X],
+        packed: &[f32],
+        y: &mut [E],
+        epilogue: Epilogue<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        let all = batch * self.input.tiles();
+        assert!(x.len() >= batch * self.input.image_len(), "input too short");
+        let y = &mut y[..batch * self.output.image_len()];
+        assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
+        assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
+        assert!(packed.len() >= self.packed.len(self.elements()));
+        let y = Parts::new(y, 0);
+        let (shared, own) = self.scratch(cpu);
+        let (v_shared, own_scratch) = scratch.split_at_mut(shared);
+        let own_scratch = Parts::new(own_scratch, own);
+        let job = Job { plan: self, x, packed, y: &y, epilogue: &epilogue };
+        if !self.shared {
+            let v_len = self.v().len(self.elements());
+            cpu.pool().run(all.div_ceil(self.tiles), &|thread, item| {
+                // SAFETY: each thread takes its own part.
+                let (v, m) = unsafe { own_scratch.get(thread) }.split_at_mut(v_len);
+                let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
+                cpu.isa().dispatch(Whole { job, tiles, v, m });
+            });
+            return;
+        }
+        let panel = 2 * cpu.isa().lanes();
+        for first in (0..all).step_by(self.tiles) {
+            let tiles = first..(first + self.tiles).min(all);
+            let v = Parts::new(v_shared, 0);
+            let step = tiles.len().div_ceil(4 * cpu.threads()).max(2);
+            cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
+                let part = item * step..((item + 1) * step).min(tiles.len());
+                let (tiles, v) = (first + part.start..first + part.end, v.as_mut_ptr());
+                cpu.isa().dispatch(Transform { job, tiles, v, first: part.start });
+            });
+            let v = &*v_shared;
+            cpu.pool().run(self.output.channels.div_ceil(panel), &|thread, item| {
+                // SAFETY: each thread takes its own part.
+                let m = unsafe { own_scratch.get(thread) };
+                let channel = item * panel;
+                let channels = channel..(channel + panel).min(self.output.channels);
+                cpu.isa().dispatch(Panel { job, tiles: tiles.clone(), v, m, channels });
+            });
+        }
+    }
+}
+
+/// What all items of a call share.
+struct Job<'a, X, E> {
+    plan: &'a Forward,
+    x: &'a [X],
+    packed: &'a [f32],
+    y: &'a Parts<'a, E>,
+    epilogue: &'a Epilogue<'a, E>,
+}
+
+impl<X, E> Clone for Job<'_, X, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<X, E> Copy for Job<'_, X, E> {}
+
+/// All outputs of some tiles.
+struct Whole<'a, X, E> {
+    job: Job<'a, X, E>,
+    tiles: Range<usize>,
+    v: &'a mut [f32],
+    m: &'a mut [f32],
+}
+
+impl<X: Element, E: Element> Kernel for Whole<'_, X, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let Whole { job, tiles, v, m } = self;
+        let channels = 0..job.plan.output.channels;
+        let v = v.as_mut_ptr();
+        // SAFETY: the scratch holds the planes; nobody else has these tiles.
+        unsafe {
+            job.transform::<V>(tiles.clone(), v, 0);
+            job.outputs::<V, TILE>(tiles, v, m, channels);
+        }
+    }
+}
+
+/// Transforms some tiles of a shared block.
+struct Transform<'a, X, E> {
+    job: Job<'a, X, E>,
+    tiles: Range<usize>,
+    v: *mut f32,
+    /// Place of the first tile in the block.
+    first: usize,
+}
+
+impl<X: Element, E: Element> Kernel for Transform<'_, X, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        // SAFETY: `v` is the shared block; each item has its own tiles.
+        unsafe { self.job.transform::<V>(self.tiles, self.v, self.first) };
+    }
+}
+
+/// Some outputs of the tiles of a shared block.
+struct Panel<'a, X, E> {
+    job: Job<'a, X, E>,
+    tiles: Range<usize>,
+    v: &'a [f32],
+    m: &'a mut [f32],
+    channels: Range<usize>,
+}
+
+impl<X: Element, E: Element> Kernel for Panel<'_, X, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        // SAFETY: the scratch holds the planes; each item has its own channels.
+        unsafe {
+            self.job.outputs::<V, TILE>(self.tiles, self.v.as_ptr(), self.m, self.channels);
+        }
+    }
+}
+
+impl<X: Element, E: Element> Job<'_, X, E> {
+    /// # Safety
+    /// `v` must hold the planes, and nobody else use the places of these tiles.
+    #[inline(always)]
+    unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
+        let (grid, planes) = (&self.plan.input, &self.plan.v());
+        // SAFETY: the caller's contract.
+        unsafe {
+            if X::PACK == 1 {
+                input_planes::<X, V, 6>(grid, self.x, tiles, planes, v, first);
+            } else {
+                input_planes::<X, V, 4>(grid, self.x, tiles, planes, v, first);
+            }
+        }
+    }
+
+    /// # Safety
+    /// `v` must hold the planes, and nobody else write these channels of these tiles.
+    #[inline(always)]
+    unsafe fn outputs<V: Vector, const TILE: usize>(
+        &self,
+        tiles: Range<usize>,
+        v: *const f32,
+        m: &mut [f32],
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            if X::PACK == 1 {
+                self.multiply::<V, TILE>(36, tiles.len(), v, m, channels.clone());
+                self.store::<V, 6, 4>(tiles, m, channels);
+            } else {
+                self.multiply::<V, TILE>(16, tiles.len(), v, m, channels.clone());
+                self.store::<V, 4, 2>(tiles, m, channels);
+            }
+        }
+    }
+
+    /// Products of all elements into `m`.
+    ///
+    /// # Safety
+    /// As [`Job::outputs`].
+    #[inline(always)]
+    unsafe fn multiply<V: Vector, const TILE: usize>(
+        &self,
+        elements: usize,
+        tiles: usize,
+        v: *const f32,
+        m: &mut [f32],
+        channels: Range<usize>,
+    ) {
+        let (plan, wide) = (self.plan, 2 * V::LANES);
+        let (v_planes, m_planes) = (plan.v(), plan.m(channels.len()));
+        let (packed, groups) = (plan.packed, tiles.div_ceil(TILE));
+        assert!(m.len() >= m_planes.len(elements) && groups * TILE <= plan.tiles);
+        let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
+        for e in 0..elements {
+            for channel in channels.clone().step_by(wide) {
+                let own = channel - channels.start;
+                // SAFETY: within the planes and the packed weights (`run` checks those).
+                unsafe {
+                    let v = v.add(e * v_planes.stride());
+                    let u = self.packed.as_ptr();
+                    let u = u.add(e * packed.stride() + channel * packed.depth);
+                    let at = m_planes.at(own / BLOCK, 0) + own % BLOCK;
+                    let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
+                    let blocks = v_planes.blocks;
+                    if channels.end - channel >= wide {
+                        multiply::panel::<X, V, TILE, 2>(
+                            v, plan.tiles, u, blocks, m, m_vector, groups,
+                        );
+                    } else {
+                        multiply::panel::<X, V, TILE, 1>(
+                            v, plan.tiles, u, blocks, m, m_vector, groups,
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// Transforms `m` back, and stores the outputs.
+    ///
+    /// # Safety
+    /// As [`Job::outputs`].
+    #[inline(always)]
+    unsafe fn store<V: Vector, const N: usize, const M: usize>(
+        &self,
+        tiles: Range<usize>,
+        m: &[f32],
+        channels: Range<usize>,
+    ) {
+        let grid = &self.plan.output;
+        let planes = self.plan.m(channels.len());
+        let stride = planes.stride();
+        let epilogue = self.epilogue;
+        for (at, tile) in tiles.enumerate() {
+            let (image, y, x) = grid.place(tile);
+            let (rows, columns) = (M.min(grid.height - y), M.min(grid.width - x));
+            let corner = image * grid.image_len() + (y * grid.width + x) * grid.channels;
+            for channel in channels.clone().step_by(V::LANES) {
+                let own = channel - channels.start;
+                let from = planes.at(own / BLOCK, at) + own % BLOCK;
+                let mut half = [[V::zero(); N]; M];
+                for j in 0..N {
+                    // SAFETY: within the planes.
+                    let column = std::array::from_fn(|i| unsafe {
+                        V::load(m.as_ptr().add((i * N + j) * stride + from))
+                    });
+                    let column: [V; M] = transform::output::<V, N, M>(&column);
+                    for (half, value) in half.iter_mut().zip(column) {
+                        half[j] = value;
+                    }
+                }
+                // SAFETY: `run` checks the length.
+                let bias = epilogue.bias.map(|b| unsafe { V::load(b.as_ptr().add(channel)) });
+                for (i, half) in half.iter().enumerate().take(rows) {
+                    let line: [V; M] = transform::output::<V, N, M>(half);
+                    for (j, mut sum) in line.into_iter().enumerate().take(columns) {
+                        let to = corner + (i * grid.width + j) * grid.channels + channel;
+                        // SAFETY: a pixel of the image; `run` checks the lengths.
+                        unsafe {
+                            let out = self.y.as_mut_ptr().add(to);
+                            if let Some(bias) = bias {
+                                sum = sum.add(bias);
+                            }
+                            if let Some(residual) = epilogue.residual {
+                                sum = sum.add(E::load(residual.as_ptr().add(to)));
+                            }
+                            if epilogue.accumulate {
+                                sum = sum.add(E::load(out));
+                            }
+                            if epilogue.relu {
+                                sum = sum.relu();
+                            }
+                            E::store(sum, out);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Winograd convolution: 3x3, stride 1, with fewer products than weights and pixels.
+//!
+//! Images are cut into tiles of M x M outputs; N x N elements of a transformed tile (N = M + 2) and
+//! of transformed weights are multiplied as N² matrix products and transformed back (Lavin and Gray
+//! 2016). F(4x4, 3x3), used in f32, has a quarter of the products of the direct method; F(2x2, 3x3),
+//! used in bfloat16, where larger transforms lose too much, has 4/9.
+
+mod backward_weight;
+mod forward;
+mod multiply;
+mod tiles;
+mod transform;
+mod weights;
+
+use backward_weight::BackwardWeight;
+use forward::Forward;
+use tiles::{Grid, MAX_CHANNELS};
+
+use super::{ConvShape, Epilogue, Mode};
+use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK};
+
+/// A convolution of one shape in all directions that its mode needs.
+#[derive(Debug)]
+pub(super) struct Winograd {
+    shape: ConvShape,
+    forward: Forward,
+    backward_data: Option<Forward>,
+    backward_weight: Option<BackwardWeight>,
+}
+
+impl Winograd {
+    /// None if the shape has no such form, or the direct method is the better one.
+    pub(super) fn new<E: Element>(
+        s: ConvShape,
+        mode: Mode,
+        batch: usize,
+        cpu: &Cpu,
+    ) -> Option<Self> {
+        let whole = |channels: usize| {
+            channels.is_multiple_of(CHANNEL_BLOCK * E::PACK) && channels <= MAX_CHANNELS
+        };
+        let fits = s.kernel == 3 && s.stride == 1 && s.padding == 1;
+        if !fits || !whole(s.in_channels) || !whole(s.out_channels) {
+            return None;
+        }
+        if s.in_channels < 32 || s.out_channels < 32 {
+            return None;
+        }
+        let side = if E::PACK == 1 { 4 } else { 2 };
+        let grid = |channels| Grid { height: s.height, width: s.width, channels, side };
+        let tile = cpu.isa().tile();
+        let (input, outputs) = (grid(s.in_channels), s.out_channels);
+        let gradient = grid(s.out_channels);
+        Some(Winograd {
+            shape: s,
+            forward: Forward::new::<E>(input, outputs, batch, tile),
+            backward_data: (mode == Mode::Train)
+                .then(|| Forward::new::<E>(gradient, s.in_channels, batch, tile)),
+            backward_weight: (mode != Mode::Inference)
+                .then(|| BackwardWeight::new::<E>(input, outputs, batch)),
+        })
+    }
+
+    fn elements(&self) -> usize {
+        let side = self.forward.input.side + 2;
+        side * side
+    }
+
+    pub(super) fn packed_len(&self) -> usize {
+        let len = |f: &Forward| f.packed.len(self.elements());
+        len(&self.forward).max(self.backward_data.as_ref().map_or(0, len))
+    }
+
+    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let backward = self.backward_data.as_ref().map_or(0, |f| f.scratch_len(cpu));
+        let weight = self.backward_weight.as_ref().map_or(0, |w| w.scratch_len());
+        self.forward.scratch_len(cpu).max(backward).max(weight)
+    }
+
+    pub(super) fn pack<E: Element>(
+        &self,
+        cpu: &Cpu,
+        weights: &[f32],
+        factors: Option<&[f32]>,
+        backward: bool,
+        packed: &mut [f32],
+    ) {
+        let channels = (self.shape.in_channels, self.shape.out_channels);
+        weights::pack::<E>(cpu, weights, channels, factors, backward, packed);
+    }
+
+    pub(super) fn forward<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: &[X],
+        packed: &[f32],
+        y: &mut [E],
+        epilogue: Epilogue<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        self.forward.run(cpu, batch, x, packed, y, epilogue, scratch);
+    }
+
+    pub(super) fn backward_data<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        dy: &[E],
+        packed: &[f32],
+        dx: &mut [E],
+        epilogue: Epilogue<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        let pass = self.backward_data.as_ref().expect(super::NO_DATA);
+        pass.run(cpu, batch, dy, packed, dx, epilogue, scratch);
+    }
+
+    pub(super) fn backward_weight<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: &[X],
+        dy: &[E],
+        dw: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let pass = self.backward_weight.as_ref().expect(super::NO_WEIGHT);
+        pass.run(cpu, batch, x, dy, dw, scratch);
+    }
+}

@@ -1,0 +1,92 @@
+//! Matrix products of planes.
+
+use super::tiles::BLOCK;
+use crate::{element::Element, isa::Vector};
+
+/// `m[tile][lane] = sum over k of v[k][tile] * u[k][lane]` for one element, one panel of `NV`
+/// vectors and `groups` register tiles.
+///
+/// `v` is a plane `[block][tiles][BLOCK]`, `u` is `[blocks * BLOCK][NV]` vectors, and `m` points at
+/// the vector of tile 0, with vector `v` of a tile `m_vector * v` words on.
+///
+/// # Safety
+/// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * TILE`; `u` and `m` as above.
+#[inline(always)]
+pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: usize>(
+    v: *const f32,
+    tiles: usize,
+    u: *const f32,
+    blocks: usize,
+    m: *mut f32,
+    m_vector: usize,
+    groups: usize,
+) {
+    for group in 0..groups {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut sums = [[V::zero(); NV]; TILE];
+            let mut w = u;
+            for block in 0..blocks {
+                let x = v.add((block * tiles + group * TILE) * BLOCK);
+                for k in 0..BLOCK {
+                    let row: [V; NV] = std::array::from_fn(|i| V::load(w.add(i * V::LANES)));
+                    w = w.add(NV * V::LANES);
+                    for (p, sums) in sums.iter_mut().enumerate() {
+                        let x = V::splat(*x.add(p * BLOCK + k));
+                        for (sum, w) in sums.iter_mut().zip(row) {
+                            *sum = E::multiply(x, w, *sum);
+                        }
+                    }
+                }
+            }
+            for (p, sums) in sums.into_iter().enumerate() {
+                for (i, sum) in sums.into_iter().enumerate() {
+                    sum.store(m.add((group * TILE + p) * BLOCK + i * m_vector));
+                }
+            }
+        }
+    }
+}
+
+/// `sums[p][lane] (+)= sum over tiles of w[tile][p] * v[tile][lane]`: `P` output channels from `w`
+/// on, `NV` vectors of input channels, `v_vector` words apart; the sums lie `row` words apart.
+///
+/// # Safety
+/// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile.
+#[inline(always)]
+pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usize>(
+    w: *const f32,
+    v: *const f32,
+    v_vector: usize,
+    count: usize,
+    sums: *mut f32,
+    row: usize,
+    first: bool,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let mut held = [[V::zero(); NV]; P];
+        if !first {
+            for (p, held) in held.iter_mut().enumerate() {
+                for (i, held) in held.iter_mut().enumerate() {
+                    *held = V::load(sums.add(p * row + i * V::LANES));
+                }
+            }
+        }
+        for tile in 0..count {
+            let (w, v) = (w.add(tile * BLOCK), v.add(tile * BLOCK));
+            let lanes: [V; NV] = std::array::from_fn(|i| V::load(v.add(i * v_vector)));
+            for (p, held) in held.iter_mut().enumerate() {
+                let d = V::splat(*w.add(p));
+                for (sum, lanes) in held.iter_mut().zip(lanes) {
+                    *sum = E::multiply(d, lanes, *sum);
+                }
+            }
+        }
+        for (p, held) in held.into_iter().enumerate() {
+            for (i, sum) in held.into_iter().enumerate() {
+                sum.store(sums.add(p * row + i * V::LANES));
+            }
+        }
+    }
+}
