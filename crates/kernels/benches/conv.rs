@@ -1,6 +1,6 @@
 //! GFLOP/s of every convolution of the CIFAR ResNet-18, each verified before it is timed.
 //!
-//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads]`; `RESNET_ISA` picks the
+//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [layer]`; `RESNET_ISA` picks the
 //! instruction set. Verification is against the f64 reference on a batch of one; every image of the
 //! timed batch must then repeat that result to the bit, and the gradient of the weights be its sum.
 
@@ -59,7 +59,12 @@ fn main() {
     let cpu = Cpu::new(threads).expect("RESNET_ISA");
     println!("batch {batch}, {threads} threads, {}, fp32, GFLOP/s", cpu.isa());
     println!("{:24} {:>9} {:>9} {:>9}", "layer", "forward", "data", "weight");
+    let only = std::env::args().nth(3).unwrap_or_default();
     for (ci, co, side, kernel, stride) in LAYERS {
+        let label = format!("{ci}->{co} {kernel}x{kernel}/{stride} {side}x{side}");
+        if !label.contains(&only) {
+            continue;
+        }
         let shape = ConvShape {
             in_channels: ci,
             out_channels: co,
@@ -99,8 +104,6 @@ fn main() {
         let mut scratch = vec![0.0; conv.scratch_len()];
         let (mut y, mut dx) = (vec![0.0; out_len * batch], vec![0.0; in_len * batch]);
         let mut dw = vec![0.0; w.len()];
-        let label = format!("{ci}->{co} {kernel}x{kernel}/{stride} {side}x{side}");
-
         let x64: Vec<f64> = (0..ci * side * side)
             .map(|i| one_x[pixel(i / side % side, i % side) * ci + i / (side * side)].into())
             .collect();

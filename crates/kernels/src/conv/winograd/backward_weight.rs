@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::{
     multiply,
     tiles::{BLOCK, Grid, Planes, gradient_planes},
-    transform, weights,
+    transform::{Input, OutputAdjoint},
+    weights,
 };
 use crate::{
     cpu::Cpu,
@@ -143,22 +144,20 @@ impl<X: Element, E: Element> Transform<'_, X, E> {
         let (plan, tiles) = (self.plan, self.tiles);
         // SAFETY: the scratch holds the planes; each item has its own tiles.
         unsafe {
-            gradient_planes::<X, V, N, N>(
+            gradient_planes::<Input, X, V, N, N>(
                 &plan.input,
                 self.x,
                 tiles.clone(),
                 1,
-                transform::input::<V, N>,
                 &plan.v(),
                 self.v,
                 self.at,
             );
-            gradient_planes::<E, V, M, N>(
+            gradient_planes::<OutputAdjoint, E, V, M, N>(
                 &plan.output,
                 self.dy,
                 tiles,
                 0,
-                transform::output_adjoint::<V, M, N>,
                 &plan.w(),
                 self.w,
                 self.at,

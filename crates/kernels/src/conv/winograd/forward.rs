@@ -317,17 +317,21 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                 let from = planes.at(own / BLOCK, at) + own % BLOCK;
                 let mut half = [[V::zero(); N]; M];
                 for j in 0..N {
-                    // SAFETY: within the planes.
-                    let column = std::array::from_fn(|i| unsafe {
-                        V::load(m.as_ptr().add((i * N + j) * stride + from))
-                    });
+                    let mut column = [V::zero(); N];
+                    for (i, value) in column.iter_mut().enumerate() {
+                        // SAFETY: within the planes.
+                        *value = unsafe { V::load(m.as_ptr().add((i * N + j) * stride + from)) };
+                    }
                     let column: [V; M] = transform::output::<V, N, M>(&column);
                     for (half, value) in half.iter_mut().zip(column) {
                         half[j] = value;
                     }
                 }
-                // SAFETY: `run` checks the length.
-                let bias = epilogue.bias.map(|b| unsafe { V::load(b.as_ptr().add(channel)) });
+                let bias = match epilogue.bias {
+                    // SAFETY: `run` checks the length.
+                    Some(bias) => Some(unsafe { V::load(bias.as_ptr().add(channel)) }),
+                    None => None,
+                };
                 for (i, half) in half.iter().enumerate().take(rows) {
                     let line: [V; M] = transform::output::<V, N, M>(half);
                     for (j, mut sum) in line.into_iter().enumerate().take(columns) {

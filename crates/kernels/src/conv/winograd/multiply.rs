@@ -29,7 +29,10 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
             for block in 0..blocks {
                 let x = v.add((block * tiles + group * TILE) * BLOCK);
                 for k in 0..BLOCK {
-                    let row: [V; NV] = std::array::from_fn(|i| V::load(w.add(i * V::LANES)));
+                    let mut row = [V::zero(); NV];
+                    for (i, row) in row.iter_mut().enumerate() {
+                        *row = V::load(w.add(i * V::LANES));
+                    }
                     w = w.add(NV * V::LANES);
                     for (p, sums) in sums.iter_mut().enumerate() {
                         let x = V::splat(*x.add(p * BLOCK + k));
@@ -75,7 +78,10 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
         }
         for tile in 0..count {
             let (w, v) = (w.add(tile * BLOCK), v.add(tile * BLOCK));
-            let lanes: [V; NV] = std::array::from_fn(|i| V::load(v.add(i * v_vector)));
+            let mut lanes = [V::zero(); NV];
+            for (i, lanes) in lanes.iter_mut().enumerate() {
+                *lanes = V::load(v.add(i * v_vector));
+            }
             for (p, held) in held.iter_mut().enumerate() {
                 let d = V::splat(*w.add(p));
                 for (sum, lanes) in held.iter_mut().zip(lanes) {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::transform;
+use super::transform::{Input, Line};
 use crate::{element::Element, isa::Vector, layout::CHANNEL_BLOCK};
 
 /// What lies outside an image: zeros in any storage element, for every channel.
@@ -115,32 +115,38 @@ impl<E: Element, const N: usize> Patch<E, N> {
         Patch { pixels, inside, row, column }
     }
 
-    /// A vector of channels of each pixel, transformed along columns and rows by `f`.
+    /// A vector of channels of each pixel, transformed along columns and rows.
     ///
     /// # Safety
     /// A vector from `channel` must lie within the stored channels.
     #[inline(always)]
-    pub(super) unsafe fn transformed<V: Vector, const R: usize>(
+    pub(super) unsafe fn transformed<L: Line<N, R>, V: Vector, const R: usize>(
         &self,
         channel: usize,
-        f: impl Fn(&[V; N]) -> [V; R],
     ) -> [[V; R]; R] {
         let mut half = [[V::zero(); N]; R];
         let base = self.pixels[0][0].wrapping_add(channel);
         for j in 0..N {
-            // SAFETY: all pixels of the patch lie inside, or their pointers say where to read.
-            let column = std::array::from_fn(|i| unsafe {
-                if self.inside {
-                    E::load(base.add(i * self.row + j * self.column))
-                } else {
-                    E::load(self.pixels[i][j].add(channel))
-                }
-            });
-            for (half, value) in half.iter_mut().zip(f(&column)) {
+            let mut column = [V::zero(); N];
+            for (i, value) in column.iter_mut().enumerate() {
+                // SAFETY: all pixels of the patch lie inside, or their pointers say where to read.
+                *value = unsafe {
+                    if self.inside {
+                        E::load(base.add(i * self.row + j * self.column))
+                    } else {
+                        E::load(self.pixels[i][j].add(channel))
+                    }
+                };
+            }
+            for (half, value) in half.iter_mut().zip(L::line(&column)) {
                 half[j] = value;
             }
         }
-        half.map(|row| f(&row))
+        let mut out = [[V::zero(); R]; R];
+        for (out, half) in out.iter_mut().zip(&half) {
+            *out = L::line(half);
+        }
+        out
     }
 }
 
@@ -167,7 +173,7 @@ pub(super) unsafe fn input_planes<E: Element, V: Vector, const N: usize>(
             let start = planes.at(block, first + at);
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let d = patch.transformed(channel, transform::input::<V, N>);
+                let d: [[V; N]; N] = patch.transformed::<Input, V, N>(channel);
                 for (e, value) in d.as_flattened().iter().enumerate() {
                     let line = out.add(e * stride + start).cast::<E>();
                     E::store(*value, line.add(channel % (BLOCK * E::PACK)));
@@ -177,19 +183,24 @@ pub(super) unsafe fn input_planes<E: Element, V: Vector, const N: usize>(
     }
 }
 
-/// Transforms tiles into planes whose product over tiles is a gradient of weights: `f` along both
+/// Transforms tiles into planes whose product over tiles is a gradient of weights: `L` along both
 /// sides of patches of `S` x `S` pixels. Words of bfloat16 hold a pair of tiles, so `planes.tiles`
 /// counts pairs; a tile past the last is zero.
 ///
 /// # Safety
 /// `out` must hold the planes, and nobody else use the places of these tiles.
 #[inline(always)]
-pub(super) unsafe fn gradient_planes<E: Element, V: Vector, const S: usize, const N: usize>(
+pub(super) unsafe fn gradient_planes<
+    L: Line<S, N>,
+    E: Element,
+    V: Vector,
+    const S: usize,
+    const N: usize,
+>(
     grid: &Grid,
     images: &[E],
     tiles: Range<usize>,
     border: usize,
-    f: impl Fn(&[V; S]) -> [V; N],
     planes: &Planes,
     out: *mut f32,
     first: usize,
@@ -207,10 +218,13 @@ pub(super) unsafe fn gradient_planes<E: Element, V: Vector, const S: usize, cons
             let start = planes.at(channel / BLOCK, first + at) + channel % BLOCK;
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let mut d = patch.transformed(channel, &f);
+                let mut d = patch.transformed::<L, V, N>(channel);
                 if E::PACK == 2 {
-                    let e =
-                        if second { next.transformed(channel, &f) } else { [[V::zero(); N]; N] };
+                    let e = if second {
+                        next.transformed::<L, V, N>(channel)
+                    } else {
+                        [[V::zero(); N]; N]
+                    };
                     for (d, e) in d.as_flattened_mut().iter_mut().zip(e.as_flattened()) {
                         *d = V::pair_bf16(*d, *e);
                     }

@@ -6,9 +6,35 @@
 
 use crate::isa::Vector;
 
+/// A transform of one line, as a type: a closure might not be inlined, and would then be compiled
+/// without the instructions of its vectors.
+pub(super) trait Line<const FROM: usize, const TO: usize> {
+    fn line<V: Vector>(d: &[V; FROM]) -> [V; TO];
+}
+
+/// [`input`].
+pub(super) struct Input;
+
+impl<const N: usize> Line<N, N> for Input {
+    #[inline(always)]
+    fn line<V: Vector>(d: &[V; N]) -> [V; N] {
+        input(d)
+    }
+}
+
+/// [`output_adjoint`].
+pub(super) struct OutputAdjoint;
+
+impl<const M: usize, const N: usize> Line<M, N> for OutputAdjoint {
+    #[inline(always)]
+    fn line<V: Vector>(d: &[V; M]) -> [V; N] {
+        output_adjoint(d)
+    }
+}
+
 /// `B^T d`: inputs to elements.
 #[inline(always)]
-pub(super) fn input<V: Vector, const N: usize>(d: &[V; N]) -> [V; N] {
+fn input<V: Vector, const N: usize>(d: &[V; N]) -> [V; N] {
     let mut r = [V::zero(); N];
     if N == 6 {
         let k = V::splat;
@@ -51,7 +77,7 @@ pub(super) fn output<V: Vector, const N: usize, const M: usize>(m: &[V; N]) -> [
 
 /// `A y`, the adjoint of [`output`].
 #[inline(always)]
-pub(super) fn output_adjoint<V: Vector, const M: usize, const N: usize>(y: &[V; M]) -> [V; N] {
+fn output_adjoint<V: Vector, const M: usize, const N: usize>(y: &[V; M]) -> [V; N] {
     let mut r = [V::zero(); N];
     if N == 6 {
         let k = V::splat;

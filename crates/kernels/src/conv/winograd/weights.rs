@@ -102,22 +102,9 @@ impl<E: Element> Pack<'_, E> {
                 self.load::<V>(window, self.first + lane, taps);
             }
             for k in (0..BLOCK).step_by(E::PACK) {
-                let element = |k: usize| -> [[V; N]; N] {
-                    let mut half = [[V::zero(); 3]; N];
-                    for column in 0..3 {
-                        // SAFETY: `taps` holds LANES values from each `k * LANES`.
-                        let g = std::array::from_fn(|row| unsafe {
-                            V::load(taps[3 * row + column][k * V::LANES..].as_ptr())
-                        });
-                        for (half, value) in half.iter_mut().zip(transform::weight::<V, N>(&g)) {
-                            half[column] = value;
-                        }
-                    }
-                    half.map(|row| transform::weight::<V, N>(&row))
-                };
-                let mut u = element(k);
+                let mut u: [[V; N]; N] = element(&taps, k);
                 if E::PACK == 2 {
-                    let second = element(k + 1);
+                    let second: [[V; N]; N] = element(&taps, k + 1);
                     for (u, second) in u.as_flattened_mut().iter_mut().zip(second.as_flattened()) {
                         *u = V::pair_bf16(*u, *second);
                     }
@@ -167,6 +154,27 @@ impl<E: Element> Pack<'_, E> {
     }
 }
 
+/// `G g G^T` of value `k` of the depth, from `[window][depth][lane]`.
+#[inline(always)]
+fn element<V: Vector, const N: usize>(taps: &[[f32; BLOCK * 16]; 9], k: usize) -> [[V; N]; N] {
+    let mut half = [[V::zero(); 3]; N];
+    for column in 0..3 {
+        let mut g = [V::zero(); 3];
+        for (row, g) in g.iter_mut().enumerate() {
+            // SAFETY: LANES values from each `k * LANES`.
+            *g = unsafe { V::load(taps[3 * row + column][k * V::LANES..].as_ptr()) };
+        }
+        for (half, value) in half.iter_mut().zip(transform::weight::<V, N>(&g)) {
+            half[column] = value;
+        }
+    }
+    let mut out = [[V::zero(); N]; N];
+    for (out, half) in out.iter_mut().zip(&half) {
+        *out = transform::weight(half);
+    }
+    out
+}
+
 /// `G^T U G`: sums `[element][out][in]` to `dw[out][3][3][in]`.
 pub(super) fn unpack<E: Element>(
     cpu: &Cpu,
@@ -213,11 +221,12 @@ impl Unpack<'_> {
         for channel in (0..channels).step_by(V::LANES) {
             let mut half = [[V::zero(); N]; 3];
             for j in 0..N {
-                let u = std::array::from_fn(|i| {
+                let mut u = [V::zero(); N];
+                for (i, u) in u.iter_mut().enumerate() {
                     let from = &self.sums[(i * N + j) * self.stride + channel..][..V::LANES];
                     // SAFETY: it holds LANES values.
-                    unsafe { V::load(from.as_ptr()) }
-                });
+                    *u = unsafe { V::load(from.as_ptr()) };
+                }
                 for (half, value) in half.iter_mut().zip(transform::weight_adjoint::<V, N>(&u)) {
                     half[j] = value;
                 }
