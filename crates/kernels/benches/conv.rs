@@ -7,7 +7,7 @@
 use std::{collections::HashSet, time::Instant};
 
 use resnet_kernels::{
-    Cpu,
+    Buffer, Cpu,
     conv::{Conv, ConvShape, Epilogue, Mode, Source, reference},
 };
 
@@ -100,9 +100,10 @@ fn main() {
         }
         let (x, dy) = (one_x.repeat(batch), one_dy.repeat(batch));
         let w = values(shape.weight_len(), 3);
-        let mut packed = vec![0.0; conv.packed_len()];
-        let mut scratch = vec![0.0; conv.scratch_len()];
-        let (mut y, mut dx) = (vec![0.0; out_len * batch], vec![0.0; in_len * batch]);
+        let buffer = |len| Buffer::zeroed(len).expect("memory");
+        let mut packed = buffer(conv.packed_len());
+        let mut scratch = buffer(conv.scratch_len());
+        let (mut y, mut dx) = (buffer(out_len * batch), buffer(in_len * batch));
         let mut dw = vec![0.0; w.len()];
         let x64: Vec<f64> = (0..ci * side * side)
             .map(|i| one_x[pixel(i / side % side, i % side) * ci + i / (side * side)].into())

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Words of the shared planes of a block aimed at.
-const PLANES: usize = 2 << 20;
+const PLANES: usize = 1 << 20;
 /// Output channels of an item.
 const GROUP: usize = 128;
 
