@@ -35,7 +35,8 @@ impl BackwardWeight {
         let output = Grid { channels: outputs, ..input };
         let elements = (input.side + 2) * (input.side + 2);
         let all = (batch * input.tiles()).div_ceil(E::PACK);
-        let words = (PLANES / (elements * (input.channels + outputs))).next_multiple_of(16);
+        let words = PLANES / (elements * (input.channels + outputs));
+        let words = words.clamp(128, 256).next_multiple_of(16);
         BackwardWeight { input, output, words: words.min(all) }
     }
 
