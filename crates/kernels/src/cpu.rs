@@ -50,7 +50,7 @@ pub struct Cpu {
 
 impl Cpu {
     /// So many threads, with the instruction set that the environment variable `RESNET_ISA`
-    /// names (`avx512`, `avx2`, `portable`), or else the best one here.
+    /// names (see [`Isa::name`]), or else the best one here.
     ///
     /// # Errors
     /// If `RESNET_ISA` names a set that is unknown or that the machine lacks, or the system has

@@ -4,6 +4,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod vector;
 
@@ -28,12 +30,69 @@ pub trait Kernel {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Set {
     Portable,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
     Avx512Bf16,
+}
+
+impl Set {
+    /// Every set of this architecture, the best first.
+    const ALL: &[Set] = &[
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512Bf16,
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512,
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2,
+        #[cfg(target_arch = "aarch64")]
+        Set::Neon,
+        Set::Portable,
+    ];
+
+    /// Every set that this machine has, the best first.
+    fn here() -> impl Iterator<Item = Set> {
+        Set::ALL.iter().copied().filter(|set| set.is_here())
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Set::Portable => "portable",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Bf16 => "avx512-bf16",
+        }
+    }
+
+    /// Whether this machine has it.
+    fn is_here(self) -> bool {
+        match self {
+            Set::Portable => true,
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => std::arch::is_aarch64_feature_detected!("neon"),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => {
+                Set::Avx2.is_here()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Bf16 => Set::Avx512.is_here() && is_x86_feature_detected!("avx512bf16"),
+        }
+    }
 }
 
 /// An instruction set that this machine has: a value is the proof.
@@ -43,39 +102,25 @@ pub struct Isa(Set);
 /// An instruction set that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IsaError {
-    /// The name means nothing.
+    /// The name means nothing on this architecture.
     #[error(
-        "RESNET_ISA: unknown instruction set '{0}': expected avx512-bf16, avx512, avx2 or portable"
+        "RESNET_ISA: unknown instruction set '{0}': expected one of {known}",
+        known = names(Set::ALL.iter().copied())
     )]
     Unknown(String),
     /// The machine lacks it.
-    #[error("RESNET_ISA: this machine has no {0}; it has {1}")]
-    Missing(String, String),
+    #[error("RESNET_ISA: this machine has no {0}; it has {here}", here = names(Set::here()))]
+    Missing(String),
+}
+
+fn names(sets: impl Iterator<Item = Set>) -> String {
+    sets.map(Set::name).collect::<Vec<_>>().join(", ")
 }
 
 impl Isa {
     /// Every set that this machine has, the best first.
     pub fn available() -> Vec<Isa> {
-        let mut sets = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            let avx512 = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vl");
-            if avx2 && avx512 && is_x86_feature_detected!("avx512bf16") {
-                sets.push(Isa(Set::Avx512Bf16));
-            }
-            if avx2 && avx512 {
-                sets.push(Isa(Set::Avx512));
-            }
-            if avx2 {
-                sets.push(Isa(Set::Avx2));
-            }
-        }
-        sets.push(Isa(Set::Portable));
-        sets
+        Set::here().map(Isa).collect()
     }
 
     /// Every set that this machine has, for tests, which must cover them all.
@@ -88,7 +133,8 @@ impl Isa {
         let wanted = std::env::var("RESNET_TEST_ISA").unwrap_or_default();
         for name in wanted.split(',').filter(|name| !name.is_empty()) {
             let found = here.iter().any(|isa| isa.name() == name);
-            assert!(found, "RESNET_TEST_ISA: {name} cannot be tested on this machine");
+            let has = names(Set::here());
+            assert!(found, "RESNET_TEST_ISA: this machine has no {name} to test; it has {has}");
         }
         here
     }
@@ -104,17 +150,10 @@ impl Isa {
         }
     }
 
-    /// Its name: `avx512-bf16` (AVX-512 with products of bfloat16), `avx512`, `avx2` or `portable`.
+    /// Its name: `avx512-bf16` (AVX-512 with products of bfloat16), `avx512`, `avx2`, `neon` or
+    /// `portable`.
     pub fn name(self) -> &'static str {
-        match self.0 {
-            Set::Portable => "portable",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx2 => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512 => "avx512",
-            #[cfg(target_arch = "x86_64")]
-            Set::Avx512Bf16 => "avx512-bf16",
-        }
+        self.0.name()
     }
 
     /// Runs a kernel with this set.
@@ -122,8 +161,11 @@ impl Isa {
     pub fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Set::Portable => portable::enter(kernel),
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(target_arch = "aarch64")]
             // SAFETY: a value of this variant is made only where the machine has the set.
+            Set::Neon => unsafe { neon::enter(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             Set::Avx2 => unsafe { avx2::enter(kernel) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
@@ -171,15 +213,11 @@ impl FromStr for Isa {
     type Err = IsaError;
 
     fn from_str(name: &str) -> Result<Self, IsaError> {
-        let here = Self::available();
-        if let Some(isa) = here.iter().find(|isa| isa.name() == name) {
-            return Ok(*isa);
+        match Set::ALL.iter().find(|set| set.name() == name) {
+            Some(set) if set.is_here() => Ok(Isa(*set)),
+            Some(_) => Err(IsaError::Missing(name.into())),
+            None => Err(IsaError::Unknown(name.into())),
         }
-        if ["avx512-bf16", "avx512", "avx2"].contains(&name) {
-            let names: Vec<_> = here.iter().map(|isa| isa.name()).collect();
-            return Err(IsaError::Missing(name.into(), names.join(", ")));
-        }
-        Err(IsaError::Unknown(name.into()))
     }
 }
 
@@ -268,5 +306,11 @@ mod tests {
     fn names_are_checked() {
         assert_eq!("portable".parse::<Isa>().unwrap().name(), "portable");
         assert!(matches!("sse9".parse::<Isa>(), Err(IsaError::Unknown(_))));
+        for set in Set::ALL {
+            let found = set.name().parse();
+            assert_eq!(found == Ok(Isa(*set)), Isa::available().contains(&Isa(*set)));
+            assert!(found.is_ok() || found == Err(IsaError::Missing(set.name().into())));
+            assert!(IsaError::Unknown("sse9".into()).to_string().contains(set.name()));
+        }
     }
 }

@@ -1,0 +1,166 @@
+//! NEON: 32 registers of 4 lanes.
+
+use std::arch::aarch64::*;
+
+use super::{Kernel, Vector};
+
+/// Pixels of a convolution's register tile: 8 x 2 vectors are 16 accumulators, enough to hide
+/// the latency of four fused multiply-adds a cycle.
+const TILE: usize = 8;
+
+/// Runs a kernel with NEON.
+///
+/// # Safety
+/// The machine must have the features named here.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<F32x4, TILE>()
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct F32x4(float32x4_t);
+
+impl F32x4 {
+    #[inline(always)]
+    fn from_bits(bits: uint32x4_t) -> Self {
+        // SAFETY: as below.
+        F32x4(unsafe { vreinterpretq_f32_u32(bits) })
+    }
+
+    #[inline(always)]
+    fn bits(self) -> uint32x4_t {
+        // SAFETY: as below.
+        unsafe { vreinterpretq_u32_f32(self.0) }
+    }
+
+    /// Bits whose upper halves are rounded to nearest even bfloat16; what is below means nothing.
+    #[inline(always)]
+    fn rounded(self) -> uint32x4_t {
+        // SAFETY: as below.
+        unsafe {
+            let bits = self.bits();
+            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7FFF)));
+            let number = vceqq_f32(self.0, self.0);
+            vbslq_u32(number, rounded, vdupq_n_u32(0x7FC0_0000))
+        }
+    }
+}
+
+// SAFETY (all blocks below): values of this type are made only under `enter`, so the machine has
+// NEON; pointers are as valid as the trait's contract demands.
+impl Vector for F32x4 {
+    const LANES: usize = 4;
+
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        // SAFETY: see above.
+        F32x4(unsafe { vdupq_n_f32(x) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self {
+        // SAFETY: see above.
+        F32x4(unsafe { vld1q_f32(p) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32) {
+        // SAFETY: see above.
+        unsafe { vst1q_f32(p, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16) -> Self {
+        // SAFETY: see above.
+        F32x4::from_bits(unsafe { vshll_n_u16::<16>(vld1_u16(p)) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, p: *mut u16) {
+        // SAFETY: see above.
+        unsafe { vst1_u16(p, vshrn_n_u32::<16>(self.rounded())) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        // SAFETY: see above.
+        F32x4(unsafe { vfmaq_f32(c.0, self.0, b.0) })
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: see above.
+        F32x4(unsafe { vaddq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: see above.
+        F32x4(unsafe { vsubq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: see above.
+        F32x4(unsafe { vmulq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        // The instruction yields NaN where either is.
+        // SAFETY: see above.
+        F32x4(unsafe { vmaxq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn where_positive(self, gate: Self) -> Self {
+        // SAFETY: see above.
+        F32x4::from_bits(unsafe { vandq_u32(self.bits(), vcgtzq_f32(gate.0)) })
+    }
+
+    #[inline(always)]
+    fn where_equal(self, a: Self, b: Self) -> Self {
+        // SAFETY: see above.
+        F32x4::from_bits(unsafe { vandq_u32(self.bits(), vceqq_f32(a.0, b.0)) })
+    }
+
+    #[inline(always)]
+    fn low_bf16(self) -> Self {
+        // SAFETY: see above.
+        F32x4::from_bits(unsafe { vshlq_n_u32::<16>(self.bits()) })
+    }
+
+    #[inline(always)]
+    fn high_bf16(self) -> Self {
+        // SAFETY: see above.
+        F32x4::from_bits(unsafe { vandq_u32(self.bits(), vdupq_n_u32(0xFFFF_0000)) })
+    }
+
+    #[inline(always)]
+    fn pair_bf16(low: Self, high: Self) -> Self {
+        // The upper halves of `low` go below those of `high`.
+        // SAFETY: see above.
+        F32x4::from_bits(unsafe { vsriq_n_u32::<16>(high.rounded(), low.rounded()) })
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        // SAFETY: see above.
+        unsafe {
+            // Columns 0 and 2, and 1 and 3, of two rows: pairs that move as 64-bit lanes.
+            let columns = |row: usize| {
+                let a = vld1q_f32(from.add(row * from_stride));
+                let b = vld1q_f32(from.add((row + 1) * from_stride));
+                [vtrn1q_f32(a, b), vtrn2q_f32(a, b)].map(|x| vreinterpretq_f64_f32(x))
+            };
+            let (upper, lower) = (columns(0), columns(2));
+            for i in 0..2 {
+                let first = vreinterpretq_f32_f64(vtrn1q_f64(upper[i], lower[i]));
+                let second = vreinterpretq_f32_f64(vtrn2q_f64(upper[i], lower[i]));
+                vst1q_f32(to.add(i * to_stride), first);
+                vst1q_f32(to.add((i + 2) * to_stride), second);
+            }
+        }
+    }
+}
