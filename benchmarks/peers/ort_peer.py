@@ -1,0 +1,44 @@
+"""The time of inference in ONNX Runtime, of the network that PyTorch exports."""
+
+import io
+import warnings
+
+import nets
+import onnxruntime
+import serve
+import torch
+
+
+def prepare(args):
+    if (args.mode, args.dtype) != ("eval", "fp32"):
+        raise SystemExit("ONNX Runtime is timed in --mode eval and --dtype fp32 only")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    net, shape, _ = nets.build(args.arch)
+    images = torch.randn(args.batch, *shape)
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = args.threads
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    model = export(net.eval(), images)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    feed = {"images": images.numpy()}
+    facts = {"onnxruntime": onnxruntime.__version__, "threads": args.threads}
+    return lambda: session.run(None, feed), facts
+
+
+def export(net, images):
+    """The bytes of the ONNX file."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # The newer exporter (`dynamo=True`) needs one more package, onnxscript.
+        torch.onnx.export(net, (images,), file, input_names=["images"], dynamo=False)
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    parser = serve.arguments(__doc__)
+    parser.set_defaults(mode="eval")
+    serve.run(parser.parse_args(), prepare)
