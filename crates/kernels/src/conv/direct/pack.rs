@@ -150,23 +150,20 @@ impl<X: Element> Kernel for BackwardData<'_, X> {
     fn run<V: Vector, const TILE: usize>(self) {
         let (in_channels, out_channels) = self.channels;
         let windows = self.weights.len() / (in_channels * out_channels);
-        let run = self.table.run;
-        for channel in (0..run).step_by(X::PACK) {
-            for (tap, window) in self.table.windows.iter().enumerate() {
-                let to = (tap * run + channel) / X::PACK * self.width;
-                for lane in (0..self.width).step_by(V::LANES) {
-                    let row = |channel: usize| {
-                        let from = in_channels.min(self.first + lane);
-                        let start = (channel * windows + window) * in_channels;
-                        let real = channel < out_channels;
-                        load::<V>(if real {
-                            &self.weights[start + from..start + in_channels]
-                        } else {
-                            &[]
-                        })
-                    };
-                    let word = X::pack(row(channel), row(channel + X::PACK - 1));
-                    store(word, &mut self.packed[to + lane..]);
+        let (words, first) = (self.table.run / X::PACK, self.first.min(in_channels));
+        let taps = self.packed.chunks_exact_mut(words * self.width);
+        for (packed, window) in taps.zip(&self.table.windows) {
+            let row = |channel: usize| match channel < out_channels {
+                true => {
+                    &self.weights[(channel * windows + window) * in_channels..][first..in_channels]
+                }
+                false => &[],
+            };
+            for (word, to) in packed.chunks_exact_mut(self.width).enumerate() {
+                let (low, high) = (row(word * X::PACK), row((word + 1) * X::PACK - 1));
+                for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {
+                    let load = |row: &[f32]| load::<V>(row.get(i * V::LANES..).unwrap_or_default());
+                    store(X::pack(load(low), load(high)), to);
                 }
             }
         }
@@ -176,15 +173,14 @@ impl<X: Element> Kernel for BackwardData<'_, X> {
 /// The first values, zeros after the last.
 #[inline(always)]
 fn load<V: Vector>(from: &[f32]) -> V {
+    if from.len() >= V::LANES {
+        // SAFETY: it holds LANES values.
+        return unsafe { V::load(from.as_ptr()) };
+    }
     let mut values = [0.0; MOST];
-    let from = if from.len() < V::LANES {
-        values[..from.len()].copy_from_slice(from);
-        &values
-    } else {
-        from
-    };
-    // SAFETY: it holds LANES values.
-    unsafe { V::load(from.as_ptr()) }
+    values[..from.len()].copy_from_slice(from);
+    // SAFETY: no vector has more lanes.
+    unsafe { V::load(values.as_ptr()) }
 }
 
 #[inline(always)]
