@@ -1,18 +1,21 @@
 //! GFLOP/s of every convolution of the CIFAR ResNet-18, each verified before it is timed.
 //!
-//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [layer]`; `RESNET_ISA` picks the
-//! instruction set. Verification is against the f64 reference on a batch of one; every image of the
+//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [f32|bf16] [layer]`;
+//! `RESNET_ISA` picks the instruction set. Verification is against the f64 reference on a batch of one; every image of the
 //! timed batch must then repeat that result to the bit, and the gradient of the weights be its sum.
 
 use std::{collections::HashSet, time::Instant};
 
 use resnet_kernels::{
-    Buffer, Cpu,
+    Bf16, Buffer, Cpu, Element,
     conv::{Conv, ConvShape, Epilogue, Mode, Source, reference},
 };
 
-/// Layers of the net: channels in and out, side of the image, kernel, stride.
-const LAYERS: [(usize, usize, usize, usize, usize); 11] = [
+/// Channels in and out, side of the image, kernel, stride.
+type Layer = (usize, usize, usize, usize, usize);
+
+/// Layers of the net.
+const LAYERS: [Layer; 11] = [
     (3, 64, 32, 3, 1),
     (64, 64, 32, 3, 1),
     (64, 128, 32, 3, 2),
@@ -43,109 +46,130 @@ fn median_seconds(mut work: impl FnMut()) -> f64 {
     times[times.len() / 2]
 }
 
-fn assert_close(what: &str, got: &[f64], want: &[f64]) {
+fn stored<E: Element>(values: &[f32]) -> Vec<E> {
+    values.iter().map(|&v| E::from_f32(v)).collect()
+}
+
+fn nchw<E: Element>(v: &[E], c: usize) -> Vec<f64> {
+    let pixels = v.len() / c;
+    (0..v.len()).map(|i| v[i % pixels * c + i / pixels].to_f32().into()).collect()
+}
+
+fn assert_close(what: &str, got: &[f64], want: &[f64], tolerance: f64) {
     let rms = (want.iter().map(|w| w * w).sum::<f64>() / want.len() as f64).sqrt();
     for (g, w) in got.iter().zip(want) {
-        assert!((g - w).abs() < 2e-4 * rms, "{what}: {g} for {w}");
+        assert!((g - w).abs() < tolerance * rms, "{what}: {g} for {w}");
     }
 }
 
 fn main() {
-    let mut numbers = std::env::args().skip(1).filter_map(|a| a.parse().ok());
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let mut numbers = words.iter().filter_map(|a| a.parse().ok());
     let batch: usize = numbers.next().unwrap_or(32);
     let threads = numbers
         .next()
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let cpu = Cpu::new(threads).expect("RESNET_ISA");
-    println!("batch {batch}, {threads} threads, {}, fp32, GFLOP/s", cpu.isa());
+    let half = words.iter().any(|word| word == "bf16");
+    let dtype = if half { "bf16" } else { "f32" };
+    println!("batch {batch}, {threads} threads, {}, {dtype}, GFLOP/s", cpu.isa());
     println!("{:24} {:>9} {:>9} {:>9}", "layer", "forward", "data", "weight");
-    let only = std::env::args().nth(3).unwrap_or_default();
-    for (ci, co, side, kernel, stride) in LAYERS {
-        let label = format!("{ci}->{co} {kernel}x{kernel}/{stride} {side}x{side}");
-        if !label.contains(&only) {
-            continue;
+    let only = words.get(3).map_or("", String::as_str);
+    for layer in LAYERS.into_iter().filter(|&layer| label(layer).contains(only)) {
+        match (half, layer.0 == 3) {
+            (false, _) => time::<f32, f32>(&cpu, batch, layer, 2e-4),
+            // Images are f32, and so is what is computed from them.
+            (true, true) => time::<Bf16, f32>(&cpu, batch, layer, 3e-2),
+            (true, false) => time::<Bf16, Bf16>(&cpu, batch, layer, 3e-2),
         }
-        let shape = ConvShape {
-            in_channels: ci,
-            out_channels: co,
-            height: side,
-            width: side,
-            kernel,
-            stride,
-            padding: kernel / 2,
-        };
-        let first = ci == 3;
-        let (source, mode) = if first {
-            (Source::Image, Mode::TrainFirst)
-        } else {
-            (Source::Activation, Mode::Train)
-        };
-        let conv = Conv::<f32>::new(shape, source, mode, batch, &cpu);
-        let (in_len, out_len) = (shape.in_len(source), shape.out_len());
-        // Every image the same: the timed batch must repeat what was verified, to the bit.
-        let (mut one_x, one_dy) = (values(in_len, 1), values(out_len, 2));
-        let image = shape.image();
-        let pixel = |y: usize, x: usize| match source {
-            Source::Activation => y * side + x,
-            Source::Image => (y + image.border) * image.columns() + x + image.border,
-        };
-        if first {
-            let inside: HashSet<usize> =
-                (0..side * side).map(|i| pixel(i / side, i % side)).collect();
-            for (i, pixel) in one_x.chunks_exact_mut(ci).enumerate() {
-                if !inside.contains(&i) {
-                    pixel.fill(0.0);
-                }
+    }
+}
+
+fn label((ci, co, side, kernel, stride): Layer) -> String {
+    format!("{ci}->{co} {kernel}x{kernel}/{stride} {side}x{side}")
+}
+
+/// A line of the table; `tolerance` covers how `E` stores results.
+fn time<E: Element + PartialEq, X: Element>(cpu: &Cpu, batch: usize, layer: Layer, tolerance: f64) {
+    let (ci, co, side, kernel, stride) = layer;
+    let shape = ConvShape {
+        in_channels: ci,
+        out_channels: co,
+        height: side,
+        width: side,
+        kernel,
+        stride,
+        padding: kernel / 2,
+    };
+    let first = ci == 3;
+    let (source, mode) =
+        if first { (Source::Image, Mode::TrainFirst) } else { (Source::Activation, Mode::Train) };
+    let conv = Conv::<E, X>::new(shape, source, mode, batch, cpu);
+    let (in_len, out_len) = (shape.in_len(source), shape.out_len());
+    // Every image the same: the timed batch must repeat what was verified, to the bit.
+    let (mut one_x, one_dy) = (values(in_len, 1), values(out_len, 2));
+    let image = shape.image();
+    let pixel = |y: usize, x: usize| match source {
+        Source::Activation => y * side + x,
+        Source::Image => (y + image.border) * image.columns() + x + image.border,
+    };
+    if first {
+        let inside: HashSet<usize> = (0..side * side).map(|i| pixel(i / side, i % side)).collect();
+        for (i, pixel) in one_x.chunks_exact_mut(ci).enumerate() {
+            if !inside.contains(&i) {
+                pixel.fill(0.0);
             }
         }
-        let (x, dy) = (one_x.repeat(batch), one_dy.repeat(batch));
-        let w = values(shape.weight_len(), 3);
-        let buffer = |len| Buffer::zeroed(len).expect("memory");
-        let mut packed = buffer(conv.packed_len());
-        let mut scratch = buffer(conv.scratch_len());
-        let (mut y, mut dx) = (buffer(out_len * batch), buffer(in_len * batch));
-        let mut dw = vec![0.0; w.len()];
-        let x64: Vec<f64> = (0..ci * side * side)
-            .map(|i| one_x[pixel(i / side % side, i % side) * ci + i / (side * side)].into())
-            .collect();
-        let nchw = |v: &[f32], c: usize| -> Vec<f64> {
-            let pixels = v.len() / c;
-            (0..v.len()).map(|i| f64::from(v[i % pixels * c + i / pixels])).collect()
-        };
-        let (dy64, kk) = (nchw(&one_dy, co), kernel * kernel);
-        let oihw = |w: &[f32]| -> Vec<f64> {
-            let at = |i: usize| (i / (ci * kk) * kk + i % kk) * ci + i / kk % ci;
-            (0..w.len()).map(|i| f64::from(w[at(i)])).collect()
-        };
-        conv.pack_forward(&w, None, &mut packed);
-        conv.forward(1, &one_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
-        let one_y = y[..out_len].to_vec();
-        assert_close(&label, &nchw(&one_y, co), &reference::forward(&shape, 1, &x64, &oihw(&w)));
-        conv.backward_weight(1, &one_x, &one_dy, &mut dw, &mut scratch);
-        let want_dw = reference::backward_weight(&shape, 1, &x64, &dy64);
-        assert_close(&label, &oihw(&dw), &want_dw);
-
-        let forward = median_seconds(|| {
-            conv.forward(batch, &x, &packed, &mut y, Epilogue::STORE, &mut scratch);
-        });
-        assert!(y.chunks(out_len).all(|image| image == one_y), "{label}: images differ");
-        let data = (!first).then(|| {
-            conv.pack_backward_data(&w, &mut packed);
-            conv.backward_data(1, &one_dy, &packed, &mut dx, false, &mut scratch);
-            let one_dx = dx[..in_len].to_vec();
-            let want = reference::backward_data(&shape, 1, &dy64, &oihw(&w));
-            assert_close(&label, &nchw(&one_dx, ci), &want);
-            let seconds = median_seconds(|| {
-                conv.backward_data(batch, &dy, &packed, &mut dx, false, &mut scratch);
-            });
-            assert!(dx.chunks(in_len).all(|image| image == one_dx), "{label}: images differ");
-            seconds
-        });
-        let weight = median_seconds(|| conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch));
-        let want_dw: Vec<f64> = want_dw.iter().map(|d| d * batch as f64).collect();
-        assert_close(&label, &oihw(&dw), &want_dw);
-        let rate = |seconds: f64| (2 * shape.macs() * batch) as f64 / seconds / 1e9;
-        let data = data.map_or("-".into(), |d| format!("{:.0}", rate(d)));
-        println!("{label:24} {:>9.0} {data:>9} {:>9.0}", rate(forward), rate(weight));
     }
+    let (one_x, one_dy) = (stored::<X>(&one_x), stored::<E>(&one_dy));
+    let (x, dy) = (one_x.repeat(batch), one_dy.repeat(batch));
+    let w = values(shape.weight_len(), 3);
+    let mut packed = Buffer::zeroed(conv.packed_len()).expect("memory");
+    let mut scratch = Buffer::zeroed(conv.scratch_len()).expect("memory");
+    let (mut y, mut dx) = (vec![E::default(); out_len * batch], vec![E::default(); in_len * batch]);
+    let mut dw = vec![0.0; w.len()];
+    let label = label(layer);
+    let x64: Vec<f64> = (0..ci * side * side)
+        .map(|i| one_x[pixel(i / side % side, i % side) * ci + i / (side * side)].to_f32().into())
+        .collect();
+    let (dy64, kk) = (nchw(&one_dy, co), kernel * kernel);
+    let oihw = |w: &[f32]| -> Vec<f64> {
+        let at = |i: usize| (i / (ci * kk) * kk + i % kk) * ci + i / kk % ci;
+        (0..w.len()).map(|i| f64::from(w[at(i)])).collect()
+    };
+    conv.pack_forward(&w, None, &mut packed);
+    conv.forward(1, &one_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+    let one_y = y[..out_len].to_vec();
+    assert_close(
+        &label,
+        &nchw(&one_y, co),
+        &reference::forward(&shape, 1, &x64, &oihw(&w)),
+        tolerance,
+    );
+    conv.backward_weight(1, &one_x, &one_dy, &mut dw, &mut scratch);
+    let want_dw = reference::backward_weight(&shape, 1, &x64, &dy64);
+    assert_close(&label, &oihw(&dw), &want_dw, tolerance);
+
+    let forward = median_seconds(|| {
+        conv.forward(batch, &x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+    });
+    assert!(y.chunks(out_len).all(|image| image == one_y), "{label}: images differ");
+    let data = (!first).then(|| {
+        conv.pack_backward_data(&w, &mut packed);
+        conv.backward_data(1, &one_dy, &packed, &mut dx, false, &mut scratch);
+        let one_dx = dx[..in_len].to_vec();
+        let want = reference::backward_data(&shape, 1, &dy64, &oihw(&w));
+        assert_close(&label, &nchw(&one_dx, ci), &want, tolerance);
+        let seconds = median_seconds(|| {
+            conv.backward_data(batch, &dy, &packed, &mut dx, false, &mut scratch);
+        });
+        assert!(dx.chunks(in_len).all(|image| image == one_dx), "{label}: images differ");
+        seconds
+    });
+    let weight = median_seconds(|| conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch));
+    let want_dw: Vec<f64> = want_dw.iter().map(|d| d * batch as f64).collect();
+    assert_close(&label, &oihw(&dw), &want_dw, tolerance);
+    let rate = |seconds: f64| (2 * shape.macs() * batch) as f64 / seconds / 1e9;
+    let data = data.map_or("-".into(), |d| format!("{:.0}", rate(d)));
+    println!("{label:24} {:>9.0} {data:>9} {:>9.0}", rate(forward), rate(weight));
 }

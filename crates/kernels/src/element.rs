@@ -18,6 +18,9 @@ pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// `sum + a * b`, for lanes of [`Self::PACK`] values.
     fn multiply<V: Vector>(a: V, b: V, sum: V) -> V;
 
+    /// Lanes of products: of both vectors where a lane holds two values, else of `low` alone.
+    fn pack<V: Vector>(low: V, high: V) -> V;
+
     /// From arithmetic to storage.
     fn from_f32(x: f32) -> Self;
 
@@ -43,6 +46,11 @@ impl Element for f32 {
     #[inline(always)]
     fn multiply<V: Vector>(a: V, b: V, sum: V) -> V {
         a.mul_add(b, sum)
+    }
+
+    #[inline(always)]
+    fn pack<V: Vector>(low: V, _: V) -> V {
+        low
     }
 
     #[inline(always)]
@@ -94,6 +102,11 @@ impl Element for Bf16 {
     #[inline(always)]
     fn multiply<V: Vector>(a: V, b: V, sum: V) -> V {
         sum.dot2(a, b)
+    }
+
+    #[inline(always)]
+    fn pack<V: Vector>(low: V, high: V) -> V {
+        V::pair_bf16(low, high)
     }
 
     #[inline(always)]

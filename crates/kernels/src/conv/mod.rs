@@ -8,8 +8,6 @@ mod shape;
 mod tests;
 mod winograd;
 
-use std::marker::PhantomData;
-
 pub use epilogue::Epilogue;
 pub use shape::{ConvShape, Source};
 
@@ -37,7 +35,9 @@ const NO_WEIGHT: &str = "prepared for inference";
 
 /// A convolution of one shape: tables are built once, calls allocate nothing.
 ///
-/// `X` is how its input is stored, `E` how its output and the gradients are. Weights are
+/// `X` is how its input is stored, `E` how its output and the gradients are. Products are taken as
+/// the left side is stored: bfloat16 inputs meet weights (and output gradients) rounded to
+/// bfloat16; sums are f32. Weights are
 /// `[out][kernel row][kernel column][in]`; see [`crate::layout`] for the rest. A call may have any
 /// batch up to the one that it is prepared for.
 #[derive(Debug)]
@@ -46,22 +46,23 @@ pub struct Conv<E, X = E> {
     batch: usize,
     cpu: Cpu,
     winograd: Option<Winograd>,
-    forward: Direct,
-    backward_data: Option<Direct>,
-    backward_weight: Option<BackwardWeight>,
-    elements: PhantomData<(E, X)>,
+    forward: Direct<X, E>,
+    backward_data: Option<Direct<E, E>>,
+    backward_weight: Option<BackwardWeight<X, E>>,
 }
 
 impl<E: Element, X: Element> Conv<E, X> {
     /// Prepares a convolution for up to `batch` images.
     ///
     /// # Panics
-    /// If the window does not fit in the padded input, or an image has 2^32 values or more.
+    /// If the window does not fit in the padded input, an image has 2^32 values or more, or dense
+    /// images are to be read as anything but f32.
     pub fn new(shape: ConvShape, source: Source, mode: Mode, batch: usize, cpu: &Cpu) -> Self {
         let ConvShape { kernel, stride, in_channels, out_channels, .. } = shape;
         assert!([kernel, stride, in_channels, out_channels].iter().all(|&n| n > 0), "{shape:?}");
         let side = shape.height.min(shape.width) + 2 * shape.padding;
         assert!(side >= shape.kernel, "{shape:?}: the window does not fit");
+        assert!(source == Source::Activation || X::PACK == 1, "dense images are f32");
         Conv {
             shape,
             batch,
@@ -72,11 +73,10 @@ impl<E: Element, X: Element> Conv<E, X> {
             forward: Direct::forward(shape, source),
             backward_data: (mode == Mode::Train).then(|| Direct::backward_data(shape)),
             backward_weight: (mode != Mode::Inference).then(|| BackwardWeight::new(shape, source)),
-            elements: PhantomData,
         }
     }
 
-    /// Values of packed weights, for either direction.
+    /// Words of packed weights, for either direction.
     pub fn packed_len(&self) -> usize {
         if let Some(winograd) = self.winograd() {
             return winograd.packed_len();
@@ -174,7 +174,7 @@ impl<E: Element, X: Element> Conv<E, X> {
         if X::PACK == E::PACK { self.winograd.as_ref() } else { None }
     }
 
-    fn data(&self) -> &Direct {
+    fn data(&self) -> &Direct<E, E> {
         self.backward_data.as_ref().expect(NO_DATA)
     }
 }

@@ -80,53 +80,63 @@ fn images<E: Element>(dense: &[f64], batch: usize, s: &ConvShape) -> Vec<E> {
     out
 }
 
-fn check<E: Element>(cpu: &Cpu, s: &ConvShape, batch: usize, tolerance: f64) {
+/// All passes of one batch. `y` and `dx` may differ by the tolerance, which covers how `E` stores
+/// them; products of values that fit in bfloat16 are exact, so `dw` may differ by rounded sums.
+fn check<E: Element, X: Element>(
+    cpu: &Cpu,
+    s: &ConvShape,
+    source: Source,
+    batch: usize,
+    (tolerance, of_weights): (f64, f64),
+) {
     let x = random(batch * s.in_channels * s.height * s.width, 1);
-    let w = random(s.weight_len(), 2);
+    let w: Vec<f64> = random(s.weight_len(), 2).iter().map(|w| w * 1.1).collect();
     let dy = random(batch * s.out_channels * s.out_pixels(), 3);
     let packed_w = permuted(&w, s);
     let stored_dy = to_stored::<E>(&dy, batch, s.out_channels);
-    let want_y = reference::forward(s, batch, &x, &w);
-    let want_dx = reference::backward_data(s, batch, &dy, &w);
-    let want_dw = reference::backward_weight(s, batch, &x, &dy);
-    for source in [Source::Activation, Source::Image] {
-        let conv = Conv::<E>::new(*s, source, Mode::Train, batch, cpu);
-        let stored_x = match source {
-            Source::Activation => to_stored::<E>(&x, batch, s.in_channels),
-            Source::Image => images::<E>(&x, batch, s),
-        };
-        let mut packed = vec![f32::NAN; conv.packed_len()];
-        let mut scratch = vec![f32::NAN; conv.scratch_len()];
-        let mut y = vec![E::from_f32(9.0); batch * s.out_len()];
-        conv.pack_forward(&packed_w, None, &mut packed);
-        conv.forward(batch, &stored_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
-        let label = format!("{} {s:?} {source:?} batch {batch}", cpu.isa());
-        let e = error(&from_stored(&y, batch, s.out_channels), &want_y);
-        assert!(e < tolerance, "forward {label}: {e}");
+    let stored_x = match source {
+        Source::Activation => to_stored::<X>(&x, batch, s.in_channels),
+        Source::Image => images::<X>(&x, batch, s),
+    };
+    let conv = Conv::<E, X>::new(*s, source, Mode::Train, batch, cpu);
+    let mut packed = vec![f32::NAN; conv.packed_len()];
+    let mut scratch = vec![f32::NAN; conv.scratch_len()];
+    let label = format!("{} {s:?} {source:?} batch {batch}", cpu.isa());
 
-        let mut dw = vec![f32::NAN; s.weight_len()];
-        conv.backward_weight(batch, &stored_x, &stored_dy, &mut dw, &mut scratch);
-        let e = error(&unpermuted(&dw, s), &want_dw);
-        assert!(e < tolerance, "backward weight {label}: {e}");
+    let mut y = vec![E::from_f32(9.0); batch * s.out_len()];
+    conv.pack_forward(&packed_w, None, &mut packed);
+    conv.forward(batch, &stored_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+    let want = reference::forward(s, batch, &x, &rounded::<X>(&w));
+    let e = error(&from_stored(&y, batch, s.out_channels), &want);
+    assert!(e < tolerance, "forward {label}: {e}");
 
-        for accumulate in [false, true] {
-            let mut dx = to_stored::<E>(&x, batch, s.in_channels);
-            conv.pack_backward_data(&packed_w, &mut packed);
-            conv.backward_data(batch, &stored_dy, &packed, &mut dx, accumulate, &mut scratch);
-            let base = if accumulate { 1.0 } else { 0.0 };
-            let want: Vec<f64> = want_dx.iter().zip(&x).map(|(d, x)| d + base * x).collect();
-            let e = error(&from_stored(&dx, batch, s.in_channels), &want);
-            assert!(e < tolerance, "backward data {label} accumulate {accumulate}: {e}");
-        }
+    let mut dw = vec![f32::NAN; s.weight_len()];
+    conv.backward_weight(batch, &stored_x, &stored_dy, &mut dw, &mut scratch);
+    let e = error(&unpermuted(&dw, s), &reference::backward_weight(s, batch, &x, &dy));
+    assert!(e < of_weights, "backward weight {label}: {e}");
+
+    let want_dx = reference::backward_data(s, batch, &dy, &rounded::<E>(&w));
+    for accumulate in [false, true] {
+        let mut dx = to_stored::<E>(&x, batch, s.in_channels);
+        conv.pack_backward_data(&packed_w, &mut packed);
+        conv.backward_data(batch, &stored_dy, &packed, &mut dx, accumulate, &mut scratch);
+        let base = if accumulate { 1.0 } else { 0.0 };
+        let want: Vec<f64> = want_dx.iter().zip(&x).map(|(d, x)| d + base * x).collect();
+        let e = error(&from_stored(&dx, batch, s.in_channels), &want);
+        assert!(e < tolerance, "backward data {label} accumulate {accumulate}: {e}");
     }
 }
 
-#[test]
-fn equals_the_reference() {
+/// Values as products of `X` take them.
+fn rounded<X: Element>(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(X::from_f32(v as f32).to_f32())).collect()
+}
+
+fn check_all<E: Element, X: Element>(source: Source, tolerance: f64) {
     on_every_isa(|cpu| {
         for s in &SHAPES {
             for batch in [1, 3, 9] {
-                check::<f32>(&direct(cpu), s, batch, 1e-5);
+                check::<E, X>(&direct(cpu), s, source, batch, (tolerance, 1e-5));
             }
         }
     });
@@ -153,20 +163,29 @@ fn winograd_equals_the_reference() {
     on_every_isa(|cpu| {
         for s in &WINOGRAD {
             for batch in [1, 5] {
-                check::<f32>(cpu, s, batch, 1e-4);
-                check::<Bf16>(cpu, s, batch, 3e-2);
+                check::<f32, f32>(cpu, s, Source::Activation, batch, (1e-4, 1e-4));
+                check::<Bf16, Bf16>(cpu, s, Source::Activation, batch, (2e-2, 2e-2));
             }
         }
     });
 }
 
 #[test]
+fn equals_the_reference() {
+    check_all::<f32, f32>(Source::Activation, 1e-5);
+    check_all::<f32, f32>(Source::Image, 1e-5);
+}
+
+/// With f32 outputs, so that nothing hides how the products of pairs are summed.
+#[test]
+fn products_of_bf16_are_exact() {
+    check_all::<f32, Bf16>(Source::Activation, 1e-5);
+}
+
+#[test]
 fn stores_bf16() {
-    on_every_isa(|cpu| {
-        for s in &SHAPES {
-            check::<Bf16>(&direct(cpu), s, 2, 3e-2);
-        }
-    });
+    check_all::<Bf16, Bf16>(Source::Activation, 3e-2);
+    check_all::<Bf16, f32>(Source::Image, 3e-2);
 }
 
 #[test]
@@ -200,6 +219,30 @@ fn epilogue_adds_and_cuts() {
     });
 }
 
+/// `y`, `dx` and `dw` with so many threads.
+fn passes<E: Element>(isa: crate::Isa, s: ConvShape, threads: usize) -> [Vec<u32>; 3] {
+    let batch = 17;
+    let cpu = Cpu::with_isa(threads, isa).unwrap();
+    let conv = Conv::<E>::new(s, Source::Activation, Mode::Train, batch, &cpu);
+    let x = random(batch * s.in_channels * s.height * s.width, 1);
+    let x = to_stored::<E>(&x, batch, s.in_channels);
+    let dy = random(batch * s.out_channels * s.out_pixels(), 3);
+    let dy = to_stored::<E>(&dy, batch, s.out_channels);
+    let w: Vec<f32> = random(s.weight_len(), 2).iter().map(|&w| w as f32 * 1.1).collect();
+    let mut packed = vec![0.0; conv.packed_len()];
+    let mut scratch = vec![0.0; conv.scratch_len()];
+    let mut y = vec![E::default(); batch * s.out_len()];
+    let mut dx = vec![E::default(); x.len()];
+    let mut dw = vec![0.0; w.len()];
+    conv.pack_forward(&w, None, &mut packed);
+    conv.forward(batch, &x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+    conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch);
+    conv.pack_backward_data(&w, &mut packed);
+    conv.backward_data(batch, &dy, &packed, &mut dx, false, &mut scratch);
+    let bits = |v: Vec<E>| v.into_iter().map(|v| v.to_f32().to_bits()).collect();
+    [bits(y), bits(dx), dw.into_iter().map(f32::to_bits).collect()]
+}
+
 #[test]
 fn threads_change_no_bit() {
     for isa in crate::Isa::to_test() {
@@ -209,40 +252,10 @@ fn threads_change_no_bit() {
             shape(256, 256, (8, 8), 3, 1, 1),
         ];
         for s in shapes {
-            let run = |threads| {
-                let batch = 17;
-                let conv = Conv::<f32>::new(
-                    s,
-                    Source::Activation,
-                    Mode::Train,
-                    batch,
-                    &Cpu::with_isa(threads, isa).unwrap(),
-                );
-                let x = to_stored::<f32>(
-                    &random(batch * s.in_channels * s.height * s.width, 1),
-                    batch,
-                    s.in_channels,
-                );
-                let dy = to_stored::<f32>(
-                    &random(batch * s.out_channels * s.out_pixels(), 3),
-                    batch,
-                    s.out_channels,
-                );
-                let w: Vec<f32> =
-                    random(s.weight_len(), 2).iter().map(|&w| w as f32 * 1.1).collect();
-                let mut packed = vec![0.0; conv.packed_len()];
-                let mut scratch = vec![0.0; conv.scratch_len()];
-                let (mut y, mut dx) = (vec![0.0; batch * s.out_len()], vec![0.0; x.len()]);
-                let mut dw = vec![0.0; w.len()];
-                conv.pack_forward(&w, None, &mut packed);
-                conv.forward(batch, &x, &packed, &mut y, Epilogue::STORE, &mut scratch);
-                conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch);
-                conv.pack_backward_data(&w, &mut packed);
-                conv.backward_data(batch, &dy, &packed, &mut dx, false, &mut scratch);
-                [y, dx, dw].map(|v| v.into_iter().map(f32::to_bits).collect::<Vec<_>>())
-            };
-            let one = run(1);
-            assert!(one == run(2) && one == run(7), "{isa}");
+            let one = passes::<f32>(isa, s, 1);
+            assert!(one == passes::<f32>(isa, s, 2) && one == passes::<f32>(isa, s, 7), "{isa}");
+            let one = passes::<Bf16>(isa, s, 1);
+            assert!(one == passes::<Bf16>(isa, s, 2) && one == passes::<Bf16>(isa, s, 7), "{isa}");
         }
     }
 }

@@ -3,15 +3,20 @@
 //! ```text
 //!               panel: 2 vectors of output channels
 //!              ┌────────────┐
-//!        depth │  weights   │  packed [panel][tap][run][2 vectors]
+//!        depth │  weights   │  packed [panel][tap][word of the run][2 vectors]
 //!              └────────────┘
 //!   ┌────────┐ ┌────────────┐
 //!   │ inputs │ │ registers  │  TILE output pixels x 2 vectors
 //!   └────────┘ └────────────┘
 //! ```
 //!
+//! The depth is counted in words of 32 bits: a word of bfloat16 holds the values of two adjacent
+//! channels, and a product of words adds both of theirs.
+//!
 //! Loops, outermost first: panel; block of the depth (its weights stay in the L1 cache); tile of
-//! pixels; tap; value of the run. Between blocks of the depth the sums wait in `partial`.
+//! pixels; tap; word of the run. Between blocks of the depth the sums wait in `partial`.
+
+use std::ops::Range;
 
 use super::taps::{OUTSIDE, Taps};
 use crate::{
@@ -20,12 +25,12 @@ use crate::{
     isa::{Kernel, Vector},
 };
 
-/// Depth of a block, at most: 320 x 2 AVX-512 vectors are 40 KiB of weights, most of an L1 cache.
-/// Of 128 to 320, this is the fastest on Zen 5; it also bounds the length of a sum.
+/// Words of a block of the depth, at most: 320 x 2 AVX-512 vectors are 40 KiB of weights, most of
+/// an L1 cache. Of 128 to 320, this is the fastest on Zen 5; it also bounds the length of a sum.
 const DEPTH: usize = 320;
 
 /// What padding reads: zeros in any storage element.
-static ZEROS: [u64; DEPTH] = [0; DEPTH];
+static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
 
 /// One item of work: some consecutive output pixels of one image or several.
 pub(super) struct Gather<'a, X, E> {
@@ -72,7 +77,7 @@ impl<X: Element, E: Element> Kernel for Gather<'_, X, E> {
         for table in self.tables {
             for channel in (0..self.channels).step_by(wide) {
                 let width = wide.min(self.channels - channel);
-                let (weights, after) = rest.split_at(table.depth() * width);
+                let (weights, after) = rest.split_at(table.depth() / X::PACK * width);
                 rest = after;
                 if width == wide {
                     self.panel::<V, TILE, 2>(table, weights, channel);
@@ -92,16 +97,17 @@ impl<X: Element, E: Element> Gather<'_, X, E> {
         weights: &[f32],
         channel: usize,
     ) {
-        assert_eq!(weights.len(), table.depth() * NV * V::LANES);
+        let run = table.run / X::PACK;
+        assert_eq!(weights.len(), table.len() * run * NV * V::LANES);
         let count = match self.extent {
             Extent::Pixels(count) => count,
             Extent::Images(images) => images * table.pixels(),
         };
         let tiles = count.div_ceil(TILE);
-        let blocks = Blocks::of(table);
+        let blocks = Blocks::of(table.len(), run);
         assert!(blocks.count < 2 || self.partial.len() >= tiles * TILE * NV * V::LANES);
         for block in 0..blocks.count.max(1) {
-            let (taps, ks) = blocks.ranges(block, table);
+            let (taps, ks) = blocks.ranges(block);
             let mut walk = Walk::new(table, self.first, self.extent);
             for tile in 0..tiles {
                 let valid = TILE.min(count - tile * TILE);
@@ -111,9 +117,9 @@ impl<X: Element, E: Element> Gather<'_, X, E> {
                 let mut sums = [[V::zero(); NV]; TILE];
                 for tap in taps.clone() {
                     // SAFETY: the tap is one of the table's, and `k` within its run.
-                    let inputs = unsafe { rows.inputs(tap, ks.start) };
+                    let inputs = unsafe { rows.inputs(tap, ks.start * X::PACK) };
                     let Some(inputs) = inputs else { continue };
-                    let at = (tap * table.run + ks.start) * NV * V::LANES;
+                    let at = (tap * run + ks.start) * NV * V::LANES;
                     let weights = &weights[at..at + ks.len() * NV * V::LANES];
                     // SAFETY: the table keeps `run` values in bounds from each start.
                     unsafe { multiply::<X, V, TILE, NV>(&mut sums, &inputs, weights, ks.len()) };
@@ -219,14 +225,14 @@ impl<E: Element, const TILE: usize> Rows<E, TILE> {
     }
 }
 
-/// The register tile: `sums[p][v] += inputs[p][k] * weights[k][v]`.
+/// The register tile: `sums[p][v] += inputs[p][k] * weights[k][v]`, for words `k`.
 ///
 /// # Safety
-/// Each input must be valid for reading `depth` elements, and `weights` hold `depth * NV` vectors.
+/// Each input must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
 #[inline(always)]
-unsafe fn multiply<E: Element, V: Vector, const TILE: usize, const NV: usize>(
+unsafe fn multiply<X: Element, V: Vector, const TILE: usize, const NV: usize>(
     sums: &mut [[V; NV]; TILE],
-    inputs: &[*const E; TILE],
+    inputs: &[*const X; TILE],
     weights: &[f32],
     depth: usize,
 ) {
@@ -237,9 +243,9 @@ unsafe fn multiply<E: Element, V: Vector, const TILE: usize, const NV: usize>(
             let row: [V; NV] = std::array::from_fn(|v| V::load(w.add(v * V::LANES)));
             w = w.add(NV * V::LANES);
             for p in 0..TILE {
-                let x = V::splat((*inputs[p].add(k)).to_f32());
+                let x = V::splat(inputs[p].cast::<f32>().add(k).read_unaligned());
                 for v in 0..NV {
-                    sums[p][v] = x.mul_add(row[v], sums[p][v]);
+                    sums[p][v] = X::multiply(row[v], x, sums[p][v]);
                 }
             }
         }
@@ -249,33 +255,33 @@ unsafe fn multiply<E: Element, V: Vector, const TILE: usize, const NV: usize>(
 /// The depth cut into blocks: several whole taps, or part of one.
 struct Blocks {
     count: usize,
+    /// Taps and words of each tap, of all blocks together.
+    depth: (usize, usize),
     taps: usize,
     parts: usize,
     part: usize,
 }
 
 impl Blocks {
-    fn of(table: &Taps) -> Self {
-        if table.run > DEPTH {
-            let parts = table.run.div_ceil(DEPTH);
-            let part = table.run.div_ceil(parts);
-            return Blocks { count: table.len() * parts, taps: 1, parts, part };
+    /// For so many taps of `run` words.
+    fn of(taps: usize, run: usize) -> Self {
+        let depth = (taps, run);
+        if run > DEPTH {
+            let parts = run.div_ceil(DEPTH);
+            let part = run.div_ceil(parts);
+            return Blocks { count: taps * parts, depth, taps: 1, parts, part };
         }
         // Of equal size, as far as possible.
-        let count = table.len().div_ceil((DEPTH / table.run).max(1));
-        let taps = table.len().div_ceil(count.max(1));
-        Blocks { count, taps, parts: 1, part: table.run }
+        let count = taps.div_ceil((DEPTH / run).max(1));
+        let taps = taps.div_ceil(count.max(1));
+        Blocks { count, depth, taps, parts: 1, part: run }
     }
 
-    /// The taps of a block, and the values of their runs.
-    fn ranges(
-        &self,
-        block: usize,
-        table: &Taps,
-    ) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+    /// The taps of a block, and the words of their runs.
+    fn ranges(&self, block: usize) -> (Range<usize>, Range<usize>) {
         let (tap, part) = (block / self.parts * self.taps, block % self.parts);
-        let taps = tap.min(table.len())..(tap + self.taps).min(table.len());
-        (taps, part * self.part..((part + 1) * self.part).min(table.run))
+        let taps = tap.min(self.depth.0)..(tap + self.taps).min(self.depth.0);
+        (taps, part * self.part..((part + 1) * self.part).min(self.depth.1))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Direct convolution: a product for every weight and pixel, for every shape.
 
+use std::marker::PhantomData;
+
 mod backward_weight;
 mod gather;
 mod pack;
@@ -21,25 +23,32 @@ const ITEM_IMAGES: usize = 8;
 /// Up to so many pixels, tiles run across images.
 const SMALL_IMAGE: usize = 256;
 
-/// Forward, or the gradient of the input: the same kernel over other tables.
+/// Forward, or the gradient of the input: the same kernel over other tables. It reads `X`, whose
+/// products it takes, and writes `E`.
 #[derive(Debug)]
-pub(super) struct Direct {
+pub(super) struct Direct<X, E> {
     shape: ConvShape,
     tables: Vec<Taps>,
     backward: bool,
     /// Values of an image that is read, and of one that is written.
     images: (usize, usize),
+    elements: PhantomData<(X, E)>,
 }
 
-impl Direct {
+impl<X: Element, E: Element> Direct<X, E> {
     pub(super) fn forward(shape: ConvShape, source: Source) -> Self {
         let images = (shape.in_len(source), shape.out_len());
-        Direct { shape, tables: vec![Taps::forward(&shape, source)], backward: false, images }
+        Direct::new(shape, vec![Taps::forward(&shape, source)], false, images)
     }
 
     pub(super) fn backward_data(shape: ConvShape) -> Self {
         let images = (shape.out_len(), shape.in_len(Source::Activation));
-        Direct { shape, tables: Taps::backward_data(&shape), backward: true, images }
+        Direct::new(shape, Taps::backward_data(&shape), true, images)
+    }
+
+    fn new(shape: ConvShape, tables: Vec<Taps>, backward: bool, images: (usize, usize)) -> Self {
+        assert!(tables.iter().all(|t| t.run.is_multiple_of(X::PACK)), "{shape:?}: split words");
+        Direct { shape, tables, backward, images, elements: PhantomData }
     }
 
     fn pixels(&self) -> usize {
@@ -51,9 +60,9 @@ impl Direct {
         padded(if self.backward { self.shape.in_channels } else { self.shape.out_channels })
     }
 
-    /// Values of packed weights.
+    /// Words of packed weights.
     pub(super) fn packed_len(&self) -> usize {
-        self.tables.iter().map(Taps::depth).sum::<usize>() * self.channels()
+        self.tables.iter().map(Taps::depth).sum::<usize>() / X::PACK * self.channels()
     }
 
     /// Values of scratch, for any batch.
@@ -78,13 +87,13 @@ impl Direct {
         let packed = &mut packed[..self.packed_len()];
         if self.backward {
             let channels = (s.in_channels, s.out_channels);
-            pack::backward_data(cpu, &self.tables, weights, channels, packed);
+            pack::backward_data::<X>(cpu, &self.tables, weights, channels, packed);
         } else {
-            pack::forward(cpu, &self.tables[0], weights, factors, s.out_channels, packed);
+            pack::forward::<X>(cpu, &self.tables[0], weights, factors, s.out_channels, packed);
         }
     }
 
-    pub(super) fn run<X: Element, E: Element>(
+    pub(super) fn run(
         &self,
         cpu: &Cpu,
         batch: usize,

@@ -1,14 +1,22 @@
-//! Packs weights as the kernels read them.
+//! Packs weights as the kernels read them, in words of `X`'s products.
+
+use std::marker::PhantomData;
 
 use super::taps::Taps;
-use crate::{cpu::Cpu, layout::padded, pool::Parts};
+use crate::{
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    layout::padded,
+    pool::Parts,
+};
 
-/// Values of a run that are transposed at a time.
-const BLOCK: usize = 64;
+/// Lanes of the widest vector.
+const MOST: usize = 16;
 
-/// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][run][lane]`, each
-/// output channel times its factor.
-pub(super) fn forward(
+/// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][word of the run]
+/// [lane]`, each output channel times its factor.
+pub(super) fn forward<X: Element>(
     cpu: &Cpu,
     table: &Taps,
     weights: &[f32],
@@ -16,74 +24,167 @@ pub(super) fn forward(
     out_channels: usize,
     packed: &mut [f32],
 ) {
-    let (taps, run) = (table.len(), table.run);
-    let values = weights.len() / (out_channels * taps);
     let wide = 2 * cpu.isa().lanes();
     let stored = padded(out_channels);
-    let panels = Parts::new(packed, wide * table.depth());
+    let panels = Parts::new(packed, wide * table.depth() / X::PACK);
     cpu.pool().run(stored.div_ceil(wide), &|_, panel| {
+        let first = panel * wide;
         // SAFETY: each item takes its own part.
         let packed = unsafe { panels.get(panel) };
-        let first = panel * wide;
         let width = wide.min(stored - first);
-        let real = width.min(out_channels.saturating_sub(first));
-        if real < width || values < run {
-            packed.fill(0.0);
-        }
-        for (tap, packed) in packed.chunks_exact_mut(run * width).enumerate() {
-            // In blocks, so that the lines a channel writes a value to stay in the L1 cache.
-            for start in (0..values).step_by(BLOCK) {
-                let count = BLOCK.min(values - start);
-                for lane in 0..real {
-                    let channel = first + lane;
-                    let factor = factors.map_or(1.0, |f| f[channel]);
-                    let from = &weights[(channel * taps + tap) * values + start..][..count];
-                    let to = packed[start * width..].chunks_exact_mut(width);
-                    for (to, w) in to.zip(from) {
-                        to[lane] = w * factor;
+        let elements = PhantomData::<X>;
+        let panel =
+            Forward { table, weights, factors, out_channels, first, width, packed, elements };
+        cpu.isa().dispatch(panel);
+    });
+}
+
+/// A panel of forward weights.
+struct Forward<'a, X> {
+    table: &'a Taps,
+    weights: &'a [f32],
+    factors: Option<&'a [f32]>,
+    out_channels: usize,
+    /// First output channel, and their number as stored.
+    first: usize,
+    width: usize,
+    packed: &'a mut [f32],
+    elements: PhantomData<X>,
+}
+
+impl<X: Element> Kernel for Forward<'_, X> {
+    type Output = ();
+
+    /// Transposes blocks of `LANES` output channels by `LANES` values of a run.
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let (taps, run) = (self.table.len(), self.table.run);
+        let values = self.weights.len() / (self.out_channels * taps);
+        let mut block = [0.0; MOST * MOST];
+        for lane in (0..self.width).step_by(V::LANES) {
+            let first = self.first + lane;
+            let real = V::LANES.min(self.out_channels.saturating_sub(first));
+            let factors = match self.factors {
+                Some(factors) => load::<V>(&factors[first.min(self.out_channels)..]),
+                None => V::splat(1.0),
+            };
+            for tap in 0..taps {
+                for start in (0..run).step_by(V::LANES) {
+                    let begin = start.min(values);
+                    let count = V::LANES.min(values - begin);
+                    let at = |channel| ((first + channel) * taps + tap) * values + begin;
+                    if real == V::LANES && count == V::LANES {
+                        let from = &self.weights[at(0)..at(real - 1) + count];
+                        // SAFETY: the slice reaches from the first row's start to the last's end,
+                        // and the block holds the largest transpose.
+                        unsafe {
+                            let to = block.as_mut_ptr();
+                            V::transpose(from.as_ptr(), taps * values, to, V::LANES);
+                        }
+                    } else {
+                        block.fill(0.0);
+                        for channel in 0..real {
+                            let from = &self.weights[at(channel)..][..count];
+                            for (k, value) in from.iter().enumerate() {
+                                block[k * V::LANES + channel] = *value;
+                            }
+                        }
+                    }
+                    for k in (0..V::LANES.min(run - start)).step_by(X::PACK) {
+                        let row = |k: usize| load::<V>(&block[k * V::LANES..]).mul(factors);
+                        // A run is whole words, so both rows are of the block.
+                        let word = X::pack(row(k), row(k + X::PACK - 1));
+                        let at = (tap * run + start + k) / X::PACK * self.width + lane;
+                        store(word, &mut self.packed[at..]);
                     }
                 }
             }
         }
-    });
+    }
 }
 
-/// Packs `[out][window][in]` weights for backward-data: for each table `[panel of in][tap][out]
-/// [lane]`.
-pub(super) fn backward_data(
+/// Packs `[out][window][in]` weights for backward-data: for each table `[panel of in][tap][word of
+/// out][lane]`.
+pub(super) fn backward_data<X: Element>(
     cpu: &Cpu,
     tables: &[Taps],
     weights: &[f32],
-    (in_channels, out_channels): (usize, usize),
+    channels: (usize, usize),
     mut packed: &mut [f32],
 ) {
-    let windows = weights.len() / (out_channels * in_channels);
     let wide = 2 * cpu.isa().lanes();
-    let stored = padded(in_channels);
+    let stored = padded(channels.0);
     for table in tables {
-        let (here, rest) = packed.split_at_mut(table.depth() * stored);
+        let (here, rest) = packed.split_at_mut(table.depth() / X::PACK * stored);
         packed = rest;
-        let panels = Parts::new(here, wide * table.depth());
+        let panels = Parts::new(here, wide * table.depth() / X::PACK);
         cpu.pool().run(stored.div_ceil(wide), &|_, panel| {
+            let first = panel * wide;
             // SAFETY: each item takes its own part.
             let packed = unsafe { panels.get(panel) };
-            let first = panel * wide;
             let width = wide.min(stored - first);
-            let real = width.min(in_channels.saturating_sub(first));
-            if real < width || out_channels < table.run {
-                packed.fill(0.0);
-            }
-            if real == 0 {
-                return;
-            }
-            for (tap, packed) in packed.chunks_exact_mut(table.run * width).enumerate() {
-                let window = table.windows[tap];
-                for channel in 0..out_channels {
-                    let from =
-                        &weights[(channel * windows + window) * in_channels + first..][..real];
-                    packed[channel * width..][..real].copy_from_slice(from);
-                }
-            }
+            let elements = PhantomData::<X>;
+            let panel = BackwardData { table, weights, channels, first, width, packed, elements };
+            cpu.isa().dispatch(panel);
         });
     }
+}
+
+/// A panel of backward-data weights.
+struct BackwardData<'a, X> {
+    table: &'a Taps,
+    weights: &'a [f32],
+    /// Channels of the input and of the output.
+    channels: (usize, usize),
+    /// First input channel, and their number as stored.
+    first: usize,
+    width: usize,
+    packed: &'a mut [f32],
+    elements: PhantomData<X>,
+}
+
+impl<X: Element> Kernel for BackwardData<'_, X> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let (in_channels, out_channels) = self.channels;
+        let windows = self.weights.len() / (in_channels * out_channels);
+        let (words, first) = (self.table.run / X::PACK, self.first.min(in_channels));
+        let taps = self.packed.chunks_exact_mut(words * self.width);
+        for (packed, window) in taps.zip(&self.table.windows) {
+            let row = |channel: usize| match channel < out_channels {
+                true => {
+                    &self.weights[(channel * windows + window) * in_channels..][first..in_channels]
+                }
+                false => &[],
+            };
+            for (word, to) in packed.chunks_exact_mut(self.width).enumerate() {
+                let (low, high) = (row(word * X::PACK), row((word + 1) * X::PACK - 1));
+                for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {
+                    let load = |row: &[f32]| load::<V>(row.get(i * V::LANES..).unwrap_or_default());
+                    store(X::pack(load(low), load(high)), to);
+                }
+            }
+        }
+    }
+}
+
+/// The first values, zeros after the last.
+#[inline(always)]
+fn load<V: Vector>(from: &[f32]) -> V {
+    if from.len() >= V::LANES {
+        // SAFETY: it holds LANES values.
+        return unsafe { V::load(from.as_ptr()) };
+    }
+    let mut values = [0.0; MOST];
+    values[..from.len()].copy_from_slice(from);
+    // SAFETY: no vector has more lanes.
+    unsafe { V::load(values.as_ptr()) }
+}
+
+#[inline(always)]
+fn store<V: Vector>(vector: V, to: &mut [f32]) {
+    // SAFETY: the slice holds LANES values.
+    unsafe { vector.store(to[..V::LANES].as_mut_ptr()) }
 }

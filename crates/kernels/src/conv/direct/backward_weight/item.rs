@@ -10,7 +10,7 @@ use crate::{
 
 /// A group of output channels over a part of the batch.
 pub(super) struct Item<'a, X, E> {
-    pub(super) plan: &'a BackwardWeight,
+    pub(super) plan: &'a BackwardWeight<X, E>,
     pub(super) x: &'a [X],
     pub(super) dy: &'a [E],
     pub(super) group: usize,
@@ -34,10 +34,10 @@ impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
         let wide = 2 * V::LANES;
         let stored = padded(plan.values);
         self.sums[..tiles * TILE * plan.taps * stored].fill(0.0);
-        for image in self.images.clone().step_by(plan.images) {
-            let images = plan.images.min(self.images.end - image);
+        for image in self.images.clone().step_by(plan.images * X::PACK) {
+            let images = plan.images.min((self.images.end - image).div_ceil(X::PACK));
             for block in &plan.blocks {
-                self.pack_dy::<TILE>(block, image, images, first, channels);
+                self.pack_dy::<V, TILE>(block, image, images, first, channels);
                 let mut sums = 0;
                 for channel in (0..stored).step_by(wide) {
                     let width = wide.min(stored - channel);
@@ -62,7 +62,7 @@ impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
 impl<X: Element, E: Element> Item<'_, X, E> {
     /// `[tile][pixel][TILE]`, zero past the group.
     #[inline(always)]
-    fn pack_dy<const TILE: usize>(
+    fn pack_dy<V: Vector, const TILE: usize>(
         &mut self,
         block: &Block,
         image: usize,
@@ -72,23 +72,28 @@ impl<X: Element, E: Element> Item<'_, X, E> {
     ) {
         let s = &self.plan.shape;
         let (stored, total) = (padded(s.out_channels), images * block.pixels);
+        let (tiles, width) = (channels.div_ceil(TILE), padded(channels));
+        // Room for the last tile's lanes past the group, which stay zero.
+        let mut row = [0.0; 2 * GROUP];
         for i in 0..images {
-            let start =
-                (image + i) * s.out_len() + block.first_out * s.out_width() * stored + first;
+            let [low, high] = self.pair(image + i * X::PACK, self.dy, s.out_len());
             for pixel in 0..block.pixels {
-                let from = &self.dy[start + pixel * stored..][..channels];
+                let start = (block.first_out * s.out_width() + pixel) * stored + first;
+                pack::<X, E, V>(low, high, start, &mut row[..width]);
                 let at = i * block.pixels + pixel;
-                for (tile, from) in from.chunks(TILE).enumerate() {
-                    let to = &mut self.dy_pack[(tile * total + at) * TILE..][..TILE];
-                    if let Ok(from) = <&[E; TILE]>::try_from(from) {
-                        to.copy_from_slice(&from.map(E::to_f32));
-                    } else {
-                        to.fill(0.0);
-                        to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f32());
-                    }
+                for (tile, row) in row.chunks_exact(TILE).enumerate().take(tiles) {
+                    self.dy_pack[(tile * total + at) * TILE..][..TILE].copy_from_slice(row);
                 }
             }
         }
+    }
+
+    /// An image, and the next where a word holds two: empty after the last.
+    #[inline(always)]
+    fn pair<'s, S>(&self, image: usize, all: &'s [S], len: usize) -> [&'s [S]; 2] {
+        let whole = |image: usize| &all[image * len..(image + 1) * len];
+        let two = X::PACK > 1 && image + 1 < self.images.end;
+        [whole(image), if two { whole(image + 1) } else { &[] }]
     }
 
     /// Activations: `[pixel][width]` of one panel. Images: their rows, dense.
@@ -109,23 +114,16 @@ impl<X: Element, E: Element> Item<'_, X, E> {
         };
         let pixels = block.rows * columns;
         for i in 0..images {
-            let start = (image + i) * s.in_len(source) + block.first_row * columns * stored;
-            let from = &self.x[start..start + pixels * stored];
+            let [low, high] = self.pair(image + i * X::PACK, self.x, s.in_len(source));
+            let start = block.first_row * columns * stored;
             if source == Source::Image {
                 let to = &mut self.x_pack[i * pixels * stored..][..pixels * stored];
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_f32());
+                to.iter_mut().zip(&low[start..]).for_each(|(to, from)| *to = from.to_f32());
                 continue;
             }
             let to = &mut self.x_pack[i * pixels * width..][..pixels * width];
-            for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(stored)) {
-                let from = &from[channel..channel + width];
-                for lane in (0..width).step_by(V::LANES) {
-                    // SAFETY: both slices hold `width` values, a multiple of LANES.
-                    unsafe {
-                        let v: V = X::load(from.as_ptr().add(lane));
-                        v.store(to.as_mut_ptr().add(lane));
-                    }
-                }
+            for (pixel, to) in to.chunks_exact_mut(width).enumerate() {
+                pack::<X, X, V>(low, high, start + pixel * stored + channel, to);
             }
         }
     }
@@ -161,7 +159,7 @@ impl<X: Element, E: Element> Item<'_, X, E> {
                 for p in 0..TILE {
                     let d = V::splat(*dy.add(p));
                     for v in 0..NV {
-                        sums[p][v] = d.mul_add(row[v], sums[p][v]);
+                        sums[p][v] = X::multiply(row[v], d, sums[p][v]);
                     }
                 }
             }
@@ -190,6 +188,20 @@ impl<X: Element, E: Element> Item<'_, X, E> {
                     out.copy_from_slice(&self.sums[at..at + out.len()]);
                 }
             }
+        }
+    }
+}
+
+/// Words of the values from `start` on: of `low`, and of `high` (or zeros) where a word holds two.
+#[inline(always)]
+fn pack<X: Element, S: Element, V: Vector>(low: &[S], high: &[S], start: usize, to: &mut [f32]) {
+    for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {
+        let range = start + i * V::LANES..start + (i + 1) * V::LANES;
+        // SAFETY: the slices hold LANES values.
+        unsafe {
+            let low = S::load::<V>(low[range.clone()].as_ptr());
+            let high = high.get(range).map_or(V::zero(), |high| S::load(high.as_ptr()));
+            X::pack(low, high).store(to.as_mut_ptr());
         }
     }
 }

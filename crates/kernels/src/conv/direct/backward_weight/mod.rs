@@ -11,6 +11,9 @@
 //!     packed [pixel][TILE]
 //! ```
 //!
+//! Both sides are packed in words of `X`'s products. A word of bfloat16 holds the same place of
+//! two images, *n* and *n + 1*, so every list of pixels serves both.
+//!
 //! An item of work is a group of output channels over a part of the batch. Both cuts follow from
 //! the shape, and the parts of the batch are summed in order, so the result does not depend on
 //! the number of threads. Loops of an item, outermost first: block of pixels (whose packed inputs
@@ -18,6 +21,8 @@
 //! A window position meets only pixels inside the image: each has its own list of pairs.
 
 mod item;
+
+use std::marker::PhantomData;
 
 use item::Item;
 
@@ -35,7 +40,7 @@ use crate::{
 const GROUP: usize = 64;
 /// Items aimed at by cutting the batch.
 const ITEMS: usize = 8;
-/// Output pixels of a block aimed at: 128 pixels of two AVX-512 vectors are 16 KiB of x.
+/// Output pixels of a block aimed at, in words: 128 of two AVX-512 vectors are 16 KiB of x.
 const BLOCK: usize = 128;
 
 /// Pairs of (pixel of x, pixel of dy) within a block.
@@ -58,16 +63,17 @@ struct Block {
 
 /// The cuts and lists of a shape.
 #[derive(Debug)]
-pub(in crate::conv) struct BackwardWeight {
+pub(in crate::conv) struct BackwardWeight<X, E> {
     shape: ConvShape,
     source: Source,
     /// Window positions.
     taps: usize,
     /// Values of a window position in the weight.
     values: usize,
-    /// Images of a block (1 where an image has several blocks).
+    /// Images of a block (1 where an image has several blocks), counted as words.
     images: usize,
     blocks: Vec<Block>,
+    elements: PhantomData<(X, E)>,
 }
 
 /// Lengths of a worker's scratch.
@@ -77,7 +83,7 @@ struct Scratch {
     dy: usize,
 }
 
-impl BackwardWeight {
+impl<X: Element, E: Element> BackwardWeight<X, E> {
     pub(in crate::conv) fn new(shape: ConvShape, source: Source) -> Self {
         let (taps, values) = match source {
             Source::Activation => (shape.kernel * shape.kernel, shape.in_channels),
@@ -90,12 +96,12 @@ impl BackwardWeight {
             .step_by(rows)
             .map(|y| Block::new(&shape, source, taps, images, y..(y + rows).min(height)))
             .collect();
-        BackwardWeight { shape, source, taps, values, images, blocks }
+        BackwardWeight { shape, source, taps, values, images, blocks, elements: PhantomData }
     }
 
     /// Parts of the batch for so many images.
     fn chunks(&self, batch: usize) -> usize {
-        ITEMS.div_ceil(self.groups()).min(batch).max(1)
+        ITEMS.div_ceil(self.groups()).min(batch.div_ceil(X::PACK)).max(1)
     }
 
     fn groups(&self) -> usize {
@@ -135,7 +141,7 @@ impl BackwardWeight {
     }
 
     /// `dw[out][window][in]` of `batch` images.
-    pub(in crate::conv) fn run<X: Element, E: Element>(
+    pub(in crate::conv) fn run(
         &self,
         cpu: &Cpu,
         batch: usize,
@@ -148,6 +154,7 @@ impl BackwardWeight {
         assert_eq!(dw.len(), s.weight_len());
         assert!(x.len() >= batch * s.in_len(self.source) && dy.len() >= batch * s.out_len());
         let (groups, chunks) = (self.groups(), self.chunks(batch));
+        let cut = |chunk| batch.min(chunk * batch.div_ceil(X::PACK) / chunks * X::PACK);
         let worker = self.worker(cpu);
         let each = worker.sums + worker.x + worker.dy;
         let (workers, partial) = scratch.split_at_mut(cpu.threads() * each);
@@ -161,7 +168,7 @@ impl BackwardWeight {
             let (scratch, out) = unsafe { (workers.get(thread), outs.get(item)) };
             let (sums, rest) = scratch.split_at_mut(worker.sums);
             let (x_pack, dy_pack) = rest.split_at_mut(worker.x);
-            let images = chunk * batch / chunks..(chunk + 1) * batch / chunks;
+            let images = cut(chunk)..cut(chunk + 1);
             cpu.isa().dispatch(Item {
                 plan: self,
                 x,
