@@ -153,8 +153,8 @@ fn bf16_is_close_to_fp32() {
                     |v: &mut dyn Iterator<Item = f32>| v.map(|x| x * x).sum::<f32>().sqrt();
                 let difference = square(&mut fp32.iter().zip(bf16).map(|(a, b)| a - b));
                 let relative = difference / square(&mut fp32.iter().copied());
-                println!("{name} {isa}: {relative:.1e}");
-                assert!(relative > 0.0 && relative < 0.05, "{name} {isa}: {relative}");
+                // Eighteen narrow layers, the last on one pixel, come to 0.1; a mistake to 1.
+                assert!(relative > 0.0 && relative < 0.3, "{name} {isa}: {relative}");
             }
         }
     }
