@@ -2,9 +2,10 @@
 
 use anyhow::Context;
 use resnet::{
+    Cpu,
     config::{DataConfig, TrainConfig},
     data::{Dataset, Normalisation},
-    recipe::{Length, Recipe},
+    recipe::{Dtype, Length, Recipe},
 };
 
 use crate::{
@@ -13,8 +14,8 @@ use crate::{
 };
 
 /// What `resnet train` was asked for, on this data. Lengths are the recipe's or `--epochs`.
-pub(crate) fn build(args: &TrainArgs, data: &Dataset) -> anyhow::Result<TrainConfig> {
-    let recipe = recipe(args)?;
+pub(crate) fn build(args: &TrainArgs, data: &Dataset, cpu: &Cpu) -> anyhow::Result<TrainConfig> {
+    let recipe = recipe(args, cpu)?;
     let images = data.train.len();
     let split = args.images.split.unwrap_or(0);
     let train_images = images.checked_sub(split).filter(|&n| n > 0).ok_or_else(|| {
@@ -44,14 +45,14 @@ pub(crate) fn build(args: &TrainArgs, data: &Dataset) -> anyhow::Result<TrainCon
 }
 
 /// The recipe with what was changed in it.
-fn recipe(args: &TrainArgs) -> anyhow::Result<Recipe> {
+fn recipe(args: &TrainArgs, cpu: &Cpu) -> anyhow::Result<Recipe> {
     let RecipeArgs { recipe, epochs, batch_size, lr, momentum, .. } = &args.recipe;
     let RecipeArgs { weight_decay, label_smoothing, .. } = args.recipe;
     let mut recipe = Recipe::named(recipe, args.arch).context("a listed recipe exists")?;
     if let Some(epochs) = *epochs {
         recipe.length = Length::Epochs(epochs as u64);
     }
-    recipe.dtype = args.recipe.dtype.into();
+    recipe.dtype = args.recipe.dtype.map_or_else(|| Dtype::fastest(cpu), Dtype::from);
     recipe.batch_size = batch_size.unwrap_or(recipe.batch_size);
     recipe.lr = lr.unwrap_or(recipe.lr);
     recipe.sgd.momentum = momentum.unwrap_or(recipe.sgd.momentum);
@@ -88,7 +89,7 @@ mod tests {
     fn config(line: &str) -> anyhow::Result<TrainConfig> {
         let words = format!("resnet train synthetic {line}");
         let Verb::Train(args) = Cli::try_parse_from(words.split(' '))?.verb else { unreachable!() };
-        build(&args, &data())
+        build(&args, &data(), &Cpu::new(1)?)
     }
 
     #[test]
@@ -98,15 +99,18 @@ mod tests {
         let changed = config(
             "--recipe paper --arch resnet20 --epochs 3 --batch-size 10 --lr 0.5 --momentum 0.8 \
              --weight-decay 0.25 --label-smoothing 0.125 --seed 7 --split 20 \
-             --mean 0,0.5,1 --std 1,2,3",
+             --mean 0,0.5,1 --std 1,2,3 --dtype bf16",
         )
         .unwrap();
         assert_eq!((changed.total_steps, changed.seed, changed.data.train_images), (24, 7, 80));
+        let fastest = Dtype::fastest(&Cpu::new(1).unwrap());
+        assert_eq!((paper.recipe.dtype, changed.recipe.dtype), (fastest, Dtype::Bf16));
         let expected = Recipe {
             length: Length::Epochs(3),
             batch_size: 10,
             lr: 0.5,
             label_smoothing: 0.125,
+            dtype: Dtype::Bf16,
             sgd: SgdConfig { momentum: 0.8, weight_decay: 0.25, ..paper.recipe.sgd },
             ..paper.recipe
         };

@@ -29,7 +29,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Eval(args) => verbs::eval::run(args, global)?,
         Verb::Summary(args) => verbs::summary::run(args)?,
         Verb::Archs(output) => verbs::archs::run(*output)?,
-        Verb::Recipes(output) => verbs::recipes::run(*output)?,
+        Verb::Recipes(output) => verbs::recipes::run(*output, global)?,
         Verb::Bench(args) => verbs::bench::run(args, global)?,
         Verb::Data(verb) => verbs::data::run(verb, global)?,
         Verb::Completions(args) => verbs::completions::run(args)?,

@@ -71,6 +71,7 @@ fn header(run: &Started) -> String {
             ),
         ),
         ("device", format!("{}, {} threads", run.isa, run.threads)),
+        ("dtype", run.dtype.clone()),
         ("folder", run.folder.display().to_string()),
     ]
     .map(|(label, value)| format!("{label:<8}{value}"))
@@ -210,6 +211,7 @@ mod tests {
             total_steps: 45_000,
             epochs: 100,
             step: 12_345,
+            dtype: "fp32: avx512-bf16 has products of bfloat16, bf16 would be faster".into(),
             isa: "portable".into(),
             threads: 16,
         };

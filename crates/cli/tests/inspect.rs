@@ -94,11 +94,12 @@ fn a_broken_pipe_is_no_failure() {
 #[test]
 fn bench_measures() {
     let s = Sandbox::new();
-    for mode in ["train", "eval"] {
-        let args = ["bench", "--arch", "resnet8", "--batch", "4", "--mode", mode];
+    for (mode, dtype) in [("train", "fp32"), ("train", "bf16"), ("eval", "fp32"), ("eval", "bf16")]
+    {
+        let args = ["bench", "--arch", "resnet8", "--batch", "4", "--mode", mode, "--dtype", dtype];
         let more = ["--seconds", "0.05", "--threads", "2", "--json"];
         let record = &s.json(&[&args[..], &more].concat())[0];
-        for (key, value) in [("arch", "resnet8"), ("mode", mode), ("dtype", "fp32")] {
+        for (key, value) in [("arch", "resnet8"), ("mode", mode), ("dtype", dtype)] {
             assert_eq!(record[key], value);
         }
         assert_eq!((&record["batch"], &record["threads"]), (&4.into(), &2.into()));

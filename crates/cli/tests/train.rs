@@ -74,8 +74,35 @@ fn a_run_is_complete_and_can_be_evaluated() {
 
     s.run(&small(&["--out", "run"])).fails(1, &["run already holds a run", "--resume"]);
     s.run(&["train", "--resume", "run"]).success();
+    // Nothing was said of the dtype: it is what the machine is fastest in.
+    let dtype = &s.json(&["recipes", "--json"])[0]["dtype"];
     let config = fs::read_to_string(s.path("run/config.toml")).unwrap();
-    assert!(config.contains("dtype = \"fp32\""), "{config}");
+    assert!(config.contains(&format!("dtype = {dtype}")), "{config}");
+    let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
+    assert!(log.contains(" products of bfloat16\n") && !log.contains("faster"), "{log}");
+}
+
+#[test]
+fn a_run_keeps_its_dtype() {
+    let s = Sandbox::new();
+    for dtype in ["fp32", "bf16"] {
+        s.run(&small(&["--epochs", "1", "--dtype", dtype, "--out", dtype])).success();
+        let out = s.run(&["train", "--resume", dtype]).success();
+        assert!(out.stderr.contains(&format!("dtype   {dtype}: ")), "{out:#?}");
+        let config = fs::read_to_string(s.path(dtype).join("config.toml")).unwrap();
+        assert!(config.contains(&format!("dtype = \"{dtype}\"")), "{config}");
+    }
+    assert_ne!(metrics(&s.path("fp32")), metrics(&s.path("bf16")));
+
+    // Evaluation is in fp32 unless it is told otherwise, as it is in training.
+    let eval = |more: &[&str]| {
+        let args = ["eval", "bf16", "--limit-test", "100", "--json"];
+        s.json(&[&args[..], more].concat())[0]["loss"].as_f64().unwrap()
+    };
+    let [default, fp32, bf16] = [eval(&[]), eval(&["--dtype", "fp32"]), eval(&["--dtype", "bf16"])];
+    assert_eq!(default, metrics(&s.path("bf16"))[0]["test_loss"].as_f64().unwrap());
+    assert_eq!(default, fp32);
+    assert!(bf16 != fp32 && (bf16 / fp32 - 1.0).abs() < 0.05, "{bf16} for {fp32}");
 }
 
 #[test]

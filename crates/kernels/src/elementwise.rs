@@ -179,21 +179,27 @@ impl PadShortcut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{from_stored, narrow, on_every_isa, random, to_stored};
+    use crate::{
+        Bf16,
+        testing::{from_stored, on_every_isa, random, to_stored},
+    };
 
-    #[test]
-    fn add_relu_and_its_gradient() {
+    fn check_add_relu<E: Element + PartialEq>() {
         on_every_isa(|cpu| {
             let n = 2 * PART + 48;
-            let noise = |seed| narrow(&random(n, seed));
-            let (a, b, g) = (noise(1), noise(2), noise(3));
-            let mut out = vec![0.0; n];
+            let noise = |seed| -> Vec<E> {
+                random(n, seed).iter().map(|&v| E::from_f32(v as f32)).collect()
+            };
+            let (a, b, g, before) = (noise(1), noise(2), noise(3), noise(4));
+            let (mut out, mut d) = (vec![E::default(); n], before.clone());
             add_relu(cpu, &a, Some(&b), true, &mut out);
-            let mut d = noise(4);
             pass_gradient(cpu, &g, Some(&out), &mut d, true);
-            for (i, before) in noise(4).into_iter().enumerate() {
-                assert_eq!(out[i], (a[i] + b[i]).max(0.0));
-                assert_eq!(d[i], before + if out[i] > 0.0 { g[i] } else { 0.0 });
+            for i in 0..n {
+                let [a, b, g, before] = [a[i], b[i], g[i], before[i]].map(E::to_f32);
+                let sum = (a + b).max(0.0);
+                assert_eq!(out[i].to_f32(), E::from_f32(sum).to_f32());
+                let sum = before + if sum > 0.0 { g } else { 0.0 };
+                assert_eq!(d[i].to_f32(), E::from_f32(sum).to_f32());
             }
             add_relu(cpu, &a, None, false, &mut out);
             pass_gradient(cpu, &g, None, &mut d, false);
@@ -202,16 +208,22 @@ mod tests {
     }
 
     #[test]
-    fn shortcut_keeps_pixels_and_centres_channels() {
+    fn add_relu_and_its_gradient() {
+        check_add_relu::<f32>();
+        check_add_relu::<Bf16>();
+    }
+
+    fn check_shortcut<E: Element>() {
         on_every_isa(|cpu| {
             let s = PadShortcut { in_channels: 3, out_channels: 8, height: 5, width: 4, stride: 2 };
             let x = random(2 * 3 * 20, 1);
-            let mut out = vec![9.0f32; 2 * s.out_len()];
-            s.forward(cpu, 2, &to_stored::<f32>(&x, 2, 3), &mut out);
+            let mut out = vec![E::from_f32(9.0); 2 * s.out_len()];
+            s.forward(cpu, 2, &to_stored::<E>(&x, 2, 3), &mut out);
             let got = from_stored(&out, 2, 8);
             let g = random(2 * 8 * 6, 2);
-            let mut dx = vec![9.0f32; 2 * s.in_len()];
-            s.backward(cpu, 2, &to_stored::<f32>(&g, 2, 8), &mut dx, false);
+            let gradient = to_stored::<E>(&g, 2, 8);
+            let mut dx = vec![E::from_f32(9.0); 2 * s.in_len()];
+            s.backward(cpu, 2, &gradient, &mut dx, false);
             let mut want_dx = vec![0.0; x.len()];
             for (i, got) in got.into_iter().enumerate() {
                 let (n, c, y, x0) = (i / 48, i / 6 % 8, i / 2 % 3, i % 2);
@@ -225,6 +237,15 @@ mod tests {
                 want_dx[from] = g[i];
             }
             assert_eq!(from_stored(&dx, 2, 3), want_dx);
+            s.backward(cpu, 2, &gradient, &mut dx, true);
+            let twice: Vec<f64> = want_dx.iter().map(|d| 2.0 * d).collect();
+            assert_eq!(from_stored(&dx, 2, 3), twice);
         });
+    }
+
+    #[test]
+    fn shortcut_keeps_pixels_and_centres_channels() {
+        check_shortcut::<f32>();
+        check_shortcut::<Bf16>();
     }
 }

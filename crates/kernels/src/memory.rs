@@ -9,10 +9,12 @@ use std::{
 
 use thiserror::Error;
 
-/// A buffer of 32-bit floating point numbers, zeroed, that starts on a cache line; a large one
-/// starts on a huge page, which the kernel of the operating system may then use for it.
-pub struct Buffer {
-    start: NonNull<f32>,
+use crate::element::Element;
+
+/// A buffer of elements, zeroed, that starts on a cache line; a large one starts on a huge page,
+/// which the kernel of the operating system may then use for it.
+pub struct Buffer<E = f32> {
+    start: NonNull<E>,
     len: usize,
     layout: Layout,
 }
@@ -28,13 +30,13 @@ pub struct OutOfMemory {
     pub bytes: usize,
 }
 
-impl Buffer {
+impl<E: Element> Buffer<E> {
     /// So many zeros.
     ///
     /// # Errors
     /// If the system refuses the memory.
     pub fn zeroed(len: usize) -> Result<Self, OutOfMemory> {
-        let refused = OutOfMemory { bytes: len.saturating_mul(size_of::<f32>()) };
+        let refused = OutOfMemory { bytes: len.saturating_mul(size_of::<E>()) };
         let align = if refused.bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE };
         let layout = Layout::from_size_align(refused.bytes.max(1), align).map_err(|_| refused)?;
         // SAFETY: the layout's size is not zero.
@@ -48,7 +50,7 @@ impl Buffer {
 
 /// Asks for huge pages: kernels go through many streams at once, each on a page of its own.
 #[cfg(target_os = "linux")]
-fn advise_huge_pages(start: NonNull<f32>, bytes: usize) {
+fn advise_huge_pages<E>(start: NonNull<E>, bytes: usize) {
     unsafe extern "C" {
         fn madvise(start: *mut std::ffi::c_void, bytes: usize, advice: i32) -> i32;
     }
@@ -58,36 +60,36 @@ fn advise_huge_pages(start: NonNull<f32>, bytes: usize) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn advise_huge_pages(_: NonNull<f32>, _: usize) {}
+fn advise_huge_pages<E>(_: NonNull<E>, _: usize) {}
 
-impl Drop for Buffer {
+impl<E> Drop for Buffer<E> {
     fn drop(&mut self) {
         // SAFETY: allocated in `zeroed` with this layout.
         unsafe { dealloc(self.start.as_ptr().cast(), self.layout) }
     }
 }
 
-// SAFETY: the buffer owns its memory, and f32 may be sent and shared.
-unsafe impl Send for Buffer {}
+// SAFETY: the buffer owns its memory, and elements may be sent and shared.
+unsafe impl<E: Element> Send for Buffer<E> {}
 // SAFETY: as above.
-unsafe impl Sync for Buffer {}
+unsafe impl<E: Element> Sync for Buffer<E> {}
 
-impl Deref for Buffer {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        // SAFETY: `len` initialised values that live as long as the borrow.
+impl<E: Element> Deref for Buffer<E> {
+    type Target = [E];
+    fn deref(&self) -> &[E] {
+        // SAFETY: `len` values that live as long as the borrow; zero bits are an element.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
-impl DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<E: Element> DerefMut for Buffer<E> {
+    fn deref_mut(&mut self) -> &mut [E] {
         // SAFETY: as above, and the borrow is unique.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
-impl fmt::Debug for Buffer {
+impl<E> fmt::Debug for Buffer<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buffer({} values)", self.len)
     }
@@ -96,22 +98,24 @@ impl fmt::Debug for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Bf16;
 
-    #[test]
-    fn is_aligned_and_zero() {
+    fn check<E: Element>() {
         for len in [0, 1, 17, 1 << 20] {
-            let b = Buffer::zeroed(len).unwrap();
+            let b = Buffer::<E>::zeroed(len).unwrap();
             assert_eq!(b.as_ptr() as usize % LINE, 0);
             assert_eq!(b.len(), len);
-            assert!(b.iter().all(|&x| x == 0.0));
+            assert!(b.iter().all(|x| x.to_f32() == 0.0));
+        }
+        for len in [usize::MAX, usize::MAX / 4, 1 << 58] {
+            let error = Buffer::<E>::zeroed(len).unwrap_err();
+            assert_eq!(error.bytes, len.saturating_mul(size_of::<E>()));
         }
     }
 
     #[test]
-    fn refuses_what_no_machine_has() {
-        for len in [usize::MAX, usize::MAX / 4, 1 << 58] {
-            let error = Buffer::zeroed(len).unwrap_err();
-            assert_eq!(error.bytes, len.saturating_mul(4));
-        }
+    fn is_aligned_and_zero_or_refused() {
+        check::<f32>();
+        check::<Bf16>();
     }
 }

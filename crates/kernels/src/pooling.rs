@@ -245,8 +245,7 @@ mod tests {
         testing::{error, from_stored, on_every_isa, random, to_stored},
     };
 
-    #[test]
-    fn max_equals_the_reference() {
+    fn check_max<E: Element>(tolerance: f64) {
         on_every_isa(|cpu| {
             for (kernel, stride, padding) in [(3, 2, 1), (2, 2, 0), (3, 1, 1)] {
                 let s = MaxPool { channels: 20, height: 7, width: 6, kernel, stride, padding };
@@ -274,15 +273,21 @@ mod tests {
                     }
                     want_dx[first] += g[i];
                 }
-                let stored = to_stored::<f32>(&x, n, 20);
-                let mut out = vec![0.0; n * s.out_len()];
+                let stored = to_stored::<E>(&x, n, 20);
+                let mut out = vec![E::default(); n * s.out_len()];
                 s.forward(cpu, n, &stored, &mut out);
                 assert_eq!(from_stored(&out, n, 20), want);
-                let mut dx = to_stored::<f32>(&before, n, 20);
-                s.backward(cpu, n, &stored, &out, &to_stored::<f32>(&g, n, 20), &mut dx, true);
-                assert!(error(&from_stored(&dx, n, 20), &want_dx) < 1e-6);
+                let mut dx = to_stored::<E>(&before, n, 20);
+                s.backward(cpu, n, &stored, &out, &to_stored::<E>(&g, n, 20), &mut dx, true);
+                assert!(error(&from_stored(&dx, n, 20), &want_dx) < tolerance);
             }
         });
+    }
+
+    #[test]
+    fn max_equals_the_reference() {
+        check_max::<f32>(1e-6);
+        check_max::<Bf16>(3e-2); // sums of up to nine, each rounded
     }
 
     #[test]

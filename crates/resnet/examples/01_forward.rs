@@ -7,6 +7,7 @@ use resnet::{
     network::Init,
     plan::{EvalPlan, Input},
     random::{Purpose, Random},
+    recipe::Dtype,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // A plan is made once for a graph, a largest batch and an image size.
     let cpu = Cpu::new(2)?;
-    let mut plan = EvalPlan::new(net.graph(), 2, 32, 32, &cpu)?;
+    let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, 2, 32, 32, &cpu)?;
     plan.load(&net);
 
     let mut random = Random::new(0, Purpose::Synthetic, &[]);

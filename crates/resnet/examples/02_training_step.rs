@@ -8,6 +8,7 @@ use resnet::{
     network::Init,
     optim::{Sgd, SgdConfig},
     plan::{Input, TrainPlan},
+    recipe::Dtype,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,7 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arch: Arch = "resnet20".parse()?;
     let mut net = Network::new(arch.graph(data.classes.len()), Init::He, 0);
     let cpu = Cpu::new(2)?;
-    let mut plan = TrainPlan::new(net.graph(), BATCH, 32, 32, &cpu)?;
+    let dtype = Dtype::fastest(&cpu);
+    let mut plan = TrainPlan::new(net.graph(), dtype, BATCH, 32, 32, &cpu)?;
     let config =
         SgdConfig { momentum: 0.9, weight_decay: 1e-4, nesterov: true, decay_norm_and_bias: false };
     let mut sgd = Sgd::new(&net, config);

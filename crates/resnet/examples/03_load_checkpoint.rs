@@ -10,6 +10,7 @@ use resnet::{
     data::{LoadOptions, load},
     evaluate::evaluate,
     network::Init,
+    recipe::Dtype,
 };
 use resnet_formats::safetensors;
 
@@ -33,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = load("synthetic", &limits)?;
     let normalisation = model.normalisation.as_ref().unwrap_or(&data.normalisation);
     let cpu = Cpu::new(2)?;
-    let result = evaluate(&model, &data.test, normalisation, &cpu, &mut |_| {})?;
+    let result = evaluate(&model, Dtype::Fp32, &data.test, normalisation, &cpu, &mut |_| {})?;
     println!("{result:#?}");
     Ok(())
 }

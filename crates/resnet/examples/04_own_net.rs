@@ -11,6 +11,7 @@ use resnet::{
     network::Init,
     optim::{Sgd, SgdConfig},
     plan::{Input, TrainPlan},
+    recipe::Dtype,
 };
 
 /// `relu(bn(conv(relu(bn(conv(x))))) + x)`.
@@ -46,7 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut net = Network::new(g, Init::He, 0);
     println!("{} parameters, first {}", net.values().len(), net.params()[0].name);
     let cpu = Cpu::new(2)?;
-    let mut plan = TrainPlan::new(net.graph(), BATCH, 32, 32, &cpu)?;
+    let dtype = Dtype::fastest(&cpu);
+    let mut plan = TrainPlan::new(net.graph(), dtype, BATCH, 32, 32, &cpu)?;
     let config =
         SgdConfig { momentum: 0.9, weight_decay: 5e-4, nesterov: true, decay_norm_and_bias: false };
     let mut sgd = Sgd::new(&net, config);

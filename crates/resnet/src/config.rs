@@ -264,7 +264,11 @@ pub(crate) mod tests {
             ("batch_size = 4", "batch_size = 0", "--batch-size"),
             ("lr = 0.2", "lr = nan", "--lr"),
             ("lr = 0.2", "lr = 1e300", "--lr"),
-            ("dtype = \"fp32\"", "dtype = \"fp64\"", "unknown variant `fp64`, expected `fp32`"),
+            (
+                "dtype = \"fp32\"",
+                "dtype = \"fp64\"",
+                "unknown variant `fp64`, expected `fp32` or `bf16`",
+            ),
             ("peak = 0.2", "peak = -1.0", "peak"),
             (
                 "[recipe.schedule]",

@@ -11,6 +11,7 @@ use crate::{
     data::{Images, Normalisation},
     graph::Graph,
     plan::{EvalPlan, Input, PlanError},
+    recipe::Dtype,
 };
 
 /// Images a batch.
@@ -80,12 +81,13 @@ pub enum EvaluateError {
     },
 }
 
-/// Evaluates a model on images, in batches. Calls `progress` with the images done after each.
+/// Evaluates a model on images, in batches, with activations of a dtype. Calls `progress` with the images done after each.
 ///
 /// # Errors
 /// If the network and the images do not go together.
 pub fn evaluate(
     model: &Model,
+    dtype: Dtype,
     images: &Images,
     normalisation: &Normalisation,
     cpu: &Cpu,
@@ -95,7 +97,7 @@ pub fn evaluate(
     let graph = model.network.graph();
     check(graph, images, normalisation)?;
     let batch = BATCH.min(images.len());
-    let mut plan = EvalPlan::new(graph, batch, images.height, images.width, cpu)?;
+    let mut plan = EvalPlan::new(graph, dtype, batch, images.height, images.width, cpu)?;
     plan.load(&model.network);
     let mut tally = Tally::new(graph.classes());
     let _ = tally.add_images(&mut plan, images, normalisation, &mut |done| {

@@ -5,11 +5,11 @@
 //! [run folder](run), and [`Model`](checkpoint::Model) what comes back from a file.
 //!
 //! ```
-//! use resnet::{Arch, Cpu, Network, network::Init, plan::{EvalPlan, Input}};
+//! use resnet::{Arch, Cpu, Network, network::Init, plan::{EvalPlan, Input}, recipe::Dtype};
 //!
 //! let arch: Arch = "resnet20".parse()?;
 //! let net = Network::new(arch.graph(10), Init::PyTorch, 0);
-//! let mut plan = EvalPlan::new(net.graph(), 1, 32, 32, &Cpu::new(2)?)?;
+//! let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, 1, 32, 32, &Cpu::new(2)?)?;
 //! plan.load(&net);
 //! let image = vec![0.5; 3 * 32 * 32]; // [channels][height][width], normalised
 //! assert_eq!(plan.forward(Input::Nchw(&image), 1).len(), 10);

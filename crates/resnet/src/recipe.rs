@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use resnet_kernels::Cpu;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -32,20 +33,40 @@ impl Length {
     }
 }
 
-/// How weights and activations are stored.
+/// How activations and their gradients are stored. Weights are always 32-bit floating point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// 32-bit floating point.
     #[default]
     Fp32,
+    /// bfloat16.
+    Bf16,
+}
+
+impl Dtype {
+    /// What a new run trains in where nothing is asked for: the faster one of those that train to
+    /// the same accuracy.
+    pub fn fastest(cpu: &Cpu) -> Dtype {
+        if cpu.isa().has_bf16_products() { Dtype::Bf16 } else { Dtype::Fp32 }
+    }
+
+    /// The dtype, and whether it is the fastest: `fp32: avx2 has no products of bfloat16`.
+    pub fn explain(self, cpu: &Cpu) -> String {
+        let isa = cpu.isa();
+        let has = if isa.has_bf16_products() { "has" } else { "has no" };
+        let other = Dtype::fastest(cpu);
+        let but = if other == self { String::new() } else { format!(", {other} would be faster") };
+        format!("{self}: {isa} {has} products of bfloat16{but}")
+    }
 }
 
 impl fmt::Display for Dtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Dtype::Fp32 => f.write_str("fp32"),
-        }
+        f.write_str(match self {
+            Dtype::Fp32 => "fp32",
+            Dtype::Bf16 => "bf16",
+        })
     }
 }
 
@@ -59,7 +80,7 @@ pub struct Recipe {
     pub length: Length,
     /// Images a step.
     pub batch_size: usize,
-    /// Storage of weights and activations.
+    /// Storage of activations and their gradients.
     #[serde(default)]
     pub dtype: Dtype,
     /// Learning rate that the schedule scales (its peak).
@@ -88,7 +109,8 @@ impl Recipe {
         ("paper", "He et al. 2015, section 4.2: 64k steps of 128 images, rate / 10 at 1/2 and 3/4"),
     ];
 
-    /// A recipe as it is for an architecture, or nothing if the name is unknown.
+    /// A recipe as it is for an architecture, or nothing if the name is unknown. No recipe asks for
+    /// a dtype: that is a matter of the machine ([`Dtype::fastest`]).
     ///
     /// ```
     /// use resnet::recipe::Recipe;
@@ -179,10 +201,12 @@ mod tests {
 
     #[test]
     fn every_listed_recipe_exists_and_survives_toml() {
-        for (name, _) in Recipe::ALL {
-            let recipe = recipe(name, "resnet110");
+        for ((name, _), dtype) in Recipe::ALL.into_iter().zip([Dtype::Fp32, Dtype::Bf16].repeat(2))
+        {
+            let recipe = Recipe { dtype, ..recipe(name, "resnet110") };
             assert_eq!(recipe.name, name);
             let text = toml::to_string(&recipe).unwrap();
+            assert!(text.contains(&format!("dtype = \"{dtype}\"")), "{text}");
             assert_eq!(toml::from_str::<Recipe>(&text).unwrap(), recipe, "{text}");
         }
         assert!(Recipe::named("slow", "resnet20".parse().unwrap()).is_none());
@@ -213,6 +237,21 @@ mod tests {
         assert_eq!(lr(&recipe_110, 399), 0.01);
         assert_eq!(lr(&recipe_110, 400), 0.1);
         assert_eq!(lr(&recipe_110, 48_000), 0.001);
+    }
+
+    #[test]
+    fn the_fastest_dtype_has_its_products() {
+        for isa in resnet_kernels::Isa::to_test() {
+            let cpu = Cpu::with_isa(1, isa).unwrap();
+            let fastest = Dtype::fastest(&cpu);
+            assert_eq!(fastest == Dtype::Bf16, isa.name() == "avx512-bf16");
+            for dtype in [Dtype::Fp32, Dtype::Bf16] {
+                let text = dtype.explain(&cpu);
+                assert!(text.starts_with(&format!("{dtype}: {isa} has ")), "{text}");
+                assert_eq!(text.contains("would be faster"), dtype != fastest, "{text}");
+                assert_eq!(text.contains("has no"), fastest == Dtype::Fp32, "{text}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Parity with PyTorch: logits, gradients and three training steps of six small networks, on
-//! every instruction set of this machine. The files hold what PyTorch computes in f64; see
-//! `golden/README.md`.
+//! every instruction set of this machine, and gradients in bf16. The files hold what PyTorch
+//! computes in f64; see `golden/README.md`.
 
 use std::path::Path;
 
@@ -9,10 +9,11 @@ use resnet::{
     network::Init,
     optim::{Sgd, SgdConfig},
     plan::{EvalPlan, Input, TrainPlan},
+    recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, Tensor};
 use resnet_kernels::Isa;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 
 /// Relative errors by norm that are allowed, each tensor by itself. PyTorch's own float32 comes
 /// to 2e-6, 9e-6, 1e-7, 1.4e-5 and 2e-6.
@@ -22,6 +23,8 @@ impl Tolerance {
     const GRADIENTS: f64 = 1e-4;
     const LOSSES: f64 = 1e-5;
     const STATE: f64 = 1e-4;
+    /// Times what PyTorch's autocast comes to.
+    const AUTOCAST: f64 = 1.1;
 }
 
 struct Golden {
@@ -36,10 +39,10 @@ impl Golden {
         let tensor = |view: safetensors::tensor::TensorView<'_>| {
             let words = |n| view.data().chunks_exact(n);
             let data = match view.dtype() {
-                Dtype::F32 => {
+                safetensors::Dtype::F32 => {
                     Data::F32(words(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
                 }
-                Dtype::I64 => {
+                safetensors::Dtype::I64 => {
                     Data::I64(words(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect())
                 }
                 other => panic!("unexpected {other:?}"),
@@ -73,10 +76,10 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
     square(&|i| f64::from(got[i]) - f64::from(want[i])) / norm.max(1e-12)
 }
 
-/// The largest distance of the tensors that `want` names; integers must be equal.
-fn worst(got: &NamedTensors, want: &NamedTensors) -> f64 {
+/// The distances of the tensors that `want` names; integers must be equal.
+fn distances(got: &NamedTensors, want: &NamedTensors) -> Vec<f64> {
     assert_eq!(got.len(), want.len());
-    let mut worst = 0.0f64;
+    let mut distances = Vec::new();
     for (name, want) in want {
         let got = &got.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("no {name}")).1;
         assert_eq!(got.shape, want.shape, "{name}");
@@ -84,16 +87,27 @@ fn worst(got: &NamedTensors, want: &NamedTensors) -> f64 {
             (Data::F32(got), Data::F32(want)) => {
                 let distance = distance(got, want);
                 assert!(distance.is_finite(), "{name}: {distance}");
-                worst = worst.max(distance);
+                distances.push(distance);
             }
             (got, want) => assert_eq!(got, want, "{name}"),
         }
     }
-    worst
+    distances
 }
 
-/// Runs a case on every instruction set.
-fn check(case: &str, arch: &str, width: usize) {
+fn worst(got: &NamedTensors, want: &NamedTensors) -> f64 {
+    distances(got, want).into_iter().fold(0.0, f64::max)
+}
+
+fn mean(got: &NamedTensors, want: &NamedTensors) -> f64 {
+    let distances = distances(got, want);
+    distances.iter().sum::<f64>() / distances.len() as f64
+}
+
+/// A case runs in both dtypes on every instruction set. `autocast` is how far PyTorch's bfloat16
+/// autocast takes its gradients: the relative error of each tensor by norm, averaged over the
+/// tensors, as `golden/autocast.py` prints it.
+fn check(case: &str, arch: &str, width: usize, autocast: f64) {
     let golden = Golden::read(case);
     let shape = golden.tensor("input").shape.clone();
     let [batch, channels, height, image_width] = shape[..] else { panic!("an NCHW input") };
@@ -106,17 +120,19 @@ fn check(case: &str, arch: &str, width: usize) {
         let cpu = Cpu::with_isa(2, isa).unwrap();
         let mut net = Network::new(graph.clone(), Init::PyTorch, 0);
         net.load_state_dict(&golden.under("init.")).unwrap();
-        let mut eval = EvalPlan::new(&graph, batch, height, image_width, &cpu).unwrap();
+        let mut eval =
+            EvalPlan::new(&graph, Dtype::Fp32, batch, height, image_width, &cpu).unwrap();
         eval.load(&net);
         let within = |what: &str, error: f64, tolerance: f64| {
-            println!("{case} {isa} {what}: {error:.1e}");
-            assert!(error < tolerance, "{case} {isa} {what}: {error:.1e}, allowed {tolerance:.0e}");
+            println!("{case} {isa} {what}: {error:.2e}");
+            assert!(error < tolerance, "{case} {isa} {what}: {error:.2e}, allowed {tolerance:.2e}");
         };
         let logits = |eval: &mut EvalPlan| eval.forward(input, batch).to_vec();
         let error = distance(&logits(&mut eval), golden.values("logits.eval"));
         within("eval logits before", error, Tolerance::LOGITS);
 
-        let mut plan = TrainPlan::new(&graph, batch, height, image_width, &cpu).unwrap();
+        let mut plan =
+            TrainPlan::new(&graph, Dtype::Fp32, batch, height, image_width, &cpu).unwrap();
         let config = SgdConfig {
             momentum: 0.9,
             weight_decay: 2e-4,
@@ -145,35 +161,44 @@ fn check(case: &str, arch: &str, width: usize) {
         eval.load(&net);
         let error = distance(&logits(&mut eval), golden.values("logits.eval3"));
         within("eval logits after", error, Tolerance::LOGITS);
+
+        let mut net = Network::new(graph.clone(), Init::PyTorch, 0);
+        net.load_state_dict(&golden.under("init.")).unwrap();
+        let mut plan =
+            TrainPlan::new(&graph, Dtype::Bf16, batch, height, image_width, &cpu).unwrap();
+        gradients.fill(f32::NAN);
+        plan.step(&mut net, &mut gradients, input, &labels, 0.0);
+        let error = mean(&net.export(&gradients), &golden.under("grad."));
+        within("bf16 gradients", error, Tolerance::AUTOCAST * autocast);
     }
 }
 
 #[test]
 fn cifar_resnet18() {
-    check("cifar-resnet18-w8", "resnet18-cifar", 8);
+    check("cifar-resnet18-w8", "resnet18-cifar", 8, 0.2935);
 }
 
 #[test]
 fn cifar_plain18() {
-    check("cifar-plain18-w8", "plain18-cifar", 8);
+    check("cifar-plain18-w8", "plain18-cifar", 8, 0.4974);
 }
 
 #[test]
 fn paper_resnet20() {
-    check("paper-resnet20", "resnet20", 16);
+    check("paper-resnet20", "resnet20", 16, 0.1945);
 }
 
 #[test]
 fn paper_plain14() {
-    check("paper-plain14", "plain14", 16);
+    check("paper-plain14", "plain14", 16, 0.3190);
 }
 
 #[test]
 fn imagenet_resnet18() {
-    check("imagenet-resnet18-narrow", "resnet18", 8);
+    check("imagenet-resnet18-narrow", "resnet18", 8, 0.3107);
 }
 
 #[test]
 fn imagenet_resnet50() {
-    check("imagenet-resnet50-narrow", "resnet50", 8);
+    check("imagenet-resnet50-narrow", "resnet50", 8, 0.5113);
 }

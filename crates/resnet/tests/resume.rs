@@ -12,8 +12,8 @@ use resnet::{
     checkpoint::{Model, key},
     config::{DataConfig, TrainConfig},
     data::{self, Dataset, LoadOptions},
-    recipe::{Length, Recipe},
-    run::{BEST, LAST, METRICS, RunFolder},
+    recipe::{Dtype, Length, Recipe},
+    run::{BEST, LAST, LOG, METRICS, RunFolder},
     train::{Event, Log, Outcome, Stop, train},
 };
 use resnet_formats::{
@@ -171,6 +171,30 @@ fn an_interrupted_run_resumes_to_the_bit() {
     }
     assert!(interruptions >= STEPS, "{interruptions}");
     assert_same(&result(&folder), &expected, "stopped always");
+}
+
+#[test]
+fn a_run_in_bf16_resumes_to_the_bit() {
+    let runs = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.recipe.dtype = Dtype::Bf16;
+    let whole = runs.path().join("whole");
+    run(&RunFolder::create(&whole, &config).unwrap(), 2, |_| false);
+    let expected = result(&whole);
+    for (step, threads) in [(1, 7), (6, 1)] {
+        let folder = runs.path().join(format!("stopped-{step}"));
+        let first = RunFolder::create(&folder, &config).unwrap();
+        let at_step = |event: &Event| matches!(event, Event::Batch(b) if b.step == step);
+        assert_eq!(run(&first, 2, at_step), Outcome::Interrupted(2));
+        drop(first);
+        let second = RunFolder::resume(&folder).unwrap();
+        assert_eq!(second.config().recipe.dtype, Dtype::Bf16);
+        run(&second, threads, |_| false);
+        assert_same(&result(&folder), &expected, &format!("stopped after step {step}"));
+    }
+    assert!(fs::read_to_string(whole.join(LOG)).unwrap().contains("; bf16: "));
+    let fp32 = uninterrupted(runs.path().join("fp32"));
+    assert_ne!(fp32.metrics, expected.metrics, "the dtype makes no difference");
 }
 
 #[test]

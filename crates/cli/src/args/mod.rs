@@ -118,16 +118,18 @@ pub(crate) struct NormalisationArgs {
     pub(crate) std: Option<Std>,
 }
 
-/// Storage element of weights and activations.
+/// How activations and their gradients are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dtype {
     Fp32,
+    Bf16,
 }
 
 impl From<Dtype> for recipe::Dtype {
     fn from(dtype: Dtype) -> Self {
         match dtype {
             Dtype::Fp32 => recipe::Dtype::Fp32,
+            Dtype::Bf16 => recipe::Dtype::Bf16,
         }
     }
 }
@@ -147,6 +149,9 @@ pub(crate) struct EvalArgs {
     /// Use the first N test images only
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) limit_test: Option<usize>,
+    /// Storage of activations, whatever the network was trained in
+    #[arg(long, value_enum, default_value = "fp32")]
+    pub(crate) dtype: Dtype,
     #[command(flatten)]
     pub(crate) normalisation: NormalisationArgs,
     #[command(flatten)]
@@ -187,7 +192,7 @@ pub(crate) struct BenchArgs {
     /// Images in a batch
     #[arg(long, value_name = "N", default_value = "128", value_parser = values::batch_size)]
     pub(crate) batch: usize,
-    /// Storage element
+    /// Storage of activations and their gradients
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) dtype: Dtype,
     /// How long to measure, after two steps of warm-up

@@ -88,9 +88,10 @@ pub(crate) struct RecipeArgs {
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Storage element of weights and activations
-    #[arg(long, value_enum, default_value = "fp32")]
-    pub(crate) dtype: Dtype,
+    /// Storage of activations and their gradients; weights are fp32 [default: bf16 where the
+    /// machine has products of bfloat16, else fp32]
+    #[arg(long, value_enum)]
+    pub(crate) dtype: Option<Dtype>,
 }
 
 /// The images of a run.

@@ -109,7 +109,7 @@ fn dimensions(args: &BenchArgs) -> (usize, usize, usize) {
 fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Vec<Duration>> {
     let (batch, size, classes) = dimensions(args);
     let graph = args.arch.graph(classes);
-    let mut plan = TrainPlan::new(&graph, batch, size, size, cpu)?;
+    let mut plan = TrainPlan::new(&graph, args.dtype.into(), batch, size, size, cpu)?;
     let images = RandomImages::new(args);
     let mut net = Network::new(graph, Init::PyTorch, 0);
     let mut sgd = Sgd::new(&net, SGD);
@@ -124,7 +124,7 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
 fn time_inference(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Vec<Duration>> {
     let (batch, size, classes) = dimensions(args);
     let graph = args.arch.graph(classes);
-    let mut plan = EvalPlan::new(&graph, batch, size, size, cpu)?;
+    let mut plan = EvalPlan::new(&graph, args.dtype.into(), batch, size, size, cpu)?;
     let images = RandomImages::new(args);
     plan.load(&Network::new(graph, Init::PyTorch, 0));
     Ok(repeat(time, || {

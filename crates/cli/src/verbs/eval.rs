@@ -42,7 +42,8 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     let default = model.normalisation.as_ref().unwrap_or(&data.normalisation);
     let normalisation = config::normalisation(args.normalisation, default);
     let mut progress = LateBar::new(data.test.len(), global.quiet);
-    let result = evaluate::evaluate(&model, &data.test, &normalisation, &cpu, &mut |done| {
+    let dtype = args.dtype.into();
+    let result = evaluate::evaluate(&model, dtype, &data.test, &normalisation, &cpu, &mut |done| {
         progress.show(done);
     });
     progress.bar.finish_and_clear();

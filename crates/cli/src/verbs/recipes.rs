@@ -1,11 +1,11 @@
-//! `resnet recipes`: every recipe in full.
+//! `resnet recipes`: every recipe in full, as this machine trains by it.
 
 use anyhow::Context;
-use resnet::recipe::Recipe;
+use resnet::recipe::{Dtype, Recipe};
 use serde::Serialize;
 
 use crate::{
-    args::{DEFAULT_ARCH, Output},
+    args::{DEFAULT_ARCH, Global, Output},
     print,
 };
 
@@ -16,10 +16,11 @@ struct Record {
     recipe: Recipe,
 }
 
-pub(crate) fn run(output: Output) -> anyhow::Result<()> {
-    let arch = DEFAULT_ARCH.parse()?;
+pub(crate) fn run(output: Output, global: &Global) -> anyhow::Result<()> {
+    let (arch, dtype) = (DEFAULT_ARCH.parse()?, Dtype::fastest(&global.cpu()?));
     for (i, (name, description)) in Recipe::ALL.into_iter().enumerate() {
-        let recipe = Recipe::named(name, arch).context("a listed recipe exists")?;
+        let mut recipe = Recipe::named(name, arch).context("a listed recipe exists")?;
+        recipe.dtype = dtype;
         if output.json {
             print::json(&Record { description, recipe })?;
             continue;

@@ -84,7 +84,7 @@ fn start(
     RunFolder::examine(&path)?;
     let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
     let data = data::load(args.data, &args.data_dir, limits, global, interrupt)?;
-    let mut config = config::build(args, &data)?;
+    let mut config = config::build(args, &data, cpu)?;
     if let Some(budget) = args.recipe.budget {
         global.say(format!("measuring how much fits into {}", humantime::format_duration(budget)));
         let speed = train::measure(&config, &data, cpu)?;

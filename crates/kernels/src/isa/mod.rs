@@ -156,6 +156,15 @@ impl Isa {
         self.0.name()
     }
 
+    /// Whether it multiplies bfloat16, two products a lane, rather than emulating that.
+    pub fn has_bf16_products(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Bf16 => true,
+            _ => false,
+        }
+    }
+
     /// Runs a kernel with this set.
     #[inline]
     pub fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {

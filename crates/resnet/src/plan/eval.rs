@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use resnet_kernels::{
-    Buffer, Cpu,
+    Buffer, Cpu, Element,
     batch_norm::{BatchNorm, EPSILON},
     conv::{Conv, Epilogue, Mode},
     layout::padded,
@@ -21,22 +21,22 @@ use crate::{
     network::Network,
 };
 
-/// Inference of up to one batch size, with running statistics.
+/// [`EvalPlan`](super::EvalPlan), with activations stored as `E`.
 #[derive(Debug)]
-pub struct EvalPlan {
+pub(super) struct Plan<E> {
     cpu: Cpu,
     batch: usize,
     input: InputImages,
-    steps: Vec<Step>,
-    values: Buffer,
+    steps: Vec<Step<E>>,
+    values: Buffer<E>,
     scratch: Buffer,
     logits: Vec<f32>,
 }
 
 #[derive(Debug)]
-struct Step {
+struct Step<E> {
     unit: Unit,
-    kernel: Kernel,
+    kernel: Kernel<E>,
     /// Where the inputs are: none for the images.
     x: Option<Range<usize>>,
     residual: Option<Range<usize>>,
@@ -44,12 +44,10 @@ struct Step {
 }
 
 #[derive(Debug)]
-enum Kernel {
-    Conv {
-        conv: Box<Conv<f32>>,
-        packed: Buffer,
-        bias: Vec<f32>,
-    },
+enum Kernel<E> {
+    /// The convolution that reads the images.
+    Stem(Box<Folded<E, f32>>),
+    Conv(Box<Folded<E, E>>),
     /// A batch norm that follows no convolution: mean, scale and shift.
     Norm {
         channels: usize,
@@ -64,13 +62,16 @@ enum Kernel {
     },
 }
 
-impl EvalPlan {
-    /// Plans inference of up to `batch` images of `height` x `width`. Call [`EvalPlan::load`]
-    /// before the first forward pass.
-    ///
-    /// # Errors
-    /// If the graph does not fit the images, or breaks a rule of the plans.
-    pub fn new(
+/// A convolution with its weights and bias, batch norm folded into both.
+#[derive(Debug)]
+struct Folded<E, X> {
+    conv: Conv<E, X>,
+    packed: Buffer,
+    bias: Vec<f32>,
+}
+
+impl<E: Element> Plan<E> {
+    pub(super) fn new(
         graph: &Graph,
         batch: usize,
         height: usize,
@@ -84,9 +85,7 @@ impl EvalPlan {
         let mut steps = Vec::new();
         for (index, unit) in units.iter().enumerate() {
             let kernel = Kernel::new(graph, unit.head, &sizes, cpu)?;
-            if let Kernel::Conv { conv, .. } = &kernel {
-                scratch = scratch.max(conv.scratch_len());
-            }
+            scratch = scratch.max(kernel.scratch_len());
             let place = |id: NodeId| producer(&units, id).map(|i| places.0[i].clone());
             steps.push(Step {
                 unit: unit.clone(),
@@ -96,7 +95,7 @@ impl EvalPlan {
                 out: places.0[index].clone(),
             });
         }
-        Ok(EvalPlan {
+        Ok(Plan {
             cpu: cpu.clone(),
             batch,
             input: InputImages::new(graph, &sizes)?,
@@ -107,23 +106,11 @@ impl EvalPlan {
         })
     }
 
-    /// Takes the parameters and running statistics of a network of the same graph.
-    pub fn load(&mut self, net: &Network) {
+    pub(super) fn load(&mut self, net: &Network) {
         for step in &mut self.steps {
-            let mut ranges = net.ranges(step.unit.head);
-            let mut next = || ranges.next().map(|range| &net.values()[range]);
             match &mut step.kernel {
-                Kernel::Conv { conv, packed, bias } => {
-                    let weight = next().expect("a convolution has a weight");
-                    let factors = step.unit.norm.map(|norm| {
-                        let [mean, scale, shift] = norm_factors(net, norm);
-                        for (i, bias) in bias.iter_mut().enumerate().take(mean.len()) {
-                            *bias = shift[i] - mean[i] * scale[i];
-                        }
-                        scale
-                    });
-                    conv.pack_forward(weight, factors.as_deref(), packed);
-                }
+                Kernel::Stem(conv) => conv.load(net, &step.unit),
+                Kernel::Conv(conv) => conv.load(net, &step.unit),
                 Kernel::Norm { factors, .. } => {
                     let dense = norm_factors(net, step.unit.head);
                     for (stored, dense) in factors.iter_mut().zip(dense) {
@@ -131,19 +118,17 @@ impl EvalPlan {
                     }
                 }
                 Kernel::Linear { weight, bias, .. } => {
-                    weight.copy_from_slice(next().expect("a linear layer has a weight"));
-                    bias.copy_from_slice(next().expect("a linear layer has a bias"));
+                    let from = net.weight_and_bias(step.unit.head);
+                    let [from_weight, from_bias] = from.map(|range| &net.values()[range]);
+                    weight.copy_from_slice(from_weight);
+                    bias.copy_from_slice(from_bias);
                 }
                 _ => {}
             }
         }
     }
 
-    /// Logits `[images][classes]`.
-    ///
-    /// # Panics
-    /// If there are no images, more than the plan's batch, or fewer values than they need.
-    pub fn forward(&mut self, input: Input<'_>, images: usize) -> &[f32] {
+    pub(super) fn forward(&mut self, input: Input<'_>, images: usize) -> &[f32] {
         assert!((1..=self.batch).contains(&images), "{images} images in a plan for {}", self.batch);
         self.input.fill(&self.cpu, input, images);
         for step in &self.steps {
@@ -160,17 +145,49 @@ impl EvalPlan {
     }
 }
 
-impl Kernel {
+impl<E: Element, X: Element> Folded<E, X> {
+    fn new(graph: &Graph, head: NodeId, sizes: &Sizes, cpu: &Cpu) -> Result<Self, PlanError> {
+        let (shape, source) = sizes.conv(head, &graph.nodes()[head]);
+        let conv = Conv::new(shape, source, Mode::Inference, sizes.batch, cpu);
+        let packed = Buffer::zeroed(conv.packed_len())?;
+        Ok(Folded { conv, packed, bias: vec![0.0; padded(shape.out_channels)] })
+    }
+
+    fn load(&mut self, net: &Network, unit: &Unit) {
+        let factors = unit.norm.map(|norm| {
+            let [mean, scale, shift] = norm_factors(net, norm);
+            for (i, bias) in self.bias.iter_mut().enumerate().take(mean.len()) {
+                *bias = shift[i] - mean[i] * scale[i];
+            }
+            scale
+        });
+        let weight = net.ranges(unit.head).next().expect("a convolution has a weight");
+        self.conv.pack_forward(&net.values()[weight], factors.as_deref(), &mut self.packed);
+    }
+
+    fn forward(
+        &self,
+        n: usize,
+        x: &[X],
+        residual: Option<&[E]>,
+        relu: bool,
+        out: &mut [E],
+        scratch: &mut [f32],
+    ) {
+        let epilogue = Epilogue { bias: Some(&self.bias), residual, accumulate: false, relu };
+        self.conv.forward(n, x, &self.packed, out, epilogue, scratch);
+    }
+}
+
+impl<E: Element> Kernel<E> {
     fn new(graph: &Graph, head: NodeId, sizes: &Sizes, cpu: &Cpu) -> Result<Self, PlanError> {
         let node = &graph.nodes()[head];
         let input = sizes.shapes[node.inputs[0]];
         Ok(match node.op {
-            Op::Conv2d { .. } => {
-                let (shape, source) = sizes.conv(head, node);
-                let conv = Box::new(Conv::new(shape, source, Mode::Inference, sizes.batch, cpu));
-                let packed = Buffer::zeroed(conv.packed_len())?;
-                Kernel::Conv { conv, packed, bias: vec![0.0; padded(node.channels)] }
+            Op::Conv2d { .. } if node.inputs[0] == Graph::INPUT => {
+                Kernel::Stem(Box::new(Folded::new(graph, head, sizes, cpu)?))
             }
+            Op::Conv2d { .. } => Kernel::Conv(Box::new(Folded::new(graph, head, sizes, cpu)?)),
             Op::BatchNorm2d => Kernel::Norm {
                 channels: node.channels,
                 pixels: sizes.pixels(head),
@@ -184,26 +201,32 @@ impl Kernel {
             _ => Kernel::Plain(Plain::new(graph, head, sizes).expect("has no parameters")),
         })
     }
+
+    fn scratch_len(&self) -> usize {
+        match self {
+            Kernel::Stem(folded) => folded.conv.scratch_len(),
+            Kernel::Conv(folded) => folded.conv.scratch_len(),
+            _ => 0,
+        }
+    }
 }
 
-impl Step {
+impl<E: Element> Step<E> {
     fn run(
         &self,
         cpu: &Cpu,
         n: usize,
         images: &[f32],
-        values: &mut [f32],
+        values: &mut [E],
         logits: &mut [f32],
         scratch: &mut [f32],
     ) {
         let places = (self.x.clone(), self.residual.clone(), self.out.clone());
-        let (x, residual, out) = borrow(images, values, places);
+        let (x, residual, out) = borrow(values, places);
         let relu = self.unit.relu;
         match &self.kernel {
-            Kernel::Conv { conv, packed, bias } => {
-                let epilogue = Epilogue { bias: Some(bias), residual, accumulate: false, relu };
-                conv.forward(n, x, packed, out, epilogue, scratch);
-            }
+            Kernel::Stem(conv) => conv.forward(n, images, residual, relu, out, scratch),
+            Kernel::Conv(conv) => conv.forward(n, x, residual, relu, out, scratch),
             Kernel::Norm { channels, pixels, factors: [mean, scale, shift] } => {
                 let norm = BatchNorm { pixels: n * pixels, channels: *channels };
                 norm.apply(cpu, x, mean, scale, shift, residual, relu, out);

@@ -2,8 +2,10 @@
 //!
 //! A plan is built once for a graph, a largest batch and an image size: it fuses nodes into
 //! units, prepares a kernel for each, and lays values and scratch out in memory. It then runs
-//! without allocating. Training and inference are different plans.
+//! without allocating. Training and inference are different plans, each generic over the element
+//! that activations and their gradients are stored in.
 
+mod dtype;
 mod eval;
 mod gradients;
 mod memory;
@@ -26,8 +28,7 @@ use crate::{
     graph::{Graph, GraphError, Node, NodeId, Op, Shape},
 };
 
-pub use eval::EvalPlan;
-pub use train::TrainPlan;
+pub use dtype::{EvalPlan, TrainPlan};
 
 /// Images as a plan takes them.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +160,7 @@ impl Sizes {
     }
 }
 
-/// The images of a batch, in the layout of the first convolution.
+/// The images of a batch, in the layout of the first convolution; in f32 for every dtype.
 #[derive(Debug)]
 struct InputImages {
     layout: ImageLayout,
@@ -203,17 +204,16 @@ impl InputImages {
     }
 }
 
-/// Input (the images where it has no place), residual and output of a step, which lie apart.
-fn borrow<'a>(
-    images: &'a [f32],
-    values: &'a mut [f32],
+/// Input (nothing where it is the images), residual and output of a step, which lie apart.
+fn borrow<E>(
+    values: &mut [E],
     places: (Option<Range<usize>>, Option<Range<usize>>, Range<usize>),
-) -> (&'a [f32], Option<&'a [f32]>, &'a mut [f32]) {
+) -> (&[E], Option<&[E]>, &mut [E]) {
     match places {
-        (None, None, out) => (images, None, &mut values[out]),
+        (None, None, out) => (&[], None, &mut values[out]),
         (None, Some(residual), out) => {
             let [residual, out] = values.get_disjoint_mut([residual, out]).expect(APART);
-            (images, Some(residual), out)
+            (&[], Some(residual), out)
         }
         (Some(x), None, out) => {
             let [x, out] = values.get_disjoint_mut([x, out]).expect(APART);

@@ -1,7 +1,7 @@
 //! Operations without parameters: forward and backward side by side.
 
 use resnet_kernels::{
-    Cpu,
+    Cpu, Element,
     elementwise::{PadShortcut, add_relu, pass_gradient},
     pooling::{GlobalAvgPool, MaxPool},
 };
@@ -22,8 +22,8 @@ pub(super) enum Plain {
 }
 
 /// The gradient of a value, to be stored or added to.
-pub(super) struct Gradient<'a> {
-    pub(super) values: &'a mut [f32],
+pub(super) struct Gradient<'a, E> {
+    pub(super) values: &'a mut [E],
     pub(super) accumulate: bool,
 }
 
@@ -51,14 +51,14 @@ impl Plain {
     }
 
     /// The output of `n` images.
-    pub(super) fn forward(
+    pub(super) fn forward<E: Element>(
         &self,
         cpu: &Cpu,
         n: usize,
-        x: &[f32],
-        residual: Option<&[f32]>,
+        x: &[E],
+        residual: Option<&[E]>,
         relu: bool,
-        out: &mut [f32],
+        out: &mut [E],
     ) {
         match self {
             Plain::Sum { image_len } => {
@@ -72,13 +72,13 @@ impl Plain {
 
     /// The gradient of an input from that of the output. A sum has two inputs, and its gradient
     /// is the same for both.
-    pub(super) fn backward(
+    pub(super) fn backward<E: Element>(
         &self,
         cpu: &Cpu,
         n: usize,
-        (x, out, relu): (&[f32], &[f32], bool),
-        gradient: &[f32],
-        to: Gradient<'_>,
+        (x, out, relu): (&[E], &[E], bool),
+        gradient: &[E],
+        to: Gradient<'_, E>,
     ) {
         let Gradient { values: dx, accumulate } = to;
         match self {

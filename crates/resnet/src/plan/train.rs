@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use resnet_kernels::{
-    Buffer, Cpu,
+    Buffer, Cpu, Element,
     batch_norm::{BatchNorm, Parameters, ResidualGradient},
     conv::{Conv, Epilogue, Mode, Source},
     elementwise::pass_gradient,
@@ -22,23 +22,23 @@ use crate::{
     network::Network,
 };
 
-/// Forward and backward of up to one batch size.
+/// [`TrainPlan`](super::TrainPlan), with activations and their gradients stored as `E`.
 #[derive(Debug)]
-pub struct TrainPlan {
+pub(super) struct Plan<E> {
     cpu: Cpu,
     batch: usize,
     classes: usize,
     input: InputImages,
-    steps: Vec<Step>,
-    buffers: Buffers,
+    steps: Vec<Step<E>>,
+    buffers: Buffers<E>,
 }
 
 #[derive(Debug)]
-struct Buffers {
+struct Buffers<E> {
     /// Outputs of all steps: backward reads them again.
-    values: Buffer,
+    values: Buffer<E>,
     /// Gradients of the outputs, by lifetime.
-    gradients: Buffer,
+    gradients: Buffer<E>,
     /// Statistics of the batch norms.
     saved: Buffer,
     /// Packed weights of the convolution at work.
@@ -49,9 +49,9 @@ struct Buffers {
 }
 
 #[derive(Debug)]
-struct Step {
+struct Step<E> {
     unit: Unit,
-    kernel: Kernel,
+    kernel: Kernel<E>,
     /// None for the images.
     x: Option<Read>,
     residual: Option<Read>,
@@ -59,19 +59,21 @@ struct Step {
 }
 
 #[derive(Debug)]
-enum Kernel {
-    Conv(Box<Conv<f32>>),
-    Norm { channels: usize, pixels: usize, saved: Range<usize> },
+enum Kernel<E> {
+    /// The convolution that reads the images.
+    Stem(Box<Conv<E, f32>>),
+    Conv(Box<Conv<E>>),
+    Norm {
+        channels: usize,
+        pixels: usize,
+        saved: Range<usize>,
+    },
     Plain(Plain),
     Linear(Linear),
 }
 
-impl TrainPlan {
-    /// Plans training steps of up to `batch` images of `height` x `width`.
-    ///
-    /// # Errors
-    /// If the graph does not fit the images, or breaks a rule of the plans.
-    pub fn new(
+impl<E: Element> Plan<E> {
+    pub(super) fn new(
         graph: &Graph,
         batch: usize,
         height: usize,
@@ -86,13 +88,11 @@ impl TrainPlan {
         for (unit, (x, residual, y)) in units.into_iter().zip(layout.steps) {
             let kernel = Kernel::new(graph, unit.head, &sizes, cpu, &mut saved);
             scratch = scratch.max(kernel.scratch_len(cpu, batch));
-            if let Kernel::Conv(conv) = &kernel {
-                packed = packed.max(conv.packed_len());
-            }
+            packed = packed.max(kernel.packed_len());
             steps.push(Step { unit, kernel, x, residual, y });
         }
         let logits = vec![0.0; batch * graph.classes()];
-        Ok(TrainPlan {
+        Ok(Plan {
             cpu: cpu.clone(),
             batch,
             classes: graph.classes(),
@@ -110,13 +110,7 @@ impl TrainPlan {
         })
     }
 
-    /// Forward, loss and backward of `labels.len()` images. Stores the gradients of the mean loss
-    /// in `gradients`, an arena like [`Network::values`], and updates the running statistics.
-    ///
-    /// # Panics
-    /// If there are no images, more than the plan's batch, or fewer values than they need; if a
-    /// label is not a class; or if `net` has another graph.
-    pub fn step(
+    pub(super) fn step(
         &mut self,
         net: &mut Network,
         gradients: &mut [f32],
@@ -141,21 +135,26 @@ impl TrainPlan {
         StepResult { loss: loss.mean, correct: loss.correct }
     }
 
-    /// Logits `[batch][classes]` of the last step, of which a smaller batch fills the first rows.
-    pub fn logits(&self) -> &[f32] {
+    pub(super) fn logits(&self) -> &[f32] {
         &self.buffers.logits
     }
 }
 
-impl Kernel {
+impl<E: Element> Kernel<E> {
     fn new(graph: &Graph, head: NodeId, sizes: &Sizes, cpu: &Cpu, saved: &mut usize) -> Self {
         let node = &graph.nodes()[head];
         match node.op {
             Op::Conv2d { .. } => {
-                let (shape, source) = sizes.conv(head, node);
-                let first = source == Source::Image;
-                let mode = if first { Mode::TrainFirst } else { Mode::Train };
-                Kernel::Conv(Box::new(Conv::new(shape, source, mode, sizes.batch, cpu)))
+                let ((shape, source), batch) = (sizes.conv(head, node), sizes.batch);
+                match source {
+                    Source::Image => {
+                        let mode = Mode::TrainFirst;
+                        Kernel::Stem(Box::new(Conv::new(shape, source, mode, batch, cpu)))
+                    }
+                    Source::Activation => {
+                        Kernel::Conv(Box::new(Conv::new(shape, source, Mode::Train, batch, cpu)))
+                    }
+                }
             }
             Op::BatchNorm2d => {
                 let (channels, pixels) = (node.channels, sizes.pixels(head));
@@ -171,8 +170,17 @@ impl Kernel {
         }
     }
 
+    fn packed_len(&self) -> usize {
+        match self {
+            Kernel::Stem(conv) => conv.packed_len(),
+            Kernel::Conv(conv) => conv.packed_len(),
+            _ => 0,
+        }
+    }
+
     fn scratch_len(&self, cpu: &Cpu, batch: usize) -> usize {
         match self {
+            Kernel::Stem(conv) => conv.scratch_len(),
             Kernel::Conv(conv) => conv.scratch_len(),
             Kernel::Norm { channels, pixels, .. } => {
                 BatchNorm { pixels: batch * pixels, channels: *channels }.scratch_len()
@@ -183,13 +191,17 @@ impl Kernel {
     }
 }
 
-impl Step {
-    fn forward(&self, cpu: &Cpu, n: usize, images: &[f32], net: &mut Network, b: &mut Buffers) {
+impl<E: Element> Step<E> {
+    fn forward(&self, cpu: &Cpu, n: usize, images: &[f32], net: &mut Network, b: &mut Buffers<E>) {
         let place = |read: &Option<Read>| read.as_ref().map(|r| r.value.out.clone());
         let places = (place(&self.x), place(&self.residual), self.y.out.clone());
-        let (x, residual, out) = borrow(images, &mut b.values, places);
+        let (x, residual, out) = borrow(&mut b.values, places);
         let (head, relu) = (self.unit.head, self.unit.relu);
         match &self.kernel {
+            Kernel::Stem(conv) => {
+                conv.pack_forward(weight(net, head), None, &mut b.packed);
+                conv.forward(n, images, &b.packed, out, Epilogue::STORE, &mut b.scratch);
+            }
             Kernel::Conv(conv) => {
                 conv.pack_forward(weight(net, head), None, &mut b.packed);
                 conv.forward(n, x, &b.packed, out, Epilogue::STORE, &mut b.scratch);
@@ -216,22 +228,25 @@ impl Step {
         images: &[f32],
         net: &Network,
         d_params: &mut [f32],
-        b: &mut Buffers,
+        b: &mut Buffers<E>,
     ) {
         let head = self.unit.head;
-        let x = self.x.as_ref().map_or(images, |x| &b.values[x.value.out.clone()]);
+        let x = self.x.as_ref().map_or(&[][..], |x| &b.values[x.value.out.clone()]);
         let out = &b.values[self.y.out.clone()];
         match &self.kernel {
-            Kernel::Conv(conv) => {
+            Kernel::Stem(conv) => {
+                let dw = &mut d_params[weight_range(net, head)];
                 let dy = &b.gradients[self.y.gradient.clone()];
-                let range = net.ranges(head).next().expect("a convolution has a weight");
-                conv.backward_weight(n, x, dy, &mut d_params[range], &mut b.scratch);
-                if let Some(x) = &self.x {
-                    conv.pack_backward_data(weight(net, head), &mut b.packed);
-                    let (dy, dx) = self.gradients(&mut b.gradients, x);
-                    let Gradient { values, accumulate } = dx;
-                    conv.backward_data(n, dy, &b.packed, values, accumulate, &mut b.scratch);
-                }
+                conv.backward_weight(n, images, dy, dw, &mut b.scratch);
+            }
+            Kernel::Conv(conv) => {
+                let dw = &mut d_params[weight_range(net, head)];
+                let read = self.x.as_ref().expect("only the stem reads the images");
+                conv.pack_backward_data(weight(net, head), &mut b.packed);
+                let (dy, dx) = self.gradients(&mut b.gradients, read);
+                conv.backward_weight(n, x, dy, dw, &mut b.scratch);
+                let Gradient { values, accumulate } = dx;
+                conv.backward_data(n, dy, &b.packed, values, accumulate, &mut b.scratch);
             }
             Kernel::Norm { channels, pixels, saved } => {
                 let norm = BatchNorm { pixels: n * pixels, channels: *channels };
@@ -277,7 +292,7 @@ impl Step {
     }
 
     /// The gradients of the output and of a value that the step reads.
-    fn gradients<'a>(&self, arena: &'a mut [f32], read: &Read) -> (&'a [f32], Gradient<'a>) {
+    fn gradients<'a>(&self, arena: &'a mut [E], read: &Read) -> (&'a [E], Gradient<'a, E>) {
         let both = [self.y.gradient.clone(), read.value.gradient.clone()];
         let [dy, dx] = arena.get_disjoint_mut(both).expect(APART);
         (dy, Gradient { values: dx, accumulate: read.accumulate })
@@ -285,6 +300,9 @@ impl Step {
 }
 
 fn weight(net: &Network, node: NodeId) -> &[f32] {
-    let range = net.ranges(node).next().expect("a convolution has a weight");
-    &net.values()[range]
+    &net.values()[weight_range(net, node)]
+}
+
+fn weight_range(net: &Network, node: NodeId) -> Range<usize> {
+    net.ranges(node).next().expect("a convolution has a weight")
 }

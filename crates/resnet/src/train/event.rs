@@ -84,6 +84,8 @@ pub struct Started {
     pub epochs: u64,
     /// Batches already done by the run that is continued; 0 for a new one.
     pub step: u64,
+    /// How activations are stored, and why that is fast here or not.
+    pub dtype: String,
     /// Instruction set of the kernels.
     pub isa: String,
     /// Threads of the kernels.

@@ -29,7 +29,7 @@ impl Event {
                 if s.step > 0 {
                     line += &format!(", {} of them done", s.step);
                 }
-                Some(line + &format!("; {} threads, {}", s.threads, s.isa))
+                Some(line + &format!("; {} threads, {}; {}", s.threads, s.isa, s.dtype))
             }
             Event::OtherIsa { before, now } => Some(format!(
                 "warning: this run was on {before} so far and goes on with {now}: its results will \
@@ -116,6 +116,7 @@ mod tests {
             total_steps: 500,
             epochs: 2,
             step,
+            dtype: "fp32: portable has no products of bfloat16".into(),
             isa: "portable".into(),
             threads: 2,
         })
@@ -153,7 +154,10 @@ mod tests {
         assert!(started(0).log_line().unwrap().starts_with("training resnet8 (78042 parameters)"));
         let line = started(100).log_line().unwrap();
         assert!(line.starts_with("continuing resnet8"), "{line}");
-        assert!(line.contains("500 steps, 100 of them done; 2 threads"), "{line}");
+        assert!(
+            line.contains("500 steps, 100 of them done; 2 threads, portable; fp32: "),
+            "{line}"
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::{
     network::Network,
     optim::Sgd,
     plan::{EvalPlan, Input, StepResult, TrainPlan},
+    recipe::Dtype,
 };
 
 /// A network in training, with its data.
@@ -76,9 +77,11 @@ impl<'a> Trainer<'a> {
         let size = config.data.image_size;
         let batch = config.recipe.batch_size.min(train.len());
         let eval_batch = evaluate::BATCH.min(test.len().max(held_out.len()));
+        let (graph, dtype) = (network.graph(), config.recipe.dtype);
         Ok(Trainer {
-            train_plan: TrainPlan::new(network.graph(), batch, size, size, cpu)?,
-            eval_plan: EvalPlan::new(network.graph(), eval_batch, size, size, cpu)?,
+            train_plan: TrainPlan::new(graph, dtype, batch, size, size, cpu)?,
+            // What is saved are fp32 weights, and their accuracy is what `evaluate` finds again.
+            eval_plan: EvalPlan::new(graph, Dtype::Fp32, eval_batch, size, size, cpu)?,
             gradients: vec![0.0; network.values().len()],
             optimizer: Sgd::new(&network, config.recipe.sgd),
             loader: Loader::new(Arc::new(train), batch, config.recipe.augment, config.seed),
@@ -171,6 +174,7 @@ impl<'a> Trainer<'a> {
             total_steps: config.total_steps,
             epochs: config.epochs(),
             step: state.progress.step,
+            dtype: config.recipe.dtype.explain(self.cpu),
             isa: self.cpu.isa().to_string(),
             threads: self.cpu.threads(),
         }
