@@ -1,6 +1,6 @@
 //! The gradient of the weights: for each element, a matrix product over tiles.
 
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
 use super::{
     multiply,
@@ -19,6 +19,9 @@ use crate::{
 const PLANES: usize = 1 << 20;
 /// Output channels of an item.
 const GROUP: usize = 128;
+/// Output and input channels of an item that holds all elements: their sums are half of a usual L2
+/// cache.
+const SQUARE: (usize, usize) = (16, 256);
 
 /// The blocks of tiles of a shape. An item of work is an element and a group of output channels,
 /// whose sums run over all tiles in order: no number of threads changes them.
@@ -26,6 +29,10 @@ const GROUP: usize = 128;
 pub(super) struct BackwardWeight {
     input: Grid,
     output: Grid,
+    /// Tiles of the largest batch.
+    tiles: usize,
+    /// Tiles in a word.
+    pack: usize,
     /// Words of tiles of a block.
     words: usize,
 }
@@ -34,10 +41,11 @@ impl BackwardWeight {
     pub(super) fn new<E: Element>(input: Grid, outputs: usize, batch: usize) -> Self {
         let output = Grid { channels: outputs, ..input };
         let elements = (input.side + 2) * (input.side + 2);
-        let all = (batch * input.tiles()).div_ceil(E::PACK);
+        let tiles = batch * input.tiles();
         let words = PLANES / (elements * (input.channels + outputs));
         let words = words.clamp(128, 256).next_multiple_of(16);
-        BackwardWeight { input, output, words: words.min(all) }
+        let words = words.min(tiles.div_ceil(E::PACK));
+        BackwardWeight { input, output, tiles, pack: E::PACK, words }
     }
 
     fn elements(&self) -> usize {
@@ -57,9 +65,20 @@ impl BackwardWeight {
         self.input.channels * self.output.channels + BLOCK
     }
 
-    pub(super) fn scratch_len(&self) -> usize {
+    /// Whether a batch of so many tiles is one block, whose sums need not wait in memory.
+    fn one_block(&self, tiles: usize) -> bool {
+        tiles <= self.words * self.pack
+    }
+
+    /// Words of the sums of an item that holds all elements.
+    fn square_len(&self) -> usize {
+        self.elements() * (SQUARE.0 * SQUARE.1 + BLOCK)
+    }
+
+    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
         let e = self.elements();
-        self.v().len(e) + self.w().len(e) + e * self.stride()
+        let sums = if self.one_block(self.tiles) { 0 } else { e * self.stride() };
+        self.v().len(e) + self.w().len(e) + sums.max(cpu.threads() * self.square_len())
     }
 
     pub(super) fn run<X: Element, E: Element>(
@@ -72,24 +91,40 @@ impl BackwardWeight {
         scratch: &mut [f32],
     ) {
         let all = batch * self.input.tiles();
+        assert_eq!(dw.len(), 9 * self.input.channels * self.output.channels);
         let e = self.elements();
         let (v, rest) = scratch.split_at_mut(self.v().len(e));
         let (w, rest) = rest.split_at_mut(self.w().len(e));
+        let channels = (self.input.channels, self.output.channels);
+        if self.one_block(all) {
+            self.transform(cpu, x, dy, 0..all, v, w);
+            let (rows, columns) = (channels.1.div_ceil(SQUARE.0), channels.0.div_ceil(SQUARE.1));
+            let sums = Parts::new(rest, self.square_len());
+            let dw = Parts::new(dw, 0);
+            let (v, w, words) = (&*v, &*w, all.div_ceil(E::PACK));
+            cpu.pool().run(rows * columns, &|thread, item| {
+                let (out, input) = (item / columns * SQUARE.0, item % columns * SQUARE.1);
+                cpu.isa().dispatch(Square::<E> {
+                    plan: self,
+                    v,
+                    w,
+                    // SAFETY: each thread takes its own part.
+                    sums: unsafe { sums.get(thread) },
+                    outputs: out..(out + SQUARE.0).min(channels.1),
+                    inputs: input..(input + SQUARE.1).min(channels.0),
+                    words,
+                    dw: dw.as_mut_ptr(),
+                    element: PhantomData,
+                });
+            });
+            return;
+        }
         let sums = &mut rest[..e * self.stride()];
         let step = self.words * E::PACK;
         for first in (0..all).step_by(step) {
             let tiles = first..(first + step).min(all);
+            self.transform(cpu, x, dy, tiles.clone(), v, w);
             let words = tiles.len().div_ceil(E::PACK);
-            let part = words.div_ceil(8 * cpu.threads()).max(2);
-            let (v_out, w_out) = (Parts::new(&mut *v, 0), Parts::new(&mut *w, 0));
-            cpu.pool().run(words.div_ceil(part), &|_, item| {
-                let words = item * part..((item + 1) * part).min(words);
-                let tiles =
-                    first + words.start * E::PACK..(first + words.end * E::PACK).min(tiles.end);
-                let (v, w) = (v_out.as_mut_ptr(), w_out.as_mut_ptr());
-                let at = words.start;
-                cpu.isa().dispatch(Transform { plan: self, x, dy, tiles, v, w, at });
-            });
             let groups = self.output.channels.div_ceil(GROUP);
             let out = Parts::new(&mut *sums, 0);
             let (v, w) = (&*v, &*w);
@@ -105,12 +140,33 @@ impl BackwardWeight {
                     channels,
                     words,
                     first: first == 0,
-                    element: std::marker::PhantomData,
+                    element: PhantomData,
                 });
             });
         }
-        let channels = (self.input.channels, self.output.channels);
         weights::unpack::<E>(cpu, sums, self.stride(), channels, dw);
+    }
+
+    /// Planes of both sides, of a block of tiles.
+    fn transform<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        x: &[X],
+        dy: &[E],
+        tiles: Range<usize>,
+        v: &mut [f32],
+        w: &mut [f32],
+    ) {
+        let words = tiles.len().div_ceil(E::PACK);
+        let part = words.div_ceil(8 * cpu.threads()).max(2);
+        let (v, w) = (Parts::new(v, 0), Parts::new(w, 0));
+        cpu.pool().run(words.div_ceil(part), &|_, item| {
+            let words = item * part..((item + 1) * part).min(words);
+            let end = (tiles.start + words.end * E::PACK).min(tiles.end);
+            let tiles = tiles.start + words.start * E::PACK..end;
+            let (v, w) = (v.as_mut_ptr(), w.as_mut_ptr());
+            cpu.isa().dispatch(Transform { plan: self, x, dy, tiles, v, w, at: words.start });
+        });
     }
 }
 
@@ -176,7 +232,7 @@ struct Multiply<'a, E> {
     channels: Range<usize>,
     words: usize,
     first: bool,
-    element: std::marker::PhantomData<E>,
+    element: PhantomData<E>,
 }
 
 impl<E: Element> Kernel for Multiply<'_, E> {
@@ -184,34 +240,119 @@ impl<E: Element> Kernel for Multiply<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        // Tiles of outputs divide a block.
-        if TILE == 8 {
-            self.tiles::<V, 8>();
-        } else {
-            self.tiles::<V, 4>();
+        let Multiply { plan, v, w, sums, channels, words, first, .. } = self;
+        let inputs = plan.input.channels;
+        // SAFETY: these are the planes and sums of an element.
+        unsafe {
+            let sums = sums.add(channels.start * inputs);
+            plan.multiply::<E, V, TILE>(v, w, sums, channels, 0..inputs, words, inputs, first);
         }
     }
 }
 
-impl<E: Element> Multiply<'_, E> {
+/// Sums of all elements for some channels of both sides, and from them the weights' gradient.
+struct Square<'a, E> {
+    plan: &'a BackwardWeight,
+    v: &'a [f32],
+    w: &'a [f32],
+    sums: &'a mut [f32],
+    outputs: Range<usize>,
+    inputs: Range<usize>,
+    words: usize,
+    dw: *mut f32,
+    element: PhantomData<E>,
+}
+
+impl<E: Element> Kernel for Square<'_, E> {
+    type Output = ();
+
     #[inline(always)]
-    fn tiles<V: Vector, const P: usize>(self) {
-        let (inputs, wide) = (self.plan.input.channels, 2 * V::LANES);
-        let (v_planes, w_planes) = (self.plan.v(), self.plan.w());
+    fn run<V: Vector, const TILE: usize>(self) {
+        let Square { plan, v, w, sums, outputs, inputs, words, dw, .. } = self;
+        let (row, channels) = (inputs.len(), plan.input.channels);
+        let stride = outputs.len() * row + BLOCK;
+        assert!(sums.len() >= plan.elements() * stride);
+        for e in 0..plan.elements() {
+            let (v, w) = (&v[e * plan.v().stride()..], &w[e * plan.w().stride()..]);
+            // SAFETY: these are the planes of an element, and `sums` holds its sums.
+            unsafe {
+                let sums = sums.as_mut_ptr().add(e * stride);
+                let (outputs, inputs) = (outputs.clone(), inputs.clone());
+                plan.multiply::<E, V, TILE>(v, w, sums, outputs, inputs, words, row, true);
+            }
+        }
+        for (i, out) in outputs.enumerate() {
+            // SAFETY: each item has its own channels of `dw`, whose length `run` has checked.
+            unsafe {
+                let (sums, dw) =
+                    (sums.as_ptr().add(i * row), dw.add(out * 9 * channels + inputs.start));
+                if E::PACK == 1 {
+                    weights::unpack_row::<V, 6>(sums, stride, row, dw, channels);
+                } else {
+                    weights::unpack_row::<V, 4>(sums, stride, row, dw, channels);
+                }
+            }
+        }
+    }
+}
+
+impl BackwardWeight {
+    /// Products of an element: `[outputs][row]`, of which a row's start is `inputs`.
+    ///
+    /// # Safety
+    /// `v` and `w` must start with the planes of the element, and `sums` have room.
+    #[inline(always)]
+    unsafe fn multiply<E: Element, V: Vector, const TILE: usize>(
+        &self,
+        v: &[f32],
+        w: &[f32],
+        sums: *mut f32,
+        outputs: Range<usize>,
+        inputs: Range<usize>,
+        words: usize,
+        row: usize,
+        first: bool,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            // Tiles of outputs divide a block.
+            if TILE == 8 {
+                self.tiles::<E, V, 8>(v, w, sums, outputs, inputs, words, row, first);
+            } else {
+                self.tiles::<E, V, 4>(v, w, sums, outputs, inputs, words, row, first);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`BackwardWeight::multiply`].
+    #[inline(always)]
+    unsafe fn tiles<E: Element, V: Vector, const P: usize>(
+        &self,
+        v: &[f32],
+        w: &[f32],
+        sums: *mut f32,
+        outputs: Range<usize>,
+        inputs: Range<usize>,
+        words: usize,
+        row: usize,
+        first: bool,
+    ) {
+        let wide = 2 * V::LANES;
+        let (v_planes, w_planes) = (self.v(), self.w());
         let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
-        assert!(self.v.len() >= v_planes.stride() && self.w.len() >= w_planes.stride());
-        for channel in (0..inputs).step_by(wide) {
-            for out in self.channels.clone().step_by(P) {
+        assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
+        for channel in inputs.clone().step_by(wide) {
+            for out in outputs.clone().step_by(P) {
                 // SAFETY: within the planes, and within the element's sums.
                 unsafe {
-                    let v = self.v.as_ptr().add(v_planes.at(channel / BLOCK, 0) + channel % BLOCK);
-                    let w = self.w.as_ptr().add(w_planes.at(out / BLOCK, 0) + out % BLOCK);
-                    let sums = self.sums.add(out * inputs + channel);
-                    let (words, first) = (self.words, self.first);
-                    if inputs - channel >= wide {
-                        multiply::outer::<E, V, P, 2>(w, v, v_vector, words, sums, inputs, first);
+                    let v = v.as_ptr().add(v_planes.at(channel / BLOCK, 0) + channel % BLOCK);
+                    let w = w.as_ptr().add(w_planes.at(out / BLOCK, 0) + out % BLOCK);
+                    let sums = sums.add((out - outputs.start) * row + channel - inputs.start);
+                    if inputs.end - channel >= wide {
+                        multiply::outer::<E, V, P, 2>(w, v, v_vector, words, sums, row, first);
                     } else {
-                        multiply::outer::<E, V, P, 1>(w, v, v_vector, words, sums, inputs, first);
+                        multiply::outer::<E, V, P, 1>(w, v, v_vector, words, sums, row, first);
                     }
                 }
             }

@@ -73,7 +73,7 @@ impl Winograd {
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
         let backward = self.backward_data.as_ref().map_or(0, |f| f.scratch_len(cpu));
-        let weight = self.backward_weight.as_ref().map_or(0, |w| w.scratch_len());
+        let weight = self.backward_weight.as_ref().map_or(0, |w| w.scratch_len(cpu));
         self.forward.scratch_len(cpu).max(backward).max(weight)
     }
 

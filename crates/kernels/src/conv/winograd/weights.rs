@@ -205,38 +205,49 @@ impl Kernel for Unpack<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(mut self) {
-        if self.four {
-            self.elements::<V, 6>();
-        } else {
-            self.elements::<V, 4>();
+    fn run<V: Vector, const TILE: usize>(self) {
+        let (sums, stride, channels) = (self.sums.as_ptr(), self.stride, self.dw.len() / 9);
+        let dw = self.dw.as_mut_ptr();
+        // SAFETY: `unpack` has checked the lengths.
+        unsafe {
+            if self.four {
+                unpack_row::<V, 6>(sums, stride, channels, dw, channels);
+            } else {
+                unpack_row::<V, 4>(sums, stride, channels, dw, channels);
+            }
         }
     }
 }
 
-impl Unpack<'_> {
-    #[inline(always)]
-    fn elements<V: Vector, const N: usize>(&mut self) {
-        let channels = self.dw.len() / 9;
-        for channel in (0..channels).step_by(V::LANES) {
-            let mut half = [[V::zero(); N]; 3];
-            for j in 0..N {
-                let mut u = [V::zero(); N];
-                for (i, u) in u.iter_mut().enumerate() {
-                    let from = &self.sums[(i * N + j) * self.stride + channel..][..V::LANES];
-                    // SAFETY: it holds LANES values.
-                    *u = unsafe { V::load(from.as_ptr()) };
-                }
-                for (half, value) in half.iter_mut().zip(transform::weight_adjoint::<V, N>(&u)) {
-                    half[j] = value;
-                }
+/// One output channel: sums `stride` words apart to nine taps `tap` words apart.
+///
+/// # Safety
+/// Each element must hold `channels` values, a multiple of the lanes, and each tap have room for
+/// them.
+#[inline(always)]
+pub(super) unsafe fn unpack_row<V: Vector, const N: usize>(
+    sums: *const f32,
+    stride: usize,
+    channels: usize,
+    dw: *mut f32,
+    tap: usize,
+) {
+    for channel in (0..channels).step_by(V::LANES) {
+        let mut half = [[V::zero(); N]; 3];
+        for j in 0..N {
+            let mut u = [V::zero(); N];
+            for (i, u) in u.iter_mut().enumerate() {
+                // SAFETY: the caller's contract.
+                *u = unsafe { V::load(sums.add((i * N + j) * stride + channel)) };
             }
-            for (i, row) in half.iter().enumerate() {
-                for (j, g) in transform::weight_adjoint::<V, N>(row).into_iter().enumerate() {
-                    let to = &mut self.dw[(3 * i + j) * channels + channel..][..V::LANES];
-                    // SAFETY: it holds LANES values.
-                    unsafe { g.store(to.as_mut_ptr()) };
-                }
+            for (half, value) in half.iter_mut().zip(transform::weight_adjoint::<V, N>(&u)) {
+                half[j] = value;
+            }
+        }
+        for (i, row) in half.iter().enumerate() {
+            for (j, g) in transform::weight_adjoint::<V, N>(row).into_iter().enumerate() {
+                // SAFETY: the caller's contract.
+                unsafe { g.store(dw.add((3 * i + j) * tap + channel)) };
             }
         }
     }
