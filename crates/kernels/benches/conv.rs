@@ -1,8 +1,9 @@
 //! GFLOP/s of every convolution of the CIFAR ResNet-18, each verified before it is timed.
 //!
 //! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [f32|bf16] [layer]`;
-//! `RESNET_ISA` picks the instruction set. Verification is against the f64 reference on a batch of one; every image of the
-//! timed batch must then repeat that result to the bit, and the gradient of the weights be its sum.
+//! `RESNET_ISA` picks the instruction set. Verification is against the f64 reference on a batch of
+//! one; every image of the timed batch must then repeat that result to the bit, and the gradient of
+//! the weights be its sum.
 
 use std::{collections::HashSet, time::Instant};
 
@@ -63,7 +64,7 @@ fn assert_close(what: &str, got: &[f64], want: &[f64], tolerance: f64) {
 }
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let mut numbers = words.iter().filter_map(|a| a.parse().ok());
     let batch: usize = numbers.next().unwrap_or(32);
     let threads = numbers
@@ -126,7 +127,8 @@ fn time<E: Element + PartialEq, X: Element>(cpu: &Cpu, batch: usize, layer: Laye
     let w = values(shape.weight_len(), 3);
     let mut packed = Buffer::zeroed(conv.packed_len()).expect("memory");
     let mut scratch = Buffer::zeroed(conv.scratch_len()).expect("memory");
-    let (mut y, mut dx) = (vec![E::default(); out_len * batch], vec![E::default(); in_len * batch]);
+    let activations = |len| Buffer::<E>::zeroed(len).expect("memory");
+    let (mut y, mut dx) = (activations(out_len * batch), activations(in_len * batch));
     let mut dw = vec![0.0; w.len()];
     let label = label(layer);
     let x64: Vec<f64> = (0..ci * side * side)
