@@ -139,8 +139,8 @@ fn time<E: Element + PartialEq, X: Element>(cpu: &Cpu, batch: usize, layer: Laye
         let at = |i: usize| (i / (ci * kk) * kk + i % kk) * ci + i / kk % ci;
         (0..w.len()).map(|i| f64::from(w[at(i)])).collect()
     };
-    conv.pack_forward(&w, None, &mut packed);
-    conv.forward(1, &one_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+    let weights = conv.pack_forward(&w, None, &mut packed);
+    conv.forward(1, &one_x, weights, &mut y, Epilogue::STORE, &mut scratch);
     let one_y = y[..out_len].to_vec();
     assert_close(
         &label,
@@ -153,17 +153,17 @@ fn time<E: Element + PartialEq, X: Element>(cpu: &Cpu, batch: usize, layer: Laye
     assert_close(&label, &oihw(&dw), &want_dw, tolerance);
 
     let forward = median_seconds(|| {
-        conv.forward(batch, &x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+        conv.forward(batch, &x, weights, &mut y, Epilogue::STORE, &mut scratch);
     });
     assert!(y.chunks(out_len).all(|image| image == one_y), "{label}: images differ");
     let data = (!first).then(|| {
-        conv.pack_backward_data(&w, &mut packed);
-        conv.backward_data(1, &one_dy, &packed, &mut dx, false, &mut scratch);
+        let weights = conv.pack_backward_data(&w, &mut packed);
+        conv.backward_data(1, &one_dy, weights, &mut dx, false, &mut scratch);
         let one_dx = dx[..in_len].to_vec();
         let want = reference::backward_data(&shape, 1, &dy64, &oihw(&w));
         assert_close(&label, &nchw(&one_dx, ci), &want, tolerance);
         let seconds = median_seconds(|| {
-            conv.backward_data(batch, &dy, &packed, &mut dx, false, &mut scratch);
+            conv.backward_data(batch, &dy, weights, &mut dx, false, &mut scratch);
         });
         assert!(dx.chunks(in_len).all(|image| image == one_dx), "{label}: images differ");
         seconds

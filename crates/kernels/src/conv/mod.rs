@@ -30,6 +30,24 @@ pub enum Mode {
     Train,
 }
 
+/// Weights as a call takes them: what packing them has returned.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a> {
+    /// Packed for one direction.
+    Packed(&'a [f32]),
+    /// As they are: the call itself packs them, part by part.
+    Plain(&'a [f32]),
+}
+
+impl<'a> Weights<'a> {
+    fn packed(self) -> &'a [f32] {
+        match self {
+            Weights::Packed(packed) => packed,
+            Weights::Plain(_) => panic!("the direct method takes packed weights"),
+        }
+    }
+}
+
 const NO_DATA: &str = "prepared without the gradient of the input";
 const NO_WEIGHT: &str = "prepared for inference";
 
@@ -96,14 +114,19 @@ impl<E: Element, X: Element> Conv<E, X> {
     }
 
     /// Packs weights for [`Conv::forward`], each output channel times its factor (batch norm
-    /// folded in).
-    pub fn pack_forward(&self, weights: &[f32], factors: Option<&[f32]>, packed: &mut [f32]) {
+    /// folded in; in inference only).
+    pub fn pack_forward<'a>(
+        &self,
+        weights: &'a [f32],
+        factors: Option<&[f32]>,
+        packed: &'a mut [f32],
+    ) -> Weights<'a> {
         assert_eq!(weights.len(), self.shape.weight_len());
         if let Some(winograd) = self.winograd() {
-            winograd.pack::<E>(&self.cpu, weights, factors, false, packed);
-        } else {
-            self.forward.pack(&self.cpu, weights, factors, packed);
+            return winograd.pack::<E>(&self.cpu, weights, factors, false, packed);
         }
+        self.forward.pack(&self.cpu, weights, factors, packed);
+        Weights::Packed(packed)
     }
 
     /// `y = x * w`, then the epilogue.
@@ -111,26 +134,27 @@ impl<E: Element, X: Element> Conv<E, X> {
         &self,
         batch: usize,
         x: &[X],
-        packed: &[f32],
+        weights: Weights<'_>,
         y: &mut [E],
         epilogue: Epilogue<'_, E>,
         scratch: &mut [f32],
     ) {
         if let Some(winograd) = self.winograd() {
-            winograd.forward(&self.cpu, batch, x, packed, y, epilogue, scratch);
+            winograd.forward(&self.cpu, batch, x, weights, y, epilogue, scratch);
         } else {
+            let packed = weights.packed();
             self.forward.run(&self.cpu, batch, x, packed, y, epilogue, scratch);
         }
     }
 
     /// Packs weights for [`Conv::backward_data`].
-    pub fn pack_backward_data(&self, weights: &[f32], packed: &mut [f32]) {
+    pub fn pack_backward_data<'a>(&self, weights: &'a [f32], packed: &'a mut [f32]) -> Weights<'a> {
         assert_eq!(weights.len(), self.shape.weight_len());
         if let Some(winograd) = self.winograd() {
-            winograd.pack::<E>(&self.cpu, weights, None, true, packed);
-        } else {
-            self.data().pack(&self.cpu, weights, None, packed);
+            return winograd.pack::<E>(&self.cpu, weights, None, true, packed);
         }
+        self.data().pack(&self.cpu, weights, None, packed);
+        Weights::Packed(packed)
     }
 
     /// The gradient of the input: stored in `dx`, or added to it.
@@ -138,15 +162,16 @@ impl<E: Element, X: Element> Conv<E, X> {
         &self,
         batch: usize,
         dy: &[E],
-        packed: &[f32],
+        weights: Weights<'_>,
         dx: &mut [E],
         accumulate: bool,
         scratch: &mut [f32],
     ) {
         let epilogue = if accumulate { Epilogue::ACCUMULATE } else { Epilogue::STORE };
         if let Some(winograd) = self.winograd() {
-            winograd.backward_data(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
+            winograd.backward_data(&self.cpu, batch, dy, weights, dx, epilogue, scratch);
         } else {
+            let packed = weights.packed();
             self.data().run(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
         }
     }

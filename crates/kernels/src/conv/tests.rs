@@ -109,8 +109,8 @@ fn check<E: Element, X: Element>(
         let label = format!("{} {s:?} {source:?} batch {batch}", cpu.isa());
 
         let mut y = vec![E::from_f32(9.0); batch * s.out_len()];
-        conv.pack_forward(&w, None, &mut packed);
-        conv.forward(batch, &stored_x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+        let weights = conv.pack_forward(&w, None, &mut packed);
+        conv.forward(batch, &stored_x, weights, &mut y, Epilogue::STORE, &mut scratch);
         let e = error(&from_stored(&y, batch, s.out_channels), &want_y);
         assert!(e < tolerance, "forward {label}: {e}");
 
@@ -121,8 +121,8 @@ fn check<E: Element, X: Element>(
 
         for accumulate in [false, true] {
             let mut dx = to_stored::<E>(&x, batch, s.in_channels);
-            conv.pack_backward_data(&w, &mut packed);
-            conv.backward_data(batch, &stored_dy, &packed, &mut dx, accumulate, &mut scratch);
+            let weights = conv.pack_backward_data(&w, &mut packed);
+            conv.backward_data(batch, &stored_dy, weights, &mut dx, accumulate, &mut scratch);
             let base = if accumulate { 1.0 } else { 0.0 };
             let want: Vec<f64> = want_dx.iter().zip(&x).map(|(d, x)| d + base * x).collect();
             let e = error(&from_stored(&dx, batch, s.in_channels), &want);
@@ -195,7 +195,8 @@ fn epilogue_adds_and_cuts() {
         let conv = Conv::<f32>::new(s, Source::Activation, Mode::Inference, 2, cpu);
         let mut packed = vec![0.0; conv.packed_len()];
         let mut scratch = vec![0.0; conv.scratch_len()];
-        conv.pack_forward(&permuted(&w, &s), Some(&narrow(&factors)), &mut packed);
+        let (plain, factors_f32) = (permuted(&w, &s), narrow(&factors));
+        let weights = conv.pack_forward(&plain, Some(&factors_f32), &mut packed);
         let mut stored_bias = narrow(&bias);
         stored_bias.resize(48, 0.0);
         let stored_residual = to_stored::<f32>(&residual, 2, 40);
@@ -207,7 +208,7 @@ fn epilogue_adds_and_cuts() {
             relu: true,
         };
         let x = to_stored::<f32>(&x, 2, 16);
-        conv.forward(2, &x, &packed, &mut y, epilogue, &mut scratch);
+        conv.forward(2, &x, weights, &mut y, epilogue, &mut scratch);
         let plain = reference::forward(&s, 2, &from_stored(&x, 2, 16), &w);
         let want: Vec<f64> = (0..plain.len())
             .map(|i| (plain[i] * factors[i / 25 % 40] + bias[i / 25 % 40] + residual[i]).max(0.0))
@@ -231,11 +232,11 @@ fn passes<E: Element>(isa: crate::Isa, s: ConvShape, threads: usize) -> [Vec<u32
     let mut y = vec![E::default(); batch * s.out_len()];
     let mut dx = vec![E::default(); x.len()];
     let mut dw = vec![0.0; w.len()];
-    conv.pack_forward(&w, None, &mut packed);
-    conv.forward(batch, &x, &packed, &mut y, Epilogue::STORE, &mut scratch);
+    let weights = conv.pack_forward(&w, None, &mut packed);
+    conv.forward(batch, &x, weights, &mut y, Epilogue::STORE, &mut scratch);
     conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch);
-    conv.pack_backward_data(&w, &mut packed);
-    conv.backward_data(batch, &dy, &packed, &mut dx, false, &mut scratch);
+    let weights = conv.pack_backward_data(&w, &mut packed);
+    conv.backward_data(batch, &dy, weights, &mut dx, false, &mut scratch);
     let bits = |v: Vec<E>| v.into_iter().map(|v| v.to_f32().to_bits()).collect();
     [bits(y), bits(dx), dw.into_iter().map(f32::to_bits).collect()]
 }

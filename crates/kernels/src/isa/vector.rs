@@ -90,6 +90,10 @@ pub trait Vector: Copy {
         }
     }
 
+    /// Asks for the cache line at an address, valid or not, where the machine has a way to ask.
+    #[inline(always)]
+    fn prefetch<T>(_: *const T) {}
+
     /// Zero in all lanes.
     #[inline(always)]
     fn zero() -> Self {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use resnet_kernels::{
     Buffer, Cpu, Element,
     batch_norm::{BatchNorm, EPSILON},
-    conv::{Conv, Epilogue, Mode},
+    conv::{Conv, Epilogue, Mode, Weights},
     layout::padded,
     linear::Linear,
 };
@@ -162,7 +162,8 @@ impl<E: Element, X: Element> Folded<E, X> {
             scale
         });
         let weight = net.ranges(unit.head).next().expect("a convolution has a weight");
-        self.conv.pack_forward(&net.values()[weight], factors.as_deref(), &mut self.packed);
+        let weights = &net.values()[weight];
+        self.conv.pack_forward(weights, factors.as_deref(), &mut self.packed);
     }
 
     fn forward(
@@ -175,7 +176,7 @@ impl<E: Element, X: Element> Folded<E, X> {
         scratch: &mut [f32],
     ) {
         let epilogue = Epilogue { bias: Some(&self.bias), residual, accumulate: false, relu };
-        self.conv.forward(n, x, &self.packed, out, epilogue, scratch);
+        self.conv.forward(n, x, Weights::Packed(&self.packed), out, epilogue, scratch);
     }
 }
 

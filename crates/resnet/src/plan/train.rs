@@ -199,12 +199,12 @@ impl<E: Element> Step<E> {
         let (head, relu) = (self.unit.head, self.unit.relu);
         match &self.kernel {
             Kernel::Stem(conv) => {
-                conv.pack_forward(weight(net, head), None, &mut b.packed);
-                conv.forward(n, images, &b.packed, out, Epilogue::STORE, &mut b.scratch);
+                let weights = conv.pack_forward(weight(net, head), None, &mut b.packed);
+                conv.forward(n, images, weights, out, Epilogue::STORE, &mut b.scratch);
             }
             Kernel::Conv(conv) => {
-                conv.pack_forward(weight(net, head), None, &mut b.packed);
-                conv.forward(n, x, &b.packed, out, Epilogue::STORE, &mut b.scratch);
+                let weights = conv.pack_forward(weight(net, head), None, &mut b.packed);
+                conv.forward(n, x, weights, out, Epilogue::STORE, &mut b.scratch);
             }
             Kernel::Norm { channels, pixels, saved } => {
                 let norm = BatchNorm { pixels: n * pixels, channels: *channels };
@@ -242,11 +242,11 @@ impl<E: Element> Step<E> {
             Kernel::Conv(conv) => {
                 let dw = &mut d_params[weight_range(net, head)];
                 let read = self.x.as_ref().expect("only the stem reads the images");
-                conv.pack_backward_data(weight(net, head), &mut b.packed);
+                let weights = conv.pack_backward_data(weight(net, head), &mut b.packed);
                 let (dy, dx) = self.gradients(&mut b.gradients, read);
                 conv.backward_weight(n, x, dy, dw, &mut b.scratch);
                 let Gradient { values, accumulate } = dx;
-                conv.backward_data(n, dy, &b.packed, values, accumulate, &mut b.scratch);
+                conv.backward_data(n, dy, weights, values, accumulate, &mut b.scratch);
             }
             Kernel::Norm { channels, pixels, saved } => {
                 let norm = BatchNorm { pixels: n * pixels, channels: *channels };

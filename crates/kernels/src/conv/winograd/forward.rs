@@ -6,7 +6,7 @@ use super::{
     multiply,
     tiles::{BLOCK, Grid, Planes, input_planes},
     transform,
-    weights::Packed,
+    weights::{Packed, Plain},
 };
 use crate::{
     conv::Epilogue,
@@ -20,6 +20,8 @@ use crate::{
 const PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
 const SHARED: usize = 128;
+/// Words of the depth whose weights are transformed on the way to a product.
+const FRESH: usize = 64;
 
 /// One direction of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -31,13 +33,22 @@ pub(super) struct Forward {
     /// All threads share transformed tiles and split the outputs, since the weights outweigh the
     /// tiles; otherwise a thread takes all outputs of some tiles.
     pub(super) shared: bool,
+    /// Weights are transformed on their way to the products: transformed weights outweigh plain
+    /// ones by four, and where tiles are few that is most of the traffic.
+    pub(super) fresh: bool,
     /// Tiles of a block.
     pub(super) tiles: usize,
 }
 
 impl Forward {
     /// For up to `batch` images of these stored channels, in elements of `E`.
-    pub(super) fn new<E: Element>(input: Grid, outputs: usize, batch: usize, tile: usize) -> Self {
+    pub(super) fn new<E: Element>(
+        input: Grid,
+        outputs: usize,
+        batch: usize,
+        tile: usize,
+        train: bool,
+    ) -> Self {
         let elements = (input.side + 2) * (input.side + 2);
         let packed = Packed { outputs, depth: input.channels / E::PACK };
         let all = batch * input.tiles();
@@ -46,9 +57,10 @@ impl Forward {
         if shared {
             tiles = SHARED;
         }
+        let fresh = train && shared && all <= tiles;
         let tiles = tiles.min(all).next_multiple_of(tile);
         let output = Grid { channels: outputs, ..input };
-        Forward { input, output, packed, shared, tiles }
+        Forward { input, output, packed, shared, fresh, tiles }
     }
 
     fn elements(&self) -> usize {
@@ -68,10 +80,22 @@ impl Forward {
     fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
         let (v, panel) = (self.v().len(self.elements()), 2 * cpu.isa().lanes());
         if self.shared {
-            (v, self.m(panel).len(self.elements()))
+            let turned = 9 * self.input.channels * panel;
+            let fresh = self.fresh_stride(panel) * self.elements() + turned;
+            (v, self.m(panel).len(self.elements()) + if self.fresh { fresh } else { 0 })
         } else {
             (0, v + self.m(self.output.channels).len(self.elements()))
         }
+    }
+
+    /// Words from one element of fresh weights of so many outputs to the next.
+    fn fresh_stride(&self, outputs: usize) -> usize {
+        FRESH.min(self.packed.depth) * outputs + BLOCK
+    }
+
+    /// Words of packed weights.
+    pub(super) fn packed_len(&self) -> usize {
+        if self.fresh { 0 } else { self.packed.len(self.elements()) }
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -84,7 +108,7 @@ impl Forward {
         cpu: &Cpu,
         batch: usize,
         x: &[X],
-        packed: &[f32],
+        weights: Operand<'_>,
         y: &mut [E],
         epilogue: Epilogue<'_, E>,
         scratch: &mut [f32],
@@ -94,12 +118,15 @@ impl Forward {
         let y = &mut y[..batch * self.output.image_len()];
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
-        assert!(packed.len() >= self.packed.len(self.elements()));
+        match weights {
+            Operand::Packed(packed) => assert!(packed.len() >= self.packed.len(self.elements())),
+            Operand::Plain(_) => assert!(self.fresh),
+        }
         let y = Parts::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
         let own_scratch = Parts::new(own_scratch, own);
-        let job = Job { plan: self, x, packed, y: &y, epilogue: &epilogue };
+        let job = Job { plan: self, x, weights, y: &y, epilogue: &epilogue };
         if !self.shared {
             let v_len = self.v().len(self.elements());
             cpu.pool().run(all.div_ceil(self.tiles), &|thread, item| {
@@ -132,11 +159,18 @@ impl Forward {
     }
 }
 
+/// The right side of the products.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operand<'a> {
+    Packed(&'a [f32]),
+    Plain(Plain<'a>),
+}
+
 /// What all items of a call share.
 struct Job<'a, X, E> {
     plan: &'a Forward,
     x: &'a [X],
-    packed: &'a [f32],
+    weights: Operand<'a>,
     y: &'a Parts<'a, E>,
     epilogue: &'a Epilogue<'a, E>,
 }
@@ -263,31 +297,85 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         m: &mut [f32],
         channels: Range<usize>,
     ) {
-        let (plan, wide) = (self.plan, 2 * V::LANES);
-        let (v_planes, m_planes) = (plan.v(), plan.m(channels.len()));
-        let (packed, groups) = (plan.packed, tiles.div_ceil(TILE));
-        assert!(m.len() >= m_planes.len(elements) && groups * TILE <= plan.tiles);
-        let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
-        for e in 0..elements {
-            for channel in channels.clone().step_by(wide) {
-                let own = channel - channels.start;
-                // SAFETY: within the planes and the packed weights (`run` checks those).
-                unsafe {
-                    let v = v.add(e * v_planes.stride());
-                    let u = self.packed.as_ptr();
-                    let u = u.add(e * packed.stride() + channel * packed.depth);
-                    let at = m_planes.at(own / BLOCK, 0) + own % BLOCK;
-                    let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
-                    let blocks = v_planes.blocks;
-                    if channels.end - channel >= wide {
-                        multiply::panel::<X, V, TILE, 2>(
-                            v, plan.tiles, u, blocks, m, m_vector, groups,
-                        );
-                    } else {
-                        multiply::panel::<X, V, TILE, 1>(
-                            v, plan.tiles, u, blocks, m, m_vector, groups,
-                        );
+        let plan = self.plan;
+        let depth = plan.packed.depth;
+        let groups = tiles.div_ceil(TILE);
+        assert!(groups * TILE <= plan.tiles);
+        // SAFETY: within the planes and the packed weights (`run` checks those).
+        unsafe {
+            match self.weights {
+                Operand::Packed(packed) => {
+                    let u = packed.as_ptr().add(channels.start * depth);
+                    let stride = plan.packed.stride();
+                    for e in 0..elements {
+                        let u = u.add(e * stride);
+                        self.products::<V, TILE>(e, groups, v, 0..depth, u, m, channels.len());
                     }
+                }
+                Operand::Plain(plain) => {
+                    let width = channels.len();
+                    let stride = plan.fresh_stride(width);
+                    let (m, u) = m.split_at_mut(plan.m(width).len(elements));
+                    let (u, turned) = u.split_at_mut(elements * stride);
+                    let all = 0..depth * X::PACK;
+                    let taps = plain.taps::<V>(channels.start, width, all, turned);
+                    let u = u.as_mut_ptr();
+                    for start in (0..depth).step_by(FRESH) {
+                        let words = start..(start + FRESH).min(depth);
+                        let values = words.start * X::PACK..words.end * X::PACK;
+                        taps.transform::<X, V>(values, width, u, stride);
+                        let next = words.end..(words.end + FRESH).min(depth);
+                        let next = next.start * X::PACK..next.end * X::PACK;
+                        for e in 0..elements {
+                            plain.prefetch::<V>(channels.start, width, next.clone(), (e, elements));
+                            let u = u.add(e * stride);
+                            let words = words.clone();
+                            self.products::<V, TILE>(e, groups, v, words, u, m, width);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Products of an element over part of the depth, for `outputs` channels whose weights start
+    /// at `u`; added to `m` but for the first part.
+    ///
+    /// # Safety
+    /// As [`Job::outputs`]; `u` must hold the weights.
+    #[inline(always)]
+    unsafe fn products<V: Vector, const TILE: usize>(
+        &self,
+        e: usize,
+        groups: usize,
+        v: *const f32,
+        words: Range<usize>,
+        u: *const f32,
+        m: &mut [f32],
+        outputs: usize,
+    ) {
+        let (plan, wide) = (self.plan, 2 * V::LANES);
+        let (v_planes, m_planes) = (plan.v(), plan.m(outputs));
+        assert!(m.len() >= (e + 1) * m_planes.stride());
+        let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
+        let (blocks, more) = (words.len() / BLOCK, words.start > 0);
+        for channel in (0..outputs).step_by(wide) {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let v = v.add(e * v_planes.stride() + v_planes.at(words.start / BLOCK, 0));
+                // Panels before this one are whole, and as deep as the weights that are here.
+                let u = u.add(channel * words.len());
+                let at = m_planes.at(channel / BLOCK, 0) + channel % BLOCK;
+                let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
+                let tiles = plan.tiles;
+                if outputs - channel >= wide {
+                    multiply::panel::<X, V, TILE, 2>(
+                        v, tiles, u, blocks, m, m_vector, groups, more,
+                    );
+                } else {
+                    multiply::panel::<X, V, TILE, 1>(
+                        v, tiles, u, blocks, m, m_vector, groups, more,
+                    );
                 }
             }
         }

@@ -13,10 +13,11 @@ mod transform;
 mod weights;
 
 use backward_weight::BackwardWeight;
-use forward::Forward;
+use forward::{Forward, Operand};
 use tiles::{Grid, MAX_CHANNELS};
+use weights::Plain;
 
-use super::{ConvShape, Epilogue, Mode};
+use super::{ConvShape, Epilogue, Mode, Weights};
 use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK};
 
 /// A convolution of one shape in all directions that its mode needs.
@@ -48,27 +49,22 @@ impl Winograd {
         }
         let side = if E::PACK == 1 { 4 } else { 2 };
         let grid = |channels| Grid { height: s.height, width: s.width, channels, side };
-        let tile = cpu.isa().tile();
+        let (tile, train) = (cpu.isa().tile(), mode != Mode::Inference);
         let (input, outputs) = (grid(s.in_channels), s.out_channels);
         let gradient = grid(s.out_channels);
         Some(Winograd {
             shape: s,
-            forward: Forward::new::<E>(input, outputs, batch, tile),
+            forward: Forward::new::<E>(input, outputs, batch, tile, train),
             backward_data: (mode == Mode::Train)
-                .then(|| Forward::new::<E>(gradient, s.in_channels, batch, tile)),
+                .then(|| Forward::new::<E>(gradient, s.in_channels, batch, tile, train)),
             backward_weight: (mode != Mode::Inference)
                 .then(|| BackwardWeight::new::<E>(input, outputs, batch)),
         })
     }
 
-    fn elements(&self) -> usize {
-        let side = self.forward.input.side + 2;
-        side * side
-    }
-
     pub(super) fn packed_len(&self) -> usize {
-        let len = |f: &Forward| f.packed.len(self.elements());
-        len(&self.forward).max(self.backward_data.as_ref().map_or(0, len))
+        let backward = self.backward_data.as_ref().map_or(0, Forward::packed_len);
+        self.forward.packed_len().max(backward)
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -77,16 +73,37 @@ impl Winograd {
         self.forward.scratch_len(cpu).max(backward).max(weight)
     }
 
-    pub(super) fn pack<E: Element>(
+    pub(super) fn pack<'a, E: Element>(
         &self,
         cpu: &Cpu,
-        weights: &[f32],
+        weights: &'a [f32],
         factors: Option<&[f32]>,
         backward: bool,
-        packed: &mut [f32],
-    ) {
-        let channels = (self.shape.in_channels, self.shape.out_channels);
-        weights::pack::<E>(cpu, weights, channels, factors, backward, packed);
+        packed: &'a mut [f32],
+    ) -> Weights<'a> {
+        let pass = if backward { self.backward() } else { &self.forward };
+        if pass.fresh {
+            assert!(factors.is_none(), "factors are for inference");
+            return Weights::Plain(weights);
+        }
+        let in_channels = self.shape.in_channels;
+        let plain = Plain { weights, in_channels, factors, backward };
+        weights::pack::<E>(cpu, plain, pass.packed, packed);
+        Weights::Packed(packed)
+    }
+
+    fn backward(&self) -> &Forward {
+        self.backward_data.as_ref().expect(super::NO_DATA)
+    }
+
+    fn operand<'a>(&self, weights: Weights<'a>, backward: bool) -> Operand<'a> {
+        match weights {
+            Weights::Packed(packed) => Operand::Packed(packed),
+            Weights::Plain(weights) => {
+                let in_channels = self.shape.in_channels;
+                Operand::Plain(Plain { weights, in_channels, factors: None, backward })
+            }
+        }
     }
 
     pub(super) fn forward<X: Element, E: Element>(
@@ -94,12 +111,13 @@ impl Winograd {
         cpu: &Cpu,
         batch: usize,
         x: &[X],
-        packed: &[f32],
+        weights: Weights<'_>,
         y: &mut [E],
         epilogue: Epilogue<'_, E>,
         scratch: &mut [f32],
     ) {
-        self.forward.run(cpu, batch, x, packed, y, epilogue, scratch);
+        let weights = self.operand(weights, false);
+        self.forward.run(cpu, batch, x, weights, y, epilogue, scratch);
     }
 
     pub(super) fn backward_data<E: Element>(
@@ -107,13 +125,13 @@ impl Winograd {
         cpu: &Cpu,
         batch: usize,
         dy: &[E],
-        packed: &[f32],
+        weights: Weights<'_>,
         dx: &mut [E],
         epilogue: Epilogue<'_, E>,
         scratch: &mut [f32],
     ) {
-        let pass = self.backward_data.as_ref().expect(super::NO_DATA);
-        pass.run(cpu, batch, dy, packed, dx, epilogue, scratch);
+        let weights = self.operand(weights, true);
+        self.backward().run(cpu, batch, dy, weights, dx, epilogue, scratch);
     }
 
     pub(super) fn backward_weight<X: Element, E: Element>(

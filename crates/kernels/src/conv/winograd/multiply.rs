@@ -3,7 +3,7 @@
 use super::tiles::BLOCK;
 use crate::{element::Element, isa::Vector};
 
-/// `m[tile][lane] = sum over k of v[k][tile] * u[k][lane]` for one element, one panel of `NV`
+/// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]` for one element, one panel of `NV`
 /// vectors and `groups` register tiles.
 ///
 /// `v` is a plane `[block][tiles][BLOCK]`, `u` is `[blocks * BLOCK][NV]` vectors, and `m` points at
@@ -20,11 +20,19 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
     m: *mut f32,
     m_vector: usize,
     groups: usize,
+    accumulate: bool,
 ) {
     for group in 0..groups {
         // SAFETY: the caller's contract.
         unsafe {
             let mut sums = [[V::zero(); NV]; TILE];
+            if accumulate {
+                for (p, sums) in sums.iter_mut().enumerate() {
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        *sum = V::load(m.add((group * TILE + p) * BLOCK + i * m_vector));
+                    }
+                }
+            }
             let mut w = u;
             for block in 0..blocks {
                 let x = v.add((block * tiles + group * TILE) * BLOCK);

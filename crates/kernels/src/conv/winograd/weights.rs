@@ -1,5 +1,7 @@
 //! Weights to elements, and gradients of elements to those of weights.
 
+use std::{marker::PhantomData, ops::Range};
+
 use super::{tiles::BLOCK, transform};
 use crate::{
     cpu::Cpu,
@@ -28,50 +30,37 @@ impl Packed {
     }
 }
 
-/// Transforms `[out][3][3][in]` weights. Forward: lanes are output channels, each times its factor.
-/// Backward: the window is turned by half a circle, lanes are input channels.
-pub(super) fn pack<E: Element>(
-    cpu: &Cpu,
-    weights: &[f32],
-    (in_channels, out_channels): (usize, usize),
-    factors: Option<&[f32]>,
-    backward: bool,
-    packed: &mut [f32],
-) {
-    let (outputs, depth) =
-        if backward { (in_channels, out_channels) } else { (out_channels, in_channels) };
-    let layout = Packed { outputs, depth: depth / E::PACK };
+/// Weights `[out][3][3][in]` as a product takes them. Forward: lanes are output channels, each
+/// times its factor. Backward: the window is turned by half a circle, lanes are input channels.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain<'a> {
+    pub(super) weights: &'a [f32],
+    pub(super) in_channels: usize,
+    pub(super) factors: Option<&'a [f32]>,
+    pub(super) backward: bool,
+}
+
+/// Transforms weights of this layout.
+pub(super) fn pack<E: Element>(cpu: &Cpu, plain: Plain<'_>, layout: Packed, packed: &mut [f32]) {
     let wide = 2 * cpu.isa().lanes();
-    let depths = depth / BLOCK;
+    let depths = layout.depth * E::PACK / BLOCK;
     assert!(packed.len() >= layout.len(if E::PACK == 1 { 36 } else { 16 }));
     let packed = Parts::new(packed, 0);
-    cpu.pool().run(outputs.div_ceil(wide) * depths, &|_, item| {
-        let (panel, block) = (item / depths, item % depths);
-        cpu.isa().dispatch(Pack::<E> {
-            weights,
-            in_channels,
-            factors,
-            backward,
-            layout,
-            first: panel * wide,
-            block,
-            packed: packed.as_mut_ptr(),
-            element: std::marker::PhantomData,
-        });
+    cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
+        let (first, block) = (item / depths * wide, item % depths);
+        let to = packed.as_mut_ptr();
+        cpu.isa().dispatch(Pack::<E> { plain, layout, first, block, to, element: PhantomData });
     });
 }
 
 /// A panel of outputs by [`BLOCK`] values of the depth.
 struct Pack<'a, E> {
-    weights: &'a [f32],
-    in_channels: usize,
-    factors: Option<&'a [f32]>,
-    backward: bool,
+    plain: Plain<'a>,
     layout: Packed,
     first: usize,
     block: usize,
-    packed: *mut f32,
-    element: std::marker::PhantomData<E>,
+    to: *mut f32,
+    element: PhantomData<E>,
 }
 
 impl<E: Element> Kernel for Pack<'_, E> {
@@ -79,100 +68,175 @@ impl<E: Element> Kernel for Pack<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        if E::PACK == 1 {
-            self.elements::<V, 6>();
-        } else {
-            self.elements::<V, 4>();
+        let Pack { plain, layout, first, block, to, .. } = self;
+        let width = (2 * V::LANES).min(layout.outputs - first);
+        // Words of this panel: all panels before it are whole.
+        let start = first * layout.depth + block * BLOCK / E::PACK * width;
+        let mut turned = [0.0; 9 * BLOCK * 32];
+        let depth = block * BLOCK..(block + 1) * BLOCK;
+        // SAFETY: `pack` has checked the length; each item has its own panel and depths.
+        unsafe {
+            let taps = plain.taps::<V>(first, width, depth, &mut turned);
+            taps.transform::<E, V>(0..BLOCK, width, to.add(start), layout.stride());
         }
     }
 }
 
-impl<E: Element> Pack<'_, E> {
+impl Plain<'_> {
+    /// The weights of `width` outputs from `first` on and of some values of the depth: where they
+    /// are if lanes lie next to each other there, or turned around into `turned`.
     #[inline(always)]
-    fn elements<V: Vector, const N: usize>(&self) {
-        let wide = 2 * V::LANES;
-        let width = wide.min(self.layout.outputs - self.first);
-        let stride = self.layout.stride();
-        // Words of this panel: all panels before it are `wide`.
-        let start = self.first * self.layout.depth + self.block * BLOCK / E::PACK * width;
+    pub(super) fn taps<V: Vector>(
+        &self,
+        first: usize,
+        width: usize,
+        depth: Range<usize>,
+        turned: &mut [f32],
+    ) -> Taps {
+        let channels = self.in_channels;
+        if self.backward {
+            let from = &self.weights[depth.start * 9 * channels..depth.end * 9 * channels];
+            assert!(first + width <= channels);
+            let start = from[8 * channels + first..].as_ptr();
+            return Taps { start, window: -(channels as isize), value: 9 * channels };
+        }
+        let (row, count) = (9 * channels, depth.len());
+        let from = &self.weights[first * row..(first + width) * row];
+        assert!(depth.end <= channels && count.is_multiple_of(V::LANES));
+        assert!(turned.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
+        assert!(self.factors.is_none_or(|f| f.len() >= first + width));
+        // Along the rows, which a machine sees as streams.
         for lane in (0..width).step_by(V::LANES) {
-            // `[window][depth][lane]` of one vector of outputs.
-            let mut taps = [[0.0f32; BLOCK * 16]; 9];
-            for (window, taps) in taps.iter_mut().enumerate() {
-                self.load::<V>(window, self.first + lane, taps);
-            }
-            for k in (0..BLOCK).step_by(E::PACK) {
-                let mut u: [[V; N]; N] = element(&taps, k);
-                if E::PACK == 2 {
-                    let second: [[V; N]; N] = element(&taps, k + 1);
-                    for (u, second) in u.as_flattened_mut().iter_mut().zip(second.as_flattened()) {
-                        *u = V::pair_bf16(*u, *second);
+            for window in 0..9 {
+                for k in (0..count).step_by(V::LANES) {
+                    let from = &from[lane * row + window * channels + depth.start + k..];
+                    let to = (window * count + k) * width + lane;
+                    // SAFETY: LANES rows of LANES values, within both, as checked above.
+                    unsafe {
+                        let to = turned.as_mut_ptr().add(to);
+                        V::transpose(from.as_ptr(), row, to, width);
+                        if let Some(factors) = self.factors {
+                            let factor = V::load(factors.as_ptr().add(first + lane));
+                            for k in 0..V::LANES {
+                                let to = to.add(k * width);
+                                V::load(to).mul(factor).store(to);
+                            }
+                        }
                     }
                 }
-                let to = start + k / E::PACK * width + lane;
-                for (e, u) in u.as_flattened().iter().enumerate() {
-                    // SAFETY: `pack` has checked the length; each item has its own panel and depths.
-                    unsafe { u.store(self.packed.add(e * stride + to)) };
-                }
             }
         }
+        Taps { start: turned.as_ptr(), window: (count * width) as isize, value: width }
     }
 
-    /// The weights of one position of the window: `[depth][lane]`.
+    /// Asks for one of `parts` parts of the weights that [`Plain::taps`] leaves where they are:
+    /// short runs far apart, no stream that a machine would see by itself.
     #[inline(always)]
-    fn load<V: Vector>(&self, window: usize, first: usize, out: &mut [f32; BLOCK * 16]) {
-        let depth = self.block * BLOCK;
-        let at =
-            |out: usize, window: usize, input: usize| (out * 9 + window) * self.in_channels + input;
-        if self.backward {
-            for (k, out) in out.chunks_exact_mut(V::LANES).enumerate().take(BLOCK) {
-                let from = &self.weights[at(depth + k, 8 - window, first)..][..V::LANES];
-                out.copy_from_slice(from);
-            }
+    pub(super) fn prefetch<V: Vector>(
+        &self,
+        first: usize,
+        width: usize,
+        depth: Range<usize>,
+        (part, parts): (usize, usize),
+    ) {
+        if !self.backward {
             return;
         }
-        let factors = self.factors.map(|f| &f[first..first + V::LANES]);
-        for k in (0..BLOCK).step_by(V::LANES) {
-            let from = at(first, window, depth + k);
-            let rows = &self.weights[from..];
-            assert!(rows.len() >= (V::LANES - 1) * 9 * self.in_channels + V::LANES);
-            let to = &mut out[k * V::LANES..][..V::LANES * V::LANES];
-            // SAFETY: checked above; `to` holds LANES rows.
-            unsafe {
-                V::transpose(rows.as_ptr(), 9 * self.in_channels, to.as_mut_ptr(), V::LANES);
-            }
-        }
-        if let Some(factors) = factors {
-            // SAFETY: both hold LANES values.
-            unsafe {
-                let factor = V::load(factors.as_ptr());
-                for out in out.chunks_exact_mut(V::LANES).take(BLOCK) {
-                    V::load(out.as_ptr()).mul(factor).store(out.as_mut_ptr());
-                }
+        let share = |i: usize| depth.start + i * depth.len() / parts;
+        for row in share(part) * 9..share(part + 1) * 9 {
+            for input in (first..first + width).step_by(BLOCK) {
+                V::prefetch(self.weights.as_ptr().wrapping_add(row * self.in_channels + input));
             }
         }
     }
 }
 
-/// `G g G^T` of value `k` of the depth, from `[window][depth][lane]`.
-#[inline(always)]
-fn element<V: Vector, const N: usize>(taps: &[[f32; BLOCK * 16]; 9], k: usize) -> [[V; N]; N] {
-    let mut half = [[V::zero(); 3]; N];
-    for column in 0..3 {
-        let mut g = [V::zero(); 3];
-        for (row, g) in g.iter_mut().enumerate() {
-            // SAFETY: LANES values from each `k * LANES`.
-            *g = unsafe { V::load(taps[3 * row + column][k * V::LANES..].as_ptr()) };
-        }
-        for (half, value) in half.iter_mut().zip(transform::weight::<V, N>(&g)) {
-            half[column] = value;
+/// The nine weights of each value of the depth, with outputs next to each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taps {
+    start: *const f32,
+    /// Words from one position of the window to the next.
+    window: isize,
+    /// Words from one value of the depth to the next.
+    value: usize,
+}
+
+impl Taps {
+    /// Elements of some values of the depth: `[word][width]`, elements `stride` words apart.
+    ///
+    /// # Safety
+    /// The weights must be there, `width` of them a multiple of the lanes; `to` must have room.
+    #[inline(always)]
+    pub(super) unsafe fn transform<E: Element, V: Vector>(
+        &self,
+        depth: Range<usize>,
+        width: usize,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            if E::PACK == 1 {
+                self.elements::<E, V, 6>(depth, width, to, stride);
+            } else {
+                self.elements::<E, V, 4>(depth, width, to, stride);
+            }
         }
     }
-    let mut out = [[V::zero(); N]; N];
-    for (out, half) in out.iter_mut().zip(&half) {
-        *out = transform::weight(half);
+
+    /// # Safety
+    /// As [`Taps::transform`].
+    #[inline(always)]
+    unsafe fn elements<E: Element, V: Vector, const N: usize>(
+        &self,
+        depth: Range<usize>,
+        width: usize,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        for (word, k) in depth.step_by(E::PACK).enumerate() {
+            for lane in (0..width).step_by(V::LANES) {
+                // SAFETY: the caller's contract.
+                unsafe {
+                    let mut u: [[V; N]; N] = self.element(k, lane);
+                    if E::PACK == 2 {
+                        let next: [[V; N]; N] = self.element(k + 1, lane);
+                        for (u, next) in u.as_flattened_mut().iter_mut().zip(next.as_flattened()) {
+                            *u = V::pair_bf16(*u, *next);
+                        }
+                    }
+                    for (e, u) in u.as_flattened().iter().enumerate() {
+                        u.store(to.add(e * stride + word * width + lane));
+                    }
+                }
+            }
+        }
     }
-    out
+
+    /// `G g G^T` of a value of the depth, for a vector of outputs.
+    ///
+    /// # Safety
+    /// The weights must be there.
+    #[inline(always)]
+    unsafe fn element<V: Vector, const N: usize>(&self, k: usize, lane: usize) -> [[V; N]; N] {
+        let mut half = [[V::zero(); 3]; N];
+        for column in 0..3 {
+            let mut g = [V::zero(); 3];
+            for (row, g) in g.iter_mut().enumerate() {
+                let window = (3 * row + column) as isize * self.window;
+                // SAFETY: the caller's contract.
+                *g = unsafe { V::load(self.start.add(k * self.value + lane).offset(window)) };
+            }
+            for (half, value) in half.iter_mut().zip(transform::weight::<V, N>(&g)) {
+                half[column] = value;
+            }
+        }
+        let mut out = [[V::zero(); N]; N];
+        for (out, half) in out.iter_mut().zip(&half) {
+            *out = transform::weight(half);
+        }
+        out
+    }
 }
 
 /// `G^T U G`: sums `[element][out][in]` to `dw[out][3][3][in]`.
