@@ -200,12 +200,14 @@ def gist(error):
 
 def caption(about):
     settings = about["settings"]
-    peers = [f"{name} {version}" for name, version in about["versions"].items()]
-    return (
-        f"{about['machine']['cpu']}, {settings['threads']} threads, "
-        f"median of {settings['rounds']} rounds of {settings['seconds']:g} s each, "
-        f"begun {about['started']}" + "".join(f"; {peer}" for peer in peers)
-    )
+    facts = [
+        about["machine"]["cpu"],
+        f"threads: {settings['threads']}",
+        f"medians over rounds: {settings['rounds']}, of {settings['seconds']:g} s a measurement",
+        *(f"{name} {version}" for name, version in about["versions"].items()),
+        f"begun {about['started']}",
+    ]
+    return "; ".join(facts)
 
 
 def cpu_name():
