@@ -79,7 +79,7 @@ def arguments():
     )
     parser.add_argument("--bin", metavar="FILE", help="default: target/release/resnet")
     parser.add_argument(
-        "--python", metavar="FILE", help="interpreter that has torch, default: the one that runs this"
+        "--python", metavar="FILE", help="interpreter that has torch, default: this one"
     )
     parser.add_argument(
         "--data", choices=DATASET_IMAGES, help="what `resnet train` is timed on, default: synthetic"
@@ -88,7 +88,9 @@ def arguments():
     parser.add_argument(
         "--out", metavar="FILE", help="every raw figure, default: target/compare-TIME.json"
     )
-    parser.add_argument("--resume", metavar="FILE", help="continue an unfinished run as it was set up")
+    parser.add_argument(
+        "--resume", metavar="FILE", help="continue an unfinished run as it was set up"
+    )
     args = parser.parse_args()
     if args.resume and (args.out or any(getattr(args, name) is not None for name in DEFAULTS)):
         parser.error("a run that is continued keeps its own settings: --resume FILE stands alone")
@@ -183,8 +185,8 @@ def run_case(case, cases, results, progress):
             ahead = {(c.name, v.name) for _, _, c, v in pending([case], results)}
             for idle in tools.keys() - ahead:
                 tools.pop(idle).close()
-            rest = sum(guess(c, r, v, settings["seconds"]) for c, r, _, v in pending(cases, results))
-            say(f"{case.name} round {round}: {name} {figure}; {progress.left(rest)}")
+            rest = (guess(c, r, v, settings["seconds"]) for c, r, _, v in pending(cases, results))
+            say(f"{case.name} round {round}: {name} {figure}; {progress.left(sum(rest))}")
     finally:
         for tool in tools.values():
             tool.close()
@@ -198,12 +200,14 @@ def gist(error):
 
 def caption(about):
     settings = about["settings"]
-    peers = [f"{name} {version}" for name, version in about["versions"].items()]
-    return (
-        f"{about['machine']['cpu']}, {settings['threads']} threads, "
-        f"median of {settings['rounds']} rounds of {settings['seconds']:g} s each, "
-        f"begun {about['started']}" + "".join(f"; {peer}" for peer in peers)
-    )
+    facts = [
+        about["machine"]["cpu"],
+        f"threads: {settings['threads']}",
+        f"medians over rounds: {settings['rounds']}, of {settings['seconds']:g} s a measurement",
+        *(f"{name} {version}" for name, version in about["versions"].items()),
+        f"begun {about['started']}",
+    ]
+    return "; ".join(facts)
 
 
 def cpu_name():

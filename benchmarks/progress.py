@@ -33,13 +33,14 @@ class Progress:
         seconds = guess * (self.taken / self.guessed if self.guessed else 1.0)
         if seconds < 90:
             return f"{seconds:.0f} s left"
-        minutes = round(seconds / 60)
-        return f"{minutes // 60} h {minutes % 60} min left" if minutes > 90 else f"{minutes} min left"
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours} h {minutes} min left" if hours else f"{minutes} min left"
 
 
 def guess(case, round, variant, seconds):
     """Seconds that a measurement takes, roughly."""
-    time = seconds * case.stretch * (EPOCH if variant.tool == "train" else 1.2)
+    measuring = seconds * case.stretch * (EPOCH if variant.tool == "train" else 1.2)
     if variant.tool in ("torch", "ort") and round > 1 and not variant.fresh:
-        return time
-    return time + START_UP[variant.tool] + (COMPILING if "--compile" in variant.options else 0.0)
+        return measuring
+    compiling = COMPILING if "--compile" in variant.options else 0.0
+    return measuring + START_UP[variant.tool] + compiling

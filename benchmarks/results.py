@@ -106,8 +106,8 @@ def table(cases, results):
             if ours and theirs:
                 up = case.unit.higher_is_better or case.unit.part
                 row["ratio"] = ours[1] / theirs[1] if up else theirs[1] / ours[1]
-                short = row["ratio"] > other.target if case.unit.part else row["ratio"] < other.target
-                row["met"] = not short
+                over = row["ratio"] - other.target
+                row["met"] = over <= 0 if case.unit.part else over >= 0
             rows.append(row)
     return rows
 

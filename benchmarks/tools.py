@@ -148,8 +148,11 @@ class Peer:
 
 def versions(python, tools):
     """The versions of what the peers need, or a failure that says what is missing."""
-    modules = {"torch": ["torch", "torchvision"], "ort": ["torch", "torchvision", "onnx", "onnxruntime"]}
-    needed = list(dict.fromkeys(name for tool in tools for name in modules.get(tool, ())))
+    needed = []
+    if {"torch", "ort"} & tools:
+        needed += ["torch", "torchvision"]
+    if "ort" in tools:
+        needed += ["onnx", "onnxruntime"]
     if not needed:
         return {}
     script = (
@@ -167,7 +170,7 @@ def versions(python, tools):
     missing = [name for name in needed if name not in found]
     if missing:
         raise Failure(
-            f"{python} has no {', '.join(missing)}: install with `pip install {' '.join(missing)}`, "
-            "or name another interpreter with --python"
+            f"{python} has no {', '.join(missing)}: `pip install {' '.join(missing)}`, or name "
+            "another interpreter with --python"
         )
     return found
