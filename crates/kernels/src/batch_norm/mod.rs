@@ -10,7 +10,7 @@ mod tests;
 
 use passes::{Apply, Backward, GradientSums, Moments};
 
-use crate::{cpu::Cpu, element::Element, layout::padded, pool::Parts};
+use crate::{conv::ScaleShift, cpu::Cpu, element::Element, layout::padded, pool::Parts};
 
 /// Added to the variance, as in PyTorch.
 pub const EPSILON: f64 = 1e-5;
@@ -51,6 +51,17 @@ pub struct ResidualGradient<'a, E> {
     pub accumulate: bool,
 }
 
+/// The ReLU that follows a batch norm, in the backward pass.
+#[derive(Clone, Copy, Debug)]
+pub enum Gate<'a, E> {
+    /// There is none.
+    Open,
+    /// The output, whose zeros block the gradient.
+    Output(&'a [E]),
+    /// The output is not stored (and nothing was added to it): it is computed again.
+    Input(ScaleShift<'a>),
+}
+
 impl BatchNorm {
     fn stored(&self) -> usize {
         padded(self.channels)
@@ -64,9 +75,15 @@ impl BatchNorm {
         self.pixels.div_ceil(self.chunk_pixels())
     }
 
-    /// Values of `saved`: mean and 1/std for each stored channel.
+    /// Values of `saved`: mean, 1/std, scale and shift for each stored channel.
     pub fn saved_len(&self) -> usize {
-        2 * self.stored()
+        4 * self.stored()
+    }
+
+    /// The batch norm as a scale and a shift, of what [`BatchNorm::statistics`] has saved.
+    pub fn scale_shift<'a>(&self, saved: &'a [f32]) -> ScaleShift<'a> {
+        let (scale, shift) = saved[2 * self.stored()..self.saved_len()].split_at(self.stored());
+        ScaleShift { scale, shift }
     }
 
     /// Stored values of the batch.
@@ -77,6 +94,52 @@ impl BatchNorm {
     /// Values of scratch.
     pub fn scratch_len(&self) -> usize {
         (2 * self.chunks() + 3) * self.stored()
+    }
+
+    /// Training, where the reader applies it: takes the batch's statistics into `saved` and the
+    /// running statistics.
+    pub fn statistics<E: Element>(
+        &self,
+        cpu: &Cpu,
+        x: &[E],
+        parameters: Parameters<'_>,
+        saved: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let (stored, chunks) = (self.stored(), self.chunks());
+        let x = &x[..self.pixels * stored];
+        let partial = &mut scratch[..2 * chunks * stored];
+        let parts = Parts::new(partial, 2 * stored);
+        cpu.pool().run(chunks, &|_, chunk| {
+            // SAFETY: each item takes its own part.
+            let partial = unsafe { parts.get(chunk) };
+            cpu.isa().dispatch(Moments { x: self.cut(x, chunk), stored, partial });
+        });
+        let (mean, rest) = saved.split_at_mut(stored);
+        let (inv_std, rest) = rest.split_at_mut(stored);
+        let (scale, shift) = rest.split_at_mut(stored);
+        let n = self.pixels as f64;
+        for channel in 0..stored {
+            let (m, square) = self.combine(partial, channel);
+            mean[channel] = m as f32;
+            inv_std[channel] = (1.0 / (square / n + EPSILON).sqrt()) as f32;
+            let real = channel < self.channels;
+            // A single value has no variance: PyTorch refuses it; here it leaves no trace.
+            if real && self.pixels > 1 {
+                let blend = |old: &mut f32, new: f64| {
+                    *old = ((1.0 - MOMENTUM) * f64::from(*old) + MOMENTUM * new) as f32;
+                };
+                blend(&mut parameters.running_mean[channel], m);
+                blend(&mut parameters.running_var[channel], square / (n - 1.0));
+            }
+            let (weight, bias) = if real {
+                (parameters.weight[channel], parameters.bias[channel])
+            } else {
+                (0.0, 0.0)
+            };
+            scale[channel] = weight * inv_std[channel];
+            shift[channel] = (-mean[channel]).mul_add(scale[channel], bias);
+        }
     }
 
     /// Training: `out = relu?(weight * (x - mean) / std + bias + residual?)` with the batch's
@@ -92,43 +155,14 @@ impl BatchNorm {
         saved: &mut [f32],
         scratch: &mut [f32],
     ) {
-        let (stored, chunks) = (self.stored(), self.chunks());
-        let x = &x[..self.pixels * stored];
-        let (partial, rest) = scratch.split_at_mut(2 * chunks * stored);
-        let parts = Parts::new(partial, 2 * stored);
-        cpu.pool().run(chunks, &|_, chunk| {
-            // SAFETY: each item takes its own part.
-            let partial = unsafe { parts.get(chunk) };
-            cpu.isa().dispatch(Moments { x: self.cut(x, chunk), stored, partial });
-        });
-        let (mean, inv_std) = saved.split_at_mut(stored);
-        let n = self.pixels as f64;
-        for channel in 0..stored {
-            let (m, square) = self.combine(partial, channel);
-            mean[channel] = m as f32;
-            inv_std[channel] = (1.0 / (square / n + EPSILON).sqrt()) as f32;
-            // A single value has no variance: PyTorch refuses it; here it leaves no trace.
-            if channel < self.channels && self.pixels > 1 {
-                let blend = |old: &mut f32, new: f64| {
-                    *old = ((1.0 - MOMENTUM) * f64::from(*old) + MOMENTUM * new) as f32;
-                };
-                blend(&mut parameters.running_mean[channel], m);
-                blend(&mut parameters.running_var[channel], square / (n - 1.0));
-            }
-        }
-        let (scale, shift) = rest.split_at_mut(stored);
-        for channel in 0..stored {
-            let real = channel < self.channels;
-            let (weight, bias) = if real {
-                (parameters.weight[channel], parameters.bias[channel])
-            } else {
-                (0.0, 0.0)
-            };
-            scale[channel] = weight * inv_std[channel];
-            shift[channel] = bias;
-        }
-        let shift = &shift[..stored];
-        self.apply(cpu, x, &*mean, scale, shift, residual, relu, out);
+        let stored = self.stored();
+        let bias = parameters.bias;
+        self.statistics(cpu, x, parameters, saved, scratch);
+        let shift = &mut scratch[..stored];
+        shift[..self.channels].copy_from_slice(bias);
+        shift[self.channels..].fill(0.0);
+        let (mean, scale) = (&saved[..stored], self.scale_shift(saved).scale);
+        self.apply(cpu, x, mean, scale, shift, residual, relu, out);
     }
 
     /// `out = relu?((x - mean) * scale + shift + residual?)`, each of the three a value for every
@@ -155,12 +189,12 @@ impl BatchNorm {
     }
 
     /// Turns `gradient` from that of the output into that of `x`, in place. Stores the gradients
-    /// of weight and bias. `out` is given where a ReLU follows: its zeros block the gradient.
+    /// of weight and bias. Where a ReLU follows, the gate tells what blocks the gradient.
     pub fn backward<E: Element>(
         &self,
         cpu: &Cpu,
         x: &[E],
-        out: Option<&[E]>,
+        gate: Gate<'_, E>,
         weight: &[f32],
         saved: &[f32],
         gradient: &mut [E],
@@ -171,7 +205,7 @@ impl BatchNorm {
     ) {
         let (stored, chunks) = (self.stored(), self.chunks());
         let gradient = &mut gradient[..self.pixels * stored];
-        let (mean, inv_std) = saved.split_at(stored);
+        let (mean, inv_std) = (&saved[..stored], &saved[stored..2 * stored]);
         let (partial, rest) = scratch.split_at_mut(2 * chunks * stored);
         let parts = Parts::new(partial, 2 * stored);
         let read = &*gradient;
@@ -179,8 +213,8 @@ impl BatchNorm {
             // SAFETY: each item takes its own part.
             let partial = unsafe { parts.get(chunk) };
             let (x, gradient) = (self.cut(x, chunk), self.cut(read, chunk));
-            let out = out.map(|out| self.cut(out, chunk));
-            cpu.isa().dispatch(GradientSums { x, out, gradient, mean, partial });
+            let gate = self.cut_gate(gate, chunk);
+            cpu.isa().dispatch(GradientSums { x, gate, gradient, mean, partial });
         });
         // dx = a * g + b * x' + c, with x' = x - mean and a value of a, b, c for each channel.
         let (a, rest) = rest.split_at_mut(stored);
@@ -215,8 +249,8 @@ impl BatchNorm {
             // SAFETY: each item takes its own parts.
             let (gradient, residual) =
                 unsafe { (gradients.get(chunk), residuals.as_ref().map(|r| r.get(chunk))) };
-            let (x, out) = (self.cut(x, chunk), out.map(|out| self.cut(out, chunk)));
-            cpu.isa().dispatch(Backward { x, out, mean, a, b, c, gradient, residual, accumulate });
+            let (x, gate) = (self.cut(x, chunk), self.cut_gate(gate, chunk));
+            cpu.isa().dispatch(Backward { x, gate, mean, a, b, c, gradient, residual, accumulate });
         });
     }
 
@@ -224,6 +258,13 @@ impl BatchNorm {
         let start = chunk * self.chunk_pixels();
         let pixels = self.chunk_pixels().min(self.pixels - start);
         &tensor[start * self.stored()..][..pixels * self.stored()]
+    }
+
+    fn cut_gate<'a, E>(&self, gate: Gate<'a, E>, chunk: usize) -> Gate<'a, E> {
+        match gate {
+            Gate::Output(out) => Gate::Output(self.cut(out, chunk)),
+            other => other,
+        }
     }
 
     /// Mean, and the sum of squared distances from it, of all chunks.

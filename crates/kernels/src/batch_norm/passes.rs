@@ -1,5 +1,6 @@
 //! The passes over memory, one chunk at a time.
 
+use super::Gate;
 use crate::{
     element::Element,
     isa::{Kernel, Vector},
@@ -128,7 +129,7 @@ impl<E: Element> Kernel for Apply<'_, E> {
 /// Sums of `g` and of `g * (x - mean)` over a chunk.
 pub(super) struct GradientSums<'a, E> {
     pub(super) x: &'a [E],
-    pub(super) out: Option<&'a [E]>,
+    pub(super) gate: Gate<'a, E>,
     pub(super) gradient: &'a [E],
     pub(super) mean: &'a [f32],
     pub(super) partial: &'a mut [f32],
@@ -142,7 +143,7 @@ impl<E: Element> Kernel for GradientSums<'_, E> {
         let stored = self.mean.len();
         let pixels = self.x.len() / stored;
         assert_eq!(self.gradient.len(), self.x.len());
-        assert!(self.out.is_none_or(|out| out.len() == self.x.len()));
+        check(self.gate, self.x.len(), stored);
         let (shifts, centred) = self.partial.split_at_mut(stored);
         by_channels!(stored, V::LANES, |channel, N| {
             let mut sums = [[V::zero(); N]; 2];
@@ -157,10 +158,8 @@ impl<E: Element> Kernel for GradientSums<'_, E> {
                         for v in 0..N {
                             let at = pixel * stored + channel + v * V::LANES;
                             let mut g: V = E::load(self.gradient.as_ptr().add(at));
-                            if let Some(out) = self.out {
-                                g = g.where_positive(E::load(out.as_ptr().add(at)));
-                            }
                             let x: V = E::load(self.x.as_ptr().add(at));
+                            g = gated(g, x, self.gate, at, channel + v * V::LANES);
                             part[0][v] = part[0][v].add(g);
                             part[1][v] = g.mul_add(x.sub(mean[v]), part[1][v]);
                         }
@@ -179,9 +178,42 @@ impl<E: Element> Kernel for GradientSums<'_, E> {
     }
 }
 
+fn check<E>(gate: Gate<'_, E>, len: usize, stored: usize) {
+    match gate {
+        Gate::Open => {}
+        Gate::Output(out) => assert_eq!(out.len(), len),
+        Gate::Input(n) => assert!(n.scale.len() == stored && n.shift.len() == stored),
+    }
+}
+
+/// The gradient where the ReLU is open. The condition is the same for a whole call.
+///
+/// # Safety
+/// A vector from `at` must lie within the tensors, one from `channel` within the stored channels.
+#[inline(always)]
+unsafe fn gated<E: Element, V: Vector>(
+    g: V,
+    x: V,
+    gate: Gate<'_, E>,
+    at: usize,
+    channel: usize,
+) -> V {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match gate {
+            Gate::Open => g,
+            Gate::Output(out) => g.where_positive(E::load(out.as_ptr().add(at))),
+            Gate::Input(n) => {
+                let scale = V::load(n.scale.as_ptr().add(channel));
+                g.where_positive(x.mul_add(scale, V::load(n.shift.as_ptr().add(channel))))
+            }
+        }
+    }
+}
+
 pub(super) struct Backward<'a, E> {
     pub(super) x: &'a [E],
-    pub(super) out: Option<&'a [E]>,
+    pub(super) gate: Gate<'a, E>,
     pub(super) mean: &'a [f32],
     pub(super) a: &'a [f32],
     pub(super) b: &'a [f32],
@@ -199,7 +231,7 @@ impl<E: Element> Kernel for Backward<'_, E> {
         let stored = self.mean.len();
         assert!(self.gradient.len() == self.x.len() && stored.is_multiple_of(V::LANES));
         assert!([self.a, self.b, self.c].iter().all(|v| v.len() == stored));
-        assert!(self.out.is_none_or(|out| out.len() == self.x.len()));
+        check(self.gate, self.x.len(), stored);
         assert!(self.residual.as_ref().is_none_or(|r| r.len() == self.x.len()));
         for (pixel, gradient) in self.gradient.chunks_exact_mut(stored).enumerate() {
             for channel in (0..stored).step_by(V::LANES) {
@@ -208,15 +240,13 @@ impl<E: Element> Kernel for Backward<'_, E> {
                 unsafe {
                     let to = gradient.as_mut_ptr().add(channel);
                     let mut g: V = E::load(to);
-                    if let Some(out) = self.out {
-                        g = g.where_positive(E::load(out.as_ptr().add(at)));
-                    }
+                    let x: V = E::load(self.x.as_ptr().add(at));
+                    g = gated(g, x, self.gate, at, channel);
                     if let Some(residual) = &mut self.residual {
                         let to = residual.as_mut_ptr().add(at);
                         let sum = if self.accumulate { g.add(E::load(to)) } else { g };
                         E::store(sum, to);
                     }
-                    let x: V = E::load(self.x.as_ptr().add(at));
                     let of = |v: &[f32]| V::load(v.as_ptr().add(channel));
                     let rest = x.sub(of(self.mean)).mul_add(of(self.b), of(self.c));
                     E::store(g.mul_add(of(self.a), rest), to);

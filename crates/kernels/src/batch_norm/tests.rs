@@ -105,7 +105,7 @@ fn check<E: Element>(rounding: f64, offset: f64) {
             norm.backward(
                 cpu,
                 &x_stored,
-                Some(&out),
+                Gate::Output(&out),
                 &w32,
                 &saved,
                 &mut gradient,
@@ -180,4 +180,45 @@ fn threads_change_no_bit() {
     };
     let one = run(1);
     assert!(one == run(2) && one == run(7));
+}
+
+#[test]
+fn the_gate_is_computed_again() {
+    on_every_isa(|cpu| {
+        let norm = BatchNorm { pixels: 50, channels: 40 };
+        let x = to_stored::<f32>(&random(50 * 40, 1), 2, 40);
+        let (weight, bias) = (narrow(&random(40, 2)), narrow(&random(40, 3)));
+        let gradient = to_stored::<f32>(&random(50 * 40, 4), 2, 40);
+        let mut saved = vec![0.0; norm.saved_len()];
+        let mut scratch = vec![0.0; norm.scratch_len()];
+        let mut out = vec![0.0; x.len()];
+        let (mut mean, mut var) = (vec![0.0; 40], vec![1.0; 40]);
+        let parameters = Parameters {
+            weight: &weight,
+            bias: &bias,
+            running_mean: &mut mean,
+            running_var: &mut var,
+        };
+        norm.forward(cpu, &x, parameters, None, true, &mut out, &mut saved, &mut scratch);
+        let mut backward = |gate| {
+            let (mut g, mut dw, mut db) = (gradient.clone(), vec![0.0; 40], vec![0.0; 40]);
+            norm.backward(
+                cpu,
+                &x,
+                gate,
+                &weight,
+                &saved,
+                &mut g,
+                None,
+                &mut dw,
+                &mut db,
+                &mut scratch,
+            );
+            (g, dw, db)
+        };
+        let open = backward(Gate::Open);
+        let stored = backward(Gate::Output(&out));
+        let again = backward(Gate::Input(norm.scale_shift(&saved)));
+        assert!(again == stored && stored != open);
+    });
 }

@@ -9,7 +9,7 @@ mod tests;
 mod winograd;
 
 pub use epilogue::Epilogue;
-pub use shape::{ConvShape, Source};
+pub use shape::{Activation, ConvShape, ScaleShift, Source};
 
 use direct::{BackwardWeight, Direct};
 use winograd::Winograd;
@@ -49,6 +49,7 @@ impl<'a> Weights<'a> {
 }
 
 const NO_DATA: &str = "prepared without the gradient of the input";
+const NO_NORM: &str = "the direct method reads no activation through a batch norm";
 const NO_WEIGHT: &str = "prepared for inference";
 
 /// A convolution of one shape: tables are built once, calls allocate nothing.
@@ -93,6 +94,11 @@ impl<E: Element, X: Element> Conv<E, X> {
         }
     }
 
+    /// Whether it can read an activation through a batch norm, which then need not store its output.
+    pub fn reads_through_norm(&self) -> bool {
+        self.winograd().is_some()
+    }
+
     /// Words of packed weights, for either direction.
     pub fn packed_len(&self) -> usize {
         if let Some(winograd) = self.winograd() {
@@ -130,20 +136,24 @@ impl<E: Element, X: Element> Conv<E, X> {
     }
 
     /// `y = x * w`, then the epilogue.
-    pub fn forward(
+    pub fn forward<'a>(
         &self,
         batch: usize,
-        x: &[X],
+        x: impl Into<Activation<'a, X>>,
         weights: Weights<'_>,
         y: &mut [E],
         epilogue: Epilogue<'_, E>,
         scratch: &mut [f32],
-    ) {
+    ) where
+        X: 'a,
+    {
+        let x = x.into();
         if let Some(winograd) = self.winograd() {
             winograd.forward(&self.cpu, batch, x, weights, y, epilogue, scratch);
         } else {
             let packed = weights.packed();
-            self.forward.run(&self.cpu, batch, x, packed, y, epilogue, scratch);
+            assert!(x.norm.is_none(), "{NO_NORM}");
+            self.forward.run(&self.cpu, batch, x.values, packed, y, epilogue, scratch);
         }
     }
 
@@ -177,20 +187,24 @@ impl<E: Element, X: Element> Conv<E, X> {
     }
 
     /// The gradient of the weights, stored in `dw`.
-    pub fn backward_weight(
+    pub fn backward_weight<'a>(
         &self,
         batch: usize,
-        x: &[X],
+        x: impl Into<Activation<'a, X>>,
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],
-    ) {
+    ) where
+        X: 'a,
+    {
+        let x = x.into();
         if let Some(winograd) = self.winograd() {
             winograd.backward_weight(&self.cpu, batch, x, dy, dw, scratch);
             return;
         }
         let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
-        pass.run(&self.cpu, batch, x, dy, dw, scratch);
+        assert!(x.norm.is_none(), "{NO_NORM}");
+        pass.run(&self.cpu, batch, x.values, dy, dw, scratch);
     }
 
     /// The condition is constant: code for mixed elements is never made.

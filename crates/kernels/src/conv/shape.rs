@@ -79,3 +79,42 @@ impl ConvShape {
         }
     }
 }
+
+/// A batch norm and a ReLU, applied to an activation as it is read: `relu(x * scale + shift)`, with
+/// a scale and a shift for each stored channel.
+#[derive(Clone, Copy, Debug)]
+pub struct ScaleShift<'a> {
+    /// `weight / std`.
+    pub scale: &'a [f32],
+    /// `bias - mean * weight / std`.
+    pub shift: &'a [f32],
+}
+
+/// An activation as a convolution reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Activation<'a, X> {
+    /// As stored.
+    pub values: &'a [X],
+    /// What happens to them on the way, if [`Conv::reads_through_norm`](super::Conv).
+    pub norm: Option<ScaleShift<'a>>,
+}
+
+impl<X> Activation<'_, X> {
+    /// Checks the lengths of scale and shift.
+    pub(super) fn check(&self, stored: usize) {
+        let fits = |n: ScaleShift<'_>| n.scale.len() == stored && n.shift.len() == stored;
+        assert!(self.norm.is_none_or(fits), "a scale and a shift for every stored channel");
+    }
+}
+
+impl<'a, X> From<&'a [X]> for Activation<'a, X> {
+    fn from(values: &'a [X]) -> Self {
+        Activation { values, norm: None }
+    }
+}
+
+impl<'a, X> From<&'a Vec<X>> for Activation<'a, X> {
+    fn from(values: &'a Vec<X>) -> Self {
+        Activation { values, norm: None }
+    }
+}

@@ -145,6 +145,41 @@ fn check_direct<E: Element, X: Element>(source: Source, tolerance: f64) {
 }
 
 #[test]
+fn winograd_reads_through_a_norm() {
+    on_every_isa(|cpu| {
+        for s in &WINOGRAD {
+            let (batch, pixels) = (3, s.height * s.width);
+            let x = random(batch * s.in_channels * pixels, 1);
+            let w = random(s.weight_len(), 2);
+            let dy = random(batch * s.out_channels * s.out_pixels(), 3);
+            let (scale, shift) = (random(s.in_channels, 4), random(s.in_channels, 5));
+            let channel = |i: usize| i / pixels % s.in_channels;
+            let read: Vec<f64> = (0..x.len())
+                .map(|i| (x[i] * scale[channel(i)] + shift[channel(i)]).max(0.0))
+                .collect();
+            let conv = Conv::<f32>::new(*s, Source::Activation, Mode::Train, batch, cpu);
+            assert!(conv.reads_through_norm());
+            let (scale, shift) = (narrow(&scale), narrow(&shift));
+            let stored = to_stored::<f32>(&x, batch, s.in_channels);
+            let norm = Some(ScaleShift { scale: &scale, shift: &shift });
+            let x = Activation { values: &stored, norm };
+            let (mut packed, plain) = (vec![0.0; conv.packed_len()], permuted(&w, s));
+            let mut scratch = vec![f32::NAN; conv.scratch_len()];
+            let mut y = vec![0.0; batch * s.out_len()];
+            let weights = conv.pack_forward(&plain, None, &mut packed);
+            conv.forward(batch, x, weights, &mut y, Epilogue::STORE, &mut scratch);
+            let want = reference::forward(s, batch, &read, &w);
+            assert!(error(&from_stored(&y, batch, s.out_channels), &want) < 1e-4, "{s:?}");
+            let mut dw = vec![0.0; s.weight_len()];
+            let dy_stored = to_stored::<f32>(&dy, batch, s.out_channels);
+            conv.backward_weight(batch, x, &dy_stored, &mut dw, &mut scratch);
+            let want = reference::backward_weight(s, batch, &read, &dy);
+            assert!(error(&unpermuted(&dw, s), &want) < 1e-4, "{s:?}");
+        }
+    });
+}
+
+#[test]
 fn equals_the_reference() {
     check_direct::<f32, f32>(Source::Activation, 1e-5);
     check_direct::<f32, f32>(Source::Image, 1e-5);

@@ -33,7 +33,9 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(graph: &Graph, units: &[Unit], sizes: &Sizes) -> Self {
+    /// `unstored` are batch norms whose readers apply them to their input, which stands for their
+    /// output.
+    pub(super) fn new(graph: &Graph, units: &[Unit], unstored: &[bool], sizes: &Sizes) -> Self {
         let op = |unit: &Unit| graph.nodes()[unit.head].op;
         let producer = |id: NodeId| producer(units, id);
         let x: Vec<Option<usize>> =
@@ -74,15 +76,15 @@ impl Layout {
         }
         let (places, gradients_len) = lay_out(&lifetimes);
         let mut start = 0;
-        let values: Vec<Value> = units
-            .iter()
-            .zip(&slots)
-            .map(|(unit, &slot)| {
-                let out = start..start + len(unit);
-                start = out.end.next_multiple_of(16);
-                Value { out, gradient: places[slot].clone() }
-            })
-            .collect();
+        let mut values: Vec<Value> = Vec::new();
+        for (index, unit) in units.iter().enumerate() {
+            let out = match x[index].filter(|_| unstored[index]) {
+                Some(input) => values[input].out.clone(),
+                None => start..start + len(unit),
+            };
+            start = start.max(out.end.next_multiple_of(16));
+            values.push(Value { out, gradient: places[slots[index]].clone() });
+        }
 
         let mut written = vec![false; units.len()];
         let mut steps: Vec<_> = (0..units.len())
@@ -101,5 +103,23 @@ impl Layout {
             .collect();
         steps.reverse();
         Layout { steps, values_len: start, gradients_len }
+    }
+
+    /// For each unit, the batch norm that it may apply as it reads: one with a ReLU, without a
+    /// residual, that nothing else reads.
+    pub(super) fn read_through(graph: &Graph, units: &[Unit]) -> Vec<Option<usize>> {
+        let reads = |unit: &Unit, id: NodeId| {
+            graph.nodes()[unit.head].inputs.contains(&id) || unit.residual == Some(id)
+        };
+        let norm = |unit: &Unit| {
+            let id = graph.nodes()[unit.head].inputs[0];
+            let norm = producer(units, id)?;
+            let n = &units[norm];
+            let fits =
+                graph.nodes()[n.head].op == Op::BatchNorm2d && n.relu && n.residual.is_none();
+            let readers = units.iter().filter(|unit| reads(unit, id)).count();
+            (fits && readers == 1).then_some(norm)
+        };
+        units.iter().map(norm).collect()
     }
 }

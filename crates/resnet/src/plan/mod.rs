@@ -89,7 +89,8 @@ pub(crate) fn values_per_image(
     width: usize,
 ) -> Result<(usize, usize), PlanError> {
     let sizes = Sizes::new(graph, 1, height, width)?;
-    let training = gradients::Layout::new(graph, &units::units(graph, false)?, &sizes);
+    let units = units::units(graph, false)?;
+    let training = gradients::Layout::new(graph, &units, &vec![false; units.len()], &sizes);
     let inference = eval::places(graph, &units::units(graph, true)?, &sizes).1;
     let image = sizes.image(graph).image_len();
     Ok((image + training.values_len + training.gradients_len, image + inference))

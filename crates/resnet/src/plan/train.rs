@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use resnet_kernels::{
     Buffer, Cpu, Element,
-    batch_norm::{BatchNorm, Parameters, ResidualGradient},
-    conv::{Conv, Epilogue, Mode, Source},
+    batch_norm::{BatchNorm, Gate, Parameters, ResidualGradient},
+    conv::{Activation, Conv, Epilogue, Mode, Source},
     elementwise::pass_gradient,
     linear::Linear,
     loss::cross_entropy,
@@ -54,8 +54,12 @@ struct Step<E> {
     kernel: Kernel<E>,
     /// None for the images.
     x: Option<Read>,
+    /// A batch norm that a convolution applies to `x` as it reads, and what that has saved.
+    norm: Option<(BatchNorm, Range<usize>)>,
     residual: Option<Read>,
     y: Value,
+    /// False for a batch norm that its reader applies: `y` stands for its input.
+    stored: bool,
 }
 
 #[derive(Debug)]
@@ -82,14 +86,27 @@ impl<E: Element> Plan<E> {
     ) -> Result<Self, PlanError> {
         let sizes = Sizes::new(graph, batch, height, width)?;
         let units = units(graph, false)?;
-        let layout = Layout::new(graph, &units, &sizes);
-        let (mut scratch, mut packed, mut saved) = (0, 0, 0);
+        let mut saved = 0;
+        let mut kernels: Vec<Kernel<E>> = units
+            .iter()
+            .map(|unit| Kernel::new(graph, unit.head, &sizes, cpu, &mut saved))
+            .collect();
+        // Batch norms that the convolution after them applies as it reads.
+        let mut through = Layout::read_through(graph, &units);
+        let mut unstored = vec![false; units.len()];
+        for (kernel, norm) in kernels.iter().zip(&mut through) {
+            *norm = norm.filter(|_| matches!(kernel, Kernel::Conv(c) if c.reads_through_norm()));
+            norm.iter().for_each(|&norm| unstored[norm] = true);
+        }
+        let layout = Layout::new(graph, &units, &unstored, &sizes);
+        let scratch = kernels.iter().map(|k| k.scratch_len(cpu, batch)).max().unwrap_or(0);
+        let packed = kernels.iter().map(Kernel::packed_len).max().unwrap_or(0);
+        let norms: Vec<_> = through.iter().map(|norm| kernels[(*norm)?].norm()).collect();
         let mut steps = Vec::new();
-        for (unit, (x, residual, y)) in units.into_iter().zip(layout.steps) {
-            let kernel = Kernel::new(graph, unit.head, &sizes, cpu, &mut saved);
-            scratch = scratch.max(kernel.scratch_len(cpu, batch));
-            packed = packed.max(kernel.packed_len());
-            steps.push(Step { unit, kernel, x, residual, y });
+        for (index, (unit, (x, residual, y))) in units.into_iter().zip(layout.steps).enumerate() {
+            let kernel = kernels.remove(0);
+            let (norm, stored) = (norms[index].clone(), !unstored[index]);
+            steps.push(Step { unit, kernel, x, norm, residual, y, stored });
         }
         let logits = vec![0.0; batch * graph.classes()];
         Ok(Plan {
@@ -170,6 +187,16 @@ impl<E: Element> Kernel<E> {
         }
     }
 
+    /// For batch norms: the channels, and where the statistics are.
+    fn norm(&self) -> Option<(BatchNorm, Range<usize>)> {
+        match self {
+            Kernel::Norm { channels, pixels, saved } => {
+                Some((BatchNorm { pixels: *pixels, channels: *channels }, saved.clone()))
+            }
+            _ => None,
+        }
+    }
+
     fn packed_len(&self) -> usize {
         match self {
             Kernel::Stem(conv) => conv.packed_len(),
@@ -193,6 +220,9 @@ impl<E: Element> Kernel<E> {
 
 impl<E: Element> Step<E> {
     fn forward(&self, cpu: &Cpu, n: usize, images: &[f32], net: &mut Network, b: &mut Buffers<E>) {
+        if !self.stored {
+            return self.statistics(cpu, n, net, b);
+        }
         let place = |read: &Option<Read>| read.as_ref().map(|r| r.value.out.clone());
         let places = (place(&self.x), place(&self.residual), self.y.out.clone());
         let (x, residual, out) = borrow(&mut b.values, places);
@@ -204,6 +234,7 @@ impl<E: Element> Step<E> {
             }
             Kernel::Conv(conv) => {
                 let weights = conv.pack_forward(weight(net, head), None, &mut b.packed);
+                let x = self.activation(x, &b.saved);
                 conv.forward(n, x, weights, out, Epilogue::STORE, &mut b.scratch);
             }
             Kernel::Norm { channels, pixels, saved } => {
@@ -219,6 +250,24 @@ impl<E: Element> Step<E> {
                 linear.forward(cpu, n, x, weight, bias, &mut b.logits);
             }
         }
+    }
+
+    /// Forward of a batch norm that its reader applies.
+    fn statistics(&self, cpu: &Cpu, n: usize, net: &mut Network, b: &mut Buffers<E>) {
+        let (Some((norm, saved)), Some(x)) = (self.kernel.norm(), &self.x) else {
+            unreachable!("only batch norms that read a value are not stored");
+        };
+        let norm = BatchNorm { pixels: n * norm.pixels, ..norm };
+        let [weight, bias, running_mean, running_var] = net.norm_mut(self.unit.head);
+        let parameters = Parameters { weight, bias, running_mean, running_var };
+        let (x, saved) = (&b.values[x.value.out.clone()], &mut b.saved[saved]);
+        norm.statistics(cpu, x, parameters, saved, &mut b.scratch);
+    }
+
+    /// What a convolution reads.
+    fn activation<'a>(&self, values: &'a [E], saved: &'a [f32]) -> Activation<'a, E> {
+        let norm = self.norm.as_ref();
+        Activation { values, norm: norm.map(|(n, at)| n.scale_shift(&saved[at.clone()])) }
     }
 
     fn backward(
@@ -244,6 +293,7 @@ impl<E: Element> Step<E> {
                 let read = self.x.as_ref().expect("only the stem reads the images");
                 let weights = conv.pack_backward_data(weight(net, head), &mut b.packed);
                 let (dy, dx) = self.gradients(&mut b.gradients, read);
+                let x = self.activation(x, &b.saved);
                 conv.backward_weight(n, x, dy, dw, &mut b.scratch);
                 let Gradient { values, accumulate } = dx;
                 conv.backward_data(n, dy, weights, values, accumulate, &mut b.scratch);
@@ -261,10 +311,14 @@ impl<E: Element> Step<E> {
                     }
                     None => (&mut b.gradients[self.y.gradient.clone()], None),
                 };
-                let out = self.unit.relu.then_some(out);
                 let (saved, scratch) = (&b.saved[saved.clone()], &mut b.scratch);
+                let gate = match (self.unit.relu, self.stored) {
+                    (false, _) => Gate::Open,
+                    (true, true) => Gate::Output(out),
+                    (true, false) => Gate::Input(norm.scale_shift(saved)),
+                };
                 norm.backward(
-                    cpu, x, out, scale, saved, gradient, residual, d_weight, d_bias, scratch,
+                    cpu, x, gate, scale, saved, gradient, residual, d_weight, d_bias, scratch,
                 );
                 if let Some(x) = &self.x
                     && x.value.gradient != self.y.gradient

@@ -9,6 +9,7 @@ use super::{
     weights,
 };
 use crate::{
+    conv::Activation,
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
@@ -85,12 +86,13 @@ impl BackwardWeight {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[X],
+        x: Activation<'_, X>,
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
         let all = batch * self.input.tiles();
+        x.check(self.input.channels);
         assert_eq!(dw.len(), 9 * self.input.channels * self.output.channels);
         let e = self.elements();
         let (v, rest) = scratch.split_at_mut(self.v().len(e));
@@ -151,7 +153,7 @@ impl BackwardWeight {
     fn transform<X: Element, E: Element>(
         &self,
         cpu: &Cpu,
-        x: &[X],
+        x: Activation<'_, X>,
         dy: &[E],
         tiles: Range<usize>,
         v: &mut [f32],
@@ -173,7 +175,7 @@ impl BackwardWeight {
 /// Transforms some tiles of both sides.
 struct Transform<'a, X, E> {
     plan: &'a BackwardWeight,
-    x: &'a [X],
+    x: Activation<'a, X>,
     dy: &'a [E],
     tiles: Range<usize>,
     v: *mut f32,
@@ -212,7 +214,7 @@ impl<X: Element, E: Element> Transform<'_, X, E> {
             );
             gradient_planes::<OutputAdjoint, E, V, M, N>(
                 &plan.output,
-                self.dy,
+                self.dy.into(),
                 tiles,
                 0,
                 &plan.w(),

@@ -9,7 +9,7 @@ use super::{
     weights::{Packed, Plain},
 };
 use crate::{
-    conv::Epilogue,
+    conv::{Activation, Epilogue},
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
@@ -107,14 +107,15 @@ impl Forward {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[X],
+        x: Activation<'_, X>,
         weights: Operand<'_>,
         y: &mut [E],
         epilogue: Epilogue<'_, E>,
         scratch: &mut [f32],
     ) {
         let all = batch * self.input.tiles();
-        assert!(x.len() >= batch * self.input.image_len(), "input too short");
+        x.check(self.input.channels);
+        assert!(x.values.len() >= batch * self.input.image_len(), "input too short");
         let y = &mut y[..batch * self.output.image_len()];
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
@@ -169,18 +170,18 @@ pub(super) enum Operand<'a> {
 /// What all items of a call share.
 struct Job<'a, X, E> {
     plan: &'a Forward,
-    x: &'a [X],
+    x: Activation<'a, X>,
     weights: Operand<'a>,
     y: &'a Parts<'a, E>,
     epilogue: &'a Epilogue<'a, E>,
 }
 
-impl<X, E> Clone for Job<'_, X, E> {
+impl<X: Copy, E> Clone for Job<'_, X, E> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<X, E> Copy for Job<'_, X, E> {}
+impl<X: Copy, E> Copy for Job<'_, X, E> {}
 
 /// All outputs of some tiles.
 struct Whole<'a, X, E> {
@@ -415,11 +416,11 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                         half[j] = value;
                     }
                 }
-                let bias = match epilogue.bias {
+                let mut bias = V::zero();
+                if let Some(values) = epilogue.bias {
                     // SAFETY: `run` checks the length.
-                    Some(bias) => Some(unsafe { V::load(bias.as_ptr().add(channel)) }),
-                    None => None,
-                };
+                    bias = unsafe { V::load(values.as_ptr().add(channel)) };
+                }
                 for (i, half) in half.iter().enumerate().take(rows) {
                     let line: [V; M] = transform::output::<V, N, M>(half);
                     for (j, mut sum) in line.into_iter().enumerate().take(columns) {
@@ -427,7 +428,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                         // SAFETY: a pixel of the image; `run` checks the lengths.
                         unsafe {
                             let out = self.y.as_mut_ptr().add(to);
-                            if let Some(bias) = bias {
+                            if epilogue.bias.is_some() {
                                 sum = sum.add(bias);
                             }
                             if let Some(residual) = epilogue.residual {

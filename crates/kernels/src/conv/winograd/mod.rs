@@ -17,7 +17,7 @@ use forward::{Forward, Operand};
 use tiles::{Grid, MAX_CHANNELS};
 use weights::Plain;
 
-use super::{ConvShape, Epilogue, Mode, Weights};
+use super::{Activation, ConvShape, Epilogue, Mode, Weights};
 use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK};
 
 /// A convolution of one shape in all directions that its mode needs.
@@ -110,7 +110,7 @@ impl Winograd {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[X],
+        x: Activation<'_, X>,
         weights: Weights<'_>,
         y: &mut [E],
         epilogue: Epilogue<'_, E>,
@@ -131,14 +131,14 @@ impl Winograd {
         scratch: &mut [f32],
     ) {
         let weights = self.operand(weights, true);
-        self.backward().run(cpu, batch, dy, weights, dx, epilogue, scratch);
+        self.backward().run(cpu, batch, dy.into(), weights, dx, epilogue, scratch);
     }
 
     pub(super) fn backward_weight<X: Element, E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[X],
+        x: Activation<'_, X>,
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],

@@ -3,7 +3,12 @@
 use std::ops::Range;
 
 use super::transform::{Input, Line};
-use crate::{element::Element, isa::Vector, layout::CHANNEL_BLOCK};
+use crate::{
+    conv::{Activation, ScaleShift},
+    element::Element,
+    isa::Vector,
+    layout::CHANNEL_BLOCK,
+};
 
 /// What lies outside an image: zeros in any storage element, for every channel.
 static ZEROS: [u64; MAX_CHANNELS / 2] = [0; MAX_CHANNELS / 2];
@@ -123,9 +128,18 @@ impl<E: Element, const N: usize> Patch<E, N> {
     pub(super) unsafe fn transformed<L: Line<N, R>, V: Vector, const R: usize>(
         &self,
         channel: usize,
+        norm: Option<ScaleShift<'_>>,
     ) -> [[V; R]; R] {
         let mut half = [[V::zero(); N]; R];
         let base = self.pixels[0][0].wrapping_add(channel);
+        let norm = match norm {
+            // SAFETY: `ScaleShift::check` covers the stored channels.
+            Some(n) => Some(unsafe {
+                (V::load(n.scale.as_ptr().add(channel)), V::load(n.shift.as_ptr().add(channel)))
+            }),
+            None => None,
+        };
+        let zeros = ZEROS.as_ptr().cast::<E>();
         for j in 0..N {
             let mut column = [V::zero(); N];
             for (i, value) in column.iter_mut().enumerate() {
@@ -137,6 +151,11 @@ impl<E: Element, const N: usize> Patch<E, N> {
                         E::load(self.pixels[i][j].add(channel))
                     }
                 };
+                if let Some((scale, shift)) = norm
+                    && (self.inside || self.pixels[i][j] != zeros)
+                {
+                    *value = value.mul_add(scale, shift).relu();
+                }
             }
             for (half, value) in half.iter_mut().zip(L::line(&column)) {
                 half[j] = value;
@@ -157,7 +176,7 @@ impl<E: Element, const N: usize> Patch<E, N> {
 #[inline(always)]
 pub(super) unsafe fn input_planes<E: Element, V: Vector, const N: usize>(
     grid: &Grid,
-    images: &[E],
+    images: Activation<'_, E>,
     tiles: Range<usize>,
     planes: &Planes,
     out: *mut f32,
@@ -167,13 +186,13 @@ pub(super) unsafe fn input_planes<E: Element, V: Vector, const N: usize>(
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
     let stride = planes.stride();
     for (at, tile) in tiles.enumerate() {
-        let patch = Patch::<E, N>::new(grid, images, tile, 1);
+        let patch = Patch::<E, N>::new(grid, images.values, tile, 1);
         for channel in (0..grid.channels).step_by(V::LANES) {
             let block = channel / (BLOCK * E::PACK);
             let start = planes.at(block, first + at);
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let d: [[V; N]; N] = patch.transformed::<Input, V, N>(channel);
+                let d: [[V; N]; N] = patch.transformed::<Input, V, N>(channel, images.norm);
                 for (e, value) in d.as_flattened().iter().enumerate() {
                     let line = out.add(e * stride + start).cast::<E>();
                     E::store(*value, line.add(channel % (BLOCK * E::PACK)));
@@ -198,7 +217,7 @@ pub(super) unsafe fn gradient_planes<
     const N: usize,
 >(
     grid: &Grid,
-    images: &[E],
+    images: Activation<'_, E>,
     tiles: Range<usize>,
     border: usize,
     planes: &Planes,
@@ -210,18 +229,18 @@ pub(super) unsafe fn gradient_planes<
     assert!(grid.channels <= MAX_CHANNELS);
     let stride = planes.stride();
     for (at, tile) in tiles.clone().step_by(E::PACK).enumerate() {
-        let patch = Patch::<E, S>::new(grid, images, tile, border);
+        let patch = Patch::<E, S>::new(grid, images.values, tile, border);
         let second = E::PACK == 2 && tile + 1 < tiles.end;
         let next = if second { tile + 1 } else { tile };
-        let next = Patch::<E, S>::new(grid, images, next, border);
+        let next = Patch::<E, S>::new(grid, images.values, next, border);
         for channel in (0..grid.channels).step_by(V::LANES) {
             let start = planes.at(channel / BLOCK, first + at) + channel % BLOCK;
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let mut d = patch.transformed::<L, V, N>(channel);
+                let mut d = patch.transformed::<L, V, N>(channel, images.norm);
                 if E::PACK == 2 {
                     let e = if second {
-                        next.transformed::<L, V, N>(channel)
+                        next.transformed::<L, V, N>(channel, images.norm)
                     } else {
                         [[V::zero(); N]; N]
                     };
