@@ -6,6 +6,10 @@ check:
 test *args:
     cargo test --workspace {{args}}
 
+# Tests of NEON under emulation, on a machine without it; arguments are those of `cargo test`
+neon *args:
+    scripts/check-neon {{args}}
+
 # Benchmarks, each of which verifies before it times
 bench *args:
     cargo bench --workspace {{args}}
