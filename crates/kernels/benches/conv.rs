@@ -51,6 +51,13 @@ fn stored<E: Element>(values: &[f32]) -> Vec<E> {
     values.iter().map(|&v| E::from_f32(v)).collect()
 }
 
+/// Aligned, as activations are.
+fn repeated<E: Element>(values: &[E], times: usize) -> Buffer<E> {
+    let mut out = Buffer::zeroed(values.len() * times).expect("memory");
+    out.chunks_exact_mut(values.len()).for_each(|image| image.copy_from_slice(values));
+    out
+}
+
 fn nchw<E: Element>(v: &[E], c: usize) -> Vec<f64> {
     let pixels = v.len() / c;
     (0..v.len()).map(|i| v[i % pixels * c + i / pixels].to_f32().into()).collect()
@@ -123,7 +130,7 @@ fn time<E: Element + PartialEq, X: Element>(cpu: &Cpu, batch: usize, layer: Laye
         }
     }
     let (one_x, one_dy) = (stored::<X>(&one_x), stored::<E>(&one_dy));
-    let (x, dy) = (one_x.repeat(batch), one_dy.repeat(batch));
+    let (x, dy) = (repeated(&one_x, batch), repeated(&one_dy, batch));
     let w = values(shape.weight_len(), 3);
     let mut packed = Buffer::zeroed(conv.packed_len()).expect("memory");
     let mut scratch = Buffer::zeroed(conv.scratch_len()).expect("memory");
@@ -153,7 +160,7 @@ fn time<E: Element + PartialEq, X: Element>(cpu: &Cpu, batch: usize, layer: Laye
     assert_close(&label, &oihw(&dw), &want_dw, tolerance);
 
     let forward = median_seconds(|| {
-        conv.forward(batch, &x, weights, &mut y, Epilogue::STORE, &mut scratch);
+        conv.forward(batch, &*x, weights, &mut y, Epilogue::STORE, &mut scratch);
     });
     assert!(y.chunks(out_len).all(|image| image == one_y), "{label}: images differ");
     let data = (!first).then(|| {
@@ -168,7 +175,7 @@ fn time<E: Element + PartialEq, X: Element>(cpu: &Cpu, batch: usize, layer: Laye
         assert!(dx.chunks(in_len).all(|image| image == one_dx), "{label}: images differ");
         seconds
     });
-    let weight = median_seconds(|| conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch));
+    let weight = median_seconds(|| conv.backward_weight(batch, &*x, &dy, &mut dw, &mut scratch));
     let want_dw: Vec<f64> = want_dw.iter().map(|d| d * batch as f64).collect();
     assert_close(&label, &oihw(&dw), &want_dw, tolerance);
     let rate = |seconds: f64| (2 * shape.macs() * batch) as f64 / seconds / 1e9;

@@ -12,7 +12,7 @@ pub use epilogue::Epilogue;
 pub use shape::{Activation, ConvShape, ScaleShift, Source};
 
 use direct::{BackwardWeight, Direct};
-use winograd::Winograd;
+use winograd::{Strided, Winograd};
 
 use crate::{
     cpu::{Algorithms, Cpu},
@@ -64,6 +64,7 @@ pub struct Conv<E, X = E> {
     batch: usize,
     cpu: Cpu,
     winograd: Option<Winograd>,
+    strided: Option<Strided>,
     forward: Direct<X, E>,
     backward_data: Option<Direct<E, E>>,
     backward_weight: Option<BackwardWeight<X, E>>,
@@ -81,13 +82,13 @@ impl<E: Element, X: Element> Conv<E, X> {
         let side = shape.height.min(shape.width) + 2 * shape.padding;
         assert!(side >= shape.kernel, "{shape:?}: the window does not fit");
         assert!(source == Source::Activation || X::PACK == 1, "dense images are f32");
+        let fastest = source == Source::Activation && cpu.algorithms() == Algorithms::Fastest;
         Conv {
             shape,
             batch,
             cpu: cpu.clone(),
-            winograd: (source == Source::Activation && cpu.algorithms() == Algorithms::Fastest)
-                .then(|| Winograd::new::<E>(shape, mode, batch, cpu))
-                .flatten(),
+            winograd: fastest.then(|| Winograd::new::<E>(shape, mode, batch, cpu)).flatten(),
+            strided: fastest.then(|| Strided::new::<E>(shape, mode, batch, cpu)).flatten(),
             forward: Direct::forward(shape, source),
             backward_data: (mode == Mode::Train).then(|| Direct::backward_data(shape)),
             backward_weight: (mode != Mode::Inference).then(|| BackwardWeight::new(shape, source)),
@@ -96,13 +97,16 @@ impl<E: Element, X: Element> Conv<E, X> {
 
     /// Whether it can read an activation through a batch norm, which then need not store its output.
     pub fn reads_through_norm(&self) -> bool {
-        self.winograd().is_some()
+        self.winograd().is_some() || self.strided().is_some()
     }
 
     /// Words of packed weights, for either direction.
     pub fn packed_len(&self) -> usize {
         if let Some(winograd) = self.winograd() {
             return winograd.packed_len();
+        }
+        if let Some(strided) = self.strided() {
+            return strided.packed_len();
         }
         let backward = self.backward_data.as_ref().map_or(0, Direct::packed_len);
         self.forward.packed_len().max(backward)
@@ -112,6 +116,9 @@ impl<E: Element, X: Element> Conv<E, X> {
     pub fn scratch_len(&self) -> usize {
         if let Some(winograd) = self.winograd() {
             return winograd.scratch_len(&self.cpu);
+        }
+        if let Some(strided) = self.strided() {
+            return strided.scratch_len(&self.cpu);
         }
         let data = self.backward_data.as_ref().map_or(0, |d| d.scratch_len(&self.cpu));
         let weight = self.backward_weight.as_ref();
@@ -130,6 +137,9 @@ impl<E: Element, X: Element> Conv<E, X> {
         assert_eq!(weights.len(), self.shape.weight_len());
         if let Some(winograd) = self.winograd() {
             return winograd.pack::<E>(&self.cpu, weights, factors, false, packed);
+        }
+        if let Some(strided) = self.strided() {
+            return strided.pack::<E>(&self.cpu, weights, factors, false, packed);
         }
         self.forward.pack(&self.cpu, weights, factors, packed);
         Weights::Packed(packed)
@@ -150,6 +160,8 @@ impl<E: Element, X: Element> Conv<E, X> {
         let x = x.into();
         if let Some(winograd) = self.winograd() {
             winograd.forward(&self.cpu, batch, x, weights, y, epilogue, scratch);
+        } else if let Some(strided) = self.strided() {
+            strided.forward(&self.cpu, batch, x, weights.packed(), y, epilogue, scratch);
         } else {
             let packed = weights.packed();
             assert!(x.norm.is_none(), "{NO_NORM}");
@@ -162,6 +174,9 @@ impl<E: Element, X: Element> Conv<E, X> {
         assert_eq!(weights.len(), self.shape.weight_len());
         if let Some(winograd) = self.winograd() {
             return winograd.pack::<E>(&self.cpu, weights, None, true, packed);
+        }
+        if let Some(strided) = self.strided() {
+            return strided.pack::<E>(&self.cpu, weights, None, true, packed);
         }
         self.data().pack(&self.cpu, weights, None, packed);
         Weights::Packed(packed)
@@ -180,6 +195,8 @@ impl<E: Element, X: Element> Conv<E, X> {
         let epilogue = if accumulate { Epilogue::ACCUMULATE } else { Epilogue::STORE };
         if let Some(winograd) = self.winograd() {
             winograd.backward_data(&self.cpu, batch, dy, weights, dx, epilogue, scratch);
+        } else if let Some(strided) = self.strided() {
+            strided.backward_data(&self.cpu, batch, dy, weights.packed(), dx, epilogue, scratch);
         } else {
             let packed = weights.packed();
             self.data().run(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
@@ -202,6 +219,10 @@ impl<E: Element, X: Element> Conv<E, X> {
             winograd.backward_weight(&self.cpu, batch, x, dy, dw, scratch);
             return;
         }
+        if let Some(strided) = self.strided() {
+            strided.backward_weight(&self.cpu, batch, x, dy, dw, scratch);
+            return;
+        }
         let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
         assert!(x.norm.is_none(), "{NO_NORM}");
         pass.run(&self.cpu, batch, x.values, dy, dw, scratch);
@@ -210,6 +231,11 @@ impl<E: Element, X: Element> Conv<E, X> {
     /// The condition is constant: code for mixed elements is never made.
     fn winograd(&self) -> Option<&Winograd> {
         if X::PACK == E::PACK { self.winograd.as_ref() } else { None }
+    }
+
+    /// As [`Conv::winograd`].
+    fn strided(&self) -> Option<&Strided> {
+        if X::PACK == E::PACK { self.strided.as_ref() } else { None }
     }
 
     fn data(&self) -> &Direct<E, E> {

@@ -147,7 +147,7 @@ fn check_direct<E: Element, X: Element>(source: Source, tolerance: f64) {
 #[test]
 fn winograd_reads_through_a_norm() {
     on_every_isa(|cpu| {
-        for s in &WINOGRAD {
+        for s in WINOGRAD.iter().chain(&STRIDED) {
             let (batch, pixels) = (3, s.height * s.width);
             let x = random(batch * s.in_channels * pixels, 1);
             let w = random(s.weight_len(), 2);
@@ -220,6 +220,29 @@ fn winograd_equals_the_reference() {
     }
 }
 
+/// Outputs around the tile of 4, channels around the panels, few and many tiles.
+const STRIDED: [ConvShape; 9] = [
+    shape(32, 32, (8, 8), 3, 2, 1),
+    shape(64, 32, (7, 9), 3, 2, 1),
+    shape(32, 96, (4, 4), 3, 2, 1),
+    shape(64, 64, (1, 3), 3, 2, 1),
+    shape(48, 80, (5, 6), 3, 2, 1),
+    shape(32, 96, (28, 26), 3, 2, 1),
+    shape(256, 96, (2, 2), 3, 2, 1),
+    shape(96, 208, (15, 16), 3, 2, 1),
+    shape(32, 32, (72, 64), 3, 2, 1),
+];
+
+#[test]
+fn strided_winograd_equals_the_reference() {
+    for s in &STRIDED {
+        for batch in [1, 5] {
+            let source = Source::Activation;
+            check::<f32, f32>(Algorithms::Fastest, s, source, batch, (1e-4, 1e-4));
+        }
+    }
+}
+
 #[test]
 fn epilogue_adds_and_cuts() {
     on_every_isa(|cpu| {
@@ -283,6 +306,8 @@ fn threads_change_no_bit() {
             shape(40, 70, (9, 7), 3, 2, 1),
             shape(64, 64, (4, 4), 3, 1, 1),
             shape(256, 256, (8, 8), 3, 1, 1),
+            shape(64, 32, (32, 32), 3, 2, 1),
+            shape(224, 96, (16, 16), 3, 2, 1),
         ] {
             let (one, half) = (passes::<f32>(isa, s, 1), passes::<Bf16>(isa, s, 1));
             for threads in [2, 7] {

@@ -5,7 +5,7 @@ use std::{marker::PhantomData, ops::Range};
 use super::{
     multiply,
     tiles::{BLOCK, Grid, Planes, gradient_planes},
-    transform::{Input, OutputAdjoint},
+    transform::{Input, OutputAdjoint, WeightAdjoint},
     weights,
 };
 use crate::{
@@ -146,7 +146,7 @@ impl BackwardWeight {
                 });
             });
         }
-        weights::unpack::<E>(cpu, sums, self.stride(), channels, dw);
+        weights::unpack::<E>(cpu, sums, self.stride(), channels, 1, dw);
     }
 
     /// Planes of both sides, of a block of tiles.
@@ -289,9 +289,9 @@ impl<E: Element> Kernel for Square<'_, E> {
                 let (sums, dw) =
                     (sums.as_ptr().add(i * row), dw.add(out * 9 * channels + inputs.start));
                 if E::PACK == 1 {
-                    weights::unpack_row::<V, 6>(sums, stride, row, dw, channels);
+                    weights::unpack_row::<WeightAdjoint, V, 6>(sums, stride, row, dw, channels);
                 } else {
-                    weights::unpack_row::<V, 4>(sums, stride, row, dw, channels);
+                    weights::unpack_row::<WeightAdjoint, V, 4>(sums, stride, row, dw, channels);
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     multiply,
     tiles::{BLOCK, Grid, Planes, input_planes},
-    transform,
+    transform::{self, Input},
     weights::{Packed, Plain},
 };
 use crate::{
@@ -256,9 +256,9 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         // SAFETY: the caller's contract.
         unsafe {
             if X::PACK == 1 {
-                input_planes::<X, V, 6>(grid, self.x, tiles, planes, v, first);
+                input_planes::<Input, X, V, 6, 6>(grid, self.x, tiles, 1, planes, v, first);
             } else {
-                input_planes::<X, V, 4>(grid, self.x, tiles, planes, v, first);
+                input_planes::<Input, X, V, 4, 4>(grid, self.x, tiles, 1, planes, v, first);
             }
         }
     }

@@ -8,9 +8,12 @@
 mod backward_weight;
 mod forward;
 mod multiply;
+mod strided;
 mod tiles;
 mod transform;
 mod weights;
+
+pub(super) use strided::Strided;
 
 use backward_weight::BackwardWeight;
 use forward::{Forward, Operand};
@@ -88,7 +91,7 @@ impl Winograd {
         }
         let in_channels = self.shape.in_channels;
         let plain = Plain { weights, in_channels, factors, backward };
-        weights::pack::<E>(cpu, plain, pass.packed, packed);
+        weights::pack::<E>(cpu, plain, pass.packed, 1, packed);
         Weights::Packed(packed)
     }
 

@@ -77,13 +77,6 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
     // SAFETY: the caller's contract.
     unsafe {
         let mut held = [[V::zero(); NV]; P];
-        if !first {
-            for (p, held) in held.iter_mut().enumerate() {
-                for (i, held) in held.iter_mut().enumerate() {
-                    *held = V::load(sums.add(p * row + i * V::LANES));
-                }
-            }
-        }
         for tile in 0..count {
             let (w, v) = (w.add(tile * BLOCK), v.add(tile * BLOCK));
             let mut lanes = [V::zero(); NV];
@@ -98,8 +91,13 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
             }
         }
         for (p, held) in held.into_iter().enumerate() {
-            for (i, sum) in held.into_iter().enumerate() {
-                sum.store(sums.add(p * row + i * V::LANES));
+            for (i, mut sum) in held.into_iter().enumerate() {
+                let sums = sums.add(p * row + i * V::LANES);
+                // Only now: short sums round less.
+                if !first {
+                    sum = sum.add(V::load(sums));
+                }
+                sum.store(sums);
             }
         }
     }

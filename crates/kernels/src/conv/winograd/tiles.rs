@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::transform::{Input, Line};
+use super::transform::Line;
 use crate::{
     conv::{Activation, ScaleShift},
     element::Element,
@@ -120,16 +120,16 @@ impl<E: Element, const N: usize> Patch<E, N> {
         Patch { pixels, inside, row, column }
     }
 
-    /// A vector of channels of each pixel, transformed along columns and rows.
+    /// A vector of channels of each pixel, transformed along columns: its rows remain to be.
     ///
     /// # Safety
     /// A vector from `channel` must lie within the stored channels.
     #[inline(always)]
-    pub(super) unsafe fn transformed<L: Line<N, R>, V: Vector, const R: usize>(
+    unsafe fn columns<L: Line<N, R>, V: Vector, const R: usize>(
         &self,
         channel: usize,
         norm: Option<ScaleShift<'_>>,
-    ) -> [[V; R]; R] {
+    ) -> [[V; N]; R] {
         let mut half = [[V::zero(); N]; R];
         let base = self.pixels[0][0].wrapping_add(channel);
         let norm = match norm {
@@ -161,23 +161,27 @@ impl<E: Element, const N: usize> Patch<E, N> {
                 half[j] = value;
             }
         }
-        let mut out = [[V::zero(); R]; R];
-        for (out, half) in out.iter_mut().zip(&half) {
-            *out = L::line(half);
-        }
-        out
+        half
     }
 }
 
-/// Transforms input tiles into planes: `B^T d B`. Words of bfloat16 hold two channels.
+/// Transforms input tiles into planes: `L` along both sides of patches of `S` x `S` pixels. Words
+/// of bfloat16 hold two channels.
 ///
 /// # Safety
 /// `out` must hold the planes, and nobody else use the places of these tiles.
 #[inline(always)]
-pub(super) unsafe fn input_planes<E: Element, V: Vector, const N: usize>(
+pub(super) unsafe fn input_planes<
+    L: Line<S, N>,
+    E: Element,
+    V: Vector,
+    const S: usize,
+    const N: usize,
+>(
     grid: &Grid,
     images: Activation<'_, E>,
     tiles: Range<usize>,
+    border: usize,
     planes: &Planes,
     out: *mut f32,
     first: usize,
@@ -186,16 +190,18 @@ pub(super) unsafe fn input_planes<E: Element, V: Vector, const N: usize>(
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
     let stride = planes.stride();
     for (at, tile) in tiles.enumerate() {
-        let patch = Patch::<E, N>::new(grid, images.values, tile, 1);
+        let patch = Patch::<E, S>::new(grid, images.values, tile, border);
         for channel in (0..grid.channels).step_by(V::LANES) {
             let block = channel / (BLOCK * E::PACK);
             let start = planes.at(block, first + at);
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let d: [[V; N]; N] = patch.transformed::<Input, V, N>(channel, images.norm);
-                for (e, value) in d.as_flattened().iter().enumerate() {
-                    let line = out.add(e * stride + start).cast::<E>();
-                    E::store(*value, line.add(channel % (BLOCK * E::PACK)));
+                let half = patch.columns::<L, V, N>(channel, images.norm);
+                for (i, row) in half.iter().enumerate() {
+                    for (j, value) in L::line(row).into_iter().enumerate() {
+                        let line = out.add((i * N + j) * stride + start).cast::<E>();
+                        E::store(value, line.add(channel % (BLOCK * E::PACK)));
+                    }
                 }
             }
         }
@@ -237,19 +243,21 @@ pub(super) unsafe fn gradient_planes<
             let start = planes.at(channel / BLOCK, first + at) + channel % BLOCK;
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let mut d = patch.transformed::<L, V, N>(channel, images.norm);
-                if E::PACK == 2 {
-                    let e = if second {
-                        next.transformed::<L, V, N>(channel, images.norm)
-                    } else {
-                        [[V::zero(); N]; N]
-                    };
-                    for (d, e) in d.as_flattened_mut().iter_mut().zip(e.as_flattened()) {
-                        *d = V::pair_bf16(*d, *e);
-                    }
+                let half = patch.columns::<L, V, N>(channel, images.norm);
+                let mut other = [[V::zero(); S]; N];
+                if second {
+                    other = next.columns::<L, V, N>(channel, images.norm);
                 }
-                for (e, value) in d.as_flattened().iter().enumerate() {
-                    value.store(out.add(e * stride + start));
+                for (i, row) in half.iter().enumerate() {
+                    let mut line = L::line(row);
+                    if E::PACK == 2 {
+                        for (value, other) in line.iter_mut().zip(L::line(&other[i])) {
+                            *value = V::pair_bf16(*value, other);
+                        }
+                    }
+                    for (j, value) in line.into_iter().enumerate() {
+                        value.store(out.add((i * N + j) * stride + start));
+                    }
                 }
             }
         }

@@ -32,6 +32,26 @@ impl<const M: usize, const N: usize> Line<M, N> for OutputAdjoint {
     }
 }
 
+/// [`weight`].
+pub(super) struct Weight;
+
+impl<const N: usize> Line<3, N> for Weight {
+    #[inline(always)]
+    fn line<V: Vector>(g: &[V; 3]) -> [V; N] {
+        weight(g)
+    }
+}
+
+/// [`weight_adjoint`].
+pub(super) struct WeightAdjoint;
+
+impl<const N: usize> Line<N, 3> for WeightAdjoint {
+    #[inline(always)]
+    fn line<V: Vector>(u: &[V; N]) -> [V; 3] {
+        weight_adjoint(u)
+    }
+}
+
 /// `B^T d`: inputs to elements.
 #[inline(always)]
 fn input<V: Vector, const N: usize>(d: &[V; N]) -> [V; N] {
@@ -100,7 +120,7 @@ fn output_adjoint<V: Vector, const M: usize, const N: usize>(y: &[V; M]) -> [V; 
 
 /// `G g`: weights to elements.
 #[inline(always)]
-pub(super) fn weight<V: Vector, const N: usize>(g: &[V; 3]) -> [V; N] {
+fn weight<V: Vector, const N: usize>(g: &[V; 3]) -> [V; N] {
     let mut r = [V::zero(); N];
     if N == 6 {
         let k = V::splat;
@@ -125,7 +145,7 @@ pub(super) fn weight<V: Vector, const N: usize>(g: &[V; 3]) -> [V; N] {
 
 /// `G^T u`, the adjoint of [`weight`].
 #[inline(always)]
-pub(super) fn weight_adjoint<V: Vector, const N: usize>(u: &[V; N]) -> [V; 3] {
+fn weight_adjoint<V: Vector, const N: usize>(u: &[V; N]) -> [V; 3] {
     let k = V::splat;
     if N == 6 {
         let (s1, d1) = (u[1].add(u[2]).mul(k(-1.0 / 6.0)), u[2].sub(u[1]));

@@ -2,7 +2,11 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{tiles::BLOCK, transform};
+use super::{
+    strided,
+    tiles::BLOCK,
+    transform::{Line, Weight, WeightAdjoint},
+};
 use crate::{
     cpu::Cpu,
     element::Element,
@@ -40,8 +44,14 @@ pub(super) struct Plain<'a> {
     pub(super) backward: bool,
 }
 
-/// Transforms weights of this layout.
-pub(super) fn pack<E: Element>(cpu: &Cpu, plain: Plain<'_>, layout: Packed, packed: &mut [f32]) {
+/// Transforms weights of this layout, for a stride of 1 or 2.
+pub(super) fn pack<E: Element>(
+    cpu: &Cpu,
+    plain: Plain<'_>,
+    layout: Packed,
+    stride: usize,
+    packed: &mut [f32],
+) {
     let wide = 2 * cpu.isa().lanes();
     let depths = layout.depth * E::PACK / BLOCK;
     assert!(packed.len() >= layout.len(if E::PACK == 1 { 36 } else { 16 }));
@@ -49,7 +59,15 @@ pub(super) fn pack<E: Element>(cpu: &Cpu, plain: Plain<'_>, layout: Packed, pack
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
         let (first, block) = (item / depths * wide, item % depths);
         let to = packed.as_mut_ptr();
-        cpu.isa().dispatch(Pack::<E> { plain, layout, first, block, to, element: PhantomData });
+        cpu.isa().dispatch(Pack::<E> {
+            plain,
+            layout,
+            stride,
+            first,
+            block,
+            to,
+            element: PhantomData,
+        });
     });
 }
 
@@ -57,6 +75,8 @@ pub(super) fn pack<E: Element>(cpu: &Cpu, plain: Plain<'_>, layout: Packed, pack
 struct Pack<'a, E> {
     plain: Plain<'a>,
     layout: Packed,
+    /// Of the convolution.
+    stride: usize,
     first: usize,
     block: usize,
     to: *mut f32,
@@ -68,7 +88,7 @@ impl<E: Element> Kernel for Pack<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Pack { plain, layout, first, block, to, .. } = self;
+        let Pack { plain, layout, stride, first, block, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Words of this panel: all panels before it are whole.
         let start = first * layout.depth + block * BLOCK / E::PACK * width;
@@ -77,7 +97,12 @@ impl<E: Element> Kernel for Pack<'_, E> {
         // SAFETY: `pack` has checked the length; each item has its own panel and depths.
         unsafe {
             let taps = plain.taps::<V>(first, width, depth, &mut turned);
-            taps.transform::<E, V>(0..BLOCK, width, to.add(start), layout.stride());
+            let (to, apart) = (to.add(start), layout.stride());
+            if stride == 2 {
+                taps.elements::<strided::Weight, E, V, 6>(0..BLOCK, width, to, apart);
+            } else {
+                taps.transform::<E, V>(0..BLOCK, width, to, apart);
+            }
         }
     }
 }
@@ -177,9 +202,9 @@ impl Taps {
         // SAFETY: the caller's contract.
         unsafe {
             if E::PACK == 1 {
-                self.elements::<E, V, 6>(depth, width, to, stride);
+                self.elements::<Weight, E, V, 6>(depth, width, to, stride);
             } else {
-                self.elements::<E, V, 4>(depth, width, to, stride);
+                self.elements::<Weight, E, V, 4>(depth, width, to, stride);
             }
         }
     }
@@ -187,7 +212,7 @@ impl Taps {
     /// # Safety
     /// As [`Taps::transform`].
     #[inline(always)]
-    unsafe fn elements<E: Element, V: Vector, const N: usize>(
+    unsafe fn elements<L: Line<3, N>, E: Element, V: Vector, const N: usize>(
         &self,
         depth: Range<usize>,
         width: usize,
@@ -198,9 +223,9 @@ impl Taps {
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract.
                 unsafe {
-                    let mut u: [[V; N]; N] = self.element(k, lane);
+                    let mut u = self.element::<L, V, N>(k, lane);
                     if E::PACK == 2 {
-                        let next: [[V; N]; N] = self.element(k + 1, lane);
+                        let next = self.element::<L, V, N>(k + 1, lane);
                         for (u, next) in u.as_flattened_mut().iter_mut().zip(next.as_flattened()) {
                             *u = V::pair_bf16(*u, *next);
                         }
@@ -218,7 +243,11 @@ impl Taps {
     /// # Safety
     /// The weights must be there.
     #[inline(always)]
-    unsafe fn element<V: Vector, const N: usize>(&self, k: usize, lane: usize) -> [[V; N]; N] {
+    unsafe fn element<L: Line<3, N>, V: Vector, const N: usize>(
+        &self,
+        k: usize,
+        lane: usize,
+    ) -> [[V; N]; N] {
         let mut half = [[V::zero(); 3]; N];
         for column in 0..3 {
             let mut g = [V::zero(); 3];
@@ -227,13 +256,13 @@ impl Taps {
                 // SAFETY: the caller's contract.
                 *g = unsafe { V::load(self.start.add(k * self.value + lane).offset(window)) };
             }
-            for (half, value) in half.iter_mut().zip(transform::weight::<V, N>(&g)) {
+            for (half, value) in half.iter_mut().zip(L::line(&g)) {
                 half[column] = value;
             }
         }
         let mut out = [[V::zero(); N]; N];
         for (out, half) in out.iter_mut().zip(&half) {
-            *out = transform::weight(half);
+            *out = L::line(half);
         }
         out
     }
@@ -245,6 +274,7 @@ pub(super) fn unpack<E: Element>(
     sums: &[f32],
     stride: usize,
     (in_channels, out_channels): (usize, usize),
+    window_stride: usize,
     dw: &mut [f32],
 ) {
     let rows = Parts::new(dw, 9 * in_channels);
@@ -254,13 +284,14 @@ pub(super) fn unpack<E: Element>(
         // SAFETY: each item takes its own part.
         let dw = unsafe { rows.get(out) };
         let sums = &sums[out * in_channels..];
-        cpu.isa().dispatch(Unpack { sums, stride, four: E::PACK == 1, dw });
+        cpu.isa().dispatch(Unpack { sums, stride, window_stride, four: E::PACK == 1, dw });
     });
 }
 
 struct Unpack<'a> {
     sums: &'a [f32],
     stride: usize,
+    window_stride: usize,
     four: bool,
     dw: &'a mut [f32],
 }
@@ -274,10 +305,12 @@ impl Kernel for Unpack<'_> {
         let dw = self.dw.as_mut_ptr();
         // SAFETY: `unpack` has checked the lengths.
         unsafe {
-            if self.four {
-                unpack_row::<V, 6>(sums, stride, channels, dw, channels);
+            if self.window_stride == 2 {
+                unpack_row::<strided::WeightAdjoint, V, 6>(sums, stride, channels, dw, channels);
+            } else if self.four {
+                unpack_row::<WeightAdjoint, V, 6>(sums, stride, channels, dw, channels);
             } else {
-                unpack_row::<V, 4>(sums, stride, channels, dw, channels);
+                unpack_row::<WeightAdjoint, V, 4>(sums, stride, channels, dw, channels);
             }
         }
     }
@@ -289,7 +322,7 @@ impl Kernel for Unpack<'_> {
 /// Each element must hold `channels` values, a multiple of the lanes, and each tap have room for
 /// them.
 #[inline(always)]
-pub(super) unsafe fn unpack_row<V: Vector, const N: usize>(
+pub(super) unsafe fn unpack_row<L: Line<N, 3>, V: Vector, const N: usize>(
     sums: *const f32,
     stride: usize,
     channels: usize,
@@ -304,12 +337,12 @@ pub(super) unsafe fn unpack_row<V: Vector, const N: usize>(
                 // SAFETY: the caller's contract.
                 *u = unsafe { V::load(sums.add((i * N + j) * stride + channel)) };
             }
-            for (half, value) in half.iter_mut().zip(transform::weight_adjoint::<V, N>(&u)) {
+            for (half, value) in half.iter_mut().zip(L::line(&u)) {
                 half[j] = value;
             }
         }
         for (i, row) in half.iter().enumerate() {
-            for (j, g) in transform::weight_adjoint::<V, N>(row).into_iter().enumerate() {
+            for (j, g) in L::line(row).into_iter().enumerate() {
                 // SAFETY: the caller's contract.
                 unsafe { g.store(dw.add((3 * i + j) * tap + channel)) };
             }

@@ -1,0 +1,366 @@
+//! Forward, and the gradient of the input, which differs in its transforms and turned weights.
+
+use std::ops::Range;
+
+use super::{
+    ELEMENTS, TWO, WEIGHTS, sharing,
+    transform::{GradientInput, GradientOutput, Input, N, Output},
+};
+use crate::{
+    conv::{
+        Activation, Epilogue,
+        winograd::{
+            multiply,
+            tiles::{BLOCK, Grid, Planes, input_planes},
+            transform::Line,
+            weights::Packed,
+        },
+    },
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    pool::Parts,
+};
+
+/// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
+const PLANES: usize = 300 * 1024;
+/// Tiles of a shared block, at most.
+const SHARED: usize = 64;
+
+/// One direction of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forward {
+    input: Grid,
+    output: Grid,
+    /// Of the input's gradient.
+    gradient: bool,
+    pub(super) packed: Packed,
+    /// All threads share transformed tiles and split the outputs; otherwise a thread takes all
+    /// outputs of some tiles.
+    shared: bool,
+    /// Tiles of a block.
+    tiles: usize,
+}
+
+impl Forward {
+    /// For up to `batch` images.
+    pub(super) fn new(
+        input: Grid,
+        output: Grid,
+        gradient: bool,
+        batch: usize,
+        tile: usize,
+    ) -> Self {
+        let packed = Packed { outputs: output.channels, depth: input.channels };
+        let mut tiles = PLANES / (ELEMENTS * (packed.depth + 2 * BLOCK)) / tile * tile;
+        let shared = tiles < 16;
+        if shared {
+            tiles = SHARED;
+        }
+        let tiles = tiles.min(batch * input.tiles()).next_multiple_of(tile);
+        Forward { input, output, gradient, packed, shared, tiles }
+    }
+
+    fn v(&self) -> Planes {
+        Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
+    }
+
+    /// Of a panel of outputs.
+    fn m(&self, outputs: usize) -> Planes {
+        Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
+    }
+
+    /// Words of the planes: shared input, and each thread's own.
+    fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
+        let v = self.v().len(ELEMENTS);
+        let m = self.m(2 * cpu.isa().lanes()).len(ELEMENTS);
+        if self.shared { (v, m) } else { (0, v + m) }
+    }
+
+    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let (shared, own) = self.scratch(cpu);
+        shared + cpu.threads() * own
+    }
+
+    pub(super) fn run<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Activation<'_, X>,
+        packed: &[f32],
+        y: &mut [E],
+        epilogue: Epilogue<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        let all = batch * self.input.tiles();
+        x.check(self.input.channels);
+        assert!(x.values.len() >= batch * self.input.image_len(), "input too short");
+        let y = &mut y[..batch * self.output.image_len()];
+        assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
+        assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
+        assert!(packed.len() >= self.packed.len(WEIGHTS));
+        let y = Parts::new(y, 0);
+        let (shared, own) = self.scratch(cpu);
+        let (v_shared, own_scratch) = scratch.split_at_mut(shared);
+        let own_scratch = Parts::new(own_scratch, own);
+        let job = Job { plan: self, x, packed, y: &y, epilogue: &epilogue };
+        if !self.shared {
+            let v_len = self.v().len(ELEMENTS);
+            cpu.pool().run(all.div_ceil(self.tiles), &|thread, item| {
+                // SAFETY: each thread takes its own part.
+                let (v, m) = unsafe { own_scratch.get(thread) }.split_at_mut(v_len);
+                let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
+                cpu.isa().dispatch(Whole { job, tiles, v, m });
+            });
+            return;
+        }
+        let panel = 2 * cpu.isa().lanes();
+        for first in (0..all).step_by(self.tiles) {
+            let tiles = first..(first + self.tiles).min(all);
+            let v = Parts::new(v_shared, 0);
+            let step = tiles.len().div_ceil(4 * cpu.threads()).max(2);
+            cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
+                let part = item * step..((item + 1) * step).min(tiles.len());
+                let (tiles, v) = (first + part.start..first + part.end, v.as_mut_ptr());
+                cpu.isa().dispatch(Transform { job, tiles, v, first: part.start });
+            });
+            let v = &*v_shared;
+            cpu.pool().run(self.output.channels.div_ceil(panel), &|thread, item| {
+                // SAFETY: each thread takes its own part.
+                let m = unsafe { own_scratch.get(thread) };
+                let channel = item * panel;
+                let channels = channel..(channel + panel).min(self.output.channels);
+                cpu.isa().dispatch(Panel { job, tiles: tiles.clone(), v, m, channels });
+            });
+        }
+    }
+}
+
+/// What all items of a call share.
+struct Job<'a, X, E> {
+    plan: &'a Forward,
+    x: Activation<'a, X>,
+    packed: &'a [f32],
+    y: &'a Parts<'a, E>,
+    epilogue: &'a Epilogue<'a, E>,
+}
+
+impl<X: Copy, E> Clone for Job<'_, X, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<X: Copy, E> Copy for Job<'_, X, E> {}
+
+/// All outputs of some tiles.
+struct Whole<'a, X, E> {
+    job: Job<'a, X, E>,
+    tiles: Range<usize>,
+    v: &'a mut [f32],
+    m: &'a mut [f32],
+}
+
+impl<X: Element, E: Element> Kernel for Whole<'_, X, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let Whole { job, tiles, v, m } = self;
+        let outputs = job.plan.output.channels;
+        let v = v.as_mut_ptr();
+        // SAFETY: the scratch holds the planes; nobody else has these tiles.
+        unsafe {
+            job.transform::<V>(tiles.clone(), v, 0);
+            for channel in (0..outputs).step_by(2 * V::LANES) {
+                let channels = channel..(channel + 2 * V::LANES).min(outputs);
+                job.outputs::<V, TILE>(tiles.clone(), v, m, channels);
+            }
+        }
+    }
+}
+
+/// Transforms some tiles of a shared block.
+struct Transform<'a, X, E> {
+    job: Job<'a, X, E>,
+    tiles: Range<usize>,
+    v: *mut f32,
+    /// Place of the first tile in the block.
+    first: usize,
+}
+
+impl<X: Element, E: Element> Kernel for Transform<'_, X, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        // SAFETY: `v` is the shared block; each item has its own tiles.
+        unsafe { self.job.transform::<V>(self.tiles, self.v, self.first) };
+    }
+}
+
+/// A panel of outputs of the tiles of a shared block.
+struct Panel<'a, X, E> {
+    job: Job<'a, X, E>,
+    tiles: Range<usize>,
+    v: &'a [f32],
+    m: &'a mut [f32],
+    channels: Range<usize>,
+}
+
+impl<X: Element, E: Element> Kernel for Panel<'_, X, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        // SAFETY: the scratch holds the planes; each item has its own channels.
+        unsafe {
+            self.job.outputs::<V, TILE>(self.tiles, self.v.as_ptr(), self.m, self.channels);
+        }
+    }
+}
+
+impl<X: Element, E: Element> Job<'_, X, E> {
+    /// # Safety
+    /// `v` must hold the planes, and nobody else use the places of these tiles.
+    #[inline(always)]
+    unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
+        let (grid, planes) = (&self.plan.input, &self.plan.v());
+        // SAFETY: the caller's contract.
+        unsafe {
+            if self.plan.gradient {
+                input_planes::<GradientInput, X, V, 5, N>(grid, self.x, tiles, 0, planes, v, first);
+            } else {
+                input_planes::<Input, X, V, 9, N>(grid, self.x, tiles, 1, planes, v, first);
+            }
+        }
+    }
+
+    /// # Safety
+    /// `v` must hold the planes, and nobody else write this panel of these tiles.
+    #[inline(always)]
+    unsafe fn outputs<V: Vector, const TILE: usize>(
+        &self,
+        tiles: Range<usize>,
+        v: *const f32,
+        m: &mut [f32],
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone());
+            if self.plan.gradient {
+                self.store::<GradientOutput, V, 8>(tiles, m, channels);
+            } else {
+                self.store::<Output, V, 4>(tiles, m, channels);
+            }
+        }
+    }
+
+    /// Products of all elements into `m`.
+    ///
+    /// # Safety
+    /// As [`Job::outputs`].
+    #[inline(always)]
+    unsafe fn multiply<V: Vector, const TILE: usize>(
+        &self,
+        tiles: usize,
+        v: *const f32,
+        m: &mut [f32],
+        channels: Range<usize>,
+    ) {
+        let plan = self.plan;
+        let (v_planes, m_planes) = (plan.v(), plan.m(channels.len()));
+        let (packed, groups) = (plan.packed, tiles.div_ceil(TILE));
+        assert!(m.len() >= m_planes.len(ELEMENTS) && groups * TILE <= plan.tiles);
+        assert!(channels.len() <= 2 * V::LANES);
+        let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
+        for weight in 0..WEIGHTS {
+            let at = weight * packed.stride() + channels.start * packed.depth;
+            let u = self.packed[at..].as_ptr();
+            for row in sharing(weight / (TWO + 1)) {
+                for column in sharing(weight % (TWO + 1)) {
+                    let e = row * N + column;
+                    // SAFETY: within the planes and the packed weights (`run` checks those).
+                    unsafe {
+                        let v = v.add(e * v_planes.stride());
+                        let m = m.as_mut_ptr().add(e * m_planes.stride());
+                        let blocks = v_planes.blocks;
+                        if channels.len() == 2 * V::LANES {
+                            multiply::panel::<X, V, TILE, 2>(
+                                v, plan.tiles, u, blocks, m, m_vector, groups, false,
+                            );
+                        } else {
+                            multiply::panel::<X, V, TILE, 1>(
+                                v, plan.tiles, u, blocks, m, m_vector, groups, false,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Transforms `m` back, and stores the outputs.
+    ///
+    /// # Safety
+    /// As [`Job::outputs`].
+    #[inline(always)]
+    unsafe fn store<L: Line<N, M>, V: Vector, const M: usize>(
+        &self,
+        tiles: Range<usize>,
+        m: &[f32],
+        channels: Range<usize>,
+    ) {
+        let grid = &self.plan.output;
+        let planes = self.plan.m(channels.len());
+        let stride = planes.stride();
+        let epilogue = self.epilogue;
+        for (at, tile) in tiles.enumerate() {
+            let (image, y, x) = grid.place(tile);
+            let (rows, columns) = (M.min(grid.height - y), M.min(grid.width - x));
+            let corner = image * grid.image_len() + (y * grid.width + x) * grid.channels;
+            for channel in channels.clone().step_by(V::LANES) {
+                let own = channel - channels.start;
+                let from = planes.at(own / BLOCK, at) + own % BLOCK;
+                let mut half = [[V::zero(); N]; M];
+                for j in 0..N {
+                    let mut column = [V::zero(); N];
+                    for (i, value) in column.iter_mut().enumerate() {
+                        // SAFETY: within the planes.
+                        *value = unsafe { V::load(m.as_ptr().add((i * N + j) * stride + from)) };
+                    }
+                    for (half, value) in half.iter_mut().zip(L::line(&column)) {
+                        half[j] = value;
+                    }
+                }
+                let mut bias = V::zero();
+                if let Some(values) = epilogue.bias {
+                    // SAFETY: `run` checks the length.
+                    bias = unsafe { V::load(values.as_ptr().add(channel)) };
+                }
+                for (i, half) in half.iter().enumerate().take(rows) {
+                    for (j, mut sum) in L::line(half).into_iter().enumerate().take(columns) {
+                        let to = corner + (i * grid.width + j) * grid.channels + channel;
+                        // SAFETY: a pixel of the image; `run` checks the lengths.
+                        unsafe {
+                            let out = self.y.as_mut_ptr().add(to);
+                            if epilogue.bias.is_some() {
+                                sum = sum.add(bias);
+                            }
+                            if let Some(residual) = epilogue.residual {
+                                sum = sum.add(E::load(residual.as_ptr().add(to)));
+                            }
+                            if epilogue.accumulate {
+                                sum = sum.add(E::load(out));
+                            }
+                            if epilogue.relu {
+                                sum = sum.relu();
+                            }
+                            E::store(sum, out);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

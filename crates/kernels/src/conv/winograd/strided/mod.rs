@@ -1,0 +1,146 @@
+//! Winograd convolution: 3x3, stride 2.
+//!
+//! Outputs are cut into tiles of 4 x 4, whose inputs make 9 x 9 elements: 81 products where the
+//! direct method has 144. Elements of pixels that the transform leaves as they are share their
+//! weights: 6 x 6 planes of weights serve all.
+
+mod backward_weight;
+mod forward;
+mod transform;
+
+use std::ops::Range;
+
+use backward_weight::BackwardWeight;
+use forward::Forward;
+use transform::{N, TWO};
+
+use super::{
+    tiles::{Grid, MAX_CHANNELS},
+    weights::{self, Plain},
+};
+use crate::{
+    conv::{Activation, ConvShape, Epilogue, Mode, NO_DATA, NO_WEIGHT, Weights},
+    cpu::Cpu,
+    element::Element,
+    layout::CHANNEL_BLOCK,
+};
+
+pub(super) use transform::{Weight, WeightAdjoint};
+
+/// Elements of a tile.
+const ELEMENTS: usize = N * N;
+/// Planes of weights.
+const WEIGHTS: usize = (TWO + 1) * (TWO + 1);
+
+/// Rows, or columns, of the elements that share one of the weights.
+#[inline(always)]
+fn sharing(weight: usize) -> Range<usize> {
+    if weight < TWO { weight..weight + 1 } else { TWO..N }
+}
+
+/// A convolution of one shape in all directions that its mode needs.
+#[derive(Debug)]
+pub(in crate::conv) struct Strided {
+    shape: ConvShape,
+    forward: Forward,
+    backward_data: Option<Forward>,
+    backward_weight: Option<BackwardWeight>,
+}
+
+impl Strided {
+    /// None if the shape has no such form, or the direct method is the better one.
+    pub(in crate::conv) fn new<E: Element>(
+        s: ConvShape,
+        mode: Mode,
+        batch: usize,
+        cpu: &Cpu,
+    ) -> Option<Self> {
+        let whole = |channels: usize| {
+            channels.is_multiple_of(CHANNEL_BLOCK) && (32..=MAX_CHANNELS).contains(&channels)
+        };
+        let fits = E::PACK == 1 && s.kernel == 3 && s.stride == 2 && s.padding == 1;
+        if !fits || !whole(s.in_channels) || !whole(s.out_channels) {
+            return None;
+        }
+        let input = Grid { height: s.height, width: s.width, channels: s.in_channels, side: 8 };
+        let (height, width) = (s.height.div_ceil(2), s.width.div_ceil(2));
+        let output = Grid { height, width, channels: s.out_channels, side: 4 };
+        let tile = cpu.isa().tile();
+        Some(Strided {
+            shape: s,
+            forward: Forward::new(input, output, false, batch, tile),
+            backward_data: (mode == Mode::Train)
+                .then(|| Forward::new(output, input, true, batch, tile)),
+            backward_weight: (mode != Mode::Inference)
+                .then(|| BackwardWeight::new(input, output, batch)),
+        })
+    }
+
+    pub(in crate::conv) fn packed_len(&self) -> usize {
+        let len = |f: &Forward| f.packed.len(WEIGHTS);
+        len(&self.forward).max(self.backward_data.as_ref().map_or(0, len))
+    }
+
+    pub(in crate::conv) fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let backward = self.backward_data.as_ref().map_or(0, |f| f.scratch_len(cpu));
+        let weight = self.backward_weight.as_ref().map_or(0, |w| w.scratch_len(cpu));
+        self.forward.scratch_len(cpu).max(backward).max(weight)
+    }
+
+    pub(in crate::conv) fn pack<'a, E: Element>(
+        &self,
+        cpu: &Cpu,
+        weights: &[f32],
+        factors: Option<&[f32]>,
+        backward: bool,
+        packed: &'a mut [f32],
+    ) -> Weights<'a> {
+        let pass = if backward { self.backward() } else { &self.forward };
+        let plain = Plain { weights, in_channels: self.shape.in_channels, factors, backward };
+        weights::pack::<E>(cpu, plain, pass.packed, 2, packed);
+        Weights::Packed(packed)
+    }
+
+    fn backward(&self) -> &Forward {
+        self.backward_data.as_ref().expect(NO_DATA)
+    }
+
+    pub(in crate::conv) fn forward<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Activation<'_, X>,
+        packed: &[f32],
+        y: &mut [E],
+        epilogue: Epilogue<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        self.forward.run(cpu, batch, x, packed, y, epilogue, scratch);
+    }
+
+    pub(in crate::conv) fn backward_data<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        dy: &[E],
+        packed: &[f32],
+        dx: &mut [E],
+        epilogue: Epilogue<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        self.backward().run(cpu, batch, dy.into(), packed, dx, epilogue, scratch);
+    }
+
+    pub(in crate::conv) fn backward_weight<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Activation<'_, X>,
+        dy: &[E],
+        dw: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
+        pass.run(cpu, batch, x, dy, dw, scratch);
+    }
+}
