@@ -27,6 +27,8 @@ use crate::{
 
 pub(super) use transform::{Weight, WeightAdjoint};
 
+/// Fewer tiles are not worth the traffic of the transformed weights.
+const FEWEST_TILES: usize = 32;
 /// Elements of a tile.
 const ELEMENTS: usize = N * N;
 /// Planes of weights.
@@ -65,6 +67,9 @@ impl Strided {
         let input = Grid { height: s.height, width: s.width, channels: s.in_channels, side: 8 };
         let (height, width) = (s.height.div_ceil(2), s.width.div_ceil(2));
         let output = Grid { height, width, channels: s.out_channels, side: 4 };
+        if batch * output.tiles() < FEWEST_TILES {
+            return None;
+        }
         let tile = cpu.isa().tile();
         Some(Strided {
             shape: s,
