@@ -20,7 +20,7 @@ use forward::{Forward, Operand};
 use tiles::{Grid, MAX_CHANNELS};
 use weights::Plain;
 
-use super::{Activation, ConvShape, Epilogue, Mode, Weights};
+use super::{Activation, Algorithm, ConvShape, Direction, Epilogue, Mode, Weights};
 use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK};
 
 /// A convolution of one shape in all directions that its mode needs.
@@ -63,6 +63,15 @@ impl Winograd {
             backward_weight: (mode != Mode::Inference)
                 .then(|| BackwardWeight::new::<E>(input, outputs, batch)),
         })
+    }
+
+    pub(super) fn algorithm(&self, direction: Direction) -> Option<Algorithm> {
+        let input = match direction {
+            Direction::Forward => Some(self.forward.input),
+            Direction::BackwardData => self.backward_data.map(|f| f.input),
+            Direction::BackwardWeight => self.backward_weight.as_ref().map(|w| w.input),
+        };
+        input.map(|grid| Algorithm::Winograd { side: grid.side })
     }
 
     pub(super) fn packed_len(&self) -> usize {
