@@ -100,14 +100,18 @@ fn algorithms_depend_on_shape_and_dtype() {
     for isa in Isa::to_test() {
         let cpu = Cpu::with_isa(1, isa).unwrap();
         let direct = cpu.clone().with_algorithms(Algorithms::Direct);
-        for (dtype, side) in [(Dtype::Fp32, 4), (Dtype::Bf16, 2)] {
-            let winograd = Algorithm::Winograd { side };
+        let in_f32 = Algorithm::Winograd { side: 4, stride: 2 };
+        for (dtype, side, strided) in
+            [(Dtype::Fp32, 4, in_f32), (Dtype::Bf16, 2, Algorithm::Direct)]
+        {
+            let winograd = Algorithm::Winograd { side, stride: 1 };
             let wide = graph("resnet18-cifar");
             let plan = TrainPlan::new(&wide, dtype, 2, 32, 32, &cpu).unwrap().outline(&wide);
             for (name, want) in [
                 ("conv1", Algorithm::Direct),
                 ("layer1.0.conv1", winograd),
                 ("layer1.1.conv2", winograd),
+                ("layer2.0.conv1", strided),
                 ("layer2.0.conv2", winograd),
                 ("layer2.0.shortcut.0", Algorithm::Direct),
                 ("layer3.1.conv1", winograd),
@@ -152,7 +156,7 @@ fn bytes_and_operations_by_hand() {
             (&["conv1"], Pass::Forward, 432 * 64, image + wide + w1),
             (&["conv1"], Pass::BackwardWeight, 432 * 64, image + wide + w1),
             (&["bn1", "relu1"], Pass::Forward, 0, 2 * wide + norm),
-            // Both inputs, the output that gates, and the gradient that is made in place.
+            // Input, output that gates, and a gradient that becomes the other in place.
             (&["bn1", "relu1"], Pass::Backward, 0, 4 * wide + 2 * norm),
             (&["conv2"], Pass::Forward, 512 * 16, wide / 4 + small + w2),
             (&["conv2"], Pass::BackwardWeight, 512 * 16, wide / 4 + small + w2),
@@ -171,6 +175,31 @@ fn bytes_and_operations_by_hand() {
             let want = (2 * (n * products) as u64, bytes as u64);
             assert_eq!(got, want, "{dtype} {nodes:?} {pass}");
         }
+    }
+}
+
+/// A batch norm that the convolution after it applies reads for its statistics alone.
+#[test]
+fn what_is_not_stored_is_not_counted() {
+    let cpu = Cpu::new(1).unwrap();
+    let graph = graph("resnet18-cifar");
+    let outline = TrainPlan::new(&graph, Dtype::Fp32, 2, 32, 32, &cpu).unwrap().outline(&graph);
+    let value = 2 * 4 * 64 * 1024;
+    let parameters = 2 * 4 * 64;
+    // `layer1.0.relu2` is read by two.
+    for (name, stored) in [("layer1.0.bn1", 0), ("layer1.0.bn2", value)] {
+        let unit = outline.units.iter().find(|u| u.nodes[0] == name).unwrap();
+        assert_eq!(unit.activation_bytes, stored, "{name}");
+        let bytes = |pass| {
+            let mut found = outline.operations.iter();
+            found.find(|o| o.pass == pass && o.nodes == unit.nodes).unwrap().bytes as usize
+        };
+        let residual = stored;
+        assert_eq!(bytes(Pass::Forward), value + residual + stored + parameters, "{name}");
+        // Input, both gradients, the output as a gate, the gradient of the residual.
+        let least = 3 * value + stored + residual + 2 * parameters;
+        let accumulated = bytes(Pass::Backward) - least;
+        assert!(accumulated == 0 || accumulated == residual, "{name}: {accumulated}");
     }
 }
 

@@ -25,10 +25,12 @@ impl Direction {
 pub enum Algorithm {
     /// A product for every weight and pixel.
     Direct,
-    /// Winograd's for 3x3 windows with stride 1.
+    /// Winograd's, for 3x3 windows.
     Winograd {
         /// Side of a tile of outputs.
         side: usize,
+        /// Step between outputs.
+        stride: usize,
     },
 }
 
@@ -36,7 +38,10 @@ impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Algorithm::Direct => f.pad("direct"),
-            Algorithm::Winograd { side } => f.pad(&format!("F({side}x{side},3x3)")),
+            Algorithm::Winograd { side, stride: 1 } => f.pad(&format!("F({side}x{side},3x3)")),
+            Algorithm::Winograd { side, stride } => {
+                f.pad(&format!("F({side}x{side},3x3)/{stride}"))
+            }
         }
     }
 }

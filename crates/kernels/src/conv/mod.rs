@@ -104,15 +104,14 @@ impl<E: Element, X: Element> Conv<E, X> {
 
     /// How a direction is computed; none for one that this convolution is not prepared for.
     pub fn algorithm(&self, direction: Direction) -> Option<Algorithm> {
-        if let Some(winograd) = self.winograd() {
-            return winograd.algorithm(direction);
-        }
         let prepared = match direction {
             Direction::Forward => true,
             Direction::BackwardData => self.backward_data.is_some(),
             Direction::BackwardWeight => self.backward_weight.is_some(),
         };
-        prepared.then_some(Algorithm::Direct)
+        let strided = self.strided().map(|_| Strided::ALGORITHM);
+        let winograd = self.winograd().map(Winograd::algorithm).or(strided);
+        prepared.then_some(winograd.unwrap_or(Algorithm::Direct))
     }
 
     /// Words of packed weights, for either direction.

@@ -133,7 +133,10 @@ fn print(record: &Record, outline: &Outline, mode: Mode) -> anyhow::Result<()> {
         let mut row =
             vec![print::nodes(&unit.nodes), unit.kind.to_string(), unit.output.to_string()];
         row.extend(passes.iter().map(algorithm));
-        row.push(size(unit.activation_bytes));
+        row.push(match unit.activation_bytes {
+            0 => "not stored".into(),
+            stored => bytes(stored),
+        });
         if mode == Mode::Train {
             row.push(size(unit.gradient_bytes));
         }

@@ -28,7 +28,7 @@ const SQUARE: (usize, usize) = (16, 256);
 /// whose sums run over all tiles in order: no number of threads changes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackwardWeight {
-    pub(super) input: Grid,
+    input: Grid,
     output: Grid,
     /// Tiles of the largest batch.
     tiles: usize,

@@ -20,7 +20,7 @@ use forward::{Forward, Operand};
 use tiles::{Grid, MAX_CHANNELS};
 use weights::Plain;
 
-use super::{Activation, Algorithm, ConvShape, Direction, Epilogue, Mode, Weights};
+use super::{Activation, Algorithm, ConvShape, Epilogue, Mode, Weights};
 use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK};
 
 /// A convolution of one shape in all directions that its mode needs.
@@ -65,13 +65,8 @@ impl Winograd {
         })
     }
 
-    pub(super) fn algorithm(&self, direction: Direction) -> Option<Algorithm> {
-        let input = match direction {
-            Direction::Forward => Some(self.forward.input),
-            Direction::BackwardData => self.backward_data.map(|f| f.input),
-            Direction::BackwardWeight => self.backward_weight.as_ref().map(|w| w.input),
-        };
-        input.map(|grid| Algorithm::Winograd { side: grid.side })
+    pub(super) fn algorithm(&self) -> Algorithm {
+        Algorithm::Winograd { side: self.forward.output.side, stride: 1 }
     }
 
     pub(super) fn packed_len(&self) -> usize {
