@@ -51,6 +51,14 @@ pub(crate) fn macs(n: u64) -> String {
     }
 }
 
+/// Nodes that are computed together: `layer1.0.bn2 + add + relu2` for three of one module.
+pub(crate) fn nodes(names: &[String]) -> String {
+    let first = names.first().map_or("", String::as_str);
+    let module = first.rfind('.').map_or("", |dot| &first[..=dot]);
+    let rest = names.iter().skip(1).map(|name| name.strip_prefix(module).unwrap_or(name));
+    std::iter::once(first).chain(rest).collect::<Vec<_>>().join(" + ")
+}
+
 /// Seconds as on a clock: `1:05`, `2:00:01`.
 pub(crate) fn clock(seconds: f64) -> String {
     let s = seconds.round() as u64;
@@ -68,6 +76,18 @@ mod tests {
     fn digits_come_in_threes() {
         for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (11_173_962, "11,173,962")] {
             assert_eq!(grouped(n), text);
+        }
+    }
+
+    #[test]
+    fn nodes_of_a_module_name_it_once() {
+        for (names, text) in [
+            (&["conv1", "bn1", "relu1"][..], "conv1 + bn1 + relu1"),
+            (&["layer1.0.bn2", "layer1.0.add"], "layer1.0.bn2 + add"),
+            (&["layer1.0.shortcut.0", "layer1.0.add"], "layer1.0.shortcut.0 + layer1.0.add"),
+            (&["linear"], "linear"),
+        ] {
+            assert_eq!(nodes(&names.iter().map(|n| n.to_string()).collect::<Vec<_>>()), text);
         }
     }
 

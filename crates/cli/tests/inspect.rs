@@ -116,3 +116,96 @@ fn bench_measures() {
             .contains("images/s")
     );
 }
+
+#[test]
+fn bench_profiles() {
+    let s = Sandbox::new();
+    let args = ["bench", "--arch", "resnet8", "--batch", "4", "--seconds", "0.2", "--profile"];
+    let layers = s.json(&["summary", "resnet8", "--json"]).remove(0);
+    let layers = layers["layers"].as_array().unwrap();
+    for (mode, dtype) in [("train", "fp32"), ("eval", "bf16")] {
+        let more = ["--mode", mode, "--dtype", dtype, "--json"];
+        let record = &s.json(&[&args[..], &more].concat())[0];
+        for peak in ["gflops_per_second", "copy_gb_per_second", "read_gb_per_second"] {
+            assert!(record["peaks"][peak].as_f64() > Some(0.0), "{record}");
+        }
+        let operations = record["operations"].as_array().unwrap();
+        let (mut forward, mut flops) = (Vec::new(), 0);
+        for o in operations {
+            let number = |key: &str| o[key].as_f64().unwrap_or_else(|| panic!("{key} of {o}"));
+            assert!(number("ms") >= 0.0 && number("share") >= 0.0 && number("bytes") >= 0.0);
+            assert!(!o["name"].as_str().unwrap().is_empty());
+            let multiplies = number("flops") > 0.0;
+            assert_eq!(o["gflops_per_second"].is_f64(), multiplies, "{o}");
+            let conv = o["kind"].as_str().unwrap().ends_with("conv") || o["kind"] == "stem";
+            assert_eq!(o["algorithm"].is_string(), conv || o["kind"] == "packing", "{o}");
+            if o["pass"] == "forward" && o["kind"] != "packing" {
+                forward.extend(o["nodes"].as_array().unwrap());
+                flops += o["flops"].as_u64().unwrap();
+            }
+        }
+        assert_eq!(forward.len(), layers.len());
+        assert!(layers.iter().all(|layer| forward.contains(&&layer["name"])));
+        let macs: u64 = layers.iter().map(|layer| layer["macs"].as_u64().unwrap()).sum();
+        assert_eq!(flops, 2 * 4 * macs);
+        let sum = |list: &[serde_json::Value], key: &str| -> f64 {
+            list.iter().map(|o| o[key].as_f64().unwrap()).sum()
+        };
+        let kinds = record["kinds"].as_array().unwrap();
+        let (by_operation, by_kind) = (sum(operations, "ms"), sum(kinds, "ms"));
+        let step = record["ms_per_step"].as_f64().unwrap();
+        let other = record["other_ms"].as_f64().unwrap();
+        assert!((by_operation - by_kind).abs() < 1e-9 * step);
+        assert!((by_operation + other - step).abs() < 1e-9 * step);
+        assert_eq!(kinds.iter().any(|k| k["kind"] == "update"), mode == "train");
+    }
+    let text = s.run(&args).success().stdout;
+    for part in ["layer3.0.conv2", "bn1 + relu1", "F(4x4,3x3)", "backward-weight", "other", "step"]
+    {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let plain = s.json(&["bench", "--arch", "resnet8", "--seconds", "0.01", "--json"]).remove(0);
+    assert!(plain["operations"].is_null() && plain["peaks"].is_null());
+}
+
+#[test]
+fn summary_shows_the_plan() {
+    let s = Sandbox::new();
+    let args = ["summary", "resnet18-cifar", "--plan", "--batch-size", "2", "--threads", "1"];
+    for isa in ["", "portable"] {
+        for (mode, dtype, winograd) in [
+            ("train", "fp32", "F(4x4,3x3)"),
+            ("train", "bf16", "F(2x2,3x3)"),
+            ("eval", "fp32", "F(4x4,3x3)"),
+        ] {
+            let more = ["--mode", mode, "--dtype", dtype, "--json"];
+            let mut command = s.command(&[&args[..], &more].concat());
+            let out = command.env("RESNET_ISA", isa).output().unwrap();
+            assert!(out.status.success(), "{out:?}");
+            let plan: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+            assert!(isa.is_empty() || plan["isa"] == isa);
+            assert_eq!((&plan["mode"], &plan["batch"]), (&mode.into(), &2.into()));
+            let units = plan["units"].as_array().unwrap();
+            let unit = |name: &str| units.iter().find(|u| u["nodes"][0] == name).expect(name);
+            let passes = |name: &str| unit(name)["algorithms"].as_object().unwrap().clone();
+            assert_eq!(passes("layer3.1.conv1").len(), if mode == "train" { 3 } else { 1 });
+            assert!(passes("layer3.1.conv1").values().all(|algorithm| algorithm == winograd));
+            assert_eq!(passes("conv1")["forward"], "direct");
+            assert_eq!(passes("layer2.0.shortcut.0")["forward"], "direct");
+            let fused = unit(if mode == "train" { "layer2.0.bn2" } else { "layer2.0.conv2" });
+            assert_eq!(fused["nodes"].as_array().unwrap().last().unwrap(), "layer2.0.relu2");
+            assert_eq!(fused["output"], serde_json::json!([128, 16, 16]));
+            let element = if dtype == "bf16" { 2 } else { 4 };
+            assert_eq!(fused["activation_bytes"], 2 * 128 * 256 * element);
+            let memory = plan["memory"].as_object().unwrap();
+            let total = memory["total_bytes"].as_u64().unwrap();
+            let sum: u64 = memory.values().map(|bytes| bytes.as_u64().unwrap()).sum();
+            assert_eq!(sum, 2 * total);
+        }
+    }
+    let text = s.run(&args).success().stdout;
+    for part in ["layer2.0.bn2 + add + relu2", "backward-weight", "3x3/2 conv", "in all"] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    s.run(&["summary", "resnet20", "--dtype", "bf16"]).fails(2, &["--plan"]);
+}

@@ -63,6 +63,34 @@ pub struct Node {
     pub channels: usize,
 }
 
+impl Node {
+    /// Weights and biases of a node that reads so many channels.
+    pub(crate) fn parameters(&self, inputs: usize) -> (usize, usize) {
+        match self.op {
+            Op::Conv2d { kernel, .. } => (self.channels * inputs * kernel * kernel, 0),
+            Op::BatchNorm2d => (self.channels, self.channels),
+            Op::Linear => (self.channels * inputs, self.channels),
+            Op::Input
+            | Op::Relu
+            | Op::Add
+            | Op::MaxPool2d { .. }
+            | Op::GlobalAvgPool
+            | Op::PadShortcut { .. } => (0, 0),
+        }
+    }
+
+    /// Multiply-accumulates for one image, as torchvision counts them: of convolutions and linear
+    /// layers.
+    pub(crate) fn macs(&self, inputs: usize, output: Shape) -> usize {
+        match self.op {
+            Op::Conv2d { .. } | Op::Linear => {
+                self.parameters(inputs).0 * output.height * output.width
+            }
+            _ => 0,
+        }
+    }
+}
+
 /// Extent of an activation, without the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {

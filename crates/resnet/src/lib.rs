@@ -29,6 +29,7 @@ pub mod models;
 pub mod network;
 pub mod optim;
 pub mod plan;
+pub mod profile;
 pub mod random;
 pub mod recipe;
 pub mod run;

@@ -1,7 +1,7 @@
 //! What a network costs: parameters, multiply-accumulates and memory, node by node.
 
 use crate::{
-    graph::{Graph, Node, Op, Shape},
+    graph::{Graph, Op, Shape},
     plan::{PlanError, values_per_image},
 };
 
@@ -60,14 +60,9 @@ impl Summary {
             .zip(&shapes)
             .map(|(node, &output)| {
                 let inputs = node.inputs.first().map_or(0, |&i| shapes[i].channels);
-                let (weights, biases) = parameters(node, inputs);
-                let macs = match node.op {
-                    Op::Conv2d { .. } | Op::Linear => weights * output.height * output.width,
-                    _ => 0,
-                };
-                let parameters = weights + biases;
-                let name = node.name.clone();
-                Layer { name, op: describe(&node.op), output, parameters, macs: macs as u64 }
+                let (weights, biases) = node.parameters(inputs);
+                let (parameters, macs) = (weights + biases, node.macs(inputs, output) as u64);
+                Layer { name: node.name.clone(), op: describe(&node.op), output, parameters, macs }
             })
             .collect();
         Ok(Summary {
@@ -93,21 +88,6 @@ impl Summary {
     /// Bytes that inference of `batch` images at a time needs in fp32, without scratch.
     pub fn inference_bytes(&self, batch: usize) -> usize {
         (self.parameters + batch * self.inference_values) * FP32
-    }
-}
-
-/// Weights and biases of a node that reads `inputs` channels.
-fn parameters(node: &Node, inputs: usize) -> (usize, usize) {
-    match node.op {
-        Op::Conv2d { kernel, .. } => (node.channels * inputs * kernel * kernel, 0),
-        Op::BatchNorm2d => (node.channels, node.channels),
-        Op::Linear => (node.channels * inputs, node.channels),
-        Op::Input
-        | Op::Relu
-        | Op::Add
-        | Op::MaxPool2d { .. }
-        | Op::GlobalAvgPool
-        | Op::PadShortcut { .. } => (0, 0),
     }
 }
 

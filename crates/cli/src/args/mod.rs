@@ -172,9 +172,25 @@ pub(crate) struct SummaryArgs {
     /// Classes [default: 10, or 1000 for ImageNet nets]
     #[arg(long, value_name = "N", value_parser = values::classes)]
     pub(crate) classes: Option<usize>,
-    /// Images in a batch, for the memory estimate
-    #[arg(long, value_name = "N", default_value = "128", value_parser = values::batch_size)]
+    /// Images in a batch
+    #[arg(
+        long,
+        visible_alias = "batch-size",
+        value_name = "N",
+        default_value = "128",
+        value_parser = values::batch_size
+    )]
     pub(crate) batch: usize,
+    /// Show how the network runs here: what is computed together, the algorithm of each
+    /// convolution, memory
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Show the plan of training or of inference
+    #[arg(long, value_enum, default_value = "train", requires = "plan")]
+    pub(crate) mode: Mode,
+    /// Storage of activations and their gradients in the plan
+    #[arg(long, value_enum, default_value = "fp32", requires = "plan")]
+    pub(crate) dtype: Dtype,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -198,15 +214,28 @@ pub(crate) struct BenchArgs {
     /// How long to measure, after two steps of warm-up
     #[arg(long, value_name = "S", default_value = "5", value_parser = values::seconds)]
     pub(crate) seconds: f64,
+    /// Also print where a step goes, by operation and by kind, against what the machine does at
+    /// best
+    #[arg(long)]
+    pub(crate) profile: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }
 
-/// What `bench` times.
+/// What is timed or planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
     Train,
     Eval,
+}
+
+impl Mode {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Mode::Train => "train",
+            Mode::Eval => "eval",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

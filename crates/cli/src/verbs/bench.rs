@@ -1,5 +1,7 @@
 //! `resnet bench`: the time of a training step, or of inference, on random images.
 
+mod profile;
+
 use std::time::{Duration, Instant};
 
 use resnet::{
@@ -7,7 +9,11 @@ use resnet::{
     data::Normalisation,
     network::Init,
     optim::{Sgd, SgdConfig},
-    plan::{EvalPlan, Input, TrainPlan},
+    plan::{
+        EvalPlan, Input, TrainPlan,
+        outline::{Operation, Part},
+    },
+    profile::{Peaks, Profiler, median},
     random::{Purpose, Random},
     recipe::Dtype,
 };
@@ -39,19 +45,34 @@ struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_memory_mb: Option<f64>,
     steps: usize,
+    #[serde(flatten)]
+    profile: Option<profile::Record>,
 }
+
+/// The time of each step after the warm-up, and of its operations if asked for.
+type Times = (Vec<Duration>, Option<Profiler>);
 
 pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
     let cpu = global.cpu()?;
     let time = Duration::from_secs_f64(args.seconds);
-    let (mode, mut times) = match args.mode {
-        Mode::Train => ("train", time_training(args, &cpu, time)?),
-        Mode::Eval => ("eval", time_inference(args, &cpu, time)?),
+    let (mut times, profiler) = match args.mode {
+        Mode::Train => time_training(args, &cpu, time)?,
+        Mode::Eval => time_inference(args, &cpu, time)?,
     };
-    let seconds = median(&mut times).as_secs_f64();
+    let step = median(&mut times);
+    let seconds = step.as_secs_f64();
+    // Before the peaks are measured, which takes memory too.
+    let peak_memory_mb = peak_memory_mb();
+    let profile = match profiler {
+        Some(profiler) => Some(profile::Record::new(
+            &profiler.finish(WARM_UP, step),
+            &Peaks::measure(&cpu, args.dtype.into())?,
+        )),
+        None => None,
+    };
     let record = Record {
         arch: args.arch.to_string(),
-        mode,
+        mode: args.mode.name(),
         batch: args.batch,
         image_size: args.arch.image_size(),
         dtype: args.dtype.into(),
@@ -59,13 +80,14 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
         isa: cpu.isa().name(),
         ms_per_step: 1e3 * seconds,
         images_per_second: args.batch as f64 / seconds,
-        peak_memory_mb: peak_memory_mb(),
+        peak_memory_mb,
         steps: times.len(),
+        profile,
     };
     if args.output.json {
         return print::json(&record);
     }
-    let Record { arch, batch, image_size, dtype, threads, isa, steps, .. } = &record;
+    let Record { arch, mode, batch, image_size, dtype, threads, isa, steps, .. } = &record;
     print::line(format!("{arch}, {mode}, {batch} images of {image_size}x{image_size}, {dtype}"))?;
     print::line(format!("  on        {isa}, {threads} threads"))?;
     print::line(format!("  step      {:.2} ms (median of {steps})", record.ms_per_step))?;
@@ -73,7 +95,10 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
     if let Some(mb) = record.peak_memory_mb {
         print::line(format!("  memory    {mb:.0} MB at its peak"))?;
     }
-    Ok(())
+    match &record.profile {
+        Some(profile) => profile.print(record.ms_per_step),
+        None => Ok(()),
+    }
 }
 
 /// A batch of noise.
@@ -106,7 +131,7 @@ fn dimensions(args: &BenchArgs) -> (usize, usize, usize) {
 
 // Plans come first: they refuse a batch that does not fit into memory.
 
-fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Vec<Duration>> {
+fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Times> {
     let (batch, size, classes) = dimensions(args);
     let graph = args.arch.graph(classes);
     let mut plan = TrainPlan::new(&graph, args.dtype.into(), batch, size, size, cpu)?;
@@ -114,22 +139,52 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
     let mut net = Network::new(graph, Init::PyTorch, 0);
     let mut sgd = Sgd::new(&net, SGD);
     let mut gradients = vec![0.0; net.values().len()];
-    Ok(repeat(time, || {
-        plan.step(&mut net, &mut gradients, images.input(), &images.labels, 0.0);
+    let mut profiler = args.profile.then(|| {
+        let mut operations = plan.outline(net.graph()).operations;
+        operations.push(Operation::update(net.values().len()));
+        Profiler::new(operations)
+    });
+    let times = repeat(time, || {
+        let mut done = observer(&mut profiler);
+        plan.step_observed(
+            &mut net,
+            &mut gradients,
+            images.input(),
+            &images.labels,
+            0.0,
+            &mut done,
+        );
         // So small that random labels cannot make the weights diverge while we look at the clock.
         sgd.step(cpu, &mut net, &gradients, 1e-4);
-    }))
+        done(Part::Update);
+    });
+    Ok((times, profiler))
 }
 
-fn time_inference(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Vec<Duration>> {
+fn time_inference(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Times> {
     let (batch, size, classes) = dimensions(args);
     let graph = args.arch.graph(classes);
     let mut plan = EvalPlan::new(&graph, args.dtype.into(), batch, size, size, cpu)?;
     let images = RandomImages::new(args);
+    let mut profiler = args.profile.then(|| Profiler::new(plan.outline(&graph).operations));
     plan.load(&Network::new(graph, Init::PyTorch, 0));
-    Ok(repeat(time, || {
-        std::hint::black_box(plan.forward(images.input(), batch));
-    }))
+    let times = repeat(time, || {
+        let done = observer(&mut profiler);
+        std::hint::black_box(plan.forward_observed(images.input(), batch, done));
+    });
+    Ok((times, profiler))
+}
+
+/// Tells a profiler, if there is one, that a step begins, and what it has done.
+fn observer(profiler: &mut Option<Profiler>) -> impl FnMut(Part) {
+    if let Some(profiler) = profiler {
+        profiler.begin();
+    }
+    move |part| {
+        if let Some(profiler) = profiler {
+            profiler.done(part);
+        }
+    }
 }
 
 /// The time of each call, for so long, but at least once, after the warm-up.
@@ -145,28 +200,10 @@ fn repeat(time: Duration, mut step: impl FnMut()) -> Vec<Duration> {
     times
 }
 
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    let n = times.len();
-    (times[(n - 1) / 2] + times[n / 2]) / 2
-}
-
 /// The most memory this process has held, in units of 10^6 bytes, where the system tells.
 fn peak_memory_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = kib.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib * 1024.0 / 1e6)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        let ms = Duration::from_millis;
-        assert_eq!(median(&mut [ms(9), ms(1), ms(2)]), ms(2));
-        assert_eq!(median(&mut [ms(9), ms(1), ms(2), ms(4)]), ms(3));
-    }
 }

@@ -1,5 +1,7 @@
 //! `resnet summary`: what a network consists of and costs.
 
+mod plan;
+
 use std::path::Path;
 
 use indicatif::HumanBytes;
@@ -7,7 +9,7 @@ use resnet::{Arch, Graph, checkpoint::Model, summary::Summary};
 use serde::Serialize;
 
 use crate::{
-    args::SummaryArgs,
+    args::{Global, SummaryArgs},
     error::Usage,
     print,
     table::{
@@ -47,8 +49,12 @@ struct Subject {
     image_size: usize,
 }
 
-pub(crate) fn run(args: &SummaryArgs) -> anyhow::Result<()> {
-    let Subject { arch, graph, image_size } = subject(args)?;
+pub(crate) fn run(args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
+    let subject = subject(args)?;
+    if args.plan {
+        return plan::run(&subject, args, global);
+    }
+    let Subject { arch, graph, image_size } = subject;
     let (name, classes) = (arch.to_string(), graph.classes());
     let summary = Summary::new(&graph, image_size, image_size)?;
     if args.output.json {

@@ -1,5 +1,6 @@
 //! Convolution: forward, gradient of the input, gradient of the weights.
 
+mod algorithm;
 mod direct;
 mod epilogue;
 pub mod reference;
@@ -8,6 +9,7 @@ mod shape;
 mod tests;
 mod winograd;
 
+pub use algorithm::{Algorithm, Direction};
 pub use epilogue::Epilogue;
 pub use shape::{Activation, ConvShape, ScaleShift, Source};
 
@@ -98,6 +100,18 @@ impl<E: Element, X: Element> Conv<E, X> {
     /// Whether it can read an activation through a batch norm, which then need not store its output.
     pub fn reads_through_norm(&self) -> bool {
         self.winograd().is_some() || self.strided().is_some()
+    }
+
+    /// How a direction is computed; none for one that this convolution is not prepared for.
+    pub fn algorithm(&self, direction: Direction) -> Option<Algorithm> {
+        let prepared = match direction {
+            Direction::Forward => true,
+            Direction::BackwardData => self.backward_data.is_some(),
+            Direction::BackwardWeight => self.backward_weight.is_some(),
+        };
+        let strided = self.strided().map(|_| Strided::ALGORITHM);
+        let winograd = self.winograd().map(Winograd::algorithm).or(strided);
+        prepared.then_some(winograd.unwrap_or(Algorithm::Direct))
     }
 
     /// Words of packed weights, for either direction.

@@ -315,3 +315,35 @@ fn threads_change_no_bit() {
         }
     }
 }
+
+/// What the shape, the element, the mode and the instruction set ask for.
+#[test]
+fn algorithms_follow_the_shape() {
+    let cpu = Cpu::new(1).unwrap();
+    let direct = cpu.clone().with_algorithms(Algorithms::Direct);
+    let of = |conv: &dyn Fn(Direction) -> Option<Algorithm>| Direction::ALL.map(conv);
+    let wide = shape(64, 64, (8, 8), 3, 1, 1);
+    let tiles = |side| [Some(Algorithm::Winograd { side, stride: 1 }); 3];
+    let conv = Conv::<f32>::new(wide, Source::Activation, Mode::Train, 2, &cpu);
+    assert_eq!(of(&|d| conv.algorithm(d)), tiles(4));
+    let conv = Conv::<Bf16>::new(wide, Source::Activation, Mode::Train, 2, &cpu);
+    assert_eq!(of(&|d| conv.algorithm(d)), tiles(2));
+    let conv = Conv::<f32>::new(wide, Source::Activation, Mode::Inference, 2, &cpu);
+    assert_eq!(
+        of(&|d| conv.algorithm(d)),
+        [Some(Algorithm::Winograd { side: 4, stride: 1 }), None, None]
+    );
+    for (s, cpu) in [(wide, &direct), (shape(64, 64, (8, 8), 1, 1, 0), &cpu)] {
+        let conv = Conv::<f32>::new(s, Source::Activation, Mode::Train, 2, cpu);
+        assert_eq!(of(&|d| conv.algorithm(d)), [Some(Algorithm::Direct); 3]);
+    }
+    let strided = shape(32, 64, (8, 8), 3, 2, 1);
+    let conv = Conv::<f32>::new(strided, Source::Activation, Mode::Train, 2, &cpu);
+    assert_eq!(of(&|d| conv.algorithm(d)), [Some(Algorithm::Winograd { side: 4, stride: 2 }); 3]);
+    assert_eq!(conv.algorithm(Direction::Forward).unwrap().to_string(), "F(4x4,3x3)/2");
+    let stem = shape(3, 64, (8, 8), 3, 1, 1);
+    let conv = Conv::<Bf16, f32>::new(stem, Source::Image, Mode::TrainFirst, 2, &cpu);
+    let (one, none) = (Some(Algorithm::Direct), None);
+    assert_eq!(of(&|d| conv.algorithm(d)), [one, none, one]);
+    assert_eq!(Algorithm::Winograd { side: 4, stride: 1 }.to_string(), "F(4x4,3x3)");
+}

@@ -2,7 +2,11 @@
 
 use resnet_kernels::{Bf16, Cpu};
 
-use super::{Input, PlanError, StepResult, eval, train};
+use super::{
+    Input, PlanError, StepResult, eval,
+    outline::{Outline, Part},
+    train,
+};
 use crate::{graph::Graph, network::Network, recipe::Dtype};
 
 /// Forward and backward of up to one batch size.
@@ -52,9 +56,36 @@ impl TrainPlan {
         labels: &[u32],
         label_smoothing: f32,
     ) -> StepResult {
+        self.step_observed(net, gradients, input, labels, label_smoothing, |_| ())
+    }
+
+    /// [`TrainPlan::step`] that reports each of the [`Outline::operations`] when it is done.
+    ///
+    /// # Panics
+    /// As [`TrainPlan::step`].
+    pub fn step_observed(
+        &mut self,
+        net: &mut Network,
+        gradients: &mut [f32],
+        input: Input<'_>,
+        labels: &[u32],
+        label_smoothing: f32,
+        done: impl FnMut(Part),
+    ) -> StepResult {
         match &mut self.0 {
-            Train::Fp32(plan) => plan.step(net, gradients, input, labels, label_smoothing),
-            Train::Bf16(plan) => plan.step(net, gradients, input, labels, label_smoothing),
+            Train::Fp32(plan) => plan.step(net, gradients, input, labels, label_smoothing, done),
+            Train::Bf16(plan) => plan.step(net, gradients, input, labels, label_smoothing, done),
+        }
+    }
+
+    /// What the plan consists of. `graph` is the one that it was built for.
+    ///
+    /// # Panics
+    /// If it is another that does not fit the images.
+    pub fn outline(&self, graph: &Graph) -> Outline {
+        match &self.0 {
+            Train::Fp32(plan) => plan.outline(graph),
+            Train::Bf16(plan) => plan.outline(graph),
         }
     }
 
@@ -113,9 +144,33 @@ impl EvalPlan {
     /// # Panics
     /// If there are no images, more than the plan's batch, or fewer values than they need.
     pub fn forward(&mut self, input: Input<'_>, images: usize) -> &[f32] {
+        self.forward_observed(input, images, |_| ())
+    }
+
+    /// [`EvalPlan::forward`] that reports each of the [`Outline::operations`] when it is done.
+    ///
+    /// # Panics
+    /// As [`EvalPlan::forward`].
+    pub fn forward_observed(
+        &mut self,
+        input: Input<'_>,
+        images: usize,
+        done: impl FnMut(Part),
+    ) -> &[f32] {
         match &mut self.0 {
-            Eval::Fp32(plan) => plan.forward(input, images),
-            Eval::Bf16(plan) => plan.forward(input, images),
+            Eval::Fp32(plan) => plan.forward(input, images, done),
+            Eval::Bf16(plan) => plan.forward(input, images, done),
+        }
+    }
+
+    /// What the plan consists of. `graph` is the one that it was built for.
+    ///
+    /// # Panics
+    /// If it is another that does not fit the images.
+    pub fn outline(&self, graph: &Graph) -> Outline {
+        match &self.0 {
+            Eval::Fp32(plan) => plan.outline(graph),
+            Eval::Bf16(plan) => plan.outline(graph),
         }
     }
 }

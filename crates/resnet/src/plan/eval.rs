@@ -5,7 +5,7 @@ use std::ops::Range;
 use resnet_kernels::{
     Buffer, Cpu, Element,
     batch_norm::{BatchNorm, EPSILON},
-    conv::{Conv, Epilogue, Mode, Weights},
+    conv::{Algorithm, Conv, Epilogue, Mode, Weights},
     layout::padded,
     linear::Linear,
 };
@@ -13,6 +13,7 @@ use resnet_kernels::{
 use super::{
     Input, InputImages, PlanError, Sizes, borrow,
     memory::{Lifetime, lay_out},
+    outline::{Memory, Outline, Part, Pass, Prepared, Sketch, algorithms},
     plain::Plain,
     units::{Unit, producer, units},
 };
@@ -128,10 +129,16 @@ impl<E: Element> Plan<E> {
         }
     }
 
-    pub(super) fn forward(&mut self, input: Input<'_>, images: usize) -> &[f32] {
+    pub(super) fn forward(
+        &mut self,
+        input: Input<'_>,
+        images: usize,
+        mut done: impl FnMut(Part),
+    ) -> &[f32] {
         assert!((1..=self.batch).contains(&images), "{images} images in a plan for {}", self.batch);
         self.input.fill(&self.cpu, input, images);
-        for step in &self.steps {
+        done(Part::Input);
+        for (index, step) in self.steps.iter().enumerate() {
             step.run(
                 &self.cpu,
                 images,
@@ -140,8 +147,34 @@ impl<E: Element> Plan<E> {
                 &mut self.logits,
                 &mut self.scratch,
             );
+            done(Part::Unit(index, Pass::Forward));
         }
         &self.logits[..images * (self.logits.len() / self.batch)]
+    }
+
+    pub(super) fn outline(&self, graph: &Graph) -> Outline {
+        let prepared = |step: &Step<E>| Prepared {
+            unit: step.unit.clone(),
+            algorithms: step.kernel.algorithms(),
+            packed: step.kernel.packed_len(),
+            scratch: step.kernel.scratch_len(),
+            gradient: 0,
+            stored: true,
+            accumulate: [false; 2],
+        };
+        let units: Vec<Prepared> = self.steps.iter().map(prepared).collect();
+        let (words, values) = (size_of::<f32>(), size_of::<E>());
+        let memory = Memory {
+            images: words * self.input.values.len(),
+            activations: values * self.values.len(),
+            gradients: 0,
+            statistics: 0,
+            packed: words * units.iter().map(|unit| unit.packed).sum::<usize>(),
+            scratch: words * self.scratch.len(),
+            logits: words * self.logits.len(),
+        };
+        let sizes = self.input.sizes(graph, self.batch);
+        Sketch { graph, sizes, element: values, training: false, units }.outline(memory)
     }
 }
 
@@ -201,6 +234,22 @@ impl<E: Element> Kernel<E> {
             },
             _ => Kernel::Plain(Plain::new(graph, head, sizes).expect("has no parameters")),
         })
+    }
+
+    fn algorithms(&self) -> Vec<(Pass, Algorithm)> {
+        match self {
+            Kernel::Stem(folded) => algorithms(&folded.conv),
+            Kernel::Conv(folded) => algorithms(&folded.conv),
+            _ => Vec::new(),
+        }
+    }
+
+    fn packed_len(&self) -> usize {
+        match self {
+            Kernel::Stem(folded) => folded.packed.len(),
+            Kernel::Conv(folded) => folded.packed.len(),
+            _ => 0,
+        }
     }
 
     fn scratch_len(&self) -> usize {

@@ -9,6 +9,7 @@ mod dtype;
 mod eval;
 mod gradients;
 mod memory;
+pub mod outline;
 mod plain;
 mod train;
 mod units;
@@ -174,6 +175,12 @@ impl InputImages {
         let layout = sizes.image(graph);
         let values = Buffer::zeroed(sizes.batch * layout.image_len())?;
         Ok(InputImages { layout, values, table: None })
+    }
+
+    /// The sizes of the graph that these images are for.
+    fn sizes(&self, graph: &Graph, batch: usize) -> Sizes {
+        let ImageLayout { height, width, .. } = self.layout;
+        Sizes::new(graph, batch, height, width).expect("the plan was built for this graph")
     }
 
     /// Converts the images of a batch.

@@ -1,5 +1,7 @@
 //! Training: forward with batch statistics, loss, and backward as the forward list in reverse.
 
+mod describe;
+
 use std::ops::Range;
 
 use resnet_kernels::{
@@ -14,6 +16,7 @@ use resnet_kernels::{
 use super::{
     APART, Input, InputImages, PlanError, Sizes, StepResult, borrow,
     gradients::{Layout, Read, Value},
+    outline::{Part, Pass},
     plain::{Gradient, Plain},
     units::{Unit, units},
 };
@@ -50,6 +53,8 @@ struct Buffers<E> {
 
 #[derive(Debug)]
 struct Step<E> {
+    /// In the list of steps.
+    index: usize,
     unit: Unit,
     kernel: Kernel<E>,
     /// None for the images.
@@ -106,7 +111,7 @@ impl<E: Element> Plan<E> {
         for (index, (unit, (x, residual, y))) in units.into_iter().zip(layout.steps).enumerate() {
             let kernel = kernels.remove(0);
             let (norm, stored) = (norms[index].clone(), !unstored[index]);
-            steps.push(Step { unit, kernel, x, norm, residual, y, stored });
+            steps.push(Step { index, unit, kernel, x, norm, residual, y, stored });
         }
         let logits = vec![0.0; batch * graph.classes()];
         Ok(Plan {
@@ -134,20 +139,23 @@ impl<E: Element> Plan<E> {
         input: Input<'_>,
         labels: &[u32],
         label_smoothing: f32,
+        mut done: impl FnMut(Part),
     ) -> StepResult {
         let n = labels.len();
         assert!((1..=self.batch).contains(&n), "{n} images in a plan for {}", self.batch);
         let (cpu, buffers) = (&self.cpu, &mut self.buffers);
         self.input.fill(cpu, input, n);
+        done(Part::Input);
         for step in &self.steps {
-            step.forward(cpu, n, &self.input.values, net, buffers);
+            step.forward(cpu, n, &self.input.values, net, buffers, &mut done);
         }
         let (logits, d_logits) = (&buffers.logits, &mut buffers.d_logits);
         let used = n * self.classes;
         let (logits, d_logits) = (&logits[..used], Some(&mut d_logits[..used]));
         let loss = cross_entropy(logits, labels, self.classes, label_smoothing, d_logits);
+        done(Part::Loss);
         for step in self.steps.iter().rev() {
-            step.backward(cpu, n, &self.input.values, net, gradients, buffers);
+            step.backward(cpu, n, &self.input.values, net, gradients, buffers, &mut done);
         }
         StepResult { loss: loss.mean, correct: loss.correct }
     }
@@ -219,9 +227,18 @@ impl<E: Element> Kernel<E> {
 }
 
 impl<E: Element> Step<E> {
-    fn forward(&self, cpu: &Cpu, n: usize, images: &[f32], net: &mut Network, b: &mut Buffers<E>) {
+    fn forward(
+        &self,
+        cpu: &Cpu,
+        n: usize,
+        images: &[f32],
+        net: &mut Network,
+        b: &mut Buffers<E>,
+        done: &mut impl FnMut(Part),
+    ) {
         if !self.stored {
-            return self.statistics(cpu, n, net, b);
+            self.statistics(cpu, n, net, b);
+            return done(Part::Unit(self.index, Pass::Forward));
         }
         let place = |read: &Option<Read>| read.as_ref().map(|r| r.value.out.clone());
         let places = (place(&self.x), place(&self.residual), self.y.out.clone());
@@ -230,10 +247,12 @@ impl<E: Element> Step<E> {
         match &self.kernel {
             Kernel::Stem(conv) => {
                 let weights = conv.pack_forward(weight(net, head), None, &mut b.packed);
+                done(Part::Packing(self.index, Pass::Forward));
                 conv.forward(n, images, weights, out, Epilogue::STORE, &mut b.scratch);
             }
             Kernel::Conv(conv) => {
                 let weights = conv.pack_forward(weight(net, head), None, &mut b.packed);
+                done(Part::Packing(self.index, Pass::Forward));
                 let x = self.activation(x, &b.saved);
                 conv.forward(n, x, weights, out, Epilogue::STORE, &mut b.scratch);
             }
@@ -250,6 +269,7 @@ impl<E: Element> Step<E> {
                 linear.forward(cpu, n, x, weight, bias, &mut b.logits);
             }
         }
+        done(Part::Unit(self.index, Pass::Forward));
     }
 
     /// Forward of a batch norm that its reader applies.
@@ -278,6 +298,7 @@ impl<E: Element> Step<E> {
         net: &Network,
         d_params: &mut [f32],
         b: &mut Buffers<E>,
+        done: &mut impl FnMut(Part),
     ) {
         let head = self.unit.head;
         let x = self.x.as_ref().map_or(&[][..], |x| &b.values[x.value.out.clone()]);
@@ -287,16 +308,20 @@ impl<E: Element> Step<E> {
                 let dw = &mut d_params[weight_range(net, head)];
                 let dy = &b.gradients[self.y.gradient.clone()];
                 conv.backward_weight(n, images, dy, dw, &mut b.scratch);
+                done(Part::Unit(self.index, Pass::BackwardWeight));
             }
             Kernel::Conv(conv) => {
                 let dw = &mut d_params[weight_range(net, head)];
                 let read = self.x.as_ref().expect("only the stem reads the images");
                 let weights = conv.pack_backward_data(weight(net, head), &mut b.packed);
+                done(Part::Packing(self.index, Pass::BackwardData));
                 let (dy, dx) = self.gradients(&mut b.gradients, read);
                 let x = self.activation(x, &b.saved);
                 conv.backward_weight(n, x, dy, dw, &mut b.scratch);
+                done(Part::Unit(self.index, Pass::BackwardWeight));
                 let Gradient { values, accumulate } = dx;
                 conv.backward_data(n, dy, weights, values, accumulate, &mut b.scratch);
+                done(Part::Unit(self.index, Pass::BackwardData));
             }
             Kernel::Norm { channels, pixels, saved } => {
                 let norm = BatchNorm { pixels: n * pixels, channels: *channels };
@@ -327,12 +352,14 @@ impl<E: Element> Step<E> {
                     let len = norm.stored_len();
                     pass_gradient(cpu, dy, None, &mut dx.values[..len], dx.accumulate);
                 }
+                done(Part::Unit(self.index, Pass::Backward));
             }
             Kernel::Plain(plain) => {
                 for read in self.x.iter().chain(&self.residual) {
                     let (dy, dx) = self.gradients(&mut b.gradients, read);
                     plain.backward(cpu, n, (x, out, self.unit.relu), dy, dx);
                 }
+                done(Part::Unit(self.index, Pass::Backward));
             }
             Kernel::Linear(linear) => {
                 let [weight, bias] = net.weight_and_bias(head);
@@ -341,6 +368,7 @@ impl<E: Element> Step<E> {
                 let read = self.x.as_ref().expect("a linear layer reads no images");
                 let dx = &mut b.gradients[read.value.gradient.clone()];
                 linear.backward(cpu, n, x, values, &b.d_logits, dx, dw, db, &mut b.scratch);
+                done(Part::Unit(self.index, Pass::Backward));
             }
         }
     }

@@ -20,7 +20,7 @@ use forward::{Forward, Operand};
 use tiles::{Grid, MAX_CHANNELS};
 use weights::Plain;
 
-use super::{Activation, ConvShape, Epilogue, Mode, Weights};
+use super::{Activation, Algorithm, ConvShape, Epilogue, Mode, Weights};
 use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK};
 
 /// A convolution of one shape in all directions that its mode needs.
@@ -63,6 +63,10 @@ impl Winograd {
             backward_weight: (mode != Mode::Inference)
                 .then(|| BackwardWeight::new::<E>(input, outputs, batch)),
         })
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        Algorithm::Winograd { side: self.forward.output.side, stride: 1 }
     }
 
     pub(super) fn packed_len(&self) -> usize {

@@ -19,7 +19,7 @@ use super::{
     weights::{self, Plain},
 };
 use crate::{
-    conv::{Activation, ConvShape, Epilogue, Mode, NO_DATA, NO_WEIGHT, Weights},
+    conv::{Activation, Algorithm, ConvShape, Epilogue, Mode, NO_DATA, NO_WEIGHT, Weights},
     cpu::Cpu,
     element::Element,
     layout::CHANNEL_BLOCK,
@@ -50,6 +50,8 @@ pub(in crate::conv) struct Strided {
 }
 
 impl Strided {
+    pub(in crate::conv) const ALGORITHM: Algorithm = Algorithm::Winograd { side: 4, stride: 2 };
+
     /// None if the shape has no such form, or the direct method is the better one.
     pub(in crate::conv) fn new<E: Element>(
         s: ConvShape,

@@ -1,0 +1,174 @@
+//! How a network runs on this machine.
+
+use std::collections::BTreeMap;
+
+use indicatif::HumanBytes;
+use resnet::{
+    plan::{
+        EvalPlan, TrainPlan,
+        outline::{Memory, Outline, Pass, UnitOutline},
+    },
+    recipe::Dtype,
+};
+use serde::Serialize;
+
+use super::Subject;
+use crate::{
+    args::{Global, Mode, SummaryArgs},
+    print,
+    table::{
+        Align::{Left, Right},
+        table,
+    },
+};
+
+#[derive(Serialize)]
+struct Record {
+    arch: String,
+    mode: &'static str,
+    batch: usize,
+    image_size: usize,
+    classes: usize,
+    dtype: Dtype,
+    threads: usize,
+    isa: &'static str,
+    units: Vec<UnitRecord>,
+    memory: MemoryRecord,
+}
+
+#[derive(Serialize)]
+struct UnitRecord {
+    nodes: Vec<String>,
+    kind: String,
+    /// Channels, height, width.
+    output: [usize; 3],
+    /// Of each pass of a convolution.
+    algorithms: BTreeMap<String, String>,
+    activation_bytes: usize,
+    gradient_bytes: usize,
+    packed_bytes: usize,
+    scratch_bytes: usize,
+}
+
+/// Bytes of the whole plan, whose units share memory.
+#[derive(Serialize)]
+struct MemoryRecord {
+    image_bytes: usize,
+    activation_bytes: usize,
+    gradient_bytes: usize,
+    statistics_bytes: usize,
+    packed_bytes: usize,
+    scratch_bytes: usize,
+    logit_bytes: usize,
+    total_bytes: usize,
+}
+
+/// Passes that convolutions have.
+const PASSES: [Pass; 3] = [Pass::Forward, Pass::BackwardData, Pass::BackwardWeight];
+
+pub(super) fn run(subject: &Subject, args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
+    let Subject { arch, graph, image_size: size } = subject;
+    let (cpu, dtype, batch) = (global.cpu()?, Dtype::from(args.dtype), args.batch);
+    let outline = match args.mode {
+        Mode::Train => TrainPlan::new(graph, dtype, batch, *size, *size, &cpu)?.outline(graph),
+        Mode::Eval => EvalPlan::new(graph, dtype, batch, *size, *size, &cpu)?.outline(graph),
+    };
+    let record = Record {
+        arch: arch.to_string(),
+        mode: args.mode.name(),
+        batch,
+        image_size: *size,
+        classes: graph.classes(),
+        dtype,
+        threads: cpu.threads(),
+        isa: cpu.isa().name(),
+        units: outline.units.iter().map(unit).collect(),
+        memory: memory(&outline.memory),
+    };
+    if args.output.json { print::json(&record) } else { print(&record, &outline, args.mode) }
+}
+
+fn unit(unit: &UnitOutline) -> UnitRecord {
+    UnitRecord {
+        nodes: unit.nodes.clone(),
+        kind: unit.kind.to_string(),
+        output: [unit.output.channels, unit.output.height, unit.output.width],
+        algorithms: unit.algorithms.iter().map(|(p, a)| (p.to_string(), a.to_string())).collect(),
+        activation_bytes: unit.activation_bytes,
+        gradient_bytes: unit.gradient_bytes,
+        packed_bytes: unit.packed_bytes,
+        scratch_bytes: unit.scratch_bytes,
+    }
+}
+
+fn memory(memory: &Memory) -> MemoryRecord {
+    MemoryRecord {
+        image_bytes: memory.images,
+        activation_bytes: memory.activations,
+        gradient_bytes: memory.gradients,
+        statistics_bytes: memory.statistics,
+        packed_bytes: memory.packed,
+        scratch_bytes: memory.scratch,
+        logit_bytes: memory.logits,
+        total_bytes: memory.total(),
+    }
+}
+
+fn print(record: &Record, outline: &Outline, mode: Mode) -> anyhow::Result<()> {
+    let passes = if mode == Mode::Train { &PASSES[..] } else { &PASSES[..1] };
+    let titles: Vec<String> = passes.iter().map(Pass::to_string).collect();
+    let mut headers = vec![("unit", Left), ("kind", Left), ("output", Right)];
+    headers.extend(titles.iter().map(|title| (title.as_str(), Left)));
+    headers.push(("activations", Right));
+    if mode == Mode::Train {
+        headers.push(("gradients", Right));
+    }
+    headers.extend([("packed", Right), ("scratch", Right)]);
+    let row = |unit: &UnitOutline| {
+        let algorithm = |pass: &Pass| {
+            let found = unit.algorithms.iter().find(|a| a.0 == *pass);
+            found.map_or(String::new(), |a| a.1.to_string())
+        };
+        let size = |n: usize| if n > 0 { bytes(n) } else { String::new() };
+        let mut row =
+            vec![print::nodes(&unit.nodes), unit.kind.to_string(), unit.output.to_string()];
+        row.extend(passes.iter().map(algorithm));
+        row.push(match unit.activation_bytes {
+            0 => "not stored".into(),
+            stored => bytes(stored),
+        });
+        if mode == Mode::Train {
+            row.push(size(unit.gradient_bytes));
+        }
+        row.extend([size(unit.packed_bytes), size(unit.scratch_bytes)]);
+        row
+    };
+    print::line(table(&headers, outline.units.iter().map(row)) + "\n")?;
+    let Record { arch, mode: name, batch, image_size, dtype, threads, isa, .. } = record;
+    let Memory { images, activations, gradients, statistics, packed, scratch, logits } =
+        outline.memory;
+    let shared = |text: String, how: &str| format!("{text}, {how}");
+    let (once, largest) = ("shared where units need them at different times", "the largest above");
+    let train = mode == Mode::Train;
+    for (label, value) in [
+        ("plan", format!("{arch}, {name}, {batch} images of {image_size}x{image_size}, {dtype}")),
+        ("on", format!("{isa}, {threads} threads")),
+        ("images", bytes(images)),
+        ("activations", if train { bytes(activations) } else { shared(bytes(activations), once) }),
+        ("gradients", shared(bytes(gradients), once)),
+        ("statistics", bytes(statistics)),
+        ("packed", if train { shared(bytes(packed), largest) } else { bytes(packed) }),
+        ("scratch", shared(bytes(scratch), largest)),
+        ("logits", bytes(logits)),
+        ("in all", bytes(outline.memory.total())),
+    ] {
+        if train || !matches!(label, "gradients" | "statistics") {
+            print::line(format!("{label:<14} {value}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn bytes(n: usize) -> String {
+    HumanBytes(n as u64).to_string()
+}

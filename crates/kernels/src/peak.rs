@@ -1,0 +1,197 @@
+//! What the machine does at best: the figures that kernels are held against.
+
+use std::{
+    hint::black_box,
+    marker::PhantomData,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    memory::{Buffer, OutOfMemory},
+    pool::Parts,
+};
+
+/// Values of each of two buffers: together 256 MiB, more than caches hold.
+const LEN: usize = 32 << 20;
+/// Values of an item of work.
+const PART: usize = 256 * 1024;
+/// Register tiles of an item of products, some 20 microseconds.
+const TILES: usize = 8192;
+/// Items for each thread.
+const ITEMS: usize = 64;
+
+/// Bytes a second between memory and processor, with all threads.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bandwidth {
+    /// Of a copy, where each byte counts twice: read, and written.
+    pub copy: f64,
+    /// Of reading.
+    pub read: f64,
+}
+
+impl Cpu {
+    /// Operations a second, two for each product and its addition, of `E` in registers, with all
+    /// threads. Takes some tens of milliseconds.
+    pub fn peak_flops<E: Element>(&self) -> f64 {
+        let (items, tile) = (ITEMS * self.threads(), self.isa().tile());
+        let products = items * TILES * 2 * tile * self.isa().lanes() * E::PACK;
+        let seconds = shortest(40, || {
+            self.pool().run(items, &|_, _| {
+                black_box(self.isa().dispatch(Products::<E>::new()));
+            });
+        });
+        2.0 * products as f64 / seconds
+    }
+
+    /// The bandwidth of memory. Takes some tenths of a second.
+    ///
+    /// # Errors
+    /// If there are no 256 MiB to measure with.
+    pub fn bandwidth(&self) -> Result<Bandwidth, OutOfMemory> {
+        let (mut from, mut to) = (Buffer::zeroed(LEN)?, Buffer::<f32>::zeroed(LEN)?);
+        // Untouched memory is one page of zeros.
+        from.fill(1.0);
+        let items = LEN / PART;
+        let copy = shortest(6, || {
+            let parts = Parts::new(&mut to, PART);
+            self.pool().run(items, &|_, i| {
+                // SAFETY: each item takes its own part.
+                let to = unsafe { parts.get(i) };
+                self.isa().dispatch(Copy { from: &from[i * PART..][..PART], to });
+            });
+        });
+        let read = shortest(6, || {
+            self.pool().run(items, &|_, i| {
+                black_box(self.isa().dispatch(Read(&from[i * PART..][..PART])));
+            });
+        });
+        let bytes = (LEN * size_of::<f32>()) as f64;
+        Ok(Bandwidth { copy: 2.0 * bytes / copy, read: bytes / read })
+    }
+}
+
+/// Seconds of the fastest of so many rounds, after one that does not count.
+fn shortest(rounds: usize, mut round: impl FnMut()) -> f64 {
+    round();
+    let time = |_| {
+        let start = Instant::now();
+        round();
+        start.elapsed()
+    };
+    (0..rounds).map(time).min().unwrap_or(Duration::MAX).as_secs_f64()
+}
+
+/// A register tile of sums, as convolutions have it, of products that need no memory.
+struct Products<E> {
+    /// Words of one value, or of one in the upper half.
+    factors: [f32; 2],
+    elements: PhantomData<E>,
+}
+
+impl<E> Products<E> {
+    fn new() -> Self {
+        // Unknown to the compiler, which could do without some of the products.
+        Products { factors: black_box([1.0, 1.0]), elements: PhantomData }
+    }
+}
+
+impl<E: Element> Kernel for Products<E> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) -> f32 {
+        let [a, b] = self.factors.map(V::splat);
+        let mut sums = [[V::zero(); 2]; TILE];
+        for _ in 0..TILES {
+            for row in &mut sums {
+                for sum in row {
+                    *sum = E::multiply(a, b, *sum);
+                }
+            }
+        }
+        sums.as_flattened().iter().map(|&sum| total(sum)).sum()
+    }
+}
+
+struct Copy<'a> {
+    from: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl Kernel for Copy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        assert!(self.from.len() == self.to.len() && self.to.len().is_multiple_of(V::LANES));
+        for at in (0..self.to.len()).step_by(V::LANES) {
+            // SAFETY: the lengths are checked above.
+            unsafe { V::load(self.from.as_ptr().add(at)).store(self.to.as_mut_ptr().add(at)) };
+        }
+    }
+}
+
+/// The sum of a slice.
+struct Read<'a>(&'a [f32]);
+
+impl Kernel for Read<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) -> f32 {
+        const SUMS: usize = 8;
+        assert!(self.0.len().is_multiple_of(SUMS * V::LANES));
+        let mut sums = [V::zero(); SUMS];
+        for at in (0..self.0.len()).step_by(SUMS * V::LANES) {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: the length is checked above.
+                *sum = sum.add(unsafe { V::load(self.0.as_ptr().add(at + i * V::LANES)) });
+            }
+        }
+        sums.iter().map(|&sum| total(sum)).sum()
+    }
+}
+
+/// The sum of the lanes.
+#[inline(always)]
+fn total<V: Vector>(v: V) -> f32 {
+    // As many as any set has, and more.
+    let mut lanes = [0.0; 64];
+    assert!(V::LANES <= lanes.len());
+    // SAFETY: the length is checked above.
+    unsafe { v.store(lanes.as_mut_ptr()) };
+    lanes[..V::LANES].iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bf16, testing::on_every_isa};
+
+    /// What is divided by the time is what is done.
+    #[test]
+    fn every_product_is_taken() {
+        fn check<E: Element>(cpu: &Cpu) {
+            // A splat f32 of 1 is the pair (0, 1): half of the products of pairs add 1.
+            let got = cpu.isa().dispatch(Products::<E>::new());
+            let want = TILES * 2 * cpu.isa().tile() * cpu.isa().lanes();
+            assert_eq!(got, want as f32, "{}", cpu.isa());
+        }
+        on_every_isa(check::<f32>);
+        on_every_isa(check::<Bf16>);
+    }
+
+    #[test]
+    fn every_value_is_moved() {
+        on_every_isa(|cpu| {
+            let from: Vec<f32> = (0..1024).map(|i| i as f32).collect();
+            let mut to = vec![0.0; 1024];
+            cpu.isa().dispatch(Copy { from: &from, to: &mut to });
+            assert_eq!(from, to);
+            assert_eq!(cpu.isa().dispatch(Read(&from)), 1023.0 * 512.0);
+        });
+    }
+}
