@@ -132,13 +132,14 @@ impl<E: Element, const N: usize> Patch<E, N> {
     ) -> [[V; N]; R] {
         let mut half = [[V::zero(); N]; R];
         let base = self.pixels[0][0].wrapping_add(channel);
-        let norm = match norm {
-            // SAFETY: `ScaleShift::check` covers the stored channels.
-            Some(n) => Some(unsafe {
-                (V::load(n.scale.as_ptr().add(channel)), V::load(n.shift.as_ptr().add(channel)))
-            }),
-            None => None,
-        };
+        let (mut scale, mut shift) = (V::zero(), V::zero());
+        if let Some(n) = norm {
+            // SAFETY: `Activation::check` covers the stored channels.
+            unsafe {
+                scale = V::load(n.scale.as_ptr().add(channel));
+                shift = V::load(n.shift.as_ptr().add(channel));
+            }
+        }
         let zeros = ZEROS.as_ptr().cast::<E>();
         for j in 0..N {
             let mut column = [V::zero(); N];
@@ -151,9 +152,7 @@ impl<E: Element, const N: usize> Patch<E, N> {
                         E::load(self.pixels[i][j].add(channel))
                     }
                 };
-                if let Some((scale, shift)) = norm
-                    && (self.inside || self.pixels[i][j] != zeros)
-                {
+                if norm.is_some() && (self.inside || self.pixels[i][j] != zeros) {
                     *value = value.mul_add(scale, shift).relu();
                 }
             }
