@@ -338,7 +338,9 @@ fn algorithms_follow_the_shape() {
         assert_eq!(of(&|d| conv.algorithm(d)), [Some(Algorithm::Direct); 3]);
     }
     let strided = shape(32, 64, (8, 8), 3, 2, 1);
-    let conv = Conv::<f32>::new(strided, Source::Activation, Mode::Train, 2, &cpu);
+    let few = Conv::<f32>::new(strided, Source::Activation, Mode::Train, 2, &cpu);
+    assert_eq!(of(&|d| few.algorithm(d)), [Some(Algorithm::Direct); 3]);
+    let conv = Conv::<f32>::new(strided, Source::Activation, Mode::Train, 32, &cpu);
     assert_eq!(of(&|d| conv.algorithm(d)), [Some(Algorithm::Winograd { side: 4, stride: 2 }); 3]);
     assert_eq!(conv.algorithm(Direction::Forward).unwrap().to_string(), "F(4x4,3x3)/2");
     let stem = shape(3, 64, (8, 8), 3, 1, 1);
