@@ -1,7 +1,7 @@
 //! Aligned memory.
 
 use std::{
-    alloc::{Layout, alloc_zeroed, dealloc},
+    alloc::{Layout, alloc, dealloc},
     fmt,
     ops::{Deref, DerefMut},
     ptr::NonNull,
@@ -40,10 +40,13 @@ impl<E: Element> Buffer<E> {
         let align = if refused.bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE };
         let layout = Layout::from_size_align(refused.bytes.max(1), align).map_err(|_| refused)?;
         // SAFETY: the layout's size is not zero.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) }.cast()).ok_or(refused)?;
+        let start: NonNull<E> = NonNull::new(unsafe { alloc(layout) }.cast()).ok_or(refused)?;
+        // Before the first write, which is what makes the pages.
         if align == HUGE_PAGE {
             advise_huge_pages(start, refused.bytes);
         }
+        // SAFETY: the memory was just allocated with this size.
+        unsafe { start.cast::<u8>().write_bytes(0, layout.size()) };
         Ok(Buffer { start, len, layout })
     }
 }
