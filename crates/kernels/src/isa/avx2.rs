@@ -116,6 +116,12 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
+    fn relu(self) -> Self {
+        // SAFETY: see above. Its second operand, where one is NaN.
+        F32x8(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
+    }
+
+    #[inline(always)]
     fn where_positive(self, gate: Self) -> Self {
         // SAFETY: see above.
         unsafe {
@@ -167,24 +173,26 @@ impl Vector for F32x8 {
     unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: see above.
         unsafe {
-            let row = |i: usize| _mm256_loadu_ps(from.add(i * from_stride));
+            // Loops, not closures: see `Line`.
             let mut pairs = [_mm256_setzero_ps(); 8];
             for i in 0..4 {
-                let (a, b) = (row(2 * i), row(2 * i + 1));
+                let a = _mm256_loadu_ps(from.add(2 * i * from_stride));
+                let b = _mm256_loadu_ps(from.add((2 * i + 1) * from_stride));
                 pairs[2 * i] = _mm256_unpacklo_ps(a, b);
                 pairs[2 * i + 1] = _mm256_unpackhi_ps(a, b);
             }
             // Four rows' values of one column of each half, for columns 0 to 3.
-            let quads = |half: usize| {
+            let mut quads = [[_mm256_setzero_ps(); 4]; 2];
+            for (half, quad) in quads.iter_mut().enumerate() {
                 let [a, b] = [&pairs[4 * half..][..2], &pairs[4 * half + 2..][..2]];
-                [
+                *quad = [
                     _mm256_shuffle_ps::<0x44>(a[0], b[0]),
                     _mm256_shuffle_ps::<0xEE>(a[0], b[0]),
                     _mm256_shuffle_ps::<0x44>(a[1], b[1]),
                     _mm256_shuffle_ps::<0xEE>(a[1], b[1]),
-                ]
-            };
-            let (upper, lower) = (quads(0), quads(1));
+                ];
+            }
+            let [upper, lower] = quads;
             for i in 0..4 {
                 let first = _mm256_permute2f128_ps::<0x20>(upper[i], lower[i]);
                 let second = _mm256_permute2f128_ps::<0x31>(upper[i], lower[i]);

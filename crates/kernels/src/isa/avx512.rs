@@ -26,6 +26,17 @@ pub(super) unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<F32x16<true>, TILE>()
 }
 
+/// 0, 16, 1, 17, ...
+static ALTERNATE: [u16; 32] = {
+    let mut order = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        order[i] = (i / 2 + i % 2 * 16) as u16;
+        i += 1;
+    }
+    order
+};
+
 /// `BF16`: the machine multiplies and rounds bfloat16. It flushes subnormal numbers to zero.
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16<const BF16: bool>(__m512);
@@ -42,6 +53,15 @@ impl<const BF16: bool> F32x16<BF16> {
             let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, round));
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
             _mm512_mask_mov_epi32(rounded, nan, _mm512_set1_epi32(0x7FC0))
+        }
+    }
+
+    /// The bfloat16 values of both, one after the other; of a machine that rounds them itself.
+    #[inline(always)]
+    fn rounded_two(low: Self, high: Self) -> __m512i {
+        // SAFETY: as below.
+        unsafe {
+            std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high.0, low.0))
         }
     }
 }
@@ -92,6 +112,19 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
+    unsafe fn store_two_bf16(low: Self, high: Self, p: *mut u16) {
+        // SAFETY: see above.
+        unsafe {
+            if BF16 {
+                _mm512_storeu_si512(p.cast(), Self::rounded_two(low, high));
+            } else {
+                low.store_bf16(p);
+                high.store_bf16(p.add(16));
+            }
+        }
+    }
+
+    #[inline(always)]
     fn mul_add(self, b: Self, c: Self) -> Self {
         // SAFETY: see above.
         F32x16(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })
@@ -124,6 +157,12 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
             F32x16(_mm512_mask_mov_ps(max, nan, self.0))
         }
+    }
+
+    #[inline(always)]
+    fn relu(self) -> Self {
+        // SAFETY: see above. Its second operand, where one is NaN.
+        F32x16(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
     }
 
     #[inline(always)]
@@ -170,11 +209,9 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
         // SAFETY: see above.
         unsafe {
             let words = if BF16 {
-                let half = |x| {
-                    let half = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
-                    _mm512_cvtepu16_epi32(half)
-                };
-                _mm512_or_si512(half(low.0), _mm512_slli_epi32::<16>(half(high.0)))
+                let both = Self::rounded_two(low, high);
+                // Value i of `low`, then of `high`.
+                _mm512_permutexvar_epi16(_mm512_loadu_si512(ALTERNATE.as_ptr().cast()), both)
             } else {
                 _mm512_or_si512(low.rounded(), _mm512_slli_epi32::<16>(high.rounded()))
             };
@@ -200,20 +237,24 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: see above.
         unsafe {
-            let rows: [__m512; 16] =
-                std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * from_stride)));
+            // Loops, not closures: see `Line`.
+            let mut rows = [_mm512_setzero_ps(); 16];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = _mm512_loadu_ps(from.add(i * from_stride));
+            }
             // Rows 4q to 4q + 3: column 4b + c of 128-bit block b becomes block b of `quads[q][c]`.
-            let quads: [[__m512; 4]; 4] = std::array::from_fn(|q| {
+            let mut quads = [[_mm512_setzero_ps(); 4]; 4];
+            for (q, quad) in quads.iter_mut().enumerate() {
                 let r = &rows[4 * q..4 * q + 4];
                 let (a, b) = (_mm512_unpacklo_ps(r[0], r[1]), _mm512_unpacklo_ps(r[2], r[3]));
                 let (c, d) = (_mm512_unpackhi_ps(r[0], r[1]), _mm512_unpackhi_ps(r[2], r[3]));
-                [
+                *quad = [
                     _mm512_shuffle_ps::<0x44>(a, b),
                     _mm512_shuffle_ps::<0xEE>(a, b),
                     _mm512_shuffle_ps::<0x44>(c, d),
                     _mm512_shuffle_ps::<0xEE>(c, d),
-                ]
-            });
+                ];
+            }
             for c in 0..4 {
                 let [a, b, d, e] = [quads[0][c], quads[1][c], quads[2][c], quads[3][c]];
                 // Blocks 0 and 2, and 1 and 3, of two quads each; then of all four.

@@ -36,6 +36,19 @@ pub trait Vector: Copy {
     /// `p` must be valid for writing `LANES` values.
     unsafe fn store_bf16(self, p: *mut u16);
 
+    /// Writes both as [`Vector::store_bf16`], one after the other.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `2 * LANES` values.
+    #[inline(always)]
+    unsafe fn store_two_bf16(low: Self, high: Self, p: *mut u16) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            low.store_bf16(p);
+            high.store_bf16(p.add(Self::LANES));
+        }
+    }
+
     /// `self * b + c`, fused where the machine can.
     fn mul_add(self, b: Self, c: Self) -> Self;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::transform::Line;
+use super::transform::{Half, Line};
 use crate::{
     conv::{Activation, ScaleShift},
     element::Element,
@@ -129,8 +129,8 @@ impl<E: Element, const N: usize> Patch<E, N> {
         &self,
         channel: usize,
         norm: Option<ScaleShift<'_>>,
-    ) -> [[V; N]; R] {
-        let mut half = [[V::zero(); N]; R];
+        half: &mut Half<V, R, N>,
+    ) {
         let base = self.pixels[0][0].wrapping_add(channel);
         let (mut scale, mut shift) = (V::zero(), V::zero());
         if let Some(n) = norm {
@@ -156,11 +156,8 @@ impl<E: Element, const N: usize> Patch<E, N> {
                     *value = value.mul_add(scale, shift).relu();
                 }
             }
-            for (half, value) in half.iter_mut().zip(L::line(&column)) {
-                half[j] = value;
-            }
+            half.set(j, L::line(&column));
         }
-        half
     }
 }
 
@@ -190,16 +187,29 @@ pub(super) unsafe fn input_planes<
     let stride = planes.stride();
     for (at, tile) in tiles.enumerate() {
         let patch = Patch::<E, S>::new(grid, images.values, tile, border);
-        for channel in (0..grid.channels).step_by(V::LANES) {
+        for channel in (0..grid.channels).step_by(V::LANES * E::PACK) {
             let block = channel / (BLOCK * E::PACK);
             let start = planes.at(block, first + at);
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let half = patch.columns::<L, V, N>(channel, images.norm);
-                for (i, row) in half.iter().enumerate() {
-                    for (j, value) in L::line(row).into_iter().enumerate() {
-                        let line = out.add((i * N + j) * stride + start).cast::<E>();
-                        E::store(value, line.add(channel % (BLOCK * E::PACK)));
+                let (mut half, mut other) = (Half::new(), Half::new());
+                patch.columns::<L, V, N>(channel, images.norm, &mut half);
+                if E::PACK == 2 {
+                    patch.columns::<L, V, N>(channel + V::LANES, images.norm, &mut other);
+                }
+                for i in 0..N {
+                    let line = L::line(half.row(i));
+                    let to = out.add(i * N * stride + start).cast::<E>();
+                    let to = to.add(channel % (BLOCK * E::PACK));
+                    if E::PACK == 2 {
+                        let other = L::line(other.row(i));
+                        for (j, value) in line.into_iter().enumerate() {
+                            E::store_two(value, other[j], to.add(j * stride * E::PACK));
+                        }
+                    } else {
+                        for (j, value) in line.into_iter().enumerate() {
+                            E::store(value, to.add(j * stride * E::PACK));
+                        }
                     }
                 }
             }
@@ -242,15 +252,17 @@ pub(super) unsafe fn gradient_planes<
             let start = planes.at(channel / BLOCK, first + at) + channel % BLOCK;
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let half = patch.columns::<L, V, N>(channel, images.norm);
-                let mut other = [[V::zero(); S]; N];
+                let (mut half, mut other) = (Half::new(), Half::new());
+                patch.columns::<L, V, N>(channel, images.norm, &mut half);
                 if second {
-                    other = next.columns::<L, V, N>(channel, images.norm);
+                    next.columns::<L, V, N>(channel, images.norm, &mut other);
+                } else if E::PACK == 2 {
+                    (0..S).for_each(|j| other.set(j, [V::zero(); N]));
                 }
-                for (i, row) in half.iter().enumerate() {
-                    let mut line = L::line(row);
+                for i in 0..N {
+                    let mut line = L::line(half.row(i));
                     if E::PACK == 2 {
-                        for (value, other) in line.iter_mut().zip(L::line(&other[i])) {
+                        for (value, other) in line.iter_mut().zip(L::line(other.row(i))) {
                             *value = V::pair_bf16(*value, other);
                         }
                     }

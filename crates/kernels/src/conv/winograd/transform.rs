@@ -4,7 +4,37 @@
 //! the gradient of the weights needs: `dg = G^T [(A dy) * (B^T d)]`. The points of F(4, 3) are 0,
 //! 1, -1, 2, -2 and infinity. Two-dimensional transforms apply these to columns, then to rows.
 
+use std::mem::MaybeUninit;
+
 use crate::isa::Vector;
+
+/// A block of values between the two halves of its transform: written by column, read by row. It
+/// outgrows the registers, and zeros written first would cost as much as the values.
+pub(super) struct Half<V, const ROWS: usize, const COLUMNS: usize>(
+    [[MaybeUninit<V>; COLUMNS]; ROWS],
+);
+
+impl<V: Vector, const ROWS: usize, const COLUMNS: usize> Half<V, ROWS, COLUMNS> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Half([[MaybeUninit::uninit(); COLUMNS]; ROWS])
+    }
+
+    #[inline(always)]
+    pub(super) fn set(&mut self, j: usize, column: [V; ROWS]) {
+        for (row, value) in self.0.iter_mut().zip(column) {
+            row[j].write(value);
+        }
+    }
+
+    /// # Safety
+    /// All columns must have been set.
+    #[inline(always)]
+    pub(super) unsafe fn row(&self, i: usize) -> &[V; COLUMNS] {
+        // SAFETY: the same layout, and the caller's contract.
+        unsafe { &*self.0[i].as_ptr().cast::<[V; COLUMNS]>() }
+    }
+}
 
 /// A transform of one line, as a type: a closure might not be inlined, and would then be compiled
 /// without the instructions of its vectors.

@@ -5,7 +5,7 @@ use std::{marker::PhantomData, ops::Range};
 use super::{
     strided,
     tiles::BLOCK,
-    transform::{Line, Weight, WeightAdjoint},
+    transform::{Half, Line, Weight, WeightAdjoint},
 };
 use crate::{
     cpu::Cpu,
@@ -223,32 +223,39 @@ impl Taps {
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract.
                 unsafe {
-                    let mut u = self.element::<L, V, N>(k, lane);
+                    let half = self.columns::<L, V, N>(k, lane);
+                    let mut other = Half::new();
                     if E::PACK == 2 {
-                        let next = self.element::<L, V, N>(k + 1, lane);
-                        for (u, next) in u.as_flattened_mut().iter_mut().zip(next.as_flattened()) {
-                            *u = V::pair_bf16(*u, *next);
-                        }
+                        other = self.columns::<L, V, N>(k + 1, lane);
                     }
-                    for (e, u) in u.as_flattened().iter().enumerate() {
-                        u.store(to.add(e * stride + word * width + lane));
+                    for i in 0..N {
+                        let mut line = L::line(half.row(i));
+                        if E::PACK == 2 {
+                            for (u, next) in line.iter_mut().zip(L::line(other.row(i))) {
+                                *u = V::pair_bf16(*u, next);
+                            }
+                        }
+                        let to = to.add(i * N * stride + word * width + lane);
+                        for (j, u) in line.into_iter().enumerate() {
+                            u.store(to.add(j * stride));
+                        }
                     }
                 }
             }
         }
     }
 
-    /// `G g G^T` of a value of the depth, for a vector of outputs.
+    /// `G g` of a value of the depth, for a vector of outputs.
     ///
     /// # Safety
     /// The weights must be there.
     #[inline(always)]
-    unsafe fn element<L: Line<3, N>, V: Vector, const N: usize>(
+    unsafe fn columns<L: Line<3, N>, V: Vector, const N: usize>(
         &self,
         k: usize,
         lane: usize,
-    ) -> [[V; N]; N] {
-        let mut half = [[V::zero(); 3]; N];
+    ) -> Half<V, N, 3> {
+        let mut half = Half::new();
         for column in 0..3 {
             let mut g = [V::zero(); 3];
             for (row, g) in g.iter_mut().enumerate() {
@@ -256,15 +263,9 @@ impl Taps {
                 // SAFETY: the caller's contract.
                 *g = unsafe { V::load(self.start.add(k * self.value + lane).offset(window)) };
             }
-            for (half, value) in half.iter_mut().zip(L::line(&g)) {
-                half[column] = value;
-            }
+            half.set(column, L::line(&g));
         }
-        let mut out = [[V::zero(); N]; N];
-        for (out, half) in out.iter_mut().zip(&half) {
-            *out = L::line(half);
-        }
-        out
+        half
     }
 }
 
@@ -330,19 +331,19 @@ pub(super) unsafe fn unpack_row<L: Line<N, 3>, V: Vector, const N: usize>(
     tap: usize,
 ) {
     for channel in (0..channels).step_by(V::LANES) {
-        let mut half = [[V::zero(); N]; 3];
+        let mut half = Half::<V, 3, N>::new();
         for j in 0..N {
             let mut u = [V::zero(); N];
             for (i, u) in u.iter_mut().enumerate() {
                 // SAFETY: the caller's contract.
                 *u = unsafe { V::load(sums.add((i * N + j) * stride + channel)) };
             }
-            for (half, value) in half.iter_mut().zip(L::line(&u)) {
-                half[j] = value;
-            }
+            half.set(j, L::line(&u));
         }
-        for (i, row) in half.iter().enumerate() {
-            for (j, g) in L::line(row).into_iter().enumerate() {
+        for i in 0..3 {
+            // SAFETY: all columns are set.
+            let line = L::line(unsafe { half.row(i) });
+            for (j, g) in line.into_iter().enumerate() {
                 // SAFETY: the caller's contract.
                 unsafe { g.store(dw.add((3 * i + j) * tap + channel)) };
             }

@@ -109,21 +109,25 @@ impl<X: Element, E: Element> Item<'_, X, E> {
         let s = &self.plan.shape;
         let source = self.plan.source;
         let (columns, stored) = match source {
-            Source::Activation => (s.width, padded(s.in_channels)),
+            Source::Activation => (self.plan.columns(), padded(s.in_channels)),
             Source::Image => (s.image().columns(), s.in_channels),
         };
         let pixels = block.rows * columns;
         for i in 0..images {
             let [low, high] = self.pair(image + i * X::PACK, self.x, s.in_len(source));
-            let start = block.first_row * columns * stored;
             if source == Source::Image {
+                let start = block.first_row * columns * stored;
                 let to = &mut self.x_pack[i * pixels * stored..][..pixels * stored];
                 to.iter_mut().zip(&low[start..]).for_each(|(to, from)| *to = from.to_f32());
                 continue;
             }
             let to = &mut self.x_pack[i * pixels * width..][..pixels * width];
-            for (pixel, to) in to.chunks_exact_mut(width).enumerate() {
-                pack::<X, X, V>(low, high, start + pixel * stored + channel, to);
+            let skip = self.plan.skip;
+            for (row, to) in to.chunks_exact_mut(columns * width).enumerate() {
+                let row = (block.first_row + row) * skip * s.width;
+                for (column, to) in to.chunks_exact_mut(width).enumerate() {
+                    pack::<X, X, V>(low, high, (row + column * skip) * stored + channel, to);
+                }
             }
         }
     }

@@ -49,9 +49,9 @@ type Pairs = Vec<(u32, u32)>;
 /// Some rows of an image, or several whole images.
 #[derive(Debug)]
 struct Block {
-    /// First input row.
+    /// First input row of those used.
     first_row: usize,
-    /// Input rows of an image.
+    /// Input rows of an image, of those used.
     rows: usize,
     /// First output row.
     first_out: usize,
@@ -70,6 +70,8 @@ pub(in crate::conv) struct BackwardWeight<X, E> {
     taps: usize,
     /// Values of a window position in the weight.
     values: usize,
+    /// Of the input, every so many-th row and column is used: all but for a 1x1 window's stride.
+    skip: usize,
     /// Images of a block (1 where an image has several blocks), counted as words.
     images: usize,
     blocks: Vec<Block>,
@@ -89,14 +91,16 @@ impl<X: Element, E: Element> BackwardWeight<X, E> {
             Source::Activation => (shape.kernel * shape.kernel, shape.in_channels),
             Source::Image => (shape.kernel, shape.kernel * shape.in_channels),
         };
+        let alone = source == Source::Activation && shape.kernel == 1 && shape.padding == 0;
+        let skip = if alone { shape.stride } else { 1 };
         let (height, width) = (shape.out_height(), shape.out_width());
         let images = (BLOCK / shape.out_pixels()).max(1);
         let rows = if images > 1 { height } else { (BLOCK / width).clamp(1, height) };
         let blocks = (0..height)
             .step_by(rows)
-            .map(|y| Block::new(&shape, source, taps, images, y..(y + rows).min(height)))
+            .map(|y| Block::new(&shape, source, skip, images, y..(y + rows).min(height)))
             .collect();
-        BackwardWeight { shape, source, taps, values, images, blocks, elements: PhantomData }
+        BackwardWeight { shape, source, taps, values, skip, images, blocks, elements: PhantomData }
     }
 
     /// Parts of the batch for so many images.
@@ -113,12 +117,17 @@ impl<X: Element, E: Element> BackwardWeight<X, E> {
         GROUP * self.taps * self.values
     }
 
+    /// Used columns of an activation.
+    fn columns(&self) -> usize {
+        self.shape.width.div_ceil(self.skip)
+    }
+
     fn worker(&self, cpu: &Cpu) -> Scratch {
         let (tile, lanes) = (cpu.isa().tile(), cpu.isa().lanes());
         let channels = GROUP.min(padded(self.shape.out_channels)).div_ceil(tile) * tile;
         let largest = |f: &dyn Fn(&Block) -> usize| self.blocks.iter().map(f).max().unwrap_or(0);
         let x = match self.source {
-            Source::Activation => largest(&|b| b.rows) * self.shape.width * 2 * lanes,
+            Source::Activation => largest(&|b| b.rows) * self.columns() * 2 * lanes,
             Source::Image => {
                 let image = self.shape.image();
                 // The last panel of the last pixel reads past its run.
@@ -192,17 +201,19 @@ impl Block {
     fn new(
         s: &ConvShape,
         source: Source,
-        taps: usize,
+        skip: usize,
         images: usize,
         out_rows: std::ops::Range<usize>,
     ) -> Self {
-        let (limit, border) = match source {
-            Source::Activation => (s.height, s.padding),
-            Source::Image => (s.image().rows(), 0),
+        let (limit, border, taps) = match source {
+            Source::Activation => (s.height.div_ceil(skip), s.padding, s.kernel * s.kernel),
+            Source::Image => (s.image().rows(), 0, s.kernel),
         };
-        let first_row = (out_rows.start * s.stride).saturating_sub(border).min(limit);
-        let past = (out_rows.end - 1) * s.stride + s.kernel;
+        let stride = s.stride / skip;
+        let first_row = (out_rows.start * stride).saturating_sub(border).min(limit);
+        let past = (out_rows.end - 1) * stride + s.kernel;
         let rows = past.saturating_sub(border).clamp(first_row, limit) - first_row;
+        let columns = s.width.div_ceil(skip);
         let pixels = out_rows.len() * s.out_width();
         let mut pairs = vec![Pairs::new(); taps];
         for (tap, pairs) in pairs.iter_mut().enumerate() {
@@ -211,8 +222,9 @@ impl Block {
                     for x in 0..s.out_width() {
                         let to = image * pixels + (y - out_rows.start) * s.out_width() + x;
                         let from = match source {
-                            Source::Activation => input_pixel(s, y, x, tap)
-                                .map(|(iy, ix)| (image * rows + iy - first_row) * s.width + ix),
+                            Source::Activation => input_pixel(s, y, x, tap).map(|(iy, ix)| {
+                                (image * rows + iy / skip - first_row) * columns + ix / skip
+                            }),
                             Source::Image => {
                                 let row = image * rows + y * s.stride + tap - first_row;
                                 Some((row * s.image().columns() + x * s.stride) * s.in_channels)

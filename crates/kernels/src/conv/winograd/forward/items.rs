@@ -9,7 +9,7 @@ use crate::{
         winograd::{
             multiply,
             tiles::{BLOCK, input_planes},
-            transform::{self, Input},
+            transform::{self, Half, Input},
         },
     },
     element::Element,
@@ -254,25 +254,23 @@ impl<X: Element, E: Element> Job<'_, X, E> {
             for channel in channels.clone().step_by(V::LANES) {
                 let own = channel - channels.start;
                 let from = planes.at(own / BLOCK, at) + own % BLOCK;
-                let mut half = [[V::zero(); N]; M];
+                let mut half = Half::<V, M, N>::new();
                 for j in 0..N {
                     let mut column = [V::zero(); N];
                     for (i, value) in column.iter_mut().enumerate() {
                         // SAFETY: within the planes.
                         *value = unsafe { V::load(m.as_ptr().add((i * N + j) * stride + from)) };
                     }
-                    let column: [V; M] = transform::output::<V, N, M>(&column);
-                    for (half, value) in half.iter_mut().zip(column) {
-                        half[j] = value;
-                    }
+                    half.set(j, transform::output::<V, N, M>(&column));
                 }
                 let mut bias = V::zero();
                 if let Some(values) = epilogue.bias {
                     // SAFETY: `run` checks the length.
                     bias = unsafe { V::load(values.as_ptr().add(channel)) };
                 }
-                for (i, half) in half.iter().enumerate().take(rows) {
-                    let line: [V; M] = transform::output::<V, N, M>(half);
+                for i in 0..rows {
+                    // SAFETY: set above; there are at most M rows.
+                    let line: [V; M] = transform::output::<V, N, M>(unsafe { half.row(i) });
                     for (j, mut sum) in line.into_iter().enumerate().take(columns) {
                         let to = corner + (i * grid.width + j) * grid.channels + channel;
                         // SAFETY: a pixel of the image; `run` checks the lengths.
