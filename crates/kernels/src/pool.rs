@@ -1,7 +1,9 @@
 //! Threads: a pool that runs numbered items of work, and slices cut into disjoint parts.
 //!
-//! Which thread runs an item is left to chance and changes nothing: every item writes its own part
-//! of the output, and sums over items are cut by shape alone and added in order.
+//! Each thread begins with its own share of consecutive items, the same share of the batch in every
+//! kernel, so that what it wrote in one is in its cache for the next; one that is done takes over
+//! from the others. Which thread runs an item changes nothing: every item writes its own part of
+//! the output, and sums over items are cut by shape alone and added in order.
 
 use std::{
     cell::UnsafeCell,
@@ -10,7 +12,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle, Thread},
 };
@@ -25,7 +27,6 @@ type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
 #[derive(Clone)]
 struct Job {
     work: *const Work<'static>,
-    items: usize,
     caller: Option<Thread>,
 }
 
@@ -33,7 +34,8 @@ struct Shared {
     /// Counts jobs; a worker that sees it change reads `job`.
     epoch: AtomicUsize,
     job: UnsafeCell<Job>,
-    next: AtomicUsize,
+    /// What is left of each thread's share.
+    shares: Box<[Share]>,
     /// Workers that have not finished the job in hand.
     busy: AtomicUsize,
     panicked: AtomicBool,
@@ -63,8 +65,8 @@ impl Pool {
         fn nothing(_: usize, _: usize) {}
         let shared = Arc::new(Shared {
             epoch: AtomicUsize::new(0),
-            job: UnsafeCell::new(Job { work: &nothing, items: 0, caller: None }),
-            next: AtomicUsize::new(0),
+            job: UnsafeCell::new(Job { work: &nothing, caller: None }),
+            shares: (0..threads.max(1)).map(|_| Share::default()).collect(),
             busy: AtomicUsize::new(0),
             panicked: AtomicBool::new(false),
             quit: AtomicBool::new(false),
@@ -100,12 +102,15 @@ impl Pool {
         // SAFETY: only the lifetime changes; this function returns after the last use.
         let work: &'static Work<'static> = unsafe { std::mem::transmute(work) };
         // SAFETY: no worker is busy, so none reads the job.
-        unsafe { *shared.job.get() = Job { work, items, caller: Some(thread::current()) } };
-        shared.next.store(0, Ordering::Relaxed);
+        unsafe { *shared.job.get() = Job { work, caller: Some(thread::current()) } };
+        let threads = self.threads();
+        for (i, share) in shared.shares.iter().enumerate() {
+            share.set(i * items / threads, (i + 1) * items / threads);
+        }
         shared.busy.store(self.workers.len(), Ordering::Relaxed);
         shared.epoch.fetch_add(1, Ordering::Release);
         self.workers.iter().for_each(|worker| worker.thread().unpark());
-        let mine = catch_unwind(AssertUnwindSafe(|| shared.take_items(0, work, items)));
+        let mine = catch_unwind(AssertUnwindSafe(|| shared.take_items(0, work)));
         wait_until(|| shared.busy.load(Ordering::Acquire) == 0);
         let failed = shared.panicked.swap(false, Ordering::Relaxed);
         drop(guard);
@@ -148,7 +153,7 @@ impl Shared {
             let job = unsafe { (*self.job.get()).clone() };
             // SAFETY: the caller of `run` keeps the closure alive until `busy` is zero.
             let work = unsafe { &*job.work };
-            let done = catch_unwind(AssertUnwindSafe(|| self.take_items(index, work, job.items)));
+            let done = catch_unwind(AssertUnwindSafe(|| self.take_items(index, work)));
             if done.is_err() {
                 self.panicked.store(true, Ordering::Relaxed);
             }
@@ -160,14 +165,52 @@ impl Shared {
         }
     }
 
-    fn take_items(&self, index: usize, work: &Work<'_>, items: usize) {
-        loop {
-            let item = self.next.fetch_add(1, Ordering::Relaxed);
-            if item >= items {
-                return;
-            }
+    fn take_items(&self, index: usize, work: &Work<'_>) {
+        while let Some(item) = self.shares[index].first() {
             work(index, item);
         }
+        let (before, after) = self.shares.split_at(index);
+        for share in after.iter().chain(before) {
+            while let Some(item) = share.last() {
+                work(index, item);
+            }
+        }
+    }
+}
+
+/// A range of items, taken one by one: from the front by its owner, from the back by others. On a
+/// line of its own, with the one that the machine fetches along.
+#[derive(Default)]
+#[repr(align(128))]
+struct Share(AtomicU64);
+
+impl Share {
+    fn set(&self, start: usize, end: usize) {
+        assert!(end <= u32::MAX as usize, "too many items");
+        self.0.store((start as u64) << 32 | end as u64, Ordering::Relaxed);
+    }
+
+    fn first(&self) -> Option<usize> {
+        self.take(|start, end| (start + 1, end)).map(|(start, _)| start)
+    }
+
+    fn last(&self) -> Option<usize> {
+        self.take(|start, end| (start, end - 1)).map(|(_, end)| end - 1)
+    }
+
+    /// What the range was before it shrank, unless it was empty.
+    fn take(&self, shrink: impl Fn(usize, usize) -> (usize, usize)) -> Option<(usize, usize)> {
+        let split = |range: u64| ((range >> 32) as usize, range as u32 as usize);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |range| {
+                let (start, end) = split(range);
+                (start < end).then(|| {
+                    let (start, end) = shrink(start, end);
+                    (start as u64) << 32 | end as u64
+                })
+            })
+            .ok()
+            .map(split)
     }
 }
 

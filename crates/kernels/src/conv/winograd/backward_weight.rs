@@ -16,16 +16,27 @@ use crate::{
     pool::Parts,
 };
 
-/// Words of the shared planes of a block aimed at.
-const PLANES: usize = 1 << 20;
+/// Words of the planes of a block aimed at: those that threads share, and a thread's own.
+const SHARED_PLANES: usize = 1 << 20;
+const PLANES: usize = 128 << 10;
+/// Parts of a batch, at most, and words of all their sums.
+const PARTS: usize = 16;
+const SUMS: usize = 5 << 20;
+/// Words of tiles of a part, at least.
+const PART: usize = 64;
 /// Output channels of an item.
 const GROUP: usize = 128;
 /// Output and input channels of an item that holds all elements: their sums are half of a usual L2
 /// cache.
 const SQUARE: (usize, usize) = (16, 256);
 
-/// The blocks of tiles of a shape. An item of work is an element and a group of output channels,
-/// whose sums run over all tiles in order: no number of threads changes them.
+/// The blocks of tiles of a shape.
+///
+/// The batch is cut into parts, as many as their sums may take memory, and these are added in order
+/// at the end. A thread takes a whole part, so that nothing but weights leaves its caches: two cores
+/// may be far from each other. Where parts are fewer than threads all work on one after the other,
+/// and an item is an element and a group of output channels. Sums run over a part's tiles in order
+/// either way: no number of threads changes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackwardWeight {
     input: Grid,
@@ -36,6 +47,8 @@ pub(super) struct BackwardWeight {
     pack: usize,
     /// Words of tiles of a block.
     words: usize,
+    /// Parts of the largest batch.
+    parts: usize,
 }
 
 impl BackwardWeight {
@@ -43,10 +56,17 @@ impl BackwardWeight {
         let output = Grid { channels: outputs, ..input };
         let elements = (input.side + 2) * (input.side + 2);
         let tiles = batch * input.tiles();
-        let words = PLANES / (elements * (input.channels + outputs));
-        let words = words.clamp(128, 256).next_multiple_of(16);
-        let words = words.min(tiles.div_ceil(E::PACK));
-        BackwardWeight { input, output, tiles, pack: E::PACK, words }
+        let all = tiles.div_ceil(E::PACK);
+        let sums = elements * (input.channels * outputs + BLOCK);
+        let parts = (SUMS / sums).min(PARTS).min(all / PART).max(1);
+        let words = |planes: usize| planes / (elements * (input.channels + outputs));
+        let words = if parts > 1 {
+            words(PLANES).clamp(32, 128)
+        } else {
+            words(SHARED_PLANES).clamp(128, 256)
+        };
+        let words = words.next_multiple_of(16).min(all);
+        BackwardWeight { input, output, tiles, pack: E::PACK, words, parts }
     }
 
     fn elements(&self) -> usize {
@@ -76,10 +96,21 @@ impl BackwardWeight {
         self.elements() * (SQUARE.0 * SQUARE.1 + BLOCK)
     }
 
+    /// Words of the sums of a part.
+    fn sums_len(&self) -> usize {
+        self.elements() * self.stride()
+    }
+
+    /// Words of the planes of both sides.
+    fn planes_len(&self) -> usize {
+        self.v().len(self.elements()) + self.w().len(self.elements())
+    }
+
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
-        let e = self.elements();
-        let sums = if self.one_block(self.tiles) { 0 } else { e * self.stride() };
-        self.v().len(e) + self.w().len(e) + sums.max(cpu.threads() * self.square_len())
+        let planes = if self.parts >= cpu.threads() { cpu.threads() } else { 1 };
+        let whole = self.parts == 1 && self.one_block(self.tiles);
+        let sums = if whole { 0 } else { self.parts * self.sums_len() };
+        planes * self.planes_len() + sums.max(cpu.threads() * self.square_len())
     }
 
     pub(super) fn run<X: Element, E: Element>(
@@ -94,16 +125,19 @@ impl BackwardWeight {
         let all = batch * self.input.tiles();
         x.check(self.input.channels);
         assert_eq!(dw.len(), 9 * self.input.channels * self.output.channels);
-        let e = self.elements();
-        let (v, rest) = scratch.split_at_mut(self.v().len(e));
-        let (w, rest) = rest.split_at_mut(self.w().len(e));
+        let words = all.div_ceil(E::PACK);
+        let parts = self.parts.min(words / PART).max(1);
+        let alone = parts >= cpu.threads();
+        let planes = if alone { cpu.threads() } else { 1 };
+        let (planes, rest) = scratch.split_at_mut(planes * self.planes_len());
         let channels = (self.input.channels, self.output.channels);
-        if self.one_block(all) {
+        if parts == 1 && self.one_block(all) {
+            let (v, w) = self.split(planes);
             self.transform(cpu, x, dy, 0..all, v, w);
             let (rows, columns) = (channels.1.div_ceil(SQUARE.0), channels.0.div_ceil(SQUARE.1));
             let sums = Parts::new(rest, self.square_len());
             let dw = Parts::new(dw, 0);
-            let (v, w, words) = (&*v, &*w, all.div_ceil(E::PACK));
+            let (v, w) = (&*v, &*w);
             cpu.pool().run(rows * columns, &|thread, item| {
                 let (out, input) = (item / columns * SQUARE.0, item % columns * SQUARE.1);
                 cpu.isa().dispatch(Square::<E> {
@@ -121,32 +155,97 @@ impl BackwardWeight {
             });
             return;
         }
-        let sums = &mut rest[..e * self.stride()];
-        let step = self.words * E::PACK;
-        for first in (0..all).step_by(step) {
-            let tiles = first..(first + step).min(all);
-            self.transform(cpu, x, dy, tiles.clone(), v, w);
-            let words = tiles.len().div_ceil(E::PACK);
-            let groups = self.output.channels.div_ceil(GROUP);
-            let out = Parts::new(&mut *sums, 0);
-            let (v, w) = (&*v, &*w);
-            cpu.pool().run(e * groups, &|_, item| {
-                let (element, group) = (item / groups, item % groups);
-                let channels = group * GROUP..((group + 1) * GROUP).min(self.output.channels);
-                cpu.isa().dispatch(Multiply::<E> {
-                    plan: self,
-                    v: &v[element * self.v().stride()..],
-                    w: &w[element * self.w().stride()..],
-                    // SAFETY: in bounds; each item has its own rows.
-                    sums: unsafe { out.as_mut_ptr().add(element * self.stride()) },
-                    channels,
-                    words,
-                    first: first == 0,
-                    element: PhantomData,
-                });
+        let sums = &mut rest[..parts * self.sums_len()];
+        // The blocks of a part, in words.
+        let blocks = |part: usize| {
+            let (start, end) = (part * words / parts, (part + 1) * words / parts);
+            (start..end)
+                .step_by(self.words)
+                .map(move |first| (first..(first + self.words).min(end), first == start))
+        };
+        let tiles = |words: &Range<usize>| words.start * E::PACK..(words.end * E::PACK).min(all);
+        if alone {
+            let (planes, sums) =
+                (Parts::new(planes, self.planes_len()), Parts::new(&mut *sums, self.sums_len()));
+            cpu.pool().run(parts, &|thread, part| {
+                // SAFETY: each thread takes its own planes, each item its own sums.
+                let (planes, sums) = unsafe { (planes.get(thread), sums.get(part)) };
+                let (v, w) = self.split(planes);
+                for (words, first) in blocks(part) {
+                    let (v_at, w_at) = (v.as_mut_ptr(), w.as_mut_ptr());
+                    let tiles = tiles(&words);
+                    cpu.isa().dispatch(Transform {
+                        plan: self,
+                        x,
+                        dy,
+                        tiles,
+                        v: v_at,
+                        w: w_at,
+                        at: 0,
+                    });
+                    for element in 0..self.elements() {
+                        let sums = sums.as_mut_ptr();
+                        self.element::<E>(
+                            cpu,
+                            element,
+                            0..channels.1,
+                            v,
+                            w,
+                            sums,
+                            words.len(),
+                            first,
+                        );
+                    }
+                }
             });
+        } else {
+            let (v, w) = self.split(planes);
+            for (part, sums) in sums.chunks_exact_mut(self.sums_len()).enumerate() {
+                let sums = Parts::new(sums, 0);
+                for (words, first) in blocks(part) {
+                    self.transform(cpu, x, dy, tiles(&words), v, w);
+                    let groups = channels.1.div_ceil(GROUP);
+                    let (v, w) = (&*v, &*w);
+                    cpu.pool().run(self.elements() * groups, &|_, item| {
+                        let (element, group) = (item / groups, item % groups);
+                        let outputs = group * GROUP..((group + 1) * GROUP).min(channels.1);
+                        let sums = sums.as_mut_ptr();
+                        self.element::<E>(cpu, element, outputs, v, w, sums, words.len(), first);
+                    });
+                }
+            }
         }
-        weights::unpack::<E>(cpu, sums, self.stride(), channels, 1, dw);
+        let sums = weights::Sums { values: sums, stride: self.stride(), parts };
+        weights::unpack::<E>(cpu, sums, channels, 1, dw);
+    }
+
+    /// The planes of both sides.
+    fn split<'a>(&self, planes: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
+        planes.split_at_mut(self.v().len(self.elements()))
+    }
+
+    /// Sums of an element of a part, for some output channels that nobody else has.
+    fn element<E: Element>(
+        &self,
+        cpu: &Cpu,
+        element: usize,
+        channels: Range<usize>,
+        v: &[f32],
+        w: &[f32],
+        sums: *mut f32,
+        words: usize,
+        first: bool,
+    ) {
+        cpu.isa().dispatch(Multiply::<E> {
+            plan: self,
+            v: &v[element * self.v().stride()..],
+            w: &w[element * self.w().stride()..],
+            sums: sums.wrapping_add(element * self.stride()),
+            channels,
+            words,
+            first,
+            element: PhantomData,
+        });
     }
 
     /// Planes of both sides, of a block of tiles.
@@ -289,9 +388,23 @@ impl<E: Element> Kernel for Square<'_, E> {
                 let (sums, dw) =
                     (sums.as_ptr().add(i * row), dw.add(out * 9 * channels + inputs.start));
                 if E::PACK == 1 {
-                    weights::unpack_row::<WeightAdjoint, V, 6>(sums, stride, row, dw, channels);
+                    weights::unpack_row::<WeightAdjoint, V, 6>(
+                        sums,
+                        stride,
+                        (1, 0),
+                        row,
+                        dw,
+                        channels,
+                    );
                 } else {
-                    weights::unpack_row::<WeightAdjoint, V, 4>(sums, stride, row, dw, channels);
+                    weights::unpack_row::<WeightAdjoint, V, 4>(
+                        sums,
+                        stride,
+                        (1, 0),
+                        row,
+                        dw,
+                        channels,
+                    );
                 }
             }
         }

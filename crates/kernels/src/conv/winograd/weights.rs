@@ -269,29 +269,37 @@ impl Taps {
     }
 }
 
-/// `G^T U G`: sums `[element][out][in]` to `dw[out][3][3][in]`.
+/// Sums `[part][element][out][in]` of the parts of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Sums<'a> {
+    pub(super) values: &'a [f32],
+    /// Words from one element to the next.
+    pub(super) stride: usize,
+    pub(super) parts: usize,
+}
+
+/// `G^T U G`: sums, over all parts in order, to `dw[out][3][3][in]`.
 pub(super) fn unpack<E: Element>(
     cpu: &Cpu,
-    sums: &[f32],
-    stride: usize,
+    sums: Sums<'_>,
     (in_channels, out_channels): (usize, usize),
     window_stride: usize,
     dw: &mut [f32],
 ) {
     let rows = Parts::new(dw, 9 * in_channels);
-    assert!(sums.len() >= (if E::PACK == 1 { 36 } else { 16 }) * stride);
-    assert!(stride >= in_channels * out_channels);
+    let elements = if E::PACK == 1 { 36 } else { 16 };
+    assert!(sums.values.len() >= sums.parts * elements * sums.stride);
+    assert!(sums.stride >= in_channels * out_channels);
     cpu.pool().run(out_channels, &|_, out| {
         // SAFETY: each item takes its own part.
         let dw = unsafe { rows.get(out) };
-        let sums = &sums[out * in_channels..];
-        cpu.isa().dispatch(Unpack { sums, stride, window_stride, four: E::PACK == 1, dw });
+        let sums = Sums { values: &sums.values[out * in_channels..], ..sums };
+        cpu.isa().dispatch(Unpack { sums, window_stride, four: E::PACK == 1, dw });
     });
 }
 
 struct Unpack<'a> {
-    sums: &'a [f32],
-    stride: usize,
+    sums: Sums<'a>,
     window_stride: usize,
     four: bool,
     dw: &'a mut [f32],
@@ -302,22 +310,28 @@ impl Kernel for Unpack<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let (sums, stride, channels) = (self.sums.as_ptr(), self.stride, self.dw.len() / 9);
-        let dw = self.dw.as_mut_ptr();
+        let Sums { values, stride, parts } = self.sums;
+        let (sums, channels, dw) = (values.as_ptr(), self.dw.len() / 9, self.dw.as_mut_ptr());
         // SAFETY: `unpack` has checked the lengths.
         unsafe {
             if self.window_stride == 2 {
-                unpack_row::<strided::WeightAdjoint, V, 6>(sums, stride, channels, dw, channels);
+                let parts = (parts, 36 * stride);
+                unpack_row::<strided::WeightAdjoint, V, 6>(
+                    sums, stride, parts, channels, dw, channels,
+                );
             } else if self.four {
-                unpack_row::<WeightAdjoint, V, 6>(sums, stride, channels, dw, channels);
+                let parts = (parts, 36 * stride);
+                unpack_row::<WeightAdjoint, V, 6>(sums, stride, parts, channels, dw, channels);
             } else {
-                unpack_row::<WeightAdjoint, V, 4>(sums, stride, channels, dw, channels);
+                let parts = (parts, 16 * stride);
+                unpack_row::<WeightAdjoint, V, 4>(sums, stride, parts, channels, dw, channels);
             }
         }
     }
 }
 
-/// One output channel: sums `stride` words apart to nine taps `tap` words apart.
+/// One output channel: sums `stride` words apart, of so many parts so many words apart, to nine taps
+/// `tap` words apart.
 ///
 /// # Safety
 /// Each element must hold `channels` values, a multiple of the lanes, and each tap have room for
@@ -326,6 +340,7 @@ impl Kernel for Unpack<'_> {
 pub(super) unsafe fn unpack_row<L: Line<N, 3>, V: Vector, const N: usize>(
     sums: *const f32,
     stride: usize,
+    (parts, part_stride): (usize, usize),
     channels: usize,
     dw: *mut f32,
     tap: usize,
@@ -336,7 +351,13 @@ pub(super) unsafe fn unpack_row<L: Line<N, 3>, V: Vector, const N: usize>(
             let mut u = [V::zero(); N];
             for (i, u) in u.iter_mut().enumerate() {
                 // SAFETY: the caller's contract.
-                *u = unsafe { V::load(sums.add((i * N + j) * stride + channel)) };
+                unsafe {
+                    let sums = sums.add((i * N + j) * stride + channel);
+                    *u = V::load(sums);
+                    for part in 1..parts {
+                        *u = u.add(V::load(sums.add(part * part_stride)));
+                    }
+                }
             }
             half.set(j, L::line(&u));
         }

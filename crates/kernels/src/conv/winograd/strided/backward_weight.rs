@@ -137,7 +137,8 @@ impl BackwardWeight {
                 });
             });
         }
-        weights::unpack::<E>(cpu, sums, self.stride(), (inputs, outputs), 2, dw);
+        let sums = weights::Sums { values: sums, stride: self.stride(), parts: 1 };
+        weights::unpack::<E>(cpu, sums, (inputs, outputs), 2, dw);
     }
 
     /// Planes of both sides, of a block of tiles.
@@ -261,7 +262,7 @@ impl<E: Element> Kernel for Square<'_, E> {
             unsafe {
                 let sums = sums.as_ptr().add(i * row);
                 let dw = dw.add(out * 9 * channels + inputs.start);
-                weights::unpack_row::<WeightAdjoint, V, 6>(sums, stride, row, dw, channels);
+                weights::unpack_row::<WeightAdjoint, V, 6>(sums, stride, (1, 0), row, dw, channels);
             }
         }
     }
