@@ -1,27 +1,23 @@
 //! The gradient of the weights: for each element, a matrix product over tiles.
 
+mod items;
+
 use std::{marker::PhantomData, ops::Range};
 
+use items::{Multiply, Square, Transform};
+
 use super::{
-    multiply,
-    tiles::{BLOCK, Grid, Planes, gradient_planes},
-    transform::{Input, OutputAdjoint, WeightAdjoint},
+    tiles::{BLOCK, Grid, Planes},
     weights,
 };
-use crate::{
-    conv::Activation,
-    cpu::Cpu,
-    element::Element,
-    isa::{Kernel, Vector},
-    pool::Parts,
-};
+use crate::{conv::Activation, cpu::Cpu, element::Element, pool::Parts};
 
 /// Words of the planes of a block aimed at: those that threads share, and a thread's own.
 const SHARED_PLANES: usize = 1 << 20;
 const PLANES: usize = 128 << 10;
 /// Parts of a batch, at most, and words of all their sums.
 const PARTS: usize = 16;
-const SUMS: usize = 5 << 20;
+const SUMS: usize = 5 << 19;
 /// Words of tiles of a part, at least.
 const PART: usize = 64;
 /// Output channels of an item.
@@ -58,7 +54,7 @@ impl BackwardWeight {
         let tiles = batch * input.tiles();
         let all = tiles.div_ceil(E::PACK);
         let sums = elements * (input.channels * outputs + BLOCK);
-        let parts = (SUMS / sums).min(PARTS).min(all / PART).max(1);
+        let parts = power_of_two((SUMS / sums).min(PARTS).min(all / PART));
         let words = |planes: usize| planes / (elements * (input.channels + outputs));
         let words = if parts > 1 {
             words(PLANES).clamp(32, 128)
@@ -107,7 +103,8 @@ impl BackwardWeight {
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
-        let planes = if self.parts >= cpu.threads() { cpu.threads() } else { 1 };
+        // Smaller batches may have fewer parts.
+        let planes = if self.parts > 1 { cpu.threads() } else { 1 };
         let whole = self.parts == 1 && self.one_block(self.tiles);
         let sums = if whole { 0 } else { self.parts * self.sums_len() };
         planes * self.planes_len() + sums.max(cpu.threads() * self.square_len())
@@ -126,8 +123,8 @@ impl BackwardWeight {
         x.check(self.input.channels);
         assert_eq!(dw.len(), 9 * self.input.channels * self.output.channels);
         let words = all.div_ceil(E::PACK);
-        let parts = self.parts.min(words / PART).max(1);
-        let alone = parts >= cpu.threads();
+        let parts = power_of_two(self.parts.min(words / PART));
+        let alone = alone(parts, cpu.threads());
         let planes = if alone { cpu.threads() } else { 1 };
         let (planes, rest) = scratch.split_at_mut(planes * self.planes_len());
         let channels = (self.input.channels, self.output.channels);
@@ -271,206 +268,12 @@ impl BackwardWeight {
     }
 }
 
-/// Transforms some tiles of both sides.
-struct Transform<'a, X, E> {
-    plan: &'a BackwardWeight,
-    x: Activation<'a, X>,
-    dy: &'a [E],
-    tiles: Range<usize>,
-    v: *mut f32,
-    w: *mut f32,
-    /// Place of the first in the block.
-    at: usize,
+/// The largest power of two up to `n`, at least 1: such parts suit most numbers of threads.
+fn power_of_two(n: usize) -> usize {
+    1 << n.max(1).ilog2()
 }
 
-impl<X: Element, E: Element> Kernel for Transform<'_, X, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        if E::PACK == 1 {
-            self.planes::<V, 4, 6>();
-        } else {
-            self.planes::<V, 2, 4>();
-        }
-    }
-}
-
-impl<X: Element, E: Element> Transform<'_, X, E> {
-    #[inline(always)]
-    fn planes<V: Vector, const M: usize, const N: usize>(self) {
-        let (plan, tiles) = (self.plan, self.tiles);
-        // SAFETY: the scratch holds the planes; each item has its own tiles.
-        unsafe {
-            gradient_planes::<Input, X, V, N, N>(
-                &plan.input,
-                self.x,
-                tiles.clone(),
-                1,
-                &plan.v(),
-                self.v,
-                self.at,
-            );
-            gradient_planes::<OutputAdjoint, E, V, M, N>(
-                &plan.output,
-                self.dy.into(),
-                tiles,
-                0,
-                &plan.w(),
-                self.w,
-                self.at,
-            );
-        }
-    }
-}
-
-/// Sums of an element for some output channels.
-struct Multiply<'a, E> {
-    plan: &'a BackwardWeight,
-    v: &'a [f32],
-    w: &'a [f32],
-    sums: *mut f32,
-    channels: Range<usize>,
-    words: usize,
-    first: bool,
-    element: PhantomData<E>,
-}
-
-impl<E: Element> Kernel for Multiply<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Multiply { plan, v, w, sums, channels, words, first, .. } = self;
-        let inputs = plan.input.channels;
-        // SAFETY: these are the planes and sums of an element.
-        unsafe {
-            let sums = sums.add(channels.start * inputs);
-            plan.multiply::<E, V, TILE>(v, w, sums, channels, 0..inputs, words, inputs, first);
-        }
-    }
-}
-
-/// Sums of all elements for some channels of both sides, and from them the weights' gradient.
-struct Square<'a, E> {
-    plan: &'a BackwardWeight,
-    v: &'a [f32],
-    w: &'a [f32],
-    sums: &'a mut [f32],
-    outputs: Range<usize>,
-    inputs: Range<usize>,
-    words: usize,
-    dw: *mut f32,
-    element: PhantomData<E>,
-}
-
-impl<E: Element> Kernel for Square<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Square { plan, v, w, sums, outputs, inputs, words, dw, .. } = self;
-        let (row, channels) = (inputs.len(), plan.input.channels);
-        let stride = outputs.len() * row + BLOCK;
-        assert!(sums.len() >= plan.elements() * stride);
-        for e in 0..plan.elements() {
-            let (v, w) = (&v[e * plan.v().stride()..], &w[e * plan.w().stride()..]);
-            // SAFETY: these are the planes of an element, and `sums` holds its sums.
-            unsafe {
-                let sums = sums.as_mut_ptr().add(e * stride);
-                let (outputs, inputs) = (outputs.clone(), inputs.clone());
-                plan.multiply::<E, V, TILE>(v, w, sums, outputs, inputs, words, row, true);
-            }
-        }
-        for (i, out) in outputs.enumerate() {
-            // SAFETY: each item has its own channels of `dw`, whose length `run` has checked.
-            unsafe {
-                let (sums, dw) =
-                    (sums.as_ptr().add(i * row), dw.add(out * 9 * channels + inputs.start));
-                if E::PACK == 1 {
-                    weights::unpack_row::<WeightAdjoint, V, 6>(
-                        sums,
-                        stride,
-                        (1, 0),
-                        row,
-                        dw,
-                        channels,
-                    );
-                } else {
-                    weights::unpack_row::<WeightAdjoint, V, 4>(
-                        sums,
-                        stride,
-                        (1, 0),
-                        row,
-                        dw,
-                        channels,
-                    );
-                }
-            }
-        }
-    }
-}
-
-impl BackwardWeight {
-    /// Products of an element: `[outputs][row]`, of which a row's start is `inputs`.
-    ///
-    /// # Safety
-    /// `v` and `w` must start with the planes of the element, and `sums` have room.
-    #[inline(always)]
-    unsafe fn multiply<E: Element, V: Vector, const TILE: usize>(
-        &self,
-        v: &[f32],
-        w: &[f32],
-        sums: *mut f32,
-        outputs: Range<usize>,
-        inputs: Range<usize>,
-        words: usize,
-        row: usize,
-        first: bool,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe {
-            // Tiles of outputs divide a block.
-            if TILE == 8 {
-                self.tiles::<E, V, 8>(v, w, sums, outputs, inputs, words, row, first);
-            } else {
-                self.tiles::<E, V, 4>(v, w, sums, outputs, inputs, words, row, first);
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`BackwardWeight::multiply`].
-    #[inline(always)]
-    unsafe fn tiles<E: Element, V: Vector, const P: usize>(
-        &self,
-        v: &[f32],
-        w: &[f32],
-        sums: *mut f32,
-        outputs: Range<usize>,
-        inputs: Range<usize>,
-        words: usize,
-        row: usize,
-        first: bool,
-    ) {
-        let wide = 2 * V::LANES;
-        let (v_planes, w_planes) = (self.v(), self.w());
-        let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
-        assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
-        for channel in inputs.clone().step_by(wide) {
-            for out in outputs.clone().step_by(P) {
-                // SAFETY: within the planes, and within the element's sums.
-                unsafe {
-                    let v = v.as_ptr().add(v_planes.at(channel / BLOCK, 0) + channel % BLOCK);
-                    let w = w.as_ptr().add(w_planes.at(out / BLOCK, 0) + out % BLOCK);
-                    let sums = sums.add((out - outputs.start) * row + channel - inputs.start);
-                    if inputs.end - channel >= wide {
-                        multiply::outer::<E, V, P, 2>(w, v, v_vector, words, sums, row, first);
-                    } else {
-                        multiply::outer::<E, V, P, 1>(w, v, v_vector, words, sums, row, first);
-                    }
-                }
-            }
-        }
-    }
+/// Whether each thread takes whole parts: if none would long wait for the others.
+fn alone(parts: usize, threads: usize) -> bool {
+    parts.is_multiple_of(threads) || parts >= 4 * threads
 }
