@@ -218,6 +218,10 @@ fn winograd_equals_the_reference() {
             check::<Bf16, Bf16>(fastest, s, source, batch, (3e-2, 3e-2));
         }
     }
+    // Parts of a batch, whose gradients of weights are added.
+    let (parts, batch) = (shape(32, 64, (33, 30), 3, 1, 1), 7);
+    check::<f32, f32>(fastest, &parts, source, batch, (1e-4, 1e-4));
+    check::<Bf16, Bf16>(fastest, &parts, source, batch, (3e-2, 3e-2));
 }
 
 /// Outputs around the tile of 4, channels around the panels; batches of enough tiles, and of more
@@ -303,6 +307,7 @@ fn threads_change_no_bit() {
         for s in [
             shape(40, 70, (9, 7), 3, 2, 1),
             shape(64, 64, (4, 4), 3, 1, 1),
+            shape(32, 64, (20, 18), 3, 1, 1),
             shape(256, 256, (8, 8), 3, 1, 1),
             shape(64, 32, (32, 32), 3, 2, 1),
             shape(224, 96, (16, 16), 3, 2, 1),

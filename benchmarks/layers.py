@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""GFLOP/s of every convolution of several networks and batches, as Markdown.
+
+Of `resnet bench --profile`: operations are those of direct convolution, whatever the algorithm, so
+that a figure above the machine's peak means fewer of them. Layers of a stage that are of equal kind,
+size and algorithm share a row.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+
+CASES = [
+    ("resnet18-cifar", "train", "fp32", 32),
+    ("resnet18-cifar", "train", "fp32", 128),
+    ("resnet18-cifar", "train", "fp32", 512),
+    ("resnet18-cifar", "train", "bf16", 32),
+    ("resnet18-cifar", "train", "bf16", 128),
+    ("resnet18-cifar", "train", "bf16", 512),
+    ("resnet20", "train", "fp32", 128),
+    ("resnet18", "train", "fp32", 16),
+    ("resnet50", "train", "fp32", 16),
+    ("resnet18", "eval", "fp32", 1),
+    ("resnet50", "eval", "fp32", 1),
+]
+PASSES = ["forward", "backward-data", "backward-weight"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bin", default="target/release/resnet", metavar="FILE")
+    parser.add_argument("--seconds", type=float, default=3, metavar="S")
+    parser.add_argument("--threads", type=int, metavar="N", help="default: the number of cores")
+    args = parser.parse_args()
+    for case in CASES:
+        print("%s, %s, %s, batch %d" % case, file=sys.stderr)
+        print_table(case, profile(args, *case))
+
+
+def profile(args, arch, mode, dtype, batch):
+    command = [args.bin, "bench", "--arch", arch, "--mode", mode, "--dtype", dtype]
+    command += ["--batch", str(batch), "--seconds", str(args.seconds), "--profile", "--json"]
+    if args.threads:
+        command += ["--threads", str(args.threads)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def print_table(case, result):
+    arch, mode, dtype, batch = case
+    layers = {}
+    for operation in result["operations"]:
+        if operation["flops"] and operation["algorithm"]:
+            layer = layers.setdefault(operation["name"].split(" + ")[0], {"passes": {}})
+            layer["kind"] = operation["kind"]
+            layer["passes"][operation["pass"]] = operation
+    rows = {}
+    for name, layer in layers.items():
+        operations = [layer["passes"].get(p) for p in PASSES]
+        key = (layer["kind"], name.split(".")[0], *((o["flops"], o["algorithm"]) for o in operations if o))
+        rows.setdefault(key, []).append((name, operations))
+    peak = result["peaks"]["gflops_per_second"]
+    rate = result["images_per_second"]
+    print(f"\n**{arch}**, {mode}, {dtype}, batch {batch}: {rate:.1f} images/s; the machine's peak is {peak:.0f} GFLOP/s\n")
+    passes = PASSES if mode == "train" else PASSES[:1]
+    heads = {"forward": "forward", "backward-data": "data", "backward-weight": "weight"}
+    print("| layers | kind | algorithm | " + " | ".join(heads[p] for p in passes) + " |")
+    print("|---|---|---|" + "--:|" * len(passes))
+    for (kind, *_), members in rows.items():
+        name = members[0][0] + (f" and {len(members) - 1} more" if len(members) > 1 else "")
+        algorithm = members[0][1][0]["algorithm"]
+        figures = [figure([operations[i] for _, operations in members]) for i in range(len(passes))]
+        print(f"| {name} | {kind} | {algorithm} | " + " | ".join(figures) + " |")
+
+
+def figure(operations):
+    if None in operations:
+        return "-"
+    return f"{sum(o['flops'] for o in operations) / sum(o['ms'] for o in operations) / 1e6:.0f}"
+
+
+if __name__ == "__main__":
+    main()
