@@ -13,7 +13,9 @@ use serde::{
     ser::{SerializeMap, Serializer},
 };
 
-use crate::{Data, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write};
+use crate::{
+    Data, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write, budget::Budget,
+};
 
 /// The free-form strings of a file's header, by key.
 pub type Metadata = BTreeMap<String, String>;
@@ -35,9 +37,12 @@ pub fn read(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
 
 /// Reads what a file would hold; see [`read`].
 ///
+/// What is allocated never exceeds eight times the file's bytes, themselves included, and 16 MiB.
+///
 /// # Errors
 /// If the bytes are malformed, or hold other types than F32 and I64.
 pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorKind> {
+    pay_for(bytes)?;
     let malformed = |error| malformation(error, bytes.len());
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
     let (header, data) = bytes[size_of::<u64>()..].split_at(header);
@@ -60,6 +65,19 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorK
     });
     let tensors = tensors.collect::<Result<_, _>>()?;
     Ok((tensors, metadata.metadata().clone().unwrap_or_default().into_iter().collect()))
+}
+
+/// What the crate allocates for a value of the header, at worst.
+const PER_VALUE: usize = 256;
+
+/// The crate's parser holds the whole header as values, of which a file may have one in two bytes.
+fn pay_for(bytes: &[u8]) -> Result<(), FormatErrorKind> {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return Ok(()) };
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let header = rest.get(..length).unwrap_or(rest);
+    // Each value but the first follows a comma.
+    let values = header.iter().filter(|&&byte| byte == b',').count();
+    Budget::for_file_of(bytes.len()).take(bytes.len() + values * PER_VALUE)
 }
 
 fn values<T, const N: usize>(bytes: &[u8], from_le_bytes: fn([u8; N]) -> T) -> Vec<T> {

@@ -154,3 +154,63 @@ fn safetensors_files() {
     let file = small(|path, tensors| safetensors::write(path, tensors, &metadata).unwrap());
     survives("small safetensors", &file, is_safetensors);
 }
+
+/// Files that ask for as much as they can get, of several megabytes each.
+#[test]
+fn greedy_files() {
+    // A legacy file: magic number, version, no facts, this object, no storages.
+    let start = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.M\xe9\x03.}.";
+    let legacy = |object: &[u8]| [&start[..], object, b"].].]."].concat();
+    let repeated = |code: &[u8]| code.repeat((4 << 20) / code.len());
+    // A dict of tensors without elements, whose names differ, and which share all else.
+    let mut tensors = b"ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\n\
+        U\x01kU\x03cpuK\x00tQK\x00(K\x00t(K\x01t\x89NtRq\x000}("
+        .to_vec();
+    for i in 0..400_000u32 {
+        tensors.extend([b"U\x05".as_slice(), format!("{i:05x}").as_bytes(), b"h\x00"].concat());
+    }
+    tensors.extend(b"u.]U\x01ka.\0\0\0\0\0\0\0\0");
+    let tensors = [&start[..], &tensors].concat();
+    let memo = (0..800_000u32).flat_map(|i| [&b"r"[..], &i.to_le_bytes()].concat());
+    let mut cases = vec![tensors, legacy(&[&b"N"[..], &memo.collect::<Vec<_>>()].concat())];
+    for code in [
+        &b"]"[..],
+        b"(",
+        b"N",
+        b"]Na",
+        b"}NNs",
+        b"K\x01\x85",
+        b"N2\x86",
+        b"c\n\n",
+        b"ca\nb\n)\x81",
+        b"cos\nb\n)\x81NNsNa",
+        b"V\\u0061\n",
+        b"cbuiltins\nset\n)R",
+        b"F1\n",
+        b"NQ",
+        b"I1\n",
+    ] {
+        cases.push(legacy(&repeated(code)));
+    }
+    // Long shapes, small tensors, much metadata: more than is accepted, and little less.
+    let safetensors =
+        |header: String| [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
+    for count in [20_000, 60_000, 400_000] {
+        let joined = |item: fn(usize) -> String| (0..count).map(item).collect::<Vec<_>>().join(",");
+        let tensor = "{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}";
+        let shape = tensor.replace("[0]", &format!("[{}]", joined(|_| "0".into())));
+        cases.push(safetensors(format!("{{\"a\":{shape}}}")));
+        let small = joined(|i| format!("\"{i:x}\":?")).replace('?', tensor);
+        cases.push(safetensors(format!("{{{small}}}")));
+        let metadata = joined(|i| format!("\"{i:x}\":\"\""));
+        cases.push(safetensors(format!("{{\"__metadata__\":{{{metadata}}}}}")));
+    }
+    for (i, bytes) in cases.iter().enumerate() {
+        let count = allocation_counter::measure(|| {
+            let _ = (torch::from_bytes(bytes), safetensors::from_bytes(bytes));
+        });
+        let most = count.bytes_max + bytes.len() as u64;
+        let bound = 8 * bytes.len() as u64 + (16 << 20);
+        assert!(most <= bound, "{i}: {most} bytes for {}", bytes.len());
+    }
+}
