@@ -128,6 +128,7 @@ def compare(ours, theirs):
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     match sys.argv[1:]:
         case ["make", folder]:
             make(pathlib.Path(folder))
