@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    io::{self, Write},
+    io,
     path::Path,
 };
 
@@ -13,7 +13,9 @@ use serde::{
     ser::{SerializeMap, Serializer},
 };
 
-use crate::{Data, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write};
+use crate::{
+    Data, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write, budget::Budget,
+};
 
 /// The free-form strings of a file's header, by key.
 pub type Metadata = BTreeMap<String, String>;
@@ -35,9 +37,12 @@ pub fn read(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
 
 /// Reads what a file would hold; see [`read`].
 ///
+/// What is allocated never exceeds eight times the file's bytes, themselves included, and 16 MiB.
+///
 /// # Errors
 /// If the bytes are malformed, or hold other types than F32 and I64.
 pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorKind> {
+    pay_for(bytes)?;
     let malformed = |error| malformation(error, bytes.len());
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
     let (header, data) = bytes[size_of::<u64>()..].split_at(header);
@@ -52,13 +57,27 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorK
             Dtype::F32 => Data::F32(values(bytes, f32::from_le_bytes)),
             Dtype::I64 => Data::I64(values(bytes, i64::from_le_bytes)),
             dtype => {
-                return Err(FormatErrorKind::Dtype { tensor: name, dtype: dtype.to_string() });
+                let dtype = dtype.to_string();
+                return Err(FormatErrorKind::Dtype { tensor: name, dtype, read: "F32 and I64" });
             }
         };
         Ok((name, Tensor { shape: info.shape.clone(), data }))
     });
     let tensors = tensors.collect::<Result<_, _>>()?;
     Ok((tensors, metadata.metadata().clone().unwrap_or_default().into_iter().collect()))
+}
+
+/// What the crate allocates for a value of the header, at worst.
+const PER_VALUE: usize = 256;
+
+/// The crate's parser holds the whole header as values, of which a file may have one in two bytes.
+fn pay_for(bytes: &[u8]) -> Result<(), FormatErrorKind> {
+    let Some((length, rest)) = bytes.split_first_chunk() else { return Ok(()) };
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let header = rest.get(..length).unwrap_or(rest);
+    // Each value but the first follows a comma.
+    let values = header.iter().filter(|&&byte| byte == b',').count();
+    Budget::for_file_of(bytes.len()).take(bytes.len() + values * PER_VALUE)
 }
 
 fn values<T, const N: usize>(bytes: &[u8], from_le_bytes: fn([u8; N]) -> T) -> Vec<T> {
@@ -141,25 +160,8 @@ pub fn write(path: &Path, tensors: &NamedTensors, metadata: &Metadata) -> io::Re
     atomic_write(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
-        ordered.iter().try_for_each(|(_, tensor)| match &tensor.data {
-            Data::F32(values) => write_values(file, values, f32::to_le_bytes),
-            Data::I64(values) => write_values(file, values, i64::to_le_bytes),
-        })
+        ordered.iter().try_for_each(|(_, tensor)| tensor.data.write(file))
     })
-}
-
-fn write_values<T: Copy, const N: usize>(
-    file: &mut dyn Write,
-    values: &[T],
-    to_le_bytes: fn(T) -> [u8; N],
-) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(4096 * N);
-    for chunk in values.chunks(4096) {
-        bytes.clear();
-        bytes.extend(chunk.iter().flat_map(|&value| to_le_bytes(value)));
-        file.write_all(&bytes)?;
-    }
-    Ok(())
 }
 
 /// The header, padded to a multiple of 8 bytes.

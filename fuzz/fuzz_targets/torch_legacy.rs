@@ -1,0 +1,11 @@
+//! Any bytes as the object, the keys and the storages of a legacy PyTorch file.
+#![no_main]
+
+/// The magic number, the version, and an empty dict of facts about the machine.
+const START: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\
+    \x80\x02M\xe9\x03.\x80\x02}.";
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let file = [START, bytes].concat();
+    resnet_fuzz::bounded(file.len(), || resnet_formats::torch::from_bytes(&file));
+});
