@@ -9,6 +9,7 @@ mod atomic;
 mod error;
 pub mod safetensors;
 mod tensor;
+pub mod torch;
 
 pub use atomic::{atomic_write, is_temporary};
 pub use error::{FormatError, FormatErrorKind};
