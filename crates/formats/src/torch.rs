@@ -1,9 +1,40 @@
 //! PyTorch files: the zip form of today and the legacy form of before 1.6, read and written
 //! without Python.
+//!
+//! A file holds a pickle, and storages that its tensors are views of. The pickle is read by a
+//! machine that runs nothing; f16, bf16 and f64 become f32, and integers i64.
+//!
+//! # Which model
+//! A dict of tensors is a state dict; an object that has `_parameters` and `_modules` is a module,
+//! whatever its class, and its parameters and persistent buffers get the names that
+//! `state_dict()` gives them. In any other dict the model is what lies under
+//!
+//! 1. `state_dict`, `model_state_dict`, `model_state`, `model`, `net`, `network`, `weights` or
+//!    `module`; or else
+//! 2. `state_dict_ema`, `model_ema`, `ema_state_dict`, `ema`; or else
+//! 3. whatever key there is, if it is the only one that holds a state dict or a module.
+//!
+//! Two that are equally good are an error. The model may lie in a dict there once more.
+//!
+//! The optimizer is under `optimizer`, `optimizer_state_dict`, `optimizer_state`, `optim`, or
+//! `optim_state_dict`.
 
-use std::{io, path::Path};
+use crate::{FormatErrorKind, NamedTensors, Tensor};
 
-use crate::{FormatError, FormatErrorKind, NamedTensors, Tensor};
+mod checkpoint;
+mod dtype;
+mod legacy;
+mod module;
+mod optimizer;
+mod pickler;
+mod read;
+mod scalars;
+mod storages;
+mod tensors;
+mod write;
+
+pub use read::{from_bytes, read};
+pub use write::{write_checkpoint, write_state_dict};
 
 /// What a PyTorch file says about a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,46 +105,7 @@ pub enum Scalar {
     TextList(Vec<String>),
 }
 
-/// Reads a file of either form.
-///
-/// # Errors
-/// If the file cannot be read, is malformed, holds no model or several, or asks to call a function
-/// that has no place in a file of weights.
-pub fn read(path: &Path) -> Result<Checkpoint, FormatError> {
-    let _ = path;
-    todo!()
-}
+type Result<T> = std::result::Result<T, FormatErrorKind>;
 
-/// Reads what a file would hold; see [`read`].
-///
-/// # Errors
-/// As [`read`], but for those of the system.
-pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint, FormatErrorKind> {
-    let _ = bytes;
-    todo!()
-}
-
-/// Writes a state dict that `torch.load(weights_only=True)` takes. Equal input gives equal bytes.
-///
-/// # Errors
-/// What the system says, as [`atomic_write`](crate::atomic_write) does.
-pub fn write_state_dict(path: &Path, model: &NamedTensors) -> io::Result<()> {
-    let _ = (path, model);
-    todo!()
-}
-
-/// Writes `{"model": state dict, "optimizer": SGD's state dict, scalars...}`, which
-/// `torch.load(weights_only=True)` takes. Equal input gives equal bytes.
-///
-/// # Errors
-/// What the system says, as [`atomic_write`](crate::atomic_write) does; a scalar of the name
-/// `model` or `optimizer` is an [`io::ErrorKind::InvalidInput`].
-pub fn write_checkpoint(
-    path: &Path,
-    model: &NamedTensors,
-    optimizer: &Sgd,
-    scalars: &[(String, Scalar)],
-) -> io::Result<()> {
-    let _ = (path, model, optimizer, scalars);
-    todo!()
-}
+#[cfg(test)]
+mod tests;
