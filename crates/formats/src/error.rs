@@ -107,6 +107,6 @@ pub enum FormatErrorKind {
     )]
     NoModel(String),
     /// Several state dicts or modules, none of which is better than the others.
-    #[error("holds several models: {}; save the one you mean on its own", .0.join(", "))]
+    #[error("holds several models, {} for two; save the one you mean on its own", .0.join(" and "))]
     SeveralModels(Vec<String>),
 }
