@@ -66,11 +66,47 @@ pub enum FormatErrorKind {
         size: usize,
     },
     /// A tensor of a type that is not read.
-    #[error("has a tensor '{tensor}' of type {dtype}; F32 and I64 are read")]
+    #[error("has a tensor '{tensor}' of type {dtype}; {read} are read")]
     Dtype {
         /// Its name.
         tensor: String,
         /// Its type.
         dtype: String,
+        /// What is read.
+        read: &'static str,
     },
+    /// It would take more memory than its size justifies.
+    #[error("asks for far more memory than a file of its size has a reason to; it is not read")]
+    TooLarge,
+    /// No file of PyTorch's.
+    #[error("is {0}; what is read is what torch.save writes")]
+    NotTorch(String),
+    /// A zip archive that is truncated, corrupted, or built to deceive.
+    #[error("is a damaged zip archive: {0}")]
+    Zip(String),
+    /// A pickle that no pickler wrote.
+    #[error("holds a damaged pickle: {0}")]
+    Pickle(String),
+    /// A pickle that would run code.
+    #[error(
+        "asks to call {0}, which a file of weights has no reason to; nothing was run. Where the \
+         file comes from someone you trust, save its state dict in PyTorch and use that"
+    )]
+    Call(String),
+    /// A tensor that cannot be made of the bytes there are.
+    #[error("has a tensor '{tensor}' {why}")]
+    Tensor {
+        /// Its name.
+        tensor: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No state dict and no module.
+    #[error(
+        "holds no model: {0}. What is read is a state dict, a module, or a dict that holds either"
+    )]
+    NoModel(String),
+    /// Several state dicts or modules, none of which is better than the others.
+    #[error("holds several models, {} for two; save the one you mean on its own", .0.join(" and "))]
+    SeveralModels(Vec<String>),
 }

@@ -6,9 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod atomic;
+mod budget;
 mod error;
+mod pickle;
 pub mod safetensors;
 mod tensor;
+pub mod torch;
+mod zip;
 
 pub use atomic::{atomic_write, is_temporary};
 pub use error::{FormatError, FormatErrorKind};

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    io::{self, Write},
+    io,
     path::Path,
 };
 
@@ -52,7 +52,8 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorK
             Dtype::F32 => Data::F32(values(bytes, f32::from_le_bytes)),
             Dtype::I64 => Data::I64(values(bytes, i64::from_le_bytes)),
             dtype => {
-                return Err(FormatErrorKind::Dtype { tensor: name, dtype: dtype.to_string() });
+                let dtype = dtype.to_string();
+                return Err(FormatErrorKind::Dtype { tensor: name, dtype, read: "F32 and I64" });
             }
         };
         Ok((name, Tensor { shape: info.shape.clone(), data }))
@@ -141,25 +142,8 @@ pub fn write(path: &Path, tensors: &NamedTensors, metadata: &Metadata) -> io::Re
     atomic_write(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
-        ordered.iter().try_for_each(|(_, tensor)| match &tensor.data {
-            Data::F32(values) => write_values(file, values, f32::to_le_bytes),
-            Data::I64(values) => write_values(file, values, i64::to_le_bytes),
-        })
+        ordered.iter().try_for_each(|(_, tensor)| tensor.data.write(file))
     })
-}
-
-fn write_values<T: Copy, const N: usize>(
-    file: &mut dyn Write,
-    values: &[T],
-    to_le_bytes: fn(T) -> [u8; N],
-) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(4096 * N);
-    for chunk in values.chunks(4096) {
-        bytes.clear();
-        bytes.extend(chunk.iter().flat_map(|&value| to_le_bytes(value)));
-        file.write_all(&bytes)?;
-    }
-    Ok(())
 }
 
 /// The header, padded to a multiple of 8 bytes.

@@ -1,5 +1,7 @@
 //! A tensor as files hold it: a shape and values, in PyTorch's layout.
 
+use std::io::{self, Write};
+
 /// Values of a tensor, in row-major order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {
@@ -22,6 +24,28 @@ impl Data {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Writes the values, little-endian.
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Data::F32(values) => write_values(out, values, f32::to_le_bytes),
+            Data::I64(values) => write_values(out, values, i64::to_le_bytes),
+        }
+    }
+}
+
+fn write_values<T: Copy, const N: usize>(
+    out: &mut dyn Write,
+    values: &[T],
+    to_le_bytes: fn(T) -> [u8; N],
+) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(4096 * N);
+    for chunk in values.chunks(4096) {
+        bytes.clear();
+        bytes.extend(chunk.iter().flat_map(|&value| to_le_bytes(value)));
+        out.write_all(&bytes)?;
+    }
+    Ok(())
 }
 
 /// A dense tensor.

@@ -1,0 +1,175 @@
+//! Which of the things in a file is the model.
+
+use std::collections::HashSet;
+
+use super::{Checkpoint, Form, Result, tensors::Reader};
+use crate::{
+    FormatErrorKind, NamedTensors,
+    pickle::{Id, Value},
+};
+
+/// Where models lie, best first; keys on one line are equally good.
+const MODEL_KEYS: [&[&str]; 2] = [
+    &[
+        "state_dict",
+        "model_state_dict",
+        "model_state",
+        "model",
+        "net",
+        "network",
+        "weights",
+        "module",
+    ],
+    &["state_dict_ema", "model_ema", "ema_state_dict", "ema"],
+];
+
+/// What wrappers (`DataParallel`, Lightning, `torch.compile`) put before every name.
+const PREFIXES: [&str; 3] = ["module.", "model.", "_orig_mod."];
+
+/// Dicts in dicts.
+const DEPTH: usize = 2;
+
+/// Finds everything there is in a file.
+pub(super) fn extract(mut reader: Reader<'_, '_>) -> Result<Checkpoint> {
+    let root = reader.pickle.root;
+    let (model, form) = match reader.is_model(root) {
+        true if reader.is_module(root) => (root, Form::Module),
+        true => (root, Form::StateDict),
+        false => match reader.find(root, DEPTH)? {
+            Some(model) => (model, Form::Checkpoint),
+            None if reader.has_tensors(root) => (root, Form::StateDict),
+            None => return Err(FormatErrorKind::NoModel(reader.inventory())),
+        },
+    };
+    let mut tensors = reader.model(model)?;
+    strip_prefixes(&mut tensors);
+    let mut names = HashSet::new();
+    if let Some((name, _)) = tensors.iter().find(|(name, _)| !names.insert(name)) {
+        return Err(FormatErrorKind::DuplicateName(name.clone()));
+    }
+    drop(names);
+    let (optimizer, optimizer_note) = match form {
+        Form::Checkpoint => reader.optimizer(root)?,
+        _ => (None, None),
+    };
+    let scalars = reader.scalars(root, form == Form::Checkpoint)?;
+    Ok(Checkpoint { form, model: tensors, optimizer, optimizer_note, scalars })
+}
+
+impl Reader<'_, '_> {
+    /// A module, or a dict of nothing but named tensors.
+    fn is_model(&self, id: Id) -> bool {
+        if self.is_module(id) {
+            return true;
+        }
+        let pairs = self.pickle.pairs(id).unwrap_or_default();
+        let named = |&(key, value): &(Id, Id)| {
+            let key = self.pickle.text(key);
+            key.is_some_and(|key| self.is_tensor(value) || key.ends_with("_extra_state"))
+        };
+        pairs.iter().all(named) && self.has_tensors(id)
+    }
+
+    /// A dict that holds tensors, whatever else.
+    fn has_tensors(&self, id: Id) -> bool {
+        let pairs = self.pickle.pairs(id).unwrap_or_default();
+        pairs.iter().any(|&(_, value)| self.is_tensor(value))
+    }
+
+    /// The model in a dict.
+    fn find(&self, dict: Id, depth: usize) -> Result<Option<Id>> {
+        for keys in MODEL_KEYS {
+            let mut found = Vec::new();
+            for key in keys {
+                let Some(value) = self.pickle.entry(dict, key) else { continue };
+                let model = match self.is_model(value) || self.has_tensors(value) {
+                    true => Some(value),
+                    false if depth > 1 => self.find(value, depth - 1)?,
+                    false => None,
+                };
+                found.extend(model.map(|model| (*key, model)));
+                if found.len() == 2 {
+                    break;
+                }
+            }
+            if let Some(model) = only(&found)? {
+                return Ok(Some(model));
+            }
+        }
+        let mut found = Vec::new();
+        for &(key, value) in self.pickle.pairs(dict).unwrap_or_default() {
+            if let Some(key) = self.pickle.text(key)
+                && self.is_model(value)
+            {
+                found.push((key, value));
+                if found.len() == 2 {
+                    break;
+                }
+            }
+        }
+        only(&found)
+    }
+
+    fn model(&mut self, id: Id) -> Result<NamedTensors> {
+        if self.is_module(id) {
+            return self.module(id);
+        }
+        let mut tensors = NamedTensors::new();
+        for &(key, value) in self.pickle.pairs(id).unwrap_or_default() {
+            if self.is_tensor(value)
+                && let Some(name) = self.pickle.text(key)
+            {
+                self.push("", name, value, &mut tensors)?;
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// What a file without a model holds.
+    fn inventory(&self) -> String {
+        let root = self.pickle.root;
+        let Some(pairs) = self.pickle.pairs(root) else {
+            return format!("it is {}", self.pickle.describe(root));
+        };
+        let keys = pairs.iter().take(8).map(|&(key, value)| {
+            let key = match self.pickle.get(key) {
+                Value::Text(key) => format!("'{}'", key.chars().take(50).collect::<String>()),
+                Value::Int(key) => key.to_string(),
+                _ => "?".into(),
+            };
+            format!("{key} ({})", self.pickle.describe(value))
+        });
+        let keys = keys.collect::<Vec<_>>().join(", ");
+        match pairs.len() {
+            0 => "it is an empty dict".into(),
+            count @ 1..=8 => format!("it is a dict of {count}: {keys}"),
+            count => format!("it is a dict of {count}: {keys}, ..."),
+        }
+    }
+}
+
+/// The one there is.
+fn only(found: &[(&str, Id)]) -> Result<Option<Id>> {
+    match found {
+        [] => Ok(None),
+        [(_, model)] => Ok(Some(*model)),
+        several => {
+            let names = several.iter().map(|(name, _)| format!("'{name:.50}'"));
+            Err(FormatErrorKind::SeveralModels(names.collect()))
+        }
+    }
+}
+
+fn strip_prefixes(tensors: &mut NamedTensors) {
+    let common = |tensors: &NamedTensors| {
+        let all = |prefix: &&str| {
+            tensors.iter().all(|(name, _)| name.len() > prefix.len() && name.starts_with(prefix))
+        };
+        PREFIXES.into_iter().find(|prefix| !tensors.is_empty() && all(prefix))
+    };
+    while let Some(prefix) = common(tensors) {
+        for (name, _) in tensors.iter_mut() {
+            name.drain(..prefix.len());
+        }
+    }
+}

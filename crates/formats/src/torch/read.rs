@@ -1,0 +1,67 @@
+//! From a file's bytes to its pickle and its storages.
+
+use std::path::Path;
+
+use super::{Checkpoint, Result, checkpoint::extract, legacy, storages::Storages, tensors::Reader};
+use crate::{FormatError, FormatErrorKind, budget::Budget, pickle, zip::Archive};
+
+/// Reads a file of either form.
+///
+/// # Errors
+/// If the file cannot be read, is malformed, holds no model or several, or asks to call a function
+/// that has no place in a file of weights.
+pub fn read(path: &Path) -> std::result::Result<Checkpoint, FormatError> {
+    let read = || {
+        // A pipe or a device may never open, or never end.
+        if !std::fs::metadata(path).map_err(FormatErrorKind::Read)?.is_file() {
+            return Err(FormatErrorKind::NotAFile);
+        }
+        from_bytes(&std::fs::read(path).map_err(FormatErrorKind::Read)?)
+    };
+    read().map_err(|kind| FormatError::new(path, kind))
+}
+
+/// Reads what a file would hold; see [`read`].
+///
+/// What is allocated never exceeds eight times the file's bytes, themselves included, and 16 MiB.
+///
+/// # Errors
+/// As [`read`], but for those of the system.
+pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint> {
+    let mut budget = Budget::for_file_of(bytes.len());
+    let budget = &mut budget;
+    if !bytes.starts_with(b"PK") {
+        let (pickle, storages) = legacy::open(bytes, budget)?;
+        return extract(Reader { pickle: &pickle, storages, budget });
+    }
+    let archive = Archive::new(bytes, budget)?;
+    let folder = folder(&archive)?;
+    let order = archive.read(&format!("{folder}byteorder"), budget)?;
+    let big_endian = match order.as_deref().map(<[u8]>::trim_ascii) {
+        None | Some(b"little") => false,
+        Some(b"big") => true,
+        Some(_) => return Err(FormatErrorKind::Zip("its byte order is unknown".into())),
+    };
+    let data = archive.read(&format!("{folder}data.pkl"), budget)?.unwrap_or_default();
+    let pickle = pickle::load(&data, budget)?;
+    let storages = Storages::of_archive(archive, folder, big_endian);
+    extract(Reader { pickle: &pickle, storages, budget })
+}
+
+/// Where the pickle and the storages are; the empty text or a name with a slash.
+fn folder<'a>(archive: &Archive<'a>) -> Result<&'a str> {
+    let folder = |name: &'a str| {
+        let folder = name.strip_suffix("data.pkl")?;
+        (folder.is_empty() || folder.ends_with('/')).then_some(folder)
+    };
+    let mut folders = archive.names().filter_map(folder);
+    let not_torch = |what: &str| FormatErrorKind::NotTorch(what.into());
+    let found = folders.next().ok_or_else(|| not_torch("a zip archive without a data.pkl"))?;
+    if folders.next().is_some() {
+        return Err(not_torch("a zip archive with several data.pkl"));
+    }
+    if archive.names().any(|name| name.strip_prefix(found) == Some("constants.pkl")) {
+        return Err(not_torch("a TorchScript program"));
+    }
+    Ok(found)
+}
