@@ -133,7 +133,11 @@ fn tensor(tensor: Fields<'_>) -> Result<(String, Tensor), FormatErrorKind> {
         (dtype::INT64, Some(raw)) => Data::I64(values(raw, i64::from_le_bytes, &name)?),
         (dtype::INT64, None) => Data::I64(ints(tensor, 7)?),
         (other, _) => {
-            return Err(FormatErrorKind::Dtype { tensor: name, dtype: dtype::name(other), read: "FLOAT and INT64" });
+            return Err(FormatErrorKind::Dtype {
+                tensor: name,
+                dtype: dtype::name(other),
+                read: "FLOAT and INT64",
+            });
         }
     };
     if data.len() != length {

@@ -1,9 +1,6 @@
 //! A model to bytes.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use super::{Attribute, Dimension, Model, Node, Value, dtype, kind, wire::Message};
 use crate::{Data, Tensor, atomic_write};

@@ -60,9 +60,7 @@ impl<const BF16: bool> F32x16<BF16> {
     #[inline(always)]
     fn rounded_two(low: Self, high: Self) -> __m512i {
         // SAFETY: as below.
-        unsafe {
-            std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high.0, low.0))
-        }
+        unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high.0, low.0)) }
     }
 }
 
