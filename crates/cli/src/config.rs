@@ -1,8 +1,10 @@
 //! From arguments to the configuration of a run.
 
+use std::path::PathBuf;
+
 use anyhow::Context;
 use resnet::{
-    Cpu,
+    Arch, Cpu,
     config::{DataConfig, TrainConfig},
     data::{Dataset, Normalisation},
     recipe::{Dtype, Length, Recipe},
@@ -13,9 +15,23 @@ use crate::{
     error::Usage,
 };
 
+/// What a new run starts from.
+#[derive(Clone, Debug)]
+pub(crate) struct Beginning {
+    pub(crate) arch: Arch,
+    pub(crate) file: Option<PathBuf>,
+    /// Epochs that the file has behind it, where the run goes on from them.
+    pub(crate) continues_after: Option<u64>,
+}
+
 /// What `resnet train` was asked for, on this data. Lengths are the recipe's or `--epochs`.
-pub(crate) fn build(args: &TrainArgs, data: &Dataset, cpu: &Cpu) -> anyhow::Result<TrainConfig> {
-    let recipe = recipe(args, cpu)?;
+pub(crate) fn build(
+    args: &TrainArgs,
+    beginning: &Beginning,
+    data: &Dataset,
+    cpu: &Cpu,
+) -> anyhow::Result<TrainConfig> {
+    let recipe = recipe(args, beginning.arch, cpu)?;
     let images = data.train.len();
     let split = args.images.split.unwrap_or(0);
     let train_images = images.checked_sub(split).filter(|&n| n > 0).ok_or_else(|| {
@@ -23,10 +39,12 @@ pub(crate) fn build(args: &TrainArgs, data: &Dataset, cpu: &Cpu) -> anyhow::Resu
     })?;
     let absolute = |path| std::path::absolute(path).with_context(|| "no working folder");
     let mut config = TrainConfig {
-        arch: args.arch,
+        arch: beginning.arch,
         seed: args.recipe.seed,
         total_steps: 0,
-        init_from: args.start.init.as_ref().map(absolute).transpose()?,
+        init_from: beginning.file.as_ref().map(absolute).transpose()?,
+        continues_after: beginning.continues_after,
+        save_torch: args.save_torch,
         data: DataConfig {
             name: data.name.clone(),
             dir: args.data_dir.path.as_ref().map(absolute).transpose()?,
@@ -36,7 +54,8 @@ pub(crate) fn build(args: &TrainArgs, data: &Dataset, cpu: &Cpu) -> anyhow::Resu
             split,
             limit_train: args.images.limit_train,
             limit_test: args.images.limit_test,
-            normalisation: normalisation(args.images.normalisation, &data.normalisation),
+            normalisation: asked(args.images.normalisation)
+                .unwrap_or_else(|| data.normalisation.clone()),
         },
         recipe,
     };
@@ -45,10 +64,10 @@ pub(crate) fn build(args: &TrainArgs, data: &Dataset, cpu: &Cpu) -> anyhow::Resu
 }
 
 /// The recipe with what was changed in it.
-fn recipe(args: &TrainArgs, cpu: &Cpu) -> anyhow::Result<Recipe> {
+fn recipe(args: &TrainArgs, arch: Arch, cpu: &Cpu) -> anyhow::Result<Recipe> {
     let RecipeArgs { recipe, epochs, batch_size, lr, momentum, .. } = &args.recipe;
     let RecipeArgs { weight_decay, label_smoothing, .. } = args.recipe;
-    let mut recipe = Recipe::named(recipe, args.arch).context("a listed recipe exists")?;
+    let mut recipe = Recipe::named(recipe, arch).context("a listed recipe exists")?;
     if let Some(epochs) = *epochs {
         recipe.length = Length::Epochs(epochs as u64);
     }
@@ -61,12 +80,10 @@ fn recipe(args: &TrainArgs, cpu: &Cpu) -> anyhow::Result<Recipe> {
     Ok(recipe)
 }
 
-/// The normalisation that was asked for, or else this one.
-pub(crate) fn normalisation(asked: NormalisationArgs, default: &Normalisation) -> Normalisation {
-    match (asked.mean, asked.std) {
-        (Some(mean), Some(std)) => Normalisation { mean: mean.0.to_vec(), std: std.0.to_vec() },
-        _ => default.clone(),
-    }
+/// The normalisation that was asked for, if one was.
+pub(crate) fn asked(args: NormalisationArgs) -> Option<Normalisation> {
+    let (mean, std) = args.mean.zip(args.std)?;
+    Some(Normalisation { mean: mean.0.to_vec(), std: std.0.to_vec() })
 }
 
 #[cfg(test)]
@@ -89,7 +106,8 @@ mod tests {
     fn config(line: &str) -> anyhow::Result<TrainConfig> {
         let words = format!("resnet train synthetic {line}");
         let Verb::Train(args) = Cli::try_parse_from(words.split(' '))?.verb else { unreachable!() };
-        build(&args, &data(), &Cpu::new(1)?)
+        let beginning = Beginning { arch: args.arch, file: None, continues_after: None };
+        build(&args, &beginning, &data(), &Cpu::new(1)?)
     }
 
     #[test]

@@ -13,12 +13,10 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::args::{Cli, Verb};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_command_line();
     run(&cli).unwrap_or_else(|e| error::report(&e))
 }
 
@@ -27,6 +25,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.verb {
         Verb::Train(args) => return verbs::train::run(args, global),
         Verb::Eval(args) => verbs::eval::run(args, global)?,
+        Verb::Convert(args) => verbs::convert::run(args, global)?,
         Verb::Summary(args) => verbs::summary::run(args, global)?,
         Verb::Archs(output) => verbs::archs::run(*output)?,
         Verb::Recipes(output) => verbs::recipes::run(*output, global)?,

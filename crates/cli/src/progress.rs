@@ -112,7 +112,9 @@ impl EpochBar {
                     bar.set_message(format!("testing: {done} of {images} images"));
                 }
             }
-            Event::OtherIsa { .. } => event.log_line().iter().for_each(print::talk),
+            Event::Note(_) | Event::OtherIsa { .. } => {
+                event.log_line().iter().for_each(print::talk)
+            }
             Event::EpochEnd { metrics, best } => {
                 self.evaluation = self.last_batch.map_or(0.0, |t| t.elapsed().as_secs_f64());
                 self.bar = None;

@@ -109,4 +109,7 @@ pub enum FormatErrorKind {
     /// Several state dicts or modules, none of which is better than the others.
     #[error("holds several models, {} for two; save the one you mean on its own", .0.join(" and "))]
     SeveralModels(Vec<String>),
+    /// Wrong in the way of an ONNX file.
+    #[error(transparent)]
+    Onnx(#[from] crate::onnx::Malformed),
 }

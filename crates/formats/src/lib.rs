@@ -8,6 +8,8 @@
 mod atomic;
 mod budget;
 mod error;
+pub mod npy;
+pub mod onnx;
 mod pickle;
 pub mod safetensors;
 mod tensor;

@@ -1,4 +1,4 @@
-//! Writes a network as a safetensors file, reads it back, and evaluates it.
+//! Writes a network to a file, reads it back, and evaluates it.
 //!
 //! `cargo run --release -p resnet --example 03_load_checkpoint [-- FILE ARCH]`
 
@@ -6,13 +6,12 @@ use std::{env, path::PathBuf};
 
 use resnet::{
     Arch, Cpu, Network,
-    checkpoint::Model,
+    checkpoint::{Model, Target},
     data::{LoadOptions, load},
     evaluate::evaluate,
     network::Init,
     recipe::Dtype,
 };
-use resnet_formats::safetensors;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = env::args().skip(1);
@@ -22,19 +21,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let arch: Arch = "resnet8".parse()?;
             let net = Network::new(arch.graph(10), Init::He, 0);
             let path = env::temp_dir().join("resnet8-untrained.safetensors");
-            safetensors::write(&path, &net.state_dict(), &Default::default())?;
-            (path, Some(arch))
+            Model::new(arch, net).save(&path, Target::Safetensors)?;
+            (path, None)
         }
     };
 
-    // Names and shapes are PyTorch's; a file of `resnet train` also says what network it holds.
+    // safetensors, PyTorch or ONNX. What network a file holds it says itself, or its tensors do.
     let model = Model::load(&path, arch)?;
-    println!("{}: {}, {} classes", path.display(), model.arch, model.classes.len());
+    println!("{}: {}, {} classes", path.display(), model.arch, model.class_names().len());
     let limits = LoadOptions { limit_train: Some(1), limit_test: Some(500), ..Default::default() };
     let data = load("synthetic", &limits)?;
     let normalisation = model.normalisation.as_ref().unwrap_or(&data.normalisation);
     let cpu = Cpu::new(2)?;
-    let result = evaluate(&model, Dtype::Fp32, &data.test, normalisation, &cpu, &mut |_| {})?;
+    let result = evaluate(&model, Dtype::Fp32, &data.test, normalisation, &cpu, &mut |_, _| {})?;
     println!("{result:#?}");
     Ok(())
 }

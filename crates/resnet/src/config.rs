@@ -25,6 +25,13 @@ pub struct TrainConfig {
     /// File with the weights to start from, if not random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
+    /// Epochs that this file has behind it, where training goes on from them with its optimiser's
+    /// momentum; without a number only its weights are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues_after: Option<u64>,
+    /// Whether each epoch is written in PyTorch's forms as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub save_torch: bool,
     /// The data.
     pub data: DataConfig,
     /// The recipe, with every changed value in it.
@@ -67,6 +74,11 @@ impl TrainConfig {
     /// Epochs in the whole run, a started one included.
     pub fn epochs(&self) -> u64 {
         self.total_steps.div_ceil(self.steps_per_epoch())
+    }
+
+    /// The first epoch that is trained here: 1, unless others are done already.
+    pub fn first_epoch(&self) -> u64 {
+        self.continues_after.unwrap_or(0).saturating_add(1)
     }
 
     /// The steps of an epoch, which counts from 1: the first, and the one after the last.
@@ -120,6 +132,15 @@ impl TrainConfig {
             (
                 self.total_steps > 0,
                 "the run has no steps: --epochs or --budget must be more than 0",
+            ),
+            (
+                self.first_epoch() <= self.epochs(),
+                "all epochs of the run are done already by the file that it starts from: ask for \
+                 more with --epochs",
+            ),
+            (
+                self.continues_after.is_none() || self.init_from.is_some(),
+                "continues_after needs init_from, the file with those epochs behind it",
             ),
             (*batch_size > 0, "the batch size is 0: --batch-size must be at least 1"),
             (
@@ -209,6 +230,8 @@ pub(crate) mod tests {
             seed: 7,
             total_steps: 8,
             init_from: None,
+            continues_after: None,
+            save_torch: false,
             data: DataConfig {
                 name: "synthetic".into(),
                 dir: Some("data".into()),

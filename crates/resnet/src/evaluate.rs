@@ -1,7 +1,8 @@
 //! Accuracy and loss on labelled images.
 
-use std::{ops::ControlFlow, time::Instant};
+use std::{io, ops::ControlFlow, path::Path, time::Instant};
 
+use resnet_formats::npy;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -81,7 +82,8 @@ pub enum EvaluateError {
     },
 }
 
-/// Evaluates a model on images, in batches, with activations of a dtype. Calls `progress` with the images done after each.
+/// Evaluates a model on images, in batches, with activations of a dtype. After each batch `progress`
+/// is called with the images done and the batch's logits, image by image.
 ///
 /// # Errors
 /// If the network and the images do not go together.
@@ -91,7 +93,7 @@ pub fn evaluate(
     images: &Images,
     normalisation: &Normalisation,
     cpu: &Cpu,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize, &[f32]),
 ) -> Result<Evaluation, EvaluateError> {
     let start = Instant::now();
     let graph = model.network.graph();
@@ -100,11 +102,22 @@ pub fn evaluate(
     let mut plan = EvalPlan::new(graph, dtype, batch, images.height, images.width, cpu)?;
     plan.load(&model.network);
     let mut tally = Tally::new(graph.classes());
-    let _ = tally.add_images(&mut plan, images, normalisation, &mut |done| {
-        progress(done);
+    let _ = tally.add_images(&mut plan, images, normalisation, &mut |done, logits| {
+        progress(done, logits);
         ControlFlow::Continue(())
     });
-    Ok(tally.evaluation(&model.classes, start.elapsed().as_secs_f64()))
+    Ok(tally.evaluation(&model.class_names(), start.elapsed().as_secs_f64()))
+}
+
+/// Writes logits, image by image, as NumPy's `np.load` reads them: float32 `[images, classes]`.
+///
+/// # Errors
+/// What the system says.
+///
+/// # Panics
+/// If there are not whole images.
+pub fn save_logits(path: &Path, logits: &[f32], classes: usize) -> io::Result<()> {
+    npy::write(path, &[logits.len() / classes, classes], logits)
 }
 
 fn check(
@@ -142,13 +155,13 @@ impl Tally {
         Tally { loss: 0.0, top5: 0, classes: vec![(0, 0); classes] }
     }
 
-    /// Runs all images, unless `progress` breaks off.
+    /// Runs all images, unless `progress` breaks off; it gets the images done and a batch's logits.
     pub(crate) fn add_images(
         &mut self,
         plan: &mut EvalPlan,
         images: &Images,
         normalisation: &Normalisation,
-        progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+        progress: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let mut done = 0;
         for (pixels, labels) in images.batches(BATCH) {
@@ -157,7 +170,7 @@ impl Tally {
                 self.add(logits, label as usize);
             }
             done += labels.len();
-            progress(done)?;
+            progress(done, logits)?;
         }
         ControlFlow::Continue(())
     }

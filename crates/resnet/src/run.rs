@@ -12,6 +12,7 @@ use resnet_formats::{atomic_write, is_temporary};
 use thiserror::Error;
 
 use crate::{
+    checkpoint::Target,
     config::{ConfigError, TrainConfig},
     lock::{is_locked, lock},
     train::EpochMetrics,
@@ -129,6 +130,16 @@ impl RunFolder {
     /// The checkpoint to continue from, if there is one.
     pub(crate) fn resume_from(&self) -> Option<&Path> {
         self.resume_from.as_deref()
+    }
+
+    /// The files that are PyTorch's, and what each of them is: `<arch>_<data>_state_dict.pt` and
+    /// `<arch>_<data>_all.tar`.
+    pub(crate) fn torch_files(&self) -> [(PathBuf, Target); 2] {
+        let TrainConfig { arch, data, .. } = &self.config;
+        // A folder of images goes by its own name.
+        let data = Path::new(&data.name).file_stem().unwrap_or_default().display();
+        [("state_dict.pt", Target::StateDict), ("all.tar", Target::Checkpoint)]
+            .map(|(name, target)| (self.path.join(format!("{arch}_{data}_{name}")), target))
     }
 
     /// Removes a new run that could not begin, with the folders that were made for it. Best

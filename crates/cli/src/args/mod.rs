@@ -1,12 +1,13 @@
 //! The command line: what can be said, and what each value must look like. Nothing is opened or
 //! computed here.
 
+mod convert;
 mod train;
 mod values;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use resnet::{
     Arch, Cpu,
     data::{self, DataError, DataSource},
@@ -15,6 +16,7 @@ use resnet::{
 
 use crate::print;
 
+pub(crate) use convert::ConvertArgs;
 pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
 pub(crate) use values::{Mean, Std};
 
@@ -29,6 +31,21 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+impl Cli {
+    /// What was said on the command line; ends the process where it means nothing.
+    pub(crate) fn from_command_line() -> Cli {
+        let mut command = Cli::command();
+        let matches = command.get_matches_mut();
+        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Verb::Train(args), Some((name, matches))) = (&mut cli.verb, matches.subcommand())
+            && let Some(command) = command.find_subcommand(name)
+        {
+            args.given = TrainArgs::settings(command, matches);
+        }
+        cli
+    }
 }
 
 const EXIT_CODES: &str = "\
@@ -53,6 +70,11 @@ impl Global {
         Ok(Cpu::new(self.threads.unwrap_or_else(cores))?)
     }
 
+    /// Says what was concluded, or what to look out for, unless asked to be quiet.
+    pub(crate) fn note(&self, text: impl AsRef<str>) {
+        self.say(format!("note: {}", text.as_ref()));
+    }
+
     /// Says something on stderr, unless asked to be quiet.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         if !self.quiet {
@@ -67,6 +89,8 @@ pub(crate) enum Verb {
     Train(Box<TrainArgs>),
     /// Measure a trained network on a data set's test images
     Eval(EvalArgs),
+    /// Write a network in another form, by the suffix of its file
+    Convert(ConvertArgs),
     /// Show a network's layers, shapes, parameters, operations and memory
     Summary(SummaryArgs),
     /// List the architectures
@@ -137,15 +161,19 @@ impl From<Dtype> for recipe::Dtype {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct EvalArgs {
-    /// A run folder (its `best`, or `last` where no images were held out) or a checkpoint
+    /// A run folder (its `best`, or `last` where no images were held out), or a file: safetensors,
+    /// PyTorch or ONNX
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// Data set to test on: cifar10 or synthetic [default: the run's, or else cifar10]
     #[arg(value_name = "DATA")]
     pub(crate) data: Option<DataSource>,
-    /// Architecture, for a file that does not say
+    /// Architecture, for a file that does not say [default: what its tensors are of]
     #[arg(long, value_name = "NAME")]
     pub(crate) arch: Option<Arch>,
+    /// Also write the logits to this file, for NumPy: float32 [images, classes]
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) logits: Option<PathBuf>,
     /// Use the first N test images only
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) limit_test: Option<usize>,
@@ -163,9 +191,13 @@ pub(crate) struct EvalArgs {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct SummaryArgs {
-    /// An architecture (`resnet archs` lists them), a run folder or a checkpoint
+    /// An architecture (`resnet archs` lists them), a run folder or a file: safetensors, PyTorch or
+    /// ONNX
     #[arg(value_name = "ARCH|MODEL")]
     pub(crate) what: String,
+    /// Architecture, for a file that does not say [default: what its tensors are of]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) arch: Option<Arch>,
     /// Side of the images, in pixels [default: what the network was designed for]
     #[arg(long, value_name = "N", value_parser = values::image_size)]
     pub(crate) image_size: Option<usize>,
@@ -281,8 +313,6 @@ pub(crate) struct ManArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum, builder::PossibleValuesParser};
+use clap::{
+    Arg, ArgMatches, Args, Command, ValueEnum, builder::PossibleValuesParser, parser::ValueSource,
+};
 use resnet::{Arch, data::DataSource, recipe::Recipe};
 
 use super::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output, values};
@@ -13,12 +15,16 @@ pub(crate) struct TrainArgs {
     /// Data set to train on: cifar10 or synthetic; what is missing is fetched
     #[arg(value_name = "DATA", default_value = "cifar10")]
     pub(crate) data: DataSource,
-    /// Architecture (`resnet archs` lists them)
+    /// Architecture (`resnet archs` lists them); where a run starts from a file, that of the file
     #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH)]
     pub(crate) arch: Arch,
     /// Folder of the run [default: runs/<arch>-<data>-<time>]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Also write PyTorch's files each epoch: <arch>_<data>_state_dict.pt, and
+    /// <arch>_<data>_all.tar with the optimizer
+    #[arg(long)]
+    pub(crate) save_torch: bool,
     /// Show a bar an epoch, or lines of text [default: bar at a terminal, log elsewhere]
     #[arg(long, value_enum)]
     pub(crate) ui: Option<Ui>,
@@ -32,22 +38,45 @@ pub(crate) struct TrainArgs {
     pub(crate) recipe: RecipeArgs,
     #[command(flatten)]
     pub(crate) images: ImagesArgs,
+    /// Names of the settings that were given, rather than left to their defaults.
+    #[arg(skip)]
+    pub(crate) given: Vec<String>,
+}
+
+impl TrainArgs {
+    /// Whether an option was given, by its name with dashes.
+    pub(crate) fn is_given(&self, option: &str) -> bool {
+        self.given.iter().any(|given| given == option)
+    }
+
+    /// The settings of a run among what was given to `resnet train`. A run that is continued keeps
+    /// its own.
+    pub(super) fn settings(command: &Command, matches: &ArgMatches) -> Vec<String> {
+        const OTHERS: [&str; 6] = ["resume", "ui", "json", "data-dir", "threads", "quiet"];
+        let given = command.get_arguments().filter(|argument| {
+            let long = argument.get_long().unwrap_or_default();
+            let source = matches.value_source(argument.get_id().as_str());
+            source == Some(ValueSource::CommandLine) && !OTHERS.contains(&long)
+        });
+        let name = |argument: &Arg| match argument.get_long() {
+            Some(long) => format!("--{long}"),
+            None => argument.get_id().to_string().to_uppercase(),
+        };
+        given.map(name).collect()
+    }
 }
 
 /// What a run starts from. A run that is continued keeps its own settings.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Start")]
 pub(crate) struct StartArgs {
-    /// Continue a run as it was set up: its folder, a checkpoint in it, or `last` for the newest
-    #[arg(
-        long,
-        value_name = "DIR|FILE|last",
-        conflicts_with_all = [
-            "data", "arch", "out", "init", "RecipeArgs", "ImagesArgs", "NormalisationArgs"
-        ],
-    )]
+    /// Continue a run as it was set up: its folder, a checkpoint in it, or `last` for the newest.
+    /// Or continue what another file holds, with its weights, momentum and epochs, as a new run
+    /// with the settings given here
+    #[arg(long, value_name = "DIR|FILE|last", conflicts_with_all = ["init", "budget"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Start from the weights of this checkpoint
+    /// Start from the weights of this file, in any form; a head for another number of classes
+    /// starts from random values
     #[arg(long, value_name = "FILE")]
     pub(crate) init: Option<PathBuf>,
 }

@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     let cpu = global.cpu()?;
-    let model = Model::load(&args.model, args.arch)?;
+    let mut model = Model::load(&args.model, args.arch)?;
+    model.notes.iter().for_each(|note| global.note(note));
     let source = match args.data {
         Some(source) => source,
         None => trained_on(&model)?,
@@ -39,15 +40,32 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     let data = data::load(source, &args.data_dir, limits, global, &interrupt)?;
     interrupt.release();
     model.check_fit(&data.name, data.classes.len(), data.test.channels)?;
-    let default = model.normalisation.as_ref().unwrap_or(&data.normalisation);
-    let normalisation = config::normalisation(args.normalisation, default);
-    let mut progress = LateBar::new(data.test.len(), global.quiet);
-    let dtype = args.dtype.into();
-    let result = evaluate::evaluate(&model, dtype, &data.test, &normalisation, &cpu, &mut |done| {
-        progress.show(done);
+    let known = config::asked(args.normalisation).or(model.normalisation.clone());
+    let normalisation = known.unwrap_or_else(|| {
+        global.note(format!(
+            "{} does not say how its images are normalised: it is taken to be as usual for {} \
+             (--mean, --std)",
+            model.path.display(),
+            data.name
+        ));
+        data.normalisation.clone()
     });
+    model.classes.get_or_insert_with(|| data.classes.clone());
+    let mut progress = LateBar::new(data.test.len(), global.quiet);
+    let (dtype, mut logits) = (args.dtype.into(), Vec::new());
+    let mut listen = |done, batch: &[f32]| {
+        if args.logits.is_some() {
+            logits.extend_from_slice(batch);
+        }
+        progress.show(done);
+    };
+    let result = evaluate::evaluate(&model, dtype, &data.test, &normalisation, &cpu, &mut listen);
     progress.bar.finish_and_clear();
     let result = result?;
+    if let Some(path) = &args.logits {
+        evaluate::save_logits(path, &logits, model.network.graph().classes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     if args.output.json { print::json(&result) } else { show(&result) }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod archs;
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod man;

@@ -47,14 +47,16 @@ struct Subject {
     arch: Arch,
     graph: Graph,
     image_size: usize,
+    /// What the file is, if there is one.
+    file: Option<String>,
 }
 
 pub(crate) fn run(args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
-    let subject = subject(args)?;
+    let subject = subject(args, global)?;
     if args.plan {
         return plan::run(&subject, args, global);
     }
-    let Subject { arch, graph, image_size } = subject;
+    let Subject { arch, graph, image_size, file } = subject;
     let (name, classes) = (arch.to_string(), graph.classes());
     let summary = Summary::new(&graph, image_size, image_size)?;
     if args.output.json {
@@ -80,27 +82,32 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
     let about = |bytes: usize| {
         format!("about {} for {} images at a time", HumanBytes(bytes as u64), args.batch)
     };
-    for (label, value) in [
+    for (label, value) in file.map(|file| ("file", file)).into_iter().chain([
         ("network", format!("{name}, {classes} classes, images of {image_size}x{image_size}")),
         ("parameters", print::grouped(summary.parameters)),
         ("MACs an image", print::macs(summary.macs)),
         ("weights", HumanBytes(summary.parameter_bytes() as u64).to_string()),
         ("training", about(summary.training_bytes(args.batch))),
         ("inference", about(summary.inference_bytes(args.batch))),
-    ] {
+    ]) {
         print::line(format!("{label:<14} {value}"))?;
     }
     Ok(())
 }
 
 /// An architecture by name, or the network of a checkpoint.
-fn subject(args: &SummaryArgs) -> anyhow::Result<Subject> {
+fn subject(args: &SummaryArgs, global: &Global) -> anyhow::Result<Subject> {
     let path = Path::new(&args.what);
     match args.what.parse::<Arch>() {
+        Ok(_) if args.arch.is_some() => {
+            let why = "--arch goes with a file: this is the name of an architecture";
+            Err(Usage(why.into()).into())
+        }
         Ok(arch) => Ok(Subject {
             arch,
             graph: arch.graph(args.classes.unwrap_or(arch.default_classes())),
             image_size: args.image_size.unwrap_or(arch.image_size()),
+            file: None,
         }),
         Err(_) if path.exists() => {
             if args.classes.is_some() {
@@ -108,11 +115,15 @@ fn subject(args: &SummaryArgs) -> anyhow::Result<Subject> {
                     "--classes goes with the name of an architecture: a checkpoint has its own";
                 return Err(Usage(why.into()).into());
             }
-            let model = Model::load(path, None)?;
+            let model = Model::load(path, args.arch)?;
+            model.notes.iter().for_each(|note| global.note(note));
+            let epochs = model.epochs.map(|epochs| format!(", {epochs} epochs"));
+            let optimizer = if model.optimizer.is_ok() { ", with the optimizer" } else { "" };
             Ok(Subject {
                 arch: model.arch,
                 graph: model.network.graph().clone(),
                 image_size: args.image_size.unwrap_or(model.image_size),
+                file: Some(format!("{}{}{optimizer}", model.form, epochs.unwrap_or_default())),
             })
         }
         Err(unknown) => Err(Usage(format!("{unknown} (and there is no file of that name)")).into()),

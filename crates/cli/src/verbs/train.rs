@@ -9,16 +9,18 @@ use std::{
 
 use anyhow::Context;
 use resnet::{
-    Cpu,
+    Arch, Cpu,
+    checkpoint::Model,
     data::Dataset,
-    run::RunFolder,
+    run::{CONFIG, RunFolder},
     train::{self, EpochMetrics, Event, Log, Outcome},
 };
 
 use crate::{
     args::{DataDir, Global, TrainArgs, Ui},
-    config,
+    config::{self, Beginning},
     data::{self, Limits},
+    error::Usage,
     interrupt::{Interrupt, Interrupted},
     print,
     progress::Progress,
@@ -31,8 +33,8 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
     let cpu = global.cpu()?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let (folder, data) = match &args.start.resume {
-        Some(target) => resume(args, target, global, &interrupt)?,
-        None => start(args, &cpu, global, &interrupt)?,
+        Some(target) if !is_foreign(target) => resume(args, target, global, &interrupt)?,
+        _ => start(args, &cpu, global, &interrupt)?,
     };
     let ui = args.ui.unwrap_or(if std::io::stderr().is_terminal() { Ui::Bar } else { Ui::Log });
     let mut progress = if global.quiet { Progress::Silent } else { Progress::new(ui) };
@@ -72,6 +74,24 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
     }
 }
 
+/// Whether a file is of no run here, so that a new one continues it.
+fn is_foreign(target: &Path) -> bool {
+    target.is_file() && !target.with_file_name(CONFIG).is_file()
+}
+
+/// What a new run starts from. The architecture is that of the file, unless one is asked for.
+fn beginning(args: &TrainArgs, global: &Global) -> anyhow::Result<Beginning> {
+    let start = &args.start;
+    let Some(file) = start.resume.as_ref().or(start.init.as_ref()) else {
+        return Ok(Beginning { arch: args.arch, file: None, continues_after: None });
+    };
+    let asked = args.is_given("--arch").then_some(args.arch);
+    let model = Model::load(file, asked)?;
+    model.notes.iter().for_each(|note| global.note(note));
+    let continues_after = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
+    Ok(Beginning { arch: model.arch, file: Some(model.path), continues_after })
+}
+
 /// A new run: its data, its configuration, its folder.
 fn start(
     args: &TrainArgs,
@@ -79,12 +99,14 @@ fn start(
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(RunFolder, Dataset)> {
-    let path = args.out.clone().unwrap_or_else(|| Path::new(RUNS).join(default_name(args)));
+    let beginning = beginning(args, global)?;
+    let default = || Path::new(RUNS).join(default_name(beginning.arch, args));
+    let path = args.out.clone().unwrap_or_else(default);
     // Before what takes time.
     RunFolder::examine(&path)?;
     let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
     let data = data::load(args.data, &args.data_dir, limits, global, interrupt)?;
-    let mut config = config::build(args, &data, cpu)?;
+    let mut config = config::build(args, &beginning, &data, cpu)?;
     if let Some(budget) = args.recipe.budget {
         global.say(format!("measuring how much fits into {}", humantime::format_duration(budget)));
         let speed = train::measure(&config, &data, cpu)?;
@@ -101,6 +123,10 @@ fn resume(
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(RunFolder, Dataset)> {
+    if let [given, ..] = &args.given[..] {
+        let why = "a run that is continued keeps its own settings";
+        return Err(Usage(format!("--resume of a run cannot be used with {given}: {why}")).into());
+    }
     let newest;
     let target = if target == Path::new("last") {
         newest = RunFolder::newest(Path::new(RUNS))?;
@@ -117,11 +143,11 @@ fn resume(
 }
 
 /// `resnet20-cifar10-20261124-044826`, in UTC.
-fn default_name(args: &TrainArgs) -> String {
+fn default_name(arch: Arch, args: &TrainArgs) -> String {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let time: String = time.chars().filter(char::is_ascii_digit).collect();
     let (date, time) = time.split_at(8);
-    format!("{}-{}-{date}-{time}", args.arch, args.data)
+    format!("{arch}-{}-{date}-{time}", args.data)
 }
 
 /// The last line: what came of it, how long it took, where it is.

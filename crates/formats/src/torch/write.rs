@@ -22,8 +22,8 @@ pub fn write_state_dict(path: &Path, model: &NamedTensors) -> io::Result<()> {
     write(path, &pickler.finish(), &storages)
 }
 
-/// Writes `{"model": state dict, "optimizer": SGD's state dict, scalars...}`, which
-/// `torch.load(weights_only=True)` takes. Equal input gives equal bytes.
+/// Writes `{"model": state dict, "optimizer": SGD's state dict, scalars...}`, the optimizer only if
+/// there is one, which `torch.load(weights_only=True)` takes. Equal input gives equal bytes.
 ///
 /// # Errors
 /// As [`write_state_dict`]; and a scalar of the name `model` or `optimizer` is an
@@ -34,7 +34,7 @@ pub fn write_state_dict(path: &Path, model: &NamedTensors) -> io::Result<()> {
 pub fn write_checkpoint(
     path: &Path,
     model: &NamedTensors,
-    optimizer: &Sgd,
+    optimizer: Option<&Sgd>,
     scalars: &[(String, Scalar)],
 ) -> io::Result<()> {
     if let Some((name, _)) = scalars.iter().find(|(name, _)| name == "model" || name == "optimizer")
@@ -47,8 +47,10 @@ pub fn write_checkpoint(
     pickler.dict(|pickler| {
         pickler.text("model");
         state_dict(pickler, model, &mut storages);
-        pickler.text("optimizer");
-        sgd(pickler, optimizer, &mut storages);
+        if let Some(optimizer) = optimizer {
+            pickler.text("optimizer");
+            sgd(pickler, optimizer, &mut storages);
+        }
         for (name, scalar) in scalars {
             pickler.text(name);
             pickler.scalar(scalar);

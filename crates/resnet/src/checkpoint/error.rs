@@ -20,9 +20,30 @@ pub enum CheckpointError {
     /// The configuration of the run folder is damaged.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The file does not say which network it holds.
-    #[error("{} does not name its architecture: give it with --arch", .0.display())]
-    NoArch(PathBuf),
+    /// The file is of no form that is read.
+    #[error("{} {what}: what is read is safetensors, PyTorch and ONNX; {}", path.display(), ANOTHER)]
+    UnknownForm {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The `config.json` of a timm folder is damaged.
+    #[error("{} is no timm configuration: {message}; {}", path.display(), ANOTHER)]
+    TimmConfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The file does not say which network it holds, nor do its tensors.
+    #[error("{} names no architecture, and {message}: name one with --arch, or another file", path.display())]
+    NotRecognised {
+        /// The file.
+        path: PathBuf,
+        /// What its tensors are like.
+        message: String,
+    },
     /// The file holds another network.
     #[error("{} holds {found}, not {expected}: ask for that with --arch {found}, or name another file", path.display())]
     OtherArch {
@@ -108,7 +129,10 @@ impl CheckpointError {
     /// Whether the file is damaged, so that another one may do.
     pub(crate) fn is_damage(&self) -> bool {
         use CheckpointError as E;
-        matches!(self, E::Format(_) | E::NoArch(_) | E::Metadata { .. } | E::StateDict { .. })
+        matches!(
+            self,
+            E::Format(_) | E::UnknownForm { .. } | E::Metadata { .. } | E::StateDict { .. }
+        )
     }
 
     pub(super) fn metadata(path: &Path, key: &'static str, message: impl ToString) -> Self {

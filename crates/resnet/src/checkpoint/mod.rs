@@ -1,15 +1,27 @@
-//! Checkpoints: a network, and where its training stands, in one safetensors file.
+//! Models and checkpoints in files.
 //!
-//! The tensors are PyTorch's state dict and, as `optimizer.momentum_buffer.<parameter>`, the
-//! optimiser's; the rest is JSON in the file's metadata, under the keys of [`key`].
+//! A [`Model`] is read from a file of any form: safetensors, PyTorch, ONNX. A checkpoint is a
+//! network, and where its training stands, in one safetensors file: the tensors are PyTorch's state
+//! dict and, as `optimizer.momentum_buffer.<parameter>`, the optimiser's; the rest is JSON in the
+//! file's metadata, under the keys of [`key`].
 
+mod arch;
 mod error;
+mod file;
 mod model;
+mod optimizer;
+mod save;
 mod state;
+mod timm;
+
+use serde::Serialize;
 
 pub use error::CheckpointError;
+pub use file::{Contents, Form};
 pub use model::Model;
-pub(crate) use state::{load, save};
+pub use optimizer::Optimizer;
+pub use save::Target;
+pub(crate) use state::{load, save, torch_model};
 
 /// Keys of the metadata.
 pub mod key {
@@ -21,6 +33,9 @@ pub mod key {
     pub const CLASSES: &str = "classes";
     /// Rows and columns of an image.
     pub const IMAGE_SIZE: &str = "image_size";
+    /// Length of an image's shorter side before the middle is cut out of it; absent where images
+    /// are resized to [`IMAGE_SIZE`] at once.
+    pub const RESIZE: &str = "resize";
     /// Mean and standard deviation of each channel.
     pub const NORMALISATION: &str = "normalisation";
     /// The recipe, with every value.
@@ -34,6 +49,11 @@ pub mod key {
     pub const PROGRESS: &str = "progress";
     /// Figures of every epoch so far, as in `metrics.jsonl`.
     pub const METRICS: &str = "metrics";
+    /// In ONNX files: `num_batches_tracked` of every batch norm, which only training reads.
+    pub const BATCHES_TRACKED: &str = "num_batches_tracked";
+
+    /// What is said of the run that a model is from.
+    pub(super) const OF_RUN: [&str; 5] = [RECIPE, SEED, ISA, PROGRESS, METRICS];
 }
 
 /// Version of the layout that is written, and the highest that is read.
@@ -41,3 +61,7 @@ pub const FORMAT_VERSION: u32 = 1;
 
 /// Prefix of the optimiser's tensors.
 const MOMENTUM: &str = "optimizer.momentum_buffer.";
+
+fn json(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).expect("these types are always JSON")
+}

@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use resnet_formats::{
-    NamedTensors, Tensor,
-    safetensors::{self, Metadata},
-};
+use resnet_formats::safetensors::Metadata;
 use serde::de::DeserializeOwned;
 
-use super::{CheckpointError, FORMAT_VERSION, MOMENTUM, key};
+use super::{
+    CheckpointError, Contents, FORMAT_VERSION, Form, Optimizer,
+    arch::{Origin, graph_of, mismatch, resolve_arch},
+    file::NO_OPTIMIZER,
+    key, timm,
+};
 use crate::{
     config::TrainConfig,
     data::Normalisation,
-    graph::{Graph, Op},
-    models::{Arch, Family},
+    graph::Graph,
+    models::{Arch, Family, canonical_names},
     network::{Init, Network},
     run::{BEST, CONFIG, LAST},
 };
@@ -25,64 +27,106 @@ pub struct Model {
     pub network: Network,
     /// Its architecture.
     pub arch: Arch,
-    /// Class names, in label order; numbers where the file has no names.
-    pub classes: Vec<String>,
+    /// Class names, in label order, if they are known.
+    pub classes: Option<Vec<String>>,
     /// Rows and columns of the images it was trained on; those it was designed for where the file
     /// is silent.
     pub image_size: usize,
-    /// How its images are normalised, if the file says.
+    /// Length of an image's shorter side before the middle is cut out of it; without one, images
+    /// are resized to `image_size` at once.
+    pub resize: Option<usize>,
+    /// How its images are normalised, if that is known.
     pub normalisation: Option<Normalisation>,
     /// The file it was read from.
     pub path: PathBuf,
+    /// The form of that file.
+    pub form: Form,
+    /// Epochs it was trained, as far as the file says.
+    pub epochs: Option<u64>,
+    /// Its optimiser, if the file has one; or else why not.
+    pub optimizer: Result<Optimizer, String>,
+    /// What was concluded rather than read, for people to know.
+    pub notes: Vec<String>,
+    /// What the file says of the run it is from.
+    pub(super) run: Metadata,
 }
 
 impl Model {
-    /// Reads a model from a file, or from a run folder: its `best`, or `last` where no images were
-    /// held out to choose by. `arch` is needed where the file does not say, and must agree where
-    /// it does. Classes, channels and width are those of the file's tensors.
+    /// A network as a model of which nothing more is known.
+    pub fn new(arch: Arch, network: Network) -> Model {
+        Model {
+            network,
+            arch,
+            classes: None,
+            image_size: arch.image_size(),
+            resize: None,
+            normalisation: None,
+            path: PathBuf::new(),
+            form: Form::Safetensors,
+            epochs: None,
+            optimizer: Err(NO_OPTIMIZER.to_owned()),
+            notes: Vec::new(),
+            run: Metadata::new(),
+        }
+    }
+
+    /// Reads a model from a file of any form, told from its first bytes, or from a folder: a run's
+    /// (its `best`, or `last` where no images were held out to choose by) or one of timm's.
+    ///
+    /// The architecture is what the file says, else `arch`, else what names and shapes of its
+    /// tensors show; a file and `arch` that say different things are an error. Classes, channels
+    /// and width are those of the tensors. Head and shortcuts may be called `fc` or `linear`,
+    /// `downsample` or `shortcut`. A 1000-class `fc` without class names gets ImageNet's, and its
+    /// preprocessing.
     ///
     /// # Errors
     /// If there is no such file, it is damaged, or it holds something else.
     pub fn load(path: &Path, arch: Option<Arch>) -> Result<Model, CheckpointError> {
-        let path = if path.is_dir() { file_of_run(path)? } else { path.to_owned() };
-        let (tensors, metadata) = safetensors::read(&path)?;
-        Model::new(&path, tensors, &metadata, arch)
+        let path =
+            if path.is_dir() && !timm::is_folder(path) { file_of_run(path)? } else { path.into() };
+        let contents = Contents::read(&path)?;
+        Model::from_contents(&path, contents, arch)
     }
 
-    fn new(
+    fn from_contents(
         path: &Path,
-        mut tensors: NamedTensors,
-        metadata: &Metadata,
-        arch: Option<Arch>,
+        contents: Contents,
+        asked: Option<Arch>,
     ) -> Result<Model, CheckpointError> {
-        check_version(path, metadata)?;
-        let arch = resolve_arch(path, metadata, arch)?;
-        tensors.retain(|(name, _)| !name.starts_with(MOMENTUM));
-        let graph = graph_of(path, arch, &tensors)?;
-        let classes = match entry::<Vec<String>>(path, metadata, key::CLASSES)? {
-            Some(names) if names.len() != graph.classes() => {
-                let message = format!("has {} names for {} classes", names.len(), graph.classes());
-                return Err(CheckpointError::metadata(path, key::CLASSES, message));
-            }
-            Some(names) => names,
-            None => (0..graph.classes()).map(|class| class.to_string()).collect(),
-        };
-        let normalisation: Option<Normalisation> = entry(path, metadata, key::NORMALISATION)?;
-        if normalisation.as_ref().is_some_and(|n| !n.is_usable(graph.in_channels())) {
-            let message = "is not a finite mean and a positive deviation for each channel";
-            return Err(CheckpointError::metadata(path, key::NORMALISATION, message));
+        let Contents { form, mut tensors, metadata, epochs, mut optimizer } = contents;
+        check_version(path, &metadata)?;
+        let mut notes = Vec::new();
+        let (arch, origin) = resolve_arch(path, &metadata, &tensors, asked)?;
+        if let Origin::Recognised { twin } = origin {
+            let file = path.display();
+            let twin = twin.map(|twin| {
+                format!(" ({twin} has the same ones: if it is that, say --arch {twin})")
+            });
+            let twin = twin.unwrap_or_default();
+            notes.push(format!("{file} is a {arch}, by the names and shapes of its tensors{twin}"));
         }
-        let image_size = match entry(path, metadata, key::IMAGE_SIZE)? {
-            Some(size) if !(1..=MAX_IMAGE_SIZE).contains(&size) => {
-                let message = format!("is {size}, not 1 to {MAX_IMAGE_SIZE}");
-                return Err(CheckpointError::metadata(path, key::IMAGE_SIZE, message));
-            }
-            Some(size) => size,
-            None => arch.image_size(),
-        };
+        canonical_names(&mut tensors, arch.family);
+        if let Ok(optimizer) = &mut optimizer {
+            canonical_names(&mut optimizer.momentum, arch.family);
+        }
+        let graph = graph_of(path, arch, &tensors)?;
+        let images = Preprocessing::new(path, &metadata, arch, &graph, &mut notes)?;
         let mut network = Network::new(graph, Init::PyTorch, 0);
-        network.load_state_dict(&tensors).map_err(CheckpointError::state_dict(path))?;
-        Ok(Model { network, arch, classes, image_size, normalisation, path: path.to_owned() })
+        network
+            .load_state_dict(&tensors)
+            .map_err(|source| mismatch(path, arch, origin, &tensors, source))?;
+        let mut run = metadata;
+        run.retain(|key, _| key::OF_RUN.contains(&key.as_str()));
+        let Preprocessing { classes, image_size, resize, normalisation } = images;
+        let model =
+            Model { classes, image_size, resize, normalisation, ..Model::new(arch, network) };
+        Ok(Model { path: path.to_owned(), form, epochs, optimizer, notes, run, ..model })
+    }
+
+    /// Class names, in label order: numbers where they are unknown.
+    pub fn class_names(&self) -> Vec<String> {
+        let number = || (0..self.network.graph().classes()).map(|class| class.to_string());
+        self.classes.clone().unwrap_or_else(|| number().collect())
     }
 
     /// Whether the network is for so many classes and channels of a pixel, which are those of
@@ -110,8 +154,77 @@ impl Model {
     }
 }
 
+/// What classes are called, and how an image becomes what the network takes.
+struct Preprocessing {
+    classes: Option<Vec<String>>,
+    image_size: usize,
+    resize: Option<usize>,
+    normalisation: Option<Normalisation>,
+}
+
+impl Preprocessing {
+    fn new(
+        path: &Path,
+        metadata: &Metadata,
+        arch: Arch,
+        graph: &Graph,
+        notes: &mut Vec<String>,
+    ) -> Result<Preprocessing, CheckpointError> {
+        let mut classes: Option<Vec<String>> = entry(path, metadata, key::CLASSES)?;
+        if let Some(names) = classes.as_ref().filter(|names| names.len() != graph.classes()) {
+            let message = format!("has {} names for {} classes", names.len(), graph.classes());
+            return Err(CheckpointError::metadata(path, key::CLASSES, message));
+        }
+        let mut normalisation: Option<Normalisation> = entry(path, metadata, key::NORMALISATION)?;
+        if normalisation.as_ref().is_some_and(|n| !n.is_usable(graph.in_channels())) {
+            let message = "is not a finite mean and a positive deviation for each channel";
+            return Err(CheckpointError::metadata(path, key::NORMALISATION, message));
+        }
+        let image_size = side(path, metadata, key::IMAGE_SIZE)?;
+        let mut resize = side(path, metadata, key::RESIZE)?;
+        let is_imagenet =
+            arch.family == Family::ImageNet && (graph.classes(), graph.in_channels()) == (1000, 3);
+        if classes.is_none() && is_imagenet {
+            classes = Some(IMAGENET_CLASSES.lines().map(str::to_owned).collect());
+            let mut note = format!("{} names no classes: ImageNet's are taken", path.display());
+            if normalisation.is_none() {
+                let [mean, std] = IMAGENET_NORMALISATION.map(Vec::from);
+                normalisation = Some(Normalisation { mean, std });
+                note += ", and its normalisation";
+            }
+            if image_size.is_none() && resize.is_none() {
+                resize = Some(IMAGENET_RESIZE);
+            }
+            notes.push(note);
+        }
+        let image_size = image_size.unwrap_or(arch.image_size());
+        Ok(Preprocessing { classes, image_size, resize, normalisation })
+    }
+}
+
+/// ImageNet's classes, by the number that they have in every program.
+const IMAGENET_CLASSES: &str = include_str!("imagenet.txt");
+/// Mean and deviation of ImageNet's pixels.
+const IMAGENET_NORMALISATION: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+/// Shorter side of an image of ImageNet's before 224x224 pixels are cut out.
+const IMAGENET_RESIZE: usize = 256;
+
 /// Beyond any image that could be meant.
 const MAX_IMAGE_SIZE: usize = 1 << 14;
+
+fn side(
+    path: &Path,
+    metadata: &Metadata,
+    key: &'static str,
+) -> Result<Option<usize>, CheckpointError> {
+    match entry(path, metadata, key)? {
+        Some(size) if !(1..=MAX_IMAGE_SIZE).contains(&size) => {
+            let message = format!("is {size}, not 1 to {MAX_IMAGE_SIZE}");
+            Err(CheckpointError::metadata(path, key, message))
+        }
+        size => Ok(size),
+    }
+}
 
 /// The checkpoint that stands for a run.
 fn file_of_run(folder: &Path) -> Result<PathBuf, CheckpointError> {
@@ -134,29 +247,6 @@ pub(super) fn check_version(path: &Path, metadata: &Metadata) -> Result<(), Chec
     }
 }
 
-/// The architecture that the file names, or that was asked for, or both agree on.
-pub(super) fn resolve_arch(
-    path: &Path,
-    metadata: &Metadata,
-    asked: Option<Arch>,
-) -> Result<Arch, CheckpointError> {
-    let named: Option<Arch> = match metadata.get(key::ARCH) {
-        Some(name) => {
-            let arch = name.parse();
-            Some(arch.map_err(|error| CheckpointError::metadata(path, key::ARCH, error))?)
-        }
-        None => None,
-    };
-    match (named, asked) {
-        (Some(found), Some(expected)) if found != expected => Err(CheckpointError::OtherArch {
-            path: path.to_owned(),
-            found: found.to_string(),
-            expected: expected.to_string(),
-        }),
-        (named, asked) => named.or(asked).ok_or_else(|| CheckpointError::NoArch(path.to_owned())),
-    }
-}
-
 /// A JSON entry of the metadata.
 pub(super) fn entry<T: DeserializeOwned>(
     path: &Path,
@@ -170,56 +260,19 @@ pub(super) fn entry<T: DeserializeOwned>(
     metadata.get(key).map(parse).transpose()
 }
 
-/// The architecture's graph, with the channels, width and classes that its first and last weight
-/// show. Nothing is allocated by what a file claims: its tensors are in memory already, and the
-/// graph must not have more parameters than they.
-fn graph_of(path: &Path, arch: Arch, tensors: &NamedTensors) -> Result<Graph, CheckpointError> {
-    let wrong = |message: String| CheckpointError::NotThisArch {
-        path: path.to_owned(),
-        arch: arch.to_string(),
-        message,
-    };
-    let shape = |name: &str| {
-        let tensor: Option<&(String, Tensor)> = tensors.iter().find(|(n, _)| n == name);
-        let (_, tensor) = tensor.ok_or_else(|| wrong(format!("it has no tensor '{name}'")))?;
-        if tensor.data.is_empty() {
-            return Err(wrong(format!("its tensor '{name}' is empty")));
-        }
-        Ok(tensor.shape.as_slice())
-    };
-    let head = if arch.family == Family::ImageNet { "fc.weight" } else { "linear.weight" };
-    let (&[width, in_channels, ..], &[classes, _]) = (shape("conv1.weight")?, shape(head)?) else {
-        return Err(wrong(format!("'conv1.weight' or '{head}' has too few dimensions")));
-    };
-    let graph = arch.graph_with(in_channels, classes, width);
-    let held: u128 = tensors.iter().map(|(_, tensor)| tensor.data.len() as u128).sum();
-    let needed = weights(&graph);
-    if needed > held {
-        return Err(wrong(format!("it holds {held} values, of at least {needed}")));
-    }
-    Ok(graph)
-}
-
-/// Weights of convolutions and linear layers.
-fn weights(graph: &Graph) -> u128 {
-    let nodes = graph.nodes();
-    let weights = nodes.iter().map(|node| {
-        let area = match node.op {
-            Op::Conv2d { kernel, .. } => kernel * kernel,
-            Op::Linear => 1,
-            _ => return 0,
-        };
-        area as u128 * nodes[node.inputs[0]].channels as u128 * node.channels as u128
-    });
-    weights.sum()
-}
-
 #[cfg(test)]
 mod tests {
+    use resnet_formats::{NamedTensors, Tensor};
+
     use super::*;
 
     fn metadata(entries: &[(&str, &str)]) -> Metadata {
         entries.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    fn contents(tensors: NamedTensors, metadata: Metadata) -> Contents {
+        let (form, optimizer) = (Form::Safetensors, Err(String::new()));
+        Contents { form, tensors, metadata, epochs: None, optimizer }
     }
 
     fn message<T: std::fmt::Debug>(result: Result<T, CheckpointError>) -> String {
@@ -227,31 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn the_file_and_the_user_must_agree_on_the_architecture() {
-        let path = Path::new("x.safetensors");
-        let (named, silent) = (metadata(&[("arch", "resnet20")]), Metadata::new());
-        let arch = |name: &str| Some(name.parse::<Arch>().unwrap());
-        assert_eq!(resolve_arch(path, &named, None).ok(), arch("resnet20"));
-        assert_eq!(resolve_arch(path, &named, arch("resnet20")).ok(), arch("resnet20"));
-        assert_eq!(resolve_arch(path, &silent, arch("resnet8")).ok(), arch("resnet8"));
-        assert_eq!(
-            message(resolve_arch(path, &named, arch("resnet56"))),
-            "x.safetensors holds resnet20, not resnet56: ask for that with --arch resnet20, or \
-             name another file"
-        );
-        assert!(message(resolve_arch(path, &silent, None)).contains("--arch"));
-        let unknown = metadata(&[("arch", "vgg16")]);
-        assert!(message(resolve_arch(path, &unknown, None)).contains("'vgg16'"));
-    }
-
-    #[test]
     fn a_model_must_fit_the_data() {
         let arch: Arch = "resnet8".parse().unwrap();
         let fit = |channels, classes| {
             let network = Network::new(arch.graph_with(channels, classes, 4), Init::PyTorch, 0);
-            let path = "m.safetensors".into();
-            let model =
-                Model { network, arch, classes: vec![], image_size: 32, normalisation: None, path };
+            let model = Model { path: "m.safetensors".into(), ..Model::new(arch, network) };
             model.check_fit("synthetic", 10, 3)
         };
         assert!(fit(3, 10).is_ok());
@@ -269,7 +302,7 @@ mod tests {
         let tensors = Network::new(arch.graph(10), Init::PyTorch, 0).state_dict();
         let load = |normalisation| {
             let entries = metadata(&[("arch", "resnet8"), ("normalisation", normalisation)]);
-            Model::new(Path::new("x"), tensors.clone(), &entries, None)
+            Model::from_contents(Path::new("x"), contents(tensors.clone(), entries), None)
         };
         assert!(load(r#"{"mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]}"#).is_ok());
         for wrong in [
@@ -292,29 +325,6 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cannot_ask_for_more_memory_than_it_has() {
-        let tensors = vec![
-            ("conv1.weight".to_owned(), Tensor::f32(&[1 << 16, 1, 1, 1], vec![0.0; 1 << 16])),
-            ("linear.weight".to_owned(), Tensor::f32(&[10, 1], vec![0.0; 10])),
-        ];
-        let arch = "resnet18-cifar".parse().unwrap();
-        let error = message(graph_of(Path::new("x"), arch, &tensors));
-        assert!(
-            error.contains("x is no resnet18-cifar: it holds 65546 values, of at least"),
-            "{error}"
-        );
-        let error = message(graph_of(Path::new("x"), arch, &tensors[1..].to_vec()));
-        assert!(error.contains("no tensor 'conv1.weight'"), "{error}");
-    }
-
-    #[test]
-    fn weights_are_counted() {
-        // 272,474 parameters in all, of which 1,376 are of batch norm and 10 the bias.
-        let arch: Arch = "resnet20".parse().unwrap();
-        assert_eq!(weights(&arch.graph(10)), 269_722 - 1_376 - 10);
-    }
-
-    #[test]
     fn a_run_stands_for_best_only_where_it_was_chosen_on_held_out_images() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path();
@@ -327,5 +337,75 @@ mod tests {
             std::fs::write(run.join(BEST), b"").unwrap();
             assert_eq!(file_of_run(run).unwrap(), run.join(expected));
         }
+    }
+
+    /// An ImageNet net of 1000 classes, as narrow as can be.
+    fn imagenet() -> NamedTensors {
+        let arch: Arch = "resnet18".parse().unwrap();
+        Network::new(arch.graph_with(3, 1000, 1), Init::PyTorch, 0).state_dict()
+    }
+
+    #[test]
+    fn a_thousand_classes_without_names_are_imagenets() {
+        let load = |tensors, entries: &[(&str, &str)]| {
+            Model::from_contents(Path::new("x"), contents(tensors, metadata(entries)), None)
+                .unwrap()
+        };
+        let model = load(imagenet(), &[]);
+        let classes = model.classes.unwrap();
+        assert_eq!((classes.len(), classes[0].as_str()), (1000, "tench"));
+        assert_eq!(
+            (classes[207].as_str(), classes[999].as_str()),
+            ("golden retriever", "toilet tissue")
+        );
+        let distinct: std::collections::HashSet<_> = classes.iter().collect();
+        assert_eq!(distinct.len(), 1000);
+        assert_eq!((model.image_size, model.resize), (224, Some(256)));
+        assert_eq!(model.normalisation.unwrap().mean, [0.485, 0.456, 0.406]);
+        assert!(model.notes.iter().any(|note| note.contains("its normalisation")));
+
+        let own = r#"{"mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]}"#;
+        let model = load(imagenet(), &[("normalisation", own), ("image_size", "160")]);
+        assert_eq!((model.image_size, model.resize), (160, None));
+        assert_eq!(model.normalisation.unwrap().mean, [0.5; 3]);
+        let named = serde_json::to_string(&vec!["x"; 1000]).unwrap();
+        let model = load(imagenet(), &[("arch", "resnet18"), ("classes", &named)]);
+        assert_eq!((model.normalisation, model.resize, model.notes), (None, None, vec![]));
+        assert_eq!(model.classes.unwrap()[3], "x");
+    }
+
+    #[test]
+    fn names_of_others_are_understood_and_counts_may_lack() {
+        let arch: Arch = "resnet18-cifar".parse().unwrap();
+        let net = Network::new(arch.graph_with(3, 10, 2), Init::PyTorch, 0);
+        let mut tensors = net.state_dict();
+        tensors.retain(|(name, _)| !name.ends_with("num_batches_tracked"));
+        for (name, _) in &mut tensors {
+            *name = name.replace("linear", "fc").replace("shortcut", "downsample");
+        }
+        let load = |arch| {
+            let contents = contents(tensors.clone(), Metadata::new());
+            Model::from_contents(Path::new("x"), contents, arch)
+        };
+        let model = load(None).unwrap();
+        assert_eq!(model.arch, arch);
+        assert_eq!(model.network.state_dict(), net.state_dict());
+        assert!(model.notes[0].starts_with("x is a resnet18-cifar, by the names"));
+        assert!(load(Some(arch)).unwrap().notes.is_empty());
+        assert_eq!(model.class_names()[9], "9");
+
+        let error = message(load("resnet34-cifar".parse().ok()));
+        for part in [
+            "x is no resnet34-cifar: ",
+            "missing: layer1.2.conv1.weight, layer1.2.bn1.weight, layer1.2.bn1.bias and ",
+            "by names and shapes it is a resnet18-cifar",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        tensors[0].1 = Tensor::f32(&[2, 3, 1, 1], vec![0.0; 6]);
+        let contents = contents(tensors, Metadata::new());
+        let error = message(Model::from_contents(Path::new("x"), contents, None));
+        assert!(error.contains("x names no architecture, and "), "{error}");
+        assert!(error.contains("its 1x1 stem and stages of 2, 2, 2, 2 basic blocks"), "{error}");
     }
 }

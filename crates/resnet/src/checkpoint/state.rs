@@ -2,15 +2,14 @@
 
 use std::{io, path::Path};
 
-use resnet_formats::{
-    NamedTensors,
-    safetensors::{self, Metadata},
-};
-use serde::{Serialize, de::DeserializeOwned};
+use resnet_formats::safetensors::{self, Metadata};
+use serde::de::DeserializeOwned;
 
 use super::{
-    CheckpointError, FORMAT_VERSION, MOMENTUM, key,
-    model::{check_version, entry, resolve_arch},
+    CheckpointError, Contents, FORMAT_VERSION, MOMENTUM, Model, Optimizer,
+    arch::named_arch,
+    json, key,
+    model::{check_version, entry},
 };
 use crate::{
     config::TrainConfig,
@@ -33,6 +32,33 @@ pub(crate) fn save(
     let momentum = network.export(&optimizer.momentum_buffer);
     tensors.extend(momentum.into_iter().map(|(name, t)| (format!("{MOMENTUM}{name}"), t)));
     safetensors::write(path, &tensors, &metadata(state, config, isa))
+}
+
+/// What a run's PyTorch files are written from: a checkpoint of it, in which training can go on here
+/// as well as there.
+pub(crate) fn torch_model(
+    config: &TrainConfig,
+    network: &Network,
+    optimizer: &Sgd,
+    state: &State,
+    isa: &str,
+) -> Model {
+    let data = &config.data;
+    let last_step = state.progress.step.saturating_sub(1);
+    Model {
+        classes: Some(data.classes.clone()),
+        image_size: data.image_size,
+        normalisation: Some(data.normalisation.clone()),
+        epochs: Some(state.progress.epoch.saturating_sub(1)),
+        optimizer: Ok(Optimizer {
+            momentum: network.export(&optimizer.momentum_buffer),
+            lr: config.lr_at(last_step).into(),
+            dampening: 0.0,
+            config: config.recipe.sgd,
+        }),
+        run: metadata(state, config, isa),
+        ..Model::new(config.arch, network.clone())
+    }
 }
 
 fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
@@ -61,14 +87,13 @@ pub(crate) fn load(
     network: &mut Network,
     optimizer: &mut Sgd,
 ) -> Result<(State, Option<String>), CheckpointError> {
-    let (tensors, metadata) = safetensors::read(path)?;
+    let Contents { tensors, metadata, optimizer: stored, .. } = Contents::read(path)?;
     let state = from_metadata(path, &metadata, config)?;
-    let (momentum, tensors) = tensors.into_iter().partition(|(n, _)| n.starts_with(MOMENTUM));
-    let mut momentum: NamedTensors = momentum;
-    momentum.iter_mut().for_each(|(name, _)| drop(name.drain(..MOMENTUM.len())));
     let error = CheckpointError::state_dict(path);
+    let momentum = stored.map(|stored| stored.momentum).unwrap_or_default();
+    let momentum = network.import(&momentum).map_err(&error)?;
     network.load_state_dict(&tensors).map_err(&error)?;
-    optimizer.momentum_buffer = network.import(&momentum).map_err(&error)?;
+    optimizer.momentum_buffer = momentum;
     Ok((state, metadata.get(key::ISA).cloned()))
 }
 
@@ -79,7 +104,7 @@ fn from_metadata(
 ) -> Result<State, CheckpointError> {
     check_version(path, metadata)?;
     let differs = |what| Err(CheckpointError::OtherRun { path: path.to_owned(), what });
-    if resolve_arch(path, metadata, None)? != config.arch {
+    if named_arch(path, metadata)?.is_some_and(|arch| arch != config.arch) {
         return differs("architecture");
     }
     if need::<Vec<String>>(path, metadata, key::CLASSES)? != config.data.classes {
@@ -105,10 +130,11 @@ fn is_of_run(progress: &Progress, history: &[EpochMetrics], config: &TrainConfig
     let Progress { step, epoch, batch, images, loss, correct, seconds } = *progress;
     let (first, last) = config.steps_of_epoch(epoch);
     let epochs = history.iter().map(|metrics| metrics.epoch);
+    let first_epoch = config.first_epoch();
     let batch_size = config.recipe.batch_size as u64;
     let sum = |x: f64| x.is_finite() && x >= 0.0;
-    epoch > 0
-        && epochs.eq(1..epoch)
+    epoch >= first_epoch
+        && epochs.eq(first_epoch..epoch)
         && first.checked_add(batch) == Some(step)
         && step <= last
         && images == batch.saturating_mul(batch_size).min(config.data.train_images as u64)
@@ -122,12 +148,8 @@ fn need<T: DeserializeOwned>(
     metadata: &Metadata,
     key: &'static str,
 ) -> Result<T, CheckpointError> {
-    let missing = "is missing: this is no checkpoint of a training run";
+    let missing = "is missing: this is no checkpoint of a training run here";
     entry(path, metadata, key)?.ok_or_else(|| CheckpointError::metadata(path, key, missing))
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("these types are always JSON")
 }
 
 #[cfg(test)]
@@ -146,7 +168,7 @@ mod tests {
     #[test]
     fn a_state_survives_its_metadata_to_the_bit() {
         let config = sample();
-        for state in [State::new(), state()] {
+        for state in [State::new(&config), state()] {
             assert_eq!(read(&metadata(&state, &config, "avx2"), &config).unwrap(), state);
         }
         let mut random = Random::new(0, Purpose::Init, &[]);

@@ -18,9 +18,8 @@ pub(super) fn build(arch: &Arch, in_channels: usize, classes: usize, width: usiz
     let (stages, block) = arch.stages();
     let shortcut = match (arch.residual, arch.family) {
         (false, _) => Shortcut::Absent,
-        (true, Family::ImageNet) => Shortcut::Projection("downsample"),
-        (true, Family::Cifar) => Shortcut::Projection("shortcut"),
         (true, Family::Paper) => Shortcut::Pad,
+        (true, family) => Shortcut::Projection(family.shortcut()),
     };
     let mut g = Graph::new(in_channels);
     let mut x = if arch.family == Family::ImageNet {
@@ -44,8 +43,7 @@ pub(super) fn build(arch: &Arch, in_channels: usize, classes: usize, width: usiz
         }
     }
     let pooled = g.global_avg_pool("avgpool", x);
-    let head = if arch.family == Family::ImageNet { "fc" } else { "linear" };
-    g.linear(head, pooled, classes);
+    g.linear(arch.family.head(), pooled, classes);
     g
 }
 

@@ -8,11 +8,15 @@
 //! | `plain...` | each of them without shortcuts |
 
 mod builder;
+mod recognise;
 
 use std::{fmt, str::FromStr};
 
 use crate::graph::Graph;
 use thiserror::Error;
+
+pub(crate) use recognise::canonical_names;
+pub use recognise::{Recognised, recognise};
 
 /// Blocks in each of the four stages (paper, table 1), and whether they are bottlenecks.
 const STAGES: [(usize, [usize; 4], Block); 5] = [
@@ -44,6 +48,18 @@ pub enum Family {
     Cifar,
     /// 3x3 stem, three stages of 16, 32 and 64 planes, option-A shortcuts, `linear` head.
     Paper,
+}
+
+impl Family {
+    /// Name of the linear layer.
+    pub(crate) fn head(self) -> &'static str {
+        if self == Family::ImageNet { "fc" } else { "linear" }
+    }
+
+    /// Name of the shortcuts that have parameters.
+    pub(crate) fn shortcut(self) -> &'static str {
+        if self == Family::ImageNet { "downsample" } else { "shortcut" }
+    }
 }
 
 /// An architecture: a family, a depth, and whether it has shortcuts. Made by parsing its name.

@@ -128,6 +128,12 @@ impl Network {
         &mut self.values
     }
 
+    /// Batches that the running statistics are of, if that is one number for all of them.
+    pub(crate) fn batches_tracked(&self) -> Option<i64> {
+        let first = *self.batches_tracked.first()?;
+        self.batches_tracked.iter().all(|&count| count == first).then_some(first)
+    }
+
     /// The places of a node's parameters in the arena: weight, then bias.
     pub(crate) fn ranges(&self, node: NodeId) -> impl Iterator<Item = Range<usize>> {
         let first = self.params.partition_point(|p| p.node < node);

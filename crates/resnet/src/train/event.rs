@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// Training begins, or continues.
     Started(Started),
+    /// Something about what the run starts from.
+    Note(String),
     /// The run goes on with another instruction set: its results will not be equal to the bit to
     /// those of a run on one of them.
     OtherIsa {

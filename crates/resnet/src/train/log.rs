@@ -31,6 +31,7 @@ impl Event {
                 }
                 Some(line + &format!("; {} threads, {}; {}", s.threads, s.isa, s.dtype))
             }
+            Event::Note(note) => Some(format!("note: {note}")),
             Event::OtherIsa { before, now } => Some(format!(
                 "warning: this run was on {before} so far and goes on with {now}: its results will \
                  not be equal to the bit; RESNET_ISA={before} keeps them so, where this machine \

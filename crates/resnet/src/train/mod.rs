@@ -4,6 +4,7 @@ mod budget;
 mod error;
 mod event;
 mod log;
+mod start;
 mod state;
 mod trainer;
 
@@ -65,6 +66,7 @@ pub fn train(
     let (mut trainer, mut state, isa) = prepare(run, data, cpu).inspect_err(|_| run.abandon())?;
     write_metrics(run, &state)?;
     listen(&Event::Started(trainer.started(run.path(), &state)));
+    trainer.notes().iter().for_each(|note| listen(&Event::Note(note.clone())));
     let now = cpu.isa().name();
     if let Some(before) = isa.filter(|before| before != now) {
         listen(&Event::OtherIsa { before, now: now.to_owned() });
@@ -107,6 +109,9 @@ pub fn train(
             save(run, BEST, &trainer, &state, listen)?;
         }
         save(run, LAST, &trainer, &state, listen)?;
+        if config.save_torch {
+            save_torch(run, &trainer, &state, listen)?;
+        }
         write_metrics(run, &state)?;
         saved = Instant::now();
     }
@@ -129,7 +134,7 @@ fn prepare<'a>(
     let config = run.config();
     let Some(file) = run.resume_from() else {
         let trainer = Trainer::new(config, data, cpu, config.init_from.as_deref())?;
-        return Ok((trainer, State::new(), None));
+        return Ok((trainer, State::new(config), None));
     };
     // The first weights do not matter any more: their file may be gone.
     let mut trainer = Trainer::new(config, data, cpu, None)?;
@@ -165,6 +170,21 @@ fn save(
     let path = run.path().join(name);
     trainer.save(&path, state).map_err(TrainError::save(run, &path))?;
     listen(&Event::Saved { path });
+    Ok(())
+}
+
+/// Writes the state dict, and model with optimizer, as PyTorch users have them.
+fn save_torch(
+    run: &RunFolder,
+    trainer: &Trainer<'_>,
+    state: &State,
+    listen: &mut dyn FnMut(&Event),
+) -> Result<(), TrainError> {
+    let model = trainer.torch_model(state);
+    for (path, target) in run.torch_files() {
+        model.save(&path, target).map_err(TrainError::save(run, &path))?;
+        listen(&Event::Saved { path });
+    }
     Ok(())
 }
 

@@ -37,8 +37,10 @@ pub(crate) struct Progress {
 
 impl State {
     /// The beginning of a run.
-    pub(crate) fn new() -> State {
-        State { history: Vec::new(), progress: Progress { epoch: 1, ..Progress::default() } }
+    pub(crate) fn new(config: &TrainConfig) -> State {
+        let epoch = config.first_epoch();
+        let (step, _) = config.steps_of_epoch(epoch);
+        State { history: Vec::new(), progress: Progress { step, epoch, ..Progress::default() } }
     }
 
     /// Counts a batch that was trained on.
@@ -142,7 +144,7 @@ pub(crate) mod tests {
 
     /// One batch into the second epoch of the sample, whose epochs have three.
     pub(crate) fn state() -> State {
-        let mut state = State::new();
+        let mut state = State::new(&sample());
         for (loss, correct, images) in [(0.1, 1, 4), (0.2, 2, 4), (0.7, 0, 2)] {
             add(&mut state, loss, correct, images);
         }
@@ -188,6 +190,6 @@ pub(crate) mod tests {
         assert!(!after(Some(49.0), 99.0));
         assert!(after(Some(51.0), 1.0));
         assert!(after(None, 60.0));
-        assert!(!State::new().is_best());
+        assert!(!State::new(&sample()).is_best());
     }
 }

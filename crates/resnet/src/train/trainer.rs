@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Event, Started, Stop, TrainError,
+    start::Start,
     state::{Progress, State},
 };
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
     config::TrainConfig,
     data::{Batch, Dataset, Epoch, Images, Loader},
     evaluate::{self, Tally},
-    graph::Graph,
     network::Network,
     optim::Sgd,
     plan::{EvalPlan, Input, StepResult, TrainPlan},
@@ -36,6 +36,8 @@ pub(super) struct Trainer<'a> {
     loader: Loader,
     held_out: Images,
     test: Images,
+    /// About what it starts from.
+    notes: Vec<String>,
 }
 
 /// An evaluation after an epoch.
@@ -70,10 +72,14 @@ impl<'a> Trainer<'a> {
         check_data(config, &classes, &train, &test, &held_out)?;
 
         let graph = config.arch.graph_with(train.channels, classes.len(), config.arch.width());
-        let network = match init {
-            Some(file) => start_from(file, config, graph)?,
-            None => Network::new(graph, config.recipe.init, config.seed),
+        let Start { network, momentum, notes } = match init {
+            Some(file) => Start::from_file(file, config, graph)?,
+            None => Start::new(Network::new(graph, config.recipe.init, config.seed)),
         };
+        let mut optimizer = Sgd::new(&network, config.recipe.sgd);
+        if let Some(momentum) = momentum {
+            optimizer.momentum_buffer = momentum;
+        }
         let size = config.data.image_size;
         let batch = config.recipe.batch_size.min(train.len());
         let eval_batch = evaluate::BATCH.min(test.len().max(held_out.len()));
@@ -83,13 +89,14 @@ impl<'a> Trainer<'a> {
             // What is saved are fp32 weights, and their accuracy is what `evaluate` finds again.
             eval_plan: EvalPlan::new(graph, Dtype::Fp32, eval_batch, size, size, cpu)?,
             gradients: vec![0.0; network.values().len()],
-            optimizer: Sgd::new(&network, config.recipe.sgd),
+            optimizer,
             loader: Loader::new(Arc::new(train), batch, config.recipe.augment, config.seed),
             config,
             cpu,
             network,
             held_out,
             test,
+            notes,
         })
     }
 
@@ -133,7 +140,7 @@ impl<'a> Trainer<'a> {
         let mut run = |on: &Images| {
             let mut tally = Tally::new(self.config.data.classes.len());
             let normalisation = &self.config.data.normalisation;
-            let flow = tally.add_images(&mut self.eval_plan, on, normalisation, &mut |done| {
+            let flow = tally.add_images(&mut self.eval_plan, on, normalisation, &mut |done, _| {
                 listen(&Event::Evaluating { done: before + done, images });
                 if stop.load(Relaxed) == 0 { Continue(()) } else { Break(()) }
             });
@@ -154,6 +161,17 @@ impl<'a> Trainer<'a> {
     pub(super) fn save(&self, path: &Path, state: &State) -> io::Result<()> {
         let isa = self.cpu.isa().name();
         checkpoint::save(path, self.config, &self.network, &self.optimizer, state, isa)
+    }
+
+    /// The network with all that PyTorch's files of it can say.
+    pub(super) fn torch_model(&self, state: &State) -> Model {
+        let isa = self.cpu.isa().name();
+        checkpoint::torch_model(self.config, &self.network, &self.optimizer, state, isa)
+    }
+
+    /// About what it starts from, for people to know.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What the run is about to do.
@@ -179,23 +197,6 @@ impl<'a> Trainer<'a> {
             threads: self.cpu.threads(),
         }
     }
-}
-
-/// The network of a file, if it is the run's.
-fn start_from(file: &Path, config: &TrainConfig, graph: Graph) -> Result<Network, CheckpointError> {
-    let model = Model::load(file, Some(config.arch))?;
-    model.check_fit(&config.data.name, graph.classes(), graph.in_channels())?;
-    if *model.network.graph() == graph {
-        return Ok(model.network);
-    }
-    Err(CheckpointError::NotThisArch {
-        path: model.path,
-        arch: config.arch.to_string(),
-        message: format!(
-            "its layers are not as wide (conv1 has not {} channels)",
-            config.arch.width()
-        ),
-    })
 }
 
 /// The data must be what the configuration says, whoever loaded it.

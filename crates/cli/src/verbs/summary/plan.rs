@@ -67,7 +67,7 @@ struct MemoryRecord {
 const PASSES: [Pass; 3] = [Pass::Forward, Pass::BackwardData, Pass::BackwardWeight];
 
 pub(super) fn run(subject: &Subject, args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
-    let Subject { arch, graph, image_size: size } = subject;
+    let Subject { arch, graph, image_size: size, .. } = subject;
     let (cpu, dtype, batch) = (global.cpu()?, Dtype::from(args.dtype), args.batch);
     let outline = match args.mode {
         Mode::Train => TrainPlan::new(graph, dtype, batch, *size, *size, &cpu)?.outline(graph),

@@ -1,0 +1,68 @@
+//! `resnet convert`: a network from one form to another.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use resnet::checkpoint::{Model, Target};
+
+use crate::{
+    args::{ConvertArgs, Global},
+    config,
+    error::Usage,
+};
+
+pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
+    let (output, target) = (&args.output, target(args)?);
+    let mut model = Model::load(&args.input, args.arch)?;
+    let canonical = |path: &Path| path.canonicalize().ok();
+    if canonical(output).is_some_and(|output| canonical(&model.path) == Some(output)) {
+        bail!("{} is the file that is read: choose another OUT", output.display());
+    }
+    model.notes.iter().for_each(|note| global.note(note));
+    if let Some(normalisation) = config::asked(args.normalisation) {
+        model.normalisation = Some(normalisation);
+    }
+    model.save(output, target).with_context(|| format!("cannot write {}", output.display()))?;
+    global.say(format!(
+        "{}: {}, {} classes, from {} ({})",
+        output.display(),
+        model.arch,
+        model.network.graph().classes(),
+        model.path.display(),
+        model.form
+    ));
+    match (&model.optimizer, target) {
+        (Err(why), Target::Checkpoint) => {
+            global.note(format!("there is no optimizer in {}: {why}", output.display()));
+        }
+        (Ok(_), Target::Checkpoint) | (Err(_), _) => {}
+        (Ok(_), _) => global.note("the optimizer is left out: a .tar keeps it"),
+    }
+    let says_more = model.classes.is_some() || model.normalisation.is_some();
+    if target == Target::StateDict && says_more {
+        global.note(
+            "a state dict has no place for class names and preprocessing: .safetensors, .tar and \
+             .onnx have",
+        );
+    }
+    Ok(())
+}
+
+/// The form that was asked for.
+fn target(args: &ConvertArgs) -> Result<Target, Usage> {
+    let path = &args.output;
+    let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir();
+    let target = if args.timm || is_folder { Some(Target::Timm) } else { Target::of_suffix(path) };
+    match target {
+        Some(Target::Onnx { .. }) => Ok(Target::Onnx { fold: args.fold }),
+        Some(_) if args.fold => {
+            Err(Usage("--fold is for .onnx: the other forms hold batch norms as they are".into()))
+        }
+        Some(target) => Ok(target),
+        None => Err(Usage(format!(
+            "{} has none of the suffixes .safetensors, .pt, .pth, .th, .tar and .onnx; a folder for \
+             timm ends in /",
+            path.display()
+        ))),
+    }
+}

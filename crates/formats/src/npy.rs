@@ -1,0 +1,41 @@
+//! NumPy's format for one array, of which floats are written.
+
+use std::{io, path::Path};
+
+use crate::{Data, atomic_write};
+
+/// Writes an array of 32-bit floating point, row-major, atomically.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("x.npy");
+/// resnet_formats::npy::write(&path, &[1, 2], &[0.5, 2.0]).unwrap();
+/// let bytes = std::fs::read(&path).unwrap();
+/// assert!(bytes.starts_with(b"\x93NUMPY\x01\x00"));
+/// assert_eq!(bytes.len(), 128 + 2 * 4);
+/// ```
+///
+/// # Errors
+/// What the system says, as [`atomic_write`] does.
+///
+/// # Panics
+/// If the shape does not fit the number of values.
+pub fn write(path: &Path, shape: &[usize], values: &[f32]) -> io::Result<()> {
+    assert_eq!(shape.iter().product::<usize>(), values.len(), "shape and values disagree");
+    let extents: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({extents}), }}");
+    // The values start at a multiple of 64 bytes, behind a line feed.
+    let length = (START.len() + 2 + header.len() + 1).next_multiple_of(64) - START.len() - 2;
+    header += &" ".repeat(length - header.len() - 1);
+    header.push('\n');
+    let data = Data::F32(values.to_vec());
+    atomic_write(path, |file| {
+        file.write_all(START)?;
+        file.write_all(&(length as u16).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        data.write(file)
+    })
+}
+
+/// The magic string and version 1.0.
+const START: &[u8] = b"\x93NUMPY\x01\x00";
