@@ -27,6 +27,7 @@ pub mod graph;
 mod lock;
 pub mod models;
 pub mod network;
+pub mod onnx;
 pub mod optim;
 pub mod plan;
 pub mod profile;
