@@ -73,4 +73,7 @@ pub enum FormatErrorKind {
         /// Its type.
         dtype: String,
     },
+    /// Wrong in the way of an ONNX file.
+    #[error(transparent)]
+    Onnx(#[from] crate::onnx::Malformed),
 }

@@ -7,6 +7,7 @@
 
 mod atomic;
 mod error;
+pub mod onnx;
 pub mod safetensors;
 mod tensor;
 

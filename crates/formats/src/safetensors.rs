@@ -148,7 +148,7 @@ pub fn write(path: &Path, tensors: &NamedTensors, metadata: &Metadata) -> io::Re
     })
 }
 
-fn write_values<T: Copy, const N: usize>(
+pub(crate) fn write_values<T: Copy, const N: usize>(
     file: &mut dyn Write,
     values: &[T],
     to_le_bytes: fn(T) -> [u8; N],

@@ -1,0 +1,238 @@
+//! Bytes to a model.
+
+use std::collections::HashSet;
+
+use super::{
+    Attribute, Dimension, Graph, Malformed, Model, Node, Value, dtype, kind,
+    wire::{self, Fields, varint},
+};
+use crate::{Data, FormatErrorKind, NamedTensors, Tensor, safetensors::Metadata};
+
+/// Nodes, tensors, names and so on that are read of a kind in one place.
+const MOST: usize = 1 << 16;
+
+/// Dimensions of a tensor.
+const MOST_DIMENSIONS: usize = 8;
+
+pub(super) fn model(bytes: &[u8]) -> Result<Model, FormatErrorKind> {
+    let model = Fields(bytes);
+    // Readers differ on what a second graph means.
+    let mut graphs = numbered(model, 7);
+    let (Some(found), None) = (graphs.next().transpose()?, graphs.next().transpose()?) else {
+        return Err(Malformed::Graph.into());
+    };
+    Ok(Model {
+        producer: text(model, 2)?,
+        producer_version: text(model, 3)?,
+        metadata: metadata(model)?,
+        graph: graph(found.message()?)?,
+    })
+}
+
+fn metadata(model: Fields<'_>) -> Result<Metadata, FormatErrorKind> {
+    let mut metadata = Metadata::new();
+    for entry in repeated(model, 14, "metadata entries", wire::Value::message)? {
+        let key = text(entry, 1)?;
+        match metadata.entry(key) {
+            std::collections::btree_map::Entry::Occupied(entry) => {
+                return Err(FormatErrorKind::DuplicateName(entry.key().clone()));
+            }
+            std::collections::btree_map::Entry::Vacant(place) => place.insert(text(entry, 2)?),
+        };
+    }
+    Ok(metadata)
+}
+
+fn graph(graph: Fields<'_>) -> Result<Graph, FormatErrorKind> {
+    let initializers: NamedTensors =
+        repeated(graph, 5, "tensors", |value| tensor(value.message()?))?;
+    let mut names = HashSet::new();
+    if let Some((name, _)) = initializers.iter().find(|(name, _)| !names.insert(name)) {
+        return Err(FormatErrorKind::DuplicateName(name.clone()));
+    }
+    Ok(Graph {
+        name: text(graph, 2)?,
+        nodes: repeated(graph, 1, "nodes", |value| node(value.message()?))?,
+        initializers,
+        inputs: repeated(graph, 11, "inputs", |value| value_info(value.message()?))?,
+        outputs: repeated(graph, 12, "outputs", |value| value_info(value.message()?))?,
+    })
+}
+
+fn node(node: Fields<'_>) -> Result<Node, Malformed> {
+    let op = text(node, 4)?;
+    if op.is_empty() {
+        return Err(Malformed::Incomplete { what: "node", lacks: "an operator" });
+    }
+    Ok(Node {
+        name: text(node, 3)?,
+        op,
+        inputs: repeated(node, 1, "inputs", wire::Value::string)?,
+        outputs: repeated(node, 2, "outputs", wire::Value::string)?,
+        attributes: repeated(node, 5, "attributes", |value| attribute(value.message()?))?,
+    })
+}
+
+fn attribute(attribute: Fields<'_>) -> Result<(String, Attribute), Malformed> {
+    let name = text(attribute, 1)?;
+    if name.is_empty() {
+        return Err(Malformed::Incomplete { what: "attribute", lacks: "a name" });
+    }
+    let value = match int(attribute, 20)? {
+        kind::FLOAT => {
+            let value = last(attribute, 2)?.map(wire::Value::float).transpose()?;
+            Attribute::Float(value.unwrap_or_default())
+        }
+        kind::INT => Attribute::Int(int(attribute, 3)?),
+        kind::INTS => Attribute::Ints(ints(attribute, 8)?),
+        _ => Attribute::Other,
+    };
+    Ok((name, value))
+}
+
+fn value_info(value: Fields<'_>) -> Result<Value, Malformed> {
+    let shape = message(message(message(value, 2)?, 1)?, 2)?;
+    Ok(Value {
+        name: text(value, 1)?,
+        doc: text(value, 3)?,
+        shape: repeated(shape, 1, "dimensions", |value| dimension(value.message()?))?,
+    })
+}
+
+fn dimension(dimension: Fields<'_>) -> Result<Dimension, Malformed> {
+    Ok(match last(dimension, 1)? {
+        Some(extent) => Dimension::Fixed(extent.int()?),
+        None => Dimension::Dynamic(text(dimension, 2)?),
+    })
+}
+
+fn tensor(tensor: Fields<'_>) -> Result<(String, Tensor), FormatErrorKind> {
+    const EXTERNAL: i64 = 1;
+    let name = text(tensor, 8)?;
+    if name.is_empty() {
+        return Err(Malformed::Incomplete { what: "tensor", lacks: "a name" }.into());
+    }
+    if int(tensor, 14)? == EXTERNAL || last(tensor, 13)?.is_some() {
+        return Err(Malformed::ExternalData(name).into());
+    }
+    let dimensions = ints(tensor, 1)?;
+    let shape: Option<Vec<usize>> = dimensions.iter().map(|&d| d.try_into().ok()).collect();
+    let shape = shape.filter(|shape| shape.len() <= MOST_DIMENSIONS);
+    let length = |shape: &Vec<usize>| shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let Some((shape, length)) = shape.and_then(|shape| length(&shape).map(|n| (shape, n))) else {
+        return Err(Malformed::Shape(name).into());
+    };
+    let raw = last(tensor, 9)?.map(wire::Value::bytes).transpose()?;
+    let data = match (int(tensor, 2)?, raw) {
+        (dtype::FLOAT, Some(raw)) => Data::F32(values(raw, f32::from_le_bytes, &name)?),
+        (dtype::FLOAT, None) => Data::F32(floats(tensor, &name)?),
+        (dtype::INT64, Some(raw)) => Data::I64(values(raw, i64::from_le_bytes, &name)?),
+        (dtype::INT64, None) => Data::I64(ints(tensor, 7)?),
+        (other, _) => {
+            return Err(FormatErrorKind::Dtype { tensor: name, dtype: dtype::name(other) });
+        }
+    };
+    if data.len() != length {
+        return Err(Malformed::Values(name).into());
+    }
+    Ok((name, Tensor { shape, data }))
+}
+
+fn values<T, const N: usize>(
+    bytes: &[u8],
+    from_le_bytes: fn([u8; N]) -> T,
+    name: &str,
+) -> Result<Vec<T>, Malformed> {
+    match bytes.as_chunks::<N>() {
+        (chunks, []) => Ok(chunks.iter().map(|&chunk| from_le_bytes(chunk)).collect()),
+        _ => Err(Malformed::Values(name.to_owned())),
+    }
+}
+
+/// Values of a tensor that are not in raw bytes: one by one, or packed.
+fn floats(tensor: Fields<'_>, name: &str) -> Result<Vec<f32>, Malformed> {
+    let mut bytes = Vec::new();
+    for value in numbered(tensor, 4) {
+        match value? {
+            wire::Value::Fixed32(value) => bytes.extend(value),
+            value => bytes.extend(value.bytes()?),
+        }
+    }
+    values(&bytes, f32::from_le_bytes, name)
+}
+
+/// Integers: one by one, or packed.
+fn ints(fields: Fields<'_>, number: u64) -> Result<Vec<i64>, Malformed> {
+    let mut length = 0;
+    for value in numbered(fields, number) {
+        // The last byte of each number is the one without the high bit.
+        length += match value? {
+            wire::Value::Bytes(packed) => packed.iter().filter(|&&byte| byte < 0x80).count(),
+            _ => 1,
+        };
+    }
+    let mut ints = Vec::with_capacity(length);
+    for value in numbered(fields, number) {
+        match value? {
+            wire::Value::Bytes(mut packed) => {
+                while !packed.is_empty() {
+                    ints.push(varint(&mut packed)? as i64);
+                }
+            }
+            value => ints.push(value.int()?),
+        }
+    }
+    Ok(ints)
+}
+
+/// The values of a field.
+fn numbered<'a>(
+    fields: Fields<'a>,
+    number: u64,
+) -> impl Iterator<Item = Result<wire::Value<'a>, Malformed>> {
+    fields.filter_map(move |field| match field {
+        Ok((found, value)) => (found == number).then_some(Ok(value)),
+        Err(error) => Some(Err(error)),
+    })
+}
+
+/// The value of a field that should be there once; the last one counts.
+fn last(fields: Fields<'_>, number: u64) -> Result<Option<wire::Value<'_>>, Malformed> {
+    numbered(fields, number).try_fold(None, |_, value| value.map(Some))
+}
+
+fn text(fields: Fields<'_>, number: u64) -> Result<String, Malformed> {
+    Ok(last(fields, number)?.map(wire::Value::string).transpose()?.unwrap_or_default())
+}
+
+/// What is absent has no fields.
+fn message(fields: Fields<'_>, number: u64) -> Result<Fields<'_>, Malformed> {
+    last(fields, number)?.map_or(Ok(Fields(&[])), wire::Value::message)
+}
+
+fn int(fields: Fields<'_>, number: u64) -> Result<i64, Malformed> {
+    Ok(last(fields, number)?.map(wire::Value::int).transpose()?.unwrap_or_default())
+}
+
+/// The values of a field that may be there any number of times. They are counted first, so that
+/// no more is allocated than they need.
+fn repeated<'a, T, E: From<Malformed>>(
+    fields: Fields<'a>,
+    number: u64,
+    what: &'static str,
+    mut read: impl FnMut(wire::Value<'a>) -> Result<T, E>,
+) -> Result<Vec<T>, E> {
+    let mut count = 0;
+    for value in numbered(fields, number) {
+        value?;
+        count += 1;
+    }
+    if count > MOST {
+        return Err(Malformed::TooMany { what, most: MOST }.into());
+    }
+    let mut list = Vec::with_capacity(count);
+    for value in numbered(fields, number) {
+        list.push(read(value?)?);
+    }
+    Ok(list)
+}

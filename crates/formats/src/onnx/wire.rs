@@ -1,0 +1,209 @@
+//! Protocol Buffers as bytes: a message is a list of fields, each a number and a value.
+//!
+//! A reader that borrows is what a file of unknown origin needs: it allocates nothing, skips what
+//! nobody asks for, and follows no nesting but its caller's.
+
+use super::Malformed;
+
+/// A field's value: a number, or bytes (text, a message, packed numbers).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value<'a> {
+    Varint(u64),
+    Fixed32([u8; 4]),
+    Fixed64,
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
+        if let Value::Bytes(bytes) = self { Ok(bytes) } else { Err(Malformed::Type) }
+    }
+
+    pub(super) fn text(self) -> Result<&'a str, Malformed> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed::Text)
+    }
+
+    pub(super) fn string(self) -> Result<String, Malformed> {
+        self.text().map(str::to_owned)
+    }
+
+    pub(super) fn message(self) -> Result<Fields<'a>, Malformed> {
+        self.bytes().map(Fields)
+    }
+
+    /// Negative numbers are written in two's complement.
+    pub(super) fn int(self) -> Result<i64, Malformed> {
+        if let Value::Varint(value) = self { Ok(value as i64) } else { Err(Malformed::Type) }
+    }
+
+    pub(super) fn float(self) -> Result<f32, Malformed> {
+        match self {
+            Value::Fixed32(bytes) => Ok(f32::from_le_bytes(bytes)),
+            _ => Err(Malformed::Type),
+        }
+    }
+}
+
+/// The fields of a message, in file order. It ends after an error.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u64, Value<'a>), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = field(&mut self.0);
+        if field.is_err() {
+            self.0 = &[];
+        }
+        Some(field)
+    }
+}
+
+fn field<'a>(bytes: &mut &'a [u8]) -> Result<(u64, Value<'a>), Malformed> {
+    let key = varint(bytes)?;
+    let value = match key & 7 {
+        0 => Value::Varint(varint(bytes)?),
+        1 => {
+            take(bytes, 8)?;
+            Value::Fixed64
+        }
+        2 => {
+            let length = varint(bytes)?;
+            Value::Bytes(take(bytes, usize::try_from(length).map_err(|_| Malformed::Truncated)?)?)
+        }
+        5 => Value::Fixed32(take(bytes, 4)?.try_into().expect("four bytes")),
+        _ => return Err(Malformed::Type),
+    };
+    match key >> 3 {
+        0 => Err(Malformed::Type),
+        number => Ok((number, value)),
+    }
+}
+
+fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Malformed> {
+    let (taken, rest) = bytes.split_at_checked(length).ok_or(Malformed::Truncated)?;
+    *bytes = rest;
+    Ok(taken)
+}
+
+/// Seven bits a byte, the lowest first; a set high bit says that another byte follows.
+pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+    let mut value = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let (&byte, rest) = bytes.split_first().ok_or(Malformed::Truncated)?;
+        *bytes = rest;
+        let bits = u64::from(byte & 0x7f);
+        if bits << shift >> shift != bits {
+            break;
+        }
+        value |= bits << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err(Malformed::Number)
+}
+
+/// A message that is being written.
+#[derive(Debug, Default)]
+pub(super) struct Message(pub(super) Vec<u8>);
+
+impl Message {
+    pub(super) fn int(mut self, number: u64, value: i64) -> Self {
+        self.put_varint(number << 3);
+        self.put_varint(value as u64);
+        self
+    }
+
+    pub(super) fn float(mut self, number: u64, value: f32) -> Self {
+        self.put_varint(number << 3 | 5);
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    pub(super) fn text(self, number: u64, text: &str) -> Self {
+        self.bytes(number, text.as_bytes())
+    }
+
+    pub(super) fn message(self, number: u64, message: &Message) -> Self {
+        self.bytes(number, &message.0)
+    }
+
+    fn bytes(self, number: u64, bytes: &[u8]) -> Self {
+        let mut message = self.length(number, bytes.len());
+        message.0.extend(bytes);
+        message
+    }
+
+    /// Announces a field of so many bytes, which are to follow.
+    pub(super) fn length(mut self, number: u64, length: usize) -> Self {
+        self.put_varint(number << 3 | 2);
+        self.put_varint(length as u64);
+        self
+    }
+
+    /// One field for each item.
+    pub(super) fn each<T>(
+        self,
+        items: impl IntoIterator<Item = T>,
+        field: impl FnMut(Self, T) -> Self,
+    ) -> Self {
+        items.into_iter().fold(self, field)
+    }
+
+    fn put_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_round_trip() {
+        for value in [0, 1, 127, 128, 300, i64::MAX, -1, i64::MIN] {
+            let message = Message::default().int(15, value).int(16, value);
+            let fields: Vec<_> = Fields(&message.0).map(|f| f.unwrap()).collect();
+            assert_eq!(fields.iter().map(|f| f.0).collect::<Vec<_>>(), [15, 16]);
+            assert!(fields.iter().all(|f| f.1.int() == Ok(value)));
+        }
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_format() {
+        // 150 in field 1, "testing" in field 2: the examples of the format's own description.
+        assert_eq!(Message::default().int(1, 150).0, [0x08, 0x96, 0x01]);
+        let text = Message::default().text(2, "testing");
+        assert_eq!(text.0, [&[0x12, 0x07], &b"testing"[..]].concat());
+    }
+
+    #[test]
+    fn malformed_bytes_are_errors() {
+        let cases: [(&[u8], Malformed); 8] = [
+            (&[0x08], Malformed::Truncated),
+            (&[0x08, 0x80], Malformed::Truncated),
+            (&[0x12, 0x02, b'a'], Malformed::Truncated),
+            (&[0x0d, 0, 0, 0], Malformed::Truncated),
+            (&[0x0b], Malformed::Type),
+            (&[0x00, 0x00], Malformed::Type),
+            (
+                &[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02],
+                Malformed::Number,
+            ),
+            (&[0xff; 12], Malformed::Number),
+        ];
+        for (bytes, expected) in cases {
+            let read: Vec<_> = Fields(bytes).collect();
+            assert_eq!(read, [Err(expected)], "{bytes:?}");
+        }
+    }
+}
