@@ -91,9 +91,13 @@ fn attribute(attribute: Fields<'_>) -> Result<(String, Attribute), Malformed> {
 }
 
 fn value_info(value: Fields<'_>) -> Result<Value, Malformed> {
+    let name = text(value, 1)?;
+    if name.is_empty() {
+        return Err(Malformed::Incomplete { what: "value", lacks: "a name" });
+    }
     let shape = message(message(message(value, 2)?, 1)?, 2)?;
     Ok(Value {
-        name: text(value, 1)?,
+        name,
         doc: text(value, 3)?,
         shape: repeated(shape, 1, "dimensions", |value| dimension(value.message()?))?,
     })

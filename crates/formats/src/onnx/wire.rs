@@ -109,7 +109,7 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
 }
 
 /// A message that is being written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Message(pub(super) Vec<u8>);
 
 impl Message {

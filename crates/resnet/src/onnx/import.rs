@@ -6,7 +6,7 @@ use std::{
 };
 
 use resnet_formats::{
-    FormatError, FormatErrorKind, NamedTensors, Tensor,
+    FormatError, NamedTensors, Tensor,
     onnx::{self, Attribute, Malformed, Model, Node},
     safetensors::Metadata,
 };
@@ -23,15 +23,20 @@ use super::EPSILON;
 /// If the file cannot be read, is malformed, or holds something else.
 pub fn import(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
     let model = onnx::read(path)?;
-    let state = state_dict(&model).map_err(|message| FormatError {
-        path: path.to_owned(),
-        kind: FormatErrorKind::Onnx(Malformed::Foreign(message)),
-    })?;
+    let state = state_dict(&model)
+        .map_err(|error| FormatError { path: path.to_owned(), kind: error.into() })?;
     Ok((state, model.metadata))
 }
 
-/// The state dict of a model, or what cannot be understood of it.
-fn state_dict(model: &Model) -> Result<NamedTensors, String> {
+/// The state dict of a model; see [`import`].
+///
+/// # Errors
+/// [`Malformed::Foreign`], if it is not understood.
+pub fn state_dict(model: &Model) -> Result<NamedTensors, Malformed> {
+    understand(model).map_err(Malformed::Foreign)
+}
+
+fn understand(model: &Model) -> Result<NamedTensors, String> {
     let values = Values::new(model);
     let nodes = &model.graph.nodes;
     let norms = nodes.iter().filter(|node| node.op == "BatchNormalization");

@@ -10,7 +10,7 @@ mod fold;
 mod import;
 
 pub use export::{ExportError, ExportOptions, export, model};
-pub use import::import;
+pub use import::{import, state_dict};
 
 /// The smallest variance of PyTorch's batch norm, added to it.
 const EPSILON: f64 = resnet_kernels::batch_norm::EPSILON;
