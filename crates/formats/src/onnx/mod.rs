@@ -16,7 +16,7 @@ mod write;
 use std::path::Path;
 
 pub use error::Malformed;
-pub use write::{TOO_LARGE, write};
+pub use write::write;
 
 use crate::{FormatError, FormatErrorKind, NamedTensors, safetensors::Metadata};
 

@@ -16,13 +16,11 @@ const OPERATORS: i64 = 17;
 /// The largest size of a message that every reader takes.
 const MOST_BYTES: usize = i32::MAX as usize;
 
-/// What is wrong with a model that is too large for a file.
-pub const TOO_LARGE: &str = "an ONNX file holds at most 2 GiB";
-
 /// Writes a file atomically. Equal input gives equal bytes.
 ///
 /// # Errors
-/// What the system says, as [`atomic_write`] does; [`TOO_LARGE`].
+/// What the system says, as [`atomic_write`] does; a model of more than 2 GiB, which no ONNX file
+/// can hold.
 ///
 /// # Panics
 /// If an attribute is [`Attribute::Other`].
@@ -48,7 +46,10 @@ pub fn write(path: &Path, model: &Model) -> io::Result<()> {
         })
         .length(7, length);
     if start.0.len() + length > MOST_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, TOO_LARGE));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "an ONNX file holds at most 2 GiB",
+        ));
     }
     atomic_write(path, |file| {
         file.write_all(&start.0)?;
