@@ -289,7 +289,7 @@ fn other_networks_are_refused() {
         assert!(refusal.contains(expected), "{refusal}, expected {expected}");
     };
     check(refusal(false, |g| g.nodes.clear()), "no layer with parameters");
-    check(refusal(false, |g| g.initializers.clear()), "no tensor 'conv1.weight'");
+    check(refusal(false, |g| g.initializers.clear()), "holds no tensor 'conv1.weight'");
     let rename = |g: &mut onnx::Graph| {
         g.initializers[0].0 = "w".into();
         node(g, "conv1").inputs[1] = "w".into();

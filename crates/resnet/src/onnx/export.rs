@@ -1,12 +1,13 @@
 //! A network to ONNX.
 
 use std::{
+    collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
 };
 
 use resnet_formats::{
-    Tensor,
+    NamedTensors,
     onnx::{self, Attribute, Dimension, Model, Value},
     safetensors::Metadata,
 };
@@ -130,20 +131,24 @@ fn norms(graph: &Graph) -> Vec<Option<NodeId>> {
     (0..nodes.len()).map(norm).collect()
 }
 
-/// The state dict, but for folded convolutions and what only training reads.
-fn initializers(net: &Network, norms: &[Option<NodeId>]) -> Vec<(String, Tensor)> {
-    let mut state = net.state_dict();
-    state.retain(|(name, _)| !name.ends_with(".num_batches_tracked"));
+/// The state dict, but for folded batch norms and what only training reads.
+fn initializers(net: &Network, norms: &[Option<NodeId>]) -> NamedTensors {
+    let name = |id: NodeId| net.graph().nodes()[id].name.as_str();
     let folds = norms.iter().enumerate().filter_map(|(conv, norm)| Some((conv, (*norm)?)));
-    for (conv, norm) in folds {
-        let prefix = |id: NodeId| format!("{}.", net.graph().nodes()[id].name);
-        state.retain(|(name, _)| !name.starts_with(&prefix(norm)));
-        let weight = format!("{}weight", prefix(conv));
-        let at = state.iter().position(|(name, _)| *name == weight).expect("it has a weight");
-        let bias = folded(net, norm, &mut state[at].1);
-        state.insert(at + 1, (format!("{}bias", prefix(conv)), bias));
+    let (convs, folded_norms): (HashMap<&str, NodeId>, HashSet<&str>) =
+        folds.map(|(conv, norm)| ((name(conv), norm), name(norm))).unzip();
+    let mut tensors = NamedTensors::new();
+    for (name, mut tensor) in net.state_dict() {
+        let (module, what) = name.rsplit_once('.').expect("a module and what it has");
+        if what == "num_batches_tracked" || folded_norms.contains(module) {
+            continue;
+        }
+        let bias = convs.get(module).map(|&norm| folded(net, norm, &mut tensor));
+        let bias = bias.map(|bias| (format!("{module}.bias"), bias));
+        tensors.push((name, tensor));
+        tensors.extend(bias);
     }
-    state
+    tensors
 }
 
 /// The operators, in the graph's order.

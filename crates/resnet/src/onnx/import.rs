@@ -152,7 +152,13 @@ impl<'a> Values<'a> {
         let name = node.inputs.get(index).map_or("", String::as_str);
         let name = self.same.get(name).copied().unwrap_or(name);
         let found = self.tensors.get(name).copied();
-        found.ok_or_else(|| format!("has no tensor '{name}', which node '{}' reads", node.name))
+        found.ok_or_else(|| {
+            format!(
+                "holds no tensor '{name}', which node '{}' reads: if it computes it, export the \
+                 model with optimisation",
+                node.name
+            )
+        })
     }
 }
 

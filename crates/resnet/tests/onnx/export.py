@@ -47,7 +47,6 @@ for arch in ("resnet18", "resnet50"):
     }
     if importlib.util.find_spec("onnxscript"):
         forms["dynamo"] = dict(dynamo=True, external_data=False)
-        forms["dynamo-plain"] = dict(dynamo=True, external_data=False, optimize=False)
     for form, options in forms.items():
         path = str(folder / f"{arch}-{form}.onnx")
         with contextlib.redirect_stdout(sys.stderr):
