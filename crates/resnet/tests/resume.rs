@@ -45,6 +45,8 @@ fn config() -> TrainConfig {
         seed: 3,
         total_steps: STEPS,
         init_from: None,
+        continues_after: None,
+        save_torch: false,
         data: DataConfig {
             name: data.name,
             dir: None,
@@ -251,7 +253,7 @@ fn a_run_is_a_model() {
     uninterrupted(folder.clone());
     let model = Model::load(&folder, None).unwrap();
     assert_eq!((model.path, model.image_size), (folder.join(BEST), 32));
-    assert_eq!(model.classes, config().data.classes);
+    assert_eq!(model.classes, Some(config().data.classes));
     assert_eq!(model.normalisation, Some(config().data.normalisation));
     let (tensors, _) = safetensors::read(&folder.join(BEST)).unwrap();
     let saved = bits(tensors);
