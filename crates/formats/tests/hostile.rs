@@ -140,7 +140,7 @@ fn torch_files() {
         };
         let momentum = vec![Some(tensors[0].1.clone())];
         let sgd = Sgd { groups: vec![group], momentum };
-        torch::write_checkpoint(path, tensors, &sgd, &[]).unwrap();
+        torch::write_checkpoint(path, tensors, Some(&sgd), &[]).unwrap();
     });
     survives("a small checkpoint", &file, is_torch);
 }

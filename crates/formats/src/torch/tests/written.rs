@@ -51,7 +51,7 @@ fn what_is_written_is_read() {
     let checkpoint = from_bytes(&bytes(|path| write_state_dict(path, &model()))).unwrap();
     assert_eq!((checkpoint.form, checkpoint.model), (Form::StateDict, model()));
 
-    let write = |path: &_| write_checkpoint(path, &model(), &optimizer(), &scalars());
+    let write = |path: &_| write_checkpoint(path, &model(), Some(&optimizer()), &scalars());
     let checkpoint = from_bytes(&bytes(write)).unwrap();
     assert_eq!(checkpoint.form, Form::Checkpoint);
     assert_eq!(checkpoint.model, model());
@@ -64,7 +64,7 @@ fn what_is_written_is_read() {
 fn other_forms_survive_a_round_trip() {
     let original = golden("all.tar");
     let sgd = original.optimizer.unwrap();
-    let write = |path: &_| write_checkpoint(path, &original.model, &sgd, &[]);
+    let write = |path: &_| write_checkpoint(path, &original.model, Some(&sgd), &[]);
     let read = from_bytes(&bytes(write)).unwrap();
     assert_eq!((read.model, read.optimizer), (original.model, Some(sgd)));
 }
@@ -74,7 +74,7 @@ fn names_that_are_taken_are_errors() {
     let scalars = [("model".to_owned(), Scalar::Int(1))];
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file.pt");
-    let error = write_checkpoint(&path, &model(), &optimizer(), &scalars).unwrap_err();
+    let error = write_checkpoint(&path, &model(), Some(&optimizer()), &scalars).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert!(!path.exists());
 }
