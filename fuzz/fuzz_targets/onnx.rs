@@ -1,7 +1,6 @@
+//! Any bytes as an ONNX file.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    let _ = resnet_formats::onnx::from_bytes(bytes);
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    resnet_fuzz::bounded(bytes.len(), || resnet_formats::onnx::from_bytes(bytes));
 });
