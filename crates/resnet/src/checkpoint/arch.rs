@@ -83,12 +83,10 @@ fn not_this(path: &Path, arch: Arch, tensors: &NamedTensors, message: String) ->
 
 /// The architecture's graph, with the channels, width and classes that its first and last weight
 /// show. Nothing is allocated by what a file claims: its tensors are in memory already, and the
-/// graph must not have more parameters than they, unless the user asked for it, and not for a wider
-/// one than usual.
+/// graph must not have more parameters than they.
 pub(super) fn graph_of(
     path: &Path,
     arch: Arch,
-    origin: Origin,
     tensors: &NamedTensors,
 ) -> Result<Graph, CheckpointError> {
     let wrong = |message: String| not_this(path, arch, tensors, message);
@@ -107,8 +105,7 @@ pub(super) fn graph_of(
     let graph = arch.graph_with(in_channels, classes, width);
     let held: u128 = tensors.iter().map(|(_, tensor)| tensor.data.len() as u128).sum();
     let needed = weights(&graph);
-    let asked = origin == Origin::Asked && width <= arch.width();
-    if needed > held && !asked {
+    if needed > held {
         return Err(wrong(format!("it holds {held} values, of at least {needed}")));
     }
     Ok(graph)
@@ -168,12 +165,12 @@ mod tests {
             ("linear.weight".to_owned(), Tensor::f32(&[10, 1], vec![0.0; 10])),
         ];
         let arch = "resnet18-cifar".parse().unwrap();
-        let error = message(graph_of(Path::new("x"), arch, Origin::Asked, &tensors));
+        let error = message(graph_of(Path::new("x"), arch, &tensors));
         assert!(
             error.contains("x is no resnet18-cifar: it holds 65546 values, of at least"),
             "{error}"
         );
-        let error = message(graph_of(Path::new("x"), arch, Origin::Asked, &tensors[1..].to_vec()));
+        let error = message(graph_of(Path::new("x"), arch, &tensors[1..].to_vec()));
         assert!(error.contains("no tensor 'conv1.weight'"), "{error}");
     }
 

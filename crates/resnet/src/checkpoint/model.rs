@@ -109,7 +109,7 @@ impl Model {
         if let Ok(optimizer) = &mut optimizer {
             canonical_names(&mut optimizer.momentum, arch.family);
         }
-        let graph = graph_of(path, arch, origin, &tensors)?;
+        let graph = graph_of(path, arch, &tensors)?;
         let images = Preprocessing::new(path, &metadata, arch, &graph, &mut notes)?;
         let mut network = Network::new(graph, Init::PyTorch, 0);
         network
