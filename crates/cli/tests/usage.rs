@@ -4,8 +4,18 @@ mod common;
 
 use common::Sandbox;
 
-const VERBS: [&str; 9] =
-    ["train", "eval", "summary", "archs", "recipes", "bench", "data", "completions", "man"];
+const VERBS: [&str; 10] = [
+    "train",
+    "eval",
+    "convert",
+    "summary",
+    "archs",
+    "recipes",
+    "bench",
+    "data",
+    "completions",
+    "man",
+];
 
 #[test]
 fn help_and_version_succeed() {
@@ -50,6 +60,10 @@ fn wrong_usage_is_told_in_a_line_and_exits_with_2() {
         (&["train", "--resume", "last", "--lr", "1"], "cannot be used with"),
         (&["train", "--resume", "last", "--dtype", "bf16"], "cannot be used with"),
         (&["train", "synthetic", "--resume", "last"], "cannot be used with"),
+        (&["train", "--resume", "last", "--save-torch"], "cannot be used with --save-torch"),
+        (&["train", "--resume", "last", "--init", "x"], "cannot be used with"),
+        (&["train", "--resume", "last", "--budget", "1m"], "cannot be used with"),
+        (&["summary", "resnet20", "--arch", "resnet20"], "--arch goes with a file"),
         (&["eval", "run", "--dtype", "fp16"], "--dtype"),
         (&["train", "--resume", "last", "--std", "1,1,1", "--mean", "0,0,0"], "cannot be used"),
         (&["train", "synthetic", "--limit-train", "10", "--split", "10"], "--split 10 leaves"),

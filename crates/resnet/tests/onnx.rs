@@ -5,13 +5,14 @@
 //! so and are skipped. All nets at full width, and the files of PyTorch itself:
 //! `cargo test -p resnet --test onnx -- --ignored --nocapture`
 
+mod common;
+
 use std::{
-    env, fs,
-    io::Write,
+    fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
+use common::{distance, logits, python, read_floats, run, write_floats};
 use resnet::{
     Arch, Cpu, Network,
     network::Init,
@@ -65,21 +66,6 @@ fn network(arch: &str, channels: usize, classes: usize, width: Option<usize>) ->
     net
 }
 
-fn logits(net: &Network, [batch, height, width]: [usize; 3], images: &[f32]) -> Vec<f32> {
-    let cpu = Cpu::new(2).unwrap();
-    let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, batch, height, width, &cpu).unwrap();
-    plan.load(net);
-    plan.forward(Input::Nchw(images), batch).to_vec()
-}
-
-fn distance(got: &[f32], want: &[f32]) -> f32 {
-    assert_eq!(got.len(), want.len());
-    assert!(got.iter().chain(want).all(|value| value.is_finite()));
-    let largest =
-        |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, |a: f32, b| a.max(b.abs()));
-    largest(&mut got.iter().zip(want).map(|(a, b)| a - b)) / largest(&mut want.iter().copied())
-}
-
 fn sample_metadata() -> Metadata {
     let entries = [("arch", "resnet20"), ("classes", "[\"cat\",\"Hündin\"]"), ("image_size", "32")];
     entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
@@ -87,38 +73,6 @@ fn sample_metadata() -> Metadata {
 
 fn options(fold: bool) -> ExportOptions {
     ExportOptions { fold, metadata: sample_metadata() }
-}
-
-/// A Python that has these modules.
-fn python(modules: &str) -> Option<Command> {
-    let program = env::var("RESNET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let import = Command::new(&program).args(["-c", &format!("import {modules}")]).output();
-    if import.is_ok_and(|output| output.status.success()) {
-        return Some(Command::new(program));
-    }
-    eprintln!("skipped: {program} has not all of {modules}; name one with RESNET_PYTHON");
-    None
-}
-
-/// Runs a script of `tests/onnx`; gives the JSON that it prints.
-fn run(mut python: Command, script: &str, args: &[&Path], stdin: &Value) -> Value {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx");
-    python.arg(folder.join(script)).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = python.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(stdin.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{script} failed");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn write_floats(path: &Path, values: &[f32]) {
-    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    fs::write(path, bytes).unwrap();
-}
-
-fn read_floats(path: &str) -> Vec<f32> {
-    let bytes = fs::read(path).unwrap();
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
 }
 
 /// Exports a network folded and not, and compares ONNX Runtime's logits on batches of these
@@ -146,7 +100,7 @@ fn check_runtime(name: &str, net: &Network, sizes: &[[usize; 3]]) {
         }
         cases.push(json!({"model": model, "runs": runs}));
     }
-    let found = run(python, "run.py", &[], &Value::Array(cases));
+    let found = run(python, "onnx/run.py", &[], &Value::Array(cases));
     for found in found.as_array().unwrap() {
         assert_eq!(found["producer"], "resnet");
         assert_eq!(found["metadata"], json!(sample_metadata()));
@@ -199,7 +153,7 @@ fn every_net_runs_at_full_width() {
 fn files_of_pytorch_are_read() {
     let Some(python) = python("torch, torchvision, onnx") else { return };
     let dir = tempfile::tempdir().unwrap();
-    for case in run(python, "export.py", &[dir.path()], &Value::Null).as_array().unwrap() {
+    for case in run(python, "onnx/export.py", &[dir.path()], &Value::Null).as_array().unwrap() {
         let text = |key: &str| case[key].as_str().unwrap();
         let (state, _) = import(Path::new(text("model"))).unwrap();
         let graph = text("arch").parse::<Arch>().unwrap().graph(10);

@@ -78,11 +78,16 @@ impl Finished {
 
     /// It must have failed with this code, and with one message that holds all of `parts`.
     pub(crate) fn fails(self, code: i32, parts: &[&str]) -> Self {
+        // The parser of arguments adds how to use them.
+        assert!(code == 2 || self.stderr.lines().count() == 1, "and nothing else: {self:#?}");
+        self.fails_behind_notes(code, parts)
+    }
+
+    /// As [`Finished::fails`], and it may have said something before.
+    pub(crate) fn fails_behind_notes(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
         let errors: Vec<&str> = self.stderr.lines().filter(|l| l.contains("error:")).collect();
         assert_eq!(errors.len(), 1, "one line says what is wrong: {self:#?}");
-        // The parser of arguments adds how to use them.
-        assert!(code == 2 || self.stderr.lines().count() == 1, "and nothing else: {self:#?}");
         for part in parts {
             assert!(errors[0].contains(part), "'{part}' is not in {self:#?}");
         }

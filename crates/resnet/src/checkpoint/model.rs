@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     CheckpointError, Contents, FORMAT_VERSION, Form, Optimizer,
-    arch::{Origin, graph_of, mismatch, resolve_arch},
+    arch::{Origin, graph_of, resolve_arch},
     file::NO_OPTIMIZER,
     key, timm,
 };
@@ -109,12 +109,10 @@ impl Model {
         if let Ok(optimizer) = &mut optimizer {
             canonical_names(&mut optimizer.momentum, arch.family);
         }
-        let graph = graph_of(path, arch, &tensors)?;
+        let graph = graph_of(path, arch, origin, &tensors)?;
         let images = Preprocessing::new(path, &metadata, arch, &graph, &mut notes)?;
         let mut network = Network::new(graph, Init::PyTorch, 0);
-        network
-            .load_state_dict(&tensors)
-            .map_err(|source| mismatch(path, arch, origin, &tensors, source))?;
+        network.load_state_dict(&tensors).map_err(CheckpointError::state_dict(path))?;
         let mut run = metadata;
         run.retain(|key, _| key::OF_RUN.contains(&key.as_str()));
         let Preprocessing { classes, image_size, resize, normalisation } = images;

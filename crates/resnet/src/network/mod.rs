@@ -6,12 +6,13 @@ mod state_dict;
 use std::ops::Range;
 
 use crate::{
-    graph::{Graph, NodeId, Op},
+    graph::{Graph, Node, NodeId, Op},
     random::{Purpose, Random},
 };
 
 pub use init::Init;
 pub use state_dict::StateDictError;
+pub(crate) use state_dict::check_state_dict;
 
 /// What a parameter is, for initialisation and for the optimiser's rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,32 +178,38 @@ impl Network {
 /// Parameters and statistics of a graph, in the order of its nodes.
 fn inventory(graph: &Graph) -> (Vec<Param>, Vec<Stats>) {
     let (mut params, mut stats) = (Vec::<Param>::new(), Vec::<Stats>::new());
-    for (id, node) in graph.nodes().iter().enumerate() {
-        let inputs = node.inputs.first().map_or(0, |&i| graph.nodes()[i].channels);
-        let out = node.channels;
-        let mut add = |suffix: &str, shape: &[usize], kind| {
+    for (node, Node { name, op, channels, .. }) in graph.nodes().iter().enumerate() {
+        for (suffix, shape, kind) in parameters(graph, node) {
             let start = params.last().map_or(0, |p| p.range.end);
             let range = start..start + shape.iter().product::<usize>();
-            let name = format!("{}.{suffix}", node.name);
-            params.push(Param { name, shape: shape.to_vec(), kind, node: id, range });
-        };
-        match node.op {
-            Op::Conv2d { kernel, .. } => {
-                add("weight", &[out, inputs, kernel, kernel], ParamKind::ConvWeight);
-            }
-            Op::BatchNorm2d => {
-                add("weight", &[out], ParamKind::NormWeight);
-                add("bias", &[out], ParamKind::NormBias);
-                let start = stats.last().map_or(0, |s| s.var.end);
-                let (mean, var) = (start..start + out, start + out..start + 2 * out);
-                stats.push(Stats { node: id, mean, var });
-            }
-            Op::Linear => {
-                add("weight", &[out, inputs], ParamKind::LinearWeight);
-                add("bias", &[out], ParamKind::LinearBias);
-            }
-            _ => {}
+            params.push(Param { name: format!("{name}.{suffix}"), shape, kind, node, range });
+        }
+        if *op == Op::BatchNorm2d {
+            let start = stats.last().map_or(0, |s| s.var.end);
+            let middle = start + channels;
+            stats.push(Stats { node, mean: start..middle, var: middle..middle + channels });
         }
     }
     (params, stats)
+}
+
+/// The parameters of a node: what follows its name, the shape, and what they are.
+fn parameters(graph: &Graph, id: NodeId) -> Vec<(&'static str, Vec<usize>, ParamKind)> {
+    let node = &graph.nodes()[id];
+    let inputs = node.inputs.first().map_or(0, |&i| graph.nodes()[i].channels);
+    let out = node.channels;
+    match node.op {
+        Op::Conv2d { kernel, .. } => {
+            vec![("weight", vec![out, inputs, kernel, kernel], ParamKind::ConvWeight)]
+        }
+        Op::BatchNorm2d => vec![
+            ("weight", vec![out], ParamKind::NormWeight),
+            ("bias", vec![out], ParamKind::NormBias),
+        ],
+        Op::Linear => vec![
+            ("weight", vec![out, inputs], ParamKind::LinearWeight),
+            ("bias", vec![out], ParamKind::LinearBias),
+        ],
+        _ => vec![],
+    }
 }

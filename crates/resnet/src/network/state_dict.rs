@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use resnet_formats::{NamedTensors, Tensor};
 use thiserror::Error;
 
-use super::{Network, Param, ParamKind};
+use super::{Network, Param, ParamKind, parameters};
+use crate::graph::{Graph, Op};
 
 /// Why a state dict does not fit a network.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -44,7 +45,7 @@ impl Network {
     /// If names or shapes differ: the message lists the first few that are missing, unexpected or
     /// misshapen. The network is then unchanged.
     pub fn load_state_dict(&mut self, state: &NamedTensors) -> Result<(), StateDictError> {
-        check(&self.entries(), state, |name| name.ends_with(".num_batches_tracked"))?;
+        check_state_dict(&self.graph, state)?;
         let tensors: HashMap<&str, &Tensor> = state.iter().map(|(n, t)| (n.as_str(), t)).collect();
         let values = |name: &str| tensors[name].as_f32().expect("types are checked");
         for param in &self.params {
@@ -84,25 +85,34 @@ impl Network {
         }
         Ok(arena)
     }
+}
 
-    /// What a state dict must hold.
-    fn entries(&self) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        for param in &self.params {
-            entries.push(Entry::of(param));
-            if param.kind == ParamKind::NormBias {
-                let prefix = &self.graph.nodes()[param.node].name;
-                let mut add = |suffix: &str, shape: &[usize], float| {
-                    let name = format!("{prefix}.{suffix}");
-                    entries.push(Entry { name, shape: shape.to_vec(), float });
-                };
-                add("running_mean", &param.shape, true);
-                add("running_var", &param.shape, true);
-                add("num_batches_tracked", &[], false);
-            }
+/// Whether a state dict is one of a graph's networks; see [`Network::load_state_dict`]. Nothing of
+/// the network's size is allocated.
+///
+/// # Errors
+/// The first few names that are missing, unexpected or misshapen.
+pub(crate) fn check_state_dict(graph: &Graph, state: &NamedTensors) -> Result<(), StateDictError> {
+    check(&entries(graph), state, |name| name.ends_with(".num_batches_tracked"))
+}
+
+/// What a state dict must hold.
+fn entries(graph: &Graph) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (id, node) in graph.nodes().iter().enumerate() {
+        let mut add = |suffix: &str, shape: Vec<usize>, float| {
+            entries.push(Entry { name: format!("{}.{suffix}", node.name), shape, float });
+        };
+        for (suffix, shape, _) in parameters(graph, id) {
+            add(suffix, shape, true);
         }
-        entries
+        if node.op == Op::BatchNorm2d {
+            add("running_mean", vec![node.channels], true);
+            add("running_var", vec![node.channels], true);
+            add("num_batches_tracked", vec![], false);
+        }
     }
+    entries
 }
 
 fn export_one(param: &Param, arena: &[f32]) -> Tensor {

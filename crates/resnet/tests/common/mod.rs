@@ -1,0 +1,67 @@
+//! Python as an oracle, and how far two sets of numbers are apart.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{
+    env, fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use resnet::{
+    Cpu, Network,
+    plan::{EvalPlan, Input},
+    recipe::Dtype,
+};
+use serde_json::Value;
+
+/// A Python that has these modules.
+pub(crate) fn python(modules: &str) -> Option<Command> {
+    let program = env::var("RESNET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let import = Command::new(&program).args(["-c", &format!("import {modules}")]).output();
+    if import.is_ok_and(|output| output.status.success()) {
+        return Some(Command::new(program));
+    }
+    eprintln!("skipped: {program} has not all of {modules}; name one with RESNET_PYTHON");
+    None
+}
+
+/// Runs a script of `tests`; gives the JSON that it prints.
+pub(crate) fn run(mut python: Command, script: &str, args: &[&Path], stdin: &Value) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    python.arg(folder.join(script)).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = python.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(stdin.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{script} failed");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+pub(crate) fn write_floats(path: &Path, values: &[f32]) {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    fs::write(path, bytes).unwrap();
+}
+
+pub(crate) fn read_floats(path: &str) -> Vec<f32> {
+    let bytes = fs::read(path).unwrap();
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+pub(crate) fn logits(
+    net: &Network,
+    [batch, height, width]: [usize; 3],
+    images: &[f32],
+) -> Vec<f32> {
+    let cpu = Cpu::new(2).unwrap();
+    let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, batch, height, width, &cpu).unwrap();
+    plan.load(net);
+    plan.forward(Input::Nchw(images), batch).to_vec()
+}
+
+pub(crate) fn distance(got: &[f32], want: &[f32]) -> f32 {
+    assert_eq!(got.len(), want.len());
+    assert!(got.iter().chain(want).all(|value| value.is_finite()));
+    let largest =
+        |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, |a: f32, b| a.max(b.abs()));
+    largest(&mut got.iter().zip(want).map(|(a, b)| a - b)) / largest(&mut want.iter().copied())
+}
