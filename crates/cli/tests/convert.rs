@@ -32,7 +32,10 @@ fn a_network_goes_through_every_form() {
     for to in ["a.tar", "b.safetensors", "c.pt", "d.pth", "e.th", "f.onnx", "g.tar"] {
         let out = s.run(&["convert", &from, to]).success();
         assert!(out.stdout.is_empty(), "{out:#?}");
-        assert!(out.stderr.contains(&format!("{to}: resnet18-cifar, 10 classes, from ")), "{out:#?}");
+        assert!(
+            out.stderr.contains(&format!("{to}: resnet18-cifar, 10 classes, from ")),
+            "{out:#?}"
+        );
         let summary = &s.json(&["summary", to, "--json"])[0];
         assert_eq!(summary["arch"], "resnet18-cifar");
         assert_eq!(summary["parameters"], 176_402);
@@ -202,7 +205,8 @@ fn every_epoch_is_saved_for_pytorch() {
     let lacks = ["--resume", "state.pt", "--epochs", "1", "--out", "third"];
     s.run(&["convert", "all.tar", "state.pt"]).success();
     let out = s.run(&[&SMALL[..], &lacks].concat()).success();
-    for said in ["momentum starts at 0, since it holds no optimizer", "does not say how many epochs"]
+    for said in
+        ["momentum starts at 0, since it holds no optimizer", "does not say how many epochs"]
     {
         assert!(out.stderr.contains(said), "{said} is not in {out:#?}");
     }

@@ -1,148 +1,351 @@
-//! PyTorch's own files of a golden network, in every form, and on to every form and back.
+//! Models of PyTorch's files, through every form of file and back to PyTorch.
+//!
+//! The golden files are a small net as PyTorch saved it in four forms; its tensors and logits are
+//! known from the safetensors file beside them. Where `RESNET_PYTHON` (or else `python3`) has no
+//! torch, tests that need it say so and are skipped.
+
+mod common;
 
 use std::path::{Path, PathBuf};
 
+use common::{assert_same, distance, logits, python, run};
 use resnet::{
-    Arch, Cpu,
+    Cpu, Network,
     checkpoint::{Form, Model, Target},
-    plan::{EvalPlan, Input},
+    data::Normalisation,
+    optim::{Sgd, SgdConfig},
+    plan::{Input, TrainPlan},
     recipe::Dtype,
 };
-use resnet_formats::{NamedTensors, safetensors, torch};
+use resnet_formats::{Data, NamedTensors, safetensors, torch};
 use resnet_kernels::Algorithms;
+use serde_json::Value;
 
-const FILES: [&str; 4] = ["model.pt", "state_dict.pt", "state_dict.legacy.pt", "all.tar"];
+/// Largest differences, relative to a tensor's largest value.
+const LOGITS: f32 = 1e-5;
+const STATE: f32 = 1e-4;
 
-fn golden(suffix: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    folder.join(format!("cifar-resnet18-w8.{suffix}"))
+const CIFAR: &str = "cifar-resnet18-w8";
+const TORCH_FILES: [(&str, torch::Form); 4] = [
+    ("state_dict.pt", torch::Form::StateDict),
+    ("state_dict.legacy.pt", torch::Form::StateDict),
+    ("model.pt", torch::Form::Module),
+    ("all.tar", torch::Form::Checkpoint),
+];
+/// Files of the forms that keep every bit.
+const LOSSLESS: [&str; 4] = ["x.safetensors", "x.pt", "x.tar", "x.onnx"];
+
+/// Modules that `files.py` needs.
+const MODULES: &str = "torch, torchvision, safetensors";
+
+fn tests() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-fn under(tensors: &NamedTensors, prefix: &str) -> NamedTensors {
-    let cut = |(n, t): &(String, _)| Some((n.strip_prefix(prefix)?.to_owned(), Clone::clone(t)));
-    let mut found: NamedTensors = tensors.iter().filter_map(cut).collect();
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    found
+fn golden_file(case: &str, suffix: &str) -> PathBuf {
+    tests().join(format!("golden/{case}.{suffix}"))
 }
 
-/// How far a model's logits are from those of PyTorch after three steps, in f64.
-fn error(model: &Model, golden: &NamedTensors) -> f64 {
-    let values = |name: &str| golden.iter().find(|(n, _)| n == name).unwrap().1.as_f32().unwrap();
-    let cpu = Cpu::new(2).unwrap().with_algorithms(Algorithms::Direct);
-    let graph = model.network.graph();
-    let mut plan = EvalPlan::new(graph, Dtype::Fp32, 16, 32, 32, &cpu).unwrap();
-    plan.load(&model.network);
-    let (got, want) = (plan.forward(Input::Nchw(values("input")), 16), values("logits.eval3"));
-    let norm =
-        |x: &mut dyn Iterator<Item = f32>| x.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-    norm(&mut got.iter().zip(want).map(|(a, b)| a - b)) / norm(&mut want.iter().copied())
+fn pretrained() -> PathBuf {
+    tests().join("pretrained/resnet20-12fca82f.th")
+}
+
+/// What PyTorch computed.
+struct Golden(NamedTensors);
+
+impl Golden {
+    fn read(case: &str) -> Self {
+        Golden(safetensors::read(&golden_file(case, "safetensors")).unwrap().0)
+    }
+
+    fn values(&self, name: &str) -> &[f32] {
+        self.0.iter().find(|(n, _)| n == name).unwrap().1.as_f32().unwrap()
+    }
+
+    fn labels(&self) -> Vec<u32> {
+        let (_, target) = self.0.iter().find(|(name, _)| name == "target").unwrap();
+        let Data::I64(labels) = &target.data else { panic!("integer labels") };
+        labels.iter().map(|&label| label.try_into().unwrap()).collect()
+    }
+
+    /// The state after three steps, in the order of a model.
+    fn state(&self, like: &Network) -> NamedTensors {
+        let tensor = |name: &str| {
+            let stored = format!("after3.{name}");
+            self.0.iter().find(|(n, _)| *n == stored).unwrap().1.clone()
+        };
+        let names = like.state_dict().into_iter().map(|(name, _)| name);
+        names.map(|name| (name.clone(), tensor(&name))).collect()
+    }
+}
+
+/// The batch of the golden CIFAR nets.
+const BATCH: [usize; 3] = [16, 32, 32];
+
+/// Exact enough for a tolerance of 1e-5.
+fn direct() -> Cpu {
+    Cpu::new(2).unwrap().with_algorithms(Algorithms::Direct)
+}
+
+fn load(path: &Path) -> Model {
+    Model::load(path, None).unwrap()
+}
+
+/// Writes a model to a file, of the form that its suffix stands for, and reads it again.
+fn through(model: &Model, path: &Path) -> Model {
+    model.save(path, Target::of_suffix(path).unwrap()).unwrap();
+    load(path)
+}
+
+/// Whether a file of this name says which architecture it holds.
+fn names_arch(file: &str) -> bool {
+    !file.ends_with(".pt")
+}
+
+fn assert_same_net(got: &Model, want: &Model, what: &str) {
+    assert_eq!(got.arch, want.arch, "{what}");
+    assert_same(&got.network.state_dict(), &want.network.state_dict(), what);
 }
 
 #[test]
-fn pytorchs_files_give_its_logits() {
-    let (tensors, _) = safetensors::read(&golden("safetensors")).unwrap();
-    let forms = [
-        torch::Form::Module,
-        torch::Form::StateDict,
-        torch::Form::StateDict,
-        torch::Form::Checkpoint,
-    ];
-    for (suffix, form) in FILES.into_iter().zip(forms) {
-        let model = Model::load(&golden(suffix), None).unwrap();
-        assert_eq!(model.form, Form::Torch(form), "{suffix}");
-        assert_eq!(model.arch, "resnet18-cifar".parse::<Arch>().unwrap(), "{suffix}");
-        // To the bit what PyTorch had, and the logits as close as PyTorch's own float32.
-        assert_eq!(under(&model.network.state_dict(), ""), under(&tensors, "after3."), "{suffix}");
-        let error = error(&model, &tensors);
-        println!("{suffix}: {error:.1e}");
-        assert!(error < 1e-5, "{suffix}: {error:.1e}");
-        assert_eq!(model.optimizer.is_ok(), form == torch::Form::Checkpoint, "{suffix}");
+fn pytorchs_files_are_read() {
+    let golden = Golden::read(CIFAR);
+    for (suffix, form) in TORCH_FILES {
+        let path = golden_file(CIFAR, suffix);
+        let model = load(&path);
+        assert_eq!(
+            (model.arch.to_string().as_str(), model.form),
+            ("resnet18-cifar", Form::Torch(form))
+        );
+        let note = "is a resnet18-cifar, by the names and shapes of its tensors";
+        assert_eq!(model.notes, [format!("{} {note}", path.display())]);
+        assert_same(&model.network.state_dict(), &golden.state(&model.network), suffix);
+
+        let found = logits(&direct(), &model.network, BATCH, golden.values("input"));
+        let error = distance(&found, golden.values("logits.eval3"));
+        println!("{suffix}: logits {error:.1e}");
+        assert!(error < LOGITS, "{suffix}: {error:.1e}");
+
+        match (&model.optimizer, form) {
+            (Ok(optimizer), torch::Form::Checkpoint) => {
+                assert_eq!((optimizer.lr, optimizer.dampening), (0.002, 0.0));
+                let config = SgdConfig {
+                    momentum: 0.9,
+                    weight_decay: 2e-4,
+                    nesterov: false,
+                    decay_norm_and_bias: true,
+                };
+                assert_eq!(optimizer.config, config);
+                assert!(model.network.import(&optimizer.momentum).is_ok());
+                assert!(
+                    optimizer.momentum.iter().all(|(_, t)| t
+                        .as_f32()
+                        .unwrap()
+                        .iter()
+                        .any(|&x| x != 0.0))
+                );
+            }
+            (Err(why), _) => assert!(form != torch::Form::Checkpoint, "{suffix}: {why}"),
+            (Ok(_), _) => panic!("{suffix} has no optimizer"),
+        }
     }
 }
 
 #[test]
-fn every_form_becomes_every_other_to_the_bit() {
+fn every_form_keeps_every_bit() {
     let dir = tempfile::tempdir().unwrap();
-    let target = |suffix: &str| Target::of_suffix(Path::new(&format!("x.{suffix}"))).unwrap();
-    let arch = "resnet18-cifar".parse().unwrap();
-    for source in FILES {
-        let mut model = Model::load(&golden(source), None).unwrap();
-        model.classes = Some((0..10).map(|class| format!("class {class}")).collect());
-        model.resize = Some(40);
-        let state = model.network.state_dict();
-        for first in ["safetensors", "pt", "pth", "th", "tar", "onnx"] {
-            let path = dir.path().join(format!("first.{first}"));
-            model.save(&path, target(first)).unwrap();
-            let once = Model::load(&path, None).unwrap();
-            let what = format!("{source} as {first}");
-            assert_eq!((once.arch, &once.network.state_dict()), (arch, &state), "{what}");
-            let keeps = !["pt", "pth", "th"].contains(&first);
-            assert_eq!(once.classes, model.classes.clone().filter(|_| keeps), "{what}");
-            assert_eq!(once.resize, model.resize.filter(|_| keeps), "{what}");
-            assert_eq!(once.notes.is_empty(), keeps, "{what}: {:?}", once.notes);
-            if first == "tar" {
-                assert_eq!(once.optimizer.ok(), model.optimizer.clone().ok(), "{what}");
-            }
-            for second in ["safetensors", "pt", "tar", "onnx"] {
-                let path = dir.path().join(format!("second.{second}"));
-                once.save(&path, target(second)).unwrap();
-                let twice = Model::load(&path, None).unwrap();
-                assert_eq!(twice.network.state_dict(), state, "{what} as {second}");
+    for (suffix, _) in TORCH_FILES {
+        let model = load(&golden_file(CIFAR, suffix));
+        for (index, first) in LOSSLESS.iter().enumerate() {
+            let once = through(&model, &dir.path().join(format!("{index}-{first}")));
+            assert_same_net(&once, &model, &format!("{suffix} {first}"));
+            assert_eq!(once.notes.is_empty(), names_arch(first), "{first}: {:?}", once.notes);
+            for second in LOSSLESS {
+                let twice = through(&once, &dir.path().join(second));
+                assert_same_net(&twice, &model, &format!("{suffix} {first} {second}"));
             }
         }
     }
 }
 
 #[test]
-fn a_folded_network_computes_the_same() {
+fn checkpoints_keep_the_optimizer() {
     let dir = tempfile::tempdir().unwrap();
-    let (tensors, _) = safetensors::read(&golden("safetensors")).unwrap();
-    let path = dir.path().join("folded.onnx");
-    let model = Model::load(&golden("state_dict.pt"), None).unwrap();
-    model.save(&path, Target::Onnx { fold: true }).unwrap();
-    let error = error(&Model::load(&path, None).unwrap(), &tensors);
-    assert!(error < 1e-5, "{error:.1e}");
-}
-
-/// By someone else: legacy, `module.` before every name, no counts of batches.
-#[test]
-fn a_strangers_file_is_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pretrained");
-    let path = folder.join("resnet20-12fca82f.th");
-    let model = Model::load(&path, None).unwrap();
-    assert_eq!(model.arch, "resnet20".parse::<Arch>().unwrap());
-    assert_eq!(model.network.values().len(), 269_722);
-    assert!(model.notes[0].contains("say --arch plain20"), "{:?}", model.notes);
-    assert!(Model::load(&path, "plain20".parse().ok()).unwrap().notes.is_empty());
-    let error = Model::load(&path, "resnet32".parse().ok()).unwrap_err().to_string();
-    for part in
-        ["is no resnet32: ", "missing: layer1.3.conv1.weight, ", " more", "it is a resnet20"]
-    {
-        assert!(error.contains(part), "{error}");
+    let model = load(&golden_file(CIFAR, "all.tar"));
+    let want = model.optimizer.as_ref().unwrap();
+    let kept = through(&model, &dir.path().join("x.tar")).optimizer.unwrap();
+    assert_same(&kept.momentum, &want.momentum, "momentum");
+    assert_eq!(kept, *want);
+    // No other form has a place for it.
+    for file in LOSSLESS.into_iter().filter(|file| !file.ends_with("tar")) {
+        let other = through(&model, &dir.path().join(file));
+        assert_eq!(other.optimizer.unwrap_err(), "it holds no optimizer", "{file}");
     }
 }
 
 #[test]
-fn a_timm_folder_comes_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let arch: Arch = "resnet18".parse().unwrap();
-    let network = resnet::Network::new(arch.graph(1000), resnet::network::Init::He, 1);
-    let mut model = Model::new(arch, network);
-    model.image_size = 160;
-    model.resize = Some(182);
-    let folder = dir.path().join("deep/folder");
-    model.save(&folder, Target::Timm).unwrap();
-    let back = Model::load(&folder, None).unwrap();
-    assert_eq!((back.arch, back.form, back.image_size), (arch, Form::Timm, 160));
-    assert_eq!(back.network.state_dict(), model.network.state_dict());
-    assert_eq!(back.resize, Some(182));
-    assert!(back.notes[0].contains("ImageNet's are taken, and its normalisation"));
-    back.save(&folder, Target::Timm).unwrap();
-    assert_eq!(Model::load(&folder, None).unwrap().classes, back.classes);
+fn a_strangers_net_is_recognised() {
+    let path = pretrained();
+    let model = load(&path);
+    assert_eq!(model.arch.to_string(), "resnet20");
+    assert_eq!(model.form, Form::Torch(torch::Form::Checkpoint));
+    assert_eq!(model.optimizer.unwrap_err(), "it holds no optimizer");
+    assert_eq!((model.classes, model.normalisation, model.epochs), (None, None, None));
+    let note = "is a resnet20, by the names and shapes of its tensors (plain20 has the same ones: \
+                if it is that, say --arch plain20)";
+    assert_eq!(model.notes, [format!("{} {note}", path.display())]);
 
-    let arch: Arch = "resnet20".parse().unwrap();
-    let network = resnet::Network::new(arch.graph(10), resnet::network::Init::He, 1);
-    let error = Model::new(arch, network).save(&dir.path().join("x"), Target::Timm).unwrap_err();
-    assert!(error.to_string().starts_with("timm has no resnet20"), "{error}");
-    assert!(!dir.path().join("x").exists());
+    let asked = |arch: &str| Model::load(&path, arch.parse().ok());
+    for twin in ["resnet20", "plain20"] {
+        let model = asked(twin).unwrap();
+        assert_eq!((model.arch.to_string().as_str(), model.notes.len()), (twin, 0));
+    }
+    let error = asked("resnet32").unwrap_err().to_string();
+    assert!(error.contains("is no resnet32: ") && error.contains("it is a resnet20"), "{error}");
 }
+
+#[test]
+fn a_strangers_net_goes_through_every_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |file: &str| dir.path().join(file);
+    let normalisation =
+        Normalisation { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] };
+    let mut model = load(&pretrained());
+    model.normalisation = Some(normalisation.clone());
+    for file in LOSSLESS {
+        let found = through(&model, &place(file));
+        assert_same_net(&found, &model, file);
+        assert_eq!(found.notes.is_empty(), names_arch(file), "{file}: {:?}", found.notes);
+        let kept = names_arch(file).then(|| normalisation.clone());
+        assert_eq!(found.normalisation, kept, "{file}");
+        // A file that names its architecture is not taken for the twin.
+        let twin = Model::load(&place(file), "plain20".parse().ok());
+        assert_eq!(twin.is_err(), names_arch(file), "{file}");
+        let expected = "holds resnet20, not plain20";
+        assert!(twin.map_or_else(|e| e.to_string().contains(expected), |_| true), "{file}");
+    }
+    let plain = Model::load(&pretrained(), "plain20".parse().ok()).unwrap();
+    for file in LOSSLESS.into_iter().filter(|file| names_arch(file)) {
+        assert_eq!(through(&plain, &place(file)).arch, plain.arch, "{file}");
+    }
+
+    let folded = place("folded.onnx");
+    model.save(&folded, Target::Onnx { fold: true }).unwrap();
+    let folded = load(&folded);
+    assert_eq!((folded.arch, folded.notes.len()), (model.arch, 0));
+    let input = Golden::read(CIFAR);
+    let [found, want] = [&folded, &model]
+        .map(|model| logits(&direct(), &model.network, BATCH, input.values("input")));
+    let error = distance(&found, &want);
+    assert!(error < LOGITS, "folded: {error:.1e}");
+}
+
+/// Runs a command of `files.py` on a file; gives the tensors and the JSON that it writes.
+fn torch_says(command: &str, case: &str, file: &Path) -> Option<(NamedTensors, Value)> {
+    let python = python(MODULES)?;
+    let dir = tempfile::tempdir().unwrap();
+    let (out, batch) = (dir.path().join("out.safetensors"), golden_file(case, "safetensors"));
+    let args = [command.as_ref(), case.as_ref(), file, &batch, &out];
+    let said = run(python, "files.py", &args, &Value::Null);
+    Some((safetensors::read(&out).unwrap().0, said))
+}
+
+#[test]
+fn pytorch_computes_our_logits() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |file: &str| dir.path().join(file);
+    let model = load(&golden_file(CIFAR, "state_dict.pt"));
+    model.save(&place("cifar.pt"), Target::StateDict).unwrap();
+    let stranger = load(&pretrained());
+    stranger.save(&place("ours.pt"), Target::StateDict).unwrap();
+    for (case, file, model) in [
+        (CIFAR, place("cifar.pt"), &model),
+        ("paper-resnet20", place("ours.pt"), &stranger),
+        ("paper-resnet20", pretrained(), &stranger),
+    ] {
+        let Some((tensors, _)) = torch_says("logits", case, &file) else { return };
+        let golden = Golden::read(case);
+        let found = logits(&direct(), &model.network, BATCH, golden.values("input"));
+        let error = distance(&found, tensors[0].1.as_f32().unwrap());
+        println!("{case}: logits of {} {error:.1e}", file.display());
+        assert!(error < LOGITS, "{case}: {error:.1e}");
+    }
+}
+
+/// The state after three further steps on the golden batch.
+fn three_steps(model: &Model, golden: &Golden) -> NamedTensors {
+    let (cpu, mut net) = (direct(), model.network.clone());
+    let optimizer = model.optimizer.as_ref().unwrap();
+    let mut sgd = Sgd::new(&net, optimizer.config);
+    sgd.momentum_buffer = net.import(&optimizer.momentum).unwrap();
+    let [batch, height, width] = BATCH;
+    let mut plan = TrainPlan::new(net.graph(), Dtype::Fp32, batch, height, width, &cpu).unwrap();
+    let mut gradients = vec![0.0; net.values().len()];
+    for _ in 0..3 {
+        let input = Input::Nchw(golden.values("input"));
+        plan.step(&mut net, &mut gradients, input, &golden.labels(), 0.0);
+        sgd.step(&cpu, &mut net, &gradients, optimizer.lr as f32);
+    }
+    net.state_dict()
+}
+
+/// The distance of the tensor that is farthest off; counts must be equal.
+fn farthest(found: &NamedTensors, want: &NamedTensors) -> f32 {
+    assert_eq!(found.len(), want.len());
+    let mut worst = 0.0f32;
+    for (name, found) in found {
+        let (_, want) = want.iter().find(|(n, _)| n == name).unwrap();
+        match (&found.data, &want.data) {
+            (Data::F32(found), Data::F32(want)) => worst = worst.max(distance(found, want)),
+            (found, want) => assert_eq!(found, want, "{name}"),
+        }
+    }
+    worst
+}
+
+#[test]
+fn pytorch_trains_on_as_we_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let golden = Golden::read(CIFAR);
+    let theirs = golden_file(CIFAR, "all.tar");
+    let mut model = load(&theirs);
+    model.epochs = Some(3);
+    model.classes = Some(CLASSES.map(str::to_owned).into());
+    let ours = dir.path().join("ours.tar");
+    model.save(&ours, Target::Checkpoint).unwrap();
+    // Two groups of parameters, and Nesterov's momentum. With a decay of 0.05, rounding decides
+    // on which side of its ReLU's edge a unit falls.
+    let mut grouped = model.clone();
+    let config = &mut grouped.optimizer.as_mut().unwrap().config;
+    *config =
+        SgdConfig { nesterov: true, decay_norm_and_bias: false, weight_decay: 0.1, ..*config };
+    let groups = dir.path().join("groups.tar");
+    grouped.save(&groups, Target::Checkpoint).unwrap();
+    for (file, model) in [(&theirs, &model), (&ours, &model), (&groups, &grouped)] {
+        let Some((want, said)) = torch_says("steps", CIFAR, file) else { return };
+        let name = file.file_name().unwrap().display();
+        let found = three_steps(model, &golden);
+        let worst = farthest(&found, &want);
+        println!("{name}: state {worst:.1e}");
+        assert!(worst < STATE, "{name}: {worst:.1e}");
+        if *file != theirs {
+            assert_eq!(said["epoch"], 3);
+            assert_eq!(said["arch"], "resnet18-cifar");
+            assert_eq!(said["classes"], serde_json::json!(CLASSES));
+        }
+    }
+    // Momentum, what decays, and how, matters to these steps.
+    let mut forgetful = model.clone();
+    let momentum = &mut forgetful.optimizer.as_mut().unwrap().momentum;
+    momentum
+        .iter_mut()
+        .for_each(|(_, buffer)| buffer.data = Data::F32(vec![0.0; buffer.data.len()]));
+    let want = three_steps(&model, &golden);
+    for other in [&forgetful, &grouped] {
+        let far = farthest(&three_steps(other, &golden), &want);
+        println!("otherwise: state {far:.1e}");
+        assert!(far > 10.0 * STATE, "{far:.1e}");
+    }
+}
+
+const CLASSES: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];

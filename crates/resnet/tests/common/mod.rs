@@ -1,4 +1,4 @@
-//! Python as an oracle, and how far two sets of numbers are apart.
+//! What tests of files share: inference, distances, and Python as a judge.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
@@ -13,9 +13,51 @@ use resnet::{
     plan::{EvalPlan, Input},
     recipe::Dtype,
 };
+use resnet_formats::{Data, NamedTensors};
 use serde_json::Value;
 
-/// A Python that has these modules.
+/// Logits of images `[n][channels][height][width]`, of which there are so many, with so many rows
+/// and columns.
+pub(crate) fn logits(
+    cpu: &Cpu,
+    net: &Network,
+    [batch, height, width]: [usize; 3],
+    images: &[f32],
+) -> Vec<f32> {
+    let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, batch, height, width, cpu).unwrap();
+    plan.load(net);
+    plan.forward(Input::Nchw(images), batch).to_vec()
+}
+
+/// Largest difference, relative to the largest value that is wanted.
+pub(crate) fn distance(got: &[f32], want: &[f32]) -> f32 {
+    assert_eq!(got.len(), want.len());
+    assert!(got.iter().chain(want).all(|value| value.is_finite()));
+    let largest =
+        |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, |a: f32, b| a.max(b.abs()));
+    largest(&mut got.iter().zip(want).map(|(a, b)| a - b)) / largest(&mut want.iter().copied())
+}
+
+/// The same names in the same order, the same shapes, and values equal to the bit.
+#[track_caller]
+pub(crate) fn assert_same(got: &NamedTensors, want: &NamedTensors, what: &str) {
+    let names = |tensors: &NamedTensors| -> Vec<String> {
+        tensors.iter().map(|(name, _)| name.clone()).collect()
+    };
+    assert_eq!(names(got), names(want), "{what}");
+    for ((name, got), (_, want)) in got.iter().zip(want) {
+        assert_eq!(got.shape, want.shape, "{what}: {name}");
+        let same = match (&got.data, &want.data) {
+            (Data::F32(got), Data::F32(want)) => {
+                got.iter().map(|x| x.to_bits()).eq(want.iter().map(|x| x.to_bits()))
+            }
+            (got, want) => got == want,
+        };
+        assert!(same, "{what}: {name} differs");
+    }
+}
+
+/// A Python that has these modules; none, which is said, where it lacks one.
 pub(crate) fn python(modules: &str) -> Option<Command> {
     let program = env::var("RESNET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let import = Command::new(&program).args(["-c", &format!("import {modules}")]).output();
@@ -26,7 +68,7 @@ pub(crate) fn python(modules: &str) -> Option<Command> {
     None
 }
 
-/// Runs a script of `tests`; gives the JSON that it prints.
+/// Runs a script of this folder's parent; gives the JSON that it prints.
 pub(crate) fn run(mut python: Command, script: &str, args: &[&Path], stdin: &Value) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     python.arg(folder.join(script)).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -42,26 +84,7 @@ pub(crate) fn write_floats(path: &Path, values: &[f32]) {
     fs::write(path, bytes).unwrap();
 }
 
-pub(crate) fn read_floats(path: &str) -> Vec<f32> {
+pub(crate) fn read_floats(path: &Path) -> Vec<f32> {
     let bytes = fs::read(path).unwrap();
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-}
-
-pub(crate) fn logits(
-    net: &Network,
-    [batch, height, width]: [usize; 3],
-    images: &[f32],
-) -> Vec<f32> {
-    let cpu = Cpu::new(2).unwrap();
-    let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, batch, height, width, &cpu).unwrap();
-    plan.load(net);
-    plan.forward(Input::Nchw(images), batch).to_vec()
-}
-
-pub(crate) fn distance(got: &[f32], want: &[f32]) -> f32 {
-    assert_eq!(got.len(), want.len());
-    assert!(got.iter().chain(want).all(|value| value.is_finite()));
-    let largest =
-        |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, |a: f32, b| a.max(b.abs()));
-    largest(&mut got.iter().zip(want).map(|(a, b)| a - b)) / largest(&mut want.iter().copied())
 }
