@@ -175,6 +175,38 @@ fn an_interrupted_run_resumes_to_the_bit() {
     assert_same(&result(&folder), &expected, "stopped always");
 }
 
+/// PyTorch's file of an epoch is a checkpoint as good as ours.
+#[test]
+fn a_run_resumes_from_pytorchs_file_to_the_bit() {
+    let runs = tempfile::tempdir().unwrap();
+    let expected = uninterrupted(runs.path().join("whole"));
+    let folder = runs.path().join("run");
+    let (all, first) = (folder.join("resnet8_synthetic_all.tar"), folder.join("first.tar"));
+    let config = TrainConfig { save_torch: true, ..config() };
+    // What the first epoch left, with the best checkpoint of that time.
+    let keep_first = |event: &Event| {
+        if !first.exists() && matches!(event, Event::Saved { path } if *path == all) {
+            fs::copy(&all, &first).unwrap();
+        }
+        false
+    };
+    run(&RunFolder::create(&folder, &config).unwrap(), 2, keep_first);
+    assert_same(&result(&folder), &expected, "with PyTorch's files");
+    for name in [LAST, BEST, METRICS] {
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    let again = RunFolder::resume(&first).unwrap();
+    let epochs = std::cell::RefCell::new(Vec::new());
+    run(&again, 2, |event| {
+        if let Event::EpochEnd { metrics, .. } = event {
+            epochs.borrow_mut().push(metrics.epoch);
+        }
+        false
+    });
+    assert_eq!(epochs.into_inner(), [2, 3]);
+    assert_eq!(checkpoint(&folder.join(LAST)), expected.last);
+}
+
 #[test]
 fn a_run_in_bf16_resumes_to_the_bit() {
     let runs = tempfile::tempdir().unwrap();
