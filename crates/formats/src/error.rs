@@ -89,8 +89,9 @@ pub enum FormatErrorKind {
     Pickle(String),
     /// A pickle that would run code.
     #[error(
-        "asks to call {0}, which a file of weights has no reason to; nothing was run. Where the \
-         file comes from someone you trust, save its state dict in PyTorch and use that"
+        "asks to call {}, which a file of weights has no reason to; nothing was run. Where the \
+         file comes from someone you trust, save its state dict in PyTorch and use that",
+        usual_name(.0)
     )]
     Call(String),
     /// A tensor that cannot be made of the bytes there are.
@@ -112,4 +113,12 @@ pub enum FormatErrorKind {
     /// Wrong in the way of an ONNX file.
     #[error(transparent)]
     Onnx(#[from] crate::onnx::Malformed),
+}
+
+/// A function of Python's, as people know it: pickles call the module behind `os` by its own name.
+fn usual_name(function: &str) -> String {
+    match function.split_once('.') {
+        Some(("posix" | "nt", name)) => format!("os.{name} ({function})"),
+        _ => function.to_owned(),
+    }
 }
