@@ -13,7 +13,7 @@ use resnet_formats::{
     torch::{self, Scalar},
 };
 
-use super::{CheckpointError, MOMENTUM, Optimizer, key, model::entry, timm};
+use super::{CheckpointError, MOMENTUM, Optimizer, key, model::entry, optimizer::decimal, timm};
 use crate::{
     models::recognise,
     onnx,
@@ -127,7 +127,7 @@ fn of_safetensors(path: &Path) -> Result<Contents, CheckpointError> {
         (false, None) => Err("it does not say how its optimizer was set".to_owned()),
         (false, Some(recipe)) => {
             let metrics: Option<Vec<EpochMetrics>> = entry(path, &metadata, key::METRICS)?;
-            let last = metrics.iter().flatten().last().map(|m| f64::from(m.learning_rate));
+            let last = metrics.iter().flatten().last().map(|m| decimal(m.learning_rate));
             let lr = last.unwrap_or(recipe.lr);
             Ok(Optimizer { momentum, lr, dampening: 0.0, config: recipe.sgd })
         }

@@ -10,6 +10,7 @@ use super::{
     arch::named_arch,
     json, key,
     model::{check_version, entry},
+    optimizer::decimal,
 };
 use crate::{
     config::TrainConfig,
@@ -52,7 +53,7 @@ pub(crate) fn torch_model(
         epochs: Some(state.progress.epoch.saturating_sub(1)),
         optimizer: Ok(Optimizer {
             momentum: network.export(&optimizer.momentum_buffer),
-            lr: config.lr_at(last_step).into(),
+            lr: decimal(config.lr_at(last_step)),
             dampening: 0.0,
             config: config.recipe.sgd,
         }),

@@ -117,8 +117,10 @@ pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
     let Arch { family, depth, residual } = model.arch;
     if family != Family::ImageNet || !residual || graph_width(model) != model.arch.width() {
         let net = format!(
-            "timm has no {} of this width: its folder form is for resnet18, 34, 50, 101 and 152",
-            model.arch
+            "timm has no {} with {} channels in its first stage: a folder can hold the ImageNet \
+             nets resnet18, 34, 50, 101 and 152 of 64; write another form",
+            model.arch,
+            graph_width(model)
         );
         return Err(io::Error::new(io::ErrorKind::Unsupported, net));
     }
