@@ -10,6 +10,10 @@ test *args:
 neon *args:
     scripts/check-neon {{args}}
 
+# Tests with PyTorch, torchvision, timm and ONNX Runtime as judges
+pytorch:
+    scripts/check-pytorch
+
 # Benchmarks, each of which verifies before it times
 bench *args:
     cargo bench --workspace {{args}}

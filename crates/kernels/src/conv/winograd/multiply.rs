@@ -1,6 +1,8 @@
 //! Matrix products of planes.
 
-use super::tiles::BLOCK;
+use std::ops::Range;
+
+use super::tiles::{BLOCK, Planes};
 use crate::{element::Element, isa::Vector};
 
 /// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]` for one element, one panel of `NV`
@@ -98,6 +100,75 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
                     sum = sum.add(V::load(sums));
                 }
                 sum.store(sums);
+            }
+        }
+    }
+}
+
+/// An element's planes of a block of tiles, of both sides of a gradient of weights: `v` of the input,
+/// `w` of the output's gradient.
+pub(super) struct Sides<'a> {
+    pub(super) v: &'a [f32],
+    pub(super) w: &'a [f32],
+    pub(super) v_planes: Planes,
+    pub(super) w_planes: Planes,
+    /// Words of tiles.
+    pub(super) words: usize,
+}
+
+impl Sides<'_> {
+    /// Their product over tiles: `[outputs][row]`, of which a row's start is `inputs`.
+    ///
+    /// # Safety
+    /// `sums` must have room.
+    #[inline(always)]
+    pub(super) unsafe fn multiply<E: Element, V: Vector, const TILE: usize>(
+        &self,
+        sums: *mut f32,
+        outputs: Range<usize>,
+        inputs: Range<usize>,
+        row: usize,
+        first: bool,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            // Tiles of outputs divide a block.
+            if TILE == 8 {
+                self.tiles::<E, V, 8>(sums, outputs, inputs, row, first);
+            } else {
+                self.tiles::<E, V, 4>(sums, outputs, inputs, row, first);
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Sides::multiply`].
+    #[inline(always)]
+    unsafe fn tiles<E: Element, V: Vector, const P: usize>(
+        &self,
+        sums: *mut f32,
+        outputs: Range<usize>,
+        inputs: Range<usize>,
+        row: usize,
+        first: bool,
+    ) {
+        let Sides { v, w, v_planes, w_planes, words } = *self;
+        let wide = 2 * V::LANES;
+        let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
+        assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
+        for channel in inputs.clone().step_by(wide) {
+            for out in outputs.clone().step_by(P) {
+                // SAFETY: within the planes, and within the sums.
+                unsafe {
+                    let v = v.as_ptr().add(v_planes.at(channel / BLOCK, 0) + channel % BLOCK);
+                    let w = w.as_ptr().add(w_planes.at(out / BLOCK, 0) + out % BLOCK);
+                    let sums = sums.add((out - outputs.start) * row + channel - inputs.start);
+                    if inputs.end - channel >= wide {
+                        outer::<E, V, P, 2>(w, v, v_vector, words, sums, row, first);
+                    } else {
+                        outer::<E, V, P, 1>(w, v, v_vector, words, sums, row, first);
+                    }
+                }
             }
         }
     }

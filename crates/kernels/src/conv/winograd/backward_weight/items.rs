@@ -7,7 +7,7 @@ use crate::{
     conv::{
         Activation,
         winograd::{
-            multiply,
+            multiply::Sides,
             tiles::{BLOCK, gradient_planes},
             transform::{Input, OutputAdjoint, WeightAdjoint},
             weights,
@@ -92,7 +92,8 @@ impl<E: Element> Kernel for Multiply<'_, E> {
         // SAFETY: these are the planes and sums of an element.
         unsafe {
             let sums = sums.add(channels.start * inputs);
-            plan.multiply::<E, V, TILE>(v, w, sums, channels, 0..inputs, words, inputs, first);
+            let sides = plan.sides(v, w, words);
+            sides.multiply::<E, V, TILE>(sums, channels, 0..inputs, inputs, first);
         }
     }
 }
@@ -125,7 +126,8 @@ impl<E: Element> Kernel for Square<'_, E> {
             unsafe {
                 let sums = sums.as_mut_ptr().add(e * stride);
                 let (outputs, inputs) = (outputs.clone(), inputs.clone());
-                plan.multiply::<E, V, TILE>(v, w, sums, outputs, inputs, words, row, true);
+                let sides = plan.sides(v, w, words);
+                sides.multiply::<E, V, TILE>(sums, outputs, inputs, row, true);
             }
         }
         for (i, out) in outputs.enumerate() {
@@ -158,65 +160,7 @@ impl<E: Element> Kernel for Square<'_, E> {
 }
 
 impl BackwardWeight {
-    /// Products of an element: `[outputs][row]`, of which a row's start is `inputs`.
-    ///
-    /// # Safety
-    /// `v` and `w` must start with the planes of the element, and `sums` have room.
-    #[inline(always)]
-    unsafe fn multiply<E: Element, V: Vector, const TILE: usize>(
-        &self,
-        v: &[f32],
-        w: &[f32],
-        sums: *mut f32,
-        outputs: Range<usize>,
-        inputs: Range<usize>,
-        words: usize,
-        row: usize,
-        first: bool,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe {
-            // Tiles of outputs divide a block.
-            if TILE == 8 {
-                self.tiles::<E, V, 8>(v, w, sums, outputs, inputs, words, row, first);
-            } else {
-                self.tiles::<E, V, 4>(v, w, sums, outputs, inputs, words, row, first);
-            }
-        }
-    }
-
-    /// # Safety
-    /// As [`BackwardWeight::multiply`].
-    #[inline(always)]
-    unsafe fn tiles<E: Element, V: Vector, const P: usize>(
-        &self,
-        v: &[f32],
-        w: &[f32],
-        sums: *mut f32,
-        outputs: Range<usize>,
-        inputs: Range<usize>,
-        words: usize,
-        row: usize,
-        first: bool,
-    ) {
-        let wide = 2 * V::LANES;
-        let (v_planes, w_planes) = (self.v(), self.w());
-        let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
-        assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
-        for channel in inputs.clone().step_by(wide) {
-            for out in outputs.clone().step_by(P) {
-                // SAFETY: within the planes, and within the element's sums.
-                unsafe {
-                    let v = v.as_ptr().add(v_planes.at(channel / BLOCK, 0) + channel % BLOCK);
-                    let w = w.as_ptr().add(w_planes.at(out / BLOCK, 0) + out % BLOCK);
-                    let sums = sums.add((out - outputs.start) * row + channel - inputs.start);
-                    if inputs.end - channel >= wide {
-                        multiply::outer::<E, V, P, 2>(w, v, v_vector, words, sums, row, first);
-                    } else {
-                        multiply::outer::<E, V, P, 1>(w, v, v_vector, words, sums, row, first);
-                    }
-                }
-            }
-        }
+    fn sides<'a>(&self, v: &'a [f32], w: &'a [f32], words: usize) -> Sides<'a> {
+        Sides { v, w, v_planes: self.v(), w_planes: self.w(), words }
     }
 }

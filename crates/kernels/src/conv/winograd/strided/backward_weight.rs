@@ -11,7 +11,7 @@ use crate::{
     conv::{
         Activation,
         winograd::{
-            multiply,
+            multiply::Sides,
             tiles::{BLOCK, Grid, Planes, gradient_planes},
             weights,
         },
@@ -292,52 +292,11 @@ impl BackwardWeight {
                 let e = i * N + j;
                 let (v, w) = (&v[e * self.v().stride()..], &w[e * self.w().stride()..]);
                 let (outputs, inputs) = (outputs.clone(), inputs.clone());
-                // SAFETY: the caller's contract. Tiles of outputs divide a block.
-                unsafe {
-                    if TILE == 8 {
-                        self.element::<E, V, 8>(v, w, sums, outputs, inputs, tiles, row, first);
-                    } else {
-                        self.element::<E, V, 4>(v, w, sums, outputs, inputs, tiles, row, first);
-                    }
-                }
+                let (v_planes, w_planes) = (self.v(), self.w());
+                let sides = Sides { v, w, v_planes, w_planes, words: tiles };
+                // SAFETY: the caller's contract.
+                unsafe { sides.multiply::<E, V, TILE>(sums, outputs, inputs, row, first) };
                 first = false;
-            }
-        }
-    }
-
-    /// What an element adds to the sums of its plane of weights.
-    ///
-    /// # Safety
-    /// `v` and `w` must start with the planes of the element, and `sums` have room.
-    #[inline(always)]
-    unsafe fn element<E: Element, V: Vector, const P: usize>(
-        &self,
-        v: &[f32],
-        w: &[f32],
-        sums: *mut f32,
-        outputs: Range<usize>,
-        inputs: Range<usize>,
-        tiles: usize,
-        row: usize,
-        first: bool,
-    ) {
-        let wide = 2 * V::LANES;
-        let (v_planes, w_planes) = (self.v(), self.w());
-        let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
-        assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
-        for channel in inputs.clone().step_by(wide) {
-            for out in outputs.clone().step_by(P) {
-                // SAFETY: within the planes, and within the sums.
-                unsafe {
-                    let v = v.as_ptr().add(v_planes.at(channel / BLOCK, 0) + channel % BLOCK);
-                    let w = w.as_ptr().add(w_planes.at(out / BLOCK, 0) + out % BLOCK);
-                    let sums = sums.add((out - outputs.start) * row + channel - inputs.start);
-                    if inputs.end - channel >= wide {
-                        multiply::outer::<E, V, P, 2>(w, v, v_vector, tiles, sums, row, first);
-                    } else {
-                        multiply::outer::<E, V, P, 1>(w, v, v_vector, tiles, sums, row, first);
-                    }
-                }
             }
         }
     }
