@@ -62,6 +62,8 @@ fn a_run_is_complete_and_can_be_evaluated() {
     assert_eq!(eval["accuracy"], metrics[1]["test_accuracy"]);
     assert_eq!(eval["per_class"].as_array().unwrap().len(), 10);
     assert!(eval["top5_accuracy"].as_f64() >= eval["accuracy"].as_f64());
+    let error = eval["calibration_error"].as_f64().unwrap();
+    assert!(error > 0.0 && error < 100.0, "{error}");
     let same = ["eval", "run/last.safetensors", "synthetic", "--limit-test", "100", "--json"];
     assert_eq!(s.json(&same)[0]["loss"], eval["loss"]);
     let shifted = ["--mean", "0,0,0", "--std", "1,1,1"];

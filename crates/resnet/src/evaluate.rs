@@ -12,6 +12,7 @@ use crate::{
     data::{Images, Normalisation},
     graph::Graph,
     plan::{EvalPlan, Input, PlanError},
+    predictions::{self, Calibration},
     recipe::Dtype,
 };
 
@@ -27,6 +28,8 @@ pub struct Evaluation {
     pub top5_accuracy: f64,
     /// Mean cross entropy an image.
     pub loss: f64,
+    /// Expected calibration error, percent: see [`Calibration`].
+    pub calibration_error: f64,
     /// How many images.
     pub images: usize,
     /// Time it took.
@@ -148,11 +151,17 @@ pub(crate) struct Tally {
     top5: usize,
     /// Images and correct ones, by class.
     classes: Vec<(usize, usize)>,
+    calibration: Calibration,
 }
 
 impl Tally {
     pub(crate) fn new(classes: usize) -> Self {
-        Tally { loss: 0.0, top5: 0, classes: vec![(0, 0); classes] }
+        Tally {
+            loss: 0.0,
+            top5: 0,
+            classes: vec![(0, 0); classes],
+            calibration: Calibration::default(),
+        }
     }
 
     /// Runs all images, unless `progress` breaks off; it gets the images done and a batch's logits.
@@ -187,6 +196,7 @@ impl Tally {
         *correct += usize::from(rank == 0);
         self.top5 += usize::from(rank < 5);
         self.loss += cross_entropy(logits, label);
+        self.calibration.add(predictions::confidence(logits), rank == 0);
     }
 
     pub(crate) fn images(&self) -> usize {
@@ -209,6 +219,7 @@ impl Tally {
             accuracy: self.accuracy(),
             top5_accuracy: percent(self.top5, self.images()),
             loss: self.loss(),
+            calibration_error: self.calibration.error(),
             images: self.images(),
             seconds,
             per_class: per_class

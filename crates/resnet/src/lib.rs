@@ -30,6 +30,7 @@ pub mod network;
 pub mod onnx;
 pub mod optim;
 pub mod plan;
+pub mod predictions;
 pub mod profile;
 pub mod random;
 pub mod recipe;

@@ -2,6 +2,7 @@
 //! computed here.
 
 mod convert;
+mod test;
 mod train;
 mod values;
 
@@ -17,6 +18,7 @@ use resnet::{
 use crate::print;
 
 pub(crate) use convert::ConvertArgs;
+pub(crate) use test::TestArgs;
 pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
 pub(crate) use values::{Mean, Std};
 
@@ -161,29 +163,11 @@ impl From<Dtype> for recipe::Dtype {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct EvalArgs {
-    /// A run folder (its `best`, or `last` where no images were held out), or a file: safetensors,
-    /// PyTorch or ONNX
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: PathBuf,
-    /// Data set to test on: cifar10 or synthetic [default: the run's, or else cifar10]
-    #[arg(value_name = "DATA")]
-    pub(crate) data: Option<DataSource>,
-    /// Architecture, for a file that does not say [default: what its tensors are of]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) arch: Option<Arch>,
+    #[command(flatten)]
+    pub(crate) test: TestArgs,
     /// Also write the logits to this file, for NumPy: float32 [images, classes]
     #[arg(long, value_name = "FILE.npy")]
     pub(crate) logits: Option<PathBuf>,
-    /// Use the first N test images only
-    #[arg(long, value_name = "N", value_parser = values::count)]
-    pub(crate) limit_test: Option<usize>,
-    /// Storage of activations, whatever the network was trained in
-    #[arg(long, value_enum, default_value = "fp32")]
-    pub(crate) dtype: Dtype,
-    #[command(flatten)]
-    pub(crate) normalisation: NormalisationArgs,
-    #[command(flatten)]
-    pub(crate) data_dir: DataDir,
     #[command(flatten)]
     pub(crate) output: Output,
 }

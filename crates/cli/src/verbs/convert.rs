@@ -3,17 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use resnet::checkpoint::{Model, Target};
+use resnet::checkpoint::Target;
 
 use crate::{
     args::{ConvertArgs, Global},
     config,
     error::Usage,
+    model,
 };
 
 pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
     let (output, target) = (&args.output, target(args)?);
-    let mut model = Model::load(&args.input, args.arch)?;
+    let mut model = model::load(&args.input, args.arch)?;
     let canonical = |path: &Path| path.canonicalize().ok();
     if canonical(output).is_some_and(|output| canonical(&model.path) == Some(output)) {
         bail!("{} is the file that is read: choose another OUT", output.display());

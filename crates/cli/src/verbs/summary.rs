@@ -5,13 +5,13 @@ mod plan;
 use std::path::Path;
 
 use indicatif::HumanBytes;
-use resnet::{Arch, Graph, checkpoint::Model, summary::Summary};
+use resnet::{Arch, Graph, summary::Summary};
 use serde::Serialize;
 
 use crate::{
     args::{Global, SummaryArgs},
     error::Usage,
-    print,
+    model, print,
     table::{
         Align::{Left, Right},
         table,
@@ -115,8 +115,7 @@ fn subject(args: &SummaryArgs, global: &Global) -> anyhow::Result<Subject> {
                     "--classes goes with the name of an architecture: a checkpoint has its own";
                 return Err(Usage(why.into()).into());
             }
-            let model = Model::load(path, args.arch)?;
-            model.notes.iter().for_each(|note| global.note(note));
+            let model = model::open(path, args.arch, global)?;
             let epochs = model.epochs.map(|epochs| format!(", {epochs} epochs"));
             let optimizer = if model.optimizer.is_ok() { ", with the optimizer" } else { "" };
             Ok(Subject {

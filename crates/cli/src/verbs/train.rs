@@ -10,7 +10,6 @@ use std::{
 use anyhow::Context;
 use resnet::{
     Arch, Cpu,
-    checkpoint::Model,
     data::Dataset,
     run::{CONFIG, RunFolder},
     train::{self, EpochMetrics, Event, Log, Outcome},
@@ -22,7 +21,7 @@ use crate::{
     data::{self, Limits},
     error::Usage,
     interrupt::{Interrupt, Interrupted},
-    print,
+    model, print,
     progress::Progress,
 };
 
@@ -86,8 +85,7 @@ fn beginning(args: &TrainArgs, global: &Global) -> anyhow::Result<Beginning> {
         return Ok(Beginning { arch: args.arch, file: None, continues_after: None });
     };
     let asked = args.is_given("--arch").then_some(args.arch);
-    let model = Model::load(file, asked)?;
-    model.notes.iter().for_each(|note| global.note(note));
+    let model = model::open(file, asked, global)?;
     let continues_after = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
     Ok(Beginning { arch: model.arch, file: Some(model.path), continues_after })
 }

@@ -1,0 +1,19 @@
+//! Trained networks as the verbs want them.
+
+use std::path::Path;
+
+use resnet::{Arch, checkpoint::Model};
+
+use crate::args::Global;
+
+/// Opens what `MODEL` on the command line stands for, and says what was concluded about it.
+pub(crate) fn open(path: &Path, arch: Option<Arch>, global: &Global) -> anyhow::Result<Model> {
+    let model = load(path, arch)?;
+    model.notes.iter().for_each(|note| global.note(note));
+    Ok(model)
+}
+
+/// The same without a word.
+pub(crate) fn load(path: &Path, arch: Option<Arch>) -> anyhow::Result<Model> {
+    Ok(Model::load(path, arch)?)
+}

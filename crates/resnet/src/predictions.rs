@@ -1,0 +1,293 @@
+//! What a network says of many images: classes, confidences, confusions.
+
+use std::cmp::Reverse;
+
+use serde::Serialize;
+
+/// Logits of many images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predictions {
+    logits: Vec<f32>,
+    classes: usize,
+}
+
+impl Predictions {
+    /// Logits image by image: `[images][classes]`.
+    ///
+    /// # Panics
+    /// If there are no classes, or not whole images.
+    pub fn new(logits: Vec<f32>, classes: usize) -> Predictions {
+        assert!(classes > 0 && logits.len().is_multiple_of(classes), "logits of whole images");
+        Predictions { logits, classes }
+    }
+
+    /// How many images.
+    pub fn len(&self) -> usize {
+        self.logits.len() / self.classes
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.logits.is_empty()
+    }
+
+    /// How many classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Logits of an image: `[classes]`.
+    pub fn logits(&self, image: usize) -> &[f32] {
+        &self.logits[image * self.classes..][..self.classes]
+    }
+
+    /// All logits: `[images][classes]`.
+    pub fn all_logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// Probability of each class of an image, in [0, 1] (`torch.softmax`).
+    pub fn probabilities(&self, image: usize) -> Vec<f32> {
+        let probabilities = softmax(self.logits(image));
+        probabilities.into_iter().map(|p| p as f32).collect()
+    }
+
+    /// The class with the largest logit, the earliest of equals (`torch.argmax`: what is not a
+    /// number counts as largest).
+    pub fn class(&self, image: usize) -> usize {
+        arg_max(self.logits(image))
+    }
+
+    /// Probability of that class.
+    pub fn confidence(&self, image: usize) -> f32 {
+        softmax(self.logits(image))[self.class(image)] as f32
+    }
+
+    /// The `k` likeliest classes and their probabilities, best first; all where there are fewer.
+    pub fn top(&self, image: usize, k: usize) -> Vec<(usize, f32)> {
+        let mut ranked: Vec<_> = self.probabilities(image).into_iter().enumerate().collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        ranked.truncate(k);
+        ranked
+    }
+
+    /// Whether the class of an image is `label`.
+    pub fn is_right(&self, image: usize, label: u32) -> bool {
+        let class = self.class(image);
+        class == label as usize && !self.logits(image)[class].is_nan()
+    }
+
+    /// Images whose class is not the label's, the most confident first.
+    ///
+    /// # Panics
+    /// If there is not a label for each image.
+    pub fn mistakes(&self, labels: &[u32]) -> Vec<usize> {
+        assert_eq!(labels.len(), self.len(), "a label for each image");
+        let wrong = (0..self.len()).filter(|&i| !self.is_right(i, labels[i]));
+        let mut wrong: Vec<_> = wrong.map(|i| (i, self.confidence(i))).collect();
+        wrong.sort_by(|a, b| b.1.total_cmp(&a.1));
+        wrong.into_iter().map(|(i, _)| i).collect()
+    }
+
+    /// Which classes are taken for which.
+    ///
+    /// # Panics
+    /// If there is not a label below the number of classes for each image.
+    pub fn confusion(&self, labels: &[u32]) -> Confusion {
+        assert_eq!(labels.len(), self.len(), "a label for each image");
+        let mut confusion =
+            Confusion { counts: vec![0; self.classes.pow(2)], classes: self.classes };
+        for (i, &label) in labels.iter().enumerate() {
+            assert!((label as usize) < self.classes, "a label is below the number of classes");
+            confusion.counts[label as usize * self.classes + self.class(i)] += 1;
+        }
+        confusion
+    }
+
+    /// How far confidence is from being right.
+    ///
+    /// # Panics
+    /// If there is not a label for each image.
+    pub fn calibration(&self, labels: &[u32]) -> Calibration {
+        assert_eq!(labels.len(), self.len(), "a label for each image");
+        let mut calibration = Calibration::default();
+        for (i, &label) in labels.iter().enumerate() {
+            calibration.add(f64::from(self.confidence(i)), self.is_right(i, label));
+        }
+        calibration
+    }
+}
+
+/// How often images of a class are taken for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confusion {
+    /// `[truth][predicted]`
+    counts: Vec<u64>,
+    classes: usize,
+}
+
+impl Confusion {
+    /// How many classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Images of the class `truth` that are taken for `predicted`.
+    pub fn count(&self, truth: usize, predicted: usize) -> u64 {
+        self.counts[truth * self.classes + predicted]
+    }
+
+    /// Images of the class `truth`.
+    pub fn images_of(&self, truth: usize) -> u64 {
+        self.row(truth).iter().sum()
+    }
+
+    /// What images of the class `truth` are taken for: a count for each class.
+    pub fn row(&self, truth: usize) -> &[u64] {
+        &self.counts[truth * self.classes..][..self.classes]
+    }
+
+    /// Pairs (truth, predicted) of different classes that are confused, the most frequent first.
+    pub fn worst(&self) -> Vec<(usize, usize)> {
+        let pairs = (0..self.classes).flat_map(|t| (0..self.classes).map(move |p| (t, p)));
+        let mut pairs: Vec<_> = pairs.filter(|&(t, p)| t != p && self.count(t, p) > 0).collect();
+        pairs.sort_by_key(|&(t, p)| Reverse(self.count(t, p)));
+        pairs
+    }
+}
+
+/// Bins of confidence, all equally wide.
+const BINS: usize = 15;
+
+/// Confidence beside accuracy, by bins of confidence (Guo et al. 2017, *On Calibration of Modern
+/// Neural Networks*: 15 bins).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calibration {
+    sums: [Sum; BINS],
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Sum {
+    images: usize,
+    confidence: f64,
+    right: usize,
+}
+
+/// Images of about the same confidence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct CalibrationBin {
+    /// How many.
+    pub images: usize,
+    /// Their mean confidence, percent.
+    pub confidence: f64,
+    /// Those that are right, percent.
+    pub accuracy: f64,
+}
+
+impl Calibration {
+    /// Counts an image by the probability of its class, in [0, 1].
+    pub fn add(&mut self, confidence: f64, right: bool) {
+        // Bin i holds confidences in (i / 15, (i + 1) / 15].
+        let bin = (confidence * BINS as f64).ceil() as usize;
+        let sum = &mut self.sums[bin.clamp(1, BINS) - 1];
+        sum.images += 1;
+        sum.confidence += confidence;
+        sum.right += usize::from(right);
+    }
+
+    /// Expected calibration error, percent: the mean over images of how far the accuracy of their
+    /// bin is from its confidence. 0 without images.
+    pub fn error(&self) -> f64 {
+        let images: usize = self.sums.iter().map(|sum| sum.images).sum();
+        let off: f64 = self.sums.iter().map(|sum| (sum.confidence - sum.right as f64).abs()).sum();
+        100.0 * off / images.max(1) as f64
+    }
+
+    /// The bins that have images, from the least confident on.
+    pub fn bins(&self) -> Vec<CalibrationBin> {
+        let filled = self.sums.iter().filter(|sum| sum.images > 0);
+        let percent = |x: f64, sum: &Sum| 100.0 * x / sum.images as f64;
+        filled
+            .map(|sum| CalibrationBin {
+                images: sum.images,
+                confidence: percent(sum.confidence, sum),
+                accuracy: percent(sum.right as f64, sum),
+            })
+            .collect()
+    }
+}
+
+/// What is not a number counts as largest, as for PyTorch.
+fn arg_max(logits: &[f32]) -> usize {
+    let larger = |a: f32, b: f32| a > b || (a.is_nan() && !b.is_nan());
+    (1..logits.len()).fold(0, |best, i| if larger(logits[i], logits[best]) { i } else { best })
+}
+
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let max = logits.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
+    let powers: Vec<f64> = logits.iter().map(|&x| (f64::from(x) - f64::from(max)).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
+
+/// Probability of the class with the largest of these logits.
+pub(crate) fn confidence(logits: &[f32]) -> f64 {
+    softmax(logits)[arg_max(logits)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_are_pytorchs() {
+        // torch.softmax(torch.tensor([1., 2., 3.], dtype=torch.float64), 0)
+        let expected = [0.090_030_573, 0.244_728_471, 0.665_240_956_f64];
+        let p = Predictions::new(vec![1.0, 2.0, 3.0, 3e38, -3e38, 0.0], 3);
+        for (p, expected) in p.probabilities(0).into_iter().zip(expected) {
+            assert!((f64::from(p) - expected).abs() < 1e-7);
+        }
+        assert_eq!(p.probabilities(1), [1.0, 0.0, 0.0]);
+        assert_eq!((p.len(), p.class(0), p.class(1)), (2, 2, 0));
+        assert_eq!(p.top(0, 2).iter().map(|t| t.0).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(p.top(0, 9).len(), 3);
+    }
+
+    #[test]
+    fn equals_go_to_the_earlier_and_nan_is_never_right() {
+        let p = Predictions::new(vec![1.0, 1.0, 0.0, f32::NAN], 2);
+        assert_eq!((p.class(0), p.class(1)), (0, 1));
+        assert!(p.is_right(0, 0) && !p.is_right(1, 1));
+        assert_eq!(p.mistakes(&[0, 1]), [1]);
+        assert_eq!(p.top(0, 2)[0].0, 0);
+    }
+
+    #[test]
+    fn mistakes_come_the_most_confident_first() {
+        let p = Predictions::new(vec![1.0, 0.0, 0.0, 5.0, 9.0, 0.0, 0.0, 2.0], 2);
+        assert_eq!(p.mistakes(&[1, 0, 0, 0]), [1, 3, 0]);
+        let confusion = p.confusion(&[1, 0, 0, 0]);
+        assert_eq!((confusion.row(0), confusion.row(1)), (&[1, 2][..], &[1, 0][..]));
+        assert_eq!((confusion.images_of(0), confusion.count(1, 0)), (3, 1));
+        assert_eq!(confusion.worst(), [(0, 1), (1, 0)]);
+    }
+
+    #[test]
+    fn calibration_weighs_bins_by_their_images() {
+        // Two images in one bin at confidence 0.9, one of them right; one at 0.6 that is wrong:
+        // (2 |0.9 - 0.5| + |0.6 - 0|) / 3.
+        let mut calibration = Calibration::default();
+        calibration.add(0.9, true);
+        calibration.add(0.9, false);
+        calibration.add(0.6, false);
+        assert!((calibration.error() - 100.0 * 1.4 / 3.0).abs() < 1e-9);
+        let bins = calibration.bins();
+        assert_eq!(bins.iter().map(|bin| bin.images).collect::<Vec<_>>(), [1, 2]);
+        assert!((bins[1].accuracy - 50.0).abs() < 1e-9 && (bins[1].confidence - 90.0).abs() < 1e-9);
+        // The edges belong to a bin.
+        calibration.add(0.0, false);
+        calibration.add(1.0, true);
+        assert_eq!(calibration.bins().len(), 4);
+        assert_eq!(Calibration::default().error(), 0.0);
+    }
+}
