@@ -61,11 +61,24 @@ pub(crate) fn from_stored<E: Element>(stored: &[E], n: usize, channels: usize) -
     out
 }
 
+/// The least `t` with `|got - want| <= t * (rms(want) + |want|)` everywhere: what `torch.allclose`
+/// holds with `rtol = t` and `atol = t * rms(want)`.
+pub(crate) fn closeness(got: &[f64], want: &[f64]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    assert!(got.iter().all(|g| g.is_finite()));
+    let rms = rms(want);
+    let apart = |(g, w): (&f64, &f64)| (g - w).abs() / (rms + w.abs()).max(1e-30);
+    got.iter().zip(want).map(apart).fold(0.0, f64::max)
+}
+
 /// Largest difference over the root mean square of what is wanted.
 pub(crate) fn error(got: &[f64], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len());
-    let rms = (want.iter().map(|w| w * w).sum::<f64>() / want.len().max(1) as f64).sqrt();
     let worst = got.iter().zip(want).map(|(g, w)| (g - w).abs()).fold(0.0, f64::max);
     assert!(got.iter().all(|g| g.is_finite()));
-    worst / rms.max(1e-30)
+    worst / rms(want).max(1e-30)
+}
+
+fn rms(values: &[f64]) -> f64 {
+    (values.iter().map(|v| v * v).sum::<f64>() / values.len().max(1) as f64).sqrt()
 }

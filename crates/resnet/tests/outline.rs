@@ -106,7 +106,7 @@ fn algorithms_depend_on_shape_and_dtype() {
         {
             let winograd = Algorithm::Winograd { side, stride: 1 };
             let wide = graph("resnet18-cifar");
-            let plan = TrainPlan::new(&wide, dtype, 2, 32, 32, &cpu).unwrap().outline(&wide);
+            let plan = TrainPlan::new(&wide, dtype, 16, 32, 32, &cpu).unwrap().outline(&wide);
             for (name, want) in [
                 ("conv1", Algorithm::Direct),
                 ("layer1.0.conv1", winograd),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     Algorithms, Bf16,
-    testing::{error, from_stored, narrow, on_every_isa, random, to_stored},
+    testing::{closeness, error, from_stored, narrow, on_every_isa, random, to_stored},
 };
 
 const fn shape(
@@ -80,8 +80,8 @@ fn images<E: Element>(dense: &[f64], batch: usize, s: &ConvShape) -> Vec<E> {
     out
 }
 
-/// All passes of one batch on every instruction set. Tolerances are of `y` and `dx`, which are
-/// rounded to `E`, and of `dw`, which is not.
+/// All passes of one batch on every instruction set, against plain loops in f64. Tolerances bound
+/// [`closeness`], for `y` and `dx`, which are rounded to `E`, and for `dw`, which is not.
 fn check<E: Element, X: Element>(
     algorithms: Algorithms,
     s: &ConvShape,
@@ -111,12 +111,12 @@ fn check<E: Element, X: Element>(
         let mut y = vec![E::from_f32(9.0); batch * s.out_len()];
         let weights = conv.pack_forward(&w, None, &mut packed);
         conv.forward(batch, &stored_x, weights, &mut y, Epilogue::STORE, &mut scratch);
-        let e = error(&from_stored(&y, batch, s.out_channels), &want_y);
+        let e = closeness(&from_stored(&y, batch, s.out_channels), &want_y);
         assert!(e < tolerance, "forward {label}: {e}");
 
         let mut dw = vec![f32::NAN; s.weight_len()];
         conv.backward_weight(batch, &stored_x, &stored_dy, &mut dw, &mut scratch);
-        let e = error(&unpermuted(&dw, s), &want_dw);
+        let e = closeness(&unpermuted(&dw, s), &want_dw);
         assert!(e < dw_tolerance, "backward weight {label}: {e}");
 
         for accumulate in [false, true] {
@@ -125,7 +125,7 @@ fn check<E: Element, X: Element>(
             conv.backward_data(batch, &stored_dy, weights, &mut dx, accumulate, &mut scratch);
             let base = if accumulate { 1.0 } else { 0.0 };
             let want: Vec<f64> = want_dx.iter().zip(&x).map(|(d, x)| d + base * x).collect();
-            let e = error(&from_stored(&dx, batch, s.in_channels), &want);
+            let e = closeness(&from_stored(&dx, batch, s.in_channels), &want);
             assert!(e < tolerance, "backward data {label} accumulate {accumulate}: {e}");
         }
     });
@@ -193,8 +193,8 @@ fn products_of_bf16_are_exact() {
 
 #[test]
 fn stores_bf16() {
-    check_direct::<Bf16, Bf16>(Source::Activation, 3e-2);
-    check_direct::<Bf16, f32>(Source::Image, 3e-2);
+    check_direct::<Bf16, Bf16>(Source::Activation, 5e-3);
+    check_direct::<Bf16, f32>(Source::Image, 5e-3);
 }
 
 /// Images around the tiles of 2 and 4, channels around the panels and blocks.
@@ -209,20 +209,34 @@ const WINOGRAD: [ConvShape; 8] = [
     shape(160, 96, (2, 2), 3, 1, 1),
 ];
 
+/// In bfloat16 `y`, `dx` and `dw` are all within 2e-2 by the measure of [`closeness`], for any number
+/// of tiles. Rounding transformed values makes a noise of 0.4% of the root mean square, so that the
+/// worst of many thousands is 2% off. Where few tiles are summed the noise of the weights' gradient
+/// has worse extremes: there it is left to the direct method.
 #[test]
 fn winograd_equals_the_reference() {
     let (fastest, source) = (Algorithms::Fastest, Source::Activation);
+    let both = |s: &ConvShape, batch: usize| {
+        check::<f32, f32>(fastest, s, source, batch, (1e-4, 1e-4));
+        check::<Bf16, Bf16>(fastest, s, source, batch, (2e-2, 2e-2));
+    };
     for s in &WINOGRAD {
         for batch in [1, 5] {
-            check::<f32, f32>(fastest, s, source, batch, (1e-4, 1e-4));
-            check::<Bf16, Bf16>(fastest, s, source, batch, (3e-2, 3e-2));
+            both(s, batch);
         }
     }
     // Parts of a batch, whose gradients of weights are added.
-    let (parts, batch) = (shape(32, 64, (33, 30), 3, 1, 1), 7);
-    check::<f32, f32>(fastest, &parts, source, batch, (1e-4, 1e-4));
-    check::<Bf16, Bf16>(fastest, &parts, source, batch, (3e-2, 3e-2));
+    both(&shape(32, 64, (33, 30), 3, 1, 1), 7);
+    // As few tiles as bfloat16 allows, and one fewer.
+    for batch in [FEWEST - 1, FEWEST] {
+        both(&shape(32, 32, (2, 2), 3, 1, 1), batch);
+        both(&shape(160, 96, (2, 2), 3, 1, 1), batch);
+    }
+    both(&shape(256, 256, (4, 4), 3, 1, 1), FEWEST.div_ceil(4));
 }
+
+/// Tiles from which on gradients of weights take Winograd's algorithm in bfloat16.
+const FEWEST: usize = 64;
 
 /// Outputs around the tile of 4, channels around the panels; batches of enough tiles, and of more
 /// than a block of them.
@@ -331,8 +345,18 @@ fn algorithms_follow_the_shape() {
     let tiles = |side| [Some(Algorithm::Winograd { side, stride: 1 }); 3];
     let conv = Conv::<f32>::new(wide, Source::Activation, Mode::Train, 2, &cpu);
     assert_eq!(of(&|d| conv.algorithm(d)), tiles(4));
-    let conv = Conv::<Bf16>::new(wide, Source::Activation, Mode::Train, 2, &cpu);
+    let conv = Conv::<Bf16>::new(wide, Source::Activation, Mode::Train, 4, &cpu);
     assert_eq!(of(&|d| conv.algorithm(d)), tiles(2));
+    // Too few tiles for the gradient of the weights.
+    let [two, small] = [Algorithm::Winograd { side: 2, stride: 1 }, Algorithm::Direct];
+    for (batch, weight) in [(FEWEST - 1, small), (FEWEST, two)] {
+        let s = shape(64, 64, (2, 2), 3, 1, 1);
+        let conv = Conv::<Bf16>::new(s, Source::Activation, Mode::Train, batch, &cpu);
+        assert_eq!(of(&|d| conv.algorithm(d)), [Some(two), Some(two), Some(weight)]);
+        assert_eq!(conv.reads_through_norm(), weight == two);
+        let conv = Conv::<Bf16>::new(s, Source::Activation, Mode::Inference, batch, &cpu);
+        assert!(conv.reads_through_norm());
+    }
     let conv = Conv::<f32>::new(wide, Source::Activation, Mode::Inference, 2, &cpu);
     assert_eq!(
         of(&|d| conv.algorithm(d)),
