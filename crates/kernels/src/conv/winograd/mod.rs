@@ -6,6 +6,7 @@
 //! used in bfloat16, where larger transforms lose too much, has 4/9.
 
 mod backward_weight;
+mod form;
 mod forward;
 mod multiply;
 mod strided;
@@ -16,6 +17,7 @@ mod weights;
 pub(super) use strided::Strided;
 
 use backward_weight::BackwardWeight;
+use form::Form;
 use forward::{Forward, Operand};
 use tiles::{Grid, MAX_CHANNELS};
 use weights::Plain;
@@ -61,15 +63,15 @@ impl Winograd {
         let grid = |channels| Grid { height: s.height, width: s.width, channels, side };
         let (tile, train) = (cpu.isa().tile(), mode != Mode::Inference);
         let (input, outputs) = (grid(s.in_channels), s.out_channels);
-        let gradient = grid(s.out_channels);
+        let output = grid(s.out_channels);
         let precise = E::PACK == 1 || batch * input.tiles() >= FEWEST_TILES;
         Some(Winograd {
             shape: s,
             forward: Forward::new::<E>(input, outputs, batch, tile, train),
             backward_data: (mode == Mode::Train)
-                .then(|| Forward::new::<E>(gradient, s.in_channels, batch, tile, train)),
+                .then(|| Forward::new::<E>(output, s.in_channels, batch, tile, train)),
             backward_weight: (mode != Mode::Inference && precise)
-                .then(|| BackwardWeight::new::<E>(input, outputs, batch)),
+                .then(|| BackwardWeight::new::<E>(Form::of::<E>(), input, output, batch)),
         })
     }
 
@@ -109,7 +111,7 @@ impl Winograd {
         }
         let in_channels = self.shape.in_channels;
         let plain = Plain { weights, in_channels, factors, backward };
-        weights::pack::<E>(cpu, plain, pass.packed, 1, packed);
+        weights::pack::<E>(cpu, plain, pass.packed, Form::of::<E>(), packed);
         Weights::Packed(packed)
     }
 

@@ -3,9 +3,10 @@
 use std::{marker::PhantomData, ops::Range};
 
 use super::{
+    form::Form,
     strided,
     tiles::BLOCK,
-    transform::{Half, Line, Weight, WeightAdjoint},
+    transform::{Half, Line, Weight},
 };
 use crate::{
     cpu::Cpu,
@@ -44,17 +45,17 @@ pub(super) struct Plain<'a> {
     pub(super) backward: bool,
 }
 
-/// Transforms weights of this layout, for a stride of 1 or 2.
+/// Transforms weights of this layout.
 pub(super) fn pack<E: Element>(
     cpu: &Cpu,
     plain: Plain<'_>,
     layout: Packed,
-    stride: usize,
+    form: Form,
     packed: &mut [f32],
 ) {
     let wide = 2 * cpu.isa().lanes();
     let depths = layout.depth * E::PACK / BLOCK;
-    assert!(packed.len() >= layout.len(if E::PACK == 1 { 36 } else { 16 }));
+    assert!(packed.len() >= layout.len(form.weights()));
     let packed = Parts::new(packed, 0);
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
         let (first, block) = (item / depths * wide, item % depths);
@@ -62,7 +63,7 @@ pub(super) fn pack<E: Element>(
         cpu.isa().dispatch(Pack::<E> {
             plain,
             layout,
-            stride,
+            form,
             first,
             block,
             to,
@@ -75,8 +76,7 @@ pub(super) fn pack<E: Element>(
 struct Pack<'a, E> {
     plain: Plain<'a>,
     layout: Packed,
-    /// Of the convolution.
-    stride: usize,
+    form: Form,
     first: usize,
     block: usize,
     to: *mut f32,
@@ -88,7 +88,7 @@ impl<E: Element> Kernel for Pack<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Pack { plain, layout, stride, first, block, to, .. } = self;
+        let Pack { plain, layout, form, first, block, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Words of this panel: all panels before it are whole.
         let start = first * layout.depth + block * BLOCK / E::PACK * width;
@@ -98,7 +98,7 @@ impl<E: Element> Kernel for Pack<'_, E> {
         unsafe {
             let taps = plain.taps::<V>(first, width, depth, &mut turned);
             let (to, apart) = (to.add(start), layout.stride());
-            if stride == 2 {
+            if form == Form::Strided {
                 taps.elements::<strided::Weight, E, V, 6>(0..BLOCK, width, to, apart);
             } else {
                 taps.transform::<E, V>(0..BLOCK, width, to, apart);
@@ -269,39 +269,41 @@ impl Taps {
     }
 }
 
-/// Sums `[part][element][out][in]` of the parts of a batch.
+/// Where sums of a gradient of weights lie, `[part][element][out][in]`, in words.
 #[derive(Clone, Copy)]
-pub(super) struct Sums<'a> {
-    pub(super) values: &'a [f32],
-    /// Words from one element to the next.
-    pub(super) stride: usize,
+pub(super) struct Apart {
+    /// From one element to the next.
+    pub(super) elements: usize,
+    /// From one part of the batch to the next.
     pub(super) parts: usize,
+    /// How many parts there are.
+    pub(super) count: usize,
 }
 
 /// `G^T U G`: sums, over all parts in order, to `dw[out][3][3][in]`.
-pub(super) fn unpack<E: Element>(
+pub(super) fn unpack(
     cpu: &Cpu,
-    sums: Sums<'_>,
+    form: Form,
+    sums: &[f32],
+    apart: Apart,
     (in_channels, out_channels): (usize, usize),
-    window_stride: usize,
     dw: &mut [f32],
 ) {
     let rows = Parts::new(dw, 9 * in_channels);
-    let elements = if E::PACK == 1 { 36 } else { 16 };
-    assert!(sums.values.len() >= sums.parts * elements * sums.stride);
-    assert!(sums.stride >= in_channels * out_channels);
+    assert!(sums.len() >= apart.count * apart.parts);
+    assert!(apart.parts >= form.weights() * apart.elements);
+    assert!(apart.elements >= in_channels * out_channels);
     cpu.pool().run(out_channels, &|_, out| {
         // SAFETY: each item takes its own part.
         let dw = unsafe { rows.get(out) };
-        let sums = Sums { values: &sums.values[out * in_channels..], ..sums };
-        cpu.isa().dispatch(Unpack { sums, window_stride, four: E::PACK == 1, dw });
+        cpu.isa().dispatch(Unpack { form, sums: &sums[out * in_channels..], apart, dw });
     });
 }
 
 struct Unpack<'a> {
-    sums: Sums<'a>,
-    window_stride: usize,
-    four: bool,
+    form: Form,
+    sums: &'a [f32],
+    apart: Apart,
     dw: &'a mut [f32],
 }
 
@@ -310,28 +312,16 @@ impl Kernel for Unpack<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Sums { values, stride, parts } = self.sums;
-        let (sums, channels, dw) = (values.as_ptr(), self.dw.len() / 9, self.dw.as_mut_ptr());
+        let Unpack { form, sums, apart, dw } = self;
+        let channels = dw.len() / 9;
         // SAFETY: `unpack` has checked the lengths.
         unsafe {
-            if self.window_stride == 2 {
-                let parts = (parts, 36 * stride);
-                unpack_row::<strided::WeightAdjoint, V, 6>(
-                    sums, stride, parts, channels, dw, channels,
-                );
-            } else if self.four {
-                let parts = (parts, 36 * stride);
-                unpack_row::<WeightAdjoint, V, 6>(sums, stride, parts, channels, dw, channels);
-            } else {
-                let parts = (parts, 16 * stride);
-                unpack_row::<WeightAdjoint, V, 4>(sums, stride, parts, channels, dw, channels);
-            }
+            form.unpack_row::<V>(sums.as_ptr(), apart, channels, dw.as_mut_ptr(), channels);
         }
     }
 }
 
-/// One output channel: sums `stride` words apart, of so many parts so many words apart, to nine taps
-/// `tap` words apart.
+/// One output channel: sums to nine taps `tap` words apart.
 ///
 /// # Safety
 /// Each element must hold `channels` values, a multiple of the lanes, and each tap have room for
@@ -339,8 +329,7 @@ impl Kernel for Unpack<'_> {
 #[inline(always)]
 pub(super) unsafe fn unpack_row<L: Line<N, 3>, V: Vector, const N: usize>(
     sums: *const f32,
-    stride: usize,
-    (parts, part_stride): (usize, usize),
+    apart: Apart,
     channels: usize,
     dw: *mut f32,
     tap: usize,
@@ -352,10 +341,10 @@ pub(super) unsafe fn unpack_row<L: Line<N, 3>, V: Vector, const N: usize>(
             for (i, u) in u.iter_mut().enumerate() {
                 // SAFETY: the caller's contract.
                 unsafe {
-                    let sums = sums.add((i * N + j) * stride + channel);
+                    let sums = sums.add((i * N + j) * apart.elements + channel);
                     *u = V::load(sums);
-                    for part in 1..parts {
-                        *u = u.add(V::load(sums.add(part * part_stride)));
+                    for part in 1..apart.count {
+                        *u = u.add(V::load(sums.add(part * apart.parts)));
                     }
                 }
             }

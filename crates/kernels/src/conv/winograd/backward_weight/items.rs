@@ -7,10 +7,12 @@ use crate::{
     conv::{
         Activation,
         winograd::{
+            form::Form,
             multiply::Sides,
+            strided,
             tiles::{BLOCK, gradient_planes},
-            transform::{Input, OutputAdjoint, WeightAdjoint},
-            weights,
+            transform::{Input, Line, OutputAdjoint},
+            weights::Apart,
         },
     },
     element::Element,
@@ -34,47 +36,48 @@ impl<X: Element, E: Element> Kernel for Transform<'_, X, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        if E::PACK == 1 {
-            self.planes::<V, 4, 6>();
+        // The first condition is constant: bfloat16 has one form.
+        if E::PACK == 2 {
+            self.planes::<Input, OutputAdjoint, V, 4, 2, 4>();
+        } else if self.plan.form == Form::Strided {
+            self.planes::<strided::Input, strided::OutputAdjoint, V, 9, 4, 9>();
         } else {
-            self.planes::<V, 2, 4>();
+            self.planes::<Input, OutputAdjoint, V, 6, 4, 6>();
         }
     }
 }
 
 impl<X: Element, E: Element> Transform<'_, X, E> {
+    /// `I` of patches of `S` x `S` pixels of the input, and `O` of tiles of `M` x `M` of the output's
+    /// gradient.
     #[inline(always)]
-    fn planes<V: Vector, const M: usize, const N: usize>(self) {
-        let (plan, tiles) = (self.plan, self.tiles);
+    fn planes<
+        I: Line<S, N>,
+        O: Line<M, N>,
+        V: Vector,
+        const S: usize,
+        const M: usize,
+        const N: usize,
+    >(
+        self,
+    ) {
+        let Transform { plan, x, dy, tiles, v, w, at } = self;
+        let (of_x, dy) = (tiles.clone(), dy.into());
         // SAFETY: the scratch holds the planes; each item has its own tiles.
         unsafe {
-            gradient_planes::<Input, X, V, N, N>(
-                &plan.input,
-                self.x,
-                tiles.clone(),
-                1,
-                &plan.v(),
-                self.v,
-                self.at,
-            );
-            gradient_planes::<OutputAdjoint, E, V, M, N>(
-                &plan.output,
-                self.dy.into(),
-                tiles,
-                0,
-                &plan.w(),
-                self.w,
-                self.at,
-            );
+            gradient_planes::<I, X, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v, at);
+            gradient_planes::<O, E, V, M, N>(&plan.output, dy, tiles, 0, &plan.w(), w, at);
         }
     }
 }
 
-/// Sums of an element for some output channels.
+/// Sums of an element of the window for some output channels.
 pub(super) struct Multiply<'a, E> {
     pub(super) plan: &'a BackwardWeight,
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
+    pub(super) weight: usize,
+    /// Those of the element.
     pub(super) sums: *mut f32,
     pub(super) channels: Range<usize>,
     pub(super) words: usize,
@@ -87,13 +90,12 @@ impl<E: Element> Kernel for Multiply<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Multiply { plan, v, w, sums, channels, words, first, .. } = self;
+        let Multiply { plan, v, w, weight, sums, channels, words, first, .. } = self;
         let inputs = plan.input.channels;
-        // SAFETY: these are the planes and sums of an element.
+        // SAFETY: `sums` are the element's.
         unsafe {
             let sums = sums.add(channels.start * inputs);
-            let sides = plan.sides(v, w, words);
-            sides.multiply::<E, V, TILE>(sums, channels, 0..inputs, inputs, first);
+            plan.sums::<E, V, TILE>(v, w, weight, sums, channels, 0..inputs, inputs, words, first);
         }
     }
 }
@@ -118,49 +120,52 @@ impl<E: Element> Kernel for Square<'_, E> {
     fn run<V: Vector, const TILE: usize>(self) {
         let Square { plan, v, w, sums, outputs, inputs, words, dw, .. } = self;
         let (row, channels) = (inputs.len(), plan.input.channels);
-        let stride = outputs.len() * row + BLOCK;
-        assert!(sums.len() >= plan.elements() * stride);
-        for e in 0..plan.elements() {
-            let (v, w) = (&v[e * plan.v().stride()..], &w[e * plan.w().stride()..]);
-            // SAFETY: these are the planes of an element, and `sums` holds its sums.
+        let apart = Apart { elements: outputs.len() * row + BLOCK, parts: 0, count: 1 };
+        assert!(sums.len() >= plan.form.weights() * apart.elements);
+        for weight in 0..plan.form.weights() {
+            let (outputs, inputs) = (outputs.clone(), inputs.clone());
+            // SAFETY: `sums` holds those of every element.
             unsafe {
-                let sums = sums.as_mut_ptr().add(e * stride);
-                let (outputs, inputs) = (outputs.clone(), inputs.clone());
-                let sides = plan.sides(v, w, words);
-                sides.multiply::<E, V, TILE>(sums, outputs, inputs, row, true);
+                let sums = sums.as_mut_ptr().add(weight * apart.elements);
+                plan.sums::<E, V, TILE>(v, w, weight, sums, outputs, inputs, row, words, true);
             }
         }
         for (i, out) in outputs.enumerate() {
             // SAFETY: each item has its own channels of `dw`, whose length `run` has checked.
             unsafe {
-                let (sums, dw) =
-                    (sums.as_ptr().add(i * row), dw.add(out * 9 * channels + inputs.start));
-                if E::PACK == 1 {
-                    weights::unpack_row::<WeightAdjoint, V, 6>(
-                        sums,
-                        stride,
-                        (1, 0),
-                        row,
-                        dw,
-                        channels,
-                    );
-                } else {
-                    weights::unpack_row::<WeightAdjoint, V, 4>(
-                        sums,
-                        stride,
-                        (1, 0),
-                        row,
-                        dw,
-                        channels,
-                    );
-                }
+                let sums = sums.as_ptr().add(i * row);
+                let dw = dw.add(out * 9 * channels + inputs.start);
+                plan.form.unpack_row::<V>(sums, apart, row, dw, channels);
             }
         }
     }
 }
 
 impl BackwardWeight {
-    fn sides<'a>(&self, v: &'a [f32], w: &'a [f32], words: usize) -> Sides<'a> {
-        Sides { v, w, v_planes: self.v(), w_planes: self.w(), words }
+    /// Sums of an element of the window: `[outputs][row]`, of which a row's start is `inputs`.
+    ///
+    /// # Safety
+    /// `sums` must have room.
+    #[inline(always)]
+    unsafe fn sums<E: Element, V: Vector, const TILE: usize>(
+        &self,
+        v: &[f32],
+        w: &[f32],
+        weight: usize,
+        sums: *mut f32,
+        outputs: Range<usize>,
+        inputs: Range<usize>,
+        row: usize,
+        words: usize,
+        first: bool,
+    ) {
+        let (v_planes, w_planes) = (self.v(), self.w());
+        for (i, element) in self.form.sharing(weight).enumerate() {
+            let (v, w) = (&v[element * v_planes.stride()..], &w[element * w_planes.stride()..]);
+            let sides = Sides { v, w, v_planes, w_planes, words };
+            let (outputs, inputs) = (outputs.clone(), inputs.clone());
+            // SAFETY: the caller's contract.
+            unsafe { sides.multiply::<E, V, TILE>(sums, outputs, inputs, row, first && i == 0) };
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The gradient of the weights: for each element, a matrix product over tiles.
+//! The gradient of the weights: for each element of the window, matrix products over the tiles of
+//! all elements that meet it.
 
 mod items;
 
@@ -7,8 +8,9 @@ use std::{marker::PhantomData, ops::Range};
 use items::{Multiply, Square, Transform};
 
 use super::{
+    form::Form,
     tiles::{BLOCK, Grid, Planes},
-    weights,
+    weights::{self, Apart},
 };
 use crate::{conv::Activation, cpu::Cpu, element::Element, pool::Parts};
 
@@ -31,10 +33,11 @@ const SQUARE: (usize, usize) = (16, 256);
 /// The batch is cut into parts, as many as their sums may take memory, and these are added in order
 /// at the end. A thread takes a whole part, so that nothing but weights leaves its caches: two cores
 /// may be far from each other. Where parts are fewer than threads all work on one after the other,
-/// and an item is an element and a group of output channels. Sums run over a part's tiles in order
+/// and an item is an element of the window and a group of output channels. Sums run over a part's tiles in order
 /// either way: no number of threads changes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackwardWeight {
+    form: Form,
     input: Grid,
     output: Grid,
     /// Tiles of the largest batch.
@@ -48,25 +51,21 @@ pub(super) struct BackwardWeight {
 }
 
 impl BackwardWeight {
-    pub(super) fn new<E: Element>(input: Grid, outputs: usize, batch: usize) -> Self {
-        let output = Grid { channels: outputs, ..input };
-        let elements = (input.side + 2) * (input.side + 2);
+    /// For up to `batch` images, whose tiles of input and output are numbered alike.
+    pub(super) fn new<E: Element>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
         let tiles = batch * input.tiles();
         let all = tiles.div_ceil(E::PACK);
-        let sums = elements * (input.channels * outputs + BLOCK);
+        let sums = form.weights() * (input.channels * output.channels + BLOCK);
         let parts = power_of_two((SUMS / sums).min(PARTS).min(all / PART));
-        let words = |planes: usize| planes / (elements * (input.channels + outputs));
+        let line = form.elements() * (input.channels + output.channels);
+        let words = |planes: usize| planes / line;
         let words = if parts > 1 {
             words(PLANES).clamp(32, 128)
         } else {
             words(SHARED_PLANES).clamp(128, 256)
         };
         let words = words.next_multiple_of(16).min(all);
-        BackwardWeight { input, output, tiles, pack: E::PACK, words, parts }
-    }
-
-    fn elements(&self) -> usize {
-        (self.input.side + 2) * (self.input.side + 2)
+        BackwardWeight { form, input, output, tiles, pack: E::PACK, words, parts }
     }
 
     fn v(&self) -> Planes {
@@ -77,7 +76,7 @@ impl BackwardWeight {
         Planes { blocks: self.output.channels / BLOCK, tiles: self.words }
     }
 
-    /// Words of an element's sums.
+    /// Words of the sums of an element of the window.
     fn stride(&self) -> usize {
         self.input.channels * self.output.channels + BLOCK
     }
@@ -89,17 +88,17 @@ impl BackwardWeight {
 
     /// Words of the sums of an item that holds all elements.
     fn square_len(&self) -> usize {
-        self.elements() * (SQUARE.0 * SQUARE.1 + BLOCK)
+        self.form.weights() * (SQUARE.0 * SQUARE.1 + BLOCK)
     }
 
     /// Words of the sums of a part.
     fn sums_len(&self) -> usize {
-        self.elements() * self.stride()
+        self.form.weights() * self.stride()
     }
 
     /// Words of the planes of both sides.
     fn planes_len(&self) -> usize {
-        self.v().len(self.elements()) + self.w().len(self.elements())
+        self.v().len(self.form.elements()) + self.w().len(self.form.elements())
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -180,18 +179,9 @@ impl BackwardWeight {
                         w: w_at,
                         at: 0,
                     });
-                    for element in 0..self.elements() {
-                        let sums = sums.as_mut_ptr();
-                        self.element::<E>(
-                            cpu,
-                            element,
-                            0..channels.1,
-                            v,
-                            w,
-                            sums,
-                            words.len(),
-                            first,
-                        );
+                    for weight in 0..self.form.weights() {
+                        let (outputs, sums) = (0..channels.1, sums.as_mut_ptr());
+                        self.multiply::<E>(cpu, weight, outputs, v, w, sums, words.len(), first);
                     }
                 }
             });
@@ -203,29 +193,31 @@ impl BackwardWeight {
                     self.transform(cpu, x, dy, tiles(&words), v, w);
                     let groups = channels.1.div_ceil(GROUP);
                     let (v, w) = (&*v, &*w);
-                    cpu.pool().run(self.elements() * groups, &|_, item| {
-                        let (element, group) = (item / groups, item % groups);
+                    let weights = self.form.weights();
+                    cpu.pool().run(weights * groups, &|_, item| {
+                        // Those that most elements meet, which take the longest, come first.
+                        let (weight, group) = (weights - 1 - item / groups, item % groups);
                         let outputs = group * GROUP..((group + 1) * GROUP).min(channels.1);
                         let sums = sums.as_mut_ptr();
-                        self.element::<E>(cpu, element, outputs, v, w, sums, words.len(), first);
+                        self.multiply::<E>(cpu, weight, outputs, v, w, sums, words.len(), first);
                     });
                 }
             }
         }
-        let sums = weights::Sums { values: sums, stride: self.stride(), parts };
-        weights::unpack::<E>(cpu, sums, channels, 1, dw);
+        let apart = Apart { elements: self.stride(), parts: self.sums_len(), count: parts };
+        weights::unpack(cpu, self.form, sums, apart, channels, dw);
     }
 
     /// The planes of both sides.
     fn split<'a>(&self, planes: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
-        planes.split_at_mut(self.v().len(self.elements()))
+        planes.split_at_mut(self.v().len(self.form.elements()))
     }
 
-    /// Sums of an element of a part, for some output channels that nobody else has.
-    fn element<E: Element>(
+    /// Sums of an element of the window and a part, for some output channels that nobody else has.
+    fn multiply<E: Element>(
         &self,
         cpu: &Cpu,
-        element: usize,
+        weight: usize,
         channels: Range<usize>,
         v: &[f32],
         w: &[f32],
@@ -235,9 +227,10 @@ impl BackwardWeight {
     ) {
         cpu.isa().dispatch(Multiply::<E> {
             plan: self,
-            v: &v[element * self.v().stride()..],
-            w: &w[element * self.w().stride()..],
-            sums: sums.wrapping_add(element * self.stride()),
+            v,
+            w,
+            weight,
+            sums: sums.wrapping_add(weight * self.stride()),
             channels,
             words,
             first,

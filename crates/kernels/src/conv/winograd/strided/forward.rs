@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use super::{
-    ELEMENTS, TWO, WEIGHTS, sharing,
+    ELEMENTS, WEIGHTS,
     transform::{GradientInput, GradientOutput, Input, N, Output},
 };
 use crate::{
     conv::{
         Activation, Epilogue,
         winograd::{
+            form::Form,
             multiply,
             tiles::{BLOCK, Grid, Planes, input_planes},
             transform::{Half, Line},
@@ -277,23 +278,20 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         for weight in 0..WEIGHTS {
             let at = weight * packed.stride() + channels.start * packed.depth;
             let u = self.packed[at..].as_ptr();
-            for row in sharing(weight / (TWO + 1)) {
-                for column in sharing(weight % (TWO + 1)) {
-                    let e = row * N + column;
-                    // SAFETY: within the planes and the packed weights (`run` checks those).
-                    unsafe {
-                        let v = v.add(e * v_planes.stride());
-                        let m = m.as_mut_ptr().add(e * m_planes.stride());
-                        let blocks = v_planes.blocks;
-                        if channels.len() == 2 * V::LANES {
-                            multiply::panel::<X, V, TILE, 2>(
-                                v, plan.tiles, u, blocks, m, m_vector, groups, false,
-                            );
-                        } else {
-                            multiply::panel::<X, V, TILE, 1>(
-                                v, plan.tiles, u, blocks, m, m_vector, groups, false,
-                            );
-                        }
+            for e in Form::Strided.sharing(weight) {
+                // SAFETY: within the planes and the packed weights (`run` checks those).
+                unsafe {
+                    let v = v.add(e * v_planes.stride());
+                    let m = m.as_mut_ptr().add(e * m_planes.stride());
+                    let blocks = v_planes.blocks;
+                    if channels.len() == 2 * V::LANES {
+                        multiply::panel::<X, V, TILE, 2>(
+                            v, plan.tiles, u, blocks, m, m_vector, groups, false,
+                        );
+                    } else {
+                        multiply::panel::<X, V, TILE, 1>(
+                            v, plan.tiles, u, blocks, m, m_vector, groups, false,
+                        );
                     }
                 }
             }

@@ -4,17 +4,14 @@
 //! direct method has 144. Elements of pixels that the transform leaves as they are share their
 //! weights: 6 x 6 planes of weights serve all.
 
-mod backward_weight;
 mod forward;
 mod transform;
 
-use std::ops::Range;
-
-use backward_weight::BackwardWeight;
 use forward::Forward;
-use transform::{N, TWO};
 
 use super::{
+    backward_weight::BackwardWeight,
+    form::Form,
     tiles::{Grid, MAX_CHANNELS},
     weights::{self, Plain},
 };
@@ -25,20 +22,14 @@ use crate::{
     layout::CHANNEL_BLOCK,
 };
 
-pub(super) use transform::{Weight, WeightAdjoint};
+pub(super) use transform::{Input, OutputAdjoint, Weight, WeightAdjoint};
 
 /// Fewer tiles are not worth the traffic of the transformed weights.
 const FEWEST_TILES: usize = 32;
 /// Elements of a tile.
-const ELEMENTS: usize = N * N;
+const ELEMENTS: usize = Form::Strided.elements();
 /// Planes of weights.
-const WEIGHTS: usize = (TWO + 1) * (TWO + 1);
-
-/// Rows, or columns, of the elements that share one of the weights.
-#[inline(always)]
-fn sharing(weight: usize) -> Range<usize> {
-    if weight < TWO { weight..weight + 1 } else { TWO..N }
-}
+const WEIGHTS: usize = Form::Strided.weights();
 
 /// A convolution of one shape in all directions that its mode needs.
 #[derive(Debug)]
@@ -79,7 +70,7 @@ impl Strided {
             backward_data: (mode == Mode::Train)
                 .then(|| Forward::new(output, input, true, batch, tile)),
             backward_weight: (mode != Mode::Inference)
-                .then(|| BackwardWeight::new(input, output, batch)),
+                .then(|| BackwardWeight::new::<E>(Form::Strided, input, output, batch)),
         })
     }
 
@@ -104,7 +95,7 @@ impl Strided {
     ) -> Weights<'a> {
         let pass = if backward { self.backward() } else { &self.forward };
         let plain = Plain { weights, in_channels: self.shape.in_channels, factors, backward };
-        weights::pack::<E>(cpu, plain, pass.packed, 2, packed);
+        weights::pack::<E>(cpu, plain, pass.packed, Form::Strided, packed);
         Weights::Packed(packed)
     }
 

@@ -13,11 +13,9 @@ use crate::{conv::winograd::transform::Line, isa::Vector};
 
 /// Elements of a line.
 pub(super) const N: usize = 9;
-/// Elements of F(4, 2) among them, which come first.
-pub(super) const TWO: usize = 5;
 
 /// Nine pixels to elements, from the one before the first window's centre.
-pub(super) struct Input;
+pub(in crate::conv::winograd) struct Input;
 
 impl Line<9, N> for Input {
     #[inline(always)]
@@ -39,7 +37,7 @@ impl Line<N, 4> for Output {
 }
 
 /// The adjoint of [`Output`].
-pub(super) struct OutputAdjoint;
+pub(in crate::conv::winograd) struct OutputAdjoint;
 
 impl Line<4, N> for OutputAdjoint {
     #[inline(always)]
@@ -173,7 +171,7 @@ mod tests {
         fn run<V: Vector, const TILE: usize>(self) {
             let g = [0.5f32, -1.25, 2.0];
             let products = |line: [V; N], weights: [V; 6]| -> [V; N] {
-                std::array::from_fn(|e| line[e].mul(weights[e.min(TWO)]))
+                std::array::from_fn(|e| line[e].mul(weights[e.min(5)]))
             };
             let near = |got: f64, want: f64| {
                 assert!((got - want).abs() < 1e-4 * want.abs().max(1.0), "{got} for {want}");
