@@ -1,10 +1,11 @@
 //! From arguments to the configuration of a run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use resnet::{
     Arch, Cpu,
+    checkpoint::DEMO,
     config::{DataConfig, TrainConfig},
     data::{Dataset, Normalisation},
     recipe::{Dtype, Length, Recipe},
@@ -37,7 +38,11 @@ pub(crate) fn build(
     let train_images = images.checked_sub(split).filter(|&n| n > 0).ok_or_else(|| {
         Usage(format!("--split {split} leaves nothing to train on: there are {images} images"))
     })?;
-    let absolute = |path| std::path::absolute(path).with_context(|| "no working folder");
+    let absolute = |path: &PathBuf| {
+        let is_file = path != Path::new(DEMO);
+        if is_file { std::path::absolute(path) } else { Ok(path.clone()) }
+            .context("no working folder")
+    };
     let mut config = TrainConfig {
         arch: beginning.arch,
         seed: args.recipe.seed,

@@ -1,11 +1,14 @@
 //! A trained network on test images: what `eval`, `show` and `report` begin with.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use resnet::{
-    checkpoint::Model,
+    checkpoint::{DEMO, Model},
     config::TrainConfig,
     data::{DataSource, Dataset, Normalisation},
     evaluate::{self, Evaluation},
@@ -71,7 +74,7 @@ pub(crate) fn evaluate(args: &TestArgs, global: &Global) -> anyhow::Result<Evalu
 /// The data set of the run that a checkpoint lies in, or else the default one.
 fn trained_on(model: &Model) -> anyhow::Result<DataSource> {
     let config = model.path.with_file_name(CONFIG);
-    if !config.is_file() {
+    if model.path == Path::new(DEMO) || !config.is_file() {
         return Ok(DataSource::Cifar10);
     }
     Ok(TrainConfig::read(&config)?.data.name.parse()?)

@@ -8,12 +8,7 @@ use crate::args::Global;
 
 /// Opens what `MODEL` on the command line stands for, and says what was concluded about it.
 pub(crate) fn open(path: &Path, arch: Option<Arch>, global: &Global) -> anyhow::Result<Model> {
-    let model = load(path, arch)?;
+    let model = Model::load(path, arch)?;
     model.notes.iter().for_each(|note| global.note(note));
     Ok(model)
-}
-
-/// The same without a word.
-pub(crate) fn load(path: &Path, arch: Option<Arch>) -> anyhow::Result<Model> {
-    Ok(Model::load(path, arch)?)
 }

@@ -10,7 +10,7 @@ use super::NormalisationArgs;
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct ConvertArgs {
-    /// A run folder, or a file: safetensors, PyTorch or ONNX
+    /// A run folder; a file: safetensors, PyTorch or ONNX; or `demo`
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
     /// What to write, by its suffix: .safetensors; .pt, .pth or .th for a PyTorch state dict; .tar

@@ -9,8 +9,8 @@ use super::{DataDir, Dtype, NormalisationArgs, values};
 
 #[derive(Debug, Args)]
 pub(crate) struct TestArgs {
-    /// A run folder (its `best`, or `last` where no images were held out), or a file: safetensors,
-    /// PyTorch or ONNX
+    /// A run folder (its `best`, or `last` where no images were held out); a file: safetensors,
+    /// PyTorch or ONNX; or `demo`, a trained ResNet-20
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// Data set to test on: cifar10 or synthetic [default: the run's, or else cifar10]

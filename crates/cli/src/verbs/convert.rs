@@ -3,18 +3,17 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use resnet::checkpoint::Target;
+use resnet::checkpoint::{Model, Target};
 
 use crate::{
     args::{ConvertArgs, Global},
     config,
     error::Usage,
-    model,
 };
 
 pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
     let (output, target) = (&args.output, target(args)?);
-    let mut model = model::load(&args.input, args.arch)?;
+    let mut model = Model::load(&args.input, args.arch)?;
     let canonical = |path: &Path| path.canonicalize().ok();
     if canonical(output).is_some_and(|output| canonical(&model.path) == Some(output)) {
         bail!("{} is the file that is read: choose another OUT", output.display());

@@ -5,7 +5,7 @@ mod plan;
 use std::path::Path;
 
 use indicatif::HumanBytes;
-use resnet::{Arch, Graph, summary::Summary};
+use resnet::{Arch, Graph, checkpoint::DEMO, summary::Summary};
 use serde::Serialize;
 
 use crate::{
@@ -109,7 +109,7 @@ fn subject(args: &SummaryArgs, global: &Global) -> anyhow::Result<Subject> {
             image_size: args.image_size.unwrap_or(arch.image_size()),
             file: None,
         }),
-        Err(_) if path.exists() => {
+        Err(_) if path.exists() || path == Path::new(DEMO) => {
             if args.classes.is_some() {
                 let why =
                     "--classes goes with the name of an architecture: a checkpoint has its own";

@@ -72,7 +72,10 @@ impl Contents {
             return timm::read(path);
         }
         match Magic::of(path)? {
-            Magic::Safetensors => of_safetensors(path),
+            Magic::Safetensors => {
+                let (tensors, metadata) = safetensors::read(path)?;
+                of_safetensors(path, tensors, metadata)
+            }
             Magic::Torch => Ok(of_torch(torch::read(path)?)),
             Magic::Onnx => of_onnx(path),
             Magic::Unknown(what) => Err(CheckpointError::UnknownForm { path: path.into(), what }),
@@ -116,8 +119,12 @@ impl Magic {
     }
 }
 
-fn of_safetensors(path: &Path) -> Result<Contents, CheckpointError> {
-    let (tensors, metadata) = safetensors::read(path)?;
+/// What a safetensors file holds, by its parts.
+pub(super) fn of_safetensors(
+    path: &Path,
+    tensors: NamedTensors,
+    metadata: Metadata,
+) -> Result<Contents, CheckpointError> {
     let (mut momentum, tensors): (NamedTensors, NamedTensors) =
         tensors.into_iter().partition(|(name, _)| name.starts_with(MOMENTUM));
     momentum.iter_mut().for_each(|(name, _)| drop(name.drain(..MOMENTUM.len())));

@@ -6,6 +6,7 @@
 //! file's metadata, under the keys of [`key`].
 
 mod arch;
+mod demo;
 mod error;
 mod file;
 mod model;
@@ -16,6 +17,7 @@ mod timm;
 
 use serde::Serialize;
 
+pub use demo::DEMO;
 pub use error::CheckpointError;
 pub use file::{Contents, Form};
 pub use model::Model;

@@ -6,7 +6,7 @@ use resnet_formats::safetensors::Metadata;
 use serde::de::DeserializeOwned;
 
 use super::{
-    CheckpointError, Contents, FORMAT_VERSION, Form, Optimizer,
+    CheckpointError, Contents, DEMO, FORMAT_VERSION, Form, Optimizer,
     arch::{Origin, graph_of, resolve_arch},
     file::NO_OPTIMIZER,
     key, timm,
@@ -71,7 +71,8 @@ impl Model {
     }
 
     /// Reads a model from a file of any form, told from its first bytes, or from a folder: a run's
-    /// (its `best`, or `last` where no images were held out to choose by) or one of timm's.
+    /// (its `best`, or `last` where no images were held out to choose by) or one of timm's. The word
+    /// [`demo`](super::DEMO) stands for the net that ships with the library.
     ///
     /// The architecture is what the file says, else `arch`, else what names and shapes of its
     /// tensors show; a file and `arch` that say different things are an error. Classes, channels
@@ -82,13 +83,16 @@ impl Model {
     /// # Errors
     /// If there is no such file, it is damaged, or it holds something else.
     pub fn load(path: &Path, arch: Option<Arch>) -> Result<Model, CheckpointError> {
+        if path == Path::new(DEMO) {
+            return Model::open_demo(arch);
+        }
         let path =
             if path.is_dir() && !timm::is_folder(path) { file_of_run(path)? } else { path.into() };
         let contents = Contents::read(&path)?;
         Model::from_contents(&path, contents, arch)
     }
 
-    fn from_contents(
+    pub(super) fn from_contents(
         path: &Path,
         contents: Contents,
         asked: Option<Arch>,
