@@ -1,0 +1,136 @@
+//! Class activation maps over images.
+
+use crate::{
+    Cell, Picture, Theme,
+    colour::{heat, luminance},
+    grid::{GAP, LINE, SIDE, name},
+    svg::{Anchor, Canvas, Rect, Title},
+    text::Face,
+};
+
+/// A class activation map: how much each part of an image speaks for a class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heat {
+    /// Rows of the map.
+    pub rows: usize,
+    /// Columns of the map.
+    pub columns: usize,
+    /// `[row][column]`, in any unit; what is not above zero speaks for nothing.
+    pub values: Vec<f32>,
+}
+
+impl Heat {
+    /// The map at a point of the image, both coordinates in [0, 1]: bilinear between the centres of
+    /// its parts.
+    fn at(&self, x: f32, y: f32) -> f32 {
+        let axis = |at: f32, n: usize| {
+            let at = (at * n as f32 - 0.5).clamp(0.0, (n - 1) as f32);
+            let low = at as usize;
+            (low, (low + 1).min(n - 1), at - low as f32)
+        };
+        let (left, right, across) = axis(x, self.columns);
+        let (top, bottom, down) = axis(y, self.rows);
+        let value = |row: usize, column: usize| self.values[row * self.columns + column];
+        let mix = |a: f32, b: f32, part: f32| a + (b - a) * part;
+        let row = |r| mix(value(r, left), value(r, right), across);
+        mix(row(top), row(bottom), down)
+    }
+
+    /// Negative parts zero, the largest 1.
+    fn scaled(&self) -> Heat {
+        let positive = |&v: &f32| if v.is_finite() { v.max(0.0) } else { 0.0 };
+        let largest = self.values.iter().map(positive).fold(f32::MIN_POSITIVE, f32::max);
+        let values = self.values.iter().map(|v| positive(v) / largest).collect();
+        Heat { values, ..*self }
+    }
+}
+
+const COLUMNS: usize = 4;
+const BETWEEN: f32 = 4.0;
+const NOTE: Face = Face::regular(12.0);
+
+/// Images, each beside itself under its class activation map: where the network found what it
+/// predicts. Each map is on a scale of its own.
+///
+/// # Panics
+/// If a map has no parts, or not `rows * columns` values.
+pub fn cam<'a>(cells: &[(Cell, Heat)], title: impl Into<Title<'a>>, theme: &Theme) -> String {
+    let columns = cells.len().clamp(1, COLUMNS);
+    let rows = cells.len().div_ceil(columns);
+    let pair = 2.0 * SIDE + BETWEEN;
+    let pitch = SIDE + 2.0 * LINE + 4.0;
+    let legend = "no evidence for the predicted class";
+    let most = "most, in this image";
+    const BAR: f32 = 120.0;
+    let legend_width = NOTE.width(legend) + NOTE.width(most) + BAR + 16.0;
+    let width = (columns as f32 * (pair + GAP + 8.0) - GAP - 8.0).max(legend_width);
+    let grid = rows as f32 * pitch;
+    let mut canvas = Canvas::new(title.into(), width, grid + 20.0, theme);
+    for (i, (cell, map)) in cells.iter().enumerate() {
+        assert!(map.rows * map.columns > 0, "a map has parts");
+        assert_eq!(map.values.len(), map.rows * map.columns, "a value for each part of the map");
+        let x = (i % columns) as f32 * (pair + GAP + 8.0);
+        let y = (i / columns) as f32 * pitch;
+        canvas.group(&cell.hint(), |canvas| {
+            name(canvas, x, y, pair, cell);
+            let mut place = canvas.picture(x, y + LINE, SIDE, &cell.picture);
+            canvas.frame(place, 1.0, theme.line);
+            place.x += SIDE + BETWEEN;
+            canvas.image(place, &overlay(&cell.picture, map, place));
+            canvas.frame(place, 1.0, theme.line);
+            if !cell.correct {
+                let truth = format!("true: {}", cell.truth);
+                let text = NOTE.fit(&truth, pair);
+                let y = y + LINE + SIDE + 16.0;
+                canvas.text(x, y, &text, NOTE, Anchor::Start, theme.bad);
+            }
+        });
+    }
+    let baseline = grid + 14.0;
+    canvas.text(0.0, baseline, legend, NOTE, Anchor::Start, theme.muted);
+    let x = NOTE.width(legend) + 8.0;
+    let scale: Vec<u8> = (0..64).flat_map(|i| heat(i as f32 / 63.0)).collect();
+    let bar = Rect { x, y: baseline - 10.0, width: BAR, height: 12.0 };
+    canvas.image(bar, &Picture::new(64, 1, scale));
+    canvas.text(x + BAR + 8.0, baseline, most, NOTE, Anchor::Start, theme.muted);
+    canvas.finish()
+}
+
+/// A picture in grey under its map, at the resolution of its place, or a little more.
+fn overlay(picture: &Picture, map: &Heat, place: Rect) -> Picture {
+    let map = map.scaled();
+    let picture = picture.clone().shrunk((1.5 * SIDE) as usize);
+    let [width, height] = [(picture.width, place.width), (picture.height, place.height)]
+        .map(|(pixels, side)| pixels.max(side as usize));
+    let mut rgb = Vec::with_capacity(3 * width * height);
+    for y in 0..height {
+        for x in 0..width {
+            let under =
+                luminance(picture.at(x * picture.width / width, y * picture.height / height));
+            let value = map.at((x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32);
+            let colour = heat(value).map(f32::from);
+            rgb.extend(colour.map(|over| (under + (over - under) * 0.6).round() as u8));
+        }
+    }
+    Picture::new(width, height, rgb)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_bilinear_between_centres() {
+        let map = Heat { rows: 1, columns: 2, values: vec![0.0, 1.0] };
+        let row = [0.0, 0.25, 0.5, 0.625, 0.75, 1.0].map(|x| map.at(x, 0.3));
+        assert_eq!(row, [0.0, 0.0, 0.5, 0.75, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn evidence_against_is_none_and_the_most_is_one() {
+        let map = Heat { rows: 1, columns: 4, values: vec![-3.0, 2.0, 1.0, f32::NAN] };
+        assert_eq!(map.scaled().values, [0.0, 1.0, 0.5, 0.0]);
+        let none = Heat { rows: 1, columns: 1, values: vec![-1.0] };
+        assert_eq!(none.scaled().values, [0.0]);
+    }
+}

@@ -1,0 +1,101 @@
+//! Images with what was predicted for them.
+
+use crate::{
+    Picture, Theme,
+    svg::{Anchor, Canvas, Title},
+    text::{Face, percent},
+};
+
+/// An image, what was predicted for it, and what it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// The image.
+    pub picture: Picture,
+    /// The predicted class.
+    pub predicted: String,
+    /// The true class.
+    pub truth: String,
+    /// Whether both are the same class.
+    pub correct: bool,
+    /// Probability of the predicted class, in [0, 1].
+    pub confidence: Option<f32>,
+}
+
+impl Cell {
+    /// What is said about it under the pointer.
+    pub(crate) fn hint(&self) -> String {
+        let sure = self.confidence.map(|c| format!(" ({})", percent(c))).unwrap_or_default();
+        let Cell { predicted, truth, .. } = self;
+        match self.correct {
+            true => format!("{predicted}{sure}, right"),
+            false => format!("predicted: {predicted}{sure}; true: {truth}"),
+        }
+    }
+}
+
+/// Side of an image: four times a side of 32.
+pub(crate) const SIDE: f32 = 128.0;
+pub(crate) const GAP: f32 = 16.0;
+const COLUMNS: usize = 8;
+/// Height of the line above an image, and of the one below.
+pub(crate) const LINE: f32 = 21.0;
+const NAME: Face = Face::bold(13.0);
+const NOTE: Face = Face::regular(12.0);
+
+/// A grid of images, eight a row: above each the predicted class with a tick or a cross and its
+/// probability, below a mistake the true class. Mistakes are framed, unless there is nothing else.
+///
+/// ```
+/// # use resnet_pictures::{Cell, Picture, Theme, grid};
+/// let picture = Picture::from_channels(1, 1, 1, &[128]);
+/// let (predicted, truth) = ("cat".to_owned(), "dog".to_owned());
+/// let cell = Cell { picture, predicted, truth, correct: false, confidence: Some(0.6) };
+/// assert!(grid(&[cell], "0 of 1 right", &Theme::LIGHT).contains("true: dog"));
+/// ```
+pub fn grid<'a>(cells: &[Cell], title: impl Into<Title<'a>>, theme: &Theme) -> String {
+    let columns = cells.len().clamp(1, COLUMNS);
+    let rows = cells.len().div_ceil(columns);
+    let across = |n: usize, each: f32| n as f32 * each - GAP;
+    // The line under the images of a row keeps the next row at a distance.
+    let row_height = SIDE + 2.0 * LINE + 9.0;
+    let (width, height) = (across(columns, SIDE + GAP), (rows as f32 * row_height - 9.0).max(0.0));
+    let mut canvas = Canvas::new(title.into(), width, height, theme);
+    let frames = cells.iter().any(|cell| cell.correct);
+    for (i, cell) in cells.iter().enumerate() {
+        let x = (i % columns) as f32 * (SIDE + GAP);
+        let y = (i / columns) as f32 * row_height;
+        canvas.group(&cell.hint(), |canvas| draw(canvas, x, y, cell, frames));
+    }
+    canvas.finish()
+}
+
+fn draw(canvas: &mut Canvas<'_>, x: f32, y: f32, cell: &Cell, frames: bool) {
+    let theme = canvas.theme;
+    name(canvas, x, y, SIDE, cell);
+    let place = canvas.picture(x, y + LINE, SIDE, &cell.picture);
+    if cell.correct || !frames {
+        canvas.frame(place, 1.0, theme.line);
+    } else {
+        canvas.frame(place, 3.0, theme.bad);
+    }
+    if !cell.correct {
+        let truth = format!("true: {}", cell.truth);
+        let text = NOTE.fit(&truth, SIDE);
+        canvas.text(x, y + LINE + SIDE + 16.0, &text, NOTE, Anchor::Start, theme.bad);
+    }
+}
+
+/// The line above an image: mark, predicted class, probability.
+pub(crate) fn name(canvas: &mut Canvas<'_>, x: f32, y: f32, width: f32, cell: &Cell) {
+    let theme = canvas.theme;
+    let baseline = y + 13.5;
+    canvas.mark(x, baseline - 10.5, cell.correct);
+    let sure = cell.confidence.map(percent).unwrap_or_default();
+    let room = width - 17.0 - if sure.is_empty() { 0.0 } else { NOTE.width(&sure) + 6.0 };
+    let colour = if cell.correct { theme.ink } else { theme.bad };
+    let text = NAME.fit(&cell.predicted, room);
+    canvas.text(x + 17.0, baseline, &text, NAME, Anchor::Start, colour);
+    if !sure.is_empty() {
+        canvas.text(x + width, baseline, &sure, NOTE, Anchor::End, theme.muted);
+    }
+}

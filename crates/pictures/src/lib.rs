@@ -1,0 +1,48 @@
+//! Pictures of what an image classifier learned.
+//!
+//! Plain data in, [SVG] text out; [`png`] draws an SVG as pixels. Nothing here knows of networks,
+//! files or terminals.
+//!
+//! ```
+//! use resnet_pictures::{Cell, Picture, Theme, grid, png};
+//!
+//! let picture = Picture::new(2, 1, vec![255, 0, 0, 0, 0, 255]); // a red and a blue pixel
+//! let cell = Cell {
+//!     picture,
+//!     predicted: "flag".into(),
+//!     truth: "flag".into(),
+//!     correct: true,
+//!     confidence: Some(0.93),
+//! };
+//! let svg = grid(&[cell], ("1 of 1 right", "two pixels"), &Theme::AUTO);
+//! let bytes = png(&svg, 2.0)?;
+//! assert!(bytes.starts_with(b"\x89PNG"));
+//! # Ok::<(), resnet_pictures::PngError>(())
+//! ```
+//!
+//! Colours are safe for the colour-blind (after Okabe and Ito), and nothing is said by colour alone.
+//! Text is laid out by the measures of Noto Sans, which [`png`] draws with; in an SVG the fonts of
+//! the reader's machine take its place where it is missing.
+//!
+//! [SVG]: https://www.w3.org/TR/SVG11/
+#![forbid(unsafe_code)]
+
+mod cam;
+mod colour;
+mod confusion;
+mod filters;
+mod grid;
+mod picture;
+mod raster;
+mod svg;
+mod text;
+mod theme;
+
+pub use cam::{Heat, cam};
+pub use confusion::confusion;
+pub use filters::filters;
+pub use grid::{Cell, grid};
+pub use picture::Picture;
+pub use raster::{PngError, png};
+pub use svg::Title;
+pub use theme::Theme;

@@ -1,0 +1,82 @@
+//! How wide text is.
+
+use std::borrow::Cow;
+
+use skrifa::{FontRef, MetadataProvider, instance::LocationRef, prelude::Size};
+
+/// The fonts that pictures are laid out for.
+pub(crate) const FONTS: [&[u8]; 2] = [notosans::REGULAR_TTF, notosans::BOLD_TTF];
+
+/// How text looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Face {
+    pub(crate) size: f32,
+    pub(crate) bold: bool,
+}
+
+impl Face {
+    pub(crate) const fn regular(size: f32) -> Face {
+        Face { size, bold: false }
+    }
+
+    pub(crate) const fn bold(size: f32) -> Face {
+        Face { size, bold: true }
+    }
+
+    /// How wide a line is. What the font lacks counts as a square.
+    pub(crate) fn width(self, text: &str) -> f32 {
+        let font = FontRef::new(FONTS[usize::from(self.bold)]).expect("the font is one");
+        let metrics = font.glyph_metrics(Size::new(self.size), LocationRef::default());
+        let charmap = font.charmap();
+        let advance = |c| charmap.map(c).and_then(|glyph| metrics.advance_width(glyph));
+        text.chars().map(|c| advance(c).unwrap_or(self.size)).sum()
+    }
+
+    /// The text, cut off with an ellipsis where it is wider than `width`.
+    pub(crate) fn fit(self, text: &str, width: f32) -> Cow<'_, str> {
+        if self.width(text) <= width {
+            return Cow::Borrowed(text);
+        }
+        let mut cut = text.to_owned();
+        while cut.pop().is_some() {
+            let shorter = format!("{}…", cut.trim_end());
+            if self.width(&shorter) <= width {
+                return Cow::Owned(shorter);
+            }
+        }
+        Cow::Borrowed("…")
+    }
+}
+
+/// `0.934` as `93%`; what is not quite all or nothing says so.
+pub(crate) fn percent(share: f32) -> String {
+    match 100.0 * share {
+        p if p > 99.5 && share < 0.9999 => ">99%".into(),
+        p if p < 0.5 && p > 0.0 => "<1%".into(),
+        p => format!("{p:.0}%"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_to_fit() {
+        let face = Face::bold(13.0);
+        assert_eq!(face.fit("frog", 128.0), "frog");
+        let cut = face.fit("West Highland white terrier, Westie", 100.0);
+        assert!(cut.starts_with("West High") && cut.ends_with('…'), "{cut}");
+        assert!(face.width(&cut) <= 100.0);
+        assert_eq!(face.fit("frog", 0.0), "…");
+        // Noto Sans' advance of `e` is 564 of 1000.
+        assert!((Face::regular(100.0).width("ee") - 112.8).abs() < 0.1);
+        assert_eq!(Face::regular(10.0).width("犬"), 10.0);
+    }
+
+    #[test]
+    fn shares_are_rounded_honestly() {
+        let all = [0.934, 0.999, 1.0, 0.99999, 0.004, 0.0, 0.0051].map(percent);
+        assert_eq!(all, ["93%", ">99%", "100%", "100%", "<1%", "0%", "1%"]);
+    }
+}

@@ -1,0 +1,165 @@
+//! Colours by what they mean.
+
+/// Colours by what they mean, as SVG has them.
+///
+/// All pairs of ink and paper have the contrast that text needs (4.5 to 1), in light and in dark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Theme {
+    /// What everything is on.
+    pub paper: &'static str,
+    /// Text.
+    pub ink: &'static str,
+    /// Text of less weight.
+    pub muted: &'static str,
+    /// Hairlines.
+    pub line: &'static str,
+    /// What is right.
+    pub good: &'static str,
+    /// What is wrong.
+    pub bad: &'static str,
+    /// The colour of data.
+    pub accent: &'static str,
+    /// Who decides about the paper.
+    ground: Ground,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ground {
+    /// The picture is on paper of its own, with a margin.
+    Own,
+    /// As `Own`, and turns dark where the reader's screen is.
+    Adapts,
+    /// The page around the picture has paper and margins.
+    Page,
+}
+
+impl Theme {
+    /// Dark ink on white paper.
+    pub const LIGHT: Theme = Theme {
+        paper: "#ffffff",
+        ink: "#1b1c20",
+        muted: "#62646d",
+        line: "#d8d9de",
+        good: "#007a59",
+        bad: "#c04f00",
+        accent: "#0072b2",
+        ground: Ground::Own,
+    };
+
+    /// Light ink on nearly black paper.
+    pub const DARK: Theme = Theme {
+        paper: "#15161a",
+        ink: "#ecedf1",
+        muted: "#a2a4ae",
+        line: "#3b3d45",
+        good: "#33c79c",
+        bad: "#ff9248",
+        accent: "#56b4e9",
+        ground: Ground::Own,
+    };
+
+    /// [`Theme::LIGHT`], and [`Theme::DARK`] on a screen that is set to dark: for an SVG file.
+    pub const AUTO: Theme = Theme { ground: Ground::Adapts, ..Theme::LIGHT };
+
+    /// The variables `--paper`, `--ink`, `--muted`, `--line`, `--good`, `--bad` and `--accent` of
+    /// the HTML page that the SVG is put into; [`Theme::variables`] writes them. The picture has no
+    /// paper and no margin of its own.
+    pub const CSS: Theme = Theme {
+        paper: "var(--paper)",
+        ink: "var(--ink)",
+        muted: "var(--muted)",
+        line: "var(--line)",
+        good: "var(--good)",
+        bad: "var(--bad)",
+        accent: "var(--accent)",
+        ground: Ground::Page,
+    };
+
+    /// Its colours as the declarations that [`Theme::CSS`] needs: `--paper:#ffffff;--ink:...`.
+    pub fn variables(&self) -> String {
+        self.roles().map(|(name, colour)| format!("--{name}:{colour};")).concat()
+    }
+
+    /// Space around the picture.
+    pub(crate) fn margin(&self) -> f32 {
+        if self.ground == Ground::Page { 0.0 } else { 28.0 }
+    }
+
+    /// Whether the picture lies on paper of its own.
+    pub(crate) fn has_paper(&self) -> bool {
+        self.ground != Ground::Page
+    }
+
+    /// A style sheet that turns the literal colours dark on a dark screen.
+    pub(crate) fn style(&self) -> String {
+        if self.ground != Ground::Adapts {
+            return String::new();
+        }
+        let pairs = self.roles().into_iter().zip(Theme::DARK.roles());
+        let rules: String = pairs
+            .map(|((_, light), (_, dark))| {
+                format!("[fill=\"{light}\"]{{fill:{dark}}}[stroke=\"{light}\"]{{stroke:{dark}}}")
+            })
+            .collect();
+        format!("<style>@media (prefers-color-scheme:dark){{{rules}}}</style>")
+    }
+
+    fn roles(&self) -> [(&'static str, &'static str); 7] {
+        [
+            ("paper", self.paper),
+            ("ink", self.ink),
+            ("muted", self.muted),
+            ("line", self.line),
+            ("good", self.good),
+            ("bad", self.bad),
+            ("accent", self.accent),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// WCAG 2.1's contrast of two colours, 1 to 21.
+    fn contrast(a: &str, b: &str) -> f64 {
+        let luminance = |colour: &str| {
+            let channel = |i: usize| {
+                let byte = u8::from_str_radix(&colour[1 + 2 * i..3 + 2 * i], 16).unwrap();
+                let x = f64::from(byte) / 255.0;
+                if x <= 0.03928 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) }
+            };
+            0.2126 * channel(0) + 0.7152 * channel(1) + 0.0722 * channel(2)
+        };
+        let (a, b) = (luminance(a), luminance(b));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn all_text_can_be_read() {
+        for theme in [Theme::LIGHT, Theme::DARK] {
+            for ink in [theme.ink, theme.muted, theme.good, theme.bad, theme.accent] {
+                let contrast = contrast(ink, theme.paper);
+                assert!(contrast >= 4.5, "{ink} on {}: {contrast}", theme.paper);
+            }
+        }
+    }
+
+    #[test]
+    fn literal_colours_are_told_apart() {
+        for theme in [Theme::LIGHT, Theme::DARK] {
+            let mut colours = theme.roles().map(|(_, colour)| colour);
+            colours.sort_unstable();
+            assert!(colours.windows(2).all(|pair| pair[0] != pair[1]));
+        }
+    }
+
+    #[test]
+    fn variables_are_those_that_the_theme_for_pages_reads() {
+        let declared = Theme::LIGHT.variables();
+        for (name, colour) in Theme::CSS.roles() {
+            assert_eq!(colour, format!("var(--{name})"));
+            assert!(declared.contains(&format!("--{name}:#")));
+        }
+    }
+}
