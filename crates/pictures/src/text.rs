@@ -7,6 +7,12 @@ use skrifa::{FontRef, MetadataProvider, instance::LocationRef, prelude::Size};
 /// The fonts that pictures are laid out for.
 pub(crate) const FONTS: [&[u8]; 2] = [notosans::REGULAR_TTF, notosans::BOLD_TTF];
 
+/// Whether the fonts have all characters of a text.
+pub(crate) fn is_covered(text: &str) -> bool {
+    let charmap = FontRef::new(FONTS[0]).expect("the font is one").charmap();
+    text.chars().filter(|c| !c.is_ascii()).all(|c| charmap.map(c).is_some())
+}
+
 /// How text looks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Face {
@@ -72,6 +78,7 @@ mod tests {
         // Noto Sans' advance of `e` is 564 of 1000.
         assert!((Face::regular(100.0).width("ee") - 112.8).abs() < 0.1);
         assert_eq!(Face::regular(10.0).width("犬"), 10.0);
+        assert!(is_covered("čáp, лиса, αλεπού … ·") && !is_covered("犬"));
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! Arithmetic is in `resnet_kernels`, files in `resnet_formats`; neither knows of this crate.
 #![forbid(unsafe_code)]
 
+pub mod cam;
 pub mod checkpoint;
 pub mod config;
 pub mod data;

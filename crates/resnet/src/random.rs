@@ -22,6 +22,8 @@ pub enum Purpose {
     Synthetic = 4,
     /// Which images are held out.
     Split = 5,
+    /// Which images are shown.
+    Show = 6,
 }
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;

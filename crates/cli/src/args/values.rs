@@ -11,6 +11,11 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 1000000000", |n| (1..=1_000_000_000).contains(n))
 }
 
+/// Images in a picture.
+pub(crate) fn pictures(text: &str) -> Result<usize, String> {
+    number(text, "a whole number from 1 to 1000", |n| (1..=1000).contains(n))
+}
+
 /// Images in a batch.
 pub(crate) fn batch_size(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 65536", |n| (1..=65_536).contains(n))

@@ -7,7 +7,11 @@ use super::{
     outline::{Outline, Part},
     train,
 };
-use crate::{graph::Graph, network::Network, recipe::Dtype};
+use crate::{
+    graph::{Graph, NodeId, Shape},
+    network::Network,
+    recipe::Dtype,
+};
 
 /// Forward and backward of up to one batch size.
 ///
@@ -125,10 +129,54 @@ impl EvalPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
+        Self::build(graph, dtype, batch, height, width, None, cpu)
+    }
+
+    /// [`EvalPlan::new`] with a probe: [`EvalPlan::probed`] reads what `node` computed. Nothing is
+    /// fused across the probe, and its memory is not reused.
+    ///
+    /// # Errors
+    /// As [`EvalPlan::new`].
+    ///
+    /// # Panics
+    /// If the node is not one between the images and the logits.
+    pub fn with_probe(
+        graph: &Graph,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        node: NodeId,
+        cpu: &Cpu,
+    ) -> Result<Self, PlanError> {
+        Self::build(graph, dtype, batch, height, width, Some(node), cpu)
+    }
+
+    fn build(
+        graph: &Graph,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        probe: Option<NodeId>,
+        cpu: &Cpu,
+    ) -> Result<Self, PlanError> {
         Ok(EvalPlan(match dtype {
-            Dtype::Fp32 => Eval::Fp32(eval::Plan::new(graph, batch, height, width, cpu)?),
-            Dtype::Bf16 => Eval::Bf16(eval::Plan::new(graph, batch, height, width, cpu)?),
+            Dtype::Fp32 => Eval::Fp32(eval::Plan::new(graph, batch, height, width, probe, cpu)?),
+            Dtype::Bf16 => Eval::Bf16(eval::Plan::new(graph, batch, height, width, probe, cpu)?),
         }))
+    }
+
+    /// What the probe's node computed for an image of the last forward pass: its shape, and values
+    /// `[height][width][channels]`.
+    ///
+    /// # Panics
+    /// If the plan has no probe, or no such image.
+    pub fn probed(&self, image: usize) -> (Shape, Vec<f32>) {
+        match &self.0 {
+            Eval::Fp32(plan) => plan.probed(image),
+            Eval::Bf16(plan) => plan.probed(image),
+        }
     }
 
     /// Takes the parameters and running statistics of a network of the same graph.

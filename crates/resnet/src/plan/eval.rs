@@ -15,10 +15,10 @@ use super::{
     memory::{Lifetime, lay_out},
     outline::{Memory, Outline, Part, Pass, Prepared, Sketch, algorithms},
     plain::Plain,
-    units::{Unit, producer, units},
+    units::{Unit, producer, units_around},
 };
 use crate::{
-    graph::{Graph, NodeId, Op},
+    graph::{Graph, NodeId, Op, Shape},
     network::Network,
 };
 
@@ -32,6 +32,14 @@ pub(super) struct Plan<E> {
     values: Buffer<E>,
     scratch: Buffer,
     logits: Vec<f32>,
+    probe: Option<Probe>,
+}
+
+/// A node whose value outlives the pass.
+#[derive(Debug)]
+struct Probe {
+    shape: Shape,
+    place: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -77,11 +85,12 @@ impl<E: Element> Plan<E> {
         batch: usize,
         height: usize,
         width: usize,
+        probe: Option<NodeId>,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let sizes = Sizes::new(graph, batch, height, width)?;
-        let units = units(graph, true)?;
-        let places = places(graph, &units, &sizes);
+        let units = units_around(graph, true, probe)?;
+        let places = places(graph, &units, &sizes, probe);
         let mut scratch = 0;
         let mut steps = Vec::new();
         for (index, unit) in units.iter().enumerate() {
@@ -96,9 +105,16 @@ impl<E: Element> Plan<E> {
                 out: places.0[index].clone(),
             });
         }
+        let probe = probe.map(|id| {
+            let inside = (1..graph.nodes().len() - 1).contains(&id);
+            assert!(inside, "a probe is on a node between the images and the logits, not {id}");
+            let place = producer(&units, id).map(|i| places.0[i].clone());
+            Probe { shape: sizes.shapes[id], place: place.expect("only images have no unit") }
+        });
         Ok(Plan {
             cpu: cpu.clone(),
             batch,
+            probe,
             input: InputImages::new(graph, &sizes)?,
             steps,
             values: Buffer::zeroed(places.1)?,
@@ -150,6 +166,17 @@ impl<E: Element> Plan<E> {
             done(Part::Unit(index, Pass::Forward));
         }
         &self.logits[..images * (self.logits.len() / self.batch)]
+    }
+
+    pub(super) fn probed(&self, image: usize) -> (Shape, Vec<f32>) {
+        let Probe { shape, place } = self.probe.as_ref().expect("the plan has a probe");
+        assert!(image < self.batch, "image {image} of a plan for {}", self.batch);
+        let stored = padded(shape.channels);
+        let len = shape.height * shape.width * stored;
+        let values = &self.values[place.clone()][image * len..][..len];
+        let pixels = values.chunks_exact(stored);
+        let dense = pixels.flat_map(|pixel| pixel[..shape.channels].iter().map(|x| x.to_f32()));
+        (*shape, dense.collect())
     }
 
     pub(super) fn outline(&self, graph: &Graph) -> Outline {
@@ -289,13 +316,20 @@ impl<E: Element> Step<E> {
     }
 }
 
-/// Where each unit's output lives, from its unit to its last reader, and the arena's length.
-pub(super) fn places(graph: &Graph, units: &[Unit], sizes: &Sizes) -> (Vec<Range<usize>>, usize) {
+/// Where each unit's output lives, from its unit to its last reader (a probe's for good), and the
+/// arena's length.
+pub(super) fn places(
+    graph: &Graph,
+    units: &[Unit],
+    sizes: &Sizes,
+    probe: Option<NodeId>,
+) -> (Vec<Range<usize>>, usize) {
     let reads = |unit: &Unit, id: NodeId| {
         graph.nodes()[unit.head].inputs[0] == id || unit.residual == Some(id)
     };
     let lifetime = |(index, unit): (usize, &Unit)| {
-        let last = units.iter().rposition(|reader| reads(reader, unit.output)).unwrap_or(index);
+        let reader = units.iter().rposition(|reader| reads(reader, unit.output)).unwrap_or(index);
+        let last = if Some(unit.output) == probe { units.len() } else { reader };
         // The logits have a buffer of their own.
         let linear = graph.nodes()[unit.head].op == Op::Linear;
         let len = if linear { 0 } else { sizes.batch * sizes.image_len(unit.output) };

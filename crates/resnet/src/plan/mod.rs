@@ -97,7 +97,7 @@ pub(crate) fn values_per_image(
     let sizes = Sizes::new(graph, 1, height, width)?;
     let units = units::units(graph, false)?;
     let training = gradients::Layout::new(graph, &units, &vec![false; units.len()], &sizes);
-    let inference = eval::places(graph, &units::units(graph, true)?, &sizes).1;
+    let inference = eval::places(graph, &units::units(graph, true)?, &sizes, None).1;
     let image = sizes.image(graph).image_len();
     Ok((image + training.values_len + training.gradients_len, image + inference))
 }

@@ -36,6 +36,15 @@ impl Unit {
 /// # Errors
 /// If the graph breaks a rule of the plans.
 pub(super) fn units(graph: &Graph, fold: bool) -> Result<Vec<Unit>, GraphError> {
+    units_around(graph, fold, None)
+}
+
+/// [`units`], of which one ends in the node `probe`, so that its value is stored.
+pub(super) fn units_around(
+    graph: &Graph,
+    fold: bool,
+    probe: Option<NodeId>,
+) -> Result<Vec<Unit>, GraphError> {
     let nodes = graph.nodes();
     let mut consumers: Vec<Vec<NodeId>> = vec![Vec::new(); nodes.len()];
     for (id, node) in nodes.iter().enumerate() {
@@ -44,7 +53,7 @@ pub(super) fn units(graph: &Graph, fold: bool) -> Result<Vec<Unit>, GraphError> 
     check(graph, &consumers)?;
     // The node that alone reads this one, if it does `op`.
     let sole = |id: NodeId, op: Op| match consumers[id][..] {
-        [next] if nodes[next].op == op => Some(next),
+        [next] if nodes[next].op == op && Some(id) != probe => Some(next),
         _ => None,
     };
     let mut taken = vec![false; nodes.len()];
@@ -161,11 +170,13 @@ mod tests {
     fn every_node_is_computed_once() {
         for arch in Arch::all().filter(|a| a.depth < 200) {
             let g = arch.graph(10);
-            for fold in [false, true] {
-                let units = units(&g, fold).unwrap();
+            let middle = Some(g.nodes().len() / 2);
+            for (fold, probe) in [(false, None), (true, None), (false, middle), (true, middle)] {
+                let units = units_around(&g, fold, probe).unwrap();
                 let mut members: Vec<NodeId> = units.iter().flat_map(|u| u.nodes(&g)).collect();
                 members.sort_unstable();
                 assert!(members.into_iter().eq(1..g.nodes().len()), "{arch} fold {fold}");
+                assert!(probe.is_none_or(|id| units.iter().any(|u| u.output == id)), "{arch}");
             }
         }
     }

@@ -1,0 +1,274 @@
+//! `resnet show`: pictures of what a network learned.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use resnet::{
+    cam::ActivationMaps,
+    plan::Input,
+    random::{Purpose, Random},
+    run::CONFIG,
+};
+use resnet_formats::atomic_write;
+use resnet_pictures::{Cell, Heat, Theme, cam, confusion, filters, grid, png};
+use serde::Serialize;
+
+use crate::{
+    args::{Global, PictureFormat, ShowArgs},
+    evaluation::{self, Evaluated},
+    pictures::{self, cell, what_on_what},
+    print,
+    table::{
+        Align::{Left, Right},
+        table,
+    },
+};
+
+/// Pixels of a PNG to a unit of length.
+const SCALE: f32 = 2.0;
+/// Images that get an activation map.
+const MAPS: usize = 16;
+
+pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
+    let evaluated = evaluation::evaluate(&args.test, global)?;
+    let classes = evaluated.model.class_names();
+    let shown = chosen(evaluated.predictions.len(), args.count, args.seed);
+    let cells: Vec<Cell> = shown.iter().map(|&i| cell(&evaluated, &classes, i)).collect();
+    let mut drawn = draw(args, &evaluated, &classes, &cells);
+    if args.cam {
+        drawn.push(("cam", maps(args, global, &evaluated, &shown, &cells)?));
+    }
+    let out = args.out.clone().unwrap_or_else(|| default_folder(&evaluated.model.path));
+    let files = write(&out, args.format, &drawn)?;
+    let report = Report::new(&evaluated, &shown, cells, &files);
+    if args.output.json { print::json(&report)? } else { report.print()? }
+    if args.open {
+        let first = &files[0];
+        open::that_detached(first).with_context(|| format!("cannot open {}", first.display()))?;
+    }
+    Ok(())
+}
+
+/// The images to show: the first, or as many at random.
+fn chosen(images: usize, count: usize, seed: Option<u64>) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..images).collect();
+    if let Some(seed) = seed {
+        Random::new(seed, Purpose::Show, &[]).shuffle(&mut order);
+    }
+    order.truncate(count);
+    order
+}
+
+/// The pictures that are always made, with the stems of their files.
+fn draw(
+    args: &ShowArgs,
+    evaluated: &Evaluated,
+    classes: &[String],
+    cells: &[Cell],
+) -> Vec<(&'static str, String)> {
+    let Evaluated { model, data, result, predictions, .. } = evaluated;
+    let theme = &Theme::AUTO;
+    let what = what_on_what(model, &data.name);
+    let images = print::grouped(result.images);
+    let accuracy = format!("{:.2}%", result.accuracy);
+
+    let right = cells.iter().filter(|cell| cell.correct).count();
+    let which = match args.seed {
+        Some(seed) => format!("{} test images drawn with seed {seed}", cells.len()),
+        None => format!("the first {} test images", cells.len()),
+    };
+    let headline = format!("{right} of {} right", cells.len());
+    let detail = format!("{what}: {which}. Of all {images}, {accuracy} are right");
+    let predictions_svg = grid(cells, (&*headline, &*detail), theme);
+
+    let headline = format!("{accuracy} right");
+    let detail = format!("{what}, {images} test images: which class is taken for which");
+    let counts = pictures::confusion(evaluated);
+    let confusion_svg = confusion(&counts, classes, (&*headline, &*detail), theme);
+
+    let wrong = predictions.mistakes(&data.test.labels);
+    let worst: Vec<Cell> =
+        wrong.iter().take(args.count).map(|&i| cell(evaluated, classes, i)).collect();
+    let (headline, detail) = match worst.len() {
+        0 => ("No mistakes".into(), format!("{what}: all {images} test images are right")),
+        n => (
+            "Most confident mistakes".to_owned(),
+            format!("{what}: {n} of {} among {images} test images", print::grouped(wrong.len())),
+        ),
+    };
+    let mistakes_svg = grid(&worst, (&*headline, &*detail), theme);
+
+    let (weights, shape) = pictures::first_layer(&model.network);
+    let headline = format!("{} filters of {}x{}", shape[0], shape[2], shape[3]);
+    let detail = format!("{what}: weights of the first convolution");
+    let filters_svg = filters(&weights, shape, (&*headline, &*detail), theme);
+
+    vec![
+        ("predictions", predictions_svg),
+        ("confusion", confusion_svg),
+        ("mistakes", mistakes_svg),
+        ("filters", filters_svg),
+    ]
+}
+
+/// Class activation maps of the first images.
+fn maps(
+    args: &ShowArgs,
+    global: &Global,
+    evaluated: &Evaluated,
+    shown: &[usize],
+    cells: &[Cell],
+) -> anyhow::Result<String> {
+    let Evaluated { model, data, normalisation, predictions, .. } = evaluated;
+    let (images, n) = (&data.test, shown.len().min(MAPS));
+    let dtype = args.test.dtype.into();
+    let (height, width) = (images.height, images.width);
+    let mut plan =
+        ActivationMaps::new(&model.network, dtype, n, height, width, &global.cpu()?)?;
+    let pixels: Vec<u8> =
+        shown[..n].iter().flat_map(|&i| images.image(i).iter().copied()).collect();
+    plan.forward(Input::Bytes(&pixels, normalisation), n);
+    let heat = |(place, &index): (usize, &usize)| {
+        let map = plan.map(place, predictions.class(index));
+        let heat = Heat { rows: map.rows, columns: map.columns, values: map.values };
+        (cells[place].clone(), heat)
+    };
+    let cells: Vec<(Cell, Heat)> = shown[..n].iter().enumerate().map(heat).collect();
+    let what = what_on_what(model, &data.name);
+    let detail = format!("{what}: each image beside what speaks for the predicted class in it");
+    Ok(cam(&cells, ("Class activation maps", &*detail), &Theme::AUTO))
+}
+
+/// Where pictures go if nothing else is said: into the run, or beside where one stands.
+fn default_folder(model: &Path) -> PathBuf {
+    if model.with_file_name(CONFIG).is_file() {
+        return model.with_file_name("pictures");
+    }
+    let name = model.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{name}-pictures").into()
+}
+
+/// Writes all pictures, once all are drawn.
+fn write(
+    folder: &Path,
+    format: PictureFormat,
+    drawn: &[(&str, String)],
+) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+    for (stem, svg) in drawn {
+        if format != PictureFormat::Svg {
+            let bytes = png(svg, SCALE).with_context(|| format!("cannot draw {stem}"))?;
+            files.push((folder.join(stem).with_extension("png"), bytes));
+        }
+        if format != PictureFormat::Png {
+            files.push((folder.join(stem).with_extension("svg"), svg.clone().into_bytes()));
+        }
+    }
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {} (--out)", folder.display()))?;
+    for (path, bytes) in &files {
+        atomic_write(path, |w| w.write_all(bytes))
+            .with_context(|| format!("cannot write {} (--out)", path.display()))?;
+    }
+    Ok(files.into_iter().map(|(path, _)| path).collect())
+}
+
+/// What is told about the pictures (`resnet show --json`).
+#[derive(Serialize)]
+struct Report<'a> {
+    arch: String,
+    data: &'a str,
+    /// Of all test images.
+    images: usize,
+    accuracy: f64,
+    shown: usize,
+    right: usize,
+    predictions: Vec<Prediction>,
+    files: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Prediction {
+    /// Its place in the data set, from 0.
+    image: usize,
+    predicted: String,
+    #[serde(rename = "true")]
+    truth: String,
+    correct: bool,
+    probability: f32,
+}
+
+impl<'a> Report<'a> {
+    fn new(
+        evaluated: &'a Evaluated,
+        shown: &[usize],
+        cells: Vec<Cell>,
+        files: &[PathBuf],
+    ) -> Self {
+        let Evaluated { model, data, result, predictions, .. } = evaluated;
+        let prediction = |(&image, cell): (&usize, Cell)| Prediction {
+            image,
+            predicted: cell.predicted,
+            truth: cell.truth,
+            correct: cell.correct,
+            probability: predictions.confidence(image),
+        };
+        Report {
+            arch: model.arch.to_string(),
+            data: &data.name,
+            images: result.images,
+            accuracy: result.accuracy,
+            shown: cells.len(),
+            right: cells.iter().filter(|cell| cell.correct).count(),
+            predictions: shown.iter().zip(cells).map(prediction).collect(),
+            files: files.iter().map(|file| file.display().to_string()).collect(),
+        }
+    }
+
+    fn print(&self) -> anyhow::Result<()> {
+        let rows = self.predictions.iter().map(|p| {
+            let mark = if p.correct { "✓" } else { "✗" };
+            let probability = format!("{:.1}%", 100.0 * p.probability);
+            vec![p.image.to_string(), mark.into(), p.predicted.clone(), probability, p.truth.clone()]
+        });
+        let headers =
+            [("image", Right), ("", Left), ("predicted", Left), ("", Right), ("true", Left)];
+        print::line(table(&headers, rows))?;
+        print::line(format!(
+            "\n{} of {} right; of all {} test images {:.2}%",
+            self.right,
+            self.shown,
+            print::grouped(self.images),
+            self.accuracy
+        ))?;
+        self.files.iter().try_for_each(|file| print::line(format!("wrote {file}")))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_the_first_or_drawn_by_the_seed() {
+        assert_eq!(chosen(5, 3, None), [0, 1, 2]);
+        assert_eq!(chosen(2, 3, None), [0, 1]);
+        let drawn = chosen(1000, 32, Some(1));
+        assert_eq!(drawn, chosen(1000, 32, Some(1)));
+        assert_ne!(drawn, chosen(1000, 32, Some(2)));
+        assert!(drawn.len() == 32 && drawn.iter().all(|&i| i < 1000));
+    }
+
+    #[test]
+    fn pictures_of_a_run_go_into_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let last = dir.path().join("last.safetensors");
+        assert_eq!(default_folder(&last), Path::new("last-pictures"));
+        fs::write(dir.path().join(CONFIG), "").unwrap();
+        assert_eq!(default_folder(&last), dir.path().join("pictures"));
+    }
+}

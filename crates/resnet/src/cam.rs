@@ -1,0 +1,112 @@
+//! Class activation maps: which parts of an image speak for a class (Zhou et al., "Learning Deep
+//! Features for Discriminative Localization", 2016).
+//!
+//! The logit of a class is the mean over the last activation's pixels of `w · pixel`, plus a bias,
+//! where `w` is the class's row of the linear layer. Before the mean is taken these products are a
+//! map of the image: each is what one part of it adds to the logit.
+//!
+//! Grad-CAM (Selvaraju et al. 2017) weighs channels by the mean gradient of the logit. In a network
+//! that ends in a global average pool and one linear layer that gradient is `w / pixels`
+//! everywhere: the same map times a constant, without a backward pass.
+
+use crate::{
+    Cpu,
+    graph::{Graph, GraphError, NodeId, Op},
+    network::Network,
+    plan::{EvalPlan, Input, PlanError},
+    recipe::Dtype,
+};
+
+/// A map of one image for one class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivationMap {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub columns: usize,
+    /// `[row][column]`: their mean, plus the class's bias, is the class's logit. Less than zero
+    /// speaks against the class.
+    pub values: Vec<f32>,
+}
+
+/// A network that gives activation maps of batches of images.
+///
+/// ```
+/// use resnet::{Arch, Cpu, Network, cam::ActivationMaps, network::Init, plan::Input};
+///
+/// let arch: Arch = "resnet20".parse()?;
+/// let net = Network::new(arch.graph(10), Init::PyTorch, 0);
+/// let mut maps = ActivationMaps::new(&net, Default::default(), 1, 32, 32, &Cpu::new(2)?)?;
+/// let image = vec![0.5; 3 * 32 * 32]; // [channels][height][width], normalised
+/// assert_eq!(maps.forward(Input::Nchw(&image), 1).len(), 10);
+/// let map = maps.map(0, 3); // of the first image, for class 3
+/// assert_eq!((map.rows, map.columns), (8, 8));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ActivationMaps {
+    plan: EvalPlan,
+    classes: usize,
+    /// Of the linear layer, `[class][channel]`.
+    weight: Vec<f32>,
+}
+
+impl ActivationMaps {
+    /// Plans maps of up to `batch` images of `height` x `width`.
+    ///
+    /// # Errors
+    /// As [`EvalPlan::new`], and where the network does not end in a global average pool and a
+    /// linear layer.
+    pub fn new(
+        net: &Network,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        cpu: &Cpu,
+    ) -> Result<Self, PlanError> {
+        let graph = net.graph();
+        let (features, linear) = ends(graph)?;
+        let mut plan = EvalPlan::with_probe(graph, dtype, batch, height, width, features, cpu)?;
+        plan.load(net);
+        let [weight, _] = net.weight_and_bias(linear);
+        Ok(ActivationMaps { plan, classes: graph.classes(), weight: net.values()[weight].to_vec() })
+    }
+
+    /// Logits `[images][classes]`.
+    ///
+    /// # Panics
+    /// As [`EvalPlan::forward`].
+    pub fn forward(&mut self, input: Input<'_>, images: usize) -> &[f32] {
+        self.plan.forward(input, images)
+    }
+
+    /// The map of an image of the last forward pass for a class.
+    ///
+    /// # Panics
+    /// If there is no such image or class.
+    pub fn map(&self, image: usize, class: usize) -> ActivationMap {
+        assert!(class < self.classes, "class {class} of {}", self.classes);
+        let (shape, features) = self.plan.probed(image);
+        let weight = &self.weight[class * shape.channels..][..shape.channels];
+        let product = |pixel: &[f32]| pixel.iter().zip(weight).map(|(x, w)| x * w).sum();
+        let values = features.chunks_exact(shape.channels).map(product).collect();
+        ActivationMap { rows: shape.height, columns: shape.width, values }
+    }
+}
+
+/// The last activation before the global average pool, and the linear layer.
+fn ends(graph: &Graph) -> Result<(NodeId, NodeId), GraphError> {
+    let nodes = graph.nodes();
+    let linear = nodes.len() - 1;
+    let input = |id: NodeId, op| {
+        let node = &nodes[id];
+        node.inputs.first().copied().filter(|_| node.op == op)
+    };
+    let features = input(linear, Op::Linear).and_then(|pool| input(pool, Op::GlobalAvgPool));
+    let features = features.filter(|&id| id != Graph::INPUT).ok_or(GraphError::Structure {
+        node: nodes[linear].name.clone(),
+        rule: "activation maps need a global average pool and then one linear layer at the end",
+    })?;
+    Ok((features, linear))
+}
