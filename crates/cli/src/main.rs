@@ -8,6 +8,7 @@ mod error;
 mod evaluation;
 mod interrupt;
 mod model;
+mod pictures;
 mod print;
 mod progress;
 mod table;
@@ -27,6 +28,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.verb {
         Verb::Train(args) => return verbs::train::run(args, global),
         Verb::Eval(args) => verbs::eval::run(args, global)?,
+        Verb::Show(args) => verbs::show::run(args, global)?,
         Verb::Convert(args) => verbs::convert::run(args, global)?,
         Verb::Summary(args) => verbs::summary::run(args, global)?,
         Verb::Archs(output) => verbs::archs::run(*output)?,

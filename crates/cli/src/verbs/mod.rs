@@ -8,5 +8,6 @@ pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod man;
 pub(crate) mod recipes;
+pub(crate) mod show;
 pub(crate) mod summary;
 pub(crate) mod train;

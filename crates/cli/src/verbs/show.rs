@@ -44,7 +44,11 @@ pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
     let out = args.out.clone().unwrap_or_else(|| default_folder(&evaluated.model.path));
     let files = write(&out, args.format, &drawn)?;
     let report = Report::new(&evaluated, &shown, cells, &files);
-    if args.output.json { print::json(&report)? } else { report.print()? }
+    if args.output.json {
+        print::json(&report)?
+    } else {
+        report.print()?
+    }
     if args.open {
         let first = &files[0];
         open::that_detached(first).with_context(|| format!("cannot open {}", first.display()))?;
@@ -126,8 +130,7 @@ fn maps(
     let (images, n) = (&data.test, shown.len().min(MAPS));
     let dtype = args.test.dtype.into();
     let (height, width) = (images.height, images.width);
-    let mut plan =
-        ActivationMaps::new(&model.network, dtype, n, height, width, &global.cpu()?)?;
+    let mut plan = ActivationMaps::new(&model.network, dtype, n, height, width, &global.cpu()?)?;
     let pixels: Vec<u8> =
         shown[..n].iter().flat_map(|&i| images.image(i).iter().copied()).collect();
     plan.forward(Input::Bytes(&pixels, normalisation), n);
@@ -202,12 +205,7 @@ struct Prediction {
 }
 
 impl<'a> Report<'a> {
-    fn new(
-        evaluated: &'a Evaluated,
-        shown: &[usize],
-        cells: Vec<Cell>,
-        files: &[PathBuf],
-    ) -> Self {
+    fn new(evaluated: &'a Evaluated, shown: &[usize], cells: Vec<Cell>, files: &[PathBuf]) -> Self {
         let Evaluated { model, data, result, predictions, .. } = evaluated;
         let prediction = |(&image, cell): (&usize, Cell)| Prediction {
             image,
@@ -232,7 +230,13 @@ impl<'a> Report<'a> {
         let rows = self.predictions.iter().map(|p| {
             let mark = if p.correct { "✓" } else { "✗" };
             let probability = format!("{:.1}%", 100.0 * p.probability);
-            vec![p.image.to_string(), mark.into(), p.predicted.clone(), probability, p.truth.clone()]
+            vec![
+                p.image.to_string(),
+                mark.into(),
+                p.predicted.clone(),
+                probability,
+                p.truth.clone(),
+            ]
         });
         let headers =
             [("image", Right), ("", Left), ("predicted", Left), ("", Right), ("true", Left)];
