@@ -82,7 +82,7 @@ pub fn cam<'a>(cells: &[(Cell, Heat)], title: impl Into<Title<'a>>, theme: &Them
                 let truth = format!("true: {}", cell.truth);
                 let text = NOTE.fit(&truth, pair);
                 let y = y + LINE + SIDE + 16.0;
-                canvas.text(x, y, &text, NOTE, Anchor::Start, theme.bad);
+                canvas.text(x, y, &text, NOTE, Anchor::Start, theme.ink);
             }
         });
     }

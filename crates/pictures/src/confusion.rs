@@ -123,7 +123,12 @@ fn numbered(table: &Table<'_>, title: Title<'_>, theme: &Theme) -> String {
     let right = if list.is_empty() { side + BAR + 48.0 } else { list_x + LIST };
     let over = if level { 0.0 } else { left + width + longest * slant };
     let legend = top + height + 34.0;
-    let mut canvas = Canvas::new(title, right.max(over), legend + 4.0, theme);
+    let note = match full {
+        true => "In a cell: percent of the true class, and below it how many images.",
+        false => "In a cell: percent of the true class.",
+    };
+    let right = right.max(over).max(NOTE.width(note)).max(left + SCALES);
+    let mut canvas = Canvas::new(title, right, legend + 26.0, theme);
 
     canvas.text(left - 10.0, top - 12.0, "true", NOTE, Anchor::End, theme.muted);
     canvas.text(left, 11.0, "predicted", NOTE, Anchor::Start, theme.muted);
@@ -163,6 +168,8 @@ fn numbered(table: &Table<'_>, title: Title<'_>, theme: &Theme) -> String {
     canvas.frame(outline, 1.0, theme.line);
     listing(&mut canvas, list_x, top, "most frequent mistakes", &list);
     scales(&mut canvas, left, legend, table, UNDER_TEXT);
+    let at = if left + NOTE.width(note) <= right { left } else { 0.0 };
+    canvas.text(at, legend + 22.0, note, NOTE, Anchor::Start, theme.muted);
     canvas.finish()
 }
 
@@ -191,11 +198,12 @@ fn cell(
         let middle = place.x + place.width / 2.0;
         if full {
             let face = if t == p { Face::bold(14.0) } else { Face::regular(13.0) };
+            // What hardly happens steps back.
+            let ink = if t != p && share < 0.01 { theme.muted } else { theme.ink };
             let percent = format!("{:.1}", 100.0 * share);
-            canvas.text(middle, place.y + 19.0, &percent, face, Anchor::Middle, theme.ink);
-            let small = Face::regular(10.0);
-            let count = count.to_string();
-            canvas.text(middle, place.y + 33.0, &count, small, Anchor::Middle, theme.ink);
+            canvas.text(middle, place.y + 19.0, &percent, face, Anchor::Middle, ink);
+            let (small, count) = (Face::regular(10.0), count.to_string());
+            canvas.text(middle, place.y + 33.0, &count, small, Anchor::Middle, ink);
         } else if share >= 0.005 {
             let face = if t == p { Face::bold(11.0) } else { Face::regular(11.0) };
             let percent = format!("{:.0}", 100.0 * share);
@@ -221,6 +229,9 @@ fn listing(canvas: &mut Canvas<'_>, x: f32, y: f32, heading: &str, lines: &[(Str
         canvas.text(x + LIST, baseline, number, NOTE, Anchor::End, theme.muted);
     }
 }
+
+/// What the legend is wide at most.
+const SCALES: f32 = 430.0;
 
 /// What the two hues mean.
 fn scales(canvas: &mut Canvas<'_>, x: f32, baseline: f32, table: &Table<'_>, deepest: f32) {

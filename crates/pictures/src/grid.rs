@@ -37,9 +37,11 @@ impl Cell {
 pub(crate) const SIDE: f32 = 128.0;
 pub(crate) const GAP: f32 = 16.0;
 const COLUMNS: usize = 8;
+const BETWEEN_ROWS: f32 = 18.0;
 /// Height of the line above an image, and of the one below.
 pub(crate) const LINE: f32 = 21.0;
-const NAME: Face = Face::bold(13.0);
+const NAME: Face = Face::bold(12.5);
+const SURE: Face = Face::regular(11.0);
 const NOTE: Face = Face::regular(12.0);
 
 /// A grid of images, eight a row: above each the predicted class with a tick or a cross and its
@@ -57,8 +59,9 @@ pub fn grid<'a>(cells: &[Cell], title: impl Into<Title<'a>>, theme: &Theme) -> S
     let rows = cells.len().div_ceil(columns);
     let across = |n: usize, each: f32| n as f32 * each - GAP;
     // The line under the images of a row keeps the next row at a distance.
-    let row_height = SIDE + 2.0 * LINE + 9.0;
-    let (width, height) = (across(columns, SIDE + GAP), (rows as f32 * row_height - 9.0).max(0.0));
+    let row_height = SIDE + 2.0 * LINE + BETWEEN_ROWS;
+    let (width, height) =
+        (across(columns, SIDE + GAP), (rows as f32 * row_height - BETWEEN_ROWS).max(0.0));
     let mut canvas = Canvas::new(title.into(), width, height, theme);
     let frames = cells.iter().any(|cell| cell.correct);
     for (i, cell) in cells.iter().enumerate() {
@@ -81,7 +84,7 @@ fn draw(canvas: &mut Canvas<'_>, x: f32, y: f32, cell: &Cell, frames: bool) {
     if !cell.correct {
         let truth = format!("true: {}", cell.truth);
         let text = NOTE.fit(&truth, SIDE);
-        canvas.text(x, y + LINE + SIDE + 16.0, &text, NOTE, Anchor::Start, theme.bad);
+        canvas.text(x, y + LINE + SIDE + 16.0, &text, NOTE, Anchor::Start, theme.ink);
     }
 }
 
@@ -91,11 +94,11 @@ pub(crate) fn name(canvas: &mut Canvas<'_>, x: f32, y: f32, width: f32, cell: &C
     let baseline = y + 13.5;
     canvas.mark(x, baseline - 10.5, cell.correct);
     let sure = cell.confidence.map(percent).unwrap_or_default();
-    let room = width - 17.0 - if sure.is_empty() { 0.0 } else { NOTE.width(&sure) + 6.0 };
+    let room = width - 16.0 - if sure.is_empty() { 0.0 } else { SURE.width(&sure) + 5.0 };
     let colour = if cell.correct { theme.ink } else { theme.bad };
     let text = NAME.fit(&cell.predicted, room);
-    canvas.text(x + 17.0, baseline, &text, NAME, Anchor::Start, colour);
+    canvas.text(x + 16.0, baseline, &text, NAME, Anchor::Start, colour);
     if !sure.is_empty() {
-        canvas.text(x + width, baseline, &sure, NOTE, Anchor::End, theme.muted);
+        canvas.text(x + width, baseline, &sure, SURE, Anchor::End, theme.muted);
     }
 }
