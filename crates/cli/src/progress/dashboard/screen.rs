@@ -17,6 +17,7 @@ use ratatui::{
         execute,
         terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
     },
+    layout::{Position, Rect},
 };
 
 /// Whether the terminal is ours.
@@ -48,7 +49,9 @@ impl Screen {
         enable_raw_mode()?;
         TAKEN.store(true, Relaxed);
         execute!(stderr(), EnterAlternateScreen)?;
-        self.terminal.clear()
+        // All is drawn anew. `clear` would ask the terminal where its cursor is, through stdout.
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 
     /// Draws, unless a panic has given the terminal back.
