@@ -24,17 +24,18 @@ struct Curve {
     last: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mark {
+/// What a curve is drawn with.
+#[derive(Clone, Copy)]
+pub(super) enum Mark {
     Line,
     Of(char),
 }
 
-const TEST: Mark = Mark::Of('•');
-const HELD_OUT: Mark = Mark::Of('x');
+pub(super) const TEST: Mark = Mark::Of('•');
+pub(super) const HELD_OUT: Mark = Mark::Of('x');
 
 impl Mark {
-    fn symbol(self) -> char {
+    pub(super) fn symbol(self) -> char {
         match self {
             Mark::Line => '⠒',
             Mark::Of(symbol) => symbol,
@@ -117,12 +118,14 @@ impl Curve {
         Curve { name, mark, style, points, last }
     }
 
-    fn legend(&self) -> Option<Span<'static>> {
+    /// Mark, name and last value; without names where there is no room for them.
+    fn legend(&self, named: bool) -> Option<Span<'static>> {
         let last = self.last.as_ref()?;
         let symbol = self.mark.symbol();
         let text = match self.name {
             "" => format!("  {last}"),
-            name => format!("  {symbol} {name} {last}"),
+            name if named => format!("  {symbol} {name} {last}"),
+            _ => format!("  {symbol} {last}"),
         };
         Some(Span::styled(text, self.style))
     }
@@ -137,15 +140,20 @@ fn chart(
     x: [f64; 2],
     [least, most]: [Option<f64>; 2],
 ) {
-    let legends = curves.iter().filter_map(Curve::legend);
-    let block = framed(Line::from_iter(std::iter::once(name.bold()).chain(legends)));
+    let title = |named| {
+        let legends = curves.iter().filter_map(|curve| curve.legend(named));
+        Line::from_iter(std::iter::once(name.bold()).chain(legends))
+    };
+    let named = title(true);
+    let fits = named.width() < usize::from(area.width);
+    let block = framed(if fits { named } else { title(false) });
     let ys = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.1);
     let least = least.unwrap_or_else(|| ys().fold(f64::INFINITY, f64::min));
     let most = most.unwrap_or_else(|| ys().fold(f64::NEG_INFINITY, f64::max));
     if !(least.is_finite() && most.is_finite()) {
         return frame.render_widget(block, area);
     }
-    let ticks = Ticks::around(least, most, if area.height < 8 { 1 } else { 2 });
+    let ticks = Ticks::around(least, most, u32::from(area.height / 6).clamp(1, 5));
     let datasets = curves.iter().map(|curve| {
         let (marker, graph) = match curve.mark {
             Mark::Line => (Marker::Braille, GraphType::Line),
@@ -166,7 +174,8 @@ fn chart(
     frame.render_widget(chart, area);
 }
 
-fn framed(title: Line<'_>) -> Block<'_> {
+fn framed(mut title: Line<'_>) -> Block<'_> {
+    title.push_span(" ");
     Block::new().borders(Borders::TOP).border_style(Style::new().dim()).title(title)
 }
 

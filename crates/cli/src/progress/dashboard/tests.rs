@@ -117,10 +117,6 @@ fn all_is_there_on_80x24_and_more() {
             &[
                 "resnet20 on cifar10, recipe walkthrough, 20 epochs, batches of 100",
                 "bf16 on avx512-bf16, 16 threads, in runs/resnet20-cifar10-20261231-235959",
-                "Loss  ⠒ train ",
-                "x held-out 1.0500  • test 1.1000",
-                "Accuracy  ⠒ train ",
-                "x held-out 71.00%  • test 70.00%",
                 "Learning rate  0.10000",
                 "Images a second  now 2,500  mean 2,500",
                 "epoch 3/20",
@@ -131,13 +127,24 @@ fn all_is_there_on_80x24_and_more() {
                 "step 1,125 of 9,000",
                 "0:09 left",
                 "5:15 left",
-                "best   epoch 2: held-out accuracy 71.00%, test accuracy 70.00%",
+                "best   epoch 2: accuracy  x held-out 71.00%  • test 70.00%",
                 "saved  last.safetensors in epoch 2, 1:05 ago",
                 "note: the weights are random",
                 "q, Esc: plain bar, training goes on",
             ],
         );
     }
+}
+
+#[test]
+fn charts_name_their_curves_where_they_can() {
+    let wide = screen([120, 30]);
+    assert_has(&wide, &["Loss  ⠒ train ", "  x held-out 1.0500  • test 1.1000 ─"]);
+    assert_has(&wide, &["Accuracy  ⠒ train ", "  x held-out 71.00%  • test 70.00% ─"]);
+    assert_has(
+        &screen([80, 24]),
+        &["Loss  ⠒ 0.", "  x 1.0500  • 1.1000 ─", "  x 71.00%  • 70.00% "],
+    );
 }
 
 #[test]

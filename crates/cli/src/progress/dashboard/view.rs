@@ -77,7 +77,7 @@ pub(super) fn draw(frame: &mut Frame, state: &State, palette: Palette, now: Inst
     }
     draw_curves(frame, curves, state, palette);
     draw_bars(frame, bars, state, palette);
-    frame.render_widget(Paragraph::new(vec![best(state), saved(state, now)]), facts);
+    frame.render_widget(Paragraph::new(vec![best(state, palette), saved(state, now)]), facts);
     let skip = state.notes.len().saturating_sub(usize::from(notes.height));
     let lines = state.notes.iter().skip(skip).map(|note| Line::from(note.as_str()));
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), notes);
@@ -176,13 +176,18 @@ fn draw_bars(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);
 }
 
-fn best(state: &State) -> Line<'static> {
+/// The best epoch. It also says which mark stands for what.
+fn best(state: &State, palette: Palette) -> Line<'static> {
     let Some(best) = &state.best else { return Line::from("best   no epoch has ended yet") };
-    let mut text = format!("best   epoch {}: ", best.epoch);
-    if let Some(accuracy) = best.held_out_accuracy {
-        text += &format!("held-out accuracy {accuracy:.2}%, ");
-    }
-    Line::from(text + &format!("test accuracy {:.2}%", best.test_accuracy))
+    let accuracy = |mark: charts::Mark, name, style, accuracy| {
+        Span::styled(format!("{} {name} {accuracy:.2}%  ", mark.symbol()), style)
+    };
+    let held_out = best
+        .held_out_accuracy
+        .map(|value| accuracy(charts::HELD_OUT, "held-out", palette.held_out(), value));
+    let test = accuracy(charts::TEST, "test", palette.test(), best.test_accuracy);
+    let begin = Span::from(format!("best   epoch {}: accuracy  ", best.epoch));
+    Line::from_iter([Some(begin), held_out, Some(test)].into_iter().flatten())
 }
 
 fn saved(state: &State, now: Instant) -> Line<'static> {
