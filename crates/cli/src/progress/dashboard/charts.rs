@@ -2,7 +2,7 @@
 
 use ratatui::{
     Frame,
-    layout::Rect,
+    layout::{HorizontalAlignment, Rect},
     style::{Style, Stylize},
     symbols::Marker,
     text::{Line, Span},
@@ -153,7 +153,7 @@ fn chart(
     if !(least.is_finite() && most.is_finite()) {
         return frame.render_widget(block, area);
     }
-    let ticks = Ticks::around(least, most, u32::from(area.height / 6).clamp(1, 5));
+    let ticks = Ticks::around(least, most, u32::from(area.height / 5).clamp(1, 5));
     let datasets = curves.iter().map(|curve| {
         let (marker, graph) = match curve.mark {
             Mark::Line => (Marker::Braille, GraphType::Line),
@@ -165,7 +165,10 @@ fn chart(
     let mut last = epochs(x[1]);
     last.spans.insert(0, "epoch ".into());
     let x_axis = Axis::default().bounds(x).labels([epochs(x[0]), last]);
-    let y_axis = Axis::default().bounds(ticks.bounds()).labels(ticks.labels());
+    let y_axis = Axis::default()
+        .bounds(ticks.bounds())
+        .labels(ticks.labels())
+        .labels_alignment(HorizontalAlignment::Right);
     let chart = Chart::new(datasets.collect())
         .legend_position(None)
         .x_axis(x_axis)
@@ -192,7 +195,8 @@ impl Ticks {
     /// Ticks that enclose a range, about so many intervals.
     fn around(least: f64, most: f64, intervals: u32) -> Self {
         let span = (most - least).max(1e-3 * most.abs()).max(1e-9);
-        let raw = span / f64::from(intervals);
+        // A little less: rounding (0.2 as f32 is more than 0.2) must not choose the next unit.
+        let raw = span / f64::from(intervals) * (1.0 - 1e-6);
         let power = 10f64.powf(raw.log10().floor());
         let unit = [1.0, 2.0, 5.0].map(|x| x * power).into_iter().find(|unit| *unit >= raw);
         let unit = unit.unwrap_or(10.0 * power);
@@ -203,7 +207,8 @@ impl Ticks {
     }
 
     fn bounds(self) -> [f64; 2] {
-        [self.first, self.last].map(|n| n as f64 * self.unit)
+        // What was rounded away is inside.
+        [self.first as f64 - 2e-6, self.last as f64 + 2e-6].map(|n| n * self.unit)
     }
 
     fn labels(self) -> Vec<String> {
@@ -228,9 +233,10 @@ mod tests {
         for (least, most, labels) in [
             (0.31, 2.2, &["0", "1", "2", "3"][..]),
             (0.0, 0.1, &["0.00", "0.05", "0.10"]),
+            (0.0, f64::from(0.2f32), &["0.0", "0.1", "0.2"]),
             (12.5, 91.0, &["0", "50", "100"]),
             (90.0, 93.3, &["90", "92", "94"]),
-            (0.1, 0.1, &["0.1000", "0.1001"]),
+            (0.1, 0.1, &["0.10000", "0.10005"]),
             (0.0, 0.0, &["0.0e0", "5.0e-10"]),
         ] {
             let ticks = Ticks::around(least, most, 2);
