@@ -17,6 +17,7 @@ use signal_hook::{
 };
 
 /// The wish to stop.
+#[derive(Clone)]
 pub(crate) struct Interrupt {
     asked: Arc<AtomicBool>,
     signal: Arc<Stop>,
@@ -34,6 +35,27 @@ impl Interrupt {
             flag::register_usize(number, Arc::clone(&signal), number as usize)?;
         }
         Ok(Interrupt { asked, signal })
+    }
+
+    /// From now on a hang-up of the terminal counts as a first signal. The shell may well send
+    /// another, so that it never ends the process at once.
+    #[cfg(unix)]
+    pub(crate) fn catch_hang_up(&self) -> io::Result<()> {
+        use signal_hook::consts::SIGHUP;
+        flag::register(SIGHUP, Arc::clone(&self.asked))?;
+        flag::register_usize(SIGHUP, Arc::clone(&self.signal), SIGHUP as usize)?;
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn catch_hang_up(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Does what Ctrl-C does, where the terminal hands it over as a key.
+    pub(crate) fn ask(&self) {
+        self.signal.store(SIGINT as usize, Ordering::Relaxed);
+        self.asked.store(true, Ordering::Relaxed);
     }
 
     /// For when there is nothing to save: from now on the first signal ends the process at once.

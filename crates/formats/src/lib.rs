@@ -13,7 +13,9 @@ pub mod onnx;
 mod pickle;
 pub mod safetensors;
 mod tensor;
+pub mod tensorboard;
 pub mod torch;
+mod wire;
 mod zip;
 
 pub use atomic::{atomic_write, is_temporary};

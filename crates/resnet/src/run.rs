@@ -24,6 +24,8 @@ pub const CONFIG: &str = "config.toml";
 pub const METRICS: &str = "metrics.jsonl";
 /// What was told while it ran.
 pub const LOG: &str = "log.txt";
+/// Event files for TensorBoard, where they are asked for.
+pub const TENSORBOARD: &str = "tensorboard";
 /// The newest checkpoint.
 pub const LAST: &str = "last.safetensors";
 /// The checkpoint of the highest accuracy.

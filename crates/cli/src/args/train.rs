@@ -25,9 +25,13 @@ pub(crate) struct TrainArgs {
     /// <arch>_<data>_all.tar with the optimizer
     #[arg(long)]
     pub(crate) save_torch: bool,
-    /// Show a bar an epoch, or lines of text [default: bar at a terminal, log elsewhere]
+    /// Show a bar an epoch, a dashboard that fills the terminal, or lines of text [default: bar at a
+    /// terminal, log elsewhere]
     #[arg(long, value_enum)]
     pub(crate) ui: Option<Ui>,
+    /// Also write event files for TensorBoard into the folder `tensorboard` of the run
+    #[arg(long)]
+    pub(crate) tensorboard: bool,
     #[command(flatten)]
     pub(crate) output: Output,
     #[command(flatten)]
@@ -52,7 +56,8 @@ impl TrainArgs {
     /// The settings of a run among what was given to `resnet train`. A run that is continued keeps
     /// its own.
     pub(super) fn settings(command: &Command, matches: &ArgMatches) -> Vec<String> {
-        const OTHERS: [&str; 6] = ["resume", "ui", "json", "data-dir", "threads", "quiet"];
+        const OTHERS: [&str; 7] =
+            ["resume", "ui", "tensorboard", "json", "data-dir", "threads", "quiet"];
         let given = command.get_arguments().filter(|argument| {
             let long = argument.get_long().unwrap_or_default();
             let source = matches.value_source(argument.get_id().as_str());
@@ -144,5 +149,6 @@ pub(crate) struct ImagesArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Ui {
     Bar,
+    Full,
     Log,
 }

@@ -1,7 +1,6 @@
 //! `resnet train`: a run, from its arguments to its last line.
 
 use std::{
-    io::IsTerminal,
     path::Path,
     process::ExitCode,
     time::{Instant, SystemTime},
@@ -12,11 +11,11 @@ use resnet::{
     Arch, Cpu,
     data::Dataset,
     run::{CONFIG, RunFolder},
-    train::{self, EpochMetrics, Event, Log, Outcome},
+    train::{self, EpochMetrics, Event, Log, Outcome, TensorBoard},
 };
 
 use crate::{
-    args::{DataDir, Global, TrainArgs, Ui},
+    args::{DataDir, Global, TrainArgs},
     config::{self, Beginning},
     data::{self, Limits},
     error::Usage,
@@ -35,14 +34,20 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         Some(target) if !is_foreign(target) => resume(args, target, global, &interrupt)?,
         _ => start(args, &cpu, global, &interrupt)?,
     };
-    let ui = args.ui.unwrap_or(if std::io::stderr().is_terminal() { Ui::Bar } else { Ui::Log });
-    let mut progress = if global.quiet { Progress::Silent } else { Progress::new(ui) };
     let mut log = Log::open(folder.path())?;
+    let mut board = args.tensorboard.then(|| TensorBoard::new(&folder));
+    let mut progress = Progress::new(args, global, &interrupt);
     let (mut printed, mut lines) = (Ok(()), 0);
     let began = Instant::now();
     let outcome = train::train(&folder, data, &cpu, interrupt.signal(), &mut |event| {
         log.write(event);
         progress.show(event);
+        if let Some(Err(error)) = board.as_mut().map(|board| board.write(event)) {
+            let note = Event::Note(format!("{error}: TensorBoard gets no more of this run"));
+            log.write(&note);
+            progress.show(&note);
+            board = None;
+        }
         if let Event::EpochEnd { metrics, .. } = event
             && args.output.json
             && printed.is_ok()

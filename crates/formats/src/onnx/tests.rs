@@ -1,4 +1,5 @@
-use super::{wire::Message, *};
+use super::*;
+use crate::wire::Message;
 use crate::{Data, Tensor};
 
 fn message() -> Message {

@@ -1,4 +1,4 @@
-//! Protocol Buffers as bytes: a message is a list of fields, each a number and a value.
+//! Protocol Buffers being read: a message is a list of fields, each a number and a value.
 //!
 //! A reader that borrows is what a file of unknown origin needs: it allocates nothing, skips what
 //! nobody asks for, and follows no nesting but its caller's.
@@ -108,65 +108,10 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
     Err(Malformed::Number)
 }
 
-/// A message that is being written.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Message(pub(super) Vec<u8>);
-
-impl Message {
-    pub(super) fn int(mut self, number: u64, value: i64) -> Self {
-        self.put_varint(number << 3);
-        self.put_varint(value as u64);
-        self
-    }
-
-    pub(super) fn float(mut self, number: u64, value: f32) -> Self {
-        self.put_varint(number << 3 | 5);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    pub(super) fn text(self, number: u64, text: &str) -> Self {
-        self.bytes(number, text.as_bytes())
-    }
-
-    pub(super) fn message(self, number: u64, message: &Message) -> Self {
-        self.bytes(number, &message.0)
-    }
-
-    fn bytes(self, number: u64, bytes: &[u8]) -> Self {
-        let mut message = self.length(number, bytes.len());
-        message.0.extend(bytes);
-        message
-    }
-
-    /// Announces a field of so many bytes, which are to follow.
-    pub(super) fn length(mut self, number: u64, length: usize) -> Self {
-        self.put_varint(number << 3 | 2);
-        self.put_varint(length as u64);
-        self
-    }
-
-    /// One field for each item.
-    pub(super) fn each<T>(
-        self,
-        items: impl IntoIterator<Item = T>,
-        field: impl FnMut(Self, T) -> Self,
-    ) -> Self {
-        items.into_iter().fold(self, field)
-    }
-
-    fn put_varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Message;
 
     #[test]
     fn numbers_round_trip() {
@@ -176,14 +121,6 @@ mod tests {
             assert_eq!(fields.iter().map(|f| f.0).collect::<Vec<_>>(), [15, 16]);
             assert!(fields.iter().all(|f| f.1.int() == Ok(value)));
         }
-    }
-
-    #[test]
-    fn bytes_are_those_of_the_format() {
-        // 150 in field 1, "testing" in field 2: the examples of the format's own description.
-        assert_eq!(Message::default().int(1, 150).0, [0x08, 0x96, 0x01]);
-        let text = Message::default().text(2, "testing");
-        assert_eq!(text.0, [&[0x12, 0x07], &b"testing"[..]].concat());
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::{io, path::Path};
 
-use super::{Attribute, Dimension, Model, Node, Value, dtype, kind, wire::Message};
-use crate::{Data, Tensor, atomic_write};
+use super::{Attribute, Dimension, Model, Node, Value, dtype, kind};
+use crate::{Data, Tensor, atomic_write, wire::Message};
 
 /// Version of the format, and of the operators' definitions. Both are of 2022, and every reader of
 /// today knows them.

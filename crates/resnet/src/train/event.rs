@@ -86,6 +86,8 @@ pub struct Started {
     pub epochs: u64,
     /// Batches already done by the run that is continued; 0 for a new one.
     pub step: u64,
+    /// Figures of the epochs already done.
+    pub history: Vec<EpochMetrics>,
     /// How activations are stored, and why that is fast here or not.
     pub dtype: String,
     /// Instruction set of the kernels.

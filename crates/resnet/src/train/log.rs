@@ -117,6 +117,7 @@ mod tests {
             total_steps: 500,
             epochs: 2,
             step,
+            history: Vec::new(),
             dtype: "fp32: portable has no products of bfloat16".into(),
             isa: "portable".into(),
             threads: 2,

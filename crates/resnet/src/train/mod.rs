@@ -6,6 +6,7 @@ mod event;
 mod log;
 mod start;
 mod state;
+mod tensorboard;
 mod trainer;
 
 use std::{
@@ -28,6 +29,7 @@ pub use self::{
 #[cfg(test)]
 pub(crate) use state::tests;
 pub(crate) use state::{Progress, State};
+pub use tensorboard::TensorBoard;
 use trainer::Trainer;
 
 /// Asks a run to stop: anything but 0 (the signal's number, by custom) stops it after the batch

@@ -192,6 +192,7 @@ impl<'a> Trainer<'a> {
             total_steps: config.total_steps,
             epochs: config.epochs(),
             step: state.progress.step,
+            history: state.history.clone(),
             dtype: config.recipe.dtype.explain(self.cpu),
             isa: self.cpu.isa().to_string(),
             threads: self.cpu.threads(),

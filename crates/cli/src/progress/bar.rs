@@ -1,97 +1,32 @@
-//! What a training run looks like: a bar an epoch at a terminal, lines of text elsewhere.
-
-use std::time::Instant;
+//! A bar for the epoch under way, and a row of a table for each that has ended.
 
 use anstyle::Style;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
 
-use crate::{args::Ui, print};
+use super::{Estimate, header};
+use crate::print;
 
-/// A listener to a run.
-pub(crate) enum Progress {
-    Silent,
-    Log,
-    Bar(Box<EpochBar>),
-}
-
-impl Progress {
-    pub(crate) fn new(ui: Ui) -> Self {
-        match ui {
-            Ui::Log => Progress::Log,
-            Ui::Bar => Progress::Bar(Box::default()),
-        }
-    }
-
-    /// Shows an event.
-    pub(crate) fn show(&mut self, event: &Event) {
-        match self {
-            Progress::Silent => {}
-            Progress::Log => match event {
-                Event::Started(run) => print::talk(header(run)),
-                // The verb itself says how it ended, and in which folder everything is.
-                Event::Saved { .. } | Event::Stopped { .. } | Event::Finished { .. } => {}
-                _ => event.log_line().iter().for_each(print::talk),
-            },
-            Progress::Bar(bar) => bar.show(event),
-        }
-    }
-}
-
-/// What is about to be trained, line by line.
-fn header(run: &Started) -> String {
-    let n = print::grouped;
-    let held_out = match run.held_out_images {
-        0 => String::new(),
-        images => format!("{} held-out, ", n(images)),
-    };
-    let resumed = match run.step {
-        0 => String::new(),
-        step => format!("; {step} steps are done"),
-    };
-    [
-        ("arch", format!("{}, {} parameters", run.arch, n(run.parameters))),
-        (
-            "data",
-            format!(
-                "{}, {} training, {held_out}{} test images",
-                run.data,
-                n(run.train_images),
-                n(run.test_images)
-            ),
-        ),
-        (
-            "recipe",
-            format!(
-                "{}, batch {}, {} epochs, {} steps{resumed}",
-                run.recipe,
-                run.batch_size,
-                run.epochs,
-                n(run.total_steps as usize)
-            ),
-        ),
-        ("device", format!("{}, {} threads", run.isa, run.threads)),
-        ("dtype", run.dtype.clone()),
-        ("folder", run.folder.display().to_string()),
-    ]
-    .map(|(label, value)| format!("{label:<8}{value}"))
-    .join("\n")
-}
-
-/// A bar for the epoch under way, and a row of a table for each that has ended.
+/// The bar and the table.
 #[derive(Default)]
 pub(crate) struct EpochBar {
     /// Clears itself when dropped, so that a run that fails leaves no bar behind.
     bar: Option<ProgressBar>,
     run: Option<Started>,
-    /// When the last batch of the epoch was done.
-    last_batch: Option<Instant>,
-    /// Seconds that evaluation took after the last epoch.
-    evaluation: f64,
+    estimate: Estimate,
 }
 
 impl EpochBar {
-    fn show(&mut self, event: &Event) {
+    /// What had been told at the end of these events, by somebody else who has the estimate.
+    pub(super) fn taking_over(events: &[Event], estimate: Estimate) -> Self {
+        let mut bar = EpochBar::default();
+        events.iter().for_each(|event| bar.show(event));
+        bar.estimate = estimate;
+        bar
+    }
+
+    pub(super) fn show(&mut self, event: &Event) {
+        self.estimate.update(event);
         match event {
             Event::Started(run) => {
                 let bold = Style::new().bold();
@@ -100,7 +35,6 @@ impl EpochBar {
                 self.run = Some(run.clone());
             }
             Event::Batch(batch) => {
-                self.last_batch = Some(Instant::now());
                 let message = self.message(batch);
                 let bar = self.bar.get_or_insert_with(|| epoch_bar(batch));
                 bar.set_position(batch.batch);
@@ -116,7 +50,6 @@ impl EpochBar {
                 event.log_line().iter().for_each(print::talk)
             }
             Event::EpochEnd { metrics, best } => {
-                self.evaluation = self.last_batch.map_or(0.0, |t| t.elapsed().as_secs_f64());
                 self.bar = None;
                 print::talk(self.row(metrics, *best));
             }
@@ -127,20 +60,15 @@ impl EpochBar {
 
     /// The figures beside the bar.
     fn message(&self, b: &BatchEvent) -> String {
-        let batch_size = self.run.as_ref().map_or(1, |run| run.batch_size) as f64;
-        let seconds = |steps: u64| steps as f64 * batch_size / b.images_per_second.max(1e-9);
-        let epoch = seconds(b.batches.saturating_sub(b.batch));
-        let evaluations = b.epochs.saturating_sub(b.epoch) + 1;
-        let run =
-            seconds(b.total_steps.saturating_sub(b.step)) + evaluations as f64 * self.evaluation;
+        let left = self.estimate.left(b);
         format!(
             "loss {:.3} acc {:.1}% lr {:.3} {:.0}/s {} left, run {}",
             b.loss,
             b.accuracy,
             b.learning_rate,
             b.images_per_second,
-            print::clock(epoch),
-            print::clock(run)
+            print::clock(left.epoch),
+            print::clock(left.run)
         )
     }
 
@@ -213,6 +141,7 @@ mod tests {
             total_steps: 45_000,
             epochs: 100,
             step: 12_345,
+            history: Vec::new(),
             dtype: "fp32: avx512-bf16 has products of bfloat16, bf16 would be faster".into(),
             isa: "portable".into(),
             threads: 16,
@@ -262,27 +191,5 @@ mod tests {
         let stars = |held_out, best| bar(5000).row(&metrics(held_out), best).contains('*');
         assert!(stars(Some(90.0), true) && !stars(Some(90.0), false));
         assert!(!stars(None, true), "there is nothing to choose by");
-    }
-
-    #[test]
-    fn time_left_counts_evaluations() {
-        let mut bar = bar(0);
-        bar.evaluation = 10.0;
-        let message = bar.message(&BatchEvent {
-            epoch: 99,
-            epochs: 100,
-            batch: 420,
-            batches: 450,
-            step: 44_520,
-            total_steps: 45_000,
-            loss: 1.25,
-            accuracy: 56.78,
-            batch_loss: 1.5,
-            batch_accuracy: 50.0,
-            learning_rate: 0.1,
-            images_per_second: 100.0,
-        });
-        // 30 and 480 steps of 100 images at 100 images/s, and two evaluations
-        assert_eq!(message, "loss 1.250 acc 56.8% lr 0.100 100/s 0:30 left, run 8:20");
     }
 }

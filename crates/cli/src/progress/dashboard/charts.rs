@@ -1,0 +1,256 @@
+//! Curves on axes, and the bars of speed.
+
+use ratatui::{
+    Frame,
+    layout::{HorizontalAlignment, Rect},
+    style::{Style, Stylize},
+    symbols::Marker,
+    text::{Line, Span},
+    widgets::{Axis, Block, Borders, Chart, Dataset, GraphType, Sparkline},
+};
+
+use super::{
+    state::{Speed, State},
+    view::Palette,
+};
+
+/// A curve, told from others of its chart by its marks, and where there is colour by that too.
+struct Curve {
+    name: &'static str,
+    mark: Mark,
+    style: Style,
+    points: Vec<(f64, f64)>,
+    /// Its last value, as text.
+    last: Option<String>,
+}
+
+/// What a curve is drawn with.
+#[derive(Clone, Copy)]
+pub(super) enum Mark {
+    Line,
+    Of(char),
+}
+
+pub(super) const TEST: Mark = Mark::Of('•');
+pub(super) const HELD_OUT: Mark = Mark::Of('x');
+
+impl Mark {
+    pub(super) fn symbol(self) -> char {
+        match self {
+            Mark::Line => '⠒',
+            Mark::Of(symbol) => symbol,
+        }
+    }
+}
+
+pub(super) fn loss(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
+    let train = state.loss.points();
+    let text = |value: f64| format!("{value:.4}");
+    let epochs = |value: fn(&resnet::train::EpochMetrics) -> Option<f64>| by_epochs(state, value);
+    let curves = [
+        Curve::new("train", Mark::Line, palette.train(), train.to_vec(), text),
+        Curve::new("held-out", HELD_OUT, palette.held_out(), epochs(|e| e.held_out_loss), text),
+        Curve::new("test", TEST, palette.test(), epochs(|e| Some(e.test_loss)), text),
+    ];
+    // A few wild values at the beginning are no reason to draw the rest flat.
+    let mut values: Vec<f64> = train.iter().map(|point| point.1).collect();
+    values.sort_by(f64::total_cmp);
+    let most = values.get(values.len() * 98 / 100).copied();
+    chart(frame, area, "Loss", &curves, state.span(), [None, most]);
+}
+
+pub(super) fn accuracy(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
+    let train = state.accuracy.points().to_vec();
+    let text = |value: f64| format!("{value:.2}%");
+    let epochs = |value: fn(&resnet::train::EpochMetrics) -> Option<f64>| by_epochs(state, value);
+    let held_out = epochs(|e| e.held_out_accuracy);
+    let curves = [
+        Curve::new("train", Mark::Line, palette.train(), train, text),
+        Curve::new("held-out", HELD_OUT, palette.held_out(), held_out, text),
+        Curve::new("test", TEST, palette.test(), epochs(|e| Some(e.test_accuracy)), text),
+    ];
+    chart(frame, area, "Accuracy", &curves, state.span(), [None, None]);
+}
+
+pub(super) fn rate(frame: &mut Frame, area: Rect, state: &State) {
+    let points = state.rate.points().to_vec();
+    let curve = Curve::new("", Mark::Line, Style::new(), points, |value| format!("{value:.5}"));
+    chart(frame, area, "Learning rate", &[curve], state.span(), [Some(0.0), None]);
+}
+
+/// Images a second since this process began.
+pub(super) fn speed(frame: &mut Frame, area: Rect, speed: &Speed) {
+    let mut title = vec!["Images a second".bold()];
+    if let (Some(now), Some(mean)) = (speed.now, speed.mean()) {
+        title.push(format!("  now {}  mean {}", short(now), short(mean)).into());
+    }
+    let block = framed(Line::from(title));
+    let columns = speed.curve.columns(usize::from(block.inner(area).width));
+    let most = columns.iter().fold(0.0, |a: f64, &b| a.max(b));
+    let bars = Sparkline::default()
+        .data(columns.iter().map(|value| value.round() as u64))
+        .max((1.05 * most).ceil() as u64)
+        .block(block);
+    frame.render_widget(bars, area);
+}
+
+/// A number in about four digits.
+pub(super) fn short(x: f64) -> String {
+    if x < 100.0 { format!("{x:.1}") } else { crate::print::grouped(x.round() as usize) }
+}
+
+fn by_epochs(
+    state: &State,
+    value: impl Fn(&resnet::train::EpochMetrics) -> Option<f64>,
+) -> Vec<(f64, f64)> {
+    state.epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64, value(epoch)?))).collect()
+}
+
+impl Curve {
+    fn new(
+        name: &'static str,
+        mark: Mark,
+        style: Style,
+        points: Vec<(f64, f64)>,
+        text: impl Fn(f64) -> String,
+    ) -> Self {
+        let last = points.last().map(|point| text(point.1));
+        Curve { name, mark, style, points, last }
+    }
+
+    /// Mark, name and last value; without names where there is no room for them.
+    fn legend(&self, named: bool) -> Option<Span<'static>> {
+        let last = self.last.as_ref()?;
+        let symbol = self.mark.symbol();
+        let text = match self.name {
+            "" => format!("  {last}"),
+            name if named => format!("  {symbol} {name} {last}"),
+            _ => format!("  {symbol} {last}"),
+        };
+        Some(Span::styled(text, self.style))
+    }
+}
+
+/// Draws curves over `x`, from the least value to the largest unless told otherwise.
+fn chart(
+    frame: &mut Frame,
+    area: Rect,
+    name: &'static str,
+    curves: &[Curve],
+    x: [f64; 2],
+    [least, most]: [Option<f64>; 2],
+) {
+    let title = |named| {
+        let legends = curves.iter().filter_map(|curve| curve.legend(named));
+        Line::from_iter(std::iter::once(name.bold()).chain(legends))
+    };
+    let named = title(true);
+    let fits = named.width() < usize::from(area.width);
+    let block = framed(if fits { named } else { title(false) });
+    let ys = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.1);
+    let least = least.unwrap_or_else(|| ys().fold(f64::INFINITY, f64::min));
+    let most = most.unwrap_or_else(|| ys().fold(f64::NEG_INFINITY, f64::max));
+    if !(least.is_finite() && most.is_finite()) {
+        return frame.render_widget(block, area);
+    }
+    let ticks = Ticks::around(least, most, u32::from(area.height / 5).clamp(1, 5));
+    let datasets = curves.iter().map(|curve| {
+        let (marker, graph) = match curve.mark {
+            Mark::Line => (Marker::Braille, GraphType::Line),
+            Mark::Of(symbol) => (Marker::Custom(symbol), GraphType::Scatter),
+        };
+        Dataset::default().data(&curve.points).marker(marker).graph_type(graph).style(curve.style)
+    });
+    let epochs = |x: f64| Line::from(format!("{x:.1}").trim_end_matches(".0").to_owned());
+    let mut last = epochs(x[1]);
+    last.spans.insert(0, "epoch ".into());
+    let x_axis = Axis::default().bounds(x).labels([epochs(x[0]), last]);
+    let y_axis = Axis::default()
+        .bounds(ticks.bounds())
+        .labels(ticks.labels())
+        .labels_alignment(HorizontalAlignment::Right);
+    let chart = Chart::new(datasets.collect())
+        .legend_position(None)
+        .x_axis(x_axis)
+        .y_axis(y_axis)
+        .block(block);
+    frame.render_widget(chart, area);
+}
+
+fn framed(mut title: Line<'_>) -> Block<'_> {
+    title.push_span(" ");
+    Block::new().borders(Borders::TOP).border_style(Style::new().dim()).title(title)
+}
+
+/// Round numbers on an axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ticks {
+    /// The first, in units of `unit`.
+    first: i64,
+    last: i64,
+    unit: f64,
+}
+
+impl Ticks {
+    /// Ticks that enclose a range, about so many intervals.
+    fn around(least: f64, most: f64, intervals: u32) -> Self {
+        let span = (most - least).max(1e-3 * most.abs()).max(1e-9);
+        // A little less: rounding (0.2 as f32 is more than 0.2) must not choose the next unit.
+        let raw = span / f64::from(intervals) * (1.0 - 1e-6);
+        let power = 10f64.powf(raw.log10().floor());
+        let unit = [1.0, 2.0, 5.0].map(|x| x * power).into_iter().find(|unit| *unit >= raw);
+        let unit = unit.unwrap_or(10.0 * power);
+        // Rounding must not add an interval: 0.3 / 0.1 is a little less than 3.
+        let first = (least / unit + 1e-6).floor();
+        let last = (most / unit - 1e-6).ceil().max(first + 1.0);
+        Ticks { first: first as i64, last: last as i64, unit }
+    }
+
+    fn bounds(self) -> [f64; 2] {
+        // What was rounded away is inside.
+        [self.first as f64 - 2e-6, self.last as f64 + 2e-6].map(|n| n * self.unit)
+    }
+
+    fn labels(self) -> Vec<String> {
+        let decimals = (-self.unit.log10().floor()).max(0.0) as usize;
+        let label = |n: i64| {
+            let value = n as f64 * self.unit;
+            match decimals {
+                0..6 => format!("{value:.decimals$}"),
+                _ => format!("{value:.1e}"),
+            }
+        };
+        (self.first..=self.last).map(label).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_enclose() {
+        for (least, most, labels) in [
+            (0.31, 2.2, &["0", "1", "2", "3"][..]),
+            (0.0, 0.1, &["0.00", "0.05", "0.10"]),
+            (0.0, f64::from(0.2f32), &["0.0", "0.1", "0.2"]),
+            (12.5, 91.0, &["0", "50", "100"]),
+            (90.0, 93.3, &["90", "92", "94"]),
+            (0.1, 0.1, &["0.10000", "0.10005"]),
+            (0.0, 0.0, &["0.0e0", "5.0e-10"]),
+        ] {
+            let ticks = Ticks::around(least, most, 2);
+            let [first, last] = ticks.bounds();
+            assert!(first <= least + 1e-9 && most - 1e-9 <= last && first < last, "{ticks:?}");
+            assert_eq!(ticks.labels(), labels, "{least} {most}");
+        }
+        assert!(Ticks::around(0.0, 1e30, 2).labels().len() <= 4);
+    }
+
+    #[test]
+    fn speeds_are_short() {
+        for (x, text) in [(0.25, "0.2"), (99.94, "99.9"), (280.4, "280"), (12345.6, "12,346")] {
+            assert_eq!(short(x), text);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the dashboard knows of a run.
+
+use std::{collections::VecDeque, time::Instant};
+
+use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
+
+use super::series::{Series, Smooth};
+use crate::progress::Estimate;
+
+/// Notes that are kept.
+const NOTES: usize = 20;
+/// Batches that the curves of training are smoothed over, at most.
+const SMOOTH: u64 = 50;
+/// Seconds of training that speed is averaged over.
+const SPEED_OVER: f64 = 1.0;
+
+/// A run as its events tell of it. Of batches it keeps curves, in bounded memory.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) run: Option<Started>,
+    /// The last batch.
+    pub(super) batch: Option<BatchEvent>,
+    pub(super) estimate: Estimate,
+    /// Images evaluated, of how many, while that goes on.
+    pub(super) evaluating: Option<(usize, usize)>,
+    /// The epochs that have ended.
+    pub(super) epochs: Vec<EpochMetrics>,
+    /// The best of them.
+    pub(super) best: Option<EpochMetrics>,
+    /// Name of the file that was saved last, the epoch it is of, and when that was.
+    pub(super) saved: Option<(String, u64, Instant)>,
+    pub(super) notes: VecDeque<String>,
+    /// Curves by batches, over epochs.
+    pub(super) loss: Series,
+    pub(super) accuracy: Series,
+    pub(super) rate: Series,
+    pub(super) speed: Speed,
+    smooth: (Smooth, Smooth),
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            run: None,
+            batch: None,
+            estimate: Estimate::default(),
+            evaluating: None,
+            epochs: Vec::new(),
+            best: None,
+            saved: None,
+            notes: VecDeque::new(),
+            loss: Series::default(),
+            accuracy: Series::default(),
+            rate: Series::default(),
+            speed: Speed::default(),
+            smooth: (Smooth::over(1), Smooth::over(1)),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn update(&mut self, event: &Event, now: Instant) {
+        self.estimate.update(event);
+        match event {
+            Event::Started(run) => self.begin(run),
+            Event::Note(_) | Event::OtherIsa { .. } => {
+                self.notes.extend(event.log_line());
+                while self.notes.len() > NOTES {
+                    self.notes.pop_front();
+                }
+            }
+            Event::Batch(batch) => self.add(batch),
+            Event::Evaluating { done, images } => self.evaluating = Some((*done, *images)),
+            Event::EpochEnd { metrics, best } => {
+                self.evaluating = None;
+                self.epochs.push(metrics.clone());
+                if *best {
+                    self.best = Some(metrics.clone());
+                }
+            }
+            Event::Saved { path } => {
+                let name = path.file_name().unwrap_or_default().display().to_string();
+                let epoch = self.batch.map_or(0, |batch| batch.epoch);
+                self.saved = Some((name, epoch, now));
+            }
+            Event::Stopped { .. } | Event::Finished { .. } => {}
+        }
+    }
+
+    fn begin(&mut self, run: &Started) {
+        // A curve that lags behind by more than a part of an epoch says little about it.
+        let smooth = Smooth::over((run.steps_per_epoch / 8).min(SMOOTH));
+        self.smooth = (smooth, smooth);
+        self.speed = Speed::of(run);
+        for epoch in &run.history {
+            // Figures of training are means over the epoch.
+            let middle = epoch.epoch as f64 - 0.5;
+            self.loss.push(middle, epoch.train_loss);
+            self.accuracy.push(middle, epoch.train_accuracy);
+            self.rate.push(epoch.epoch as f64, f64::from(epoch.learning_rate));
+            if self.best.as_ref().is_none_or(|best| score(best) < score(epoch)) {
+                self.best = Some(epoch.clone());
+            }
+        }
+        self.epochs = run.history.clone();
+        self.run = Some(run.clone());
+    }
+
+    fn add(&mut self, batch: &BatchEvent) {
+        let x = at(batch);
+        self.loss.push(x, self.smooth.0.add(batch.batch_loss));
+        self.accuracy.push(x, self.smooth.1.add(batch.batch_accuracy));
+        self.rate.push(x, f64::from(batch.learning_rate));
+        self.speed.add(batch);
+        self.batch = Some(*batch);
+    }
+
+    /// Epochs from where to where there is something to see.
+    pub(super) fn span(&self) -> [f64; 2] {
+        let first = self.loss.points().first().map_or(0.0, |point| point.0.floor());
+        let epochs = self.epochs.last().map_or(0.0, |epoch| epoch.epoch as f64);
+        let last = self.batch.as_ref().map_or(0.0, at).max(epochs);
+        [first, last.max(first + 1e-3)]
+    }
+}
+
+/// What `best` is chosen by.
+pub(super) fn score(epoch: &EpochMetrics) -> f64 {
+    epoch.held_out_accuracy.unwrap_or(epoch.test_accuracy)
+}
+
+/// Epochs done after a batch.
+fn at(batch: &BatchEvent) -> f64 {
+    batch.epoch.saturating_sub(1) as f64 + batch.batch as f64 / batch.batches.max(1) as f64
+}
+
+/// Images a second, from what the events say of the epoch so far: time that is not training does
+/// not count.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Speed {
+    batch_size: f64,
+    images: f64,
+    /// Images and seconds of the epoch at its last batch; nothing before the first batch.
+    before: Option<(f64, f64)>,
+    /// Images and seconds since the last point of the curve.
+    recent: (f64, f64),
+    /// All images and seconds.
+    total: (f64, f64),
+    /// Over seconds.
+    pub(super) curve: Series,
+    /// The last point.
+    pub(super) now: Option<f64>,
+}
+
+impl Speed {
+    fn of(run: &Started) -> Self {
+        let (batch_size, images) = (run.batch_size as f64, run.train_images as f64);
+        Speed { batch_size, images, ..Speed::default() }
+    }
+
+    fn add(&mut self, batch: &BatchEvent) {
+        let images = (batch.batch as f64 * self.batch_size).min(self.images);
+        let done = (images, images / batch.images_per_second.max(1e-9));
+        let before = if batch.batch == 1 { Some((0.0, 0.0)) } else { self.before };
+        self.before = Some(done);
+        // The batches before a run was continued took place in another process.
+        let Some(before) = before else { return };
+        let step = (done.0 - before.0, (done.1 - before.1).max(0.0));
+        for sum in [&mut self.recent, &mut self.total] {
+            *sum = (sum.0 + step.0, sum.1 + step.1);
+        }
+        if self.recent.1 >= SPEED_OVER || self.now.is_none() {
+            let speed = self.recent.0 / self.recent.1.max(1e-9);
+            self.now = Some(speed);
+            self.curve.push(self.total.1, speed);
+            self.recent = (0.0, 0.0);
+        }
+    }
+
+    pub(super) fn mean(&self) -> Option<f64> {
+        (self.total.1 > 0.0).then(|| self.total.0 / self.total.1)
+    }
+}

@@ -1,0 +1,227 @@
+//! Screens of a made-up run.
+
+use std::time::{Duration, Instant};
+
+use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, style::Color};
+use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
+
+use super::*;
+
+const COLOURED: Palette = Palette { coloured: true };
+const PLAIN: Palette = Palette { coloured: false };
+
+fn started(history: Vec<EpochMetrics>) -> Event {
+    Event::Started(Started {
+        folder: "runs/resnet20-cifar10-20261231-235959".into(),
+        arch: "resnet20".into(),
+        data: "cifar10".into(),
+        recipe: "walkthrough".into(),
+        parameters: 272_474,
+        train_images: 45_000,
+        test_images: 10_000,
+        held_out_images: 5000,
+        batch_size: 100,
+        steps_per_epoch: 450,
+        total_steps: 9000,
+        epochs: 20,
+        step: 450 * history.len() as u64,
+        history,
+        dtype: "bf16: avx512-bf16 has products of bfloat16".into(),
+        isa: "avx512-bf16".into(),
+        threads: 16,
+    })
+}
+
+fn epoch(epoch: u64) -> EpochMetrics {
+    let x = epoch as f64;
+    EpochMetrics {
+        epoch,
+        step: 450 * epoch,
+        train_loss: 2.0 / x,
+        train_accuracy: 100.0 - 50.0 / x,
+        test_loss: 2.8 / x,
+        test_accuracy: 85.0 - 50.0 / x,
+        held_out_loss: Some(2.1 / x),
+        held_out_accuracy: Some(96.0 - 50.0 / x),
+        learning_rate: 0.1,
+        seconds: 18.0,
+        images_per_second: 2500.0,
+    }
+}
+
+fn batch(epoch: u64, batch: u64) -> Event {
+    let step = 450 * (epoch - 1) + batch;
+    let x = 1.0 + step as f64 / 450.0;
+    Event::Batch(BatchEvent {
+        epoch,
+        epochs: 20,
+        batch,
+        batches: 450,
+        step,
+        total_steps: 9000,
+        loss: 2.0 / x,
+        accuracy: 100.0 - 50.0 / x,
+        batch_loss: 2.0 / x + 0.1 * f64::from(step as u32 % 2),
+        batch_accuracy: 100.0 - 50.0 / x,
+        learning_rate: 0.1,
+        images_per_second: 2500.0,
+    })
+}
+
+/// In the middle of its third epoch.
+fn state(now: Instant) -> State {
+    let mut state = State::default();
+    state.update(&started(Vec::new()), now);
+    state.update(&Event::Note("the weights are random".into()), now);
+    for done in 1..=3 {
+        (1..=450)
+            .filter(|b| done < 3 || *b <= 225)
+            .for_each(|b| state.update(&batch(done, b), now));
+        if done < 3 {
+            state.update(&Event::Evaluating { done: 100, images: 10_000 }, now);
+            state.update(&Event::EpochEnd { metrics: epoch(done), best: true }, now);
+            state.update(&Event::Saved { path: "runs/x/last.safetensors".into() }, now);
+        }
+    }
+    state
+}
+
+fn buffer(state: &State, palette: Palette, [columns, rows]: [u16; 2], now: Instant) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+    terminal.draw(|frame| draw(frame, state, palette, now)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn text(buffer: &Buffer) -> String {
+    let row = |y| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+    let rows: Vec<_> = (0..buffer.area.height).map(|y| row(y).trim_end().to_owned()).collect();
+    rows.join("\n")
+}
+
+fn screen(size: [u16; 2]) -> String {
+    let began = Instant::now();
+    text(&buffer(&state(began), COLOURED, size, began + Duration::from_secs(65)))
+}
+
+fn assert_has(screen: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(screen.contains(part), "'{part}' is not in\n{screen}");
+    }
+}
+
+#[test]
+fn all_is_there_on_80x24_and_more() {
+    for size in [[80, 24], [100, 30], [200, 50]] {
+        assert_has(
+            &screen(size),
+            &[
+                "resnet20 on cifar10, recipe walkthrough, 20 epochs, batches of 100",
+                "bf16 on avx512-bf16, 16 threads, in runs/resnet20-cifar10-20261231-235959",
+                "Learning rate  0.10000",
+                "Images a second  now 2,500  mean 2,500",
+                "epoch 3/20",
+                "run         ━━━",
+                "  50%",
+                "  12%",
+                "batch 225 of 450",
+                "step 1,125 of 9,000",
+                "0:09 left",
+                "5:15 left",
+                "best   epoch 2: accuracy  x held-out 71.00%  • test 60.00%",
+                "saved  last.safetensors in epoch 2, 1:05 ago",
+                "note: the weights are random",
+                "q, Esc: plain bar, training goes on",
+            ],
+        );
+    }
+}
+
+#[test]
+fn charts_name_their_curves_where_they_can() {
+    let wide = screen([120, 30]);
+    assert_has(&wide, &["Loss  ⠒ train ", "  x held-out 1.0500  • test 1.4000 ─"]);
+    assert_has(&wide, &["Accuracy  ⠒ train ", "  x held-out 71.00%  • test 60.00% "]);
+    assert_has(
+        &screen([80, 24]),
+        &["Loss  ⠒ 0.", "  x 1.0500  • 1.4000 ─", "  x 71.00%  • 60.00%"],
+    );
+}
+
+#[test]
+fn curves_differ_by_their_marks() {
+    let now = Instant::now();
+    let screen = text(&buffer(&state(now), PLAIN, [200, 50], now));
+    // Two epochs in each of two charts.
+    for mark in ["•", "x"] {
+        let charts = screen.lines().filter(|line| line.contains('│'));
+        let drawn: usize = charts.map(|line| line.matches(mark).count()).sum();
+        assert_eq!(drawn, 4, "{mark} in\n{screen}");
+    }
+    let braille = screen.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
+    assert!(braille > 100, "{braille} in\n{screen}");
+}
+
+#[test]
+fn colour_is_of_the_palette_or_none() {
+    let now = Instant::now();
+    let colours = |palette| {
+        let buffer = buffer(&state(now), palette, [80, 24], now);
+        let colours = buffer.content.iter().flat_map(|cell| [cell.fg, cell.bg]);
+        let mut colours: Vec<_> = colours.filter(|&c| c != Color::Reset).collect();
+        colours.sort_by_key(|colour| colour.to_string());
+        colours.dedup();
+        colours
+    };
+    assert_eq!(colours(PLAIN), []);
+    assert_eq!(colours(COLOURED), [Color::Green, Color::Magenta, Color::Red]);
+}
+
+#[test]
+fn less_room_shows_less() {
+    let narrow = screen([60, 40]);
+    assert_has(&narrow, &["Loss", "Accuracy", "Learning rate", "epoch 3/20", "q plain bar"]);
+    let small = screen([40, 10]);
+    assert_has(&small, &["resnet20 on cifar10", "Accuracy", "epoch 3/20", "0:09 left", "^C"]);
+    assert!(!small.contains("Loss") && !small.contains("saved"), "{small}");
+    for size in [[30, 8], [39, 30], [90, 9]] {
+        let screen = screen(size);
+        assert_has(&screen, &["too small", "40x10"]);
+        assert!(!screen.contains("Accuracy"), "{screen}");
+    }
+}
+
+#[test]
+fn any_size_and_any_moment_can_be_drawn() {
+    let now = Instant::now();
+    let mut begun = State::default();
+    begun.update(&started(Vec::new()), now);
+    for state in [State::default(), begun, state(now)] {
+        for columns in (1..140).step_by(7) {
+            for rows in 1..45 {
+                buffer(&state, COLOURED, [columns, rows], now);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_continued_run_shows_its_past() {
+    let now = Instant::now();
+    let mut state = State::default();
+    state.update(&started(vec![epoch(1), epoch(3), epoch(2)]), now);
+    let screen = text(&buffer(&state, PLAIN, [80, 24], now));
+    assert_has(&screen, &["  • 1.4000", "epoch 3", "best   epoch 3", "saved  nothing yet"]);
+    state.update(&batch(4, 10), now);
+    assert!(state.speed.now.is_none(), "the batches before were of another process");
+    state.update(&batch(4, 11), now);
+    assert!((state.speed.now.unwrap() - 2500.0).abs() < 1e-6);
+}
+
+#[test]
+fn the_testing_of_images_is_told() {
+    let now = Instant::now();
+    let mut state = state(now);
+    state.update(&Event::Evaluating { done: 3000, images: 15_000 }, now);
+    let screen = text(&buffer(&state, PLAIN, [80, 24], now));
+    assert_has(&screen, &["testing: 3,000 of 15,000"]);
+}

@@ -1,0 +1,213 @@
+//! Where everything is on the screen.
+
+use std::time::Instant;
+
+use anstream::{AutoStream, ColorChoice};
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    style::{Color, Style, Stylize},
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+use resnet::train::Started;
+
+use super::{charts, state::State};
+use crate::print;
+
+/// Columns and rows of the smallest terminal that is of use.
+const SMALLEST: [u16; 2] = [40, 10];
+
+/// Colours of the terminal's own palette, which are legible on its background. Nothing is told by
+/// colour alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Palette {
+    coloured: bool,
+}
+
+impl Palette {
+    /// No colour where the terminal or the user (`NO_COLOR`) has none.
+    pub(super) fn of_stderr() -> Self {
+        let choice = AutoStream::choice(&std::io::stderr());
+        Palette { coloured: choice != ColorChoice::Never }
+    }
+
+    fn colour(self, colour: Color) -> Style {
+        if self.coloured { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    pub(super) fn train(self) -> Style {
+        self.colour(Color::Green)
+    }
+
+    pub(super) fn test(self) -> Style {
+        self.colour(Color::Magenta)
+    }
+
+    pub(super) fn held_out(self) -> Style {
+        self.colour(Color::Red)
+    }
+}
+
+/// Draws a run. Rows go, in this order of need, to bars, help, curves, header, facts and notes.
+pub(super) fn draw(frame: &mut Frame, state: &State, palette: Palette, now: Instant) {
+    let area = frame.area();
+    if area.width < SMALLEST[0] || area.height < SMALLEST[1] {
+        return too_small(frame, area);
+    }
+    let rows = area.height;
+    let header = if rows < 14 { 1 } else { 2 };
+    let facts = if rows < 16 { 0 } else { 2 };
+    let notes = match state.notes.len() as u16 {
+        n if rows >= 40 => n.min(5),
+        n if rows >= 20 => n.min(1),
+        _ => 0,
+    };
+    let rows = [
+        Constraint::Length(header),
+        Constraint::Fill(1),
+        Constraint::Length(2),
+        Constraint::Length(facts),
+        Constraint::Length(notes),
+        Constraint::Length(1),
+    ];
+    let [header, curves, bars, facts, notes, help] = Layout::vertical(rows).areas(area);
+    if let Some(run) = &state.run {
+        frame.render_widget(Paragraph::new(title(run)), header);
+    }
+    draw_curves(frame, curves, state, palette);
+    draw_bars(frame, bars, state, palette);
+    frame.render_widget(Paragraph::new(vec![best(state, palette), saved(state, now)]), facts);
+    let skip = state.notes.len().saturating_sub(usize::from(notes.height));
+    let lines = state.notes.iter().skip(skip).map(|note| Line::from(note.as_str()));
+    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), notes);
+    frame.render_widget(Paragraph::new(keys(help.width)).dim(), help);
+}
+
+fn too_small(frame: &mut Frame, area: Rect) {
+    let [columns, rows] = SMALLEST;
+    let text = vec![
+        Line::from(format!("too small: {}x{}", area.width, area.height)),
+        Line::from(format!("{columns}x{rows} is enough")),
+        Line::from("q: plain bar"),
+    ];
+    frame.render_widget(Paragraph::new(text), area);
+}
+
+/// What is trained, and on what.
+fn title(run: &Started) -> Vec<Line<'static>> {
+    let Started { arch, data, recipe, epochs, batch_size, isa, threads, .. } = run;
+    // The rest explains why.
+    let dtype = run.dtype.split(':').next().unwrap_or_default();
+    let what = format!("{arch} on {data}");
+    let how = format!(", recipe {recipe}, {epochs} epochs, batches of {batch_size}");
+    let folder = run.folder.display();
+    vec![
+        Line::from(vec![what.bold(), how.into()]),
+        Line::from(format!("{dtype} on {isa}, {threads} threads, in {folder}")),
+    ]
+}
+
+/// Loss and accuracy, and below them rate and speed where there is room.
+fn draw_curves(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
+    let low = if area.height < 14 { 0 } else { (area.height / 3).min(12) };
+    let [high, low] = Layout::vertical([Constraint::Fill(1), Constraint::Length(low)]).areas(area);
+    let halves = |area: Rect| -> [Rect; 2] {
+        Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(2).areas(area)
+    };
+    // Curves of less than 30 columns say little.
+    let [loss, accuracy] = if area.width >= 62 {
+        halves(high)
+    } else if high.height >= 12 {
+        Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(high)
+    } else {
+        [Rect::ZERO, high]
+    };
+    if !loss.is_empty() {
+        charts::loss(frame, loss, state, palette);
+    }
+    charts::accuracy(frame, accuracy, state, palette);
+    if !low.is_empty() {
+        let [rate, speed] = halves(low);
+        charts::rate(frame, rate, state);
+        charts::speed(frame, speed, &state.speed);
+    }
+}
+
+/// How far the epoch and the run are, and how long they still take.
+fn draw_bars(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
+    let Some(batch) = &state.batch else {
+        return frame.render_widget(Paragraph::new("the first batch is under way"), area);
+    };
+    let left = state.estimate.left(batch);
+    let grouped = |n: u64| print::grouped(n as usize);
+    let epoch = match state.evaluating {
+        Some((done, images)) => {
+            let [done, images] = [done, images].map(print::grouped);
+            format!("testing: {done} of {images}")
+        }
+        None => format!("batch {} of {}", grouped(batch.batch), grouped(batch.batches)),
+    };
+    let run = format!("step {} of {}", grouped(batch.step), grouped(batch.total_steps));
+    let bars = [
+        (format!("epoch {}/{}", batch.epoch, batch.epochs), batch.batch, batch.batches, epoch),
+        ("run".to_owned(), batch.step, batch.total_steps, run),
+    ];
+    let lengths = bars.each_ref().map(|bar| (bar.0.len(), bar.3.len()));
+    let label = lengths[0].0.max(lengths[1].0);
+    let times = [left.epoch, left.run].map(|seconds| format!("{} left", print::clock(seconds)));
+    let text = lengths[0].1.max(lengths[1].1).max(22);
+    let time = times[0].len().max(times[1].len()).max(12);
+    // Counts go first where it is narrow.
+    let wide = usize::from(area.width) >= label + text + time + 20;
+    let taken = label + time + 4 + 5 + if wide { text + 2 } else { 0 };
+    let length = usize::from(area.width).saturating_sub(taken);
+    let lines = bars.iter().zip(times).map(|((name, done, all, count), left)| {
+        let share = *done as f64 / (*all).max(1) as f64;
+        let full = (share.clamp(0.0, 1.0) * length as f64).round() as usize;
+        let count = if wide { format!("{count:<text$}  ") } else { String::new() };
+        Line::from(vec![
+            Span::from(format!("{name:<label$}  ")),
+            Span::styled("━".repeat(full), palette.train()),
+            Span::from("─".repeat(length - full)).dim(),
+            Span::from(format!(" {:>3.0}%  {count}{left:>time$}", 100.0 * share)),
+        ])
+    });
+    frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);
+}
+
+/// The best epoch. It also says which mark stands for what.
+fn best(state: &State, palette: Palette) -> Line<'static> {
+    let Some(best) = &state.best else { return Line::from("best   no epoch has ended yet") };
+    let accuracy = |mark: charts::Mark, name, style, accuracy| {
+        Span::styled(format!("{} {name} {accuracy:.2}%  ", mark.symbol()), style)
+    };
+    let held_out = best
+        .held_out_accuracy
+        .map(|value| accuracy(charts::HELD_OUT, "held-out", palette.held_out(), value));
+    let test = accuracy(charts::TEST, "test", palette.test(), best.test_accuracy);
+    let begin = Span::from(format!("best   epoch {}: accuracy  ", best.epoch));
+    Line::from_iter([Some(begin), held_out, Some(test)].into_iter().flatten())
+}
+
+fn saved(state: &State, now: Instant) -> Line<'static> {
+    Line::from(match &state.saved {
+        None => "saved  nothing yet".to_owned(),
+        Some((file, epoch, when)) => {
+            let ago = print::clock(now.saturating_duration_since(*when).as_secs_f64());
+            format!("saved  {file} in epoch {epoch}, {ago} ago")
+        }
+    })
+}
+
+fn keys(width: u16) -> &'static str {
+    if width < 76 {
+        "q plain bar  ^C save, stop  ^Z suspend"
+    } else {
+        "q, Esc: plain bar, training goes on   Ctrl-C: save and stop   Ctrl-Z: suspend"
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,75 @@
+//! How long it will take.
+
+use std::time::Instant;
+
+use resnet::train::{BatchEvent, Event};
+
+/// What an estimate rests on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Estimate {
+    /// Images a batch.
+    batch_size: f64,
+    /// When the last batch of the epoch was done.
+    last_batch: Option<Instant>,
+    /// Seconds that evaluation took after the last epoch.
+    evaluation: f64,
+}
+
+/// Seconds that are left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Left {
+    /// Of training in the epoch under way.
+    pub(super) epoch: f64,
+    /// Until all is done.
+    pub(super) run: f64,
+}
+
+impl Estimate {
+    pub(super) fn update(&mut self, event: &Event) {
+        match event {
+            Event::Started(run) => self.batch_size = run.batch_size as f64,
+            Event::Batch(_) => self.last_batch = Some(Instant::now()),
+            Event::EpochEnd { .. } => {
+                self.evaluation = self.last_batch.map_or(0.0, |t| t.elapsed().as_secs_f64());
+            }
+            _ => {}
+        }
+    }
+
+    /// After a batch.
+    pub(super) fn left(&self, b: &BatchEvent) -> Left {
+        let seconds = |steps: u64| steps as f64 * self.batch_size / b.images_per_second.max(1e-9);
+        let evaluations = b.epochs.saturating_sub(b.epoch) + 1;
+        let steps = b.total_steps.saturating_sub(b.step);
+        Left {
+            epoch: seconds(b.batches.saturating_sub(b.batch)),
+            run: seconds(steps) + evaluations as f64 * self.evaluation,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_counts_evaluations() {
+        let estimate = Estimate { batch_size: 100.0, last_batch: None, evaluation: 10.0 };
+        let left = estimate.left(&BatchEvent {
+            epoch: 99,
+            epochs: 100,
+            batch: 420,
+            batches: 450,
+            step: 44_520,
+            total_steps: 45_000,
+            loss: 1.25,
+            accuracy: 56.78,
+            batch_loss: 1.5,
+            batch_accuracy: 50.0,
+            learning_rate: 0.1,
+            images_per_second: 100.0,
+        });
+        // 30 and 480 steps of 100 images at 100 images/s, and two evaluations
+        assert_eq!(left, Left { epoch: 30.0, run: 500.0 });
+    }
+}

@@ -1,0 +1,136 @@
+//! Event files for TensorBoard.
+
+use std::{io, path::PathBuf};
+
+use resnet_formats::tensorboard::{
+    Event::{Restart, Values},
+    EventFile, SETTINGS, Setting, Value,
+};
+
+use super::{BatchEvent, EpochMetrics, Event, Started};
+use crate::{
+    config::TrainConfig,
+    run::{RunError, RunFolder, TENSORBOARD},
+};
+
+/// Points of a curve by batches: TensorBoard draws no more of them unless it is told to.
+const POINTS: u64 = 1000;
+
+/// Writes the curves of a run into `tensorboard` in its folder, for TensorBoard.
+///
+/// Figures of an epoch stand at the step that ended it: `Loss/train`, `Loss/test`,
+/// `Accuracy/train`, `Accuracy/test` (percent), `Loss/held-out` and `Accuracy/held-out` where images
+/// are held out, `LearningRate`, `Throughput/images_per_second`. `Batch/loss`, `Batch/accuracy` and
+/// `Batch/learning_rate` are those of single batches, a thousand in a run. A run that is continued
+/// gets another file, which says where it goes on.
+#[derive(Debug)]
+pub struct TensorBoard {
+    folder: PathBuf,
+    config: TrainConfig,
+    file: Option<EventFile>,
+}
+
+impl TensorBoard {
+    /// For a run; nothing is written before it begins.
+    pub fn new(run: &RunFolder) -> TensorBoard {
+        let folder = run.path().join(TENSORBOARD);
+        TensorBoard { folder, config: run.config().clone(), file: None }
+    }
+
+    /// Writes what an event tells, at once.
+    ///
+    /// # Errors
+    /// If the system refuses; nothing should be written after that, since no reader gets beyond
+    /// half a record.
+    pub fn write(&mut self, event: &Event) -> Result<(), RunError> {
+        let result = match event {
+            Event::Started(run) => self.begin(run),
+            Event::Batch(batch)
+                if batch.step.is_multiple_of(batch.total_steps.div_ceil(POINTS)) =>
+            {
+                self.put(batch.step, &batch_values(batch))
+            }
+            Event::EpochEnd { metrics, .. } => self.put(metrics.step, &epoch_values(metrics)),
+            _ => Ok(()),
+        };
+        result.map_err(RunError::io("write", &self.folder))
+    }
+
+    /// Begins a file. The first of a run has its configuration and the epochs before it.
+    fn begin(&mut self, run: &Started) -> io::Result<()> {
+        let first = !EventFile::exists_in(&self.folder)?;
+        let file = self.file.insert(EventFile::create(&self.folder)?);
+        file.write(run.step + 1, Restart)?;
+        if !first {
+            return Ok(());
+        }
+        let config = toml::to_string(&self.config).map_err(io::Error::other)?;
+        // Indented by four, Markdown takes it for code.
+        let config: String = config.lines().map(|line| format!("    {line}\n")).collect();
+        let names = Names::of(&self.config);
+        let settings = settings(&self.config, &names);
+        let about = [("config", Value::Text(&config)), (SETTINGS, Value::Settings(&settings))];
+        file.write(0, Values(&about))?;
+        run.history.iter().try_for_each(|e| file.write(e.step, Values(&epoch_values(e))))
+    }
+
+    fn put(&mut self, step: u64, values: &[(&str, Value<'_>)]) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), |file| file.write(step, Values(values)))
+    }
+}
+
+fn batch_values(batch: &BatchEvent) -> [(&'static str, Value<'static>); 3] {
+    [
+        ("Batch/loss", Value::Scalar(batch.batch_loss as f32)),
+        ("Batch/accuracy", Value::Scalar(batch.batch_accuracy as f32)),
+        ("Batch/learning_rate", Value::Scalar(batch.learning_rate)),
+    ]
+}
+
+fn epoch_values(m: &EpochMetrics) -> Vec<(&'static str, Value<'static>)> {
+    [
+        ("Loss/train", Some(m.train_loss)),
+        ("Loss/held-out", m.held_out_loss),
+        ("Loss/test", Some(m.test_loss)),
+        ("Accuracy/train", Some(m.train_accuracy)),
+        ("Accuracy/held-out", m.held_out_accuracy),
+        ("Accuracy/test", Some(m.test_accuracy)),
+        ("LearningRate", Some(f64::from(m.learning_rate))),
+        ("Throughput/images_per_second", Some(m.images_per_second)),
+    ]
+    .into_iter()
+    .filter_map(|(tag, value)| Some((tag, Value::Scalar(value? as f32))))
+    .collect()
+}
+
+/// Settings that are no numbers, as text.
+struct Names {
+    arch: String,
+    dtype: String,
+}
+
+impl Names {
+    fn of(config: &TrainConfig) -> Names {
+        Names { arch: config.arch.to_string(), dtype: config.recipe.dtype.to_string() }
+    }
+}
+
+/// What runs are compared by.
+fn settings<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, Setting<'a>); 11] {
+    let recipe = &config.recipe;
+    // The decimals of the command line.
+    let decimal = |x: f32| Setting::Number(x.to_string().parse().unwrap_or(f64::from(x)));
+    [
+        ("arch", Setting::Name(&names.arch)),
+        ("data", Setting::Name(&config.data.name)),
+        ("recipe", Setting::Name(&recipe.name)),
+        ("dtype", Setting::Name(&names.dtype)),
+        ("epochs", Setting::Number(config.epochs() as f64)),
+        ("batch_size", Setting::Number(recipe.batch_size as f64)),
+        ("lr", Setting::Number(recipe.lr)),
+        ("momentum", decimal(recipe.sgd.momentum)),
+        ("weight_decay", decimal(recipe.sgd.weight_decay)),
+        ("label_smoothing", decimal(recipe.label_smoothing)),
+        ("seed", Setting::Number(config.seed as f64)),
+    ]
+}

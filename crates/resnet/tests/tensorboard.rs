@@ -1,0 +1,152 @@
+//! A run's event files, as TensorBoard itself reads them. Where `RESNET_PYTHON` (or else `python3`)
+//! has no tensorboard, the test says so and is skipped.
+
+mod common;
+
+use std::{fs, sync::atomic::Ordering::Relaxed};
+
+use common::{python, run};
+use resnet::{
+    Cpu,
+    config::{DataConfig, TrainConfig},
+    data::{self, Dataset, LoadOptions},
+    recipe::{Length, Recipe},
+    run::{CONFIG, LAST, METRICS, RunFolder, TENSORBOARD},
+    train::{Event, Outcome, Stop, TensorBoard, train},
+};
+use serde_json::Value;
+
+const SCRIPT: &str = "tensorboard_events.py";
+
+/// 3 epochs of 4 batches.
+const STEPS: u64 = 12;
+const IMAGES: usize = 44;
+const SPLIT: usize = 4;
+
+fn dataset() -> Dataset {
+    let limits =
+        LoadOptions { limit_train: Some(IMAGES), limit_test: Some(20), ..LoadOptions::default() };
+    data::load("synthetic", &limits).unwrap()
+}
+
+fn config() -> TrainConfig {
+    let arch = "resnet8".parse().unwrap();
+    let mut recipe = Recipe::named("fast", arch).unwrap();
+    recipe.length = Length::Epochs(3);
+    recipe.batch_size = 12;
+    let data = dataset();
+    TrainConfig {
+        arch,
+        seed: 3,
+        total_steps: STEPS,
+        init_from: None,
+        continues_after: None,
+        save_torch: false,
+        data: DataConfig {
+            name: data.name,
+            dir: None,
+            classes: data.classes,
+            image_size: 32,
+            train_images: IMAGES - SPLIT,
+            split: SPLIT,
+            limit_train: Some(IMAGES),
+            limit_test: Some(20),
+            normalisation: data.normalisation,
+        },
+        recipe,
+    }
+}
+
+/// Trains until an event asks for the end.
+fn go(folder: &RunFolder, mut listen: impl FnMut(&Event) -> bool) -> Outcome {
+    let stop = Stop::new(0);
+    let cpu = Cpu::new(2).unwrap();
+    train(folder, dataset(), &cpu, &stop, &mut |event| {
+        if listen(event) {
+            stop.store(2, Relaxed);
+        }
+    })
+    .unwrap()
+}
+
+/// What `metrics.jsonl` has of a field, as points of 32-bit values.
+fn points(metrics: &[Value], field: &str) -> Value {
+    let point = |m: &Value| (m["step"].clone(), m[field].as_f64().unwrap() as f32);
+    serde_json::to_value(metrics.iter().map(point).collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn tensorboard_reads_a_run_that_was_killed_and_continued() {
+    let Some(python) = python("tensorboard") else { return };
+    let runs = tempfile::tempdir().unwrap();
+    let path = runs.path().join("run");
+    let (last, after_1) = (path.join(LAST), path.join("after-1"));
+
+    // The first epoch goes unwatched.
+    let folder = RunFolder::create(&path, &config()).unwrap();
+    let ended = |event: &Event| matches!(event, Event::EpochEnd { .. });
+    assert_eq!(go(&folder, |event| ended(event)), Outcome::Interrupted(2));
+    drop(folder);
+    // A kill in the second epoch loses what follows the checkpoint: steps 5 to 7.
+    fs::copy(&last, &after_1).unwrap();
+    let folder = RunFolder::resume(&path).unwrap();
+    let mut board = TensorBoard::new(&folder);
+    go(&folder, |event| {
+        board.write(event).unwrap();
+        matches!(event, Event::Batch(batch) if batch.step == 7)
+    });
+    drop(folder);
+    fs::rename(&after_1, &last).unwrap();
+
+    let folder = RunFolder::resume(&path).unwrap();
+    let mut board = TensorBoard::new(&folder);
+    let mut batches = Vec::new();
+    let outcome = go(&folder, |event| {
+        board.write(event).unwrap();
+        if let Event::Batch(batch) = event {
+            batches.push(*batch);
+        }
+        false
+    });
+    assert!(matches!(outcome, Outcome::Finished(_)));
+    assert_eq!(fs::read_dir(path.join(TENSORBOARD)).unwrap().count(), 2);
+
+    let read = run(python, SCRIPT, &[&path.join(TENSORBOARD)], &Value::Null);
+    let metrics: Vec<Value> = fs::read_to_string(path.join(METRICS))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let fields = [
+        ("Loss/train", "train_loss"),
+        ("Loss/held-out", "held_out_loss"),
+        ("Loss/test", "test_loss"),
+        ("Accuracy/train", "train_accuracy"),
+        ("Accuracy/held-out", "held_out_accuracy"),
+        ("Accuracy/test", "test_accuracy"),
+        ("LearningRate", "learning_rate"),
+        ("Throughput/images_per_second", "images_per_second"),
+    ];
+    let scalars = &read["scalars"];
+    for (tag, field) in fields {
+        assert_eq!(scalars[tag], points(&metrics, field), "{tag}");
+    }
+    assert_eq!(metrics.len(), 3);
+    for (tag, value) in [
+        ("Batch/loss", batches.iter().map(|b| b.batch_loss as f32).collect::<Vec<_>>()),
+        ("Batch/accuracy", batches.iter().map(|b| b.batch_accuracy as f32).collect()),
+        ("Batch/learning_rate", batches.iter().map(|b| b.learning_rate).collect()),
+    ] {
+        let points: Vec<_> = (5..=STEPS).zip(value).collect();
+        assert_eq!(scalars[tag], serde_json::to_value(points).unwrap(), "{tag}");
+    }
+    assert_eq!(scalars.as_object().unwrap().len(), fields.len() + 3);
+
+    let toml = fs::read_to_string(path.join(CONFIG)).unwrap();
+    let code: Vec<_> = read["config"].as_str().unwrap().lines().map(|l| &l[4..]).collect();
+    assert_eq!(code, toml.lines().collect::<Vec<_>>());
+    let settings = &read["settings"];
+    assert_eq!(settings["arch"], "resnet8");
+    assert_eq!((&settings["batch_size"], &settings["weight_decay"]), (&12.0.into(), &5e-4.into()));
+    assert_eq!(settings.as_object().unwrap().len(), 11);
+}
