@@ -10,13 +10,14 @@ use std::{
 };
 
 use anyhow::Context;
-use resnet::{formats::atomic_write, run::RunFolder};
+use resnet::run::RunFolder;
+use resnet_formats::atomic_write;
 use resnet_pictures::report::{self, Report, Run};
 use serde::Serialize;
 
 use crate::{
     args::{Global, ReportArgs},
-    open, print,
+    print,
 };
 
 /// The page's name where none is asked for.
@@ -78,7 +79,10 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     } else {
         print::line(path.display().to_string())?;
     }
-    if args.open { open::open(&path) } else { Ok(()) }
+    if args.open {
+        open::that_detached(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// The folder of a run, or of the newest one (`last`).

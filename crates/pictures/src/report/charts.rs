@@ -111,7 +111,10 @@ pub(super) fn tables(runs: &[Run], every: usize) -> String {
         );
     }
     if every > 1 {
-        let _ = writeln!(out, "<p class=\"note\">To stay small, this page tells of one epoch in {every}, and of the last.</p>");
+        let _ = writeln!(
+            out,
+            "<p class=\"note\">To stay small, this page tells of one epoch in {every}, and of the last.</p>"
+        );
     }
     out
 }

@@ -103,9 +103,9 @@ pub struct Evaluation {
     pub top5_accuracy: f64,
     /// Mean cross entropy.
     pub loss: f64,
-    /// Expected calibration error, in [0, 1].
+    /// Expected calibration error, percent.
     pub calibration_error: f64,
-    /// Images by their confidence, in equal parts of [0, 1].
+    /// Images by their confidence, in fifteenths of its range; without those that are empty.
     pub reliability: Vec<Bin>,
     /// Class names, in label order.
     pub classes: Vec<String>,
@@ -122,9 +122,9 @@ pub struct Evaluation {
 pub struct Bin {
     /// How many.
     pub images: u64,
-    /// The part of them that is right, in [0, 1].
+    /// Those that are right, percent.
     pub accuracy: f64,
-    /// Their mean confidence, in [0, 1].
+    /// Their mean confidence, percent.
     pub confidence: f64,
 }
 
@@ -178,6 +178,15 @@ impl Evaluation {
     pub fn of_class(&self, class: usize) -> (u64, u64) {
         let row = self.confusion.get(class).map_or(&[][..], Vec::as_slice);
         (row.iter().sum(), row.get(class).copied().unwrap_or(0))
+    }
+}
+
+impl From<Cell> for Example {
+    fn from(cell: Cell) -> Example {
+        let Cell { picture, predicted, truth, correct, confidence } = cell;
+        let Picture { width, height, rgb } = picture;
+        let confidence = confidence.unwrap_or_default();
+        Example { width, height, rgb, predicted, truth, correct, confidence }
     }
 }
 

@@ -22,7 +22,11 @@ pub(super) fn speed(value: Option<f64>) -> String {
 pub(super) fn rate(value: Option<f64>) -> String {
     finite(value).map_or_else(dash, |x| {
         let rounded: f64 = format!("{x:.2e}").parse().expect("a number");
-        if rounded != 0.0 && rounded.abs() < 1e-4 { format!("{rounded:e}") } else { rounded.to_string() }
+        if rounded != 0.0 && rounded.abs() < 1e-4 {
+            format!("{rounded:e}")
+        } else {
+            rounded.to_string()
+        }
     })
 }
 

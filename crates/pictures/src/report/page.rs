@@ -31,7 +31,8 @@ pub fn html(report: &Report) -> String {
     let (header, tables) = (summary::header(runs), charts::tables(runs, every));
     let setups: Vec<String> = runs.iter().map(setup::section).collect();
     let fixed = [&header, &tables, &curves].into_iter().chain(&setups).map(String::len);
-    let fixed = fixed.sum::<usize>() + [TEMPLATE, STYLE, SCRIPT].map(str::len).iter().sum::<usize>();
+    let fixed =
+        fixed.sum::<usize>() + [TEMPLATE, STYLE, SCRIPT].map(str::len).iter().sum::<usize>();
     let mut room = MAX_BYTES.saturating_sub(fixed + RESERVE * runs.len().max(1));
     let sections: String = runs
         .iter()

@@ -104,6 +104,7 @@ function draw(chart) {
   chart.y = (v) => MARGIN.top + (1 - y.at(v)) * inner.h;
   chart.size = { width, height, bottom: MARGIN.top + inner.h };
   chart.usable = usable;
+  chart.points = [];
   const label = (x, yy, text, anchor) => svg.append(make("text", { x, y: yy, "text-anchor": anchor }, text));
   for (const tick of y ? y.ticks : []) {
     svg.append(make("path", { class: "rule", d: `M${MARGIN.left} ${chart.y(tick)}h${inner.w}` }));
@@ -119,6 +120,7 @@ function drawLine(chart, { run, index, split, values }) {
   const points = run.epoch.map((epoch, i) => [epoch, values[i]]).map(([e, v]) => (chart.usable(v) ? [chart.x(e), chart.y(v)] : null));
   let pen = "M";
   const d = points.map((p) => { const part = p ? `${pen}${p[0].toFixed(1)} ${p[1].toFixed(1)}` : ""; pen = p ? "L" : "M"; return part; }).join("");
+  chart.points.push(...points.filter(Boolean));
   const stroke = colour(index, split);
   const alone = chart.of("train") === false;
   chart.svg.append(make("path", { class: "series", d, stroke, "stroke-dasharray": alone ? "" : DASHES[split], "data-run": index, "data-split": split }));
@@ -130,22 +132,31 @@ function drawLine(chart, { run, index, split, values }) {
 }
 
 // ---- The epoch under the pointer.
-function look(epoch, announce) {
+function look(epoch, from, announce) {
   cursor = epoch;
   for (const chart of CHARTS) {
     chart.cursor.replaceChildren();
+    chart.plot.classList.toggle("active", chart === from);
     chart.tip.hidden = epoch === null || !chart.lines.length;
     if (epoch === null) continue;
     const x = chart.x(epoch);
     chart.cursor.append(make("line", { class: "cross", x1: x, x2: x, y1: MARGIN.top, y2: chart.size.bottom }));
     const told = tell(chart, epoch);
-    chart.tip.style.left = chart.tip.style.right = "auto";
-    const scaled = chart.plot.clientWidth / chart.size.width;
-    if (x < chart.size.width / 2) chart.tip.style.left = `${(x + 12) * scaled}px`;
-    else chart.tip.style.right = `${(chart.size.width - x + 12) * scaled}px`;
+    place(chart, x);
     chart.plot.setAttribute("aria-valuenow", epoch);
     if (announce) chart.plot.setAttribute("aria-valuetext", `epoch ${epoch}: ${told}`);
   }
+}
+/** Puts the values beside the epoch, inside the plot, and where fewer points are. */
+function place({ plot, tip, size, points }, x) {
+  const scaled = plot.clientWidth / size.width;
+  const right = x < size.width / 2;
+  const wanted = right ? (x + 12) * scaled : (x - 12) * scaled - tip.offsetWidth;
+  const left = Math.max(0, Math.min(wanted, plot.clientWidth - tip.offsetWidth));
+  tip.style.left = `${left}px`;
+  const under = points.filter((p) => p[0] * scaled >= left && p[0] * scaled <= left + tip.offsetWidth);
+  const high = under.filter((p) => p[1] < size.bottom / 2).length > under.length / 2;
+  tip.style.top = `${high ? Math.max(0, size.bottom * scaled - tip.offsetHeight - 6) : 0}px`;
 }
 function tell(chart, epoch) {
   const columns = shownSplits(chart).filter((split) => chart.lines.some((line) => line.split === split));
@@ -177,7 +188,7 @@ function nearest(chart, event) {
   const distance = (epoch) => Math.abs(chart.x(epoch) - x);
   return epochs().reduce((best, epoch) => (best === null || distance(epoch) < distance(best) ? epoch : best), null);
 }
-function press(event) {
+function press(chart, event) {
   const all = epochs();
   if (!all.length) return;
   const last = all.length - 1;
@@ -185,7 +196,7 @@ function press(event) {
   const page = Math.max(1, Math.round(all.length / 10));
   const to = { ArrowLeft: now - 1, ArrowDown: now - 1, ArrowRight: now + 1, ArrowUp: now + 1, PageUp: now + page, PageDown: now - page, Home: 0, End: last }[event.key];
   if (event.key === "Escape") look(null);
-  else if (to !== undefined) look(all[Math.min(Math.max(to, 0), last)], true);
+  else if (to !== undefined) look(all[Math.min(Math.max(to, 0), last)], chart, true);
   else return;
   event.preventDefault();
 }
@@ -216,10 +227,10 @@ function build() {
       button.onclick = () => { chart.logarithmic = !chart.logarithmic; button.setAttribute("aria-pressed", String(chart.logarithmic)); redraw(); };
       head.append(button);
     }
-    chart.plot.onpointermove = chart.plot.onpointerdown = (event) => look(nearest(chart, event));
+    chart.plot.onpointermove = chart.plot.onpointerdown = (event) => look(nearest(chart, event), chart);
     chart.plot.onpointerleave = (event) => { if (event.pointerType === "mouse") look(null); };
-    chart.plot.onkeydown = press;
-    chart.plot.onfocus = () => { if (cursor === null && chart.plot.matches(":focus-visible")) look(epochs().pop() ?? null, true); };
+    chart.plot.onkeydown = (event) => press(chart, event);
+    chart.plot.onfocus = () => { if (cursor === null && chart.plot.matches(":focus-visible")) look(epochs().pop() ?? null, chart, true); };
     chart.plot.onblur = () => look(null);
     $("charts").append(make("figure", { class: "chart", id: `chart-${chart.id}` }, head, chart.plot));
   }

@@ -11,6 +11,8 @@ use crate::{Cell, Theme, confusion, grid};
 
 /// Classes beyond which their table gets a scroll bar.
 const TALL: usize = 24;
+/// Parts of the range of confidence.
+const BINS: f64 = 15.0;
 
 /// The figures, tables and pictures of a run; pictures as long as there is room for their bytes.
 pub(super) fn section(run: &Run, room: &mut usize) -> String {
@@ -28,9 +30,8 @@ pub(super) fn section(run: &Run, room: &mut usize) -> String {
     for (heading, label, draw) in pictures(evaluation) {
         let svg = draw();
         let html = format!(
-            "<h3>{heading}</h3><div class=\"scroll picture\" tabindex=\"0\" role=\"img\" \
-             aria-label=\"{}\">{svg}</div>",
-            escape::text(&label)
+            "<h3>{heading}</h3><p class=\"hint caption\">{label}</p><div class=\"scroll picture\" \
+             tabindex=\"0\" role=\"img\" aria-label=\"{heading}: {label}\">{svg}</div>"
         );
         if html.len() <= *room {
             *room -= html.len();
@@ -56,7 +57,7 @@ fn figures(e: &Evaluation) -> String {
         ("Accuracy", percent(Some(e.accuracy)), format!("{} images right", grouped(right))),
         ("Top-5", percent(Some(e.top5_accuracy)), "among the five likeliest".to_owned()),
         ("Loss", loss(Some(e.loss)), "mean cross entropy".to_owned()),
-        ("Calibration error", percent(Some(100.0 * e.calibration_error)), "ECE".to_owned()),
+        ("Calibration error", percent(Some(e.calibration_error)), "ECE".to_owned()),
     ];
     let mut out = format!(
         "<p>{} on {}.</p><dl class=\"cards\">",
@@ -64,8 +65,7 @@ fn figures(e: &Evaluation) -> String {
         counted(e.images, "test image")
     );
     for (label, value, more) in cards {
-        let _ =
-            write!(out, "<div><dt>{label}</dt><dd>{value}<small>{more}</small></dd></div>");
+        let _ = write!(out, "<div><dt>{label}</dt><dd>{value}<small>{more}</small></dd></div>");
     }
     out + "</dl>"
 }
@@ -108,16 +108,16 @@ fn classes(e: &Evaluation) -> String {
 /// How often the network is right when it is so sure: bars, on the diagonal where it knows itself.
 fn reliability(e: &Evaluation) -> String {
     let bins = &e.reliability;
-    if bins.iter().all(|bin| bin.images == 0) {
+    if bins.is_empty() {
         return String::new();
     }
     let (left, side) = (44.0, 260.0);
     let mut svg = format!(
         "<svg class=\"reliability\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Accuracy by \
          confidence: the calibration error is {:.2}%\">",
-        left + side + 14.0,
+        left + side + 24.0,
         side + 48.0,
-        100.0 * e.calibration_error
+        e.calibration_error
     );
     let y = |part: f64| 8.0 + side * (1.0 - part);
     for tick in [0.0, 0.25, 0.5, 0.75, 1.0] {
@@ -132,21 +132,19 @@ fn reliability(e: &Evaluation) -> String {
             side + 26.0
         );
     }
-    let width = side / bins.len() as f64;
-    for (i, bin) in bins.iter().enumerate().filter(|(_, bin)| bin.images > 0) {
-        let &Bin { images, accuracy, confidence } = bin;
-        let x = left + i as f64 * width + 1.0;
-        let (inner, top, height) = (width - 2.0, y(accuracy), side * accuracy);
+    let width = side / BINS;
+    for &Bin { images, accuracy, confidence } in bins {
+        let place = (confidence / 100.0 * BINS).ceil().clamp(1.0, BINS) - 1.0;
+        let x = left + place * width + 1.0;
+        let (inner, top, height) = (width - 2.0, y(accuracy / 100.0), side * accuracy / 100.0);
         let _ = write!(
             svg,
-            "<g><title>{} of confidence {:.0}% in the mean: {:.1}% are right</title>\
+            "<g><title>{} of confidence {confidence:.0}% in the mean: {accuracy:.1}% are right</title>\
              <rect class=\"hit\" x=\"{x:.2}\" y=\"8\" width=\"{inner:.2}\" height=\"{side}\"/>\
              <rect class=\"bar\" x=\"{x:.2}\" y=\"{top:.2}\" width=\"{inner:.2}\" \
              height=\"{height:.2}\"/><path class=\"sure\" d=\"M{x:.2} {:.2}h{inner:.2}\"/></g>",
             counted(images, "image"),
-            100.0 * confidence,
-            100.0 * accuracy,
-            y(confidence)
+            y(confidence / 100.0)
         );
     }
     let _ = write!(
@@ -161,7 +159,7 @@ fn reliability(e: &Evaluation) -> String {
     );
     let sure: f64 = bins.iter().map(|b| b.confidence * b.images as f64).sum::<f64>()
         / bins.iter().map(|b| b.images).sum::<u64>().max(1) as f64;
-    let verdict = match e.accuracy - 100.0 * sure {
+    let verdict = match e.accuracy - sure {
         ..-0.5 => "more sure than it is right",
         0.5.. => "more often right than it is sure",
         _ => "as often right as it is sure",
@@ -170,8 +168,7 @@ fn reliability(e: &Evaluation) -> String {
         "<h3>Does it know when it is right?</h3>{svg}<p class=\"hint\">Bars: how many images are \
          right, by how sure the network is of them. Short lines: how sure it is. In the mean it is \
          {verdict}: {:.1}% sure, {:.1}% right.</p>",
-        100.0 * sure,
-        e.accuracy
+        sure, e.accuracy
     )
 }
 
@@ -182,7 +179,7 @@ fn pictures(e: &Evaluation) -> Vec<Drawn<'_>> {
     let mut pictures: Vec<Drawn<'_>> = Vec::new();
     let n = e.classes.len();
     if n > 0 && e.confusion.len() == n && e.confusion.iter().all(|row| row.len() == n) {
-        let label = format!("Confusion matrix of {n} classes");
+        let label = "Rows are true classes, columns predicted ones.".to_owned();
         let draw = || confusion(&e.confusion, &e.classes, "", &Theme::CSS);
         pictures.push(("Confusion matrix", label, Box::new(draw)));
     }
@@ -191,11 +188,11 @@ fn pictures(e: &Evaluation) -> Vec<Drawn<'_>> {
     };
     if !e.first.is_empty() {
         let right = e.first.iter().filter(|example| example.correct).count();
-        let label = format!("{right} of the first {} test images are right", e.first.len());
+        let label = format!("{right} of the first {} are right.", e.first.len());
         pictures.push(("The first test images", label, Box::new(move || draw(&e.first))));
     }
     if !e.mistakes.is_empty() {
-        let label = format!("The {} mistakes that it is most sure of", e.mistakes.len());
+        let label = "What it is most sure of, and wrong.".to_owned();
         pictures.push(("Most confident mistakes", label, Box::new(move || draw(&e.mistakes))));
     }
     pictures

@@ -1,6 +1,10 @@
 //! How a run is got again, and what it ran on.
 
-use super::{data::Run, escape};
+use super::{
+    data::Run,
+    escape,
+    figures::{speed, time},
+};
 
 /// Characters of a configuration that a page shows; those of people are far shorter.
 const MAX_CONFIG: usize = 60_000;
@@ -21,8 +25,16 @@ pub(super) fn section(run: &Run) -> String {
     if let Some(note) = &run.command_note {
         out += &format!("<p class=\"hint\">{}</p>", escape::text(note));
     }
-    if !run.machine.is_empty() {
-        out += &format!("<h4>Machine</h4><dl class=\"pairs\">{}</dl>", list(&run.machine));
+    let mut machine = run.machine.clone();
+    if let Some(images) = run.images_per_second() {
+        machine.push(("Images per second".to_owned(), speed(Some(images))));
+        machine.push(("Training time".to_owned(), time(run.seconds())));
+    }
+    if !machine.is_empty() {
+        out += &format!(
+            "<h4>Machine and speed</h4><dl class=\"pairs\">{}</dl>",
+            list(&machine)
+        );
     }
     if !run.settings.is_empty() {
         out += &format!("<h4>Settings</h4><dl class=\"pairs\">{}</dl>", list(&run.settings));

@@ -10,7 +10,10 @@ use super::{
 pub(super) fn header(runs: &[Run]) -> String {
     match runs {
         [run] => format!("<p class=\"lead\">{}</p>{}", sentence(run), cards(run)),
-        runs => format!("<p class=\"lead\">{}</p>{}", comparison(runs), table(runs)),
+        runs => {
+            let (lead, table) = (comparison(runs), table(runs));
+            format!("<p class=\"lead\">{lead}</p>{table}{}", differences(runs))
+        }
     }
 }
 
@@ -76,7 +79,7 @@ fn cards(run: &Run) -> String {
     let Some(last) = run.last() else { return String::new() };
     let epoch = |epoch: u64| format!("epoch {epoch} of {}", run.epochs);
     let best = run.best();
-    let machine: Vec<&str> = run.machine.iter().take(2).map(|(_, value)| value.as_str()).collect();
+    let machine = run.machine.first().map_or_else(String::new, |(_, value)| value.clone());
     let train = format!("in training {}", percent(last.train_accuracy));
     let mut cards = vec![
         ("Test accuracy", percent(last.test_accuracy), train),
@@ -96,7 +99,7 @@ fn cards(run: &Run) -> String {
         ("Test loss", loss(last.test_loss), train_loss),
         ("Parameters", count(run.parameters), run.arch.clone()),
         ("Training time", time(run.seconds()), epochs),
-        ("Images per second", speed(run.images_per_second()), machine.join(", ")),
+        ("Images per second", speed(run.images_per_second()), machine),
     ]);
     let card = |(label, value, more): (&str, String, String)| {
         let more = escape::text(&more);
@@ -123,31 +126,18 @@ struct Column {
 
 fn table(runs: &[Run]) -> String {
     let columns = columns(runs);
-    let settings = differing(runs);
-    let mut out = String::from(
+    let heads: String = columns.iter().map(|c| format!("<th scope=\"col\">{}", c.head)).collect();
+    let mut out = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Runs compared\">\
-         <table class=\"numbers comparison\"><thead>",
+         <table class=\"numbers comparison\"><thead><tr><th scope=\"col\">Run{heads}</thead><tbody>"
     );
-    if !settings.is_empty() {
-        out += &format!(
-            "<tr><td><th colspan=\"{}\" scope=\"colgroup\">Results\
-             <th colspan=\"{}\" scope=\"colgroup\" class=\"differs\">Settings that differ",
-            columns.len(),
-            settings.len()
-        );
-    }
-    out += "<tr><th scope=\"col\">Run";
-    columns.iter().for_each(|c| out += &format!("<th scope=\"col\">{}", c.head));
-    for (key, _) in &settings {
-        out += &format!("<th scope=\"col\" class=\"differs\">{}", escape::text(key));
-    }
-    out += "</thead><tbody>";
     for (i, run) in runs.iter().enumerate() {
-        let (name, state) = (escape::name(&run.name), progress(run));
         out += &format!(
             "<tr><th scope=\"row\"><span class=\"swatch\" data-run=\"{i}\"></span>\
-             <a href=\"#run-{}\">{name}</a>{state}",
-            i + 1
+             <a href=\"#run-{}\">{}</a>{}",
+            i + 1,
+            escape::name(&run.name),
+            progress(run)
         );
         for column in &columns {
             out += &match column.is_best(i) {
@@ -159,11 +149,31 @@ fn table(runs: &[Run]) -> String {
                 false => format!("<td>{}", column.texts[i]),
             };
         }
-        for (_, values) in &settings {
-            out += &format!("<td class=\"differs\">{}", escape::text(values[i]));
-        }
     }
     out + "</tbody></table></div><p class=\"hint\">★ is the best of its column.</p>"
+}
+
+/// The settings in which runs differ: a row each, a column a run.
+fn differences(runs: &[Run]) -> String {
+    let settings = differing(runs);
+    if settings.is_empty() {
+        return "<p class=\"hint\">All settings are the same in all runs.</p>".to_owned();
+    }
+    let head = |(i, run): (usize, &Run)| {
+        let name = escape::name(&run.name);
+        format!("<th scope=\"col\"><span class=\"swatch\" data-run=\"{i}\"></span>{name}")
+    };
+    let mut out = format!(
+        "<h3>Settings that differ</h3><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+         aria-label=\"Settings that differ\"><table class=\"numbers settings\"><thead><tr>\
+         <th scope=\"col\">Setting{}</thead><tbody>",
+        runs.iter().enumerate().map(head).collect::<String>()
+    );
+    for (key, values) in settings {
+        out += &format!("<tr><th scope=\"row\">{}", escape::text(key));
+        values.iter().for_each(|value| out += &format!("<td>{}", escape::text(value)));
+    }
+    out + "</tbody></table></div>"
 }
 
 fn columns(runs: &[Run]) -> Vec<Column> {
@@ -180,7 +190,6 @@ fn columns(runs: &[Run]) -> Vec<Column> {
         column("Final accuracy", Better::Higher, &|r| r.last()?.test_accuracy, &percent),
         column("Best accuracy", Better::Higher, &|r| r.best()?.test_accuracy, &percent),
         column("Test loss", Better::Lower, &|r| r.last()?.test_loss, &loss),
-        column("Train loss", Better::Neither, &|r| r.last()?.train_loss, &loss),
         column("Epochs", Better::Neither, &|r| Some(r.metrics.len() as f64), &whole),
         column("Parameters", Better::Neither, &|r| Some(r.parameters as f64), &whole),
         column("Time", Better::Neither, &|r| Some(r.seconds()), &|s| time(s.unwrap_or(0.0))),
@@ -189,7 +198,7 @@ fn columns(runs: &[Run]) -> Vec<Column> {
     if runs.iter().any(|run| run.evaluation.is_some()) {
         let of = |f: fn(&super::Evaluation) -> f64| move |r: &Run| r.evaluation.as_ref().map(f);
         let top5 = of(|e| e.top5_accuracy);
-        let ece = of(|e| 100.0 * e.calibration_error);
+        let ece = of(|e| e.calibration_error);
         columns.insert(2, column("Top-5", Better::Higher, &top5, &percent));
         columns.insert(4, column("ECE", Better::Lower, &ece, &percent));
     }

@@ -22,9 +22,10 @@ pub(super) fn again(config: &TrainConfig) -> Again {
     match options(config) {
         Some(words) => {
             let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-            let note = config.init_from.as_ref().map(|file| {
-                format!("It starts from {}, which must be there.", file.display())
-            });
+            let note = config
+                .init_from
+                .as_ref()
+                .map(|file| format!("It starts from {}, which must be there.", file.display()));
             Again { command: words.join(" "), note }
         }
         None => Again {
@@ -82,9 +83,8 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     }
     let usual = data::info(&data.name, Path::new("")).ok().map(|info| info.normalisation);
     if usual.as_ref() != Some(&data.normalisation) {
-        let list = |numbers: &[f32]| {
-            numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",")
-        };
+        let list =
+            |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
         option("mean", list(&data.normalisation.mean));
         option("std", list(&data.normalisation.std));
     }
@@ -210,7 +210,13 @@ mod tests {
 
     #[test]
     fn words_stay_words_in_a_shell() {
-        for (word, text) in [("a/b-1.0", "a/b-1.0"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$(x)", "'$(x)'")] {
+        for (word, text) in [
+            ("a/b-1.0", "a/b-1.0"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$(x)", "'$(x)'"),
+        ] {
             assert_eq!(quoted(word), text);
         }
     }

@@ -106,8 +106,7 @@ fn metrics(path: &Path) -> anyhow::Result<Vec<Epoch>> {
 
 fn parameters(config: &TrainConfig) -> anyhow::Result<u64> {
     let channels = config.data.normalisation.mean.len();
-    let graph =
-        config.arch.graph_with(channels, config.data.classes.len(), config.arch.width());
+    let graph = config.arch.graph_with(channels, config.data.classes.len(), config.arch.width());
     let side = config.arch.image_size();
     Ok(Summary::new(&graph, side, side)?.parameters as u64)
 }
@@ -179,8 +178,10 @@ fn machine(log: &str) -> Vec<(String, String)> {
     let Some((threads, isa)) = parts.next().and_then(|part| part.split_once(" threads, ")) else {
         return Vec::new();
     };
-    let mut machine =
-        vec![("Instruction set".to_owned(), isa.to_owned()), ("Threads".to_owned(), threads.to_owned())];
+    let mut machine = vec![
+        ("Instruction set".to_owned(), isa.to_owned()),
+        ("Threads".to_owned(), threads.to_owned()),
+    ];
     if let Some(dtype) = parts.next() {
         machine.push(("Activations".to_owned(), dtype.to_owned()));
     }
@@ -218,7 +219,8 @@ mod tests {
             .log_line()
             .unwrap()
         };
-        let log = format!("{}\nepoch 1: x\n{}\nnote: y\n", started(1, "avx2"), started(8, "avx512"));
+        let log =
+            format!("{}\nepoch 1: x\n{}\nnote: y\n", started(1, "avx2"), started(8, "avx512"));
         let pairs = machine(&log);
         let values: Vec<&str> = pairs.iter().map(|(_, value)| value.as_str()).collect();
         assert_eq!(values, ["avx512", "8", "fp32: it has no products of bfloat16"]);
@@ -231,7 +233,8 @@ mod tests {
                     mean = [0.5, 0.25]\n[recipe]\nname = 'fast'\nlr = 0.2\n[recipe.schedule]\nkind = 'one_cycle'\n\
                     [recipe.sgd]\nmomentum = 0.9\n[recipe.length]\nepochs = 4\n";
         let pairs = settings(text).unwrap();
-        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let pairs: Vec<(&str, &str)> =
+            pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let expected = [
             ("arch", "resnet8"),
             ("classes", "2"),
