@@ -31,10 +31,7 @@ pub(super) fn section(run: &Run) -> String {
         machine.push(("Training time".to_owned(), time(run.seconds())));
     }
     if !machine.is_empty() {
-        out += &format!(
-            "<h4>Machine and speed</h4><dl class=\"pairs\">{}</dl>",
-            list(&machine)
-        );
+        out += &format!("<h4>Machine and speed</h4><dl class=\"pairs\">{}</dl>", list(&machine));
     }
     if !run.settings.is_empty() {
         out += &format!("<h4>Settings</h4><dl class=\"pairs\">{}</dl>", list(&run.settings));
