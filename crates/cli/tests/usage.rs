@@ -4,10 +4,11 @@ mod common;
 
 use common::Sandbox;
 
-const VERBS: [&str; 10] = [
+const VERBS: [&str; 11] = [
     "train",
     "eval",
     "convert",
+    "report",
     "summary",
     "archs",
     "recipes",
