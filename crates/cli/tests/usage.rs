@@ -4,10 +4,11 @@ mod common;
 
 use common::Sandbox;
 
-const VERBS: [&str; 10] = [
+const VERBS: [&str; 11] = [
     "train",
     "eval",
     "convert",
+    "report",
     "summary",
     "archs",
     "recipes",
@@ -76,7 +77,7 @@ fn wrong_usage_is_told_in_a_line_and_exits_with_2() {
     ] {
         s.run(args).fails(2, &[part]);
     }
-    for missing in [&[][..], &["eval"], &["data"], &["summary"]] {
+    for missing in [&[][..], &["eval"], &["data"], &["summary"], &["report"]] {
         assert_eq!(s.run(missing).code, Some(2), "{missing:?}");
     }
     let left = std::fs::read_dir(s.path(".")).unwrap().count();

@@ -27,7 +27,7 @@ pub fn filters<'a>(
 ) -> String {
     let [out, inputs, height, width] = shape;
     assert!(!shape.contains(&0), "a filter has weights: {shape:?}");
-    assert_eq!(weights.len(), shape.iter().product(), "weights of {shape:?}");
+    assert_eq!(weights.len(), shape.iter().product::<usize>(), "weights of {shape:?}");
     let side = (SIDE / width.max(height)).max(1) * width.max(height);
     let columns = out.min(if out > 32 { 16 } else { 8 });
     let pitch = side as f32 + GAP;

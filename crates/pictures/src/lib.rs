@@ -34,6 +34,7 @@ mod filters;
 mod grid;
 mod picture;
 mod raster;
+pub mod report;
 mod svg;
 mod text;
 mod theme;

@@ -177,12 +177,17 @@ fn folder_of(file: &Path) -> &Path {
     }
 }
 
+/// Whether a process trains in a run folder.
+pub fn is_training(folder: &Path) -> bool {
+    is_locked(&folder.join(LOCK))
+}
+
 /// Refuses a folder that holds a run, under way or not.
 fn refuse_run(folder: &Path) -> Result<(), RunError> {
     if ![CONFIG, METRICS, LAST, BEST].iter().any(|name| folder.join(name).exists()) {
         return Ok(());
     }
-    let error = if is_locked(&folder.join(LOCK)) { RunError::Taken } else { RunError::Exists };
+    let error = if is_training(folder) { RunError::Taken } else { RunError::Exists };
     Err(error(folder.to_owned()))
 }
 
@@ -307,7 +312,9 @@ mod tests {
         assert!(matches!(RunFolder::create(&path, &sample()), Err(RunError::Taken(_))));
         assert!(matches!(RunFolder::examine(&path), Err(RunError::Taken(_))));
         assert!(matches!(RunFolder::resume(&path), Err(RunError::Busy(_))));
+        assert!(is_training(&path));
         drop(run);
+        assert!(!is_training(&path) && !is_training(runs.path()));
         let again = RunFolder::create(&path, &sample()).unwrap_err();
         assert!(again.to_string().contains("--resume"), "{again}");
         assert_eq!(TrainConfig::read(&path.join(CONFIG)).unwrap(), sample());

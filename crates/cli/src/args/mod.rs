@@ -2,6 +2,7 @@
 //! computed here.
 
 mod convert;
+mod report;
 mod show;
 mod test;
 mod train;
@@ -19,6 +20,7 @@ use resnet::{
 use crate::print;
 
 pub(crate) use convert::ConvertArgs;
+pub(crate) use report::ReportArgs;
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use test::TestArgs;
 pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
@@ -95,6 +97,8 @@ pub(crate) enum Verb {
     Eval(EvalArgs),
     /// Draw what a network learned: predictions, confusions, mistakes, filters
     Show(ShowArgs),
+    /// Write one HTML page on a run, or on several beside each other
+    Report(ReportArgs),
     /// Write a network in another form, by the suffix of its file
     Convert(ConvertArgs),
     /// Show a network's layers, shapes, parameters, operations and memory

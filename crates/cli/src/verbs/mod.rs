@@ -8,6 +8,7 @@ pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod man;
 pub(crate) mod recipes;
+pub(crate) mod report;
 pub(crate) mod show;
 pub(crate) mod summary;
 pub(crate) mod train;

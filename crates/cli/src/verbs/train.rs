@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Folder of the runs that are not told where to go, and where `--resume last` looks.
-const RUNS: &str = "runs";
+pub(crate) const RUNS: &str = "runs";
 
 pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let cpu = global.cpu()?;

@@ -1,0 +1,118 @@
+//! `resnet report`: one HTML page on one run or several.
+
+mod command;
+mod gather;
+mod tested;
+
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use anyhow::Context;
+use resnet::run::RunFolder;
+use resnet_formats::atomic_write;
+use resnet_pictures::report::{self, Report, Run};
+use serde::Serialize;
+
+use crate::{
+    args::{Global, ReportArgs},
+    print,
+};
+
+/// The page's name where none is asked for.
+const REPORT: &str = "report.html";
+
+/// What a script may want to know (`--json`).
+#[derive(Serialize)]
+struct Record<'a> {
+    report: &'a Path,
+    bytes: usize,
+    runs: Vec<RunRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct RunRecord<'a> {
+    name: &'a str,
+    folder: &'a Path,
+    arch: &'a str,
+    data: &'a str,
+    state: report::State,
+    epochs_done: usize,
+    epochs: u64,
+    test_accuracy: Option<f64>,
+    best_test_accuracy: Option<f64>,
+    /// Of the network that was tested for the report, percent.
+    accuracy: Option<f64>,
+    command: &'a str,
+    /// Why nothing was tested.
+    note: Option<&'a str>,
+}
+
+pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
+    let folders: Vec<PathBuf> =
+        args.runs.iter().map(|run| folder(run)).collect::<anyhow::Result<_>>()?;
+    let (mut runs, configs): (Vec<Run>, Vec<_>) =
+        folders.iter().map(|folder| gather::gather(folder)).collect::<anyhow::Result<_>>()?;
+    gather::make_distinct(&mut runs, &folders);
+    if !args.no_eval {
+        for ((run, config), folder) in runs.iter_mut().zip(&configs).zip(&folders) {
+            tested::test(run, config, folder, args, global)?;
+        }
+    }
+    let path = match (&args.out, folders.as_slice()) {
+        (Some(out), _) => out.clone(),
+        (None, [folder]) => folder.join(REPORT),
+        (None, _) => PathBuf::from(REPORT),
+    };
+    let report = Report { title: args.title.clone(), written_by: written_by(), runs };
+    let html = report::html(&report);
+    atomic_write(&path, |file| file.write_all(html.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    if args.output.json {
+        let records = report.runs.iter().zip(&folders);
+        print::json(&Record {
+            report: &path,
+            bytes: html.len(),
+            runs: records.map(|(run, folder)| record(run, folder)).collect(),
+        })?;
+    } else {
+        print::line(path.display().to_string())?;
+    }
+    if args.open {
+        open::that_detached(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The folder of a run, or of the newest one (`last`).
+fn folder(run: &Path) -> anyhow::Result<PathBuf> {
+    if run == Path::new("last") && !run.exists() {
+        return Ok(RunFolder::newest(Path::new(super::train::RUNS))?);
+    }
+    Ok(run.to_owned())
+}
+
+fn record<'a>(run: &'a Run, folder: &'a Path) -> RunRecord<'a> {
+    RunRecord {
+        name: &run.name,
+        folder,
+        arch: &run.arch,
+        data: &run.data,
+        state: run.state,
+        epochs_done: run.metrics.len(),
+        epochs: run.epochs,
+        test_accuracy: run.last().and_then(|last| last.test_accuracy),
+        best_test_accuracy: run.best().and_then(|best| best.test_accuracy),
+        accuracy: run.evaluation.as_ref().map(|e| e.accuracy),
+        command: &run.command,
+        note: run.note.as_deref(),
+    }
+}
+
+/// The program and the day.
+fn written_by() -> String {
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let day = now.split('T').next().unwrap_or_default();
+    format!("resnet {} on {day}", env!("CARGO_PKG_VERSION"))
+}

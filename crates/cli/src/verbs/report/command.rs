@@ -1,0 +1,223 @@
+//! The command that gives a run again.
+
+use std::path::Path;
+
+use resnet::{
+    config::TrainConfig,
+    data,
+    optim::SgdConfig,
+    recipe::{Length, Recipe},
+};
+
+/// A command for a shell, and what to know about it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Again {
+    pub(super) command: String,
+    pub(super) note: Option<String>,
+}
+
+/// The command of a run: what its recipe does not say itself, in options. A run that no options
+/// give is begun from its configuration.
+pub(super) fn again(config: &TrainConfig) -> Again {
+    match options(config) {
+        Some(words) => {
+            let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+            let note = config
+                .init_from
+                .as_ref()
+                .map(|file| format!("It starts from {}, which must be there.", file.display()));
+            Again { command: words.join(" "), note }
+        }
+        None => Again {
+            command: "resnet train --resume again".to_owned(),
+            note: Some(
+                "Save the configuration below as again/config.toml first: no options give this \
+                 run's length (fitted to a time) or recipe."
+                    .to_owned(),
+            ),
+        },
+    }
+}
+
+/// `resnet train` and its arguments, unless there are none for what the run is.
+fn options(config: &TrainConfig) -> Option<Vec<String>> {
+    let TrainConfig { arch, data, recipe, .. } = config;
+    let plain = Recipe::named(&recipe.name, *arch)?;
+    let mut words = ["resnet", "train", &data.name].map(str::to_owned).to_vec();
+    let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+    let steps_per_epoch = config.steps_per_epoch();
+    option("arch", arch.to_string());
+    option("recipe", recipe.name.clone());
+    if plain.length.steps(steps_per_epoch) != config.total_steps {
+        if !config.total_steps.is_multiple_of(steps_per_epoch) {
+            return None;
+        }
+        option("epochs", config.epochs().to_string());
+    }
+    if plain.batch_size != recipe.batch_size {
+        option("batch-size", recipe.batch_size.to_string());
+    }
+    if plain.lr != recipe.lr {
+        option("lr", recipe.lr.to_string());
+    }
+    if plain.sgd.momentum != recipe.sgd.momentum {
+        option("momentum", recipe.sgd.momentum.to_string());
+    }
+    if plain.sgd.weight_decay != recipe.sgd.weight_decay {
+        option("weight-decay", recipe.sgd.weight_decay.to_string());
+    }
+    if plain.label_smoothing != recipe.label_smoothing {
+        option("label-smoothing", recipe.label_smoothing.to_string());
+    }
+    // What is the default depends on the machine.
+    option("dtype", recipe.dtype.to_string());
+    if config.seed != 0 {
+        option("seed", config.seed.to_string());
+    }
+    for (name, images) in [
+        ("split", Some(data.split).filter(|&n| n > 0)),
+        ("limit-train", data.limit_train),
+        ("limit-test", data.limit_test),
+    ] {
+        images.into_iter().for_each(|n| option(name, n.to_string()));
+    }
+    let usual = data::info(&data.name, Path::new("")).ok().map(|info| info.normalisation);
+    if usual.as_ref() != Some(&data.normalisation) {
+        let list =
+            |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+        option("mean", list(&data.normalisation.mean));
+        option("std", list(&data.normalisation.std));
+    }
+    if let Some(file) = &config.init_from {
+        let start = if config.continues_after.is_some() { "resume" } else { "init" };
+        option(start, file.to_str()?.to_owned());
+    }
+    if let Some(dir) = &data.dir {
+        option("data-dir", dir.to_str()?.to_owned());
+    }
+    if config.save_torch {
+        words.push("--save-torch".to_owned());
+    }
+    // The rest of a recipe has no options.
+    let told = Recipe {
+        name: recipe.name.clone(),
+        length: Length::Steps(0),
+        batch_size: recipe.batch_size,
+        dtype: recipe.dtype,
+        lr: recipe.lr,
+        label_smoothing: recipe.label_smoothing,
+        sgd: SgdConfig {
+            momentum: recipe.sgd.momentum,
+            weight_decay: recipe.sgd.weight_decay,
+            ..plain.sgd
+        },
+        ..plain
+    };
+    (told == Recipe { length: Length::Steps(0), ..recipe.clone() }).then_some(words)
+}
+
+/// A word as a POSIX shell reads it as one.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use resnet::{
+        Cpu,
+        data::{LoadOptions, load},
+        schedule::Schedule,
+    };
+
+    use super::*;
+    use crate::{
+        args::{Cli, Verb},
+        config::{self, Beginning},
+    };
+
+    /// The configuration of a command line, as `resnet train` makes it.
+    fn configured(line: &str) -> TrainConfig {
+        let Verb::Train(args) = Cli::try_parse_from(line.split(' ')).unwrap().verb else {
+            panic!("another verb")
+        };
+        let beginning = Beginning {
+            arch: args.arch,
+            file: args.start.init.clone().or(args.start.resume.clone()),
+            continues_after: args.start.resume.as_ref().map(|_| 0),
+        };
+        let options = LoadOptions {
+            limit_train: args.images.limit_train,
+            limit_test: args.images.limit_test,
+            ..LoadOptions::default()
+        };
+        let data = load("synthetic", &options).unwrap();
+        config::build(&args, &beginning, &data, &Cpu::new(1).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_command_gives_the_configuration_again() {
+        let begin = "resnet train synthetic --limit-train 100 --limit-test 7";
+        for line in [
+            format!("{begin} --arch resnet8"),
+            format!("{begin} --arch resnet20 --recipe paper --dtype fp32"),
+            format!("{begin} --arch resnet8 --recipe walkthrough --epochs 3 --seed 9 --split 20"),
+            format!(
+                "{begin} --batch-size 10 --lr 0.00015 --momentum 0.8 --weight-decay 0.0001 \
+                 --label-smoothing 0.05 --dtype bf16 --mean 0,0.5,1 --std 1,2,3 --save-torch"
+            ),
+            format!("{begin} --arch resnet8 --init /a/b.safetensors --data-dir /data"),
+            format!("{begin} --arch resnet8 --resume /a/b.pt"),
+        ] {
+            let config = configured(&line);
+            let Again { command, note } = again(&config);
+            assert_eq!(configured(&command), config, "{command}");
+            assert_eq!(note.is_some(), line.contains("/a/b"));
+        }
+    }
+
+    #[test]
+    fn what_is_usual_is_not_said() {
+        let line = "resnet train synthetic --arch resnet8 --recipe fast --dtype fp32 \
+                    --limit-train 50 --limit-test 1";
+        assert_eq!(again(&configured(line)).command, line);
+    }
+
+    #[test]
+    fn what_has_no_options_begins_from_its_configuration() {
+        let config = configured("resnet train synthetic --limit-train 300 --limit-test 1");
+        for change in [
+            |c: &mut TrainConfig| c.total_steps += 1,
+            |c| c.recipe.schedule = Schedule::OneCycle { peak: 0.5 },
+            |c| c.recipe.augment.flip = false,
+            |c| c.recipe.name = "mine".into(),
+        ] {
+            let mut other = config.clone();
+            change(&mut other);
+            let Again { command, note } = again(&other);
+            assert_eq!(command, "resnet train --resume again");
+            assert!(note.unwrap().contains("again/config.toml"));
+        }
+        // A time may have given whole epochs.
+        let mut whole = config.clone();
+        whole.total_steps = 9 * whole.steps_per_epoch();
+        assert!(again(&whole).command.contains("--epochs 9"));
+    }
+
+    #[test]
+    fn words_stay_words_in_a_shell() {
+        for (word, text) in [
+            ("a/b-1.0", "a/b-1.0"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$(x)", "'$(x)'"),
+        ] {
+            assert_eq!(quoted(word), text);
+        }
+    }
+}

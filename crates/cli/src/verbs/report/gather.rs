@@ -1,0 +1,260 @@
+//! What a run folder says, as a report has it.
+
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use resnet::{
+    config::TrainConfig,
+    run::{self, CONFIG, LOG, METRICS},
+    summary::Summary,
+};
+use resnet_pictures::report::{Epoch, Run, State};
+use toml::{Table, Value};
+
+use super::command::{Again, again};
+
+/// A run, but for what its network does on test images.
+pub(super) fn gather(folder: &Path) -> anyhow::Result<(Run, TrainConfig)> {
+    let path = folder.join(CONFIG);
+    if !path.is_file() {
+        bail!(
+            "{} is not a run (there is no {CONFIG} in it): give folders that `resnet train` made",
+            folder.display()
+        );
+    }
+    let config = TrainConfig::read(&path)?;
+    let text = read(&path)?;
+    let metrics = metrics(&folder.join(METRICS))?;
+    let done = metrics.last().map_or(0, |last| last.epoch);
+    let state = if done >= config.epochs() {
+        State::Finished
+    } else if run::is_training(folder) {
+        State::Training
+    } else {
+        State::Stopped
+    };
+    let Again { command, note } = again(&config);
+    let run = Run {
+        name: name(folder),
+        arch: config.arch.to_string(),
+        data: config.data.name.clone(),
+        train_images: config.data.train_images as u64,
+        parameters: parameters(&config)?,
+        state,
+        epochs: config.epochs(),
+        metrics,
+        settings: settings(&text).with_context(|| format!("cannot read {}", path.display()))?,
+        config: text,
+        command,
+        command_note: note,
+        machine: machine(&read(&folder.join(LOG)).unwrap_or_default()),
+        evaluation: None,
+        note: None,
+    };
+    Ok((run, config))
+}
+
+/// Far beyond any file that a run writes.
+const MAX_BYTES: u64 = 64 << 20;
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        bail!("{} is longer than {} MiB: no run writes so much", path.display(), MAX_BYTES >> 20);
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The lines of a `metrics.jsonl`; none where there is no such file yet.
+fn metrics(path: &Path) -> anyhow::Result<Vec<Epoch>> {
+    if fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+        return Ok(Vec::new());
+    }
+    let text = read(path)?;
+    let mut epochs: Vec<Epoch> = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let place = || format!("{} line {}", path.display(), i + 1);
+        let epoch: Epoch = match serde_json::from_str(line) {
+            Ok(epoch) => epoch,
+            // The parser counts lines from the one it was given.
+            Err(error) => bail!(
+                "{} is damaged: {}; mend it or take it out",
+                place(),
+                error.to_string().replace("line 1 column", "column")
+            ),
+        };
+        if let Some(last) = epochs.last().filter(|last| last.epoch >= epoch.epoch) {
+            bail!(
+                "{} is damaged: epoch {} comes after epoch {}; mend it or take it out",
+                place(),
+                epoch.epoch,
+                last.epoch
+            );
+        }
+        epochs.push(epoch);
+    }
+    Ok(epochs)
+}
+
+fn parameters(config: &TrainConfig) -> anyhow::Result<u64> {
+    let channels = config.data.normalisation.mean.len();
+    let graph = config.arch.graph_with(channels, config.data.classes.len(), config.arch.width());
+    let side = config.arch.image_size();
+    Ok(Summary::new(&graph, side, side)?.parameters as u64)
+}
+
+/// The folder's own name, `runs/a/..` being `runs`.
+fn name(folder: &Path) -> String {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let name = whole.file_name().map_or_else(|| whole.clone(), PathBuf::from);
+    name.to_string_lossy().into_owned()
+}
+
+/// Makes names distinct: by the whole path where folders have the same name, by a number where they
+/// are the same folder.
+pub(super) fn make_distinct(runs: &mut [Run], folders: &[PathBuf]) {
+    let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
+    for (i, run) in runs.iter_mut().enumerate() {
+        if names.iter().filter(|name| **name == names[i]).count() > 1 {
+            run.name = folders[i].to_string_lossy().into_owned();
+        }
+    }
+    for i in 0..runs.len() {
+        let plain = runs[i].name.clone();
+        let mut number = 2;
+        while runs[..i].iter().any(|other| other.name == runs[i].name) {
+            runs[i].name = format!("{plain} ({number})");
+            number += 1;
+        }
+    }
+}
+
+/// Parents of settings whose names say enough without them.
+const PLAIN: [&str; 4] = ["data", "recipe", "sgd", "length"];
+
+/// Every setting of a `config.toml`, by its name.
+fn settings(config: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let mut settings = Vec::new();
+    flatten("", &config.parse::<Table>()?, &mut settings);
+    settings.sort();
+    Ok(settings)
+}
+
+fn flatten(parent: &str, table: &Table, settings: &mut Vec<(String, String)>) {
+    for (key, value) in table {
+        let name = match (parent, key.as_str()) {
+            ("data" | "recipe", "name") => parent.to_owned(),
+            (parent, key) if parent.is_empty() || PLAIN.contains(&parent) => key.to_owned(),
+            (parent, key) => format!("{parent}.{key}"),
+        };
+        match value {
+            Value::Table(table) => flatten(key, table, settings),
+            Value::Array(classes) if name == "classes" => {
+                settings.push((name, classes.len().to_string()));
+            }
+            Value::String(text) => settings.push((name, text.clone())),
+            Value::Array(values) => {
+                let values: Vec<String> = values.iter().map(Value::to_string).collect();
+                settings.push((name, values.join(", ")));
+            }
+            value => settings.push((name, value.to_string())),
+        }
+    }
+}
+
+/// What the log says a run was on when it was started last: `...; 2 threads, avx2; fp32: ...`.
+fn machine(log: &str) -> Vec<(String, String)> {
+    let starts = |line: &&str| line.starts_with("training ") || line.starts_with("continuing ");
+    let Some(line) = log.lines().rfind(starts) else { return Vec::new() };
+    let mut parts = line.split("; ").skip_while(|part| !part.contains(" threads, "));
+    let Some((threads, isa)) = parts.next().and_then(|part| part.split_once(" threads, ")) else {
+        return Vec::new();
+    };
+    let mut machine = vec![
+        ("Instruction set".to_owned(), isa.to_owned()),
+        ("Threads".to_owned(), threads.to_owned()),
+    ];
+    if let Some(dtype) = parts.next() {
+        machine.push(("Activations".to_owned(), dtype.to_owned()));
+    }
+    machine
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet::train::{Event, Started};
+
+    use super::*;
+
+    #[test]
+    fn the_machine_is_in_the_log() {
+        let started = |threads, isa: &str| {
+            let isa = isa.to_owned();
+            Event::Started(Started {
+                folder: "runs/a".into(),
+                arch: "resnet8".into(),
+                data: "synthetic".into(),
+                recipe: "fast".into(),
+                parameters: 78_042,
+                train_images: 1000,
+                test_images: 200,
+                held_out_images: 3,
+                batch_size: 4,
+                steps_per_epoch: 250,
+                total_steps: 500,
+                epochs: 2,
+                step: u64::from(threads > 1),
+                dtype: "fp32: it has no products of bfloat16".into(),
+                isa,
+                threads,
+            })
+            .log_line()
+            .unwrap()
+        };
+        let log =
+            format!("{}\nepoch 1: x\n{}\nnote: y\n", started(1, "avx2"), started(8, "avx512"));
+        let pairs = machine(&log);
+        let values: Vec<&str> = pairs.iter().map(|(_, value)| value.as_str()).collect();
+        assert_eq!(values, ["avx512", "8", "fp32: it has no products of bfloat16"]);
+        assert_eq!(machine("training\n; x threads"), []);
+    }
+
+    #[test]
+    fn settings_are_flat() {
+        let text = "arch = 'resnet8'\n[data]\nname = 'cifar10'\nclasses = ['a', 'b']\n[data.normalisation]\n\
+                    mean = [0.5, 0.25]\n[recipe]\nname = 'fast'\nlr = 0.2\n[recipe.schedule]\nkind = 'one_cycle'\n\
+                    [recipe.sgd]\nmomentum = 0.9\n[recipe.length]\nepochs = 4\n";
+        let pairs = settings(text).unwrap();
+        let pairs: Vec<(&str, &str)> =
+            pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let expected = [
+            ("arch", "resnet8"),
+            ("classes", "2"),
+            ("data", "cifar10"),
+            ("epochs", "4"),
+            ("lr", "0.2"),
+            ("momentum", "0.9"),
+            ("normalisation.mean", "0.5, 0.25"),
+            ("recipe", "fast"),
+            ("schedule.kind", "one_cycle"),
+        ];
+        assert_eq!(pairs, expected);
+    }
+
+    #[test]
+    fn names_are_made_distinct() {
+        let folders = ["a/run", "b/run", "c", "c", "a/run"].map(PathBuf::from);
+        let named = |name: &str| Run { name: name.into(), ..Run::default() };
+        let mut runs = ["run", "run", "c", "c", "run"].map(named);
+        make_distinct(&mut runs, &folders);
+        assert_eq!(runs.map(|r| r.name), ["a/run", "b/run", "c", "c (2)", "a/run (2)"]);
+    }
+}

@@ -1,0 +1,120 @@
+//! The curves' numbers, as the page's script reads them, and as a table.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::{
+    data::{Epoch, Run},
+    escape,
+    figures::{loss, percent, rate, speed, time},
+};
+
+/// Epochs of all runs together that a page holds; of longer ones it holds every second, third, ...
+const MAX_EPOCHS: usize = 4000;
+
+/// The runs' curves.
+#[derive(Serialize)]
+pub(super) struct Curves<'a> {
+    runs: Vec<Curve<'a>>,
+}
+
+/// A run's figures, by column; `null` is what is no number.
+#[derive(Serialize)]
+struct Curve<'a> {
+    name: &'a str,
+    epoch: Vec<u64>,
+    train_loss: Vec<Option<f64>>,
+    test_loss: Vec<Option<f64>>,
+    held_out_loss: Vec<Option<f64>>,
+    train_accuracy: Vec<Option<f64>>,
+    test_accuracy: Vec<Option<f64>>,
+    held_out_accuracy: Vec<Option<f64>>,
+    learning_rate: Vec<Option<f64>>,
+    images_per_second: Vec<Option<f64>>,
+}
+
+impl<'a> Curves<'a> {
+    pub(super) fn new(runs: &'a [Run], every: usize) -> Self {
+        let curve = |run: &'a Run| {
+            let epochs = thin(&run.metrics, every);
+            let column =
+                |value: fn(&Epoch) -> Option<f64>| epochs.iter().map(|e| short(value(e))).collect();
+            Curve {
+                name: &run.name,
+                epoch: epochs.iter().map(|e| e.epoch).collect(),
+                train_loss: column(|e| e.train_loss),
+                test_loss: column(|e| e.test_loss),
+                held_out_loss: column(|e| e.held_out_loss),
+                train_accuracy: column(|e| e.train_accuracy),
+                test_accuracy: column(|e| e.test_accuracy),
+                held_out_accuracy: column(|e| e.held_out_accuracy),
+                learning_rate: column(|e| e.learning_rate),
+                images_per_second: column(|e| e.images_per_second),
+            }
+        };
+        Curves { runs: runs.iter().map(curve).collect() }
+    }
+}
+
+/// Every how many epochs is told of, so that the page stays small.
+pub(super) fn every(runs: &[Run]) -> usize {
+    let epochs: usize = runs.iter().map(|run| run.metrics.len()).sum();
+    epochs.div_ceil(MAX_EPOCHS).max(1)
+}
+
+/// Every so many epochs, the first and the last among them.
+fn thin(epochs: &[Epoch], every: usize) -> Vec<&Epoch> {
+    let last = epochs.len().saturating_sub(1);
+    let kept = epochs.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last);
+    kept.map(|(_, epoch)| epoch).collect()
+}
+
+/// Seven digits: more than a reader sees.
+fn short(value: Option<f64>) -> Option<f64> {
+    format!("{:.6e}", value.filter(|x| x.is_finite())?).parse().ok()
+}
+
+/// Every epoch of every run, folded away.
+pub(super) fn tables(runs: &[Run], every: usize) -> String {
+    let mut out = String::new();
+    for run in runs.iter().filter(|run| !run.metrics.is_empty()) {
+        let held_out = run.metrics.iter().any(|e| e.held_out_accuracy.is_some());
+        let head: &[&str] = if held_out { &["Held-out loss", "Held-out accuracy"] } else { &[] };
+        let heads = ["Epoch", "Train loss", "Train accuracy", "Test loss", "Test accuracy"]
+            .iter()
+            .chain(head)
+            .chain(&["Learning rate", "Time", "Images/s"]);
+        let mut rows = String::new();
+        for e in thin(&run.metrics, every) {
+            let mut cells = vec![
+                loss(e.train_loss),
+                percent(e.train_accuracy),
+                loss(e.test_loss),
+                percent(e.test_accuracy),
+            ];
+            if held_out {
+                cells.extend([loss(e.held_out_loss), percent(e.held_out_accuracy)]);
+            }
+            let seconds = e.seconds.map_or_else(|| loss(None), time);
+            cells.extend([rate(e.learning_rate), seconds, speed(e.images_per_second)]);
+            let _ = write!(rows, "<tr><th scope=\"row\">{}", e.epoch);
+            cells.iter().for_each(|cell| rows += &format!("<td>{cell}"));
+        }
+        let heads: String = heads.map(|head| format!("<th scope=\"col\">{head}")).collect();
+        let _ = writeln!(
+            out,
+            "<details class=\"epochs\"><summary>Every epoch of {}</summary><div class=\"scroll\" \
+             tabindex=\"0\" role=\"region\" aria-label=\"Every epoch\"><table class=\"numbers\">\
+             <thead><tr>{heads}</thead><tbody>{rows}</tbody></table></div></details>",
+            escape::name(&run.name)
+        );
+    }
+    if every > 1 {
+        let _ = writeln!(
+            out,
+            "<p class=\"note\">To stay small, this page tells of one epoch in {every}, and of the last.</p>"
+        );
+    }
+    out
+}

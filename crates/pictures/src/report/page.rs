@@ -1,0 +1,163 @@
+//! The page as a whole.
+
+use std::fmt::Write;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use sha2::{Digest, Sha256};
+
+use super::{
+    charts::{self, Curves},
+    data::{Report, Run},
+    escape::{self, fill},
+    figures::counted,
+    results, setup, summary,
+};
+use crate::Theme;
+
+/// No page is larger, in bytes, as long as its names and configurations are those of people:
+/// pictures that do not fit any more are left out, and the page says so.
+pub const MAX_BYTES: usize = 2_000_000;
+
+const TEMPLATE: &str = include_str!("report.html");
+const STYLE: &str = include_str!("report.css");
+const SCRIPT: &str = include_str!("report.js");
+
+/// The page, as a whole HTML document. The same report gives the same bytes.
+pub fn html(report: &Report) -> String {
+    let runs = &report.runs;
+    let title = escape::text(&title(report));
+    let every = charts::every(runs);
+    let curves = escape::json(&Curves::new(runs, every));
+    let (header, tables) = (summary::header(runs), charts::tables(runs, every));
+    let setups: Vec<String> = runs.iter().map(setup::section).collect();
+    let fixed = [&header, &tables, &curves].into_iter().chain(&setups).map(String::len);
+    let fixed =
+        fixed.sum::<usize>() + [TEMPLATE, STYLE, SCRIPT].map(str::len).iter().sum::<usize>();
+    let mut room = MAX_BYTES.saturating_sub(fixed + RESERVE * runs.len().max(1));
+    let sections: String = runs
+        .iter()
+        .zip(&setups)
+        .enumerate()
+        .map(|(i, (run, setup))| section(i, run, runs.len(), setup, &mut room))
+        .collect();
+    fill(
+        TEMPLATE,
+        &[
+            ("policy", &policy()),
+            ("title", &title),
+            ("colours", &colours()),
+            ("style", STYLE),
+            ("header", &header),
+            ("contents", &contents(runs)),
+            ("curves", if has_curves(runs) { CURVES } else { NO_CURVES }),
+            ("tables", &tables),
+            ("runs", &sections),
+            ("written_by", &escape::text(&report.written_by)),
+            ("data", &curves),
+            ("script", SCRIPT),
+        ],
+    )
+}
+
+/// Bytes of a run's section apart from its pictures and setup.
+const RESERVE: usize = 20_000;
+
+const CURVES: &str = "\
+<div id=\"legend\" class=\"legend\"></div>\n\
+<div id=\"charts\" class=\"charts\"></div>\n\
+<noscript><p class=\"note\">Curves are drawn by a script, which this reader does not run: the tables \
+below have every figure.</p></noscript>\n\
+<p class=\"hint\" id=\"hint\" hidden>Point at a curve, or focus one and use the arrow keys, for the \
+values of an epoch. Buttons above hide what is in the way.</p>";
+
+const NO_CURVES: &str = "<p class=\"note\">No epoch is done yet: there are no curves.</p>";
+
+fn has_curves(runs: &[Run]) -> bool {
+    runs.iter().any(|run| !run.metrics.is_empty())
+}
+
+fn title(report: &Report) -> String {
+    match (&report.title, report.runs.as_slice()) {
+        (Some(title), _) => title.clone(),
+        (None, [run]) => format!("{} on {}", run.arch, run.data),
+        (None, runs) => {
+            let same = |of: fn(&Run) -> &str| {
+                let first = runs.first().map(of)?;
+                runs.iter().all(|run| of(run) == first).then_some(first)
+            };
+            let mut title = counted(runs.len() as u64, "run");
+            if let Some(arch) = same(|run| &run.arch) {
+                title += &format!(" of {arch}");
+            }
+            if let Some(data) = same(|run| &run.data) {
+                title += &format!(" on {data}");
+            }
+            title
+        }
+    }
+}
+
+/// Nothing is loaded from anywhere, and only this one script runs.
+fn policy() -> String {
+    let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()));
+    format!(
+        "default-src 'none'; script-src 'sha256-{hash}'; style-src 'unsafe-inline'; img-src data:; \
+         base-uri 'none'; form-action 'none'"
+    )
+}
+
+/// Colours of curves, on light and on dark paper: three times as light or dark as the paper, and told
+/// apart by the colour-blind (after Okabe and Ito).
+const SERIES: [[&str; 6]; 2] = [
+    ["#0072b2", "#d55e00", "#008763", "#a8548a", "#b07c00", "#62646d"],
+    ["#56b4e9", "#ff9248", "#33c79c", "#e59ac6", "#f0c04a", "#c9cbd6"],
+];
+
+/// Every colour of the page, for each kind of paper. Paper is white in print.
+fn colours() -> String {
+    let rules = |theme: &Theme, series: [&str; 6], scheme: &str| {
+        let mut rules = format!("color-scheme:{scheme};{}", theme.variables());
+        for (i, colour) in series.iter().enumerate() {
+            let _ = write!(rules, "--series-{}:{colour};", i + 1);
+        }
+        rules
+    };
+    let light = rules(&Theme::LIGHT, SERIES[0], "light");
+    let dark = rules(&Theme::DARK, SERIES[1], "dark");
+    format!(
+        ":root{{{light}}}\n\
+         @media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n\
+         :root[data-theme=dark]{{{dark}}}\n\
+         @media print{{:root:root{{{light}}}}}\n"
+    )
+}
+
+fn contents(runs: &[Run]) -> String {
+    let link = |i: usize, name: String| format!("<li><a href=\"#run-{i}\">{name}</a>");
+    let of_runs: String = match runs {
+        [run] if run.evaluation.is_some() => {
+            link(1, "What it learned".into()) + "<li><a href=\"#setup-1\">Setup</a>"
+        }
+        [_] => link(1, "Setup".into()),
+        runs => runs.iter().enumerate().map(|(i, r)| link(i + 1, escape::name(&r.name))).collect(),
+    };
+    format!("<li><a href=\"#summary\">Summary</a><li><a href=\"#curves\">Curves</a>{of_runs}")
+}
+
+fn section(index: usize, run: &Run, runs: usize, setup: &str, room: &mut usize) -> String {
+    let number = index + 1;
+    let results = results::section(run, room);
+    let heading = if runs > 1 {
+        let swatch = format!("<span class=\"swatch\" data-run=\"{index}\"></span>");
+        format!("<h2>{swatch}{}</h2>", escape::name(&run.name))
+    } else if run.evaluation.is_some() {
+        "<h2>What it learned</h2>".to_owned()
+    } else {
+        String::new()
+    };
+    let level = if runs > 1 { "h3" } else { "h2" };
+    format!(
+        "<section id=\"run-{number}\" class=\"run\">{heading}{results}\
+         <{level} id=\"setup-{number}\">Setup</{level}>{setup}</section>\n"
+    )
+}

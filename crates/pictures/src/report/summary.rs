@@ -1,0 +1,237 @@
+//! What one looks for first: the figures of a run, or of several beside each other.
+
+use super::{
+    data::{Run, State},
+    escape,
+    figures::{count, counted, grouped, loss, percent, speed, time},
+};
+
+/// A sentence and the figures.
+pub(super) fn header(runs: &[Run]) -> String {
+    match runs {
+        [run] => format!("<p class=\"lead\">{}</p>{}", sentence(run), cards(run)),
+        runs => {
+            let (lead, table) = (comparison(runs), table(runs));
+            format!("<p class=\"lead\">{lead}</p>{table}{}", differences(runs))
+        }
+    }
+}
+
+fn sentence(run: &Run) -> String {
+    let what = format!(
+        "<b>{}</b>, a {} with {} parameters",
+        escape::name(&run.name),
+        escape::text(&run.arch),
+        count(run.parameters)
+    );
+    let on = format!("{} images of {}", grouped(run.train_images), escape::text(&run.data));
+    let Some(last) = run.last() else {
+        return format!("{what}, is to be trained on {on}; {}", progress(run));
+    };
+    format!(
+        "{what}, trained for {} on {on}, is right on <b>{}</b> of the test images. {}",
+        counted(run.metrics.len() as u64, "epoch"),
+        percent(last.test_accuracy),
+        progress(run)
+    )
+}
+
+/// What is to be known of a run that is not complete.
+fn progress(run: &Run) -> String {
+    let done = run.last().map_or(0, |last| last.epoch);
+    match run.state {
+        State::Finished => String::new(),
+        State::Training => {
+            format!("<span class=\"state\">Training: {done} of {} epochs done</span>", run.epochs)
+        }
+        State::Stopped => {
+            format!("<span class=\"state\">Stopped: {done} of {} epochs done</span>", run.epochs)
+        }
+    }
+}
+
+fn comparison(runs: &[Run]) -> String {
+    let accuracy = |run: &Run| run.best()?.test_accuracy;
+    let mut known: Vec<(&Run, f64)> =
+        runs.iter().filter_map(|run| Some((run, accuracy(run)?))).collect();
+    known.sort_by(|a, b| b.1.total_cmp(&a.1));
+    match known[..] {
+        [(best, first), (next, second), ..] => {
+            let epoch = best.best().map_or(0, |e| e.epoch);
+            let lead = first - second;
+            let ahead = if lead > 0.0 {
+                format!("{lead:.2} points ahead of {}", escape::name(&next.name))
+            } else {
+                format!("level with {}", escape::name(&next.name))
+            };
+            format!(
+                "Of {} runs, <b>{}</b> reaches the highest test accuracy: <b>{first:.2}%</b> in \
+                 epoch {epoch}, {ahead}.",
+                runs.len(),
+                escape::name(&best.name)
+            )
+        }
+        _ => format!("{} beside each other.", counted(runs.len() as u64, "run")),
+    }
+}
+
+fn cards(run: &Run) -> String {
+    let Some(last) = run.last() else { return String::new() };
+    let epoch = |epoch: u64| format!("epoch {epoch} of {}", run.epochs);
+    let best = run.best();
+    let machine = run.machine.first().map_or_else(String::new, |(_, value)| value.clone());
+    let train = format!("in training {}", percent(last.train_accuracy));
+    let mut cards = vec![
+        ("Test accuracy", percent(last.test_accuracy), train),
+        (
+            "Best test accuracy",
+            percent(best.and_then(|b| b.test_accuracy)),
+            best.map_or_else(String::new, |b| epoch(b.epoch)),
+        ),
+    ];
+    if last.held_out_accuracy.is_some() {
+        let loss = format!("loss {}", loss(last.held_out_loss));
+        cards.push(("Held-out accuracy", percent(last.held_out_accuracy), loss));
+    }
+    let train_loss = format!("in training {}", loss(last.train_loss));
+    let epochs = counted(run.metrics.len() as u64, "epoch");
+    cards.extend([
+        ("Test loss", loss(last.test_loss), train_loss),
+        ("Parameters", count(run.parameters), run.arch.clone()),
+        ("Training time", time(run.seconds()), epochs),
+        ("Images per second", speed(run.images_per_second()), machine),
+    ]);
+    let card = |(label, value, more): (&str, String, String)| {
+        let more = escape::text(&more);
+        format!("<div><dt>{label}</dt><dd>{value}<small>{more}</small></dd></div>")
+    };
+    format!("<dl class=\"cards\">{}</dl>", cards.into_iter().map(card).collect::<String>())
+}
+
+/// Which values of a column are the best.
+#[derive(Clone, Copy, PartialEq)]
+enum Better {
+    Higher,
+    Lower,
+    Neither,
+}
+
+/// A column of the comparison: its head, what is better, its values as numbers and as text.
+struct Column {
+    head: String,
+    better: Better,
+    values: Vec<Option<f64>>,
+    texts: Vec<String>,
+}
+
+fn table(runs: &[Run]) -> String {
+    let columns = columns(runs);
+    let heads: String = columns.iter().map(|c| format!("<th scope=\"col\">{}", c.head)).collect();
+    let mut out = format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Runs compared\">\
+         <table class=\"numbers comparison\"><thead><tr><th scope=\"col\">Run{heads}</thead><tbody>"
+    );
+    for (i, run) in runs.iter().enumerate() {
+        out += &format!(
+            "<tr><th scope=\"row\"><span class=\"swatch\" data-run=\"{i}\"></span>\
+             <a href=\"#run-{}\">{}</a>{}",
+            i + 1,
+            escape::name(&run.name),
+            progress(run)
+        );
+        for column in &columns {
+            out += &match column.is_best(i) {
+                true => format!(
+                    "<td class=\"best\"><span aria-hidden=\"true\">★ </span>{}\
+                     <span class=\"unseen\"> (best)</span>",
+                    column.texts[i]
+                ),
+                false => format!("<td>{}", column.texts[i]),
+            };
+        }
+    }
+    out + "</tbody></table></div><p class=\"hint\">★ is the best of its column.</p>"
+}
+
+/// The settings in which runs differ: a row each, a column a run.
+fn differences(runs: &[Run]) -> String {
+    let settings = differing(runs);
+    if settings.is_empty() {
+        return "<p class=\"hint\">All settings are the same in all runs.</p>".to_owned();
+    }
+    let head = |(i, run): (usize, &Run)| {
+        let name = escape::name(&run.name);
+        format!("<th scope=\"col\"><span class=\"swatch\" data-run=\"{i}\"></span>{name}")
+    };
+    let mut out = format!(
+        "<h3>Settings that differ</h3><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+         aria-label=\"Settings that differ\"><table class=\"numbers settings\"><thead><tr>\
+         <th scope=\"col\">Setting{}</thead><tbody>",
+        runs.iter().enumerate().map(head).collect::<String>()
+    );
+    for (key, values) in settings {
+        out += &format!("<tr><th scope=\"row\">{}", escape::text(key));
+        values.iter().for_each(|value| out += &format!("<td>{}", escape::text(value)));
+    }
+    out + "</tbody></table></div>"
+}
+
+fn columns(runs: &[Run]) -> Vec<Column> {
+    let column = |head: &str,
+                  better: Better,
+                  value: &dyn Fn(&Run) -> Option<f64>,
+                  text: &dyn Fn(Option<f64>) -> String| {
+        let values: Vec<Option<f64>> = runs.iter().map(value).collect();
+        let texts = values.iter().map(|&value| text(value)).collect();
+        Column { head: head.to_owned(), better, values, texts }
+    };
+    let whole = |value: Option<f64>| value.map_or_else(|| percent(None), |x| count(x as u64));
+    let mut columns = vec![
+        column("Final accuracy", Better::Higher, &|r| r.last()?.test_accuracy, &percent),
+        column("Best accuracy", Better::Higher, &|r| r.best()?.test_accuracy, &percent),
+        column("Test loss", Better::Lower, &|r| r.last()?.test_loss, &loss),
+        column("Epochs", Better::Neither, &|r| Some(r.metrics.len() as f64), &whole),
+        column("Parameters", Better::Neither, &|r| Some(r.parameters as f64), &whole),
+        column("Time", Better::Neither, &|r| Some(r.seconds()), &|s| time(s.unwrap_or(0.0))),
+        column("Images/s", Better::Higher, &|r| r.images_per_second(), &speed),
+    ];
+    if runs.iter().any(|run| run.evaluation.is_some()) {
+        let of = |f: fn(&super::Evaluation) -> f64| move |r: &Run| r.evaluation.as_ref().map(f);
+        let top5 = of(|e| e.top5_accuracy);
+        let ece = of(|e| e.calibration_error);
+        columns.insert(2, column("Top-5", Better::Higher, &top5, &percent));
+        columns.insert(4, column("ECE", Better::Lower, &ece, &percent));
+    }
+    columns
+}
+
+impl Column {
+    /// Whether a run has the best value, among at least two different ones.
+    fn is_best(&self, run: usize) -> bool {
+        let known = || self.values.iter().flatten().copied();
+        let (low, high) = (known().fold(f64::MAX, f64::min), known().fold(f64::MIN, f64::max));
+        let best = match self.better {
+            Better::Higher => high,
+            Better::Lower => low,
+            Better::Neither => return false,
+        };
+        low < high && self.values[run] == Some(best)
+    }
+}
+
+/// The settings that are not the same in all runs, with each run's value.
+fn differing(runs: &[Run]) -> Vec<(&str, Vec<&str>)> {
+    let mut keys: Vec<&str> = Vec::new();
+    for (key, _) in runs.iter().flat_map(|run| &run.settings) {
+        if !keys.contains(&key.as_str()) {
+            keys.push(key);
+        }
+    }
+    let value = |run: &'_ Run, key: &str| run.settings.iter().position(|(k, _)| k == key);
+    let values = |key: &str| -> Vec<&str> {
+        let text = |run| value(run, key).map_or("–", |i| run.settings[i].1.as_str());
+        runs.iter().map(text).collect()
+    };
+    let rows = keys.into_iter().map(|key| (key, values(key)));
+    rows.filter(|(_, values)| values.iter().any(|v| *v != values[0])).collect()
+}

@@ -1,0 +1,241 @@
+//! The page as text; scripts/check-report opens it in a browser.
+
+use serde_json::Value;
+
+use super::{escape, *};
+
+const HOSTILE: &str = "</script><img src=x onerror=alert(1)> & \"'\u{2028}\u{202e}{{data}}]]>";
+
+fn epoch(epoch: u64) -> Epoch {
+    let x = epoch as f64;
+    Epoch {
+        epoch,
+        train_loss: Some(2.0 / x),
+        train_accuracy: Some(90.0 - 50.0 / x),
+        test_loss: Some(2.5 / x),
+        test_accuracy: Some(85.0 - 50.0 / x),
+        held_out_loss: None,
+        held_out_accuracy: None,
+        learning_rate: Some(0.1 / x),
+        seconds: Some(61.5),
+        images_per_second: Some(813.0),
+    }
+}
+
+/// Three classes of four images; the last image of each is taken for the next class.
+fn evaluation() -> Evaluation {
+    let example = |i: usize| Example {
+        width: 4,
+        height: 4,
+        rgb: (0..48).map(|byte| (byte * 5 + i) as u8).collect(),
+        predicted: "cat".into(),
+        truth: if i % 4 == 3 { HOSTILE.into() } else { "cat".into() },
+        correct: i % 4 != 3,
+        confidence: 0.75,
+    };
+    Evaluation {
+        checkpoint: "last.safetensors".into(),
+        images: 12,
+        accuracy: 75.0,
+        top5_accuracy: 100.0,
+        loss: 0.6931,
+        calibration_error: 4.21,
+        reliability: vec![Bin { images: 12, accuracy: 75.0, confidence: 79.21 }],
+        classes: vec!["cat".into(), HOSTILE.into(), "dog".into()],
+        confusion: vec![vec![3, 1, 0], vec![0, 3, 1], vec![1, 0, 3]],
+        first: (0..8).map(example).collect(),
+        mistakes: vec![example(3)],
+    }
+}
+
+fn run(name: &str, epochs: u64, lr: &str) -> Run {
+    Run {
+        name: name.into(),
+        arch: "resnet8".into(),
+        data: "synthetic".into(),
+        train_images: 4000,
+        parameters: 75_290,
+        state: State::Finished,
+        epochs,
+        metrics: (1..=epochs).map(epoch).collect(),
+        settings: vec![("batch_size".into(), "128".into()), ("lr".into(), lr.into())],
+        config: "arch = \"resnet8\"\n".into(),
+        command: format!("resnet train synthetic --arch resnet8 --lr {lr}"),
+        machine: vec![("Instruction set".into(), "avx2".into())],
+        ..Run::default()
+    }
+}
+
+fn report(runs: Vec<Run>) -> Report {
+    Report { title: None, written_by: "resnet".into(), runs }
+}
+
+fn evaluated(name: &str) -> Run {
+    Run { evaluation: Some(evaluation()), ..run(name, 3, "0.2") }
+}
+
+/// What the page's script reads.
+fn data(html: &str) -> Value {
+    let start = html.find("id=\"data\">").expect("data") + "id=\"data\">".len();
+    let end = start + html[start..].find("</script>").expect("its end");
+    serde_json::from_str(&html[start..end]).expect("JSON")
+}
+
+#[test]
+fn what_strangers_wrote_is_text() {
+    let mut hostile = evaluated(HOSTILE);
+    for field in [&mut hostile.arch, &mut hostile.data, &mut hostile.config, &mut hostile.command] {
+        *field = HOSTILE.into();
+    }
+    hostile.settings = vec![(HOSTILE.into(), HOSTILE.into())];
+    hostile.machine = hostile.settings.clone();
+    hostile.note = Some(HOSTILE.into());
+    hostile.command_note = Some(HOSTILE.into());
+    let second = Run { settings: Vec::new(), ..hostile.clone() };
+    for runs in [vec![hostile.clone()], vec![hostile, second]] {
+        let plain = html(&report(vec![evaluated("a"); runs.len()]));
+        let page = html(&Report { title: Some(HOSTILE.into()), ..report(runs) });
+        assert!(!page.contains("<img") && !page.contains("'\u{2028}"), "nothing is an element");
+        // As many scripts begin and end as in a page of nobody's.
+        for tag in ["<script", "</script", "<style", "</style", "<!--"] {
+            assert_eq!(page.matches(tag).count(), plain.matches(tag).count(), "{tag}");
+        }
+        assert_eq!(data(&page)["runs"][0]["name"], HOSTILE);
+        assert!(
+            page.contains("&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt; &amp; &quot;&#39;")
+        );
+    }
+}
+
+#[test]
+fn text_is_escaped_and_filled_in_once() {
+    assert_eq!(escape::text("<a&b>\"'\u{0}\n"), "&lt;a&amp;b&gt;&quot;&#39;\u{fffd}\n");
+    assert_eq!(escape::json(&"</\u{2028}&"), r#""\u003c/\u2028\u0026""#);
+    let filled = escape::fill("{{a}}-{{b}}-{{a}}", &[("a", "{{b}}"), ("b", "x")]);
+    assert_eq!(filled, "{{b}}-x-{{b}}");
+}
+
+#[test]
+fn a_report_survives_json() {
+    let report = report(vec![evaluated("a"), run(HOSTILE, 0, "0.1")]);
+    let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+}
+
+#[test]
+fn a_line_of_metrics_is_an_epoch() {
+    let line = r#"{"epoch":3,"step":9,"train_loss":1.5,"train_accuracy":40.0,"test_loss":null,
+        "test_accuracy":50.0,"learning_rate":0.1,"seconds":2.0,"images_per_second":10.0}"#;
+    let epoch: Epoch = serde_json::from_str(line).unwrap();
+    assert_eq!((epoch.epoch, epoch.train_loss, epoch.test_loss), (3, Some(1.5), None));
+}
+
+#[test]
+fn the_page_has_every_figure() {
+    let page = html(&report(vec![evaluated("first run")]));
+    let expected = [
+        "resnet8 on synthetic",
+        "75.3 k",
+        "68.33%", // final and best accuracy
+        "0.8333", // test loss
+        "3 min 05 s",
+        "813",
+        "resnet train synthetic --arch resnet8 --lr 0.2",
+        "Confusion matrix",
+        "Most confident mistakes",
+        "4.21%", // calibration
+        "avx2",
+        "9 images right",
+    ];
+    for text in expected {
+        assert!(page.contains(text), "{text}");
+    }
+    let run = &data(&page)["runs"][0];
+    assert_eq!(run["epoch"], serde_json::json!([1, 2, 3]));
+    assert_eq!(run["test_loss"], serde_json::json!([2.5, 1.25, 0.8333333]));
+    assert_eq!(run["held_out_loss"], serde_json::json!([null, null, null]));
+}
+
+#[test]
+fn nothing_is_loaded_and_one_script_runs() {
+    let page = html(&report(vec![evaluated("a")]));
+    assert!(page.contains("content=\"default-src 'none'; script-src 'sha256-"));
+    // Addresses: names of SVG, pictures in the page, places in it.
+    for (i, _) in page.match_indices("http") {
+        let text = &page[i..page.len().min(i + 30)];
+        assert!(
+            text.starts_with("http://www.w3.org/2000/svg") || text.starts_with("http-equiv"),
+            "{text}"
+        );
+    }
+    for attribute in ["src=\"", "href=\""] {
+        for (i, _) in page.match_indices(attribute) {
+            let target = &page[i + attribute.len()..];
+            assert!(target.starts_with("data:") || target.starts_with('#'), "{}", &target[..20]);
+        }
+    }
+    assert!(!page.contains("@import") && !page.contains("url("));
+}
+
+#[test]
+fn runs_are_compared() {
+    let slow = Run { state: State::Stopped, epochs: 9, ..run("slow", 2, "0.01") };
+    let page = html(&report(vec![run("fast", 3, "0.2"), slow]));
+    assert!(page.contains("2 runs of resnet8 on synthetic"));
+    assert!(
+        page.contains("<b><bdi>fast</bdi></b> reaches the highest test accuracy: <b>68.33%</b>")
+    );
+    assert!(page.contains("8.33 points ahead of <bdi>slow</bdi>"));
+    assert!(page.contains("Stopped: 2 of 9 epochs done"));
+    // The rate differs, the batch size does not.
+    assert!(page.contains("<tr><th scope=\"row\">lr<td>0.2<td>0.01"));
+    assert!(!page.contains("<tr><th scope=\"row\">batch_size"));
+    // Best are two accuracies and the loss, all of the same run; both are as fast.
+    let rows: Vec<&str> = page.split("<tr><th scope=\"row\"><span class=\"swatch\"").collect();
+    assert_eq!(rows[1..3].iter().map(|r| r.matches("★").count()).collect::<Vec<_>>(), [3, 1]);
+    assert!(rows[2].contains("★ is the best"), "only the legend");
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let empty =
+        Run { note: Some("No checkpoint yet.".into()), state: State::Training, ..run("a", 0, "1") };
+    let page = html(&report(vec![Run { epochs: 5, ..empty }]));
+    assert!(page.contains("No checkpoint yet.") && page.contains("No epoch is done yet"));
+    assert!(page.contains("Training: 0 of 5 epochs done") && !page.contains("Confusion"));
+    html(&report(Vec::new()));
+}
+
+#[test]
+fn the_same_report_gives_the_same_page() {
+    let report = report(vec![evaluated("a"), evaluated("b")]);
+    assert_eq!(html(&report), html(&report));
+}
+
+#[test]
+fn a_page_stays_small() {
+    // Pixels that do not compress, in many pictures of many runs.
+    let mut state = 1u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let picture = Example {
+        width: 100,
+        height: 100,
+        rgb: (0..30_000).map(|_| noise()).collect(),
+        ..Example::default()
+    };
+    let mut big = run("big", 1500, "0.1");
+    big.evaluation =
+        Some(Evaluation { first: vec![picture; 32], mistakes: Vec::new(), ..evaluation() });
+    let runs: Vec<Run> = (0..4).map(|i| Run { name: format!("run {i}"), ..big.clone() }).collect();
+    let page = html(&report(runs));
+    assert!(page.len() <= MAX_BYTES, "{}", page.len());
+    assert_eq!(page.matches("<h3>The first test images").count(), 1);
+    assert_eq!(page.matches("Left out so that this page stays small: the first test").count(), 3);
+    assert_eq!(page.matches("<h3>Confusion matrix").count(), 4);
+    assert!(page.contains("one epoch in 2"));
+    let epochs = data(&page)["runs"][3]["epoch"].as_array().unwrap().clone();
+    assert_eq!((epochs[1].as_u64(), epochs.last().unwrap().as_u64()), (Some(3), Some(1500)));
+}
