@@ -212,6 +212,7 @@ mod tests {
                 total_steps: 500,
                 epochs: 2,
                 step: u64::from(threads > 1),
+                history: Vec::new(),
                 dtype: "fp32: it has no products of bfloat16".into(),
                 isa,
                 threads,
