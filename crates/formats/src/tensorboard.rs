@@ -252,7 +252,8 @@ mod tests {
         }
         drop((EventFile::create(&folder).unwrap(), EventFile::create(&folder).unwrap()));
         let entries = fs::read_dir(&folder).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string();
+        let mut names: Vec<_> = entries.map(|entry| name(entry).unwrap()).collect();
         names.sort();
         let ours = ["8000000001", "8000000002"].map(|n| format!("{PREFIX}{n}.resnet"));
         assert_eq!(names[1..3], ours);
