@@ -27,6 +27,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.verb {
         Verb::Train(args) => return verbs::train::run(args, global),
         Verb::Eval(args) => verbs::eval::run(args, global)?,
+        Verb::Predict(args) => verbs::predict::run(args, global)?,
         Verb::Convert(args) => verbs::convert::run(args, global)?,
         Verb::Summary(args) => verbs::summary::run(args, global)?,
         Verb::Archs(output) => verbs::archs::run(*output)?,

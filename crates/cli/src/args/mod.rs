@@ -2,6 +2,7 @@
 //! computed here.
 
 mod convert;
+mod predict;
 mod test;
 mod train;
 mod values;
@@ -18,6 +19,7 @@ use resnet::{
 use crate::print;
 
 pub(crate) use convert::ConvertArgs;
+pub(crate) use predict::PredictArgs;
 pub(crate) use test::TestArgs;
 pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
 pub(crate) use values::{Mean, Std};
@@ -91,6 +93,8 @@ pub(crate) enum Verb {
     Train(Box<TrainArgs>),
     /// Measure a trained network on a data set's test images
     Eval(EvalArgs),
+    /// Say what a trained network sees in photos
+    Predict(PredictArgs),
     /// Write a network in another form, by the suffix of its file
     Convert(ConvertArgs),
     /// Show a network's layers, shapes, parameters, operations and memory
