@@ -127,7 +127,7 @@ const CASES: [(usize, usize, usize, usize); 16] = [
 #[test]
 fn sizes_are_torchvisions() {
     let bytes = fs::read(folder().join("resized.bin")).unwrap();
-    let (mut rest, mut different, mut all) = (&bytes[..], 0, 0);
+    let mut rest = &bytes[..];
     for (width, height, resize, image_size) in CASES {
         for channels in [3, 1] {
             let resize = (resize > 0).then_some(resize);
@@ -135,15 +135,13 @@ fn sizes_are_torchvisions() {
             let found = preparation.prepare(&noise(width, height, channels));
             let (expected, others) = rest.split_at(preparation.image_len());
             rest = others;
+            // Pillow 13 resizes some tall images along columns first.
+            let allowed = u8::from(height > width);
             let (worst, _) = differences(&found, expected);
-            assert!(worst <= 1, "{width}x{height} {resize:?} {channels}: {worst}");
-            different += found.iter().zip(expected).filter(|(a, b)| a != b).count();
-            all += found.len();
+            assert!(worst <= allowed, "{width}x{height} {resize:?} {channels}: {worst}");
         }
     }
     assert!(rest.is_empty());
-    println!("{different} of {all} bytes differ by one");
-    assert!(different * 1000 <= all, "{different} of {all}");
 }
 
 #[test]
@@ -171,6 +169,7 @@ fn other_formats_are_named() {
     assert!(error("refused.tiff").contains("refused.tiff is TIFF, a format that is not read"));
     assert!(error("refused.avif").contains("is AVIF, a format"));
     assert!(error("refused.jp2").contains("is no image: JPEG, PNG, WebP, GIF and BMP are read"));
+    assert!(error("refused.arithmetic").contains("of a kind that is not read (arithmetic coding)"));
     let heic = [&[0, 0, 0, 24][..], b"ftypheic", &[0; 40]].concat();
     assert!(matches!(Photo::decode(&heic, false), Err(PhotoError::OtherFormat("HEIC"))));
     assert!(matches!(Photo::decode(&[], false), Err(PhotoError::Empty)));

@@ -161,7 +161,7 @@ def write_photos():
     (HERE / "ycck.jpg").write_bytes(data)
 
     arithmetic = ["jpegtran", "-arithmetic", str(HERE / "subsampling-0.jpg")]
-    (HERE / "arithmetic.jpg").write_bytes(
+    (HERE / "refused.arithmetic").write_bytes(
         subprocess.run(arithmetic, capture_output=True, check=True).stdout
     )
 

@@ -11,7 +11,7 @@ use image::{
     metadata::Orientation,
 };
 
-use super::{PhotoError, PhotoFileError};
+use super::{PhotoError, PhotoFileError, whole};
 
 /// The most pixels of a photo: 134 megapixels. With the decoders' own needs they take up to 1.5
 /// GiB.
@@ -95,10 +95,7 @@ impl<'a> Header<'a> {
             return Err(PhotoError::Empty);
         }
         let format = format(bytes)?;
-        // Decoders fill what is missing with grey, as browsers do; Pillow refuses it.
-        if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
-            return Err(PhotoError::Truncated);
-        }
+        whole::check(bytes, format)?;
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(BYTES_PER_PIXEL * MAX_PIXELS);
@@ -162,28 +159,6 @@ fn format(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
         }
         _ => Err(PhotoError::NoImage),
     }
-}
-
-/// Whether a JPEG has an end-of-image marker behind the start of its first scan: within a scan
-/// the bytes of a marker cannot occur.
-fn jpeg_ends(bytes: &[u8]) -> bool {
-    let mut rest = &bytes[2..];
-    // Segments: 0xFF, a marker, and but for a few a length that counts itself. Thumbnails in them
-    // have ends of their own.
-    while let [0xFF, marker, after @ ..] = rest {
-        rest = match (marker, after) {
-            (0xFF, _) => &rest[1..], // fill
-            (0x01 | 0xD0..=0xD8, _) => after,
-            (0xDA, _) => return after.windows(2).any(|pair| pair == [0xFF, 0xD9]),
-            (_, [high, low, ..]) => {
-                let len = usize::from(u16::from_be_bytes([*high, *low]));
-                after.get(len.max(2)..).unwrap_or_default()
-            }
-            _ => return false,
-        };
-    }
-    // No segment where one should be: the decoder looks for the next.
-    bytes.windows(2).any(|pair| pair == [0xFF, 0xD9])
 }
 
 /// Turns pixels of any colour type into grey or RGB bytes, in place; returns how many channels

@@ -65,7 +65,8 @@ impl From<image::ImageError> for PhotoError {
             Unsupported(e) => PhotoError::OtherKind(one_line(&e.to_string())),
             Decoding(e) => {
                 let cause = std::error::Error::source(&e).map(ToString::to_string);
-                PhotoError::Damaged(one_line(&cause.unwrap_or_else(|| e.to_string())))
+                let text = cause.unwrap_or_else(|| e.to_string());
+                PhotoError::Damaged(one_line(text.trim_matches('"')))
             }
             error => PhotoError::Damaged(one_line(&error.to_string())),
         }

@@ -14,6 +14,8 @@ mod error;
 mod files;
 mod many;
 mod prepare;
+mod resize;
+mod whole;
 
 pub use decode::{MAX_FILE, MAX_PIXELS, Photo};
 pub use error::{PhotoError, PhotoFileError};
