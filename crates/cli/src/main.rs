@@ -30,6 +30,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Eval(args) => verbs::eval::run(args, global)?,
         Verb::Show(args) => verbs::show::run(args, global)?,
         Verb::Report(args) => verbs::report::run(args, global)?,
+        Verb::Predict(args) => verbs::predict::run(args, global)?,
         Verb::Convert(args) => verbs::convert::run(args, global)?,
         Verb::Summary(args) => verbs::summary::run(args, global)?,
         Verb::Archs(output) => verbs::archs::run(*output)?,

@@ -2,6 +2,7 @@
 //! computed here.
 
 mod convert;
+mod predict;
 mod report;
 mod show;
 mod test;
@@ -20,6 +21,7 @@ use resnet::{
 use crate::print;
 
 pub(crate) use convert::ConvertArgs;
+pub(crate) use predict::PredictArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use test::TestArgs;
@@ -99,6 +101,8 @@ pub(crate) enum Verb {
     Show(ShowArgs),
     /// Write one HTML page on a run, or on several beside each other
     Report(ReportArgs),
+    /// Say what a trained network sees in photos
+    Predict(PredictArgs),
     /// Write a network in another form, by the suffix of its file
     Convert(ConvertArgs),
     /// Show a network's layers, shapes, parameters, operations and memory

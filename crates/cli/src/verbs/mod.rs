@@ -7,6 +7,7 @@ pub(crate) mod convert;
 pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod man;
+pub(crate) mod predict;
 pub(crate) mod recipes;
 pub(crate) mod report;
 pub(crate) mod show;

@@ -207,7 +207,8 @@ impl Preprocessing {
 /// ImageNet's classes, by the number that they have in every program.
 const IMAGENET_CLASSES: &str = include_str!("imagenet.txt");
 /// Mean and deviation of ImageNet's pixels.
-const IMAGENET_NORMALISATION: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
+pub(crate) const IMAGENET_NORMALISATION: [[f32; 3]; 2] =
+    [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 /// Shorter side of an image of ImageNet's before 224x224 pixels are cut out.
 const IMAGENET_RESIZE: usize = 256;
 

@@ -16,6 +16,7 @@ mod error;
 mod fetch;
 mod images;
 mod loader;
+pub mod photo;
 mod source;
 mod synthetic;
 

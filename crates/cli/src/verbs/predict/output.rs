@@ -1,0 +1,264 @@
+//! Predictions on stdout, as they come.
+
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
+
+use crate::print;
+
+/// How predictions are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Table,
+    Json,
+    Csv,
+}
+
+/// The widest column of files, and of classes.
+const MAX_WIDTHS: [usize; 2] = [40, 28];
+/// Cells of a bar, of one photo and of many.
+const BARS: [usize; 2] = [30, 10];
+/// Classes less probable are no runners-up in a table of many photos.
+const WORTH_NAMING: f32 = 0.01;
+/// How long it goes on before a bar shows up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Prints predictions, and a bar of progress on stderr where nobody sees them on a terminal.
+pub(super) struct Printer {
+    format: Format,
+    classes: Vec<String>,
+    top: usize,
+    photos: usize,
+    /// Widths of the columns of files and classes.
+    widths: [usize; 2],
+    bar: ProgressBar,
+    began: Instant,
+    patient: bool,
+}
+
+/// A line of `--json`.
+#[derive(Serialize)]
+struct Record<'a> {
+    file: &'a str,
+    top: Vec<Candidate<'a>>,
+}
+
+#[derive(Serialize)]
+struct Candidate<'a> {
+    class: &'a str,
+    probability: f32,
+}
+
+impl Printer {
+    pub(super) fn new(
+        format: Format,
+        photos: &[PathBuf],
+        images: usize,
+        mut classes: Vec<String>,
+        top: usize,
+    ) -> Printer {
+        if format == Format::Table {
+            classes.iter_mut().for_each(|class| *class = printable(class));
+        }
+        let files = photos.iter().map(|path| name(path).width());
+        let names = classes.iter().map(|class| class.width());
+        let widths = [
+            files.max().unwrap_or(0).clamp("file".len(), MAX_WIDTHS[0]),
+            names.max().unwrap_or(0).clamp("class".len(), MAX_WIDTHS[1]),
+        ];
+        let style = ProgressStyle::with_template("predicting {wide_bar} {pos} of {len} images")
+            .expect("a constant template")
+            .progress_chars("━╸─");
+        let len = Some(images as u64);
+        let bar = ProgressBar::with_draw_target(len, ProgressDrawTarget::hidden());
+        let top = top.min(classes.len());
+        Printer {
+            format,
+            classes,
+            top,
+            photos: photos.len(),
+            widths,
+            bar: bar.with_style(style),
+            began: Instant::now(),
+            patient: false,
+        }
+    }
+
+    /// What stands above the first prediction.
+    pub(super) fn begin(&mut self, quiet: bool) -> io::Result<()> {
+        self.patient = quiet || io::stdout().is_terminal();
+        match self.format {
+            Format::Csv => {
+                let columns =
+                    (1..=self.top).flat_map(|i| [format!("class_{i}"), format!("probability_{i}")]);
+                let columns: Vec<String> =
+                    std::iter::once("file".to_owned()).chain(columns).collect();
+                print::line(columns.join(","))
+            }
+            Format::Table if self.photos > 1 => {
+                let [file, class] =
+                    [("file", 0), ("class", 1)].map(|(t, i)| fit(t, self.widths[i]));
+                let bar = " ".repeat(BARS[1]);
+                let then = if self.top > 1 { "then" } else { "" };
+                let header = format!("{file}  {class}  probability  {bar}  {then}");
+                let bold = Style::new().bold();
+                print::line(format!("{bold}{}{bold:#}", header.trim_end()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The most probable classes of a photo, and their probabilities.
+    pub(super) fn print(&mut self, path: &Path, top: &[(usize, f32)]) -> anyhow::Result<()> {
+        let file = path.to_string_lossy();
+        let class = |index: usize| self.classes[index].as_str();
+        match self.format {
+            Format::Json => {
+                let candidate =
+                    |&(index, probability)| Candidate { class: class(index), probability };
+                print::json(&Record { file: &file, top: top.iter().map(candidate).collect() })?;
+            }
+            Format::Csv => {
+                let mut line = quoted(&file);
+                for &(index, probability) in top {
+                    line += &format!(",{},{probability}", quoted(class(index)));
+                }
+                print::line(line)?;
+            }
+            Format::Table if self.photos > 1 => print::line(self.row(path, top))?,
+            Format::Table => {
+                let bold = Style::new().bold();
+                print::line(format!("{bold}{}{bold:#}", name(path)))?;
+                for &(index, probability) in top {
+                    let class = fit(class(index), self.widths[1]);
+                    let bar = bar(probability, BARS[0]);
+                    let line = format!("  {class}  {}  {bar}", percent(probability));
+                    print::line(line.trim_end())?;
+                }
+            }
+        }
+        self.tick();
+        Ok(())
+    }
+
+    /// A line of the table of many photos.
+    fn row(&self, path: &Path, top: &[(usize, f32)]) -> String {
+        let [file, class] = self.widths;
+        let Some((&(best, probability), others)) = top.split_first() else {
+            return name(path);
+        };
+        let worth = others.iter().filter(|&&(_, p)| p >= WORTH_NAMING);
+        let others =
+            worth.map(|&(i, p)| format!("{} {}", self.classes[i], percent(p).trim_start()));
+        let line = format!(
+            "{}  {}  {:>11}  {}  {}",
+            fit(&name(path), file),
+            fit(&self.classes[best], class),
+            percent(probability),
+            bar(probability, BARS[1]),
+            others.collect::<Vec<_>>().join(", "),
+        );
+        line.trim_end().to_owned()
+    }
+
+    /// Says why there is no prediction of something.
+    pub(super) fn skip(&mut self, why: impl Display) {
+        let yellow = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
+        self.bar.suspend(|| print::talk(format!("{yellow}skipped:{yellow:#} {why}")));
+        self.tick();
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end(self) -> io::Result<()> {
+        self.bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        if !self.patient && self.began.elapsed() > PATIENCE {
+            self.patient = true;
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.inc(1);
+    }
+}
+
+/// What a file is called, for a terminal.
+fn name(path: &Path) -> String {
+    printable(&path.to_string_lossy())
+}
+
+/// Text without what a terminal would act upon.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+/// Text in exactly so many columns; of what is longer the end is shown.
+fn fit(text: &str, width: usize) -> String {
+    let mut text = text.to_owned();
+    if text.width() > width {
+        while text.width() + 1 > width {
+            text.remove(0);
+        }
+        text.insert(0, '…');
+    }
+    let spaces = " ".repeat(width - text.width());
+    text + &spaces
+}
+
+fn percent(probability: f32) -> String {
+    format!("{:>6.2}%", 100.0 * probability)
+}
+
+/// A bar of up to `cells` cells, in halves.
+fn bar(probability: f32, cells: usize) -> String {
+    let halves = (probability * 2.0 * cells as f32).round() as usize;
+    let blue = Style::new().fg_color(Some(AnsiColor::Blue.into()));
+    let full = "━".repeat(halves / 2) + if halves % 2 == 1 { "╸" } else { "" };
+    format!("{blue}{full}{blue:#}{}", " ".repeat(cells - halves.div_ceil(2)))
+}
+
+/// A field of CSV (RFC 4180).
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_where_they_must() {
+        assert_eq!(quoted("a b.jpg"), "a b.jpg");
+        assert_eq!(quoted("a,\"b\"\n"), "\"a,\"\"b\"\"\n\"");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_said() {
+        assert_eq!(fit("abc", 5), "abc  ");
+        assert_eq!(fit("abcdef", 4), "…def");
+        assert_eq!(fit("猫猫猫", 5), "…猫猫");
+        assert_eq!(fit("猫猫猫", 4).width(), 4);
+    }
+
+    #[test]
+    fn bars_have_half_cells() {
+        let plain = |p, cells| anstream::adapter::strip_str(&bar(p, cells)).to_string();
+        assert_eq!(plain(1.0, 3), "━━━");
+        assert_eq!(plain(0.5, 3), "━╸ ");
+        assert_eq!(plain(0.0, 3), "   ");
+        assert_eq!(plain(f32::NAN, 3), "   ");
+    }
+}
