@@ -210,7 +210,8 @@ fn fit(text: &str, width: usize) -> String {
         }
         text.insert(0, '…');
     }
-    text + &" ".repeat(width - text.width())
+    let padding = " ".repeat(width - text.width());
+    text + &padding
 }
 
 fn percent(probability: f32) -> String {
