@@ -10,8 +10,8 @@ use super::{Dtype, NormalisationArgs, Output, values};
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct PredictArgs {
-    /// A run folder (its `best`, or `last` where no images were held out), or a file: safetensors,
-    /// PyTorch or ONNX
+    /// A run folder (its `best`, or `last` where no images were held out); a file: safetensors,
+    /// PyTorch or ONNX; or `demo`, a trained ResNet-20
     #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// Photos (JPEG, PNG, WebP, GIF, BMP), folders of them, quoted patterns such as 'cats/*.jpg',

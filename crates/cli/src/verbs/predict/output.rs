@@ -210,8 +210,8 @@ fn fit(text: &str, width: usize) -> String {
         }
         text.insert(0, '…');
     }
-    let spaces = " ".repeat(width - text.width());
-    text + &spaces
+    let padding = " ".repeat(width - text.width());
+    text + &padding
 }
 
 fn percent(probability: f32) -> String {

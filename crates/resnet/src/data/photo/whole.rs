@@ -16,8 +16,7 @@ pub(super) fn check(bytes: &[u8], format: ImageFormat) -> Result<(), PhotoError>
 /// is cut off would lie on its side.
 fn webp(bytes: &[u8]) -> Result<(), PhotoError> {
     let len = bytes.get(4..8).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes);
-    // Some programs leave out the byte that pads the last chunk.
-    let is_whole = |len: u32| bytes.len() as u64 + 1 >= 8 + u64::from(len);
+    let is_whole = |len: u32| bytes.len() as u64 >= 8 + u64::from(len);
     len.is_some_and(is_whole).then_some(()).ok_or(PhotoError::Truncated)
 }
 
