@@ -3,7 +3,7 @@
 use crate::{
     Cell, Picture, Theme,
     colour::{heat, luminance},
-    grid::{GAP, LINE, SIDE, name},
+    grid::{GAP, LINE, SIDE, name, rows, truth},
     svg::{Anchor, Canvas, Rect, Title},
     text::Face,
 };
@@ -56,37 +56,29 @@ const NOTE: Face = Face::regular(12.0);
 /// If a map has no parts, or not `rows * columns` values.
 pub fn cam<'a>(cells: &[(Cell, Heat)], title: impl Into<Title<'a>>, theme: &Theme) -> String {
     let columns = cells.len().clamp(1, COLUMNS);
-    let rows = cells.len().div_ceil(columns);
-    let pair = 2.0 * SIDE + BETWEEN;
-    let pitch = SIDE + 2.0 * LINE + 4.0;
+    let (tops, grid) = rows(cells.iter().map(|(cell, _)| cell), columns);
+    let (pair, pitch) = (2.0 * SIDE + BETWEEN, 2.0 * SIDE + BETWEEN + 1.5 * GAP);
     let legend = "no evidence for the predicted class";
     let most = "most, in this image";
     const BAR: f32 = 120.0;
     let legend_width = NOTE.width(legend) + NOTE.width(most) + BAR + 16.0;
-    let width = (columns as f32 * (pair + GAP + 8.0) - GAP - 8.0).max(legend_width);
-    let grid = rows as f32 * pitch;
-    let mut canvas = Canvas::new(title.into(), width, grid + 20.0, theme);
+    let width = (columns as f32 * pitch - 1.5 * GAP).max(legend_width);
+    let mut canvas = Canvas::new(title.into(), width, grid + 42.0, theme);
     for (i, (cell, map)) in cells.iter().enumerate() {
         assert!(map.rows * map.columns > 0, "a map has parts");
         assert_eq!(map.values.len(), map.rows * map.columns, "a value for each part of the map");
-        let x = (i % columns) as f32 * (pair + GAP + 8.0);
-        let y = (i / columns) as f32 * pitch;
+        let (x, y) = ((i % columns) as f32 * pitch, tops[i / columns]);
         canvas.group(&cell.hint(), |canvas| {
             name(canvas, x, y, pair, cell);
             let mut place = canvas.picture(x, y + LINE, SIDE, &cell.picture);
             canvas.frame(place, 1.0, theme.line);
-            place.x += SIDE + BETWEEN;
+            place.x += place.width + BETWEEN;
             canvas.image(place, &overlay(&cell.picture, map, place));
             canvas.frame(place, 1.0, theme.line);
-            if !cell.correct {
-                let truth = format!("true: {}", cell.truth);
-                let text = NOTE.fit(&truth, pair);
-                let y = y + LINE + SIDE + 16.0;
-                canvas.text(x, y, &text, NOTE, Anchor::Start, theme.ink);
-            }
+            truth(canvas, x, place.y + place.height, pair, cell);
         });
     }
-    let baseline = grid + 14.0;
+    let baseline = grid + 36.0;
     canvas.text(0.0, baseline, legend, NOTE, Anchor::Start, theme.muted);
     let x = NOTE.width(legend) + 8.0;
     let scale: Vec<u8> = (0..64).flat_map(|i| heat(i as f32 / 63.0)).collect();

@@ -2,7 +2,7 @@
 
 use crate::{
     Theme,
-    svg::{Anchor, Canvas, Number, Rect, Title},
+    svg::{Anchor, Canvas, Number, Opacity, Rect, Title},
     text::Face,
 };
 
@@ -84,8 +84,8 @@ impl<'a> Table<'a> {
         let mut pairs: Vec<(usize, usize)> = self.mistakes().collect();
         pairs.sort_by_key(|&(t, p)| (std::cmp::Reverse(self.counts[t][p]), t, p));
         let line = |&(t, p): &(usize, usize)| {
-            let name = format!("{} taken for {}", self.classes[t], self.classes[p]);
-            (name, format!("{} of {}", self.counts[t][p], self.totals[t]))
+            let number = format!("{} of {}", self.counts[t][p], self.totals[t]);
+            (pair(&self.classes[t], &self.classes[p], room(&number)), number)
         };
         pairs.iter().take(lines).map(line).collect()
     }
@@ -96,7 +96,8 @@ impl<'a> Table<'a> {
             (0..self.classes.len()).filter(|&c| self.totals[c] > 0).collect();
         classes.sort_by(|&a, &b| self.share(a, a).total_cmp(&self.share(b, b)));
         let line = |&c: &usize| {
-            (self.classes[c].clone(), format!("{} of {}", self.counts[c][c], self.totals[c]))
+            let number = format!("{} of {}", self.counts[c][c], self.totals[c]);
+            (NOTE.fit(&self.classes[c], room(&number)).into_owned(), number)
         };
         classes.iter().take(lines).map(line).collect()
     }
@@ -213,7 +214,21 @@ fn cell(
 }
 
 /// Width of a list beside the matrix.
-const LIST: f32 = 300.0;
+const LIST: f32 = 330.0;
+
+/// What a number leaves of it.
+fn room(number: &str) -> f32 {
+    LIST - NOTE.width(number) - 12.0
+}
+
+/// `cat taken for dog`, of which both names remain where it is too wide.
+fn pair(truth: &str, predicted: &str, width: f32) -> String {
+    const BETWEEN: &str = " taken for ";
+    let room = width - NOTE.width(BETWEEN);
+    let truth = NOTE.fit(truth, (room - NOTE.width(predicted)).max(room / 2.0));
+    let predicted = NOTE.fit(predicted, room - NOTE.width(&truth));
+    format!("{truth}{BETWEEN}{predicted}")
+}
 
 /// Names with numbers, under a heading.
 fn listing(canvas: &mut Canvas<'_>, x: f32, y: f32, heading: &str, lines: &[(String, String)]) {
@@ -224,8 +239,7 @@ fn listing(canvas: &mut Canvas<'_>, x: f32, y: f32, heading: &str, lines: &[(Str
     canvas.text(x, y + 10.0, heading, HEAD, Anchor::Start, theme.ink);
     for (i, (name, number)) in lines.iter().enumerate() {
         let baseline = y + 32.0 + 19.0 * i as f32;
-        let room = LIST - NOTE.width(number) - 12.0;
-        canvas.text(x, baseline, &NOTE.fit(name, room), NOTE, Anchor::Start, theme.ink);
+        canvas.text(x, baseline, name, NOTE, Anchor::Start, theme.ink);
         canvas.text(x + LIST, baseline, number, NOTE, Anchor::End, theme.muted);
     }
 }
@@ -248,11 +262,13 @@ fn scales(canvas: &mut Canvas<'_>, x: f32, baseline: f32, table: &Table<'_>, dee
             canvas.text(x, baseline, text, NOTE, Anchor::Start, theme.muted);
             x += NOTE.width(text) + gap;
         }
+        canvas.element("<g shape-rendering=\"crispEdges\">");
         for step in 0..20 {
             let place =
                 Rect { x: x + 4.0 * step as f32, y: baseline - 10.0, width: 4.0, height: 12.0 };
             canvas.rect(place, hue, deepest * (step as f32 + 0.5) / 20.0);
         }
+        canvas.element("</g>");
         canvas.text(x + 85.0, baseline, &most, NOTE, Anchor::Start, theme.muted);
         x += 85.0 + NOTE.width(&most) + 32.0;
     }
@@ -294,10 +310,9 @@ fn dense(table: &Table<'_>, title: Title<'_>, theme: &Theme) -> String {
     canvas.element(format_args!("<g transform=\"translate(0 {top}) scale({cell})\">"));
     for (index, path) in levels.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
         let hue = if index < STEPS { theme.accent } else { theme.bad };
-        let opacity = Number((index % STEPS + 1) as f32 / STEPS as f32);
-        canvas.element(format_args!(
-            "<path d=\"{path}\" fill=\"{hue}\" fill-opacity=\"{opacity}\"/>"
-        ));
+        let (fill, opacity) = theme.tint(hue, (index % STEPS + 1) as f32 / STEPS as f32);
+        let opacity = Opacity(opacity);
+        canvas.element(format_args!("<path d=\"{path}\" fill=\"{fill}\"{opacity}/>"));
     }
     canvas.element("</g>");
     canvas.frame(Rect { x: 0.0, y: top, width: side, height: side }, 1.0, theme.line);
@@ -323,6 +338,18 @@ mod tests {
         let table = Table::new(&counts, &classes);
         assert_eq!((table.share(0, 1), table.share(1, 0), table.share(2, 2)), (0.2, 0.5, 0.0));
         assert_eq!((table.depth(0, 0), table.depth(0, 1), table.worst), (0.8, 0.4, 0.5));
+    }
+
+    #[test]
+    fn a_mistake_names_both_classes() {
+        let long = "West Highland white terrier, Westie";
+        assert_eq!(pair("cat", "dog", 300.0), "cat taken for dog");
+        for (truth, predicted) in [(long, long), ("cat", long), (long, "dog")] {
+            let line = pair(truth, predicted, 240.0);
+            let (a, b) = line.split_once(" taken for ").unwrap();
+            assert!(a.len() >= 3 && b.len() >= 3 && NOTE.width(&line) <= 240.0, "{line}");
+            assert_eq!((a == truth, b == predicted), (truth == "cat", predicted == "dog"));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     Picture, Theme,
-    svg::{Anchor, Canvas, Title},
+    svg::{Anchor, Canvas, Rect, Title},
     text::{Face, percent},
 };
 
@@ -56,20 +56,35 @@ const NOTE: Face = Face::regular(12.0);
 /// ```
 pub fn grid<'a>(cells: &[Cell], title: impl Into<Title<'a>>, theme: &Theme) -> String {
     let columns = cells.len().clamp(1, COLUMNS);
-    let rows = cells.len().div_ceil(columns);
-    let across = |n: usize, each: f32| n as f32 * each - GAP;
-    // The line under the images of a row keeps the next row at a distance.
-    let row_height = SIDE + 2.0 * LINE + BETWEEN_ROWS;
-    let (width, height) =
-        (across(columns, SIDE + GAP), (rows as f32 * row_height - BETWEEN_ROWS).max(0.0));
+    let (tops, height) = rows(cells, columns);
+    let width = columns as f32 * (SIDE + GAP) - GAP;
     let mut canvas = Canvas::new(title.into(), width, height, theme);
     let frames = cells.iter().any(|cell| cell.correct);
-    for (i, cell) in cells.iter().enumerate() {
-        let x = (i % columns) as f32 * (SIDE + GAP);
-        let y = (i / columns) as f32 * row_height;
-        canvas.group(&cell.hint(), |canvas| draw(canvas, x, y, cell, frames));
+    for (row, y) in cells.chunks(columns).zip(tops) {
+        for (i, cell) in row.iter().enumerate() {
+            let x = i as f32 * (SIDE + GAP);
+            canvas.group(&cell.hint(), |canvas| draw(canvas, x, y, cell, frames));
+        }
     }
     canvas.finish()
+}
+
+/// Where rows of cells begin, and the height of all. A row has a line above its images and, if it
+/// holds a mistake, one below, for what is true.
+pub(crate) fn rows<'a>(
+    cells: impl IntoIterator<Item = &'a Cell, IntoIter: Clone>,
+    columns: usize,
+) -> (Vec<f32>, f32) {
+    let cells = cells.into_iter();
+    let images = cells.clone().map(|cell| Rect::of_picture(0.0, 0.0, SIDE, &cell.picture).height);
+    let images = images.fold(0.0, f32::max);
+    let (mut tops, mut y) = (Vec::new(), 0.0);
+    let correct: Vec<bool> = cells.map(|cell| cell.correct).collect();
+    for row in correct.chunks(columns) {
+        tops.push(y);
+        y += LINE + images + if row.contains(&false) { LINE } else { 0.0 } + BETWEEN_ROWS;
+    }
+    (tops, (y - BETWEEN_ROWS).max(0.0))
 }
 
 fn draw(canvas: &mut Canvas<'_>, x: f32, y: f32, cell: &Cell, frames: bool) {
@@ -81,10 +96,15 @@ fn draw(canvas: &mut Canvas<'_>, x: f32, y: f32, cell: &Cell, frames: bool) {
     } else {
         canvas.frame(place, 3.0, theme.bad);
     }
+    truth(canvas, x, place.y + place.height, SIDE, cell);
+}
+
+/// The line below a mistake.
+pub(crate) fn truth(canvas: &mut Canvas<'_>, x: f32, y: f32, width: f32, cell: &Cell) {
     if !cell.correct {
-        let truth = format!("true: {}", cell.truth);
-        let text = NOTE.fit(&truth, SIDE);
-        canvas.text(x, y + LINE + SIDE + 16.0, &text, NOTE, Anchor::Start, theme.ink);
+        let text = format!("true: {}", cell.truth);
+        let ink = canvas.theme.ink;
+        canvas.text(x, y + 16.0, &NOTE.fit(&text, width), NOTE, Anchor::Start, ink);
     }
 }
 

@@ -5,7 +5,10 @@ use std::{
     fmt::{self, Display, Write},
 };
 
-use crate::{Picture, Theme, text::Face};
+use crate::{
+    Picture, Theme,
+    text::{Face, drawn},
+};
 
 /// What stands above a picture: a headline, and a line of detail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,8 +162,9 @@ impl<'t> Canvas<'t> {
         ));
     }
 
-    /// A filled rectangle.
-    pub(crate) fn rect(&mut self, rect: Rect, fill: &str, opacity: f32) {
+    /// A rectangle filled with so much of a colour.
+    pub(crate) fn rect(&mut self, rect: Rect, colour: &'static str, strength: f32) {
+        let (fill, opacity) = self.theme.tint(colour, strength);
         let opacity = Opacity(opacity);
         self.element(format_args!("<rect {rect} fill=\"{fill}\"{opacity}/>"));
     }
@@ -222,19 +226,14 @@ pub(crate) struct Rect {
 }
 
 impl Rect {
-    /// Where a picture goes in a square.
+    /// Where a picture goes in a square, from its corner on.
     pub(crate) fn of_picture(x: f32, y: f32, side: f32, picture: &Picture) -> Rect {
         let longer = picture.width.max(picture.height) as f32;
         let factor = if longer <= side { (side / longer).floor() } else { side / longer };
         // A line of pixels stays visible.
         let [width, height] =
             [picture.width, picture.height].map(|n| (n as f32 * factor).clamp(1.0, side));
-        Rect {
-            x: x + ((side - width) / 2.0).floor(),
-            y: y + ((side - height) / 2.0).floor(),
-            width,
-            height,
-        }
+        Rect { x, y, width, height }
     }
 
     fn grown(self, by: f32) -> Rect {
@@ -272,7 +271,7 @@ impl Display for Number {
     }
 }
 
-/// Text as XML has it; what XML cannot hold becomes U+FFFD.
+/// Text as XML has it.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -282,9 +281,7 @@ pub(crate) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            '\t' | '\n' | '\r' => escaped.push(' '),
-            '\0'..' ' | '\u{7f}'..'\u{a0}' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
+            c => escaped.push(drawn(c)),
         }
     }
     escaped
@@ -310,11 +307,11 @@ mod tests {
         let place = |width, height| {
             let picture = Picture::new(width, height, vec![0; 3 * width * height]);
             let rect = Rect::of_picture(0.0, 0.0, 128.0, &picture);
-            (rect.x, rect.y, rect.width, rect.height)
+            (rect.width, rect.height)
         };
-        assert_eq!(place(32, 32), (0.0, 0.0, 128.0, 128.0));
-        assert_eq!(place(28, 28), (8.0, 8.0, 112.0, 112.0));
-        assert_eq!(place(224, 112), (0.0, 32.0, 128.0, 64.0));
-        assert_eq!(place(1000, 1), (0.0, 63.0, 128.0, 1.0));
+        assert_eq!(place(32, 32), (128.0, 128.0));
+        assert_eq!(place(28, 28), (112.0, 112.0));
+        assert_eq!(place(224, 112), (128.0, 64.0));
+        assert_eq!(place(1000, 1), (128.0, 1.0));
     }
 }

@@ -13,6 +13,15 @@ pub(crate) fn is_covered(text: &str) -> bool {
     text.chars().filter(|c| !c.is_ascii()).all(|c| charmap.map(c).is_some())
 }
 
+/// A character as it is drawn: what XML cannot hold becomes U+FFFD, what ends lines a space.
+pub(crate) fn drawn(c: char) -> char {
+    match c {
+        '\t' | '\n' | '\r' => ' ',
+        '\0'..' ' | '\u{7f}'..'\u{a0}' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+        c => c,
+    }
+}
+
 /// How text looks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Face {
@@ -35,7 +44,7 @@ impl Face {
         let metrics = font.glyph_metrics(Size::new(self.size), LocationRef::default());
         let charmap = font.charmap();
         let advance = |c| charmap.map(c).and_then(|glyph| metrics.advance_width(glyph));
-        text.chars().map(|c| advance(c).unwrap_or(self.size)).sum()
+        text.chars().map(|c| advance(drawn(c)).unwrap_or(self.size)).sum()
     }
 
     /// The text, cut off with an ellipsis where it is wider than `width`.

@@ -1,5 +1,7 @@
 //! Colours by what they mean.
 
+use std::borrow::Cow;
+
 /// Colours by what they mean, as SVG has them.
 ///
 /// All pairs of ink and paper have the contrast that text needs (4.5 to 1), in light and in dark.
@@ -80,6 +82,23 @@ impl Theme {
         self.roles().map(|(name, colour)| format!("--{name}:{colour};")).concat()
     }
 
+    /// A colour, so much of it on the paper: the fill, and the opacity that is still to be applied.
+    /// Where the paper is known they are mixed here, more exactly than by those who draw.
+    pub(crate) fn tint(&self, colour: &'static str, strength: f32) -> (Cow<'static, str>, f32) {
+        if self.ground != Ground::Own {
+            return (colour.into(), strength);
+        }
+        let channel = |text: &str, i: usize| {
+            f32::from(u8::from_str_radix(&text[2 * i + 1..2 * i + 3], 16).expect("a literal"))
+        };
+        let mix = |i| {
+            let (under, over) = (channel(self.paper, i), channel(colour, i));
+            (under + (over - under) * strength).round() as u8
+        };
+        let [r, g, b] = [mix(0), mix(1), mix(2)];
+        (format!("#{r:02x}{g:02x}{b:02x}").into(), 1.0)
+    }
+
     /// Space around the picture.
     pub(crate) fn margin(&self) -> f32 {
         if self.ground == Ground::Page { 0.0 } else { 28.0 }
@@ -143,6 +162,15 @@ mod tests {
                 assert!(contrast >= 4.5, "{ink} on {}: {contrast}", theme.paper);
             }
         }
+    }
+
+    #[test]
+    fn tints_are_mixed_where_the_paper_is_known() {
+        let half = |theme: Theme, colour| theme.tint(colour, 0.5);
+        assert_eq!(half(Theme::LIGHT, "#0072b2"), ("#80b9d9".into(), 1.0));
+        assert_eq!(half(Theme::DARK, "#15161a"), ("#15161a".into(), 1.0));
+        assert_eq!(half(Theme::AUTO, "#0072b2"), ("#0072b2".into(), 0.5));
+        assert_eq!(half(Theme::CSS, "var(--bad)"), ("var(--bad)".into(), 0.5));
     }
 
     #[test]

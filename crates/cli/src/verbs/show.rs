@@ -37,12 +37,10 @@ pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
     let classes = evaluated.model.class_names();
     let shown = chosen(evaluated.predictions.len(), args.count, args.seed);
     let cells: Vec<Cell> = shown.iter().map(|&i| cell(&evaluated, &classes, i)).collect();
-    let mut drawn = draw(args, &evaluated, &classes, &cells);
-    if args.cam {
-        drawn.push(("cam", maps(args, global, &evaluated, &shown, &cells)?));
-    }
+    let heat = if args.cam { Some(maps(args, global, &evaluated, &shown)?) } else { None };
+    let draw = |theme: &Theme| draw(args, &evaluated, &classes, &cells, heat.as_deref(), theme);
     let out = args.out.clone().unwrap_or_else(|| default_folder(&evaluated.model.path));
-    let files = write(&out, args.format, &drawn)?;
+    let files = write(&out, args.format, draw)?;
     let report = Report::new(&evaluated, &shown, cells, &files);
     if args.output.json {
         print::json(&report)?
@@ -66,15 +64,16 @@ fn chosen(images: usize, count: usize, seed: Option<u64>) -> Vec<usize> {
     order
 }
 
-/// The pictures that are always made, with the stems of their files.
+/// The pictures, with the stems of their files.
 fn draw(
     args: &ShowArgs,
     evaluated: &Evaluated,
     classes: &[String],
     cells: &[Cell],
+    heat: Option<&[Heat]>,
+    theme: &Theme,
 ) -> Vec<(&'static str, String)> {
     let Evaluated { model, data, result, predictions, .. } = evaluated;
-    let theme = &Theme::AUTO;
     let what = what_on_what(model, &data.name);
     let images = print::grouped(result.images);
     let accuracy = format!("{:.2}%", result.accuracy);
@@ -110,39 +109,40 @@ fn draw(
     let detail = format!("{what}: weights of the first convolution");
     let filters_svg = filters(&weights, shape, (&*headline, &*detail), theme);
 
-    vec![
+    let mut drawn = vec![
         ("predictions", predictions_svg),
         ("confusion", confusion_svg),
         ("mistakes", mistakes_svg),
         ("filters", filters_svg),
-    ]
+    ];
+    if let Some(heat) = heat {
+        let pairs: Vec<_> = cells.iter().cloned().zip(heat.iter().cloned()).collect();
+        let detail = format!("{what}: each image beside what speaks for the predicted class in it");
+        drawn.push(("cam", cam(&pairs, ("Class activation maps", &*detail), theme)));
+    }
+    drawn
 }
 
-/// Class activation maps of the first images.
+/// Class activation maps of the first images, for the classes that are predicted.
 fn maps(
     args: &ShowArgs,
     global: &Global,
     evaluated: &Evaluated,
     shown: &[usize],
-    cells: &[Cell],
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Vec<Heat>> {
     let Evaluated { model, data, normalisation, predictions, .. } = evaluated;
-    let (images, n) = (&data.test, shown.len().min(MAPS));
-    let dtype = args.test.dtype.into();
+    let images = &data.test;
+    let shown = &shown[..shown.len().min(MAPS)];
+    let (dtype, batch, cpu) = (args.test.dtype.into(), shown.len(), global.cpu()?);
     let (height, width) = (images.height, images.width);
-    let mut plan = ActivationMaps::new(&model.network, dtype, n, height, width, &global.cpu()?)?;
-    let pixels: Vec<u8> =
-        shown[..n].iter().flat_map(|&i| images.image(i).iter().copied()).collect();
-    plan.forward(Input::Bytes(&pixels, normalisation), n);
-    let heat = |(place, &index): (usize, &usize)| {
-        let map = plan.map(place, predictions.class(index));
-        let heat = Heat { rows: map.rows, columns: map.columns, values: map.values };
-        (cells[place].clone(), heat)
+    let mut plan = ActivationMaps::new(&model.network, dtype, batch, height, width, &cpu)?;
+    let pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i)).copied().collect();
+    plan.forward(Input::Bytes(&pixels, normalisation), batch);
+    let heat = |(place, &image)| {
+        let map = plan.map(place, predictions.class(image));
+        Heat { rows: map.rows, columns: map.columns, values: map.values }
     };
-    let cells: Vec<(Cell, Heat)> = shown[..n].iter().enumerate().map(heat).collect();
-    let what = what_on_what(model, &data.name);
-    let detail = format!("{what}: each image beside what speaks for the predicted class in it");
-    Ok(cam(&cells, ("Class activation maps", &*detail), &Theme::AUTO))
+    Ok(shown.iter().enumerate().map(heat).collect())
 }
 
 /// Where pictures go if nothing else is said: into the run, or beside where one stands.
@@ -158,16 +158,18 @@ fn default_folder(model: &Path) -> PathBuf {
 fn write(
     folder: &Path,
     format: PictureFormat,
-    drawn: &[(&str, String)],
+    draw: impl Fn(&Theme) -> Vec<(&'static str, String)>,
 ) -> anyhow::Result<Vec<PathBuf>> {
     let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
-    for (stem, svg) in drawn {
-        if format != PictureFormat::Svg {
-            let bytes = png(svg, SCALE).with_context(|| format!("cannot draw {stem}"))?;
+    if format != PictureFormat::Svg {
+        for (stem, svg) in draw(&Theme::LIGHT) {
+            let bytes = png(&svg, SCALE).with_context(|| format!("cannot draw {stem}"))?;
             files.push((folder.join(stem).with_extension("png"), bytes));
         }
-        if format != PictureFormat::Png {
-            files.push((folder.join(stem).with_extension("svg"), svg.clone().into_bytes()));
+    }
+    if format != PictureFormat::Png {
+        for (stem, svg) in draw(&Theme::AUTO) {
+            files.push((folder.join(stem).with_extension("svg"), svg.into_bytes()));
         }
     }
     fs::create_dir_all(folder)
