@@ -38,7 +38,7 @@ fn evaluation() -> Evaluation {
         images: 12,
         accuracy: 75.0,
         top5_accuracy: 100.0,
-        loss: 0.6931,
+        loss: 0.6125,
         calibration_error: 4.21,
         reliability: vec![Bin { images: 12, accuracy: 75.0, confidence: 79.21 }],
         classes: vec!["cat".into(), HOSTILE.into(), "dog".into()],

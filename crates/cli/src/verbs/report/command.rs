@@ -192,9 +192,9 @@ mod tests {
         let config = configured("resnet train synthetic --limit-train 300 --limit-test 1");
         for change in [
             |c: &mut TrainConfig| c.total_steps += 1,
-            |c| c.recipe.schedule = Schedule::OneCycle { peak: 0.5 },
-            |c| c.recipe.augment.flip = false,
-            |c| c.recipe.name = "mine".into(),
+            |c: &mut TrainConfig| c.recipe.schedule = Schedule::OneCycle { peak: 0.5 },
+            |c: &mut TrainConfig| c.recipe.augment.flip = false,
+            |c: &mut TrainConfig| c.recipe.name = "mine".into(),
         ] {
             let mut other = config.clone();
             change(&mut other);
