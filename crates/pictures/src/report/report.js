@@ -82,7 +82,7 @@ function scale(chart, values) {
   const pad = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
   if (!chart.zero) low = Math.max(low - pad, Math.min(low, 0));
   high = Math.min(high + pad, Math.max(chart.most ?? Infinity, high));
-  return { ticks: ticks(low, high, 5), at: (v) => (v - low) / (high - low) };
+  return { ticks: ticks(low, high, 6), at: (v) => (v - low) / (high - low) };
 }
 
 // ---- Drawing.

@@ -157,6 +157,8 @@ fn flatten(parent: &str, table: &Table, settings: &mut Vec<(String, String)>) {
         };
         match value {
             Value::Table(table) => flatten(key, table, settings),
+            // Where data is kept changes nothing.
+            _ if (parent, key.as_str()) == ("data", "dir") => {}
             Value::Array(classes) if name == "classes" => {
                 settings.push((name, classes.len().to_string()));
             }
@@ -230,7 +232,7 @@ mod tests {
 
     #[test]
     fn settings_are_flat() {
-        let text = "arch = 'resnet8'\n[data]\nname = 'cifar10'\nclasses = ['a', 'b']\n[data.normalisation]\n\
+        let text = "arch = 'resnet8'\n[data]\nname = 'cifar10'\ndir = '/x'\nclasses = ['a', 'b']\n[data.normalisation]\n\
                     mean = [0.5, 0.25]\n[recipe]\nname = 'fast'\nlr = 0.2\n[recipe.schedule]\nkind = 'one_cycle'\n\
                     [recipe.sgd]\nmomentum = 0.9\n[recipe.length]\nepochs = 4\n";
         let pairs = settings(text).unwrap();
