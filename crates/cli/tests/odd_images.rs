@@ -33,6 +33,7 @@ fn png(
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(colour);
     encoder.set_depth(depth);
+    encoder.set_compression(png::Compression::Fastest);
     let mut writer = encoder.write_header().unwrap();
     let mut stream = writer.stream_writer().unwrap();
     let bits = u64::from(width) * (depth as u64) * colour.samples() as u64;
