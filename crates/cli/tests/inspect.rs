@@ -171,7 +171,7 @@ fn bench_profiles() {
 #[test]
 fn summary_shows_the_plan() {
     let s = Sandbox::new();
-    let args = ["summary", "resnet18-cifar", "--plan", "--batch-size", "2", "--threads", "1"];
+    let args = ["summary", "resnet18-cifar", "--plan", "--batch-size", "16", "--threads", "1"];
     for isa in ["", "portable"] {
         for (mode, dtype, winograd) in [
             ("train", "fp32", "F(4x4,3x3)"),
@@ -184,7 +184,7 @@ fn summary_shows_the_plan() {
             assert!(out.status.success(), "{out:?}");
             let plan: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
             assert!(isa.is_empty() || plan["isa"] == isa);
-            assert_eq!((&plan["mode"], &plan["batch"]), (&mode.into(), &2.into()));
+            assert_eq!((&plan["mode"], &plan["batch"]), (&mode.into(), &16.into()));
             let units = plan["units"].as_array().unwrap();
             let unit = |name: &str| units.iter().find(|u| u["nodes"][0] == name).expect(name);
             let passes = |name: &str| unit(name)["algorithms"].as_object().unwrap().clone();
@@ -196,7 +196,7 @@ fn summary_shows_the_plan() {
             assert_eq!(fused["nodes"].as_array().unwrap().last().unwrap(), "layer2.0.relu2");
             assert_eq!(fused["output"], serde_json::json!([128, 16, 16]));
             let element = if dtype == "bf16" { 2 } else { 4 };
-            assert_eq!(fused["activation_bytes"], 2 * 128 * 256 * element);
+            assert_eq!(fused["activation_bytes"], 16 * 128 * 256 * element);
             let memory = plan["memory"].as_object().unwrap();
             let total = memory["total_bytes"].as_u64().unwrap();
             let sum: u64 = memory.values().map(|bytes| bytes.as_u64().unwrap()).sum();

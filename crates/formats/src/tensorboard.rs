@@ -175,7 +175,9 @@ fn tagged(tag: &str, value: &Value<'_>, seconds: f64) -> Message {
 /// `SummaryMetadata`: which part of TensorBoard shows a value, and what else it is told.
 fn plugin(name: &str, content: &Message) -> Message {
     const TENSOR: i64 = 2;
-    let data = Message::default().text(1, name).message(2, content);
+    let data = Message::default().text(1, name);
+    // What is empty is left out, as other writers do.
+    let data = if content.0.is_empty() { data } else { data.message(2, content) };
     Message::default().message(1, &data).int(4, TENSOR)
 }
 

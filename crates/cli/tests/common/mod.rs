@@ -86,7 +86,7 @@ impl Finished {
     /// As [`Finished::fails`], and it may have said something before.
     pub(crate) fn fails_behind_notes(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
-        let errors: Vec<&str> = self.stderr.lines().filter(|l| l.contains("error:")).collect();
+        let errors: Vec<&str> = self.stderr.lines().filter(|l| l.starts_with("error:")).collect();
         assert_eq!(errors.len(), 1, "one line says what is wrong: {self:#?}");
         for part in parts {
             assert!(errors[0].contains(part), "'{part}' is not in {self:#?}");
