@@ -11,14 +11,15 @@ pub(crate) fn picture(images: &Images, index: usize) -> Picture {
     Picture::from_channels(width, height, channels, images.image(index))
 }
 
-/// Test image `index` with what was predicted for it.
+/// Test image `index` with what was predicted for it: in the network's words, and what is true in
+/// the data set's.
 pub(crate) fn cell(evaluated: &Evaluated, classes: &[String], index: usize) -> Cell {
     let Evaluated { data, predictions, .. } = evaluated;
     let label = data.test.labels[index];
     Cell {
         picture: picture(&data.test, index),
         predicted: classes[predictions.class(index)].clone(),
-        truth: classes[label as usize].clone(),
+        truth: data.classes[label as usize].clone(),
         correct: predictions.is_right(index, label),
         confidence: Some(predictions.confidence(index)),
     }

@@ -1,6 +1,6 @@
 //! Pictures of what an image classifier learned.
 //!
-//! Plain data in, [SVG] text out; [`png`] draws an SVG as pixels. Nothing here knows of networks,
+//! Plain data in, [SVG] text out; [`png()`] draws an SVG as pixels. Nothing here knows of networks,
 //! files or terminals.
 //!
 //! ```
@@ -21,7 +21,7 @@
 //! ```
 //!
 //! Colours are safe for the colour-blind (after Okabe and Ito), and nothing is said by colour alone.
-//! Text is laid out by the measures of Noto Sans, which [`png`] draws with; in an SVG the fonts of
+//! Text is laid out by the measures of Noto Sans, which [`png()`] draws with; in an SVG the fonts of
 //! the reader's machine take its place where it is missing.
 //!
 //! [SVG]: https://www.w3.org/TR/SVG11/

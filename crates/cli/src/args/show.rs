@@ -40,5 +40,6 @@ pub(crate) enum PictureFormat {
     Png,
     /// Scalable, dark on a dark screen
     Svg,
+    /// Both of them
     Both,
 }
