@@ -39,9 +39,9 @@ fn epoch(epoch: u64) -> EpochMetrics {
         step: 450 * epoch,
         train_loss: 2.0 / x,
         train_accuracy: 100.0 - 50.0 / x,
-        test_loss: 2.8 / x,
+        test_loss: 1.9 / x,
         test_accuracy: 85.0 - 50.0 / x,
-        held_out_loss: Some(2.1 / x),
+        held_out_loss: Some(1.4 / x),
         held_out_accuracy: Some(96.0 - 50.0 / x),
         learning_rate: 0.1,
         seconds: 18.0,
@@ -139,11 +139,11 @@ fn all_is_there_on_80x24_and_more() {
 #[test]
 fn charts_name_their_curves_where_they_can() {
     let wide = screen([120, 30]);
-    assert_has(&wide, &["Loss  ⠒ train ", "  x held-out 1.0500  • test 1.4000 ─"]);
-    assert_has(&wide, &["Accuracy  ⠒ train ", "  x held-out 71.00%  • test 60.00% "]);
+    assert_has(&wide, &["Loss  ⠒ train ", "  x held-out 0.7000  • test 0.9500 ─"]);
+    assert_has(&wide, &["Accuracy  ⠒ train ", "  x held-out 71.00%  • test 60.00%"]);
     assert_has(
         &screen([80, 24]),
-        &["Loss  ⠒ 0.", "  x 1.0500  • 1.4000 ─", "  x 71.00%  • 60.00%"],
+        &["Loss  ⠒ 0.", "  x 0.7000  • 0.9500 ─", "  x 71.00%  • 60.00%"],
     );
 }
 
@@ -210,7 +210,7 @@ fn a_continued_run_shows_its_past() {
     let mut state = State::default();
     state.update(&started(vec![epoch(1), epoch(3), epoch(2)]), now);
     let screen = text(&buffer(&state, PLAIN, [80, 24], now));
-    assert_has(&screen, &["  • 1.4000", "epoch 3", "best   epoch 3", "saved  nothing yet"]);
+    assert_has(&screen, &["  • 0.9500", "epoch 3", "best   epoch 3", "saved  nothing yet"]);
     state.update(&batch(4, 10), now);
     assert!(state.speed.now.is_none(), "the batches before were of another process");
     state.update(&batch(4, 11), now);
