@@ -196,8 +196,10 @@ fn every_odd_image_is_predicted_or_named() {
     let found = predict(&s, BASE, &args);
     let (all, wrong) = (args.len(), bad().len() + 4);
     assert!(all > 50);
-    let found =
-        found.fails_behind_notes(1, &[&format!("{wrong} of {all} images could not be read")]);
+    assert_eq!(found.code, Some(1), "{found:#?}");
+    let last = format!("error: {wrong} of {all} images could not be read");
+    assert_eq!(found.stderr.lines().last(), Some(&last[..]), "{}", found.stderr);
+    assert!(!found.stderr.contains("panicked"), "{}", found.stderr);
     let predicted: Vec<&str> = found.stdout.lines().collect();
     assert_eq!(predicted.len(), all - wrong);
     let skipped: Vec<&str> = found.stderr.lines().filter(|l| l.starts_with("skipped: ")).collect();

@@ -66,6 +66,8 @@ impl From<image::ImageError> for PhotoError {
             Decoding(e) => {
                 let cause = std::error::Error::source(&e).map(ToString::to_string);
                 let text = cause.unwrap_or_else(|| e.to_string());
+                // What follows names a type of the decoder.
+                let text = text.split(" while decoding ChunkType").next().unwrap_or_default();
                 PhotoError::Damaged(one_line(text.trim_matches('"')))
             }
             error => PhotoError::Damaged(one_line(&error.to_string())),
