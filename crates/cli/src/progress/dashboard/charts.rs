@@ -145,7 +145,7 @@ fn chart(
         Line::from_iter(std::iter::once(name.bold()).chain(legends))
     };
     let named = title(true);
-    let fits = named.width() < usize::from(area.width);
+    let fits = named.width() <= usize::from(area.width);
     let block = framed(if fits { named } else { title(false) });
     let ys = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.1);
     let least = least.unwrap_or_else(|| ys().fold(f64::INFINITY, f64::min));
