@@ -7,6 +7,7 @@ mod data;
 mod error;
 mod evaluation;
 mod interrupt;
+mod late_bar;
 mod model;
 mod pictures;
 mod print;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use indicatif::HumanCount;
 use serde::Serialize;
 
 /// Prints text and a line feed on stdout; colours are dropped where it is no terminal.
@@ -30,15 +31,7 @@ pub(crate) fn talk(text: impl AsRef<str>) {
 
 /// `11173962` as `11,173,962`.
 pub(crate) fn grouped(n: usize) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(n as u64).to_string()
 }
 
 /// Multiply-accumulates in the unit that suits them: `555.4 M`, `1.814 G`.

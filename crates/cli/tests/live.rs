@@ -7,23 +7,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 use common::Sandbox;
 use serde_json::Value;
 
-const SMALL: [&str; 12] = [
-    "train",
-    "synthetic",
-    "--arch",
-    "resnet8",
-    "--limit-train",
-    "256",
-    "--limit-test",
-    "100",
-    "--batch-size",
-    "64",
-    "--out",
-    "run",
-];
-
 fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&SMALL[..], more].concat()
+    common::small(&[&["--out", "run"][..], more].concat())
 }
 
 /// A field of a message: its number, and its bytes or its value in eight bytes.

@@ -4,26 +4,8 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::Sandbox;
+use common::{Sandbox, small};
 use serde_json::Value;
-
-/// A run of about a second an epoch on any machine.
-const SMALL: [&str; 10] = [
-    "train",
-    "synthetic",
-    "--arch",
-    "resnet8",
-    "--limit-train",
-    "256",
-    "--limit-test",
-    "100",
-    "--batch-size",
-    "64",
-];
-
-fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&SMALL[..], more].concat()
-}
 
 /// The metrics of a run, without times.
 fn metrics(run: &Path) -> Vec<Value> {

@@ -1,18 +1,21 @@
 //! A run that is interrupted or killed, and resumed, ends as one that was not: every tensor to the
 //! bit, and the metrics but for times. So does one on another number of threads.
 
+mod common;
+
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
 };
 
+use common::small_run::{STEPS, config, dataset};
 use resnet::{
     Cpu,
     checkpoint::{Model, key},
-    config::{DataConfig, TrainConfig},
-    data::{self, Dataset, LoadOptions},
-    recipe::{Dtype, Length, Recipe},
+    config::TrainConfig,
+    data::Dataset,
+    recipe::Dtype,
     run::{BEST, LAST, LOG, METRICS, RunFolder},
     train::{Event, Log, Outcome, Stop, train},
 };
@@ -21,46 +24,6 @@ use resnet_formats::{
     safetensors::{self, Metadata},
 };
 use serde_json::Value;
-
-/// 3 epochs of 4 batches, the last of them smaller.
-const STEPS: u64 = 12;
-const IMAGES: usize = 44;
-const SPLIT: usize = 4;
-
-fn dataset() -> Dataset {
-    let limits =
-        LoadOptions { limit_train: Some(IMAGES), limit_test: Some(20), ..LoadOptions::default() };
-    data::load("synthetic", &limits).unwrap()
-}
-
-fn config() -> TrainConfig {
-    let arch = "resnet8".parse().unwrap();
-    let mut recipe = Recipe::named("fast", arch).unwrap();
-    recipe.length = Length::Epochs(3);
-    recipe.batch_size = 12;
-    recipe.lr = 0.05;
-    let data = dataset();
-    TrainConfig {
-        arch,
-        seed: 3,
-        total_steps: STEPS,
-        init_from: None,
-        continues_after: None,
-        save_torch: false,
-        data: DataConfig {
-            name: data.name,
-            dir: None,
-            classes: data.classes,
-            image_size: 32,
-            train_images: IMAGES - SPLIT,
-            split: SPLIT,
-            limit_train: Some(IMAGES),
-            limit_test: Some(20),
-            normalisation: data.normalisation,
-        },
-        recipe,
-    }
-}
 
 /// Trains, and stops when an event asks for it.
 fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {

@@ -5,57 +5,18 @@ mod common;
 
 use std::{fs, sync::atomic::Ordering::Relaxed};
 
-use common::{python, run};
+use common::{
+    python, run,
+    small_run::{STEPS, config, dataset},
+};
 use resnet::{
     Cpu,
-    config::{DataConfig, TrainConfig},
-    data::{self, Dataset, LoadOptions},
-    recipe::{Length, Recipe},
     run::{CONFIG, LAST, METRICS, RunFolder, TENSORBOARD},
     train::{Event, Outcome, Stop, TensorBoard, train},
 };
 use serde_json::Value;
 
 const SCRIPT: &str = "tensorboard_events.py";
-
-/// 3 epochs of 4 batches.
-const STEPS: u64 = 12;
-const IMAGES: usize = 44;
-const SPLIT: usize = 4;
-
-fn dataset() -> Dataset {
-    let limits =
-        LoadOptions { limit_train: Some(IMAGES), limit_test: Some(20), ..LoadOptions::default() };
-    data::load("synthetic", &limits).unwrap()
-}
-
-fn config() -> TrainConfig {
-    let arch = "resnet8".parse().unwrap();
-    let mut recipe = Recipe::named("fast", arch).unwrap();
-    recipe.length = Length::Epochs(3);
-    recipe.batch_size = 12;
-    let data = dataset();
-    TrainConfig {
-        arch,
-        seed: 3,
-        total_steps: STEPS,
-        init_from: None,
-        continues_after: None,
-        save_torch: false,
-        data: DataConfig {
-            name: data.name,
-            dir: None,
-            classes: data.classes,
-            image_size: 32,
-            train_images: IMAGES - SPLIT,
-            split: SPLIT,
-            limit_train: Some(IMAGES),
-            limit_test: Some(20),
-            normalisation: data.normalisation,
-        },
-        recipe,
-    }
-}
 
 /// Trains until an event asks for the end.
 fn go(folder: &RunFolder, mut listen: impl FnMut(&Event) -> bool) -> Outcome {

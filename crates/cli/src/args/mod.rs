@@ -24,7 +24,7 @@ pub(crate) use convert::ConvertArgs;
 pub(crate) use predict::PredictArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use show::{PictureFormat, ShowArgs};
-pub(crate) use test::TestArgs;
+pub(crate) use test::{ModelArgs, TestArgs};
 pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
 pub(crate) use values::{Mean, Std};
 
@@ -57,7 +57,7 @@ impl Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 or 143 interrupted (state saved).";
+Exit codes: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted (state saved).";
 
 /// Options of every verb.
 #[derive(Debug, Args)]

@@ -8,9 +8,9 @@ use std::{
 use anyhow::Context;
 use resnet::{
     cam::ActivationMaps,
+    checkpoint::Model,
     plan::Input,
     random::{Purpose, Random},
-    run::CONFIG,
 };
 use resnet_formats::atomic_write;
 use resnet_pictures::{Cell, Heat, Theme, cam, confusion, filters, grid, png};
@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::{
     args::{Global, PictureFormat, ShowArgs},
     evaluation::{self, Evaluated},
+    model,
     pictures::{self, cell, what_on_what},
     print,
     table::{
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
     let cells: Vec<Cell> = shown.iter().map(|&i| cell(&evaluated, &classes, i)).collect();
     let heat = if args.cam { Some(maps(args, global, &evaluated, &shown)?) } else { None };
     let draw = |theme: &Theme| draw(args, &evaluated, &classes, &cells, heat.as_deref(), theme);
-    let out = args.out.clone().unwrap_or_else(|| default_folder(&evaluated.model.path));
+    let out = args.out.clone().unwrap_or_else(|| default_folder(&evaluated.model));
     let files = write(&out, args.format, draw)?;
     let report = Report::new(&evaluated, &shown, cells, &files);
     if args.output.json {
@@ -133,7 +134,7 @@ fn maps(
     let Evaluated { model, data, normalisation, predictions, .. } = evaluated;
     let images = &data.test;
     let shown = &shown[..shown.len().min(MAPS)];
-    let (dtype, batch, cpu) = (args.test.dtype.into(), shown.len(), global.cpu()?);
+    let (dtype, batch, cpu) = (args.test.model.dtype.into(), shown.len(), global.cpu()?);
     let (height, width) = (images.height, images.width);
     let mut plan = ActivationMaps::new(&model.network, dtype, batch, height, width, &cpu)?;
     let pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i)).copied().collect();
@@ -146,11 +147,11 @@ fn maps(
 }
 
 /// Where pictures go if nothing else is said: into the run, or beside where one stands.
-fn default_folder(model: &Path) -> PathBuf {
-    if model.with_file_name(CONFIG).is_file() {
-        return model.with_file_name("pictures");
+fn default_folder(model: &Model) -> PathBuf {
+    if let Some(run) = model::run_of(model) {
+        return run.join("pictures");
     }
-    let name = model.file_stem().unwrap_or_default().to_string_lossy();
+    let name = model.path.file_stem().unwrap_or_default().to_string_lossy();
     format!("{name}-pictures").into()
 }
 
@@ -272,9 +273,11 @@ mod tests {
     #[test]
     fn pictures_of_a_run_go_into_it() {
         let dir = tempfile::tempdir().unwrap();
-        let last = dir.path().join("last.safetensors");
+        let mut last = Model::demo();
+        last.path = dir.path().join("last.safetensors");
         assert_eq!(default_folder(&last), Path::new("last-pictures"));
-        fs::write(dir.path().join(CONFIG), "").unwrap();
+        assert_eq!(default_folder(&Model::demo()), Path::new("demo-pictures"));
+        fs::write(dir.path().join("config.toml"), "").unwrap();
         assert_eq!(default_folder(&last), dir.path().join("pictures"));
     }
 }

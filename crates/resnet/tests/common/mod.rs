@@ -1,6 +1,8 @@
 //! What tests of files share: inference, distances, and Python as a judge.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod small_run;
+
 use std::{
     env, fs,
     io::Write,

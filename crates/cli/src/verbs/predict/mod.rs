@@ -42,8 +42,8 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
         _ => Format::Table,
     };
     let (images, classes) = (inputs.len(), net.model.class_names());
-    let mut printer = Printer::new(format, &inputs.photos, images, classes, args.top);
-    printer.begin(global.quiet)?;
+    let printer = Printer::new(format, &inputs.photos, images, classes, args.top, global.quiet);
+    printer.begin()?;
     let mut wrong = inputs.wrong;
     wrong.iter().for_each(|what| printer.skip(what));
     for photos in inputs.photos.chunks(BATCH) {
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
             }
         }
     }
-    printer.end()?;
+    printer.end();
     match wrong.len() {
         0 => Ok(()),
         n => bail!("{n} of {images} images could not be read"),
@@ -84,7 +84,7 @@ struct Net {
 impl Net {
     fn new(args: &PredictArgs, global: &Global) -> anyhow::Result<Net> {
         let cpu = global.cpu()?;
-        let model = model::open(&args.model, args.arch, global)?;
+        let model = model::open(&args.model.path, args.model.arch, global)?;
         let path = model.path.display();
         let graph = model.network.graph();
         let preparation = Preparation::of(&model).with_context(|| {
@@ -92,7 +92,7 @@ impl Net {
         })?;
         let normalisation = normalisation(args, &model, global)?;
         let side = model.image_size;
-        let mut plan = EvalPlan::new(graph, args.dtype.into(), BATCH, side, side, &cpu)?;
+        let mut plan = EvalPlan::new(graph, args.model.dtype.into(), BATCH, side, side, &cpu)?;
         plan.load(&model.network);
         Ok(Net { model, normalisation, preparation, plan, cpu })
     }
@@ -113,7 +113,7 @@ fn normalisation(
     global: &Global,
 ) -> anyhow::Result<Normalisation> {
     let channels = model.network.graph().in_channels();
-    if let Some(mut asked) = config::asked(args.normalisation) {
+    if let Some(mut asked) = config::asked(args.model.normalisation) {
         // Of a network for grey images.
         asked.mean.truncate(channels);
         asked.std.truncate(channels);

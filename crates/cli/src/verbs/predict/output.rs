@@ -4,15 +4,13 @@ use std::{
     fmt::Display,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use crate::print;
+use crate::{late_bar::LateBar, print};
 
 /// How predictions are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +26,6 @@ const MAX_WIDTHS: [usize; 2] = [40, 28];
 const BARS: [usize; 2] = [30, 10];
 /// Classes less probable are no runners-up in a table of many photos.
 const WORTH_NAMING: f32 = 0.01;
-/// How long it goes on before a bar shows up.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Prints predictions, and a bar of progress on stderr where nobody sees them on a terminal.
 pub(super) struct Printer {
@@ -39,9 +35,7 @@ pub(super) struct Printer {
     photos: usize,
     /// Widths of the columns of files and classes.
     widths: [usize; 2],
-    bar: ProgressBar,
-    began: Instant,
-    patient: bool,
+    bar: LateBar,
 }
 
 /// A line of `--json`.
@@ -64,6 +58,7 @@ impl Printer {
         images: usize,
         mut classes: Vec<String>,
         top: usize,
+        quiet: bool,
     ) -> Printer {
         if format == Format::Table {
             classes.iter_mut().for_each(|class| *class = printable(class));
@@ -74,27 +69,13 @@ impl Printer {
             files.max().unwrap_or(0).clamp("file".len(), MAX_WIDTHS[0]),
             names.max().unwrap_or(0).clamp("class".len(), MAX_WIDTHS[1]),
         ];
-        let style = ProgressStyle::with_template("predicting {wide_bar} {pos} of {len} images")
-            .expect("a constant template")
-            .progress_chars("━╸─");
-        let len = Some(images as u64);
-        let bar = ProgressBar::with_draw_target(len, ProgressDrawTarget::hidden());
+        let bar = LateBar::new("predicting", images, quiet || io::stdout().is_terminal());
         let top = top.min(classes.len());
-        Printer {
-            format,
-            classes,
-            top,
-            photos: photos.len(),
-            widths,
-            bar: bar.with_style(style),
-            began: Instant::now(),
-            patient: false,
-        }
+        Printer { format, classes, top, photos: photos.len(), widths, bar }
     }
 
     /// What stands above the first prediction.
-    pub(super) fn begin(&mut self, quiet: bool) -> io::Result<()> {
-        self.patient = quiet || io::stdout().is_terminal();
+    pub(super) fn begin(&self) -> io::Result<()> {
         match self.format {
             Format::Csv => {
                 let columns =
@@ -117,7 +98,7 @@ impl Printer {
     }
 
     /// The most probable classes of a photo, and their probabilities.
-    pub(super) fn print(&mut self, path: &Path, top: &[(usize, f32)]) -> anyhow::Result<()> {
+    pub(super) fn print(&self, path: &Path, top: &[(usize, f32)]) -> anyhow::Result<()> {
         let file = path.to_string_lossy();
         let class = |index: usize| self.classes[index].as_str();
         match self.format {
@@ -145,7 +126,7 @@ impl Printer {
                 }
             }
         }
-        self.tick();
+        self.bar.tick();
         Ok(())
     }
 
@@ -170,24 +151,15 @@ impl Printer {
     }
 
     /// Says why there is no prediction of something.
-    pub(super) fn skip(&mut self, why: impl Display) {
+    pub(super) fn skip(&self, why: impl Display) {
         let yellow = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
         self.bar.suspend(|| print::talk(format!("{yellow}skipped:{yellow:#} {why}")));
-        self.tick();
+        self.bar.tick();
     }
 
     /// Takes the bar away.
-    pub(super) fn end(self) -> io::Result<()> {
-        self.bar.finish_and_clear();
-        Ok(())
-    }
-
-    fn tick(&mut self) {
-        if !self.patient && self.began.elapsed() > PATIENCE {
-            self.patient = true;
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        self.bar.inc(1);
+    pub(super) fn end(self) {
+        self.bar.clear();
     }
 }
 

@@ -12,7 +12,7 @@ use resnet::{
 use resnet_pictures::report::{Bin, Evaluation, Example, Run};
 
 use crate::{
-    args::{DataDir, Dtype, Global, NormalisationArgs, ReportArgs, TestArgs},
+    args::{DataDir, Dtype, Global, ModelArgs, NormalisationArgs, ReportArgs, TestArgs},
     evaluation::{self, Evaluated},
     pictures::{cell, confusion},
 };
@@ -38,12 +38,15 @@ pub(super) fn test(
         return Ok(());
     }
     let test = TestArgs {
-        model: folder.to_owned(),
+        model: ModelArgs {
+            // Never a word that stands for a model, whatever the folder is called.
+            path: std::path::absolute(folder).context("there is no working folder")?,
+            arch: None,
+            dtype: Dtype::Fp32,
+            normalisation: NormalisationArgs { mean: None, std: None },
+        },
         data: None,
-        arch: None,
         limit_test: args.limit_test.or(config.data.limit_test),
-        dtype: Dtype::Fp32,
-        normalisation: NormalisationArgs { mean: None, std: None },
         data_dir,
     };
     let evaluated = evaluation::evaluate(&test, global)

@@ -1,0 +1,48 @@
+//! A small run, for tests of what happens to one.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use resnet::{
+    config::{DataConfig, TrainConfig},
+    data::{self, Dataset, LoadOptions},
+    recipe::{Length, Recipe},
+};
+
+/// 3 epochs of 4 batches, the last of them smaller.
+pub(crate) const STEPS: u64 = 12;
+pub(crate) const IMAGES: usize = 44;
+pub(crate) const SPLIT: usize = 4;
+
+pub(crate) fn dataset() -> Dataset {
+    let limits =
+        LoadOptions { limit_train: Some(IMAGES), limit_test: Some(20), ..LoadOptions::default() };
+    data::load("synthetic", &limits).unwrap()
+}
+
+pub(crate) fn config() -> TrainConfig {
+    let arch = "resnet8".parse().unwrap();
+    let mut recipe = Recipe::named("fast", arch).unwrap();
+    recipe.length = Length::Epochs(3);
+    recipe.batch_size = 12;
+    recipe.lr = 0.05;
+    let data = dataset();
+    TrainConfig {
+        arch,
+        seed: 3,
+        total_steps: STEPS,
+        init_from: None,
+        continues_after: None,
+        save_torch: false,
+        data: DataConfig {
+            name: data.name,
+            dir: None,
+            classes: data.classes,
+            image_size: 32,
+            train_images: IMAGES - SPLIT,
+            split: SPLIT,
+            limit_train: Some(IMAGES),
+            limit_test: Some(20),
+            normalisation: data.normalisation,
+        },
+        recipe,
+    }
+}
