@@ -4,6 +4,7 @@ use std::{marker::PhantomData, ops::Range};
 
 use super::{
     form::Form,
+    product::{self, Energy, depths, fixed},
     strided,
     tiles::BLOCK,
     transform::{Half, Line, Weight},
@@ -15,7 +16,8 @@ use crate::{
     pool::Parts,
 };
 
-/// Where transformed weights lie: `[element][panel of outputs][k word][2 vectors]`.
+/// Where transformed weights lie: `[element][panel of outputs][k word][2 vectors]`, and what those
+/// are worth, if they are integers: `[output]` after each element.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packed {
     /// Outputs of the product: output channels forward, input channels backward.
@@ -27,7 +29,12 @@ pub(super) struct Packed {
 impl Packed {
     /// Words from one element to the next.
     pub(super) fn stride(&self) -> usize {
-        self.outputs * self.depth + BLOCK
+        self.outputs * (self.depth + 1) + BLOCK
+    }
+
+    /// Where an element's units start.
+    pub(super) fn units(&self) -> usize {
+        self.outputs * self.depth
     }
 
     pub(super) fn len(&self, elements: usize) -> usize {
@@ -54,31 +61,33 @@ pub(super) fn pack<E: Element>(
     packed: &mut [f32],
 ) {
     let wide = 2 * cpu.isa().lanes();
-    let depths = layout.depth * E::PACK / BLOCK;
+    // Integers need the norms of the whole depth.
+    let values = if fixed::<E>() { layout.depth * E::PACK } else { BLOCK };
+    let depths = layout.depth * E::PACK / values;
     assert!(packed.len() >= layout.len(form.weights()));
     let packed = Parts::new(packed, 0);
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
-        let (first, block) = (item / depths * wide, item % depths);
-        let to = packed.as_mut_ptr();
+        let first = item / depths * wide;
+        let start = item % depths * values;
         cpu.isa().dispatch(Pack::<E> {
             plain,
             layout,
             form,
             first,
-            block,
-            to,
+            depth: start..start + values,
+            to: packed.as_mut_ptr(),
             element: PhantomData,
         });
     });
 }
 
-/// A panel of outputs by [`BLOCK`] values of the depth.
+/// A panel of outputs by some values of the depth.
 struct Pack<'a, E> {
     plain: Plain<'a>,
     layout: Packed,
     form: Form,
     first: usize,
-    block: usize,
+    depth: Range<usize>,
     to: *mut f32,
     element: PhantomData<E>,
 }
@@ -88,20 +97,76 @@ impl<E: Element> Kernel for Pack<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Pack { plain, layout, form, first, block, to, .. } = self;
+        match self.form {
+            Form::Plain => self.panel::<Weight, V>(),
+            Form::Strided => self.panel::<strided::Weight, V>(),
+        }
+    }
+}
+
+impl<E: Element> Pack<'_, E> {
+    #[inline(always)]
+    fn panel<L: Line<3, 6>, V: Vector>(self) {
+        let Pack { plain, layout, form, first, depth, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
-        // Words of this panel: all panels before it are whole.
-        let start = first * layout.depth + block * BLOCK / E::PACK * width;
-        let mut turned = [0.0; 9 * BLOCK * 32];
-        let depth = block * BLOCK..(block + 1) * BLOCK;
+        // Of a word for each lane, or two.
+        let mut turned = [0.0; 9 * 2 * BLOCK * 32];
+        let block = BLOCK * E::PACK;
+        let apart = layout.stride();
+        let mut times = Times::new();
         // SAFETY: `pack` has checked the length; each item has its own panel and depths.
         unsafe {
-            let taps = plain.taps::<V>(first, width, depth, &mut turned);
-            let (to, apart) = (to.add(start), layout.stride());
-            if form == Form::Strided {
-                taps.elements::<strided::Weight, E, V, 6>(0..BLOCK, width, to, apart);
-            } else {
-                taps.transform::<E, V>(0..BLOCK, width, to, apart);
+            if fixed::<E>() {
+                for start in depth.clone().step_by(block) {
+                    let taps = plain.taps::<V>(first, width, start..start + block, &mut turned);
+                    taps.measure::<L, V>(0..block, width, &mut times);
+                }
+                times.scale::<V>(form, width, to.add(layout.units() + first), apart);
+            }
+            for start in depth.step_by(block) {
+                let taps = plain.taps::<V>(first, width, start..start + block, &mut turned);
+                // Words of this panel: all panels before it are whole.
+                let to = to.add(first * layout.depth + start / E::PACK * width);
+                taps.elements::<L, E, V>(0..block, width, &times, to, apart);
+            }
+        }
+    }
+}
+
+/// For each of 36 elements and two vectors of outputs: sums of squares, then what values are
+/// multiplied with to become integers.
+pub(super) struct Times([[f32; 32]; 36]);
+
+impl Times {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Times([[0.0; 32]; 36])
+    }
+
+    /// From sums of squares. `units` have `apart` words from one element to the next.
+    ///
+    /// # Safety
+    /// They must have room for `width` outputs of each element.
+    #[inline(always)]
+    pub(super) unsafe fn scale<V: Vector>(
+        &mut self,
+        form: Form,
+        width: usize,
+        units: *mut f32,
+        apart: usize,
+    ) {
+        for (e, times) in self.0.iter_mut().enumerate() {
+            let (norm, _) = form.norms(e);
+            for lane in (0..width).step_by(V::LANES) {
+                // SAFETY: the caller's contract, and there are 32 lanes here.
+                unsafe {
+                    let (times, units) =
+                        (times.as_mut_ptr().add(lane), units.add(e * apart + lane));
+                    let energy = Energy { total: V::load(times), most: V::zero() };
+                    energy.scales(product::WEIGHT, times, units);
+                    // Elements of tiles were divided by their norms.
+                    V::load(units).mul(V::splat(norm)).store(units);
+                }
             }
         }
     }
@@ -187,55 +252,66 @@ pub(super) struct Taps {
 }
 
 impl Taps {
-    /// Elements of some values of the depth: `[word][width]`, elements `stride` words apart.
+    /// Adds squares of elements of some values of the depth.
     ///
     /// # Safety
-    /// The weights must be there, `width` of them a multiple of the lanes; `to` must have room.
+    /// The weights must be there, `width` of them a multiple of the lanes and at most 32.
     #[inline(always)]
-    pub(super) unsafe fn transform<E: Element, V: Vector>(
+    pub(super) unsafe fn measure<L: Line<3, 6>, V: Vector>(
         &self,
         depth: Range<usize>,
         width: usize,
-        to: *mut f32,
-        stride: usize,
+        squares: &mut Times,
     ) {
-        // SAFETY: the caller's contract.
-        unsafe {
-            if E::PACK == 1 {
-                self.elements::<Weight, E, V, 6>(depth, width, to, stride);
-            } else {
-                self.elements::<Weight, E, V, 4>(depth, width, to, stride);
+        for lane in (0..width).step_by(V::LANES) {
+            for k in depth.clone() {
+                // SAFETY: the caller's contract.
+                unsafe {
+                    let half = self.columns::<L, V>(k, lane);
+                    for i in 0..6 {
+                        for (j, u) in L::line(half.row(i)).into_iter().enumerate() {
+                            let sum = squares.0[6 * i + j].as_mut_ptr().add(lane);
+                            u.mul_add(u, V::load(sum)).store(sum);
+                        }
+                    }
+                }
             }
         }
     }
 
+    /// Elements of some values of the depth: `[word][width]`, elements `stride` words apart.
+    ///
     /// # Safety
-    /// As [`Taps::transform`].
+    /// The weights must be there, `width` of them a multiple of the lanes and at most 32; `to` must
+    /// have room.
     #[inline(always)]
-    unsafe fn elements<L: Line<3, N>, E: Element, V: Vector, const N: usize>(
+    pub(super) unsafe fn elements<L: Line<3, 6>, E: Element, V: Vector>(
         &self,
         depth: Range<usize>,
         width: usize,
+        times: &Times,
         to: *mut f32,
         stride: usize,
     ) {
-        for (word, k) in depth.step_by(E::PACK).enumerate() {
+        for word in 0..depth.len() / E::PACK {
+            let (k, next) = depths::<E, V>(word);
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract.
                 unsafe {
-                    let half = self.columns::<L, V, N>(k, lane);
+                    let half = self.columns::<L, V>(depth.start + k, lane);
                     let mut other = Half::new();
-                    if E::PACK == 2 {
-                        other = self.columns::<L, V, N>(k + 1, lane);
+                    if fixed::<E>() {
+                        other = self.columns::<L, V>(depth.start + next, lane);
                     }
-                    for i in 0..N {
+                    for i in 0..6 {
                         let mut line = L::line(half.row(i));
-                        if E::PACK == 2 {
-                            for (u, next) in line.iter_mut().zip(L::line(other.row(i))) {
-                                *u = V::pair_bf16(*u, next);
+                        if fixed::<E>() {
+                            for (j, next) in L::line(other.row(i)).into_iter().enumerate() {
+                                let times = V::load(times.0[6 * i + j].as_ptr().add(lane));
+                                line[j] = V::pair_i16(line[j], next, times);
                             }
                         }
-                        let to = to.add(i * N * stride + word * width + lane);
+                        let to = to.add(i * 6 * stride + word * width + lane);
                         for (j, u) in line.into_iter().enumerate() {
                             u.store(to.add(j * stride));
                         }
@@ -250,11 +326,7 @@ impl Taps {
     /// # Safety
     /// The weights must be there.
     #[inline(always)]
-    unsafe fn columns<L: Line<3, N>, V: Vector, const N: usize>(
-        &self,
-        k: usize,
-        lane: usize,
-    ) -> Half<V, N, 3> {
+    unsafe fn columns<L: Line<3, 6>, V: Vector>(&self, k: usize, lane: usize) -> Half<V, 6, 3> {
         let mut half = Half::new();
         for column in 0..3 {
             let mut g = [V::zero(); 3];

@@ -5,6 +5,7 @@ mod items;
 use items::{Job, Panel, Transform, Whole};
 
 use super::{
+    form::Form,
     tiles::{BLOCK, Grid, Planes},
     weights::{Packed, Plain},
 };
@@ -15,6 +16,8 @@ use crate::{
     pool::Parts,
 };
 
+/// Elements of a tile.
+const ELEMENTS: usize = Form::Plain.elements();
 /// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
 const PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
@@ -48,10 +51,9 @@ impl Forward {
         tile: usize,
         train: bool,
     ) -> Self {
-        let elements = (input.side + 2) * (input.side + 2);
         let packed = Packed { outputs, depth: input.channels / E::PACK };
         let all = batch * input.tiles();
-        let mut tiles = PLANES / (elements * (packed.depth + outputs)) / tile * tile;
+        let mut tiles = PLANES / (ELEMENTS * (packed.depth + outputs)) / tile * tile;
         let shared = tiles < 32;
         if shared {
             tiles = SHARED;
@@ -60,10 +62,6 @@ impl Forward {
         let tiles = tiles.min(all).next_multiple_of(tile);
         let output = Grid { channels: outputs, ..input };
         Forward { input, output, packed, shared, fresh, tiles }
-    }
-
-    fn elements(&self) -> usize {
-        (self.input.side + 2) * (self.input.side + 2)
     }
 
     fn v(&self) -> Planes {
@@ -75,26 +73,32 @@ impl Forward {
         Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
     }
 
+    /// Words of transformed tiles, and of what those are worth.
+    fn v_len(&self) -> usize {
+        self.v().len(ELEMENTS) + self.tiles
+    }
+
     /// Words of the planes: shared input, and each thread's own.
     fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
-        let (v, panel) = (self.v().len(self.elements()), 2 * cpu.isa().lanes());
+        let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
         if self.shared {
             let turned = 9 * self.input.channels * panel;
-            let fresh = self.fresh_stride(panel) * self.elements() + turned;
-            (v, self.m(panel).len(self.elements()) + if self.fresh { fresh } else { 0 })
+            let fresh = self.fresh_stride(panel) * ELEMENTS + turned;
+            (v, self.m(panel).len(ELEMENTS) + if self.fresh { fresh } else { 0 })
         } else {
-            (0, v + self.m(self.output.channels).len(self.elements()))
+            (0, v + self.m(self.output.channels).len(ELEMENTS))
         }
     }
 
-    /// Words from one element of fresh weights of so many outputs to the next.
+    /// Words from one element of fresh weights of so many outputs, and of what those are worth, to
+    /// the next.
     fn fresh_stride(&self, outputs: usize) -> usize {
-        FRESH.min(self.packed.depth) * outputs + BLOCK
+        (FRESH.min(self.packed.depth) + 1) * outputs + BLOCK
     }
 
     /// Words of packed weights.
     pub(super) fn packed_len(&self) -> usize {
-        if self.fresh { 0 } else { self.packed.len(self.elements()) }
+        if self.fresh { 0 } else { self.packed.len(ELEMENTS) }
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -119,7 +123,7 @@ impl Forward {
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
         match weights {
-            Operand::Packed(packed) => assert!(packed.len() >= self.packed.len(self.elements())),
+            Operand::Packed(packed) => assert!(packed.len() >= self.packed.len(ELEMENTS)),
             Operand::Plain(_) => assert!(self.fresh),
         }
         let y = Parts::new(y, 0);
@@ -128,7 +132,7 @@ impl Forward {
         let own_scratch = Parts::new(own_scratch, own);
         let job = Job { plan: self, x, weights, y: &y, epilogue: &epilogue };
         if !self.shared {
-            let v_len = self.v().len(self.elements());
+            let v_len = self.v_len();
             cpu.pool().run(all.div_ceil(self.tiles), &|thread, item| {
                 // SAFETY: each thread takes its own part.
                 let (v, m) = unsafe { own_scratch.get(thread) }.split_at_mut(v_len);
