@@ -173,8 +173,8 @@ impl Times {
 }
 
 impl Plain<'_> {
-    /// The weights of `width` outputs from `first` on and of some values of the depth: where they
-    /// are if lanes lie next to each other there, or turned around into `turned`.
+    /// The weights of `width` outputs from `first` on and of some values of the depth, brought
+    /// together in `turned`.
     #[inline(always)]
     pub(super) fn taps<V: Vector>(
         &self,
@@ -184,16 +184,17 @@ impl Plain<'_> {
         turned: &mut [f32],
     ) -> Taps {
         let channels = self.in_channels;
-        if self.backward {
-            let from = &self.weights[depth.start * 9 * channels..depth.end * 9 * channels];
-            assert!(first + width <= channels);
-            let start = from[8 * channels + first..].as_ptr();
-            return Taps { start, window: -(channels as isize), value: 9 * channels };
-        }
         let (row, count) = (9 * channels, depth.len());
+        assert!(turned.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
+        if self.backward {
+            assert!(first + width <= channels && self.weights.len() >= row * depth.end);
+            let plain = Plain { weights: &self.weights[row * depth.start..], ..*self };
+            // SAFETY: as checked.
+            unsafe { plain.gather::<V>((first, width), 0..9 * count, 0..0, turned.as_mut_ptr()) };
+            return Taps::gathered(turned, width);
+        }
         let from = &self.weights[first * row..(first + width) * row];
         assert!(depth.end <= channels && count.is_multiple_of(V::LANES));
-        assert!(turned.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
         assert!(self.factors.is_none_or(|f| f.len() >= first + width));
         // Along the rows, which a machine sees as streams.
         for lane in (0..width).step_by(V::LANES) {
@@ -219,23 +220,33 @@ impl Plain<'_> {
         Taps { start: turned.as_ptr(), window: (count * width) as isize, value: width }
     }
 
-    /// Asks for one of `parts` parts of the weights that [`Plain::taps`] leaves where they are:
-    /// short runs far apart, no stream that a machine would see by itself.
+    /// Copies some rows of the weights, of which each value of the depth has nine, to where
+    /// [`Taps::gathered`] finds them: in place they are far apart, by a power of two at that, so that
+    /// few fit in a cache. Asks for others.
+    ///
+    /// # Safety
+    /// The weights must have these rows, of at least `first + width` inputs, and `to` room for all.
     #[inline(always)]
-    pub(super) fn prefetch<V: Vector>(
+    pub(super) unsafe fn gather<V: Vector>(
         &self,
-        first: usize,
-        width: usize,
-        depth: Range<usize>,
-        (part, parts): (usize, usize),
+        (first, width): (usize, usize),
+        rows: Range<usize>,
+        next: Range<usize>,
+        to: *mut f32,
     ) {
-        if !self.backward {
-            return;
+        for row in next {
+            for lane in (0..width).step_by(BLOCK) {
+                let at = row * self.in_channels + first + lane;
+                V::prefetch(self.weights.as_ptr().wrapping_add(at));
+            }
         }
-        let share = |i: usize| depth.start + i * depth.len() / parts;
-        for row in share(part) * 9..share(part + 1) * 9 {
-            for input in (first..first + width).step_by(BLOCK) {
-                V::prefetch(self.weights.as_ptr().wrapping_add(row * self.in_channels + input));
+        for row in rows {
+            for lane in (0..width).step_by(V::LANES) {
+                // SAFETY: the caller's contract.
+                unsafe {
+                    let from = self.weights.as_ptr().add(row * self.in_channels + first + lane);
+                    V::load(from).store(to.add(row * width + lane));
+                }
             }
         }
     }
@@ -252,6 +263,12 @@ pub(super) struct Taps {
 }
 
 impl Taps {
+    /// Of what [`Plain::gather`] brings together.
+    pub(super) fn gathered(rows: &[f32], width: usize) -> Self {
+        // Turned by half a circle.
+        Taps { start: rows[8 * width..].as_ptr(), window: -(width as isize), value: 9 * width }
+    }
+
     /// Adds squares of elements of some values of the depth.
     ///
     /// # Safety

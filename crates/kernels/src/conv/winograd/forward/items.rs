@@ -13,7 +13,7 @@ use crate::{
             store::Products,
             tiles::{BLOCK, input_planes},
             transform::{Input, Output, Weight},
-            weights::Times,
+            weights::{Taps, Times},
         },
     },
     element::Element,
@@ -166,8 +166,14 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let stride = plan.fresh_stride(width);
                     let (m, u) = m.split_at_mut(plan.m(width).len(ELEMENTS));
                     let (u, turned) = u.split_at_mut(ELEMENTS * stride);
-                    let all = 0..depth * X::PACK;
-                    let taps = plain.taps::<V>(channels.start, width, all, turned);
+                    let taps = if plain.backward {
+                        let rows = 9 * FRESH.min(depth) * X::PACK;
+                        let panel = (channels.start, width);
+                        plain.gather::<V>(panel, 0..rows, 0..0, turned.as_mut_ptr());
+                        Taps::gathered(turned, width)
+                    } else {
+                        plain.taps::<V>(channels.start, width, 0..depth * X::PACK, turned)
+                    };
                     let u = u.as_mut_ptr();
                     let units = u.add(FRESH.min(depth) * width);
                     for start in (0..depth).step_by(FRESH) {
@@ -180,9 +186,16 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                         }
                         taps.elements::<Weight, X, V>(values, width, &times, u, stride);
                         let next = words.end..(words.end + FRESH).min(depth);
-                        let next = next.start * X::PACK..next.end * X::PACK;
+                        let rows = 9 * X::PACK * next.start;
+                        let share = |e: usize| rows + 9 * X::PACK * next.len() * e / ELEMENTS;
                         for e in 0..ELEMENTS {
-                            plain.prefetch::<V>(channels.start, width, next.clone(), (e, ELEMENTS));
+                            if plain.backward {
+                                // The next part's rows, as products leave time for them.
+                                let panel = (channels.start, width);
+                                let (now, then) =
+                                    (share(e)..share(e + 1), share(e + 1)..share(e + 2));
+                                plain.gather::<V>(panel, now, then, turned.as_mut_ptr());
+                            }
                             let (u, units) = (u.add(e * stride), units.add(e * stride));
                             let words = words.clone();
                             self.products::<V, TILE>(e, groups, v, words, u, units, m, width);
