@@ -135,6 +135,18 @@ impl<E: Element, const N: usize> Patch<E, N> {
         }
     }
 
+    /// Where a pixel's channel is.
+    #[inline(always)]
+    fn at(&self, (i, j): (usize, usize), channel: usize) -> *const E {
+        // All pixels of the patch lie inside, or their pointers say where to read.
+        if self.inside {
+            let base = self.pixels[0][0].wrapping_add(channel);
+            base.wrapping_add(i * self.row + j * self.column)
+        } else {
+            self.pixels[i][j].wrapping_add(channel)
+        }
+    }
+
     /// A vector of channels of a pixel.
     ///
     /// # Safety
@@ -146,15 +158,8 @@ impl<E: Element, const N: usize> Patch<E, N> {
         channel: usize,
         norm: Option<(V, V)>,
     ) -> V {
-        // SAFETY: all pixels of the patch lie inside, or their pointers say where to read.
-        let value: V = unsafe {
-            if self.inside {
-                let base = self.pixels[0][0].wrapping_add(channel);
-                E::load(base.add(i * self.row + j * self.column))
-            } else {
-                E::load(self.pixels[i][j].add(channel))
-            }
-        };
+        // SAFETY: the caller's contract.
+        let value: V = unsafe { E::load(self.at((i, j), channel)) };
         match norm {
             Some((scale, shift)) if self.inside || self.pixels[i][j] != zeros() => {
                 value.mul_add(scale, shift).relu()
@@ -184,6 +189,23 @@ impl<E: Element, const N: usize> Patch<E, N> {
                     let sum = &mut sums[(i * N + j) % 4];
                     *sum = value.mul_add(value, *sum);
                 }
+            }
+        }
+        sums[0].add(sums[1]).add(sums[2].add(sums[3]))
+    }
+
+    /// Sums of squares of two vectors of channels together, as they are stored.
+    ///
+    /// # Safety
+    /// They must lie within the stored channels.
+    #[inline(always)]
+    unsafe fn stored_squares<V: Vector>(&self, channel: usize) -> V {
+        let mut sums = [V::zero(); 4];
+        for i in 0..N {
+            for j in 0..N {
+                let sum = &mut sums[(i * N + j) % 4];
+                // SAFETY: the caller's contract.
+                *sum = unsafe { E::add_squares(self.at((i, j), channel), *sum) };
             }
         }
         sums[0].add(sums[1]).add(sums[2].add(sums[3]))
@@ -259,9 +281,16 @@ pub(super) unsafe fn input_planes<
         let mut times = V::zero();
         if fixed::<E>() {
             let mut energy = Energy::<V>::zero();
-            for channel in (0..grid.channels).step_by(V::LANES) {
+            for channel in (0..grid.channels).step_by(2 * V::LANES) {
                 // SAFETY: within the stored channels.
-                energy.add(unsafe { patch.squares::<V>(channel, images.norm) });
+                unsafe {
+                    if images.norm.is_some() {
+                        energy.add(patch.squares::<V>(channel, images.norm));
+                        energy.add(patch.squares::<V>(channel + V::LANES, images.norm));
+                    } else {
+                        energy.add(patch.stored_squares::<V>(channel));
+                    }
+                }
             }
             let (time, unit) = energy.scale(product::TILE);
             times = V::splat(time);

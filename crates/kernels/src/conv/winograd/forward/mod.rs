@@ -18,8 +18,10 @@ use crate::{
 
 /// Elements of a tile.
 const ELEMENTS: usize = Form::Plain.elements();
-/// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
-const PLANES: usize = 300 * 1024;
+/// Words of a thread's planes aimed at, and at most, where fewer tiles are not worth their weights: a
+/// part of a usual L2 cache, and one with a little of the next.
+const PLANES: usize = 150 * 1024;
+const MOST_PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
 const SHARED: usize = 128;
 /// Words of the depth whose weights are transformed on the way to a product.
@@ -53,7 +55,8 @@ impl Forward {
     ) -> Self {
         let packed = Packed { outputs, depth: input.channels / E::PACK };
         let all = batch * input.tiles();
-        let mut tiles = PLANES / (ELEMENTS * (packed.depth + outputs)) / tile * tile;
+        let line = ELEMENTS * (packed.depth + outputs);
+        let mut tiles = (PLANES / line / tile * tile).max(32.min(MOST_PLANES / line));
         let shared = tiles < 32;
         if shared {
             tiles = SHARED;
