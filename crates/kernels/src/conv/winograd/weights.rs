@@ -280,15 +280,19 @@ impl Taps {
         width: usize,
         squares: &mut Times,
     ) {
+        assert!(depth.len().is_multiple_of(2));
         for lane in (0..width).step_by(V::LANES) {
-            for k in depth.clone() {
+            for k in depth.clone().step_by(2) {
                 // SAFETY: the caller's contract.
                 unsafe {
+                    // Two, since sums go through memory.
                     let half = self.columns::<L, V>(k, lane);
+                    let other = self.columns::<L, V>(k + 1, lane);
                     for i in 0..6 {
-                        for (j, u) in L::line(half.row(i)).into_iter().enumerate() {
+                        let (line, other) = (L::line(half.row(i)), L::line(other.row(i)));
+                        for (j, (u, other)) in line.into_iter().zip(other).enumerate() {
                             let sum = squares.0[6 * i + j].as_mut_ptr().add(lane);
-                            u.mul_add(u, V::load(sum)).store(sum);
+                            other.mul_add(other, u.mul_add(u, V::load(sum))).store(sum);
                         }
                     }
                 }

@@ -15,12 +15,13 @@ use super::{
 };
 use crate::{conv::Activation, cpu::Cpu, element::Element, pool::Parts};
 
-/// Words of the planes of a block aimed at: those that threads share, and a thread's own.
+/// Words of the planes of a block aimed at: those that threads share, and a thread's own, of words of
+/// one value.
 const SHARED_PLANES: usize = 1 << 20;
 const PLANES: usize = 128 << 10;
 /// Parts of a batch, at most, and words of all their sums.
 const PARTS: usize = 16;
-const SUMS: usize = 5 << 19;
+const SUMS: usize = 5 << 18;
 /// Words of tiles of a part, at least.
 const PART: usize = 64;
 /// Output channels of an item.
@@ -61,7 +62,7 @@ impl BackwardWeight {
         let line = form.elements() * (input.channels + output.channels);
         let words = |planes: usize| planes / line;
         let words = if parts > 1 {
-            words(PLANES).clamp(32, 128)
+            words(PLANES * E::PACK).clamp(32, 128)
         } else {
             words(SHARED_PLANES).clamp(128, 256)
         };
