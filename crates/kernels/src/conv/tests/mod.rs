@@ -1,3 +1,5 @@
+mod fixed;
+
 use super::*;
 use crate::{
     Algorithms, Bf16,
