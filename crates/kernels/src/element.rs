@@ -21,12 +21,6 @@ pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// Lanes of products: of both vectors where a lane holds two values, else of `low` alone.
     fn pack<V: Vector>(low: V, high: V) -> V;
 
-    /// Adds squares of `2 * V::LANES` values to the sums of their lanes: which, depends on `Self`.
-    ///
-    /// # Safety
-    /// `p` must be valid for reading so many elements.
-    unsafe fn add_squares<V: Vector>(p: *const Self, sums: V) -> V;
-
     /// From arithmetic to storage.
     fn from_f32(x: f32) -> Self;
 
@@ -57,13 +51,6 @@ impl Element for f32 {
     #[inline(always)]
     fn pack<V: Vector>(low: V, _: V) -> V {
         low
-    }
-
-    #[inline(always)]
-    unsafe fn add_squares<V: Vector>(p: *const Self, sums: V) -> V {
-        // SAFETY: the same contract.
-        let (low, high) = unsafe { (V::load(p), V::load(p.add(V::LANES))) };
-        low.mul_add(low, high.mul_add(high, sums))
     }
 
     #[inline(always)]
@@ -120,13 +107,6 @@ impl Element for Bf16 {
     #[inline(always)]
     fn pack<V: Vector>(low: V, high: V) -> V {
         V::pair_bf16(low, high)
-    }
-
-    #[inline(always)]
-    unsafe fn add_squares<V: Vector>(p: *const Self, sums: V) -> V {
-        // SAFETY: the same contract; as many words as lanes.
-        let pairs = unsafe { V::load(p.cast()) };
-        sums.dot2(pairs, pairs)
     }
 
     #[inline(always)]

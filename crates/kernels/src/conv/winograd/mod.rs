@@ -26,6 +26,11 @@ use weights::Plain;
 use super::{Activation, Algorithm, ConvShape, Epilogue, Mode, Weights};
 use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK};
 
+/// Stored channels, at most.
+const fn most<E: Element>() -> usize {
+    if product::fixed::<E>() { product::CHANNELS } else { MAX_CHANNELS }
+}
+
 /// Side of a tile of outputs.
 const SIDE: usize = 4;
 
@@ -49,7 +54,7 @@ impl Winograd {
         cpu: &Cpu,
     ) -> Option<Self> {
         let whole = |channels: usize| {
-            channels.is_multiple_of(CHANNEL_BLOCK * E::PACK) && channels <= MAX_CHANNELS
+            channels.is_multiple_of(CHANNEL_BLOCK * E::PACK) && channels <= most::<E>()
         };
         let fits = s.kernel == 3 && s.stride == 1 && s.padding == 1;
         if !fits || !whole(s.in_channels) || !whole(s.out_channels) {

@@ -194,23 +194,6 @@ impl<E: Element, const N: usize> Patch<E, N> {
         sums[0].add(sums[1]).add(sums[2].add(sums[3]))
     }
 
-    /// Sums of squares of two vectors of channels together, as they are stored.
-    ///
-    /// # Safety
-    /// They must lie within the stored channels.
-    #[inline(always)]
-    unsafe fn stored_squares<V: Vector>(&self, channel: usize) -> V {
-        let mut sums = [V::zero(); 4];
-        for i in 0..N {
-            for j in 0..N {
-                let sum = &mut sums[(i * N + j) % 4];
-                // SAFETY: the caller's contract.
-                *sum = unsafe { E::add_squares(self.at((i, j), channel), *sum) };
-            }
-        }
-        sums[0].add(sums[1]).add(sums[2].add(sums[3]))
-    }
-
     /// A vector of channels of each pixel, transformed along columns: its rows remain to be.
     /// Integers come of these times `times`, which is not negative.
     ///
@@ -253,7 +236,8 @@ fn zeros<E>() -> *const E {
 }
 
 /// Transforms input tiles into planes: `L` along both sides of patches of `S` x `S` pixels. Words
-/// of integers hold two channels, and what they are worth follows the planes, for each tile.
+/// of integers hold two channels, each times its `balance`, and what they are worth follows the
+/// planes, for each tile.
 ///
 /// # Safety
 /// `out` must hold the planes and a word for each tile, and nobody else use the places of these tiles.
@@ -269,10 +253,12 @@ pub(super) unsafe fn input_planes<
     images: Activation<'_, E>,
     tiles: Range<usize>,
     border: usize,
+    balance: &[f32],
     planes: &Planes,
     out: *mut f32,
     first: usize,
 ) {
+    assert!(!fixed::<E>() || balance.len() >= grid.channels);
     assert!(planes.blocks * BLOCK * E::PACK == grid.channels);
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
     let stride = planes.stride();
@@ -281,15 +267,12 @@ pub(super) unsafe fn input_planes<
         let mut times = V::zero();
         if fixed::<E>() {
             let mut energy = Energy::<V>::zero();
-            for channel in (0..grid.channels).step_by(2 * V::LANES) {
+            for channel in (0..grid.channels).step_by(V::LANES) {
                 // SAFETY: within the stored channels.
                 unsafe {
-                    if images.norm.is_some() {
-                        energy.add(patch.squares::<V>(channel, images.norm));
-                        energy.add(patch.squares::<V>(channel + V::LANES, images.norm));
-                    } else {
-                        energy.add(patch.stored_squares::<V>(channel));
-                    }
+                    let squares = patch.squares::<V>(channel, images.norm);
+                    let balance = V::load(balance.as_ptr().add(channel));
+                    energy.add(squares.mul(balance.mul(balance)));
                 }
             }
             let (time, unit) = energy.scale(product::TILE);
@@ -303,10 +286,15 @@ pub(super) unsafe fn input_planes<
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
                 let (mut half, mut other) = (Half::new(), Half::new());
-                patch.columns::<L, V, N>(channel, images.norm, times, &mut half);
                 if fixed::<E>() {
                     let next = channel + V::LANES;
-                    patch.columns::<L, V, N>(next, images.norm, times, &mut other);
+                    let balance = balance.as_ptr().add(channel);
+                    let now = times.mul(V::load(balance));
+                    patch.columns::<L, V, N>(channel, images.norm, now, &mut half);
+                    let then = times.mul(V::load(balance.add(V::LANES)));
+                    patch.columns::<L, V, N>(next, images.norm, then, &mut other);
+                } else {
+                    patch.columns::<L, V, N>(channel, images.norm, times, &mut half);
                 }
                 for i in 0..N {
                     let mut line = L::line(half.row(i));
@@ -399,9 +387,10 @@ pub(super) unsafe fn gradient_planes<
     let stride = planes.stride();
     for (at, tile) in tiles.clone().step_by(E::PACK).enumerate() {
         let patch = Patch::<E, S>::new(grid, images.values, tile, border);
-        let second = fixed::<E>() && tile + 1 < tiles.end;
-        let next = if second { tile + 1 } else { tile };
-        let next = Patch::<E, S>::new(grid, images.values, next, border);
+        let mut next = None;
+        if fixed::<E>() && tile + 1 < tiles.end {
+            next = Some(Patch::<E, S>::new(grid, images.values, tile + 1, border));
+        }
         for channel in (0..grid.channels).step_by(V::LANES) {
             let start = planes.at(channel / BLOCK, first + at) + channel % BLOCK;
             // SAFETY: within the stored channels; `out` holds all planes.
@@ -412,10 +401,12 @@ pub(super) unsafe fn gradient_planes<
                     scale = V::load(times.as_ptr().add(channel));
                 }
                 patch.columns::<L, V, N>(channel, images.norm, scale, &mut half);
-                if second {
+                if let Some(next) = &next {
                     next.columns::<L, V, N>(channel, images.norm, scale, &mut other);
                 } else if fixed::<E>() {
-                    (0..S).for_each(|j| other.set(j, [V::zero(); N]));
+                    for j in 0..S {
+                        other.set(j, [V::zero(); N]);
+                    }
                 }
                 for i in 0..N {
                     let mut line = L::line(half.row(i));

@@ -26,6 +26,8 @@ pub(super) struct Job<'a, X, E> {
     pub(super) plan: &'a Forward,
     pub(super) x: Activation<'a, X>,
     pub(super) weights: Operand<'a>,
+    /// Of the depth's values, if they are integers.
+    pub(super) balance: &'a [f32],
     pub(super) y: &'a Parts<'a, E>,
     pub(super) epilogue: &'a Epilogue<'a, E>,
 }
@@ -108,7 +110,10 @@ impl<X: Element, E: Element> Job<'_, X, E> {
     unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
         // SAFETY: the caller's contract.
-        unsafe { input_planes::<Input, X, V, 6, 6>(grid, self.x, tiles, 1, planes, v, first) };
+        unsafe {
+            let balance = self.balance;
+            input_planes::<Input, X, V, 6, 6>(grid, self.x, tiles, 1, balance, planes, v, first);
+        }
     }
 
     /// # Safety
@@ -166,11 +171,11 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let stride = plan.fresh_stride(width);
                     let (m, u) = m.split_at_mut(plan.m(width).len(ELEMENTS));
                     let (u, turned) = u.split_at_mut(ELEMENTS * stride);
+                    assert!(turned.len() >= 9 * depth * X::PACK * width);
+                    let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
                     let taps = if plain.backward {
-                        let rows = 9 * FRESH.min(depth) * X::PACK;
-                        let panel = (channels.start, width);
-                        plain.gather::<V>(panel, 0..rows, 0..0, turned.as_mut_ptr());
-                        Taps::gathered(turned, width)
+                        plain.gather::<V>(panel, 0..9 * FRESH.min(depth) * X::PACK, 0..0, rows);
+                        Taps::gathered(rows, width)
                     } else {
                         plain.taps::<V>(channels.start, width, 0..depth * X::PACK, turned)
                     };
@@ -181,20 +186,22 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                         let values = words.start * X::PACK..words.end * X::PACK;
                         let mut times = Times::new();
                         if fixed::<X>() {
-                            taps.measure::<Weight, V>(values.clone(), width, &mut times);
+                            let values = values.clone();
+                            taps.measure::<Weight, V>(values, width, self.balance, &mut times);
                             times.scale::<V>(Form::Plain, width, units, stride);
                         }
-                        taps.elements::<Weight, X, V>(values, width, &times, u, stride);
+                        let balance = self.balance;
+                        taps.elements::<Weight, X, V>(values, width, balance, &times, u, stride);
                         let next = words.end..(words.end + FRESH).min(depth);
-                        let rows = 9 * X::PACK * next.start;
-                        let share = |e: usize| rows + 9 * X::PACK * next.len() * e / ELEMENTS;
+                        let share = |e: usize| {
+                            9 * X::PACK * next.start + 9 * X::PACK * next.len() * e / ELEMENTS
+                        };
                         for e in 0..ELEMENTS {
                             if plain.backward {
                                 // The next part's rows, as products leave time for them.
-                                let panel = (channels.start, width);
-                                let (now, then) =
-                                    (share(e)..share(e + 1), share(e + 1)..share(e + 2));
-                                plain.gather::<V>(panel, now, then, turned.as_mut_ptr());
+                                let now = share(e)..share(e + 1);
+                                let then = now.end..share(e + 2).min(share(ELEMENTS));
+                                plain.gather::<V>(panel, now, then, rows);
                             }
                             let (u, units) = (u.add(e * stride), units.add(e * stride));
                             let words = words.clone();

@@ -6,8 +6,9 @@ use items::{Job, Panel, Transform, Whole};
 
 use super::{
     form::Form,
+    product::fixed,
     tiles::{BLOCK, Grid, Planes},
-    weights::{Packed, Plain},
+    weights::{self, Packed, Plain},
 };
 use crate::{
     conv::{Activation, Epilogue},
@@ -87,7 +88,8 @@ impl Forward {
         if self.shared {
             let turned = 9 * self.input.channels * panel;
             let fresh = self.fresh_stride(panel) * ELEMENTS + turned;
-            (v, self.m(panel).len(ELEMENTS) + if self.fresh { fresh } else { 0 })
+            let m = self.m(panel).len(ELEMENTS);
+            if self.fresh { (v + 2 * self.packed.depth, m + fresh) } else { (v, m) }
         } else {
             (0, v + self.m(self.output.channels).len(ELEMENTS))
         }
@@ -133,7 +135,17 @@ impl Forward {
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
         let own_scratch = Parts::new(own_scratch, own);
-        let job = Job { plan: self, x, weights, y: &y, epilogue: &epilogue };
+        let (v_shared, fresh) = v_shared.split_at_mut(shared.min(self.v_len()));
+        let balance = match weights {
+            Operand::Packed(packed) => &packed[self.packed.balance(ELEMENTS)..],
+            Operand::Plain(plain) => {
+                if fixed::<X>() {
+                    weights::balance(cpu, plain, self.input.channels, fresh);
+                }
+                &*fresh
+            }
+        };
+        let job = Job { plan: self, x, weights, balance, y: &y, epilogue: &epilogue };
         if !self.shared {
             let v_len = self.v_len();
             cpu.pool().run(all.div_ceil(self.tiles), &|thread, item| {

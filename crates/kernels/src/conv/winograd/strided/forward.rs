@@ -231,12 +231,15 @@ impl<X: Element, E: Element> Job<'_, X, E> {
     #[inline(always)]
     unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
+        let (x, balance) = (self.x, &self.packed[self.plan.packed.balance(WEIGHTS)..]);
         // SAFETY: the caller's contract.
         unsafe {
             if self.plan.gradient {
-                input_planes::<GradientInput, X, V, 5, N>(grid, self.x, tiles, 0, planes, v, first);
+                input_planes::<GradientInput, X, V, 5, N>(
+                    grid, x, tiles, 0, balance, planes, v, first,
+                );
             } else {
-                input_planes::<Input, X, V, 9, N>(grid, self.x, tiles, 1, planes, v, first);
+                input_planes::<Input, X, V, 9, N>(grid, x, tiles, 1, balance, planes, v, first);
             }
         }
     }

@@ -12,7 +12,8 @@ use forward::Forward;
 use super::{
     backward_weight::BackwardWeight,
     form::Form,
-    tiles::{Grid, MAX_CHANNELS},
+    most,
+    tiles::Grid,
     weights::{self, Plain},
 };
 use crate::{
@@ -52,7 +53,7 @@ impl Strided {
     ) -> Option<Self> {
         let whole = |channels: usize| {
             channels.is_multiple_of(CHANNEL_BLOCK * E::PACK)
-                && (32..=MAX_CHANNELS).contains(&channels)
+                && (32..=most::<E>()).contains(&channels)
         };
         let fits = s.kernel == 3 && s.stride == 2 && s.padding == 1;
         if !fits || !whole(s.in_channels) || !whole(s.out_channels) {
