@@ -3,7 +3,7 @@ mod fixed;
 use super::*;
 use crate::{
     Algorithms, Bf16,
-    testing::{closeness, error, from_stored, narrow, on_every_isa, random, to_stored},
+    testing::{closeness, from_stored, narrow, on_every_isa, random, to_stored},
 };
 
 const fn shape(

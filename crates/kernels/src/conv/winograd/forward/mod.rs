@@ -89,7 +89,9 @@ impl Forward {
             let turned = 9 * self.input.channels * panel;
             let fresh = self.fresh_stride(panel) * ELEMENTS + turned;
             let m = self.m(panel).len(ELEMENTS);
-            if self.fresh { (v + 2 * self.packed.depth, m + fresh) } else { (v, m) }
+            let (inputs, outputs) = (self.input.channels, self.output.channels);
+            let balance = inputs + weights::sums_len(inputs.max(outputs), inputs.max(outputs));
+            if self.fresh { (v + balance, m + fresh) } else { (v, m) }
         } else {
             (0, v + self.m(self.output.channels).len(ELEMENTS))
         }
@@ -140,7 +142,8 @@ impl Forward {
             Operand::Packed(packed) => &packed[self.packed.balance(ELEMENTS)..],
             Operand::Plain(plain) => {
                 if fixed::<X>() {
-                    weights::balance(cpu, plain, self.input.channels, fresh);
+                    let (to, sums) = fresh.split_at_mut(self.input.channels);
+                    weights::balance(cpu, plain, to, sums);
                 }
                 &*fresh
             }

@@ -9,31 +9,49 @@ use crate::{
     pool::Parts,
 };
 
-/// Values of the depth of an item.
-const GROUP: usize = 64;
+/// Output channels of an item.
+const GROUP: usize = 32;
 
 /// For each value of the depth a power of two near the norm of its weights, one of the largest. Tiles
 /// are multiplied and weights divided by it, so that tiles have values of the size of what these
 /// contribute: a channel of large activations and small weights would leave few bits to the others.
+///
+/// `sums` are [`sums_len`] words of scratch.
 pub(in crate::conv::winograd) fn balance(
     cpu: &Cpu,
     plain: Plain<'_>,
-    depth: usize,
     to: &mut [f32],
+    sums: &mut [f32],
 ) {
-    assert!(to.len() >= depth && plain.weights.len().is_multiple_of(9 * plain.in_channels));
-    let outputs = plain.weights.len() / (9 * plain.in_channels);
-    assert_eq!(depth, if plain.backward { outputs } else { plain.in_channels });
+    let (channels, row) = (plain.in_channels, 9 * plain.in_channels);
+    assert!(plain.weights.len().is_multiple_of(row));
+    let outputs = plain.weights.len() / row;
     assert!(plain.factors.is_none_or(|f| f.len() >= outputs));
-    let to = &mut to[..depth];
-    let parts = Parts::new(&mut *to, GROUP);
-    cpu.pool().run(depth.div_ceil(GROUP), &|_, item| {
-        let depth = item * GROUP..((item + 1) * GROUP).min(depth);
+    let (items, each) = (outputs.div_ceil(GROUP), if plain.backward { GROUP } else { channels });
+    let parts = Parts::new(&mut sums[..items * each], each);
+    cpu.pool().run(items, &|_, item| {
+        let outputs = item * GROUP..((item + 1) * GROUP).min(outputs);
         // SAFETY: each item has its own part.
-        let to = unsafe { parts.get(item) };
-        cpu.isa().dispatch(Balance { plain, depth, to });
+        let sums = unsafe { parts.get(item) };
+        cpu.isa().dispatch(Squares { plain, outputs, sums });
     });
+    let depth = if plain.backward { outputs } else { channels };
+    let to = &mut to[..depth];
+    if plain.backward {
+        to.copy_from_slice(&sums[..outputs]);
+    } else {
+        to.fill(0.0);
+        for part in sums[..items * each].chunks_exact(each) {
+            to.iter_mut().zip(part).for_each(|(to, sum)| *to += sum);
+        }
+    }
+    to.iter_mut().for_each(|x| *x = x.sqrt());
     powers_of_two(to);
+}
+
+/// Words of scratch for so many channels.
+pub(in crate::conv::winograd) fn sums_len(inputs: usize, outputs: usize) -> usize {
+    outputs.div_ceil(GROUP) * inputs.max(GROUP)
 }
 
 /// Norms to powers of two from the largest, which is one, down to where a channel no longer counts.
@@ -49,54 +67,52 @@ fn powers_of_two(norms: &mut [f32]) {
 
 const SMALLEST: f32 = 1.0 / (1 << 24) as f32;
 
-struct Balance<'a> {
+/// Sums of squares of some outputs' weights: of each output, or of each input channel.
+struct Squares<'a> {
     plain: Plain<'a>,
-    depth: Range<usize>,
-    to: &'a mut [f32],
+    outputs: Range<usize>,
+    sums: &'a mut [f32],
 }
 
-impl Kernel for Balance<'_> {
+impl Kernel for Squares<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Balance { plain, depth, to } = self;
+        let Squares { plain, outputs, sums } = self;
         let (channels, row) = (plain.in_channels, 9 * plain.in_channels);
-        let mut squares = [0.0; GROUP];
-        if plain.backward {
-            for (k, squares) in depth.zip(&mut squares) {
-                let weights = &plain.weights[k * row..(k + 1) * row];
-                let mut sums = [V::zero(); 4];
-                for (i, at) in (0..row).step_by(V::LANES).enumerate() {
-                    // SAFETY: channels are whole vectors.
-                    let w = unsafe { V::load(weights.as_ptr().add(at)) };
-                    sums[i % 4] = w.mul_add(w, sums[i % 4]);
-                }
-                let mut lanes = [0.0; GROUP];
-                // SAFETY: there are fewer lanes.
-                unsafe { sums[0].add(sums[1]).add(sums[2].add(sums[3])).store(lanes.as_mut_ptr()) };
-                *squares = lanes[..V::LANES].iter().sum();
-            }
-        } else {
-            let mut sums = [V::zero(); GROUP / 4];
-            for (out, weights) in plain.weights.chunks_exact(row).enumerate() {
-                let factor = V::splat(plain.factors.map_or(1.0, |f| f[out]));
-                for window in weights.chunks_exact(channels) {
-                    let from = &window[depth.clone()];
-                    for (i, at) in (0..from.len()).step_by(V::LANES).enumerate() {
-                        // SAFETY: as above.
-                        let w = unsafe { V::load(from.as_ptr().add(at)) }.mul(factor);
-                        sums[i] = w.mul_add(w, sums[i]);
+        assert!(channels.is_multiple_of(V::LANES));
+        if !plain.backward {
+            assert!(sums.len() >= channels);
+            sums.fill(0.0);
+        }
+        for (i, out) in outputs.enumerate() {
+            let weights = &plain.weights[out * row..(out + 1) * row];
+            let factor = V::splat(plain.factors.map_or(1.0, |f| f[out]));
+            let mut total = [V::zero(); 4];
+            for window in weights.chunks_exact(channels) {
+                for at in (0..channels).step_by(V::LANES) {
+                    // SAFETY: channels are whole vectors, and forward there is a sum for each.
+                    unsafe {
+                        let w = V::load(window.as_ptr().add(at)).mul(factor);
+                        if plain.backward {
+                            let sum = &mut total[at / V::LANES % 4];
+                            *sum = w.mul_add(w, *sum);
+                        } else {
+                            let sum = sums.as_mut_ptr().add(at);
+                            w.mul_add(w, V::load(sum)).store(sum);
+                        }
                     }
                 }
             }
-            for (i, at) in (0..depth.len()).step_by(V::LANES).enumerate() {
-                // SAFETY: there are as many.
-                unsafe { sums[i].store(squares.as_mut_ptr().add(at)) };
+            if plain.backward {
+                let mut lanes = [0.0; 16];
+                assert!(V::LANES <= lanes.len());
+                let total = total[0].add(total[1]).add(total[2].add(total[3]));
+                // SAFETY: there is room.
+                unsafe { total.store(lanes.as_mut_ptr()) };
+                sums[i] = lanes.iter().sum();
             }
-        }
-        for (to, squares) in to.iter_mut().zip(squares) {
-            *to = squares.sqrt();
         }
     }
 }

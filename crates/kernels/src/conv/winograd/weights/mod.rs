@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{element::Element, isa::Vector};
 
-pub(super) use balance::balance;
+pub(super) use balance::{balance, sums_len};
 pub(super) use pack::{Times, pack};
 pub(super) use unpack::{Apart, unpack, unpack_row};
 

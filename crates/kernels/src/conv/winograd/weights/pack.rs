@@ -32,7 +32,8 @@ pub(in crate::conv::winograd) fn pack<E: Element>(
     assert!(packed.len() >= layout.len(form.weights()));
     let (packed, balanced) = packed.split_at_mut(layout.balance(form.weights()));
     if fixed::<E>() {
-        balance(cpu, plain, values, balanced);
+        // Nothing is packed yet.
+        balance(cpu, plain, balanced, packed);
     }
     let (packed, balanced) = (Parts::new(packed, 0), &*balanced);
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
