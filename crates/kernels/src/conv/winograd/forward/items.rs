@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{ELEMENTS, FRESH, Forward, Operand};
+use super::{ELEMENTS, Forward, Operand};
 use crate::{
     conv::{
         Activation, Epilogue,
@@ -174,15 +174,15 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     assert!(turned.len() >= 9 * depth * X::PACK * width);
                     let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
                     let taps = if plain.backward {
-                        plain.gather::<V>(panel, 0..9 * FRESH.min(depth) * X::PACK, 0..0, rows);
+                        plain.gather::<V>(panel, 0..9 * plan.chunk * X::PACK, 0..0, rows);
                         Taps::gathered(rows, width)
                     } else {
                         plain.taps::<V>(channels.start, width, 0..depth * X::PACK, turned)
                     };
                     let u = u.as_mut_ptr();
-                    let units = u.add(FRESH.min(depth) * width);
-                    for start in (0..depth).step_by(FRESH) {
-                        let words = start..(start + FRESH).min(depth);
+                    let units = u.add(plan.chunk * width);
+                    for start in (0..depth).step_by(plan.chunk) {
+                        let words = start..(start + plan.chunk).min(depth);
                         let values = words.start * X::PACK..words.end * X::PACK;
                         let mut times = Times::new();
                         if fixed::<X>() {
@@ -192,7 +192,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                         }
                         let balance = self.balance;
                         taps.elements::<Weight, X, V>(values, width, balance, &times, u, stride);
-                        let next = words.end..(words.end + FRESH).min(depth);
+                        let next = words.end..(words.end + plan.chunk).min(depth);
                         let share = |e: usize| {
                             9 * X::PACK * next.start + 9 * X::PACK * next.len() * e / ELEMENTS
                         };

@@ -25,7 +25,7 @@ const PLANES: usize = 150 * 1024;
 const MOST_PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
 const SHARED: usize = 128;
-/// Words of the depth whose weights are transformed on the way to a product.
+/// Words of the depth whose weights are transformed on the way to a product, of words of one value.
 const FRESH: usize = 64;
 
 /// One direction of a convolution.
@@ -41,6 +41,8 @@ pub(super) struct Forward {
     /// Weights are transformed on their way to the products: transformed weights outweigh plain
     /// ones by four, and where tiles are few that is most of the traffic.
     pub(super) fresh: bool,
+    /// Words of the depth whose weights are transformed at once, if so.
+    pub(super) chunk: usize,
     /// Tiles of a block.
     pub(super) tiles: usize,
 }
@@ -65,7 +67,8 @@ impl Forward {
         let fresh = train && shared && all <= tiles;
         let tiles = tiles.min(all).next_multiple_of(tile);
         let output = Grid { channels: outputs, ..input };
-        Forward { input, output, packed, shared, fresh, tiles }
+        let chunk = packed.depth.min(FRESH * E::PACK);
+        Forward { input, output, packed, shared, fresh, chunk, tiles }
     }
 
     fn v(&self) -> Planes {
@@ -100,7 +103,7 @@ impl Forward {
     /// Words from one element of fresh weights of so many outputs, and of what those are worth, to
     /// the next.
     fn fresh_stride(&self, outputs: usize) -> usize {
-        (FRESH.min(self.packed.depth) + 1) * outputs + BLOCK
+        (self.chunk + 1) * outputs + BLOCK
     }
 
     /// Words of packed weights.

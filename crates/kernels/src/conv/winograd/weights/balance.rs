@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Plain;
 use crate::{
+    conv::winograd::tiles::BLOCK,
     cpu::Cpu,
     isa::{Kernel, Vector},
     pool::Parts,
@@ -11,6 +12,8 @@ use crate::{
 
 /// Output channels of an item.
 const GROUP: usize = 32;
+/// One of so many weights is read: they only say how large the others are about.
+const SAMPLE: usize = 4;
 
 /// For each value of the depth a power of two near the norm of its weights, one of the largest. Tiles
 /// are multiplied and weights divided by it, so that tiles have values of the size of what these
@@ -23,20 +26,32 @@ pub(in crate::conv::winograd) fn balance(
     to: &mut [f32],
     sums: &mut [f32],
 ) {
-    let (channels, row) = (plain.in_channels, 9 * plain.in_channels);
-    assert!(plain.weights.len().is_multiple_of(row));
-    let outputs = plain.weights.len() / row;
+    let channels = plain.in_channels;
+    assert!(plain.weights.len().is_multiple_of(9 * channels));
+    let outputs = plain.weights.len() / (9 * channels);
     assert!(plain.factors.is_none_or(|f| f.len() >= outputs));
+    let to = &mut to[..if plain.backward { outputs } else { channels }];
+    squares(cpu, plain, SAMPLE, to, sums);
+    // Weights that are there may all be among those that were not read.
+    if to.contains(&0.0) {
+        squares(cpu, plain, 1, to, sums);
+    }
+    to.iter_mut().for_each(|x| *x = x.sqrt());
+    powers_of_two(to);
+}
+
+/// Sums of squares of a sample of each value's weights.
+fn squares(cpu: &Cpu, plain: Plain<'_>, sample: usize, to: &mut [f32], sums: &mut [f32]) {
+    let channels = plain.in_channels;
+    let outputs = plain.weights.len() / (9 * channels);
     let (items, each) = (outputs.div_ceil(GROUP), if plain.backward { GROUP } else { channels });
     let parts = Parts::new(&mut sums[..items * each], each);
     cpu.pool().run(items, &|_, item| {
         let outputs = item * GROUP..((item + 1) * GROUP).min(outputs);
         // SAFETY: each item has its own part.
         let sums = unsafe { parts.get(item) };
-        cpu.isa().dispatch(Squares { plain, outputs, sums });
+        cpu.isa().dispatch(Squares { plain, outputs, sample, sums });
     });
-    let depth = if plain.backward { outputs } else { channels };
-    let to = &mut to[..depth];
     if plain.backward {
         to.copy_from_slice(&sums[..outputs]);
     } else {
@@ -45,8 +60,6 @@ pub(in crate::conv::winograd) fn balance(
             to.iter_mut().zip(part).for_each(|(to, sum)| *to += sum);
         }
     }
-    to.iter_mut().for_each(|x| *x = x.sqrt());
-    powers_of_two(to);
 }
 
 /// Words of scratch for so many channels.
@@ -71,6 +84,7 @@ const SMALLEST: f32 = 1.0 / (1 << 24) as f32;
 struct Squares<'a> {
     plain: Plain<'a>,
     outputs: Range<usize>,
+    sample: usize,
     sums: &'a mut [f32],
 }
 
@@ -79,26 +93,35 @@ impl Kernel for Squares<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Squares { plain, outputs, sums } = self;
+        let Squares { plain, outputs, sample, sums } = self;
         let (channels, row) = (plain.in_channels, 9 * plain.in_channels);
-        assert!(channels.is_multiple_of(V::LANES));
+        assert!(channels.is_multiple_of(BLOCK));
         if !plain.backward {
             assert!(sums.len() >= channels);
             sums.fill(0.0);
         }
         for (i, out) in outputs.enumerate() {
+            // Of an input channel every few outputs, of an output every few lines of its weights.
+            if !plain.backward && i % sample != 0 {
+                continue;
+            }
             let weights = &plain.weights[out * row..(out + 1) * row];
             let factor = V::splat(plain.factors.map_or(1.0, |f| f[out]));
             let mut total = [V::zero(); 4];
-            for window in weights.chunks_exact(channels) {
-                for at in (0..channels).step_by(V::LANES) {
-                    // SAFETY: channels are whole vectors, and forward there is a sum for each.
-                    unsafe {
-                        let w = V::load(window.as_ptr().add(at)).mul(factor);
-                        if plain.backward {
-                            let sum = &mut total[at / V::LANES % 4];
-                            *sum = w.mul_add(w, *sum);
-                        } else {
+            if plain.backward {
+                for line in weights.chunks_exact(BLOCK).step_by(sample) {
+                    for (j, at) in (0..BLOCK).step_by(V::LANES).enumerate() {
+                        // SAFETY: a line is whole vectors.
+                        let w = unsafe { V::load(line.as_ptr().add(at)) };
+                        total[j] = w.mul_add(w, total[j]);
+                    }
+                }
+            } else {
+                for window in weights.chunks_exact(channels) {
+                    for at in (0..channels).step_by(V::LANES) {
+                        // SAFETY: channels are whole vectors, with a sum for each.
+                        unsafe {
+                            let w = V::load(window.as_ptr().add(at)).mul(factor);
                             let sum = sums.as_mut_ptr().add(at);
                             w.mul_add(w, V::load(sum)).store(sum);
                         }
