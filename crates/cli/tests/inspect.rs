@@ -175,7 +175,7 @@ fn summary_shows_the_plan() {
     for isa in ["", "portable"] {
         for (mode, dtype, winograd) in [
             ("train", "fp32", "F(4x4,3x3)"),
-            ("train", "bf16", "F(2x2,3x3)"),
+            ("train", "bf16", "F(4x4,3x3)"),
             ("eval", "fp32", "F(4x4,3x3)"),
         ] {
             let more = ["--mode", mode, "--dtype", dtype, "--json"];

@@ -38,12 +38,6 @@ pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// # Safety
     /// `p` must be valid for writing `V::LANES` elements.
     unsafe fn store<V: Vector>(v: V, p: *mut Self);
-
-    /// Writes two vectors, one after the other.
-    ///
-    /// # Safety
-    /// `p` must be valid for writing `2 * V::LANES` elements.
-    unsafe fn store_two<V: Vector>(low: V, high: V, p: *mut Self);
 }
 
 impl Element for f32 {
@@ -79,15 +73,6 @@ impl Element for f32 {
     unsafe fn store<V: Vector>(v: V, p: *mut Self) {
         // SAFETY: the same contract.
         unsafe { v.store(p) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_two<V: Vector>(low: V, high: V, p: *mut Self) {
-        // SAFETY: the same contract.
-        unsafe {
-            low.store(p);
-            high.store(p.add(V::LANES));
-        }
     }
 }
 
@@ -144,11 +129,5 @@ impl Element for Bf16 {
     unsafe fn store<V: Vector>(v: V, p: *mut Self) {
         // SAFETY: the same contract; `Bf16` is a transparent u16.
         unsafe { v.store_bf16(p.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_two<V: Vector>(low: V, high: V, p: *mut Self) {
-        // SAFETY: the same contract; `Bf16` is a transparent u16.
-        unsafe { V::store_two_bf16(low, high, p.cast()) }
     }
 }

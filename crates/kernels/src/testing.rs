@@ -61,13 +61,12 @@ pub(crate) fn from_stored<E: Element>(stored: &[E], n: usize, channels: usize) -
     out
 }
 
-/// The least `t` with `|got - want| <= t * (rms(want) + |want|)` everywhere: what `torch.allclose`
-/// holds with `rtol = t` and `atol = t * rms(want)`.
+/// The least `t` with `|got - want| <= t * max(rms(want), |want|)` everywhere.
 pub(crate) fn closeness(got: &[f64], want: &[f64]) -> f64 {
     assert_eq!(got.len(), want.len());
     assert!(got.iter().all(|g| g.is_finite()));
     let rms = rms(want);
-    let apart = |(g, w): (&f64, &f64)| (g - w).abs() / (rms + w.abs()).max(1e-30);
+    let apart = |(g, w): (&f64, &f64)| (g - w).abs() / rms.max(w.abs()).max(1e-30);
     got.iter().zip(want).map(apart).fold(0.0, f64::max)
 }
 

@@ -99,8 +99,7 @@ impl<E: Element, X: Element> Conv<E, X> {
 
     /// Whether it can read an activation through a batch norm, which then need not store its output.
     pub fn reads_through_norm(&self) -> bool {
-        let reading = [Direction::Forward, Direction::BackwardWeight];
-        reading.into_iter().all(|d| self.algorithm(d) != Some(Algorithm::Direct))
+        self.winograd().is_some() || self.strided().is_some()
     }
 
     /// How a direction is computed; none for one that this convolution is not prepared for.
@@ -111,7 +110,7 @@ impl<E: Element, X: Element> Conv<E, X> {
             Direction::BackwardWeight => self.backward_weight.is_some(),
         };
         let strided = self.strided().map(|_| Strided::ALGORITHM);
-        let winograd = self.winograd().and_then(|w| w.algorithm(direction)).or(strided);
+        let winograd = self.winograd().map(|_| Winograd::ALGORITHM).or(strided);
         prepared.then_some(winograd.unwrap_or(Algorithm::Direct))
     }
 
@@ -129,15 +128,14 @@ impl<E: Element, X: Element> Conv<E, X> {
 
     /// Values of scratch for any call.
     pub fn scratch_len(&self) -> usize {
+        if let Some(winograd) = self.winograd() {
+            return winograd.scratch_len(&self.cpu);
+        }
         if let Some(strided) = self.strided() {
             return strided.scratch_len(&self.cpu);
         }
-        let direct = self.algorithm(Direction::BackwardWeight) == Some(Algorithm::Direct);
-        let weight = self.backward_weight.as_ref().filter(|_| direct);
+        let weight = self.backward_weight.as_ref();
         let weight = weight.map_or(0, |w| w.scratch_len(&self.cpu, self.batch));
-        if let Some(winograd) = self.winograd() {
-            return winograd.scratch_len(&self.cpu).max(weight);
-        }
         let data = self.backward_data.as_ref().map_or(0, |d| d.scratch_len(&self.cpu));
         self.forward.scratch_len(&self.cpu).max(data).max(weight)
     }
@@ -231,8 +229,7 @@ impl<E: Element, X: Element> Conv<E, X> {
         X: 'a,
     {
         let x = x.into();
-        let weight = self.algorithm(Direction::BackwardWeight).expect(NO_WEIGHT);
-        if let Some(winograd) = self.winograd().filter(|_| weight != Algorithm::Direct) {
+        if let Some(winograd) = self.winograd() {
             winograd.backward_weight(&self.cpu, batch, x, dy, dw, scratch);
             return;
         }

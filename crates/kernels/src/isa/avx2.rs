@@ -170,6 +170,33 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
+    fn pair_i16(low: Self, high: Self, times: Self) -> Self {
+        let round = Self::splat(Self::ROUND);
+        let (low, high) = (low.mul_add(times, round), high.mul_add(times, round));
+        // SAFETY: see above.
+        unsafe {
+            let high = _mm256_slli_epi32::<16>(_mm256_castps_si256(high.0));
+            let words = _mm256_blend_epi16::<0xAA>(_mm256_castps_si256(low.0), high);
+            F32x8(_mm256_castsi256_ps(words))
+        }
+    }
+
+    #[inline(always)]
+    fn dot2_i16(self, a: Self, b: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let products = _mm256_madd_epi16(_mm256_castps_si256(a.0), _mm256_castps_si256(b.0));
+            F32x8(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(self.0), products)))
+        }
+    }
+
+    #[inline(always)]
+    fn i32_to_f32(self) -> Self {
+        // SAFETY: see above.
+        F32x8(unsafe { _mm256_cvtepi32_ps(_mm256_castps_si256(self.0)) })
+    }
+
+    #[inline(always)]
     unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: see above.
         unsafe {

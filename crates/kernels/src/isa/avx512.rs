@@ -17,11 +17,11 @@ pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<F32x16<false>, TILE>()
 }
 
-/// Runs a kernel with AVX-512 and its bfloat16 products.
+/// Runs a kernel with AVX-512 and its products of pairs, of bfloat16 and of integers.
 ///
 /// # Safety
 /// The machine must have the features named here.
-#[target_feature(enable = "avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+#[target_feature(enable = "avx512bf16,avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(super) unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<F32x16<true>, TILE>()
 }
@@ -37,7 +37,8 @@ static ALTERNATE: [u16; 32] = {
     order
 };
 
-/// `BF16`: the machine multiplies and rounds bfloat16. It flushes subnormal numbers to zero.
+/// `BF16`: the machine multiplies and rounds bfloat16, flushing subnormal numbers to zero, and adds
+/// products of integers as it multiplies.
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16<const BF16: bool>(__m512);
 
@@ -106,19 +107,6 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
                 _mm512_cvtepi32_epi16(self.rounded())
             };
             _mm256_storeu_si256(p.cast(), half);
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn store_two_bf16(low: Self, high: Self, p: *mut u16) {
-        // SAFETY: see above.
-        unsafe {
-            if BF16 {
-                _mm512_storeu_si512(p.cast(), Self::rounded_two(low, high));
-            } else {
-                low.store_bf16(p);
-                high.store_bf16(p.add(16));
-            }
         }
     }
 
@@ -229,6 +217,38 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
             let high = a.high_bf16().mul_add(b.high_bf16(), self);
             a.low_bf16().mul_add(b.low_bf16(), high)
         }
+    }
+
+    #[inline(always)]
+    fn pair_i16(low: Self, high: Self, times: Self) -> Self {
+        let round = Self::splat(Self::ROUND);
+        let (low, high) = (low.mul_add(times, round), high.mul_add(times, round));
+        // SAFETY: see above.
+        unsafe {
+            let high = _mm512_slli_epi32::<16>(_mm512_castps_si512(high.0));
+            let low = _mm512_castps_si512(low.0);
+            F32x16(_mm512_castsi512_ps(_mm512_mask_blend_epi16(0xAAAA_AAAA, low, high)))
+        }
+    }
+
+    #[inline(always)]
+    fn dot2_i16(self, a: Self, b: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let (a, b) = (_mm512_castps_si512(a.0), _mm512_castps_si512(b.0));
+            let sum = _mm512_castps_si512(self.0);
+            F32x16(_mm512_castsi512_ps(if BF16 {
+                _mm512_dpwssd_epi32(sum, a, b)
+            } else {
+                _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
+            }))
+        }
+    }
+
+    #[inline(always)]
+    fn i32_to_f32(self) -> Self {
+        // SAFETY: see above.
+        F32x16(unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(self.0)) })
     }
 
     #[inline(always)]

@@ -90,7 +90,12 @@ impl Set {
                     && is_x86_feature_detected!("avx512vl")
             }
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Bf16 => Set::Avx512.is_here() && is_x86_feature_detected!("avx512bf16"),
+            Set::Avx512Bf16 => {
+                // No machine has the former without the latter.
+                Set::Avx512.is_here()
+                    && is_x86_feature_detected!("avx512bf16")
+                    && is_x86_feature_detected!("avx512vnni")
+            }
         }
     }
 }
@@ -278,6 +283,15 @@ mod tests {
             let pairs = (V::pair_bf16(x, y), V::pair_bf16(y, V::splat(0.5)));
             check(V::splat(8.0).dot2(pairs.0, pairs.1), &|a, b| {
                 8.0 + half(a) * half(b) + half(b) * 0.5
+            });
+            let whole = |x: f32| f64::from(x * 100.0).round_ties_even();
+            let times = V::splat(100.0);
+            let pairs = (V::pair_i16(x, y, times), V::pair_i16(y, x, times));
+            // Half of the largest sum there is.
+            let large = V::pair_i16(V::splat(-32768.0), V::splat(1.0), V::splat(1.0));
+            let sum = V::zero().dot2_i16(large, large).dot2_i16(pairs.0, pairs.1);
+            check(sum.i32_to_f32(), &|a, b| {
+                (f64::from(1 << 30) + 1.0 + 2.0 * whole(a) * whole(b)) as f32
             });
             let block: Vec<f32> = (0..n * (n + 3)).map(|i| i as f32).collect();
             let mut turned = vec![0.0; n * (n + 1)];

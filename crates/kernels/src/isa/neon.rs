@@ -145,6 +145,33 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    fn pair_i16(low: Self, high: Self, times: Self) -> Self {
+        let round = Self::splat(Self::ROUND);
+        let (low, high) = (low.mul_add(times, round), high.mul_add(times, round));
+        // SAFETY: see above.
+        F32x4::from_bits(unsafe { vsliq_n_u32::<16>(low.bits(), high.bits()) })
+    }
+
+    #[inline(always)]
+    fn dot2_i16(self, a: Self, b: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let halves = |x: Self| vreinterpretq_s16_u32(x.bits());
+            let (a, b) = (halves(a), halves(b));
+            let lower = vmull_s16(vget_low_s16(a), vget_low_s16(b));
+            let products = vpaddq_s32(lower, vmull_high_s16(a, b));
+            let sum = vaddq_s32(vreinterpretq_s32_u32(self.bits()), products);
+            F32x4::from_bits(vreinterpretq_u32_s32(sum))
+        }
+    }
+
+    #[inline(always)]
+    fn i32_to_f32(self) -> Self {
+        // SAFETY: see above.
+        F32x4(unsafe { vcvtq_f32_s32(vreinterpretq_s32_u32(self.bits())) })
+    }
+
+    #[inline(always)]
     unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
         // SAFETY: see above.
         unsafe {

@@ -105,4 +105,26 @@ impl Vector for F32x4 {
         let word = |low, high| u32::from(f32_to_bf16(low)) | u32::from(f32_to_bf16(high)) << 16;
         low.zip(high, |low, high| f32::from_bits(word(low, high)))
     }
+
+    #[inline(always)]
+    fn pair_i16(low: Self, high: Self, times: Self) -> Self {
+        let round = |x: Self| x.mul_add(times, Self::splat(Self::ROUND));
+        let word = |low: f32, high: f32| low.to_bits() & 0xFFFF | high.to_bits() << 16;
+        round(low).zip(round(high), |low, high| f32::from_bits(word(low, high)))
+    }
+
+    #[inline(always)]
+    fn dot2_i16(self, a: Self, b: Self) -> Self {
+        let halves = |x: f32| [x.to_bits() as i16, (x.to_bits() >> 16) as i16].map(i32::from);
+        F32x4(std::array::from_fn(|i| {
+            let (a, b) = (halves(a.0[i]), halves(b.0[i]));
+            let products = (a[0] * b[0]).wrapping_add(a[1] * b[1]);
+            f32::from_bits((self.0[i].to_bits() as i32).wrapping_add(products) as u32)
+        }))
+    }
+
+    #[inline(always)]
+    fn i32_to_f32(self) -> Self {
+        F32x4(self.0.map(|x| x.to_bits() as i32 as f32))
+    }
 }

@@ -9,6 +9,10 @@ pub trait Vector: Copy {
     /// Values in a register.
     const LANES: usize;
 
+    /// Added to a number of less than 2^22, rounds it to an integer: the lower half of the sum's bits
+    /// is that integer's.
+    const ROUND: f32 = 12_582_912.0;
+
     /// All lanes equal.
     fn splat(x: f32) -> Self;
 
@@ -35,19 +39,6 @@ pub trait Vector: Copy {
     /// # Safety
     /// `p` must be valid for writing `LANES` values.
     unsafe fn store_bf16(self, p: *mut u16);
-
-    /// Writes both as [`Vector::store_bf16`], one after the other.
-    ///
-    /// # Safety
-    /// `p` must be valid for writing `2 * LANES` values.
-    #[inline(always)]
-    unsafe fn store_two_bf16(low: Self, high: Self, p: *mut u16) {
-        // SAFETY: the caller's contract.
-        unsafe {
-            low.store_bf16(p);
-            high.store_bf16(p.add(Self::LANES));
-        }
-    }
 
     /// `self * b + c`, fused where the machine can.
     fn mul_add(self, b: Self, c: Self) -> Self;
@@ -85,6 +76,17 @@ pub trait Vector: Copy {
         let high = a.high_bf16().mul_add(b.high_bf16(), self);
         a.low_bf16().mul_add(b.low_bf16(), high)
     }
+
+    /// Rounds `low * times` and `high * times` to nearest integers, of 16 bits, into pairs: `low` into
+    /// the lower halves. What does not fit means nothing.
+    fn pair_i16(low: Self, high: Self, times: Self) -> Self;
+
+    /// `self + a.low * b.low + a.high * b.high` for lanes of `a` and `b` that hold pairs of integers
+    /// of 16 bits, and lanes of `self` that hold integers of 32. A sum that does not fit wraps.
+    fn dot2_i16(self, a: Self, b: Self) -> Self;
+
+    /// Lanes that hold integers of 32 bits, as floating point numbers.
+    fn i32_to_f32(self) -> Self;
 
     /// Writes the transpose of a block of `LANES` rows of `LANES` values.
     ///

@@ -4,33 +4,25 @@ use std::ops::Range;
 
 use super::{
     strided,
-    transform::WeightAdjoint,
+    transform::{Factor, Input, OutputAdjoint, WeightAdjoint},
     weights::{self, Apart},
 };
-use crate::{element::Element, isa::Vector};
+use crate::isa::Vector;
 
 /// What tiles and windows are transformed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// F(2x2, 3x3), in bfloat16.
-    Two,
-    /// F(4x4, 3x3), in f32.
-    Four,
-    /// F(4x4, 3x3) with a stride of 2, in f32.
+    /// F(4x4, 3x3).
+    Plain,
+    /// F(4x4, 3x3) with a stride of 2.
     Strided,
 }
 
 impl Form {
-    /// The form of a convolution of stride 1.
-    pub(super) const fn of<E: Element>() -> Form {
-        if E::PACK == 1 { Form::Four } else { Form::Two }
-    }
-
     /// Elements of a line of a window, and of a tile.
     const fn lines(self) -> (usize, usize) {
         match self {
-            Form::Two => (4, 4),
-            Form::Four => (6, 6),
+            Form::Plain => (6, 6),
             Form::Strided => (6, 9),
         }
     }
@@ -55,6 +47,24 @@ impl Form {
         shared(weight / window).flat_map(move |i| columns.clone().map(move |j| i * tile + j))
     }
 
+    /// The bound of the elements of a transformed input that one of a window meets, and of those of
+    /// a transformed gradient of the output: of each, times the norm of the patch.
+    pub(super) fn norms(self, weight: usize) -> (f32, f32) {
+        let (window, _) = self.lines();
+        let (i, j) = (weight / window, weight % window);
+        // Those that share a window's element have the same.
+        match self {
+            Form::Plain => {
+                let (v, w) = (Input::NORMS, OutputAdjoint::NORMS);
+                (v[i] * v[j], w[i] * w[j])
+            }
+            Form::Strided => {
+                let (v, w) = (strided::Input::NORMS, strided::OutputAdjoint::NORMS);
+                (v[i] * v[j], w[i] * w[j])
+            }
+        }
+    }
+
     /// [`weights::unpack_row`], by the adjoint of the window's transform.
     ///
     /// # Safety
@@ -71,11 +81,8 @@ impl Form {
         // SAFETY: the caller's contract.
         unsafe {
             match self {
-                Form::Two => {
-                    weights::unpack_row::<WeightAdjoint, V, 4>(sums, apart, channels, dw, tap)
-                }
-                Form::Four => {
-                    weights::unpack_row::<WeightAdjoint, V, 6>(sums, apart, channels, dw, tap)
+                Form::Plain => {
+                    weights::unpack_row::<WeightAdjoint, V, 6>(sums, apart, channels, dw, tap);
                 }
                 Form::Strided => {
                     weights::unpack_row::<strided::WeightAdjoint, V, 6>(

@@ -2,13 +2,14 @@
 //!
 //! Images are cut into tiles of M x M outputs; N x N elements of a transformed tile (N = M + 2) and
 //! of transformed weights are multiplied as N² matrix products and transformed back (Lavin and Gray
-//! 2016). F(4x4, 3x3), used in f32, has a quarter of the products of the direct method; F(2x2, 3x3),
-//! used in bfloat16, where larger transforms lose too much, has 4/9.
+//! 2016). F(4x4, 3x3) has a quarter of the products of the direct method.
 
 mod backward_weight;
 mod form;
 mod forward;
 mod multiply;
+mod product;
+mod store;
 mod strided;
 mod tiles;
 mod transform;
@@ -22,17 +23,18 @@ use forward::{Forward, Operand};
 use tiles::{Grid, MAX_CHANNELS};
 use weights::Plain;
 
-use super::{Activation, Algorithm, ConvShape, Direction, Epilogue, Mode, Weights};
+use super::{Activation, Algorithm, ConvShape, Epilogue, Mode, Weights};
 use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK};
 
-/// Tiles of the largest batch from which on gradients of weights take this algorithm in bfloat16.
-/// Fewer sum too few products for the rounding of transformed values to average out: the worst of
-/// 256 x 256 windows is off by 3% of their root mean square for 2 tiles, by 2.1% for 16 and by 1.9%
-/// for 64, where the spread is 0.3% throughout.
-const FEWEST_TILES: usize = 64;
+/// Stored channels, at most.
+const fn most<E: Element>() -> usize {
+    if product::fixed::<E>() { product::CHANNELS } else { MAX_CHANNELS }
+}
 
-/// A convolution of one shape in all directions that its mode needs, but for a gradient of weights
-/// that the direct method computes better.
+/// Side of a tile of outputs.
+const SIDE: usize = 4;
+
+/// A convolution of one shape in all directions that its mode needs.
 #[derive(Debug)]
 pub(super) struct Winograd {
     shape: ConvShape,
@@ -42,6 +44,8 @@ pub(super) struct Winograd {
 }
 
 impl Winograd {
+    pub(super) const ALGORITHM: Algorithm = Algorithm::Winograd { side: SIDE, stride: 1 };
+
     /// None if the shape has no such form, or the direct method is the better one.
     pub(super) fn new<E: Element>(
         s: ConvShape,
@@ -50,7 +54,7 @@ impl Winograd {
         cpu: &Cpu,
     ) -> Option<Self> {
         let whole = |channels: usize| {
-            channels.is_multiple_of(CHANNEL_BLOCK * E::PACK) && channels <= MAX_CHANNELS
+            channels.is_multiple_of(CHANNEL_BLOCK * E::PACK) && channels <= most::<E>()
         };
         let fits = s.kernel == 3 && s.stride == 1 && s.padding == 1;
         if !fits || !whole(s.in_channels) || !whole(s.out_channels) {
@@ -59,30 +63,18 @@ impl Winograd {
         if s.in_channels < 32 || s.out_channels < 32 {
             return None;
         }
-        let side = if E::PACK == 1 { 4 } else { 2 };
-        let grid = |channels| Grid { height: s.height, width: s.width, channels, side };
+        let grid = |channels| Grid { height: s.height, width: s.width, channels, side: SIDE };
         let (tile, train) = (cpu.isa().tile(), mode != Mode::Inference);
         let (input, outputs) = (grid(s.in_channels), s.out_channels);
         let output = grid(s.out_channels);
-        let precise = E::PACK == 1 || batch * input.tiles() >= FEWEST_TILES;
         Some(Winograd {
             shape: s,
             forward: Forward::new::<E>(input, outputs, batch, tile, train),
             backward_data: (mode == Mode::Train)
                 .then(|| Forward::new::<E>(output, s.in_channels, batch, tile, train)),
-            backward_weight: (mode != Mode::Inference && precise)
-                .then(|| BackwardWeight::new::<E>(Form::of::<E>(), input, output, batch)),
+            backward_weight: (mode != Mode::Inference)
+                .then(|| BackwardWeight::new::<E>(Form::Plain, input, output, batch)),
         })
-    }
-
-    /// None for a direction that it does not compute.
-    pub(super) fn algorithm(&self, direction: Direction) -> Option<Algorithm> {
-        let computes = match direction {
-            Direction::Forward => true,
-            Direction::BackwardData => self.backward_data.is_some(),
-            Direction::BackwardWeight => self.backward_weight.is_some(),
-        };
-        computes.then_some(Algorithm::Winograd { side: self.forward.output.side, stride: 1 })
     }
 
     pub(super) fn packed_len(&self) -> usize {
@@ -111,7 +103,7 @@ impl Winograd {
         }
         let in_channels = self.shape.in_channels;
         let plain = Plain { weights, in_channels, factors, backward };
-        weights::pack::<E>(cpu, plain, pass.packed, Form::of::<E>(), packed);
+        weights::pack::<E>(cpu, plain, pass.packed, Form::Plain, packed);
         Weights::Packed(packed)
     }
 

@@ -2,22 +2,27 @@
 
 use std::ops::Range;
 
-use super::tiles::{BLOCK, Planes};
+use super::{
+    product::{self, fixed},
+    tiles::{BLOCK, Planes},
+};
 use crate::{element::Element, isa::Vector};
 
 /// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]` for one element, one panel of `NV`
 /// vectors and `groups` register tiles.
 ///
 /// `v` is a plane `[block][tiles][BLOCK]`, `u` is `[blocks * BLOCK][NV]` vectors, and `m` points at
-/// the vector of tile 0, with vector `v` of a tile `m_vector * v` words on.
+/// the vector of tile 0, with vector `v` of a tile `m_vector * v` words on. Sums of integers are
+/// times `units`, of which there are `NV` vectors.
 ///
 /// # Safety
-/// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * TILE`; `u` and `m` as above.
+/// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * TILE`; the others as above.
 #[inline(always)]
 pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: usize>(
     v: *const f32,
     tiles: usize,
     u: *const f32,
+    units: *const f32,
     blocks: usize,
     m: *mut f32,
     m_vector: usize,
@@ -28,7 +33,7 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
         // SAFETY: the caller's contract.
         unsafe {
             let mut sums = [[V::zero(); NV]; TILE];
-            if accumulate {
+            if accumulate && !fixed::<E>() {
                 for (p, sums) in sums.iter_mut().enumerate() {
                     for (i, sum) in sums.iter_mut().enumerate() {
                         *sum = V::load(m.add((group * TILE + p) * BLOCK + i * m_vector));
@@ -47,14 +52,21 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
                     for (p, sums) in sums.iter_mut().enumerate() {
                         let x = V::splat(*x.add(p * BLOCK + k));
                         for (sum, w) in sums.iter_mut().zip(row) {
-                            *sum = E::multiply(x, w, *sum);
+                            *sum = product::multiply::<E, V>(x, w, *sum);
                         }
                     }
                 }
             }
             for (p, sums) in sums.into_iter().enumerate() {
-                for (i, sum) in sums.into_iter().enumerate() {
-                    sum.store(m.add((group * TILE + p) * BLOCK + i * m_vector));
+                for (i, mut sum) in sums.into_iter().enumerate() {
+                    let m = m.add((group * TILE + p) * BLOCK + i * m_vector);
+                    if fixed::<E>() {
+                        sum = sum.i32_to_f32().mul(V::load(units.add(i * V::LANES)));
+                        if accumulate {
+                            sum = sum.add(V::load(m));
+                        }
+                    }
+                    sum.store(m);
                 }
             }
         }
@@ -62,14 +74,17 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
 }
 
 /// `sums[p][lane] (+)= sum over tiles of w[tile][p] * v[tile][lane]`: `P` output channels from `w`
-/// on, `NV` vectors of input channels, `v_vector` words apart; the sums lie `row` words apart.
+/// on, `NV` vectors of input channels, `v_vector` words apart; the sums lie `row` words apart. Sums
+/// of integers are times `norm` and the units of both sides.
 ///
 /// # Safety
-/// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile.
+/// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile, both units the channels.
 #[inline(always)]
 pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usize>(
     w: *const f32,
     v: *const f32,
+    (w_units, v_units): (*const f32, *const f32),
+    norm: f32,
     v_vector: usize,
     count: usize,
     sums: *mut f32,
@@ -88,13 +103,20 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
             for (p, held) in held.iter_mut().enumerate() {
                 let d = V::splat(*w.add(p));
                 for (sum, lanes) in held.iter_mut().zip(lanes) {
-                    *sum = E::multiply(d, lanes, *sum);
+                    *sum = product::multiply::<E, V>(d, lanes, *sum);
                 }
             }
         }
         for (p, held) in held.into_iter().enumerate() {
+            let mut unit = V::zero();
+            if fixed::<E>() {
+                unit = V::splat(*w_units.add(p) * norm);
+            }
             for (i, mut sum) in held.into_iter().enumerate() {
                 let sums = sums.add(p * row + i * V::LANES);
+                if fixed::<E>() {
+                    sum = sum.i32_to_f32().mul(V::load(v_units.add(i * V::LANES)).mul(unit));
+                }
                 // Only now: short sums round less.
                 if !first {
                     sum = sum.add(V::load(sums));
@@ -112,6 +134,10 @@ pub(super) struct Sides<'a> {
     pub(super) w: &'a [f32],
     pub(super) v_planes: Planes,
     pub(super) w_planes: Planes,
+    /// What integers are worth, of each channel, and of the element times its norm.
+    pub(super) v_units: &'a [f32],
+    pub(super) w_units: &'a [f32],
+    pub(super) norm: f32,
     /// Words of tiles.
     pub(super) words: usize,
 }
@@ -152,10 +178,12 @@ impl Sides<'_> {
         row: usize,
         first: bool,
     ) {
-        let Sides { v, w, v_planes, w_planes, words } = *self;
+        let Sides { v, w, v_planes, w_planes, v_units, w_units, norm, words } = *self;
         let wide = 2 * V::LANES;
         let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
         assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
+        let scaled = v_units.len() >= inputs.end && w_units.len() >= outputs.end;
+        assert!(scaled || !fixed::<E>());
         for channel in inputs.clone().step_by(wide) {
             for out in outputs.clone().step_by(P) {
                 // SAFETY: within the planes, and within the sums.
@@ -163,10 +191,14 @@ impl Sides<'_> {
                     let v = v.as_ptr().add(v_planes.at(channel / BLOCK, 0) + channel % BLOCK);
                     let w = w.as_ptr().add(w_planes.at(out / BLOCK, 0) + out % BLOCK);
                     let sums = sums.add((out - outputs.start) * row + channel - inputs.start);
+                    let units = (
+                        w_units.as_ptr().wrapping_add(out),
+                        v_units.as_ptr().wrapping_add(channel),
+                    );
                     if inputs.end - channel >= wide {
-                        outer::<E, V, P, 2>(w, v, v_vector, words, sums, row, first);
+                        outer::<E, V, P, 2>(w, v, units, norm, v_vector, words, sums, row, first);
                     } else {
-                        outer::<E, V, P, 1>(w, v, v_vector, words, sums, row, first);
+                        outer::<E, V, P, 1>(w, v, units, norm, v_vector, words, sums, row, first);
                     }
                 }
             }

@@ -9,9 +9,9 @@ use crate::{
         winograd::{
             form::Form,
             multiply::Sides,
-            strided,
-            tiles::{BLOCK, gradient_planes},
-            transform::{Input, Line, OutputAdjoint},
+            product, strided,
+            tiles::{BLOCK, GROUP, gradient_planes, gradient_scales},
+            transform::{Factor, Input, OutputAdjoint},
             weights::Apart,
         },
     },
@@ -19,11 +19,71 @@ use crate::{
     isa::{Kernel, Vector},
 };
 
+/// Scales of integers of a block of tiles.
+#[derive(Clone, Copy)]
+pub(super) struct Scales<'a> {
+    pub(super) v_times: &'a [f32],
+    pub(super) w_times: &'a [f32],
+    pub(super) v_units: &'a [f32],
+    pub(super) w_units: &'a [f32],
+}
+
+/// A block of tiles: transformed values of the input and of the output's gradient.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    pub(super) v: &'a [f32],
+    pub(super) w: &'a [f32],
+    pub(super) scales: Scales<'a>,
+}
+
+/// Scales of a group of channels of one side.
+pub(super) struct Measure<'a, X, E> {
+    pub(super) plan: &'a BackwardWeight,
+    pub(super) x: Activation<'a, X>,
+    pub(super) dy: &'a [E],
+    pub(super) tiles: Range<usize>,
+    /// Of the input, and then of the output.
+    pub(super) group: usize,
+    pub(super) scales: *mut f32,
+}
+
+impl<X: Element, E: Element> Kernel for Measure<'_, X, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let Measure { plan, x, dy, tiles, group, scales } = self;
+        let (inputs, outputs) = (plan.input.channels, plan.output.channels);
+        let of = |group: usize, channels: usize| group * GROUP..((group + 1) * GROUP).min(channels);
+        let [v_times, w_times, v_units, w_units] =
+            plan.scales_at().map(|at| scales.wrapping_add(at));
+        let groups = inputs.div_ceil(GROUP);
+        // SAFETY: `scales` has room for all; each item has its own channels.
+        unsafe {
+            if group < groups {
+                let (channels, to) = (of(group, inputs), (v_times, v_units));
+                let limit = product::INPUT;
+                if plan.form == Form::Strided {
+                    gradient_scales::<X, V, 9>(&plan.input, x, tiles, 1, channels, limit, to);
+                } else {
+                    gradient_scales::<X, V, 6>(&plan.input, x, tiles, 1, channels, limit, to);
+                }
+            } else {
+                let (channels, to) = (of(group - groups, outputs), (w_times, w_units));
+                let limit = product::GRADIENT;
+                let dy = dy.into();
+                gradient_scales::<E, V, 4>(&plan.output, dy, tiles, 0, channels, limit, to);
+            }
+        }
+    }
+}
+
 /// Transforms some tiles of both sides.
 pub(super) struct Transform<'a, X, E> {
     pub(super) plan: &'a BackwardWeight,
     pub(super) x: Activation<'a, X>,
     pub(super) dy: &'a [E],
+    pub(super) scales: Scales<'a>,
     pub(super) tiles: Range<usize>,
     pub(super) v: *mut f32,
     pub(super) w: *mut f32,
@@ -36,37 +96,26 @@ impl<X: Element, E: Element> Kernel for Transform<'_, X, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        // The first condition is constant: bfloat16 has one form.
-        if E::PACK == 2 {
-            self.planes::<Input, OutputAdjoint, V, 4, 2, 4>();
-        } else if self.plan.form == Form::Strided {
-            self.planes::<strided::Input, strided::OutputAdjoint, V, 9, 4, 9>();
+        if self.plan.form == Form::Strided {
+            self.planes::<strided::Input, strided::OutputAdjoint, V, 9, 9>();
         } else {
-            self.planes::<Input, OutputAdjoint, V, 6, 4, 6>();
+            self.planes::<Input, OutputAdjoint, V, 6, 6>();
         }
     }
 }
 
 impl<X: Element, E: Element> Transform<'_, X, E> {
-    /// `I` of patches of `S` x `S` pixels of the input, and `O` of tiles of `M` x `M` of the output's
+    /// `I` of patches of `S` x `S` pixels of the input, and `O` of tiles of 4 x 4 of the output's
     /// gradient.
     #[inline(always)]
-    fn planes<
-        I: Line<S, N>,
-        O: Line<M, N>,
-        V: Vector,
-        const S: usize,
-        const M: usize,
-        const N: usize,
-    >(
-        self,
-    ) {
-        let Transform { plan, x, dy, tiles, v, w, at } = self;
+    fn planes<I: Factor<S, N>, O: Factor<4, N>, V: Vector, const S: usize, const N: usize>(self) {
+        let Transform { plan, x, dy, scales, tiles, v, w, at } = self;
         let (of_x, dy) = (tiles.clone(), dy.into());
+        let Scales { v_times, w_times, .. } = scales;
         // SAFETY: the scratch holds the planes; each item has its own tiles.
         unsafe {
-            gradient_planes::<I, X, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v, at);
-            gradient_planes::<O, E, V, M, N>(&plan.output, dy, tiles, 0, &plan.w(), w, at);
+            gradient_planes::<I, X, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_times, v, at);
+            gradient_planes::<O, E, V, 4, N>(&plan.output, dy, tiles, 0, &plan.w(), w_times, w, at);
         }
     }
 }
@@ -74,8 +123,7 @@ impl<X: Element, E: Element> Transform<'_, X, E> {
 /// Sums of an element of the window for some output channels.
 pub(super) struct Multiply<'a, E> {
     pub(super) plan: &'a BackwardWeight,
-    pub(super) v: &'a [f32],
-    pub(super) w: &'a [f32],
+    pub(super) block: Block<'a>,
     pub(super) weight: usize,
     /// Those of the element.
     pub(super) sums: *mut f32,
@@ -90,12 +138,13 @@ impl<E: Element> Kernel for Multiply<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Multiply { plan, v, w, weight, sums, channels, words, first, .. } = self;
+        let Multiply { plan, block, weight, sums, channels, words, first, .. } = self;
         let inputs = plan.input.channels;
         // SAFETY: `sums` are the element's.
         unsafe {
             let sums = sums.add(channels.start * inputs);
-            plan.sums::<E, V, TILE>(v, w, weight, sums, channels, 0..inputs, inputs, words, first);
+            let all = 0..inputs;
+            plan.sums::<E, V, TILE>(block, weight, sums, channels, all, inputs, words, first);
         }
     }
 }
@@ -103,8 +152,7 @@ impl<E: Element> Kernel for Multiply<'_, E> {
 /// Sums of all elements for some channels of both sides, and from them the weights' gradient.
 pub(super) struct Square<'a, E> {
     pub(super) plan: &'a BackwardWeight,
-    pub(super) v: &'a [f32],
-    pub(super) w: &'a [f32],
+    pub(super) block: Block<'a>,
     pub(super) sums: &'a mut [f32],
     pub(super) outputs: Range<usize>,
     pub(super) inputs: Range<usize>,
@@ -118,7 +166,7 @@ impl<E: Element> Kernel for Square<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Square { plan, v, w, sums, outputs, inputs, words, dw, .. } = self;
+        let Square { plan, block, sums, outputs, inputs, words, dw, .. } = self;
         let (row, channels) = (inputs.len(), plan.input.channels);
         let apart = Apart { elements: outputs.len() * row + BLOCK, parts: 0, count: 1 };
         assert!(sums.len() >= plan.form.weights() * apart.elements);
@@ -127,7 +175,7 @@ impl<E: Element> Kernel for Square<'_, E> {
             // SAFETY: `sums` holds those of every element.
             unsafe {
                 let sums = sums.as_mut_ptr().add(weight * apart.elements);
-                plan.sums::<E, V, TILE>(v, w, weight, sums, outputs, inputs, row, words, true);
+                plan.sums::<E, V, TILE>(block, weight, sums, outputs, inputs, row, words, true);
             }
         }
         for (i, out) in outputs.enumerate() {
@@ -149,8 +197,7 @@ impl BackwardWeight {
     #[inline(always)]
     unsafe fn sums<E: Element, V: Vector, const TILE: usize>(
         &self,
-        v: &[f32],
-        w: &[f32],
+        block: Block<'_>,
         weight: usize,
         sums: *mut f32,
         outputs: Range<usize>,
@@ -160,9 +207,13 @@ impl BackwardWeight {
         first: bool,
     ) {
         let (v_planes, w_planes) = (self.v(), self.w());
+        let Scales { v_units, w_units, .. } = block.scales;
+        let (v_norm, w_norm) = self.form.norms(weight);
+        let norm = v_norm * w_norm;
         for (i, element) in self.form.sharing(weight).enumerate() {
-            let (v, w) = (&v[element * v_planes.stride()..], &w[element * w_planes.stride()..]);
-            let sides = Sides { v, w, v_planes, w_planes, words };
+            let v = &block.v[element * v_planes.stride()..];
+            let w = &block.w[element * w_planes.stride()..];
+            let sides = Sides { v, w, v_planes, w_planes, v_units, w_units, norm, words };
             let (outputs, inputs) = (outputs.clone(), inputs.clone());
             // SAFETY: the caller's contract.
             unsafe { sides.multiply::<E, V, TILE>(sums, outputs, inputs, row, first && i == 0) };

@@ -5,25 +5,27 @@ mod items;
 
 use std::{marker::PhantomData, ops::Range};
 
-use items::{Multiply, Square, Transform};
+use items::{Block, Measure, Multiply, Scales, Square, Transform};
 
 use super::{
     form::Form,
-    tiles::{BLOCK, Grid, Planes},
+    product::fixed,
+    tiles::{BLOCK, GROUP, Grid, Planes},
     weights::{self, Apart},
 };
 use crate::{conv::Activation, cpu::Cpu, element::Element, pool::Parts};
 
-/// Words of the planes of a block aimed at: those that threads share, and a thread's own.
+/// Words of the planes of a block aimed at: those that threads share, and a thread's own, of words of
+/// one value.
 const SHARED_PLANES: usize = 1 << 20;
 const PLANES: usize = 128 << 10;
 /// Parts of a batch, at most, and words of all their sums.
 const PARTS: usize = 16;
-const SUMS: usize = 5 << 19;
+const SUMS: usize = 5 << 18;
 /// Words of tiles of a part, at least.
 const PART: usize = 64;
 /// Output channels of an item.
-const GROUP: usize = 128;
+const OUTPUTS: usize = 128;
 /// Output and input channels of an item that holds all elements: their sums are half of a usual L2
 /// cache.
 const SQUARE: (usize, usize) = (16, 256);
@@ -60,7 +62,7 @@ impl BackwardWeight {
         let line = form.elements() * (input.channels + output.channels);
         let words = |planes: usize| planes / line;
         let words = if parts > 1 {
-            words(PLANES).clamp(32, 128)
+            words(PLANES * E::PACK).clamp(32, 128)
         } else {
             words(SHARED_PLANES).clamp(128, 256)
         };
@@ -96,9 +98,17 @@ impl BackwardWeight {
         self.form.weights() * self.stride()
     }
 
-    /// Words of the planes of both sides.
+    /// Words of the planes of both sides, and of their scales.
     fn planes_len(&self) -> usize {
-        self.v().len(self.form.elements()) + self.w().len(self.form.elements())
+        let channels = self.input.channels + self.output.channels;
+        self.v().len(self.form.elements()) + self.w().len(self.form.elements()) + 2 * channels
+    }
+
+    /// Where scales start: what values of the input and the gradient are multiplied with, and what
+    /// integers of each are worth.
+    fn scales_at(&self) -> [usize; 4] {
+        let (inputs, outputs) = (self.input.channels, self.output.channels);
+        [0, inputs, inputs + outputs, 2 * inputs + outputs]
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -128,18 +138,15 @@ impl BackwardWeight {
         let (planes, rest) = scratch.split_at_mut(planes * self.planes_len());
         let channels = (self.input.channels, self.output.channels);
         if parts == 1 && self.one_block(all) {
-            let (v, w) = self.split(planes);
-            self.transform(cpu, x, dy, 0..all, v, w);
+            let block = self.transform(cpu, x, dy, 0..all, planes);
             let (rows, columns) = (channels.1.div_ceil(SQUARE.0), channels.0.div_ceil(SQUARE.1));
             let sums = Parts::new(rest, self.square_len());
             let dw = Parts::new(dw, 0);
-            let (v, w) = (&*v, &*w);
             cpu.pool().run(rows * columns, &|thread, item| {
                 let (out, input) = (item / columns * SQUARE.0, item % columns * SQUARE.1);
                 cpu.isa().dispatch(Square::<E> {
                     plan: self,
-                    v,
-                    w,
+                    block,
                     // SAFETY: each thread takes its own part.
                     sums: unsafe { sums.get(thread) },
                     outputs: out..(out + SQUARE.0).min(channels.1),
@@ -160,46 +167,50 @@ impl BackwardWeight {
                 .map(move |first| (first..(first + self.words).min(end), first == start))
         };
         let tiles = |words: &Range<usize>| words.start * E::PACK..(words.end * E::PACK).min(all);
+        let weights = self.form.weights();
         if alone {
             let (planes, sums) =
                 (Parts::new(planes, self.planes_len()), Parts::new(&mut *sums, self.sums_len()));
             cpu.pool().run(parts, &|thread, part| {
                 // SAFETY: each thread takes its own planes, each item its own sums.
                 let (planes, sums) = unsafe { (planes.get(thread), sums.get(part)) };
-                let (v, w) = self.split(planes);
                 for (words, first) in blocks(part) {
-                    let (v_at, w_at) = (v.as_mut_ptr(), w.as_mut_ptr());
                     let tiles = tiles(&words);
+                    let (v, w, scales) = self.split(planes);
+                    for group in 0..self.groups::<E>() {
+                        self.measure(cpu, x, dy, tiles.clone(), group, scales.as_mut_ptr());
+                    }
+                    let scales = self.scales(scales);
+                    let (v_at, w_at) = (v.as_mut_ptr(), w.as_mut_ptr());
                     cpu.isa().dispatch(Transform {
                         plan: self,
                         x,
                         dy,
+                        scales,
                         tiles,
                         v: v_at,
                         w: w_at,
                         at: 0,
                     });
-                    for weight in 0..self.form.weights() {
+                    let block = Block { v, w, scales };
+                    for weight in 0..weights {
                         let (outputs, sums) = (0..channels.1, sums.as_mut_ptr());
-                        self.multiply::<E>(cpu, weight, outputs, v, w, sums, words.len(), first);
+                        self.multiply::<E>(cpu, weight, outputs, block, sums, words.len(), first);
                     }
                 }
             });
         } else {
-            let (v, w) = self.split(planes);
             for (part, sums) in sums.chunks_exact_mut(self.sums_len()).enumerate() {
                 let sums = Parts::new(sums, 0);
                 for (words, first) in blocks(part) {
-                    self.transform(cpu, x, dy, tiles(&words), v, w);
-                    let groups = channels.1.div_ceil(GROUP);
-                    let (v, w) = (&*v, &*w);
-                    let weights = self.form.weights();
+                    let block = self.transform(cpu, x, dy, tiles(&words), planes);
+                    let groups = channels.1.div_ceil(OUTPUTS);
                     cpu.pool().run(weights * groups, &|_, item| {
                         // Those that most elements meet, which take the longest, come first.
                         let (weight, group) = (weights - 1 - item / groups, item % groups);
-                        let outputs = group * GROUP..((group + 1) * GROUP).min(channels.1);
+                        let outputs = group * OUTPUTS..((group + 1) * OUTPUTS).min(channels.1);
                         let sums = sums.as_mut_ptr();
-                        self.multiply::<E>(cpu, weight, outputs, v, w, sums, words.len(), first);
+                        self.multiply::<E>(cpu, weight, outputs, block, sums, words.len(), first);
                     });
                 }
             }
@@ -208,9 +219,35 @@ impl BackwardWeight {
         weights::unpack(cpu, self.form, sums, apart, channels, dw);
     }
 
-    /// The planes of both sides.
-    fn split<'a>(&self, planes: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
-        planes.split_at_mut(self.v().len(self.form.elements()))
+    /// The planes of both sides, and scales.
+    fn split<'a>(&self, planes: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32], &'a mut [f32]) {
+        let (v, rest) = planes.split_at_mut(self.v().len(self.form.elements()));
+        let (w, scales) = rest.split_at_mut(self.w().len(self.form.elements()));
+        (v, w, scales)
+    }
+
+    fn scales<'a>(&self, scales: &'a [f32]) -> Scales<'a> {
+        let [v_times, w_times, v_units, w_units] = self.scales_at().map(|at| &scales[at..]);
+        Scales { v_times, w_times, v_units, w_units }
+    }
+
+    /// Groups of channels of both sides that have scales: none in f32.
+    fn groups<E: Element>(&self) -> usize {
+        let groups = self.input.channels.div_ceil(GROUP) + self.output.channels.div_ceil(GROUP);
+        if fixed::<E>() { groups } else { 0 }
+    }
+
+    /// Scales of a group of channels and a block of tiles.
+    fn measure<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        x: Activation<'_, X>,
+        dy: &[E],
+        tiles: Range<usize>,
+        group: usize,
+        scales: *mut f32,
+    ) {
+        cpu.isa().dispatch(Measure { plan: self, x, dy, tiles, group, scales });
     }
 
     /// Sums of an element of the window and a part, for some output channels that nobody else has.
@@ -219,16 +256,14 @@ impl BackwardWeight {
         cpu: &Cpu,
         weight: usize,
         channels: Range<usize>,
-        v: &[f32],
-        w: &[f32],
+        block: Block<'_>,
         sums: *mut f32,
         words: usize,
         first: bool,
     ) {
         cpu.isa().dispatch(Multiply::<E> {
             plan: self,
-            v,
-            w,
+            block,
             weight,
             sums: sums.wrapping_add(weight * self.stride()),
             channels,
@@ -239,25 +274,40 @@ impl BackwardWeight {
     }
 
     /// Planes of both sides, of a block of tiles.
-    fn transform<X: Element, E: Element>(
+    fn transform<'a, X: Element, E: Element>(
         &self,
         cpu: &Cpu,
         x: Activation<'_, X>,
         dy: &[E],
         tiles: Range<usize>,
-        v: &mut [f32],
-        w: &mut [f32],
-    ) {
+        planes: &'a mut [f32],
+    ) -> Block<'a> {
+        let (v, w, scales) = self.split(planes);
+        let to = Parts::new(scales, 0);
+        cpu.pool().run(self.groups::<E>(), &|_, group| {
+            self.measure(cpu, x, dy, tiles.clone(), group, to.as_mut_ptr());
+        });
+        let scales = self.scales(scales);
         let words = tiles.len().div_ceil(E::PACK);
         let part = words.div_ceil(8 * cpu.threads()).max(2);
-        let (v, w) = (Parts::new(v, 0), Parts::new(w, 0));
+        let (to_v, to_w) = (Parts::new(v, 0), Parts::new(w, 0));
         cpu.pool().run(words.div_ceil(part), &|_, item| {
             let words = item * part..((item + 1) * part).min(words);
             let end = (tiles.start + words.end * E::PACK).min(tiles.end);
             let tiles = tiles.start + words.start * E::PACK..end;
-            let (v, w) = (v.as_mut_ptr(), w.as_mut_ptr());
-            cpu.isa().dispatch(Transform { plan: self, x, dy, tiles, v, w, at: words.start });
+            let (v, w) = (to_v.as_mut_ptr(), to_w.as_mut_ptr());
+            cpu.isa().dispatch(Transform {
+                plan: self,
+                x,
+                dy,
+                scales,
+                tiles,
+                v,
+                w,
+                at: words.start,
+            });
         });
+        Block { v, w, scales }
     }
 }
 

@@ -2,14 +2,18 @@
 
 use std::ops::Range;
 
-use super::{FRESH, Forward, Operand};
+use super::{ELEMENTS, Forward, Operand};
 use crate::{
     conv::{
         Activation, Epilogue,
         winograd::{
+            form::Form,
             multiply,
+            product::fixed,
+            store::Products,
             tiles::{BLOCK, input_planes},
-            transform::{self, Half, Input},
+            transform::{Input, Output, Weight},
+            weights::{Taps, Times},
         },
     },
     element::Element,
@@ -22,6 +26,8 @@ pub(super) struct Job<'a, X, E> {
     pub(super) plan: &'a Forward,
     pub(super) x: Activation<'a, X>,
     pub(super) weights: Operand<'a>,
+    /// Of the depth's values, if they are integers.
+    pub(super) balance: &'a [f32],
     pub(super) y: &'a Parts<'a, E>,
     pub(super) epilogue: &'a Epilogue<'a, E>,
 }
@@ -105,11 +111,8 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
         // SAFETY: the caller's contract.
         unsafe {
-            if X::PACK == 1 {
-                input_planes::<Input, X, V, 6, 6>(grid, self.x, tiles, 1, planes, v, first);
-            } else {
-                input_planes::<Input, X, V, 4, 4>(grid, self.x, tiles, 1, planes, v, first);
-            }
+            let balance = self.balance;
+            input_planes::<Input, X, V, 6, 6>(grid, self.x, tiles, 1, balance, planes, v, first);
         }
     }
 
@@ -125,13 +128,12 @@ impl<X: Element, E: Element> Job<'_, X, E> {
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            if X::PACK == 1 {
-                self.multiply::<V, TILE>(36, tiles.len(), v, m, channels.clone());
-                self.store::<V, 6, 4>(tiles, m, channels);
-            } else {
-                self.multiply::<V, TILE>(16, tiles.len(), v, m, channels.clone());
-                self.store::<V, 4, 2>(tiles, m, channels);
-            }
+            self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone());
+            let planes = self.plan.m(channels.len());
+            let units = v.add(self.plan.v().len(ELEMENTS));
+            let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
+            let products = Products { m, planes, units, grid, y, epilogue };
+            products.store::<Output, V, 6, 4>(tiles, channels);
         }
     }
 
@@ -142,7 +144,6 @@ impl<X: Element, E: Element> Job<'_, X, E> {
     #[inline(always)]
     unsafe fn multiply<V: Vector, const TILE: usize>(
         &self,
-        elements: usize,
         tiles: usize,
         v: *const f32,
         m: &mut [f32],
@@ -157,31 +158,54 @@ impl<X: Element, E: Element> Job<'_, X, E> {
             match self.weights {
                 Operand::Packed(packed) => {
                     let u = packed.as_ptr().add(channels.start * depth);
+                    let units = packed.as_ptr().add(plan.packed.units() + channels.start);
                     let stride = plan.packed.stride();
-                    for e in 0..elements {
-                        let u = u.add(e * stride);
-                        self.products::<V, TILE>(e, groups, v, 0..depth, u, m, channels.len());
+                    for e in 0..ELEMENTS {
+                        let (u, units) = (u.add(e * stride), units.add(e * stride));
+                        let all = 0..depth;
+                        self.products::<V, TILE>(e, groups, v, all, u, units, m, channels.len());
                     }
                 }
                 Operand::Plain(plain) => {
                     let width = channels.len();
                     let stride = plan.fresh_stride(width);
-                    let (m, u) = m.split_at_mut(plan.m(width).len(elements));
-                    let (u, turned) = u.split_at_mut(elements * stride);
-                    let all = 0..depth * X::PACK;
-                    let taps = plain.taps::<V>(channels.start, width, all, turned);
+                    let (m, u) = m.split_at_mut(plan.m(width).len(ELEMENTS));
+                    let (u, turned) = u.split_at_mut(ELEMENTS * stride);
+                    assert!(turned.len() >= 9 * depth * X::PACK * width);
+                    let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
+                    let taps = if plain.backward {
+                        plain.gather::<V>(panel, 0..9 * plan.chunk * X::PACK, 0..0, rows);
+                        Taps::gathered(rows, width)
+                    } else {
+                        plain.taps::<V>(channels.start, width, 0..depth * X::PACK, turned)
+                    };
                     let u = u.as_mut_ptr();
-                    for start in (0..depth).step_by(FRESH) {
-                        let words = start..(start + FRESH).min(depth);
+                    let units = u.add(plan.chunk * width);
+                    for start in (0..depth).step_by(plan.chunk) {
+                        let words = start..(start + plan.chunk).min(depth);
                         let values = words.start * X::PACK..words.end * X::PACK;
-                        taps.transform::<X, V>(values, width, u, stride);
-                        let next = words.end..(words.end + FRESH).min(depth);
-                        let next = next.start * X::PACK..next.end * X::PACK;
-                        for e in 0..elements {
-                            plain.prefetch::<V>(channels.start, width, next.clone(), (e, elements));
-                            let u = u.add(e * stride);
+                        let mut times = Times::new();
+                        if fixed::<X>() {
+                            let values = values.clone();
+                            taps.measure::<Weight, V>(values, width, self.balance, &mut times);
+                            times.scale::<V>(Form::Plain, width, units, stride);
+                        }
+                        let balance = self.balance;
+                        taps.elements::<Weight, X, V>(values, width, balance, &times, u, stride);
+                        let next = words.end..(words.end + plan.chunk).min(depth);
+                        let share = |e: usize| {
+                            9 * X::PACK * next.start + 9 * X::PACK * next.len() * e / ELEMENTS
+                        };
+                        for e in 0..ELEMENTS {
+                            if plain.backward {
+                                // The next part's rows, as products leave time for them.
+                                let now = share(e)..share(e + 1);
+                                let then = now.end..share(e + 2).min(share(ELEMENTS));
+                                plain.gather::<V>(panel, now, then, rows);
+                            }
+                            let (u, units) = (u.add(e * stride), units.add(e * stride));
                             let words = words.clone();
-                            self.products::<V, TILE>(e, groups, v, words, u, m, width);
+                            self.products::<V, TILE>(e, groups, v, words, u, units, m, width);
                         }
                     }
                 }
@@ -190,10 +214,10 @@ impl<X: Element, E: Element> Job<'_, X, E> {
     }
 
     /// Products of an element over part of the depth, for `outputs` channels whose weights start
-    /// at `u`; added to `m` but for the first part.
+    /// at `u` and what those are worth at `units`; added to `m` but for the first part.
     ///
     /// # Safety
-    /// As [`Job::outputs`]; `u` must hold the weights.
+    /// As [`Job::outputs`]; `u` must hold the weights, `units` those of the outputs.
     #[inline(always)]
     unsafe fn products<V: Vector, const TILE: usize>(
         &self,
@@ -202,6 +226,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         v: *const f32,
         words: Range<usize>,
         u: *const f32,
+        units: *const f32,
         m: &mut [f32],
         outputs: usize,
     ) {
@@ -216,81 +241,18 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                 let v = v.add(e * v_planes.stride() + v_planes.at(words.start / BLOCK, 0));
                 // Panels before this one are whole, and as deep as the weights that are here.
                 let u = u.add(channel * words.len());
+                let units = units.add(channel);
                 let at = m_planes.at(channel / BLOCK, 0) + channel % BLOCK;
                 let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
                 let tiles = plan.tiles;
                 if outputs - channel >= wide {
                     multiply::panel::<X, V, TILE, 2>(
-                        v, tiles, u, blocks, m, m_vector, groups, more,
+                        v, tiles, u, units, blocks, m, m_vector, groups, more,
                     );
                 } else {
                     multiply::panel::<X, V, TILE, 1>(
-                        v, tiles, u, blocks, m, m_vector, groups, more,
+                        v, tiles, u, units, blocks, m, m_vector, groups, more,
                     );
-                }
-            }
-        }
-    }
-
-    /// Transforms `m` back, and stores the outputs.
-    ///
-    /// # Safety
-    /// As [`Job::outputs`].
-    #[inline(always)]
-    unsafe fn store<V: Vector, const N: usize, const M: usize>(
-        &self,
-        tiles: Range<usize>,
-        m: &[f32],
-        channels: Range<usize>,
-    ) {
-        let grid = &self.plan.output;
-        let planes = self.plan.m(channels.len());
-        let stride = planes.stride();
-        let epilogue = self.epilogue;
-        for (at, tile) in tiles.enumerate() {
-            let (image, y, x) = grid.place(tile);
-            let (rows, columns) = (M.min(grid.height - y), M.min(grid.width - x));
-            let corner = image * grid.image_len() + (y * grid.width + x) * grid.channels;
-            for channel in channels.clone().step_by(V::LANES) {
-                let own = channel - channels.start;
-                let from = planes.at(own / BLOCK, at) + own % BLOCK;
-                let mut half = Half::<V, M, N>::new();
-                for j in 0..N {
-                    let mut column = [V::zero(); N];
-                    for (i, value) in column.iter_mut().enumerate() {
-                        // SAFETY: within the planes.
-                        *value = unsafe { V::load(m.as_ptr().add((i * N + j) * stride + from)) };
-                    }
-                    half.set(j, transform::output::<V, N, M>(&column));
-                }
-                let mut bias = V::zero();
-                if let Some(values) = epilogue.bias {
-                    // SAFETY: `run` checks the length.
-                    bias = unsafe { V::load(values.as_ptr().add(channel)) };
-                }
-                for i in 0..rows {
-                    // SAFETY: set above; there are at most M rows.
-                    let line: [V; M] = transform::output::<V, N, M>(unsafe { half.row(i) });
-                    for (j, mut sum) in line.into_iter().enumerate().take(columns) {
-                        let to = corner + (i * grid.width + j) * grid.channels + channel;
-                        // SAFETY: a pixel of the image; `run` checks the lengths.
-                        unsafe {
-                            let out = self.y.as_mut_ptr().add(to);
-                            if epilogue.bias.is_some() {
-                                sum = sum.add(bias);
-                            }
-                            if let Some(residual) = epilogue.residual {
-                                sum = sum.add(E::load(residual.as_ptr().add(to)));
-                            }
-                            if epilogue.accumulate {
-                                sum = sum.add(E::load(out));
-                            }
-                            if epilogue.relu {
-                                sum = sum.relu();
-                            }
-                            E::store(sum, out);
-                        }
-                    }
                 }
             }
         }

@@ -5,8 +5,10 @@ mod items;
 use items::{Job, Panel, Transform, Whole};
 
 use super::{
+    form::Form,
+    product::fixed,
     tiles::{BLOCK, Grid, Planes},
-    weights::{Packed, Plain},
+    weights::{self, Packed, Plain},
 };
 use crate::{
     conv::{Activation, Epilogue},
@@ -15,11 +17,15 @@ use crate::{
     pool::Parts,
 };
 
-/// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
-const PLANES: usize = 300 * 1024;
+/// Elements of a tile.
+const ELEMENTS: usize = Form::Plain.elements();
+/// Words of a thread's planes aimed at, and at most, where fewer tiles are not worth their weights: a
+/// part of a usual L2 cache, and one with a little of the next.
+const PLANES: usize = 150 * 1024;
+const MOST_PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
 const SHARED: usize = 128;
-/// Words of the depth whose weights are transformed on the way to a product.
+/// Words of the depth whose weights are transformed on the way to a product, of words of one value.
 const FRESH: usize = 64;
 
 /// One direction of a convolution.
@@ -35,6 +41,8 @@ pub(super) struct Forward {
     /// Weights are transformed on their way to the products: transformed weights outweigh plain
     /// ones by four, and where tiles are few that is most of the traffic.
     pub(super) fresh: bool,
+    /// Words of the depth whose weights are transformed at once, if so.
+    pub(super) chunk: usize,
     /// Tiles of a block.
     pub(super) tiles: usize,
 }
@@ -48,10 +56,10 @@ impl Forward {
         tile: usize,
         train: bool,
     ) -> Self {
-        let elements = (input.side + 2) * (input.side + 2);
         let packed = Packed { outputs, depth: input.channels / E::PACK };
         let all = batch * input.tiles();
-        let mut tiles = PLANES / (elements * (packed.depth + outputs)) / tile * tile;
+        let line = ELEMENTS * (packed.depth + outputs);
+        let mut tiles = (PLANES / line / tile * tile).max(32.min(MOST_PLANES / line));
         let shared = tiles < 32;
         if shared {
             tiles = SHARED;
@@ -59,11 +67,8 @@ impl Forward {
         let fresh = train && shared && all <= tiles;
         let tiles = tiles.min(all).next_multiple_of(tile);
         let output = Grid { channels: outputs, ..input };
-        Forward { input, output, packed, shared, fresh, tiles }
-    }
-
-    fn elements(&self) -> usize {
-        (self.input.side + 2) * (self.input.side + 2)
+        let chunk = packed.depth.min(FRESH * E::PACK);
+        Forward { input, output, packed, shared, fresh, chunk, tiles }
     }
 
     fn v(&self) -> Planes {
@@ -75,26 +80,35 @@ impl Forward {
         Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
     }
 
+    /// Words of transformed tiles, and of what those are worth.
+    fn v_len(&self) -> usize {
+        self.v().len(ELEMENTS) + self.tiles
+    }
+
     /// Words of the planes: shared input, and each thread's own.
     fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
-        let (v, panel) = (self.v().len(self.elements()), 2 * cpu.isa().lanes());
+        let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
         if self.shared {
             let turned = 9 * self.input.channels * panel;
-            let fresh = self.fresh_stride(panel) * self.elements() + turned;
-            (v, self.m(panel).len(self.elements()) + if self.fresh { fresh } else { 0 })
+            let fresh = self.fresh_stride(panel) * ELEMENTS + turned;
+            let m = self.m(panel).len(ELEMENTS);
+            let (inputs, outputs) = (self.input.channels, self.output.channels);
+            let balance = inputs + weights::sums_len(inputs.max(outputs), inputs.max(outputs));
+            if self.fresh { (v + balance, m + fresh) } else { (v, m) }
         } else {
-            (0, v + self.m(self.output.channels).len(self.elements()))
+            (0, v + self.m(self.output.channels).len(ELEMENTS))
         }
     }
 
-    /// Words from one element of fresh weights of so many outputs to the next.
+    /// Words from one element of fresh weights of so many outputs, and of what those are worth, to
+    /// the next.
     fn fresh_stride(&self, outputs: usize) -> usize {
-        FRESH.min(self.packed.depth) * outputs + BLOCK
+        (self.chunk + 1) * outputs + BLOCK
     }
 
     /// Words of packed weights.
     pub(super) fn packed_len(&self) -> usize {
-        if self.fresh { 0 } else { self.packed.len(self.elements()) }
+        if self.fresh { 0 } else { self.packed.len(ELEMENTS) }
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -119,16 +133,27 @@ impl Forward {
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
         match weights {
-            Operand::Packed(packed) => assert!(packed.len() >= self.packed.len(self.elements())),
+            Operand::Packed(packed) => assert!(packed.len() >= self.packed.len(ELEMENTS)),
             Operand::Plain(_) => assert!(self.fresh),
         }
         let y = Parts::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
         let own_scratch = Parts::new(own_scratch, own);
-        let job = Job { plan: self, x, weights, y: &y, epilogue: &epilogue };
+        let (v_shared, fresh) = v_shared.split_at_mut(shared.min(self.v_len()));
+        let balance = match weights {
+            Operand::Packed(packed) => &packed[self.packed.balance(ELEMENTS)..],
+            Operand::Plain(plain) => {
+                if fixed::<X>() {
+                    let (to, sums) = fresh.split_at_mut(self.input.channels);
+                    weights::balance(cpu, plain, to, sums);
+                }
+                &*fresh
+            }
+        };
+        let job = Job { plan: self, x, weights, balance, y: &y, epilogue: &epilogue };
         if !self.shared {
-            let v_len = self.v().len(self.elements());
+            let v_len = self.v_len();
             cpu.pool().run(all.div_ceil(self.tiles), &|thread, item| {
                 // SAFETY: each thread takes its own part.
                 let (v, m) = unsafe { own_scratch.get(thread) }.split_at_mut(v_len);

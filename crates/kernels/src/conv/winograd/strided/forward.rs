@@ -12,8 +12,8 @@ use crate::{
         winograd::{
             form::Form,
             multiply,
+            store::Products,
             tiles::{BLOCK, Grid, Planes, input_planes},
-            transform::{Half, Line},
             weights::Packed,
         },
     },
@@ -45,14 +45,14 @@ pub(super) struct Forward {
 
 impl Forward {
     /// For up to `batch` images.
-    pub(super) fn new(
+    pub(super) fn new<E: Element>(
         input: Grid,
         output: Grid,
         gradient: bool,
         batch: usize,
         tile: usize,
     ) -> Self {
-        let packed = Packed { outputs: output.channels, depth: input.channels };
+        let packed = Packed { outputs: output.channels, depth: input.channels / E::PACK };
         let mut tiles = PLANES / (ELEMENTS * (packed.depth + 2 * BLOCK)) / tile * tile;
         let shared = tiles < 16;
         if shared {
@@ -71,9 +71,14 @@ impl Forward {
         Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
     }
 
+    /// Words of transformed tiles, and of what those are worth.
+    fn v_len(&self) -> usize {
+        self.v().len(ELEMENTS) + self.tiles
+    }
+
     /// Words of the planes: shared input, and each thread's own.
     fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
-        let v = self.v().len(ELEMENTS);
+        let v = self.v_len();
         let m = self.m(2 * cpu.isa().lanes()).len(ELEMENTS);
         if self.shared { (v, m) } else { (0, v + m) }
     }
@@ -106,7 +111,7 @@ impl Forward {
         let own_scratch = Parts::new(own_scratch, own);
         let job = Job { plan: self, x, packed, y: &y, epilogue: &epilogue };
         if !self.shared {
-            let v_len = self.v().len(ELEMENTS);
+            let v_len = self.v_len();
             cpu.pool().run(all.div_ceil(self.tiles), &|thread, item| {
                 // SAFETY: each thread takes its own part.
                 let (v, m) = unsafe { own_scratch.get(thread) }.split_at_mut(v_len);
@@ -226,12 +231,15 @@ impl<X: Element, E: Element> Job<'_, X, E> {
     #[inline(always)]
     unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
+        let (x, balance) = (self.x, &self.packed[self.plan.packed.balance(WEIGHTS)..]);
         // SAFETY: the caller's contract.
         unsafe {
             if self.plan.gradient {
-                input_planes::<GradientInput, X, V, 5, N>(grid, self.x, tiles, 0, planes, v, first);
+                input_planes::<GradientInput, X, V, 5, N>(
+                    grid, x, tiles, 0, balance, planes, v, first,
+                );
             } else {
-                input_planes::<Input, X, V, 9, N>(grid, self.x, tiles, 1, planes, v, first);
+                input_planes::<Input, X, V, 9, N>(grid, x, tiles, 1, balance, planes, v, first);
             }
         }
     }
@@ -249,10 +257,14 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         // SAFETY: the caller's contract.
         unsafe {
             self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone());
+            let planes = self.plan.m(channels.len());
+            let units = v.add(self.plan.v().len(ELEMENTS));
+            let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
+            let products = Products { m, planes, units, grid, y, epilogue };
             if self.plan.gradient {
-                self.store::<GradientOutput, V, 8>(tiles, m, channels);
+                products.store::<GradientOutput, V, N, 8>(tiles, channels);
             } else {
-                self.store::<Output, V, 4>(tiles, m, channels);
+                products.store::<Output, V, N, 4>(tiles, channels);
             }
         }
     }
@@ -278,6 +290,8 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         for weight in 0..WEIGHTS {
             let at = weight * packed.stride() + channels.start * packed.depth;
             let u = self.packed[at..].as_ptr();
+            let units = self.packed[weight * packed.stride() + packed.units()..].as_ptr();
+            let units = units.wrapping_add(channels.start);
             for e in Form::Strided.sharing(weight) {
                 // SAFETY: within the planes and the packed weights (`run` checks those).
                 unsafe {
@@ -286,76 +300,12 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let blocks = v_planes.blocks;
                     if channels.len() == 2 * V::LANES {
                         multiply::panel::<X, V, TILE, 2>(
-                            v, plan.tiles, u, blocks, m, m_vector, groups, false,
+                            v, plan.tiles, u, units, blocks, m, m_vector, groups, false,
                         );
                     } else {
                         multiply::panel::<X, V, TILE, 1>(
-                            v, plan.tiles, u, blocks, m, m_vector, groups, false,
+                            v, plan.tiles, u, units, blocks, m, m_vector, groups, false,
                         );
-                    }
-                }
-            }
-        }
-    }
-
-    /// Transforms `m` back, and stores the outputs.
-    ///
-    /// # Safety
-    /// As [`Job::outputs`].
-    #[inline(always)]
-    unsafe fn store<L: Line<N, M>, V: Vector, const M: usize>(
-        &self,
-        tiles: Range<usize>,
-        m: &[f32],
-        channels: Range<usize>,
-    ) {
-        let grid = &self.plan.output;
-        let planes = self.plan.m(channels.len());
-        let stride = planes.stride();
-        let epilogue = self.epilogue;
-        for (at, tile) in tiles.enumerate() {
-            let (image, y, x) = grid.place(tile);
-            let (rows, columns) = (M.min(grid.height - y), M.min(grid.width - x));
-            let corner = image * grid.image_len() + (y * grid.width + x) * grid.channels;
-            for channel in channels.clone().step_by(V::LANES) {
-                let own = channel - channels.start;
-                let from = planes.at(own / BLOCK, at) + own % BLOCK;
-                let mut half = Half::<V, M, N>::new();
-                for j in 0..N {
-                    let mut column = [V::zero(); N];
-                    for (i, value) in column.iter_mut().enumerate() {
-                        // SAFETY: within the planes.
-                        *value = unsafe { V::load(m.as_ptr().add((i * N + j) * stride + from)) };
-                    }
-                    half.set(j, L::line(&column));
-                }
-                let mut bias = V::zero();
-                if let Some(values) = epilogue.bias {
-                    // SAFETY: `run` checks the length.
-                    bias = unsafe { V::load(values.as_ptr().add(channel)) };
-                }
-                for i in 0..rows {
-                    // SAFETY: set above; there are at most M rows.
-                    let line = L::line(unsafe { half.row(i) });
-                    for (j, mut sum) in line.into_iter().enumerate().take(columns) {
-                        let to = corner + (i * grid.width + j) * grid.channels + channel;
-                        // SAFETY: a pixel of the image; `run` checks the lengths.
-                        unsafe {
-                            let out = self.y.as_mut_ptr().add(to);
-                            if epilogue.bias.is_some() {
-                                sum = sum.add(bias);
-                            }
-                            if let Some(residual) = epilogue.residual {
-                                sum = sum.add(E::load(residual.as_ptr().add(to)));
-                            }
-                            if epilogue.accumulate {
-                                sum = sum.add(E::load(out));
-                            }
-                            if epilogue.relu {
-                                sum = sum.relu();
-                            }
-                            E::store(sum, out);
-                        }
                     }
                 }
             }

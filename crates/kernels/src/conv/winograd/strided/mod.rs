@@ -12,7 +12,8 @@ use forward::Forward;
 use super::{
     backward_weight::BackwardWeight,
     form::Form,
-    tiles::{Grid, MAX_CHANNELS},
+    most,
+    tiles::Grid,
     weights::{self, Plain},
 };
 use crate::{
@@ -51,9 +52,10 @@ impl Strided {
         cpu: &Cpu,
     ) -> Option<Self> {
         let whole = |channels: usize| {
-            channels.is_multiple_of(CHANNEL_BLOCK) && (32..=MAX_CHANNELS).contains(&channels)
+            channels.is_multiple_of(CHANNEL_BLOCK * E::PACK)
+                && (32..=most::<E>()).contains(&channels)
         };
-        let fits = E::PACK == 1 && s.kernel == 3 && s.stride == 2 && s.padding == 1;
+        let fits = s.kernel == 3 && s.stride == 2 && s.padding == 1;
         if !fits || !whole(s.in_channels) || !whole(s.out_channels) {
             return None;
         }
@@ -66,9 +68,9 @@ impl Strided {
         let tile = cpu.isa().tile();
         Some(Strided {
             shape: s,
-            forward: Forward::new(input, output, false, batch, tile),
+            forward: Forward::new::<E>(input, output, false, batch, tile),
             backward_data: (mode == Mode::Train)
-                .then(|| Forward::new(output, input, true, batch, tile)),
+                .then(|| Forward::new::<E>(output, input, true, batch, tile)),
             backward_weight: (mode != Mode::Inference)
                 .then(|| BackwardWeight::new::<E>(Form::Strided, input, output, batch)),
         })

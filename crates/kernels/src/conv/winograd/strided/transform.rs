@@ -9,13 +9,23 @@
 //! The gradient of the input is the same with inputs and outputs exchanged: five pixels of `dy`
 //! make nine elements, and nine make eight pixels of `dx`, over weights turned round.
 
-use crate::{conv::winograd::transform::Line, isa::Vector};
+use crate::{
+    conv::winograd::transform::{Factor, Line},
+    isa::Vector,
+};
+
+/// Of the elements of an input: of F(4, 2), and of pixels as they are.
+const NORMS: [f32; N] = [1.582, 1.225, 1.871, 1.415, 1.582, 1.0, 1.0, 1.0, 1.0];
 
 /// Elements of a line.
 pub(super) const N: usize = 9;
 
 /// Nine pixels to elements, from the one before the first window's centre.
 pub(in crate::conv::winograd) struct Input;
+
+impl Factor<9, N> for Input {
+    const NORMS: [f32; N] = NORMS;
+}
 
 impl Line<9, N> for Input {
     #[inline(always)]
@@ -39,6 +49,10 @@ impl Line<N, 4> for Output {
 /// The adjoint of [`Output`].
 pub(in crate::conv::winograd) struct OutputAdjoint;
 
+impl Factor<4, N> for OutputAdjoint {
+    const NORMS: [f32; N] = [1.0, 2.0, 2.0, 1.153, 1.0, 1.0, 1.0, 1.0, 1.0];
+}
+
 impl Line<4, N> for OutputAdjoint {
     #[inline(always)]
     fn line<V: Vector>(y: &[V; 4]) -> [V; N] {
@@ -52,6 +66,10 @@ impl Line<4, N> for OutputAdjoint {
 
 /// Five pixels of `dy` to elements.
 pub(super) struct GradientInput;
+
+impl Factor<5, N> for GradientInput {
+    const NORMS: [f32; N] = NORMS;
+}
 
 impl Line<5, N> for GradientInput {
     #[inline(always)]
@@ -139,29 +157,10 @@ fn two_output<V: Vector>(m: &[V; 5]) -> [V; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::isa::{Isa, Kernel};
-
-    fn splat<V: Vector, const N: usize>(values: &[f32; N]) -> [V; N] {
-        values.map(V::splat)
-    }
-
-    fn first<V: Vector, const N: usize>(values: [V; N]) -> [f64; N] {
-        values.map(|v| {
-            let mut out = vec![0.0f32; V::LANES];
-            // SAFETY: it holds LANES values.
-            unsafe { v.store(out.as_mut_ptr()) };
-            f64::from(out[0])
-        })
-    }
-
-    fn dot<const N: usize>(a: [f64; N], b: &[f32; N]) -> f64 {
-        a.iter().zip(b).map(|(a, &b)| a * f64::from(b)).sum()
-    }
-
-    /// Values without a pattern.
-    fn values<const N: usize>() -> [f32; N] {
-        std::array::from_fn(|i| (i * i) as f32 * 0.7 - 3.1 * i as f32 + 1.3)
-    }
+    use crate::{
+        conv::winograd::transform::tests::{adjoint, first, norms, splat, values},
+        isa::{Isa, Kernel},
+    };
 
     struct Check;
 
@@ -196,12 +195,11 @@ mod tests {
                 near(dx[2 * i], f64::from(g[1] * dy[i]));
                 near(dx[2 * i + 1], f64::from(g[2] * dy[i] + g[0] * dy[i + 1]));
             }
-            let (m, y) = (values::<N>(), [1.5, -0.5, 0.25, 2.0]);
-            let adjoint = OutputAdjoint::line(&splat::<V, 4>(&y));
-            near(dot(first(adjoint), &m), dot(first(Output::line(&splat::<V, N>(&m))), &y));
-            let u = values::<6>();
-            let adjoint = WeightAdjoint::line(&splat::<V, 6>(&u));
-            near(dot(first(adjoint), &g), dot(first(Weight::line(&splat::<V, 3>(&g))), &u));
+            adjoint::<Output, OutputAdjoint, V, N, 4>();
+            adjoint::<Weight, WeightAdjoint, V, 3, 6>();
+            norms::<Input, V, 9, N>();
+            norms::<GradientInput, V, 5, N>();
+            norms::<OutputAdjoint, V, 4, N>();
         }
     }
 

@@ -1,0 +1,94 @@
+//! Products back to pixels.
+
+use std::ops::Range;
+
+use super::{
+    product::fixed,
+    tiles::{BLOCK, Grid, Planes},
+    transform::{Half, Line},
+};
+use crate::{conv::Epilogue, element::Element, isa::Vector, pool::Parts};
+
+/// Products of all elements of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
+/// `M` pixels.
+pub(super) struct Products<'a, E> {
+    pub(super) m: &'a [f32],
+    pub(super) planes: Planes,
+    /// What the products are worth, of each tile, where they are integers.
+    pub(super) units: *const f32,
+    pub(super) grid: &'a Grid,
+    pub(super) y: &'a Parts<'a, E>,
+    pub(super) epilogue: &'a Epilogue<'a, E>,
+}
+
+impl<E: Element> Products<'_, E> {
+    /// Transforms back, and stores.
+    ///
+    /// # Safety
+    /// The planes must hold the tiles and channels, `y` and what the epilogue reads all images;
+    /// nobody else may write these channels of these tiles.
+    #[inline(always)]
+    pub(super) unsafe fn store<L: Line<N, M>, V: Vector, const N: usize, const M: usize>(
+        &self,
+        tiles: Range<usize>,
+        channels: Range<usize>,
+    ) {
+        let Products { m, planes, units, grid, y: outputs, epilogue } = *self;
+        let stride = planes.stride();
+        assert!(m.len() >= planes.len(N * N));
+        for (at, tile) in tiles.enumerate() {
+            let (image, y, x) = grid.place(tile);
+            let (rows, columns) = (M.min(grid.height - y), M.min(grid.width - x));
+            let corner = image * grid.image_len() + (y * grid.width + x) * grid.channels;
+            let mut unit = V::zero();
+            if fixed::<E>() {
+                // SAFETY: there is one for every tile.
+                unit = V::splat(unsafe { *units.add(at) });
+            }
+            for channel in channels.clone().step_by(V::LANES) {
+                let own = channel - channels.start;
+                let from = planes.at(own / BLOCK, at) + own % BLOCK;
+                let mut half = Half::<V, M, N>::new();
+                for j in 0..N {
+                    let mut column = [V::zero(); N];
+                    for (i, value) in column.iter_mut().enumerate() {
+                        // SAFETY: within the planes.
+                        *value = unsafe { V::load(m.as_ptr().add((i * N + j) * stride + from)) };
+                    }
+                    half.set(j, L::line(&column));
+                }
+                let mut bias = V::zero();
+                if let Some(values) = epilogue.bias {
+                    // SAFETY: the caller's contract.
+                    bias = unsafe { V::load(values.as_ptr().add(channel)) };
+                }
+                for i in 0..rows {
+                    // SAFETY: set above; there are at most M rows.
+                    let line = L::line(unsafe { half.row(i) });
+                    for (j, mut sum) in line.into_iter().enumerate().take(columns) {
+                        let to = corner + (i * grid.width + j) * grid.channels + channel;
+                        // SAFETY: a pixel of the image.
+                        unsafe {
+                            let out = outputs.as_mut_ptr().add(to);
+                            if fixed::<E>() {
+                                sum = sum.mul_add(unit, bias);
+                            } else if epilogue.bias.is_some() {
+                                sum = sum.add(bias);
+                            }
+                            if let Some(residual) = epilogue.residual {
+                                sum = sum.add(E::load(residual.as_ptr().add(to)));
+                            }
+                            if epilogue.accumulate {
+                                sum = sum.add(E::load(out));
+                            }
+                            if epilogue.relu {
+                                sum = sum.relu();
+                            }
+                            E::store(sum, out);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Factors between both sides of a product of integers.
+
+use std::ops::Range;
+
+use super::Plain;
+use crate::{
+    conv::winograd::tiles::BLOCK,
+    cpu::Cpu,
+    isa::{Kernel, Vector},
+    pool::Parts,
+};
+
+/// Output channels of an item.
+const GROUP: usize = 32;
+/// One of so many weights is read: they only say how large the others are about.
+const SAMPLE: usize = 4;
+
+/// For each value of the depth a power of two near the norm of its weights, one of the largest. Tiles
+/// are multiplied and weights divided by it, so that tiles have values of the size of what these
+/// contribute: a channel of large activations and small weights would leave few bits to the others.
+///
+/// `sums` are [`sums_len`] words of scratch.
+pub(in crate::conv::winograd) fn balance(
+    cpu: &Cpu,
+    plain: Plain<'_>,
+    to: &mut [f32],
+    sums: &mut [f32],
+) {
+    let channels = plain.in_channels;
+    assert!(plain.weights.len().is_multiple_of(9 * channels));
+    let outputs = plain.weights.len() / (9 * channels);
+    assert!(plain.factors.is_none_or(|f| f.len() >= outputs));
+    let to = &mut to[..if plain.backward { outputs } else { channels }];
+    squares(cpu, plain, SAMPLE, to, sums);
+    // Weights that are there may all be among those that were not read.
+    if to.contains(&0.0) {
+        squares(cpu, plain, 1, to, sums);
+    }
+    to.iter_mut().for_each(|x| *x = x.sqrt());
+    powers_of_two(to);
+}
+
+/// Sums of squares of a sample of each value's weights.
+fn squares(cpu: &Cpu, plain: Plain<'_>, sample: usize, to: &mut [f32], sums: &mut [f32]) {
+    let channels = plain.in_channels;
+    let outputs = plain.weights.len() / (9 * channels);
+    let (items, each) = (outputs.div_ceil(GROUP), if plain.backward { GROUP } else { channels });
+    let parts = Parts::new(&mut sums[..items * each], each);
+    cpu.pool().run(items, &|_, item| {
+        let outputs = item * GROUP..((item + 1) * GROUP).min(outputs);
+        // SAFETY: each item has its own part.
+        let sums = unsafe { parts.get(item) };
+        cpu.isa().dispatch(Squares { plain, outputs, sample, sums });
+    });
+    if plain.backward {
+        to.copy_from_slice(&sums[..outputs]);
+    } else {
+        to.fill(0.0);
+        for part in sums[..items * each].chunks_exact(each) {
+            to.iter_mut().zip(part).for_each(|(to, sum)| *to += sum);
+        }
+    }
+}
+
+/// Words of scratch for so many channels.
+pub(in crate::conv::winograd) fn sums_len(inputs: usize, outputs: usize) -> usize {
+    outputs.div_ceil(GROUP) * inputs.max(GROUP)
+}
+
+/// Norms to powers of two from the largest, which is one, down to where a channel no longer counts.
+fn powers_of_two(norms: &mut [f32]) {
+    let power = |x: f32| f32::from_bits(x.to_bits() & f32::INFINITY.to_bits());
+    let largest = norms.iter().filter(|x| x.is_finite()).fold(0.0f32, |m, x| m.max(*x));
+    for x in norms {
+        let ratio = power(*x) / power(largest);
+        // What is no number shows in the products.
+        *x = if ratio.is_finite() { ratio.max(SMALLEST) } else { 1.0 };
+    }
+}
+
+const SMALLEST: f32 = 1.0 / (1 << 24) as f32;
+
+/// Sums of squares of some outputs' weights: of each output, or of each input channel.
+struct Squares<'a> {
+    plain: Plain<'a>,
+    outputs: Range<usize>,
+    sample: usize,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for Squares<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let Squares { plain, outputs, sample, sums } = self;
+        let (channels, row) = (plain.in_channels, 9 * plain.in_channels);
+        assert!(channels.is_multiple_of(BLOCK));
+        if !plain.backward {
+            assert!(sums.len() >= channels);
+            sums.fill(0.0);
+        }
+        for (i, out) in outputs.enumerate() {
+            // Of an input channel every few outputs, of an output every few lines of its weights.
+            if !plain.backward && i % sample != 0 {
+                continue;
+            }
+            let weights = &plain.weights[out * row..(out + 1) * row];
+            let factor = V::splat(plain.factors.map_or(1.0, |f| f[out]));
+            let mut total = [V::zero(); 4];
+            if plain.backward {
+                for line in weights.chunks_exact(BLOCK).step_by(sample) {
+                    for (j, at) in (0..BLOCK).step_by(V::LANES).enumerate() {
+                        // SAFETY: a line is whole vectors.
+                        let w = unsafe { V::load(line.as_ptr().add(at)) };
+                        total[j] = w.mul_add(w, total[j]);
+                    }
+                }
+            } else {
+                for window in weights.chunks_exact(channels) {
+                    for at in (0..channels).step_by(V::LANES) {
+                        // SAFETY: channels are whole vectors, with a sum for each.
+                        unsafe {
+                            let w = V::load(window.as_ptr().add(at)).mul(factor);
+                            let sum = sums.as_mut_ptr().add(at);
+                            w.mul_add(w, V::load(sum)).store(sum);
+                        }
+                    }
+                }
+            }
+            if plain.backward {
+                let mut lanes = [0.0; 16];
+                assert!(V::LANES <= lanes.len());
+                let total = total[0].add(total[1]).add(total[2].add(total[3]));
+                // SAFETY: there is room.
+                unsafe { total.store(lanes.as_mut_ptr()) };
+                sums[i] = lanes.iter().sum();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn norms_become_powers_of_two() {
+        let mut norms = [3.9, 1.0, 0.3, 0.0, 1e-42, f32::INFINITY, f32::NAN];
+        powers_of_two(&mut norms);
+        assert_eq!(norms, [1.0, 0.5, 0.125, SMALLEST, SMALLEST, 1.0, 1.0]);
+        let mut zeros = [0.0; 3];
+        powers_of_two(&mut zeros);
+        assert_eq!(zeros, [1.0; 3]);
+    }
+}

@@ -1,0 +1,147 @@
+//! Weights transformed once for many tiles.
+
+use std::{marker::PhantomData, ops::Range};
+
+use super::{Packed, Plain, balance};
+use crate::{
+    conv::winograd::{
+        form::Form,
+        product::{self, Energy, fixed},
+        strided,
+        tiles::BLOCK,
+        transform::{Line, Weight},
+    },
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    pool::Parts,
+};
+
+/// Transforms weights of this layout.
+pub(in crate::conv::winograd) fn pack<E: Element>(
+    cpu: &Cpu,
+    plain: Plain<'_>,
+    layout: Packed,
+    form: Form,
+    packed: &mut [f32],
+) {
+    let wide = 2 * cpu.isa().lanes();
+    // Integers need the norms of the whole depth.
+    let values = if fixed::<E>() { layout.depth * E::PACK } else { BLOCK };
+    let depths = layout.depth * E::PACK / values;
+    assert!(packed.len() >= layout.len(form.weights()));
+    let (packed, balanced) = packed.split_at_mut(layout.balance(form.weights()));
+    if fixed::<E>() {
+        // Nothing is packed yet.
+        balance(cpu, plain, balanced, packed);
+    }
+    let (packed, balanced) = (Parts::new(packed, 0), &*balanced);
+    cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
+        let first = item / depths * wide;
+        let start = item % depths * values;
+        cpu.isa().dispatch(Pack::<E> {
+            plain,
+            layout,
+            form,
+            first,
+            depth: start..start + values,
+            balanced,
+            to: packed.as_mut_ptr(),
+            element: PhantomData,
+        });
+    });
+}
+
+/// A panel of outputs by some values of the depth.
+struct Pack<'a, E> {
+    plain: Plain<'a>,
+    layout: Packed,
+    form: Form,
+    first: usize,
+    depth: Range<usize>,
+    balanced: &'a [f32],
+    to: *mut f32,
+    element: PhantomData<E>,
+}
+
+impl<E: Element> Kernel for Pack<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        match self.form {
+            Form::Plain => self.panel::<Weight, V>(),
+            Form::Strided => self.panel::<strided::Weight, V>(),
+        }
+    }
+}
+
+impl<E: Element> Pack<'_, E> {
+    #[inline(always)]
+    fn panel<L: Line<3, 6>, V: Vector>(self) {
+        let Pack { plain, layout, form, first, depth, balanced, to, .. } = self;
+        let width = (2 * V::LANES).min(layout.outputs - first);
+        // Of a word for each lane, or two.
+        let mut turned = [0.0; 9 * 2 * BLOCK * 32];
+        let block = BLOCK * E::PACK;
+        let apart = layout.stride();
+        let mut times = Times::new();
+        // SAFETY: `pack` has checked the length; each item has its own panel and depths.
+        unsafe {
+            if fixed::<E>() {
+                for start in depth.clone().step_by(block) {
+                    let taps = plain.taps::<V>(first, width, start..start + block, &mut turned);
+                    let balanced = &balanced[start..];
+                    taps.measure::<L, V>(0..block, width, balanced, &mut times);
+                }
+                times.scale::<V>(form, width, to.add(layout.units() + first), apart);
+            }
+            for start in depth.step_by(block) {
+                let taps = plain.taps::<V>(first, width, start..start + block, &mut turned);
+                // Words of this panel: all panels before it are whole.
+                let to = to.add(first * layout.depth + start / E::PACK * width);
+                let balanced = &balanced[start..];
+                taps.elements::<L, E, V>(0..block, width, balanced, &times, to, apart);
+            }
+        }
+    }
+}
+
+/// For each of 36 elements and two vectors of outputs: sums of squares, then what values are
+/// multiplied with to become integers.
+pub(in crate::conv::winograd) struct Times(pub(super) [[f32; 32]; 36]);
+
+impl Times {
+    #[inline(always)]
+    pub(in crate::conv::winograd) fn new() -> Self {
+        Times([[0.0; 32]; 36])
+    }
+
+    /// From sums of squares. `units` have `apart` words from one element to the next.
+    ///
+    /// # Safety
+    /// They must have room for `width` outputs of each element.
+    #[inline(always)]
+    pub(in crate::conv::winograd) unsafe fn scale<V: Vector>(
+        &mut self,
+        form: Form,
+        width: usize,
+        units: *mut f32,
+        apart: usize,
+    ) {
+        for (e, times) in self.0.iter_mut().enumerate() {
+            let (norm, _) = form.norms(e);
+            for lane in (0..width).step_by(V::LANES) {
+                // SAFETY: the caller's contract, and there are 32 lanes here.
+                unsafe {
+                    let (times, units) =
+                        (times.as_mut_ptr().add(lane), units.add(e * apart + lane));
+                    let energy = Energy { total: V::load(times), most: V::zero() };
+                    energy.scales(product::WEIGHT, times, units);
+                    // Elements of tiles were divided by their norms.
+                    V::load(units).mul(V::splat(norm)).store(units);
+                }
+            }
+        }
+    }
+}
