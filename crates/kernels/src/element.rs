@@ -12,7 +12,7 @@ mod sealed {
 
 /// How a value is stored; arithmetic is always in 32-bit floating point.
 pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
-    /// Values of a lane in products: a lane holds two of bfloat16.
+    /// Values of a lane in products: of bfloat16 activations a lane holds two.
     const PACK: usize;
 
     /// `sum + a * b`, for lanes of [`Self::PACK`] values.

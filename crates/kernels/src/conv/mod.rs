@@ -56,10 +56,11 @@ const NO_WEIGHT: &str = "prepared for inference";
 
 /// A convolution of one shape: tables are built once, calls allocate nothing.
 ///
-/// `X` is how its input is stored, `E` how its output and the gradients are. Products are taken as
-/// what is read is stored: where that is bfloat16, weights are rounded to it; sums are f32. Weights
-/// are `[out][kernel row][kernel column][in]`; see [`crate::layout`] for the rest. A call may have
-/// any batch up to the one that it is prepared for.
+/// `X` is how its input is stored, `E` how its output and the gradients are. The direct method takes
+/// products as what is read is stored: where that is bfloat16, weights are rounded to it; sums are f32.
+/// Winograd's takes those of integers there, and exact sums. Weights are
+/// `[out][kernel row][kernel column][in]`; see [`crate::layout`] for the rest. A call may have any batch
+/// up to the one that it is prepared for.
 #[derive(Debug)]
 pub struct Conv<E, X = E> {
     shape: ConvShape,

@@ -155,8 +155,8 @@ impl Isa {
         }
     }
 
-    /// Its name: `avx512-bf16` (AVX-512 with products of bfloat16), `avx512`, `avx2`, `neon` or
-    /// `portable`.
+    /// Its name: `avx512-bf16` (AVX-512 with products of pairs of bfloat16, and of integers),
+    /// `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
         self.0.name()
     }
