@@ -8,6 +8,7 @@ mod backward_weight;
 mod form;
 mod forward;
 mod multiply;
+mod patch;
 mod product;
 mod store;
 mod strided;

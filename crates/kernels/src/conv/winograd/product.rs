@@ -1,8 +1,8 @@
 //! What transformed values are multiplied as.
 //!
-//! Values of f32 activations are multiplied as they come. Those of bfloat16 ones are rounded to integers of 16
-//! bits, two in a word, whose products machines sum as fast as those of bfloat16 pairs: F(4x4)
-//! amplifies rounding by too much for eight bits, and by far too little for sixteen.
+//! Values of f32 activations are multiplied as they come. Those of bfloat16 ones are rounded to
+//! integers of 16 bits, two in a word, whose products machines sum as fast as those of bfloat16
+//! pairs: F(4x4) amplifies rounding by too much for eight bits, and by far too little for sixteen.
 //!
 //! Both sides of a matrix product have scales, the left one for each row and the right one for each
 //! column. They keep the integers' Euclidean norms below two limits, so that no sum outgrows 32 bits
@@ -22,8 +22,8 @@ pub(super) const WEIGHT: f32 = 16_000.0;
 pub(super) const INPUT: f32 = 64_000.0;
 pub(super) const GRADIENT: f32 = 32_000.0;
 
-/// Channels, at most: rounding grows with the root of their number. Of 512 uniform ones outputs are
-/// off by 0.24% of their root mean square, and the worst of half a million by 1.8%.
+/// Channels, at most: rounding grows with the root of their number, and with twice as many the worst
+/// of many outputs would be off by more than 2% of their root mean square.
 pub(super) const CHANNELS: usize = 512;
 
 /// Whether transformed values are integers.

@@ -35,8 +35,8 @@ const SQUARE: (usize, usize) = (16, 256);
 /// The batch is cut into parts, as many as their sums may take memory, and these are added in order
 /// at the end. A thread takes a whole part, so that nothing but weights leaves its caches: two cores
 /// may be far from each other. Where parts are fewer than threads all work on one after the other,
-/// and an item is an element of the window and a group of output channels. Sums run over a part's tiles in order
-/// either way: no number of threads changes them.
+/// and an item is an element of the window and a group of output channels. Sums run over a part's
+/// tiles in order either way: no number of threads changes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackwardWeight {
     form: Form,
