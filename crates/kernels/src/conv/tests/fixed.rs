@@ -14,16 +14,7 @@ fn passes(cpu: &Cpu, s: &ConvShape, x: &[f64], w: &[f64], dy: &[f64]) -> [Vec<f6
     let (x, dy) =
         (to_stored::<Bf16>(x, batch, s.in_channels), to_stored::<Bf16>(dy, batch, s.out_channels));
     let w = permuted(w, s);
-    let mut packed = vec![f32::NAN; conv.packed_len()];
-    let mut scratch = vec![f32::NAN; conv.scratch_len()];
-    let mut y = vec![Bf16::default(); batch * s.out_len()];
-    let mut dx = vec![Bf16::default(); x.len()];
-    let mut dw = vec![0.0; w.len()];
-    let weights = conv.pack_forward(&w, None, &mut packed);
-    conv.forward(batch, &x, weights, &mut y, Epilogue::STORE, &mut scratch);
-    conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch);
-    let weights = conv.pack_backward_data(&w, &mut packed);
-    conv.backward_data(batch, &dy, weights, &mut dx, false, &mut scratch);
+    let (y, dx, dw) = all_passes(&conv, batch, &x, &w, &dy);
     [
         from_stored(&y, batch, s.out_channels),
         from_stored(&dx, batch, s.in_channels),

@@ -313,7 +313,28 @@ fn epilogue_adds_and_cuts() {
     }
 }
 
-/// `y`, `dx` and `dw` with so many threads.
+/// `y`, `dx` and `dw`.
+fn all_passes<E: Element>(
+    conv: &Conv<E>,
+    batch: usize,
+    x: &[E],
+    w: &[f32],
+    dy: &[E],
+) -> (Vec<E>, Vec<E>, Vec<f32>) {
+    let mut packed = vec![f32::NAN; conv.packed_len()];
+    let mut scratch = vec![f32::NAN; conv.scratch_len()];
+    let mut y = vec![E::default(); batch * conv.shape.out_len()];
+    let mut dx = vec![E::default(); x.len()];
+    let mut dw = vec![f32::NAN; w.len()];
+    let weights = conv.pack_forward(w, None, &mut packed);
+    conv.forward(batch, x, weights, &mut y, Epilogue::STORE, &mut scratch);
+    conv.backward_weight(batch, x, dy, &mut dw, &mut scratch);
+    let weights = conv.pack_backward_data(w, &mut packed);
+    conv.backward_data(batch, dy, weights, &mut dx, false, &mut scratch);
+    (y, dx, dw)
+}
+
+/// The bits of `y`, `dx` and `dw` with so many threads.
 fn passes<E: Element>(isa: crate::Isa, s: ConvShape, threads: usize) -> [Vec<u32>; 3] {
     let batch = 17;
     let cpu = Cpu::with_isa(threads, isa).unwrap();
@@ -323,16 +344,7 @@ fn passes<E: Element>(isa: crate::Isa, s: ConvShape, threads: usize) -> [Vec<u32
     let dy = random(batch * s.out_channels * s.out_pixels(), 3);
     let dy = to_stored::<E>(&dy, batch, s.out_channels);
     let w: Vec<f32> = random(s.weight_len(), 2).iter().map(|&w| w as f32 * 1.1).collect();
-    let mut packed = vec![0.0; conv.packed_len()];
-    let mut scratch = vec![0.0; conv.scratch_len()];
-    let mut y = vec![E::default(); batch * s.out_len()];
-    let mut dx = vec![E::default(); x.len()];
-    let mut dw = vec![0.0; w.len()];
-    let weights = conv.pack_forward(&w, None, &mut packed);
-    conv.forward(batch, &x, weights, &mut y, Epilogue::STORE, &mut scratch);
-    conv.backward_weight(batch, &x, &dy, &mut dw, &mut scratch);
-    let weights = conv.pack_backward_data(&w, &mut packed);
-    conv.backward_data(batch, &dy, weights, &mut dx, false, &mut scratch);
+    let (y, dx, dw) = all_passes(&conv, batch, &x, &w, &dy);
     let bits = |v: Vec<E>| v.into_iter().map(|v| v.to_f32().to_bits()).collect();
     [bits(y), bits(dx), dw.into_iter().map(f32::to_bits).collect()]
 }
