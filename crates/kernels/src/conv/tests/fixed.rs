@@ -164,43 +164,44 @@ fn the_largest_sums_fit() {
         even(-1.5, a),
         [0.0, 1.0, 0.0, -a - b, 0.0, 1.0],
     ];
-    let s = shape(64, 32, (12, 12), 3, 1, 1);
-    on_every_isa(|cpu| {
-        for (i, row) in rows.iter().enumerate() {
-            for column in &rows[i..] {
-                // The patch of the tile in the middle; every channel and image the same.
-                let pixel = |n: usize| {
-                    let (y, x) = ((n / 12 % 12).wrapping_sub(3), (n % 12).wrapping_sub(3));
-                    if y < 6 && x < 6 { row[y] * column[x] } else { 0.0 }
-                };
-                let x: Vec<f64> = (0..8 * 64 * 144).map(pixel).collect();
-                let x = rounded::<Bf16>(&x);
-                let tap = [1.0, -0.5, 0.25];
-                let w: Vec<f64> =
-                    (0..s.weight_len()).map(|n| tap[n / 3 % 3] * tap[n % 3]).collect();
-                let dy: Vec<f64> =
-                    (0..8 * 32 * 144).map(|n| if n % 12 > 3 { 1.0 } else { 0.0 }).collect();
-                let [y, dx, dw] = passes(cpu, &s, &x, &w, &dy);
-                let of = |x: &[f64], w: &[f64], dy: &[f64]| {
-                    [
-                        reference::forward(&s, 8, x, w),
-                        reference::backward_data(&s, 8, dy, w),
-                        reference::backward_weight(&s, 8, x, dy),
-                    ]
-                };
-                let [ax, aw] = [&x, &w].map(|v| v.iter().map(|v| v.abs()).collect::<Vec<_>>());
-                let (want, without_signs) = (of(&x, &w, &dy), of(&ax, &aw, &dy));
-                let all = [y, dx, dw].into_iter().zip(want).zip(without_signs);
-                for (pass, ((got, want), without)) in all.enumerate() {
-                    let most = without.into_iter().fold(0.0, f64::max);
-                    for (g, w) in got.iter().zip(&want) {
-                        let label = format!("{} {i} pass {pass}", cpu.isa());
-                        assert!((g - w).abs() < 1e-2 * most, "{label}: {g} for {w}");
+    // Every channel and image the same: one tells what all sum up to.
+    let (s, one) = (shape(64, 32, (12, 12), 3, 1, 1), shape(1, 1, (12, 12), 3, 1, 1));
+    let (batch, times) = (8, [64.0, 32.0, 8.0]);
+    let dy: Vec<f64> = (0..144).map(|n| if n % 12 > 3 { 1.0 } else { 0.0 }).collect();
+    let tap = [1.0, -0.5, 0.25];
+    let w: Vec<f64> = (0..9).map(|n| tap[n / 3] * tap[n % 3]).collect();
+    let of = |x: &[f64], w: &[f64]| {
+        [
+            reference::forward(&one, 1, x, w),
+            reference::backward_data(&one, 1, &dy, w),
+            reference::backward_weight(&one, 1, x, &dy),
+        ]
+    };
+    let without_signs = |v: &[f64]| v.iter().map(|v| v.abs()).collect::<Vec<_>>();
+    for (i, row) in rows.iter().enumerate() {
+        for column in &rows[i..] {
+            // The patch of the tile in the middle.
+            let pixel = |n: usize| {
+                let (y, x) = ((n / 12).wrapping_sub(3), (n % 12).wrapping_sub(3));
+                if y < 6 && x < 6 { row[y] * column[x] } else { 0.0 }
+            };
+            let x = rounded::<Bf16>(&(0..144).map(pixel).collect::<Vec<_>>());
+            let want = of(&x, &w);
+            let most = of(&without_signs(&x), &without_signs(&w));
+            on_every_isa(|cpu| {
+                let (images, weights) = (x.repeat(batch * 64), w.repeat(64 * 32));
+                let got = passes(cpu, &s, &images, &weights, &dy.repeat(batch * 32));
+                for pass in 0..3 {
+                    let most = most[pass].iter().copied().fold(0.0, f64::max);
+                    for (i, got) in got[pass].iter().enumerate() {
+                        let (got, want) = (got / times[pass], want[pass][i % want[pass].len()]);
+                        let label = format!("{} {row:?} {column:?} pass {pass}", cpu.isa());
+                        assert!((got - want).abs() < 1e-2 * most, "{label}: {got} for {want}");
                     }
                 }
-            }
+            });
         }
-    });
+    }
 }
 
 /// Deep sums, and values of which few are large.
@@ -209,12 +210,12 @@ fn deep_sums_of_uneven_values_are_close() {
     let s = shape(512, 32, (4, 4), 3, 1, 1);
     let [x, w, dy] = inputs(&s, 3).map(|v| v.into_iter().map(|v| v.powi(9)).collect::<Vec<_>>());
     let (x, dy) = (rounded::<Bf16>(&x), rounded::<Bf16>(&dy));
+    let want = [
+        reference::forward(&s, 3, &x, &w),
+        reference::backward_data(&s, 3, &dy, &w),
+        reference::backward_weight(&s, 3, &x, &dy),
+    ];
     on_every_isa(|cpu| {
-        let want = [
-            reference::forward(&s, 3, &x, &w),
-            reference::backward_data(&s, 3, &dy, &w),
-            reference::backward_weight(&s, 3, &x, &dy),
-        ];
         for (got, want) in passes(cpu, &s, &x, &w, &dy).iter().zip(&want) {
             let e = closeness(got, want);
             assert!(e < 2e-2, "{}: {e}", cpu.isa());
