@@ -33,6 +33,13 @@ pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
     /// `p` must be valid for reading `V::LANES` elements.
     unsafe fn load<V: Vector>(p: *const Self) -> V;
 
+    /// Reads the values of `V::LANES` words of [`Self::PACK`]: a vector, or those at even and those
+    /// at odd places.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading them.
+    unsafe fn load_words<V: Vector>(p: *const Self) -> [V; 2];
+
     /// Writes a vector.
     ///
     /// # Safety
@@ -67,6 +74,12 @@ impl Element for f32 {
     unsafe fn load<V: Vector>(p: *const Self) -> V {
         // SAFETY: the same contract.
         unsafe { V::load(p) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_words<V: Vector>(p: *const Self) -> [V; 2] {
+        // SAFETY: the same contract.
+        [unsafe { V::load(p) }, V::zero()]
     }
 
     #[inline(always)]
@@ -123,6 +136,13 @@ impl Element for Bf16 {
     unsafe fn load<V: Vector>(p: *const Self) -> V {
         // SAFETY: the same contract; `Bf16` is a transparent u16.
         unsafe { V::load_bf16(p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_words<V: Vector>(p: *const Self) -> [V; 2] {
+        // SAFETY: the same contract: as many bytes, of any alignment.
+        let words = unsafe { V::load(p.cast()) };
+        [words.low_bf16(), words.high_bf16()]
     }
 
     #[inline(always)]

@@ -170,9 +170,9 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn pair_i16(low: Self, high: Self, times: Self) -> Self {
+    fn pair_i16(low: Self, high: Self, times: [Self; 2]) -> Self {
         let round = Self::splat(Self::ROUND);
-        let (low, high) = (low.mul_add(times, round), high.mul_add(times, round));
+        let (low, high) = (low.mul_add(times[0], round), high.mul_add(times[1], round));
         // SAFETY: see above.
         unsafe {
             let high = _mm256_slli_epi32::<16>(_mm256_castps_si256(high.0));
@@ -194,6 +194,34 @@ impl Vector for F32x8 {
     fn i32_to_f32(self) -> Self {
         // SAFETY: see above.
         F32x8(unsafe { _mm256_cvtepi32_ps(_mm256_castps_si256(self.0)) })
+    }
+
+    #[inline(always)]
+    fn apart(a: Self, b: Self) -> [Self; 2] {
+        // SAFETY: see above.
+        unsafe {
+            let (lower, upper) = (
+                _mm256_permute2f128_ps::<0x20>(a.0, b.0),
+                _mm256_permute2f128_ps::<0x31>(a.0, b.0),
+            );
+            [
+                F32x8(_mm256_shuffle_ps::<0x88>(lower, upper)),
+                F32x8(_mm256_shuffle_ps::<0xDD>(lower, upper)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn alternate(even: Self, odd: Self) -> [Self; 2] {
+        // SAFETY: see above.
+        unsafe {
+            let lower = _mm256_unpacklo_ps(even.0, odd.0);
+            let upper = _mm256_unpackhi_ps(even.0, odd.0);
+            [
+                F32x8(_mm256_permute2f128_ps::<0x20>(lower, upper)),
+                F32x8(_mm256_permute2f128_ps::<0x31>(lower, upper)),
+            ]
+        }
     }
 
     #[inline(always)]

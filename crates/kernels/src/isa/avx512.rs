@@ -220,9 +220,9 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
-    fn pair_i16(low: Self, high: Self, times: Self) -> Self {
+    fn pair_i16(low: Self, high: Self, times: [Self; 2]) -> Self {
         let round = Self::splat(Self::ROUND);
-        let (low, high) = (low.mul_add(times, round), high.mul_add(times, round));
+        let (low, high) = (low.mul_add(times[0], round), high.mul_add(times[1], round));
         // SAFETY: see above.
         unsafe {
             let high = _mm512_slli_epi32::<16>(_mm512_castps_si512(high.0));
@@ -249,6 +249,26 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     fn i32_to_f32(self) -> Self {
         // SAFETY: see above.
         F32x16(unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(self.0)) })
+    }
+
+    #[inline(always)]
+    fn apart(a: Self, b: Self) -> [Self; 2] {
+        // SAFETY: see above.
+        unsafe {
+            let at = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_add_epi32(at, _mm512_set1_epi32(1));
+            [at, odd].map(|at| F32x16(_mm512_permutex2var_ps(a.0, at, b.0)))
+        }
+    }
+
+    #[inline(always)]
+    fn alternate(even: Self, odd: Self) -> [Self; 2] {
+        // SAFETY: see above.
+        unsafe {
+            let at = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let upper = _mm512_add_epi32(at, _mm512_set1_epi32(8));
+            [at, upper].map(|at| F32x16(_mm512_permutex2var_ps(even.0, at, odd.0)))
+        }
     }
 
     #[inline(always)]

@@ -285,14 +285,21 @@ mod tests {
                 8.0 + half(a) * half(b) + half(b) * 0.5
             });
             let whole = |x: f32| f64::from(x * 100.0).round_ties_even();
-            let times = V::splat(100.0);
+            let times = [V::splat(100.0), V::splat(-100.0)];
             let pairs = (V::pair_i16(x, y, times), V::pair_i16(y, x, times));
             // Half of the largest sum there is.
-            let large = V::pair_i16(V::splat(-32768.0), V::splat(1.0), V::splat(1.0));
+            let large = V::pair_i16(V::splat(-32768.0), V::splat(1.0), [V::splat(1.0); 2]);
             let sum = V::zero().dot2_i16(large, large).dot2_i16(pairs.0, pairs.1);
             check(sum.i32_to_f32(), &|a, b| {
                 (f64::from(1 << 30) + 1.0 + 2.0 * whole(a) * whole(b)) as f32
             });
+            let both = [out(x), out(y)].concat();
+            let [even, odd] = V::apart(x, y);
+            for (i, (even, odd)) in out(even).into_iter().zip(out(odd)).enumerate() {
+                assert_eq!([even, odd], both[2 * i..2 * i + 2]);
+            }
+            let back = V::alternate(even, odd).map(out).concat();
+            assert_eq!(back, both);
             let block: Vec<f32> = (0..n * (n + 3)).map(|i| i as f32).collect();
             let mut turned = vec![0.0; n * (n + 1)];
             // SAFETY: both hold n rows of n values.

@@ -145,9 +145,9 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn pair_i16(low: Self, high: Self, times: Self) -> Self {
+    fn pair_i16(low: Self, high: Self, times: [Self; 2]) -> Self {
         let round = Self::splat(Self::ROUND);
-        let (low, high) = (low.mul_add(times, round), high.mul_add(times, round));
+        let (low, high) = (low.mul_add(times[0], round), high.mul_add(times[1], round));
         // SAFETY: see above.
         F32x4::from_bits(unsafe { vsliq_n_u32::<16>(low.bits(), high.bits()) })
     }
@@ -169,6 +169,18 @@ impl Vector for F32x4 {
     fn i32_to_f32(self) -> Self {
         // SAFETY: see above.
         F32x4(unsafe { vcvtq_f32_s32(vreinterpretq_s32_u32(self.bits())) })
+    }
+
+    #[inline(always)]
+    fn apart(a: Self, b: Self) -> [Self; 2] {
+        // SAFETY: see above.
+        unsafe { [F32x4(vuzp1q_f32(a.0, b.0)), F32x4(vuzp2q_f32(a.0, b.0))] }
+    }
+
+    #[inline(always)]
+    fn alternate(even: Self, odd: Self) -> [Self; 2] {
+        // SAFETY: see above.
+        unsafe { [F32x4(vzip1q_f32(even.0, odd.0)), F32x4(vzip2q_f32(even.0, odd.0))] }
     }
 
     #[inline(always)]

@@ -77,9 +77,9 @@ pub trait Vector: Copy {
         a.low_bf16().mul_add(b.low_bf16(), high)
     }
 
-    /// Rounds `low * times` and `high * times` to nearest integers, of 16 bits, into pairs: `low` into
-    /// the lower halves. What does not fit means nothing.
-    fn pair_i16(low: Self, high: Self, times: Self) -> Self;
+    /// Rounds `low` and `high`, each times its factor, to nearest integers of 16 bits, into pairs:
+    /// `low` into the lower halves. What does not fit means nothing.
+    fn pair_i16(low: Self, high: Self, times: [Self; 2]) -> Self;
 
     /// `self + a.low * b.low + a.high * b.high` for lanes of `a` and `b` that hold pairs of integers
     /// of 16 bits, and lanes of `self` that hold integers of 32. A sum that does not fit wraps.
@@ -87,6 +87,12 @@ pub trait Vector: Copy {
 
     /// Lanes that hold integers of 32 bits, as floating point numbers.
     fn i32_to_f32(self) -> Self;
+
+    /// Of the values of `a` and then `b`, those at even and those at odd places.
+    fn apart(a: Self, b: Self) -> [Self; 2];
+
+    /// The reverse of [`Vector::apart`].
+    fn alternate(even: Self, odd: Self) -> [Self; 2];
 
     /// Writes the transpose of a block of `LANES` rows of `LANES` values.
     ///

@@ -7,7 +7,7 @@ use super::{
     transform::{Factor, Input, OutputAdjoint, WeightAdjoint},
     weights::{self, Apart},
 };
-use crate::isa::Vector;
+use crate::{element::Element, isa::Vector};
 
 /// What tiles and windows are transformed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Form {
     /// # Safety
     /// As there.
     #[inline(always)]
-    pub(super) unsafe fn unpack_row<V: Vector>(
+    pub(super) unsafe fn unpack_row<E: Element, V: Vector>(
         self,
         sums: *const f32,
         apart: Apart,
@@ -82,10 +82,10 @@ impl Form {
         unsafe {
             match self {
                 Form::Plain => {
-                    weights::unpack_row::<WeightAdjoint, V, 6>(sums, apart, channels, dw, tap);
+                    weights::unpack_row::<WeightAdjoint, E, V, 6>(sums, apart, channels, dw, tap);
                 }
                 Form::Strided => {
-                    weights::unpack_row::<strided::WeightAdjoint, V, 6>(
+                    weights::unpack_row::<strided::WeightAdjoint, E, V, 6>(
                         sums, apart, channels, dw, tap,
                     );
                 }

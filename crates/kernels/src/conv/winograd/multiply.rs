@@ -93,6 +93,14 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
 ) {
     // SAFETY: the caller's contract.
     unsafe {
+        if !first {
+            // The products leave time for them.
+            for p in 0..P {
+                for i in 0..NV {
+                    V::prefetch(sums.add(p * row + i * V::LANES));
+                }
+            }
+        }
         let mut held = [[V::zero(); NV]; P];
         for tile in 0..count {
             let (w, v) = (w.add(tile * BLOCK), v.add(tile * BLOCK));

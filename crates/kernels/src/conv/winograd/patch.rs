@@ -1,7 +1,7 @@
 //! Patches of pixels, as transforms read them.
 
 use super::{
-    product::fixed,
+    product::{CHANNELS, fixed, of_words},
     tiles::{Grid, MAX_CHANNELS},
     transform::{Half, Line},
 };
@@ -9,15 +9,20 @@ use crate::{conv::ScaleShift, element::Element, isa::Vector};
 
 static ZEROS: [u64; MAX_CHANNELS / 2] = [0; MAX_CHANNELS / 2];
 
-/// The patch of `N` x `N` input pixels around a tile, or of its `N` x `N` output pixels: one vector
-/// of channels of each; zero outside of the image.
+/// The patch of `N` x `N` input pixels around a tile, or of its `N` x `N` output pixels: the channels
+/// of a vector of words of each; zero outside of the image.
 pub(super) struct Patch<E, const N: usize> {
     /// For each pixel; where all lie inside, the first and constant strides.
     pixels: [[*const E; N]; N],
     inside: bool,
     row: usize,
     column: usize,
+    /// Whether it is the first of a row of tiles.
+    leftmost: bool,
 }
+
+/// What a vector of words' channels are multiplied with, and what is added.
+type Norm<V> = Option<([V; 2], [V; 2])>;
 
 impl<E: Element, const N: usize> Patch<E, N> {
     /// The patch whose first pixel lies `border` before the tile's.
@@ -44,20 +49,20 @@ impl<E: Element, const N: usize> Patch<E, N> {
                 }
             }
         }
-        Patch { pixels, inside, row, column }
+        Patch { pixels, inside, row, column, leftmost: x == 0 }
     }
 
     /// Applies to each pixel's channels from `channel` on, on the way into products.
     ///
     /// # Safety
-    /// A vector from `channel` must lie within the stored channels.
+    /// A vector of words from `channel` must lie within the stored channels.
     #[inline(always)]
-    unsafe fn norm<V: Vector>(norm: Option<ScaleShift<'_>>, channel: usize) -> Option<(V, V)> {
+    unsafe fn norm<V: Vector>(norm: Option<ScaleShift<'_>>, channel: usize) -> Norm<V> {
         let n = norm?;
         // SAFETY: `Activation::check` covers the stored channels.
         unsafe {
             let (scale, shift) = (n.scale.as_ptr().add(channel), n.shift.as_ptr().add(channel));
-            Some((V::load(scale), V::load(shift)))
+            Some((of_words::<E, V>(scale), of_words::<E, V>(shift)))
         }
     }
 
@@ -73,7 +78,7 @@ impl<E: Element, const N: usize> Patch<E, N> {
         }
     }
 
-    /// A vector of channels of a pixel.
+    /// A vector of words of a pixel: its channels.
     ///
     /// # Safety
     /// It must lie within the stored channels.
@@ -82,76 +87,101 @@ impl<E: Element, const N: usize> Patch<E, N> {
         &self,
         (i, j): (usize, usize),
         channel: usize,
-        norm: Option<(V, V)>,
-    ) -> V {
+        norm: Norm<V>,
+    ) -> [V; 2] {
         // SAFETY: the caller's contract.
-        let value: V = unsafe { E::load(self.at((i, j), channel)) };
-        match norm {
-            Some((scale, shift)) if self.inside || self.pixels[i][j] != zeros() => {
-                value.mul_add(scale, shift).relu()
-            }
-            _ => value,
+        let [mut first, mut second]: [V; 2] = unsafe { E::load_words(self.at((i, j), channel)) };
+        if let Some((scale, shift)) = norm
+            && (self.inside || self.pixels[i][j] != zeros())
+        {
+            first = first.mul_add(scale[0], shift[0]).relu();
+            second = second.mul_add(scale[1], shift[1]).relu();
         }
+        [first, second]
     }
 
-    /// Sums of squares of a vector of channels.
+    /// A vector of words of each pixel, transformed along columns: its rows remain to be.
     ///
     /// # Safety
-    /// It must lie within the stored channels.
-    #[inline(always)]
-    pub(super) unsafe fn squares<V: Vector>(
-        &self,
-        channel: usize,
-        norm: Option<ScaleShift<'_>>,
-    ) -> V {
-        // Four sums, which do not wait for each other.
-        let mut sums = [V::zero(); 4];
-        // SAFETY: the caller's contract.
-        unsafe {
-            let norm = Self::norm::<V>(norm, channel);
-            for i in 0..N {
-                for j in 0..N {
-                    let value = self.pixel::<V>((i, j), channel, norm);
-                    let sum = &mut sums[(i * N + j) % 4];
-                    *sum = value.mul_add(value, *sum);
-                }
-            }
-        }
-        sums[0].add(sums[1]).add(sums[2].add(sums[3]))
-    }
-
-    /// A vector of channels of each pixel, transformed along columns: its rows remain to be.
-    /// Integers come of these times `times`, which is not negative.
-    ///
-    /// # Safety
-    /// A vector from `channel` must lie within the stored channels.
+    /// The words from `channel` on must lie within the stored channels.
     #[inline(always)]
     pub(super) unsafe fn columns<L: Line<N, R>, V: Vector, const R: usize>(
         &self,
         channel: usize,
         norm: Option<ScaleShift<'_>>,
-        times: V,
-        half: &mut Half<V, R, N>,
+        halves: &mut [Half<V, R, N>; 2],
     ) {
         // SAFETY: the caller's contract.
-        let mut norm = unsafe { Self::norm::<V>(norm, channel) };
-        let through = norm.is_some();
-        if fixed::<E>()
-            && let Some((scale, shift)) = norm
-        {
-            norm = Some((scale.mul(times), shift.mul(times)));
-        }
+        let norm = unsafe { Self::norm::<V>(norm, channel) };
         for j in 0..N {
-            let mut column = [V::zero(); N];
-            for (i, value) in column.iter_mut().enumerate() {
+            let mut columns = [[V::zero(); N]; 2];
+            for i in 0..N {
                 // SAFETY: the caller's contract.
-                *value = unsafe { self.pixel::<V>((i, j), channel, norm) };
-                if fixed::<E>() && !through {
-                    *value = value.mul(times);
-                }
+                [columns[0][i], columns[1][i]] = unsafe { self.pixel((i, j), channel, norm) };
             }
-            half.set(j, L::line(&column));
+            halves[0].set(j, L::line(&columns[0]));
+            if fixed::<E>() {
+                halves[1].set(j, L::line(&columns[1]));
+            }
         }
+    }
+}
+
+/// Columns that neighbouring patches share, at most.
+const SHARED: usize = 2;
+
+/// Sums of squares of patches, tile after tile: of columns that two share, once.
+pub(super) struct Squares {
+    /// Of the last columns of the patch before.
+    last: [[f32; CHANNELS]; SHARED],
+}
+
+impl Squares {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Squares { last: [[0.0; CHANNELS]; SHARED] }
+    }
+
+    /// Those of a vector of words of a patch; it `follows` if this was asked of the tile before.
+    ///
+    /// # Safety
+    /// The words from `channel` on must lie within the stored channels.
+    #[inline(always)]
+    pub(super) unsafe fn of<E: Element, V: Vector, const N: usize>(
+        &mut self,
+        patch: &Patch<E, N>,
+        follows: bool,
+        channel: usize,
+        norm: Option<ScaleShift<'_>>,
+    ) -> [V; 2] {
+        // From one tile to the next: a patch is one and a border.
+        let apart = N / 4 * 4;
+        assert!(channel + 2 * V::LANES <= CHANNELS);
+        let known = if follows && !patch.leftmost { N - apart } else { 0 };
+        let mut total = [V::zero(); 2];
+        // SAFETY: the caller's contract.
+        unsafe {
+            let norm = Patch::<E, N>::norm::<V>(norm, channel);
+            for j in 0..N {
+                let mut sums = [V::zero(); 2];
+                if j < known {
+                    let last = self.last[j].as_ptr().add(channel);
+                    sums = [V::load(last), V::load(last.add(V::LANES))];
+                } else {
+                    for i in 0..N {
+                        let [a, b] = patch.pixel::<V>((i, j), channel, norm);
+                        sums = [a.mul_add(a, sums[0]), b.mul_add(b, sums[1])];
+                    }
+                }
+                if j >= apart {
+                    let last = self.last[j - apart].as_mut_ptr().add(channel);
+                    sums[0].store(last);
+                    sums[1].store(last.add(V::LANES));
+                }
+                total = [total[0].add(sums[0]), total[1].add(sums[1])];
+            }
+        }
+        total
     }
 }
 

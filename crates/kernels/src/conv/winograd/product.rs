@@ -37,17 +37,31 @@ pub(super) fn multiply<E: Element, V: Vector>(a: V, b: V, sum: V) -> V {
     if fixed::<E>() { sum.dot2_i16(a, b) } else { a.mul_add(b, sum) }
 }
 
-/// The values that a word of the depth holds: its own, and of integers a second.
+/// Values of `V::LANES` words as [`Element::load_words`] reads them, of some for each stored channel.
 ///
-/// Vectors become words lane by lane, so that these lie a vector apart.
+/// # Safety
+/// `p` must hold those of these words.
 #[inline(always)]
-pub(super) fn depths<E: Element, V: Vector>(word: usize) -> (usize, usize) {
-    if fixed::<E>() {
-        let first = word / V::LANES * 2 * V::LANES + word % V::LANES;
-        (first, first + V::LANES)
-    } else {
-        (word, word)
+pub(super) unsafe fn of_words<E: Element, V: Vector>(p: *const f32) -> [V; 2] {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if fixed::<E>() {
+            V::apart(V::load(p), V::load(p.add(V::LANES)))
+        } else {
+            [V::load(p), V::zero()]
+        }
     }
+}
+
+/// The channel that planes of pairs of tiles have at a place: in the order in which
+/// [`Element::load_words`] reads them, so that of each two vectors the first holds the even ones.
+#[inline(always)]
+pub(super) fn channel_at<E: Element, V: Vector>(place: usize) -> usize {
+    if !fixed::<E>() {
+        return place;
+    }
+    let (group, at) = (place / (2 * V::LANES), place % (2 * V::LANES));
+    group * 2 * V::LANES + at % V::LANES * 2 + at / V::LANES
 }
 
 /// What a row or column is multiplied with to become integers, and what its integers are, given

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    patch::Patch,
+    patch::{Patch, Squares},
     product::{self, Energy, fixed},
     transform::{Factor, Half},
 };
@@ -39,6 +39,15 @@ impl Grid {
     /// Stored values of an image.
     pub(super) fn image_len(&self) -> usize {
         self.height * self.width * self.channels
+    }
+
+    /// The stored values of the rows of some tiles.
+    pub(super) fn rows(&self, tiles: Range<usize>) -> Range<usize> {
+        let at = |tile: usize| {
+            let (image, y, _) = self.place(tile);
+            image * self.image_len() + y * self.width * self.channels
+        };
+        at(tiles.start)..at(tiles.end - 1) + self.side * self.width * self.channels
     }
 
     /// Image, and first row and column, of a tile.
@@ -104,18 +113,19 @@ pub(super) unsafe fn input_planes<
     assert!(!fixed::<E>() || balance.len() >= grid.channels);
     assert!(planes.blocks * BLOCK * E::PACK == grid.channels);
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
-    let stride = planes.stride();
+    let mut squares = Squares::new();
     for (at, tile) in tiles.enumerate() {
         let patch = Patch::<E, S>::new(grid, images.values, tile, border);
         let mut times = V::zero();
         if fixed::<E>() {
             let mut energy = Energy::<V>::zero();
-            for channel in (0..grid.channels).step_by(V::LANES) {
+            for channel in (0..grid.channels).step_by(2 * V::LANES) {
                 // SAFETY: within the stored channels.
                 unsafe {
-                    let squares = patch.squares::<V>(channel, images.norm);
-                    let balance = V::load(balance.as_ptr().add(channel));
-                    energy.add(squares.mul(balance.mul(balance)));
+                    let of = squares.of::<E, V, S>(&patch, at > 0, channel, images.norm);
+                    let balance = product::of_words::<E, V>(balance.as_ptr().add(channel));
+                    energy.add(of[0].mul(balance[0].mul(balance[0])));
+                    energy.add(of[1].mul(balance[1].mul(balance[1])));
                 }
             }
             let (time, unit) = energy.scale(product::TILE);
@@ -125,49 +135,56 @@ pub(super) unsafe fn input_planes<
         }
         for channel in (0..grid.channels).step_by(V::LANES * E::PACK) {
             let word = channel / E::PACK;
-            let start = planes.at(word / BLOCK, first + at) + word % BLOCK;
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let (mut half, mut other) = (Half::new(), Half::new());
+                let out = out.add(planes.at(word / BLOCK, first + at) + word % BLOCK);
+                let mut halves = [Half::new(), Half::new()];
+                patch.columns::<L, V, N>(channel, images.norm, &mut halves);
+                let mut both = [times; 2];
                 if fixed::<E>() {
-                    let next = channel + V::LANES;
-                    let balance = balance.as_ptr().add(channel);
-                    let now = times.mul(V::load(balance));
-                    patch.columns::<L, V, N>(channel, images.norm, now, &mut half);
-                    let then = times.mul(V::load(balance.add(V::LANES)));
-                    patch.columns::<L, V, N>(next, images.norm, then, &mut other);
-                } else {
-                    patch.columns::<L, V, N>(channel, images.norm, times, &mut half);
+                    let [low, high] = product::of_words::<E, V>(balance.as_ptr().add(channel));
+                    both = [times.mul(low), times.mul(high)];
                 }
-                for i in 0..N {
-                    let mut line = L::line(half.row(i));
-                    if fixed::<E>() {
-                        pair::<L, V, S, N>(&mut line, &L::line(other.row(i)), i);
-                    }
-                    for (j, value) in line.into_iter().enumerate() {
-                        value.store(out.add((i * N + j) * stride + start));
-                    }
-                }
+                elements::<L, E, V, S, N>([&halves[0], &halves[1]], both, planes.stride(), out);
             }
         }
     }
 }
 
-/// Row `i` of two values' elements to one of integers.
+/// The rest of a transform, and its elements to words `stride` apart. Integers are of `low` and `high`
+/// halves, each times its factor.
+///
+/// # Safety
+/// All columns must be set, those of `high` if words are of integers; `out` must have room.
 #[inline(always)]
-fn pair<L: Factor<S, N>, V: Vector, const S: usize, const N: usize>(
-    line: &mut [V; N],
-    other: &[V; N],
-    i: usize,
+unsafe fn elements<L: Factor<S, N>, E: Element, V: Vector, const S: usize, const N: usize>(
+    [low, high]: [&Half<V, N, S>; 2],
+    times: [V; 2],
+    stride: usize,
+    out: *mut f32,
 ) {
-    for (j, (value, other)) in line.iter_mut().zip(other).enumerate() {
-        let times = V::splat(1.0 / (L::NORMS[i] * L::NORMS[j]));
-        *value = V::pair_i16(*value, *other, times);
+    for i in 0..N {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut line = L::line(low.row(i));
+            if fixed::<E>() {
+                let other = L::line(high.row(i));
+                for (j, value) in line.iter_mut().enumerate() {
+                    // A few factors for many elements.
+                    let norm = V::splat(L::FACTORS[i][j]);
+                    let times = [times[0].mul(norm), times[1].mul(norm)];
+                    *value = V::pair_i16(*value, other[j], times);
+                }
+            }
+            for (j, value) in line.into_iter().enumerate() {
+                value.store(out.add((i * N + j) * stride));
+            }
+        }
     }
 }
 
 /// Scales of some channels of patches of `S` x `S` pixels, for integers whose norm over the tiles is
-/// to be `limit`: `[stored channel]` of what values are multiplied with, and of what integers are
+/// to be `limit`: by [place](product::channel_at), what values are multiplied with and what integers are
 /// worth.
 ///
 /// # Safety
@@ -183,17 +200,23 @@ pub(super) unsafe fn gradient_scales<E: Element, V: Vector, const S: usize>(
     (times, units): (*mut f32, *mut f32),
 ) {
     assert!(channels.end <= grid.channels && channels.len() <= GROUP);
-    let mut energies = [Energy::<V>::zero(); GROUP / 4];
-    for tile in tiles {
+    let mut energies = [[Energy::<V>::zero(); 2]; GROUP / 8];
+    let mut squares = Squares::new();
+    for (at, tile) in tiles.enumerate() {
         let patch = Patch::<E, S>::new(grid, images.values, tile, border);
-        for (i, channel) in channels.clone().step_by(V::LANES).enumerate() {
+        for (i, channel) in channels.clone().step_by(2 * V::LANES).enumerate() {
             // SAFETY: within the stored channels.
-            energies[i].add(unsafe { patch.squares::<V>(channel, images.norm) });
+            let of = unsafe { squares.of::<E, V, S>(&patch, at > 0, channel, images.norm) };
+            energies[i][0].add(of[0]);
+            energies[i][1].add(of[1]);
         }
     }
-    for (i, channel) in channels.step_by(V::LANES).enumerate() {
-        // SAFETY: within the stored channels.
-        unsafe { energies[i].scales(limit, times.add(channel), units.add(channel)) };
+    for (i, channel) in channels.step_by(2 * V::LANES).enumerate() {
+        for (j, energy) in energies[i].into_iter().enumerate() {
+            let at = channel + j * V::LANES;
+            // SAFETY: within the stored channels.
+            unsafe { energy.scales(limit, times.add(at), units.add(at)) };
+        }
     }
 }
 
@@ -202,7 +225,8 @@ pub(super) const GROUP: usize = 64;
 
 /// Transforms tiles into planes whose product over tiles is a gradient of weights: `L` along both
 /// sides of patches of `S` x `S` pixels. Words of integers hold a pair of tiles, so `planes.tiles`
-/// counts pairs; a tile past the last is zero. `times` are those of [`gradient_scales`].
+/// counts pairs; a tile past the last is zero. Channels lie at their [places](product::channel_at), and
+/// `times` are those of [`gradient_scales`].
 ///
 /// # Safety
 /// `out` must hold the planes, and nobody else use the places of these tiles.
@@ -224,41 +248,39 @@ pub(super) unsafe fn gradient_planes<
     first: usize,
 ) {
     assert!(planes.blocks * BLOCK == grid.channels);
+    assert!(grid.channels.is_multiple_of(V::LANES * E::PACK));
     assert!(first + tiles.len().div_ceil(E::PACK) <= planes.tiles);
     assert!(grid.channels <= MAX_CHANNELS);
     assert!(!fixed::<E>() || times.len() >= grid.channels);
-    let stride = planes.stride();
     for (at, tile) in tiles.clone().step_by(E::PACK).enumerate() {
         let patch = Patch::<E, S>::new(grid, images.values, tile, border);
         let mut next = None;
         if fixed::<E>() && tile + 1 < tiles.end {
             next = Some(Patch::<E, S>::new(grid, images.values, tile + 1, border));
         }
-        for channel in (0..grid.channels).step_by(V::LANES) {
-            let start = planes.at(channel / BLOCK, first + at) + channel % BLOCK;
+        for channel in (0..grid.channels).step_by(V::LANES * E::PACK) {
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let (mut half, mut other) = (Half::new(), Half::new());
-                let mut scale = V::zero();
-                if fixed::<E>() {
-                    scale = V::load(times.as_ptr().add(channel));
-                }
-                patch.columns::<L, V, N>(channel, images.norm, scale, &mut half);
+                let mut halves = [Half::new(), Half::new()];
+                patch.columns::<L, V, N>(channel, images.norm, &mut halves);
+                let mut others = [Half::new(), Half::new()];
                 if let Some(next) = &next {
-                    next.columns::<L, V, N>(channel, images.norm, scale, &mut other);
+                    next.columns::<L, V, N>(channel, images.norm, &mut others);
                 } else if fixed::<E>() {
                     for j in 0..S {
-                        other.set(j, [V::zero(); N]);
+                        others[0].set(j, [V::zero(); N]);
+                        others[1].set(j, [V::zero(); N]);
                     }
                 }
-                for i in 0..N {
-                    let mut line = L::line(half.row(i));
+                for k in 0..E::PACK {
+                    let at_place = channel + k * V::LANES;
+                    let mut scale = V::zero();
                     if fixed::<E>() {
-                        pair::<L, V, S, N>(&mut line, &L::line(other.row(i)), i);
+                        scale = V::load(times.as_ptr().add(at_place));
                     }
-                    for (j, value) in line.into_iter().enumerate() {
-                        value.store(out.add((i * N + j) * stride + start));
-                    }
+                    let block = planes.at(at_place / BLOCK, first + at) + at_place % BLOCK;
+                    let (halves, out) = ([&halves[k], &others[k]], out.add(block));
+                    elements::<L, E, V, S, N>(halves, [scale; 2], planes.stride(), out);
                 }
             }
         }

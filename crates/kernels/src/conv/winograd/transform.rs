@@ -57,6 +57,16 @@ pub(super) trait Factor<const FROM: usize, const TO: usize>: Line<FROM, TO> {
     /// Bounds of the Euclidean norms of the transform's rows: no element is larger than its own
     /// times the norm of the line.
     const NORMS: [f32; TO];
+    /// One over those of an element: of both sides.
+    const FACTORS: [[f32; TO]; TO] = {
+        let mut factors = [[0.0; TO]; TO];
+        let mut i = 0;
+        while i < TO * TO {
+            factors[i / TO][i % TO] = 1.0 / (Self::NORMS[i / TO] * Self::NORMS[i % TO]);
+            i += 1;
+        }
+        factors
+    };
 }
 
 /// `B^T d`: inputs to elements.

@@ -9,7 +9,8 @@ use crate::{
         winograd::{
             form::Form,
             multiply::Sides,
-            product, strided,
+            product::{self, channel_at},
+            strided,
             tiles::{BLOCK, GROUP, gradient_planes, gradient_scales},
             transform::{Factor, Input, OutputAdjoint},
             weights::Apart,
@@ -178,12 +179,12 @@ impl<E: Element> Kernel for Square<'_, E> {
                 plan.sums::<E, V, TILE>(block, weight, sums, outputs, inputs, row, words, true);
             }
         }
-        for (i, out) in outputs.enumerate() {
+        for (i, place) in outputs.enumerate() {
             // SAFETY: each item has its own channels of `dw`, whose length `run` has checked.
             unsafe {
                 let sums = sums.as_ptr().add(i * row);
-                let dw = dw.add(out * 9 * channels + inputs.start);
-                plan.form.unpack_row::<V>(sums, apart, row, dw, channels);
+                let dw = dw.add(channel_at::<E, V>(place) * 9 * channels + inputs.start);
+                plan.form.unpack_row::<E, V>(sums, apart, row, dw, channels);
             }
         }
     }

@@ -216,7 +216,7 @@ impl BackwardWeight {
             }
         }
         let apart = Apart { elements: self.stride(), parts: self.sums_len(), count: parts };
-        weights::unpack(cpu, self.form, sums, apart, channels, dw);
+        weights::unpack::<E>(cpu, self.form, sums, apart, channels, dw);
     }
 
     /// The planes of both sides, and scales.

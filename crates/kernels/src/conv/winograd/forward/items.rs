@@ -7,6 +7,7 @@ use crate::{
     conv::{
         Activation, Epilogue,
         winograd::{
+            ahead::Ahead,
             form::Form,
             multiply,
             product::fixed,
@@ -58,7 +59,9 @@ impl<X: Element, E: Element> Kernel for Whole<'_, X, E> {
         // SAFETY: the scratch holds the planes; nobody else has these tiles.
         unsafe {
             job.transform::<V>(tiles.clone(), v, 0);
-            job.outputs::<V, TILE>(tiles, v, m, channels);
+            let Job { plan, x, y, .. } = job;
+            let ahead = Ahead::new((&plan.input, x.values), (&plan.output, y), tiles.clone());
+            job.outputs::<V, TILE>(tiles, v, m, channels, Some(ahead));
         }
     }
 }
@@ -98,7 +101,7 @@ impl<X: Element, E: Element> Kernel for Panel<'_, X, E> {
     fn run<V: Vector, const TILE: usize>(self) {
         // SAFETY: the scratch holds the planes; each item has its own channels.
         unsafe {
-            self.job.outputs::<V, TILE>(self.tiles, self.v.as_ptr(), self.m, self.channels);
+            self.job.outputs::<V, TILE>(self.tiles, self.v.as_ptr(), self.m, self.channels, None);
         }
     }
 }
@@ -125,10 +128,11 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         v: *const f32,
         m: &mut [f32],
         channels: Range<usize>,
+        ahead: Option<Ahead<X, E>>,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone());
+            self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone(), ahead);
             let planes = self.plan.m(channels.len());
             let units = v.add(self.plan.v().len(ELEMENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
@@ -148,6 +152,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         v: *const f32,
         m: &mut [f32],
         channels: Range<usize>,
+        ahead: Option<Ahead<X, E>>,
     ) {
         let plan = self.plan;
         let depth = plan.packed.depth;
@@ -161,6 +166,9 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let units = packed.as_ptr().add(plan.packed.units() + channels.start);
                     let stride = plan.packed.stride();
                     for e in 0..ELEMENTS {
+                        if let Some(ahead) = &ahead {
+                            ahead.ask::<V>(e);
+                        }
                         let (u, units) = (u.add(e * stride), units.add(e * stride));
                         let all = 0..depth;
                         self.products::<V, TILE>(e, groups, v, all, u, units, m, channels.len());
@@ -193,14 +201,19 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                         let balance = self.balance;
                         taps.elements::<Weight, X, V>(values, width, balance, &times, u, stride);
                         let next = words.end..(words.end + plan.chunk).min(depth);
-                        let share = |e: usize| {
-                            9 * X::PACK * next.start + 9 * X::PACK * next.len() * e / ELEMENTS
+                        let share = |words: &Range<usize>, e: usize| {
+                            9 * X::PACK * words.start + 9 * X::PACK * words.len() * e / ELEMENTS
                         };
                         for e in 0..ELEMENTS {
-                            if plain.backward {
-                                // The next part's rows, as products leave time for them.
-                                let now = share(e)..share(e + 1);
-                                let then = now.end..share(e + 2).min(share(ELEMENTS));
+                            // The next part's rows, as products leave time for them; at the end
+                            // the next panel's are only asked for.
+                            if plain.backward && next.is_empty() {
+                                let first = 0..plan.chunk;
+                                let then = share(&first, e)..share(&first, e + 1);
+                                plain.gather::<V>((panel.0 + width, width), 0..0, then, rows);
+                            } else if plain.backward {
+                                let now = share(&next, e)..share(&next, e + 1);
+                                let then = now.end..share(&next, ELEMENTS.min(e + 2));
                                 plain.gather::<V>(panel, now, then, rows);
                             }
                             let (u, units) = (u.add(e * stride), units.add(e * stride));

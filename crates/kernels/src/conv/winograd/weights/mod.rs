@@ -7,7 +7,7 @@ mod unpack;
 use std::ops::Range;
 
 use super::{
-    product::{depths, fixed},
+    product::fixed,
     tiles::BLOCK,
     transform::{Half, Line},
 };
@@ -58,6 +58,9 @@ pub(super) struct Plain<'a> {
     pub(super) backward: bool,
 }
 
+/// How far ahead a row is asked for: a machine follows few streams by itself.
+const AHEAD: usize = 8 * BLOCK;
+
 impl Plain<'_> {
     /// The weights of `width` outputs from `first` on and of some values of the depth, brought
     /// together in `turned`.
@@ -87,7 +90,11 @@ impl Plain<'_> {
             for window in 0..9 {
                 for k in (0..count).step_by(V::LANES) {
                     let from = &from[lane * row + window * channels + depth.start + k..];
+                    let from = &from[..(V::LANES - 1) * row + V::LANES];
                     let to = (window * count + k) * width + lane;
+                    for row in from.chunks(row) {
+                        V::prefetch(row.as_ptr().wrapping_add(AHEAD));
+                    }
                     // SAFETY: LANES rows of LANES values, within both, as checked above.
                     unsafe {
                         let to = turned.as_mut_ptr().add(to);
@@ -207,8 +214,8 @@ impl Taps {
     ) {
         assert!(!fixed::<E>() || balance.len() >= depth.end);
         for word in 0..depth.len() / E::PACK {
-            let (k, next) = depths::<E, V>(word);
-            let (k, next) = (depth.start + k, depth.start + next);
+            let k = depth.start + word * E::PACK;
+            let next = k + E::PACK - 1;
             let of = |k: usize| if fixed::<E>() { Some(balance[k]) } else { None };
             let (over, next_over) = (of(k), of(next));
             for lane in (0..width).step_by(V::LANES) {
@@ -224,7 +231,7 @@ impl Taps {
                         if fixed::<E>() {
                             for (j, next) in L::line(other.row(i)).into_iter().enumerate() {
                                 let times = V::load(times.0[6 * i + j].as_ptr().add(lane));
-                                line[j] = V::pair_i16(line[j], next, times);
+                                line[j] = V::pair_i16(line[j], next, [times; 2]);
                             }
                         }
                         let to = to.add(i * 6 * stride + word * width + lane);

@@ -1,11 +1,15 @@
 //! Gradients of elements to those of weights.
 
+use std::marker::PhantomData;
+
 use crate::{
     conv::winograd::{
         form::Form,
+        product::{channel_at, fixed},
         transform::{Half, Line},
     },
     cpu::Cpu,
+    element::Element,
     isa::{Kernel, Vector},
     pool::Parts,
 };
@@ -22,7 +26,7 @@ pub(in crate::conv::winograd) struct Apart {
 }
 
 /// `G^T U G`: sums, over all parts in order, to `dw[out][3][3][in]`.
-pub(in crate::conv::winograd) fn unpack(
+pub(in crate::conv::winograd) fn unpack<E: Element>(
     cpu: &Cpu,
     form: Form,
     sums: &[f32],
@@ -30,74 +34,109 @@ pub(in crate::conv::winograd) fn unpack(
     (in_channels, out_channels): (usize, usize),
     dw: &mut [f32],
 ) {
-    let rows = Parts::new(dw, 9 * in_channels);
+    assert!(dw.len() >= out_channels * 9 * in_channels);
     assert!(sums.len() >= apart.count * apart.parts);
     assert!(apart.parts >= form.weights() * apart.elements);
     assert!(apart.elements >= in_channels * out_channels);
-    cpu.pool().run(out_channels, &|_, out| {
-        // SAFETY: each item takes its own part.
-        let dw = unsafe { rows.get(out) };
-        cpu.isa().dispatch(Unpack { form, sums: &sums[out * in_channels..], apart, dw });
+    let dw = Parts::new(dw, 0);
+    cpu.pool().run(out_channels, &|_, place| {
+        let (dw, element) = (dw.as_mut_ptr(), PhantomData::<E>);
+        cpu.isa().dispatch(Unpack { form, sums, apart, place, channels: in_channels, dw, element });
     });
 }
 
-struct Unpack<'a> {
+struct Unpack<'a, E> {
     form: Form,
     sums: &'a [f32],
     apart: Apart,
-    dw: &'a mut [f32],
+    /// Of the output channel.
+    place: usize,
+    /// Input channels.
+    channels: usize,
+    dw: *mut f32,
+    element: PhantomData<E>,
 }
 
-impl Kernel for Unpack<'_> {
+impl<E: Element> Kernel for Unpack<'_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Unpack { form, sums, apart, dw } = self;
-        let channels = dw.len() / 9;
-        // SAFETY: `unpack` has checked the lengths.
+        let Unpack { form, sums, apart, place, channels, dw, .. } = self;
+        // SAFETY: `unpack` has checked the lengths; each item has its own channel.
         unsafe {
-            form.unpack_row::<V>(sums.as_ptr(), apart, channels, dw.as_mut_ptr(), channels);
+            let sums = sums.as_ptr().add(place * channels);
+            let dw = dw.add(channel_at::<E, V>(place) * 9 * channels);
+            form.unpack_row::<E, V>(sums, apart, channels, dw, channels);
         }
     }
 }
 
-/// One output channel: sums to nine taps `tap` words apart.
+/// One output channel: sums, at their channels' [places](channel_at), to nine taps `tap` words apart.
 ///
 /// # Safety
-/// Each element must hold `channels` values, a multiple of the lanes, and each tap have room for
-/// them.
+/// Each element must hold `channels` values, a multiple of the lanes' words, and each tap have room
+/// for them.
 #[inline(always)]
-pub(in crate::conv::winograd) unsafe fn unpack_row<L: Line<N, 3>, V: Vector, const N: usize>(
+pub(in crate::conv::winograd) unsafe fn unpack_row<
+    L: Line<N, 3>,
+    E: Element,
+    V: Vector,
+    const N: usize,
+>(
     sums: *const f32,
     apart: Apart,
     channels: usize,
     dw: *mut f32,
     tap: usize,
 ) {
-    for channel in (0..channels).step_by(V::LANES) {
-        let mut half = Half::<V, 3, N>::new();
-        for j in 0..N {
-            let mut u = [V::zero(); N];
-            for (i, u) in u.iter_mut().enumerate() {
-                // SAFETY: the caller's contract.
-                unsafe {
-                    let sums = sums.add((i * N + j) * apart.elements + channel);
-                    *u = V::load(sums);
-                    for part in 1..apart.count {
-                        *u = u.add(V::load(sums.add(part * apart.parts)));
-                    }
-                }
+    for channel in (0..channels).step_by(V::LANES * E::PACK) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let first = taps::<L, V, N>(sums.add(channel), apart);
+            let mut both = [first, first];
+            if fixed::<E>() {
+                both[1] = taps::<L, V, N>(sums.add(channel + V::LANES), apart);
             }
-            half.set(j, L::line(&u));
-        }
-        for i in 0..3 {
-            // SAFETY: all columns are set.
-            let line = L::line(unsafe { half.row(i) });
-            for (j, g) in line.into_iter().enumerate() {
-                // SAFETY: the caller's contract.
-                unsafe { g.store(dw.add((3 * i + j) * tap + channel)) };
+            for i in 0..9 {
+                let to = dw.add(i * tap + channel);
+                if fixed::<E>() {
+                    let [low, high] = V::alternate(both[0][i], both[1][i]);
+                    low.store(to);
+                    high.store(to.add(V::LANES));
+                } else {
+                    both[0][i].store(to);
+                }
             }
         }
     }
+}
+
+/// The nine taps of a vector of places.
+///
+/// # Safety
+/// Each element must hold it.
+#[inline(always)]
+unsafe fn taps<L: Line<N, 3>, V: Vector, const N: usize>(sums: *const f32, apart: Apart) -> [V; 9] {
+    let mut half = Half::<V, 3, N>::new();
+    for j in 0..N {
+        let mut u = [V::zero(); N];
+        for (i, u) in u.iter_mut().enumerate() {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let sums = sums.add((i * N + j) * apart.elements);
+                *u = V::load(sums);
+                for part in 1..apart.count {
+                    *u = u.add(V::load(sums.add(part * apart.parts)));
+                }
+            }
+        }
+        half.set(j, L::line(&u));
+    }
+    let mut taps = [V::zero(); 9];
+    for (i, taps) in taps.chunks_exact_mut(3).enumerate() {
+        // SAFETY: all columns are set.
+        taps.copy_from_slice(&L::line(unsafe { half.row(i) }));
+    }
+    taps
 }
