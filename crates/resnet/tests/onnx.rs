@@ -140,7 +140,7 @@ fn imagenet_nets_run() {
 }
 
 #[test]
-#[ignore = "needs a minute and 500 MB of disk"]
+#[ignore = "scripts/check-pytorch runs it: needs a minute and 500 MB of disk"]
 fn every_net_runs_at_full_width() {
     for arch in ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] {
         check_runtime(arch, &network(arch, 3, 1000, None), &[[1, 224, 224], [3, 96, 128]]);
@@ -151,7 +151,7 @@ fn every_net_runs_at_full_width() {
 }
 
 #[test]
-#[ignore = "needs a minute, and torch"]
+#[ignore = "scripts/check-pytorch runs it: needs a minute, and torch"]
 fn files_of_pytorch_are_read() {
     let Some(python) = python("torch, torchvision, onnx") else { return };
     let dir = tempfile::tempdir().unwrap();

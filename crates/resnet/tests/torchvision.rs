@@ -91,31 +91,31 @@ fn check(arch: &str) {
 }
 
 #[test]
-#[ignore = "full size, and needs torchvision"]
+#[ignore = "scripts/check-pytorch runs it: full size, and needs torchvision"]
 fn resnet18() {
     check("resnet18");
 }
 
 #[test]
-#[ignore = "full size, and needs torchvision"]
+#[ignore = "scripts/check-pytorch runs it: full size, and needs torchvision"]
 fn resnet34() {
     check("resnet34");
 }
 
 #[test]
-#[ignore = "full size, and needs torchvision"]
+#[ignore = "scripts/check-pytorch runs it: full size, and needs torchvision"]
 fn resnet50() {
     check("resnet50");
 }
 
 #[test]
-#[ignore = "full size, and needs torchvision"]
+#[ignore = "scripts/check-pytorch runs it: full size, and needs torchvision"]
 fn resnet101() {
     check("resnet101");
 }
 
 #[test]
-#[ignore = "full size, and needs torchvision"]
+#[ignore = "scripts/check-pytorch runs it: full size, and needs torchvision"]
 fn resnet152() {
     check("resnet152");
 }
