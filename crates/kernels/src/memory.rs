@@ -19,7 +19,8 @@ pub struct Buffer<E = f32> {
     layout: Layout,
 }
 
-const LINE: usize = 64;
+/// Bytes of a cache line.
+pub(crate) const LINE: usize = 64;
 const HUGE_PAGE: usize = 2 << 20;
 
 /// The system refused memory.

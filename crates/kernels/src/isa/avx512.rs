@@ -63,6 +63,19 @@ impl<const BF16: bool> F32x16<BF16> {
         // SAFETY: as below.
         unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high.0, low.0)) }
     }
+
+    /// The values of `a` and then `b` at these places, and at those `next` after them.
+    #[inline(always)]
+    fn select(a: Self, b: Self, at: __m512i, next: i32) -> [Self; 2] {
+        // SAFETY: as below.
+        unsafe {
+            let then = _mm512_add_epi32(at, _mm512_set1_epi32(next));
+            [
+                F32x16(_mm512_permutex2var_ps(a.0, at, b.0)),
+                F32x16(_mm512_permutex2var_ps(a.0, then, b.0)),
+            ]
+        }
+    }
 }
 
 // SAFETY (all blocks below): values of this type are made only under `enter` or, with BF16,
@@ -256,8 +269,7 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
         // SAFETY: see above.
         unsafe {
             let at = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-            let odd = _mm512_add_epi32(at, _mm512_set1_epi32(1));
-            [at, odd].map(|at| F32x16(_mm512_permutex2var_ps(a.0, at, b.0)))
+            Self::select(a, b, at, 1)
         }
     }
 
@@ -266,8 +278,7 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
         // SAFETY: see above.
         unsafe {
             let at = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            let upper = _mm512_add_epi32(at, _mm512_set1_epi32(8));
-            [at, upper].map(|at| F32x16(_mm512_permutex2var_ps(even.0, at, odd.0)))
+            Self::select(even, odd, at, 8)
         }
     }
 

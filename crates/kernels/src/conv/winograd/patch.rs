@@ -130,15 +130,19 @@ impl<E: Element, const N: usize> Patch<E, N> {
 /// Columns that neighbouring patches share, at most.
 const SHARED: usize = 2;
 
-/// Sums of squares of patches, tile after tile: of columns that two share, once.
-pub(super) struct Squares {
+/// Sums of squares of patches of `N` x `N` pixels, tile after tile: of columns that two share, once.
+pub(super) struct Squares<const N: usize> {
     /// Of the last columns of the patch before.
     last: [[f32; CHANNELS]; SHARED],
 }
 
-impl Squares {
+impl<const N: usize> Squares<N> {
+    /// From one tile to the next: a patch is one and a border.
+    const APART: usize = N / 4 * 4;
+
     #[inline(always)]
-    pub(super) fn new() -> Self {
+    pub(super) fn new(grid: &Grid) -> Self {
+        assert_eq!(grid.side, Self::APART);
         Squares { last: [[0.0; CHANNELS]; SHARED] }
     }
 
@@ -147,17 +151,15 @@ impl Squares {
     /// # Safety
     /// The words from `channel` on must lie within the stored channels.
     #[inline(always)]
-    pub(super) unsafe fn of<E: Element, V: Vector, const N: usize>(
+    pub(super) unsafe fn of<E: Element, V: Vector>(
         &mut self,
         patch: &Patch<E, N>,
         follows: bool,
         channel: usize,
         norm: Option<ScaleShift<'_>>,
     ) -> [V; 2] {
-        // From one tile to the next: a patch is one and a border.
-        let apart = N / 4 * 4;
         assert!(channel + 2 * V::LANES <= CHANNELS);
-        let known = if follows && !patch.leftmost { N - apart } else { 0 };
+        let known = if follows && !patch.leftmost { N - Self::APART } else { 0 };
         let mut total = [V::zero(); 2];
         // SAFETY: the caller's contract.
         unsafe {
@@ -173,8 +175,8 @@ impl Squares {
                         sums = [a.mul_add(a, sums[0]), b.mul_add(b, sums[1])];
                     }
                 }
-                if j >= apart {
-                    let last = self.last[j - apart].as_mut_ptr().add(channel);
+                if j >= Self::APART {
+                    let last = self.last[j - Self::APART].as_mut_ptr().add(channel);
                     sums[0].store(last);
                     sums[1].store(last.add(V::LANES));
                 }

@@ -113,7 +113,7 @@ pub(super) unsafe fn input_planes<
     assert!(!fixed::<E>() || balance.len() >= grid.channels);
     assert!(planes.blocks * BLOCK * E::PACK == grid.channels);
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
-    let mut squares = Squares::new();
+    let mut squares = Squares::<S>::new(grid);
     for (at, tile) in tiles.enumerate() {
         let patch = Patch::<E, S>::new(grid, images.values, tile, border);
         let mut times = V::zero();
@@ -122,7 +122,7 @@ pub(super) unsafe fn input_planes<
             for channel in (0..grid.channels).step_by(2 * V::LANES) {
                 // SAFETY: within the stored channels.
                 unsafe {
-                    let of = squares.of::<E, V, S>(&patch, at > 0, channel, images.norm);
+                    let of = squares.of::<E, V>(&patch, at > 0, channel, images.norm);
                     let balance = product::of_words::<E, V>(balance.as_ptr().add(channel));
                     energy.add(of[0].mul(balance[0].mul(balance[0])));
                     energy.add(of[1].mul(balance[1].mul(balance[1])));
@@ -201,12 +201,12 @@ pub(super) unsafe fn gradient_scales<E: Element, V: Vector, const S: usize>(
 ) {
     assert!(channels.end <= grid.channels && channels.len() <= GROUP);
     let mut energies = [[Energy::<V>::zero(); 2]; GROUP / 8];
-    let mut squares = Squares::new();
+    let mut squares = Squares::<S>::new(grid);
     for (at, tile) in tiles.enumerate() {
         let patch = Patch::<E, S>::new(grid, images.values, tile, border);
         for (i, channel) in channels.clone().step_by(2 * V::LANES).enumerate() {
             // SAFETY: within the stored channels.
-            let of = unsafe { squares.of::<E, V, S>(&patch, at > 0, channel, images.norm) };
+            let of = unsafe { squares.of::<E, V>(&patch, at > 0, channel, images.norm) };
             energies[i][0].add(of[0]);
             energies[i][1].add(of[1]);
         }

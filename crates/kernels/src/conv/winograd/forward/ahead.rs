@@ -2,13 +2,10 @@
 
 use std::ops::Range;
 
-use super::{form::Form, tiles::Grid};
-use crate::{element::Element, isa::Vector, pool::Parts};
-
-/// Elements of a tile, whose products leave memory alone.
-const ELEMENTS: usize = Form::Plain.elements();
-/// Bytes of a cache line.
-const LINE: usize = 64;
+use super::ELEMENTS;
+use crate::{
+    conv::winograd::tiles::Grid, element::Element, isa::Vector, memory::LINE, pool::Parts,
+};
 
 /// What a block of tiles wants of memory when its products are done: its own outputs, and what is
 /// most often the next block's input.
@@ -30,7 +27,7 @@ impl<X: Element, E: Element> Ahead<X, E> {
         Ahead { x: (x.as_ptr(), x.len()), y: (y, rows.len()) }
     }
 
-    /// Asks for an element's share.
+    /// Asks for an element's share: its products leave memory alone.
     #[inline(always)]
     pub(super) fn ask<V: Vector>(&self, e: usize) {
         share::<X, V>(self.x, e);

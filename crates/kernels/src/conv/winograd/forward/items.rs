@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use super::{ELEMENTS, Forward, Operand};
+use super::{ELEMENTS, Forward, Operand, ahead::Ahead};
 use crate::{
     conv::{
         Activation, Epilogue,
         winograd::{
-            ahead::Ahead,
             form::Form,
             multiply,
             product::fixed,
