@@ -191,7 +191,7 @@ fn summary_shows_the_plan() {
             assert_eq!(passes("layer3.1.conv1").len(), if mode == "train" { 3 } else { 1 });
             assert!(passes("layer3.1.conv1").values().all(|algorithm| algorithm == winograd));
             assert_eq!(passes("conv1")["forward"], "direct");
-            assert_eq!(passes("layer2.0.shortcut.0")["forward"], "direct");
+            assert_eq!(passes("layer2.0.shortcut.0")["forward"], "GEMM");
             let fused = unit(if mode == "train" { "layer2.0.bn2" } else { "layer2.0.conv2" });
             assert_eq!(fused["nodes"].as_array().unwrap().last().unwrap(), "layer2.0.relu2");
             assert_eq!(fused["output"], serde_json::json!([128, 16, 16]));

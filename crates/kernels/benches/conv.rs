@@ -1,7 +1,8 @@
-//! GFLOP/s of every convolution of the CIFAR ResNet-18, each verified before it is timed.
+//! GFLOP/s of every convolution of the CIFAR ResNet-18, or of 1x1 ones of the ImageNet ResNet-50, each
+//! verified before it is timed.
 //!
-//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [f32|bf16] [layer]`;
-//! `RESNET_ISA` picks the instruction set. Verification is against the f64 reference on a batch of
+//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [f32|bf16] [layer]`, where
+//! `resnet50` as a layer means those of that net; `RESNET_ISA` picks the instruction set. Verification is against the f64 reference on a batch of
 //! one; every image of the timed batch must then repeat that result to the bit, and the gradient of
 //! the weights be its sum.
 
@@ -28,6 +29,22 @@ const LAYERS: [Layer; 11] = [
     (256, 512, 8, 3, 2),
     (256, 512, 8, 1, 2),
     (512, 512, 4, 3, 1),
+];
+
+/// 1x1 layers of the ResNet-50 at 224x224.
+const BOTTLENECKS: [Layer; 12] = [
+    (64, 64, 56, 1, 1),
+    (64, 256, 56, 1, 1),
+    (256, 64, 56, 1, 1),
+    (256, 512, 56, 1, 2),
+    (256, 128, 56, 1, 1),
+    (128, 512, 28, 1, 1),
+    (512, 128, 28, 1, 1),
+    (512, 1024, 28, 1, 2),
+    (256, 1024, 14, 1, 1),
+    (1024, 256, 14, 1, 1),
+    (512, 2048, 7, 1, 1),
+    (2048, 512, 7, 1, 1),
 ];
 
 /// Values that fit in few bits, so that sums differ from f64 by rounding only.
@@ -83,7 +100,9 @@ fn main() {
     println!("batch {batch}, {threads} threads, {}, {dtype}, GFLOP/s", cpu.isa());
     println!("{:24} {:>9} {:>9} {:>9}", "layer", "forward", "data", "weight");
     let only = words.get(3).map_or("", String::as_str);
-    for layer in LAYERS.into_iter().filter(|&layer| label(layer).contains(only)) {
+    let bottlenecks = only == "resnet50";
+    let layers = if bottlenecks { &BOTTLENECKS[..] } else { &LAYERS };
+    for &layer in layers.iter().filter(|&&layer| bottlenecks || label(layer).contains(only)) {
         match (half, layer.0 == 3) {
             (false, _) => time::<f32, f32>(&cpu, batch, layer, 2e-4),
             // Images are f32, and so is what is computed from them.

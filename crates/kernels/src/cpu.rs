@@ -31,7 +31,7 @@ pub enum Algorithms {
     /// The fastest for the shape, the element and the instruction set.
     #[default]
     Fastest,
-    /// Those that round least: every convolution is direct.
+    /// Those that round least: every product of a convolution is taken.
     Direct,
 }
 

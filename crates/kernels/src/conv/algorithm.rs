@@ -25,6 +25,8 @@ impl Direction {
 pub enum Algorithm {
     /// A product for every weight and pixel.
     Direct,
+    /// The same, of a 1x1 window: a matrix product over pixels.
+    Gemm,
     /// Winograd's, for 3x3 windows.
     Winograd {
         /// Side of a tile of outputs.
@@ -38,6 +40,7 @@ impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Algorithm::Direct => f.pad("direct"),
+            Algorithm::Gemm => f.pad("GEMM"),
             Algorithm::Winograd { side, stride: 1 } => f.pad(&format!("F({side}x{side},3x3)")),
             Algorithm::Winograd { side, stride } => {
                 f.pad(&format!("F({side}x{side},3x3)/{stride}"))

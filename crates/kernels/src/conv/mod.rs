@@ -3,6 +3,7 @@
 mod algorithm;
 mod direct;
 mod epilogue;
+mod gemm;
 pub mod reference;
 mod shape;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub use epilogue::Epilogue;
 pub use shape::{Activation, ConvShape, ScaleShift, Source};
 
 use direct::{BackwardWeight, Direct};
+use gemm::Gemm;
 use winograd::{Strided, Winograd};
 
 use crate::{
@@ -68,6 +70,7 @@ pub struct Conv<E, X = E> {
     cpu: Cpu,
     winograd: Option<Winograd>,
     strided: Option<Strided>,
+    gemm: Option<Gemm<X, E>>,
     forward: Direct<X, E>,
     backward_data: Option<Direct<E, E>>,
     backward_weight: Option<BackwardWeight<X, E>>,
@@ -92,6 +95,7 @@ impl<E: Element, X: Element> Conv<E, X> {
             cpu: cpu.clone(),
             winograd: fastest.then(|| Winograd::new::<E>(shape, mode, batch, cpu)).flatten(),
             strided: fastest.then(|| Strided::new::<E>(shape, mode, batch, cpu)).flatten(),
+            gemm: Gemm::new(shape, source, mode),
             forward: Direct::forward(shape, source),
             backward_data: (mode == Mode::Train).then(|| Direct::backward_data(shape)),
             backward_weight: (mode != Mode::Inference).then(|| BackwardWeight::new(shape, source)),
@@ -111,8 +115,9 @@ impl<E: Element, X: Element> Conv<E, X> {
             Direction::BackwardWeight => self.backward_weight.is_some(),
         };
         let strided = self.strided().map(|_| Strided::ALGORITHM);
-        let winograd = self.winograd().map(|_| Winograd::ALGORITHM).or(strided);
-        prepared.then_some(winograd.unwrap_or(Algorithm::Direct))
+        let gemm = self.gemm.as_ref().map(|_| Gemm::<X, E>::ALGORITHM);
+        let winograd = self.winograd().map(|_| Winograd::ALGORITHM);
+        prepared.then_some(winograd.or(strided).or(gemm).unwrap_or(Algorithm::Direct))
     }
 
     /// Words of packed weights, for either direction.
@@ -134,6 +139,9 @@ impl<E: Element, X: Element> Conv<E, X> {
         }
         if let Some(strided) = self.strided() {
             return strided.scratch_len(&self.cpu);
+        }
+        if let Some(gemm) = &self.gemm {
+            return gemm.scratch_len(&self.cpu, self.batch);
         }
         let weight = self.backward_weight.as_ref();
         let weight = weight.map_or(0, |w| w.scratch_len(&self.cpu, self.batch));
@@ -180,7 +188,11 @@ impl<E: Element, X: Element> Conv<E, X> {
         } else {
             let packed = weights.packed();
             assert!(x.norm.is_none(), "{NO_NORM}");
-            self.forward.run(&self.cpu, batch, x.values, packed, y, epilogue, scratch);
+            if let Some(gemm) = &self.gemm {
+                gemm.forward(&self.cpu, batch, x.values, packed, y, epilogue, scratch);
+            } else {
+                self.forward.run(&self.cpu, batch, x.values, packed, y, epilogue, scratch);
+            }
         }
     }
 
@@ -214,7 +226,11 @@ impl<E: Element, X: Element> Conv<E, X> {
             strided.backward_data(&self.cpu, batch, dy, weights.packed(), dx, epilogue, scratch);
         } else {
             let packed = weights.packed();
-            self.data().run(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
+            if let Some(gemm) = &self.gemm {
+                gemm.backward_data(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
+            } else {
+                self.data().run(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
+            }
         }
     }
 
@@ -238,8 +254,12 @@ impl<E: Element, X: Element> Conv<E, X> {
             strided.backward_weight(&self.cpu, batch, x, dy, dw, scratch);
             return;
         }
-        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
         assert!(x.norm.is_none(), "{NO_NORM}");
+        if let Some(gemm) = &self.gemm {
+            gemm.backward_weight(&self.cpu, batch, x.values, dy, dw, scratch);
+            return;
+        }
+        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
         pass.run(&self.cpu, batch, x.values, dy, dw, scratch);
     }
 

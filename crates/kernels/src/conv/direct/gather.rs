@@ -169,28 +169,15 @@ impl<X: Element, E: Element> Gather<'_, X, E> {
             let pixel = table.outputs[place.pixel[p]] as usize;
             let at = place.image[p] * self.output_image + pixel - base + channel;
             let out = &mut self.output[at..at + NV * V::LANES];
-            let residual = self.epilogue.residual.map(|r| &r[at..at + NV * V::LANES]);
-            for (v, mut sum) in row.into_iter().enumerate() {
+            assert!(self.epilogue.residual.is_none_or(|r| r.len() >= at + out.len()));
+            assert!(self.epilogue.bias.is_none_or(|b| b.len() >= channel + out.len()));
+            for (v, sum) in row.into_iter().enumerate() {
                 let lane = v * V::LANES;
-                if let Some(bias) = self.epilogue.bias {
-                    let bias = &bias[channel + lane..channel + lane + V::LANES];
-                    // SAFETY: the slice holds LANES values.
-                    sum = sum.add(unsafe { V::load(bias.as_ptr()) });
-                }
-                if let Some(residual) = residual {
-                    // SAFETY: the slice holds NV vectors.
-                    sum = sum.add(unsafe { E::load(residual.as_ptr().add(lane)) });
-                }
-                // SAFETY: the slice holds NV vectors.
+                // SAFETY: the slices hold NV vectors from here on.
                 unsafe {
-                    let to = out.as_mut_ptr().add(lane);
-                    if self.epilogue.accumulate {
-                        sum = sum.add(E::load(to));
-                    }
-                    if self.epilogue.relu {
-                        sum = sum.relu();
-                    }
-                    E::store(sum, to);
+                    let bias = self.epilogue.bias::<V>(channel + lane);
+                    let sum = if let Some(bias) = bias { sum.add(bias) } else { sum };
+                    self.epilogue.store(sum, at + lane, self.output.as_mut_ptr());
                 }
             }
         }

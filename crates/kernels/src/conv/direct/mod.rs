@@ -7,7 +7,7 @@ mod gather;
 mod pack;
 mod taps;
 
-pub(super) use backward_weight::BackwardWeight;
+pub(super) use backward_weight::{BackwardWeight, sum_chunks};
 
 use gather::{Extent, Gather};
 use taps::Taps;

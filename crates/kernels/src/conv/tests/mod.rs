@@ -46,6 +46,22 @@ const SHAPES: [ConvShape; 24] = [
     shape(650, 17, (1, 2), 1, 1, 0),
 ];
 
+/// Products over pixels: channels around the panels and tiles of all sets, runs around the blocks of
+/// the depth and of what is copied, pixels around blocks, with strides; parts of the pixels.
+const GEMM: [(ConvShape, usize); 11] = [
+    (shape(16, 16, (1, 1), 1, 1, 0), 1),
+    (shape(16, 48, (3, 3), 1, 1, 0), 1),
+    (shape(48, 80, (5, 7), 1, 1, 0), 4),
+    (shape(80, 32, (9, 9), 1, 2, 0), 3),
+    (shape(32, 96, (8, 6), 1, 2, 0), 9),
+    (shape(64, 16, (10, 7), 1, 3, 0), 2),
+    (shape(208, 64, (11, 12), 1, 1, 0), 2),
+    (shape(64, 272, (16, 17), 1, 1, 0), 4),
+    (shape(544, 32, (6, 7), 1, 1, 0), 7),
+    (shape(1040, 48, (5, 5), 1, 2, 0), 16),
+    (shape(16, 1056, (4, 9), 1, 1, 0), 5),
+];
+
 fn permuted(w: &[f64], s: &ConvShape) -> Vec<f32> {
     let (i, kk) = (s.in_channels, s.kernel * s.kernel);
     let at = |n: usize| (n / (kk * i), n / i % kk, n % i);
@@ -144,6 +160,21 @@ fn check_direct<E: Element, X: Element>(source: Source, tolerance: f64) {
             check::<E, X>(Algorithms::Direct, s, source, batch, (tolerance, 1e-5));
         }
     }
+}
+
+fn check_gemm<E: Element, X: Element>(tolerance: f64) {
+    for (s, batch) in &GEMM {
+        let conv = Conv::<E, X>::new(*s, Source::Activation, Mode::Train, 1, &Cpu::new(1).unwrap());
+        assert_eq!(conv.algorithm(Direction::Forward), Some(Algorithm::Gemm));
+        check::<E, X>(Algorithms::Direct, s, Source::Activation, *batch, (tolerance, 1e-5));
+    }
+}
+
+#[test]
+fn gemm_equals_the_reference() {
+    check_gemm::<f32, f32>(1e-5);
+    check_gemm::<f32, Bf16>(1e-5);
+    check_gemm::<Bf16, Bf16>(5e-3);
 }
 
 fn check_through_a_norm<E: Element>(tolerance: f64) {
@@ -273,7 +304,7 @@ fn check_epilogue<E: Element>(s: ConvShape, batch: usize, tolerance: f64) {
         let x = random(batch * s.in_channels * s.height * s.width, 1);
         let mut w = random(s.weight_len(), 2);
         // Of a filter of zeros only the bias is left.
-        w[..s.in_channels * 9].fill(0.0);
+        w[..s.in_channels * s.kernel * s.kernel].fill(0.0);
         let (bias, factors) = (random(outputs, 4), random(outputs, 5));
         let residual = random(batch * outputs * pixels, 6);
         let conv = Conv::<E>::new(s, Source::Activation, Mode::Inference, batch, cpu);
@@ -306,6 +337,10 @@ fn check_epilogue<E: Element>(s: ConvShape, batch: usize, tolerance: f64) {
 #[test]
 fn epilogue_adds_and_cuts() {
     check_epilogue::<f32>(shape(16, 40, (5, 5), 3, 1, 1), 2, 1e-5);
+    for inputs in [64, 528] {
+        check_epilogue::<f32>(shape(inputs, 48, (9, 9), 1, 2, 0), 5, 1e-5);
+        check_epilogue::<Bf16>(shape(inputs, 48, (5, 5), 1, 1, 0), 5, 2e-2);
+    }
     for (stride, batch) in [(1, 2), (2, 33)] {
         let s = shape(64, 64, (5, 5), 3, stride, 1);
         check_epilogue::<f32>(s, batch, 1e-4);
@@ -359,6 +394,8 @@ fn threads_change_no_bit() {
             shape(256, 256, (8, 8), 3, 1, 1),
             shape(64, 32, (32, 32), 3, 2, 1),
             shape(224, 96, (16, 16), 3, 2, 1),
+            shape(544, 96, (15, 16), 1, 2, 0),
+            shape(64, 256, (20, 18), 1, 1, 0),
         ] {
             let (one, half) = (passes::<f32>(isa, s, 1), passes::<Bf16>(isa, s, 1));
             for threads in [2, 7] {
@@ -391,7 +428,7 @@ fn algorithms_follow_the_shape() {
         of(&|d| conv.algorithm(d)),
         [Some(Algorithm::Winograd { side: 4, stride: 1 }), None, None]
     );
-    for (s, cpu) in [(wide, &direct), (shape(64, 64, (8, 8), 1, 1, 0), &cpu)] {
+    for (s, cpu) in [(wide, &direct), (shape(60, 64, (8, 8), 1, 1, 0), &cpu)] {
         let conv = Conv::<f32>::new(s, Source::Activation, Mode::Train, 2, cpu);
         assert_eq!(of(&|d| conv.algorithm(d)), [Some(Algorithm::Direct); 3]);
     }

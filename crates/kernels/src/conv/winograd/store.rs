@@ -57,35 +57,20 @@ impl<E: Element> Products<'_, E> {
                     }
                     half.set(j, L::line(&column));
                 }
-                let mut bias = V::zero();
-                if let Some(values) = epilogue.bias {
-                    // SAFETY: the caller's contract.
-                    bias = unsafe { V::load(values.as_ptr().add(channel)) };
-                }
+                // SAFETY: the caller's contract.
+                let bias = unsafe { epilogue.bias::<V>(channel) };
                 for i in 0..rows {
                     // SAFETY: set above; there are at most M rows.
                     let line = L::line(unsafe { half.row(i) });
                     for (j, mut sum) in line.into_iter().enumerate().take(columns) {
                         let to = corner + (i * grid.width + j) * grid.channels + channel;
-                        // SAFETY: a pixel of the image.
-                        unsafe {
-                            let out = outputs.as_mut_ptr().add(to);
-                            if fixed::<E>() {
-                                sum = sum.mul_add(unit, bias);
-                            } else if epilogue.bias.is_some() {
-                                sum = sum.add(bias);
-                            }
-                            if let Some(residual) = epilogue.residual {
-                                sum = sum.add(E::load(residual.as_ptr().add(to)));
-                            }
-                            if epilogue.accumulate {
-                                sum = sum.add(E::load(out));
-                            }
-                            if epilogue.relu {
-                                sum = sum.relu();
-                            }
-                            E::store(sum, out);
+                        if fixed::<E>() {
+                            sum = sum.mul_add(unit, bias.unwrap_or(V::zero()));
+                        } else if let Some(bias) = bias {
+                            sum = sum.add(bias);
                         }
+                        // SAFETY: a pixel of the image.
+                        unsafe { epilogue.store(sum, to, outputs.as_mut_ptr()) };
                     }
                 }
             }

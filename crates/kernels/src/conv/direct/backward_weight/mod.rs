@@ -242,7 +242,13 @@ impl Block {
 }
 
 /// `dw = partial[0] + partial[1] + ...`, in this order.
-fn sum_chunks(cpu: &Cpu, dw: &mut [f32], partial: &[f32], chunks: usize, stride: usize) {
+pub(in crate::conv) fn sum_chunks(
+    cpu: &Cpu,
+    dw: &mut [f32],
+    partial: &[f32],
+    chunks: usize,
+    stride: usize,
+) {
     struct Sum<'a> {
         out: &'a mut [f32],
         partial: &'a [f32],

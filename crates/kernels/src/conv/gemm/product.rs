@@ -1,0 +1,320 @@
+//! Pixels times weights.
+//!
+//! ```text
+//!               panel: 2 vectors of outputs
+//!              ┌────────────┐
+//!        depth │  weights   │  packed [panel][word][2 vectors]
+//!              └────────────┘
+//!   ┌────────┐ ┌────────────┐
+//!   │ pixels │ │ registers  │  TILE pixels x 2 vectors
+//!   └────────┘ └────────────┘
+//! ```
+//!
+//! Loops of an item, outermost first: panel; block of the depth (its weights stay in the L1 cache);
+//! tile of pixels; word. Pixels are read where they lie, or, where they are so far apart that all of
+//! a tile would meet in few sets of a cache, from a copy made by the first panel.
+
+use std::ops::Range;
+
+use super::Lattice;
+use crate::{
+    conv::Epilogue,
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    pool::Parts,
+};
+
+/// Words of a block of the depth, at most, of equal blocks: with two AVX-512 vectors each 24 KiB,
+/// most of an L1 cache. It also bounds the length of a sum.
+const DEPTH: usize = 192;
+/// Pixels of an item, at most, and words of them aimed at: a part of a usual L2 cache.
+const PIXELS: usize = 128;
+const WORDS: usize = 96 * 1024;
+/// From so many words on pixels are copied.
+const COPIED: usize = 512;
+/// Words of a cache line.
+const LINE: usize = 16;
+/// Pixels of a tile, at most.
+const TILES: usize = 8;
+
+/// Words of a thread's copy of pixels, and of its sums between blocks of the depth.
+fn copy_len(depth: usize) -> usize {
+    if depth < COPIED { 0 } else { (PIXELS + TILES) * (depth + LINE) }
+}
+
+/// Values of a thread's scratch.
+pub(super) fn scratch_len(depth: usize, cpu: &Cpu) -> usize {
+    copy_len(depth) + (PIXELS + TILES) * 2 * cpu.isa().lanes()
+}
+
+/// How pixels and outputs are cut into items. Where they are cut changes no output.
+pub(super) struct Cut {
+    pub(super) rows: usize,
+    outputs: usize,
+    /// Pixels and outputs of an item.
+    block: usize,
+    group: usize,
+}
+
+impl Cut {
+    pub(super) fn new(cpu: &Cpu, rows: usize, depth: usize, outputs: usize) -> Self {
+        let (tile, wide, threads) = (cpu.isa().tile(), 2 * cpu.isa().lanes(), cpu.threads());
+        let panels = outputs.div_ceil(wide);
+        let most = (WORDS / depth).clamp(4 * tile, PIXELS) / tile * tile;
+        let mut best = (usize::MAX, most, panels);
+        // Split outputs only where it is worth it: pixels are read again for each group.
+        let mut groups = 1;
+        while groups <= panels.min(2 * threads) {
+            let group = panels.div_ceil(groups);
+            for block in (most / 2 / tile * tile..=most).rev().step_by(tile) {
+                let items = rows.div_ceil(block) * panels.div_ceil(group);
+                let tiles = block.min(rows).div_ceil(tile);
+                // To bring a panel of weights takes about as long as a tile's products.
+                let cost = items.div_ceil(threads) * (group * (tiles + 1) * 2 + tiles);
+                if cost < best.0 {
+                    best = (cost, block, group);
+                }
+            }
+            groups *= 2;
+        }
+        Cut { rows, outputs, block: best.1, group: best.2 * wide }
+    }
+
+    pub(super) fn items(&self) -> usize {
+        self.rows.div_ceil(self.block) * self.outputs.div_ceil(self.group)
+    }
+
+    /// The pixels and outputs of an item.
+    pub(super) fn item(&self, item: usize) -> (Range<usize>, Range<usize>) {
+        let blocks = self.rows.div_ceil(self.block);
+        let (group, block) = (item / blocks * self.group, item % blocks * self.block);
+        let channels = group..(group + self.group).min(self.outputs);
+        (block..(block + self.block).min(self.rows), channels)
+    }
+}
+
+/// Pixels between those that a window meets: their gradient is zero.
+pub(super) struct Cell {
+    pub(super) stride: usize,
+    /// Of an image that is written.
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) channels: usize,
+}
+
+/// Some outputs of some pixels.
+pub(super) struct Product<'a, S, E> {
+    pub(super) source: &'a [S],
+    pub(super) from: &'a Lattice,
+    pub(super) output: &'a Parts<'a, E>,
+    pub(super) to: &'a Lattice,
+    /// Of all outputs.
+    pub(super) weights: &'a [f32],
+    /// Words of a pixel that is read.
+    pub(super) depth: usize,
+    pub(super) channels: Range<usize>,
+    pub(super) rows: Range<usize>,
+    /// Pixels of all items.
+    pub(super) total: usize,
+    pub(super) epilogue: &'a Epilogue<'a, E>,
+    pub(super) cell: Option<&'a Cell>,
+    pub(super) scratch: &'a mut [f32],
+}
+
+/// Where pixels start: those of the item, then a tile of the next one.
+type Starts = [usize; PIXELS + 2 * TILES];
+
+impl<S: Element, E: Element> Kernel for Product<'_, S, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(mut self) {
+        let (mut from, mut to): (Starts, Starts) = ([0; _], [0; _]);
+        assert!(TILE <= TILES && self.rows.len() <= PIXELS);
+        let tiles = self.rows.len().div_ceil(TILE);
+        self.from.starts(self.rows.start, self.total, &mut from[..(tiles + 1) * TILE]);
+        self.to.starts(self.rows.start, self.total, &mut to[..tiles * TILE]);
+        let wide = 2 * V::LANES;
+        for channel in self.channels.clone().step_by(wide) {
+            if self.channels.end - channel >= wide {
+                self.panel::<V, TILE, 2>(&from, &to, channel);
+            } else {
+                self.panel::<V, TILE, 1>(&from, &to, channel);
+            }
+        }
+    }
+}
+
+impl<S: Element, E: Element> Product<'_, S, E> {
+    #[inline(always)]
+    fn panel<V: Vector, const TILE: usize, const NV: usize>(
+        &mut self,
+        from: &Starts,
+        to: &Starts,
+        channel: usize,
+    ) {
+        let (depth, lanes) = (self.depth, NV * V::LANES);
+        let count = self.rows.len();
+        let tiles = count.div_ceil(TILE);
+        let (first, last) = (channel == self.channels.start, channel + lanes == self.channels.end);
+        let copied = copy_len(depth) > 0;
+        assert!(self.scratch.len() >= copy_len(depth) + tiles * TILE * lanes);
+        let copy = self.scratch.as_mut_ptr();
+        let partial = copy.wrapping_add(copy_len(depth));
+        // A word of a pixel of this item, or of the next one's first tile.
+        let source = |row: usize, k: usize| {
+            self.source.as_ptr().wrapping_add(from[row]).cast::<f32>().wrapping_add(k)
+        };
+        let copy = |row: usize, k: usize| copy.wrapping_add(row * (depth + LINE) + k);
+        let blocks = depth.div_ceil(DEPTH);
+        let part = depth.div_ceil(blocks);
+        for block in 0..blocks {
+            let ks = block * part..((block + 1) * part).min(depth);
+            let at = channel * depth + ks.start * lanes;
+            let weights = &self.weights[at..at + ks.len() * lanes];
+            for tile in 0..tiles {
+                let row = tile * TILE;
+                let mut rows = [std::ptr::null(); TILE];
+                // What is read next: a tile, from a word on.
+                let mut ahead = [std::ptr::null(); TILE];
+                let (then, k) = if tile + 1 < tiles {
+                    (row + TILE, ks.start)
+                } else if block + 1 < blocks {
+                    (0, ks.end)
+                } else if last {
+                    (row + TILE, 0)
+                } else {
+                    (0, 0)
+                };
+                let ends = tile + 1 == tiles && block + 1 == blocks;
+                let ahead_copied = copied && if ends { !last } else { !first };
+                for p in 0..TILE {
+                    ahead[p] = if ahead_copied {
+                        copy(then + p, k).cast_const()
+                    } else {
+                        source(then + p, k)
+                    };
+                    rows[p] = source(row + p, ks.start);
+                    if copied {
+                        let held = copy(row + p, ks.start);
+                        if first {
+                            // SAFETY: a pixel holds the words, and the scratch a place for them.
+                            unsafe { held.copy_from_nonoverlapping(rows[p], ks.len()) };
+                        }
+                        rows[p] = held.cast_const();
+                    }
+                }
+                if block + 1 == blocks {
+                    for to in &to[row..row + TILE] {
+                        for v in 0..NV {
+                            let out = self.output.as_mut_ptr().wrapping_add(to + channel);
+                            V::prefetch(out.wrapping_add(v * V::LANES));
+                        }
+                    }
+                }
+                let mut sums = [[V::zero(); NV]; TILE];
+                let held = partial.wrapping_add(row * lanes);
+                // SAFETY: all rows hold the words, and the weights the vectors.
+                unsafe {
+                    multiply::<S, V, TILE, NV>(&mut sums, &rows, &ahead, weights, ks.len());
+                }
+                // Added at the end: many short sums round less than a long one.
+                if block > 0 {
+                    for (i, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
+                        // SAFETY: within the tile's part of `partial`.
+                        *sum = sum.add(unsafe { V::load(held.add(i * V::LANES)) });
+                    }
+                }
+                if block + 1 < blocks {
+                    for (i, sum) in sums.as_flattened().iter().enumerate() {
+                        // SAFETY: within the tile's part of `partial`.
+                        unsafe { sum.store(held.add(i * V::LANES)) };
+                    }
+                    continue;
+                }
+                for (p, row_sums) in sums.into_iter().enumerate().take(count - row) {
+                    for (v, sum) in row_sums.into_iter().enumerate() {
+                        let channel = channel + v * V::LANES;
+                        // SAFETY: a pixel of the output, whose channels are this item's own.
+                        unsafe {
+                            let bias = self.epilogue.bias::<V>(channel);
+                            let sum = if let Some(bias) = bias { sum.add(bias) } else { sum };
+                            let at = to[row + p] + channel;
+                            self.epilogue.store(sum, at, self.output.as_mut_ptr());
+                        }
+                    }
+                    if let Some(cell) = self.cell
+                        && first
+                    {
+                        // SAFETY: the pixel is one of the output, and its cell this item's own.
+                        unsafe { cell.clear(to[row + p], self.channels.clone(), self.output) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Cell {
+    /// Zeros in these channels of the pixels next to the one that starts here.
+    ///
+    /// # Safety
+    /// It must be one of `output`, and nobody else use these channels of its cell.
+    #[inline(always)]
+    unsafe fn clear<E: Element>(
+        &self,
+        start: usize,
+        channels: Range<usize>,
+        output: &Parts<'_, E>,
+    ) {
+        let pixel = start / self.channels;
+        let (y, x) = (pixel / self.width % self.height, pixel % self.width);
+        for dy in 0..self.stride.min(self.height - y) {
+            for dx in 0..self.stride.min(self.width - x) {
+                if dy + dx > 0 {
+                    let at = start + (dy * self.width + dx) * self.channels + channels.start;
+                    // SAFETY: within the image; the caller's contract. Zero bits are zero.
+                    unsafe { output.as_mut_ptr().add(at).write_bytes(0, channels.len()) };
+                }
+            }
+        }
+    }
+}
+
+/// The register tile: `sums[p][v] += rows[p][k] * weights[k][v]`, for words `k`. Asks for the words of
+/// other rows meanwhile.
+///
+/// # Safety
+/// Each row must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
+#[inline(always)]
+unsafe fn multiply<S: Element, V: Vector, const TILE: usize, const NV: usize>(
+    sums: &mut [[V; NV]; TILE],
+    rows: &[*const f32; TILE],
+    ahead: &[*const f32; TILE],
+    weights: &[f32],
+    depth: usize,
+) {
+    let mut w = weights.as_ptr();
+    for start in (0..depth).step_by(LINE) {
+        for row in ahead {
+            V::prefetch(row.wrapping_add(start));
+        }
+        for k in start..depth.min(start + LINE) {
+            // SAFETY: the caller's contract.
+            unsafe {
+                let mut vectors = [V::zero(); NV];
+                for (v, vector) in vectors.iter_mut().enumerate() {
+                    *vector = V::load(w.add(v * V::LANES));
+                }
+                w = w.add(NV * V::LANES);
+                for p in 0..TILE {
+                    let x = V::splat(rows[p].add(k).read_unaligned());
+                    for v in 0..NV {
+                        sums[p][v] = S::multiply(vectors[v], x, sums[p][v]);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! The gradient of the weights: a product over pixels.
+//!
+//! ```text
+//!                panel: 2 vectors of input channels
+//!               ┌───────────┐
+//!        pixels │     x     │  packed [word of pixels][2 vectors]
+//!               └───────────┘
+//!   ┌─────────┐ ┌───────────┐
+//!   │ dy^T    │ │ registers │  P output channels x 2 vectors
+//!   └─────────┘ └───────────┘
+//!     packed [16 channels][word of pixels][16]
+//! ```
+//!
+//! A word of bfloat16 holds two pixels. An item takes some output and input channels over a part of
+//! the pixels; all three cuts follow from the shape, and parts are summed in order, so that the result
+//! does not depend on the number of threads. Loops of an item, outermost first: block of pixels; panel
+//! of input channels; tile of output channels; word. The next block is asked for meanwhile.
+
+use std::ops::Range;
+
+use super::Lattice;
+use crate::{
+    conv::{ConvShape, direct::sum_chunks},
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    pool::Parts,
+};
+
+/// Items aimed at by cutting.
+const ITEMS: usize = 8;
+/// Input and output channels of an item, at most, and words of their sums.
+const INPUTS: usize = 512;
+const OUTPUTS: usize = 256;
+const SUMS: usize = 64 * 1024;
+/// Words of pixels of a block: of two AVX-512 vectors each 16 KiB, half of an L1 cache.
+const BLOCK: usize = 128;
+/// Words of pixels of a part, at least.
+const PART: usize = 512;
+/// Packed output channels side by side.
+const COLUMN: usize = 16;
+
+/// The cuts of a shape.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gradient {
+    inputs: usize,
+    outputs: usize,
+    /// Channels of an item.
+    group: (usize, usize),
+    /// Pixels of a word.
+    pack: usize,
+}
+
+impl Gradient {
+    pub(super) fn new(s: &ConvShape, pack: usize) -> Self {
+        let (inputs, outputs) = (s.in_channels, s.out_channels);
+        // Of equal size, as far as possible.
+        let even = |all: usize, most: usize| all.div_ceil(all.div_ceil(most));
+        let wide = even(inputs, INPUTS).next_multiple_of(2 * COLUMN);
+        let high = even(outputs, OUTPUTS.min(SUMS / wide)).next_multiple_of(COLUMN);
+        Gradient { inputs, outputs, group: (wide, high), pack }
+    }
+
+    /// Output channels of an item, and parts, for so many pixels.
+    fn cut(&self, rows: usize) -> (usize, usize) {
+        let (wide, high) = self.group;
+        let across = self.inputs.div_ceil(wide);
+        let groups = across * self.outputs.div_ceil(high);
+        let most = (rows.div_ceil(self.pack) / PART).max(1);
+        let parts = ITEMS.div_ceil(groups).clamp(1, most);
+        // Few pixels: more groups instead.
+        let down = (ITEMS / (parts * across)).max(1);
+        let less = self.outputs.div_ceil(down).next_multiple_of(COLUMN).max(2 * COLUMN);
+        (high.min(less), parts)
+    }
+
+    /// Words of a thread's packed pixels: of both sides.
+    fn packed(&self, cpu: &Cpu) -> (usize, usize) {
+        (BLOCK * 2 * cpu.isa().lanes(), BLOCK * self.group.1)
+    }
+
+    /// Values of scratch for up to so many pixels.
+    pub(super) fn scratch_len(&self, cpu: &Cpu, rows: usize) -> usize {
+        let (x, dy) = self.packed(cpu);
+        // Fewer pixels have no more parts.
+        let (_, parts) = self.cut(rows);
+        let sums = if parts > 1 { parts * self.inputs * self.outputs } else { 0 };
+        cpu.threads() * (x + dy) + sums
+    }
+
+    pub(super) fn run<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        rows: usize,
+        (x_at, x): (&Lattice, &[X]),
+        (dy_at, dy): (&Lattice, &[E]),
+        dw: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let (high, parts) = self.cut(rows);
+        let wide = self.group.0;
+        let (across, down) = (self.inputs.div_ceil(wide), self.outputs.div_ceil(high));
+        let (x_len, dy_len) = self.packed(cpu);
+        let (packed, partial) = scratch.split_at_mut(cpu.threads() * (x_len + dy_len));
+        let packed = Parts::new(packed, x_len + dy_len);
+        let len = self.inputs * self.outputs;
+        let sums = if parts > 1 { &mut partial[..parts * len] } else { &mut *dw };
+        let sums = Parts::new(sums, 0);
+        let words = rows.div_ceil(self.pack);
+        let cut = |part: usize| rows.min(part * words / parts * self.pack);
+        cpu.pool().run(parts * across * down, &|thread, item| {
+            let (part, group) = (item / (across * down), item % (across * down));
+            let (input, output) = (group % across * wide, group / across * high);
+            // SAFETY: each thread takes its own.
+            let (x_pack, dy_pack) = unsafe { packed.get(thread) }.split_at_mut(x_len);
+            cpu.isa().dispatch(Item {
+                x,
+                x_at,
+                dy,
+                dy_at,
+                rows: cut(part)..cut(part + 1),
+                total: rows,
+                inputs: input..(input + wide).min(self.inputs),
+                outputs: output..(output + high).min(self.outputs),
+                x_pack,
+                dy_pack,
+                sums: sums.as_mut_ptr().wrapping_add(part * len),
+                row: self.inputs,
+            });
+        });
+        if parts > 1 {
+            sum_chunks(cpu, dw, partial, parts, len);
+        }
+    }
+}
+
+/// Some output and input channels over a part of the pixels.
+struct Item<'a, X, E> {
+    x: &'a [X],
+    x_at: &'a Lattice,
+    dy: &'a [E],
+    dy_at: &'a Lattice,
+    rows: Range<usize>,
+    /// Pixels of all items.
+    total: usize,
+    inputs: Range<usize>,
+    outputs: Range<usize>,
+    x_pack: &'a mut [f32],
+    dy_pack: &'a mut [f32],
+    /// `[out][in]` of the part.
+    sums: *mut f32,
+    /// All input channels.
+    row: usize,
+}
+
+/// Where the pixels of a block start.
+struct Starts {
+    x: [usize; 2 * BLOCK],
+    dy: [usize; 2 * BLOCK],
+}
+
+impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(mut self) {
+        let block = BLOCK * X::PACK;
+        let mut here = Starts { x: [0; _], dy: [0; _] };
+        let mut next = Starts { x: [0; _], dy: [0; _] };
+        self.starts(self.rows.start, &mut next);
+        for first in self.rows.clone().step_by(block) {
+            std::mem::swap(&mut here, &mut next);
+            self.starts(first + block, &mut next);
+            let rows = block.min(self.rows.end - first);
+            // Tiles of outputs divide a column.
+            if TILE == 8 {
+                self.block::<V, 8>(&here, &next, rows, first == self.rows.start);
+            } else {
+                self.block::<V, 4>(&here, &next, rows, first == self.rows.start);
+            }
+        }
+    }
+}
+
+impl<X: Element, E: Element> Item<'_, X, E> {
+    #[inline(always)]
+    fn starts(&self, first: usize, starts: &mut Starts) {
+        let count = BLOCK * X::PACK;
+        self.x_at.starts(first, self.total, &mut starts.x[..count]);
+        self.dy_at.starts(first, self.total, &mut starts.dy[..count]);
+    }
+
+    #[inline(always)]
+    fn block<V: Vector, const P: usize>(
+        &mut self,
+        here: &Starts,
+        next: &Starts,
+        rows: usize,
+        first: bool,
+    ) {
+        let words = rows.div_ceil(X::PACK);
+        let high = self.outputs.len();
+        for word in 0..words {
+            let column = |c: usize| c * BLOCK * COLUMN + word * COLUMN;
+            for c in 0..high / COLUMN {
+                let to = &mut self.dy_pack[column(c)..][..COLUMN];
+                let channel = self.outputs.start + c * COLUMN;
+                pack::<X, E, V>(self.dy, &here.dy[..rows], word, channel, to);
+            }
+        }
+        let mut ahead = Ahead {
+            x: self.x[self.inputs.start..].as_ptr(),
+            dy: self.dy[self.outputs.start..].as_ptr(),
+            starts: next,
+            rows,
+            row: 0,
+            line: 0,
+            x_lines: lines::<X>(self.inputs.len()),
+            lines: lines::<X>(self.inputs.len()) + lines::<E>(high),
+        };
+        let wide = 2 * V::LANES;
+        for channel in self.inputs.clone().step_by(wide) {
+            let width = wide.min(self.inputs.end - channel);
+            for word in 0..words {
+                let to = &mut self.x_pack[word * width..][..width];
+                pack::<X, X, V>(self.x, &here.x[..rows], word, channel, to);
+            }
+            for out in (0..high).step_by(P) {
+                let dy = out / COLUMN * BLOCK * COLUMN + out % COLUMN;
+                let dy = &self.dy_pack[dy..];
+                assert!(dy.len() >= (words - 1) * COLUMN + P && self.x_pack.len() >= words * width);
+                // SAFETY: both sides are packed; the sums of these channels are this item's own.
+                unsafe {
+                    let sums = self.sums.add((self.outputs.start + out) * self.row + channel);
+                    let (x, dy, to) = (self.x_pack.as_ptr(), dy.as_ptr(), (sums, self.row));
+                    if width == wide {
+                        outer::<X, E, V, P, 2>(x, dy, words, to, first, &mut ahead);
+                    } else {
+                        outer::<X, E, V, P, 1>(x, dy, words, to, first, &mut ahead);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Cache lines of so many values.
+fn lines<E>(values: usize) -> usize {
+    (values * size_of::<E>()).div_ceil(LINE)
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Asks for the next block, line by line.
+struct Ahead<'a, X, E> {
+    x: *const X,
+    dy: *const E,
+    starts: &'a Starts,
+    rows: usize,
+    row: usize,
+    line: usize,
+    x_lines: usize,
+    /// Of a pixel of both sides.
+    lines: usize,
+}
+
+impl<X: Element, E: Element> Ahead<'_, X, E> {
+    #[inline(always)]
+    fn ask<V: Vector>(&mut self) {
+        if self.row >= self.rows {
+            return;
+        }
+        if self.line < self.x_lines {
+            let start = self.x.wrapping_add(self.starts.x[self.row]).cast::<u8>();
+            V::prefetch(start.wrapping_add(self.line * LINE));
+        } else {
+            let start = self.dy.wrapping_add(self.starts.dy[self.row]).cast::<u8>();
+            V::prefetch(start.wrapping_add((self.line - self.x_lines) * LINE));
+        }
+        self.line += 1;
+        if self.line == self.lines {
+            (self.row, self.line) = (self.row + 1, 0);
+        }
+    }
+}
+
+/// Words of some channels of a pixel, or of two: zeros after the last.
+#[inline(always)]
+fn pack<X: Element, S: Element, V: Vector>(
+    values: &[S],
+    starts: &[usize],
+    word: usize,
+    channel: usize,
+    to: &mut [f32],
+) {
+    let row = |at: usize| starts.get(at).map(|start| &values[start + channel..][..to.len()]);
+    let low = row(word * X::PACK).expect("a word has a pixel");
+    let high = row(word * X::PACK + X::PACK - 1);
+    for i in (0..low.len()).step_by(V::LANES) {
+        // SAFETY: the slices hold whole vectors.
+        unsafe {
+            let a = S::load::<V>(low[i..i + V::LANES].as_ptr());
+            let b = high.map_or(V::zero(), |high| S::load(high[i..i + V::LANES].as_ptr()));
+            X::pack(a, b).store(to[i..i + V::LANES].as_mut_ptr());
+        }
+    }
+}
+
+/// The register tile: `sums[p][lane] (+)= sum over words of dy[word][p] * x[word][lane]`.
+///
+/// # Safety
+/// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the tile, whose
+/// rows are so far apart.
+#[inline(always)]
+unsafe fn outer<X: Element, E: Element, V: Vector, const P: usize, const NV: usize>(
+    x: *const f32,
+    dy: *const f32,
+    words: usize,
+    (to, row): (*mut f32, usize),
+    first: bool,
+    ahead: &mut Ahead<'_, X, E>,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        for p in 0..P {
+            for v in 0..NV {
+                V::prefetch(to.add(p * row + v * V::LANES));
+            }
+        }
+        let mut sums = [[V::zero(); NV]; P];
+        for word in 0..words {
+            for _ in 0..X::PACK {
+                ahead.ask::<V>();
+            }
+            let (x, dy) = (x.add(word * NV * V::LANES), dy.add(word * COLUMN));
+            let mut vectors = [V::zero(); NV];
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                *vector = V::load(x.add(v * V::LANES));
+            }
+            for p in 0..P {
+                let d = V::splat(*dy.add(p));
+                for v in 0..NV {
+                    sums[p][v] = X::multiply(vectors[v], d, sums[p][v]);
+                }
+            }
+        }
+        // Added at the end: many short sums round less than a long one.
+        for (p, sums) in sums.into_iter().enumerate() {
+            for (v, mut sum) in sums.into_iter().enumerate() {
+                let to = to.add(p * row + v * V::LANES);
+                if !first {
+                    sum = sum.add(V::load(to));
+                }
+                sum.store(to);
+            }
+        }
+    }
+}
