@@ -215,9 +215,14 @@ impl<S: Element, E: Element> Product<'_, S, E> {
                 }
                 let mut sums = [[V::zero(); NV]; TILE];
                 let held = partial.wrapping_add(row * lanes);
+                // The next weights lie after these; each tile asks for its share.
+                let share = (NV * V::LANES).div_ceil(tiles);
+                let after = weights.as_ptr_range().end;
+                let after = after.wrapping_add(tile * ks.len().div_ceil(LINE) * share * LINE);
                 // SAFETY: all rows hold the words, and the weights the vectors.
                 unsafe {
-                    multiply::<S, V, TILE, NV>(&mut sums, &rows, &ahead, weights, ks.len());
+                    let ahead = (&ahead, after, share);
+                    multiply::<S, V, TILE, NV>(&mut sums, &rows, ahead, weights, ks.len());
                 }
                 // Added at the end: many short sums round less than a long one.
                 if block > 0 {
@@ -291,7 +296,7 @@ impl Cell {
 unsafe fn multiply<S: Element, V: Vector, const TILE: usize, const NV: usize>(
     sums: &mut [[V; NV]; TILE],
     rows: &[*const f32; TILE],
-    ahead: &[*const f32; TILE],
+    (ahead, mut after, share): (&[*const f32; TILE], *const f32, usize),
     weights: &[f32],
     depth: usize,
 ) {
@@ -299,6 +304,10 @@ unsafe fn multiply<S: Element, V: Vector, const TILE: usize, const NV: usize>(
     for start in (0..depth).step_by(LINE) {
         for row in ahead {
             V::prefetch(row.wrapping_add(start));
+        }
+        for _ in 0..share {
+            V::prefetch(after);
+            after = after.wrapping_add(LINE);
         }
         for k in start..depth.min(start + LINE) {
             // SAFETY: the caller's contract.
