@@ -13,7 +13,7 @@ use crate::{
             store::Products,
             tiles::{BLOCK, input_planes},
             transform::{Input, Output, Weight},
-            weights::{Taps, Times},
+            weights::{Gram, Taps, Times},
         },
     },
     element::Element,
@@ -180,11 +180,13 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let (u, turned) = u.split_at_mut(ELEMENTS * stride);
                     assert!(turned.len() >= 9 * depth * X::PACK * width);
                     let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
+                    let (all, balance) = (0..depth * X::PACK, self.balance);
                     let taps = if plain.backward {
-                        plain.gather::<V>(panel, 0..9 * plan.chunk * X::PACK, 0..0, rows);
+                        let first = 0..9 * plan.chunk * X::PACK;
+                        plain.gather::<X, V>(panel, first, 0..0, balance, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        plain.taps::<V>(channels.start, width, 0..depth * X::PACK, turned)
+                        plain.taps::<X, V>(panel.0, width, all, balance, turned)
                     };
                     let u = u.as_mut_ptr();
                     let units = u.add(plan.chunk * width);
@@ -193,12 +195,12 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                         let values = words.start * X::PACK..words.end * X::PACK;
                         let mut times = Times::new();
                         if fixed::<X>() {
-                            let values = values.clone();
-                            taps.measure::<Weight, V>(values, width, self.balance, &mut times);
-                            times.scale::<V>(Form::Plain, width, units, stride);
+                            let mut gram = Gram::new();
+                            gram.add::<V>(&taps, values.clone(), width);
+                            gram.squares::<Weight, V>(width, &mut times);
+                            times.scale::<Weight, V>(Form::Plain, width, units, stride);
                         }
-                        let balance = self.balance;
-                        taps.elements::<Weight, X, V>(values, width, balance, &times, u, stride);
+                        taps.elements::<Weight, X, V>(values, width, &times, u, stride);
                         let next = words.end..(words.end + plan.chunk).min(depth);
                         let share = |words: &Range<usize>, e: usize| {
                             9 * X::PACK * words.start + 9 * X::PACK * words.len() * e / ELEMENTS
@@ -209,11 +211,12 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                             if plain.backward && next.is_empty() {
                                 let first = 0..plan.chunk;
                                 let then = share(&first, e)..share(&first, e + 1);
-                                plain.gather::<V>((panel.0 + width, width), 0..0, then, rows);
+                                let panel = (panel.0 + width, width);
+                                plain.gather::<X, V>(panel, 0..0, then, balance, rows);
                             } else if plain.backward {
                                 let now = share(&next, e)..share(&next, e + 1);
                                 let then = now.end..share(&next, ELEMENTS.min(e + 2));
-                                plain.gather::<V>(panel, now, then, rows);
+                                plain.gather::<X, V>(panel, now, then, balance, rows);
                             }
                             let (u, units) = (u.add(e * stride), units.add(e * stride));
                             let words = words.clone();
