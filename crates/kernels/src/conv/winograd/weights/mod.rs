@@ -14,7 +14,7 @@ use crate::{element::Element, isa::Vector};
 pub(super) use balance::{balance, sums_len};
 pub(super) use norms::Gram;
 pub(super) use pack::{Times, pack};
-pub(super) use taps::Taps;
+pub(super) use taps::{LINES, MOST_LINES, Taps};
 pub(super) use unpack::{Apart, unpack, unpack_row};
 
 /// Where transformed weights lie: `[element][panel of outputs][k word][2 vectors]`, and what those

@@ -2,7 +2,7 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{Gram, Packed, Plain, balance};
+use super::{Gram, LINES, Packed, Plain, balance};
 use crate::{
     conv::winograd::{
         form::Form,
@@ -103,7 +103,10 @@ impl<E: Element> Pack<'_, E> {
                 let taps = plain.taps::<E, V>(first, width, part, balanced, &mut turned);
                 // Words of this panel: all panels before it are whole.
                 let to = to.add(first * layout.depth + start / E::PACK * width);
-                taps.elements::<L, E, V>(0..block, width, &times, to, apart);
+                for (group, lines) in LINES.into_iter().enumerate() {
+                    let to = to.add(6 * lines.start * apart);
+                    taps.elements::<L, E, V>(group, 0..block, width, &times, to, apart);
+                }
             }
         }
     }

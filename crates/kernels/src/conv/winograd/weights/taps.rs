@@ -9,6 +9,12 @@ use crate::{
     isa::Vector,
 };
 
+/// Lines of elements made at once: pairs share sums, and more would outgrow the registers. So few
+/// elements of part of the depth stay in a cache beside all that they are multiplied with.
+pub(in crate::conv::winograd) const LINES: [Range<usize>; 4] = [0..1, 1..3, 3..5, 5..6];
+/// Lines of a group, at most.
+pub(in crate::conv::winograd) const MOST_LINES: usize = 2;
+
 /// The nine weights of each value of the depth, with outputs next to each other.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv::winograd) struct Taps {
@@ -40,14 +46,39 @@ impl Taps {
         }
     }
 
-    /// Elements of some values of the depth: `[word][width]`, elements `stride` words apart. Integers
-    /// are of [bare](Window::bare) ones.
+    /// Elements of a [group of lines](LINES), of some values of the depth: `[word][width]`, elements
+    /// `stride` words apart. Integers are of [bare](Window::bare) ones.
     ///
     /// # Safety
     /// The weights must be there, `width` of them a multiple of the lanes and at most 32; `to` must
     /// have room.
     #[inline(always)]
     pub(in crate::conv::winograd) unsafe fn elements<L: Window, E: Element, V: Vector>(
+        &self,
+        group: usize,
+        depth: Range<usize>,
+        width: usize,
+        times: &Times,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            match group {
+                0 => self.words::<L, E, V, 0, 1>(depth, width, times, to, stride),
+                1 => self.words::<L, E, V, 1, 2>(depth, width, times, to, stride),
+                2 => self.words::<L, E, V, 3, 2>(depth, width, times, to, stride),
+                _ => self.words::<L, E, V, 5, 1>(depth, width, times, to, stride),
+            }
+        }
+    }
+
+    /// Those of `N` lines from `I` on.
+    ///
+    /// # Safety
+    /// As [`Taps::elements`].
+    #[inline(always)]
+    unsafe fn words<L: Window, E: Element, V: Vector, const I: usize, const N: usize>(
         &self,
         depth: Range<usize>,
         width: usize,
@@ -61,11 +92,7 @@ impl Taps {
                 // SAFETY: the caller's contract.
                 unsafe {
                     let to = to.add(word * width + lane);
-                    // What the registers hold, and pairs that share sums.
-                    self.lines::<L, E, V, 0, 1>(k, lane, times, to, stride);
-                    self.lines::<L, E, V, 1, 2>(k, lane, times, to, stride);
-                    self.lines::<L, E, V, 3, 2>(k, lane, times, to, stride);
-                    self.lines::<L, E, V, 5, 1>(k, lane, times, to, stride);
+                    self.lines::<L, E, V, I, N>(k, lane, times, to, stride);
                 }
             }
         }
@@ -100,7 +127,7 @@ impl Taps {
                     }
                 }
                 for (j, u) in line.into_iter().enumerate() {
-                    u.store(to.add((6 * (I + i) + j) * stride));
+                    u.store(to.add((6 * i + j) * stride));
                 }
             }
         }
