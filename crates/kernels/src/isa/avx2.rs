@@ -225,14 +225,23 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    unsafe fn transpose(
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+        times: Option<Self>,
+    ) {
         // SAFETY: see above.
         unsafe {
             // Loops, not closures: see `Line`.
             let mut pairs = [_mm256_setzero_ps(); 8];
             for i in 0..4 {
-                let a = _mm256_loadu_ps(from.add(2 * i * from_stride));
-                let b = _mm256_loadu_ps(from.add((2 * i + 1) * from_stride));
+                let mut a = _mm256_loadu_ps(from.add(2 * i * from_stride));
+                let mut b = _mm256_loadu_ps(from.add((2 * i + 1) * from_stride));
+                if let Some(times) = times {
+                    (a, b) = (_mm256_mul_ps(a, times.0), _mm256_mul_ps(b, times.0));
+                }
                 pairs[2 * i] = _mm256_unpacklo_ps(a, b);
                 pairs[2 * i + 1] = _mm256_unpackhi_ps(a, b);
             }

@@ -283,13 +283,22 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
-    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    unsafe fn transpose(
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+        times: Option<Self>,
+    ) {
         // SAFETY: see above.
         unsafe {
             // Loops, not closures: see `Line`.
             let mut rows = [_mm512_setzero_ps(); 16];
             for (i, row) in rows.iter_mut().enumerate() {
                 *row = _mm512_loadu_ps(from.add(i * from_stride));
+                if let Some(times) = times {
+                    *row = _mm512_mul_ps(*row, times.0);
+                }
             }
             // Rows 4q to 4q + 3: column 4b + c of 128-bit block b becomes block b of `quads[q][c]`.
             let mut quads = [[_mm512_setzero_ps(); 4]; 4];

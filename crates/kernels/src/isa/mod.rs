@@ -302,10 +302,13 @@ mod tests {
             assert_eq!(back, both);
             let block: Vec<f32> = (0..n * (n + 3)).map(|i| i as f32).collect();
             let mut turned = vec![0.0; n * (n + 1)];
-            // SAFETY: both hold n rows of n values.
-            unsafe { V::transpose(block.as_ptr(), n + 3, turned.as_mut_ptr(), n + 1) };
-            for i in 0..n * n {
-                assert_eq!(turned[i / n * (n + 1) + i % n], block[i % n * (n + 3) + i / n]);
+            for times in [None, Some(x)] {
+                // SAFETY: both hold n rows of n values.
+                unsafe { V::transpose(block.as_ptr(), n + 3, turned.as_mut_ptr(), n + 1, times) };
+                for (row, column) in (0..n * n).map(|i| (i / n, i % n)) {
+                    let want = block[column * (n + 3) + row] * times.map_or(1.0, |_| a[row]);
+                    assert_eq!(turned[row * (n + 1) + column], want);
+                }
             }
             let special = [1.0, 1.003_906_3, 1.011_718_8, -1e30, f32::INFINITY, f32::NAN, 1e-40];
             for s in special {

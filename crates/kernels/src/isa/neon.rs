@@ -184,13 +184,22 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    unsafe fn transpose(
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+        times: Option<Self>,
+    ) {
         // SAFETY: see above.
         unsafe {
             // Columns 0 and 2, and 1 and 3, of two rows: pairs that move as 64-bit lanes.
             let columns = |row: usize| {
-                let a = vld1q_f32(from.add(row * from_stride));
-                let b = vld1q_f32(from.add((row + 1) * from_stride));
+                let mut a = vld1q_f32(from.add(row * from_stride));
+                let mut b = vld1q_f32(from.add((row + 1) * from_stride));
+                if let Some(times) = times {
+                    (a, b) = (vmulq_f32(a, times.0), vmulq_f32(b, times.0));
+                }
                 [vtrn1q_f32(a, b), vtrn2q_f32(a, b)].map(|x| vreinterpretq_f64_f32(x))
             };
             let (upper, lower) = (columns(0), columns(2));

@@ -94,18 +94,28 @@ pub trait Vector: Copy {
     /// The reverse of [`Vector::apart`].
     fn alternate(even: Self, odd: Self) -> [Self; 2];
 
-    /// Writes the transpose of a block of `LANES` rows of `LANES` values.
+    /// Writes the transpose of a block of `LANES` rows of `LANES` values, each row times `times`.
     ///
     /// # Safety
     /// `from` must be valid for reading and `to` for writing `LANES` values from each of the
     /// `LANES` multiples of their stride.
     #[inline(always)]
-    unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+    unsafe fn transpose(
+        from: *const f32,
+        from_stride: usize,
+        to: *mut f32,
+        to_stride: usize,
+        times: Option<Self>,
+    ) {
         for row in 0..Self::LANES {
-            for column in 0..Self::LANES {
-                // SAFETY: the caller's contract.
-                unsafe {
-                    *to.add(column * to_stride + row) = *from.add(row * from_stride + column);
+            let mut values = [0.0; 16];
+            assert!(Self::LANES <= values.len());
+            // SAFETY: the caller's contract, and there is room.
+            unsafe {
+                let line = Self::load(from.add(row * from_stride));
+                times.map_or(line, |times| line.mul(times)).store(values.as_mut_ptr());
+                for column in 0..Self::LANES {
+                    *to.add(column * to_stride + row) = values[column];
                 }
             }
         }

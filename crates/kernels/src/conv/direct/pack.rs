@@ -79,7 +79,7 @@ impl<X: Element> Kernel for Forward<'_, X> {
                         // and the block holds the largest transpose.
                         unsafe {
                             let to = block.as_mut_ptr();
-                            V::transpose(from.as_ptr(), taps * values, to, V::LANES);
+                            V::transpose(from.as_ptr(), taps * values, to, V::LANES, None);
                         }
                     } else {
                         block.fill(0.0);

@@ -150,6 +150,31 @@ fn what_is_no_number_stays_none() {
     });
 }
 
+/// Nor may weights hide what is none, or squares that are too large.
+#[test]
+fn weights_that_are_no_numbers_show() {
+    on_every_isa(|cpu| {
+        for (s, batch) in &SHAPES {
+            for bad in [f64::NAN, f64::NEG_INFINITY, 1e30, 2e19] {
+                let [x, mut w, dy] = inputs(s, *batch);
+                // Of output 3 and of input 5, four taps that share pairs.
+                for (window, sign) in [(0, 1.0), (2, -1.0), (6, 1.0), (8, 1.0)] {
+                    w[(3 * s.in_channels + 5) * 9 + window] = bad * sign;
+                }
+                let [y, dx, _] = passes(cpu, s, &x, &w, &dy);
+                for (i, y) in y.iter().enumerate() {
+                    let touched = i / s.out_pixels() % s.out_channels == 3;
+                    assert_eq!(y.is_finite(), !touched, "{} {s:?} {bad}", cpu.isa());
+                }
+                for (i, dx) in dx.iter().enumerate() {
+                    let touched = i / (s.height * s.width) % s.in_channels == 5;
+                    assert_eq!(dx.is_finite(), !touched, "{} {s:?} {bad}", cpu.isa());
+                }
+            }
+        }
+    });
+}
+
 /// Patches and windows that all lie along one element of the transform reach the largest sums.
 #[test]
 fn the_largest_sums_fit() {
@@ -221,4 +246,31 @@ fn deep_sums_of_uneven_values_are_close() {
             assert!(e < 2e-2, "{}: {e}", cpu.isa());
         }
     });
+}
+
+/// Windows of which the transform leaves little: sums of squares cancel, but must not be found too
+/// small.
+#[test]
+fn windows_that_cancel_keep_their_results() {
+    let shapes = [shape(512, 32, (4, 4), 3, 1, 1), shape(64, 128, (8, 8), 3, 2, 1)];
+    for (s, p) in shapes.iter().flat_map(|s| [(s, 2.0 / 3.0), (s, -1.5), (s, -1.0)]) {
+        let batch = 33;
+        let [x, w, dy] = inputs(s, batch);
+        // Columns c with c0 + p c1 + p^2 c2 next to zero, and rows likewise.
+        let near = |a: f64, b: f64| [p * a, p * b - a, -b];
+        let window = |w: &[f64]| {
+            let (column, row) = (near(w[0], w[1]), near(w[2], w[3]));
+            (0..9).map(move |n| column[n / 3] * row[n % 3] + 1e-7 * row[n / 3])
+        };
+        let w: Vec<f64> = w.chunks(9).flat_map(window).collect();
+        let (x, dy) = (rounded::<Bf16>(&x), rounded::<Bf16>(&dy));
+        let want =
+            [reference::forward(s, batch, &x, &w), reference::backward_data(s, batch, &dy, &w)];
+        on_every_isa(|cpu| {
+            for (got, want) in passes(cpu, s, &x, &w, &dy).iter().zip(&want) {
+                let e = closeness(got, want);
+                assert!(e < 3e-2, "{} {s:?} {p}: {e}", cpu.isa());
+            }
+        });
+    }
 }

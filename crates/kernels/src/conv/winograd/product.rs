@@ -71,8 +71,8 @@ pub(super) fn channel_at<E: Element, V: Vector>(place: usize) -> usize {
 /// either.
 #[inline(always)]
 pub(super) fn scale(total: f32, most: f32, limit: f32) -> (f32, f32) {
-    // Not `max`, which hides NaN.
-    let total = if total < LEAST { LEAST } else { total };
+    // Not `max`, which hides NaN, and an overflow's infinity below zero.
+    let total = if total.abs() < LEAST { LEAST } else { total };
     let (mut unit, least) = (total.sqrt() / limit, most.sqrt() / LARGEST);
     if least > unit {
         unit = least;
@@ -161,7 +161,7 @@ mod tests {
             assert!(total.sqrt() * times < 1.001 * TILE && most.sqrt() * times < 1.001 * LARGEST);
             assert!((times * unit - 1.0).abs() < 1e-6);
         }
-        for bad in [f32::NAN, f32::INFINITY] {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             assert!(!scale(bad, 1.0, TILE).1.is_finite());
         }
         assert!(f64::from(TILE) * f64::from(WEIGHT) < 0.96 * f64::from(1u32 << 31));

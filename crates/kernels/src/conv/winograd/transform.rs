@@ -69,6 +69,16 @@ pub(super) trait Factor<const FROM: usize, const TO: usize>: Line<FROM, TO> {
     };
 }
 
+/// A transform of weights. What products of integers are worth holds any factor of an element, so
+/// their weights need not have theirs.
+pub(super) trait Window: Line<3, 6> {
+    /// What elements are, over those of [`Window::bare`].
+    const SCALES: [f32; 6];
+    /// Elements over their scales: by half as many multiplications, and sums, which some machines
+    /// add beside those.
+    fn bare<V: Vector>(g: &[V; 3]) -> [V; 6];
+}
+
 /// `B^T d`: inputs to elements.
 pub(super) struct Input;
 
@@ -159,6 +169,18 @@ impl Line<3, 6> for Weight {
     }
 }
 
+impl Window for Weight {
+    const SCALES: [f32; 6] = [1.0, 1.0 / FA, 1.0 / FA, 1.0 / FB, 1.0 / FB, 1.0];
+
+    #[inline(always)]
+    fn bare<V: Vector>(g: &[V; 3]) -> [V; 6] {
+        let k = V::splat;
+        let (e, e2) = (k(AA).mul_add(g[2], g[0]), k(BB).mul_add(g[2], g[0]));
+        let (o, o2) = (k(A).mul(g[1]), k(B).mul(g[1]));
+        [g[0], e.add(o), e.sub(o), e2.add(o2), e2.sub(o2), g[2]]
+    }
+}
+
 /// `G^T u`, the adjoint of [`Weight`].
 pub(super) struct WeightAdjoint;
 
@@ -233,6 +255,16 @@ pub(super) mod tests {
         }
     }
 
+    /// Scales are what elements lack.
+    pub(crate) fn scales<L: Window, V: Vector>() {
+        let g = splat::<V, 3>(&values());
+        let (all, bare) = (first(L::line(&g)), first(L::bare(&g)));
+        for (i, want) in all.into_iter().enumerate() {
+            let got = bare[i] * f64::from(L::SCALES[i]);
+            assert!((got - want).abs() < 1e-5 * want.abs().max(1.0), "{got} for {want}");
+        }
+    }
+
     struct Check;
 
     impl Kernel for Check {
@@ -249,6 +281,7 @@ pub(super) mod tests {
             }
             adjoint::<Output, OutputAdjoint, V, 6, 4>();
             adjoint::<Weight, WeightAdjoint, V, 3, 6>();
+            scales::<Weight, V>();
             norms::<Input, V, 6, 6>();
             norms::<OutputAdjoint, V, 4, 6>();
         }

@@ -13,7 +13,7 @@ use crate::{
             store::Products,
             tiles::{BLOCK, input_planes},
             transform::{Input, Output, Weight},
-            weights::{Taps, Times},
+            weights::{Gram, LINES, MOST_LINES, Taps, Times},
         },
     },
     element::Element,
@@ -177,47 +177,53 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let width = channels.len();
                     let stride = plan.fresh_stride(width);
                     let (m, u) = m.split_at_mut(plan.m(width).len(ELEMENTS));
-                    let (u, turned) = u.split_at_mut(ELEMENTS * stride);
+                    let (u, rest) = u.split_at_mut(6 * MOST_LINES * stride);
+                    let (units, turned) = rest.split_at_mut(ELEMENTS * width);
                     assert!(turned.len() >= 9 * depth * X::PACK * width);
                     let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
+                    let (all, balance) = (0..depth * X::PACK, self.balance);
                     let taps = if plain.backward {
-                        plain.gather::<V>(panel, 0..9 * plan.chunk * X::PACK, 0..0, rows);
+                        let first = 0..9 * plan.chunk * X::PACK;
+                        plain.gather::<X, V>(panel, first, 0..0, balance, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        plain.taps::<V>(channels.start, width, 0..depth * X::PACK, turned)
+                        plain.taps::<X, V>(panel.0, width, all, balance, turned)
                     };
-                    let u = u.as_mut_ptr();
-                    let units = u.add(plan.chunk * width);
+                    let (u, units) = (u.as_mut_ptr(), units.as_mut_ptr());
                     for start in (0..depth).step_by(plan.chunk) {
                         let words = start..(start + plan.chunk).min(depth);
                         let values = words.start * X::PACK..words.end * X::PACK;
                         let mut times = Times::new();
                         if fixed::<X>() {
-                            let values = values.clone();
-                            taps.measure::<Weight, V>(values, width, self.balance, &mut times);
-                            times.scale::<V>(Form::Plain, width, units, stride);
+                            let mut gram = Gram::new();
+                            gram.add::<V>(&taps, values.clone(), width);
+                            gram.squares::<Weight, V>(width, &mut times);
+                            times.scale::<Weight, V>(Form::Plain, width, units, width);
                         }
-                        let balance = self.balance;
-                        taps.elements::<Weight, X, V>(values, width, balance, &times, u, stride);
                         let next = words.end..(words.end + plan.chunk).min(depth);
                         let share = |words: &Range<usize>, e: usize| {
                             9 * X::PACK * words.start + 9 * X::PACK * words.len() * e / ELEMENTS
                         };
-                        for e in 0..ELEMENTS {
-                            // The next part's rows, as products leave time for them; at the end
-                            // the next panel's are only asked for.
-                            if plain.backward && next.is_empty() {
-                                let first = 0..plan.chunk;
-                                let then = share(&first, e)..share(&first, e + 1);
-                                plain.gather::<V>((panel.0 + width, width), 0..0, then, rows);
-                            } else if plain.backward {
-                                let now = share(&next, e)..share(&next, e + 1);
-                                let then = now.end..share(&next, ELEMENTS.min(e + 2));
-                                plain.gather::<V>(panel, now, then, rows);
+                        for (group, lines) in LINES.into_iter().enumerate() {
+                            let values = values.clone();
+                            taps.elements::<Weight, X, V>(group, values, width, &times, u, stride);
+                            for e in 6 * lines.start..6 * lines.end {
+                                // The next part's rows, as products leave time for them; at the end
+                                // the next panel's are only asked for.
+                                if plain.backward && next.is_empty() {
+                                    let first = 0..plan.chunk;
+                                    let then = share(&first, e)..share(&first, e + 1);
+                                    let panel = (panel.0 + width, width);
+                                    plain.gather::<X, V>(panel, 0..0, then, balance, rows);
+                                } else if plain.backward {
+                                    let now = share(&next, e)..share(&next, e + 1);
+                                    let then = now.end..share(&next, ELEMENTS.min(e + 2));
+                                    plain.gather::<X, V>(panel, now, then, balance, rows);
+                                }
+                                let u = u.add((e - 6 * lines.start) * stride);
+                                let (units, words) = (units.add(e * width), words.clone());
+                                self.products::<V, TILE>(e, groups, v, words, u, units, m, width);
                             }
-                            let (u, units) = (u.add(e * stride), units.add(e * stride));
-                            let words = words.clone();
-                            self.products::<V, TILE>(e, groups, v, words, u, units, m, width);
                         }
                     }
                 }

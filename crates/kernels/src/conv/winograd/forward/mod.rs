@@ -9,7 +9,7 @@ use super::{
     form::Form,
     product::fixed,
     tiles::{BLOCK, Grid, Planes},
-    weights::{self, Packed, Plain},
+    weights::{self, MOST_LINES, Packed, Plain},
 };
 use crate::{
     conv::{Activation, Epilogue},
@@ -91,7 +91,8 @@ impl Forward {
         let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
         if self.shared {
             let turned = 9 * self.input.channels * panel;
-            let fresh = self.fresh_stride(panel) * ELEMENTS + turned;
+            let u = self.fresh_stride(panel) * 6 * MOST_LINES;
+            let fresh = u + ELEMENTS * panel + turned;
             let m = self.m(panel).len(ELEMENTS);
             let (inputs, outputs) = (self.input.channels, self.output.channels);
             let balance = inputs + weights::sums_len(inputs.max(outputs), inputs.max(outputs));
@@ -101,10 +102,9 @@ impl Forward {
         }
     }
 
-    /// Words from one element of fresh weights of so many outputs, and of what those are worth, to
-    /// the next.
+    /// Words from one element of fresh weights of so many outputs to the next.
     fn fresh_stride(&self, outputs: usize) -> usize {
-        (self.chunk + 1) * outputs + BLOCK
+        self.chunk * outputs + BLOCK
     }
 
     /// Words of packed weights.

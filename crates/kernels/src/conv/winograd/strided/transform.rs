@@ -10,7 +10,7 @@
 //! make nine elements, and nine make eight pixels of `dx`, over weights turned round.
 
 use crate::{
-    conv::winograd::transform::{Factor, Line},
+    conv::winograd::transform::{Factor, Line, Window},
     isa::Vector,
 };
 
@@ -108,6 +108,16 @@ impl Line<3, 6> for Weight {
     }
 }
 
+impl Window for Weight {
+    const SCALES: [f32; 6] = [2.0, 1.0, 1.0 / 3.0, -4.0 / 3.0, 1.0, 1.0];
+
+    #[inline(always)]
+    fn bare<V: Vector>(g: &[V; 3]) -> [V; 6] {
+        let sum = g[0].add(g[2]);
+        [g[0], sum, g[2].sub(g[0]), sum.add(g[0]), g[2], g[1]]
+    }
+}
+
 /// The adjoint of [`Weight`].
 pub(in crate::conv::winograd) struct WeightAdjoint;
 
@@ -158,7 +168,7 @@ fn two_output<V: Vector>(m: &[V; 5]) -> [V; 4] {
 mod tests {
     use super::*;
     use crate::{
-        conv::winograd::transform::tests::{adjoint, first, norms, splat, values},
+        conv::winograd::transform::tests::{adjoint, first, norms, scales, splat, values},
         isa::{Isa, Kernel},
     };
 
@@ -197,6 +207,7 @@ mod tests {
             }
             adjoint::<Output, OutputAdjoint, V, N, 4>();
             adjoint::<Weight, WeightAdjoint, V, 3, 6>();
+            scales::<Weight, V>();
             norms::<Input, V, 9, N>();
             norms::<GradientInput, V, 5, N>();
             norms::<OutputAdjoint, V, 4, N>();

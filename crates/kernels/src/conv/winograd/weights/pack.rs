@@ -2,14 +2,14 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{Packed, Plain, balance};
+use super::{Gram, LINES, Packed, Plain, balance};
 use crate::{
     conv::winograd::{
         form::Form,
         product::{self, Energy, fixed},
         strided,
         tiles::BLOCK,
-        transform::{Line, Weight},
+        transform::{Weight, Window},
     },
     cpu::Cpu,
     element::Element,
@@ -78,7 +78,7 @@ impl<E: Element> Kernel for Pack<'_, E> {
 
 impl<E: Element> Pack<'_, E> {
     #[inline(always)]
-    fn panel<L: Line<3, 6>, V: Vector>(self) {
+    fn panel<L: Window, V: Vector>(self) {
         let Pack { plain, layout, form, first, depth, balanced, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Of a word for each lane, or two.
@@ -89,25 +89,30 @@ impl<E: Element> Pack<'_, E> {
         // SAFETY: `pack` has checked the length; each item has its own panel and depths.
         unsafe {
             if fixed::<E>() {
+                let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
-                    let taps = plain.taps::<V>(first, width, start..start + block, &mut turned);
-                    let balanced = &balanced[start..];
-                    taps.measure::<L, V>(0..block, width, balanced, &mut times);
+                    let part = start..start + block;
+                    let taps = plain.taps::<E, V>(first, width, part, balanced, &mut turned);
+                    gram.add::<V>(&taps, 0..block, width);
                 }
-                times.scale::<V>(form, width, to.add(layout.units() + first), apart);
+                gram.squares::<L, V>(width, &mut times);
+                times.scale::<L, V>(form, width, to.add(layout.units() + first), apart);
             }
             for start in depth.step_by(block) {
-                let taps = plain.taps::<V>(first, width, start..start + block, &mut turned);
+                let part = start..start + block;
+                let taps = plain.taps::<E, V>(first, width, part, balanced, &mut turned);
                 // Words of this panel: all panels before it are whole.
                 let to = to.add(first * layout.depth + start / E::PACK * width);
-                let balanced = &balanced[start..];
-                taps.elements::<L, E, V>(0..block, width, balanced, &times, to, apart);
+                for (group, lines) in LINES.into_iter().enumerate() {
+                    let to = to.add(6 * lines.start * apart);
+                    taps.elements::<L, E, V>(group, 0..block, width, &times, to, apart);
+                }
             }
         }
     }
 }
 
-/// For each of 36 elements and two vectors of outputs: sums of squares, then what values are
+/// For each of 36 [bare](Window::bare) elements and two vectors of outputs: sums of squares, then what values are
 /// multiplied with to become integers.
 pub(in crate::conv::winograd) struct Times(pub(super) [[f32; 32]; 36]);
 
@@ -122,7 +127,7 @@ impl Times {
     /// # Safety
     /// They must have room for `width` outputs of each element.
     #[inline(always)]
-    pub(in crate::conv::winograd) unsafe fn scale<V: Vector>(
+    pub(in crate::conv::winograd) unsafe fn scale<L: Window, V: Vector>(
         &mut self,
         form: Form,
         width: usize,
@@ -131,6 +136,7 @@ impl Times {
     ) {
         for (e, times) in self.0.iter_mut().enumerate() {
             let (norm, _) = form.norms(e);
+            let norm = norm * L::SCALES[e / 6] * L::SCALES[e % 6];
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract, and there are 32 lanes here.
                 unsafe {
@@ -138,7 +144,7 @@ impl Times {
                         (times.as_mut_ptr().add(lane), units.add(e * apart + lane));
                     let energy = Energy { total: V::load(times), most: V::zero() };
                     energy.scales(product::WEIGHT, times, units);
-                    // Elements of tiles were divided by their norms.
+                    // Elements of tiles were divided by their norms, these by their scales.
                     V::load(units).mul(V::splat(norm)).store(units);
                 }
             }

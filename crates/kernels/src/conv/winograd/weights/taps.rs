@@ -1,0 +1,167 @@
+//! Weights brought together, and their elements.
+
+use std::ops::Range;
+
+use super::Times;
+use crate::{
+    conv::winograd::{product::fixed, transform::Window},
+    element::Element,
+    isa::Vector,
+};
+
+/// Lines of elements made at once: pairs share sums, and more would outgrow the registers. So few
+/// elements of part of the depth stay in a cache beside all that they are multiplied with.
+pub(in crate::conv::winograd) const LINES: [Range<usize>; 4] = [0..1, 1..3, 3..5, 5..6];
+/// Lines of a group, at most.
+pub(in crate::conv::winograd) const MOST_LINES: usize = 2;
+
+/// The nine weights of each value of the depth, with outputs next to each other.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv::winograd) struct Taps {
+    pub(super) start: *const f32,
+    /// Words from one position of the window to the next.
+    pub(super) window: isize,
+    /// Words from one value of the depth to the next.
+    pub(super) value: usize,
+}
+
+impl Taps {
+    /// Of what [`Plain::gather`](super::Plain::gather) brings together.
+    pub(in crate::conv::winograd) fn gathered(rows: *const f32, width: usize) -> Self {
+        // Turned by half a circle.
+        let start = rows.wrapping_add(8 * width);
+        Taps { start, window: -(width as isize), value: 9 * width }
+    }
+
+    /// A row of a value's window, for a vector of outputs.
+    ///
+    /// # Safety
+    /// The weights must be there.
+    #[inline(always)]
+    pub(super) unsafe fn row<V: Vector>(&self, k: usize, lane: usize, row: usize) -> [V; 3] {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let row = self.start.add(k * self.value + lane).offset(3 * row as isize * self.window);
+            [V::load(row), V::load(row.offset(self.window)), V::load(row.offset(2 * self.window))]
+        }
+    }
+
+    /// Elements of a [group of lines](LINES), of some values of the depth: `[word][width]`, elements
+    /// `stride` words apart. Integers are of [bare](Window::bare) ones.
+    ///
+    /// # Safety
+    /// The weights must be there, `width` of them a multiple of the lanes and at most 32; `to` must
+    /// have room.
+    #[inline(always)]
+    pub(in crate::conv::winograd) unsafe fn elements<L: Window, E: Element, V: Vector>(
+        &self,
+        group: usize,
+        depth: Range<usize>,
+        width: usize,
+        times: &Times,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            match group {
+                0 => self.words::<L, E, V, 0, 1>(depth, width, times, to, stride),
+                1 => self.words::<L, E, V, 1, 2>(depth, width, times, to, stride),
+                2 => self.words::<L, E, V, 3, 2>(depth, width, times, to, stride),
+                _ => self.words::<L, E, V, 5, 1>(depth, width, times, to, stride),
+            }
+        }
+    }
+
+    /// Those of `N` lines from `I` on.
+    ///
+    /// # Safety
+    /// As [`Taps::elements`].
+    #[inline(always)]
+    unsafe fn words<L: Window, E: Element, V: Vector, const I: usize, const N: usize>(
+        &self,
+        depth: Range<usize>,
+        width: usize,
+        times: &Times,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        for word in 0..depth.len() / E::PACK {
+            let k = depth.start + word * E::PACK;
+            for lane in (0..width).step_by(V::LANES) {
+                // SAFETY: the caller's contract.
+                unsafe {
+                    let to = to.add(word * width + lane);
+                    self.lines::<L, E, V, I, N>(k, lane, times, to, stride);
+                }
+            }
+        }
+    }
+
+    /// `N` lines of elements from `I` on, of a word.
+    ///
+    /// # Safety
+    /// As [`Taps::elements`].
+    #[inline(always)]
+    unsafe fn lines<L: Window, E: Element, V: Vector, const I: usize, const N: usize>(
+        &self,
+        k: usize,
+        lane: usize,
+        times: &Times,
+        to: *mut f32,
+        stride: usize,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let low = self.half::<L, E, V, I, N>(k, lane);
+            let mut high = low;
+            if fixed::<E>() {
+                high = self.half::<L, E, V, I, N>(k + 1, lane);
+            }
+            for i in 0..N {
+                let mut line = transform::<L, E, V>(&low[i]);
+                if fixed::<E>() {
+                    for (j, next) in transform::<L, E, V>(&high[i]).into_iter().enumerate() {
+                        let times = V::load(times.0[6 * (I + i) + j].as_ptr().add(lane));
+                        line[j] = V::pair_i16(line[j], next, [times; 2]);
+                    }
+                }
+                for (j, u) in line.into_iter().enumerate() {
+                    u.store(to.add((6 * i + j) * stride));
+                }
+            }
+        }
+    }
+
+    /// `N` lines of `G g` from `I` on, of a value of the depth.
+    ///
+    /// # Safety
+    /// The weights must be there.
+    #[inline(always)]
+    unsafe fn half<L: Window, E: Element, V: Vector, const I: usize, const N: usize>(
+        &self,
+        k: usize,
+        lane: usize,
+    ) -> [[V; 3]; N] {
+        let mut half = [[V::zero(); 3]; N];
+        // SAFETY: the caller's contract.
+        let rows = unsafe {
+            [self.row::<V>(k, lane, 0), self.row::<V>(k, lane, 1), self.row::<V>(k, lane, 2)]
+        };
+        for column in 0..3 {
+            let g = [rows[0][column], rows[1][column], rows[2][column]];
+            // Compilers leave out what is not used.
+            let line = transform::<L, E, V>(&g);
+            for i in 0..N {
+                half[i][column] = line[I + i];
+            }
+        }
+        half
+    }
+}
+
+/// Of integers' weights, the bare elements.
+#[inline(always)]
+fn transform<L: Window, E: Element, V: Vector>(g: &[V; 3]) -> [V; 6] {
+    if fixed::<E>() { L::bare(g) } else { L::line(g) }
+}
