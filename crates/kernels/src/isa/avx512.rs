@@ -102,6 +102,18 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
+    unsafe fn stream(self, p: *mut f32) {
+        // SAFETY: see above.
+        unsafe { _mm512_stream_ps(p, self.0) }
+    }
+
+    #[inline(always)]
+    fn fence() {
+        // SAFETY: every machine with AVX-512 has it.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
     unsafe fn load_bf16(p: *const u16) -> Self {
         // SAFETY: see above.
         unsafe {

@@ -28,6 +28,21 @@ pub trait Vector: Copy {
     /// `p` must be valid for writing `LANES` values.
     unsafe fn store(self, p: *mut f32);
 
+    /// Writes `LANES` values past the caches, where the machine has a way to: for what will long not be
+    /// read. Other threads see them after [`Vector::fence`].
+    ///
+    /// # Safety
+    /// As [`Vector::store`]; `p` must be a multiple of the vector's size.
+    #[inline(always)]
+    unsafe fn stream(self, p: *mut f32) {
+        // SAFETY: the caller's contract.
+        unsafe { self.store(p) }
+    }
+
+    /// Makes what [`Vector::stream`] wrote visible to others.
+    #[inline(always)]
+    fn fence() {}
+
     /// Reads `LANES` bfloat16 values.
     ///
     /// # Safety

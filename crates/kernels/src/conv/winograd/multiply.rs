@@ -122,11 +122,12 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
             }
             for (i, mut sum) in held.into_iter().enumerate() {
                 let sums = sums.add(p * row + i * V::LANES);
+                // Added only now: short sums round less.
                 if fixed::<E>() {
-                    sum = sum.i32_to_f32().mul(V::load(v_units.add(i * V::LANES)).mul(unit));
-                }
-                // Only now: short sums round less.
-                if !first {
+                    let unit = V::load(v_units.add(i * V::LANES)).mul(unit);
+                    sum = sum.i32_to_f32();
+                    sum = if first { sum.mul(unit) } else { sum.mul_add(unit, V::load(sums)) };
+                } else if !first {
                     sum = sum.add(V::load(sums));
                 }
                 sum.store(sums);

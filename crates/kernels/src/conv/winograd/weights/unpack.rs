@@ -90,6 +90,8 @@ pub(in crate::conv::winograd) unsafe fn unpack_row<
     dw: *mut f32,
     tap: usize,
 ) {
+    let whole = |bytes: usize| bytes.is_multiple_of(V::LANES * size_of::<f32>());
+    let stream = tap >= LARGE && whole(dw as usize) && whole(tap * size_of::<f32>());
     for channel in (0..channels).step_by(V::LANES * E::PACK) {
         // SAFETY: the caller's contract.
         unsafe {
@@ -102,14 +104,29 @@ pub(in crate::conv::winograd) unsafe fn unpack_row<
                 let to = dw.add(i * tap + channel);
                 if fixed::<E>() {
                     let [low, high] = V::alternate(both[0][i], both[1][i]);
-                    low.store(to);
-                    high.store(to.add(V::LANES));
+                    write(low, to, stream);
+                    write(high, to.add(V::LANES), stream);
                 } else {
-                    both[0][i].store(to);
+                    write(both[0][i], to, stream);
                 }
             }
         }
     }
+    if stream {
+        V::fence();
+    }
+}
+
+/// Input channels of a window whose gradient waits in memory, not in a cache, for the update: with as
+/// many outputs it has 2.4 MB.
+const LARGE: usize = 256;
+
+/// # Safety
+/// `to` must hold a vector, aligned if it is to `stream`.
+#[inline(always)]
+unsafe fn write<V: Vector>(value: V, to: *mut f32, stream: bool) {
+    // SAFETY: the caller's contract.
+    unsafe { if stream { value.stream(to) } else { value.store(to) } }
 }
 
 /// The nine taps of a vector of places.
