@@ -4,6 +4,7 @@
 //! of transformed weights are multiplied as N² matrix products and transformed back (Lavin and Gray
 //! 2016). F(4x4, 3x3) has a quarter of the products of the direct method.
 
+mod ahead;
 mod backward_weight;
 mod form;
 mod forward;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{
+    ahead::Ahead,
     product::{self, fixed},
     tiles::{BLOCK, Planes},
 };
@@ -13,7 +14,7 @@ use crate::{element::Element, isa::Vector};
 ///
 /// `v` is a plane `[block][tiles][BLOCK]`, `u` is `[blocks * BLOCK][NV]` vectors, and `m` points at
 /// the vector of tile 0, with vector `v` of a tile `m_vector * v` words on. Sums of integers are
-/// times `units`, of which there are `NV` vectors.
+/// times `units`, of which there are `NV` vectors. Takes a step `ahead` for each of `groups * blocks`.
 ///
 /// # Safety
 /// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * TILE`; the others as above.
@@ -28,6 +29,7 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
     m_vector: usize,
     groups: usize,
     accumulate: bool,
+    ahead: &mut Ahead,
 ) {
     for group in 0..groups {
         // SAFETY: the caller's contract.
@@ -42,6 +44,7 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
             }
             let mut w = u;
             for block in 0..blocks {
+                ahead.ask::<V>();
                 let x = v.add((block * tiles + group * TILE) * BLOCK);
                 for k in 0..BLOCK {
                     let mut row = [V::zero(); NV];

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use super::{ELEMENTS, Forward, Operand, ahead::Ahead};
+use super::{ELEMENTS, Forward, Operand};
 use crate::{
     conv::{
         Activation, Epilogue,
         winograd::{
+            ahead::Ahead,
             form::Form,
             multiply,
             product::fixed,
@@ -59,8 +60,8 @@ impl<X: Element, E: Element> Kernel for Whole<'_, X, E> {
         unsafe {
             job.transform::<V>(tiles.clone(), v, 0);
             let Job { plan, x, y, .. } = job;
-            let ahead = Ahead::new((&plan.input, x.values), (&plan.output, y), tiles.clone());
-            job.outputs::<V, TILE>(tiles, v, m, channels, Some(ahead));
+            let ahead = Ahead::block((&plan.input, x.values), (&plan.output, y), tiles.clone());
+            job.outputs::<V, TILE>(tiles, v, m, channels, ahead);
         }
     }
 }
@@ -100,7 +101,13 @@ impl<X: Element, E: Element> Kernel for Panel<'_, X, E> {
     fn run<V: Vector, const TILE: usize>(self) {
         // SAFETY: the scratch holds the planes; each item has its own channels.
         unsafe {
-            self.job.outputs::<V, TILE>(self.tiles, self.v.as_ptr(), self.m, self.channels, None);
+            self.job.outputs::<V, TILE>(
+                self.tiles,
+                self.v.as_ptr(),
+                self.m,
+                self.channels,
+                Ahead::NONE,
+            );
         }
     }
 }
@@ -127,7 +134,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         v: *const f32,
         m: &mut [f32],
         channels: Range<usize>,
-        ahead: Option<Ahead<X, E>>,
+        ahead: Ahead,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
@@ -151,7 +158,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         v: *const f32,
         m: &mut [f32],
         channels: Range<usize>,
-        ahead: Option<Ahead<X, E>>,
+        ahead: Ahead,
     ) {
         let plan = self.plan;
         let depth = plan.packed.depth;
@@ -164,13 +171,13 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let u = packed.as_ptr().add(channels.start * depth);
                     let units = packed.as_ptr().add(plan.packed.units() + channels.start);
                     let stride = plan.packed.stride();
+                    let steps = self.steps::<V>(groups, depth, channels.len());
+                    let mut ahead = ahead.over(ELEMENTS * steps);
                     for e in 0..ELEMENTS {
-                        if let Some(ahead) = &ahead {
-                            ahead.ask::<V>(e);
-                        }
                         let (u, units) = (u.add(e * stride), units.add(e * stride));
                         let all = 0..depth;
-                        self.products::<V, TILE>(e, groups, v, all, u, units, m, channels.len());
+                        let (outputs, ahead) = (channels.len(), &mut ahead);
+                        self.products::<V, TILE>(e, groups, v, all, u, units, m, outputs, ahead);
                     }
                 }
                 Operand::Plain(plain) => {
@@ -184,7 +191,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let (all, balance) = (0..depth * X::PACK, self.balance);
                     let taps = if plain.backward {
                         let first = 0..9 * plan.chunk * X::PACK;
-                        plain.gather::<X, V>(panel, first, 0..0, balance, rows);
+                        plain.gather::<X, V>(panel, first, balance, rows);
                         Taps::gathered(rows, width)
                     } else {
                         plain.taps::<X, V>(panel.0, width, all, balance, turned)
@@ -210,25 +217,38 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                             for e in 6 * lines.start..6 * lines.end {
                                 // The next part's rows, as products leave time for them; at the end
                                 // the next panel's are only asked for.
-                                if plain.backward && next.is_empty() {
-                                    let first = 0..plan.chunk;
-                                    let then = share(&first, e)..share(&first, e + 1);
-                                    let panel = (panel.0 + width, width);
-                                    plain.gather::<X, V>(panel, 0..0, then, balance, rows);
-                                } else if plain.backward {
+                                let mut ahead = Ahead::NONE;
+                                if plain.backward {
+                                    let (next, first) = if next.is_empty() {
+                                        (0..plan.chunk, panel.0 + width)
+                                    } else {
+                                        (next.clone(), panel.0)
+                                    };
                                     let now = share(&next, e)..share(&next, e + 1);
                                     let then = now.end..share(&next, ELEMENTS.min(e + 2));
-                                    plain.gather::<X, V>(panel, now, then, balance, rows);
+                                    if first == panel.0 {
+                                        plain.gather::<X, V>(panel, now, balance, rows);
+                                    }
+                                    ahead = plain.ahead((first, width), then);
                                 }
+                                let steps = self.steps::<V>(groups, words.len(), width);
+                                let ahead = &mut ahead.over(steps);
                                 let u = u.add((e - 6 * lines.start) * stride);
                                 let (units, words) = (units.add(e * width), words.clone());
-                                self.products::<V, TILE>(e, groups, v, words, u, units, m, width);
+                                self.products::<V, TILE>(
+                                    e, groups, v, words, u, units, m, width, ahead,
+                                );
                             }
                         }
                     }
                 }
             }
         }
+    }
+
+    /// Steps of [`Ahead`] that the products of an element take, over so many words of the depth.
+    fn steps<V: Vector>(&self, groups: usize, depth: usize, outputs: usize) -> usize {
+        groups * (depth / BLOCK) * outputs.div_ceil(2 * V::LANES)
     }
 
     /// Products of an element over part of the depth, for `outputs` channels whose weights start
@@ -247,6 +267,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         units: *const f32,
         m: &mut [f32],
         outputs: usize,
+        ahead: &mut Ahead,
     ) {
         let (plan, wide) = (self.plan, 2 * V::LANES);
         let (v_planes, m_planes) = (plan.v(), plan.m(outputs));
@@ -265,11 +286,11 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                 let tiles = plan.tiles;
                 if outputs - channel >= wide {
                     multiply::panel::<X, V, TILE, 2>(
-                        v, tiles, u, units, blocks, m, m_vector, groups, more,
+                        v, tiles, u, units, blocks, m, m_vector, groups, more, ahead,
                     );
                 } else {
                     multiply::panel::<X, V, TILE, 1>(
-                        v, tiles, u, units, blocks, m, m_vector, groups, more,
+                        v, tiles, u, units, blocks, m, m_vector, groups, more, ahead,
                     );
                 }
             }

@@ -1,6 +1,5 @@
 //! Forward, and the gradient of the input, which is the same over turned weights.
 
-mod ahead;
 mod items;
 
 use items::{Job, Panel, Transform, Whole};

@@ -10,6 +10,7 @@ use crate::{
     conv::{
         Activation, Epilogue,
         winograd::{
+            ahead::Ahead,
             form::Form,
             multiply,
             store::Products,
@@ -287,6 +288,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         assert!(m.len() >= m_planes.len(ELEMENTS) && groups * TILE <= plan.tiles);
         assert!(channels.len() <= 2 * V::LANES);
         let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
+        let mut none = Ahead::NONE;
         for weight in 0..WEIGHTS {
             let at = weight * packed.stride() + channels.start * packed.depth;
             let u = self.packed[at..].as_ptr();
@@ -300,11 +302,11 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let blocks = v_planes.blocks;
                     if channels.len() == 2 * V::LANES {
                         multiply::panel::<X, V, TILE, 2>(
-                            v, plan.tiles, u, units, blocks, m, m_vector, groups, false,
+                            v, plan.tiles, u, units, blocks, m, m_vector, groups, false, &mut none,
                         );
                     } else {
                         multiply::panel::<X, V, TILE, 1>(
-                            v, plan.tiles, u, units, blocks, m, m_vector, groups, false,
+                            v, plan.tiles, u, units, blocks, m, m_vector, groups, false, &mut none,
                         );
                     }
                 }

@@ -8,7 +8,7 @@ mod unpack;
 
 use std::ops::Range;
 
-use super::{product::fixed, tiles::BLOCK};
+use super::{ahead::Ahead, product::fixed, tiles::BLOCK};
 use crate::{element::Element, isa::Vector};
 
 pub(super) use balance::{balance, sums_len};
@@ -82,7 +82,7 @@ impl Plain<'_> {
             let plain = Plain { weights: &self.weights[row * depth.start..], ..*self };
             let (panel, rows, to) = ((first, width), 0..9 * count, turned.as_mut_ptr());
             // SAFETY: as checked.
-            unsafe { plain.gather::<E, V>(panel, rows, 0..0, balance, to) };
+            unsafe { plain.gather::<E, V>(panel, rows, balance, to) };
             return Taps::gathered(turned.as_ptr(), width);
         }
         let from = &self.weights[first * row..(first + width) * row];
@@ -120,9 +120,15 @@ impl Plain<'_> {
         Taps { start: turned.as_ptr(), window: (count * width) as isize, value: width }
     }
 
+    /// Asks for rows that [`Plain::gather`] will copy.
+    pub(super) fn ahead(&self, (first, width): (usize, usize), rows: Range<usize>) -> Ahead {
+        let start = self.weights.as_ptr().wrapping_add(rows.start * self.in_channels + first);
+        Ahead::rows(start, self.in_channels, width, rows.len())
+    }
+
     /// Copies some rows of the weights, of which each value of the depth has nine, to where
     /// [`Taps::gathered`] finds them: in place they are far apart, by a power of two at that, so that
-    /// few fit in a cache. Those of integers are over their balance. Asks for others.
+    /// few fit in a cache. Those of integers are over their balance.
     ///
     /// # Safety
     /// The weights must have these rows, of at least `first + width` inputs, and `to` room for all.
@@ -131,16 +137,9 @@ impl Plain<'_> {
         &self,
         (first, width): (usize, usize),
         rows: Range<usize>,
-        next: Range<usize>,
         balance: &[f32],
         to: *mut f32,
     ) {
-        for row in next {
-            for lane in (0..width).step_by(BLOCK) {
-                let at = row * self.in_channels + first + lane;
-                V::prefetch(self.weights.as_ptr().wrapping_add(at));
-            }
-        }
         for row in rows {
             let mut times = V::zero();
             if fixed::<E>() {
