@@ -56,6 +56,12 @@ impl Ahead {
         Ahead { spans: [Span::values(x.as_ptr(), x.len()), Span::values(y, rows.len())], each: 0 }
     }
 
+    /// Consecutive values.
+    pub(super) fn values(values: &[f32]) -> Self {
+        let span = Span::values(values.as_ptr(), values.len());
+        Ahead { spans: [span, Span::NONE], each: 0 }
+    }
+
     /// Some rows, so many values apart, of which each is `width` values, a power of two.
     pub(super) fn rows(start: *const f32, apart: usize, width: usize, rows: usize) -> Self {
         let of_row = (width * size_of::<f32>()).div_ceil(LINE);

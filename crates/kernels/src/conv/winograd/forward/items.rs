@@ -216,9 +216,8 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                             taps.elements::<Weight, X, V>(group, values, width, &times, u, stride);
                             for e in 6 * lines.start..6 * lines.end {
                                 // The next part's rows, as products leave time for them; at the end
-                                // the next panel's are only asked for.
-                                let mut ahead = Ahead::NONE;
-                                if plain.backward {
+                                // the next panel's are only asked for, as all are forward.
+                                let ahead = if plain.backward {
                                     let (next, first) = if next.is_empty() {
                                         (0..plan.chunk, panel.0 + width)
                                     } else {
@@ -229,8 +228,12 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                                     if first == panel.0 {
                                         plain.gather::<X, V>(panel, now, balance, rows);
                                     }
-                                    ahead = plain.ahead((first, width), then);
-                                }
+                                    plain.ahead((first, width), then)
+                                } else {
+                                    let parts = ELEMENTS * depth.div_ceil(plan.chunk);
+                                    let part = start / plan.chunk * ELEMENTS + e;
+                                    plain.panel_ahead((panel.0 + width, width), (part, parts))
+                                };
                                 let steps = self.steps::<V>(groups, words.len(), width);
                                 let ahead = &mut ahead.over(steps);
                                 let u = u.add((e - 6 * lines.start) * stride);

@@ -126,6 +126,18 @@ impl Plain<'_> {
         Ahead::rows(start, self.in_channels, width, rows.len())
     }
 
+    /// Asks for a part of so many of what [`Plain::taps`] will read, forward.
+    pub(super) fn panel_ahead(
+        &self,
+        (first, width): (usize, usize),
+        (part, parts): (usize, usize),
+    ) -> Ahead {
+        let row = 9 * self.in_channels;
+        let panel = self.weights.get(first * row..(first + width) * row).unwrap_or_default();
+        let part = panel.len() * part / parts..panel.len() * (part + 1) / parts;
+        Ahead::values(&panel[part])
+    }
+
     /// Copies some rows of the weights, of which each value of the depth has nine, to where
     /// [`Taps::gathered`] finds them: in place they are far apart, by a power of two at that, so that
     /// few fit in a cache. Those of integers are over their balance.
