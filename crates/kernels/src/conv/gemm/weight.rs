@@ -97,6 +97,10 @@ impl Gradient {
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
+        if rows == 0 {
+            dw.fill(0.0);
+            return;
+        }
         let (high, parts) = self.cut(rows);
         let wide = self.group.0;
         let (across, down) = (self.inputs.div_ceil(wide), self.outputs.div_ceil(high));

@@ -112,8 +112,8 @@ impl<E: Element> Pack<'_, E> {
     }
 }
 
-/// For each of 36 [bare](Window::bare) elements and two vectors of outputs: sums of squares, then what values are
-/// multiplied with to become integers.
+/// For each of 36 [bare](Window::bare) elements and two vectors of outputs: sums of squares, then what
+/// values are multiplied with to become integers.
 pub(in crate::conv::winograd) struct Times(pub(super) [[f32; 32]; 36]);
 
 impl Times {
