@@ -62,7 +62,7 @@ def main():
     rows = table(cases, results)
     results.save(rows)
     print(markdown(cases, rows))
-    print(f"\n{caption(results.about)}")
+    print(f"\n{caption(results)}")
     return status
 
 
@@ -198,12 +198,19 @@ def gist(error):
     return next((line for line in lines if line.startswith("error")), lines[-1])
 
 
-def caption(about):
+def caption(results):
+    about = results.about
     settings = about["settings"]
+    rounds = {}
+    for m in results.measurements:
+        rounds.setdefault((m["case"], m["contestant"]), set()).add(m["round"])
+    # Of a run that was interrupted, the fewest that a figure of the table is of.
+    fewest = min(map(len, rounds.values()), default=0)
+    of = "" if fewest >= settings["rounds"] else f"{fewest} or more of "
     facts = [
         about["machine"]["cpu"],
         f"threads: {settings['threads']}",
-        f"medians over rounds: {settings['rounds']}, of {settings['seconds']:g} s a measurement",
+        f"medians over rounds: {of}{settings['rounds']}, of {settings['seconds']:g} s a measurement",
         *(f"{name} {version}" for name, version in about["versions"].items()),
         f"begun {about['started']}",
     ]
