@@ -24,26 +24,20 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod evaluate;
-pub mod graph;
 mod lock;
-pub mod models;
-pub mod network;
 pub mod onnx;
 pub mod optim;
 pub mod plan;
 pub mod predictions;
 pub mod profile;
-pub mod random;
 pub mod recipe;
 pub mod run;
 pub mod schedule;
 pub mod summary;
 pub mod train;
 
-pub use graph::Graph;
-pub use models::Arch;
-pub use network::Network;
 pub use resnet_kernels::Cpu;
+pub use resnet_network::{Arch, Graph, Network, graph, models, network, preprocess, random};
 
 /// The README's programs.
 #[cfg(doctest)]

@@ -114,7 +114,7 @@ fn to_metadata(config: &Config) -> Metadata {
 /// [`io::ErrorKind::Unsupported`] for nets that timm does not have; or what the system says.
 pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
     let graph = model.network.graph();
-    let Arch { family, depth, residual } = model.arch;
+    let Arch { family, depth, residual, .. } = model.arch;
     if family != Family::ImageNet || !residual || graph_width(model) != model.arch.width() {
         let net = format!(
             "timm has no {} with {} channels in its first stage: a folder can hold the ImageNet \

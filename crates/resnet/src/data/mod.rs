@@ -23,8 +23,9 @@ mod synthetic;
 pub use augment::Augment;
 pub use error::DataError;
 pub use fetch::{FetchEvent, Stage, fetch};
-pub use images::{Batch, Dataset, Images, Normalisation};
+pub use images::{Batch, Dataset, Images};
 pub use loader::{Epoch, Loader};
+pub use resnet_network::preprocess::Normalisation;
 pub use source::{
     DataSource, DatasetInfo, FileCheck, FileState, LoadOptions, default_data_dir, info, load,
     verify,

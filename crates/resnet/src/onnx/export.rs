@@ -18,7 +18,6 @@ use crate::{
     checkpoint::key,
     graph::{Graph, GraphError, Node, NodeId, Op},
     network::Network,
-    plan,
 };
 
 /// How a network is written.
@@ -81,7 +80,7 @@ pub fn model(net: &Network, options: &ExportOptions) -> Result<Model, GraphError
     let graph = net.graph();
     // The rules hold or do not for images of any size.
     graph.shapes(LARGE, LARGE)?;
-    plan::check(graph)?;
+    graph.check()?;
     let dynamic = |name: &str| Dimension::Dynamic(name.to_owned());
     let fixed = |extent: usize| Dimension::Fixed(extent as i64);
     let input = [dynamic("batch"), fixed(graph.in_channels()), dynamic("height"), dynamic("width")];

@@ -82,11 +82,6 @@ impl From<OutOfMemory> for PlanError {
     }
 }
 
-/// Whether a graph can be planned.
-pub(crate) fn check(graph: &Graph) -> Result<(), GraphError> {
-    units::units(graph, false).map(drop)
-}
-
 /// Values of an image that a training plan and an inference plan hold: inputs, outputs and
 /// gradients, without weights and scratch.
 pub(crate) fn values_per_image(

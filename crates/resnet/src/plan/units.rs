@@ -45,12 +45,9 @@ pub(super) fn units_around(
     fold: bool,
     probe: Option<NodeId>,
 ) -> Result<Vec<Unit>, GraphError> {
+    graph.check()?;
     let nodes = graph.nodes();
-    let mut consumers: Vec<Vec<NodeId>> = vec![Vec::new(); nodes.len()];
-    for (id, node) in nodes.iter().enumerate() {
-        node.inputs.iter().for_each(|&input| consumers[input].push(id));
-    }
-    check(graph, &consumers)?;
+    let consumers = graph.consumers();
     // The node that alone reads this one, if it does `op`.
     let sole = |id: NodeId, op: Op| match consumers[id][..] {
         [next] if nodes[next].op == op && Some(id) != probe => Some(next),
@@ -98,32 +95,6 @@ pub(super) fn producer(units: &[Unit], id: NodeId) -> Option<usize> {
     let found = units.iter().position(|unit| unit.output == id);
     assert!(found.is_some() || id == Graph::INPUT, "every value that is read is computed");
     found
-}
-
-/// The rules beyond [`Graph::shapes`] that plans rely on.
-fn check(graph: &Graph, consumers: &[Vec<NodeId>]) -> Result<(), GraphError> {
-    let nodes = graph.nodes();
-    let rule = |id: NodeId, rule| Err(GraphError::Structure { node: nodes[id].name.clone(), rule });
-    if !matches!(consumers[Graph::INPUT][..], [only] if matches!(nodes[only].op, Op::Conv2d { .. }))
-    {
-        return rule(Graph::INPUT, "must be read by one convolution and by nothing else");
-    }
-    let last = nodes.len() - 1;
-    for (id, node) in nodes.iter().enumerate() {
-        if (node.op == Op::Linear) != (id == last) {
-            return rule(id, "a network ends in a linear layer, its only one");
-        }
-        if id != last && consumers[id].is_empty() {
-            return rule(id, "is read by nothing");
-        }
-        if node.op == Op::Input && id != Graph::INPUT {
-            return rule(id, "is a second input");
-        }
-        if node.op == Op::Add && node.inputs[0] == node.inputs[1] {
-            return rule(id, "cannot add a value to itself");
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub struct Node {
 
 impl Node {
     /// Weights and biases of a node that reads so many channels.
-    pub(crate) fn parameters(&self, inputs: usize) -> (usize, usize) {
+    pub fn parameters(&self, inputs: usize) -> (usize, usize) {
         match self.op {
             Op::Conv2d { kernel, .. } => (self.channels * inputs * kernel * kernel, 0),
             Op::BatchNorm2d => (self.channels, self.channels),
@@ -81,7 +81,7 @@ impl Node {
 
     /// Multiply-accumulates for one image, as torchvision counts them: of convolutions and linear
     /// layers.
-    pub(crate) fn macs(&self, inputs: usize, output: Shape) -> usize {
+    pub fn macs(&self, inputs: usize, output: Shape) -> usize {
         match self.op {
             Op::Conv2d { .. } | Op::Linear => {
                 self.parameters(inputs).0 * output.height * output.width
@@ -349,6 +349,45 @@ impl Graph {
             shapes.push(shape);
         }
         Ok(shapes)
+    }
+    /// The nodes that read each node.
+    pub fn consumers(&self) -> Vec<Vec<NodeId>> {
+        let mut consumers: Vec<Vec<NodeId>> = vec![Vec::new(); self.nodes.len()];
+        for (id, node) in self.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|&input| consumers[input].push(id));
+        }
+        consumers
+    }
+
+    /// The rules beyond [`Graph::shapes`] that whoever runs a network relies on: one convolution
+    /// alone reads the images, a linear layer alone ends the network, and every value is read.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(&self) -> Result<(), GraphError> {
+        let (nodes, consumers) = (&self.nodes, self.consumers());
+        let rule =
+            |id: NodeId, rule| Err(GraphError::Structure { node: nodes[id].name.clone(), rule });
+        let is_conv = |id: NodeId| matches!(nodes[id].op, Op::Conv2d { .. });
+        if !matches!(consumers[Self::INPUT][..], [only] if is_conv(only)) {
+            return rule(Self::INPUT, "must be read by one convolution and by nothing else");
+        }
+        let last = nodes.len() - 1;
+        for (id, node) in nodes.iter().enumerate() {
+            if (node.op == Op::Linear) != (id == last) {
+                return rule(id, "a network ends in a linear layer, its only one");
+            }
+            if id != last && consumers[id].is_empty() {
+                return rule(id, "is read by nothing");
+            }
+            if node.op == Op::Input && id != Self::INPUT {
+                return rule(id, "is a second input");
+            }
+            if node.op == Op::Add && node.inputs[0] == node.inputs[1] {
+                return rule(id, "cannot add a value to itself");
+            }
+        }
+        Ok(())
     }
 }
 

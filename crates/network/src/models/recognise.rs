@@ -21,7 +21,7 @@ pub struct Recognised {
 /// the number of classes do not matter, nor how head and shortcuts are called.
 ///
 /// ```
-/// use resnet::{Arch, Network, models::recognise, network::Init};
+/// use resnet_network::{Arch, Network, models::recognise, network::Init};
 /// let arch: Arch = "resnet18-cifar".parse().unwrap();
 /// let net = Network::new(arch.graph_with(3, 10, 8), Init::PyTorch, 0);
 /// assert_eq!(recognise(&net.state_dict()).unwrap().arch, arch);
@@ -116,7 +116,7 @@ const HEADS: [&str; 2] = ["linear", "fc"];
 
 /// Gives head and shortcuts the names that the family has for them, unless the state dict already
 /// has a tensor of that name.
-pub(crate) fn canonical_names(tensors: &mut NamedTensors, family: Family) {
+pub fn canonical_names(tensors: &mut NamedTensors, family: Family) {
     let taken: BTreeSet<String> = tensors.iter().map(|(name, _)| name.clone()).collect();
     for (name, _) in tensors.iter_mut() {
         let head = HEADS.iter().find_map(|head| name.strip_prefix(head)?.strip_prefix('.'));

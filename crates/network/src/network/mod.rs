@@ -12,7 +12,7 @@ use crate::{
 
 pub use init::Init;
 pub use state_dict::StateDictError;
-pub(crate) use state_dict::check_state_dict;
+pub use state_dict::check_state_dict;
 
 /// What a parameter is, for initialisation and for the optimiser's rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Network {
     /// A network with random parameters.
     ///
     /// ```
-    /// use resnet::{Arch, Network, network::Init};
+    /// use resnet_network::{Arch, Network, network::Init};
     /// let arch: Arch = "resnet18-cifar".parse().unwrap();
     /// let net = Network::new(arch.graph(10), Init::PyTorch, 0);
     /// assert_eq!(net.values().len(), 11_173_962); // parameters
@@ -130,26 +130,26 @@ impl Network {
     }
 
     /// Batches that the running statistics are of, if that is one number for all of them.
-    pub(crate) fn batches_tracked(&self) -> Option<i64> {
+    pub fn batches_tracked(&self) -> Option<i64> {
         let first = *self.batches_tracked.first()?;
         self.batches_tracked.iter().all(|&count| count == first).then_some(first)
     }
 
     /// The places of a node's parameters in the arena: weight, then bias.
-    pub(crate) fn ranges(&self, node: NodeId) -> impl Iterator<Item = Range<usize>> {
+    pub fn ranges(&self, node: NodeId) -> impl Iterator<Item = Range<usize>> {
         let first = self.params.partition_point(|p| p.node < node);
         self.params[first..].iter().take_while(move |p| p.node == node).map(|p| p.range.clone())
     }
 
     /// Mean and variance that a batch norm uses in inference.
-    pub(crate) fn running(&self, node: NodeId) -> (&[f32], &[f32]) {
+    pub fn running(&self, node: NodeId) -> (&[f32], &[f32]) {
         let stats = &self.stats[self.stats_index(node)];
         (&self.running[stats.mean.clone()], &self.running[stats.var.clone()])
     }
 
     /// A batch norm's parameters and its running statistics, which are to be updated by one more
     /// batch.
-    pub(crate) fn norm_mut(&mut self, node: NodeId) -> [&mut [f32]; 4] {
+    pub fn norm_mut(&mut self, node: NodeId) -> [&mut [f32]; 4] {
         let [weight, bias] = self.weight_and_bias(node);
         let index = self.stats_index(node);
         // A file may hold any number.
@@ -163,7 +163,7 @@ impl Network {
     }
 
     /// The places of weight and bias of a batch norm or a linear layer.
-    pub(crate) fn weight_and_bias(&self, node: NodeId) -> [Range<usize>; 2] {
+    pub fn weight_and_bias(&self, node: NodeId) -> [Range<usize>; 2] {
         let mut ranges = self.ranges(node);
         let mut next = || ranges.next().expect("the node has a weight and a bias");
         [next(), next()]

@@ -92,7 +92,7 @@ impl Network {
 ///
 /// # Errors
 /// The first few names that are missing, unexpected or misshapen.
-pub(crate) fn check_state_dict(graph: &Graph, state: &NamedTensors) -> Result<(), StateDictError> {
+pub fn check_state_dict(graph: &Graph, state: &NamedTensors) -> Result<(), StateDictError> {
     check(&entries(graph), state, |name| name.ends_with(".num_batches_tracked"))
 }
 

@@ -15,7 +15,7 @@ use std::{fmt, str::FromStr};
 use crate::graph::Graph;
 use thiserror::Error;
 
-pub(crate) use recognise::canonical_names;
+pub use recognise::canonical_names;
 pub use recognise::{Recognised, recognise};
 
 /// Blocks in each of the four stages (paper, table 1), and whether they are bottlenecks.
@@ -52,12 +52,12 @@ pub enum Family {
 
 impl Family {
     /// Name of the linear layer.
-    pub(crate) fn head(self) -> &'static str {
+    pub fn head(self) -> &'static str {
         if self == Family::ImageNet { "fc" } else { "linear" }
     }
 
     /// Name of the shortcuts that have parameters.
-    pub(crate) fn shortcut(self) -> &'static str {
+    pub fn shortcut(self) -> &'static str {
         if self == Family::ImageNet { "downsample" } else { "shortcut" }
     }
 }

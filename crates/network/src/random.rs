@@ -38,7 +38,7 @@ impl Random {
     /// The stream for a purpose and the indices under it (epoch, image, ...).
     ///
     /// ```
-    /// use resnet::random::{Purpose, Random};
+    /// use resnet_network::random::{Purpose, Random};
     /// let draw = |epoch| Random::new(0, Purpose::Order, &[epoch]).next_u64();
     /// assert_eq!(draw(1), draw(1));
     /// assert_ne!(draw(1), draw(2));
