@@ -2,17 +2,27 @@
 
 use crate::{
     cpu::Cpu,
-    element::Element,
+    element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::padded,
     pool::Parts,
+    values::{Values, ValuesMut},
 };
 
 /// Values of an item of work.
 const PART: usize = 16 * 1024;
 
 /// `out = relu?(a + b?)` over whole activations.
-pub fn add_relu<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out: &mut [E]) {
+///
+/// # Panics
+/// If dtypes differ, or `a` or `b` is shorter than `out`.
+pub fn add_relu(cpu: &Cpu, a: Values<'_>, b: Option<Values<'_>>, relu: bool, out: ValuesMut<'_>) {
+    by_element!(a.dtype(), E => {
+        add_relu_of(cpu, E::slice(a), b.map(E::slice), relu, E::slice_mut(out))
+    });
+}
+
+fn add_relu_of<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out: &mut [E]) {
     struct Item<'a, E> {
         a: &'a [E],
         b: Option<&'a [E]>,
@@ -54,7 +64,23 @@ pub fn add_relu<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out
 
 /// `to = g`, or `to += g`, where `g` is the gradient of an output, blocked where the output (if
 /// given) is not positive: the backward pass of [`add_relu`].
-pub fn pass_gradient<E: Element>(
+///
+/// # Panics
+/// If dtypes differ, or `gradient` or `out` is shorter than `to`.
+pub fn pass_gradient(
+    cpu: &Cpu,
+    gradient: Values<'_>,
+    out: Option<Values<'_>>,
+    to: ValuesMut<'_>,
+    accumulate: bool,
+) {
+    by_element!(gradient.dtype(), E => {
+        let (gradient, out) = (E::slice(gradient), out.map(E::slice));
+        pass_gradient_of(cpu, gradient, out, E::slice_mut(to), accumulate)
+    });
+}
+
+fn pass_gradient_of<E: Element>(
     cpu: &Cpu,
     gradient: &[E],
     out: Option<&[E]>,
@@ -136,7 +162,14 @@ impl PadShortcut {
     }
 
     /// `out` of `batch` images.
-    pub fn forward<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
+    ///
+    /// # Panics
+    /// If dtypes differ, or there are too few values.
+    pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
+        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
+    }
+
+    fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
         let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
         cpu.pool().run(batch, &|_, image| {
             // SAFETY: each item takes its own part.
@@ -150,7 +183,23 @@ impl PadShortcut {
     }
 
     /// The gradient of the input: stored in `dx`, or added to it.
-    pub fn backward<E: Element>(
+    ///
+    /// # Panics
+    /// If dtypes differ, or there are too few values.
+    pub fn backward(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        gradient: Values<'_>,
+        dx: ValuesMut<'_>,
+        accumulate: bool,
+    ) {
+        by_element!(gradient.dtype(), E => {
+            self.backward_of(cpu, batch, E::slice(gradient), E::slice_mut(dx), accumulate)
+        });
+    }
+
+    fn backward_of<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,

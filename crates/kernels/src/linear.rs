@@ -2,10 +2,11 @@
 
 use crate::{
     cpu::Cpu,
-    element::Element,
+    element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::padded,
     pool::Parts,
+    values::{Values, ValuesMut},
 };
 
 /// Outputs of an item of work.
@@ -23,7 +24,22 @@ pub struct Linear {
 
 impl Linear {
     /// `y[n][outputs] = x * weight^T + bias`.
-    pub fn forward<E: Element>(
+    ///
+    /// # Panics
+    /// If a slice is too short.
+    pub fn forward(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Values<'_>,
+        weight: &[f32],
+        bias: &[f32],
+        y: &mut [f32],
+    ) {
+        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), weight, bias, y));
+    }
+
+    fn forward_of<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
@@ -46,7 +62,28 @@ impl Linear {
     }
 
     /// Stores the gradients of input, weight and bias.
-    pub fn backward<E: Element>(
+    ///
+    /// # Panics
+    /// If the dtypes of `x` and `dx` differ, or a slice is too short.
+    pub fn backward(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Values<'_>,
+        weight: &[f32],
+        dy: &[f32],
+        dx: ValuesMut<'_>,
+        dw: &mut [f32],
+        db: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        by_element!(x.dtype(), E => {
+            let (x, dx) = (E::slice(x), E::slice_mut(dx));
+            self.backward_of(cpu, batch, x, weight, dy, dx, dw, db, scratch)
+        });
+    }
+
+    fn backward_of<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,

@@ -8,10 +8,11 @@ use std::{
 
 use crate::{
     cpu::Cpu,
-    element::Element,
+    element::{Element, by_element},
     isa::{Kernel, Vector},
     memory::{Buffer, OutOfMemory},
     pool::Parts,
+    values::Dtype,
 };
 
 /// Values of each of two buffers: together 256 MiB, more than caches hold.
@@ -33,9 +34,13 @@ pub struct Bandwidth {
 }
 
 impl Cpu {
-    /// Operations a second, two for each product and its addition, of `E` in registers, with all
-    /// threads. Takes some tens of milliseconds.
-    pub fn peak_flops<E: Element>(&self) -> f64 {
+    /// Operations a second, two for each product and its addition, of values of this dtype in
+    /// registers, with all threads. Takes some tens of milliseconds.
+    pub fn peak_flops(&self, dtype: Dtype) -> f64 {
+        by_element!(dtype, E => self.peak_flops_of::<E>())
+    }
+
+    fn peak_flops_of<E: Element>(&self) -> f64 {
         let (items, tile) = (ITEMS * self.threads(), self.isa().tile());
         let products = items * TILES * 2 * tile * self.isa().lanes() * E::PACK;
         let seconds = shortest(40, || {
@@ -169,7 +174,7 @@ fn total<V: Vector>(v: V) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bf16, testing::on_every_isa};
+    use crate::{bf16::Bf16, testing::on_every_isa};
 
     /// What is divided by the time is what is done.
     #[test]

@@ -2,10 +2,11 @@
 
 use crate::{
     cpu::Cpu,
-    element::Element,
+    element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::padded,
     pool::Parts,
+    values::{Values, ValuesMut},
 };
 
 /// `torch.nn.MaxPool2d` over images of one size.
@@ -61,7 +62,14 @@ impl MaxPool {
     }
 
     /// The largest value under each window.
-    pub fn forward<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
+    ///
+    /// # Panics
+    /// If dtypes differ, there are too few values, or a window may lie in the padding alone.
+    pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
+        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
+    }
+
+    fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
         self.check();
         let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
         cpu.pool().run(batch, &|_, image| {
@@ -74,7 +82,26 @@ impl MaxPool {
 
     /// The gradient of the input, stored or added: all of it goes to the first of the largest
     /// values, as in PyTorch.
-    pub fn backward<E: Element>(
+    ///
+    /// # Panics
+    /// As [`MaxPool::forward`].
+    pub fn backward(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Values<'_>,
+        out: Values<'_>,
+        gradient: Values<'_>,
+        dx: ValuesMut<'_>,
+        accumulate: bool,
+    ) {
+        by_element!(x.dtype(), E => {
+            let (x, out, gradient) = (E::slice(x), E::slice(out), E::slice(gradient));
+            self.backward_of(cpu, batch, x, out, gradient, E::slice_mut(dx), accumulate)
+        });
+    }
+
+    fn backward_of<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
@@ -180,7 +207,14 @@ impl GlobalAvgPool {
     }
 
     /// One pixel an image.
-    pub fn forward<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
+    ///
+    /// # Panics
+    /// If dtypes differ, or there are too few values.
+    pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
+        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
+    }
+
+    fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
         struct Item<'a, E> {
             x: &'a [E],
             out: &'a mut [E],
@@ -212,7 +246,23 @@ impl GlobalAvgPool {
     }
 
     /// The gradient of the input: stored in `dx`, or added to it.
-    pub fn backward<E: Element>(
+    ///
+    /// # Panics
+    /// As [`GlobalAvgPool::forward`].
+    pub fn backward(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        gradient: Values<'_>,
+        dx: ValuesMut<'_>,
+        accumulate: bool,
+    ) {
+        by_element!(gradient.dtype(), E => {
+            self.backward_of(cpu, batch, E::slice(gradient), E::slice_mut(dx), accumulate)
+        });
+    }
+
+    fn backward_of<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,

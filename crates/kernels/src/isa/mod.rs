@@ -4,6 +4,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -13,19 +14,8 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-pub use vector::Vector;
-
-/// An algorithm that is generic over the vector.
-///
-/// `run` and everything it calls must be `#[inline(always)]`: only then is it compiled with the
-/// instructions of the set that [`Isa::dispatch`] chose.
-pub trait Kernel {
-    /// What it computes.
-    type Output;
-
-    /// Computes, with vectors of `V` and register tiles of `TILE` pixels by two vectors.
-    fn run<V: Vector, const TILE: usize>(self) -> Self::Output;
-}
+pub(crate) use kernel::Kernel;
+pub(crate) use vector::Vector;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Set {
@@ -172,7 +162,7 @@ impl Isa {
 
     /// Runs a kernel with this set.
     #[inline]
-    pub fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
+    pub(crate) fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Set::Portable => portable::enter(kernel),
             #[cfg(target_arch = "aarch64")]
@@ -238,7 +228,7 @@ impl FromStr for Isa {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::element::{bf16_to_f32, f32_to_bf16};
+    use crate::bf16::{bf16_to_f32, f32_to_bf16};
 
     /// Every operation of a vector, against plain arithmetic.
     struct Check;

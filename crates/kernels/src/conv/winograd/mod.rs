@@ -25,12 +25,27 @@ use forward::{Forward, Operand};
 use tiles::{Grid, MAX_CHANNELS};
 use weights::Plain;
 
-use super::{Activation, Algorithm, ConvShape, Epilogue, Mode, Weights};
-use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK};
+use super::{
+    algorithm::{Algorithm, Direction, Mode, NO_DATA, NO_WEIGHT},
+    epilogue::Finish,
+    operands::{Read, Weights},
+    shape::ConvShape,
+};
+use crate::{
+    cpu::Cpu,
+    element::{Element, by_element},
+    layout::CHANNEL_BLOCK,
+    values::Dtype,
+};
 
-/// Stored channels, at most.
-const fn most<E: Element>() -> usize {
-    if product::fixed::<E>() { product::CHANNELS } else { MAX_CHANNELS }
+/// Whether both numbers of channels suit products of transformed values.
+fn channels_fit(s: &ConvShape, dtype: Dtype) -> bool {
+    by_element!(dtype, E => {
+        let most = if product::fixed::<E>() { product::CHANNELS } else { MAX_CHANNELS };
+        [s.in_channels, s.out_channels].iter().all(|channels| {
+            channels.is_multiple_of(CHANNEL_BLOCK * E::PACK) && (32..=most).contains(channels)
+        })
+    })
 }
 
 /// Side of a tile of outputs.
@@ -48,35 +63,28 @@ pub(super) struct Winograd {
 impl Winograd {
     pub(super) const ALGORITHM: Algorithm = Algorithm::Winograd { side: SIDE, stride: 1 };
 
-    /// None if the shape has no such form, or the direct method is the better one.
-    pub(super) fn new<E: Element>(
-        s: ConvShape,
-        mode: Mode,
-        batch: usize,
-        cpu: &Cpu,
-    ) -> Option<Self> {
-        let whole = |channels: usize| {
-            channels.is_multiple_of(CHANNEL_BLOCK * E::PACK) && channels <= most::<E>()
-        };
+    /// Whether a shape has such a form, and the direct method is not the better one.
+    pub(super) fn serves(s: &ConvShape, dtype: Dtype) -> bool {
         let fits = s.kernel == 3 && s.stride == 1 && s.padding == 1;
-        if !fits || !whole(s.in_channels) || !whole(s.out_channels) {
-            return None;
-        }
-        if s.in_channels < 32 || s.out_channels < 32 {
-            return None;
-        }
+        fits && channels_fit(s, dtype)
+    }
+
+    /// Of activations stored as `E`.
+    pub(super) fn new<E: Element>(s: ConvShape, mode: Mode, batch: usize, cpu: &Cpu) -> Self {
         let grid = |channels| Grid { height: s.height, width: s.width, channels, side: SIDE };
-        let (tile, train) = (cpu.isa().tile(), mode != Mode::Inference);
+        let (tile, train) = (cpu.isa().tile(), mode.has(Direction::BackwardWeight));
         let (input, outputs) = (grid(s.in_channels), s.out_channels);
         let output = grid(s.out_channels);
-        Some(Winograd {
+        Winograd {
             shape: s,
             forward: Forward::new::<E>(input, outputs, batch, tile, train),
-            backward_data: (mode == Mode::Train)
+            backward_data: mode
+                .has(Direction::BackwardData)
                 .then(|| Forward::new::<E>(output, s.in_channels, batch, tile, train)),
-            backward_weight: (mode != Mode::Inference)
+            backward_weight: mode
+                .has(Direction::BackwardWeight)
                 .then(|| BackwardWeight::new::<E>(Form::Plain, input, output, batch)),
-        })
+        }
     }
 
     pub(super) fn packed_len(&self) -> usize {
@@ -110,7 +118,7 @@ impl Winograd {
     }
 
     fn backward(&self) -> &Forward {
-        self.backward_data.as_ref().expect(super::NO_DATA)
+        self.backward_data.as_ref().expect(NO_DATA)
     }
 
     fn operand<'a>(&self, weights: Weights<'a>, backward: bool) -> Operand<'a> {
@@ -123,14 +131,14 @@ impl Winograd {
         }
     }
 
-    pub(super) fn forward<X: Element, E: Element>(
+    pub(super) fn forward<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_, X>,
+        x: Read<'_, E>,
         weights: Weights<'_>,
         y: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
         let weights = self.operand(weights, false);
@@ -144,23 +152,23 @@ impl Winograd {
         dy: &[E],
         weights: Weights<'_>,
         dx: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
         let weights = self.operand(weights, true);
         self.backward().run(cpu, batch, dy.into(), weights, dx, epilogue, scratch);
     }
 
-    pub(super) fn backward_weight<X: Element, E: Element>(
+    pub(super) fn backward_weight<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_, X>,
+        x: Read<'_, E>,
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
-        let pass = self.backward_weight.as_ref().expect(super::NO_WEIGHT);
+        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
         pass.run(cpu, batch, x, dy, dw, scratch);
     }
 }

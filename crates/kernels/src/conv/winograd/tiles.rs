@@ -7,7 +7,7 @@ use super::{
     product::{self, Energy, fixed},
     transform::{Factor, Half},
 };
-use crate::{conv::Activation, element::Element, isa::Vector, layout::CHANNEL_BLOCK};
+use crate::{conv::operands::Read, element::Element, isa::Vector, layout::CHANNEL_BLOCK};
 
 /// Stored channels, at most.
 pub(super) const MAX_CHANNELS: usize = 4096;
@@ -102,7 +102,7 @@ pub(super) unsafe fn input_planes<
     const N: usize,
 >(
     grid: &Grid,
-    images: Activation<'_, E>,
+    images: Read<'_, E>,
     tiles: Range<usize>,
     border: usize,
     balance: &[f32],
@@ -192,7 +192,7 @@ unsafe fn elements<L: Factor<S, N>, E: Element, V: Vector, const S: usize, const
 #[inline(always)]
 pub(super) unsafe fn gradient_scales<E: Element, V: Vector, const S: usize>(
     grid: &Grid,
-    images: Activation<'_, E>,
+    images: Read<'_, E>,
     tiles: Range<usize>,
     border: usize,
     channels: Range<usize>,
@@ -239,7 +239,7 @@ pub(super) unsafe fn gradient_planes<
     const N: usize,
 >(
     grid: &Grid,
-    images: Activation<'_, E>,
+    images: Read<'_, E>,
     tiles: Range<usize>,
     border: usize,
     planes: &Planes,

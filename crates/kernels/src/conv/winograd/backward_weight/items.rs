@@ -5,7 +5,7 @@ use std::{marker::PhantomData, ops::Range};
 use super::BackwardWeight;
 use crate::{
     conv::{
-        Activation,
+        operands::Read,
         winograd::{
             form::Form,
             multiply::Sides,
@@ -40,7 +40,7 @@ pub(super) struct Block<'a> {
 /// Scales of a group of channels of one side.
 pub(super) struct Measure<'a, X, E> {
     pub(super) plan: &'a BackwardWeight,
-    pub(super) x: Activation<'a, X>,
+    pub(super) x: Read<'a, X>,
     pub(super) dy: &'a [E],
     pub(super) tiles: Range<usize>,
     /// Of the input, and then of the output.
@@ -82,7 +82,7 @@ impl<X: Element, E: Element> Kernel for Measure<'_, X, E> {
 /// Transforms some tiles of both sides.
 pub(super) struct Transform<'a, X, E> {
     pub(super) plan: &'a BackwardWeight,
-    pub(super) x: Activation<'a, X>,
+    pub(super) x: Read<'a, X>,
     pub(super) dy: &'a [E],
     pub(super) scales: Scales<'a>,
     pub(super) tiles: Range<usize>,

@@ -13,7 +13,7 @@ use super::{
     tiles::{BLOCK, GROUP, Grid, Planes},
     weights::{self, Apart},
 };
-use crate::{conv::Activation, cpu::Cpu, element::Element, pool::Parts};
+use crate::{conv::operands::Read, cpu::Cpu, element::Element, pool::Parts};
 
 /// Words of the planes of a block aimed at: those that threads share, and a thread's own, of words of
 /// one value.
@@ -123,7 +123,7 @@ impl BackwardWeight {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_, X>,
+        x: Read<'_, X>,
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],
@@ -241,7 +241,7 @@ impl BackwardWeight {
     fn measure<X: Element, E: Element>(
         &self,
         cpu: &Cpu,
-        x: Activation<'_, X>,
+        x: Read<'_, X>,
         dy: &[E],
         tiles: Range<usize>,
         group: usize,
@@ -277,7 +277,7 @@ impl BackwardWeight {
     fn transform<'a, X: Element, E: Element>(
         &self,
         cpu: &Cpu,
-        x: Activation<'_, X>,
+        x: Read<'_, X>,
         dy: &[E],
         tiles: Range<usize>,
         planes: &'a mut [f32],

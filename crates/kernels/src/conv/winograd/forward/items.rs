@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::{ELEMENTS, Forward, Operand};
 use crate::{
     conv::{
-        Activation, Epilogue,
+        epilogue::Finish,
+        operands::Read,
         winograd::{
             ahead::Ahead,
             form::Form,
@@ -25,12 +26,12 @@ use crate::{
 /// What all items of a call share.
 pub(super) struct Job<'a, X, E> {
     pub(super) plan: &'a Forward,
-    pub(super) x: Activation<'a, X>,
+    pub(super) x: Read<'a, X>,
     pub(super) weights: Operand<'a>,
     /// Of the depth's values, if they are integers.
     pub(super) balance: &'a [f32],
     pub(super) y: &'a Parts<'a, E>,
-    pub(super) epilogue: &'a Epilogue<'a, E>,
+    pub(super) epilogue: &'a Finish<'a, E>,
 }
 
 impl<X: Copy, E> Clone for Job<'_, X, E> {

@@ -11,7 +11,7 @@ use super::{
     weights::{self, MOST_LINES, Packed, Plain},
 };
 use crate::{
-    conv::{Activation, Epilogue},
+    conv::{epilogue::Finish, operands::Read},
     cpu::Cpu,
     element::Element,
     pool::Parts,
@@ -120,10 +120,10 @@ impl Forward {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_, X>,
+        x: Read<'_, X>,
         weights: Operand<'_>,
         y: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
         let all = batch * self.input.tiles();

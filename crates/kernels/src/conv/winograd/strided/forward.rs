@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     conv::{
-        Activation, Epilogue,
+        epilogue::Finish,
+        operands::Read,
         winograd::{
             ahead::Ahead,
             form::Form,
@@ -93,10 +94,10 @@ impl Forward {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_, X>,
+        x: Read<'_, X>,
         packed: &[f32],
         y: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
         let all = batch * self.input.tiles();
@@ -146,10 +147,10 @@ impl Forward {
 /// What all items of a call share.
 struct Job<'a, X, E> {
     plan: &'a Forward,
-    x: Activation<'a, X>,
+    x: Read<'a, X>,
     packed: &'a [f32],
     y: &'a Parts<'a, E>,
-    epilogue: &'a Epilogue<'a, E>,
+    epilogue: &'a Finish<'a, E>,
 }
 
 impl<X: Copy, E> Clone for Job<'_, X, E> {

@@ -2,7 +2,6 @@
 
 use std::marker::PhantomData;
 
-use super::taps::Taps;
 use crate::{
     cpu::Cpu,
     element::Element,
@@ -14,11 +13,25 @@ use crate::{
 /// Lanes of the widest vector.
 const MOST: usize = 16;
 
+/// The depth of a sum: a run of consecutive values of each of some positions of the window.
+#[derive(Clone, Copy)]
+pub(super) struct Runs<'a> {
+    pub(super) windows: &'a [usize],
+    /// Values of a run.
+    pub(super) run: usize,
+}
+
+impl Runs<'_> {
+    fn depth(&self) -> usize {
+        self.windows.len() * self.run
+    }
+}
+
 /// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][word of the run]
 /// [lane]`, each output channel times its factor.
 pub(super) fn forward<X: Element>(
     cpu: &Cpu,
-    table: &Taps,
+    runs: Runs<'_>,
     weights: &[f32],
     factors: Option<&[f32]>,
     out_channels: usize,
@@ -26,7 +39,7 @@ pub(super) fn forward<X: Element>(
 ) {
     let wide = 2 * cpu.isa().lanes();
     let stored = padded(out_channels);
-    let panels = Parts::new(packed, wide * table.depth() / X::PACK);
+    let panels = Parts::new(packed, wide * runs.depth() / X::PACK);
     cpu.pool().run(stored.div_ceil(wide), &|_, panel| {
         let first = panel * wide;
         // SAFETY: each item takes its own part.
@@ -34,14 +47,14 @@ pub(super) fn forward<X: Element>(
         let width = wide.min(stored - first);
         let elements = PhantomData::<X>;
         let panel =
-            Forward { table, weights, factors, out_channels, first, width, packed, elements };
+            Forward { runs, weights, factors, out_channels, first, width, packed, elements };
         cpu.isa().dispatch(panel);
     });
 }
 
 /// A panel of forward weights.
 struct Forward<'a, X> {
-    table: &'a Taps,
+    runs: Runs<'a>,
     weights: &'a [f32],
     factors: Option<&'a [f32]>,
     out_channels: usize,
@@ -58,7 +71,7 @@ impl<X: Element> Kernel for Forward<'_, X> {
     /// Transposes blocks of `LANES` output channels by `LANES` values of a run.
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let (taps, run) = (self.table.len(), self.table.run);
+        let (taps, run) = (self.runs.windows.len(), self.runs.run);
         let values = self.weights.len() / (self.out_channels * taps);
         let mut block = [0.0; MOST * MOST];
         for lane in (0..self.width).step_by(V::LANES) {
@@ -103,28 +116,28 @@ impl<X: Element> Kernel for Forward<'_, X> {
     }
 }
 
-/// Packs `[out][window][in]` weights for backward-data: for each table `[panel of in][tap][word of
+/// Packs `[out][window][in]` weights for backward-data: for each of the `tables` `[panel of in][tap][word of
 /// out][lane]`.
-pub(super) fn backward_data<X: Element>(
+pub(super) fn backward_data<'a, X: Element>(
     cpu: &Cpu,
-    tables: &[Taps],
+    tables: impl Iterator<Item = Runs<'a>>,
     weights: &[f32],
     channels: (usize, usize),
     mut packed: &mut [f32],
 ) {
     let wide = 2 * cpu.isa().lanes();
     let stored = padded(channels.0);
-    for table in tables {
-        let (here, rest) = packed.split_at_mut(table.depth() / X::PACK * stored);
+    for runs in tables {
+        let (here, rest) = packed.split_at_mut(runs.depth() / X::PACK * stored);
         packed = rest;
-        let panels = Parts::new(here, wide * table.depth() / X::PACK);
+        let panels = Parts::new(here, wide * runs.depth() / X::PACK);
         cpu.pool().run(stored.div_ceil(wide), &|_, panel| {
             let first = panel * wide;
             // SAFETY: each item takes its own part.
             let packed = unsafe { panels.get(panel) };
             let width = wide.min(stored - first);
             let elements = PhantomData::<X>;
-            let panel = BackwardData { table, weights, channels, first, width, packed, elements };
+            let panel = BackwardData { runs, weights, channels, first, width, packed, elements };
             cpu.isa().dispatch(panel);
         });
     }
@@ -132,7 +145,7 @@ pub(super) fn backward_data<X: Element>(
 
 /// A panel of backward-data weights.
 struct BackwardData<'a, X> {
-    table: &'a Taps,
+    runs: Runs<'a>,
     weights: &'a [f32],
     /// Channels of the input and of the output.
     channels: (usize, usize),
@@ -150,9 +163,9 @@ impl<X: Element> Kernel for BackwardData<'_, X> {
     fn run<V: Vector, const TILE: usize>(self) {
         let (in_channels, out_channels) = self.channels;
         let windows = self.weights.len() / (in_channels * out_channels);
-        let (words, first) = (self.table.run / X::PACK, self.first.min(in_channels));
+        let (words, first) = (self.runs.run / X::PACK, self.first.min(in_channels));
         let taps = self.packed.chunks_exact_mut(words * self.width);
-        for (packed, window) in taps.zip(&self.table.windows) {
+        for (packed, window) in taps.zip(self.runs.windows) {
             let row = |channel: usize| match channel < out_channels {
                 true => {
                     &self.weights[(channel * windows + window) * in_channels..][first..in_channels]

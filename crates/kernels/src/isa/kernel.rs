@@ -1,0 +1,15 @@
+//! What runs on an instruction set.
+
+use super::vector::Vector;
+
+/// An algorithm that is generic over the vector.
+///
+/// `run` and everything it calls must be `#[inline(always)]`: only then is it compiled with the
+/// instructions of the set that [`Isa::dispatch`](super::Isa) chose.
+pub(crate) trait Kernel {
+    /// What it computes.
+    type Output;
+
+    /// Computes, with vectors of `V` and register tiles of `TILE` pixels by two vectors.
+    fn run<V: Vector, const TILE: usize>(self) -> Self::Output;
+}
