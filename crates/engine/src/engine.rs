@@ -9,6 +9,7 @@ use crate::{
     error::PlanError,
     hooks::Hooks,
     optim::Sgd,
+    outline::Outline,
 };
 
 /// What an engine is built for.
@@ -107,6 +108,11 @@ impl Engine {
     /// The network as it is now, and its momentum in the order of its parameters.
     pub fn store(&self) -> (&Network, &[f32]) {
         (&self.network, &self.optimizer.momentum_buffer)
+    }
+
+    /// What a step consists of: [`Hooks::done`] names its operations by their index, the update last.
+    pub fn outline(&self) -> Outline {
+        self.train.outline()
     }
 
     /// Forward and backward of a part of a batch, which may be empty: adds its gradients to those

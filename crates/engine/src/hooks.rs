@@ -27,13 +27,32 @@ pub trait Hooks {
     }
 
     /// The gradients of a part of the arena are final, as far as this part of the batch goes:
-    /// `gradients` are those of `range`. From call to call the ranges go down through the arena.
+    /// `gradients` are those of `range`. Every range of the arena comes once, the last ones first
+    /// but for the order of branches.
     fn gradients(&mut self, range: Range<usize>, gradients: &mut [f32]) {
         let _ = (range, gradients);
     }
 }
 
 impl Hooks for () {}
+
+impl<H: Hooks> Hooks for Option<H> {
+    fn done(&mut self, operation: usize) {
+        self.iter_mut().for_each(|hooks| hooks.done(operation));
+    }
+
+    fn statistics(&mut self, norm: NodeId, statistics: &mut Statistics<'_>) {
+        self.iter_mut().for_each(|hooks| hooks.statistics(norm, statistics));
+    }
+
+    fn gradient_sums(&mut self, norm: NodeId, sums: &mut [f64]) {
+        self.iter_mut().for_each(|hooks| hooks.gradient_sums(norm, sums));
+    }
+
+    fn gradients(&mut self, range: Range<usize>, gradients: &mut [f32]) {
+        self.iter_mut().for_each(|hooks| hooks.gradients(range.clone(), gradients));
+    }
+}
 
 /// Statistics of a batch norm over a part of a batch.
 #[derive(Debug)]

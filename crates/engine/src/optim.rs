@@ -7,7 +7,8 @@ use resnet_kernels::{
     sgd::{Update, update},
 };
 
-use resnet_network::{Network, optim::SgdConfig};
+use resnet_network::Network;
+pub use resnet_network::optim::SgdConfig;
 
 /// Parameters that follow one another in the arena and have equal rules.
 #[derive(Clone, Debug)]

@@ -52,11 +52,7 @@ impl Hooks for Profiler {
 impl Profiler {
     /// A clock for steps of a plan's operations.
     pub fn new(operations: Vec<PlannedOperation>) -> Self {
-        Profiler {
-            times: vec![Vec::new(); operations.len()],
-            operations,
-            last: Instant::now(),
-        }
+        Profiler { times: vec![Vec::new(); operations.len()], operations, last: Instant::now() }
     }
 
     /// A step begins.
@@ -174,10 +170,7 @@ mod tests {
             operations: vec![
                 timed(operation(Kind::Input, Pass::Forward, 0, 7), 0.5),
                 timed(operation(conv, Pass::Forward, 10, 3), 1.0),
-                timed(
-                    operation(conv, Pass::BackwardData, 10, 4),
-                    2.0,
-                ),
+                timed(operation(conv, Pass::BackwardData, 10, 4), 2.0),
                 timed(operation(conv, Pass::Forward, 5, 1), 0.25),
             ],
             step: 4.0,

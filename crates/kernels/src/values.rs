@@ -2,12 +2,14 @@
 
 use std::{fmt, ops::Range, str::FromStr};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bf16::Bf16;
 
 /// How activations and their gradients are stored; sums are always f32 or wider.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// 32-bit floating point.
     #[default]
@@ -136,6 +138,14 @@ impl<'a> ValuesMut<'a> {
 
     /// To read them.
     pub fn as_values(&self) -> Values<'_> {
+        match self {
+            ValuesMut::Fp32(values) => Values::Fp32(values),
+            ValuesMut::Bf16(values) => Values::Bf16(values),
+        }
+    }
+
+    /// To read them from now on.
+    pub fn into_values(self) -> Values<'a> {
         match self {
             ValuesMut::Fp32(values) => Values::Fp32(values),
             ValuesMut::Bf16(values) => Values::Bf16(values),

@@ -46,10 +46,16 @@ pub struct EvalPlan {
 #[derive(Debug)]
 enum Parameters {
     /// Packed weights and a bias, a batch norm folded into both.
-    Conv { packed: Buffer, bias: Vec<f32> },
+    Conv {
+        packed: Buffer,
+        bias: Vec<f32>,
+    },
     /// A batch norm that follows no convolution: mean, scale and shift.
     Norm([Vec<f32>; 3]),
-    Linear { weight: Vec<f32>, bias: Vec<f32> },
+    Linear {
+        weight: Vec<f32>,
+        bias: Vec<f32>,
+    },
     None,
 }
 

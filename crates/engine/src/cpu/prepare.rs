@@ -12,14 +12,23 @@ use crate::{
 };
 
 /// The kernel of a unit that is a convolution.
-pub(super) fn conv(unit: &Unit, program: (resnet_kernels::Dtype, usize), cpu: &Cpu) -> Option<Conv> {
+pub(super) fn conv(
+    unit: &Unit,
+    program: (resnet_kernels::Dtype, usize),
+    cpu: &Cpu,
+) -> Option<Conv> {
     let (dtype, batch) = program;
     let (shape, source, mode) = unit.conv?;
     Some(Conv::new(shape, dtype, source, mode, batch, cpu))
 }
 
 /// Words of scratch that an operation takes.
-pub(super) fn scratch_len(program: &Program, index: usize, convs: &[Option<Conv>], cpu: &Cpu) -> usize {
+pub(super) fn scratch_len(
+    program: &Program,
+    index: usize,
+    convs: &[Option<Conv>],
+    cpu: &Cpu,
+) -> usize {
     let operation = &program.operations[index];
     match &operation.compute {
         Compute::BatchNorm { norm, saved: Some(_), .. }
@@ -45,7 +54,12 @@ fn algorithms(conv: &Conv) -> Vec<(Pass, Algorithm)> {
 }
 
 /// A program as this machine runs it.
-pub(super) fn outline(program: &Program, convs: &[Option<Conv>], memory: Memory, cpu: &Cpu) -> Outline {
+pub(super) fn outline(
+    program: &Program,
+    convs: &[Option<Conv>],
+    memory: Memory,
+    cpu: &Cpu,
+) -> Outline {
     let word = size_of::<f32>();
     let value = program.dtype.size();
     let unit = |(index, unit): (usize, &Unit)| {

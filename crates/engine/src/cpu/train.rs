@@ -1,6 +1,8 @@
 //! Training: forward with batch statistics, loss, and the gradients of all parameters.
 
-use resnet_kernels::{Buffer, Cpu, Dtype, Storage, conv::Conv, layout::padded, loss::cross_entropy};
+use resnet_kernels::{
+    Buffer, Cpu, Dtype, Storage, conv::Conv, layout::padded, loss::cross_entropy,
+};
 use resnet_network::{Network, graph::Graph};
 
 use super::{

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use resnet_kernels::{
-    Cpu, Storage,
+    Cpu, Storage, Values,
     batch_norm::{self, BatchNorm, Parameters, ResidualGradient},
     conv::{Activation, Conv, Epilogue, Weights},
     elementwise::pass_gradient,
@@ -45,7 +45,12 @@ impl Own<'_> {
     }
 
     /// What a convolution reads.
-    fn activation<'b>(&'b self, x: &Input, values: &'b Storage, saved: &'b [f32]) -> Activation<'b> {
+    fn activation<'b>(
+        &'b self,
+        x: &Input,
+        values: &'b Storage,
+        saved: &'b [f32],
+    ) -> Activation<'b> {
         match x {
             Input::Images => Activation { values: self.images.into(), norm: None },
             Input::Value { at, through } => {
@@ -64,7 +69,13 @@ impl Own<'_> {
         b.is_packed = matches!(weights, Weights::Packed(_));
     }
 
-    pub(super) fn forward(&self, compute: &Compute, net: &mut Network, b: &mut Buffers, hooks: &mut dyn Hooks) {
+    pub(super) fn forward(
+        &self,
+        compute: &Compute,
+        net: &mut Network,
+        b: &mut Buffers,
+        hooks: &mut dyn Hooks,
+    ) {
         let (cpu, n) = (self.cpu, self.n);
         match compute {
             Compute::BatchNormStatistics { norm, x, saved } => {
@@ -79,7 +90,7 @@ impl Own<'_> {
                     let x = x.expect("a value was asked for");
                     let saved = &b.saved[saved.clone()];
                     let norm = of_batch(norm, n);
-                    norm.normalize(cpu, x, bias, saved, residual, *relu, y, &mut b.scratch);
+                    norm.normalize(cpu, x, bias, residual, *relu, y, saved, &mut b.scratch);
                 }
             }
             _ if n == 0 => {}
@@ -93,7 +104,14 @@ impl Own<'_> {
                 match x {
                     Input::Images => {
                         let y = b.values.values_mut(y.clone());
-                        conv.forward(n, self.images, weights, y, Epilogue::STORE, scratch);
+                        conv.forward(
+                            n,
+                            Values::from(self.images),
+                            weights,
+                            y,
+                            Epilogue::STORE,
+                            scratch,
+                        );
                     }
                     Input::Value { at, through } => {
                         let [x, y] = apart(&mut b.values, [at, y]);
@@ -128,12 +146,20 @@ impl Own<'_> {
         hooks: &mut dyn Hooks,
     ) {
         let norm = of_batch(norm, self.n);
-        let moments = &mut b.sums[..norm.moments_len()];
-        norm.moments(self.cpu, b.values.values(x.clone()), moments, &mut b.scratch);
+        let moments = &mut b.sums[..norm.sums_len()];
+        if self.n > 0 {
+            norm.moments(self.cpu, b.values.values(x.clone()), moments, &mut b.scratch);
+        } else {
+            moments.fill(0.0);
+        }
         let mut statistics = Statistics { count: norm.pixels as f64, moments };
         hooks.statistics(self.head, &mut statistics);
         let Statistics { count, moments } = statistics;
         b.counts[self.unit] = count;
+        // Nobody has seen a pixel.
+        if count == 0.0 {
+            return;
+        }
         let [weight, bias, running_mean, running_var] = net.norm_mut(self.head);
         let parameters = Parameters { weight, bias, running_mean, running_var };
         norm.finish_statistics(count, moments, parameters, &mut b.saved[saved.clone()]);
@@ -163,11 +189,10 @@ impl Own<'_> {
                     Gate::Output(y) => batch_norm::Gate::Output(b.values.values(y.clone())),
                     Gate::Input => batch_norm::Gate::Input(norm.scale_shift(saved)),
                 };
-                let sums = &mut b.sums[..norm.moments_len()];
-                let gradient = b.gradients.values(dy.clone());
-                norm.gradient_sums(
-                    cpu, x, gate, saved, gradient, sums, d_weight, d_bias, &mut b.scratch,
-                );
+                let sums = &mut b.sums[..norm.sums_len()];
+                let g = b.gradients.values(dy.clone());
+                let scratch = &mut b.scratch;
+                norm.gradient_sums(cpu, x, gate, saved, g, d_weight, d_bias, sums, scratch);
                 hooks.gradient_sums(self.head, sums);
                 if n == 0 {
                     return true;
@@ -180,8 +205,8 @@ impl Own<'_> {
                     None => (b.gradients.values_mut(dy.clone()), None),
                 };
                 let count = b.counts[self.unit];
-                norm.backward_input(
-                    cpu, x, gate, scale, saved, count, sums, gradient, residual, &mut b.scratch,
+                norm.backward_data(
+                    cpu, count, sums, x, gate, scale, saved, gradient, residual, scratch,
                 );
                 if let Some(dx) = dx {
                     let (dy, to) = gradients(&mut b.gradients, dy, dx);

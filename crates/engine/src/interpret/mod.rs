@@ -127,10 +127,13 @@ impl<'a> Interpreter<'a> {
             }
             Input::Value { at, through } => {
                 let stored = padded(s.in_channels);
-                for pixel in self.values[at.clone()].chunks_exact(stored).take(n * s.height * s.width)
+                for pixel in
+                    self.values[at.clone()].chunks_exact(stored).take(n * s.height * s.width)
                 {
                     dense.extend(pixel[..s.in_channels].iter().enumerate().map(|(c, x)| {
-                        through.as_ref().map_or(*x, |t| self.normalised(&t.saved, stored, c, *x).max(0.0))
+                        through
+                            .as_ref()
+                            .map_or(*x, |t| self.normalised(&t.saved, stored, c, *x).max(0.0))
                     }));
                 }
             }
@@ -180,7 +183,8 @@ impl<'a> Interpreter<'a> {
                 for (from, to, tap) in taps(s, n) {
                     for o in 0..s.out_channels {
                         for i in 0..s.in_channels {
-                            dw[weight(o, tap, i).0] += dy[to * outs + o] * x[from * s.in_channels + i];
+                            dw[weight(o, tap, i).0] +=
+                                dy[to * outs + o] * x[from * s.in_channels + i];
                         }
                     }
                 }
@@ -223,17 +227,27 @@ impl<'a> Interpreter<'a> {
     }
 
     /// The batch's statistics, kept with the parameters, and the running ones.
-    fn statistics(&mut self, net: &Network, head: NodeId, norm: &BatchNorm, x: &Span, saved: &Span, n: usize) {
+    fn statistics(
+        &mut self,
+        net: &Network,
+        head: NodeId,
+        norm: &BatchNorm,
+        x: &Span,
+        saved: &Span,
+        n: usize,
+    ) {
         let (stored, count) = (padded(norm.channels), (n * norm.pixels) as f64);
         let x = &self.values[x.start..][..n * norm.pixels * stored];
         let [weight, bias] = net.weight_and_bias(head).map(|at| &net.values()[at]);
         let (running_mean, running_var) = net.running(head);
-        let mut learnt = [running_mean, running_var].map(|r| r.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
+        let mut learnt = [running_mean, running_var]
+            .map(|r| r.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
         for c in 0..norm.channels {
             let of_channel = || x.iter().skip(c).step_by(stored);
             let mean = of_channel().sum::<f64>() / count;
             let square = of_channel().map(|x| (x - mean).powi(2)).sum::<f64>();
-            let row = [mean, (square / count + EPSILON).sqrt().recip(), weight[c].into(), bias[c].into()];
+            let row =
+                [mean, (square / count + EPSILON).sqrt().recip(), weight[c].into(), bias[c].into()];
             for (i, value) in row.into_iter().enumerate() {
                 self.saved[saved.start + i * stored + c] = value;
             }

@@ -74,10 +74,11 @@ pub(super) fn backward(plain: &Plain, x: &[f64], dy: &[f64], n: usize) -> Vec<f6
                     for c in 0..stored {
                         let value = |at: &usize| x[at * stored + c];
                         let top = window.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
-                        // The first of equal ones, as in PyTorch.
-                        let first = window.iter().find(|at| value(at) == top);
-                        let first = first.expect("a window covers a pixel");
                         let d = dy[(image * windows.len() + to) * stored + c];
+                        // The first of equal ones, as in PyTorch; none where none is a number.
+                        let Some(first) = window.iter().find(|at| value(at) == top) else {
+                            continue;
+                        };
                         dx[(image * pixels + first) * stored + c] += d;
                     }
                 }

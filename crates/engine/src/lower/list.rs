@@ -118,7 +118,13 @@ impl<'a> List<'a> {
     }
 
     /// A group as a unit of a program.
-    pub(super) fn unit(&self, index: usize, mode: Mode, value: Option<Span>, gradient: Span) -> Unit {
+    pub(super) fn unit(
+        &self,
+        index: usize,
+        mode: Mode,
+        value: Option<Span>,
+        gradient: Span,
+    ) -> Unit {
         let group = &self.groups[index];
         let node = &self.graph.nodes()[group.head];
         let conv = matches!(node.op, Op::Conv2d { .. }).then(|| {
@@ -177,7 +183,11 @@ impl<'a> List<'a> {
     }
 
     /// The program, whose buffers have these lengths: values, gradients, saved statistics.
-    pub(super) fn program(self, units: Vec<Unit>, [values, gradients, saved]: [usize; 3]) -> Program {
+    pub(super) fn program(
+        self,
+        units: Vec<Unit>,
+        [values, gradients, saved]: [usize; 3],
+    ) -> Program {
         Program {
             units,
             operations: self.operations,

@@ -15,7 +15,12 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    pub(super) fn new(graph: &Graph, batch: usize, height: usize, width: usize) -> Result<Self, PlanError> {
+    pub(super) fn new(
+        graph: &Graph,
+        batch: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<Self, PlanError> {
         if !(1..=MAX_BATCH).contains(&batch) {
             return Err(PlanError::Batch(batch));
         }
@@ -69,4 +74,3 @@ impl Sizes {
         (shape, if first { Source::Image } else { Source::Activation })
     }
 }
-

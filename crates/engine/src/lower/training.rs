@@ -12,8 +12,8 @@ use crate::{
     program::{Compute, Gate, Input, Kind, Pass, Program, Sink, Span, Through, Unit},
 };
 
-/// Lowers a graph for training. `applies_norm` says of a unit that is a convolution whether it can
-/// apply a batch norm as it reads.
+/// Lowers a graph for training. `applies_norm` is asked of each unit, in order, whether it can apply a
+/// batch norm as it reads.
 ///
 /// # Errors
 /// If the graph does not fit the images, or breaks a rule.
@@ -28,7 +28,8 @@ pub fn training(
     let mut unstored = vec![false; count];
     for (index, norm) in through.iter_mut().enumerate() {
         let unit = list.unit(index, Mode::Train, None, 0..0);
-        *norm = norm.filter(|_| unit.conv.is_some() && applies_norm(&unit));
+        let applies = applies_norm(&unit);
+        *norm = norm.filter(|_| applies);
         norm.iter().for_each(|&norm| unstored[norm] = true);
     }
     let mut saved = Vec::new();

@@ -9,7 +9,7 @@ use resnet_network::{
 
 pub(crate) const CHANNELS: usize = 2;
 pub(crate) const CLASSES: usize = 3;
-pub(crate) const SIDES: [usize; 2] = [14, 15];
+pub(crate) const SIDES: [usize; 2] = [14, 16];
 
 /// Images `[n][channels][rows][columns]` of noise.
 pub(crate) fn noise(images: usize, key: u64) -> Vec<f32> {

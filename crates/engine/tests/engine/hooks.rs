@@ -112,12 +112,10 @@ fn statistics_of_parts_can_be_combined() {
     for (name, net) in nets() {
         let mut whole = net.clone();
         let mut want = vec![0.0; net.values().len()];
-        let loss = plan(&net, BATCH).step(&mut whole, &mut want, false, part(0..BATCH), &mut ()).loss;
+        let loss =
+            plan(&net, BATCH).step(&mut whole, &mut want, false, part(0..BATCH), &mut ()).loss;
         for cut in [5, BATCH] {
-            let pair = Pair {
-                values: Mutex::default(),
-                barrier: std::sync::Barrier::new(2),
-            };
+            let pair = Pair { values: Mutex::default(), barrier: std::sync::Barrier::new(2) };
             let run = |rank: usize, range: Range<usize>| {
                 let (mut net, mut gradients) = (net.clone(), vec![0.0; net.values().len()]);
                 let mut hooks = Rank { pair: &pair, rank };
@@ -139,9 +137,13 @@ fn statistics_of_parts_can_be_combined() {
                 assert!(error < 2e-2, "{name} cut at {cut}: {} {error:e}", param.name);
             }
             assert_eq!(a.0.state_dict(), b.0.state_dict(), "{name}: both know the same");
-            for (id, _) in net.graph().nodes().iter().enumerate().filter(|(_, node)| {
-                node.op == resnet_network::graph::Op::BatchNorm2d
-            }) {
+            for (id, _) in net
+                .graph()
+                .nodes()
+                .iter()
+                .enumerate()
+                .filter(|(_, node)| node.op == resnet_network::graph::Op::BatchNorm2d)
+            {
                 let [mine, theirs] = [&a.0, &whole].map(|net| net.running(id));
                 let truth: Vec<f64> = theirs.1.iter().map(|&v| v.into()).collect();
                 assert!(distance(mine.1, &truth) < 1e-4, "{name}: running variance");

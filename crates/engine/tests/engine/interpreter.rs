@@ -33,7 +33,8 @@ fn a_training_step_is_what_its_program_says() {
                 let (x, labels) = (noise(n, 1), labels(n));
                 let targets = Targets { labels: &labels, label_smoothing: 0.1 };
                 let mut plan = train_plan(&net, &cpu);
-                let (mut trained, mut gradients) = (net.clone(), vec![f32::NAN; net.values().len()]);
+                let (mut trained, mut gradients) =
+                    (net.clone(), vec![f32::NAN; net.values().len()]);
                 let part = Part::whole(Input::Nchw(&x), targets);
                 let result = plan.step(&mut trained, &mut gradients, false, part, &mut ());
                 let mut truth = Interpreter::new(plan.program());
@@ -126,7 +127,9 @@ fn a_broken_program_shows() {
     assert!(truth.iter().all(|g| g.is_finite()));
     let differs = |program: &Program| {
         let got = gradients(program);
-        got.iter().zip(&truth).any(|(got, want)| (got - want).abs().is_nan() || (got - want).abs() > 1e-9)
+        got.iter()
+            .zip(&truth)
+            .any(|(got, want)| (got - want).abs().is_nan() || (got - want).abs() > 1e-9)
     };
     assert!(!differs(&sound));
 
