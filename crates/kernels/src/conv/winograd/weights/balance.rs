@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::Plain;
+use super::plain::Plain;
 use crate::{
-    conv::winograd::tiles::BLOCK,
+    conv::winograd::grid::BLOCK,
     cpu::Cpu,
     isa::{Kernel, Vector},
     pool::Parts,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Taps, Times};
+use super::{taps::Taps, times::Times};
 use crate::{
     conv::winograd::{product::CHANNELS, transform::Window},
     isa::Vector,
@@ -158,10 +158,7 @@ impl Gram {
 mod tests {
     use super::*;
     use crate::{
-        conv::winograd::{
-            strided,
-            transform::{Weight, tests::first},
-        },
+        conv::winograd::transform::{plain, strided, testing::first},
         isa::{Isa, Kernel},
     };
 
@@ -218,7 +215,7 @@ mod tests {
         type Output = ();
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
-            self.bounds::<Weight, V>();
+            self.bounds::<plain::Weight, V>();
             self.bounds::<strided::Weight, V>();
         }
     }
