@@ -31,6 +31,7 @@ fn add_relu_of<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out:
     }
     impl<E: Element> Kernel for Item<'_, E> {
         type Output = ();
+        const PAIRS: bool = E::PACK > 1;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
             assert!(self.a.len() == self.out.len() && self.out.len().is_multiple_of(V::LANES));
@@ -95,6 +96,7 @@ fn pass_gradient_of<E: Element>(
     }
     impl<E: Element> Kernel for Item<'_, E> {
         type Output = ();
+        const PAIRS: bool = E::PACK > 1;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
             assert!(self.gradient.len() == self.to.len() && self.to.len().is_multiple_of(V::LANES));

@@ -140,6 +140,7 @@ struct Dot<'a, E> {
 
 impl<E: Element> Kernel for Dot<'_, E> {
     type Output = f32;
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) -> f32 {
@@ -170,6 +171,7 @@ struct Axpy<'a, E> {
 
 impl<E: Element> Kernel for Axpy<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {

@@ -105,6 +105,7 @@ impl<E> Products<E> {
 
 impl<E: Element> Kernel for Products<E> {
     type Output = f32;
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) -> f32 {
@@ -128,6 +129,7 @@ struct Copy<'a> {
 
 impl Kernel for Copy<'_> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -144,6 +146,7 @@ struct Read<'a>(&'a [f32]);
 
 impl Kernel for Read<'_> {
     type Output = f32;
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) -> f32 {

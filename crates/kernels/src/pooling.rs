@@ -135,6 +135,7 @@ struct Forward<'a, E> {
 
 impl<E: Element> Kernel for Forward<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -165,6 +166,7 @@ struct Backward<'a, E> {
 
 impl<E: Element> Kernel for Backward<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -221,6 +223,7 @@ impl GlobalAvgPool {
         }
         impl<E: Element> Kernel for Item<'_, E> {
             type Output = ();
+            const PAIRS: bool = E::PACK > 1;
             #[inline(always)]
             fn run<V: Vector, const TILE: usize>(self) {
                 let stored = self.out.len();

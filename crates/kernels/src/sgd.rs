@@ -44,6 +44,7 @@ struct Item<'a> {
 
 impl Kernel for Item<'_> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {

@@ -176,8 +176,10 @@ impl Isa {
             // SAFETY: as above.
             Set::Avx512 => unsafe { avx512::enter(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Set::Avx512Bf16 => unsafe { avx512::enter_bf16(kernel) },
+            Set::Avx512Bf16 => {
+                // SAFETY: as above; this set has all of the other.
+                unsafe { if K::PAIRS { avx512::enter_bf16(kernel) } else { avx512::enter(kernel) } }
+            }
         }
     }
 
@@ -186,6 +188,7 @@ impl Isa {
         struct Lanes;
         impl Kernel for Lanes {
             type Output = usize;
+            const PAIRS: bool = false;
             #[inline(always)]
             fn run<V: Vector, const TILE: usize>(self) -> usize {
                 V::LANES
@@ -199,6 +202,7 @@ impl Isa {
         struct Tile;
         impl Kernel for Tile {
             type Output = usize;
+            const PAIRS: bool = false;
             #[inline(always)]
             fn run<V: Vector, const TILE: usize>(self) -> usize {
                 TILE
@@ -236,6 +240,7 @@ mod tests {
 
     impl Kernel for Check {
         type Output = usize;
+        const PAIRS: bool = true;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) -> usize {
             let n = V::LANES;

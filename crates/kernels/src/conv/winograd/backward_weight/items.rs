@@ -50,6 +50,7 @@ pub(super) struct Measure<'a, E> {
 
 impl<E: Element> Kernel for Measure<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -94,6 +95,7 @@ pub(super) struct Transform<'a, E> {
 
 impl<E: Element> Kernel for Transform<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -136,6 +138,7 @@ pub(super) struct Multiply<'a, E> {
 
 impl<E: Element> Kernel for Multiply<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -164,6 +167,7 @@ pub(super) struct Square<'a, E> {
 
 impl<E: Element> Kernel for Square<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {

@@ -52,6 +52,7 @@ pub(super) struct Whole<'a, E> {
 
 impl<E: Element> Kernel for Whole<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -79,6 +80,7 @@ pub(super) struct Transform<'a, E> {
 
 impl<E: Element> Kernel for Transform<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -98,6 +100,7 @@ pub(super) struct Panel<'a, E> {
 
 impl<E: Element> Kernel for Panel<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {

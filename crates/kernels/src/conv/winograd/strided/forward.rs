@@ -172,6 +172,7 @@ struct Whole<'a, E> {
 
 impl<E: Element> Kernel for Whole<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -200,6 +201,7 @@ struct Transform<'a, E> {
 
 impl<E: Element> Kernel for Transform<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -219,6 +221,7 @@ struct Panel<'a, E> {
 
 impl<E: Element> Kernel for Panel<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {

@@ -142,6 +142,7 @@ mod tests {
 
     impl Kernel for Check {
         type Output = ();
+        const PAIRS: bool = false;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
             let (d, g) = (values::<6>(), [0.5f32, -1.25, 2.0]);

@@ -171,6 +171,7 @@ mod tests {
 
     impl Kernel for Check {
         type Output = ();
+        const PAIRS: bool = false;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
             let g = [0.5f32, -1.25, 2.0];

@@ -90,6 +90,7 @@ struct Squares<'a> {
 
 impl Kernel for Squares<'_> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {

@@ -213,6 +213,7 @@ mod tests {
 
     impl Kernel for Check<'_> {
         type Output = ();
+        const PAIRS: bool = false;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
             self.bounds::<plain::Weight, V>();

@@ -67,6 +67,7 @@ struct Pack<'a, E> {
 
 impl<E: Element> Kernel for Pack<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {

@@ -59,6 +59,7 @@ struct Unpack<'a, E> {
 
 impl<E: Element> Kernel for Unpack<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
