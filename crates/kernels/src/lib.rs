@@ -22,8 +22,6 @@ mod pool;
 pub mod pooling;
 pub mod sgd;
 mod storage;
-#[cfg(test)]
-mod testing;
 mod values;
 
 pub use bf16::Bf16;

@@ -13,8 +13,6 @@ mod forward;
 mod gate;
 mod passes;
 mod shape;
-#[cfg(test)]
-mod tests;
 
 pub use forward::{EPSILON, MOMENTUM, Parameters, merge};
 pub use gate::{Gate, ResidualGradient};

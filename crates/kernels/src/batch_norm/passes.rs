@@ -39,6 +39,7 @@ pub(super) struct Moments<'a, E> {
 
 impl<E: Element> Kernel for Moments<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -97,6 +98,7 @@ pub(super) struct Apply<'a, E> {
 
 impl<E: Element> Kernel for Apply<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -137,6 +139,7 @@ pub(super) struct GradientSums<'a, E> {
 
 impl<E: Element> Kernel for GradientSums<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -225,6 +228,7 @@ pub(super) struct Backward<'a, E> {
 
 impl<E: Element> Kernel for Backward<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {

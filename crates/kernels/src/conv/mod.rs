@@ -10,8 +10,6 @@ mod pack;
 pub mod reference;
 mod shape;
 mod sum;
-#[cfg(test)]
-mod tests;
 mod winograd;
 
 pub use algorithm::{Algorithm, Direction, Mode};

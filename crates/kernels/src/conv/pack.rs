@@ -67,6 +67,7 @@ struct Forward<'a, X> {
 
 impl<X: Element> Kernel for Forward<'_, X> {
     type Output = ();
+    const PAIRS: bool = X::PACK > 1;
 
     /// Transposes blocks of `LANES` output channels by `LANES` values of a run.
     #[inline(always)]
@@ -158,6 +159,7 @@ struct BackwardData<'a, X> {
 
 impl<X: Element> Kernel for BackwardData<'_, X> {
     type Output = ();
+    const PAIRS: bool = X::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {

@@ -16,6 +16,7 @@ pub(super) fn sum_chunks(cpu: &Cpu, dw: &mut [f32], partial: &[f32], chunks: usi
     }
     impl Kernel for Sum<'_> {
         type Output = ();
+        const PAIRS: bool = false;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
             let n = self.out.len();

@@ -10,6 +10,10 @@ pub(crate) trait Kernel {
     /// What it computes.
     type Output;
 
+    /// Whether it multiplies pairs, or rounds to bfloat16. Sets that differ in nothing else share the
+    /// compiled code of a kernel that does neither.
+    const PAIRS: bool;
+
     /// Computes, with vectors of `V` and register tiles of `TILE` pixels by two vectors.
     fn run<V: Vector, const TILE: usize>(self) -> Self::Output;
 }

@@ -122,11 +122,12 @@ impl Isa {
     ///
     /// # Panics
     /// If the environment variable `RESNET_TEST_ISA`, a list separated by commas, names a set that
-    /// this machine lacks, so that a test cannot pass for not having run.
+    /// this machine lacks, so that a test cannot pass for not having run. `all` there means those that
+    /// it has.
     pub fn to_test() -> Vec<Isa> {
         let here = Self::available();
         let wanted = std::env::var("RESNET_TEST_ISA").unwrap_or_default();
-        for name in wanted.split(',').filter(|name| !name.is_empty()) {
+        for name in wanted.split(',').filter(|name| !name.is_empty() && *name != "all") {
             let found = here.iter().any(|isa| isa.name() == name);
             let has = names(Set::here());
             assert!(found, "RESNET_TEST_ISA: this machine has no {name} to test; it has {has}");
@@ -175,8 +176,10 @@ impl Isa {
             // SAFETY: as above.
             Set::Avx512 => unsafe { avx512::enter(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Set::Avx512Bf16 => unsafe { avx512::enter_bf16(kernel) },
+            Set::Avx512Bf16 => {
+                // SAFETY: as above; this set has all of the other.
+                unsafe { if K::PAIRS { avx512::enter_bf16(kernel) } else { avx512::enter(kernel) } }
+            }
         }
     }
 
@@ -185,6 +188,7 @@ impl Isa {
         struct Lanes;
         impl Kernel for Lanes {
             type Output = usize;
+            const PAIRS: bool = false;
             #[inline(always)]
             fn run<V: Vector, const TILE: usize>(self) -> usize {
                 V::LANES
@@ -198,6 +202,7 @@ impl Isa {
         struct Tile;
         impl Kernel for Tile {
             type Output = usize;
+            const PAIRS: bool = false;
             #[inline(always)]
             fn run<V: Vector, const TILE: usize>(self) -> usize {
                 TILE
@@ -235,6 +240,7 @@ mod tests {
 
     impl Kernel for Check {
         type Output = usize;
+        const PAIRS: bool = true;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) -> usize {
             let n = V::LANES;

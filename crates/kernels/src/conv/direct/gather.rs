@@ -70,6 +70,7 @@ pub(super) enum Extent {
 
 impl<X: Element, E: Element> Kernel for Gather<'_, X, E> {
     type Output = ();
+    const PAIRS: bool = X::PACK * E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {

@@ -127,6 +127,7 @@ type Starts = [usize; PIXELS + 2 * TILES];
 
 impl<E: Element> Kernel for Product<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {

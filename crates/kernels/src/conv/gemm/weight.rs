@@ -165,6 +165,7 @@ struct Starts {
 
 impl<E: Element> Kernel for Item<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {

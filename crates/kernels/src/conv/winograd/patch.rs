@@ -1,8 +1,8 @@
 //! Patches of pixels, as transforms read them.
 
 use super::{
+    grid::{Grid, MAX_CHANNELS},
     product::{CHANNELS, fixed, of_words},
-    tiles::{Grid, MAX_CHANNELS},
     transform::{Half, Line},
 };
 use crate::{conv::operands::ScaleShift, element::Element, isa::Vector};

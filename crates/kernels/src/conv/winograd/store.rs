@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{
+    grid::{BLOCK, Grid, Planes},
     product::fixed,
-    tiles::{BLOCK, Grid, Planes},
     transform::{Half, Line},
 };
 use crate::{conv::epilogue::Finish, element::Element, isa::Vector, pool::Parts};

@@ -24,6 +24,7 @@ pub(super) struct Item<'a, X, E> {
 
 impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
     type Output = ();
+    const PAIRS: bool = X::PACK * E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {

@@ -5,15 +5,13 @@
 //! weights: 6 x 6 planes of weights serve all.
 
 mod forward;
-mod transform;
 
-use forward::Forward;
+use forward::{Forward, WEIGHTS};
 
 use super::{
     backward_weight::BackwardWeight,
-    channels_fit,
     form::Form,
-    tiles::Grid,
+    grid::Grid,
     weights::{self, Plain},
 };
 use crate::{
@@ -28,14 +26,8 @@ use crate::{
     values::Dtype,
 };
 
-pub(super) use transform::{Input, OutputAdjoint, Weight, WeightAdjoint};
-
 /// Fewer tiles are not worth the traffic of the transformed weights.
 const FEWEST_TILES: usize = 32;
-/// Elements of a tile.
-const ELEMENTS: usize = Form::Strided.elements();
-/// Planes of weights.
-const WEIGHTS: usize = Form::Strided.weights();
 
 /// A convolution of one shape in all directions that its mode needs.
 #[derive(Debug)]
@@ -51,8 +43,7 @@ impl Strided {
 
     /// Whether a shape has such a form, and the direct method is not the better one.
     pub(in crate::conv) fn serves(s: &ConvShape, dtype: Dtype, batch: usize) -> bool {
-        let fits = s.kernel == 3 && s.stride == 2 && s.padding == 1;
-        fits && channels_fit(s, dtype) && batch * grids(s).1.tiles() >= FEWEST_TILES
+        Form::Strided.fits(s, dtype) && batch * grids(s).1.tiles() >= FEWEST_TILES
     }
 
     /// Of activations stored as `E`.

@@ -8,25 +8,17 @@ const SHAPES: [(ConvShape, usize); 2] =
 
 /// `y`, `dx` and `dw` of PyTorch's layout.
 fn passes(cpu: &Cpu, s: &ConvShape, x: &[f64], w: &[f64], dy: &[f64]) -> [Vec<f64>; 3] {
-    let batch = x.len() / (s.in_channels * s.height * s.width);
-    let conv = Conv::<Bf16>::new(*s, Source::Activation, Mode::Train, batch, cpu);
-    assert_ne!(conv.algorithm(Direction::BackwardWeight), Some(Algorithm::Direct));
-    let (x, dy) =
-        (to_stored::<Bf16>(x, batch, s.in_channels), to_stored::<Bf16>(dy, batch, s.out_channels));
+    let (batch, dtype) = (x.len() / (s.in_channels * s.height * s.width), Dtype::Bf16);
+    let algorithm = if s.stride == 1 { WINOGRAD } else { STRIDED };
+    let conv = conv(algorithm, s, dtype, Source::Activation, Mode::Train, batch, cpu);
+    let x = to_stored(dtype, x, batch, s.in_channels);
+    let dy = to_stored(dtype, dy, batch, s.out_channels);
     let w = permuted(w, s);
-    let (y, dx, dw) = all_passes(&conv, batch, &x, &w, &dy);
+    let (y, dx, dw) = all_passes(&conv, s, batch, x.as_values(), &w, dy.as_values());
     [
-        from_stored(&y, batch, s.out_channels),
-        from_stored(&dx, batch, s.in_channels),
+        from_stored(y.as_values(), batch, s.out_channels),
+        from_stored(dx.as_values(), batch, s.in_channels),
         unpermuted(&dw, s),
-    ]
-}
-
-fn inputs(s: &ConvShape, batch: usize) -> [Vec<f64>; 3] {
-    [
-        random(batch * s.in_channels * s.height * s.width, 1),
-        random(s.weight_len(), 2),
-        random(batch * s.out_channels * s.out_pixels(), 3),
     ]
 }
 
@@ -44,11 +36,11 @@ fn every_image_has_its_own_scale() {
             let row = s.in_channels * 9;
             w.iter_mut().enumerate().for_each(|(i, w)| *w *= 2f64.powi((i / row % 5) as i32 * 9));
             let [y, dx, _] = passes(cpu, s, &x, &w, &dy);
-            let want_y = reference::forward(s, *batch, &x, &rounded::<Bf16>(&w));
+            let want_y = reference::forward(s, *batch, &x, &rounded(Dtype::Bf16, &w));
             for (got, want) in y.chunks(s.out_pixels()).zip(want_y.chunks(s.out_pixels())) {
                 assert!(closeness(got, want) < 2e-2, "{} {s:?}", cpu.isa());
             }
-            let want_dx = reference::backward_data(s, *batch, &dy, &rounded::<Bf16>(&w));
+            let want_dx = reference::backward_data(s, *batch, &dy, &rounded(Dtype::Bf16, &w));
             let image = dx.len() / batch;
             for (got, want) in dx.chunks(image).zip(want_dx.chunks(image)) {
                 assert!(closeness(got, want) < 2e-2, "{} {s:?}", cpu.isa());
@@ -75,7 +67,7 @@ fn every_channel_counts_by_what_it_contributes() {
                 *w /= factor(i / 9 % s.in_channels) * factor(i / 9 / s.in_channels);
             }
             let [y, dx, dw] = passes(cpu, s, &x, &w, &dy);
-            let w16 = rounded::<Bf16>(&w);
+            let w16 = rounded(Dtype::Bf16, &w);
             // Results of a channel have a scale of their own.
             let near = |got: &[f64], want: &[f64], channels: usize, each: usize| {
                 for channel in 0..channels {
@@ -210,7 +202,7 @@ fn the_largest_sums_fit() {
                 let (y, x) = ((n / 12).wrapping_sub(3), (n % 12).wrapping_sub(3));
                 if y < 6 && x < 6 { row[y] * column[x] } else { 0.0 }
             };
-            let x = rounded::<Bf16>(&(0..144).map(pixel).collect::<Vec<_>>());
+            let x = rounded(Dtype::Bf16, &(0..144).map(pixel).collect::<Vec<_>>());
             let want = of(&x, &w);
             let most = of(&without_signs(&x), &without_signs(&w));
             on_every_isa(|cpu| {
@@ -234,7 +226,7 @@ fn the_largest_sums_fit() {
 fn deep_sums_of_uneven_values_are_close() {
     let s = shape(512, 32, (4, 4), 3, 1, 1);
     let [x, w, dy] = inputs(&s, 3).map(|v| v.into_iter().map(|v| v.powi(9)).collect::<Vec<_>>());
-    let (x, dy) = (rounded::<Bf16>(&x), rounded::<Bf16>(&dy));
+    let (x, dy) = (rounded(Dtype::Bf16, &x), rounded(Dtype::Bf16, &dy));
     let want = [
         reference::forward(&s, 3, &x, &w),
         reference::backward_data(&s, 3, &dy, &w),
@@ -263,7 +255,7 @@ fn windows_that_cancel_keep_their_results() {
             (0..9).map(move |n| column[n / 3] * row[n % 3] + 1e-7 * row[n / 3])
         };
         let w: Vec<f64> = w.chunks(9).flat_map(window).collect();
-        let (x, dy) = (rounded::<Bf16>(&x), rounded::<Bf16>(&dy));
+        let (x, dy) = (rounded(Dtype::Bf16, &x), rounded(Dtype::Bf16, &dy));
         let want =
             [reference::forward(s, batch, &x, &w), reference::backward_data(s, batch, &dy, &w)];
         on_every_isa(|cpu| {

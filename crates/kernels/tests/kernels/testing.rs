@@ -1,6 +1,6 @@
 //! What the tests of all kernels share.
 
-use crate::{Cpu, Element, Isa, layout::padded};
+use resnet_kernels::{Cpu, Dtype, Isa, Storage, Values, layout::padded};
 
 /// Numbers in [-1, 1) that depend on the seed.
 pub(crate) fn random(len: usize, seed: u64) -> Vec<f64> {
@@ -33,27 +33,38 @@ pub(crate) fn on_every_isa(check: impl Fn(&Cpu)) {
     }
 }
 
-/// From `[n][channels][pixels]` to stored activations.
-pub(crate) fn to_stored<E: Element>(dense: &[f64], n: usize, channels: usize) -> Vec<E> {
-    let (pixels, stored) = (dense.len() / n / channels, padded(channels));
-    let mut out = vec![E::default(); n * pixels * stored];
-    for (i, &value) in dense.iter().enumerate() {
-        let (image, channel, pixel) = (i / pixels / channels, i / pixels % channels, i % pixels);
-        out[(image * pixels + pixel) * stored + channel] = E::from_f32(value as f32);
-    }
+/// These values, stored.
+pub(crate) fn stored(dtype: Dtype, values: &[f32]) -> Storage {
+    let mut out = Storage::zeroed(dtype, values.len()).unwrap();
+    out.as_values_mut().set_f32(values);
     out
 }
 
+/// What of these values storage keeps.
+pub(crate) fn rounded(dtype: Dtype, values: &[f64]) -> Vec<f64> {
+    wide(&stored(dtype, &narrow(values)).as_values().to_f32())
+}
+
+/// From `[n][channels][pixels]` to stored activations.
+pub(crate) fn to_stored(dtype: Dtype, dense: &[f64], n: usize, channels: usize) -> Storage {
+    let (pixels, wide) = (dense.len() / n / channels, padded(channels));
+    let mut out = vec![0.0; n * pixels * wide];
+    for (i, &value) in dense.iter().enumerate() {
+        let (image, channel, pixel) = (i / pixels / channels, i / pixels % channels, i % pixels);
+        out[(image * pixels + pixel) * wide + channel] = value as f32;
+    }
+    stored(dtype, &out)
+}
+
 /// The reverse of [`to_stored`]; the padding must be zero.
-pub(crate) fn from_stored<E: Element>(stored: &[E], n: usize, channels: usize) -> Vec<f64> {
+pub(crate) fn from_stored(stored: Values<'_>, n: usize, channels: usize) -> Vec<f64> {
     let wide = padded(channels);
     let pixels = stored.len() / n / wide;
     let mut out = vec![0.0; n * channels * pixels];
-    for (i, &value) in stored.iter().enumerate() {
+    for (i, value) in stored.to_f32().into_iter().enumerate() {
         let (image, pixel, channel) = (i / wide / pixels, i / wide % pixels, i % wide);
-        let value = f64::from(value.to_f32());
         if channel < channels {
-            out[(image * channels + channel) * pixels + pixel] = value;
+            out[(image * channels + channel) * pixels + pixel] = f64::from(value);
         } else {
             assert_eq!(value, 0.0, "padding must stay zero");
         }

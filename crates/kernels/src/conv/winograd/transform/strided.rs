@@ -9,16 +9,14 @@
 //! The gradient of the input is the same with inputs and outputs exchanged: five pixels of `dy`
 //! make nine elements, and nine make eight pixels of `dx`, over weights turned round.
 
-use crate::{
-    conv::winograd::transform::{Factor, Line, Window},
-    isa::Vector,
-};
+use super::line::{Factor, Line, Window};
+use crate::isa::Vector;
 
 /// Of the elements of an input: of F(4, 2), and of pixels as they are.
 const NORMS: [f32; N] = [1.582, 1.225, 1.871, 1.415, 1.582, 1.0, 1.0, 1.0, 1.0];
 
 /// Elements of a line.
-pub(super) const N: usize = 9;
+pub(in crate::conv::winograd) const N: usize = 9;
 
 /// Nine pixels to elements, from the one before the first window's centre.
 pub(in crate::conv::winograd) struct Input;
@@ -36,7 +34,7 @@ impl Line<9, N> for Input {
 }
 
 /// Elements to four outputs.
-pub(super) struct Output;
+pub(in crate::conv::winograd) struct Output;
 
 impl Line<N, 4> for Output {
     #[inline(always)]
@@ -65,7 +63,7 @@ impl Line<4, N> for OutputAdjoint {
 }
 
 /// Five pixels of `dy` to elements.
-pub(super) struct GradientInput;
+pub(in crate::conv::winograd) struct GradientInput;
 
 impl Factor<5, N> for GradientInput {
     const NORMS: [f32; N] = NORMS;
@@ -80,7 +78,7 @@ impl Line<5, N> for GradientInput {
 }
 
 /// Elements to eight pixels of `dx`.
-pub(super) struct GradientOutput;
+pub(in crate::conv::winograd) struct GradientOutput;
 
 impl Line<N, 8> for GradientOutput {
     #[inline(always)]
@@ -166,16 +164,14 @@ fn two_output<V: Vector>(m: &[V; 5]) -> [V; 4] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{
-        conv::winograd::transform::tests::{adjoint, first, norms, scales, splat, values},
-        isa::{Isa, Kernel},
-    };
+    use super::{super::testing::*, *};
+    use crate::isa::{Isa, Kernel};
 
     struct Check;
 
     impl Kernel for Check {
         type Output = ();
+        const PAIRS: bool = false;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
             let g = [0.5f32, -1.25, 2.0];
