@@ -8,6 +8,7 @@
 mod atomic;
 mod budget;
 mod error;
+mod file;
 pub mod npy;
 pub mod onnx;
 mod pickle;
