@@ -22,9 +22,7 @@
 pub mod cam;
 pub mod checkpoint;
 pub mod config;
-pub mod data;
 pub mod evaluate;
-mod lock;
 pub mod onnx;
 pub mod optim;
 pub mod plan;
@@ -36,6 +34,7 @@ pub mod schedule;
 pub mod summary;
 pub mod train;
 
+pub use resnet_data as data;
 pub use resnet_kernels::Cpu;
 pub use resnet_network::{Arch, Graph, Network, graph, models, network, preprocess, random};
 

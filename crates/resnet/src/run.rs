@@ -8,13 +8,12 @@ use std::{
     time::SystemTime,
 };
 
-use resnet_formats::{atomic_write, is_temporary};
+use resnet_formats::{atomic_write, is_locked, is_temporary, lock};
 use thiserror::Error;
 
 use crate::{
     checkpoint::Target,
     config::{ConfigError, TrainConfig},
-    lock::{is_locked, lock},
     train::EpochMetrics,
 };
 

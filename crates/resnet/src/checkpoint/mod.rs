@@ -20,7 +20,6 @@ use serde::Serialize;
 pub use demo::DEMO;
 pub use error::CheckpointError;
 pub use file::{Contents, Form};
-pub(crate) use model::IMAGENET_NORMALISATION;
 pub use model::Model;
 pub use optimizer::Optimizer;
 pub use save::Target;

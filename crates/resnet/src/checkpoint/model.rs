@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{
     config::TrainConfig,
-    data::Normalisation,
     graph::Graph,
     models::{Arch, Family, canonical_names},
     network::{Init, Network},
+    preprocess::{Normalisation, Preparation},
     run::{BEST, CONFIG, LAST},
 };
 
@@ -131,6 +131,23 @@ impl Model {
         self.classes.clone().unwrap_or_else(|| number().collect())
     }
 
+    /// How a photo becomes what the network takes, if that is a grey or an RGB image.
+    pub fn preparation(&self) -> Option<Preparation> {
+        let channels = self.network.graph().in_channels();
+        let Model { image_size, resize, .. } = *self;
+        matches!(channels, 1 | 3).then_some(Preparation { image_size, resize, channels })
+    }
+
+    /// How images for a model that does not say are usually normalised, and whose way that is; none
+    /// for grey images.
+    pub fn usual_normalisation(&self) -> Option<(&'static str, Normalisation)> {
+        let is_colour = self.network.graph().in_channels() == 3;
+        is_colour.then(|| match self.arch.family {
+            Family::ImageNet => ("ImageNet", Normalisation::imagenet()),
+            _ => ("CIFAR-10", Normalisation::cifar10()),
+        })
+    }
+
     /// Whether the network is for so many classes and channels of a pixel, which are those of
     /// `data`.
     ///
@@ -190,8 +207,7 @@ impl Preprocessing {
             classes = Some(IMAGENET_CLASSES.lines().map(str::to_owned).collect());
             let mut note = format!("{} names no classes: ImageNet's are taken", path.display());
             if normalisation.is_none() {
-                let [mean, std] = IMAGENET_NORMALISATION.map(Vec::from);
-                normalisation = Some(Normalisation { mean, std });
+                normalisation = Some(Normalisation::imagenet());
                 note += ", and its normalisation";
             }
             if image_size.is_none() && resize.is_none() {
@@ -206,9 +222,6 @@ impl Preprocessing {
 
 /// ImageNet's classes, by the number that they have in every program.
 const IMAGENET_CLASSES: &str = include_str!("imagenet.txt");
-/// Mean and deviation of ImageNet's pixels.
-pub(crate) const IMAGENET_NORMALISATION: [[f32; 3]; 2] =
-    [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 /// Shorter side of an image of ImageNet's before 224x224 pixels are cut out.
 const IMAGENET_RESIZE: usize = 256;
 

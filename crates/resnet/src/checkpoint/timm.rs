@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{CheckpointError, Contents, Form, Model, file::NO_OPTIMIZER, json, key};
 use crate::{
-    data::Normalisation,
     models::{Arch, Family},
+    preprocess::Normalisation,
 };
 
 const CONFIG: &str = "config.json";

@@ -1,8 +1,7 @@
 //! Random changes to training images, on their bytes.
 
+use resnet_network::random::Random;
 use serde::{Deserialize, Serialize};
-
-use crate::random::Random;
 
 /// Random crop after padding with black, then a random horizontal flip
 /// (`torchvision.transforms.RandomCrop(size, padding)` and `RandomHorizontalFlip()`).
@@ -23,7 +22,7 @@ impl Default for Augment {
 
 /// Size of an image.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Size {
+pub(crate) struct Size {
     pub height: usize,
     pub width: usize,
     pub channels: usize,
@@ -36,7 +35,7 @@ impl Augment {
     /// Writes a changed copy of `image` to `out`, both `[height][width][channels]`.
     ///
     /// Draws the same numbers whatever is asked for, so that crops do not depend on flips.
-    pub(super) fn apply(self, random: &mut Random, image: &[u8], size: Size, out: &mut [u8]) {
+    pub(crate) fn apply(self, random: &mut Random, image: &[u8], size: Size, out: &mut [u8]) {
         let top = random.below(2 * self.pad as u64 + 1) as usize;
         let left = random.below(2 * self.pad as u64 + 1) as usize;
         let mirrored = random.below(2) == 1 && self.flip;
@@ -72,8 +71,9 @@ fn mirror(row: &mut [u8], channels: usize) {
 
 #[cfg(test)]
 mod tests {
+    use resnet_network::random::Purpose;
+
     use super::*;
-    use crate::random::Purpose;
 
     /// Pads, crops and flips pixel by pixel.
     fn naive(augment: Augment, random: &mut Random, image: &[u8], size: Size) -> Vec<u8> {

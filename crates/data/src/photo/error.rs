@@ -7,7 +7,7 @@ use std::{
 
 use thiserror::Error;
 
-use super::{MAX_FILE, MAX_PIXELS};
+use super::limits::{MAX_FILE, MAX_PIXELS};
 
 /// Why bytes are no photo, said so that it reads on after the name of a file.
 #[derive(Debug, Error)]

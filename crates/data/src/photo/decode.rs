@@ -11,16 +11,11 @@ use image::{
     metadata::Orientation,
 };
 
-use super::{PhotoError, PhotoFileError, whole};
-
-/// The most pixels of a photo: 134 megapixels. With the decoders' own needs they take up to 1.5
-/// GiB.
-pub const MAX_PIXELS: u64 = 1 << 27;
-/// The most bytes of a file: 128 MiB.
-pub const MAX_FILE: u64 = 128 << 20;
-/// The most that decoding takes for each pixel: a progressive JPEG keeps 16-bit coefficients of
-/// up to four channels besides its pixels, a PNG may have 16-bit channels.
-pub(super) const BYTES_PER_PIXEL: u64 = 12;
+use super::{
+    PhotoError, PhotoFileError,
+    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS},
+    whole,
+};
 
 /// A decoded photo, upright, in grey or RGB.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +45,7 @@ impl Photo {
     /// Of an animation it takes the first frame; transparency is dropped, as by Pillow's
     /// `convert("RGB")`; 16-bit channels keep their upper byte; colour profiles are not applied;
     /// the EXIF orientation is. Where `grey` is set colours become Pillow's luma, else a grey file
-    /// stays grey and [`Preparation`](super::Preparation) spreads it.
+    /// stays grey and [`Photo::prepare`] spreads it.
     ///
     /// # Errors
     /// If it is no image, damaged, truncated or larger than [`MAX_PIXELS`].

@@ -3,8 +3,10 @@
 //! Only operations that IEEE 754 rounds exactly (no sines, no logarithms), so that pictures are
 //! the same bytes on every machine.
 
-use super::SIDE;
-use crate::random::Random;
+use resnet_network::random::Random;
+
+/// Rows and columns of a picture.
+pub(crate) const SIDE: usize = 32;
 
 pub(super) type Colour = [f32; 3];
 

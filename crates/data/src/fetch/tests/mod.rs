@@ -4,8 +4,10 @@
 mod package;
 
 use std::{
-    io::{BufRead, BufReader},
+    fs,
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
+    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
@@ -15,7 +17,7 @@ use sha2::Sha256;
 use tempfile::TempDir;
 
 use super::*;
-use crate::data::cifar10::RECORD;
+use crate::{cifar10::RECORD, digest::digest};
 
 /// The content of the two files: three images in all.
 fn contents() -> [Vec<u8>; 2] {

@@ -1,17 +1,16 @@
 //! Data sets by name.
 
 use std::{
-    env,
-    ffi::OsString,
     fmt::{self, Display},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use md5::Md5;
+use resnet_network::preprocess::Normalisation;
 use serde::Serialize;
 
-use super::{DataError, Dataset, Normalisation, cifar10, digest::file_digest, synthetic};
+use crate::{DataError, Dataset, LoadOptions, cifar10, digest::file_digest, synthetic};
 
 /// The data sets there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +32,6 @@ impl DataSource {
             DataSource::Synthetic => synthetic::NAME,
         }
     }
-
-    pub(super) fn list() -> String {
-        Self::ALL.map(Self::name).join(" and ")
-    }
 }
 
 impl Display for DataSource {
@@ -49,41 +44,16 @@ impl FromStr for DataSource {
     type Err = DataError;
 
     fn from_str(name: &str) -> Result<Self, DataError> {
-        Self::ALL
-            .into_iter()
-            .find(|source| source.name() == name)
-            .ok_or_else(|| DataError::UnknownName { name: name.to_owned() })
+        Self::ALL.into_iter().find(|source| source.name() == name).ok_or_else(|| {
+            DataError::UnknownName {
+                name: name.to_owned(),
+                known: Self::ALL.map(Self::name).join(" and "),
+            }
+        })
     }
 }
 
-/// Where data sets are kept if nothing else is said: the environment's `RESNET_DATA`, else
-/// `resnet` in the user's cache folder (on Linux `$XDG_CACHE_HOME` or `~/.cache`).
-///
-/// # Errors
-/// [`DataError::NoDataDir`] for a user without such a folder.
-pub fn default_data_dir() -> Result<PathBuf, DataError> {
-    data_dir(env::var_os("RESNET_DATA"), dirs::cache_dir()).ok_or(DataError::NoDataDir)
-}
-
-fn data_dir(resnet_data: Option<OsString>, cache: Option<PathBuf>) -> Option<PathBuf> {
-    resnet_data
-        .filter(|folder| !folder.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| cache.map(|cache| cache.join("resnet")))
-}
-
-/// How a data set is loaded.
-#[derive(Clone, Debug, Default)]
-pub struct LoadOptions {
-    /// Where data sets are kept (see [`default_data_dir`]).
-    pub data_dir: PathBuf,
-    /// The first so many training images only.
-    pub limit_train: Option<usize>,
-    /// The first so many test images only.
-    pub limit_test: Option<usize>,
-}
-
-/// Loads a data set into memory. Nothing is downloaded: see [`fetch`](super::fetch).
+/// Loads a data set into memory. Nothing is downloaded: see [`fetch`](crate::fetch).
 ///
 /// # Errors
 /// [`DataError::Missing`] where it has to be fetched first; others where its name is unknown or
@@ -136,7 +106,7 @@ pub fn info(name: &str, data_dir: &Path) -> Result<DatasetInfo, DataError> {
                 height: cifar10::SIDE,
                 width: cifar10::SIDE,
                 channels: 3,
-                normalisation: cifar10::normalisation(),
+                normalisation: Normalisation::cifar10(),
                 present: cifar10::FILES.iter().all(|file| folder.join(file.name).is_file()),
                 folder: Some(folder),
             }
@@ -216,14 +186,6 @@ mod tests {
         }
         let error = load("mnist", &LoadOptions::default()).unwrap_err().to_string();
         assert_eq!(error, "no data set is called `mnist`; there are cifar10 and synthetic");
-    }
-
-    #[test]
-    fn the_environment_comes_before_the_cache_folder() {
-        let cache = || Some(PathBuf::from("cache"));
-        assert_eq!(data_dir(Some("mine".into()), cache()), Some("mine".into()));
-        assert_eq!(data_dir(Some("".into()), cache()), Some(Path::new("cache").join("resnet")));
-        assert_eq!(data_dir(None, None), None);
     }
 
     #[test]

@@ -6,29 +6,31 @@
 mod canvas;
 mod shapes;
 
-use self::canvas::{Canvas, Colour, Ramp, between, direction};
-pub(super) use self::shapes::CLASSES;
-use super::{Dataset, Images, LoadOptions, Normalisation};
-use crate::random::{Purpose, Random};
+use resnet_network::{
+    preprocess::Normalisation,
+    random::{Purpose, Random},
+};
 
-pub(super) const NAME: &str = "synthetic";
+use self::canvas::{Canvas, Colour, Ramp, between, direction};
+pub(crate) use self::{canvas::SIDE, shapes::CLASSES};
+use crate::{Dataset, Images, LoadOptions};
+
+pub(crate) const NAME: &str = "synthetic";
 
 /// Training images.
-pub(super) const TRAIN: usize = 10_000;
+pub(crate) const TRAIN: usize = 10_000;
 /// Test images.
-pub(super) const TEST: usize = 2_000;
-/// Rows and columns of an image.
-pub(super) const SIDE: usize = 32;
+pub(crate) const TEST: usize = 2_000;
 
 /// The pictures are part of the data set, not of a run: their seed is fixed.
 const SEED: u64 = 0;
 
 /// Statistics of the training images.
-pub(super) fn normalisation() -> Normalisation {
+pub(crate) fn normalisation() -> Normalisation {
     Normalisation { mean: vec![0.4944, 0.4995, 0.4972], std: vec![0.2947, 0.2929, 0.2922] }
 }
 
-pub(super) fn load(options: &LoadOptions) -> Dataset {
+pub(crate) fn load(options: &LoadOptions) -> Dataset {
     let limit = |n: usize, limit: Option<usize>| n.min(limit.unwrap_or(n));
     Dataset {
         name: NAME.to_owned(),
@@ -105,7 +107,7 @@ mod tests {
     use md5::Md5;
 
     use super::*;
-    use crate::data::digest::digest;
+    use crate::digest::digest;
 
     fn scaled(pixel: u8, channel: usize) -> f32 {
         let Normalisation { mean, std } = normalisation();

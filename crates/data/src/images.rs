@@ -5,7 +5,7 @@ use resnet_network::{
     random::{Purpose, Random},
 };
 
-use super::DataError;
+use crate::DataError;
 
 /// So many images of one size, with their labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,11 +129,11 @@ pub struct Batch {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// `n` images of 2 x 3 pixels whose bytes and labels tell which they are.
-    pub(in crate::data) fn numbered(n: usize) -> Images {
+    pub(crate) fn numbered(n: usize) -> Images {
         let pixels = (0..n * 18).map(|i| (i / 18 * 31 + i % 18) as u8).collect();
         let labels = (0..n as u32).collect();
         Images { height: 2, width: 3, channels: 3, pixels, labels }

@@ -14,8 +14,11 @@ use ureq::{
     tls::{RootCerts, TlsConfig},
 };
 
-use super::{Failure, Monitor, Stage};
-use crate::data::{
+use super::{
+    event::Stage,
+    monitor::{Failure, Monitor},
+};
+use crate::{
     DataError,
     digest::{CHUNK, file_digest},
 };

@@ -8,7 +8,10 @@ use std::{
 
 /// Locks a file, which is made if need be; nothing if another process has it. It is unlocked when
 /// it is closed. Who holds the lock may remove the file.
-pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
+///
+/// # Errors
+/// What the system says.
+pub fn lock(path: &Path) -> io::Result<Option<File>> {
     loop {
         let file = File::options().write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
@@ -23,7 +26,7 @@ pub(crate) fn lock(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Whether another process has a file locked.
-pub(crate) fn is_locked(path: &Path) -> bool {
+pub fn is_locked(path: &Path) -> bool {
     let file = File::open(path);
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }

@@ -9,9 +9,12 @@ use std::{
     thread,
 };
 
+use resnet_network::preprocess::Preparation;
+
 use super::{
-    MAX_PIXELS, Photo, PhotoError, PhotoFileError, Preparation,
-    decode::{BYTES_PER_PIXEL, Header, all, open},
+    PhotoError, PhotoFileError,
+    decode::{Header, all, open},
+    limits::{BYTES_PER_PIXEL, MAX_PIXELS},
 };
 
 /// What all photos may take together while they are decoded: as much as the largest one.
@@ -62,8 +65,8 @@ fn one(path: &Path, preparation: Preparation, gate: &Gate) -> Result<Vec<u8>, Ph
     let bytes = all(file)?;
     let header = Header::read(&bytes)?;
     let _pass = gate.enter(header.cost());
-    let photo: Photo = header.decode(preparation.channels == 1)?;
-    Ok(preparation.prepare(&photo))
+    let photo = header.decode(preparation.channels == 1)?;
+    Ok(photo.prepare(preparation))
 }
 
 /// Lets photos in while there is memory for them.

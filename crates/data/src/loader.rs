@@ -9,8 +9,9 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::{Augment, Batch, Images, augment::Size};
-use crate::random::{Purpose, Random};
+use resnet_network::random::{Purpose, Random};
+
+use crate::{Augment, Batch, Images, augment::Size};
 
 /// Batches made ahead. Making one takes well under a hundredth of a training step on it.
 const AHEAD: usize = 2;
@@ -53,9 +54,9 @@ impl Loader {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use resnet::data::{self, Augment, LoadOptions, Loader};
+    /// use resnet_data::{Augment, LoadOptions, Loader};
     /// let options = LoadOptions { limit_train: Some(10), ..LoadOptions::default() };
-    /// let train = Arc::new(data::load("synthetic", &options)?.train);
+    /// let train = Arc::new(resnet_data::load("synthetic", &options)?.train);
     /// let loader = Loader::new(train, 4, Augment::default(), 0);
     /// let mut epoch = loader.epoch(1, 0)?;
     /// let mut sizes = Vec::new();
@@ -164,7 +165,7 @@ mod tests {
     use std::{collections::BTreeSet, time::Duration};
 
     use super::*;
-    use crate::data::images::tests::numbered;
+    use crate::images::tests::numbered;
 
     fn loader(n: usize, batch_size: usize, seed: u64) -> Loader {
         Loader::new(Arc::new(numbered(n)), batch_size, Augment::default(), seed)

@@ -4,13 +4,13 @@ use std::{fs::File, io::Read, path::Path};
 
 use md5::Digest;
 
-use super::DataError;
+use crate::DataError;
 
 /// Bytes read or written at a time.
-pub(super) const CHUNK: usize = 1 << 16;
+pub(crate) const CHUNK: usize = 1 << 16;
 
 /// The digest of a file; `tick` hears how many bytes are done, and may end it.
-pub(super) fn file_digest<D: Digest>(
+pub(crate) fn file_digest<D: Digest>(
     path: &Path,
     mut tick: impl FnMut(u64) -> Result<(), DataError>,
 ) -> Result<String, DataError> {
@@ -28,7 +28,7 @@ pub(super) fn file_digest<D: Digest>(
 }
 
 /// The digest of bytes in memory.
-pub(super) fn digest<D: Digest>(bytes: &[u8]) -> String {
+pub(crate) fn digest<D: Digest>(bytes: &[u8]) -> String {
     hex(&D::digest(bytes))
 }
 

@@ -13,10 +13,12 @@ use std::{
 use sha2::Sha256;
 
 use super::{
-    Failure, Monitor, Stage, Workspace,
     archive::{content, for_each_file},
+    event::Stage,
+    monitor::{Failure, Monitor},
+    workspace::Workspace,
 };
-use crate::data::{
+use crate::{
     DataError,
     cifar10::{BatchFile, RECORD},
     digest::file_digest,

@@ -8,27 +8,28 @@ use std::{
 };
 
 use md5::Md5;
+use resnet_network::preprocess::Normalisation;
 
-use super::{DataError, Dataset, Images, LoadOptions, Normalisation, digest::digest};
+use crate::{DataError, Dataset, Images, LoadOptions, digest::digest};
 
-pub(super) const NAME: &str = "cifar10";
+pub(crate) const NAME: &str = "cifar10";
 
 /// Folder of the files, in the official archive and under the data folder.
-pub(super) const FOLDER: &str = "cifar-10-batches-bin";
+pub(crate) const FOLDER: &str = "cifar-10-batches-bin";
 
-pub(super) const CLASSES: [&str; 10] =
+pub(crate) const CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// Rows and columns of an image.
-pub(super) const SIDE: usize = 32;
+pub(crate) const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 
 /// Bytes of a label and its image.
-pub(super) const RECORD: usize = 1 + 3 * PLANE;
+pub(crate) const RECORD: usize = 1 + 3 * PLANE;
 
 /// A file of records.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BatchFile {
+pub(crate) struct BatchFile {
     pub name: &'static str,
     pub images: usize,
     /// MD5 of the official file, in hexadecimal.
@@ -36,7 +37,7 @@ pub(super) struct BatchFile {
 }
 
 impl BatchFile {
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         (self.images * RECORD) as u64
     }
 }
@@ -46,7 +47,7 @@ const fn batch(name: &'static str, md5: &'static str) -> BatchFile {
 }
 
 /// All files: five to train on, then the one to test on.
-pub(super) const FILES: [BatchFile; 6] = [
+pub(crate) const FILES: [BatchFile; 6] = [
     batch("data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"),
     batch("data_batch_2.bin", "5ea93a67294ea407fff1d09f752e9692"),
     batch("data_batch_3.bin", "942cd6a4bcdd0dd3c604fbe906cb4421"),
@@ -55,15 +56,9 @@ pub(super) const FILES: [BatchFile; 6] = [
     batch("test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"),
 ];
 
-/// Statistics of the training images as the walk-through rounds them (the deviations are the
-/// customary means of the images' own deviations, not those of all pixels together).
-pub(super) fn normalisation() -> Normalisation {
-    Normalisation { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2023, 0.1994, 0.2010] }
-}
-
 /// Where the files are, or would be: `data_dir` itself where it holds some of them, else
 /// [`FOLDER`] under it.
-pub(super) fn folder(data_dir: &Path) -> PathBuf {
+pub(crate) fn folder(data_dir: &Path) -> PathBuf {
     if FILES.iter().any(|file| data_dir.join(file.name).is_file()) {
         data_dir.to_owned()
     } else {
@@ -71,13 +66,13 @@ pub(super) fn folder(data_dir: &Path) -> PathBuf {
     }
 }
 
-pub(super) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
+pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let folder = folder(&options.data_dir);
     let (train, test) = FILES.split_at(5);
     Ok(Dataset {
         name: NAME.to_owned(),
         classes: CLASSES.map(str::to_owned).to_vec(),
-        normalisation: normalisation(),
+        normalisation: Normalisation::cifar10(),
         train: read_files(&folder, train, options.limit_train)?,
         test: read_files(&folder, test, options.limit_test)?,
     })

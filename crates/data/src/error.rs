@@ -7,17 +7,17 @@ use std::{
 
 use thiserror::Error;
 
-use super::DataSource;
-
 /// Why a data set cannot be loaded, fetched or divided.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// No data set has this name.
-    #[error("no data set is called `{name}`; there are {}", DataSource::list())]
+    #[error("no data set is called `{name}`; there are {known}")]
     UnknownName {
         /// The name that was asked for.
         name: String,
+        /// The names that there are.
+        known: String,
     },
     /// There is no folder to keep data sets in.
     #[error(
@@ -113,7 +113,7 @@ pub enum DataError {
 
 impl DataError {
     /// For `map_err`: an input or output error with what was tried on which path.
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| DataError::Io { action, path, source }
     }

@@ -1,7 +1,7 @@
 //! Photos: files of any size and colour type, as a network takes them.
 //!
-//! [`Photo`] is a decoded file, [`Preparation`] makes of it the square of pixels that a network
-//! was trained on, [`prepare`] does both for many files at once, and [`find`] lists a folder.
+//! [`Photo`] is a decoded file, [`Photo::prepare`] makes of it the square of pixels that a network
+//! was trained on, [`prepare()`] does both for many files at once, and [`find`] lists a folder.
 //!
 //! What comes out is what torchvision's `Resize` and `CenterCrop` make of a PIL image after
 //! `ImageOps.exif_transpose` and `convert("RGB")` (or `convert("L")`).
@@ -12,13 +12,15 @@
 mod decode;
 mod error;
 mod files;
+mod limits;
 mod many;
 mod prepare;
 mod resize;
 mod whole;
 
-pub use decode::{MAX_FILE, MAX_PIXELS, Photo};
+pub use decode::Photo;
 pub use error::{PhotoError, PhotoFileError};
 pub use files::find;
+pub use limits::{MAX_FILE, MAX_PIXELS};
 pub use many::prepare;
-pub use prepare::{Preparation, usual_normalisation};
+pub use resnet_network::preprocess::Preparation;

@@ -8,8 +8,12 @@ use std::{
 
 use flate2::bufread::GzDecoder;
 
-use super::{Failure, Monitor, Stage, Workspace};
-use crate::data::{
+use super::{
+    event::Stage,
+    monitor::{Failure, Monitor},
+    workspace::Workspace,
+};
+use crate::{
     DataError,
     cifar10::{self, BatchFile},
 };
