@@ -11,10 +11,10 @@
 
 use crate::{
     Cpu,
+    dtype::Dtype,
     graph::{Graph, GraphError, NodeId, Op},
     network::Network,
     plan::{EvalPlan, Input, PlanError},
-    recipe::Dtype,
 };
 
 /// A map of one image for one class.

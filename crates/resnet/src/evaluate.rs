@@ -10,10 +10,10 @@ use crate::{
     Cpu,
     checkpoint::Model,
     data::{Images, Normalisation},
+    dtype::Dtype,
     graph::Graph,
     plan::{EvalPlan, Input, PlanError},
     predictions::{self, Calibration},
-    recipe::Dtype,
 };
 
 /// Images a batch.

@@ -22,7 +22,9 @@
 pub mod cam;
 pub mod checkpoint;
 pub mod config;
+mod dtype;
 pub mod evaluate;
+pub mod metrics;
 pub mod onnx;
 pub mod optim;
 pub mod plan;

@@ -1,17 +1,16 @@
 //! Recipes: everything that decides how a network is trained, but for its data.
 
-use std::fmt;
-
-use resnet_kernels::Cpu;
+use resnet_network::optim::SgdConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     data::Augment,
     models::Arch,
     network::Init,
-    optim::SgdConfig,
     schedule::{Schedule, WarmUp},
 };
+
+pub use crate::dtype::Dtype;
 
 /// How long to train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,43 +29,6 @@ impl Length {
             Length::Epochs(epochs) => epochs.saturating_mul(steps_per_epoch),
             Length::Steps(steps) => steps,
         }
-    }
-}
-
-/// How activations and their gradients are stored. Weights are always 32-bit floating point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// 32-bit floating point.
-    #[default]
-    Fp32,
-    /// bfloat16.
-    Bf16,
-}
-
-impl Dtype {
-    /// What a new run trains in where nothing is asked for: the faster one of those that train to
-    /// the same accuracy.
-    pub fn fastest(cpu: &Cpu) -> Dtype {
-        if cpu.isa().has_bf16_products() { Dtype::Bf16 } else { Dtype::Fp32 }
-    }
-
-    /// The dtype, and whether it is the fastest: `fp32: avx2 has no products of bfloat16`.
-    pub fn explain(self, cpu: &Cpu) -> String {
-        let isa = cpu.isa();
-        let has = if isa.has_bf16_products() { "has" } else { "has no" };
-        let other = Dtype::fastest(cpu);
-        let but = if other == self { String::new() } else { format!(", {other} would be faster") };
-        format!("{self}: {isa} {has} products of bfloat16{but}")
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Dtype::Fp32 => "fp32",
-            Dtype::Bf16 => "bf16",
-        })
     }
 }
 
@@ -237,21 +199,6 @@ mod tests {
         assert_eq!(lr(&recipe_110, 399), 0.01);
         assert_eq!(lr(&recipe_110, 400), 0.1);
         assert_eq!(lr(&recipe_110, 48_000), 0.001);
-    }
-
-    #[test]
-    fn the_fastest_dtype_has_its_products() {
-        for isa in resnet_kernels::Isa::to_test() {
-            let cpu = Cpu::with_isa(1, isa).unwrap();
-            let fastest = Dtype::fastest(&cpu);
-            assert_eq!(fastest == Dtype::Bf16, isa.name() == "avx512-bf16");
-            for dtype in [Dtype::Fp32, Dtype::Bf16] {
-                let text = dtype.explain(&cpu);
-                assert!(text.starts_with(&format!("{dtype}: {isa} has ")), "{text}");
-                assert_eq!(text.contains("would be faster"), dtype != fastest, "{text}");
-                assert_eq!(text.contains("has no"), fastest == Dtype::Fp32, "{text}");
-            }
-        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::{
     checkpoint::Target,
     config::{ConfigError, TrainConfig},
-    train::EpochMetrics,
+    metrics::EpochMetrics,
 };
 
 /// The configuration of a run.

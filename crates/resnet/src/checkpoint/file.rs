@@ -15,10 +15,10 @@ use resnet_formats::{
 
 use super::{CheckpointError, MOMENTUM, Optimizer, key, model::entry, optimizer::decimal, timm};
 use crate::{
+    metrics::{EpochMetrics, Progress},
     models::recognise,
     onnx,
     recipe::Recipe,
-    train::{EpochMetrics, Progress},
 };
 
 /// The form of a file.

@@ -7,10 +7,10 @@ use std::{
 
 use thiserror::Error;
 
-use super::{Progress, State};
 use crate::{
     checkpoint::CheckpointError,
     data::DataError,
+    metrics::{Progress, State},
     plan::PlanError,
     run::{BEST, LAST, RunFolder},
 };

@@ -7,21 +7,18 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{
-    Event, Started, Stop, TrainError,
-    start::Start,
-    state::{Progress, State},
-};
+use super::{Event, Started, Stop, TrainError, start::Start};
 use crate::{
     Cpu,
     checkpoint::{self, CheckpointError, Model},
     config::TrainConfig,
     data::{Batch, Dataset, Epoch, Images, Loader},
+    dtype::Dtype,
     evaluate::{self, Tally},
+    metrics::{Progress, State},
     network::Network,
     optim::Sgd,
     plan::{EvalPlan, Input, StepResult, TrainPlan},
-    recipe::Dtype,
 };
 
 /// A network in training, with its data.
