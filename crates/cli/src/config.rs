@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use resnet::{
     Arch, Cpu,
-    checkpoint::DEMO,
     config::{DataConfig, TrainConfig},
     data::{Dataset, Normalisation},
+    model_file::DEMO,
     recipe::{Dtype, Length, Recipe},
 };
 

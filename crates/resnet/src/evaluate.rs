@@ -8,10 +8,10 @@ use thiserror::Error;
 
 use crate::{
     Cpu,
-    checkpoint::Model,
     data::{Images, Normalisation},
     dtype::Dtype,
     graph::Graph,
+    model_file::Model,
     plan::{EvalPlan, Input, PlanError},
     predictions::{self, Calibration},
 };

@@ -2,7 +2,7 @@
 //!
 //! A [`Graph`] is a network as data, and [`Arch`] names those of the family. A [`Network`] adds
 //! parameters; a [plan] runs it on a batch. [`train`](train::train) is the loop around that, in a
-//! [run folder](run), and [`Model`](checkpoint::Model) what comes back from a file.
+//! [run folder](run), and [`Model`](model_file::Model) what comes back from a file.
 //!
 //! ```
 //! use resnet::{Arch, Cpu, Network, network::Init, plan::{EvalPlan, Input}, recipe::Dtype};
@@ -25,7 +25,7 @@ pub mod config;
 mod dtype;
 pub mod evaluate;
 pub mod metrics;
-pub mod onnx;
+pub mod model_file;
 pub mod optim;
 pub mod plan;
 pub mod predictions;
@@ -36,6 +36,7 @@ pub mod schedule;
 pub mod summary;
 pub mod train;
 
+pub use model_file::onnx;
 pub use resnet_data as data;
 pub use resnet_kernels::Cpu;
 pub use resnet_network::{Arch, Graph, Network, graph, models, network, preprocess, random};

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use resnet::{
     cam::ActivationMaps,
-    checkpoint::Model,
+    model_file::Model,
     plan::Input,
     random::{Purpose, Random},
 };

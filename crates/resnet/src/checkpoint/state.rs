@@ -5,18 +5,15 @@ use std::{io, path::Path};
 use resnet_formats::safetensors::{self, Metadata};
 use serde::de::DeserializeOwned;
 
-use super::{
-    CheckpointError, Contents, FORMAT_VERSION, MOMENTUM, Model, Optimizer,
-    arch::named_arch,
-    json, key,
-    model::{check_version, entry},
-    optimizer::decimal,
-};
+use super::CheckpointError;
 use crate::{
     config::TrainConfig,
     metrics::{EpochMetrics, Progress, State},
+    model_file::{
+        Contents, FORMAT_VERSION, MOMENTUM, Model, ModelFileError, Optimizer, check_version,
+        decimal, entry, json, key, named_arch,
+    },
     network::Network,
-    optim::Sgd,
     recipe::Recipe,
 };
 
@@ -25,12 +22,12 @@ pub(crate) fn save(
     path: &Path,
     config: &TrainConfig,
     network: &Network,
-    optimizer: &Sgd,
+    momentum: &[f32],
     state: &State,
     isa: &str,
 ) -> io::Result<()> {
     let mut tensors = network.state_dict();
-    let momentum = network.export(&optimizer.momentum_buffer);
+    let momentum = network.export(momentum);
     tensors.extend(momentum.into_iter().map(|(name, t)| (format!("{MOMENTUM}{name}"), t)));
     safetensors::write(path, &tensors, &metadata(state, config, isa))
 }
@@ -40,7 +37,7 @@ pub(crate) fn save(
 pub(crate) fn torch_model(
     config: &TrainConfig,
     network: &Network,
-    optimizer: &Sgd,
+    momentum: &[f32],
     state: &State,
     isa: &str,
 ) -> Model {
@@ -52,7 +49,7 @@ pub(crate) fn torch_model(
         normalisation: Some(data.normalisation.clone()),
         epochs: Some(state.progress.epoch.saturating_sub(1)),
         optimizer: Ok(Optimizer {
-            momentum: network.export(&optimizer.momentum_buffer),
+            momentum: network.export(momentum),
             lr: decimal(config.lr_at(last_step)),
             dampening: 0.0,
             config: config.recipe.sgd,
@@ -80,22 +77,29 @@ fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
     .into()
 }
 
-/// Reads a checkpoint of this run into its network and optimiser; returns where it stands, and
-/// the instruction set that it was trained with, if it says so.
+/// What a checkpoint holds beside its network.
+pub(crate) struct Restored {
+    /// The optimiser's momentum, in the order of the parameters' arena.
+    pub(crate) momentum: Vec<f32>,
+    /// Where the run stands.
+    pub(crate) state: State,
+    /// The instruction set that it was trained with, if it says so.
+    pub(crate) isa: Option<String>,
+}
+
+/// Reads a checkpoint of this run into its network, which is unchanged on error.
 pub(crate) fn load(
     path: &Path,
     config: &TrainConfig,
     network: &mut Network,
-    optimizer: &mut Sgd,
-) -> Result<(State, Option<String>), CheckpointError> {
+) -> Result<Restored, CheckpointError> {
     let Contents { tensors, metadata, optimizer: stored, .. } = Contents::read(path)?;
     let state = from_metadata(path, &metadata, config)?;
-    let error = CheckpointError::state_dict(path);
+    let error = ModelFileError::state_dict(path);
     let momentum = stored.map(|stored| stored.momentum).unwrap_or_default();
     let momentum = network.import(&momentum).map_err(&error)?;
     network.load_state_dict(&tensors).map_err(&error)?;
-    optimizer.momentum_buffer = momentum;
-    Ok((state, metadata.get(key::ISA).cloned()))
+    Ok(Restored { momentum, state, isa: metadata.get(key::ISA).cloned() })
 }
 
 fn from_metadata(
@@ -121,7 +125,7 @@ fn from_metadata(
     let history: Vec<EpochMetrics> = need(path, metadata, key::METRICS)?;
     if !is_of_run(&progress, &history, config) {
         let message = "does not fit the run: the file is damaged, or config.toml was changed";
-        return Err(CheckpointError::metadata(path, key::PROGRESS, message));
+        return Err(ModelFileError::metadata(path, key::PROGRESS, message).into());
     }
     Ok(State { history, progress })
 }
@@ -148,9 +152,9 @@ fn need<T: DeserializeOwned>(
     path: &Path,
     metadata: &Metadata,
     key: &'static str,
-) -> Result<T, CheckpointError> {
+) -> Result<T, ModelFileError> {
     let missing = "is missing: this is no checkpoint of a training run here";
-    entry(path, metadata, key)?.ok_or_else(|| CheckpointError::metadata(path, key, missing))
+    entry(path, metadata, key)?.ok_or_else(|| ModelFileError::metadata(path, key, missing))
 }
 
 #[cfg(test)]

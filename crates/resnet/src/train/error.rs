@@ -12,7 +12,7 @@ use crate::{
     data::DataError,
     metrics::{Progress, State},
     plan::PlanError,
-    run::{BEST, LAST, RunFolder},
+    run::{BEST, LAST, RunError, RunFolder},
 };
 
 /// Why a run failed. What it had saved before is kept.
@@ -49,7 +49,7 @@ pub enum TrainError {
     Plan(#[from] PlanError),
     /// The file with the first weights cannot be used.
     #[error(transparent)]
-    Init(#[from] CheckpointError),
+    Init(#[from] RunError),
     /// The checkpoint to continue from cannot be used.
     #[error("{source}{}", such_as(instead.as_deref()))]
     Resume {

@@ -10,12 +10,13 @@ use std::{
 use super::{Event, Started, Stop, TrainError, start::Start};
 use crate::{
     Cpu,
-    checkpoint::{self, CheckpointError, Model},
+    checkpoint::{self, CheckpointError, Restored},
     config::TrainConfig,
     data::{Batch, Dataset, Epoch, Images, Loader},
     dtype::Dtype,
     evaluate::{self, Tally},
     metrics::{Progress, State},
+    model_file::Model,
     network::Network,
     optim::Sgd,
     plan::{EvalPlan, Input, StepResult, TrainPlan},
@@ -103,7 +104,10 @@ impl<'a> Trainer<'a> {
         &mut self,
         file: &Path,
     ) -> Result<(State, Option<String>), CheckpointError> {
-        checkpoint::load(file, self.config, &mut self.network, &mut self.optimizer)
+        let Restored { momentum, state, isa } =
+            checkpoint::load(file, self.config, &mut self.network)?;
+        self.optimizer.momentum_buffer = momentum;
+        Ok((state, isa))
     }
 
     /// The batches that are left of the epoch under way.
@@ -157,13 +161,15 @@ impl<'a> Trainer<'a> {
     /// Writes a checkpoint.
     pub(super) fn save(&self, path: &Path, state: &State) -> io::Result<()> {
         let isa = self.cpu.isa().name();
-        checkpoint::save(path, self.config, &self.network, &self.optimizer, state, isa)
+        let momentum = &self.optimizer.momentum_buffer;
+        checkpoint::save(path, self.config, &self.network, momentum, state, isa)
     }
 
     /// The network with all that PyTorch's files of it can say.
     pub(super) fn torch_model(&self, state: &State) -> Model {
         let isa = self.cpu.isa().name();
-        checkpoint::torch_model(self.config, &self.network, &self.optimizer, state, isa)
+        let momentum = &self.optimizer.momentum_buffer;
+        checkpoint::torch_model(self.config, &self.network, momentum, state, isa)
     }
 
     /// About what it starts from, for people to know.

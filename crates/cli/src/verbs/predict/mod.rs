@@ -6,11 +6,11 @@ mod output;
 use anyhow::{Context, bail};
 use resnet::{
     Cpu,
-    checkpoint::Model,
     data::{
         Normalisation,
         photo::{self, Preparation},
     },
+    model_file::Model,
     plan::{EvalPlan, Input},
     predictions::Predictions,
 };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use resnet_formats::{FormatError, safetensors};
 
-use super::{CheckpointError, Model, file};
+use super::{Model, ModelFileError, state_dict::of_safetensors};
 use crate::models::Arch;
 
 /// What stands for the net in the place of a path; a file of that name is `./demo`.
@@ -20,11 +20,11 @@ impl Model {
     }
 
     /// The same, if it is of the architecture that was asked for.
-    pub(super) fn open_demo(asked: Option<Arch>) -> Result<Model, CheckpointError> {
+    pub(super) fn open_demo(asked: Option<Arch>) -> Result<Model, ModelFileError> {
         let path = Path::new(DEMO);
         let (tensors, metadata) = safetensors::from_bytes(BYTES)
             .map_err(|kind| FormatError { path: path.into(), kind })?;
-        let contents = file::of_safetensors(path, tensors, metadata)?;
+        let contents = of_safetensors(path, tensors, metadata)?;
         Model::from_contents(path, contents, asked)
     }
 }

@@ -15,7 +15,7 @@ use resnet_formats::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{CheckpointError, Contents, Form, Model, file::NO_OPTIMIZER, json, key};
+use super::{Contents, Form, Model, ModelFileError, contents::NO_OPTIMIZER, key, metadata::json};
 use crate::{
     models::{Arch, Family},
     preprocess::Normalisation,
@@ -65,9 +65,9 @@ pub(super) fn is_folder(path: &Path) -> bool {
 }
 
 /// Reads a folder.
-pub(super) fn read(folder: &Path) -> Result<Contents, CheckpointError> {
+pub(super) fn read(folder: &Path) -> Result<Contents, ModelFileError> {
     if !is_folder(folder) {
-        return Err(CheckpointError::NoCheckpoint(folder.to_owned()));
+        return Err(ModelFileError::NoCheckpoint(folder.to_owned()));
     }
     let path = folder.join(CONFIG);
     let text = || -> io::Result<String> {
@@ -78,7 +78,7 @@ pub(super) fn read(folder: &Path) -> Result<Contents, CheckpointError> {
     let text =
         text().map_err(|e| FormatError { path: path.clone(), kind: FormatErrorKind::Read(e) })?;
     let config: Config = serde_json::from_str(&text)
-        .map_err(|error| CheckpointError::TimmConfig { path, message: error.to_string() })?;
+        .map_err(|error| ModelFileError::TimmConfig { path, message: error.to_string() })?;
     let (tensors, _) = safetensors::read(&folder.join(WEIGHTS))?;
     Ok(Contents {
         form: Form::Timm,

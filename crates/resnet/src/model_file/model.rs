@@ -3,21 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use resnet_formats::safetensors::Metadata;
-use serde::de::DeserializeOwned;
 
 use super::{
-    CheckpointError, Contents, DEMO, FORMAT_VERSION, Form, Optimizer,
+    Contents, Form, ModelFileError, Optimizer,
     arch::{Origin, graph_of, resolve_arch},
-    file::NO_OPTIMIZER,
-    key, timm,
+    contents::NO_OPTIMIZER,
+    key,
+    metadata::check_version,
+    preprocessing::Preprocessing,
 };
 use crate::{
-    config::TrainConfig,
-    graph::Graph,
     models::{Arch, Family, canonical_names},
     network::{Init, Network},
     preprocess::{Normalisation, Preparation},
-    run::{BEST, CONFIG, LAST},
 };
 
 /// A trained network and what its file says about it.
@@ -48,7 +46,7 @@ pub struct Model {
     /// What was concluded rather than read, for people to know.
     pub notes: Vec<String>,
     /// What the file says of the run it is from.
-    pub(super) run: Metadata,
+    pub(crate) run: Metadata,
 }
 
 impl Model {
@@ -70,33 +68,12 @@ impl Model {
         }
     }
 
-    /// Reads a model from a file of any form, told from its first bytes, or from a folder: a run's
-    /// (its `best`, or `last` where no images were held out to choose by) or one of timm's. The word
-    /// [`demo`](super::DEMO) stands for the net that ships with the library.
-    ///
-    /// The architecture is what the file says, else `arch`, else what names and shapes of its
-    /// tensors show; a file and `arch` that say different things are an error. Classes, channels
-    /// and width are those of the tensors. Head and shortcuts may be called `fc` or `linear`,
-    /// `downsample` or `shortcut`. A 1000-class `fc` without class names gets ImageNet's, and its
-    /// preprocessing.
-    ///
-    /// # Errors
-    /// If there is no such file, it is damaged, or it holds something else.
-    pub fn load(path: &Path, arch: Option<Arch>) -> Result<Model, CheckpointError> {
-        if path == Path::new(DEMO) {
-            return Model::open_demo(arch);
-        }
-        let path =
-            if path.is_dir() && !timm::is_folder(path) { file_of_run(path)? } else { path.into() };
-        let contents = Contents::read(&path)?;
-        Model::from_contents(&path, contents, arch)
-    }
-
+    /// The model that a file holds, if it is of the architecture that was asked for.
     pub(super) fn from_contents(
         path: &Path,
         contents: Contents,
         asked: Option<Arch>,
-    ) -> Result<Model, CheckpointError> {
+    ) -> Result<Model, ModelFileError> {
         let Contents { form, mut tensors, metadata, epochs, mut optimizer } = contents;
         check_version(path, &metadata)?;
         let mut notes = Vec::new();
@@ -116,7 +93,7 @@ impl Model {
         let graph = graph_of(path, arch, origin, &tensors)?;
         let images = Preprocessing::new(path, &metadata, arch, &graph, &mut notes)?;
         let mut network = Network::new(graph, Init::PyTorch, 0);
-        network.load_state_dict(&tensors).map_err(CheckpointError::state_dict(path))?;
+        network.load_state_dict(&tensors).map_err(ModelFileError::state_dict(path))?;
         let mut run = metadata;
         run.retain(|key, _| key::OF_RUN.contains(&key.as_str()));
         let Preprocessing { classes, image_size, resize, normalisation } = images;
@@ -152,13 +129,13 @@ impl Model {
     /// `data`.
     ///
     /// # Errors
-    /// [`CheckpointError::OtherData`].
+    /// [`ModelFileError::OtherData`].
     pub fn check_fit(
         &self,
         data: &str,
         classes: usize,
         channels: usize,
-    ) -> Result<(), CheckpointError> {
+    ) -> Result<(), ModelFileError> {
         let graph = self.network.graph();
         for (what, found, expected) in [
             ("classes", graph.classes(), classes),
@@ -166,114 +143,11 @@ impl Model {
         ] {
             if found != expected {
                 let (path, data) = (self.path.clone(), data.to_owned());
-                return Err(CheckpointError::OtherData { path, data, what, found, expected });
+                return Err(ModelFileError::OtherData { path, data, what, found, expected });
             }
         }
         Ok(())
     }
-}
-
-/// What classes are called, and how an image becomes what the network takes.
-struct Preprocessing {
-    classes: Option<Vec<String>>,
-    image_size: usize,
-    resize: Option<usize>,
-    normalisation: Option<Normalisation>,
-}
-
-impl Preprocessing {
-    fn new(
-        path: &Path,
-        metadata: &Metadata,
-        arch: Arch,
-        graph: &Graph,
-        notes: &mut Vec<String>,
-    ) -> Result<Preprocessing, CheckpointError> {
-        let mut classes: Option<Vec<String>> = entry(path, metadata, key::CLASSES)?;
-        if let Some(names) = classes.as_ref().filter(|names| names.len() != graph.classes()) {
-            let message = format!("has {} names for {} classes", names.len(), graph.classes());
-            return Err(CheckpointError::metadata(path, key::CLASSES, message));
-        }
-        let mut normalisation: Option<Normalisation> = entry(path, metadata, key::NORMALISATION)?;
-        if normalisation.as_ref().is_some_and(|n| !n.is_usable(graph.in_channels())) {
-            let message = "is not a finite mean and a positive deviation for each channel";
-            return Err(CheckpointError::metadata(path, key::NORMALISATION, message));
-        }
-        let image_size = side(path, metadata, key::IMAGE_SIZE)?;
-        let mut resize = side(path, metadata, key::RESIZE)?;
-        let is_imagenet =
-            arch.family == Family::ImageNet && (graph.classes(), graph.in_channels()) == (1000, 3);
-        if classes.is_none() && is_imagenet {
-            classes = Some(IMAGENET_CLASSES.lines().map(str::to_owned).collect());
-            let mut note = format!("{} names no classes: ImageNet's are taken", path.display());
-            if normalisation.is_none() {
-                normalisation = Some(Normalisation::imagenet());
-                note += ", and its normalisation";
-            }
-            if image_size.is_none() && resize.is_none() {
-                resize = Some(IMAGENET_RESIZE);
-            }
-            notes.push(note);
-        }
-        let image_size = image_size.unwrap_or(arch.image_size());
-        Ok(Preprocessing { classes, image_size, resize, normalisation })
-    }
-}
-
-/// ImageNet's classes, by the number that they have in every program.
-const IMAGENET_CLASSES: &str = include_str!("imagenet.txt");
-/// Shorter side of an image of ImageNet's before 224x224 pixels are cut out.
-const IMAGENET_RESIZE: usize = 256;
-
-/// Beyond any image that could be meant.
-const MAX_IMAGE_SIZE: usize = 1 << 14;
-
-fn side(
-    path: &Path,
-    metadata: &Metadata,
-    key: &'static str,
-) -> Result<Option<usize>, CheckpointError> {
-    match entry(path, metadata, key)? {
-        Some(size) if !(1..=MAX_IMAGE_SIZE).contains(&size) => {
-            let message = format!("is {size}, not 1 to {MAX_IMAGE_SIZE}");
-            Err(CheckpointError::metadata(path, key, message))
-        }
-        size => Ok(size),
-    }
-}
-
-/// The checkpoint that stands for a run.
-fn file_of_run(folder: &Path) -> Result<PathBuf, CheckpointError> {
-    let (best, last) = (folder.join(BEST), folder.join(LAST));
-    if best.is_file() && TrainConfig::read(&folder.join(CONFIG))?.data.split > 0 {
-        Ok(best)
-    } else if last.is_file() {
-        Ok(last)
-    } else {
-        Err(CheckpointError::NoCheckpoint(folder.to_owned()))
-    }
-}
-
-pub(super) fn check_version(path: &Path, metadata: &Metadata) -> Result<(), CheckpointError> {
-    match entry::<u32>(path, metadata, key::FORMAT_VERSION)? {
-        Some(found) if found > FORMAT_VERSION => {
-            Err(CheckpointError::Version { path: path.to_owned(), found })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A JSON entry of the metadata.
-pub(super) fn entry<T: DeserializeOwned>(
-    path: &Path,
-    metadata: &Metadata,
-    key: &'static str,
-) -> Result<Option<T>, CheckpointError> {
-    let parse = |text: &String| {
-        serde_json::from_str(text)
-            .map_err(|e| CheckpointError::metadata(path, key, format!("is damaged: {e}")))
-    };
-    metadata.get(key).map(parse).transpose()
 }
 
 #[cfg(test)]
@@ -291,7 +165,7 @@ mod tests {
         Contents { form, tensors, metadata, epochs: None, optimizer }
     }
 
-    fn message<T: std::fmt::Debug>(result: Result<T, CheckpointError>) -> String {
+    fn message<T: std::fmt::Debug>(result: Result<T, ModelFileError>) -> String {
         result.unwrap_err().to_string()
     }
 
@@ -328,30 +202,6 @@ mod tests {
         ] {
             let error = message(load(wrong));
             assert!(error.contains("metadata 'normalisation'"), "{error}");
-        }
-    }
-
-    #[test]
-    fn later_versions_are_refused() {
-        let check =
-            |version| check_version(Path::new("x"), &metadata(&[("format_version", version)]));
-        assert!(check("1").is_ok() && check("0").is_ok());
-        assert!(message(check("2")).contains("format version 2"));
-        assert!(message(check("two")).contains("format_version"));
-    }
-
-    #[test]
-    fn a_run_stands_for_best_only_where_it_was_chosen_on_held_out_images() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = dir.path();
-        assert!(message(file_of_run(run)).contains("without last.safetensors"));
-        let mut config = crate::config::tests::sample();
-        for (split, expected) in [(2, BEST), (0, LAST)] {
-            config.data.split = split;
-            config.write(&run.join(CONFIG)).unwrap();
-            std::fs::write(run.join(LAST), b"").unwrap();
-            std::fs::write(run.join(BEST), b"").unwrap();
-            assert_eq!(file_of_run(run).unwrap(), run.join(expected));
         }
     }
 

@@ -123,7 +123,7 @@ fn is_weight((_, tensor): &(String, Tensor)) -> bool {
 }
 
 /// 0.9 as 0.9 and not as 0.8999999761581421.
-pub(super) fn decimal(x: f32) -> f64 {
+pub(crate) fn decimal(x: f32) -> f64 {
     x.to_string().parse().expect("a number's text is a number")
 }
 

@@ -1,36 +1,18 @@
-//! Run folders: `config.toml`, `metrics.jsonl`, `log.txt`, `last.safetensors` and
-//! `best.safetensors`.
+//! The folder of a run.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use resnet_formats::{atomic_write, is_locked, is_temporary, lock};
-use thiserror::Error;
+use resnet_formats::{atomic_write, is_temporary};
 
-use crate::{
-    checkpoint::Target,
-    config::{ConfigError, TrainConfig},
-    metrics::EpochMetrics,
+use super::{
+    BEST, CONFIG, LAST, LOG, METRICS, RunError,
+    lock::{LockedFolder, is_training},
 };
-
-/// The configuration of a run.
-pub const CONFIG: &str = "config.toml";
-/// A line of JSON an epoch.
-pub const METRICS: &str = "metrics.jsonl";
-/// What was told while it ran.
-pub const LOG: &str = "log.txt";
-/// Event files for TensorBoard, where they are asked for.
-pub const TENSORBOARD: &str = "tensorboard";
-/// The newest checkpoint.
-pub const LAST: &str = "last.safetensors";
-/// The checkpoint of the highest accuracy.
-pub const BEST: &str = "best.safetensors";
-/// Locked by the process that trains; the system unlocks it however that process ends.
-const LOCK: &str = ".lock";
+use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::Target};
 
 /// A run folder of this process: no other can train in it meanwhile.
 #[derive(Debug)]
@@ -176,11 +158,6 @@ fn folder_of(file: &Path) -> &Path {
     }
 }
 
-/// Whether a process trains in a run folder.
-pub fn is_training(folder: &Path) -> bool {
-    is_locked(&folder.join(LOCK))
-}
-
 /// Refuses a folder that holds a run, under way or not.
 fn refuse_run(folder: &Path) -> Result<(), RunError> {
     if ![CONFIG, METRICS, LAST, BEST].iter().any(|name| folder.join(name).exists()) {
@@ -188,34 +165,6 @@ fn refuse_run(folder: &Path) -> Result<(), RunError> {
     }
     let error = if is_training(folder) { RunError::Taken } else { RunError::Exists };
     Err(error(folder.to_owned()))
-}
-
-/// A folder that no other process trains in while this lives.
-#[derive(Debug)]
-struct LockedFolder {
-    path: PathBuf,
-    /// The folders that were made for it, the innermost first.
-    made: Vec<PathBuf>,
-    _file: File,
-}
-
-impl LockedFolder {
-    fn new(path: &Path) -> Result<Self, RunError> {
-        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
-        let made: Vec<_> = path.ancestors().take_while(missing).map(Path::to_owned).collect();
-        fs::create_dir_all(path).map_err(RunError::io("create", path))?;
-        let file = path.join(LOCK);
-        match lock(&file).map_err(RunError::io("write", &file))? {
-            Some(file) => Ok(LockedFolder { path: path.to_owned(), made, _file: file }),
-            None => Err(RunError::Taken(path.to_owned())),
-        }
-    }
-
-    /// Leaves nothing of what was made, where the system lets it.
-    fn undo(&self) {
-        let _ = fs::remove_file(self.path.join(LOCK));
-        let _ = self.made.iter().try_for_each(fs::remove_dir);
-    }
 }
 
 /// Removes what a killed process was writing.
@@ -229,52 +178,10 @@ fn remove_temporary(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Why a run folder cannot be used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// It holds a run already.
-    #[error("{} already holds a run: continue it with --resume {}, or choose another --out", .0.display(), .0.display())]
-    Exists(PathBuf),
-    /// Another process trains in the folder that a new run was to have.
-    #[error("another process is training in {}: choose another --out", .0.display())]
-    Taken(PathBuf),
-    /// Another process trains in the run that was to be continued.
-    #[error("another process is training in {}: wait for it to end, or stop it", .0.display())]
-    Busy(PathBuf),
-    /// There is no run.
-    #[error("{} is not a run, nor a checkpoint in one (there is no config.toml): give --resume a run folder, or `last` for the newest in runs", .0.display())]
-    NotARun(PathBuf),
-    /// There are no runs.
-    #[error("there is no run in {} to resume: give its folder to --resume", .0.display())]
-    NoRuns(PathBuf),
-    /// The configuration of a new run asks for the impossible.
-    #[error("{0}")]
-    Invalid(String),
-    /// The configuration of a run is damaged.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A file cannot be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried: `read`, `write`, `create`, ...
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
-
-impl RunError {
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunError {
-        let path = path.to_owned();
-        move |source| RunError::Io { action, path, source }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::config::tests::sample;
 

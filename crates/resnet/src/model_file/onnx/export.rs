@@ -15,8 +15,8 @@ use thiserror::Error;
 
 use super::{EPSILON, fold::folded};
 use crate::{
-    checkpoint::key,
     graph::{Graph, GraphError, Node, NodeId, Op},
+    model_file::key,
     network::Network,
 };
 
@@ -27,7 +27,7 @@ pub struct ExportOptions {
     /// smaller and faster. Otherwise the initialisers are the state dict, to the bit.
     pub fold: bool,
     /// The file's metadata, as in a checkpoint: under the keys of
-    /// [`checkpoint::key`](crate::checkpoint::key) architecture, class names and preprocessing.
+    /// [`model_file::key`](crate::model_file::key) architecture, class names and preprocessing.
     pub metadata: Metadata,
 }
 

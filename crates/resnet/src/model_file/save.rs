@@ -7,8 +7,14 @@ use resnet_formats::{
     torch,
 };
 
-use super::{FORMAT_VERSION, Model, file::to_scalars, json, key, timm};
-use crate::onnx::{self, ExportError, ExportOptions};
+use super::{
+    Model, key,
+    layout::FORMAT_VERSION,
+    metadata::json,
+    onnx::{self, ExportError, ExportOptions},
+    pytorch::to_scalars,
+    timm,
+};
 
 /// The form of a file to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use resnet_formats::{NamedTensors, Tensor, safetensors::Metadata};
 
-use super::{CheckpointError, key};
+use super::{ModelFileError, key};
 use crate::{
     graph::Graph,
     models::{Arch, recognise},
@@ -29,9 +29,9 @@ pub(super) fn resolve_arch(
     metadata: &Metadata,
     tensors: &NamedTensors,
     asked: Option<Arch>,
-) -> Result<(Arch, Origin), CheckpointError> {
+) -> Result<(Arch, Origin), ModelFileError> {
     match (named_arch(path, metadata)?, asked) {
-        (Some(found), Some(expected)) if found != expected => Err(CheckpointError::OtherArch {
+        (Some(found), Some(expected)) if found != expected => Err(ModelFileError::OtherArch {
             path: path.to_owned(),
             found: found.to_string(),
             expected: expected.to_string(),
@@ -40,18 +40,15 @@ pub(super) fn resolve_arch(
         (None, Some(arch)) => Ok((arch, Origin::Asked)),
         (None, None) => match recognise(tensors) {
             Ok(found) => Ok((found.arch, Origin::Recognised { twin: found.twin })),
-            Err(message) => Err(CheckpointError::NotRecognised { path: path.to_owned(), message }),
+            Err(message) => Err(ModelFileError::NotRecognised { path: path.to_owned(), message }),
         },
     }
 }
 
 /// The architecture that the file names.
-pub(super) fn named_arch(
-    path: &Path,
-    metadata: &Metadata,
-) -> Result<Option<Arch>, CheckpointError> {
+pub(crate) fn named_arch(path: &Path, metadata: &Metadata) -> Result<Option<Arch>, ModelFileError> {
     let parse = |name: &String| {
-        name.parse().map_err(|error| CheckpointError::metadata(path, key::ARCH, error))
+        name.parse().map_err(|error| ModelFileError::metadata(path, key::ARCH, error))
     };
     metadata.get(key::ARCH).map(parse).transpose()
 }
@@ -63,18 +60,18 @@ fn mismatch(
     origin: Origin,
     tensors: &NamedTensors,
     source: StateDictError,
-) -> CheckpointError {
+) -> ModelFileError {
     match origin {
-        Origin::File => CheckpointError::state_dict(path)(source),
+        Origin::File => ModelFileError::state_dict(path)(source),
         _ => not_this(path, arch, tensors, source.to_string()),
     }
 }
 
-fn not_this(path: &Path, arch: Arch, tensors: &NamedTensors, message: String) -> CheckpointError {
+fn not_this(path: &Path, arch: Arch, tensors: &NamedTensors, message: String) -> ModelFileError {
     let other = recognise(tensors).ok().filter(|found| found.arch != arch);
     let other = other.filter(|found| found.twin != Some(arch));
     let hint = other.map(|found| format!("; by names and shapes it is a {}", found.arch));
-    CheckpointError::NotThisArch {
+    ModelFileError::NotThisArch {
         path: path.to_owned(),
         arch: arch.to_string(),
         message: message + &hint.unwrap_or_default(),
@@ -89,7 +86,7 @@ pub(super) fn graph_of(
     arch: Arch,
     origin: Origin,
     tensors: &NamedTensors,
-) -> Result<Graph, CheckpointError> {
+) -> Result<Graph, ModelFileError> {
     let wrong = |message: String| not_this(path, arch, tensors, message);
     let shape = |name: &str| {
         let tensor: Option<&(String, Tensor)> = tensors.iter().find(|(n, _)| n == name);
@@ -113,7 +110,7 @@ pub(super) fn graph_of(
 mod tests {
     use super::*;
 
-    fn message<T: std::fmt::Debug>(result: Result<T, CheckpointError>) -> String {
+    fn message<T: std::fmt::Debug>(result: Result<T, ModelFileError>) -> String {
         result.unwrap_err().to_string()
     }
 
