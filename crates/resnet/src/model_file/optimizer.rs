@@ -8,8 +8,7 @@ use resnet_formats::{
     NamedTensors, Tensor,
     torch::{Sgd, SgdGroup},
 };
-
-use crate::optim::SgdConfig;
+use resnet_network::optim::SgdConfig;
 
 /// SGD's state and settings.
 #[derive(Clone, Debug, PartialEq)]

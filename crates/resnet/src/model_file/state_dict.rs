@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use resnet_formats::{NamedTensors, safetensors::Metadata};
+use resnet_network::optim::SgdConfig;
 use serde::Deserialize;
 
 use super::{
     Contents, Form, ModelFileError, Optimizer, contents::NO_OPTIMIZER, key, layout::MOMENTUM,
     metadata::entry, optimizer::decimal,
 };
-use crate::optim::SgdConfig;
 
 /// What of a run's recipe belongs to its optimiser.
 #[derive(Deserialize)]

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use resnet_network::optim::SgdConfig;
+
 use crate::{
     config::TrainConfig,
     graph::Graph,
     model_file::{Model, ModelFileError, Optimizer},
     network::Network,
-    optim::SgdConfig,
     run::{RunError, load_model},
 };
 
