@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf};
 use common::Sandbox;
 use resnet::{
     Arch, Network,
-    checkpoint::{Model, Target},
+    model_file::{Model, Target},
     network::Init,
 };
 use serde_json::Value;

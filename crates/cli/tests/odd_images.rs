@@ -15,7 +15,7 @@ use common::{Finished, Sandbox};
 
 const PRETRAINED: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../resnet/tests/pretrained/resnet20-12fca82f.th");
-const PHOTOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../resnet/tests/photos");
+const PHOTOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/photos");
 
 fn photo(name: &str) -> Vec<u8> {
     fs::read(Path::new(PHOTOS).join(name)).unwrap()

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const PRETRAINED: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../resnet/tests/pretrained/resnet20-12fca82f.th");
-const PHOTOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../resnet/tests/photos");
+const PHOTOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/photos");
 const IMAGENET: [&str; 4] = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"];
 
 fn predict(s: &Sandbox, args: &[&str]) -> Finished {

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use common::{assert_same, distance, logits, python, run};
 use resnet::{
     Cpu, Network,
-    checkpoint::{Form, Model, Target},
     data::Normalisation,
+    model_file::{Form, Model, Target},
     optim::{Sgd, SgdConfig},
     plan::{Input, TrainPlan},
     recipe::Dtype,

@@ -5,7 +5,7 @@ mod plan;
 use std::path::Path;
 
 use indicatif::HumanBytes;
-use resnet::{Arch, Graph, checkpoint::DEMO, summary::Summary};
+use resnet::{Arch, Graph, model_file::DEMO, summary::Summary};
 use serde::Serialize;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use crate::metrics::EpochMetrics;
 
 /// Something that happened in a run, in the order of the variants.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,34 +122,5 @@ pub struct BatchEvent {
     /// Learning rate of this batch's update.
     pub learning_rate: f32,
     /// Images a second in the epoch so far.
-    pub images_per_second: f64,
-}
-
-/// Figures of one epoch: a line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochMetrics {
-    /// The epoch, from 1.
-    pub epoch: u64,
-    /// Steps done in the whole run.
-    pub step: u64,
-    /// Mean loss an image, over the epoch as it was trained.
-    pub train_loss: f64,
-    /// Accuracy over the epoch as it was trained, percent.
-    pub train_accuracy: f64,
-    /// Mean loss of a test image after the epoch, without label smoothing.
-    pub test_loss: f64,
-    /// Test accuracy after the epoch, percent.
-    pub test_accuracy: f64,
-    /// Mean loss of a held-out image, where some are held out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out_loss: Option<f64>,
-    /// Accuracy on held-out images, percent, where some are held out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out_accuracy: Option<f64>,
-    /// Learning rate of the epoch's last update.
-    pub learning_rate: f32,
-    /// Seconds of training, without evaluation.
-    pub seconds: f64,
-    /// Images trained on a second.
     pub images_per_second: f64,
 }
