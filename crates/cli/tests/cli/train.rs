@@ -1,11 +1,10 @@
 //! Real runs of a small net on the synthetic data: train, evaluate, interrupt, continue.
 
-mod common;
-
 use std::{fs, path::Path};
 
-use common::{Sandbox, small};
 use serde_json::Value;
+
+use crate::common::{Finished, Sandbox, small};
 
 /// The metrics of a run, without times.
 fn metrics(run: &Path) -> Vec<Value> {
@@ -97,7 +96,7 @@ fn another_instruction_set_is_warned_of() {
         s.json(&["bench", "--arch", "resnet8", "--batch", "1", "--seconds", "0.01", "--json"]);
     let resume = ["train", "--resume", "run"];
     let output = s.command(&resume).env("RESNET_ISA", "portable").output().unwrap();
-    let out = common::Finished::of(&resume, output).success();
+    let out = Finished::of(&resume, output).success();
     let warned = out.stderr.contains("not be equal to the bit");
     assert_eq!(warned, isa[0]["isa"] != "portable", "{out:#?}");
 }
@@ -155,7 +154,6 @@ mod signals {
     };
 
     use super::*;
-    use crate::common::Finished;
 
     const LONG: [&str; 4] = ["--epochs", "6", "--seed", "3"];
 

@@ -1,11 +1,10 @@
 //! Pages on real runs; scripts/check-report opens such pages in a browser.
 
-mod common;
-
 use std::{fs, path::Path};
 
-use common::Sandbox;
 use serde_json::Value;
+
+use crate::common::Sandbox;
 
 /// Trains for a moment.
 fn train(s: &Sandbox, run: &str, more: &[&str]) {

@@ -1,11 +1,10 @@
 //! Views of a run while it goes on: `--ui full`, and event files for TensorBoard.
 
-mod common;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
-use common::Sandbox;
 use serde_json::Value;
+
+use crate::common::{self, Sandbox};
 
 fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
     common::small(&[&["--out", "run"][..], more].concat())

@@ -1,7 +1,5 @@
 //! Files and folders that are not as they should be: one clear line, nothing left half-written.
 
-mod common;
-
 use std::{
     fs,
     process::Command,
@@ -9,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Finished, Sandbox};
+use crate::common::{Finished, Sandbox};
 
 const SMALL: [&str; 8] =
     ["train", "synthetic", "--arch", "resnet8", "--limit-train", "64", "--limit-test", "10"];
