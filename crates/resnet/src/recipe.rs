@@ -51,13 +51,13 @@ impl Dtype {
         if cpu.isa().has_bf16_products() { Dtype::Bf16 } else { Dtype::Fp32 }
     }
 
-    /// The dtype, and whether it is the fastest: `fp32: avx2 has no products of bfloat16`.
-    pub fn explain(self, cpu: &Cpu) -> String {
+    /// Why it is fast here or not: `avx2 has no products of bfloat16`.
+    pub fn reason(self, cpu: &Cpu) -> String {
         let isa = cpu.isa();
         let has = if isa.has_bf16_products() { "has" } else { "has no" };
         let other = Dtype::fastest(cpu);
         let but = if other == self { String::new() } else { format!(", {other} would be faster") };
-        format!("{self}: {isa} {has} products of bfloat16{but}")
+        format!("{isa} {has} products of bfloat16{but}")
     }
 }
 
@@ -246,8 +246,8 @@ mod tests {
             let fastest = Dtype::fastest(&cpu);
             assert_eq!(fastest == Dtype::Bf16, isa.name() == "avx512-bf16");
             for dtype in [Dtype::Fp32, Dtype::Bf16] {
-                let text = dtype.explain(&cpu);
-                assert!(text.starts_with(&format!("{dtype}: {isa} has ")), "{text}");
+                let text = dtype.reason(&cpu);
+                assert!(text.starts_with(&format!("{isa} has ")), "{text}");
                 assert_eq!(text.contains("would be faster"), dtype != fastest, "{text}");
                 assert_eq!(text.contains("has no"), fastest == Dtype::Fp32, "{text}");
             }

@@ -1,4 +1,4 @@
-//! Run folders: `config.toml`, `metrics.jsonl`, `log.txt`, `last.safetensors` and
+//! Run folders: `config.toml`, `metrics.jsonl`, `run.json`, `log.txt`, `last.safetensors` and
 //! `best.safetensors`.
 
 use std::{
@@ -22,6 +22,8 @@ use crate::{
 pub const CONFIG: &str = "config.toml";
 /// A line of JSON an epoch.
 pub const METRICS: &str = "metrics.jsonl";
+/// Where and when it was trained.
+pub const FACTS: &str = "run.json";
 /// What was told while it ran.
 pub const LOG: &str = "log.txt";
 /// Event files for TensorBoard, where they are asked for.
@@ -184,7 +186,7 @@ pub fn is_training(folder: &Path) -> bool {
 
 /// Refuses a folder that holds a run, under way or not.
 fn refuse_run(folder: &Path) -> Result<(), RunError> {
-    if ![CONFIG, METRICS, LAST, BEST].iter().any(|name| folder.join(name).exists()) {
+    if ![CONFIG, METRICS, FACTS, LAST, BEST].iter().any(|name| folder.join(name).exists()) {
         return Ok(());
     }
     let error = if is_training(folder) { RunError::Taken } else { RunError::Exists };

@@ -88,6 +88,42 @@ fn a_run_keeps_its_dtype() {
     assert!(bf16 != fp32 && (bf16 / fp32 - 1.0).abs() < 0.05, "{bf16} for {fp32}");
 }
 
+/// What `run.json` tells: steps and outcome of each segment.
+fn segments(run: &Path) -> Vec<(u64, u64, Option<String>)> {
+    let text = fs::read_to_string(run.join("run.json")).expect("run.json");
+    let facts: Value = serde_json::from_str(&text).expect("JSON");
+    let steps = |segment: &Value, key: &str| segment[key].as_u64().expect("a number of steps");
+    let told = |segment: &Value| {
+        let outcome = segment.get("outcome").map(|o| o.as_str().unwrap().to_owned());
+        assert_eq!(segment.get("ended").is_some(), outcome.is_some(), "{text}");
+        (steps(segment, "from_step"), steps(segment, "to_step"), outcome)
+    };
+    facts["segments"].as_array().expect("a list").iter().map(told).collect()
+}
+
+#[test]
+fn damaged_facts_do_not_stop_a_run() {
+    let s = Sandbox::new();
+    s.run(&small(&["--epochs", "2", "--out", "run"])).success();
+    assert_eq!(segments(&s.path("run")), [(0, 8, Some("finished".into()))]);
+    // As if it had been killed before its first checkpoint, and the file damaged since.
+    fs::remove_file(s.path("run/last.safetensors")).unwrap();
+    fs::write(s.path("run/run.json"), "{\"segments\": [{").unwrap();
+    let out = s.run(&["train", "--resume", "run"]).success();
+    assert!(out.stderr.contains("note: run/run.json is damaged: "), "{out:#?}");
+    assert!(out.stderr.contains("it is begun anew"), "{out:#?}");
+    assert_eq!(segments(&s.path("run")), [(0, 8, Some("finished".into()))]);
+    let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
+    assert!(log.contains("note: run/run.json is damaged: "), "{log}");
+
+    // What cannot be replaced costs the facts, not the run.
+    fs::remove_file(s.path("run/last.safetensors")).unwrap();
+    fs::remove_file(s.path("run/run.json")).unwrap();
+    fs::create_dir(s.path("run/run.json")).unwrap();
+    let out = s.run(&["train", "--resume", "run"]).success();
+    assert!(out.stderr.contains("it tells no more of this run"), "{out:#?}");
+}
+
 #[test]
 fn another_instruction_set_is_warned_of() {
     let s = Sandbox::new();
@@ -223,7 +259,7 @@ mod signals {
         let left: Vec<_> =
             fs::read_dir(s.path("run")).unwrap().map(|e| e.unwrap().path()).collect();
         let known = |path: &PathBuf| {
-            ["config.toml", "log.txt", "metrics.jsonl", ".lock"]
+            ["config.toml", "log.txt", "metrics.jsonl", "run.json", ".lock"]
                 .iter()
                 .any(|name| path.ends_with(name))
         };

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Event, Started, Stop, TrainError,
+    Event, Machine, Started, Stop, TrainError,
     start::Start,
     state::{Progress, State},
 };
@@ -193,9 +193,7 @@ impl<'a> Trainer<'a> {
             epochs: config.epochs(),
             step: state.progress.step,
             history: state.history.clone(),
-            dtype: config.recipe.dtype.explain(self.cpu),
-            isa: self.cpu.isa().to_string(),
-            threads: self.cpu.threads(),
+            machine: Machine::new(self.cpu, config.recipe.dtype),
         }
     }
 }
