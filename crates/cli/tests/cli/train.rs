@@ -182,16 +182,10 @@ fn weights_can_come_from_another_run() {
 
 #[cfg(unix)]
 mod signals {
-    use std::{
-        path::PathBuf,
-        process::{Child, Command},
-        thread::sleep,
-        time::{Duration, Instant},
-    };
+    use std::{path::PathBuf, process::Command};
 
     use super::*;
-
-    const LONG: [&str; 4] = ["--epochs", "6", "--seed", "3"];
+    use crate::common::Held;
 
     /// The bytes of all tensors of a run's last checkpoint, behind the header's length and text
     /// (which holds times).
@@ -201,49 +195,58 @@ mod signals {
         bytes[8 + header..].to_vec()
     }
 
-    /// Waits for the first epoch's metrics, and sends a signal.
-    fn interrupt(s: &Sandbox, child: &Child, run: &str, signal: &str) {
-        let began = Instant::now();
-        // The file is there from the beginning, and empty.
-        while fs::read(s.path(run).join("metrics.jsonl")).unwrap_or_default().is_empty() {
-            assert!(began.elapsed() < Duration::from_secs(120), "no epoch ends");
-            sleep(Duration::from_millis(5));
+    /// Stopped by either signal, which saves, and killed, which loses what was not saved.
+    #[test]
+    fn interrupted_runs_continue_to_the_bit() {
+        let s = Sandbox::new();
+        let (run, whole) = (s.path("run"), s.path("whole"));
+        let train = |out| small(&["--epochs", "4", "--seed", "3", "--out", out]);
+        let resume = ["train", "--resume", "run"];
+        s.run(&train("whole")).success();
+
+        for (args, signal, code, epochs) in [
+            (&train("run")[..], "-KILL", None, 0),
+            (&resume, "-TERM", Some(143), 1),
+            (&resume, "-KILL", None, 1),
+            (&resume, "-INT", Some(130), 2),
+        ] {
+            let held = Held::at_the_end_of_an_epoch(&s, args);
+            held.signal(signal);
+            let out = held.go_on();
+            assert_eq!(out.code, code, "{out:#?}");
+            let saved = out.stderr.contains("stopped, and all is saved");
+            assert_eq!(saved, code.is_some(), "{out:#?}");
+            assert_eq!(saved, out.stderr.contains("--resume run"), "{out:#?}");
+            assert_eq!(metrics(&run).len(), epochs, "{out:#?}");
+            assert_eq!(run.join("last.safetensors").exists(), epochs > 0);
         }
-        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
-        assert!(kill.expect("kill").success());
+        s.run(&resume).success();
+        assert_eq!(metrics(&run), metrics(&whole));
+        assert!(tensors(&run) == tensors(&whole), "every byte is equal");
+        // An epoch has four steps, and the one after it is done before a run stops.
+        let interrupted = Some("interrupted".to_owned());
+        let expected = [
+            (0, 0, None),
+            (0, 5, interrupted.clone()),
+            (5, 5, None),
+            (5, 9, interrupted),
+            (9, 16, Some("finished".to_owned())),
+        ];
+        assert_eq!(segments(&run), expected);
     }
 
+    /// The first signal would save; the second does not wait for that.
     #[test]
-    fn an_interrupted_run_continues_to_the_bit() {
+    fn a_second_signal_ends_a_run_at_once() {
         let s = Sandbox::new();
-        s.run(&small(&[&LONG[..], &["--out", "whole"]].concat())).success();
-        for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
-            let run = format!("run{signal}");
-            let args = small(&[&LONG[..], &["--out", &run]].concat());
-            let child = s.spawn(&args);
-            interrupt(&s, &child, &run, signal);
-            let out = Finished::of(&args, child.wait_with_output().unwrap());
-            assert_eq!(out.code, Some(code), "{out:#?}");
-            assert!(out.stderr.contains(&format!("--resume {run}")), "{out:#?}");
-            assert!(metrics(&s.path(&run)).len() < 6, "it was interrupted in time");
-            s.run(&["train", "--resume", &run]).success();
-            assert_eq!(metrics(&s.path(&run)), metrics(&s.path("whole")));
-            assert!(tensors(&s.path(&run)) == tensors(&s.path("whole")), "every byte is equal");
-        }
-    }
-
-    /// A process that is killed saves nothing more: the run continues from its last checkpoint.
-    #[test]
-    fn a_killed_run_continues_to_the_bit() {
-        let s = Sandbox::new();
-        s.run(&small(&[&LONG[..], &["--out", "whole"]].concat())).success();
-        let mut child = s.spawn(&small(&[&LONG[..], &["--out", "run"]].concat()));
-        interrupt(&s, &child, "run", "-KILL");
-        assert_eq!(child.wait().unwrap().code(), None, "it was killed");
-        assert!(metrics(&s.path("run")).len() < 6, "it was killed in time");
-        s.run(&["train", "--resume", "run"]).success();
-        assert_eq!(metrics(&s.path("run")), metrics(&s.path("whole")));
-        assert!(tensors(&s.path("run")) == tensors(&s.path("whole")), "every byte is equal");
+        let held = Held::at_the_end_of_an_epoch(&s, &small(&["--epochs", "2", "--out", "run"]));
+        // Two of the same kind may count as one.
+        held.signal("-INT");
+        held.signal("-TERM");
+        // Nobody has read what it waits to write.
+        let out = held.end();
+        assert!([Some(130), Some(143)].contains(&out.code), "{out:#?}");
+        assert!(!s.path("run/last.safetensors").exists());
     }
 
     /// A file may not grow beyond 32 or 64 KB, by the shell: less than a checkpoint has.

@@ -1,5 +1,8 @@
 //! Runs the binary in a folder of its own.
 
+#[cfg(unix)]
+mod held;
+
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -7,6 +10,9 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+#[cfg(unix)]
+pub(crate) use held::Held;
 
 /// A folder for one test: the working folder of its commands, gone when it ends.
 pub(crate) struct Sandbox {
