@@ -3,6 +3,7 @@
 mod bad_input;
 mod common;
 mod convert;
+mod earlier;
 mod inspect;
 mod live;
 mod odd_images;
