@@ -9,12 +9,12 @@ impl Dtype {
         if cpu.isa().has_bf16_products() { Dtype::Bf16 } else { Dtype::Fp32 }
     }
 
-    /// The dtype, and whether it is the fastest: `fp32: avx2 has no products of bfloat16`.
-    pub fn explain(self, cpu: &Cpu) -> String {
+    /// Why it is fast on a machine or not: `avx2 has no products of bfloat16`.
+    pub fn reason(self, cpu: &Cpu) -> String {
         let isa = cpu.isa();
         let has = if isa.has_bf16_products() { "has" } else { "has no" };
         let other = Dtype::fastest(cpu);
         let but = if other == self { String::new() } else { format!(", {other} would be faster") };
-        format!("{self}: {isa} {has} products of bfloat16{but}")
+        format!("{isa} {has} products of bfloat16{but}")
     }
 }

@@ -7,7 +7,7 @@ mod estimate;
 
 use std::io::{self, IsTerminal};
 
-use resnet::train::{Event, Started};
+use resnet::train::{Event, Machine, Started};
 
 use self::{bar::EpochBar, dashboard::Dashboard, estimate::Estimate};
 use crate::{
@@ -74,6 +74,7 @@ fn full(args: &TrainArgs, terminal: bool, interrupt: &Interrupt) -> Result<Dashb
 /// What is about to be trained, line by line.
 fn header(run: &Started) -> String {
     let n = print::grouped;
+    let Machine { isa, threads, dtype, dtype_reason, .. } = &run.machine;
     let held_out = match run.held_out_images {
         0 => String::new(),
         images => format!("{} held-out, ", n(images)),
@@ -103,8 +104,8 @@ fn header(run: &Started) -> String {
                 n(run.total_steps as usize)
             ),
         ),
-        ("device", format!("{}, {} threads", run.isa, run.threads)),
-        ("dtype", run.dtype.clone()),
+        ("device", format!("{isa}, {threads} threads")),
+        ("dtype", format!("{dtype}: {dtype_reason}")),
         ("folder", run.folder.display().to_string()),
     ]
     .map(|(label, value)| format!("{label:<8}{value}"))

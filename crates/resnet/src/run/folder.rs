@@ -9,7 +9,7 @@ use std::{
 use resnet_formats::{atomic_write, is_temporary};
 
 use super::{
-    BEST, CONFIG, LAST, LOG, METRICS, RunError,
+    BEST, CONFIG, FACTS, LAST, LOG, METRICS, RunError,
     lock::{LockedFolder, is_training},
 };
 use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::Target};
@@ -160,7 +160,7 @@ fn folder_of(file: &Path) -> &Path {
 
 /// Refuses a folder that holds a run, under way or not.
 fn refuse_run(folder: &Path) -> Result<(), RunError> {
-    if ![CONFIG, METRICS, LAST, BEST].iter().any(|name| folder.join(name).exists()) {
+    if ![CONFIG, METRICS, FACTS, LAST, BEST].iter().any(|name| folder.join(name).exists()) {
         return Ok(());
     }
     let error = if is_training(folder) { RunError::Taken } else { RunError::Exists };

@@ -1,5 +1,5 @@
-//! Run folders: `config.toml`, `metrics.jsonl`, `log.txt`, `last.safetensors` and
-//! `best.safetensors`.
+//! Run folders: `config.toml`, `metrics.jsonl`, `run.json`, `log.txt`, `last.safetensors`
+//! and `best.safetensors`.
 
 mod error;
 mod folder;
@@ -11,4 +11,4 @@ pub use error::RunError;
 pub use folder::RunFolder;
 pub use lock::is_training;
 pub use model::load_model;
-pub use names::{BEST, CONFIG, LAST, LOG, METRICS, TENSORBOARD};
+pub use names::{BEST, CONFIG, FACTS, LAST, LOG, METRICS, TENSORBOARD};

@@ -3,7 +3,9 @@
 mod budget;
 mod error;
 mod event;
+mod facts;
 mod log;
+mod machine;
 mod start;
 mod state;
 mod stop;
@@ -26,7 +28,9 @@ pub use self::{
     budget::{Speed, measure},
     error::TrainError,
     event::{BatchEvent, Event, Started},
+    facts::{Ending, Facts, FactsError, Segment, Time, segments},
     log::Log,
+    machine::Machine,
     stop::Stop,
     tensorboard::TensorBoard,
 };
@@ -51,7 +55,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 /// Trains in a run folder, from its beginning or from where its checkpoint stands.
 ///
 /// `data` holds every image of `run.config().data`, before the split. Events go to `listen`; the
-/// folder's `log.txt` is written by a [`Log`] that listens.
+/// folder's `log.txt` and `run.json` are written by a [`Log`] and [`Facts`] that listen.
 ///
 /// # Errors
 /// If training diverges, the data is not what the configuration says, or a file cannot be read or

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{Event, Started, Stop, TrainError, start::Start};
+use super::{Event, Machine, Started, Stop, TrainError, start::Start};
 use crate::{
     Cpu,
     checkpoint::{self, CheckpointError, Restored},
@@ -190,9 +190,7 @@ impl<'a> Trainer<'a> {
             epochs: config.epochs(),
             step: state.progress.step,
             history: state.history.clone(),
-            dtype: config.recipe.dtype.explain(self.cpu),
-            isa: self.cpu.isa().to_string(),
-            threads: self.cpu.threads(),
+            machine: Machine::new(self.cpu, config.recipe.dtype),
         }
     }
 }

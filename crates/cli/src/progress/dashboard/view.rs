@@ -10,7 +10,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::Paragraph,
 };
-use resnet::train::Started;
+use resnet::train::{Machine, Started};
 
 use super::{charts, state::State};
 use crate::print;
@@ -96,9 +96,8 @@ fn too_small(frame: &mut Frame, area: Rect) {
 
 /// What is trained, and on what.
 fn title(run: &Started) -> Vec<Line<'static>> {
-    let Started { arch, data, recipe, epochs, batch_size, isa, threads, .. } = run;
-    // The rest explains why.
-    let dtype = run.dtype.split(':').next().unwrap_or_default();
+    let Started { arch, data, recipe, epochs, batch_size, machine, .. } = run;
+    let Machine { isa, threads, dtype, .. } = machine;
     let what = format!("{arch} on {data}");
     let how = format!(", recipe {recipe}, {epochs} epochs, batches of {batch_size}");
     let folder = run.folder.display();

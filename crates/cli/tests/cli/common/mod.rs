@@ -1,5 +1,7 @@
 //! Runs the binary in a folder of its own.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+
+#[cfg(unix)]
+mod held;
 
 use std::{
     path::{Path, PathBuf},
@@ -8,6 +10,9 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+#[cfg(unix)]
+pub(crate) use held::Held;
 
 /// A folder for one test: the working folder of its commands, gone when it ends.
 pub(crate) struct Sandbox {
@@ -60,7 +65,7 @@ pub(crate) fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    pub(crate) args: String,
+    args: String,
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -78,7 +83,7 @@ impl Finished {
     }
 
     pub(crate) fn success(self) -> Self {
-        assert_eq!(self.code, Some(0), "{self:#?}");
+        assert_eq!(self.code, Some(0), "resnet {}: {self:#?}", self.args);
         self
     }
 
@@ -91,7 +96,7 @@ impl Finished {
 
     /// As [`Finished::fails`], and it may have said something before.
     pub(crate) fn fails_behind_notes(self, code: i32, parts: &[&str]) -> Self {
-        assert_eq!(self.code, Some(code), "{self:#?}");
+        assert_eq!(self.code, Some(code), "resnet {}: {self:#?}", self.args);
         let errors: Vec<&str> = self.stderr.lines().filter(|l| l.starts_with("error:")).collect();
         assert_eq!(errors.len(), 1, "one line says what is wrong: {self:#?}");
         for part in parts {

@@ -1,8 +1,6 @@
 //! Odd images: a prediction or one line, and a bound on memory.
 #![cfg(unix)]
 
-mod common;
-
 use std::{
     ffi::OsStr,
     fs,
@@ -11,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use common::{Finished, Sandbox};
+use crate::common::{Finished, Sandbox};
 
 const PRETRAINED: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../resnet/tests/pretrained/resnet20-12fca82f.th");

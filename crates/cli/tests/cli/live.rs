@@ -1,11 +1,12 @@
 //! Views of a run while it goes on: `--ui full`, and event files for TensorBoard.
 
-mod common;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
-use common::Sandbox;
 use serde_json::Value;
+
+#[cfg(unix)]
+use crate::common::Held;
+use crate::common::{self, Sandbox};
 
 fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
     common::small(&[&["--out", "run"][..], more].concat())
@@ -135,34 +136,22 @@ fn a_run_goes_on_without_tensorboard() {
     assert!(out.stderr.contains("TensorBoard gets no more of this run"), "{out:#?}");
 }
 
+/// Continued after SIGTERM, which saves, and after SIGKILL, which loses what follows the last
+/// checkpoint.
 #[cfg(unix)]
-mod signals {
-    use std::{
-        process::Command,
-        thread::sleep,
-        time::{Duration, Instant},
-    };
-
-    use super::*;
-
-    /// Continued after SIGTERM, which saves, and after SIGKILL, which loses what follows the last
-    /// checkpoint.
-    #[test]
-    fn events_are_complete_after_interruptions() {
-        for signal in ["-TERM", "-KILL"] {
-            let s = Sandbox::new();
-            let mut child = s.spawn(&small(&["--epochs", "6", "--tensorboard"]));
-            let began = Instant::now();
-            while fs::read(s.path("run/metrics.jsonl")).unwrap_or_default().is_empty() {
-                assert!(began.elapsed() < Duration::from_secs(120), "no epoch ends");
-                sleep(Duration::from_millis(5));
-            }
-            let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
-            assert!(kill.unwrap().success());
-            assert_ne!(child.wait().unwrap().code(), Some(0), "it was interrupted in time");
-            s.run(&["train", "--resume", "run", "--tensorboard"]).success();
-            assert_complete(&s.path("run"), 6);
-            assert_eq!(fs::read_dir(s.path("run/tensorboard")).unwrap().count(), 2);
-        }
+#[test]
+fn events_are_complete_after_interruptions() {
+    let s = Sandbox::new();
+    let resume = ["train", "--resume", "run", "--tensorboard"];
+    let train = small(&["--epochs", "3", "--tensorboard"]);
+    for (args, signal) in [(&train[..], "-TERM"), (&resume, "-KILL")] {
+        let held = Held::at_the_end_of_an_epoch(&s, args);
+        held.signal(signal);
+        assert_ne!(held.go_on().code, Some(0));
     }
+    s.run(&resume).success();
+    assert_complete(&s.path("run"), 3);
+    let (_, discarded) = scalars(&s.path("run"));
+    assert!(discarded > 0, "of the second epoch, which was killed before it was saved");
+    assert_eq!(fs::read_dir(s.path("run/tensorboard")).unwrap().count(), 3);
 }

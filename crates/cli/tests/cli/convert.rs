@@ -1,16 +1,15 @@
 //! Files of every form: converted, inspected, evaluated, trained on; and those that are refused.
 
-mod common;
-
 use std::{fs, path::PathBuf};
 
-use common::Sandbox;
 use resnet::{
     Arch, Network,
     model_file::{Model, Target},
     network::Init,
 };
 use serde_json::Value;
+
+use crate::common::Sandbox;
 
 /// A file of the library's tests.
 fn file(name: &str) -> String {

@@ -1,11 +1,10 @@
 //! `resnet predict`: one photo and many, in every form of output.
 
-mod common;
-
 use std::{fs, path::Path, process::Stdio};
 
-use common::{Finished, Sandbox};
 use serde_json::Value;
+
+use crate::common::{Finished, Sandbox};
 
 const PRETRAINED: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../resnet/tests/pretrained/resnet20-12fca82f.th");

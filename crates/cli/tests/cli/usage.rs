@@ -1,8 +1,6 @@
 //! What can be said on the command line, and what cannot.
 
-mod common;
-
-use common::Sandbox;
+use crate::common::Sandbox;
 
 const VERBS: [&str; 11] = [
     "train",

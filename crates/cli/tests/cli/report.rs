@@ -1,11 +1,34 @@
 //! Pages on real runs; scripts/check-report opens such pages in a browser.
 
-mod common;
-
 use std::{fs, path::Path};
 
-use common::Sandbox;
 use serde_json::Value;
+
+use crate::common::Sandbox;
+
+/// The machine is what `run.json` says, whatever the log does.
+#[test]
+fn the_machine_is_data() {
+    let s = Sandbox::new();
+    train(&s, "run", &["--threads", "1"]);
+    let log = "training x; 77 threads, abacus; fp32: beads";
+    fs::write(s.path("run/log.txt"), log).unwrap();
+    let path = s.path("run/run.json");
+    let mut facts: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    facts["segments"][0]["cpu"] = "<i>Z80".into();
+    fs::write(&path, facts.to_string()).unwrap();
+    s.run(&["report", "run", "--no-eval"]).success();
+    let page = fs::read_to_string(s.path("run/report.html")).unwrap();
+    for text in [
+        "<dt>Processor</dt><dd>&lt;i&gt;Z80</dd>",
+        "<dt>Threads</dt><dd>1</dd>",
+        "<dt>Trained</dt><dd>2",
+        "Z, finished</dd>",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(!page.contains("abacus"));
+}
 
 /// Trains for a moment.
 fn train(s: &Sandbox, run: &str, more: &[&str]) {
@@ -53,6 +76,9 @@ fn a_page_tells_of_a_run_and_of_its_network() {
     let run = &record["runs"][0];
     assert_eq!(run["accuracy"].as_f64(), Some(accuracy));
     assert_eq!((&run["test_accuracy"], &run["state"]), (&run["accuracy"], &"finished".into()));
+    let facts = fs::read_to_string(s.path("runs/a/run.json")).unwrap();
+    let facts: Value = serde_json::from_str(&facts).unwrap();
+    assert_eq!(run["segments"], facts["segments"]);
     let files = fs::read_dir(s.path("runs/a")).unwrap().map(|e| e.unwrap().file_name());
     assert!(files.into_iter().all(|name| !name.to_string_lossy().contains("unfinished")));
 
@@ -98,11 +124,13 @@ fn what_cannot_be_tested_is_left_out_and_said() {
     for file in ["last.safetensors", "best.safetensors"] {
         fs::remove_file(s.path("run").join(file)).unwrap();
     }
-    fs::remove_file(s.path("run/log.txt")).unwrap();
-    fs::remove_file(s.path("run/metrics.jsonl")).unwrap();
+    for file in ["log.txt", "metrics.jsonl", "run.json"] {
+        fs::remove_file(s.path("run").join(file)).unwrap();
+    }
     let (said, page) = report();
     assert!(said.contains("no checkpoint yet"), "{said}");
     assert!(page.contains("No epoch is done yet") && page.contains("0 of 5 epochs done"));
+    assert!(!page.contains("Instruction set"), "runs of earlier versions have no run.json");
     // Of --quiet nothing is heard.
     assert_eq!(s.run(&["report", "run", "--quiet"]).success().stderr, "");
 }
@@ -123,8 +151,19 @@ fn damage_is_named() {
         fs::write(&metrics, lines).unwrap();
         s.run(&["report", "run"]).fails(1, &["run/metrics.jsonl line 2", part]);
     }
-    assert!(!s.path("run/report.html").exists());
     fs::write(&metrics, good).unwrap();
+    let facts = s.path("run/run.json");
+    let good = fs::read_to_string(&facts).unwrap();
+    for (text, part) in [
+        ("{", "is damaged: EOF"),
+        ("[1]", "is damaged: invalid type"),
+        (&good.replace("\"threads\": ", "\"threads\": -"), "is damaged: invalid value"),
+    ] {
+        fs::write(&facts, text).unwrap();
+        s.run(&["report", "run"]).fails(1, &["run/run.json", part, "take it out"]);
+    }
+    assert!(!s.path("run/report.html").exists());
+    fs::write(&facts, good).unwrap();
     fs::write(s.path("run/last.safetensors"), "x").unwrap();
     s.run(&["report", "run"]).fails(1, &["run/last.safetensors", "--no-eval"]);
     s.run(&["report", "run", "--no-eval"]).success();

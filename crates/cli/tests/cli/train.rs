@@ -1,11 +1,10 @@
 //! Real runs of a small net on the synthetic data: train, evaluate, interrupt, continue.
 
-mod common;
-
 use std::{fs, path::Path};
 
-use common::{Sandbox, small};
 use serde_json::Value;
+
+use crate::common::{Finished, Sandbox, small};
 
 /// The metrics of a run, without times.
 fn metrics(run: &Path) -> Vec<Value> {
@@ -89,6 +88,42 @@ fn a_run_keeps_its_dtype() {
     assert!(bf16 != fp32 && (bf16 / fp32 - 1.0).abs() < 0.05, "{bf16} for {fp32}");
 }
 
+/// What `run.json` tells: steps and outcome of each segment.
+fn segments(run: &Path) -> Vec<(u64, u64, Option<String>)> {
+    let text = fs::read_to_string(run.join("run.json")).expect("run.json");
+    let facts: Value = serde_json::from_str(&text).expect("JSON");
+    let steps = |segment: &Value, key: &str| segment[key].as_u64().expect("a number of steps");
+    let told = |segment: &Value| {
+        let outcome = segment.get("outcome").map(|o| o.as_str().unwrap().to_owned());
+        assert_eq!(segment.get("ended").is_some(), outcome.is_some(), "{text}");
+        (steps(segment, "from_step"), steps(segment, "to_step"), outcome)
+    };
+    facts["segments"].as_array().expect("a list").iter().map(told).collect()
+}
+
+#[test]
+fn damaged_facts_do_not_stop_a_run() {
+    let s = Sandbox::new();
+    s.run(&small(&["--epochs", "2", "--out", "run"])).success();
+    assert_eq!(segments(&s.path("run")), [(0, 8, Some("finished".into()))]);
+    // As if it had been killed before its first checkpoint, and the file damaged since.
+    fs::remove_file(s.path("run/last.safetensors")).unwrap();
+    fs::write(s.path("run/run.json"), "{\"segments\": [{").unwrap();
+    let out = s.run(&["train", "--resume", "run"]).success();
+    assert!(out.stderr.contains("note: run/run.json is damaged: "), "{out:#?}");
+    assert!(out.stderr.contains("it is begun anew"), "{out:#?}");
+    assert_eq!(segments(&s.path("run")), [(0, 8, Some("finished".into()))]);
+    let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
+    assert!(log.contains("note: run/run.json is damaged: "), "{log}");
+
+    // What cannot be replaced costs the facts, not the run.
+    fs::remove_file(s.path("run/last.safetensors")).unwrap();
+    fs::remove_file(s.path("run/run.json")).unwrap();
+    fs::create_dir(s.path("run/run.json")).unwrap();
+    let out = s.run(&["train", "--resume", "run"]).success();
+    assert!(out.stderr.contains("it tells no more of this run"), "{out:#?}");
+}
+
 #[test]
 fn another_instruction_set_is_warned_of() {
     let s = Sandbox::new();
@@ -97,7 +132,7 @@ fn another_instruction_set_is_warned_of() {
         s.json(&["bench", "--arch", "resnet8", "--batch", "1", "--seconds", "0.01", "--json"]);
     let resume = ["train", "--resume", "run"];
     let output = s.command(&resume).env("RESNET_ISA", "portable").output().unwrap();
-    let out = common::Finished::of(&resume, output).success();
+    let out = Finished::of(&resume, output).success();
     let warned = out.stderr.contains("not be equal to the bit");
     assert_eq!(warned, isa[0]["isa"] != "portable", "{out:#?}");
 }
@@ -147,17 +182,10 @@ fn weights_can_come_from_another_run() {
 
 #[cfg(unix)]
 mod signals {
-    use std::{
-        path::PathBuf,
-        process::{Child, Command},
-        thread::sleep,
-        time::{Duration, Instant},
-    };
+    use std::{path::PathBuf, process::Command};
 
     use super::*;
-    use crate::common::Finished;
-
-    const LONG: [&str; 4] = ["--epochs", "6", "--seed", "3"];
+    use crate::common::Held;
 
     /// The bytes of all tensors of a run's last checkpoint, behind the header's length and text
     /// (which holds times).
@@ -167,49 +195,58 @@ mod signals {
         bytes[8 + header..].to_vec()
     }
 
-    /// Waits for the first epoch's metrics, and sends a signal.
-    fn interrupt(s: &Sandbox, child: &Child, run: &str, signal: &str) {
-        let began = Instant::now();
-        // The file is there from the beginning, and empty.
-        while fs::read(s.path(run).join("metrics.jsonl")).unwrap_or_default().is_empty() {
-            assert!(began.elapsed() < Duration::from_secs(120), "no epoch ends");
-            sleep(Duration::from_millis(5));
+    /// Stopped by either signal, which saves, and killed, which loses what was not saved.
+    #[test]
+    fn interrupted_runs_continue_to_the_bit() {
+        let s = Sandbox::new();
+        let (run, whole) = (s.path("run"), s.path("whole"));
+        let train = |out| small(&["--epochs", "4", "--seed", "3", "--out", out]);
+        let resume = ["train", "--resume", "run"];
+        s.run(&train("whole")).success();
+
+        for (args, signal, code, epochs) in [
+            (&train("run")[..], "-KILL", None, 0),
+            (&resume, "-TERM", Some(143), 1),
+            (&resume, "-KILL", None, 1),
+            (&resume, "-INT", Some(130), 2),
+        ] {
+            let held = Held::at_the_end_of_an_epoch(&s, args);
+            held.signal(signal);
+            let out = held.go_on();
+            assert_eq!(out.code, code, "{out:#?}");
+            let saved = out.stderr.contains("stopped, and all is saved");
+            assert_eq!(saved, code.is_some(), "{out:#?}");
+            assert_eq!(saved, out.stderr.contains("--resume run"), "{out:#?}");
+            assert_eq!(metrics(&run).len(), epochs, "{out:#?}");
+            assert_eq!(run.join("last.safetensors").exists(), epochs > 0);
         }
-        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
-        assert!(kill.expect("kill").success());
+        s.run(&resume).success();
+        assert_eq!(metrics(&run), metrics(&whole));
+        assert!(tensors(&run) == tensors(&whole), "every byte is equal");
+        // An epoch has four steps, and the one after it is done before a run stops.
+        let interrupted = Some("interrupted".to_owned());
+        let expected = [
+            (0, 0, None),
+            (0, 5, interrupted.clone()),
+            (5, 5, None),
+            (5, 9, interrupted),
+            (9, 16, Some("finished".to_owned())),
+        ];
+        assert_eq!(segments(&run), expected);
     }
 
+    /// The first signal would save; the second does not wait for that.
     #[test]
-    fn an_interrupted_run_continues_to_the_bit() {
+    fn a_second_signal_ends_a_run_at_once() {
         let s = Sandbox::new();
-        s.run(&small(&[&LONG[..], &["--out", "whole"]].concat())).success();
-        for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
-            let run = format!("run{signal}");
-            let args = small(&[&LONG[..], &["--out", &run]].concat());
-            let child = s.spawn(&args);
-            interrupt(&s, &child, &run, signal);
-            let out = Finished::of(&args, child.wait_with_output().unwrap());
-            assert_eq!(out.code, Some(code), "{out:#?}");
-            assert!(out.stderr.contains(&format!("--resume {run}")), "{out:#?}");
-            assert!(metrics(&s.path(&run)).len() < 6, "it was interrupted in time");
-            s.run(&["train", "--resume", &run]).success();
-            assert_eq!(metrics(&s.path(&run)), metrics(&s.path("whole")));
-            assert!(tensors(&s.path(&run)) == tensors(&s.path("whole")), "every byte is equal");
-        }
-    }
-
-    /// A process that is killed saves nothing more: the run continues from its last checkpoint.
-    #[test]
-    fn a_killed_run_continues_to_the_bit() {
-        let s = Sandbox::new();
-        s.run(&small(&[&LONG[..], &["--out", "whole"]].concat())).success();
-        let mut child = s.spawn(&small(&[&LONG[..], &["--out", "run"]].concat()));
-        interrupt(&s, &child, "run", "-KILL");
-        assert_eq!(child.wait().unwrap().code(), None, "it was killed");
-        assert!(metrics(&s.path("run")).len() < 6, "it was killed in time");
-        s.run(&["train", "--resume", "run"]).success();
-        assert_eq!(metrics(&s.path("run")), metrics(&s.path("whole")));
-        assert!(tensors(&s.path("run")) == tensors(&s.path("whole")), "every byte is equal");
+        let held = Held::at_the_end_of_an_epoch(&s, &small(&["--epochs", "2", "--out", "run"]));
+        // Two of the same kind may count as one.
+        held.signal("-INT");
+        held.signal("-TERM");
+        // Nobody has read what it waits to write.
+        let out = held.end();
+        assert!([Some(130), Some(143)].contains(&out.code), "{out:#?}");
+        assert!(!s.path("run/last.safetensors").exists());
     }
 
     /// A file may not grow beyond 32 or 64 KB, by the shell: less than a checkpoint has.
@@ -225,7 +262,7 @@ mod signals {
         let left: Vec<_> =
             fs::read_dir(s.path("run")).unwrap().map(|e| e.unwrap().path()).collect();
         let known = |path: &PathBuf| {
-            ["config.toml", "log.txt", "metrics.jsonl", ".lock"]
+            ["config.toml", "log.txt", "metrics.jsonl", "run.json", ".lock"]
                 .iter()
                 .any(|name| path.ends_with(name))
         };

@@ -1,10 +1,8 @@
 //! `resnet show` on a network that is trained for a moment.
 
-mod common;
-
 use std::{fs, path::Path};
 
-use common::Sandbox;
+use crate::common::Sandbox;
 
 /// A run folder `run`.
 fn trained() -> Sandbox {

@@ -1,8 +1,6 @@
 //! Verbs that only look: archs, summary, recipes, data info, completions, man.
 
-mod common;
-
-use common::Sandbox;
+use crate::common::Sandbox;
 
 #[test]
 fn archs_lists_the_family() {
