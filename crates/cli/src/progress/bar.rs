@@ -4,7 +4,7 @@ use anstyle::Style;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
 
-use super::{Estimate, header};
+use super::{estimate::Estimate, header::header};
 use crate::print;
 
 /// The bar and the table.
