@@ -4,11 +4,9 @@
 //! known from the safetensors file beside them. Where `RESNET_PYTHON` (or else `python3`) has no
 //! torch, tests that need it say so and are skipped.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{assert_same, distance, logits, python, run};
+use crate::common::{assert_same, distance, logits, python, run};
 use resnet::{
     Cpu, Network,
     checkpoint::{Form, Model, Target},
