@@ -1,7 +1,7 @@
 //! GFLOP/s of every convolution of the CIFAR ResNet-18, or of 1x1 ones of the ImageNet ResNet-50, each
 //! verified before it is timed.
 //!
-//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [f32|bf16] [layer]`, where
+//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [fp32|bf16] [layer]`, where
 //! `resnet50` as a layer means those of that net; `RESNET_ISA` picks the instruction set. Verification is against the f64 reference on a batch of
 //! one; every image of the timed batch must then repeat that result to the bit, and the gradient of
 //! the weights be its sum.
@@ -9,7 +9,7 @@
 use std::{collections::HashSet, time::Instant};
 
 use resnet_kernels::{
-    Bf16, Buffer, Cpu, Element,
+    Buffer, Cpu, Dtype, Storage, Values,
     conv::{Conv, ConvShape, Epilogue, Mode, Source, reference},
 };
 
@@ -64,20 +64,16 @@ fn median_seconds(mut work: impl FnMut()) -> f64 {
     times[times.len() / 2]
 }
 
-fn stored<E: Element>(values: &[f32]) -> Vec<E> {
-    values.iter().map(|&v| E::from_f32(v)).collect()
-}
-
-/// Aligned, as activations are.
-fn repeated<E: Element>(values: &[E], times: usize) -> Buffer<E> {
-    let mut out = Buffer::zeroed(values.len() * times).expect("memory");
-    out.chunks_exact_mut(values.len()).for_each(|image| image.copy_from_slice(values));
+/// So many times the same, aligned as activations are.
+fn stored(dtype: Dtype, values: &[f32], times: usize) -> Storage {
+    let mut out = Storage::zeroed(dtype, values.len() * times).expect("memory");
+    out.as_values_mut().set_f32(&values.repeat(times));
     out
 }
 
-fn nchw<E: Element>(v: &[E], c: usize) -> Vec<f64> {
-    let pixels = v.len() / c;
-    (0..v.len()).map(|i| v[i % pixels * c + i / pixels].to_f32().into()).collect()
+fn nchw(v: Values<'_>, c: usize) -> Vec<f64> {
+    let (pixels, v) = (v.len() / c, v.to_f32());
+    (0..v.len()).map(|i| v[i % pixels * c + i / pixels].into()).collect()
 }
 
 fn assert_close(what: &str, got: &[f64], want: &[f64], tolerance: f64) {
@@ -96,19 +92,20 @@ fn main() {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let cpu = Cpu::new(threads).expect("RESNET_ISA");
     let half = words.iter().any(|word| word == "bf16");
-    let dtype = if half { "bf16" } else { "f32" };
+    let dtype = if half { Dtype::Bf16 } else { Dtype::Fp32 };
     println!("batch {batch}, {threads} threads, {}, {dtype}, GFLOP/s", cpu.isa());
     println!("{:24} {:>9} {:>9} {:>9}", "layer", "forward", "data", "weight");
     let only = words.get(3).map_or("", String::as_str);
     let bottlenecks = only == "resnet50";
     let layers = if bottlenecks { &BOTTLENECKS[..] } else { &LAYERS };
     for &layer in layers.iter().filter(|&&layer| bottlenecks || label(layer).contains(only)) {
-        match (half, layer.0 == 3) {
-            (false, _) => time::<f32, f32>(&cpu, batch, layer, 2e-4),
+        let tolerance = match (half, layer.0 == 3) {
+            (false, _) => 2e-4,
             // Images are f32, and so is what is computed from them.
-            (true, true) => time::<Bf16, f32>(&cpu, batch, layer, 3e-2),
-            (true, false) => time::<Bf16, Bf16>(&cpu, batch, layer, 6e-2),
-        }
+            (true, true) => 3e-2,
+            (true, false) => 6e-2,
+        };
+        time(&cpu, batch, layer, dtype, tolerance);
     }
 }
 
@@ -116,8 +113,8 @@ fn label((ci, co, side, kernel, stride): Layer) -> String {
     format!("{ci}->{co} {kernel}x{kernel}/{stride} {side}x{side}")
 }
 
-/// A line of the table; `tolerance` covers how `E` stores results.
-fn time<E: Element + PartialEq, X: Element>(cpu: &Cpu, batch: usize, layer: Layer, tolerance: f64) {
+/// A line of the table; `tolerance` covers how the dtype stores results.
+fn time(cpu: &Cpu, batch: usize, layer: Layer, dtype: Dtype, tolerance: f64) {
     let (ci, co, side, kernel, stride) = layer;
     let shape = ConvShape {
         in_channels: ci,
@@ -131,7 +128,7 @@ fn time<E: Element + PartialEq, X: Element>(cpu: &Cpu, batch: usize, layer: Laye
     let first = ci == 3;
     let (source, mode) =
         if first { (Source::Image, Mode::TrainFirst) } else { (Source::Activation, Mode::Train) };
-    let conv = Conv::<E, X>::new(shape, source, mode, batch, cpu);
+    let conv = Conv::new(shape, dtype, source, mode, batch, cpu);
     let (in_len, out_len) = (shape.in_len(source), shape.out_len());
     // Every image the same: the timed batch must repeat what was verified, to the bit.
     let (mut one_x, one_dy) = (values(in_len, 1), values(out_len, 2));
@@ -148,53 +145,58 @@ fn time<E: Element + PartialEq, X: Element>(cpu: &Cpu, batch: usize, layer: Laye
             }
         }
     }
-    let (one_x, one_dy) = (stored::<X>(&one_x), stored::<E>(&one_dy));
-    let (x, dy) = (repeated(&one_x, batch), repeated(&one_dy, batch));
+    let read = if first { Dtype::Fp32 } else { dtype };
+    let (x, dy) = (stored(read, &one_x, batch), stored(dtype, &one_dy, batch));
+    let (x, dy) = (x.as_values(), dy.as_values());
+    let (one_x, one_dy) = (x.slice(0..in_len), dy.slice(0..out_len));
     let w = values(shape.weight_len(), 3);
     let mut packed = Buffer::zeroed(conv.packed_len()).expect("memory");
     let mut scratch = Buffer::zeroed(conv.scratch_len()).expect("memory");
-    let activations = |len| Buffer::<E>::zeroed(len).expect("memory");
+    let activations = |len| Storage::zeroed(dtype, len).expect("memory");
     let (mut y, mut dx) = (activations(out_len * batch), activations(in_len * batch));
     let mut dw = vec![0.0; w.len()];
     let label = label(layer);
+    let x32 = one_x.to_f32();
     let x64: Vec<f64> = (0..ci * side * side)
-        .map(|i| one_x[pixel(i / side % side, i % side) * ci + i / (side * side)].to_f32().into())
+        .map(|i| x32[pixel(i / side % side, i % side) * ci + i / (side * side)].into())
         .collect();
-    let (dy64, kk) = (nchw(&one_dy, co), kernel * kernel);
+    let (dy64, kk) = (nchw(one_dy, co), kernel * kernel);
     let oihw = |w: &[f32]| -> Vec<f64> {
         let at = |i: usize| (i / (ci * kk) * kk + i % kk) * ci + i / kk % ci;
         (0..w.len()).map(|i| f64::from(w[at(i)])).collect()
     };
     let weights = conv.pack_forward(&w, None, &mut packed);
-    conv.forward(1, &one_x, weights, &mut y, Epilogue::STORE, &mut scratch);
-    let one_y = y[..out_len].to_vec();
+    conv.forward(1, one_x, weights, y.as_values_mut(), Epilogue::STORE, &mut scratch);
+    let one_y = y.to_f32(0..out_len);
     assert_close(
         &label,
-        &nchw(&one_y, co),
+        &nchw(y.values(0..out_len), co),
         &reference::forward(&shape, 1, &x64, &oihw(&w)),
         tolerance,
     );
-    conv.backward_weight(1, &one_x, &one_dy, &mut dw, &mut scratch);
+    conv.backward_weight(1, one_x, one_dy, &mut dw, &mut scratch);
     let want_dw = reference::backward_weight(&shape, 1, &x64, &dy64);
     assert_close(&label, &oihw(&dw), &want_dw, tolerance);
 
     let forward = median_seconds(|| {
-        conv.forward(batch, &*x, weights, &mut y, Epilogue::STORE, &mut scratch);
+        conv.forward(batch, x, weights, y.as_values_mut(), Epilogue::STORE, &mut scratch);
     });
-    assert!(y.chunks(out_len).all(|image| image == one_y), "{label}: images differ");
+    let all = y.as_values().to_f32();
+    assert!(all.chunks(out_len).all(|image| image == one_y), "{label}: images differ");
     let data = (!first).then(|| {
         let weights = conv.pack_backward_data(&w, &mut packed);
-        conv.backward_data(1, &one_dy, weights, &mut dx, false, &mut scratch);
-        let one_dx = dx[..in_len].to_vec();
+        conv.backward_data(1, one_dy, weights, dx.as_values_mut(), false, &mut scratch);
+        let one_dx = dx.to_f32(0..in_len);
         let want = reference::backward_data(&shape, 1, &dy64, &oihw(&w));
-        assert_close(&label, &nchw(&one_dx, ci), &want, tolerance);
+        assert_close(&label, &nchw(dx.values(0..in_len), ci), &want, tolerance);
         let seconds = median_seconds(|| {
-            conv.backward_data(batch, &dy, weights, &mut dx, false, &mut scratch);
+            conv.backward_data(batch, dy, weights, dx.as_values_mut(), false, &mut scratch);
         });
-        assert!(dx.chunks(in_len).all(|image| image == one_dx), "{label}: images differ");
+        let all = dx.as_values().to_f32();
+        assert!(all.chunks(in_len).all(|image| image == one_dx), "{label}: images differ");
         seconds
     });
-    let weight = median_seconds(|| conv.backward_weight(batch, &*x, &dy, &mut dw, &mut scratch));
+    let weight = median_seconds(|| conv.backward_weight(batch, x, dy, &mut dw, &mut scratch));
     let want_dw: Vec<f64> = want_dw.iter().map(|d| d * batch as f64).collect();
     assert_close(&label, &oihw(&dw), &want_dw, tolerance);
     let rate = |seconds: f64| (2 * shape.macs() * batch) as f64 / seconds / 1e9;

@@ -1,17 +1,52 @@
 //! Storage elements of activations: 32-bit floating point and bfloat16.
 
-use crate::isa::Vector;
+use crate::{
+    bf16::Bf16,
+    isa::Vector,
+    values::{Dtype, Values, ValuesMut},
+};
 
-mod sealed {
-    /// Kernels rely on what only these elements are known to have: at most 8 bytes, and zero bits
-    /// for the value zero.
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for super::Bf16 {}
+/// Evaluates an expression in which `$E` is the [`Element`] of a dtype: the only way from what callers
+/// pass to the algorithms, which are generic over it.
+macro_rules! by_element {
+    ($dtype:expr, $E:ident => $body:expr) => {
+        match $dtype {
+            $crate::values::Dtype::Fp32 => {
+                type $E = f32;
+                $body
+            }
+            $crate::values::Dtype::Bf16 => {
+                type $E = $crate::bf16::Bf16;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use by_element;
+
+/// One tensor of a call has another dtype than the rest.
+#[cold]
+fn mismatch(expected: Dtype, got: Dtype) -> ! {
+    panic!("expected {expected} values, got {got}")
 }
 
 /// How a value is stored; arithmetic is always in 32-bit floating point.
-pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
+///
+/// Kernels rely on what its implementations are known to have: at most 8 bytes, and zero bits for the
+/// value zero.
+pub trait Element: Copy + Default + Send + Sync + 'static {
+    /// The slice of values of this dtype.
+    ///
+    /// # Panics
+    /// If they have another.
+    fn slice(values: Values<'_>) -> &[Self];
+
+    /// The slice of values of this dtype, to be written.
+    ///
+    /// # Panics
+    /// If they have another.
+    fn slice_mut(values: ValuesMut<'_>) -> &mut [Self];
+
     /// Values of a lane in products: of bfloat16 activations a lane holds two.
     const PACK: usize;
 
@@ -48,6 +83,20 @@ pub trait Element: sealed::Sealed + Copy + Default + Send + Sync + 'static {
 }
 
 impl Element for f32 {
+    fn slice(values: Values<'_>) -> &[Self] {
+        match values {
+            Values::Fp32(values) => values,
+            Values::Bf16(_) => mismatch(Dtype::Fp32, Dtype::Bf16),
+        }
+    }
+
+    fn slice_mut(values: ValuesMut<'_>) -> &mut [Self] {
+        match values {
+            ValuesMut::Fp32(values) => values,
+            ValuesMut::Bf16(_) => mismatch(Dtype::Fp32, Dtype::Bf16),
+        }
+    }
+
     const PACK: usize = 1;
 
     #[inline(always)]
@@ -89,27 +138,21 @@ impl Element for f32 {
     }
 }
 
-/// bfloat16: the upper half of a 32-bit floating point number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Bf16(u16);
-
-#[inline(always)]
-pub(crate) fn bf16_to_f32(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
-}
-
-/// Rounds to nearest even; every NaN becomes the quiet one.
-#[inline(always)]
-pub(crate) fn f32_to_bf16(x: f32) -> u16 {
-    if x.is_nan() {
-        return 0x7FC0;
-    }
-    let bits = x.to_bits();
-    ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16) as u16
-}
-
 impl Element for Bf16 {
+    fn slice(values: Values<'_>) -> &[Self] {
+        match values {
+            Values::Bf16(values) => values,
+            Values::Fp32(_) => mismatch(Dtype::Bf16, Dtype::Fp32),
+        }
+    }
+
+    fn slice_mut(values: ValuesMut<'_>) -> &mut [Self] {
+        match values {
+            ValuesMut::Bf16(values) => values,
+            ValuesMut::Fp32(_) => mismatch(Dtype::Bf16, Dtype::Fp32),
+        }
+    }
+
     const PACK: usize = 2;
 
     #[inline(always)]
@@ -124,12 +167,12 @@ impl Element for Bf16 {
 
     #[inline(always)]
     fn from_f32(x: f32) -> Self {
-        Bf16(f32_to_bf16(x))
+        Bf16::from_f32(x)
     }
 
     #[inline(always)]
     fn to_f32(self) -> f32 {
-        bf16_to_f32(self.0)
+        Bf16::to_f32(self)
     }
 
     #[inline(always)]
@@ -149,5 +192,16 @@ impl Element for Bf16 {
     unsafe fn store<V: Vector>(v: V, p: *mut Self) {
         // SAFETY: the same contract; `Bf16` is a transparent u16.
         unsafe { v.store_bf16(p.cast()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "expected bf16 values, got fp32")]
+    fn another_dtype_is_refused() {
+        Bf16::slice(Values::Fp32(&[1.0]));
     }
 }

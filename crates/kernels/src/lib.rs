@@ -1,16 +1,18 @@
 //! Arithmetic of residual networks on slices.
 //!
 //! Slices in, slices out: no files, no networks, no allocation in a call (the caller passes
-//! scratch). Algorithms are written once over [`isa::Vector`]; an instruction set is a file of
-//! instructions. This is the only crate with `unsafe` code.
+//! scratch). A call takes [`Values`] of either [`Dtype`]; algorithms are written once, generic over
+//! the vectors of an instruction set and over how values are stored, and are compiled here and nowhere
+//! else. This is the only crate with `unsafe` code.
 
 pub mod batch_norm;
+mod bf16;
 pub mod conv;
 mod cpu;
-pub mod element;
+mod element;
 pub mod elementwise;
 pub mod input;
-pub mod isa;
+mod isa;
 pub mod layout;
 pub mod linear;
 pub mod loss;
@@ -19,11 +21,13 @@ mod peak;
 mod pool;
 pub mod pooling;
 pub mod sgd;
-#[cfg(test)]
-mod testing;
+mod storage;
+mod values;
 
+pub use bf16::Bf16;
 pub use cpu::{Algorithms, Cpu, CpuError};
-pub use element::{Bf16, Element};
 pub use isa::{Isa, IsaError};
 pub use memory::{Buffer, OutOfMemory};
 pub use peak::Bandwidth;
+pub use storage::Storage;
+pub use values::{Dtype, UnknownDtype, Values, ValuesMut};

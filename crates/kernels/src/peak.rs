@@ -8,10 +8,11 @@ use std::{
 
 use crate::{
     cpu::Cpu,
-    element::Element,
+    element::{Element, by_element},
     isa::{Kernel, Vector},
     memory::{Buffer, OutOfMemory},
     pool::Parts,
+    values::Dtype,
 };
 
 /// Values of each of two buffers: together 256 MiB, more than caches hold.
@@ -33,9 +34,13 @@ pub struct Bandwidth {
 }
 
 impl Cpu {
-    /// Operations a second, two for each product and its addition, of `E` in registers, with all
-    /// threads. Takes some tens of milliseconds.
-    pub fn peak_flops<E: Element>(&self) -> f64 {
+    /// Operations a second, two for each product and its addition, of values of this dtype in
+    /// registers, with all threads. Takes some tens of milliseconds.
+    pub fn peak_flops(&self, dtype: Dtype) -> f64 {
+        by_element!(dtype, E => self.peak_flops_of::<E>())
+    }
+
+    fn peak_flops_of<E: Element>(&self) -> f64 {
         let (items, tile) = (ITEMS * self.threads(), self.isa().tile());
         let products = items * TILES * 2 * tile * self.isa().lanes() * E::PACK;
         let seconds = shortest(40, || {
@@ -100,6 +105,7 @@ impl<E> Products<E> {
 
 impl<E: Element> Kernel for Products<E> {
     type Output = f32;
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) -> f32 {
@@ -123,6 +129,7 @@ struct Copy<'a> {
 
 impl Kernel for Copy<'_> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -139,6 +146,7 @@ struct Read<'a>(&'a [f32]);
 
 impl Kernel for Read<'_> {
     type Output = f32;
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) -> f32 {
@@ -169,29 +177,30 @@ fn total<V: Vector>(v: V) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Bf16, testing::on_every_isa};
+    use crate::{bf16::Bf16, isa::Isa};
 
     /// What is divided by the time is what is done.
     #[test]
     fn every_product_is_taken() {
-        fn check<E: Element>(cpu: &Cpu) {
+        fn check<E: Element>(isa: Isa) {
             // A splat f32 of 1 is the pair (0, 1): half of the products of pairs add 1.
-            let got = cpu.isa().dispatch(Products::<E>::new());
-            let want = TILES * 2 * cpu.isa().tile() * cpu.isa().lanes();
-            assert_eq!(got, want as f32, "{}", cpu.isa());
+            let got = isa.dispatch(Products::<E>::new());
+            assert_eq!(got, (TILES * 2 * isa.tile() * isa.lanes()) as f32, "{isa}");
         }
-        on_every_isa(check::<f32>);
-        on_every_isa(check::<Bf16>);
+        for isa in Isa::to_test() {
+            check::<f32>(isa);
+            check::<Bf16>(isa);
+        }
     }
 
     #[test]
     fn every_value_is_moved() {
-        on_every_isa(|cpu| {
+        for isa in Isa::to_test() {
             let from: Vec<f32> = (0..1024).map(|i| i as f32).collect();
             let mut to = vec![0.0; 1024];
-            cpu.isa().dispatch(Copy { from: &from, to: &mut to });
+            isa.dispatch(Copy { from: &from, to: &mut to });
             assert_eq!(from, to);
-            assert_eq!(cpu.isa().dispatch(Read(&from)), 1023.0 * 512.0);
-        });
+            assert_eq!(isa.dispatch(Read(&from)), 1023.0 * 512.0);
+        }
     }
 }

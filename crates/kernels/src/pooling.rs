@@ -2,10 +2,11 @@
 
 use crate::{
     cpu::Cpu,
-    element::Element,
+    element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::padded,
     pool::Parts,
+    values::{Values, ValuesMut},
 };
 
 /// `torch.nn.MaxPool2d` over images of one size.
@@ -61,7 +62,14 @@ impl MaxPool {
     }
 
     /// The largest value under each window.
-    pub fn forward<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
+    ///
+    /// # Panics
+    /// If dtypes differ, there are too few values, or a window may lie in the padding alone.
+    pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
+        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
+    }
+
+    fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
         self.check();
         let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
         cpu.pool().run(batch, &|_, image| {
@@ -74,7 +82,26 @@ impl MaxPool {
 
     /// The gradient of the input, stored or added: all of it goes to the first of the largest
     /// values, as in PyTorch.
-    pub fn backward<E: Element>(
+    ///
+    /// # Panics
+    /// As [`MaxPool::forward`].
+    pub fn backward(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Values<'_>,
+        out: Values<'_>,
+        gradient: Values<'_>,
+        dx: ValuesMut<'_>,
+        accumulate: bool,
+    ) {
+        by_element!(x.dtype(), E => {
+            let (x, out, gradient) = (E::slice(x), E::slice(out), E::slice(gradient));
+            self.backward_of(cpu, batch, x, out, gradient, E::slice_mut(dx), accumulate)
+        });
+    }
+
+    fn backward_of<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
@@ -108,6 +135,7 @@ struct Forward<'a, E> {
 
 impl<E: Element> Kernel for Forward<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -138,6 +166,7 @@ struct Backward<'a, E> {
 
 impl<E: Element> Kernel for Backward<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -180,13 +209,21 @@ impl GlobalAvgPool {
     }
 
     /// One pixel an image.
-    pub fn forward<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
+    ///
+    /// # Panics
+    /// If dtypes differ, or there are too few values.
+    pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
+        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
+    }
+
+    fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
         struct Item<'a, E> {
             x: &'a [E],
             out: &'a mut [E],
         }
         impl<E: Element> Kernel for Item<'_, E> {
             type Output = ();
+            const PAIRS: bool = E::PACK > 1;
             #[inline(always)]
             fn run<V: Vector, const TILE: usize>(self) {
                 let stored = self.out.len();
@@ -212,7 +249,23 @@ impl GlobalAvgPool {
     }
 
     /// The gradient of the input: stored in `dx`, or added to it.
-    pub fn backward<E: Element>(
+    ///
+    /// # Panics
+    /// As [`GlobalAvgPool::forward`].
+    pub fn backward(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        gradient: Values<'_>,
+        dx: ValuesMut<'_>,
+        accumulate: bool,
+    ) {
+        by_element!(gradient.dtype(), E => {
+            self.backward_of(cpu, batch, E::slice(gradient), E::slice_mut(dx), accumulate)
+        });
+    }
+
+    fn backward_of<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
@@ -234,95 +287,5 @@ impl GlobalAvgPool {
                 }
             }
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        Bf16,
-        testing::{error, from_stored, on_every_isa, random, to_stored},
-    };
-
-    fn check_max<E: Element>(tolerance: f64) {
-        on_every_isa(|cpu| {
-            for (kernel, stride, padding) in [(3, 2, 1), (2, 2, 0), (3, 1, 1)] {
-                let s = MaxPool { channels: 20, height: 7, width: 6, kernel, stride, padding };
-                let (n, pixels) = (3, s.out_height() * s.out_width());
-                // Few levels: ties are common.
-                let x: Vec<f64> =
-                    random(n * 20 * 42, 1).iter().map(|v| (v * 3.0).round()).collect();
-                let g = random(n * 20 * pixels, 2);
-                let before = random(x.len(), 3);
-                let (mut want, mut want_dx) = (vec![f64::MIN; g.len()], before.clone());
-                for i in 0..g.len() {
-                    let (plane, y, x0) =
-                        (i / pixels, i % pixels / s.out_width(), i % s.out_width());
-                    let mut first = 0;
-                    for (ky, kx) in (0..kernel).flat_map(|a| (0..kernel).map(move |b| (a, b))) {
-                        let (iy, ix) = (y * stride + ky, x0 * stride + kx);
-                        if (padding..7 + padding).contains(&iy)
-                            && (padding..6 + padding).contains(&ix)
-                        {
-                            let at = plane * 42 + (iy - padding) * 6 + ix - padding;
-                            if x[at] > want[i] {
-                                (want[i], first) = (x[at], at);
-                            }
-                        }
-                    }
-                    want_dx[first] += g[i];
-                }
-                let stored = to_stored::<E>(&x, n, 20);
-                let mut out = vec![E::default(); n * s.out_len()];
-                s.forward(cpu, n, &stored, &mut out);
-                assert_eq!(from_stored(&out, n, 20), want);
-                let mut dx = to_stored::<E>(&before, n, 20);
-                s.backward(cpu, n, &stored, &out, &to_stored::<E>(&g, n, 20), &mut dx, true);
-                assert!(error(&from_stored(&dx, n, 20), &want_dx) < tolerance);
-            }
-        });
-    }
-
-    #[test]
-    fn max_equals_the_reference() {
-        check_max::<f32>(1e-6);
-        check_max::<Bf16>(3e-2); // sums of up to nine, each rounded
-    }
-
-    #[test]
-    fn max_keeps_nan() {
-        on_every_isa(|cpu| {
-            let s = MaxPool { channels: 16, height: 2, width: 2, kernel: 2, stride: 2, padding: 0 };
-            for place in 0..4 {
-                let mut x = vec![1.0f32; 4 * 16];
-                x[place * 16..][..16].fill(f32::NAN);
-                let mut out = vec![0.0f32; 16];
-                s.forward(cpu, 1, &x, &mut out);
-                assert!(out.iter().all(|v| v.is_nan()), "NaN at {place}");
-            }
-        });
-    }
-
-    fn check_average<E: Element>(tolerance: f64) {
-        on_every_isa(|cpu| {
-            let s = GlobalAvgPool { channels: 19, pixels: 35 };
-            let x = random(2 * 19 * 35, 1);
-            let want: Vec<f64> = x.chunks(35).map(|p| p.iter().sum::<f64>() / 35.0).collect();
-            let mut out = vec![E::default(); 2 * 32];
-            s.forward(cpu, 2, &to_stored::<E>(&x, 2, 19), &mut out);
-            assert!(error(&from_stored(&out, 2, 19), &want) < tolerance);
-            let g = random(2 * 19, 2);
-            let mut dx = to_stored::<E>(&x, 2, 19);
-            s.backward(cpu, 2, &to_stored::<E>(&g, 2, 19), &mut dx, true);
-            let want: Vec<f64> = (0..x.len()).map(|i| x[i] + g[i / 35] / 35.0).collect();
-            assert!(error(&from_stored(&dx, 2, 19), &want) < tolerance);
-        });
-    }
-
-    #[test]
-    fn average_equals_the_reference() {
-        check_average::<f32>(1e-6);
-        check_average::<Bf16>(2e-2);
     }
 }

@@ -1,6 +1,6 @@
 //! Accuracy and loss on labelled images.
 
-use std::{io, ops::ControlFlow, path::Path, time::Instant};
+use std::{io, path::Path, time::Instant};
 
 use resnet_formats::npy;
 use serde::Serialize;
@@ -105,10 +105,13 @@ pub fn evaluate(
     let mut plan = EvalPlan::new(graph, dtype, batch, images.height, images.width, cpu)?;
     plan.load(&model.network);
     let mut tally = Tally::new(graph.classes());
-    let _ = tally.add_images(&mut plan, images, normalisation, &mut |done, logits| {
+    let mut done = 0;
+    for (pixels, labels) in images.batches(BATCH) {
+        let logits = plan.forward(Input::Bytes(pixels, normalisation), labels.len());
+        tally.add_batch(logits, labels);
+        done += labels.len();
         progress(done, logits);
-        ControlFlow::Continue(())
-    });
+    }
     Ok(tally.evaluation(&model.class_names(), start.elapsed().as_secs_f64()))
 }
 
@@ -164,24 +167,11 @@ impl Tally {
         }
     }
 
-    /// Runs all images, unless `progress` breaks off; it gets the images done and a batch's logits.
-    pub(crate) fn add_images(
-        &mut self,
-        plan: &mut EvalPlan,
-        images: &Images,
-        normalisation: &Normalisation,
-        progress: &mut dyn FnMut(usize, &[f32]) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let mut done = 0;
-        for (pixels, labels) in images.batches(BATCH) {
-            let logits = plan.forward(Input::Bytes(pixels, normalisation), labels.len());
-            for (logits, &label) in logits.chunks_exact(self.classes.len()).zip(labels) {
-                self.add(logits, label as usize);
-            }
-            done += labels.len();
-            progress(done, logits)?;
+    /// Counts a batch by its logits `[images][classes]`.
+    pub(crate) fn add_batch(&mut self, logits: &[f32], labels: &[u32]) {
+        for (logits, &label) in logits.chunks_exact(self.classes.len()).zip(labels) {
+            self.add(logits, label as usize);
         }
-        ControlFlow::Continue(())
     }
 
     /// Counts one image by its logits.

@@ -26,17 +26,22 @@ pub mod data;
 pub mod evaluate;
 mod lock;
 pub mod onnx;
-pub mod optim;
-pub mod plan;
+pub mod plan {
+    //! What runs a network.
+    pub use resnet_engine::{
+        EvalPlan, Input, PlanError, StepResult, TrainPlan, lower::values_per_image, outline,
+        program,
+    };
+}
 pub mod predictions;
-pub mod profile;
 pub mod recipe;
 pub mod run;
 pub mod schedule;
 pub mod summary;
 pub mod train;
 
-pub use resnet_kernels::Cpu;
+pub use resnet_engine::{self as engine, optim, profile};
+pub use resnet_kernels::{Cpu, Dtype};
 pub use resnet_network::{Arch, Graph, Network, graph, models, network, preprocess, random};
 
 /// The README's programs.

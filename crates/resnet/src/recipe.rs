@@ -1,15 +1,15 @@
 //! Recipes: everything that decides how a network is trained, but for its data.
 
-use std::fmt;
-
 use resnet_kernels::Cpu;
+pub use resnet_kernels::Dtype;
 use serde::{Deserialize, Serialize};
+
+use resnet_network::optim::SgdConfig;
 
 use crate::{
     data::Augment,
     models::Arch,
     network::Init,
-    optim::SgdConfig,
     schedule::{Schedule, WarmUp},
 };
 
@@ -33,41 +33,19 @@ impl Length {
     }
 }
 
-/// How activations and their gradients are stored. Weights are always 32-bit floating point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// 32-bit floating point.
-    #[default]
-    Fp32,
-    /// bfloat16.
-    Bf16,
+/// What a new run trains in where nothing is asked for: the faster dtype of those that train to the
+/// same accuracy.
+pub fn fastest(cpu: &Cpu) -> Dtype {
+    if cpu.isa().has_bf16_products() { Dtype::Bf16 } else { Dtype::Fp32 }
 }
 
-impl Dtype {
-    /// What a new run trains in where nothing is asked for: the faster one of those that train to
-    /// the same accuracy.
-    pub fn fastest(cpu: &Cpu) -> Dtype {
-        if cpu.isa().has_bf16_products() { Dtype::Bf16 } else { Dtype::Fp32 }
-    }
-
-    /// The dtype, and whether it is the fastest: `fp32: avx2 has no products of bfloat16`.
-    pub fn explain(self, cpu: &Cpu) -> String {
-        let isa = cpu.isa();
-        let has = if isa.has_bf16_products() { "has" } else { "has no" };
-        let other = Dtype::fastest(cpu);
-        let but = if other == self { String::new() } else { format!(", {other} would be faster") };
-        format!("{self}: {isa} {has} products of bfloat16{but}")
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Dtype::Fp32 => "fp32",
-            Dtype::Bf16 => "bf16",
-        })
-    }
+/// A dtype, and whether it is the fastest: `fp32: avx2 has no products of bfloat16`.
+pub fn explain(dtype: Dtype, cpu: &Cpu) -> String {
+    let isa = cpu.isa();
+    let has = if isa.has_bf16_products() { "has" } else { "has no" };
+    let other = fastest(cpu);
+    let but = if other == dtype { String::new() } else { format!(", {other} would be faster") };
+    format!("{dtype}: {isa} {has} products of bfloat16{but}")
 }
 
 /// How to train.
@@ -110,7 +88,7 @@ impl Recipe {
     ];
 
     /// A recipe as it is for an architecture, or nothing if the name is unknown. No recipe asks for
-    /// a dtype: that is a matter of the machine ([`Dtype::fastest`]).
+    /// a dtype: that is a matter of the machine ([`fastest`]).
     ///
     /// ```
     /// use resnet::recipe::Recipe;
@@ -243,10 +221,10 @@ mod tests {
     fn the_fastest_dtype_has_its_products() {
         for isa in resnet_kernels::Isa::to_test() {
             let cpu = Cpu::with_isa(1, isa).unwrap();
-            let fastest = Dtype::fastest(&cpu);
+            let fastest = fastest(&cpu);
             assert_eq!(fastest == Dtype::Bf16, isa.name() == "avx512-bf16");
             for dtype in [Dtype::Fp32, Dtype::Bf16] {
-                let text = dtype.explain(&cpu);
+                let text = explain(dtype, &cpu);
                 assert!(text.starts_with(&format!("{dtype}: {isa} has ")), "{text}");
                 assert_eq!(text.contains("would be faster"), dtype != fastest, "{text}");
                 assert_eq!(text.contains("has no"), fastest == Dtype::Fp32, "{text}");

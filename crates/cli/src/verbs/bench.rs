@@ -7,12 +7,9 @@ use std::time::{Duration, Instant};
 use resnet::{
     Cpu, Network,
     data::Normalisation,
+    engine::{Engine, EngineConfig, EvalPlan, Input, Part, Targets},
     network::Init,
-    optim::{Sgd, SgdConfig},
-    plan::{
-        EvalPlan, Input, TrainPlan,
-        outline::{Operation, Part},
-    },
+    optim::SgdConfig,
     profile::{Peaks, Profiler, median},
     random::{Purpose, Random},
     recipe::Dtype,
@@ -133,30 +130,26 @@ fn dimensions(args: &BenchArgs) -> (usize, usize, usize) {
 
 fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Times> {
     let (batch, size, classes) = dimensions(args);
+    let config = EngineConfig {
+        dtype: args.dtype.into(),
+        batch,
+        eval_batch: 1,
+        height: size,
+        width: size,
+        sgd: SGD,
+    };
     let graph = args.arch.graph(classes);
-    let mut plan = TrainPlan::new(&graph, args.dtype.into(), batch, size, size, cpu)?;
+    let mut engine = Engine::new(Network::new(graph, Init::PyTorch, 0), &config, cpu)?;
     let images = RandomImages::new(args);
-    let mut net = Network::new(graph, Init::PyTorch, 0);
-    let mut sgd = Sgd::new(&net, SGD);
-    let mut gradients = vec![0.0; net.values().len()];
-    let mut profiler = args.profile.then(|| {
-        let mut operations = plan.outline(net.graph()).operations;
-        operations.push(Operation::update(net.values().len()));
-        Profiler::new(operations)
-    });
+    let targets = Targets { labels: &images.labels, label_smoothing: 0.0 };
+    let part = Part::whole(images.input(), targets);
+    let mut profiler = args.profile.then(|| Profiler::new(engine.outline().operations));
     let times = repeat(time, || {
-        let mut done = observer(&mut profiler);
-        plan.step_observed(
-            &mut net,
-            &mut gradients,
-            images.input(),
-            &images.labels,
-            0.0,
-            &mut done,
-        );
+        profiler.iter_mut().for_each(Profiler::begin);
+        engine.backward(part, &mut profiler);
         // So small that random labels cannot make the weights diverge while we look at the clock.
-        sgd.step(cpu, &mut net, &gradients, 1e-4);
-        done(Part::Update);
+        engine.apply(1e-4);
+        profiler.iter_mut().for_each(Profiler::updated);
     });
     Ok((times, profiler))
 }
@@ -166,25 +159,13 @@ fn time_inference(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result
     let graph = args.arch.graph(classes);
     let mut plan = EvalPlan::new(&graph, args.dtype.into(), batch, size, size, cpu)?;
     let images = RandomImages::new(args);
-    let mut profiler = args.profile.then(|| Profiler::new(plan.outline(&graph).operations));
+    let mut profiler = args.profile.then(|| Profiler::new(plan.outline().operations));
     plan.load(&Network::new(graph, Init::PyTorch, 0));
     let times = repeat(time, || {
-        let done = observer(&mut profiler);
-        std::hint::black_box(plan.forward_observed(images.input(), batch, done));
+        profiler.iter_mut().for_each(Profiler::begin);
+        std::hint::black_box(plan.forward_with(images.input(), batch, &mut profiler));
     });
     Ok((times, profiler))
-}
-
-/// Tells a profiler, if there is one, that a step begins, and what it has done.
-fn observer(profiler: &mut Option<Profiler>) -> impl FnMut(Part) {
-    if let Some(profiler) = profiler {
-        profiler.begin();
-    }
-    move |part| {
-        if let Some(profiler) = profiler {
-            profiler.done(part);
-        }
-    }
 }
 
 /// The time of each call, for so long, but at least once, after the warm-up.

@@ -1,6 +1,6 @@
 //! The passes over memory, one chunk at a time.
 
-use super::Gate;
+use super::gate::GateOf;
 use crate::{
     element::Element,
     isa::{Kernel, Vector},
@@ -39,6 +39,7 @@ pub(super) struct Moments<'a, E> {
 
 impl<E: Element> Kernel for Moments<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -97,6 +98,7 @@ pub(super) struct Apply<'a, E> {
 
 impl<E: Element> Kernel for Apply<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -129,7 +131,7 @@ impl<E: Element> Kernel for Apply<'_, E> {
 /// Sums of `g` and of `g * (x - mean)` over a chunk.
 pub(super) struct GradientSums<'a, E> {
     pub(super) x: &'a [E],
-    pub(super) gate: Gate<'a, E>,
+    pub(super) gate: GateOf<'a, E>,
     pub(super) gradient: &'a [E],
     pub(super) mean: &'a [f32],
     pub(super) partial: &'a mut [f32],
@@ -137,6 +139,7 @@ pub(super) struct GradientSums<'a, E> {
 
 impl<E: Element> Kernel for GradientSums<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -178,11 +181,11 @@ impl<E: Element> Kernel for GradientSums<'_, E> {
     }
 }
 
-fn check<E>(gate: Gate<'_, E>, len: usize, stored: usize) {
+fn check<E>(gate: GateOf<'_, E>, len: usize, stored: usize) {
     match gate {
-        Gate::Open => {}
-        Gate::Output(out) => assert_eq!(out.len(), len),
-        Gate::Input(n) => assert!(n.scale.len() == stored && n.shift.len() == stored),
+        GateOf::Open => {}
+        GateOf::Output(out) => assert_eq!(out.len(), len),
+        GateOf::Input(n) => assert!(n.scale.len() == stored && n.shift.len() == stored),
     }
 }
 
@@ -194,16 +197,16 @@ fn check<E>(gate: Gate<'_, E>, len: usize, stored: usize) {
 unsafe fn gated<E: Element, V: Vector>(
     g: V,
     x: V,
-    gate: Gate<'_, E>,
+    gate: GateOf<'_, E>,
     at: usize,
     channel: usize,
 ) -> V {
     // SAFETY: the caller's contract.
     unsafe {
         match gate {
-            Gate::Open => g,
-            Gate::Output(out) => g.where_positive(E::load(out.as_ptr().add(at))),
-            Gate::Input(n) => {
+            GateOf::Open => g,
+            GateOf::Output(out) => g.where_positive(E::load(out.as_ptr().add(at))),
+            GateOf::Input(n) => {
                 let scale = V::load(n.scale.as_ptr().add(channel));
                 g.where_positive(x.mul_add(scale, V::load(n.shift.as_ptr().add(channel))))
             }
@@ -213,7 +216,7 @@ unsafe fn gated<E: Element, V: Vector>(
 
 pub(super) struct Backward<'a, E> {
     pub(super) x: &'a [E],
-    pub(super) gate: Gate<'a, E>,
+    pub(super) gate: GateOf<'a, E>,
     pub(super) mean: &'a [f32],
     pub(super) a: &'a [f32],
     pub(super) b: &'a [f32],
@@ -225,6 +228,7 @@ pub(super) struct Backward<'a, E> {
 
 impl<E: Element> Kernel for Backward<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {

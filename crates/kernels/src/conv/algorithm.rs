@@ -1,4 +1,4 @@
-//! What a convolution computes, and by which algorithm.
+//! What a convolution is prepared for, and by which algorithm it computes.
 
 use std::fmt;
 
@@ -18,6 +18,33 @@ impl Direction {
     pub const ALL: [Direction; 3] =
         [Direction::Forward, Direction::BackwardData, Direction::BackwardWeight];
 }
+
+/// What a convolution is prepared for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Forward only.
+    Inference,
+    /// Forward, and the gradient of the weights.
+    TrainFirst,
+    /// Forward and both gradients.
+    Train,
+}
+
+impl Mode {
+    /// Whether it has a direction.
+    pub const fn has(self, direction: Direction) -> bool {
+        match direction {
+            Direction::Forward => true,
+            Direction::BackwardData => matches!(self, Mode::Train),
+            Direction::BackwardWeight => !matches!(self, Mode::Inference),
+        }
+    }
+}
+
+/// Why there is no [`Direction::BackwardData`].
+pub(super) const NO_DATA: &str = "prepared without the gradient of the input";
+/// Why there is no [`Direction::BackwardWeight`].
+pub(super) const NO_WEIGHT: &str = "prepared for inference";
 
 /// How a direction is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,29 +1,45 @@
 //! What happens to the sums of a convolution on their way to memory.
 
-use crate::{element::Element, isa::Vector};
+use crate::{element::Element, isa::Vector, values::Values};
 
 /// `relu(sum + bias + residual)`.
-#[derive(Debug)]
-pub struct Epilogue<'a, E> {
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a> {
     /// A value for each stored output channel.
     pub bias: Option<&'a [f32]>,
     /// A tensor like the output.
-    pub residual: Option<&'a [E]>,
+    pub residual: Option<Values<'a>>,
     /// Adds to what the output holds.
     pub accumulate: bool,
     /// Cuts negative values off.
     pub relu: bool,
 }
 
-impl<E> Epilogue<'_, E> {
+impl<'a> Epilogue<'a> {
     /// Stores the plain sums.
     pub const STORE: Self = Epilogue { bias: None, residual: None, accumulate: false, relu: false };
     /// Adds the sums to the output.
     pub const ACCUMULATE: Self =
         Epilogue { bias: None, residual: None, accumulate: true, relu: false };
+
+    /// # Panics
+    /// If the residual has another dtype.
+    pub(super) fn of<E: Element>(self) -> Finish<'a, E> {
+        let Epilogue { bias, residual, accumulate, relu } = self;
+        Finish { bias, residual: residual.map(E::slice), accumulate, relu }
+    }
 }
 
-impl<E: Element> Epilogue<'_, E> {
+/// [`Epilogue`], of values of `E`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Finish<'a, E> {
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) residual: Option<&'a [E]>,
+    pub(super) accumulate: bool,
+    pub(super) relu: bool,
+}
+
+impl<E: Element> Finish<'_, E> {
     /// The bias of a vector of channels.
     ///
     /// # Safety

@@ -1,156 +1,142 @@
 //! Convolution: forward, gradient of the input, gradient of the weights.
 
 mod algorithm;
+mod choice;
 mod direct;
 mod epilogue;
 mod gemm;
+mod operands;
+mod pack;
 pub mod reference;
 mod shape;
-#[cfg(test)]
-mod tests;
+mod sum;
 mod winograd;
 
-pub use algorithm::{Algorithm, Direction};
+pub use algorithm::{Algorithm, Direction, Mode};
 pub use epilogue::Epilogue;
-pub use shape::{Activation, ConvShape, ScaleShift, Source};
+pub use operands::{Activation, ScaleShift, Weights};
+pub use shape::{ConvShape, Source};
 
-use direct::{BackwardWeight, Direct};
+use choice::choose;
+use direct::Direct;
+use epilogue::Finish;
 use gemm::Gemm;
 use winograd::{Strided, Winograd};
 
 use crate::{
-    cpu::{Algorithms, Cpu},
-    element::Element,
+    cpu::Cpu,
+    element::{Element, by_element},
+    values::{Dtype, Values, ValuesMut},
 };
 
-/// What a convolution is prepared for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Forward only.
-    Inference,
-    /// Forward, and the gradient of the weights.
-    TrainFirst,
-    /// Forward and both gradients.
-    Train,
+/// A convolution of one shape: tables are built once, calls allocate nothing.
+///
+/// Input, output and their gradients are stored as its dtype says; dense images are f32, whatever that
+/// is. The direct method takes products as what is read is stored: where that is bfloat16, weights are
+/// rounded to it; sums are f32. Winograd's takes those of integers there, and exact sums. Weights are
+/// `[out][kernel row][kernel column][in]`; see [`crate::layout`] for the rest. A call may have any batch
+/// up to the one that it is prepared for.
+#[derive(Debug)]
+pub struct Conv {
+    shape: ConvShape,
+    dtype: Dtype,
+    mode: Mode,
+    batch: usize,
+    cpu: Cpu,
+    algorithm: Algorithm,
+    method: Method,
 }
 
-/// Weights as a call takes them: what packing them has returned.
-#[derive(Clone, Copy, Debug)]
-pub enum Weights<'a> {
-    /// Packed for one direction.
-    Packed(&'a [f32]),
-    /// As they are: the call itself packs them, part by part.
-    Plain(&'a [f32]),
+/// The algorithm that was chosen, prepared.
+#[derive(Debug)]
+enum Method {
+    Winograd(Winograd),
+    Strided(Strided),
+    Gemm(Gemm),
+    Direct(Direct),
 }
 
-impl<'a> Weights<'a> {
-    fn packed(self) -> &'a [f32] {
-        match self {
-            Weights::Packed(packed) => packed,
-            Weights::Plain(_) => panic!("the direct method takes packed weights"),
+impl Method {
+    fn new<E: Element>(
+        algorithm: Algorithm,
+        shape: ConvShape,
+        source: Source,
+        mode: Mode,
+        batch: usize,
+        cpu: &Cpu,
+    ) -> Self {
+        match algorithm {
+            Algorithm::Winograd { stride: 1, .. } => {
+                Method::Winograd(Winograd::new::<E>(shape, mode, batch, cpu))
+            }
+            Algorithm::Winograd { .. } => {
+                Method::Strided(Strided::new::<E>(shape, mode, batch, cpu))
+            }
+            Algorithm::Gemm => Method::Gemm(Gemm::new::<E>(shape, mode)),
+            Algorithm::Direct => Method::Direct(Direct::new::<E>(shape, source, mode)),
         }
     }
 }
 
-const NO_DATA: &str = "prepared without the gradient of the input";
-const NO_NORM: &str = "the direct method reads no activation through a batch norm";
-const NO_WEIGHT: &str = "prepared for inference";
-
-/// A convolution of one shape: tables are built once, calls allocate nothing.
-///
-/// `X` is how its input is stored, `E` how its output and the gradients are. The direct method takes
-/// products as what is read is stored: where that is bfloat16, weights are rounded to it; sums are f32.
-/// Winograd's takes those of integers there, and exact sums. Weights are
-/// `[out][kernel row][kernel column][in]`; see [`crate::layout`] for the rest. A call may have any batch
-/// up to the one that it is prepared for.
-#[derive(Debug)]
-pub struct Conv<E, X = E> {
-    shape: ConvShape,
-    batch: usize,
-    cpu: Cpu,
-    winograd: Option<Winograd>,
-    strided: Option<Strided>,
-    gemm: Option<Gemm<X, E>>,
-    forward: Direct<X, E>,
-    backward_data: Option<Direct<E, E>>,
-    backward_weight: Option<BackwardWeight<X, E>>,
-}
-
-impl<E: Element, X: Element> Conv<E, X> {
-    /// Prepares a convolution for up to `batch` images.
+impl Conv {
+    /// Prepares a convolution for up to `batch` images. With [`Source::Image`] its input is dense f32
+    /// images, and `dtype` that of its output.
     ///
     /// # Panics
-    /// If the window does not fit in the padded input, an image has 2^32 values or more, or dense
-    /// images are to be read as anything but f32.
-    pub fn new(shape: ConvShape, source: Source, mode: Mode, batch: usize, cpu: &Cpu) -> Self {
+    /// If the window does not fit in the padded input, or an image has 2^32 values or more.
+    pub fn new(
+        shape: ConvShape,
+        dtype: Dtype,
+        source: Source,
+        mode: Mode,
+        batch: usize,
+        cpu: &Cpu,
+    ) -> Self {
         let ConvShape { kernel, stride, in_channels, out_channels, .. } = shape;
         assert!([kernel, stride, in_channels, out_channels].iter().all(|&n| n > 0), "{shape:?}");
         let side = shape.height.min(shape.width) + 2 * shape.padding;
         assert!(side >= shape.kernel, "{shape:?}: the window does not fit");
-        assert!(source == Source::Activation || X::PACK == 1, "dense images are f32");
-        let fastest = source == Source::Activation && cpu.algorithms() == Algorithms::Fastest;
-        Conv {
-            shape,
-            batch,
-            cpu: cpu.clone(),
-            winograd: fastest.then(|| Winograd::new::<E>(shape, mode, batch, cpu)).flatten(),
-            strided: fastest.then(|| Strided::new::<E>(shape, mode, batch, cpu)).flatten(),
-            gemm: Gemm::new(shape, source, mode),
-            forward: Direct::forward(shape, source),
-            backward_data: (mode == Mode::Train).then(|| Direct::backward_data(shape)),
-            backward_weight: (mode != Mode::Inference).then(|| BackwardWeight::new(shape, source)),
-        }
+        let algorithm = choose(&shape, dtype, source, batch, cpu);
+        let method =
+            by_element!(dtype, E => Method::new::<E>(algorithm, shape, source, mode, batch, cpu));
+        Conv { shape, dtype, mode, batch, cpu: cpu.clone(), algorithm, method }
     }
 
     /// Whether it can read an activation through a batch norm, which then need not store its output.
     pub fn reads_through_norm(&self) -> bool {
-        self.winograd().is_some() || self.strided().is_some()
+        matches!(self.algorithm, Algorithm::Winograd { .. })
     }
 
     /// How a direction is computed; none for one that this convolution is not prepared for.
     pub fn algorithm(&self, direction: Direction) -> Option<Algorithm> {
-        let prepared = match direction {
-            Direction::Forward => true,
-            Direction::BackwardData => self.backward_data.is_some(),
-            Direction::BackwardWeight => self.backward_weight.is_some(),
-        };
-        let strided = self.strided().map(|_| Strided::ALGORITHM);
-        let gemm = self.gemm.as_ref().map(|_| Gemm::<X, E>::ALGORITHM);
-        let winograd = self.winograd().map(|_| Winograd::ALGORITHM);
-        prepared.then_some(winograd.or(strided).or(gemm).unwrap_or(Algorithm::Direct))
+        self.mode.has(direction).then_some(self.algorithm)
     }
 
     /// Words of packed weights, for either direction.
     pub fn packed_len(&self) -> usize {
-        if let Some(winograd) = self.winograd() {
-            return winograd.packed_len();
+        match &self.method {
+            Method::Winograd(m) => m.packed_len(),
+            Method::Strided(m) => m.packed_len(),
+            Method::Gemm(m) => m.packed_len(),
+            Method::Direct(m) => m.packed_len(),
         }
-        if let Some(strided) = self.strided() {
-            return strided.packed_len();
-        }
-        let backward = self.backward_data.as_ref().map_or(0, Direct::packed_len);
-        self.forward.packed_len().max(backward)
     }
 
     /// Values of scratch for any call.
     pub fn scratch_len(&self) -> usize {
-        if let Some(winograd) = self.winograd() {
-            return winograd.scratch_len(&self.cpu);
+        match &self.method {
+            Method::Winograd(m) => m.scratch_len(&self.cpu),
+            Method::Strided(m) => m.scratch_len(&self.cpu),
+            Method::Gemm(m) => m.scratch_len(&self.cpu, self.batch),
+            Method::Direct(m) => m.scratch_len(&self.cpu, self.batch),
         }
-        if let Some(strided) = self.strided() {
-            return strided.scratch_len(&self.cpu);
-        }
-        if let Some(gemm) = &self.gemm {
-            return gemm.scratch_len(&self.cpu, self.batch);
-        }
-        let weight = self.backward_weight.as_ref();
-        let weight = weight.map_or(0, |w| w.scratch_len(&self.cpu, self.batch));
-        let data = self.backward_data.as_ref().map_or(0, |d| d.scratch_len(&self.cpu));
-        self.forward.scratch_len(&self.cpu).max(data).max(weight)
     }
 
     /// Packs weights for [`Conv::forward`], each output channel times its factor (batch norm
     /// folded in; in inference only).
+    ///
+    /// # Panics
+    /// If a slice is too short, or there are factors in training.
     pub fn pack_forward<'a>(
         &self,
         weights: &'a [f32],
@@ -158,122 +144,179 @@ impl<E: Element, X: Element> Conv<E, X> {
         packed: &'a mut [f32],
     ) -> Weights<'a> {
         assert_eq!(weights.len(), self.shape.weight_len());
-        if let Some(winograd) = self.winograd() {
-            return winograd.pack::<E>(&self.cpu, weights, factors, false, packed);
+        by_element!(self.dtype, E => self.pack_forward_of::<E>(weights, factors, packed))
+    }
+
+    fn pack_forward_of<'a, E: Element>(
+        &self,
+        weights: &'a [f32],
+        factors: Option<&[f32]>,
+        packed: &'a mut [f32],
+    ) -> Weights<'a> {
+        let cpu = &self.cpu;
+        match &self.method {
+            Method::Winograd(m) => m.pack::<E>(cpu, weights, factors, false, packed),
+            Method::Strided(m) => m.pack::<E>(cpu, weights, factors, false, packed),
+            Method::Gemm(m) => m.pack_forward::<E>(cpu, weights, factors, packed),
+            Method::Direct(m) => m.pack_forward::<E>(cpu, weights, factors, packed),
         }
-        if let Some(strided) = self.strided() {
-            return strided.pack::<E>(&self.cpu, weights, factors, false, packed);
-        }
-        self.forward.pack(&self.cpu, weights, factors, packed);
-        Weights::Packed(packed)
     }
 
     /// `y = x * w`, then the epilogue.
+    ///
+    /// # Panics
+    /// If dtypes are not this convolution's, a slice is too short, or `x` has a norm that this
+    /// convolution does not read through.
     pub fn forward<'a>(
         &self,
         batch: usize,
-        x: impl Into<Activation<'a, X>>,
+        x: impl Into<Activation<'a>>,
         weights: Weights<'_>,
-        y: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        y: ValuesMut<'_>,
+        epilogue: Epilogue<'_>,
         scratch: &mut [f32],
-    ) where
-        X: 'a,
-    {
-        let x = x.into();
-        if let Some(winograd) = self.winograd() {
-            winograd.forward(&self.cpu, batch, x, weights, y, epilogue, scratch);
-        } else if let Some(strided) = self.strided() {
-            strided.forward(&self.cpu, batch, x, weights.packed(), y, epilogue, scratch);
-        } else {
-            let packed = weights.packed();
-            assert!(x.norm.is_none(), "{NO_NORM}");
-            if let Some(gemm) = &self.gemm {
-                gemm.forward(&self.cpu, batch, x.values, packed, y, epilogue, scratch);
-            } else {
-                self.forward.run(&self.cpu, batch, x.values, packed, y, epilogue, scratch);
-            }
+    ) {
+        self.forward_activation(batch, x.into(), weights, y, epilogue, scratch);
+    }
+
+    fn forward_activation(
+        &self,
+        batch: usize,
+        x: Activation<'_>,
+        weights: Weights<'_>,
+        y: ValuesMut<'_>,
+        epilogue: Epilogue<'_>,
+        scratch: &mut [f32],
+    ) {
+        by_element!(self.dtype, E => {
+            let (y, finish) = (E::slice_mut(y), epilogue.of::<E>());
+            self.forward_of(batch, x, weights, y, finish, scratch)
+        });
+    }
+
+    fn forward_of<E: Element>(
+        &self,
+        batch: usize,
+        x: Activation<'_>,
+        w: Weights<'_>,
+        y: &mut [E],
+        finish: Finish<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        let cpu = &self.cpu;
+        match &self.method {
+            Method::Winograd(m) => m.forward(cpu, batch, x.of(), w, y, finish, scratch),
+            Method::Strided(m) => m.forward(cpu, batch, x.of(), w.packed(), y, finish, scratch),
+            Method::Gemm(m) => m.forward(cpu, batch, x.plain(), w.packed(), y, finish, scratch),
+            Method::Direct(m) => m.forward(cpu, batch, x, w.packed(), y, finish, scratch),
         }
     }
 
     /// Packs weights for [`Conv::backward_data`].
+    ///
+    /// # Panics
+    /// If a slice is too short, or the mode is without this direction.
     pub fn pack_backward_data<'a>(&self, weights: &'a [f32], packed: &'a mut [f32]) -> Weights<'a> {
         assert_eq!(weights.len(), self.shape.weight_len());
-        if let Some(winograd) = self.winograd() {
-            return winograd.pack::<E>(&self.cpu, weights, None, true, packed);
+        by_element!(self.dtype, E => self.pack_backward_data_of::<E>(weights, packed))
+    }
+
+    fn pack_backward_data_of<'a, E: Element>(
+        &self,
+        weights: &'a [f32],
+        packed: &'a mut [f32],
+    ) -> Weights<'a> {
+        let cpu = &self.cpu;
+        match &self.method {
+            Method::Winograd(m) => m.pack::<E>(cpu, weights, None, true, packed),
+            Method::Strided(m) => m.pack::<E>(cpu, weights, None, true, packed),
+            Method::Gemm(m) => m.pack_backward_data::<E>(cpu, weights, packed),
+            Method::Direct(m) => m.pack_backward_data::<E>(cpu, weights, packed),
         }
-        if let Some(strided) = self.strided() {
-            return strided.pack::<E>(&self.cpu, weights, None, true, packed);
-        }
-        self.data().pack(&self.cpu, weights, None, packed);
-        Weights::Packed(packed)
     }
 
     /// The gradient of the input: stored in `dx`, or added to it.
+    ///
+    /// # Panics
+    /// If dtypes are not this convolution's, a slice is too short, or the mode is without this
+    /// direction.
     pub fn backward_data(
         &self,
         batch: usize,
-        dy: &[E],
+        dy: Values<'_>,
         weights: Weights<'_>,
-        dx: &mut [E],
+        dx: ValuesMut<'_>,
         accumulate: bool,
         scratch: &mut [f32],
     ) {
         let epilogue = if accumulate { Epilogue::ACCUMULATE } else { Epilogue::STORE };
-        if let Some(winograd) = self.winograd() {
-            winograd.backward_data(&self.cpu, batch, dy, weights, dx, epilogue, scratch);
-        } else if let Some(strided) = self.strided() {
-            strided.backward_data(&self.cpu, batch, dy, weights.packed(), dx, epilogue, scratch);
-        } else {
-            let packed = weights.packed();
-            if let Some(gemm) = &self.gemm {
-                gemm.backward_data(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
-            } else {
-                self.data().run(&self.cpu, batch, dy, packed, dx, epilogue, scratch);
-            }
+        by_element!(self.dtype, E => {
+            let (dy, dx, finish) = (E::slice(dy), E::slice_mut(dx), epilogue.of::<E>());
+            self.backward_data_of(batch, dy, weights, dx, finish, scratch)
+        });
+    }
+
+    fn backward_data_of<E: Element>(
+        &self,
+        batch: usize,
+        dy: &[E],
+        w: Weights<'_>,
+        dx: &mut [E],
+        finish: Finish<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        let cpu = &self.cpu;
+        match &self.method {
+            Method::Winograd(m) => m.backward_data(cpu, batch, dy, w, dx, finish, scratch),
+            Method::Strided(m) => m.backward_data(cpu, batch, dy, w.packed(), dx, finish, scratch),
+            Method::Gemm(m) => m.backward_data(cpu, batch, dy, w.packed(), dx, finish, scratch),
+            Method::Direct(m) => m.backward_data(cpu, batch, dy, w.packed(), dx, finish, scratch),
         }
     }
 
     /// The gradient of the weights, stored in `dw`.
+    ///
+    /// # Panics
+    /// If dtypes are not this convolution's, a slice is too short, the mode is without this direction,
+    /// or `x` has a norm that this convolution does not read through.
     pub fn backward_weight<'a>(
         &self,
         batch: usize,
-        x: impl Into<Activation<'a, X>>,
+        x: impl Into<Activation<'a>>,
+        dy: Values<'_>,
+        dw: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        self.backward_weight_activation(batch, x.into(), dy, dw, scratch);
+    }
+
+    fn backward_weight_activation(
+        &self,
+        batch: usize,
+        x: Activation<'_>,
+        dy: Values<'_>,
+        dw: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        by_element!(self.dtype, E => {
+            self.backward_weight_of(batch, x, E::slice(dy), dw, scratch)
+        });
+    }
+
+    fn backward_weight_of<E: Element>(
+        &self,
+        batch: usize,
+        x: Activation<'_>,
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],
-    ) where
-        X: 'a,
-    {
-        let x = x.into();
-        if let Some(winograd) = self.winograd() {
-            winograd.backward_weight(&self.cpu, batch, x, dy, dw, scratch);
-            return;
+    ) {
+        let cpu = &self.cpu;
+        match &self.method {
+            Method::Winograd(m) => m.backward_weight(cpu, batch, x.of(), dy, dw, scratch),
+            Method::Strided(m) => m.backward_weight(cpu, batch, x.of(), dy, dw, scratch),
+            Method::Gemm(m) => m.backward_weight(cpu, batch, x.plain(), dy, dw, scratch),
+            Method::Direct(m) => m.backward_weight(cpu, batch, x, dy, dw, scratch),
         }
-        if let Some(strided) = self.strided() {
-            strided.backward_weight(&self.cpu, batch, x, dy, dw, scratch);
-            return;
-        }
-        assert!(x.norm.is_none(), "{NO_NORM}");
-        if let Some(gemm) = &self.gemm {
-            gemm.backward_weight(&self.cpu, batch, x.values, dy, dw, scratch);
-            return;
-        }
-        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
-        pass.run(&self.cpu, batch, x.values, dy, dw, scratch);
-    }
-
-    /// The condition is constant: code for mixed elements is never made.
-    fn winograd(&self) -> Option<&Winograd> {
-        if X::PACK == E::PACK { self.winograd.as_ref() } else { None }
-    }
-
-    /// As [`Conv::winograd`].
-    fn strided(&self) -> Option<&Strided> {
-        if X::PACK == E::PACK { self.strided.as_ref() } else { None }
-    }
-
-    fn data(&self) -> &Direct<E, E> {
-        self.backward_data.as_ref().expect(NO_DATA)
     }
 }

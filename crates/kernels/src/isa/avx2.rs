@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Vector};
+use super::{kernel::Kernel, vector::Vector};
 
 /// Pixels of a convolution's register tile: 6 x 2 accumulators, two weights and one pixel fill
 /// 15 of the 16 registers.

@@ -4,6 +4,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -13,19 +14,8 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-pub use vector::Vector;
-
-/// An algorithm that is generic over the vector.
-///
-/// `run` and everything it calls must be `#[inline(always)]`: only then is it compiled with the
-/// instructions of the set that [`Isa::dispatch`] chose.
-pub trait Kernel {
-    /// What it computes.
-    type Output;
-
-    /// Computes, with vectors of `V` and register tiles of `TILE` pixels by two vectors.
-    fn run<V: Vector, const TILE: usize>(self) -> Self::Output;
-}
+pub(crate) use kernel::Kernel;
+pub(crate) use vector::Vector;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Set {
@@ -132,11 +122,12 @@ impl Isa {
     ///
     /// # Panics
     /// If the environment variable `RESNET_TEST_ISA`, a list separated by commas, names a set that
-    /// this machine lacks, so that a test cannot pass for not having run.
+    /// this machine lacks, so that a test cannot pass for not having run. `all` there means those that
+    /// it has.
     pub fn to_test() -> Vec<Isa> {
         let here = Self::available();
         let wanted = std::env::var("RESNET_TEST_ISA").unwrap_or_default();
-        for name in wanted.split(',').filter(|name| !name.is_empty()) {
+        for name in wanted.split(',').filter(|name| !name.is_empty() && *name != "all") {
             let found = here.iter().any(|isa| isa.name() == name);
             let has = names(Set::here());
             assert!(found, "RESNET_TEST_ISA: this machine has no {name} to test; it has {has}");
@@ -172,7 +163,7 @@ impl Isa {
 
     /// Runs a kernel with this set.
     #[inline]
-    pub fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
+    pub(crate) fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Set::Portable => portable::enter(kernel),
             #[cfg(target_arch = "aarch64")]
@@ -185,8 +176,10 @@ impl Isa {
             // SAFETY: as above.
             Set::Avx512 => unsafe { avx512::enter(kernel) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Set::Avx512Bf16 => unsafe { avx512::enter_bf16(kernel) },
+            Set::Avx512Bf16 => {
+                // SAFETY: as above; this set has all of the other.
+                unsafe { if K::PAIRS { avx512::enter_bf16(kernel) } else { avx512::enter(kernel) } }
+            }
         }
     }
 
@@ -195,6 +188,7 @@ impl Isa {
         struct Lanes;
         impl Kernel for Lanes {
             type Output = usize;
+            const PAIRS: bool = false;
             #[inline(always)]
             fn run<V: Vector, const TILE: usize>(self) -> usize {
                 V::LANES
@@ -208,6 +202,7 @@ impl Isa {
         struct Tile;
         impl Kernel for Tile {
             type Output = usize;
+            const PAIRS: bool = false;
             #[inline(always)]
             fn run<V: Vector, const TILE: usize>(self) -> usize {
                 TILE
@@ -238,13 +233,14 @@ impl FromStr for Isa {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::element::{bf16_to_f32, f32_to_bf16};
+    use crate::bf16::{bf16_to_f32, f32_to_bf16};
 
     /// Every operation of a vector, against plain arithmetic.
     struct Check;
 
     impl Kernel for Check {
         type Output = usize;
+        const PAIRS: bool = true;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) -> usize {
             let n = V::LANES;

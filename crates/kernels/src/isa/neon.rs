@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{Kernel, Vector};
+use super::{kernel::Kernel, vector::Vector};
 
 /// Pixels of a convolution's register tile: 8 x 2 vectors are 16 accumulators, enough to hide
 /// the latency of four fused multiply-adds a cycle.

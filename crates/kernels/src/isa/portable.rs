@@ -1,7 +1,7 @@
 //! Plain Rust in four lanes, which compilers turn into the baseline vectors of any machine.
 
-use super::{Kernel, Vector};
-use crate::element::{bf16_to_f32, f32_to_bf16};
+use super::{kernel::Kernel, vector::Vector};
+use crate::bf16::{bf16_to_f32, f32_to_bf16};
 
 /// Pixels of a convolution's register tile: 4 x 2 accumulators leave room for an unfused product
 /// among 16 registers.

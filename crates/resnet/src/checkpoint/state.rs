@@ -15,7 +15,6 @@ use super::{
 use crate::{
     config::TrainConfig,
     network::Network,
-    optim::Sgd,
     recipe::Recipe,
     train::{EpochMetrics, Progress, State},
 };
@@ -25,12 +24,12 @@ pub(crate) fn save(
     path: &Path,
     config: &TrainConfig,
     network: &Network,
-    optimizer: &Sgd,
+    momentum: &[f32],
     state: &State,
     isa: &str,
 ) -> io::Result<()> {
     let mut tensors = network.state_dict();
-    let momentum = network.export(&optimizer.momentum_buffer);
+    let momentum = network.export(momentum);
     tensors.extend(momentum.into_iter().map(|(name, t)| (format!("{MOMENTUM}{name}"), t)));
     safetensors::write(path, &tensors, &metadata(state, config, isa))
 }
@@ -40,7 +39,7 @@ pub(crate) fn save(
 pub(crate) fn torch_model(
     config: &TrainConfig,
     network: &Network,
-    optimizer: &Sgd,
+    momentum: &[f32],
     state: &State,
     isa: &str,
 ) -> Model {
@@ -52,7 +51,7 @@ pub(crate) fn torch_model(
         normalisation: Some(data.normalisation.clone()),
         epochs: Some(state.progress.epoch.saturating_sub(1)),
         optimizer: Ok(Optimizer {
-            momentum: network.export(&optimizer.momentum_buffer),
+            momentum: network.export(momentum),
             lr: decimal(config.lr_at(last_step)),
             dampening: 0.0,
             config: config.recipe.sgd,
@@ -80,22 +79,20 @@ fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
     .into()
 }
 
-/// Reads a checkpoint of this run into its network and optimiser; returns where it stands, and
-/// the instruction set that it was trained with, if it says so.
+/// Reads a checkpoint of this run into its network; returns where it stands, its momentum, and the
+/// instruction set that it was trained with, if it says so.
 pub(crate) fn load(
     path: &Path,
     config: &TrainConfig,
     network: &mut Network,
-    optimizer: &mut Sgd,
-) -> Result<(State, Option<String>), CheckpointError> {
+) -> Result<(State, Vec<f32>, Option<String>), CheckpointError> {
     let Contents { tensors, metadata, optimizer: stored, .. } = Contents::read(path)?;
     let state = from_metadata(path, &metadata, config)?;
     let error = CheckpointError::state_dict(path);
     let momentum = stored.map(|stored| stored.momentum).unwrap_or_default();
     let momentum = network.import(&momentum).map_err(&error)?;
     network.load_state_dict(&tensors).map_err(&error)?;
-    optimizer.momentum_buffer = momentum;
-    Ok((state, metadata.get(key::ISA).cloned()))
+    Ok((state, momentum, metadata.get(key::ISA).cloned()))
 }
 
 fn from_metadata(

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    ops::ControlFlow::{Break, Continue},
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -19,20 +18,15 @@ use crate::{
     data::{Batch, Dataset, Epoch, Images, Loader},
     evaluate::{self, Tally},
     network::Network,
-    optim::Sgd,
-    plan::{EvalPlan, Input, StepResult, TrainPlan},
-    recipe::Dtype,
+    recipe::explain,
 };
+use resnet_engine::{Engine, EngineConfig, Input, Part, StepResult, Targets};
 
 /// A network in training, with its data.
 pub(super) struct Trainer<'a> {
     config: &'a TrainConfig,
     cpu: &'a Cpu,
-    network: Network,
-    optimizer: Sgd,
-    gradients: Vec<f32>,
-    train_plan: TrainPlan,
-    eval_plan: EvalPlan,
+    engine: Engine,
     loader: Loader,
     held_out: Images,
     test: Images,
@@ -76,24 +70,25 @@ impl<'a> Trainer<'a> {
             Some(file) => Start::from_file(file, config, graph)?,
             None => Start::new(Network::new(graph, config.recipe.init, config.seed)),
         };
-        let mut optimizer = Sgd::new(&network, config.recipe.sgd);
-        if let Some(momentum) = momentum {
-            optimizer.momentum_buffer = momentum;
-        }
         let size = config.data.image_size;
         let batch = config.recipe.batch_size.min(train.len());
-        let eval_batch = evaluate::BATCH.min(test.len().max(held_out.len()));
-        let (graph, dtype) = (network.graph(), config.recipe.dtype);
+        let engine_config = EngineConfig {
+            dtype: config.recipe.dtype,
+            batch,
+            eval_batch: evaluate::BATCH.min(test.len().max(held_out.len())),
+            height: size,
+            width: size,
+            sgd: config.recipe.sgd,
+        };
+        let mut engine = Engine::new(network, &engine_config, cpu)?;
+        if let Some(momentum) = momentum {
+            engine.load(engine.store().0.clone(), momentum);
+        }
         Ok(Trainer {
-            train_plan: TrainPlan::new(graph, dtype, batch, size, size, cpu)?,
-            // What is saved are fp32 weights, and their accuracy is what `evaluate` finds again.
-            eval_plan: EvalPlan::new(graph, Dtype::Fp32, eval_batch, size, size, cpu)?,
-            gradients: vec![0.0; network.values().len()],
-            optimizer,
+            engine,
             loader: Loader::new(Arc::new(train), batch, config.recipe.augment, config.seed),
             config,
             cpu,
-            network,
             held_out,
             test,
             notes,
@@ -106,7 +101,10 @@ impl<'a> Trainer<'a> {
         &mut self,
         file: &Path,
     ) -> Result<(State, Option<String>), CheckpointError> {
-        checkpoint::load(file, self.config, &mut self.network, &mut self.optimizer)
+        let mut network = self.engine.store().0.clone();
+        let (state, momentum, isa) = checkpoint::load(file, self.config, &mut network)?;
+        self.engine.load(network, momentum);
+        Ok((state, isa))
     }
 
     /// The batches that are left of the epoch under way.
@@ -117,14 +115,11 @@ impl<'a> Trainer<'a> {
 
     /// Forward, loss, backward and update.
     pub(super) fn step(&mut self, batch: &Batch, lr: f32) -> StepResult {
-        let result = self.train_plan.step(
-            &mut self.network,
-            &mut self.gradients,
-            Input::Bytes(&batch.pixels, &self.config.data.normalisation),
-            &batch.labels,
-            self.config.recipe.label_smoothing,
-        );
-        self.optimizer.step(self.cpu, &mut self.network, &self.gradients, lr);
+        let input = Input::Bytes(&batch.pixels, &self.config.data.normalisation);
+        let label_smoothing = self.config.recipe.label_smoothing;
+        let targets = Targets { labels: &batch.labels, label_smoothing };
+        let result = self.engine.backward(Part::whole(input, targets), &mut ());
+        self.engine.apply(lr);
         result
     }
 
@@ -134,18 +129,21 @@ impl<'a> Trainer<'a> {
         stop: &Stop,
         listen: &mut dyn FnMut(&Event),
     ) -> Option<Evaluated> {
-        self.eval_plan.load(&self.network);
         let images = self.test.len() + self.held_out.len();
-        let mut before = 0;
+        let normalisation = &self.config.data.normalisation;
+        let mut done = 0;
         let mut run = |on: &Images| {
             let mut tally = Tally::new(self.config.data.classes.len());
-            let normalisation = &self.config.data.normalisation;
-            let flow = tally.add_images(&mut self.eval_plan, on, normalisation, &mut |done, _| {
-                listen(&Event::Evaluating { done: before + done, images });
-                if stop.load(Relaxed) == 0 { Continue(()) } else { Break(()) }
-            });
-            before += on.len();
-            flow.is_continue().then_some(tally)
+            for (pixels, labels) in on.batches(evaluate::BATCH) {
+                let input = Input::Bytes(pixels, normalisation);
+                tally.add_batch(self.engine.evaluate(input, labels.len()), labels);
+                done += labels.len();
+                listen(&Event::Evaluating { done, images });
+                if stop.load(Relaxed) != 0 {
+                    return None;
+                }
+            }
+            Some(tally)
         };
         let test = run(&self.test)?;
         let held_out = if self.held_out.is_empty() { None } else { Some(run(&self.held_out)?) };
@@ -154,19 +152,21 @@ impl<'a> Trainer<'a> {
 
     /// Whether every weight is a number.
     pub(super) fn is_finite(&self) -> bool {
-        self.network.values().iter().all(|value| value.is_finite())
+        self.engine.store().0.values().iter().all(|value| value.is_finite())
     }
 
     /// Writes a checkpoint.
     pub(super) fn save(&self, path: &Path, state: &State) -> io::Result<()> {
         let isa = self.cpu.isa().name();
-        checkpoint::save(path, self.config, &self.network, &self.optimizer, state, isa)
+        let (network, momentum) = self.engine.store();
+        checkpoint::save(path, self.config, network, momentum, state, isa)
     }
 
     /// The network with all that PyTorch's files of it can say.
     pub(super) fn torch_model(&self, state: &State) -> Model {
         let isa = self.cpu.isa().name();
-        checkpoint::torch_model(self.config, &self.network, &self.optimizer, state, isa)
+        let (network, momentum) = self.engine.store();
+        checkpoint::torch_model(self.config, network, momentum, state, isa)
     }
 
     /// About what it starts from, for people to know.
@@ -183,7 +183,7 @@ impl<'a> Trainer<'a> {
             arch: config.arch.to_string(),
             data: config.data.name.clone(),
             recipe: config.recipe.name.clone(),
-            parameters: self.network.values().len(),
+            parameters: self.engine.store().0.values().len(),
             train_images,
             test_images: self.test.len(),
             held_out_images: self.held_out.len(),
@@ -193,7 +193,7 @@ impl<'a> Trainer<'a> {
             epochs: config.epochs(),
             step: state.progress.step,
             history: state.history.clone(),
-            dtype: config.recipe.dtype.explain(self.cpu),
+            dtype: explain(config.recipe.dtype, self.cpu),
             isa: self.cpu.isa().to_string(),
             threads: self.cpu.threads(),
         }

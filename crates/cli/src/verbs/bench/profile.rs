@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use resnet::{
-    plan::outline::{Operation, Pass},
+    engine::{
+        outline::PlannedOperation,
+        program::{Operation, Pass},
+    },
     profile::{Peaks, Profile, Timed, Total},
 };
 use serde::Serialize;
@@ -105,15 +108,18 @@ fn percent(part: f64) -> String {
 
 impl Record {
     pub(super) fn new(profile: &Profile, peaks: &Peaks) -> Self {
-        let operation = |Timed { operation: o, seconds }: &Timed| OperationRecord {
-            name: name(o),
-            nodes: o.nodes.clone(),
-            kind: o.kind.to_string(),
-            pass: o.pass.to_string(),
-            algorithm: o.algorithm.map(|a| a.to_string()),
-            flops: o.flops,
-            bytes: o.bytes,
-            time: Time::new(*seconds, profile.step, o.flops, o.bytes),
+        let operation = |Timed { operation: planned, seconds }: &Timed| {
+            let PlannedOperation { operation: o, algorithm } = planned;
+            OperationRecord {
+                name: name(o),
+                nodes: o.names.clone(),
+                kind: o.kind.to_string(),
+                pass: o.pass.to_string(),
+                algorithm: algorithm.map(|a| a.to_string()),
+                flops: o.flops,
+                bytes: o.bytes,
+                time: Time::new(*seconds, profile.step, o.flops, o.bytes),
+            }
         };
         let kind = |total: Total| KindRecord {
             kind: total.kind.to_string(),
@@ -224,8 +230,8 @@ fn share(part: f64) -> String {
 
 /// The nodes of an operation, or what it is where it has none.
 fn name(operation: &Operation) -> String {
-    match operation.nodes[..] {
+    match operation.names[..] {
         [] => operation.kind.to_string(),
-        _ => print::nodes(&operation.nodes),
+        _ => print::nodes(&operation.names),
     }
 }

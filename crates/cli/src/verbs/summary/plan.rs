@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use indicatif::HumanBytes;
 use resnet::{
-    plan::{
+    engine::{
         EvalPlan, TrainPlan,
-        outline::{Memory, Outline, Pass, UnitOutline},
+        outline::{Memory, Outline, UnitOutline},
+        program::Pass,
     },
     recipe::Dtype,
 };
@@ -70,8 +71,8 @@ pub(super) fn run(subject: &Subject, args: &SummaryArgs, global: &Global) -> any
     let Subject { arch, graph, image_size: size, .. } = subject;
     let (cpu, dtype, batch) = (global.cpu()?, Dtype::from(args.dtype), args.batch);
     let outline = match args.mode {
-        Mode::Train => TrainPlan::new(graph, dtype, batch, *size, *size, &cpu)?.outline(graph),
-        Mode::Eval => EvalPlan::new(graph, dtype, batch, *size, *size, &cpu)?.outline(graph),
+        Mode::Train => TrainPlan::new(graph, dtype, batch, *size, *size, &cpu)?.outline(),
+        Mode::Eval => EvalPlan::new(graph, dtype, batch, *size, *size, &cpu)?.outline(),
     };
     let record = Record {
         arch: arch.to_string(),

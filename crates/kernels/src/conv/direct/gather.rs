@@ -20,7 +20,7 @@ use std::ops::Range;
 
 use super::taps::{OUTSIDE, Taps};
 use crate::{
-    conv::Epilogue,
+    conv::epilogue::Finish,
     element::Element,
     isa::{Kernel, Vector},
 };
@@ -52,7 +52,7 @@ pub(super) struct Gather<'a, X, E> {
     /// Images that the item covers whole, or else its number of pixels.
     pub(super) extent: Extent,
     /// What happens to the sums; `residual` is cut to the item's part.
-    pub(super) epilogue: Epilogue<'a, E>,
+    pub(super) epilogue: Finish<'a, E>,
     /// Sums between blocks of the depth.
     pub(super) partial: &'a mut [f32],
 }
@@ -70,6 +70,7 @@ pub(super) enum Extent {
 
 impl<X: Element, E: Element> Kernel for Gather<'_, X, E> {
     type Output = ();
+    const PAIRS: bool = X::PACK * E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {

@@ -1,153 +1,129 @@
 //! Direct convolution: a product for every weight and pixel, for every shape.
 
-use std::marker::PhantomData;
-
 mod backward_weight;
 mod gather;
-mod pack;
+mod pass;
 mod taps;
 
-pub(super) use backward_weight::{BackwardWeight, sum_chunks};
+use backward_weight::BackwardWeight;
+use pass::Pass;
 
-use gather::{Extent, Gather};
-use taps::Taps;
+use super::{
+    algorithm::{Direction, Mode, NO_DATA, NO_WEIGHT},
+    epilogue::Finish,
+    operands::{Activation, Weights},
+    shape::{ConvShape, Source},
+};
+use crate::{cpu::Cpu, element::Element};
 
-use super::{ConvShape, Epilogue, Source};
-use crate::{cpu::Cpu, element::Element, layout::padded, pool::Parts};
-
-/// Output pixels of an item of work, in whole tiles of 4, 6 or 8: their sums, two AVX-512 vectors
-/// each, are 126 KiB.
-const ITEM_PIXELS: usize = 1008;
-/// Images of an item whose tiles run across images.
-const ITEM_IMAGES: usize = 8;
-/// Up to so many pixels, tiles run across images.
-const SMALL_IMAGE: usize = 256;
-
-/// Forward, or the gradient of the input: the same kernel over other tables. It reads `X`, whose
-/// products it takes, and writes `E`.
+/// A convolution of one shape in all directions that its mode needs. Products are of values as they are
+/// read: of f32 where those are dense images.
 #[derive(Debug)]
-pub(super) struct Direct<X, E> {
-    shape: ConvShape,
-    tables: Vec<Taps>,
-    backward: bool,
-    /// Values of an image that is read, and of one that is written.
-    images: (usize, usize),
-    elements: PhantomData<(X, E)>,
+pub(super) struct Direct {
+    source: Source,
+    forward: Pass,
+    backward_data: Option<Pass>,
+    backward_weight: Option<BackwardWeight>,
 }
 
-impl<X: Element, E: Element> Direct<X, E> {
-    pub(super) fn forward(shape: ConvShape, source: Source) -> Self {
-        let images = (shape.in_len(source), shape.out_len());
-        Direct::new(shape, vec![Taps::forward(&shape, source)], false, images)
+impl Direct {
+    /// Of an output stored as `E`.
+    pub(super) fn new<E: Element>(shape: ConvShape, source: Source, mode: Mode) -> Self {
+        let (forward, weight): (fn(_, _) -> _, fn(_, _) -> _) = match source {
+            Source::Image => (Pass::forward::<f32>, BackwardWeight::new::<f32>),
+            Source::Activation => (Pass::forward::<E>, BackwardWeight::new::<E>),
+        };
+        let data = || Pass::backward_data::<E>(shape);
+        Direct {
+            source,
+            forward: forward(shape, source),
+            backward_data: mode.has(Direction::BackwardData).then(data),
+            backward_weight: mode.has(Direction::BackwardWeight).then(|| weight(shape, source)),
+        }
     }
 
-    pub(super) fn backward_data(shape: ConvShape) -> Self {
-        let images = (shape.out_len(), shape.in_len(Source::Activation));
-        Direct::new(shape, Taps::backward_data(&shape), true, images)
+    fn data(&self) -> &Pass {
+        self.backward_data.as_ref().expect(NO_DATA)
     }
 
-    fn new(shape: ConvShape, tables: Vec<Taps>, backward: bool, images: (usize, usize)) -> Self {
-        assert!(tables.iter().all(|t| t.run.is_multiple_of(X::PACK)), "{shape:?}: split words");
-        Direct { shape, tables, backward, images, elements: PhantomData }
-    }
-
-    fn pixels(&self) -> usize {
-        self.tables.iter().map(Taps::pixels).sum()
-    }
-
-    /// Stored channels of the output.
-    fn channels(&self) -> usize {
-        padded(if self.backward { self.shape.in_channels } else { self.shape.out_channels })
-    }
-
-    /// Words of packed weights.
     pub(super) fn packed_len(&self) -> usize {
-        self.tables.iter().map(Taps::depth).sum::<usize>() / X::PACK * self.channels()
+        let backward = self.backward_data.as_ref().map_or(0, Pass::packed_len);
+        self.forward.packed_len().max(backward)
     }
 
-    /// Values of scratch, for any batch.
-    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
-        let image = self.tables.iter().map(Taps::pixels).max().unwrap_or(0);
-        let images = if self.pixels() <= SMALL_IMAGE { ITEM_IMAGES } else { 1 };
-        let item = if self.tables.len() > 1 { image * images } else { ITEM_PIXELS };
-        // The last tile is held whole.
-        let sums = item.max(SMALL_IMAGE * ITEM_IMAGES) + cpu.isa().tile();
-        cpu.threads() * sums * 2 * cpu.isa().lanes()
+    pub(super) fn scratch_len(&self, cpu: &Cpu, batch: usize) -> usize {
+        let weight = self.backward_weight.as_ref().map_or(0, |w| w.scratch_len(cpu, batch));
+        let data = self.backward_data.as_ref().map_or(0, |d| d.scratch_len(cpu));
+        self.forward.scratch_len(cpu).max(data).max(weight)
     }
 
-    /// Packs weights, each output channel times its factor (forward only).
-    pub(super) fn pack(
+    pub(super) fn pack_forward<'a, E: Element>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
         factors: Option<&[f32]>,
-        packed: &mut [f32],
-    ) {
-        let s = &self.shape;
-        let packed = &mut packed[..self.packed_len()];
-        if self.backward {
-            let channels = (s.in_channels, s.out_channels);
-            pack::backward_data::<X>(cpu, &self.tables, weights, channels, packed);
-        } else {
-            pack::forward::<X>(cpu, &self.tables[0], weights, factors, s.out_channels, packed);
+        packed: &'a mut [f32],
+    ) -> Weights<'a> {
+        match self.source {
+            Source::Image => self.forward.pack::<f32>(cpu, weights, factors, packed),
+            Source::Activation => self.forward.pack::<E>(cpu, weights, factors, packed),
         }
+        Weights::Packed(packed)
     }
 
-    pub(super) fn run(
+    pub(super) fn pack_backward_data<'a, E: Element>(
+        &self,
+        cpu: &Cpu,
+        weights: &[f32],
+        packed: &'a mut [f32],
+    ) -> Weights<'a> {
+        self.data().pack::<E>(cpu, weights, None, packed);
+        Weights::Packed(packed)
+    }
+
+    pub(super) fn forward<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        source: &[X],
+        x: Activation<'_>,
         packed: &[f32],
-        output: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        y: &mut [E],
+        finish: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
-        let (source_image, output_image) = self.images;
-        assert!(source.len() >= batch * source_image, "input too short");
-        let output = &mut output[..batch * output_image];
-        let (tables, pixels, channels) = (&self.tables, self.pixels(), self.channels());
-        let weights = &packed[..self.packed_len()];
-        let several_taps = tables.iter().any(|table| table.len() > 1);
-        let small = pixels <= SMALL_IMAGE && batch >= ITEM_IMAGES && several_taps;
-        let item_pixels = if small {
-            ITEM_IMAGES * pixels
-        } else if tables.len() > 1 {
-            pixels
-        } else {
-            // Enough items for the threads: where outputs are cut changes none of them.
-            let share = (batch * pixels).div_ceil(4 * cpu.threads()).next_multiple_of(24);
-            share.min(ITEM_PIXELS)
-        };
-        let items = (batch * pixels).div_ceil(item_pixels);
-        let parts = Parts::new(output, item_pixels * channels);
-        let share = scratch.len() / cpu.threads();
-        let partial = Parts::new(scratch, share);
-        cpu.pool().run(items, &|thread, item| {
-            // SAFETY: each item takes its own part, each thread its own scratch.
-            let (output, partial) = unsafe { (parts.get(item), partial.get(thread)) };
-            let start = item * item_pixels;
-            let count = item_pixels.min(batch * pixels - start);
-            let extent = if small || tables.len() > 1 {
-                Extent::Images(count / pixels)
-            } else {
-                Extent::Pixels(count)
-            };
-            let range = start * channels..start * channels + output.len();
-            let residual = epilogue.residual.map(|r| &r[range]);
-            cpu.isa().dispatch(Gather {
-                tables,
-                weights,
-                source,
-                source_image,
-                output,
-                output_image,
-                channels,
-                first: (start / pixels, start % pixels),
-                extent,
-                epilogue: Epilogue { residual, ..epilogue },
-                partial,
-            });
-        });
+        let pass = &self.forward;
+        match self.source {
+            Source::Image => pass.run(cpu, batch, x.plain::<f32>(), packed, y, finish, scratch),
+            Source::Activation => pass.run(cpu, batch, x.plain::<E>(), packed, y, finish, scratch),
+        }
+    }
+
+    pub(super) fn backward_data<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        dy: &[E],
+        packed: &[f32],
+        dx: &mut [E],
+        finish: Finish<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        self.data().run(cpu, batch, dy, packed, dx, finish, scratch);
+    }
+
+    pub(super) fn backward_weight<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Activation<'_>,
+        dy: &[E],
+        dw: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
+        match self.source {
+            Source::Image => pass.run(cpu, batch, x.plain::<f32>(), dy, dw, scratch),
+            Source::Activation => pass.run(cpu, batch, x.plain::<E>(), dy, dw, scratch),
+        }
     }
 }

@@ -7,7 +7,10 @@
 //! and no input is ever copied to be padded (the indirect convolution of Dukhan 2019).
 
 use crate::{
-    conv::{ConvShape, Source},
+    conv::{
+        pack::Runs,
+        shape::{ConvShape, Source},
+    },
     layout::padded,
 };
 
@@ -41,6 +44,11 @@ impl Taps {
     /// Depth of the sum.
     pub(super) fn depth(&self) -> usize {
         self.len() * self.run
+    }
+
+    /// What weights are packed for.
+    pub(super) fn runs(&self) -> Runs<'_> {
+        Runs { windows: &self.windows, run: self.run }
     }
 
     /// The forward pass.

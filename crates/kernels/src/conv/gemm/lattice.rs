@@ -1,6 +1,6 @@
 //! The pixels that a 1x1 window meets.
 
-use crate::conv::ConvShape;
+use crate::conv::shape::ConvShape;
 
 /// Every `stride`-th pixel of each row and column, image after image.
 #[derive(Clone, Copy, Debug)]

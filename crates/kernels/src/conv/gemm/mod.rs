@@ -10,64 +10,103 @@ mod lattice;
 mod product;
 mod weight;
 
-use std::marker::PhantomData;
-
 use lattice::Lattice;
 use product::{Cell, Product};
 use weight::Gradient;
 
-use super::{Algorithm, ConvShape, Epilogue, Mode, Source};
+use super::{
+    algorithm::{Direction, Mode, NO_DATA, NO_WEIGHT},
+    epilogue::Finish,
+    operands::Weights,
+    pack::{self, Runs},
+    shape::{ConvShape, Source},
+};
 use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK, pool::Parts};
 
-/// A convolution of one shape. It reads `X` and writes `E`; weights are packed as those of the direct
-/// method.
+/// A convolution of one shape. Weights are packed as those of the direct method.
 #[derive(Debug)]
-pub(super) struct Gemm<X, E> {
+pub(super) struct Gemm {
     shape: ConvShape,
     input: Lattice,
     output: Lattice,
     gradient: Option<Gradient>,
     backward: bool,
-    elements: PhantomData<(X, E)>,
+    /// Values of a word of products.
+    pack: usize,
 }
 
-impl<X: Element, E: Element> Gemm<X, E> {
-    pub(super) const ALGORITHM: Algorithm = Algorithm::Gemm;
-
-    /// None if the shape has no such form.
-    pub(super) fn new(s: ConvShape, source: Source, mode: Mode) -> Option<Self> {
+impl Gemm {
+    /// Whether a shape has such a form.
+    pub(super) fn serves(s: &ConvShape) -> bool {
         let whole = [s.in_channels, s.out_channels].iter().all(|c| c % CHANNEL_BLOCK == 0);
-        let fits = s.kernel == 1 && s.padding == 0 && source == Source::Activation;
-        let gradient = || Gradient::new(&s, X::PACK);
-        (fits && whole).then(|| Gemm {
+        s.kernel == 1 && s.padding == 0 && whole
+    }
+
+    /// Of activations stored as `E`.
+    pub(super) fn new<E: Element>(s: ConvShape, mode: Mode) -> Self {
+        let gradient = || Gradient::new(&s, E::PACK);
+        Gemm {
             shape: s,
             input: Lattice::input(&s),
             output: Lattice::output(&s),
-            gradient: (mode != Mode::Inference).then(gradient),
-            backward: mode == Mode::Train,
-            elements: PhantomData,
-        })
+            gradient: mode.has(Direction::BackwardWeight).then(gradient),
+            backward: mode.has(Direction::BackwardData),
+            pack: E::PACK,
+        }
     }
 
     /// Values of scratch for any call with up to `batch` images.
     pub(super) fn scratch_len(&self, cpu: &Cpu, batch: usize) -> usize {
         let ConvShape { in_channels, out_channels, .. } = self.shape;
-        let forward = product::scratch_len(in_channels / X::PACK, cpu);
+        let forward = product::scratch_len(in_channels / self.pack, cpu);
         let data =
-            if self.backward { product::scratch_len(out_channels / E::PACK, cpu) } else { 0 };
+            if self.backward { product::scratch_len(out_channels / self.pack, cpu) } else { 0 };
         let rows = batch * self.shape.out_pixels();
         let weight = self.gradient.as_ref().map_or(0, |g| g.scratch_len(cpu, rows));
         (cpu.threads() * forward.max(data)).max(weight)
     }
 
-    pub(super) fn forward(
+    /// Words of packed weights, for either direction.
+    pub(super) fn packed_len(&self) -> usize {
+        self.shape.in_channels * self.shape.out_channels / self.pack
+    }
+
+    pub(super) fn pack_forward<'a, E: Element>(
+        &self,
+        cpu: &Cpu,
+        weights: &[f32],
+        factors: Option<&[f32]>,
+        packed: &'a mut [f32],
+    ) -> Weights<'a> {
+        let ConvShape { in_channels, out_channels, .. } = self.shape;
+        let (runs, len) = (Runs { windows: &[0], run: in_channels }, self.packed_len());
+        pack::forward::<E>(cpu, runs, weights, factors, out_channels, &mut packed[..len]);
+        Weights::Packed(packed)
+    }
+
+    pub(super) fn pack_backward_data<'a, E: Element>(
+        &self,
+        cpu: &Cpu,
+        weights: &[f32],
+        packed: &'a mut [f32],
+    ) -> Weights<'a> {
+        assert!(self.backward, "{NO_DATA}");
+        let ConvShape { in_channels, out_channels, .. } = self.shape;
+        let (runs, len) = (Runs { windows: &[0], run: out_channels }, self.packed_len());
+        let channels = (in_channels, out_channels);
+        let tables = std::iter::once(runs);
+        pack::backward_data::<E>(cpu, tables, weights, channels, &mut packed[..len]);
+        Weights::Packed(packed)
+    }
+
+    pub(super) fn forward<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[X],
+        x: &[E],
         packed: &[f32],
         y: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
         let s = &self.shape;
@@ -77,18 +116,18 @@ impl<X: Element, E: Element> Gemm<X, E> {
         self.run(cpu, batch, x, sides, packed, y, epilogue, None, scratch);
     }
 
-    pub(super) fn backward_data(
+    pub(super) fn backward_data<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
         dy: &[E],
         packed: &[f32],
         dx: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
         let s = &self.shape;
-        assert!(self.backward, "{}", super::NO_DATA);
+        assert!(self.backward, "{}", NO_DATA);
         let sides = [(&self.output, s.out_channels), (&self.input, s.in_channels)];
         assert!(dy.len() >= batch * s.out_len(), "input too short");
         let dx = &mut dx[..batch * s.in_len(Source::Activation)];
@@ -102,19 +141,19 @@ impl<X: Element, E: Element> Gemm<X, E> {
         self.run(cpu, batch, dy, sides, packed, dx, epilogue, cell, scratch);
     }
 
-    fn run<S: Element>(
+    fn run<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        source: &[S],
+        source: &[E],
         [(from, inputs), (to, outputs)]: [(&Lattice, usize); 2],
         packed: &[f32],
         output: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         cell: Option<Cell>,
         scratch: &mut [f32],
     ) {
-        let (rows, depth) = (batch * self.shape.out_pixels(), inputs / S::PACK);
+        let (rows, depth) = (batch * self.shape.out_pixels(), inputs / E::PACK);
         assert!(packed.len() >= depth * outputs);
         assert!(epilogue.residual.is_none_or(|r| r.len() >= output.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= outputs));
@@ -123,7 +162,7 @@ impl<X: Element, E: Element> Gemm<X, E> {
         let scratch = Parts::new(scratch, product::scratch_len(depth, cpu));
         cpu.pool().run(cut.items(), &|thread, item| {
             let (rows, channels) = cut.item(item);
-            cpu.isa().dispatch(Product::<S, E> {
+            cpu.isa().dispatch(Product {
                 source,
                 from,
                 output: &output,
@@ -142,11 +181,11 @@ impl<X: Element, E: Element> Gemm<X, E> {
     }
 
     /// `dw[out][in]`.
-    pub(super) fn backward_weight(
+    pub(super) fn backward_weight<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[X],
+        x: &[E],
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],
@@ -154,7 +193,7 @@ impl<X: Element, E: Element> Gemm<X, E> {
         let s = &self.shape;
         assert_eq!(dw.len(), s.weight_len());
         assert!(x.len() >= batch * s.in_len(Source::Activation) && dy.len() >= batch * s.out_len());
-        let gradient = self.gradient.as_ref().expect(super::NO_WEIGHT);
+        let gradient = self.gradient.as_ref().expect(NO_WEIGHT);
         let (x, dy) = ((&self.input, x), (&self.output, dy));
         gradient.run(cpu, batch * s.out_pixels(), x, dy, dw, scratch);
     }

@@ -16,9 +16,9 @@
 
 use std::ops::Range;
 
-use super::Lattice;
+use super::lattice::Lattice;
 use crate::{
-    conv::Epilogue,
+    conv::epilogue::Finish,
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
@@ -104,8 +104,8 @@ pub(super) struct Cell {
 }
 
 /// Some outputs of some pixels.
-pub(super) struct Product<'a, S, E> {
-    pub(super) source: &'a [S],
+pub(super) struct Product<'a, E> {
+    pub(super) source: &'a [E],
     pub(super) from: &'a Lattice,
     pub(super) output: &'a Parts<'a, E>,
     pub(super) to: &'a Lattice,
@@ -117,7 +117,7 @@ pub(super) struct Product<'a, S, E> {
     pub(super) rows: Range<usize>,
     /// Pixels of all items.
     pub(super) total: usize,
-    pub(super) epilogue: &'a Epilogue<'a, E>,
+    pub(super) epilogue: &'a Finish<'a, E>,
     pub(super) cell: Option<&'a Cell>,
     pub(super) scratch: &'a mut [f32],
 }
@@ -125,8 +125,9 @@ pub(super) struct Product<'a, S, E> {
 /// Where pixels start: those of the item, then a tile of the next one.
 type Starts = [usize; PIXELS + 2 * TILES];
 
-impl<S: Element, E: Element> Kernel for Product<'_, S, E> {
+impl<E: Element> Kernel for Product<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {
@@ -146,7 +147,7 @@ impl<S: Element, E: Element> Kernel for Product<'_, S, E> {
     }
 }
 
-impl<S: Element, E: Element> Product<'_, S, E> {
+impl<E: Element> Product<'_, E> {
     #[inline(always)]
     fn panel<V: Vector, const TILE: usize, const NV: usize>(
         &mut self,
@@ -222,7 +223,7 @@ impl<S: Element, E: Element> Product<'_, S, E> {
                 // SAFETY: all rows hold the words, and the weights the vectors.
                 unsafe {
                     let ahead = (&ahead, after, share);
-                    multiply::<S, V, TILE, NV>(&mut sums, &rows, ahead, weights, ks.len());
+                    multiply::<E, V, TILE, NV>(&mut sums, &rows, ahead, weights, ks.len());
                 }
                 // Added at the end: many short sums round less than a long one.
                 if block > 0 {
@@ -293,7 +294,7 @@ impl Cell {
 /// # Safety
 /// Each row must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
 #[inline(always)]
-unsafe fn multiply<S: Element, V: Vector, const TILE: usize, const NV: usize>(
+unsafe fn multiply<E: Element, V: Vector, const TILE: usize, const NV: usize>(
     sums: &mut [[V; NV]; TILE],
     rows: &[*const f32; TILE],
     (ahead, mut after, share): (&[*const f32; TILE], *const f32, usize),
@@ -320,7 +321,7 @@ unsafe fn multiply<S: Element, V: Vector, const TILE: usize, const NV: usize>(
                 for p in 0..TILE {
                     let x = V::splat(rows[p].add(k).read_unaligned());
                     for v in 0..NV {
-                        sums[p][v] = S::multiply(vectors[v], x, sums[p][v]);
+                        sums[p][v] = E::multiply(vectors[v], x, sums[p][v]);
                     }
                 }
             }

@@ -18,9 +18,9 @@
 
 use std::ops::Range;
 
-use super::Lattice;
+use super::lattice::Lattice;
 use crate::{
-    conv::{ConvShape, direct::sum_chunks},
+    conv::{shape::ConvShape, sum::sum_chunks},
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
@@ -88,11 +88,11 @@ impl Gradient {
         cpu.threads() * (x + dy) + sums
     }
 
-    pub(super) fn run<X: Element, E: Element>(
+    pub(super) fn run<E: Element>(
         &self,
         cpu: &Cpu,
         rows: usize,
-        (x_at, x): (&Lattice, &[X]),
+        (x_at, x): (&Lattice, &[E]),
         (dy_at, dy): (&Lattice, &[E]),
         dw: &mut [f32],
         scratch: &mut [f32],
@@ -139,8 +139,8 @@ impl Gradient {
 }
 
 /// Some output and input channels over a part of the pixels.
-struct Item<'a, X, E> {
-    x: &'a [X],
+struct Item<'a, E> {
+    x: &'a [E],
     x_at: &'a Lattice,
     dy: &'a [E],
     dy_at: &'a Lattice,
@@ -163,12 +163,13 @@ struct Starts {
     dy: [usize; 2 * BLOCK],
 }
 
-impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
+impl<E: Element> Kernel for Item<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {
-        let block = BLOCK * X::PACK;
+        let block = BLOCK * E::PACK;
         let mut here = Starts { x: [0; _], dy: [0; _] };
         let mut next = Starts { x: [0; _], dy: [0; _] };
         self.starts(self.rows.start, &mut next);
@@ -186,10 +187,10 @@ impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
     }
 }
 
-impl<X: Element, E: Element> Item<'_, X, E> {
+impl<E: Element> Item<'_, E> {
     #[inline(always)]
     fn starts(&self, first: usize, starts: &mut Starts) {
-        let count = BLOCK * X::PACK;
+        let count = BLOCK * E::PACK;
         self.x_at.starts(first, self.total, &mut starts.x[..count]);
         self.dy_at.starts(first, self.total, &mut starts.dy[..count]);
     }
@@ -202,14 +203,14 @@ impl<X: Element, E: Element> Item<'_, X, E> {
         rows: usize,
         first: bool,
     ) {
-        let words = rows.div_ceil(X::PACK);
+        let words = rows.div_ceil(E::PACK);
         let high = self.outputs.len();
         for word in 0..words {
             let column = |c: usize| c * BLOCK * COLUMN + word * COLUMN;
             for c in 0..high / COLUMN {
                 let to = &mut self.dy_pack[column(c)..][..COLUMN];
                 let channel = self.outputs.start + c * COLUMN;
-                pack::<X, E, V>(self.dy, &here.dy[..rows], word, channel, to);
+                pack::<E, V>(self.dy, &here.dy[..rows], word, channel, to);
             }
         }
         let mut ahead = Ahead {
@@ -219,15 +220,15 @@ impl<X: Element, E: Element> Item<'_, X, E> {
             rows,
             row: 0,
             line: 0,
-            x_lines: lines::<X>(self.inputs.len()),
-            lines: lines::<X>(self.inputs.len()) + lines::<E>(high),
+            x_lines: lines::<E>(self.inputs.len()),
+            lines: lines::<E>(self.inputs.len()) + lines::<E>(high),
         };
         let wide = 2 * V::LANES;
         for channel in self.inputs.clone().step_by(wide) {
             let width = wide.min(self.inputs.end - channel);
             for word in 0..words {
                 let to = &mut self.x_pack[word * width..][..width];
-                pack::<X, X, V>(self.x, &here.x[..rows], word, channel, to);
+                pack::<E, V>(self.x, &here.x[..rows], word, channel, to);
             }
             for out in (0..high).step_by(P) {
                 let dy = out / COLUMN * BLOCK * COLUMN + out % COLUMN;
@@ -238,9 +239,9 @@ impl<X: Element, E: Element> Item<'_, X, E> {
                     let sums = self.sums.add((self.outputs.start + out) * self.row + channel);
                     let (x, dy, to) = (self.x_pack.as_ptr(), dy.as_ptr(), (sums, self.row));
                     if width == wide {
-                        outer::<X, E, V, P, 2>(x, dy, words, to, first, &mut ahead);
+                        outer::<E, V, P, 2>(x, dy, words, to, first, &mut ahead);
                     } else {
-                        outer::<X, E, V, P, 1>(x, dy, words, to, first, &mut ahead);
+                        outer::<E, V, P, 1>(x, dy, words, to, first, &mut ahead);
                     }
                 }
             }
@@ -257,8 +258,8 @@ fn lines<E>(values: usize) -> usize {
 const LINE: usize = 64;
 
 /// Asks for the next block, line by line.
-struct Ahead<'a, X, E> {
-    x: *const X,
+struct Ahead<'a, E> {
+    x: *const E,
     dy: *const E,
     starts: &'a Starts,
     rows: usize,
@@ -269,7 +270,7 @@ struct Ahead<'a, X, E> {
     lines: usize,
 }
 
-impl<X: Element, E: Element> Ahead<'_, X, E> {
+impl<E: Element> Ahead<'_, E> {
     #[inline(always)]
     fn ask<V: Vector>(&mut self) {
         if self.row >= self.rows {
@@ -291,22 +292,22 @@ impl<X: Element, E: Element> Ahead<'_, X, E> {
 
 /// Words of some channels of a pixel, or of two: zeros after the last.
 #[inline(always)]
-fn pack<X: Element, S: Element, V: Vector>(
-    values: &[S],
+fn pack<E: Element, V: Vector>(
+    values: &[E],
     starts: &[usize],
     word: usize,
     channel: usize,
     to: &mut [f32],
 ) {
     let row = |at: usize| starts.get(at).map(|start| &values[start + channel..][..to.len()]);
-    let low = row(word * X::PACK).expect("a word has a pixel");
-    let high = row(word * X::PACK + X::PACK - 1);
+    let low = row(word * E::PACK).expect("a word has a pixel");
+    let high = row(word * E::PACK + E::PACK - 1);
     for i in (0..low.len()).step_by(V::LANES) {
         // SAFETY: the slices hold whole vectors.
         unsafe {
-            let a = S::load::<V>(low[i..i + V::LANES].as_ptr());
-            let b = high.map_or(V::zero(), |high| S::load(high[i..i + V::LANES].as_ptr()));
-            X::pack(a, b).store(to[i..i + V::LANES].as_mut_ptr());
+            let a = E::load::<V>(low[i..i + V::LANES].as_ptr());
+            let b = high.map_or(V::zero(), |high| E::load(high[i..i + V::LANES].as_ptr()));
+            E::pack(a, b).store(to[i..i + V::LANES].as_mut_ptr());
         }
     }
 }
@@ -317,13 +318,13 @@ fn pack<X: Element, S: Element, V: Vector>(
 /// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the tile, whose
 /// rows are so far apart.
 #[inline(always)]
-unsafe fn outer<X: Element, E: Element, V: Vector, const P: usize, const NV: usize>(
+unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usize>(
     x: *const f32,
     dy: *const f32,
     words: usize,
     (to, row): (*mut f32, usize),
     first: bool,
-    ahead: &mut Ahead<'_, X, E>,
+    ahead: &mut Ahead<'_, E>,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
@@ -334,7 +335,7 @@ unsafe fn outer<X: Element, E: Element, V: Vector, const P: usize, const NV: usi
         }
         let mut sums = [[V::zero(); NV]; P];
         for word in 0..words {
-            for _ in 0..X::PACK {
+            for _ in 0..E::PACK {
                 ahead.ask::<V>();
             }
             let (x, dy) = (x.add(word * NV * V::LANES), dy.add(word * COLUMN));
@@ -345,7 +346,7 @@ unsafe fn outer<X: Element, E: Element, V: Vector, const P: usize, const NV: usi
             for p in 0..P {
                 let d = V::splat(*dy.add(p));
                 for v in 0..NV {
-                    sums[p][v] = X::multiply(vectors[v], d, sums[p][v]);
+                    sums[p][v] = E::multiply(vectors[v], d, sums[p][v]);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::tiles::Grid;
+use super::grid::Grid;
 use crate::{element::Element, isa::Vector, memory::LINE, pool::Parts};
 
 /// Cache lines that products ask for, a few between two of their steps: they leave memory alone, and a

@@ -3,11 +3,16 @@
 use std::ops::Range;
 
 use super::{
-    strided,
-    transform::{Factor, Input, OutputAdjoint, WeightAdjoint},
-    weights::{self, Apart},
+    grid::MAX_CHANNELS,
+    product::{CHANNELS, fixed},
+    transform::{Factor, plain, strided},
 };
-use crate::{element::Element, isa::Vector};
+use crate::{
+    conv::shape::ConvShape,
+    element::{Element, by_element},
+    layout::CHANNEL_BLOCK,
+    values::Dtype,
+};
 
 /// What tiles and windows are transformed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +24,23 @@ pub(super) enum Form {
 }
 
 impl Form {
+    /// Whether a shape has this form, and channels that suit products of transformed values.
+    pub(super) fn fits(self, s: &ConvShape, dtype: Dtype) -> bool {
+        let stride = match self {
+            Form::Plain => 1,
+            Form::Strided => 2,
+        };
+        let (most, block) = by_element!(dtype, E => {
+            (if fixed::<E>() { CHANNELS } else { MAX_CHANNELS }, CHANNEL_BLOCK * E::PACK)
+        });
+        let whole = |channels: &usize| channels.is_multiple_of(block);
+        let channels = [s.in_channels, s.out_channels];
+        s.kernel == 3
+            && s.stride == stride
+            && s.padding == 1
+            && channels.iter().all(|c| whole(c) && (32..=most).contains(c))
+    }
+
     /// Elements of a line of a window, and of a tile.
     const fn lines(self) -> (usize, usize) {
         match self {
@@ -55,40 +77,12 @@ impl Form {
         // Those that share a window's element have the same.
         match self {
             Form::Plain => {
-                let (v, w) = (Input::NORMS, OutputAdjoint::NORMS);
+                let (v, w) = (plain::Input::NORMS, plain::OutputAdjoint::NORMS);
                 (v[i] * v[j], w[i] * w[j])
             }
             Form::Strided => {
                 let (v, w) = (strided::Input::NORMS, strided::OutputAdjoint::NORMS);
                 (v[i] * v[j], w[i] * w[j])
-            }
-        }
-    }
-
-    /// [`weights::unpack_row`], by the adjoint of the window's transform.
-    ///
-    /// # Safety
-    /// As there.
-    #[inline(always)]
-    pub(super) unsafe fn unpack_row<E: Element, V: Vector>(
-        self,
-        sums: *const f32,
-        apart: Apart,
-        channels: usize,
-        dw: *mut f32,
-        tap: usize,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe {
-            match self {
-                Form::Plain => {
-                    weights::unpack_row::<WeightAdjoint, E, V, 6>(sums, apart, channels, dw, tap);
-                }
-                Form::Strided => {
-                    weights::unpack_row::<strided::WeightAdjoint, E, V, 6>(
-                        sums, apart, channels, dw, tap,
-                    );
-                }
             }
         }
     }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{
     ahead::Ahead,
+    grid::{BLOCK, Planes},
     product::{self, fixed},
-    tiles::{BLOCK, Planes},
 };
 use crate::{element::Element, isa::Vector};
 

@@ -1,11 +1,11 @@
 //! Patches of pixels, as transforms read them.
 
 use super::{
+    grid::{Grid, MAX_CHANNELS},
     product::{CHANNELS, fixed, of_words},
-    tiles::{Grid, MAX_CHANNELS},
     transform::{Half, Line},
 };
-use crate::{conv::ScaleShift, element::Element, isa::Vector};
+use crate::{conv::operands::ScaleShift, element::Element, isa::Vector};
 
 static ZEROS: [u64; MAX_CHANNELS / 2] = [0; MAX_CHANNELS / 2];
 
@@ -59,7 +59,7 @@ impl<E: Element, const N: usize> Patch<E, N> {
     #[inline(always)]
     unsafe fn norm<V: Vector>(norm: Option<ScaleShift<'_>>, channel: usize) -> Norm<V> {
         let n = norm?;
-        // SAFETY: `Activation::check` covers the stored channels.
+        // SAFETY: `Read::check` covers the stored channels.
         unsafe {
             let (scale, shift) = (n.scale.as_ptr().add(channel), n.shift.as_ptr().add(channel));
             Some((of_words::<E, V>(scale), of_words::<E, V>(shift)))

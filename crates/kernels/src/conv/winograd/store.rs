@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use super::{
+    grid::{BLOCK, Grid, Planes},
     product::fixed,
-    tiles::{BLOCK, Grid, Planes},
     transform::{Half, Line},
 };
-use crate::{conv::Epilogue, element::Element, isa::Vector, pool::Parts};
+use crate::{conv::epilogue::Finish, element::Element, isa::Vector, pool::Parts};
 
 /// Products of all elements of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
 /// `M` pixels.
@@ -18,7 +18,7 @@ pub(super) struct Products<'a, E> {
     pub(super) units: *const f32,
     pub(super) grid: &'a Grid,
     pub(super) y: &'a Parts<'a, E>,
-    pub(super) epilogue: &'a Epilogue<'a, E>,
+    pub(super) epilogue: &'a Finish<'a, E>,
 }
 
 impl<E: Element> Products<'_, E> {

@@ -1,8 +1,8 @@
 //! One item of work: packs a block of pixels, then runs register tiles over it.
 
-use super::{BackwardWeight, Block, GROUP};
+use super::plan::{BackwardWeight, Block, GROUP};
 use crate::{
-    conv::Source,
+    conv::shape::Source,
     element::Element,
     isa::{Kernel, Vector},
     layout::padded,
@@ -10,7 +10,7 @@ use crate::{
 
 /// A group of output channels over a part of the batch.
 pub(super) struct Item<'a, X, E> {
-    pub(super) plan: &'a BackwardWeight<X, E>,
+    pub(super) plan: &'a BackwardWeight,
     pub(super) x: &'a [X],
     pub(super) dy: &'a [E],
     pub(super) group: usize,
@@ -24,6 +24,7 @@ pub(super) struct Item<'a, X, E> {
 
 impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
     type Output = ();
+    const PAIRS: bool = X::PACK * E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {

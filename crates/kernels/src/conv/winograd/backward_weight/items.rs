@@ -2,18 +2,18 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::BackwardWeight;
+use super::plan::BackwardWeight;
 use crate::{
     conv::{
-        Activation,
+        operands::Read,
         winograd::{
             form::Form,
+            grid::BLOCK,
             multiply::Sides,
+            planes::{GROUP, gradient_planes, gradient_scales},
             product::{self, channel_at},
-            strided,
-            tiles::{BLOCK, GROUP, gradient_planes, gradient_scales},
-            transform::{Factor, Input, OutputAdjoint},
-            weights::Apart,
+            transform::{Factor, plain, strided},
+            weights::{Apart, unpack_row},
         },
     },
     element::Element,
@@ -38,9 +38,9 @@ pub(super) struct Block<'a> {
 }
 
 /// Scales of a group of channels of one side.
-pub(super) struct Measure<'a, X, E> {
+pub(super) struct Measure<'a, E> {
     pub(super) plan: &'a BackwardWeight,
-    pub(super) x: Activation<'a, X>,
+    pub(super) x: Read<'a, E>,
     pub(super) dy: &'a [E],
     pub(super) tiles: Range<usize>,
     /// Of the input, and then of the output.
@@ -48,8 +48,9 @@ pub(super) struct Measure<'a, X, E> {
     pub(super) scales: *mut f32,
 }
 
-impl<X: Element, E: Element> Kernel for Measure<'_, X, E> {
+impl<E: Element> Kernel for Measure<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -65,9 +66,9 @@ impl<X: Element, E: Element> Kernel for Measure<'_, X, E> {
                 let (channels, to) = (of(group, inputs), (v_times, v_units));
                 let limit = product::INPUT;
                 if plan.form == Form::Strided {
-                    gradient_scales::<X, V, 9>(&plan.input, x, tiles, 1, channels, limit, to);
+                    gradient_scales::<E, V, 9>(&plan.input, x, tiles, 1, channels, limit, to);
                 } else {
-                    gradient_scales::<X, V, 6>(&plan.input, x, tiles, 1, channels, limit, to);
+                    gradient_scales::<E, V, 6>(&plan.input, x, tiles, 1, channels, limit, to);
                 }
             } else {
                 let (channels, to) = (of(group - groups, outputs), (w_times, w_units));
@@ -80,9 +81,9 @@ impl<X: Element, E: Element> Kernel for Measure<'_, X, E> {
 }
 
 /// Transforms some tiles of both sides.
-pub(super) struct Transform<'a, X, E> {
+pub(super) struct Transform<'a, E> {
     pub(super) plan: &'a BackwardWeight,
-    pub(super) x: Activation<'a, X>,
+    pub(super) x: Read<'a, E>,
     pub(super) dy: &'a [E],
     pub(super) scales: Scales<'a>,
     pub(super) tiles: Range<usize>,
@@ -92,20 +93,21 @@ pub(super) struct Transform<'a, X, E> {
     pub(super) at: usize,
 }
 
-impl<X: Element, E: Element> Kernel for Transform<'_, X, E> {
+impl<E: Element> Kernel for Transform<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
         if self.plan.form == Form::Strided {
             self.planes::<strided::Input, strided::OutputAdjoint, V, 9, 9>();
         } else {
-            self.planes::<Input, OutputAdjoint, V, 6, 6>();
+            self.planes::<plain::Input, plain::OutputAdjoint, V, 6, 6>();
         }
     }
 }
 
-impl<X: Element, E: Element> Transform<'_, X, E> {
+impl<E: Element> Transform<'_, E> {
     /// `I` of patches of `S` x `S` pixels of the input, and `O` of tiles of 4 x 4 of the output's
     /// gradient.
     #[inline(always)]
@@ -115,7 +117,7 @@ impl<X: Element, E: Element> Transform<'_, X, E> {
         let Scales { v_times, w_times, .. } = scales;
         // SAFETY: the scratch holds the planes; each item has its own tiles.
         unsafe {
-            gradient_planes::<I, X, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_times, v, at);
+            gradient_planes::<I, E, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_times, v, at);
             gradient_planes::<O, E, V, 4, N>(&plan.output, dy, tiles, 0, &plan.w(), w_times, w, at);
         }
     }
@@ -136,6 +138,7 @@ pub(super) struct Multiply<'a, E> {
 
 impl<E: Element> Kernel for Multiply<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -164,6 +167,7 @@ pub(super) struct Square<'a, E> {
 
 impl<E: Element> Kernel for Square<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -184,7 +188,7 @@ impl<E: Element> Kernel for Square<'_, E> {
             unsafe {
                 let sums = sums.as_ptr().add(i * row);
                 let dw = dw.add(channel_at::<E, V>(place) * 9 * channels + inputs.start);
-                plan.form.unpack_row::<E, V>(sums, apart, row, dw, channels);
+                unpack_row::<E, V>(plan.form, sums, apart, row, dw, channels);
             }
         }
     }

@@ -2,128 +2,28 @@
 //! all elements that meet it.
 
 mod items;
+mod plan;
 
 use std::{marker::PhantomData, ops::Range};
 
+pub(super) use plan::BackwardWeight;
+
 use items::{Block, Measure, Multiply, Scales, Square, Transform};
+use plan::{OUTPUTS, PART, SQUARE, power_of_two};
 
 use super::{
-    form::Form,
+    planes::GROUP,
     product::fixed,
-    tiles::{BLOCK, GROUP, Grid, Planes},
     weights::{self, Apart},
 };
-use crate::{conv::Activation, cpu::Cpu, element::Element, pool::Parts};
-
-/// Words of the planes of a block aimed at: those that threads share, and a thread's own, of words of
-/// one value.
-const SHARED_PLANES: usize = 1 << 20;
-const PLANES: usize = 128 << 10;
-/// Parts of a batch, at most, and words of all their sums.
-const PARTS: usize = 16;
-const SUMS: usize = 5 << 18;
-/// Words of tiles of a part, at least.
-const PART: usize = 64;
-/// Output channels of an item.
-const OUTPUTS: usize = 128;
-/// Output and input channels of an item that holds all elements: their sums are half of a usual L2
-/// cache.
-const SQUARE: (usize, usize) = (16, 256);
-
-/// The blocks of tiles of a shape.
-///
-/// The batch is cut into parts, as many as their sums may take memory, and these are added in order
-/// at the end. A thread takes a whole part, so that nothing but weights leaves its caches: two cores
-/// may be far from each other. Where parts are fewer than threads all work on one after the other,
-/// and an item is an element of the window and a group of output channels. Sums run over a part's
-/// tiles in order either way: no number of threads changes them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct BackwardWeight {
-    form: Form,
-    input: Grid,
-    output: Grid,
-    /// Tiles of the largest batch.
-    tiles: usize,
-    /// Tiles in a word.
-    pack: usize,
-    /// Words of tiles of a block.
-    words: usize,
-    /// Parts of the largest batch.
-    parts: usize,
-}
+use crate::{conv::operands::Read, cpu::Cpu, element::Element, pool::Parts};
 
 impl BackwardWeight {
-    /// For up to `batch` images, whose tiles of input and output are numbered alike.
-    pub(super) fn new<E: Element>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
-        let tiles = batch * input.tiles();
-        let all = tiles.div_ceil(E::PACK);
-        let sums = form.weights() * (input.channels * output.channels + BLOCK);
-        let parts = power_of_two((SUMS / sums).min(PARTS).min(all / PART));
-        let line = form.elements() * (input.channels + output.channels);
-        let words = |planes: usize| planes / line;
-        let words = if parts > 1 {
-            words(PLANES * E::PACK).clamp(32, 128)
-        } else {
-            words(SHARED_PLANES).clamp(128, 256)
-        };
-        let words = words.next_multiple_of(16).min(all);
-        BackwardWeight { form, input, output, tiles, pack: E::PACK, words, parts }
-    }
-
-    fn v(&self) -> Planes {
-        Planes { blocks: self.input.channels / BLOCK, tiles: self.words }
-    }
-
-    fn w(&self) -> Planes {
-        Planes { blocks: self.output.channels / BLOCK, tiles: self.words }
-    }
-
-    /// Words of the sums of an element of the window.
-    fn stride(&self) -> usize {
-        self.input.channels * self.output.channels + BLOCK
-    }
-
-    /// Whether a batch of so many tiles is one block, whose sums need not wait in memory.
-    fn one_block(&self, tiles: usize) -> bool {
-        tiles <= self.words * self.pack
-    }
-
-    /// Words of the sums of an item that holds all elements.
-    fn square_len(&self) -> usize {
-        self.form.weights() * (SQUARE.0 * SQUARE.1 + BLOCK)
-    }
-
-    /// Words of the sums of a part.
-    fn sums_len(&self) -> usize {
-        self.form.weights() * self.stride()
-    }
-
-    /// Words of the planes of both sides, and of their scales.
-    fn planes_len(&self) -> usize {
-        let channels = self.input.channels + self.output.channels;
-        self.v().len(self.form.elements()) + self.w().len(self.form.elements()) + 2 * channels
-    }
-
-    /// Where scales start: what values of the input and the gradient are multiplied with, and what
-    /// integers of each are worth.
-    fn scales_at(&self) -> [usize; 4] {
-        let (inputs, outputs) = (self.input.channels, self.output.channels);
-        [0, inputs, inputs + outputs, 2 * inputs + outputs]
-    }
-
-    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
-        // Smaller batches may have fewer parts.
-        let planes = if self.parts > 1 { cpu.threads() } else { 1 };
-        let whole = self.parts == 1 && self.one_block(self.tiles);
-        let sums = if whole { 0 } else { self.parts * self.sums_len() };
-        planes * self.planes_len() + sums.max(cpu.threads() * self.square_len())
-    }
-
-    pub(super) fn run<X: Element, E: Element>(
+    pub(in crate::conv::winograd) fn run<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_, X>,
+        x: Read<'_, E>,
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],
@@ -238,10 +138,10 @@ impl BackwardWeight {
     }
 
     /// Scales of a group of channels and a block of tiles.
-    fn measure<X: Element, E: Element>(
+    fn measure<E: Element>(
         &self,
         cpu: &Cpu,
-        x: Activation<'_, X>,
+        x: Read<'_, E>,
         dy: &[E],
         tiles: Range<usize>,
         group: usize,
@@ -274,10 +174,10 @@ impl BackwardWeight {
     }
 
     /// Planes of both sides, of a block of tiles.
-    fn transform<'a, X: Element, E: Element>(
+    fn transform<'a, E: Element>(
         &self,
         cpu: &Cpu,
-        x: Activation<'_, X>,
+        x: Read<'_, E>,
         dy: &[E],
         tiles: Range<usize>,
         planes: &'a mut [f32],
@@ -309,11 +209,6 @@ impl BackwardWeight {
         });
         Block { v, w, scales }
     }
-}
-
-/// The largest power of two up to `n`, at least 1: such parts suit most numbers of threads.
-fn power_of_two(n: usize) -> usize {
-    1 << n.max(1).ilog2()
 }
 
 /// Whether each thread takes whole parts: if none would long wait for the others.

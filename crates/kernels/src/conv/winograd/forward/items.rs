@@ -2,18 +2,20 @@
 
 use std::ops::Range;
 
-use super::{ELEMENTS, Forward, Operand};
+use super::plan::{ELEMENTS, Forward, Operand};
 use crate::{
     conv::{
-        Activation, Epilogue,
+        epilogue::Finish,
+        operands::Read,
         winograd::{
             ahead::Ahead,
             form::Form,
+            grid::BLOCK,
             multiply,
+            planes::input_planes,
             product::fixed,
             store::Products,
-            tiles::{BLOCK, input_planes},
-            transform::{Input, Output, Weight},
+            transform::plain::{Input, Output, Weight},
             weights::{Gram, LINES, MOST_LINES, Taps, Times},
         },
     },
@@ -23,33 +25,34 @@ use crate::{
 };
 
 /// What all items of a call share.
-pub(super) struct Job<'a, X, E> {
+pub(super) struct Job<'a, E> {
     pub(super) plan: &'a Forward,
-    pub(super) x: Activation<'a, X>,
+    pub(super) x: Read<'a, E>,
     pub(super) weights: Operand<'a>,
     /// Of the depth's values, if they are integers.
     pub(super) balance: &'a [f32],
     pub(super) y: &'a Parts<'a, E>,
-    pub(super) epilogue: &'a Epilogue<'a, E>,
+    pub(super) epilogue: &'a Finish<'a, E>,
 }
 
-impl<X: Copy, E> Clone for Job<'_, X, E> {
+impl<E: Copy> Clone for Job<'_, E> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<X: Copy, E> Copy for Job<'_, X, E> {}
+impl<E: Copy> Copy for Job<'_, E> {}
 
 /// All outputs of some tiles.
-pub(super) struct Whole<'a, X, E> {
-    pub(super) job: Job<'a, X, E>,
+pub(super) struct Whole<'a, E> {
+    pub(super) job: Job<'a, E>,
     pub(super) tiles: Range<usize>,
     pub(super) v: &'a mut [f32],
     pub(super) m: &'a mut [f32],
 }
 
-impl<X: Element, E: Element> Kernel for Whole<'_, X, E> {
+impl<E: Element> Kernel for Whole<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -67,16 +70,17 @@ impl<X: Element, E: Element> Kernel for Whole<'_, X, E> {
 }
 
 /// Transforms some tiles of a shared block.
-pub(super) struct Transform<'a, X, E> {
-    pub(super) job: Job<'a, X, E>,
+pub(super) struct Transform<'a, E> {
+    pub(super) job: Job<'a, E>,
     pub(super) tiles: Range<usize>,
     pub(super) v: *mut f32,
     /// Place of the first tile in the block.
     pub(super) first: usize,
 }
 
-impl<X: Element, E: Element> Kernel for Transform<'_, X, E> {
+impl<E: Element> Kernel for Transform<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -86,16 +90,17 @@ impl<X: Element, E: Element> Kernel for Transform<'_, X, E> {
 }
 
 /// Some outputs of the tiles of a shared block.
-pub(super) struct Panel<'a, X, E> {
-    pub(super) job: Job<'a, X, E>,
+pub(super) struct Panel<'a, E> {
+    pub(super) job: Job<'a, E>,
     pub(super) tiles: Range<usize>,
     pub(super) v: &'a [f32],
     pub(super) m: &'a mut [f32],
     pub(super) channels: Range<usize>,
 }
 
-impl<X: Element, E: Element> Kernel for Panel<'_, X, E> {
+impl<E: Element> Kernel for Panel<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -112,7 +117,7 @@ impl<X: Element, E: Element> Kernel for Panel<'_, X, E> {
     }
 }
 
-impl<X: Element, E: Element> Job<'_, X, E> {
+impl<E: Element> Job<'_, E> {
     /// # Safety
     /// `v` must hold the planes, and nobody else use the places of these tiles.
     #[inline(always)]
@@ -121,7 +126,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         // SAFETY: the caller's contract.
         unsafe {
             let balance = self.balance;
-            input_planes::<Input, X, V, 6, 6>(grid, self.x, tiles, 1, balance, planes, v, first);
+            input_planes::<Input, E, V, 6, 6>(grid, self.x, tiles, 1, balance, planes, v, first);
         }
     }
 
@@ -186,22 +191,22 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let (m, u) = m.split_at_mut(plan.m(width).len(ELEMENTS));
                     let (u, rest) = u.split_at_mut(6 * MOST_LINES * stride);
                     let (units, turned) = rest.split_at_mut(ELEMENTS * width);
-                    assert!(turned.len() >= 9 * depth * X::PACK * width);
+                    assert!(turned.len() >= 9 * depth * E::PACK * width);
                     let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
-                    let (all, balance) = (0..depth * X::PACK, self.balance);
+                    let (all, balance) = (0..depth * E::PACK, self.balance);
                     let taps = if plain.backward {
-                        let first = 0..9 * plan.chunk * X::PACK;
-                        plain.gather::<X, V>(panel, first, balance, rows);
+                        let first = 0..9 * plan.chunk * E::PACK;
+                        plain.gather::<E, V>(panel, first, balance, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        plain.taps::<X, V>(panel.0, width, all, balance, turned)
+                        plain.taps::<E, V>(panel.0, width, all, balance, turned)
                     };
                     let (u, units) = (u.as_mut_ptr(), units.as_mut_ptr());
                     for start in (0..depth).step_by(plan.chunk) {
                         let words = start..(start + plan.chunk).min(depth);
-                        let values = words.start * X::PACK..words.end * X::PACK;
+                        let values = words.start * E::PACK..words.end * E::PACK;
                         let mut times = Times::new();
-                        if fixed::<X>() {
+                        if fixed::<E>() {
                             let mut gram = Gram::new();
                             gram.add::<V>(&taps, values.clone(), width);
                             gram.squares::<Weight, V>(width, &mut times);
@@ -209,11 +214,11 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                         }
                         let next = words.end..(words.end + plan.chunk).min(depth);
                         let share = |words: &Range<usize>, e: usize| {
-                            9 * X::PACK * words.start + 9 * X::PACK * words.len() * e / ELEMENTS
+                            9 * E::PACK * words.start + 9 * E::PACK * words.len() * e / ELEMENTS
                         };
                         for (group, lines) in LINES.into_iter().enumerate() {
                             let values = values.clone();
-                            taps.elements::<Weight, X, V>(group, values, width, &times, u, stride);
+                            taps.elements::<Weight, E, V>(group, values, width, &times, u, stride);
                             for e in 6 * lines.start..6 * lines.end {
                                 // The next part's rows, as products leave time for them; at the end
                                 // the next panel's are only asked for, as all are forward.
@@ -226,7 +231,7 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                                     let now = share(&next, e)..share(&next, e + 1);
                                     let then = now.end..share(&next, ELEMENTS.min(e + 2));
                                     if first == panel.0 {
-                                        plain.gather::<X, V>(panel, now, balance, rows);
+                                        plain.gather::<E, V>(panel, now, balance, rows);
                                     }
                                     plain.ahead((first, width), then)
                                 } else {
@@ -288,11 +293,11 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                 let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
                 let tiles = plan.tiles;
                 if outputs - channel >= wide {
-                    multiply::panel::<X, V, TILE, 2>(
+                    multiply::panel::<E, V, TILE, 2>(
                         v, tiles, u, units, blocks, m, m_vector, groups, more, ahead,
                     );
                 } else {
-                    multiply::panel::<X, V, TILE, 1>(
+                    multiply::panel::<E, V, TILE, 1>(
                         v, tiles, u, units, blocks, m, m_vector, groups, more, ahead,
                     );
                 }

@@ -1,129 +1,30 @@
 //! Forward, and the gradient of the input, which is the same over turned weights.
 
 mod items;
+mod plan;
+
+pub(super) use plan::{Forward, Operand};
 
 use items::{Job, Panel, Transform, Whole};
+use plan::ELEMENTS;
 
-use super::{
-    form::Form,
-    product::fixed,
-    tiles::{BLOCK, Grid, Planes},
-    weights::{self, MOST_LINES, Packed, Plain},
-};
+use super::{product::fixed, weights};
 use crate::{
-    conv::{Activation, Epilogue},
+    conv::{epilogue::Finish, operands::Read},
     cpu::Cpu,
     element::Element,
     pool::Parts,
 };
 
-/// Elements of a tile.
-const ELEMENTS: usize = Form::Plain.elements();
-/// Words of a thread's planes aimed at, and at most, where fewer tiles are not worth their weights: a
-/// part of a usual L2 cache, and one with a little of the next.
-const PLANES: usize = 150 * 1024;
-const MOST_PLANES: usize = 300 * 1024;
-/// Tiles of a shared block, at most.
-const SHARED: usize = 128;
-/// Words of the depth whose weights are transformed on the way to a product, of words of one value.
-const FRESH: usize = 64;
-
-/// One direction of a convolution.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Forward {
-    /// The input: as many pixels as the output.
-    pub(super) input: Grid,
-    pub(super) output: Grid,
-    pub(super) packed: Packed,
-    /// All threads share transformed tiles and split the outputs, since the weights outweigh the
-    /// tiles; otherwise a thread takes all outputs of some tiles.
-    pub(super) shared: bool,
-    /// Weights are transformed on their way to the products: transformed weights outweigh plain
-    /// ones by four, and where tiles are few that is most of the traffic.
-    pub(super) fresh: bool,
-    /// Words of the depth whose weights are transformed at once, if so.
-    pub(super) chunk: usize,
-    /// Tiles of a block.
-    pub(super) tiles: usize,
-}
-
 impl Forward {
-    /// For up to `batch` images of these stored channels, in elements of `E`.
-    pub(super) fn new<E: Element>(
-        input: Grid,
-        outputs: usize,
-        batch: usize,
-        tile: usize,
-        train: bool,
-    ) -> Self {
-        let packed = Packed { outputs, depth: input.channels / E::PACK };
-        let all = batch * input.tiles();
-        let line = ELEMENTS * (packed.depth + outputs);
-        let mut tiles = (PLANES / line / tile * tile).max(32.min(MOST_PLANES / line));
-        let shared = tiles < 32;
-        if shared {
-            tiles = SHARED;
-        }
-        let fresh = train && shared && all <= tiles;
-        let tiles = tiles.min(all).next_multiple_of(tile);
-        let output = Grid { channels: outputs, ..input };
-        let chunk = packed.depth.min(FRESH * E::PACK);
-        Forward { input, output, packed, shared, fresh, chunk, tiles }
-    }
-
-    fn v(&self) -> Planes {
-        Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
-    }
-
-    /// Of all outputs, or of a panel of them.
-    fn m(&self, outputs: usize) -> Planes {
-        Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
-    }
-
-    /// Words of transformed tiles, and of what those are worth.
-    fn v_len(&self) -> usize {
-        self.v().len(ELEMENTS) + self.tiles
-    }
-
-    /// Words of the planes: shared input, and each thread's own.
-    fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
-        let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
-        if self.shared {
-            let turned = 9 * self.input.channels * panel;
-            let u = self.fresh_stride(panel) * 6 * MOST_LINES;
-            let fresh = u + ELEMENTS * panel + turned;
-            let m = self.m(panel).len(ELEMENTS);
-            let (inputs, outputs) = (self.input.channels, self.output.channels);
-            let balance = inputs + weights::sums_len(inputs.max(outputs), inputs.max(outputs));
-            if self.fresh { (v + balance, m + fresh) } else { (v, m) }
-        } else {
-            (0, v + self.m(self.output.channels).len(ELEMENTS))
-        }
-    }
-
-    /// Words from one element of fresh weights of so many outputs to the next.
-    fn fresh_stride(&self, outputs: usize) -> usize {
-        self.chunk * outputs + BLOCK
-    }
-
-    /// Words of packed weights.
-    pub(super) fn packed_len(&self) -> usize {
-        if self.fresh { 0 } else { self.packed.len(ELEMENTS) }
-    }
-
-    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
-        let (shared, own) = self.scratch(cpu);
-        shared + cpu.threads() * own
-    }
-
-    pub(super) fn run<X: Element, E: Element>(
+    pub(in crate::conv::winograd) fn run<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_, X>,
+        x: Read<'_, E>,
         weights: Operand<'_>,
         y: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
         let all = batch * self.input.tiles();
@@ -144,7 +45,7 @@ impl Forward {
         let balance = match weights {
             Operand::Packed(packed) => &packed[self.packed.balance(ELEMENTS)..],
             Operand::Plain(plain) => {
-                if fixed::<X>() {
+                if fixed::<E>() {
                     let (to, sums) = fresh.split_at_mut(self.input.channels);
                     weights::balance(cpu, plain, to, sums);
                 }
@@ -182,11 +83,4 @@ impl Forward {
             });
         }
     }
-}
-
-/// The right side of the products.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Operand<'a> {
-    Packed(&'a [f32]),
-    Plain(Plain<'a>),
 }

@@ -2,19 +2,18 @@
 
 use std::ops::Range;
 
-use super::{
-    ELEMENTS, WEIGHTS,
-    transform::{GradientInput, GradientOutput, Input, N, Output},
-};
 use crate::{
     conv::{
-        Activation, Epilogue,
+        epilogue::Finish,
+        operands::Read,
         winograd::{
             ahead::Ahead,
             form::Form,
+            grid::{BLOCK, Grid, Planes},
             multiply,
+            planes::input_planes,
             store::Products,
-            tiles::{BLOCK, Grid, Planes, input_planes},
+            transform::strided::{GradientInput, GradientOutput, Input, N, Output},
             weights::Packed,
         },
     },
@@ -24,6 +23,10 @@ use crate::{
     pool::Parts,
 };
 
+/// Elements of a tile.
+const ELEMENTS: usize = Form::Strided.elements();
+/// Planes of weights.
+pub(super) const WEIGHTS: usize = Form::Strided.weights();
 /// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
 const PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
@@ -89,14 +92,14 @@ impl Forward {
         shared + cpu.threads() * own
     }
 
-    pub(super) fn run<X: Element, E: Element>(
+    pub(super) fn run<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_, X>,
+        x: Read<'_, E>,
         packed: &[f32],
         y: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
         let all = batch * self.input.tiles();
@@ -144,31 +147,32 @@ impl Forward {
 }
 
 /// What all items of a call share.
-struct Job<'a, X, E> {
+struct Job<'a, E> {
     plan: &'a Forward,
-    x: Activation<'a, X>,
+    x: Read<'a, E>,
     packed: &'a [f32],
     y: &'a Parts<'a, E>,
-    epilogue: &'a Epilogue<'a, E>,
+    epilogue: &'a Finish<'a, E>,
 }
 
-impl<X: Copy, E> Clone for Job<'_, X, E> {
+impl<E: Copy> Clone for Job<'_, E> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<X: Copy, E> Copy for Job<'_, X, E> {}
+impl<E: Copy> Copy for Job<'_, E> {}
 
 /// All outputs of some tiles.
-struct Whole<'a, X, E> {
-    job: Job<'a, X, E>,
+struct Whole<'a, E> {
+    job: Job<'a, E>,
     tiles: Range<usize>,
     v: &'a mut [f32],
     m: &'a mut [f32],
 }
 
-impl<X: Element, E: Element> Kernel for Whole<'_, X, E> {
+impl<E: Element> Kernel for Whole<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -187,16 +191,17 @@ impl<X: Element, E: Element> Kernel for Whole<'_, X, E> {
 }
 
 /// Transforms some tiles of a shared block.
-struct Transform<'a, X, E> {
-    job: Job<'a, X, E>,
+struct Transform<'a, E> {
+    job: Job<'a, E>,
     tiles: Range<usize>,
     v: *mut f32,
     /// Place of the first tile in the block.
     first: usize,
 }
 
-impl<X: Element, E: Element> Kernel for Transform<'_, X, E> {
+impl<E: Element> Kernel for Transform<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -206,16 +211,17 @@ impl<X: Element, E: Element> Kernel for Transform<'_, X, E> {
 }
 
 /// A panel of outputs of the tiles of a shared block.
-struct Panel<'a, X, E> {
-    job: Job<'a, X, E>,
+struct Panel<'a, E> {
+    job: Job<'a, E>,
     tiles: Range<usize>,
     v: &'a [f32],
     m: &'a mut [f32],
     channels: Range<usize>,
 }
 
-impl<X: Element, E: Element> Kernel for Panel<'_, X, E> {
+impl<E: Element> Kernel for Panel<'_, E> {
     type Output = ();
+    const PAIRS: bool = E::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -226,7 +232,7 @@ impl<X: Element, E: Element> Kernel for Panel<'_, X, E> {
     }
 }
 
-impl<X: Element, E: Element> Job<'_, X, E> {
+impl<E: Element> Job<'_, E> {
     /// # Safety
     /// `v` must hold the planes, and nobody else use the places of these tiles.
     #[inline(always)]
@@ -236,11 +242,11 @@ impl<X: Element, E: Element> Job<'_, X, E> {
         // SAFETY: the caller's contract.
         unsafe {
             if self.plan.gradient {
-                input_planes::<GradientInput, X, V, 5, N>(
+                input_planes::<GradientInput, E, V, 5, N>(
                     grid, x, tiles, 0, balance, planes, v, first,
                 );
             } else {
-                input_planes::<Input, X, V, 9, N>(grid, x, tiles, 1, balance, planes, v, first);
+                input_planes::<Input, E, V, 9, N>(grid, x, tiles, 1, balance, planes, v, first);
             }
         }
     }
@@ -301,11 +307,11 @@ impl<X: Element, E: Element> Job<'_, X, E> {
                     let m = m.as_mut_ptr().add(e * m_planes.stride());
                     let blocks = v_planes.blocks;
                     if channels.len() == 2 * V::LANES {
-                        multiply::panel::<X, V, TILE, 2>(
+                        multiply::panel::<E, V, TILE, 2>(
                             v, plan.tiles, u, units, blocks, m, m_vector, groups, false, &mut none,
                         );
                     } else {
-                        multiply::panel::<X, V, TILE, 1>(
+                        multiply::panel::<E, V, TILE, 1>(
                             v, plan.tiles, u, units, blocks, m, m_vector, groups, false, &mut none,
                         );
                     }

@@ -5,32 +5,29 @@
 //! weights: 6 x 6 planes of weights serve all.
 
 mod forward;
-mod transform;
 
-use forward::Forward;
+use forward::{Forward, WEIGHTS};
 
 use super::{
     backward_weight::BackwardWeight,
     form::Form,
-    most,
-    tiles::Grid,
+    grid::Grid,
     weights::{self, Plain},
 };
 use crate::{
-    conv::{Activation, Algorithm, ConvShape, Epilogue, Mode, NO_DATA, NO_WEIGHT, Weights},
+    conv::{
+        algorithm::{Algorithm, Direction, Mode, NO_DATA, NO_WEIGHT},
+        epilogue::Finish,
+        operands::{Read, Weights},
+        shape::ConvShape,
+    },
     cpu::Cpu,
     element::Element,
-    layout::CHANNEL_BLOCK,
+    values::Dtype,
 };
-
-pub(super) use transform::{Input, OutputAdjoint, Weight, WeightAdjoint};
 
 /// Fewer tiles are not worth the traffic of the transformed weights.
 const FEWEST_TILES: usize = 32;
-/// Elements of a tile.
-const ELEMENTS: usize = Form::Strided.elements();
-/// Planes of weights.
-const WEIGHTS: usize = Form::Strided.weights();
 
 /// A convolution of one shape in all directions that its mode needs.
 #[derive(Debug)]
@@ -44,36 +41,30 @@ pub(in crate::conv) struct Strided {
 impl Strided {
     pub(in crate::conv) const ALGORITHM: Algorithm = Algorithm::Winograd { side: 4, stride: 2 };
 
-    /// None if the shape has no such form, or the direct method is the better one.
+    /// Whether a shape has such a form, and the direct method is not the better one.
+    pub(in crate::conv) fn serves(s: &ConvShape, dtype: Dtype, batch: usize) -> bool {
+        Form::Strided.fits(s, dtype) && batch * grids(s).1.tiles() >= FEWEST_TILES
+    }
+
+    /// Of activations stored as `E`.
     pub(in crate::conv) fn new<E: Element>(
         s: ConvShape,
         mode: Mode,
         batch: usize,
         cpu: &Cpu,
-    ) -> Option<Self> {
-        let whole = |channels: usize| {
-            channels.is_multiple_of(CHANNEL_BLOCK * E::PACK)
-                && (32..=most::<E>()).contains(&channels)
-        };
-        let fits = s.kernel == 3 && s.stride == 2 && s.padding == 1;
-        if !fits || !whole(s.in_channels) || !whole(s.out_channels) {
-            return None;
-        }
-        let input = Grid { height: s.height, width: s.width, channels: s.in_channels, side: 8 };
-        let (height, width) = (s.height.div_ceil(2), s.width.div_ceil(2));
-        let output = Grid { height, width, channels: s.out_channels, side: 4 };
-        if batch * output.tiles() < FEWEST_TILES {
-            return None;
-        }
+    ) -> Self {
+        let (input, output) = grids(&s);
         let tile = cpu.isa().tile();
-        Some(Strided {
+        Strided {
             shape: s,
             forward: Forward::new::<E>(input, output, false, batch, tile),
-            backward_data: (mode == Mode::Train)
+            backward_data: mode
+                .has(Direction::BackwardData)
                 .then(|| Forward::new::<E>(output, input, true, batch, tile)),
-            backward_weight: (mode != Mode::Inference)
+            backward_weight: mode
+                .has(Direction::BackwardWeight)
                 .then(|| BackwardWeight::new::<E>(Form::Strided, input, output, batch)),
-        })
+        }
     }
 
     pub(in crate::conv) fn packed_len(&self) -> usize {
@@ -105,14 +96,14 @@ impl Strided {
         self.backward_data.as_ref().expect(NO_DATA)
     }
 
-    pub(in crate::conv) fn forward<X: Element, E: Element>(
+    pub(in crate::conv) fn forward<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_, X>,
+        x: Read<'_, E>,
         packed: &[f32],
         y: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
         self.forward.run(cpu, batch, x, packed, y, epilogue, scratch);
@@ -125,17 +116,17 @@ impl Strided {
         dy: &[E],
         packed: &[f32],
         dx: &mut [E],
-        epilogue: Epilogue<'_, E>,
+        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
         self.backward().run(cpu, batch, dy.into(), packed, dx, epilogue, scratch);
     }
 
-    pub(in crate::conv) fn backward_weight<X: Element, E: Element>(
+    pub(in crate::conv) fn backward_weight<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_, X>,
+        x: Read<'_, E>,
         dy: &[E],
         dw: &mut [f32],
         scratch: &mut [f32],
@@ -143,4 +134,11 @@ impl Strided {
         let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
         pass.run(cpu, batch, x, dy, dw, scratch);
     }
+}
+
+/// The tiles of the input, and those of the output.
+fn grids(s: &ConvShape) -> (Grid, Grid) {
+    let input = Grid { height: s.height, width: s.width, channels: s.in_channels, side: 8 };
+    let (height, width) = (s.height.div_ceil(2), s.width.div_ceil(2));
+    (input, Grid { height, width, channels: s.out_channels, side: 4 })
 }

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::Plain;
+use super::plain::Plain;
 use crate::{
-    conv::winograd::tiles::BLOCK,
+    conv::winograd::grid::BLOCK,
     cpu::Cpu,
     isa::{Kernel, Vector},
     pool::Parts,
@@ -90,6 +90,7 @@ struct Squares<'a> {
 
 impl Kernel for Squares<'_> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {

@@ -2,14 +2,15 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{Gram, LINES, Packed, Plain, balance};
+use super::{
+    balance::balance, norms::Gram, packed::Packed, plain::Plain, taps::LINES, times::Times,
+};
 use crate::{
     conv::winograd::{
         form::Form,
-        product::{self, Energy, fixed},
-        strided,
-        tiles::BLOCK,
-        transform::{Weight, Window},
+        grid::BLOCK,
+        product::fixed,
+        transform::{Window, plain, strided},
     },
     cpu::Cpu,
     element::Element,
@@ -66,11 +67,12 @@ struct Pack<'a, E> {
 
 impl<E: Element> Kernel for Pack<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
         match self.form {
-            Form::Plain => self.panel::<Weight, V>(),
+            Form::Plain => self.panel::<plain::Weight, V>(),
             Form::Strided => self.panel::<strided::Weight, V>(),
         }
     }
@@ -106,46 +108,6 @@ impl<E: Element> Pack<'_, E> {
                 for (group, lines) in LINES.into_iter().enumerate() {
                     let to = to.add(6 * lines.start * apart);
                     taps.elements::<L, E, V>(group, 0..block, width, &times, to, apart);
-                }
-            }
-        }
-    }
-}
-
-/// For each of 36 [bare](Window::bare) elements and two vectors of outputs: sums of squares, then what
-/// values are multiplied with to become integers.
-pub(in crate::conv::winograd) struct Times(pub(super) [[f32; 32]; 36]);
-
-impl Times {
-    #[inline(always)]
-    pub(in crate::conv::winograd) fn new() -> Self {
-        Times([[0.0; 32]; 36])
-    }
-
-    /// From sums of squares. `units` have `apart` words from one element to the next.
-    ///
-    /// # Safety
-    /// They must have room for `width` outputs of each element.
-    #[inline(always)]
-    pub(in crate::conv::winograd) unsafe fn scale<L: Window, V: Vector>(
-        &mut self,
-        form: Form,
-        width: usize,
-        units: *mut f32,
-        apart: usize,
-    ) {
-        for (e, times) in self.0.iter_mut().enumerate() {
-            let (norm, _) = form.norms(e);
-            let norm = norm * L::SCALES[e / 6] * L::SCALES[e % 6];
-            for lane in (0..width).step_by(V::LANES) {
-                // SAFETY: the caller's contract, and there are 32 lanes here.
-                unsafe {
-                    let (times, units) =
-                        (times.as_mut_ptr().add(lane), units.add(e * apart + lane));
-                    let energy = Energy { total: V::load(times), most: V::zero() };
-                    energy.scales(product::WEIGHT, times, units);
-                    // Elements of tiles were divided by their norms, these by their scales.
-                    V::load(units).mul(V::splat(norm)).store(units);
                 }
             }
         }

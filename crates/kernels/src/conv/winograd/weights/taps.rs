@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Times;
+use super::times::Times;
 use crate::{
     conv::winograd::{product::fixed, transform::Window},
     element::Element,

@@ -6,7 +6,7 @@ use crate::{
     conv::winograd::{
         form::Form,
         product::{channel_at, fixed},
-        transform::{Half, Line},
+        transform::{Half, Line, plain, strided},
     },
     cpu::Cpu,
     element::Element,
@@ -59,6 +59,7 @@ struct Unpack<'a, E> {
 
 impl<E: Element> Kernel for Unpack<'_, E> {
     type Output = ();
+    const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -67,23 +68,41 @@ impl<E: Element> Kernel for Unpack<'_, E> {
         unsafe {
             let sums = sums.as_ptr().add(place * channels);
             let dw = dw.add(channel_at::<E, V>(place) * 9 * channels);
-            form.unpack_row::<E, V>(sums, apart, channels, dw, channels);
+            unpack_row::<E, V>(form, sums, apart, channels, dw, channels);
         }
     }
 }
 
-/// One output channel: sums, at their channels' [places](channel_at), to nine taps `tap` words apart.
+/// One output channel: sums, at their channels' [places](channel_at), to nine taps `tap` words apart, by
+/// the adjoint of the form's transform of windows.
 ///
 /// # Safety
 /// Each element must hold `channels` values, a multiple of the lanes' words, and each tap have room
 /// for them.
 #[inline(always)]
-pub(in crate::conv::winograd) unsafe fn unpack_row<
-    L: Line<N, 3>,
-    E: Element,
-    V: Vector,
-    const N: usize,
->(
+pub(in crate::conv::winograd) unsafe fn unpack_row<E: Element, V: Vector>(
+    form: Form,
+    sums: *const f32,
+    apart: Apart,
+    channels: usize,
+    dw: *mut f32,
+    tap: usize,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match form {
+            Form::Plain => row::<plain::WeightAdjoint, E, V, 6>(sums, apart, channels, dw, tap),
+            Form::Strided => row::<strided::WeightAdjoint, E, V, 6>(sums, apart, channels, dw, tap),
+        }
+    }
+}
+
+/// [`unpack_row`] by `L`.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn row<L: Line<N, 3>, E: Element, V: Vector, const N: usize>(
     sums: *const f32,
     apart: Apart,
     channels: usize,

@@ -1,0 +1,56 @@
+//! Borrows of several parts of a buffer, which lie apart.
+
+use resnet_kernels::{Storage, Values, ValuesMut};
+
+use crate::program::{Sink, Span};
+
+/// Why a borrow of several parts cannot fail.
+pub(super) const APART: &str = "values that live at the same time lie apart";
+
+/// Input (nothing where it is the images), residual and output.
+pub(super) fn borrow<'a>(
+    values: &'a mut Storage,
+    x: Option<&Span>,
+    residual: Option<&Span>,
+    y: &Span,
+) -> (Option<Values<'a>>, Option<Values<'a>>, ValuesMut<'a>) {
+    match (x, residual) {
+        (None, None) => (None, None, values.values_mut(y.clone())),
+        (None, Some(residual)) => {
+            let [residual, y] = apart(values, [residual, y]);
+            (None, Some(residual.into_values()), y)
+        }
+        (Some(x), None) => {
+            let [x, y] = apart(values, [x, y]);
+            (Some(x.into_values()), None, y)
+        }
+        // `bn(x) + x`: one value is both.
+        (Some(x), Some(residual)) if x == residual => {
+            let [x, y] = apart(values, [x, y]);
+            let x = x.into_values();
+            (Some(x), Some(x), y)
+        }
+        (Some(x), Some(residual)) => {
+            let [x, residual, y] = apart(values, [x, residual, y]);
+            (Some(x.into_values()), Some(residual.into_values()), y)
+        }
+    }
+}
+
+/// The gradient of an output, and the place of an input's.
+pub(super) fn gradients<'a>(
+    arena: &'a mut Storage,
+    dy: &Span,
+    dx: &Sink,
+) -> (Values<'a>, ValuesMut<'a>) {
+    let [dy, dx] = apart(arena, [dy, &dx.at]);
+    (dy.into_values(), dx)
+}
+
+/// Parts that do not overlap.
+pub(super) fn apart<'a, const N: usize>(
+    arena: &'a mut Storage,
+    parts: [&Span; N],
+) -> [ValuesMut<'a>; N] {
+    arena.disjoint_mut(parts.map(Span::clone)).expect(APART)
+}

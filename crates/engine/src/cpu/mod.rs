@@ -1,0 +1,16 @@
+//! Runs programs on this machine's processor.
+//!
+//! A plan prepares a kernel for every convolution of a program and allocates its buffers once. It
+//! then runs without allocating, a smaller batch in the same plan.
+
+mod arena;
+mod buffers;
+mod eval;
+mod images;
+mod plain;
+mod prepare;
+mod train;
+mod unit;
+
+pub use eval::EvalPlan;
+pub use train::TrainPlan;

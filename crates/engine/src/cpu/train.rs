@@ -1,0 +1,187 @@
+//! Training: forward with batch statistics, loss, and the gradients of all parameters.
+
+use resnet_kernels::{
+    Buffer, Cpu, Dtype, Storage, conv::Conv, layout::padded, loss::cross_entropy,
+};
+use resnet_network::{Network, graph::Graph};
+
+use super::{
+    buffers::Buffers,
+    images::Images,
+    prepare::{conv, outline, scratch_len},
+    unit::Own,
+};
+use crate::{
+    batch::{Part, StepResult},
+    error::PlanError,
+    hooks::Hooks,
+    lower::{Lowering, training},
+    outline::{Memory, Outline},
+    program::{Compute, Operation, Pass, Program, Unit},
+};
+
+/// Forward and backward of up to one batch size.
+///
+/// Activations and their gradients are stored as the plan's dtype says. Weights, their gradients,
+/// statistics, logits and loss are f32, whichever it is, and so are all sums.
+#[derive(Debug)]
+pub struct TrainPlan {
+    cpu: Cpu,
+    program: Program,
+    images: Images,
+    /// By unit.
+    convs: Vec<Option<Conv>>,
+    buffers: Buffers,
+}
+
+impl TrainPlan {
+    /// Plans training steps of up to `batch` images of `height` x `width`.
+    ///
+    /// # Errors
+    /// If the graph does not fit the images, breaks a rule, or needs more memory than there is.
+    pub fn new(
+        graph: &Graph,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        cpu: &Cpu,
+    ) -> Result<Self, PlanError> {
+        let mut convs = Vec::new();
+        let lowering = Lowering { graph, dtype, batch, height, width };
+        let program = training(lowering, &mut |unit: &Unit| {
+            let conv = conv(unit, (dtype, batch), cpu);
+            let applies_norm = conv.as_ref().is_some_and(Conv::reads_through_norm);
+            convs.push(conv);
+            applies_norm
+        })?;
+        let scratch = (0..program.operations.len()).map(|i| scratch_len(&program, i, &convs, cpu));
+        let scratch = scratch.max().unwrap_or(0);
+        let packed = convs.iter().flatten().map(Conv::packed_len).max().unwrap_or(0);
+        let channels = program.units.iter().map(|unit| padded(unit.output.channels)).max();
+        let logits = vec![0.0; batch * program.classes];
+        Ok(TrainPlan {
+            cpu: cpu.clone(),
+            images: Images::new(&program)?,
+            buffers: Buffers {
+                values: Storage::zeroed(dtype, program.values_len)?,
+                gradients: Storage::zeroed(dtype, program.gradients_len)?,
+                saved: Buffer::zeroed(program.saved_len)?,
+                counts: vec![0.0; program.units.len()],
+                sums: vec![0.0; 2 * channels.unwrap_or(0)],
+                packed: Buffer::zeroed(packed)?,
+                is_packed: false,
+                scratch: Buffer::zeroed(scratch)?,
+                d_logits: logits.clone(),
+                logits,
+                part: Vec::new(),
+            },
+            convs,
+            program,
+        })
+    }
+
+    /// What the plan runs.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Forward, loss and backward of a part of a batch. The gradients go to `gradients`, an arena
+    /// like [`Network::values`], or are added to it; running statistics learn the part's.
+    ///
+    /// # Panics
+    /// If there are more images than the plan's batch, or fewer values than they need; if a label
+    /// is not a class; or if `net` has another graph.
+    pub fn step(
+        &mut self,
+        net: &mut Network,
+        gradients: &mut [f32],
+        accumulate: bool,
+        part: Part<'_>,
+        hooks: &mut dyn Hooks,
+    ) -> StepResult {
+        let (n, batch) = (part.targets.len(), self.program.batch);
+        assert!(n <= batch, "{n} images in a plan for {batch}");
+        if accumulate {
+            self.buffers.part.resize(gradients.len(), 0.0);
+        }
+        let mut result = StepResult { loss: 0.0, correct: 0 };
+        for index in 0..self.program.operations.len() {
+            let Operation { unit, compute, pass, .. } = &self.program.operations[index];
+            match compute {
+                // That is the optimiser's.
+                Compute::Update => continue,
+                Compute::Images if n > 0 => self.images.fill(&self.cpu, part.input, n),
+                Compute::Loss if n > 0 => result = self.loss(part),
+                Compute::Images | Compute::Loss => {}
+                compute => {
+                    let unit = unit.expect("all else is of a unit");
+                    let own = Own {
+                        cpu: &self.cpu,
+                        n,
+                        unit,
+                        head: self.program.units[unit].head,
+                        conv: self.convs[unit].as_ref(),
+                        images: &self.images.values,
+                    };
+                    let b = &mut self.buffers;
+                    if *pass == Pass::Forward {
+                        own.forward(compute, net, b, hooks);
+                    } else if accumulate {
+                        let mut part = std::mem::take(&mut b.part);
+                        if own.backward(compute, *pass, net, &mut part, b, hooks) {
+                            let range = own.parameters(net);
+                            let sums = gradients[range.clone()].iter_mut();
+                            sums.zip(&part[range]).for_each(|(sum, part)| *sum += part);
+                        }
+                        b.part = part;
+                    } else {
+                        own.backward(compute, *pass, net, gradients, b, hooks);
+                    }
+                    let last = matches!(
+                        compute,
+                        Compute::ConvBackwardWeight { .. }
+                            | Compute::BatchNormBackward { .. }
+                            | Compute::LinearBackward { .. }
+                    );
+                    if last {
+                        let range = own.parameters(net);
+                        hooks.gradients(range.clone(), &mut gradients[range]);
+                    }
+                }
+            }
+            hooks.done(index);
+        }
+        result
+    }
+
+    fn loss(&mut self, part: Part<'_>) -> StepResult {
+        let (classes, targets) = (self.program.classes, part.targets);
+        let used = targets.len() * classes;
+        let logits = &self.buffers.logits[..used];
+        let d_logits = Some(&mut self.buffers.d_logits[..used]);
+        let smoothing = targets.label_smoothing;
+        let loss = cross_entropy(logits, targets.labels, classes, smoothing, part.of, d_logits);
+        StepResult { loss: loss.mean, correct: loss.correct }
+    }
+
+    /// Logits `[batch][classes]` of the last step, of which a smaller batch fills the first rows.
+    pub fn logits(&self) -> &[f32] {
+        &self.buffers.logits
+    }
+
+    /// What the plan consists of.
+    pub fn outline(&self) -> Outline {
+        let (b, word, value) = (&self.buffers, size_of::<f32>(), self.program.dtype.size());
+        let memory = Memory {
+            images: word * self.images.values.len(),
+            activations: value * b.values.len(),
+            gradients: value * b.gradients.len(),
+            statistics: word * b.saved.len(),
+            packed: word * b.packed.len(),
+            scratch: word * b.scratch.len(),
+            logits: word * (b.logits.len() + b.d_logits.len()),
+        };
+        outline(&self.program, &self.convs, memory, &self.cpu)
+    }
+}

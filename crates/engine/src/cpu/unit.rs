@@ -1,0 +1,267 @@
+//! The operations of a unit in training, forward and backward side by side.
+
+use std::ops::Range;
+
+use resnet_kernels::{
+    Cpu, Storage, Values,
+    batch_norm::{self, BatchNorm, Parameters, ResidualGradient},
+    conv::{Activation, Conv, Epilogue, Weights},
+    elementwise::pass_gradient,
+};
+use resnet_network::{Network, graph::NodeId};
+
+use super::{
+    arena::{apart, borrow, gradients},
+    buffers::Buffers,
+    prepare::of_batch,
+};
+use crate::{
+    hooks::{Hooks, Statistics},
+    program::{Compute, Gate, Input, Pass, Span},
+};
+
+/// What an operation's unit has of its own, and how many images there are.
+pub(super) struct Own<'a> {
+    pub(super) cpu: &'a Cpu,
+    pub(super) n: usize,
+    pub(super) unit: usize,
+    pub(super) head: NodeId,
+    pub(super) conv: Option<&'a Conv>,
+    pub(super) images: &'a [f32],
+}
+
+const PREPARED: &str = "every convolution is prepared";
+
+impl Own<'_> {
+    /// The place of the unit's parameters in their arena.
+    pub(super) fn parameters(&self, net: &Network) -> Range<usize> {
+        let mut ranges = net.ranges(self.head);
+        let first = ranges.next().expect("the unit has parameters");
+        first.start..ranges.last().map_or(first.end, |last| last.end)
+    }
+
+    fn weight<'n>(&self, net: &'n Network) -> &'n [f32] {
+        &net.values()[net.ranges(self.head).next().expect("a convolution has a weight")]
+    }
+
+    /// What a convolution reads.
+    fn activation<'b>(
+        &'b self,
+        x: &Input,
+        values: &'b Storage,
+        saved: &'b [f32],
+    ) -> Activation<'b> {
+        match x {
+            Input::Images => Activation { values: self.images.into(), norm: None },
+            Input::Value { at, through } => {
+                let norm = through.as_ref().map(|t| t.norm.scale_shift(&saved[t.saved.clone()]));
+                Activation { values: values.values(at.clone()), norm }
+            }
+        }
+    }
+
+    fn pack(&self, pass: Pass, net: &Network, b: &mut Buffers) {
+        let conv = self.conv.expect(PREPARED);
+        let weights = match pass {
+            Pass::Forward => conv.pack_forward(self.weight(net), None, &mut b.packed),
+            _ => conv.pack_backward_data(self.weight(net), &mut b.packed),
+        };
+        b.is_packed = matches!(weights, Weights::Packed(_));
+    }
+
+    pub(super) fn forward(
+        &self,
+        compute: &Compute,
+        net: &mut Network,
+        b: &mut Buffers,
+        hooks: &mut dyn Hooks,
+    ) {
+        let (cpu, n) = (self.cpu, self.n);
+        match compute {
+            Compute::BatchNormStatistics { norm, x, saved } => {
+                self.statistics(norm, x, saved, net, b, hooks);
+            }
+            Compute::BatchNorm { norm, x, saved: Some(saved), residual, relu, y } => {
+                self.statistics(norm, x, saved, net, b, hooks);
+                if n > 0 {
+                    let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
+                    let [_, bias] = net.weight_and_bias(self.head);
+                    let bias = &net.values()[bias];
+                    let x = x.expect("a value was asked for");
+                    let saved = &b.saved[saved.clone()];
+                    let norm = of_batch(norm, n);
+                    norm.normalize(cpu, x, bias, residual, *relu, y, saved, &mut b.scratch);
+                }
+            }
+            _ if n == 0 => {}
+            Compute::Pack => self.pack(Pass::Forward, net, b),
+            Compute::Conv { x, y, .. } => {
+                let weight = self.weight(net);
+                let weights =
+                    if b.is_packed { Weights::Packed(&b.packed) } else { Weights::Plain(weight) };
+                let conv = self.conv.expect(PREPARED);
+                let scratch = &mut b.scratch;
+                match x {
+                    Input::Images => {
+                        let y = b.values.values_mut(y.clone());
+                        conv.forward(
+                            n,
+                            Values::from(self.images),
+                            weights,
+                            y,
+                            Epilogue::STORE,
+                            scratch,
+                        );
+                    }
+                    Input::Value { at, through } => {
+                        let [x, y] = apart(&mut b.values, [at, y]);
+                        let norm = through.as_ref();
+                        let norm = norm.map(|t| t.norm.scale_shift(&b.saved[t.saved.clone()]));
+                        let x = Activation { values: x.into_values(), norm };
+                        conv.forward(n, x, weights, y, Epilogue::STORE, scratch);
+                    }
+                }
+            }
+            Compute::Plain { plain, x, residual, relu, y } => {
+                let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
+                plain.forward(cpu, n, x.expect("a value was asked for"), residual, *relu, y);
+            }
+            Compute::Linear { linear, x } => {
+                let [weight, bias] = net.weight_and_bias(self.head).map(|at| &net.values()[at]);
+                let x = b.values.values(x.clone());
+                linear.forward(cpu, n, x, weight, bias, &mut b.logits);
+            }
+            other => unreachable!("no operation of a forward pass: {other:?}"),
+        }
+    }
+
+    /// Takes the statistics of the batch.
+    fn statistics(
+        &self,
+        norm: &BatchNorm,
+        x: &Span,
+        saved: &Span,
+        net: &mut Network,
+        b: &mut Buffers,
+        hooks: &mut dyn Hooks,
+    ) {
+        let norm = of_batch(norm, self.n);
+        let moments = &mut b.sums[..norm.sums_len()];
+        if self.n > 0 {
+            norm.moments(self.cpu, b.values.values(x.clone()), moments, &mut b.scratch);
+        } else {
+            moments.fill(0.0);
+        }
+        let mut statistics = Statistics { count: norm.pixels as f64, moments };
+        hooks.statistics(self.head, &mut statistics);
+        let Statistics { count, moments } = statistics;
+        b.counts[self.unit] = count;
+        // Nobody has seen a pixel.
+        if count == 0.0 {
+            return;
+        }
+        let [weight, bias, running_mean, running_var] = net.norm_mut(self.head);
+        let parameters = Parameters { weight, bias, running_mean, running_var };
+        norm.finish_statistics(count, moments, parameters, &mut b.saved[saved.clone()]);
+    }
+
+    /// Computes gradients; whether any of parameters are among them.
+    pub(super) fn backward(
+        &self,
+        compute: &Compute,
+        pass: Pass,
+        net: &Network,
+        d_params: &mut [f32],
+        b: &mut Buffers,
+        hooks: &mut dyn Hooks,
+    ) -> bool {
+        let (cpu, n) = (self.cpu, self.n);
+        match compute {
+            Compute::BatchNormBackward { norm, x, gate, saved, dy, d_residual, dx } => {
+                let norm = of_batch(norm, n);
+                let [weight, bias] = net.weight_and_bias(self.head);
+                let scale = &net.values()[weight.clone()];
+                let [d_weight, d_bias] = d_params.get_disjoint_mut([weight, bias]).expect(APART);
+                let x = b.values.values(x.clone());
+                let saved = &b.saved[saved.clone()];
+                let gate = match gate {
+                    Gate::Open => batch_norm::Gate::Open,
+                    Gate::Output(y) => batch_norm::Gate::Output(b.values.values(y.clone())),
+                    Gate::Input => batch_norm::Gate::Input(norm.scale_shift(saved)),
+                };
+                let sums = &mut b.sums[..norm.sums_len()];
+                let g = b.gradients.values(dy.clone());
+                let scratch = &mut b.scratch;
+                norm.gradient_sums(cpu, x, gate, saved, g, d_weight, d_bias, sums, scratch);
+                hooks.gradient_sums(self.head, sums);
+                if n == 0 {
+                    return true;
+                }
+                let (gradient, residual) = match d_residual {
+                    Some(to) => {
+                        let [dy, gradient] = apart(&mut b.gradients, [dy, &to.at]);
+                        (dy, Some(ResidualGradient { gradient, accumulate: to.accumulate }))
+                    }
+                    None => (b.gradients.values_mut(dy.clone()), None),
+                };
+                let count = b.counts[self.unit];
+                norm.backward_data(
+                    cpu, count, sums, x, gate, scale, saved, gradient, residual, scratch,
+                );
+                if let Some(dx) = dx {
+                    let (dy, to) = gradients(&mut b.gradients, dy, dx);
+                    let to = to.slice(0..norm.stored_len());
+                    pass_gradient(cpu, dy, None, to, dx.accumulate);
+                }
+                true
+            }
+            Compute::ConvBackwardWeight { .. } | Compute::LinearBackward { .. } if n == 0 => {
+                d_params[self.parameters(net)].fill(0.0);
+                true
+            }
+            _ if n == 0 => false,
+            Compute::Pack => {
+                self.pack(pass, net, b);
+                false
+            }
+            Compute::ConvBackwardWeight { x, dy } => {
+                let dw = net.ranges(self.head).next().expect("a convolution has a weight");
+                let x = self.activation(x, &b.values, &b.saved);
+                let dy = b.gradients.values(dy.clone());
+                let conv = self.conv.expect(PREPARED);
+                conv.backward_weight(n, x, dy, &mut d_params[dw], &mut b.scratch);
+                true
+            }
+            Compute::ConvBackwardData { dy, dx } => {
+                let weight = self.weight(net);
+                let weights =
+                    if b.is_packed { Weights::Packed(&b.packed) } else { Weights::Plain(weight) };
+                let (dy, to) = gradients(&mut b.gradients, dy, dx);
+                let conv = self.conv.expect(PREPARED);
+                conv.backward_data(n, dy, weights, to, dx.accumulate, &mut b.scratch);
+                false
+            }
+            Compute::PlainBackward { plain, x, y, relu, dy, to } => {
+                let (x, y) = (b.values.values(x.clone()), b.values.values(y.clone()));
+                for dx in to {
+                    let (dy, to) = gradients(&mut b.gradients, dy, dx);
+                    plain.backward(cpu, n, (x, y, *relu), dy, to, dx.accumulate);
+                }
+                false
+            }
+            Compute::LinearBackward { linear, x, dx } => {
+                let [weight, bias] = net.weight_and_bias(self.head);
+                let values = &net.values()[weight.clone()];
+                let [dw, db] = d_params.get_disjoint_mut([weight, bias]).expect(APART);
+                let x = b.values.values(x.clone());
+                let dx = b.gradients.values_mut(dx.clone());
+                linear.backward(cpu, n, x, values, &b.d_logits, dx, dw, db, &mut b.scratch);
+                true
+            }
+            other => unreachable!("no operation of a backward pass: {other:?}"),
+        }
+    }
+}
+
+/// Why a borrow of two parameters cannot fail.
+const APART: &str = "the inventory's ranges are disjoint";

@@ -1,0 +1,387 @@
+//! Computes a program in f64, one plain loop after another: the oracle for its order, for what
+//! shares memory, and for how long values live.
+//!
+//! It reads and writes the same parts of the same buffers as every other engine, so that a value
+//! that is overwritten too early, or an operation in the wrong place, gives a wrong result here as
+//! there. Buffers begin as NaN: what is read before it is written shows.
+
+mod plain;
+mod taps;
+
+use resnet_kernels::{
+    batch_norm::{BatchNorm, EPSILON, MOMENTUM},
+    conv::ConvShape,
+    layout::padded,
+};
+use resnet_network::{Network, graph::NodeId};
+
+use self::taps::taps;
+use crate::{
+    batch::Targets,
+    program::{Compute, Gate, Input, Program, Sink, Span},
+};
+
+/// A program with its buffers in f64.
+#[derive(Clone, Debug)]
+pub struct Interpreter<'a> {
+    program: &'a Program,
+    images: Vec<f64>,
+    values: Vec<f64>,
+    gradients: Vec<f64>,
+    /// Mean, 1/std, scale and shift of each stored channel.
+    saved: Vec<f64>,
+    d_logits: Vec<f64>,
+    /// `[images][classes]` of the last pass.
+    pub logits: Vec<f64>,
+    /// Gradients of the parameters, an arena like [`Network::values`].
+    pub d_parameters: Vec<f64>,
+    /// Running mean and variance that batch norms have learnt, in the order of the step.
+    pub running: Vec<(NodeId, [Vec<f64>; 2])>,
+    /// Mean loss an image of the last step.
+    pub loss: f64,
+}
+
+impl<'a> Interpreter<'a> {
+    /// An interpreter of a program.
+    pub fn new(program: &'a Program) -> Self {
+        let empty = |len: usize| vec![f64::NAN; len];
+        Interpreter {
+            images: empty(program.batch * program.image.image_len()),
+            values: empty(program.values_len),
+            gradients: empty(program.gradients_len),
+            saved: empty(program.saved_len),
+            d_logits: empty(program.batch * program.classes),
+            logits: empty(program.batch * program.classes),
+            d_parameters: Vec::new(),
+            running: Vec::new(),
+            loss: f64::NAN,
+            program,
+        }
+    }
+
+    /// Runs the program on images `[n][channels][height][width]`; inference reads no targets.
+    ///
+    /// # Panics
+    /// If there are fewer values than the images need, or the network has another graph.
+    pub fn run(&mut self, net: &Network, images: &[f32], n: usize, targets: Option<Targets<'_>>) {
+        self.d_parameters = vec![f64::NAN; net.values().len()];
+        self.running.clear();
+        for operation in &self.program.operations {
+            let head = operation.unit.map(|unit| self.program.units[unit].head);
+            let shape = operation.unit.and_then(|unit| self.program.units[unit].conv);
+            let shape = shape.map(|(shape, ..)| shape);
+            match (&operation.compute, head, shape) {
+                (Compute::Images, ..) => self.take_images(images, n),
+                (Compute::Pack | Compute::Update, ..) => {}
+                (Compute::Loss, ..) => self.take_loss(targets.expect("a step has targets")),
+                (compute, Some(head), Some(shape)) => self.conv(compute, net, head, &shape, n),
+                (compute, Some(head), None) => self.other(compute, net, head, n),
+                (compute, None, _) => unreachable!("belongs to a unit: {compute:?}"),
+            }
+        }
+    }
+
+    fn take_images(&mut self, images: &[f32], n: usize) {
+        let at = self.program.image;
+        self.images.fill(0.0);
+        for (i, &value) in images[..n * at.channels * at.height * at.width].iter().enumerate() {
+            let (column, row) = (i % at.width, i / at.width % at.height);
+            let channel = i / (at.width * at.height) % at.channels;
+            let image = i / (at.width * at.height * at.channels);
+            let pixel = (row + at.border) * at.columns() + column + at.border;
+            self.images[image * at.image_len() + pixel * at.channels + channel] = value.into();
+        }
+    }
+
+    /// `torch.nn.functional.cross_entropy` and its gradient.
+    fn take_loss(&mut self, targets: Targets<'_>) {
+        let (classes, n) = (self.program.classes, targets.len());
+        let smoothing = f64::from(targets.label_smoothing);
+        self.loss = 0.0;
+        for (i, &label) in targets.labels.iter().enumerate() {
+            let row = &self.logits[i * classes..][..classes];
+            let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let total = row.iter().map(|x| (x - top).exp()).sum::<f64>().ln() + top;
+            for class in 0..classes {
+                let own = if class == label as usize { 1.0 - smoothing } else { 0.0 };
+                let target = own + smoothing / classes as f64;
+                self.loss -= target * (row[class] - total) / n as f64;
+                self.d_logits[i * classes + class] =
+                    ((row[class] - total).exp() - target) / n as f64;
+            }
+        }
+    }
+
+    /// What a convolution reads, `[n][row][column][channel]`, without border and padding.
+    fn conv_input(&self, x: &Input, s: &ConvShape, n: usize) -> Vec<f64> {
+        let mut dense = Vec::with_capacity(n * s.height * s.width * s.in_channels);
+        match x {
+            Input::Images => {
+                let at = self.program.image;
+                for pixel in 0..n * s.height * s.width {
+                    let (image, row) = (pixel / (s.height * s.width), pixel / s.width % s.height);
+                    let place = (row + at.border) * at.columns() + pixel % s.width + at.border;
+                    let start = image * at.image_len() + place * at.channels;
+                    dense.extend(&self.images[start..][..at.channels]);
+                }
+            }
+            Input::Value { at, through } => {
+                let stored = padded(s.in_channels);
+                for pixel in
+                    self.values[at.clone()].chunks_exact(stored).take(n * s.height * s.width)
+                {
+                    dense.extend(pixel[..s.in_channels].iter().enumerate().map(|(c, x)| {
+                        through
+                            .as_ref()
+                            .map_or(*x, |t| self.normalised(&t.saved, stored, c, *x).max(0.0))
+                    }));
+                }
+            }
+        }
+        dense
+    }
+
+    /// A value after its batch norm.
+    fn normalised(&self, saved: &Span, stored: usize, channel: usize, x: f64) -> f64 {
+        let of = |row: usize| self.saved[saved.start + row * stored + channel];
+        (x - of(0)) * of(1) * of(2) + of(3)
+    }
+
+    fn conv(&mut self, compute: &Compute, net: &Network, head: NodeId, s: &ConvShape, n: usize) {
+        let place = net.ranges(head).next().expect("a convolution has a weight");
+        let weight = |o: usize, tap: usize, i: usize| {
+            let at = (o * s.kernel * s.kernel + tap) * s.in_channels + i;
+            (at, f64::from(net.values()[place.start + at]))
+        };
+        let (ins, outs) = (padded(s.in_channels), padded(s.out_channels));
+        match compute {
+            Compute::Conv { x, norm, residual, relu, y } => {
+                let x = self.conv_input(x, s, n);
+                let side = |len: usize| (len + 2 * s.padding - s.kernel) / s.stride + 1;
+                let mut out = vec![0.0; n * side(s.height) * side(s.width) * outs];
+                for (from, to, tap) in taps(s, n) {
+                    for o in 0..s.out_channels {
+                        for i in 0..s.in_channels {
+                            out[to * outs + o] += weight(o, tap, i).1 * x[from * s.in_channels + i];
+                        }
+                    }
+                }
+                if let Some(norm) = norm {
+                    for pixel in out.chunks_exact_mut(outs) {
+                        for (c, x) in pixel[..s.out_channels].iter_mut().enumerate() {
+                            *x = running_norm(net, *norm, c, *x);
+                        }
+                    }
+                }
+                self.finish(out, residual.as_ref(), *relu, y);
+            }
+            Compute::ConvBackwardWeight { x, dy } => {
+                let x = self.conv_input(x, s, n);
+                let dw = &mut self.d_parameters[place.clone()];
+                dw.fill(0.0);
+                let dy = &self.gradients[dy.clone()];
+                for (from, to, tap) in taps(s, n) {
+                    for o in 0..s.out_channels {
+                        for i in 0..s.in_channels {
+                            dw[weight(o, tap, i).0] +=
+                                dy[to * outs + o] * x[from * s.in_channels + i];
+                        }
+                    }
+                }
+            }
+            Compute::ConvBackwardData { dy, dx } => {
+                let mut out = vec![0.0; n * s.height * s.width * ins];
+                let dy = &self.gradients[dy.clone()];
+                for (from, to, tap) in taps(s, n) {
+                    for o in 0..s.out_channels {
+                        for i in 0..s.in_channels {
+                            out[from * ins + i] += weight(o, tap, i).1 * dy[to * outs + o];
+                        }
+                    }
+                }
+                self.pour(&out, dx);
+            }
+            other => unreachable!("no operation of a convolution: {other:?}"),
+        }
+    }
+
+    /// Stores `relu?(out + residual?)`.
+    fn finish(&mut self, mut out: Vec<f64>, residual: Option<&Span>, relu: bool, y: &Span) {
+        if let Some(residual) = residual {
+            out.iter_mut().zip(&self.values[residual.clone()]).for_each(|(out, r)| *out += r);
+        }
+        if relu {
+            out.iter_mut().for_each(|out| *out = out.max(0.0));
+        }
+        assert!(out.len() <= y.len(), "an output fits its place");
+        self.values[y.start..][..out.len()].copy_from_slice(&out);
+    }
+
+    /// Stores a gradient, or adds it.
+    fn pour(&mut self, gradient: &[f64], to: &Sink) {
+        assert!(gradient.len() <= to.at.len(), "a gradient fits its place");
+        let to_values = &mut self.gradients[to.at.start..][..gradient.len()];
+        for (to_value, gradient) in to_values.iter_mut().zip(gradient) {
+            *to_value = if to.accumulate { *to_value + gradient } else { *gradient };
+        }
+    }
+
+    /// The batch's statistics, kept with the parameters, and the running ones.
+    fn statistics(
+        &mut self,
+        net: &Network,
+        head: NodeId,
+        norm: &BatchNorm,
+        x: &Span,
+        saved: &Span,
+        n: usize,
+    ) {
+        let (stored, count) = (padded(norm.channels), (n * norm.pixels) as f64);
+        let x = &self.values[x.start..][..n * norm.pixels * stored];
+        let [weight, bias] = net.weight_and_bias(head).map(|at| &net.values()[at]);
+        let (running_mean, running_var) = net.running(head);
+        let mut learnt = [running_mean, running_var]
+            .map(|r| r.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
+        for c in 0..norm.channels {
+            let of_channel = || x.iter().skip(c).step_by(stored);
+            let mean = of_channel().sum::<f64>() / count;
+            let square = of_channel().map(|x| (x - mean).powi(2)).sum::<f64>();
+            let row =
+                [mean, (square / count + EPSILON).sqrt().recip(), weight[c].into(), bias[c].into()];
+            for (i, value) in row.into_iter().enumerate() {
+                self.saved[saved.start + i * stored + c] = value;
+            }
+            if count > 1.0 {
+                for (learnt, new) in learnt.iter_mut().zip([mean, square / (count - 1.0)]) {
+                    learnt[c] = (1.0 - MOMENTUM) * learnt[c] + MOMENTUM * new;
+                }
+            }
+        }
+        self.running.push((head, learnt));
+    }
+
+    fn other(&mut self, compute: &Compute, net: &Network, head: NodeId, n: usize) {
+        match compute {
+            Compute::BatchNormStatistics { norm, x, saved } => {
+                self.statistics(net, head, norm, x, saved, n);
+            }
+            Compute::BatchNorm { norm, x, saved, residual, relu, y } => {
+                if let Some(saved) = saved {
+                    self.statistics(net, head, norm, x, saved, n);
+                }
+                let stored = padded(norm.channels);
+                let mut out = self.values[x.start..][..n * norm.pixels * stored].to_vec();
+                for pixel in out.chunks_exact_mut(stored) {
+                    for (c, x) in pixel[..norm.channels].iter_mut().enumerate() {
+                        *x = match saved {
+                            Some(saved) => self.normalised(saved, stored, c, *x),
+                            None => running_norm(net, head, c, *x),
+                        };
+                    }
+                }
+                self.finish(out, residual.as_ref(), *relu, y);
+            }
+            Compute::BatchNormBackward { norm, x, gate, saved, dy, d_residual, dx } => {
+                self.norm_backward(net, head, norm, (x, gate, saved), (dy, d_residual, dx), n);
+            }
+            Compute::Plain { plain, x, residual, relu, y } => {
+                let out = plain::forward(plain, &self.values[x.clone()], n);
+                self.finish(out, residual.as_ref(), *relu, y);
+            }
+            Compute::PlainBackward { plain, x, y, relu, dy, to } => {
+                let (x, y) = (&self.values[x.clone()], &self.values[y.clone()]);
+                let mut dy = self.gradients[dy.clone()].to_vec();
+                if *relu {
+                    dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = if *y > 0.0 { *dy } else { 0.0 });
+                }
+                let dx = plain::backward(plain, x, &dy, n);
+                to.iter().for_each(|to| self.pour(&dx, to));
+            }
+            Compute::Linear { linear, x } => {
+                let stored = padded(linear.inputs);
+                let [weight, bias] = net.weight_and_bias(head).map(|at| &net.values()[at]);
+                for (i, x) in self.values[x.clone()].chunks_exact(stored).take(n).enumerate() {
+                    for o in 0..linear.outputs {
+                        let row = &weight[o * linear.inputs..][..linear.inputs];
+                        let sum: f64 = row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum();
+                        self.logits[i * linear.outputs + o] = sum + f64::from(bias[o]);
+                    }
+                }
+            }
+            Compute::LinearBackward { linear, x, dx } => {
+                let stored = padded(linear.inputs);
+                let [weight, bias] = net.weight_and_bias(head);
+                let mut out = vec![0.0; n * stored];
+                self.d_parameters[weight.clone()].fill(0.0);
+                self.d_parameters[bias.clone()].fill(0.0);
+                for i in 0..n {
+                    for o in 0..linear.outputs {
+                        let d = self.d_logits[i * linear.outputs + o];
+                        self.d_parameters[bias.start + o] += d;
+                        for c in 0..linear.inputs {
+                            let at = weight.start + o * linear.inputs + c;
+                            self.d_parameters[at] += d * self.values[x.start + i * stored + c];
+                            out[i * stored + c] += d * f64::from(net.values()[at]);
+                        }
+                    }
+                }
+                self.pour(&out, &Sink { at: dx.clone(), accumulate: false });
+            }
+            other => unreachable!("no operation of a unit: {other:?}"),
+        }
+    }
+
+    fn norm_backward(
+        &mut self,
+        net: &Network,
+        head: NodeId,
+        norm: &BatchNorm,
+        (x, gate, saved): (&Span, &Gate, &Span),
+        (dy, d_residual, dx): (&Span, &Option<Sink>, &Option<Sink>),
+        n: usize,
+    ) {
+        let stored = padded(norm.channels);
+        let len = n * norm.pixels * stored;
+        let x = self.values[x.start..][..len].to_vec();
+        let mut g = self.gradients[dy.start..][..len].to_vec();
+        for (i, g) in g.iter_mut().enumerate() {
+            let c = i % stored;
+            let open = match gate {
+                Gate::Open => true,
+                Gate::Output(y) => self.values[y.start + i] > 0.0,
+                Gate::Input => c < norm.channels && self.normalised(saved, stored, c, x[i]) > 0.0,
+            };
+            *g = if open { *g } else { 0.0 };
+        }
+        if let Some(to) = d_residual {
+            self.pour(&g, to);
+        }
+        let [weight, bias] = net.weight_and_bias(head);
+        let count = (n * norm.pixels) as f64;
+        for c in 0..norm.channels {
+            let of = |row: usize| self.saved[saved.start + row * stored + c];
+            let (mean, inv_std, scale) = (of(0), of(1), of(2));
+            let channel = || (c..len).step_by(stored);
+            let d_bias: f64 = channel().map(|i| g[i]).sum();
+            let d_weight: f64 = channel().map(|i| g[i] * (x[i] - mean) * inv_std).sum();
+            self.d_parameters[bias.start + c] = d_bias;
+            self.d_parameters[weight.start + c] = d_weight;
+            for i in channel() {
+                let centred = (x[i] - mean) * inv_std;
+                g[i] = scale * inv_std * (g[i] - d_bias / count - centred * d_weight / count);
+            }
+        }
+        self.gradients[dy.start..][..len].copy_from_slice(&g);
+        if let Some(to) = dx {
+            self.pour(&g, to);
+        }
+    }
+}
+
+/// A value after a batch norm of running statistics.
+fn running_norm(net: &Network, norm: NodeId, channel: usize, x: f64) -> f64 {
+    let (mean, var) = net.running(norm);
+    let of = |value: f32| f64::from(value);
+    let [weight, bias] = net.weight_and_bias(norm).map(|at| of(net.values()[at.start + channel]));
+    (x - of(mean[channel])) / (of(var[channel]) + EPSILON).sqrt() * weight + bias
+}

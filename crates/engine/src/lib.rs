@@ -1,0 +1,38 @@
+//! Runs networks: lowers a graph to a list of operations and computes it on this machine.
+//!
+//! An [`Engine`] owns a network in training: its parameters, the optimiser's state and the running
+//! statistics. What it runs is a [program], the one list that is also described and profiled.
+//! [`EvalPlan`] runs inference alone.
+//!
+//! ```
+//! use resnet_engine::{EvalPlan, Input};
+//! use resnet_kernels::{Cpu, Dtype};
+//! use resnet_network::{Arch, Network, network::Init};
+//!
+//! let arch: Arch = "resnet20".parse()?;
+//! let net = Network::new(arch.graph(10), Init::PyTorch, 0);
+//! let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, 1, 32, 32, &Cpu::new(2)?)?;
+//! plan.load(&net);
+//! let image = vec![0.5; 3 * 32 * 32]; // [channels][height][width], normalised
+//! assert_eq!(plan.forward(Input::Nchw(&image), 1).len(), 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod batch;
+mod cpu;
+mod engine;
+mod error;
+pub mod hooks;
+pub mod interpret;
+pub mod lower;
+pub mod optim;
+pub mod outline;
+pub mod profile;
+pub mod program;
+
+pub use batch::{Input, Part, StepResult, Targets};
+pub use cpu::{EvalPlan, TrainPlan};
+pub use engine::{Engine, EngineConfig};
+pub use error::PlanError;
+pub use hooks::Hooks;

@@ -1,0 +1,183 @@
+//! Groups nodes into units that one pass over memory computes.
+
+use resnet_network::graph::{Graph, GraphError, NodeId, Op};
+
+/// A head operation with what follows it in the same pass over memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    /// The node whose operation it is.
+    pub(super) head: NodeId,
+    /// A batch norm folded into the head (a convolution), in inference.
+    pub(super) norm: Option<NodeId>,
+    /// What is added before the ReLU, named by the group's output that holds it.
+    pub(super) residual: Option<NodeId>,
+    /// Whether a ReLU ends it.
+    pub(super) relu: bool,
+    /// The node whose value it produces: the last of the group.
+    pub(super) output: NodeId,
+}
+
+impl Group {
+    /// The nodes that it computes, from the head to the output.
+    pub(super) fn nodes(&self, graph: &Graph) -> Vec<NodeId> {
+        let before = |&id: &NodeId| {
+            let mut inputs = graph.nodes()[id].inputs.iter().copied();
+            (id != self.head).then(|| inputs.find(|&input| Some(input) != self.residual)).flatten()
+        };
+        let mut nodes: Vec<NodeId> = std::iter::successors(Some(self.output), before).collect();
+        nodes.reverse();
+        nodes
+    }
+}
+
+/// The units of a graph in the order of their outputs. `fold` folds batch norms into the
+/// convolutions before them.
+///
+/// # Errors
+/// If the graph breaks a rule of the plans.
+pub(super) fn groups(graph: &Graph, fold: bool) -> Result<Vec<Group>, GraphError> {
+    groups_around(graph, fold, None)
+}
+
+/// [`groups`], of which one ends in the node `probe`, so that its value is stored.
+pub(super) fn groups_around(
+    graph: &Graph,
+    fold: bool,
+    probe: Option<NodeId>,
+) -> Result<Vec<Group>, GraphError> {
+    graph.check()?;
+    let nodes = graph.nodes();
+    let consumers = graph.consumers();
+    // The node that alone reads this one, if it does `op`.
+    let sole = |id: NodeId, op: Op| match consumers[id][..] {
+        [next] if nodes[next].op == op && Some(id) != probe => Some(next),
+        _ => None,
+    };
+    let mut taken = vec![false; nodes.len()];
+    let mut groups = Vec::new();
+    for (id, node) in nodes.iter().enumerate().skip(1) {
+        if std::mem::replace(&mut taken[id], true) {
+            continue;
+        }
+        let mut group = Group { head: id, norm: None, residual: None, relu: false, output: id };
+        if fold && matches!(node.op, Op::Conv2d { .. }) {
+            group.norm = sole(id, Op::BatchNorm2d);
+            group.output = group.norm.unwrap_or(id);
+        }
+        let mut sum = None;
+        let normed = node.op == Op::BatchNorm2d || group.norm.is_some();
+        if normed && let Some(add) = sole(group.output, Op::Add).filter(|&add| !taken[add]) {
+            group.residual = nodes[add].inputs.iter().copied().find(|&i| i != group.output);
+            group.output = add;
+            sum = Some(add);
+        }
+        if node.op == Op::Add {
+            group.residual = Some(node.inputs[1]);
+        }
+        if (normed || node.op == Op::Add)
+            && let Some(relu) = sole(group.output, Op::Relu)
+        {
+            group.relu = true;
+            group.output = relu;
+        }
+        group.relu |= node.op == Op::Relu;
+        for member in [group.norm, sum, Some(group.output)].into_iter().flatten() {
+            taken[member] = true;
+        }
+        groups.push(group);
+    }
+    groups.sort_by_key(|group| group.output);
+    Ok(groups)
+}
+
+/// The group that computes a node's value; none for the images.
+pub(super) fn producer(groups: &[Group], id: NodeId) -> Option<usize> {
+    let found = groups.iter().position(|group| group.output == id);
+    assert!(found.is_some() || id == Graph::INPUT, "every value that is read is computed");
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use resnet_network::Arch;
+
+    fn graph(name: &str) -> Graph {
+        name.parse::<Arch>().unwrap().graph(10)
+    }
+
+    #[test]
+    fn a_block_becomes_four_units_or_two() {
+        let g = graph("resnet18-cifar");
+        let named = |groups: &[Group]| -> Vec<String> {
+            let of = |group: &Group| {
+                format!(
+                    "{} -> {}{}",
+                    g.nodes()[group.head].name,
+                    g.nodes()[group.output].name,
+                    group.residual.map_or(String::new(), |r| format!(" + {}", g.nodes()[r].name))
+                )
+            };
+            groups.iter().map(of).filter(|n| n.starts_with("layer2.0")).collect()
+        };
+        let train = [
+            "layer2.0.conv1 -> layer2.0.conv1",
+            "layer2.0.bn1 -> layer2.0.relu1",
+            "layer2.0.conv2 -> layer2.0.conv2",
+            "layer2.0.shortcut.0 -> layer2.0.shortcut.0",
+            "layer2.0.shortcut.1 -> layer2.0.shortcut.1",
+            "layer2.0.bn2 -> layer2.0.relu2 + layer2.0.shortcut.1",
+        ];
+        assert_eq!(named(&groups(&g, false).unwrap()), train);
+        let eval = [
+            "layer2.0.conv1 -> layer2.0.relu1",
+            "layer2.0.shortcut.0 -> layer2.0.shortcut.1",
+            "layer2.0.conv2 -> layer2.0.relu2 + layer2.0.shortcut.1",
+        ];
+        assert_eq!(named(&groups(&g, true).unwrap()), eval);
+    }
+
+    #[test]
+    fn every_node_is_computed_once() {
+        for arch in Arch::all().filter(|a| a.depth < 200) {
+            let g = arch.graph(10);
+            let middle = Some(g.nodes().len() / 2);
+            for (fold, probe) in [(false, None), (true, None), (false, middle), (true, middle)] {
+                let groups = groups_around(&g, fold, probe).unwrap();
+                let mut members: Vec<NodeId> = groups.iter().flat_map(|u| u.nodes(&g)).collect();
+                members.sort_unstable();
+                assert!(members.into_iter().eq(1..g.nodes().len()), "{arch} fold {fold}");
+                assert!(probe.is_none_or(|id| groups.iter().any(|u| u.output == id)), "{arch}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sum_between_another_sum_and_its_relu_is_its_own() {
+        let mut g = Graph::new(3);
+        let x = g.conv2d("a", Graph::INPUT, 8, 3, 1, 1);
+        let n = g.batch_norm2d("n", x);
+        let y = g.conv2d("b", x, 8, 3, 1, 1);
+        let first = g.add("first", n, y);
+        let second = g.add("second", y, first);
+        let r = g.relu("r", first);
+        let third = g.add("third", r, second);
+        let p = g.global_avg_pool("p", third);
+        g.linear("fc", p, 2);
+        let groups = groups(&g, false).unwrap();
+        let outputs: Vec<NodeId> = groups.iter().map(|u| u.output).collect();
+        // `first` is read twice, so its ReLU stands alone.
+        assert_eq!(outputs, [x, y, first, second, r, third, p, p + 1]);
+    }
+
+    #[test]
+    fn refuses_graphs_it_cannot_run() {
+        let mut g = Graph::new(3);
+        let c = g.conv2d("conv1", Graph::INPUT, 8, 3, 1, 1);
+        assert!(groups(&g, false).unwrap_err().to_string().contains("ends in a linear layer"));
+        let p = g.global_avg_pool("pool", c);
+        g.relu("unused", c);
+        g.linear("fc", p, 2);
+        assert!(groups(&g, false).unwrap_err().to_string().contains("unused: is read by nothing"));
+    }
+}

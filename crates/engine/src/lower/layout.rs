@@ -1,0 +1,148 @@
+//! Where values and their gradients live in training and in inference.
+
+use std::ops::Range;
+
+use resnet_network::graph::{Graph, NodeId, Op};
+
+use super::{
+    groups::{Group, producer},
+    memory::{Lifetime, lay_out},
+    sizes::Sizes,
+};
+
+/// A value of the network, the output of a unit, and its gradient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Value {
+    pub(super) out: Range<usize>,
+    pub(super) gradient: Range<usize>,
+}
+
+/// A value that a unit reads, and whether a later unit has written its gradient already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) value: Value,
+    pub(super) accumulate: bool,
+}
+
+/// The memory of training.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// For each unit: its input (none for the images), residual and output.
+    pub(super) steps: Vec<(Option<Read>, Option<Read>, Value)>,
+    pub(super) values_len: usize,
+    pub(super) gradients_len: usize,
+}
+
+impl Layout {
+    /// `unstored` are batch norms whose readers apply them to their input, which stands for their
+    /// output.
+    pub(super) fn new(graph: &Graph, groups: &[Group], unstored: &[bool], sizes: &Sizes) -> Self {
+        let op = |unit: &Group| graph.nodes()[unit.head].op;
+        let producer = |id: NodeId| producer(groups, id);
+        let x: Vec<Option<usize>> =
+            groups.iter().map(|unit| producer(graph.nodes()[unit.head].inputs[0])).collect();
+        let residual: Vec<Option<usize>> =
+            groups.iter().map(|unit| unit.residual.and_then(producer)).collect();
+        let mut readers: Vec<Vec<usize>> = vec![Vec::new(); groups.len()];
+        for (unit, read) in x.iter().chain(&residual).enumerate() {
+            read.iter().for_each(|&value| readers[value].push(unit % groups.len()));
+        }
+        let len = |unit: &Group| match op(unit) {
+            Op::Linear => 0, // The logits have buffers of their own.
+            _ => sizes.batch * sizes.image_len(unit.output),
+        };
+
+        // Backward visits the units in reverse: unit `i` at moment `groups.len() - 1 - i`. A
+        // gradient lives from its value's last reader to the value's producer.
+        let moment = |unit: usize| groups.len() - 1 - unit;
+        let mut slots: Vec<usize> = (0..groups.len()).collect();
+        let mut lifetimes: Vec<Lifetime> = (0..groups.len())
+            .map(|unit| Lifetime {
+                first: moment(readers[unit].iter().copied().max().unwrap_or(unit)),
+                last: moment(unit),
+                len: len(&groups[unit]),
+            })
+            .collect();
+        // A batch norm turns the gradient of its output into that of its input in place, where
+        // nothing else reads the input: the two share a slot.
+        for unit in (0..groups.len()).rev() {
+            if let Some(input) = x[unit]
+                && op(&groups[unit]) == Op::BatchNorm2d
+                && readers[input].len() == 1
+            {
+                slots[input] = slots[unit];
+                lifetimes[slots[unit]].last = lifetimes[input].last;
+                lifetimes[input].len = 0;
+            }
+        }
+        let (places, gradients_len) = lay_out(&lifetimes);
+        let mut start = 0;
+        let mut values: Vec<Value> = Vec::new();
+        for (index, unit) in groups.iter().enumerate() {
+            let out = match x[index].filter(|_| unstored[index]) {
+                Some(input) => values[input].out.clone(),
+                None => start..start + len(unit),
+            };
+            start = start.max(out.end.next_multiple_of(16));
+            values.push(Value { out, gradient: places[slots[index]].clone() });
+        }
+
+        let mut written = vec![false; groups.len()];
+        let mut steps: Vec<_> = (0..groups.len())
+            .rev()
+            .map(|unit| {
+                let mut read = |value: Option<usize>| {
+                    value.map(|value| {
+                        let accumulate = std::mem::replace(&mut written[value], true);
+                        Read { value: values[value].clone(), accumulate }
+                    })
+                };
+                // In the order in which the backward of a batch norm writes them.
+                let residual = read(residual[unit]);
+                (read(x[unit]), residual, values[unit].clone())
+            })
+            .collect();
+        steps.reverse();
+        Layout { steps, values_len: start, gradients_len }
+    }
+
+    /// For each unit, the batch norm that it may apply as it reads: one with a ReLU, without a
+    /// residual, that nothing else reads.
+    pub(super) fn read_through(graph: &Graph, groups: &[Group]) -> Vec<Option<usize>> {
+        let reads = |unit: &Group, id: NodeId| {
+            graph.nodes()[unit.head].inputs.contains(&id) || unit.residual == Some(id)
+        };
+        let norm = |unit: &Group| {
+            let id = graph.nodes()[unit.head].inputs[0];
+            let norm = producer(groups, id)?;
+            let n = &groups[norm];
+            let fits =
+                graph.nodes()[n.head].op == Op::BatchNorm2d && n.relu && n.residual.is_none();
+            let readers = groups.iter().filter(|group| reads(group, id)).count();
+            (fits && readers == 1).then_some(norm)
+        };
+        groups.iter().map(norm).collect()
+    }
+}
+
+/// Where each unit's output lives, from its unit to its last reader (a probe's for good), and the
+/// arena's length.
+pub(super) fn places(
+    graph: &Graph,
+    groups: &[Group],
+    sizes: &Sizes,
+    probe: Option<NodeId>,
+) -> (Vec<Range<usize>>, usize) {
+    let reads = |unit: &Group, id: NodeId| {
+        graph.nodes()[unit.head].inputs[0] == id || unit.residual == Some(id)
+    };
+    let lifetime = |(index, unit): (usize, &Group)| {
+        let reader = groups.iter().rposition(|reader| reads(reader, unit.output)).unwrap_or(index);
+        let last = if Some(unit.output) == probe { groups.len() } else { reader };
+        // The logits have a buffer of their own.
+        let linear = graph.nodes()[unit.head].op == Op::Linear;
+        let len = if linear { 0 } else { sizes.batch * sizes.image_len(unit.output) };
+        Lifetime { first: index, last, len }
+    };
+    lay_out(&groups.iter().enumerate().map(lifetime).collect::<Vec<_>>())
+}

@@ -1,0 +1,204 @@
+//! What training and inference have in common: groups as units, and operations that cost something.
+
+use resnet_kernels::{
+    Dtype,
+    batch_norm::BatchNorm,
+    conv::{Mode, Source},
+    elementwise::PadShortcut,
+    linear::Linear,
+    pooling::{GlobalAvgPool, MaxPool},
+};
+use resnet_network::graph::{Graph, NodeId, Op};
+
+use super::{
+    cost::Costs,
+    groups::{Group, groups_around, producer},
+    sizes::Sizes,
+};
+use crate::{
+    error::PlanError,
+    program::{Compute, Kind, Operation, Pass, Plain, Program, Span, Unit},
+};
+
+/// What a graph is lowered for.
+#[derive(Clone, Copy, Debug)]
+pub struct Lowering<'a> {
+    /// The graph.
+    pub graph: &'a Graph,
+    /// How values and gradients are stored.
+    pub dtype: Dtype,
+    /// The largest batch.
+    pub batch: usize,
+    /// Rows of an image.
+    pub height: usize,
+    /// Columns of an image.
+    pub width: usize,
+}
+
+/// A graph on its way to a program.
+pub(super) struct List<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) dtype: Dtype,
+    pub(super) sizes: Sizes,
+    pub(super) groups: Vec<Group>,
+    pub(super) operations: Vec<Operation>,
+}
+
+impl<'a> List<'a> {
+    /// `fold` folds batch norms into the convolutions before them; the value of `probe` is stored.
+    pub(super) fn new(
+        lowering: Lowering<'a>,
+        fold: bool,
+        probe: Option<NodeId>,
+    ) -> Result<Self, PlanError> {
+        let Lowering { graph, dtype, batch, height, width } = lowering;
+        let sizes = Sizes::new(graph, batch, height, width)?;
+        let groups = groups_around(graph, fold, probe)?;
+        Ok(List { graph, dtype, sizes, groups, operations: Vec::new() })
+    }
+
+    pub(super) fn costs(&self) -> Costs<'_> {
+        Costs { graph: self.graph, sizes: &self.sizes, element: self.dtype.size() }
+    }
+
+    pub(super) fn op(&self, group: usize) -> Op {
+        self.graph.nodes()[self.groups[group].head].op
+    }
+
+    /// The group that computes what a group reads first; none for the images.
+    pub(super) fn input(&self, group: usize) -> Option<usize> {
+        producer(&self.groups, self.graph.nodes()[self.groups[group].head].inputs[0])
+    }
+
+    /// Adds an operation of none of the graph's nodes.
+    pub(super) fn add(&mut self, kind: Kind, pass: Pass, compute: Compute, bytes: u64) {
+        let (names, flops) = (Vec::new(), 0);
+        self.operations.push(Operation { unit: None, names, kind, pass, compute, flops, bytes });
+    }
+
+    /// Adds the way of the images into their layout.
+    pub(super) fn add_images(&mut self) {
+        self.add(Kind::Input, Pass::Forward, Compute::Images, self.costs().images());
+        let images = self.operations.last_mut().expect("just added");
+        images.names.push(self.graph.nodes()[Graph::INPUT].name.clone());
+    }
+
+    /// Adds the way of a convolution's weights into the layout of a pass.
+    pub(super) fn add_pack(&mut self, unit: usize, pass: Pass) {
+        let names = vec![self.graph.nodes()[self.groups[unit].head].name.clone()];
+        let (kind, compute) = (Kind::Packing, Compute::Pack);
+        let unit = Some(unit);
+        self.operations.push(Operation { unit, names, kind, pass, compute, flops: 0, bytes: 0 });
+    }
+
+    /// Adds a pass of a group: so many products with its weights, and bytes.
+    pub(super) fn add_pass(
+        &mut self,
+        unit: usize,
+        pass: Pass,
+        compute: Compute,
+        products: u64,
+        bytes: u64,
+    ) {
+        let group = &self.groups[unit];
+        self.operations.push(Operation {
+            unit: Some(unit),
+            names: self.names(group),
+            kind: Kind::new(self.graph, group.head),
+            pass,
+            compute,
+            flops: products * self.costs().flops(group),
+            bytes,
+        });
+    }
+
+    fn names(&self, group: &Group) -> Vec<String> {
+        let name = |id: NodeId| self.graph.nodes()[id].name.clone();
+        group.nodes(self.graph).into_iter().map(name).collect()
+    }
+
+    /// A group as a unit of a program.
+    pub(super) fn unit(
+        &self,
+        index: usize,
+        mode: Mode,
+        value: Option<Span>,
+        gradient: Span,
+    ) -> Unit {
+        let group = &self.groups[index];
+        let node = &self.graph.nodes()[group.head];
+        let conv = matches!(node.op, Op::Conv2d { .. }).then(|| {
+            let (shape, source) = self.sizes.conv(group.head, node);
+            let first = source == Source::Image && mode == Mode::Train;
+            (shape, source, if first { Mode::TrainFirst } else { mode })
+        });
+        Unit {
+            head: group.head,
+            names: self.names(group),
+            kind: Kind::new(self.graph, group.head),
+            output: self.sizes.shapes[group.output],
+            conv,
+            value,
+            gradient,
+            parameter_bytes: self.costs().parameters(group.head),
+        }
+    }
+
+    /// The batch norm of a group, of one image.
+    pub(super) fn batch_norm(&self, group: usize) -> BatchNorm {
+        let head = self.groups[group].head;
+        BatchNorm { pixels: self.sizes.pixels(head), channels: self.sizes.shapes[head].channels }
+    }
+
+    /// The linear layer of a group.
+    pub(super) fn linear(&self, group: usize) -> Linear {
+        let node = &self.graph.nodes()[self.groups[group].head];
+        let inputs = self.sizes.shapes[node.inputs[0]].channels;
+        Linear { inputs, outputs: node.channels }
+    }
+
+    /// The operation of a group without parameters.
+    pub(super) fn plain(&self, group: usize) -> Plain {
+        let id = self.groups[group].head;
+        let node = &self.graph.nodes()[id];
+        let input = self.sizes.shapes[node.inputs[0]];
+        let (channels, height, width) = (input.channels, input.height, input.width);
+        match node.op {
+            Op::Relu | Op::Add => Plain::Sum { image_len: self.sizes.image_len(id) },
+            Op::MaxPool2d { kernel, stride, padding } => {
+                Plain::MaxPool(MaxPool { channels, height, width, kernel, stride, padding })
+            }
+            Op::GlobalAvgPool => Plain::AvgPool(GlobalAvgPool { channels, pixels: height * width }),
+            Op::PadShortcut { stride } => Plain::PadShortcut(PadShortcut {
+                in_channels: channels,
+                out_channels: node.channels,
+                height,
+                width,
+                stride,
+            }),
+            Op::Input | Op::Conv2d { .. } | Op::BatchNorm2d | Op::Linear => {
+                unreachable!("has parameters, or is the input")
+            }
+        }
+    }
+
+    /// The program, whose buffers have these lengths: values, gradients, saved statistics.
+    pub(super) fn program(
+        self,
+        units: Vec<Unit>,
+        [values, gradients, saved]: [usize; 3],
+    ) -> Program {
+        Program {
+            units,
+            operations: self.operations,
+            batch: self.sizes.batch,
+            classes: self.graph.classes(),
+            dtype: self.dtype,
+            image: self.sizes.image(self.graph),
+            values_len: values,
+            gradients_len: gradients,
+            saved_len: saved,
+            probe: None,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! From a graph to a program.
+//!
+//! Nodes are grouped by what one pass over memory computes, values and gradients get their places
+//! by lifetime, and the operations are listed. Backward is the forward list in reverse: there is no
+//! tape and no automatic differentiation, since the topology is fixed.
+//!
+//! A device decides one thing: which convolutions can apply the batch norm before them as they
+//! read. Its output is then never stored.
+
+mod cost;
+mod groups;
+mod inference;
+mod layout;
+mod list;
+mod memory;
+mod sizes;
+mod training;
+
+pub use inference::inference;
+pub use list::Lowering;
+pub use training::training;
+
+use resnet_network::graph::Graph;
+
+use crate::error::PlanError;
+
+/// Values of an image that training and inference hold: inputs, outputs and gradients, without
+/// weights and scratch.
+///
+/// # Errors
+/// If the graph does not fit the images, or breaks a rule.
+pub fn values_per_image(
+    graph: &Graph,
+    height: usize,
+    width: usize,
+) -> Result<(usize, usize), PlanError> {
+    let sizes = sizes::Sizes::new(graph, 1, height, width)?;
+    let groups = groups::groups(graph, false)?;
+    let training = layout::Layout::new(graph, &groups, &vec![false; groups.len()], &sizes);
+    let inference = layout::places(graph, &groups::groups(graph, true)?, &sizes, None).1;
+    let image = sizes.image(graph).image_len();
+    Ok((image + training.values_len + training.gradients_len, image + inference))
+}

@@ -1,0 +1,189 @@
+//! Where the time of a step goes, and what the machine does at best.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use resnet_kernels::{Bandwidth, Cpu, Dtype, OutOfMemory};
+
+use crate::{
+    hooks::Hooks,
+    outline::PlannedOperation,
+    program::{Kind, Operation, Pass},
+};
+
+/// What times are held against, measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Peaks {
+    /// Operations a second in registers, with products of the dtype.
+    pub flops: f64,
+    /// Bytes a second to and from memory.
+    pub bandwidth: Bandwidth,
+}
+
+impl Peaks {
+    /// Measures with all threads, in about a second.
+    ///
+    /// # Errors
+    /// If there are no 256 MiB of memory to measure with.
+    pub fn measure(cpu: &Cpu, dtype: Dtype) -> Result<Self, OutOfMemory> {
+        Ok(Peaks { flops: cpu.peak_flops(dtype), bandwidth: cpu.bandwidth()? })
+    }
+}
+
+/// A clock for the operations of steps: an operation's time runs from the end of the one before.
+#[derive(Debug)]
+pub struct Profiler {
+    operations: Vec<PlannedOperation>,
+    /// Of each operation, step by step.
+    times: Vec<Vec<Duration>>,
+    last: Instant,
+}
+
+impl Hooks for Profiler {
+    fn done(&mut self, operation: usize) {
+        let now = Instant::now();
+        self.times[operation].push(now - self.last);
+        self.last = now;
+    }
+}
+
+impl Profiler {
+    /// A clock for steps of a plan's operations.
+    pub fn new(operations: Vec<PlannedOperation>) -> Self {
+        Profiler { times: vec![Vec::new(); operations.len()], operations, last: Instant::now() }
+    }
+
+    /// A step begins.
+    pub fn begin(&mut self) {
+        self.last = Instant::now();
+    }
+
+    /// The last operation of a training step, the update, is done.
+    pub fn updated(&mut self) {
+        self.done(self.operations.len() - 1);
+    }
+
+    /// The medians of all steps but the first few, beside the median of whole steps.
+    pub fn finish(self, warm_up: usize, step: Duration) -> Profile {
+        let timed = |(operation, times): (PlannedOperation, Vec<Duration>)| {
+            let mut times: Vec<Duration> = times.into_iter().skip(warm_up).collect();
+            Timed { operation, seconds: median(&mut times).as_secs_f64() }
+        };
+        Profile {
+            operations: self.operations.into_iter().zip(self.times).map(timed).collect(),
+            step: step.as_secs_f64(),
+        }
+    }
+}
+
+/// The median, or zero of nothing.
+pub fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    let middle = |i: usize| times.get(i).copied().unwrap_or_default();
+    (middle(times.len().saturating_sub(1) / 2) + middle(times.len() / 2)) / 2
+}
+
+/// An operation and its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timed {
+    /// The operation.
+    pub operation: PlannedOperation,
+    /// Its median time.
+    pub seconds: f64,
+}
+
+/// The times of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// In the order of the step.
+    pub operations: Vec<Timed>,
+    /// Seconds of the whole step.
+    pub step: f64,
+}
+
+/// Sums over operations of a kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Total {
+    /// The kind.
+    pub kind: Kind,
+    /// Seconds of each pass.
+    pub passes: HashMap<Pass, f64>,
+    /// Seconds of all passes.
+    pub seconds: f64,
+    /// Operations of the direct method.
+    pub flops: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+}
+
+impl Profile {
+    /// Seconds of all operations.
+    pub fn sum(&self) -> f64 {
+        self.operations.iter().map(|timed| timed.seconds).sum()
+    }
+
+    /// Sums by kind, the largest first.
+    pub fn kinds(&self) -> Vec<Total> {
+        let mut totals: Vec<Total> = Vec::new();
+        for Timed { operation: planned, seconds } in &self.operations {
+            let Operation { kind, pass, flops, bytes, .. } = &planned.operation;
+            let index = totals.iter().position(|t| t.kind == *kind).unwrap_or_else(|| {
+                let passes = HashMap::new();
+                totals.push(Total { kind: *kind, passes, seconds: 0.0, flops: 0, bytes: 0 });
+                totals.len() - 1
+            });
+            let total = &mut totals[index];
+            *total.passes.entry(*pass).or_default() += seconds;
+            total.seconds += seconds;
+            total.flops += flops;
+            total.bytes += bytes;
+        }
+        totals.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        totals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Compute;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let ms = Duration::from_millis;
+        assert_eq!(median(&mut []), ms(0));
+        assert_eq!(median(&mut [ms(9), ms(1), ms(2)]), ms(2));
+        assert_eq!(median(&mut [ms(9), ms(1), ms(2), ms(4)]), ms(3));
+    }
+
+    #[test]
+    fn kinds_add_up() {
+        let operation = |kind, pass, flops, bytes| {
+            let (unit, names, compute) = (None, Vec::new(), Compute::Loss);
+            (Operation { unit, names, kind, pass, compute, flops, bytes }, None).into()
+        };
+        let conv = Kind::Conv { kernel: 3, stride: 1 };
+        let timed = |operation, seconds| Timed { operation, seconds };
+        let profile = Profile {
+            operations: vec![
+                timed(operation(Kind::Input, Pass::Forward, 0, 7), 0.5),
+                timed(operation(conv, Pass::Forward, 10, 3), 1.0),
+                timed(operation(conv, Pass::BackwardData, 10, 4), 2.0),
+                timed(operation(conv, Pass::Forward, 5, 1), 0.25),
+            ],
+            step: 4.0,
+        };
+        let passes = [(Pass::Forward, 1.25), (Pass::BackwardData, 2.0)].into_iter().collect();
+        let input = [(Pass::Forward, 0.5)].into_iter().collect();
+        assert_eq!(
+            profile.kinds(),
+            [
+                Total { kind: conv, passes, seconds: 3.25, flops: 25, bytes: 8 },
+                Total { kind: Kind::Input, passes: input, seconds: 0.5, flops: 0, bytes: 7 },
+            ]
+        );
+        assert_eq!(profile.sum(), 3.75);
+    }
+}

@@ -1,0 +1,111 @@
+//! What operations are called.
+
+use std::fmt;
+
+use resnet_kernels::conv::Direction;
+use resnet_network::graph::{Graph, NodeId, Op};
+
+/// What an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Images into the layout of the first convolution.
+    Input,
+    /// The convolution that reads the images.
+    Stem,
+    /// Any other convolution.
+    Conv {
+        /// Side of the kernel.
+        kernel: usize,
+        /// Step between output pixels.
+        stride: usize,
+    },
+    /// Batch norm, with the sum and the ReLU that follow it.
+    BatchNorm,
+    /// Max pool or average pool.
+    Pooling,
+    /// The shortcut without parameters.
+    Shortcut,
+    /// A sum or a ReLU that nothing else computes along.
+    Sum,
+    /// The linear layer.
+    Linear,
+    /// The loss and the gradient of the logits.
+    Loss,
+    /// Weights on their way into the layout of a convolution.
+    Packing,
+    /// The optimiser's.
+    Update,
+}
+
+impl Kind {
+    /// That of a node.
+    pub(crate) fn new(graph: &Graph, id: NodeId) -> Self {
+        let node = &graph.nodes()[id];
+        match node.op {
+            Op::Input => Kind::Input,
+            Op::Conv2d { .. } if node.inputs[0] == Graph::INPUT => Kind::Stem,
+            Op::Conv2d { kernel, stride, .. } => Kind::Conv { kernel, stride },
+            Op::BatchNorm2d => Kind::BatchNorm,
+            Op::Relu | Op::Add => Kind::Sum,
+            Op::MaxPool2d { .. } | Op::GlobalAvgPool => Kind::Pooling,
+            Op::Linear => Kind::Linear,
+            Op::PadShortcut { .. } => Kind::Shortcut,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Input => "input",
+            Kind::Stem => "stem",
+            Kind::Conv { kernel, stride: 1 } => return write!(f, "{kernel}x{kernel} conv"),
+            Kind::Conv { kernel, stride } => return write!(f, "{kernel}x{kernel}/{stride} conv"),
+            Kind::BatchNorm => "batch norm",
+            Kind::Pooling => "pooling",
+            Kind::Shortcut => "shortcut",
+            Kind::Sum => "add/ReLU",
+            Kind::Linear => "linear",
+            Kind::Loss => "loss",
+            Kind::Packing => "packing",
+            Kind::Update => "update",
+        })
+    }
+}
+
+/// The pass of a step that an operation belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// From images to loss.
+    Forward,
+    /// All gradients of an operation that computes them together.
+    Backward,
+    /// Gradients of inputs.
+    BackwardData,
+    /// Gradients of weights.
+    BackwardWeight,
+    /// What the optimiser does.
+    Update,
+}
+
+impl fmt::Display for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Pass::Forward => "forward",
+            Pass::Backward => "backward",
+            Pass::BackwardData => "backward-data",
+            Pass::BackwardWeight => "backward-weight",
+            Pass::Update => "update",
+        })
+    }
+}
+
+impl From<Direction> for Pass {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Forward => Pass::Forward,
+            Direction::BackwardData => Pass::BackwardData,
+            Direction::BackwardWeight => Pass::BackwardWeight,
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What is handed out in the middle of a step.
+
+use std::{ops::Range, sync::Mutex};
+
+use resnet_engine::{Hooks, Input, Part, Targets, TrainPlan, hooks::Statistics};
+use resnet_kernels::{Cpu, Dtype};
+use resnet_network::{Network, graph::NodeId};
+
+use crate::graphs::{CHANNELS, CLASSES, SIDES, distance, labels, nets, noise};
+
+const BATCH: usize = 8;
+
+#[derive(Default)]
+struct Seen {
+    operations: Vec<usize>,
+    gradients: Vec<(Range<usize>, Vec<f32>)>,
+}
+
+impl Hooks for Seen {
+    fn done(&mut self, operation: usize) {
+        self.operations.push(operation);
+    }
+
+    fn gradients(&mut self, range: Range<usize>, gradients: &mut [f32]) {
+        self.gradients.push((range, gradients.to_vec()));
+    }
+}
+
+fn plan(net: &Network, batch: usize) -> TrainPlan {
+    let cpu = Cpu::new(1).unwrap();
+    TrainPlan::new(net.graph(), Dtype::Fp32, batch, SIDES[0], SIDES[1], &cpu).unwrap()
+}
+
+#[test]
+fn gradients_are_final_when_they_are_handed_out() {
+    let (x, labels) = (noise(BATCH, 5), labels(BATCH));
+    for (name, mut net) in nets() {
+        let mut plan = plan(&net, BATCH);
+        let mut gradients = vec![f32::NAN; net.values().len()];
+        let mut seen = Seen::default();
+        let targets = Targets { labels: &labels, label_smoothing: 0.0 };
+        let part = Part::whole(Input::Nchw(&x), targets);
+        plan.step(&mut net, &mut gradients, false, part, &mut seen);
+        // All but the update, which is the optimiser's.
+        assert!(seen.operations.iter().copied().eq(0..plan.program().operations.len() - 1));
+        let mut covered = vec![0; gradients.len()];
+        for (range, values) in seen.gradients {
+            covered[range.clone()].iter_mut().for_each(|times| *times += 1);
+            assert_eq!(values, gradients[range], "{name}");
+        }
+        assert!(covered.iter().all(|&times| times == 1), "{name}: each once");
+    }
+}
+
+/// Two that add up what they find: each waits for the other.
+struct Pair {
+    values: Mutex<[Vec<f64>; 2]>,
+    barrier: std::sync::Barrier,
+}
+
+impl Pair {
+    /// What both have given, in their order.
+    fn exchange(&self, rank: usize, values: Vec<f64>) -> [Vec<f64>; 2] {
+        self.values.lock().unwrap()[rank] = values;
+        self.barrier.wait();
+        let both = self.values.lock().unwrap().clone();
+        self.barrier.wait();
+        both
+    }
+}
+
+struct Rank<'a> {
+    pair: &'a Pair,
+    rank: usize,
+}
+
+impl Hooks for Rank<'_> {
+    fn statistics(&mut self, _: NodeId, statistics: &mut Statistics<'_>) {
+        let mut own = vec![statistics.count];
+        own.extend_from_slice(statistics.moments);
+        let [a, b] = self.pair.exchange(self.rank, own);
+        // Chan et al. 1979.
+        let (n, channels) = (a[0] + b[0], statistics.moments.len() / 2);
+        let (means, squares) = statistics.moments.split_at_mut(channels);
+        for c in 0..channels {
+            let (mean_a, mean_b) = (a[1 + c], b[1 + c]);
+            means[c] = (a[0] * mean_a + b[0] * mean_b) / n;
+            squares[c] = a[1 + channels + c]
+                + b[1 + channels + c]
+                + (mean_a - mean_b).powi(2) * a[0] * b[0] / n;
+        }
+        statistics.count = n;
+    }
+
+    fn gradient_sums(&mut self, _: NodeId, sums: &mut [f64]) {
+        let [a, b] = self.pair.exchange(self.rank, sums.to_vec());
+        sums.iter_mut().zip(a.iter().zip(&b)).for_each(|(sum, (a, b))| *sum = a + b);
+    }
+}
+
+/// Batch norm over all parts (`torch.nn.SyncBatchNorm`): two parts, one of them empty or both
+/// filled, give what the whole batch gives.
+#[test]
+fn statistics_of_parts_can_be_combined() {
+    let (x, labels) = (noise(BATCH, 6), labels(BATCH));
+    let image = CHANNELS * SIDES[0] * SIDES[1];
+    let part = |range: Range<usize>| Part {
+        input: Input::Nchw(&x[range.start * image..range.end * image]),
+        targets: Targets { labels: &labels[range], label_smoothing: 0.0 },
+        of: BATCH,
+    };
+    for (name, net) in nets() {
+        let mut whole = net.clone();
+        let mut want = vec![0.0; net.values().len()];
+        let loss =
+            plan(&net, BATCH).step(&mut whole, &mut want, false, part(0..BATCH), &mut ()).loss;
+        for cut in [5, BATCH] {
+            let pair = Pair { values: Mutex::default(), barrier: std::sync::Barrier::new(2) };
+            let run = |rank: usize, range: Range<usize>| {
+                let (mut net, mut gradients) = (net.clone(), vec![0.0; net.values().len()]);
+                let mut hooks = Rank { pair: &pair, rank };
+                let mut plan = plan(&net, BATCH);
+                let result = plan.step(&mut net, &mut gradients, false, part(range), &mut hooks);
+                (net, gradients, result)
+            };
+            let [a, b] = std::thread::scope(|scope| {
+                let a = scope.spawn(|| run(0, 0..cut));
+                let b = run(1, cut..BATCH);
+                [a.join().unwrap(), b]
+            });
+            assert!((a.2.loss + b.2.loss - loss).abs() < 1e-4, "{name}");
+            let sums: Vec<f32> = a.1.iter().zip(&b.1).map(|(a, b)| a + b).collect();
+            for param in net.params() {
+                let at = param.range.clone();
+                let truth: Vec<f64> = want[at.clone()].iter().map(|&g| g.into()).collect();
+                let error = distance(&sums[at], &truth);
+                assert!(error < 2e-2, "{name} cut at {cut}: {} {error:e}", param.name);
+            }
+            assert_eq!(a.0.state_dict(), b.0.state_dict(), "{name}: both know the same");
+            for (id, _) in net
+                .graph()
+                .nodes()
+                .iter()
+                .enumerate()
+                .filter(|(_, node)| node.op == resnet_network::graph::Op::BatchNorm2d)
+            {
+                let [mine, theirs] = [&a.0, &whole].map(|net| net.running(id));
+                let truth: Vec<f64> = theirs.1.iter().map(|&v| v.into()).collect();
+                assert!(distance(mine.1, &truth) < 1e-4, "{name}: running variance");
+            }
+        }
+        assert_eq!(net.graph().classes(), CLASSES);
+    }
+}

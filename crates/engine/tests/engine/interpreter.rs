@@ -1,0 +1,165 @@
+//! Plans against the f64 interpreter of their own programs.
+
+use resnet_engine::{
+    EvalPlan, Input, Part, Targets, TrainPlan,
+    interpret::Interpreter,
+    outline::{Algorithm, Outline},
+    program::{Compute, Program},
+};
+use resnet_kernels::{Algorithms, Cpu, Dtype, Isa};
+use resnet_network::Network;
+
+use crate::graphs::{CLASSES, SIDES, distance, labels, nets, noise};
+
+/// So many that Winograd with a stride of 2 pays.
+const BATCH: usize = 16;
+
+fn train_plan(net: &Network, cpu: &Cpu) -> TrainPlan {
+    TrainPlan::new(net.graph(), Dtype::Fp32, BATCH, SIDES[0], SIDES[1], cpu).unwrap()
+}
+
+/// Every instruction set, with the direct method alone and with the fastest.
+fn cpus() -> impl Iterator<Item = Cpu> {
+    Isa::to_test().into_iter().flat_map(|isa| {
+        let cpu = Cpu::with_isa(2, isa).unwrap();
+        [cpu.clone().with_algorithms(Algorithms::Direct), cpu]
+    })
+}
+
+#[test]
+fn a_training_step_is_what_its_program_says() {
+    for (name, net) in nets() {
+        for cpu in cpus() {
+            for n in [BATCH, 4] {
+                let (x, labels) = (noise(n, 1), labels(n));
+                let targets = Targets { labels: &labels, label_smoothing: 0.1 };
+                let mut plan = train_plan(&net, &cpu);
+                let (mut trained, mut gradients) =
+                    (net.clone(), vec![f32::NAN; net.values().len()]);
+                let part = Part::whole(Input::Nchw(&x), targets);
+                let result = plan.step(&mut trained, &mut gradients, false, part, &mut ());
+                let mut truth = Interpreter::new(plan.program());
+                truth.run(&net, &x, n, Some(targets));
+                let what = format!("{name} {} {:?}, {n} images", cpu.isa(), cpu.algorithms());
+                assert!((result.loss - truth.loss).abs() < 1e-4 * truth.loss, "{what}");
+                let used = n * CLASSES;
+                let logits = distance(&plan.logits()[..used], &truth.logits[..used]);
+                assert!(logits < 1e-4, "{what}: logits {logits:e}");
+                for param in net.params() {
+                    let at = param.range.clone();
+                    let error = distance(&gradients[at.clone()], &truth.d_parameters[at]);
+                    // Units on the edge of their ReLU decide by rounding: see ARCHITECTURE.md.
+                    assert!(error < 5e-2, "{what}: {} {error:e}", param.name);
+                }
+                for (norm, [mean, var]) in &truth.running {
+                    let (got_mean, got_var) = trained.running(*norm);
+                    let errors = [distance(got_mean, mean), distance(got_var, var)];
+                    assert!(errors.iter().all(|e| *e < 1e-4), "{what}: running {errors:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn inference_is_what_its_program_says() {
+    for (name, mut net) in nets() {
+        let x = noise(BATCH, 2);
+        // Running statistics that are not those of a new network.
+        let mut plan = train_plan(&net, &Cpu::new(1).unwrap());
+        let all = labels(BATCH);
+        let targets = Targets { labels: &all, label_smoothing: 0.0 };
+        let part = Part::whole(Input::Nchw(&x), targets);
+        let mut gradients = vec![0.0; net.values().len()];
+        plan.step(&mut net, &mut gradients, false, part, &mut ());
+        for cpu in cpus() {
+            let graph = net.graph();
+            let mut plan =
+                EvalPlan::new(graph, Dtype::Fp32, BATCH, SIDES[0], SIDES[1], &cpu).unwrap();
+            plan.load(&net);
+            let mut truth = Interpreter::new(plan.program());
+            truth.run(&net, &x, BATCH, None);
+            let want = truth.logits.clone();
+            let error = distance(plan.forward(Input::Nchw(&x), BATCH), &want);
+            assert!(error < 1e-4, "{name} {} {:?}: {error:e}", cpu.isa(), cpu.algorithms());
+        }
+    }
+}
+
+/// The tests above are about all algorithms, and about batch norms that are applied as they are
+/// read.
+#[test]
+fn the_networks_reach_every_algorithm() {
+    let found = |cpu: &Cpu| -> Vec<Algorithm> {
+        let outline = |(_, net): (_, Network)| -> Outline { train_plan(&net, cpu).outline() };
+        let units = nets().into_iter().map(outline).flat_map(|outline| outline.units);
+        units.flat_map(|unit| unit.algorithms).map(|a| a.1).collect()
+    };
+    for isa in Isa::to_test() {
+        let cpu = Cpu::with_isa(1, isa).unwrap();
+        let fastest = found(&cpu);
+        let winograd = [1, 2].map(|stride| Algorithm::Winograd { side: 4, stride });
+        for wanted in [winograd[0], winograd[1], Algorithm::Gemm, Algorithm::Direct] {
+            assert!(fastest.contains(&wanted), "{isa}: no {wanted}");
+        }
+        let direct = found(&cpu.with_algorithms(Algorithms::Direct));
+        assert!(direct.iter().all(|a| matches!(a, Algorithm::Direct | Algorithm::Gemm)), "{isa}");
+    }
+    let (_, wide) = nets().remove(1);
+    let plan = train_plan(&wide, &Cpu::new(1).unwrap());
+    let operations = &plan.program().operations;
+    let unstored = |compute: &Compute| matches!(compute, Compute::BatchNormStatistics { .. });
+    assert!(operations.iter().any(|operation| unstored(&operation.compute)));
+}
+
+/// The oracle can fail: a program whose order or memory is wrong gives other results.
+#[test]
+fn a_broken_program_shows() {
+    let (_, net) = nets().remove(0);
+    let (x, labels) = (noise(BATCH, 1), labels(BATCH));
+    let targets = Targets { labels: &labels, label_smoothing: 0.0 };
+    let sound = train_plan(&net, &Cpu::new(1).unwrap()).program().clone();
+    let gradients = |program: &Program| {
+        let mut interpreter = Interpreter::new(program);
+        interpreter.run(&net, &x, BATCH, Some(targets));
+        interpreter.d_parameters
+    };
+    let truth = gradients(&sound);
+    assert!(truth.iter().all(|g| g.is_finite()));
+    let differs = |program: &Program| {
+        let got = gradients(program);
+        got.iter()
+            .zip(&truth)
+            .any(|(got, want)| (got - want).abs().is_nan() || (got - want).abs() > 1e-9)
+    };
+    assert!(!differs(&sound));
+
+    // An operation before what it reads.
+    let mut shuffled = 0;
+    for index in 1..sound.operations.len() - 2 {
+        let mut program = sound.clone();
+        program.operations.swap(index, index + 1);
+        shuffled += usize::from(differs(&program));
+    }
+    assert!(shuffled > sound.operations.len() / 3, "{shuffled} swaps show");
+
+    // A value in the place of another that is still to be read, and gradients likewise.
+    let (mut values, mut sums) = (0, 0);
+    for index in 0..sound.operations.len() {
+        let mut program = sound.clone();
+        match &mut program.operations[index].compute {
+            Compute::Conv { y, .. } | Compute::Plain { y, .. } if y.start >= 16 => {
+                *y = y.start - 16..y.end - 16;
+                assert!(differs(&program), "the output of operation {index}");
+                values += 1;
+            }
+            Compute::ConvBackwardData { dx, .. } => {
+                dx.accumulate = !dx.accumulate;
+                assert!(differs(&program), "the sum of operation {index}");
+                sums += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(values > 3 && sums > 2, "{values} values, {sums} sums");
+}

@@ -1,0 +1,6 @@
+//! The engine against its f64 interpreter, and what it promises of parts of batches.
+
+mod graphs;
+mod hooks;
+mod interpreter;
+mod parts;

@@ -1,0 +1,99 @@
+//! Parts of a batch: gradients add up, and an empty part adds nothing.
+
+use resnet_engine::{Engine, EngineConfig, Input, Part, Targets};
+use resnet_kernels::{Cpu, Dtype};
+use resnet_network::{Network, optim::SgdConfig};
+
+use crate::graphs::{CHANNELS, SIDES, labels, nets, noise};
+
+const BATCH: usize = 9;
+
+fn engine(net: &Network, dtype: Dtype) -> Engine {
+    let sgd =
+        SgdConfig { momentum: 0.9, weight_decay: 1e-3, nesterov: false, decay_norm_and_bias: true };
+    let [height, width] = SIDES;
+    let config = EngineConfig { dtype, batch: BATCH, eval_batch: BATCH, height, width, sgd };
+    Engine::new(net.clone(), &config, &Cpu::new(2).unwrap()).unwrap()
+}
+
+struct Batch {
+    images: Vec<f32>,
+    labels: Vec<u32>,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Batch { images: noise(BATCH, 3), labels: labels(BATCH) }
+    }
+
+    /// Some of the images, of all.
+    fn part(&self, range: std::ops::Range<usize>) -> Part<'_> {
+        let image = CHANNELS * SIDES[0] * SIDES[1];
+        let images = &self.images[range.start * image..range.end * image];
+        let targets = Targets { labels: &self.labels[range], label_smoothing: 0.1 };
+        Part { input: Input::Nchw(images), targets, of: BATCH }
+    }
+}
+
+#[test]
+fn gradients_of_parts_add_up() {
+    let batch = Batch::new();
+    for ((name, net), dtype) in nets().into_iter().flat_map(|n| Dtype::ALL.map(|d| (n.clone(), d)))
+    {
+        let alone = [0..5, 5..9].map(|range| {
+            let mut engine = engine(&net, dtype);
+            let result = engine.backward(batch.part(range), &mut ());
+            (result, engine.gradients().to_vec())
+        });
+        let mut together = engine(&net, dtype);
+        let results = [0..5, 5..5, 5..9].map(|r| together.backward(batch.part(r), &mut ()));
+        assert_eq!([results[0], results[2]], [alone[0].0, alone[1].0], "{name} {dtype}");
+        assert_eq!((results[1].loss, results[1].correct), (0.0, 0), "{name} {dtype}");
+        let sums: Vec<f32> = alone[0].1.iter().zip(&alone[1].1).map(|(a, b)| a + b).collect();
+        assert!(sums.iter().any(|sum| *sum != 0.0));
+        assert_eq!(together.gradients(), sums, "{name} {dtype}");
+        // After the update another batch begins.
+        together.apply(0.0);
+        together.backward(batch.part(0..5), &mut ());
+        assert_eq!(together.gradients(), alone[0].1, "{name} {dtype}");
+    }
+}
+
+#[test]
+fn an_empty_batch_changes_nothing_but_what_decays() {
+    let batch = Batch::new();
+    let (_, net) = nets().remove(0);
+    let mut engine = engine(&net, Dtype::Fp32);
+    engine.backward(batch.part(0..9), &mut ());
+    engine.apply(0.0);
+    let before = engine.store().0.state_dict();
+    let result = engine.backward(batch.part(0..0), &mut ());
+    assert_eq!((result.loss, result.correct), (0.0, 0));
+    assert!(engine.gradients().iter().all(|g| *g == 0.0));
+    // Not even what PyTorch would count: no batch norm has seen a pixel.
+    assert_eq!(engine.store().0.state_dict(), before);
+}
+
+#[test]
+fn what_is_stored_can_be_loaded() {
+    let batch = Batch::new();
+    let (_, net) = nets().remove(2);
+    let mut engine = engine(&net, Dtype::Fp32);
+    let step = |engine: &mut Engine| {
+        engine.backward(batch.part(0..9), &mut ());
+        engine.apply(0.05);
+    };
+    step(&mut engine);
+    let (network, momentum) = engine.store();
+    let (network, momentum) = (network.clone(), momentum.to_vec());
+    let logits = engine.evaluate(batch.part(0..9).input, BATCH).to_vec();
+    step(&mut engine);
+    let further = engine.store().0.state_dict();
+    assert_ne!(engine.evaluate(batch.part(0..9).input, BATCH), logits, "the network has moved");
+    // A half-done batch is forgotten.
+    engine.backward(batch.part(0..3), &mut ());
+    engine.load(network, momentum);
+    assert_eq!(engine.evaluate(batch.part(0..9).input, BATCH), logits);
+    step(&mut engine);
+    assert_eq!(engine.store().0.state_dict(), further);
+}

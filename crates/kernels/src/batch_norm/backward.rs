@@ -1,0 +1,174 @@
+//! The backward pass.
+
+use super::{
+    gate::{Gate, GateOf, ResidualGradient},
+    passes::{Backward, GradientSums},
+    shape::BatchNorm,
+};
+use crate::{
+    cpu::Cpu,
+    element::{Element, by_element},
+    memory::as_f64,
+    pool::Parts,
+    values::{Values, ValuesMut},
+};
+
+impl BatchNorm {
+    /// Turns `gradient` from that of the output into that of `x`, in place. Stores the gradients
+    /// of weight and bias. Where a ReLU follows, the gate tells what blocks the gradient.
+    ///
+    /// # Panics
+    /// If dtypes differ, or a slice is too short.
+    pub fn backward(
+        &self,
+        cpu: &Cpu,
+        x: Values<'_>,
+        gate: Gate<'_>,
+        weight: &[f32],
+        saved: &[f32],
+        gradient: ValuesMut<'_>,
+        residual: Option<ResidualGradient<'_>>,
+        d_weight: &mut [f32],
+        d_bias: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let (sums, scratch) = scratch.split_at_mut(self.own_sums_len());
+        let sums = &mut as_f64(sums)[..self.sums_len()];
+        let read = gradient.as_values();
+        self.gradient_sums(cpu, x, gate, saved, read, d_weight, d_bias, sums, scratch);
+        let count = self.pixels as f64;
+        self.backward_data(cpu, count, sums, x, gate, weight, saved, gradient, residual, scratch);
+    }
+
+    /// The first half of [`BatchNorm::backward`]: stores the gradients of weight and bias, and in
+    /// `sums` for each stored channel that of the gradient `g` of the output, then for each that of
+    /// `g * (x - mean)`. Sums of several machines may be added.
+    ///
+    /// # Panics
+    /// If dtypes differ, or a slice is too short: `sums` takes [`BatchNorm::sums_len`] values.
+    pub fn gradient_sums(
+        &self,
+        cpu: &Cpu,
+        x: Values<'_>,
+        gate: Gate<'_>,
+        saved: &[f32],
+        gradient: Values<'_>,
+        d_weight: &mut [f32],
+        d_bias: &mut [f32],
+        sums: &mut [f64],
+        scratch: &mut [f32],
+    ) {
+        by_element!(x.dtype(), E => {
+            let (x, gradient) = (E::slice(x), E::slice(gradient));
+            self.gradient_sums_of(cpu, x, gate.of::<E>(), saved, gradient, sums, scratch)
+        });
+        let inv_std = &saved[self.stored()..];
+        let (shifts, centred) = sums.split_at(self.stored());
+        for channel in 0..self.channels {
+            d_bias[channel] = shifts[channel] as f32;
+            d_weight[channel] = (centred[channel] * f64::from(inv_std[channel])) as f32;
+        }
+    }
+
+    fn gradient_sums_of<E: Element>(
+        &self,
+        cpu: &Cpu,
+        x: &[E],
+        gate: GateOf<'_, E>,
+        saved: &[f32],
+        gradient: &[E],
+        sums: &mut [f64],
+        scratch: &mut [f32],
+    ) {
+        let (stored, chunks) = (self.stored(), self.chunks());
+        let mean = &saved[..stored];
+        let partial = &mut scratch[..2 * chunks * stored];
+        let parts = Parts::new(partial, 2 * stored);
+        cpu.pool().run(chunks, &|_, chunk| {
+            // SAFETY: each item takes its own part.
+            let partial = unsafe { parts.get(chunk) };
+            let (x, gradient) = (self.cut(x, chunk), self.cut(gradient, chunk));
+            let gate = self.cut_gate(gate, chunk);
+            cpu.isa().dispatch(GradientSums { x, gate, gradient, mean, partial });
+        });
+        for (row, sums) in sums[..self.sums_len()].chunks_exact_mut(stored).enumerate() {
+            let (real, padding) = sums.split_at_mut(self.channels);
+            for (channel, sum) in real.iter_mut().enumerate() {
+                let part = |i: usize| f64::from(partial[(2 * i + row) * stored + channel]);
+                *sum = (0..chunks).map(part).sum();
+            }
+            padding.fill(0.0);
+        }
+    }
+
+    /// The second half of [`BatchNorm::backward`], given the sums over `count` pixels.
+    ///
+    /// # Panics
+    /// If dtypes differ, or a slice is too short.
+    pub fn backward_data(
+        &self,
+        cpu: &Cpu,
+        count: f64,
+        sums: &[f64],
+        x: Values<'_>,
+        gate: Gate<'_>,
+        weight: &[f32],
+        saved: &[f32],
+        gradient: ValuesMut<'_>,
+        residual: Option<ResidualGradient<'_>>,
+        scratch: &mut [f32],
+    ) {
+        // dx = a * g + b * x' + c, with x' = x - mean and a value of a, b, c for each channel.
+        let stored = self.stored();
+        let (mean, inv_std) = (&saved[..stored], &saved[stored..2 * stored]);
+        let (shifts, centred) = sums[..self.sums_len()].split_at(stored);
+        let (a, rest) = scratch.split_at_mut(stored);
+        let (b, c) = rest.split_at_mut(stored);
+        for channel in 0..stored {
+            let inv_std = f64::from(inv_std[channel]);
+            let weight = if channel < self.channels { f64::from(weight[channel]) } else { 0.0 };
+            let scale = weight * inv_std;
+            a[channel] = scale as f32;
+            b[channel] = (-scale * inv_std * inv_std * centred[channel] / count) as f32;
+            c[channel] = (-scale * shifts[channel] / count) as f32;
+        }
+        let factors = [mean, a, b, &c[..stored]];
+        by_element!(x.dtype(), E => {
+            let (accumulate, residual) = match residual {
+                Some(r) => (r.accumulate, Some(E::slice_mut(r.gradient))),
+                None => (false, None),
+            };
+            let (x, gate, gradient) = (E::slice(x), gate.of::<E>(), E::slice_mut(gradient));
+            self.backward_data_of(cpu, x, gate, factors, gradient, residual, accumulate)
+        });
+    }
+
+    fn backward_data_of<E: Element>(
+        &self,
+        cpu: &Cpu,
+        x: &[E],
+        gate: GateOf<'_, E>,
+        [mean, a, b, c]: [&[f32]; 4],
+        gradient: &mut [E],
+        residual: Option<&mut [E]>,
+        accumulate: bool,
+    ) {
+        let length = self.chunk_pixels() * self.stored();
+        let gradients = Parts::new(&mut gradient[..self.stored_len()], length);
+        let residuals = residual.map(|r| Parts::new(&mut r[..self.stored_len()], length));
+        cpu.pool().run(self.chunks(), &|_, chunk| {
+            // SAFETY: each item takes its own parts.
+            let (gradient, residual) =
+                unsafe { (gradients.get(chunk), residuals.as_ref().map(|r| r.get(chunk))) };
+            let (x, gate) = (self.cut(x, chunk), self.cut_gate(gate, chunk));
+            cpu.isa().dispatch(Backward { x, gate, mean, a, b, c, gradient, residual, accumulate });
+        });
+    }
+
+    fn cut_gate<'a, E>(&self, gate: GateOf<'a, E>, chunk: usize) -> GateOf<'a, E> {
+        match gate {
+            GateOf::Output(out) => GateOf::Output(self.cut(out, chunk)),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Statistics, and the pass that applies them.
+
+use super::{
+    passes::{Apply, Moments},
+    shape::BatchNorm,
+};
+use crate::{
+    cpu::Cpu,
+    element::{Element, by_element},
+    memory::as_f64,
+    pool::Parts,
+    values::{Values, ValuesMut},
+};
+
+/// Added to the variance, as in PyTorch.
+pub const EPSILON: f64 = 1e-5;
+/// Weight of a new value in the running statistics, as in PyTorch.
+pub const MOMENTUM: f64 = 0.1;
+
+/// Scale, shift and running statistics of the channels.
+#[derive(Debug)]
+pub struct Parameters<'a> {
+    /// `weight` (gamma).
+    pub weight: &'a [f32],
+    /// `bias` (beta).
+    pub bias: &'a [f32],
+    /// `running_mean`, updated.
+    pub running_mean: &'a mut [f32],
+    /// `running_var` (unbiased), updated.
+    pub running_var: &'a mut [f32],
+}
+
+/// Count, mean and sum of squared distances from the mean of several parts together, each given by
+/// its own three (Chan et al. 1979).
+pub fn merge(parts: impl Iterator<Item = (f64, f64, f64)> + Clone) -> (f64, f64, f64) {
+    let count: f64 = parts.clone().map(|(n, _, _)| n).sum();
+    let mean = parts.clone().map(|(n, mean, _)| n * mean).sum::<f64>() / count;
+    let squares = parts.map(|(n, m, squares)| squares + n * (m - mean) * (m - mean)).sum();
+    (count, mean, squares)
+}
+
+impl BatchNorm {
+    /// Training, where the reader applies it: takes the batch's statistics into `saved` and the
+    /// running statistics.
+    ///
+    /// # Panics
+    /// If a slice is too short.
+    pub fn statistics(
+        &self,
+        cpu: &Cpu,
+        x: Values<'_>,
+        parameters: Parameters<'_>,
+        saved: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let (moments, scratch) = scratch.split_at_mut(self.own_sums_len());
+        let moments = &mut as_f64(moments)[..self.sums_len()];
+        self.moments(cpu, x, moments, scratch);
+        self.finish_statistics(self.pixels as f64, moments, parameters, saved);
+    }
+
+    /// The first half of [`BatchNorm::statistics`]: for each stored channel the mean, then for each
+    /// the sum of squared distances from it, of the batch's pixels. [`merge`] combines those of several
+    /// machines.
+    ///
+    /// # Panics
+    /// If a slice is too short: `moments` takes [`BatchNorm::sums_len`] values.
+    pub fn moments(&self, cpu: &Cpu, x: Values<'_>, moments: &mut [f64], scratch: &mut [f32]) {
+        by_element!(x.dtype(), E => self.moments_of(cpu, E::slice(x), moments, scratch));
+    }
+
+    fn moments_of<E: Element>(&self, cpu: &Cpu, x: &[E], moments: &mut [f64], scratch: &mut [f32]) {
+        let (stored, chunks) = (self.stored(), self.chunks());
+        let partial = &mut scratch[..2 * chunks * stored];
+        let parts = Parts::new(partial, 2 * stored);
+        cpu.pool().run(chunks, &|_, chunk| {
+            // SAFETY: each item takes its own part.
+            let partial = unsafe { parts.get(chunk) };
+            cpu.isa().dispatch(Moments { x: self.cut(x, chunk), stored, partial });
+        });
+        let (means, squares) = moments[..self.sums_len()].split_at_mut(stored);
+        for channel in 0..stored {
+            let part = |chunk: usize| {
+                let at = 2 * chunk * stored + channel;
+                let (mean, square) = (partial[at], partial[at + stored]);
+                (self.chunk_len(chunk) as f64, f64::from(mean), f64::from(square))
+            };
+            (_, means[channel], squares[channel]) = merge((0..chunks).map(part));
+        }
+    }
+
+    /// The second half of [`BatchNorm::statistics`]: from the moments of `count` pixels.
+    ///
+    /// # Panics
+    /// If a slice is too short.
+    pub fn finish_statistics(
+        &self,
+        count: f64,
+        moments: &[f64],
+        parameters: Parameters<'_>,
+        saved: &mut [f32],
+    ) {
+        let stored = self.stored();
+        let (means, squares) = moments[..self.sums_len()].split_at(stored);
+        let (mean, rest) = saved.split_at_mut(stored);
+        let (inv_std, rest) = rest.split_at_mut(stored);
+        let (scale, shift) = rest.split_at_mut(stored);
+        for channel in 0..stored {
+            let (m, square) = (means[channel], squares[channel]);
+            mean[channel] = m as f32;
+            inv_std[channel] = (1.0 / (square / count + EPSILON).sqrt()) as f32;
+            let real = channel < self.channels;
+            // A single value has no variance: PyTorch refuses it; here it leaves no trace.
+            if real && count > 1.0 {
+                let blend = |old: &mut f32, new: f64| {
+                    *old = ((1.0 - MOMENTUM) * f64::from(*old) + MOMENTUM * new) as f32;
+                };
+                blend(&mut parameters.running_mean[channel], m);
+                blend(&mut parameters.running_var[channel], square / (count - 1.0));
+            }
+            let (weight, bias) = if real {
+                (parameters.weight[channel], parameters.bias[channel])
+            } else {
+                (0.0, 0.0)
+            };
+            scale[channel] = weight * inv_std[channel];
+            shift[channel] = (-mean[channel]).mul_add(scale[channel], bias);
+        }
+    }
+
+    /// Training: `out = relu?(weight * (x - mean) / std + bias + residual?)` with the batch's
+    /// statistics, which `saved` keeps for the backward pass.
+    ///
+    /// # Panics
+    /// If dtypes differ, or a slice is too short.
+    pub fn forward(
+        &self,
+        cpu: &Cpu,
+        x: Values<'_>,
+        parameters: Parameters<'_>,
+        residual: Option<Values<'_>>,
+        relu: bool,
+        out: ValuesMut<'_>,
+        saved: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let bias = parameters.bias;
+        self.statistics(cpu, x, parameters, saved, scratch);
+        self.normalize(cpu, x, bias, residual, relu, out, saved, scratch);
+    }
+
+    /// The second half of [`BatchNorm::forward`], with the statistics that `saved` holds.
+    ///
+    /// # Panics
+    /// If dtypes differ, or a slice is too short.
+    pub fn normalize(
+        &self,
+        cpu: &Cpu,
+        x: Values<'_>,
+        bias: &[f32],
+        residual: Option<Values<'_>>,
+        relu: bool,
+        out: ValuesMut<'_>,
+        saved: &[f32],
+        scratch: &mut [f32],
+    ) {
+        let stored = self.stored();
+        let shift = &mut scratch[..stored];
+        shift[..self.channels].copy_from_slice(bias);
+        shift[self.channels..].fill(0.0);
+        let (mean, scale) = (&saved[..stored], self.scale_shift(saved).scale);
+        self.apply(cpu, x, mean, scale, shift, residual, relu, out);
+    }
+
+    /// `out = relu?((x - mean) * scale + shift + residual?)`, each of the three a value for every
+    /// stored channel: inference, where batch norm follows no convolution to be folded into.
+    ///
+    /// # Panics
+    /// If dtypes differ, or a slice is too short.
+    pub fn apply(
+        &self,
+        cpu: &Cpu,
+        x: Values<'_>,
+        mean: &[f32],
+        scale: &[f32],
+        shift: &[f32],
+        residual: Option<Values<'_>>,
+        relu: bool,
+        out: ValuesMut<'_>,
+    ) {
+        by_element!(x.dtype(), E => {
+            let (x, residual, out) = (E::slice(x), residual.map(E::slice), E::slice_mut(out));
+            self.apply_of(cpu, x, mean, scale, shift, residual, relu, out)
+        });
+    }
+
+    fn apply_of<E: Element>(
+        &self,
+        cpu: &Cpu,
+        x: &[E],
+        mean: &[f32],
+        scale: &[f32],
+        shift: &[f32],
+        residual: Option<&[E]>,
+        relu: bool,
+        out: &mut [E],
+    ) {
+        let stored = self.stored();
+        let outs = Parts::new(&mut out[..self.pixels * stored], self.chunk_pixels() * stored);
+        cpu.pool().run(self.chunks(), &|_, chunk| {
+            // SAFETY: each item takes its own part.
+            let out = unsafe { outs.get(chunk) };
+            let (x, residual) = (self.cut(x, chunk), residual.map(|r| self.cut(r, chunk)));
+            cpu.isa().dispatch(Apply { x, mean, scale, shift, residual, relu, out });
+        });
+    }
+}

@@ -1,0 +1,73 @@
+//! The dimensions of a batch norm, and how it is cut into chunks.
+
+use crate::{conv::ScaleShift, layout::padded};
+
+/// Values of a chunk: 128 KiB of f32, an eighth of a usual L2 cache.
+const CHUNK: usize = 32 * 1024;
+
+/// A batch norm over so many pixels (of all images) of so many channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchNorm {
+    /// Pixels of the batch.
+    pub pixels: usize,
+    /// Channels.
+    pub channels: usize,
+}
+
+impl BatchNorm {
+    /// Channels as stored.
+    pub(super) fn stored(&self) -> usize {
+        padded(self.channels)
+    }
+
+    pub(super) fn chunk_pixels(&self) -> usize {
+        (CHUNK / self.stored()).max(1)
+    }
+
+    pub(super) fn chunks(&self) -> usize {
+        self.pixels.div_ceil(self.chunk_pixels())
+    }
+
+    /// Values of `saved`: mean, 1/std, scale and shift for each stored channel.
+    pub fn saved_len(&self) -> usize {
+        4 * self.stored()
+    }
+
+    /// Stored values of the batch.
+    pub fn stored_len(&self) -> usize {
+        self.pixels * self.stored()
+    }
+
+    /// Values of [`BatchNorm::moments`] and of [`BatchNorm::gradient_sums`]: two for each stored
+    /// channel.
+    pub fn sums_len(&self) -> usize {
+        2 * self.stored()
+    }
+
+    /// Values of scratch, for any call.
+    pub fn scratch_len(&self) -> usize {
+        self.own_sums_len() + (2 * self.chunks()).max(3) * self.stored()
+    }
+
+    /// Words of scratch that hold the sums of a call which does a whole pass, wherever they start.
+    pub(super) fn own_sums_len(&self) -> usize {
+        2 * self.sums_len() + 1
+    }
+
+    /// The batch norm as a scale and a shift, of what [`BatchNorm::statistics`] has saved.
+    pub fn scale_shift<'a>(&self, saved: &'a [f32]) -> ScaleShift<'a> {
+        let (scale, shift) = saved[2 * self.stored()..self.saved_len()].split_at(self.stored());
+        ScaleShift { scale, shift }
+    }
+
+    /// Pixels of a chunk.
+    pub(super) fn chunk_len(&self, chunk: usize) -> usize {
+        self.chunk_pixels().min(self.pixels - chunk * self.chunk_pixels())
+    }
+
+    /// A chunk of a tensor.
+    pub(super) fn cut<'a, T>(&self, tensor: &'a [T], chunk: usize) -> &'a [T] {
+        let start = chunk * self.chunk_pixels() * self.stored();
+        &tensor[start..][..self.chunk_len(chunk) * self.stored()]
+    }
+}

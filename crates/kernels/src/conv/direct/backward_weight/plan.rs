@@ -1,0 +1,173 @@
+//! The cuts and lists of a shape.
+
+use std::ops::Range;
+
+use crate::{
+    conv::{
+        direct::taps::{input_pixel, offset},
+        shape::{ConvShape, Source},
+    },
+    cpu::Cpu,
+    element::Element,
+    layout::padded,
+};
+
+/// Output channels of an item.
+pub(super) const GROUP: usize = 64;
+/// Items aimed at by cutting the batch.
+const ITEMS: usize = 8;
+/// Output pixels of a block aimed at, in words: 128 of two AVX-512 vectors are 16 KiB of x.
+const BLOCK: usize = 128;
+
+/// Pairs of (pixel of x, pixel of dy) within a block.
+pub(super) type Pairs = Vec<(u32, u32)>;
+
+/// Some rows of an image, or several whole images.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// First input row of those used.
+    pub(super) first_row: usize,
+    /// Input rows of an image, of those used.
+    pub(super) rows: usize,
+    /// First output row.
+    pub(super) first_out: usize,
+    /// Output pixels of an image.
+    pub(super) pixels: usize,
+    /// For each window position.
+    pub(super) pairs: Vec<Pairs>,
+}
+
+/// The cuts and lists of a shape.
+#[derive(Debug)]
+pub(in crate::conv::direct) struct BackwardWeight {
+    pub(super) shape: ConvShape,
+    pub(super) source: Source,
+    /// Window positions.
+    pub(super) taps: usize,
+    /// Values of a window position in the weight.
+    pub(super) values: usize,
+    /// Of the input, every so many-th row and column is used: all but for a 1x1 window's stride.
+    pub(super) skip: usize,
+    /// Images of a block (1 where an image has several blocks), counted as words.
+    pub(super) images: usize,
+    pub(super) blocks: Vec<Block>,
+    /// Values of a word.
+    pub(super) pack: usize,
+}
+
+/// Lengths of a worker's scratch.
+pub(super) struct Scratch {
+    pub(super) sums: usize,
+    pub(super) x: usize,
+    pub(super) dy: usize,
+}
+
+impl BackwardWeight {
+    /// Of products of `X`.
+    pub(in crate::conv::direct) fn new<X: Element>(shape: ConvShape, source: Source) -> Self {
+        let (taps, values) = match source {
+            Source::Activation => (shape.kernel * shape.kernel, shape.in_channels),
+            Source::Image => (shape.kernel, shape.kernel * shape.in_channels),
+        };
+        let alone = source == Source::Activation && shape.kernel == 1 && shape.padding == 0;
+        let skip = if alone { shape.stride } else { 1 };
+        let (height, width) = (shape.out_height(), shape.out_width());
+        let images = (BLOCK / shape.out_pixels()).max(1);
+        let rows = if images > 1 { height } else { (BLOCK / width).clamp(1, height) };
+        let blocks = (0..height)
+            .step_by(rows)
+            .map(|y| Block::new(&shape, source, skip, images, y..(y + rows).min(height)))
+            .collect();
+        BackwardWeight { shape, source, taps, values, skip, images, blocks, pack: X::PACK }
+    }
+
+    /// Parts of the batch for so many images.
+    pub(super) fn chunks(&self, batch: usize) -> usize {
+        ITEMS.div_ceil(self.groups()).min(batch.div_ceil(self.pack)).max(1)
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        self.shape.out_channels.div_ceil(GROUP)
+    }
+
+    /// Values of the weight that a group covers.
+    pub(super) fn group_len(&self) -> usize {
+        GROUP * self.taps * self.values
+    }
+
+    /// Used columns of an activation.
+    pub(super) fn columns(&self) -> usize {
+        self.shape.width.div_ceil(self.skip)
+    }
+
+    pub(super) fn worker(&self, cpu: &Cpu) -> Scratch {
+        let (tile, lanes) = (cpu.isa().tile(), cpu.isa().lanes());
+        let channels = GROUP.min(padded(self.shape.out_channels)).div_ceil(tile) * tile;
+        let largest = |f: &dyn Fn(&Block) -> usize| self.blocks.iter().map(f).max().unwrap_or(0);
+        let x = match self.source {
+            Source::Activation => largest(&|b| b.rows) * self.columns() * 2 * lanes,
+            Source::Image => {
+                let image = self.shape.image();
+                // The last panel of the last pixel reads past its run.
+                largest(&|b| b.rows) * image.columns() * image.channels + padded(self.values)
+            }
+        };
+        Scratch {
+            sums: channels * self.taps * padded(self.values),
+            x: (x * self.images).next_multiple_of(16),
+            dy: channels * largest(&|b| b.pixels) * self.images,
+        }
+    }
+
+    /// Values of scratch for batches of up to `batch` images.
+    pub(in crate::conv::direct) fn scratch_len(&self, cpu: &Cpu, batch: usize) -> usize {
+        let worker = self.worker(cpu);
+        let chunks = self.chunks(batch);
+        let partial = if chunks > 1 { chunks * self.groups() * self.group_len() } else { 0 };
+        cpu.threads() * (worker.sums + worker.x + worker.dy) + partial
+    }
+}
+
+impl Block {
+    fn new(
+        s: &ConvShape,
+        source: Source,
+        skip: usize,
+        images: usize,
+        out_rows: Range<usize>,
+    ) -> Self {
+        let (limit, border, taps) = match source {
+            Source::Activation => (s.height.div_ceil(skip), s.padding, s.kernel * s.kernel),
+            Source::Image => (s.image().rows(), 0, s.kernel),
+        };
+        let stride = s.stride / skip;
+        let first_row = (out_rows.start * stride).saturating_sub(border).min(limit);
+        let past = (out_rows.end - 1) * stride + s.kernel;
+        let rows = past.saturating_sub(border).clamp(first_row, limit) - first_row;
+        let columns = s.width.div_ceil(skip);
+        let pixels = out_rows.len() * s.out_width();
+        let mut pairs = vec![Pairs::new(); taps];
+        for (tap, pairs) in pairs.iter_mut().enumerate() {
+            for image in 0..images {
+                for y in out_rows.clone() {
+                    for x in 0..s.out_width() {
+                        let to = image * pixels + (y - out_rows.start) * s.out_width() + x;
+                        let from = match source {
+                            Source::Activation => input_pixel(s, y, x, tap).map(|(iy, ix)| {
+                                (image * rows + iy / skip - first_row) * columns + ix / skip
+                            }),
+                            Source::Image => {
+                                let row = image * rows + y * s.stride + tap - first_row;
+                                Some((row * s.image().columns() + x * s.stride) * s.in_channels)
+                            }
+                        };
+                        if let Some(from) = from {
+                            pairs.push((offset(from), offset(to)));
+                        }
+                    }
+                }
+            }
+        }
+        Block { first_row, rows, first_out: out_rows.start, pixels, pairs }
+    }
+}

@@ -1,0 +1,165 @@
+//! Forward, and the gradient of the input.
+
+use super::{
+    gather::{Extent, Gather},
+    taps::Taps,
+};
+use crate::{
+    conv::{
+        epilogue::Finish,
+        pack,
+        shape::{ConvShape, Source},
+    },
+    cpu::Cpu,
+    element::Element,
+    layout::padded,
+    pool::Parts,
+};
+
+/// Output pixels of an item of work, in whole tiles of 4, 6 or 8: their sums, two AVX-512 vectors
+/// each, are 126 KiB.
+const ITEM_PIXELS: usize = 1008;
+/// Images of an item whose tiles run across images.
+const ITEM_IMAGES: usize = 8;
+/// Up to so many pixels, tiles run across images.
+const SMALL_IMAGE: usize = 256;
+
+/// Forward, or the gradient of the input: the same kernel over other tables.
+#[derive(Debug)]
+pub(super) struct Pass {
+    shape: ConvShape,
+    tables: Vec<Taps>,
+    backward: bool,
+    /// Values of an image that is read, and of one that is written.
+    images: (usize, usize),
+    /// Values of a word of products.
+    pack: usize,
+}
+
+impl Pass {
+    /// Of products of `X`.
+    pub(super) fn forward<X: Element>(shape: ConvShape, source: Source) -> Self {
+        let images = (shape.in_len(source), shape.out_len());
+        Pass::new(X::PACK, shape, vec![Taps::forward(&shape, source)], false, images)
+    }
+
+    /// Of products of `X`.
+    pub(super) fn backward_data<X: Element>(shape: ConvShape) -> Self {
+        let images = (shape.out_len(), shape.in_len(Source::Activation));
+        Pass::new(X::PACK, shape, Taps::backward_data(&shape), true, images)
+    }
+
+    fn new(
+        pack: usize,
+        shape: ConvShape,
+        tables: Vec<Taps>,
+        backward: bool,
+        images: (usize, usize),
+    ) -> Self {
+        assert!(tables.iter().all(|t| t.run.is_multiple_of(pack)), "{shape:?}: split words");
+        Pass { shape, tables, backward, images, pack }
+    }
+
+    fn pixels(&self) -> usize {
+        self.tables.iter().map(Taps::pixels).sum()
+    }
+
+    /// Stored channels of the output.
+    fn channels(&self) -> usize {
+        padded(if self.backward { self.shape.in_channels } else { self.shape.out_channels })
+    }
+
+    /// Words of packed weights.
+    pub(super) fn packed_len(&self) -> usize {
+        self.tables.iter().map(Taps::depth).sum::<usize>() / self.pack * self.channels()
+    }
+
+    /// Values of scratch, for any batch.
+    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let image = self.tables.iter().map(Taps::pixels).max().unwrap_or(0);
+        let images = if self.pixels() <= SMALL_IMAGE { ITEM_IMAGES } else { 1 };
+        let item = if self.tables.len() > 1 { image * images } else { ITEM_PIXELS };
+        // The last tile is held whole.
+        let sums = item.max(SMALL_IMAGE * ITEM_IMAGES) + cpu.isa().tile();
+        cpu.threads() * sums * 2 * cpu.isa().lanes()
+    }
+
+    /// Packs weights for products of `X`, each output channel times its factor (forward only).
+    pub(super) fn pack<X: Element>(
+        &self,
+        cpu: &Cpu,
+        weights: &[f32],
+        factors: Option<&[f32]>,
+        packed: &mut [f32],
+    ) {
+        let s = &self.shape;
+        let packed = &mut packed[..self.packed_len()];
+        if self.backward {
+            let channels = (s.in_channels, s.out_channels);
+            let tables = self.tables.iter().map(Taps::runs);
+            pack::backward_data::<X>(cpu, tables, weights, channels, packed);
+        } else {
+            let runs = self.tables[0].runs();
+            pack::forward::<X>(cpu, runs, weights, factors, s.out_channels, packed);
+        }
+    }
+
+    pub(super) fn run<X: Element, E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        source: &[X],
+        packed: &[f32],
+        output: &mut [E],
+        epilogue: Finish<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        assert_eq!(self.pack, X::PACK);
+        let (source_image, output_image) = self.images;
+        assert!(source.len() >= batch * source_image, "input too short");
+        let output = &mut output[..batch * output_image];
+        let (tables, pixels, channels) = (&self.tables, self.pixels(), self.channels());
+        let weights = &packed[..self.packed_len()];
+        let several_taps = tables.iter().any(|table| table.len() > 1);
+        let small = pixels <= SMALL_IMAGE && batch >= ITEM_IMAGES && several_taps;
+        let item_pixels = if small {
+            ITEM_IMAGES * pixels
+        } else if tables.len() > 1 {
+            pixels
+        } else {
+            // Enough items for the threads: where outputs are cut changes none of them.
+            let share = (batch * pixels).div_ceil(4 * cpu.threads()).next_multiple_of(24);
+            share.min(ITEM_PIXELS)
+        };
+        let items = (batch * pixels).div_ceil(item_pixels);
+        let parts = Parts::new(output, item_pixels * channels);
+        let share = scratch.len() / cpu.threads();
+        let partial = Parts::new(scratch, share);
+        cpu.pool().run(items, &|thread, item| {
+            // SAFETY: each item takes its own part, each thread its own scratch.
+            let (output, partial) = unsafe { (parts.get(item), partial.get(thread)) };
+            let start = item * item_pixels;
+            let count = item_pixels.min(batch * pixels - start);
+            let extent = if small || tables.len() > 1 {
+                Extent::Images(count / pixels)
+            } else {
+                Extent::Pixels(count)
+            };
+            let range = start * channels..start * channels + output.len();
+            let residual = epilogue.residual.map(|r| &r[range]);
+            cpu.isa().dispatch(Gather {
+                tables,
+                weights,
+                source,
+                source_image,
+                output,
+                output_image,
+                channels,
+                first: (start / pixels, start % pixels),
+                extent,
+                epilogue: Finish { residual, ..epilogue },
+                partial,
+            });
+        });
+    }
+}

@@ -1,0 +1,84 @@
+//! What a call takes besides sums: activations and weights.
+
+use crate::{element::Element, values::Values};
+
+/// A batch norm and a ReLU, applied to an activation as it is read: `relu(x * scale + shift)`, with
+/// a scale and a shift for each stored channel.
+#[derive(Clone, Copy, Debug)]
+pub struct ScaleShift<'a> {
+    /// `weight / std`.
+    pub scale: &'a [f32],
+    /// `bias - mean * weight / std`.
+    pub shift: &'a [f32],
+}
+
+/// An activation as a convolution reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Activation<'a> {
+    /// As stored.
+    pub values: Values<'a>,
+    /// What happens to them on the way, if [`Conv::reads_through_norm`](super::Conv).
+    pub norm: Option<ScaleShift<'a>>,
+}
+
+impl<'a> From<Values<'a>> for Activation<'a> {
+    fn from(values: Values<'a>) -> Self {
+        Activation { values, norm: None }
+    }
+}
+
+impl<'a> Activation<'a> {
+    /// # Panics
+    /// If the values have another dtype.
+    pub(super) fn of<E: Element>(self) -> Read<'a, E> {
+        Read { values: E::slice(self.values), norm: self.norm }
+    }
+
+    /// The values of an activation that no batch norm is applied to.
+    ///
+    /// # Panics
+    /// If one is, or the values have another dtype.
+    pub(super) fn plain<E: Element>(self) -> &'a [E] {
+        assert!(self.norm.is_none(), "the direct method reads no activation through a batch norm");
+        E::slice(self.values)
+    }
+}
+
+/// [`Activation`], of values of `E`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read<'a, E> {
+    pub(super) values: &'a [E],
+    pub(super) norm: Option<ScaleShift<'a>>,
+}
+
+impl<E> Read<'_, E> {
+    /// Checks the lengths of scale and shift.
+    pub(super) fn check(&self, stored: usize) {
+        let fits = |n: ScaleShift<'_>| n.scale.len() == stored && n.shift.len() == stored;
+        assert!(self.norm.is_none_or(fits), "a scale and a shift for every stored channel");
+    }
+}
+
+impl<'a, E> From<&'a [E]> for Read<'a, E> {
+    fn from(values: &'a [E]) -> Self {
+        Read { values, norm: None }
+    }
+}
+
+/// Weights as a call takes them: what packing them has returned.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a> {
+    /// Packed for one direction.
+    Packed(&'a [f32]),
+    /// As they are: the call itself packs them, part by part.
+    Plain(&'a [f32]),
+}
+
+impl<'a> Weights<'a> {
+    pub(super) fn packed(self) -> &'a [f32] {
+        match self {
+            Weights::Packed(packed) => packed,
+            Weights::Plain(_) => panic!("this convolution takes packed weights"),
+        }
+    }
+}

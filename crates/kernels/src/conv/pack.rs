@@ -1,0 +1,205 @@
+//! Packs weights as the kernels read them, in words of `X`'s products.
+
+use std::marker::PhantomData;
+
+use crate::{
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    layout::padded,
+    pool::Parts,
+};
+
+/// Lanes of the widest vector.
+const MOST: usize = 16;
+
+/// The depth of a sum: a run of consecutive values of each of some positions of the window.
+#[derive(Clone, Copy)]
+pub(super) struct Runs<'a> {
+    pub(super) windows: &'a [usize],
+    /// Values of a run.
+    pub(super) run: usize,
+}
+
+impl Runs<'_> {
+    fn depth(&self) -> usize {
+        self.windows.len() * self.run
+    }
+}
+
+/// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][word of the run]
+/// [lane]`, each output channel times its factor.
+pub(super) fn forward<X: Element>(
+    cpu: &Cpu,
+    runs: Runs<'_>,
+    weights: &[f32],
+    factors: Option<&[f32]>,
+    out_channels: usize,
+    packed: &mut [f32],
+) {
+    let wide = 2 * cpu.isa().lanes();
+    let stored = padded(out_channels);
+    let panels = Parts::new(packed, wide * runs.depth() / X::PACK);
+    cpu.pool().run(stored.div_ceil(wide), &|_, panel| {
+        let first = panel * wide;
+        // SAFETY: each item takes its own part.
+        let packed = unsafe { panels.get(panel) };
+        let width = wide.min(stored - first);
+        let elements = PhantomData::<X>;
+        let panel =
+            Forward { runs, weights, factors, out_channels, first, width, packed, elements };
+        cpu.isa().dispatch(panel);
+    });
+}
+
+/// A panel of forward weights.
+struct Forward<'a, X> {
+    runs: Runs<'a>,
+    weights: &'a [f32],
+    factors: Option<&'a [f32]>,
+    out_channels: usize,
+    /// First output channel, and their number as stored.
+    first: usize,
+    width: usize,
+    packed: &'a mut [f32],
+    elements: PhantomData<X>,
+}
+
+impl<X: Element> Kernel for Forward<'_, X> {
+    type Output = ();
+    const PAIRS: bool = X::PACK > 1;
+
+    /// Transposes blocks of `LANES` output channels by `LANES` values of a run.
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let (taps, run) = (self.runs.windows.len(), self.runs.run);
+        let values = self.weights.len() / (self.out_channels * taps);
+        let mut block = [0.0; MOST * MOST];
+        for lane in (0..self.width).step_by(V::LANES) {
+            let first = self.first + lane;
+            let real = V::LANES.min(self.out_channels.saturating_sub(first));
+            let factors = match self.factors {
+                Some(factors) => load::<V>(&factors[first.min(self.out_channels)..]),
+                None => V::splat(1.0),
+            };
+            for tap in 0..taps {
+                for start in (0..run).step_by(V::LANES) {
+                    let begin = start.min(values);
+                    let count = V::LANES.min(values - begin);
+                    let at = |channel| ((first + channel) * taps + tap) * values + begin;
+                    if real == V::LANES && count == V::LANES {
+                        let from = &self.weights[at(0)..at(real - 1) + count];
+                        // SAFETY: the slice reaches from the first row's start to the last's end,
+                        // and the block holds the largest transpose.
+                        unsafe {
+                            let to = block.as_mut_ptr();
+                            V::transpose(from.as_ptr(), taps * values, to, V::LANES, None);
+                        }
+                    } else {
+                        block.fill(0.0);
+                        for channel in 0..real {
+                            let from = &self.weights[at(channel)..][..count];
+                            for (k, value) in from.iter().enumerate() {
+                                block[k * V::LANES + channel] = *value;
+                            }
+                        }
+                    }
+                    for k in (0..V::LANES.min(run - start)).step_by(X::PACK) {
+                        let row = |k: usize| load::<V>(&block[k * V::LANES..]).mul(factors);
+                        // A run is whole words, so both rows are of the block.
+                        let word = X::pack(row(k), row(k + X::PACK - 1));
+                        let at = (tap * run + start + k) / X::PACK * self.width + lane;
+                        store(word, &mut self.packed[at..]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs `[out][window][in]` weights for backward-data: for each of the `tables` `[panel of in][tap][word of
+/// out][lane]`.
+pub(super) fn backward_data<'a, X: Element>(
+    cpu: &Cpu,
+    tables: impl Iterator<Item = Runs<'a>>,
+    weights: &[f32],
+    channels: (usize, usize),
+    mut packed: &mut [f32],
+) {
+    let wide = 2 * cpu.isa().lanes();
+    let stored = padded(channels.0);
+    for runs in tables {
+        let (here, rest) = packed.split_at_mut(runs.depth() / X::PACK * stored);
+        packed = rest;
+        let panels = Parts::new(here, wide * runs.depth() / X::PACK);
+        cpu.pool().run(stored.div_ceil(wide), &|_, panel| {
+            let first = panel * wide;
+            // SAFETY: each item takes its own part.
+            let packed = unsafe { panels.get(panel) };
+            let width = wide.min(stored - first);
+            let elements = PhantomData::<X>;
+            let panel = BackwardData { runs, weights, channels, first, width, packed, elements };
+            cpu.isa().dispatch(panel);
+        });
+    }
+}
+
+/// A panel of backward-data weights.
+struct BackwardData<'a, X> {
+    runs: Runs<'a>,
+    weights: &'a [f32],
+    /// Channels of the input and of the output.
+    channels: (usize, usize),
+    /// First input channel, and their number as stored.
+    first: usize,
+    width: usize,
+    packed: &'a mut [f32],
+    elements: PhantomData<X>,
+}
+
+impl<X: Element> Kernel for BackwardData<'_, X> {
+    type Output = ();
+    const PAIRS: bool = X::PACK > 1;
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let (in_channels, out_channels) = self.channels;
+        let windows = self.weights.len() / (in_channels * out_channels);
+        let (words, first) = (self.runs.run / X::PACK, self.first.min(in_channels));
+        let taps = self.packed.chunks_exact_mut(words * self.width);
+        for (packed, window) in taps.zip(self.runs.windows) {
+            let row = |channel: usize| match channel < out_channels {
+                true => {
+                    &self.weights[(channel * windows + window) * in_channels..][first..in_channels]
+                }
+                false => &[],
+            };
+            for (word, to) in packed.chunks_exact_mut(self.width).enumerate() {
+                let (low, high) = (row(word * X::PACK), row((word + 1) * X::PACK - 1));
+                for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {
+                    let load = |row: &[f32]| load::<V>(row.get(i * V::LANES..).unwrap_or_default());
+                    store(X::pack(load(low), load(high)), to);
+                }
+            }
+        }
+    }
+}
+
+/// The first values, zeros after the last.
+#[inline(always)]
+fn load<V: Vector>(from: &[f32]) -> V {
+    if from.len() >= V::LANES {
+        // SAFETY: it holds LANES values.
+        return unsafe { V::load(from.as_ptr()) };
+    }
+    let mut values = [0.0; MOST];
+    values[..from.len()].copy_from_slice(from);
+    // SAFETY: no vector has more lanes.
+    unsafe { V::load(values.as_ptr()) }
+}
+
+#[inline(always)]
+fn store<V: Vector>(vector: V, to: &mut [f32]) {
+    // SAFETY: the slice holds LANES values.
+    unsafe { vector.store(to[..V::LANES].as_mut_ptr()) }
+}

@@ -1,0 +1,125 @@
+//! The cuts of a shape.
+
+use crate::{
+    conv::winograd::{
+        form::Form,
+        grid::{BLOCK, Grid, Planes},
+    },
+    cpu::Cpu,
+    element::Element,
+};
+
+/// Words of the planes of a block aimed at: those that threads share, and a thread's own, of words of
+/// one value.
+const SHARED_PLANES: usize = 1 << 20;
+const PLANES: usize = 128 << 10;
+/// Parts of a batch, at most, and words of all their sums.
+const PARTS: usize = 16;
+const SUMS: usize = 5 << 18;
+/// Words of tiles of a part, at least.
+pub(super) const PART: usize = 64;
+/// Output channels of an item.
+pub(super) const OUTPUTS: usize = 128;
+/// Output and input channels of an item that holds all elements: their sums are half of a usual L2
+/// cache.
+pub(super) const SQUARE: (usize, usize) = (16, 256);
+
+/// The blocks of tiles of a shape.
+///
+/// The batch is cut into parts, as many as their sums may take memory, and these are added in order
+/// at the end. A thread takes a whole part, so that nothing but weights leaves its caches: two cores
+/// may be far from each other. Where parts are fewer than threads all work on one after the other,
+/// and an item is an element of the window and a group of output channels. Sums run over a part's
+/// tiles in order either way: no number of threads changes them.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv::winograd) struct BackwardWeight {
+    pub(super) form: Form,
+    pub(super) input: Grid,
+    pub(super) output: Grid,
+    /// Tiles of the largest batch.
+    tiles: usize,
+    /// Tiles in a word.
+    pub(super) pack: usize,
+    /// Words of tiles of a block.
+    pub(super) words: usize,
+    /// Parts of the largest batch.
+    pub(super) parts: usize,
+}
+
+impl BackwardWeight {
+    /// For up to `batch` images, whose tiles of input and output are numbered alike.
+    pub(in crate::conv::winograd) fn new<E: Element>(
+        form: Form,
+        input: Grid,
+        output: Grid,
+        batch: usize,
+    ) -> Self {
+        let tiles = batch * input.tiles();
+        let all = tiles.div_ceil(E::PACK);
+        let sums = form.weights() * (input.channels * output.channels + BLOCK);
+        let parts = power_of_two((SUMS / sums).min(PARTS).min(all / PART));
+        let line = form.elements() * (input.channels + output.channels);
+        let words = |planes: usize| planes / line;
+        let words = if parts > 1 {
+            words(PLANES * E::PACK).clamp(32, 128)
+        } else {
+            words(SHARED_PLANES).clamp(128, 256)
+        };
+        let words = words.next_multiple_of(16).min(all);
+        BackwardWeight { form, input, output, tiles, pack: E::PACK, words, parts }
+    }
+
+    pub(super) fn v(&self) -> Planes {
+        Planes { blocks: self.input.channels / BLOCK, tiles: self.words }
+    }
+
+    pub(super) fn w(&self) -> Planes {
+        Planes { blocks: self.output.channels / BLOCK, tiles: self.words }
+    }
+
+    /// Words of the sums of an element of the window.
+    pub(super) fn stride(&self) -> usize {
+        self.input.channels * self.output.channels + BLOCK
+    }
+
+    /// Whether a batch of so many tiles is one block, whose sums need not wait in memory.
+    pub(super) fn one_block(&self, tiles: usize) -> bool {
+        tiles <= self.words * self.pack
+    }
+
+    /// Words of the sums of an item that holds all elements.
+    pub(super) fn square_len(&self) -> usize {
+        self.form.weights() * (SQUARE.0 * SQUARE.1 + BLOCK)
+    }
+
+    /// Words of the sums of a part.
+    pub(super) fn sums_len(&self) -> usize {
+        self.form.weights() * self.stride()
+    }
+
+    /// Words of the planes of both sides, and of their scales.
+    pub(super) fn planes_len(&self) -> usize {
+        let channels = self.input.channels + self.output.channels;
+        self.v().len(self.form.elements()) + self.w().len(self.form.elements()) + 2 * channels
+    }
+
+    /// Where scales start: what values of the input and the gradient are multiplied with, and what
+    /// integers of each are worth.
+    pub(super) fn scales_at(&self) -> [usize; 4] {
+        let (inputs, outputs) = (self.input.channels, self.output.channels);
+        [0, inputs, inputs + outputs, 2 * inputs + outputs]
+    }
+
+    pub(in crate::conv::winograd) fn scratch_len(&self, cpu: &Cpu) -> usize {
+        // Smaller batches may have fewer parts.
+        let planes = if self.parts > 1 { cpu.threads() } else { 1 };
+        let whole = self.parts == 1 && self.one_block(self.tiles);
+        let sums = if whole { 0 } else { self.parts * self.sums_len() };
+        planes * self.planes_len() + sums.max(cpu.threads() * self.square_len())
+    }
+}
+
+/// The largest power of two up to `n`, at least 1: such parts suit most numbers of threads.
+pub(super) fn power_of_two(n: usize) -> usize {
+    1 << n.max(1).ilog2()
+}

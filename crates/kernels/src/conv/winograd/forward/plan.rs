@@ -1,0 +1,118 @@
+//! The cuts of a shape.
+
+use crate::{
+    conv::winograd::{
+        form::Form,
+        grid::{BLOCK, Grid, Planes},
+        weights::{self, MOST_LINES, Packed, Plain},
+    },
+    cpu::Cpu,
+    element::Element,
+};
+
+/// Elements of a tile.
+pub(super) const ELEMENTS: usize = Form::Plain.elements();
+/// Words of a thread's planes aimed at, and at most, where fewer tiles are not worth their weights: a
+/// part of a usual L2 cache, and one with a little of the next.
+const PLANES: usize = 150 * 1024;
+const MOST_PLANES: usize = 300 * 1024;
+/// Tiles of a shared block, at most.
+const SHARED: usize = 128;
+/// Words of the depth whose weights are transformed on the way to a product, of words of one value.
+const FRESH: usize = 64;
+
+/// One direction of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv::winograd) struct Forward {
+    /// The input: as many pixels as the output.
+    pub(in crate::conv::winograd) input: Grid,
+    pub(in crate::conv::winograd) output: Grid,
+    pub(in crate::conv::winograd) packed: Packed,
+    /// All threads share transformed tiles and split the outputs, since the weights outweigh the
+    /// tiles; otherwise a thread takes all outputs of some tiles.
+    pub(in crate::conv::winograd) shared: bool,
+    /// Weights are transformed on their way to the products: transformed weights outweigh plain
+    /// ones by four, and where tiles are few that is most of the traffic.
+    pub(in crate::conv::winograd) fresh: bool,
+    /// Words of the depth whose weights are transformed at once, if so.
+    pub(in crate::conv::winograd) chunk: usize,
+    /// Tiles of a block.
+    pub(in crate::conv::winograd) tiles: usize,
+}
+
+impl Forward {
+    /// For up to `batch` images of these stored channels, in elements of `E`.
+    pub(in crate::conv::winograd) fn new<E: Element>(
+        input: Grid,
+        outputs: usize,
+        batch: usize,
+        tile: usize,
+        train: bool,
+    ) -> Self {
+        let packed = Packed { outputs, depth: input.channels / E::PACK };
+        let all = batch * input.tiles();
+        let line = ELEMENTS * (packed.depth + outputs);
+        let mut tiles = (PLANES / line / tile * tile).max(32.min(MOST_PLANES / line));
+        let shared = tiles < 32;
+        if shared {
+            tiles = SHARED;
+        }
+        let fresh = train && shared && all <= tiles;
+        let tiles = tiles.min(all).next_multiple_of(tile);
+        let output = Grid { channels: outputs, ..input };
+        let chunk = packed.depth.min(FRESH * E::PACK);
+        Forward { input, output, packed, shared, fresh, chunk, tiles }
+    }
+
+    pub(super) fn v(&self) -> Planes {
+        Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
+    }
+
+    /// Of all outputs, or of a panel of them.
+    pub(super) fn m(&self, outputs: usize) -> Planes {
+        Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
+    }
+
+    /// Words of transformed tiles, and of what those are worth.
+    pub(super) fn v_len(&self) -> usize {
+        self.v().len(ELEMENTS) + self.tiles
+    }
+
+    /// Words of the planes: shared input, and each thread's own.
+    pub(super) fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
+        let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
+        if self.shared {
+            let turned = 9 * self.input.channels * panel;
+            let u = self.fresh_stride(panel) * 6 * MOST_LINES;
+            let fresh = u + ELEMENTS * panel + turned;
+            let m = self.m(panel).len(ELEMENTS);
+            let (inputs, outputs) = (self.input.channels, self.output.channels);
+            let balance = inputs + weights::sums_len(inputs.max(outputs), inputs.max(outputs));
+            if self.fresh { (v + balance, m + fresh) } else { (v, m) }
+        } else {
+            (0, v + self.m(self.output.channels).len(ELEMENTS))
+        }
+    }
+
+    /// Words from one element of fresh weights of so many outputs to the next.
+    pub(super) fn fresh_stride(&self, outputs: usize) -> usize {
+        self.chunk * outputs + BLOCK
+    }
+
+    /// Words of packed weights.
+    pub(in crate::conv::winograd) fn packed_len(&self) -> usize {
+        if self.fresh { 0 } else { self.packed.len(ELEMENTS) }
+    }
+
+    pub(in crate::conv::winograd) fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let (shared, own) = self.scratch(cpu);
+        shared + cpu.threads() * own
+    }
+}
+
+/// The right side of the products.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv::winograd) enum Operand<'a> {
+    Packed(&'a [f32]),
+    Plain(Plain<'a>),
+}

@@ -1,0 +1,83 @@
+//! Images cut into tiles, and where their elements lie.
+
+use std::ops::Range;
+
+use crate::layout::CHANNEL_BLOCK;
+
+/// Stored channels, at most.
+pub(super) const MAX_CHANNELS: usize = 4096;
+
+/// Words of a block in a plane: one cache line.
+pub(super) const BLOCK: usize = CHANNEL_BLOCK;
+
+/// Images of one size, cut into tiles of `side` x `side` output pixels, numbered by image, row and
+/// column.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    /// Stored channels.
+    pub(super) channels: usize,
+    pub(super) side: usize,
+}
+
+impl Grid {
+    fn columns(&self) -> usize {
+        self.width.div_ceil(self.side)
+    }
+
+    /// Tiles of an image.
+    pub(super) fn tiles(&self) -> usize {
+        self.height.div_ceil(self.side) * self.columns()
+    }
+
+    /// Stored values of an image.
+    pub(super) fn image_len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// The stored values of the rows of some tiles.
+    pub(super) fn rows(&self, tiles: Range<usize>) -> Range<usize> {
+        let at = |tile: usize| {
+            let (image, y, _) = self.place(tile);
+            image * self.image_len() + y * self.width * self.channels
+        };
+        at(tiles.start)..at(tiles.end - 1) + self.side * self.width * self.channels
+    }
+
+    /// Image, and first row and column, of a tile.
+    #[inline(always)]
+    pub(super) fn place(&self, tile: usize) -> (usize, usize, usize) {
+        let (image, tile) = (tile / self.tiles(), tile % self.tiles());
+        (image, tile / self.columns() * self.side, tile % self.columns() * self.side)
+    }
+}
+
+/// Elements of transformed tiles, `[element][block of channels][tile][BLOCK]`: a matrix product
+/// for each element reads and writes whole lines.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Planes {
+    /// Blocks of [`BLOCK`] words.
+    pub(super) blocks: usize,
+    /// Tiles, or pairs of tiles.
+    pub(super) tiles: usize,
+}
+
+impl Planes {
+    /// Words from one element to the next: a line more than there is, so that elements do not
+    /// share a set of the cache.
+    pub(super) fn stride(&self) -> usize {
+        (self.blocks * self.tiles + 1) * BLOCK
+    }
+
+    /// Words of `elements`.
+    pub(super) fn len(&self, elements: usize) -> usize {
+        elements * self.stride()
+    }
+
+    /// Where a tile's block starts in its element.
+    #[inline(always)]
+    pub(super) fn at(&self, block: usize, tile: usize) -> usize {
+        (block * self.tiles + tile) * BLOCK
+    }
+}

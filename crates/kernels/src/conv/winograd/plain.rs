@@ -1,0 +1,149 @@
+//! Winograd convolution: 3x3, stride 1.
+
+use super::{
+    backward_weight::BackwardWeight,
+    form::Form,
+    forward::{Forward, Operand},
+    grid::Grid,
+    weights::{self, Plain},
+};
+use crate::{
+    conv::{
+        algorithm::{Algorithm, Direction, Mode, NO_DATA, NO_WEIGHT},
+        epilogue::Finish,
+        operands::{Read, Weights},
+        shape::ConvShape,
+    },
+    cpu::Cpu,
+    element::Element,
+    values::Dtype,
+};
+
+/// Side of a tile of outputs.
+const SIDE: usize = 4;
+
+/// A convolution of one shape in all directions that its mode needs.
+#[derive(Debug)]
+pub(in crate::conv) struct Winograd {
+    shape: ConvShape,
+    forward: Forward,
+    backward_data: Option<Forward>,
+    backward_weight: Option<BackwardWeight>,
+}
+
+impl Winograd {
+    pub(in crate::conv) const ALGORITHM: Algorithm = Algorithm::Winograd { side: SIDE, stride: 1 };
+
+    /// Whether a shape has such a form, and the direct method is not the better one.
+    pub(in crate::conv) fn serves(s: &ConvShape, dtype: Dtype) -> bool {
+        Form::Plain.fits(s, dtype)
+    }
+
+    /// Of activations stored as `E`.
+    pub(in crate::conv) fn new<E: Element>(
+        s: ConvShape,
+        mode: Mode,
+        batch: usize,
+        cpu: &Cpu,
+    ) -> Self {
+        let grid = |channels| Grid { height: s.height, width: s.width, channels, side: SIDE };
+        let (tile, train) = (cpu.isa().tile(), mode.has(Direction::BackwardWeight));
+        let (input, outputs) = (grid(s.in_channels), s.out_channels);
+        let output = grid(s.out_channels);
+        Winograd {
+            shape: s,
+            forward: Forward::new::<E>(input, outputs, batch, tile, train),
+            backward_data: mode
+                .has(Direction::BackwardData)
+                .then(|| Forward::new::<E>(output, s.in_channels, batch, tile, train)),
+            backward_weight: mode
+                .has(Direction::BackwardWeight)
+                .then(|| BackwardWeight::new::<E>(Form::Plain, input, output, batch)),
+        }
+    }
+
+    pub(in crate::conv) fn packed_len(&self) -> usize {
+        let backward = self.backward_data.as_ref().map_or(0, Forward::packed_len);
+        self.forward.packed_len().max(backward)
+    }
+
+    pub(in crate::conv) fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let backward = self.backward_data.as_ref().map_or(0, |f| f.scratch_len(cpu));
+        let weight = self.backward_weight.as_ref().map_or(0, |w| w.scratch_len(cpu));
+        self.forward.scratch_len(cpu).max(backward).max(weight)
+    }
+
+    pub(in crate::conv) fn pack<'a, E: Element>(
+        &self,
+        cpu: &Cpu,
+        weights: &'a [f32],
+        factors: Option<&[f32]>,
+        backward: bool,
+        packed: &'a mut [f32],
+    ) -> Weights<'a> {
+        let pass = if backward { self.backward() } else { &self.forward };
+        if pass.fresh {
+            assert!(factors.is_none(), "factors are for inference");
+            return Weights::Plain(weights);
+        }
+        let in_channels = self.shape.in_channels;
+        let plain = Plain { weights, in_channels, factors, backward };
+        weights::pack::<E>(cpu, plain, pass.packed, Form::Plain, packed);
+        Weights::Packed(packed)
+    }
+
+    fn backward(&self) -> &Forward {
+        self.backward_data.as_ref().expect(NO_DATA)
+    }
+
+    fn operand<'a>(&self, weights: Weights<'a>, backward: bool) -> Operand<'a> {
+        match weights {
+            Weights::Packed(packed) => Operand::Packed(packed),
+            Weights::Plain(weights) => {
+                let in_channels = self.shape.in_channels;
+                Operand::Plain(Plain { weights, in_channels, factors: None, backward })
+            }
+        }
+    }
+
+    pub(in crate::conv) fn forward<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Read<'_, E>,
+        weights: Weights<'_>,
+        y: &mut [E],
+        epilogue: Finish<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        let weights = self.operand(weights, false);
+        self.forward.run(cpu, batch, x, weights, y, epilogue, scratch);
+    }
+
+    pub(in crate::conv) fn backward_data<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        dy: &[E],
+        weights: Weights<'_>,
+        dx: &mut [E],
+        epilogue: Finish<'_, E>,
+        scratch: &mut [f32],
+    ) {
+        let weights = self.operand(weights, true);
+        self.backward().run(cpu, batch, dy.into(), weights, dx, epilogue, scratch);
+    }
+
+    pub(in crate::conv) fn backward_weight<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Read<'_, E>,
+        dy: &[E],
+        dw: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
+        pass.run(cpu, batch, x, dy, dw, scratch);
+    }
+}

@@ -1,0 +1,211 @@
+//! Transforms of tiles into planes.
+
+use std::ops::Range;
+
+use super::{
+    grid::{BLOCK, Grid, MAX_CHANNELS, Planes},
+    patch::{Patch, Squares},
+    product::{self, Energy, fixed},
+    transform::{Factor, Half},
+};
+use crate::{conv::operands::Read, element::Element, isa::Vector};
+
+/// Transforms input tiles into planes: `L` along both sides of patches of `S` x `S` pixels. Words
+/// of integers hold two channels, each times its `balance`, and what they are worth follows the
+/// planes, for each tile.
+///
+/// # Safety
+/// `out` must hold the planes and a word for each tile, and nobody else use the places of these tiles.
+#[inline(always)]
+pub(super) unsafe fn input_planes<
+    L: Factor<S, N>,
+    E: Element,
+    V: Vector,
+    const S: usize,
+    const N: usize,
+>(
+    grid: &Grid,
+    images: Read<'_, E>,
+    tiles: Range<usize>,
+    border: usize,
+    balance: &[f32],
+    planes: &Planes,
+    out: *mut f32,
+    first: usize,
+) {
+    assert!(!fixed::<E>() || balance.len() >= grid.channels);
+    assert!(planes.blocks * BLOCK * E::PACK == grid.channels);
+    assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
+    let mut squares = Squares::<S>::new(grid);
+    for (at, tile) in tiles.enumerate() {
+        let patch = Patch::<E, S>::new(grid, images.values, tile, border);
+        let mut times = V::zero();
+        if fixed::<E>() {
+            let mut energy = Energy::<V>::zero();
+            for channel in (0..grid.channels).step_by(2 * V::LANES) {
+                // SAFETY: within the stored channels.
+                unsafe {
+                    let of = squares.of::<E, V>(&patch, at > 0, channel, images.norm);
+                    let balance = product::of_words::<E, V>(balance.as_ptr().add(channel));
+                    energy.add(of[0].mul(balance[0].mul(balance[0])));
+                    energy.add(of[1].mul(balance[1].mul(balance[1])));
+                }
+            }
+            let (time, unit) = energy.scale(product::TILE);
+            times = V::splat(time);
+            // SAFETY: there is a word for each tile.
+            unsafe { *out.add(planes.len(N * N) + first + at) = unit };
+        }
+        for channel in (0..grid.channels).step_by(V::LANES * E::PACK) {
+            let word = channel / E::PACK;
+            // SAFETY: within the stored channels; `out` holds all planes.
+            unsafe {
+                let out = out.add(planes.at(word / BLOCK, first + at) + word % BLOCK);
+                let mut halves = [Half::new(), Half::new()];
+                patch.columns::<L, V, N>(channel, images.norm, &mut halves);
+                let mut both = [times; 2];
+                if fixed::<E>() {
+                    let [low, high] = product::of_words::<E, V>(balance.as_ptr().add(channel));
+                    both = [times.mul(low), times.mul(high)];
+                }
+                elements::<L, E, V, S, N>([&halves[0], &halves[1]], both, planes.stride(), out);
+            }
+        }
+    }
+}
+
+/// The rest of a transform, and its elements to words `stride` apart. Integers are of `low` and `high`
+/// halves, each times its factor.
+///
+/// # Safety
+/// All columns must be set, those of `high` if words are of integers; `out` must have room.
+#[inline(always)]
+unsafe fn elements<L: Factor<S, N>, E: Element, V: Vector, const S: usize, const N: usize>(
+    [low, high]: [&Half<V, N, S>; 2],
+    times: [V; 2],
+    stride: usize,
+    out: *mut f32,
+) {
+    for i in 0..N {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let mut line = L::line(low.row(i));
+            if fixed::<E>() {
+                let other = L::line(high.row(i));
+                for (j, value) in line.iter_mut().enumerate() {
+                    // A few factors for many elements.
+                    let norm = V::splat(L::FACTORS[i][j]);
+                    let times = [times[0].mul(norm), times[1].mul(norm)];
+                    *value = V::pair_i16(*value, other[j], times);
+                }
+            }
+            for (j, value) in line.into_iter().enumerate() {
+                value.store(out.add((i * N + j) * stride));
+            }
+        }
+    }
+}
+
+/// Scales of some channels of patches of `S` x `S` pixels, for integers whose norm over the tiles is
+/// to be `limit`: by [place](product::channel_at), what values are multiplied with and what integers are
+/// worth.
+///
+/// # Safety
+/// Nobody else may use the places of these channels.
+#[inline(always)]
+pub(super) unsafe fn gradient_scales<E: Element, V: Vector, const S: usize>(
+    grid: &Grid,
+    images: Read<'_, E>,
+    tiles: Range<usize>,
+    border: usize,
+    channels: Range<usize>,
+    limit: f32,
+    (times, units): (*mut f32, *mut f32),
+) {
+    assert!(channels.end <= grid.channels && channels.len() <= GROUP);
+    let mut energies = [[Energy::<V>::zero(); 2]; GROUP / 8];
+    let mut squares = Squares::<S>::new(grid);
+    for (at, tile) in tiles.enumerate() {
+        let patch = Patch::<E, S>::new(grid, images.values, tile, border);
+        for (i, channel) in channels.clone().step_by(2 * V::LANES).enumerate() {
+            // SAFETY: within the stored channels.
+            let of = unsafe { squares.of::<E, V>(&patch, at > 0, channel, images.norm) };
+            energies[i][0].add(of[0]);
+            energies[i][1].add(of[1]);
+        }
+    }
+    for (i, channel) in channels.step_by(2 * V::LANES).enumerate() {
+        for (j, energy) in energies[i].into_iter().enumerate() {
+            let at = channel + j * V::LANES;
+            // SAFETY: within the stored channels.
+            unsafe { energy.scales(limit, times.add(at), units.add(at)) };
+        }
+    }
+}
+
+/// Channels of [`gradient_scales`], at most.
+pub(super) const GROUP: usize = 64;
+
+/// Transforms tiles into planes whose product over tiles is a gradient of weights: `L` along both
+/// sides of patches of `S` x `S` pixels. Words of integers hold a pair of tiles, so `planes.tiles`
+/// counts pairs; a tile past the last is zero. Channels lie at their [places](product::channel_at), and
+/// `times` are those of [`gradient_scales`].
+///
+/// # Safety
+/// `out` must hold the planes, and nobody else use the places of these tiles.
+#[inline(always)]
+pub(super) unsafe fn gradient_planes<
+    L: Factor<S, N>,
+    E: Element,
+    V: Vector,
+    const S: usize,
+    const N: usize,
+>(
+    grid: &Grid,
+    images: Read<'_, E>,
+    tiles: Range<usize>,
+    border: usize,
+    planes: &Planes,
+    times: &[f32],
+    out: *mut f32,
+    first: usize,
+) {
+    assert!(planes.blocks * BLOCK == grid.channels);
+    assert!(grid.channels.is_multiple_of(V::LANES * E::PACK));
+    assert!(first + tiles.len().div_ceil(E::PACK) <= planes.tiles);
+    assert!(grid.channels <= MAX_CHANNELS);
+    assert!(!fixed::<E>() || times.len() >= grid.channels);
+    for (at, tile) in tiles.clone().step_by(E::PACK).enumerate() {
+        let patch = Patch::<E, S>::new(grid, images.values, tile, border);
+        let mut next = None;
+        if fixed::<E>() && tile + 1 < tiles.end {
+            next = Some(Patch::<E, S>::new(grid, images.values, tile + 1, border));
+        }
+        for channel in (0..grid.channels).step_by(V::LANES * E::PACK) {
+            // SAFETY: within the stored channels; `out` holds all planes.
+            unsafe {
+                let mut halves = [Half::new(), Half::new()];
+                patch.columns::<L, V, N>(channel, images.norm, &mut halves);
+                let mut others = [Half::new(), Half::new()];
+                if let Some(next) = &next {
+                    next.columns::<L, V, N>(channel, images.norm, &mut others);
+                } else if fixed::<E>() {
+                    for j in 0..S {
+                        others[0].set(j, [V::zero(); N]);
+                        others[1].set(j, [V::zero(); N]);
+                    }
+                }
+                for k in 0..E::PACK {
+                    let at_place = channel + k * V::LANES;
+                    let mut scale = V::zero();
+                    if fixed::<E>() {
+                        scale = V::load(times.as_ptr().add(at_place));
+                    }
+                    let block = planes.at(at_place / BLOCK, first + at) + at_place % BLOCK;
+                    let (halves, out) = ([&halves[k], &others[k]], out.add(block));
+                    elements::<L, E, V, S, N>(halves, [scale; 2], planes.stride(), out);
+                }
+            }
+        }
+    }
+}

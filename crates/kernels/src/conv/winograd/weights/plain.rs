@@ -1,0 +1,150 @@
+//! Weights as they are, and how they are brought together.
+
+use std::ops::Range;
+
+use super::taps::Taps;
+use crate::{
+    conv::winograd::{ahead::Ahead, grid::BLOCK, product::fixed},
+    element::Element,
+    isa::Vector,
+};
+
+/// Weights `[out][3][3][in]` as a product takes them. Forward: lanes are output channels, each
+/// times its factor. Backward: the window is turned by half a circle, lanes are input channels.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv::winograd) struct Plain<'a> {
+    pub(in crate::conv::winograd) weights: &'a [f32],
+    pub(in crate::conv::winograd) in_channels: usize,
+    pub(in crate::conv::winograd) factors: Option<&'a [f32]>,
+    pub(in crate::conv::winograd) backward: bool,
+}
+
+/// How far ahead a row is asked for: a machine follows few streams by itself.
+const AHEAD: usize = 8 * BLOCK;
+
+impl Plain<'_> {
+    /// The weights of `width` outputs from `first` on and of some values of the depth, brought
+    /// together in `turned`. Those of integers are over their balance, a power of two.
+    #[inline(always)]
+    pub(in crate::conv::winograd) fn taps<E: Element, V: Vector>(
+        &self,
+        first: usize,
+        width: usize,
+        depth: Range<usize>,
+        balance: &[f32],
+        turned: &mut [f32],
+    ) -> Taps {
+        let channels = self.in_channels;
+        let (row, count) = (9 * channels, depth.len());
+        assert!(turned.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
+        let balance = if fixed::<E>() { &balance[depth.clone()] } else { balance };
+        if self.backward {
+            assert!(first + width <= channels && self.weights.len() >= row * depth.end);
+            let plain = Plain { weights: &self.weights[row * depth.start..], ..*self };
+            let (panel, rows, to) = ((first, width), 0..9 * count, turned.as_mut_ptr());
+            // SAFETY: as checked.
+            unsafe { plain.gather::<E, V>(panel, rows, balance, to) };
+            return Taps::gathered(turned.as_ptr(), width);
+        }
+        let from = &self.weights[first * row..(first + width) * row];
+        assert!(depth.end <= channels && count.is_multiple_of(V::LANES));
+        assert!(self.factors.is_none_or(|f| f.len() >= first + width));
+        // Along the rows, which a machine sees as streams.
+        for lane in (0..width).step_by(V::LANES) {
+            for window in 0..9 {
+                for k in (0..count).step_by(V::LANES) {
+                    let from = &from[lane * row + window * channels + depth.start + k..];
+                    let from = &from[..(V::LANES - 1) * row + V::LANES];
+                    let to = (window * count + k) * width + lane;
+                    for row in from.chunks(row) {
+                        V::prefetch(row.as_ptr().wrapping_add(AHEAD));
+                    }
+                    // SAFETY: LANES rows of LANES values, within both, as checked above.
+                    unsafe {
+                        let to = turned.as_mut_ptr().add(to);
+                        let mut times = None;
+                        if fixed::<E>() {
+                            times = Some(one_over::<V>(&balance[k..]));
+                        }
+                        V::transpose(from.as_ptr(), row, to, width, times);
+                        if let Some(factors) = self.factors {
+                            let factor = V::load(factors.as_ptr().add(first + lane));
+                            for k in 0..V::LANES {
+                                let to = to.add(k * width);
+                                V::load(to).mul(factor).store(to);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Taps { start: turned.as_ptr(), window: (count * width) as isize, value: width }
+    }
+
+    /// Asks for rows that [`Plain::gather`] will copy.
+    pub(in crate::conv::winograd) fn ahead(
+        &self,
+        (first, width): (usize, usize),
+        rows: Range<usize>,
+    ) -> Ahead {
+        let start = self.weights.as_ptr().wrapping_add(rows.start * self.in_channels + first);
+        Ahead::rows(start, self.in_channels, width, rows.len())
+    }
+
+    /// Asks for a part of so many of what [`Plain::taps`] will read, forward.
+    pub(in crate::conv::winograd) fn panel_ahead(
+        &self,
+        (first, width): (usize, usize),
+        (part, parts): (usize, usize),
+    ) -> Ahead {
+        let row = 9 * self.in_channels;
+        let panel = self.weights.get(first * row..(first + width) * row).unwrap_or_default();
+        let part = panel.len() * part / parts..panel.len() * (part + 1) / parts;
+        Ahead::values(&panel[part])
+    }
+
+    /// Copies some rows of the weights, of which each value of the depth has nine, to where
+    /// [`Taps::gathered`] finds them: in place they are far apart, by a power of two at that, so that
+    /// few fit in a cache. Those of integers are over their balance.
+    ///
+    /// # Safety
+    /// The weights must have these rows, of at least `first + width` inputs, and `to` room for all.
+    #[inline(always)]
+    pub(in crate::conv::winograd) unsafe fn gather<E: Element, V: Vector>(
+        &self,
+        (first, width): (usize, usize),
+        rows: Range<usize>,
+        balance: &[f32],
+        to: *mut f32,
+    ) {
+        for row in rows {
+            let mut times = V::zero();
+            if fixed::<E>() {
+                times = V::splat(1.0 / balance[row / 9]);
+            }
+            for lane in (0..width).step_by(V::LANES) {
+                // SAFETY: the caller's contract.
+                unsafe {
+                    let from = self.weights.as_ptr().add(row * self.in_channels + first + lane);
+                    let mut weights = V::load(from);
+                    if fixed::<E>() {
+                        weights = weights.mul(times);
+                    }
+                    weights.store(to.add(row * width + lane));
+                }
+            }
+        }
+    }
+}
+
+/// One over the first values.
+#[inline(always)]
+fn one_over<V: Vector>(values: &[f32]) -> V {
+    let mut over = [1.0; 16];
+    assert!(V::LANES <= over.len());
+    for (over, x) in over.iter_mut().zip(&values[..V::LANES]) {
+        *over /= x;
+    }
+    // SAFETY: as checked.
+    unsafe { V::load(over.as_ptr()) }
+}

@@ -1,0 +1,111 @@
+use resnet_kernels::conv::{Activation, ScaleShift};
+
+use super::*;
+
+/// Images around the tile of 4, channels around the panels and blocks.
+const SHAPES: [ConvShape; 7] = [
+    shape(32, 32, (8, 8), 3, 1, 1),
+    shape(64, 32, (7, 9), 3, 1, 1),
+    shape(32, 96, (4, 4), 3, 1, 1),
+    shape(64, 64, (1, 3), 3, 1, 1),
+    shape(32, 96, (14, 13), 3, 1, 1),
+    shape(192, 64, (4, 6), 3, 1, 1),
+    shape(160, 96, (2, 2), 3, 1, 1),
+];
+
+/// Outputs around the tile of 4, channels around the panels; batches of enough tiles, and of more
+/// than a block of them.
+const STRIDED_SHAPES: [(ConvShape, usize); 8] = [
+    (shape(32, 32, (8, 8), 3, 2, 1), 33),
+    (shape(64, 32, (7, 9), 3, 2, 1), 17),
+    (shape(32, 96, (4, 4), 3, 2, 1), 40),
+    (shape(64, 64, (1, 3), 3, 2, 1), 32),
+    (shape(32, 96, (28, 26), 3, 2, 1), 3),
+    (shape(256, 96, (2, 2), 3, 2, 1), 37),
+    (shape(96, 208, (15, 16), 3, 2, 1), 18),
+    (shape(32, 32, (72, 64), 3, 2, 1), 5),
+];
+
+/// Channels that are no whole number of pairs of blocks, which bfloat16 needs.
+const HALF: (ConvShape, usize) = (shape(48, 80, (5, 6), 3, 1, 1), 5);
+const STRIDED_HALF: [(ConvShape, usize); 1] = [(shape(48, 80, (5, 6), 3, 2, 1), 35)];
+
+/// 208 channels are no whole number of pairs of blocks either.
+fn whole(s: &ConvShape) -> bool {
+    [s.in_channels, s.out_channels].iter().all(|c| c % 32 == 0)
+}
+
+/// In bfloat16 `y`, `dx` and `dw` are all within 2e-2 by the measure of [`closeness`].
+fn check_both(algorithm: Algorithm, s: &ConvShape, batch: usize) {
+    let (what, source) = ((algorithm, Algorithms::Fastest), Source::Activation);
+    check(what, s, Dtype::Fp32, source, batch, (1e-4, 1e-4));
+    let of_pairs = if whole(s) { algorithm } else { Algorithm::Direct };
+    check((of_pairs, Algorithms::Fastest), s, Dtype::Bf16, source, batch, (2e-2, 2e-2));
+}
+
+#[test]
+fn winograd_equals_the_reference() {
+    for batch in [1, 5] {
+        SHAPES.iter().chain([&HALF.0]).for_each(|s| check_both(WINOGRAD, s, batch));
+    }
+    // Parts of a batch, whose gradients of weights are added.
+    check_both(WINOGRAD, &shape(32, 64, (33, 30), 3, 1, 1), 7);
+    // Few tiles of many channels, and many; more than threads share at once.
+    for batch in [1, 16] {
+        check_both(WINOGRAD, &shape(256, 256, (4, 4), 3, 1, 1), batch);
+    }
+    check_both(WINOGRAD, &shape(512, 32, (2, 2), 3, 1, 1), 130);
+}
+
+#[test]
+fn strided_winograd_equals_the_reference() {
+    for (s, batch) in STRIDED_SHAPES.iter().chain(&STRIDED_HALF) {
+        check_both(STRIDED, s, *batch);
+    }
+}
+
+fn check_through_a_norm(dtype: Dtype, tolerance: f64) {
+    let plain = SHAPES.map(|s| (WINOGRAD, s, 3)).into_iter().chain([(WINOGRAD, HALF.0, 3)]);
+    let strided = STRIDED_SHAPES.into_iter().chain(STRIDED_HALF);
+    let all: Vec<_> = plain.chain(strided.map(|(s, batch)| (STRIDED, s, batch))).collect();
+    on_every_isa(|cpu| {
+        for (algorithm, s, batch) in &all {
+            if dtype == Dtype::Bf16 && !whole(s) {
+                continue;
+            }
+            let (batch, pixels) = (*batch, s.height * s.width);
+            let [x, w, dy] = inputs(s, batch);
+            let (scale, shift) = (random(s.in_channels, 4), random(s.in_channels, 5));
+            let channel = |i: usize| i / pixels % s.in_channels;
+            let read: Vec<f64> = (0..x.len())
+                .map(|i| (x[i] * scale[channel(i)] + shift[channel(i)]).max(0.0))
+                .collect();
+            let conv = conv(*algorithm, s, dtype, Source::Activation, Mode::Train, batch, cpu);
+            assert!(conv.reads_through_norm());
+            let (scale, shift) = (narrow(&scale), narrow(&shift));
+            let stored = to_stored(dtype, &x, batch, s.in_channels);
+            let norm = Some(ScaleShift { scale: &scale, shift: &shift });
+            let x = Activation { values: stored.as_values(), norm };
+            let (mut packed, plain) = (vec![0.0; conv.packed_len()], permuted(&w, s));
+            let mut scratch = vec![f32::NAN; conv.scratch_len()];
+            let mut y = Storage::zeroed(dtype, batch * s.out_len()).unwrap();
+            let weights = conv.pack_forward(&plain, None, &mut packed);
+            conv.forward(batch, x, weights, y.as_values_mut(), Epilogue::STORE, &mut scratch);
+            let want = reference::forward(s, batch, &read, &w);
+            let e = closeness(&from_stored(y.as_values(), batch, s.out_channels), &want);
+            assert!(e < tolerance, "{} {s:?}: {e}", cpu.isa());
+            let mut dw = vec![0.0; s.weight_len()];
+            let dy_stored = to_stored(dtype, &dy, batch, s.out_channels);
+            conv.backward_weight(batch, x, dy_stored.as_values(), &mut dw, &mut scratch);
+            let want = reference::backward_weight(s, batch, &read, &dy);
+            let e = closeness(&unpermuted(&dw, s), &want);
+            assert!(e < tolerance, "{} {s:?}: {e}", cpu.isa());
+        }
+    });
+}
+
+#[test]
+fn winograd_reads_through_a_norm() {
+    check_through_a_norm(Dtype::Fp32, 1e-4);
+    check_through_a_norm(Dtype::Bf16, 2e-2);
+}

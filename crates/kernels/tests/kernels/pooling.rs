@@ -1,0 +1,87 @@
+use resnet_kernels::{
+    Dtype, Values, ValuesMut,
+    pooling::{GlobalAvgPool, MaxPool},
+};
+
+use crate::testing::{error, from_stored, on_every_isa, random, stored, to_stored};
+
+fn check_max(dtype: Dtype, tolerance: f64) {
+    on_every_isa(|cpu| {
+        for (kernel, stride, padding) in [(3, 2, 1), (2, 2, 0), (3, 1, 1)] {
+            let s = MaxPool { channels: 20, height: 7, width: 6, kernel, stride, padding };
+            let side = |size: usize| (size + 2 * padding - kernel) / stride + 1;
+            let (n, columns) = (3, side(6));
+            let pixels = side(7) * columns;
+            // Few levels: ties are common.
+            let x: Vec<f64> = random(n * 20 * 42, 1).iter().map(|v| (v * 3.0).round()).collect();
+            let g = random(n * 20 * pixels, 2);
+            let before = random(x.len(), 3);
+            let (mut want, mut want_dx) = (vec![f64::MIN; g.len()], before.clone());
+            for i in 0..g.len() {
+                let (plane, y, x0) = (i / pixels, i % pixels / columns, i % columns);
+                let mut first = 0;
+                for (ky, kx) in (0..kernel).flat_map(|a| (0..kernel).map(move |b| (a, b))) {
+                    let (iy, ix) = (y * stride + ky, x0 * stride + kx);
+                    if (padding..7 + padding).contains(&iy) && (padding..6 + padding).contains(&ix)
+                    {
+                        let at = plane * 42 + (iy - padding) * 6 + ix - padding;
+                        if x[at] > want[i] {
+                            (want[i], first) = (x[at], at);
+                        }
+                    }
+                }
+                want_dx[first] += g[i];
+            }
+            let x = to_stored(dtype, &x, n, 20);
+            let mut out = stored(dtype, &vec![0.0; n * pixels * 32]);
+            s.forward(cpu, n, x.as_values(), out.as_values_mut());
+            assert_eq!(from_stored(out.as_values(), n, 20), want);
+            let mut dx = to_stored(dtype, &before, n, 20);
+            let (g, out) = (to_stored(dtype, &g, n, 20), out.as_values());
+            s.backward(cpu, n, x.as_values(), out, g.as_values(), dx.as_values_mut(), true);
+            assert!(error(&from_stored(dx.as_values(), n, 20), &want_dx) < tolerance);
+        }
+    });
+}
+
+#[test]
+fn max_equals_the_reference() {
+    check_max(Dtype::Fp32, 1e-6);
+    check_max(Dtype::Bf16, 3e-2); // sums of up to nine, each rounded
+}
+
+#[test]
+fn max_keeps_nan() {
+    on_every_isa(|cpu| {
+        let s = MaxPool { channels: 16, height: 2, width: 2, kernel: 2, stride: 2, padding: 0 };
+        for place in 0..4 {
+            let mut x = vec![1.0f32; 4 * 16];
+            x[place * 16..][..16].fill(f32::NAN);
+            let mut out = vec![0.0f32; 16];
+            s.forward(cpu, 1, Values::Fp32(&x), ValuesMut::Fp32(&mut out));
+            assert!(out.iter().all(|v| v.is_nan()), "NaN at {place}");
+        }
+    });
+}
+
+fn check_average(dtype: Dtype, tolerance: f64) {
+    on_every_isa(|cpu| {
+        let s = GlobalAvgPool { channels: 19, pixels: 35 };
+        let x = random(2 * 19 * 35, 1);
+        let want: Vec<f64> = x.chunks(35).map(|p| p.iter().sum::<f64>() / 35.0).collect();
+        let mut out = stored(dtype, &[0.0; 2 * 32]);
+        s.forward(cpu, 2, to_stored(dtype, &x, 2, 19).as_values(), out.as_values_mut());
+        assert!(error(&from_stored(out.as_values(), 2, 19), &want) < tolerance);
+        let g = random(2 * 19, 2);
+        let mut dx = to_stored(dtype, &x, 2, 19);
+        s.backward(cpu, 2, to_stored(dtype, &g, 2, 19).as_values(), dx.as_values_mut(), true);
+        let want: Vec<f64> = (0..x.len()).map(|i| x[i] + g[i / 35] / 35.0).collect();
+        assert!(error(&from_stored(dx.as_values(), 2, 19), &want) < tolerance);
+    });
+}
+
+#[test]
+fn average_equals_the_reference() {
+    check_average(Dtype::Fp32, 1e-6);
+    check_average(Dtype::Bf16, 2e-2);
+}
