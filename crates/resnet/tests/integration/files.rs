@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::common::{assert_same, distance, logits, python, run};
+use crate::common::{assert_same, distance, logits, python, run, step};
 use resnet::{
     Cpu, Network,
     checkpoint::{Form, Model, Target},
@@ -281,7 +281,7 @@ fn three_steps(model: &Model, golden: &Golden) -> NamedTensors {
     let mut gradients = vec![0.0; net.values().len()];
     for _ in 0..3 {
         let input = Input::Nchw(golden.values("input"));
-        plan.step(&mut net, &mut gradients, input, &golden.labels(), 0.0);
+        step(&mut plan, &mut net, &mut gradients, input, &golden.labels(), 0.0);
         sgd.step(&cpu, &mut net, &gradients, optimizer.lr as f32);
     }
     net.state_dict()

@@ -13,7 +13,7 @@ use resnet::{
     Arch, Cpu, Graph, Network,
     network::Init,
     optim::{Sgd, SgdConfig},
-    plan::{EvalPlan, Input, TrainPlan, outline::Pass},
+    plan::{EvalPlan, Input, TrainPlan, program::Pass},
     recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, Tensor};
@@ -24,6 +24,7 @@ use serde::Deserialize;
 use crate::common::{
     algorithms_of,
     bf16::{Batches, Limits},
+    step,
 };
 
 /// Relative errors by norm that are allowed, each tensor by itself.
@@ -191,10 +192,10 @@ impl Case {
         let mut sgd = Sgd::new(&net, config);
         let mut gradients = vec![f32::NAN; net.values().len()];
         let mut losses = Vec::new();
-        for step in 0..3 {
-            let result = plan.step(&mut net, &mut gradients, self.input(), &self.labels, 0.0);
+        for before in 0..3 {
+            let result = step(&mut plan, &mut net, &mut gradients, self.input(), &self.labels, 0.0);
             losses.push(result.loss as f32);
-            if step == 0 {
+            if before == 0 {
                 let error = distance(plan.logits(), golden.values("logits.train"));
                 within("train logits", error, tolerance.logits);
                 let errors = distances(&net.export(&gradients), &golden.under("grad."));
@@ -219,7 +220,7 @@ impl Case {
         let mut net = self.network();
         let mut gradients = vec![f32::NAN; net.values().len()];
         let mut plan = self.train_plan(Dtype::Bf16, cpu);
-        plan.step(&mut net, &mut gradients, self.input(), &self.labels, 0.0);
+        step(&mut plan, &mut net, &mut gradients, self.input(), &self.labels, 0.0);
         let errors = distances(&net.export(&gradients), &self.golden.under("grad."));
         let mean = errors.iter().sum::<f64>() / errors.len() as f64;
         within(&what, mean, AUTOCAST * autocast.golden);
@@ -240,7 +241,7 @@ impl Case {
         if cpu.algorithms() == Algorithms::Direct {
             want.retain(|name| direct.contains(name));
         }
-        let outline = self.train_plan(Dtype::Fp32, cpu).outline(&self.graph);
+        let outline = self.train_plan(Dtype::Fp32, cpu).outline();
         let taken = algorithms_of(&outline, Pass::Forward);
         assert_eq!(taken, want, "{} {} {:?}", self.name, cpu.isa(), cpu.algorithms());
     }

@@ -13,7 +13,10 @@ use resnet::{
 };
 use resnet_kernels::Algorithms;
 
-use super::mutation::{Mutation, prove};
+use super::{
+    mutation::{Mutation, prove},
+    step,
+};
 
 /// A network, and fp32 gradients of batches of noise.
 pub(crate) struct Batches {
@@ -62,7 +65,7 @@ impl Batches {
         let each = self.batches.iter().map(|(values, labels)| {
             let mut gradients = vec![f32::NAN; self.net.values().len()];
             let input = Input::Nchw(values);
-            plan.step(&mut self.net.clone(), &mut gradients, input, labels, 0.0);
+            step(&mut plan, &mut self.net.clone(), &mut gradients, input, labels, 0.0);
             gradients
         });
         each.collect()

@@ -15,10 +15,8 @@ use std::{
 
 use resnet::{
     Cpu, Network,
-    plan::{
-        EvalPlan, Input,
-        outline::{Outline, Pass},
-    },
+    engine::{Part, Targets},
+    plan::{EvalPlan, Input, StepResult, TrainPlan, outline::Outline, program::Pass},
     recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors};
@@ -63,6 +61,19 @@ pub(crate) fn assert_same(got: &NamedTensors, want: &NamedTensors, what: &str) {
         };
         assert!(same, "{what}: {name} differs");
     }
+}
+
+/// A training step on a whole batch, with smoothed labels.
+pub(crate) fn step(
+    plan: &mut TrainPlan,
+    net: &mut Network,
+    gradients: &mut [f32],
+    input: Input<'_>,
+    labels: &[u32],
+    label_smoothing: f32,
+) -> StepResult {
+    let part = Part::whole(input, Targets { labels, label_smoothing });
+    plan.step(net, gradients, false, part, &mut ())
 }
 
 /// The algorithms that a plan's convolutions take in a pass, by name, in order.

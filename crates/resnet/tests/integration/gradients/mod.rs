@@ -8,13 +8,13 @@ use resnet::{
     Arch, Cpu, Graph, Network,
     graph::Op,
     network::Init,
-    plan::{EvalPlan, Input, TrainPlan, outline::Pass},
+    plan::{EvalPlan, Input, TrainPlan, program::Pass},
     random::{Purpose, Random},
     recipe::Dtype,
 };
 use resnet_kernels::{Algorithms, Isa};
 
-use crate::common::algorithms_of;
+use crate::common::{algorithms_of, step};
 
 const DTYPES: [Dtype; 2] = [Dtype::Fp32, Dtype::Bf16];
 
@@ -131,7 +131,7 @@ fn every_algorithm_runs() {
             let cpu = Cpu::with_isa(2, isa).unwrap().with_algorithms(algorithms);
             let plan = TrainPlan::new(graph, dtype, images, height, width, &cpu).unwrap();
             for pass in [Pass::Forward, Pass::BackwardData, Pass::BackwardWeight] {
-                let taken = algorithms_of(&plan.outline(graph), pass);
+                let taken = algorithms_of(&plan.outline(), pass);
                 assert_eq!(taken, want, "{isa} {dtype} {algorithms:?} {pass}");
             }
         }
@@ -152,7 +152,7 @@ fn threads_and_spare_room_change_no_bit() {
                 let input = Input::Nchw(&x);
                 // Twice: what the first step leaves behind must not reach the second.
                 for _ in 0..2 {
-                    plan.step(&mut net, &mut gradients, input, &labels, 0.0);
+                    step(&mut plan, &mut net, &mut gradients, input, &labels, 0.0);
                 }
                 let mut eval = EvalPlan::new(&graph, dtype, 9 + room, 14, 15, &cpu).unwrap();
                 eval.load(&net);
@@ -183,7 +183,7 @@ fn bf16_is_close_to_fp32() {
                 let mut gradients = vec![0.0; net.values().len()];
                 let labels = [0, 1, 2, 0, 1, 2, 0, 1, 2];
                 let input = Input::Nchw(&x);
-                train.step(&mut net.clone(), &mut gradients, input, &labels, 0.0);
+                step(&mut train, &mut net.clone(), &mut gradients, input, &labels, 0.0);
                 let mut eval = EvalPlan::new(&graph, dtype, 9, 14, 15, &cpu).unwrap();
                 eval.load(&net);
                 [train.logits().to_vec(), eval.forward(input, 9).to_vec()]

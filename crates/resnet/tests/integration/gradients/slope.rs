@@ -14,6 +14,7 @@ use super::{cases, noise};
 use crate::common::{
     mutation::{Mutation, prove},
     reference::Reference,
+    step,
 };
 
 const ALGORITHMS: [Algorithms; 2] = [Algorithms::Direct, Algorithms::Fastest];
@@ -124,7 +125,7 @@ fn fp32_is_the_slope() {
             let mut plan = TrainPlan::new(graph, Dtype::Fp32, images, height, width, &cpu).unwrap();
             let mut gradients = vec![f32::NAN; case.net.values().len()];
             let (mut net, input) = (case.net.clone(), Input::Nchw(&values));
-            let found = plan.step(&mut net, &mut gradients, input, &labels, SMOOTHING as f32);
+            let found = step(&mut plan, &mut net, &mut gradients, input, &labels, SMOOTHING as f32);
             let what = format!("{} {isa} {algorithms:?}", case.name);
             let error = (found.loss / oracle.loss - 1.0).abs();
             assert!(error < 1e-5, "{what}: a loss of {} for {}", found.loss, oracle.loss);
