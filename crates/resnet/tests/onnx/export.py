@@ -1,12 +1,10 @@
 """Exports torchvision's resnet18 and resnet50 with torch, into the folder that is given.
 
 Weights and statistics are disturbed; beside the ONNX files lie the batch and its logits (raw f32).
-stdout: JSON, a list of {"arch", "model", "input", "logits"}. torch's newer exporter is used where
-its requirement (onnxscript) is installed.
+stdout: JSON, a list of {"arch", "model", "input", "logits"}. torch's newer exporter needs onnxscript.
 """
 
 import contextlib
-import importlib.util
 import json
 import sys
 import warnings
@@ -44,9 +42,8 @@ for arch in ("resnet18", "resnet50"):
             do_constant_folding=False,
             training=torch.onnx.TrainingMode.PRESERVE,
         ),
+        "dynamo": dict(dynamo=True, external_data=False),
     }
-    if importlib.util.find_spec("onnxscript"):
-        forms["dynamo"] = dict(dynamo=True, external_data=False)
     for form, options in forms.items():
         path = str(folder / f"{arch}-{form}.onnx")
         with contextlib.redirect_stdout(sys.stderr):

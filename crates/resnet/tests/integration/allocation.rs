@@ -3,11 +3,13 @@
 use resnet::{
     Arch, Cpu, Network,
     data::Normalisation,
+    engine::{EvalPlan, Input, TrainPlan},
     network::Init,
     optim::{Sgd, SgdConfig},
-    plan::{EvalPlan, Input, TrainPlan},
     recipe::Dtype,
 };
+
+use crate::common;
 
 const DTYPES: [Dtype; 2] = [Dtype::Fp32, Dtype::Bf16];
 
@@ -34,7 +36,7 @@ fn a_step_allocates_nothing() {
         eval.load(&net);
         let mut step = || {
             let input = Input::Bytes(&pixels, &normalisation);
-            plan.step(&mut net, &mut gradients, input, &[1, 2, 3, 4], 0.1);
+            common::step(&mut plan, &mut net, &mut gradients, input, &[1, 2, 3, 4], 0.1);
             sgd.step(&cpu, &mut net, &gradients, 0.01);
             eval.forward(input, 4)[0]
         };

@@ -1,11 +1,9 @@
 //! A run's event files, as TensorBoard itself reads them. Where `RESNET_PYTHON` (or else `python3`)
 //! has no tensorboard, the test says so and is skipped.
 
-mod common;
-
 use std::{fs, sync::atomic::Ordering::Relaxed};
 
-use common::{
+use crate::common::{
     python, run,
     small_run::{STEPS, config, dataset},
 };

@@ -1,15 +1,13 @@
 //! torchvision's ImageNet nets at full size, as PyTorch saves them: read, run, written, and judged
 //! by PyTorch and ONNX Runtime.
 //!
-//! `cargo test --release -p resnet --test torchvision -- --ignored --nocapture --test-threads 1`
+//! `cargo test --release -p resnet --test integration torchvision:: -- --ignored --test-threads 1`
 //! needs 3 GB of disk and of memory, and a Python with torch, torchvision, safetensors, onnx and
 //! onnxruntime: `RESNET_PYTHON`, or else `python3`.
 
-mod common;
-
 use std::path::Path;
 
-use common::{assert_same, distance, logits, python, read_floats, run};
+use crate::common::{assert_same, distance, logits, python, read_floats, run};
 use resnet::{
     Cpu,
     model_file::{Form, Model, Target},

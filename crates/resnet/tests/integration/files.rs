@@ -4,17 +4,15 @@
 //! known from the safetensors file beside them. Where `RESNET_PYTHON` (or else `python3`) has no
 //! torch, tests that need it say so and are skipped.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 
-use common::{assert_same, distance, logits, python, run};
+use crate::common::{assert_same, distance, logits, python, run, step};
 use resnet::{
     Cpu, Network,
     data::Normalisation,
+    engine::{Input, TrainPlan},
     model_file::{Form, Model, Target},
     optim::{Sgd, SgdConfig},
-    plan::{Input, TrainPlan},
     recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, safetensors, torch};
@@ -283,7 +281,7 @@ fn three_steps(model: &Model, golden: &Golden) -> NamedTensors {
     let mut gradients = vec![0.0; net.values().len()];
     for _ in 0..3 {
         let input = Input::Nchw(golden.values("input"));
-        plan.step(&mut net, &mut gradients, input, &golden.labels(), 0.0);
+        step(&mut plan, &mut net, &mut gradients, input, &golden.labels(), 0.0);
         sgd.step(&cpu, &mut net, &gradients, optimizer.lr as f32);
     }
     net.state_dict()

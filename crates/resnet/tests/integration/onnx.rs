@@ -3,16 +3,14 @@
 //!
 //! Where `RESNET_PYTHON` (or else `python3`) has no onnx and onnxruntime, tests that need them say
 //! so and are skipped. All nets at full width, and the files of PyTorch itself:
-//! `cargo test -p resnet --test onnx -- --ignored --nocapture`
-
-mod common;
+//! `cargo test -p resnet --test integration onnx:: -- --ignored --nocapture`
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use common::{distance, python, read_floats, run, write_floats};
+use crate::common::{distance, python, read_floats, run, write_floats};
 use resnet::{
     Arch, Cpu, Network,
     network::Init,
@@ -65,7 +63,7 @@ fn network(arch: &str, channels: usize, classes: usize, width: Option<usize>) ->
 }
 
 fn logits(net: &Network, size: [usize; 3], images: &[f32]) -> Vec<f32> {
-    common::logits(&Cpu::new(2).unwrap(), net, size, images)
+    crate::common::logits(&Cpu::new(2).unwrap(), net, size, images)
 }
 
 fn sample_metadata() -> Metadata {
@@ -153,7 +151,7 @@ fn every_net_runs_at_full_width() {
 #[test]
 #[ignore = "scripts/check-pytorch runs it: needs a minute, and torch"]
 fn files_of_pytorch_are_read() {
-    let Some(python) = python("torch, torchvision, onnx") else { return };
+    let Some(python) = python("torch, torchvision, onnx, onnxscript") else { return };
     let dir = tempfile::tempdir().unwrap();
     for case in run(python, "onnx/export.py", &[dir.path()], &Value::Null).as_array().unwrap() {
         let text = |key: &str| case[key].as_str().unwrap();

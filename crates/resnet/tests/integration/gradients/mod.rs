@@ -1,15 +1,20 @@
-//! The backward pass of whole networks against finite differences, and independence of the
+//! Whole networks' gradients: against slopes in fp32, against fp32 in bf16, and independence of the
 //! number of threads.
+
+mod bf16;
+mod slope;
 
 use resnet::{
     Arch, Cpu, Graph, Network,
+    engine::{EvalPlan, Input, TrainPlan, program::Pass},
     graph::Op,
     network::Init,
-    plan::{EvalPlan, Input, TrainPlan},
     random::{Purpose, Random},
     recipe::Dtype,
 };
-use resnet_kernels::Isa;
+use resnet_kernels::{Algorithms, Isa};
+
+use crate::common::{algorithms_of, step};
 
 const DTYPES: [Dtype; 2] = [Dtype::Fp32, Dtype::Bf16];
 
@@ -48,6 +53,37 @@ fn odd_graph() -> Graph {
     g
 }
 
+/// Wide enough for every algorithm; see `every_algorithm_runs`.
+fn wide_graph() -> Graph {
+    let mut g = Graph::new(2);
+    let x = g.conv2d("stem", Graph::INPUT, 32, 3, 1, 1);
+    let x = g.batch_norm2d("stem_bn", x);
+    let x = g.relu("stem_relu", x);
+    // Its batch norm is applied by the convolution that follows.
+    let y = g.conv2d("a1", x, 32, 3, 1, 1);
+    let y = g.batch_norm2d("a1_bn", y);
+    let y = g.relu("a1_relu", y);
+    let y = g.conv2d("a2", y, 32, 3, 1, 1);
+    let y = g.batch_norm2d("a2_bn", y);
+    let y = g.add("a_sum", y, x);
+    let x = g.relu("a_relu", y);
+    let y = g.conv2d("b1", x, 32, 3, 2, 1);
+    let y = g.batch_norm2d("b1_bn", y);
+    let s = g.conv2d("b_shortcut", x, 32, 1, 2, 0);
+    let s = g.batch_norm2d("b_shortcut_bn", s);
+    let y = g.add("b_sum", y, s);
+    let x = g.relu("b_relu", y);
+    let y = g.conv2d("c", x, 64, 1, 1, 0);
+    let y = g.batch_norm2d("c_bn", y);
+    let x = g.relu("c_relu", y);
+    let y = g.conv2d("d", x, 16, 3, 1, 1);
+    let y = g.batch_norm2d("d_bn", y);
+    let x = g.relu("d_relu", y);
+    let a = g.global_avg_pool("avg", x);
+    g.linear("head", a, 3);
+    g
+}
+
 fn nets() -> Vec<(&'static str, Graph)> {
     let of = |name: &str, width| name.parse::<Arch>().unwrap().graph_with(2, 3, width);
     vec![
@@ -55,44 +91,48 @@ fn nets() -> Vec<(&'static str, Graph)> {
         ("resnet8", of("resnet8", 4)),
         ("plain8", of("plain8", 5)),
         ("resnet18", of("resnet18", 3)),
+        ("wide", wide_graph()),
     ]
 }
 
+/// A network and the size of its batches: images, rows and columns.
+struct Case {
+    name: &'static str,
+    net: Network,
+    size: [usize; 3],
+}
+
+/// Every network with parameters of which none is 0 or 1, as a batch norm's are at first.
+fn cases() -> Vec<Case> {
+    let case = |(name, graph)| {
+        let mut net = Network::new(graph, Init::He, 4);
+        for (key, param) in net.params().to_vec().into_iter().enumerate() {
+            let mut random = Random::new(5, Purpose::Synthetic, &[key as u64]);
+            if !param.kind.is_weight() {
+                let values = &mut net.values_mut()[param.range];
+                values.iter_mut().for_each(|v| *v += 0.6 * random.uniform() - 0.3);
+            }
+        }
+        // With fewer images, no strided convolution takes Winograd's algorithm.
+        Case { name, net, size: [8, 14, 15] }
+    };
+    nets().into_iter().map(case).collect()
+}
+
+/// Slopes and fp32 are compared where each algorithm is taken, in each direction.
 #[test]
-fn backward_is_the_slope() {
-    const IMAGES: usize = 4;
-    for (name, graph) in nets() {
-        for isa in Isa::to_test() {
-            let cpu = Cpu::with_isa(2, isa).unwrap();
-            let x = noise(IMAGES * 2 * 14 * 15, 1);
-            let labels: Vec<u32> = (0..IMAGES as u32).map(|i| i % 3).collect();
-            let net = Network::new(graph.clone(), Init::He, 4);
-            let mut plan = TrainPlan::new(&graph, Dtype::Fp32, IMAGES, 14, 15, &cpu).unwrap();
-            let mut gradients = vec![f32::NAN; net.values().len()];
-            let mut loss = |net: &Network, gradients: &mut [f32]| {
-                plan.step(&mut net.clone(), gradients, Input::Nchw(&x), &labels, 0.1).loss
-            };
-            loss(&net, &mut gradients);
-            assert!(gradients.iter().all(|g| g.is_finite()));
-            let mut unused = gradients.clone();
-            for param in net.params() {
-                // Along the gradient of one tensor the loss must rise by the gradient's norm.
-                let g = &gradients[param.range.clone()];
-                let norm = g.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-                let mut at = |step: f64| {
-                    let mut moved = net.clone();
-                    let to = &mut moved.values_mut()[param.range.clone()];
-                    to.iter_mut()
-                        .zip(g)
-                        .for_each(|(v, g)| *v += (step * f64::from(*g) / norm.max(1e-9)) as f32);
-                    loss(&moved, &mut unused)
-                };
-                // Small steps suffer from rounding, large ones from kinks: one must agree.
-                let slopes = [3e-3, 1e-3, 3e-4, 1e-4].map(|h| (at(h) - at(-h)) / (2.0 * h));
-                // What is left of a gradient that is zero is rounding, and so is its slope.
-                let allowed = 0.03 * norm + 1e-4;
-                let agrees = slopes.iter().any(|slope| (slope - norm).abs() < allowed);
-                assert!(agrees, "{name} {isa} {}: {slopes:?} for {norm}", param.name);
+fn every_algorithm_runs() {
+    let all = ["F(4x4,3x3)", "F(4x4,3x3)/2", "GEMM", "direct"];
+    let case = cases().pop().unwrap();
+    let (graph, [images, height, width]) = (case.net.graph(), case.size);
+    for (isa, dtype) in Isa::to_test().into_iter().flat_map(|isa| DTYPES.map(|d| (isa, d))) {
+        for (algorithms, want) in [(Algorithms::Fastest, &all[..]), (Algorithms::Direct, &all[2..])]
+        {
+            let cpu = Cpu::with_isa(2, isa).unwrap().with_algorithms(algorithms);
+            let plan = TrainPlan::new(graph, dtype, images, height, width, &cpu).unwrap();
+            for pass in [Pass::Forward, Pass::BackwardData, Pass::BackwardWeight] {
+                let taken = algorithms_of(&plan.outline(), pass);
+                assert_eq!(taken, want, "{isa} {dtype} {algorithms:?} {pass}");
             }
         }
     }
@@ -112,7 +152,7 @@ fn threads_and_spare_room_change_no_bit() {
                 let input = Input::Nchw(&x);
                 // Twice: what the first step leaves behind must not reach the second.
                 for _ in 0..2 {
-                    plan.step(&mut net, &mut gradients, input, &labels, 0.0);
+                    step(&mut plan, &mut net, &mut gradients, input, &labels, 0.0);
                 }
                 let mut eval = EvalPlan::new(&graph, dtype, 9 + room, 14, 15, &cpu).unwrap();
                 eval.load(&net);
@@ -143,7 +183,7 @@ fn bf16_is_close_to_fp32() {
                 let mut gradients = vec![0.0; net.values().len()];
                 let labels = [0, 1, 2, 0, 1, 2, 0, 1, 2];
                 let input = Input::Nchw(&x);
-                train.step(&mut net.clone(), &mut gradients, input, &labels, 0.0);
+                step(&mut train, &mut net.clone(), &mut gradients, input, &labels, 0.0);
                 let mut eval = EvalPlan::new(&graph, dtype, 9, 14, 15, &cpu).unwrap();
                 eval.load(&net);
                 [train.logits().to_vec(), eval.forward(input, 9).to_vec()]

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use resnet::{
     Arch, Cpu, Graph, Network,
+    engine::{
+        EvalPlan, Input, TrainPlan,
+        outline::{Algorithm, Outline},
+        program::{Kind, Operation, Pass},
+    },
+    engine::{Hooks, Part, Targets},
     graph::Op,
     network::Init,
-    plan::{
-        EvalPlan, Input, TrainPlan,
-        outline::{Algorithm, Kind, Operation, Outline, Part, Pass},
-    },
     recipe::Dtype,
 };
 use resnet_kernels::{Algorithms, Isa};
@@ -21,10 +23,14 @@ fn graph(arch: &str) -> Graph {
     arch.parse::<Arch>().unwrap().graph(10)
 }
 
+fn operations(outline: &Outline) -> Vec<Operation> {
+    outline.operations.iter().map(|planned| planned.operation.clone()).collect()
+}
+
 /// How often each node occurs.
 fn count<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTreeMap<&'a str, usize> {
     let mut counts = BTreeMap::new();
-    for name in operations.flat_map(|o| &o.nodes) {
+    for name in operations.flat_map(|o| &o.names) {
         *counts.entry(name.as_str()).or_default() += 1;
     }
     counts
@@ -41,11 +47,11 @@ fn operations_cover_every_node_once_a_pass() {
     let cpu = Cpu::new(1).unwrap();
     for arch in ["resnet20", "plain20", "resnet18-cifar", "resnet50", "resnet18"] {
         let graph = graph(arch);
-        let train = TrainPlan::new(&graph, Dtype::Fp32, 1, 64, 64, &cpu).unwrap().outline(&graph);
-        let eval = EvalPlan::new(&graph, Dtype::Fp32, 1, 64, 64, &cpu).unwrap().outline(&graph);
+        let train = TrainPlan::new(&graph, Dtype::Fp32, 1, 64, 64, &cpu).unwrap().outline();
+        let eval = EvalPlan::new(&graph, Dtype::Fp32, 1, 64, 64, &cpu).unwrap().outline();
         let of = |outline: &Outline, passes: &[Pass]| -> Vec<Operation> {
-            let wanted = |o: &&Operation| o.kind != Kind::Packing && passes.contains(&o.pass);
-            outline.operations.iter().filter(wanted).cloned().collect()
+            let wanted = |o: &Operation| o.kind != Kind::Packing && passes.contains(&o.pass);
+            operations(outline).into_iter().filter(wanted).collect()
         };
         for outline in [&train, &eval] {
             let forward = of(outline, &[Pass::Forward]);
@@ -61,6 +67,15 @@ fn operations_cover_every_node_once_a_pass() {
     }
 }
 
+#[derive(Default)]
+struct Done(Vec<usize>);
+
+impl Hooks for Done {
+    fn done(&mut self, operation: usize) {
+        self.0.push(operation);
+    }
+}
+
 #[test]
 fn steps_report_what_outlines_list() {
     let cpu = Cpu::new(2).unwrap();
@@ -71,18 +86,21 @@ fn steps_report_what_outlines_list() {
         let mut net = Network::new(graph.clone(), Init::PyTorch, 0);
         let mut gradients = vec![0.0; net.values().len()];
         let images = vec![0.25; 2 * 3 * 32 * 32];
-        let listed =
-            |outline: Outline| outline.operations.iter().map(|o| o.part).collect::<Vec<Part>>();
+        let (input, targets) =
+            (Input::Nchw(&images), Targets { labels: &[1, 2], label_smoothing: 0.0 });
         let mut plan = TrainPlan::new(&graph, dtype, 2, 32, 32, &cpu).unwrap();
-        let mut parts = Vec::new();
-        let seen = |part| parts.push(part);
-        plan.step_observed(&mut net, &mut gradients, Input::Nchw(&images), &[1, 2], 0.0, seen);
-        assert_eq!(parts, listed(plan.outline(&graph)), "{arch} {dtype}");
+        let mut done = Done::default();
+        let part = Part::whole(input, targets);
+        plan.step(&mut net, &mut gradients, false, part, &mut done);
+        // The last one is the update, which is the optimiser's.
+        let listed = operations(&plan.outline());
+        assert_eq!(listed.last().unwrap().kind, Kind::Update);
+        assert!(done.0.into_iter().eq(0..listed.len() - 1), "{arch} {dtype}");
         let mut plan = EvalPlan::new(&graph, dtype, 2, 32, 32, &cpu).unwrap();
         plan.load(&net);
-        let mut parts = Vec::new();
-        plan.forward_observed(Input::Nchw(&images), 2, |part| parts.push(part));
-        assert_eq!(parts, listed(plan.outline(&graph)), "{arch} {dtype}");
+        let mut done = Done::default();
+        plan.forward_with(input, 2, &mut done);
+        assert!(done.0.into_iter().eq(0..plan.outline().operations.len()), "{arch} {dtype}");
     }
 }
 
@@ -103,7 +121,7 @@ fn algorithms_depend_on_shape() {
         let [winograd, strided] = [1, 2].map(|stride| Algorithm::Winograd { side: 4, stride });
         for dtype in [Dtype::Fp32, Dtype::Bf16] {
             let wide = graph("resnet18-cifar");
-            let plan = TrainPlan::new(&wide, dtype, 16, 32, 32, &cpu).unwrap().outline(&wide);
+            let plan = TrainPlan::new(&wide, dtype, 16, 32, 32, &cpu).unwrap().outline();
             for (name, want) in [
                 ("conv1", Algorithm::Direct),
                 ("layer1.0.conv1", winograd),
@@ -119,11 +137,11 @@ fn algorithms_depend_on_shape() {
             }
             // The paper's nets are narrow: too narrow at first.
             let narrow = graph("resnet20");
-            let plan = EvalPlan::new(&narrow, dtype, 2, 32, 32, &cpu).unwrap().outline(&narrow);
+            let plan = EvalPlan::new(&narrow, dtype, 2, 32, 32, &cpu).unwrap().outline();
             assert_eq!(algorithm(&plan, "layer1.0.conv1"), Algorithm::Direct);
             assert_eq!(algorithm(&plan, "layer2.0.conv2"), winograd);
             assert_eq!(algorithm(&plan, "layer3.2.conv2"), winograd);
-            let plan = TrainPlan::new(&wide, dtype, 2, 32, 32, &direct).unwrap().outline(&wide);
+            let plan = TrainPlan::new(&wide, dtype, 2, 32, 32, &direct).unwrap().outline();
             let mut all = plan.units.iter().flat_map(|u| &u.algorithms);
             assert!(all.all(|a| matches!(a.1, Algorithm::Direct | Algorithm::Gemm)));
         }
@@ -142,7 +160,7 @@ fn bytes_and_operations_by_hand() {
     let cpu = Cpu::new(1).unwrap();
     let n = 4;
     for (dtype, element) in [(Dtype::Fp32, 4), (Dtype::Bf16, 2)] {
-        let outline = TrainPlan::new(&g, dtype, n, 8, 8, &cpu).unwrap().outline(&g);
+        let listed = operations(&TrainPlan::new(&g, dtype, n, 8, 8, &cpu).unwrap().outline());
         // Images with their border stay f32; the second convolution reads a quarter of the pixels.
         let (image, wide, small) =
             (n * 4 * 3 * 10 * 10, n * element * 16 * 64, n * element * 32 * 16);
@@ -164,9 +182,9 @@ fn bytes_and_operations_by_hand() {
             (&[], Pass::Forward, 0, 2 * logits),
         ] {
             let wanted = |o: &&Operation| {
-                o.kind != Kind::Packing && o.pass == pass && o.nodes.iter().eq(nodes)
+                o.kind != Kind::Packing && o.pass == pass && o.names.iter().eq(nodes)
             };
-            let found: Vec<&Operation> = outline.operations.iter().filter(wanted).collect();
+            let found: Vec<&Operation> = listed.iter().filter(wanted).collect();
             assert_eq!(found.len(), 1, "{nodes:?} {pass}");
             let got = (found[0].flops, found[0].bytes);
             let want = (2 * (n * products) as u64, bytes as u64);
@@ -180,7 +198,7 @@ fn bytes_and_operations_by_hand() {
 fn what_is_not_stored_is_not_counted() {
     let cpu = Cpu::new(1).unwrap();
     let graph = graph("resnet18-cifar");
-    let outline = TrainPlan::new(&graph, Dtype::Fp32, 2, 32, 32, &cpu).unwrap().outline(&graph);
+    let outline = TrainPlan::new(&graph, Dtype::Fp32, 2, 32, 32, &cpu).unwrap().outline();
     let value = 2 * 4 * 64 * 1024;
     let parameters = 2 * 4 * 64;
     // `layer1.0.relu2` is read by two.
@@ -188,8 +206,8 @@ fn what_is_not_stored_is_not_counted() {
         let unit = outline.units.iter().find(|u| u.nodes[0] == name).unwrap();
         assert_eq!(unit.activation_bytes, stored, "{name}");
         let bytes = |pass| {
-            let mut found = outline.operations.iter();
-            found.find(|o| o.pass == pass && o.nodes == unit.nodes).unwrap().bytes as usize
+            let mut found = operations(&outline).into_iter();
+            found.find(|o| o.pass == pass && o.names == unit.nodes).unwrap().bytes as usize
         };
         let residual = stored;
         assert_eq!(bytes(Pass::Forward), value + residual + stored + parameters, "{name}");
@@ -208,9 +226,9 @@ fn memory_is_what_a_plan_allocates() {
         let mut total = 0;
         let count = allocation_counter::measure(|| {
             let outline = if train {
-                TrainPlan::new(&graph, dtype, 32, 32, 32, &cpu).unwrap().outline(&graph)
+                TrainPlan::new(&graph, dtype, 32, 32, 32, &cpu).unwrap().outline()
             } else {
-                EvalPlan::new(&graph, dtype, 32, 32, 32, &cpu).unwrap().outline(&graph)
+                EvalPlan::new(&graph, dtype, 32, 32, 32, &cpu).unwrap().outline()
             };
             total = outline.memory.total();
         });

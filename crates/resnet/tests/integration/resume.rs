@@ -1,15 +1,13 @@
 //! A run that is interrupted or killed, and resumed, ends as one that was not: every tensor to the
 //! bit, and the metrics but for times. So does one on another number of threads.
 
-mod common;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
 };
 
-use common::small_run::{STEPS, config, dataset};
+use crate::common::small_run::{STEPS, config, dataset};
 use resnet::{
     Cpu,
     config::TrainConfig,

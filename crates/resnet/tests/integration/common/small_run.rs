@@ -1,5 +1,4 @@
 //! A small run, for tests of what happens to one.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use resnet::{
     config::{DataConfig, TrainConfig},

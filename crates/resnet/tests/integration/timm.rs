@@ -2,11 +2,9 @@
 //!
 //! Where `RESNET_PYTHON` (or else `python3`) has no timm, this says so and is skipped.
 
-mod common;
-
 use std::path::Path;
 
-use common::{distance, logits, python, read_floats, run, write_floats};
+use crate::common::{distance, logits, python, read_floats, run, write_floats};
 use resnet::{
     Arch, Cpu, Network,
     data::Normalisation,

@@ -1,9 +1,12 @@
-//! What tests of files share: inference, distances, and Python as a judge.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! What tests share: inference, distances, Python as a judge, and the judges of gradients.
 
+pub(crate) mod bf16;
+pub(crate) mod mutation;
+pub(crate) mod reference;
 pub(crate) mod small_run;
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     io::Write,
     path::Path,
@@ -12,7 +15,8 @@ use std::{
 
 use resnet::{
     Cpu, Network,
-    plan::{EvalPlan, Input},
+    engine::{EvalPlan, Input, StepResult, TrainPlan, outline::Outline, program::Pass},
+    engine::{Part, Targets},
     recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors};
@@ -59,18 +63,42 @@ pub(crate) fn assert_same(got: &NamedTensors, want: &NamedTensors, what: &str) {
     }
 }
 
-/// A Python that has these modules; none, which is said, where it lacks one.
+/// A training step on a whole batch, with smoothed labels.
+pub(crate) fn step(
+    plan: &mut TrainPlan,
+    net: &mut Network,
+    gradients: &mut [f32],
+    input: Input<'_>,
+    labels: &[u32],
+    label_smoothing: f32,
+) -> StepResult {
+    let part = Part::whole(input, Targets { labels, label_smoothing });
+    plan.step(net, gradients, false, part, &mut ())
+}
+
+/// The algorithms that a plan's convolutions take in a pass, by name, in order.
+pub(crate) fn algorithms_of(outline: &Outline, pass: Pass) -> Vec<String> {
+    let all = outline.units.iter().flat_map(|unit| &unit.algorithms);
+    let taken = all.filter(|taken| taken.0 == pass).map(|taken| taken.1.to_string());
+    taken.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// A Python that has these modules. Where it lacks one, there is none, which is said; but a run that
+/// asks for ignored tests, as `scripts/check-pytorch` does, asks for their judges too, and fails.
 pub(crate) fn python(modules: &str) -> Option<Command> {
     let program = env::var("RESNET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let import = Command::new(&program).args(["-c", &format!("import {modules}")]).output();
     if import.is_ok_and(|output| output.status.success()) {
         return Some(Command::new(program));
     }
-    eprintln!("skipped: {program} has not all of {modules}; name one with RESNET_PYTHON");
+    let missing = format!("{program} has not all of {modules}; name one with RESNET_PYTHON");
+    let asked = env::args().any(|arg| arg == "--ignored" || arg == "--include-ignored");
+    assert!(!asked, "{missing}");
+    eprintln!("skipped: {missing}");
     None
 }
 
-/// Runs a script of this folder's parent; gives the JSON that it prints.
+/// Runs a script of `tests/`; gives the JSON that it prints.
 pub(crate) fn run(mut python: Command, script: &str, args: &[&Path], stdin: &Value) -> Value {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     python.arg(folder.join(script)).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());

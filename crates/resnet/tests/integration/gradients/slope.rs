@@ -1,0 +1,140 @@
+//! fp32 gradients against finite differences of a loss in f64, along random directions.
+
+use std::ops::Range;
+
+use resnet::{
+    Cpu, Network,
+    engine::{Input, TrainPlan},
+    random::{Purpose, Random},
+    recipe::Dtype,
+};
+use resnet_kernels::{Algorithms, Isa};
+
+use super::{cases, noise};
+use crate::common::{
+    mutation::{Mutation, prove},
+    reference::Reference,
+    step,
+};
+
+const ALGORITHMS: [Algorithms; 2] = [Algorithms::Direct, Algorithms::Fastest];
+/// Of the labels.
+const SMOOTHING: f64 = 0.125;
+/// Largest error of a tensor's slopes. They come to 3e-6, and to 4e-5 where the last layers see one
+/// pixel; a unit that rounding carries over its ReLU's edge adds to that.
+const TOLERANCE: f64 = 2e-3;
+
+/// Directions in each tensor, and in all together.
+const DIRECTIONS: u64 = 8;
+/// What the directions are drawn from.
+const SEED: u64 = 2015;
+/// Along a direction, which has length 1. Few ReLUs are so near their edge that it carries one over.
+const STEP: f64 = 1e-6;
+
+/// Slopes of the loss along directions in one range of the parameters.
+struct Slopes {
+    name: String,
+    range: Range<usize>,
+    /// Each direction and the slope along it.
+    along: Vec<(Vec<f64>, f64)>,
+}
+
+impl Slopes {
+    /// The error of the slopes that a gradient predicts, by norm over the directions.
+    fn error(&self, gradients: &[f32]) -> f64 {
+        let (mut apart, mut total) = (0.0, 0.0);
+        for (direction, slope) in &self.along {
+            let gradient = &gradients[self.range.clone()];
+            let predicted: f64 =
+                direction.iter().zip(gradient).map(|(d, g)| d * f64::from(*g)).sum();
+            apart += (predicted - slope).powi(2);
+            total += slope.powi(2);
+        }
+        (apart / total).sqrt()
+    }
+}
+
+/// What a step must find.
+struct Oracle {
+    loss: f64,
+    /// Along directions in each tensor, and then in all.
+    slopes: Vec<Slopes>,
+}
+
+impl Oracle {
+    fn new(reference: &Reference, net: &Network) -> Self {
+        let values: Vec<f64> = net.values().iter().map(|&v| f64::from(v)).collect();
+        let outputs = reference.outputs(&values, &[]);
+        let tensors = net.params().iter().map(|p| (p.name.clone(), p.range.clone(), p.node));
+        let all = ("all tensors".to_owned(), 0..values.len(), 1);
+        let slopes = tensors.chain([all]).enumerate().map(|(index, (name, range, node))| {
+            let slope = |direction: &[f64], step: f64| {
+                let loss = |step: f64| {
+                    let mut moved = values.clone();
+                    let to = moved[range.clone()].iter_mut().zip(direction);
+                    to.for_each(|(v, d)| *v += step * d);
+                    reference.loss(reference.outputs(&moved, &outputs[..node]).last().unwrap())
+                };
+                (loss(step) - loss(-step)) / (2.0 * step)
+            };
+            let along = (0..DIRECTIONS).map(|key| {
+                let path = [index as u64, key];
+                let mut random = Random::new(SEED, Purpose::Synthetic, &path);
+                let raw: Vec<f64> = range.clone().map(|_| f64::from(random.normal())).collect();
+                let length = raw.iter().map(|d| d * d).sum::<f64>().sqrt();
+                let direction: Vec<f64> = raw.iter().map(|d| d / length).collect();
+                let [slope, nearer] = [STEP, STEP / 4.0].map(|step| slope(&direction, step));
+                let certain = (slope - nearer).abs() < 1e-3 * slope.abs() + 1e-8;
+                assert!(certain, "{name}: a slope of {slope:e} or {nearer:e}");
+                (direction, slope)
+            });
+            Slopes { along: along.collect(), name, range: range.clone() }
+        });
+        let loss = reference.loss(outputs.last().unwrap());
+        Oracle { loss, slopes: slopes.collect() }
+    }
+
+    /// Whether a gradient predicts every slope; if not, where it does not.
+    fn check(&self, gradients: &[f32]) -> Result<(), String> {
+        for slopes in &self.slopes {
+            let error = slopes.error(gradients);
+            let fine = error <= TOLERANCE; // which NaN is not
+            if !fine {
+                return Err(format!(
+                    "{}: slopes are {error:.2e} from those predicted",
+                    slopes.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn fp32_is_the_slope() {
+    for case in cases() {
+        let [images, height, width] = case.size;
+        let graph = case.net.graph();
+        let values = noise(images * graph.in_channels() * height * width, 1);
+        let labels: Vec<u32> = (0..images as u32).map(|i| i % 3).collect();
+        let reference = Reference::new(&case.net, &values, [height, width], &labels, SMOOTHING);
+        let oracle = Oracle::new(&reference, &case.net);
+        let isas = Isa::to_test().into_iter();
+        for (isa, algorithms) in isas.flat_map(|isa| ALGORITHMS.map(|a| (isa, a))) {
+            let cpu = Cpu::with_isa(2, isa).unwrap().with_algorithms(algorithms);
+            let mut plan = TrainPlan::new(graph, Dtype::Fp32, images, height, width, &cpu).unwrap();
+            let mut gradients = vec![f32::NAN; case.net.values().len()];
+            let (mut net, input) = (case.net.clone(), Input::Nchw(&values));
+            let found = step(&mut plan, &mut net, &mut gradients, input, &labels, SMOOTHING as f32);
+            let what = format!("{} {isa} {algorithms:?}", case.name);
+            let error = (found.loss / oracle.loss - 1.0).abs();
+            assert!(error < 1e-5, "{what}: a loss of {} for {}", found.loss, oracle.loss);
+            let worst = oracle.slopes.iter().map(|s| s.error(&gradients)).fold(0.0, f64::max);
+            println!("{what}: loss {error:.1e}, slopes {worst:.1e}");
+            let mutations =
+                [Mutation::Zeroed, Mutation::Scaled(1.01), Mutation::Masked, Mutation::Permuted];
+            let check = |gradients: &[Vec<f32>]| oracle.check(&gradients[0]);
+            prove(&what, case.net.params(), &[gradients], &mutations, check);
+        }
+    }
+}

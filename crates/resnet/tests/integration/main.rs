@@ -1,0 +1,17 @@
+//! What the library does as a whole. One binary, so that it is linked once; a module's name selects
+//! its tests: `cargo test -p resnet --test integration golden::`.
+//!
+//! Memory is counted by thread, so that tests that count it stand beside the others.
+
+mod allocation;
+mod cam;
+mod common;
+mod files;
+mod golden;
+mod gradients;
+mod onnx;
+mod outline;
+mod resume;
+mod tensorboard;
+mod timm;
+mod torchvision;
