@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use resnet::{
     Arch, Cpu,
-    checkpoint::DEMO,
     config::{DataConfig, TrainConfig},
     data::{Dataset, Normalisation},
-    recipe::{Dtype, Length, Recipe, fastest},
+    model_file::DEMO,
+    recipe::{Dtype, Length, Recipe},
 };
 
 use crate::{
@@ -76,7 +76,7 @@ fn recipe(args: &TrainArgs, arch: Arch, cpu: &Cpu) -> anyhow::Result<Recipe> {
     if let Some(epochs) = *epochs {
         recipe.length = Length::Epochs(epochs as u64);
     }
-    recipe.dtype = args.recipe.dtype.map_or_else(|| fastest(cpu), Dtype::from);
+    recipe.dtype = args.recipe.dtype.map_or_else(|| Dtype::fastest(cpu), Dtype::from);
     recipe.batch_size = batch_size.unwrap_or(recipe.batch_size);
     recipe.lr = lr.unwrap_or(recipe.lr);
     recipe.sgd.momentum = momentum.unwrap_or(recipe.sgd.momentum);
@@ -126,7 +126,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((changed.total_steps, changed.seed, changed.data.train_images), (24, 7, 80));
-        let fastest = fastest(&Cpu::new(1).unwrap());
+        let fastest = Dtype::fastest(&Cpu::new(1).unwrap());
         assert_eq!((paper.recipe.dtype, changed.recipe.dtype), (fastest, Dtype::Bf16));
         let expected = Recipe {
             length: Length::Epochs(3),

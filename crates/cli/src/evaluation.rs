@@ -2,10 +2,10 @@
 
 use anyhow::Context;
 use resnet::{
-    checkpoint::Model,
     config::TrainConfig,
     data::{DataSource, Dataset, Normalisation},
     evaluate::{self, Evaluation},
+    model_file::Model,
     predictions::Predictions,
     run::CONFIG,
 };

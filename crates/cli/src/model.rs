@@ -4,15 +4,15 @@ use std::path::Path;
 
 use resnet::{
     Arch,
-    checkpoint::{DEMO, Model},
-    run::CONFIG,
+    model_file::{DEMO, Model},
+    run::{CONFIG, load_model},
 };
 
 use crate::args::Global;
 
 /// Opens what `MODEL` on the command line stands for, and says what was concluded about it.
 pub(crate) fn open(path: &Path, arch: Option<Arch>, global: &Global) -> anyhow::Result<Model> {
-    let model = Model::load(path, arch)?;
+    let model = load_model(path, arch)?;
     model.notes.iter().for_each(|note| global.note(note));
     Ok(model)
 }

@@ -1,6 +1,6 @@
 //! What a network did, as the plain data that pictures are made of.
 
-use resnet::{Network, checkpoint::Model, data::Images};
+use resnet::{Network, data::Images, model_file::Model};
 use resnet_pictures::{Cell, Picture};
 
 use crate::evaluation::Evaluated;

@@ -1,11 +1,12 @@
 //! What can be wrong with a file.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use thiserror::Error;
+
+mod onnx;
+
+pub use onnx::Malformed;
 
 /// A file that cannot be read, and why.
 #[derive(Debug, Error)]
@@ -15,12 +16,6 @@ pub struct FormatError {
     pub path: PathBuf,
     /// What is wrong.
     pub kind: FormatErrorKind,
-}
-
-impl FormatError {
-    pub(crate) fn new(path: &Path, kind: FormatErrorKind) -> Self {
-        FormatError { path: path.to_owned(), kind }
-    }
 }
 
 /// What is wrong with a file.
@@ -112,7 +107,7 @@ pub enum FormatErrorKind {
     SeveralModels(Vec<String>),
     /// Wrong in the way of an ONNX file.
     #[error(transparent)]
-    Onnx(#[from] crate::onnx::Malformed),
+    Onnx(#[from] Malformed),
 }
 
 /// A function of Python's, as people know it: pickles call the module behind `os` by its own name.

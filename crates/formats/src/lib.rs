@@ -2,12 +2,15 @@
 //!
 //! Files come from strangers: every size is checked before it is used, what is read into memory is
 //! bounded by the size of the file, and each malformation has its own error. Files are written to
-//! a temporary one beside them, synced and renamed, so that a reader never sees half of one.
+//! a temporary one beside them, synced and renamed, so that a reader never sees half of one;
+//! [`lock()`] keeps other processes off.
 #![forbid(unsafe_code)]
 
 mod atomic;
 mod budget;
 mod error;
+mod file;
+mod lock;
 pub mod npy;
 pub mod onnx;
 mod pickle;
@@ -20,4 +23,5 @@ mod zip;
 
 pub use atomic::{atomic_write, is_temporary};
 pub use error::{FormatError, FormatErrorKind};
+pub use lock::{is_locked, lock};
 pub use tensor::{Data, NamedTensors, Tensor};

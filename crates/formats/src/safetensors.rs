@@ -1,10 +1,6 @@
 //! The safetensors format: the length of a JSON header, the header, and the tensors' bytes.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    io,
-    path::Path,
-};
+use std::{collections::HashSet, io, path::Path};
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorInfo};
 use serde::{
@@ -14,25 +10,17 @@ use serde::{
 };
 
 use crate::{
-    Data, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write, budget::Budget,
+    Data, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write, budget::Budget, file,
 };
 
-/// The free-form strings of a file's header, by key.
-pub type Metadata = BTreeMap<String, String>;
+pub use crate::tensor::Metadata;
 
 /// Reads a file: its tensors in file order, and its metadata.
 ///
 /// # Errors
 /// If the file cannot be read, is malformed, or holds other types than F32 and I64.
 pub fn read(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
-    let read = || {
-        // A pipe or a device may never open, or never end.
-        if !std::fs::metadata(path).map_err(FormatErrorKind::Read)?.is_file() {
-            return Err(FormatErrorKind::NotAFile);
-        }
-        from_bytes(&std::fs::read(path).map_err(FormatErrorKind::Read)?)
-    };
-    read().map_err(|kind| FormatError::new(path, kind))
+    file::read(path, from_bytes)
 }
 
 /// Reads what a file would hold; see [`read`].

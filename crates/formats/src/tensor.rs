@@ -1,6 +1,9 @@
-//! A tensor as files hold it: a shape and values, in PyTorch's layout.
+//! What files hold: tensors (a shape and values, in PyTorch's layout), and strings beside them.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
 
 /// Values of a tensor, in row-major order.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,3 +86,6 @@ impl Tensor {
 
 /// Tensors by name, in file order (a PyTorch state dict).
 pub type NamedTensors = Vec<(String, Tensor)>;
+
+/// Free-form strings of a file, by key.
+pub type Metadata = BTreeMap<String, String>;

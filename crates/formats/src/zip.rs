@@ -1,8 +1,9 @@
 //! Zip archives, as PyTorch writes them.
 //!
-//! The zip crate would do, but it keeps several hundred bytes for an entry of 46, takes the last of
-//! two entries of one name without a word, and copies what is stored; here an entry that is
-//! stored is a slice of the file, and archives are written without seeking back.
+//! A file of a stranger has to mean one thing to every reader. The zip crate takes the last of two
+//! entries of one name without a word, and both it and rawzip take bytes before and behind the
+//! archive, and a directory of another length than it says. Here an entry that is stored is a slice
+//! of the file, and archives are written without seeking back.
 
 mod read;
 mod write;

@@ -11,7 +11,9 @@ pub mod conv;
 mod cpu;
 mod element;
 pub mod elementwise;
+mod fastest;
 pub mod input;
+
 mod isa;
 pub mod layout;
 pub mod linear;

@@ -11,6 +11,17 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
+    /// Statistics of CIFAR-10's training images as the walk-through rounds them (the deviations are
+    /// the customary means of the images' own deviations, not those of all pixels together).
+    pub fn cifar10() -> Normalisation {
+        Normalisation { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2023, 0.1994, 0.2010] }
+    }
+
+    /// Statistics of ImageNet's training images, as torchvision rounds them.
+    pub fn imagenet() -> Normalisation {
+        Normalisation { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] }
+    }
+
     /// Whether it has a mean and a deviation for each channel, and makes a finite number of every
     /// pixel.
     ///
@@ -28,5 +39,24 @@ impl Normalisation {
         };
         [self.mean.len(), self.std.len()] == [channels; 2]
             && self.mean.iter().zip(&self.std).all(finite)
+    }
+}
+
+/// How a photo becomes the square that a network takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preparation {
+    /// Rows and columns of the result.
+    pub image_size: usize,
+    /// Length that the shorter side gets before the middle is cut out; without one the whole photo
+    /// is resized to the square, whatever its shape.
+    pub resize: Option<usize>,
+    /// Channels of the result: 1 (grey) or 3 (RGB).
+    pub channels: usize,
+}
+
+impl Preparation {
+    /// Bytes of the result.
+    pub fn image_len(&self) -> usize {
+        self.image_size * self.image_size * self.channels
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     Picture, Theme,
-    text::{Face, drawn},
+    text::{Face, drawn, markup},
 };
 
 /// What stands above a picture: a headline, and a line of detail.
@@ -272,19 +272,8 @@ impl Display for Number {
 }
 
 /// Text as XML has it.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(drawn(c)),
-        }
-    }
-    escaped
+fn escape(text: &str) -> String {
+    markup(text, drawn)
 }
 
 #[cfg(test)]

@@ -22,6 +22,22 @@ pub(crate) fn drawn(c: char) -> char {
     }
 }
 
+/// Text inside an element or a quoted attribute, of XML or HTML, with characters as they are shown.
+pub(crate) fn markup(text: &str, shown: fn(char) -> char) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(shown(c)),
+        }
+    }
+    out
+}
+
 /// How text looks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Face {

@@ -4,8 +4,8 @@
 
 use resnet::{
     Arch, Cpu, Network,
+    engine::{EvalPlan, Input},
     network::Init,
-    plan::{EvalPlan, Input},
     random::{Purpose, Random},
     recipe::Dtype,
 };

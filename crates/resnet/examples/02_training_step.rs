@@ -5,9 +5,9 @@
 use resnet::{
     Arch, Cpu, Network,
     data::{LoadOptions, load},
+    engine::{Engine, EngineConfig, Input, Part, Targets},
     network::Init,
-    optim::{Sgd, SgdConfig},
-    plan::{Input, TrainPlan},
+    optim::SgdConfig,
     recipe::Dtype,
 };
 
@@ -18,19 +18,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = load("synthetic", &limits)?;
 
     let arch: Arch = "resnet20".parse()?;
-    let mut net = Network::new(arch.graph(data.classes.len()), Init::He, 0);
+    let net = Network::new(arch.graph(data.classes.len()), Init::He, 0);
     let cpu = Cpu::new(2)?;
     let dtype = Dtype::fastest(&cpu);
-    let mut plan = TrainPlan::new(net.graph(), dtype, BATCH, 32, 32, &cpu)?;
-    let config =
+    let sgd =
         SgdConfig { momentum: 0.9, weight_decay: 1e-4, nesterov: true, decay_norm_and_bias: false };
-    let mut sgd = Sgd::new(&net, config);
-    let mut gradients = vec![0.0; net.values().len()];
+    let config =
+        EngineConfig { dtype, batch: BATCH, eval_batch: BATCH, height: 32, width: 32, sgd };
+    let mut engine = Engine::new(net, &config, &cpu)?;
 
     for step in 0..20 {
         let input = Input::Bytes(&data.train.pixels, &data.normalisation);
-        let result = plan.step(&mut net, &mut gradients, input, &data.train.labels, 0.0);
-        sgd.step(&cpu, &mut net, &gradients, 0.05);
+        let targets = Targets { labels: &data.train.labels, label_smoothing: 0.0 };
+        let result = engine.backward(Part::whole(input, targets), &mut ());
+        engine.apply(0.05);
         println!("step {step:2}: loss {:.4}, {} of {BATCH} right", result.loss, result.correct);
     }
     Ok(())

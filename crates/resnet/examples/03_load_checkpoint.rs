@@ -6,9 +6,9 @@ use std::{env, path::PathBuf};
 
 use resnet::{
     Arch, Cpu, Network,
-    checkpoint::{Model, Target},
     data::{LoadOptions, load},
     evaluate::evaluate,
+    model_file::{Model, Target},
     network::Init,
     recipe::Dtype,
 };

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use resnet::{
     Cpu, Graph, Network,
     data::{Augment, LoadOptions, Loader, load},
+    engine::{Engine, EngineConfig, Input, Part, Targets},
     graph::NodeId,
     network::Init,
-    optim::{Sgd, SgdConfig},
-    plan::{Input, TrainPlan},
+    optim::SgdConfig,
     recipe::Dtype,
 };
 
@@ -44,22 +44,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let x = g.global_avg_pool("avgpool", x);
     g.linear("head", x, data.classes.len());
 
-    let mut net = Network::new(g, Init::He, 0);
+    let net = Network::new(g, Init::He, 0);
     println!("{} parameters, first {}", net.values().len(), net.params()[0].name);
     let cpu = Cpu::new(2)?;
     let dtype = Dtype::fastest(&cpu);
-    let mut plan = TrainPlan::new(net.graph(), dtype, BATCH, 32, 32, &cpu)?;
-    let config =
+    let sgd =
         SgdConfig { momentum: 0.9, weight_decay: 5e-4, nesterov: true, decay_norm_and_bias: false };
-    let mut sgd = Sgd::new(&net, config);
-    let mut gradients = vec![0.0; net.values().len()];
+    let config =
+        EngineConfig { dtype, batch: BATCH, eval_batch: BATCH, height: 32, width: 32, sgd };
+    let mut engine = Engine::new(net, &config, &cpu)?;
     let loader = Loader::new(Arc::new(data.train), BATCH, Augment::default(), 0);
     for epoch in 1..=3 {
         let (mut loss, mut correct, mut images) = (0.0, 0, 0);
         for batch in loader.epoch(epoch, 0)? {
             let input = Input::Bytes(&batch.pixels, &data.normalisation);
-            let result = plan.step(&mut net, &mut gradients, input, &batch.labels, 0.0);
-            sgd.step(&cpu, &mut net, &gradients, 0.1);
+            let targets = Targets { labels: &batch.labels, label_smoothing: 0.0 };
+            let result = engine.backward(Part::whole(input, targets), &mut ());
+            engine.apply(0.1);
             loss += result.loss * batch.labels.len() as f64;
             correct += result.correct;
             images += batch.labels.len();

@@ -10,11 +10,10 @@
 //! everywhere: the same map times a constant, without a backward pass.
 
 use crate::{
-    Cpu,
+    Cpu, Dtype,
+    engine::{EvalPlan, Input, PlanError},
     graph::{Graph, GraphError, NodeId, Op},
     network::Network,
-    plan::{EvalPlan, Input, PlanError},
-    recipe::Dtype,
 };
 
 /// A map of one image for one class.
@@ -32,7 +31,7 @@ pub struct ActivationMap {
 /// A network that gives activation maps of batches of images.
 ///
 /// ```
-/// use resnet::{Arch, Cpu, Network, cam::ActivationMaps, network::Init, plan::Input};
+/// use resnet::{Arch, Cpu, Network, cam::ActivationMaps, network::Init, engine::Input};
 ///
 /// let arch: Arch = "resnet20".parse()?;
 /// let net = Network::new(arch.graph(10), Init::PyTorch, 0);

@@ -7,13 +7,12 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
-    Cpu,
-    checkpoint::Model,
+    Cpu, Dtype,
     data::{Images, Normalisation},
+    engine::{EvalPlan, Input, PlanError},
     graph::Graph,
-    plan::{EvalPlan, Input, PlanError},
+    model_file::Model,
     predictions::{self, Calibration},
-    recipe::Dtype,
 };
 
 /// Images a batch.

@@ -2,10 +2,10 @@
 //!
 //! A [`Graph`] is a network as data, and [`Arch`] names those of the family. A [`Network`] adds
 //! parameters; a [plan] runs it on a batch. [`train`](train::train) is the loop around that, in a
-//! [run folder](run), and [`Model`](checkpoint::Model) what comes back from a file.
+//! [run folder](run), and [`Model`](model_file::Model) what comes back from a file.
 //!
 //! ```
-//! use resnet::{Arch, Cpu, Network, network::Init, plan::{EvalPlan, Input}, recipe::Dtype};
+//! use resnet::{Arch, Cpu, Network, network::Init, engine::{EvalPlan, Input}, recipe::Dtype};
 //!
 //! let arch: Arch = "resnet20".parse()?;
 //! let net = Network::new(arch.graph(10), Init::PyTorch, 0);
@@ -22,17 +22,9 @@
 pub mod cam;
 pub mod checkpoint;
 pub mod config;
-pub mod data;
 pub mod evaluate;
-mod lock;
-pub mod onnx;
-pub mod plan {
-    //! What runs a network.
-    pub use resnet_engine::{
-        EvalPlan, Input, PlanError, StepResult, TrainPlan, lower::values_per_image, outline,
-        program,
-    };
-}
+pub mod metrics;
+pub mod model_file;
 pub mod predictions;
 pub mod recipe;
 pub mod run;
@@ -40,6 +32,8 @@ pub mod schedule;
 pub mod summary;
 pub mod train;
 
+pub use model_file::onnx;
+pub use resnet_data as data;
 pub use resnet_engine::{self as engine, optim, profile};
 pub use resnet_kernels::{Cpu, Dtype};
 pub use resnet_network::{Arch, Graph, Network, graph, models, network, preprocess, random};

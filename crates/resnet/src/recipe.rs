@@ -1,10 +1,8 @@
 //! Recipes: everything that decides how a network is trained, but for its data.
 
-use resnet_kernels::Cpu;
 pub use resnet_kernels::Dtype;
-use serde::{Deserialize, Serialize};
-
 use resnet_network::optim::SgdConfig;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     data::Augment,
@@ -31,21 +29,6 @@ impl Length {
             Length::Steps(steps) => steps,
         }
     }
-}
-
-/// What a new run trains in where nothing is asked for: the faster dtype of those that train to the
-/// same accuracy.
-pub fn fastest(cpu: &Cpu) -> Dtype {
-    if cpu.isa().has_bf16_products() { Dtype::Bf16 } else { Dtype::Fp32 }
-}
-
-/// A dtype, and whether it is the fastest: `fp32: avx2 has no products of bfloat16`.
-pub fn explain(dtype: Dtype, cpu: &Cpu) -> String {
-    let isa = cpu.isa();
-    let has = if isa.has_bf16_products() { "has" } else { "has no" };
-    let other = fastest(cpu);
-    let but = if other == dtype { String::new() } else { format!(", {other} would be faster") };
-    format!("{dtype}: {isa} {has} products of bfloat16{but}")
 }
 
 /// How to train.
@@ -88,7 +71,7 @@ impl Recipe {
     ];
 
     /// A recipe as it is for an architecture, or nothing if the name is unknown. No recipe asks for
-    /// a dtype: that is a matter of the machine ([`fastest`]).
+    /// a dtype: that is a matter of the machine ([`Dtype::fastest`]).
     ///
     /// ```
     /// use resnet::recipe::Recipe;
@@ -215,21 +198,6 @@ mod tests {
         assert_eq!(lr(&recipe_110, 399), 0.01);
         assert_eq!(lr(&recipe_110, 400), 0.1);
         assert_eq!(lr(&recipe_110, 48_000), 0.001);
-    }
-
-    #[test]
-    fn the_fastest_dtype_has_its_products() {
-        for isa in resnet_kernels::Isa::to_test() {
-            let cpu = Cpu::with_isa(1, isa).unwrap();
-            let fastest = fastest(&cpu);
-            assert_eq!(fastest == Dtype::Bf16, isa.name() == "avx512-bf16");
-            for dtype in [Dtype::Fp32, Dtype::Bf16] {
-                let text = explain(dtype, &cpu);
-                assert!(text.starts_with(&format!("{dtype}: {isa} has ")), "{text}");
-                assert_eq!(text.contains("would be faster"), dtype != fastest, "{text}");
-                assert_eq!(text.contains("has no"), fastest == Dtype::Fp32, "{text}");
-            }
-        }
     }
 
     #[test]

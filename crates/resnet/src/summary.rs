@@ -1,8 +1,8 @@
 //! What a network costs: parameters, multiply-accumulates and memory, node by node.
 
 use crate::{
+    engine::{PlanError, lower::values_per_image},
     graph::{Graph, Op, Shape},
-    plan::{PlanError, values_per_image},
 };
 
 /// Bytes of a parameter or an activation in fp32.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use resnet::Arch;
 
-use super::NormalisationArgs;
+use super::shared::NormalisationArgs;
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]

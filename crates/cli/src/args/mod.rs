@@ -4,6 +4,7 @@
 mod convert;
 mod predict;
 mod report;
+mod shared;
 mod show;
 mod test;
 mod train;
@@ -11,25 +12,16 @@ mod values;
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use resnet::{
-    Arch, Cpu,
-    data::{self, DataError, DataSource},
-    recipe,
-};
-
-use crate::print;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use resnet::{Arch, data::DataSource};
 
 pub(crate) use convert::ConvertArgs;
 pub(crate) use predict::PredictArgs;
 pub(crate) use report::ReportArgs;
+pub(crate) use shared::{DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output};
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use test::{ModelArgs, TestArgs};
 pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
-pub(crate) use values::{Mean, Std};
-
-/// The architecture where none is named.
-pub(crate) const DEFAULT_ARCH: &str = "resnet18-cifar";
 
 /// Trains, evaluates and inspects residual networks on the CPU.
 #[derive(Debug, Parser)]
@@ -58,38 +50,6 @@ impl Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted (state saved).";
-
-/// Options of every verb.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every verb")]
-pub(crate) struct Global {
-    /// Threads to compute with [default: all cores]
-    #[arg(long, global = true, value_name = "N", value_parser = values::threads)]
-    pub(crate) threads: Option<usize>,
-    /// Say nothing but errors and results
-    #[arg(long, short, global = true)]
-    pub(crate) quiet: bool,
-}
-
-impl Global {
-    /// The processor that was asked for.
-    pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Cpu::new(self.threads.unwrap_or_else(cores))?)
-    }
-
-    /// Says what was concluded, or what to look out for, unless asked to be quiet.
-    pub(crate) fn note(&self, text: impl AsRef<str>) {
-        self.say(format!("note: {}", text.as_ref()));
-    }
-
-    /// Says something on stderr, unless asked to be quiet.
-    pub(crate) fn say(&self, text: impl AsRef<str>) {
-        if !self.quiet {
-            print::talk(text);
-        }
-    }
-}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -120,56 +80,6 @@ pub(crate) enum Verb {
     Completions(CompletionsArgs),
     /// Print the manual page, or write the pages of all verbs
     Man(ManArgs),
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Output {
-    /// Print JSON, one line a record
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Where data sets are kept.
-#[derive(Debug, Args)]
-pub(crate) struct DataDir {
-    /// Folder where data sets are kept [default: $RESNET_DATA, or else the user's cache folder]
-    #[arg(long = "data-dir", value_name = "DIR")]
-    pub(crate) path: Option<PathBuf>,
-}
-
-impl DataDir {
-    /// The folder that was asked for, or else the default one.
-    pub(crate) fn folder(&self) -> Result<PathBuf, DataError> {
-        self.path.clone().map_or_else(data::default_data_dir, Ok)
-    }
-}
-
-/// How pixels are normalised.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct NormalisationArgs {
-    /// Mean of each channel of pixels in [0, 1], in place of the data set's
-    #[arg(long, value_name = "R,G,B", requires = "std", allow_hyphen_values = true)]
-    pub(crate) mean: Option<Mean>,
-    /// Standard deviation of each channel, in place of the data set's
-    #[arg(long, value_name = "R,G,B", requires = "mean", allow_hyphen_values = true)]
-    pub(crate) std: Option<Std>,
-}
-
-/// How activations and their gradients are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Dtype {
-    Fp32,
-    Bf16,
-}
-
-impl From<Dtype> for recipe::Dtype {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::Fp32 => recipe::Dtype::Fp32,
-            Dtype::Bf16 => recipe::Dtype::Bf16,
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -248,22 +158,6 @@ pub(crate) struct BenchArgs {
     pub(crate) profile: bool,
     #[command(flatten)]
     pub(crate) output: Output,
-}
-
-/// What is timed or planned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
-    Train,
-    Eval,
-}
-
-impl Mode {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Mode::Train => "train",
-            Mode::Eval => "eval",
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]

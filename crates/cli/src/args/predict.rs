@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ModelArgs, Output, values};
+use super::{shared::Output, test::ModelArgs, values};
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]

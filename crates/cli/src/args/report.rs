@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataDir, Output, values};
+use super::{
+    shared::{DataDir, Output},
+    values,
+};
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Output, TestArgs, values};
+use super::{shared::Output, test::TestArgs, values};
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]

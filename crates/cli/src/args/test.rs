@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use resnet::{Arch, data::DataSource};
 
-use super::{DataDir, Dtype, NormalisationArgs, values};
+use super::{
+    shared::{DataDir, Dtype, NormalisationArgs},
+    values,
+};
 
 /// A trained network, and how it is run.
 #[derive(Debug, Args)]

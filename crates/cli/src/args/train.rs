@@ -7,7 +7,10 @@ use clap::{
 };
 use resnet::{Arch, data::DataSource, recipe::Recipe};
 
-use super::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output, values};
+use super::{
+    shared::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output},
+    values,
+};
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]

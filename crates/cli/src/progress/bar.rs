@@ -4,7 +4,7 @@ use anstyle::Style;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
 
-use super::{Estimate, header};
+use super::{estimate::Estimate, header::header};
 use crate::print;
 
 /// The bar and the table.
@@ -124,6 +124,8 @@ fn epoch_bar(batch: &BatchEvent) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
+    use resnet::{recipe::Dtype, train::Machine};
+
     use super::*;
 
     fn bar(held_out_images: usize) -> EpochBar {
@@ -142,9 +144,13 @@ mod tests {
             epochs: 100,
             step: 12_345,
             history: Vec::new(),
-            dtype: "fp32: avx512-bf16 has products of bfloat16, bf16 would be faster".into(),
-            isa: "portable".into(),
-            threads: 16,
+            machine: Machine {
+                cpu: None,
+                isa: "portable".into(),
+                threads: 16,
+                dtype: Dtype::Fp32,
+                dtype_reason: "avx512-bf16 has products of bfloat16, bf16 would be faster".into(),
+            },
         };
         EpochBar { run: Some(run), ..EpochBar::default() }
     }

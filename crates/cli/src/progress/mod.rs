@@ -4,12 +4,13 @@
 mod bar;
 mod dashboard;
 mod estimate;
+mod header;
 
 use std::io::{self, IsTerminal};
 
-use resnet::train::{Event, Started};
+use resnet::train::Event;
 
-use self::{bar::EpochBar, dashboard::Dashboard, estimate::Estimate};
+use self::{bar::EpochBar, dashboard::Dashboard, header::header};
 use crate::{
     args::{Global, TrainArgs, Ui},
     interrupt::Interrupt,
@@ -69,44 +70,4 @@ fn full(args: &TrainArgs, terminal: bool, interrupt: &Interrupt) -> Result<Dashb
         return Err("--json prints on the same terminal".into());
     }
     Dashboard::open(interrupt).map_err(|error| format!("the terminal refuses: {error}"))
-}
-
-/// What is about to be trained, line by line.
-fn header(run: &Started) -> String {
-    let n = print::grouped;
-    let held_out = match run.held_out_images {
-        0 => String::new(),
-        images => format!("{} held-out, ", n(images)),
-    };
-    let resumed = match run.step {
-        0 => String::new(),
-        step => format!("; {step} steps are done"),
-    };
-    [
-        ("arch", format!("{}, {} parameters", run.arch, n(run.parameters))),
-        (
-            "data",
-            format!(
-                "{}, {} training, {held_out}{} test images",
-                run.data,
-                n(run.train_images),
-                n(run.test_images)
-            ),
-        ),
-        (
-            "recipe",
-            format!(
-                "{}, batch {}, {} epochs, {} steps{resumed}",
-                run.recipe,
-                run.batch_size,
-                run.epochs,
-                n(run.total_steps as usize)
-            ),
-        ),
-        ("device", format!("{}, {} threads", run.isa, run.threads)),
-        ("dtype", run.dtype.clone()),
-        ("folder", run.folder.display().to_string()),
-    ]
-    .map(|(label, value)| format!("{label:<8}{value}"))
-    .join("\n")
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use resnet::checkpoint::{Model, Target};
+use resnet::{model_file::Target, run::load_model};
 
 use crate::{
     args::{ConvertArgs, Global},
@@ -13,7 +13,7 @@ use crate::{
 
 pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
     let (output, target) = (&args.output, target(args)?);
-    let mut model = Model::load(&args.input, args.arch)?;
+    let mut model = load_model(&args.input, args.arch)?;
     let canonical = |path: &Path| path.canonicalize().ok();
     if canonical(output).is_some_and(|output| canonical(&model.path) == Some(output)) {
         bail!("{} is the file that is read: choose another OUT", output.display());

@@ -1,7 +1,7 @@
 //! `resnet recipes`: every recipe in full, as this machine trains by it.
 
 use anyhow::Context;
-use resnet::recipe::{Recipe, fastest};
+use resnet::recipe::{Dtype, Recipe};
 use serde::Serialize;
 
 use crate::{
@@ -17,7 +17,7 @@ struct Record {
 }
 
 pub(crate) fn run(output: Output, global: &Global) -> anyhow::Result<()> {
-    let (arch, dtype) = (DEFAULT_ARCH.parse()?, fastest(&global.cpu()?));
+    let (arch, dtype) = (DEFAULT_ARCH.parse()?, Dtype::fastest(&global.cpu()?));
     for (i, (name, description)) in Recipe::ALL.into_iter().enumerate() {
         let mut recipe = Recipe::named(name, arch).context("a listed recipe exists")?;
         recipe.dtype = dtype;

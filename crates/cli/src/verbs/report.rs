@@ -2,6 +2,7 @@
 
 mod command;
 mod gather;
+mod machine;
 mod tested;
 
 use std::{
@@ -10,11 +11,12 @@ use std::{
 };
 
 use anyhow::Context;
-use resnet::run::RunFolder;
+use resnet::{run::RunFolder, train::Segment};
 use resnet_formats::atomic_write;
 use resnet_pictures::report::{self, Report, Run};
 use serde::Serialize;
 
+use self::gather::Gathered;
 use crate::{
     args::{Global, ReportArgs},
     print,
@@ -45,6 +47,8 @@ struct RunRecord<'a> {
     /// Of the network that was tested for the report, percent.
     accuracy: Option<f64>,
     command: &'a str,
+    /// By which processes, when and on what it was trained.
+    segments: &'a [Segment],
     /// Why nothing was tested.
     note: Option<&'a str>,
 }
@@ -52,11 +56,15 @@ struct RunRecord<'a> {
 pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     let folders: Vec<PathBuf> =
         args.runs.iter().map(|run| folder(run)).collect::<anyhow::Result<_>>()?;
-    let (mut runs, configs): (Vec<Run>, Vec<_>) =
-        folders.iter().map(|folder| gather::gather(folder)).collect::<anyhow::Result<_>>()?;
+    let (mut runs, mut told) = (Vec::new(), Vec::new());
+    for folder in &folders {
+        let Gathered { run, config, segments } = gather::gather(folder)?;
+        runs.push(run);
+        told.push((config, segments));
+    }
     gather::make_distinct(&mut runs, &folders);
     if !args.no_eval {
-        for ((run, config), folder) in runs.iter_mut().zip(&configs).zip(&folders) {
+        for ((run, (config, _)), folder) in runs.iter_mut().zip(&told).zip(&folders) {
             tested::test(run, config, folder, args, global)?;
         }
     }
@@ -70,11 +78,13 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     atomic_write(&path, |file| file.write_all(html.as_bytes()))
         .with_context(|| format!("cannot write {}", path.display()))?;
     if args.output.json {
-        let records = report.runs.iter().zip(&folders);
+        let records = report.runs.iter().zip(&folders).zip(&told);
         print::json(&Record {
             report: &path,
             bytes: html.len(),
-            runs: records.map(|(run, folder)| record(run, folder)).collect(),
+            runs: records
+                .map(|((run, folder), (_, segments))| record(run, folder, segments))
+                .collect(),
         })?;
     } else {
         print::line(path.display().to_string())?;
@@ -93,7 +103,7 @@ fn folder(run: &Path) -> anyhow::Result<PathBuf> {
     Ok(run.to_owned())
 }
 
-fn record<'a>(run: &'a Run, folder: &'a Path) -> RunRecord<'a> {
+fn record<'a>(run: &'a Run, folder: &'a Path, segments: &'a [Segment]) -> RunRecord<'a> {
     RunRecord {
         name: &run.name,
         folder,
@@ -106,6 +116,7 @@ fn record<'a>(run: &'a Run, folder: &'a Path) -> RunRecord<'a> {
         best_test_accuracy: run.best().and_then(|best| best.test_accuracy),
         accuracy: run.evaluation.as_ref().map(|e| e.accuracy),
         command: &run.command,
+        segments,
         note: run.note.as_deref(),
     }
 }

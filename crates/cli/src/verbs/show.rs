@@ -8,8 +8,8 @@ use std::{
 use anyhow::Context;
 use resnet::{
     cam::ActivationMaps,
-    checkpoint::Model,
-    plan::Input,
+    engine::Input,
+    model_file::Model,
     random::{Purpose, Random},
 };
 use resnet_formats::atomic_write;

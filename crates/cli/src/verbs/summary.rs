@@ -1,17 +1,16 @@
 //! `resnet summary`: what a network consists of and costs.
 
 mod plan;
-
-use std::path::Path;
+mod subject;
 
 use indicatif::HumanBytes;
-use resnet::{Arch, Graph, checkpoint::DEMO, summary::Summary};
+use resnet::summary::Summary;
 use serde::Serialize;
 
+use self::subject::Subject;
 use crate::{
     args::{Global, SummaryArgs},
-    error::Usage,
-    model, print,
+    print,
     table::{
         Align::{Left, Right},
         table,
@@ -42,17 +41,8 @@ struct LayerRecord<'a> {
     macs: u64,
 }
 
-/// What is summed up.
-struct Subject {
-    arch: Arch,
-    graph: Graph,
-    image_size: usize,
-    /// What the file is, if there is one.
-    file: Option<String>,
-}
-
 pub(crate) fn run(args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
-    let subject = subject(args, global)?;
+    let subject = Subject::new(args, global)?;
     if args.plan {
         return plan::run(&subject, args, global);
     }
@@ -93,40 +83,6 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
         print::line(format!("{label:<14} {value}"))?;
     }
     Ok(())
-}
-
-/// An architecture by name, or the network of a checkpoint.
-fn subject(args: &SummaryArgs, global: &Global) -> anyhow::Result<Subject> {
-    let path = Path::new(&args.what);
-    match args.what.parse::<Arch>() {
-        Ok(_) if args.arch.is_some() => {
-            let why = "--arch goes with a file: this is the name of an architecture";
-            Err(Usage(why.into()).into())
-        }
-        Ok(arch) => Ok(Subject {
-            arch,
-            graph: arch.graph(args.classes.unwrap_or(arch.default_classes())),
-            image_size: args.image_size.unwrap_or(arch.image_size()),
-            file: None,
-        }),
-        Err(_) if path.exists() || path == Path::new(DEMO) => {
-            if args.classes.is_some() {
-                let why =
-                    "--classes goes with the name of an architecture: a checkpoint has its own";
-                return Err(Usage(why.into()).into());
-            }
-            let model = model::open(path, args.arch, global)?;
-            let epochs = model.epochs.map(|epochs| format!(", {epochs} epochs"));
-            let optimizer = if model.optimizer.is_ok() { ", with the optimizer" } else { "" };
-            Ok(Subject {
-                arch: model.arch,
-                graph: model.network.graph().clone(),
-                image_size: args.image_size.unwrap_or(model.image_size),
-                file: Some(format!("{}{}{optimizer}", model.form, epochs.unwrap_or_default())),
-            })
-        }
-        Err(unknown) => Err(Usage(format!("{unknown} (and there is no file of that name)")).into()),
-    }
 }
 
 fn record<'a>(

@@ -11,7 +11,7 @@ use resnet::{
     Arch, Cpu,
     data::Dataset,
     run::{CONFIG, RunFolder},
-    train::{self, EpochMetrics, Event, Log, Outcome, TensorBoard},
+    train::{self, EpochMetrics, Event, Facts, Log, Outcome, TensorBoard},
 };
 
 use crate::{
@@ -35,6 +35,12 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         _ => start(args, &cpu, global, &interrupt)?,
     };
     let mut log = Log::open(folder.path())?;
+    let mut facts = Some(Facts::open(folder.path()).unwrap_or_else(|error| {
+        let note = format!("{error}: it is begun anew");
+        log.write(&Event::Note(note.clone()));
+        global.note(note);
+        Facts::anew(folder.path())
+    }));
     let mut board = args.tensorboard.then(|| TensorBoard::new(&folder));
     let mut progress = Progress::new(args, global, &interrupt);
     let (mut printed, mut lines) = (Ok(()), 0);
@@ -42,10 +48,17 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
     let outcome = train::train(&folder, data, &cpu, interrupt.signal(), &mut |event| {
         log.write(event);
         progress.show(event);
-        if let Some(Err(error)) = board.as_mut().map(|board| board.write(event)) {
-            let note = Event::Note(format!("{error}: TensorBoard gets no more of this run"));
+        let mut note = |text: String| {
+            let note = Event::Note(text);
             log.write(&note);
             progress.show(&note);
+        };
+        if let Some(Err(error)) = facts.as_mut().map(|facts| facts.write(event)) {
+            note(format!("{error}: it tells no more of this run"));
+            facts = None;
+        }
+        if let Some(Err(error)) = board.as_mut().map(|board| board.write(event)) {
+            note(format!("{error}: TensorBoard gets no more of this run"));
             board = None;
         }
         if let Event::EpochEnd { metrics, .. } = event

@@ -3,10 +3,14 @@
 use std::collections::HashSet;
 
 use super::{
-    Attribute, Dimension, Graph, Malformed, Model, Node, Value, dtype, kind,
+    model::{Attribute, Dimension, Graph, Model, Node, Value},
+    numbers::{dtype, kind},
     wire::{self, Fields, varint},
 };
-use crate::{Data, FormatErrorKind, NamedTensors, Tensor, safetensors::Metadata};
+use crate::{
+    error::{FormatErrorKind, Malformed},
+    tensor::{Data, Metadata, NamedTensors, Tensor},
+};
 
 /// Nodes, tensors, names and so on that are read of a kind in one place.
 const MOST: usize = 1 << 16;

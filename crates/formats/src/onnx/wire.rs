@@ -3,7 +3,7 @@
 //! A reader that borrows is what a file of unknown origin needs: it allocates nothing, skips what
 //! nobody asks for, and follows no nesting but its caller's.
 
-use super::Malformed;
+use crate::error::Malformed;
 
 /// A field's value: a number, or bytes (text, a message, packed numbers).
 #[derive(Clone, Copy, Debug, PartialEq)]

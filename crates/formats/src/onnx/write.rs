@@ -2,7 +2,10 @@
 
 use std::{io, path::Path};
 
-use super::{Attribute, Dimension, Model, Node, Value, dtype, kind};
+use super::{
+    model::{Attribute, Dimension, Model, Node, Value},
+    numbers::{dtype, kind},
+};
 use crate::{Data, Tensor, atomic_write, wire::Message};
 
 /// Version of the format, and of the operators' definitions. Both are of 2022, and every reader of

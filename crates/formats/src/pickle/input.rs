@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, str};
 
-use super::machine::damaged;
 use crate::FormatErrorKind;
 
 /// What is left of a pickle.
@@ -73,6 +72,10 @@ impl<'a> Input<'a> {
         let line = self.line()?.trim();
         line.parse().map_err(|_| damaged("a number is malformed"))
     }
+}
+
+pub(super) fn damaged(why: &str) -> FormatErrorKind {
+    FormatErrorKind::Pickle(why.to_owned())
 }
 
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str> {

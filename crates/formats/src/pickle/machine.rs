@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use super::{
-    input::{Input, unescape, utf8},
+    input::{Input, damaged, unescape, utf8},
     value::{Id, Pickle, Record, Value},
 };
 use crate::{FormatErrorKind, budget::Budget};
@@ -18,10 +18,6 @@ const PER_RECORD: usize = 2 * size_of::<Record>();
 const PER_MEMO: usize = 64;
 
 type Result<T> = std::result::Result<T, FormatErrorKind>;
-
-pub(super) fn damaged(why: &str) -> FormatErrorKind {
-    FormatErrorKind::Pickle(why.to_owned())
-}
 
 /// Reads the pickle that the bytes start with.
 pub(crate) fn load<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<Pickle<'a>> {

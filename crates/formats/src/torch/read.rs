@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Checkpoint, Result, checkpoint::extract, legacy, storages::Storages, tensors::Reader};
-use crate::{FormatError, FormatErrorKind, budget::Budget, pickle, zip::Archive};
+use crate::{FormatError, FormatErrorKind, budget::Budget, file, pickle, zip::Archive};
 
 /// Reads a file of either form.
 ///
@@ -11,14 +11,7 @@ use crate::{FormatError, FormatErrorKind, budget::Budget, pickle, zip::Archive};
 /// If the file cannot be read, is malformed, holds no model or several, or asks to call a function
 /// that has no place in a file of weights.
 pub fn read(path: &Path) -> std::result::Result<Checkpoint, FormatError> {
-    let read = || {
-        // A pipe or a device may never open, or never end.
-        if !std::fs::metadata(path).map_err(FormatErrorKind::Read)?.is_file() {
-            return Err(FormatErrorKind::NotAFile);
-        }
-        from_bytes(&std::fs::read(path).map_err(FormatErrorKind::Read)?)
-    };
-    read().map_err(|kind| FormatError::new(path, kind))
+    file::read(path, from_bytes)
 }
 
 /// Reads what a file would hold; see [`read`].

@@ -164,22 +164,20 @@ impl Isa {
     /// Runs a kernel with this set.
     #[inline]
     pub(crate) fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
-        match self.0 {
-            Set::Portable => portable::enter(kernel),
+        match (self.0, K::PAIRS) {
+            (Set::Portable, _) => portable::enter(kernel),
             #[cfg(target_arch = "aarch64")]
             // SAFETY: a value of this variant is made only where the machine has the set.
-            Set::Neon => unsafe { neon::enter(kernel) },
+            (Set::Neon, _) => unsafe { neon::enter(kernel) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Set::Avx2 => unsafe { avx2::enter(kernel) },
+            (Set::Avx2, _) => unsafe { avx2::enter(kernel) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Set::Avx512 => unsafe { avx512::enter(kernel) },
+            (Set::Avx512Bf16, true) => unsafe { avx512::enter_bf16(kernel) },
             #[cfg(target_arch = "x86_64")]
-            Set::Avx512Bf16 => {
-                // SAFETY: as above; this set has all of the other.
-                unsafe { if K::PAIRS { avx512::enter_bf16(kernel) } else { avx512::enter(kernel) } }
-            }
+            // SAFETY: as above, and one of these sets has all of the other.
+            (Set::Avx512 | Set::Avx512Bf16, _) => unsafe { avx512::enter(kernel) },
         }
     }
 

@@ -1,4 +1,4 @@
-use resnet_kernels::Isa;
+use resnet_kernels::{Cpu, Dtype, Isa};
 
 use crate::testing::on_every_isa;
 
@@ -16,5 +16,20 @@ fn instruction_sets() {
     for name in wanted.split(',').filter(|name| !name.is_empty()) {
         let names = if name == "all" { &here[..] } else { &[name][..] };
         assert!(names.iter().all(|name| ran.contains(name)), "{name} did not run");
+    }
+}
+
+#[test]
+fn the_fastest_dtype_has_its_products() {
+    for isa in Isa::to_test() {
+        let cpu = Cpu::with_isa(1, isa).unwrap();
+        let fastest = Dtype::fastest(&cpu);
+        assert_eq!(fastest == Dtype::Bf16, isa.name() == "avx512-bf16");
+        for dtype in Dtype::ALL {
+            let text = dtype.reason(&cpu);
+            assert!(text.starts_with(&format!("{isa} has ")), "{text}");
+            assert_eq!(text.contains("would be faster"), dtype != fastest, "{text}");
+            assert_eq!(text.contains("has no"), fastest == Dtype::Fp32, "{text}");
+        }
     }
 }

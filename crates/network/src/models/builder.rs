@@ -14,7 +14,26 @@ enum Shortcut {
     Absent,
 }
 
-pub(super) fn build(arch: &Arch, in_channels: usize, classes: usize, width: usize) -> Graph {
+impl Arch {
+    /// The network for RGB images and so many classes.
+    pub fn graph(&self, classes: usize) -> Graph {
+        self.graph_with(3, classes, self.width())
+    }
+
+    /// The network for images of `in_channels`, with `width` channels in its first stage (the
+    /// others are as many times wider as in the paper).
+    ///
+    /// ```
+    /// let arch: resnet_network::Arch = "resnet20".parse().unwrap();
+    /// let graph = arch.graph_with(1, 10, 8); // grey images, half as wide
+    /// assert_eq!(graph.shapes(28, 28).unwrap().last().unwrap().channels, 10);
+    /// ```
+    pub fn graph_with(&self, in_channels: usize, classes: usize, width: usize) -> Graph {
+        build(self, in_channels, classes, width)
+    }
+}
+
+fn build(arch: &Arch, in_channels: usize, classes: usize, width: usize) -> Graph {
     let (stages, block) = arch.stages();
     let shortcut = match (arch.residual, arch.family) {
         (false, _) => Shortcut::Absent,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use resnet_formats::{NamedTensors, Tensor};
 
-use super::{Arch, Block, Family, STAGES};
+use super::{Arch, Block, Family, arch::STAGES};
 
 /// What names and shapes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

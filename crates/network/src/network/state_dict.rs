@@ -5,7 +5,11 @@ use std::collections::{HashMap, HashSet};
 use resnet_formats::{NamedTensors, Tensor};
 use thiserror::Error;
 
-use super::{Network, Param, ParamKind, parameters};
+use super::{
+    Network, Param, ParamKind,
+    inventory::parameters,
+    layout::{export_one, import_into},
+};
 use crate::graph::{Graph, Op};
 
 /// Why a state dict does not fit a network.
@@ -113,30 +117,6 @@ fn entries(graph: &Graph) -> Vec<Entry> {
         }
     }
     entries
-}
-
-fn export_one(param: &Param, arena: &[f32]) -> Tensor {
-    let values = &arena[param.range.clone()];
-    let [_, inputs, kernel, _] = param.shape[..] else {
-        return Tensor::f32(&param.shape, values.to_vec());
-    };
-    let window = kernel * kernel;
-    let from = |i: usize| {
-        let (out, channel, position) = (i / (inputs * window), i / window % inputs, i % window);
-        values[(out * window + position) * inputs + channel]
-    };
-    Tensor::f32(&param.shape, (0..values.len()).map(from).collect())
-}
-
-pub(super) fn import_into(param: &Param, values: &[f32], arena: &mut [f32]) {
-    let [_, inputs, kernel, _] = param.shape[..] else {
-        return arena.copy_from_slice(values);
-    };
-    let window = kernel * kernel;
-    for (i, &value) in values.iter().enumerate() {
-        let (out, channel, position) = (i / (inputs * window), i / window % inputs, i % window);
-        arena[(out * window + position) * inputs + channel] = value;
-    }
 }
 
 /// A tensor that a state dict must have.

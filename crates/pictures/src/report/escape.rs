@@ -2,23 +2,16 @@
 
 use serde::Serialize;
 
+use crate::text::markup;
+
 /// Text as HTML, inside an element or a quoted attribute. What is no text (control characters) is
 /// replaced.
 pub(super) fn text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() => out.push(char::REPLACEMENT_CHARACTER),
-            c => out.push(c),
-        }
-    }
-    out
+    markup(text, |c| match c {
+        '\n' | '\t' => c,
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    })
 }
 
 /// A name of a stranger, whose direction of writing stays inside it.

@@ -5,18 +5,16 @@ use std::{io, path::Path};
 use resnet_formats::safetensors::{self, Metadata};
 use serde::de::DeserializeOwned;
 
-use super::{
-    CheckpointError, Contents, FORMAT_VERSION, MOMENTUM, Model, Optimizer,
-    arch::named_arch,
-    json, key,
-    model::{check_version, entry},
-    optimizer::decimal,
-};
+use super::CheckpointError;
 use crate::{
     config::TrainConfig,
+    metrics::{EpochMetrics, Progress, State},
+    model_file::{
+        Contents, FORMAT_VERSION, MOMENTUM, Model, ModelFileError, Optimizer, check_version,
+        decimal, entry, json, key, named_arch,
+    },
     network::Network,
     recipe::Recipe,
-    train::{EpochMetrics, Progress, State},
 };
 
 /// Writes a checkpoint.
@@ -79,20 +77,29 @@ fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
     .into()
 }
 
-/// Reads a checkpoint of this run into its network; returns where it stands, its momentum, and the
-/// instruction set that it was trained with, if it says so.
+/// What a checkpoint holds beside its network.
+pub(crate) struct Restored {
+    /// The optimiser's momentum, in the order of the parameters' arena.
+    pub(crate) momentum: Vec<f32>,
+    /// Where the run stands.
+    pub(crate) state: State,
+    /// The instruction set that it was trained with, if it says so.
+    pub(crate) isa: Option<String>,
+}
+
+/// Reads a checkpoint of this run into its network, which is unchanged on error.
 pub(crate) fn load(
     path: &Path,
     config: &TrainConfig,
     network: &mut Network,
-) -> Result<(State, Vec<f32>, Option<String>), CheckpointError> {
+) -> Result<Restored, CheckpointError> {
     let Contents { tensors, metadata, optimizer: stored, .. } = Contents::read(path)?;
     let state = from_metadata(path, &metadata, config)?;
-    let error = CheckpointError::state_dict(path);
+    let error = ModelFileError::state_dict(path);
     let momentum = stored.map(|stored| stored.momentum).unwrap_or_default();
     let momentum = network.import(&momentum).map_err(&error)?;
     network.load_state_dict(&tensors).map_err(&error)?;
-    Ok((state, momentum, metadata.get(key::ISA).cloned()))
+    Ok(Restored { momentum, state, isa: metadata.get(key::ISA).cloned() })
 }
 
 fn from_metadata(
@@ -118,7 +125,7 @@ fn from_metadata(
     let history: Vec<EpochMetrics> = need(path, metadata, key::METRICS)?;
     if !is_of_run(&progress, &history, config) {
         let message = "does not fit the run: the file is damaged, or config.toml was changed";
-        return Err(CheckpointError::metadata(path, key::PROGRESS, message));
+        return Err(ModelFileError::metadata(path, key::PROGRESS, message).into());
     }
     Ok(State { history, progress })
 }
@@ -145,9 +152,9 @@ fn need<T: DeserializeOwned>(
     path: &Path,
     metadata: &Metadata,
     key: &'static str,
-) -> Result<T, CheckpointError> {
+) -> Result<T, ModelFileError> {
     let missing = "is missing: this is no checkpoint of a training run here";
-    entry(path, metadata, key)?.ok_or_else(|| CheckpointError::metadata(path, key, missing))
+    entry(path, metadata, key)?.ok_or_else(|| ModelFileError::metadata(path, key, missing))
 }
 
 #[cfg(test)]
@@ -155,8 +162,8 @@ mod tests {
     use super::*;
     use crate::{
         config::tests::sample,
+        metrics::tests::sample as state,
         random::{Purpose, Random},
-        train::tests::state,
     };
 
     fn read(metadata: &Metadata, config: &TrainConfig) -> Result<State, CheckpointError> {
@@ -166,7 +173,7 @@ mod tests {
     #[test]
     fn a_state_survives_its_metadata_to_the_bit() {
         let config = sample();
-        for state in [State::new(&config), state()] {
+        for state in [State::new(1, 0), state()] {
             assert_eq!(read(&metadata(&state, &config, "avx2"), &config).unwrap(), state);
         }
         let mut random = Random::new(0, Purpose::Init, &[]);

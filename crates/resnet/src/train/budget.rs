@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{State, Stop, TrainError, trainer::Trainer};
+use super::{Stop, TrainError, state::beginning, trainer::Trainer};
 use crate::{Cpu, config::TrainConfig, data::Dataset, evaluate};
 
 /// Steps are timed for about as long.
@@ -54,7 +54,7 @@ pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed,
     let (config, sample) = sample(config, data);
     let tested = sample.test.len();
     let mut trainer = Trainer::new(&config, sample, cpu, config.init_from.as_deref())?;
-    let mut batches = trainer.batches(&State::new(&config))?;
+    let mut batches = trainer.batches(&beginning(&config))?;
     let mut times = Vec::new();
     let start = Instant::now();
     while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {

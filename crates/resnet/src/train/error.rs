@@ -7,12 +7,12 @@ use std::{
 
 use thiserror::Error;
 
-use super::{Progress, State};
 use crate::{
     checkpoint::CheckpointError,
     data::DataError,
-    plan::PlanError,
-    run::{BEST, LAST, RunFolder},
+    engine::PlanError,
+    metrics::{Progress, State},
+    run::{BEST, LAST, RunError, RunFolder},
 };
 
 /// Why a run failed. What it had saved before is kept.
@@ -49,7 +49,7 @@ pub enum TrainError {
     Plan(#[from] PlanError),
     /// The file with the first weights cannot be used.
     #[error(transparent)]
-    Init(#[from] CheckpointError),
+    Init(#[from] RunError),
     /// The checkpoint to continue from cannot be used.
     #[error("{source}{}", such_as(instead.as_deref()))]
     Resume {

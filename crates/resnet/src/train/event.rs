@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use crate::metrics::EpochMetrics;
+
+use super::Machine;
 
 /// Something that happened in a run, in the order of the variants.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,12 +90,8 @@ pub struct Started {
     pub step: u64,
     /// Figures of the epochs already done.
     pub history: Vec<EpochMetrics>,
-    /// How activations are stored, and why that is fast here or not.
-    pub dtype: String,
-    /// Instruction set of the kernels.
-    pub isa: String,
-    /// Threads of the kernels.
-    pub threads: usize,
+    /// What it runs on, and in which numbers.
+    pub machine: Machine,
 }
 
 /// Figures after one batch.
@@ -125,31 +123,75 @@ pub struct BatchEvent {
     pub images_per_second: f64,
 }
 
-/// Figures of one epoch: a line of `metrics.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochMetrics {
-    /// The epoch, from 1.
-    pub epoch: u64,
-    /// Steps done in the whole run.
-    pub step: u64,
-    /// Mean loss an image, over the epoch as it was trained.
-    pub train_loss: f64,
-    /// Accuracy over the epoch as it was trained, percent.
-    pub train_accuracy: f64,
-    /// Mean loss of a test image after the epoch, without label smoothing.
-    pub test_loss: f64,
-    /// Test accuracy after the epoch, percent.
-    pub test_accuracy: f64,
-    /// Mean loss of a held-out image, where some are held out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out_loss: Option<f64>,
-    /// Accuracy on held-out images, percent, where some are held out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out_accuracy: Option<f64>,
-    /// Learning rate of the epoch's last update.
-    pub learning_rate: f32,
-    /// Seconds of training, without evaluation.
-    pub seconds: f64,
-    /// Images trained on a second.
-    pub images_per_second: f64,
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::recipe::Dtype;
+
+    /// A run of two epochs, of which so many steps are done.
+    pub(crate) fn started(step: u64) -> Event {
+        Event::Started(Started {
+            folder: "runs/a".into(),
+            arch: "resnet8".into(),
+            data: "synthetic".into(),
+            recipe: "fast".into(),
+            parameters: 78_042,
+            train_images: 1000,
+            test_images: 200,
+            held_out_images: 0,
+            batch_size: 4,
+            steps_per_epoch: 250,
+            total_steps: 500,
+            epochs: 2,
+            step,
+            history: Vec::new(),
+            machine: Machine {
+                cpu: Some("a processor".into()),
+                isa: "portable".into(),
+                threads: 2,
+                dtype: Dtype::Fp32,
+                dtype_reason: "portable has no products of bfloat16".into(),
+            },
+        })
+    }
+
+    pub(crate) fn batch(batch: u64) -> Event {
+        Event::Batch(BatchEvent {
+            epoch: 1,
+            epochs: 2,
+            batch,
+            batches: 250,
+            step: batch,
+            total_steps: 500,
+            loss: 2.0,
+            accuracy: 30.0,
+            batch_loss: 1.5,
+            batch_accuracy: 50.0,
+            learning_rate: 0.1,
+            images_per_second: 280.4,
+        })
+    }
+
+    pub(crate) fn epoch() -> EpochMetrics {
+        EpochMetrics {
+            epoch: 1,
+            step: 391,
+            train_loss: 0.1 + 0.2,
+            train_accuracy: 100.0 / 3.0,
+            test_loss: 1e-9,
+            test_accuracy: 10.0,
+            held_out_loss: None,
+            held_out_accuracy: None,
+            learning_rate: 0.1,
+            seconds: 1.5,
+            images_per_second: 281.3,
+        }
+    }
+
+    #[test]
+    fn metrics_survive_their_line_of_json() {
+        let line = serde_json::to_string(&epoch()).unwrap();
+        assert!(line.contains("\"learning_rate\":0.1,") && !line.contains("held_out"), "{line}");
+        assert_eq!(serde_json::from_str::<EpochMetrics>(&line).unwrap(), epoch());
+    }
 }

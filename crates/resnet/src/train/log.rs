@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Write, path::Path};
 
-use super::Event;
+use super::{Event, Machine};
 use crate::run::{LOG, RunError};
 
 /// Batches between two lines.
@@ -29,7 +29,8 @@ impl Event {
                 if s.step > 0 {
                     line += &format!(", {} of them done", s.step);
                 }
-                Some(line + &format!("; {} threads, {}; {}", s.threads, s.isa, s.dtype))
+                let Machine { threads, isa, dtype, dtype_reason, .. } = &s.machine;
+                Some(line + &format!("; {threads} threads, {isa}; {dtype}: {dtype_reason}"))
             }
             Event::Note(note) => Some(format!("note: {note}")),
             Event::OtherIsa { before, now } => Some(format!(
@@ -100,46 +101,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{BatchEvent, EpochMetrics, Started};
-
-    fn started(step: u64) -> Event {
-        Event::Started(Started {
-            folder: "runs/a".into(),
-            arch: "resnet8".into(),
-            data: "synthetic".into(),
-            recipe: "fast".into(),
-            parameters: 78_042,
-            train_images: 1000,
-            test_images: 200,
-            held_out_images: 0,
-            batch_size: 4,
-            steps_per_epoch: 250,
-            total_steps: 500,
-            epochs: 2,
-            step,
-            history: Vec::new(),
-            dtype: "fp32: portable has no products of bfloat16".into(),
-            isa: "portable".into(),
-            threads: 2,
-        })
-    }
-
-    fn batch(batch: u64) -> Event {
-        Event::Batch(BatchEvent {
-            epoch: 1,
-            epochs: 2,
-            batch,
-            batches: 250,
-            step: batch,
-            total_steps: 500,
-            loss: 2.0,
-            accuracy: 30.0,
-            batch_loss: 1.5,
-            batch_accuracy: 50.0,
-            learning_rate: 0.1,
-            images_per_second: 280.4,
-        })
-    }
+    use crate::train::event::tests::{batch, started};
 
     #[test]
     fn every_hundredth_batch_is_told_with_its_own_figures() {
@@ -171,25 +133,5 @@ mod tests {
         let text = std::fs::read_to_string(dir.path().join(LOG)).unwrap();
         assert_eq!(text.lines().count(), 2);
         assert!(text.ends_with("saved x\n"), "{text}");
-    }
-
-    #[test]
-    fn metrics_survive_their_line_of_json() {
-        let metrics = EpochMetrics {
-            epoch: 1,
-            step: 391,
-            train_loss: 0.1 + 0.2,
-            train_accuracy: 100.0 / 3.0,
-            test_loss: 1e-9,
-            test_accuracy: 10.0,
-            held_out_loss: None,
-            held_out_accuracy: None,
-            learning_rate: 0.1,
-            seconds: 1.5,
-            images_per_second: 281.3,
-        };
-        let line = serde_json::to_string(&metrics).unwrap();
-        assert!(line.contains("\"learning_rate\":0.1,") && !line.contains("held_out"), "{line}");
-        assert_eq!(serde_json::from_str::<EpochMetrics>(&line).unwrap(), metrics);
     }
 }

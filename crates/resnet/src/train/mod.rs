@@ -3,38 +3,42 @@
 mod budget;
 mod error;
 mod event;
+mod facts;
 mod log;
+mod machine;
 mod start;
 mod state;
+mod stop;
 mod tensorboard;
 mod trainer;
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
 use crate::{
     Cpu,
     data::Dataset,
+    metrics::{Progress, State},
     run::{BEST, LAST, METRICS, RunFolder},
 };
 
 pub use self::{
     budget::{Speed, measure},
     error::TrainError,
-    event::{BatchEvent, EpochMetrics, Event, Started},
+    event::{BatchEvent, Event, Started},
+    facts::{Ending, Facts, FactsError, Segment, Time, segments},
     log::Log,
+    machine::Machine,
+    stop::Stop,
+    tensorboard::TensorBoard,
 };
-#[cfg(test)]
-pub(crate) use state::tests;
-pub(crate) use state::{Progress, State};
-pub use tensorboard::TensorBoard;
-use trainer::Trainer;
-
-/// Asks a run to stop: anything but 0 (the signal's number, by custom) stops it after the batch
-/// under way. `signal_hook::flag::register_usize` sets one.
-pub type Stop = AtomicUsize;
+use self::{
+    state::{add_batch, beginning, end_epoch},
+    trainer::Trainer,
+};
+pub use crate::metrics::EpochMetrics;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +55,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 /// Trains in a run folder, from its beginning or from where its checkpoint stands.
 ///
 /// `data` holds every image of `run.config().data`, before the split. Events go to `listen`; the
-/// folder's `log.txt` is written by a [`Log`] that listens.
+/// folder's `log.txt` and `run.json` are written by a [`Log`] and [`Facts`] that listen.
 ///
 /// # Errors
 /// If training diverges, the data is not what the configuration says, or a file cannot be read or
@@ -82,7 +86,8 @@ pub fn train(
             let start = Instant::now();
             let batch = batches.next().expect("the loader has a batch for every step");
             let result = trainer.step(&batch, config.lr_at(state.progress.step));
-            let event = state.add_batch(config, result, batch.labels.len(), start.elapsed());
+            let images = batch.labels.len();
+            let event = add_batch(&mut state, config, result, images, start.elapsed());
             batches.recycle(batch);
             if !result.loss.is_finite() {
                 return Err(TrainError::diverged(run, &state));
@@ -104,7 +109,7 @@ pub fn train(
         if !evaluated.is_finite() {
             return Err(TrainError::diverged(run, &state));
         }
-        let metrics = state.end_epoch(config, &evaluated);
+        let metrics = end_epoch(&mut state, config, &evaluated);
         let best = state.is_best();
         listen(&Event::EpochEnd { metrics, best });
         if best {
@@ -136,7 +141,7 @@ fn prepare<'a>(
     let config = run.config();
     let Some(file) = run.resume_from() else {
         let trainer = Trainer::new(config, data, cpu, config.init_from.as_deref())?;
-        return Ok((trainer, State::new(config), None));
+        return Ok((trainer, beginning(config), None));
     };
     // The first weights do not matter any more: their file may be gone.
     let mut trainer = Trainer::new(config, data, cpu, None)?;

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use resnet_network::optim::SgdConfig;
+
 use crate::{
-    checkpoint::{CheckpointError, Model, Optimizer},
     config::TrainConfig,
     graph::Graph,
+    model_file::{Model, ModelFileError, Optimizer},
     network::Network,
-    optim::SgdConfig,
+    run::{RunError, load_model},
 };
 
 /// The first weights of a run, and the optimiser's momentum if that goes on.
@@ -30,8 +32,8 @@ impl Start {
         file: &Path,
         config: &TrainConfig,
         graph: Graph,
-    ) -> Result<Start, CheckpointError> {
-        let model = Model::load(file, Some(config.arch))?;
+    ) -> Result<Start, RunError> {
+        let model = load_model(file, Some(config.arch))?;
         let continues = config.continues_after.is_some();
         let held = model.network.graph().classes();
         let classes = if continues { graph.classes() } else { held };
@@ -50,14 +52,15 @@ impl Start {
             }
         }
         if network.load_state_dict(&state).is_err() {
-            return Err(CheckpointError::NotThisArch {
+            let error = ModelFileError::NotThisArch {
                 path: model.path,
                 arch: config.arch.to_string(),
                 message: format!(
                     "its layers are not as wide (conv1 has not {} channels)",
                     config.arch.width()
                 ),
-            });
+            };
+            return Err(error.into());
         }
         notes.push(format!(
             "the head ({head}) has {held} classes in {}, and the data {}: it starts from random \
@@ -74,7 +77,7 @@ fn go_on(
     model: &Model,
     config: &TrainConfig,
     notes: &mut Vec<String>,
-) -> Result<Vec<f32>, CheckpointError> {
+) -> Result<Vec<f32>, ModelFileError> {
     let (file, recipe) = (model.path.display(), &config.recipe);
     let zeros = || vec![0.0; model.network.values().len()];
     let (momentum, mut note) = match &model.optimizer {
@@ -82,9 +85,10 @@ fn go_on(
             (zeros(), format!("continuing {file} with its weights; it has no momentum yet"))
         }
         Ok(stored) => {
-            let momentum = model.network.import(&stored.momentum).map_err(|source| {
-                CheckpointError::StateDict { path: model.path.clone(), source }
-            })?;
+            let momentum = model
+                .network
+                .import(&stored.momentum)
+                .map_err(|source| ModelFileError::StateDict { path: model.path.clone(), source })?;
             (momentum, format!("continuing {file} with its weights and momentum"))
         }
         Err(why) => (

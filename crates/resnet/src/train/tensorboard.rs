@@ -7,9 +7,10 @@ use resnet_formats::tensorboard::{
     EventFile, SETTINGS, Setting, Value,
 };
 
-use super::{BatchEvent, EpochMetrics, Event, Started};
+use super::{BatchEvent, Event, Started};
 use crate::{
     config::TrainConfig,
+    metrics::EpochMetrics,
     run::{RunError, RunFolder, TENSORBOARD},
 };
 

@@ -6,21 +6,18 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{
-    Event, Started, Stop, TrainError,
-    start::Start,
-    state::{Progress, State},
-};
+use super::{Event, Machine, Started, Stop, TrainError, start::Start};
 use crate::{
     Cpu,
-    checkpoint::{self, CheckpointError, Model},
+    checkpoint::{self, CheckpointError, Restored},
     config::TrainConfig,
     data::{Batch, Dataset, Epoch, Images, Loader},
+    engine::{Engine, EngineConfig, Input, Part, StepResult, Targets},
     evaluate::{self, Tally},
+    metrics::{Progress, State},
+    model_file::Model,
     network::Network,
-    recipe::explain,
 };
-use resnet_engine::{Engine, EngineConfig, Input, Part, StepResult, Targets};
 
 /// A network in training, with its data.
 pub(super) struct Trainer<'a> {
@@ -102,7 +99,7 @@ impl<'a> Trainer<'a> {
         file: &Path,
     ) -> Result<(State, Option<String>), CheckpointError> {
         let mut network = self.engine.store().0.clone();
-        let (state, momentum, isa) = checkpoint::load(file, self.config, &mut network)?;
+        let Restored { momentum, state, isa } = checkpoint::load(file, self.config, &mut network)?;
         self.engine.load(network, momentum);
         Ok((state, isa))
     }
@@ -193,9 +190,7 @@ impl<'a> Trainer<'a> {
             epochs: config.epochs(),
             step: state.progress.step,
             history: state.history.clone(),
-            dtype: explain(config.recipe.dtype, self.cpu),
-            isa: self.cpu.isa().to_string(),
-            threads: self.cpu.threads(),
+            machine: Machine::new(self.cpu, config.recipe.dtype),
         }
     }
 }

@@ -3,9 +3,9 @@
 use resnet::{
     Arch, Cpu, Network,
     data::Normalisation,
+    engine::{EvalPlan, Input, TrainPlan},
     network::Init,
     optim::{Sgd, SgdConfig},
-    plan::{EvalPlan, Input, TrainPlan},
     recipe::Dtype,
 };
 

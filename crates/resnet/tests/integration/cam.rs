@@ -3,9 +3,9 @@
 use resnet::{
     Arch, Cpu, Graph, Network,
     cam::ActivationMaps,
+    engine::{EvalPlan, Input},
     graph::Op,
     network::Init,
-    plan::{EvalPlan, Input},
     random::{Purpose, Random},
     recipe::Dtype,
 };

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use crate::common::{assert_same, distance, logits, python, run, step};
 use resnet::{
     Cpu, Network,
-    checkpoint::{Form, Model, Target},
     data::Normalisation,
+    engine::{Input, TrainPlan},
+    model_file::{Form, Model, Target},
     optim::{Sgd, SgdConfig},
-    plan::{Input, TrainPlan},
     recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, safetensors, torch};

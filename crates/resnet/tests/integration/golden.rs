@@ -11,9 +11,9 @@ use std::{
 
 use resnet::{
     Arch, Cpu, Graph, Network,
+    engine::{EvalPlan, Input, TrainPlan, program::Pass},
     network::Init,
     optim::{Sgd, SgdConfig},
-    plan::{EvalPlan, Input, TrainPlan, program::Pass},
     recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, Tensor};

@@ -11,7 +11,6 @@ mod golden;
 mod gradients;
 mod onnx;
 mod outline;
-mod photos;
 mod resume;
 mod tensorboard;
 mod timm;

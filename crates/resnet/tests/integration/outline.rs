@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use resnet::{
     Arch, Cpu, Graph, Network,
-    engine::{Hooks, Part, Targets},
-    graph::Op,
-    network::Init,
-    plan::{
+    engine::{
         EvalPlan, Input, TrainPlan,
         outline::{Algorithm, Outline},
         program::{Kind, Operation, Pass},
     },
+    engine::{Hooks, Part, Targets},
+    graph::Op,
+    network::Init,
     recipe::Dtype,
 };
 use resnet_kernels::{Algorithms, Isa};

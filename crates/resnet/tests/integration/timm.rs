@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::common::{distance, logits, python, read_floats, run, write_floats};
 use resnet::{
     Arch, Cpu, Network,
-    checkpoint::{Model, Target},
     data::Normalisation,
+    model_file::{Model, Target},
     network::Init,
 };
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::common::{assert_same, distance, logits, python, read_floats, run};
 use resnet::{
     Cpu,
-    checkpoint::{Form, Model, Target},
+    model_file::{Form, Model, Target},
 };
 use resnet_formats::torch;
 use serde_json::{Value, json};

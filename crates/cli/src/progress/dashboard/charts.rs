@@ -10,8 +10,8 @@ use ratatui::{
 };
 
 use super::{
+    palette::Palette,
     state::{Speed, State},
-    view::Palette,
 };
 
 /// A curve, told from others of its chart by its marks, and where there is colour by that too.

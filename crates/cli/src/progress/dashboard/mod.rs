@@ -5,6 +5,7 @@
 //! would have printed until then.
 
 mod charts;
+mod palette;
 mod screen;
 mod series;
 mod state;
@@ -23,8 +24,8 @@ use std::{
 use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use resnet::train::Event;
 
-use self::{screen::Screen, state::State, view::Palette};
-use super::EpochBar;
+use self::{palette::Palette, screen::Screen, state::State};
+use super::bar::EpochBar;
 use crate::interrupt::Interrupt;
 
 /// Time between two pictures where something has happened, and where nothing has.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
 
 use super::series::{Series, Smooth};
-use crate::progress::Estimate;
+use crate::progress::estimate::Estimate;
 
 /// Notes that are kept.
 const NOTES: usize = 20;

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, style::Color};
-use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
+use resnet::{
+    recipe::Dtype,
+    train::{BatchEvent, EpochMetrics, Event, Machine, Started},
+};
 
 use super::*;
 
@@ -26,9 +29,13 @@ fn started(history: Vec<EpochMetrics>) -> Event {
         epochs: 20,
         step: 450 * history.len() as u64,
         history,
-        dtype: "bf16: avx512-bf16 has products of bfloat16".into(),
-        isa: "avx512-bf16".into(),
-        threads: 16,
+        machine: Machine {
+            cpu: None,
+            isa: "avx512-bf16".into(),
+            threads: 16,
+            dtype: Dtype::Bf16,
+            dtype_reason: "avx512-bf16 has products of bfloat16".into(),
+        },
     })
 }
 

@@ -2,52 +2,20 @@
 
 use std::time::Instant;
 
-use anstream::{AutoStream, ColorChoice};
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
-    style::{Color, Style, Stylize},
+    style::Stylize,
     text::{Line, Span},
     widgets::Paragraph,
 };
-use resnet::train::Started;
+use resnet::train::{Machine, Started};
 
-use super::{charts, state::State};
+use super::{charts, palette::Palette, state::State};
 use crate::print;
 
 /// Columns and rows of the smallest terminal that is of use.
 const SMALLEST: [u16; 2] = [40, 10];
-
-/// Colours of the terminal's own palette, which are legible on its background. Nothing is told by
-/// colour alone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Palette {
-    coloured: bool,
-}
-
-impl Palette {
-    /// No colour where the terminal or the user (`NO_COLOR`) has none.
-    pub(super) fn of_stderr() -> Self {
-        let choice = AutoStream::choice(&std::io::stderr());
-        Palette { coloured: choice != ColorChoice::Never }
-    }
-
-    fn colour(self, colour: Color) -> Style {
-        if self.coloured { Style::new().fg(colour) } else { Style::new() }
-    }
-
-    pub(super) fn train(self) -> Style {
-        self.colour(Color::Green)
-    }
-
-    pub(super) fn test(self) -> Style {
-        self.colour(Color::Magenta)
-    }
-
-    pub(super) fn held_out(self) -> Style {
-        self.colour(Color::Red)
-    }
-}
 
 /// Draws a run. Rows go, in this order of need, to bars, help, curves, header, facts and notes.
 pub(super) fn draw(frame: &mut Frame, state: &State, palette: Palette, now: Instant) {
@@ -96,9 +64,8 @@ fn too_small(frame: &mut Frame, area: Rect) {
 
 /// What is trained, and on what.
 fn title(run: &Started) -> Vec<Line<'static>> {
-    let Started { arch, data, recipe, epochs, batch_size, isa, threads, .. } = run;
-    // The rest explains why.
-    let dtype = run.dtype.split(':').next().unwrap_or_default();
+    let Started { arch, data, recipe, epochs, batch_size, machine, .. } = run;
+    let Machine { isa, threads, dtype, .. } = machine;
     let what = format!("{arch} on {data}");
     let how = format!(", recipe {recipe}, {epochs} epochs, batches of {batch_size}");
     let folder = run.folder.display();

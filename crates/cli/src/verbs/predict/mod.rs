@@ -6,12 +6,12 @@ mod output;
 use anyhow::{Context, bail};
 use resnet::{
     Cpu,
-    checkpoint::Model,
     data::{
         Normalisation,
         photo::{self, Preparation},
     },
-    plan::{EvalPlan, Input},
+    engine::{EvalPlan, Input},
+    model_file::Model,
     predictions::Predictions,
 };
 
@@ -87,7 +87,7 @@ impl Net {
         let model = model::open(&args.model.path, args.model.arch, global)?;
         let path = model.path.display();
         let graph = model.network.graph();
-        let preparation = Preparation::of(&model).with_context(|| {
+        let preparation = model.preparation().with_context(|| {
             format!("{path} takes {} channels, and photos have 1 or 3", graph.in_channels())
         })?;
         let normalisation = normalisation(args, &model, global)?;
@@ -123,7 +123,7 @@ fn normalisation(
         return Ok(known.clone());
     }
     let path = model.path.display();
-    let Some((whose, usual)) = photo::usual_normalisation(model) else {
+    let Some((whose, usual)) = model.usual_normalisation() else {
         return Err(Usage(format!(
             "{path} does not say how its images are normalised: say it with --mean and --std"
         ))

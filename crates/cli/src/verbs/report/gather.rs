@@ -9,16 +9,29 @@ use std::{
 use anyhow::{Context, bail};
 use resnet::{
     config::TrainConfig,
-    run::{self, CONFIG, LOG, METRICS},
+    run::{self, CONFIG, METRICS},
     summary::Summary,
+    train::{self, Segment},
 };
 use resnet_pictures::report::{Epoch, Run, State};
 use toml::{Table, Value};
 
-use super::command::{Again, again};
+use super::{
+    command::{Again, again},
+    machine::machine,
+};
 
-/// A run, but for what its network does on test images.
-pub(super) fn gather(folder: &Path) -> anyhow::Result<(Run, TrainConfig)> {
+/// What a run folder tells.
+pub(super) struct Gathered {
+    /// But for what its network does on test images.
+    pub(super) run: Run,
+    pub(super) config: TrainConfig,
+    /// None in folders of earlier versions.
+    pub(super) segments: Vec<Segment>,
+}
+
+/// Reads a run folder, but for its checkpoints.
+pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
     let path = folder.join(CONFIG);
     if !path.is_file() {
         bail!(
@@ -29,6 +42,7 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<(Run, TrainConfig)> {
     let config = TrainConfig::read(&path)?;
     let text = read(&path)?;
     let metrics = metrics(&folder.join(METRICS))?;
+    let segments = train::segments(folder)?.unwrap_or_default();
     let done = metrics.last().map_or(0, |last| last.epoch);
     let state = if done >= config.epochs() {
         State::Finished
@@ -51,11 +65,11 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<(Run, TrainConfig)> {
         config: text,
         command,
         command_note: note,
-        machine: machine(&read(&folder.join(LOG)).unwrap_or_default()),
+        machine: machine(&segments),
         evaluation: None,
         note: None,
     };
-    Ok((run, config))
+    Ok(Gathered { run, config, segments })
 }
 
 /// Far beyond any file that a run writes.
@@ -172,63 +186,9 @@ fn flatten(parent: &str, table: &Table, settings: &mut Vec<(String, String)>) {
     }
 }
 
-/// What the log says a run was on when it was started last: `...; 2 threads, avx2; fp32: ...`.
-fn machine(log: &str) -> Vec<(String, String)> {
-    let starts = |line: &&str| line.starts_with("training ") || line.starts_with("continuing ");
-    let Some(line) = log.lines().rfind(starts) else { return Vec::new() };
-    let mut parts = line.split("; ").skip_while(|part| !part.contains(" threads, "));
-    let Some((threads, isa)) = parts.next().and_then(|part| part.split_once(" threads, ")) else {
-        return Vec::new();
-    };
-    let mut machine = vec![
-        ("Instruction set".to_owned(), isa.to_owned()),
-        ("Threads".to_owned(), threads.to_owned()),
-    ];
-    if let Some(dtype) = parts.next() {
-        machine.push(("Activations".to_owned(), dtype.to_owned()));
-    }
-    machine
-}
-
 #[cfg(test)]
 mod tests {
-    use resnet::train::{Event, Started};
-
     use super::*;
-
-    #[test]
-    fn the_machine_is_in_the_log() {
-        let started = |threads, isa: &str| {
-            let isa = isa.to_owned();
-            Event::Started(Started {
-                folder: "runs/a".into(),
-                arch: "resnet8".into(),
-                data: "synthetic".into(),
-                recipe: "fast".into(),
-                parameters: 78_042,
-                train_images: 1000,
-                test_images: 200,
-                held_out_images: 3,
-                batch_size: 4,
-                steps_per_epoch: 250,
-                total_steps: 500,
-                epochs: 2,
-                step: u64::from(threads > 1),
-                history: Vec::new(),
-                dtype: "fp32: it has no products of bfloat16".into(),
-                isa,
-                threads,
-            })
-            .log_line()
-            .unwrap()
-        };
-        let log =
-            format!("{}\nepoch 1: x\n{}\nnote: y\n", started(1, "avx2"), started(8, "avx512"));
-        let pairs = machine(&log);
-        let values: Vec<&str> = pairs.iter().map(|(_, value)| value.as_str()).collect();
-        assert_eq!(values, ["avx512", "8", "fp32: it has no products of bfloat16"]);
-        assert_eq!(machine("training\n; x threads"), []);
-    }
 
     #[test]
     fn settings_are_flat() {

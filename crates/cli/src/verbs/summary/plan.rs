@@ -13,7 +13,7 @@ use resnet::{
 };
 use serde::Serialize;
 
-use super::Subject;
+use super::subject::Subject;
 use crate::{
     args::{Global, Mode, SummaryArgs},
     print,

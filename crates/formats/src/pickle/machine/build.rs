@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Machine, PER_ITEM, PER_PAIR, Result, damaged, underflow};
+use super::{Machine, PER_ITEM, PER_PAIR, Result, underflow};
 use crate::{
     FormatErrorKind,
     pickle::{
         calls,
+        input::damaged,
         value::{Id, Value},
     },
 };

@@ -1,36 +1,35 @@
 use super::*;
 
 fn check_epilogue(algorithm: Algorithm, dtype: Dtype, s: ConvShape, batch: usize, tolerance: f64) {
+    let (outputs, pixels) = (s.out_channels, s.out_pixels());
+    let [x, mut w, _] = inputs(&s, batch);
+    // Of a filter of zeros only the bias is left.
+    w[..s.in_channels * s.kernel * s.kernel].fill(0.0);
+    let (bias, factors) = (random(outputs, 4), random(outputs, 5));
+    let residual = random(batch * outputs * pixels, 6);
+    let channel = |i: usize| i / pixels % outputs;
+    let plain = reference::forward(&s, batch, &x, &w);
+    let want: Vec<f64> = (0..plain.len())
+        .map(|i| (plain[i] * factors[channel(i)] + bias[channel(i)] + residual[i]).max(0.0))
+        .collect();
+    let (plain, factors, mut bias) = (permuted(&w, &s), narrow(&factors), narrow(&bias));
+    bias.resize(outputs.next_multiple_of(16), 0.0);
+    let residual = to_stored(dtype, &residual, batch, outputs);
+    let x = to_stored(dtype, &x, batch, s.in_channels);
     on_every_isa(|cpu| {
-        let (outputs, pixels) = (s.out_channels, s.out_pixels());
-        let [x, mut w, _] = inputs(&s, batch);
-        // Of a filter of zeros only the bias is left.
-        w[..s.in_channels * s.kernel * s.kernel].fill(0.0);
-        let (bias, factors) = (random(outputs, 4), random(outputs, 5));
-        let residual = random(batch * outputs * pixels, 6);
         let conv = conv(algorithm, &s, dtype, Source::Activation, Mode::Inference, batch, cpu);
         let mut packed = vec![0.0; conv.packed_len()];
         let mut scratch = vec![0.0; conv.scratch_len()];
-        let (plain, factors_f32) = (permuted(&w, &s), narrow(&factors));
-        let weights = conv.pack_forward(&plain, Some(&factors_f32), &mut packed);
-        let mut stored_bias = narrow(&bias);
-        stored_bias.resize(outputs.next_multiple_of(16), 0.0);
-        let stored_residual = to_stored(dtype, &residual, batch, outputs);
+        let weights = conv.pack_forward(&plain, Some(&factors), &mut packed);
         let mut y = Storage::zeroed(dtype, batch * s.out_len()).unwrap();
         let epilogue = Epilogue {
-            bias: Some(&stored_bias),
-            residual: Some(stored_residual.as_values()),
+            bias: Some(&bias),
+            residual: Some(residual.as_values()),
             accumulate: false,
             relu: true,
         };
-        let stored = to_stored(dtype, &x, batch, s.in_channels);
         let out = y.as_values_mut();
-        conv.forward(batch, stored.as_values(), weights, out, epilogue, &mut scratch);
-        let plain = reference::forward(&s, batch, &x, &w);
-        let channel = |i: usize| i / pixels % outputs;
-        let want: Vec<f64> = (0..plain.len())
-            .map(|i| (plain[i] * factors[channel(i)] + bias[channel(i)] + residual[i]).max(0.0))
-            .collect();
+        conv.forward(batch, x.as_values(), weights, out, epilogue, &mut scratch);
         let e = closeness(&from_stored(y.as_values(), batch, outputs), &want);
         assert!(e < tolerance, "{} {s:?}: {e}", cpu.isa());
     });

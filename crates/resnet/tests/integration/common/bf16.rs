@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 
 use resnet::{
     Cpu, Graph, Network,
+    engine::{Input, TrainPlan},
     network::Param,
-    plan::{Input, TrainPlan},
     random::{Purpose, Random},
     recipe::Dtype,
 };

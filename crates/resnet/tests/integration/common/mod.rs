@@ -15,8 +15,8 @@ use std::{
 
 use resnet::{
     Cpu, Network,
+    engine::{EvalPlan, Input, StepResult, TrainPlan, outline::Outline, program::Pass},
     engine::{Part, Targets},
-    plan::{EvalPlan, Input, StepResult, TrainPlan, outline::Outline, program::Pass},
     recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors};

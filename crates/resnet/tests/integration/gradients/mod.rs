@@ -6,9 +6,9 @@ mod slope;
 
 use resnet::{
     Arch, Cpu, Graph, Network,
+    engine::{EvalPlan, Input, TrainPlan, program::Pass},
     graph::Op,
     network::Init,
-    plan::{EvalPlan, Input, TrainPlan, program::Pass},
     random::{Purpose, Random},
     recipe::Dtype,
 };

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use resnet::{
     Cpu, Network,
+    engine::{Input, TrainPlan},
     network::Param,
-    plan::{Input, TrainPlan},
     random::{Purpose, Random},
     recipe::Dtype,
 };

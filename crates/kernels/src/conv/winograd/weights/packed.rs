@@ -3,7 +3,7 @@
 use crate::conv::winograd::grid::BLOCK;
 
 /// Where transformed weights lie: `[element][panel of outputs][k word][2 vectors]`, and what those
-/// are worth, if they are integers: `[output]` after each element. What [`balance`](super::balance) says comes last.
+/// are worth, if they are integers: `[output]` after each element. What [`balance`](super::balance()) says comes last.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv::winograd) struct Packed {
     /// Outputs of the product: output channels forward, input channels backward.

@@ -1,0 +1,35 @@
+//! Colours of the dashboard.
+
+use anstream::{AutoStream, ColorChoice};
+use ratatui::style::{Color, Style};
+
+/// Colours of the terminal's own palette, which are legible on its background. Nothing is told by
+/// colour alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Palette {
+    pub(super) coloured: bool,
+}
+
+impl Palette {
+    /// No colour where the terminal or the user (`NO_COLOR`) has none.
+    pub(super) fn of_stderr() -> Self {
+        let choice = AutoStream::choice(&std::io::stderr());
+        Palette { coloured: choice != ColorChoice::Never }
+    }
+
+    fn colour(self, colour: Color) -> Style {
+        if self.coloured { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    pub(super) fn train(self) -> Style {
+        self.colour(Color::Green)
+    }
+
+    pub(super) fn test(self) -> Style {
+        self.colour(Color::Magenta)
+    }
+
+    pub(super) fn held_out(self) -> Style {
+        self.colour(Color::Red)
+    }
+}

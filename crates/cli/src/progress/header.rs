@@ -1,0 +1,46 @@
+//! What is about to be trained.
+
+use resnet::train::{Machine, Started};
+
+use crate::print;
+
+/// What is about to be trained, line by line.
+pub(super) fn header(run: &Started) -> String {
+    let n = print::grouped;
+    let Machine { isa, threads, dtype, dtype_reason, .. } = &run.machine;
+    let held_out = match run.held_out_images {
+        0 => String::new(),
+        images => format!("{} held-out, ", n(images)),
+    };
+    let resumed = match run.step {
+        0 => String::new(),
+        step => format!("; {step} steps are done"),
+    };
+    [
+        ("arch", format!("{}, {} parameters", run.arch, n(run.parameters))),
+        (
+            "data",
+            format!(
+                "{}, {} training, {held_out}{} test images",
+                run.data,
+                n(run.train_images),
+                n(run.test_images)
+            ),
+        ),
+        (
+            "recipe",
+            format!(
+                "{}, batch {}, {} epochs, {} steps{resumed}",
+                run.recipe,
+                run.batch_size,
+                run.epochs,
+                n(run.total_steps as usize)
+            ),
+        ),
+        ("device", format!("{isa}, {threads} threads")),
+        ("dtype", format!("{dtype}: {dtype_reason}")),
+        ("folder", run.folder.display().to_string()),
+    ]
+    .map(|(label, value)| format!("{label:<8}{value}"))
+    .join("\n")
+}

@@ -1,0 +1,106 @@
+//! What a run was trained on, and when, as a report has it.
+
+use resnet::train::{Ending, Machine, Segment};
+
+/// Segments that a report shows: the last ones.
+const SHOWN: usize = 12;
+
+/// By label, what trained the run last; and each segment, where there are several.
+pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
+    // One that was killed at once tells nothing of the run's speed.
+    let trained = segments.iter().rev().find(|segment| segment.to_step > segment.from_step);
+    let Some(last) = trained.or(segments.last()) else { return Vec::new() };
+    let Machine { cpu, isa, threads, dtype, dtype_reason } = &last.machine;
+    let mut pairs = vec![
+        ("Instruction set".to_owned(), isa.clone()),
+        ("Threads".to_owned(), threads.to_string()),
+        ("Activations".to_owned(), format!("{dtype}: {dtype_reason}")),
+    ];
+    if let Some(cpu) = cpu {
+        pairs.insert(0, ("Processor".to_owned(), cpu.clone()));
+    }
+    if let [only] = segments {
+        pairs.push(("Trained".to_owned(), when(only)));
+        return pairs;
+    }
+    let first = segments.len().saturating_sub(SHOWN);
+    pairs.push(("Trained".to_owned(), format!("in {} segments", segments.len())));
+    pairs.extend(segments.iter().enumerate().skip(first).map(|(i, segment)| {
+        let Segment { from_step, to_step, machine, .. } = segment;
+        let Machine { isa, threads, dtype, .. } = machine;
+        let when = when(segment);
+        let what =
+            format!("steps {from_step} to {to_step}, {when}; {isa}, {threads} threads, {dtype}");
+        (format!("Segment {}", i + 1), what)
+    }));
+    pairs
+}
+
+fn when(segment: &Segment) -> String {
+    let began = segment.started.to_string();
+    match (segment.ended, segment.outcome) {
+        (Some(ended), Some(Ending::Finished)) => format!("{began} to {ended}, finished"),
+        (Some(ended), Some(Ending::Interrupted)) => format!("{began} to {ended}, interrupted"),
+        _ => format!("from {began}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet::recipe::Dtype;
+
+    use super::*;
+
+    fn segment(from_step: u64, to_step: u64, outcome: Option<Ending>) -> Segment {
+        let time = |text: &str| text.to_owned().try_into().unwrap();
+        Segment {
+            started: time("2026-11-24T15:11:05Z"),
+            ended: outcome.map(|_| time("2026-11-24T16:00:00Z")),
+            outcome,
+            from_step,
+            to_step,
+            machine: Machine {
+                cpu: Some(format!("processor {from_step}")),
+                isa: "avx2".into(),
+                threads: 8,
+                dtype: Dtype::Fp32,
+                dtype_reason: "avx2 has no products of bfloat16".into(),
+            },
+            version: "0.1.0".into(),
+        }
+    }
+
+    fn value(segments: &[Segment], label: &str) -> Option<String> {
+        machine(segments).into_iter().find(|pair| pair.0 == label).map(|pair| pair.1)
+    }
+
+    #[test]
+    fn one_segment_is_told_in_a_line() {
+        let pairs = machine(&[segment(0, 10, Some(Ending::Finished))]);
+        let pairs: Vec<_> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let expected = [
+            ("Processor", "processor 0"),
+            ("Instruction set", "avx2"),
+            ("Threads", "8"),
+            ("Activations", "fp32: avx2 has no products of bfloat16"),
+            ("Trained", "2026-11-24T15:11:05Z to 2026-11-24T16:00:00Z, finished"),
+        ];
+        assert_eq!(pairs, expected);
+        assert_eq!(machine(&[]), []);
+    }
+
+    #[test]
+    fn of_several_each_is_told_and_the_last_that_trained_counts() {
+        let some = [segment(0, 7, Some(Ending::Interrupted)), segment(7, 7, None)];
+        assert_eq!(value(&some, "Processor").unwrap(), "processor 0");
+        assert_eq!(value(&some, "Trained").unwrap(), "in 2 segments");
+        assert_eq!(
+            value(&some, "Segment 2").unwrap(),
+            "steps 7 to 7, from 2026-11-24T15:11:05Z; avx2, 8 threads, fp32"
+        );
+        let many: Vec<_> = (0..100).map(|i| segment(i, i + 1, None)).collect();
+        assert_eq!(value(&many, "Processor").unwrap(), "processor 99");
+        assert_eq!(value(&many, "Segment 88"), None);
+        assert!(value(&many, "Segment 89").is_some() && value(&many, "Segment 100").is_some());
+    }
+}

@@ -1,0 +1,58 @@
+//! What is summed up.
+
+use std::path::Path;
+
+use resnet::{Arch, Graph, model_file::DEMO};
+
+use crate::{
+    args::{Global, SummaryArgs},
+    error::Usage,
+    model,
+};
+
+/// What is summed up.
+pub(super) struct Subject {
+    pub(super) arch: Arch,
+    pub(super) graph: Graph,
+    pub(super) image_size: usize,
+    /// What the file is, if there is one.
+    pub(super) file: Option<String>,
+}
+
+impl Subject {
+    /// An architecture by name, or the network of a checkpoint.
+    pub(super) fn new(args: &SummaryArgs, global: &Global) -> anyhow::Result<Subject> {
+        let path = Path::new(&args.what);
+        match args.what.parse::<Arch>() {
+            Ok(_) if args.arch.is_some() => {
+                let why = "--arch goes with a file: this is the name of an architecture";
+                Err(Usage(why.into()).into())
+            }
+            Ok(arch) => Ok(Subject {
+                arch,
+                graph: arch.graph(args.classes.unwrap_or(arch.default_classes())),
+                image_size: args.image_size.unwrap_or(arch.image_size()),
+                file: None,
+            }),
+            Err(_) if path.exists() || path == Path::new(DEMO) => {
+                if args.classes.is_some() {
+                    let why =
+                        "--classes goes with the name of an architecture: a checkpoint has its own";
+                    return Err(Usage(why.into()).into());
+                }
+                let model = model::open(path, args.arch, global)?;
+                let epochs = model.epochs.map(|epochs| format!(", {epochs} epochs"));
+                let optimizer = if model.optimizer.is_ok() { ", with the optimizer" } else { "" };
+                Ok(Subject {
+                    arch: model.arch,
+                    graph: model.network.graph().clone(),
+                    image_size: args.image_size.unwrap_or(model.image_size),
+                    file: Some(format!("{}{}{optimizer}", model.form, epochs.unwrap_or_default())),
+                })
+            }
+            Err(unknown) => {
+                Err(Usage(format!("{unknown} (and there is no file of that name)")).into())
+            }
+        }
+    }
+}

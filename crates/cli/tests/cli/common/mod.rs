@@ -1,0 +1,108 @@
+//! Runs the binary in a folder of its own.
+
+#[cfg(unix)]
+mod held;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+#[cfg(unix)]
+pub(crate) use held::Held;
+
+/// A folder for one test: the working folder of its commands, gone when it ends.
+pub(crate) struct Sandbox {
+    dir: TempDir,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        Sandbox { dir: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    /// A path in the folder.
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `resnet` with these arguments; data sets belong into the folder `data`.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_resnet"));
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        command.env("RESNET_DATA", self.path("data")).env_remove("RESNET_ISA");
+        command
+    }
+
+    /// Runs `resnet` to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Finished {
+        Finished::of(args, self.command(args).output().expect("the binary runs"))
+    }
+
+    /// Starts `resnet` with pipes at both outputs.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        let mut command = self.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+    }
+
+    /// Runs `resnet`, which must succeed, and reads each line of its output as JSON.
+    pub(crate) fn json(&self, args: &[&str]) -> Vec<Value> {
+        let out = self.run(args).success();
+        let parse = |line| serde_json::from_str(line).expect("a line of JSON");
+        out.stdout.lines().map(parse).collect()
+    }
+}
+
+/// `train` of a small net on drawn images, about a second an epoch on any machine.
+pub(crate) fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let images = ["--limit-train", "256", "--limit-test", "100", "--batch-size", "64"];
+    [&["train", "synthetic", "--arch", "resnet8"][..], &images, more].concat()
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    args: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    pub(crate) fn of(args: &[&str], output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Finished {
+            args: args.join(" "),
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    pub(crate) fn success(self) -> Self {
+        assert_eq!(self.code, Some(0), "resnet {}: {self:#?}", self.args);
+        self
+    }
+
+    /// It must have failed with this code, and with one message that holds all of `parts`.
+    pub(crate) fn fails(self, code: i32, parts: &[&str]) -> Self {
+        // The parser of arguments adds how to use them.
+        assert!(code == 2 || self.stderr.lines().count() == 1, "and nothing else: {self:#?}");
+        self.fails_behind_notes(code, parts)
+    }
+
+    /// As [`Finished::fails`], and it may have said something before.
+    pub(crate) fn fails_behind_notes(self, code: i32, parts: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "resnet {}: {self:#?}", self.args);
+        let errors: Vec<&str> = self.stderr.lines().filter(|l| l.starts_with("error:")).collect();
+        assert_eq!(errors.len(), 1, "one line says what is wrong: {self:#?}");
+        for part in parts {
+            assert!(errors[0].contains(part), "'{part}' is not in {self:#?}");
+        }
+        assert!(!self.stderr.contains("panicked"), "{self:#?}");
+        self
+    }
+}

@@ -1,0 +1,232 @@
+//! Files of every form: converted, inspected, evaluated, trained on; and those that are refused.
+
+use std::{fs, path::PathBuf};
+
+use resnet::{
+    Arch, Network,
+    model_file::{Model, Target},
+    network::Init,
+};
+use serde_json::Value;
+
+use crate::common::Sandbox;
+
+/// A file of the library's tests.
+fn file(name: &str) -> String {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../resnet/tests");
+    tests.join(name).to_str().unwrap().to_owned()
+}
+
+fn golden(suffix: &str) -> String {
+    file(&format!("golden/cifar-resnet18-w8.{suffix}"))
+}
+
+const SMALL: [&str; 8] =
+    ["train", "synthetic", "--limit-train", "64", "--limit-test", "10", "--batch-size", "32"];
+
+#[test]
+fn a_network_goes_through_every_form() {
+    let s = Sandbox::new();
+    let mut from = golden("all.tar");
+    for to in ["a.tar", "b.safetensors", "c.pt", "d.pth", "e.th", "f.onnx", "g.tar"] {
+        let out = s.run(&["convert", &from, to]).success();
+        assert!(out.stdout.is_empty(), "{out:#?}");
+        assert!(
+            out.stderr.contains(&format!("{to}: resnet18-cifar, 10 classes, from ")),
+            "{out:#?}"
+        );
+        let summary = &s.json(&["summary", to, "--json"])[0];
+        assert_eq!(summary["arch"], "resnet18-cifar");
+        assert_eq!(summary["parameters"], 176_402);
+        let noted = match to {
+            "b.safetensors" => "note: the optimizer is left out: a .tar keeps it",
+            "g.tar" => "note: there is no optimizer in g.tar: it holds no optimizer",
+            _ => "",
+        };
+        assert!(out.stderr.contains(noted), "{out:#?}");
+        from = to.to_owned();
+    }
+    let text = s.run(&["summary", "a.tar"]).success().stdout;
+    assert!(text.contains("PyTorch checkpoint, with the optimizer"), "{text}");
+    s.run(&["convert", "g.tar", "folded.onnx", "--fold", "--quiet"]).success();
+    let size = |name: &str| fs::metadata(s.path(name)).unwrap().len();
+    assert!(size("folded.onnx") < size("f.onnx"));
+    // The first and the last state dict are one, to the bit.
+    s.run(&["convert", "a.tar", "first.pt", "--quiet"]).success();
+    s.run(&["convert", "g.tar", "last.pt", "--quiet"]).success();
+    assert!(fs::read(s.path("first.pt")).unwrap() == fs::read(s.path("last.pt")).unwrap());
+}
+
+#[test]
+fn what_a_file_knows_goes_along() {
+    let s = Sandbox::new();
+    let th = file("pretrained/resnet20-12fca82f.th");
+    let images = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"];
+    let out = s.run(&[&["convert", &th, "x.safetensors"], &images[..]].concat()).success();
+    assert!(out.stderr.contains("is a resnet20, by the names and shapes"), "{out:#?}");
+    assert!(out.stderr.contains("say --arch plain20"), "{out:#?}");
+    for to in ["x.onnx", "x.tar"] {
+        s.run(&["convert", "x.safetensors", to]).success();
+    }
+    let eval = |model: &str, more: &[&str]| {
+        let args = ["eval", model, "synthetic", "--limit-test", "20", "--json"];
+        let out = s.run(&[&args[..], more].concat()).success();
+        let record: Value = serde_json::from_str(&out.stdout).unwrap();
+        (record["loss"].as_f64().unwrap(), out.stderr)
+    };
+    let (asked, said) = eval(&th, &images);
+    assert!(!said.contains("normalised"), "{said}");
+    let (usual, said) = eval(&th, &[]);
+    assert!(said.contains("does not say how its images are normalised"), "{said}");
+    assert_ne!(asked, usual);
+    for model in ["x.safetensors", "x.onnx", "x.tar"] {
+        let (loss, said) = eval(model, &["--logits", "logits.npy"]);
+        assert_eq!((loss, said.as_str()), (asked, ""), "{model}");
+        let npy = fs::read(s.path("logits.npy")).unwrap();
+        assert!(npy.len() == 128 + 20 * 10 * 4 && npy.starts_with(b"\x93NUMPY"));
+    }
+    // A state dict says nothing of it.
+    let out = s.run(&["convert", "x.safetensors", "x.pt"]).success();
+    assert!(out.stderr.contains("no place for class names and preprocessing"), "{out:#?}");
+}
+
+#[test]
+fn timm_gets_a_folder() {
+    let s = Sandbox::new();
+    let arch: Arch = "resnet18".parse().unwrap();
+    let model = Model::new(arch, Network::new(arch.graph(3), Init::He, 0));
+    model.save(&s.path("net.safetensors"), Target::Safetensors).unwrap();
+    s.run(&["convert", "net.safetensors", "out/"]).success();
+    s.run(&["convert", "net.safetensors", "other", "--timm"]).success();
+    let config = fs::read_to_string(s.path("out/config.json")).unwrap();
+    assert!(config.contains("\"architecture\": \"resnet18\""), "{config}");
+    assert_eq!(config, fs::read_to_string(s.path("other/config.json")).unwrap());
+    assert_eq!(s.json(&["summary", "out", "--json"])[0]["classes"], 3);
+    let cifar = ["convert", &golden("state_dict.pt"), "cifar/"];
+    s.run(&cifar).fails_behind_notes(1, &["cannot write cifar/: timm has no resnet18-cifar"]);
+}
+
+#[test]
+fn what_cannot_be_converted_is_told() {
+    let s = Sandbox::new();
+    let pt = golden("state_dict.pt");
+    s.run(&["convert", &pt, "out.bin"]).fails(2, &["out.bin", ".safetensors", ".onnx"]);
+    s.run(&["convert", &pt, "out"]).fails(2, &["suffixes", "a folder for timm ends in /"]);
+    s.run(&["convert", &pt, "out.pt", "--fold"]).fails(2, &["--fold is for .onnx"]);
+    s.run(&["convert", "nowhere.pt", "out.pt"]).fails(1, &["nowhere.pt cannot be read"]);
+    s.run(&["convert", &pt, "no/folder/out.pt"])
+        .fails_behind_notes(1, &["cannot write no/folder/out.pt"]);
+    fs::copy(&pt, s.path("same.pt")).unwrap();
+    s.run(&["convert", "same.pt", "./same.pt"]).fails(1, &["same.pt is the file that is read"]);
+    let wrong = ["missing: layer1.0.conv3.weight, ", " and ", " more", "is a resnet18-cifar"];
+    s.run(&["convert", &pt, "out.pt", "--arch", "resnet50-cifar"]).fails(1, &wrong);
+    assert!(!s.path("out.pt").exists());
+}
+
+/// The start of a file of PyTorch before 1.6: a magic number, a version, and what the machine is.
+const LEGACY: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+
+#[test]
+fn files_that_are_refused() {
+    let s = Sandbox::new();
+    let good = |suffix: &str| fs::read(golden(suffix)).unwrap();
+    s.run(&["convert", &golden("state_dict.pt"), "whole.onnx"]).success();
+    let onnx = fs::read(s.path("whole.onnx")).unwrap();
+    for (name, whole) in [
+        ("zip.pt", good("state_dict.pt")),
+        ("legacy.pt", good("state_dict.legacy.pt")),
+        ("all.tar", good("all.tar")),
+        ("cut.onnx", onnx),
+    ] {
+        for part in [whole.len() / 3, whole.len() - 10] {
+            fs::write(s.path(name), &whole[..part]).unwrap();
+            for verb in ["eval", "summary"] {
+                s.run(&[verb, name]).fails(1, &[name]);
+            }
+        }
+    }
+    let call = b"\x80\x02cposix\nsystem\nX\x0a\0\0\0touch here\x85R.";
+    fs::write(s.path("evil.pt"), [LEGACY, call].concat()).unwrap();
+    s.run(&["eval", "evil.pt"])
+        .fails(1, &["evil.pt asks to call os.system (posix.system)", "nothing was run"]);
+    assert!(!s.path("here").exists());
+    for (name, bytes) in [("text.pt", &b"import torch"[..]), ("empty.onnx", b"")] {
+        fs::write(s.path(name), bytes).unwrap();
+        let read = "what is read is safetensors, PyTorch and ONNX";
+        s.run(&["summary", name]).fails(1, &[name, read]);
+    }
+    fs::create_dir(s.path("folder")).unwrap();
+    for name in ["model.safetensors", "config.json"] {
+        fs::write(s.path("folder").join(name), "{").unwrap();
+    }
+    s.run(&["summary", "folder"]).fails(1, &["config.json is no timm configuration"]);
+}
+
+#[test]
+fn every_epoch_is_saved_for_pytorch() {
+    let s = Sandbox::new();
+    let run = ["--arch", "resnet8", "--epochs", "2", "--save-torch", "--out", "run"];
+    s.run(&[&SMALL[..], &run].concat()).success();
+    let (state, all) = ("run/resnet8_synthetic_state_dict.pt", "run/resnet8_synthetic_all.tar");
+    let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
+    for file in [state, all] {
+        assert_eq!(log.matches(&format!("saved {file}\n")).count(), 2, "{log}");
+    }
+    let text = s.run(&["summary", all]).success().stdout;
+    assert!(text.contains("PyTorch checkpoint, 2 epochs, with the optimizer"), "{text}");
+    let eval = |model| s.json(&["eval", model, "synthetic", "--limit-test", "10", "--json"]);
+    let loss = |model| eval(model)[0]["loss"].clone();
+    assert_eq!(loss(state), loss("run"));
+    assert_eq!(loss(all), loss("run"));
+    // In its folder it is a checkpoint of the run, which is complete.
+    let before = fs::read(s.path("run/metrics.jsonl")).unwrap();
+    s.run(&["train", "--resume", all]).success();
+    assert_eq!(fs::read(s.path("run/metrics.jsonl")).unwrap(), before);
+
+    // Elsewhere it is something to go on from, with settings of one's own.
+    fs::rename(s.path(all), s.path("all.tar")).unwrap();
+    let go_on = |more: &[&str]| s.run(&[&SMALL[..], &["--resume", "all.tar"], more].concat());
+    let out = go_on(&["--epochs", "3", "--momentum", "0.8", "--out", "next"]).success();
+    for said in [
+        "arch    resnet8",
+        "with its weights and momentum, after its 2 epochs",
+        "the file's optimizer had momentum 0.9, weight decay 0.0005 of weights only, Nesterov",
+    ] {
+        assert!(out.stderr.contains(said), "{said} is not in {out:#?}");
+    }
+    let metrics = fs::read_to_string(s.path("next/metrics.jsonl")).unwrap();
+    let epochs: Vec<Value> =
+        metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((epochs.len(), &epochs[0]["epoch"], &epochs[0]["step"]), (1, &3.into(), &6.into()));
+    s.run(&["train", "--resume", "next"]).success();
+    go_on(&["--epochs", "2", "--out", "late"]).fails(1, &["are done already", "--epochs"]);
+    go_on(&["--init", "all.tar"]).fails(2, &["cannot be used with"]);
+    assert!(!s.path("late").exists());
+    let lacks = ["--resume", "state.pt", "--epochs", "1", "--out", "third"];
+    s.run(&["convert", "all.tar", "state.pt"]).success();
+    let out = s.run(&[&SMALL[..], &lacks].concat()).success();
+    for said in
+        ["momentum starts at 0, since it holds no optimizer", "does not say how many epochs"]
+    {
+        assert!(out.stderr.contains(said), "{said} is not in {out:#?}");
+    }
+}
+
+#[test]
+fn a_head_for_other_classes_starts_anew() {
+    let s = Sandbox::new();
+    let arch: Arch = "resnet14".parse().unwrap();
+    let model = Model::new(arch, Network::new(arch.graph(5), Init::He, 0));
+    model.save(&s.path("five.pt"), Target::StateDict).unwrap();
+    let args = [&SMALL[..], &["--epochs", "1", "--out", "run"]].concat();
+    let continued = s.run(&[&args[..], &["--resume", "five.pt"]].concat());
+    continued.fails_behind_notes(1, &["five.pt is for 5 classes, and synthetic has 10"]);
+    assert!(!s.path("run").exists());
+    let out = s.run(&[&args[..], &["--init", "five.pt"]].concat()).success();
+    for said in ["arch    resnet14", "note: the head (linear) has 5 classes in ", "the data 10"] {
+        assert!(out.stderr.contains(said), "{said} is not in {out:#?}");
+    }
+    // Nothing is concluded where the architecture is asked for.
+    let args = ["--arch", "resnet20", "--init", "five.pt", "--out", "other"];
+    s.run(&[&SMALL[..], &args].concat()).fails(1, &["five.pt is no resnet20", "a resnet14"]);
+}

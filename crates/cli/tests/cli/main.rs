@@ -1,0 +1,14 @@
+//! The `resnet` command, as its users run it. One binary: linking is what takes time.
+
+mod bad_input;
+mod common;
+mod convert;
+mod earlier;
+mod inspect;
+mod live;
+mod odd_images;
+mod predict;
+mod report;
+mod show;
+mod train;
+mod usage;

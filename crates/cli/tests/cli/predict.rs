@@ -1,0 +1,145 @@
+//! `resnet predict`: one photo and many, in every form of output.
+
+use std::{fs, path::Path, process::Stdio};
+
+use serde_json::Value;
+
+use crate::common::{Finished, Sandbox};
+
+const PRETRAINED: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../resnet/tests/pretrained/resnet20-12fca82f.th");
+const PHOTOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/photos");
+const IMAGENET: [&str; 4] = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"];
+
+fn predict(s: &Sandbox, args: &[&str]) -> Finished {
+    s.run(&[&["predict", PRETRAINED, "--quiet"], &IMAGENET[..], args].concat())
+}
+
+fn records(finished: &Finished) -> Vec<Value> {
+    finished.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn copy(s: &Sandbox, from: &str, to: &str) {
+    let to = s.path(to);
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::copy(Path::new(PHOTOS).join(from), to).unwrap();
+}
+
+#[test]
+fn a_photo_and_its_five_classes() {
+    let s = Sandbox::new();
+    copy(&s, "rgb.png", "a.png");
+    let text = predict(&s, &["a.png"]).success().stdout;
+    assert_eq!(text.lines().next(), Some("a.png"));
+    assert_eq!(text.lines().filter(|line| line.contains('%')).count(), 5, "{text}");
+    assert_eq!(predict(&s, &["a.png", "--top", "3"]).success().stdout.lines().count(), 4);
+    let record = &records(&predict(&s, &["a.png", "--json", "--top", "99"]).success())[0];
+    assert_eq!(record["file"], "a.png");
+    let top = record["top"].as_array().unwrap();
+    let probabilities: Vec<f64> = top.iter().map(|c| c["probability"].as_f64().unwrap()).collect();
+    assert_eq!(top.len(), 10);
+    assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-5);
+    assert!(probabilities.is_sorted_by(|a, b| a >= b));
+}
+
+/// Company, order and threads are of no matter.
+#[test]
+fn probabilities_do_not_depend_on_the_batch() {
+    let s = Sandbox::new();
+    let many = predict(&s, &["--json", "--top", "10", "--threads", "2", PHOTOS]).success();
+    let many = records(&many);
+    assert!(many.len() > 40);
+    for index in [0, 7, 31, 32, many.len() - 1] {
+        let file = many[index]["file"].as_str().unwrap();
+        let alone = predict(&s, &["--json", "--top", "10", "--threads", "1", file]).success();
+        assert_eq!(records(&alone), many[index..=index]);
+    }
+}
+
+#[test]
+fn folders_patterns_and_standard_input() {
+    let s = Sandbox::new();
+    for name in ["b.png", "a.png", "in/c.PNG", ".hidden/d.png", "in/.d.png", "[1].png"] {
+        copy(&s, "rgb.png", &format!("photos/{name}"));
+    }
+    fs::write(s.path("photos/notes.txt"), "no photo").unwrap();
+    let files = |args: &[&str]| -> Vec<String> {
+        let finished = predict(&s, &[&["--json"], args].concat()).success();
+        records(&finished).iter().map(|r| r["file"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = ["photos/[1].png", "photos/a.png", "photos/b.png", "photos/in/c.PNG"];
+    assert_eq!(files(&["photos"]), all);
+    assert_eq!(files(&["photos/*.png"]), all[..3]);
+    assert_eq!(files(&["photos/**/c*"]), all[3..]);
+    assert_eq!(files(&["photos/[1].png", "photos/[ab].png"]), all[..3], "a file before a pattern");
+    assert_eq!(files(&["photos/b.png", "photos/a.png"]), [all[2], all[1]], "as they were named");
+
+    let args = [&["predict", PRETRAINED, "--json", "-"], &IMAGENET[..]].concat();
+    let stdin = Stdio::from(fs::File::open(s.path("photos/a.png")).unwrap());
+    let output = s.command(&args).stdin(stdin).output().unwrap();
+    let piped = records(&Finished::of(&args, output).success());
+    let named = records(&predict(&s, &["--json", "photos/a.png"]).success());
+    assert_eq!((&piped[0]["file"], &piped[0]["top"]), (&"-".into(), &named[0]["top"]));
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_skipped() {
+    let s = Sandbox::new();
+    copy(&s, "rgb.png", "good.png");
+    fs::write(s.path("bad.png"), "text").unwrap();
+    fs::create_dir(s.path("empty")).unwrap();
+    predict(&s, &["bad.png"]).fails(1, &["bad.png is no image"]);
+    predict(&s, &["nowhere.png"]).fails(1, &["nowhere.png cannot be read: No such file"]);
+    predict(&s, &["empty"]).fails(1, &["empty is a folder without images"]);
+    predict(&s, &["*.gif"]).fails(1, &["*.gif matches no file"]);
+    let args = ["--json", "bad.png", "good.png", "empty", "nowhere.png"];
+    let mixed = predict(&s, &args).fails_behind_notes(1, &["3 of 4 images could not be read"]);
+    assert_eq!(records(&mixed).len(), 1);
+    let skipped: Vec<_> = mixed.stderr.lines().filter(|l| l.starts_with("skipped: ")).collect();
+    assert_eq!(skipped.len(), 3, "{mixed:?}");
+    s.run(&["predict", "nowhere", "good.png"]).fails(1, &["nowhere"]);
+    s.run(&["predict", PRETRAINED]).fails(2, &["required"]);
+    predict(&s, &["good.png", "--csv", "--json"]).fails(2, &["--csv", "--json"]);
+}
+
+#[test]
+fn tables_and_csv_of_many() {
+    let s = Sandbox::new();
+    for name in ["a, \"b\".png", "c.png"] {
+        copy(&s, "rgb.png", name);
+    }
+    let files = ["a, \"b\".png", "c.png"];
+    let csv = predict(&s, &[&["--csv", "--top", "2"], &files[..]].concat()).success().stdout;
+    let lines: Vec<_> = csv.lines().collect();
+    assert_eq!(lines[0], "file,class_1,probability_1,class_2,probability_2");
+    let json = records(&predict(&s, &[&["--json"], &files[..]].concat()).success());
+    let [first, second] = [0, 1].map(|i| &json[0]["top"][i]);
+    let fields = format!(
+        "{},{},{},{}",
+        first["class"].as_str().unwrap(),
+        first["probability"],
+        second["class"].as_str().unwrap(),
+        second["probability"]
+    );
+    assert_eq!(lines[1], format!("\"a, \"\"b\"\".png\",{fields}"));
+    assert_eq!(lines[2], format!("c.png,{fields}"));
+    assert_eq!(lines.len(), 3);
+    let table = predict(&s, &files).success().stdout;
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(table.starts_with("file") && !table.contains('\u{1b}'));
+}
+
+/// Classes, normalisation and size are those of the run; what is not known is said.
+#[test]
+fn a_run_of_ones_own() {
+    let s = Sandbox::new();
+    let train = ["train", "synthetic", "--arch", "resnet8", "--epochs", "1", "--out", "run"];
+    s.run(&[&train[..], &["--limit-train", "64", "--limit-test", "10"]].concat()).success();
+    copy(&s, "grey.jpg", "a.jpg");
+    let of_run = s.run(&["predict", "run", "a.jpg", "--json"]).success();
+    assert_eq!(of_run.stderr, "");
+    let classes = s.json(&["data", "info", "synthetic", "--json"])[0]["classes"].clone();
+    assert!(classes.as_array().unwrap().contains(&records(&of_run)[0]["top"][0]["class"]));
+    let unknown = s.run(&["predict", PRETRAINED, "a.jpg", "--dtype", "bf16"]).success();
+    assert!(unknown.stderr.contains("as usual for CIFAR-10 (--mean, --std)"), "{unknown:?}");
+}

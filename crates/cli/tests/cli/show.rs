@@ -1,0 +1,92 @@
+//! `resnet show` on a network that is trained for a moment.
+
+use std::{fs, path::Path};
+
+use crate::common::Sandbox;
+
+/// A run folder `run`.
+fn trained() -> Sandbox {
+    let s = Sandbox::new();
+    let few = ["--limit-train", "64", "--limit-test", "40", "--epochs", "1", "--batch-size", "32"];
+    let net = ["train", "synthetic", "--arch", "resnet8", "--out", "run", "--quiet"];
+    s.run(&[&net[..], &few].concat()).success();
+    s
+}
+
+/// Columns and rows, as the header of a PNG says.
+fn size(path: &Path) -> (u32, u32) {
+    let bytes = fs::read(path).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.ends_with(b"IEND\xaeB`\x82"));
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    (number(16), number(20))
+}
+
+#[test]
+fn pictures_go_into_the_run_and_are_told_of() {
+    let s = trained();
+    let report = &s.json(&["show", "run", "--limit-test", "40", "--cam", "--json"])[0];
+    let names = ["predictions", "confusion", "mistakes", "filters", "cam"];
+    for (name, file) in names.iter().zip(report["files"].as_array().unwrap()) {
+        assert_eq!(file, &format!("run/pictures/{name}.png"));
+        let (width, height) = size(&s.path(file.as_str().unwrap()));
+        assert!(width > 500 && height > 200, "{name}: {width} x {height}");
+    }
+    assert_eq!(fs::read_dir(s.path("run/pictures")).unwrap().count(), names.len());
+
+    let eval = &s.json(&["eval", "run", "--limit-test", "40", "--json"])[0];
+    assert_eq!(
+        (&report["accuracy"], &report["images"]),
+        (&eval["accuracy"], &eval["images"]),
+        "as eval says"
+    );
+    let predictions = report["predictions"].as_array().unwrap();
+    assert_eq!((predictions.len(), &report["shown"]), (32, &32.into()));
+    let right = predictions.iter().filter(|p| p["correct"] == true).count();
+    assert_eq!(report["right"], right);
+    for (i, p) in predictions.iter().enumerate() {
+        assert_eq!(p["image"], i);
+        assert_eq!(p["correct"] == true, p["predicted"] == p["true"]);
+    }
+}
+
+#[test]
+fn a_terminal_reads_the_same() {
+    let s = trained();
+    let few = ["show", "run", "--limit-test", "5", "--out", "some/where", "--format", "both"];
+    let text = s.run(&few).success().stdout;
+    assert_eq!(text.lines().filter(|line| line.contains(['✓', '✗'])).count(), 5);
+    assert!(text.contains(" of 5 right; of all 5 test images "), "{text}");
+    for name in ["predictions", "confusion", "mistakes", "filters"] {
+        for suffix in ["png", "svg"] {
+            assert!(text.contains(&format!("wrote some/where/{name}.{suffix}")), "{text}");
+        }
+        let svg = fs::read_to_string(s.path(format!("some/where/{name}.svg"))).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
+    }
+    assert!(!s.path("some/where/cam.png").exists());
+}
+
+#[test]
+fn a_seed_draws_other_images_the_same_each_time() {
+    let s = trained();
+    let drawn = |seed: &str| {
+        let args = ["show", "run", "--limit-test", "40", "--count", "4", "--json", "--seed", seed];
+        let report = s.json(&args).remove(0);
+        let images = report["predictions"].as_array().unwrap().iter();
+        images.map(|p| p["image"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let first = drawn("1");
+    assert_eq!((first.len(), &first), (4, &drawn("1")));
+    assert_ne!(first, drawn("2"));
+    assert_ne!(first, [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_cannot_be_written_is_named() {
+    let s = trained();
+    fs::write(s.path("file"), "").unwrap();
+    let show = |more: &[&str]| s.run(&[&["show", "run", "--limit-test", "2"], more].concat());
+    show(&["--out", "file"]).fails(1, &["file", "--out"]);
+    show(&["--count", "0"]).fails(2, &["--count", "1 to 1000"]);
+    s.run(&["show", "nothing"]).fails(1, &["nothing"]);
+}

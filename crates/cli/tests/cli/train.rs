@@ -1,0 +1,282 @@
+//! Real runs of a small net on the synthetic data: train, evaluate, interrupt, continue.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use crate::common::{Finished, Sandbox, small};
+
+/// The metrics of a run, without times.
+fn metrics(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
+    let mut lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    for line in &mut lines {
+        let fields = line.as_object_mut().expect("an object");
+        for time in ["seconds", "images_per_second"] {
+            assert!(fields.remove(time).is_some(), "{time}");
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_run_is_complete_and_can_be_evaluated() {
+    let s = Sandbox::new();
+    let out = s.run(&small(&["--epochs", "2", "--out", "run", "--threads", "2"])).success();
+    assert!(out.stdout.starts_with("test accuracy "), "{out:#?}");
+    for said in ["resnet8, 75,290 parameters", "synthetic, 256 training, 100 test images", "run"] {
+        assert!(out.stderr.contains(said), "'{said}' in {out:#?}");
+    }
+    for file in ["config.toml", "metrics.jsonl", "log.txt", "last.safetensors"] {
+        assert!(s.path("run").join(file).is_file(), "{file}");
+    }
+    let metrics = metrics(&s.path("run"));
+    assert_eq!(metrics.len(), 2);
+    for key in ["train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate"] {
+        assert!(metrics[1][key].is_number(), "{key}");
+    }
+
+    // Evaluating the run on what it was tested on gives what training said.
+    let eval = &s.json(&["eval", "run", "--limit-test", "100", "--json"])[0];
+    assert_eq!(eval["images"], 100);
+    assert_eq!(eval["accuracy"], metrics[1]["test_accuracy"]);
+    assert_eq!(eval["per_class"].as_array().unwrap().len(), 10);
+    assert!(eval["top5_accuracy"].as_f64() >= eval["accuracy"].as_f64());
+    let error = eval["calibration_error"].as_f64().unwrap();
+    assert!(error > 0.0 && error < 100.0, "{error}");
+    let same = ["eval", "run/last.safetensors", "synthetic", "--limit-test", "100", "--json"];
+    assert_eq!(s.json(&same)[0]["loss"], eval["loss"]);
+    let shifted = ["--mean", "0,0,0", "--std", "1,1,1"];
+    assert_ne!(s.json(&[&same[..], &shifted].concat())[0]["loss"], eval["loss"]);
+    let text = s.run(&["eval", "run", "--limit-test", "100"]).success().stdout;
+    assert!(text.contains("accuracy") && text.contains("top-5"), "{text}");
+
+    let summary = &s.json(&["summary", "run", "--json"])[0];
+    assert_eq!((&summary["arch"], &summary["parameters"]), (&"resnet8".into(), &75_290.into()));
+
+    s.run(&small(&["--out", "run"])).fails(1, &["run already holds a run", "--resume"]);
+    s.run(&["train", "--resume", "run"]).success();
+    // Nothing was said of the dtype: it is what the machine is fastest in.
+    let dtype = &s.json(&["recipes", "--json"])[0]["dtype"];
+    let config = fs::read_to_string(s.path("run/config.toml")).unwrap();
+    assert!(config.contains(&format!("dtype = {dtype}")), "{config}");
+    let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
+    assert!(log.contains(" products of bfloat16\n") && !log.contains("faster"), "{log}");
+}
+
+#[test]
+fn a_run_keeps_its_dtype() {
+    let s = Sandbox::new();
+    for dtype in ["fp32", "bf16"] {
+        s.run(&small(&["--epochs", "1", "--dtype", dtype, "--out", dtype])).success();
+        let out = s.run(&["train", "--resume", dtype]).success();
+        assert!(out.stderr.contains(&format!("dtype   {dtype}: ")), "{out:#?}");
+        let config = fs::read_to_string(s.path(dtype).join("config.toml")).unwrap();
+        assert!(config.contains(&format!("dtype = \"{dtype}\"")), "{config}");
+    }
+    assert_ne!(metrics(&s.path("fp32")), metrics(&s.path("bf16")));
+
+    // Evaluation is in fp32 unless it is told otherwise, as it is in training.
+    let eval = |more: &[&str]| {
+        let args = ["eval", "bf16", "--limit-test", "100", "--json"];
+        s.json(&[&args[..], more].concat())[0]["loss"].as_f64().unwrap()
+    };
+    let [default, fp32, bf16] = [eval(&[]), eval(&["--dtype", "fp32"]), eval(&["--dtype", "bf16"])];
+    assert_eq!(default, metrics(&s.path("bf16"))[0]["test_loss"].as_f64().unwrap());
+    assert_eq!(default, fp32);
+    assert!(bf16 != fp32 && (bf16 / fp32 - 1.0).abs() < 0.05, "{bf16} for {fp32}");
+}
+
+/// What `run.json` tells: steps and outcome of each segment.
+fn segments(run: &Path) -> Vec<(u64, u64, Option<String>)> {
+    let text = fs::read_to_string(run.join("run.json")).expect("run.json");
+    let facts: Value = serde_json::from_str(&text).expect("JSON");
+    let steps = |segment: &Value, key: &str| segment[key].as_u64().expect("a number of steps");
+    let told = |segment: &Value| {
+        let outcome = segment.get("outcome").map(|o| o.as_str().unwrap().to_owned());
+        assert_eq!(segment.get("ended").is_some(), outcome.is_some(), "{text}");
+        (steps(segment, "from_step"), steps(segment, "to_step"), outcome)
+    };
+    facts["segments"].as_array().expect("a list").iter().map(told).collect()
+}
+
+#[test]
+fn damaged_facts_do_not_stop_a_run() {
+    let s = Sandbox::new();
+    s.run(&small(&["--epochs", "2", "--out", "run"])).success();
+    assert_eq!(segments(&s.path("run")), [(0, 8, Some("finished".into()))]);
+    // As if it had been killed before its first checkpoint, and the file damaged since.
+    fs::remove_file(s.path("run/last.safetensors")).unwrap();
+    fs::write(s.path("run/run.json"), "{\"segments\": [{").unwrap();
+    let out = s.run(&["train", "--resume", "run"]).success();
+    assert!(out.stderr.contains("note: run/run.json is damaged: "), "{out:#?}");
+    assert!(out.stderr.contains("it is begun anew"), "{out:#?}");
+    assert_eq!(segments(&s.path("run")), [(0, 8, Some("finished".into()))]);
+    let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
+    assert!(log.contains("note: run/run.json is damaged: "), "{log}");
+
+    // What cannot be replaced costs the facts, not the run.
+    fs::remove_file(s.path("run/last.safetensors")).unwrap();
+    fs::remove_file(s.path("run/run.json")).unwrap();
+    fs::create_dir(s.path("run/run.json")).unwrap();
+    let out = s.run(&["train", "--resume", "run"]).success();
+    assert!(out.stderr.contains("it tells no more of this run"), "{out:#?}");
+}
+
+#[test]
+fn another_instruction_set_is_warned_of() {
+    let s = Sandbox::new();
+    s.run(&small(&["--epochs", "1", "--out", "run"])).success();
+    let isa =
+        s.json(&["bench", "--arch", "resnet8", "--batch", "1", "--seconds", "0.01", "--json"]);
+    let resume = ["train", "--resume", "run"];
+    let output = s.command(&resume).env("RESNET_ISA", "portable").output().unwrap();
+    let out = Finished::of(&resume, output).success();
+    let warned = out.stderr.contains("not be equal to the bit");
+    assert_eq!(warned, isa[0]["isa"] != "portable", "{out:#?}");
+}
+
+#[test]
+fn quiet_says_nothing_and_json_prints_a_line_an_epoch() {
+    let s = Sandbox::new();
+    let out = s.run(&small(&["--epochs", "2", "--json", "--quiet"])).success();
+    assert_eq!(out.stderr, "");
+    let lines: Vec<Value> =
+        out.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[1]["epoch"]), (2, &2.into()));
+    // Nothing is left to do: the last line is the result all the same.
+    let again = s.json(&["train", "--resume", "last", "--json"]);
+    assert_eq!(again, lines[1..]);
+    let runs: Vec<_> = fs::read_dir(s.path("runs")).unwrap().collect();
+    let name = runs[0].as_ref().unwrap().file_name().into_string().unwrap();
+    assert!(runs.len() == 1 && name.starts_with("resnet8-synthetic-2"), "{name}");
+}
+
+#[test]
+fn held_out_images_choose_the_best() {
+    let s = Sandbox::new();
+    let out = s.run(&small(&["--epochs", "1", "--split", "64", "--out", "run", "--ui", "bar"]));
+    let out = out.success();
+    assert!(out.stderr.contains("192 training, 64 held-out, 100 test"), "{out:#?}");
+    assert!(metrics(&s.path("run"))[0]["held_out_accuracy"].is_number());
+    assert!(s.path("run/best.safetensors").is_file());
+}
+
+#[test]
+fn fewer_images_than_a_batch_are_one_batch() {
+    let s = Sandbox::new();
+    let args = ["train", "synthetic", "--arch", "resnet8", "--limit-train", "5", "--limit-test"];
+    s.run(&[&args[..], &["5", "--epochs", "1", "--out", "run"]].concat()).success();
+    assert_eq!(metrics(&s.path("run"))[0]["step"], 1);
+}
+
+#[test]
+fn weights_can_come_from_another_run() {
+    let s = Sandbox::new();
+    s.run(&small(&["--epochs", "1", "--out", "a"])).success();
+    let init = ["--epochs", "1", "--out", "b", "--init", "a/last.safetensors"];
+    s.run(&small(&init)).success();
+    assert_ne!(metrics(&s.path("a")), metrics(&s.path("b")));
+}
+
+#[cfg(unix)]
+mod signals {
+    use std::{path::PathBuf, process::Command};
+
+    use super::*;
+    use crate::common::Held;
+
+    /// The bytes of all tensors of a run's last checkpoint, behind the header's length and text
+    /// (which holds times).
+    fn tensors(run: &Path) -> Vec<u8> {
+        let bytes = fs::read(run.join("last.safetensors")).expect("a checkpoint");
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[8 + header..].to_vec()
+    }
+
+    /// Stopped by either signal, which saves, and killed, which loses what was not saved.
+    #[test]
+    fn interrupted_runs_continue_to_the_bit() {
+        let s = Sandbox::new();
+        let (run, whole) = (s.path("run"), s.path("whole"));
+        let train = |out| small(&["--epochs", "4", "--seed", "3", "--out", out]);
+        let resume = ["train", "--resume", "run"];
+        s.run(&train("whole")).success();
+
+        for (args, signal, code, epochs) in [
+            (&train("run")[..], "-KILL", None, 0),
+            (&resume, "-TERM", Some(143), 1),
+            (&resume, "-KILL", None, 1),
+            (&resume, "-INT", Some(130), 2),
+        ] {
+            let held = Held::at_the_end_of_an_epoch(&s, args);
+            held.signal(signal);
+            let out = held.go_on();
+            assert_eq!(out.code, code, "{out:#?}");
+            let saved = out.stderr.contains("stopped, and all is saved");
+            assert_eq!(saved, code.is_some(), "{out:#?}");
+            assert_eq!(saved, out.stderr.contains("--resume run"), "{out:#?}");
+            assert_eq!(metrics(&run).len(), epochs, "{out:#?}");
+            assert_eq!(run.join("last.safetensors").exists(), epochs > 0);
+        }
+        s.run(&resume).success();
+        assert_eq!(metrics(&run), metrics(&whole));
+        assert!(tensors(&run) == tensors(&whole), "every byte is equal");
+        // An epoch has four steps, and the one after it is done before a run stops.
+        let interrupted = Some("interrupted".to_owned());
+        let expected = [
+            (0, 0, None),
+            (0, 5, interrupted.clone()),
+            (5, 5, None),
+            (5, 9, interrupted),
+            (9, 16, Some("finished".to_owned())),
+        ];
+        assert_eq!(segments(&run), expected);
+    }
+
+    /// The first signal would save; the second does not wait for that.
+    #[test]
+    fn a_second_signal_ends_a_run_at_once() {
+        let s = Sandbox::new();
+        let held = Held::at_the_end_of_an_epoch(&s, &small(&["--epochs", "2", "--out", "run"]));
+        // Two of the same kind may count as one.
+        held.signal("-INT");
+        held.signal("-TERM");
+        // Nobody has read what it waits to write.
+        let out = held.end();
+        assert!([Some(130), Some(143)].contains(&out.code), "{out:#?}");
+        assert!(!s.path("run/last.safetensors").exists());
+    }
+
+    /// A file may not grow beyond 32 or 64 KB, by the shell: less than a checkpoint has.
+    #[test]
+    fn a_full_disk_stops_a_run_that_can_continue() {
+        let s = Sandbox::new();
+        let args = small(&["--epochs", "1", "--out", "run", "--quiet"]);
+        let resnet = env!("CARGO_BIN_EXE_resnet");
+        let script = format!("trap '' XFSZ; ulimit -f 64; exec '{resnet}' {}", args.join(" "));
+        let shell = Command::new("sh").args(["-c", &script]).current_dir(s.path(".")).output();
+        let message = ["cannot write run/", ".safetensors: ", "free some space", "--resume run"];
+        Finished::of(&args, shell.unwrap()).fails(1, &message);
+        let left: Vec<_> =
+            fs::read_dir(s.path("run")).unwrap().map(|e| e.unwrap().path()).collect();
+        let known = |path: &PathBuf| {
+            ["config.toml", "log.txt", "metrics.jsonl", "run.json", ".lock"]
+                .iter()
+                .any(|name| path.ends_with(name))
+        };
+        assert!(left.iter().all(known), "{left:?}");
+        s.run(&["train", "--resume", "run"]).success();
+    }
+
+    /// Whoever reads what a run says may leave; the run goes on, and ends well.
+    #[test]
+    fn nobody_listening_is_no_failure() {
+        let s = Sandbox::new();
+        let mut child = s.spawn(&small(&["--epochs", "1", "--out", "run"]));
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(s.path("run/last.safetensors").is_file());
+    }
+}

@@ -1,0 +1,83 @@
+//! What can be said on the command line, and what cannot.
+
+use crate::common::Sandbox;
+
+const VERBS: [&str; 11] = [
+    "train",
+    "eval",
+    "convert",
+    "report",
+    "summary",
+    "archs",
+    "recipes",
+    "bench",
+    "data",
+    "completions",
+    "man",
+];
+
+#[test]
+fn help_and_version_succeed() {
+    let s = Sandbox::new();
+    let help = s.run(&["help"]).success();
+    for verb in VERBS {
+        assert!(help.stdout.contains(verb), "{verb}");
+        assert!(s.run(&[verb, "--help"]).success().stdout.contains("Usage:"));
+        assert!(s.run(&["help", verb]).success().stdout.contains("Usage:"));
+    }
+    let version = s.run(&["--version"]).success();
+    assert_eq!(version.stdout.trim(), format!("resnet {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_usage_is_told_in_a_line_and_exits_with_2() {
+    let s = Sandbox::new();
+    for (args, part) in [
+        (&["frobnicate"][..], "frobnicate"),
+        (&["train", "--arch", "vgg16"], "unknown architecture 'vgg16'"),
+        (&["train", "no-such-data"], "no data set is called `no-such-data`"),
+        (&["train", "--recipe", "none"], "--recipe"),
+        (&["train", "--epochs", "0"], "a whole number from 1 to"),
+        (&["train", "--epochs", "-1"], "a whole number from 1 to"),
+        (&["train", "--epochs", "5", "--budget", "30m"], "cannot be used with '--budget"),
+        (&["train", "--budget", "30"], "30m"),
+        (&["train", "--budget", "0s"], "30m"),
+        (&["train", "--batch-size", "0"], "--batch-size"),
+        (&["train", "--lr", "-0.1"], "a number above 0"),
+        (&["train", "--lr", "nan"], "a number above 0"),
+        (&["train", "--momentum", "1"], "--momentum"),
+        (&["train", "--weight-decay", "-1"], "a number of at least 0"),
+        (&["train", "--label-smoothing", "1.5"], "--label-smoothing"),
+        (&["train", "--dtype", "fp8"], "--dtype"),
+        (&["train", "--seed", "x"], "--seed"),
+        (&["train", "--split", "0"], "--split"),
+        (&["train", "--limit-train", "0"], "--limit-train"),
+        (&["train", "--mean", "0.5,0.5,0.5", "--std", "0,0.2,0.2"], "three numbers above 0"),
+        (&["train", "--mean", "0.5", "--std", "0.2,0.2,0.2"], "three numbers from 0 to 1"),
+        (&["train", "--ui", "gui"], "--ui"),
+        (&["train", "--threads", "0"], "--threads"),
+        (&["train", "--resume", "last", "--lr", "1"], "cannot be used with"),
+        (&["train", "--resume", "last", "--dtype", "bf16"], "cannot be used with"),
+        (&["train", "synthetic", "--resume", "last"], "cannot be used with"),
+        (&["train", "--resume", "last", "--save-torch"], "cannot be used with --save-torch"),
+        (&["train", "--resume", "last", "--init", "x"], "cannot be used with"),
+        (&["train", "--resume", "last", "--budget", "1m"], "cannot be used with"),
+        (&["summary", "resnet20", "--arch", "resnet20"], "--arch goes with a file"),
+        (&["eval", "run", "--dtype", "fp16"], "--dtype"),
+        (&["train", "--resume", "last", "--std", "1,1,1", "--mean", "0,0,0"], "cannot be used"),
+        (&["train", "synthetic", "--limit-train", "10", "--split", "10"], "--split 10 leaves"),
+        (&["summary", "vgg16"], "vgg16"),
+        (&["summary", "resnet20", "--image-size", "0"], "--image-size"),
+        (&["bench", "--seconds", "0"], "--seconds"),
+        (&["bench", "--mode", "sleep"], "--mode"),
+        (&["data", "fetch", "imagenet"], "no data set is called `imagenet`"),
+        (&["completions", "dos"], "dos"),
+    ] {
+        s.run(args).fails(2, &[part]);
+    }
+    for missing in [&[][..], &["eval"], &["data"], &["summary"], &["report"]] {
+        assert_eq!(s.run(missing).code, Some(2), "{missing:?}");
+    }
+    let left = std::fs::read_dir(s.path(".")).unwrap().count();
+    assert_eq!(left, 0, "wrong usage leaves nothing behind");
+}

@@ -1,0 +1,159 @@
+//! A file over HTTP, going on from what is there already.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Seek, SeekFrom, Write},
+    path::Path,
+    time::Duration,
+};
+
+use md5::Md5;
+use ureq::{
+    Agent,
+    http::StatusCode,
+    tls::{RootCerts, TlsConfig},
+};
+
+use super::{
+    event::Stage,
+    monitor::{Failure, Monitor},
+};
+use crate::{
+    DataError,
+    digest::{CHUNK, file_digest},
+};
+
+/// A file on a host.
+pub(super) struct Remote<'a> {
+    pub url: &'a str,
+    pub bytes: u64,
+    /// In hexadecimal.
+    pub md5: &'a str,
+}
+
+/// Times a transfer is taken up again after it broke off.
+const RETRIES: usize = 4;
+
+/// Each of: looking the host up, connecting, waiting for an answer, waiting for the next bytes.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Downloads into `part`, which may hold the beginning already, and checks length and MD5.
+///
+/// On failure `part` keeps what can be gone on from, and nothing where its content was wrong.
+pub(super) fn download(
+    remote: &Remote<'_>,
+    part: &Path,
+    monitor: &mut Monitor<'_>,
+) -> Result<(), Failure> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(part)
+        .map_err(DataError::io("create", part))?;
+    let mut retries = RETRIES;
+    loop {
+        let before = length(&file, part)?;
+        match transfer(remote, part, &mut file, monitor) {
+            Ok(()) => {}
+            // Worth another try if this one got further.
+            Err(Failure::Source(_)) if retries > 0 && length(&file, part)? > before => {
+                retries -= 1;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        }
+        let tick = |done| monitor.progress(Stage::Check, done, Some(remote.bytes));
+        let md5 = file_digest::<Md5>(part, tick)?;
+        if md5 == remote.md5 {
+            return Ok(());
+        }
+        file.set_len(0).map_err(DataError::io("write", part))?;
+        // What was there before may have been of another file.
+        if before == 0 || retries == 0 {
+            return Err(Failure::Source(format!("its MD5 is {md5}, expected {}", remote.md5)));
+        }
+        retries -= 1;
+    }
+}
+
+fn length(file: &File, part: &Path) -> Result<u64, DataError> {
+    Ok(file.metadata().map_err(DataError::io("read", part))?.len())
+}
+
+/// One request for what `file` lacks.
+fn transfer(
+    remote: &Remote<'_>,
+    part: &Path,
+    file: &mut File,
+    monitor: &mut Monitor<'_>,
+) -> Result<(), Failure> {
+    let mut done = length(file, part)?;
+    if done == remote.bytes {
+        return Ok(());
+    }
+    if done > remote.bytes {
+        done = 0;
+    }
+    monitor.progress(Stage::Download, done, Some(remote.bytes))?;
+    // The machine's own certificates: they are what its other programs trust, and include those
+    // of a proxy.
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    let agent: Agent = Agent::config_builder()
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .timeout_resolve(Some(TIMEOUT))
+        .timeout_connect(Some(TIMEOUT))
+        .timeout_recv_response(Some(TIMEOUT))
+        .timeout_per_read(Some(TIMEOUT))
+        .build()
+        .into();
+    let mut request = agent.get(remote.url);
+    if done > 0 {
+        request = request.header("Range", format!("bytes={done}-"));
+    }
+    let response = request.call().map_err(|error| Failure::Source(error.to_string()))?;
+    match response.status() {
+        StatusCode::PARTIAL_CONTENT if done > 0 => {
+            let range = response.headers().get("content-range");
+            let range = range.and_then(|range| range.to_str().ok()).unwrap_or("nothing");
+            if !range.starts_with(&format!("bytes {done}-")) {
+                return Err(Failure::Source(format!("asked for bytes from {done}, got {range}")));
+            }
+        }
+        // All of it, whatever was asked for.
+        StatusCode::OK => done = 0,
+        status => return Err(Failure::Source(format!("the server answered {status}"))),
+    }
+    let mut body = response.into_body();
+    // An answer that cannot be right does not cost what is there.
+    let length = body.content_length().map(|length| done.saturating_add(length));
+    if let Some(got) = length.filter(|&length| length != remote.bytes) {
+        let expected = remote.bytes;
+        return Err(Failure::Source(format!("it is {got} bytes long, expected {expected}")));
+    }
+    file.set_len(done)
+        .and_then(|()| file.seek(SeekFrom::Start(done)))
+        .map_err(DataError::io("write", part))?;
+    let mut body = body.as_reader();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let n = body.read(&mut chunk).map_err(|error| {
+            Failure::Source(format!("{error} after {done} of {} bytes", remote.bytes))
+        })?;
+        if n == 0 {
+            break;
+        }
+        done += n as u64;
+        if done > remote.bytes {
+            return Err(Failure::Source(format!("it is longer than {} bytes", remote.bytes)));
+        }
+        file.write_all(&chunk[..n]).map_err(DataError::io("write", part))?;
+        monitor.progress(Stage::Download, done, Some(remote.bytes))?;
+    }
+    if done < remote.bytes {
+        return Err(Failure::Source(format!("it ended after {done} of {} bytes", remote.bytes)));
+    }
+    Ok(())
+}

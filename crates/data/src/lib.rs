@@ -1,0 +1,33 @@
+//! Labelled images for residual networks: data sets and where to get them, photos, augmentation and
+//! the loader. Nothing here knows of graphs, of what runs them, of model files or of training.
+//!
+//! ```
+//! use resnet_data::LoadOptions;
+//! let options = LoadOptions { limit_train: Some(100), ..LoadOptions::default() };
+//! let dataset = resnet_data::load("synthetic", &options)?;
+//! assert_eq!(dataset.train.len(), 100);
+//! assert_eq!(dataset.classes.len(), 10);
+//! # Ok::<(), resnet_data::DataError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod augment;
+mod cifar10;
+mod digest;
+mod error;
+mod fetch;
+mod images;
+mod loader;
+mod options;
+pub mod photo;
+mod source;
+mod synthetic;
+
+pub use augment::Augment;
+pub use error::DataError;
+pub use fetch::{FetchEvent, Stage, fetch};
+pub use images::{Batch, Dataset, Images};
+pub use loader::{Epoch, Loader};
+pub use options::{LoadOptions, default_data_dir};
+pub use resnet_network::preprocess::Normalisation;
+pub use source::{DataSource, DatasetInfo, FileCheck, FileState, info, load, verify};

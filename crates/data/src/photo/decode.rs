@@ -1,0 +1,195 @@
+//! Decoding, by content.
+
+use std::{
+    fs::File,
+    io::{self, Cursor, Read},
+    path::Path,
+};
+
+use image::{
+    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage,
+    metadata::Orientation,
+};
+
+use super::{
+    PhotoError, PhotoFileError,
+    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS},
+    whole,
+};
+
+/// A decoded photo, upright, in grey or RGB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Photo {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 1 (grey) or 3 (RGB).
+    pub channels: usize,
+    /// `[height][width][channels]`.
+    pub pixels: Vec<u8>,
+}
+
+impl Photo {
+    /// Reads a file; `-` is standard input. See [`Photo::decode`].
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no photo.
+    pub fn read(path: &Path, grey: bool) -> Result<Photo, PhotoFileError> {
+        let photo = open(path).and_then(|(file, _)| Photo::decode(&all(file)?, grey));
+        photo.map_err(|error| PhotoFileError { path: path.to_owned(), error })
+    }
+
+    /// Decodes JPEG, PNG, WebP, GIF or BMP, told from the first bytes.
+    ///
+    /// Of an animation it takes the first frame; transparency is dropped, as by Pillow's
+    /// `convert("RGB")`; 16-bit channels keep their upper byte; colour profiles are not applied;
+    /// the EXIF orientation is. Where `grey` is set colours become Pillow's luma, else a grey file
+    /// stays grey and [`Photo::prepare`] spreads it.
+    ///
+    /// # Errors
+    /// If it is no image, damaged, truncated or larger than [`MAX_PIXELS`].
+    pub fn decode(bytes: &[u8], grey: bool) -> Result<Photo, PhotoError> {
+        Header::read(bytes)?.decode(grey)
+    }
+}
+
+/// A file, and how many bytes it has if it says so.
+pub(super) fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>), PhotoError> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin()), None));
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let len = metadata.is_file().then_some(metadata.len());
+    if len.is_some_and(|len| len > MAX_FILE) {
+        return Err(PhotoError::FileTooLarge);
+    }
+    Ok((Box::new(file), len))
+}
+
+/// All bytes of a file, unless they are too many.
+pub(super) fn all(file: Box<dyn Read>) -> Result<Vec<u8>, PhotoError> {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(PhotoError::FileTooLarge);
+    }
+    Ok(bytes)
+}
+
+/// A photo of which no pixel is decoded yet.
+pub(super) struct Header<'a> {
+    decoder: Box<dyn ImageDecoder + 'a>,
+    orientation: Orientation,
+}
+
+impl<'a> Header<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, PhotoError> {
+        if bytes.is_empty() {
+            return Err(PhotoError::Empty);
+        }
+        let format = format(bytes)?;
+        whole::check(bytes, format)?;
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(BYTES_PER_PIXEL * MAX_PIXELS);
+        reader.limits(limits.clone());
+        let mut decoder = reader.into_decoder()?;
+        let (width, height) = decoder.dimensions();
+        if width == 0 || height == 0 {
+            return Err(PhotoError::Damaged("it has no pixels".into()));
+        }
+        if u64::from(width) * u64::from(height) > MAX_PIXELS {
+            return Err(PhotoError::TooLarge { width, height });
+        }
+        // Metadata that make no sense are no reason to refuse the pixels.
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        Ok(Header { decoder: Box::new(decoder), orientation })
+    }
+
+    /// The most bytes that decoding takes.
+    pub(super) fn cost(&self) -> u64 {
+        let (width, height) = self.decoder.dimensions();
+        // JPEG stores whole blocks of up to 32 x 32 pixels.
+        let whole = |side: u32| u64::from(side.next_multiple_of(32));
+        BYTES_PER_PIXEL * (whole(width) * whole(height)).min(MAX_PIXELS)
+    }
+
+    pub(super) fn decode(self, grey: bool) -> Result<Photo, PhotoError> {
+        let Header { decoder, orientation } = self;
+        let ((width, height), colour) = (decoder.dimensions(), decoder.color_type());
+        let total = decoder.total_bytes();
+        let mut pixels = Vec::new();
+        let len = usize::try_from(total).map_err(|_| PhotoError::Memory(total))?;
+        pixels.try_reserve_exact(len).map_err(|_| PhotoError::Memory(total))?;
+        pixels.resize(len, 0);
+        decoder.read_image_boxed(&mut pixels)?;
+        let channels = to_bytes(&mut pixels, colour, grey)?;
+        let image = if channels == 1 {
+            GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
+        } else {
+            RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
+        };
+        let mut image = image.expect("as many bytes as pixels");
+        image.apply_orientation(orientation);
+        let (height, width) = (image.height() as usize, image.width() as usize);
+        Ok(Photo { height, width, channels, pixels: image.into_bytes() })
+    }
+}
+
+/// The format that the first bytes show.
+fn format(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
+    use ImageFormat::{Avif, Bmp, Gif, Jpeg, Png, Tiff, WebP};
+    match image::guess_format(bytes) {
+        Ok(format @ (Jpeg | Png | WebP | Gif | Bmp)) => Ok(format),
+        Ok(Tiff) => Err(PhotoError::OtherFormat("TIFF")),
+        Ok(Avif) => Err(PhotoError::OtherFormat("AVIF")),
+        // What telephones write.
+        _ if [&b"ftyphei"[..], b"ftyphev", b"ftypmif1"]
+            .iter()
+            .any(|s| bytes[4.min(bytes.len())..].starts_with(s)) =>
+        {
+            Err(PhotoError::OtherFormat("HEIC"))
+        }
+        _ => Err(PhotoError::NoImage),
+    }
+}
+
+/// Turns pixels of any colour type into grey or RGB bytes, in place; returns how many channels
+/// they have.
+fn to_bytes(pixels: &mut Vec<u8>, colour: ColorType, grey: bool) -> Result<usize, PhotoError> {
+    // Samples of a pixel, how many of them are colours, and bytes of a sample.
+    let (samples, colours, size) = match colour {
+        ColorType::L8 => (1, 1, 1),
+        ColorType::La8 => (2, 1, 1),
+        ColorType::Rgb8 => (3, 3, 1),
+        ColorType::Rgba8 => (4, 3, 1),
+        ColorType::L16 => (1, 1, 2),
+        ColorType::La16 => (2, 1, 2),
+        ColorType::Rgb16 => (3, 3, 2),
+        ColorType::Rgba16 => (4, 3, 2),
+        other => return Err(PhotoError::OtherKind(format!("{other:?}"))),
+    };
+    let channels = if grey { 1 } else { colours };
+    // 16-bit samples are in the order of this machine; the upper byte counts.
+    let upper = if size == 2 && cfg!(target_endian = "little") { 1 } else { 0 };
+    let len = pixels.len() / (samples * size);
+    for i in 0..len {
+        let at = |colour: usize| (i * samples + colour) * size + upper;
+        if channels == colours {
+            for colour in 0..colours {
+                pixels[i * channels + colour] = pixels[at(colour)];
+            }
+        } else {
+            pixels[i] = luma([0, 1, 2].map(|colour| pixels[at(colour)]));
+        }
+    }
+    pixels.truncate(len * channels);
+    Ok(channels)
+}
+
+/// Pillow's `convert("L")`: ITU-R 601-2 luma.
+fn luma([r, g, b]: [u8; 3]) -> u8 {
+    ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
+}

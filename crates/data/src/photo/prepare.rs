@@ -1,0 +1,42 @@
+//! From a photo of any size to what a network takes.
+
+use resnet_network::preprocess::Preparation;
+
+use super::{
+    Photo,
+    resize::{Axis, resize},
+};
+
+impl Photo {
+    /// The pixels `[image_size][image_size][channels]` of a photo: those of torchvision's `Resize`
+    /// and `CenterCrop` of a PIL image (bilinear, antialiased), within one grey level.
+    ///
+    /// # Panics
+    /// If a photo in colour is to become grey: decode it so.
+    pub fn prepare(&self, preparation: Preparation) -> Vec<u8> {
+        let shorter = self.height.min(self.width);
+        let axis = |len| axis(preparation, len, shorter);
+        let square = resize(self, &axis(self.height), &axis(self.width));
+        match (self.channels, preparation.channels) {
+            (1, 3) => square.into_iter().flat_map(|grey| [grey; 3]).collect(),
+            (have, want) => {
+                assert_eq!(have, want, "channels of a photo");
+                square
+            }
+        }
+    }
+}
+
+/// One side of a photo. Only what the result shows of it is resized: the rest of a long strip may be
+/// thousands of times as large.
+fn axis(preparation: Preparation, len: usize, shorter: usize) -> Axis {
+    let side = preparation.image_size as u64;
+    let Some(resize) = preparation.resize else {
+        return Axis::new(len, side, 0..side);
+    };
+    // The middle must lie within the resized photo. torchvision rounds the longer side down,
+    // and what is cut off to the nearest, ties to even.
+    let resized = (resize as u64).max(side) * len as u64 / shorter as u64;
+    let border = ((resized - side) as f64 / 2.0).round_ties_even() as u64;
+    Axis::new(len, resized, border..border + side)
+}

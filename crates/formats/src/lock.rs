@@ -1,0 +1,75 @@
+//! Files that are locked by at most one process, however it ends.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::Path,
+};
+
+/// Locks a file, which is made if need be; nothing if another process has it. It is unlocked when
+/// it is closed. Who holds the lock may remove the file.
+///
+/// # Errors
+/// What the system says.
+pub fn lock(path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let file = File::options().write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            // Whoever held it may have removed it since it was opened here: others would then
+            // lock another file of its name.
+            Ok(()) if !is_at(&file, path) => {}
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// Whether another process has a file locked.
+pub fn is_locked(path: &Path) -> bool {
+    let file = File::open(path);
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(ours), Ok(there)) = (file.metadata(), fs::metadata(path)) else { return false };
+    (ours.dev(), ours.ino()) == (there.dev(), there.ino())
+}
+
+/// Elsewhere an open file keeps its name until it is closed.
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    fs::exists(path).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holds_it_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert!(!is_locked(&path) && !path.exists());
+        let first = lock(&path).unwrap().unwrap();
+        assert!(lock(&path).unwrap().is_none() && is_locked(&path));
+        drop(first);
+        assert!(!is_locked(&path));
+        assert!(lock(&path).unwrap().is_some());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_removed_file_is_not_taken_for_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let old = lock(&path).unwrap().unwrap();
+        assert!(is_at(&old, &path));
+        fs::remove_file(&path).unwrap();
+        assert!(!is_at(&old, &path));
+        let new = lock(&path).unwrap().expect("a new file of the name");
+        assert!(is_at(&new, &path) && !is_at(&old, &path));
+    }
+}

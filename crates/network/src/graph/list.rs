@@ -1,0 +1,110 @@
+//! The list of nodes, and how it grows.
+
+use super::{Node, NodeId, Op};
+
+/// A network: nodes in topological order, the input first and the logits last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Graph {
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// A graph that holds just its input, of so many channels.
+    pub fn new(channels: usize) -> Self {
+        let input = Node { name: "input".into(), op: Op::Input, inputs: vec![], channels };
+        Graph { nodes: vec![input] }
+    }
+
+    /// The input node.
+    pub const INPUT: NodeId = 0;
+
+    /// Appends a node and returns its id.
+    ///
+    /// # Panics
+    /// If an input does not exist yet.
+    pub fn push(
+        &mut self,
+        name: impl Into<String>,
+        op: Op,
+        inputs: &[NodeId],
+        channels: usize,
+    ) -> NodeId {
+        assert!(inputs.iter().all(|&i| i < self.nodes.len()), "a node reads only earlier nodes");
+        self.nodes.push(Node { name: name.into(), op, inputs: inputs.to_vec(), channels });
+        self.nodes.len() - 1
+    }
+
+    /// Appends a convolution of `channels` outputs.
+    pub fn conv2d(
+        &mut self,
+        name: impl Into<String>,
+        x: NodeId,
+        channels: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> NodeId {
+        self.push(name, Op::Conv2d { kernel, stride, padding }, &[x], channels)
+    }
+
+    /// Appends a batch norm.
+    pub fn batch_norm2d(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
+        self.push(name, Op::BatchNorm2d, &[x], self.nodes[x].channels)
+    }
+
+    /// Appends a ReLU.
+    pub fn relu(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
+        self.push(name, Op::Relu, &[x], self.nodes[x].channels)
+    }
+
+    /// Appends a sum.
+    pub fn add(&mut self, name: impl Into<String>, a: NodeId, b: NodeId) -> NodeId {
+        self.push(name, Op::Add, &[a, b], self.nodes[a].channels)
+    }
+
+    /// Appends a max pool.
+    pub fn max_pool2d(
+        &mut self,
+        name: impl Into<String>,
+        x: NodeId,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> NodeId {
+        self.push(name, Op::MaxPool2d { kernel, stride, padding }, &[x], self.nodes[x].channels)
+    }
+
+    /// Appends a global average pool.
+    pub fn global_avg_pool(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
+        self.push(name, Op::GlobalAvgPool, &[x], self.nodes[x].channels)
+    }
+
+    /// Appends a linear layer.
+    pub fn linear(&mut self, name: impl Into<String>, x: NodeId, outputs: usize) -> NodeId {
+        self.push(name, Op::Linear, &[x], outputs)
+    }
+
+    /// The nodes, in topological order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Channels of the input images.
+    pub fn in_channels(&self) -> usize {
+        self.nodes[Self::INPUT].channels
+    }
+
+    /// Outputs of the last node.
+    pub fn classes(&self) -> usize {
+        self.nodes[self.nodes.len() - 1].channels
+    }
+
+    /// The nodes that read each node.
+    pub fn consumers(&self) -> Vec<Vec<NodeId>> {
+        let mut consumers: Vec<Vec<NodeId>> = vec![Vec::new(); self.nodes.len()];
+        for (id, node) in self.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|&input| consumers[input].push(id));
+        }
+        consumers
+    }
+}

@@ -1,0 +1,115 @@
+//! One operation of a network.
+
+/// Index of a node in [`Graph::nodes`](super::Graph::nodes).
+pub type NodeId = usize;
+
+/// What a node computes. Activations are images of `channels` x height x width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// The batch of images. Always node 0.
+    Input,
+    /// `torch.nn.Conv2d(bias=False)` with a square kernel.
+    Conv2d {
+        /// Side of the kernel.
+        kernel: usize,
+        /// Step between output pixels.
+        stride: usize,
+        /// Zeros around the image.
+        padding: usize,
+    },
+    /// `torch.nn.BatchNorm2d` (eps 1e-5, momentum 0.1).
+    BatchNorm2d,
+    /// `torch.nn.ReLU`.
+    Relu,
+    /// Sum of two activations of equal shape.
+    Add,
+    /// `torch.nn.MaxPool2d`.
+    MaxPool2d {
+        /// Side of the window.
+        kernel: usize,
+        /// Step between windows.
+        stride: usize,
+        /// Border that never wins.
+        padding: usize,
+    },
+    /// Mean over height and width: `torch.nn.AdaptiveAvgPool2d(1)`.
+    GlobalAvgPool,
+    /// `torch.nn.Linear` with bias, on a 1x1 image.
+    Linear,
+    /// The paper's parameter-free shortcut (option A, section 3.3): every `stride`-th pixel, and
+    /// zero channels on both sides up to the node's channel count.
+    PadShortcut {
+        /// Step between the pixels that are kept.
+        stride: usize,
+    },
+}
+
+/// One operation of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The PyTorch module path, or a descriptive path where PyTorch has no module.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// The nodes it reads, all earlier in the list.
+    pub inputs: Vec<NodeId>,
+    /// Channels of its output (classes, for the last linear node).
+    pub channels: usize,
+}
+
+impl Node {
+    /// Weights and biases of a node that reads so many channels.
+    pub fn parameters(&self, inputs: usize) -> (usize, usize) {
+        match self.op {
+            Op::Conv2d { kernel, .. } => (self.channels * inputs * kernel * kernel, 0),
+            Op::BatchNorm2d => (self.channels, self.channels),
+            Op::Linear => (self.channels * inputs, self.channels),
+            Op::Input
+            | Op::Relu
+            | Op::Add
+            | Op::MaxPool2d { .. }
+            | Op::GlobalAvgPool
+            | Op::PadShortcut { .. } => (0, 0),
+        }
+    }
+
+    /// Multiply-accumulates for one image, as torchvision counts them: of convolutions and linear
+    /// layers.
+    pub fn macs(&self, inputs: usize, output: Shape) -> usize {
+        match self.op {
+            Op::Conv2d { .. } | Op::Linear => {
+                self.parameters(inputs).0 * output.height * output.width
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// Extent of an activation, without the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Shape {
+    /// Values of one image.
+    pub fn len(self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Whether the shape holds nothing.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}

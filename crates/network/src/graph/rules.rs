@@ -1,0 +1,161 @@
+//! The shapes of activations, and the rules that a graph must keep.
+
+use super::{Graph, GraphError, NodeId, Op, Shape};
+
+impl Graph {
+    /// The output shape of every node for images of this size.
+    ///
+    /// # Errors
+    /// Where a window does not fit, the sides of an addition differ, or a rule of the family is
+    /// broken (a linear layer needs a 1x1 image, and so on).
+    pub fn shapes(&self, height: usize, width: usize) -> Result<Vec<Shape>, GraphError> {
+        let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes().len());
+        for node in self.nodes() {
+            let of = |i: usize| shapes[node.inputs[i]];
+            let rule = |rule| GraphError::Structure { node: node.name.clone(), rule };
+            let arity = match node.op {
+                Op::Input => 0,
+                Op::Add => 2,
+                _ => 1,
+            };
+            if node.inputs.len() != arity {
+                return Err(rule("has the wrong number of inputs"));
+            }
+            if node.channels == 0 {
+                return Err(rule("needs at least one channel"));
+            }
+            let window = |kernel: usize, stride: usize, padding: usize| {
+                if kernel == 0 || stride == 0 {
+                    return Err(rule("needs a window and a stride of at least 1"));
+                }
+                let input = of(0);
+                let side = |n: usize| {
+                    let padded = padding.checked_mul(2).and_then(|both| both.checked_add(n))?;
+                    Some(padded.checked_sub(kernel)? / stride + 1)
+                };
+                match (side(input.height), side(input.width)) {
+                    (Some(height), Some(width)) => {
+                        Ok(Shape { channels: node.channels, height, width })
+                    }
+                    _ => Err(GraphError::TooSmall {
+                        node: node.name.clone(),
+                        kernel,
+                        padding,
+                        input,
+                    }),
+                }
+            };
+            let shape = match node.op {
+                Op::Input => {
+                    if height == 0 || width == 0 {
+                        return Err(rule("needs images of at least 1x1"));
+                    }
+                    Shape { channels: node.channels, height, width }
+                }
+                Op::Conv2d { kernel, stride, padding } => window(kernel, stride, padding)?,
+                Op::MaxPool2d { kernel, stride, padding } => {
+                    if 2 * padding > kernel {
+                        return Err(rule("needs padding of at most half its window"));
+                    }
+                    window(kernel, stride, padding)?
+                }
+                Op::BatchNorm2d | Op::Relu => of(0),
+                Op::Add => {
+                    if of(0) != of(1) {
+                        return Err(GraphError::Mismatch {
+                            node: node.name.clone(),
+                            left: of(0),
+                            right: of(1),
+                        });
+                    }
+                    of(0)
+                }
+                Op::GlobalAvgPool => Shape { channels: of(0).channels, height: 1, width: 1 },
+                Op::Linear => {
+                    if (of(0).height, of(0).width) != (1, 1) {
+                        return Err(rule("reads a 1x1 image: put a global average pool before it"));
+                    }
+                    Shape { channels: node.channels, height: 1, width: 1 }
+                }
+                Op::PadShortcut { stride } => {
+                    if stride == 0 {
+                        return Err(rule("needs a stride of at least 1"));
+                    }
+                    if node.channels < of(0).channels {
+                        return Err(rule("can only add channels"));
+                    }
+                    Shape {
+                        channels: node.channels,
+                        height: of(0).height.div_ceil(stride),
+                        width: of(0).width.div_ceil(stride),
+                    }
+                }
+            };
+            if shape.channels != node.channels {
+                return Err(rule("must keep the channels of its input"));
+            }
+            shapes.push(shape);
+        }
+        Ok(shapes)
+    }
+
+    /// The rules beyond [`Graph::shapes`] that whoever runs a network relies on: one convolution
+    /// alone reads the images, a linear layer alone ends the network, and every value is read.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(&self) -> Result<(), GraphError> {
+        let (nodes, consumers) = (self.nodes(), self.consumers());
+        let rule =
+            |id: NodeId, rule| Err(GraphError::Structure { node: nodes[id].name.clone(), rule });
+        let is_conv = |id: NodeId| matches!(nodes[id].op, Op::Conv2d { .. });
+        if !matches!(consumers[Self::INPUT][..], [only] if is_conv(only)) {
+            return rule(Self::INPUT, "must be read by one convolution and by nothing else");
+        }
+        let last = nodes.len() - 1;
+        for (id, node) in nodes.iter().enumerate() {
+            if (node.op == Op::Linear) != (id == last) {
+                return rule(id, "a network ends in a linear layer, its only one");
+            }
+            if id != last && consumers[id].is_empty() {
+                return rule(id, "is read by nothing");
+            }
+            if node.op == Op::Input && id != Self::INPUT {
+                return rule(id, "is a second input");
+            }
+            if node.op == Op::Add && node.inputs[0] == node.inputs[1] {
+                return rule(id, "cannot add a value to itself");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_follow_pytorch() {
+        let mut g = Graph::new(3);
+        let c = g.conv2d("conv1", Graph::INPUT, 64, 7, 2, 3);
+        let p = g.max_pool2d("maxpool", c, 3, 2, 1);
+        let a = g.global_avg_pool("avgpool", p);
+        g.linear("fc", a, 1000);
+        let s = g.shapes(224, 224).unwrap();
+        assert_eq!(s[c], Shape { channels: 64, height: 112, width: 112 });
+        assert_eq!(s[p], Shape { channels: 64, height: 56, width: 56 });
+        assert_eq!(s[4], Shape { channels: 1000, height: 1, width: 1 });
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let mut g = Graph::new(3);
+        let c = g.conv2d("conv1", Graph::INPUT, 8, 3, 2, 1);
+        g.add("sum", c, Graph::INPUT);
+        assert_eq!(g.shapes(8, 8).unwrap_err().to_string(), "sum: cannot add 8x4x4 and 3x8x8");
+        let mut g = Graph::new(3);
+        g.conv2d("conv1", Graph::INPUT, 8, 7, 2, 0);
+        assert!(g.shapes(4, 4).unwrap_err().to_string().contains("does not fit in 3x4x4"));
+    }
+}

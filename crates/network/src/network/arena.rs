@@ -1,0 +1,129 @@
+//! A graph with its parameters and running statistics.
+
+use std::ops::Range;
+
+use super::{
+    Param,
+    init::{self, Init},
+    inventory::{Stats, inventory},
+    layout::import_into,
+};
+use crate::{
+    graph::{Graph, NodeId},
+    random::{Purpose, Random},
+};
+
+/// A graph with its parameters and running statistics.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub(super) graph: Graph,
+    pub(super) params: Vec<Param>,
+    pub(super) stats: Vec<Stats>,
+    pub(super) values: Vec<f32>,
+    pub(super) running: Vec<f32>,
+    pub(super) batches_tracked: Vec<i64>,
+}
+
+impl Network {
+    /// A network with random parameters.
+    ///
+    /// ```
+    /// use resnet_network::{Arch, Network, network::Init};
+    /// let arch: Arch = "resnet18-cifar".parse().unwrap();
+    /// let net = Network::new(arch.graph(10), Init::PyTorch, 0);
+    /// assert_eq!(net.values().len(), 11_173_962); // parameters
+    /// assert_eq!(net.params()[0].name, "conv1.weight");
+    /// ```
+    pub fn new(graph: Graph, init: Init, seed: u64) -> Self {
+        let (params, stats) = inventory(&graph);
+        let length = params.last().map_or(0, |p| p.range.end);
+        let running_len = stats.last().map_or(0, |s| s.var.end);
+        let batches_tracked = vec![0; stats.len()];
+        let mut net = Network {
+            graph,
+            params,
+            stats,
+            values: vec![0.0; length],
+            running: vec![0.0; running_len],
+            batches_tracked,
+        };
+        for (index, param) in net.params.iter().enumerate() {
+            let values = init::draw(
+                param,
+                &net.params,
+                init,
+                &mut Random::new(seed, Purpose::Init, &[index as u64]),
+            );
+            import_into(param, &values, &mut net.values[param.range.clone()]);
+        }
+        for stats in &net.stats {
+            net.running[stats.var.clone()].fill(1.0);
+        }
+        net
+    }
+
+    /// Its graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The inventory of parameters, in PyTorch's order.
+    pub fn params(&self) -> &[Param] {
+        &self.params
+    }
+
+    /// The arena of parameters.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The arena of parameters, to be changed.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// Batches that the running statistics are of, if that is one number for all of them.
+    pub fn batches_tracked(&self) -> Option<i64> {
+        let first = *self.batches_tracked.first()?;
+        self.batches_tracked.iter().all(|&count| count == first).then_some(first)
+    }
+
+    /// The places of a node's parameters in the arena: weight, then bias.
+    pub fn ranges(&self, node: NodeId) -> impl Iterator<Item = Range<usize>> {
+        let first = self.params.partition_point(|p| p.node < node);
+        self.params[first..].iter().take_while(move |p| p.node == node).map(|p| p.range.clone())
+    }
+
+    /// Mean and variance that a batch norm uses in inference.
+    pub fn running(&self, node: NodeId) -> (&[f32], &[f32]) {
+        let stats = &self.stats[self.stats_index(node)];
+        (&self.running[stats.mean.clone()], &self.running[stats.var.clone()])
+    }
+
+    /// A batch norm's parameters and its running statistics, which are to be updated by one more
+    /// batch.
+    pub fn norm_mut(&mut self, node: NodeId) -> [&mut [f32]; 4] {
+        let [weight, bias] = self.weight_and_bias(node);
+        let index = self.stats_index(node);
+        // A file may hold any number.
+        self.batches_tracked[index] = self.batches_tracked[index].wrapping_add(1);
+        let stats = &self.stats[index];
+        let disjoint = "the inventory's ranges are disjoint";
+        let [weight, bias] = self.values.get_disjoint_mut([weight, bias]).expect(disjoint);
+        let both = [stats.mean.clone(), stats.var.clone()];
+        let [mean, var] = self.running.get_disjoint_mut(both).expect(disjoint);
+        [weight, bias, mean, var]
+    }
+
+    /// The places of weight and bias of a batch norm or a linear layer.
+    pub fn weight_and_bias(&self, node: NodeId) -> [Range<usize>; 2] {
+        let mut ranges = self.ranges(node);
+        let mut next = || ranges.next().expect("the node has a weight and a bias");
+        [next(), next()]
+    }
+
+    pub(super) fn stats_index(&self, node: NodeId) -> usize {
+        let found = self.stats.binary_search_by_key(&node, |s| s.node);
+        found.expect("every batch norm has statistics")
+    }
+}

@@ -1,0 +1,90 @@
+//! Which parameters and statistics a graph has, and where they lie.
+
+use std::ops::Range;
+
+use crate::graph::{Graph, Node, NodeId, Op};
+
+/// What a parameter is, for initialisation and for the optimiser's rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamKind {
+    /// Weight of a convolution; in the arena `[out][row][column][in]`, PyTorch's `channels_last`.
+    ConvWeight,
+    /// Scale of a batch norm.
+    NormWeight,
+    /// Shift of a batch norm.
+    NormBias,
+    /// Weight of a linear layer.
+    LinearWeight,
+    /// Bias of a linear layer.
+    LinearBias,
+}
+
+impl ParamKind {
+    /// Whether it is a weight of a convolution or a linear layer, rather than a bias or a batch
+    /// norm's parameter.
+    pub fn is_weight(self) -> bool {
+        matches!(self, ParamKind::ConvWeight | ParamKind::LinearWeight)
+    }
+}
+
+/// A parameter's entry in the inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// State-dict key.
+    pub name: String,
+    /// PyTorch's shape.
+    pub shape: Vec<usize>,
+    /// What it is.
+    pub kind: ParamKind,
+    /// The node it belongs to.
+    pub node: NodeId,
+    /// Its place in the arena.
+    pub range: Range<usize>,
+}
+
+/// The running statistics of a batch norm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stats {
+    pub(super) node: NodeId,
+    pub(super) mean: Range<usize>,
+    pub(super) var: Range<usize>,
+}
+
+/// Parameters and statistics of a graph, in the order of its nodes.
+pub(super) fn inventory(graph: &Graph) -> (Vec<Param>, Vec<Stats>) {
+    let (mut params, mut stats) = (Vec::<Param>::new(), Vec::<Stats>::new());
+    for (node, Node { name, op, channels, .. }) in graph.nodes().iter().enumerate() {
+        for (suffix, shape, kind) in parameters(graph, node) {
+            let start = params.last().map_or(0, |p| p.range.end);
+            let range = start..start + shape.iter().product::<usize>();
+            params.push(Param { name: format!("{name}.{suffix}"), shape, kind, node, range });
+        }
+        if *op == Op::BatchNorm2d {
+            let start = stats.last().map_or(0, |s| s.var.end);
+            let middle = start + channels;
+            stats.push(Stats { node, mean: start..middle, var: middle..middle + channels });
+        }
+    }
+    (params, stats)
+}
+
+/// The parameters of a node: what follows its name, the shape, and what they are.
+pub(super) fn parameters(graph: &Graph, id: NodeId) -> Vec<(&'static str, Vec<usize>, ParamKind)> {
+    let node = &graph.nodes()[id];
+    let inputs = node.inputs.first().map_or(0, |&i| graph.nodes()[i].channels);
+    let out = node.channels;
+    match node.op {
+        Op::Conv2d { kernel, .. } => {
+            vec![("weight", vec![out, inputs, kernel, kernel], ParamKind::ConvWeight)]
+        }
+        Op::BatchNorm2d => vec![
+            ("weight", vec![out], ParamKind::NormWeight),
+            ("bias", vec![out], ParamKind::NormBias),
+        ],
+        Op::Linear => vec![
+            ("weight", vec![out, inputs], ParamKind::LinearWeight),
+            ("bias", vec![out], ParamKind::LinearBias),
+        ],
+        _ => vec![],
+    }
+}

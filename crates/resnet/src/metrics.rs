@@ -1,0 +1,170 @@
+//! Figures of a run as plain data: what its epochs came to, and where it stands.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Figures of one epoch: a line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Steps done in the whole run.
+    pub step: u64,
+    /// Mean loss an image, over the epoch as it was trained.
+    pub train_loss: f64,
+    /// Accuracy over the epoch as it was trained, percent.
+    pub train_accuracy: f64,
+    /// Mean loss of a test image after the epoch, without label smoothing.
+    pub test_loss: f64,
+    /// Test accuracy after the epoch, percent.
+    pub test_accuracy: f64,
+    /// Mean loss of a held-out image, where some are held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_loss: Option<f64>,
+    /// Accuracy on held-out images, percent, where some are held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_accuracy: Option<f64>,
+    /// Learning rate of the epoch's last update.
+    pub learning_rate: f32,
+    /// Seconds of training, without evaluation.
+    pub seconds: f64,
+    /// Images trained on a second.
+    pub images_per_second: f64,
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct State {
+    /// Figures of every epoch that has ended.
+    pub(crate) history: Vec<EpochMetrics>,
+    /// The epoch under way.
+    pub(crate) progress: Progress,
+}
+
+/// The epoch under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Steps done in the whole run.
+    pub(crate) step: u64,
+    /// The epoch, from 1.
+    pub(crate) epoch: u64,
+    /// Steps done in this epoch.
+    pub(crate) batch: u64,
+    /// Images so far in this epoch.
+    pub(crate) images: u64,
+    /// Sum of their losses.
+    pub(crate) loss: f64,
+    /// How many of them were right.
+    pub(crate) correct: u64,
+    /// Seconds of training.
+    pub(crate) seconds: f64,
+}
+
+impl State {
+    /// A run that has no epoch behind it: `epoch` is to come, after so many steps.
+    pub(crate) fn new(epoch: u64, step: u64) -> State {
+        State { history: Vec::new(), progress: Progress { step, epoch, ..Progress::default() } }
+    }
+
+    /// Closes the epoch under way, which came to `metrics`.
+    pub(crate) fn end_epoch(&mut self, metrics: EpochMetrics) {
+        let Progress { step, epoch, .. } = self.progress;
+        self.history.push(metrics);
+        self.progress = Progress { step, epoch: epoch + 1, ..Progress::default() };
+    }
+
+    /// Whether the last epoch to end was better than all before it: on held-out images if there
+    /// are any, on test images otherwise.
+    pub(crate) fn is_best(&self) -> bool {
+        let score = |m: &EpochMetrics| m.held_out_accuracy.unwrap_or(m.test_accuracy);
+        let Some((last, before)) = self.history.split_last() else { return false };
+        before.iter().all(|m| score(m) < score(last))
+    }
+}
+
+impl Progress {
+    /// Counts a batch of so many images: its mean loss, and how many of them were right.
+    pub(crate) fn add(&mut self, images: usize, loss: f64, correct: usize, time: Duration) {
+        self.step += 1;
+        self.batch += 1;
+        self.images += images as u64;
+        self.loss += loss * images as f64;
+        self.correct += correct as u64;
+        self.seconds += time.as_secs_f64();
+    }
+
+    /// Mean loss an image.
+    pub(crate) fn loss(&self) -> f64 {
+        self.loss / self.images.max(1) as f64
+    }
+
+    /// Percent.
+    pub(crate) fn accuracy(&self) -> f64 {
+        100.0 * self.correct as f64 / self.images.max(1) as f64
+    }
+
+    /// Images trained on a second.
+    pub(crate) fn images_per_second(&self) -> f64 {
+        self.images as f64 / self.seconds.max(1e-9)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A batch of 4 into the second epoch, whose first had 3 of them on 10 images.
+    pub(crate) fn sample() -> State {
+        let mut state = State::new(1, 0);
+        for (images, loss, correct) in [(4, 0.1, 1), (4, 0.2, 2), (2, 0.7, 0)] {
+            state.progress.add(images, loss, correct, Duration::from_millis(100));
+        }
+        let p = &state.progress;
+        let metrics = EpochMetrics {
+            epoch: p.epoch,
+            step: p.step,
+            train_loss: p.loss(),
+            train_accuracy: p.accuracy(),
+            test_loss: 0.5,
+            test_accuracy: 50.0,
+            held_out_loss: Some(0.5),
+            held_out_accuracy: Some(50.0),
+            learning_rate: 0.1,
+            seconds: p.seconds,
+            images_per_second: p.images_per_second(),
+        };
+        state.end_epoch(metrics);
+        state.progress.add(4, 0.3, 1, Duration::from_millis(100));
+        state
+    }
+
+    #[test]
+    fn an_epoch_is_the_mean_over_its_images() {
+        let state = sample();
+        let m = &state.history[0];
+        assert_eq!((m.epoch, m.step), (1, 3));
+        assert!((m.train_loss - (0.4 + 0.8 + 1.4) / 10.0).abs() < 1e-12);
+        assert_eq!(m.train_accuracy, 30.0);
+        assert!((m.images_per_second - 10.0 / 0.3).abs() < 1e-9);
+        let p = &state.progress;
+        assert_eq!((p.step, p.epoch, p.batch, p.images), (4, 2, 1, 4));
+    }
+
+    #[test]
+    fn best_is_chosen_on_held_out_images_and_must_be_better() {
+        let mut state = sample();
+        let first = state.history[0].clone();
+        assert!(state.is_best());
+        let mut after = |held_out: Option<f64>, test: f64| {
+            let (held_out_accuracy, test_accuracy) = (held_out, test);
+            state.history.push(EpochMetrics { held_out_accuracy, test_accuracy, ..first.clone() });
+            state.is_best()
+        };
+        assert!(!after(Some(50.0), 99.0));
+        assert!(!after(Some(49.0), 99.0));
+        assert!(after(Some(51.0), 1.0));
+        assert!(after(None, 60.0));
+        assert!(!State::new(1, 0).is_best());
+    }
+}

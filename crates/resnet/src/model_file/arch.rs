@@ -1,0 +1,161 @@
+//! Which network a file holds.
+
+use std::path::Path;
+
+use resnet_formats::{NamedTensors, Tensor, safetensors::Metadata};
+
+use super::{ModelFileError, key};
+use crate::{
+    graph::Graph,
+    models::{Arch, recognise},
+    network::{StateDictError, check_state_dict},
+};
+
+/// Who says what the architecture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The file.
+    File,
+    /// The user.
+    Asked,
+    /// The tensors; maybe they would fit another one as well.
+    Recognised { twin: Option<Arch> },
+}
+
+/// The architecture that the file names, or that was asked for, or both agree on; or else the one
+/// that the tensors are of.
+pub(super) fn resolve_arch(
+    path: &Path,
+    metadata: &Metadata,
+    tensors: &NamedTensors,
+    asked: Option<Arch>,
+) -> Result<(Arch, Origin), ModelFileError> {
+    match (named_arch(path, metadata)?, asked) {
+        (Some(found), Some(expected)) if found != expected => Err(ModelFileError::OtherArch {
+            path: path.to_owned(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+        }),
+        (Some(arch), _) => Ok((arch, Origin::File)),
+        (None, Some(arch)) => Ok((arch, Origin::Asked)),
+        (None, None) => match recognise(tensors) {
+            Ok(found) => Ok((found.arch, Origin::Recognised { twin: found.twin })),
+            Err(message) => Err(ModelFileError::NotRecognised { path: path.to_owned(), message }),
+        },
+    }
+}
+
+/// The architecture that the file names.
+pub(crate) fn named_arch(path: &Path, metadata: &Metadata) -> Result<Option<Arch>, ModelFileError> {
+    let parse = |name: &String| {
+        name.parse().map_err(|error| ModelFileError::metadata(path, key::ARCH, error))
+    };
+    metadata.get(key::ARCH).map(parse).transpose()
+}
+
+/// Why tensors do not fit the architecture: the file is damaged if it names that itself.
+fn mismatch(
+    path: &Path,
+    arch: Arch,
+    origin: Origin,
+    tensors: &NamedTensors,
+    source: StateDictError,
+) -> ModelFileError {
+    match origin {
+        Origin::File => ModelFileError::state_dict(path)(source),
+        _ => not_this(path, arch, tensors, source.to_string()),
+    }
+}
+
+fn not_this(path: &Path, arch: Arch, tensors: &NamedTensors, message: String) -> ModelFileError {
+    let other = recognise(tensors).ok().filter(|found| found.arch != arch);
+    let other = other.filter(|found| found.twin != Some(arch));
+    let hint = other.map(|found| format!("; by names and shapes it is a {}", found.arch));
+    ModelFileError::NotThisArch {
+        path: path.to_owned(),
+        arch: arch.to_string(),
+        message: message + &hint.unwrap_or_default(),
+    }
+}
+
+/// The architecture's graph, with the channels, width and classes that its first and last weight
+/// show. Nothing of its size is allocated before it is known that the tensors, which are in memory
+/// already, are its own.
+pub(super) fn graph_of(
+    path: &Path,
+    arch: Arch,
+    origin: Origin,
+    tensors: &NamedTensors,
+) -> Result<Graph, ModelFileError> {
+    let wrong = |message: String| not_this(path, arch, tensors, message);
+    let shape = |name: &str| {
+        let tensor: Option<&(String, Tensor)> = tensors.iter().find(|(n, _)| n == name);
+        let (_, tensor) = tensor.ok_or_else(|| wrong(format!("it has no tensor '{name}'")))?;
+        if tensor.data.is_empty() {
+            return Err(wrong(format!("its tensor '{name}' is empty")));
+        }
+        Ok(tensor.shape.as_slice())
+    };
+    let head = &format!("{}.weight", arch.family.head());
+    let (&[width, in_channels, ..], &[classes, _]) = (shape("conv1.weight")?, shape(head)?) else {
+        return Err(wrong(format!("'conv1.weight' or '{head}' has too few dimensions")));
+    };
+    let graph = arch.graph_with(in_channels, classes, width);
+    check_state_dict(&graph, tensors)
+        .map_err(|source| mismatch(path, arch, origin, tensors, source))?;
+    Ok(graph)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<T: std::fmt::Debug>(result: Result<T, ModelFileError>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    fn metadata(entries: &[(&str, &str)]) -> Metadata {
+        entries.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    #[test]
+    fn the_file_and_the_user_must_agree_on_the_architecture() {
+        let path = Path::new("x.safetensors");
+        let (named, silent) = (metadata(&[("arch", "resnet20")]), Metadata::new());
+        let arch = |name: &str| name.parse::<Arch>().ok();
+        let resolve = |metadata, asked| resolve_arch(path, metadata, &vec![], asked);
+        let resolved = |metadata, asked| resolve(metadata, asked).ok();
+        let is = |name, origin| arch(name).map(|arch| (arch, origin));
+        assert_eq!(resolved(&named, None), is("resnet20", Origin::File));
+        assert_eq!(resolved(&named, arch("resnet20")), is("resnet20", Origin::File));
+        assert_eq!(resolved(&silent, arch("resnet8")), is("resnet8", Origin::Asked));
+        assert_eq!(
+            message(resolve(&named, arch("resnet56"))),
+            "x.safetensors holds resnet20, not resnet56: ask for that with --arch resnet20, or \
+             name another file"
+        );
+        assert!(message(resolve(&silent, None)).contains("--arch"));
+        let unknown = metadata(&[("arch", "vgg16")]);
+        assert!(message(resolve(&unknown, None)).contains("'vgg16'"));
+    }
+
+    #[test]
+    fn a_file_cannot_ask_for_more_memory_than_it_has() {
+        let tensors = vec![
+            ("conv1.weight".to_owned(), Tensor::f32(&[1 << 16, 1, 1, 1], vec![0.0; 1 << 16])),
+            ("linear.weight".to_owned(), Tensor::f32(&[10, 1], vec![0.0; 10])),
+        ];
+        let arch = "resnet18-cifar".parse().unwrap();
+        let graph = |tensors| graph_of(Path::new("x"), arch, Origin::Asked, &tensors);
+        let error = message(graph(tensors.clone()));
+        for part in [
+            "x is no resnet18-cifar: ",
+            "missing: bn1.weight, bn1.bias, bn1.running_mean and ",
+            "conv1.weight (is float32 [65536, 1, 1, 1], must be float32 [65536, 1, 3, 3]), ",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        let error = message(graph(tensors[1..].to_vec()));
+        assert!(error.contains("no tensor 'conv1.weight'"), "{error}");
+    }
+}

@@ -1,0 +1,51 @@
+//! What a file holds, whatever its form.
+
+use std::fmt;
+
+use resnet_formats::{NamedTensors, safetensors::Metadata, torch};
+
+use super::Optimizer;
+
+/// The form of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A safetensors file.
+    Safetensors,
+    /// A PyTorch file that holds a model so.
+    Torch(torch::Form),
+    /// An ONNX file.
+    Onnx,
+    /// A folder as timm and the Hugging Face hub have it.
+    Timm,
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Form::Safetensors => "safetensors",
+            Form::Torch(torch::Form::StateDict) => "PyTorch state dict",
+            Form::Torch(torch::Form::Checkpoint) => "PyTorch checkpoint",
+            Form::Torch(torch::Form::Module) => "whole PyTorch module",
+            Form::Onnx => "ONNX",
+            Form::Timm => "timm folder",
+        })
+    }
+}
+
+/// A model's tensors, and what is beside them.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// The form of the file.
+    pub form: Form,
+    /// The state dict of the model, with names as they are in the file.
+    pub tensors: NamedTensors,
+    /// What the file says by the keys of [`key`](super::key); of others only what can be relied on.
+    pub metadata: Metadata,
+    /// Epochs that the model was trained, as far as the file says.
+    pub epochs: Option<u64>,
+    /// The optimiser, if there is one; or else why not.
+    pub optimizer: Result<Optimizer, String>,
+}
+
+/// Why a file without an optimiser has none.
+pub(super) const NO_OPTIMIZER: &str = "it holds no optimizer";

@@ -1,0 +1,277 @@
+//! Models from files.
+
+use std::path::{Path, PathBuf};
+
+use resnet_formats::safetensors::Metadata;
+
+use super::{
+    Contents, Form, ModelFileError, Optimizer,
+    arch::{Origin, graph_of, resolve_arch},
+    contents::NO_OPTIMIZER,
+    key,
+    metadata::check_version,
+    preprocessing::Preprocessing,
+};
+use crate::{
+    models::{Arch, Family, canonical_names},
+    network::{Init, Network},
+    preprocess::{Normalisation, Preparation},
+};
+
+/// A trained network and what its file says about it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The network.
+    pub network: Network,
+    /// Its architecture.
+    pub arch: Arch,
+    /// Class names, in label order, if they are known.
+    pub classes: Option<Vec<String>>,
+    /// Rows and columns of the images it was trained on; those it was designed for where the file
+    /// is silent.
+    pub image_size: usize,
+    /// Length of an image's shorter side before the middle is cut out of it; without one, images
+    /// are resized to `image_size` at once.
+    pub resize: Option<usize>,
+    /// How its images are normalised, if that is known.
+    pub normalisation: Option<Normalisation>,
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// The form of that file.
+    pub form: Form,
+    /// Epochs it was trained, as far as the file says.
+    pub epochs: Option<u64>,
+    /// Its optimiser, if the file has one; or else why not.
+    pub optimizer: Result<Optimizer, String>,
+    /// What was concluded rather than read, for people to know.
+    pub notes: Vec<String>,
+    /// What the file says of the run it is from.
+    pub(crate) run: Metadata,
+}
+
+impl Model {
+    /// A network as a model of which nothing more is known.
+    pub fn new(arch: Arch, network: Network) -> Model {
+        Model {
+            network,
+            arch,
+            classes: None,
+            image_size: arch.image_size(),
+            resize: None,
+            normalisation: None,
+            path: PathBuf::new(),
+            form: Form::Safetensors,
+            epochs: None,
+            optimizer: Err(NO_OPTIMIZER.to_owned()),
+            notes: Vec::new(),
+            run: Metadata::new(),
+        }
+    }
+
+    /// The model that a file holds, if it is of the architecture that was asked for.
+    pub(super) fn from_contents(
+        path: &Path,
+        contents: Contents,
+        asked: Option<Arch>,
+    ) -> Result<Model, ModelFileError> {
+        let Contents { form, mut tensors, metadata, epochs, mut optimizer } = contents;
+        check_version(path, &metadata)?;
+        let mut notes = Vec::new();
+        let (arch, origin) = resolve_arch(path, &metadata, &tensors, asked)?;
+        if let Origin::Recognised { twin } = origin {
+            let file = path.display();
+            let twin = twin.map(|twin| {
+                format!(" ({twin} has the same ones: if it is that, say --arch {twin})")
+            });
+            let twin = twin.unwrap_or_default();
+            notes.push(format!("{file} is a {arch}, by the names and shapes of its tensors{twin}"));
+        }
+        canonical_names(&mut tensors, arch.family);
+        if let Ok(optimizer) = &mut optimizer {
+            canonical_names(&mut optimizer.momentum, arch.family);
+        }
+        let graph = graph_of(path, arch, origin, &tensors)?;
+        let images = Preprocessing::new(path, &metadata, arch, &graph, &mut notes)?;
+        let mut network = Network::new(graph, Init::PyTorch, 0);
+        network.load_state_dict(&tensors).map_err(ModelFileError::state_dict(path))?;
+        let mut run = metadata;
+        run.retain(|key, _| key::OF_RUN.contains(&key.as_str()));
+        let Preprocessing { classes, image_size, resize, normalisation } = images;
+        let model =
+            Model { classes, image_size, resize, normalisation, ..Model::new(arch, network) };
+        Ok(Model { path: path.to_owned(), form, epochs, optimizer, notes, run, ..model })
+    }
+
+    /// Class names, in label order: numbers where they are unknown.
+    pub fn class_names(&self) -> Vec<String> {
+        let number = || (0..self.network.graph().classes()).map(|class| class.to_string());
+        self.classes.clone().unwrap_or_else(|| number().collect())
+    }
+
+    /// How a photo becomes what the network takes, if that is a grey or an RGB image.
+    pub fn preparation(&self) -> Option<Preparation> {
+        let channels = self.network.graph().in_channels();
+        let Model { image_size, resize, .. } = *self;
+        matches!(channels, 1 | 3).then_some(Preparation { image_size, resize, channels })
+    }
+
+    /// How images for a model that does not say are usually normalised, and whose way that is; none
+    /// for grey images.
+    pub fn usual_normalisation(&self) -> Option<(&'static str, Normalisation)> {
+        let is_colour = self.network.graph().in_channels() == 3;
+        is_colour.then(|| match self.arch.family {
+            Family::ImageNet => ("ImageNet", Normalisation::imagenet()),
+            _ => ("CIFAR-10", Normalisation::cifar10()),
+        })
+    }
+
+    /// Whether the network is for so many classes and channels of a pixel, which are those of
+    /// `data`.
+    ///
+    /// # Errors
+    /// [`ModelFileError::OtherData`].
+    pub fn check_fit(
+        &self,
+        data: &str,
+        classes: usize,
+        channels: usize,
+    ) -> Result<(), ModelFileError> {
+        let graph = self.network.graph();
+        for (what, found, expected) in [
+            ("classes", graph.classes(), classes),
+            ("channels of a pixel", graph.in_channels(), channels),
+        ] {
+            if found != expected {
+                let (path, data) = (self.path.clone(), data.to_owned());
+                return Err(ModelFileError::OtherData { path, data, what, found, expected });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet_formats::{NamedTensors, Tensor};
+
+    use super::*;
+
+    fn metadata(entries: &[(&str, &str)]) -> Metadata {
+        entries.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    fn contents(tensors: NamedTensors, metadata: Metadata) -> Contents {
+        let (form, optimizer) = (Form::Safetensors, Err(String::new()));
+        Contents { form, tensors, metadata, epochs: None, optimizer }
+    }
+
+    fn message<T: std::fmt::Debug>(result: Result<T, ModelFileError>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_model_must_fit_the_data() {
+        let arch: Arch = "resnet8".parse().unwrap();
+        let fit = |channels, classes| {
+            let network = Network::new(arch.graph_with(channels, classes, 4), Init::PyTorch, 0);
+            let model = Model { path: "m.safetensors".into(), ..Model::new(arch, network) };
+            model.check_fit("synthetic", 10, 3)
+        };
+        assert!(fit(3, 10).is_ok());
+        let error = message(fit(3, 5));
+        assert!(
+            error.starts_with("m.safetensors is for 5 classes, and synthetic has 10"),
+            "{error}"
+        );
+        assert!(message(fit(1, 10)).contains("for 1 channels of a pixel, and synthetic has 3"));
+    }
+
+    #[test]
+    fn a_normalisation_must_be_usable() {
+        let arch: Arch = "resnet8".parse().unwrap();
+        let tensors = Network::new(arch.graph(10), Init::PyTorch, 0).state_dict();
+        let load = |normalisation| {
+            let entries = metadata(&[("arch", "resnet8"), ("normalisation", normalisation)]);
+            Model::from_contents(Path::new("x"), contents(tensors.clone(), entries), None)
+        };
+        assert!(load(r#"{"mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]}"#).is_ok());
+        for wrong in [
+            r#"{"mean":[0.5,0.5],"std":[0.25,0.25]}"#,
+            r#"{"mean":[1e39,0.5,0.5],"std":[0.25,0.25,0.25]}"#,
+            r#"{"mean":[0.5,0.5,0.5],"std":[0.25,0.0,0.25]}"#,
+        ] {
+            let error = message(load(wrong));
+            assert!(error.contains("metadata 'normalisation'"), "{error}");
+        }
+    }
+
+    /// An ImageNet net of 1000 classes, as narrow as can be.
+    fn imagenet() -> NamedTensors {
+        let arch: Arch = "resnet18".parse().unwrap();
+        Network::new(arch.graph_with(3, 1000, 1), Init::PyTorch, 0).state_dict()
+    }
+
+    #[test]
+    fn a_thousand_classes_without_names_are_imagenets() {
+        let load = |tensors, entries: &[(&str, &str)]| {
+            Model::from_contents(Path::new("x"), contents(tensors, metadata(entries)), None)
+                .unwrap()
+        };
+        let model = load(imagenet(), &[]);
+        let classes = model.classes.unwrap();
+        assert_eq!((classes.len(), classes[0].as_str()), (1000, "tench"));
+        assert_eq!(
+            (classes[207].as_str(), classes[999].as_str()),
+            ("golden retriever", "toilet tissue")
+        );
+        let distinct: std::collections::HashSet<_> = classes.iter().collect();
+        assert_eq!(distinct.len(), 1000);
+        assert_eq!((model.image_size, model.resize), (224, Some(256)));
+        assert_eq!(model.normalisation.unwrap().mean, [0.485, 0.456, 0.406]);
+        assert!(model.notes.iter().any(|note| note.contains("its normalisation")));
+
+        let own = r#"{"mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]}"#;
+        let model = load(imagenet(), &[("normalisation", own), ("image_size", "160")]);
+        assert_eq!((model.image_size, model.resize), (160, None));
+        assert_eq!(model.normalisation.unwrap().mean, [0.5; 3]);
+        let named = serde_json::to_string(&vec!["x"; 1000]).unwrap();
+        let model = load(imagenet(), &[("arch", "resnet18"), ("classes", &named)]);
+        assert_eq!((model.normalisation, model.resize, model.notes), (None, None, vec![]));
+        assert_eq!(model.classes.unwrap()[3], "x");
+    }
+
+    #[test]
+    fn names_of_others_are_understood_and_counts_may_lack() {
+        let arch: Arch = "resnet18-cifar".parse().unwrap();
+        let net = Network::new(arch.graph_with(3, 10, 2), Init::PyTorch, 0);
+        let mut tensors = net.state_dict();
+        tensors.retain(|(name, _)| !name.ends_with("num_batches_tracked"));
+        for (name, _) in &mut tensors {
+            *name = name.replace("linear", "fc").replace("shortcut", "downsample");
+        }
+        let load = |arch| {
+            let contents = contents(tensors.clone(), Metadata::new());
+            Model::from_contents(Path::new("x"), contents, arch)
+        };
+        let model = load(None).unwrap();
+        assert_eq!(model.arch, arch);
+        assert_eq!(model.network.state_dict(), net.state_dict());
+        assert!(model.notes[0].starts_with("x is a resnet18-cifar, by the names"));
+        assert!(load(Some(arch)).unwrap().notes.is_empty());
+        assert_eq!(model.class_names()[9], "9");
+
+        let error = message(load("resnet34-cifar".parse().ok()));
+        for part in [
+            "x is no resnet34-cifar: ",
+            "missing: layer1.2.conv1.weight, layer1.2.bn1.weight, layer1.2.bn1.bias and ",
+            "by names and shapes it is a resnet18-cifar",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        tensors[0].1 = Tensor::f32(&[2, 3, 1, 1], vec![0.0; 6]);
+        let contents = contents(tensors, Metadata::new());
+        let error = message(Model::from_contents(Path::new("x"), contents, None));
+        assert!(error.contains("x names no architecture, and "), "{error}");
+        assert!(error.contains("its 1x1 stem and stages of 2, 2, 2, 2 basic blocks"), "{error}");
+    }
+}

@@ -1,0 +1,83 @@
+//! What a file says of its classes and images, and what is usual where it is silent.
+
+use std::path::Path;
+
+use resnet_formats::safetensors::Metadata;
+
+use super::{ModelFileError, key, metadata::entry};
+use crate::{
+    graph::Graph,
+    models::{Arch, Family},
+    preprocess::Normalisation,
+};
+
+/// What classes are called, and how an image becomes what the network takes.
+pub(super) struct Preprocessing {
+    pub(super) classes: Option<Vec<String>>,
+    pub(super) image_size: usize,
+    pub(super) resize: Option<usize>,
+    pub(super) normalisation: Option<Normalisation>,
+}
+
+impl Preprocessing {
+    /// What the metadata says; ImageNet's for a network of its family and classes whose file is
+    /// silent, which `notes` tell.
+    pub(super) fn new(
+        path: &Path,
+        metadata: &Metadata,
+        arch: Arch,
+        graph: &Graph,
+        notes: &mut Vec<String>,
+    ) -> Result<Preprocessing, ModelFileError> {
+        let mut classes: Option<Vec<String>> = entry(path, metadata, key::CLASSES)?;
+        if let Some(names) = classes.as_ref().filter(|names| names.len() != graph.classes()) {
+            let message = format!("has {} names for {} classes", names.len(), graph.classes());
+            return Err(ModelFileError::metadata(path, key::CLASSES, message));
+        }
+        let mut normalisation: Option<Normalisation> = entry(path, metadata, key::NORMALISATION)?;
+        if normalisation.as_ref().is_some_and(|n| !n.is_usable(graph.in_channels())) {
+            let message = "is not a finite mean and a positive deviation for each channel";
+            return Err(ModelFileError::metadata(path, key::NORMALISATION, message));
+        }
+        let image_size = side(path, metadata, key::IMAGE_SIZE)?;
+        let mut resize = side(path, metadata, key::RESIZE)?;
+        let is_imagenet =
+            arch.family == Family::ImageNet && (graph.classes(), graph.in_channels()) == (1000, 3);
+        if classes.is_none() && is_imagenet {
+            classes = Some(IMAGENET_CLASSES.lines().map(str::to_owned).collect());
+            let mut note = format!("{} names no classes: ImageNet's are taken", path.display());
+            if normalisation.is_none() {
+                normalisation = Some(Normalisation::imagenet());
+                note += ", and its normalisation";
+            }
+            if image_size.is_none() && resize.is_none() {
+                resize = Some(IMAGENET_RESIZE);
+            }
+            notes.push(note);
+        }
+        let image_size = image_size.unwrap_or(arch.image_size());
+        Ok(Preprocessing { classes, image_size, resize, normalisation })
+    }
+}
+
+/// ImageNet's classes, by the number that they have in every program.
+const IMAGENET_CLASSES: &str = include_str!("imagenet.txt");
+/// Shorter side of an image of ImageNet's before 224x224 pixels are cut out.
+const IMAGENET_RESIZE: usize = 256;
+
+/// Beyond any image that could be meant.
+const MAX_IMAGE_SIZE: usize = 1 << 14;
+
+fn side(
+    path: &Path,
+    metadata: &Metadata,
+    key: &'static str,
+) -> Result<Option<usize>, ModelFileError> {
+    match entry(path, metadata, key)? {
+        Some(size) if !(1..=MAX_IMAGE_SIZE).contains(&size) => {
+            let message = format!("is {size}, not 1 to {MAX_IMAGE_SIZE}");
+            Err(ModelFileError::metadata(path, key, message))
+        }
+        size => Ok(size),
+    }
+}

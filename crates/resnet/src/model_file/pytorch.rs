@@ -1,0 +1,63 @@
+//! What a PyTorch file holds beside tensors, and back.
+
+use resnet_formats::{
+    safetensors::Metadata,
+    torch::{self, Scalar},
+};
+
+use super::{Contents, Form, Optimizer, contents::NO_OPTIMIZER, key, metadata::json};
+use crate::models::recognise;
+
+/// What a PyTorch file holds.
+pub(super) fn of_torch(file: torch::Checkpoint) -> Contents {
+    let torch::Checkpoint { form, model, optimizer, optimizer_note, scalars } = file;
+    let mut metadata: Metadata = scalars.iter().filter_map(to_metadata).collect();
+    if !metadata.contains_key(key::FORMAT_VERSION) {
+        metadata.retain(|key, value| match key.as_str() {
+            // Others have other names for other nets; it can only decide between twins.
+            key::ARCH => recognise(&model).is_ok_and(|found| {
+                let named = value.parse().ok();
+                named.is_some() && (named == Some(found.arch) || named == found.twin)
+            }),
+            key::CLASSES => value.starts_with('['),
+            _ => false,
+        });
+    }
+    let epochs = scalars.iter().find_map(|(name, value)| match value {
+        Scalar::Int(epochs) if name == EPOCH => u64::try_from(*epochs).ok(),
+        _ => None,
+    });
+    let optimizer = match (optimizer, optimizer_note) {
+        (Some(sgd), _) => Optimizer::from_torch(sgd, &model),
+        (None, Some(note)) => Err(format!("its optimizer is not read: {note}")),
+        (None, None) => Err(NO_OPTIMIZER.to_owned()),
+    };
+    Contents { form: Form::Torch(form), tensors: model, metadata, epochs, optimizer }
+}
+
+/// Key of the epochs done in PyTorch files.
+const EPOCH: &str = "epoch";
+
+fn to_metadata((name, value): &(String, Scalar)) -> Option<(String, String)> {
+    let value = match value {
+        Scalar::Text(text) => text.clone(),
+        Scalar::Int(number) => number.to_string(),
+        Scalar::TextList(texts) => json(texts),
+        Scalar::Float(_) | Scalar::Bool(_) => return None,
+    };
+    Some((name.clone(), value))
+}
+
+/// Metadata as values that Python users find handy; and the epochs done.
+pub(super) fn to_scalars(metadata: &Metadata, epochs: Option<u64>) -> Vec<(String, Scalar)> {
+    let scalar = |(key, value): (&String, &String)| {
+        let scalar = match key.as_str() {
+            key::CLASSES => serde_json::from_str(value).ok().map(Scalar::TextList),
+            _ => value.parse().ok().map(Scalar::Int),
+        };
+        (key.clone(), scalar.unwrap_or_else(|| Scalar::Text(value.clone())))
+    };
+    let epochs = epochs.and_then(|epochs| i64::try_from(epochs).ok());
+    let epochs = epochs.map(|epochs| (EPOCH.to_owned(), Scalar::Int(epochs)));
+    metadata.iter().map(scalar).chain(epochs).collect()
+}

@@ -1,0 +1,85 @@
+//! Files of every form, told from their first bytes.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use resnet_formats::{FormatError, FormatErrorKind, Tensor, safetensors, torch};
+
+use super::{
+    Contents, Form, ModelFileError, contents::NO_OPTIMIZER, key, onnx, pytorch::of_torch,
+    state_dict::of_safetensors, timm,
+};
+
+impl Contents {
+    /// Reads a file, whose form is told from its first bytes, or a folder of timm's.
+    ///
+    /// # Errors
+    /// If there is no such file, it is damaged, or of no form that is read.
+    pub fn read(path: &Path) -> Result<Contents, ModelFileError> {
+        if path.is_dir() {
+            return timm::read(path);
+        }
+        match Magic::of(path)? {
+            Magic::Safetensors => {
+                let (tensors, metadata) = safetensors::read(path)?;
+                of_safetensors(path, tensors, metadata)
+            }
+            Magic::Torch => Ok(of_torch(torch::read(path)?)),
+            Magic::Onnx => of_onnx(path),
+            Magic::Unknown(what) => Err(ModelFileError::UnknownForm { path: path.into(), what }),
+        }
+    }
+}
+
+/// What a file is by its first bytes.
+enum Magic {
+    Safetensors,
+    Torch,
+    Onnx,
+    Unknown(&'static str),
+}
+
+impl Magic {
+    fn of(path: &Path) -> Result<Magic, FormatError> {
+        let error = |kind| FormatError { path: path.to_owned(), kind };
+        let read = || -> io::Result<Option<Vec<u8>>> {
+            // A pipe or a device may never open, or never end.
+            if !std::fs::metadata(path)?.is_file() {
+                return Ok(None);
+            }
+            let mut start = Vec::new();
+            File::open(path)?.take(9).read_to_end(&mut start)?;
+            Ok(Some(start))
+        };
+        let start = read().map_err(|e| error(FormatErrorKind::Read(e)))?;
+        let start = start.ok_or_else(|| error(FormatErrorKind::NotAFile))?;
+        Ok(match start[..] {
+            // The header's length, and the header: a JSON object.
+            [_, _, _, _, _, _, _, _, b'{'] => Magic::Safetensors,
+            [b'P', b'K', ..] => Magic::Torch,
+            // A pickle of protocol 2 or later.
+            [0x80, ..] => Magic::Torch,
+            // A message whose first field is the version of the format.
+            [0x08, ..] => Magic::Onnx,
+            [] => Magic::Unknown("is empty"),
+            _ => Magic::Unknown("is of no form that is read"),
+        })
+    }
+}
+
+fn of_onnx(path: &Path) -> Result<Contents, ModelFileError> {
+    let (mut tensors, mut metadata) = onnx::import(path)?;
+    // Only training reads it: the format has no place for it.
+    if let Some(count) = metadata.remove(key::BATCHES_TRACKED).and_then(|text| text.parse().ok()) {
+        let norms = tensors.iter().filter_map(|(name, _)| name.strip_suffix("running_var"));
+        let counts: Vec<_> = norms
+            .map(|norm| (format!("{norm}num_batches_tracked"), Tensor::scalar_i64(count)))
+            .collect();
+        tensors.extend(counts);
+    }
+    let optimizer = Err(NO_OPTIMIZER.to_owned());
+    Ok(Contents { form: Form::Onnx, tensors, metadata, epochs: None, optimizer })
+}

@@ -1,0 +1,57 @@
+//! What a safetensors file holds: a state dict, and where it is a checkpoint the optimiser.
+
+use std::path::Path;
+
+use resnet_formats::{NamedTensors, safetensors::Metadata};
+use resnet_network::optim::SgdConfig;
+use serde::Deserialize;
+
+use super::{
+    Contents, Form, ModelFileError, Optimizer, contents::NO_OPTIMIZER, key, layout::MOMENTUM,
+    metadata::entry, optimizer::decimal,
+};
+
+/// What of a run's recipe belongs to its optimiser.
+#[derive(Deserialize)]
+struct Rules {
+    lr: f64,
+    sgd: SgdConfig,
+}
+
+/// What of an epoch's figures belongs to the optimiser.
+#[derive(Deserialize)]
+struct Epoch {
+    learning_rate: f32,
+}
+
+/// Where training stands.
+#[derive(Deserialize)]
+struct Standing {
+    /// From 1.
+    epoch: u64,
+}
+
+/// What a safetensors file holds, by its parts.
+pub(super) fn of_safetensors(
+    path: &Path,
+    tensors: NamedTensors,
+    metadata: Metadata,
+) -> Result<Contents, ModelFileError> {
+    let (mut momentum, tensors): (NamedTensors, NamedTensors) =
+        tensors.into_iter().partition(|(name, _)| name.starts_with(MOMENTUM));
+    momentum.iter_mut().for_each(|(name, _)| drop(name.drain(..MOMENTUM.len())));
+    let recipe: Option<Rules> = entry(path, &metadata, key::RECIPE)?;
+    let optimizer = match (momentum.is_empty(), recipe) {
+        (true, _) => Err(NO_OPTIMIZER.to_owned()),
+        (false, None) => Err("it does not say how its optimizer was set".to_owned()),
+        (false, Some(recipe)) => {
+            let metrics: Option<Vec<Epoch>> = entry(path, &metadata, key::METRICS)?;
+            let last = metrics.iter().flatten().last().map(|m| decimal(m.learning_rate));
+            let lr = last.unwrap_or(recipe.lr);
+            Ok(Optimizer { momentum, lr, dampening: 0.0, config: recipe.sgd })
+        }
+    };
+    let progress: Option<Standing> = entry(path, &metadata, key::PROGRESS)?;
+    let epochs = progress.map(|progress| progress.epoch.saturating_sub(1));
+    Ok(Contents { form: Form::Safetensors, tensors, metadata, epochs, optimizer })
+}

@@ -1,0 +1,157 @@
+//! Folders as timm and the Hugging Face hub have them: `config.json` and `model.safetensors`, for
+//! `timm.create_model("local-dir:FOLDER")`.
+//!
+//! timm's ResNets are torchvision's: `fc`, `downsample`, the stride in the 3x3 convolution.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
+
+use resnet_formats::{
+    FormatError, FormatErrorKind, atomic_write,
+    safetensors::{self, Metadata},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Contents, Form, Model, ModelFileError, contents::NO_OPTIMIZER, key, metadata::json};
+use crate::{
+    models::{Arch, Family},
+    preprocess::Normalisation,
+};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+
+/// Beyond any list of class names.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// What of `config.json` matters here.
+#[derive(Debug, Deserialize, Serialize)]
+struct Config {
+    #[serde(default)]
+    architecture: Option<String>,
+    #[serde(default)]
+    num_classes: Option<usize>,
+    #[serde(default)]
+    num_features: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label_names: Option<Vec<String>>,
+    #[serde(default)]
+    pretrained_cfg: Pretrained,
+}
+
+/// How images become what the network takes.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+struct Pretrained {
+    /// Channels, rows, columns.
+    input_size: Option<[usize; 3]>,
+    interpolation: Option<String>,
+    /// The crop's side as a part of the resized image's shorter one.
+    crop_pct: Option<f64>,
+    crop_mode: Option<String>,
+    mean: Option<Vec<f32>>,
+    std: Option<Vec<f32>>,
+    num_classes: Option<usize>,
+    first_conv: Option<String>,
+    classifier: Option<String>,
+}
+
+/// Whether a folder is one of timm's.
+pub(super) fn is_folder(path: &Path) -> bool {
+    path.join(WEIGHTS).is_file() && path.join(CONFIG).is_file()
+}
+
+/// Reads a folder.
+pub(super) fn read(folder: &Path) -> Result<Contents, ModelFileError> {
+    if !is_folder(folder) {
+        return Err(ModelFileError::NoCheckpoint(folder.to_owned()));
+    }
+    let path = folder.join(CONFIG);
+    let text = || -> io::Result<String> {
+        let mut text = String::new();
+        File::open(&path)?.take(MAX_BYTES).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    let text =
+        text().map_err(|e| FormatError { path: path.clone(), kind: FormatErrorKind::Read(e) })?;
+    let config: Config = serde_json::from_str(&text)
+        .map_err(|error| ModelFileError::TimmConfig { path, message: error.to_string() })?;
+    let (tensors, _) = safetensors::read(&folder.join(WEIGHTS))?;
+    Ok(Contents {
+        form: Form::Timm,
+        tensors,
+        metadata: to_metadata(&config),
+        epochs: None,
+        optimizer: Err(NO_OPTIMIZER.to_owned()),
+    })
+}
+
+fn to_metadata(config: &Config) -> Metadata {
+    let images = &config.pretrained_cfg;
+    // Names with more behind them (`resnet50d`) are of other nets; tensors tell.
+    let arch = config.architecture.as_ref().filter(|name| name.parse::<Arch>().is_ok());
+    let side = images.input_size.map(|[_, rows, _]| rows);
+    let resize = side.zip(images.crop_pct.filter(|part| (0.01..=1.0).contains(part)));
+    let resize = resize.map(|(side, part)| (side as f64 / part).floor());
+    let normalisation = images.mean.clone().zip(images.std.clone());
+    let normalisation = normalisation.map(|(mean, std)| Normalisation { mean, std });
+    let entries = [
+        (key::ARCH, arch.cloned()),
+        (key::CLASSES, config.label_names.as_ref().map(json)),
+        (key::IMAGE_SIZE, side.map(|side| json(&side))),
+        (key::RESIZE, resize.map(|side| json(&(side as usize)))),
+        (key::NORMALISATION, normalisation.as_ref().map(json)),
+    ];
+    entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}
+
+/// Writes a folder, which is made if it is not there.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`] for nets that timm does not have; or what the system says.
+pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
+    let graph = model.network.graph();
+    let Arch { family, depth, residual, .. } = model.arch;
+    if family != Family::ImageNet || !residual || graph_width(model) != model.arch.width() {
+        let net = format!(
+            "timm has no {} with {} channels in its first stage: a folder can hold the ImageNet \
+             nets resnet18, 34, 50, 101 and 152 of 64; write another form",
+            model.arch,
+            graph_width(model)
+        );
+        return Err(io::Error::new(io::ErrorKind::Unsupported, net));
+    }
+    let side = model.image_size;
+    let part = model.resize.map_or(1.0, |resize| side as f64 / resize as f64);
+    let normalisation = model.normalisation.clone();
+    let bottleneck = depth >= 50;
+    let config = Config {
+        architecture: Some(model.arch.to_string()),
+        num_classes: Some(graph.classes()),
+        num_features: Some(if bottleneck { 2048 } else { 512 }),
+        label_names: model.classes.clone(),
+        pretrained_cfg: Pretrained {
+            input_size: Some([graph.in_channels(), side, side]),
+            interpolation: Some("bilinear".into()),
+            crop_pct: Some(part),
+            crop_mode: Some("center".into()),
+            mean: normalisation.as_ref().map(|n| n.mean.clone()),
+            std: normalisation.map(|n| n.std),
+            num_classes: Some(graph.classes()),
+            first_conv: Some("conv1".into()),
+            classifier: Some(family.head().into()),
+        },
+    };
+    fs::create_dir_all(folder)?;
+    let format = [("format".to_owned(), "pt".to_owned())].into();
+    safetensors::write(&folder.join(WEIGHTS), &model.network.state_dict(), &format)?;
+    let text = serde_json::to_string_pretty(&config).map_err(io::Error::other)?;
+    atomic_write(&folder.join(CONFIG), |file| writeln!(file, "{text}"))
+}
+
+fn graph_width(model: &Model) -> usize {
+    model.network.params().first().map_or(0, |stem| stem.shape[0])
+}

@@ -1,0 +1,57 @@
+//! What can be wrong with a run folder.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use thiserror::Error;
+
+use crate::{config::ConfigError, model_file::ModelFileError};
+
+/// Why a run folder cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// It holds a run already.
+    #[error("{} already holds a run: continue it with --resume {}, or choose another --out", .0.display(), .0.display())]
+    Exists(PathBuf),
+    /// Another process trains in the folder that a new run was to have.
+    #[error("another process is training in {}: choose another --out", .0.display())]
+    Taken(PathBuf),
+    /// Another process trains in the run that was to be continued.
+    #[error("another process is training in {}: wait for it to end, or stop it", .0.display())]
+    Busy(PathBuf),
+    /// There is no run.
+    #[error("{} is not a run, nor a checkpoint in one (there is no config.toml): give --resume a run folder, or `last` for the newest in runs", .0.display())]
+    NotARun(PathBuf),
+    /// There are no runs.
+    #[error("there is no run in {} to resume: give its folder to --resume", .0.display())]
+    NoRuns(PathBuf),
+    /// The configuration of a new run asks for the impossible.
+    #[error("{0}")]
+    Invalid(String),
+    /// The configuration of a run is damaged.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The checkpoint that stands for a run, or the model of another file, cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelFileError),
+    /// A file cannot be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `read`, `write`, `create`, ...
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl RunError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunError {
+        let path = path.to_owned();
+        move |source| RunError::Io { action, path, source }
+    }
+}

@@ -1,0 +1,306 @@
+//! The folder of a run.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use resnet_formats::{atomic_write, is_temporary};
+
+use super::{
+    BEST, CONFIG, FACTS, LAST, LOG, METRICS, RunError,
+    lock::{LockedFolder, is_training},
+};
+use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::Target};
+
+/// A run folder of this process: no other can train in it meanwhile.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    config: TrainConfig,
+    /// The checkpoint to continue from, if there is one.
+    resume_from: Option<PathBuf>,
+    is_new: bool,
+    lock: LockedFolder,
+}
+
+impl RunFolder {
+    /// Whether a new run could have this folder; leaves nothing behind.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn examine(path: &Path) -> Result<(), RunError> {
+        refuse_run(path)?;
+        // Only making it tells whether it can be made.
+        LockedFolder::new(path)?.undo();
+        Ok(())
+    }
+
+    /// Makes a folder for a new run and writes its `config.toml`.
+    ///
+    /// # Errors
+    /// If the folder already holds a run, is in use, or cannot be written.
+    pub fn create(path: &Path, config: &TrainConfig) -> Result<RunFolder, RunError> {
+        config.check().map_err(RunError::Invalid)?;
+        refuse_run(path)?;
+        let lock = LockedFolder::new(path)?;
+        // Another process may have been faster.
+        refuse_run(path)?;
+        if let Err(error) = config.write(&path.join(CONFIG)) {
+            lock.undo();
+            return Err(RunError::io("write", &path.join(CONFIG))(error));
+        }
+        let (path, config) = (path.to_owned(), config.clone());
+        Ok(RunFolder { path, config, resume_from: None, is_new: true, lock })
+    }
+
+    /// Opens a run to continue it: `target` is its folder, or a checkpoint in it to continue from.
+    /// A run that was killed before its first checkpoint begins again.
+    ///
+    /// # Errors
+    /// If the target is no run, another process trains in it, or its configuration is damaged.
+    pub fn resume(target: &Path) -> Result<RunFolder, RunError> {
+        let (path, resume_from) = if target.is_file() {
+            (folder_of(target), Some(target.to_owned()))
+        } else {
+            (target, Some(target.join(LAST)).filter(|last| last.exists()))
+        };
+        if !path.join(CONFIG).is_file() {
+            return Err(RunError::NotARun(target.to_owned()));
+        }
+        let lock = LockedFolder::new(path).map_err(|error| match error {
+            RunError::Taken(folder) => RunError::Busy(folder),
+            other => other,
+        })?;
+        let config = TrainConfig::read(&path.join(CONFIG))?;
+        remove_temporary(path).map_err(RunError::io("clean", path))?;
+        Ok(RunFolder { path: path.to_owned(), config, resume_from, is_new: false, lock })
+    }
+
+    /// The newest run in a folder of runs (`--resume last`).
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn newest(runs: &Path) -> Result<PathBuf, RunError> {
+        let begun = |run: &PathBuf| -> io::Result<SystemTime> {
+            fs::metadata(run.join(CONFIG))?.modified()
+        };
+        let entries = match fs::read_dir(runs) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(RunError::NoRuns(runs.to_owned()));
+            }
+            entries => entries.map_err(RunError::io("read", runs))?,
+        };
+        entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter_map(|run| Some((begun(&run).ok()?, run)))
+            .max()
+            .map(|(_, run)| run)
+            .ok_or_else(|| RunError::NoRuns(runs.to_owned()))
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's configuration.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// The checkpoint to continue from, if there is one.
+    pub(crate) fn resume_from(&self) -> Option<&Path> {
+        self.resume_from.as_deref()
+    }
+
+    /// The files that are PyTorch's, and what each of them is: `<arch>_<data>_state_dict.pt` and
+    /// `<arch>_<data>_all.tar`.
+    pub(crate) fn torch_files(&self) -> [(PathBuf, Target); 2] {
+        let TrainConfig { arch, data, .. } = &self.config;
+        // A folder of images goes by its own name.
+        let data = Path::new(&data.name).file_stem().unwrap_or_default().display();
+        [("state_dict.pt", Target::StateDict), ("all.tar", Target::Checkpoint)]
+            .map(|(name, target)| (self.path.join(format!("{arch}_{data}_{name}")), target))
+    }
+
+    /// Removes a new run that could not begin, with the folders that were made for it. Best
+    /// effort: what stays does no harm.
+    pub(crate) fn abandon(&self) {
+        if self.is_new && !self.path.join(LAST).exists() {
+            let _ = fs::remove_file(self.path.join(CONFIG));
+            let log = self.path.join(LOG);
+            if fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
+                let _ = fs::remove_file(log);
+            }
+            self.lock.undo();
+        }
+    }
+
+    /// Writes `metrics.jsonl` anew: it always tells of the epochs that the checkpoint has behind
+    /// it, whenever the process was killed.
+    pub(crate) fn write_metrics(&self, history: &[EpochMetrics]) -> io::Result<()> {
+        atomic_write(&self.path.join(METRICS), |file| {
+            for epoch in history {
+                serde_json::to_writer(&mut *file, epoch)?;
+                file.write_all(b"\n")?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Refuses a folder that holds a run, under way or not.
+fn refuse_run(folder: &Path) -> Result<(), RunError> {
+    if ![CONFIG, METRICS, FACTS, LAST, BEST].iter().any(|name| folder.join(name).exists()) {
+        return Ok(());
+    }
+    let error = if is_training(folder) { RunError::Taken } else { RunError::Exists };
+    Err(error(folder.to_owned()))
+}
+
+/// Removes what a killed process was writing.
+fn remove_temporary(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if is_temporary(&path) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::config::tests::sample;
+
+    #[test]
+    fn a_new_run_is_found_and_resumed() {
+        let runs = tempfile::tempdir().unwrap();
+        let path = runs.path().join("deep/run");
+        let run = RunFolder::create(&path, &sample()).unwrap();
+        assert_eq!((run.path(), run.resume_from()), (&*path, None));
+        drop(run);
+        let run = RunFolder::resume(&path).unwrap();
+        assert_eq!((run.config(), run.resume_from()), (&sample(), None));
+    }
+
+    #[test]
+    fn a_checkpoint_names_its_run() {
+        let runs = tempfile::tempdir().unwrap();
+        let path = runs.path().join("run");
+        drop(RunFolder::create(&path, &sample()).unwrap());
+        for name in [LAST, BEST] {
+            fs::write(path.join(name), b"").unwrap();
+            let run = RunFolder::resume(&path.join(name)).unwrap();
+            assert_eq!((run.path(), run.resume_from()), (&*path, Some(&*path.join(name))));
+        }
+        let run = RunFolder::resume(&path).unwrap();
+        assert_eq!(run.resume_from(), Some(&*path.join(LAST)));
+    }
+
+    #[test]
+    fn two_runs_do_not_share_a_folder() {
+        let runs = tempfile::tempdir().unwrap();
+        let path = runs.path().join("run");
+        let run = RunFolder::create(&path, &sample()).unwrap();
+        assert!(matches!(RunFolder::create(&path, &sample()), Err(RunError::Taken(_))));
+        assert!(matches!(RunFolder::examine(&path), Err(RunError::Taken(_))));
+        assert!(matches!(RunFolder::resume(&path), Err(RunError::Busy(_))));
+        assert!(is_training(&path));
+        drop(run);
+        assert!(!is_training(&path) && !is_training(runs.path()));
+        let again = RunFolder::create(&path, &sample()).unwrap_err();
+        assert!(again.to_string().contains("--resume"), "{again}");
+        assert_eq!(TrainConfig::read(&path.join(CONFIG)).unwrap(), sample());
+    }
+
+    #[test]
+    fn what_is_no_run_is_refused() {
+        let runs = tempfile::tempdir().unwrap();
+        assert!(matches!(RunFolder::resume(runs.path()), Err(RunError::NotARun(_))));
+        assert!(matches!(RunFolder::resume(&runs.path().join("x")), Err(RunError::NotARun(_))));
+        assert!(matches!(RunFolder::newest(runs.path()), Err(RunError::NoRuns(_))));
+        assert!(matches!(RunFolder::newest(&runs.path().join("x")), Err(RunError::NoRuns(_))));
+    }
+
+    #[test]
+    fn a_run_that_cannot_begin_leaves_no_folder() {
+        let runs = tempfile::tempdir().unwrap();
+        let path = runs.path().join("run");
+        let mut config = sample();
+        config.total_steps = 0;
+        assert!(matches!(RunFolder::create(&path, &config), Err(RunError::Invalid(_))));
+        assert!(!path.exists());
+        fs::write(&path, b"a file").unwrap();
+        assert!(matches!(RunFolder::create(&path, &sample()), Err(RunError::Io { .. })));
+        assert!(matches!(RunFolder::examine(&path.join("run")), Err(RunError::Io { .. })));
+
+        let path = runs.path().join("deep/run");
+        RunFolder::create(&path, &sample()).unwrap().abandon();
+        assert!(!runs.path().join("deep").exists());
+        // Nor does it take what was there before.
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join(LOG), b"a diary").unwrap();
+        RunFolder::create(&path, &sample()).unwrap().abandon();
+        assert_eq!(names(&path), [LOG]);
+        drop(RunFolder::create(&path, &sample()).unwrap());
+        RunFolder::resume(&path).unwrap().abandon();
+        assert!(path.join(CONFIG).exists(), "a run that has begun stays");
+    }
+
+    fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn examining_a_folder_leaves_it_as_it_was() {
+        let runs = tempfile::tempdir().unwrap();
+        let path = runs.path().join("deep/run");
+        RunFolder::examine(&path).unwrap();
+        assert!(!runs.path().join("deep").exists());
+        // Somebody's folder, with a file that a run would overwrite.
+        fs::create_dir_all(&path).unwrap();
+        RunFolder::examine(&path).unwrap();
+        fs::write(path.join(CONFIG), b"[somebody]").unwrap();
+        assert!(matches!(RunFolder::examine(&path), Err(RunError::Exists(_))));
+        assert!(matches!(RunFolder::create(&path, &sample()), Err(RunError::Exists(_))));
+        assert_eq!(names(&path), [CONFIG]);
+    }
+
+    #[test]
+    fn the_newest_run_is_the_last_begun() {
+        let runs = tempfile::tempdir().unwrap();
+        fs::create_dir(runs.path().join("z-empty")).unwrap();
+        for (name, age) in [("b", 30), ("a", 10), ("c", 20)] {
+            drop(RunFolder::create(&runs.path().join(name), &sample()).unwrap());
+            let config = File::options().append(true).open(runs.path().join(name).join(CONFIG));
+            let begun = SystemTime::now() - std::time::Duration::from_secs(age);
+            config.unwrap().set_modified(begun).unwrap();
+        }
+        assert_eq!(RunFolder::newest(runs.path()).unwrap(), runs.path().join("a"));
+    }
+
+    #[test]
+    fn resuming_sweeps_up_after_a_kill() {
+        let runs = tempfile::tempdir().unwrap();
+        let path = runs.path().join("run");
+        drop(RunFolder::create(&path, &sample()).unwrap());
+        let half = path.join(".unfinished-x");
+        fs::write(&half, b"half").unwrap();
+        assert!(is_temporary(&half));
+        drop(RunFolder::resume(&path).unwrap());
+        assert!(!half.exists());
+    }
+}

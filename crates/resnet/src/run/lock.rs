@@ -1,0 +1,47 @@
+//! One process at a time trains in a run folder.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use resnet_formats::{is_locked, lock};
+
+use super::RunError;
+
+/// Locked by the process that trains; the system unlocks it however that process ends.
+const LOCK: &str = ".lock";
+
+/// Whether a process trains in a run folder.
+pub fn is_training(folder: &Path) -> bool {
+    is_locked(&folder.join(LOCK))
+}
+
+/// A folder that no other process trains in while this lives.
+#[derive(Debug)]
+pub(super) struct LockedFolder {
+    path: PathBuf,
+    /// The folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
+    _file: File,
+}
+
+impl LockedFolder {
+    /// Locks a folder, which is made if need be.
+    pub(super) fn new(path: &Path) -> Result<Self, RunError> {
+        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made: Vec<_> = path.ancestors().take_while(missing).map(Path::to_owned).collect();
+        fs::create_dir_all(path).map_err(RunError::io("create", path))?;
+        let file = path.join(LOCK);
+        match lock(&file).map_err(RunError::io("write", &file))? {
+            Some(file) => Ok(LockedFolder { path: path.to_owned(), made, _file: file }),
+            None => Err(RunError::Taken(path.to_owned())),
+        }
+    }
+
+    /// Leaves nothing of what was made, where the system lets it.
+    pub(super) fn undo(&self) {
+        let _ = fs::remove_file(self.path.join(LOCK));
+        let _ = self.made.iter().try_for_each(fs::remove_dir);
+    }
+}

@@ -1,0 +1,14 @@
+//! Run folders: `config.toml`, `metrics.jsonl`, `run.json`, `log.txt`, `last.safetensors`
+//! and `best.safetensors`.
+
+mod error;
+mod folder;
+mod lock;
+mod model;
+mod names;
+
+pub use error::RunError;
+pub use folder::RunFolder;
+pub use lock::is_training;
+pub use model::load_model;
+pub use names::{BEST, CONFIG, FACTS, LAST, LOG, METRICS, TENSORBOARD};

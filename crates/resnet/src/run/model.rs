@@ -1,0 +1,56 @@
+//! The model that a run came to.
+
+use std::path::{Path, PathBuf};
+
+use super::{BEST, CONFIG, LAST, RunError};
+use crate::{
+    config::TrainConfig,
+    model_file::{Model, ModelFileError, is_plain_folder},
+    models::Arch,
+};
+
+/// Reads what [`Model::load`] reads, or the model of a run folder: its `best`, or `last` where no
+/// images were held out to choose by.
+///
+/// # Errors
+/// As [`Model::load`], and if the run has no checkpoint or its configuration is damaged.
+pub fn load_model(path: &Path, arch: Option<Arch>) -> Result<Model, RunError> {
+    if is_plain_folder(path) {
+        Ok(Model::load(&checkpoint_of(path)?, arch)?)
+    } else {
+        Ok(Model::load(path, arch)?)
+    }
+}
+
+/// The checkpoint that stands for a run.
+fn checkpoint_of(folder: &Path) -> Result<PathBuf, RunError> {
+    let (best, last) = (folder.join(BEST), folder.join(LAST));
+    if best.is_file() && TrainConfig::read(&folder.join(CONFIG))?.data.split > 0 {
+        Ok(best)
+    } else if last.is_file() {
+        Ok(last)
+    } else {
+        Err(ModelFileError::NoCheckpoint(folder.to_owned()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_stands_for_best_only_where_it_was_chosen_on_held_out_images() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path();
+        let error = checkpoint_of(run).unwrap_err().to_string();
+        assert!(error.contains("without last.safetensors"), "{error}");
+        let mut config = crate::config::tests::sample();
+        for (split, expected) in [(2, BEST), (0, LAST)] {
+            config.data.split = split;
+            config.write(&run.join(CONFIG)).unwrap();
+            std::fs::write(run.join(LAST), b"").unwrap();
+            std::fs::write(run.join(BEST), b"").unwrap();
+            assert_eq!(checkpoint_of(run).unwrap(), run.join(expected));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a run computes on.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Read},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cpu, recipe::Dtype};
+
+/// What a run computes on, and in which numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Model of the processor, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
+    /// Instruction set of the kernels.
+    pub isa: String,
+    /// Threads of the kernels.
+    pub threads: usize,
+    /// How activations are stored.
+    pub dtype: Dtype,
+    /// Why that is fast here or not: `avx2 has no products of bfloat16`.
+    pub dtype_reason: String,
+}
+
+impl Machine {
+    pub(super) fn new(cpu: &Cpu, dtype: Dtype) -> Machine {
+        Machine {
+            cpu: cpu_model(),
+            isa: cpu.isa().to_string(),
+            threads: cpu.threads(),
+            dtype,
+            dtype_reason: dtype.reason(cpu),
+        }
+    }
+}
+
+/// Far behind the first processor of any machine.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// The first processor's model as Linux tells it; ARM's have none there.
+fn cpu_model() -> Option<String> {
+    model_name(File::open("/proc/cpuinfo").ok()?)
+}
+
+fn model_name(cpuinfo: impl Read) -> Option<String> {
+    let lines = BufReader::new(cpuinfo.take(MAX_BYTES)).lines().map_while(Result::ok);
+    let mut models = lines.filter_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    models.next().filter(|model| !model.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_is_the_first_processors() {
+        let two = "processor\t: 0\nmodel\t\t: 17\nmodel name\t: AMD EPYC 9B14\n\n\
+                   processor\t: 1\nmodel name\t: another\n";
+        assert_eq!(model_name(two.as_bytes()).as_deref(), Some("AMD EPYC 9B14"));
+        let arm = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd\n";
+        assert_eq!(model_name(arm.as_bytes()), None);
+        assert_eq!(model_name(&b"model name\t:\n"[..]), None);
+    }
+}
