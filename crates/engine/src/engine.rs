@@ -137,7 +137,11 @@ impl Engine {
     }
 
     /// The update, at a learning rate; the next part begins another batch.
+    ///
+    /// # Panics
+    /// If there was no part since the last update: there are no gradients.
     pub fn apply(&mut self, lr: f32) {
+        assert!(self.under_way, "an update needs the gradients of a part");
         self.optimizer.step(&self.cpu, &mut self.network, &self.gradients, lr);
         (self.under_way, self.eval_is_current) = (false, false);
     }

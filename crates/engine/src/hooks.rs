@@ -26,8 +26,9 @@ pub trait Hooks {
         let _ = (norm, sums);
     }
 
-    /// The gradients of a part of the arena are final, as far as this part of the batch goes:
-    /// `gradients` are those of `range`. Every range of the arena comes once, the last ones first
+    /// The gradients of a unit's parameters are final, as far as this part of the batch goes:
+    /// `gradients` are those of `range`, added to those of the parts before. Who sums them up with
+    /// others' does so in the last part. Every range of the arena comes once, the last ones first
     /// but for the order of branches.
     fn gradients(&mut self, range: Range<usize>, gradients: &mut [f32]) {
         let _ = (range, gradients);

@@ -1,7 +1,7 @@
 //! Residual networks: graph, models, training, evaluation, data and checkpoints.
 //!
 //! A [`Graph`] is a network as data, and [`Arch`] names those of the family. A [`Network`] adds
-//! parameters; a [plan] runs it on a batch. [`train`](train::train) is the loop around that, in a
+//! parameters; an [engine] trains it, a plan runs it on a batch. [`train`](train::train) is the loop around that, in a
 //! [run folder](run), and [`Model`](model_file::Model) what comes back from a file.
 //!
 //! ```

@@ -31,7 +31,10 @@ use crate::{
 #[derive(Debug)]
 pub struct EvalPlan {
     cpu: Cpu,
+    graph: Graph,
     program: Program,
+    /// Whether there are parameters.
+    is_loaded: bool,
     images: Images,
     /// By unit.
     convs: Vec<Option<Conv>>,
@@ -74,7 +77,7 @@ impl EvalPlan {
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width };
-        EvalPlan::prepare(inference(lowering, None)?, cpu)
+        EvalPlan::prepare(graph, inference(lowering, None)?, cpu)
     }
 
     /// [`EvalPlan::new`] with a probe: [`EvalPlan::probed`] reads what `node` computed. Nothing is
@@ -95,10 +98,10 @@ impl EvalPlan {
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width };
-        EvalPlan::prepare(inference(lowering, Some(node))?, cpu)
+        EvalPlan::prepare(graph, inference(lowering, Some(node))?, cpu)
     }
 
-    fn prepare(program: Program, cpu: &Cpu) -> Result<Self, PlanError> {
+    fn prepare(graph: &Graph, program: Program, cpu: &Cpu) -> Result<Self, PlanError> {
         let with = (program.dtype, program.batch);
         let convs: Vec<_> = program.units.iter().map(|unit| conv(unit, with, cpu)).collect();
         let scratch = (0..program.operations.len()).map(|i| scratch_len(&program, i, &convs, cpu));
@@ -124,6 +127,8 @@ impl EvalPlan {
         }
         Ok(EvalPlan {
             cpu: cpu.clone(),
+            graph: graph.clone(),
+            is_loaded: false,
             images: Images::new(&program)?,
             convs,
             parameters,
@@ -140,7 +145,12 @@ impl EvalPlan {
     }
 
     /// Takes the parameters and running statistics of a network of the same graph.
+    ///
+    /// # Panics
+    /// If it has another.
     pub fn load(&mut self, net: &Network) {
+        assert!(*net.graph() == self.graph, "a network of another graph");
+        self.is_loaded = true;
         for Operation { unit, compute, .. } in &self.program.operations {
             let Some(unit) = *unit else { continue };
             let head = self.program.units[unit].head;
@@ -175,7 +185,8 @@ impl EvalPlan {
     /// Logits `[images][classes]`.
     ///
     /// # Panics
-    /// If there are no images, more than the plan's batch, or fewer values than they need.
+    /// If no network is loaded; if there are no images, more than the plan's batch, or fewer values
+    /// than they need.
     pub fn forward(&mut self, input: batch::Input<'_>, images: usize) -> &[f32] {
         self.forward_with(input, images, &mut ())
     }
@@ -190,6 +201,7 @@ impl EvalPlan {
         images: usize,
         hooks: &mut dyn Hooks,
     ) -> &[f32] {
+        assert!(self.is_loaded, "no network is loaded");
         let batch = self.program.batch;
         assert!((1..=batch).contains(&images), "{images} images in a plan for {batch}");
         for index in 0..self.program.operations.len() {

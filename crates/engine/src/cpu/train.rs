@@ -27,6 +27,7 @@ use crate::{
 #[derive(Debug)]
 pub struct TrainPlan {
     cpu: Cpu,
+    graph: Graph,
     program: Program,
     images: Images,
     /// By unit.
@@ -62,6 +63,7 @@ impl TrainPlan {
         let logits = vec![0.0; batch * program.classes];
         Ok(TrainPlan {
             cpu: cpu.clone(),
+            graph: graph.clone(),
             images: Images::new(&program)?,
             buffers: Buffers {
                 values: Storage::zeroed(dtype, program.values_len)?,
@@ -87,11 +89,12 @@ impl TrainPlan {
     }
 
     /// Forward, loss and backward of a part of a batch. The gradients go to `gradients`, an arena
-    /// like [`Network::values`], or are added to it; running statistics learn the part's.
+    /// like [`Network::values`], or are added to it (the first time that takes as much memory again);
+    /// running statistics learn the part's.
     ///
     /// # Panics
-    /// If there are more images than the plan's batch, or fewer values than they need; if a label
-    /// is not a class; or if `net` has another graph.
+    /// If there are more images than the plan's batch or than the whole batch, or fewer values than
+    /// they need; if a label is not a class; or if `net` has another graph.
     pub fn step(
         &mut self,
         net: &mut Network,
@@ -102,6 +105,8 @@ impl TrainPlan {
     ) -> StepResult {
         let (n, batch) = (part.targets.len(), self.program.batch);
         assert!(n <= batch, "{n} images in a plan for {batch}");
+        assert!(n <= part.of, "{n} images of a batch of {}", part.of);
+        assert!(*net.graph() == self.graph, "a network of another graph");
         if accumulate {
             self.buffers.part.resize(gradients.len(), 0.0);
         }

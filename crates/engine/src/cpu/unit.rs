@@ -195,6 +195,9 @@ impl Own<'_> {
                 norm.gradient_sums(cpu, x, gate, saved, g, d_weight, d_bias, sums, scratch);
                 hooks.gradient_sums(self.head, sums);
                 if n == 0 {
+                    // Not 0 times a statistic of an earlier batch, which may be no number.
+                    d_weight.fill(0.0);
+                    d_bias.fill(0.0);
                     return true;
                 }
                 let (gradient, residual) = match d_residual {

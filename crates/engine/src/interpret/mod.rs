@@ -37,7 +37,7 @@ pub struct Interpreter<'a> {
     pub d_parameters: Vec<f64>,
     /// Running mean and variance that batch norms have learnt, in the order of the step.
     pub running: Vec<(NodeId, [Vec<f64>; 2])>,
-    /// Mean loss an image of the last step.
+    /// Sum of the images' losses of the last step, divided by the images of the whole batch.
     pub loss: f64,
 }
 
@@ -59,11 +59,18 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// Runs the program on images `[n][channels][height][width]`; inference reads no targets.
+    /// Runs the program on images `[n][channels][height][width]`, a part of a batch of `of`; inference
+    /// reads no targets.
     ///
     /// # Panics
     /// If there are fewer values than the images need, or the network has another graph.
-    pub fn run(&mut self, net: &Network, images: &[f32], n: usize, targets: Option<Targets<'_>>) {
+    pub fn run(
+        &mut self,
+        net: &Network,
+        images: &[f32],
+        [n, of]: [usize; 2],
+        targets: Option<Targets<'_>>,
+    ) {
         self.d_parameters = vec![f64::NAN; net.values().len()];
         self.running.clear();
         for operation in &self.program.operations {
@@ -73,7 +80,7 @@ impl<'a> Interpreter<'a> {
             match (&operation.compute, head, shape) {
                 (Compute::Images, ..) => self.take_images(images, n),
                 (Compute::Pack | Compute::Update, ..) => {}
-                (Compute::Loss, ..) => self.take_loss(targets.expect("a step has targets")),
+                (Compute::Loss, ..) => self.take_loss(targets.expect("a step has targets"), of),
                 (compute, Some(head), Some(shape)) => self.conv(compute, net, head, &shape, n),
                 (compute, Some(head), None) => self.other(compute, net, head, n),
                 (compute, None, _) => unreachable!("belongs to a unit: {compute:?}"),
@@ -94,8 +101,8 @@ impl<'a> Interpreter<'a> {
     }
 
     /// `torch.nn.functional.cross_entropy` and its gradient.
-    fn take_loss(&mut self, targets: Targets<'_>) {
-        let (classes, n) = (self.program.classes, targets.len());
+    fn take_loss(&mut self, targets: Targets<'_>, of: usize) {
+        let (classes, n) = (self.program.classes, of);
         let smoothing = f64::from(targets.label_smoothing);
         self.loss = 0.0;
         for (i, &label) in targets.labels.iter().enumerate() {

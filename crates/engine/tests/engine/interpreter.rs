@@ -30,17 +30,18 @@ fn cpus() -> impl Iterator<Item = Cpu> {
 fn a_training_step_is_what_its_program_says() {
     for (name, net) in nets() {
         for cpu in cpus() {
-            for n in [BATCH, 4] {
+            for (n, of) in [(BATCH, BATCH), (4, 4), (4, 9)] {
                 let (x, labels) = (noise(n, 1), labels(n));
                 let targets = Targets { labels: &labels, label_smoothing: 0.1 };
                 let mut plan = train_plan(&net, &cpu);
                 let (mut trained, mut gradients) =
                     (net.clone(), vec![f32::NAN; net.values().len()]);
-                let part = Part::whole(Input::Nchw(&x), targets);
+                let part = Part { input: Input::Nchw(&x), targets, of };
                 let result = plan.step(&mut trained, &mut gradients, false, part, &mut ());
                 let mut truth = Interpreter::new(plan.program());
-                truth.run(&net, &x, n, Some(targets));
-                let what = format!("{name} {} {:?}, {n} images", cpu.isa(), cpu.algorithms());
+                truth.run(&net, &x, [n, of], Some(targets));
+                let what =
+                    format!("{name} {} {:?}, {n} images of {of}", cpu.isa(), cpu.algorithms());
                 assert!((result.loss - truth.loss).abs() < 1e-4 * truth.loss, "{what}");
                 let used = n * CLASSES;
                 let logits = distance(&plan.logits()[..used], &truth.logits[..used]);
@@ -78,7 +79,7 @@ fn inference_is_what_its_program_says() {
                 EvalPlan::new(graph, Dtype::Fp32, BATCH, SIDES[0], SIDES[1], &cpu).unwrap();
             plan.load(&net);
             let mut truth = Interpreter::new(plan.program());
-            truth.run(&net, &x, BATCH, None);
+            truth.run(&net, &x, [BATCH; 2], None);
             let want = truth.logits.clone();
             let error = distance(plan.forward(Input::Nchw(&x), BATCH), &want);
             assert!(error < 1e-4, "{name} {} {:?}: {error:e}", cpu.isa(), cpu.algorithms());
@@ -121,7 +122,7 @@ fn a_broken_program_shows() {
     let sound = train_plan(&net, &Cpu::new(1).unwrap()).program().clone();
     let gradients = |program: &Program| {
         let mut interpreter = Interpreter::new(program);
-        interpreter.run(&net, &x, BATCH, Some(targets));
+        interpreter.run(&net, &x, [BATCH; 2], Some(targets));
         interpreter.d_parameters
     };
     let truth = gradients(&sound);
@@ -162,4 +163,24 @@ fn a_broken_program_shows() {
         }
     }
     assert!(values > 3 && sums > 2, "{values} values, {sums} sums");
+}
+
+#[test]
+#[should_panic(expected = "between the images and the logits")]
+fn a_probe_of_the_logits_is_refused() {
+    let (_, net) = nets().remove(0);
+    let last = net.graph().nodes().len() - 1;
+    let cpu = Cpu::new(1).unwrap();
+    let [height, width] = SIDES;
+    let _ = EvalPlan::with_probe(net.graph(), Dtype::Fp32, 1, height, width, last, &cpu);
+}
+
+#[test]
+#[should_panic(expected = "no network is loaded")]
+fn a_plan_without_a_network_does_not_answer() {
+    let (_, net) = nets().remove(0);
+    let cpu = Cpu::new(1).unwrap();
+    let [height, width] = SIDES;
+    let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, 1, height, width, &cpu).unwrap();
+    plan.forward(Input::Nchw(&noise(1, 1)), 1);
 }

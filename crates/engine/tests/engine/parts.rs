@@ -75,6 +75,13 @@ fn an_empty_batch_changes_nothing_but_what_decays() {
 }
 
 #[test]
+#[should_panic(expected = "needs the gradients of a part")]
+fn an_update_without_gradients_is_refused() {
+    let (_, net) = nets().remove(0);
+    engine(&net, Dtype::Fp32).apply(0.1);
+}
+
+#[test]
 fn what_is_stored_can_be_loaded() {
     let batch = Batch::new();
     let (_, net) = nets().remove(2);

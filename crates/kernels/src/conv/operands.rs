@@ -39,7 +39,7 @@ impl<'a> Activation<'a> {
     /// # Panics
     /// If one is, or the values have another dtype.
     pub(super) fn plain<E: Element>(self) -> &'a [E] {
-        assert!(self.norm.is_none(), "the direct method reads no activation through a batch norm");
+        assert!(self.norm.is_none(), "only Winograd reads an activation through a batch norm");
         E::slice(self.values)
     }
 }

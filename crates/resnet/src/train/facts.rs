@@ -99,8 +99,9 @@ impl Facts {
     /// If the system refuses; the file stays as it was.
     pub fn write(&mut self, event: &Event) -> Result<(), RunError> {
         if let Event::Started(run) = event
-            && run.step < run.total_steps
+            && run.history.last().is_none_or(|last| last.epoch < run.epochs)
         {
+            self.step = run.step;
             self.content.segments.push(Segment::new(run));
             self.begun = true;
             return self.save();
@@ -213,7 +214,10 @@ impl fmt::Display for Time {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::event::tests::{batch, epoch, started};
+    use crate::{
+        metrics::EpochMetrics,
+        train::event::tests::{batch, epoch, started},
+    };
 
     /// What a process tells that trains so far, and saves.
     fn train(facts: &mut Facts, from: u64, to: u64) {
@@ -244,15 +248,22 @@ mod tests {
         let mut facts = open();
         train(&mut facts, 7, 500);
         facts.write(&Event::Finished { last: epoch() }).unwrap();
-        // Nothing is left to do.
+        // All steps are done, but not the last evaluation.
         let mut facts = open();
         facts.write(&started(500)).unwrap();
+        facts.write(&Event::Saved { path: Path::new("runs/a").join(LAST) }).unwrap();
+        facts.write(&Event::Finished { last: epoch() }).unwrap();
+        // Nothing is left to do.
+        let mut facts = open();
+        let Event::Started(mut complete) = started(500) else { unreachable!() };
+        complete.history = vec![epoch(), EpochMetrics { epoch: 2, ..epoch() }];
+        facts.write(&Event::Started(complete)).unwrap();
         facts.write(&Event::Finished { last: epoch() }).unwrap();
 
         let segments = segments(dir.path()).unwrap().unwrap();
         let told: Vec<_> = segments.iter().map(|s| (s.from_step, s.to_step, s.outcome)).collect();
         let (stopped, done) = (Some(Ending::Interrupted), Some(Ending::Finished));
-        assert_eq!(told, [(0, 3, stopped), (3, 7, None), (7, 500, done)]);
+        assert_eq!(told, [(0, 3, stopped), (3, 7, None), (7, 500, done), (500, 500, done)]);
         let Event::Started(run) = started(0) else { unreachable!() };
         for segment in &segments {
             assert_eq!(segment.machine, run.machine);

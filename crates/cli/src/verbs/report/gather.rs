@@ -18,7 +18,7 @@ use toml::{Table, Value};
 
 use super::{
     command::{Again, again},
-    machine::machine,
+    machine::{machine, of_checkpoint},
 };
 
 /// What a run folder tells.
@@ -65,7 +65,11 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
         config: text,
         command,
         command_note: note,
-        machine: machine(&segments),
+        machine: if segments.is_empty() {
+            of_checkpoint(folder, &config)
+        } else {
+            machine(&segments)
+        },
         evaluation: None,
         note: None,
     };

@@ -1,6 +1,14 @@
 //! What a run was trained on, and when, as a report has it.
 
-use resnet::train::{Ending, Machine, Segment};
+use std::path::Path;
+
+use resnet::{
+    config::TrainConfig,
+    model_file::key,
+    run::LAST,
+    train::{Ending, Machine, Segment},
+};
+use resnet_formats::safetensors;
 
 /// Segments that a report shows: the last ones.
 const SHOWN: usize = 12;
@@ -34,6 +42,17 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
         (format!("Segment {}", i + 1), what)
     }));
     pairs
+}
+
+/// By label, what is known of a run's machine where there is no `run.json`, as in folders of earlier
+/// versions: a checkpoint says the instruction set.
+pub(super) fn of_checkpoint(folder: &Path, config: &TrainConfig) -> Vec<(String, String)> {
+    let metadata = safetensors::read(&folder.join(LAST)).map(|(_, metadata)| metadata);
+    let isa = metadata.ok().and_then(|mut metadata| metadata.remove(key::ISA));
+    isa.map_or_else(Vec::new, |isa| {
+        let dtype = config.recipe.dtype.to_string();
+        vec![("Instruction set".to_owned(), isa), ("Activations".to_owned(), dtype)]
+    })
 }
 
 fn when(segment: &Segment) -> String {
