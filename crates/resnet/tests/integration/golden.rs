@@ -11,7 +11,7 @@ use std::{
 
 use resnet::{
     Arch, Cpu, Graph, Network,
-    engine::{EvalPlan, Input, TrainPlan, program::Pass},
+    engine::{EvalPlan, Input, Targets, TrainPlan, interpret::Interpreter, program::Pass},
     network::Init,
     optim::{Sgd, SgdConfig},
     recipe::Dtype,
@@ -173,6 +173,29 @@ impl Case {
         distance(plan.forward(self.input(), batch), self.golden.values(logits))
     }
 
+    /// The program of each plan, computed in f64, against PyTorch in f64: only files' rounding to f32
+    /// is between them, so that a list in the wrong order, or a value that is overwritten too early,
+    /// has nowhere to hide.
+    fn check_program(&self, cpu: &Cpu) {
+        let (net, golden) = (self.network(), &self.golden);
+        let [batch, height, width] = self.size;
+        let f32s = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+        let within = |what: &str, error: f64| {
+            within(&format!("{} {:?} program {what}", self.name, cpu.algorithms()), error, 1e-6);
+        };
+        let train = self.train_plan(Dtype::Fp32, cpu);
+        let mut program = Interpreter::new(train.program());
+        let targets = Targets { labels: &self.labels, label_smoothing: 0.0 };
+        program.run(&net, golden.values("input"), [batch; 2], Some(targets));
+        within("logits", distance(&f32s(&program.logits), golden.values("logits.train")));
+        let gradients = net.export(&f32s(&program.d_parameters));
+        within("gradients", worst(&distances(&gradients, &golden.under("grad."))));
+        let eval = EvalPlan::new(&self.graph, Dtype::Fp32, batch, height, width, cpu).unwrap();
+        let mut program = Interpreter::new(eval.program());
+        program.run(&net, golden.values("input"), [batch; 2], None);
+        within("eval logits", distance(&f32s(&program.logits), golden.values("logits.eval")));
+    }
+
     fn check_fp32(&self, cpu: &Cpu, tolerance: &Tolerance) {
         let within = |what: &str, error: f64, tolerance: f64| {
             let what = format!("{} {} {:?} {what}", self.name, cpu.isa(), cpu.algorithms());
@@ -278,6 +301,10 @@ impl Autocast {
 fn check(name: &'static str, arch: &str, width: usize, fastest: &[&str]) {
     let (case, autocast) = (Case::new(name, arch, width), Autocast::read(name));
     let batches = Batches::new(case.network(), case.size, BATCHES);
+    // Which operations there are does not depend on the instruction set.
+    let cpu = Cpu::new(2).unwrap();
+    case.check_program(&cpu.clone().with_algorithms(Algorithms::Direct));
+    case.check_program(&cpu);
     for isa in Isa::to_test() {
         let cpu = Cpu::with_isa(2, isa).unwrap();
         let direct = cpu.clone().with_algorithms(Algorithms::Direct);
