@@ -1,6 +1,9 @@
 //! What is handed out in the middle of a step.
 
-use std::{ops::Range, sync::Mutex};
+use std::{
+    ops::Range,
+    sync::mpsc::{Receiver, Sender, channel},
+};
 
 use resnet_engine::{Hooks, Input, Part, Targets, TrainPlan, hooks::Statistics};
 use resnet_kernels::{Cpu, Dtype};
@@ -40,7 +43,11 @@ fn gradients_are_final_when_they_are_handed_out() {
         let mut seen = Seen::default();
         let targets = Targets { labels: &labels, label_smoothing: 0.0 };
         let part = Part::whole(Input::Nchw(&x), targets);
-        plan.step(&mut net, &mut gradients, false, part, &mut seen);
+        // The second time they are sums.
+        plan.step(&mut net, &mut gradients, false, part, &mut ());
+        let first = gradients.clone();
+        plan.step(&mut net, &mut gradients, true, part, &mut seen);
+        assert!(gradients != first && gradients.iter().all(|g| g.is_finite()), "{name}");
         // All but the update, which is the optimiser's.
         assert!(seen.operations.iter().copied().eq(0..plan.program().operations.len() - 1));
         let mut covered = vec![0; gradients.len()];
@@ -52,33 +59,32 @@ fn gradients_are_final_when_they_are_handed_out() {
     }
 }
 
-/// Two that add up what they find: each waits for the other.
-struct Pair {
-    values: Mutex<[Vec<f64>; 2]>,
-    barrier: std::sync::Barrier,
+/// One of two that add up what they find: each waits for the other, unless that has failed.
+struct Rank {
+    rank: usize,
+    to: Sender<Vec<f64>>,
+    from: Receiver<Vec<f64>>,
 }
 
-impl Pair {
+impl Rank {
+    fn pair() -> [Rank; 2] {
+        let ((to_b, from_a), (to_a, from_b)) = (channel(), channel());
+        [Rank { rank: 0, to: to_b, from: from_b }, Rank { rank: 1, to: to_a, from: from_a }]
+    }
+
     /// What both have given, in their order.
-    fn exchange(&self, rank: usize, values: Vec<f64>) -> [Vec<f64>; 2] {
-        self.values.lock().unwrap()[rank] = values;
-        self.barrier.wait();
-        let both = self.values.lock().unwrap().clone();
-        self.barrier.wait();
-        both
+    fn exchange(&self, own: Vec<f64>) -> [Vec<f64>; 2] {
+        self.to.send(own.clone()).expect("the other is there");
+        let other = self.from.recv().expect("the other is there");
+        if self.rank == 0 { [own, other] } else { [other, own] }
     }
 }
 
-struct Rank<'a> {
-    pair: &'a Pair,
-    rank: usize,
-}
-
-impl Hooks for Rank<'_> {
+impl Hooks for Rank {
     fn statistics(&mut self, _: NodeId, statistics: &mut Statistics<'_>) {
         let mut own = vec![statistics.count];
         own.extend_from_slice(statistics.moments);
-        let [a, b] = self.pair.exchange(self.rank, own);
+        let [a, b] = self.exchange(own);
         // Chan et al. 1979.
         let (n, channels) = (a[0] + b[0], statistics.moments.len() / 2);
         let (means, squares) = statistics.moments.split_at_mut(channels);
@@ -93,7 +99,7 @@ impl Hooks for Rank<'_> {
     }
 
     fn gradient_sums(&mut self, _: NodeId, sums: &mut [f64]) {
-        let [a, b] = self.pair.exchange(self.rank, sums.to_vec());
+        let [a, b] = self.exchange(sums.to_vec());
         sums.iter_mut().zip(a.iter().zip(&b)).for_each(|(sum, (a, b))| *sum = a + b);
     }
 }
@@ -115,17 +121,16 @@ fn statistics_of_parts_can_be_combined() {
         let loss =
             plan(&net, BATCH).step(&mut whole, &mut want, false, part(0..BATCH), &mut ()).loss;
         for cut in [5, BATCH] {
-            let pair = Pair { values: Mutex::default(), barrier: std::sync::Barrier::new(2) };
-            let run = |rank: usize, range: Range<usize>| {
+            let run = |mut hooks: Rank, range: Range<usize>| {
                 let (mut net, mut gradients) = (net.clone(), vec![0.0; net.values().len()]);
-                let mut hooks = Rank { pair: &pair, rank };
                 let mut plan = plan(&net, BATCH);
                 let result = plan.step(&mut net, &mut gradients, false, part(range), &mut hooks);
                 (net, gradients, result)
             };
             let [a, b] = std::thread::scope(|scope| {
-                let a = scope.spawn(|| run(0, 0..cut));
-                let b = run(1, cut..BATCH);
+                let [first, second] = Rank::pair();
+                let a = scope.spawn(|| run(first, 0..cut));
+                let b = run(second, cut..BATCH);
                 [a.join().unwrap(), b]
             });
             assert!((a.2.loss + b.2.loss - loss).abs() < 1e-4, "{name}");
