@@ -60,3 +60,14 @@ impl Preparation {
         self.image_size * self.image_size * self.channels
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `transforms.Normalize((0,), (1,))` leaves pixels as they are.
+    #[test]
+    fn a_mean_of_zero_is_usable() {
+        assert!(Normalisation { mean: vec![0.0], std: vec![1.0] }.is_usable(1));
+    }
+}

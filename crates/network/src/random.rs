@@ -119,4 +119,16 @@ mod tests {
         items.sort_unstable();
         assert_eq!(items, (0..100).collect::<Vec<_>>());
     }
+
+    /// Of two items both orders come, and equally often: an item may stay where it is.
+    #[test]
+    fn shuffle_prefers_no_order() {
+        let swapped = |seed: &u64| {
+            let mut pair = [0, 1];
+            Random::new(*seed, Purpose::Order, &[]).shuffle(&mut pair);
+            pair == [1, 0]
+        };
+        let swaps = (0..1000).filter(swapped).count();
+        assert!((450..550).contains(&swaps), "{swaps} of 1000");
+    }
 }
