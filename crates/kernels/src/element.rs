@@ -68,6 +68,28 @@ pub trait Element: Copy + Default + Send + Sync + 'static {
     /// `p` must be valid for reading `V::LANES` elements.
     unsafe fn load<V: Vector>(p: *const Self) -> V;
 
+    /// The first `V::LANES` of some elements.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[inline(always)]
+    fn read<V: Vector>(values: &[Self]) -> V {
+        let values = &values[..V::LANES];
+        // SAFETY: so many are there.
+        unsafe { Self::load(values.as_ptr()) }
+    }
+
+    /// Writes a vector to the start of a slice.
+    ///
+    /// # Panics
+    /// If it has room for fewer elements.
+    #[inline(always)]
+    fn write<V: Vector>(v: V, to: &mut [Self]) {
+        let to = &mut to[..V::LANES];
+        // SAFETY: there is room for so many.
+        unsafe { Self::store(v, to.as_mut_ptr()) }
+    }
+
     /// Reads the values of `V::LANES` words of [`Self::PACK`]: a vector, or those at even and those
     /// at odd places.
     ///

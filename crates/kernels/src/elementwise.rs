@@ -1,22 +1,35 @@
 //! ReLU and addition that follow no batch norm, and the shortcut without parameters.
 
 use crate::{
+    check::{at_least, product},
     cpu::Cpu,
     element::{Element, by_element},
     isa::{Kernel, Vector},
-    layout::padded,
-    pool::Parts,
+    layout::{CHANNEL_BLOCK, padded},
+    parts::Parts,
     values::{Values, ValuesMut},
 };
 
 /// Values of an item of work.
 const PART: usize = 16 * 1024;
 
+/// # Panics
+/// If a slice does not end with a pixel.
+#[track_caller]
+fn whole_blocks(name: &str, len: usize) {
+    assert!(len.is_multiple_of(CHANNEL_BLOCK), "{name}: {len} values are no whole pixels");
+}
+
 /// `out = relu?(a + b?)` over whole activations.
 ///
 /// # Panics
-/// If dtypes differ, or `a` or `b` is shorter than `out`.
+/// If dtypes differ, `a` or `b` is shorter than `out`, or that does not end with a pixel.
 pub fn add_relu(cpu: &Cpu, a: Values<'_>, b: Option<Values<'_>>, relu: bool, out: ValuesMut<'_>) {
+    at_least("input", a.len(), out.len());
+    if let Some(b) = b {
+        at_least("residual", b.len(), out.len());
+    }
+    whole_blocks("output", out.len());
     by_element!(a.dtype(), E => {
         add_relu_of(cpu, E::slice(a), b.map(E::slice), relu, E::slice_mut(out))
     });
@@ -34,29 +47,24 @@ fn add_relu_of<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out:
         const PAIRS: bool = E::PACK > 1;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
-            assert!(self.a.len() == self.out.len() && self.out.len().is_multiple_of(V::LANES));
-            assert!(self.b.is_none_or(|b| b.len() == self.out.len()));
-            for at in (0..self.out.len()).step_by(V::LANES) {
-                // SAFETY: the lengths are checked above.
-                unsafe {
-                    let mut sum: V = E::load(self.a.as_ptr().add(at));
-                    if let Some(b) = self.b {
-                        sum = sum.add(E::load(b.as_ptr().add(at)));
-                    }
-                    if self.relu {
-                        sum = sum.relu();
-                    }
-                    E::store(sum, self.out.as_mut_ptr().add(at));
+            let Item { a, b, relu, out } = self;
+            let (a, mut b) = (a.chunks_exact(V::LANES), b.map(|b| b.chunks_exact(V::LANES)));
+            for (out, a) in out.chunks_exact_mut(V::LANES).zip(a) {
+                let mut sum: V = E::read(a);
+                if let Some(b) = b.as_mut().and_then(Iterator::next) {
+                    sum = sum.add(E::read(b));
                 }
+                if relu {
+                    sum = sum.relu();
+                }
+                E::write(sum, out);
             }
         }
     }
     let n = out.len();
     let (a, b) = (&a[..n], b.map(|b| &b[..n]));
     let outs = Parts::new(out, PART);
-    cpu.pool().run(n.div_ceil(PART), &|_, i| {
-        // SAFETY: each item takes its own part.
-        let out = unsafe { outs.get(i) };
+    cpu.pool().run_parts(n.div_ceil(PART), outs, |i, out| {
         let range = i * PART..i * PART + out.len();
         let b = b.map(|b| &b[range.clone()]);
         cpu.isa().dispatch(Item { a: &a[range], b, relu, out });
@@ -67,7 +75,7 @@ fn add_relu_of<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out:
 /// given) is not positive: the backward pass of [`add_relu`].
 ///
 /// # Panics
-/// If dtypes differ, or `gradient` or `out` is shorter than `to`.
+/// If dtypes differ, `gradient` or `out` is shorter than `to`, or that does not end with a pixel.
 pub fn pass_gradient(
     cpu: &Cpu,
     gradient: Values<'_>,
@@ -75,6 +83,11 @@ pub fn pass_gradient(
     to: ValuesMut<'_>,
     accumulate: bool,
 ) {
+    at_least("gradient", gradient.len(), to.len());
+    if let Some(out) = out {
+        at_least("output", out.len(), to.len());
+    }
+    whole_blocks("gradient of the input", to.len());
     by_element!(gradient.dtype(), E => {
         let (gradient, out) = (E::slice(gradient), out.map(E::slice));
         pass_gradient_of(cpu, gradient, out, E::slice_mut(to), accumulate)
@@ -99,28 +112,23 @@ fn pass_gradient_of<E: Element>(
         const PAIRS: bool = E::PACK > 1;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
-            assert!(self.gradient.len() == self.to.len() && self.to.len().is_multiple_of(V::LANES));
-            assert!(self.out.is_none_or(|out| out.len() == self.to.len()));
-            for at in (0..self.to.len()).step_by(V::LANES) {
-                // SAFETY: the lengths are checked above.
-                unsafe {
-                    let mut g: V = E::load(self.gradient.as_ptr().add(at));
-                    if let Some(out) = self.out {
-                        g = g.where_positive(E::load(out.as_ptr().add(at)));
-                    }
-                    let to = self.to.as_mut_ptr().add(at);
-                    let sum = if self.accumulate { g.add(E::load(to)) } else { g };
-                    E::store(sum, to);
+            let Item { gradient, out, to, accumulate } = self;
+            let gradient = gradient.chunks_exact(V::LANES);
+            let mut out = out.map(|out| out.chunks_exact(V::LANES));
+            for (to, g) in to.chunks_exact_mut(V::LANES).zip(gradient) {
+                let mut g: V = E::read(g);
+                if let Some(out) = out.as_mut().and_then(Iterator::next) {
+                    g = g.where_positive(E::read(out));
                 }
+                let sum = if accumulate { g.add(E::read(to)) } else { g };
+                E::write(sum, to);
             }
         }
     }
     let n = to.len();
     let (gradient, out) = (&gradient[..n], out.map(|out| &out[..n]));
     let parts = Parts::new(to, PART);
-    cpu.pool().run(n.div_ceil(PART), &|_, i| {
-        // SAFETY: each item takes its own part.
-        let to = unsafe { parts.get(i) };
+    cpu.pool().run_parts(n.div_ceil(PART), parts, |i, to| {
         let range = i * PART..i * PART + to.len();
         let out = out.map(|out| &out[range.clone()]);
         cpu.isa().dispatch(Item { gradient: &gradient[range], out, to, accumulate });
@@ -145,12 +153,21 @@ pub struct PadShortcut {
 
 impl PadShortcut {
     fn out_len(&self) -> usize {
-        let pixels = self.height.div_ceil(self.stride) * self.width.div_ceil(self.stride);
-        pixels * padded(self.out_channels)
+        assert!(self.stride > 0 && self.in_channels <= self.out_channels, "{self:?}");
+        let (rows, columns) = (self.height.div_ceil(self.stride), self.width.div_ceil(self.stride));
+        product(&[rows, columns, padded(self.out_channels)])
     }
 
     fn in_len(&self) -> usize {
-        self.height * self.width * padded(self.in_channels)
+        product(&[self.height, self.width, padded(self.in_channels)])
+    }
+
+    /// # Panics
+    /// If a slice is too short for so many images.
+    #[track_caller]
+    fn check(&self, batch: usize, (input, input_len): (&str, usize), (output, len): (&str, usize)) {
+        at_least(output, len, product(&[batch, self.out_len()]));
+        at_least(input, input_len, product(&[batch, self.in_len()]));
     }
 
     /// Pairs of (start in an input image, start in an output image) of the channels that are kept.
@@ -166,16 +183,15 @@ impl PadShortcut {
     /// `out` of `batch` images.
     ///
     /// # Panics
-    /// If dtypes differ, or there are too few values.
+    /// If dtypes differ, there are too few values, or more channels come in than go out.
     pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
+        self.check(batch, ("input", x.len()), ("output", out.len()));
         by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
     }
 
     fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
         let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
-        cpu.pool().run(batch, &|_, image| {
-            // SAFETY: each item takes its own part.
-            let out = unsafe { outs.get(image) };
+        cpu.pool().run_parts(batch, outs, |image, out| {
             let x = &x[image * self.in_len()..][..self.in_len()];
             out.fill(E::default());
             for (from, to) in self.pairs() {
@@ -187,7 +203,7 @@ impl PadShortcut {
     /// The gradient of the input: stored in `dx`, or added to it.
     ///
     /// # Panics
-    /// If dtypes differ, or there are too few values.
+    /// If dtypes differ, there are too few values, or more channels come in than go out.
     pub fn backward(
         &self,
         cpu: &Cpu,
@@ -196,6 +212,8 @@ impl PadShortcut {
         dx: ValuesMut<'_>,
         accumulate: bool,
     ) {
+        let (input, output) = ("gradient of the input", "gradient of the output");
+        self.check(batch, (input, dx.len()), (output, gradient.len()));
         by_element!(gradient.dtype(), E => {
             self.backward_of(cpu, batch, E::slice(gradient), E::slice_mut(dx), accumulate)
         });
@@ -210,9 +228,7 @@ impl PadShortcut {
         accumulate: bool,
     ) {
         let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
-        cpu.pool().run(batch, &|_, image| {
-            // SAFETY: each item takes its own part.
-            let dx = unsafe { parts.get(image) };
+        cpu.pool().run_parts(batch, parts, |image, dx| {
             let gradient = &gradient[image * self.out_len()..][..self.out_len()];
             if !accumulate {
                 dx.fill(E::default());

@@ -1,6 +1,11 @@
 //! Images on their way into a network.
 
-use crate::{cpu::Cpu, layout::ImageLayout, pool::Parts};
+use crate::{
+    check::{at_least, exactly, product},
+    cpu::Cpu,
+    layout::ImageLayout,
+    parts::Parts,
+};
 
 /// What each byte becomes, for each channel: `(byte / 255 - mean) / std`
 /// (`torchvision.transforms.ToTensor` and `Normalize`).
@@ -9,7 +14,11 @@ pub struct ByteTable(Vec<[f32; 256]>);
 
 impl ByteTable {
     /// A table for these means and standard deviations.
+    ///
+    /// # Panics
+    /// If they differ in number.
     pub fn new(mean: &[f32], std: &[f32]) -> Self {
+        exactly("standard deviations", std.len(), mean.len());
         let of = |(mean, std): (&f32, &f32)| {
             std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std)
         };
@@ -29,8 +38,10 @@ pub fn from_bytes(
     table: &ByteTable,
     out: &mut [f32],
 ) {
-    let (channels, row) = (layout.channels, layout.width * layout.channels);
-    assert_eq!(table.0.len(), channels, "normalisation of another number of channels");
+    let channels = layout.channels;
+    exactly("channels to normalise", table.0.len(), channels);
+    at_least("bytes", bytes.len(), product(&[batch, layout.height, layout.width, channels]));
+    let row = layout.width * channels;
     for_each_row(cpu, layout, batch, out, |image, y, out| {
         let from = &bytes[(image * layout.height + y) * row..][..row];
         for (out, from) in out.chunks_exact_mut(channels).zip(from.chunks_exact(channels)) {
@@ -47,7 +58,7 @@ pub fn from_bytes(
 /// If a slice is too short.
 pub fn from_nchw(cpu: &Cpu, layout: &ImageLayout, batch: usize, values: &[f32], out: &mut [f32]) {
     let (channels, height, width) = (layout.channels, layout.height, layout.width);
-    assert!(values.len() >= batch * channels * height * width, "too few values");
+    at_least("values", values.len(), product(&[batch, channels, height, width]));
     for_each_row(cpu, layout, batch, out, |image, y, out| {
         for (i, out) in out.iter_mut().enumerate() {
             let (x, channel) = (i / channels, i % channels);
@@ -64,10 +75,15 @@ fn for_each_row(
     out: &mut [f32],
     f: impl Fn(usize, usize, &mut [f32]) + Sync,
 ) {
-    let images = Parts::new(&mut out[..batch * layout.image_len()], layout.image_len());
-    cpu.pool().run(batch, &|_, image| {
-        // SAFETY: each item takes its own part.
-        let out = unsafe { images.get(image) };
+    let ImageLayout { channels, height, width, border } = *layout;
+    let side = |n: usize| border.checked_mul(2)?.checked_add(n);
+    let (Some(rows), Some(columns)) = (side(height), side(width)) else {
+        panic!("{layout:?}: too large");
+    };
+    let all = product(&[batch, rows, columns, channels]);
+    at_least("images", out.len(), all);
+    let images = Parts::new(&mut out[..all], layout.image_len());
+    cpu.pool().run_parts(batch, images, |image, out| {
         let (row, border) = (layout.columns() * layout.channels, layout.border * layout.channels);
         for y in 0..layout.height {
             let start = (y + layout.border) * row + border;

@@ -16,8 +16,11 @@
 pub const CHANNEL_BLOCK: usize = 16;
 
 /// Channels as stored.
+///
+/// # Panics
+/// If there are more than can be counted.
 pub const fn padded(channels: usize) -> usize {
-    channels.next_multiple_of(CHANNEL_BLOCK)
+    channels.checked_next_multiple_of(CHANNEL_BLOCK).expect("too many channels")
 }
 
 /// Dense images with a zero border: `[n][height + 2 border][width + 2 border][channels]`.

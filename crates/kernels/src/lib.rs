@@ -5,8 +5,12 @@
 //! the vectors of an instruction set and over how values are stored, and are compiled here and nowhere
 //! else. This is the only crate with `unsafe` code.
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("sizes are reckoned in 64 bits: resnet needs a 64-bit target");
+
 pub mod batch_norm;
 mod bf16;
+mod check;
 pub mod conv;
 mod cpu;
 mod element;
@@ -19,6 +23,7 @@ pub mod layout;
 pub mod linear;
 pub mod loss;
 mod memory;
+mod parts;
 mod peak;
 mod pool;
 pub mod pooling;

@@ -1,11 +1,12 @@
 //! The linear layer: `torch.nn.Linear`.
 
 use crate::{
+    check::{at_least, exactly, product},
     cpu::Cpu,
     element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::padded,
-    pool::Parts,
+    parts::Parts,
     values::{Values, ValuesMut},
 };
 
@@ -26,7 +27,7 @@ impl Linear {
     /// `y[n][outputs] = x * weight^T + bias`.
     ///
     /// # Panics
-    /// If a slice is too short.
+    /// If `x` or `y` is too short, or a parameter of another length.
     pub fn forward(
         &self,
         cpu: &Cpu,
@@ -36,6 +37,10 @@ impl Linear {
         bias: &[f32],
         y: &mut [f32],
     ) {
+        at_least("input", x.len(), product(&[batch, self.stored()]));
+        at_least("output", y.len(), product(&[batch, self.outputs]));
+        exactly("weight", weight.len(), product(&[self.inputs, self.outputs]));
+        exactly("bias", bias.len(), self.outputs);
         by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), weight, bias, y));
     }
 
@@ -48,12 +53,11 @@ impl Linear {
         bias: &[f32],
         y: &mut [f32],
     ) {
-        let (inputs, outputs, stored) = (self.inputs, self.outputs, padded(self.inputs));
+        let (inputs, outputs, stored) = (self.inputs, self.outputs, self.stored());
         let total = batch * outputs;
         let parts = Parts::new(&mut y[..total], PART);
-        cpu.pool().run(total.div_ceil(PART), &|_, item| {
-            // SAFETY: each item takes its own part.
-            for (i, y) in unsafe { parts.get(item) }.iter_mut().enumerate() {
+        cpu.pool().run_parts(total.div_ceil(PART), parts, |item, part| {
+            for (i, y) in part.iter_mut().enumerate() {
                 let (n, o) = ((item * PART + i) / outputs, (item * PART + i) % outputs);
                 let x = &x[n * stored..][..inputs];
                 *y = bias[o] + cpu.isa().dispatch(Dot { x, w: &weight[o * inputs..][..inputs] });
@@ -64,7 +68,8 @@ impl Linear {
     /// Stores the gradients of input, weight and bias.
     ///
     /// # Panics
-    /// If the dtypes of `x` and `dx` differ, or a slice is too short.
+    /// If the dtypes of `x` and `dx` differ, a slice is too short, or that of a parameter or its gradient
+    /// of another length.
     pub fn backward(
         &self,
         cpu: &Cpu,
@@ -77,6 +82,15 @@ impl Linear {
         db: &mut [f32],
         scratch: &mut [f32],
     ) {
+        let (values, logits) = (product(&[batch, self.stored()]), product(&[batch, self.outputs]));
+        at_least("input", x.len(), values);
+        at_least("gradient of the output", dy.len(), logits);
+        at_least("gradient of the input", dx.len(), values);
+        let weights = product(&[self.inputs, self.outputs]);
+        exactly("weight", weight.len(), weights);
+        exactly("gradient of the weight", dw.len(), weights);
+        exactly("gradient of the bias", db.len(), self.outputs);
+        at_least("scratch", scratch.len(), self.scratch_len(cpu));
         by_element!(x.dtype(), E => {
             let (x, dx) = (E::slice(x), E::slice_mut(dx));
             self.backward_of(cpu, batch, x, weight, dy, dx, dw, db, scratch)
@@ -95,12 +109,9 @@ impl Linear {
         db: &mut [f32],
         scratch: &mut [f32],
     ) {
-        let (inputs, outputs, stored) = (self.inputs, self.outputs, padded(self.inputs));
+        let (inputs, outputs, stored) = (self.inputs, self.outputs, self.stored());
         let dxs = Parts::new(&mut dx[..batch * stored], stored);
-        let sums = Parts::new(scratch, stored);
-        cpu.pool().run(batch, &|thread, n| {
-            // SAFETY: each item takes its own part, each thread its own scratch.
-            let (dx, sum) = unsafe { (dxs.get(n), sums.get(thread)) };
+        cpu.pool().run_scratch(batch, dxs, (scratch, stored), |n, dx, sum| {
             sum.fill(0.0);
             for o in 0..outputs {
                 let from = &weight[o * inputs..][..inputs];
@@ -109,9 +120,7 @@ impl Linear {
             dx.iter_mut().zip(sum).for_each(|(dx, sum)| *dx = E::from_f32(*sum));
         });
         let dws = Parts::new(dw, inputs);
-        cpu.pool().run(outputs, &|_, o| {
-            // SAFETY: each item takes its own part.
-            let dw = unsafe { dws.get(o) };
+        cpu.pool().run_parts(outputs, dws, |o, dw| {
             dw.fill(0.0);
             for n in 0..batch {
                 let x = &x[n * stored..][..inputs];
@@ -125,7 +134,12 @@ impl Linear {
 
     /// Values of scratch for [`Linear::backward`].
     pub fn scratch_len(&self, cpu: &Cpu) -> usize {
-        cpu.threads() * padded(self.inputs)
+        product(&[cpu.threads(), self.stored()])
+    }
+
+    /// Input features as stored.
+    fn stored(&self) -> usize {
+        padded(self.inputs)
     }
 }
 
@@ -150,12 +164,8 @@ impl<E: Element> Kernel for Dot<'_, E> {
         let rest: f32 = tail.map(|(x, w)| x.to_f32() * w).sum();
         for (x, w) in xs.zip(ws) {
             for at in (0..SUMS).step_by(V::LANES) {
-                // SAFETY: a vector from `at` is within all three.
-                unsafe {
-                    let sum = sums.as_mut_ptr().add(at);
-                    let x: V = E::load(x.as_ptr().add(at));
-                    x.mul_add(V::load(w.as_ptr().add(at)), V::load(sum)).store(sum);
-                }
+                let (sum, x): (_, V) = (&mut sums[at..], E::read(&x[at..]));
+                x.mul_add(V::read(&w[at..]), V::read(sum)).write(sum);
             }
         }
         sums.iter().sum::<f32>() + rest
@@ -177,12 +187,9 @@ impl<E: Element> Kernel for Axpy<'_, E> {
     fn run<V: Vector, const TILE: usize>(self) {
         let whole = self.y.len().min(self.x.len()) / V::LANES * V::LANES;
         let a = V::splat(self.a);
-        for at in (0..whole).step_by(V::LANES) {
-            // SAFETY: a vector from `at` is within both slices.
-            unsafe {
-                let y = self.y.as_mut_ptr().add(at);
-                a.mul_add(E::load(self.x.as_ptr().add(at)), V::load(y)).store(y);
-            }
+        let x = self.x.chunks_exact(V::LANES);
+        for (y, x) in self.y.chunks_exact_mut(V::LANES).zip(x) {
+            a.mul_add(E::read(x), V::read(y)).write(y);
         }
         for (y, x) in self.y[whole..].iter_mut().zip(&self.x[whole..]) {
             *y = self.a.mul_add(x.to_f32(), *y); // fused like the vectors

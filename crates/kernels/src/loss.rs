@@ -1,5 +1,7 @@
 //! Softmax cross entropy: `torch.nn.CrossEntropyLoss(label_smoothing=...)`, mean over the batch.
 
+use crate::check::{at_least, exactly, product};
+
 /// What a batch's logits come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loss {
@@ -14,7 +16,7 @@ pub struct Loss {
 /// Computed in f64: there are few logits, and the loss is what runs are compared by.
 ///
 /// # Panics
-/// If a label is not below `classes`.
+/// If there are no classes, a label is not below `classes`, or a slice is of another length.
 pub fn cross_entropy(
     logits: &[f32],
     labels: &[u32],
@@ -23,7 +25,12 @@ pub fn cross_entropy(
     of: usize,
     mut gradient: Option<&mut [f32]>,
 ) -> Loss {
-    assert_eq!(logits.len(), labels.len() * classes);
+    assert!(classes > 0, "no classes");
+    let all = product(&[labels.len(), classes]);
+    exactly("logits", logits.len(), all);
+    if let Some(gradient) = &gradient {
+        at_least("gradient of the logits", gradient.len(), all);
+    }
     let smoothing = f64::from(label_smoothing);
     let (mut sum, mut correct) = (0.0, 0);
     let n = of as f64;

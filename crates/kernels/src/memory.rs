@@ -99,6 +99,17 @@ impl<E> fmt::Debug for Buffer<E> {
     }
 }
 
+/// An empty vector with room for so many values.
+///
+/// # Errors
+/// If the system refuses the memory.
+pub(crate) fn room<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
+    let mut values = Vec::new();
+    let bytes = len.saturating_mul(size_of::<T>());
+    values.try_reserve_exact(len).map_err(|_| OutOfMemory { bytes })?;
+    Ok(values)
+}
+
 /// The longest run of f64 within words: one less than half as many where the words start between two.
 pub(crate) fn as_f64(words: &mut [f32]) -> &mut [f64] {
     // SAFETY: any bits are an f64, and any bits of one are two f32.

@@ -11,7 +11,7 @@ use crate::{
     element::{Element, by_element},
     isa::{Kernel, Vector},
     memory::{Buffer, OutOfMemory},
-    pool::Parts,
+    parts::Parts,
     values::Dtype,
 };
 
@@ -62,9 +62,7 @@ impl Cpu {
         let items = LEN / PART;
         let copy = shortest(6, || {
             let parts = Parts::new(&mut to, PART);
-            self.pool().run(items, &|_, i| {
-                // SAFETY: each item takes its own part.
-                let to = unsafe { parts.get(i) };
+            self.pool().run_parts(items, parts, |i, to| {
                 self.isa().dispatch(Copy { from: &from[i * PART..][..PART], to });
             });
         });
@@ -135,8 +133,7 @@ impl Kernel for Copy<'_> {
     fn run<V: Vector, const TILE: usize>(self) {
         assert!(self.from.len() == self.to.len() && self.to.len().is_multiple_of(V::LANES));
         for at in (0..self.to.len()).step_by(V::LANES) {
-            // SAFETY: the lengths are checked above.
-            unsafe { V::load(self.from.as_ptr().add(at)).store(self.to.as_mut_ptr().add(at)) };
+            V::read(&self.from[at..]).write(&mut self.to[at..]);
         }
     }
 }
@@ -155,8 +152,7 @@ impl Kernel for Read<'_> {
         let mut sums = [V::zero(); SUMS];
         for at in (0..self.0.len()).step_by(SUMS * V::LANES) {
             for (i, sum) in sums.iter_mut().enumerate() {
-                // SAFETY: the length is checked above.
-                *sum = sum.add(unsafe { V::load(self.0.as_ptr().add(at + i * V::LANES)) });
+                *sum = sum.add(V::read(&self.0[at + i * V::LANES..]));
             }
         }
         sums.iter().map(|&sum| total(sum)).sum()
@@ -168,9 +164,7 @@ impl Kernel for Read<'_> {
 fn total<V: Vector>(v: V) -> f32 {
     // As many as any set has, and more.
     let mut lanes = [0.0; 64];
-    assert!(V::LANES <= lanes.len());
-    // SAFETY: the length is checked above.
-    unsafe { v.store(lanes.as_mut_ptr()) };
+    v.write(&mut lanes);
     lanes[..V::LANES].iter().sum()
 }
 

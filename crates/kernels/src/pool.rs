@@ -1,4 +1,4 @@
-//! Threads: a pool that runs numbered items of work, and slices cut into disjoint parts.
+//! Threads: a pool that runs numbered items of work.
 //!
 //! Each thread begins with its own share of consecutive items, the same share of the batch in every
 //! kernel, so that what it wrote in one is in its cache for the next; one that is done takes over
@@ -8,7 +8,6 @@
 use std::{
     cell::UnsafeCell,
     io,
-    marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex,
@@ -17,12 +16,17 @@ use std::{
     thread::{self, JoinHandle, Thread},
 };
 
+use crate::parts::{Lend, Parts};
+
 /// Polls before a waiting thread yields, some tens of microseconds: longer than the gap between two
 /// kernels of a network, short enough that a busy machine does not lose a core to waiting.
 const SPINS: usize = 4000;
 /// Yields before it sleeps: to be woken takes as long as an item, and threads often end a kernel an item
 /// apart. On an idle machine these are polls, on a busy one they leave the core to others.
 const YIELDS: usize = 300;
+
+/// Threads, at most: more than machines have processors.
+pub(crate) const MOST_THREADS: usize = 4096;
 
 type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
@@ -63,9 +67,12 @@ impl Pool {
     /// A pool of so many threads (at least one): the caller's, and the rest waiting.
     ///
     /// # Errors
-    /// If the system refuses a thread.
+    /// If the system refuses a thread, or they are more than [`MOST_THREADS`].
     pub(crate) fn new(threads: usize) -> io::Result<Self> {
         fn nothing(_: usize, _: usize) {}
+        if threads > MOST_THREADS {
+            return Err(io::Error::other(format!("{MOST_THREADS} at most")));
+        }
         let shared = Arc::new(Shared {
             epoch: AtomicUsize::new(0),
             job: UnsafeCell::new(Job { work: &nothing, caller: None }),
@@ -94,8 +101,9 @@ impl Pool {
     /// same time have different ones. `work` must not call `run` of the same pool.
     ///
     /// # Panics
-    /// If an item panics.
+    /// If an item panics, or there are 2^32 items or more.
     pub(crate) fn run(&self, items: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+        assert!(items <= u32::MAX as usize, "too many items");
         if self.workers.is_empty() || items <= 1 {
             (0..items).for_each(|item| work(0, item));
             return;
@@ -121,6 +129,35 @@ impl Pool {
             std::panic::resume_unwind(panic);
         }
         assert!(!failed, "a worker thread panicked");
+    }
+
+    /// [`Pool::run`] that lends each item what is its own, once.
+    pub(crate) fn run_parts<L: Lend>(
+        &self,
+        items: usize,
+        parts: L,
+        work: impl Fn(usize, L::Part) + Sync,
+    ) {
+        // SAFETY: each item runs once.
+        self.run(items, &|_, item| work(item, unsafe { parts.lend(item) }));
+    }
+
+    /// [`Pool::run_parts`] that lends the thread's `each` values of scratch as well: fewer if there are
+    /// not so many for all threads.
+    pub(crate) fn run_scratch<L: Lend>(
+        &self,
+        items: usize,
+        parts: L,
+        (scratch, each): (&mut [f32], usize),
+        work: impl Fn(usize, L::Part, &mut [f32]) + Sync,
+    ) {
+        let scratch = Parts::new(scratch, each);
+        self.run(items, &|thread, item| {
+            // SAFETY: each item runs once, and items that run at the same time have different threads;
+            // none can keep the scratch.
+            let (part, own) = unsafe { (parts.lend(item), scratch.get(thread)) };
+            work(item, part, own);
+        });
     }
 }
 
@@ -189,7 +226,7 @@ struct Share(AtomicU64);
 
 impl Share {
     fn set(&self, start: usize, end: usize) {
-        assert!(end <= u32::MAX as usize, "too many items");
+        debug_assert!(end <= u32::MAX as usize);
         self.0.store((start as u64) << 32 | end as u64, Ordering::Relaxed);
     }
 
@@ -236,45 +273,6 @@ fn wait_until(ready: impl Fn() -> bool) {
     }
 }
 
-/// A slice cut into chunks of equal length (the last may be shorter), handed out by number to
-/// threads that each hold a different one.
-pub(crate) struct Parts<'a, T> {
-    start: *mut T,
-    len: usize,
-    chunk: usize,
-    _borrow: PhantomData<&'a mut [T]>,
-}
-
-// SAFETY: parts are disjoint and handed out to one thread each (the contract of `get`).
-unsafe impl<T: Send> Send for Parts<'_, T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Sync for Parts<'_, T> {}
-
-impl<'a, T> Parts<'a, T> {
-    /// Cuts a slice.
-    pub(crate) fn new(slice: &'a mut [T], chunk: usize) -> Self {
-        let (start, len) = (slice.as_mut_ptr(), slice.len());
-        Parts { start, len, chunk, _borrow: PhantomData }
-    }
-
-    /// The start of the slice, for items whose parts are not consecutive.
-    pub(crate) fn as_mut_ptr(&self) -> *mut T {
-        self.start
-    }
-
-    /// Part `i`.
-    ///
-    /// # Safety
-    /// No two live results may come from the same `i`.
-    #[expect(clippy::mut_from_ref, reason = "the contract makes the borrows disjoint")]
-    pub(crate) unsafe fn get(&self, i: usize) -> &mut [T] {
-        let first = i.saturating_mul(self.chunk).min(self.len);
-        let count = self.chunk.min(self.len - first);
-        // SAFETY: in bounds, and disjoint from every other part.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(first), count) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,16 +313,5 @@ mod tests {
         let run = || pool.run(8, &|_, item| assert_ne!(item, 5, "as planned"));
         assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
         pool.run(8, &|_, _| {});
-    }
-
-    #[test]
-    fn parts_are_disjoint() {
-        let mut data = vec![0usize; 10];
-        let parts = Parts::new(&mut data, 4);
-        Pool::new(3).unwrap().run(3, &|_, i| {
-            // SAFETY: each item takes its own part.
-            unsafe { parts.get(i) }.fill(i + 1);
-        });
-        assert_eq!(data, [1, 1, 1, 1, 2, 2, 2, 2, 3, 3]);
     }
 }

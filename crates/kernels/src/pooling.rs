@@ -1,11 +1,12 @@
 //! Max pooling and global average pooling.
 
 use crate::{
+    check::{at_least, product},
     cpu::Cpu,
     element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::padded,
-    pool::Parts,
+    parts::Parts,
     values::{Values, ValuesMut},
 };
 
@@ -27,9 +28,21 @@ pub struct MaxPool {
 }
 
 impl MaxPool {
-    /// Padding of at most half the window, so that no window is all border.
-    fn check(&self) {
-        assert!(self.stride > 0 && 2 * self.padding <= self.kernel && self.kernel > 0, "{self:?}");
+    /// Values of so many images of the input, and of the output. Padding of at most half the window, so
+    /// that no window is all border.
+    ///
+    /// # Panics
+    /// If the window does not fit, or there are more values than memory can hold.
+    #[track_caller]
+    fn check(&self, batch: usize) -> (usize, usize) {
+        let MaxPool { channels, height, width, kernel, stride, padding } = *self;
+        assert!(stride > 0 && padding <= kernel / 2 && kernel > 0, "{self:?}");
+        let side = padding.checked_mul(2).and_then(|border| border.checked_add(height.min(width)));
+        assert!(side.is_some_and(|side| side >= kernel), "{self:?}: the window does not fit");
+        let input = product(&[batch, height, width, padded(channels)]);
+        // The output has a pixel for each of the input at most, and for one in the border.
+        product(&[batch.max(1), height + 1, width + 1, padded(channels)]);
+        (input, batch * self.out_len())
     }
 
     fn out_height(&self) -> usize {
@@ -66,15 +79,15 @@ impl MaxPool {
     /// # Panics
     /// If dtypes differ, there are too few values, or a window may lie in the padding alone.
     pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
+        let (input, output) = self.check(batch);
+        at_least("input", x.len(), input);
+        at_least("output", out.len(), output);
         by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
     }
 
     fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
-        self.check();
         let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
-        cpu.pool().run(batch, &|_, image| {
-            // SAFETY: each item takes its own part.
-            let out = unsafe { outs.get(image) };
+        cpu.pool().run_parts(batch, outs, |image, out| {
             let x = &x[image * self.in_len()..][..self.in_len()];
             cpu.isa().dispatch(Forward { s: self, x, out });
         });
@@ -95,6 +108,11 @@ impl MaxPool {
         dx: ValuesMut<'_>,
         accumulate: bool,
     ) {
+        let (input, output) = self.check(batch);
+        at_least("input", x.len(), input);
+        at_least("output", out.len(), output);
+        at_least("gradient of the output", gradient.len(), output);
+        at_least("gradient of the input", dx.len(), input);
         by_element!(x.dtype(), E => {
             let (x, out, gradient) = (E::slice(x), E::slice(out), E::slice(gradient));
             self.backward_of(cpu, batch, x, out, gradient, E::slice_mut(dx), accumulate)
@@ -111,11 +129,8 @@ impl MaxPool {
         dx: &mut [E],
         accumulate: bool,
     ) {
-        self.check();
         let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
-        cpu.pool().run(batch, &|_, image| {
-            // SAFETY: each item takes its own part.
-            let dx = unsafe { parts.get(image) };
+        cpu.pool().run_parts(batch, parts, |image, dx| {
             if !accumulate {
                 dx.fill(E::default());
             }
@@ -145,12 +160,9 @@ impl<E: Element> Kernel for Forward<'_, E> {
             for channel in (0..stored).step_by(V::LANES) {
                 let mut best = V::splat(f32::NEG_INFINITY);
                 for start in s.window(y, x) {
-                    let from = &self.x[start + channel..start + channel + V::LANES];
-                    // SAFETY: the slice holds a vector.
-                    best = best.max(unsafe { E::load(from.as_ptr()) });
+                    best = best.max(E::read(&self.x[start + channel..]));
                 }
-                // SAFETY: a pixel holds a whole number of vectors.
-                unsafe { E::store(best, out.as_mut_ptr().add(channel)) };
+                E::write(best, &mut out[channel..]);
             }
         }
     }
@@ -175,19 +187,13 @@ impl<E: Element> Kernel for Backward<'_, E> {
             let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
             for channel in (0..stored).step_by(V::LANES) {
                 let at = pixel * stored + channel;
-                let gradient = &self.gradient[at..at + V::LANES];
-                // SAFETY: both slices hold a vector.
-                let (best, mut rest): (V, V) =
-                    unsafe { (E::load(out.as_ptr().add(channel)), E::load(gradient.as_ptr())) };
+                let best: V = E::read(&out[channel..]);
+                let mut rest: V = E::read(&self.gradient[at..]);
                 for start in s.window(y, x) {
-                    let range = start + channel..start + channel + V::LANES;
-                    let (from, to) = (&self.x[range.clone()], &mut self.dx[range]);
-                    // SAFETY: both slices hold a vector.
-                    unsafe {
-                        let share = rest.where_equal(E::load(from.as_ptr()), best);
-                        rest = rest.sub(share);
-                        E::store(share.add(E::load(to.as_ptr())), to.as_mut_ptr());
-                    }
+                    let (from, to) = (&self.x[start + channel..], &mut self.dx[start + channel..]);
+                    let share = rest.where_equal(E::read(from), best);
+                    rest = rest.sub(share);
+                    E::write(share.add(E::read(to)), to);
                 }
             }
         }
@@ -205,7 +211,16 @@ pub struct GlobalAvgPool {
 
 impl GlobalAvgPool {
     fn in_len(&self) -> usize {
-        self.pixels * padded(self.channels)
+        product(&[self.pixels, padded(self.channels)])
+    }
+
+    /// # Panics
+    /// If a slice is too short for so many images.
+    #[track_caller]
+    fn check(&self, batch: usize, (input, input_len): (&str, usize), (output, len): (&str, usize)) {
+        assert!(self.pixels > 0, "{self:?}: no pixels");
+        at_least(input, input_len, product(&[batch, self.in_len()]));
+        at_least(output, len, product(&[batch, padded(self.channels)]));
     }
 
     /// One pixel an image.
@@ -213,6 +228,7 @@ impl GlobalAvgPool {
     /// # Panics
     /// If dtypes differ, or there are too few values.
     pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
+        self.check(batch, ("input", x.len()), ("output", out.len()));
         by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
     }
 
@@ -231,19 +247,15 @@ impl GlobalAvgPool {
                 for channel in (0..stored).step_by(V::LANES) {
                     let mut sum = V::zero();
                     for pixel in self.x.chunks_exact(stored) {
-                        // SAFETY: a pixel holds a whole number of vectors.
-                        sum = sum.add(unsafe { E::load(pixel.as_ptr().add(channel)) });
+                        sum = sum.add(E::read(&pixel[channel..]));
                     }
-                    // SAFETY: as above.
-                    unsafe { E::store(sum.mul(factor), self.out.as_mut_ptr().add(channel)) };
+                    E::write(sum.mul(factor), &mut self.out[channel..]);
                 }
             }
         }
         let stored = padded(self.channels);
         let outs = Parts::new(&mut out[..batch * stored], stored);
-        cpu.pool().run(batch, &|_, image| {
-            // SAFETY: each item takes its own part.
-            let out = unsafe { outs.get(image) };
+        cpu.pool().run_parts(batch, outs, |image, out| {
             cpu.isa().dispatch(Item { x: &x[image * self.in_len()..][..self.in_len()], out });
         });
     }
@@ -260,6 +272,8 @@ impl GlobalAvgPool {
         dx: ValuesMut<'_>,
         accumulate: bool,
     ) {
+        let (input, output) = ("gradient of the input", "gradient of the output");
+        self.check(batch, (input, dx.len()), (output, gradient.len()));
         by_element!(gradient.dtype(), E => {
             self.backward_of(cpu, batch, E::slice(gradient), E::slice_mut(dx), accumulate)
         });
@@ -276,9 +290,7 @@ impl GlobalAvgPool {
         let stored = padded(self.channels);
         let factor = 1.0 / self.pixels as f32;
         let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
-        cpu.pool().run(batch, &|_, image| {
-            // SAFETY: each item takes its own part.
-            let dx = unsafe { parts.get(image) };
+        cpu.pool().run_parts(batch, parts, |image, dx| {
             let gradient = &gradient[image * stored..][..stored];
             for pixel in dx.chunks_exact_mut(stored) {
                 for (to, g) in pixel.iter_mut().zip(gradient) {

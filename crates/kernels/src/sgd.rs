@@ -1,9 +1,10 @@
 //! The update of stochastic gradient descent, `torch.optim.SGD` with dampening 0.
 
 use crate::{
+    check::exactly,
     cpu::Cpu,
     isa::{Kernel, Vector},
-    pool::Parts,
+    parts::Parts,
 };
 
 /// Values of an item of work.
@@ -23,13 +24,15 @@ pub struct Update {
 }
 
 /// One update of parameters and momentum buffer. A buffer of zeros is one that has not stepped.
+///
+/// # Panics
+/// If the three differ in length.
 pub fn update(cpu: &Cpu, u: Update, w: &mut [f32], buffer: &mut [f32], gradient: &[f32]) {
-    assert!(w.len() == buffer.len() && w.len() == gradient.len());
+    exactly("momentum", buffer.len(), w.len());
+    exactly("gradient", gradient.len(), w.len());
     let items = w.len().div_ceil(PART);
-    let (ws, buffers) = (Parts::new(w, PART), Parts::new(buffer, PART));
-    cpu.pool().run(items, &|_, i| {
-        // SAFETY: each item takes its own parts.
-        let (w, buffer) = unsafe { (ws.get(i), buffers.get(i)) };
+    let parts = (Parts::new(w, PART), Parts::new(buffer, PART));
+    cpu.pool().run_parts(items, parts, |i, (w, buffer)| {
         let gradient = &gradient[i * PART..][..w.len()];
         cpu.isa().dispatch(Item { u, w, buffer, gradient });
     });
@@ -50,18 +53,17 @@ impl Kernel for Item<'_> {
     fn run<V: Vector, const TILE: usize>(self) {
         let Item { u, w, buffer, gradient } = self;
         let whole = w.len() / V::LANES * V::LANES;
-        for at in (0..whole).step_by(V::LANES) {
-            // SAFETY: a vector from `at` is within the slices, which are equally long.
-            unsafe {
-                let (w, b) = (w.as_mut_ptr().add(at), buffer.as_mut_ptr().add(at));
-                let old = V::load(w);
-                let g = V::splat(u.weight_decay).mul_add(old, V::load(gradient.as_ptr().add(at)));
-                let momentum = V::splat(u.momentum);
-                let velocity = momentum.mul_add(V::load(b), g);
-                velocity.store(b);
-                let step = if u.nesterov { momentum.mul_add(velocity, g) } else { velocity };
-                V::splat(-u.lr).mul_add(step, old).store(w);
-            }
+        let (momentum, decay, rate) =
+            (V::splat(u.momentum), V::splat(u.weight_decay), V::splat(-u.lr));
+        let buffers = buffer.chunks_exact_mut(V::LANES);
+        let gradients = gradient.chunks_exact(V::LANES);
+        for ((w, b), g) in w.chunks_exact_mut(V::LANES).zip(buffers).zip(gradients) {
+            let old = V::read(w);
+            let g = decay.mul_add(old, V::read(g));
+            let velocity = momentum.mul_add(V::read(b), g);
+            velocity.write(b);
+            let step = if u.nesterov { momentum.mul_add(velocity, g) } else { velocity };
+            rate.mul_add(step, old).write(w);
         }
         for at in whole..w.len() {
             // Fused like the vectors, so that AVX2 and AVX-512 agree.

@@ -17,7 +17,6 @@ pub(super) struct Buffers {
     pub(super) sums: Vec<f64>,
     /// Packed weights of the convolution at work, unless it takes them as they are.
     pub(super) packed: Buffer,
-    pub(super) is_packed: bool,
     pub(super) scratch: Buffer,
     pub(super) logits: Vec<f32>,
     pub(super) d_logits: Vec<f32>,

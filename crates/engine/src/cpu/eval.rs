@@ -3,7 +3,7 @@
 use resnet_kernels::{
     Buffer, Cpu, Dtype, Storage,
     batch_norm::EPSILON,
-    conv::{Conv, Epilogue, Weights},
+    conv::{Conv, Direction, Epilogue},
     layout::padded,
 };
 use resnet_network::{
@@ -14,7 +14,7 @@ use resnet_network::{
 use super::{
     arena::borrow,
     images::Images,
-    prepare::{conv, of_batch, outline, scratch_len},
+    prepare::{convs, of_batch, outline, scratch_len},
 };
 use crate::{
     batch,
@@ -102,8 +102,7 @@ impl EvalPlan {
     }
 
     fn prepare(graph: &Graph, program: Program, cpu: &Cpu) -> Result<Self, PlanError> {
-        let with = (program.dtype, program.batch);
-        let convs: Vec<_> = program.units.iter().map(|unit| conv(unit, with, cpu)).collect();
+        let convs = convs(&program, cpu)?;
         let scratch = (0..program.operations.len()).map(|i| scratch_len(&program, i, &convs, cpu));
         let scratch = Buffer::zeroed(scratch.max().unwrap_or(0))?;
         let mut parameters: Vec<_> = convs.iter().map(|_| Parameters::None).collect();
@@ -231,7 +230,9 @@ impl EvalPlan {
                 let epilogue = Epilogue { bias, residual, accumulate: false, relu };
                 let conv = unit.and_then(|unit| self.convs[unit].as_ref());
                 let conv = conv.expect("every convolution is prepared");
-                conv.forward(n, x, Weights::Packed(packed), y, epilogue, scratch);
+                // Inference packs all weights.
+                let weights = conv.weights(Direction::Forward, &[], packed);
+                conv.forward(n, x, weights, y, epilogue, scratch);
             }
             (
                 Compute::BatchNorm { norm, x, residual, relu, y, .. },

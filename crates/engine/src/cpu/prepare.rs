@@ -1,7 +1,7 @@
 //! What this machine makes of a program's units.
 
 use resnet_kernels::{
-    Cpu,
+    Cpu, OutOfMemory,
     batch_norm::BatchNorm,
     conv::{Algorithm, Conv, Direction},
 };
@@ -11,15 +11,16 @@ use crate::{
     program::{Compute, Pass, Program, Unit},
 };
 
-/// The kernel of a unit that is a convolution.
-pub(super) fn conv(
-    unit: &Unit,
-    program: (resnet_kernels::Dtype, usize),
-    cpu: &Cpu,
-) -> Option<Conv> {
-    let (dtype, batch) = program;
-    let (shape, source, mode) = unit.conv?;
-    Some(Conv::new(shape, dtype, source, mode, batch, cpu))
+/// The kernels of the units that are convolutions, by unit.
+///
+/// # Errors
+/// If there is no memory for their tables.
+pub(super) fn convs(program: &Program, cpu: &Cpu) -> Result<Vec<Option<Conv>>, OutOfMemory> {
+    let prepare = |unit: &Unit| {
+        let (shape, source, mode) = unit.conv?;
+        Some(Conv::new(shape, program.dtype, source, mode, program.batch, cpu))
+    };
+    program.units.iter().map(|unit| prepare(unit).transpose()).collect()
 }
 
 /// Words of scratch that an operation takes.

@@ -1,14 +1,17 @@
 //! Training: forward with batch statistics, loss, and the gradients of all parameters.
 
 use resnet_kernels::{
-    Buffer, Cpu, Dtype, Storage, conv::Conv, layout::padded, loss::cross_entropy,
+    Buffer, Cpu, Dtype, Storage,
+    conv::{Algorithm, Conv},
+    layout::padded,
+    loss::cross_entropy,
 };
 use resnet_network::{Network, graph::Graph};
 
 use super::{
     buffers::Buffers,
     images::Images,
-    prepare::{conv, outline, scratch_len},
+    prepare::{convs, outline, scratch_len},
     unit::Own,
 };
 use crate::{
@@ -48,14 +51,14 @@ impl TrainPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let mut convs = Vec::new();
         let lowering = Lowering { graph, dtype, batch, height, width };
         let program = training(lowering, &mut |unit: &Unit| {
-            let conv = conv(unit, (dtype, batch), cpu);
-            let applies_norm = conv.as_ref().is_some_and(Conv::reads_through_norm);
-            convs.push(conv);
-            applies_norm
+            let algorithm = unit.conv.map(|(shape, source, mode)| {
+                Conv::algorithm_of(shape, dtype, source, mode, batch, cpu)
+            });
+            algorithm.is_some_and(Algorithm::reads_through_norm)
         })?;
+        let convs = convs(&program, cpu)?;
         let scratch = (0..program.operations.len()).map(|i| scratch_len(&program, i, &convs, cpu));
         let scratch = scratch.max().unwrap_or(0);
         let packed = convs.iter().flatten().map(Conv::packed_len).max().unwrap_or(0);
@@ -72,7 +75,6 @@ impl TrainPlan {
                 counts: vec![0.0; program.units.len()],
                 sums: vec![0.0; 2 * channels.unwrap_or(0)],
                 packed: Buffer::zeroed(packed)?,
-                is_packed: false,
                 scratch: Buffer::zeroed(scratch)?,
                 d_logits: logits.clone(),
                 logits,
@@ -94,7 +96,8 @@ impl TrainPlan {
     ///
     /// # Panics
     /// If there are more images than the plan's batch or than the whole batch, or fewer values than
-    /// they need; if a label is not a class; or if `net` has another graph.
+    /// they need; if a label is not a class; if `net` has another graph; or if `gradients` has not a
+    /// value for each of its parameters.
     pub fn step(
         &mut self,
         net: &mut Network,
@@ -107,6 +110,10 @@ impl TrainPlan {
         assert!(n <= batch, "{n} images in a plan for {batch}");
         assert!(n <= part.of, "{n} images of a batch of {}", part.of);
         assert!(*net.graph() == self.graph, "a network of another graph");
+        let (parameters, classes) = (net.values().len(), self.program.classes);
+        assert_eq!(gradients.len(), parameters, "gradients of another network");
+        let is_class = |label: &u32| (*label as usize) < classes;
+        assert!(part.targets.labels.iter().all(is_class), "a label is none of {classes} classes");
         if accumulate {
             self.buffers.part.resize(gradients.len(), 0.0);
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use resnet_kernels::{
     Cpu, Storage, Values,
     batch_norm::{self, BatchNorm, Parameters, ResidualGradient},
-    conv::{Activation, Conv, Epilogue, Weights},
+    conv::{Activation, Conv, Direction, Epilogue},
     elementwise::pass_gradient,
 };
 use resnet_network::{Network, graph::NodeId};
@@ -62,11 +62,10 @@ impl Own<'_> {
 
     fn pack(&self, pass: Pass, net: &Network, b: &mut Buffers) {
         let conv = self.conv.expect(PREPARED);
-        let weights = match pass {
+        match pass {
             Pass::Forward => conv.pack_forward(self.weight(net), None, &mut b.packed),
             _ => conv.pack_backward_data(self.weight(net), &mut b.packed),
         };
-        b.is_packed = matches!(weights, Weights::Packed(_));
     }
 
     pub(super) fn forward(
@@ -96,10 +95,8 @@ impl Own<'_> {
             _ if n == 0 => {}
             Compute::Pack => self.pack(Pass::Forward, net, b),
             Compute::Conv { x, y, .. } => {
-                let weight = self.weight(net);
-                let weights =
-                    if b.is_packed { Weights::Packed(&b.packed) } else { Weights::Plain(weight) };
                 let conv = self.conv.expect(PREPARED);
+                let weights = conv.weights(Direction::Forward, self.weight(net), &b.packed);
                 let scratch = &mut b.scratch;
                 match x {
                     Input::Images => {
@@ -236,11 +233,9 @@ impl Own<'_> {
                 true
             }
             Compute::ConvBackwardData { dy, dx } => {
-                let weight = self.weight(net);
-                let weights =
-                    if b.is_packed { Weights::Packed(&b.packed) } else { Weights::Plain(weight) };
-                let (dy, to) = gradients(&mut b.gradients, dy, dx);
                 let conv = self.conv.expect(PREPARED);
+                let weights = conv.weights(Direction::BackwardData, self.weight(net), &b.packed);
+                let (dy, to) = gradients(&mut b.gradients, dy, dx);
                 conv.backward_data(n, dy, weights, to, dx.accumulate, &mut b.scratch);
                 false
             }

@@ -6,10 +6,11 @@ use super::{
     shape::BatchNorm,
 };
 use crate::{
+    check::{at_least, exactly},
     cpu::Cpu,
     element::{Element, by_element},
     memory::as_f64,
-    pool::Parts,
+    parts::Parts,
     values::{Values, ValuesMut},
 };
 
@@ -18,7 +19,8 @@ impl BatchNorm {
     /// of weight and bias. Where a ReLU follows, the gate tells what blocks the gradient.
     ///
     /// # Panics
-    /// If dtypes differ, or a slice is too short.
+    /// If dtypes differ, a slice is too short, or a parameter or its gradient has not a value for each
+    /// channel.
     pub fn backward(
         &self,
         cpu: &Cpu,
@@ -32,6 +34,7 @@ impl BatchNorm {
         d_bias: &mut [f32],
         scratch: &mut [f32],
     ) {
+        at_least("scratch", scratch.len(), self.scratch_len());
         let (sums, scratch) = scratch.split_at_mut(self.own_sums_len());
         let sums = &mut as_f64(sums)[..self.sums_len()];
         let read = gradient.as_values();
@@ -45,7 +48,8 @@ impl BatchNorm {
     /// `g * (x - mean)`. Sums of several machines may be added.
     ///
     /// # Panics
-    /// If dtypes differ, or a slice is too short: `sums` takes [`BatchNorm::sums_len`] values.
+    /// If dtypes differ, a slice is too short (`sums` takes [`BatchNorm::sums_len`] values), or a gradient
+    /// has not a value for each channel.
     pub fn gradient_sums(
         &self,
         cpu: &Cpu,
@@ -58,6 +62,11 @@ impl BatchNorm {
         sums: &mut [f64],
         scratch: &mut [f32],
     ) {
+        self.check(x, gate, saved, gradient.len());
+        self.each_channel("gradient of the weight", d_weight);
+        self.each_channel("gradient of the bias", d_bias);
+        at_least("sums", sums.len(), self.sums_len());
+        at_least("scratch", scratch.len(), self.passes_len());
         by_element!(x.dtype(), E => {
             let (x, gradient) = (E::slice(x), E::slice(gradient));
             self.gradient_sums_of(cpu, x, gate.of::<E>(), saved, gradient, sums, scratch)
@@ -84,9 +93,7 @@ impl BatchNorm {
         let mean = &saved[..stored];
         let partial = &mut scratch[..2 * chunks * stored];
         let parts = Parts::new(partial, 2 * stored);
-        cpu.pool().run(chunks, &|_, chunk| {
-            // SAFETY: each item takes its own part.
-            let partial = unsafe { parts.get(chunk) };
+        cpu.pool().run_parts(chunks, parts, |chunk, partial| {
             let (x, gradient) = (self.cut(x, chunk), self.cut(gradient, chunk));
             let gate = self.cut_gate(gate, chunk);
             cpu.isa().dispatch(GradientSums { x, gate, gradient, mean, partial });
@@ -104,7 +111,7 @@ impl BatchNorm {
     /// The second half of [`BatchNorm::backward`], given the sums over `count` pixels.
     ///
     /// # Panics
-    /// If dtypes differ, or a slice is too short.
+    /// If dtypes differ, a slice is too short, or `weight` has not a value for each channel.
     pub fn backward_data(
         &self,
         cpu: &Cpu,
@@ -118,6 +125,13 @@ impl BatchNorm {
         residual: Option<ResidualGradient<'_>>,
         scratch: &mut [f32],
     ) {
+        self.check(x, gate, saved, gradient.len());
+        self.each_channel("weight", weight);
+        at_least("sums", sums.len(), self.sums_len());
+        at_least("scratch", scratch.len(), self.passes_len());
+        if let Some(residual) = &residual {
+            at_least("gradient of the residual", residual.gradient.len(), self.stored_len());
+        }
         // dx = a * g + b * x' + c, with x' = x - mean and a value of a, b, c for each channel.
         let stored = self.stored();
         let (mean, inv_std) = (&saved[..stored], &saved[stored..2 * stored]);
@@ -143,6 +157,23 @@ impl BatchNorm {
         });
     }
 
+    /// What both halves read.
+    #[track_caller]
+    fn check(&self, x: Values<'_>, gate: Gate<'_>, saved: &[f32], gradient: usize) {
+        let all = self.stored_len();
+        at_least("input", x.len(), all);
+        at_least("gradient of the output", gradient, all);
+        at_least("saved", saved.len(), self.saved_len());
+        match gate {
+            Gate::Open => {}
+            Gate::Output(out) => at_least("output", out.len(), all),
+            Gate::Input(norm) => {
+                exactly("scale", norm.scale.len(), self.stored());
+                exactly("shift", norm.shift.len(), self.stored());
+            }
+        }
+    }
+
     fn backward_data_of<E: Element>(
         &self,
         cpu: &Cpu,
@@ -156,10 +187,8 @@ impl BatchNorm {
         let length = self.chunk_pixels() * self.stored();
         let gradients = Parts::new(&mut gradient[..self.stored_len()], length);
         let residuals = residual.map(|r| Parts::new(&mut r[..self.stored_len()], length));
-        cpu.pool().run(self.chunks(), &|_, chunk| {
-            // SAFETY: each item takes its own parts.
-            let (gradient, residual) =
-                unsafe { (gradients.get(chunk), residuals.as_ref().map(|r| r.get(chunk))) };
+        let parts = (gradients, residuals);
+        cpu.pool().run_parts(self.chunks(), parts, |chunk, (gradient, residual)| {
             let (x, gate) = (self.cut(x, chunk), self.cut_gate(gate, chunk));
             cpu.isa().dispatch(Backward { x, gate, mean, a, b, c, gradient, residual, accumulate });
         });

@@ -5,10 +5,11 @@ use super::{
     shape::BatchNorm,
 };
 use crate::{
+    check::{at_least, exactly},
     cpu::Cpu,
     element::{Element, by_element},
     memory::as_f64,
-    pool::Parts,
+    parts::Parts,
     values::{Values, ValuesMut},
 };
 
@@ -44,7 +45,7 @@ impl BatchNorm {
     /// running statistics.
     ///
     /// # Panics
-    /// If a slice is too short.
+    /// If a slice is too short, or one of the parameters has not a value for each channel.
     pub fn statistics(
         &self,
         cpu: &Cpu,
@@ -53,6 +54,7 @@ impl BatchNorm {
         saved: &mut [f32],
         scratch: &mut [f32],
     ) {
+        at_least("scratch", scratch.len(), self.scratch_len());
         let (moments, scratch) = scratch.split_at_mut(self.own_sums_len());
         let moments = &mut as_f64(moments)[..self.sums_len()];
         self.moments(cpu, x, moments, scratch);
@@ -66,6 +68,9 @@ impl BatchNorm {
     /// # Panics
     /// If a slice is too short: `moments` takes [`BatchNorm::sums_len`] values.
     pub fn moments(&self, cpu: &Cpu, x: Values<'_>, moments: &mut [f64], scratch: &mut [f32]) {
+        at_least("input", x.len(), self.stored_len());
+        at_least("moments", moments.len(), self.sums_len());
+        at_least("scratch", scratch.len(), self.passes_len());
         by_element!(x.dtype(), E => self.moments_of(cpu, E::slice(x), moments, scratch));
     }
 
@@ -73,9 +78,7 @@ impl BatchNorm {
         let (stored, chunks) = (self.stored(), self.chunks());
         let partial = &mut scratch[..2 * chunks * stored];
         let parts = Parts::new(partial, 2 * stored);
-        cpu.pool().run(chunks, &|_, chunk| {
-            // SAFETY: each item takes its own part.
-            let partial = unsafe { parts.get(chunk) };
+        cpu.pool().run_parts(chunks, parts, |chunk, partial| {
             cpu.isa().dispatch(Moments { x: self.cut(x, chunk), stored, partial });
         });
         let (means, squares) = moments[..self.sums_len()].split_at_mut(stored);
@@ -92,7 +95,7 @@ impl BatchNorm {
     /// The second half of [`BatchNorm::statistics`]: from the moments of `count` pixels.
     ///
     /// # Panics
-    /// If a slice is too short.
+    /// If a slice is too short, or one of the parameters has not a value for each channel.
     pub fn finish_statistics(
         &self,
         count: f64,
@@ -100,6 +103,12 @@ impl BatchNorm {
         parameters: Parameters<'_>,
         saved: &mut [f32],
     ) {
+        at_least("moments", moments.len(), self.sums_len());
+        at_least("saved", saved.len(), self.saved_len());
+        self.each_channel("weight", parameters.weight);
+        self.each_channel("bias", parameters.bias);
+        self.each_channel("running mean", parameters.running_mean);
+        self.each_channel("running variance", parameters.running_var);
         let stored = self.stored();
         let (means, squares) = moments[..self.sums_len()].split_at(stored);
         let (mean, rest) = saved.split_at_mut(stored);
@@ -132,7 +141,7 @@ impl BatchNorm {
     /// statistics, which `saved` keeps for the backward pass.
     ///
     /// # Panics
-    /// If dtypes differ, or a slice is too short.
+    /// If dtypes differ, a slice is too short, or one of the parameters has not a value for each channel.
     pub fn forward(
         &self,
         cpu: &Cpu,
@@ -152,7 +161,7 @@ impl BatchNorm {
     /// The second half of [`BatchNorm::forward`], with the statistics that `saved` holds.
     ///
     /// # Panics
-    /// If dtypes differ, or a slice is too short.
+    /// If dtypes differ, a slice is too short, or `bias` has not a value for each channel.
     pub fn normalize(
         &self,
         cpu: &Cpu,
@@ -165,6 +174,9 @@ impl BatchNorm {
         scratch: &mut [f32],
     ) {
         let stored = self.stored();
+        self.each_channel("bias", bias);
+        at_least("saved", saved.len(), self.saved_len());
+        at_least("scratch", scratch.len(), stored);
         let shift = &mut scratch[..stored];
         shift[..self.channels].copy_from_slice(bias);
         shift[self.channels..].fill(0.0);
@@ -188,6 +200,13 @@ impl BatchNorm {
         relu: bool,
         out: ValuesMut<'_>,
     ) {
+        let (all, stored) = (self.stored_len(), self.stored());
+        at_least("input", x.len(), all);
+        at_least("output", out.len(), all);
+        at_least("residual", residual.map_or(all, |r| r.len()), all);
+        exactly("mean", mean.len(), stored);
+        exactly("scale", scale.len(), stored);
+        exactly("shift", shift.len(), stored);
         by_element!(x.dtype(), E => {
             let (x, residual, out) = (E::slice(x), residual.map(E::slice), E::slice_mut(out));
             self.apply_of(cpu, x, mean, scale, shift, residual, relu, out)
@@ -206,10 +225,8 @@ impl BatchNorm {
         out: &mut [E],
     ) {
         let stored = self.stored();
-        let outs = Parts::new(&mut out[..self.pixels * stored], self.chunk_pixels() * stored);
-        cpu.pool().run(self.chunks(), &|_, chunk| {
-            // SAFETY: each item takes its own part.
-            let out = unsafe { outs.get(chunk) };
+        let outs = Parts::new(&mut out[..self.stored_len()], self.chunk_pixels() * stored);
+        cpu.pool().run_parts(self.chunks(), outs, |chunk, out| {
             let (x, residual) = (self.cut(x, chunk), residual.map(|r| self.cut(r, chunk)));
             cpu.isa().dispatch(Apply { x, mean, scale, shift, residual, relu, out });
         });

@@ -1,6 +1,10 @@
 //! The dimensions of a batch norm, and how it is cut into chunks.
 
-use crate::{conv::ScaleShift, layout::padded};
+use crate::{
+    check::{exactly, product},
+    conv::ScaleShift,
+    layout::padded,
+};
 
 /// Values of a chunk: 128 KiB of f32, an eighth of a usual L2 cache.
 const CHUNK: usize = 32 * 1024;
@@ -34,8 +38,11 @@ impl BatchNorm {
     }
 
     /// Stored values of the batch.
+    ///
+    /// # Panics
+    /// If there are more than memory can hold.
     pub fn stored_len(&self) -> usize {
-        self.pixels * self.stored()
+        product(&[self.pixels, self.stored()])
     }
 
     /// Values of [`BatchNorm::moments`] and of [`BatchNorm::gradient_sums`]: two for each stored
@@ -46,7 +53,12 @@ impl BatchNorm {
 
     /// Values of scratch, for any call.
     pub fn scratch_len(&self) -> usize {
-        self.own_sums_len() + (2 * self.chunks()).max(3) * self.stored()
+        self.own_sums_len() + self.passes_len()
+    }
+
+    /// Values of scratch for half a pass.
+    pub(super) fn passes_len(&self) -> usize {
+        product(&[self.chunks().saturating_mul(2).max(3), self.stored()])
     }
 
     /// Words of scratch that hold the sums of a call which does a whole pass, wherever they start.
@@ -55,9 +67,19 @@ impl BatchNorm {
     }
 
     /// The batch norm as a scale and a shift, of what [`BatchNorm::statistics`] has saved.
+    ///
+    /// # Panics
+    /// If that is too short.
     pub fn scale_shift<'a>(&self, saved: &'a [f32]) -> ScaleShift<'a> {
         let (scale, shift) = saved[2 * self.stored()..self.saved_len()].split_at(self.stored());
         ScaleShift { scale, shift }
+    }
+
+    /// # Panics
+    /// If there are not so many values as channels.
+    #[track_caller]
+    pub(super) fn each_channel(&self, name: &str, values: &[f32]) {
+        exactly(name, values.len(), self.channels);
     }
 
     /// Pixels of a chunk.

@@ -63,6 +63,13 @@ pub enum Algorithm {
     },
 }
 
+impl Algorithm {
+    /// Whether it can read an activation through a batch norm, which then need not store its output.
+    pub fn reads_through_norm(self) -> bool {
+        matches!(self, Algorithm::Winograd { .. })
+    }
+}
+
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,6 +1,7 @@
 //! Convolution: forward, gradient of the input, gradient of the weights.
 
 mod algorithm;
+mod checks;
 mod choice;
 mod direct;
 mod epilogue;
@@ -8,6 +9,7 @@ mod gemm;
 mod operands;
 mod pack;
 pub mod reference;
+mod setup;
 mod shape;
 mod sum;
 mod winograd;
@@ -17,15 +19,20 @@ pub use epilogue::Epilogue;
 pub use operands::{Activation, ScaleShift, Weights};
 pub use shape::{ConvShape, Source};
 
+use algorithm::NO_WEIGHT;
 use choice::choose;
 use direct::Direct;
 use epilogue::Finish;
 use gemm::Gemm;
+use operands::WeightsOf;
+use setup::{Lengths, Setup};
 use winograd::{Strided, Winograd};
 
 use crate::{
+    check::{at_least, exactly},
     cpu::Cpu,
     element::{Element, by_element},
+    memory::OutOfMemory,
     values::{Dtype, Values, ValuesMut},
 };
 
@@ -35,13 +42,12 @@ use crate::{
 /// is. The direct method takes products as what is read is stored: where that is bfloat16, weights are
 /// rounded to it; sums are f32. Winograd's takes those of integers there, and exact sums. Weights are
 /// `[out][kernel row][kernel column][in]`; see [`crate::layout`] for the rest. A call may have any batch
-/// up to the one that it is prepared for.
+/// up to the one that it is prepared for. Slices may be longer than needed, but for weights and their
+/// gradients.
 #[derive(Debug)]
 pub struct Conv {
-    shape: ConvShape,
-    dtype: Dtype,
-    mode: Mode,
-    batch: usize,
+    setup: Setup,
+    lengths: Lengths,
     cpu: Cpu,
     algorithm: Algorithm,
     method: Method,
@@ -59,13 +65,11 @@ enum Method {
 impl Method {
     fn new<E: Element>(
         algorithm: Algorithm,
-        shape: ConvShape,
-        source: Source,
-        mode: Mode,
-        batch: usize,
+        setup: &Setup,
         cpu: &Cpu,
-    ) -> Self {
-        match algorithm {
+    ) -> Result<Self, OutOfMemory> {
+        let Setup { shape, source, mode, batch, .. } = *setup;
+        Ok(match algorithm {
             Algorithm::Winograd { stride: 1, .. } => {
                 Method::Winograd(Winograd::new::<E>(shape, mode, batch, cpu))
             }
@@ -73,7 +77,25 @@ impl Method {
                 Method::Strided(Strided::new::<E>(shape, mode, batch, cpu))
             }
             Algorithm::Gemm => Method::Gemm(Gemm::new::<E>(shape, mode)),
-            Algorithm::Direct => Method::Direct(Direct::new::<E>(shape, source, mode)),
+            Algorithm::Direct => Method::Direct(Direct::new::<E>(shape, source, mode)?),
+        })
+    }
+
+    fn packed_len(&self) -> usize {
+        match self {
+            Method::Winograd(m) => m.packed_len(),
+            Method::Strided(m) => m.packed_len(),
+            Method::Gemm(m) => m.packed_len(),
+            Method::Direct(m) => m.packed_len(),
+        }
+    }
+
+    fn scratch_len(&self, batch: usize, cpu: &Cpu) -> usize {
+        match self {
+            Method::Winograd(m) => m.scratch_len(cpu),
+            Method::Strided(m) => m.scratch_len(cpu),
+            Method::Gemm(m) => m.scratch_len(cpu, batch),
+            Method::Direct(m) => m.scratch_len(cpu, batch),
         }
     }
 }
@@ -82,8 +104,12 @@ impl Conv {
     /// Prepares a convolution for up to `batch` images. With [`Source::Image`] its input is dense f32
     /// images, and `dtype` that of its output.
     ///
+    /// # Errors
+    /// If the system refuses the memory of its tables.
+    ///
     /// # Panics
-    /// If the window does not fit in the padded input, or an image has 2^32 values or more.
+    /// If a size is 0, the window does not fit in the padded input, an image or the weight has 2^32
+    /// values or more, or a batch more than memory can hold.
     pub fn new(
         shape: ConvShape,
         dtype: Dtype,
@@ -91,68 +117,118 @@ impl Conv {
         mode: Mode,
         batch: usize,
         cpu: &Cpu,
-    ) -> Self {
-        let ConvShape { kernel, stride, in_channels, out_channels, .. } = shape;
-        assert!([kernel, stride, in_channels, out_channels].iter().all(|&n| n > 0), "{shape:?}");
-        let side = shape.height.min(shape.width) + 2 * shape.padding;
-        assert!(side >= shape.kernel, "{shape:?}: the window does not fit");
+    ) -> Result<Self, OutOfMemory> {
+        let setup = Setup::new(shape, dtype, source, mode, batch, cpu);
         let algorithm = choose(&shape, dtype, source, batch, cpu);
-        let method =
-            by_element!(dtype, E => Method::new::<E>(algorithm, shape, source, mode, batch, cpu));
-        Conv { shape, dtype, mode, batch, cpu: cpu.clone(), algorithm, method }
+        let method = by_element!(dtype, E => Method::new::<E>(algorithm, &setup, cpu))?;
+        let lengths = Lengths {
+            input: shape.in_len(source),
+            input_gradient: shape.in_len(Source::Activation),
+            output: shape.out_len(),
+            weight: shape.weight_len(),
+            packed: method.packed_len(),
+            scratch: method.scratch_len(batch, cpu),
+        };
+        Ok(Conv { setup, lengths, cpu: cpu.clone(), algorithm, method })
     }
 
-    /// Whether it can read an activation through a batch norm, which then need not store its output.
-    pub fn reads_through_norm(&self) -> bool {
-        matches!(self.algorithm, Algorithm::Winograd { .. })
+    /// Bytes of the tables of a convolution, or a little more: what [`Conv::new`] itself allocates.
+    ///
+    /// # Panics
+    /// As [`Conv::new`].
+    pub fn table_bytes(
+        shape: ConvShape,
+        dtype: Dtype,
+        source: Source,
+        mode: Mode,
+        batch: usize,
+        cpu: &Cpu,
+    ) -> usize {
+        match Conv::algorithm_of(shape, dtype, source, mode, batch, cpu) {
+            Algorithm::Direct => Direct::table_bytes(&shape, source, mode),
+            Algorithm::Gemm | Algorithm::Winograd { .. } => 0,
+        }
+    }
+
+    /// The algorithm that [`Conv::new`] takes.
+    ///
+    /// # Panics
+    /// As [`Conv::new`].
+    pub fn algorithm_of(
+        shape: ConvShape,
+        dtype: Dtype,
+        source: Source,
+        mode: Mode,
+        batch: usize,
+        cpu: &Cpu,
+    ) -> Algorithm {
+        Setup::new(shape, dtype, source, mode, batch, cpu);
+        choose(&shape, dtype, source, batch, cpu)
     }
 
     /// How a direction is computed; none for one that this convolution is not prepared for.
     pub fn algorithm(&self, direction: Direction) -> Option<Algorithm> {
-        self.mode.has(direction).then_some(self.algorithm)
+        self.setup.mode.has(direction).then_some(self.algorithm)
     }
 
     /// Words of packed weights, for either direction.
     pub fn packed_len(&self) -> usize {
-        match &self.method {
-            Method::Winograd(m) => m.packed_len(),
-            Method::Strided(m) => m.packed_len(),
-            Method::Gemm(m) => m.packed_len(),
-            Method::Direct(m) => m.packed_len(),
-        }
+        self.lengths.packed
     }
 
     /// Values of scratch for any call.
     pub fn scratch_len(&self) -> usize {
-        match &self.method {
-            Method::Winograd(m) => m.scratch_len(&self.cpu),
-            Method::Strided(m) => m.scratch_len(&self.cpu),
-            Method::Gemm(m) => m.scratch_len(&self.cpu, self.batch),
-            Method::Direct(m) => m.scratch_len(&self.cpu, self.batch),
-        }
+        self.lengths.scratch
+    }
+
+    /// Weights for a direction, of which `packed` still holds what packing them has stored. Those that
+    /// a call packs itself are taken from `weights`, which is else not looked at.
+    ///
+    /// # Panics
+    /// If a slice is too short, or the mode is without this direction.
+    pub fn weights<'a>(
+        &self,
+        direction: Direction,
+        weights: &'a [f32],
+        packed: &'a [f32],
+    ) -> Weights<'a> {
+        let is_plain = match &self.method {
+            Method::Winograd(m) => m.takes_plain(direction),
+            _ => false,
+        };
+        let values = if is_plain {
+            exactly("weights", weights.len(), self.lengths.weight);
+            WeightsOf::Plain(weights)
+        } else {
+            at_least("packed weights", packed.len(), self.lengths.packed);
+            WeightsOf::Packed(packed)
+        };
+        Weights { setup: self.setup, direction, values }
     }
 
     /// Packs weights for [`Conv::forward`], each output channel times its factor (batch norm
     /// folded in; in inference only).
     ///
     /// # Panics
-    /// If a slice is too short, or there are factors in training.
+    /// If a slice has another length than needed, or there are factors in training.
     pub fn pack_forward<'a>(
         &self,
         weights: &'a [f32],
         factors: Option<&[f32]>,
         packed: &'a mut [f32],
     ) -> Weights<'a> {
-        assert_eq!(weights.len(), self.shape.weight_len());
-        by_element!(self.dtype, E => self.pack_forward_of::<E>(weights, factors, packed))
+        self.check_packing(weights, factors, packed);
+        assert!(factors.is_none() || self.setup.mode == Mode::Inference, "factors in training");
+        by_element!(self.setup.dtype, E => self.pack_forward_of::<E>(weights, factors, packed));
+        self.weights(Direction::Forward, weights, packed)
     }
 
-    fn pack_forward_of<'a, E: Element>(
+    fn pack_forward_of<E: Element>(
         &self,
-        weights: &'a [f32],
+        weights: &[f32],
         factors: Option<&[f32]>,
-        packed: &'a mut [f32],
-    ) -> Weights<'a> {
+        packed: &mut [f32],
+    ) {
         let cpu = &self.cpu;
         match &self.method {
             Method::Winograd(m) => m.pack::<E>(cpu, weights, factors, false, packed),
@@ -165,8 +241,8 @@ impl Conv {
     /// `y = x * w`, then the epilogue.
     ///
     /// # Panics
-    /// If dtypes are not this convolution's, a slice is too short, or `x` has a norm that this
-    /// convolution does not read through.
+    /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a slice is
+    /// too short, or `x` has a norm that this convolution does not read through.
     pub fn forward<'a>(
         &self,
         batch: usize,
@@ -188,9 +264,16 @@ impl Conv {
         epilogue: Epilogue<'_>,
         scratch: &mut [f32],
     ) {
-        by_element!(self.dtype, E => {
+        self.check_input(batch, &x);
+        self.check_output(batch, y.len());
+        self.check_epilogue(batch, &epilogue);
+        self.check_scratch(scratch);
+        let weights = self.check_weights(weights, Direction::Forward);
+        by_element!(self.setup.dtype, E => {
             let (y, finish) = (E::slice_mut(y), epilogue.of::<E>());
-            self.forward_of(batch, x, weights, y, finish, scratch)
+            if batch > 0 {
+                self.forward_of(batch, x, weights, y, finish, scratch);
+            }
         });
     }
 
@@ -198,7 +281,7 @@ impl Conv {
         &self,
         batch: usize,
         x: Activation<'_>,
-        w: Weights<'_>,
+        w: WeightsOf<'_>,
         y: &mut [E],
         finish: Finish<'_, E>,
         scratch: &mut [f32],
@@ -215,17 +298,14 @@ impl Conv {
     /// Packs weights for [`Conv::backward_data`].
     ///
     /// # Panics
-    /// If a slice is too short, or the mode is without this direction.
+    /// If a slice has another length than needed, or the mode is without this direction.
     pub fn pack_backward_data<'a>(&self, weights: &'a [f32], packed: &'a mut [f32]) -> Weights<'a> {
-        assert_eq!(weights.len(), self.shape.weight_len());
-        by_element!(self.dtype, E => self.pack_backward_data_of::<E>(weights, packed))
+        self.check_packing(weights, None, packed);
+        by_element!(self.setup.dtype, E => self.pack_backward_data_of::<E>(weights, packed));
+        self.weights(Direction::BackwardData, weights, packed)
     }
 
-    fn pack_backward_data_of<'a, E: Element>(
-        &self,
-        weights: &'a [f32],
-        packed: &'a mut [f32],
-    ) -> Weights<'a> {
+    fn pack_backward_data_of<E: Element>(&self, weights: &[f32], packed: &mut [f32]) {
         let cpu = &self.cpu;
         match &self.method {
             Method::Winograd(m) => m.pack::<E>(cpu, weights, None, true, packed),
@@ -238,8 +318,8 @@ impl Conv {
     /// The gradient of the input: stored in `dx`, or added to it.
     ///
     /// # Panics
-    /// If dtypes are not this convolution's, a slice is too short, or the mode is without this
-    /// direction.
+    /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a slice is
+    /// too short, or the mode is without this direction.
     pub fn backward_data(
         &self,
         batch: usize,
@@ -249,10 +329,16 @@ impl Conv {
         accumulate: bool,
         scratch: &mut [f32],
     ) {
+        self.check_output_gradient(batch, dy);
+        self.check_input_gradient(batch, dx.len());
+        self.check_scratch(scratch);
+        let weights = self.check_weights(weights, Direction::BackwardData);
         let epilogue = if accumulate { Epilogue::ACCUMULATE } else { Epilogue::STORE };
-        by_element!(self.dtype, E => {
+        by_element!(self.setup.dtype, E => {
             let (dy, dx, finish) = (E::slice(dy), E::slice_mut(dx), epilogue.of::<E>());
-            self.backward_data_of(batch, dy, weights, dx, finish, scratch)
+            if batch > 0 {
+                self.backward_data_of(batch, dy, weights, dx, finish, scratch);
+            }
         });
     }
 
@@ -260,7 +346,7 @@ impl Conv {
         &self,
         batch: usize,
         dy: &[E],
-        w: Weights<'_>,
+        w: WeightsOf<'_>,
         dx: &mut [E],
         finish: Finish<'_, E>,
         scratch: &mut [f32],
@@ -277,8 +363,9 @@ impl Conv {
     /// The gradient of the weights, stored in `dw`.
     ///
     /// # Panics
-    /// If dtypes are not this convolution's, a slice is too short, the mode is without this direction,
-    /// or `x` has a norm that this convolution does not read through.
+    /// If the batch is larger than prepared for, dtypes are not this convolution's, a slice has another
+    /// length than needed, the mode is without this direction, or `x` has a norm that this convolution
+    /// does not read through.
     pub fn backward_weight<'a>(
         &self,
         batch: usize,
@@ -298,8 +385,18 @@ impl Conv {
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
-        by_element!(self.dtype, E => {
-            self.backward_weight_of(batch, x, E::slice(dy), dw, scratch)
+        self.check_input(batch, &x);
+        self.check_output_gradient(batch, dy);
+        exactly("gradient of the weights", dw.len(), self.lengths.weight);
+        self.check_scratch(scratch);
+        assert!(self.setup.mode.has(Direction::BackwardWeight), "{NO_WEIGHT}");
+        by_element!(self.setup.dtype, E => {
+            let dy = E::slice(dy);
+            if batch > 0 {
+                self.backward_weight_of(batch, x, dy, dw, scratch);
+            } else {
+                dw.fill(0.0);
+            }
         });
     }
 

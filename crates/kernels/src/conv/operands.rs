@@ -1,5 +1,6 @@
 //! What a call takes besides sums: activations and weights.
 
+use super::{algorithm::Direction, setup::Setup};
 use crate::{element::Element, values::Values};
 
 /// A batch norm and a ReLU, applied to an activation as it is read: `relu(x * scale + shift)`, with
@@ -17,7 +18,7 @@ pub struct ScaleShift<'a> {
 pub struct Activation<'a> {
     /// As stored.
     pub values: Values<'a>,
-    /// What happens to them on the way, if [`Conv::reads_through_norm`](super::Conv).
+    /// What happens to them on the way, if [`Algorithm::reads_through_norm`](super::Algorithm).
     pub norm: Option<ScaleShift<'a>>,
 }
 
@@ -65,20 +66,29 @@ impl<'a, E> From<&'a [E]> for Read<'a, E> {
     }
 }
 
-/// Weights as a call takes them: what packing them has returned.
+/// Weights as a call takes them: what packing them has returned, or [`Conv::weights`](super::Conv).
 #[derive(Clone, Copy, Debug)]
-pub enum Weights<'a> {
+pub struct Weights<'a> {
+    /// What they were packed for: their length is that of such weights.
+    pub(super) setup: Setup,
+    pub(super) direction: Direction,
+    pub(super) values: WeightsOf<'a>,
+}
+
+/// The values of [`Weights`].
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WeightsOf<'a> {
     /// Packed for one direction.
     Packed(&'a [f32]),
     /// As they are: the call itself packs them, part by part.
     Plain(&'a [f32]),
 }
 
-impl<'a> Weights<'a> {
+impl<'a> WeightsOf<'a> {
     pub(super) fn packed(self) -> &'a [f32] {
         match self {
-            Weights::Packed(packed) => packed,
-            Weights::Plain(_) => panic!("this convolution takes packed weights"),
+            WeightsOf::Packed(packed) => packed,
+            WeightsOf::Plain(_) => panic!("this convolution takes packed weights"),
         }
     }
 }

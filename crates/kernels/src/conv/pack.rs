@@ -7,7 +7,7 @@ use crate::{
     element::Element,
     isa::{Kernel, Vector},
     layout::padded,
-    pool::Parts,
+    parts::Parts,
 };
 
 /// Lanes of the widest vector.
@@ -40,10 +40,8 @@ pub(super) fn forward<X: Element>(
     let wide = 2 * cpu.isa().lanes();
     let stored = padded(out_channels);
     let panels = Parts::new(packed, wide * runs.depth() / X::PACK);
-    cpu.pool().run(stored.div_ceil(wide), &|_, panel| {
+    cpu.pool().run_parts(stored.div_ceil(wide), panels, |panel, packed| {
         let first = panel * wide;
-        // SAFETY: each item takes its own part.
-        let packed = unsafe { panels.get(panel) };
         let width = wide.min(stored - first);
         let elements = PhantomData::<X>;
         let panel =
@@ -109,7 +107,7 @@ impl<X: Element> Kernel for Forward<'_, X> {
                         // A run is whole words, so both rows are of the block.
                         let word = X::pack(row(k), row(k + X::PACK - 1));
                         let at = (tap * run + start + k) / X::PACK * self.width + lane;
-                        store(word, &mut self.packed[at..]);
+                        word.write(&mut self.packed[at..]);
                     }
                 }
             }
@@ -132,10 +130,8 @@ pub(super) fn backward_data<'a, X: Element>(
         let (here, rest) = packed.split_at_mut(runs.depth() / X::PACK * stored);
         packed = rest;
         let panels = Parts::new(here, wide * runs.depth() / X::PACK);
-        cpu.pool().run(stored.div_ceil(wide), &|_, panel| {
+        cpu.pool().run_parts(stored.div_ceil(wide), panels, |panel, packed| {
             let first = panel * wide;
-            // SAFETY: each item takes its own part.
-            let packed = unsafe { panels.get(panel) };
             let width = wide.min(stored - first);
             let elements = PhantomData::<X>;
             let panel = BackwardData { runs, weights, channels, first, width, packed, elements };
@@ -178,7 +174,7 @@ impl<X: Element> Kernel for BackwardData<'_, X> {
                 let (low, high) = (row(word * X::PACK), row((word + 1) * X::PACK - 1));
                 for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {
                     let load = |row: &[f32]| load::<V>(row.get(i * V::LANES..).unwrap_or_default());
-                    store(X::pack(load(low), load(high)), to);
+                    X::pack(load(low), load(high)).write(to);
                 }
             }
         }
@@ -189,17 +185,9 @@ impl<X: Element> Kernel for BackwardData<'_, X> {
 #[inline(always)]
 fn load<V: Vector>(from: &[f32]) -> V {
     if from.len() >= V::LANES {
-        // SAFETY: it holds LANES values.
-        return unsafe { V::load(from.as_ptr()) };
+        return V::read(from);
     }
     let mut values = [0.0; MOST];
     values[..from.len()].copy_from_slice(from);
-    // SAFETY: no vector has more lanes.
-    unsafe { V::load(values.as_ptr()) }
-}
-
-#[inline(always)]
-fn store<V: Vector>(vector: V, to: &mut [f32]) {
-    // SAFETY: the slice holds LANES values.
-    unsafe { vector.store(to[..V::LANES].as_mut_ptr()) }
+    V::read(&values)
 }

@@ -3,7 +3,7 @@
 use crate::{
     cpu::Cpu,
     isa::{Kernel, Vector},
-    pool::Parts,
+    parts::Parts,
 };
 
 /// `dw = partial[0] + partial[1] + ...`, in this order.
@@ -30,9 +30,7 @@ pub(super) fn sum_chunks(cpu: &Cpu, dw: &mut [f32], partial: &[f32], chunks: usi
     const PART: usize = 4096;
     let items = dw.len().div_ceil(PART);
     let parts = Parts::new(dw, PART);
-    cpu.pool().run(items, &|_, item| {
-        // SAFETY: each item takes its own part.
-        let out = unsafe { parts.get(item) };
+    cpu.pool().run_parts(items, parts, |item, out| {
         cpu.isa().dispatch(Sum { out, partial: &partial[item * PART..], chunks, stride });
     });
 }

@@ -28,6 +28,28 @@ pub trait Vector: Copy {
     /// `p` must be valid for writing `LANES` values.
     unsafe fn store(self, p: *mut f32);
 
+    /// The first `LANES` of some values.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[inline(always)]
+    fn read(values: &[f32]) -> Self {
+        let values = &values[..Self::LANES];
+        // SAFETY: so many are there.
+        unsafe { Self::load(values.as_ptr()) }
+    }
+
+    /// Writes `LANES` values to the start of a slice.
+    ///
+    /// # Panics
+    /// If it has room for fewer.
+    #[inline(always)]
+    fn write(self, to: &mut [f32]) {
+        let to = &mut to[..Self::LANES];
+        // SAFETY: there is room for so many.
+        unsafe { self.store(to.as_mut_ptr()) }
+    }
+
     /// Writes `LANES` values past the caches, where the machine has a way to: for what will long not be
     /// read. Other threads see them after [`Vector::fence`].
     ///

@@ -7,14 +7,15 @@ mod taps;
 
 use backward_weight::BackwardWeight;
 use pass::Pass;
+use taps::Taps;
 
 use super::{
     algorithm::{Direction, Mode, NO_DATA, NO_WEIGHT},
     epilogue::Finish,
-    operands::{Activation, Weights},
+    operands::Activation,
     shape::{ConvShape, Source},
 };
-use crate::{cpu::Cpu, element::Element};
+use crate::{cpu::Cpu, element::Element, memory::OutOfMemory};
 
 /// A convolution of one shape in all directions that its mode needs. Products are of values as they are
 /// read: of f32 where those are dense images.
@@ -28,18 +29,35 @@ pub(super) struct Direct {
 
 impl Direct {
     /// Of an output stored as `E`.
-    pub(super) fn new<E: Element>(shape: ConvShape, source: Source, mode: Mode) -> Self {
+    ///
+    /// # Errors
+    /// If the system refuses the memory of the tables.
+    pub(super) fn new<E: Element>(
+        shape: ConvShape,
+        source: Source,
+        mode: Mode,
+    ) -> Result<Self, OutOfMemory> {
         let (forward, weight): (fn(_, _) -> _, fn(_, _) -> _) = match source {
             Source::Image => (Pass::forward::<f32>, BackwardWeight::new::<f32>),
             Source::Activation => (Pass::forward::<E>, BackwardWeight::new::<E>),
         };
         let data = || Pass::backward_data::<E>(shape);
-        Direct {
+        let weight = || weight(shape, source);
+        Ok(Direct {
             source,
-            forward: forward(shape, source),
-            backward_data: mode.has(Direction::BackwardData).then(data),
-            backward_weight: mode.has(Direction::BackwardWeight).then(|| weight(shape, source)),
+            forward: forward(shape, source)?,
+            backward_data: mode.has(Direction::BackwardData).then(data).transpose()?,
+            backward_weight: mode.has(Direction::BackwardWeight).then(weight).transpose()?,
+        })
+    }
+
+    /// Bytes of the tables of such a convolution, or a little more.
+    pub(super) fn table_bytes(shape: &ConvShape, source: Source, mode: Mode) -> usize {
+        let mut bytes = Taps::bytes(shape, source, mode.has(Direction::BackwardData));
+        if mode.has(Direction::BackwardWeight) {
+            bytes = bytes.saturating_add(BackwardWeight::table_bytes(shape, source));
         }
+        bytes
     }
 
     fn data(&self) -> &Pass {
@@ -57,28 +75,26 @@ impl Direct {
         self.forward.scratch_len(cpu).max(data).max(weight)
     }
 
-    pub(super) fn pack_forward<'a, E: Element>(
+    pub(super) fn pack_forward<E: Element>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
         factors: Option<&[f32]>,
-        packed: &'a mut [f32],
-    ) -> Weights<'a> {
+        packed: &mut [f32],
+    ) {
         match self.source {
             Source::Image => self.forward.pack::<f32>(cpu, weights, factors, packed),
             Source::Activation => self.forward.pack::<E>(cpu, weights, factors, packed),
         }
-        Weights::Packed(packed)
     }
 
-    pub(super) fn pack_backward_data<'a, E: Element>(
+    pub(super) fn pack_backward_data<E: Element>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
-        packed: &'a mut [f32],
-    ) -> Weights<'a> {
+        packed: &mut [f32],
+    ) {
         self.data().pack::<E>(cpu, weights, None, packed);
-        Weights::Packed(packed)
     }
 
     pub(super) fn forward<E: Element>(

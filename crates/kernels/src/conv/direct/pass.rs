@@ -13,7 +13,8 @@ use crate::{
     cpu::Cpu,
     element::Element,
     layout::padded,
-    pool::Parts,
+    memory::OutOfMemory,
+    parts::Parts,
 };
 
 /// Output pixels of an item of work, in whole tiles of 4, 6 or 8: their sums, two AVX-512 vectors
@@ -38,15 +39,18 @@ pub(super) struct Pass {
 
 impl Pass {
     /// Of products of `X`.
-    pub(super) fn forward<X: Element>(shape: ConvShape, source: Source) -> Self {
+    pub(super) fn forward<X: Element>(
+        shape: ConvShape,
+        source: Source,
+    ) -> Result<Self, OutOfMemory> {
         let images = (shape.in_len(source), shape.out_len());
-        Pass::new(X::PACK, shape, vec![Taps::forward(&shape, source)], false, images)
+        Ok(Pass::new(X::PACK, shape, vec![Taps::forward(&shape, source)?], false, images))
     }
 
     /// Of products of `X`.
-    pub(super) fn backward_data<X: Element>(shape: ConvShape) -> Self {
+    pub(super) fn backward_data<X: Element>(shape: ConvShape) -> Result<Self, OutOfMemory> {
         let images = (shape.out_len(), shape.in_len(Source::Activation));
-        Pass::new(X::PACK, shape, Taps::backward_data(&shape), true, images)
+        Ok(Pass::new(X::PACK, shape, Taps::backward_data(&shape)?, true, images))
     }
 
     fn new(
@@ -134,10 +138,7 @@ impl Pass {
         let items = (batch * pixels).div_ceil(item_pixels);
         let parts = Parts::new(output, item_pixels * channels);
         let share = scratch.len() / cpu.threads();
-        let partial = Parts::new(scratch, share);
-        cpu.pool().run(items, &|thread, item| {
-            // SAFETY: each item takes its own part, each thread its own scratch.
-            let (output, partial) = unsafe { (parts.get(item), partial.get(thread)) };
+        cpu.pool().run_scratch(items, parts, (scratch, share), |item, output, partial| {
             let start = item * item_pixels;
             let count = item_pixels.min(batch * pixels - start);
             let extent = if small || tables.len() > 1 {

@@ -12,6 +12,7 @@ use crate::{
         shape::{ConvShape, Source},
     },
     layout::padded,
+    memory::{OutOfMemory, room},
 };
 
 /// A tap that lies in the padding.
@@ -52,12 +53,12 @@ impl Taps {
     }
 
     /// The forward pass.
-    pub(super) fn forward(s: &ConvShape, source: Source) -> Taps {
+    pub(super) fn forward(s: &ConvShape, source: Source) -> Result<Taps, OutOfMemory> {
         let (windows, run) = match source {
             Source::Activation => (s.kernel * s.kernel, padded(s.in_channels)),
             Source::Image => (s.kernel, s.kernel * s.in_channels),
         };
-        let mut starts = Vec::with_capacity(s.out_pixels() * windows);
+        let mut starts = room(s.out_pixels() * windows)?;
         for y in 0..s.out_height() {
             for x in 0..s.out_width() {
                 match source {
@@ -77,25 +78,26 @@ impl Taps {
             }
         }
         let stored = padded(s.out_channels);
-        let outputs = (0..s.out_pixels()).map(|pixel| offset(pixel * stored)).collect();
-        Taps { windows: (0..windows).collect(), run, starts, outputs }
+        let mut outputs = room(s.out_pixels())?;
+        outputs.extend((0..s.out_pixels()).map(|pixel| offset(pixel * stored)));
+        Ok(Taps { windows: (0..windows).collect(), run, starts, outputs })
     }
 
     /// The gradient of the input: a convolution of the output's gradient for each of the
     /// `stride * stride` residues of an input pixel, since input pixels of one residue meet the
     /// same positions of the window.
-    pub(super) fn backward_data(s: &ConvShape) -> Vec<Taps> {
+    pub(super) fn backward_data(s: &ConvShape) -> Result<Vec<Taps>, OutOfMemory> {
         let (run, stored) = (padded(s.out_channels), padded(s.in_channels));
         let mut tables = Vec::new();
-        for residue in 0..s.stride * s.stride {
-            let (ry, rx) = (residue / s.stride, residue % s.stride);
+        for (ry, rx) in residues(s) {
             let meets = |r: usize, k: usize| {
                 (r + s.padding + s.stride * s.kernel - k).is_multiple_of(s.stride)
             };
             let windows: Vec<usize> = (0..s.kernel * s.kernel)
                 .filter(|w| meets(ry, w / s.kernel) && meets(rx, w % s.kernel))
                 .collect();
-            let (mut starts, mut outputs) = (Vec::new(), Vec::new());
+            let pixels = (s.height - ry).div_ceil(s.stride) * (s.width - rx).div_ceil(s.stride);
+            let (mut starts, mut outputs) = (room(pixels * windows.len())?, room(pixels)?);
             for y in (ry..s.height).step_by(s.stride) {
                 for x in (rx..s.width).step_by(s.stride) {
                     outputs.push(offset((y * s.width + x) * stored));
@@ -113,12 +115,32 @@ impl Taps {
                     }
                 }
             }
-            if !outputs.is_empty() {
-                tables.push(Taps { windows, run, starts, outputs });
-            }
+            tables.push(Taps { windows, run, starts, outputs });
         }
-        tables
+        Ok(tables)
     }
+
+    /// Bytes of the tables of the forward pass and, if asked for, of [`Taps::backward_data`] or a little
+    /// more.
+    pub(super) fn bytes(s: &ConvShape, source: Source, backward_data: bool) -> usize {
+        let windows = match source {
+            Source::Activation => s.kernel * s.kernel,
+            Source::Image => s.kernel,
+        };
+        let mut values = s.out_pixels().saturating_mul(windows + 1);
+        if backward_data {
+            let met = s.kernel.div_ceil(s.stride);
+            let back = (s.height * s.width).saturating_mul(met * met + 1);
+            values = values.saturating_add(back);
+        }
+        values.saturating_mul(size_of::<u32>())
+    }
+}
+
+/// The residues of input pixels: of row and column.
+fn residues(s: &ConvShape) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let (rows, columns) = (s.stride.min(s.height), s.stride.min(s.width));
+    (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)))
 }
 
 /// The input pixel under a position of the window, if it is in the image.

@@ -17,11 +17,10 @@ use weight::Gradient;
 use super::{
     algorithm::{Direction, Mode, NO_DATA, NO_WEIGHT},
     epilogue::Finish,
-    operands::Weights,
     pack::{self, Runs},
     shape::{ConvShape, Source},
 };
-use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK, pool::Parts};
+use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK, parts::Parts};
 
 /// A convolution of one shape. Weights are packed as those of the direct method.
 #[derive(Debug)]
@@ -71,32 +70,30 @@ impl Gemm {
         self.shape.in_channels * self.shape.out_channels / self.pack
     }
 
-    pub(super) fn pack_forward<'a, E: Element>(
+    pub(super) fn pack_forward<E: Element>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
         factors: Option<&[f32]>,
-        packed: &'a mut [f32],
-    ) -> Weights<'a> {
+        packed: &mut [f32],
+    ) {
         let ConvShape { in_channels, out_channels, .. } = self.shape;
         let (runs, len) = (Runs { windows: &[0], run: in_channels }, self.packed_len());
         pack::forward::<E>(cpu, runs, weights, factors, out_channels, &mut packed[..len]);
-        Weights::Packed(packed)
     }
 
-    pub(super) fn pack_backward_data<'a, E: Element>(
+    pub(super) fn pack_backward_data<E: Element>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
-        packed: &'a mut [f32],
-    ) -> Weights<'a> {
+        packed: &mut [f32],
+    ) {
         assert!(self.backward, "{NO_DATA}");
         let ConvShape { in_channels, out_channels, .. } = self.shape;
         let (runs, len) = (Runs { windows: &[0], run: out_channels }, self.packed_len());
         let channels = (in_channels, out_channels);
         let tables = std::iter::once(runs);
         pack::backward_data::<E>(cpu, tables, weights, channels, &mut packed[..len]);
-        Weights::Packed(packed)
     }
 
     pub(super) fn forward<E: Element>(
@@ -159,8 +156,8 @@ impl Gemm {
         assert!(epilogue.bias.is_none_or(|b| b.len() >= outputs));
         let cut = product::Cut::new(cpu, rows, depth, outputs);
         let output = Parts::new(output, 0);
-        let scratch = Parts::new(scratch, product::scratch_len(depth, cpu));
-        cpu.pool().run(cut.items(), &|thread, item| {
+        let each = product::scratch_len(depth, cpu);
+        cpu.pool().run_scratch(cut.items(), (), (scratch, each), |item, (), scratch| {
             let (rows, channels) = cut.item(item);
             cpu.isa().dispatch(Product {
                 source,
@@ -174,8 +171,7 @@ impl Gemm {
                 total: cut.rows,
                 epilogue: &epilogue,
                 cell: cell.as_ref(),
-                // SAFETY: each thread takes its own part.
-                scratch: unsafe { scratch.get(thread) },
+                scratch,
             });
         });
     }

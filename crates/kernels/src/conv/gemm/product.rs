@@ -22,7 +22,7 @@ use crate::{
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
-    pool::Parts,
+    parts::Parts,
 };
 
 /// Words of a block of the depth, at most, of equal blocks: with two AVX-512 vectors each 24 KiB,

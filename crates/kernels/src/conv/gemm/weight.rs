@@ -24,7 +24,7 @@ use crate::{
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
-    pool::Parts,
+    parts::Parts,
 };
 
 /// Items aimed at by cutting.
@@ -106,17 +106,16 @@ impl Gradient {
         let (across, down) = (self.inputs.div_ceil(wide), self.outputs.div_ceil(high));
         let (x_len, dy_len) = self.packed(cpu);
         let (packed, partial) = scratch.split_at_mut(cpu.threads() * (x_len + dy_len));
-        let packed = Parts::new(packed, x_len + dy_len);
         let len = self.inputs * self.outputs;
         let sums = if parts > 1 { &mut partial[..parts * len] } else { &mut *dw };
         let sums = Parts::new(sums, 0);
         let words = rows.div_ceil(self.pack);
         let cut = |part: usize| rows.min(part * words / parts * self.pack);
-        cpu.pool().run(parts * across * down, &|thread, item| {
+        let (items, each) = (parts * across * down, x_len + dy_len);
+        cpu.pool().run_scratch(items, (), (packed, each), |item, (), packed| {
             let (part, group) = (item / (across * down), item % (across * down));
             let (input, output) = (group % across * wide, group / across * high);
-            // SAFETY: each thread takes its own.
-            let (x_pack, dy_pack) = unsafe { packed.get(thread) }.split_at_mut(x_len);
+            let (x_pack, dy_pack) = packed.split_at_mut(x_len);
             cpu.isa().dispatch(Item {
                 x,
                 x_at,
@@ -303,12 +302,9 @@ fn pack<E: Element, V: Vector>(
     let low = row(word * E::PACK).expect("a word has a pixel");
     let high = row(word * E::PACK + E::PACK - 1);
     for i in (0..low.len()).step_by(V::LANES) {
-        // SAFETY: the slices hold whole vectors.
-        unsafe {
-            let a = E::load::<V>(low[i..i + V::LANES].as_ptr());
-            let b = high.map_or(V::zero(), |high| E::load(high[i..i + V::LANES].as_ptr()));
-            E::pack(a, b).store(to[i..i + V::LANES].as_mut_ptr());
-        }
+        let a: V = E::read(&low[i..]);
+        let b = high.map_or(V::zero(), |high| E::read(&high[i..]));
+        E::pack(a, b).write(&mut to[i..]);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::grid::Grid;
-use crate::{element::Element, isa::Vector, memory::LINE, pool::Parts};
+use crate::{element::Element, isa::Vector, memory::LINE, parts::Parts};
 
 /// Cache lines that products ask for, a few between two of their steps: they leave memory alone, and a
 /// machine follows only so many requests at once.

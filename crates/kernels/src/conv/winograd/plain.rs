@@ -11,7 +11,7 @@ use crate::{
     conv::{
         algorithm::{Algorithm, Direction, Mode, NO_DATA, NO_WEIGHT},
         epilogue::Finish,
-        operands::{Read, Weights},
+        operands::{Read, WeightsOf},
         shape::ConvShape,
     },
     cpu::Cpu,
@@ -73,33 +73,42 @@ impl Winograd {
         self.forward.scratch_len(cpu).max(backward).max(weight)
     }
 
-    pub(in crate::conv) fn pack<'a, E: Element>(
+    pub(in crate::conv) fn pack<E: Element>(
         &self,
         cpu: &Cpu,
-        weights: &'a [f32],
+        weights: &[f32],
         factors: Option<&[f32]>,
         backward: bool,
-        packed: &'a mut [f32],
-    ) -> Weights<'a> {
+        packed: &mut [f32],
+    ) {
         let pass = if backward { self.backward() } else { &self.forward };
         if pass.fresh {
-            assert!(factors.is_none(), "factors are for inference");
-            return Weights::Plain(weights);
+            return;
         }
         let in_channels = self.shape.in_channels;
         let plain = Plain { weights, in_channels, factors, backward };
         weights::pack::<E>(cpu, plain, pass.packed, Form::Plain, packed);
-        Weights::Packed(packed)
     }
 
     fn backward(&self) -> &Forward {
         self.backward_data.as_ref().expect(NO_DATA)
     }
 
-    fn operand<'a>(&self, weights: Weights<'a>, backward: bool) -> Operand<'a> {
+    /// Whether a direction's weights are packed by the call itself.
+    ///
+    /// # Panics
+    /// If it is not prepared for the gradient of the input.
+    pub(in crate::conv) fn takes_plain(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::BackwardData => self.backward().fresh,
+            _ => self.forward.fresh,
+        }
+    }
+
+    fn operand<'a>(&self, weights: WeightsOf<'a>, backward: bool) -> Operand<'a> {
         match weights {
-            Weights::Packed(packed) => Operand::Packed(packed),
-            Weights::Plain(weights) => {
+            WeightsOf::Packed(packed) => Operand::Packed(packed),
+            WeightsOf::Plain(weights) => {
                 let in_channels = self.shape.in_channels;
                 Operand::Plain(Plain { weights, in_channels, factors: None, backward })
             }
@@ -111,7 +120,7 @@ impl Winograd {
         cpu: &Cpu,
         batch: usize,
         x: Read<'_, E>,
-        weights: Weights<'_>,
+        weights: WeightsOf<'_>,
         y: &mut [E],
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
@@ -125,7 +134,7 @@ impl Winograd {
         cpu: &Cpu,
         batch: usize,
         dy: &[E],
-        weights: Weights<'_>,
+        weights: WeightsOf<'_>,
         dx: &mut [E],
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],

@@ -136,10 +136,8 @@ impl<V: Vector> Energy<V> {
 
 #[inline(always)]
 fn lanes<V: Vector>(v: V) -> [f32; MOST_LANES] {
-    assert!(V::LANES <= MOST_LANES);
     let mut lanes = [0.0; MOST_LANES];
-    // SAFETY: there is room.
-    unsafe { v.store(lanes.as_mut_ptr()) };
+    v.write(&mut lanes);
     lanes
 }
 

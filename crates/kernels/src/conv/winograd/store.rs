@@ -7,7 +7,7 @@ use super::{
     product::fixed,
     transform::{Half, Line},
 };
-use crate::{conv::epilogue::Finish, element::Element, isa::Vector, pool::Parts};
+use crate::{conv::epilogue::Finish, element::Element, isa::Vector, parts::Parts};
 
 /// Products of all elements of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
 /// `M` pixels.

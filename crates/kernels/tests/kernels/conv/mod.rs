@@ -42,7 +42,7 @@ fn conv(
     batch: usize,
     cpu: &Cpu,
 ) -> Conv {
-    let conv = Conv::new(*s, dtype, source, mode, batch, cpu);
+    let conv = Conv::new(*s, dtype, source, mode, batch, cpu).unwrap();
     for direction in Direction::ALL {
         let want = mode.has(direction).then_some(algorithm);
         assert_eq!(conv.algorithm(direction), want, "{s:?} {dtype} {source:?} {direction:?}");

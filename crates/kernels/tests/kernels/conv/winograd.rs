@@ -85,7 +85,7 @@ fn check_through_a_norm(
     let x = Activation { values: stored_x.as_values(), norm };
     on_every_isa(|cpu| {
         let conv = conv(algorithm, s, dtype, Source::Activation, Mode::Train, batch, cpu);
-        assert!(conv.reads_through_norm());
+        assert!(conv.algorithm(Direction::Forward).unwrap().reads_through_norm());
         let mut packed = vec![0.0; conv.packed_len()];
         let mut scratch = vec![f32::NAN; conv.scratch_len()];
         let mut y = Storage::zeroed(dtype, batch * s.out_len()).unwrap();

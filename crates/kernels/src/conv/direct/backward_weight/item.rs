@@ -202,11 +202,8 @@ impl<X: Element, E: Element> Item<'_, X, E> {
 fn pack<X: Element, S: Element, V: Vector>(low: &[S], high: &[S], start: usize, to: &mut [f32]) {
     for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {
         let range = start + i * V::LANES..start + (i + 1) * V::LANES;
-        // SAFETY: the slices hold LANES values.
-        unsafe {
-            let low = S::load::<V>(low[range.clone()].as_ptr());
-            let high = high.get(range).map_or(V::zero(), |high| S::load(high.as_ptr()));
-            X::pack(low, high).store(to.as_mut_ptr());
-        }
+        let low: V = S::read(&low[range.clone()]);
+        let high = high.get(range).map_or(V::zero(), S::read);
+        X::pack(low, high).write(to);
     }
 }

@@ -27,7 +27,7 @@ pub(super) use plan::BackwardWeight;
 
 use item::Item;
 
-use crate::{conv::sum::sum_chunks, cpu::Cpu, element::Element, pool::Parts};
+use crate::{conv::sum::sum_chunks, cpu::Cpu, element::Element, parts::Parts};
 
 impl BackwardWeight {
     /// `dw[out][window][in]` of `batch` images.
@@ -49,14 +49,11 @@ impl BackwardWeight {
         let worker = self.worker(cpu);
         let each = worker.sums + worker.x + worker.dy;
         let (workers, partial) = scratch.split_at_mut(cpu.threads() * each);
-        let workers = Parts::new(workers, each);
         let whole = chunks == 1;
         let out = if whole { &mut *dw } else { &mut partial[..chunks * groups * self.group_len()] };
         let outs = Parts::new(out, self.group_len());
-        cpu.pool().run(chunks * groups, &|thread, item| {
+        cpu.pool().run_scratch(chunks * groups, outs, (workers, each), |item, out, scratch| {
             let (chunk, group) = (item / groups, item % groups);
-            // SAFETY: each thread takes its own scratch, each item its own output.
-            let (scratch, out) = unsafe { (workers.get(thread), outs.get(item)) };
             let (sums, rest) = scratch.split_at_mut(worker.sums);
             let (x_pack, dy_pack) = rest.split_at_mut(worker.x);
             let images = cut(chunk)..cut(chunk + 1);

@@ -10,6 +10,7 @@ use crate::{
     cpu::Cpu,
     element::Element,
     layout::padded,
+    memory::{OutOfMemory, room},
 };
 
 /// Output channels of an item.
@@ -64,7 +65,10 @@ pub(super) struct Scratch {
 
 impl BackwardWeight {
     /// Of products of `X`.
-    pub(in crate::conv::direct) fn new<X: Element>(shape: ConvShape, source: Source) -> Self {
+    pub(in crate::conv::direct) fn new<X: Element>(
+        shape: ConvShape,
+        source: Source,
+    ) -> Result<Self, OutOfMemory> {
         let (taps, values) = match source {
             Source::Activation => (shape.kernel * shape.kernel, shape.in_channels),
             Source::Image => (shape.kernel, shape.kernel * shape.in_channels),
@@ -77,8 +81,18 @@ impl BackwardWeight {
         let blocks = (0..height)
             .step_by(rows)
             .map(|y| Block::new(&shape, source, skip, images, y..(y + rows).min(height)))
-            .collect();
-        BackwardWeight { shape, source, taps, values, skip, images, blocks, pack: X::PACK }
+            .collect::<Result<_, _>>()?;
+        Ok(BackwardWeight { shape, source, taps, values, skip, images, blocks, pack: X::PACK })
+    }
+
+    /// Bytes of the lists of pixels, at most.
+    pub(in crate::conv::direct) fn table_bytes(shape: &ConvShape, source: Source) -> usize {
+        let taps = match source {
+            Source::Activation => shape.kernel * shape.kernel,
+            Source::Image => shape.kernel,
+        };
+        let pixels = shape.out_pixels().max(BLOCK);
+        pixels.saturating_mul(taps).saturating_mul(size_of::<(u32, u32)>())
     }
 
     /// Parts of the batch for so many images.
@@ -135,7 +149,7 @@ impl Block {
         skip: usize,
         images: usize,
         out_rows: Range<usize>,
-    ) -> Self {
+    ) -> Result<Self, OutOfMemory> {
         let (limit, border, taps) = match source {
             Source::Activation => (s.height.div_ceil(skip), s.padding, s.kernel * s.kernel),
             Source::Image => (s.image().rows(), 0, s.kernel),
@@ -146,8 +160,9 @@ impl Block {
         let rows = past.saturating_sub(border).clamp(first_row, limit) - first_row;
         let columns = s.width.div_ceil(skip);
         let pixels = out_rows.len() * s.out_width();
-        let mut pairs = vec![Pairs::new(); taps];
-        for (tap, pairs) in pairs.iter_mut().enumerate() {
+        let mut all = room(taps)?;
+        for tap in 0..taps {
+            let mut pairs: Pairs = room(images * pixels)?;
             for image in 0..images {
                 for y in out_rows.clone() {
                     for x in 0..s.out_width() {
@@ -167,7 +182,8 @@ impl Block {
                     }
                 }
             }
+            all.push(pairs);
         }
-        Block { first_row, rows, first_out: out_rows.start, pixels, pairs }
+        Ok(Block { first_row, rows, first_out: out_rows.start, pixels, pairs: all })
     }
 }

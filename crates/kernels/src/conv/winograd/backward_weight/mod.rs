@@ -16,7 +16,7 @@ use super::{
     product::fixed,
     weights::{self, Apart},
 };
-use crate::{conv::operands::Read, cpu::Cpu, element::Element, pool::Parts};
+use crate::{conv::operands::Read, cpu::Cpu, element::Element, parts::Parts};
 
 impl BackwardWeight {
     pub(in crate::conv::winograd) fn run<E: Element>(
@@ -40,15 +40,13 @@ impl BackwardWeight {
         if parts == 1 && self.one_block(all) {
             let block = self.transform(cpu, x, dy, 0..all, planes);
             let (rows, columns) = (channels.1.div_ceil(SQUARE.0), channels.0.div_ceil(SQUARE.1));
-            let sums = Parts::new(rest, self.square_len());
-            let dw = Parts::new(dw, 0);
-            cpu.pool().run(rows * columns, &|thread, item| {
+            let (dw, each) = (Parts::new(dw, 0), self.square_len());
+            cpu.pool().run_scratch(rows * columns, (), (rest, each), |item, (), sums| {
                 let (out, input) = (item / columns * SQUARE.0, item % columns * SQUARE.1);
                 cpu.isa().dispatch(Square::<E> {
                     plan: self,
                     block,
-                    // SAFETY: each thread takes its own part.
-                    sums: unsafe { sums.get(thread) },
+                    sums,
                     outputs: out..(out + SQUARE.0).min(channels.1),
                     inputs: input..(input + SQUARE.1).min(channels.0),
                     words,
@@ -69,11 +67,8 @@ impl BackwardWeight {
         let tiles = |words: &Range<usize>| words.start * E::PACK..(words.end * E::PACK).min(all);
         let weights = self.form.weights();
         if alone {
-            let (planes, sums) =
-                (Parts::new(planes, self.planes_len()), Parts::new(&mut *sums, self.sums_len()));
-            cpu.pool().run(parts, &|thread, part| {
-                // SAFETY: each thread takes its own planes, each item its own sums.
-                let (planes, sums) = unsafe { (planes.get(thread), sums.get(part)) };
+            let (each, sums) = (self.planes_len(), Parts::new(&mut *sums, self.sums_len()));
+            cpu.pool().run_scratch(parts, sums, (planes, each), |part, sums, planes| {
                 for (words, first) in blocks(part) {
                     let tiles = tiles(&words);
                     let (v, w, scales) = self.split(planes);

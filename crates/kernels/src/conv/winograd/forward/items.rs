@@ -21,7 +21,7 @@ use crate::{
     },
     element::Element,
     isa::{Kernel, Vector},
-    pool::Parts,
+    parts::Parts,
 };
 
 /// What all items of a call share.

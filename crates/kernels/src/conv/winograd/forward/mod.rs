@@ -13,7 +13,7 @@ use crate::{
     conv::{epilogue::Finish, operands::Read},
     cpu::Cpu,
     element::Element,
-    pool::Parts,
+    parts::Parts,
 };
 
 impl Forward {
@@ -40,7 +40,6 @@ impl Forward {
         let y = Parts::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
-        let own_scratch = Parts::new(own_scratch, own);
         let (v_shared, fresh) = v_shared.split_at_mut(shared.min(self.v_len()));
         let balance = match weights {
             Operand::Packed(packed) => &packed[self.packed.balance(ELEMENTS)..],
@@ -55,9 +54,9 @@ impl Forward {
         let job = Job { plan: self, x, weights, balance, y: &y, epilogue: &epilogue };
         if !self.shared {
             let v_len = self.v_len();
-            cpu.pool().run(all.div_ceil(self.tiles), &|thread, item| {
-                // SAFETY: each thread takes its own part.
-                let (v, m) = unsafe { own_scratch.get(thread) }.split_at_mut(v_len);
+            let items = all.div_ceil(self.tiles);
+            cpu.pool().run_scratch(items, (), (own_scratch, own), |item, (), own| {
+                let (v, m) = own.split_at_mut(v_len);
                 let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
                 cpu.isa().dispatch(Whole { job, tiles, v, m });
             });
@@ -74,9 +73,8 @@ impl Forward {
                 cpu.isa().dispatch(Transform { job, tiles, v, first: part.start });
             });
             let v = &*v_shared;
-            cpu.pool().run(self.output.channels.div_ceil(panel), &|thread, item| {
-                // SAFETY: each thread takes its own part.
-                let m = unsafe { own_scratch.get(thread) };
+            let items = self.output.channels.div_ceil(panel);
+            cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
                 let channel = item * panel;
                 let channels = channel..(channel + panel).min(self.output.channels);
                 cpu.isa().dispatch(Panel { job, tiles: tiles.clone(), v, m, channels });

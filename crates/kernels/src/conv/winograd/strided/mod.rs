@@ -18,7 +18,7 @@ use crate::{
     conv::{
         algorithm::{Algorithm, Direction, Mode, NO_DATA, NO_WEIGHT},
         epilogue::Finish,
-        operands::{Read, Weights},
+        operands::Read,
         shape::ConvShape,
     },
     cpu::Cpu,
@@ -78,18 +78,17 @@ impl Strided {
         self.forward.scratch_len(cpu).max(backward).max(weight)
     }
 
-    pub(in crate::conv) fn pack<'a, E: Element>(
+    pub(in crate::conv) fn pack<E: Element>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
         factors: Option<&[f32]>,
         backward: bool,
-        packed: &'a mut [f32],
-    ) -> Weights<'a> {
+        packed: &mut [f32],
+    ) {
         let pass = if backward { self.backward() } else { &self.forward };
         let plain = Plain { weights, in_channels: self.shape.in_channels, factors, backward };
         weights::pack::<E>(cpu, plain, pass.packed, Form::Strided, packed);
-        Weights::Packed(packed)
     }
 
     fn backward(&self) -> &Forward {

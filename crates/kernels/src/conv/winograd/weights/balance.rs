@@ -7,7 +7,7 @@ use crate::{
     conv::winograd::grid::BLOCK,
     cpu::Cpu,
     isa::{Kernel, Vector},
-    pool::Parts,
+    parts::Parts,
 };
 
 /// Output channels of an item.
@@ -46,10 +46,8 @@ fn squares(cpu: &Cpu, plain: Plain<'_>, sample: usize, to: &mut [f32], sums: &mu
     let outputs = plain.weights.len() / (9 * channels);
     let (items, each) = (outputs.div_ceil(GROUP), if plain.backward { GROUP } else { channels });
     let parts = Parts::new(&mut sums[..items * each], each);
-    cpu.pool().run(items, &|_, item| {
+    cpu.pool().run_parts(items, parts, |item, sums| {
         let outputs = item * GROUP..((item + 1) * GROUP).min(outputs);
-        // SAFETY: each item has its own part.
-        let sums = unsafe { parts.get(item) };
         cpu.isa().dispatch(Squares { plain, outputs, sample, sums });
     });
     if plain.backward {

@@ -15,7 +15,7 @@ use crate::{
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
-    pool::Parts,
+    parts::Parts,
 };
 
 /// Transforms weights of this layout.

@@ -141,10 +141,8 @@ impl Plain<'_> {
 #[inline(always)]
 fn one_over<V: Vector>(values: &[f32]) -> V {
     let mut over = [1.0; 16];
-    assert!(V::LANES <= over.len());
     for (over, x) in over.iter_mut().zip(&values[..V::LANES]) {
         *over /= x;
     }
-    // SAFETY: as checked.
-    unsafe { V::load(over.as_ptr()) }
+    V::read(&over)
 }

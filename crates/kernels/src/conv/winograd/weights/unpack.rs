@@ -11,7 +11,7 @@ use crate::{
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
-    pool::Parts,
+    parts::Parts,
 };
 
 /// Where sums of a gradient of weights lie, `[part][element][out][in]`, in words.

@@ -1,0 +1,275 @@
+//! Convolutions.
+
+use resnet_kernels::{
+    Algorithms, Cpu, Dtype,
+    conv::{
+        Activation, Conv, ConvShape, Direction, Epilogue, Mode, ScaleShift, Source, Weights,
+        reference,
+    },
+    layout::padded,
+};
+
+use super::caller::{Caller, Slice, Stored};
+
+/// A shape that may take any algorithm.
+fn shape(c: &mut Caller<'_>) -> ConvShape {
+    let kernel = c.one_of(&[3, 3, 3, 1, 1, 2, 5]);
+    let channels: &[usize] = if kernel == 5 { &[3, 16, 20] } else { &[32, 64, 32, 16, 48, 3, 128] };
+    let (in_channels, out_channels) = (c.one_of(channels), c.one_of(channels));
+    let stride = c.one_of(&[1, 1, 2, 3]);
+    let padding = if c.choose(4) == 0 { c.choose(kernel + 1) } else { kernel / 2 };
+    let side = |c: &mut Caller<'_>| kernel + c.choose(9);
+    let (height, width) = (side(c), side(c));
+    ConvShape { in_channels, out_channels, height, width, kernel, stride, padding }
+}
+
+/// How a convolution is prepared.
+struct Prepared {
+    s: ConvShape,
+    dtype: Dtype,
+    source: Source,
+    mode: Mode,
+    most: usize,
+    cpu: Cpu,
+}
+
+impl Prepared {
+    fn choose(c: &mut Caller<'_>, cpu: &Cpu) -> Self {
+        let (s, dtype) = (shape(c), c.dtype());
+        let source = if c.choose(6) == 0 { Source::Image } else { Source::Activation };
+        let mode = match source {
+            Source::Image => c.one_of(&[Mode::Inference, Mode::TrainFirst]),
+            Source::Activation => {
+                c.one_of(&[Mode::Train, Mode::Train, Mode::Inference, Mode::TrainFirst])
+            }
+        };
+        // Many tiles, few, and more images than there will ever be.
+        let most = c.one_of(&[1, 2, 9, 40, 1 << 20]);
+        let algorithms = c.one_of(&[Algorithms::Fastest, Algorithms::Fastest, Algorithms::Direct]);
+        let cpu = cpu.clone().with_algorithms(algorithms);
+        Prepared { s, dtype, source, mode, most, cpu }
+    }
+
+    fn conv(&self) -> Conv {
+        let Prepared { s, dtype, source, mode, most, cpu } = self;
+        Conv::new(*s, *dtype, *source, *mode, *most, cpu).unwrap()
+    }
+
+    /// The dtype of what is read.
+    fn read(&self) -> Dtype {
+        if self.source == Source::Image { Dtype::Fp32 } else { self.dtype }
+    }
+}
+
+/// All directions that a convolution has.
+pub(crate) fn convolution(c: &mut Caller<'_>, cpu: &Cpu) {
+    let p = Prepared::choose(c, cpu);
+    let (conv, s) = (p.conv(), p.s);
+    let images = p.most.min(1 + c.choose(9));
+    // Scratch for a million images is more than a test should take.
+    let conv = if conv.scratch_len() > 1 << 24 {
+        Conv::new(s, p.dtype, p.source, p.mode, images, &p.cpu).unwrap()
+    } else {
+        conv
+    };
+    let w = c.numbers(s.weight_len());
+    match (p.mode, c.choose(3)) {
+        (Mode::Train, 1) => backward_data(c, &p, &conv, images, &w),
+        (Mode::Train | Mode::TrainFirst, 2) => backward_weight(c, &p, &conv, images),
+        _ => forward(c, &p, &conv, images, &w),
+    }
+    let (mode, direction) = (p.mode, c.one_of(&Direction::ALL));
+    assert_eq!(conv.algorithm(direction).is_some(), mode.has(direction));
+}
+
+fn input(c: &mut Caller<'_>, p: &Prepared, images: usize) -> Stored {
+    let len = c.at_least("input", images * p.s.in_len(p.source));
+    let pixel = match p.source {
+        Source::Activation => (p.s.in_channels, padded(p.s.in_channels)),
+        Source::Image => (1, 1),
+    };
+    let dtype = c.same("dtype of the input", p.read());
+    c.stored(dtype, len, pixel)
+}
+
+/// A scale and a shift, for a convolution that can take them.
+fn norm(c: &mut Caller<'_>, p: &Prepared, conv: &Conv) -> Option<(Slice, Slice)> {
+    let reads = conv.algorithm(Direction::Forward).is_some_and(|a| a.reads_through_norm());
+    let wrongly = !reads && c.site("a norm", false, &[true]);
+    if !(wrongly || reads && p.mode == Mode::Train && c.flip()) {
+        return None;
+    }
+    let stored = padded(p.s.in_channels);
+    let (scale, shift) = (c.exactly("scale", stored), c.exactly("shift", stored));
+    Some((c.slice(scale), c.slice(shift)))
+}
+
+fn activation<'a>(x: &'a Stored, norm: &'a Option<(Slice, Slice)>) -> Activation<'a> {
+    let norm = norm.as_ref().map(|(scale, shift)| ScaleShift { scale, shift });
+    Activation { values: x.values(), norm }
+}
+
+fn scratch(c: &mut Caller<'_>, conv: &Conv) -> Slice {
+    let len = c.at_least("scratch", conv.scratch_len());
+    c.slice(len)
+}
+
+/// Weights of this direction: or of the other one, or of another convolution.
+fn weights<'a>(
+    c: &mut Caller<'_>,
+    (p, conv): (&Prepared, &Conv),
+    direction: Direction,
+    w: &'a [f32],
+    packed: &'a mut [f32],
+) -> Weights<'a> {
+    let at = match direction {
+        Direction::Forward => "weights",
+        _ => "turned weights",
+    };
+    let len = c.exactly(at, w.len());
+    let from = if len <= w.len() { w[..len].to_vec() } else { vec![0.0; len] };
+    match direction {
+        Direction::Forward => {
+            let wrong = p.s.out_channels.wrapping_sub(1);
+            let factors = c.site("factors", None, &[Some(wrong), Some(0)]);
+            let factors = match factors {
+                Some(wrong) => Some(vec![1.0; wrong]),
+                None if p.mode == Mode::Inference => Some(vec![0.5; p.s.out_channels]),
+                None => None,
+            };
+            conv.pack_forward(&from, factors.as_deref(), packed);
+        }
+        _ => _ = conv.pack_backward_data(&from, packed),
+    }
+    let other =
+        if direction == Direction::Forward { Direction::BackwardData } else { Direction::Forward };
+    match c.site("weights", 0, &[1, 2]) {
+        0 => conv.weights(direction, w, packed),
+        1 if p.mode.has(other) => conv.weights(other, w, packed),
+        _ => {
+            let most = p.most + 1;
+            let another = Conv::new(p.s, p.dtype, p.source, p.mode, most, &p.cpu).unwrap();
+            another.weights(direction, w, packed)
+        }
+    }
+}
+
+fn forward(c: &mut Caller<'_>, p: &Prepared, conv: &Conv, images: usize, w: &[f32]) {
+    let x = input(c, p, images);
+    let (s, outputs) = (&p.s, padded(p.s.out_channels));
+    let packed = c.at_least("packed", conv.packed_len());
+    let mut packed = c.slice(packed);
+    let weights = weights(c, (p, conv), Direction::Forward, w, &mut packed);
+    let all = images * s.out_len();
+    let (len, dtype) = (c.at_least("output", all), c.same("dtype of the output", p.dtype));
+    let mut y = c.stored(dtype, len, (s.out_channels, outputs));
+    let residual = c.flip().then(|| {
+        let (len, dtype) = (c.at_least("residual", all), c.same("dtype of it", p.dtype));
+        c.stored(dtype, len, (s.out_channels, outputs))
+    });
+    let bias = c.flip().then(|| {
+        let len = c.at_least("bias", outputs);
+        c.stored(Dtype::Fp32, len, (s.out_channels, outputs)).to_f32()
+    });
+    let norm = norm(c, p, conv);
+    let mut scratch = scratch(c, conv);
+    let epilogue = Epilogue {
+        bias: bias.as_deref(),
+        residual: residual.as_ref().map(Stored::values),
+        accumulate: c.flip(),
+        relu: c.flip(),
+    };
+    let is_plain = bias.is_none() && residual.is_none() && !epilogue.accumulate && !epilogue.relu;
+    let x_of = activation(&x, &norm);
+    let n = c.images("images", images);
+    conv.forward(n, x_of, weights, y.values_mut(), epilogue, &mut scratch);
+    let got = y.to_f32();
+    c.finite(&got);
+    if is_plain && norm.is_none() && p.source == Source::Activation && s.padding <= s.kernel {
+        let factor = if p.mode == Mode::Inference { 0.5 } else { 1.0 };
+        compare(p, images, (w, factor), &x.to_f32(), &got);
+    }
+}
+
+/// Against plain loops in f64.
+fn compare(p: &Prepared, images: usize, (w, factor): (&[f32], f64), x: &[f32], got: &[f32]) {
+    let s = &p.s;
+    let dense = |stored: &[f32], channels: usize, pixels: usize| -> Vec<f64> {
+        let wide = padded(channels);
+        let at = |i: usize| {
+            let (image, channel, pixel) =
+                (i / pixels / channels, i / pixels % channels, i % pixels);
+            f64::from(stored[(image * pixels + pixel) * wide + channel])
+        };
+        (0..images * channels * pixels).map(at).collect()
+    };
+    let window = s.kernel * s.kernel;
+    let plain = |i: usize| {
+        let (out, channel, at) =
+            (i / (s.in_channels * window), i / window % s.in_channels, i % window);
+        f64::from(w[(out * window + at) * s.in_channels + channel]) * factor
+    };
+    let w: Vec<f64> = (0..s.weight_len()).map(plain).collect();
+    let want = reference::forward(s, images, &dense(x, s.in_channels, s.height * s.width), &w);
+    let got = dense(got, s.out_channels, s.out_pixels());
+    let rms = (want.iter().map(|x| x * x).sum::<f64>() / want.len() as f64).sqrt();
+    let bar = if p.dtype == Dtype::Fp32 { 1e-4 } else { 3e-2 };
+    for (got, want) in got.iter().zip(&want) {
+        assert!((got - want).abs() <= bar * rms.max(want.abs()), "{s:?}: {got} for {want}");
+    }
+}
+
+fn backward_data(c: &mut Caller<'_>, p: &Prepared, conv: &Conv, images: usize, w: &[f32]) {
+    let s = &p.s;
+    let packed = c.at_least("packed", conv.packed_len());
+    let mut packed = c.slice(packed);
+    let weights = weights(c, (p, conv), Direction::BackwardData, w, &mut packed);
+    let dy = output_gradient(c, p, images);
+    let len = c.at_least("gradient of the input", images * s.in_len(Source::Activation));
+    let dtype = c.same("dtype of it", p.dtype);
+    let mut dx = c.stored(dtype, len, (s.in_channels, padded(s.in_channels)));
+    let mut scratch = scratch(c, conv);
+    let (n, accumulate) = (c.images("images", images), c.flip());
+    conv.backward_data(n, dy.values(), weights, dx.values_mut(), accumulate, &mut scratch);
+    c.finite(&dx.to_f32());
+}
+
+fn output_gradient(c: &mut Caller<'_>, p: &Prepared, images: usize) -> Stored {
+    let len = c.at_least("gradient of the output", images * p.s.out_len());
+    let dtype = c.same("dtype of it", p.dtype);
+    c.stored(dtype, len, (p.s.out_channels, padded(p.s.out_channels)))
+}
+
+fn backward_weight(c: &mut Caller<'_>, p: &Prepared, conv: &Conv, images: usize) {
+    let x = input(c, p, images);
+    let dy = output_gradient(c, p, images);
+    let norm = norm(c, p, conv);
+    let len = c.exactly("gradient of the weights", p.s.weight_len());
+    let (mut dw, mut scratch) = (c.slice(len), scratch(c, conv));
+    let n = c.images("images", images);
+    conv.backward_weight(n, activation(&x, &norm), dy.values(), &mut dw, &mut scratch);
+    c.finite(&dw);
+}
+
+/// Sizes that mean nothing, or whose products wrap.
+pub(crate) fn sizes(c: &mut Caller<'_>, cpu: &Cpu) {
+    let p = Prepared::choose(c, cpu);
+    let mut s = p.s;
+    let most = usize::MAX;
+    let large = [0, 1 << 30, 1 << 32, 1 << 62, most, most - 15];
+    s.in_channels = c.site("input channels", s.in_channels, &large);
+    s.out_channels = c.site("output channels", s.out_channels, &large);
+    s.height = c.site("height", s.height, &large);
+    s.width = c.site("width", s.width, &large);
+    s.padding = c.site("padding", s.padding, &large[1..]);
+    s.stride = c.site("stride", s.stride, &[0, 1 << 32, most]);
+    let side = p.s.height.min(p.s.width) + 2 * p.s.padding;
+    s.kernel = c.site("kernel", s.kernel, &[0, side + 1, 1 << 30, 1 << 32, most]);
+    let batch = c.site("batch", p.most, &[0, 1 << 60, most]);
+    let Prepared { dtype, source, mode, cpu, .. } = &p;
+    let bytes = Conv::table_bytes(s, *dtype, *source, *mode, batch, cpu);
+    assert!(bytes < 1 << 24);
+    let algorithm = Conv::algorithm_of(s, *dtype, *source, *mode, batch, cpu);
+    let conv = Conv::new(s, *dtype, *source, *mode, batch, cpu).unwrap();
+    assert_eq!(conv.algorithm(Direction::Forward), Some(algorithm));
+}

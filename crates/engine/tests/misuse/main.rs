@@ -1,0 +1,38 @@
+//! Calls of every public function of the kernels and of plans, in safe code: right ones, whose answers
+//! must not depend on what else was called, and ones with a wrong length, size, order or dtype, which
+//! must be refused at the door: with a message that names what is wrong, before anything is computed.
+//!
+//! `RESNET_CALLS` says how many (a thousand, unless told), `RESNET_CALLS_SEED` which. Under the address
+//! sanitizer (`scripts/check-sanitizer`) a call that touches memory beyond its slices is reported.
+
+mod caller;
+mod conv;
+mod driver;
+mod layers;
+mod norm;
+mod plans;
+
+use resnet_kernels::Isa;
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    let Ok(text) = std::env::var(name) else { return otherwise };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text}: expected a whole number"))
+}
+
+#[test]
+fn wrong_calls_are_refused_and_right_ones_answered() {
+    let calls = number("RESNET_CALLS", 1000);
+    let seed = number("RESNET_CALLS_SEED", 0);
+    let sets = Isa::to_test();
+    let mut done = driver::Count::default();
+    let mut case = 0;
+    while done.all() < calls {
+        let isa = sets[case as usize % sets.len()];
+        driver::round(&driver::bytes(seed, case), isa, &mut done);
+        case += 1;
+    }
+    println!("{} right and {} wrong calls, {done}", done.right, done.wrong);
+    assert!(done.right > 0 && done.wrong > 0);
+    // Each kind of call gets its turn.
+    assert!(case < 200 || done.kinds() == driver::KINDS.len(), "{done}");
+}

@@ -1,0 +1,93 @@
+//! What each call of a convolution checks before anything else.
+
+use super::{
+    Conv,
+    algorithm::Direction,
+    epilogue::Epilogue,
+    operands::{Activation, Weights, WeightsOf},
+};
+use crate::{
+    check::{at_least, exactly},
+    layout::padded,
+    values::Values,
+};
+
+impl Conv {
+    /// The values of a batch.
+    ///
+    /// # Panics
+    /// If there are more images than this convolution is prepared for.
+    #[track_caller]
+    fn of_batch(&self, batch: usize, values: usize) -> usize {
+        let most = self.setup.batch;
+        assert!(batch <= most, "{batch} images, prepared for {most}");
+        // No wider than what preparing has found to fit in memory.
+        batch * values
+    }
+
+    #[track_caller]
+    pub(super) fn check_input(&self, batch: usize, x: &Activation<'_>) {
+        at_least("input", x.values.len(), self.of_batch(batch, self.lengths.input));
+        if let Some(norm) = x.norm {
+            let stored = padded(self.setup.shape.in_channels);
+            exactly("scale", norm.scale.len(), stored);
+            exactly("shift", norm.shift.len(), stored);
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn check_input_gradient(&self, batch: usize, len: usize) {
+        let values = self.of_batch(batch, self.lengths.input_gradient);
+        at_least("gradient of the input", len, values);
+    }
+
+    #[track_caller]
+    pub(super) fn check_output(&self, batch: usize, len: usize) {
+        at_least("output", len, self.of_batch(batch, self.lengths.output));
+    }
+
+    #[track_caller]
+    pub(super) fn check_output_gradient(&self, batch: usize, dy: Values<'_>) {
+        at_least("gradient of the output", dy.len(), self.of_batch(batch, self.lengths.output));
+    }
+
+    #[track_caller]
+    pub(super) fn check_epilogue(&self, batch: usize, epilogue: &Epilogue<'_>) {
+        if let Some(residual) = epilogue.residual {
+            at_least("residual", residual.len(), self.of_batch(batch, self.lengths.output));
+        }
+        if let Some(bias) = epilogue.bias {
+            at_least("bias", bias.len(), padded(self.setup.shape.out_channels));
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn check_scratch(&self, scratch: &[f32]) {
+        at_least("scratch", scratch.len(), self.lengths.scratch);
+    }
+
+    /// Weights as they are before they are packed, and where to.
+    #[track_caller]
+    pub(super) fn check_packing(&self, weights: &[f32], factors: Option<&[f32]>, packed: &[f32]) {
+        exactly("weights", weights.len(), self.lengths.weight);
+        at_least("packed weights", packed.len(), self.lengths.packed);
+        if let Some(factors) = factors {
+            exactly("factors", factors.len(), self.setup.shape.out_channels);
+        }
+    }
+
+    /// What a direction's weights are.
+    ///
+    /// # Panics
+    /// If they were packed by another convolution, or for another direction.
+    #[track_caller]
+    pub(super) fn check_weights<'a>(
+        &self,
+        weights: Weights<'a>,
+        direction: Direction,
+    ) -> WeightsOf<'a> {
+        let is_own = weights.setup == self.setup && weights.direction == direction;
+        assert!(is_own, "weights of another convolution, or of another direction");
+        weights.values
+    }
+}
