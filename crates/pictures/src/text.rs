@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use resnet_formats::is_printable;
 use skrifa::{FontRef, MetadataProvider, instance::LocationRef, prelude::Size};
 
 /// The fonts that pictures are laid out for.
@@ -13,11 +14,13 @@ pub(crate) fn is_covered(text: &str) -> bool {
     text.chars().filter(|c| !c.is_ascii()).all(|c| charmap.map(c).is_some())
 }
 
-/// A character as it is drawn: what XML cannot hold becomes U+FFFD, what ends lines a space.
+/// A character as it is drawn: what XML cannot hold, and what turns the direction of writing or is
+/// invisible, becomes U+FFFD, what ends lines a space.
 pub(crate) fn drawn(c: char) -> char {
     match c {
         '\t' | '\n' | '\r' => ' ',
-        '\0'..' ' | '\u{7f}'..'\u{a0}' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+        '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+        c if !is_printable(c) => '\u{fffd}',
         c => c,
     }
 }

@@ -1,15 +1,16 @@
 //! Text of strangers inside a page.
 
+use resnet_formats::is_printable;
 use serde::Serialize;
 
 use crate::text::markup;
 
-/// Text as HTML, inside an element or a quoted attribute. What is no text (control characters) is
+/// Text as HTML, inside an element or a quoted attribute. What is not printable is
 /// replaced.
 pub(super) fn text(text: &str) -> String {
     markup(text, |c| match c {
         '\n' | '\t' => c,
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c if !is_printable(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     })
 }
