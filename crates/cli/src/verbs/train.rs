@@ -35,7 +35,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         Some(target) if !is_foreign(target) => resume(args, target, global, &interrupt)?,
         _ => start(args, &cpu, global, &interrupt)?,
     };
-    let mut log = Log::open(folder.path())?;
+    let mut log = Log::open(folder.path()).inspect_err(|_| folder.abandon())?;
     let mut facts = Some(Facts::open(folder.path()).unwrap_or_else(|error| {
         let note = format!("{error}: it is begun anew");
         log.write(&Event::Note(note.clone()));

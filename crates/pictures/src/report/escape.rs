@@ -1,6 +1,6 @@
 //! Text of strangers inside a page.
 
-use resnet_formats::is_printable;
+use resnet_formats::{brief, is_printable};
 use serde::Serialize;
 
 use crate::text::markup;
@@ -15,9 +15,9 @@ pub(super) fn text(text: &str) -> String {
     })
 }
 
-/// A name of a stranger, whose direction of writing stays inside it.
+/// A name of a stranger, cut where it is long, whose direction of writing stays inside it.
 pub(super) fn name(name: &str) -> String {
-    format!("<bdi>{}</bdi>", text(name))
+    format!("<bdi>{}</bdi>", text(&brief(name).to_string()))
 }
 
 /// JSON that may stand in a `<script>`: nothing in it ends the element or opens a comment, and no

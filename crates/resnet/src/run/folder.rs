@@ -127,7 +127,7 @@ impl RunFolder {
 
     /// Removes a new run that could not begin, with the folders that were made for it. Best
     /// effort: what stays does no harm.
-    pub(crate) fn abandon(&self) {
+    pub fn abandon(&self) {
         if self.is_new && !self.path.join(LAST).exists() {
             let _ = fs::remove_file(self.path.join(CONFIG));
             let log = self.path.join(LOG);
