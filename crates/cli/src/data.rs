@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use resnet::data::{self, DataError, DataSource, Dataset, FetchEvent, LoadOptions};
-use resnet_formats::Shown;
+use resnet_formats::{Shown, printable};
 
 use crate::{
     args::{DataDir, Global},
@@ -62,7 +62,9 @@ pub(crate) fn fetch(
                 bar.set_position(done);
             }
             FetchEvent::Fallback { reason } => {
-                bar.suspend(|| global.say(format!("{reason}; trying another source")));
+                bar.suspend(|| {
+                    global.say(format!("{}; trying another source", printable(&reason)))
+                });
             }
         },
         interrupt.asked(),
