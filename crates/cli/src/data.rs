@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use resnet::data::{self, DataError, DataSource, Dataset, FetchEvent, LoadOptions};
+use resnet_formats::{Shown, printable};
 
 use crate::{
     args::{DataDir, Global},
@@ -43,7 +44,7 @@ pub(crate) fn fetch(
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Option<PathBuf>> {
-    global.say(format!("fetching {source} into {}", data_dir.display()));
+    global.say(format!("fetching {source} into {}", data_dir.shown()));
     let bar = if global.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
     let mut under_way = None;
     let fetched = data::fetch(
@@ -61,7 +62,9 @@ pub(crate) fn fetch(
                 bar.set_position(done);
             }
             FetchEvent::Fallback { reason } => {
-                bar.suspend(|| global.say(format!("{reason}; trying another source")));
+                bar.suspend(|| {
+                    global.say(format!("{}; trying another source", printable(&reason)))
+                });
             }
         },
         interrupt.asked(),

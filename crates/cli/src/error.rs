@@ -3,6 +3,7 @@
 use std::{io, process::ExitCode};
 
 use anstyle::{AnsiColor, Style};
+use resnet_formats::printable;
 
 use crate::{interrupt::Interrupted, print};
 
@@ -25,7 +26,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    print::talk(format!("{red}error:{red:#} {}", message(error)));
+    print::talk(format!("{red}error:{red:#} {}", printable(&message(error))));
     match error.downcast_ref::<Interrupted>() {
         Some(interrupted) => interrupted.exit_code(),
         None if error.is::<Usage>() => ExitCode::from(2),

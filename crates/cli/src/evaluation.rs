@@ -9,6 +9,7 @@ use resnet::{
     predictions::Predictions,
     run::CONFIG,
 };
+use resnet_formats::Shown;
 
 use crate::{
     args::{Global, TestArgs},
@@ -48,7 +49,7 @@ pub(crate) fn evaluate(args: &TestArgs, global: &Global) -> anyhow::Result<Evalu
         global.note(format!(
             "{} does not say how its images are normalised: it is taken to be as usual for {} \
              (--mean, --std)",
-            model.path.display(),
+            model.path.shown(),
             data.name
         ));
         data.normalisation.clone()

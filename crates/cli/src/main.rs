@@ -1,5 +1,6 @@
 //! The `resnet` command.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod args;
 mod config;

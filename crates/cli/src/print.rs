@@ -1,14 +1,22 @@
 //! Data on stdout, talk on stderr.
+//!
+//! Text of others is made printable where a message or a table is made of it. What is printed is
+//! looked through once more: nothing but text, line feeds and our own styles reaches a terminal.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    io::{self, Write},
+};
 
 use indicatif::HumanCount;
+use resnet_formats::is_printable;
 use serde::Serialize;
 
 /// Prints text and a line feed on stdout; colours are dropped where it is no terminal.
 pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
-    writeln!(out, "{}", text.as_ref())?;
+    writeln!(out, "{}", harmless(text.as_ref()))?;
     out.flush()
 }
 
@@ -21,12 +29,57 @@ pub(crate) fn raw(bytes: &[u8]) -> io::Result<()> {
 
 /// Prints a value as one line of JSON on stdout.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    Ok(line(serde_json::to_string(value)?)?)
+    Ok(line(ascii_where_needed(&serde_json::to_string(value)?))?)
 }
 
 /// Says something on stderr. Nobody listening is no reason to stop.
 pub(crate) fn talk(text: impl AsRef<str>) {
-    let _ = writeln!(anstream::stderr().lock(), "{}", text.as_ref());
+    let _ = writeln!(anstream::stderr().lock(), "{}", harmless(text.as_ref()));
+}
+
+/// Text without what a terminal acts upon, but for line feeds and styles (`ESC [ ... m`).
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_plain = |c| c == '\n' || is_printable(c);
+    if text.chars().all(is_plain) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let taken = match style(rest) {
+            Some(style) => style,
+            None => &rest[..c.len_utf8()],
+        };
+        if taken.len() > 1 && c == '\u{1b}' || is_plain(c) {
+            out.push_str(taken);
+        } else {
+            out.extend(c.escape_default());
+        }
+        rest = &rest[taken.len()..];
+    }
+    out.into()
+}
+
+/// The style that a text begins with.
+fn style(text: &str) -> Option<&str> {
+    let code = text.strip_prefix("\u{1b}[")?;
+    let end = code.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    code[end..].starts_with('m').then(|| &text[..2 + end + 1])
+}
+
+/// JSON whose texts spell out what is not printable.
+fn ascii_where_needed(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match is_printable(c) {
+            true => out.push(c),
+            // Such characters occur in texts alone.
+            false => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                let _ = write!(out, "\\u{unit:04x}");
+            }),
+        }
+    }
+    out
 }
 
 /// `11173962` as `11,173,962`.
@@ -64,6 +117,27 @@ pub(crate) fn clock(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_but_text_and_styles_is_printed() {
+        for (text, printed) in [
+            ("plain\ntext", "plain\ntext"),
+            ("\u{1b}[1m\u{1b}[38;5;1mred\u{1b}[0m", "\u{1b}[1m\u{1b}[38;5;1mred\u{1b}[0m"),
+            ("\u{1b}[2J\u{1b}[1", r"\u{1b}[2J\u{1b}[1"),
+            ("\u{1b}]0;x\u{7}\r", r"\u{1b}]0;x\u{7}\r"),
+            ("\u{9b}1m\u{202e}ä", r"\u{9b}1m\u{202e}ä"),
+        ] {
+            assert_eq!(harmless(text), printed);
+        }
+    }
+
+    #[test]
+    fn json_stays_the_same_data() {
+        let text = "a\u{1b}\u{7f}\u{9b}\u{202e}\u{e0041}ä\n";
+        let json = ascii_where_needed(&serde_json::to_string(text).unwrap());
+        assert_eq!(json, r#""a\u001b\u007f\u009b\u202e\udb40\udc41ä\n""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
 
     #[test]
     fn digits_come_in_threes() {

@@ -2,6 +2,7 @@
 
 use anstyle::Style;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use resnet_formats::brief;
 
 /// A column's alignment.
 #[derive(Clone, Copy)]
@@ -10,7 +11,7 @@ pub(crate) enum Align {
     Right,
 }
 
-/// Lays rows out under headers.
+/// Lays rows out under headers. A cell may hold text of others.
 pub(crate) fn table(
     headers: &[(&str, Align)],
     rows: impl IntoIterator<Item = Vec<String>>,
@@ -19,7 +20,7 @@ pub(crate) fn table(
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headers.iter().map(|h| h.0));
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| brief(cell).to_string()));
     }
     for (column, &(_, align)) in table.column_iter_mut().zip(headers) {
         column.set_padding((0, 2));

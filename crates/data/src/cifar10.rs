@@ -2,7 +2,6 @@
 //! label byte, then 1024 red, 1024 green and 1024 blue bytes, row by row.
 
 use std::{
-    fs::File,
     io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
@@ -104,7 +103,7 @@ fn read_files(
 
 /// All records of one file, which must be the published one: a flipped bit would go unnoticed.
 fn read_file(path: &Path, file: &BatchFile) -> Result<Vec<u8>, DataError> {
-    let mut input = File::open(path).map_err(|error| match error.kind() {
+    let mut input = resnet_formats::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => DataError::Missing { name: NAME, file: path.to_owned() },
         _ => DataError::io("read", path)(error),
     })?;

@@ -1,6 +1,6 @@
 //! Digests in hexadecimal.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 use md5::Digest;
 
@@ -14,7 +14,7 @@ pub(crate) fn file_digest<D: Digest>(
     path: &Path,
     mut tick: impl FnMut(u64) -> Result<(), DataError>,
 ) -> Result<String, DataError> {
-    let mut file = File::open(path).map_err(DataError::io("read", path))?;
+    let mut file = resnet_formats::open(path).map_err(DataError::io("read", path))?;
     let (mut hasher, mut chunk, mut done) = (D::new(), vec![0; CHUNK], 0);
     loop {
         let n = file.read(&mut chunk).map_err(DataError::io("read", path))?;

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use resnet_formats::{Shown, brief, printable};
 use thiserror::Error;
 
 /// Why a data set cannot be loaded, fetched or divided.
@@ -12,7 +13,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum DataError {
     /// No data set has this name.
-    #[error("no data set is called `{name}`; there are {known}")]
+    #[error("no data set is called `{}`; there are {known}", brief(name))]
     UnknownName {
         /// The name that was asked for.
         name: String,
@@ -28,7 +29,7 @@ pub enum DataError {
     #[error(
         "{name} is not complete: there is no file {}; run `resnet data fetch {name}`, or say with \
          --data-dir where it is",
-        file.display()
+        file.shown()
     )]
     Missing {
         /// The data set.
@@ -40,7 +41,7 @@ pub enum DataError {
     #[error(
         "{} is damaged: expected {expected} bytes, got {got}; run `resnet data fetch {name}` to \
          replace it",
-        file.display()
+        file.shown()
     )]
     WrongSize {
         /// The data set.
@@ -56,7 +57,7 @@ pub enum DataError {
     #[error(
         "{} is damaged, or another file: expected MD5 {expected}, got {got}; run `resnet data \
          fetch {name}` to replace it",
-        file.display()
+        file.shown()
     )]
     WrongDigest {
         /// The data set.
@@ -79,7 +80,7 @@ pub enum DataError {
         images: usize,
     },
     /// Reading or writing failed.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", path.shown())]
     Io {
         /// What was tried: `read`, `write`, ...
         action: &'static str,
@@ -89,13 +90,16 @@ pub enum DataError {
         source: io::Error,
     },
     /// Another process is fetching into the same folder.
-    #[error("another process is fetching into {}; wait until it is done", folder.display())]
+    #[error("another process is fetching into {}; wait until it is done", folder.shown())]
     Busy {
         /// The folder.
         folder: PathBuf,
     },
     /// No source could be reached or trusted.
-    #[error("cannot fetch {name}: {reasons}. By hand: put {files} into {}", folder.display())]
+    #[error(
+        "cannot fetch {name}: {}. By hand: put {files} into {}",
+        printable(reasons), folder.shown()
+    )]
     Unavailable {
         /// The data set.
         name: &'static str,

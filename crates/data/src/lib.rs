@@ -10,6 +10,7 @@
 //! # Ok::<(), resnet_data::DataError>(())
 //! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod augment;
 mod cifar10;

@@ -31,9 +31,9 @@ pub fn atomic_write(
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // Opened as any new file is: the umask applies, and an error is the system's own.
-    let create = |path: &Path| File::options().write(true).create_new(true).open(path);
-    let temporary = tempfile::Builder::new().prefix(PREFIX).make_in(folder, create)?;
+    // As any new file: the umask applies, no link is followed, an error is the system's own.
+    let new = |path: &Path| File::create_new(path);
+    let temporary = tempfile::Builder::new().prefix(PREFIX).make_in(folder, new)?;
     let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file());
     write(&mut writer)?;
     writer.flush()?;
@@ -41,10 +41,12 @@ pub fn atomic_write(
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|e| e.error)?;
     // The rename is on the disk when the folder is.
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
+    if cfg!(unix) { sync(folder) } else { Ok(()) }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a folder, in which a file has just been made")]
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// Whether a file is what [`atomic_write`] leaves behind when the process is killed.

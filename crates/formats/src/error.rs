@@ -8,9 +8,14 @@ mod onnx;
 
 pub use onnx::Malformed;
 
+use crate::{
+    printable::{Shown, brief, printable},
+    regular::Odd,
+};
+
 /// A file that cannot be read, and why.
 #[derive(Debug, Error)]
-#[error("{} {kind}", path.display())]
+#[error("{} {kind}", path.shown())]
 pub struct FormatError {
     /// The file.
     pub path: PathBuf,
@@ -38,13 +43,13 @@ pub enum FormatErrorKind {
     #[error("has a header of more than 100 MB: it is damaged, or no safetensors")]
     HeaderTooLarge,
     /// The header is not UTF-8, not JSON, or not of the right structure.
-    #[error("has a damaged header: {0}")]
+    #[error("has a damaged header: {}", brief(.0))]
     Header(String),
     /// Two tensors, or two metadata entries, of one name.
-    #[error("has two entries named '{0}'")]
+    #[error("has two entries named '{}'", brief(.0))]
     DuplicateName(String),
     /// A tensor overlaps the one before it, or leaves a gap.
-    #[error("has a tensor '{0}' that does not start where the one before it ends")]
+    #[error("has a tensor '{}' that does not start where the one before it ends", brief(.0))]
     Offset(String),
     /// A tensor whose bytes are not as many as its shape and dtype need.
     #[error("has a tensor whose bytes are not as many as its shape needs")]
@@ -61,7 +66,7 @@ pub enum FormatErrorKind {
         size: usize,
     },
     /// A tensor of a type that is not read.
-    #[error("has a tensor '{tensor}' of type {dtype}; {read} are read")]
+    #[error("has a tensor '{}' of type {}; {read} are read", brief(tensor), brief(dtype))]
     Dtype {
         /// Its name.
         tensor: String,
@@ -74,23 +79,23 @@ pub enum FormatErrorKind {
     #[error("asks for far more memory than a file of its size has a reason to; it is not read")]
     TooLarge,
     /// No file of PyTorch's.
-    #[error("is {0}; what is read is what torch.save writes")]
+    #[error("is {}; what is read is what torch.save writes", brief(.0))]
     NotTorch(String),
     /// A zip archive that is truncated, corrupted, or built to deceive.
-    #[error("is a damaged zip archive: {0}")]
+    #[error("is a damaged zip archive: {}", brief(.0))]
     Zip(String),
     /// A pickle that no pickler wrote.
-    #[error("holds a damaged pickle: {0}")]
+    #[error("holds a damaged pickle: {}", brief(.0))]
     Pickle(String),
     /// A pickle that would run code.
     #[error(
         "asks to call {}, which a file of weights has no reason to; nothing was run. Where the \
          file comes from someone you trust, save its state dict in PyTorch and use that",
-        usual_name(.0)
+        brief(&usual_name(.0))
     )]
     Call(String),
     /// A tensor that cannot be made of the bytes there are.
-    #[error("has a tensor '{tensor}' {why}")]
+    #[error("has a tensor '{}' {}", brief(tensor), brief(why))]
     Tensor {
         /// Its name.
         tensor: String,
@@ -99,15 +104,26 @@ pub enum FormatErrorKind {
     },
     /// No state dict and no module.
     #[error(
-        "holds no model: {0}. What is read is a state dict, a module, or a dict that holds either"
+        "holds no model: {}. What is read is a state dict, a module, or a dict that holds either",
+        printable(.0)
     )]
     NoModel(String),
     /// Several state dicts or modules, none of which is better than the others.
-    #[error("holds several models, {} for two; save the one you mean on its own", .0.join(" and "))]
+    #[error("holds several models, {} for two; save the one you mean on its own", printable(&.0.join(" and ")))]
     SeveralModels(Vec<String>),
     /// Wrong in the way of an ONNX file.
     #[error(transparent)]
     Onnx(#[from] Malformed),
+}
+
+impl FormatErrorKind {
+    /// Why the bytes of a file cannot be had.
+    pub fn from_read(error: io::Error) -> Self {
+        match Odd::of(&error) {
+            Some(Odd::NotAFile) => FormatErrorKind::NotAFile,
+            _ => FormatErrorKind::Read(error),
+        }
+    }
 }
 
 /// A function of Python's, as people know it: pickles call the module behind `os` by its own name.

@@ -6,14 +6,16 @@ use std::{
     path::Path,
 };
 
+use crate::open_own;
+
 /// Locks a file, which is made if need be; nothing if another process has it. It is unlocked when
 /// it is closed. Who holds the lock may remove the file.
 ///
 /// # Errors
-/// What the system says.
+/// What the system says, or that it is not a file of its own.
 pub fn lock(path: &Path) -> io::Result<Option<File>> {
     loop {
-        let file = File::options().write(true).create(true).truncate(false).open(path)?;
+        let file = open_own(path, File::options().write(true).create(true))?;
         match file.try_lock() {
             // Whoever held it may have removed it since it was opened here: others would then
             // lock another file of its name.
@@ -27,7 +29,7 @@ pub fn lock(path: &Path) -> io::Result<Option<File>> {
 
 /// Whether another process has a file locked.
 pub fn is_locked(path: &Path) -> bool {
-    let file = File::open(path);
+    let file = open_own(path, File::options().read(true));
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 

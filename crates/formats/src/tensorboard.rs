@@ -11,7 +11,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::wire::Message;
+use crate::{make_own_folder, wire::Message};
 
 /// How the names of event files begin; seconds since 1970 follow.
 const PREFIX: &str = "events.out.tfevents.";
@@ -58,14 +58,14 @@ impl EventFile {
     /// Begins a file behind those in a folder, which is made if need be.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If the system refuses, or the folder is a link.
     pub fn create(folder: &Path) -> io::Result<EventFile> {
-        fs::create_dir_all(folder)?;
+        make_own_folder(folder)?;
         let now = now();
         // The clock may have been put back, or a run continued within a second.
         let stamp = newest(folder)?.map_or(0, |stamp| stamp.saturating_add(1)).max(now as u64);
         let path = folder.join(format!("{PREFIX}{stamp:010}.resnet"));
-        let mut file = File::options().write(true).create_new(true).open(path)?;
+        let mut file = File::create_new(path)?;
         file.write_all(&record(&at(now).text(3, "brain.Event:2")))?;
         Ok(EventFile { file })
     }

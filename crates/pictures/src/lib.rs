@@ -26,6 +26,7 @@
 //!
 //! [SVG]: https://www.w3.org/TR/SVG11/
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod cam;
 mod colour;

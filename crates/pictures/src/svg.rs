@@ -5,6 +5,8 @@ use std::{
     fmt::{self, Display, Write},
 };
 
+use resnet_formats::brief;
+
 use crate::{
     Picture, Theme,
     text::{Face, drawn, markup},
@@ -190,7 +192,7 @@ impl<'t> Canvas<'t> {
 
     /// A group with a text that shows up under the pointer.
     pub(crate) fn group(&mut self, hint: &str, draw: impl FnOnce(&mut Self)) {
-        self.element(format_args!("<g><title>{}</title>", escape(hint)));
+        self.element(format_args!("<g><title>{}</title>", escape(&brief(hint).to_string())));
         draw(self);
         self.element("</g>");
     }

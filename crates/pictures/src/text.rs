@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use resnet_formats::is_printable;
 use skrifa::{FontRef, MetadataProvider, instance::LocationRef, prelude::Size};
 
 /// The fonts that pictures are laid out for.
@@ -13,11 +14,13 @@ pub(crate) fn is_covered(text: &str) -> bool {
     text.chars().filter(|c| !c.is_ascii()).all(|c| charmap.map(c).is_some())
 }
 
-/// A character as it is drawn: what XML cannot hold becomes U+FFFD, what ends lines a space.
+/// A character as it is drawn: what XML cannot hold, and what turns the direction of writing or is
+/// invisible, becomes U+FFFD, what ends lines a space.
 pub(crate) fn drawn(c: char) -> char {
     match c {
         '\t' | '\n' | '\r' => ' ',
-        '\0'..' ' | '\u{7f}'..'\u{a0}' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+        '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
+        c if !is_printable(c) => '\u{fffd}',
         c => c,
     }
 }
@@ -38,6 +41,9 @@ pub(crate) fn markup(text: &str, shown: fn(char) -> char) -> String {
     out
 }
 
+/// Characters of a line, whose marks may be of no width.
+const MOST: usize = 1000;
+
 /// How text looks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Face {
@@ -56,26 +62,36 @@ impl Face {
 
     /// How wide a line is. What the font lacks counts as a square.
     pub(crate) fn width(self, text: &str) -> f32 {
+        let advance = self.advance();
+        text.chars().map(advance).sum()
+    }
+
+    /// How wide a character is.
+    fn advance(self) -> impl Fn(char) -> f32 {
         let font = FontRef::new(FONTS[usize::from(self.bold)]).expect("the font is one");
         let metrics = font.glyph_metrics(Size::new(self.size), LocationRef::default());
         let charmap = font.charmap();
-        let advance = |c| charmap.map(c).and_then(|glyph| metrics.advance_width(glyph));
-        text.chars().map(|c| advance(drawn(c)).unwrap_or(self.size)).sum()
+        move |c| {
+            let glyph = charmap.map(drawn(c));
+            glyph.and_then(|glyph| metrics.advance_width(glyph)).unwrap_or(self.size)
+        }
     }
 
     /// The text, cut off with an ellipsis where it is wider than `width`.
     pub(crate) fn fit(self, text: &str, width: f32) -> Cow<'_, str> {
-        if self.width(text) <= width {
-            return Cow::Borrowed(text);
-        }
-        let mut cut = text.to_owned();
-        while cut.pop().is_some() {
-            let shorter = format!("{}…", cut.trim_end());
-            if self.width(&shorter) <= width {
-                return Cow::Owned(shorter);
+        let advance = self.advance();
+        // Where the text may end before an ellipsis, and how wide it is so far.
+        let (mut end, mut before) = (0, 0.0);
+        for (number, (at, c)) in text.char_indices().enumerate() {
+            before += advance(c);
+            if before > width || number >= MOST {
+                return Cow::Owned(format!("{}…", &text[..end]));
+            }
+            if !c.is_whitespace() && before + advance('…') <= width {
+                end = at + c.len_utf8();
             }
         }
-        Cow::Borrowed("…")
+        Cow::Borrowed(text)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The configuration of a run: everything needed to run it again (`config.toml`).
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
-use resnet_formats::atomic_write;
+use resnet_formats::{Shown, atomic_write, brief, printable, read_text};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -99,11 +99,7 @@ impl TrainConfig {
     /// If it cannot be read, is no such file, or asks for the impossible.
     pub fn read(path: &Path) -> Result<TrainConfig, ConfigError> {
         let error = |message: String| ConfigError { path: path.to_owned(), message };
-        let size = fs::metadata(path).map_err(|e| error(e.to_string()))?.len();
-        if size > MAX_BYTES {
-            return Err(error(format!("is {size} bytes long; a configuration is much shorter")));
-        }
-        let text = fs::read_to_string(path).map_err(|e| error(e.to_string()))?;
+        let text = read_text(path, MAX_BYTES).map_err(|e| error(format!("cannot be read: {e}")))?;
         let config: TrainConfig = toml::from_str(&text).map_err(|e| error(in_a_line(&e, &text)))?;
         config.check().map_err(error)?;
         Ok(config)
@@ -178,14 +174,14 @@ impl TrainConfig {
 
 /// What is wrong with a file, and where: the parser's own message spreads over several lines.
 fn in_a_line(error: &toml::de::Error, text: &str) -> String {
-    let message = error.message().trim().replace('\n', "; ");
+    let message = brief(&error.message().trim().replace('\n', "; ")).to_string();
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
         return message;
     };
     let number = before.matches('\n').count();
     let line = text.lines().nth(number).unwrap_or_default().trim().chars();
-    let line: String = line.filter(|c| !c.is_control()).take(60).collect();
-    format!("line {} ({line}): {message}", number + 1)
+    let line: String = line.take(60).collect();
+    format!("line {} ({}): {message}", number + 1, printable(&line))
 }
 
 /// Far beyond any list of class names.
@@ -193,7 +189,7 @@ const MAX_BYTES: u64 = 16 << 20;
 
 /// A `config.toml` that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}: {message}", path.display())]
+#[error("{}: {message}", path.shown())]
 pub struct ConfigError {
     /// The file.
     pub path: PathBuf,
@@ -218,6 +214,8 @@ mod arch_name {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A small run: 10 images in batches of 4, 2 epochs and a half.

@@ -18,6 +18,7 @@
 //!
 //! Arithmetic is in `resnet_kernels`, files in `resnet_formats`; neither knows of this crate.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod cam;
 pub mod checkpoint;

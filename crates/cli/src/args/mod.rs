@@ -10,10 +10,12 @@ mod test;
 mod train;
 mod values;
 
-use std::path::PathBuf;
+use std::{env, path::PathBuf, process};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use resnet::{Arch, data::DataSource};
+
+use crate::print;
 
 pub(crate) use convert::ConvertArgs;
 pub(crate) use predict::PredictArgs;
@@ -37,8 +39,8 @@ impl Cli {
     /// What was said on the command line; ends the process where it means nothing.
     pub(crate) fn from_command_line() -> Cli {
         let mut command = Cli::command();
-        let matches = command.get_matches_mut();
-        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let matches = command.try_get_matches_from_mut(env::args_os()).unwrap_or_else(|e| end(&e));
+        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| end(&error));
         if let (Verb::Train(args), Some((name, matches))) = (&mut cli.verb, matches.subcommand())
             && let Some(command) = command.find_subcommand(name)
         {
@@ -46,6 +48,16 @@ impl Cli {
         }
         cli
     }
+}
+
+/// Says why arguments mean nothing, or what was asked of them (`--help`), and ends the process.
+fn end(error: &clap::Error) -> ! {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    // It repeats words of the command line, where the shell may have put names of strangers' files.
+    print::talk(error.render().ansi().to_string().trim_end());
+    process::exit(error.exit_code())
 }
 
 const EXIT_CODES: &str = "\

@@ -9,6 +9,8 @@ use resnet::{
     recipe,
 };
 
+use resnet_formats::printable;
+
 use super::values::{self, Mean, Std};
 use crate::print;
 
@@ -36,7 +38,7 @@ impl Global {
 
     /// Says what was concluded, or what to look out for, unless asked to be quiet.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
-        self.say(format!("note: {}", text.as_ref()));
+        self.say(format!("note: {}", printable(text.as_ref())));
     }
 
     /// Says something on stderr, unless asked to be quiet.

@@ -1,6 +1,7 @@
 //! What is about to be trained.
 
 use resnet::train::{Machine, Started};
+use resnet_formats::{Shown, printable};
 
 use crate::print;
 
@@ -39,8 +40,8 @@ pub(super) fn header(run: &Started) -> String {
         ),
         ("device", format!("{isa}, {threads} threads")),
         ("dtype", format!("{dtype}: {dtype_reason}")),
-        ("folder", run.folder.display().to_string()),
+        ("folder", run.folder.shown().to_string()),
     ]
-    .map(|(label, value)| format!("{label:<8}{value}"))
+    .map(|(label, value)| format!("{label:<8}{}", printable(&value)))
     .join("\n")
 }

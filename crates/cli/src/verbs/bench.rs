@@ -2,7 +2,10 @@
 
 mod profile;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use resnet::{
     Cpu, Network,
@@ -183,7 +186,7 @@ fn repeat(time: Duration, mut step: impl FnMut()) -> Vec<Duration> {
 
 /// The most memory this process has held, in units of 10^6 bytes, where the system tells.
 fn peak_memory_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let status = resnet_formats::read_text(Path::new("/proc/self/status"), 1 << 20).ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = kib.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib * 1024.0 / 1e6)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use resnet::{model_file::Target, run::load_model};
+use resnet_formats::Shown;
 
 use crate::{
     args::{ConvertArgs, Global},
@@ -16,24 +17,24 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
     let mut model = load_model(&args.input, args.arch)?;
     let canonical = |path: &Path| path.canonicalize().ok();
     if canonical(output).is_some_and(|output| canonical(&model.path) == Some(output)) {
-        bail!("{} is the file that is read: choose another OUT", output.display());
+        bail!("{} is the file that is read: choose another OUT", output.shown());
     }
     model.notes.iter().for_each(|note| global.note(note));
     if let Some(normalisation) = config::asked(args.normalisation) {
         model.normalisation = Some(normalisation);
     }
-    model.save(output, target).with_context(|| format!("cannot write {}", output.display()))?;
+    model.save(output, target).with_context(|| format!("cannot write {}", output.shown()))?;
     global.say(format!(
         "{}: {}, {} classes, from {} ({})",
-        output.display(),
+        output.shown(),
         model.arch,
         model.network.graph().classes(),
-        model.path.display(),
+        model.path.shown(),
         model.form
     ));
     match (&model.optimizer, target) {
         (Err(why), Target::Checkpoint) => {
-            global.note(format!("there is no optimizer in {}: {why}", output.display()));
+            global.note(format!("there is no optimizer in {}: {why}", output.shown()));
         }
         (Ok(_), Target::Checkpoint) | (Err(_), _) => {}
         (Ok(_), _) => global.note("the optimizer is left out: a .tar keeps it"),
@@ -62,7 +63,7 @@ fn target(args: &ConvertArgs) -> Result<Target, Usage> {
         None => Err(Usage(format!(
             "{} has none of the suffixes .safetensors, .pt, .pth, .th, .tar and .onnx; a folder for \
              timm ends in /",
-            path.display()
+            path.shown()
         ))),
     }
 }

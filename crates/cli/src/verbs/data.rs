@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use resnet::data::{self as sets, FileState};
+use resnet_formats::Shown;
 
 use crate::{
     args::{DataArgs, DataCheckArgs, DataVerb, Global},
@@ -23,7 +24,7 @@ fn fetch(args: &DataArgs, global: &Global) -> anyhow::Result<()> {
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let folder = data::fetch(args.name, &args.data_dir.folder()?, global, &interrupt)?;
     global.say(match folder {
-        Some(folder) => format!("{} is complete in {}", args.name, folder.display()),
+        Some(folder) => format!("{} is complete in {}", args.name, folder.shown()),
         None => format!("{} is built in", args.name),
     });
     Ok(())
@@ -45,7 +46,7 @@ fn verify(args: &DataCheckArgs) -> anyhow::Result<()> {
                     format!("damaged: its MD5 is {md5}, expected {}", check.expected)
                 }
             };
-            vec![check.file.display().to_string(), state]
+            vec![check.file.shown().to_string(), state]
         });
         print::line(table(&[("file", Left), ("state", Left)], rows))?;
     }
@@ -66,8 +67,8 @@ fn info(args: &DataCheckArgs) -> anyhow::Result<()> {
     }
     let place = match (&info.folder, info.present) {
         (None, _) => "built in".to_owned(),
-        (Some(folder), true) => folder.display().to_string(),
-        (Some(folder), false) => format!("not fetched yet; goes to {}", folder.display()),
+        (Some(folder), true) => folder.shown().to_string(),
+        (Some(folder), false) => format!("not fetched yet; goes to {}", folder.shown()),
     };
     let n = print::grouped;
     let channels =

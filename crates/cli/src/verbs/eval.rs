@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use resnet::evaluate::{self, Evaluation};
+use resnet_formats::Shown;
 
 use crate::{
     args::{EvalArgs, Global},
@@ -17,7 +18,7 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     if let Some(path) = &args.logits {
         let predictions = &evaluated.predictions;
         evaluate::save_logits(path, predictions.all_logits(), predictions.classes())
-            .with_context(|| format!("cannot write {}", path.display()))?;
+            .with_context(|| format!("cannot write {}", path.shown()))?;
     }
     let result = &evaluated.result;
     if args.output.json { print::json(result) } else { show(result) }

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::CommandFactory;
 use clap_mangen::Man;
+use resnet_formats::Shown;
 
 use crate::{
     args::{Cli, ManArgs},
@@ -14,7 +15,7 @@ pub(crate) fn run(args: &ManArgs) -> anyhow::Result<()> {
         Some(folder) => {
             let written = std::fs::create_dir_all(folder)
                 .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
-            written.with_context(|| format!("cannot write manual pages to {}", folder.display()))
+            written.with_context(|| format!("cannot write manual pages to {}", folder.shown()))
         }
         None => {
             let mut page = Vec::new();

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context;
 use resnet::{run::RunFolder, train::Segment};
-use resnet_formats::atomic_write;
+use resnet_formats::{Shown, atomic_write};
 use resnet_pictures::report::{self, Report, Run};
 use serde::Serialize;
 
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     let report = Report { title: args.title.clone(), written_by: written_by(), runs };
     let html = report::html(&report);
     atomic_write(&path, |file| file.write_all(html.as_bytes()))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+        .with_context(|| format!("cannot write {}", path.shown()))?;
     if args.output.json {
         let records = report.runs.iter().zip(&folders).zip(&told);
         print::json(&Record {
@@ -87,10 +87,10 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
                 .collect(),
         })?;
     } else {
-        print::line(path.display().to_string())?;
+        print::line(path.shown().to_string())?;
     }
     if args.open {
-        open::that_detached(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        open::that_detached(&path).with_context(|| format!("cannot open {}", path.shown()))?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use resnet::{
     model_file::Model,
     random::{Purpose, Random},
 };
-use resnet_formats::atomic_write;
+use resnet_formats::{Shown, atomic_write, make_own_folder, printable};
 use resnet_pictures::{Cell, Heat, Theme, cam, confusion, filters, grid, png};
 use serde::Serialize;
 
@@ -40,8 +40,7 @@ pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
     let cells: Vec<Cell> = shown.iter().map(|&i| cell(&evaluated, &classes, i)).collect();
     let heat = if args.cam { Some(maps(args, global, &evaluated, &shown)?) } else { None };
     let draw = |theme: &Theme| draw(args, &evaluated, &classes, &cells, heat.as_deref(), theme);
-    let out = args.out.clone().unwrap_or_else(|| default_folder(&evaluated.model));
-    let files = write(&out, args.format, draw)?;
+    let files = write(args.out.as_deref(), &evaluated.model, args.format, draw)?;
     let report = Report::new(&evaluated, &shown, cells, &files);
     if args.output.json {
         print::json(&report)?
@@ -50,7 +49,7 @@ pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
     }
     if args.open {
         let first = &files[0];
-        open::that_detached(first).with_context(|| format!("cannot open {}", first.display()))?;
+        open::that_detached(first).with_context(|| format!("cannot open {}", first.shown()))?;
     }
     Ok(())
 }
@@ -157,10 +156,12 @@ fn default_folder(model: &Model) -> PathBuf {
 
 /// Writes all pictures, once all are drawn.
 fn write(
-    folder: &Path,
+    out: Option<&Path>,
+    model: &Model,
     format: PictureFormat,
     draw: impl Fn(&Theme) -> Vec<(&'static str, String)>,
 ) -> anyhow::Result<Vec<PathBuf>> {
+    let folder = &out.map_or_else(|| default_folder(model), Path::to_owned);
     let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
     if format != PictureFormat::Svg {
         for (stem, svg) in draw(&Theme::LIGHT) {
@@ -173,11 +174,12 @@ fn write(
             files.push((folder.join(stem).with_extension("svg"), svg.into_bytes()));
         }
     }
-    fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {} (--out)", folder.display()))?;
+    // A link in a run would lead elsewhere; one that was asked for may.
+    let made = if out.is_some() { fs::create_dir_all(folder) } else { make_own_folder(folder) };
+    made.with_context(|| format!("cannot make the folder {} (--out)", folder.shown()))?;
     for (path, bytes) in &files {
         atomic_write(path, |w| w.write_all(bytes))
-            .with_context(|| format!("cannot write {} (--out)", path.display()))?;
+            .with_context(|| format!("cannot write {} (--out)", path.shown()))?;
     }
     Ok(files.into_iter().map(|(path, _)| path).collect())
 }
@@ -225,7 +227,7 @@ impl<'a> Report<'a> {
             shown: cells.len(),
             right: cells.iter().filter(|cell| cell.correct).count(),
             predictions: shown.iter().zip(cells).map(prediction).collect(),
-            files: files.iter().map(|file| file.display().to_string()).collect(),
+            files: files.iter().map(|file| file.to_string_lossy().into_owned()).collect(),
         }
     }
 
@@ -251,7 +253,7 @@ impl<'a> Report<'a> {
             print::grouped(self.images),
             self.accuracy
         ))?;
-        self.files.iter().try_for_each(|file| print::line(format!("wrote {file}")))?;
+        self.files.iter().try_for_each(|file| print::line(format!("wrote {}", printable(file))))?;
         Ok(())
     }
 }

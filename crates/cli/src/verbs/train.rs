@@ -13,6 +13,7 @@ use resnet::{
     run::{CONFIG, RunFolder},
     train::{self, EpochMetrics, Event, Facts, Log, Outcome, TensorBoard},
 };
+use resnet_formats::Shown;
 
 use crate::{
     args::{DataDir, Global, TrainArgs},
@@ -34,7 +35,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         Some(target) if !is_foreign(target) => resume(args, target, global, &interrupt)?,
         _ => start(args, &cpu, global, &interrupt)?,
     };
-    let mut log = Log::open(folder.path())?;
+    let mut log = Log::open(folder.path()).inspect_err(|_| folder.abandon())?;
     let mut facts = Some(Facts::open(folder.path()).unwrap_or_else(|error| {
         let note = format!("{error}: it is begun anew");
         log.write(&Event::Note(note.clone()));
@@ -84,7 +85,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         Outcome::Interrupted(signal) => {
             global.say(format!(
                 "stopped, and all is saved; to continue:\n  resnet train --resume {}",
-                folder.path().display()
+                folder.path().shown()
             ));
             Ok(Interrupted(signal).exit_code())
         }
@@ -172,6 +173,6 @@ fn result(last: &EpochMetrics, began: Instant, folder: &Path) -> String {
         "test accuracy {:.2}% in {}, saved in {}",
         last.test_accuracy,
         print::clock(began.elapsed().as_secs_f64()),
-        folder.display()
+        folder.shown()
     )
 }

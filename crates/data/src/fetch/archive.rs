@@ -1,7 +1,6 @@
 //! Files out of gzipped tar archives. Names in an archive only select: no path is taken from it.
 
 use std::{
-    fs::File,
     io::{self, BufReader, Read},
     path::Path,
 };
@@ -23,7 +22,7 @@ pub(super) fn for_each_file(
     archive: &Path,
     mut visit: impl FnMut(&Path, u64, &mut dyn Read) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let file = File::open(archive).map_err(DataError::io("read", archive))?;
+    let file = resnet_formats::open(archive).map_err(DataError::io("read", archive))?;
     let mut tar = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
     for entry in tar.entries().map_err(unreadable)? {
         let mut entry = entry.map_err(unreadable)?;

@@ -1,13 +1,14 @@
 //! A file over HTTP, going on from what is there already.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{Read, Seek, SeekFrom, Write},
     path::Path,
     time::Duration,
 };
 
 use md5::Md5;
+use resnet_formats::open_own;
 use ureq::{
     Agent,
     http::StatusCode,
@@ -45,12 +46,7 @@ pub(super) fn download(
     part: &Path,
     monitor: &mut Monitor<'_>,
 ) -> Result<(), Failure> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(part)
+    let mut file = open_own(part, File::options().read(true).write(true).create(true))
         .map_err(DataError::io("create", part))?;
     let mut retries = RETRIES;
     loop {

@@ -69,7 +69,7 @@ impl Workspace {
 
     fn write(&self, name: &str, content: &[u8]) -> Result<(), DataError> {
         let path = self.staging().join(name);
-        let mut output = File::create(&path).map_err(DataError::io("create", &path))?;
+        let mut output = File::create_new(&path).map_err(DataError::io("create", &path))?;
         output
             .write_all(content)
             .and_then(|()| output.sync_all())

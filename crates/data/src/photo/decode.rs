@@ -11,6 +11,8 @@ use image::{
     metadata::Orientation,
 };
 
+use resnet_formats::open as regular;
+
 use super::{
     PhotoError, PhotoFileError,
     limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS},
@@ -59,13 +61,24 @@ pub(super) fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>), PhotoErr
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin()), None));
     }
-    let file = File::open(path)?;
+    let file = if is_device(path) { device(path)? } else { regular(path)? };
     let metadata = file.metadata()?;
     let len = metadata.is_file().then_some(metadata.len());
     if len.is_some_and(|len| len > MAX_FILE) {
         return Err(PhotoError::FileTooLarge);
     }
     Ok((Box::new(file), len))
+}
+
+/// Whether a path can only be meant: the shell's `<(...)`, `/dev/stdin`. No folder of photos has it.
+fn is_device(path: &Path) -> bool {
+    let descriptors = ["/dev/fd", "/proc/self/fd"].iter().any(|fd| path.starts_with(fd));
+    descriptors || path.parent() == Some(Path::new("/dev"))
+}
+
+#[allow(clippy::disallowed_methods, reason = "whoever asks for a pipe waits for its content")]
+fn device(path: &Path) -> io::Result<File> {
+    File::open(path)
 }
 
 /// All bytes of a file, unless they are too many.

@@ -1,10 +1,8 @@
 //! What can be wrong with a photo.
 
-use std::{
-    fmt, io,
-    path::{Path, PathBuf},
-};
+use std::{fmt, io, path::PathBuf};
 
+use resnet_formats::{Shown, brief};
 use thiserror::Error;
 
 use super::limits::{MAX_FILE, MAX_PIXELS};
@@ -87,21 +85,13 @@ pub struct PhotoFileError {
 impl fmt::Display for PhotoFileError {
     /// One line, whatever the file is called.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", name(&self.path), self.error)
+        write!(f, "{} {}", self.path.shown(), self.error)
     }
 }
 
-fn name(path: &Path) -> String {
-    one_line(&path.display().to_string())
-}
-
-/// Text without line feeds and other characters that a terminal acts upon.
+/// What a decoder says.
 fn one_line(text: &str) -> String {
-    let escaped = |c: char| match c.is_control() {
-        true => c.escape_default().collect(),
-        false => c.to_string(),
-    };
-    text.trim_end().chars().map(escaped).collect()
+    brief(text.trim_end()).to_string()
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::printable::{brief, printable};
+
 /// What is wrong with an ONNX file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -39,17 +41,18 @@ pub enum Malformed {
     },
     /// A tensor's values are in another file.
     #[error(
-        "keeps the values of tensor '{0}' in another file, which is not opened: save the model \
-         with its tensors inside"
+        "keeps the values of tensor '{}' in another file, which is not opened: save the model \
+         with its tensors inside",
+        brief(.0)
     )]
     ExternalData(String),
     /// A tensor whose values are not as many as its shape needs.
-    #[error("has a tensor '{0}' whose values are not as many as its shape needs")]
+    #[error("has a tensor '{}' whose values are not as many as its shape needs", brief(.0))]
     Values(String),
     /// A shape so large that its size cannot be computed, or negative.
-    #[error("has a tensor '{0}' of an impossible shape")]
+    #[error("has a tensor '{}' of an impossible shape", brief(.0))]
     Shape(String),
     /// A network that is none of this family, or is written in a way that is not understood.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Foreign(String),
 }

@@ -119,7 +119,7 @@ fn calls_are_refused_by_name() {
         // A call hidden in what is thrown away.
         (b"cos\nsystem\nU\x02ls\x85R0N.", "os.system"),
         // A name that is no name.
-        (b"c\x1b[31mos\nsystem\nU\x02ls\x85R.", "[31mos.system"),
+        (b"c\x1b[31mos\nsystem\nU\x02ls\x85R.", "\u{1b}[31mos.system"),
         // What is called is the result of something else.
         (b"c__main__\nNet\n)\x81)R.", "what is no function by name"),
     ] {
@@ -130,6 +130,8 @@ fn calls_are_refused_by_name() {
     }
     let message = error(b"cos\nsystem\nU\x02ls\x85R.").to_string();
     assert!(message.contains("asks to call os.system") && message.contains("nothing was run"));
+    let message = error(b"c\x1b[31mos\nsystem\nU\x02ls\x85R.").to_string();
+    assert!(message.contains("asks to call \\u{1b}[31mos.system"), "{message}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use resnet_formats::brief;
 use thiserror::Error;
 
 /// Blocks in each of the four stages (paper, table 1), and whether they are bottlenecks.
@@ -63,9 +64,10 @@ pub struct Arch {
 /// An architecture name that means nothing here.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "unknown architecture '{0}': expected resnet18|34|50|101|152 (ImageNet), the same with \
+    "unknown architecture '{}': expected resnet18|34|50|101|152 (ImageNet), the same with \
      '-cifar', resnetD with D = 6n+2 such as resnet20 (the paper's CIFAR nets), or plain instead \
-     of resnet; `resnet archs` lists them"
+     of resnet; `resnet archs` lists them",
+    brief(.0)
 )]
 pub struct UnknownArch(pub String);
 

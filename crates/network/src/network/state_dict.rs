@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use resnet_formats::{NamedTensors, Tensor};
+use resnet_formats::{NamedTensors, Tensor, brief};
 use thiserror::Error;
 
 use super::{
@@ -144,20 +144,24 @@ fn check(
     let missing = expected.iter().map(|entry| &entry.name);
     let missing = missing.filter(|n| !have.contains_key(n.as_str()) && !optional(n)).cloned();
     let unexpected = found.iter().map(|(name, _)| name);
-    let unexpected = unexpected.filter(|n| !want.contains(n.as_str())).cloned();
+    let unexpected = unexpected.filter(|n| !want.contains(n.as_str()));
     let misshapen = expected.iter().filter_map(|want| {
         let got = have.get(want.name.as_str())?;
         let float = got.as_f32().is_some();
         let (got, kinds) = (&got.shape, [kind(float), kind(want.float)]);
         (got != &want.shape || float != want.float).then(|| {
             let (name, [is, must]) = (&want.name, kinds);
-            format!("{name} (is {is} {got:?}, must be {must} {:?})", want.shape)
+            format!(
+                "{name} (is {is} {}, must be {must} {:?})",
+                brief(&format!("{got:?}")),
+                want.shape
+            )
         })
     });
     let mut parts = Vec::new();
     let lists: [(&str, Vec<String>); 3] = [
         ("missing", missing.collect()),
-        ("unexpected", unexpected.collect()),
+        ("unexpected", unexpected.map(|name| brief(name).to_string()).collect()),
         ("of the wrong shape", misshapen.collect()),
     ];
     for (what, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {

@@ -1,22 +1,23 @@
 //! Text of strangers inside a page.
 
+use resnet_formats::{brief, is_printable};
 use serde::Serialize;
 
 use crate::text::markup;
 
-/// Text as HTML, inside an element or a quoted attribute. What is no text (control characters) is
+/// Text as HTML, inside an element or a quoted attribute. What is not printable is
 /// replaced.
 pub(super) fn text(text: &str) -> String {
     markup(text, |c| match c {
         '\n' | '\t' => c,
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c if !is_printable(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     })
 }
 
-/// A name of a stranger, whose direction of writing stays inside it.
+/// A name of a stranger, cut where it is long, whose direction of writing stays inside it.
 pub(super) fn name(name: &str) -> String {
-    format!("<bdi>{}</bdi>", text(name))
+    format!("<bdi>{}</bdi>", text(&brief(name).to_string()))
 }
 
 /// JSON that may stand in a `<script>`: nothing in it ends the element or opens a comment, and no

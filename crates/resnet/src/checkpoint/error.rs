@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use resnet_formats::Shown;
 use thiserror::Error;
 
 use crate::model_file::ModelFileError;
@@ -14,7 +15,7 @@ pub enum CheckpointError {
     #[error(transparent)]
     File(#[from] ModelFileError),
     /// The file is of another run, or the run's configuration has been changed.
-    #[error("{file} was not made by the run's config.toml: its {what} differs; restore config.toml, or start a new run from its weights with --init {file}", file = path.display())]
+    #[error("{file} was not made by the run's config.toml: its {what} differs; restore config.toml, or start a new run from its weights with --init {file}", file = path.shown())]
     OtherRun {
         /// The file.
         path: PathBuf,

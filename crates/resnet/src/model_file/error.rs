@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnet_formats::{FormatError, FormatErrorKind};
+use resnet_formats::{FormatError, FormatErrorKind, Shown, brief, printable};
 use thiserror::Error;
 
 use super::layout::FORMAT_VERSION;
@@ -16,10 +16,10 @@ pub enum ModelFileError {
     #[error("{}{}", .0, remedy(.0))]
     Format(#[from] FormatError),
     /// A folder that holds no checkpoint.
-    #[error("{} is a folder without last.safetensors, so no run, or one without a checkpoint yet: name a run folder or a checkpoint", .0.display())]
+    #[error("{} is a folder without last.safetensors, so no run, or one without a checkpoint yet: name a run folder or a checkpoint", .0.shown())]
     NoCheckpoint(PathBuf),
     /// The file is of no form that is read.
-    #[error("{} {what}: what is read is safetensors, PyTorch and ONNX; {}", path.display(), ANOTHER)]
+    #[error("{} {what}: what is read is safetensors, PyTorch and ONNX; {}", path.shown(), ANOTHER)]
     UnknownForm {
         /// The file.
         path: PathBuf,
@@ -27,7 +27,7 @@ pub enum ModelFileError {
         what: &'static str,
     },
     /// The `config.json` of a timm folder is damaged.
-    #[error("{} is no timm configuration: {message}; {}", path.display(), ANOTHER)]
+    #[error("{} is no timm configuration: {}; {}", path.shown(), brief(message), ANOTHER)]
     TimmConfig {
         /// The file.
         path: PathBuf,
@@ -35,7 +35,7 @@ pub enum ModelFileError {
         message: String,
     },
     /// The file does not say which network it holds, nor do its tensors.
-    #[error("{} names no architecture, and {message}: name one with --arch, or another file", path.display())]
+    #[error("{} names no architecture, and {}: name one with --arch, or another file", path.shown(), printable(message))]
     NotRecognised {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum ModelFileError {
         message: String,
     },
     /// The file holds another network.
-    #[error("{} holds {found}, not {expected}: ask for that with --arch {found}, or name another file", path.display())]
+    #[error("{} holds {found}, not {expected}: ask for that with --arch {found}, or name another file", path.shown())]
     OtherArch {
         /// The file.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum ModelFileError {
         expected: String,
     },
     /// Written by a later version.
-    #[error("{} has format version {found}, and {} is the highest known here: use a newer program", path.display(), FORMAT_VERSION)]
+    #[error("{} has format version {found}, and {} is the highest known here: use a newer program", path.shown(), FORMAT_VERSION)]
     Version {
         /// The file.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum ModelFileError {
         found: u32,
     },
     /// Its metadata is damaged, or lacks what is needed.
-    #[error("{}: metadata '{key}' {message}; {}", path.display(), ANOTHER)]
+    #[error("{}: metadata '{key}' {}; {}", path.shown(), printable(message), ANOTHER)]
     Metadata {
         /// The file.
         path: PathBuf,
@@ -71,7 +71,7 @@ pub enum ModelFileError {
         message: String,
     },
     /// Its tensors do not fit the network.
-    #[error("{}: {source}; {}", path.display(), ANOTHER)]
+    #[error("{}: {source}; {}", path.shown(), ANOTHER)]
     StateDict {
         /// The file.
         path: PathBuf,
@@ -79,7 +79,7 @@ pub enum ModelFileError {
         source: StateDictError,
     },
     /// Its tensors are not those of the architecture.
-    #[error("{} is no {arch}: {message}; name the architecture that it holds with --arch, or another file", path.display())]
+    #[error("{} is no {arch}: {}; name the architecture that it holds with --arch, or another file", path.shown(), printable(message))]
     NotThisArch {
         /// The file.
         path: PathBuf,
@@ -89,7 +89,7 @@ pub enum ModelFileError {
         message: String,
     },
     /// The network is for other data.
-    #[error("{} is for {found} {what}, and {data} has {expected}: use it on data like that it was trained on, or another checkpoint", path.display())]
+    #[error("{} is for {found} {what}, and {} has {expected}: use it on data like that it was trained on, or another checkpoint", path.shown(), brief(data))]
     OtherData {
         /// The file.
         path: PathBuf,

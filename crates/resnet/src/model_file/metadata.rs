@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use resnet_formats::safetensors::Metadata;
+use resnet_formats::{brief, safetensors::Metadata};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ModelFileError, key, layout::FORMAT_VERSION};
@@ -29,8 +29,10 @@ pub(crate) fn entry<T: DeserializeOwned>(
     key: &'static str,
 ) -> Result<Option<T>, ModelFileError> {
     let parse = |text: &String| {
-        serde_json::from_str(text)
-            .map_err(|e| ModelFileError::metadata(path, key, format!("is damaged: {e}")))
+        serde_json::from_str(text).map_err(|e| {
+            let message = format!("is damaged: {}", brief(&e.to_string()));
+            ModelFileError::metadata(path, key, message)
+        })
     };
     metadata.get(key).map(parse).transpose()
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnet_formats::safetensors::Metadata;
+use resnet_formats::{Shown, safetensors::Metadata};
 
 use super::{
     Contents, Form, ModelFileError, Optimizer,
@@ -79,7 +79,7 @@ impl Model {
         let mut notes = Vec::new();
         let (arch, origin) = resolve_arch(path, &metadata, &tensors, asked)?;
         if let Origin::Recognised { twin } = origin {
-            let file = path.display();
+            let file = path.shown();
             let twin = twin.map(|twin| {
                 format!(" ({twin} has the same ones: if it is that, say --arch {twin})")
             });

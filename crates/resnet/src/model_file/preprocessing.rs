@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use resnet_formats::safetensors::Metadata;
+use resnet_formats::{Shown, safetensors::Metadata};
 
 use super::{ModelFileError, key, metadata::entry};
 use crate::{
@@ -45,7 +45,7 @@ impl Preprocessing {
             arch.family == Family::ImageNet && (graph.classes(), graph.in_channels()) == (1000, 3);
         if classes.is_none() && is_imagenet {
             classes = Some(IMAGENET_CLASSES.lines().map(str::to_owned).collect());
-            let mut note = format!("{} names no classes: ImageNet's are taken", path.display());
+            let mut note = format!("{} names no classes: ImageNet's are taken", path.shown());
             if normalisation.is_none() {
                 normalisation = Some(Normalisation::imagenet());
                 note += ", and its normalisation";

@@ -1,12 +1,11 @@
 //! Files of every form, told from their first bytes.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::Path,
 };
 
-use resnet_formats::{FormatError, FormatErrorKind, Tensor, safetensors, torch};
+use resnet_formats::{FormatError, FormatErrorKind, Tensor, open, safetensors, torch};
 
 use super::{
     Contents, Form, ModelFileError, contents::NO_OPTIMIZER, key, onnx, pytorch::of_torch,
@@ -45,17 +44,12 @@ enum Magic {
 impl Magic {
     fn of(path: &Path) -> Result<Magic, FormatError> {
         let error = |kind| FormatError { path: path.to_owned(), kind };
-        let read = || -> io::Result<Option<Vec<u8>>> {
-            // A pipe or a device may never open, or never end.
-            if !std::fs::metadata(path)?.is_file() {
-                return Ok(None);
-            }
+        let read = || -> io::Result<Vec<u8>> {
             let mut start = Vec::new();
-            File::open(path)?.take(9).read_to_end(&mut start)?;
-            Ok(Some(start))
+            open(path)?.take(9).read_to_end(&mut start)?;
+            Ok(start)
         };
-        let start = read().map_err(|e| error(FormatErrorKind::Read(e)))?;
-        let start = start.ok_or_else(|| error(FormatErrorKind::NotAFile))?;
+        let start = read().map_err(|e| error(FormatErrorKind::from_read(e)))?;
         Ok(match start[..] {
             // The header's length, and the header: a JSON object.
             [_, _, _, _, _, _, _, _, b'{'] => Magic::Safetensors,

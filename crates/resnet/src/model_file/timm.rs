@@ -3,14 +3,10 @@
 //!
 //! timm's ResNets are torchvision's: `fc`, `downsample`, the stride in the 3x3 convolution.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use resnet_formats::{
-    FormatError, FormatErrorKind, atomic_write,
+    FormatError, FormatErrorKind, atomic_write, read_text,
     safetensors::{self, Metadata},
 };
 use serde::{Deserialize, Serialize};
@@ -70,13 +66,10 @@ pub(super) fn read(folder: &Path) -> Result<Contents, ModelFileError> {
         return Err(ModelFileError::NoCheckpoint(folder.to_owned()));
     }
     let path = folder.join(CONFIG);
-    let text = || -> io::Result<String> {
-        let mut text = String::new();
-        File::open(&path)?.take(MAX_BYTES).read_to_string(&mut text)?;
-        Ok(text)
-    };
-    let text =
-        text().map_err(|e| FormatError { path: path.clone(), kind: FormatErrorKind::Read(e) })?;
+    let text = read_text(&path, MAX_BYTES).map_err(|error| FormatError {
+        path: path.clone(),
+        kind: FormatErrorKind::from_read(error),
+    })?;
     let config: Config = serde_json::from_str(&text)
         .map_err(|error| ModelFileError::TimmConfig { path, message: error.to_string() })?;
     let (tensors, _) = safetensors::read(&folder.join(WEIGHTS))?;

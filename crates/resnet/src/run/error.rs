@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use resnet_formats::Shown;
 use thiserror::Error;
 
 use crate::{config::ConfigError, model_file::ModelFileError};
@@ -14,19 +15,19 @@ use crate::{config::ConfigError, model_file::ModelFileError};
 #[non_exhaustive]
 pub enum RunError {
     /// It holds a run already.
-    #[error("{} already holds a run: continue it with --resume {}, or choose another --out", .0.display(), .0.display())]
+    #[error("{} already holds a run: continue it with --resume {}, or choose another --out", .0.shown(), .0.shown())]
     Exists(PathBuf),
     /// Another process trains in the folder that a new run was to have.
-    #[error("another process is training in {}: choose another --out", .0.display())]
+    #[error("another process is training in {}: choose another --out", .0.shown())]
     Taken(PathBuf),
     /// Another process trains in the run that was to be continued.
-    #[error("another process is training in {}: wait for it to end, or stop it", .0.display())]
+    #[error("another process is training in {}: wait for it to end, or stop it", .0.shown())]
     Busy(PathBuf),
     /// There is no run.
-    #[error("{} is not a run, nor a checkpoint in one (there is no config.toml): give --resume a run folder, or `last` for the newest in runs", .0.display())]
+    #[error("{} is not a run, nor a checkpoint in one (there is no config.toml): give --resume a run folder, or `last` for the newest in runs", .0.shown())]
     NotARun(PathBuf),
     /// There are no runs.
-    #[error("there is no run in {} to resume: give its folder to --resume", .0.display())]
+    #[error("there is no run in {} to resume: give its folder to --resume", .0.shown())]
     NoRuns(PathBuf),
     /// The configuration of a new run asks for the impossible.
     #[error("{0}")]
@@ -38,7 +39,7 @@ pub enum RunError {
     #[error(transparent)]
     Model(#[from] ModelFileError),
     /// A file cannot be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", path.shown())]
     Io {
         /// What was tried: `read`, `write`, `create`, ...
         action: &'static str,

@@ -120,14 +120,14 @@ impl RunFolder {
     pub(crate) fn torch_files(&self) -> [(PathBuf, Target); 2] {
         let TrainConfig { arch, data, .. } = &self.config;
         // A folder of images goes by its own name.
-        let data = Path::new(&data.name).file_stem().unwrap_or_default().display();
+        let data = Path::new(&data.name).file_stem().unwrap_or_default().to_string_lossy();
         [("state_dict.pt", Target::StateDict), ("all.tar", Target::Checkpoint)]
             .map(|(name, target)| (self.path.join(format!("{arch}_{data}_{name}")), target))
     }
 
     /// Removes a new run that could not begin, with the folders that were made for it. Best
     /// effort: what stays does no harm.
-    pub(crate) fn abandon(&self) {
+    pub fn abandon(&self) {
         if self.is_new && !self.path.join(LAST).exists() {
             let _ = fs::remove_file(self.path.join(CONFIG));
             let log = self.path.join(LOG);
@@ -160,7 +160,9 @@ fn folder_of(file: &Path) -> &Path {
 
 /// Refuses a folder that holds a run, under way or not.
 fn refuse_run(folder: &Path) -> Result<(), RunError> {
-    if ![CONFIG, METRICS, FACTS, LAST, BEST].iter().any(|name| folder.join(name).exists()) {
+    // A link that leads nowhere is something as well.
+    let is_there = |name: &&str| folder.join(name).symlink_metadata().is_ok();
+    if ![CONFIG, METRICS, FACTS, LAST, BEST].iter().any(is_there) {
         return Ok(());
     }
     let error = if is_training(folder) { RunError::Taken } else { RunError::Exists };

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use resnet_formats::{Shown, printable};
 use thiserror::Error;
 
 use crate::{
@@ -36,7 +37,7 @@ pub enum TrainError {
         kept: Option<PathBuf>,
     },
     /// The data is not what the configuration says.
-    #[error("{0}; load the data that config.toml describes, or start a new run")]
+    #[error("{}; load the data that config.toml describes, or start a new run", printable(.0))]
     Data(String),
     /// No images can be held out.
     #[error(transparent)]
@@ -61,7 +62,7 @@ pub enum TrainError {
     /// A file of the run folder cannot be written.
     #[error(
         "cannot write {}: {source}; {}, then continue with --resume {}",
-        path.display(), remedy(source), run.display()
+        path.shown(), remedy(source), run.shown()
     )]
     Save {
         /// The file.
@@ -95,12 +96,12 @@ impl TrainError {
 }
 
 fn from(kept: Option<&Path>) -> String {
-    let with = |file: &Path| format!(", from the last good weights with --init {}", file.display());
+    let with = |file: &Path| format!(", from the last good weights with --init {}", file.shown());
     kept.map(with).unwrap_or_default()
 }
 
 fn such_as(checkpoint: Option<&Path>) -> String {
-    let with = |file: &Path| format!(", such as --resume {}", file.display());
+    let with = |file: &Path| format!(", such as --resume {}", file.shown());
     checkpoint.map(with).unwrap_or_default()
 }
 

@@ -2,13 +2,12 @@
 
 use std::{
     fmt,
-    fs::{self, File},
-    io::{self, ErrorKind, Read},
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use resnet_formats::atomic_write;
+use resnet_formats::{self as formats, Shown, atomic_write, brief};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -146,33 +145,20 @@ const MAX_BYTES: u64 = 16 << 20;
 pub fn segments(folder: &Path) -> Result<Option<Vec<Segment>>, FactsError> {
     let path = folder.join(FACTS);
     let error = |message| Err(FactsError { path: path.clone(), message });
-    let bytes = match read(&path) {
+    let bytes = match formats::read(&path, MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return error(format!("cannot be read: {e}")),
     };
     match serde_json::from_slice::<Content>(&bytes) {
         Ok(content) => Ok(Some(content.segments)),
-        Err(e) => error(format!("is damaged: {e}; mend it or take it out")),
+        Err(e) => error(format!("is damaged: {}; mend it or take it out", brief(&e.to_string()))),
     }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for a writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other(format!("it is longer than {} MiB", MAX_BYTES >> 20)));
-    }
-    Ok(bytes)
 }
 
 /// A `run.json` that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{} {message}", path.display())]
+#[error("{} {message}", path.shown())]
 pub struct FactsError {
     /// The file.
     pub path: PathBuf,
@@ -213,6 +199,8 @@ impl fmt::Display for Time {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::*;
     use crate::{
         metrics::EpochMetrics,
@@ -314,7 +302,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         let error = segments(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("cannot be read: it is no file"), "{error}");
+        assert!(error.contains("cannot be read: it is not a regular file"), "{error}");
         assert!(Facts::anew(dir.path()).write(&started(0)).is_err());
         assert!(fs::read_dir(dir.path()).unwrap().count() == 1, "nothing half-written");
     }

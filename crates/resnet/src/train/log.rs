@@ -2,6 +2,8 @@
 
 use std::{fs::File, io::Write, path::Path};
 
+use resnet_formats::{Shown, open_own, printable};
+
 use super::{Event, Machine};
 use crate::run::{LOG, RunError};
 
@@ -10,8 +12,13 @@ const EVERY: u64 = 100;
 
 impl Event {
     /// The event as text, or nothing where it is not worth a line: batches are told every
-    /// hundredth, as in the walk-through, and evaluation by its result.
+    /// hundredth, as in the walk-through, and evaluation by its result. It is one line, whatever a
+    /// run's names are.
     pub fn log_line(&self) -> Option<String> {
+        self.told().map(|line| printable(&line).to_string())
+    }
+
+    fn told(&self) -> Option<String> {
         match self {
             Event::Started(s) => {
                 let verb = if s.step == 0 { "training" } else { "continuing" };
@@ -60,10 +67,10 @@ impl Event {
                 }
                 Some(line + &format!("; {:.1} s, {:.0} images/s", m.seconds, m.images_per_second))
             }
-            Event::Saved { path } => Some(format!("saved {}", path.display())),
+            Event::Saved { path } => Some(format!("saved {}", path.shown())),
             Event::Stopped { folder, epoch, batch } => Some(format!(
                 "stopped in epoch {epoch} after batch {batch}; continue with --resume {}",
-                folder.display()
+                folder.shown()
             )),
             Event::Finished { last } => {
                 Some(format!("done: test accuracy {:.2}%", last.test_accuracy))
@@ -82,10 +89,10 @@ impl Log {
     /// Opens `log.txt` of a run folder at its end.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If the system refuses, or the file is no file of its own (a link, a pipe).
     pub fn open(folder: &Path) -> Result<Log, RunError> {
         let path = folder.join(LOG);
-        let file = File::options().append(true).create(true).open(&path);
+        let file = open_own(&path, File::options().append(true).create(true));
         Ok(Log { file: file.map_err(RunError::io("write", &path))? })
     }
 

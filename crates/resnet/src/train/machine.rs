@@ -1,8 +1,8 @@
 //! What a run computes on.
 
 use std::{
-    fs::File,
     io::{BufRead, BufReader, Read},
+    path::Path,
 };
 
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ const MAX_BYTES: u64 = 64 << 10;
 
 /// The first processor's model as Linux tells it; ARM's have none there.
 fn cpu_model() -> Option<String> {
-    model_name(File::open("/proc/cpuinfo").ok()?)
+    model_name(resnet_formats::open(Path::new("/proc/cpuinfo")).ok()?)
 }
 
 fn model_name(cpuinfo: impl Read) -> Option<String> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use resnet_formats::{Shown, brief};
 use resnet_network::optim::SgdConfig;
 
 use crate::{
@@ -65,7 +66,7 @@ impl Start {
         notes.push(format!(
             "the head ({head}) has {held} classes in {}, and the data {}: it starts from random \
              values, all else from the file",
-            file.display(),
+            file.shown(),
             network.graph().classes()
         ));
         Ok(Start { network, momentum, notes })
@@ -78,7 +79,7 @@ fn go_on(
     config: &TrainConfig,
     notes: &mut Vec<String>,
 ) -> Result<Vec<f32>, ModelFileError> {
-    let (file, recipe) = (model.path.display(), &config.recipe);
+    let (file, recipe) = (model.path.shown(), &config.recipe);
     let zeros = || vec![0.0; model.network.values().len()];
     let (momentum, mut note) = match &model.optimizer {
         Ok(stored) if stored.momentum.is_empty() => {
@@ -102,7 +103,7 @@ fn go_on(
     };
     note += &format!(
         ". The learning rate and the order of images are those of recipe {} from there on",
-        recipe.name
+        brief(&recipe.name)
     );
     notes.push(note);
     if let Ok(Optimizer { config: theirs, dampening, .. }) = &model.optimizer

@@ -2,9 +2,12 @@
 
 use std::{io, path::PathBuf};
 
-use resnet_formats::tensorboard::{
-    Event::{Restart, Values},
-    EventFile, SETTINGS, Setting, Value,
+use resnet_formats::{
+    brief, printable,
+    tensorboard::{
+        Event::{Restart, Values},
+        EventFile, SETTINGS, Setting, Value,
+    },
 };
 
 use super::{BatchEvent, Event, Started};
@@ -67,7 +70,8 @@ impl TensorBoard {
         }
         let config = toml::to_string(&self.config).map_err(io::Error::other)?;
         // Indented by four, Markdown takes it for code.
-        let config: String = config.lines().map(|line| format!("    {line}\n")).collect();
+        let config: String =
+            config.lines().map(|line| format!("    {}\n", printable(line))).collect();
         let names = Names::of(&self.config);
         let settings = settings(&self.config, &names);
         let about = [("config", Value::Text(&config)), (SETTINGS, Value::Settings(&settings))];
@@ -104,15 +108,23 @@ fn epoch_values(m: &EpochMetrics) -> Vec<(&'static str, Value<'static>)> {
     .collect()
 }
 
-/// Settings that are no numbers, as text.
+/// Settings that are no numbers, as text that can be shown.
 struct Names {
     arch: String,
+    data: String,
+    recipe: String,
     dtype: String,
 }
 
 impl Names {
     fn of(config: &TrainConfig) -> Names {
-        Names { arch: config.arch.to_string(), dtype: config.recipe.dtype.to_string() }
+        let TrainConfig { arch, data, recipe, .. } = config;
+        Names {
+            arch: arch.to_string(),
+            data: brief(&data.name).to_string(),
+            recipe: brief(&recipe.name).to_string(),
+            dtype: recipe.dtype.to_string(),
+        }
     }
 }
 
@@ -123,8 +135,8 @@ fn settings<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, Se
     let decimal = |x: f32| Setting::Number(x.to_string().parse().unwrap_or(f64::from(x)));
     [
         ("arch", Setting::Name(&names.arch)),
-        ("data", Setting::Name(&config.data.name)),
-        ("recipe", Setting::Name(&recipe.name)),
+        ("data", Setting::Name(&names.data)),
+        ("recipe", Setting::Name(&names.recipe)),
         ("dtype", Setting::Name(&names.dtype)),
         ("epochs", Setting::Number(config.epochs() as f64)),
         ("batch_size", Setting::Number(recipe.batch_size as f64)),

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, time::Instant};
 
 use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
+use resnet_formats::printable;
 
 use super::series::{Series, Smooth};
 use crate::progress::estimate::Estimate;
@@ -79,7 +80,8 @@ impl State {
                 }
             }
             Event::Saved { path } => {
-                let name = path.file_name().unwrap_or_default().display().to_string();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let name = printable(&name).to_string();
                 let epoch = self.batch.map_or(0, |batch| batch.epoch);
                 self.saved = Some((name, epoch, now));
             }

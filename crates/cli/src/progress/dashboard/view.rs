@@ -10,6 +10,7 @@ use ratatui::{
     widgets::Paragraph,
 };
 use resnet::train::{Machine, Started};
+use resnet_formats::{Shown, brief};
 
 use super::{charts, palette::Palette, state::State};
 use crate::print;
@@ -66,9 +67,9 @@ fn too_small(frame: &mut Frame, area: Rect) {
 fn title(run: &Started) -> Vec<Line<'static>> {
     let Started { arch, data, recipe, epochs, batch_size, machine, .. } = run;
     let Machine { isa, threads, dtype, .. } = machine;
-    let what = format!("{arch} on {data}");
-    let how = format!(", recipe {recipe}, {epochs} epochs, batches of {batch_size}");
-    let folder = run.folder.display();
+    let what = format!("{arch} on {}", brief(data));
+    let how = format!(", recipe {}, {epochs} epochs, batches of {batch_size}", brief(recipe));
+    let folder = run.folder.shown();
     vec![
         Line::from(vec![what.bold(), how.into()]),
         Line::from(format!("{dtype} on {isa}, {threads} threads, in {folder}")),

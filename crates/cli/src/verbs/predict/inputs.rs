@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use resnet::data::photo;
+use resnet_formats::Shown;
 
 /// What the arguments name.
 #[derive(Debug, Default)]
@@ -40,7 +41,7 @@ impl Inputs {
         match photo::find(path) {
             Ok(photos) if photos.is_empty() => self.wrong.push(format!(
                 "{} is a folder without images (.jpg, .jpeg, .png, .webp, .gif, .bmp)",
-                path.display()
+                path.shown()
             )),
             Ok(photos) => self.photos.extend(photos),
             Err(error) => self.wrong.push(error.to_string()),

@@ -14,6 +14,7 @@ use resnet::{
     model_file::Model,
     predictions::Predictions,
 };
+use resnet_formats::Shown;
 
 use self::{
     inputs::Inputs,
@@ -85,7 +86,7 @@ impl Net {
     fn new(args: &PredictArgs, global: &Global) -> anyhow::Result<Net> {
         let cpu = global.cpu()?;
         let model = model::open(&args.model.path, args.model.arch, global)?;
-        let path = model.path.display();
+        let path = model.path.shown();
         let graph = model.network.graph();
         let preparation = model.preparation().with_context(|| {
             format!("{path} takes {} channels, and photos have 1 or 3", graph.in_channels())
@@ -122,7 +123,7 @@ fn normalisation(
     if let Some(known) = &model.normalisation {
         return Ok(known.clone());
     }
-    let path = model.path.display();
+    let path = model.path.shown();
     let Some((whose, usual)) = model.usual_normalisation() else {
         return Err(Usage(format!(
             "{path} does not say how its images are normalised: say it with --mean and --std"

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
+use resnet_formats::{Shown, brief, printable};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
@@ -60,8 +61,8 @@ impl Printer {
         top: usize,
         quiet: bool,
     ) -> Printer {
-        if format == Format::Table {
-            classes.iter_mut().for_each(|class| *class = printable(class));
+        if format != Format::Json {
+            classes.iter_mut().for_each(|class| *class = brief(class).to_string());
         }
         let files = photos.iter().map(|path| name(path).width());
         let names = classes.iter().map(|class| class.width());
@@ -108,7 +109,7 @@ impl Printer {
                 print::json(&Record { file: &file, top: top.iter().map(candidate).collect() })?;
             }
             Format::Csv => {
-                let mut line = quoted(&file);
+                let mut line = quoted(&name(path));
                 for &(index, probability) in top {
                     line += &format!(",{},{probability}", quoted(class(index)));
                 }
@@ -153,7 +154,9 @@ impl Printer {
     /// Says why there is no prediction of something.
     pub(super) fn skip(&self, why: impl Display) {
         let yellow = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
-        self.bar.suspend(|| print::talk(format!("{yellow}skipped:{yellow:#} {why}")));
+        self.bar.suspend(|| {
+            print::talk(format!("{yellow}skipped:{yellow:#} {}", printable(&why.to_string())))
+        });
         self.bar.tick();
     }
 
@@ -163,14 +166,9 @@ impl Printer {
     }
 }
 
-/// What a file is called, for a terminal.
+/// What a file is called, for people.
 fn name(path: &Path) -> String {
-    printable(&path.to_string_lossy())
-}
-
-/// Text without what a terminal would act upon.
-fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    path.shown().to_string()
 }
 
 /// Text in exactly so many columns; of what is longer the end is shown.

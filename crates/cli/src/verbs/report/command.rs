@@ -8,6 +8,7 @@ use resnet::{
     optim::SgdConfig,
     recipe::{Length, Recipe},
 };
+use resnet_formats::Shown;
 
 /// A command for a shell, and what to know about it.
 #[derive(Debug, PartialEq)]
@@ -25,7 +26,7 @@ pub(super) fn again(config: &TrainConfig) -> Again {
             let note = config
                 .init_from
                 .as_ref()
-                .map(|file| format!("It starts from {}, which must be there.", file.display()));
+                .map(|file| format!("It starts from {}, which must be there.", file.shown()));
             Again { command: words.join(" "), note }
         }
         None => Again {

@@ -1,8 +1,8 @@
 //! What a run folder says, as a report has it.
 
 use std::{
-    fs::{self, File},
-    io::{ErrorKind, Read},
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +13,7 @@ use resnet::{
     summary::Summary,
     train::{self, Segment},
 };
+use resnet_formats::{self as formats, Shown, brief};
 use resnet_pictures::report::{Epoch, Run, State};
 use toml::{Table, Value};
 
@@ -36,7 +37,7 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
     if !path.is_file() {
         bail!(
             "{} is not a run (there is no {CONFIG} in it): give folders that `resnet train` made",
-            folder.display()
+            folder.shown()
         );
     }
     let config = TrainConfig::read(&path)?;
@@ -61,7 +62,7 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
         state,
         epochs: config.epochs(),
         metrics,
-        settings: settings(&text).with_context(|| format!("cannot read {}", path.display()))?,
+        settings: settings(&text).with_context(|| format!("cannot read {}", path.shown()))?,
         config: text,
         command,
         command_note: note,
@@ -80,14 +81,8 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
 const MAX_BYTES: u64 = 64 << 20;
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    file.take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        bail!("{} is longer than {} MiB: no run writes so much", path.display(), MAX_BYTES >> 20);
-    }
+    let bytes = formats::read(path, MAX_BYTES);
+    let bytes = bytes.with_context(|| format!("cannot read {}", path.shown()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -99,14 +94,14 @@ fn metrics(path: &Path) -> anyhow::Result<Vec<Epoch>> {
     let text = read(path)?;
     let mut epochs: Vec<Epoch> = Vec::new();
     for (i, line) in text.lines().enumerate() {
-        let place = || format!("{} line {}", path.display(), i + 1);
+        let place = || format!("{} line {}", path.shown(), i + 1);
         let epoch: Epoch = match serde_json::from_str(line) {
             Ok(epoch) => epoch,
             // The parser counts lines from the one it was given.
             Err(error) => bail!(
                 "{} is damaged: {}; mend it or take it out",
                 place(),
-                error.to_string().replace("line 1 column", "column")
+                brief(&error.to_string().replace("line 1 column", "column"))
             ),
         };
         if let Some(last) = epochs.last().filter(|last| last.epoch >= epoch.epoch) {
@@ -133,7 +128,7 @@ fn parameters(config: &TrainConfig) -> anyhow::Result<u64> {
 fn name(folder: &Path) -> String {
     let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let name = whole.file_name().map_or_else(|| whole.clone(), PathBuf::from);
-    name.to_string_lossy().into_owned()
+    name.shown().to_string()
 }
 
 /// Makes names distinct: by the whole path where folders have the same name, by a number where they
@@ -142,7 +137,7 @@ pub(super) fn make_distinct(runs: &mut [Run], folders: &[PathBuf]) {
     let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
     for (i, run) in runs.iter_mut().enumerate() {
         if names.iter().filter(|name| **name == names[i]).count() > 1 {
-            run.name = folders[i].to_string_lossy().into_owned();
+            run.name = folders[i].shown().to_string();
         }
     }
     for i in 0..runs.len() {

@@ -9,6 +9,7 @@ use resnet::{
     predictions::CalibrationBin,
     run::{BEST, LAST},
 };
+use resnet_formats::Shown;
 use resnet_pictures::report::{Bin, Evaluation, Example, Run};
 
 use crate::{
@@ -33,7 +34,7 @@ pub(super) fn test(
     let path = args.data_dir.path.clone().or_else(|| config.data.dir.clone());
     let data_dir = DataDir { path };
     if let Some(obstacle) = obstacle(config, folder, &data_dir)? {
-        global.note(format!("{}: {obstacle}: the report does without tests", folder.display()));
+        global.note(format!("{}: {obstacle}: the report does without tests", folder.shown()));
         run.note = Some(format!("Without tests of the network: {obstacle}."));
         return Ok(());
     }
@@ -50,7 +51,7 @@ pub(super) fn test(
         data_dir,
     };
     let evaluated = evaluation::evaluate(&test, global)
-        .with_context(|| format!("cannot test {} (--no-eval does without)", folder.display()))?;
+        .with_context(|| format!("cannot test {} (--no-eval does without)", folder.shown()))?;
     run.evaluation = Some(summed_up(&evaluated));
     Ok(())
 }

@@ -139,9 +139,7 @@ impl Machine<'_, '_> {
             return Err(FormatErrorKind::Call("what is no function by name".into()));
         };
         if !calls::is_listed(name) {
-            return Err(FormatErrorKind::Call(
-                name.chars().filter(|c| !c.is_control()).take(200).collect(),
-            ));
+            return Err(FormatErrorKind::Call(name.chars().take(500).collect()));
         }
         let Value::Tuple(items) = &self.values[args.0 as usize] else {
             return Err(damaged("the arguments of a call are no tuple"));

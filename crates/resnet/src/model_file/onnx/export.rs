@@ -7,7 +7,7 @@ use std::{
 };
 
 use resnet_formats::{
-    NamedTensors,
+    NamedTensors, Shown,
     onnx::{self, Attribute, Dimension, Model, Value},
     safetensors::Metadata,
 };
@@ -39,7 +39,7 @@ pub enum ExportError {
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// The file cannot be written.
-    #[error("{} cannot be written: {source}", path.display())]
+    #[error("{} cannot be written: {source}", path.shown())]
     Write {
         /// The file.
         path: PathBuf,

@@ -1,0 +1,108 @@
+//! Text of others for people to read: in a message, on a terminal, in a log.
+//!
+//! A file may call a class, a tensor or itself whatever it likes. What a terminal acts upon, and
+//! what makes text look like other text, is shown as Rust escapes it: `\n`, `\u{1b}`.
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+    path::Path,
+};
+
+/// Characters of a name that are shown: the first, and the last. What is between is cut.
+const SHOWN: [usize; 2] = [160, 60];
+
+/// Whether a character stands for itself wherever text is shown: it is no control character, and
+/// neither ends a line, nor turns the direction of writing, nor is invisible. (The joiners of Indic
+/// and Persian words and of emoji are invisible, and stay.)
+pub fn is_printable(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Text that is shown without what a terminal would act upon.
+#[derive(Clone, Debug)]
+pub struct Printable<'a> {
+    text: Cow<'a, str>,
+    cut: bool,
+}
+
+/// A line of any length.
+///
+/// ```
+/// assert_eq!(resnet_formats::printable("a\n\u{1b}[31mb").to_string(), r"a\n\u{1b}[31mb");
+/// ```
+pub fn printable(text: &str) -> Printable<'_> {
+    Printable { text: text.into(), cut: false }
+}
+
+/// A name, or what another program said of one: the middle of a long one is cut.
+pub fn brief(text: &str) -> Printable<'_> {
+    Printable { text: text.into(), cut: true }
+}
+
+/// Paths as people see them, in place of [`Path::display`].
+pub trait Shown {
+    /// The path, in full.
+    fn shown(&self) -> Printable<'_>;
+}
+
+impl Shown for Path {
+    fn shown(&self) -> Printable<'_> {
+        Printable { text: self.to_string_lossy(), cut: false }
+    }
+}
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, last] = SHOWN;
+        let places = |text: &str| text.char_indices().nth(first + last).is_some();
+        if self.cut && places(&self.text) {
+            let end = self.text.char_indices().nth(first).map_or(0, |(at, _)| at);
+            let start = self.text.char_indices().nth_back(last - 1).map_or(0, |(at, _)| at);
+            escaped(&self.text[..end], f)?;
+            f.write_str("...")?;
+            return escaped(&self.text[start..], f);
+        }
+        escaped(&self.text, f)
+    }
+}
+
+fn escaped(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    text.chars().try_for_each(|c| match is_printable(c) {
+        true => f.write_char(c),
+        false => write!(f, "{}", c.escape_default()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_acts_upon_is_spelt_out() {
+        for (text, shown) in [
+            ("frog, лягушка, 青蛙, 👩‍🔬", "frog, лягушка, 青蛙, 👩‍🔬"),
+            ("\u{1b}]0;x\u{7}\r\n\t\u{7f}", r"\u{1b}]0;x\u{7}\r\n\t\u{7f}"),
+            ("\u{9b}31m", r"\u{9b}31m"),
+            ("a\u{202e}b\u{2066}c\u{200b}d", r"a\u{202e}b\u{2066}c\u{200b}d"),
+            ("\u{2028}\u{feff}\u{e0041}", r"\u{2028}\u{feff}\u{e0041}"),
+        ] {
+            assert_eq!(printable(text).to_string(), shown);
+            assert_eq!(Path::new(text).shown().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn only_long_names_are_cut() {
+        let long = format!("{}\u{1b}{}", "ä".repeat(159), "b".repeat(1000));
+        let cut = format!("{}\\u{{1b}}...{}", "ä".repeat(159), "b".repeat(60));
+        assert_eq!(brief(&long).to_string(), cut);
+        assert_eq!(printable(&long).to_string().chars().count(), 159 + 6 + 1000);
+        let fits = "c".repeat(220);
+        assert_eq!(brief(&fits).to_string(), fits);
+    }
+}
