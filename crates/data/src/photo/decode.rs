@@ -13,7 +13,7 @@ use image::{
 
 use super::{
     PhotoError, PhotoFileError,
-    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS},
+    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, room},
     whole,
 };
 
@@ -120,9 +120,8 @@ impl<'a> Header<'a> {
         let Header { decoder, orientation } = self;
         let ((width, height), colour) = (decoder.dimensions(), decoder.color_type());
         let total = decoder.total_bytes();
-        let mut pixels = Vec::new();
         let len = usize::try_from(total).map_err(|_| PhotoError::Memory(total))?;
-        pixels.try_reserve_exact(len).map_err(|_| PhotoError::Memory(total))?;
+        let mut pixels = room(len)?;
         pixels.resize(len, 0);
         decoder.read_image_boxed(&mut pixels)?;
         let channels = to_bytes(&mut pixels, colour, grey)?;
