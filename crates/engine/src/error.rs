@@ -4,6 +4,8 @@ use resnet_kernels::OutOfMemory;
 use resnet_network::graph::{GraphError, Shape};
 use thiserror::Error;
 
+use crate::memory::Bytes;
+
 /// Why a plan cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PlanError {
@@ -13,13 +15,21 @@ pub enum PlanError {
     /// A batch of no images, or of more than any machine holds.
     #[error("a batch has 1 to {MAX_BATCH} images, not {0}")]
     Batch(usize),
-    /// The system refused the memory that the plan needs.
+    /// The plan needs more memory than there is, or the system refused it.
     #[error(
-        "the plan needs {bytes} bytes more than there are: use a smaller batch (--batch-size) or smaller images"
+        "the plan needs {} of memory, {}: use a smaller batch (--batch-size) or smaller images \
+         (--image-size)",
+        Bytes(*bytes),
+        match available {
+            Some(available) => format!("and {} are available", Bytes(*available)),
+            None => "which the system refuses".to_owned(),
+        }
     )]
     Memory {
-        /// How much was asked for.
+        /// How much it needs.
         bytes: usize,
+        /// How much there is, if that is known.
+        available: Option<usize>,
     },
     /// An image so large that the kernels cannot address it.
     #[error("{node}: {shape} is too large; use smaller images")]
@@ -33,9 +43,9 @@ pub enum PlanError {
 
 impl From<OutOfMemory> for PlanError {
     fn from(error: OutOfMemory) -> Self {
-        PlanError::Memory { bytes: error.bytes }
+        PlanError::Memory { bytes: error.bytes, available: None }
     }
 }
 
-/// Far more images than memory; with the limit on an image, lengths cannot overflow.
+/// Far more images than memory.
 pub(crate) const MAX_BATCH: usize = 1 << 20;

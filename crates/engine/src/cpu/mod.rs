@@ -13,5 +13,5 @@ mod prepare;
 mod train;
 mod unit;
 
-pub use eval::EvalPlan;
+pub use eval::{EvalPlan, MODEST};
 pub use train::TrainPlan;

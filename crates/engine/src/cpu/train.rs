@@ -1,21 +1,27 @@
 //! Training: forward with batch statistics, loss, and the gradients of all parameters.
 
+use std::sync::Arc;
+
 use resnet_kernels::{
-    Buffer, Cpu, Dtype, Storage, conv::Conv, layout::padded, loss::cross_entropy,
+    Buffer, Cpu, Dtype, Storage,
+    conv::{Conv, Mode},
+    layout::padded,
+    loss::cross_entropy,
 };
 use resnet_network::{Network, graph::Graph};
 
 use super::{
     buffers::Buffers,
     images::Images,
-    prepare::{conv, outline, scratch_len},
+    prepare::{Kernels, Prepared, most_scratch, outline},
     unit::Own,
 };
 use crate::{
     batch::{Part, StepResult},
     error::PlanError,
     hooks::Hooks,
-    lower::{Lowering, training},
+    lower::{Lowering, convolutions, training},
+    memory::{check, zeros},
     outline::{Memory, Outline},
     program::{Compute, Operation, Pass, Program, Unit},
 };
@@ -29,9 +35,11 @@ pub struct TrainPlan {
     cpu: Cpu,
     graph: Graph,
     program: Program,
+    /// What the buffers take.
+    memory: Memory,
     images: Images,
     /// By unit.
-    convs: Vec<Option<Conv>>,
+    convs: Vec<Option<Arc<Conv>>>,
     buffers: Buffers,
 }
 
@@ -48,36 +56,65 @@ impl TrainPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let mut convs = Vec::new();
         let lowering = Lowering { graph, dtype, batch, height, width };
+        TrainPlan::build(graph, TrainPlan::prepare(lowering, cpu)?, cpu)
+    }
+
+    /// What [`TrainPlan::build`] builds a plan of.
+    pub(crate) fn prepare(lowering: Lowering<'_>, cpu: &Cpu) -> Result<Prepared, PlanError> {
+        let Lowering { dtype, batch, .. } = lowering;
+        let mut kernels = Kernels::new(dtype, batch, cpu);
+        let tables = kernels.table_bytes(convolutions(lowering, Mode::Train)?);
+        check(tables)?;
+        let mut convs = Vec::new();
         let program = training(lowering, &mut |unit: &Unit| {
-            let conv = conv(unit, (dtype, batch), cpu);
-            let applies_norm = conv.as_ref().is_some_and(Conv::reads_through_norm);
+            let conv = kernels.of(unit);
+            let applies_norm = conv.as_ref().is_some_and(|conv| conv.reads_through_norm());
             convs.push(conv);
             applies_norm
         })?;
-        let scratch = (0..program.operations.len()).map(|i| scratch_len(&program, i, &convs, cpu));
-        let scratch = scratch.max().unwrap_or(0);
-        let packed = convs.iter().flatten().map(Conv::packed_len).max().unwrap_or(0);
+        let packed = convs.iter().flatten().map(|conv| conv.packed_len()).max().unwrap_or(0);
+        let (word, value) = (size_of::<f32>(), dtype.size());
+        let memory = Memory {
+            images: word * program.images_len(),
+            activations: value * program.values_len,
+            gradients: value * program.gradients_len,
+            statistics: word * program.saved_len,
+            packed: word * packed,
+            scratch: word * most_scratch(&program, &convs, cpu),
+            logits: 2 * word * program.logits_len(),
+            tables,
+        };
+        Ok(Prepared { program, convs, memory })
+    }
+
+    pub(crate) fn build(
+        graph: &Graph,
+        prepared: Prepared,
+        cpu: &Cpu,
+    ) -> Result<TrainPlan, PlanError> {
+        let Prepared { program, convs, memory } = prepared;
+        check(memory.without_tables())?;
+        let words = |bytes: usize| bytes / size_of::<f32>();
         let channels = program.units.iter().map(|unit| padded(unit.output.channels)).max();
-        let logits = vec![0.0; batch * program.classes];
         Ok(TrainPlan {
             cpu: cpu.clone(),
             graph: graph.clone(),
             images: Images::new(&program)?,
             buffers: Buffers {
-                values: Storage::zeroed(dtype, program.values_len)?,
-                gradients: Storage::zeroed(dtype, program.gradients_len)?,
+                values: Storage::zeroed(program.dtype, program.values_len)?,
+                gradients: Storage::zeroed(program.dtype, program.gradients_len)?,
                 saved: Buffer::zeroed(program.saved_len)?,
                 counts: vec![0.0; program.units.len()],
                 sums: vec![0.0; 2 * channels.unwrap_or(0)],
-                packed: Buffer::zeroed(packed)?,
+                packed: Buffer::zeroed(words(memory.packed))?,
                 is_packed: false,
-                scratch: Buffer::zeroed(scratch)?,
-                d_logits: logits.clone(),
-                logits,
+                scratch: Buffer::zeroed(words(memory.scratch))?,
+                logits: zeros(program.logits_len())?,
+                d_logits: zeros(program.logits_len())?,
                 part: Vec::new(),
             },
+            memory,
             convs,
             program,
         })
@@ -126,7 +163,7 @@ impl TrainPlan {
                         n,
                         unit,
                         head: self.program.units[unit].head,
-                        conv: self.convs[unit].as_ref(),
+                        conv: self.convs[unit].as_deref(),
                         images: &self.images.values,
                     };
                     let b = &mut self.buffers;
@@ -177,16 +214,23 @@ impl TrainPlan {
 
     /// What the plan consists of.
     pub fn outline(&self) -> Outline {
-        let (b, word, value) = (&self.buffers, size_of::<f32>(), self.program.dtype.size());
-        let memory = Memory {
-            images: word * self.images.values.len(),
-            activations: value * b.values.len(),
-            gradients: value * b.gradients.len(),
-            statistics: word * b.saved.len(),
-            packed: word * b.packed.len(),
-            scratch: word * b.scratch.len(),
-            logits: word * (b.logits.len() + b.d_logits.len()),
-        };
-        outline(&self.program, &self.convs, memory, &self.cpu)
+        outline(&self.program, &self.convs, self.memory, &self.cpu)
+    }
+
+    /// What [`TrainPlan::new`] would consist of. Of all that, only the tables are made.
+    ///
+    /// # Errors
+    /// As [`TrainPlan::new`], but for the memory of what is not made.
+    pub fn describe(
+        graph: &Graph,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        cpu: &Cpu,
+    ) -> Result<Outline, PlanError> {
+        let lowering = Lowering { graph, dtype, batch, height, width };
+        let Prepared { program, convs, memory } = TrainPlan::prepare(lowering, cpu)?;
+        Ok(outline(&program, &convs, memory, cpu))
     }
 }

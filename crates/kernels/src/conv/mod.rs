@@ -10,6 +10,7 @@ mod pack;
 pub mod reference;
 mod shape;
 mod sum;
+mod tables;
 mod winograd;
 
 pub use algorithm::{Algorithm, Direction, Mode};
