@@ -4,6 +4,7 @@ mod bad_input;
 mod common;
 mod convert;
 mod earlier;
+mod hostile_sizes;
 mod inspect;
 mod live;
 mod odd_images;
