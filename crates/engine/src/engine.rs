@@ -1,11 +1,11 @@
 //! Whoever runs a network in training: the one seam between training and arithmetic.
 
 use resnet_kernels::{Cpu, Dtype};
-use resnet_network::{Network, optim::SgdConfig};
+use resnet_network::{Network, graph::Graph, optim::SgdConfig};
 
 use crate::{
     batch::{Input, Part, StepResult},
-    cpu::{EvalPlan, TrainPlan},
+    cpu::{EvalPlan, Prepared, TrainPlan},
     error::PlanError,
     hooks::Hooks,
     lower::Lowering,
@@ -84,17 +84,10 @@ impl Engine {
     /// # Errors
     /// If the graph does not fit the images, breaks a rule, or needs more memory than there is.
     pub fn new(network: Network, config: &EngineConfig, cpu: &Cpu) -> Result<Self, PlanError> {
-        let EngineConfig { dtype, batch, eval_batch, height, width, sgd } = *config;
         let (graph, parameters) = (network.graph(), network.values().len());
-        let train = Lowering { graph, dtype, batch, height, width };
-        // What is kept of a training are fp32 weights, and their accuracy is what counts.
-        let eval = Lowering { dtype: Dtype::Fp32, batch: eval_batch, ..train };
-        let train = TrainPlan::prepare(train, cpu)?;
-        let eval = EvalPlan::prepare_modest(eval, eval_batch, cpu)?;
-        let plans = [&train, &eval].map(|plan| plan.memory.without_tables());
-        // With gradients and momentum.
-        let needed = plans[0].saturating_add(plans[1]);
-        check(needed.saturating_add(2 * size_of::<f32>() * parameters))?;
+        let EngineConfig { eval_batch, height, width, sgd, .. } = *config;
+        // Gradients and momentum.
+        let (train, eval) = Engine::prepare(graph, config, 2 * parameters, cpu)?;
         Ok(Engine {
             cpu: cpu.clone(),
             train: TrainPlan::build(graph, train, cpu)?,
@@ -107,6 +100,39 @@ impl Engine {
             optimizer: Sgd::new(&network, sgd),
             network,
         })
+    }
+
+    /// Whether there is memory for an engine and its network, of which nothing is made yet.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn check(graph: &Graph, config: &EngineConfig, cpu: &Cpu) -> Result<(), PlanError> {
+        let shapes = graph.shapes(config.height, config.width)?;
+        let parameters = graph.nodes().iter().map(|node| {
+            let inputs = node.inputs.first().map_or(0, |&input| shapes[input].channels);
+            let (weights, biases) = node.parameters(inputs);
+            weights + biases
+        });
+        Engine::prepare(graph, config, 3 * parameters.sum::<usize>(), cpu).map(drop)
+    }
+
+    /// What the plans are built of, unless they and so many more values are more than there is.
+    fn prepare(
+        graph: &Graph,
+        config: &EngineConfig,
+        values: usize,
+        cpu: &Cpu,
+    ) -> Result<(Prepared, Prepared), PlanError> {
+        let EngineConfig { dtype, batch, eval_batch, height, width, .. } = *config;
+        let train = Lowering { graph, dtype, batch, height, width };
+        // What is kept of a training are fp32 weights, and their accuracy is what counts.
+        let eval = Lowering { dtype: Dtype::Fp32, batch: eval_batch, ..train };
+        let train = TrainPlan::prepare(train, cpu)?;
+        let eval = EvalPlan::prepare_modest(eval, eval_batch, cpu)?;
+        let needed = [&train, &eval].map(|plan| plan.memory.without_tables());
+        let needed = needed.into_iter().fold(size_of::<f32>() * values, usize::saturating_add);
+        check(needed)?;
+        Ok((train, eval))
     }
 
     /// Takes over parameters, running statistics and momentum; gradients of parts are forgotten.

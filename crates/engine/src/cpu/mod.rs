@@ -14,4 +14,5 @@ mod train;
 mod unit;
 
 pub use eval::{EvalPlan, MODEST};
+pub(crate) use prepare::Prepared;
 pub use train::TrainPlan;

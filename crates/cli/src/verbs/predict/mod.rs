@@ -100,7 +100,8 @@ impl Net {
         let normalisation = normalisation(args, &model, global)?;
         let (side, dtype) = (model.image_size, args.model.dtype.into());
         let lowering = Lowering { graph, dtype, batch: BATCH, height: side, width: side };
-        let (tables, image) = EvalPlan::bytes(lowering, &cpu)?;
+        let stated = || format!("{path} is for images of {side}x{side} pixels (--image-size)");
+        let (tables, image) = EvalPlan::bytes(lowering, &cpu).with_context(stated)?;
         let needed = tables.saturating_add(image);
         if needed > MODEST && args.image_size.is_none() {
             bail!(
