@@ -252,6 +252,26 @@ fn the_size_of_images_that_a_file_states_is_no_order() {
     assert_eq!(both.lines().next(), small.lines().next());
 }
 
+/// A colour profile of 200 kB that inflates to 200 MB.
+#[test]
+fn a_profile_is_not_inflated_at_any_size() {
+    let s = Sandbox::new();
+    model(&s, "resnet8", 32);
+    let mut info = png::Info::with_size(1, 1);
+    info.color_type = png::ColorType::Rgb;
+    for (name, bytes) in [("small.png", 1 << 20), ("bomb.png", 200 << 20)] {
+        info.icc_profile = Some(vec![0; bytes].into());
+        let file = fs::File::create(s.path(name)).unwrap();
+        let encoder = png::Encoder::with_info(file, info.clone()).unwrap();
+        encoder.write_header().unwrap().write_image_data(&[7; 3]).unwrap();
+    }
+    assert!(fs::metadata(s.path("bomb.png")).unwrap().len() < 1 << 20);
+    let predict = |name| bounded(&s, ROOM / 2, &["predict", "32.safetensors", name, "--json"]);
+    predict("small.png").success();
+    let found = predict("bomb.png");
+    assert!(found.code == Some(0) || found.stderr.contains("bomb.png is "), "{found:?}");
+}
+
 #[test]
 fn sizes_on_the_command_line_are_refused_or_described() {
     let s = Sandbox::new();

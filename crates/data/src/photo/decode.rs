@@ -13,7 +13,7 @@ use image::{
 
 use super::{
     PhotoError, PhotoFileError,
-    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, room},
+    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA, room},
     whole,
 };
 
@@ -93,7 +93,7 @@ impl<'a> Header<'a> {
         whole::check(bytes, format)?;
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(BYTES_PER_PIXEL * MAX_PIXELS);
+        limits.max_alloc = Some(most_bytes(bytes, format));
         reader.limits(limits.clone());
         let mut decoder = reader.into_decoder()?;
         let (width, height) = decoder.dimensions();
@@ -134,6 +134,20 @@ impl<'a> Header<'a> {
         image.apply_orientation(orientation);
         let (height, width) = (image.height() as usize, image.width() as usize);
         Ok(Photo { height, width, channels, pixels: image.into_bytes() })
+    }
+}
+
+/// What a decoder may take. A PNG's colour profile is compressed and may inflate a thousandfold, before
+/// anybody asks for a pixel: so the pixels that the header states count, which come first.
+fn most_bytes(bytes: &[u8], format: ImageFormat) -> u64 {
+    let most = BYTES_PER_PIXEL * MAX_PIXELS;
+    match bytes.get(16..24).map(|sides| sides.as_chunks::<4>().0) {
+        Some(&[width, height]) if format == ImageFormat::Png => {
+            let [width, height] = [width, height].map(|side| u64::from(u32::from_be_bytes(side)));
+            let pixels = width.saturating_mul(height).min(MAX_PIXELS);
+            (BYTES_PER_PIXEL * pixels).saturating_add(METADATA).min(most)
+        }
+        _ => most,
     }
 }
 
