@@ -1,10 +1,10 @@
 //! Why a network cannot be run.
 
+use std::fmt;
+
 use resnet_kernels::OutOfMemory;
 use resnet_network::graph::{GraphError, Shape};
 use thiserror::Error;
-
-use crate::memory::Bytes;
 
 /// Why a plan cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -49,3 +49,29 @@ impl From<OutOfMemory> for PlanError {
 
 /// Far more images than memory.
 pub(crate) const MAX_BATCH: usize = 1 << 20;
+
+/// Bytes as people read them.
+struct Bytes(usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const GIB: f64 = (1_u64 << 30) as f64;
+        let bytes = self.0 as f64;
+        match bytes < GIB {
+            true => write!(f, "{:.0} MiB", (bytes / GIB * 1024.0).ceil()),
+            false => write!(f, "{:.1} GiB", bytes / GIB),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_rounded() {
+        assert_eq!(Bytes(1).to_string(), "1 MiB");
+        assert_eq!(Bytes(512 << 20).to_string(), "512 MiB");
+        assert_eq!(Bytes(3 << 29).to_string(), "1.5 GiB");
+    }
+}

@@ -1,6 +1,6 @@
 //! Memory: how much of it there is, and what is taken of it.
 
-use std::{fmt, fs, path::Path};
+use std::{fs, path::Path};
 
 use resnet_kernels::OutOfMemory;
 
@@ -67,20 +67,6 @@ fn field(path: impl AsRef<Path>, name: &str) -> Option<usize> {
     rest.split_whitespace().next()?.parse().ok()
 }
 
-/// Bytes as people read them.
-pub(crate) struct Bytes(pub(crate) usize);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const GIB: f64 = (1_u64 << 30) as f64;
-        let bytes = self.0 as f64;
-        match bytes < GIB {
-            true => write!(f, "{:.0} MiB", (bytes / GIB * 1024.0).ceil()),
-            false => write!(f, "{:.1} GiB", bytes / GIB),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,12 +96,5 @@ mod tests {
         assert_eq!(left(), Some(400));
         write("max", "max\n");
         assert_eq!(left(), None);
-    }
-
-    #[test]
-    fn bytes_are_rounded() {
-        assert_eq!(Bytes(1).to_string(), "1 MiB");
-        assert_eq!(Bytes(512 << 20).to_string(), "512 MiB");
-        assert_eq!(Bytes(3 << 29).to_string(), "1.5 GiB");
     }
 }

@@ -13,7 +13,8 @@ use image::{
 
 use super::{
     PhotoError, PhotoFileError,
-    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA, room},
+    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA},
+    room::room,
     whole,
 };
 

@@ -4,8 +4,8 @@ use resnet_network::preprocess::Preparation;
 
 use super::{
     Photo, PhotoError,
-    limits::room,
     resize::{Axis, resize},
+    room::room,
 };
 
 impl Photo {

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::{Photo, PhotoError, limits::room};
+use super::{Photo, PhotoError, room::room};
 
 /// Fractional bits of a weight.
 const BITS: u32 = 22;
