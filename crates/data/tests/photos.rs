@@ -132,7 +132,7 @@ fn sizes_are_torchvisions() {
         for channels in [3, 1] {
             let resize = (resize > 0).then_some(resize);
             let preparation = Preparation { image_size, resize, channels };
-            let found = noise(width, height, channels).prepare(preparation);
+            let found = noise(width, height, channels).prepare(preparation).unwrap();
             let (expected, others) = rest.split_at(preparation.image_len());
             rest = others;
             // Pillow 13 resizes some tall images along columns first.
@@ -148,9 +148,9 @@ fn sizes_are_torchvisions() {
 fn a_grey_photo_is_spread_after_it_is_resized() {
     let preparation = |channels| Preparation { image_size: 8, resize: None, channels };
     let photo = noise(20, 30, 1);
-    let grey = photo.prepare(preparation(1));
+    let grey = photo.prepare(preparation(1)).unwrap();
     let spread: Vec<u8> = grey.iter().flat_map(|&g| [g; 3]).collect();
-    assert_eq!(photo.prepare(preparation(3)), spread);
+    assert_eq!(photo.prepare(preparation(3)).unwrap(), spread);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_strip_takes_no_more_than_its_middle() {
     let mut strip = noise(200_000, 1, 1);
     let middle = strip.pixels[100_000];
     strip.pixels[99_990..100_010].fill(middle);
-    assert_eq!(strip.prepare(preparation), vec![middle; 224 * 224]);
+    assert_eq!(strip.prepare(preparation).unwrap(), vec![middle; 224 * 224]);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn many_are_as_one_and_in_order() {
         assert_eq!(all.len(), paths.len());
         for (path, found) in paths.iter().zip(all) {
             match Photo::read(path, false) {
-                Ok(photo) => assert_eq!(found.unwrap(), photo.prepare(preparation)),
+                Ok(photo) => assert_eq!(found.unwrap(), photo.prepare(preparation).unwrap()),
                 Err(error) => assert_eq!(found.unwrap_err().to_string(), error.to_string()),
             }
         }

@@ -11,6 +11,16 @@ pub enum Input<'a> {
     Nchw(&'a [f32]),
 }
 
+impl<'a> Input<'a> {
+    /// What is left behind so many bytes or values.
+    pub(crate) fn skip(self, values: usize) -> Self {
+        match self {
+            Input::Bytes(bytes, normalisation) => Input::Bytes(&bytes[values..], normalisation),
+            Input::Nchw(images) => Input::Nchw(&images[values..]),
+        }
+    }
+}
+
 /// A part of a batch to train on; it may be empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {

@@ -1,13 +1,15 @@
 //! Whoever runs a network in training: the one seam between training and arithmetic.
 
 use resnet_kernels::{Cpu, Dtype};
-use resnet_network::{Network, optim::SgdConfig};
+use resnet_network::{Network, graph::Graph, optim::SgdConfig};
 
 use crate::{
     batch::{Input, Part, StepResult},
-    cpu::{EvalPlan, TrainPlan},
+    cpu::{EvalPlan, Prepared, TrainPlan},
     error::PlanError,
     hooks::Hooks,
+    lower::Lowering,
+    memory::{check, zeros},
     optim::Sgd,
     outline::Outline,
 };
@@ -19,7 +21,8 @@ pub struct EngineConfig {
     pub dtype: Dtype,
     /// The largest part of a batch that is trained on at once.
     pub batch: usize,
-    /// The largest batch that is evaluated at once.
+    /// The largest batch that is evaluated in one call; its images take turns where all of them at
+    /// once would take more than [`MODEST`](crate::MODEST) bytes.
     pub eval_batch: usize,
     /// Rows of an image.
     pub height: usize,
@@ -68,8 +71,11 @@ pub struct Engine {
     under_way: bool,
     train: TrainPlan,
     eval: EvalPlan,
+    logits: Vec<f32>,
     /// Whether `eval` has the network as it is now.
     eval_is_current: bool,
+    /// Values of an image that is given.
+    image_len: usize,
 }
 
 impl Engine {
@@ -78,19 +84,55 @@ impl Engine {
     /// # Errors
     /// If the graph does not fit the images, breaks a rule, or needs more memory than there is.
     pub fn new(network: Network, config: &EngineConfig, cpu: &Cpu) -> Result<Self, PlanError> {
-        let EngineConfig { dtype, batch, eval_batch, height, width, sgd } = *config;
-        let graph = network.graph();
+        let (graph, parameters) = (network.graph(), network.values().len());
+        let EngineConfig { eval_batch, height, width, sgd, .. } = *config;
+        // Gradients and momentum.
+        let (train, eval) = Engine::prepare(graph, config, 2 * parameters, cpu)?;
         Ok(Engine {
             cpu: cpu.clone(),
-            train: TrainPlan::new(graph, dtype, batch, height, width, cpu)?,
-            // What is kept of a training are fp32 weights, and their accuracy is what counts.
-            eval: EvalPlan::new(graph, Dtype::Fp32, eval_batch, height, width, cpu)?,
+            train: TrainPlan::build(graph, train, cpu)?,
+            logits: zeros(eval_batch * graph.classes())?,
+            eval: EvalPlan::build(graph, eval, cpu)?,
             eval_is_current: false,
-            gradients: vec![0.0; network.values().len()],
+            image_len: graph.in_channels() * height * width,
+            gradients: zeros(parameters)?,
             under_way: false,
             optimizer: Sgd::new(&network, sgd),
             network,
         })
+    }
+
+    /// Whether there is memory for an engine and its network, of which nothing is made yet.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn check(graph: &Graph, config: &EngineConfig, cpu: &Cpu) -> Result<(), PlanError> {
+        let shapes = graph.shapes(config.height, config.width)?;
+        let parameters = graph.nodes().iter().map(|node| {
+            let inputs = node.inputs.first().map_or(0, |&input| shapes[input].channels);
+            let (weights, biases) = node.parameters(inputs);
+            weights + biases
+        });
+        Engine::prepare(graph, config, 3 * parameters.sum::<usize>(), cpu).map(drop)
+    }
+
+    /// What the plans are built of, unless they and so many more values are more than there is.
+    fn prepare(
+        graph: &Graph,
+        config: &EngineConfig,
+        values: usize,
+        cpu: &Cpu,
+    ) -> Result<(Prepared, Prepared), PlanError> {
+        let EngineConfig { dtype, batch, eval_batch, height, width, .. } = *config;
+        let train = Lowering { graph, dtype, batch, height, width };
+        // What is kept of a training are fp32 weights, and their accuracy is what counts.
+        let eval = Lowering { dtype: Dtype::Fp32, batch: eval_batch, ..train };
+        let train = TrainPlan::prepare(train, cpu)?;
+        let eval = EvalPlan::prepare_modest(eval, eval_batch, cpu)?;
+        let needed = [&train, &eval].map(|plan| plan.memory.without_tables());
+        let needed = needed.into_iter().fold(size_of::<f32>() * values, usize::saturating_add);
+        check(needed)?;
+        Ok((train, eval))
     }
 
     /// Takes over parameters, running statistics and momentum; gradients of parts are forgotten.
@@ -155,6 +197,18 @@ impl Engine {
         if !std::mem::replace(&mut self.eval_is_current, true) {
             self.eval.load(&self.network);
         }
-        self.eval.forward(input, images)
+        let graph = self.network.graph();
+        let classes = graph.classes();
+        assert!(images * classes <= self.logits.len(), "{images} images are too many");
+        if images <= self.eval.batch() {
+            return self.eval.forward(input, images);
+        }
+        let (at_once, one) = (self.eval.batch(), self.image_len);
+        for first in (0..images).step_by(at_once) {
+            let count = at_once.min(images - first);
+            let logits = self.eval.forward(input.skip(first * one), count);
+            self.logits[first * classes..][..logits.len()].copy_from_slice(logits);
+        }
+        &self.logits[..images * classes]
     }
 }

@@ -1,5 +1,7 @@
 //! Why a network cannot be run.
 
+use std::fmt;
+
 use resnet_kernels::OutOfMemory;
 use resnet_network::graph::{GraphError, Shape};
 use thiserror::Error;
@@ -13,13 +15,27 @@ pub enum PlanError {
     /// A batch of no images, or of more than any machine holds.
     #[error("a batch has 1 to {MAX_BATCH} images, not {0}")]
     Batch(usize),
-    /// The system refused the memory that the plan needs.
+    /// The plan needs more memory than there is, or the system refused it.
     #[error(
-        "the plan needs {bytes} bytes more than there are: use a smaller batch (--batch-size) or smaller images"
+        "the plan needs {} of memory, {}: use a smaller batch (--batch-size) or smaller images \
+         (--image-size)",
+        Bytes(*bytes),
+        match available {
+            Some(available) => format!("and {} are available", Bytes(*available)),
+            None => "which the system refuses".to_owned(),
+        }
     )]
     Memory {
-        /// How much was asked for.
+        /// How much it needs.
         bytes: usize,
+        /// How much there is, if that is known.
+        available: Option<usize>,
+    },
+    /// A weight so large that the kernels cannot address it.
+    #[error("{node}: a weight of more than 2^31 values is too large")]
+    TooWide {
+        /// The node.
+        node: String,
     },
     /// An image so large that the kernels cannot address it.
     #[error("{node}: {shape} is too large; use smaller images")]
@@ -33,9 +49,35 @@ pub enum PlanError {
 
 impl From<OutOfMemory> for PlanError {
     fn from(error: OutOfMemory) -> Self {
-        PlanError::Memory { bytes: error.bytes }
+        PlanError::Memory { bytes: error.bytes, available: None }
     }
 }
 
-/// Far more images than memory; with the limit on an image, lengths cannot overflow.
+/// Far more images than memory.
 pub(crate) const MAX_BATCH: usize = 1 << 20;
+
+/// Bytes as people read them.
+struct Bytes(usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const GIB: f64 = (1_u64 << 30) as f64;
+        let bytes = self.0 as f64;
+        match bytes < GIB {
+            true => write!(f, "{:.0} MiB", (bytes / GIB * 1024.0).ceil()),
+            false => write!(f, "{:.1} GiB", bytes / GIB),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_rounded() {
+        assert_eq!(Bytes(1).to_string(), "1 MiB");
+        assert_eq!(Bytes(512 << 20).to_string(), "512 MiB");
+        assert_eq!(Bytes(3 << 29).to_string(), "1.5 GiB");
+    }
+}

@@ -27,13 +27,14 @@ mod error;
 pub mod hooks;
 pub mod interpret;
 pub mod lower;
+pub mod memory;
 pub mod optim;
 pub mod outline;
 pub mod profile;
 pub mod program;
 
 pub use batch::{Input, Part, StepResult, Targets};
-pub use cpu::{EvalPlan, TrainPlan};
+pub use cpu::{EvalPlan, MODEST, TrainPlan};
 pub use engine::{Engine, EngineConfig};
 pub use error::PlanError;
 pub use hooks::Hooks;

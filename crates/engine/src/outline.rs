@@ -56,13 +56,22 @@ pub struct Memory {
     pub scratch: usize,
     /// Logits and their gradients.
     pub logits: usize,
+    /// Tables of pixels of direct convolutions, at most; those of one shape share one.
+    pub tables: usize,
 }
 
 impl Memory {
+    /// What is still to be taken once a plan is prepared: the tables are there then.
+    pub(crate) fn without_tables(&self) -> usize {
+        Memory { tables: 0, ..*self }.total()
+    }
+
     /// All of it.
     pub fn total(&self) -> usize {
-        let Memory { images, activations, gradients, statistics, packed, scratch, logits } = self;
-        images + activations + gradients + statistics + packed + scratch + logits
+        let Memory { images, activations, gradients, statistics, packed, scratch, logits, tables } =
+            *self;
+        let parts = [images, activations, gradients, statistics, packed, scratch, logits, tables];
+        parts.into_iter().fold(0, usize::saturating_add)
     }
 }
 

@@ -76,7 +76,9 @@ pub enum FormatErrorKind {
         read: &'static str,
     },
     /// It would take more memory than its size justifies.
-    #[error("asks for far more memory than a file of its size has a reason to; it is not read")]
+    #[error(
+        "asks for far more memory or work than a file of its size has a reason to; it is not read"
+    )]
     TooLarge,
     /// No file of PyTorch's.
     #[error("is {}; what is read is what torch.save writes", brief(.0))]

@@ -101,11 +101,12 @@ pub fn evaluate(
     let graph = model.network.graph();
     check(graph, images, normalisation)?;
     let batch = BATCH.min(images.len());
-    let mut plan = EvalPlan::new(graph, dtype, batch, images.height, images.width, cpu)?;
+    let (height, width) = (images.height, images.width);
+    let mut plan = EvalPlan::modest(batch, graph, dtype, batch, height, width, cpu)?;
     plan.load(&model.network);
     let mut tally = Tally::new(graph.classes());
     let mut done = 0;
-    for (pixels, labels) in images.batches(BATCH) {
+    for (pixels, labels) in images.batches(plan.batch()) {
         let logits = plan.forward(Input::Bytes(pixels, normalisation), labels.len());
         tally.add_batch(logits, labels);
         done += labels.len();

@@ -156,7 +156,13 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_enum, default_value = "train")]
     pub(crate) mode: Mode,
     /// Images in a batch
-    #[arg(long, value_name = "N", default_value = "128", value_parser = values::batch_size)]
+    #[arg(
+        long,
+        visible_alias = "batch-size",
+        value_name = "N",
+        default_value = "128",
+        value_parser = values::batch_size
+    )]
     pub(crate) batch: usize,
     /// Storage of activations and their gradients
     #[arg(long, value_enum, default_value = "fp32")]

@@ -142,6 +142,7 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
         sgd: SGD,
     };
     let graph = args.arch.graph(classes);
+    Engine::check(&graph, &config, cpu)?;
     let mut engine = Engine::new(Network::new(graph, Init::PyTorch, 0), &config, cpu)?;
     let images = RandomImages::new(args);
     let targets = Targets { labels: &images.labels, label_smoothing: 0.0 };

@@ -5,6 +5,7 @@ mod common;
 mod convert;
 mod earlier;
 mod hostile;
+mod hostile_sizes;
 mod inspect;
 mod live;
 mod odd_images;

@@ -15,7 +15,8 @@ use resnet_formats::open as regular;
 
 use super::{
     PhotoError, PhotoFileError,
-    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS},
+    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA},
+    room::room,
     whole,
 };
 
@@ -106,7 +107,7 @@ impl<'a> Header<'a> {
         whole::check(bytes, format)?;
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(BYTES_PER_PIXEL * MAX_PIXELS);
+        limits.max_alloc = Some(most_bytes(bytes, format));
         reader.limits(limits.clone());
         let mut decoder = reader.into_decoder()?;
         let (width, height) = decoder.dimensions();
@@ -133,9 +134,8 @@ impl<'a> Header<'a> {
         let Header { decoder, orientation } = self;
         let ((width, height), colour) = (decoder.dimensions(), decoder.color_type());
         let total = decoder.total_bytes();
-        let mut pixels = Vec::new();
         let len = usize::try_from(total).map_err(|_| PhotoError::Memory(total))?;
-        pixels.try_reserve_exact(len).map_err(|_| PhotoError::Memory(total))?;
+        let mut pixels = room(len)?;
         pixels.resize(len, 0);
         decoder.read_image_boxed(&mut pixels)?;
         let channels = to_bytes(&mut pixels, colour, grey)?;
@@ -148,6 +148,20 @@ impl<'a> Header<'a> {
         image.apply_orientation(orientation);
         let (height, width) = (image.height() as usize, image.width() as usize);
         Ok(Photo { height, width, channels, pixels: image.into_bytes() })
+    }
+}
+
+/// What a decoder may take. A PNG's colour profile is compressed and may inflate a thousandfold, before
+/// anybody asks for a pixel: so the pixels that the header states count, which come first.
+fn most_bytes(bytes: &[u8], format: ImageFormat) -> u64 {
+    let most = BYTES_PER_PIXEL * MAX_PIXELS;
+    match bytes.get(16..24).map(|sides| sides.as_chunks::<4>().0) {
+        Some(&[width, height]) if format == ImageFormat::Png => {
+            let [width, height] = [width, height].map(|side| u64::from(u32::from_be_bytes(side)));
+            let pixels = width.saturating_mul(height).min(MAX_PIXELS);
+            (BYTES_PER_PIXEL * pixels).saturating_add(METADATA).min(most)
+        }
+        _ => most,
     }
 }
 

@@ -8,3 +8,5 @@ pub const MAX_FILE: u64 = 128 << 20;
 /// The most that decoding takes for each pixel: a progressive JPEG keeps 16-bit coefficients of
 /// up to four channels besides its pixels, a PNG may have 16-bit channels.
 pub(super) const BYTES_PER_PIXEL: u64 = 12;
+/// The most that a PNG's compressed profile and the decoder's own buffers take.
+pub(super) const METADATA: u64 = 16 << 20;

@@ -66,7 +66,7 @@ fn one(path: &Path, preparation: Preparation, gate: &Gate) -> Result<Vec<u8>, Ph
     let header = Header::read(&bytes)?;
     let _pass = gate.enter(header.cost());
     let photo = header.decode(preparation.channels == 1)?;
-    Ok(photo.prepare(preparation))
+    photo.prepare(preparation)
 }
 
 /// Lets photos in while there is memory for them.

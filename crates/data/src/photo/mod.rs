@@ -16,6 +16,7 @@ mod limits;
 mod many;
 mod prepare;
 mod resize;
+mod room;
 mod whole;
 
 pub use decode::Photo;

@@ -3,25 +3,33 @@
 use resnet_network::preprocess::Preparation;
 
 use super::{
-    Photo,
+    Photo, PhotoError,
     resize::{Axis, resize},
+    room::room,
 };
 
 impl Photo {
     /// The pixels `[image_size][image_size][channels]` of a photo: those of torchvision's `Resize`
     /// and `CenterCrop` of a PIL image (bilinear, antialiased), within one grey level.
     ///
+    /// # Errors
+    /// If there is no memory for them.
+    ///
     /// # Panics
     /// If a photo in colour is to become grey: decode it so.
-    pub fn prepare(&self, preparation: Preparation) -> Vec<u8> {
+    pub fn prepare(&self, preparation: Preparation) -> Result<Vec<u8>, PhotoError> {
         let shorter = self.height.min(self.width);
         let axis = |len| axis(preparation, len, shorter);
-        let square = resize(self, &axis(self.height), &axis(self.width));
+        let square = resize(self, &axis(self.height), &axis(self.width))?;
         match (self.channels, preparation.channels) {
-            (1, 3) => square.into_iter().flat_map(|grey| [grey; 3]).collect(),
+            (1, 3) => {
+                let mut pixels = room(3 * square.len())?;
+                pixels.extend(square.into_iter().flat_map(|grey| [grey; 3]));
+                Ok(pixels)
+            }
             (have, want) => {
                 assert_eq!(have, want, "channels of a photo");
-                square
+                Ok(square)
             }
         }
     }

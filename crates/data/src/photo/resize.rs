@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::Photo;
+use super::{Photo, PhotoError, room::room};
 
 /// Fractional bits of a weight.
 const BITS: u32 = 22;
@@ -49,16 +49,21 @@ impl Axis {
 }
 
 /// The pixels `[rows][columns][channels]` of a resized photo.
-pub(super) fn resize(photo: &Photo, rows: &Axis, columns: &Axis) -> Vec<u8> {
+pub(super) fn resize(photo: &Photo, rows: &Axis, columns: &Axis) -> Result<Vec<u8>, PhotoError> {
     match photo.channels {
         1 => resize_channels::<1>(photo, rows, columns),
         _ => resize_channels::<3>(photo, rows, columns),
     }
 }
 
-fn resize_channels<const C: usize>(photo: &Photo, rows: &Axis, columns: &Axis) -> Vec<u8> {
+fn resize_channels<const C: usize>(
+    photo: &Photo,
+    rows: &Axis,
+    columns: &Axis,
+) -> Result<Vec<u8>, PhotoError> {
     let width = columns.len() * C;
-    let mut sums = vec![HALF; rows.len() * width];
+    let mut sums = room(rows.len() * width)?;
+    sums.resize(rows.len() * width, HALF);
     let mut row = vec![0_u8; width];
     // Rows of the result come and go in order: those that a row of the photo is part of lie
     // together.
@@ -82,7 +87,9 @@ fn resize_channels<const C: usize>(photo: &Photo, rows: &Axis, columns: &Axis) -
             }
         }
     }
-    sums.into_iter().map(rounded).collect()
+    let mut pixels = room(sums.len())?;
+    pixels.extend(sums.into_iter().map(rounded));
+    Ok(pixels)
 }
 
 fn resize_row<const C: usize>(pixels: &[u8], columns: &Axis, row: &mut [u8]) {

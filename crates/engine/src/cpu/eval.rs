@@ -1,9 +1,11 @@
 //! Inference: batch norms folded into convolutions, buffers reused.
 
+use std::sync::Arc;
+
 use resnet_kernels::{
     Buffer, Cpu, Dtype, Storage,
     batch_norm::EPSILON,
-    conv::{Conv, Direction, Epilogue},
+    conv::{Conv, Direction, Epilogue, Mode},
     layout::padded,
 };
 use resnet_network::{
@@ -14,13 +16,14 @@ use resnet_network::{
 use super::{
     arena::borrow,
     images::Images,
-    prepare::{convs, of_batch, outline, scratch_len},
+    prepare::{Kernels, Prepared, most_scratch, of_batch, outline},
 };
 use crate::{
     batch,
     error::PlanError,
     hooks::Hooks,
-    lower::{Lowering, inference},
+    lower::{Lowering, convolutions, image_bytes, inference},
+    memory::{check, zeros},
     outline::{Memory, Outline},
     program::{Compute, Input, Operation, Program},
 };
@@ -33,11 +36,13 @@ pub struct EvalPlan {
     cpu: Cpu,
     graph: Graph,
     program: Program,
+    /// What it takes.
+    memory: Memory,
     /// Whether there are parameters.
     is_loaded: bool,
     images: Images,
     /// By unit.
-    convs: Vec<Option<Conv>>,
+    convs: Vec<Option<Arc<Conv>>>,
     /// By unit, from [`EvalPlan::load`].
     parameters: Vec<Parameters>,
     values: Storage,
@@ -62,6 +67,10 @@ enum Parameters {
     None,
 }
 
+/// What images, values and tables of pixels take where nobody asks for more, if one image does not:
+/// 512 MiB, some 40 images of 224 pixels of any ImageNet net.
+pub const MODEST: usize = 512 << 20;
+
 impl EvalPlan {
     /// Plans inference of up to `batch` images of `height` x `width`. Call [`EvalPlan::load`]
     /// before the first forward pass.
@@ -77,7 +86,68 @@ impl EvalPlan {
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width };
-        EvalPlan::prepare(graph, inference(lowering, None)?, cpu)
+        EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, None, cpu)?, cpu)
+    }
+
+    /// [`EvalPlan::new`] for fewer images at once, whose logits are the same to the bit: `images`,
+    /// or as many as [`MODEST`] bytes hold, but one at least. See [`EvalPlan::batch`].
+    ///
+    /// # Errors
+    /// As [`EvalPlan::new`].
+    pub fn modest(
+        images: usize,
+        graph: &Graph,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        cpu: &Cpu,
+    ) -> Result<Self, PlanError> {
+        let lowering = Lowering { graph, dtype, batch, height, width };
+        EvalPlan::build(graph, EvalPlan::prepare_modest(lowering, images, cpu)?, cpu)
+    }
+
+    /// What [`EvalPlan::build`] builds the plan of [`EvalPlan::modest`] of.
+    pub(crate) fn prepare_modest(
+        lowering: Lowering<'_>,
+        images: usize,
+        cpu: &Cpu,
+    ) -> Result<Prepared, PlanError> {
+        let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
+        let most = (MODEST.saturating_sub(tables) / image).min(images);
+        EvalPlan::prepare_for(lowering, most.clamp(1, lowering.batch), None, cpu)
+    }
+
+    /// What tables of pixels take, and what each image at once does, input and values.
+    ///
+    /// # Errors
+    /// As [`EvalPlan::new`], but for memory.
+    pub fn bytes(lowering: Lowering<'_>, cpu: &Cpu) -> Result<(usize, usize), PlanError> {
+        let kernels = Kernels::new(lowering.dtype, lowering.batch, cpu);
+        let tables = kernels.table_bytes(convolutions(lowering, Mode::Inference)?);
+        Ok((tables, image_bytes(lowering)?))
+    }
+
+    /// What [`EvalPlan::new`] would consist of. Of all that, only the tables are made.
+    ///
+    /// # Errors
+    /// As [`EvalPlan::new`], but for the memory of what is not made.
+    pub fn describe(
+        graph: &Graph,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        cpu: &Cpu,
+    ) -> Result<Outline, PlanError> {
+        let lowering = Lowering { graph, dtype, batch, height, width };
+        let Prepared { program, convs, memory } = EvalPlan::prepare(lowering, batch, None, cpu)?;
+        Ok(outline(&program, &convs, memory, cpu))
+    }
+
+    /// The most images that a forward pass takes.
+    pub fn batch(&self) -> usize {
+        self.program.batch
     }
 
     /// [`EvalPlan::new`] with a probe: [`EvalPlan::probed`] reads what `node` computed. Nothing is
@@ -98,28 +168,71 @@ impl EvalPlan {
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width };
-        EvalPlan::prepare(graph, inference(lowering, Some(node))?, cpu)
+        EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, Some(node), cpu)?, cpu)
     }
 
-    fn prepare(graph: &Graph, program: Program, cpu: &Cpu) -> Result<Self, PlanError> {
-        let convs = convs(&program, cpu)?;
-        let scratch = (0..program.operations.len()).map(|i| scratch_len(&program, i, &convs, cpu));
-        let scratch = Buffer::zeroed(scratch.max().unwrap_or(0))?;
+    /// [`EvalPlan::prepare`], unless tables and values alone are more than there is.
+    fn prepare_for(
+        lowering: Lowering<'_>,
+        images: usize,
+        probe: Option<NodeId>,
+        cpu: &Cpu,
+    ) -> Result<Prepared, PlanError> {
+        let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
+        check(tables.saturating_add(images.saturating_mul(image)))?;
+        EvalPlan::prepare(lowering, images, probe, cpu)
+    }
+
+    /// For so many images at once, by the algorithms of a largest batch.
+    fn prepare(
+        lowering: Lowering<'_>,
+        images: usize,
+        probe: Option<NodeId>,
+        cpu: &Cpu,
+    ) -> Result<Prepared, PlanError> {
+        let mut kernels = Kernels::new(lowering.dtype, lowering.batch, cpu);
+        let tables = kernels.table_bytes(convolutions(lowering, Mode::Inference)?);
+        check(tables)?;
+        let program = inference(Lowering { batch: images, ..lowering }, probe)?;
+        let convs = kernels.of_units(&program.units)?;
+        let packed = convs.iter().flatten().map(|conv| conv.packed_len()).sum::<usize>();
+        let (word, value) = (size_of::<f32>(), program.dtype.size());
+        let memory = Memory {
+            images: word * program.images_len(),
+            activations: value * program.values_len,
+            gradients: 0,
+            statistics: 0,
+            packed: word * packed,
+            scratch: word * most_scratch(&program, &convs, cpu),
+            logits: word * program.logits_len(),
+            tables,
+        };
+        Ok(Prepared { program, convs, memory })
+    }
+
+    pub(crate) fn build(
+        graph: &Graph,
+        prepared: Prepared,
+        cpu: &Cpu,
+    ) -> Result<EvalPlan, PlanError> {
+        let Prepared { program, convs, memory } = prepared;
+        check(memory.without_tables())?;
         let mut parameters: Vec<_> = convs.iter().map(|_| Parameters::None).collect();
         for Operation { unit, compute, .. } in &program.operations {
             let Some(unit) = *unit else { continue };
-            let zeros = |channels| vec![0.0; padded(channels)];
+            let padded_zeros = |channels| zeros(padded(channels));
             parameters[unit] = match compute {
                 Compute::Conv { .. } => Parameters::Conv {
-                    packed: Buffer::zeroed(convs[unit].as_ref().map_or(0, Conv::packed_len))?,
-                    bias: zeros(program.units[unit].output.channels),
+                    packed: Buffer::zeroed(convs[unit].as_ref().map_or(0, |c| c.packed_len()))?,
+                    bias: padded_zeros(program.units[unit].output.channels)?,
                 },
                 Compute::BatchNorm { norm, .. } => {
-                    Parameters::Norm(std::array::from_fn(|_| zeros(norm.channels)))
+                    let [mean, scale, shift] = [norm.channels; 3].map(padded_zeros);
+                    Parameters::Norm([mean?, scale?, shift?])
                 }
                 Compute::Linear { linear, .. } => Parameters::Linear {
-                    weight: vec![0.0; linear.inputs * linear.outputs],
-                    bias: vec![0.0; linear.outputs],
+                    weight: zeros(linear.inputs * linear.outputs)?,
+                    bias: zeros(linear.outputs)?,
                 },
                 _ => Parameters::None,
             };
@@ -132,8 +245,9 @@ impl EvalPlan {
             convs,
             parameters,
             values: Storage::zeroed(program.dtype, program.values_len)?,
-            scratch,
-            logits: vec![0.0; program.batch * program.classes],
+            scratch: Buffer::zeroed(memory.scratch / size_of::<f32>())?,
+            logits: zeros(program.logits_len())?,
+            memory,
             program,
         })
     }
@@ -228,7 +342,7 @@ impl EvalPlan {
                 let x = x.unwrap_or_else(|| (&self.images.values[..]).into());
                 let (bias, relu) = (Some(&bias[..]), *relu);
                 let epilogue = Epilogue { bias, residual, accumulate: false, relu };
-                let conv = unit.and_then(|unit| self.convs[unit].as_ref());
+                let conv = unit.and_then(|unit| self.convs[unit].as_deref());
                 let conv = conv.expect("every convolution is prepared");
                 // Inference packs all weights.
                 let weights = conv.weights(Direction::Forward, &[], packed);
@@ -272,18 +386,7 @@ impl EvalPlan {
 
     /// What the plan consists of.
     pub fn outline(&self) -> Outline {
-        let word = size_of::<f32>();
-        let packed = self.convs.iter().flatten().map(Conv::packed_len).sum::<usize>();
-        let memory = Memory {
-            images: word * self.images.values.len(),
-            activations: self.program.dtype.size() * self.values.len(),
-            gradients: 0,
-            statistics: 0,
-            packed: word * packed,
-            scratch: word * self.scratch.len(),
-            logits: word * self.logits.len(),
-        };
-        outline(&self.program, &self.convs, memory, &self.cpu)
+        outline(&self.program, &self.convs, self.memory, &self.cpu)
     }
 }
 

@@ -19,9 +19,8 @@ pub(super) struct Images {
 
 impl Images {
     pub(super) fn new(program: &Program) -> Result<Self, OutOfMemory> {
-        let layout = program.image;
-        let values = Buffer::zeroed(program.batch * layout.image_len())?;
-        Ok(Images { layout, values, table: None })
+        let values = Buffer::zeroed(program.images_len())?;
+        Ok(Images { layout: program.image, values, table: None })
     }
 
     /// Converts the images of a batch.

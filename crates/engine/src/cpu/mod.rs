@@ -13,5 +13,6 @@ mod prepare;
 mod train;
 mod unit;
 
-pub use eval::EvalPlan;
+pub use eval::{EvalPlan, MODEST};
+pub(crate) use prepare::Prepared;
 pub use train::TrainPlan;

@@ -1,9 +1,11 @@
 //! What this machine makes of a program's units.
 
+use std::sync::Arc;
+
 use resnet_kernels::{
-    Cpu, OutOfMemory,
+    Cpu, Dtype, OutOfMemory,
     batch_norm::BatchNorm,
-    conv::{Algorithm, Conv, Direction},
+    conv::{Algorithm, Conv, ConvShape, Direction, Mode, Source},
 };
 
 use crate::{
@@ -11,23 +13,82 @@ use crate::{
     program::{Compute, Pass, Program, Unit},
 };
 
-/// The kernels of the units that are convolutions, by unit.
-///
-/// # Errors
-/// If there is no memory for their tables.
-pub(super) fn convs(program: &Program, cpu: &Cpu) -> Result<Vec<Option<Conv>>, OutOfMemory> {
-    let prepare = |unit: &Unit| {
-        let (shape, source, mode) = unit.conv?;
-        Some(Conv::new(shape, program.dtype, source, mode, program.batch, cpu))
-    };
-    program.units.iter().map(|unit| prepare(unit).transpose()).collect()
+/// What a convolution is prepared from.
+type Needs = (ConvShape, Source, Mode);
+
+/// The kernels of convolutions, which take the algorithms of one largest batch. Those that are alike
+/// are one: their tables of pixels can be larger than what they compute.
+pub(super) struct Kernels<'a> {
+    pub(super) dtype: Dtype,
+    pub(super) batch: usize,
+    pub(super) cpu: &'a Cpu,
+    made: Vec<(Needs, Arc<Conv>)>,
+}
+
+impl<'a> Kernels<'a> {
+    pub(super) fn new(dtype: Dtype, batch: usize, cpu: &'a Cpu) -> Self {
+        Kernels { dtype, batch, cpu, made: Vec::new() }
+    }
+
+    /// Bytes of the tables of these convolutions.
+    pub(super) fn table_bytes(&self, convs: impl IntoIterator<Item = Needs>) -> usize {
+        let mut seen = Vec::new();
+        let mut bytes = 0_usize;
+        for needs in convs {
+            if !seen.contains(&needs) {
+                let (shape, source, mode) = needs;
+                let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
+                let more = Conv::table_bytes(shape, dtype, source, mode, batch, cpu);
+                bytes = bytes.saturating_add(more);
+                seen.push(needs);
+            }
+        }
+        bytes
+    }
+
+    /// Whether a unit is a convolution that can read an activation through a batch norm.
+    pub(super) fn reads_through_norm(&self, unit: &Unit) -> bool {
+        unit.conv.is_some_and(|(shape, source, mode)| {
+            let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
+            Conv::algorithm_of(shape, dtype, source, mode, batch, cpu).reads_through_norm()
+        })
+    }
+
+    /// The kernels of the units that are convolutions.
+    ///
+    /// # Errors
+    /// If there is no memory for their tables.
+    pub(super) fn of_units(
+        &mut self,
+        units: &[Unit],
+    ) -> Result<Vec<Option<Arc<Conv>>>, OutOfMemory> {
+        units.iter().map(|unit| unit.conv.map(|needs| self.of(needs)).transpose()).collect()
+    }
+
+    fn of(&mut self, needs: Needs) -> Result<Arc<Conv>, OutOfMemory> {
+        if let Some((_, made)) = self.made.iter().find(|(of, _)| *of == needs) {
+            return Ok(made.clone());
+        }
+        let (shape, source, mode) = needs;
+        let conv = Conv::new(shape, self.dtype, source, mode, self.batch, self.cpu)?;
+        let conv = Arc::new(conv);
+        self.made.push((needs, conv.clone()));
+        Ok(conv)
+    }
+}
+
+/// A program and what it will take, before anything of its size is allocated but tables.
+pub(crate) struct Prepared {
+    pub(super) program: Program,
+    pub(super) convs: Vec<Option<Arc<Conv>>>,
+    pub(crate) memory: Memory,
 }
 
 /// Words of scratch that an operation takes.
 pub(super) fn scratch_len(
     program: &Program,
     index: usize,
-    convs: &[Option<Conv>],
+    convs: &[Option<Arc<Conv>>],
     cpu: &Cpu,
 ) -> usize {
     let operation = &program.operations[index];
@@ -38,9 +99,15 @@ pub(super) fn scratch_len(
         Compute::LinearBackward { linear, .. } => linear.scratch_len(cpu),
         _ => {
             let conv = operation.unit.and_then(|unit| convs[unit].as_ref());
-            conv.map_or(0, Conv::scratch_len)
+            conv.map_or(0, |conv| conv.scratch_len())
         }
     }
+}
+
+/// Words of scratch of the operation that takes most.
+pub(super) fn most_scratch(program: &Program, convs: &[Option<Arc<Conv>>], cpu: &Cpu) -> usize {
+    let scratch = (0..program.operations.len()).map(|i| scratch_len(program, i, convs, cpu));
+    scratch.max().unwrap_or(0)
 }
 
 /// A batch norm of one image, of so many.
@@ -57,17 +124,20 @@ fn algorithms(conv: &Conv) -> Vec<(Pass, Algorithm)> {
 /// A program as this machine runs it.
 pub(super) fn outline(
     program: &Program,
-    convs: &[Option<Conv>],
+    convs: &[Option<Arc<Conv>>],
     memory: Memory,
     cpu: &Cpu,
 ) -> Outline {
     let word = size_of::<f32>();
     let value = program.dtype.size();
+    let mut scratch = vec![0; program.units.len()];
+    for (index, operation) in program.operations.iter().enumerate() {
+        if let Some(unit) = operation.unit {
+            scratch[unit] = scratch_len(program, index, convs, cpu).max(scratch[unit]);
+        }
+    }
     let unit = |(index, unit): (usize, &Unit)| {
-        let conv = convs[index].as_ref();
-        let own = |i: &usize| program.operations[*i].unit == Some(index);
-        let scratch = (0..program.operations.len()).filter(own);
-        let scratch = scratch.map(|i| scratch_len(program, i, convs, cpu)).max().unwrap_or(0);
+        let conv = convs[index].as_deref();
         UnitOutline {
             nodes: unit.names.clone(),
             kind: unit.kind,
@@ -80,7 +150,7 @@ pub(super) fn outline(
             },
             gradient_bytes: unit.gradient.len() * value,
             packed_bytes: conv.map_or(0, Conv::packed_len) * word,
-            scratch_bytes: scratch * word,
+            scratch_bytes: scratch[index] * word,
         }
     };
     let units: Vec<UnitOutline> = program.units.iter().enumerate().map(unit).collect();

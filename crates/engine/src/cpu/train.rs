@@ -1,8 +1,10 @@
 //! Training: forward with batch statistics, loss, and the gradients of all parameters.
 
+use std::sync::Arc;
+
 use resnet_kernels::{
     Buffer, Cpu, Dtype, Storage,
-    conv::{Algorithm, Conv},
+    conv::{Conv, Mode},
     layout::padded,
     loss::cross_entropy,
 };
@@ -11,14 +13,15 @@ use resnet_network::{Network, graph::Graph};
 use super::{
     buffers::Buffers,
     images::Images,
-    prepare::{convs, outline, scratch_len},
+    prepare::{Kernels, Prepared, most_scratch, outline},
     unit::Own,
 };
 use crate::{
     batch::{Part, StepResult},
     error::PlanError,
     hooks::Hooks,
-    lower::{Lowering, training},
+    lower::{Lowering, convolutions, training},
+    memory::{check, zeros},
     outline::{Memory, Outline},
     program::{Compute, Operation, Pass, Program, Unit},
 };
@@ -32,9 +35,11 @@ pub struct TrainPlan {
     cpu: Cpu,
     graph: Graph,
     program: Program,
+    /// What the buffers take.
+    memory: Memory,
     images: Images,
     /// By unit.
-    convs: Vec<Option<Conv>>,
+    convs: Vec<Option<Arc<Conv>>>,
     buffers: Buffers,
 }
 
@@ -52,34 +57,58 @@ impl TrainPlan {
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width };
-        let program = training(lowering, &mut |unit: &Unit| {
-            let algorithm = unit.conv.map(|(shape, source, mode)| {
-                Conv::algorithm_of(shape, dtype, source, mode, batch, cpu)
-            });
-            algorithm.is_some_and(Algorithm::reads_through_norm)
-        })?;
-        let convs = convs(&program, cpu)?;
-        let scratch = (0..program.operations.len()).map(|i| scratch_len(&program, i, &convs, cpu));
-        let scratch = scratch.max().unwrap_or(0);
-        let packed = convs.iter().flatten().map(Conv::packed_len).max().unwrap_or(0);
+        TrainPlan::build(graph, TrainPlan::prepare(lowering, cpu)?, cpu)
+    }
+
+    /// What [`TrainPlan::build`] builds a plan of.
+    pub(crate) fn prepare(lowering: Lowering<'_>, cpu: &Cpu) -> Result<Prepared, PlanError> {
+        let Lowering { dtype, batch, .. } = lowering;
+        let mut kernels = Kernels::new(dtype, batch, cpu);
+        let tables = kernels.table_bytes(convolutions(lowering, Mode::Train)?);
+        check(tables)?;
+        let program = training(lowering, &mut |unit: &Unit| kernels.reads_through_norm(unit))?;
+        let convs = kernels.of_units(&program.units)?;
+        let packed = convs.iter().flatten().map(|conv| conv.packed_len()).max().unwrap_or(0);
+        let (word, value) = (size_of::<f32>(), dtype.size());
+        let memory = Memory {
+            images: word * program.images_len(),
+            activations: value * program.values_len,
+            gradients: value * program.gradients_len,
+            statistics: word * program.saved_len,
+            packed: word * packed,
+            scratch: word * most_scratch(&program, &convs, cpu),
+            logits: 2 * word * program.logits_len(),
+            tables,
+        };
+        Ok(Prepared { program, convs, memory })
+    }
+
+    pub(crate) fn build(
+        graph: &Graph,
+        prepared: Prepared,
+        cpu: &Cpu,
+    ) -> Result<TrainPlan, PlanError> {
+        let Prepared { program, convs, memory } = prepared;
+        check(memory.without_tables())?;
+        let words = |bytes: usize| bytes / size_of::<f32>();
         let channels = program.units.iter().map(|unit| padded(unit.output.channels)).max();
-        let logits = vec![0.0; batch * program.classes];
         Ok(TrainPlan {
             cpu: cpu.clone(),
             graph: graph.clone(),
             images: Images::new(&program)?,
             buffers: Buffers {
-                values: Storage::zeroed(dtype, program.values_len)?,
-                gradients: Storage::zeroed(dtype, program.gradients_len)?,
+                values: Storage::zeroed(program.dtype, program.values_len)?,
+                gradients: Storage::zeroed(program.dtype, program.gradients_len)?,
                 saved: Buffer::zeroed(program.saved_len)?,
                 counts: vec![0.0; program.units.len()],
                 sums: vec![0.0; 2 * channels.unwrap_or(0)],
-                packed: Buffer::zeroed(packed)?,
-                scratch: Buffer::zeroed(scratch)?,
-                d_logits: logits.clone(),
-                logits,
+                packed: Buffer::zeroed(words(memory.packed))?,
+                scratch: Buffer::zeroed(words(memory.scratch))?,
+                logits: zeros(program.logits_len())?,
+                d_logits: zeros(program.logits_len())?,
                 part: Vec::new(),
             },
+            memory,
             convs,
             program,
         })
@@ -133,7 +162,7 @@ impl TrainPlan {
                         n,
                         unit,
                         head: self.program.units[unit].head,
-                        conv: self.convs[unit].as_ref(),
+                        conv: self.convs[unit].as_deref(),
                         images: &self.images.values,
                     };
                     let b = &mut self.buffers;
@@ -184,16 +213,23 @@ impl TrainPlan {
 
     /// What the plan consists of.
     pub fn outline(&self) -> Outline {
-        let (b, word, value) = (&self.buffers, size_of::<f32>(), self.program.dtype.size());
-        let memory = Memory {
-            images: word * self.images.values.len(),
-            activations: value * b.values.len(),
-            gradients: value * b.gradients.len(),
-            statistics: word * b.saved.len(),
-            packed: word * b.packed.len(),
-            scratch: word * b.scratch.len(),
-            logits: word * (b.logits.len() + b.d_logits.len()),
-        };
-        outline(&self.program, &self.convs, memory, &self.cpu)
+        outline(&self.program, &self.convs, self.memory, &self.cpu)
+    }
+
+    /// What [`TrainPlan::new`] would consist of. Of all that, only the tables are made.
+    ///
+    /// # Errors
+    /// As [`TrainPlan::new`], but for the memory of what is not made.
+    pub fn describe(
+        graph: &Graph,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        cpu: &Cpu,
+    ) -> Result<Outline, PlanError> {
+        let lowering = Lowering { graph, dtype, batch, height, width };
+        let Prepared { program, convs, memory } = TrainPlan::prepare(lowering, cpu)?;
+        Ok(outline(&program, &convs, memory, cpu))
     }
 }

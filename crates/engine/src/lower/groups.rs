@@ -92,7 +92,8 @@ pub(super) fn groups_around(
 
 /// The group that computes a node's value; none for the images.
 pub(super) fn producer(groups: &[Group], id: NodeId) -> Option<usize> {
-    let found = groups.iter().position(|group| group.output == id);
+    // They are in the order of their outputs.
+    let found = groups.binary_search_by_key(&id, |group| group.output).ok();
     assert!(found.is_some() || id == Graph::INPUT, "every value that is read is computed");
     found
 }

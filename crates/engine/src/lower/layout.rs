@@ -109,17 +109,19 @@ impl Layout {
     /// For each unit, the batch norm that it may apply as it reads: one with a ReLU, without a
     /// residual, that nothing else reads.
     pub(super) fn read_through(graph: &Graph, groups: &[Group]) -> Vec<Option<usize>> {
-        let reads = |unit: &Group, id: NodeId| {
-            graph.nodes()[unit.head].inputs.contains(&id) || unit.residual == Some(id)
-        };
+        let mut readers = vec![0; graph.nodes().len()];
+        for group in groups {
+            let inputs = &graph.nodes()[group.head].inputs;
+            let residual = group.residual.filter(|id| !inputs.contains(id));
+            inputs.iter().copied().chain(residual).for_each(|id| readers[id] += 1);
+        }
         let norm = |unit: &Group| {
             let id = graph.nodes()[unit.head].inputs[0];
             let norm = producer(groups, id)?;
             let n = &groups[norm];
             let fits =
                 graph.nodes()[n.head].op == Op::BatchNorm2d && n.relu && n.residual.is_none();
-            let readers = groups.iter().filter(|group| reads(group, id)).count();
-            (fits && readers == 1).then_some(norm)
+            (fits && readers[id] == 1).then_some(norm)
         };
         groups.iter().map(norm).collect()
     }
@@ -133,12 +135,14 @@ pub(super) fn places(
     sizes: &Sizes,
     probe: Option<NodeId>,
 ) -> (Vec<Range<usize>>, usize) {
-    let reads = |unit: &Group, id: NodeId| {
-        graph.nodes()[unit.head].inputs[0] == id || unit.residual == Some(id)
-    };
+    let mut last_reader: Vec<usize> = (0..groups.len()).collect();
+    for (index, unit) in groups.iter().enumerate() {
+        let read = [Some(graph.nodes()[unit.head].inputs[0]), unit.residual];
+        let read = read.into_iter().flatten().filter_map(|id| producer(groups, id));
+        read.for_each(|value| last_reader[value] = index);
+    }
     let lifetime = |(index, unit): (usize, &Group)| {
-        let reader = groups.iter().rposition(|reader| reads(reader, unit.output)).unwrap_or(index);
-        let last = if Some(unit.output) == probe { groups.len() } else { reader };
+        let last = if Some(unit.output) == probe { groups.len() } else { last_reader[index] };
         // The logits have a buffer of their own.
         let linear = graph.nodes()[unit.head].op == Op::Linear;
         let len = if linear { 0 } else { sizes.batch * sizes.image_len(unit.output) };

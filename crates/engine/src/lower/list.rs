@@ -3,7 +3,7 @@
 use resnet_kernels::{
     Dtype,
     batch_norm::BatchNorm,
-    conv::{Mode, Source},
+    conv::Mode,
     elementwise::PadShortcut,
     linear::Linear,
     pooling::{GlobalAvgPool, MaxPool},
@@ -127,11 +127,8 @@ impl<'a> List<'a> {
     ) -> Unit {
         let group = &self.groups[index];
         let node = &self.graph.nodes()[group.head];
-        let conv = matches!(node.op, Op::Conv2d { .. }).then(|| {
-            let (shape, source) = self.sizes.conv(group.head, node);
-            let first = source == Source::Image && mode == Mode::Train;
-            (shape, source, if first { Mode::TrainFirst } else { mode })
-        });
+        let is_conv = matches!(node.op, Op::Conv2d { .. });
+        let conv = is_conv.then(|| self.sizes.conv(group.head, node, mode));
         Unit {
             head: group.head,
             names: self.names(group),

@@ -20,9 +20,31 @@ pub use inference::inference;
 pub use list::Lowering;
 pub use training::training;
 
-use resnet_network::graph::Graph;
+use resnet_kernels::conv::{ConvShape, Mode, Source};
+use resnet_network::graph::{Graph, Op};
 
 use crate::error::PlanError;
+
+/// The convolutions of a graph, as its units prepare them.
+pub(crate) fn convolutions(
+    lowering: Lowering<'_>,
+    mode: Mode,
+) -> Result<Vec<(ConvShape, Source, Mode)>, PlanError> {
+    let Lowering { graph, batch, height, width, .. } = lowering;
+    let sizes = sizes::Sizes::new(graph, batch, height, width)?;
+    let nodes = graph.nodes().iter().enumerate();
+    let convs = nodes.filter(|(_, node)| matches!(node.op, Op::Conv2d { .. }));
+    Ok(convs.map(|(id, node)| sizes.conv(id, node, mode)).collect())
+}
+
+/// Bytes of one image in inference: its input and the values that are alive at once.
+pub(crate) fn image_bytes(lowering: Lowering<'_>) -> Result<usize, PlanError> {
+    let Lowering { graph, dtype, height, width, .. } = lowering;
+    let sizes = sizes::Sizes::new(graph, 1, height, width)?;
+    let image = sizes.image(graph).image_len();
+    let (_, all) = values_per_image(graph, height, width)?;
+    Ok(image * size_of::<f32>() + (all - image) * dtype.size())
+}
 
 /// Values of an image that training and inference hold: inputs, outputs and gradients, without
 /// weights and scratch.

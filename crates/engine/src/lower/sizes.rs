@@ -1,12 +1,26 @@
 //! The shapes of a graph's nodes for images of one size.
 
 use resnet_kernels::{
-    conv::{ConvShape, Source},
-    layout::{ImageLayout, padded},
+    conv::{ConvShape, Mode, Source},
+    layout::{CHANNEL_BLOCK, ImageLayout, padded},
 };
 use resnet_network::graph::{Graph, Node, NodeId, Op, Shape};
 
 use crate::error::{MAX_BATCH, PlanError};
+
+/// The most bytes that all values of a batch may take: 256 TiB.
+const MAX_BYTES: usize = 1 << 48;
+
+/// Values of a convolution's weight, at most.
+const MAX_WEIGHT: usize = 1 << 31;
+
+/// Stored values of an image with a border, where kernels can address them.
+fn stored(shape: Shape, border: usize) -> Option<usize> {
+    let side = |n: usize| border.checked_mul(2)?.checked_add(n);
+    let pixels = side(shape.height)?.checked_mul(side(shape.width)?)?;
+    let channels = shape.channels.checked_next_multiple_of(CHANNEL_BLOCK)?;
+    pixels.checked_mul(channels).filter(|&values| values <= 1 << 30)
+}
 
 /// The shapes of a graph's nodes, and the largest batch.
 pub(super) struct Sizes {
@@ -25,14 +39,26 @@ impl Sizes {
             return Err(PlanError::Batch(batch));
         }
         let shapes = graph.shapes(height, width)?;
+        let mut all = 0_usize;
         for (node, &shape) in graph.nodes().iter().zip(&shapes) {
-            // Kernels address the values of an image in 32 bits; the border and the padding of
-            // channels need some of them.
-            let values = shape.height.checked_mul(shape.width);
-            let values = values.and_then(|p| p.checked_mul(padded(shape.channels)));
-            if values.is_none_or(|v| v > 1 << 30) {
-                return Err(PlanError::TooLarge { node: node.name.clone(), shape });
+            let too_large = |shape| PlanError::TooLarge { node: node.name.clone(), shape };
+            // Kernels address the values of an image in 32 bits, and those of a convolution's input
+            // within its border.
+            all += stored(shape, 0).ok_or_else(|| too_large(shape))?;
+            if let Op::Conv2d { kernel, padding, .. } = node.op {
+                let input = shapes[node.inputs[0]];
+                stored(input, padding).ok_or_else(|| too_large(input))?;
+                let weight = [kernel, kernel, padded(input.channels), padded(shape.channels)];
+                let values = weight.iter().try_fold(1, |all: usize, n| all.checked_mul(*n));
+                if values.is_none_or(|values| values > MAX_WEIGHT) {
+                    return Err(PlanError::TooWide { node: node.name.clone() });
+                }
             }
+        }
+        // Far beyond memory: below it no length and no cost overflows.
+        let bytes = all.saturating_mul(batch).saturating_mul(size_of::<f32>());
+        if bytes > MAX_BYTES {
+            return Err(PlanError::Memory { bytes, available: None });
         }
         Ok(Sizes { shapes, batch })
     }
@@ -52,11 +78,12 @@ impl Sizes {
         let mut nodes = graph.nodes().iter().enumerate();
         let first = nodes.find(|(_, node)| node.inputs.first() == Some(&Graph::INPUT));
         let (id, node) = first.expect("units are checked: a convolution reads the input");
-        self.conv(id, node).0.image()
+        self.conv(id, node, Mode::Inference).0.image()
     }
 
-    /// The dimensions of a convolution, and how its input is stored.
-    pub(super) fn conv(&self, id: NodeId, node: &Node) -> (ConvShape, Source) {
+    /// The dimensions of a convolution, how its input is stored, and the passes that it needs: the
+    /// images have no gradient.
+    pub(super) fn conv(&self, id: NodeId, node: &Node, mode: Mode) -> (ConvShape, Source, Mode) {
         let Op::Conv2d { kernel, stride, padding } = node.op else {
             unreachable!("called for convolutions");
         };
@@ -70,7 +97,10 @@ impl Sizes {
             stride,
             padding,
         };
-        let first = node.inputs[0] == Graph::INPUT;
-        (shape, if first { Source::Image } else { Source::Activation })
+        match (node.inputs[0], mode) {
+            (Graph::INPUT, Mode::Train) => (shape, Source::Image, Mode::TrainFirst),
+            (Graph::INPUT, _) => (shape, Source::Image, mode),
+            _ => (shape, Source::Activation, mode),
+        }
     }
 }

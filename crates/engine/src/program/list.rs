@@ -34,6 +34,18 @@ pub struct Program {
     pub probe: Option<(Span, Shape)>,
 }
 
+impl Program {
+    /// Values of the images, with their border.
+    pub(crate) fn images_len(&self) -> usize {
+        self.batch * self.image.image_len()
+    }
+
+    /// Logits of a batch.
+    pub(crate) fn logits_len(&self) -> usize {
+        self.batch * self.classes
+    }
+}
+
 /// An operation of the network with what follows it in the same pass over memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unit {

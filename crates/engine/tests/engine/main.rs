@@ -1,6 +1,7 @@
-//! The engine against its f64 interpreter, and what it promises of parts of batches.
+//! The engine against its f64 interpreter, and what it promises of parts of batches and of memory.
 
 mod graphs;
 mod hooks;
 mod interpreter;
 mod parts;
+mod room;

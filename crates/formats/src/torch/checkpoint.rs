@@ -32,7 +32,7 @@ const DEPTH: usize = 2;
 /// Finds everything there is in a file.
 pub(super) fn extract(mut reader: Reader<'_, '_>) -> Result<Checkpoint> {
     let root = reader.pickle.root;
-    let (model, form) = match reader.is_model(root) {
+    let (model, form) = match reader.is_model(root)? {
         true if reader.is_module(root) => (root, Form::Module),
         true => (root, Form::StateDict),
         false => match reader.find(root, DEPTH)? {
@@ -57,17 +57,21 @@ pub(super) fn extract(mut reader: Reader<'_, '_>) -> Result<Checkpoint> {
 }
 
 impl Reader<'_, '_> {
-    /// A module, or a dict of nothing but named tensors.
-    fn is_model(&self, id: Id) -> bool {
+    /// A module, or a dict of nothing but named tensors. One dict may be in many places, each of
+    /// which pays for the look.
+    fn is_model(&mut self, id: Id) -> Result<bool> {
+        let state = self.pickle.record(id).and_then(|record| record.state);
+        self.pay_for_lookup(state)?;
         if self.is_module(id) {
-            return true;
+            return Ok(true);
         }
+        self.pay_for_lookup(Some(id))?;
         let pairs = self.pickle.pairs(id).unwrap_or_default();
         let named = |&(key, value): &(Id, Id)| {
             let key = self.pickle.text(key);
             key.is_some_and(|key| self.is_tensor(value) || key.ends_with("_extra_state"))
         };
-        pairs.iter().all(named) && self.has_tensors(id)
+        Ok(pairs.iter().all(named) && self.has_tensors(id))
     }
 
     /// A dict that holds tensors, whatever else.
@@ -77,12 +81,13 @@ impl Reader<'_, '_> {
     }
 
     /// The model in a dict.
-    fn find(&self, dict: Id, depth: usize) -> Result<Option<Id>> {
+    fn find(&mut self, dict: Id, depth: usize) -> Result<Option<Id>> {
+        let pickle = self.pickle;
         for keys in MODEL_KEYS {
             let mut found = Vec::new();
             for key in keys {
-                let Some(value) = self.pickle.entry(dict, key) else { continue };
-                let model = match self.is_model(value) || self.has_tensors(value) {
+                let Some(value) = pickle.entry(dict, key) else { continue };
+                let model = match self.is_model(value)? || self.has_tensors(value) {
                     true => Some(value),
                     false if depth > 1 => self.find(value, depth - 1)?,
                     false => None,
@@ -97,9 +102,9 @@ impl Reader<'_, '_> {
             }
         }
         let mut found = Vec::new();
-        for &(key, value) in self.pickle.pairs(dict).unwrap_or_default() {
-            if let Some(key) = self.pickle.text(key)
-                && self.is_model(value)
+        for &(key, value) in pickle.pairs(dict).unwrap_or_default() {
+            if let Some(key) = pickle.text(key)
+                && self.is_model(value)?
             {
                 found.push((key, value));
                 if found.len() == 2 {
@@ -161,15 +166,17 @@ fn only(found: &[(&str, Id)]) -> Result<Option<Id>> {
 }
 
 fn strip_prefixes(tensors: &mut NamedTensors) {
-    let common = |tensors: &NamedTensors| {
-        let all = |prefix: &&str| {
-            tensors.iter().all(|(name, _)| name.len() > prefix.len() && name.starts_with(prefix))
+    // Of every name: what all have in common so far.
+    let mut length = 0;
+    let common = |length: usize| {
+        let has = |name: &str, prefix: &str| {
+            name[length..].strip_prefix(prefix).is_some_and(|rest| !rest.is_empty())
         };
+        let all = |prefix: &&str| tensors.iter().all(|(name, _)| has(name, prefix));
         PREFIXES.into_iter().find(|prefix| !tensors.is_empty() && all(prefix))
     };
-    while let Some(prefix) = common(tensors) {
-        for (name, _) in tensors.iter_mut() {
-            name.drain(..prefix.len());
-        }
+    while let Some(prefix) = common(length) {
+        length += prefix.len();
     }
+    tensors.iter_mut().for_each(|(name, _)| drop(name.drain(..length)));
 }

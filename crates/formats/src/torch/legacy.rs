@@ -54,7 +54,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(Pickle<'
         if let Value::Persistent(id) = value
             && let Some(storage) = StorageId::parse(&object, *id)
         {
-            budget.take(PER_STORAGE)?;
+            budget.take(PER_STORAGE + storage.key.len())?;
             let size = storage.dtype.map_or(1, Dtype::size);
             if *sizes.entry(storage.key).or_insert(size) != size {
                 return Err(FormatErrorKind::Pickle("a storage is of two types".into()));

@@ -44,7 +44,7 @@ impl Reader<'_, '_> {
         self.members(record, "_buffers", prefix, out)?;
         let children = pickle.attribute(record, "_modules").and_then(|id| pickle.pairs(id));
         let children = children.unwrap_or_default();
-        self.budget.take(size_of_val(children))?;
+        self.budget.look(children.len())?;
         for &(name, child) in children {
             if *pickle.get(child) == Value::None {
                 continue;
@@ -74,7 +74,8 @@ impl Reader<'_, '_> {
             Some(Value::Set(names)) if attribute == "_buffers" => &names[..],
             _ => &[],
         };
-        self.budget.take(size_of_val(members) + PER_NAME * left_out.len())?;
+        self.budget.look(members.len())?;
+        self.budget.take(PER_NAME * left_out.len())?;
         let left_out: HashSet<_> = left_out.iter().filter_map(|&id| pickle.text(id)).collect();
         for &(name, value) in members {
             let name = pickle.text(name);
@@ -90,7 +91,7 @@ impl Reader<'_, '_> {
     /// Pays for the search of a dict, which may be large and in many places.
     pub(super) fn pay_for_lookup(&mut self, dict: Option<Id>) -> Result<()> {
         let pairs = dict.and_then(|dict| self.pickle.pairs(dict)).unwrap_or_default();
-        self.budget.take(size_of_val(pairs))
+        self.budget.look(pairs.len())
     }
 
     /// Reads a tensor into a state dict.

@@ -8,6 +8,7 @@ use crate::pickle::{Id, Value};
 const KEYS: [&str; 5] =
     ["optimizer", "optimizer_state_dict", "optimizer_state", "optim", "optim_state_dict"];
 
+const PER_GROUP: usize = 256;
 const PER_PARAMETER: usize = 256;
 
 /// What is read, or why it is not.
@@ -40,6 +41,7 @@ impl Reader<'_, '_> {
         // Parameters are numbered; before 1.6 the numbers were addresses.
         let mut positions = HashMap::new();
         for &group in groups {
+            self.budget.take(PER_GROUP)?;
             self.pay_for_lookup(Some(group))?;
             let Some(parameters) = entry_items(self, group) else {
                 return Ok(Err("has a group without parameters"));

@@ -95,6 +95,9 @@ impl Reader<'_, '_> {
             Value::Text(text) => text.as_bytes(),
             _ => return None,
         };
+        if bytes.len() > size_of::<f64>() {
+            return None;
+        }
         let dtype = pickle.record(*dtype).filter(|r| pickle.class(r) == "numpy.dtype")?;
         // (version, byte order, ...)
         let order = dtype.state.and_then(|state| pickle.items(state)?.get(1).copied());

@@ -66,6 +66,8 @@ impl<'a> Storages<'a> {
 
     /// A storage's bytes.
     pub(super) fn get(&mut self, key: &str, budget: &mut Budget) -> Result<&[u8]> {
+        // Many tensors may have one storage of a long name.
+        budget.take(key.len())?;
         if let Some((archive, folder)) = &self.archive
             && !self.read.contains_key(key)
         {

@@ -16,6 +16,9 @@ const WRAPPERS: usize = 8;
 
 const PER_TENSOR: usize = 256;
 
+/// The most dimensions of a tensor that PyTorch computes with.
+const MOST_DIMENSIONS: usize = 64;
+
 /// The function that rebuilds a dense tensor, but for its version.
 const PLAIN: &str = "torch._utils._rebuild_tensor";
 
@@ -102,6 +105,9 @@ impl<'p> Reader<'p, '_> {
         let strides = self.sizes(*stride)?.ok_or_else(|| wrong("whose strides are malformed"))?;
         let offset = pickle.int(*offset).and_then(|offset| usize::try_from(offset).ok());
         let offset = offset.ok_or_else(|| wrong("whose offset is malformed"))?;
+        if shape.len() > MOST_DIMENSIONS {
+            return Err(wrong("of more than 64 dimensions"));
+        }
         if strides.len() != shape.len() {
             return Err(wrong("whose shape and strides differ in length"));
         }

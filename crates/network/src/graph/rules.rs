@@ -1,13 +1,14 @@
 //! The shapes of activations, and the rules that a graph must keep.
 
-use super::{Graph, GraphError, NodeId, Op, Shape};
+use super::{Graph, GraphError, Node, NodeId, Op, Shape};
 
 impl Graph {
     /// The output shape of every node for images of this size.
     ///
     /// # Errors
-    /// Where a window does not fit, the sides of an addition differ, or a rule of the family is
-    /// broken (a linear layer needs a 1x1 image, and so on).
+    /// Where a window does not fit, the sides of an addition differ, a rule of the family is
+    /// broken (a linear layer needs a 1x1 image, and so on), or a count of values, weights or
+    /// products is beyond any machine: whoever adds and multiplies them need not check.
     pub fn shapes(&self, height: usize, width: usize) -> Result<Vec<Shape>, GraphError> {
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes().len());
         for node in self.nodes() {
@@ -54,7 +55,7 @@ impl Graph {
                 }
                 Op::Conv2d { kernel, stride, padding } => window(kernel, stride, padding)?,
                 Op::MaxPool2d { kernel, stride, padding } => {
-                    if 2 * padding > kernel {
+                    if padding > kernel / 2 {
                         return Err(rule("needs padding of at most half its window"));
                     }
                     window(kernel, stride, padding)?
@@ -94,6 +95,10 @@ impl Graph {
             if shape.channels != node.channels {
                 return Err(rule("must keep the channels of its input"));
             }
+            let inputs = node.inputs.first().map_or(0, |&input| shapes[input].channels);
+            if !is_countable(node, inputs, shape) {
+                return Err(rule("has more values, weights or products than can be counted"));
+            }
             shapes.push(shape);
         }
         Ok(shapes)
@@ -131,9 +136,48 @@ impl Graph {
     }
 }
 
+/// The most values, weights and products of a node: those of a million nodes have a sum.
+const MOST: usize = 1 << 44;
+
+/// Whether values, weights and products of a node that reads so many channels are no more than that.
+fn is_countable(node: &Node, inputs: usize, output: Shape) -> bool {
+    let pixels = output.height.checked_mul(output.width);
+    let count = |channels: usize| pixels?.checked_mul(channels).filter(|&n| n <= MOST);
+    let weights = match node.op {
+        Op::Conv2d { kernel, .. } => kernel.checked_mul(kernel),
+        Op::Linear => Some(1),
+        _ => return count(output.channels).is_some(),
+    };
+    let weights = weights.and_then(|n| n.checked_mul(inputs)?.checked_mul(node.channels));
+    count(output.channels).is_some() && weights.and_then(count).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_counted_is_refused() {
+        let refused = |channels: usize, kernel: usize, side: usize| {
+            let mut g = Graph::new(channels);
+            g.conv2d("conv1", Graph::INPUT, channels, kernel, 1, kernel / 2);
+            g.shapes(side, side).is_err_and(|e| e.to_string().contains("than can be counted"))
+        };
+        assert!(!refused(64, 3, 8192));
+        for (channels, kernel, side) in [
+            (3, 1, 1 << 32),
+            (3, 1, usize::MAX / 4),
+            (1 << 40, 1, 1),
+            (1, 1 << 31, 4),
+            (1 << 12, 1 << 11, 64),
+            (usize::MAX, 1, 1),
+        ] {
+            assert!(refused(channels, kernel, side), "{channels} {kernel} {side}");
+        }
+        let mut g = Graph::new(3);
+        g.max_pool2d("pool", Graph::INPUT, 3, 1, usize::MAX / 2 + 2);
+        assert!(g.shapes(8, 8).is_err());
+    }
 
     #[test]
     fn shapes_follow_pytorch() {

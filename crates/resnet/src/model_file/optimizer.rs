@@ -4,6 +4,8 @@
 //! `torch.optim.SGD(net.parameters(), ...)` has one group, in the state dict's order; a recipe that
 //! spares batch norms and biases from decay is two groups, the weights first.
 
+use std::collections::HashMap;
+
 use resnet_formats::{
     NamedTensors, Tensor,
     torch::{Sgd, SgdGroup},
@@ -98,11 +100,9 @@ impl Optimizer {
             let groups = vec![group(decay, weights.len()), group(0.0, others.len())];
             (groups, [weights, others].concat())
         };
-        let buffer = |name: &str| {
-            let found = self.momentum.iter().find(|(parameter, _)| parameter == name);
-            found.map(|(_, buffer)| buffer.clone())
-        };
-        Sgd { groups, momentum: order.iter().map(|(name, _)| buffer(name)).collect() }
+        let buffers: HashMap<_, _> = self.momentum.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let buffer = |(name, _): &&(String, Tensor)| buffers.get(name.as_str()).map(|&t| t.clone());
+        Sgd { groups, momentum: order.iter().map(buffer).collect() }
     }
 }
 

@@ -63,10 +63,6 @@ impl<'a> Trainer<'a> {
         check_data(config, &classes, &train, &test, &held_out)?;
 
         let graph = config.arch.graph_with(train.channels, classes.len(), config.arch.width());
-        let Start { network, momentum, notes } = match init {
-            Some(file) => Start::from_file(file, config, graph)?,
-            None => Start::new(Network::new(graph, config.recipe.init, config.seed)),
-        };
         let size = config.data.image_size;
         let batch = config.recipe.batch_size.min(train.len());
         let engine_config = EngineConfig {
@@ -76,6 +72,11 @@ impl<'a> Trainer<'a> {
             height: size,
             width: size,
             sgd: config.recipe.sgd,
+        };
+        Engine::check(&graph, &engine_config, cpu)?;
+        let Start { network, momentum, notes } = match init {
+            Some(file) => Start::from_file(file, config, graph)?,
+            None => Start::new(Network::new(graph, config.recipe.init, config.seed)),
         };
         let mut engine = Engine::new(network, &engine_config, cpu)?;
         if let Some(momentum) = momentum {

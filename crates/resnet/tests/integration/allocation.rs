@@ -9,6 +9,8 @@ use resnet::{
     recipe::Dtype,
 };
 
+use resnet_kernels::conv::{Conv, ConvShape, Mode, Source};
+
 use crate::common;
 
 const DTYPES: [Dtype; 2] = [Dtype::Fp32, Dtype::Bf16];
@@ -71,5 +73,36 @@ fn bf16_halves_activations() {
         // The images themselves stay f32.
         println!("train {train}: {ratio:.3}");
         assert!(ratio < 0.56, "train {train}: {ratio}");
+    }
+}
+
+/// What is said of tables beforehand is an upper bound, and no more than a few times too much.
+#[test]
+fn tables_take_what_is_said() {
+    let cpu = Cpu::new(1).unwrap();
+    for (kernel, stride, padding, side, source) in [
+        (3, 1, 1, 32, Source::Activation),
+        (3, 2, 1, 33, Source::Activation),
+        (1, 2, 0, 70, Source::Activation),
+        (5, 3, 2, 200, Source::Activation),
+        (3, 1, 1, 8, Source::Activation),
+        (7, 2, 3, 224, Source::Image),
+        (3, 1, 1, 32, Source::Image),
+    ] {
+        let (in_channels, out_channels, height, width) = (3, 8, side, side);
+        let shape = ConvShape { in_channels, out_channels, height, width, kernel, stride, padding };
+        for mode in [Mode::Inference, Mode::TrainFirst, Mode::Train] {
+            if mode == Mode::Train && source == Source::Image {
+                continue;
+            }
+            let most = Conv::table_bytes(shape, Dtype::Fp32, source, mode, 2, &cpu) as u64;
+            let make = || Conv::new(shape, Dtype::Fp32, source, mode, 2, &cpu);
+            let mut conv = None;
+            let taken = allocation_counter::measure(|| conv = Some(make())).bytes_current;
+            println!("{shape:?} {source:?} {mode:?}: {taken} of {most}");
+            // A few short lists are no tables.
+            assert!(taken as u64 <= most + 4096, "{shape:?} {mode:?}: {taken}, {most}");
+            assert!(most < 4 * taken as u64 + 4096, "{shape:?} {mode:?}: {taken}, {most}");
+        }
     }
 }

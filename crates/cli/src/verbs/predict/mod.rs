@@ -4,13 +4,14 @@ mod inputs;
 mod output;
 
 use anyhow::{Context, bail};
+use indicatif::HumanBytes;
 use resnet::{
     Cpu,
     data::{
         Normalisation,
         photo::{self, Preparation},
     },
-    engine::{EvalPlan, Input},
+    engine::{EvalPlan, Input, MODEST, lower::Lowering},
     model_file::Model,
     predictions::Predictions,
 };
@@ -27,8 +28,8 @@ use crate::{
     model,
 };
 
-/// Images a batch, and a plan for so many whatever the number of photos: a photo's probabilities
-/// are the same to the bit in any company.
+/// Images a batch at most, by whose algorithms all photos are predicted, however many there are: a
+/// photo's probabilities are the same to the bit in any company.
 const BATCH: usize = 32;
 
 pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
     if let ([], [only]) = (&inputs.photos[..], &inputs.wrong[..]) {
         bail!("{only}");
     }
-    let mut net = Net::new(args, global)?;
+    let mut net = Net::new(args, inputs.photos.len(), global)?;
     let format = match (args.output.json, args.csv) {
         (true, _) => Format::Json,
         (_, true) => Format::Csv,
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
     printer.begin()?;
     let mut wrong = inputs.wrong;
     wrong.iter().for_each(|what| printer.skip(what));
-    for photos in inputs.photos.chunks(BATCH) {
+    for photos in inputs.photos.chunks(net.plan.batch()) {
         let prepared = photo::prepare(photos, net.preparation, net.cpu.threads());
         let good: Vec<&[u8]> = prepared.iter().flatten().map(Vec::as_slice).collect();
         let predictions = net.predict(&good);
@@ -83,17 +84,34 @@ struct Net {
 }
 
 impl Net {
-    fn new(args: &PredictArgs, global: &Global) -> anyhow::Result<Net> {
+    /// For so many photos.
+    fn new(args: &PredictArgs, photos: usize, global: &Global) -> anyhow::Result<Net> {
         let cpu = global.cpu()?;
-        let model = model::open(&args.model.path, args.model.arch, global)?;
+        let mut model = model::open(&args.model.path, args.model.arch, global)?;
+        if let Some(side) = args.image_size {
+            // As much of the photo's border is cut off as the model says.
+            model.resize = model.resize.map(|resize| resize * side / model.image_size);
+            model.image_size = side;
+        }
         let path = model.path.shown();
         let graph = model.network.graph();
         let preparation = model.preparation().with_context(|| {
             format!("{path} takes {} channels, and photos have 1 or 3", graph.in_channels())
         })?;
         let normalisation = normalisation(args, &model, global)?;
-        let side = model.image_size;
-        let mut plan = EvalPlan::new(graph, args.model.dtype.into(), BATCH, side, side, &cpu)?;
+        let (side, dtype) = (model.image_size, args.model.dtype.into());
+        let lowering = Lowering { graph, dtype, batch: BATCH, height: side, width: side };
+        let stated = || format!("{path} is for images of {side}x{side} pixels (--image-size)");
+        let (tables, image) = EvalPlan::bytes(lowering, &cpu).with_context(stated)?;
+        let needed = tables.saturating_add(image);
+        if needed > MODEST && args.image_size.is_none() {
+            bail!(
+                "{path} is for images of {side}x{side} pixels, and one takes {} of memory: say \
+                 --image-size {side} if that is meant, or less",
+                HumanBytes(needed as u64)
+            );
+        }
+        let mut plan = EvalPlan::modest(photos, graph, dtype, BATCH, side, side, &cpu)?;
         plan.load(&model.network);
         Ok(Net { model, normalisation, preparation, plan, cpu })
     }

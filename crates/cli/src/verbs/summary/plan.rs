@@ -61,6 +61,7 @@ struct MemoryRecord {
     packed_bytes: usize,
     scratch_bytes: usize,
     logit_bytes: usize,
+    table_bytes: usize,
     total_bytes: usize,
 }
 
@@ -71,8 +72,8 @@ pub(super) fn run(subject: &Subject, args: &SummaryArgs, global: &Global) -> any
     let Subject { arch, graph, image_size: size, .. } = subject;
     let (cpu, dtype, batch) = (global.cpu()?, Dtype::from(args.dtype), args.batch);
     let outline = match args.mode {
-        Mode::Train => TrainPlan::new(graph, dtype, batch, *size, *size, &cpu)?.outline(),
-        Mode::Eval => EvalPlan::new(graph, dtype, batch, *size, *size, &cpu)?.outline(),
+        Mode::Train => TrainPlan::describe(graph, dtype, batch, *size, *size, &cpu)?,
+        Mode::Eval => EvalPlan::describe(graph, dtype, batch, *size, *size, &cpu)?,
     };
     let record = Record {
         arch: arch.to_string(),
@@ -111,6 +112,7 @@ fn memory(memory: &Memory) -> MemoryRecord {
         packed_bytes: memory.packed,
         scratch_bytes: memory.scratch,
         logit_bytes: memory.logits,
+        table_bytes: memory.tables,
         total_bytes: memory.total(),
     }
 }
@@ -146,7 +148,7 @@ fn print(record: &Record, outline: &Outline, mode: Mode) -> anyhow::Result<()> {
     };
     print::line(table(&headers, outline.units.iter().map(row)) + "\n")?;
     let Record { arch, mode: name, batch, image_size, dtype, threads, isa, .. } = record;
-    let Memory { images, activations, gradients, statistics, packed, scratch, logits } =
+    let Memory { images, activations, gradients, statistics, packed, scratch, logits, tables } =
         outline.memory;
     let shared = |text: String, how: &str| format!("{text}, {how}");
     let (once, largest) = ("shared where units need them at different times", "the largest above");
@@ -161,6 +163,7 @@ fn print(record: &Record, outline: &Outline, mode: Mode) -> anyhow::Result<()> {
         ("packed", if train { shared(bytes(packed), largest) } else { bytes(packed) }),
         ("scratch", shared(bytes(scratch), largest)),
         ("logits", bytes(logits)),
+        ("tables", format!("{} at most, of the pixels of direct convolutions", bytes(tables))),
         ("in all", bytes(outline.memory.total())),
     ] {
         if train || !matches!(label, "gradients" | "statistics") {

@@ -108,3 +108,80 @@ fn legacy_files_are_checked() {
     assert!(error(&[("other", 2, &data)]).unwrap_err().to_string().contains("in no tensor"));
     assert!(error(&[]).unwrap_err().to_string().contains("missing storage k"));
 }
+
+/// Values that are stored once, and recalled from the memo by [`shared`].
+fn memo(values: &[Code]) -> Code {
+    let store = |(key, code): (u8, &Code)| [code, &b"q"[..], &[key], b"0"].concat();
+    (0..).zip(values).flat_map(store).collect()
+}
+
+/// A dict of `count` entries, all of them one key and one value of the memo.
+fn shared(key: u8, value: u8, count: usize) -> Code {
+    [&b"}("[..], &[b'h', key, b'h', value].repeat(count), b"u"].concat()
+}
+
+const MANY: usize = 50_000;
+
+#[test]
+fn what_is_in_many_places_is_paid_for_in_each() {
+    let key = text("k");
+    // Tensors and one value that is none, so that all must be looked at.
+    let spoilt = [shared(0, 1, MANY), text("z"), b"Ns".to_vec()].concat();
+    let dicts = [memo(&[key.clone(), one(), spoilt]), shared(0, 2, MANY)].concat();
+    // Objects that share their attributes.
+    let objects = [
+        memo(&[key.clone(), none(), shared(0, 1, MANY), global("a.B")]),
+        b"}(".to_vec(),
+        b"h\x00h\x03)\x81h\x02b".repeat(MANY / 4),
+        b"u".to_vec(),
+    ];
+    let module = object("a.Net", &[("_parameters", b"h\x02".to_vec()), ("_modules", dict(&[]))]);
+    let modules = object("a.Net", &[("_parameters", dict(&[])), ("_modules", shared(0, 3, MANY))]);
+    let modules = [memo(&[key.clone(), none(), shared(0, 1, MANY), module]), modules].concat();
+    for code in [dicts, objects.concat(), modules] {
+        assert!(matches!(error(code), FormatErrorKind::TooLarge));
+    }
+}
+
+#[test]
+fn long_names_in_many_places_are_paid_for_in_each() {
+    let name = "n".repeat(1 << 20);
+    let long = storage("torch.FloatStorage", &name, 1);
+    let tuple = &long[..long.len() - 1];
+    let code = [memo(&[tuple.to_vec()]), b"(".to_vec(), b"h\x00Q".repeat(MANY), b"l".to_vec()];
+    let error = from_bytes(&legacy(code.concat(), &[])).unwrap_err();
+    assert!(matches!(error, FormatErrorKind::TooLarge), "{error}");
+    let tensor = view(long, 0, &[1], &[1]);
+    let tensors = (0..1000).map(|i| (text(&i.to_string()), b"h\x00".to_vec()));
+    let code = [memo(&[tensor]), keyed(&tensors.collect::<Vec<_>>())].concat();
+    let error = from_bytes(&legacy(code, &[(&name, 1, &[0; 4])])).unwrap_err();
+    assert!(matches!(error, FormatErrorKind::TooLarge), "{error}");
+}
+
+#[test]
+fn a_name_of_prefixes_is_cut_once() {
+    let name = "module.".repeat(1 << 16) + "weight";
+    let found = from_bytes(&file(dict(&[(&name, one())]), &[])).unwrap().model;
+    assert_eq!(found[0].0, "weight");
+    let found = from_bytes(&file(dict(&[("module.model.", one())]), &[])).unwrap().model;
+    assert_eq!(found[0].0, "model.");
+}
+
+#[test]
+fn a_tensor_has_few_dimensions() {
+    refused(view(four(), 0, &[1; 65], &[1; 65]), "'a' of more than 64 dimensions");
+    let most = file(dict(&[("a", view(four(), 3, &[1; 64], &[7; 64]))]), &[("0", &[0; 16])]);
+    assert_eq!(from_bytes(&most).unwrap().model[0].1.shape, [1; 64]);
+}
+
+#[test]
+fn numbers_are_short() {
+    let dtype = call("numpy.dtype", &[text("f8"), int(0), int(1)]);
+    let bytes = [&b"B"[..], &(1_u32 << 20).to_le_bytes(), &[0; 1 << 20]].concat();
+    let number = call("numpy.core.multiarray.scalar", &[dtype, bytes]);
+    let model = [text("model"), dict(&[("a", one())])].concat();
+    let code =
+        [memo(&[text("k"), number]), shared(0, 1, MANY), b"(".to_vec(), model, b"u".to_vec()];
+    let found = from_bytes(&file(code.concat(), &[])).unwrap();
+    assert_eq!((found.model.len(), found.scalars), (1, vec![]));
+}

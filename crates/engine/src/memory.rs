@@ -1,0 +1,106 @@
+//! Memory: how much of it there is, and what is taken of it.
+
+use std::{fs, path::Path};
+
+use resnet_kernels::OutOfMemory;
+
+use crate::error::PlanError;
+
+/// Refuses what needs more than there is, before any of it is taken.
+pub(crate) fn check(bytes: usize) -> Result<(), PlanError> {
+    match available() {
+        Some(available) if available < bytes => {
+            Err(PlanError::Memory { bytes, available: Some(available) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// So many zeros, if the system has memory for them.
+pub(crate) fn zeros(len: usize) -> Result<Vec<f32>, OutOfMemory> {
+    let mut zeros = Vec::new();
+    let refused = |_| OutOfMemory { bytes: len.saturating_mul(size_of::<f32>()) };
+    zeros.try_reserve_exact(len).map_err(refused)?;
+    zeros.resize(len, 0.0);
+    Ok(zeros)
+}
+
+/// Bytes that this process can still take: the least of what is free on the machine, and what its
+/// control group and its own limit leave. None where the system does not tell (it does on Linux).
+pub fn available() -> Option<usize> {
+    let machine = field("/proc/meminfo", "MemAvailable:").and_then(|kib| kib.checked_mul(1 << 10));
+    [machine, groups(), addresses()].into_iter().flatten().min()
+}
+
+/// What the control groups that this process is in leave, of the second version or the first.
+fn groups() -> Option<usize> {
+    let root = Path::new("/sys/fs/cgroup");
+    let groups = text("/proc/self/cgroup".as_ref()).unwrap_or_default();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let own = root.join(own);
+    let second = own.ancestors().take_while(|group| group.starts_with(root));
+    let second =
+        second.map(|group| in_group(group, ["memory.max", "memory.current"], "inactive_file"));
+    let first = ["memory.limit_in_bytes", "memory.usage_in_bytes"];
+    let first = in_group(&root.join("memory"), first, "total_inactive_file");
+    second.chain([first]).flatten().min()
+}
+
+/// What a control group leaves: its limit, without what it uses but for files that can be read again.
+fn in_group(folder: &Path, [limit, used]: [&str; 2], files: &str) -> Option<usize> {
+    let number = |name| text(&folder.join(name))?.trim().parse::<usize>().ok();
+    let files = field(folder.join("memory.stat"), files).unwrap_or(0);
+    Some(number(limit)?.saturating_sub(number(used)?.saturating_sub(files)))
+}
+
+/// What the process's own limit leaves (`ulimit -v`).
+fn addresses() -> Option<usize> {
+    let limit = field("/proc/self/limits", "Max address space")?;
+    let used = field("/proc/self/status", "VmSize:")?.checked_mul(1 << 10)?;
+    Some(limit.saturating_sub(used))
+}
+
+/// A file of the system's own.
+#[expect(clippy::disallowed_methods, reason = "no stranger's file: it neither waits nor grows")]
+fn text(path: &Path) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+/// The number behind a name in a file of lines.
+fn field(path: impl AsRef<Path>, name: &str) -> Option<usize> {
+    let text = text(path.as_ref())?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_there_is_is_refused() {
+        assert_eq!(check(0), Ok(()));
+        assert!(zeros(usize::MAX).is_err() && zeros(1 << 58).is_err());
+        assert_eq!(zeros(3).unwrap(), [0.0; 3]);
+        if let Some(available) = available() {
+            assert!(available > 1 << 20 && available < 1 << 50, "{available}");
+            let error = check(usize::MAX).unwrap_err().to_string();
+            assert!(error.contains("GiB of memory, and") && error.contains("available"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_group_leaves_its_limit_without_what_it_uses() {
+        let group = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(group.path().join(name), text).unwrap();
+        let left = || in_group(group.path(), ["max", "current"], "inactive_file");
+        assert_eq!(left(), None);
+        write("max", "1000\n");
+        write("current", "900\n");
+        assert_eq!(left(), Some(100));
+        write("memory.stat", "anon 5\ninactive_file 300\n");
+        assert_eq!(left(), Some(400));
+        write("max", "max\n");
+        assert_eq!(left(), None);
+    }
+}
