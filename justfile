@@ -10,6 +10,10 @@ test *args:
 neon *args:
     scripts/check-neon {{args}}
 
+# Right and wrong calls of the kernels under the address sanitizer: so many, with this seed
+sanitizer *args:
+    scripts/check-sanitizer {{args}}
+
 # Tests with PyTorch, torchvision, timm and ONNX Runtime as judges
 pytorch:
     scripts/check-pytorch

@@ -38,9 +38,11 @@ def main():
     parser.add_argument("new")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--work", nargs="+", choices=CASES, default=list(CASES))
     options = parser.parse_args()
     print("| work | old ms | new ms | new / old, speed | old / old |", "|---|--:|--:|--:|--:|", sep="\n")
-    for name, case in CASES.items():
+    for name in options.work:
+        case = CASES[name]
         rounds = []
         for number in range(options.rounds):
             programs = [options.old, options.new, options.old]

@@ -75,14 +75,20 @@ impl BackwardWeight {
         };
         let alone = source == Source::Activation && shape.kernel == 1 && shape.padding == 0;
         let skip = if alone { shape.stride } else { 1 };
-        let (height, width) = (shape.out_height(), shape.out_width());
-        let images = (BLOCK / shape.out_pixels()).max(1);
-        let rows = if images > 1 { height } else { (BLOCK / width).clamp(1, height) };
+        let height = shape.out_height();
+        let (images, rows) = BackwardWeight::cut(&shape);
         let blocks = (0..height)
             .step_by(rows)
             .map(|y| Block::new(&shape, source, skip, images, y..(y + rows).min(height)))
             .collect::<Result<_, _>>()?;
         Ok(BackwardWeight { shape, source, taps, values, skip, images, blocks, pack: X::PACK })
+    }
+
+    /// Images of a block, and output rows of one.
+    fn cut(shape: &ConvShape) -> (usize, usize) {
+        let (height, width) = (shape.out_height(), shape.out_width());
+        let images = (BLOCK / shape.out_pixels()).max(1);
+        (images, if images > 1 { height } else { (BLOCK / width).clamp(1, height) })
     }
 
     /// Bytes of the lists of pixels, at most.
@@ -91,8 +97,11 @@ impl BackwardWeight {
             Source::Activation => shape.kernel * shape.kernel,
             Source::Image => shape.kernel,
         };
-        let pixels = shape.out_pixels().max(BLOCK);
-        pixels.saturating_mul(taps).saturating_mul(size_of::<(u32, u32)>())
+        let (images, rows) = BackwardWeight::cut(shape);
+        let pairs = images * shape.out_pixels();
+        let lists = taps.saturating_mul(pairs).saturating_mul(size_of::<(u32, u32)>());
+        let block = size_of::<Block>() + taps * size_of::<Pairs>();
+        lists.saturating_add(shape.out_height().div_ceil(rows).saturating_mul(block))
     }
 
     /// Parts of the batch for so many images.
