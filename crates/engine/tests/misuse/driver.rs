@@ -43,17 +43,7 @@ pub(crate) const KINDS: &[Kind] = &[
 pub(crate) struct Count {
     pub(crate) right: u64,
     pub(crate) wrong: u64,
-    kinds: BTreeMap<&'static str, u64>,
-}
-
-impl Count {
-    pub(crate) fn all(&self) -> u64 {
-        self.right + self.wrong
-    }
-
-    pub(crate) fn kinds(&self) -> usize {
-        self.kinds.len()
-    }
+    pub(crate) kinds: BTreeMap<&'static str, u64>,
 }
 
 impl fmt::Display for Count {
@@ -61,18 +51,6 @@ impl fmt::Display for Count {
         let each = self.kinds.iter().map(|(kind, count)| format!("{kind} {count}"));
         f.write_str(&each.collect::<Vec<_>>().join(", "))
     }
-}
-
-/// The bytes that a case's choices are made of.
-pub(crate) fn bytes(seed: u64, case: u64) -> Vec<u8> {
-    let mut state = (seed << 32 ^ case).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 56) as u8
-    };
-    std::iter::repeat_with(next).take(64).collect()
 }
 
 /// Ways of being wrong that a round tries.
