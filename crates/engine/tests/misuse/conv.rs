@@ -18,7 +18,10 @@ fn shape(c: &mut Caller<'_>) -> ConvShape {
     let (in_channels, out_channels) = (c.one_of(channels), c.one_of(channels));
     let stride = c.one_of(&[1, 1, 2, 3]);
     let padding = if c.choose(4) == 0 { c.choose(kernel + 1) } else { kernel / 2 };
-    let side = |c: &mut Caller<'_>| kernel + c.choose(9);
+    // Weights that outweigh their tiles are transformed by the call itself.
+    let wide = kernel == 3 && c.choose(4) == 0;
+    let (in_channels, out_channels) = if wide { (256, 288) } else { (in_channels, out_channels) };
+    let side = |c: &mut Caller<'_>| kernel + c.choose(if wide { 3 } else { 9 });
     let (height, width) = (side(c), side(c));
     ConvShape { in_channels, out_channels, height, width, kernel, stride, padding }
 }
@@ -121,6 +124,7 @@ fn weights<'a>(
     direction: Direction,
     w: &'a [f32],
     packed: &'a mut [f32],
+    short: &'a [f32],
 ) -> Weights<'a> {
     let at = match direction {
         Direction::Forward => "weights",
@@ -143,8 +147,10 @@ fn weights<'a>(
     }
     let other =
         if direction == Direction::Forward { Direction::BackwardData } else { Direction::Forward };
-    match c.site("weights", 0, &[1, 2]) {
+    match c.site("weights", 0, &[1, 2, 3]) {
         0 => conv.weights(direction, w, packed),
+        // Whichever it takes.
+        3 => conv.weights(direction, short, &[]),
         1 if p.mode.has(other) => conv.weights(other, w, packed),
         _ => {
             let most = p.most + 1;
@@ -159,7 +165,8 @@ fn forward(c: &mut Caller<'_>, p: &Prepared, conv: &Conv, images: usize, w: &[f3
     let (s, outputs) = (&p.s, padded(p.s.out_channels));
     let packed = c.at_least("packed", conv.packed_len());
     let mut packed = c.slice(packed);
-    let weights = weights(c, (p, conv), Direction::Forward, w, &mut packed);
+    let short = w[..w.len().min(16)].to_vec();
+    let weights = weights(c, (p, conv), Direction::Forward, w, &mut packed, &short);
     let all = images * s.out_len();
     let (len, dtype) = (c.at_least("output", all), c.same("dtype of the output", p.dtype));
     let mut y = c.stored(dtype, len, (s.out_channels, outputs));
@@ -223,7 +230,8 @@ fn backward_data(c: &mut Caller<'_>, p: &Prepared, conv: &Conv, images: usize, w
     let s = &p.s;
     let packed = c.at_least("packed", conv.packed_len());
     let mut packed = c.slice(packed);
-    let weights = weights(c, (p, conv), Direction::BackwardData, w, &mut packed);
+    let short = w[..w.len().min(16)].to_vec();
+    let weights = weights(c, (p, conv), Direction::BackwardData, w, &mut packed, &short);
     let dy = output_gradient(c, p, images);
     let len = c.at_least("gradient of the input", images * s.in_len(Source::Activation));
     let dtype = c.same("dtype of it", p.dtype);
