@@ -12,15 +12,20 @@ use std::{
 /// Characters of a name that are shown: the first, and the last. What is between is cut.
 const SHOWN: [usize; 2] = [160, 60];
 
+/// Bytes of a path, at most (Linux's `PATH_MAX`).
+const LONGEST_PATH: usize = 4096;
+
 /// Whether a character stands for itself wherever text is shown: it is no control character, and
 /// neither ends a line, nor turns the direction of writing, nor is invisible. (The joiners of Indic
-/// and Persian words and of emoji are invisible, and stay.)
+/// and Persian words and of emoji, and what makes an emoji of a character, are invisible, and stay.)
 pub fn is_printable(c: char) -> bool {
     !c.is_control()
         && !matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
-            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Text that is shown without what a terminal would act upon.
@@ -46,13 +51,14 @@ pub fn brief(text: &str) -> Printable<'_> {
 
 /// Paths as people see them, in place of [`Path::display`].
 pub trait Shown {
-    /// The path, in full.
+    /// The path, in full: of more bytes than systems open, as [`brief`].
     fn shown(&self) -> Printable<'_>;
 }
 
 impl Shown for Path {
     fn shown(&self) -> Printable<'_> {
-        Printable { text: self.to_string_lossy(), cut: false }
+        let text = self.to_string_lossy();
+        Printable { cut: text.len() > LONGEST_PATH, text }
     }
 }
 
@@ -90,6 +96,8 @@ mod tests {
             ("\u{9b}31m", r"\u{9b}31m"),
             ("a\u{202e}b\u{2066}c\u{200b}d", r"a\u{202e}b\u{2066}c\u{200b}d"),
             ("\u{2028}\u{feff}\u{e0041}", r"\u{2028}\u{feff}\u{e0041}"),
+            ("\u{3164}\u{2800}\u{fe01}\u{e0100}", r"\u{3164}\u{2800}\u{fe01}\u{e0100}"),
+            ("\u{2764}\u{fe0f}", "\u{2764}\u{fe0f}"),
         ] {
             assert_eq!(printable(text).to_string(), shown);
             assert_eq!(Path::new(text).shown().to_string(), shown);
@@ -102,6 +110,7 @@ mod tests {
         let cut = format!("{}\\u{{1b}}...{}", "ä".repeat(159), "b".repeat(60));
         assert_eq!(brief(&long).to_string(), cut);
         assert_eq!(printable(&long).to_string().chars().count(), 159 + 6 + 1000);
+        assert_eq!(Path::new(&"p".repeat(5000)).shown().to_string().len(), 160 + 3 + 60);
         let fits = "c".repeat(220);
         assert_eq!(brief(&fits).to_string(), fits);
     }

@@ -158,6 +158,10 @@ impl TrainConfig {
                 "there are no images to train on (--limit-train, --split)",
             ),
             (
+                normalisation.mean.len() <= MAX_CHANNELS,
+                "the normalisation has a mean for more channels than images have",
+            ),
+            (
                 normalisation.is_usable(normalisation.mean.len()),
                 "the normalisation needs a mean and a deviation above 0 for each channel (--mean, --std)",
             ),
@@ -184,8 +188,11 @@ fn in_a_line(error: &toml::de::Error, text: &str) -> String {
     format!("line {} ({}): {message}", number + 1, printable(&line))
 }
 
-/// Far beyond any list of class names.
-const MAX_BYTES: u64 = 16 << 20;
+/// Far beyond any list of class names; a parsed file takes up to a hundred times as much.
+const MAX_BYTES: u64 = 2 << 20;
+
+/// Channels of an image, at most.
+const MAX_CHANNELS: usize = 16;
 
 /// A `config.toml` that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

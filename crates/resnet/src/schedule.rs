@@ -40,6 +40,9 @@ pub struct WarmUp {
 /// The rate from which a one-cycle schedule starts, as a part of its peak.
 const ONE_CYCLE_START: f64 = 0.2;
 
+/// Every step looks through them.
+const MOST_MILESTONES: usize = 1000;
+
 impl Schedule {
     /// Whether its numbers can be used; the message names what is wrong.
     ///
@@ -47,6 +50,14 @@ impl Schedule {
     /// The message.
     pub fn check(&self) -> Result<(), &'static str> {
         let fraction = |x: &f64| (0.0..=1.0).contains(x);
+        let milestones = match self {
+            Schedule::MultiStep { milestones, .. } => milestones.len(),
+            Schedule::MultiStepFraction { milestones, .. } => milestones.len(),
+            Schedule::OneCycle { .. } => 0,
+        };
+        if milestones > MOST_MILESTONES {
+            return Err("the schedule has more than 1000 milestones");
+        }
         match self {
             Schedule::MultiStep { gamma, .. } | Schedule::MultiStepFraction { gamma, .. }
                 if !fraction(gamma) =>

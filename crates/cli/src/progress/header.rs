@@ -1,7 +1,7 @@
 //! What is about to be trained.
 
 use resnet::train::{Machine, Started};
-use resnet_formats::{Shown, printable};
+use resnet_formats::{Shown, brief, printable};
 
 use crate::print;
 
@@ -23,7 +23,7 @@ pub(super) fn header(run: &Started) -> String {
             "data",
             format!(
                 "{}, {} training, {held_out}{} test images",
-                run.data,
+                brief(&run.data),
                 n(run.train_images),
                 n(run.test_images)
             ),
@@ -32,7 +32,7 @@ pub(super) fn header(run: &Started) -> String {
             "recipe",
             format!(
                 "{}, batch {}, {} epochs, {} steps{resumed}",
-                run.recipe,
+                brief(&run.recipe),
                 run.batch_size,
                 run.epochs,
                 n(run.total_steps as usize)

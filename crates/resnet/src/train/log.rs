@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Write, path::Path};
 
-use resnet_formats::{Shown, open_own, printable};
+use resnet_formats::{Shown, brief, open_own, printable};
 
 use super::{Event, Machine};
 use crate::run::{LOG, RunError};
@@ -24,14 +24,22 @@ impl Event {
                 let verb = if s.step == 0 { "training" } else { "continuing" };
                 let mut line = format!(
                     "{verb} {} ({} parameters) on {}: {} images, {} to test on",
-                    s.arch, s.parameters, s.data, s.train_images, s.test_images
+                    s.arch,
+                    s.parameters,
+                    brief(&s.data),
+                    s.train_images,
+                    s.test_images
                 );
                 if s.held_out_images > 0 {
                     line += &format!(", {} held out", s.held_out_images);
                 }
                 line += &format!(
                     "; recipe {}, {} epochs of {} batches of {}, {} steps",
-                    s.recipe, s.epochs, s.steps_per_epoch, s.batch_size, s.total_steps
+                    brief(&s.recipe),
+                    s.epochs,
+                    s.steps_per_epoch,
+                    s.batch_size,
+                    s.total_steps
                 );
                 if s.step > 0 {
                     line += &format!(", {} of them done", s.step);
@@ -40,11 +48,14 @@ impl Event {
                 Some(line + &format!("; {threads} threads, {isa}; {dtype}: {dtype_reason}"))
             }
             Event::Note(note) => Some(format!("note: {note}")),
-            Event::OtherIsa { before, now } => Some(format!(
-                "warning: this run was on {before} so far and goes on with {now}: its results will \
-                 not be equal to the bit; RESNET_ISA={before} keeps them so, where this machine \
-                 has it"
-            )),
+            Event::OtherIsa { before, now } => {
+                let before = brief(before);
+                Some(format!(
+                    "warning: this run was on {before} so far and goes on with {now}: its results \
+                     will not be equal to the bit; RESNET_ISA={before} keeps them so, where this \
+                     machine has it"
+                ))
+            }
             Event::Batch(b) if b.batch % EVERY == 0 => Some(format!(
                 "epoch {}/{} batch {}/{}: loss {:.4}, accuracy {:.2}%, rate {:.4}, {:.0} images/s",
                 b.epoch,

@@ -78,7 +78,7 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
 }
 
 /// Far beyond any file that a run writes.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 24 << 20;
 
 fn read(path: &Path) -> anyhow::Result<String> {
     let bytes = formats::read(path, MAX_BYTES);
