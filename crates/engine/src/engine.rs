@@ -164,8 +164,12 @@ impl Engine {
     /// If the part is larger than the engine's batch or than its images, or a label is no class.
     pub fn backward(&mut self, part: Part<'_>, hooks: &mut dyn Hooks) -> StepResult {
         self.eval_is_current = false;
-        let accumulate = std::mem::replace(&mut self.under_way, true);
-        self.train.step(&mut self.network, &mut self.gradients, accumulate, part, hooks)
+        let accumulate = self.under_way;
+        let result =
+            self.train.step(&mut self.network, &mut self.gradients, accumulate, part, hooks);
+        // Not before: a part may be refused.
+        self.under_way = true;
+        result
     }
 
     /// The gradients of the parts since the last update, in the order of the parameters.
@@ -199,7 +203,8 @@ impl Engine {
         }
         let graph = self.network.graph();
         let classes = graph.classes();
-        assert!(images * classes <= self.logits.len(), "{images} images are too many");
+        let most = self.logits.len() / classes;
+        assert!((1..=most).contains(&images), "{images} images in an engine for {most}");
         if images <= self.eval.batch() {
             return self.eval.forward(input, images);
         }

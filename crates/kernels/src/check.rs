@@ -2,6 +2,8 @@
 //!
 //! Whatever is passed, nothing beyond it may be touched: `unsafe` code below relies on these.
 
+use crate::values::Dtype;
+
 /// How many values so many of so many are.
 ///
 /// # Panics
@@ -30,6 +32,13 @@ pub(crate) fn at_least(name: &str, len: usize, expected: usize) {
 #[track_caller]
 pub(crate) fn exactly(name: &str, len: usize, expected: usize) {
     assert!(len == expected, "{name}: {len} values, where {expected} are expected");
+}
+
+/// # Panics
+/// If values have another dtype than the rest of a call.
+#[track_caller]
+pub(crate) fn same_dtype(got: Dtype, expected: Dtype) {
+    assert!(got == expected, "expected {expected} values, got {got}");
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl ByteTable {
 /// Bytes `[n][height][width][channels]` into the interior of images; their border stays.
 ///
 /// # Panics
-/// If the table has another number of channels, or a slice is too short.
+/// If there are no channels, the table has another number, or a slice is too short.
 pub fn from_bytes(
     cpu: &Cpu,
     layout: &ImageLayout,
@@ -39,6 +39,7 @@ pub fn from_bytes(
     out: &mut [f32],
 ) {
     let channels = layout.channels;
+    assert!(channels > 0, "{layout:?}: no channels");
     exactly("channels to normalise", table.0.len(), channels);
     at_least("bytes", bytes.len(), product(&[batch, layout.height, layout.width, channels]));
     let row = layout.width * channels;
@@ -55,8 +56,9 @@ pub fn from_bytes(
 /// Values `[n][channels][height][width]` into the interior of images; their border stays.
 ///
 /// # Panics
-/// If a slice is too short.
+/// If there are no channels, or a slice is too short.
 pub fn from_nchw(cpu: &Cpu, layout: &ImageLayout, batch: usize, values: &[f32], out: &mut [f32]) {
+    assert!(layout.channels > 0, "{layout:?}: no channels");
     let (channels, height, width) = (layout.channels, layout.height, layout.width);
     at_least("values", values.len(), product(&[batch, channels, height, width]));
     for_each_row(cpu, layout, batch, out, |image, y, out| {

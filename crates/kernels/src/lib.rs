@@ -1,7 +1,8 @@
 //! Arithmetic of residual networks on slices.
 //!
 //! Slices in, slices out: no files, no networks, no allocation in a call (the caller passes
-//! scratch). A call takes [`Values`] of either [`Dtype`]; algorithms are written once, generic over
+//! scratch). A call that is wrong panics before it computes anything, as does one of 2^32 items of work
+//! or more. A call takes [`Values`] of either [`Dtype`]; algorithms are written once, generic over
 //! the vectors of an instruction set and over how values are stored, and are compiled here and nowhere
 //! else. This is the only crate with `unsafe` code.
 

@@ -36,12 +36,13 @@ impl MaxPool {
     #[track_caller]
     fn check(&self, batch: usize) -> (usize, usize) {
         let MaxPool { channels, height, width, kernel, stride, padding } = *self;
-        assert!(stride > 0 && padding <= kernel / 2 && kernel > 0, "{self:?}");
+        assert!(stride > 0 && padding <= kernel / 2 && kernel > 0 && channels > 0, "{self:?}");
         let side = padding.checked_mul(2).and_then(|border| border.checked_add(height.min(width)));
         assert!(side.is_some_and(|side| side >= kernel), "{self:?}: the window does not fit");
         let input = product(&[batch, height, width, padded(channels)]);
         // The output has a pixel for each of the input at most, and for one in the border.
-        product(&[batch.max(1), height + 1, width + 1, padded(channels)]);
+        let most = |side: usize| side.saturating_add(1);
+        product(&[batch.max(1), most(height), most(width), padded(channels)]);
         (input, batch * self.out_len())
     }
 
@@ -218,7 +219,7 @@ impl GlobalAvgPool {
     /// If a slice is too short for so many images.
     #[track_caller]
     fn check(&self, batch: usize, (input, input_len): (&str, usize), (output, len): (&str, usize)) {
-        assert!(self.pixels > 0, "{self:?}: no pixels");
+        assert!(self.pixels > 0 && self.channels > 0, "{self:?}: a size is 0");
         at_least(input, input_len, product(&[batch, self.in_len()]));
         at_least(output, len, product(&[batch, padded(self.channels)]));
     }

@@ -78,10 +78,11 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// The length of a slice that may be longer.
+    /// The length of a slice that may be longer, and at times is.
     pub(crate) fn at_least(&mut self, name: &str, right: usize) -> usize {
         let others = [right.wrapping_sub(1), right / 2, 0];
-        self.site(name, right, if right == 0 { &[] } else { &others })
+        let longer = right + if self.choose(6) == 0 { 8 } else { 0 };
+        self.site(name, longer, if right == 0 { &[] } else { &others })
     }
 
     /// The length of a slice that may not.
@@ -95,9 +96,14 @@ impl<'a> Caller<'a> {
         self.site(name, right, &[right + 1, 1 << 32, 1 << 51, (1 << 60) + 1, usize::MAX])
     }
 
-    /// A size, of at least one, that is fixed by the lengths of slices.
+    /// A size, of at least one, that the lengths of slices and what they mean fix.
     pub(crate) fn size(&mut self, name: &str, right: usize) -> usize {
         self.site(name, right, &[right + 16, 1 << 31, 1 << 32, 1 << 60, usize::MAX])
+    }
+
+    /// A number of channels: some.
+    pub(crate) fn channels(&mut self, right: usize) -> usize {
+        self.site("channels", right, &[0, right + 16, 1 << 32, 1 << 60, usize::MAX])
     }
 
     /// The dtype of a slice, of which another is known.
@@ -122,7 +128,7 @@ impl<'a> Caller<'a> {
     /// So many numbers that start at any word, and end where their memory does.
     pub(crate) fn slice(&mut self, len: usize) -> Slice {
         let skip = self.choose(3);
-        let mut numbers = vec![0.0; skip];
+        let mut numbers = vec![BEFORE; skip];
         numbers.extend(self.numbers(len));
         Slice { numbers: numbers.into_boxed_slice(), skip }
     }
@@ -164,10 +170,19 @@ impl<'a> Caller<'a> {
     }
 }
 
+/// What lies before a slice, which nobody may touch.
+const BEFORE: f32 = 12345.0;
+
 /// Numbers whose memory ends with them.
 pub(crate) struct Slice {
     numbers: Box<[f32]>,
     skip: usize,
+}
+
+impl Drop for Slice {
+    fn drop(&mut self) {
+        assert!(self.numbers[..self.skip].iter().all(|x| *x == BEFORE), "written before a slice");
+    }
 }
 
 impl std::ops::Deref for Slice {

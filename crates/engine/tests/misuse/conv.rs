@@ -23,6 +23,13 @@ fn shape(c: &mut Caller<'_>) -> ConvShape {
     let (in_channels, out_channels) = if wide { (256, 288) } else { (in_channels, out_channels) };
     let side = |c: &mut Caller<'_>| kernel + c.choose(if wide { 3 } else { 9 });
     let (height, width) = (side(c), side(c));
+    // 1x1 windows: pixels so long that they are copied, so many that they are cut into parts.
+    let (in_channels, out_channels, height) = match (kernel, c.choose(4)) {
+        (1, 0) => (1040, 16, height.min(3)),
+        (1, 1) => (16, 1040, height.min(3)),
+        (1, 2) => (in_channels, out_channels, 8 * height),
+        _ => (in_channels, out_channels, height),
+    };
     ConvShape { in_channels, out_channels, height, width, kernel, stride, padding }
 }
 
@@ -68,10 +75,11 @@ impl Prepared {
 pub(crate) fn convolution(c: &mut Caller<'_>, cpu: &Cpu) {
     let p = Prepared::choose(c, cpu);
     let (conv, s) = (p.conv(), p.s);
-    let images = p.most.min(1 + c.choose(9));
+    // No image is a batch as well.
+    let images = p.most.min(c.one_of(&[0, 1, 2, 3, 5, 8, 9]));
     // Scratch for a million images is more than a test should take.
     let conv = if conv.scratch_len() > 1 << 24 {
-        Conv::new(s, p.dtype, p.source, p.mode, images, &p.cpu).unwrap()
+        Conv::new(s, p.dtype, p.source, p.mode, images.max(1), &p.cpu).unwrap()
     } else {
         conv
     };
@@ -83,6 +91,17 @@ pub(crate) fn convolution(c: &mut Caller<'_>, cpu: &Cpu) {
     }
     let (mode, direction) = (p.mode, c.one_of(&Direction::ALL));
     assert_eq!(conv.algorithm(direction).is_some(), mode.has(direction));
+    if !mode.has(Direction::BackwardData) && c.site("a direction", false, &[true]) {
+        let mut packed = vec![0.0; conv.packed_len()];
+        match c.choose(2) {
+            0 => _ = conv.weights(Direction::BackwardData, &w, &packed),
+            _ => _ = conv.pack_backward_data(&w, &mut packed),
+        }
+    }
+    if mode != Mode::Inference && c.site("factors in training", false, &[true]) {
+        let (factors, mut packed) = (vec![1.0; s.out_channels], vec![0.0; conv.packed_len()]);
+        conv.pack_forward(&w, Some(&factors), &mut packed);
+    }
 }
 
 fn input(c: &mut Caller<'_>, p: &Prepared, images: usize) -> Stored {

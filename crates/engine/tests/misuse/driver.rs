@@ -84,8 +84,18 @@ pub(crate) fn round(bytes: &[u8], isa: Isa, count: &mut Count) {
         count.wrong += 1;
         let Err(why) = refused else { panic!("{name} on {isa}: {what} was taken") };
         // What arithmetic, an index or a thread stumbles over was not looked at before.
-        let stumbled =
-            ["attempt to", "out of range", "out of bounds", "worker thread", "mid > len"];
+        let stumbled = [
+            "attempt to",
+            "out of range",
+            "out of bounds",
+            "worker thread",
+            "mid > len",
+            "chunk size",
+            "too many items",
+            "slice index",
+            "source slice",
+            "before a slice",
+        ];
         let stumbled = stumbled.iter().any(|part| why.contains(part));
         assert!(!stumbled && !why.is_empty(), "{name} on {isa}: {what} ended in: {why}");
     }

@@ -62,7 +62,7 @@ pub(crate) fn max_pool(c: &mut Caller<'_>, cpu: &Cpu) {
     let inputs = images * height * width * padded(channels);
     let most = usize::MAX;
     let pool = MaxPool {
-        channels: c.size("channels", channels),
+        channels: c.channels(channels),
         height: c.size("height", height),
         width: c.size("width", width),
         kernel: c.site("kernel", kernel, &[0, height.min(width) + 2 * padding + 1, most]),
@@ -88,7 +88,7 @@ pub(crate) fn average_pool(c: &mut Caller<'_>, cpu: &Cpu) {
     let (dtype, images) = (c.dtype(), 1 + c.choose(3));
     let (channels, pixels) = (c.one_of(&[3, 16, 40]), c.one_of(&[1, 16, 49]));
     let pool = GlobalAvgPool {
-        channels: c.size("channels", channels),
+        channels: c.channels(channels),
         pixels: c.site("pixels", pixels, &[0, pixels + 1, 1 << 32, 1 << 60, usize::MAX]),
     };
     let (inputs, outputs) = (images * pixels * padded(channels), images * padded(channels));
@@ -190,7 +190,7 @@ pub(crate) fn images(c: &mut Caller<'_>, cpu: &Cpu) {
     let out = c.at_least("images", all);
     let mut out = c.slice(out);
     let layout = ImageLayout {
-        channels: c.size("channels", channels),
+        channels: c.channels(channels),
         height: c.size("height", height),
         width: c.size("width", width),
         border: c.site("border", border, &[border + 5, 1 << 62, usize::MAX / 2, usize::MAX]),
@@ -223,5 +223,6 @@ pub(crate) fn memory(c: &mut Caller<'_>, cpu: &Cpu) {
     assert!(held.disjoint_mut([0..1, len..len + 1]).is_none());
     assert!(Cpu::with_isa(1 << 40, cpu.isa()).is_err());
     assert!(Isa::available().contains(&cpu.isa()));
+    assert_eq!(held.values(0..len).slice(0..1).len(), held.values_mut(len - 1..len).len());
     c.answer(&held.to_f32(0..len));
 }

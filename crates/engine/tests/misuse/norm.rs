@@ -22,8 +22,8 @@ impl Case {
         let (dtype, stored) = (c.dtype(), channels.next_multiple_of(16));
         let right = BatchNorm { pixels, channels };
         // What the slices are not long enough for.
-        let pixels = c.size("pixels", pixels);
-        let channels = c.size("channels", channels);
+        let pixels = c.site("pixels", pixels, &[pixels + 1, 1 << 32, 1 << 60, usize::MAX]);
+        let channels = c.channels(channels);
         let norm = BatchNorm { pixels, channels };
         Case { norm, right, dtype, stored, all: right.pixels * stored }
     }

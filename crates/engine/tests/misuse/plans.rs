@@ -112,12 +112,28 @@ fn planned<T>(plan: Result<T, PlanError>) -> T {
 pub(crate) fn inference(c: &mut Caller<'_>, cpu: &Cpu) {
     let case = Case::choose(c);
     let [batch, height, width] = case.sizes(c);
-    let mut plan = planned(EvalPlan::new(&case.graph, case.dtype, batch, height, width, cpu));
-    plan.load(&network(c, &case));
+    let (graph, dtype) = (&case.graph, case.dtype);
+    let kind = c.choose(3);
+    let mut plan = planned(match kind {
+        0 => EvalPlan::new(graph, dtype, batch, height, width, cpu),
+        1 => EvalPlan::modest(case.images, graph, dtype, batch, height, width, cpu),
+        _ => {
+            let stem = graph.nodes().iter().position(|node| node.name == "stem").unwrap();
+            let node = c.site("probe", stem, &[Graph::INPUT, graph.nodes().len(), usize::MAX]);
+            EvalPlan::with_probe(graph, dtype, batch, height, width, node, cpu)
+        }
+    });
+    if !c.site("no network", false, &[true]) {
+        plan.load(&network(c, &case));
+    }
     let images = Images::choose(c, &case);
     let n = c.site("images", case.images, &[0, case.batch + 1, 1 << 32, usize::MAX]);
     let logits = plan.forward(images.input(), n).to_vec();
     c.finite(&logits);
+    if kind == 2 {
+        let image = c.site("image", 0, &[case.batch, usize::MAX]);
+        c.finite(&plan.probed(image).1);
+    }
 }
 
 pub(crate) fn training(c: &mut Caller<'_>, cpu: &Cpu) {
@@ -158,6 +174,7 @@ pub(crate) fn training(c: &mut Caller<'_>, cpu: &Cpu) {
         c.finite(engine.gradients());
     }
     engine.apply(0.1);
-    let logits = engine.evaluate(images.input(), case.images).to_vec();
+    let n = c.site("images", case.images, &[0, case.batch + 1, 1 << 62, usize::MAX]);
+    let logits = engine.evaluate(images.input(), n).to_vec();
     c.finite(&logits);
 }

@@ -6,7 +6,7 @@ use super::{
     shape::BatchNorm,
 };
 use crate::{
-    check::{at_least, exactly},
+    check::{at_least, exactly, same_dtype},
     cpu::Cpu,
     element::{Element, by_element},
     memory::as_f64,
@@ -34,6 +34,7 @@ impl BatchNorm {
         d_bias: &mut [f32],
         scratch: &mut [f32],
     ) {
+        self.check_data(x, weight, residual.as_ref());
         at_least("scratch", scratch.len(), self.scratch_len());
         let (sums, scratch) = scratch.split_at_mut(self.own_sums_len());
         let sums = &mut as_f64(sums)[..self.sums_len()];
@@ -62,7 +63,7 @@ impl BatchNorm {
         sums: &mut [f64],
         scratch: &mut [f32],
     ) {
-        self.check(x, gate, saved, gradient.len());
+        self.check(x, gate, saved, gradient);
         self.each_channel("gradient of the weight", d_weight);
         self.each_channel("gradient of the bias", d_bias);
         at_least("sums", sums.len(), self.sums_len());
@@ -125,13 +126,10 @@ impl BatchNorm {
         residual: Option<ResidualGradient<'_>>,
         scratch: &mut [f32],
     ) {
-        self.check(x, gate, saved, gradient.len());
-        self.each_channel("weight", weight);
+        self.check(x, gate, saved, gradient.as_values());
+        self.check_data(x, weight, residual.as_ref());
         at_least("sums", sums.len(), self.sums_len());
         at_least("scratch", scratch.len(), self.passes_len());
-        if let Some(residual) = &residual {
-            at_least("gradient of the residual", residual.gradient.len(), self.stored_len());
-        }
         // dx = a * g + b * x' + c, with x' = x - mean and a value of a, b, c for each channel.
         let stored = self.stored();
         let (mean, inv_std) = (&saved[..stored], &saved[stored..2 * stored]);
@@ -159,18 +157,32 @@ impl BatchNorm {
 
     /// What both halves read.
     #[track_caller]
-    fn check(&self, x: Values<'_>, gate: Gate<'_>, saved: &[f32], gradient: usize) {
+    fn check(&self, x: Values<'_>, gate: Gate<'_>, saved: &[f32], gradient: Values<'_>) {
         let all = self.stored_len();
         at_least("input", x.len(), all);
-        at_least("gradient of the output", gradient, all);
+        at_least("gradient of the output", gradient.len(), all);
+        same_dtype(gradient.dtype(), x.dtype());
         at_least("saved", saved.len(), self.saved_len());
         match gate {
             Gate::Open => {}
-            Gate::Output(out) => at_least("output", out.len(), all),
+            Gate::Output(out) => {
+                at_least("output", out.len(), all);
+                same_dtype(out.dtype(), x.dtype());
+            }
             Gate::Input(norm) => {
                 exactly("scale", norm.scale.len(), self.stored());
                 exactly("shift", norm.shift.len(), self.stored());
             }
+        }
+    }
+
+    /// What the second half reads and writes besides.
+    #[track_caller]
+    fn check_data(&self, x: Values<'_>, weight: &[f32], residual: Option<&ResidualGradient<'_>>) {
+        self.each_channel("weight", weight);
+        if let Some(residual) = residual {
+            at_least("gradient of the residual", residual.gradient.len(), self.stored_len());
+            same_dtype(residual.gradient.dtype(), x.dtype());
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     shape::BatchNorm,
 };
 use crate::{
-    check::{at_least, exactly},
+    check::{at_least, exactly, same_dtype},
     cpu::Cpu,
     element::{Element, by_element},
     memory::as_f64,
@@ -54,6 +54,8 @@ impl BatchNorm {
         saved: &mut [f32],
         scratch: &mut [f32],
     ) {
+        self.check_finish(&parameters, saved);
+        at_least("input", x.len(), self.stored_len());
         at_least("scratch", scratch.len(), self.scratch_len());
         let (moments, scratch) = scratch.split_at_mut(self.own_sums_len());
         let moments = &mut as_f64(moments)[..self.sums_len()];
@@ -104,11 +106,7 @@ impl BatchNorm {
         saved: &mut [f32],
     ) {
         at_least("moments", moments.len(), self.sums_len());
-        at_least("saved", saved.len(), self.saved_len());
-        self.each_channel("weight", parameters.weight);
-        self.each_channel("bias", parameters.bias);
-        self.each_channel("running mean", parameters.running_mean);
-        self.each_channel("running variance", parameters.running_var);
+        self.check_finish(&parameters, saved);
         let stored = self.stored();
         let (means, squares) = moments[..self.sums_len()].split_at(stored);
         let (mean, rest) = saved.split_at_mut(stored);
@@ -154,6 +152,8 @@ impl BatchNorm {
         scratch: &mut [f32],
     ) {
         let bias = parameters.bias;
+        self.check_apply(x, residual, &out);
+        self.check_finish(&parameters, saved);
         self.statistics(cpu, x, parameters, saved, scratch);
         self.normalize(cpu, x, bias, residual, relu, out, saved, scratch);
     }
@@ -174,6 +174,7 @@ impl BatchNorm {
         scratch: &mut [f32],
     ) {
         let stored = self.stored();
+        self.check_apply(x, residual, &out);
         self.each_channel("bias", bias);
         at_least("saved", saved.len(), self.saved_len());
         at_least("scratch", scratch.len(), stored);
@@ -200,10 +201,8 @@ impl BatchNorm {
         relu: bool,
         out: ValuesMut<'_>,
     ) {
-        let (all, stored) = (self.stored_len(), self.stored());
-        at_least("input", x.len(), all);
-        at_least("output", out.len(), all);
-        at_least("residual", residual.map_or(all, |r| r.len()), all);
+        let stored = self.stored();
+        self.check_apply(x, residual, &out);
         exactly("mean", mean.len(), stored);
         exactly("scale", scale.len(), stored);
         exactly("shift", shift.len(), stored);
@@ -211,6 +210,29 @@ impl BatchNorm {
             let (x, residual, out) = (E::slice(x), residual.map(E::slice), E::slice_mut(out));
             self.apply_of(cpu, x, mean, scale, shift, residual, relu, out)
         });
+    }
+
+    /// Where statistics go, and what they are applied with.
+    #[track_caller]
+    fn check_finish(&self, parameters: &Parameters<'_>, saved: &[f32]) {
+        at_least("saved", saved.len(), self.saved_len());
+        self.each_channel("weight", parameters.weight);
+        self.each_channel("bias", parameters.bias);
+        self.each_channel("running mean", parameters.running_mean);
+        self.each_channel("running variance", parameters.running_var);
+    }
+
+    /// What is normalised, and where it goes.
+    #[track_caller]
+    fn check_apply(&self, x: Values<'_>, residual: Option<Values<'_>>, out: &ValuesMut<'_>) {
+        let all = self.stored_len();
+        at_least("input", x.len(), all);
+        at_least("output", out.len(), all);
+        same_dtype(out.dtype(), x.dtype());
+        if let Some(residual) = residual {
+            at_least("residual", residual.len(), all);
+            same_dtype(residual.dtype(), x.dtype());
+        }
     }
 
     fn apply_of<E: Element>(

@@ -20,7 +20,11 @@ pub struct BatchNorm {
 
 impl BatchNorm {
     /// Channels as stored.
+    ///
+    /// # Panics
+    /// If there are none, or more than can be counted.
     pub(super) fn stored(&self) -> usize {
+        assert!(self.channels > 0, "{self:?}: no channels");
         padded(self.channels)
     }
 
@@ -34,7 +38,7 @@ impl BatchNorm {
 
     /// Values of `saved`: mean, 1/std, scale and shift for each stored channel.
     pub fn saved_len(&self) -> usize {
-        4 * self.stored()
+        product(&[4, self.stored()])
     }
 
     /// Stored values of the batch.
@@ -48,10 +52,13 @@ impl BatchNorm {
     /// Values of [`BatchNorm::moments`] and of [`BatchNorm::gradient_sums`]: two for each stored
     /// channel.
     pub fn sums_len(&self) -> usize {
-        2 * self.stored()
+        product(&[2, self.stored()])
     }
 
     /// Values of scratch, for any call.
+    ///
+    /// # Panics
+    /// If there are no channels, or more values than memory can hold. So do all calls.
     pub fn scratch_len(&self) -> usize {
         self.own_sums_len() + self.passes_len()
     }
@@ -63,7 +70,7 @@ impl BatchNorm {
 
     /// Words of scratch that hold the sums of a call which does a whole pass, wherever they start.
     pub(super) fn own_sums_len(&self) -> usize {
-        2 * self.sums_len() + 1
+        product(&[2, self.sums_len()]) + 1
     }
 
     /// The batch norm as a scale and a shift, of what [`BatchNorm::statistics`] has saved.

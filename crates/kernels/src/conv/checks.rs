@@ -5,11 +5,12 @@ use super::{
     algorithm::Direction,
     epilogue::Epilogue,
     operands::{Activation, Weights, WeightsOf},
+    shape::Source,
 };
 use crate::{
-    check::{at_least, exactly},
+    check::{at_least, exactly, same_dtype},
     layout::padded,
-    values::Values,
+    values::{Dtype, Values},
 };
 
 impl Conv {
@@ -28,7 +29,12 @@ impl Conv {
     #[track_caller]
     pub(super) fn check_input(&self, batch: usize, x: &Activation<'_>) {
         at_least("input", x.values.len(), self.of_batch(batch, self.lengths.input));
+        // Dense images are f32.
+        let is_image = self.setup.source == Source::Image;
+        same_dtype(x.values.dtype(), if is_image { Dtype::Fp32 } else { self.setup.dtype });
         if let Some(norm) = x.norm {
+            let reads = self.algorithm.reads_through_norm();
+            assert!(reads, "only Winograd reads an activation through a batch norm");
             let stored = padded(self.setup.shape.in_channels);
             exactly("scale", norm.scale.len(), stored);
             exactly("shift", norm.shift.len(), stored);

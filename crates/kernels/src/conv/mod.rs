@@ -19,7 +19,7 @@ pub use epilogue::Epilogue;
 pub use operands::{Activation, ScaleShift, Weights};
 pub use shape::{ConvShape, Source};
 
-use algorithm::NO_WEIGHT;
+use algorithm::{NO_DATA, NO_WEIGHT};
 use choice::choose;
 use direct::Direct;
 use epilogue::Finish;
@@ -185,13 +185,14 @@ impl Conv {
     /// a call packs itself are taken from `weights`, which is else not looked at.
     ///
     /// # Panics
-    /// If a slice is too short, or the mode is without this direction.
+    /// If a slice has another length than needed, or the mode is without this direction.
     pub fn weights<'a>(
         &self,
         direction: Direction,
         weights: &'a [f32],
         packed: &'a [f32],
     ) -> Weights<'a> {
+        assert!(self.setup.mode.has(direction), "prepared without the {direction:?} pass");
         let is_plain = match &self.method {
             Method::Winograd(m) => m.takes_plain(direction),
             _ => false,
@@ -300,6 +301,7 @@ impl Conv {
     /// # Panics
     /// If a slice has another length than needed, or the mode is without this direction.
     pub fn pack_backward_data<'a>(&self, weights: &'a [f32], packed: &'a mut [f32]) -> Weights<'a> {
+        assert!(self.setup.mode.has(Direction::BackwardData), "{NO_DATA}");
         self.check_packing(weights, None, packed);
         by_element!(self.setup.dtype, E => self.pack_backward_data_of::<E>(weights, packed));
         self.weights(Direction::BackwardData, weights, packed)
@@ -329,6 +331,7 @@ impl Conv {
         accumulate: bool,
         scratch: &mut [f32],
     ) {
+        assert!(self.setup.mode.has(Direction::BackwardData), "{NO_DATA}");
         self.check_output_gradient(batch, dy);
         self.check_input_gradient(batch, dx.len());
         self.check_scratch(scratch);

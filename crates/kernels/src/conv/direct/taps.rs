@@ -88,7 +88,7 @@ impl Taps {
     /// same positions of the window.
     pub(super) fn backward_data(s: &ConvShape) -> Result<Vec<Taps>, OutOfMemory> {
         let (run, stored) = (padded(s.out_channels), padded(s.in_channels));
-        let mut tables = Vec::new();
+        let mut tables = room(residues(s).count())?;
         for (ry, rx) in residues(s) {
             let meets = |r: usize, k: usize| {
                 (r + s.padding + s.stride * s.kernel - k).is_multiple_of(s.stride)
@@ -127,20 +127,26 @@ impl Taps {
             Source::Activation => s.kernel * s.kernel,
             Source::Image => s.kernel,
         };
-        let mut values = s.out_pixels().saturating_mul(windows + 1);
+        let (mut values, mut lists) = (s.out_pixels().saturating_mul(windows + 1), 0_usize);
         if backward_data {
             let met = s.kernel.div_ceil(s.stride);
             let back = (s.height * s.width).saturating_mul(met * met + 1);
             values = values.saturating_add(back);
+            // Each residue has lists of its own.
+            let each = size_of::<Taps>() + met * met * size_of::<usize>() + 3 * ALLOCATION;
+            lists = residues(s).count().saturating_mul(each);
         }
-        values.saturating_mul(size_of::<u32>())
+        values.saturating_mul(size_of::<u32>()).saturating_add(lists)
     }
 }
+
+/// What an allocator may add to a short list, in bytes.
+const ALLOCATION: usize = 32;
 
 /// The residues of input pixels: of row and column.
 fn residues(s: &ConvShape) -> impl Iterator<Item = (usize, usize)> + use<> {
     let (rows, columns) = (s.stride.min(s.height), s.stride.min(s.width));
-    (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)))
+    (0..rows * columns).map(move |residue| (residue / columns, residue % columns))
 }
 
 /// The input pixel under a position of the window, if it is in the image.

@@ -200,8 +200,11 @@ impl<E: Element> Product<'_, E> {
                     if copied {
                         let held = copy(row + p, ks.start);
                         if first {
+                            // As bytes: values of bfloat16 may start between two words.
+                            let (to, from) = (held.cast::<u8>(), rows[p].cast::<u8>());
+                            let bytes = ks.len() * size_of::<f32>();
                             // SAFETY: a pixel holds the words, and the scratch a place for them.
-                            unsafe { held.copy_from_nonoverlapping(rows[p], ks.len()) };
+                            unsafe { to.copy_from_nonoverlapping(from, bytes) };
                         }
                         rows[p] = held.cast_const();
                     }

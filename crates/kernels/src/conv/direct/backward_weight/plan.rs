@@ -76,7 +76,7 @@ impl BackwardWeight {
         let alone = source == Source::Activation && shape.kernel == 1 && shape.padding == 0;
         let skip = if alone { shape.stride } else { 1 };
         let height = shape.out_height();
-        let (images, rows) = BackwardWeight::cut(&shape);
+        let (images, rows) = BackwardWeight::cut(&shape, source);
         let blocks = (0..height)
             .step_by(rows)
             .map(|y| Block::new(&shape, source, skip, images, y..(y + rows).min(height)))
@@ -85,9 +85,11 @@ impl BackwardWeight {
     }
 
     /// Images of a block, and output rows of one.
-    fn cut(shape: &ConvShape) -> (usize, usize) {
+    fn cut(shape: &ConvShape, source: Source) -> (usize, usize) {
         let (height, width) = (shape.out_height(), shape.out_width());
-        let images = (BLOCK / shape.out_pixels()).max(1);
+        // Places in a block are 32-bit numbers, as those in an image.
+        let most = u32::MAX as usize / shape.in_len(source).max(shape.out_len());
+        let images = (BLOCK / shape.out_pixels()).min(most).max(1);
         (images, if images > 1 { height } else { (BLOCK / width).clamp(1, height) })
     }
 
@@ -97,7 +99,7 @@ impl BackwardWeight {
             Source::Activation => shape.kernel * shape.kernel,
             Source::Image => shape.kernel,
         };
-        let (images, rows) = BackwardWeight::cut(shape);
+        let (images, rows) = BackwardWeight::cut(shape, source);
         let pairs = images * shape.out_pixels();
         let lists = taps.saturating_mul(pairs).saturating_mul(size_of::<(u32, u32)>());
         let block = size_of::<Block>() + taps * size_of::<Pairs>();
