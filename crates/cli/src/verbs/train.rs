@@ -13,7 +13,7 @@ use resnet::{
     run::{CONFIG, RunFolder},
     train::{self, EpochMetrics, Event, Facts, Log, Outcome, TensorBoard},
 };
-use resnet_formats::Shown;
+use resnet_formats::{Shown, quoted_path};
 
 use crate::{
     args::{DataDir, Global, TrainArgs},
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         Outcome::Interrupted(signal) => {
             global.say(format!(
                 "stopped, and all is saved; to continue:\n  resnet train --resume {}",
-                folder.path().shown()
+                quoted_path(folder.path())
             ));
             Ok(Interrupted(signal).exit_code())
         }

@@ -99,6 +99,10 @@ const CASES: &[Case] = &[
         f.class(&"x".repeat(1 << 20));
     }),
     case("class-long-eval", "eval run --limit-test 10", Right, |f| f.class(&"x".repeat(1 << 20))),
+    case("photo-names", "predict run deep --top 1", Right, |f| {
+        let folder = format!("deep/{}", vec!["\u{1b}".repeat(250); 12].join("/"));
+        (0..100).for_each(|i| f.write(&format!("{folder}/{i}.png"), png()));
+    }),
     case("class-long-report", "report run --limit-test 10", Right, |f| {
         f.class(&"x".repeat(1 << 20));
     }),
