@@ -70,21 +70,21 @@ impl Search {
             }
         };
         let Some((real, entries)) = entries else { return Some(()) };
-        let mut paths = Vec::new();
-        for path in entries {
+        let mut names = Vec::new();
+        for entry in entries {
             self.left = self.left.checked_sub(1)?;
-            match path {
-                Ok(path) => paths.push(path.path()),
+            match entry {
+                Ok(entry) => names.push(entry.file_name()),
                 Err(error) => {
                     self.found.wrong.push(cannot_be_read(folder, error));
                     break;
                 }
             }
         }
-        paths.retain(|path| path.file_name().is_none_or(|n| n.as_encoded_bytes()[0] != b'.'));
-        paths.sort();
+        names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
+        names.sort();
         self.within.push(real);
-        for path in paths {
+        for path in names.iter().map(|name| folder.join(name)) {
             if path.is_dir() {
                 self.walk(&path)?;
             } else if path.is_file() && is_photo(&path) {

@@ -47,7 +47,7 @@ const CASES: &[Case] = &[
     case("sparse-data", "eval demo cifar10", Says("expected 30730000 bytes, got 1099511"), |f| {
         f.sparse("data/cifar-10-batches-bin/data_batch_1.bin", b"", TERABYTE);
     }),
-    case("sparse-verify", "data verify", Says("6 of the 6 files of cifar10"), |f| {
+    case("sparse-verify", "data verify cifar10", Says("6 of the 6 files of cifar10"), |f| {
         f.sparse("data/cifar-10-batches-bin/data_batch_1.bin", b"", TERABYTE);
     }),
     // That a hash of a terabyte ends is seen by what comes next.
