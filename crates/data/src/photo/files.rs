@@ -37,7 +37,7 @@ const MAX_ENTRIES: usize = 1_000_000;
 fn search(folder: &Path, most: usize) -> Found {
     let (found, within, seen) = Default::default();
     let mut search = Search { found, within, seen, left: most };
-    if search.walk(folder).is_none() {
+    if search.walk(folder, folder.canonicalize(), false).is_none() {
         let what = format!("it holds more than {most} files and folders, links followed");
         search.found.photos.clear();
         search.found.wrong = vec![cannot_be_read(folder, io::Error::other(what))];
@@ -60,34 +60,39 @@ struct Search {
 }
 
 impl Search {
-    /// Looks through a folder; nothing where there is too much to look at.
-    fn walk(&mut self, folder: &Path) -> Option<()> {
-        let entries = match self.enter(folder) {
-            Ok(entries) => entries,
+    /// Looks through a folder, of which the path without links is `real`; nothing where there is
+    /// too much to look at.
+    fn walk(&mut self, folder: &Path, real: io::Result<PathBuf>, is_link: bool) -> Option<()> {
+        let entries = real.and_then(|real| self.enter(folder, real, is_link));
+        let (real, entries) = match entries {
+            Ok(Some(entered)) => entered,
+            Ok(None) => return Some(()),
             Err(error) => {
                 self.found.wrong.push(cannot_be_read(folder, error));
                 return Some(());
             }
         };
-        let Some((real, entries)) = entries else { return Some(()) };
         let mut names = Vec::new();
         for entry in entries {
             self.left = self.left.checked_sub(1)?;
-            match entry {
-                Ok(entry) => names.push(entry.file_name()),
+            match entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?))) {
+                Ok(entry) => names.push(entry),
                 Err(error) => {
                     self.found.wrong.push(cannot_be_read(folder, error));
                     break;
                 }
             }
         }
-        names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
-        names.sort();
-        self.within.push(real);
-        for path in names.iter().map(|name| folder.join(name)) {
-            if path.is_dir() {
-                self.walk(&path)?;
-            } else if path.is_file() && is_photo(&path) {
+        names.retain(|(name, _)| !name.as_encoded_bytes().starts_with(b"."));
+        names.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.within.push(real.clone());
+        for (name, kind) in names {
+            // The system is asked about links only: there may be very many files.
+            let (path, is_link) = (folder.join(&name), kind.is_symlink());
+            if kind.is_dir() || is_link && path.is_dir() {
+                let real = if is_link { path.canonicalize() } else { Ok(real.join(&name)) };
+                self.walk(&path, real, is_link)?;
+            } else if is_photo(&path) && (kind.is_file() || is_link && path.is_file()) {
                 self.found.photos.push(path);
             }
         }
@@ -95,9 +100,13 @@ impl Search {
         Some(())
     }
 
-    /// A folder's path without links, and what is in it, unless it was looked through already.
-    fn enter(&mut self, folder: &Path) -> io::Result<Option<(PathBuf, fs::ReadDir)>> {
-        let real = folder.canonicalize()?;
+    /// What is in a folder, unless it was looked through already.
+    fn enter(
+        &mut self,
+        folder: &Path,
+        real: PathBuf,
+        is_link: bool,
+    ) -> io::Result<Option<(PathBuf, fs::ReadDir)>> {
         if self.within.contains(&real) {
             return Err(io::Error::other("it lies within itself, by a link"));
         }
@@ -109,7 +118,7 @@ impl Search {
         }
         let entries = fs::read_dir(folder)?;
         // What is in a folder without a link lies where that does.
-        let is_elsewhere = |all: &PathBuf| !real.starts_with(all) && folder.is_symlink();
+        let is_elsewhere = |all: &PathBuf| is_link && !real.starts_with(all);
         if self.within.first().is_some_and(is_elsewhere) {
             self.found.elsewhere.push((folder.to_owned(), real.clone()));
         }
