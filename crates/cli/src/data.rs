@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use resnet::data::{self, DataError, DataSource, Dataset, FetchEvent, LoadOptions};
 use resnet_formats::{Shown, printable};
@@ -18,7 +19,7 @@ pub(crate) struct Limits {
     pub(crate) test: Option<usize>,
 }
 
-/// Loads a data set; one that is not there is fetched first.
+/// Loads a data set; one that is not there is fetched first, but not to where a run says it was.
 pub(crate) fn load(
     source: DataSource,
     dir: &DataDir,
@@ -30,6 +31,13 @@ pub(crate) fn load(
     let options = LoadOptions { data_dir, limit_train: limits.train, limit_test: limits.test };
     match data::load(source.name(), &options) {
         Err(DataError::Missing { .. }) => {
+            if let Some(folder) = dir.of_run_alone() {
+                bail!(
+                    "{source} is not in {}, where the run's config.toml has it; --data-dir DIR \
+                     names another folder",
+                    folder.shown()
+                );
+            }
             fetch(source, &options.data_dir, global, interrupt)?;
             Ok(data::load(source.name(), &options)?)
         }

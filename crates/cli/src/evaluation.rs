@@ -1,5 +1,7 @@
 //! A trained network on test images: what `eval`, `show` and `report` begin with.
 
+use std::path::Path;
+
 use anyhow::Context;
 use resnet::{
     config::TrainConfig,
@@ -39,11 +41,13 @@ pub(crate) fn evaluate(args: &TestArgs, global: &Global) -> anyhow::Result<Evalu
         Some(source) => source,
         None => trained_on(&model)?,
     };
+    // Before anything is fetched.
+    let info = resnet::data::info(source.name(), Path::new(""))?;
+    model.check_fit(info.name, info.classes.len(), info.channels)?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let limits = Limits { train: Some(1), test: args.limit_test };
     let data = data::load(source, &args.data_dir, limits, global, &interrupt)?;
     interrupt.release();
-    model.check_fit(&data.name, data.classes.len(), data.test.channels)?;
     let known = config::asked(args.model.normalisation).or(model.normalisation.clone());
     let normalisation = known.unwrap_or_else(|| {
         global.note(format!(

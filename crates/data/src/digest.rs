@@ -9,12 +9,14 @@ use crate::DataError;
 /// Bytes read or written at a time.
 pub(crate) const CHUNK: usize = 1 << 16;
 
-/// The digest of a file; `tick` hears how many bytes are done, and may end it.
+/// The digest of a file, of which at most `limit` bytes are read; `tick` hears how many bytes are
+/// done, and may end it.
 pub(crate) fn file_digest<D: Digest>(
     path: &Path,
+    limit: u64,
     mut tick: impl FnMut(u64) -> Result<(), DataError>,
 ) -> Result<String, DataError> {
-    let mut file = resnet_formats::open(path).map_err(DataError::io("read", path))?;
+    let mut file = resnet_formats::open(path).map_err(DataError::io("read", path))?.take(limit);
     let (mut hasher, mut chunk, mut done) = (D::new(), vec![0; CHUNK], 0);
     loop {
         let n = file.read(&mut chunk).map_err(DataError::io("read", path))?;

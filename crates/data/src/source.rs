@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{self, Display},
+    fs::Metadata,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -10,7 +11,12 @@ use md5::Md5;
 use resnet_network::preprocess::Normalisation;
 use serde::Serialize;
 
-use crate::{DataError, Dataset, LoadOptions, cifar10, digest::file_digest, synthetic};
+use crate::{
+    DataError, Dataset, LoadOptions,
+    cifar10::{self, BatchFile},
+    digest::file_digest,
+    synthetic,
+};
 
 /// The data sets there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +139,8 @@ pub struct FileCheck {
     pub file: PathBuf,
     /// MD5 it should have, in hexadecimal.
     pub expected: &'static str,
+    /// Bytes it should have.
+    pub length: u64,
     /// How it is.
     pub state: FileState,
 }
@@ -147,6 +155,8 @@ pub enum FileState {
     Missing,
     /// There, with this MD5 instead.
     Damaged(String),
+    /// There, with so many bytes, which are too few or too many.
+    Length(u64),
 }
 
 /// Compares every file of a data set with its published MD5. A built-in data set has no files.
@@ -157,27 +167,40 @@ pub fn verify(name: &str, data_dir: &Path) -> Result<Vec<FileCheck>, DataError> 
     match name.parse()? {
         DataSource::Cifar10 => {
             let folder = cifar10::folder(data_dir);
-            cifar10::FILES.iter().map(|file| check(folder.join(file.name), file.md5)).collect()
+            cifar10::FILES.iter().map(|file| check(folder.join(file.name), file)).collect()
         }
         DataSource::Synthetic => Ok(Vec::new()),
     }
 }
 
-fn check(file: PathBuf, expected: &'static str) -> Result<FileCheck, DataError> {
-    let state = if !file.is_file() {
-        FileState::Missing
-    } else {
-        let md5 = file_digest::<Md5>(&file, |_| Ok(()))?;
-        if md5 == expected { FileState::Good } else { FileState::Damaged(md5) }
+fn check(path: PathBuf, file: &BatchFile) -> Result<FileCheck, DataError> {
+    let state = state(&path, file, |_| Ok(()))?;
+    Ok(FileCheck { file: path, expected: file.md5, length: file.bytes(), state })
+}
+
+/// How a file at `path` is; `tick` hears how many bytes are looked at, and may end it.
+pub(crate) fn state(
+    path: &Path,
+    file: &BatchFile,
+    tick: impl FnMut(u64) -> Result<(), DataError>,
+) -> Result<FileState, DataError> {
+    let Some(there) = path.metadata().ok().filter(Metadata::is_file) else {
+        return Ok(FileState::Missing);
     };
-    Ok(FileCheck { file, expected, state })
+    // A file of a wrong length may be of any.
+    if there.len() != file.bytes() {
+        return Ok(FileState::Length(there.len()));
+    }
+    let md5 = file_digest::<Md5>(path, file.bytes(), tick)?;
+    Ok(if md5 == file.md5 { FileState::Good } else { FileState::Damaged(md5) })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
 
     use super::*;
+    use crate::{cifar10::RECORD, digest::digest};
 
     #[test]
     fn names_are_parsed() {
@@ -191,14 +214,21 @@ mod tests {
     #[test]
     fn verify_tells_good_missing_and_damaged_apart() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("abc");
-        let md5 = "900150983cd24fb0d6963f7d28e17f72"; // of "abc": RFC 1321, A.5
-        let state = || check(file.clone(), md5).unwrap().state;
+        let file = folder.path().join("one");
+        let record = [7; RECORD];
+        let md5 = digest::<Md5>(&record).leak();
+        let state =
+            || check(file.clone(), &BatchFile { name: "one", images: 1, md5 }).unwrap().state;
         assert_eq!(state(), FileState::Missing);
-        fs::write(&file, "abc").unwrap();
+        fs::write(&file, record).unwrap();
         assert_eq!(state(), FileState::Good);
+        let zeros = [0; RECORD];
+        fs::write(&file, zeros).unwrap();
+        assert_eq!(state(), FileState::Damaged(digest::<Md5>(&zeros)));
         fs::write(&file, "").unwrap();
-        assert_eq!(state(), FileState::Damaged("d41d8cd98f00b204e9800998ecf8427e".to_owned()));
+        assert_eq!(state(), FileState::Length(0));
+        File::options().write(true).open(&file).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(state(), FileState::Length(1 << 40));
     }
 
     #[test]

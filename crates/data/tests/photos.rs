@@ -21,7 +21,7 @@ fn expected() -> Vec<(PathBuf, Photo, Photo)> {
         rest = others;
         taken.to_vec()
     };
-    let photos = photo::find(&folder()).unwrap().into_iter().map(|path| {
+    let photos = photo::find(&folder()).photos.into_iter().map(|path| {
         let size = take(4);
         let [width, height] = [0, 2].map(|i| u16::from_le_bytes([size[i], size[i + 1]]).into());
         let rgb = Photo { height, width, channels: 3, pixels: take(height * width * 3) };
@@ -214,7 +214,7 @@ fn damaged_files_are_errors_or_pictures() {
 
 #[test]
 fn many_are_as_one_and_in_order() {
-    let mut paths = photo::find(&folder()).unwrap();
+    let mut paths = photo::find(&folder()).photos;
     paths.insert(3, folder().join("missing.png"));
     paths.push(folder().join("refused.tiff"));
     let preparation = Preparation { image_size: 12, resize: Some(14), channels: 3 };

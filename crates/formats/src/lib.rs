@@ -4,7 +4,8 @@
 //! bounded by the size of the file, and each malformation has its own error. Files are written to
 //! a temporary one beside them, synced and renamed, so that a reader never sees half of one;
 //! [`lock()`] keeps other processes off. [`open`], [`open_own`] and [`read`] take regular files and
-//! nothing in their place; [`printable`], [`brief`] and [`Shown`] show text of others to people.
+//! nothing in their place; [`printable`], [`brief`] and [`Shown`] show text of others to people, and
+//! [`quoted`] in commands.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -19,6 +20,7 @@ mod pickle;
 mod printable;
 mod regular;
 pub mod safetensors;
+mod shell;
 mod tensor;
 pub mod tensorboard;
 pub mod torch;
@@ -30,4 +32,5 @@ pub use error::{FormatError, FormatErrorKind};
 pub use lock::{is_locked, lock};
 pub use printable::{Printable, Shown, brief, is_printable, printable};
 pub use regular::{make_own_folder, open, open_own, read, read_text};
+pub use shell::{quoted, quoted_path};
 pub use tensor::{Data, NamedTensors, Tensor};

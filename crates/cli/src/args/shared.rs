@@ -1,6 +1,6 @@
 //! What several verbs take.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use resnet::{
@@ -63,12 +63,21 @@ pub(crate) struct DataDir {
     /// Folder where data sets are kept [default: $RESNET_DATA, or else the user's cache folder]
     #[arg(long = "data-dir", value_name = "DIR")]
     pub(crate) path: Option<PathBuf>,
+    /// The folder in the configuration of a run. It may be a stranger's word: nothing is fetched
+    /// into it.
+    #[arg(skip)]
+    pub(crate) of_run: Option<PathBuf>,
 }
 
 impl DataDir {
-    /// The folder that was asked for, or else the default one.
+    /// The folder that was asked for, or else that of the run, or else the default one.
     pub(crate) fn folder(&self) -> Result<PathBuf, DataError> {
-        self.path.clone().map_or_else(data::default_data_dir, Ok)
+        self.path.clone().or(self.of_run.clone()).map_or_else(data::default_data_dir, Ok)
+    }
+
+    /// The folder, where it is the word of a run alone.
+    pub(crate) fn of_run_alone(&self) -> Option<&Path> {
+        if self.path.is_some() { None } else { self.of_run.as_deref() }
     }
 }
 

@@ -45,6 +45,9 @@ fn verify(args: &DataCheckArgs) -> anyhow::Result<()> {
                 FileState::Damaged(md5) => {
                     format!("damaged: its MD5 is {md5}, expected {}", check.expected)
                 }
+                FileState::Length(got) => {
+                    format!("damaged: it has {got} bytes, expected {}", check.length)
+                }
             };
             vec![check.file.shown().to_string(), state]
         });

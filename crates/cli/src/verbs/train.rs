@@ -9,11 +9,11 @@ use std::{
 use anyhow::Context;
 use resnet::{
     Arch, Cpu,
-    data::Dataset,
+    data::{self as sets, DataSource, Dataset},
     run::{CONFIG, RunFolder},
     train::{self, EpochMetrics, Event, Facts, Log, Outcome, TensorBoard},
 };
-use resnet_formats::Shown;
+use resnet_formats::{Shown, quoted_path};
 
 use crate::{
     args::{DataDir, Global, TrainArgs},
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         Outcome::Interrupted(signal) => {
             global.say(format!(
                 "stopped, and all is saved; to continue:\n  resnet train --resume {}",
-                folder.path().shown()
+                quoted_path(folder.path())
             ));
             Ok(Interrupted(signal).exit_code())
         }
@@ -105,6 +105,11 @@ fn beginning(args: &TrainArgs, global: &Global) -> anyhow::Result<Beginning> {
     };
     let asked = args.is_given("--arch").then_some(args.arch);
     let model = model::open(file, asked, global)?;
+    if start.resume.is_some() {
+        // Before anything is fetched.
+        let info = sets::info(args.data.name(), Path::new(""))?;
+        model.check_fit(info.name, info.classes.len(), info.channels)?;
+    }
     let continues_after = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
     Ok(Beginning { arch: model.arch, file: Some(model.path), continues_after })
 }
@@ -153,9 +158,13 @@ fn resume(
     };
     let folder = RunFolder::resume(target)?;
     let config = &folder.config().data;
-    let data_dir = DataDir { path: args.data_dir.path.clone().or_else(|| config.dir.clone()) };
+    let data_dir = DataDir { path: args.data_dir.path.clone(), of_run: config.dir.clone() };
     let limits = Limits { train: config.limit_train, test: config.limit_test };
-    let data = data::load(config.name.parse()?, &data_dir, limits, global, interrupt)?;
+    let source: DataSource = config.name.parse()?;
+    // Before anything is fetched.
+    let classes = sets::info(source.name(), Path::new(""))?.classes;
+    train::check_classes(folder.config(), &classes)?;
+    let data = data::load(source, &data_dir, limits, global, interrupt)?;
     Ok((folder, data))
 }
 

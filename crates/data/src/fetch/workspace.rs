@@ -7,7 +7,7 @@ use std::{
 };
 
 use md5::Md5;
-use resnet_formats::lock;
+use resnet_formats::{lock, make_own_folder};
 
 use super::monitor::Failure;
 use crate::{
@@ -17,7 +17,8 @@ use crate::{
 };
 
 /// The working folder of one fetch: `.fetch` in the folder of the data set (so that files are
-/// renamed within one file system), locked as long as this lives.
+/// renamed within one file system), locked as long as this lives. It and what is in it are no links:
+/// the folder may have come from a stranger.
 pub(super) struct Workspace {
     target: PathBuf,
     _lock: File,
@@ -26,16 +27,15 @@ pub(super) struct Workspace {
 impl Workspace {
     pub(super) fn new(target: &Path) -> Result<Self, DataError> {
         let work = target.join(".fetch");
-        fs::create_dir_all(&work).map_err(DataError::io("create", &work))?;
+        make_own_folder(&work).map_err(DataError::io("create", &work))?;
         let path = work.join("lock");
         let lock = lock(&path).map_err(DataError::io("lock", &path))?;
         let lock = lock.ok_or_else(|| DataError::Busy { folder: target.to_owned() })?;
         let workspace = Workspace { target: target.to_owned(), _lock: lock };
         let staging = workspace.staging();
+        make_own_folder(&staging).map_err(DataError::io("create", &staging))?;
         // A killed fetch may have left something.
-        if staging.exists() {
-            fs::remove_dir_all(&staging).map_err(DataError::io("remove", &staging))?;
-        }
+        fs::remove_dir_all(&staging).map_err(DataError::io("remove", &staging))?;
         fs::create_dir(&staging).map_err(DataError::io("create", &staging))?;
         Ok(workspace)
     }

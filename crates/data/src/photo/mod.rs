@@ -21,7 +21,7 @@ mod whole;
 
 pub use decode::Photo;
 pub use error::{PhotoError, PhotoFileError};
-pub use files::find;
+pub use files::{Found, find};
 pub use limits::{MAX_FILE, MAX_PIXELS};
 pub use many::prepare;
 pub use resnet_network::preprocess::Preparation;

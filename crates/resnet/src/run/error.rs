@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use resnet_formats::Shown;
+use resnet_formats::{Shown, quoted_path};
 use thiserror::Error;
 
 use crate::{config::ConfigError, model_file::ModelFileError};
@@ -15,7 +15,7 @@ use crate::{config::ConfigError, model_file::ModelFileError};
 #[non_exhaustive]
 pub enum RunError {
     /// It holds a run already.
-    #[error("{} already holds a run: continue it with --resume {}, or choose another --out", .0.shown(), .0.shown())]
+    #[error("{} already holds a run: continue it with --resume {}, or choose another --out", .0.shown(), quoted_path(.0))]
     Exists(PathBuf),
     /// Another process trains in the folder that a new run was to have.
     #[error("another process is training in {}: choose another --out", .0.shown())]

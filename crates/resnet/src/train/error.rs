@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use resnet_formats::{Shown, printable};
+use resnet_formats::{Shown, printable, quoted_path};
 use thiserror::Error;
 
 use crate::{
@@ -62,7 +62,7 @@ pub enum TrainError {
     /// A file of the run folder cannot be written.
     #[error(
         "cannot write {}: {source}; {}, then continue with --resume {}",
-        path.shown(), remedy(source), run.shown()
+        path.shown(), remedy(source), quoted_path(run)
     )]
     Save {
         /// The file.
@@ -96,12 +96,13 @@ impl TrainError {
 }
 
 fn from(kept: Option<&Path>) -> String {
-    let with = |file: &Path| format!(", from the last good weights with --init {}", file.shown());
+    let with =
+        |file: &Path| format!(", from the last good weights with --init {}", quoted_path(file));
     kept.map(with).unwrap_or_default()
 }
 
 fn such_as(checkpoint: Option<&Path>) -> String {
-    let with = |file: &Path| format!(", such as --resume {}", file.shown());
+    let with = |file: &Path| format!(", such as --resume {}", quoted_path(file));
     checkpoint.map(with).unwrap_or_default()
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Write, path::Path};
 
-use resnet_formats::{Shown, brief, open_own, printable};
+use resnet_formats::{Shown, brief, open_own, printable, quoted_path};
 
 use super::{Event, Machine};
 use crate::run::{LOG, RunError};
@@ -81,7 +81,7 @@ impl Event {
             Event::Saved { path } => Some(format!("saved {}", path.shown())),
             Event::Stopped { folder, epoch, batch } => Some(format!(
                 "stopped in epoch {epoch} after batch {batch}; continue with --resume {}",
-                folder.shown()
+                quoted_path(folder)
             )),
             Event::Finished { last } => {
                 Some(format!("done: test accuracy {:.2}%", last.test_accuracy))

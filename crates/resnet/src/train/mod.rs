@@ -33,6 +33,7 @@ pub use self::{
     machine::Machine,
     stop::Stop,
     tensorboard::TensorBoard,
+    trainer::check_classes,
 };
 use self::{
     state::{add_batch, beginning, end_epoch},

@@ -10,7 +10,7 @@ use super::{Event, Machine, Started, Stop, TrainError, start::Start};
 use crate::{
     Cpu,
     checkpoint::{self, CheckpointError, Restored},
-    config::TrainConfig,
+    config::{DataConfig, TrainConfig},
     data::{Batch, Dataset, Epoch, Images, Loader},
     engine::{Engine, EngineConfig, Input, Part, StepResult, Targets},
     evaluate::{self, Tally},
@@ -196,6 +196,20 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// The classes of the data set that a run is of must be those of its configuration. They are known
+/// before the data is there.
+///
+/// # Errors
+/// [`TrainError::Data`] where they are others.
+pub fn check_classes(config: &TrainConfig, classes: &[impl AsRef<str>]) -> Result<(), TrainError> {
+    let TrainConfig { data: DataConfig { name, classes: expected, .. }, .. } = config;
+    if classes.iter().map(AsRef::as_ref).eq(expected.iter().map(String::as_str)) {
+        return Ok(());
+    }
+    let message = "its classes are not those of the run's configuration";
+    Err(TrainError::Data(format!("{name}: {message}")))
+}
+
 /// The data must be what the configuration says, whoever loaded it.
 fn check_data(
     config: &TrainConfig,
@@ -206,9 +220,7 @@ fn check_data(
 ) -> Result<(), TrainError> {
     let expected = &config.data;
     let error = |message: String| Err(TrainError::Data(format!("{}: {message}", expected.name)));
-    if classes != expected.classes {
-        return error("its classes are not those of the run's configuration".into());
-    }
+    check_classes(config, classes)?;
     if train.len() != expected.train_images {
         let (found, expected) = (train.len(), expected.train_images);
         return error(format!("it has {found} images to train on, the configuration {expected}"));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnet::data::photo;
+use resnet::data::photo::{self, Found};
 use resnet_formats::Shown;
 
 /// What the arguments name.
@@ -10,8 +10,10 @@ use resnet_formats::Shown;
 pub(super) struct Inputs {
     /// Files, in the order of the arguments; whether they are photos is not known yet.
     pub(super) photos: Vec<PathBuf>,
-    /// What is wrong with the other arguments.
+    /// What is wrong with the other arguments, and with what is in folders.
     pub(super) wrong: Vec<String>,
+    /// What to know about the folders among them.
+    pub(super) notes: Vec<String>,
 }
 
 impl Inputs {
@@ -38,14 +40,19 @@ impl Inputs {
         if !path.is_dir() {
             return self.photos.push(path.to_owned());
         }
-        match photo::find(path) {
-            Ok(photos) if photos.is_empty() => self.wrong.push(format!(
+        let Found { photos, wrong, elsewhere } = photo::find(path);
+        if photos.is_empty() && wrong.is_empty() {
+            self.wrong.push(format!(
                 "{} is a folder without images (.jpg, .jpeg, .png, .webp, .gif, .bmp)",
                 path.shown()
-            )),
-            Ok(photos) => self.photos.extend(photos),
-            Err(error) => self.wrong.push(error.to_string()),
+            ));
         }
+        self.photos.extend(photos);
+        self.wrong.extend(wrong.iter().map(ToString::to_string));
+        let leads = |(link, to): &(PathBuf, PathBuf)| {
+            format!("{} leads out of its folder, to {}", link.shown(), to.shown())
+        };
+        self.notes.extend(elsewhere.iter().map(leads));
     }
 
     fn add_pattern(&mut self, pattern: &str) {

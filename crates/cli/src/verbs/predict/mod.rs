@@ -34,6 +34,7 @@ const BATCH: usize = 32;
 
 pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
     let inputs = Inputs::find(&args.images);
+    inputs.notes.iter().for_each(|note| global.note(note));
     if let ([], [only]) = (&inputs.photos[..], &inputs.wrong[..]) {
         bail!("{only}");
     }

@@ -1,6 +1,7 @@
 //! Predictions on stdout, as they come.
 
 use std::{
+    borrow::Cow,
     fmt::Display,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
@@ -9,7 +10,7 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use resnet_formats::{Shown, brief, printable};
 use serde::Serialize;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::{late_bar::LateBar, print};
 
@@ -64,7 +65,7 @@ impl Printer {
         if format != Format::Json {
             classes.iter_mut().for_each(|class| *class = brief(class).to_string());
         }
-        let files = photos.iter().map(|path| name(path).width());
+        let files = photos.iter().map(|path| label(path).width());
         let names = classes.iter().map(|class| class.width());
         let widths = [
             files.max().unwrap_or(0).clamp("file".len(), MAX_WIDTHS[0]),
@@ -118,7 +119,7 @@ impl Printer {
             Format::Table if self.photos > 1 => print::line(self.row(path, top))?,
             Format::Table => {
                 let bold = Style::new().bold();
-                print::line(format!("{bold}{}{bold:#}", name(path)))?;
+                print::line(format!("{bold}{}{bold:#}", label(path)))?;
                 for &(index, probability) in top {
                     let class = fit(class(index), self.widths[1]);
                     let bar = bar(probability, BARS[0]);
@@ -135,14 +136,14 @@ impl Printer {
     fn row(&self, path: &Path, top: &[(usize, f32)]) -> String {
         let [file, class] = self.widths;
         let Some((&(best, probability), others)) = top.split_first() else {
-            return name(path);
+            return label(path);
         };
         let worth = others.iter().filter(|&&(_, p)| p >= WORTH_NAMING);
         let others =
             worth.map(|&(i, p)| format!("{} {}", self.classes[i], percent(p).trim_start()));
         let line = format!(
             "{}  {}  {:>11}  {}  {}",
-            fit(&name(path), file),
+            fit(&label(path), file),
             fit(&self.classes[best], class),
             percent(probability),
             bar(probability, BARS[1]),
@@ -171,17 +172,28 @@ fn name(path: &Path) -> String {
     path.shown().to_string()
 }
 
+/// The same in a table, which has no room for long names.
+fn label(path: &Path) -> String {
+    brief(&path.to_string_lossy()).to_string()
+}
+
 /// Text in exactly so many columns; of what is longer the end is shown.
 fn fit(text: &str, width: usize) -> String {
-    let mut text = text.to_owned();
+    let mut text = Cow::from(text);
     if text.width() > width {
-        while text.width() + 1 > width {
-            text.remove(0);
-        }
-        text.insert(0, '…');
+        let mut room = width.saturating_sub(1);
+        let fits = |&(_, c): &(usize, char)| {
+            let rest = room.checked_sub(c.width().unwrap_or(0));
+            room = rest.unwrap_or(room);
+            rest.is_some()
+        };
+        let end = text.char_indices().rev().take_while(fits).last();
+        let start = end.map_or(text.len(), |(start, _)| start);
+        text = format!("…{}", &text[start..]).into();
     }
-    let padding = " ".repeat(width - text.width());
-    text + &padding
+    // Characters together may be wider than each for itself.
+    let padding = " ".repeat(width.saturating_sub(text.width()));
+    text.into_owned() + &padding
 }
 
 fn percent(probability: f32) -> String {
@@ -221,6 +233,9 @@ mod tests {
         assert_eq!(fit("abcdef", 4), "…def");
         assert_eq!(fit("猫猫猫", 5), "…猫猫");
         assert_eq!(fit("猫猫猫", 4).width(), 4);
+        assert_eq!(fit("猫猫猫", 4), "…猫 ");
+        // In one pass: a pass for each character would take minutes.
+        assert_eq!(fit(&"x".repeat(10_000_000), 4), "…xxx");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use resnet::{
     optim::SgdConfig,
     recipe::{Length, Recipe},
 };
-use resnet_formats::Shown;
+use resnet_formats::{Shown, quoted};
 
 /// A command for a shell, and what to know about it.
 #[derive(Debug, PartialEq)]
@@ -117,15 +117,6 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     (told == Recipe { length: Length::Steps(0), ..recipe.clone() }).then_some(words)
 }
 
-/// A word as a POSIX shell reads it as one.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -207,18 +198,5 @@ mod tests {
         let mut whole = config.clone();
         whole.total_steps = 9 * whole.steps_per_epoch();
         assert!(again(&whole).command.contains("--epochs 9"));
-    }
-
-    #[test]
-    fn words_stay_words_in_a_shell() {
-        for (word, text) in [
-            ("a/b-1.0", "a/b-1.0"),
-            ("", "''"),
-            ("a b", "'a b'"),
-            ("it's", r"'it'\''s'"),
-            ("$(x)", "'$(x)'"),
-        ] {
-            assert_eq!(quoted(word), text);
-        }
     }
 }

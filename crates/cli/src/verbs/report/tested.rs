@@ -31,8 +31,7 @@ pub(super) fn test(
     args: &ReportArgs,
     global: &Global,
 ) -> anyhow::Result<()> {
-    let path = args.data_dir.path.clone().or_else(|| config.data.dir.clone());
-    let data_dir = DataDir { path };
+    let data_dir = DataDir { path: args.data_dir.path.clone(), of_run: config.data.dir.clone() };
     if let Some(obstacle) = obstacle(config, folder, &data_dir)? {
         global.note(format!("{}: {obstacle}: the report does without tests", folder.shown()));
         run.note = Some(format!("Without tests of the network: {obstacle}."));

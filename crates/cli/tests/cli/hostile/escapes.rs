@@ -122,6 +122,12 @@ const CASES: &[Case] = &[
     case("folder-train", "train --resume \u{1b}]0;x\u{7}", Right, |f| {
         std::fs::rename(f.path("run"), f.path("\u{1b}]0;x\u{7}")).unwrap();
     }),
+    case("folder-shell", "train synthetic --out a;~b", Says("--resume 'a; b', or"), |f| {
+        f.write("a; b/config.toml", "");
+    }),
+    case("folder-quote", "train synthetic --out it's", Says(r"--resume 'it'\''s', or"), |f| {
+        f.write("it's/config.toml", "");
+    }),
     case("photo", "predict run photos", Says("2 of 3 images"), |f| {
         f.write(&format!("photos/{ESCAPES}.png"), "no photo");
         f.write(&format!("photos/{ESCAPES}.gif"), "no photo");

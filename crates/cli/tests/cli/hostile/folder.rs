@@ -121,6 +121,15 @@ impl Folder {
         fs::write(&path, text.replace(from, to)).unwrap();
     }
 
+    /// Makes the run one of CIFAR-10 in this folder, with these classes.
+    pub(super) fn of_cifar10(&self, dir: &str, classes: &[&str]) {
+        self.config("name = \"synthetic\"", &format!("name = \"cifar10\"\ndir = \"{dir}\""));
+        let text = fs::read_to_string(self.path("run/config.toml")).unwrap();
+        let (start, rest) = text.split_once("classes = [").unwrap();
+        let (_, rest) = rest.split_once(']').unwrap();
+        self.write("run/config.toml", format!("{start}classes = {classes:?}{rest}"));
+    }
+
     /// Takes what is done of the run, so that it begins again.
     pub(super) fn begin_again(&self) {
         for name in ["last.safetensors", "best.safetensors", "metrics.jsonl", "run.json"] {

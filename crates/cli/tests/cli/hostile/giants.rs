@@ -47,6 +47,14 @@ const CASES: &[Case] = &[
     case("sparse-data", "eval demo cifar10", Says("expected 30730000 bytes, got 1099511"), |f| {
         f.sparse("data/cifar-10-batches-bin/data_batch_1.bin", b"", TERABYTE);
     }),
+    case("sparse-verify", "data verify cifar10", Says("6 of the 6 files of cifar10"), |f| {
+        f.sparse("data/cifar-10-batches-bin/data_batch_1.bin", b"", TERABYTE);
+    }),
+    // That a hash of a terabyte ends is seen by what comes next.
+    case("sparse-fetch", "data fetch cifar10 --quiet", Says(".fetch: it is not a folder"), |f| {
+        f.sparse("data/cifar-10-batches-bin/data_batch_1.bin", b"", TERABYTE);
+        f.link("data/cifar-10-batches-bin/.fetch", "../../../outside");
+    }),
     case("sparse-timm", "summary timm", Says("longer than 16 MiB"), |f| {
         f.write("timm/model.safetensors", tensors(&["a"], &[]));
         f.sparse("timm/config.json", b"", TERABYTE);
@@ -91,6 +99,10 @@ const CASES: &[Case] = &[
         f.class(&"x".repeat(1 << 20));
     }),
     case("class-long-eval", "eval run --limit-test 10", Right, |f| f.class(&"x".repeat(1 << 20))),
+    case("photo-names", "predict run deep --top 1", Right, |f| {
+        let folder = format!("deep/{}", vec!["\u{1b}".repeat(250); 12].join("/"));
+        (0..100).for_each(|i| f.write(&format!("{folder}/{i}.png"), png()));
+    }),
     case("class-long-report", "report run --limit-test 10", Right, |f| {
         f.class(&"x".repeat(1 << 20));
     }),

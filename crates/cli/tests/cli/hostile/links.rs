@@ -4,7 +4,11 @@ use super::{Case, Right, Says, all, case};
 
 const RESUME: &str = "train --resume run --quiet";
 const NEW: &str = "train synthetic --limit-train 64 --limit-test 10 --out new";
+const FETCH: &str = "data fetch cifar10 --quiet";
 const SHOW: &str = "show run --limit-test 10 --count 2 --format svg";
+
+const CIFAR10: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 const CASES: &[Case] = &[
     case("log-link", RESUME, Says("run/log.txt: it is a symbolic link"), |f| {
@@ -96,6 +100,37 @@ const CASES: &[Case] = &[
         f.link("x.npy", "../outside/victim");
     }),
     case("convert-link", "convert run x.pt", Right, |f| f.link("x.pt", "../outside/victim")),
+    case("fetch-link", FETCH, Says(".fetch: it is not a folder of its own"), |f| {
+        f.write("../outside/staging/thesis", "mine");
+        f.write("../outside/archive.part", "mine");
+        f.link("data/cifar-10-batches-bin/.fetch", "../../../outside");
+    }),
+    case("fetch-dangling", FETCH, Says(".fetch: it is not a folder of its own"), |f| {
+        f.link("data/cifar-10-batches-bin/.fetch", "../../../outside/new");
+    }),
+    case("fetch-staging-link", FETCH, Says("staging: it is not a folder of its own"), |f| {
+        f.link("data/cifar-10-batches-bin/.fetch/staging", "../../../../outside");
+    }),
+    case("data-elsewhere", RESUME, Says("cifar10 is not in ../outside/new, where"), |f| {
+        f.of_cifar10("../outside/new", &CIFAR10);
+    }),
+    case("data-elsewhere-report", "report run", Right, |f| {
+        f.of_cifar10("../outside/new", &CIFAR10)
+    }),
+    case("data-of-others", RESUME, Says("its classes are not those"), |f| {
+        f.of_cifar10("data", &["cat"]);
+    }),
+    case("data-of-others-asked", "train --resume run --data-dir data", Says("its classes"), |f| {
+        f.of_cifar10("data", &["cat"]);
+    }),
+    case(
+        "fetch-by-eval",
+        "eval demo --quiet",
+        Says(".fetch: it is not a folder of its own"),
+        |f| {
+            f.link("data/cifar-10-batches-bin/.fetch", "../../../outside");
+        },
+    ),
 ];
 
 #[test]

@@ -82,10 +82,17 @@ const CASES: &[Case] = &[
         f.socket("photos/c.png");
         f.link("photos/d.png", "/dev/zero");
     }),
-    case("photos-circle", "predict run photos", Says("lies within itself, by a link"), |f| {
+    case("photos-circle", "predict run photos", Says("2 of 3 images"), |f| {
         f.write("photos/a.png", png());
         f.link("photos/b", ".");
         f.link("photos/c", "..");
+    }),
+    case("photos-circle-only", "predict run photos", Says("within itself, by a link"), |f| {
+        f.link("photos/in/b", "../in");
+    }),
+    case("photos-elsewhere", "predict run photos", Right, |f| {
+        f.write("others/a.png", png());
+        f.link("photos/b", "../others");
     }),
     case("photos-deep", "predict run photos", Says("64 deep"), |f| {
         f.dir(&format!("photos/{}", ["a"; 100].join("/")));

@@ -13,6 +13,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use md5::Md5;
 use sha2::Sha256;
 use tempfile::TempDir;
 
@@ -354,4 +355,32 @@ fn names_the_folder_that_cannot_be_written() {
     fs::write(fetch.folder(), "a file where a folder should be").unwrap();
     let error = Workspace::new(&fetch.folder()).err().expect("no folder").to_string();
     assert!(error.starts_with("cannot create ") && error.contains("set/.fetch"), "{error}");
+}
+
+/// What a stranger's data folder may lead to stays as it is.
+#[cfg(unix)]
+#[test]
+fn works_in_no_folder_of_others() {
+    use std::os::unix::fs::symlink;
+    for (link, target) in [
+        (".fetch", "../precious"),
+        (".fetch", "../nowhere"),
+        (".fetch/staging", "../../precious/staging"),
+        (".fetch/staging", "../../nowhere"),
+    ] {
+        let mut fetch = Fetch::new();
+        let path = |name: &str| fetch.dir.path().join(name);
+        fs::create_dir_all(path("precious/staging")).unwrap();
+        let precious = ["precious/staging/thesis", "precious/lock", "precious/archive.part"];
+        precious.iter().for_each(|name| fs::write(path(name), "mine").unwrap());
+        let link = path("set").join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(target, &link).unwrap();
+        let error = fetch.run("http://127.0.0.1:1", &official()).unwrap_err().to_string();
+        assert!(error.contains("it is not a folder of its own"), "{error}");
+        let path = |name: &str| fetch.dir.path().join(name);
+        assert!(precious.iter().all(|name| fs::read(path(name)).unwrap() == b"mine"));
+        assert_eq!(fs::read_dir(path("precious")).unwrap().count(), 3);
+        assert!(!path("nowhere").exists());
+    }
 }

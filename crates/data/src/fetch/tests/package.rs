@@ -44,7 +44,7 @@ fn run(fetch: &mut Fetch, script: &str, sha256: &str) -> Result<(), DataError> {
 fn run_with(fetch: &mut Fetch, packed: &[u8]) -> Result<(), DataError> {
     let path = fetch.dir.path().join("packed");
     fs::write(&path, packed).unwrap();
-    let script = format!("[ $1 $2 = 'pack tiny@1' ] || cp '{}' tiny.tgz", path.display());
+    let script = format!("[ \"$1 $2\" = 'pack tiny@1' ] && cp '{}' tiny.tgz", path.display());
     run(fetch, &script, &digest::<Sha256>(packed))
 }
 
@@ -53,6 +53,19 @@ fn rebuilds_the_files() {
     let mut fetch = Fetch::new().with_part(b"of an archive that is not needed now");
     run_with(&mut fetch, &tiny("[3,8]")).unwrap();
     fetch.assert_complete();
+}
+
+/// Where npm looks for settings above, a stranger's may lie.
+#[test]
+fn npm_runs_elsewhere() {
+    let mut fetch = Fetch::new();
+    let (data, told) = (fetch.dir.path().canonicalize().unwrap(), fetch.dir.path().join("told"));
+    let script = format!("{{ pwd -P; ls -A; cat package.json; }} > '{}'; exit 3", told.display());
+    run(&mut fetch, &script, "").unwrap_err();
+    let told = fs::read_to_string(told).unwrap();
+    let (folder, rest) = told.split_once('\n').unwrap();
+    assert_eq!(rest, "package.json\n{}");
+    assert!(!Path::new(folder).starts_with(&data) && !Path::new(folder).exists(), "{folder}");
 }
 
 #[test]
