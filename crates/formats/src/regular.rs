@@ -28,7 +28,7 @@ pub(crate) enum Odd {
 }
 
 impl Odd {
-    fn error<T>(self) -> io::Result<T> {
+    pub(crate) fn error<T>(self) -> io::Result<T> {
         Err(io::Error::new(io::ErrorKind::InvalidInput, self))
     }
 
@@ -97,6 +97,28 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
         return Odd::Shared.error();
     }
     Ok(file)
+}
+
+/// Opens a pipe or a character device that the user named, to write into it. A pipe waits for its
+/// reader, as everywhere. What is behind a descriptor may be a file, which is added to.
+#[allow(clippy::disallowed_methods, reason = "the user named it")]
+pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
+    if !takes_bytes(&fs::metadata(path)?) {
+        return Odd::NotAFile.error();
+    }
+    File::options().append(true).open(path)
+}
+
+#[cfg(unix)]
+fn takes_bytes(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    kind.is_fifo() || kind.is_char_device() || kind.is_file()
+}
+
+#[cfg(not(unix))]
+fn takes_bytes(metadata: &Metadata) -> bool {
+    !metadata.is_dir()
 }
 
 /// Makes a folder, unless it is there and no link.

@@ -10,7 +10,8 @@ use serde::{
 };
 
 use crate::{
-    Data, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write, budget::Budget, file,
+    Data, FormatError, FormatErrorKind, NamedTensors, Place, Tensor, atomic_write, budget::Budget,
+    file,
 };
 
 pub use crate::tensor::Metadata;
@@ -140,12 +141,16 @@ impl<'de> Visitor<'de> for UniqueKeys {
 ///
 /// # Panics
 /// If two tensors have one name.
-pub fn write(path: &Path, tensors: &NamedTensors, metadata: &Metadata) -> io::Result<()> {
+pub fn write<'p>(
+    place: impl Into<Place<'p>>,
+    tensors: &NamedTensors,
+    metadata: &Metadata,
+) -> io::Result<()> {
     // The crate's writer puts metadata into the random order of a hash map.
     let mut ordered: Vec<&(String, Tensor)> = tensors.iter().collect();
     ordered.sort_by_key(|(_, tensor)| matches!(tensor.data, Data::F32(_)));
     let header = header(&ordered, metadata);
-    atomic_write(path, |file| {
+    atomic_write(place, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         ordered.iter().try_for_each(|(_, tensor)| tensor.data.write(file))

@@ -93,9 +93,14 @@ const CASES: &[Case] = &[
         f.hard("run/pictures/filters.svg");
     }),
     case("logits-link", "eval run --limit-test 10 --logits x.npy", Right, |f| {
-        f.link("x.npy", "../outside/victim");
+        f.link("x.npy", "results.npy");
     }),
-    case("convert-link", "convert run x.pt", Right, |f| f.link("x.pt", "../outside/victim")),
+    case("logits-folder", "eval run --limit-test 10 --logits x", Says("x: is a directory"), |f| {
+        f.dir("x");
+    }),
+    case("convert-link", "convert run x.pt", Right, |f| f.link("x.pt", "results.pt")),
+    case("convert-loop", "convert run x.pt", Says("x.pt: "), |f| f.link("x.pt", "x.pt")),
+    case("report-out", "report run --no-eval --out x", Right, |f| f.link("x", "/dev/null")),
 ];
 
 #[test]
