@@ -2,15 +2,17 @@
 //!
 //! A folder of a stranger may hold anything under any name: a pipe that never opens, a device that
 //! never ends, a link to a file of the user's. What is read must be a regular file; what is written
-//! to must also be named by nothing else, and is not reached through a link.
+//! to is not reached through a link, and is named by nothing else once it is written.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, Read},
+    io::{self, Read, Write},
     path::Path,
 };
 
 use thiserror::Error;
+
+use crate::atomic_write;
 
 /// Why a file is not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -78,12 +80,32 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// Opens a file to change it, as `options` say: a regular file that has no other name, and not
-/// through a link.
+/// Opens a file to change it, as `options` say: a regular file, and not through a link. One that has
+/// another name as well (a hard link, as snapshots of a folder have) becomes a copy of its own
+/// first: what has the other name stays as it is.
 ///
 /// # Errors
 /// What the system says, or what is there in its place.
 pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = open_unlinked(path, options)?;
+    if names(&file.metadata()?) <= 1 {
+        return Ok(file);
+    }
+    drop(file);
+    let old = read(path, MOST_COPIED)?;
+    atomic_write(path, |new| new.write_all(&old))?;
+    let file = open_unlinked(path, options)?;
+    if names(&file.metadata()?) > 1 { Odd::Shared.error() } else { Ok(file) }
+}
+
+/// Far beyond any log or archive of images.
+const MOST_COPIED: u64 = 1 << 30;
+
+/// Opens a regular file as `options` say, not through a link, whatever other names it has.
+///
+/// # Errors
+/// What the system says, or what is there in its place.
+pub(crate) fn open_unlinked(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_symlink() => return Odd::Link.error(),
         Ok(there) => of_regular(&there)?,
@@ -91,11 +113,7 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
         Err(error) => return Err(error),
     }
     let file = opened(path, options, false)?;
-    let metadata = file.metadata()?;
-    of_regular(&metadata)?;
-    if names(&metadata) > 1 {
-        return Odd::Shared.error();
-    }
+    of_regular(&file.metadata()?)?;
     Ok(file)
 }
 
@@ -214,13 +232,15 @@ mod tests {
         for (name, expected) in [
             ("link", Odd::Link),
             ("dangling", Odd::Link),
-            ("hard", Odd::Shared),
             ("folder", Odd::NotAFile),
             ("fifo", Odd::NotAFile),
         ] {
             assert_eq!(odd(append(name)), Some(expected), "{name}");
         }
         assert!(!path("nowhere").exists());
+        append("hard").unwrap().write_all(b" and more").unwrap();
+        assert_eq!(fs::read(path("hard")).unwrap(), b"mine and more");
+        assert_eq!(fs::read(path("victim")).unwrap(), b"mine");
         // Where one takes the file's place between the look and the opening.
         assert!(opened(&path("link"), File::options().append(true), false).is_err());
         assert!(opened(&path("fifo"), File::options().append(true), false).is_err());
