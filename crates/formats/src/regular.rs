@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::Path,
 };
 
@@ -25,6 +25,8 @@ pub(crate) enum Odd {
     Shared,
     #[error("it is not a folder of its own: a link, or a file")]
     NotAFolder,
+    #[error("it is a sparse file: most of it was never written")]
+    Sparse,
     #[error("it is longer than {} MiB", .0 >> 20)]
     TooLong(u64),
 }
@@ -57,7 +59,10 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As [`open`], and if it is too long, or longer than memory.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    read_opened(open(path)?, most)
+}
+
+pub(crate) fn read_opened(file: File, most: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     if length > most {
         return Odd::TooLong(most).error();
@@ -185,7 +190,7 @@ fn names(_: &Metadata) -> u64 {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::{os::unix::fs::symlink, process::Command};
+    use std::{io::Write, os::unix::fs::symlink, process::Command};
 
     use super::*;
 
