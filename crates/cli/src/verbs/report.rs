@@ -6,6 +6,7 @@ mod machine;
 mod tested;
 
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -28,7 +29,7 @@ const REPORT: &str = "report.html";
 /// What a script may want to know (`--json`).
 #[derive(Serialize)]
 struct Record<'a> {
-    report: &'a Path,
+    report: Cow<'a, str>,
     bytes: usize,
     runs: Vec<RunRecord<'a>>,
 }
@@ -36,7 +37,7 @@ struct Record<'a> {
 #[derive(Serialize)]
 struct RunRecord<'a> {
     name: &'a str,
-    folder: &'a Path,
+    folder: Cow<'a, str>,
     arch: &'a str,
     data: &'a str,
     state: report::State,
@@ -82,7 +83,7 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     if args.output.json {
         let records = report.runs.iter().zip(&folders).zip(&told);
         print::json(&Record {
-            report: &path,
+            report: path.to_string_lossy(),
             bytes: html.len(),
             runs: records
                 .map(|((run, folder), (_, segments))| record(run, folder, segments))
@@ -108,7 +109,7 @@ fn folder(run: &Path) -> anyhow::Result<PathBuf> {
 fn record<'a>(run: &'a Run, folder: &'a Path, segments: &'a [Segment]) -> RunRecord<'a> {
     RunRecord {
         name: &run.name,
-        folder,
+        folder: folder.to_string_lossy(),
         arch: &run.arch,
         data: &run.data,
         state: run.state,

@@ -50,3 +50,25 @@ fn results_go_where_the_user_says() {
     }
     assert_eq!(fs::read_dir(s.path("site")).unwrap().count(), 1);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_need_not_be_utf8() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let s = Sandbox::new();
+    s.run(&small(&["--epochs", "1", "--out", "run", "--quiet"])).success();
+    let odd = s.path(OsStr::from_bytes(b"odd-\xff"));
+    fs::rename(s.path("run"), &odd).unwrap();
+    let report = s.command(&["report", "--no-eval", "--json"]).arg(&odd).output().unwrap();
+    assert!(report.status.success(), "{report:?}");
+    let record: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert!(record["report"].as_str().unwrap().ends_with("odd-\u{fffd}/report.html"));
+
+    // But for a name that config.toml is to keep.
+    let mut train = s.command(&small(&["--out", "new", "--quiet", "--init"]));
+    let train = train.arg(odd.join("last.safetensors")).output().unwrap();
+    let said = String::from_utf8(train.stderr).unwrap();
+    assert!(said.starts_with("error: ") && said.contains("odd-\u{fffd}/last"), "{said}");
+    assert!(said.contains("is not UTF-8") && !s.path("new").exists(), "{said}");
+}
