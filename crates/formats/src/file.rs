@@ -1,6 +1,10 @@
 //! Files that are read whole.
 
-use std::{fs::Metadata, io, path::Path};
+use std::{
+    fs::{File, Metadata},
+    io::Seek,
+    path::Path,
+};
 
 use crate::{
     error::{FormatError, FormatErrorKind},
@@ -10,25 +14,34 @@ use crate::{
 /// No network of the family takes nearly as much, its optimiser included.
 const MAX_BYTES: u64 = 4 << 30;
 
-/// Makes something of a file's bytes.
+/// Makes something of a file's bytes. `look` is for large ones: whether they are worth the memory,
+/// given their size.
 pub(crate) fn read<T>(
     path: &Path,
+    look: impl FnOnce(&mut File, u64) -> Result<(), FormatErrorKind>,
     from_bytes: impl FnOnce(&[u8]) -> Result<T, FormatErrorKind>,
 ) -> Result<T, FormatError> {
-    let read = || from_bytes(&bytes(path).map_err(FormatErrorKind::from_read)?);
+    let read = || from_bytes(&bytes(path, look)?);
     read().map_err(|kind| FormatError { path: path.to_owned(), kind })
 }
 
-/// The bytes of a file that takes as much of a disk as it says: one that is mostly a hole costs
-/// nobody anything until it is read.
-fn bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let file = regular::open(path)?;
-    let metadata = file.metadata()?;
+fn bytes(
+    path: &Path,
+    look: impl FnOnce(&mut File, u64) -> Result<(), FormatErrorKind>,
+) -> Result<Vec<u8>, FormatErrorKind> {
+    let refused = FormatErrorKind::from_read;
+    let mut file = regular::open(path).map_err(refused)?;
+    let metadata = file.metadata().map_err(refused)?;
     let may_be_large = SMALL..=MAX_BYTES;
-    if may_be_large.contains(&metadata.len()) && is_sparse(&metadata) {
-        return Odd::Sparse.error();
+    if may_be_large.contains(&metadata.len()) {
+        // What is mostly a hole costs nobody anything until it is read.
+        if is_sparse(&metadata) {
+            return Odd::Sparse.error().map_err(refused);
+        }
+        look(&mut file, metadata.len())?;
+        file.rewind().map_err(refused)?;
     }
-    regular::read_opened(file, MAX_BYTES)
+    regular::read_opened(file, MAX_BYTES).map_err(refused)
 }
 
 /// Smaller files are read whatever they are.
