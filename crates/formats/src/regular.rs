@@ -2,7 +2,7 @@
 //!
 //! A folder of a stranger may hold anything under any name: a pipe that never opens, a device that
 //! never ends, a link to a file of the user's. What is read must be a regular file; what is written
-//! to is not reached through a link, and is named by nothing else once it is written.
+//! to is not reached through a link.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -11,8 +11,6 @@ use std::{
 };
 
 use thiserror::Error;
-
-use crate::atomic_write;
 
 /// Why a file is not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -84,27 +82,6 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let text = String::from_utf8(read(path, most)?);
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
-
-/// Opens a file to change it, as `options` say: a regular file, and not through a link. One that has
-/// another name as well (a hard link, as snapshots of a folder have) becomes a copy of its own
-/// first: what has the other name stays as it is.
-///
-/// # Errors
-/// What the system says, or what is there in its place.
-pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let file = open_unlinked(path, options)?;
-    if names(&file.metadata()?) <= 1 {
-        return Ok(file);
-    }
-    drop(file);
-    let old = read(path, MOST_COPIED)?;
-    atomic_write(path, |new| new.write_all(&old))?;
-    let file = open_unlinked(path, options)?;
-    if names(&file.metadata()?) > 1 { Odd::Shared.error() } else { Ok(file) }
-}
-
-/// Far beyond any log or archive of images.
-const MOST_COPIED: u64 = 1 << 30;
 
 /// Opens a regular file as `options` say, not through a link, whatever other names it has.
 ///
@@ -179,18 +156,18 @@ fn opened(path: &Path, options: &mut OpenOptions, _: bool) -> io::Result<File> {
 }
 
 #[cfg(unix)]
-fn names(metadata: &Metadata) -> u64 {
+pub(crate) fn names(metadata: &Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::nlink(metadata)
 }
 
 #[cfg(not(unix))]
-fn names(_: &Metadata) -> u64 {
+pub(crate) fn names(_: &Metadata) -> u64 {
     1
 }
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::{io::Write, os::unix::fs::symlink, process::Command};
+    use std::{os::unix::fs::symlink, process::Command};
 
     use super::*;
 
@@ -222,15 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_a_file_of_its_own() {
+    fn what_is_written_is_not_reached_through_a_link() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let append = |name: &str| open_own(&path(name), File::options().append(true).create(true));
+        let append =
+            |name: &str| open_unlinked(&path(name), File::options().append(true).create(true));
         assert!(append("new").is_ok() && append("new").is_ok());
         fs::write(path("victim"), "mine").unwrap();
         symlink("victim", path("link")).unwrap();
         symlink("nowhere", path("dangling")).unwrap();
-        fs::hard_link(path("victim"), path("hard")).unwrap();
         fs::create_dir(path("folder")).unwrap();
         symlink("folder", path("link to folder")).unwrap();
         assert!(Command::new("mkfifo").arg(path("fifo")).status().unwrap().success());
@@ -243,9 +220,6 @@ mod tests {
             assert_eq!(odd(append(name)), Some(expected), "{name}");
         }
         assert!(!path("nowhere").exists());
-        append("hard").unwrap().write_all(b" and more").unwrap();
-        assert_eq!(fs::read(path("hard")).unwrap(), b"mine and more");
-        assert_eq!(fs::read(path("victim")).unwrap(), b"mine");
         // Where one takes the file's place between the look and the opening.
         assert!(opened(&path("link"), File::options().append(true), false).is_err());
         assert!(opened(&path("fifo"), File::options().append(true), false).is_err());
