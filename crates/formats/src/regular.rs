@@ -21,7 +21,7 @@ pub(crate) enum Odd {
     Link,
     #[error("it has another name as well (a hard link), whose content would change with it")]
     Shared,
-    #[error("it is not a folder of its own: a link, or a file. Remove it, or name another folder")]
+    #[error("it is not a folder of its own: a link, or a file (remove it, or name another folder)")]
     NotAFolder,
     #[error("it is a sparse file: most of it was never written")]
     Sparse,

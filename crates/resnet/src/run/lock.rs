@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,10 @@ impl LockedFolder {
     pub(super) fn new(path: &Path) -> Result<Self, RunError> {
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let made: Vec<_> = path.ancestors().take_while(missing).map(Path::to_owned).collect();
+        if path.is_symlink() && !path.exists() {
+            let error = io::Error::other("it is a link that leads nowhere");
+            return Err(RunError::io("create", path)(error));
+        }
         fs::create_dir_all(path).map_err(RunError::io("create", path))?;
         let file = path.join(LOCK);
         match lock(&file).map_err(RunError::io("write", &file))? {

@@ -22,6 +22,9 @@ const CASES: &[Case] = &[
         f.link_out("new/log.txt");
     }),
     case("snapshot", RESUME, Right, |f| f.snapshot()),
+    case("new-run-dangling", NEW, Says("new: it is a link that leads nowhere"), |f| {
+        f.link("new", "../outside/new");
+    }),
     case("lock-link", RESUME, Says("run/.lock: it is a symbolic link"), |f| {
         f.link_out("run/.lock");
     }),
