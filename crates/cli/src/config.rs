@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use resnet::{
     Arch, Cpu,
     config::{DataConfig, TrainConfig},
@@ -10,6 +10,7 @@ use resnet::{
     model_file::DEMO,
     recipe::{Dtype, Length, Recipe},
 };
+use resnet_formats::Shown;
 
 use crate::{
     args::{NormalisationArgs, RecipeArgs, TrainArgs},
@@ -38,10 +39,14 @@ pub(crate) fn build(
     let train_images = images.checked_sub(split).filter(|&n| n > 0).ok_or_else(|| {
         Usage(format!("--split {split} leaves nothing to train on: there are {images} images"))
     })?;
-    let absolute = |path: &PathBuf| {
+    let absolute = |path: &PathBuf| -> anyhow::Result<PathBuf> {
         let is_file = path != Path::new(DEMO);
-        if is_file { std::path::absolute(path) } else { Ok(path.clone()) }
-            .context("no working folder")
+        let path = if is_file { std::path::absolute(path) } else { Ok(path.clone()) }
+            .context("no working folder")?;
+        if path.to_str().is_none() {
+            bail!("{} is not UTF-8, as config.toml must be: give it another name", path.shown());
+        }
+        Ok(path)
     };
     let mut config = TrainConfig {
         arch: beginning.arch,

@@ -1,17 +1,22 @@
 //! Files that are there whole, or not at all.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufWriter, Write},
     path::Path,
 };
+
+use crate::place::{Place, Spot};
 
 const PREFIX: &str = ".unfinished-";
 const BUFFER: usize = 1 << 20;
 
 /// Writes a file to a temporary one in the same folder, syncs it and renames it. Whatever fails,
 /// an older file stays as it was and the temporary one is removed (a killed process leaves it:
-/// see [`is_temporary`]).
+/// see [`is_temporary`]). A regular file that is replaced leaves its permissions to the new one.
+///
+/// A [`Place`] says what becomes of links. A path is a place of one's own; a pipe or a device that
+/// the user named is written into as it is.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -23,10 +28,21 @@ const BUFFER: usize = 1 << 20;
 ///
 /// # Errors
 /// What the system or `write` says; a full disk, for one.
-pub fn atomic_write(
-    path: &Path,
+pub fn atomic_write<'p>(
+    place: impl Into<Place<'p>>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
+    match place.into().spot()? {
+        Spot::File(path) => replace(&path, write),
+        Spot::Stream(stream) => {
+            let mut writer = BufWriter::with_capacity(BUFFER, stream);
+            write(&mut writer)?;
+            writer.flush()
+        }
+    }
+}
+
+fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -34,6 +50,7 @@ pub fn atomic_write(
     // As any new file: the umask applies, no link is followed, an error is the system's own.
     let new = |path: &Path| File::create_new(path);
     let temporary = tempfile::Builder::new().prefix(PREFIX).make_in(folder, new)?;
+    keep_permissions(path, temporary.as_file())?;
     let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file());
     write(&mut writer)?;
     writer.flush()?;
@@ -44,9 +61,34 @@ pub fn atomic_write(
     if cfg!(unix) { sync(folder) } else { Ok(()) }
 }
 
+/// Gives a file the permissions of the regular file that it is to replace, if there is one.
+#[cfg(unix)]
+fn keep_permissions(path: &Path, file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let Ok(old) = fs::symlink_metadata(path) else { return Ok(()) };
+    // Not what makes a program run as its owner.
+    let mode = old.permissions().mode() & 0o777;
+    if !old.is_file() || mode == file.metadata()?.permissions().mode() & 0o777 {
+        return Ok(());
+    }
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+/// Elsewhere a file that may not be written is not replaced either.
+#[cfg(not(unix))]
+fn keep_permissions(_: &Path, _: &File) -> io::Result<()> {
+    Ok(())
+}
+
 #[allow(clippy::disallowed_methods, reason = "a folder, in which a file has just been made")]
 fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // One that may be written to and not read, or a file system that syncs no folders: the
+        // file is there, and whole.
+        Err(e) if [PermissionDenied, InvalidInput, Unsupported].contains(&e.kind()) => Ok(()),
+        done => done,
+    }
 }
 
 /// Whether a file is what [`atomic_write`] leaves behind when the process is killed.
@@ -104,5 +146,38 @@ mod tests {
         std::fs::write(&plain, b"").unwrap();
         let mode = |path| std::fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_replaced_keeps_its_permissions() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        for mode in [0o600, 0o640, 0o444] {
+            fs::write(&path, b"old").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            atomic_write(&path, |w| w.write_all(b"new")).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+            assert_eq!(fs::read(&path).unwrap(), b"new");
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_need_not_be_readable() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("drop");
+        fs::create_dir(&folder).unwrap();
+        let mode = |mode| {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(0o311);
+        let written = atomic_write(&folder.join("file"), |w| w.write_all(b"new"));
+        mode(0o755);
+        written.unwrap();
+        assert_eq!(fs::read(folder.join("file")).unwrap(), b"new");
     }
 }

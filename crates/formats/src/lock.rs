@@ -6,16 +6,16 @@ use std::{
     path::Path,
 };
 
-use crate::open_own;
+use crate::regular::open_unlinked;
 
 /// Locks a file, which is made if need be; nothing if another process has it. It is unlocked when
-/// it is closed. Who holds the lock may remove the file.
+/// it is closed. Who holds the lock may remove the file. Nothing is written to it.
 ///
 /// # Errors
-/// What the system says, or that it is not a file of its own.
+/// What the system says, or that it is no regular file, or a link.
 pub fn lock(path: &Path) -> io::Result<Option<File>> {
     loop {
-        let file = open_own(path, File::options().write(true).create(true))?;
+        let file = open_unlinked(path, File::options().write(true).create(true))?;
         match file.try_lock() {
             // Whoever held it may have removed it since it was opened here: others would then
             // lock another file of its name.
@@ -29,7 +29,7 @@ pub fn lock(path: &Path) -> io::Result<Option<File>> {
 
 /// Whether another process has a file locked.
 pub fn is_locked(path: &Path) -> bool {
-    let file = open_own(path, File::options().read(true));
+    let file = open_unlinked(path, File::options().read(true));
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 

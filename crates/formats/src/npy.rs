@@ -1,8 +1,8 @@
 //! NumPy's format for one array, of which floats are written.
 
-use std::{io, path::Path};
+use std::io;
 
-use crate::{Data, atomic_write};
+use crate::{Data, Place, atomic_write};
 
 /// Writes an array of 32-bit floating point, row-major, atomically.
 ///
@@ -20,7 +20,7 @@ use crate::{Data, atomic_write};
 ///
 /// # Panics
 /// If the shape does not fit the number of values.
-pub fn write(path: &Path, shape: &[usize], values: &[f32]) -> io::Result<()> {
+pub fn write<'p>(place: impl Into<Place<'p>>, shape: &[usize], values: &[f32]) -> io::Result<()> {
     assert_eq!(shape.iter().product::<usize>(), values.len(), "shape and values disagree");
     let extents: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({extents}), }}");
@@ -29,7 +29,7 @@ pub fn write(path: &Path, shape: &[usize], values: &[f32]) -> io::Result<()> {
     header += &" ".repeat(length - header.len() - 1);
     header.push('\n');
     let data = Data::F32(values.to_vec());
-    atomic_write(path, |file| {
+    atomic_write(place, |file| {
         file.write_all(START)?;
         file.write_all(&(length as u16).to_le_bytes())?;
         file.write_all(header.as_bytes())?;

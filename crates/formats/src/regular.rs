@@ -2,7 +2,7 @@
 //!
 //! A folder of a stranger may hold anything under any name: a pipe that never opens, a device that
 //! never ends, a link to a file of the user's. What is read must be a regular file; what is written
-//! to must also be named by nothing else, and is not reached through a link.
+//! to is not reached through a link.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -21,14 +21,16 @@ pub(crate) enum Odd {
     Link,
     #[error("it has another name as well (a hard link), whose content would change with it")]
     Shared,
-    #[error("it is not a folder of its own: a link, or a file")]
+    #[error("it is not a folder of its own: a link, or a file (remove it, or name another folder)")]
     NotAFolder,
+    #[error("it is a sparse file: most of it was never written")]
+    Sparse,
     #[error("it is longer than {} MiB", .0 >> 20)]
     TooLong(u64),
 }
 
 impl Odd {
-    fn error<T>(self) -> io::Result<T> {
+    pub(crate) fn error<T>(self) -> io::Result<T> {
         Err(io::Error::new(io::ErrorKind::InvalidInput, self))
     }
 
@@ -55,7 +57,10 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As [`open`], and if it is too long, or longer than memory.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    read_opened(open(path)?, most)
+}
+
+pub(crate) fn read_opened(file: File, most: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     if length > most {
         return Odd::TooLong(most).error();
@@ -78,12 +83,11 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// Opens a file to change it, as `options` say: a regular file that has no other name, and not
-/// through a link.
+/// Opens a regular file as `options` say, not through a link, whatever other names it has.
 ///
 /// # Errors
 /// What the system says, or what is there in its place.
-pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+pub(crate) fn open_unlinked(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_symlink() => return Odd::Link.error(),
         Ok(there) => of_regular(&there)?,
@@ -91,12 +95,30 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
         Err(error) => return Err(error),
     }
     let file = opened(path, options, false)?;
-    let metadata = file.metadata()?;
-    of_regular(&metadata)?;
-    if names(&metadata) > 1 {
-        return Odd::Shared.error();
-    }
+    of_regular(&file.metadata()?)?;
     Ok(file)
+}
+
+/// Opens a pipe or a character device that the user named, to write into it. A pipe waits for its
+/// reader, as everywhere. What is behind a descriptor may be a file, which is added to.
+#[allow(clippy::disallowed_methods, reason = "the user named it")]
+pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
+    if !takes_bytes(&fs::metadata(path)?) {
+        return Odd::NotAFile.error();
+    }
+    File::options().append(true).open(path)
+}
+
+#[cfg(unix)]
+fn takes_bytes(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    kind.is_fifo() || kind.is_char_device() || kind.is_file()
+}
+
+#[cfg(not(unix))]
+fn takes_bytes(metadata: &Metadata) -> bool {
+    !metadata.is_dir()
 }
 
 /// Makes a folder, unless it is there and no link.
@@ -134,12 +156,12 @@ fn opened(path: &Path, options: &mut OpenOptions, _: bool) -> io::Result<File> {
 }
 
 #[cfg(unix)]
-fn names(metadata: &Metadata) -> u64 {
+pub(crate) fn names(metadata: &Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::nlink(metadata)
 }
 
 #[cfg(not(unix))]
-fn names(_: &Metadata) -> u64 {
+pub(crate) fn names(_: &Metadata) -> u64 {
     1
 }
 
@@ -177,22 +199,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_a_file_of_its_own() {
+    fn what_is_written_is_not_reached_through_a_link() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let append = |name: &str| open_own(&path(name), File::options().append(true).create(true));
+        let append =
+            |name: &str| open_unlinked(&path(name), File::options().append(true).create(true));
         assert!(append("new").is_ok() && append("new").is_ok());
         fs::write(path("victim"), "mine").unwrap();
         symlink("victim", path("link")).unwrap();
         symlink("nowhere", path("dangling")).unwrap();
-        fs::hard_link(path("victim"), path("hard")).unwrap();
         fs::create_dir(path("folder")).unwrap();
         symlink("folder", path("link to folder")).unwrap();
         assert!(Command::new("mkfifo").arg(path("fifo")).status().unwrap().success());
         for (name, expected) in [
             ("link", Odd::Link),
             ("dangling", Odd::Link),
-            ("hard", Odd::Shared),
             ("folder", Odd::NotAFile),
             ("fifo", Odd::NotAFile),
         ] {

@@ -1,6 +1,11 @@
 //! The safetensors format: the length of a JSON header, the header, and the tensors' bytes.
 
-use std::{collections::HashSet, io, path::Path};
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorInfo};
 use serde::{
@@ -10,7 +15,8 @@ use serde::{
 };
 
 use crate::{
-    Data, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write, budget::Budget, file,
+    Data, FormatError, FormatErrorKind, NamedTensors, Place, Tensor, atomic_write, budget::Budget,
+    file,
 };
 
 pub use crate::tensor::Metadata;
@@ -20,8 +26,67 @@ pub use crate::tensor::Metadata;
 /// # Errors
 /// If the file cannot be read, is malformed, or holds other types than F32 and I64.
 pub fn read(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
-    file::read(path, from_bytes)
+    file::read(path, look, from_bytes)
 }
+
+/// Whether a large file ends where its header says.
+fn look(file: &mut File, size: u64) -> Result<(), FormatErrorKind> {
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(FormatErrorKind::from_read)?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER {
+        return Err(FormatErrorKind::HeaderTooLarge);
+    }
+    if length > size.saturating_sub(8) {
+        return Err(FormatErrorKind::TruncatedHeader { size: size as usize });
+    }
+    let mut header = Vec::new();
+    file.take(length).read_to_end(&mut header).map_err(FormatErrorKind::from_read)?;
+    let DataEnd(end) = serde_json::from_slice(&header)
+        .map_err(|error| FormatErrorKind::Header(error.to_string()))?;
+    if end.checked_add(8 + length) == Some(size) {
+        return Ok(());
+    }
+    Err(FormatErrorKind::Size { size: size as usize })
+}
+
+/// The crate's own bound.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Where the last tensor of a header ends.
+struct DataEnd(u64);
+
+impl<'de> Deserialize<'de> for DataEnd {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DataEnd(0))
+    }
+}
+
+impl<'de> Visitor<'de> for DataEnd {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        #[derive(Deserialize)]
+        struct Entry {
+            data_offsets: (u64, u64),
+        }
+        while let Some(key) = map.next_key::<String>()? {
+            if key == METADATA {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                self.0 = self.0.max(map.next_value::<Entry>()?.data_offsets.1);
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// The entry of a header that is no tensor.
+const METADATA: &str = "__metadata__";
 
 /// Reads what a file would hold; see [`read`].
 ///
@@ -119,7 +184,7 @@ impl<'de> Visitor<'de> for UniqueKeys {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            if key == "__metadata__" {
+            if key == METADATA {
                 map.next_value::<Option<UniqueKeys>>()?;
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -140,12 +205,16 @@ impl<'de> Visitor<'de> for UniqueKeys {
 ///
 /// # Panics
 /// If two tensors have one name.
-pub fn write(path: &Path, tensors: &NamedTensors, metadata: &Metadata) -> io::Result<()> {
+pub fn write<'p>(
+    place: impl Into<Place<'p>>,
+    tensors: &NamedTensors,
+    metadata: &Metadata,
+) -> io::Result<()> {
     // The crate's writer puts metadata into the random order of a hash map.
     let mut ordered: Vec<&(String, Tensor)> = tensors.iter().collect();
     ordered.sort_by_key(|(_, tensor)| matches!(tensor.data, Data::F32(_)));
     let header = header(&ordered, metadata);
-    atomic_write(path, |file| {
+    atomic_write(place, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         ordered.iter().try_for_each(|(_, tensor)| tensor.data.write(file))
@@ -160,7 +229,7 @@ fn header(tensors: &[&(String, Tensor)], metadata: &Metadata) -> Vec<u8> {
     let mut write = || {
         let mut map = json.serialize_map(None)?;
         if !metadata.is_empty() {
-            map.serialize_entry("__metadata__", metadata)?;
+            map.serialize_entry(METADATA, metadata)?;
         }
         let mut offset = 0;
         for (name, tensor) in tensors {

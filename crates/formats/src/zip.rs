@@ -8,7 +8,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::Archive;
+pub(crate) use read::{Archive, look};
 pub(crate) use write::Writer;
 
 const LOCAL: u32 = 0x0403_4b50;

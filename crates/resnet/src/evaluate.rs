@@ -1,8 +1,8 @@
 //! Accuracy and loss on labelled images.
 
-use std::{io, path::Path, time::Instant};
+use std::{io, time::Instant};
 
-use resnet_formats::npy;
+use resnet_formats::{Place, npy};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -122,8 +122,12 @@ pub fn evaluate(
 ///
 /// # Panics
 /// If there are not whole images.
-pub fn save_logits(path: &Path, logits: &[f32], classes: usize) -> io::Result<()> {
-    npy::write(path, &[logits.len() / classes, classes], logits)
+pub fn save_logits<'p>(
+    place: impl Into<Place<'p>>,
+    logits: &[f32],
+    classes: usize,
+) -> io::Result<()> {
+    npy::write(place, &[logits.len() / classes, classes], logits)
 }
 
 fn check(

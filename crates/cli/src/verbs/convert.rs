@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use resnet::{model_file::Target, run::load_model};
-use resnet_formats::Shown;
+use resnet_formats::{Place, Shown};
 
 use crate::{
     args::{ConvertArgs, Global},
@@ -23,7 +23,9 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
     if let Some(normalisation) = config::asked(args.normalisation) {
         model.normalisation = Some(normalisation);
     }
-    model.save(output, target).with_context(|| format!("cannot write {}", output.shown()))?;
+    model
+        .save(Place::Named(output), target)
+        .with_context(|| format!("cannot write {}", output.shown()))?;
     global.say(format!(
         "{}: {}, {} classes, from {} ({})",
         output.shown(),

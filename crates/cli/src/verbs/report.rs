@@ -6,13 +6,14 @@ mod machine;
 mod tested;
 
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use anyhow::Context;
 use resnet::{run::RunFolder, train::Segment};
-use resnet_formats::{Shown, atomic_write};
+use resnet_formats::{Place, Shown, atomic_write};
 use resnet_pictures::report::{self, Report, Run};
 use serde::Serialize;
 
@@ -28,7 +29,7 @@ const REPORT: &str = "report.html";
 /// What a script may want to know (`--json`).
 #[derive(Serialize)]
 struct Record<'a> {
-    report: &'a Path,
+    report: Cow<'a, str>,
     bytes: usize,
     runs: Vec<RunRecord<'a>>,
 }
@@ -36,7 +37,7 @@ struct Record<'a> {
 #[derive(Serialize)]
 struct RunRecord<'a> {
     name: &'a str,
-    folder: &'a Path,
+    folder: Cow<'a, str>,
     arch: &'a str,
     data: &'a str,
     state: report::State,
@@ -75,12 +76,14 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     };
     let report = Report { title: args.title.clone(), written_by: written_by(), runs };
     let html = report::html(&report);
-    atomic_write(&path, |file| file.write_all(html.as_bytes()))
+    // A name of our own choice may be a link that somebody else laid.
+    let place = if args.out.is_some() { Place::Named(&path) } else { Place::Own(&path) };
+    atomic_write(place, |file| file.write_all(html.as_bytes()))
         .with_context(|| format!("cannot write {}", path.shown()))?;
     if args.output.json {
         let records = report.runs.iter().zip(&folders).zip(&told);
         print::json(&Record {
-            report: &path,
+            report: path.to_string_lossy(),
             bytes: html.len(),
             runs: records
                 .map(|((run, folder), (_, segments))| record(run, folder, segments))
@@ -106,7 +109,7 @@ fn folder(run: &Path) -> anyhow::Result<PathBuf> {
 fn record<'a>(run: &'a Run, folder: &'a Path, segments: &'a [Segment]) -> RunRecord<'a> {
     RunRecord {
         name: &run.name,
-        folder,
+        folder: folder.to_string_lossy(),
         arch: &run.arch,
         data: &run.data,
         state: run.state,

@@ -9,6 +9,7 @@ mod hostile_sizes;
 mod inspect;
 mod live;
 mod odd_images;
+mod outputs;
 mod predict;
 mod report;
 mod show;

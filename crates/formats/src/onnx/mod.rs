@@ -28,7 +28,7 @@ use crate::{FormatError, FormatErrorKind, file};
 /// If the file cannot be read, is malformed, keeps tensors in other files, or has initialisers of
 /// other types than float and int64.
 pub fn read(path: &Path) -> Result<Model, FormatError> {
-    file::read(path, from_bytes)
+    file::read(path, |_, _| Ok(()), from_bytes)
 }
 
 /// Reads what a file would hold; see [`read`].

@@ -1,12 +1,12 @@
 //! A model to bytes.
 
-use std::{io, path::Path};
+use std::io;
 
 use super::{
     model::{Attribute, Dimension, Model, Node, Value},
     numbers::{dtype, kind},
 };
-use crate::{Data, Tensor, atomic_write, wire::Message};
+use crate::{Data, Place, Tensor, atomic_write, wire::Message};
 
 /// Version of the format, and of the operators' definitions. Both are of 2022, and every reader of
 /// today knows them.
@@ -26,7 +26,7 @@ pub const TOO_LARGE: &str = "an ONNX file holds at most 2 GiB";
 ///
 /// # Panics
 /// If an attribute is [`Attribute::Other`].
-pub fn write(path: &Path, model: &Model) -> io::Result<()> {
+pub fn write<'p>(place: impl Into<Place<'p>>, model: &Model) -> io::Result<()> {
     let graph = &model.graph;
     // The tensors' values are most of the file, and go to it without a copy.
     let tensors: Vec<(Message, &Data)> = graph.initializers.iter().map(tensor).collect();
@@ -50,7 +50,7 @@ pub fn write(path: &Path, model: &Model) -> io::Result<()> {
     if start.0.len() + length > MOST_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, TOO_LARGE));
     }
-    atomic_write(path, |file| {
+    atomic_write(place, |file| {
         file.write_all(&start.0)?;
         file.write_all(&fields.0)?;
         tensors.iter().try_for_each(|(start, data)| {

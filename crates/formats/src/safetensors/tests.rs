@@ -203,3 +203,26 @@ fn mutations_never_panic() {
     }
     assert!(refused > 1000, "only {refused} of 2000 mutations were noticed");
 }
+
+#[test]
+fn a_look_at_the_header_tells_where_the_file_ends() {
+    let looked = |bytes: &[u8], size: u64| {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, bytes).unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        look(&mut file, size)
+    };
+    let bytes = sample_bytes();
+    let size = bytes.len() as u64;
+    looked(&bytes, size).unwrap();
+    for wrong in [size - 1, size + 1, 4 << 30] {
+        assert!(matches!(looked(&bytes, wrong), Err(FormatErrorKind::Size { .. })), "{wrong}");
+    }
+    let size = 1 << 30;
+    assert!(matches!(looked(&file("{}", 0), size), Err(FormatErrorKind::Size { .. })));
+    assert!(matches!(looked(&file("{", 0), size), Err(FormatErrorKind::Header(_))));
+    let cut = looked(&u64::to_le_bytes(100), 50);
+    assert!(matches!(cut, Err(FormatErrorKind::TruncatedHeader { size: 50 })));
+    let long = looked(&u64::MAX.to_le_bytes(), size);
+    assert!(matches!(long, Err(FormatErrorKind::HeaderTooLarge)));
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Checkpoint, Result, checkpoint::extract, legacy, storages::Storages, tensors::Reader};
-use crate::{FormatError, FormatErrorKind, budget::Budget, file, pickle, zip::Archive};
+use crate::{FormatError, FormatErrorKind, budget::Budget, file, pickle, zip, zip::Archive};
 
 /// Reads a file of either form.
 ///
@@ -11,7 +11,7 @@ use crate::{FormatError, FormatErrorKind, budget::Budget, file, pickle, zip::Arc
 /// If the file cannot be read, is malformed, holds no model or several, or asks to call a function
 /// that has no place in a file of weights.
 pub fn read(path: &Path) -> std::result::Result<Checkpoint, FormatError> {
-    file::read(path, from_bytes)
+    file::read(path, zip::look, from_bytes)
 }
 
 /// Reads what a file would hold; see [`read`].

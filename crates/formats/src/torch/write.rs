@@ -1,9 +1,9 @@
 //! Files that PyTorch reads.
 
-use std::{io, path::Path};
+use std::io;
 
 use super::{Scalar, Sgd, pickler::Pickler};
-use crate::{NamedTensors, Tensor, atomic_write, zip::Writer};
+use crate::{NamedTensors, Place, Tensor, atomic_write, zip::Writer};
 
 /// The archive's folder; PyTorch takes any.
 const FOLDER: &str = "archive";
@@ -15,11 +15,11 @@ const FOLDER: &str = "archive";
 ///
 /// # Panics
 /// If a tensor has not as many values as its shape says.
-pub fn write_state_dict(path: &Path, model: &NamedTensors) -> io::Result<()> {
+pub fn write_state_dict<'p>(place: impl Into<Place<'p>>, model: &NamedTensors) -> io::Result<()> {
     let mut storages = Vec::new();
     let mut pickler = Pickler::new();
     state_dict(&mut pickler, model, &mut storages);
-    write(path, &pickler.finish(), &storages)
+    write(place.into(), &pickler.finish(), &storages)
 }
 
 /// Writes `{"model": state dict, "optimizer": SGD's state dict, scalars...}`, the optimizer only if
@@ -31,8 +31,8 @@ pub fn write_state_dict(path: &Path, model: &NamedTensors) -> io::Result<()> {
 ///
 /// # Panics
 /// If a tensor has not as many values as its shape says.
-pub fn write_checkpoint(
-    path: &Path,
+pub fn write_checkpoint<'p>(
+    place: impl Into<Place<'p>>,
     model: &NamedTensors,
     optimizer: Option<&Sgd>,
     scalars: &[(String, Scalar)],
@@ -56,7 +56,7 @@ pub fn write_checkpoint(
             pickler.scalar(scalar);
         }
     });
-    write(path, &pickler.finish(), &storages)
+    write(place.into(), &pickler.finish(), &storages)
 }
 
 fn state_dict<'t>(pickler: &mut Pickler, model: &'t NamedTensors, storages: &mut Vec<&'t Tensor>) {
@@ -126,9 +126,9 @@ fn tensor<'t>(pickler: &mut Pickler, tensor: &'t Tensor, storages: &mut Vec<&'t 
     storages.push(tensor);
 }
 
-fn write(path: &Path, pickle: &[u8], storages: &[&Tensor]) -> io::Result<()> {
+fn write(place: Place<'_>, pickle: &[u8], storages: &[&Tensor]) -> io::Result<()> {
     let entry = |name: &str| format!("{FOLDER}/{name}");
-    atomic_write(path, |file| {
+    atomic_write(place, |file| {
         let mut archive = Writer::new(file);
         archive.add_bytes(&entry("data.pkl"), pickle)?;
         archive.add_bytes(&entry(".format_version"), b"1")?;

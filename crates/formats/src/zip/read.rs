@@ -1,6 +1,11 @@
 //! Archives from strangers.
 
-use std::{borrow::Cow, io::Read as _, ops::Range};
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    ops::Range,
+};
 
 use super::{CENTRAL, DEFLATED, END, END_64, LOCAL, LOCATOR_64, STORED};
 use crate::{FormatErrorKind, budget::Budget};
@@ -98,8 +103,26 @@ struct Directory {
     count: usize,
 }
 
-/// Finds the directory from the end of the file.
-fn directory(bytes: &[u8]) -> Result<Directory> {
+/// Whether a large file that begins as an archive may end as one.
+pub(crate) fn look(file: &mut File, size: u64) -> Result<()> {
+    let read = |file: &mut File, from, most| {
+        let mut bytes = Vec::new();
+        file.seek(from)?;
+        file.take(most).read_to_end(&mut bytes)?;
+        io::Result::Ok(bytes)
+    };
+    let start = read(file, SeekFrom::Start(0), 2).map_err(FormatErrorKind::from_read)?;
+    if start != b"PK" {
+        return Ok(());
+    }
+    let most = (END_LENGTH as u64 + u64::from(u16::MAX)).min(size);
+    let tail = read(file, SeekFrom::Start(size - most), most);
+    let tail = tail.map_err(FormatErrorKind::from_read)?;
+    find_end(&tail).map(drop)
+}
+
+/// Where the end of an archive's directory is told.
+fn find_end(bytes: &[u8]) -> Result<usize> {
     let no_end = || damaged("it has no directory: it is truncated, or has trailing data");
     let last = bytes.len().checked_sub(END_LENGTH).ok_or_else(no_end)?;
     // A comment follows, whose length has to fit.
@@ -109,7 +132,12 @@ fn directory(bytes: &[u8]) -> Result<Directory> {
             && bytes[at + 20..at + 22] == (comment as u16).to_le_bytes()
     };
     let first = last.saturating_sub(u16::MAX.into());
-    let at = (first..=last).rev().find(is_end).ok_or_else(no_end)?;
+    (first..=last).rev().find(is_end).ok_or_else(no_end)
+}
+
+/// Finds the directory from the end of the file.
+fn directory(bytes: &[u8]) -> Result<Directory> {
+    let at = find_end(bytes)?;
     let mut end = Fields { bytes, position: at + 4 };
     let disks = [end.u16()?, end.u16()?];
     let mut counts = [u64::from(end.u16()?), u64::from(end.u16()?)];

@@ -17,6 +17,21 @@ fn sample() -> Vec<u8> {
     bytes
 }
 
+#[test]
+fn a_look_at_the_end_tells_an_archive() {
+    let looked = |bytes: &[u8]| {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        look(&mut file, bytes.len() as u64)
+    };
+    let archive = sample();
+    looked(&archive).unwrap();
+    looked(&[&archive[..], &[0; 100_000]].concat()).unwrap_err();
+    looked(b"PK\x03\x04").unwrap_err();
+    // Of another form.
+    looked(&[0x80, 2, 0]).unwrap();
+}
+
 /// What cannot be read, or the entries.
 fn read_all(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, FormatErrorKind> {
     let mut budget = budget(bytes);

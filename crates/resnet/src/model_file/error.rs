@@ -110,7 +110,10 @@ const ANOTHER: &str = "use an undamaged copy of it, or another checkpoint";
 fn remedy(error: &FormatError) -> String {
     match error.kind {
         FormatErrorKind::Read(_) => String::new(),
-        FormatErrorKind::NotAFile => ": name a checkpoint or a run folder".to_owned(),
+        FormatErrorKind::NotAFile => {
+            ": name a checkpoint or a run folder, and save what a pipe has to a file first"
+                .to_owned()
+        }
         _ => format!("; {ANOTHER}"),
     }
 }

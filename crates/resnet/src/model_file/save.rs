@@ -3,6 +3,7 @@
 use std::{io, path::Path};
 
 use resnet_formats::{
+    Place,
     safetensors::{self, Metadata},
     torch,
 };
@@ -50,21 +51,22 @@ impl Target {
 
 impl Model {
     /// Writes the model, atomically: its tensors by PyTorch's names, and what it is, as far as the
-    /// form has a place for that. Only a [checkpoint](Target::Checkpoint) has one for the optimiser.
+    /// form has a place for that. A path is a place of one's own (see [`Place`]). Only a [checkpoint](Target::Checkpoint) has one for the optimiser.
     ///
     /// # Errors
     /// What the system says; [`io::ErrorKind::Unsupported`] if the form cannot hold the model.
-    pub fn save(&self, path: &Path, target: Target) -> io::Result<()> {
+    pub fn save<'p>(&self, place: impl Into<Place<'p>>, target: Target) -> io::Result<()> {
+        let place = place.into();
         let state = self.network.state_dict();
         match target {
-            Target::Safetensors => safetensors::write(path, &state, &self.metadata()),
-            Target::StateDict => torch::write_state_dict(path, &state),
+            Target::Safetensors => safetensors::write(place, &state, &self.metadata()),
+            Target::StateDict => torch::write_state_dict(place, &state),
             Target::Checkpoint => {
                 let mut metadata = self.run.clone();
                 metadata.extend(self.metadata());
                 let scalars = to_scalars(&metadata, self.epochs);
                 let sgd = self.optimizer.as_ref().ok().map(|optimizer| optimizer.to_torch(&state));
-                torch::write_checkpoint(path, &state, sgd.as_ref(), &scalars)
+                torch::write_checkpoint(place, &state, sgd.as_ref(), &scalars)
             }
             Target::Onnx { fold } => {
                 let mut metadata = self.metadata();
@@ -73,12 +75,12 @@ impl Model {
                     metadata.insert(key::BATCHES_TRACKED.into(), json(&tracked));
                 }
                 let options = ExportOptions { fold, metadata };
-                onnx::export(&self.network, path, &options).map_err(|error| match error {
+                onnx::export(&self.network, place, &options).map_err(|error| match error {
                     ExportError::Write { source, .. } => source,
                     other => io::Error::new(io::ErrorKind::Unsupported, other),
                 })
             }
-            Target::Timm => timm::write(path, self),
+            Target::Timm => timm::write(place.path(), self),
         }
     }
 

@@ -275,6 +275,11 @@ mod tests {
         // Somebody's folder, with a file that a run would overwrite.
         fs::create_dir_all(&path).unwrap();
         RunFolder::examine(&path).unwrap();
+        fs::write(path.join(".lock"), b"mine").unwrap();
+        RunFolder::examine(&path).unwrap();
+        RunFolder::create(&path, &sample()).unwrap().abandon();
+        assert_eq!(fs::read(path.join(".lock")).unwrap(), b"mine");
+        fs::remove_file(path.join(".lock")).unwrap();
         fs::write(path.join(CONFIG), b"[somebody]").unwrap();
         assert!(matches!(RunFolder::examine(&path), Err(RunError::Exists(_))));
         assert!(matches!(RunFolder::create(&path, &sample()), Err(RunError::Exists(_))));

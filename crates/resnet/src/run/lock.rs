@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -23,7 +24,7 @@ pub(super) struct LockedFolder {
     path: PathBuf,
     /// The folders that were made for it, the innermost first.
     made: Vec<PathBuf>,
-    _file: File,
+    file: File,
 }
 
 impl LockedFolder {
@@ -31,17 +32,24 @@ impl LockedFolder {
     pub(super) fn new(path: &Path) -> Result<Self, RunError> {
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let made: Vec<_> = path.ancestors().take_while(missing).map(Path::to_owned).collect();
+        if path.is_symlink() && !path.exists() {
+            let error = io::Error::other("it is a link that leads nowhere");
+            return Err(RunError::io("create", path)(error));
+        }
         fs::create_dir_all(path).map_err(RunError::io("create", path))?;
         let file = path.join(LOCK);
         match lock(&file).map_err(RunError::io("write", &file))? {
-            Some(file) => Ok(LockedFolder { path: path.to_owned(), made, _file: file }),
+            Some(file) => Ok(LockedFolder { path: path.to_owned(), made, file }),
             None => Err(RunError::Taken(path.to_owned())),
         }
     }
 
-    /// Leaves nothing of what was made, where the system lets it.
+    /// Leaves nothing of what was made, where the system lets it. A lock is empty: a file of its
+    /// name with something in it is the user's.
     pub(super) fn undo(&self) {
-        let _ = fs::remove_file(self.path.join(LOCK));
+        if self.file.metadata().is_ok_and(|lock| lock.len() == 0) {
+            let _ = fs::remove_file(self.path.join(LOCK));
+        }
         let _ = self.made.iter().try_for_each(fs::remove_dir);
     }
 }

@@ -98,6 +98,14 @@ impl Folder {
         fs::hard_link(self.outside().join("victim"), self.free(name)).unwrap();
     }
 
+    /// Gives every file of the run another name outside, as `cp -al` does.
+    pub(super) fn snapshot(&self) {
+        for entry in fs::read_dir(self.path("run")).unwrap() {
+            let entry = entry.unwrap();
+            fs::hard_link(entry.path(), self.outside().join(entry.file_name())).unwrap();
+        }
+    }
+
     pub(super) fn pipe(&self, name: &str) {
         assert!(Command::new("mkfifo").arg(self.free(name)).status().unwrap().success());
     }

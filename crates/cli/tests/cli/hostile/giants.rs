@@ -8,6 +8,8 @@ use super::{
 const RESUME: &str = "train --resume run --quiet";
 const REPORT: &str = "report run --no-eval";
 const TERABYTE: u64 = 1 << 40;
+/// The longest that a file of a model may be.
+const HOLE: u64 = 4 << 30;
 
 /// JSON or TOML that opens so many lists.
 fn deep(start: &str) -> String {
@@ -31,6 +33,27 @@ const CASES: &[Case] = &[
     }),
     case("sparse-onnx", "summary x", Says("longer than 4096 MiB"), |f| {
         f.sparse("x", &[8, 8], TERABYTE);
+    }),
+    case("hole-safetensors", "summary x", Says("x cannot be read: it is a sparse file"), |f| {
+        let values = (HOLE >> 2) - 64;
+        let header = header(&format!(
+            "{{\"a\":{{\"dtype\":\"F32\",\"shape\":[{values}],\"data_offsets\":[0,{}]}}}}",
+            values * 4
+        ));
+        f.sparse("x", &header, header.len() as u64 + values * 4);
+    }),
+    case("hole-zip", "summary x", Says("it is a sparse file"), |f| {
+        f.sparse("x", b"PK\x03\x04", HOLE);
+    }),
+    case("hole-pickle", "summary x", Says("it is a sparse file"), |f| {
+        f.sparse("x", b"\x80\x02", HOLE);
+    }),
+    case("hole-onnx", "summary x", Says("it is a sparse file"), |f| {
+        f.sparse("x", &[8, 8], HOLE);
+    }),
+    case("hole-resume", RESUME, Says("it is a sparse file"), |f| {
+        f.free("run/best.safetensors");
+        f.sparse("run/last.safetensors", &header("{}"), HOLE);
     }),
     case("sparse-photo", "predict run x.png", Says("more than 128 MiB"), |f| {
         f.sparse("x.png", &png(), TERABYTE);

@@ -17,7 +17,7 @@ const CASES: &[Case] = &[
     case("log-dangling", RESUME, Says("run/log.txt: it is a symbolic link"), |f| {
         f.link("run/log.txt", "../../outside/new");
     }),
-    case("log-hard", RESUME, Says("run/log.txt: it has another name"), |f| f.hard("run/log.txt")),
+    case("log-hard", RESUME, Right, |f| f.hard("run/log.txt")),
     case("log-device", RESUME, Says("run/log.txt: it is a symbolic link"), |f| {
         f.link("run/log.txt", "/dev/full");
     }),
@@ -25,13 +25,17 @@ const CASES: &[Case] = &[
         f.dir("new");
         f.link_out("new/log.txt");
     }),
+    case("snapshot", RESUME, Right, |f| f.snapshot()),
+    case("new-run-dangling", NEW, Says("new: it is a link that leads nowhere"), |f| {
+        f.link("new", "../outside/new");
+    }),
     case("lock-link", RESUME, Says("run/.lock: it is a symbolic link"), |f| {
         f.link_out("run/.lock");
     }),
     case("lock-dangling", RESUME, Says("run/.lock: it is a symbolic link"), |f| {
         f.link("run/.lock", "../../outside/new");
     }),
-    case("lock-hard", RESUME, Says("run/.lock: it has another name"), |f| f.hard("run/.lock")),
+    case("lock-hard", RESUME, Right, |f| f.hard("run/.lock")),
     case("lock-of-a-new-run", NEW, Says("new/.lock: it is a symb"), |f| {
         f.dir("new");
         f.link_out("new/.lock");
@@ -97,9 +101,8 @@ const CASES: &[Case] = &[
         f.hard("run/pictures/filters.svg");
     }),
     case("logits-link", "eval run --limit-test 10 --logits x.npy", Right, |f| {
-        f.link("x.npy", "../outside/victim");
+        f.link("x.npy", "results.npy");
     }),
-    case("convert-link", "convert run x.pt", Right, |f| f.link("x.pt", "../outside/victim")),
     case("fetch-link", FETCH, Says(".fetch: it is not a folder of its own"), |f| {
         f.write("../outside/staging/thesis", "mine");
         f.write("../outside/archive.part", "mine");
@@ -131,6 +134,12 @@ const CASES: &[Case] = &[
             f.link("data/cifar-10-batches-bin/.fetch", "../../../outside");
         },
     ),
+    case("logits-folder", "eval run --limit-test 10 --logits x", Says("x: is a directory"), |f| {
+        f.dir("x");
+    }),
+    case("convert-link", "convert run x.pt", Right, |f| f.link("x.pt", "results.pt")),
+    case("convert-loop", "convert run x.pt", Says("x.pt: "), |f| f.link("x.pt", "x.pt")),
+    case("report-out", "report run --no-eval --out x", Right, |f| f.link("x", "/dev/null")),
 ];
 
 #[test]

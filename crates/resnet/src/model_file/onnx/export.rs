@@ -3,11 +3,11 @@
 use std::{
     collections::{HashMap, HashSet},
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use resnet_formats::{
-    NamedTensors, Shown,
+    NamedTensors, Place, Shown,
     onnx::{self, Attribute, Dimension, Model, Value},
     safetensors::Metadata,
 };
@@ -66,10 +66,14 @@ pub enum ExportError {
 ///
 /// # Errors
 /// If the graph breaks a rule of the family, or the file cannot be written.
-pub fn export(net: &Network, path: &Path, options: &ExportOptions) -> Result<(), ExportError> {
-    let model = model(net, options)?;
-    let write = |source| ExportError::Write { path: path.to_owned(), source };
-    onnx::write(path, &model).map_err(write)
+pub fn export<'p>(
+    net: &Network,
+    place: impl Into<Place<'p>>,
+    options: &ExportOptions,
+) -> Result<(), ExportError> {
+    let (place, model) = (place.into(), model(net, options)?);
+    let write = |source| ExportError::Write { path: place.path().to_owned(), source };
+    onnx::write(place, &model).map_err(write)
 }
 
 /// What [`export`] writes.
