@@ -58,10 +58,10 @@ const CASES: &[Case] = &[
     case("sparse-photo", "predict run x.png", Says("more than 128 MiB"), |f| {
         f.sparse("x.png", &png(), TERABYTE);
     }),
-    case("sparse-config", RESUME, Says("longer than 16 MiB"), |f| {
+    case("sparse-config", RESUME, Says("longer than 2 MiB"), |f| {
         f.sparse("run/config.toml", b"", TERABYTE);
     }),
-    case("sparse-metrics", REPORT, Says("longer than 64 MiB"), |f| {
+    case("sparse-metrics", REPORT, Says("longer than 24 MiB"), |f| {
         f.sparse("run/metrics.jsonl", b"", TERABYTE);
     }),
     case("sparse-facts", REPORT, Says("longer than 16 MiB"), |f| {
