@@ -32,7 +32,7 @@ mod zip;
 
 pub use atomic::{atomic_write, is_temporary};
 pub use error::{FormatError, FormatErrorKind};
-pub use lock::{is_locked, lock};
+pub use lock::{Lock, is_locked, lock};
 pub use own::open_own;
 pub use place::Place;
 pub use printable::{Printable, Shown, brief, is_printable, printable};

@@ -8,19 +8,38 @@ use std::{
 
 use crate::regular::open_unlinked;
 
-/// Locks a file, which is made if need be; nothing if another process has it. It is unlocked when
-/// it is closed. Who holds the lock may remove the file. Nothing is written to it.
+/// A file that this process has locked, until this is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Lock {
+    /// The file, open for writing.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Lock {
+    /// Closing the file would not do: a process that another thread is about to start has the same
+    /// open file for a moment, and the lock with it.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Locks a file, which is made if need be; nothing if another process has it. Who holds the lock
+/// may remove the file. Nothing is written to it.
 ///
 /// # Errors
 /// What the system says, or that it is no regular file, or a link.
-pub fn lock(path: &Path) -> io::Result<Option<File>> {
+pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
     loop {
         let file = open_unlinked(path, File::options().write(true).create(true))?;
         match file.try_lock() {
             // Whoever held it may have removed it since it was opened here: others would then
             // lock another file of its name.
             Ok(()) if !is_at(&file, path) => {}
-            Ok(()) => return Ok(Some(file)),
+            Ok(()) => return Ok(Some(Lock(file))),
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
@@ -29,8 +48,14 @@ pub fn lock(path: &Path) -> io::Result<Option<File>> {
 
 /// Whether another process has a file locked.
 pub fn is_locked(path: &Path) -> bool {
-    let file = open_unlinked(path, File::options().read(true));
-    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    let Ok(file) = open_unlinked(path, File::options().read(true)) else { return false };
+    // Shared: two that ask at once do not take each other for the holder.
+    match file.try_lock_shared() {
+        Ok(()) => drop(Lock(file)),
+        Err(TryLockError::WouldBlock) => return true,
+        Err(TryLockError::Error(_)) => {}
+    }
+    false
 }
 
 #[cfg(unix)]
@@ -62,16 +87,29 @@ mod tests {
         assert!(lock(&path).unwrap().is_some());
     }
 
+    #[test]
+    fn what_others_have_open_does_not_keep_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = lock(&path).unwrap().unwrap();
+        // As a process has it that was just started.
+        let started = first.file().try_clone().unwrap();
+        drop(first);
+        assert!(!is_locked(&path));
+        assert!(lock(&path).unwrap().is_some());
+        drop(started);
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_removed_file_is_not_taken_for_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let old = lock(&path).unwrap().unwrap();
-        assert!(is_at(&old, &path));
+        assert!(is_at(old.file(), &path));
         fs::remove_file(&path).unwrap();
-        assert!(!is_at(&old, &path));
+        assert!(!is_at(old.file(), &path));
         let new = lock(&path).unwrap().expect("a new file of the name");
-        assert!(is_at(&new, &path) && !is_at(&old, &path));
+        assert!(is_at(new.file(), &path) && !is_at(old.file(), &path));
     }
 }

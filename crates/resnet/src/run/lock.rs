@@ -1,12 +1,11 @@
 //! One process at a time trains in a run folder.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use resnet_formats::{is_locked, lock};
+use resnet_formats::{Lock, is_locked, lock};
 
 use super::RunError;
 
@@ -24,7 +23,7 @@ pub(super) struct LockedFolder {
     path: PathBuf,
     /// The folders that were made for it, the innermost first.
     made: Vec<PathBuf>,
-    file: File,
+    lock: Lock,
 }
 
 impl LockedFolder {
@@ -39,7 +38,7 @@ impl LockedFolder {
         fs::create_dir_all(path).map_err(RunError::io("create", path))?;
         let file = path.join(LOCK);
         match lock(&file).map_err(RunError::io("write", &file))? {
-            Some(file) => Ok(LockedFolder { path: path.to_owned(), made, file }),
+            Some(lock) => Ok(LockedFolder { path: path.to_owned(), made, lock }),
             None => Err(RunError::Taken(path.to_owned())),
         }
     }
@@ -47,7 +46,7 @@ impl LockedFolder {
     /// Leaves nothing of what was made, where the system lets it. A lock is empty: a file of its
     /// name with something in it is the user's.
     pub(super) fn undo(&self) {
-        if self.file.metadata().is_ok_and(|lock| lock.len() == 0) {
+        if self.lock.file().metadata().is_ok_and(|lock| lock.len() == 0) {
             let _ = fs::remove_file(self.path.join(LOCK));
         }
         let _ = self.made.iter().try_for_each(fs::remove_dir);
