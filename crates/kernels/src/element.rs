@@ -35,6 +35,15 @@ fn mismatch(expected: Dtype, got: Dtype) -> ! {
 /// Kernels rely on what its implementations are known to have: at most 8 bytes, and zero bits for the
 /// value zero.
 pub trait Element: Copy + Default + Send + Sync + 'static {
+    /// The same storage, of which a lane of products holds one value in 32-bit floating point.
+    type Wide: Element;
+
+    /// The same values.
+    fn widen(values: &[Self]) -> &[Self::Wide];
+
+    /// The same values, to be written.
+    fn widen_mut(values: &mut [Self]) -> &mut [Self::Wide];
+
     /// The slice of values of this dtype.
     ///
     /// # Panics
@@ -105,6 +114,16 @@ pub trait Element: Copy + Default + Send + Sync + 'static {
 }
 
 impl Element for f32 {
+    type Wide = f32;
+
+    fn widen(values: &[f32]) -> &[f32] {
+        values
+    }
+
+    fn widen_mut(values: &mut [f32]) -> &mut [f32] {
+        values
+    }
+
     fn slice(values: Values<'_>) -> &[Self] {
         match values {
             Values::Fp32(values) => values,
@@ -161,6 +180,18 @@ impl Element for f32 {
 }
 
 impl Element for Bf16 {
+    type Wide = Wide;
+
+    fn widen(values: &[Bf16]) -> &[Wide] {
+        // SAFETY: `Wide` is a transparent `Bf16`.
+        unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+    }
+
+    fn widen_mut(values: &mut [Bf16]) -> &mut [Wide] {
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
+    }
+
     fn slice(values: Values<'_>) -> &[Self] {
         match values {
             Values::Bf16(values) => values,
@@ -214,6 +245,71 @@ impl Element for Bf16 {
     unsafe fn store<V: Vector>(v: V, p: *mut Self) {
         // SAFETY: the same contract; `Bf16` is a transparent u16.
         unsafe { v.store_bf16(p.cast()) }
+    }
+}
+
+/// bfloat16 as it is stored, multiplied in 32-bit floating point.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+pub struct Wide(Bf16);
+
+impl Element for Wide {
+    type Wide = Wide;
+
+    fn widen(values: &[Wide]) -> &[Wide] {
+        values
+    }
+
+    fn widen_mut(values: &mut [Wide]) -> &mut [Wide] {
+        values
+    }
+
+    fn slice(values: Values<'_>) -> &[Wide] {
+        Bf16::widen(Bf16::slice(values))
+    }
+
+    fn slice_mut(values: ValuesMut<'_>) -> &mut [Wide] {
+        Bf16::widen_mut(Bf16::slice_mut(values))
+    }
+
+    const PACK: usize = 1;
+
+    #[inline(always)]
+    fn multiply<V: Vector>(a: V, b: V, sum: V) -> V {
+        a.mul_add(b, sum)
+    }
+
+    #[inline(always)]
+    fn pack<V: Vector>(low: V, _: V) -> V {
+        low
+    }
+
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        Wide(Bf16::from_f32(x))
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self.0.to_f32()
+    }
+
+    #[inline(always)]
+    unsafe fn load<V: Vector>(p: *const Self) -> V {
+        // SAFETY: the same contract; `Wide` is a transparent `Bf16`.
+        unsafe { Bf16::load(p.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_words<V: Vector>(p: *const Self) -> [V; 2] {
+        // SAFETY: the same contract.
+        [unsafe { Self::load(p) }, V::zero()]
+    }
+
+    #[inline(always)]
+    unsafe fn store<V: Vector>(v: V, p: *mut Self) {
+        // SAFETY: as for loading.
+        unsafe { Bf16::store(v, p.cast()) }
     }
 }
 

@@ -39,6 +39,14 @@ pub(super) struct Finish<'a, E> {
     pub(super) relu: bool,
 }
 
+impl<'a, E: Element> Finish<'a, E> {
+    /// The same, of sums that were multiplied in 32-bit floating point.
+    pub(super) fn widen(self) -> Finish<'a, E::Wide> {
+        let Finish { bias, residual, accumulate, relu } = self;
+        Finish { bias, residual: residual.map(E::widen), accumulate, relu }
+    }
+}
+
 impl<E: Element> Finish<'_, E> {
     /// The bias of a vector of channels.
     ///

@@ -195,6 +195,7 @@ impl Conv {
         assert!(self.setup.mode.has(direction), "prepared without the {direction:?} pass");
         let is_plain = match &self.method {
             Method::Winograd(m) => m.takes_plain(direction),
+            Method::Strided(m) => m.takes_plain(direction),
             _ => false,
         };
         let values = if is_plain {
@@ -290,7 +291,7 @@ impl Conv {
         let cpu = &self.cpu;
         match &self.method {
             Method::Winograd(m) => m.forward(cpu, batch, x.of(), w, y, finish, scratch),
-            Method::Strided(m) => m.forward(cpu, batch, x.of(), w.packed(), y, finish, scratch),
+            Method::Strided(m) => m.forward(cpu, batch, x.of(), w, y, finish, scratch),
             Method::Gemm(m) => m.forward(cpu, batch, x.plain(), w.packed(), y, finish, scratch),
             Method::Direct(m) => m.forward(cpu, batch, x, w.packed(), y, finish, scratch),
         }
@@ -357,7 +358,7 @@ impl Conv {
         let cpu = &self.cpu;
         match &self.method {
             Method::Winograd(m) => m.backward_data(cpu, batch, dy, w, dx, finish, scratch),
-            Method::Strided(m) => m.backward_data(cpu, batch, dy, w.packed(), dx, finish, scratch),
+            Method::Strided(m) => m.backward_data(cpu, batch, dy, w, dx, finish, scratch),
             Method::Gemm(m) => m.backward_data(cpu, batch, dy, w.packed(), dx, finish, scratch),
             Method::Direct(m) => m.backward_data(cpu, batch, dy, w.packed(), dx, finish, scratch),
         }

@@ -52,6 +52,13 @@ pub(super) struct Read<'a, E> {
     pub(super) norm: Option<ScaleShift<'a>>,
 }
 
+impl<'a, E: Element> Read<'a, E> {
+    /// The same values, multiplied in 32-bit floating point.
+    pub(super) fn widen(self) -> Read<'a, E::Wide> {
+        Read { values: E::widen(self.values), norm: self.norm }
+    }
+}
+
 impl<E> Read<'_, E> {
     /// Checks the lengths of scale and shift.
     pub(super) fn check(&self, stored: usize) {

@@ -22,13 +22,19 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    fn columns(&self) -> usize {
+    /// Tiles of a band.
+    pub(super) fn columns(&self) -> usize {
         self.width.div_ceil(self.side)
+    }
+
+    /// Bands of an image: rows of tiles.
+    pub(super) fn bands(&self) -> usize {
+        self.height.div_ceil(self.side)
     }
 
     /// Tiles of an image.
     pub(super) fn tiles(&self) -> usize {
-        self.height.div_ceil(self.side) * self.columns()
+        self.bands() * self.columns()
     }
 
     /// Stored values of an image.

@@ -6,10 +6,13 @@
 
 mod ahead;
 mod backward_weight;
+mod energies;
+mod factors;
 mod form;
 mod forward;
 mod grid;
 mod multiply;
+mod pass;
 mod patch;
 mod plain;
 mod planes;

@@ -3,9 +3,11 @@
 use super::{
     backward_weight::BackwardWeight,
     form::Form,
-    forward::{Forward, Operand},
+    forward::{Forward, Fresh},
     grid::Grid,
-    weights::{self, Plain},
+    pass::Products,
+    product::fixed,
+    weights::Plain,
 };
 use crate::{
     conv::{
@@ -26,8 +28,8 @@ const SIDE: usize = 4;
 #[derive(Debug)]
 pub(in crate::conv) struct Winograd {
     shape: ConvShape,
-    forward: Forward,
-    backward_data: Option<Forward>,
+    forward: Products<Forward>,
+    backward_data: Option<Products<Forward>>,
     backward_weight: Option<BackwardWeight>,
 }
 
@@ -48,14 +50,19 @@ impl Winograd {
     ) -> Self {
         let grid = |channels| Grid { height: s.height, width: s.width, channels, side: SIDE };
         let (tile, train) = (cpu.isa().tile(), mode.has(Direction::BackwardWeight));
-        let (input, outputs) = (grid(s.in_channels), s.out_channels);
-        let output = grid(s.out_channels);
+        let (input, output) = (grid(s.in_channels), grid(s.out_channels));
+        let products = |from: Grid, outputs: usize| {
+            let fresh = if train { Fresh::OneBlock } else { Fresh::Never };
+            let wide = || Forward::new::<E::Wide>(from, outputs, batch, tile, Fresh::Shared);
+            let pass = Forward::new::<E>(from, outputs, batch, tile, fresh);
+            Products::new(pass, (train && fixed::<E>()).then(wide))
+        };
         Winograd {
             shape: s,
-            forward: Forward::new::<E>(input, outputs, batch, tile, train),
+            forward: products(input, s.out_channels),
             backward_data: mode
                 .has(Direction::BackwardData)
-                .then(|| Forward::new::<E>(output, s.in_channels, batch, tile, train)),
+                .then(|| products(output, s.in_channels)),
             backward_weight: mode
                 .has(Direction::BackwardWeight)
                 .then(|| BackwardWeight::new::<E>(Form::Plain, input, output, batch)),
@@ -63,7 +70,7 @@ impl Winograd {
     }
 
     pub(in crate::conv) fn packed_len(&self) -> usize {
-        let backward = self.backward_data.as_ref().map_or(0, Forward::packed_len);
+        let backward = self.backward_data.as_ref().map_or(0, Products::packed_len);
         self.forward.packed_len().max(backward)
     }
 
@@ -81,16 +88,12 @@ impl Winograd {
         backward: bool,
         packed: &mut [f32],
     ) {
-        let pass = if backward { self.backward() } else { &self.forward };
-        if pass.fresh {
-            return;
-        }
-        let in_channels = self.shape.in_channels;
-        let plain = Plain { weights, in_channels, factors, backward };
-        weights::pack::<E>(cpu, plain, pass.packed, Form::Plain, packed);
+        let products = if backward { self.backward() } else { &self.forward };
+        let plain = Plain { weights, in_channels: self.shape.in_channels, factors, backward };
+        products.pack::<E>(cpu, plain, packed);
     }
 
-    fn backward(&self) -> &Forward {
+    fn backward(&self) -> &Products<Forward> {
         self.backward_data.as_ref().expect(NO_DATA)
     }
 
@@ -100,18 +103,8 @@ impl Winograd {
     /// If it is not prepared for the gradient of the input.
     pub(in crate::conv) fn takes_plain(&self, direction: Direction) -> bool {
         match direction {
-            Direction::BackwardData => self.backward().fresh,
-            _ => self.forward.fresh,
-        }
-    }
-
-    fn operand<'a>(&self, weights: WeightsOf<'a>, backward: bool) -> Operand<'a> {
-        match weights {
-            WeightsOf::Packed(packed) => Operand::Packed(packed),
-            WeightsOf::Plain(weights) => {
-                let in_channels = self.shape.in_channels;
-                Operand::Plain(Plain { weights, in_channels, factors: None, backward })
-            }
+            Direction::BackwardData => self.backward().takes_plain(),
+            _ => self.forward.takes_plain(),
         }
     }
 
@@ -125,8 +118,8 @@ impl Winograd {
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
-        let weights = self.operand(weights, false);
-        self.forward.run(cpu, batch, x, weights, y, epilogue, scratch);
+        let turned = (self.shape.in_channels, false);
+        self.forward.run(cpu, batch, x, weights, turned, y, epilogue, scratch);
     }
 
     pub(in crate::conv) fn backward_data<E: Element>(
@@ -139,8 +132,8 @@ impl Winograd {
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
-        let weights = self.operand(weights, true);
-        self.backward().run(cpu, batch, dy.into(), weights, dx, epilogue, scratch);
+        let turned = (self.shape.in_channels, true);
+        self.backward().run(cpu, batch, dy.into(), weights, turned, dx, epilogue, scratch);
     }
 
     pub(in crate::conv) fn backward_weight<E: Element>(

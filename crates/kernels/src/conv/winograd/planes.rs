@@ -11,7 +11,7 @@ use super::{
 use crate::{conv::operands::Read, element::Element, isa::Vector};
 
 /// Transforms input tiles into planes: `L` along both sides of patches of `S` x `S` pixels. Words
-/// of integers hold two channels, each times its `balance`, and what they are worth follows the
+/// of integers hold two channels, each times its factor, and what they are worth follows the
 /// planes, for each tile.
 ///
 /// # Safety
@@ -28,12 +28,12 @@ pub(super) unsafe fn input_planes<
     images: Read<'_, E>,
     tiles: Range<usize>,
     border: usize,
-    balance: &[f32],
+    factors: &[f32],
     planes: &Planes,
     out: *mut f32,
     first: usize,
 ) {
-    assert!(!fixed::<E>() || balance.len() >= grid.channels);
+    assert!(!fixed::<E>() || factors.len() >= grid.channels);
     assert!(planes.blocks * BLOCK * E::PACK == grid.channels);
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
     let mut squares = Squares::<S>::new(grid);
@@ -46,9 +46,9 @@ pub(super) unsafe fn input_planes<
                 // SAFETY: within the stored channels.
                 unsafe {
                     let of = squares.of::<E, V>(&patch, at > 0, channel, images.norm);
-                    let balance = product::of_words::<E, V>(balance.as_ptr().add(channel));
-                    energy.add(of[0].mul(balance[0].mul(balance[0])));
-                    energy.add(of[1].mul(balance[1].mul(balance[1])));
+                    let factors = product::of_words::<E, V>(factors.as_ptr().add(channel));
+                    energy.add(of[0].mul(factors[0].mul(factors[0])));
+                    energy.add(of[1].mul(factors[1].mul(factors[1])));
                 }
             }
             let (time, unit) = energy.scale(product::TILE);
@@ -65,7 +65,7 @@ pub(super) unsafe fn input_planes<
                 patch.columns::<L, V, N>(channel, images.norm, &mut halves);
                 let mut both = [times; 2];
                 if fixed::<E>() {
-                    let [low, high] = product::of_words::<E, V>(balance.as_ptr().add(channel));
+                    let [low, high] = product::of_words::<E, V>(factors.as_ptr().add(channel));
                     both = [times.mul(low), times.mul(high)];
                 }
                 elements::<L, E, V, S, N>([&halves[0], &halves[1]], both, planes.stride(), out);

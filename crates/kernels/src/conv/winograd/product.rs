@@ -8,7 +8,7 @@
 //! column. They keep the integers' Euclidean norms below two limits, so that no sum outgrows 32 bits
 //! (Cauchy and Schwarz). The norm of transformed values is bounded before they are there: by that
 //! of the pixels, times [`Factor::NORMS`](super::transform::Factor::NORMS) along both sides. Values of
-//! the depth share a scale: [`balance`](super::weights::balance) gives each its due.
+//! the depth share a scale: [factors](super::factors) give each its due.
 
 use crate::{element::Element, isa::Vector};
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::plan::{ELEMENTS, Forward, Operand};
+use super::plan::{ELEMENTS, Forward};
 use crate::{
     conv::{
         epilogue::Finish,
@@ -16,7 +16,7 @@ use crate::{
             product::fixed,
             store::Products,
             transform::plain::{Input, Output, Weight},
-            weights::{Gram, LINES, MOST_LINES, Taps, Times},
+            weights::{Gram, LINES, MOST_LINES, Plain, Taps, Times},
         },
     },
     element::Element,
@@ -24,13 +24,20 @@ use crate::{
     parts::Parts,
 };
 
+/// The right side of the products: transformed, or as it is, with the factors of the depth.
+#[derive(Clone, Copy)]
+pub(super) enum Operand<'a> {
+    Packed(&'a [f32]),
+    Plain(Plain<'a>, &'a [f32]),
+}
+
 /// What all items of a call share.
 pub(super) struct Job<'a, E> {
     pub(super) plan: &'a Forward,
     pub(super) x: Read<'a, E>,
     pub(super) weights: Operand<'a>,
-    /// Of the depth's values, if they are integers.
-    pub(super) balance: &'a [f32],
+    /// Of tiles' values, if they are integers.
+    pub(super) factors: &'a [f32],
     pub(super) y: &'a Parts<'a, E>,
     pub(super) epilogue: &'a Finish<'a, E>,
 }
@@ -125,8 +132,8 @@ impl<E: Element> Job<'_, E> {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
         // SAFETY: the caller's contract.
         unsafe {
-            let balance = self.balance;
-            input_planes::<Input, E, V, 6, 6>(grid, self.x, tiles, 1, balance, planes, v, first);
+            let factors = self.factors;
+            input_planes::<Input, E, V, 6, 6>(grid, self.x, tiles, 1, factors, planes, v, first);
         }
     }
 
@@ -185,7 +192,7 @@ impl<E: Element> Job<'_, E> {
                         self.products::<V, TILE>(e, groups, v, all, u, units, m, outputs, ahead);
                     }
                 }
-                Operand::Plain(plain) => {
+                Operand::Plain(plain, factors) => {
                     let width = channels.len();
                     let stride = plan.fresh_stride(width);
                     let (m, u) = m.split_at_mut(plan.m(width).len(ELEMENTS));
@@ -193,13 +200,13 @@ impl<E: Element> Job<'_, E> {
                     let (units, turned) = rest.split_at_mut(ELEMENTS * width);
                     assert!(turned.len() >= 9 * depth * E::PACK * width);
                     let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
-                    let (all, balance) = (0..depth * E::PACK, self.balance);
+                    let all = 0..depth * E::PACK;
                     let taps = if plain.backward {
                         let first = 0..9 * plan.chunk * E::PACK;
-                        plain.gather::<E, V>(panel, first, balance, rows);
+                        plain.gather::<E, V>(panel, first, factors, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        plain.taps::<E, V>(panel.0, width, all, balance, turned)
+                        plain.taps::<E, V>(panel.0, width, all, factors, turned)
                     };
                     let (u, units) = (u.as_mut_ptr(), units.as_mut_ptr());
                     for start in (0..depth).step_by(plan.chunk) {
@@ -231,7 +238,7 @@ impl<E: Element> Job<'_, E> {
                                     let now = share(&next, e)..share(&next, e + 1);
                                     let then = now.end..share(&next, ELEMENTS.min(e + 2));
                                     if first == panel.0 {
-                                        plain.gather::<E, V>(panel, now, balance, rows);
+                                        plain.gather::<E, V>(panel, now, factors, rows);
                                     }
                                     plain.ahead((first, width), then)
                                 } else {

@@ -3,12 +3,18 @@
 mod items;
 mod plan;
 
-pub(super) use plan::{Forward, Operand};
+pub(super) use plan::{Forward, Fresh};
 
-use items::{Job, Panel, Transform, Whole};
+use items::{Job, Operand, Panel, Transform, Whole};
 use plan::ELEMENTS;
 
-use super::{product::fixed, weights};
+use super::{
+    form::Form,
+    grid::Grid,
+    pass::{Pass, Weights},
+    weights::Packed,
+};
+
 use crate::{
     conv::{epilogue::Finish, operands::Read},
     cpu::Cpu,
@@ -16,13 +22,32 @@ use crate::{
     parts::Parts,
 };
 
-impl Forward {
-    pub(in crate::conv::winograd) fn run<E: Element>(
+impl Pass for Forward {
+    const FORM: Form = Form::Plain;
+
+    fn input(&self) -> &Grid {
+        &self.input
+    }
+
+    fn packed(&self) -> Packed {
+        self.packed
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let (shared, own) = self.scratch(cpu);
+        shared + cpu.threads() * own
+    }
+
+    fn run<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
         x: Read<'_, E>,
-        weights: Operand<'_>,
+        weights: Weights<'_>,
         y: &mut [E],
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
@@ -33,25 +58,20 @@ impl Forward {
         let y = &mut y[..batch * self.output.image_len()];
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
-        match weights {
-            Operand::Packed(packed) => assert!(packed.len() >= self.packed.len(ELEMENTS)),
-            Operand::Plain(_) => assert!(self.fresh),
-        }
         let y = Parts::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
-        let (v_shared, fresh) = v_shared.split_at_mut(shared.min(self.v_len()));
-        let balance = match weights {
-            Operand::Packed(packed) => &packed[self.packed.balance(ELEMENTS)..],
-            Operand::Plain(plain) => {
-                if fixed::<E>() {
-                    let (to, sums) = fresh.split_at_mut(self.input.channels);
-                    weights::balance(cpu, plain, to, sums);
-                }
-                &*fresh
+        let (weights, factors) = match weights {
+            Weights::Packed(packed) => {
+                assert!(packed.len() >= self.packed.len(ELEMENTS));
+                (Operand::Packed(packed), &packed[self.packed.factors(ELEMENTS)..])
+            }
+            Weights::Plain(plain, factors) => {
+                assert!(self.fresh);
+                (Operand::Plain(plain, factors.weights), factors.tiles)
             }
         };
-        let job = Job { plan: self, x, weights, balance, y: &y, epilogue: &epilogue };
+        let job = Job { plan: self, x, weights, factors, y: &y, epilogue: &epilogue };
         if !self.shared {
             let v_len = self.v_len();
             let items = all.div_ceil(self.tiles);

@@ -4,7 +4,7 @@ use crate::{
     conv::winograd::{
         form::Form,
         grid::{BLOCK, Grid, Planes},
-        weights::{self, MOST_LINES, Packed, Plain},
+        weights::{MOST_LINES, Packed},
     },
     cpu::Cpu,
     element::Element,
@@ -47,7 +47,7 @@ impl Forward {
         outputs: usize,
         batch: usize,
         tile: usize,
-        train: bool,
+        fresh: Fresh,
     ) -> Self {
         let packed = Packed { outputs, depth: input.channels / E::PACK };
         let all = batch * input.tiles();
@@ -57,7 +57,11 @@ impl Forward {
         if shared {
             tiles = SHARED;
         }
-        let fresh = train && shared && all <= tiles;
+        let fresh = match fresh {
+            Fresh::Never => false,
+            Fresh::OneBlock => shared && all <= tiles,
+            Fresh::Shared => shared,
+        };
         let tiles = tiles.min(all).next_multiple_of(tile);
         let output = Grid { channels: outputs, ..input };
         let chunk = packed.depth.min(FRESH * E::PACK);
@@ -86,9 +90,7 @@ impl Forward {
             let u = self.fresh_stride(panel) * 6 * MOST_LINES;
             let fresh = u + ELEMENTS * panel + turned;
             let m = self.m(panel).len(ELEMENTS);
-            let (inputs, outputs) = (self.input.channels, self.output.channels);
-            let balance = inputs + weights::sums_len(inputs.max(outputs), inputs.max(outputs));
-            if self.fresh { (v + balance, m + fresh) } else { (v, m) }
+            (v, if self.fresh { m + fresh } else { m })
         } else {
             (0, v + self.m(self.output.channels).len(ELEMENTS))
         }
@@ -98,21 +100,16 @@ impl Forward {
     pub(super) fn fresh_stride(&self, outputs: usize) -> usize {
         self.chunk * outputs + BLOCK
     }
-
-    /// Words of packed weights.
-    pub(in crate::conv::winograd) fn packed_len(&self) -> usize {
-        if self.fresh { 0 } else { self.packed.len(ELEMENTS) }
-    }
-
-    pub(in crate::conv::winograd) fn scratch_len(&self, cpu: &Cpu) -> usize {
-        let (shared, own) = self.scratch(cpu);
-        shared + cpu.threads() * own
-    }
 }
 
-/// The right side of the products.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) enum Operand<'a> {
-    Packed(&'a [f32]),
-    Plain(Plain<'a>),
+/// When weights are transformed on the way to the products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::conv::winograd) enum Fresh {
+    /// They are transformed once for many calls.
+    Never,
+    /// Where threads share tiles, and one block holds all.
+    OneBlock,
+    /// Wherever threads share tiles: once for each block of them, but transformed weights take no
+    /// memory.
+    Shared,
 }

@@ -11,6 +11,7 @@ use crate::{
             form::Form,
             grid::{BLOCK, Grid, Planes},
             multiply,
+            pass::{Pass, Weights},
             planes::input_planes,
             store::Products,
             transform::strided::{GradientInput, GradientOutput, Input, N, Output},
@@ -26,7 +27,7 @@ use crate::{
 /// Elements of a tile.
 const ELEMENTS: usize = Form::Strided.elements();
 /// Planes of weights.
-pub(super) const WEIGHTS: usize = Form::Strided.weights();
+const WEIGHTS: usize = Form::Strided.weights();
 /// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
 const PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
@@ -39,7 +40,7 @@ pub(super) struct Forward {
     output: Grid,
     /// Of the input's gradient.
     gradient: bool,
-    pub(super) packed: Packed,
+    packed: Packed,
     /// All threads share transformed tiles and split the outputs; otherwise a thread takes all
     /// outputs of some tiles.
     shared: bool,
@@ -86,18 +87,34 @@ impl Forward {
         let m = self.m(2 * cpu.isa().lanes()).len(ELEMENTS);
         if self.shared { (v, m) } else { (0, v + m) }
     }
+}
 
-    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
+impl Pass for Forward {
+    const FORM: Form = Form::Strided;
+
+    fn input(&self) -> &Grid {
+        &self.input
+    }
+
+    fn packed(&self) -> Packed {
+        self.packed
+    }
+
+    fn is_fresh(&self) -> bool {
+        false
+    }
+
+    fn scratch_len(&self, cpu: &Cpu) -> usize {
         let (shared, own) = self.scratch(cpu);
         shared + cpu.threads() * own
     }
 
-    pub(super) fn run<E: Element>(
+    fn run<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
         x: Read<'_, E>,
-        packed: &[f32],
+        weights: Weights<'_>,
         y: &mut [E],
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
@@ -108,6 +125,7 @@ impl Forward {
         let y = &mut y[..batch * self.output.image_len()];
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
+        let Weights::Packed(packed) = weights else { panic!("weights are transformed before") };
         assert!(packed.len() >= self.packed.len(WEIGHTS));
         let y = Parts::new(y, 0);
         let (shared, own) = self.scratch(cpu);
@@ -236,15 +254,15 @@ impl<E: Element> Job<'_, E> {
     #[inline(always)]
     unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
-        let (x, balance) = (self.x, &self.packed[self.plan.packed.balance(WEIGHTS)..]);
+        let (x, factors) = (self.x, &self.packed[self.plan.packed.factors(WEIGHTS)..]);
         // SAFETY: the caller's contract.
         unsafe {
             if self.plan.gradient {
                 input_planes::<GradientInput, E, V, 5, N>(
-                    grid, x, tiles, 0, balance, planes, v, first,
+                    grid, x, tiles, 0, factors, planes, v, first,
                 );
             } else {
-                input_planes::<Input, E, V, 9, N>(grid, x, tiles, 1, balance, planes, v, first);
+                input_planes::<Input, E, V, 9, N>(grid, x, tiles, 1, factors, planes, v, first);
             }
         }
     }

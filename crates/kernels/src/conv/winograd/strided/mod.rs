@@ -6,19 +6,17 @@
 
 mod forward;
 
-use forward::{Forward, WEIGHTS};
+use forward::Forward;
 
 use super::{
-    backward_weight::BackwardWeight,
-    form::Form,
-    grid::Grid,
-    weights::{self, Plain},
+    backward_weight::BackwardWeight, form::Form, grid::Grid, pass::Products, product::fixed,
+    weights::Plain,
 };
 use crate::{
     conv::{
         algorithm::{Algorithm, Direction, Mode, NO_DATA, NO_WEIGHT},
         epilogue::Finish,
-        operands::Read,
+        operands::{Read, WeightsOf},
         shape::ConvShape,
     },
     cpu::Cpu,
@@ -33,8 +31,8 @@ const FEWEST_TILES: usize = 32;
 #[derive(Debug)]
 pub(in crate::conv) struct Strided {
     shape: ConvShape,
-    forward: Forward,
-    backward_data: Option<Forward>,
+    forward: Products<Forward>,
+    backward_data: Option<Products<Forward>>,
     backward_weight: Option<BackwardWeight>,
 }
 
@@ -54,13 +52,16 @@ impl Strided {
         cpu: &Cpu,
     ) -> Self {
         let (input, output) = grids(&s);
-        let tile = cpu.isa().tile();
+        let (tile, train) = (cpu.isa().tile(), mode.has(Direction::BackwardWeight));
+        let products = |from: Grid, to: Grid, gradient: bool| {
+            let wide = || Forward::new::<E::Wide>(from, to, gradient, batch, tile);
+            let pass = Forward::new::<E>(from, to, gradient, batch, tile);
+            Products::new(pass, (train && fixed::<E>()).then(wide))
+        };
         Strided {
             shape: s,
-            forward: Forward::new::<E>(input, output, false, batch, tile),
-            backward_data: mode
-                .has(Direction::BackwardData)
-                .then(|| Forward::new::<E>(output, input, true, batch, tile)),
+            forward: products(input, output, false),
+            backward_data: mode.has(Direction::BackwardData).then(|| products(output, input, true)),
             backward_weight: mode
                 .has(Direction::BackwardWeight)
                 .then(|| BackwardWeight::new::<E>(Form::Strided, input, output, batch)),
@@ -68,8 +69,8 @@ impl Strided {
     }
 
     pub(in crate::conv) fn packed_len(&self) -> usize {
-        let len = |f: &Forward| f.packed.len(WEIGHTS);
-        len(&self.forward).max(self.backward_data.as_ref().map_or(0, len))
+        let backward = self.backward_data.as_ref().map_or(0, Products::packed_len);
+        self.forward.packed_len().max(backward)
     }
 
     pub(in crate::conv) fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -86,13 +87,24 @@ impl Strided {
         backward: bool,
         packed: &mut [f32],
     ) {
-        let pass = if backward { self.backward() } else { &self.forward };
+        let products = if backward { self.backward() } else { &self.forward };
         let plain = Plain { weights, in_channels: self.shape.in_channels, factors, backward };
-        weights::pack::<E>(cpu, plain, pass.packed, Form::Strided, packed);
+        products.pack::<E>(cpu, plain, packed);
     }
 
-    fn backward(&self) -> &Forward {
+    fn backward(&self) -> &Products<Forward> {
         self.backward_data.as_ref().expect(NO_DATA)
+    }
+
+    /// Whether a direction's weights are packed by the call itself.
+    ///
+    /// # Panics
+    /// If it is not prepared for the gradient of the input.
+    pub(in crate::conv) fn takes_plain(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::BackwardData => self.backward().takes_plain(),
+            _ => self.forward.takes_plain(),
+        }
     }
 
     pub(in crate::conv) fn forward<E: Element>(
@@ -100,12 +112,13 @@ impl Strided {
         cpu: &Cpu,
         batch: usize,
         x: Read<'_, E>,
-        packed: &[f32],
+        weights: WeightsOf<'_>,
         y: &mut [E],
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
-        self.forward.run(cpu, batch, x, packed, y, epilogue, scratch);
+        let turned = (self.shape.in_channels, false);
+        self.forward.run(cpu, batch, x, weights, turned, y, epilogue, scratch);
     }
 
     pub(in crate::conv) fn backward_data<E: Element>(
@@ -113,12 +126,13 @@ impl Strided {
         cpu: &Cpu,
         batch: usize,
         dy: &[E],
-        packed: &[f32],
+        weights: WeightsOf<'_>,
         dx: &mut [E],
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
-        self.backward().run(cpu, batch, dy.into(), packed, dx, epilogue, scratch);
+        let turned = (self.shape.in_channels, true);
+        self.backward().run(cpu, batch, dy.into(), weights, turned, dx, epilogue, scratch);
     }
 
     pub(in crate::conv) fn backward_weight<E: Element>(

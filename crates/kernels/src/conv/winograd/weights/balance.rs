@@ -12,43 +12,38 @@ use crate::{
 
 /// Output channels of an item.
 const GROUP: usize = 32;
-/// One of so many weights is read: they only say how large the others are about.
-const SAMPLE: usize = 4;
-
-/// For each value of the depth a power of two near the norm of its weights, one of the largest. Tiles
-/// are multiplied and weights divided by it, so that tiles have values of the size of what these
-/// contribute: a channel of large activations and small weights would leave few bits to the others.
+/// [Factors](crate::conv::winograd::factors) where tiles are yet unknown: to both halves of a slice, for
+/// each value of the depth a power of two near the norm of its weights, one of the largest, and its
+/// inverse. So tiles have values of the size of what these contribute: a channel of large activations
+/// and small weights would leave few bits to the others.
 ///
-/// `sums` are [`sums_len`] words of scratch.
+/// `sums` is scratch: as many words as the larger side for each 32 outputs.
 pub(in crate::conv::winograd) fn balance(
     cpu: &Cpu,
     plain: Plain<'_>,
-    to: &mut [f32],
+    both: &mut [f32],
     sums: &mut [f32],
 ) {
     let channels = plain.in_channels;
     assert!(plain.weights.len().is_multiple_of(9 * channels));
     let outputs = plain.weights.len() / (9 * channels);
     assert!(plain.factors.is_none_or(|f| f.len() >= outputs));
-    let to = &mut to[..if plain.backward { outputs } else { channels }];
-    squares(cpu, plain, SAMPLE, to, sums);
-    // Weights that are there may all be among those that were not read.
-    if to.contains(&0.0) {
-        squares(cpu, plain, 1, to, sums);
-    }
+    let (to, weights) = both.split_at_mut(if plain.backward { outputs } else { channels });
+    squares(cpu, plain, to, sums);
     to.iter_mut().for_each(|x| *x = x.sqrt());
     powers_of_two(to);
+    weights.iter_mut().zip(to).for_each(|(weight, tile)| *weight = 1.0 / *tile);
 }
 
-/// Sums of squares of a sample of each value's weights.
-fn squares(cpu: &Cpu, plain: Plain<'_>, sample: usize, to: &mut [f32], sums: &mut [f32]) {
+/// Sums of squares of each value's weights.
+fn squares(cpu: &Cpu, plain: Plain<'_>, to: &mut [f32], sums: &mut [f32]) {
     let channels = plain.in_channels;
     let outputs = plain.weights.len() / (9 * channels);
     let (items, each) = (outputs.div_ceil(GROUP), if plain.backward { GROUP } else { channels });
     let parts = Parts::new(&mut sums[..items * each], each);
     cpu.pool().run_parts(items, parts, |item, sums| {
         let outputs = item * GROUP..((item + 1) * GROUP).min(outputs);
-        cpu.isa().dispatch(Squares { plain, outputs, sample, sums });
+        cpu.isa().dispatch(Squares { plain, outputs, sums });
     });
     if plain.backward {
         to.copy_from_slice(&sums[..outputs]);
@@ -58,11 +53,6 @@ fn squares(cpu: &Cpu, plain: Plain<'_>, sample: usize, to: &mut [f32], sums: &mu
             to.iter_mut().zip(part).for_each(|(to, sum)| *to += sum);
         }
     }
-}
-
-/// Words of scratch for so many channels.
-pub(in crate::conv::winograd) fn sums_len(inputs: usize, outputs: usize) -> usize {
-    outputs.div_ceil(GROUP) * inputs.max(GROUP)
 }
 
 /// Norms to powers of two from the largest, which is one, down to where a channel no longer counts.
@@ -82,7 +72,6 @@ const SMALLEST: f32 = 1.0 / (1 << 24) as f32;
 struct Squares<'a> {
     plain: Plain<'a>,
     outputs: Range<usize>,
-    sample: usize,
     sums: &'a mut [f32],
 }
 
@@ -92,7 +81,7 @@ impl Kernel for Squares<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Squares { plain, outputs, sample, sums } = self;
+        let Squares { plain, outputs, sums } = self;
         let (channels, row) = (plain.in_channels, 9 * plain.in_channels);
         assert!(channels.is_multiple_of(BLOCK));
         if !plain.backward {
@@ -100,15 +89,11 @@ impl Kernel for Squares<'_> {
             sums.fill(0.0);
         }
         for (i, out) in outputs.enumerate() {
-            // Of an input channel every few outputs, of an output every few lines of its weights.
-            if !plain.backward && i % sample != 0 {
-                continue;
-            }
             let weights = &plain.weights[out * row..(out + 1) * row];
             let factor = V::splat(plain.factors.map_or(1.0, |f| f[out]));
             let mut total = [V::zero(); 4];
             if plain.backward {
-                for line in weights.chunks_exact(BLOCK).step_by(sample) {
+                for line in weights.chunks_exact(BLOCK) {
                     for (j, at) in (0..BLOCK).step_by(V::LANES).enumerate() {
                         // SAFETY: a line is whole vectors.
                         let w = unsafe { V::load(line.as_ptr().add(at)) };

@@ -9,7 +9,7 @@ mod taps;
 mod times;
 mod unpack;
 
-pub(super) use balance::{balance, sums_len};
+pub(super) use balance::balance;
 pub(super) use norms::Gram;
 pub(super) use pack::pack;
 pub(super) use packed::Packed;

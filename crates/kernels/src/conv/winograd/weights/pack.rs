@@ -2,11 +2,10 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{
-    balance::balance, norms::Gram, packed::Packed, plain::Plain, taps::LINES, times::Times,
-};
+use super::{norms::Gram, packed::Packed, plain::Plain, taps::LINES, times::Times};
 use crate::{
     conv::winograd::{
+        factors::Factors,
         form::Form,
         grid::BLOCK,
         product::fixed,
@@ -18,7 +17,8 @@ use crate::{
     parts::Parts,
 };
 
-/// Transforms weights of this layout.
+/// Transforms weights of this layout. Those of integers are times the factors of the depth, which are
+/// there already.
 pub(in crate::conv::winograd) fn pack<E: Element>(
     cpu: &Cpu,
     plain: Plain<'_>,
@@ -31,12 +31,9 @@ pub(in crate::conv::winograd) fn pack<E: Element>(
     let values = if fixed::<E>() { layout.depth * E::PACK } else { BLOCK };
     let depths = layout.depth * E::PACK / values;
     assert!(packed.len() >= layout.len(form.weights()));
-    let (packed, balanced) = packed.split_at_mut(layout.balance(form.weights()));
-    if fixed::<E>() {
-        // Nothing is packed yet.
-        balance(cpu, plain, balanced, packed);
-    }
-    let (packed, balanced) = (Parts::new(packed, 0), &*balanced);
+    let (packed, both) = packed.split_at_mut(layout.factors(form.weights()));
+    let (packed, both) = (Parts::new(packed, 0), &*both);
+    let factors = if fixed::<E>() { Factors::of(both, values) } else { Factors::NONE };
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
         let first = item / depths * wide;
         let start = item % depths * values;
@@ -46,7 +43,7 @@ pub(in crate::conv::winograd) fn pack<E: Element>(
             form,
             first,
             depth: start..start + values,
-            balanced,
+            factors: factors.weights,
             to: packed.as_mut_ptr(),
             element: PhantomData,
         });
@@ -60,7 +57,7 @@ struct Pack<'a, E> {
     form: Form,
     first: usize,
     depth: Range<usize>,
-    balanced: &'a [f32],
+    factors: &'a [f32],
     to: *mut f32,
     element: PhantomData<E>,
 }
@@ -81,7 +78,7 @@ impl<E: Element> Kernel for Pack<'_, E> {
 impl<E: Element> Pack<'_, E> {
     #[inline(always)]
     fn panel<L: Window, V: Vector>(self) {
-        let Pack { plain, layout, form, first, depth, balanced, to, .. } = self;
+        let Pack { plain, layout, form, first, depth, factors, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Of a word for each lane, or two.
         let mut turned = [0.0; 9 * 2 * BLOCK * 32];
@@ -94,7 +91,7 @@ impl<E: Element> Pack<'_, E> {
                 let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
                     let part = start..start + block;
-                    let taps = plain.taps::<E, V>(first, width, part, balanced, &mut turned);
+                    let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
                     gram.add::<V>(&taps, 0..block, width);
                 }
                 gram.squares::<L, V>(width, &mut times);
@@ -102,7 +99,7 @@ impl<E: Element> Pack<'_, E> {
             }
             for start in depth.step_by(block) {
                 let part = start..start + block;
-                let taps = plain.taps::<E, V>(first, width, part, balanced, &mut turned);
+                let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
                 // Words of this panel: all panels before it are whole.
                 let to = to.add(first * layout.depth + start / E::PACK * width);
                 for (group, lines) in LINES.into_iter().enumerate() {

@@ -3,7 +3,7 @@
 use crate::conv::winograd::grid::BLOCK;
 
 /// Where transformed weights lie: `[element][panel of outputs][k word][2 vectors]`, and what those
-/// are worth, if they are integers: `[output]` after each element. What [`balance`](super::balance()) says comes last.
+/// are worth, if they are integers: `[output]` after each element. [Factors](crate::conv::winograd::factors) of the depth come last.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv::winograd) struct Packed {
     /// Outputs of the product: output channels forward, input channels backward.
@@ -23,12 +23,12 @@ impl Packed {
         self.outputs * self.depth
     }
 
-    /// Where the balance of the depth starts: a word for each of two values in a word.
-    pub(in crate::conv::winograd) fn balance(&self, elements: usize) -> usize {
+    /// Where factors of the depth start: two for each of two values in a word.
+    pub(in crate::conv::winograd) fn factors(&self, elements: usize) -> usize {
         elements * self.stride()
     }
 
     pub(in crate::conv::winograd) fn len(&self, elements: usize) -> usize {
-        self.balance(elements) + 2 * self.depth
+        self.factors(elements) + 4 * self.depth
     }
 }

@@ -24,26 +24,26 @@ const AHEAD: usize = 8 * BLOCK;
 
 impl Plain<'_> {
     /// The weights of `width` outputs from `first` on and of some values of the depth, brought
-    /// together in `turned`. Those of integers are over their balance, a power of two.
+    /// together in `turned`. Those of integers are times their factors.
     #[inline(always)]
     pub(in crate::conv::winograd) fn taps<E: Element, V: Vector>(
         &self,
         first: usize,
         width: usize,
         depth: Range<usize>,
-        balance: &[f32],
+        factors: &[f32],
         turned: &mut [f32],
     ) -> Taps {
         let channels = self.in_channels;
         let (row, count) = (9 * channels, depth.len());
         assert!(turned.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
-        let balance = if fixed::<E>() { &balance[depth.clone()] } else { balance };
+        let factors = if fixed::<E>() { &factors[depth.clone()] } else { factors };
         if self.backward {
             assert!(first + width <= channels && self.weights.len() >= row * depth.end);
             let plain = Plain { weights: &self.weights[row * depth.start..], ..*self };
             let (panel, rows, to) = ((first, width), 0..9 * count, turned.as_mut_ptr());
             // SAFETY: as checked.
-            unsafe { plain.gather::<E, V>(panel, rows, balance, to) };
+            unsafe { plain.gather::<E, V>(panel, rows, factors, to) };
             return Taps::gathered(turned.as_ptr(), width);
         }
         let from = &self.weights[first * row..(first + width) * row];
@@ -64,7 +64,7 @@ impl Plain<'_> {
                         let to = turned.as_mut_ptr().add(to);
                         let mut times = None;
                         if fixed::<E>() {
-                            times = Some(one_over::<V>(&balance[k..]));
+                            times = Some(V::read(&factors[k..]));
                         }
                         V::transpose(from.as_ptr(), row, to, width, times);
                         if let Some(factors) = self.factors {
@@ -105,7 +105,7 @@ impl Plain<'_> {
 
     /// Copies some rows of the weights, of which each value of the depth has nine, to where
     /// [`Taps::gathered`] finds them: in place they are far apart, by a power of two at that, so that
-    /// few fit in a cache. Those of integers are over their balance.
+    /// few fit in a cache. Those of integers are times their factors.
     ///
     /// # Safety
     /// The weights must have these rows, of at least `first + width` inputs, and `to` room for all.
@@ -114,13 +114,13 @@ impl Plain<'_> {
         &self,
         (first, width): (usize, usize),
         rows: Range<usize>,
-        balance: &[f32],
+        factors: &[f32],
         to: *mut f32,
     ) {
         for row in rows {
             let mut times = V::zero();
             if fixed::<E>() {
-                times = V::splat(1.0 / balance[row / 9]);
+                times = V::splat(factors[row / 9]);
             }
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract.
@@ -135,14 +135,4 @@ impl Plain<'_> {
             }
         }
     }
-}
-
-/// One over the first values.
-#[inline(always)]
-fn one_over<V: Vector>(values: &[f32]) -> V {
-    let mut over = [1.0; 16];
-    for (over, x) in over.iter_mut().zip(&values[..V::LANES]) {
-        *over /= x;
-    }
-    V::read(&over)
 }

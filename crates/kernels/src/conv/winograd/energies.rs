@@ -1,0 +1,193 @@
+//! Energies of channels: their sums of squares, from which scales of integers follow.
+
+use std::ops::Range;
+
+use super::{
+    grid::{BLOCK, Grid},
+    product::of_words,
+};
+use crate::{
+    conv::operands::{Read, ScaleShift},
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    parts::Parts,
+};
+
+/// An activation, in bands: rows of tiles.
+#[derive(Clone, Copy)]
+pub(super) struct Bands<'a, E> {
+    pub(super) grid: &'a Grid,
+    pub(super) read: Read<'a, E>,
+    pub(super) images: usize,
+    /// Rows of pixels that a band reads, the first of them so many before its own.
+    pub(super) rows: usize,
+    pub(super) border: usize,
+}
+
+/// Items of work that a sum over all bands is cut into, at most.
+const ITEMS: usize = 32;
+
+/// Sums of squares that are exact enough to divide by: far from the smallest and the largest f32.
+const USABLE: Range<f32> = 1.0 / (1u128 << 90) as f32..(1u128 << 90) as f32;
+
+/// Makes the square of any bfloat16 but zero more than zero, or infinite.
+const LARGE: f32 = (1u128 << 64) as f32;
+
+impl<'a, E: Element> Bands<'a, E> {
+    /// The bands of each pixel once.
+    pub(super) fn apart(grid: &'a Grid, read: Read<'a, E>, images: usize) -> Self {
+        Bands { grid, read, images, rows: grid.side, border: 0 }
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.images * self.grid.bands()
+    }
+
+    /// Words that [`Bands::all`] takes, sums and scratch.
+    pub(super) fn scratch_len(channels: usize) -> usize {
+        (ITEMS + 2) * channels
+    }
+
+    /// Sums of squares of every channel in each band: `[band][channel]`.
+    pub(super) fn each(&self, cpu: &Cpu, to: &mut [f32]) {
+        let channels = self.grid.channels;
+        let parts = Parts::new(&mut to[..self.count() * channels], channels);
+        cpu.pool().run_parts(self.count(), parts, |band, to| {
+            to.fill(0.0);
+            cpu.isa().dispatch(Squares { of: *self, bands: band..band + 1, times: None, to });
+        });
+    }
+
+    /// Sums of squares of every channel. Are they unusable, this is said in place: some are too large
+    /// for an f32, or no number, or small without being zero.
+    pub(super) fn all(&self, cpu: &Cpu, to: &mut [f32], scratch: &mut [f32]) -> bool {
+        self.sum(cpu, None, to, scratch);
+        self.usable(cpu, to, scratch)
+    }
+
+    /// Whether the sums of squares of all bands are usable.
+    pub(super) fn usable(&self, cpu: &Cpu, energies: &[f32], scratch: &mut [f32]) -> bool {
+        if !energies.iter().all(|&x| x < USABLE.end) {
+            return false;
+        }
+        if energies.iter().all(|&x| x >= USABLE.start) {
+            return true;
+        }
+        // Values may be there whose squares are lost to underflow.
+        let (large, scratch) = scratch.split_at_mut(energies.len());
+        self.sum(cpu, Some(LARGE), large, scratch);
+        energies.iter().zip(&*large).all(|(&x, &large)| x >= USABLE.start || large == 0.0)
+    }
+
+    fn sum(&self, cpu: &Cpu, times: Option<f32>, to: &mut [f32], scratch: &mut [f32]) {
+        let (channels, bands) = (self.grid.channels, self.count());
+        let items = bands.min(ITEMS);
+        let parts = Parts::new(&mut scratch[..items * channels], channels);
+        cpu.pool().run_parts(items, parts, |item, to| {
+            to.fill(0.0);
+            let bands = bands * item / items..bands * (item + 1) / items;
+            cpu.isa().dispatch(Squares { of: *self, bands, times, to });
+        });
+        add_up(&scratch[..items * channels], to);
+    }
+}
+
+/// Sums of lines of values.
+pub(super) fn add_up(lines: &[f32], to: &mut [f32]) {
+    to.fill(0.0);
+    for line in lines.chunks_exact(to.len()) {
+        to.iter_mut().zip(line).for_each(|(to, x)| *to += x);
+    }
+}
+
+/// Adds sums of squares of some bands, of values as they are read and then `times` something.
+struct Squares<'a, E> {
+    of: Bands<'a, E>,
+    bands: Range<usize>,
+    times: Option<f32>,
+    to: &'a mut [f32],
+}
+
+impl<E: Element> Kernel for Squares<'_, E> {
+    type Output = ();
+    const PAIRS: bool = false;
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let Squares { of, bands, times, to } = self;
+        let Bands { grid, read, rows, border, .. } = of;
+        let (channels, step) = (grid.channels, V::LANES * E::PACK);
+        assert!(channels.is_multiple_of(BLOCK * E::PACK) && to.len() >= channels);
+        read.check(channels);
+        for band in bands {
+            let (image, band) = (band / grid.bands(), band % grid.bands());
+            let image = &read.values[image * grid.image_len()..][..grid.image_len()];
+            let first = (band * grid.side).saturating_sub(border);
+            let end = (band * grid.side + rows - border).min(grid.height);
+            let row = grid.width * channels;
+            let pixels = &image[first * row..end * row];
+            let mut channel = 0;
+            while channel + 2 * step <= channels {
+                sum::<E, V, 2>(pixels, channels, channel, read.norm, times, to);
+                channel += 2 * step;
+            }
+            while channel < channels {
+                sum::<E, V, 1>(pixels, channels, channel, read.norm, times, to);
+                channel += step;
+            }
+        }
+    }
+}
+
+/// Adds sums of squares of `N` vectors of words from `channel` on.
+#[inline(always)]
+fn sum<E: Element, V: Vector, const N: usize>(
+    pixels: &[E],
+    channels: usize,
+    channel: usize,
+    norm: Option<ScaleShift<'_>>,
+    times: Option<f32>,
+    to: &mut [f32],
+) {
+    let step = V::LANES * E::PACK;
+    assert!(channel + N * step <= channels && to.len() >= channels);
+    let mut sums = [[V::zero(); 2]; N];
+    let mut norms = [([V::zero(); 2], [V::zero(); 2]); N];
+    if let Some(norm) = norm {
+        assert!(norm.scale.len() >= channels && norm.shift.len() >= channels);
+        for (n, norms) in norms.iter_mut().enumerate() {
+            let at = channel + n * step;
+            // SAFETY: within the stored channels.
+            unsafe {
+                let (scale, shift) = (norm.scale.as_ptr().add(at), norm.shift.as_ptr().add(at));
+                *norms = (of_words::<E, V>(scale), of_words::<E, V>(shift));
+            }
+        }
+    }
+    for pixel in pixels.chunks_exact(channels) {
+        for (n, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: within the pixel's channels.
+            let mut words: [V; 2] =
+                unsafe { E::load_words(pixel.as_ptr().add(channel + n * step)) };
+            for half in 0..2 {
+                if norm.is_some() {
+                    let (scale, shift) = norms[n];
+                    words[half] = words[half].mul_add(scale[half], shift[half]).relu();
+                }
+                if let Some(times) = times {
+                    words[half] = words[half].mul(V::splat(times));
+                }
+                sums[half] = words[half].mul_add(words[half], sums[half]);
+            }
+        }
+    }
+    for (n, sums) in sums.into_iter().enumerate() {
+        let both = if E::PACK == 2 { V::alternate(sums[0], sums[1]) } else { sums };
+        for (at, sum) in both.into_iter().enumerate().take(E::PACK) {
+            let to = &mut to[channel + n * step + at * V::LANES..];
+            V::read(to).add(sum).write(to);
+        }
+    }
+}
