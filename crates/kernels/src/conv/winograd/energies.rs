@@ -7,7 +7,7 @@ use super::{
     product::of_words,
 };
 use crate::{
-    conv::operands::{Read, ScaleShift},
+    conv::operands::Read,
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
@@ -20,8 +20,8 @@ pub(super) struct Bands<'a, E> {
     pub(super) grid: &'a Grid,
     pub(super) read: Read<'a, E>,
     pub(super) images: usize,
-    /// Rows of pixels that a band reads, the first of them so many before its own.
-    pub(super) rows: usize,
+    /// Side of the patch of pixels that each of its tiles reads, from so many before its own on.
+    pub(super) side: usize,
     pub(super) border: usize,
 }
 
@@ -37,7 +37,7 @@ const LARGE: f32 = (1u128 << 64) as f32;
 impl<'a, E: Element> Bands<'a, E> {
     /// The bands of each pixel once.
     pub(super) fn apart(grid: &'a Grid, read: Read<'a, E>, images: usize) -> Self {
-        Bands { grid, read, images, rows: grid.side, border: 0 }
+        Bands { grid, read, images, side: grid.side, border: 0 }
     }
 
     /// How many there are.
@@ -50,7 +50,7 @@ impl<'a, E: Element> Bands<'a, E> {
         (ITEMS + 2) * channels
     }
 
-    /// Sums of squares of every channel in each band: `[band][channel]`.
+    /// Sums of squares of every channel in each band, of all patches: `[band][channel]`.
     pub(super) fn each(&self, cpu: &Cpu, to: &mut [f32]) {
         let channels = self.grid.channels;
         let parts = Parts::new(&mut to[..self.count() * channels], channels);
@@ -117,7 +117,7 @@ impl<E: Element> Kernel for Squares<'_, E> {
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
         let Squares { of, bands, times, to } = self;
-        let Bands { grid, read, rows, border, .. } = of;
+        let Bands { grid, read, side, border, .. } = of;
         let (channels, step) = (grid.channels, V::LANES * E::PACK);
         assert!(channels.is_multiple_of(BLOCK * E::PACK) && to.len() >= channels);
         read.check(channels);
@@ -125,69 +125,90 @@ impl<E: Element> Kernel for Squares<'_, E> {
             let (image, band) = (band / grid.bands(), band % grid.bands());
             let image = &read.values[image * grid.image_len()..][..grid.image_len()];
             let first = (band * grid.side).saturating_sub(border);
-            let end = (band * grid.side + rows - border).min(grid.height);
+            let end = (band * grid.side + side - border).min(grid.height);
             let row = grid.width * channels;
-            let pixels = &image[first * row..end * row];
+            let band = Band { of: &of, pixels: &image[first * row..end * row], times };
             let mut channel = 0;
             while channel + 2 * step <= channels {
-                sum::<E, V, 2>(pixels, channels, channel, read.norm, times, to);
+                band.sum::<V, 2>(channel, to);
                 channel += 2 * step;
             }
             while channel < channels {
-                sum::<E, V, 1>(pixels, channels, channel, read.norm, times, to);
+                band.sum::<V, 1>(channel, to);
                 channel += step;
             }
         }
     }
 }
 
-/// Adds sums of squares of `N` vectors of words from `channel` on.
-#[inline(always)]
-fn sum<E: Element, V: Vector, const N: usize>(
-    pixels: &[E],
-    channels: usize,
-    channel: usize,
-    norm: Option<ScaleShift<'_>>,
+/// The pixels of a band.
+struct Band<'a, E> {
+    of: &'a Bands<'a, E>,
+    pixels: &'a [E],
     times: Option<f32>,
-    to: &mut [f32],
-) {
-    let step = V::LANES * E::PACK;
-    assert!(channel + N * step <= channels && to.len() >= channels);
-    let mut sums = [[V::zero(); 2]; N];
-    let mut norms = [([V::zero(); 2], [V::zero(); 2]); N];
-    if let Some(norm) = norm {
-        assert!(norm.scale.len() >= channels && norm.shift.len() >= channels);
-        for (n, norms) in norms.iter_mut().enumerate() {
-            let at = channel + n * step;
-            // SAFETY: within the stored channels.
-            unsafe {
-                let (scale, shift) = (norm.scale.as_ptr().add(at), norm.shift.as_ptr().add(at));
-                *norms = (of_words::<E, V>(scale), of_words::<E, V>(shift));
+}
+
+impl<E: Element> Band<'_, E> {
+    /// Adds sums of squares of `N` vectors of words from `channel` on.
+    #[inline(always)]
+    fn sum<V: Vector, const N: usize>(&self, channel: usize, to: &mut [f32]) {
+        let Bands { grid, read, .. } = *self.of;
+        let (channels, step) = (grid.channels, V::LANES * E::PACK);
+        assert!(channel + N * step <= channels && to.len() >= channels);
+        let mut norms = [([V::zero(); 2], [V::zero(); 2]); N];
+        if let Some(norm) = read.norm {
+            assert!(norm.scale.len() >= channels && norm.shift.len() >= channels);
+            for (n, norms) in norms.iter_mut().enumerate() {
+                let at = channel + n * step;
+                // SAFETY: within the stored channels.
+                unsafe {
+                    let (scale, shift) = (norm.scale.as_ptr().add(at), norm.shift.as_ptr().add(at));
+                    *norms = (of_words::<E, V>(scale), of_words::<E, V>(shift));
+                }
+            }
+        }
+        let mut sums = [[V::zero(); 2]; N];
+        for row in self.pixels.chunks_exact(grid.width * channels) {
+            for (x, pixel) in row.chunks_exact(channels).enumerate() {
+                let often = self.of.patches(x);
+                for (n, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: within the pixel's channels.
+                    let words: [V; 2] =
+                        unsafe { E::load_words(pixel.as_ptr().add(channel + n * step)) };
+                    for (half, mut value) in words.into_iter().enumerate() {
+                        if read.norm.is_some() {
+                            let (scale, shift) = norms[n];
+                            value = value.mul_add(scale[half], shift[half]).relu();
+                        }
+                        if let Some(times) = self.times {
+                            value = value.mul(V::splat(times));
+                        }
+                        let often =
+                            if often == 1 { value } else { value.mul(V::splat(often as f32)) };
+                        sums[half] = value.mul_add(often, sums[half]);
+                    }
+                }
+            }
+        }
+        for (n, sums) in sums.into_iter().enumerate() {
+            let both = if E::PACK == 2 { V::alternate(sums[0], sums[1]) } else { sums };
+            for (at, sum) in both.into_iter().enumerate().take(E::PACK) {
+                let to = &mut to[channel + n * step + at * V::LANES..];
+                V::read(to).add(sum).write(to);
             }
         }
     }
-    for pixel in pixels.chunks_exact(channels) {
-        for (n, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: within the pixel's channels.
-            let mut words: [V; 2] =
-                unsafe { E::load_words(pixel.as_ptr().add(channel + n * step)) };
-            for half in 0..2 {
-                if norm.is_some() {
-                    let (scale, shift) = norms[n];
-                    words[half] = words[half].mul_add(scale[half], shift[half]).relu();
-                }
-                if let Some(times) = times {
-                    words[half] = words[half].mul(V::splat(times));
-                }
-                sums[half] = words[half].mul_add(words[half], sums[half]);
-            }
+}
+
+impl<E> Bands<'_, E> {
+    /// How many patches of a band a column of pixels is in.
+    #[inline(always)]
+    fn patches(&self, x: usize) -> usize {
+        let (side, x) = (self.grid.side, x + self.border);
+        if self.side == side {
+            return 1;
         }
-    }
-    for (n, sums) in sums.into_iter().enumerate() {
-        let both = if E::PACK == 2 { V::alternate(sums[0], sums[1]) } else { sums };
-        for (at, sum) in both.into_iter().enumerate().take(E::PACK) {
-            let to = &mut to[channel + n * step + at * V::LANES..];
-            V::read(to).add(sum).write(to);
-        }
+        let last = (x / side).min(self.grid.columns() - 1);
+        last + 1 - (x + 1).saturating_sub(self.side).div_ceil(side)
     }
 }

@@ -106,50 +106,10 @@ unsafe fn elements<L: Factor<S, N>, E: Element, V: Vector, const S: usize, const
     }
 }
 
-/// Scales of some channels of patches of `S` x `S` pixels, for integers whose norm over the tiles is
-/// to be `limit`: by [place](product::channel_at), what values are multiplied with and what integers are
-/// worth.
-///
-/// # Safety
-/// Nobody else may use the places of these channels.
-#[inline(always)]
-pub(super) unsafe fn gradient_scales<E: Element, V: Vector, const S: usize>(
-    grid: &Grid,
-    images: Read<'_, E>,
-    tiles: Range<usize>,
-    border: usize,
-    channels: Range<usize>,
-    limit: f32,
-    (times, units): (*mut f32, *mut f32),
-) {
-    assert!(channels.end <= grid.channels && channels.len() <= GROUP);
-    let mut energies = [[Energy::<V>::zero(); 2]; GROUP / 8];
-    let mut squares = Squares::<S>::new(grid);
-    for (at, tile) in tiles.enumerate() {
-        let patch = Patch::<E, S>::new(grid, images.values, tile, border);
-        for (i, channel) in channels.clone().step_by(2 * V::LANES).enumerate() {
-            // SAFETY: within the stored channels.
-            let of = unsafe { squares.of::<E, V>(&patch, at > 0, channel, images.norm) };
-            energies[i][0].add(of[0]);
-            energies[i][1].add(of[1]);
-        }
-    }
-    for (i, channel) in channels.step_by(2 * V::LANES).enumerate() {
-        for (j, energy) in energies[i].into_iter().enumerate() {
-            let at = channel + j * V::LANES;
-            // SAFETY: within the stored channels.
-            unsafe { energy.scales(limit, times.add(at), units.add(at)) };
-        }
-    }
-}
-
-/// Channels of [`gradient_scales`], at most.
-pub(super) const GROUP: usize = 64;
-
 /// Transforms tiles into planes whose product over tiles is a gradient of weights: `L` along both
 /// sides of patches of `S` x `S` pixels. Words of integers hold a pair of tiles, so `planes.tiles`
-/// counts pairs; a tile past the last is zero. Channels lie at their [places](product::channel_at), and
-/// `times` are those of [`gradient_scales`].
+/// counts pairs; a tile past the last is zero. Channels lie at their [places](product::channel_at); each
+/// is multiplied with its `times`, and each tile with its band's share.
 ///
 /// # Safety
 /// `out` must hold the planes, and nobody else use the places of these tiles.
@@ -166,7 +126,7 @@ pub(super) unsafe fn gradient_planes<
     tiles: Range<usize>,
     border: usize,
     planes: &Planes,
-    times: &[f32],
+    (times, shares): (&[f32], &[f32]),
     out: *mut f32,
     first: usize,
 ) {
@@ -180,6 +140,11 @@ pub(super) unsafe fn gradient_planes<
         let mut next = None;
         if fixed::<E>() && tile + 1 < tiles.end {
             next = Some(Patch::<E, S>::new(grid, images.values, tile + 1, border));
+        }
+        let mut of = [V::zero(); 2];
+        if fixed::<E>() {
+            let share = |tile: usize| shares[(tile / grid.columns()).min(shares.len() - 1)];
+            of = [V::splat(share(tile)), V::splat(share(tile + 1))];
         }
         for channel in (0..grid.channels).step_by(V::LANES * E::PACK) {
             // SAFETY: within the stored channels; `out` holds all planes.
@@ -197,13 +162,14 @@ pub(super) unsafe fn gradient_planes<
                 }
                 for k in 0..E::PACK {
                     let at_place = channel + k * V::LANES;
-                    let mut scale = V::zero();
+                    let mut both = [V::zero(); 2];
                     if fixed::<E>() {
-                        scale = V::load(times.as_ptr().add(at_place));
+                        let times = V::load(times.as_ptr().add(at_place));
+                        both = [times.mul(of[0]), times.mul(of[1])];
                     }
                     let block = planes.at(at_place / BLOCK, first + at) + at_place % BLOCK;
                     let (halves, out) = ([&halves[k], &others[k]], out.add(block));
-                    elements::<L, E, V, S, N>(halves, [scale; 2], planes.stride(), out);
+                    elements::<L, E, V, S, N>(halves, both, planes.stride(), out);
                 }
             }
         }

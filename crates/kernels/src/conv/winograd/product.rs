@@ -116,21 +116,15 @@ impl<V: Vector> Energy<V> {
         scale(sum, largest, limit)
     }
 
-    /// [`scale`] of each lane, to `times` and `units`.
-    ///
-    /// # Safety
-    /// Both must have room for a vector.
+    /// [`scale`] of each lane.
     #[inline(always)]
-    pub(super) unsafe fn scales(self, limit: f32, times: *mut f32, units: *mut f32) {
+    pub(super) fn scales(self, limit: f32) -> (V, V) {
         let (total, most) = (lanes(self.total), lanes(self.most));
+        let (mut times, mut units) = ([0.0; MOST_LANES], [0.0; MOST_LANES]);
         for lane in 0..V::LANES {
-            let (time, unit) = scale(total[lane], most[lane], limit);
-            // SAFETY: the caller's contract.
-            unsafe {
-                *times.add(lane) = time;
-                *units.add(lane) = unit;
-            }
+            (times[lane], units[lane]) = scale(total[lane], most[lane], limit);
         }
+        (V::read(&times), V::read(&units))
     }
 }
 

@@ -132,10 +132,11 @@ fn what_is_no_number_stays_none() {
                         cpu.isa()
                     );
                 }
-                // Of output 3 and of input 3, all.
-                for (i, g) in dw.iter().enumerate() {
-                    let touched = i / 9 % s.in_channels == 3 || i / 9 / s.in_channels == 3;
-                    assert_eq!(g.is_finite(), !touched, "{} {s:?}", cpu.isa());
+                // Of output 3 and of input 3, those taps that meet the pixel.
+                for (i, g) in dw.chunks(9).enumerate() {
+                    let touched = i % s.in_channels == 3 || i / s.in_channels == 3;
+                    let finite = g.iter().all(|g| g.is_finite());
+                    assert_eq!(finite, !touched, "{} {s:?}", cpu.isa());
                 }
             }
         }

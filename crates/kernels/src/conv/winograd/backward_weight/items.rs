@@ -2,7 +2,10 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::plan::BackwardWeight;
+use super::{
+    plan::BackwardWeight,
+    scales::{Scales, Shares},
+};
 use crate::{
     conv::{
         operands::Read,
@@ -10,8 +13,8 @@ use crate::{
             form::Form,
             grid::BLOCK,
             multiply::Sides,
-            planes::{GROUP, gradient_planes, gradient_scales},
-            product::{self, channel_at},
+            planes::gradient_planes,
+            product::channel_at,
             transform::{Factor, plain, strided},
             weights::{Apart, unpack_row},
         },
@@ -19,15 +22,6 @@ use crate::{
     element::Element,
     isa::{Kernel, Vector},
 };
-
-/// Scales of integers of a block of tiles.
-#[derive(Clone, Copy)]
-pub(super) struct Scales<'a> {
-    pub(super) v_times: &'a [f32],
-    pub(super) w_times: &'a [f32],
-    pub(super) v_units: &'a [f32],
-    pub(super) w_units: &'a [f32],
-}
 
 /// A block of tiles: transformed values of the input and of the output's gradient.
 #[derive(Clone, Copy)]
@@ -37,55 +31,13 @@ pub(super) struct Block<'a> {
     pub(super) scales: Scales<'a>,
 }
 
-/// Scales of a group of channels of one side.
-pub(super) struct Measure<'a, E> {
-    pub(super) plan: &'a BackwardWeight,
-    pub(super) x: Read<'a, E>,
-    pub(super) dy: &'a [E],
-    pub(super) tiles: Range<usize>,
-    /// Of the input, and then of the output.
-    pub(super) group: usize,
-    pub(super) scales: *mut f32,
-}
-
-impl<E: Element> Kernel for Measure<'_, E> {
-    type Output = ();
-    const PAIRS: bool = false;
-
-    #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Measure { plan, x, dy, tiles, group, scales } = self;
-        let (inputs, outputs) = (plan.input.channels, plan.output.channels);
-        let of = |group: usize, channels: usize| group * GROUP..((group + 1) * GROUP).min(channels);
-        let [v_times, w_times, v_units, w_units] =
-            plan.scales_at().map(|at| scales.wrapping_add(at));
-        let groups = inputs.div_ceil(GROUP);
-        // SAFETY: `scales` has room for all; each item has its own channels.
-        unsafe {
-            if group < groups {
-                let (channels, to) = (of(group, inputs), (v_times, v_units));
-                let limit = product::INPUT;
-                if plan.form == Form::Strided {
-                    gradient_scales::<E, V, 9>(&plan.input, x, tiles, 1, channels, limit, to);
-                } else {
-                    gradient_scales::<E, V, 6>(&plan.input, x, tiles, 1, channels, limit, to);
-                }
-            } else {
-                let (channels, to) = (of(group - groups, outputs), (w_times, w_units));
-                let limit = product::GRADIENT;
-                let dy = dy.into();
-                gradient_scales::<E, V, 4>(&plan.output, dy, tiles, 0, channels, limit, to);
-            }
-        }
-    }
-}
-
 /// Transforms some tiles of both sides.
 pub(super) struct Transform<'a, E> {
     pub(super) plan: &'a BackwardWeight,
     pub(super) x: Read<'a, E>,
     pub(super) dy: &'a [E],
     pub(super) scales: Scales<'a>,
+    pub(super) shares: Shares<'a>,
     pub(super) tiles: Range<usize>,
     pub(super) v: *mut f32,
     pub(super) w: *mut f32,
@@ -112,9 +64,10 @@ impl<E: Element> Transform<'_, E> {
     /// gradient.
     #[inline(always)]
     fn planes<I: Factor<S, N>, O: Factor<4, N>, V: Vector, const S: usize, const N: usize>(self) {
-        let Transform { plan, x, dy, scales, tiles, v, w, at } = self;
+        let Transform { plan, x, dy, scales, shares, tiles, v, w, at } = self;
         let (of_x, dy) = (tiles.clone(), dy.into());
-        let Scales { v_times, w_times, .. } = scales;
+        let v_times = (scales.v_times, shares.v);
+        let w_times = (scales.w_times, shares.w);
         // SAFETY: the scratch holds the planes; each item has its own tiles.
         unsafe {
             gradient_planes::<I, E, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_times, v, at);

@@ -3,23 +3,54 @@
 
 mod items;
 mod plan;
+mod scales;
 
 use std::{marker::PhantomData, ops::Range};
 
-pub(super) use plan::BackwardWeight;
+use plan::{OUTPUTS, SQUARE};
 
-use items::{Block, Measure, Multiply, Scales, Square, Transform};
-use plan::{OUTPUTS, PART, SQUARE, power_of_two};
+use items::{Block, Multiply, Square, Transform};
+use scales::{Measured, Scales};
 
 use super::{
-    planes::GROUP,
+    energies::Bands,
+    form::Form,
+    grid::Grid,
     product::fixed,
     weights::{self, Apart},
 };
 use crate::{conv::operands::Read, cpu::Cpu, element::Element, parts::Parts};
 
+/// The gradient, and the one that takes its place where values do not do for integers.
+#[derive(Debug)]
+pub(super) struct BackwardWeight {
+    pass: plan::BackwardWeight,
+    /// Over 32-bit floating point numbers.
+    wide: Option<plan::BackwardWeight>,
+    /// The largest batch.
+    images: usize,
+}
+
 impl BackwardWeight {
-    pub(in crate::conv::winograd) fn run<E: Element>(
+    /// For up to `batch` images, whose tiles of input and output are numbered alike.
+    pub(super) fn new<E: Element>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
+        let wide = || plan::BackwardWeight::new::<E::Wide>(form, input, output, batch);
+        BackwardWeight {
+            pass: plan::BackwardWeight::new::<E>(form, input, output, batch),
+            wide: fixed::<E>().then(wide),
+            images: batch,
+        }
+    }
+
+    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let len = self.pass.scratch_len(cpu);
+        let Some(wide) = &self.wide else { return len };
+        let channels = self.pass.input.channels.max(self.pass.output.channels);
+        let measure = len.max(Bands::<f32>::scratch_len(channels));
+        (self.pass.measured_len(self.images) + measure).max(wide.scratch_len(cpu))
+    }
+
+    pub(super) fn run<E: Element>(
         &self,
         cpu: &Cpu,
         batch: usize,
@@ -28,17 +59,44 @@ impl BackwardWeight {
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
+        let pass = &self.pass;
+        let Some(wide) = &self.wide else {
+            return pass.run(cpu, batch, x, dy, dw, Measured::NONE, scratch);
+        };
+        let (to, rest) = scratch.split_at_mut(pass.measured_len(batch));
+        match pass.measure(cpu, batch, x, dy, to, rest) {
+            Some(measured) => pass.run(cpu, batch, x, dy, dw, measured, rest),
+            None => {
+                wide.run(cpu, batch, x.widen(), E::widen(dy), dw, Measured::NONE, scratch);
+            }
+        }
+    }
+}
+
+impl plan::BackwardWeight {
+    fn run<E: Element>(
+        &self,
+        cpu: &Cpu,
+        batch: usize,
+        x: Read<'_, E>,
+        dy: &[E],
+        dw: &mut [f32],
+        measured: Measured<'_>,
+        scratch: &mut [f32],
+    ) {
         let all = batch * self.input.tiles();
         x.check(self.input.channels);
         assert_eq!(dw.len(), 9 * self.input.channels * self.output.channels);
-        let words = all.div_ceil(E::PACK);
-        let parts = power_of_two(self.parts.min(words / PART));
+        let blocks = self.blocks(all);
+        let parts = blocks.parts;
         let alone = alone(parts, cpu.threads());
         let planes = if alone { cpu.threads() } else { 1 };
         let (planes, rest) = scratch.split_at_mut(planes * self.planes_len());
         let channels = (self.input.channels, self.output.channels);
+        let shares = measured.shares;
         if parts == 1 && self.one_block(all) {
-            let block = self.transform(cpu, x, dy, 0..all, planes);
+            let block = self.transform(cpu, x, dy, 0..all, (measured, 0), planes);
+            let words = blocks.words(0).len();
             let (rows, columns) = (channels.1.div_ceil(SQUARE.0), channels.0.div_ceil(SQUARE.1));
             let (dw, each) = (Parts::new(dw, 0), self.square_len());
             cpu.pool().run_scratch(rows * columns, (), (rest, each), |item, (), sums| {
@@ -57,32 +115,22 @@ impl BackwardWeight {
             return;
         }
         let sums = &mut rest[..parts * self.sums_len()];
-        // The blocks of a part, in words.
-        let blocks = |part: usize| {
-            let (start, end) = (part * words / parts, (part + 1) * words / parts);
-            (start..end)
-                .step_by(self.words)
-                .map(move |first| (first..(first + self.words).min(end), first == start))
-        };
-        let tiles = |words: &Range<usize>| words.start * E::PACK..(words.end * E::PACK).min(all);
         let weights = self.form.weights();
         if alone {
             let (each, sums) = (self.planes_len(), Parts::new(&mut *sums, self.sums_len()));
             cpu.pool().run_scratch(parts, sums, (planes, each), |part, sums, planes| {
-                for (words, first) in blocks(part) {
-                    let tiles = tiles(&words);
-                    let (v, w, scales) = self.split(planes);
-                    for group in 0..self.groups::<E>() {
-                        self.measure(cpu, x, dy, tiles.clone(), group, scales.as_mut_ptr());
-                    }
-                    let scales = self.scales(scales);
+                for number in blocks.of(part) {
+                    let (words, first) = (blocks.words(number).len(), blocks.is_first(number));
+                    let scales = measured.of(self, number);
+                    let (v, w) = self.split(planes);
                     let (v_at, w_at) = (v.as_mut_ptr(), w.as_mut_ptr());
                     cpu.isa().dispatch(Transform {
                         plan: self,
                         x,
                         dy,
                         scales,
-                        tiles,
+                        shares,
+                        tiles: blocks.tiles(number),
                         v: v_at,
                         w: w_at,
                         at: 0,
@@ -90,22 +138,24 @@ impl BackwardWeight {
                     let block = Block { v, w, scales };
                     for weight in 0..weights {
                         let (outputs, sums) = (0..channels.1, sums.as_mut_ptr());
-                        self.multiply::<E>(cpu, weight, outputs, block, sums, words.len(), first);
+                        self.multiply::<E>(cpu, weight, outputs, block, sums, words, first);
                     }
                 }
             });
         } else {
             for (part, sums) in sums.chunks_exact_mut(self.sums_len()).enumerate() {
                 let sums = Parts::new(sums, 0);
-                for (words, first) in blocks(part) {
-                    let block = self.transform(cpu, x, dy, tiles(&words), planes);
+                for number in blocks.of(part) {
+                    let (words, first) = (blocks.words(number).len(), blocks.is_first(number));
+                    let tiles = blocks.tiles(number);
+                    let block = self.transform(cpu, x, dy, tiles, (measured, number), planes);
                     let groups = channels.1.div_ceil(OUTPUTS);
                     cpu.pool().run(weights * groups, &|_, item| {
                         // Those that most elements meet, which take the longest, come first.
                         let (weight, group) = (weights - 1 - item / groups, item % groups);
                         let outputs = group * OUTPUTS..((group + 1) * OUTPUTS).min(channels.1);
                         let sums = sums.as_mut_ptr();
-                        self.multiply::<E>(cpu, weight, outputs, block, sums, words.len(), first);
+                        self.multiply::<E>(cpu, weight, outputs, block, sums, words, first);
                     });
                 }
             }
@@ -114,35 +164,9 @@ impl BackwardWeight {
         weights::unpack::<E>(cpu, self.form, sums, apart, channels, dw);
     }
 
-    /// The planes of both sides, and scales.
-    fn split<'a>(&self, planes: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32], &'a mut [f32]) {
-        let (v, rest) = planes.split_at_mut(self.v().len(self.form.elements()));
-        let (w, scales) = rest.split_at_mut(self.w().len(self.form.elements()));
-        (v, w, scales)
-    }
-
-    fn scales<'a>(&self, scales: &'a [f32]) -> Scales<'a> {
-        let [v_times, w_times, v_units, w_units] = self.scales_at().map(|at| &scales[at..]);
-        Scales { v_times, w_times, v_units, w_units }
-    }
-
-    /// Groups of channels of both sides that have scales: none in f32.
-    fn groups<E: Element>(&self) -> usize {
-        let groups = self.input.channels.div_ceil(GROUP) + self.output.channels.div_ceil(GROUP);
-        if fixed::<E>() { groups } else { 0 }
-    }
-
-    /// Scales of a group of channels and a block of tiles.
-    fn measure<E: Element>(
-        &self,
-        cpu: &Cpu,
-        x: Read<'_, E>,
-        dy: &[E],
-        tiles: Range<usize>,
-        group: usize,
-        scales: *mut f32,
-    ) {
-        cpu.isa().dispatch(Measure { plan: self, x, dy, tiles, group, scales });
+    /// The planes of both sides.
+    fn split<'a>(&self, planes: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
+        planes.split_at_mut(self.v().len(self.form.elements()))
     }
 
     /// Sums of an element of the window and a part, for some output channels that nobody else has.
@@ -175,14 +199,11 @@ impl BackwardWeight {
         x: Read<'_, E>,
         dy: &[E],
         tiles: Range<usize>,
+        (measured, number): (Measured<'a>, usize),
         planes: &'a mut [f32],
     ) -> Block<'a> {
-        let (v, w, scales) = self.split(planes);
-        let to = Parts::new(scales, 0);
-        cpu.pool().run(self.groups::<E>(), &|_, group| {
-            self.measure(cpu, x, dy, tiles.clone(), group, to.as_mut_ptr());
-        });
-        let scales = self.scales(scales);
+        let (v, w) = self.split(planes);
+        let (scales, shares): (Scales<'a>, _) = (measured.of(self, number), measured.shares);
         let words = tiles.len().div_ceil(E::PACK);
         let part = words.div_ceil(8 * cpu.threads()).max(2);
         let (to_v, to_w) = (Parts::new(v, 0), Parts::new(w, 0));
@@ -196,6 +217,7 @@ impl BackwardWeight {
                 x,
                 dy,
                 scales,
+                shares,
                 tiles,
                 v,
                 w,

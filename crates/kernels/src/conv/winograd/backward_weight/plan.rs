@@ -1,5 +1,7 @@
 //! The cuts of a shape.
 
+use std::ops::Range;
+
 use crate::{
     conv::winograd::{
         form::Form,
@@ -32,7 +34,7 @@ pub(super) const SQUARE: (usize, usize) = (16, 256);
 /// and an item is an element of the window and a group of output channels. Sums run over a part's
 /// tiles in order either way: no number of threads changes them.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) struct BackwardWeight {
+pub(super) struct BackwardWeight {
     pub(super) form: Form,
     pub(super) input: Grid,
     pub(super) output: Grid,
@@ -48,12 +50,7 @@ pub(in crate::conv::winograd) struct BackwardWeight {
 
 impl BackwardWeight {
     /// For up to `batch` images, whose tiles of input and output are numbered alike.
-    pub(in crate::conv::winograd) fn new<E: Element>(
-        form: Form,
-        input: Grid,
-        output: Grid,
-        batch: usize,
-    ) -> Self {
+    pub(super) fn new<E: Element>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
         let tiles = batch * input.tiles();
         let all = tiles.div_ceil(E::PACK);
         let sums = form.weights() * (input.channels * output.channels + BLOCK);
@@ -97,25 +94,87 @@ impl BackwardWeight {
         self.form.weights() * self.stride()
     }
 
-    /// Words of the planes of both sides, and of their scales.
+    /// Words of the planes of both sides.
     pub(super) fn planes_len(&self) -> usize {
-        let channels = self.input.channels + self.output.channels;
-        self.v().len(self.form.elements()) + self.w().len(self.form.elements()) + 2 * channels
+        self.v().len(self.form.elements()) + self.w().len(self.form.elements())
     }
 
-    /// Where scales start: what values of the input and the gradient are multiplied with, and what
+    /// The blocks of so many tiles.
+    pub(super) fn blocks(&self, tiles: usize) -> Blocks {
+        let words = tiles.div_ceil(self.pack);
+        let parts = power_of_two(self.parts.min(words / PART));
+        let each = words.div_ceil(parts).div_ceil(self.words);
+        Blocks { tiles, pack: self.pack, words, parts, each, most: self.words }
+    }
+
+    /// How many blocks any batch has, at most.
+    pub(super) fn most_blocks(&self) -> usize {
+        // Of each part the last may be smaller, and another.
+        self.tiles.div_ceil(self.pack) / self.words + 2 * self.parts
+    }
+
+    /// Where scales of a block start: what values of the input and the gradient are multiplied with, and what
     /// integers of each are worth.
     pub(super) fn scales_at(&self) -> [usize; 4] {
         let (inputs, outputs) = (self.input.channels, self.output.channels);
         [0, inputs, inputs + outputs, 2 * inputs + outputs]
     }
 
-    pub(in crate::conv::winograd) fn scratch_len(&self, cpu: &Cpu) -> usize {
+    pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
         // Smaller batches may have fewer parts.
         let planes = if self.parts > 1 { cpu.threads() } else { 1 };
         let whole = self.parts == 1 && self.one_block(self.tiles);
         let sums = if whole { 0 } else { self.parts * self.sums_len() };
         planes * self.planes_len() + sums.max(cpu.threads() * self.square_len())
+    }
+}
+
+/// The parts of a batch, and the blocks of each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocks {
+    tiles: usize,
+    pack: usize,
+    words: usize,
+    pub(super) parts: usize,
+    /// Of a part, at most.
+    each: usize,
+    /// Words of a block, at most.
+    most: usize,
+}
+
+impl Blocks {
+    /// How many numbers of blocks there are: a part's last may be none.
+    pub(super) fn len(&self) -> usize {
+        self.parts * self.each
+    }
+
+    /// The numbers of a part's blocks.
+    pub(super) fn of(&self, part: usize) -> Range<usize> {
+        let of = *self;
+        let first = part * self.each;
+        first
+            ..(first..first + self.each)
+                .find(|&b| of.words(b).is_empty())
+                .unwrap_or(first + self.each)
+    }
+
+    /// Whether a block is the first of its part.
+    pub(super) fn is_first(&self, block: usize) -> bool {
+        block.is_multiple_of(self.each)
+    }
+
+    /// The words of a block.
+    pub(super) fn words(&self, block: usize) -> Range<usize> {
+        let (part, at) = (block / self.each, block % self.each);
+        let end = (part + 1) * self.words / self.parts;
+        let first = (part * self.words / self.parts + at * self.most).min(end);
+        first..(first + self.most).min(end)
+    }
+
+    /// The tiles of a block.
+    pub(super) fn tiles(&self, block: usize) -> Range<usize> {
+        let words = self.words(block);
+        words.start * self.pack..(words.end * self.pack).min(self.tiles)
     }
 }
 

@@ -40,9 +40,10 @@ impl Times {
                     let (times, units) =
                         (times.as_mut_ptr().add(lane), units.add(e * apart + lane));
                     let energy = Energy { total: V::load(times), most: V::zero() };
-                    energy.scales(product::WEIGHT, times, units);
+                    let (time, unit) = energy.scales(product::WEIGHT);
+                    time.store(times);
                     // Elements of tiles were divided by their norms, these by their scales.
-                    V::load(units).mul(V::splat(norm)).store(units);
+                    unit.mul(V::splat(norm)).store(units);
                 }
             }
         }
