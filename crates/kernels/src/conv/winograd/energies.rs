@@ -29,7 +29,7 @@ pub(super) struct Bands<'a, E> {
 const ITEMS: usize = 32;
 
 /// Sums of squares that are exact enough to divide by: far from the smallest and the largest f32.
-const USABLE: Range<f32> = 1.0 / (1u128 << 90) as f32..(1u128 << 90) as f32;
+pub(super) const USABLE: Range<f32> = 1.0 / (1u128 << 90) as f32..(1u128 << 90) as f32;
 
 /// Makes the square of any bfloat16 but zero more than zero, or infinite.
 const LARGE: f32 = (1u128 << 64) as f32;

@@ -11,6 +11,7 @@ mod factors;
 mod form;
 mod forward;
 mod grid;
+mod inference;
 mod multiply;
 mod pass;
 mod patch;

@@ -5,14 +5,12 @@ use super::{
     factors::{Factors, equalise},
     form::Form,
     grid::Grid,
+    inference::Kept,
     product::fixed,
     weights::{self, Packed, Plain},
 };
 use crate::{
-    conv::{
-        epilogue::Finish,
-        operands::{Read, WeightsOf},
-    },
+    conv::{epilogue::Finish, operands::Read},
     cpu::Cpu,
     element::Element,
 };
@@ -32,6 +30,8 @@ pub(super) trait Pass {
 
     fn input(&self) -> &Grid;
 
+    fn output(&self) -> &Grid;
+
     /// Where transformed weights lie.
     fn packed(&self) -> Packed;
 
@@ -43,11 +43,8 @@ pub(super) trait Pass {
     fn run<E: Element>(
         &self,
         cpu: &Cpu,
-        batch: usize,
-        x: Read<'_, E>,
+        call: Call<'_, E>,
         weights: Weights<'_>,
-        y: &mut [E],
-        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     );
 
@@ -57,30 +54,52 @@ pub(super) trait Pass {
     }
 }
 
-/// A pass, and the one that takes its place where values are too large or too small for integers.
+/// A pass, and the one that takes its place where values do not do for integers.
 #[derive(Debug)]
 pub(super) struct Products<P> {
     pass: P,
-    /// Over 32-bit floating point numbers. In training only: there weights are as new as activations,
-    /// and a call transforms them by factors that it finds itself.
+    /// Over 32-bit floating point numbers, if `pass` is over integers.
     wide: Option<P>,
+    /// In training weights are as new as activations: a call transforms them itself, by factors that
+    /// follow from both.
+    train: bool,
+    /// The largest batch.
+    images: usize,
+}
+
+/// What a call computes, but for weights and scratch.
+pub(super) struct Call<'a, E> {
+    pub(super) batch: usize,
+    pub(super) x: Read<'a, E>,
+    pub(super) y: &'a mut [E],
+    pub(super) epilogue: Finish<'a, E>,
 }
 
 impl<P: Pass> Products<P> {
-    pub(super) fn new(pass: P, wide: Option<P>) -> Self {
-        Products { pass, wide }
+    pub(super) fn new(pass: P, wide: Option<P>, train: bool, images: usize) -> Self {
+        Products { pass, wide, train, images }
     }
 
     pub(super) fn packed_len(&self) -> usize {
-        if self.takes_plain() { 0 } else { self.pass.packed_len() }
+        let kept = match &self.wide {
+            Some(_) => Kept::len(self.pass.input().channels, self.pass.packed().outputs),
+            None => 0,
+        };
+        if self.takes_plain() { 0 } else { self.pass.packed_len() + kept }
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
         let len = |pass: &P| pass.scratch_len(cpu);
         let Some(wide) = &self.wide else { return len(&self.pass) };
-        let measure = Bands::<f32>::scratch_len(self.pass.input().channels);
-        let own = self.own_len() + len(&self.pass).max(measure);
-        own.max(wide.packed_len() + len(wide))
+        let wide = wide.packed_len() + len(wide);
+        let grid = self.pass.input();
+        if self.train {
+            let measure = Bands::<f32>::scratch_len(grid.channels);
+            return (self.own_len() + len(&self.pass).max(measure)).max(wide);
+        }
+        let (bands, outputs) = (self.images * grid.bands(), self.pass.packed().outputs);
+        let uneven = Kept::scratch_len(bands, grid.channels, self.images, outputs);
+        uneven + len(&self.pass).max(wide)
     }
 
     /// Words of factors, and of weights that a call transforms.
@@ -90,7 +109,7 @@ impl<P: Pass> Products<P> {
 
     /// Whether a call transforms the weights itself.
     pub(super) fn takes_plain(&self) -> bool {
-        self.wide.is_some() || self.pass.is_fresh()
+        self.wide.is_some() && self.train || self.pass.is_fresh()
     }
 
     /// Transforms weights for many calls.
@@ -99,76 +118,108 @@ impl<P: Pass> Products<P> {
             return;
         }
         let layout = self.pass.packed();
+        let (packed, kept) = packed.split_at_mut(self.pass.packed_len());
         if fixed::<E>() {
             let (sums, both) = packed.split_at_mut(layout.factors(P::FORM.weights()));
-            weights::balance(cpu, plain, &mut both[..2 * self.pass.input().channels], sums);
+            let depth = self.pass.input().channels;
+            weights::balance(cpu, plain, &mut both[..2 * depth], sums);
+            Kept::keep(cpu, plain, Factors::of(both, depth), kept);
         }
         weights::pack::<E>(cpu, plain, layout, P::FORM, packed);
     }
 
-    /// Products of a batch. `plain` are the weights' place among others, but for their values.
-    pub(super) fn run<E: Element>(
+    /// Products with weights as [`Products::pack`] has left them.
+    pub(super) fn run_packed<E: Element>(
         &self,
         cpu: &Cpu,
-        batch: usize,
-        x: Read<'_, E>,
-        weights: WeightsOf<'_>,
-        turned: (usize, bool),
-        y: &mut [E],
-        epilogue: Finish<'_, E>,
+        call: Call<'_, E>,
+        packed: &[f32],
         scratch: &mut [f32],
     ) {
-        let weights = match weights {
-            WeightsOf::Plain(weights) => weights,
-            WeightsOf::Packed(packed) => {
-                let weights = Weights::Packed(packed);
-                return self.pass.run(cpu, batch, x, weights, y, epilogue, scratch);
-            }
-        };
-        let (in_channels, backward) = turned;
-        let plain = Plain { weights, in_channels, factors: None, backward };
         let Some(wide) = &self.wide else {
-            let weights = Weights::Plain(plain, Factors::NONE);
-            return self.pass.run(cpu, batch, x, weights, y, epilogue, scratch);
+            return self.pass.run(cpu, call, Weights::Packed(packed), scratch);
         };
-        let depth = self.pass.input().channels;
-        let (own, rest) = scratch.split_at_mut(self.own_len());
-        if self.measure(cpu, batch, x, own, rest) {
-            let weights = if self.pass.is_fresh() {
-                Weights::Plain(plain, Factors::of(own, depth))
-            } else {
-                weights::pack::<E>(cpu, plain, self.pass.packed(), P::FORM, own);
-                Weights::Packed(own)
+        let (layout, grid) = (self.pass.packed(), self.pass.input());
+        let depth = grid.channels;
+        let (packed, kept) = packed.split_at(self.pass.packed_len());
+        let kept = Kept::of(kept, depth, layout.outputs);
+        let bands = Bands::apart(grid, call.x, call.batch);
+        let len = Kept::scratch_len(bands.count(), depth, call.batch, layout.outputs);
+        let (measured, scratch) = scratch.split_at_mut(len);
+        let factors = &packed[layout.factors(P::FORM.weights())..];
+        let uneven = kept.uneven(cpu, &bands, factors, measured);
+        for (images, is_uneven) in uneven.runs() {
+            let Call { x, .. } = call;
+            let len = self.pass.output().image_len();
+            let part = images.start * len..images.end * len;
+            let residual = call.epilogue.residual.map(|r| &r[part.clone()]);
+            let call = Call {
+                batch: images.len(),
+                x: Read { values: &x.values[images.start * grid.image_len()..], ..x },
+                y: &mut call.y[part],
+                epilogue: Finish { residual, ..call.epilogue },
             };
-            return self.pass.run(cpu, batch, x, weights, y, epilogue, rest);
+            if is_uneven {
+                let plain = Plain {
+                    weights: kept.weights,
+                    in_channels: depth,
+                    factors: None,
+                    backward: false,
+                };
+                run_wide(cpu, wide, call, plain, scratch);
+            } else {
+                self.pass.run(cpu, call, Weights::Packed(packed), scratch);
+            }
         }
-        let (own, rest) = scratch.split_at_mut(wide.packed_len());
-        let weights = if wide.is_fresh() {
-            Weights::Plain(plain, Factors::NONE)
-        } else {
-            weights::pack::<E::Wide>(cpu, plain, wide.packed(), P::FORM, own);
-            Weights::Packed(own)
-        };
-        wide.run(cpu, batch, x.widen(), weights, E::widen_mut(y), epilogue.widen(), rest);
     }
 
-    /// Factors of the depth, to the end of `own`; unless there are none by which integers would do.
-    fn measure<E: Element>(
+    /// Products with weights that the call transforms.
+    pub(super) fn run_plain<E: Element>(
         &self,
         cpu: &Cpu,
-        batch: usize,
-        x: Read<'_, E>,
-        own: &mut [f32],
+        call: Call<'_, E>,
+        plain: Plain<'_>,
         scratch: &mut [f32],
-    ) -> bool {
-        let grid = self.pass.input();
-        let at =
-            if self.pass.is_fresh() { 0 } else { self.pass.packed().factors(P::FORM.weights()) };
-        let (energies, scratch) = scratch.split_at_mut(grid.channels);
-        let usable = Bands::apart(grid, x, batch).all(cpu, energies, scratch);
-        if usable {
-            equalise(energies, &mut own[at..at + 2 * grid.channels]);
+    ) {
+        let Some(wide) = &self.wide else {
+            return self.pass.run(cpu, call, Weights::Plain(plain, Factors::NONE), scratch);
+        };
+        let (own, rest) = scratch.split_at_mut(self.own_len());
+        let (depth, layout) = (self.pass.input().channels, self.pass.packed());
+        let is_fresh = self.pass.is_fresh();
+        let at = if is_fresh { 0 } else { layout.factors(P::FORM.weights()) };
+        let (energies, room) = rest.split_at_mut(depth);
+        let bands = Bands::apart(self.pass.input(), call.x, call.batch);
+        if !bands.all(cpu, energies, room) {
+            return run_wide(cpu, wide, call, plain, scratch);
         }
-        usable
+        equalise(energies, &mut own[at..at + 2 * depth]);
+        let weights = if is_fresh {
+            Weights::Plain(plain, Factors::of(own, depth))
+        } else {
+            weights::pack::<E>(cpu, plain, layout, P::FORM, own);
+            Weights::Packed(own)
+        };
+        self.pass.run(cpu, call, weights, rest);
     }
+}
+
+/// Products over 32-bit floating point numbers.
+fn run_wide<P: Pass, E: Element>(
+    cpu: &Cpu,
+    wide: &P,
+    call: Call<'_, E>,
+    plain: Plain<'_>,
+    scratch: &mut [f32],
+) {
+    let Call { batch, x, y, epilogue } = call;
+    let call = Call { batch, x: x.widen(), y: E::widen_mut(y), epilogue: epilogue.widen() };
+    let (own, scratch) = scratch.split_at_mut(wide.packed_len());
+    let weights = if wide.is_fresh() {
+        Weights::Plain(plain, Factors::NONE)
+    } else {
+        weights::pack::<E::Wide>(cpu, plain, wide.packed(), P::FORM, own);
+        Weights::Packed(own)
+    };
+    wide.run(cpu, call, weights, scratch);
 }

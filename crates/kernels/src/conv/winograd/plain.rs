@@ -5,7 +5,7 @@ use super::{
     form::Form,
     forward::{Forward, Fresh},
     grid::Grid,
-    pass::Products,
+    pass::{Call, Products},
     product::fixed,
     weights::Plain,
 };
@@ -55,7 +55,7 @@ impl Winograd {
             let fresh = if train { Fresh::OneBlock } else { Fresh::Never };
             let wide = || Forward::new::<E::Wide>(from, outputs, batch, tile, Fresh::Shared);
             let pass = Forward::new::<E>(from, outputs, batch, tile, fresh);
-            Products::new(pass, (train && fixed::<E>()).then(wide))
+            Products::new(pass, fixed::<E>().then(wide), train, batch)
         };
         Winograd {
             shape: s,
@@ -118,8 +118,8 @@ impl Winograd {
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
-        let turned = (self.shape.in_channels, false);
-        self.forward.run(cpu, batch, x, weights, turned, y, epilogue, scratch);
+        let call = Call { batch, x, y, epilogue };
+        self.products(cpu, false, call, weights, scratch);
     }
 
     pub(in crate::conv) fn backward_data<E: Element>(
@@ -132,8 +132,27 @@ impl Winograd {
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
-        let turned = (self.shape.in_channels, true);
-        self.backward().run(cpu, batch, dy.into(), weights, turned, dx, epilogue, scratch);
+        let call = Call { batch, x: dy.into(), y: dx, epilogue };
+        self.products(cpu, true, call, weights, scratch);
+    }
+
+    fn products<E: Element>(
+        &self,
+        cpu: &Cpu,
+        backward: bool,
+        call: Call<'_, E>,
+        weights: WeightsOf<'_>,
+        scratch: &mut [f32],
+    ) {
+        let products = if backward { self.backward() } else { &self.forward };
+        match weights {
+            WeightsOf::Packed(packed) => products.run_packed(cpu, call, packed, scratch),
+            WeightsOf::Plain(weights) => {
+                let in_channels = self.shape.in_channels;
+                let plain = Plain { weights, in_channels, factors: None, backward };
+                products.run_plain(cpu, call, plain, scratch);
+            }
+        }
     }
 
     pub(in crate::conv) fn backward_weight<E: Element>(

@@ -11,22 +11,21 @@ use plan::ELEMENTS;
 use super::{
     form::Form,
     grid::Grid,
-    pass::{Pass, Weights},
+    pass::{Call, Pass, Weights},
     weights::Packed,
 };
 
-use crate::{
-    conv::{epilogue::Finish, operands::Read},
-    cpu::Cpu,
-    element::Element,
-    parts::Parts,
-};
+use crate::{cpu::Cpu, element::Element, parts::Parts};
 
 impl Pass for Forward {
     const FORM: Form = Form::Plain;
 
     fn input(&self) -> &Grid {
         &self.input
+    }
+
+    fn output(&self) -> &Grid {
+        &self.output
     }
 
     fn packed(&self) -> Packed {
@@ -45,13 +44,11 @@ impl Pass for Forward {
     fn run<E: Element>(
         &self,
         cpu: &Cpu,
-        batch: usize,
-        x: Read<'_, E>,
+        call: Call<'_, E>,
         weights: Weights<'_>,
-        y: &mut [E],
-        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
+        let Call { batch, x, y, epilogue } = call;
         let all = batch * self.input.tiles();
         x.check(self.input.channels);
         assert!(x.values.len() >= batch * self.input.image_len(), "input too short");

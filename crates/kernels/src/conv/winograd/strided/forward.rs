@@ -11,7 +11,7 @@ use crate::{
             form::Form,
             grid::{BLOCK, Grid, Planes},
             multiply,
-            pass::{Pass, Weights},
+            pass::{Call, Pass, Weights},
             planes::input_planes,
             store::Products,
             transform::strided::{GradientInput, GradientOutput, Input, N, Output},
@@ -96,6 +96,10 @@ impl Pass for Forward {
         &self.input
     }
 
+    fn output(&self) -> &Grid {
+        &self.output
+    }
+
     fn packed(&self) -> Packed {
         self.packed
     }
@@ -112,13 +116,11 @@ impl Pass for Forward {
     fn run<E: Element>(
         &self,
         cpu: &Cpu,
-        batch: usize,
-        x: Read<'_, E>,
+        call: Call<'_, E>,
         weights: Weights<'_>,
-        y: &mut [E],
-        epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
+        let Call { batch, x, y, epilogue } = call;
         let all = batch * self.input.tiles();
         x.check(self.input.channels);
         assert!(x.values.len() >= batch * self.input.image_len(), "input too short");

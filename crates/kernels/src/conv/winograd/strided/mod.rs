@@ -9,7 +9,11 @@ mod forward;
 use forward::Forward;
 
 use super::{
-    backward_weight::BackwardWeight, form::Form, grid::Grid, pass::Products, product::fixed,
+    backward_weight::BackwardWeight,
+    form::Form,
+    grid::Grid,
+    pass::{Call, Products},
+    product::fixed,
     weights::Plain,
 };
 use crate::{
@@ -56,7 +60,7 @@ impl Strided {
         let products = |from: Grid, to: Grid, gradient: bool| {
             let wide = || Forward::new::<E::Wide>(from, to, gradient, batch, tile);
             let pass = Forward::new::<E>(from, to, gradient, batch, tile);
-            Products::new(pass, (train && fixed::<E>()).then(wide))
+            Products::new(pass, fixed::<E>().then(wide), train, batch)
         };
         Strided {
             shape: s,
@@ -117,8 +121,8 @@ impl Strided {
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
-        let turned = (self.shape.in_channels, false);
-        self.forward.run(cpu, batch, x, weights, turned, y, epilogue, scratch);
+        let call = Call { batch, x, y, epilogue };
+        self.products(cpu, false, call, weights, scratch);
     }
 
     pub(in crate::conv) fn backward_data<E: Element>(
@@ -131,8 +135,27 @@ impl Strided {
         epilogue: Finish<'_, E>,
         scratch: &mut [f32],
     ) {
-        let turned = (self.shape.in_channels, true);
-        self.backward().run(cpu, batch, dy.into(), weights, turned, dx, epilogue, scratch);
+        let call = Call { batch, x: dy.into(), y: dx, epilogue };
+        self.products(cpu, true, call, weights, scratch);
+    }
+
+    fn products<E: Element>(
+        &self,
+        cpu: &Cpu,
+        backward: bool,
+        call: Call<'_, E>,
+        weights: WeightsOf<'_>,
+        scratch: &mut [f32],
+    ) {
+        let products = if backward { self.backward() } else { &self.forward };
+        match weights {
+            WeightsOf::Packed(packed) => products.run_packed(cpu, call, packed, scratch),
+            WeightsOf::Plain(weights) => {
+                let in_channels = self.shape.in_channels;
+                let plain = Plain { weights, in_channels, factors: None, backward };
+                products.run_plain(cpu, call, plain, scratch);
+            }
+        }
     }
 
     pub(in crate::conv) fn backward_weight<E: Element>(

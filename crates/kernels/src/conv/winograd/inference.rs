@@ -1,0 +1,217 @@
+//! Integers in inference: weights are transformed once, before any image is known.
+//!
+//! Factors of the depth then follow from the weights alone, and an image may be too uneven for them. Each
+//! is measured, and those that are go another way: an image's result never depends on others.
+
+use std::ops::Range;
+
+use super::{
+    energies::{Bands, USABLE},
+    factors::Factors,
+    grid::BLOCK,
+    weights::Plain,
+};
+use crate::{
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    parts::Parts,
+};
+
+/// What is kept beside transformed weights: for each output the sum of squares of its weights times
+/// their factors; those of the weights of each of its inputs; the weights themselves, times the
+/// output's factor.
+#[derive(Clone, Copy)]
+pub(super) struct Kept<'a> {
+    totals: &'a [f32],
+    squares: &'a [f32],
+    pub(super) weights: &'a [f32],
+}
+
+/// Rounding adds `1.1e-4 R` of an output channel's norm, if roundings have nothing to do with each other,
+/// where `R^2` is `sum_c b_c^2 |x_c|^2` times `sum_c |w_oc|^2 / b_c^2` over `sum_c |x_c|^2 |w_oc|^2`, of an
+/// image. This is the largest `R^2`: 1/64 of the norm.
+const UNEVEN: f32 = 145.0 * 145.0;
+
+/// Outputs of an item of work.
+const GROUP: usize = 64;
+
+impl Kept<'_> {
+    /// Words of what is kept.
+    pub(super) fn len(inputs: usize, outputs: usize) -> usize {
+        outputs * (1 + 10 * inputs)
+    }
+
+    /// What [`Kept::keep`] has left.
+    pub(super) fn of(kept: &[f32], inputs: usize, outputs: usize) -> Kept<'_> {
+        let (totals, rest) = kept.split_at(outputs);
+        let (squares, weights) = rest.split_at(outputs * inputs);
+        Kept { totals, squares, weights: &weights[..9 * outputs * inputs] }
+    }
+
+    /// Keeps what belongs to these weights.
+    pub(super) fn keep(cpu: &Cpu, plain: Plain<'_>, factors: Factors<'_>, to: &mut [f32]) {
+        let inputs = plain.in_channels;
+        let outputs = plain.weights.len() / (9 * inputs);
+        let (totals, rest) = to.split_at_mut(outputs);
+        let (squares, weights) = rest.split_at_mut(outputs * inputs);
+        let rows = (Parts::new(totals, 1), Parts::new(squares, inputs));
+        let rows = (rows, Parts::new(weights, 9 * inputs));
+        cpu.pool().run_parts(outputs, rows, |output, ((total, squares), weights)| {
+            let factor = plain.factors.map_or(1.0, |factors| factors[output]);
+            let from = &plain.weights[9 * inputs * output..][..9 * inputs];
+            cpu.isa().dispatch(Keep { from, factor, factors, total, squares, weights });
+        });
+    }
+
+    /// Words of scratch of [`Kept::uneven`], and of those its flags.
+    pub(super) fn scratch_len(bands: usize, inputs: usize, images: usize, outputs: usize) -> usize {
+        bands * inputs + images * outputs.div_ceil(GROUP)
+    }
+
+    /// Which images are too uneven for these weights: `is_uneven(flags, image)`.
+    pub(super) fn uneven<'s, E: Element>(
+        &self,
+        cpu: &Cpu,
+        bands: &Bands<'_, E>,
+        factors: &[f32],
+        scratch: &'s mut [f32],
+    ) -> Uneven<'s> {
+        let (inputs, outputs) = (bands.grid.channels, self.totals.len());
+        let groups = outputs.div_ceil(GROUP);
+        let (flags, energies) = scratch.split_at_mut(bands.images * groups);
+        let energies = &mut energies[..bands.count() * inputs];
+        bands.each(cpu, energies);
+        let each = bands.grid.bands() * inputs;
+        cpu.pool().run_parts(flags.len(), Parts::new(flags, 1), |item, flag| {
+            let (image, group) = (item / groups, item % groups);
+            let outputs = group * GROUP..((group + 1) * GROUP).min(outputs);
+            let energies = &energies[image * each..][..each];
+            let check = Check { kept: *self, factors: &factors[..inputs], energies, outputs };
+            flag[0] = f32::from(u8::from(cpu.isa().dispatch(check)));
+        });
+        Uneven { flags, groups }
+    }
+}
+
+/// Which images of a batch are too uneven.
+pub(super) struct Uneven<'a> {
+    flags: &'a [f32],
+    groups: usize,
+}
+
+impl Uneven<'_> {
+    fn is(&self, image: usize) -> bool {
+        self.flags[image * self.groups..][..self.groups].contains(&1.0)
+    }
+
+    /// Consecutive images that go one way, and whether they are too uneven.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (Range<usize>, bool)> {
+        let images = self.flags.len() / self.groups;
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            let first = start;
+            let uneven = (first < images).then(|| self.is(first))?;
+            start = (first..images).find(|&image| self.is(image) != uneven).unwrap_or(images);
+            Some((first..start, uneven))
+        })
+    }
+}
+
+/// One output's.
+struct Keep<'a> {
+    from: &'a [f32],
+    factor: f32,
+    factors: Factors<'a>,
+    total: &'a mut [f32],
+    squares: &'a mut [f32],
+    weights: &'a mut [f32],
+}
+
+impl Kernel for Keep<'_> {
+    type Output = ();
+    const PAIRS: bool = false;
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let Keep { from, factor, factors, total, squares, weights } = self;
+        let inputs = squares.len();
+        assert!(inputs.is_multiple_of(BLOCK));
+        let mut all = V::zero();
+        for channel in (0..inputs).step_by(V::LANES) {
+            let mut sum = V::zero();
+            for window in 0..9 {
+                let at = window * inputs + channel;
+                let w = V::read(&from[at..]).mul(V::splat(factor));
+                w.write(&mut weights[at..]);
+                sum = w.mul_add(w, sum);
+            }
+            sum.write(&mut squares[channel..]);
+            let times = V::read(&factors.weights[channel..]);
+            all = sum.mul(times).mul_add(times, all);
+        }
+        total[0] = lanes(all);
+    }
+}
+
+/// Whether an image is too uneven for some outputs.
+struct Check<'a> {
+    kept: Kept<'a>,
+    /// Of tiles.
+    factors: &'a [f32],
+    /// The image's: `[band][channel]`.
+    energies: &'a [f32],
+    outputs: Range<usize>,
+}
+
+impl Kernel for Check<'_> {
+    type Output = bool;
+    const PAIRS: bool = false;
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) -> bool {
+        let Check { kept, factors, energies, outputs } = self;
+        let inputs = factors.len();
+        let mut channels = [0.0; MOST];
+        let mut all = V::zero();
+        for channel in (0..inputs).step_by(V::LANES) {
+            let mut sum = V::zero();
+            for band in energies.chunks_exact(inputs) {
+                sum = sum.add(V::read(&band[channel..]));
+            }
+            sum.write(&mut channels[channel..]);
+            let times = V::read(&factors[channel..]);
+            all = sum.mul(times).mul_add(times, all);
+        }
+        let all = lanes(all);
+        if !USABLE.contains(&all) {
+            return true;
+        }
+        for output in outputs {
+            let squares = &kept.squares[output * inputs..][..inputs];
+            let mut sum = [V::zero(); 2];
+            for channel in (0..inputs).step_by(2 * V::LANES) {
+                for (i, sum) in sum.iter_mut().enumerate() {
+                    let at = channel + i * V::LANES;
+                    *sum = V::read(&channels[at..]).mul_add(V::read(&squares[at..]), *sum);
+                }
+            }
+            let norm = lanes(sum[0].add(sum[1]));
+            let is_even = all * kept.totals[output] <= UNEVEN * norm;
+            if !is_even {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Channels of integers, at most.
+const MOST: usize = super::product::CHANNELS;
+
+#[inline(always)]
+fn lanes<V: Vector>(v: V) -> f32 {
+    let mut lanes = [0.0; 16];
+    v.write(&mut lanes);
+    lanes.iter().sum()
+}
