@@ -85,6 +85,8 @@ pub(crate) struct Case {
     /// The largest batch that the convolution is prepared for.
     pub(crate) most: usize,
     pub(crate) mode: Mode,
+    /// Whether weights have factors (in inference only).
+    pub(crate) has_factors: bool,
     /// Whether the gradient of the input is added to one.
     pub(crate) accumulate: bool,
     pub(crate) norm: Option<Norm>,
@@ -122,6 +124,7 @@ impl Case {
             batch,
             most: batch.max(least) + spare,
             mode,
+            has_factors: mode == Mode::Inference && rng.chance(0.5),
             accumulate: direction == Direction::BackwardData && rng.chance(0.5),
             norm,
             bases: Part::ALL.map(|part| Base::draw(part, rng)),
@@ -151,6 +154,7 @@ impl Case {
             (self.norm.is_some(), "(norm)"),
             (self.accumulate, "(accumulate)"),
             (self.mode == Mode::Inference, "(inference)"),
+            (self.has_factors, "(factors)"),
             (self.shape.stride == 2, "(stride 2)"),
             (!is_winograd(&self.shape), "(direct)"),
         ];
@@ -176,6 +180,9 @@ impl Case {
         }
         if self.norm.is_some() {
             with(&|case| case.norm = None);
+        }
+        if self.has_factors {
+            with(&|case| case.has_factors = false);
         }
         if self.accumulate {
             with(&|case| case.accumulate = false);
@@ -243,18 +250,21 @@ fn shape(rng: &mut Rng) -> (ConvShape, usize) {
         _ => rng.weighted(&usual),
     };
     let (in_channels, out_channels) = (channels(rng), channels(rng));
-    let is_large = !is_wide && rng.chance(0.03);
-    let side = |rng: &mut Rng| match (is_wide, is_large) {
-        (true, _) => 4,
-        (_, true) => rng.between(20, 40),
+    // Images that are large, or many.
+    let (is_large, are_many) = (!is_wide && rng.chance(0.03), rng.chance(0.03));
+    let side = |rng: &mut Rng| match (is_wide, is_large, are_many) {
+        (true, _, _) => 4,
+        (_, true, _) => rng.between(20, 40),
+        (_, _, true) => rng.between(1, 6),
         _ => rng.between(3, 20),
     };
     let (height, width) = (side(rng), side(rng));
     let stride = rng.weighted(&[(65, 1), (35, 2)]);
     let mut s =
         ConvShape { in_channels, out_channels, height, width, kernel: 3, stride, padding: 1 };
-    let mut batch = rng.between(1, 9);
-    let most = rng.power(5.8, 7.1) as usize * if is_large || is_wide { 4 } else { 1 };
+    let mut batch = if are_many { rng.between(10, 60) } else { rng.between(1, 9) };
+    let is_more = is_wide || is_large || are_many;
+    let most = rng.power(5.8, 7.2) as usize * if is_more { 4 } else { 1 };
     while batch > 1 && batch * s.macs() > most {
         batch -= 1;
     }
@@ -277,6 +287,9 @@ impl fmt::Display for Case {
         if let Some(norm) = self.norm {
             let evens = if norm.evens { ", which evens channels" } else { "" };
             write!(f, ", through a norm{evens} (shift {})", norm.shift)?;
+        }
+        if self.has_factors {
+            write!(f, ", with factors")?;
         }
         if self.accumulate {
             write!(f, ", accumulated")?;

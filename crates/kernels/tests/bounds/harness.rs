@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use resnet_kernels::conv::{ConvShape, Direction, Mode, reference};
+use resnet_kernels::{
+    Algorithms, Cpu,
+    conv::{ConvShape, Direction, Mode, reference},
+};
 
 use crate::{
     case::{Base, Case},
@@ -32,6 +35,7 @@ fn plain(direction: Direction) -> Case {
         batch: 2,
         most: 2,
         mode: Mode::Train,
+        has_factors: false,
         accumulate: false,
         norm: None,
         bases: [Base::Normal; 3],
@@ -61,6 +65,20 @@ fn exact_results_are_within_all_bounds() {
             let case = Case::draw(seed, direction);
             let verdict = judge(&case, &|case, problem| problem.exact(case));
             assert!(verdict.ratio() < 0.51, "{case}: {verdict}");
+        }
+    }
+}
+
+/// The method that takes every product, of weights in bfloat16, keeps every bound.
+#[test]
+fn the_direct_method_is_within_all_bounds() {
+    let cpu = Cpu::new(1).unwrap().with_algorithms(Algorithms::Direct);
+    for direction in Direction::ALL {
+        for seed in 0..200 {
+            // It reads through no norm.
+            let case = Case { norm: None, ..Case::draw(seed, direction) };
+            let verdict = judge(&case, &|case, problem| problem.run(case, &cpu));
+            assert!(!verdict.fails(), "{case}: {verdict}");
         }
     }
 }
@@ -112,10 +130,11 @@ fn cases_shrink_to_what_fails() {
         let s = &small.shape;
         assert_eq!((small.batch, s.height, s.width), (2, 1, 3), "{small}");
         assert!(s.in_channels <= 32 && s.out_channels <= 32, "{small}");
-        assert!(small.norm.is_none() && !small.accumulate, "{small}");
+        assert!(small.norm.is_none() && !small.accumulate && !small.has_factors, "{small}");
         assert_eq!(small.hardships.len(), 1, "{small}");
         assert!(small.hardships.iter().all(|h| is_blamed(h) && h.strength < 5.0), "{small}");
-        assert_eq!(small.bases, [Base::Normal; 3], "{small}");
+        let is_normal = |part: &Part| small.bases[*part as usize] == Base::Normal;
+        assert!(Part::ALL.iter().all(|p| is_normal(p) || !small.reads(*p)), "{small}");
     }
 }
 

@@ -18,7 +18,7 @@ mod report;
 mod shrink;
 mod tensor;
 
-use std::env::var;
+use std::{env::var, thread::panicking};
 
 use resnet_kernels::{Cpu, Isa, conv::Direction};
 
@@ -49,6 +49,17 @@ fn failure(case: &Case, shrunk: &Case, cpu: &Cpu) -> String {
     )
 }
 
+/// Says which case it was that a kernel has panicked over.
+struct Told<'a>(&'a Case);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if panicking() {
+            eprintln!("RESNET_CASES_SEED={} RESNET_CASES=1: {}", self.0.seed, self.0);
+        }
+    }
+}
+
 /// # Panics
 /// If a case is further from the exact result than its bound.
 fn check(direction: Direction) {
@@ -60,6 +71,7 @@ fn check(direction: Direction) {
     let mut failures = 0;
     for seed in first..first + cases {
         let case = Case::draw(seed, direction);
+        let _told = Told(&case);
         let problem = Problem::new(&case);
         let verdicts: Vec<_> =
             cpus.iter().map(|cpu| problem.expected.judge(&problem.run(&case, cpu))).collect();

@@ -9,6 +9,9 @@ use crate::case::Case;
 /// Ratios of error and bound below which a histogram counts.
 const BINS: [f64; 8] = [0.125, 0.25, 0.5, 1.0, 2.0, 10.0, 1e3, f64::INFINITY];
 
+/// Cases and hardships that are told for being the worst.
+const WORST: usize = 3;
+
 /// Cases that have a hardship.
 #[derive(Clone, Debug, Default)]
 struct Tag {
@@ -27,12 +30,20 @@ pub(crate) struct Report {
     /// The ratios of every case, by instruction set.
     ratios: Vec<(&'static str, Vec<f64>)>,
     tags: BTreeMap<String, Tag>,
+    /// The worst cases, the worst first.
+    worst: Vec<(f64, String)>,
     failures: Vec<String>,
 }
 
 impl Report {
     pub(crate) fn new(direction: Direction) -> Self {
-        Report { direction, ratios: Vec::new(), tags: BTreeMap::new(), failures: Vec::new() }
+        Report {
+            direction,
+            ratios: Vec::new(),
+            tags: BTreeMap::new(),
+            worst: Vec::new(),
+            failures: Vec::new(),
+        }
     }
 
     /// A case, and its ratio on every instruction set.
@@ -43,6 +54,11 @@ impl Report {
             all.push(*ratio);
         }
         let worst = ratios.iter().map(|(_, ratio)| *ratio).fold(0.0, f64::max);
+        let place = self.worst.iter().take_while(|(ratio, _)| *ratio >= worst).count();
+        if place < WORST {
+            self.worst.insert(place, (worst, format!("seed {}: {case}", case.seed)));
+            self.worst.truncate(WORST);
+        }
         for name in case.tags() {
             let tag = self.tags.entry(name).or_default();
             tag.cases += 1;
@@ -80,13 +96,14 @@ impl fmt::Display for Report {
             writeln!(f, "error / bound: worst {worst:.3}, median {median:.3}")?;
         }
         let mut tags: Vec<_> = self.tags.iter().collect();
-        tags.sort_by(|(_, a), (_, b)| {
-            b.worst.total_cmp(&a.worst).then(b.failures.cmp(&a.failures))
-        });
+        tags.sort_by(|(_, a), (_, b)| b.left.cmp(&a.left).then(b.worst.total_cmp(&a.worst)));
         let is_hardship = |(name, _): &&(&String, &Tag)| !name.starts_with('(');
-        let three: Vec<_> =
-            tags.iter().filter(is_hardship).take(3).map(|(name, _)| name.as_str()).collect();
-        writeln!(f, "{:?}, the worst hardships: {}", self.direction, three.join("; "))?;
+        let names: Vec<_> =
+            tags.iter().filter(is_hardship).take(WORST).map(|(name, _)| name.as_str()).collect();
+        writeln!(f, "{:?}, the worst hardships: {}", self.direction, names.join("; "))?;
+        for (ratio, case) in &self.worst {
+            writeln!(f, "{ratio:.3} of the bound: {case}")?;
+        }
         write!(f, "{:<36}{:>6}{:>6}{:>6}{:>9} |", "", "cases", "fail", "left", "worst")?;
         for bin in BINS {
             write!(f, "{:>6}", format!("<{bin}"))?;
