@@ -16,21 +16,24 @@ pub(crate) enum Base {
     Normal,
     /// Normal, none negative.
     Relu,
-    /// Normal, one in ten.
+    /// Normal, one in ten, or in fifty.
     Sparse,
     /// Every channel of an image one value; every kernel, of weights.
     Constant,
     /// The same with a hundredth of noise, and a slope.
     Smooth,
+    /// One value times waves along rows and columns, with a hundredth of noise: all that a tile has may
+    /// fall on one element of its transform, or cancel.
+    Waves,
 }
 
 impl Base {
     pub(crate) const fn name(self) -> &'static str {
-        ["normal", "ReLU", "sparse", "constant", "smooth"][self as usize]
+        ["normal", "ReLU", "sparse", "constant", "smooth", "waves of"][self as usize]
     }
 
     fn draw(part: Part, rng: &mut Rng) -> Self {
-        let hard = [(10, Base::Sparse), (6, Base::Constant), (8, Base::Smooth)];
+        let hard = [(10, Base::Sparse), (6, Base::Constant), (8, Base::Smooth), (8, Base::Waves)];
         let usual = match part {
             Part::X => [(35, Base::Normal), (35, Base::Relu)],
             _ => [(100, Base::Normal), (0, Base::Relu)],
@@ -40,16 +43,19 @@ impl Base {
 
     /// A tensor of it.
     pub(crate) fn tensor(self, dims: [usize; 4], rng: &mut Rng) -> Tensor {
-        let [images, _, columns, channels] = dims;
+        let [images, rows, columns, channels] = dims;
         let mut tensor = Tensor { dims, values: rng.normals(dims.iter().product()) };
         let means = match self {
-            Base::Constant | Base::Smooth => rng.normals(images * channels),
+            Base::Constant | Base::Smooth | Base::Waves => rng.normals(images * channels),
             _ => Vec::new(),
         };
         match self {
             Base::Normal => {}
             Base::Relu => tensor.values.iter_mut().for_each(|v| *v = v.max(0.0)),
-            Base::Sparse => tensor.multiply(|_| if rng.chance(0.1) { 1.0 } else { 0.0 }),
+            Base::Sparse => {
+                let share = rng.one_of(&[0.1, 0.1, 0.02]);
+                tensor.multiply(|_| if rng.chance(share) { 1.0 } else { 0.0 });
+            }
             Base::Constant => {
                 tensor.values.fill(1.0);
                 tensor.multiply(|[image, _, _, c]| means[image * channels + c]);
@@ -60,6 +66,20 @@ impl Base {
                     let slope = (row * columns + column) as f64 / columns as f64 / 20.0;
                     means[image * channels + c] * (1.0 + slope)
                 });
+            }
+            Base::Waves => {
+                let period = rng.one_of(&[2, 3, 4]);
+                // Powers of the points, and what they make zero.
+                let heights = [0.0, 1.0, -1.0, 1.0, -1.0, 2.0 / 3.0, -1.5, 4.0 / 9.0, 2.25];
+                let mut wave = || [(); 4].map(|()| rng.one_of(&heights));
+                let (down, across) = (wave(), wave());
+                tensor.values.iter_mut().for_each(|v| *v /= 100.0);
+                for (i, v) in tensor.values.iter_mut().enumerate() {
+                    let (pixel, c) = (i / channels, i % channels);
+                    let (row, column) = (pixel / columns % rows, pixel % columns);
+                    let height = down[row % period] * across[column % period];
+                    *v += height * means[pixel / (rows * columns) * channels + c];
+                }
             }
         }
         tensor
@@ -214,8 +234,12 @@ impl Case {
                 with(&|case| case.hardships[i] = weaker);
             }
         }
-        for case in &mut cases {
-            case.most = case.batch.max(least_batch(&case.shape));
+        // As many images more than needed, or none.
+        let least = |case: &Case| case.batch.max(least_batch(&case.shape));
+        let spare = self.most - least(self);
+        cases.iter_mut().for_each(|case| case.most = least(case) + spare);
+        if spare > 0 {
+            cases.push(Case { most: least(self), ..self.clone() });
         }
         cases
     }
@@ -243,7 +267,7 @@ fn least_batch(s: &ConvShape) -> usize {
 fn shape(rng: &mut Rng) -> (ConvShape, usize) {
     let is_wide = rng.chance(0.03);
     let is_direct = rng.chance(0.03);
-    let usual = [(50, 32), (30, 64), (12, 96), (8, 128)];
+    let usual = [(44, 32), (30, 64), (12, 96), (10, 128), (2, 160), (2, 192)];
     let channels = |rng: &mut Rng| match (is_wide, is_direct) {
         (true, _) => rng.weighted(&[(4, 32), (4, 64), (3, 256), (1, 512)]),
         (_, true) => rng.one_of(&[16, 48]),
@@ -264,7 +288,7 @@ fn shape(rng: &mut Rng) -> (ConvShape, usize) {
         ConvShape { in_channels, out_channels, height, width, kernel: 3, stride, padding: 1 };
     let mut batch = if are_many { rng.between(10, 60) } else { rng.between(1, 9) };
     let is_more = is_wide || is_large || are_many;
-    let most = rng.power(5.8, 7.2) as usize * if is_more { 4 } else { 1 };
+    let most = rng.power(5.8, 7.5) as usize * if is_more { 4 } else { 1 };
     while batch > 1 && batch * s.macs() > most {
         batch -= 1;
     }

@@ -1,101 +1,14 @@
 //! What makes a case hard: factors on parts of its tensors.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use resnet_kernels::conv::Direction;
 
 use crate::{
+    kind::{Axis, CHANNELS, Kind, Places, menu},
     random::Rng,
     tensor::{Part, Tensor},
 };
-
-/// A dimension of a tensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Axis(Part, usize);
-
-impl fmt::Display for Axis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = match self.0 {
-            Part::W => ["outputs", "kernel rows", "kernel columns", "inputs"],
-            _ => ["images", "rows", "columns", "channels"],
-        };
-        write!(f, "{} of {}", names[self.1], self.0.name())
-    }
-}
-
-const CHANNELS: usize = 3;
-
-/// What a factor falls on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Every one of an axis has a log-normal factor, whose logarithm deviates by that of the strength,
-    /// within 1e-6..1e6.
-    Gains(Axis),
-    /// The same for every channel of every image.
-    GainsByImage(Part),
-    /// Channels have gains, weights that read them the reverse.
-    Balanced(Part),
-    /// Some of an axis.
-    Some(Axis),
-    /// One of an axis.
-    One(Axis),
-    /// All but one of an axis.
-    Others(Axis),
-    /// Those of an axis with some residue of 2, 4, 8, 16 or 32, or all but those.
-    Residue(Axis),
-    /// A random half, or nine tenths, of the kernels.
-    Kernels,
-    /// Kernels of some outputs and some inputs that have a pattern.
-    Pattern,
-    /// Some single values.
-    Values(Part),
-    /// Some pixels, in all channels or in a few.
-    Pixels(Part),
-    /// A channel is large; half of what reads it has weights of zero to it.
-    HalfRead(Part),
-    /// A channel is nothing but in one image.
-    OneImage(Part),
-    /// An image of `x` is large; its `dy` is as much smaller, squared, or zero.
-    Apart,
-    /// Images have sizes, in `dy` the reverse of `x`.
-    Opposite,
-    /// All of a tensor.
-    All(Part),
-}
-
-impl Kind {
-    /// Whether it gives every channel of a direction's result a size of its own.
-    pub(crate) fn sizes_results(self, direction: Direction) -> bool {
-        self == match direction {
-            Direction::Forward => Kind::Gains(Axis(Part::W, 0)),
-            Direction::BackwardData => Kind::Gains(Axis(Part::W, CHANNELS)),
-            Direction::BackwardWeight => Kind::Gains(Axis(Part::Dy, CHANNELS)),
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Kind::Gains(axis) => write!(f, "gains of {axis}"),
-            Kind::GainsByImage(part) => write!(f, "gains of {} by image", part.name()),
-            Kind::Balanced(part) => write!(f, "gains of {} that w reverses", part.name()),
-            Kind::Some(axis) => write!(f, "some {axis}"),
-            Kind::One(axis) => write!(f, "one of the {axis}"),
-            Kind::Others(axis) => write!(f, "all but one of the {axis}"),
-            Kind::Residue(axis) => write!(f, "a residue of the {axis}"),
-            Kind::Kernels => write!(f, "random kernels"),
-            Kind::Pattern => write!(f, "a pattern of kernels"),
-            Kind::Values(part) => write!(f, "values of {}", part.name()),
-            Kind::Pixels(part) => write!(f, "pixels of {}", part.name()),
-            Kind::HalfRead(part) => write!(f, "half-read channel of {}", part.name()),
-            Kind::OneImage(part) => write!(f, "channel of {} in one image", part.name()),
-            Kind::Apart => write!(f, "image of x without dy"),
-            Kind::Opposite => write!(f, "sizes of images, dy against x"),
-            Kind::All(part) => write!(f, "all of {}", part.name()),
-        }
-    }
-}
 
 /// A kind, and how hard.
 #[derive(Clone, Copy, Debug)]
@@ -112,79 +25,24 @@ impl fmt::Display for Hardship {
     }
 }
 
-/// Which kinds a direction can tell.
-fn menu(direction: Direction) -> Vec<(u32, Kind)> {
-    let (read, rest): (&[Part], &[(u32, Kind)]) = match direction {
-        Direction::Forward => (&[Part::X], &[(3, Kind::Balanced(Part::X))]),
-        Direction::BackwardData => (&[Part::Dy], &[(3, Kind::Balanced(Part::Dy))]),
-        Direction::BackwardWeight => {
-            (&[Part::X, Part::Dy], &[(6, Kind::Apart), (6, Kind::Opposite)])
-        }
-    };
-    let mut kinds = rest.to_vec();
-    for &part in read {
-        let [images, rows, channels] = [0, 1, CHANNELS].map(|dim| Axis(part, dim));
-        kinds.extend([
-            (4, Kind::Gains(channels)),
-            (2, Kind::Gains(images)),
-            (1, Kind::Gains(rows)),
-            (2, Kind::GainsByImage(part)),
-            (2, Kind::Some(channels)),
-            (1, Kind::Some(images)),
-            (2, Kind::One(channels)),
-            (2, Kind::One(images)),
-            (1, Kind::Others(channels)),
-            (2, Kind::Others(images)),
-            (2, Kind::Residue(channels)),
-            (1, Kind::Residue(images)),
-            (1, Kind::Residue(rows)),
-            (1, Kind::Values(part)),
-            (3, Kind::Pixels(part)),
-            (2, Kind::OneImage(part)),
-            (2, Kind::All(part)),
-        ]);
-        if direction != Direction::BackwardWeight {
-            kinds.push((4, Kind::HalfRead(part)));
-        }
-    }
-    if direction != Direction::BackwardWeight {
-        for axis in [Axis(Part::W, 0), Axis(Part::W, CHANNELS)] {
-            kinds.extend([
-                (4, Kind::Gains(axis)),
-                (2, Kind::Some(axis)),
-                (1, Kind::One(axis)),
-                (1, Kind::Others(axis)),
-                (2, Kind::Residue(axis)),
-            ]);
-        }
-        kinds.extend([
-            (5, Kind::Kernels),
-            (6, Kind::Pattern),
-            (2, Kind::Values(Part::W)),
-            (2, Kind::All(Part::W)),
-        ]);
-    }
-    kinds
-}
-
 impl Hardship {
     /// One that a direction can tell.
     pub(crate) fn draw(direction: Direction, rng: &mut Rng) -> Self {
         let kind = rng.weighted(&menu(direction));
-        let small = [1.0, 1e-2, 1e-3, 1e-4, 1e-6, 0.0];
+        let small = [1e-2, 1e-3, 1e-4, 1e-6, 0.0];
         let strength = match kind {
-            Kind::Gains(_) | Kind::GainsByImage(_) | Kind::Balanced(_) | Kind::Opposite => {
+            Kind::Gains(_) | Kind::GainsByImage(_) | Kind::Balanced(_) | Kind::Opposite(_) => {
                 rng.power(0.2, 3.0)
             }
-            Kind::Some(_) | Kind::Others(_) | Kind::Kernels | Kind::Pattern => {
-                rng.one_of(&small[1..])
-            }
-            Kind::OneImage(_) => 0.0,
-            Kind::Residue(_) if rng.chance(0.7) => rng.one_of(&small[1..]),
-            Kind::Residue(_) => rng.power(1.0, 4.0),
-            Kind::One(_) | Kind::Values(_) | Kind::Pixels(_) | Kind::HalfRead(_) | Kind::Apart => {
-                rng.power(1.0, 5.0)
-            }
+            Kind::Some(_) | Kind::Others(_) | Kind::Kernels => rng.one_of(&small),
+            Kind::OnePlace(_) => 0.0,
+            Kind::Pattern(_) | Kind::PatternOfKernels if rng.chance(0.7) => rng.one_of(&small),
+            Kind::Pattern(_) | Kind::PatternOfKernels => rng.power(1.0, 4.0),
+            Kind::One(_)
+            | Kind::Values(_)
+            | Kind::Pixels(_)
+            | Kind::HalfRead(_)
+            | Kind::Apart(_) => rng.power(1.0, 5.0),
             Kind::All(_) => {
                 let powers = [(3, -10.0), (3, -20.0), (3, -30.0), (2, -38.0), (2, 10.0)];
                 let large = [(2, 18.0), (2, 25.0), (1, f64::NEG_INFINITY)];
@@ -225,11 +83,13 @@ impl Hardship {
                 along(tensors, axis, &factors);
                 along(tensors, weights, &reciprocals(&factors));
             }
-            Kind::Opposite => {
-                let images = Axis(Part::X, 0);
-                let factors = gains(size(tensors, images), strength, &mut rng);
-                along(tensors, images, &factors);
-                along(tensors, Axis(Part::Dy, 0), &reciprocals(&factors));
+            Kind::Opposite(places) => {
+                let places = Bands::of(places, tensors);
+                let factors = gains(places.count, strength, &mut rng);
+                let reverse = reciprocals(&factors);
+                for (part, factors) in [(Part::X, factors), (Part::Dy, reverse)] {
+                    tensors[part as usize].multiply(|at| factors[places.at(part, at)]);
+                }
             }
             Kind::Some(axis) => {
                 let share = rng.one_of(&[0.05, 0.5, 0.9]);
@@ -247,7 +107,7 @@ impl Hardship {
                     (0..n).map(|i| if i == chosen { one } else { others }).collect();
                 along(tensors, axis, &factors);
             }
-            Kind::Residue(axis) => {
+            Kind::Pattern(axis) => {
                 let pattern = Pattern::draw(&mut rng, size(tensors, axis));
                 let factors: Vec<f64> = (0..size(tensors, axis))
                     .map(|i| if pattern.has(i) { strength } else { 1.0 })
@@ -263,7 +123,7 @@ impl Hardship {
                     .collect();
                 w.multiply(|[out, _, _, c]| factors[out * inputs + c]);
             }
-            Kind::Pattern => {
+            Kind::PatternOfKernels => {
                 let w = &mut tensors[Part::W as usize];
                 let outs = Pattern::draw(&mut rng, w.dims[0]);
                 let ins = Pattern::draw(&mut rng, w.dims[CHANNELS]);
@@ -296,33 +156,35 @@ impl Hardship {
             Kind::HalfRead(part) => {
                 let (axis, weights) = read_by(part);
                 let chosen = rng.below(size(tensors, axis));
-                tensors[part as usize]
-                    .multiply(|at| if at[axis.1] == chosen { strength } else { 1.0 });
+                let activation = &mut tensors[part as usize];
+                let place = if rng.chance(0.5) { None } else { Some(place(activation, &mut rng)) };
+                activation.multiply(|at| {
+                    let is_large = place.as_ref().is_none_or(|place| is_within(at, place));
+                    if at[CHANNELS] == chosen && is_large { strength } else { 1.0 }
+                });
                 let w = &mut tensors[Part::W as usize];
                 let across = CHANNELS - weights.1;
+                let little = rng.one_of(&[0.0, 0.0, 1e-6]);
                 let reads: Vec<bool> = (0..w.dims[across]).map(|_| rng.chance(0.5)).collect();
-                w.multiply(
-                    |at| {
-                        if at[weights.1] == chosen && !reads[at[across]] { 0.0 } else { 1.0 }
-                    },
-                );
+                w.multiply(|at| {
+                    if at[weights.1] == chosen && !reads[at[across]] { little } else { 1.0 }
+                });
             }
-            Kind::OneImage(part) => {
+            Kind::OnePlace(part) => {
                 let tensor = &mut tensors[part as usize];
-                let image = rng.below(tensor.dims[0]);
-                let channel = rng.below(tensor.dims[CHANNELS]);
-                tensor.multiply(
-                    |[n, _, _, c]| {
-                        if c == channel && n != image { strength } else { 1.0 }
-                    },
-                );
+                let (place, channel) = (place(tensor, &mut rng), rng.below(tensor.dims[CHANNELS]));
+                tensor.multiply(|at| {
+                    let is_kept = at[CHANNELS] != channel || is_within(at, &place);
+                    if is_kept { 1.0 } else { strength }
+                });
             }
-            Kind::Apart => {
-                let image = rng.below(tensors[0].dims[0]);
+            Kind::Apart(places) => {
+                let places = Bands::of(places, tensors);
+                let chosen = rng.below(places.count);
                 let small = rng.one_of(&[0.0, strength.powi(-2)]);
                 for (part, factor) in [(Part::X, strength), (Part::Dy, small)] {
                     tensors[part as usize]
-                        .multiply(|[n, ..]| if n == image { factor } else { 1.0 });
+                        .multiply(|at| if places.at(part, at) == chosen { factor } else { 1.0 });
                 }
             }
             Kind::All(part) => tensors[part as usize].multiply(|_| strength),
@@ -341,6 +203,47 @@ fn gains(n: usize, deviation: f64, rng: &mut Rng) -> Vec<f64> {
 
 fn reciprocals(factors: &[f64]) -> Vec<f64> {
     factors.iter().map(|f| 1.0 / f).collect()
+}
+
+/// An image, some rows of one, or a pixel.
+fn place(t: &Tensor, rng: &mut Rng) -> [Range<usize>; 3] {
+    let [images, rows, columns, _] = t.dims;
+    let [image, row, column] = [images, rows, columns].map(|n| rng.below(n));
+    let whole = (0..rows, 0..columns);
+    let (rows, columns) = match rng.below(3) {
+        0 => whole,
+        1 => (row..rows.min(row + 3), whole.1),
+        _ => (row..row + 1, column..column + 1),
+    };
+    [image..image + 1, rows, columns]
+}
+
+fn is_within(at: [usize; 4], place: &[Range<usize>; 3]) -> bool {
+    place.iter().zip(at).all(|(range, at)| range.contains(&at))
+}
+
+/// [`Places`] of `x` and `dy`.
+struct Bands {
+    places: Places,
+    count: usize,
+    stride: usize,
+}
+
+impl Bands {
+    fn of(places: Places, [x, _, dy]: &[Tensor; 3]) -> Self {
+        let stride = x.dims[1].div_ceil(dy.dims[1]);
+        let count = if places == Places::Images { dy.dims[0] } else { dy.dims[1].div_ceil(4) };
+        Bands { places, count, stride }
+    }
+
+    /// The place of a value.
+    fn at(&self, part: Part, at: [usize; 4]) -> usize {
+        match self.places {
+            Places::Images => at[0],
+            Places::Bands if part == Part::X => at[1] / (4 * self.stride),
+            Places::Bands => at[1] / 4,
+        }
+    }
 }
 
 /// Some of many, as an implementation that looks at samples, panels or blocks would see them.

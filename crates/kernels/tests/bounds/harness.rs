@@ -9,7 +9,8 @@ use resnet_kernels::{
 
 use crate::{
     case::{Base, Case},
-    hardship::{Hardship, Kind},
+    hardship::Hardship,
+    kind::Kind,
     problem::Problem,
     random::Rng,
     shrink::{judge, shrink},

@@ -11,6 +11,7 @@ mod case;
 mod hardship;
 mod harness;
 mod judge;
+mod kind;
 mod problem;
 mod random;
 mod reference;
@@ -28,7 +29,7 @@ use report::Report;
 use shrink::{judge, shrink};
 
 /// Cases of each direction, unless told.
-const CASES: u64 = 300;
+const CASES: u64 = 500;
 /// Failures that are shrunk where all are collected.
 const SHRUNK: usize = 200;
 
