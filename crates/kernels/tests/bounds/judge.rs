@@ -17,8 +17,8 @@ use crate::tensor::Tensor;
 ///   [`BAND`] rows of outputs of one image, `P_s` its number of pixels, `X_cs` of the input rows that its
 ///   windows touch.
 ///
-/// The floor is what numbers that are too small to hold leave: every operand may be off by `flushed`,
-/// all of them to the same side, and every result by `least`.
+/// The floor is what numbers that are too small to hold leave: every operand and every product may be off
+/// by `flushed`, all of them to the same side, and every result by `least`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Of an output, or of the gradient of an input.
@@ -133,12 +133,18 @@ impl Expected {
         let exact = expected.sizes(&expected.want);
         let added = added_to.map_or(vec![0.0; groups], |values| expected.sizes(values));
         let each = (expected.want.len() / groups) as f64;
+        let depth = match direction {
+            Direction::Forward => w.values.len() / s.out_channels,
+            Direction::BackwardData => w.values.len() / s.in_channels,
+            Direction::BackwardWeight => dy.values.len() / s.out_channels,
+        };
+        let least = LIMITS.least + depth as f64 * LIMITS.flushed;
         expected.bounds = (0..groups)
             .map(|g| {
                 products * expected.norms[g].max(exact[g])
                     + rounding * (exact[g] + added[g])
                     + floors[g]
-                    + LIMITS.least * each.sqrt()
+                    + least * each.sqrt()
             })
             .collect();
         for (want, added) in expected.want.iter_mut().zip(added_to.unwrap_or_default()) {
