@@ -75,6 +75,7 @@ impl Problem {
             Direction::BackwardData => w.limit(most(&dy)),
             Direction::BackwardWeight => dy.limit(most(&read)),
         }
+        dy.round_to_bf16();
         // Each output's weights are multiplied by its factor when they are packed.
         let rng = &mut Rng::new(case.seed, FACTORS);
         let factor = |_| f64::from(10f64.powf(rng.normal()) as f32);
@@ -83,13 +84,13 @@ impl Problem {
         let mut packed = w.clone();
         if let Some(factors) = &factors {
             packed.multiply(|[out, ..]| 1.0 / factors[out]);
+            packed.limit(LARGEST);
         }
         packed.round_to_f32();
         w = packed.clone();
         if let Some(factors) = &factors {
             w.multiply(|[out, ..]| factors[out]);
         }
-        dy.round_to_bf16();
         let sums = reference::compute(direction, s, [&read, &w, &dy]);
         let added_to = case.accumulate.then(|| {
             let rng = &mut Rng::new(case.seed, ADDED_TO);
