@@ -1,0 +1,174 @@
+//! Kinds of hardships.
+
+use std::fmt;
+
+use resnet_kernels::conv::Direction;
+
+use crate::tensor::Part;
+
+/// A dimension of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Axis(pub(crate) Part, pub(crate) usize);
+
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = match self.0 {
+            Part::W => ["outputs", "kernel rows", "kernel columns", "inputs"],
+            _ => ["images", "rows", "columns", "channels"],
+        };
+        write!(f, "{} of {}", names[self.1], self.0.name())
+    }
+}
+
+/// The last dimension.
+pub(crate) const CHANNELS: usize = 3;
+
+/// What `x` and `dy` have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Places {
+    Images,
+    /// Four rows of outputs, and the rows that are between the same edges in `x`.
+    Bands,
+}
+
+impl fmt::Display for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Places::Images { "images" } else { "bands" })
+    }
+}
+
+/// What a factor falls on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Every one of an axis has a log-normal factor, whose logarithm deviates by that of the strength,
+    /// within 1e-6..1e6.
+    Gains(Axis),
+    /// The same for every channel of every image.
+    GainsByImage(Part),
+    /// Channels have gains, weights that read them the reverse.
+    Balanced(Part),
+    /// Some of an axis.
+    Some(Axis),
+    /// One of an axis.
+    One(Axis),
+    /// All but one of an axis.
+    Others(Axis),
+    /// Those of an axis that have a pattern: a residue, one, or a run.
+    Pattern(Axis),
+    /// A random half, or nine tenths, of the kernels.
+    Kernels,
+    /// Kernels of outputs and inputs that have patterns, or all but those.
+    PatternOfKernels,
+    /// Some single values.
+    Values(Part),
+    /// Some pixels, in all channels or in a few.
+    Pixels(Part),
+    /// A channel is large: everywhere, or in one place. Half of what reads it has weights of zero, or
+    /// next to, to it.
+    HalfRead(Part),
+    /// A channel is zero but in one place: an image, some rows of one, or a pixel.
+    OnePlace(Part),
+    /// An image of `x` is large, or a row of tiles of all; its `dy` is as much smaller, squared, or
+    /// zero.
+    Apart(Places),
+    /// Images, or rows of tiles, have sizes, in `dy` the reverse of `x`.
+    Opposite(Places),
+    /// All of a tensor.
+    All(Part),
+}
+
+impl Kind {
+    /// Whether it gives every channel of a direction's result a size of its own.
+    pub(crate) fn sizes_results(self, direction: Direction) -> bool {
+        self == match direction {
+            Direction::Forward => Kind::Gains(Axis(Part::W, 0)),
+            Direction::BackwardData => Kind::Gains(Axis(Part::W, CHANNELS)),
+            Direction::BackwardWeight => Kind::Gains(Axis(Part::Dy, CHANNELS)),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Gains(axis) => write!(f, "gains of {axis}"),
+            Kind::GainsByImage(part) => write!(f, "gains of {} by image", part.name()),
+            Kind::Balanced(part) => write!(f, "gains of {} that w reverses", part.name()),
+            Kind::Some(axis) => write!(f, "some {axis}"),
+            Kind::One(axis) => write!(f, "one of the {axis}"),
+            Kind::Others(axis) => write!(f, "all but one of the {axis}"),
+            Kind::Pattern(axis) => write!(f, "a pattern of the {axis}"),
+            Kind::Kernels => write!(f, "random kernels"),
+            Kind::PatternOfKernels => write!(f, "a pattern of kernels"),
+            Kind::Values(part) => write!(f, "values of {}", part.name()),
+            Kind::Pixels(part) => write!(f, "pixels of {}", part.name()),
+            Kind::HalfRead(part) => write!(f, "half-read channel of {}", part.name()),
+            Kind::OnePlace(part) => write!(f, "channel of {} in one place", part.name()),
+            Kind::Apart(places) => write!(f, "one of the {places}, x without dy"),
+            Kind::Opposite(places) => write!(f, "sizes of {places}, dy against x"),
+            Kind::All(part) => write!(f, "all of {}", part.name()),
+        }
+    }
+}
+
+/// Which kinds a direction can tell.
+pub(crate) fn menu(direction: Direction) -> Vec<(u32, Kind)> {
+    let (read, rest): (&[Part], &[(u32, Kind)]) = match direction {
+        Direction::Forward => (&[Part::X], &[(3, Kind::Balanced(Part::X))]),
+        Direction::BackwardData => (&[Part::Dy], &[(3, Kind::Balanced(Part::Dy))]),
+        Direction::BackwardWeight => {
+            const BOTH: [(u32, Kind); 4] = [
+                (5, Kind::Apart(Places::Images)),
+                (3, Kind::Apart(Places::Bands)),
+                (5, Kind::Opposite(Places::Images)),
+                (3, Kind::Opposite(Places::Bands)),
+            ];
+            (&[Part::X, Part::Dy], &BOTH)
+        }
+    };
+    let mut kinds = rest.to_vec();
+    for &part in read {
+        let [images, rows, columns, channels] = [0, 1, 2, CHANNELS].map(|dim| Axis(part, dim));
+        kinds.extend([
+            (4, Kind::Gains(channels)),
+            (2, Kind::Gains(images)),
+            (1, Kind::Gains(rows)),
+            (1, Kind::Gains(columns)),
+            (2, Kind::GainsByImage(part)),
+            (2, Kind::Some(channels)),
+            (1, Kind::Some(images)),
+            (2, Kind::One(channels)),
+            (2, Kind::One(images)),
+            (1, Kind::Others(channels)),
+            (2, Kind::Others(images)),
+            (2, Kind::Pattern(channels)),
+            (1, Kind::Pattern(images)),
+            (1, Kind::Pattern(rows)),
+            (1, Kind::Values(part)),
+            (3, Kind::Pixels(part)),
+            (2, Kind::OnePlace(part)),
+            (2, Kind::All(part)),
+        ]);
+        if direction != Direction::BackwardWeight {
+            kinds.push((4, Kind::HalfRead(part)));
+        }
+    }
+    if direction != Direction::BackwardWeight {
+        for axis in [Axis(Part::W, 0), Axis(Part::W, CHANNELS)] {
+            kinds.extend([
+                (4, Kind::Gains(axis)),
+                (2, Kind::Some(axis)),
+                (1, Kind::One(axis)),
+                (1, Kind::Others(axis)),
+                (2, Kind::Pattern(axis)),
+            ]);
+        }
+        kinds.extend([
+            (5, Kind::Kernels),
+            (6, Kind::PatternOfKernels),
+            (2, Kind::Values(Part::W)),
+            (2, Kind::All(Part::W)),
+        ]);
+    }
+    kinds
+}
