@@ -30,8 +30,8 @@ pub(super) struct Kept<'a> {
 
 /// Rounding adds `1.1e-4 R` of an output channel's norm, if roundings have nothing to do with each other,
 /// where `R^2` is `sum_c b_c^2 |x_c|^2` times `sum_c |w_oc|^2 / b_c^2` over `sum_c |x_c|^2 |w_oc|^2`, of an
-/// image. This is the largest `R^2`: 1/64 of the norm.
-const UNEVEN: f32 = 145.0 * 145.0;
+/// image. This is the largest `R^2`: 1/140 of the norm.
+const UNEVEN: f32 = 64.0 * 64.0;
 
 /// Outputs of an item of work.
 const GROUP: usize = 64;
@@ -150,7 +150,9 @@ impl Kernel for Keep<'_> {
             let times = V::read(&factors.weights[channel..]);
             all = sum.mul(times).mul_add(times, all);
         }
-        total[0] = lanes(all);
+        // Where squares are lost, or too large, no image will do.
+        let (sum, is_zero) = (lanes(all), weights.iter().all(|&w| w == 0.0));
+        total[0] = if USABLE.contains(&sum) || is_zero { sum } else { f32::INFINITY };
     }
 }
 
@@ -197,7 +199,7 @@ impl Kernel for Check<'_> {
                 }
             }
             let norm = lanes(sum[0].add(sum[1]));
-            let is_even = all * kept.totals[output] <= UNEVEN * norm;
+            let is_even = norm.is_finite() && all * kept.totals[output] <= UNEVEN * norm;
             if !is_even {
                 return true;
             }

@@ -16,7 +16,7 @@ use crate::{
             product::fixed,
             store::Products,
             transform::plain::{Input, Output, Weight},
-            weights::{Gram, LINES, MOST_LINES, Plain, Taps, Times},
+            weights::{Gram, LINES, Lanes, MOST_LINES, Plain, Taps, Times},
         },
     },
     element::Element,
@@ -216,8 +216,14 @@ impl<E: Element> Job<'_, E> {
                         if fixed::<E>() {
                             let mut gram = Gram::new();
                             gram.add::<V>(&taps, values.clone(), width);
+                            let mut lanes = Lanes::ONE;
+                            if !gram.is_usable(width) {
+                                lanes = taps.normalize::<V>(values.clone(), width);
+                                gram = Gram::new();
+                                gram.add::<V>(&taps, values.clone(), width);
+                            }
                             gram.squares::<Weight, V>(width, &mut times);
-                            times.scale::<Weight, V>(Form::Plain, width, units, width);
+                            times.scale::<Weight, V>(Form::Plain, width, &lanes, units, width);
                         }
                         let next = words.end..(words.end + plan.chunk).min(depth);
                         let share = |words: &Range<usize>, e: usize| {

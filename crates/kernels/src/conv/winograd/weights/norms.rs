@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{taps::Taps, times::Times};
 use crate::{
-    conv::winograd::{product::CHANNELS, transform::Window},
+    conv::winograd::{energies::USABLE, product::CHANNELS, transform::Window},
     isa::Vector,
 };
 
@@ -98,6 +98,16 @@ impl Gram {
         }
     }
 
+    /// Whether sums of squares of all of an output's taps are far from the smallest and the largest f32,
+    /// for so many outputs.
+    #[inline(always)]
+    pub(in crate::conv::winograd) fn is_usable(&self, width: usize) -> bool {
+        let total = |lane: usize| -> f32 {
+            self.0[..3].iter().flat_map(|row| &row[..3]).map(|sums| sums[lane]).sum()
+        };
+        (0..width).all(|lane| USABLE.contains(&total(lane)))
+    }
+
     /// Sums of squares of the [bare](Window::bare) elements, rounded up.
     #[inline(always)]
     pub(in crate::conv::winograd) fn squares<L: Window, V: Vector>(
@@ -181,7 +191,7 @@ mod tests {
                     *tap = (column[window / 3] * row[window % 3]) as f32;
                 }
             }
-            let all = Taps { start: taps.as_ptr(), window: width as isize, value: 9 * width };
+            let all = Taps { start: taps.as_mut_ptr(), window: width as isize, value: 9 * width };
             let (mut gram, mut squares) = (Gram::new(), Times::new());
             // SAFETY: these are the taps of so many values.
             unsafe { gram.add::<V>(&all, 0..CHANNELS, width) };

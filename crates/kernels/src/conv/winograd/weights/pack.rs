@@ -2,7 +2,13 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{norms::Gram, packed::Packed, plain::Plain, taps::LINES, times::Times};
+use super::{
+    norms::Gram,
+    packed::Packed,
+    plain::Plain,
+    taps::{LINES, Lanes},
+    times::Times,
+};
 use crate::{
     conv::winograd::{
         factors::Factors,
@@ -87,6 +93,7 @@ impl<E: Element> Pack<'_, E> {
         let mut times = Times::new();
         // SAFETY: `pack` has checked the length; each item has its own panel and depths.
         unsafe {
+            let mut lanes = Lanes::ONE;
             if fixed::<E>() {
                 let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
@@ -94,12 +101,33 @@ impl<E: Element> Pack<'_, E> {
                     let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
                     gram.add::<V>(&taps, 0..block, width);
                 }
+                if !gram.is_usable(width) {
+                    let mut most = Lanes([0.0; 32]);
+                    for start in depth.clone().step_by(block) {
+                        let part = start..start + block;
+                        let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                        taps.largest::<V>(0..block, width, &mut most);
+                    }
+                    lanes = most.powers_of_two();
+                    gram = Gram::new();
+                    for start in depth.clone().step_by(block) {
+                        let part = start..start + block;
+                        let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                        taps.divide::<V>(0..block, width, &lanes);
+                        gram.add::<V>(&taps, 0..block, width);
+                    }
+                }
                 gram.squares::<L, V>(width, &mut times);
-                times.scale::<L, V>(form, width, to.add(layout.units() + first), apart);
+                let units = to.add(layout.units() + first);
+                times.scale::<L, V>(form, width, &lanes, units, apart);
             }
+            let is_divided = lanes.0 != Lanes::ONE.0;
             for start in depth.step_by(block) {
                 let part = start..start + block;
                 let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                if is_divided {
+                    taps.divide::<V>(0..block, width, &lanes);
+                }
                 // Words of this panel: all panels before it are whole.
                 let to = to.add(first * layout.depth + start / E::PACK * width);
                 for (group, lines) in LINES.into_iter().enumerate() {

@@ -44,7 +44,7 @@ impl Plain<'_> {
             let (panel, rows, to) = ((first, width), 0..9 * count, turned.as_mut_ptr());
             // SAFETY: as checked.
             unsafe { plain.gather::<E, V>(panel, rows, factors, to) };
-            return Taps::gathered(turned.as_ptr(), width);
+            return Taps::gathered(turned.as_mut_ptr(), width);
         }
         let from = &self.weights[first * row..(first + width) * row];
         assert!(depth.end <= channels && count.is_multiple_of(V::LANES));
@@ -78,7 +78,7 @@ impl Plain<'_> {
                 }
             }
         }
-        Taps { start: turned.as_ptr(), window: (count * width) as isize, value: width }
+        Taps { start: turned.as_mut_ptr(), window: (count * width) as isize, value: width }
     }
 
     /// Asks for rows that [`Plain::gather`] will copy.

@@ -15,10 +15,29 @@ pub(in crate::conv::winograd) const LINES: [Range<usize>; 4] = [0..1, 1..3, 3..5
 /// Lines of a group, at most.
 pub(in crate::conv::winograd) const MOST_LINES: usize = 2;
 
+/// A value for each output of a panel.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv::winograd) struct Lanes(pub(super) [f32; 32]);
+
+impl Lanes {
+    pub(in crate::conv::winograd) const ONE: Lanes = Lanes([1.0; 32]);
+
+    /// Powers of two near these values, so that one over each is one as well; 1 for what is none.
+    pub(super) fn powers_of_two(self) -> Lanes {
+        let power = |x: f32| f32::from_bits(x.to_bits() & f32::INFINITY.to_bits());
+        let usable = |x: f32| x > 0.0 && x.is_finite();
+        let bounds = (1.0 / LARGEST, LARGEST);
+        Lanes(self.0.map(|x| if usable(x) { power(x).clamp(bounds.0, bounds.1) } else { 1.0 }))
+    }
+}
+
+/// One over it is no denormal number.
+const LARGEST: f32 = f32::from_bits(253 << 23);
+
 /// The nine weights of each value of the depth, with outputs next to each other.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv::winograd) struct Taps {
-    pub(super) start: *const f32,
+    pub(super) start: *mut f32,
     /// Words from one position of the window to the next.
     pub(super) window: isize,
     /// Words from one value of the depth to the next.
@@ -27,7 +46,7 @@ pub(in crate::conv::winograd) struct Taps {
 
 impl Taps {
     /// Of what [`Plain::gather`](super::Plain::gather) brings together.
-    pub(in crate::conv::winograd) fn gathered(rows: *const f32, width: usize) -> Self {
+    pub(in crate::conv::winograd) fn gathered(rows: *mut f32, width: usize) -> Self {
         // Turned by half a circle.
         let start = rows.wrapping_add(8 * width);
         Taps { start, window: -(width as isize), value: 9 * width }
@@ -43,6 +62,72 @@ impl Taps {
         unsafe {
             let row = self.start.add(k * self.value + lane).offset(3 * row as isize * self.window);
             [V::load(row), V::load(row.offset(self.window)), V::load(row.offset(2 * self.window))]
+        }
+    }
+
+    /// Brings the largest of each output's weights, of some values of the depth, near 1.
+    ///
+    /// # Safety
+    /// As [`Taps::elements`]; nobody else may use the weights.
+    #[inline(always)]
+    pub(in crate::conv::winograd) unsafe fn normalize<V: Vector>(
+        &self,
+        depth: Range<usize>,
+        width: usize,
+    ) -> Lanes {
+        let mut most = Lanes([0.0; 32]);
+        // SAFETY: the caller's contract.
+        unsafe {
+            self.largest::<V>(depth.clone(), width, &mut most);
+            let lanes = most.powers_of_two();
+            self.divide::<V>(depth, width, &lanes);
+            lanes
+        }
+    }
+
+    /// Raises the largest of each output's weights to those of some values of the depth.
+    ///
+    /// # Safety
+    /// As [`Taps::elements`].
+    #[inline(always)]
+    pub(super) unsafe fn largest<V: Vector>(
+        &self,
+        depth: Range<usize>,
+        width: usize,
+        most: &mut Lanes,
+    ) {
+        for (k, lane) in depth.flat_map(|k| (0..width).step_by(V::LANES).map(move |n| (k, n))) {
+            let mut largest = V::read(&most.0[lane..]);
+            for row in 0..3 {
+                // SAFETY: the caller's contract.
+                for w in unsafe { self.row::<V>(k, lane, row) } {
+                    largest = largest.max(w.max(V::zero().sub(w)));
+                }
+            }
+            largest.write(&mut most.0[lane..]);
+        }
+    }
+
+    /// Divides each output's weights, of some values of the depth.
+    ///
+    /// # Safety
+    /// As [`Taps::normalize`].
+    #[inline(always)]
+    pub(super) unsafe fn divide<V: Vector>(
+        &self,
+        depth: Range<usize>,
+        width: usize,
+        lanes: &Lanes,
+    ) {
+        for (k, lane) in depth.flat_map(|k| (0..width).step_by(V::LANES).map(move |n| (k, n))) {
+            let times = V::read(&lanes.0.map(|x| 1.0 / x)[lane..]);
+            for window in 0..9 {
+                // SAFETY: the caller's contract.
+                unsafe {
+                    let at = self.start.add(k * self.value + lane).offset(window * self.window);
+                    V::load(at).mul(times).store(at);
+                }
+            }
         }
     }
 

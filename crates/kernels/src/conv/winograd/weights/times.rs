@@ -1,5 +1,6 @@
 //! What elements of weights are multiplied with to become integers.
 
+use super::taps::Lanes;
 use crate::{
     conv::winograd::{
         form::Form,
@@ -19,7 +20,8 @@ impl Times {
         Times([[0.0; 32]; 36])
     }
 
-    /// From sums of squares. `units` have `apart` words from one element to the next.
+    /// From sums of squares, of weights that were divided by something. `units` have `apart` words from
+    /// one element to the next.
     ///
     /// # Safety
     /// They must have room for `width` outputs of each element.
@@ -28,6 +30,7 @@ impl Times {
         &mut self,
         form: Form,
         width: usize,
+        lanes: &Lanes,
         units: *mut f32,
         apart: usize,
     ) {
@@ -43,7 +46,8 @@ impl Times {
                     let (time, unit) = energy.scales(product::WEIGHT);
                     time.store(times);
                     // Elements of tiles were divided by their norms, these by their scales.
-                    unit.mul(V::splat(norm)).store(units);
+                    let divided = V::read(&lanes.0[lane..]);
+                    unit.mul(V::splat(norm)).mul(divided).store(units);
                 }
             }
         }
