@@ -17,7 +17,10 @@ CASES = {
     "train fp32 128": [*TRAIN, "--dtype", "fp32", "--batch", "128"],
     "train bf16 32": [*TRAIN, "--dtype", "bf16", "--batch", "32"],
     "train bf16 128": [*TRAIN, "--dtype", "bf16", "--batch", "128"],
+    "train bf16 224": ["--arch", "resnet18", "--mode", "train", "--dtype", "bf16", "--batch", "16"],
     "inference fp32 1": ["--arch", "resnet18", "--mode", "eval", "--batch", "1"],
+    "inference bf16 1": ["--arch", "resnet18-cifar", "--mode", "eval", "--dtype", "bf16", "--batch", "1"],
+    "inference bf16 128": ["--arch", "resnet18-cifar", "--mode", "eval", "--dtype", "bf16", "--batch", "128"],
 }
 
 

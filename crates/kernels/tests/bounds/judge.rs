@@ -1,6 +1,6 @@
 //! How far a result may be from the exact one.
 
-use resnet_kernels::conv::{ConvShape, Direction};
+use resnet_kernels::conv::{ConvShape, Direction, Mode};
 
 use crate::tensor::Tensor;
 
@@ -21,8 +21,10 @@ use crate::tensor::Tensor;
 /// by `flushed`, all of them to the same side, and every result by `least`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Of an output, or of the gradient of an input.
+    /// Of an output, or of the gradient of an input, in training.
     pub(crate) products: f64,
+    /// Of an output in inference, where weights are transformed before any image is known.
+    pub(crate) inference_products: f64,
     /// Of the gradient of a weight.
     pub(crate) weight_products: f64,
     /// To bfloat16.
@@ -33,8 +35,9 @@ pub(crate) struct Limits {
 }
 
 pub(crate) const LIMITS: Limits = Limits {
-    products: 2e-2,
-    weight_products: 2e-2,
+    products: 1.0 / 128.0,
+    inference_products: 1.0 / 50.0,
+    weight_products: 1.0 / 32.0,
     rounding: 1.0 / 256.0,
     flushed: f32::MIN_POSITIVE as f64,
     least: 1e-37,
@@ -101,7 +104,7 @@ impl std::fmt::Display for Verdict {
 impl Expected {
     /// Of exact sums, and of what they are added to.
     pub(crate) fn new(
-        direction: Direction,
+        (direction, mode): (Direction, Mode),
         s: &ConvShape,
         tensors: [&Tensor; 3],
         sums: Vec<f64>,
@@ -126,6 +129,7 @@ impl Expected {
         let mut expected = Expected { direction, channels, want: sums, norms, bounds: Vec::new() };
         let products = match direction {
             Direction::BackwardWeight => LIMITS.weight_products,
+            _ if mode == Mode::Inference => LIMITS.inference_products,
             _ => LIMITS.products,
         };
         let is_stored = direction != Direction::BackwardWeight;

@@ -96,7 +96,8 @@ impl Problem {
             let rng = &mut Rng::new(case.seed, ADDED_TO);
             beside(&sums, s.in_channels, rng)
         });
-        let expected = Expected::new(direction, s, [&read, &w, &dy], sums, added_to.as_deref());
+        let expected =
+            Expected::new((direction, case.mode), s, [&read, &w, &dy], sums, added_to.as_deref());
         Problem {
             x: stored(&narrow(&x.values)),
             w: narrow(&packed.values),

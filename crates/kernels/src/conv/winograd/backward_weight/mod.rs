@@ -2,6 +2,7 @@
 //! all elements that meet it.
 
 mod items;
+mod mend;
 mod plan;
 mod scales;
 
@@ -65,7 +66,12 @@ impl BackwardWeight {
         };
         let (to, rest) = scratch.split_at_mut(pass.measured_len(batch));
         match pass.measure(cpu, batch, x, dy, to, rest) {
-            Some(measured) => pass.run(cpu, batch, x, dy, dw, measured, rest),
+            Some((measured, uneven)) => {
+                pass.run(cpu, batch, x, dy, dw, measured, rest);
+                if let Some(uneven) = uneven {
+                    pass.mend(cpu, x, dy, uneven, dw);
+                }
+            }
             None => {
                 wide.run(cpu, batch, x.widen(), E::widen(dy), dw, Measured::NONE, scratch);
             }

@@ -1,16 +1,21 @@
 //! Scales of integers of a gradient of weights, and whether they do.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use super::plan::BackwardWeight;
+use super::{
+    mend::{GROUP, Uneven},
+    plan::BackwardWeight,
+};
 use crate::{
-    bf16::Bf16,
     conv::{
         operands::Read,
         winograd::{
             energies::{Bands, add_up},
             form::Form,
-            product::{self, Energy, channel_at},
+            product::{self, Energy},
         },
     },
     cpu::Cpu,
@@ -20,7 +25,7 @@ use crate::{
 };
 
 /// Scales of a block of tiles: what values of the input and of the output's gradient are multiplied with,
-/// and what integers of each are worth; of each channel, at its [place](channel_at).
+/// and what integers of each are worth; of each channel, at its [place](product::channel_at).
 #[derive(Clone, Copy)]
 pub(super) struct Scales<'a> {
     pub(super) v_times: &'a [f32],
@@ -61,17 +66,28 @@ impl<'a> Measured<'a> {
     }
 }
 
-/// The larger side of what rounding may do to a pair of channels, over the root of the mean of
-/// `x^2 dy^2`: 2^-5 of it.
+/// A pair of channels is summed up anew where rounding is more than 2^-6 of the root of what squares
+/// `x^2 dy^2` add up to, in the mean of a band: what a tap is if signs have nothing to do with each other.
 ///
 /// An element of a pair, over a block, is off by `0.29 v_unit w_unit` times the norm of either side's
 /// integers, if roundings have nothing to do with each other. These are about a sixth of their bound for
 /// a tile of the input, and a fourth for one of the gradient: few patches lie along one element. The sums
 /// of squares of what the transform back makes of the 36 elements are 19.1^2 in the mean of the taps.
-const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
+const fn error(form: Form) -> f32 {
+    let plain = 0.29 * 19.1 * 13_333.0 * (1 << 6) as f32;
+    match form {
+        Form::Plain => plain,
+        // As measured: its windows' elements meet up to nine of a tile.
+        Form::Strided => 2.0 * plain,
+    }
+}
+
+/// Pairs are not summed up anew where that takes more than one of so many products of elements.
+const MENDED: usize = 8;
 
 impl BackwardWeight {
-    /// Shares and scales of a batch; nothing where integers would not do.
+    /// Shares and scales of a batch, and pairs of which rounding would leave too little; nothing where
+    /// integers would not do.
     pub(super) fn measure<'a, E: Element>(
         &self,
         cpu: &Cpu,
@@ -80,7 +96,7 @@ impl BackwardWeight {
         dy: &[E],
         to: &'a mut [f32],
         scratch: &mut [f32],
-    ) -> Option<Measured<'a>> {
+    ) -> Option<(Measured<'a>, Option<Uneven<'a>>)> {
         let side = if self.form == Form::Strided { 9 } else { 6 };
         let x = Bands { grid: &self.input, read: x, images: batch, side, border: 1 };
         let dy = Bands::apart(&self.output, dy.into(), batch);
@@ -89,7 +105,8 @@ impl BackwardWeight {
         let (w, to) = to.split_at_mut(bands * outputs);
         let (shares, to) = to.split_at_mut(2 * bands);
         let (v_over, to) = to.split_at_mut(inputs);
-        let (w_over, scales) = to.split_at_mut(outputs);
+        let (w_over, to) = to.split_at_mut(outputs);
+        let (flags, scales) = to.split_at_mut(outputs / GROUP * inputs);
         x.each(cpu, v);
         dy.each(cpu, w);
         if !over_norms(cpu, &x, v, v_over, scratch) || !over_norms(cpu, &dy, w, w_over, scratch) {
@@ -111,22 +128,25 @@ impl BackwardWeight {
             cpu.isa().dispatch(Scale { plan: self, energies, shares, tiles, to });
         });
         let measured = Measured { shares, scales, each };
-        let close = AtomicBool::new(true);
-        cpu.pool().run(outputs.div_ceil(GROUP), &|_, item| {
-            let outputs = item * GROUP..((item + 1) * GROUP).min(outputs);
-            let compare = Compare { plan: self, energies, measured, blocks: blocks.len(), outputs };
-            if !cpu.isa().dispatch(compare) {
-                close.store(false, Ordering::Relaxed);
-            }
+        let anew = AtomicUsize::new(0);
+        let (blocks, parts) = (blocks.len(), Parts::new(&mut *flags, inputs));
+        cpu.pool().run_parts(outputs / GROUP, parts, |group, flags| {
+            let compare = Compare { plan: self, energies, measured, blocks, group, flags };
+            anew.fetch_add(cpu.isa().dispatch(compare), Ordering::Relaxed);
         });
-        close.into_inner().then_some(measured)
+        let anew = anew.into_inner();
+        let uneven = (anew > 0).then_some(Uneven { flags, energies: v });
+        let products = batch * self.input.tiles() * self.form.elements() * inputs * outputs;
+        // Nine taps each.
+        (anew.saturating_mul(9) <= products / MENDED).then_some((measured, uneven))
     }
 
     /// Words that [`BackwardWeight::measure`] leaves, at most.
     pub(super) fn measured_len(&self, images: usize) -> usize {
         let channels = self.input.channels + self.output.channels;
         let bands = images * self.input.bands();
-        bands * (channels + 2) + (1 + 2 * self.most_blocks()) * channels
+        let flags = self.output.channels / GROUP * self.input.channels;
+        bands * (channels + 2) + (1 + 2 * self.most_blocks()) * channels + flags
     }
 }
 
@@ -211,7 +231,7 @@ struct Scale<'a> {
     plan: &'a BackwardWeight,
     energies: Energies<'a>,
     shares: Shares<'a>,
-    tiles: std::ops::Range<usize>,
+    tiles: Range<usize>,
     to: &'a mut [f32],
 }
 
@@ -266,26 +286,26 @@ fn add<V: Vector>(sums: [Energy<V>; 2], of: &[f32], share: f32) -> [Energy<V>; 2
     sums
 }
 
-/// Outputs of an item of [`Compare`].
-const GROUP: usize = 16;
-
-/// Whether rounding does little to the pairs of some outputs and every input.
+/// Whether rounding leaves too little of pairs of some outputs and every input.
 struct Compare<'a> {
     plan: &'a BackwardWeight,
     energies: Energies<'a>,
     measured: Measured<'a>,
     blocks: usize,
-    /// Places.
-    outputs: std::ops::Range<usize>,
+    /// Of the outputs.
+    group: usize,
+    /// For each input 1 if it leaves too little, or 0.
+    flags: &'a mut [f32],
 }
 
 impl Kernel for Compare<'_> {
-    type Output = bool;
+    /// How many products of pixels and outputs there are to be summed up anew, at most.
+    type Output = usize;
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> bool {
-        let Compare { plan, energies, measured, blocks, outputs } = self;
+    fn run<V: Vector, const TILE: usize>(self) -> usize {
+        let Compare { plan, energies, measured, blocks, group, flags } = self;
         let bands = energies.w.len() / energies.outputs;
         let grid = &plan.output;
         // One over the pixels of a band.
@@ -293,10 +313,9 @@ impl Kernel for Compare<'_> {
             let rows = grid.side.min(grid.height - band % grid.bands() * grid.side);
             1.0 / (rows * grid.width) as f32
         };
-        let mut worst = V::zero();
-        for place in outputs {
-            let output = channel_at::<Bf16, V>(place);
-            let w_over = energies.w_over[output];
+        flags.fill(0.0);
+        for output in group * GROUP..(group + 1) * GROUP {
+            let (place, w_over) = (place_of::<V>(output), energies.w_over[output]);
             for channel in (0..energies.inputs).step_by(2 * V::LANES) {
                 // Of channels of norm 1, so that no square of small ones is lost.
                 let v_over = &energies.v_over[channel..];
@@ -304,7 +323,7 @@ impl Kernel for Compare<'_> {
                 let mut rounding = [V::zero(); 2];
                 for block in 0..blocks {
                     let scales = measured.of(plan, block);
-                    let w = scales.w_units[place] * w_over * ERROR;
+                    let w = scales.w_units[place] * w_over * error(plan.form);
                     for (i, sum) in rounding.iter_mut().enumerate() {
                         let v = V::read(&scales.v_units[channel + i * V::LANES..]);
                         let v = v.mul(v_over[i]).mul(V::splat(w));
@@ -321,13 +340,28 @@ impl Kernel for Compare<'_> {
                         *sum = v.mul_add(V::splat(w), *sum);
                     }
                 }
-                for (rounding, squares) in rounding.into_iter().zip(squares) {
-                    worst = worst.max(rounding.sub(squares));
+                let above = [0, 1].map(|i| rounding[i].sub(squares[i]).max(V::zero()));
+                let above = V::alternate(above[0], above[1]);
+                for (i, above) in above.into_iter().enumerate() {
+                    let flags = &mut flags[channel + i * V::LANES..];
+                    above.max(V::read(flags)).write(flags);
                 }
             }
         }
-        let mut lanes = [0.0f32; 16];
-        worst.write(&mut lanes);
-        lanes.iter().all(|&x| x <= 0.0)
+        let mut pixels = 0;
+        for (channel, flag) in flags.iter_mut().enumerate() {
+            if *flag != 0.0 {
+                *flag = 1.0;
+                pixels += (0..bands).filter(|&band| energies.v(band)[channel] > 0.0).count();
+            }
+        }
+        pixels * plan.input.side * plan.input.width * GROUP
     }
+}
+
+/// The reverse of [`product::channel_at`].
+#[inline(always)]
+fn place_of<V: Vector>(channel: usize) -> usize {
+    let (group, at) = (channel / (2 * V::LANES), channel % (2 * V::LANES));
+    group * 2 * V::LANES + at % 2 * V::LANES + at / 2
 }
