@@ -7,7 +7,7 @@ use std::{
 };
 
 use md5::Md5;
-use resnet_formats::{lock, make_own_folder};
+use resnet_formats::{Lock, lock, make_own_folder};
 
 use super::monitor::Failure;
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 /// the folder may have come from a stranger.
 pub(super) struct Workspace {
     target: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Workspace {
