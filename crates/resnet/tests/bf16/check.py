@@ -1,0 +1,242 @@
+"""Whether training and inference in bfloat16 hold on uneven networks, with PyTorch's CPU autocast as peer.
+
+    scripts/check-bf16 [--folder DIR] [--resnet20 FILE] [--resnet56 FILE] [--isa SET] [--only NAME] ...
+
+Gradients of 128 training images of CIFAR-10, in training mode, are compared with those that PyTorch
+computes in float64: |g - g64| / |g64| of each tensor (median and worst) and the cosine over all. None may
+be further off than autocast's by more than a tenth. Of the first 2,000 test images as many must be
+classified rightly as in fp32, to within five. situations.py says what is changed in the nets; `direct`
+is bf16 without Winograd's algorithm, for comparison. Ends with 1 where something does not hold.
+
+The nets are trained here, once, or are files of any form that `resnet` reads (--mean and --std are
+those of files)."""
+import argparse
+import fnmatch
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "golden"))
+from make_golden import PaperCifarNet
+from situations import ACCURACY, GRADIENTS
+
+BATCH, TESTED = 128, 2000
+# Times autocast's figure, and on top of that, are allowed; images more or less than in fp32.
+TENTH, SLACK, IMAGES = 1.1, 0.005, 5
+EPOCHS = {"resnet20": 3, "resnet56": 2}
+OURS = {"bf16": ("bf16", "fastest"), "direct": ("bf16", "direct")}
+
+project = pathlib.Path(__file__).resolve().parents[4]
+home = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", project / "target")).resolve() / "bf16"
+
+
+def cargo(*args, **options):
+    return subprocess.run(["cargo", *args], cwd=project, check=True, **options)
+
+
+def resnet(*args, **options):
+    return cargo("run", "--quiet", "--package", "resnet-cli", "--", *map(str, args), **options)
+
+
+class Cifar10:
+    """Images in [0, 1], [n, 3, 32, 32], and labels."""
+
+    def __init__(self):
+        info = ["data", "info", "cifar10", "--json"]
+        about = json.loads(resnet(*info, stdout=subprocess.PIPE).stdout)
+        if not about["present"]:
+            resnet("data", "fetch", "cifar10")
+        self.folder = pathlib.Path(about["folder"])
+        self.normalisation = about["normalisation"]["mean"], about["normalisation"]["std"]
+
+    def first(self, file, count):
+        with open(self.folder / file, "rb") as stream:
+            records = torch.frombuffer(bytearray(stream.read(3073 * count)), dtype=torch.uint8)
+        records = records.view(count, 3073)
+        return records[:, 1:].reshape(count, 3, 32, 32) / 255, records[:, 0].long()
+
+
+class Net:
+    """A trained net of the paper's family, and a place for files of it."""
+
+    def __init__(self, arch, folder, scratch, given, normalisation):
+        self.arch, self.scratch = arch, scratch
+        self.mean, self.std = (torch.tensor(values).view(3, 1, 1) for values in normalisation)
+        run = given
+        if not given:
+            run = folder / arch
+            settings = ["--arch", arch, "--epochs", EPOCHS[arch], "--dtype", "fp32", "--out", run]
+            start = ["--resume", run] if run.exists() else ["cifar10", *settings]
+            resnet("train", *start, stdout=sys.stderr)
+        file = scratch / f"{arch}.safetensors"
+        options = ["--arch", arch] if given else []
+        resnet("convert", "--quiet", run, file, *options, stdout=sys.stderr)
+        self.state = load_file(file)
+
+    def changed(self, change, images, labels):
+        """State dict, normalised images and labels, after a change."""
+        state = {key: tensor.clone() for key, tensor in self.state.items()}
+        x, y = (images - self.mean) / self.std, labels.clone()
+        change(state, x, y)
+        return state, x, y
+
+    def module(self, state):
+        module = PaperCifarNet((int(self.arch.removeprefix("resnet")) - 2) // 6)
+        module.load_state_dict(state)
+        return module
+
+    def ours(self, what, dtype, algorithms, state, x, y):
+        """What the library computes."""
+        network, batch, out = (self.scratch / f"{name}.safetensors" for name in ("net", "batch", "out"))
+        save_file(state, network)
+        save_file({"input": x, "target": y}, batch)
+        files = map(str, (network, batch, out))
+        example = ["--package", "resnet", "--example", "compute"]
+        cargo("run", "--quiet", *example, "--", what, dtype, algorithms, self.arch, *files)
+        return load_file(out)
+
+    def gradients(self, state, x, y, dtype=torch.float32, autocast=False):
+        """What PyTorch computes, in a dtype or under autocast."""
+        module = self.module(state).train().to(dtype)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = F.cross_entropy(module(x.to(dtype)), y)
+        loss.backward()
+        return {name: parameter.grad for name, parameter in module.named_parameters()}
+
+    def logits(self, state, x):
+        """What PyTorch computes under autocast."""
+        module = self.module(state).eval()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            return torch.cat([module(part) for part in x.split(BATCH)]).float()
+
+
+def off(got, want):
+    """How far gradients are from those in float64."""
+    errors = []
+    apart = along = square = square64 = 0.0
+    for name, g64 in want.items():
+        g = got[name].double()
+        assert g.shape == g64.shape and g.isfinite().all(), name
+        errors.append(((g - g64).norm() / g64.norm()).item())
+        along += (g * g64).sum().item()
+        square += g.square().sum().item()
+        square64 += g64.square().sum().item()
+    cosine = along / (square * square64) ** 0.5
+    return {"median": statistics.median(errors), "worst": max(errors), "cosine": cosine}
+
+
+def near(ours, peer):
+    allowed = lambda error: TENTH * error + SLACK
+    distances = [(ours[key], peer[key]) for key in ("median", "worst")]
+    distances.append((1 - ours["cosine"], 1 - peer["cosine"]))
+    return all(error <= allowed(theirs) for error, theirs in distances)
+
+
+def compare_gradients(net, change, batch):
+    changed = net.changed(change, *batch)
+    g64 = net.gradients(*changed, dtype=torch.float64)
+    figures = {way: off(net.ours("gradients", *OURS[way], *changed), g64) for way in OURS}
+    figures["autocast"] = off(net.gradients(*changed, autocast=True), g64)
+    return figures, near(figures["bf16"], figures["autocast"])
+
+
+def compare_accuracy(net, change, batch):
+    state, x, y = net.changed(change, *batch)
+    right = lambda logits: (logits.argmax(1) == y).sum().item()
+    ways = {"fp32": ("fp32", "fastest"), **OURS}
+    figures = {way: right(net.ours("logits", *of, state, x, y)["logits"]) for way, of in ways.items()}
+    figures["autocast"] = right(net.logits(state, x))
+    return figures, abs(figures["bf16"] - figures["fp32"]) <= IMAGES
+
+
+class Table:
+    """Markdown, row by row."""
+
+    def __init__(self, first, columns, cell):
+        self.columns, self.cell = columns, cell
+        print(f"\n| {first} | {' | '.join(columns)} | holds |")
+        print("|---|" + "--:|" * len(columns) + "---|", flush=True)
+
+    def row(self, name, figures, holds):
+        cells = " | ".join(self.cell(figures[column]) for column in self.columns)
+        print(f"| {name} | {cells} | {'yes' if holds else '**no**'} |", flush=True)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        prog="check-bf16", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    path, floats = lambda text: pathlib.Path(text).resolve(), lambda text: [float(word) for word in text.split(",")]
+    parser.add_argument("--folder", type=path, default=home, help="of the nets that are trained here")
+    parser.add_argument("--resnet20", type=path, metavar="FILE", help="a trained ResNet-20")
+    parser.add_argument("--resnet56", type=path, metavar="FILE", help="a trained ResNet-56")
+    parser.add_argument("--mean", type=floats, metavar="R,G,B", help="as of `resnet eval`")
+    parser.add_argument("--std", type=floats, metavar="R,G,B")
+    parser.add_argument("--isa", metavar="SET", help="instruction set, as RESNET_ISA")
+    parser.add_argument("--only", action="append", metavar="NAME", help="situations; may be a pattern")
+    parser.add_argument("--json", type=path, metavar="FILE", help="also writes all figures there")
+    options = parser.parse_args()
+    every = [*GRADIENTS, *ACCURACY]
+    for pattern in options.only or []:
+        if not fnmatch.filter(every, pattern):
+            parser.error(f"no situation is called {pattern}; there are: {', '.join(every)}")
+    options.names = [n for n in every if any(fnmatch.fnmatch(n, p) for p in options.only or ["*"])]
+    return options
+
+
+def main():
+    options = arguments()
+    if options.isa:
+        os.environ["RESNET_ISA"] = options.isa
+    torch.set_num_threads(os.cpu_count())  # make_golden.py takes one
+    cargo("build", "--quiet", "--package", "resnet", "--example", "compute")
+    cifar = Cifar10()
+    results = {}
+
+    def run(table, name, compare, net, change, batch):
+        figures, holds = compare(net, change, batch)
+        results[name] = {**figures, "holds": holds}
+        table.row(name, figures, holds)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        nets = {}
+
+        def net(arch):
+            if arch not in nets:
+                given = getattr(options, arch)
+                mean, std = cifar.normalisation
+                of_file = (options.mean or mean, options.std or std)
+                normalisation = of_file if given else (mean, std)
+                nets[arch] = Net(arch, options.folder, pathlib.Path(scratch), given, normalisation)
+            return nets[arch]
+
+        gradients = [name for name in options.names if name in GRADIENTS]
+        if gradients:
+            batch, trained = cifar.first("data_batch_1.bin", BATCH), net("resnet20")
+            cell = lambda f: f"{f['median']:.3f} / {f['worst']:.3f} / {f['cosine']:.4f}"
+            table = Table("median / worst / cosine", [*OURS, "autocast"], cell)
+            for name in gradients:
+                run(table, name, compare_gradients, trained, GRADIENTS[name], batch)
+        accuracy = [name for name in options.names if name in ACCURACY]
+        if accuracy:
+            batch, each = cifar.first("test_batch.bin", TESTED), {n: net(ACCURACY[n][0]) for n in accuracy}
+            table = Table(f"right of {TESTED:,}", ["fp32", *OURS, "autocast"], str)
+            for name in accuracy:
+                run(table, name, compare_accuracy, each[name], ACCURACY[name][1], batch)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    failed = [name for name, found in results.items() if not found["holds"]]
+    print(f"\n{len(results)} situations, {len(failed)} do not hold" + "".join(f"\n- {n}" for n in failed))
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
