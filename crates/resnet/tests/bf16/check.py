@@ -5,13 +5,15 @@
 Gradients of 128 training images of CIFAR-10, in training mode, are compared with those that PyTorch
 computes in float64: |g - g64| / |g64| of each tensor (median and worst) and the cosine over all. None may
 be further off than autocast's by more than a tenth. Of the first 2,000 test images as many must be
-classified rightly as in fp32, to within five. situations.py says what is changed in the nets; `direct`
-is bf16 without Winograd's algorithm, for comparison. Ends with 1 where something does not hold.
+classified rightly as in fp32, to within five; also by nets that are softly pruned: half of all 3x3 kernels
+are multiplied by 1e-4, and the rest trained on for a while. situations.py says what else is changed;
+`direct` is bf16 without Winograd's algorithm, for comparison. Ends with 1 where something does not hold.
 
-The nets are trained here, once, or are files of any form that `resnet` reads (--mean and --std are
-those of files)."""
+The ResNet-20 is one by others, of the tests; the ResNet-56 is trained here, once. Others are taken from
+run folders and files of any form that `resnet` reads; their images are normalised with --mean and --std."""
 import argparse
 import fnmatch
+import hashlib
 import json
 import os
 import pathlib
@@ -25,17 +27,25 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "golden"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "golden"))
 from make_golden import PaperCifarNet
-from situations import ACCURACY, GRADIENTS
+from situations import GRADIENTS, SMALL, pruned
 
 BATCH, TESTED = 128, 2000
 # Times autocast's figure, and on top of that, are allowed; images more or less than in fp32.
 TENTH, SLACK, IMAGES = 1.1, 0.005, 5
-EPOCHS = {"resnet20": 3, "resnet56": 2}
+EPOCHS = 2
+# What pruned nets train on.
+TUNED = 10_000
+# Whether a net is pruned, and which.
+ACCURACY = {f"{how}-{arch}": (arch, how == "pruned")
+            for how in ("whole", "pruned") for arch in ("resnet20", "resnet56")}
 OURS = {"bf16": ("bf16", "fastest"), "direct": ("bf16", "direct")}
 
-project = pathlib.Path(__file__).resolve().parents[4]
+here = pathlib.Path(__file__).resolve().parent
+project = here.parents[3]
+PRETRAINED = here.parent / "pretrained/resnet20-12fca82f.th"
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 home = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", project / "target")).resolve() / "bf16"
 
 
@@ -65,27 +75,48 @@ class Cifar10:
         return records[:, 1:].reshape(count, 3, 32, 32) / 255, records[:, 0].long()
 
 
+def train(arch, folder):
+    """The run folder of a net that is trained here, unless it is there."""
+    run = folder / arch
+    settings = ["--arch", arch, "--epochs", EPOCHS, "--dtype", "fp32", "--out", run]
+    start = ["--resume", run] if run.exists() else ["cifar10", *settings]
+    resnet("train", *start, stdout=sys.stderr)
+    return run
+
+
 class Net:
     """A trained net of the paper's family, and a place for files of it."""
 
-    def __init__(self, arch, folder, scratch, given, normalisation):
-        self.arch, self.scratch = arch, scratch
+    def __init__(self, arch, model, folder, scratch, normalisation):
+        self.arch, self.folder, self.scratch = arch, folder, scratch
         self.mean, self.std = (torch.tensor(values).view(3, 1, 1) for values in normalisation)
-        run = given
-        if not given:
-            run = folder / arch
-            settings = ["--arch", arch, "--epochs", EPOCHS[arch], "--dtype", "fp32", "--out", run]
-            start = ["--resume", run] if run.exists() else ["cifar10", *settings]
-            resnet("train", *start, stdout=sys.stderr)
-        file = scratch / f"{arch}.safetensors"
-        options = ["--arch", arch] if given else []
-        resnet("convert", "--quiet", run, file, *options, stdout=sys.stderr)
-        self.state = load_file(file)
+        self.file = scratch / f"{arch}.safetensors"
+        resnet("convert", "--quiet", model, self.file, "--arch", arch, stdout=sys.stderr)
+        self.state = load_file(self.file)
+
+    def normalised(self, images):
+        return (images - self.mean) / self.std
+
+    def soft(self, images, labels):
+        """The state dict after soft pruning, which is kept in the folder: the net, and further training."""
+        digest = hashlib.sha256(self.file.read_bytes()).hexdigest()[:8]
+        file = self.folder / f"{self.arch}-{digest}-pruned.safetensors"
+        if not file.exists():
+            state, small = dict(self.state), pruned(self.state)
+            names = [name for name, _ in self.module(state).named_parameters()]
+            learns = {f"learns.{name}": torch.ones_like(state[name]) for name in names}
+            for name, where in small.items():
+                state[name] = torch.where(where, SMALL * state[name], state[name])
+                learns[f"learns.{name}"] *= ~where
+            tuned = self.ours("trained", "fp32", "fastest", state, self.normalised(images), labels, **learns)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file(tuned, file)
+        return load_file(file)
 
     def changed(self, change, images, labels):
         """State dict, normalised images and labels, after a change."""
         state = {key: tensor.clone() for key, tensor in self.state.items()}
-        x, y = (images - self.mean) / self.std, labels.clone()
+        x, y = self.normalised(images), labels.clone()
         change(state, x, y)
         return state, x, y
 
@@ -94,11 +125,11 @@ class Net:
         module.load_state_dict(state)
         return module
 
-    def ours(self, what, dtype, algorithms, state, x, y):
+    def ours(self, what, dtype, algorithms, state, x, y, **more):
         """What the library computes."""
         network, batch, out = (self.scratch / f"{name}.safetensors" for name in ("net", "batch", "out"))
         save_file(state, network)
-        save_file({"input": x, "target": y}, batch)
+        save_file({"input": x, "target": y, **more}, batch)
         files = map(str, (network, batch, out))
         example = ["--package", "resnet", "--example", "compute"]
         cargo("run", "--quiet", *example, "--", what, dtype, algorithms, self.arch, *files)
@@ -149,8 +180,8 @@ def compare_gradients(net, change, batch):
     return figures, near(figures["bf16"], figures["autocast"])
 
 
-def compare_accuracy(net, change, batch):
-    state, x, y = net.changed(change, *batch)
+def compare_accuracy(net, state, batch):
+    x, y = net.normalised(batch[0]), batch[1]
     right = lambda logits: (logits.argmax(1) == y).sum().item()
     ways = {"fp32": ("fp32", "fastest"), **OURS}
     figures = {way: right(net.ours("logits", *of, state, x, y)["logits"]) for way, of in ways.items()}
@@ -175,9 +206,9 @@ def arguments():
     parser = argparse.ArgumentParser(
         prog="check-bf16", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     path, floats = lambda text: pathlib.Path(text).resolve(), lambda text: [float(word) for word in text.split(",")]
-    parser.add_argument("--folder", type=path, default=home, help="of the nets that are trained here")
-    parser.add_argument("--resnet20", type=path, metavar="FILE", help="a trained ResNet-20")
-    parser.add_argument("--resnet56", type=path, metavar="FILE", help="a trained ResNet-56")
+    parser.add_argument("--folder", type=path, default=home, help="of what is trained here")
+    parser.add_argument("--resnet20", type=path, metavar="MODEL", help="another ResNet-20")
+    parser.add_argument("--resnet56", type=path, metavar="MODEL", help="another ResNet-56")
     parser.add_argument("--mean", type=floats, metavar="R,G,B", help="as of `resnet eval`")
     parser.add_argument("--std", type=floats, metavar="R,G,B")
     parser.add_argument("--isa", metavar="SET", help="instruction set, as RESNET_ISA")
@@ -199,38 +230,40 @@ def main():
     torch.set_num_threads(os.cpu_count())  # make_golden.py takes one
     cargo("build", "--quiet", "--package", "resnet", "--example", "compute")
     cifar = Cifar10()
-    results = {}
+    results, nets = {}, {}
 
-    def run(table, name, compare, net, change, batch):
-        figures, holds = compare(net, change, batch)
+    def net(arch):
+        if arch not in nets:
+            model, normalisation = getattr(options, arch), cifar.normalisation
+            if model:
+                normalisation = options.mean or normalisation[0], options.std or normalisation[1]
+            elif arch == "resnet20":
+                model, normalisation = PRETRAINED, IMAGENET
+            else:
+                model = train(arch, options.folder)
+            nets[arch] = Net(arch, model, options.folder, pathlib.Path(scratch), normalisation)
+        return nets[arch]
+
+    def row(table, name, figures, holds):
         results[name] = {**figures, "holds": holds}
         table.row(name, figures, holds)
 
     with tempfile.TemporaryDirectory() as scratch:
-        nets = {}
-
-        def net(arch):
-            if arch not in nets:
-                given = getattr(options, arch)
-                mean, std = cifar.normalisation
-                of_file = (options.mean or mean, options.std or std)
-                normalisation = of_file if given else (mean, std)
-                nets[arch] = Net(arch, options.folder, pathlib.Path(scratch), given, normalisation)
-            return nets[arch]
-
         gradients = [name for name in options.names if name in GRADIENTS]
         if gradients:
-            batch, trained = cifar.first("data_batch_1.bin", BATCH), net("resnet20")
+            batch = cifar.first("data_batch_1.bin", BATCH)
             cell = lambda f: f"{f['median']:.3f} / {f['worst']:.3f} / {f['cosine']:.4f}"
             table = Table("median / worst / cosine", [*OURS, "autocast"], cell)
             for name in gradients:
-                run(table, name, compare_gradients, trained, GRADIENTS[name], batch)
+                row(table, name, *compare_gradients(net("resnet20"), GRADIENTS[name], batch))
         accuracy = [name for name in options.names if name in ACCURACY]
         if accuracy:
-            batch, each = cifar.first("test_batch.bin", TESTED), {n: net(ACCURACY[n][0]) for n in accuracy}
+            batch, tuned = cifar.first("test_batch.bin", TESTED), cifar.first("data_batch_2.bin", TUNED)
             table = Table(f"right of {TESTED:,}", ["fp32", *OURS, "autocast"], str)
             for name in accuracy:
-                run(table, name, compare_accuracy, each[name], ACCURACY[name][1], batch)
+                arch, soft = ACCURACY[name]
+                state = net(arch).soft(*tuned) if soft else net(arch).state
+                row(table, name, *compare_accuracy(net(arch), state, batch))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     failed = [name for name, found in results.items() if not found["holds"]]
