@@ -153,9 +153,9 @@ class Net:
 def off(got, want):
     """How far gradients are from those in float64."""
     errors = []
-    apart = along = square = square64 = 0.0
+    along = square = square64 = 0.0
     for name, g64 in want.items():
-        g = got[name].double()
+        g = got[name]
         assert g.shape == g64.shape and g.isfinite().all(), name
         errors.append(((g - g64).norm() / g64.norm()).item())
         along += (g * g64).sum().item()
@@ -172,16 +172,23 @@ def near(ours, peer):
     return all(error <= allowed(theirs) for error, theirs in distances)
 
 
-def compare_gradients(net, change, batch):
-    changed = net.changed(change, *batch)
-    g64 = net.gradients(*changed, dtype=torch.float64)
-    figures = {way: off(net.ours("gradients", *OURS[way], *changed), g64) for way in OURS}
-    figures["autocast"] = off(net.gradients(*changed, autocast=True), g64)
+def compare_gradients(net, change, images, labels):
+    parts = [net.changed(change, *part) for part in zip(images.split(BATCH), labels.split(BATCH))]
+
+    def gradients(compute):
+        """Those of all batches, one long vector for each tensor."""
+        found = [compute(*part) for part in parts]
+        return {name: torch.cat([each[name].double().flatten() for each in found]) for name in found[0]}
+
+    g64 = gradients(lambda *part: net.gradients(*part, dtype=torch.float64))
+    ours = {way: gradients(lambda *part: net.ours("gradients", *OURS[way], *part)) for way in OURS}
+    ours["autocast"] = gradients(lambda *part: net.gradients(*part, autocast=True))
+    figures = {way: off(got, g64) for way, got in ours.items()}
     return figures, near(figures["bf16"], figures["autocast"])
 
 
-def compare_accuracy(net, state, batch):
-    x, y = net.normalised(batch[0]), batch[1]
+def compare_accuracy(net, state, images, y):
+    x = net.normalised(images)
     right = lambda logits: (logits.argmax(1) == y).sum().item()
     ways = {"fp32": ("fp32", "fastest"), **OURS}
     figures = {way: right(net.ours("logits", *of, state, x, y)["logits"]) for way, of in ways.items()}
@@ -211,6 +218,8 @@ def arguments():
     parser.add_argument("--resnet56", type=path, metavar="MODEL", help="another ResNet-56")
     parser.add_argument("--mean", type=floats, metavar="R,G,B", help="as of `resnet eval`")
     parser.add_argument("--std", type=floats, metavar="R,G,B")
+    parser.add_argument("--batches", type=int, default=1, metavar="N",
+                        help="of which gradients are taken together, against chance")
     parser.add_argument("--isa", metavar="SET", help="instruction set, as RESNET_ISA")
     parser.add_argument("--only", action="append", metavar="NAME", help="situations; may be a pattern")
     parser.add_argument("--json", type=path, metavar="FILE", help="also writes all figures there")
@@ -251,11 +260,11 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         gradients = [name for name in options.names if name in GRADIENTS]
         if gradients:
-            batch = cifar.first("data_batch_1.bin", BATCH)
+            batch = cifar.first("data_batch_1.bin", BATCH * options.batches)
             cell = lambda f: f"{f['median']:.3f} / {f['worst']:.3f} / {f['cosine']:.4f}"
             table = Table("median / worst / cosine", [*OURS, "autocast"], cell)
             for name in gradients:
-                row(table, name, *compare_gradients(net("resnet20"), GRADIENTS[name], batch))
+                row(table, name, *compare_gradients(net("resnet20"), GRADIENTS[name], *batch))
         accuracy = [name for name in options.names if name in ACCURACY]
         if accuracy:
             batch, tuned = cifar.first("test_batch.bin", TESTED), cifar.first("data_batch_2.bin", TUNED)
@@ -263,7 +272,7 @@ def main():
             for name in accuracy:
                 arch, soft = ACCURACY[name]
                 state = net(arch).soft(*tuned) if soft else net(arch).state
-                row(table, name, *compare_accuracy(net(arch), state, batch))
+                row(table, name, *compare_accuracy(net(arch), state, *batch))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
     failed = [name for name, found in results.items() if not found["holds"]]
