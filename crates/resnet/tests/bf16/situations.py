@@ -1,7 +1,7 @@
 """Uneven networks and batches: what check.py changes in a trained net before it computes.
 
 A change gets the state dict, `input` [n, 3, 32, 32] and `target` [n], and changes them in place.
-Names of layers are those of the paper's ResNet-20. Soft pruning takes training as well, and is there."""
+Names of layers are those of the paper's ResNet-20. Soft pruning takes training as well, which is there."""
 import torch
 
 # The 3x3 convolution, of 64 channels and a stride of 1, that some change, and the batch norm before it.
