@@ -18,6 +18,10 @@ sanitizer *args:
 pytorch:
     scripts/check-pytorch
 
+# bfloat16 on uneven networks beside PyTorch's autocast; arguments are those of the script
+bf16 *args:
+    scripts/check-bf16 {{args}}
+
 # Benchmarks, each of which verifies before it times
 bench *args:
     cargo bench --workspace {{args}}
