@@ -103,11 +103,11 @@ pub(super) fn add_up(lines: &[f32], to: &mut [f32]) {
 }
 
 /// Adds sums of squares of some bands, of values as they are read and then `times` something.
-struct Squares<'a, E> {
-    of: Bands<'a, E>,
-    bands: Range<usize>,
-    times: Option<f32>,
-    to: &'a mut [f32],
+pub(super) struct Squares<'a, E> {
+    pub(super) of: Bands<'a, E>,
+    pub(super) bands: Range<usize>,
+    pub(super) times: Option<f32>,
+    pub(super) to: &'a mut [f32],
 }
 
 impl<E: Element> Kernel for Squares<'_, E> {

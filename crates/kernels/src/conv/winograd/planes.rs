@@ -109,7 +109,8 @@ unsafe fn elements<L: Factor<S, N>, E: Element, V: Vector, const S: usize, const
 /// Transforms tiles into planes whose product over tiles is a gradient of weights: `L` along both
 /// sides of patches of `S` x `S` pixels. Words of integers hold a pair of tiles, so `planes.tiles`
 /// counts pairs; a tile past the last is zero. Channels lie at their [places](product::channel_at); each
-/// is multiplied with its `times`, and each tile with its band's share.
+/// is multiplied with its `times`, and each tile with the share of its band, of
+/// which the first is `band`.
 ///
 /// # Safety
 /// `out` must hold the planes, and nobody else use the places of these tiles.
@@ -126,7 +127,7 @@ pub(super) unsafe fn gradient_planes<
     tiles: Range<usize>,
     border: usize,
     planes: &Planes,
-    (times, shares): (&[f32], &[f32]),
+    (times, shares, band): (&[f32], &[f32], usize),
     out: *mut f32,
     first: usize,
 ) {
@@ -143,8 +144,9 @@ pub(super) unsafe fn gradient_planes<
         }
         let mut of = [V::zero(); 2];
         if fixed::<E>() {
-            let share = |tile: usize| shares[(tile / grid.columns()).min(shares.len() - 1)];
-            of = [V::splat(share(tile)), V::splat(share(tile + 1))];
+            let share = |tile: usize| V::splat(shares[tile / grid.columns() - band]);
+            // A tile past the last is zero.
+            of = [share(tile), share((tile + 1).min(tiles.end - 1))];
         }
         for channel in (0..grid.channels).step_by(V::LANES * E::PACK) {
             // SAFETY: within the stored channels; `out` holds all planes.

@@ -2,10 +2,7 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{
-    plan::BackwardWeight,
-    scales::{Scales, Shares},
-};
+use super::{measure::Measures, plan::BackwardWeight};
 use crate::{
     conv::{
         operands::Read,
@@ -28,7 +25,7 @@ use crate::{
 pub(super) struct Block<'a> {
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
-    pub(super) scales: Scales<'a>,
+    pub(super) measures: Measures<'a>,
 }
 
 /// Transforms some tiles of both sides.
@@ -36,8 +33,9 @@ pub(super) struct Transform<'a, E> {
     pub(super) plan: &'a BackwardWeight,
     pub(super) x: Read<'a, E>,
     pub(super) dy: &'a [E],
-    pub(super) scales: Scales<'a>,
-    pub(super) shares: Shares<'a>,
+    pub(super) measures: Measures<'a>,
+    /// The block's first band.
+    pub(super) band: usize,
     pub(super) tiles: Range<usize>,
     pub(super) v: *mut f32,
     pub(super) w: *mut f32,
@@ -64,10 +62,10 @@ impl<E: Element> Transform<'_, E> {
     /// gradient.
     #[inline(always)]
     fn planes<I: Factor<S, N>, O: Factor<4, N>, V: Vector, const S: usize, const N: usize>(self) {
-        let Transform { plan, x, dy, scales, shares, tiles, v, w, at } = self;
+        let Transform { plan, x, dy, measures, band, tiles, v, w, at } = self;
         let (of_x, dy) = (tiles.clone(), dy.into());
-        let v_times = (scales.v_times, shares.v);
-        let w_times = (scales.w_times, shares.w);
+        let v_times = (measures.v_times, measures.v_shares, band);
+        let w_times = (measures.w_times, measures.w_shares, band);
         // SAFETY: the scratch holds the planes; each item has its own tiles.
         unsafe {
             gradient_planes::<I, E, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_times, v, at);
@@ -165,7 +163,7 @@ impl BackwardWeight {
         first: bool,
     ) {
         let (v_planes, w_planes) = (self.v(), self.w());
-        let Scales { v_units, w_units, .. } = block.scales;
+        let Measures { v_units, w_units, .. } = block.measures;
         let (v_norm, w_norm) = self.form.norms(weight);
         let norm = v_norm * w_norm;
         for (i, element) in self.form.sharing(weight).enumerate() {

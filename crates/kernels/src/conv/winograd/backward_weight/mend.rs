@@ -4,7 +4,11 @@
 //! with all that is large elsewhere. Such pairs are summed up anew, pixel by pixel: a channel that is
 //! uneven is mostly zeros.
 
-use super::plan::BackwardWeight;
+use super::{
+    compare::GROUP,
+    measure::Layout,
+    plan::{BackwardWeight, Blocks},
+};
 use crate::{
     conv::{operands::Read, winograd::form::Form},
     cpu::Cpu,
@@ -13,15 +17,13 @@ use crate::{
     parts::Parts,
 };
 
-/// Output channels that are summed up together.
-pub(super) const GROUP: usize = 16;
-
 /// Pairs to be summed up anew: `[group of outputs][input]`, 1 or 0.
 #[derive(Clone, Copy)]
 pub(super) struct Uneven<'a> {
     pub(super) flags: &'a [f32],
-    /// Sums of squares of inputs, `[band][input]`.
-    pub(super) energies: &'a [f32],
+    pub(super) blocks: Blocks,
+    /// Of the blocks, compared.
+    pub(super) records: &'a [f32],
 }
 
 impl BackwardWeight {
@@ -39,8 +41,8 @@ impl BackwardWeight {
         cpu.pool().run_parts(self.output.channels / GROUP, rows, |group, dw| {
             let flags = &uneven.flags[group * inputs..][..inputs];
             if flags.contains(&1.0) {
-                let energies = uneven.energies;
-                cpu.isa().dispatch(Mend { plan: self, x, dy, energies, flags, group, dw });
+                let layout = self.layout();
+                cpu.isa().dispatch(Mend { plan: self, layout, x, dy, uneven, flags, group, dw });
             }
         });
     }
@@ -48,9 +50,10 @@ impl BackwardWeight {
 
 struct Mend<'a, E> {
     plan: &'a BackwardWeight,
+    layout: Layout,
     x: Read<'a, E>,
     dy: &'a [E],
-    energies: &'a [f32],
+    uneven: Uneven<'a>,
     flags: &'a [f32],
     group: usize,
     /// Of the group.
@@ -79,11 +82,15 @@ impl<E: Element> Mend<'_, E> {
     #[inline(always)]
     fn sums<V: Vector>(&self, channel: usize) -> [[f32; GROUP]; 9] {
         let (grid, inputs) = (&self.plan.input, self.flags.len());
+        let Uneven { blocks, records, .. } = self.uneven;
         let mut sums = [[0.0; GROUP]; 9];
-        for (band, energies) in self.energies.chunks_exact(inputs).enumerate() {
-            if energies[channel] == 0.0 {
-                continue;
-            }
+        let records = records.chunks_exact(self.layout.len()).enumerate();
+        let bands = records.flat_map(|(block, record)| {
+            let first = blocks.tiles(block).start / grid.columns();
+            let energies = self.layout.of(record).v.chunks_exact(inputs).enumerate();
+            energies.filter(|(_, v)| v[channel] > 0.0).map(move |(i, _)| first + i)
+        });
+        for band in bands {
             let (image, band) = (band / grid.bands(), band % grid.bands());
             let rows = band * grid.side..((band + 1) * grid.side).min(grid.height);
             for (y, x) in rows.flat_map(|y| (0..grid.width).map(move |x| (y, x))) {

@@ -1,20 +1,22 @@
 //! The gradient of the weights: for each element of the window, matrix products over the tiles of
 //! all elements that meet it.
 
+mod compare;
 mod items;
+mod measure;
 mod mend;
 mod plan;
-mod scales;
 
 use std::{marker::PhantomData, ops::Range};
 
 use plan::{OUTPUTS, SQUARE};
 
+use compare::Close;
 use items::{Block, Multiply, Square, Transform};
-use scales::{Measured, Scales};
+use measure::{Both, Measures};
+use mend::Uneven;
 
 use super::{
-    energies::Bands,
     form::Form,
     grid::Grid,
     product::fixed,
@@ -28,8 +30,6 @@ pub(super) struct BackwardWeight {
     pass: plan::BackwardWeight,
     /// Over 32-bit floating point numbers.
     wide: Option<plan::BackwardWeight>,
-    /// The largest batch.
-    images: usize,
 }
 
 impl BackwardWeight {
@@ -39,16 +39,14 @@ impl BackwardWeight {
         BackwardWeight {
             pass: plan::BackwardWeight::new::<E>(form, input, output, batch),
             wide: fixed::<E>().then(wide),
-            images: batch,
         }
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
         let len = self.pass.scratch_len(cpu);
         let Some(wide) = &self.wide else { return len };
-        let channels = self.pass.input.channels.max(self.pass.output.channels);
-        let measure = len.max(Bands::<f32>::scratch_len(channels));
-        (self.pass.measured_len(self.images) + measure).max(wide.scratch_len(cpu))
+        let records = self.pass.most_blocks() * self.pass.layout().len();
+        (records + self.pass.compared_len() + len).max(wide.scratch_len(cpu))
     }
 
     pub(super) fn run<E: Element>(
@@ -62,24 +60,23 @@ impl BackwardWeight {
     ) {
         let pass = &self.pass;
         let Some(wide) = &self.wide else {
-            return pass.run(cpu, batch, x, dy, dw, Measured::NONE, scratch);
+            return pass.run(cpu, batch, x, dy, dw, &mut [], scratch);
         };
-        let (to, rest) = scratch.split_at_mut(pass.measured_len(batch));
-        match pass.measure(cpu, batch, x, dy, to, rest) {
-            Some((measured, uneven)) => {
-                pass.run(cpu, batch, x, dy, dw, measured, rest);
-                if let Some(uneven) = uneven {
-                    pass.mend(cpu, x, dy, uneven, dw);
-                }
-            }
-            None => {
-                wide.run(cpu, batch, x.widen(), E::widen(dy), dw, Measured::NONE, scratch);
-            }
+        let blocks = pass.blocks(batch * pass.input.tiles());
+        let (records, rest) = scratch.split_at_mut(blocks.len() * pass.layout().len());
+        let (compared, rest) = rest.split_at_mut(pass.compared_len());
+        pass.run(cpu, batch, x, dy, dw, records, rest);
+        let both = pass.both(batch, x, dy);
+        match pass.compare(cpu, both, blocks, records, compared) {
+            Close::All => {}
+            Close::Most => pass.mend(cpu, x, dy, Uneven { flags: compared, blocks, records }, dw),
+            Close::Few => wide.run(cpu, batch, x.widen(), E::widen(dy), dw, &mut [], scratch),
         }
     }
 }
 
 impl plan::BackwardWeight {
+    /// With a record for each block, where values are integers.
     fn run<E: Element>(
         &self,
         cpu: &Cpu,
@@ -87,21 +84,21 @@ impl plan::BackwardWeight {
         x: Read<'_, E>,
         dy: &[E],
         dw: &mut [f32],
-        measured: Measured<'_>,
+        records: &mut [f32],
         scratch: &mut [f32],
     ) {
         let all = batch * self.input.tiles();
         x.check(self.input.channels);
         assert_eq!(dw.len(), 9 * self.input.channels * self.output.channels);
-        let blocks = self.blocks(all);
+        let (blocks, both) = (self.blocks(all), self.both(batch, x, dy));
         let parts = blocks.parts;
         let alone = alone(parts, cpu.threads());
         let planes = if alone { cpu.threads() } else { 1 };
         let (planes, rest) = scratch.split_at_mut(planes * self.planes_len());
         let channels = (self.input.channels, self.output.channels);
-        let shares = measured.shares;
+        let record_len = if fixed::<E>() { self.layout().len() } else { 0 };
         if parts == 1 && self.one_block(all) {
-            let block = self.transform(cpu, x, dy, 0..all, (measured, 0), planes);
+            let block = self.transform(cpu, both, 0..all, records, planes);
             let words = blocks.words(0).len();
             let (rows, columns) = (channels.1.div_ceil(SQUARE.0), channels.0.div_ceil(SQUARE.1));
             let (dw, each) = (Parts::new(dw, 0), self.square_len());
@@ -123,38 +120,53 @@ impl plan::BackwardWeight {
         let sums = &mut rest[..parts * self.sums_len()];
         let weights = self.form.weights();
         if alone {
-            let (each, sums) = (self.planes_len(), Parts::new(&mut *sums, self.sums_len()));
-            cpu.pool().run_scratch(parts, sums, (planes, each), |part, sums, planes| {
-                for number in blocks.of(part) {
-                    let (words, first) = (blocks.words(number).len(), blocks.is_first(number));
-                    let scales = measured.of(self, number);
-                    let (v, w) = self.split(planes);
-                    let (v_at, w_at) = (v.as_mut_ptr(), w.as_mut_ptr());
-                    cpu.isa().dispatch(Transform {
-                        plan: self,
-                        x,
-                        dy,
-                        scales,
-                        shares,
-                        tiles: blocks.tiles(number),
-                        v: v_at,
-                        w: w_at,
-                        at: 0,
-                    });
-                    let block = Block { v, w, scales };
-                    for weight in 0..weights {
-                        let (outputs, sums) = (0..channels.1, sums.as_mut_ptr());
-                        self.multiply::<E>(cpu, weight, outputs, block, sums, words, first);
+            let each = self.planes_len();
+            let sums = Parts::new(&mut *sums, self.sums_len());
+            let parts_of = (sums, Parts::new(records, blocks.each * record_len));
+            cpu.pool().run_scratch(
+                parts,
+                parts_of,
+                (planes, each),
+                |part, (sums, records), own| {
+                    let mut records = records;
+                    for number in blocks.of(part) {
+                        let (words, first) = (blocks.words(number).len(), blocks.is_first(number));
+                        let tiles = blocks.tiles(number);
+                        let record;
+                        (record, records) = records.split_at_mut(record_len);
+                        let mut measures = Measures::NONE;
+                        if fixed::<E>() {
+                            self.measure(cpu, both, tiles.clone(), record);
+                            measures = self.layout().of(record);
+                        }
+                        let (v, w) = self.split(own);
+                        let (v_at, w_at) = (v.as_mut_ptr(), w.as_mut_ptr());
+                        cpu.isa().dispatch(Transform {
+                            plan: self,
+                            x,
+                            dy,
+                            measures,
+                            band: self.bands(&tiles).start,
+                            tiles,
+                            v: v_at,
+                            w: w_at,
+                            at: 0,
+                        });
+                        let block = Block { v, w, measures };
+                        for weight in 0..weights {
+                            let (outputs, sums) = (0..channels.1, sums.as_mut_ptr());
+                            self.multiply::<E>(cpu, weight, outputs, block, sums, words, first);
+                        }
                     }
-                }
-            });
+                },
+            );
         } else {
             for (part, sums) in sums.chunks_exact_mut(self.sums_len()).enumerate() {
                 let sums = Parts::new(sums, 0);
                 for number in blocks.of(part) {
                     let (words, first) = (blocks.words(number).len(), blocks.is_first(number));
-                    let tiles = blocks.tiles(number);
-                    let block = self.transform(cpu, x, dy, tiles, (measured, number), planes);
+                    let record = &mut records[number * record_len..][..record_len];
+                    let block = self.transform(cpu, both, blocks.tiles(number), record, planes);
                     let groups = channels.1.div_ceil(OUTPUTS);
                     cpu.pool().run(weights * groups, &|_, item| {
                         // Those that most elements meet, which take the longest, come first.
@@ -198,18 +210,22 @@ impl plan::BackwardWeight {
         });
     }
 
-    /// Planes of both sides, of a block of tiles.
+    /// Planes of both sides, of a block of tiles, and its record where values are integers.
     fn transform<'a, E: Element>(
         &self,
         cpu: &Cpu,
-        x: Read<'_, E>,
-        dy: &[E],
+        both: Both<'_, E>,
         tiles: Range<usize>,
-        (measured, number): (Measured<'a>, usize),
+        record: &'a mut [f32],
         planes: &'a mut [f32],
     ) -> Block<'a> {
         let (v, w) = self.split(planes);
-        let (scales, shares): (Scales<'a>, _) = (measured.of(self, number), measured.shares);
+        let mut measures = Measures::NONE;
+        if fixed::<E>() {
+            self.measure_together(cpu, both, tiles.clone(), record);
+            measures = self.layout().of(record);
+        }
+        let (band, Both { x, dy }) = (self.bands(&tiles).start, both);
         let words = tiles.len().div_ceil(E::PACK);
         let part = words.div_ceil(8 * cpu.threads()).max(2);
         let (to_v, to_w) = (Parts::new(v, 0), Parts::new(w, 0));
@@ -220,17 +236,17 @@ impl plan::BackwardWeight {
             let (v, w) = (to_v.as_mut_ptr(), to_w.as_mut_ptr());
             cpu.isa().dispatch(Transform {
                 plan: self,
-                x,
-                dy,
-                scales,
-                shares,
+                x: x.read,
+                dy: dy.read.values,
+                measures,
+                band,
                 tiles,
                 v,
                 w,
                 at: words.start,
             });
         });
-        Block { v, w, scales }
+        Block { v, w, measures }
     }
 }
 

@@ -107,17 +107,15 @@ impl BackwardWeight {
         Blocks { tiles, pack: self.pack, words, parts, each, most: self.words }
     }
 
+    /// Tiles of a block, at most.
+    pub(super) fn most_tiles(&self) -> usize {
+        (self.words * self.pack).min(self.tiles)
+    }
+
     /// How many blocks any batch has, at most.
     pub(super) fn most_blocks(&self) -> usize {
         // Of each part the last may be smaller, and another.
         self.tiles.div_ceil(self.pack) / self.words + 2 * self.parts
-    }
-
-    /// Where scales of a block start: what values of the input and the gradient are multiplied with, and what
-    /// integers of each are worth.
-    pub(super) fn scales_at(&self) -> [usize; 4] {
-        let (inputs, outputs) = (self.input.channels, self.output.channels);
-        [0, inputs, inputs + outputs, 2 * inputs + outputs]
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -137,7 +135,7 @@ pub(super) struct Blocks {
     words: usize,
     pub(super) parts: usize,
     /// Of a part, at most.
-    each: usize,
+    pub(super) each: usize,
     /// Words of a block, at most.
     most: usize,
 }
@@ -146,6 +144,11 @@ impl Blocks {
     /// How many numbers of blocks there are: a part's last may be none.
     pub(super) fn len(&self) -> usize {
         self.parts * self.each
+    }
+
+    /// How many tiles there are.
+    pub(super) fn tiles_len(&self) -> usize {
+        self.tiles
     }
 
     /// The numbers of a part's blocks.

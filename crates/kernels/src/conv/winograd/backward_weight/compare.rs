@@ -1,0 +1,239 @@
+//! Whether integers did for a gradient of weights, and for which pairs of channels they did not.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{
+    measure::{Both, Layout},
+    plan::{BackwardWeight, Blocks},
+};
+use crate::{
+    conv::winograd::{energies::Bands, form::Form},
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    parts::Parts,
+};
+
+/// Output channels that are compared, and summed up anew, together.
+pub(super) const GROUP: usize = 16;
+
+/// A pair of channels is summed up anew where rounding is more than 2^-6 of the root of what squares
+/// `x^2 dy^2` add up to, in the mean of a band: what a tap is if signs have nothing to do with each other.
+///
+/// An element of a pair, over a block, is off by `0.29 v_unit w_unit` times the norm of either side's
+/// integers, if roundings have nothing to do with each other. These are about a sixth of their bound for
+/// a tile of the input, and a fourth for one of the gradient: few patches lie along one element. The sums
+/// of squares of what the transform back makes of the 36 elements are 19.1^2 in the mean of the taps.
+const fn error(form: Form) -> f32 {
+    let plain = 0.29 * 19.1 * 13_333.0 * (1 << 6) as f32;
+    match form {
+        Form::Plain => plain,
+        // As measured: its windows' elements meet up to nine of a tile.
+        Form::Strided => 2.0 * plain,
+    }
+}
+
+/// Pairs are not summed up anew where that takes more than one of so many products of elements.
+const MENDED: usize = 8;
+
+/// What integers did for.
+pub(super) enum Close {
+    /// All pairs.
+    All,
+    /// All but those that are flagged: `[group of outputs][input]`, 1 or 0.
+    Most,
+    /// Too few.
+    Few,
+}
+
+impl BackwardWeight {
+    /// Words that a comparison takes: flags, norms and scratch.
+    pub(super) fn compared_len(&self) -> usize {
+        let (inputs, outputs) = (self.input.channels, self.output.channels);
+        let scratch = Bands::<f32>::scratch_len(inputs.max(outputs));
+        outputs / GROUP * inputs + inputs + outputs + scratch
+    }
+
+    /// Which pairs integers did for, given the records of all blocks, whose sums of squares become those
+    /// of channels of norm 1. Flags come first in `to`.
+    pub(super) fn compare<E: Element>(
+        &self,
+        cpu: &Cpu,
+        both: Both<'_, E>,
+        blocks: Blocks,
+        records: &mut [f32],
+        to: &mut [f32],
+    ) -> Close {
+        let layout = self.layout();
+        let (flags, to) = to.split_at_mut(layout.outputs / GROUP * layout.inputs);
+        let (v_over, to) = to.split_at_mut(layout.inputs);
+        let (w_over, scratch) = to.split_at_mut(layout.outputs);
+        self.keep_own(blocks, records);
+        v_over.fill(0.0);
+        w_over.fill(0.0);
+        for record in records.chunks_exact(layout.len()) {
+            let measures = layout.of(record);
+            add_lines(measures.v, v_over);
+            add_lines(measures.w, w_over);
+        }
+        let usable = both.x.usable(cpu, v_over, scratch) && both.dy.usable(cpu, w_over, scratch);
+        if !usable {
+            return Close::Few;
+        }
+        for over in [&mut *v_over, &mut *w_over] {
+            over.iter_mut().for_each(|x| *x = if *x > 0.0 { 1.0 / *x } else { 0.0 });
+        }
+        let (v_over, w_over) = (&*v_over, &*w_over);
+        cpu.pool().run_parts(blocks.len(), Parts::new(records, layout.len()), |_, record| {
+            cpu.isa().dispatch(Normalize { plan: self, layout, v_over, w_over, record });
+        });
+        let anew = AtomicUsize::new(0);
+        let (records, parts) = (&*records, Parts::new(flags, layout.inputs));
+        cpu.pool().run_parts(layout.outputs / GROUP, parts, |group, flags| {
+            let compare = Compare { layout, records, error: error(self.form), group, flags };
+            anew.fetch_add(cpu.isa().dispatch(compare), Ordering::Relaxed);
+        });
+        let pixels = self.input.side * self.input.width;
+        let anew = anew.into_inner().saturating_mul(9 * GROUP * pixels);
+        let elements = blocks.tiles_len() * self.form.elements();
+        match anew {
+            0 => Close::All,
+            n if n <= elements * layout.inputs * layout.outputs / MENDED => Close::Most,
+            _ => Close::Few,
+        }
+    }
+
+    /// Leaves the sums of squares of a band that two blocks have to the first.
+    fn keep_own(&self, blocks: Blocks, records: &mut [f32]) {
+        let layout = self.layout();
+        for (block, record) in records.chunks_exact_mut(layout.len()).enumerate() {
+            let tiles = blocks.tiles(block);
+            if tiles.is_empty() {
+                record.fill(0.0);
+                continue;
+            }
+            let bands = self.bands(&tiles).len();
+            let shared = usize::from(!tiles.start.is_multiple_of(self.input.columns()));
+            let (v, w) = layout.energies_mut(record);
+            for (side, channels) in [(v, layout.inputs), (w, layout.outputs)] {
+                side[..shared * channels].fill(0.0);
+                side[bands * channels..].fill(0.0);
+            }
+        }
+    }
+}
+
+fn add_lines(lines: &[f32], to: &mut [f32]) {
+    for line in lines.chunks_exact(to.len()) {
+        to.iter_mut().zip(line).for_each(|(to, x)| *to += x);
+    }
+}
+
+/// Sums of squares of a block over those of all: of the input, and of the gradient over the pixels of
+/// a band, too. Units likewise, squared.
+struct Normalize<'a> {
+    plan: &'a BackwardWeight,
+    layout: Layout,
+    v_over: &'a [f32],
+    w_over: &'a [f32],
+    record: &'a mut [f32],
+}
+
+impl Kernel for Normalize<'_> {
+    type Output = ();
+    const PAIRS: bool = false;
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let Normalize { plan, layout, v_over, w_over, record } = self;
+        let (v, w) = layout.energies_mut(record);
+        let pixels = plan.output.side.min(plan.output.height) * plan.output.width;
+        for (side, over, of) in [(v, v_over, 1.0), (w, w_over, 1.0 / pixels as f32)] {
+            for band in side.chunks_exact_mut(over.len()) {
+                for (x, over) in band.chunks_exact_mut(V::LANES).zip(over.chunks_exact(V::LANES)) {
+                    V::read(x).mul(V::read(over)).mul(V::splat(of)).write(x);
+                }
+            }
+        }
+        for (units, over) in layout.units_mut(record).into_iter().zip([v_over, w_over]) {
+            for channel in (0..over.len()).step_by(2 * V::LANES) {
+                let units = &mut units[channel..];
+                let over = &over[channel..];
+                // From places to channels.
+                let both = V::alternate(V::read(units), V::read(&units[V::LANES..]));
+                for (i, unit) in both.into_iter().enumerate() {
+                    let over = V::read(&over[i * V::LANES..]);
+                    unit.mul(unit.mul(over)).write(&mut units[i * V::LANES..]);
+                }
+            }
+        }
+    }
+}
+
+/// Whether rounding leaves too little of pairs of some outputs and every input.
+struct Compare<'a> {
+    layout: Layout,
+    records: &'a [f32],
+    error: f32,
+    /// Of the outputs.
+    group: usize,
+    /// For each input 1 if it leaves too little, or 0.
+    flags: &'a mut [f32],
+}
+
+/// Outputs at once: their sums fill the registers.
+const AT_ONCE: usize = 4;
+
+impl Kernel for Compare<'_> {
+    /// In how many bands flagged inputs are anything.
+    type Output = usize;
+    const PAIRS: bool = false;
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) -> usize {
+        let Compare { layout, records, error, group, flags } = self;
+        let error = V::splat(error * error);
+        for channel in (0..layout.inputs).step_by(2 * V::LANES) {
+            let mut above = [V::zero(); 2];
+            for output in (group * GROUP..(group + 1) * GROUP).step_by(AT_ONCE) {
+                let mut rounding = [[V::zero(); 2]; AT_ONCE];
+                let mut squares = [[V::zero(); 2]; AT_ONCE];
+                for record in records.chunks_exact(layout.len()) {
+                    let of = layout.of(record);
+                    add::<V>(&mut rounding, &of.v_units[channel..], &of.w_units[output..]);
+                    let v = of.v.chunks_exact(layout.inputs);
+                    for (v, w) in v.zip(of.w.chunks_exact(layout.outputs)) {
+                        add::<V>(&mut squares, &v[channel..], &w[output..]);
+                    }
+                }
+                for (rounding, squares) in rounding.iter().zip(squares) {
+                    for (i, above) in above.iter_mut().enumerate() {
+                        *above = above.max(rounding[i].mul(error).sub(squares[i]));
+                    }
+                }
+            }
+            for (i, above) in above.into_iter().enumerate() {
+                above.write(&mut flags[channel + i * V::LANES..]);
+            }
+        }
+        let mut bands = 0;
+        for (channel, flag) in flags.iter_mut().enumerate().filter(|(_, flag)| **flag != 0.0) {
+            *flag = 1.0;
+            for record in records.chunks_exact(layout.len()) {
+                let v = layout.of(record).v.chunks_exact(layout.inputs);
+                bands += v.filter(|band| band[channel] > 0.0).count();
+            }
+        }
+        bands
+    }
+}
+
+/// Adds products of inputs and outputs.
+#[inline(always)]
+fn add<V: Vector>(sums: &mut [[V; 2]; AT_ONCE], v: &[f32], w: &[f32]) {
+    let (first, second) = (V::read(v), V::read(&v[V::LANES..]));
+    for (sums, w) in sums.iter_mut().zip(&w[..AT_ONCE]) {
+        let w = V::splat(*w);
+        *sums = [first.mul_add(w, sums[0]), second.mul_add(w, sums[1])];
+    }
+}

@@ -1,0 +1,247 @@
+//! What a block of tiles is measured by: sums of squares, shares of bands, scales.
+
+use std::ops::Range;
+
+use super::plan::BackwardWeight;
+use crate::{
+    conv::{
+        operands::Read,
+        winograd::{
+            energies::{Bands, Squares},
+            form::Form,
+            product::{self, Energy},
+        },
+    },
+    cpu::Cpu,
+    element::Element,
+    isa::{Kernel, Vector},
+    parts::Parts,
+};
+
+/// Where measures of a block lie in their record.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    /// Bands of a block, at most.
+    pub(super) bands: usize,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+}
+
+/// Measures of a block of tiles, of the input (v) and of the output's gradient (w).
+#[derive(Clone, Copy)]
+pub(super) struct Measures<'a> {
+    /// Sums of squares of every channel: `[band][channel]`.
+    pub(super) v: &'a [f32],
+    pub(super) w: &'a [f32],
+    /// What each band is multiplied with, by the inverse on the other side: so that a sum over bands
+    /// has terms of alike size on both.
+    pub(super) v_shares: &'a [f32],
+    pub(super) w_shares: &'a [f32],
+    /// What values of each channel are multiplied with, and what their integers are worth: at its
+    /// [place](product::channel_at).
+    pub(super) v_times: &'a [f32],
+    pub(super) w_times: &'a [f32],
+    pub(super) v_units: &'a [f32],
+    pub(super) w_units: &'a [f32],
+}
+
+impl Measures<'_> {
+    /// Of values that are no integers.
+    pub(super) const NONE: Measures<'static> = Measures {
+        v: &[],
+        w: &[],
+        v_shares: &[],
+        w_shares: &[],
+        v_times: &[],
+        w_times: &[],
+        v_units: &[],
+        w_units: &[],
+    };
+}
+
+impl Layout {
+    /// Words of the sums of squares.
+    fn energies(self) -> usize {
+        self.bands * (self.inputs + self.outputs)
+    }
+
+    /// Words of a record.
+    pub(super) fn len(self) -> usize {
+        self.energies() + 2 * self.bands + 2 * (self.inputs + self.outputs)
+    }
+
+    /// The record's sums of squares.
+    pub(super) fn energies_mut(self, record: &mut [f32]) -> (&mut [f32], &mut [f32]) {
+        record[..self.energies()].split_at_mut(self.bands * self.inputs)
+    }
+
+    /// What integers of both sides are worth.
+    pub(super) fn units_mut(self, record: &mut [f32]) -> [&mut [f32]; 2] {
+        let (_, units) = record.split_at_mut(self.len() - self.inputs - self.outputs);
+        units.split_at_mut(self.inputs).into()
+    }
+
+    pub(super) fn of(self, record: &[f32]) -> Measures<'_> {
+        let Layout { bands, inputs, outputs } = self;
+        let (v, rest) = record.split_at(bands * inputs);
+        let (w, rest) = rest.split_at(bands * outputs);
+        let (v_shares, rest) = rest.split_at(bands);
+        let (w_shares, rest) = rest.split_at(bands);
+        let (v_times, rest) = rest.split_at(inputs);
+        let (w_times, rest) = rest.split_at(outputs);
+        let (v_units, rest) = rest.split_at(inputs);
+        let w_units = &rest[..outputs];
+        Measures { v, w, v_shares, w_shares, v_times, w_times, v_units, w_units }
+    }
+}
+
+/// Both sides of a call.
+#[derive(Clone, Copy)]
+pub(super) struct Both<'a, E> {
+    pub(super) x: Bands<'a, E>,
+    pub(super) dy: Bands<'a, E>,
+}
+
+impl BackwardWeight {
+    pub(super) fn both<'a, E: Element>(
+        &'a self,
+        batch: usize,
+        x: Read<'a, E>,
+        dy: &'a [E],
+    ) -> Both<'a, E> {
+        let side = if self.form == Form::Strided { 9 } else { 6 };
+        let x = Bands { grid: &self.input, read: x, images: batch, side, border: 1 };
+        Both { x, dy: Bands::apart(&self.output, dy.into(), batch) }
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        let bands = self.most_tiles().div_ceil(self.input.columns()) + 1;
+        Layout { bands, inputs: self.input.channels, outputs: self.output.channels }
+    }
+
+    /// The bands that have some of a block's tiles.
+    pub(super) fn bands(&self, tiles: &Range<usize>) -> Range<usize> {
+        let columns = self.input.columns();
+        tiles.start / columns..(tiles.end - 1) / columns + 1
+    }
+
+    /// Measures a block, alone.
+    pub(super) fn measure<E: Element>(
+        &self,
+        cpu: &Cpu,
+        both: Both<'_, E>,
+        tiles: Range<usize>,
+        record: &mut [f32],
+    ) {
+        let (layout, bands) = (self.layout(), self.bands(&tiles));
+        let (v, w) = layout.energies_mut(record);
+        for (i, band) in bands.clone().enumerate() {
+            let v = &mut v[i * layout.inputs..][..layout.inputs];
+            let w = &mut w[i * layout.outputs..][..layout.outputs];
+            sides(cpu, both, band, v, w);
+        }
+        cpu.isa().dispatch(Scale { layout, bands: bands.len(), record });
+    }
+
+    /// Measures a block with all threads.
+    pub(super) fn measure_together<E: Element>(
+        &self,
+        cpu: &Cpu,
+        both: Both<'_, E>,
+        tiles: Range<usize>,
+        record: &mut [f32],
+    ) {
+        let (layout, bands) = (self.layout(), self.bands(&tiles));
+        let (v, w) = layout.energies_mut(record);
+        let parts = (Parts::new(v, layout.inputs), Parts::new(w, layout.outputs));
+        cpu.pool().run_parts(bands.len(), parts, |i, (v, w)| {
+            sides(cpu, both, bands.start + i, v, w);
+        });
+        cpu.isa().dispatch(Scale { layout, bands: bands.len(), record });
+    }
+}
+
+/// Sums of squares of a band, of both sides.
+fn sides<E: Element>(cpu: &Cpu, both: Both<'_, E>, band: usize, v: &mut [f32], w: &mut [f32]) {
+    let bands = band..band + 1;
+    for (of, to) in [(both.x, v), (both.dy, w)] {
+        to.fill(0.0);
+        cpu.isa().dispatch(Squares { of, bands: bands.clone(), times: None, to });
+    }
+}
+
+/// Shares and scales of a block whose sums of squares are known.
+struct Scale<'a> {
+    layout: Layout,
+    bands: usize,
+    record: &'a mut [f32],
+}
+
+impl Kernel for Scale<'_> {
+    type Output = ();
+    const PAIRS: bool = false;
+
+    #[inline(always)]
+    fn run<V: Vector, const TILE: usize>(self) {
+        let Scale { layout, bands, record } = self;
+        let Layout { bands: most, inputs, outputs } = layout;
+        let (energies, rest) = record.split_at_mut(layout.energies());
+        let (v, w) = energies.split_at(most * inputs);
+        let (v_shares, rest) = rest.split_at_mut(most);
+        let (w_shares, rest) = rest.split_at_mut(most);
+        for band in 0..bands {
+            let v = total::<V>(&v[band * inputs..][..inputs]);
+            let w = total::<V>(&w[band * outputs..][..outputs]);
+            // Of the root of both sides' ratio the root: so a band of large values weighs no more
+            // than what it contributes.
+            let share = (w / v).sqrt().sqrt();
+            let usable = share > 0.0 && share.is_finite();
+            (v_shares[band], w_shares[band]) =
+                if usable { (share, 1.0 / share) } else { (0.0, 0.0) };
+        }
+        let (times, units) = rest.split_at_mut(inputs + outputs);
+        let (v_times, w_times) = times.split_at_mut(inputs);
+        let (v_units, w_units) = units.split_at_mut(inputs);
+        scales::<V>(v, &v_shares[..bands], product::INPUT, v_times, v_units);
+        scales::<V>(w, &w_shares[..bands], product::GRADIENT, w_times, w_units);
+    }
+}
+
+/// Scales of all channels of one side.
+#[inline(always)]
+fn scales<V: Vector>(
+    energies: &[f32],
+    shares: &[f32],
+    limit: f32,
+    times: &mut [f32],
+    units: &mut [f32],
+) {
+    let channels = times.len();
+    for channel in (0..channels).step_by(2 * V::LANES) {
+        let mut sums = [Energy::<V>::zero(); 2];
+        for (band, share) in energies.chunks_exact(channels).zip(shares) {
+            let of = &band[channel..];
+            let words = V::apart(V::read(of), V::read(&of[V::LANES..]));
+            for (sum, squares) in sums.iter_mut().zip(words) {
+                sum.add(squares.mul(V::splat(share * share)));
+            }
+        }
+        for (i, sum) in sums.into_iter().enumerate() {
+            let at = channel + i * V::LANES;
+            let (time, unit) = sum.scales(limit);
+            time.write(&mut times[at..]);
+            unit.write(&mut units[at..]);
+        }
+    }
+}
+
+#[inline(always)]
+fn total<V: Vector>(values: &[f32]) -> f32 {
+    let mut sum = V::zero();
+    for values in values.chunks_exact(V::LANES) {
+        sum = sum.add(V::read(values));
+    }
+    let mut lanes = [0.0; 16];
+    sum.write(&mut lanes);
+    lanes.iter().sum()
+}
