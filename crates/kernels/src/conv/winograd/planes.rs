@@ -109,8 +109,8 @@ unsafe fn elements<L: Factor<S, N>, E: Element, V: Vector, const S: usize, const
 /// Transforms tiles into planes whose product over tiles is a gradient of weights: `L` along both
 /// sides of patches of `S` x `S` pixels. Words of integers hold a pair of tiles, so `planes.tiles`
 /// counts pairs; a tile past the last is zero. Channels lie at their [places](product::channel_at); each
-/// is multiplied with its `times`, and each tile with the share of its band, of
-/// which the first is `band`.
+/// is multiplied with its `times`, and each word of two tiles with the
+/// share of their band, of which the first is `band`.
 ///
 /// # Safety
 /// `out` must hold the planes, and nobody else use the places of these tiles.
@@ -142,11 +142,9 @@ pub(super) unsafe fn gradient_planes<
         if fixed::<E>() && tile + 1 < tiles.end {
             next = Some(Patch::<E, S>::new(grid, images.values, tile + 1, border));
         }
-        let mut of = [V::zero(); 2];
+        let mut share = V::zero();
         if fixed::<E>() {
-            let share = |tile: usize| V::splat(shares[tile / grid.columns() - band]);
-            // A tile past the last is zero.
-            of = [share(tile), share((tile + 1).min(tiles.end - 1))];
+            share = V::splat(shares[tile / grid.columns() - band]);
         }
         for channel in (0..grid.channels).step_by(V::LANES * E::PACK) {
             // SAFETY: within the stored channels; `out` holds all planes.
@@ -164,14 +162,13 @@ pub(super) unsafe fn gradient_planes<
                 }
                 for k in 0..E::PACK {
                     let at_place = channel + k * V::LANES;
-                    let mut both = [V::zero(); 2];
+                    let mut scale = V::zero();
                     if fixed::<E>() {
-                        let times = V::load(times.as_ptr().add(at_place));
-                        both = [times.mul(of[0]), times.mul(of[1])];
+                        scale = V::load(times.as_ptr().add(at_place)).mul(share);
                     }
                     let block = planes.at(at_place / BLOCK, first + at) + at_place % BLOCK;
                     let (halves, out) = ([&halves[k], &others[k]], out.add(block));
-                    elements::<L, E, V, S, N>(halves, both, planes.stride(), out);
+                    elements::<L, E, V, S, N>(halves, [scale; 2], planes.stride(), out);
                 }
             }
         }

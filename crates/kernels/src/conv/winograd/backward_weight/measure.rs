@@ -119,6 +119,11 @@ impl BackwardWeight {
         Layout { bands, inputs: self.input.channels, outputs: self.output.channels }
     }
 
+    /// Bands that have one share: so that both tiles of a word have.
+    fn together(&self) -> usize {
+        if self.input.columns().is_multiple_of(2) { 1 } else { 2 }
+    }
+
     /// The bands that have some of a block's tiles.
     pub(super) fn bands(&self, tiles: &Range<usize>) -> Range<usize> {
         let columns = self.input.columns();
@@ -140,7 +145,7 @@ impl BackwardWeight {
             let w = &mut w[i * layout.outputs..][..layout.outputs];
             sides(cpu, both, band, v, w);
         }
-        cpu.isa().dispatch(Scale { layout, bands: bands.len(), record });
+        cpu.isa().dispatch(Scale { layout, bands, together: self.together(), record });
     }
 
     /// Measures a block with all threads.
@@ -157,7 +162,7 @@ impl BackwardWeight {
         cpu.pool().run_parts(bands.len(), parts, |i, (v, w)| {
             sides(cpu, both, bands.start + i, v, w);
         });
-        cpu.isa().dispatch(Scale { layout, bands: bands.len(), record });
+        cpu.isa().dispatch(Scale { layout, bands, together: self.together(), record });
     }
 }
 
@@ -173,7 +178,9 @@ fn sides<E: Element>(cpu: &Cpu, both: Both<'_, E>, band: usize, v: &mut [f32], w
 /// Shares and scales of a block whose sums of squares are known.
 struct Scale<'a> {
     layout: Layout,
-    bands: usize,
+    bands: Range<usize>,
+    /// Bands that have one share.
+    together: usize,
     record: &'a mut [f32],
 }
 
@@ -183,21 +190,26 @@ impl Kernel for Scale<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Scale { layout, bands, record } = self;
+        let Scale { layout, bands, together, record } = self;
+        let (first, bands) = (bands.start, bands.len());
         let Layout { bands: most, inputs, outputs } = layout;
         let (energies, rest) = record.split_at_mut(layout.energies());
         let (v, w) = energies.split_at(most * inputs);
         let (v_shares, rest) = rest.split_at_mut(most);
         let (w_shares, rest) = rest.split_at_mut(most);
-        for band in 0..bands {
-            let v = total::<V>(&v[band * inputs..][..inputs]);
-            let w = total::<V>(&w[band * outputs..][..outputs]);
+        let mut start = 0;
+        while start < bands {
+            let group = start..bands.min(start + together - (first + start) % together);
+            let v = total::<V>(&v[group.start * inputs..group.end * inputs]);
+            let w = total::<V>(&w[group.start * outputs..group.end * outputs]);
             // Of the root of both sides' ratio the root: so a band of large values weighs no more
             // than what it contributes.
             let share = (w / v).sqrt().sqrt();
             let usable = share > 0.0 && share.is_finite();
-            (v_shares[band], w_shares[band]) =
-                if usable { (share, 1.0 / share) } else { (0.0, 0.0) };
+            let shares = if usable { (share, 1.0 / share) } else { (0.0, 0.0) };
+            v_shares[group.clone()].fill(shares.0);
+            w_shares[group.clone()].fill(shares.1);
+            start = group.end;
         }
         let (times, units) = rest.split_at_mut(inputs + outputs);
         let (v_times, w_times) = times.split_at_mut(inputs);
