@@ -10,6 +10,7 @@ use resnet_kernels::{
 use crate::{
     case::{Base, Case},
     hardship::Hardship,
+    judge::LIMITS,
     kind::Kind,
     problem::Problem,
     random::Rng,
@@ -79,7 +80,8 @@ fn the_direct_method_is_within_all_bounds() {
             // It reads through no norm.
             let case = Case { norm: None, ..Case::draw(seed, direction) };
             let verdict = judge(&case, &|case, problem| problem.run(case, &cpu));
-            assert!(!verdict.fails(), "{case}: {verdict}");
+            let rough = LIMITS.rough_products / LIMITS.products;
+            assert!(verdict.ratio() < rough, "{case}: {verdict}");
         }
     }
 }
