@@ -17,6 +17,8 @@ use crate::{
 const LARGEST: f64 = 1e36;
 /// No sum of absolute products is larger.
 const LARGEST_SUM: f64 = 1e37;
+/// The largest weight: products of elements are times what integers of both sides are worth in two steps.
+const LARGEST_WEIGHT: f64 = 1e30;
 
 /// Values that a case's random numbers are drawn for, after those of its tensors.
 const NORM: u64 = 20;
@@ -57,8 +59,8 @@ impl Problem {
             hardship.apply(&mut tensors);
         }
         let [mut x, mut w, mut dy] = tensors;
-        for tensor in [&mut x, &mut w, &mut dy] {
-            tensor.limit(LARGEST);
+        for (tensor, largest) in [(&mut x, LARGEST), (&mut w, LARGEST_WEIGHT), (&mut dy, LARGEST)] {
+            tensor.limit(largest);
         }
         x.round_to_bf16();
         let mut read = x.clone();
@@ -84,7 +86,7 @@ impl Problem {
         let mut packed = w.clone();
         if let Some(factors) = &factors {
             packed.multiply(|[out, ..]| 1.0 / factors[out]);
-            packed.limit(LARGEST);
+            packed.limit(LARGEST_WEIGHT);
         }
         packed.round_to_f32();
         w = packed.clone();

@@ -204,7 +204,7 @@ impl Kernel for Scale<'_> {
             let w = total::<V>(&w[group.start * outputs..group.end * outputs]);
             // Of the root of both sides' ratio the root: so a band of large values weighs no more
             // than what it contributes.
-            let share = (w / v).sqrt().sqrt();
+            let share = (w.sqrt() / v.sqrt()).sqrt();
             let usable = share > 0.0 && share.is_finite();
             let shares = if usable { (share, 1.0 / share) } else { (0.0, 0.0) };
             v_shares[group.clone()].fill(shares.0);
