@@ -14,8 +14,8 @@ use crate::tensor::Tensor;
 ///   an input channel as it is read (after the norm) and `W_oc` of a kernel;
 /// - gradient of the input, of input channel `c`: `N^2 = sum over o of DY_o * W_oc`;
 /// - gradient of the weights, of a pair: `N^2 = 9 * sum over s of X_cs * DY_os / P_s`. A band `s` is
-///   [`BAND`] rows of outputs of one image, `P_s` its number of pixels, `X_cs` of the input rows that its
-///   windows touch.
+///   [`BAND`] rows of outputs of one image, `X_cs` of the input rows that its windows touch, `P_s` their
+///   number of pixels.
 ///
 /// The floor is what numbers that are too small to hold leave: every operand and every product may be off
 /// by `flushed`, all of them to the same side, and every result by `least`.
@@ -254,7 +254,7 @@ fn natural_of_pairs(s: &ConvShape, x: &Tensor, dy: &Tensor) -> (Vec<f64>, Vec<f6
             let (x, touched) = energies(x, image, start..end.min(s.height));
             for (sums, dy) in sums.chunks_exact_mut(s.in_channels).zip(&dy) {
                 for ((norm, floor), x) in sums.iter_mut().zip(&x) {
-                    *norm += taps * x * dy / pixels;
+                    *norm += taps * x * dy / touched;
                     *floor += depth * taps * square * (x + dy * touched / pixels);
                 }
             }

@@ -28,10 +28,15 @@ pub(super) struct Bands<'a, E> {
 /// Items of work that a sum over all bands is cut into, at most.
 const ITEMS: usize = 32;
 
-/// Sums of squares that are exact enough to divide by: far from the smallest and the largest f32.
-pub(super) const USABLE: Range<f32> = 1.0 / (1u128 << 90) as f32..(1u128 << 90) as f32;
+/// Sums of squares of a channel that are exact enough to divide by: far from the smallest and the largest
+/// f32.
+pub(super) const USABLE: Range<f32> = 1.0 / (1u128 << 105) as f32..(1u128 << 90) as f32;
 
-/// Makes the square of any bfloat16 but zero more than zero, or infinite.
+/// Where no channel of a band has more, its squares may be lost.
+const LOST: f32 = 1e-30;
+
+/// Makes the square of any bfloat16 but zero more than zero, or infinite. (What is read through a norm may
+/// be smaller yet.)
 const LARGE: f32 = (1u128 << 64) as f32;
 
 impl<'a, E: Element> Bands<'a, E> {
@@ -55,13 +60,27 @@ impl<'a, E: Element> Bands<'a, E> {
         let channels = self.grid.channels;
         let parts = Parts::new(&mut to[..self.count() * channels], channels);
         cpu.pool().run_parts(self.count(), parts, |band, to| {
-            to.fill(0.0);
-            cpu.isa().dispatch(Squares { of: *self, bands: band..band + 1, times: None, to });
+            self.one(cpu, band, to);
         });
     }
 
-    /// Sums of squares of every channel. Are they unusable, this is said in place: some are too large
-    /// for an f32, or no number, or small without being zero.
+    /// Those of a band, on this thread. They are no numbers where the squares of all channels are lost to
+    /// underflow.
+    pub(super) fn one(&self, cpu: &Cpu, band: usize, to: &mut [f32]) {
+        let squares = |times: Option<f32>, to: &mut [f32]| {
+            to.fill(0.0);
+            cpu.isa().dispatch(Squares { of: *self, bands: band..band + 1, times, to });
+        };
+        squares(None, to);
+        if to.iter().all(|&x| x < LOST) {
+            squares(Some(LARGE), to);
+            let is_zero = to.iter().all(|&x| x == 0.0);
+            to.fill(if is_zero { 0.0 } else { f32::NAN });
+        }
+    }
+
+    /// Sums of squares of every channel. Returns whether they are usable: none is too large for an f32, no
+    /// number, or small without being zero.
     pub(super) fn all(&self, cpu: &Cpu, to: &mut [f32], scratch: &mut [f32]) -> bool {
         self.sum(cpu, None, to, scratch);
         self.usable(cpu, to, scratch)
@@ -90,24 +109,24 @@ impl<'a, E: Element> Bands<'a, E> {
             let bands = bands * item / items..bands * (item + 1) / items;
             cpu.isa().dispatch(Squares { of: *self, bands, times, to });
         });
-        add_up(&scratch[..items * channels], to);
+        to.fill(0.0);
+        add_lines(&scratch[..items * channels], to);
     }
 }
 
-/// Sums of lines of values.
-pub(super) fn add_up(lines: &[f32], to: &mut [f32]) {
-    to.fill(0.0);
+/// Adds lines of values.
+pub(super) fn add_lines(lines: &[f32], to: &mut [f32]) {
     for line in lines.chunks_exact(to.len()) {
         to.iter_mut().zip(line).for_each(|(to, x)| *to += x);
     }
 }
 
 /// Adds sums of squares of some bands, of values as they are read and then `times` something.
-pub(super) struct Squares<'a, E> {
-    pub(super) of: Bands<'a, E>,
-    pub(super) bands: Range<usize>,
-    pub(super) times: Option<f32>,
-    pub(super) to: &'a mut [f32],
+struct Squares<'a, E> {
+    of: Bands<'a, E>,
+    bands: Range<usize>,
+    times: Option<f32>,
+    to: &'a mut [f32],
 }
 
 impl<E: Element> Kernel for Squares<'_, E> {

@@ -18,8 +18,8 @@ impl Factors<'_> {
     }
 }
 
-/// The largest factor of tiles is at most 2^45 times this.
-const MOST: f32 = (1 << 15) as f32;
+/// The largest factor of tiles is at most 2^53 times this, so that its square is an f32.
+const MOST: f32 = (1 << 10) as f32;
 
 /// Factors, to both halves of a slice, by which tiles of values of these energies come out with the same
 /// energy of each value.

@@ -9,6 +9,7 @@ use super::{
     energies::{Bands, USABLE},
     factors::Factors,
     grid::BLOCK,
+    product::{CHANNELS, power_of_two, sum_of_lanes},
     weights::Plain,
 };
 use crate::{
@@ -19,8 +20,8 @@ use crate::{
 };
 
 /// What is kept beside transformed weights: for each output the sum of squares of its weights times
-/// their factors; those of the weights of each of its inputs; the weights themselves, times the
-/// output's factor.
+/// their factors, and those of the weights of each of its inputs, both times any one number; and the weights
+/// themselves, times the output's factor.
 #[derive(Clone, Copy)]
 pub(super) struct Kept<'a> {
     totals: &'a [f32],
@@ -28,7 +29,7 @@ pub(super) struct Kept<'a> {
     pub(super) weights: &'a [f32],
 }
 
-/// Rounding adds `1.1e-4 R` of an output channel's norm, if roundings have nothing to do with each other,
+/// Rounding adds `1.1e-4 R` (see ARCHITECTURE.md) of an output channel's norm, if roundings have nothing to do with each other,
 /// where `R^2` is `sum_c b_c^2 |x_c|^2` times `sum_c |w_oc|^2 / b_c^2` over `sum_c |x_c|^2 |w_oc|^2`, of an
 /// image. This is the largest `R^2`: 1/140 of the norm.
 const UNEVEN: f32 = 64.0 * 64.0;
@@ -64,12 +65,12 @@ impl Kept<'_> {
         });
     }
 
-    /// Words of scratch of [`Kept::uneven`], and of those its flags.
+    /// Words of scratch of [`Kept::uneven`].
     pub(super) fn scratch_len(bands: usize, inputs: usize, images: usize, outputs: usize) -> usize {
         bands * inputs + images * outputs.div_ceil(GROUP)
     }
 
-    /// Which images are too uneven for these weights: `is_uneven(flags, image)`.
+    /// Which images are too uneven for these weights.
     pub(super) fn uneven<'s, E: Element>(
         &self,
         cpu: &Cpu,
@@ -137,6 +138,9 @@ impl Kernel for Keep<'_> {
         let Keep { from, factor, factors, total, squares, weights } = self;
         let inputs = squares.len();
         assert!(inputs.is_multiple_of(BLOCK));
+        let largest = from.iter().fold(0.0f32, |most, w| most.max((w * factor).abs()));
+        // Only ratios count, and squares of weights near 1 are neither lost nor too large.
+        let power = power_of_two(largest).clamp(f32::MIN_POSITIVE, f32::MAX / 4.0);
         let mut all = V::zero();
         for channel in (0..inputs).step_by(V::LANES) {
             let mut sum = V::zero();
@@ -144,15 +148,14 @@ impl Kernel for Keep<'_> {
                 let at = window * inputs + channel;
                 let w = V::read(&from[at..]).mul(V::splat(factor));
                 w.write(&mut weights[at..]);
+                let w = w.mul(V::splat(1.0 / power));
                 sum = w.mul_add(w, sum);
             }
             sum.write(&mut squares[channel..]);
             let times = V::read(&factors.weights[channel..]);
             all = sum.mul(times).mul_add(times, all);
         }
-        // Where squares are lost, or too large, no image will do.
-        let (sum, is_zero) = (lanes(all), weights.iter().all(|&w| w == 0.0));
-        total[0] = if USABLE.contains(&sum) || is_zero { sum } else { f32::INFINITY };
+        total[0] = sum_of_lanes(all);
     }
 }
 
@@ -174,7 +177,7 @@ impl Kernel for Check<'_> {
     fn run<V: Vector, const TILE: usize>(self) -> bool {
         let Check { kept, factors, energies, outputs } = self;
         let inputs = factors.len();
-        let mut channels = [0.0; MOST];
+        let mut channels = [0.0; CHANNELS];
         let mut all = V::zero();
         for channel in (0..inputs).step_by(V::LANES) {
             let mut sum = V::zero();
@@ -185,7 +188,7 @@ impl Kernel for Check<'_> {
             let times = V::read(&factors[channel..]);
             all = sum.mul(times).mul_add(times, all);
         }
-        let all = lanes(all);
+        let all = sum_of_lanes(all);
         if !USABLE.contains(&all) {
             return true;
         }
@@ -198,22 +201,14 @@ impl Kernel for Check<'_> {
                     *sum = V::read(&channels[at..]).mul_add(V::read(&squares[at..]), *sum);
                 }
             }
-            let norm = lanes(sum[0].add(sum[1]));
-            let is_even = norm.is_finite() && all * kept.totals[output] <= UNEVEN * norm;
+            let norm = sum_of_lanes(sum[0].add(sum[1]));
+            // Zero: all that the output reads is. Not a number is nothing of both.
+            let is_even =
+                norm == 0.0 || norm.is_finite() && all * kept.totals[output] <= UNEVEN * norm;
             if !is_even {
                 return true;
             }
         }
         false
     }
-}
-
-/// Channels of integers, at most.
-const MOST: usize = super::product::CHANNELS;
-
-#[inline(always)]
-fn lanes<V: Vector>(v: V) -> f32 {
-    let mut lanes = [0.0; 16];
-    v.write(&mut lanes);
-    lanes.iter().sum()
 }

@@ -1,5 +1,7 @@
 //! A direction whose products run over channels, and how they are taken.
 
+use std::ops::Range;
+
 use super::{
     energies::Bands,
     factors::{Factors, equalise},
@@ -75,6 +77,28 @@ pub(super) struct Call<'a, E> {
     pub(super) epilogue: Finish<'a, E>,
 }
 
+impl<E: Element> Call<'_, E> {
+    /// That of some images, of so many values of input and output.
+    fn images(&mut self, images: Range<usize>, (input, output): (usize, usize)) -> Call<'_, E> {
+        let part = images.start * output..images.end * output;
+        let residual = self.epilogue.residual.map(|r| &r[part.clone()]);
+        Call {
+            batch: images.len(),
+            x: Read { values: &self.x.values[images.start * input..], ..self.x },
+            y: &mut self.y[part],
+            epilogue: Finish { residual, ..self.epilogue },
+        }
+    }
+}
+
+impl<'a, E: Element> Call<'a, E> {
+    /// The same, multiplied in 32-bit floating point.
+    fn widen(self) -> Call<'a, E::Wide> {
+        let Call { batch, x, y, epilogue } = self;
+        Call { batch, x: x.widen(), y: E::widen_mut(y), epilogue: epilogue.widen() }
+    }
+}
+
 impl<P: Pass> Products<P> {
     pub(super) fn new(pass: P, wide: Option<P>, train: bool, images: usize) -> Self {
         Products { pass, wide, train, images }
@@ -132,7 +156,7 @@ impl<P: Pass> Products<P> {
     pub(super) fn run_packed<E: Element>(
         &self,
         cpu: &Cpu,
-        call: Call<'_, E>,
+        mut call: Call<'_, E>,
         packed: &[f32],
         scratch: &mut [f32],
     ) {
@@ -148,27 +172,17 @@ impl<P: Pass> Products<P> {
         let (measured, scratch) = scratch.split_at_mut(len);
         let factors = &packed[layout.factors(P::FORM.weights())..];
         let uneven = kept.uneven(cpu, &bands, factors, measured);
-        for (images, is_uneven) in uneven.runs() {
-            let Call { x, .. } = call;
-            let len = self.pass.output().image_len();
-            let part = images.start * len..images.end * len;
-            let residual = call.epilogue.residual.map(|r| &r[part.clone()]);
-            let call = Call {
-                batch: images.len(),
-                x: Read { values: &x.values[images.start * grid.image_len()..], ..x },
-                y: &mut call.y[part],
-                epilogue: Finish { residual, ..call.epilogue },
-            };
-            if is_uneven {
-                let plain = Plain {
-                    weights: kept.weights,
-                    in_channels: depth,
-                    factors: None,
-                    backward: false,
-                };
-                run_wide(cpu, wide, call, plain, scratch);
-            } else {
-                self.pass.run(cpu, call, Weights::Packed(packed), scratch);
+        let lengths = (grid.image_len(), self.pass.output().image_len());
+        for (images, _) in uneven.runs().filter(|(_, is_uneven)| !is_uneven) {
+            self.pass.run(cpu, call.images(images, lengths), Weights::Packed(packed), scratch);
+        }
+        let mut uneven = uneven.runs().filter(|(_, is_uneven)| *is_uneven).peekable();
+        if uneven.peek().is_some() {
+            let weights = kept.weights;
+            let plain = Plain { weights, in_channels: depth, factors: None, backward: false };
+            let (weights, scratch) = transform::<P, E>(cpu, wide, plain, scratch);
+            for (images, _) in uneven {
+                wide.run(cpu, call.images(images, lengths).widen(), weights, scratch);
             }
         }
     }
@@ -191,7 +205,8 @@ impl<P: Pass> Products<P> {
         let (energies, room) = rest.split_at_mut(depth);
         let bands = Bands::apart(self.pass.input(), call.x, call.batch);
         if !bands.all(cpu, energies, room) {
-            return run_wide(cpu, wide, call, plain, scratch);
+            let (weights, scratch) = transform::<P, E>(cpu, wide, plain, scratch);
+            return wide.run(cpu, call.widen(), weights, scratch);
         }
         equalise(energies, &mut own[at..at + 2 * depth]);
         let weights = if is_fresh {
@@ -204,22 +219,17 @@ impl<P: Pass> Products<P> {
     }
 }
 
-/// Products over 32-bit floating point numbers.
-fn run_wide<P: Pass, E: Element>(
+/// Weights for products over 32-bit floating point numbers, and the scratch that is left.
+fn transform<'a, P: Pass, E: Element>(
     cpu: &Cpu,
     wide: &P,
-    call: Call<'_, E>,
-    plain: Plain<'_>,
-    scratch: &mut [f32],
-) {
-    let Call { batch, x, y, epilogue } = call;
-    let call = Call { batch, x: x.widen(), y: E::widen_mut(y), epilogue: epilogue.widen() };
+    plain: Plain<'a>,
+    scratch: &'a mut [f32],
+) -> (Weights<'a>, &'a mut [f32]) {
     let (own, scratch) = scratch.split_at_mut(wide.packed_len());
-    let weights = if wide.is_fresh() {
-        Weights::Plain(plain, Factors::NONE)
-    } else {
-        weights::pack::<E::Wide>(cpu, plain, wide.packed(), P::FORM, own);
-        Weights::Packed(own)
-    };
-    wide.run(cpu, call, weights, scratch);
+    if wide.is_fresh() {
+        return (Weights::Plain(plain, Factors::NONE), scratch);
+    }
+    weights::pack::<E::Wide>(cpu, plain, wide.packed(), P::FORM, own);
+    (Weights::Packed(own), scratch)
 }

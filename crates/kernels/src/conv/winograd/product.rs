@@ -135,6 +135,19 @@ fn lanes<V: Vector>(v: V) -> [f32; MOST_LANES] {
     lanes
 }
 
+/// The sum of all lanes, in order.
+#[inline(always)]
+pub(super) fn sum_of_lanes<V: Vector>(v: V) -> f32 {
+    lanes(v).iter().sum()
+}
+
+/// The power of two at or below a positive number; zero of what is no normal number, infinity of what
+/// is not finite.
+#[inline(always)]
+pub(super) fn power_of_two(x: f32) -> f32 {
+    f32::from_bits(x.to_bits() & f32::INFINITY.to_bits())
+}
+
 /// Lanes of the widest vector.
 const MOST_LANES: usize = 16;
 

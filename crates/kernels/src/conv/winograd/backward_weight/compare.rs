@@ -7,7 +7,7 @@ use super::{
     plan::{BackwardWeight, Blocks},
 };
 use crate::{
-    conv::winograd::{energies::Bands, form::Form},
+    conv::winograd::energies::{Bands, add_lines},
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
@@ -17,21 +17,15 @@ use crate::{
 /// Output channels that are compared, and summed up anew, together.
 pub(super) const GROUP: usize = 16;
 
-/// A pair of channels is summed up anew where rounding is more than 2^-6 of the root of what squares
+/// A pair of channels is summed up anew where rounding is more than 2^-5 of the root of what squares
 /// `x^2 dy^2` add up to, in the mean of a band: what a tap is if signs have nothing to do with each other.
 ///
 /// An element of a pair, over a block, is off by `0.29 v_unit w_unit` times the norm of either side's
 /// integers, if roundings have nothing to do with each other. These are about a sixth of their bound for
 /// a tile of the input, and a fourth for one of the gradient: few patches lie along one element. The sums
-/// of squares of what the transform back makes of the 36 elements are 19.1^2 in the mean of the taps.
-const fn error(form: Form) -> f32 {
-    let plain = 0.29 * 19.1 * 13_333.0 * (1 << 6) as f32;
-    match form {
-        Form::Plain => plain,
-        // As measured: its windows' elements meet up to nine of a tile.
-        Form::Strided => 2.0 * plain,
-    }
-}
+/// of squares of what the transform back makes of the elements are 19.1^2 in the mean of the taps (18.4^2
+/// with a stride of 2).
+const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
 
 /// Pairs are not summed up anew where that takes more than one of so many products of elements.
 const MENDED: usize = 8;
@@ -84,13 +78,16 @@ impl BackwardWeight {
             over.iter_mut().for_each(|x| *x = if *x > 0.0 { 1.0 / *x } else { 0.0 });
         }
         let (v_over, w_over) = (&*v_over, &*w_over);
+        // Of the patches of a band that is whole, as those are what inputs are sums over.
+        let rows = both.x.side.min(self.input.height);
+        let pixels = rows * both.x.side * self.input.columns();
         cpu.pool().run_parts(blocks.len(), Parts::new(records, layout.len()), |_, record| {
-            cpu.isa().dispatch(Normalize { plan: self, layout, v_over, w_over, record });
+            cpu.isa().dispatch(Normalize { layout, v_over, w_over, pixels, record });
         });
         let anew = AtomicUsize::new(0);
         let (records, parts) = (&*records, Parts::new(flags, layout.inputs));
         cpu.pool().run_parts(layout.outputs / GROUP, parts, |group, flags| {
-            let compare = Compare { layout, records, error: error(self.form), group, flags };
+            let compare = Compare { layout, records, group, flags };
             anew.fetch_add(cpu.isa().dispatch(compare), Ordering::Relaxed);
         });
         let pixels = self.input.side * self.input.width;
@@ -123,19 +120,15 @@ impl BackwardWeight {
     }
 }
 
-fn add_lines(lines: &[f32], to: &mut [f32]) {
-    for line in lines.chunks_exact(to.len()) {
-        to.iter_mut().zip(line).for_each(|(to, x)| *to += x);
-    }
-}
-
-/// Sums of squares of a block over those of all: of the input, and of the gradient over the pixels of
-/// a band, too. Units likewise, squared.
+/// Divides a block's sums of squares by those of all, so that none is lost in products of two, and those
+/// of the gradient by the pixels of a band. Its units become squares, divided likewise, and lie at their
+/// channels.
 struct Normalize<'a> {
-    plan: &'a BackwardWeight,
     layout: Layout,
+    /// One over the sums of squares of all blocks.
     v_over: &'a [f32],
     w_over: &'a [f32],
+    pixels: usize,
     record: &'a mut [f32],
 }
 
@@ -145,9 +138,8 @@ impl Kernel for Normalize<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Normalize { plan, layout, v_over, w_over, record } = self;
+        let Normalize { layout, v_over, w_over, pixels, record } = self;
         let (v, w) = layout.energies_mut(record);
-        let pixels = plan.output.side.min(plan.output.height) * plan.output.width;
         for (side, over, of) in [(v, v_over, 1.0), (w, w_over, 1.0 / pixels as f32)] {
             for band in side.chunks_exact_mut(over.len()) {
                 for (x, over) in band.chunks_exact_mut(V::LANES).zip(over.chunks_exact(V::LANES)) {
@@ -159,7 +151,6 @@ impl Kernel for Normalize<'_> {
             for channel in (0..over.len()).step_by(2 * V::LANES) {
                 let units = &mut units[channel..];
                 let over = &over[channel..];
-                // From places to channels.
                 let both = V::alternate(V::read(units), V::read(&units[V::LANES..]));
                 for (i, unit) in both.into_iter().enumerate() {
                     let over = V::read(&over[i * V::LANES..]);
@@ -174,7 +165,6 @@ impl Kernel for Normalize<'_> {
 struct Compare<'a> {
     layout: Layout,
     records: &'a [f32],
-    error: f32,
     /// Of the outputs.
     group: usize,
     /// For each input 1 if it leaves too little, or 0.
@@ -191,8 +181,8 @@ impl Kernel for Compare<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) -> usize {
-        let Compare { layout, records, error, group, flags } = self;
-        let error = V::splat(error * error);
+        let Compare { layout, records, group, flags } = self;
+        let error = V::splat(ERROR * ERROR);
         for channel in (0..layout.inputs).step_by(2 * V::LANES) {
             let mut above = [V::zero(); 2];
             for output in (group * GROUP..(group + 1) * GROUP).step_by(AT_ONCE) {

@@ -7,9 +7,9 @@ use crate::{
     conv::{
         operands::Read,
         winograd::{
-            energies::{Bands, Squares},
+            energies::Bands,
             form::Form,
-            product::{self, Energy},
+            product::{self, Energy, sum_of_lanes},
         },
     },
     cpu::Cpu,
@@ -120,7 +120,7 @@ impl BackwardWeight {
     }
 
     /// Bands that have one share: so that both tiles of a word have.
-    fn together(&self) -> usize {
+    fn sharing(&self) -> usize {
         if self.input.columns().is_multiple_of(2) { 1 } else { 2 }
     }
 
@@ -130,8 +130,8 @@ impl BackwardWeight {
         tiles.start / columns..(tiles.end - 1) / columns + 1
     }
 
-    /// Measures a block, alone.
-    pub(super) fn measure<E: Element>(
+    /// Measures a block, on this thread.
+    pub(super) fn measure_alone<E: Element>(
         &self,
         cpu: &Cpu,
         both: Both<'_, E>,
@@ -145,11 +145,11 @@ impl BackwardWeight {
             let w = &mut w[i * layout.outputs..][..layout.outputs];
             sides(cpu, both, band, v, w);
         }
-        cpu.isa().dispatch(Scale { layout, bands, together: self.together(), record });
+        cpu.isa().dispatch(Scale { layout, bands, sharing: self.sharing(), record });
     }
 
-    /// Measures a block with all threads.
-    pub(super) fn measure_together<E: Element>(
+    /// Measures a block, on all threads.
+    pub(super) fn measure<E: Element>(
         &self,
         cpu: &Cpu,
         both: Both<'_, E>,
@@ -162,16 +162,14 @@ impl BackwardWeight {
         cpu.pool().run_parts(bands.len(), parts, |i, (v, w)| {
             sides(cpu, both, bands.start + i, v, w);
         });
-        cpu.isa().dispatch(Scale { layout, bands, together: self.together(), record });
+        cpu.isa().dispatch(Scale { layout, bands, sharing: self.sharing(), record });
     }
 }
 
 /// Sums of squares of a band, of both sides.
 fn sides<E: Element>(cpu: &Cpu, both: Both<'_, E>, band: usize, v: &mut [f32], w: &mut [f32]) {
-    let bands = band..band + 1;
     for (of, to) in [(both.x, v), (both.dy, w)] {
-        to.fill(0.0);
-        cpu.isa().dispatch(Squares { of, bands: bands.clone(), times: None, to });
+        of.one(cpu, band, to);
     }
 }
 
@@ -180,7 +178,7 @@ struct Scale<'a> {
     layout: Layout,
     bands: Range<usize>,
     /// Bands that have one share.
-    together: usize,
+    sharing: usize,
     record: &'a mut [f32],
 }
 
@@ -190,7 +188,7 @@ impl Kernel for Scale<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Scale { layout, bands, together, record } = self;
+        let Scale { layout, bands, sharing, record } = self;
         let (first, bands) = (bands.start, bands.len());
         let Layout { bands: most, inputs, outputs } = layout;
         let (energies, rest) = record.split_at_mut(layout.energies());
@@ -199,12 +197,12 @@ impl Kernel for Scale<'_> {
         let (w_shares, rest) = rest.split_at_mut(most);
         let mut start = 0;
         while start < bands {
-            let group = start..bands.min(start + together - (first + start) % together);
+            let group = start..bands.min(start + sharing - (first + start) % sharing);
             let v = total::<V>(&v[group.start * inputs..group.end * inputs]);
             let w = total::<V>(&w[group.start * outputs..group.end * outputs]);
             // Of the root of both sides' ratio the root: so a band of large values weighs no more
             // than what it contributes.
-            let share = (w.sqrt() / v.sqrt()).sqrt();
+            let share = w.sqrt().sqrt() / v.sqrt().sqrt();
             let usable = share > 0.0 && share.is_finite();
             let shares = if usable { (share, 1.0 / share) } else { (0.0, 0.0) };
             v_shares[group.clone()].fill(shares.0);
@@ -253,7 +251,5 @@ fn total<V: Vector>(values: &[f32]) -> f32 {
     for values in values.chunks_exact(V::LANES) {
         sum = sum.add(V::read(values));
     }
-    let mut lanes = [0.0; 16];
-    sum.write(&mut lanes);
-    lanes.iter().sum()
+    sum_of_lanes(sum)
 }

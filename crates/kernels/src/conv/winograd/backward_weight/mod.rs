@@ -136,7 +136,7 @@ impl plan::BackwardWeight {
                         (record, records) = records.split_at_mut(record_len);
                         let mut measures = Measures::NONE;
                         if fixed::<E>() {
-                            self.measure(cpu, both, tiles.clone(), record);
+                            self.measure_alone(cpu, both, tiles.clone(), record);
                             measures = self.layout().of(record);
                         }
                         let (v, w) = self.split(own);
@@ -222,7 +222,7 @@ impl plan::BackwardWeight {
         let (v, w) = self.split(planes);
         let mut measures = Measures::NONE;
         if fixed::<E>() {
-            self.measure_together(cpu, both, tiles.clone(), record);
+            self.measure(cpu, both, tiles.clone(), record);
             measures = self.layout().of(record);
         }
         let (band, Both { x, dy }) = (self.bands(&tiles).start, both);

@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use super::plain::Plain;
 use crate::{
-    conv::winograd::grid::BLOCK,
+    conv::winograd::{
+        grid::BLOCK,
+        product::{power_of_two, sum_of_lanes},
+    },
     cpu::Cpu,
     isa::{Kernel, Vector},
     parts::Parts,
@@ -57,10 +60,9 @@ fn squares(cpu: &Cpu, plain: Plain<'_>, to: &mut [f32], sums: &mut [f32]) {
 
 /// Norms to powers of two from the largest, which is one, down to where a channel no longer counts.
 fn powers_of_two(norms: &mut [f32]) {
-    let power = |x: f32| f32::from_bits(x.to_bits() & f32::INFINITY.to_bits());
     let largest = norms.iter().filter(|x| x.is_finite()).fold(0.0f32, |m, x| m.max(*x));
     for x in norms {
-        let ratio = power(*x) / power(largest);
+        let ratio = power_of_two(*x) / power_of_two(largest);
         // What is no number shows in the products.
         *x = if ratio.is_finite() { ratio.max(SMALLEST) } else { 1.0 };
     }
@@ -113,12 +115,7 @@ impl Kernel for Squares<'_> {
                 }
             }
             if plain.backward {
-                let mut lanes = [0.0; 16];
-                assert!(V::LANES <= lanes.len());
-                let total = total[0].add(total[1]).add(total[2].add(total[3]));
-                // SAFETY: there is room.
-                unsafe { total.store(lanes.as_mut_ptr()) };
-                sums[i] = lanes.iter().sum();
+                sums[i] = sum_of_lanes(total[0].add(total[1]).add(total[2].add(total[3])));
             }
         }
     }

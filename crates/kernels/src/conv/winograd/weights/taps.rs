@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use super::times::Times;
 use crate::{
-    conv::winograd::{product::fixed, transform::Window},
+    conv::winograd::{
+        product::{fixed, power_of_two},
+        transform::Window,
+    },
     element::Element,
     isa::Vector,
 };
@@ -24,10 +27,11 @@ impl Lanes {
 
     /// Powers of two near these values, so that one over each is one as well; 1 for what is none.
     pub(super) fn powers_of_two(self) -> Lanes {
-        let power = |x: f32| f32::from_bits(x.to_bits() & f32::INFINITY.to_bits());
         let usable = |x: f32| x > 0.0 && x.is_finite();
         let bounds = (1.0 / LARGEST, LARGEST);
-        Lanes(self.0.map(|x| if usable(x) { power(x).clamp(bounds.0, bounds.1) } else { 1.0 }))
+        Lanes(
+            self.0.map(|x| if usable(x) { power_of_two(x).clamp(bounds.0, bounds.1) } else { 1.0 }),
+        )
     }
 }
 
@@ -119,8 +123,9 @@ impl Taps {
         width: usize,
         lanes: &Lanes,
     ) {
+        let over = lanes.0.map(|x| 1.0 / x);
         for (k, lane) in depth.flat_map(|k| (0..width).step_by(V::LANES).map(move |n| (k, n))) {
-            let times = V::read(&lanes.0.map(|x| 1.0 / x)[lane..]);
+            let times = V::read(&over[lane..]);
             for window in 0..9 {
                 // SAFETY: the caller's contract.
                 unsafe {
