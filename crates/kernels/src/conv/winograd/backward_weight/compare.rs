@@ -28,7 +28,7 @@ pub(super) const GROUP: usize = 16;
 const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
 
 /// Pairs are not summed up anew where that takes more than one of so many products of elements.
-const MENDED: usize = 8;
+const MENDED: usize = 4;
 
 /// What integers did for.
 pub(super) enum Close {

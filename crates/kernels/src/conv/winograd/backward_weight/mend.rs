@@ -10,16 +10,20 @@ use super::{
     plan::{BackwardWeight, Blocks},
 };
 use crate::{
-    conv::{operands::Read, winograd::form::Form},
+    conv::{
+        operands::Read,
+        winograd::{form::Form, product::CHANNELS},
+    },
     cpu::Cpu,
     element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
 };
 
-/// Pairs to be summed up anew: `[group of outputs][input]`, 1 or 0.
+/// Pairs to be summed up anew.
 #[derive(Clone, Copy)]
-pub(super) struct Uneven<'a> {
+pub(super) struct Flagged<'a> {
+    /// `[group of outputs][input]`, 1 or 0.
     pub(super) flags: &'a [f32],
     pub(super) blocks: Blocks,
     /// Of the blocks, compared.
@@ -27,38 +31,41 @@ pub(super) struct Uneven<'a> {
 }
 
 impl BackwardWeight {
-    /// Sums up uneven pairs anew.
+    /// Sums up flagged pairs anew.
     pub(super) fn mend<E: Element>(
         &self,
         cpu: &Cpu,
         x: Read<'_, E>,
         dy: &[E],
-        uneven: Uneven<'_>,
+        flagged: Flagged<'_>,
         dw: &mut [f32],
     ) {
-        let inputs = self.input.channels;
-        let rows = Parts::new(dw, GROUP * 9 * inputs);
-        cpu.pool().run_parts(self.output.channels / GROUP, rows, |group, dw| {
-            let flags = &uneven.flags[group * inputs..][..inputs];
-            if flags.contains(&1.0) {
-                let layout = self.layout();
-                cpu.isa().dispatch(Mend { plan: self, layout, x, dy, uneven, flags, group, dw });
+        let (layout, inputs) = (self.layout(), self.input.channels);
+        assert_eq!(dw.len(), 9 * inputs * self.output.channels);
+        let dw = Parts::new(dw, 0);
+        cpu.pool().run(inputs, &|_, channel| {
+            let mut groups = flagged.flags.chunks_exact(inputs).take(self.output.channels / GROUP);
+            if groups.any(|flags| flags[channel] == 1.0) {
+                let dw = dw.as_mut_ptr();
+                cpu.isa().dispatch(Mend { plan: self, layout, x, dy, flagged, channel, dw });
             }
         });
     }
 }
 
+/// Those of an input channel.
 struct Mend<'a, E> {
     plan: &'a BackwardWeight,
     layout: Layout,
     x: Read<'a, E>,
     dy: &'a [E],
-    uneven: Uneven<'a>,
-    flags: &'a [f32],
-    group: usize,
-    /// Of the group.
-    dw: &'a mut [f32],
+    flagged: Flagged<'a>,
+    channel: usize,
+    dw: *mut f32,
 }
+
+/// Sums of every group of outputs, by tap.
+type Sums = [[[f32; GROUP]; 9]; CHANNELS / GROUP];
 
 impl<E: Element> Kernel for Mend<'_, E> {
     type Output = ();
@@ -66,73 +73,110 @@ impl<E: Element> Kernel for Mend<'_, E> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        for channel in (0..self.flags.len()).filter(|&channel| self.flags[channel] == 1.0) {
-            let sums = self.sums::<V>(channel);
+        let (grid, inputs) = (&self.plan.input, self.layout.inputs);
+        let Flagged { blocks, records, flags } = self.flagged;
+        let (mut sums, mut met): (Sums, _) = ([[[0.0; GROUP]; 9]; CHANNELS / GROUP], Met::new());
+        for (block, record) in records.chunks_exact(self.layout.len()).enumerate() {
+            let first = blocks.tiles(block).start / grid.columns();
+            let energies = self.layout.of(record).v.chunks_exact(inputs).enumerate();
+            for (i, _) in energies.filter(|(_, v)| v[self.channel] > 0.0) {
+                let (image, band) = ((first + i) / grid.bands(), (first + i) % grid.bands());
+                let rows = band * grid.side..((band + 1) * grid.side).min(grid.height);
+                for (y, x) in rows.flat_map(|y| (0..grid.width).map(move |x| (y, x))) {
+                    if met.is_full() {
+                        self.add::<V>(&mut met, &mut sums);
+                    }
+                    self.meet(image, (y, x), &mut met);
+                }
+            }
+        }
+        self.add::<V>(&mut met, &mut sums);
+        for (group, sums) in sums.iter().enumerate().take(self.layout.outputs / GROUP) {
+            if flags[group * inputs + self.channel] != 1.0 {
+                continue;
+            }
             for (tap, sums) in sums.iter().enumerate() {
                 for (output, sum) in sums.iter().enumerate() {
-                    self.dw[(output * 9 + tap) * self.flags.len() + channel] = *sum;
+                    let at = ((group * GROUP + output) * 9 + tap) * inputs + self.channel;
+                    // SAFETY: within `dw`, whose length `mend` has checked; each item has its own
+                    // channel.
+                    unsafe { *self.dw.add(at) = *sum };
                 }
             }
         }
     }
 }
 
-impl<E: Element> Mend<'_, E> {
-    /// Of an input channel: of each tap, those of the outputs.
+/// Pixels at once, at most.
+const PIXELS: usize = 256;
+
+/// For each tap where the gradients lie that some pixels meet, and the pixels' values.
+struct Met {
+    places: [[(usize, f32); PIXELS]; 9],
+    counts: [usize; 9],
+}
+
+impl Met {
     #[inline(always)]
-    fn sums<V: Vector>(&self, channel: usize) -> [[f32; GROUP]; 9] {
-        let (grid, inputs) = (&self.plan.input, self.flags.len());
-        let Uneven { blocks, records, .. } = self.uneven;
-        let mut sums = [[0.0; GROUP]; 9];
-        let records = records.chunks_exact(self.layout.len()).enumerate();
-        let bands = records.flat_map(|(block, record)| {
-            let first = blocks.tiles(block).start / grid.columns();
-            let energies = self.layout.of(record).v.chunks_exact(inputs).enumerate();
-            energies.filter(|(_, v)| v[channel] > 0.0).map(move |(i, _)| first + i)
-        });
-        for band in bands {
-            let (image, band) = (band / grid.bands(), band % grid.bands());
-            let rows = band * grid.side..((band + 1) * grid.side).min(grid.height);
-            for (y, x) in rows.flat_map(|y| (0..grid.width).map(move |x| (y, x))) {
-                let at = image * grid.image_len() + (y * grid.width + x) * inputs + channel;
-                let mut value = self.x.values[at].to_f32();
-                if let Some(norm) = self.x.norm {
-                    value = value.mul_add(norm.scale[channel], norm.shift[channel]).max(0.0);
-                }
-                if value != 0.0 {
-                    self.add::<V>(image, (y, x), value, &mut sums);
-                }
-            }
-        }
-        sums
+    fn new() -> Self {
+        Met { places: [[(0, 0.0); PIXELS]; 9], counts: [0; 9] }
     }
 
-    /// Adds the products of a pixel.
     #[inline(always)]
-    fn add<V: Vector>(
-        &self,
-        image: usize,
-        (y, x): (usize, usize),
-        value: f32,
-        sums: &mut [[f32; GROUP]; 9],
-    ) {
-        let grid = &self.plan.output;
+    fn is_full(&self) -> bool {
+        self.counts.contains(&PIXELS)
+    }
+}
+
+impl<E: Element> Mend<'_, E> {
+    /// Adds a pixel.
+    #[inline(always)]
+    fn meet(&self, image: usize, (y, x): (usize, usize), met: &mut Met) {
+        let (grid, output) = (&self.plan.input, &self.plan.output);
+        let at = image * grid.image_len() + (y * grid.width + x) * grid.channels + self.channel;
+        let mut value = self.x.values[at].to_f32();
+        if let Some(norm) = self.x.norm {
+            let (scale, shift) = (norm.scale[self.channel], norm.shift[self.channel]);
+            value = value.mul_add(scale, shift).max(0.0);
+        }
+        if value == 0.0 {
+            return;
+        }
         let stride = if self.plan.form == Form::Strided { 2 } else { 1 };
-        // The row, or column, of outputs that a row of windows meets.
-        let met = |pixel: usize, tap: usize, outputs: usize| {
+        // The row, or column, of outputs whose windows have the pixel at a tap.
+        let of = |pixel: usize, tap: usize, outputs: usize| {
             let from = (pixel + 1).checked_sub(tap)?;
             (from % stride == 0 && from / stride < outputs).then_some(from / stride)
         };
-        for (tap, sums) in sums.iter_mut().enumerate() {
-            let (row, column) = (met(y, tap / 3, grid.height), met(x, tap % 3, grid.width));
-            let (Some(row), Some(column)) = (row, column) else { continue };
-            let at = image * grid.image_len() + (row * grid.width + column) * grid.channels;
-            let dy = &self.dy[at + self.group * GROUP..][..GROUP];
-            for lane in (0..GROUP).step_by(V::LANES) {
-                let sum =
-                    E::read::<V>(&dy[lane..]).mul_add(V::splat(value), V::read(&sums[lane..]));
-                sum.write(&mut sums[lane..]);
+        for tap in 0..9 {
+            let (row, column) = (of(y, tap / 3, output.height), of(x, tap % 3, output.width));
+            if let (Some(row), Some(column)) = (row, column) {
+                let pixel = (image * output.height + row) * output.width + column;
+                met.places[tap][met.counts[tap]] = (pixel, value);
+                met.counts[tap] += 1;
             }
         }
+    }
+
+    /// Adds products of pixels, of which then none are left.
+    #[inline(always)]
+    fn add<V: Vector>(&self, met: &mut Met, sums: &mut Sums) {
+        let (inputs, channels) = (self.layout.inputs, self.layout.outputs);
+        for (group, sums) in sums.iter_mut().enumerate().take(channels / GROUP) {
+            if self.flagged.flags[group * inputs + self.channel] != 1.0 {
+                continue;
+            }
+            for (tap, sums) in sums.iter_mut().enumerate() {
+                for lane in (0..GROUP).step_by(V::LANES) {
+                    let mut sum = V::read(&sums[lane..]);
+                    for &(pixel, value) in &met.places[tap][..met.counts[tap]] {
+                        let at = pixel * channels + group * GROUP + lane;
+                        sum = E::read::<V>(&self.dy[at..]).mul_add(V::splat(value), sum);
+                    }
+                    sum.write(&mut sums[lane..]);
+                }
+            }
+        }
+        met.counts = [0; 9];
     }
 }

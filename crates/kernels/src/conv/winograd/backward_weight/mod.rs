@@ -14,7 +14,7 @@ use plan::{OUTPUTS, SQUARE};
 use compare::Close;
 use items::{Block, Multiply, Square, Transform};
 use measure::{Both, Measures};
-use mend::Uneven;
+use mend::Flagged;
 
 use super::{
     form::Form,
@@ -69,7 +69,7 @@ impl BackwardWeight {
         let both = pass.both(batch, x, dy);
         match pass.compare(cpu, both, blocks, records, compared) {
             Close::All => {}
-            Close::Most => pass.mend(cpu, x, dy, Uneven { flags: compared, blocks, records }, dw),
+            Close::Most => pass.mend(cpu, x, dy, Flagged { flags: compared, blocks, records }, dw),
             Close::Few => wide.run(cpu, batch, x.widen(), E::widen(dy), dw, &mut [], scratch),
         }
     }
