@@ -277,3 +277,91 @@ fn windows_that_cancel_keep_their_results() {
         });
     }
 }
+
+/// A pair whose channels hardly meet is summed up by itself; where many are such, none is of integers.
+#[test]
+fn pairs_that_hardly_meet_are_exact() {
+    for (s, batch) in &SHAPES {
+        for many in [false, true] {
+            let [mut x, w, mut dy] = inputs(s, *batch);
+            // Where one has its values, those of the other are small.
+            let place = |i: usize, channels: usize, pixels: usize| {
+                (i / pixels % channels, i / pixels / channels)
+            };
+            for (i, x) in x.iter_mut().enumerate() {
+                let (channel, image) = place(i, s.in_channels, s.height * s.width);
+                let is_there =
+                    if many { channel % 2 == image % 2 } else { channel != 5 || image == 0 };
+                *x *= f64::from(u8::from(is_there));
+            }
+            for (i, dy) in dy.iter_mut().enumerate() {
+                let (channel, image) = place(i, s.out_channels, s.out_pixels());
+                let is_small =
+                    if many { channel % 2 == image % 2 } else { channel == 7 && image == 0 };
+                *dy *= if is_small { 2f64.powi(-14) } else { 1.0 };
+            }
+            let want = reference::backward_weight(s, *batch, &x, &dy);
+            let meets = |output: usize, channel: usize| {
+                if many { output % 2 != channel % 2 } else { (output, channel) != (7, 5) }
+            };
+            on_every_isa(|cpu| {
+                let [_, _, dw] = passes(cpu, s, &x, &w, &dy);
+                for (pair, (got, want)) in dw.chunks(9).zip(want.chunks(9)).enumerate() {
+                    let (output, channel) = (pair / s.in_channels, pair % s.in_channels);
+                    if !meets(output, channel) {
+                        let e = closeness(got, want);
+                        assert!(e < 1e-5, "{} {s:?} {many} {output} {channel}: {e}", cpu.isa());
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// In inference an image may go another way than the next: none is changed by others.
+#[test]
+fn uneven_images_change_no_other() {
+    let shapes = [(shape(64, 32, (9, 8), 3, 1, 1), 6), (shape(32, 64, (9, 8), 3, 2, 1), 36)];
+    for (s, batch) in &shapes {
+        let [mut x, mut w, _] = inputs(s, *batch);
+        let (pixels, dtype) = (s.height * s.width, Dtype::Bf16);
+        let image = s.in_channels * pixels;
+        // Every third image has a large channel that half of the outputs do not read.
+        for (i, w) in w.iter_mut().enumerate() {
+            if i / 9 % s.in_channels == 5 && i / 9 / s.in_channels % 2 == 1 {
+                *w = 0.0;
+            }
+        }
+        for i in (0..x.len()).filter(|i| i / pixels % s.in_channels == 5 && i / image % 3 == 1) {
+            x[i] *= 1e4;
+        }
+        let want = reference::forward(s, *batch, &x, &w);
+        let plain = permuted(&w, s);
+        on_every_isa(|cpu| {
+            let algorithm = if s.stride == 1 { WINOGRAD } else { STRIDED };
+            let source = Source::Activation;
+            let conv = conv(algorithm, s, dtype, source, Mode::Inference, *batch, cpu);
+            let mut packed = vec![f32::NAN; conv.packed_len()];
+            let mut scratch = vec![f32::NAN; conv.scratch_len()];
+            let weights = conv.pack_forward(&plain, None, &mut packed);
+            let mut run = |x: &[f64]| -> Vec<f64> {
+                let images = x.len() / image;
+                let x = to_stored(dtype, x, images, s.in_channels);
+                let mut y = Storage::zeroed(dtype, images * s.out_len()).unwrap();
+                let out = y.as_values_mut();
+                conv.forward(images, x.as_values(), weights, out, Epilogue::STORE, &mut scratch);
+                from_stored(y.as_values(), images, s.out_channels)
+            };
+            let all = run(&x);
+            let each = all.len() / batch;
+            for (n, (y, want)) in all.chunks(each).zip(want.chunks(each)).enumerate() {
+                let label = format!("{} {s:?} image {n}", cpu.isa());
+                assert_eq!(y, run(&x[n * image..][..image]), "{label}");
+                for (y, want) in y.chunks(s.out_pixels()).zip(want.chunks(s.out_pixels())) {
+                    let e = closeness(y, want);
+                    assert!(e < 2e-2, "{label}: {e}");
+                }
+            }
+        });
+    }
+}

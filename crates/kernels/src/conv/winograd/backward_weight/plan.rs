@@ -185,3 +185,40 @@ impl Blocks {
 pub(super) fn power_of_two(n: usize) -> usize {
     1 << n.max(1).ilog2()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bf16::Bf16;
+
+    /// Every batch has its tiles in blocks, once and in order, as many as the largest has room for, and
+    /// of as few bands.
+    #[test]
+    fn blocks_cover_every_batch() {
+        for (channels, height, width) in
+            [(32, 32, 32), (64, 9, 27), (64, 33, 30), (256, 8, 8), (512, 4, 4), (128, 1, 57)]
+        {
+            let grid = |side| Grid { height, width, channels, side };
+            for most in [1, 3, 32, 130] {
+                let plan = BackwardWeight::new::<Bf16>(Form::Plain, grid(4), grid(4), most);
+                for batch in 1..=most {
+                    let tiles = batch * plan.input.tiles();
+                    let blocks = plan.blocks(tiles);
+                    assert!(blocks.len() <= plan.most_blocks(), "{plan:?} of {batch}");
+                    let mut next = 0;
+                    for part in 0..blocks.parts {
+                        for block in blocks.of(part) {
+                            let of = blocks.tiles(block);
+                            assert!(of.start == next && !of.is_empty(), "{plan:?} of {batch}");
+                            assert!(plan.bands(&of).len() <= plan.layout().bands);
+                            assert!(of.len() <= plan.most_tiles());
+                            assert_eq!(blocks.is_first(block), block == blocks.of(part).start);
+                            next = of.end;
+                        }
+                    }
+                    assert_eq!(next, tiles, "{plan:?} of {batch}");
+                }
+            }
+        }
+    }
+}
