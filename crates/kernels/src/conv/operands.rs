@@ -87,7 +87,7 @@ pub struct Weights<'a> {
 pub(super) enum WeightsOf<'a> {
     /// Packed for one direction.
     Packed(&'a [f32]),
-    /// As they are: the call itself packs them, part by part.
+    /// As they are: the call itself packs them.
     Plain(&'a [f32]),
 }
 

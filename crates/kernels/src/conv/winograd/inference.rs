@@ -29,8 +29,8 @@ pub(super) struct Kept<'a> {
     pub(super) weights: &'a [f32],
 }
 
-/// Rounding adds `1.1e-4 R` (see ARCHITECTURE.md) of an output channel's norm, if roundings have nothing to do with each other,
-/// where `R^2` is `sum_c b_c^2 |x_c|^2` times `sum_c |w_oc|^2 / b_c^2` over `sum_c |x_c|^2 |w_oc|^2`, of an
+/// Rounding adds `1.1e-4 R` of an output channel's norm, if roundings have nothing to do with each other
+/// (ARCHITECTURE.md derives it), where `R^2` is `sum_c b_c^2 |x_c|^2` times `sum_c |w_oc|^2 / b_c^2` over `sum_c |x_c|^2 |w_oc|^2`, of an
 /// image. This is the largest `R^2`: 1/140 of the norm.
 const UNEVEN: f32 = 64.0 * 64.0;
 

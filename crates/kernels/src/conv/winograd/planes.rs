@@ -108,9 +108,8 @@ unsafe fn elements<L: Factor<S, N>, E: Element, V: Vector, const S: usize, const
 
 /// Transforms tiles into planes whose product over tiles is a gradient of weights: `L` along both
 /// sides of patches of `S` x `S` pixels. Words of integers hold a pair of tiles, so `planes.tiles`
-/// counts pairs; a tile past the last is zero. Channels lie at their [places](product::channel_at); each
-/// is multiplied with its `times`, and each word of two tiles with the
-/// share of their band, of which the first is `band`.
+/// counts pairs; a tile past the last is zero. Channels lie at their [places](product::channel_at). Each is
+/// multiplied with its `times`, and each word with the share of its band, the first of which is `band`.
 ///
 /// # Safety
 /// `out` must hold the planes, and nobody else use the places of these tiles.

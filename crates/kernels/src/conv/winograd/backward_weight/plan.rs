@@ -114,7 +114,7 @@ impl BackwardWeight {
 
     /// How many blocks any batch has, at most.
     pub(super) fn most_blocks(&self) -> usize {
-        // Of each part the last may be smaller, and another.
+        // All parts have as many as the one that has most.
         self.tiles.div_ceil(self.pack) / self.words + 2 * self.parts
     }
 

@@ -3,7 +3,9 @@
 use crate::conv::winograd::grid::BLOCK;
 
 /// Where transformed weights lie: `[element][panel of outputs][k word][2 vectors]`, and what those
-/// are worth, if they are integers: `[output]` after each element. [Factors](crate::conv::winograd::factors) of the depth come last.
+/// are worth, if they are integers: `[output]` after each element. [Factors] of the depth come last.
+///
+/// [Factors]: crate::conv::winograd::factors
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv::winograd) struct Packed {
     /// Outputs of the product: output channels forward, input channels backward.
