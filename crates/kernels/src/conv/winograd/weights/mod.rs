@@ -14,6 +14,6 @@ pub(super) use norms::Gram;
 pub(super) use pack::pack;
 pub(super) use packed::Packed;
 pub(super) use plain::Plain;
-pub(super) use taps::{LINES, Lanes, MOST_LINES, Taps};
-pub(super) use times::Times;
+pub(super) use taps::{LINES, MOST_LINES, Taps};
+pub(super) use times::{Lanes, Times};
 pub(super) use unpack::{Apart, unpack, unpack_row};

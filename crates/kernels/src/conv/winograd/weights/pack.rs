@@ -6,8 +6,8 @@ use super::{
     norms::Gram,
     packed::Packed,
     plain::Plain,
-    taps::{LINES, Lanes},
-    times::Times,
+    taps::LINES,
+    times::{Lanes, Times},
 };
 use crate::{
     conv::winograd::{

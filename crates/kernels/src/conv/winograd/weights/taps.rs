@@ -2,12 +2,9 @@
 
 use std::ops::Range;
 
-use super::times::Times;
+use super::times::{Lanes, Times};
 use crate::{
-    conv::winograd::{
-        product::{fixed, power_of_two},
-        transform::Window,
-    },
+    conv::winograd::{product::fixed, transform::Window},
     element::Element,
     isa::Vector,
 };
@@ -17,26 +14,6 @@ use crate::{
 pub(in crate::conv::winograd) const LINES: [Range<usize>; 4] = [0..1, 1..3, 3..5, 5..6];
 /// Lines of a group, at most.
 pub(in crate::conv::winograd) const MOST_LINES: usize = 2;
-
-/// A value for each output of a panel.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) struct Lanes(pub(super) [f32; 32]);
-
-impl Lanes {
-    pub(in crate::conv::winograd) const ONE: Lanes = Lanes([1.0; 32]);
-
-    /// Powers of two near these values, so that one over each is one as well; 1 for what is none.
-    pub(super) fn powers_of_two(self) -> Lanes {
-        let usable = |x: f32| x > 0.0 && x.is_finite();
-        let bounds = (1.0 / LARGEST, LARGEST);
-        Lanes(
-            self.0.map(|x| if usable(x) { power_of_two(x).clamp(bounds.0, bounds.1) } else { 1.0 }),
-        )
-    }
-}
-
-/// One over it is no denormal number.
-const LARGEST: f32 = f32::from_bits(253 << 23);
 
 /// The nine weights of each value of the depth, with outputs next to each other.
 #[derive(Clone, Copy, Debug)]

@@ -1,14 +1,33 @@
 //! What elements of weights are multiplied with to become integers.
 
-use super::taps::Lanes;
 use crate::{
     conv::winograd::{
         form::Form,
-        product::{self, Energy},
+        product::{self, Energy, power_of_two},
         transform::Window,
     },
     isa::Vector,
 };
+
+/// A value for each output of a panel.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv::winograd) struct Lanes(pub(super) [f32; 32]);
+
+impl Lanes {
+    pub(in crate::conv::winograd) const ONE: Lanes = Lanes([1.0; 32]);
+
+    /// Powers of two near these values, so that one over each is one as well; 1 for what is none.
+    pub(super) fn powers_of_two(self) -> Lanes {
+        let usable = |x: f32| x > 0.0 && x.is_finite();
+        let bounds = (1.0 / LARGEST, LARGEST);
+        Lanes(
+            self.0.map(|x| if usable(x) { power_of_two(x).clamp(bounds.0, bounds.1) } else { 1.0 }),
+        )
+    }
+}
+
+/// One over it is no denormal number.
+const LARGEST: f32 = f32::from_bits(253 << 23);
 
 /// For each of 36 [bare](Window::bare) elements and two vectors of outputs: sums of squares, then what
 /// values are multiplied with to become integers.
