@@ -38,7 +38,7 @@ pub(crate) struct Limits {
 pub(crate) const LIMITS: Limits = Limits {
     products: 1.0 / 128.0,
     rough_products: 1.0 / 50.0,
-    weight_products: 1.0 / 10.0,
+    weight_products: 1.0 / 8.0,
     rounding: 1.0 / 256.0,
     flushed: f32::MIN_POSITIVE as f64,
     least: 1e-37,
