@@ -20,7 +20,7 @@ pub enum Purpose {
     Augment = 3,
     /// Pictures of the synthetic data set.
     Synthetic = 4,
-    /// Which images are held out.
+    /// Which training images are the validation set.
     Split = 5,
     /// Which images are shown.
     Show = 6,

@@ -55,7 +55,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 
 /// Trains in a run folder, from its beginning or from where its checkpoint stands.
 ///
-/// `data` holds every image of `run.config().data`, before the split. Events go to `listen`; the
+/// `data` holds every image of `run.config().data`, those of the validation set
+/// among the training images. Events go to `listen`; the
 /// folder's `log.txt` and `run.json` are written by a [`Log`] and [`Facts`] that listen.
 ///
 /// # Errors

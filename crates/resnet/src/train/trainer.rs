@@ -25,7 +25,7 @@ pub(super) struct Trainer<'a> {
     cpu: &'a Cpu,
     engine: Engine,
     loader: Loader,
-    held_out: Images,
+    validation: Images,
     test: Images,
     /// About what it starts from.
     notes: Vec<String>,
@@ -36,14 +36,14 @@ pub(super) struct Trainer<'a> {
 pub(crate) struct Evaluated {
     /// On the test images.
     pub(crate) test: Tally,
-    /// On the held-out images, if there are any.
-    pub(crate) held_out: Option<Tally>,
+    /// On the validation set, if there is one.
+    pub(crate) validation: Option<Tally>,
 }
 
 impl Evaluated {
     pub(super) fn is_finite(&self) -> bool {
-        let held_out = self.held_out.as_ref().map_or(0.0, Tally::loss);
-        self.test.loss().is_finite() && held_out.is_finite()
+        let validation = self.validation.as_ref().map_or(0.0, Tally::loss);
+        self.test.loss().is_finite() && validation.is_finite()
     }
 }
 
@@ -56,11 +56,11 @@ impl<'a> Trainer<'a> {
         init: Option<&Path>,
     ) -> Result<Self, TrainError> {
         let Dataset { classes, mut train, test, .. } = data;
-        let held_out = match config.data.split {
+        let validation = match config.data.validation {
             0 => Images { pixels: vec![], labels: vec![], ..train },
-            split => train.split(split, config.seed)?,
+            images => train.random_split(images, config.seed)?,
         };
-        check_data(config, &classes, &train, &test, &held_out)?;
+        check_data(config, &classes, &train, &test, &validation)?;
 
         let graph = config.arch.graph_with(train.channels, classes.len(), config.arch.width());
         let size = config.data.image_size;
@@ -68,7 +68,7 @@ impl<'a> Trainer<'a> {
         let engine_config = EngineConfig {
             dtype: config.recipe.dtype,
             batch,
-            eval_batch: evaluate::BATCH.min(test.len().max(held_out.len())),
+            eval_batch: evaluate::BATCH.min(test.len().max(validation.len())),
             height: size,
             width: size,
             sgd: config.recipe.sgd,
@@ -87,7 +87,7 @@ impl<'a> Trainer<'a> {
             loader: Loader::new(Arc::new(train), batch, config.recipe.augment, config.seed),
             config,
             cpu,
-            held_out,
+            validation,
             test,
             notes,
         })
@@ -121,13 +121,13 @@ impl<'a> Trainer<'a> {
         result
     }
 
-    /// Loss and accuracy on test and held-out images, or nothing if asked to stop.
+    /// Loss and accuracy on the test and the validation set, or nothing if asked to stop.
     pub(super) fn evaluate(
         &mut self,
         stop: &Stop,
         listen: &mut dyn FnMut(&Event),
     ) -> Option<Evaluated> {
-        let images = self.test.len() + self.held_out.len();
+        let images = self.test.len() + self.validation.len();
         let normalisation = &self.config.data.normalisation;
         let mut done = 0;
         let mut run = |on: &Images| {
@@ -144,8 +144,9 @@ impl<'a> Trainer<'a> {
             Some(tally)
         };
         let test = run(&self.test)?;
-        let held_out = if self.held_out.is_empty() { None } else { Some(run(&self.held_out)?) };
-        Some(Evaluated { test, held_out })
+        let validation =
+            if self.validation.is_empty() { None } else { Some(run(&self.validation)?) };
+        Some(Evaluated { test, validation })
     }
 
     /// Whether every weight is a number.
@@ -184,7 +185,7 @@ impl<'a> Trainer<'a> {
             parameters: self.engine.store().0.values().len(),
             train_images,
             test_images: self.test.len(),
-            held_out_images: self.held_out.len(),
+            validation_images: self.validation.len(),
             batch_size: config.recipe.batch_size.min(train_images),
             steps_per_epoch: config.steps_per_epoch(),
             total_steps: config.total_steps,
@@ -216,7 +217,7 @@ fn check_data(
     classes: &[String],
     train: &Images,
     test: &Images,
-    held_out: &Images,
+    validation: &Images,
 ) -> Result<(), TrainError> {
     let expected = &config.data;
     let error = |message: String| Err(TrainError::Data(format!("{}: {message}", expected.name)));
@@ -225,8 +226,8 @@ fn check_data(
         let (found, expected) = (train.len(), expected.train_images);
         return error(format!("it has {found} images to train on, the configuration {expected}"));
     }
-    for (what, images) in [("training", train), ("test", test), ("held-out", held_out)] {
-        if images.is_empty() && what != "held-out" {
+    for (what, images) in [("training", train), ("test", test), ("validation", validation)] {
+        if images.is_empty() && what != "validation" {
             return error(format!("there are no {what} images"));
         }
         let (size, channels) = (expected.image_size, expected.normalisation.mean.len());

@@ -78,10 +78,10 @@ fn tensorboard_reads_a_run_that_was_killed_and_continued() {
         .collect();
     let fields = [
         ("Loss/train", "train_loss"),
-        ("Loss/held-out", "held_out_loss"),
+        ("Loss/validation", "validation_loss"),
         ("Loss/test", "test_loss"),
         ("Accuracy/train", "train_accuracy"),
-        ("Accuracy/held-out", "held_out_accuracy"),
+        ("Accuracy/validation", "validation_accuracy"),
         ("Accuracy/test", "test_accuracy"),
         ("LearningRate", "learning_rate"),
         ("Throughput/images_per_second", "images_per_second"),

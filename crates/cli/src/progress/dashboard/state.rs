@@ -128,7 +128,7 @@ impl State {
 
 /// What `best` is chosen by.
 pub(super) fn score(epoch: &EpochMetrics) -> f64 {
-    epoch.held_out_accuracy.unwrap_or(epoch.test_accuracy)
+    epoch.validation_accuracy.unwrap_or(epoch.test_accuracy)
 }
 
 /// Epochs done after a batch.
