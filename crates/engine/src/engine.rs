@@ -11,7 +11,7 @@ use crate::{
     lower::Lowering,
     memory::{check, zeros},
     optim::Sgd,
-    outline::Outline,
+    plan_summary::PlanSummary,
 };
 
 /// What an engine is built for.
@@ -153,8 +153,8 @@ impl Engine {
     }
 
     /// What a step consists of: [`Hooks::done`] names its operations by their index, the update last.
-    pub fn outline(&self) -> Outline {
-        self.train.outline()
+    pub fn plan_summary(&self) -> PlanSummary {
+        self.train.summary()
     }
 
     /// Forward and backward of a part of a batch, which may be empty: adds its gradients to those

@@ -29,7 +29,7 @@ pub mod interpret;
 pub mod lower;
 pub mod memory;
 pub mod optim;
-pub mod outline;
+pub mod plan_summary;
 pub mod profile;
 pub mod program;
 

@@ -9,7 +9,7 @@ use resnet_kernels::{Bandwidth, Cpu, Dtype, OutOfMemory};
 
 use crate::{
     hooks::Hooks,
-    outline::PlannedOperation,
+    plan_summary::PlannedOperation,
     program::{Kind, Operation, Pass},
 };
 

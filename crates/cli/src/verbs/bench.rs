@@ -147,7 +147,7 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
     let images = RandomImages::new(args);
     let targets = Targets { labels: &images.labels, label_smoothing: 0.0 };
     let part = Part::whole(images.input(), targets);
-    let mut profiler = args.profile.then(|| Profiler::new(engine.outline().operations));
+    let mut profiler = args.profile.then(|| Profiler::new(engine.plan_summary().operations));
     let times = repeat(time, || {
         profiler.iter_mut().for_each(Profiler::begin);
         engine.backward(part, &mut profiler);
@@ -163,7 +163,7 @@ fn time_inference(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result
     let graph = args.arch.graph(classes);
     let mut plan = EvalPlan::new(&graph, args.dtype.into(), batch, size, size, cpu)?;
     let images = RandomImages::new(args);
-    let mut profiler = args.profile.then(|| Profiler::new(plan.outline().operations));
+    let mut profiler = args.profile.then(|| Profiler::new(plan.summary().operations));
     plan.load(&Network::new(graph, Init::PyTorch, 0));
     let times = repeat(time, || {
         profiler.iter_mut().for_each(Profiler::begin);

@@ -16,7 +16,7 @@ use resnet_network::{
 use super::{
     arena::borrow,
     images::Images,
-    prepare::{Kernels, Prepared, most_scratch, of_batch, outline},
+    prepare::{Kernels, Prepared, most_scratch, of_batch, summary},
 };
 use crate::{
     batch,
@@ -24,7 +24,7 @@ use crate::{
     hooks::Hooks,
     lower::{Lowering, convolutions, image_bytes, inference},
     memory::{check, zeros},
-    outline::{Memory, Outline},
+    plan_summary::{PlanMemory, PlanSummary},
     program::{Compute, Input, Operation, Program},
 };
 
@@ -37,7 +37,7 @@ pub struct EvalPlan {
     graph: Graph,
     program: Program,
     /// What it takes.
-    memory: Memory,
+    memory: PlanMemory,
     /// Whether there are parameters.
     is_loaded: bool,
     images: Images,
@@ -132,17 +132,17 @@ impl EvalPlan {
     ///
     /// # Errors
     /// As [`EvalPlan::new`], but for the memory of what is not made.
-    pub fn describe(
+    pub fn summarise(
         graph: &Graph,
         dtype: Dtype,
         batch: usize,
         height: usize,
         width: usize,
         cpu: &Cpu,
-    ) -> Result<Outline, PlanError> {
+    ) -> Result<PlanSummary, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width };
         let Prepared { program, convs, memory } = EvalPlan::prepare(lowering, batch, None, cpu)?;
-        Ok(outline(&program, &convs, memory, cpu))
+        Ok(summary(&program, &convs, memory, cpu))
     }
 
     /// The most images that a forward pass takes.
@@ -197,7 +197,7 @@ impl EvalPlan {
         let convs = kernels.of_units(&program.units)?;
         let packed = convs.iter().flatten().map(|conv| conv.packed_len()).sum::<usize>();
         let (word, value) = (size_of::<f32>(), program.dtype.size());
-        let memory = Memory {
+        let memory = PlanMemory {
             images: word * program.images_len(),
             activations: value * program.values_len,
             gradients: 0,
@@ -385,8 +385,8 @@ impl EvalPlan {
     }
 
     /// What the plan consists of.
-    pub fn outline(&self) -> Outline {
-        outline(&self.program, &self.convs, self.memory, &self.cpu)
+    pub fn summary(&self) -> PlanSummary {
+        summary(&self.program, &self.convs, self.memory, &self.cpu)
     }
 }
 

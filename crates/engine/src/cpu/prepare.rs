@@ -9,7 +9,7 @@ use resnet_kernels::{
 };
 
 use crate::{
-    outline::{Memory, Outline, UnitOutline},
+    plan_summary::{LayerSummary, PlanMemory, PlanSummary},
     program::{Compute, Pass, Program, Unit},
 };
 
@@ -81,7 +81,7 @@ impl<'a> Kernels<'a> {
 pub(crate) struct Prepared {
     pub(super) program: Program,
     pub(super) convs: Vec<Option<Arc<Conv>>>,
-    pub(crate) memory: Memory,
+    pub(crate) memory: PlanMemory,
 }
 
 /// Words of scratch that an operation takes.
@@ -122,12 +122,12 @@ fn algorithms(conv: &Conv) -> Vec<(Pass, Algorithm)> {
 }
 
 /// A program as this machine runs it.
-pub(super) fn outline(
+pub(super) fn summary(
     program: &Program,
     convs: &[Option<Arc<Conv>>],
-    memory: Memory,
+    memory: PlanMemory,
     cpu: &Cpu,
-) -> Outline {
+) -> PlanSummary {
     let word = size_of::<f32>();
     let value = program.dtype.size();
     let mut scratch = vec![0; program.units.len()];
@@ -138,7 +138,7 @@ pub(super) fn outline(
     }
     let unit = |(index, unit): (usize, &Unit)| {
         let conv = convs[index].as_deref();
-        UnitOutline {
+        LayerSummary {
             nodes: unit.names.clone(),
             kind: unit.kind,
             output: unit.output,
@@ -153,7 +153,7 @@ pub(super) fn outline(
             scratch_bytes: scratch[index] * word,
         }
     };
-    let units: Vec<UnitOutline> = program.units.iter().enumerate().map(unit).collect();
+    let units: Vec<LayerSummary> = program.units.iter().enumerate().map(unit).collect();
     let operations = program.operations.iter().map(|operation| {
         let of = operation.unit.map(|unit| (&units[unit], &program.units[unit]));
         let pass = |a: &&(Pass, Algorithm)| a.0 == operation.pass;
@@ -168,5 +168,5 @@ pub(super) fn outline(
         let algorithm = of.and_then(|(unit, _)| unit.algorithms.iter().find(pass));
         (operation, algorithm.map(|a| a.1)).into()
     });
-    Outline { operations: operations.collect(), units, memory }
+    PlanSummary { operations: operations.collect(), units, memory }
 }

@@ -13,7 +13,7 @@ use resnet_network::{Network, graph::Graph};
 use super::{
     buffers::Buffers,
     images::Images,
-    prepare::{Kernels, Prepared, most_scratch, outline},
+    prepare::{Kernels, Prepared, most_scratch, summary},
     unit::Own,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     hooks::Hooks,
     lower::{Lowering, convolutions, training},
     memory::{check, zeros},
-    outline::{Memory, Outline},
+    plan_summary::{PlanMemory, PlanSummary},
     program::{Compute, Operation, Pass, Program, Unit},
 };
 
@@ -36,7 +36,7 @@ pub struct TrainPlan {
     graph: Graph,
     program: Program,
     /// What the buffers take.
-    memory: Memory,
+    memory: PlanMemory,
     images: Images,
     /// By unit.
     convs: Vec<Option<Arc<Conv>>>,
@@ -70,7 +70,7 @@ impl TrainPlan {
         let convs = kernels.of_units(&program.units)?;
         let packed = convs.iter().flatten().map(|conv| conv.packed_len()).max().unwrap_or(0);
         let (word, value) = (size_of::<f32>(), dtype.size());
-        let memory = Memory {
+        let memory = PlanMemory {
             images: word * program.images_len(),
             activations: value * program.values_len,
             gradients: value * program.gradients_len,
@@ -212,24 +212,24 @@ impl TrainPlan {
     }
 
     /// What the plan consists of.
-    pub fn outline(&self) -> Outline {
-        outline(&self.program, &self.convs, self.memory, &self.cpu)
+    pub fn summary(&self) -> PlanSummary {
+        summary(&self.program, &self.convs, self.memory, &self.cpu)
     }
 
     /// What [`TrainPlan::new`] would consist of. Of all that, only the tables are made.
     ///
     /// # Errors
     /// As [`TrainPlan::new`], but for the memory of what is not made.
-    pub fn describe(
+    pub fn summarise(
         graph: &Graph,
         dtype: Dtype,
         batch: usize,
         height: usize,
         width: usize,
         cpu: &Cpu,
-    ) -> Result<Outline, PlanError> {
+    ) -> Result<PlanSummary, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width };
         let Prepared { program, convs, memory } = TrainPlan::prepare(lowering, cpu)?;
-        Ok(outline(&program, &convs, memory, cpu))
+        Ok(summary(&program, &convs, memory, cpu))
     }
 }

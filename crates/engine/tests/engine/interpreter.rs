@@ -3,7 +3,7 @@
 use resnet_engine::{
     EvalPlan, Input, Part, Targets, TrainPlan,
     interpret::Interpreter,
-    outline::{Algorithm, Outline},
+    plan_summary::{Algorithm, PlanSummary},
     program::{Compute, Program},
 };
 use resnet_kernels::{Algorithms, Cpu, Dtype, Isa};
@@ -92,8 +92,8 @@ fn inference_is_what_its_program_says() {
 #[test]
 fn the_networks_reach_every_algorithm() {
     let found = |cpu: &Cpu| -> Vec<Algorithm> {
-        let outline = |(_, net): (_, Network)| -> Outline { train_plan(&net, cpu).outline() };
-        let units = nets().into_iter().map(outline).flat_map(|outline| outline.units);
+        let summary = |(_, net): (_, Network)| -> PlanSummary { train_plan(&net, cpu).summary() };
+        let units = nets().into_iter().map(summary).flat_map(|summary| summary.units);
         units.flat_map(|unit| unit.algorithms).map(|a| a.1).collect()
     };
     for isa in Isa::to_test() {

@@ -18,7 +18,7 @@ fn images(count: usize, side: usize) -> Vec<f32> {
 #[test]
 fn fewer_images_at_once_are_the_same_to_the_bit() {
     let algorithms = |plan: &EvalPlan| -> Vec<_> {
-        plan.outline().units.into_iter().map(|unit| unit.algorithms).collect()
+        plan.summary().units.into_iter().map(|unit| unit.algorithms).collect()
     };
     let mut differ = false;
     for (arch, width, side) in
@@ -70,7 +70,7 @@ fn an_engine_evaluates_large_images_in_turns() {
     let graph = net.graph();
     let plan = EvalPlan::modest(batch, graph, Dtype::Fp32, batch, side, side, &cpu).unwrap();
     assert!(plan.batch() < batch, "{} at once", plan.batch());
-    let memory = plan.outline().memory;
+    let memory = plan.summary().memory;
     assert!(memory.images + memory.activations + memory.tables <= MODEST, "{memory:?}");
     drop(plan);
     let mut engine = Engine::new(net.clone(), &config, &cpu).unwrap();
@@ -86,10 +86,10 @@ fn what_is_described_is_what_is_built() {
     let cpu = Cpu::new(2).unwrap();
     for dtype in Dtype::ALL {
         let graph = network("resnet18", 16).graph().clone();
-        let train = TrainPlan::new(&graph, dtype, 3, 40, 40, &cpu).unwrap().outline();
-        assert_eq!(TrainPlan::describe(&graph, dtype, 3, 40, 40, &cpu).unwrap(), train);
-        let eval = EvalPlan::new(&graph, dtype, 3, 40, 40, &cpu).unwrap().outline();
-        assert_eq!(EvalPlan::describe(&graph, dtype, 3, 40, 40, &cpu).unwrap(), eval);
+        let train = TrainPlan::new(&graph, dtype, 3, 40, 40, &cpu).unwrap().summary();
+        assert_eq!(TrainPlan::summarise(&graph, dtype, 3, 40, 40, &cpu).unwrap(), train);
+        let eval = EvalPlan::new(&graph, dtype, 3, 40, 40, &cpu).unwrap().summary();
+        assert_eq!(EvalPlan::summarise(&graph, dtype, 3, 40, 40, &cpu).unwrap(), eval);
         assert!(train.memory.tables > eval.memory.tables && eval.memory.tables > 0);
     }
 }

@@ -264,8 +264,8 @@ impl Case {
         if cpu.algorithms() == Algorithms::Direct {
             want.retain(|name| direct.contains(name));
         }
-        let outline = self.train_plan(Dtype::Fp32, cpu).outline();
-        let taken = algorithms_of(&outline, Pass::Forward);
+        let summary = self.train_plan(Dtype::Fp32, cpu).summary();
+        let taken = algorithms_of(&summary, Pass::Forward);
         assert_eq!(taken, want, "{} {} {:?}", self.name, cpu.isa(), cpu.algorithms());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use resnet::{
     engine::{
-        outline::PlannedOperation,
+        plan_summary::PlannedOperation,
         program::{Operation, Pass},
     },
     profile::{Peaks, Profile, Timed, Total},

@@ -15,7 +15,7 @@ use std::{
 
 use resnet::{
     Cpu, Network,
-    engine::{EvalPlan, Input, StepResult, TrainPlan, outline::Outline, program::Pass},
+    engine::{EvalPlan, Input, StepResult, TrainPlan, plan_summary::PlanSummary, program::Pass},
     engine::{Part, Targets},
     recipe::Dtype,
 };
@@ -77,8 +77,8 @@ pub(crate) fn step(
 }
 
 /// The algorithms that a plan's convolutions take in a pass, by name, in order.
-pub(crate) fn algorithms_of(outline: &Outline, pass: Pass) -> Vec<String> {
-    let all = outline.units.iter().flat_map(|unit| &unit.algorithms);
+pub(crate) fn algorithms_of(summary: &PlanSummary, pass: Pass) -> Vec<String> {
+    let all = summary.units.iter().flat_map(|unit| &unit.algorithms);
     let taken = all.filter(|taken| taken.0 == pass).map(|taken| taken.1.to_string());
     taken.collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -138,7 +138,7 @@ fn every_algorithm_runs() {
             let cpu = Cpu::with_isa(2, isa).unwrap().with_algorithms(algorithms);
             let plan = TrainPlan::new(graph, dtype, images, height, width, &cpu).unwrap();
             for pass in [Pass::Forward, Pass::BackwardData, Pass::BackwardWeight] {
-                let taken = algorithms_of(&plan.outline(), pass);
+                let taken = algorithms_of(&plan.summary(), pass);
                 assert_eq!(taken, want, "{isa} {dtype} {algorithms:?} {pass}");
             }
         }

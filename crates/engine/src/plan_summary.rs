@@ -8,18 +8,18 @@ use crate::program::{Kind, Operation, Pass};
 
 /// A plan described, for one graph and its largest batch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outline {
+pub struct PlanSummary {
     /// In the order of the forward pass.
-    pub units: Vec<UnitOutline>,
+    pub units: Vec<LayerSummary>,
     /// In the order in which they run; the hooks of a step name them by their index.
     pub operations: Vec<PlannedOperation>,
     /// What the plan holds.
-    pub memory: Memory,
+    pub memory: PlanMemory,
 }
 
 /// Nodes that are computed together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnitOutline {
+pub struct LayerSummary {
     /// The names of the nodes, in order.
     pub nodes: Vec<String>,
     /// What the first one computes.
@@ -41,7 +41,7 @@ pub struct UnitOutline {
 /// Bytes that a plan holds. Units share them where their lifetimes allow it, so that the parts of
 /// the units add up to more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub struct PlanMemory {
     /// The images.
     pub images: usize,
     /// Outputs of units.
@@ -60,16 +60,24 @@ pub struct Memory {
     pub tables: usize,
 }
 
-impl Memory {
+impl PlanMemory {
     /// What is still to be taken once a plan is prepared: the tables are there then.
     pub(crate) fn without_tables(&self) -> usize {
-        Memory { tables: 0, ..*self }.total()
+        PlanMemory { tables: 0, ..*self }.total()
     }
 
     /// All of it.
     pub fn total(&self) -> usize {
-        let Memory { images, activations, gradients, statistics, packed, scratch, logits, tables } =
-            *self;
+        let PlanMemory {
+            images,
+            activations,
+            gradients,
+            statistics,
+            packed,
+            scratch,
+            logits,
+            tables,
+        } = *self;
         let parts = [images, activations, gradients, statistics, packed, scratch, logits, tables];
         parts.into_iter().fold(0, usize::saturating_add)
     }
