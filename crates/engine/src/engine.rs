@@ -4,7 +4,7 @@ use resnet_kernels::{Cpu, Dtype};
 use resnet_network::{Network, graph::Graph, optim::SgdConfig};
 
 use crate::{
-    batch::{Input, Part, StepResult},
+    batch::{Input, MicroBatch, StepResult},
     cpu::{EvalPlan, Prepared, TrainPlan},
     error::PlanError,
     hooks::Hooks,
@@ -22,7 +22,7 @@ pub struct EngineConfig {
     /// The largest part of a batch that is trained on at once.
     pub batch: usize,
     /// The largest batch that is evaluated in one call; its images take turns where all of them at
-    /// once would take more than [`MODEST`](crate::MODEST) bytes.
+    /// once would take more than [`MICRO_BATCH_BYTES`](crate::MICRO_BATCH_BYTES) bytes.
     pub eval_batch: usize,
     /// Rows of an image.
     pub height: usize,
@@ -40,7 +40,7 @@ pub struct EngineConfig {
 /// empty, and gradients add up in the order of the calls.
 ///
 /// ```
-/// use resnet_engine::{Engine, EngineConfig, Input, Part, Targets};
+/// use resnet_engine::{Engine, EngineConfig, Input, MicroBatch, Targets};
 /// use resnet_kernels::{Cpu, Dtype};
 /// use resnet_network::{Arch, Network, network::Init, optim::SgdConfig};
 ///
@@ -55,9 +55,9 @@ pub struct EngineConfig {
 /// let mut engine = Engine::new(net, &config, &Cpu::new(2)?)?;
 /// let images = vec![0.5; 2 * 3 * 32 * 32];
 /// let targets = Targets { labels: &[3, 7], label_smoothing: 0.0 };
-/// let first = engine.backward(Part::whole(Input::Nchw(&images), targets), &mut ());
+/// let first = engine.backward(MicroBatch::whole(Input::Nchw(&images), targets), &mut ());
 /// engine.apply(0.01);
-/// let second = engine.backward(Part::whole(Input::Nchw(&images), targets), &mut ());
+/// let second = engine.backward(MicroBatch::whole(Input::Nchw(&images), targets), &mut ());
 /// assert!(second.loss < first.loss);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -128,7 +128,7 @@ impl Engine {
         // What is kept of a training are fp32 weights, and their accuracy is what counts.
         let eval = Lowering { dtype: Dtype::Fp32, batch: eval_batch, ..train };
         let train = TrainPlan::prepare(train, cpu)?;
-        let eval = EvalPlan::prepare_modest(eval, eval_batch, cpu)?;
+        let eval = EvalPlan::prepare_micro_batched(eval, eval_batch, cpu)?;
         let needed = [&train, &eval].map(|plan| plan.memory.without_tables());
         let needed = needed.into_iter().fold(size_of::<f32>() * values, usize::saturating_add);
         check(needed)?;
@@ -162,11 +162,11 @@ impl Engine {
     ///
     /// # Panics
     /// If the part is larger than the engine's batch or than its images, or a label is no class.
-    pub fn backward(&mut self, part: Part<'_>, hooks: &mut dyn Hooks) -> StepResult {
+    pub fn backward(&mut self, micro_batch: MicroBatch<'_>, hooks: &mut dyn Hooks) -> StepResult {
         self.eval_is_current = false;
         let accumulate = self.under_way;
         let result =
-            self.train.step(&mut self.network, &mut self.gradients, accumulate, part, hooks);
+            self.train.step(&mut self.network, &mut self.gradients, accumulate, micro_batch, hooks);
         // Not before: a part may be refused.
         self.under_way = true;
         result

@@ -26,7 +26,7 @@ pub trait Hooks {
         let _ = (norm, sums);
     }
 
-    /// The gradients of a unit's parameters are final, as far as this part of the batch goes:
+    /// The gradients of a layer's parameters are final, as far as this part of the batch goes:
     /// `gradients` are those of `range`, added to those of the parts before. Who sums them up with
     /// others' does so in the last part. Every range of the arena comes once, the last ones first
     /// but for the order of branches.

@@ -33,8 +33,8 @@ pub mod plan_summary;
 pub mod profile;
 pub mod program;
 
-pub use batch::{Input, Part, StepResult, Targets};
-pub use cpu::{EvalPlan, MODEST, TrainPlan};
+pub use batch::{Input, MicroBatch, StepResult, Targets};
+pub use cpu::{EvalPlan, MICRO_BATCH_BYTES, TrainPlan};
 pub use engine::{Engine, EngineConfig};
 pub use error::PlanError;
 pub use hooks::Hooks;

@@ -12,7 +12,7 @@ pub use resnet_network::optim::SgdConfig;
 
 /// Parameters that follow one another in the arena and have equal rules.
 #[derive(Clone, Debug)]
-struct Group {
+struct ParamGroup {
     range: Range<usize>,
     weight_decay: f32,
 }
@@ -21,7 +21,7 @@ struct Group {
 #[derive(Clone, Debug)]
 pub struct Sgd {
     config: SgdConfig,
-    groups: Vec<Group>,
+    groups: Vec<ParamGroup>,
     /// Momentum buffer, in the order of the parameters' arena; zeros before the first step.
     pub momentum_buffer: Vec<f32>,
 }
@@ -29,13 +29,13 @@ pub struct Sgd {
 impl Sgd {
     /// An optimiser that has not stepped yet.
     pub fn new(net: &Network, config: SgdConfig) -> Self {
-        let mut groups: Vec<Group> = Vec::new();
+        let mut groups: Vec<ParamGroup> = Vec::new();
         for param in net.params() {
             let decays = config.decay_norm_and_bias || param.kind.is_weight();
             let weight_decay = if decays { config.weight_decay } else { 0.0 };
             match groups.last_mut() {
                 Some(last) if last.weight_decay == weight_decay => last.range.end = param.range.end,
-                _ => groups.push(Group { range: param.range.clone(), weight_decay }),
+                _ => groups.push(ParamGroup { range: param.range.clone(), weight_decay }),
             }
         }
         Sgd { config, groups, momentum_buffer: vec![0.0; net.values().len()] }
@@ -44,7 +44,7 @@ impl Sgd {
     /// One update at a learning rate.
     pub fn step(&mut self, cpu: &Cpu, net: &mut Network, gradients: &[f32], lr: f32) {
         let SgdConfig { momentum, nesterov, .. } = self.config;
-        for Group { range, weight_decay } in &self.groups {
+        for ParamGroup { range, weight_decay } in &self.groups {
             update(
                 cpu,
                 Update { lr, momentum, weight_decay: *weight_decay, nesterov },

@@ -1,4 +1,4 @@
-//! What a plan consists of, for people: units and their memory, and the operations of a step with
+//! What a plan consists of, for people: layers and their memory, and the operations of a step with
 //! what they cost. It is the program, and how this machine runs it.
 
 pub use resnet_kernels::conv::Algorithm;
@@ -10,7 +10,7 @@ use crate::program::{Kind, Operation, Pass};
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanSummary {
     /// In the order of the forward pass.
-    pub units: Vec<LayerSummary>,
+    pub layers: Vec<LayerSummary>,
     /// In the order in which they run; the hooks of a step name them by their index.
     pub operations: Vec<PlannedOperation>,
     /// What the plan holds.
@@ -38,13 +38,13 @@ pub struct LayerSummary {
     pub scratch_bytes: usize,
 }
 
-/// Bytes that a plan holds. Units share them where their lifetimes allow it, so that the parts of
-/// the units add up to more.
+/// Bytes that a plan holds. Layers share them where their lifetimes allow it, so that the parts of
+/// the layers add up to more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanMemory {
     /// The images.
     pub images: usize,
-    /// Outputs of units.
+    /// Outputs of layers.
     pub activations: usize,
     /// Gradients of outputs.
     pub gradients: usize,

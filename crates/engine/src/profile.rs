@@ -69,7 +69,7 @@ impl Profiler {
     pub fn finish(self, warm_up: usize, step: Duration) -> Profile {
         let timed = |(operation, times): (PlannedOperation, Vec<Duration>)| {
             let mut times: Vec<Duration> = times.into_iter().skip(warm_up).collect();
-            Timed { operation, seconds: median(&mut times).as_secs_f64() }
+            TimedOperation { operation, seconds: median(&mut times).as_secs_f64() }
         };
         Profile {
             operations: self.operations.into_iter().zip(self.times).map(timed).collect(),
@@ -87,7 +87,7 @@ pub fn median(times: &mut [Duration]) -> Duration {
 
 /// An operation and its time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Timed {
+pub struct TimedOperation {
     /// The operation.
     pub operation: PlannedOperation,
     /// Its median time.
@@ -98,14 +98,14 @@ pub struct Timed {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// In the order of the step.
-    pub operations: Vec<Timed>,
+    pub operations: Vec<TimedOperation>,
     /// Seconds of the whole step.
     pub step: f64,
 }
 
 /// Sums over operations of a kind.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Total {
+pub struct KindTotal {
     /// The kind.
     pub kind: Kind,
     /// Seconds of each pass.
@@ -125,13 +125,13 @@ impl Profile {
     }
 
     /// Sums by kind, the largest first.
-    pub fn kinds(&self) -> Vec<Total> {
-        let mut totals: Vec<Total> = Vec::new();
-        for Timed { operation: planned, seconds } in &self.operations {
+    pub fn kinds(&self) -> Vec<KindTotal> {
+        let mut totals: Vec<KindTotal> = Vec::new();
+        for TimedOperation { operation: planned, seconds } in &self.operations {
             let Operation { kind, pass, flops, bytes, .. } = &planned.operation;
             let index = totals.iter().position(|t| t.kind == *kind).unwrap_or_else(|| {
                 let passes = HashMap::new();
-                totals.push(Total { kind: *kind, passes, seconds: 0.0, flops: 0, bytes: 0 });
+                totals.push(KindTotal { kind: *kind, passes, seconds: 0.0, flops: 0, bytes: 0 });
                 totals.len() - 1
             });
             let total = &mut totals[index];
@@ -161,11 +161,11 @@ mod tests {
     #[test]
     fn kinds_add_up() {
         let operation = |kind, pass, flops, bytes| {
-            let (unit, names, compute) = (None, Vec::new(), Compute::Loss);
-            (Operation { unit, names, kind, pass, compute, flops, bytes }, None).into()
+            let (layer, names, compute) = (None, Vec::new(), Compute::Loss);
+            (Operation { layer, names, kind, pass, compute, flops, bytes }, None).into()
         };
         let conv = Kind::Conv { kernel: 3, stride: 1 };
-        let timed = |operation, seconds| Timed { operation, seconds };
+        let timed = |operation, seconds| TimedOperation { operation, seconds };
         let profile = Profile {
             operations: vec![
                 timed(operation(Kind::Input, Pass::Forward, 0, 7), 0.5),
@@ -180,8 +180,8 @@ mod tests {
         assert_eq!(
             profile.kinds(),
             [
-                Total { kind: conv, passes, seconds: 3.25, flops: 25, bytes: 8 },
-                Total { kind: Kind::Input, passes: input, seconds: 0.5, flops: 0, bytes: 7 },
+                KindTotal { kind: conv, passes, seconds: 3.25, flops: 25, bytes: 8 },
+                KindTotal { kind: Kind::Input, passes: input, seconds: 0.5, flops: 0, bytes: 7 },
             ]
         );
         assert_eq!(profile.sum(), 3.75);

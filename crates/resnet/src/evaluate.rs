@@ -102,7 +102,7 @@ pub fn evaluate(
     check(graph, images, normalisation)?;
     let batch = BATCH.min(images.len());
     let (height, width) = (images.height, images.width);
-    let mut plan = EvalPlan::modest(batch, graph, dtype, batch, height, width, cpu)?;
+    let mut plan = EvalPlan::micro_batched(batch, graph, dtype, batch, height, width, cpu)?;
     plan.load(&model.network);
     let mut tally = Tally::new(graph.classes());
     let mut done = 0;

@@ -10,7 +10,7 @@ use std::{
 use resnet::{
     Cpu, Network,
     data::Normalisation,
-    engine::{Engine, EngineConfig, EvalPlan, Input, Part, Targets},
+    engine::{Engine, EngineConfig, EvalPlan, Input, MicroBatch, Targets},
     network::Init,
     optim::SgdConfig,
     profile::{Peaks, Profiler, median},
@@ -146,7 +146,7 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
     let mut engine = Engine::new(Network::new(graph, Init::PyTorch, 0), &config, cpu)?;
     let images = RandomImages::new(args);
     let targets = Targets { labels: &images.labels, label_smoothing: 0.0 };
-    let part = Part::whole(images.input(), targets);
+    let part = MicroBatch::whole(images.input(), targets);
     let mut profiler = args.profile.then(|| Profiler::new(engine.plan_summary().operations));
     let times = repeat(time, || {
         profiler.iter_mut().for_each(Profiler::begin);

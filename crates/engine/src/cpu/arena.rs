@@ -5,7 +5,7 @@ use resnet_kernels::{Storage, Values, ValuesMut};
 use crate::program::{Sink, Span};
 
 /// Why a borrow of several parts cannot fail.
-pub(super) const APART: &str = "values that live at the same time lie apart";
+pub(super) const DISJOINT: &str = "values that live at the same time lie apart";
 
 /// Input (nothing where it is the images), residual and output.
 pub(super) fn borrow<'a>(
@@ -17,21 +17,21 @@ pub(super) fn borrow<'a>(
     match (x, residual) {
         (None, None) => (None, None, values.values_mut(y.clone())),
         (None, Some(residual)) => {
-            let [residual, y] = apart(values, [residual, y]);
+            let [residual, y] = disjoint(values, [residual, y]);
             (None, Some(residual.into_values()), y)
         }
         (Some(x), None) => {
-            let [x, y] = apart(values, [x, y]);
+            let [x, y] = disjoint(values, [x, y]);
             (Some(x.into_values()), None, y)
         }
         // `bn(x) + x`: one value is both.
         (Some(x), Some(residual)) if x == residual => {
-            let [x, y] = apart(values, [x, y]);
+            let [x, y] = disjoint(values, [x, y]);
             let x = x.into_values();
             (Some(x), Some(x), y)
         }
         (Some(x), Some(residual)) => {
-            let [x, residual, y] = apart(values, [x, residual, y]);
+            let [x, residual, y] = disjoint(values, [x, residual, y]);
             (Some(x.into_values()), Some(residual.into_values()), y)
         }
     }
@@ -43,14 +43,14 @@ pub(super) fn gradients<'a>(
     dy: &Span,
     dx: &Sink,
 ) -> (Values<'a>, ValuesMut<'a>) {
-    let [dy, dx] = apart(arena, [dy, &dx.at]);
+    let [dy, dx] = disjoint(arena, [dy, &dx.at]);
     (dy.into_values(), dx)
 }
 
 /// Parts that do not overlap.
-pub(super) fn apart<'a, const N: usize>(
+pub(super) fn disjoint<'a, const N: usize>(
     arena: &'a mut Storage,
     parts: [&Span; N],
 ) -> [ValuesMut<'a>; N] {
-    arena.disjoint_mut(parts.map(Span::clone)).expect(APART)
+    arena.disjoint_mut(parts.map(Span::clone)).expect(DISJOINT)
 }

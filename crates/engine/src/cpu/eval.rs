@@ -15,7 +15,7 @@ use resnet_network::{
 
 use super::{
     arena::borrow,
-    images::Images,
+    input_buffer::InputBuffer,
     prepare::{Kernels, Prepared, most_scratch, of_batch, summary},
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     lower::{Lowering, convolutions, image_bytes, inference},
     memory::{check, zeros},
     plan_summary::{PlanMemory, PlanSummary},
-    program::{Compute, Input, Operation, Program},
+    program::{Compute, ConvOperand, Operation, Program},
 };
 
 /// Inference of up to one batch size, with running statistics.
@@ -40,19 +40,19 @@ pub struct EvalPlan {
     memory: PlanMemory,
     /// Whether there are parameters.
     is_loaded: bool,
-    images: Images,
-    /// By unit.
+    images: InputBuffer,
+    /// By layer.
     convs: Vec<Option<Arc<Conv>>>,
-    /// By unit, from [`EvalPlan::load`].
-    parameters: Vec<Parameters>,
+    /// By layer, from [`EvalPlan::load`].
+    parameters: Vec<InferenceParameters>,
     values: Storage,
     scratch: Buffer,
     logits: Vec<f32>,
 }
 
-/// The parameters of a unit, as inference takes them.
+/// The parameters of a layer, as inference takes them.
 #[derive(Debug)]
-enum Parameters {
+enum InferenceParameters {
     /// Packed weights and a bias, a batch norm folded into both.
     Conv {
         packed: Buffer,
@@ -69,7 +69,7 @@ enum Parameters {
 
 /// What images, values and tables of pixels take where nobody asks for more, if one image does not:
 /// 512 MiB, some 40 images of 224 pixels of any ImageNet net.
-pub const MODEST: usize = 512 << 20;
+pub const MICRO_BATCH_BYTES: usize = 512 << 20;
 
 impl EvalPlan {
     /// Plans inference of up to `batch` images of `height` x `width`. Call [`EvalPlan::load`]
@@ -90,11 +90,11 @@ impl EvalPlan {
     }
 
     /// [`EvalPlan::new`] for fewer images at once, whose logits are the same to the bit: `images`,
-    /// or as many as [`MODEST`] bytes hold, but one at least. See [`EvalPlan::batch`].
+    /// or as many as [`MICRO_BATCH_BYTES`] bytes hold, but one at least. See [`EvalPlan::batch`].
     ///
     /// # Errors
     /// As [`EvalPlan::new`].
-    pub fn modest(
+    pub fn micro_batched(
         images: usize,
         graph: &Graph,
         dtype: Dtype,
@@ -104,17 +104,17 @@ impl EvalPlan {
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width };
-        EvalPlan::build(graph, EvalPlan::prepare_modest(lowering, images, cpu)?, cpu)
+        EvalPlan::build(graph, EvalPlan::prepare_micro_batched(lowering, images, cpu)?, cpu)
     }
 
-    /// What [`EvalPlan::build`] builds the plan of [`EvalPlan::modest`] of.
-    pub(crate) fn prepare_modest(
+    /// What [`EvalPlan::build`] builds the plan of [`EvalPlan::micro_batched`] of.
+    pub(crate) fn prepare_micro_batched(
         lowering: Lowering<'_>,
         images: usize,
         cpu: &Cpu,
     ) -> Result<Prepared, PlanError> {
         let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
-        let most = (MODEST.saturating_sub(tables) / image).min(images);
+        let most = (MICRO_BATCH_BYTES.saturating_sub(tables) / image).min(images);
         EvalPlan::prepare_for(lowering, most.clamp(1, lowering.batch), None, cpu)
     }
 
@@ -194,7 +194,7 @@ impl EvalPlan {
         let tables = kernels.table_bytes(convolutions(lowering, Mode::Inference)?);
         check(tables)?;
         let program = inference(Lowering { batch: images, ..lowering }, probe)?;
-        let convs = kernels.of_units(&program.units)?;
+        let convs = kernels.of_layers(&program.layers)?;
         let packed = convs.iter().flatten().map(|conv| conv.packed_len()).sum::<usize>();
         let (word, value) = (size_of::<f32>(), program.dtype.size());
         let memory = PlanMemory {
@@ -217,31 +217,31 @@ impl EvalPlan {
     ) -> Result<EvalPlan, PlanError> {
         let Prepared { program, convs, memory } = prepared;
         check(memory.without_tables())?;
-        let mut parameters: Vec<_> = convs.iter().map(|_| Parameters::None).collect();
-        for Operation { unit, compute, .. } in &program.operations {
-            let Some(unit) = *unit else { continue };
+        let mut parameters: Vec<_> = convs.iter().map(|_| InferenceParameters::None).collect();
+        for Operation { layer, compute, .. } in &program.operations {
+            let Some(layer) = *layer else { continue };
             let padded_zeros = |channels| zeros(padded(channels));
-            parameters[unit] = match compute {
-                Compute::Conv { .. } => Parameters::Conv {
-                    packed: Buffer::zeroed(convs[unit].as_ref().map_or(0, |c| c.packed_len()))?,
-                    bias: padded_zeros(program.units[unit].output.channels)?,
+            parameters[layer] = match compute {
+                Compute::Conv { .. } => InferenceParameters::Conv {
+                    packed: Buffer::zeroed(convs[layer].as_ref().map_or(0, |c| c.packed_len()))?,
+                    bias: padded_zeros(program.layers[layer].output.channels)?,
                 },
                 Compute::BatchNorm { norm, .. } => {
                     let [mean, scale, shift] = [norm.channels; 3].map(padded_zeros);
-                    Parameters::Norm([mean?, scale?, shift?])
+                    InferenceParameters::Norm([mean?, scale?, shift?])
                 }
-                Compute::Linear { linear, .. } => Parameters::Linear {
+                Compute::Linear { linear, .. } => InferenceParameters::Linear {
                     weight: zeros(linear.inputs * linear.outputs)?,
                     bias: zeros(linear.outputs)?,
                 },
-                _ => Parameters::None,
+                _ => InferenceParameters::None,
             };
         }
         Ok(EvalPlan {
             cpu: cpu.clone(),
             graph: graph.clone(),
             is_loaded: false,
-            images: Images::new(&program)?,
+            images: InputBuffer::new(&program)?,
             convs,
             parameters,
             values: Storage::zeroed(program.dtype, program.values_len)?,
@@ -264,11 +264,11 @@ impl EvalPlan {
     pub fn load(&mut self, net: &Network) {
         assert!(*net.graph() == self.graph, "a network of another graph");
         self.is_loaded = true;
-        for Operation { unit, compute, .. } in &self.program.operations {
-            let Some(unit) = *unit else { continue };
-            let head = self.program.units[unit].head;
-            match (&mut self.parameters[unit], compute) {
-                (Parameters::Conv { packed, bias }, Compute::Conv { norm, .. }) => {
+        for Operation { layer, compute, .. } in &self.program.operations {
+            let Some(layer) = *layer else { continue };
+            let head = self.program.layers[layer].head;
+            match (&mut self.parameters[layer], compute) {
+                (InferenceParameters::Conv { packed, bias }, Compute::Conv { norm, .. }) => {
                     let factors = norm.map(|norm| {
                         let [mean, scale, shift] = norm_factors(net, norm);
                         for (i, bias) in bias.iter_mut().enumerate().take(mean.len()) {
@@ -277,15 +277,15 @@ impl EvalPlan {
                         scale
                     });
                     let weight = net.ranges(head).next().expect("a convolution has a weight");
-                    let conv = self.convs[unit].as_ref().expect("every convolution is prepared");
+                    let conv = self.convs[layer].as_ref().expect("every convolution is prepared");
                     conv.pack_forward(&net.values()[weight], factors.as_deref(), packed);
                 }
-                (Parameters::Norm(factors), _) => {
+                (InferenceParameters::Norm(factors), _) => {
                     for (stored, dense) in factors.iter_mut().zip(norm_factors(net, head)) {
                         stored[..dense.len()].copy_from_slice(&dense);
                     }
                 }
-                (Parameters::Linear { weight, bias }, _) => {
+                (InferenceParameters::Linear { weight, bias }, _) => {
                     let from = net.weight_and_bias(head).map(|range| &net.values()[range]);
                     weight.copy_from_slice(from[0]);
                     bias.copy_from_slice(from[1]);
@@ -326,23 +326,23 @@ impl EvalPlan {
 
     fn run(&mut self, index: usize, input: batch::Input<'_>, n: usize) {
         let (cpu, values, scratch) = (&self.cpu, &mut self.values, &mut self.scratch);
-        let Operation { unit, compute, .. } = &self.program.operations[index];
-        let parameters = unit.map(|unit| &self.parameters[unit]);
+        let Operation { layer, compute, .. } = &self.program.operations[index];
+        let parameters = layer.map(|layer| &self.parameters[layer]);
         match (compute, parameters) {
             (Compute::Images, _) => self.images.fill(cpu, input, n),
             (
                 Compute::Conv { x, residual, relu, y, .. },
-                Some(Parameters::Conv { packed, bias }),
+                Some(InferenceParameters::Conv { packed, bias }),
             ) => {
                 let at = match x {
-                    Input::Images => None,
-                    Input::Value { at, .. } => Some(at),
+                    ConvOperand::Images => None,
+                    ConvOperand::Value { at, .. } => Some(at),
                 };
                 let (x, residual, y) = borrow(values, at, residual.as_ref(), y);
                 let x = x.unwrap_or_else(|| (&self.images.values[..]).into());
                 let (bias, relu) = (Some(&bias[..]), *relu);
                 let epilogue = Epilogue { bias, residual, accumulate: false, relu };
-                let conv = unit.and_then(|unit| self.convs[unit].as_deref());
+                let conv = layer.and_then(|layer| self.convs[layer].as_deref());
                 let conv = conv.expect("every convolution is prepared");
                 // Inference packs all weights.
                 let weights = conv.weights(Direction::Forward, &[], packed);
@@ -350,17 +350,17 @@ impl EvalPlan {
             }
             (
                 Compute::BatchNorm { norm, x, residual, relu, y, .. },
-                Some(Parameters::Norm([mean, scale, shift])),
+                Some(InferenceParameters::Norm([mean, scale, shift])),
             ) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);
                 let x = x.expect("a value was asked for");
                 of_batch(norm, n).apply(cpu, x, mean, scale, shift, residual, *relu, y);
             }
-            (Compute::Plain { plain, x, residual, relu, y }, _) => {
+            (Compute::Parameterless { op, x, residual, relu, y }, _) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);
-                plain.forward(cpu, n, x.expect("a value was asked for"), residual, *relu, y);
+                op.forward(cpu, n, x.expect("a value was asked for"), residual, *relu, y);
             }
-            (Compute::Linear { linear, x }, Some(Parameters::Linear { weight, bias })) => {
+            (Compute::Linear { linear, x }, Some(InferenceParameters::Linear { weight, bias })) => {
                 linear.forward(cpu, n, values.values(x.clone()), weight, bias, &mut self.logits);
             }
             (other, _) => unreachable!("no operation of inference: {other:?}"),

@@ -7,12 +7,12 @@
 mod arena;
 mod buffers;
 mod eval;
-mod images;
-mod plain;
+mod input_buffer;
+mod layer;
+mod parameterless;
 mod prepare;
 mod train;
-mod unit;
 
-pub use eval::{EvalPlan, MODEST};
+pub use eval::{EvalPlan, MICRO_BATCH_BYTES};
 pub(crate) use prepare::Prepared;
 pub use train::TrainPlan;

@@ -5,7 +5,7 @@
 //! that is overwritten too early, or an operation in the wrong place, gives a wrong result here as
 //! there. Buffers begin as NaN: what is read before it is written shows.
 
-mod plain;
+mod parameterless;
 mod taps;
 
 use resnet_kernels::{
@@ -18,7 +18,7 @@ use resnet_network::{Network, graph::NodeId};
 use self::taps::taps;
 use crate::{
     batch::Targets,
-    program::{Compute, Gate, Input, Program, Sink, Span},
+    program::{Compute, ConvOperand, Program, ReluMask, Sink, Span},
 };
 
 /// A program with its buffers in f64.
@@ -74,8 +74,8 @@ impl<'a> Interpreter<'a> {
         self.d_parameters = vec![f64::NAN; net.values().len()];
         self.running.clear();
         for operation in &self.program.operations {
-            let head = operation.unit.map(|unit| self.program.units[unit].head);
-            let shape = operation.unit.and_then(|unit| self.program.units[unit].conv);
+            let head = operation.layer.map(|layer| self.program.layers[layer].head);
+            let shape = operation.layer.and_then(|layer| self.program.layers[layer].conv);
             let shape = shape.map(|(shape, ..)| shape);
             match (&operation.compute, head, shape) {
                 (Compute::Images, ..) => self.take_images(images, n),
@@ -83,7 +83,7 @@ impl<'a> Interpreter<'a> {
                 (Compute::Loss, ..) => self.take_loss(targets.expect("a step has targets"), of),
                 (compute, Some(head), Some(shape)) => self.conv(compute, net, head, &shape, n),
                 (compute, Some(head), None) => self.other(compute, net, head, n),
-                (compute, None, _) => unreachable!("belongs to a unit: {compute:?}"),
+                (compute, None, _) => unreachable!("belongs to a layer: {compute:?}"),
             }
         }
     }
@@ -120,10 +120,10 @@ impl<'a> Interpreter<'a> {
     }
 
     /// What a convolution reads, `[n][row][column][channel]`, without border and padding.
-    fn conv_input(&self, x: &Input, s: &ConvShape, n: usize) -> Vec<f64> {
+    fn conv_input(&self, x: &ConvOperand, s: &ConvShape, n: usize) -> Vec<f64> {
         let mut dense = Vec::with_capacity(n * s.height * s.width * s.in_channels);
         match x {
-            Input::Images => {
+            ConvOperand::Images => {
                 let at = self.program.image;
                 for pixel in 0..n * s.height * s.width {
                     let (image, row) = (pixel / (s.height * s.width), pixel / s.width % s.height);
@@ -132,13 +132,13 @@ impl<'a> Interpreter<'a> {
                     dense.extend(&self.images[start..][..at.channels]);
                 }
             }
-            Input::Value { at, through } => {
+            ConvOperand::Value { at, fused_norm } => {
                 let stored = padded(s.in_channels);
                 for pixel in
                     self.values[at.clone()].chunks_exact(stored).take(n * s.height * s.width)
                 {
                     dense.extend(pixel[..s.in_channels].iter().enumerate().map(|(c, x)| {
-                        through
+                        fused_norm
                             .as_ref()
                             .map_or(*x, |t| self.normalised(&t.saved, stored, c, *x).max(0.0))
                     }));
@@ -288,20 +288,20 @@ impl<'a> Interpreter<'a> {
                 }
                 self.finish(out, residual.as_ref(), *relu, y);
             }
-            Compute::BatchNormBackward { norm, x, gate, saved, dy, d_residual, dx } => {
-                self.norm_backward(net, head, norm, (x, gate, saved), (dy, d_residual, dx), n);
+            Compute::BatchNormBackward { norm, x, mask, saved, dy, d_residual, dx } => {
+                self.norm_backward(net, head, norm, (x, mask, saved), (dy, d_residual, dx), n);
             }
-            Compute::Plain { plain, x, residual, relu, y } => {
-                let out = plain::forward(plain, &self.values[x.clone()], n);
+            Compute::Parameterless { op, x, residual, relu, y } => {
+                let out = parameterless::forward(op, &self.values[x.clone()], n);
                 self.finish(out, residual.as_ref(), *relu, y);
             }
-            Compute::PlainBackward { plain, x, y, relu, dy, to } => {
+            Compute::ParameterlessBackward { op, x, y, relu, dy, to } => {
                 let (x, y) = (&self.values[x.clone()], &self.values[y.clone()]);
                 let mut dy = self.gradients[dy.clone()].to_vec();
                 if *relu {
                     dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = if *y > 0.0 { *dy } else { 0.0 });
                 }
-                let dx = plain::backward(plain, x, &dy, n);
+                let dx = parameterless::backward(op, x, &dy, n);
                 to.iter().for_each(|to| self.pour(&dx, to));
             }
             Compute::Linear { linear, x } => {
@@ -334,7 +334,7 @@ impl<'a> Interpreter<'a> {
                 }
                 self.pour(&out, &Sink { at: dx.clone(), accumulate: false });
             }
-            other => unreachable!("no operation of a unit: {other:?}"),
+            other => unreachable!("no operation of a layer: {other:?}"),
         }
     }
 
@@ -343,7 +343,7 @@ impl<'a> Interpreter<'a> {
         net: &Network,
         head: NodeId,
         norm: &BatchNorm,
-        (x, gate, saved): (&Span, &Gate, &Span),
+        (x, mask, saved): (&Span, &ReluMask, &Span),
         (dy, d_residual, dx): (&Span, &Option<Sink>, &Option<Sink>),
         n: usize,
     ) {
@@ -353,10 +353,12 @@ impl<'a> Interpreter<'a> {
         let mut g = self.gradients[dy.start..][..len].to_vec();
         for (i, g) in g.iter_mut().enumerate() {
             let c = i % stored;
-            let open = match gate {
-                Gate::Open => true,
-                Gate::Output(y) => self.values[y.start + i] > 0.0,
-                Gate::Input => c < norm.channels && self.normalised(saved, stored, c, x[i]) > 0.0,
+            let open = match mask {
+                ReluMask::None => true,
+                ReluMask::Output(y) => self.values[y.start + i] > 0.0,
+                ReluMask::Recomputed => {
+                    c < norm.channels && self.normalised(saved, stored, c, x[i]) > 0.0
+                }
             };
             *g = if open { *g } else { 0.0 };
         }

@@ -3,7 +3,7 @@
 
 use resnet_network::graph::{Graph, NodeId, Op};
 
-use super::{groups::Group, sizes::Sizes};
+use super::{fusion::FusionGroup, sizes::Sizes};
 
 /// The costs of a graph's groups.
 pub(super) struct Costs<'a> {
@@ -26,26 +26,26 @@ impl Costs<'_> {
     }
 
     /// Of the forward pass, whose output may be left to its reader.
-    pub(super) fn forward(&self, group: &Group, stored: bool) -> u64 {
+    pub(super) fn forward(&self, group: &FusionGroup, stored: bool) -> u64 {
         let read = self.read(group.head) + self.parameters(group.head);
         let written = group.residual.map_or(0, |r| self.value(r)) + self.value(group.output);
         (read + if stored { written } else { 0 }) as u64
     }
 
     /// Of a convolution's gradient of the weights.
-    pub(super) fn backward_weight(&self, group: &Group) -> u64 {
+    pub(super) fn backward_weight(&self, group: &FusionGroup) -> u64 {
         (self.read(group.head) + self.value(group.output) + self.parameters(group.head)) as u64
     }
 
     /// Of a convolution's gradient of the input.
-    pub(super) fn backward_data(&self, group: &Group, accumulate: bool) -> u64 {
+    pub(super) fn backward_data(&self, group: &FusionGroup, accumulate: bool) -> u64 {
         let dx = self.gradient(self.input(group.head), accumulate);
         (self.value(group.output) + dx + self.parameters(group.head)) as u64
     }
 
     /// Of all gradients of any other operation. `accumulate` says which of input and residual have
     /// their gradients added to.
-    pub(super) fn backward(&self, group: &Group, stored: bool, accumulate: [bool; 2]) -> u64 {
+    pub(super) fn backward(&self, group: &FusionGroup, stored: bool, accumulate: [bool; 2]) -> u64 {
         let op = self.graph.nodes()[group.head].op;
         let out = self.value(group.output);
         let max_pool = matches!(op, Op::MaxPool2d { .. });
@@ -59,7 +59,7 @@ impl Costs<'_> {
     }
 
     /// Floating-point operations of one product of a group with its weights.
-    pub(super) fn flops(&self, group: &Group) -> u64 {
+    pub(super) fn flops(&self, group: &FusionGroup) -> u64 {
         let id = group.head;
         let inputs = self.sizes.shapes[self.input(id)].channels;
         let macs = self.graph.nodes()[id].macs(inputs, self.sizes.shapes[id]);

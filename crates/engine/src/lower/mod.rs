@@ -7,17 +7,17 @@
 //! A device decides one thing: which convolutions can apply the batch norm before them as they
 //! read. Its output is then never stored.
 
+mod builder;
 mod cost;
-mod groups;
+mod fusion;
 mod inference;
 mod layout;
-mod list;
 mod memory;
 mod sizes;
 mod training;
 
+pub use builder::Lowering;
 pub use inference::inference;
-pub use list::Lowering;
 pub use training::training;
 
 use resnet_kernels::conv::{ConvShape, Mode, Source};
@@ -25,7 +25,7 @@ use resnet_network::graph::{Graph, Op};
 
 use crate::error::PlanError;
 
-/// The convolutions of a graph, as its units prepare them.
+/// The convolutions of a graph, as its layers prepare them.
 pub(crate) fn convolutions(
     lowering: Lowering<'_>,
     mode: Mode,
@@ -57,9 +57,9 @@ pub fn values_per_image(
     width: usize,
 ) -> Result<(usize, usize), PlanError> {
     let sizes = sizes::Sizes::new(graph, 1, height, width)?;
-    let groups = groups::groups(graph, false)?;
+    let groups = fusion::fusion_groups(graph, false)?;
     let training = layout::Layout::new(graph, &groups, &vec![false; groups.len()], &sizes);
-    let inference = layout::places(graph, &groups::groups(graph, true)?, &sizes, None).1;
+    let inference = layout::places(graph, &fusion::fusion_groups(graph, true)?, &sizes, None).1;
     let image = sizes.image(graph).image_len();
     Ok((image + training.values_len + training.gradients_len, image + inference))
 }

@@ -77,7 +77,7 @@ impl Sizes {
     pub(super) fn image(&self, graph: &Graph) -> ImageLayout {
         let mut nodes = graph.nodes().iter().enumerate();
         let first = nodes.find(|(_, node)| node.inputs.first() == Some(&Graph::INPUT));
-        let (id, node) = first.expect("units are checked: a convolution reads the input");
+        let (id, node) = first.expect("layers are checked: a convolution reads the input");
         self.conv(id, node, Mode::Inference).0.image()
     }
 

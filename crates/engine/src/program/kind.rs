@@ -26,7 +26,7 @@ pub enum Kind {
     /// The shortcut without parameters.
     Shortcut,
     /// A sum or a ReLU that nothing else computes along.
-    Sum,
+    AddRelu,
     /// The linear layer.
     Linear,
     /// The loss and the gradient of the logits.
@@ -46,7 +46,7 @@ impl Kind {
             Op::Conv2d { .. } if node.inputs[0] == Graph::INPUT => Kind::Stem,
             Op::Conv2d { kernel, stride, .. } => Kind::Conv { kernel, stride },
             Op::BatchNorm2d => Kind::BatchNorm,
-            Op::Relu | Op::Add => Kind::Sum,
+            Op::Relu | Op::Add => Kind::AddRelu,
             Op::MaxPool2d { .. } | Op::GlobalAvgPool => Kind::Pooling,
             Op::Linear => Kind::Linear,
             Op::PadShortcut { .. } => Kind::Shortcut,
@@ -64,7 +64,7 @@ impl fmt::Display for Kind {
             Kind::BatchNorm => "batch norm",
             Kind::Pooling => "pooling",
             Kind::Shortcut => "shortcut",
-            Kind::Sum => "add/ReLU",
+            Kind::AddRelu => "add/ReLU",
             Kind::Linear => "linear",
             Kind::Loss => "loss",
             Kind::Packing => "packing",

@@ -13,7 +13,7 @@ use super::{Kind, Operation, Span};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
     /// Nodes that are computed together, in the order of the forward pass.
-    pub units: Vec<Unit>,
+    pub layers: Vec<FusedLayer>,
     /// In the order in which they run.
     pub operations: Vec<Operation>,
     /// The largest batch.
@@ -48,7 +48,7 @@ impl Program {
 
 /// An operation of the network with what follows it in the same pass over memory.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unit {
+pub struct FusedLayer {
     /// The node whose operation it is, and by which its parameters are found.
     pub head: NodeId,
     /// The names of its nodes, from the head to the last.

@@ -9,7 +9,7 @@
 //! | buffer | element | holds |
 //! |---|---|---|
 //! | images | f32 | the batch in the layout of the first convolution, `[n][row][column][channel]` with its border |
-//! | values | the dtype | outputs of units, `[n][row][column][channel]`, channels [padded](resnet_kernels::layout::padded) by zeros |
+//! | values | the dtype | outputs of layers, `[n][row][column][channel]`, channels [padded](resnet_kernels::layout::padded) by zeros |
 //! | gradients | the dtype | gradients of outputs, likewise |
 //! | saved | f32 | statistics of the batch norms, from forward to backward |
 //! | logits and their gradients | f32 | `[n][class]` |
@@ -20,11 +20,11 @@
 mod kind;
 mod list;
 mod operation;
-mod plain;
+mod parameterless;
 mod span;
 
 pub use kind::{Kind, Pass};
-pub use list::{Program, Unit};
-pub use operation::{Compute, Gate, Input, Operation, Sink, Through};
-pub use plain::Plain;
+pub use list::{FusedLayer, Program};
+pub use operation::{Compute, ConvOperand, FusedNorm, Operation, ReluMask, Sink};
+pub use parameterless::Parameterless;
 pub use span::Span;

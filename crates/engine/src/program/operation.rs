@@ -3,13 +3,13 @@
 use resnet_kernels::{batch_norm::BatchNorm, linear::Linear};
 use resnet_network::graph::NodeId;
 
-use super::{Kind, Pass, Plain, Span};
+use super::{Kind, Parameterless, Pass, Span};
 
 /// One operation, and what it costs for the largest batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
-    /// The unit that it belongs to; none for images, loss and update.
-    pub unit: Option<usize>,
+    /// The layer that it belongs to; none for images, loss and update.
+    pub layer: Option<usize>,
     /// The names of the nodes that it computes; empty where it is none of the graph's.
     pub names: Vec<String>,
     /// What it is, for people.
@@ -30,13 +30,13 @@ pub struct Operation {
 pub enum Compute {
     /// The images into the layout of the first convolution.
     Images,
-    /// The weights of the unit's convolution into the layout in which its pass reads them. A device
+    /// The weights of the layer's convolution into the layout in which its pass reads them. A device
     /// that reads them as they are has nothing to do.
     Pack,
     /// `y = relu?(norm?(conv(x)) + residual?)`; all but the convolution in inference only.
     Conv {
         /// What it reads.
-        x: Input,
+        x: ConvOperand,
         /// A batch norm of running statistics, folded into weights and a bias.
         norm: Option<NodeId>,
         /// What is added.
@@ -49,7 +49,7 @@ pub enum Compute {
     /// The gradient of a convolution's weights.
     ConvBackwardWeight {
         /// What it has read.
-        x: Input,
+        x: ConvOperand,
         /// The output's gradient.
         dy: Span,
     },
@@ -92,7 +92,7 @@ pub enum Compute {
         /// What it has read.
         x: Span,
         /// What decides which gradients the ReLU lets through.
-        gate: Gate,
+        mask: ReluMask,
         /// Where its statistics are kept.
         saved: Span,
         /// The output's gradient.
@@ -103,9 +103,9 @@ pub enum Compute {
         dx: Option<Sink>,
     },
     /// An operation without parameters.
-    Plain {
+    Parameterless {
         /// Which.
-        plain: Plain,
+        op: Parameterless,
         /// What it reads.
         x: Span,
         /// What a sum adds.
@@ -116,9 +116,9 @@ pub enum Compute {
         y: Span,
     },
     /// The gradients of its inputs.
-    PlainBackward {
+    ParameterlessBackward {
         /// Which.
-        plain: Plain,
+        op: Parameterless,
         /// What it has read.
         x: Span,
         /// The output.
@@ -154,7 +154,7 @@ pub enum Compute {
 
 /// What a convolution reads.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Input {
+pub enum ConvOperand {
     /// The images.
     Images,
     /// A value.
@@ -162,13 +162,13 @@ pub enum Input {
         /// Its place.
         at: Span,
         /// A batch norm with its ReLU that is applied as the value is read.
-        through: Option<Through>,
+        fused_norm: Option<FusedNorm>,
     },
 }
 
 /// A batch norm, followed by a ReLU, that its reader applies.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Through {
+pub struct FusedNorm {
     /// Of one image.
     pub norm: BatchNorm,
     /// Where its statistics are kept.
@@ -186,11 +186,11 @@ pub struct Sink {
 
 /// The ReLU that follows a batch norm, in the backward pass.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Gate {
-    /// There is none.
-    Open,
+pub enum ReluMask {
+    /// No ReLU: every gradient passes.
+    None,
     /// The output's zeros block the gradient.
     Output(Span),
     /// The output is not stored: it is computed again from the input.
-    Input,
+    Recomputed,
 }

@@ -5,7 +5,7 @@ use std::{
     sync::mpsc::{Receiver, Sender, channel},
 };
 
-use resnet_engine::{Hooks, Input, Part, Targets, TrainPlan, hooks::Statistics};
+use resnet_engine::{Hooks, Input, MicroBatch, Targets, TrainPlan, hooks::Statistics};
 use resnet_kernels::{Cpu, Dtype};
 use resnet_network::{Network, graph::NodeId};
 
@@ -42,7 +42,7 @@ fn gradients_are_final_when_they_are_handed_out() {
         let mut gradients = vec![f32::NAN; net.values().len()];
         let mut seen = Seen::default();
         let targets = Targets { labels: &labels, label_smoothing: 0.0 };
-        let part = Part::whole(Input::Nchw(&x), targets);
+        let part = MicroBatch::whole(Input::Nchw(&x), targets);
         // The second time they are sums.
         plan.step(&mut net, &mut gradients, false, part, &mut ());
         let first = gradients.clone();
@@ -110,10 +110,10 @@ impl Hooks for Rank {
 fn statistics_of_parts_can_be_combined() {
     let (x, labels) = (noise(BATCH, 6), labels(BATCH));
     let image = CHANNELS * SIDES[0] * SIDES[1];
-    let part = |range: Range<usize>| Part {
+    let part = |range: Range<usize>| MicroBatch {
         input: Input::Nchw(&x[range.start * image..range.end * image]),
         targets: Targets { labels: &labels[range], label_smoothing: 0.0 },
-        of: BATCH,
+        batch_size: BATCH,
     };
     for (name, net) in nets() {
         let mut whole = net.clone();

@@ -1,7 +1,7 @@
 //! Plans against the f64 interpreter of their own programs.
 
 use resnet_engine::{
-    EvalPlan, Input, Part, Targets, TrainPlan,
+    EvalPlan, Input, MicroBatch, Targets, TrainPlan,
     interpret::Interpreter,
     plan_summary::{Algorithm, PlanSummary},
     program::{Compute, Program},
@@ -36,7 +36,7 @@ fn a_training_step_is_what_its_program_says() {
                 let mut plan = train_plan(&net, &cpu);
                 let (mut trained, mut gradients) =
                     (net.clone(), vec![f32::NAN; net.values().len()]);
-                let part = Part { input: Input::Nchw(&x), targets, of };
+                let part = MicroBatch { input: Input::Nchw(&x), targets, batch_size: of };
                 let result = plan.step(&mut trained, &mut gradients, false, part, &mut ());
                 let mut truth = Interpreter::new(plan.program());
                 truth.run(&net, &x, [n, of], Some(targets));
@@ -70,7 +70,7 @@ fn inference_is_what_its_program_says() {
         let mut plan = train_plan(&net, &Cpu::new(1).unwrap());
         let all = labels(BATCH);
         let targets = Targets { labels: &all, label_smoothing: 0.0 };
-        let part = Part::whole(Input::Nchw(&x), targets);
+        let part = MicroBatch::whole(Input::Nchw(&x), targets);
         let mut gradients = vec![0.0; net.values().len()];
         plan.step(&mut net, &mut gradients, false, part, &mut ());
         for cpu in cpus() {
@@ -93,8 +93,8 @@ fn inference_is_what_its_program_says() {
 fn the_networks_reach_every_algorithm() {
     let found = |cpu: &Cpu| -> Vec<Algorithm> {
         let summary = |(_, net): (_, Network)| -> PlanSummary { train_plan(&net, cpu).summary() };
-        let units = nets().into_iter().map(summary).flat_map(|summary| summary.units);
-        units.flat_map(|unit| unit.algorithms).map(|a| a.1).collect()
+        let layers = nets().into_iter().map(summary).flat_map(|summary| summary.layers);
+        layers.flat_map(|layer| layer.algorithms).map(|a| a.1).collect()
     };
     for isa in Isa::to_test() {
         let cpu = Cpu::with_isa(1, isa).unwrap();
@@ -149,7 +149,7 @@ fn a_broken_program_shows() {
     for index in 0..sound.operations.len() {
         let mut program = sound.clone();
         match &mut program.operations[index].compute {
-            Compute::Conv { y, .. } | Compute::Plain { y, .. } if y.start >= 16 => {
+            Compute::Conv { y, .. } | Compute::Parameterless { y, .. } if y.start >= 16 => {
                 *y = y.start - 16..y.end - 16;
                 assert!(differs(&program), "the output of operation {index}");
                 values += 1;

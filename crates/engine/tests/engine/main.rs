@@ -3,5 +3,5 @@
 mod graphs;
 mod hooks;
 mod interpreter;
-mod parts;
-mod room;
+mod memory;
+mod micro_batches;

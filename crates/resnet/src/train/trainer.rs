@@ -12,7 +12,7 @@ use crate::{
     checkpoint::{self, CheckpointError, Restored},
     config::{DataConfig, TrainConfig},
     data::{Batch, Dataset, Epoch, Images, Loader},
-    engine::{Engine, EngineConfig, Input, Part, StepResult, Targets},
+    engine::{Engine, EngineConfig, Input, MicroBatch, StepResult, Targets},
     evaluate::{self, Tally},
     metrics::{Progress, State},
     model_file::Model,
@@ -116,7 +116,7 @@ impl<'a> Trainer<'a> {
         let input = Input::Bytes(&batch.pixels, &self.config.data.normalisation);
         let label_smoothing = self.config.recipe.label_smoothing;
         let targets = Targets { labels: &batch.labels, label_smoothing };
-        let result = self.engine.backward(Part::whole(input, targets), &mut ());
+        let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
         self.engine.apply(lr);
         result
     }

@@ -10,7 +10,7 @@ use resnet::{
         plan_summary::{Algorithm, PlanSummary},
         program::{Kind, Operation, Pass},
     },
-    engine::{Hooks, Part, Targets},
+    engine::{Hooks, MicroBatch, Targets},
     graph::Op,
     network::Init,
     recipe::Dtype,
@@ -63,7 +63,7 @@ fn operations_cover_every_node_once_a_pass() {
         assert_eq!(count(data.iter()), want, "{arch}");
         let weight = of(&train, &[Pass::Backward, Pass::BackwardWeight]);
         assert_eq!(count(weight.iter()), once(&graph, |op, _| *op != Op::Input), "{arch}");
-        assert_eq!(eval.operations.len(), eval.units.len() + 1, "{arch}: no backward pass");
+        assert_eq!(eval.operations.len(), eval.layers.len() + 1, "{arch}: no backward pass");
     }
 }
 
@@ -90,7 +90,7 @@ fn steps_report_what_outlines_list() {
             (Input::Nchw(&images), Targets { labels: &[1, 2], label_smoothing: 0.0 });
         let mut plan = TrainPlan::new(&graph, dtype, 2, 32, 32, &cpu).unwrap();
         let mut done = Done::default();
-        let part = Part::whole(input, targets);
+        let part = MicroBatch::whole(input, targets);
         plan.step(&mut net, &mut gradients, false, part, &mut done);
         // The last one is the update, which is the optimiser's.
         let listed = operations(&plan.summary());
@@ -106,10 +106,10 @@ fn steps_report_what_outlines_list() {
 
 /// Of a convolution's forward and backward passes, which here take the same algorithm.
 fn algorithm(summary: &PlanSummary, name: &str) -> Algorithm {
-    let unit = summary.units.iter().find(|u| u.nodes[0] == name).expect(name);
-    let mut found = unit.algorithms.iter().map(|a| a.1);
+    let layer = summary.layers.iter().find(|layer| layer.nodes[0] == name).expect(name);
+    let mut found = layer.algorithms.iter().map(|a| a.1);
     let first = found.next().expect(name);
-    assert!(found.all(|other| other == first), "{name}: {:?}", unit.algorithms);
+    assert!(found.all(|other| other == first), "{name}: {:?}", layer.algorithms);
     first
 }
 
@@ -142,7 +142,7 @@ fn algorithms_depend_on_shape() {
             assert_eq!(algorithm(&plan, "layer2.0.conv2"), winograd);
             assert_eq!(algorithm(&plan, "layer3.2.conv2"), winograd);
             let plan = TrainPlan::new(&wide, dtype, 2, 32, 32, &direct).unwrap().summary();
-            let mut all = plan.units.iter().flat_map(|u| &u.algorithms);
+            let mut all = plan.layers.iter().flat_map(|layer| &layer.algorithms);
             assert!(all.all(|a| matches!(a.1, Algorithm::Direct | Algorithm::Gemm)));
         }
     }
@@ -203,11 +203,11 @@ fn what_is_not_stored_is_not_counted() {
     let parameters = 2 * 4 * 64;
     // `layer1.0.relu2` is read by two.
     for (name, stored) in [("layer1.0.bn1", 0), ("layer1.0.bn2", value)] {
-        let unit = summary.units.iter().find(|u| u.nodes[0] == name).unwrap();
-        assert_eq!(unit.activation_bytes, stored, "{name}");
+        let layer = summary.layers.iter().find(|layer| layer.nodes[0] == name).unwrap();
+        assert_eq!(layer.activation_bytes, stored, "{name}");
         let bytes = |pass| {
             let mut found = operations(&summary).into_iter();
-            found.find(|o| o.pass == pass && o.names == unit.nodes).unwrap().bytes as usize
+            found.find(|o| o.pass == pass && o.names == layer.nodes).unwrap().bytes as usize
         };
         let residual = stored;
         assert_eq!(bytes(Pass::Forward), value + residual + stored + parameters, "{name}");

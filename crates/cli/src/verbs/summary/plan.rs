@@ -84,7 +84,7 @@ pub(super) fn run(subject: &Subject, args: &SummaryArgs, global: &Global) -> any
         dtype,
         threads: cpu.threads(),
         isa: cpu.isa().name(),
-        units: summary.units.iter().map(unit).collect(),
+        units: summary.layers.iter().map(unit).collect(),
         memory: memory(&summary.memory),
     };
     if args.output.json { print::json(&record) } else { print(&record, &summary, args.mode) }
@@ -146,7 +146,7 @@ fn print(record: &Record, summary: &PlanSummary, mode: Mode) -> anyhow::Result<(
         row.extend([size(unit.packed_bytes), size(unit.scratch_bytes)]);
         row
     };
-    print::line(table(&headers, summary.units.iter().map(row)) + "\n")?;
+    print::line(table(&headers, summary.layers.iter().map(row)) + "\n")?;
     let Record { arch, mode: name, batch, image_size, dtype, threads, isa, .. } = record;
     let PlanMemory { images, activations, gradients, statistics, packed, scratch, logits, tables } =
         summary.memory;

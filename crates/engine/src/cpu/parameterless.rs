@@ -5,9 +5,9 @@ use resnet_kernels::{
     elementwise::{add_relu, pass_gradient},
 };
 
-use crate::program::Plain;
+use crate::program::Parameterless;
 
-impl Plain {
+impl Parameterless {
     /// The output of `n` images.
     pub(super) fn forward(
         &self,
@@ -19,12 +19,12 @@ impl Plain {
         y: ValuesMut<'_>,
     ) {
         match self {
-            Plain::Sum { image_len } => {
+            Parameterless::AddRelu { image_len } => {
                 add_relu(cpu, x, residual, relu, y.slice(0..n * image_len));
             }
-            Plain::MaxPool(pool) => pool.forward(cpu, n, x, y),
-            Plain::AvgPool(pool) => pool.forward(cpu, n, x, y),
-            Plain::PadShortcut(shortcut) => shortcut.forward(cpu, n, x, y),
+            Parameterless::MaxPool(pool) => pool.forward(cpu, n, x, y),
+            Parameterless::AvgPool(pool) => pool.forward(cpu, n, x, y),
+            Parameterless::PadShortcut(shortcut) => shortcut.forward(cpu, n, x, y),
         }
     }
 
@@ -40,13 +40,13 @@ impl Plain {
         accumulate: bool,
     ) {
         match self {
-            Plain::Sum { image_len } => {
+            Parameterless::AddRelu { image_len } => {
                 let dx = dx.slice(0..n * image_len);
                 pass_gradient(cpu, dy, relu.then_some(y), dx, accumulate);
             }
-            Plain::MaxPool(pool) => pool.backward(cpu, n, x, y, dy, dx, accumulate),
-            Plain::AvgPool(pool) => pool.backward(cpu, n, dy, dx, accumulate),
-            Plain::PadShortcut(shortcut) => shortcut.backward(cpu, n, dy, dx, accumulate),
+            Parameterless::MaxPool(pool) => pool.backward(cpu, n, x, y, dy, dx, accumulate),
+            Parameterless::AvgPool(pool) => pool.backward(cpu, n, dy, dx, accumulate),
+            Parameterless::PadShortcut(shortcut) => shortcut.backward(cpu, n, dy, dx, accumulate),
         }
     }
 }

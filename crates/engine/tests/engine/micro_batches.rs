@@ -1,6 +1,6 @@
 //! Parts of a batch: gradients add up, and an empty part adds nothing.
 
-use resnet_engine::{Engine, EngineConfig, Input, Part, Targets};
+use resnet_engine::{Engine, EngineConfig, Input, MicroBatch, Targets};
 use resnet_kernels::{Cpu, Dtype};
 use resnet_network::{Network, optim::SgdConfig};
 
@@ -27,11 +27,11 @@ impl Batch {
     }
 
     /// Some of the images, of all.
-    fn part(&self, range: std::ops::Range<usize>) -> Part<'_> {
+    fn part(&self, range: std::ops::Range<usize>) -> MicroBatch<'_> {
         let image = CHANNELS * SIDES[0] * SIDES[1];
         let images = &self.images[range.start * image..range.end * image];
         let targets = Targets { labels: &self.labels[range], label_smoothing: 0.1 };
-        Part { input: Input::Nchw(images), targets, of: BATCH }
+        MicroBatch { input: Input::Nchw(images), targets, batch_size: BATCH }
     }
 }
 

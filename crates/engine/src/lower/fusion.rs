@@ -1,10 +1,10 @@
-//! Groups nodes into units that one pass over memory computes.
+//! Groups nodes into groups that one pass over memory computes.
 
 use resnet_network::graph::{Graph, GraphError, NodeId, Op};
 
 /// A head operation with what follows it in the same pass over memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Group {
+pub(super) struct FusionGroup {
     /// The node whose operation it is.
     pub(super) head: NodeId,
     /// A batch norm folded into the head (a convolution), in inference.
@@ -17,7 +17,7 @@ pub(super) struct Group {
     pub(super) output: NodeId,
 }
 
-impl Group {
+impl FusionGroup {
     /// The nodes that it computes, from the head to the output.
     pub(super) fn nodes(&self, graph: &Graph) -> Vec<NodeId> {
         let before = |&id: &NodeId| {
@@ -30,21 +30,21 @@ impl Group {
     }
 }
 
-/// The units of a graph in the order of their outputs. `fold` folds batch norms into the
+/// The groups of a graph in the order of their outputs. `fold` folds batch norms into the
 /// convolutions before them.
 ///
 /// # Errors
 /// If the graph breaks a rule of the plans.
-pub(super) fn groups(graph: &Graph, fold: bool) -> Result<Vec<Group>, GraphError> {
-    groups_around(graph, fold, None)
+pub(super) fn fusion_groups(graph: &Graph, fold: bool) -> Result<Vec<FusionGroup>, GraphError> {
+    fusion_groups_around(graph, fold, None)
 }
 
-/// [`groups`], of which one ends in the node `probe`, so that its value is stored.
-pub(super) fn groups_around(
+/// [`fusion_groups`], of which one ends in the node `probe`, so that its value is stored.
+pub(super) fn fusion_groups_around(
     graph: &Graph,
     fold: bool,
     probe: Option<NodeId>,
-) -> Result<Vec<Group>, GraphError> {
+) -> Result<Vec<FusionGroup>, GraphError> {
     graph.check()?;
     let nodes = graph.nodes();
     let consumers = graph.consumers();
@@ -59,7 +59,8 @@ pub(super) fn groups_around(
         if std::mem::replace(&mut taken[id], true) {
             continue;
         }
-        let mut group = Group { head: id, norm: None, residual: None, relu: false, output: id };
+        let mut group =
+            FusionGroup { head: id, norm: None, residual: None, relu: false, output: id };
         if fold && matches!(node.op, Op::Conv2d { .. }) {
             group.norm = sole(id, Op::BatchNorm2d);
             group.output = group.norm.unwrap_or(id);
@@ -91,7 +92,7 @@ pub(super) fn groups_around(
 }
 
 /// The group that computes a node's value; none for the images.
-pub(super) fn producer(groups: &[Group], id: NodeId) -> Option<usize> {
+pub(super) fn producer(groups: &[FusionGroup], id: NodeId) -> Option<usize> {
     // They are in the order of their outputs.
     let found = groups.binary_search_by_key(&id, |group| group.output).ok();
     assert!(found.is_some() || id == Graph::INPUT, "every value that is read is computed");
@@ -110,8 +111,8 @@ mod tests {
     #[test]
     fn a_block_becomes_four_units_or_two() {
         let g = graph("resnet18-cifar");
-        let named = |groups: &[Group]| -> Vec<String> {
-            let of = |group: &Group| {
+        let named = |groups: &[FusionGroup]| -> Vec<String> {
+            let of = |group: &FusionGroup| {
                 format!(
                     "{} -> {}{}",
                     g.nodes()[group.head].name,
@@ -129,13 +130,13 @@ mod tests {
             "layer2.0.shortcut.1 -> layer2.0.shortcut.1",
             "layer2.0.bn2 -> layer2.0.relu2 + layer2.0.shortcut.1",
         ];
-        assert_eq!(named(&groups(&g, false).unwrap()), train);
+        assert_eq!(named(&fusion_groups(&g, false).unwrap()), train);
         let eval = [
             "layer2.0.conv1 -> layer2.0.relu1",
             "layer2.0.shortcut.0 -> layer2.0.shortcut.1",
             "layer2.0.conv2 -> layer2.0.relu2 + layer2.0.shortcut.1",
         ];
-        assert_eq!(named(&groups(&g, true).unwrap()), eval);
+        assert_eq!(named(&fusion_groups(&g, true).unwrap()), eval);
     }
 
     #[test]
@@ -144,7 +145,7 @@ mod tests {
             let g = arch.graph(10);
             let middle = Some(g.nodes().len() / 2);
             for (fold, probe) in [(false, None), (true, None), (false, middle), (true, middle)] {
-                let groups = groups_around(&g, fold, probe).unwrap();
+                let groups = fusion_groups_around(&g, fold, probe).unwrap();
                 let mut members: Vec<NodeId> = groups.iter().flat_map(|u| u.nodes(&g)).collect();
                 members.sort_unstable();
                 assert!(members.into_iter().eq(1..g.nodes().len()), "{arch} fold {fold}");
@@ -165,7 +166,7 @@ mod tests {
         let third = g.add("third", r, second);
         let p = g.global_avg_pool("p", third);
         g.linear("fc", p, 2);
-        let groups = groups(&g, false).unwrap();
+        let groups = fusion_groups(&g, false).unwrap();
         let outputs: Vec<NodeId> = groups.iter().map(|u| u.output).collect();
         // `first` is read twice, so its ReLU stands alone.
         assert_eq!(outputs, [x, y, first, second, r, third, p, p + 1]);
@@ -175,10 +176,17 @@ mod tests {
     fn refuses_graphs_it_cannot_run() {
         let mut g = Graph::new(3);
         let c = g.conv2d("conv1", Graph::INPUT, 8, 3, 1, 1);
-        assert!(groups(&g, false).unwrap_err().to_string().contains("ends in a linear layer"));
+        assert!(
+            fusion_groups(&g, false).unwrap_err().to_string().contains("ends in a linear layer")
+        );
         let p = g.global_avg_pool("pool", c);
         g.relu("unused", c);
         g.linear("fc", p, 2);
-        assert!(groups(&g, false).unwrap_err().to_string().contains("unused: is read by nothing"));
+        assert!(
+            fusion_groups(&g, false)
+                .unwrap_err()
+                .to_string()
+                .contains("unused: is read by nothing")
+        );
     }
 }

@@ -11,16 +11,16 @@ use crate::{batch::Input, program::Program};
 
 /// The images of a batch, in the layout of the first convolution; in f32 for every dtype.
 #[derive(Debug)]
-pub(super) struct Images {
+pub(super) struct InputBuffer {
     layout: ImageLayout,
     pub(super) values: Buffer,
     table: Option<(Normalisation, ByteTable)>,
 }
 
-impl Images {
+impl InputBuffer {
     pub(super) fn new(program: &Program) -> Result<Self, OutOfMemory> {
         let values = Buffer::zeroed(program.images_len())?;
-        Ok(Images { layout: program.image, values, table: None })
+        Ok(InputBuffer { layout: program.image, values, table: None })
     }
 
     /// Converts the images of a batch.

@@ -1,6 +1,8 @@
 //! Memory: what a plan is said to take, and fewer images at once.
 
-use resnet_engine::{Engine, EngineConfig, EvalPlan, Input, MODEST, PlanError, TrainPlan};
+use resnet_engine::{
+    Engine, EngineConfig, EvalPlan, Input, MICRO_BATCH_BYTES, PlanError, TrainPlan,
+};
 use resnet_kernels::{Cpu, Dtype, Isa};
 use resnet_network::{Arch, Network, graph::Graph, network::Init, optim::SgdConfig};
 
@@ -18,7 +20,7 @@ fn images(count: usize, side: usize) -> Vec<f32> {
 #[test]
 fn fewer_images_at_once_are_the_same_to_the_bit() {
     let algorithms = |plan: &EvalPlan| -> Vec<_> {
-        plan.summary().units.into_iter().map(|unit| unit.algorithms).collect()
+        plan.summary().layers.into_iter().map(|layer| layer.algorithms).collect()
     };
     let mut differ = false;
     for (arch, width, side) in
@@ -35,7 +37,7 @@ fn fewer_images_at_once_are_the_same_to_the_bit() {
             let expected = whole.forward(Input::Nchw(&all), 5).to_vec();
             for at_once in [1, 2] {
                 let graph = net.graph();
-                let plan = EvalPlan::modest(at_once, graph, dtype, 32, side, side, &cpu);
+                let plan = EvalPlan::micro_batched(at_once, graph, dtype, 32, side, side, &cpu);
                 let mut plan = plan.unwrap();
                 assert_eq!(plan.batch(), at_once);
                 plan.load(&net);
@@ -68,10 +70,10 @@ fn an_engine_evaluates_large_images_in_turns() {
         sgd,
     };
     let graph = net.graph();
-    let plan = EvalPlan::modest(batch, graph, Dtype::Fp32, batch, side, side, &cpu).unwrap();
+    let plan = EvalPlan::micro_batched(batch, graph, Dtype::Fp32, batch, side, side, &cpu).unwrap();
     assert!(plan.batch() < batch, "{} at once", plan.batch());
     let memory = plan.summary().memory;
-    assert!(memory.images + memory.activations + memory.tables <= MODEST, "{memory:?}");
+    assert!(memory.images + memory.activations + memory.tables <= MICRO_BATCH_BYTES, "{memory:?}");
     drop(plan);
     let mut engine = Engine::new(net.clone(), &config, &cpu).unwrap();
     let all = images(batch, side);

@@ -7,9 +7,9 @@ use resnet_kernels::{
 
 /// An operation without parameters, on images of one size.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Plain {
+pub enum Parameterless {
     /// `relu?(x + residual?)`.
-    Sum {
+    AddRelu {
         /// Stored values of an image.
         image_len: usize,
     },
