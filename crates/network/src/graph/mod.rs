@@ -4,11 +4,13 @@
 //! state-dict names. A node's `name` is the PyTorch module path (`layer1.0.conv1`), so that
 //! `name + ".weight"` is a state-dict key.
 
+mod epsilon;
 mod error;
 mod list;
 mod node;
 mod rules;
 
+pub use epsilon::Epsilon;
 pub use error::GraphError;
 pub use list::Graph;
 pub use node::{Node, NodeId, Op, Shape};

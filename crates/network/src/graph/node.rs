@@ -17,7 +17,7 @@ pub enum Op {
         /// Zeros around the image.
         padding: usize,
     },
-    /// `torch.nn.BatchNorm2d` (eps 1e-5, momentum 0.1).
+    /// `torch.nn.BatchNorm2d`, with the graph's epsilon and momentum 0.1.
     BatchNorm2d,
     /// `torch.nn.ReLU`.
     Relu,

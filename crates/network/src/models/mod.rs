@@ -11,5 +11,5 @@ mod arch;
 mod builder;
 mod recognise;
 
-pub use arch::{Arch, Block, Family, UnknownArch};
+pub use arch::{Arch, Block, Family, StrideAt, UnknownArch};
 pub use recognise::{Recognised, canonical_names, recognise};

@@ -72,7 +72,7 @@ pub fn recognise(tensors: &NamedTensors) -> Result<Recognised, String> {
             let family = if kernel == 3 { Family::Cifar } else { Family::ImageNet };
             let known = STAGES.iter().find(|known| known.1 == *blocks && known.2 == block);
             let depth = known.ok_or_else(found)?.0;
-            Ok(Recognised { arch: Arch { family, depth, residual: projects }, twin: None })
+            Ok(Recognised { arch: Arch::new(family, depth, projects), twin: None })
         }
         _ => Err(found()),
     }
