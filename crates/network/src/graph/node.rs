@@ -4,7 +4,7 @@
 pub type NodeId = usize;
 
 /// What a node computes. Activations are images of `channels` x height x width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// The batch of images. Always node 0.
     Input,

@@ -19,6 +19,9 @@ pub(super) const STAGES: [(usize, [usize; 4], Block); 5] = [
 /// The paper's CIFAR depths that `resnet archs` lists; any other 6n+2 works as well.
 const PAPER_DEPTHS: [usize; 6] = [20, 32, 44, 56, 110, 1202];
 
+/// More layers than any of the paper's nets that could be meant.
+pub(super) const PAPER_MOST: usize = 10_000;
+
 /// The building block of a stage (paper, figure 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Block {
@@ -129,8 +132,7 @@ impl FromStr for Arch {
         let family = match (cifar, staged) {
             (true, true) => Family::Cifar,
             (false, true) => Family::ImageNet,
-            // 10,000 layers are past any net that could be meant.
-            (false, false) if depth % 6 == 2 && (8..10_000).contains(&depth) => Family::Paper,
+            (false, false) if depth % 6 == 2 && (8..PAPER_MOST).contains(&depth) => Family::Paper,
             _ => return Err(unknown()),
         };
         let mut arch = Arch::new(family, depth, residual);

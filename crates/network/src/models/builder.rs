@@ -52,7 +52,15 @@ fn build(arch: &Arch, in_channels: usize, classes: usize, width: usize) -> Graph
         for index in 0..blocks {
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };
             let prefix = format!("layer{}.{index}.", stage + 1);
-            x = residual_block(&mut g, &prefix, (block, arch.stride_at), shortcut, x, planes, stride);
+            x = residual_block(
+                &mut g,
+                &prefix,
+                (block, arch.stride_at),
+                shortcut,
+                x,
+                planes,
+                stride,
+            );
         }
     }
     let pooled = g.global_avg_pool("avgpool", x);

@@ -9,7 +9,9 @@
 
 mod arch;
 mod builder;
+mod matching;
 mod recognise;
 
 pub use arch::{Arch, Block, Family, StrideAt, UnknownArch};
+pub use matching::{match_arch, matching};
 pub use recognise::{Recognised, canonical_names, recognise};
