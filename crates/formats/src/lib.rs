@@ -12,6 +12,7 @@
 
 mod atomic;
 mod budget;
+mod dtype;
 mod error;
 mod file;
 mod lock;

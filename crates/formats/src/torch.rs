@@ -22,7 +22,6 @@
 use crate::{FormatErrorKind, NamedTensors, Tensor};
 
 mod checkpoint;
-mod dtype;
 mod legacy;
 mod module;
 mod optimizer;

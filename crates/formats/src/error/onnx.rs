@@ -39,13 +39,19 @@ pub enum Malformed {
         /// What it should have.
         lacks: &'static str,
     },
-    /// A tensor's values are in another file.
+    /// A tensor's values are in another file, which cannot be had.
     #[error(
-        "keeps the values of tensor '{}' in another file, which is not opened: save the model \
-         with its tensors inside",
-        brief(.0)
+        "keeps the values of tensor '{}' in another file, {}: put both into one folder, or save the \
+         model with its tensors inside",
+        brief(tensor),
+        printable(why)
     )]
-    ExternalData(String),
+    ExternalData {
+        /// Its name.
+        tensor: String,
+        /// Which file, and what is wrong with it.
+        why: String,
+    },
     /// A tensor whose values are not as many as its shape needs.
     #[error("has a tensor '{}' whose values are not as many as its shape needs", brief(.0))]
     Values(String),

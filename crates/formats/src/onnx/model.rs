@@ -1,6 +1,6 @@
 //! A model as an ONNX file holds it.
 
-use crate::tensor::{Metadata, NamedTensors};
+use crate::tensor::{Metadata, NamedTensors, Tensor};
 
 /// A model: a graph, and who made it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,6 +54,12 @@ pub enum Attribute {
     Int(i64),
     /// Integers.
     Ints(Vec<i64>),
+    /// Floating-point numbers.
+    Floats(Vec<f32>),
+    /// A text.
+    Text(String),
+    /// A tensor.
+    Tensor(Tensor),
     /// Something else, which is not read and cannot be written.
     Other,
 }

@@ -10,7 +10,7 @@ use crate::error::Malformed;
 pub(super) enum Value<'a> {
     Varint(u64),
     Fixed32([u8; 4]),
-    Fixed64,
+    Fixed64([u8; 8]),
     Bytes(&'a [u8]),
 }
 
@@ -67,10 +67,7 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Result<(u64, Value<'a>), Malformed> {
     let key = varint(bytes)?;
     let value = match key & 7 {
         0 => Value::Varint(varint(bytes)?),
-        1 => {
-            take(bytes, 8)?;
-            Value::Fixed64
-        }
+        1 => Value::Fixed64(take(bytes, 8)?.try_into().expect("eight bytes")),
         2 => {
             let length = varint(bytes)?;
             Value::Bytes(take(bytes, usize::try_from(length).map_err(|_| Malformed::Truncated)?)?)

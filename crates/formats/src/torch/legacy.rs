@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use super::{
     Result,
-    dtype::Dtype,
     storages::{StorageId, Storages},
 };
 use crate::{
     FormatErrorKind,
     budget::Budget,
+    dtype::Dtype,
     pickle::{self, Pickle, Value},
 };
 

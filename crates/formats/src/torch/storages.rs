@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use super::{Result, dtype::Dtype};
+use super::Result;
 use crate::{
     FormatErrorKind,
     budget::Budget,
+    dtype::Dtype,
     pickle::{Id, Pickle},
     zip::Archive,
 };

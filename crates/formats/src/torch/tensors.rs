@@ -2,12 +2,12 @@
 
 use super::{
     Result,
-    dtype::{Dtype, from_bfloat16, from_half},
     storages::{StorageId, Storages},
 };
 use crate::{
     Data, FormatErrorKind, Tensor,
     budget::Budget,
+    dtype::{Dtype, from_bfloat16, from_half},
     pickle::{Id, Pickle, Value},
 };
 
@@ -119,11 +119,7 @@ impl<'p> Reader<'p, '_> {
             false => shape.iter().try_fold(1, product),
         };
         let count = count.ok_or_else(|| wrong("of an impossible shape"))?;
-        let element = match dtype {
-            Dtype::F16 | Dtype::Bf16 | Dtype::F32 | Dtype::F64 => size_of::<f32>(),
-            _ => size_of::<i64>(),
-        };
-        let bytes = count.checked_mul(element).ok_or(FormatErrorKind::TooLarge)?;
+        let bytes = count.checked_mul(dtype.kept_size()).ok_or(FormatErrorKind::TooLarge)?;
         self.budget.take(bytes.saturating_add(PER_TENSOR))?;
 
         let big_endian = self.storages.big_endian;
@@ -154,7 +150,9 @@ impl<'p> Reader<'p, '_> {
             Dtype::F64 => Data::F32(view.read(bytes, |b| f64::from_le_bytes(b) as f32)),
             Dtype::U8 => Data::I64(view.read(bytes, |b| u8::from_le_bytes(b).into())),
             Dtype::I8 => Data::I64(view.read(bytes, |b| i8::from_le_bytes(b).into())),
+            Dtype::U16 => Data::I64(view.read(bytes, |b| u16::from_le_bytes(b).into())),
             Dtype::I16 => Data::I64(view.read(bytes, |b| i16::from_le_bytes(b).into())),
+            Dtype::U32 => Data::I64(view.read(bytes, |b| u32::from_le_bytes(b).into())),
             Dtype::I32 => Data::I64(view.read(bytes, |b| i32::from_le_bytes(b).into())),
             Dtype::I64 => Data::I64(view.read(bytes, i64::from_le_bytes)),
             Dtype::Bool => Data::I64(view.read(bytes, |[b]| i64::from(b != 0))),
