@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use resnet_formats::brief;
+
 use super::{
     Arch, Block, Family, StrideAt,
     arch::{PAPER_MOST, STAGES},
 };
-use crate::graph::{Graph, NodeId, Op};
+use crate::graph::{Graph, Node, NodeId, Op};
 
 /// The architecture that computes what a graph does, whatever its nodes are called and in which
 /// order they stand; and for each node of the architecture's own graph, of the same width, channels
@@ -17,6 +19,62 @@ pub fn match_arch(graph: &Graph) -> Option<(Arch, Vec<NodeId>)> {
         let own = arch.graph_with(graph.in_channels(), graph.classes(), width);
         Some((arch, matching(&own, graph)?))
     })
+}
+
+/// Where a graph that is of no architecture differs from the nearest one, for people.
+pub fn nearest_arch(graph: &Graph) -> String {
+    let count = |is: fn(&Op) -> bool| graph.nodes().iter().filter(|n| is(&n.op)).count();
+    let width = graph.nodes().get(1).map_or(0, |node| node.channels);
+    let mut best: Option<(usize, String)> = None;
+    for arch in candidates(graph) {
+        let own = arch.graph_with(graph.in_channels(), graph.classes(), width.max(1));
+        if own.nodes().len() != graph.nodes().len() {
+            continue;
+        }
+        let differs = |(a, b): &(&Node, &Node)| (a.op, a.channels) != (b.op, b.channels);
+        let pairs = || own.nodes().iter().zip(graph.nodes());
+        let differences = pairs().filter(differs).count();
+        let Some((expected, found)) = pairs().find(differs) else {
+            continue;
+        };
+        if best.as_ref().is_none_or(|(fewest, _)| differences < *fewest) {
+            let text = format!(
+                "its node '{}' is {} of {} channels, where a {arch} has {} of {}",
+                brief(&found.name),
+                described(found.op),
+                found.channels,
+                described(expected.op),
+                expected.channels
+            );
+            best = Some((differences, text));
+        }
+    }
+    best.map_or_else(
+        || {
+            let convs = count(|op| matches!(op, Op::Conv2d { .. }));
+            let sums = count(|op| *op == Op::Add);
+            format!("it has {convs} convolutions and {sums} additions, as no architecture here")
+        },
+        |(_, text)| text,
+    )
+}
+
+fn described(op: Op) -> String {
+    match op {
+        Op::Conv2d { kernel, stride, padding } => format!(
+            "a {kernel}x{kernel} convolution with a stride of {stride} and a padding of {padding}"
+        ),
+        Op::MaxPool2d { kernel, stride, padding } => format!(
+            "a {kernel}x{kernel} max pool with a stride of {stride} and a padding of {padding}"
+        ),
+        Op::Input => "the input".into(),
+        Op::BatchNorm2d => "a batch norm".into(),
+        Op::Relu => "a ReLU".into(),
+        Op::Add => "an addition".into(),
+        Op::GlobalAvgPool => "a global average pool".into(),
+        Op::Linear => "a linear layer".into(),
+        Op::PadShortcut { stride } => format!("a shortcut of option A with a stride of {stride}"),
+    }
 }
 
 /// Every architecture that a graph of so many convolutions might be of.
@@ -48,7 +106,7 @@ fn candidates(graph: &Graph) -> Vec<Arch> {
 
 /// For each node of `a` that its last one depends on the node of `b` that computes the same, if
 /// their last nodes do.
-pub fn matching(a: &Graph, b: &Graph) -> Option<Vec<NodeId>> {
+fn matching(a: &Graph, b: &Graph) -> Option<Vec<NodeId>> {
     if a.nodes().len() != b.nodes().len() || a.epsilon() != b.epsilon() {
         return None;
     }
@@ -173,5 +231,16 @@ mod tests {
             other.push(node.name.clone(), op, &node.inputs, node.channels);
         }
         assert_eq!(match_arch(&other), None);
+        assert_eq!(
+            nearest_arch(&other),
+            "its node 'layer3.0.conv2' is a 3x3 convolution with a stride of 1 and a padding of 1 of \
+             16 channels, where a resnet50 has a 3x3 convolution with a stride of 2 and a padding of \
+             1 of 16"
+        );
+        assert!(
+            nearest_arch(&g).contains("20 convolutions and 8 additions"),
+            "{}",
+            nearest_arch(&g)
+        );
     }
 }

@@ -13,5 +13,5 @@ mod matching;
 mod recognise;
 
 pub use arch::{Arch, Block, Family, StrideAt, UnknownArch};
-pub use matching::{match_arch, matching};
+pub use matching::{match_arch, nearest_arch};
 pub use recognise::{Recognised, canonical_names, recognise};

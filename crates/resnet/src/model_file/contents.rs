@@ -45,6 +45,8 @@ pub struct Contents {
     pub epochs: Option<u64>,
     /// The optimiser, if there is one; or else why not.
     pub optimizer: Result<Optimizer, String>,
+    /// What was left out or concluded when it was read, for people to know.
+    pub notes: Vec<String>,
 }
 
 /// Why a file without an optimiser has none.

@@ -74,9 +74,10 @@ impl Model {
         contents: Contents,
         asked: Option<Arch>,
     ) -> Result<Model, ModelFileError> {
-        let Contents { form, mut tensors, metadata, epochs, mut optimizer } = contents;
+        let Contents { form, mut tensors, metadata, epochs, mut optimizer, notes: read } = contents;
         check_version(path, &metadata)?;
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> =
+            read.into_iter().map(|note| format!("{}: {note}", path.shown())).collect();
         let (arch, origin) = resolve_arch(path, &metadata, &tensors, asked)?;
         if let Origin::Recognised { twin } = origin {
             let file = path.shown();
@@ -162,7 +163,7 @@ mod tests {
 
     fn contents(tensors: NamedTensors, metadata: Metadata) -> Contents {
         let (form, optimizer) = (Form::Safetensors, Err(String::new()));
-        Contents { form, tensors, metadata, epochs: None, optimizer }
+        Contents { form, tensors, metadata, epochs: None, optimizer, notes: Vec::new() }
     }
 
     fn message<T: std::fmt::Debug>(result: Result<T, ModelFileError>) -> String {

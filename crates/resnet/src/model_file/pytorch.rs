@@ -32,7 +32,14 @@ pub(super) fn of_torch(file: torch::Checkpoint) -> Contents {
         (None, Some(note)) => Err(format!("its optimizer is not read: {note}")),
         (None, None) => Err(NO_OPTIMIZER.to_owned()),
     };
-    Contents { form: Form::Torch(form), tensors: model, metadata, epochs, optimizer }
+    Contents {
+        form: Form::Torch(form),
+        tensors: model,
+        metadata,
+        epochs,
+        optimizer,
+        notes: Vec::new(),
+    }
 }
 
 /// Key of the epochs done in PyTorch files.

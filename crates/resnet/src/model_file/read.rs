@@ -65,7 +65,7 @@ impl Magic {
 }
 
 fn of_onnx(path: &Path) -> Result<Contents, ModelFileError> {
-    let (mut tensors, mut metadata) = onnx::import(path)?;
+    let onnx::Import { state: mut tensors, mut metadata, notes, .. } = onnx::import(path)?;
     // Only training reads it: the format has no place for it.
     if let Some(count) = metadata.remove(key::BATCHES_TRACKED).and_then(|text| text.parse().ok()) {
         let norms = tensors.iter().filter_map(|(name, _)| name.strip_suffix("running_var"));
@@ -75,5 +75,5 @@ fn of_onnx(path: &Path) -> Result<Contents, ModelFileError> {
         tensors.extend(counts);
     }
     let optimizer = Err(NO_OPTIMIZER.to_owned());
-    Ok(Contents { form: Form::Onnx, tensors, metadata, epochs: None, optimizer })
+    Ok(Contents { form: Form::Onnx, tensors, metadata, epochs: None, optimizer, notes })
 }

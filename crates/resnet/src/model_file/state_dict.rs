@@ -53,5 +53,12 @@ pub(super) fn of_safetensors(
     };
     let progress: Option<Standing> = entry(path, &metadata, key::PROGRESS)?;
     let epochs = progress.map(|progress| progress.epoch.saturating_sub(1));
-    Ok(Contents { form: Form::Safetensors, tensors, metadata, epochs, optimizer })
+    Ok(Contents {
+        form: Form::Safetensors,
+        tensors,
+        metadata,
+        epochs,
+        optimizer,
+        notes: Vec::new(),
+    })
 }

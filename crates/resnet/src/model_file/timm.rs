@@ -79,6 +79,7 @@ pub(super) fn read(folder: &Path) -> Result<Contents, ModelFileError> {
         metadata: to_metadata(&config),
         epochs: None,
         optimizer: Err(NO_OPTIMIZER.to_owned()),
+        notes: Vec::new(),
     })
 }
 

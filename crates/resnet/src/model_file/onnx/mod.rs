@@ -5,12 +5,14 @@
 //! images `[batch, channels, height, width]`, the output `logits`, `[batch, classes]`; batch,
 //! height and width are free.
 
+mod constant;
 mod export;
 mod fold;
 mod import;
+mod walk;
 
 pub use export::{ExportError, ExportOptions, export, model};
-pub use import::{import, state_dict};
+pub use import::{Import, from_model, import};
 
 /// The smallest variance of PyTorch's batch norm, added to it.
 const EPSILON: f64 = resnet_kernels::batch_norm::EPSILON;
