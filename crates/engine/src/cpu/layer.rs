@@ -1,4 +1,4 @@
-//! The operations of a layer in training, forward and backward side by side.
+//! The operations of a fused layer in training, forward and backward next to each other.
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ use crate::{
     program::{Compute, ConvOperand, Pass, ReluMask, Span},
 };
 
-/// What an operation's layer has of its own, and how many images there are.
+/// The layer of an operation, its prepared convolution, and the images of the micro-batch.
 pub(super) struct LayerContext<'a> {
     pub(super) cpu: &'a Cpu,
     pub(super) n: usize,
@@ -33,7 +33,7 @@ pub(super) struct LayerContext<'a> {
 const PREPARED: &str = "every convolution is prepared";
 
 impl LayerContext<'_> {
-    /// The place of the layer's parameters in their arena.
+    /// The range of the layer's parameters in [`Network::values`].
     pub(super) fn parameters(&self, net: &Network) -> Range<usize> {
         let mut ranges = net.ranges(self.head);
         let first = ranges.next().expect("the layer has parameters");
@@ -44,8 +44,8 @@ impl LayerContext<'_> {
         &net.values()[net.ranges(self.head).next().expect("a convolution has a weight")]
     }
 
-    /// What a convolution reads.
-    fn activation<'b>(
+    /// The input of a convolution.
+    fn conv_input<'b>(
         &'b self,
         x: &ConvOperand,
         values: &'b Storage,
@@ -86,7 +86,7 @@ impl LayerContext<'_> {
                     let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
                     let [_, bias] = net.weight_and_bias(self.head);
                     let bias = &net.values()[bias];
-                    let x = x.expect("a value was asked for");
+                    let x = x.expect("an input was given");
                     let saved = &b.saved[saved.clone()];
                     let norm = of_batch(norm, n);
                     norm.normalize(cpu, x, bias, residual, *relu, y, saved, &mut b.scratch);
@@ -121,7 +121,7 @@ impl LayerContext<'_> {
             }
             Compute::Parameterless { op, x, residual, relu, y } => {
                 let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
-                op.forward(cpu, n, x.expect("a value was asked for"), residual, *relu, y);
+                op.forward(cpu, n, x.expect("an input was given"), residual, *relu, y);
             }
             Compute::Linear { linear, x } => {
                 let [weight, bias] = net.weight_and_bias(self.head).map(|at| &net.values()[at]);
@@ -132,7 +132,7 @@ impl LayerContext<'_> {
         }
     }
 
-    /// Takes the statistics of the batch.
+    /// Computes the batch statistics, and updates the running statistics.
     fn statistics(
         &self,
         norm: &BatchNorm,
@@ -153,7 +153,7 @@ impl LayerContext<'_> {
         hooks.statistics(self.head, &mut statistics);
         let Statistics { count, moments } = statistics;
         b.counts[self.layer] = count;
-        // Nobody has seen a pixel.
+        // No micro-batch has a pixel.
         if count == 0.0 {
             return;
         }
@@ -162,7 +162,7 @@ impl LayerContext<'_> {
         norm.finish_statistics(count, moments, parameters, &mut b.saved[saved.clone()]);
     }
 
-    /// Computes gradients; whether any of parameters are among them.
+    /// Computes gradients. Returns whether gradients of parameters are among them.
     pub(super) fn backward(
         &self,
         compute: &Compute,
@@ -192,7 +192,7 @@ impl LayerContext<'_> {
                 norm.gradient_sums(cpu, x, mask, saved, g, d_weight, d_bias, sums, scratch);
                 hooks.gradient_sums(self.head, sums);
                 if n == 0 {
-                    // Not 0 times a statistic of an earlier batch, which may be no number.
+                    // Not 0 times a statistic of an earlier batch, which may be NaN.
                     d_weight.fill(0.0);
                     d_bias.fill(0.0);
                     return true;
@@ -226,7 +226,7 @@ impl LayerContext<'_> {
             }
             Compute::ConvBackwardWeight { x, dy } => {
                 let dw = net.ranges(self.head).next().expect("a convolution has a weight");
-                let x = self.activation(x, &b.values, &b.saved);
+                let x = self.conv_input(x, &b.values, &b.saved);
                 let dy = b.gradients.values(dy.clone());
                 let conv = self.conv.expect(PREPARED);
                 conv.backward_weight(n, x, dy, &mut d_params[dw], &mut b.scratch);
@@ -261,5 +261,5 @@ impl LayerContext<'_> {
     }
 }
 
-/// Why a borrow of two parameters cannot fail.
+/// Why two parameters can be borrowed together.
 const DISJOINT: &str = "the inventory's ranges are disjoint";

@@ -1,4 +1,4 @@
-//! Operations without parameters: forward and backward side by side.
+//! Operations without parameters, forward and backward next to each other.
 
 use resnet_kernels::{
     Cpu, Values, ValuesMut,
@@ -28,8 +28,8 @@ impl Parameterless {
         }
     }
 
-    /// The gradient of an input from that of the output. A sum has two inputs, and its gradient
-    /// is the same for both.
+    /// The gradient of an input from that of the output. An addition has two inputs with the same
+    /// gradient.
     pub(super) fn backward(
         &self,
         cpu: &Cpu,
