@@ -78,13 +78,15 @@ impl Model {
         check_version(path, &metadata)?;
         let mut notes = Vec::new();
         let (arch, origin) = resolve_arch(path, &metadata, &tensors, asked)?;
-        if let Origin::Recognised { twin } = origin {
+        if let Origin::Inferred { alternative } = origin {
             let file = path.shown();
-            let twin = twin.map(|twin| {
-                format!(" ({twin} has the same ones: if it is that, say --arch {twin})")
+            let alternative = alternative.map(|other| {
+                format!(" (a {other} has the same: if it is one, give --arch {other})")
             });
-            let twin = twin.unwrap_or_default();
-            notes.push(format!("{file} is a {arch}, by the names and shapes of its tensors{twin}"));
+            let alternative = alternative.unwrap_or_default();
+            notes.push(format!(
+                "{file}: inferred {arch} from the names and shapes of its tensors{alternative}"
+            ));
         }
         canonical_names(&mut tensors, arch.family);
         if let Ok(optimizer) = &mut optimizer {
@@ -256,15 +258,15 @@ mod tests {
         let model = load(None).unwrap();
         assert_eq!(model.arch, arch);
         assert_eq!(model.network.state_dict(), net.state_dict());
-        assert!(model.notes[0].starts_with("x is a resnet18-cifar, by the names"));
+        assert!(model.notes[0].starts_with("x: inferred resnet18-cifar from the names"));
         assert!(load(Some(arch)).unwrap().notes.is_empty());
         assert_eq!(model.class_names()[9], "9");
 
         let error = message(load("resnet34-cifar".parse().ok()));
         for part in [
-            "x is no resnet34-cifar: ",
+            "x is not a resnet34-cifar: ",
             "missing: layer1.2.conv1.weight, layer1.2.bn1.weight, layer1.2.bn1.bias and ",
-            "by names and shapes it is a resnet18-cifar",
+            "names and shapes are those of a resnet18-cifar",
         ] {
             assert!(error.contains(part), "{error}");
         }

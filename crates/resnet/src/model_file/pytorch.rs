@@ -6,7 +6,7 @@ use resnet_formats::{
 };
 
 use super::{Contents, Form, Optimizer, contents::NO_OPTIMIZER, key, metadata::json};
-use crate::models::recognise;
+use crate::models::infer_arch;
 
 /// What a PyTorch file holds.
 pub(super) fn of_torch(file: torch::Checkpoint) -> Contents {
@@ -14,10 +14,11 @@ pub(super) fn of_torch(file: torch::Checkpoint) -> Contents {
     let mut metadata: Metadata = scalars.iter().filter_map(to_metadata).collect();
     if !metadata.contains_key(key::FORMAT_VERSION) {
         metadata.retain(|key, value| match key.as_str() {
-            // Others have other names for other nets; it can only decide between twins.
-            key::ARCH => recognise(&model).is_ok_and(|found| {
+            // Other programs have other names. One is used only to choose between ambiguous
+            // architectures.
+            key::ARCH => infer_arch(&model).is_ok_and(|found| {
                 let named = value.parse().ok();
-                named.is_some() && (named == Some(found.arch) || named == found.twin)
+                named.is_some() && (named == Some(found.arch) || named == found.alternative)
             }),
             key::CLASSES => value.starts_with('['),
             _ => false,

@@ -115,8 +115,8 @@ fn pytorchs_files_are_read() {
             (model.arch.to_string().as_str(), model.form),
             ("resnet18-cifar", Form::Torch(form))
         );
-        let note = "is a resnet18-cifar, by the names and shapes of its tensors";
-        assert_eq!(model.notes, [format!("{} {note}", path.display())]);
+        let note = "inferred resnet18-cifar from the names and shapes of its tensors";
+        assert_eq!(model.notes, [format!("{}: {note}", path.display())]);
         assert_same(&model.network.state_dict(), &golden.state(&model.network), suffix);
 
         let found = logits(&direct(), &model.network, BATCH, golden.values("input"));
@@ -182,24 +182,27 @@ fn checkpoints_keep_the_optimizer() {
 }
 
 #[test]
-fn a_strangers_net_is_recognised() {
+fn the_architecture_of_another_programs_file_is_inferred() {
     let path = pretrained();
     let model = load(&path);
     assert_eq!(model.arch.to_string(), "resnet20");
     assert_eq!(model.form, Form::Torch(torch::Form::Checkpoint));
     assert_eq!(model.optimizer.unwrap_err(), "it holds no optimizer");
     assert_eq!((model.classes, model.normalisation, model.epochs), (None, None, None));
-    let note = "is a resnet20, by the names and shapes of its tensors (plain20 has the same ones: \
-                if it is that, say --arch plain20)";
-    assert_eq!(model.notes, [format!("{} {note}", path.display())]);
+    let note = "inferred resnet20 from the names and shapes of its tensors (a plain20 has the \
+                same: if it is one, give --arch plain20)";
+    assert_eq!(model.notes, [format!("{}: {note}", path.display())]);
 
     let asked = |arch: &str| Model::load(&path, arch.parse().ok());
-    for twin in ["resnet20", "plain20"] {
-        let model = asked(twin).unwrap();
-        assert_eq!((model.arch.to_string().as_str(), model.notes.len()), (twin, 0));
+    for arch in ["resnet20", "plain20"] {
+        let model = asked(arch).unwrap();
+        assert_eq!((model.arch.to_string().as_str(), model.notes.len()), (arch, 0));
     }
     let error = asked("resnet32").unwrap_err().to_string();
-    assert!(error.contains("is no resnet32: ") && error.contains("it is a resnet20"), "{error}");
+    assert!(
+        error.contains("is not a resnet32: ") && error.contains("those of a resnet20"),
+        "{error}"
+    );
 }
 
 #[test]
