@@ -46,7 +46,7 @@ impl EpochBar {
                     bar.set_message(format!("testing: {done} of {images} images"));
                 }
             }
-            Event::Note(_) | Event::OtherIsa { .. } => {
+            Event::Note(_) | Event::IsaChanged { .. } => {
                 event.log_line().iter().for_each(print::talk)
             }
             Event::EpochEnd { metrics, best } => {

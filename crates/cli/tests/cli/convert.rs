@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use resnet::{
     Arch, Network,
-    model_file::{Model, Target},
+    model_file::{Model, SaveFormat},
     network::Init,
 };
 use serde_json::Value;
@@ -95,7 +95,7 @@ fn timm_gets_a_folder() {
     let s = Sandbox::new();
     let arch: Arch = "resnet18".parse().unwrap();
     let model = Model::new(arch, Network::new(arch.graph(3), Init::He, 0));
-    model.save(&s.path("net.safetensors"), Target::Safetensors).unwrap();
+    model.save(&s.path("net.safetensors"), SaveFormat::Safetensors).unwrap();
     s.run(&["convert", "net.safetensors", "out/"]).success();
     s.run(&["convert", "net.safetensors", "other", "--timm"]).success();
     let config = fs::read_to_string(s.path("out/config.json")).unwrap();
@@ -218,7 +218,7 @@ fn a_head_for_other_classes_starts_anew() {
     let s = Sandbox::new();
     let arch: Arch = "resnet14".parse().unwrap();
     let model = Model::new(arch, Network::new(arch.graph(5), Init::He, 0));
-    model.save(&s.path("five.pt"), Target::StateDict).unwrap();
+    model.save(&s.path("five.pt"), SaveFormat::StateDict).unwrap();
     let args = [&SMALL[..], &["--epochs", "1", "--out", "run"]].concat();
     let continued = s.run(&[&args[..], &["--resume", "five.pt"]].concat());
     continued.fails_behind_notes(1, &["five.pt is for 5 classes, and synthetic has 10"]);

@@ -20,7 +20,7 @@ pub enum ModelFileError {
     NoCheckpoint(PathBuf),
     /// The file is of no form that is read.
     #[error("{} {what}: what is read is safetensors, PyTorch and ONNX; {}", path.shown(), ANOTHER)]
-    UnknownForm {
+    UnknownFormat {
         /// The file.
         path: PathBuf,
         /// What it is.
@@ -124,7 +124,7 @@ impl ModelFileError {
         use ModelFileError as E;
         matches!(
             self,
-            E::Format(_) | E::UnknownForm { .. } | E::Metadata { .. } | E::StateDict { .. }
+            E::Format(_) | E::UnknownFormat { .. } | E::Metadata { .. } | E::StateDict { .. }
         )
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use resnet_formats::{Shown, safetensors::Metadata};
 
 use super::{
-    Contents, Form, ModelFileError, Optimizer,
+    Contents, FileFormat, ModelFileError, OptimizerState,
     arch::{Origin, graph_of, resolve_arch},
     contents::NO_OPTIMIZER,
     key,
@@ -38,11 +38,11 @@ pub struct Model {
     /// The file it was read from.
     pub path: PathBuf,
     /// The form of that file.
-    pub form: Form,
+    pub format: FileFormat,
     /// Epochs it was trained, as far as the file says.
     pub epochs: Option<u64>,
     /// Its optimiser, if the file has one; or else why not.
-    pub optimizer: Result<Optimizer, String>,
+    pub optimizer: Result<OptimizerState, String>,
     /// What was concluded rather than read, for people to know.
     pub notes: Vec<String>,
     /// What the file says of the run it is from.
@@ -60,7 +60,7 @@ impl Model {
             resize: None,
             normalisation: None,
             path: PathBuf::new(),
-            form: Form::Safetensors,
+            format: FileFormat::Safetensors,
             epochs: None,
             optimizer: Err(NO_OPTIMIZER.to_owned()),
             notes: Vec::new(),
@@ -74,7 +74,7 @@ impl Model {
         contents: Contents,
         asked: Option<Arch>,
     ) -> Result<Model, ModelFileError> {
-        let Contents { form, mut tensors, metadata, epochs, mut optimizer } = contents;
+        let Contents { format, mut tensors, metadata, epochs, mut optimizer } = contents;
         check_version(path, &metadata)?;
         let mut notes = Vec::new();
         let (arch, origin) = resolve_arch(path, &metadata, &tensors, asked)?;
@@ -101,7 +101,7 @@ impl Model {
         let Preprocessing { classes, image_size, resize, normalisation } = images;
         let model =
             Model { classes, image_size, resize, normalisation, ..Model::new(arch, network) };
-        Ok(Model { path: path.to_owned(), form, epochs, optimizer, notes, run, ..model })
+        Ok(Model { path: path.to_owned(), format, epochs, optimizer, notes, run, ..model })
     }
 
     /// Class names, in label order: numbers where they are unknown.
@@ -163,8 +163,8 @@ mod tests {
     }
 
     fn contents(tensors: NamedTensors, metadata: Metadata) -> Contents {
-        let (form, optimizer) = (Form::Safetensors, Err(String::new()));
-        Contents { form, tensors, metadata, epochs: None, optimizer }
+        let (format, optimizer) = (FileFormat::Safetensors, Err(String::new()));
+        Contents { format, tensors, metadata, epochs: None, optimizer }
     }
 
     fn message<T: std::fmt::Debug>(result: Result<T, ModelFileError>) -> String {

@@ -11,7 +11,7 @@ use resnet::{
     Cpu, Network,
     data::Normalisation,
     engine::{Input, TrainPlan},
-    model_file::{Form, Model, Target},
+    model_file::{FileFormat, Model, SaveFormat},
     optim::{Sgd, SgdConfig},
     recipe::Dtype,
 };
@@ -24,11 +24,11 @@ const LOGITS: f32 = 1e-5;
 const STATE: f32 = 1e-4;
 
 const CIFAR: &str = "cifar-resnet18-w8";
-const TORCH_FILES: [(&str, torch::Form); 4] = [
-    ("state_dict.pt", torch::Form::StateDict),
-    ("state_dict.legacy.pt", torch::Form::StateDict),
-    ("model.pt", torch::Form::Module),
-    ("all.tar", torch::Form::Checkpoint),
+const TORCH_FILES: [(&str, torch::TorchLayout); 4] = [
+    ("state_dict.pt", torch::TorchLayout::StateDict),
+    ("state_dict.legacy.pt", torch::TorchLayout::StateDict),
+    ("model.pt", torch::TorchLayout::Module),
+    ("all.tar", torch::TorchLayout::Checkpoint),
 ];
 /// Files of the forms that keep every bit.
 const LOSSLESS: [&str; 4] = ["x.safetensors", "x.pt", "x.tar", "x.onnx"];
@@ -91,7 +91,7 @@ fn load(path: &Path) -> Model {
 
 /// Writes a model to a file, of the form that its suffix stands for, and reads it again.
 fn through(model: &Model, path: &Path) -> Model {
-    model.save(path, Target::of_suffix(path).unwrap()).unwrap();
+    model.save(path, SaveFormat::from_suffix(path).unwrap()).unwrap();
     load(path)
 }
 
@@ -108,12 +108,12 @@ fn assert_same_net(got: &Model, want: &Model, what: &str) {
 #[test]
 fn pytorchs_files_are_read() {
     let golden = Golden::read(CIFAR);
-    for (suffix, form) in TORCH_FILES {
+    for (suffix, layout) in TORCH_FILES {
         let path = golden_file(CIFAR, suffix);
         let model = load(&path);
         assert_eq!(
-            (model.arch.to_string().as_str(), model.form),
-            ("resnet18-cifar", Form::Torch(form))
+            (model.arch.to_string().as_str(), model.format),
+            ("resnet18-cifar", FileFormat::Torch(layout))
         );
         let note = "inferred resnet18-cifar from the names and shapes of its tensors";
         assert_eq!(model.notes, [format!("{}: {note}", path.display())]);
@@ -124,8 +124,8 @@ fn pytorchs_files_are_read() {
         println!("{suffix}: logits {error:.1e}");
         assert!(error < LOGITS, "{suffix}: {error:.1e}");
 
-        match (&model.optimizer, form) {
-            (Ok(optimizer), torch::Form::Checkpoint) => {
+        match (&model.optimizer, layout) {
+            (Ok(optimizer), torch::TorchLayout::Checkpoint) => {
                 assert_eq!((optimizer.lr, optimizer.dampening), (0.002, 0.0));
                 let config = SgdConfig {
                     momentum: 0.9,
@@ -143,7 +143,7 @@ fn pytorchs_files_are_read() {
                         .any(|&x| x != 0.0))
                 );
             }
-            (Err(why), _) => assert!(form != torch::Form::Checkpoint, "{suffix}: {why}"),
+            (Err(why), _) => assert!(layout != torch::TorchLayout::Checkpoint, "{suffix}: {why}"),
             (Ok(_), _) => panic!("{suffix} has no optimizer"),
         }
     }
@@ -186,7 +186,7 @@ fn the_architecture_of_another_programs_file_is_inferred() {
     let path = pretrained();
     let model = load(&path);
     assert_eq!(model.arch.to_string(), "resnet20");
-    assert_eq!(model.form, Form::Torch(torch::Form::Checkpoint));
+    assert_eq!(model.format, FileFormat::Torch(torch::TorchLayout::Checkpoint));
     assert_eq!(model.optimizer.unwrap_err(), "it holds no optimizer");
     assert_eq!((model.classes, model.normalisation, model.epochs), (None, None, None));
     let note = "inferred resnet20 from the names and shapes of its tensors (a plain20 has the \
@@ -231,7 +231,7 @@ fn a_strangers_net_goes_through_every_form() {
     }
 
     let folded = place("folded.onnx");
-    model.save(&folded, Target::Onnx { fold: true }).unwrap();
+    model.save(&folded, SaveFormat::Onnx { fold: true }).unwrap();
     let folded = load(&folded);
     assert_eq!((folded.arch, folded.notes.len()), (model.arch, 0));
     let input = Golden::read(CIFAR);
@@ -256,9 +256,9 @@ fn pytorch_computes_our_logits() {
     let dir = tempfile::tempdir().unwrap();
     let place = |file: &str| dir.path().join(file);
     let model = load(&golden_file(CIFAR, "state_dict.pt"));
-    model.save(&place("cifar.pt"), Target::StateDict).unwrap();
+    model.save(&place("cifar.pt"), SaveFormat::StateDict).unwrap();
     let stranger = load(&pretrained());
-    stranger.save(&place("ours.pt"), Target::StateDict).unwrap();
+    stranger.save(&place("ours.pt"), SaveFormat::StateDict).unwrap();
     for (case, file, model) in [
         (CIFAR, place("cifar.pt"), &model),
         ("paper-resnet20", place("ours.pt"), &stranger),
@@ -313,7 +313,7 @@ fn pytorch_trains_on_as_we_do() {
     model.epochs = Some(3);
     model.classes = Some(CLASSES.map(str::to_owned).into());
     let ours = dir.path().join("ours.tar");
-    model.save(&ours, Target::Checkpoint).unwrap();
+    model.save(&ours, SaveFormat::Checkpoint).unwrap();
     // Two groups of parameters, and Nesterov's momentum. With a decay of 0.05, rounding decides
     // on which side of its ReLU's edge a unit falls.
     let mut grouped = model.clone();
@@ -321,7 +321,7 @@ fn pytorch_trains_on_as_we_do() {
     *config =
         SgdConfig { nesterov: true, decay_norm_and_bias: false, weight_decay: 0.1, ..*config };
     let groups = dir.path().join("groups.tar");
-    grouped.save(&groups, Target::Checkpoint).unwrap();
+    grouped.save(&groups, SaveFormat::Checkpoint).unwrap();
     for (file, model) in [(&theirs, &model), (&ours, &model), (&groups, &grouped)] {
         let Some((want, said)) = torch_says("steps", CIFAR, file) else { return };
         let name = file.file_name().unwrap().display();

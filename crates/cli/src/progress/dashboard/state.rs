@@ -64,7 +64,7 @@ impl State {
         self.estimate.update(event);
         match event {
             Event::Started(run) => self.begin(run),
-            Event::Note(_) | Event::OtherIsa { .. } => {
+            Event::Note(_) | Event::IsaChanged { .. } => {
                 self.notes.extend(event.log_line());
                 while self.notes.len() > NOTES {
                     self.notes.pop_front();
