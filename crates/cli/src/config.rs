@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use resnet::{
-    Arch, Cpu,
+    Arch, Cpu, Dtype,
     config::{DataConfig, TrainConfig},
     data::{Dataset, Normalisation},
     model_file::DEMO,
-    recipe::{Dtype, Length, Recipe},
+    recipe::{Length, Recipe},
 };
 use resnet_formats::Shown;
 

@@ -5,12 +5,11 @@
 use std::{env, path::PathBuf};
 
 use resnet::{
-    Arch, Cpu, Network,
+    Arch, Cpu, Dtype, Network,
     data::{LoadOptions, load},
     evaluate::evaluate,
     model_file::{Model, SaveFormat},
     network::Init,
-    recipe::Dtype,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

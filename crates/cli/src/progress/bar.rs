@@ -124,7 +124,7 @@ fn epoch_bar(batch: &BatchEvent) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use resnet::{recipe::Dtype, train::Machine};
+    use resnet::{Dtype, train::Machine};
 
     use super::*;
 

@@ -8,14 +8,13 @@ use std::{
 };
 
 use resnet::{
-    Cpu, Network,
+    Cpu, Dtype, Network,
     data::Normalisation,
     engine::{Engine, EngineConfig, EvalPlan, Input, MicroBatch, Targets},
     network::Init,
     optim::SgdConfig,
     profile::{Peaks, Profiler, median},
     random::{Purpose, Random},
-    recipe::Dtype,
 };
 use serde::Serialize;
 

@@ -126,7 +126,7 @@ pub struct BatchEvent {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::recipe::Dtype;
+    use crate::Dtype;
 
     /// A run of two epochs, of which so many steps are done.
     pub(crate) fn started(step: u64) -> Event {

@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{assert_same, distance, logits, python, run, step};
 use resnet::{
-    Cpu, Network,
+    Cpu, Dtype, Network,
     data::Normalisation,
     engine::{Input, TrainPlan},
     model_file::{FileFormat, Model, SaveFormat},
     optim::{Sgd, SgdConfig},
-    recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, safetensors, torch};
 use resnet_kernels::Algorithms;

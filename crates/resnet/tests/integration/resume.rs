@@ -9,11 +9,10 @@ use std::{
 
 use crate::common::small_run::{STEPS, config, dataset};
 use resnet::{
-    Cpu,
+    Cpu, Dtype,
     config::TrainConfig,
     data::Dataset,
     model_file::key,
-    recipe::Dtype,
     run::{BEST, LAST, LOG, METRICS, RunFolder, load_model},
     train::{Event, Log, Outcome, StopFlag, train},
 };

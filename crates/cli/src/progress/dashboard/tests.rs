@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, style::Color};
 use resnet::{
-    recipe::Dtype,
+    Dtype,
     train::{BatchEvent, EpochMetrics, Event, Machine, Started},
 };
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use indicatif::HumanBytes;
 use resnet::{
+    Dtype,
     engine::{
         EvalPlan, TrainPlan,
         plan_summary::{LayerSummary, PlanMemory, PlanSummary},
         program::Pass,
     },
-    recipe::Dtype,
 };
 use serde::Serialize;
 
