@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use resnet::{
-    Arch, Cpu,
+    Arch, Cpu, Dtype,
     config::{DataConfig, TrainConfig},
     data::{Dataset, Normalisation},
     model_file::DEMO,
-    recipe::{Dtype, Length, Recipe},
+    recipe::{Length, Recipe},
 };
 use resnet_formats::Shown;
 
@@ -35,9 +35,11 @@ pub(crate) fn build(
 ) -> anyhow::Result<TrainConfig> {
     let recipe = recipe(args, beginning.arch, cpu)?;
     let images = data.train.len();
-    let split = args.images.split.unwrap_or(0);
-    let train_images = images.checked_sub(split).filter(|&n| n > 0).ok_or_else(|| {
-        Usage(format!("--split {split} leaves nothing to train on: there are {images} images"))
+    let validation = args.images.validation.unwrap_or(0);
+    let train_images = images.checked_sub(validation).filter(|&n| n > 0).ok_or_else(|| {
+        Usage(format!(
+            "--validation {validation} leaves nothing to train on: there are {images} images"
+        ))
     })?;
     let absolute = |path: &PathBuf| -> anyhow::Result<PathBuf> {
         let is_file = path != Path::new(DEMO);
@@ -61,7 +63,7 @@ pub(crate) fn build(
             classes: data.classes.clone(),
             image_size: data.train.height,
             train_images,
-            split,
+            validation,
             limit_train: args.images.limit_train,
             limit_test: args.images.limit_test,
             normalisation: asked(args.images.normalisation)
@@ -126,7 +128,7 @@ mod tests {
         assert_eq!((paper.total_steps, paper.recipe.batch_size), (64_000, 128));
         let changed = config(
             "--recipe paper --arch resnet20 --epochs 3 --batch-size 10 --lr 0.5 --momentum 0.8 \
-             --weight-decay 0.25 --label-smoothing 0.125 --seed 7 --split 20 \
+             --weight-decay 0.25 --label-smoothing 0.125 --seed 7 --validation 20 \
              --mean 0,0.5,1 --std 1,2,3 --dtype bf16",
         )
         .unwrap();

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use resnet::train::Stop;
+use resnet::train::StopFlag;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
@@ -20,7 +20,7 @@ use signal_hook::{
 #[derive(Clone)]
 pub(crate) struct Interrupt {
     asked: Arc<AtomicBool>,
-    signal: Arc<Stop>,
+    signal: Arc<StopFlag>,
 }
 
 impl Interrupt {
@@ -69,7 +69,7 @@ impl Interrupt {
     }
 
     /// The number of the signal, or 0.
-    pub(crate) fn signal(&self) -> &Stop {
+    pub(crate) fn signal(&self) -> &StopFlag {
         &self.signal
     }
 

@@ -69,14 +69,15 @@ pub enum DataError {
         /// MD5 it has.
         got: String,
     },
-    /// More images held out than there are to train on.
+    /// The validation set would take every training image.
     #[error(
-        "cannot hold out {held_out} of {images} training images: at least one must remain (--split)"
+        "cannot take {validation} of {images} training images for validation: at least one must remain \
+         (--validation)"
     )]
-    SplitTooLarge {
-        /// Images to hold out.
-        held_out: usize,
-        /// Images there are.
+    ValidationTooLarge {
+        /// Images of the validation set.
+        validation: usize,
+        /// Training images before it is taken.
         images: usize,
     },
     /// Reading or writing failed.

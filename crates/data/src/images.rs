@@ -61,28 +61,28 @@ impl Images {
         Images { pixels, labels: self.labels[..n].to_vec(), ..*self }
     }
 
-    /// Takes `n` images out, chosen by the seed alone, and returns them; both parts stay in
-    /// order.
+    /// Takes `n` random images out and returns them (`torch.utils.data.random_split`). The seed
+    /// alone decides which; both parts stay in order.
     ///
     /// # Errors
-    /// [`DataError::SplitTooLarge`] where no image would remain; nothing has changed then.
-    pub fn split(&mut self, n: usize, seed: u64) -> Result<Images, DataError> {
+    /// [`DataError::ValidationTooLarge`] where no image would remain; nothing has changed then.
+    pub fn random_split(&mut self, n: usize, seed: u64) -> Result<Images, DataError> {
         if n >= self.len() {
-            return Err(DataError::SplitTooLarge { held_out: n, images: self.len() });
+            return Err(DataError::ValidationTooLarge { validation: n, images: self.len() });
         }
         let mut order: Vec<usize> = (0..self.len()).collect();
         Random::new(seed, Purpose::Split, &[]).shuffle(&mut order);
-        let mut is_held_out = vec![false; self.len()];
-        order[..n].iter().for_each(|&i| is_held_out[i] = true);
+        let mut is_validation = vec![false; self.len()];
+        order[..n].iter().for_each(|&i| is_validation[i] = true);
 
-        let mut held_out = Images { pixels: Vec::new(), labels: Vec::new(), ..*self };
-        held_out.pixels.reserve_exact(n * self.image_len());
-        held_out.labels.reserve_exact(n);
+        let mut validation = Images { pixels: Vec::new(), labels: Vec::new(), ..*self };
+        validation.pixels.reserve_exact(n * self.image_len());
+        validation.labels.reserve_exact(n);
         let (len, mut kept) = (self.image_len(), 0);
-        for (i, is_held_out) in is_held_out.into_iter().enumerate() {
-            if is_held_out {
-                held_out.pixels.extend_from_slice(self.image(i));
-                held_out.labels.push(self.labels[i]);
+        for (i, is_validation) in is_validation.into_iter().enumerate() {
+            if is_validation {
+                validation.pixels.extend_from_slice(self.image(i));
+                validation.labels.push(self.labels[i]);
             } else {
                 self.pixels.copy_within(i * len..(i + 1) * len, kept * len);
                 self.labels[kept] = self.labels[i];
@@ -90,7 +90,7 @@ impl Images {
             }
         }
         self.limit(kept);
-        Ok(held_out)
+        Ok(validation)
     }
 
     /// Pixels and labels of `batch_size` images at a time, in order and as they are; the last
@@ -143,32 +143,32 @@ pub(crate) mod tests {
     fn a_split_parts_the_images() {
         let all = numbered(20);
         let mut train = all.clone();
-        let held_out = train.split(6, 3).unwrap();
-        assert_eq!((train.len(), held_out.len()), (14, 6));
-        for part in [&train, &held_out] {
+        let validation = train.random_split(6, 3).unwrap();
+        assert_eq!((train.len(), validation.len()), (14, 6));
+        for part in [&train, &validation] {
             assert!(part.labels.is_sorted());
             for (i, &label) in part.labels.iter().enumerate() {
                 assert_eq!(part.image(i), all.image(label as usize));
             }
         }
-        let mut labels = [train.labels, held_out.labels.clone()].concat();
+        let mut labels = [train.labels, validation.labels.clone()].concat();
         labels.sort_unstable();
         assert_eq!(labels, all.labels);
 
-        let with_seed = |seed| all.clone().split(6, seed).unwrap();
-        assert_eq!(with_seed(3), held_out);
-        assert_ne!(with_seed(4), held_out);
+        let with_seed = |seed| all.clone().random_split(6, seed).unwrap();
+        assert_eq!(with_seed(3), validation);
+        assert_ne!(with_seed(4), validation);
     }
 
     #[test]
     fn a_split_leaves_something_to_train_on() {
         let mut images = numbered(4);
         assert!(matches!(
-            images.split(4, 0),
-            Err(DataError::SplitTooLarge { held_out: 4, images: 4 })
+            images.random_split(4, 0),
+            Err(DataError::ValidationTooLarge { validation: 4, images: 4 })
         ));
         assert_eq!(images, numbered(4));
-        assert!(images.split(0, 0).unwrap().is_empty());
+        assert!(images.random_split(0, 0).unwrap().is_empty());
     }
 
     #[test]

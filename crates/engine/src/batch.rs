@@ -1,18 +1,19 @@
-//! What a network is given, and what a step says of it.
+//! The images and labels that a network takes, and the result of a training step.
 
 use resnet_network::preprocess::Normalisation;
 
-/// Images as an engine takes them.
+/// Images, as an engine or a plan takes them.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// Bytes `[n][height][width][channels]`, scaled to [0, 1] and normalised on the way in.
+    /// Bytes `[n][height][width][channels]`. The plan converts them to
+    /// `(byte / 255 - mean) / std`, by channel.
     Bytes(&'a [u8], &'a Normalisation),
-    /// Ready values `[n][channels][height][width]`, as PyTorch has them.
+    /// Normalised values `[n][channels][height][width]`, as a PyTorch tensor holds them.
     Nchw(&'a [f32]),
 }
 
 impl<'a> Input<'a> {
-    /// What is left behind so many bytes or values.
+    /// The input without its first `values` bytes or values.
     pub(crate) fn skip(self, values: usize) -> Self {
         match self {
             Input::Bytes(bytes, normalisation) => Input::Bytes(&bytes[values..], normalisation),
@@ -21,52 +22,52 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A part of a batch to train on; it may be empty.
+/// A micro-batch to train on: a whole batch or a part of one. It may be empty.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
+pub struct MicroBatch<'a> {
     /// The images.
     pub input: Input<'a>,
-    /// What they are.
+    /// Their labels.
     pub targets: Targets<'a>,
-    /// Images of the whole batch, over which the loss is a mean: gradients of parts add up to those
-    /// of the batch.
-    pub of: usize,
+    /// Images in the whole batch. The loss is a mean over these, so the gradients of the
+    /// micro-batches add up to the gradient of the batch.
+    pub batch_size: usize,
 }
 
-impl<'a> Part<'a> {
-    /// A whole batch.
+impl<'a> MicroBatch<'a> {
+    /// A whole batch as one micro-batch.
     pub fn whole(input: Input<'a>, targets: Targets<'a>) -> Self {
-        Part { input, targets, of: targets.len() }
+        MicroBatch { input, targets, batch_size: targets.len() }
     }
 }
 
-/// What images are.
+/// The labels of images.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets<'a> {
-    /// The class of each.
+    /// The class of each image, from 0.
     pub labels: &'a [u32],
-    /// Part of a label's probability that is spread over all classes
-    /// (`torch.nn.CrossEntropyLoss(label_smoothing)`).
+    /// Label smoothing in [0, 1), as in `torch.nn.CrossEntropyLoss(label_smoothing=...)`: this share
+    /// of a label's probability is spread evenly over all classes.
     pub label_smoothing: f32,
 }
 
 impl Targets<'_> {
-    /// Images.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 }
 
-/// What a part of a batch came to, before the update.
+/// Loss and accuracy of a micro-batch, before the update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepResult {
-    /// Sum of its images' losses, divided by the images of the whole batch.
+    /// Cross entropy, summed over the micro-batch and divided by the images of the whole batch.
     pub loss: f64,
-    /// Images whose largest logit was the label's.
+    /// Images whose largest logit is the label's.
     pub correct: usize,
 }

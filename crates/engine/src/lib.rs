@@ -1,8 +1,8 @@
-//! Runs networks: lowers a graph to a list of operations and computes it on this machine.
+//! Runs networks on the processor: lowers a graph to a list of operations and computes them.
 //!
-//! An [`Engine`] owns a network in training: its parameters, the optimiser's state and the running
-//! statistics. What it runs is a [program], the one list that is also described and profiled.
-//! [`EvalPlan`] runs inference alone.
+//! Use an [`Engine`] to train a network: it owns the parameters, the optimiser's state and the
+//! running statistics. Use an [`EvalPlan`] for inference. Both run a [program], the list of
+//! operations that [`plan_summary`] describes and [`profile`] times.
 //!
 //! ```
 //! use resnet_engine::{EvalPlan, Input};
@@ -29,12 +29,12 @@ pub mod interpret;
 pub mod lower;
 pub mod memory;
 pub mod optim;
-pub mod outline;
+pub mod plan_summary;
 pub mod profile;
 pub mod program;
 
-pub use batch::{Input, Part, StepResult, Targets};
-pub use cpu::{EvalPlan, MODEST, TrainPlan};
+pub use batch::{Input, MicroBatch, StepResult, Targets};
+pub use cpu::{EvalPlan, MICRO_BATCH_BYTES, TrainPlan};
 pub use engine::{Engine, EngineConfig};
 pub use error::PlanError;
 pub use hooks::Hooks;

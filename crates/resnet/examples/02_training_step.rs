@@ -3,12 +3,11 @@
 //! `cargo run --release -p resnet --example 02_training_step`
 
 use resnet::{
-    Arch, Cpu, Network,
+    Arch, Cpu, Dtype, Network,
     data::{LoadOptions, load},
-    engine::{Engine, EngineConfig, Input, Part, Targets},
+    engine::{Engine, EngineConfig, Input, MicroBatch, Targets},
     network::Init,
     optim::SgdConfig,
-    recipe::Dtype,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for step in 0..20 {
         let input = Input::Bytes(&data.train.pixels, &data.normalisation);
         let targets = Targets { labels: &data.train.labels, label_smoothing: 0.0 };
-        let result = engine.backward(Part::whole(input, targets), &mut ());
+        let result = engine.backward(MicroBatch::whole(input, targets), &mut ());
         engine.apply(0.05);
         println!("step {step:2}: loss {:.4}, {} of {BATCH} right", result.loss, result.correct);
     }

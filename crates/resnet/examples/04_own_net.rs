@@ -5,13 +5,12 @@
 use std::sync::Arc;
 
 use resnet::{
-    Cpu, Graph, Network,
+    Cpu, Dtype, Graph, Network,
     data::{Augment, LoadOptions, Loader, load},
-    engine::{Engine, EngineConfig, Input, Part, Targets},
+    engine::{Engine, EngineConfig, Input, MicroBatch, Targets},
     graph::NodeId,
     network::Init,
     optim::SgdConfig,
-    recipe::Dtype,
 };
 
 /// `relu(bn(conv(relu(bn(conv(x))))) + x)`.
@@ -59,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for batch in loader.epoch(epoch, 0)? {
             let input = Input::Bytes(&batch.pixels, &data.normalisation);
             let targets = Targets { labels: &batch.labels, label_smoothing: 0.0 };
-            let result = engine.backward(Part::whole(input, targets), &mut ());
+            let result = engine.backward(MicroBatch::whole(input, targets), &mut ());
             engine.apply(0.1);
             loss += result.loss * batch.labels.len() as f64;
             correct += result.correct;

@@ -51,10 +51,12 @@ pub struct DataConfig {
     pub classes: Vec<String>,
     /// Rows and columns of an image.
     pub image_size: usize,
-    /// Images that are trained on, after limit and split.
+    /// Images that are trained on, without those of the validation set.
     pub train_images: usize,
-    /// Training images held out to choose `best` by; 0 for none.
-    pub split: usize,
+    /// Training images that become the validation set, on which `best` is chosen; 0 for none.
+    /// Files of version 0.1.0 call it `split`.
+    #[serde(alias = "split")]
+    pub validation: usize,
     /// Only so many of the training images, if not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_train: Option<usize>,
@@ -155,7 +157,7 @@ impl TrainConfig {
             ((0.0..1.0).contains(label_smoothing), "the label smoothing must be in [0, 1)"),
             (
                 self.data.train_images > 0,
-                "there are no images to train on (--limit-train, --split)",
+                "there are no images to train on (--limit-train, --validation)",
             ),
             (
                 normalisation.mean.len() <= MAX_CHANNELS,
@@ -243,7 +245,7 @@ pub(crate) mod tests {
                 classes: vec!["disc".into(), "a \"b\"".into()],
                 image_size: 32,
                 train_images: 10,
-                split: 2,
+                validation: 2,
                 limit_train: Some(12),
                 limit_test: None,
                 normalisation: Normalisation {
@@ -266,6 +268,10 @@ pub(crate) mod tests {
             text.contains("arch = \"resnet8\"") && text.contains("mean = [0.4914, 0.4822, 0.4465]"),
             "{text}"
         );
+        // The validation set's name in version 0.1.0.
+        assert!(text.contains("\nvalidation = 2\n"), "{text}");
+        fs::write(&path, text.replace("\nvalidation = ", "\nsplit = ")).unwrap();
+        assert_eq!(TrainConfig::read(&path).unwrap(), sample());
     }
 
     #[test]

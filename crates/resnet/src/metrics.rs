@@ -15,16 +15,18 @@ pub struct EpochMetrics {
     pub train_loss: f64,
     /// Accuracy over the epoch as it was trained, percent.
     pub train_accuracy: f64,
-    /// Mean loss of a test image after the epoch, without label smoothing.
+    /// Mean test loss per image after the epoch, without label smoothing.
     pub test_loss: f64,
     /// Test accuracy after the epoch, percent.
     pub test_accuracy: f64,
-    /// Mean loss of a held-out image, where some are held out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out_loss: Option<f64>,
-    /// Accuracy on held-out images, percent, where some are held out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out_accuracy: Option<f64>,
+    /// Mean validation loss per image after the epoch, without label smoothing, where there is a
+    /// validation set. Files of version 0.1.0 call it `held_out_loss`.
+    #[serde(default, alias = "held_out_loss", skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    /// Validation accuracy after the epoch, percent, where there is a validation set. Files of
+    /// version 0.1.0 call it `held_out_accuracy`.
+    #[serde(default, alias = "held_out_accuracy", skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
     /// Learning rate of the epoch's last update.
     pub learning_rate: f32,
     /// Seconds of training, without evaluation.
@@ -74,10 +76,10 @@ impl State {
         self.progress = Progress { step, epoch: epoch + 1, ..Progress::default() };
     }
 
-    /// Whether the last epoch to end was better than all before it: on held-out images if there
-    /// are any, on test images otherwise.
+    /// Whether the last epoch to end was better than all before it: on the validation set if
+    /// there is one, on the test set otherwise.
     pub(crate) fn is_best(&self) -> bool {
-        let score = |m: &EpochMetrics| m.held_out_accuracy.unwrap_or(m.test_accuracy);
+        let score = |m: &EpochMetrics| m.validation_accuracy.unwrap_or(m.test_accuracy);
         let Some((last, before)) = self.history.split_last() else { return false };
         before.iter().all(|m| score(m) < score(last))
     }
@@ -128,8 +130,8 @@ pub(crate) mod tests {
             train_accuracy: p.accuracy(),
             test_loss: 0.5,
             test_accuracy: 50.0,
-            held_out_loss: Some(0.5),
-            held_out_accuracy: Some(50.0),
+            validation_loss: Some(0.5),
+            validation_accuracy: Some(50.0),
             learning_rate: 0.1,
             seconds: p.seconds,
             images_per_second: p.images_per_second(),
@@ -152,13 +154,17 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn best_is_chosen_on_held_out_images_and_must_be_better() {
+    fn best_is_chosen_on_the_validation_set_and_must_be_better() {
         let mut state = sample();
         let first = state.history[0].clone();
         assert!(state.is_best());
-        let mut after = |held_out: Option<f64>, test: f64| {
-            let (held_out_accuracy, test_accuracy) = (held_out, test);
-            state.history.push(EpochMetrics { held_out_accuracy, test_accuracy, ..first.clone() });
+        let mut after = |validation: Option<f64>, test: f64| {
+            let (validation_accuracy, test_accuracy) = (validation, test);
+            state.history.push(EpochMetrics {
+                validation_accuracy,
+                test_accuracy,
+                ..first.clone()
+            });
             state.is_best()
         };
         assert!(!after(Some(50.0), 99.0));

@@ -6,7 +6,6 @@ use clap::{Args, ValueEnum};
 use resnet::{
     Cpu,
     data::{self, DataError},
-    recipe,
 };
 
 use resnet_formats::printable;
@@ -99,11 +98,11 @@ pub(crate) enum Dtype {
     Bf16,
 }
 
-impl From<Dtype> for recipe::Dtype {
+impl From<Dtype> for resnet::Dtype {
     fn from(dtype: Dtype) -> Self {
         match dtype {
-            Dtype::Fp32 => recipe::Dtype::Fp32,
-            Dtype::Bf16 => recipe::Dtype::Bf16,
+            Dtype::Fp32 => resnet::Dtype::Fp32,
+            Dtype::Bf16 => resnet::Dtype::Bf16,
         }
     }
 }

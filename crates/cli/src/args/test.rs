@@ -13,7 +13,7 @@ use super::{
 /// A trained network, and how it is run.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// A run folder (its `best`, or `last` where no images were held out); a file: safetensors,
+    /// A run folder (its `best`, or `last` where there was no validation set); a file: safetensors,
     /// PyTorch or ONNX; or `demo`, a trained ResNet-20
     #[arg(id = "model", value_name = "MODEL")]
     pub(crate) path: PathBuf,

@@ -135,9 +135,9 @@ pub(crate) struct RecipeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Images")]
 pub(crate) struct ImagesArgs {
-    /// Hold N training images out, and choose `best` on them
-    #[arg(long, value_name = "N", value_parser = values::count)]
-    pub(crate) split: Option<usize>,
+    /// Take N training images as the validation set, and choose `best` on it
+    #[arg(long, visible_alias = "split", value_name = "N", value_parser = values::count)]
+    pub(crate) validation: Option<usize>,
     /// Train on the first N images only
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) limit_train: Option<usize>,

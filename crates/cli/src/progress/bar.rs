@@ -30,7 +30,7 @@ impl EpochBar {
         match event {
             Event::Started(run) => {
                 let bold = Style::new().bold();
-                let columns = columns(run.held_out_images > 0);
+                let columns = columns(run.validation_images > 0);
                 print::talk(format!("{}\n\n{bold}{columns}{bold:#}", header(run)));
                 self.run = Some(run.clone());
             }
@@ -46,7 +46,7 @@ impl EpochBar {
                     bar.set_message(format!("testing: {done} of {images} images"));
                 }
             }
-            Event::Note(_) | Event::OtherIsa { .. } => {
+            Event::Note(_) | Event::IsaChanged { .. } => {
                 event.log_line().iter().for_each(print::talk)
             }
             Event::EpochEnd { metrics, best } => {
@@ -72,7 +72,7 @@ impl EpochBar {
         )
     }
 
-    /// A finished epoch's row; a star marks the best so far on held-out images.
+    /// A finished epoch's row; a star marks the best so far on the validation set.
     fn row(&self, m: &EpochMetrics, best: bool) -> String {
         let epochs = self.run.as_ref().map_or(m.epoch, |run| run.epochs);
         let mut row = format!(
@@ -81,7 +81,7 @@ impl EpochBar {
             loss(m.train_loss),
             m.train_accuracy
         );
-        if let Some(accuracy) = m.held_out_accuracy {
+        if let Some(accuracy) = m.validation_accuracy {
             let star = if best { '*' } else { ' ' };
             row += &format!("  {accuracy:>6.2}%{star}");
         }
@@ -107,9 +107,9 @@ fn loss(x: f64) -> String {
     }
 }
 
-fn columns(held_out: bool) -> String {
-    let held_out = if held_out { "  held-out" } else { "" };
-    format!("  epoch   train      acc{held_out}    test      acc       lr      time  images/s")
+fn columns(validation: bool) -> String {
+    let validation = if validation { "  val acc " } else { "" };
+    format!("  epoch   train      acc{validation}    test      acc       lr      time  images/s")
 }
 
 fn epoch_bar(batch: &BatchEvent) -> ProgressBar {
@@ -124,11 +124,11 @@ fn epoch_bar(batch: &BatchEvent) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use resnet::{recipe::Dtype, train::Machine};
+    use resnet::{Dtype, train::Machine};
 
     use super::*;
 
-    fn bar(held_out_images: usize) -> EpochBar {
+    fn bar(validation_images: usize) -> EpochBar {
         let run = Started {
             folder: "runs/resnet110-cifar10-20261231-235959".into(),
             arch: "resnet110".into(),
@@ -137,7 +137,7 @@ mod tests {
             parameters: 1_727_962,
             train_images: 45_000,
             test_images: 10_000,
-            held_out_images,
+            validation_images,
             batch_size: 100,
             steps_per_epoch: 450,
             total_steps: 45_000,
@@ -155,7 +155,7 @@ mod tests {
         EpochBar { run: Some(run), ..EpochBar::default() }
     }
 
-    fn metrics(held_out_accuracy: Option<f64>) -> EpochMetrics {
+    fn metrics(validation_accuracy: Option<f64>) -> EpochMetrics {
         EpochMetrics {
             epoch: 100,
             step: 45_000,
@@ -163,8 +163,8 @@ mod tests {
             train_accuracy: 100.0,
             test_loss: 1.5,
             test_accuracy: 93.25,
-            held_out_loss: held_out_accuracy.map(|_| 0.5),
-            held_out_accuracy,
+            validation_loss: validation_accuracy.map(|_| 0.5),
+            validation_accuracy,
             learning_rate: 0.001,
             seconds: 4000.0,
             images_per_second: 11.25,
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_star_marks_the_best() {
-        let stars = |held_out, best| bar(5000).row(&metrics(held_out), best).contains('*');
+        let stars = |validation, best| bar(5000).row(&metrics(validation), best).contains('*');
         assert!(stars(Some(90.0), true) && !stars(Some(90.0), false));
         assert!(!stars(None, true), "there is nothing to choose by");
     }

@@ -9,9 +9,9 @@ use crate::print;
 pub(super) fn header(run: &Started) -> String {
     let n = print::grouped;
     let Machine { isa, threads, dtype, dtype_reason, .. } = &run.machine;
-    let held_out = match run.held_out_images {
+    let validation = match run.validation_images {
         0 => String::new(),
-        images => format!("{} held-out, ", n(images)),
+        images => format!("{} validation, ", n(images)),
     };
     let resumed = match run.step {
         0 => String::new(),
@@ -22,7 +22,7 @@ pub(super) fn header(run: &Started) -> String {
         (
             "data",
             format!(
-                "{}, {} training, {held_out}{} test images",
+                "{}, {} training, {validation}{} test images",
                 brief(&run.data),
                 n(run.train_images),
                 n(run.test_images)

@@ -8,14 +8,13 @@ use std::{
 };
 
 use resnet::{
-    Cpu, Network,
+    Cpu, Dtype, Network,
     data::Normalisation,
-    engine::{Engine, EngineConfig, EvalPlan, Input, Part, Targets},
+    engine::{Engine, EngineConfig, EvalPlan, Input, MicroBatch, Targets},
     network::Init,
     optim::SgdConfig,
     profile::{Peaks, Profiler, median},
     random::{Purpose, Random},
-    recipe::Dtype,
 };
 use serde::Serialize;
 
@@ -146,8 +145,8 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
     let mut engine = Engine::new(Network::new(graph, Init::PyTorch, 0), &config, cpu)?;
     let images = RandomImages::new(args);
     let targets = Targets { labels: &images.labels, label_smoothing: 0.0 };
-    let part = Part::whole(images.input(), targets);
-    let mut profiler = args.profile.then(|| Profiler::new(engine.outline().operations));
+    let part = MicroBatch::whole(images.input(), targets);
+    let mut profiler = args.profile.then(|| Profiler::new(engine.plan_summary().operations));
     let times = repeat(time, || {
         profiler.iter_mut().for_each(Profiler::begin);
         engine.backward(part, &mut profiler);
@@ -163,7 +162,7 @@ fn time_inference(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result
     let graph = args.arch.graph(classes);
     let mut plan = EvalPlan::new(&graph, args.dtype.into(), batch, size, size, cpu)?;
     let images = RandomImages::new(args);
-    let mut profiler = args.profile.then(|| Profiler::new(plan.outline().operations));
+    let mut profiler = args.profile.then(|| Profiler::new(plan.summary().operations));
     plan.load(&Network::new(graph, Init::PyTorch, 0));
     let times = repeat(time, || {
         profiler.iter_mut().for_each(Profiler::begin);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use resnet::{model_file::Target, run::load_model};
+use resnet::{model_file::SaveFormat, run::load_model};
 use resnet_formats::{Place, Shown};
 
 use crate::{
@@ -32,17 +32,17 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
         model.arch,
         model.network.graph().classes(),
         model.path.shown(),
-        model.form
+        model.format
     ));
     match (&model.optimizer, target) {
-        (Err(why), Target::Checkpoint) => {
+        (Err(why), SaveFormat::Checkpoint) => {
             global.note(format!("there is no optimizer in {}: {why}", output.shown()));
         }
-        (Ok(_), Target::Checkpoint) | (Err(_), _) => {}
+        (Ok(_), SaveFormat::Checkpoint) | (Err(_), _) => {}
         (Ok(_), _) => global.note("the optimizer is left out: a .tar keeps it"),
     }
     let says_more = model.classes.is_some() || model.normalisation.is_some();
-    if target == Target::StateDict && says_more {
+    if target == SaveFormat::StateDict && says_more {
         global.note(
             "a state dict has no place for class names and preprocessing: .safetensors, .tar and \
              .onnx have",
@@ -52,12 +52,13 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
 }
 
 /// The form that was asked for.
-fn target(args: &ConvertArgs) -> Result<Target, Usage> {
+fn target(args: &ConvertArgs) -> Result<SaveFormat, Usage> {
     let path = &args.output;
     let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir();
-    let target = if args.timm || is_folder { Some(Target::Timm) } else { Target::of_suffix(path) };
+    let target =
+        if args.timm || is_folder { Some(SaveFormat::Timm) } else { SaveFormat::from_suffix(path) };
     match target {
-        Some(Target::Onnx { .. }) => Ok(Target::Onnx { fold: args.fold }),
+        Some(SaveFormat::Onnx { .. }) => Ok(SaveFormat::Onnx { fold: args.fold }),
         Some(_) if args.fold => {
             Err(Usage("--fold is for .onnx: the other forms hold batch norms as they are".into()))
         }

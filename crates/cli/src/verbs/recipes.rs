@@ -1,7 +1,7 @@
 //! `resnet recipes`: every recipe in full, as this machine trains by it.
 
 use anyhow::Context;
-use resnet::recipe::{Dtype, Recipe};
+use resnet::{Dtype, recipe::Recipe};
 use serde::Serialize;
 
 use crate::{

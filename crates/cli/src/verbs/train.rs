@@ -11,7 +11,7 @@ use resnet::{
     Arch, Cpu,
     data::{self as sets, DataSource, Dataset},
     run::{CONFIG, RunFolder},
-    train::{self, EpochMetrics, Event, Facts, Log, Outcome, TensorBoard},
+    train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard},
 };
 use resnet_formats::{Shown, quoted_path};
 
@@ -36,11 +36,11 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         _ => start(args, &cpu, global, &interrupt)?,
     };
     let mut log = Log::open(folder.path()).inspect_err(|_| folder.abandon())?;
-    let mut facts = Some(Facts::open(folder.path()).unwrap_or_else(|error| {
+    let mut info = Some(RunInfo::open(folder.path()).unwrap_or_else(|error| {
         let note = format!("{error}: it is begun anew");
         log.write(&Event::Note(note.clone()));
         global.note(note);
-        Facts::anew(folder.path())
+        RunInfo::empty(folder.path())
     }));
     let mut board = args.tensorboard.then(|| TensorBoard::new(&folder));
     let mut progress = Progress::new(args, global, &interrupt);
@@ -54,9 +54,9 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
             log.write(&note);
             progress.show(&note);
         };
-        if let Some(Err(error)) = facts.as_mut().map(|facts| facts.write(event)) {
+        if let Some(Err(error)) = info.as_mut().map(|info| info.write(event)) {
             note(format!("{error}: it tells no more of this run"));
-            facts = None;
+            info = None;
         }
         if let Some(Err(error)) = board.as_mut().map(|board| board.write(event)) {
             note(format!("{error}: TensorBoard gets no more of this run"));

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use resnet::{
     Arch, Network,
-    model_file::{Model, Target},
+    model_file::{Model, SaveFormat},
     network::Init,
 };
 use serde_json::Value;
@@ -63,8 +63,8 @@ fn what_a_file_knows_goes_along() {
     let th = file("pretrained/resnet20-12fca82f.th");
     let images = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"];
     let out = s.run(&[&["convert", &th, "x.safetensors"], &images[..]].concat()).success();
-    assert!(out.stderr.contains("is a resnet20, by the names and shapes"), "{out:#?}");
-    assert!(out.stderr.contains("say --arch plain20"), "{out:#?}");
+    assert!(out.stderr.contains("inferred resnet20 from the names and shapes"), "{out:#?}");
+    assert!(out.stderr.contains("give --arch plain20"), "{out:#?}");
     for to in ["x.onnx", "x.tar"] {
         s.run(&["convert", "x.safetensors", to]).success();
     }
@@ -95,7 +95,7 @@ fn timm_gets_a_folder() {
     let s = Sandbox::new();
     let arch: Arch = "resnet18".parse().unwrap();
     let model = Model::new(arch, Network::new(arch.graph(3), Init::He, 0));
-    model.save(&s.path("net.safetensors"), Target::Safetensors).unwrap();
+    model.save(&s.path("net.safetensors"), SaveFormat::Safetensors).unwrap();
     s.run(&["convert", "net.safetensors", "out/"]).success();
     s.run(&["convert", "net.safetensors", "other", "--timm"]).success();
     let config = fs::read_to_string(s.path("out/config.json")).unwrap();
@@ -118,7 +118,8 @@ fn what_cannot_be_converted_is_told() {
         .fails_behind_notes(1, &["cannot write no/folder/out.pt"]);
     fs::copy(&pt, s.path("same.pt")).unwrap();
     s.run(&["convert", "same.pt", "./same.pt"]).fails(1, &["same.pt is the file that is read"]);
-    let wrong = ["missing: layer1.0.conv3.weight, ", " and ", " more", "is a resnet18-cifar"];
+    let wrong =
+        ["missing: layer1.0.conv3.weight, ", " and ", " more", "are those of a resnet18-cifar"];
     s.run(&["convert", &pt, "out.pt", "--arch", "resnet50-cifar"]).fails(1, &wrong);
     assert!(!s.path("out.pt").exists());
 }
@@ -217,7 +218,7 @@ fn a_head_for_other_classes_starts_anew() {
     let s = Sandbox::new();
     let arch: Arch = "resnet14".parse().unwrap();
     let model = Model::new(arch, Network::new(arch.graph(5), Init::He, 0));
-    model.save(&s.path("five.pt"), Target::StateDict).unwrap();
+    model.save(&s.path("five.pt"), SaveFormat::StateDict).unwrap();
     let args = [&SMALL[..], &["--epochs", "1", "--out", "run"]].concat();
     let continued = s.run(&[&args[..], &["--resume", "five.pt"]].concat());
     continued.fails_behind_notes(1, &["five.pt is for 5 classes, and synthetic has 10"]);
@@ -228,5 +229,5 @@ fn a_head_for_other_classes_starts_anew() {
     }
     // Nothing is concluded where the architecture is asked for.
     let args = ["--arch", "resnet20", "--init", "five.pt", "--out", "other"];
-    s.run(&[&SMALL[..], &args].concat()).fails(1, &["five.pt is no resnet20", "a resnet14"]);
+    s.run(&[&SMALL[..], &args].concat()).fails(1, &["five.pt is not a resnet20", "a resnet14"]);
 }

@@ -115,6 +115,10 @@ fn a_run_is_evaluated_and_reported_as_before() {
     let record: Value = serde_json::from_str(&out).unwrap();
     let run = &record["runs"][0];
     assert_eq!(run["accuracy"], expected["eval"]["best"]["accuracy"]);
+    // It called them `held_out_loss` and `held_out_accuracy`.
+    for name in ["validation_loss", "validation_accuracy"] {
+        assert_eq!(run["metrics"][0][name], expected["metrics"][0][name], "{name}");
+    }
     assert_eq!((&run["state"], &run["epochs_done"]), (&"stopped".into(), &1.into()));
     // It had no run.json: only the checkpoint tells of the machine.
     assert_eq!(run["segments"], Value::Array(vec![]));

@@ -12,7 +12,7 @@ use std::{
 use resnet::{
     Arch, Network,
     data::Normalisation,
-    model_file::{Model, Target},
+    model_file::{Model, SaveFormat},
     network::Init,
 };
 use resnet_formats::onnx;
@@ -180,7 +180,7 @@ fn model(s: &Sandbox, arch: &str, side: usize) {
     let mut model = Model::new(arch, network);
     model.image_size = side;
     model.normalisation = Some(Normalisation::cifar10());
-    model.save(&s.path(format!("{side}.safetensors")), Target::Safetensors).unwrap();
+    model.save(&s.path(format!("{side}.safetensors")), SaveFormat::Safetensors).unwrap();
 }
 
 fn photo(s: &Sandbox, name: &str) {

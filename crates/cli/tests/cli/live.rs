@@ -101,7 +101,7 @@ fn assert_complete(run: &Path, epochs: usize) {
     }
     let steps: Vec<u64> = scalars["Batch/loss"].keys().copied().collect();
     assert_eq!(steps, (1..=4 * epochs as u64).collect::<Vec<_>>());
-    assert!(!scalars.contains_key("Loss/held-out"), "nothing is held out");
+    assert!(!scalars.contains_key("Loss/validation"), "there is no validation set");
 }
 
 #[test]

@@ -154,12 +154,13 @@ fn quiet_says_nothing_and_json_prints_a_line_an_epoch() {
 }
 
 #[test]
-fn held_out_images_choose_the_best() {
+fn the_validation_set_chooses_the_best() {
     let s = Sandbox::new();
-    let out = s.run(&small(&["--epochs", "1", "--split", "64", "--out", "run", "--ui", "bar"]));
+    let out =
+        s.run(&small(&["--epochs", "1", "--validation", "64", "--out", "run", "--ui", "bar"]));
     let out = out.success();
-    assert!(out.stderr.contains("192 training, 64 held-out, 100 test"), "{out:#?}");
-    assert!(metrics(&s.path("run"))[0]["held_out_accuracy"].is_number());
+    assert!(out.stderr.contains("192 training, 64 validation, 100 test"), "{out:#?}");
+    assert!(metrics(&s.path("run"))[0]["validation_accuracy"].is_number());
     assert!(s.path("run/best.safetensors").is_file());
 }
 

@@ -1,13 +1,13 @@
-//! Borrows of several parts of a buffer, which lie apart.
+//! Borrows disjoint ranges of a buffer together.
 
 use resnet_kernels::{Storage, Values, ValuesMut};
 
 use crate::program::{Sink, Span};
 
-/// Why a borrow of several parts cannot fail.
-pub(super) const APART: &str = "values that live at the same time lie apart";
+/// Why several ranges can be borrowed together.
+pub(super) const DISJOINT: &str = "values that are live at the same time are disjoint";
 
-/// Input (nothing where it is the images), residual and output.
+/// Input (none if it is the images), residual and output.
 pub(super) fn borrow<'a>(
     values: &'a mut Storage,
     x: Option<&Span>,
@@ -17,40 +17,40 @@ pub(super) fn borrow<'a>(
     match (x, residual) {
         (None, None) => (None, None, values.values_mut(y.clone())),
         (None, Some(residual)) => {
-            let [residual, y] = apart(values, [residual, y]);
+            let [residual, y] = disjoint(values, [residual, y]);
             (None, Some(residual.into_values()), y)
         }
         (Some(x), None) => {
-            let [x, y] = apart(values, [x, y]);
+            let [x, y] = disjoint(values, [x, y]);
             (Some(x.into_values()), None, y)
         }
-        // `bn(x) + x`: one value is both.
+        // `bn(x) + x`: one value is input and residual.
         (Some(x), Some(residual)) if x == residual => {
-            let [x, y] = apart(values, [x, y]);
+            let [x, y] = disjoint(values, [x, y]);
             let x = x.into_values();
             (Some(x), Some(x), y)
         }
         (Some(x), Some(residual)) => {
-            let [x, residual, y] = apart(values, [x, residual, y]);
+            let [x, residual, y] = disjoint(values, [x, residual, y]);
             (Some(x.into_values()), Some(residual.into_values()), y)
         }
     }
 }
 
-/// The gradient of an output, and the place of an input's.
+/// The gradient of an output, and the place of the input's gradient.
 pub(super) fn gradients<'a>(
     arena: &'a mut Storage,
     dy: &Span,
     dx: &Sink,
 ) -> (Values<'a>, ValuesMut<'a>) {
-    let [dy, dx] = apart(arena, [dy, &dx.at]);
+    let [dy, dx] = disjoint(arena, [dy, &dx.at]);
     (dy.into_values(), dx)
 }
 
-/// Parts that do not overlap.
-pub(super) fn apart<'a, const N: usize>(
+/// Ranges that do not overlap.
+pub(super) fn disjoint<'a, const N: usize>(
     arena: &'a mut Storage,
-    parts: [&Span; N],
+    ranges: [&Span; N],
 ) -> [ValuesMut<'a>; N] {
-    arena.disjoint_mut(parts.map(Span::clone)).expect(APART)
+    arena.disjoint_mut(ranges.map(Span::clone)).expect(DISJOINT)
 }

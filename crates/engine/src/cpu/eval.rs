@@ -15,8 +15,8 @@ use resnet_network::{
 
 use super::{
     arena::borrow,
-    images::Images,
-    prepare::{Kernels, Prepared, most_scratch, of_batch, outline},
+    input_buffer::InputBuffer,
+    prepare::{Kernels, Prepared, most_scratch, of_batch, summary},
 };
 use crate::{
     batch,
@@ -24,41 +24,56 @@ use crate::{
     hooks::Hooks,
     lower::{Lowering, convolutions, image_bytes, inference},
     memory::{check, zeros},
-    outline::{Memory, Outline},
-    program::{Compute, Input, Operation, Program},
+    plan_summary::{PlanMemory, PlanSummary},
+    program::{Compute, ConvOperand, Operation, Program},
 };
 
-/// Inference of up to one batch size, with running statistics.
+/// A plan for inference of up to one batch size, with running statistics (PyTorch's `net.eval()`).
 ///
-/// Activations are stored as the plan's dtype says; logits are f32.
+/// Activations are stored in the plan's dtype; logits are f32. Call [`EvalPlan::load`] before the
+/// first [`EvalPlan::forward`].
+///
+/// ```
+/// use resnet_engine::{EvalPlan, Input};
+/// use resnet_kernels::{Cpu, Dtype};
+/// use resnet_network::{Arch, Network, network::Init};
+///
+/// let net = Network::new("resnet20".parse::<Arch>()?.graph(10), Init::PyTorch, 0);
+/// let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, 8, 32, 32, &Cpu::new(2)?)?;
+/// plan.load(&net);
+/// let images = vec![0.5; 2 * 3 * 32 * 32]; // [images][channels][height][width], normalised
+/// let logits = plan.forward(Input::Nchw(&images), 2); // [images][classes]
+/// assert_eq!(logits.len(), 2 * 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct EvalPlan {
     cpu: Cpu,
     graph: Graph,
     program: Program,
-    /// What it takes.
-    memory: Memory,
-    /// Whether there are parameters.
+    /// Sizes of the buffers.
+    memory: PlanMemory,
+    /// Whether a network is loaded.
     is_loaded: bool,
-    images: Images,
-    /// By unit.
+    images: InputBuffer,
+    /// By layer.
     convs: Vec<Option<Arc<Conv>>>,
-    /// By unit, from [`EvalPlan::load`].
-    parameters: Vec<Parameters>,
+    /// By layer, from [`EvalPlan::load`].
+    parameters: Vec<InferenceParameters>,
     values: Storage,
     scratch: Buffer,
     logits: Vec<f32>,
 }
 
-/// The parameters of a unit, as inference takes them.
+/// The parameters of a layer for inference, filled by [`EvalPlan::load`].
 #[derive(Debug)]
-enum Parameters {
-    /// Packed weights and a bias, a batch norm folded into both.
+enum InferenceParameters {
+    /// Packed weights and a bias, with a batch norm folded into both.
     Conv {
         packed: Buffer,
         bias: Vec<f32>,
     },
-    /// A batch norm that follows no convolution: mean, scale and shift.
+    /// Mean, scale and shift of a batch norm that is not folded.
     Norm([Vec<f32>; 3]),
     Linear {
         weight: Vec<f32>,
@@ -67,16 +82,16 @@ enum Parameters {
     None,
 }
 
-/// What images, values and tables of pixels take where nobody asks for more, if one image does not:
-/// 512 MiB, some 40 images of 224 pixels of any ImageNet net.
-pub const MODEST: usize = 512 << 20;
+/// Memory for images, values and indirection buffers of [`EvalPlan::micro_batched`], if one image
+/// fits into it: 512 MiB, about 40 images of 224x224 pixels for any ImageNet network.
+pub const MICRO_BATCH_BYTES: usize = 512 << 20;
 
 impl EvalPlan {
-    /// Plans inference of up to `batch` images of `height` x `width`. Call [`EvalPlan::load`]
-    /// before the first forward pass.
+    /// Plans inference of up to `batch` images of `height` x `width`.
     ///
     /// # Errors
-    /// If the graph does not fit the images, breaks a rule, or needs more memory than there is.
+    /// If the graph does not fit the image size, breaks a rule, or needs more memory than is
+    /// available.
     pub fn new(
         graph: &Graph,
         dtype: Dtype,
@@ -89,12 +104,13 @@ impl EvalPlan {
         EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, None, cpu)?, cpu)
     }
 
-    /// [`EvalPlan::new`] for fewer images at once, whose logits are the same to the bit: `images`,
-    /// or as many as [`MODEST`] bytes hold, but one at least. See [`EvalPlan::batch`].
+    /// [`EvalPlan::new`] for micro-batches of a batch: up to `images` images at a time, or as many as
+    /// [`MICRO_BATCH_BYTES`] hold, but at least one. [`EvalPlan::batch`] returns how many. The logits
+    /// are bit-identical to those of a plan for the whole `batch`.
     ///
     /// # Errors
     /// As [`EvalPlan::new`].
-    pub fn modest(
+    pub fn micro_batched(
         images: usize,
         graph: &Graph,
         dtype: Dtype,
@@ -104,60 +120,60 @@ impl EvalPlan {
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width };
-        EvalPlan::build(graph, EvalPlan::prepare_modest(lowering, images, cpu)?, cpu)
+        EvalPlan::build(graph, EvalPlan::prepare_micro_batched(lowering, images, cpu)?, cpu)
     }
 
-    /// What [`EvalPlan::build`] builds the plan of [`EvalPlan::modest`] of.
-    pub(crate) fn prepare_modest(
+    /// Everything for [`EvalPlan::build`] to build [`EvalPlan::micro_batched`].
+    pub(crate) fn prepare_micro_batched(
         lowering: Lowering<'_>,
         images: usize,
         cpu: &Cpu,
     ) -> Result<Prepared, PlanError> {
         let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
-        let most = (MODEST.saturating_sub(tables) / image).min(images);
+        let most = (MICRO_BATCH_BYTES.saturating_sub(tables) / image).min(images);
         EvalPlan::prepare_for(lowering, most.clamp(1, lowering.batch), None, cpu)
     }
 
-    /// What tables of pixels take, and what each image at once does, input and values.
+    /// Bytes of the indirection buffers, and bytes per image of input and values.
     ///
     /// # Errors
-    /// As [`EvalPlan::new`], but for memory.
+    /// As [`EvalPlan::new`], except for memory.
     pub fn bytes(lowering: Lowering<'_>, cpu: &Cpu) -> Result<(usize, usize), PlanError> {
         let kernels = Kernels::new(lowering.dtype, lowering.batch, cpu);
         let tables = kernels.table_bytes(convolutions(lowering, Mode::Inference)?);
         Ok((tables, image_bytes(lowering)?))
     }
 
-    /// What [`EvalPlan::new`] would consist of. Of all that, only the tables are made.
+    /// The summary that [`EvalPlan::new`] would have. Only the indirection buffers are allocated.
     ///
     /// # Errors
-    /// As [`EvalPlan::new`], but for the memory of what is not made.
-    pub fn describe(
+    /// As [`EvalPlan::new`], except for memory that is not allocated.
+    pub fn summarise(
         graph: &Graph,
         dtype: Dtype,
         batch: usize,
         height: usize,
         width: usize,
         cpu: &Cpu,
-    ) -> Result<Outline, PlanError> {
+    ) -> Result<PlanSummary, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width };
         let Prepared { program, convs, memory } = EvalPlan::prepare(lowering, batch, None, cpu)?;
-        Ok(outline(&program, &convs, memory, cpu))
+        Ok(summary(&program, &convs, memory, cpu))
     }
 
-    /// The most images that a forward pass takes.
+    /// Images of the largest forward pass.
     pub fn batch(&self) -> usize {
         self.program.batch
     }
 
-    /// [`EvalPlan::new`] with a probe: [`EvalPlan::probed`] reads what `node` computed. Nothing is
-    /// fused across the probe, and its memory is not reused.
+    /// [`EvalPlan::new`] with a probe: [`EvalPlan::probed`] returns the output of `node`. Nothing is
+    /// fused across the node, and its memory is not reused.
     ///
     /// # Errors
     /// As [`EvalPlan::new`].
     ///
     /// # Panics
-    /// If the node is not one between the images and the logits.
+    /// If the node is the input or the last node.
     pub fn with_probe(
         graph: &Graph,
         dtype: Dtype,
@@ -171,7 +187,7 @@ impl EvalPlan {
         EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, Some(node), cpu)?, cpu)
     }
 
-    /// [`EvalPlan::prepare`], unless tables and values alone are more than there is.
+    /// [`EvalPlan::prepare`], if there is memory for indirection buffers and values.
     fn prepare_for(
         lowering: Lowering<'_>,
         images: usize,
@@ -183,7 +199,7 @@ impl EvalPlan {
         EvalPlan::prepare(lowering, images, probe, cpu)
     }
 
-    /// For so many images at once, by the algorithms of a largest batch.
+    /// Prepares a plan for `images` at a time, with the algorithms for `lowering.batch`.
     fn prepare(
         lowering: Lowering<'_>,
         images: usize,
@@ -194,10 +210,10 @@ impl EvalPlan {
         let tables = kernels.table_bytes(convolutions(lowering, Mode::Inference)?);
         check(tables)?;
         let program = inference(Lowering { batch: images, ..lowering }, probe)?;
-        let convs = kernels.of_units(&program.units)?;
+        let convs = kernels.of_layers(&program.layers)?;
         let packed = convs.iter().flatten().map(|conv| conv.packed_len()).sum::<usize>();
         let (word, value) = (size_of::<f32>(), program.dtype.size());
-        let memory = Memory {
+        let memory = PlanMemory {
             images: word * program.images_len(),
             activations: value * program.values_len,
             gradients: 0,
@@ -217,31 +233,31 @@ impl EvalPlan {
     ) -> Result<EvalPlan, PlanError> {
         let Prepared { program, convs, memory } = prepared;
         check(memory.without_tables())?;
-        let mut parameters: Vec<_> = convs.iter().map(|_| Parameters::None).collect();
-        for Operation { unit, compute, .. } in &program.operations {
-            let Some(unit) = *unit else { continue };
+        let mut parameters: Vec<_> = convs.iter().map(|_| InferenceParameters::None).collect();
+        for Operation { layer, compute, .. } in &program.operations {
+            let Some(layer) = *layer else { continue };
             let padded_zeros = |channels| zeros(padded(channels));
-            parameters[unit] = match compute {
-                Compute::Conv { .. } => Parameters::Conv {
-                    packed: Buffer::zeroed(convs[unit].as_ref().map_or(0, |c| c.packed_len()))?,
-                    bias: padded_zeros(program.units[unit].output.channels)?,
+            parameters[layer] = match compute {
+                Compute::Conv { .. } => InferenceParameters::Conv {
+                    packed: Buffer::zeroed(convs[layer].as_ref().map_or(0, |c| c.packed_len()))?,
+                    bias: padded_zeros(program.layers[layer].output.channels)?,
                 },
                 Compute::BatchNorm { norm, .. } => {
                     let [mean, scale, shift] = [norm.channels; 3].map(padded_zeros);
-                    Parameters::Norm([mean?, scale?, shift?])
+                    InferenceParameters::Norm([mean?, scale?, shift?])
                 }
-                Compute::Linear { linear, .. } => Parameters::Linear {
+                Compute::Linear { linear, .. } => InferenceParameters::Linear {
                     weight: zeros(linear.inputs * linear.outputs)?,
                     bias: zeros(linear.outputs)?,
                 },
-                _ => Parameters::None,
+                _ => InferenceParameters::None,
             };
         }
         Ok(EvalPlan {
             cpu: cpu.clone(),
             graph: graph.clone(),
             is_loaded: false,
-            images: Images::new(&program)?,
+            images: InputBuffer::new(&program)?,
             convs,
             parameters,
             values: Storage::zeroed(program.dtype, program.values_len)?,
@@ -252,23 +268,23 @@ impl EvalPlan {
         })
     }
 
-    /// What the plan runs.
+    /// The program that the plan runs.
     pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// Takes the parameters and running statistics of a network of the same graph.
+    /// Loads the parameters and running statistics of a network: folds batch norms and packs weights.
     ///
     /// # Panics
-    /// If it has another.
+    /// If the network has another graph than the plan.
     pub fn load(&mut self, net: &Network) {
         assert!(*net.graph() == self.graph, "a network of another graph");
         self.is_loaded = true;
-        for Operation { unit, compute, .. } in &self.program.operations {
-            let Some(unit) = *unit else { continue };
-            let head = self.program.units[unit].head;
-            match (&mut self.parameters[unit], compute) {
-                (Parameters::Conv { packed, bias }, Compute::Conv { norm, .. }) => {
+        for Operation { layer, compute, .. } in &self.program.operations {
+            let Some(layer) = *layer else { continue };
+            let head = self.program.layers[layer].head;
+            match (&mut self.parameters[layer], compute) {
+                (InferenceParameters::Conv { packed, bias }, Compute::Conv { norm, .. }) => {
                     let factors = norm.map(|norm| {
                         let [mean, scale, shift] = norm_factors(net, norm);
                         for (i, bias) in bias.iter_mut().enumerate().take(mean.len()) {
@@ -277,15 +293,15 @@ impl EvalPlan {
                         scale
                     });
                     let weight = net.ranges(head).next().expect("a convolution has a weight");
-                    let conv = self.convs[unit].as_ref().expect("every convolution is prepared");
+                    let conv = self.convs[layer].as_ref().expect("every convolution is prepared");
                     conv.pack_forward(&net.values()[weight], factors.as_deref(), packed);
                 }
-                (Parameters::Norm(factors), _) => {
+                (InferenceParameters::Norm(factors), _) => {
                     for (stored, dense) in factors.iter_mut().zip(norm_factors(net, head)) {
                         stored[..dense.len()].copy_from_slice(&dense);
                     }
                 }
-                (Parameters::Linear { weight, bias }, _) => {
+                (InferenceParameters::Linear { weight, bias }, _) => {
                     let from = net.weight_and_bias(head).map(|range| &net.values()[range]);
                     weight.copy_from_slice(from[0]);
                     bias.copy_from_slice(from[1]);
@@ -295,16 +311,15 @@ impl EvalPlan {
         }
     }
 
-    /// Logits `[images][classes]`.
+    /// The logits `[images][classes]` of the first `images` images of an input.
     ///
     /// # Panics
-    /// If no network is loaded; if there are no images, more than the plan's batch, or fewer values
-    /// than they need.
+    /// If no network is loaded, `images` is 0 or above the plan's batch, or the input has fewer.
     pub fn forward(&mut self, input: batch::Input<'_>, images: usize) -> &[f32] {
         self.forward_with(input, images, &mut ())
     }
 
-    /// [`EvalPlan::forward`] that says when each operation is done.
+    /// [`EvalPlan::forward`] with a call of [`Hooks::done`] after each operation.
     ///
     /// # Panics
     /// As [`EvalPlan::forward`].
@@ -326,23 +341,23 @@ impl EvalPlan {
 
     fn run(&mut self, index: usize, input: batch::Input<'_>, n: usize) {
         let (cpu, values, scratch) = (&self.cpu, &mut self.values, &mut self.scratch);
-        let Operation { unit, compute, .. } = &self.program.operations[index];
-        let parameters = unit.map(|unit| &self.parameters[unit]);
+        let Operation { layer, compute, .. } = &self.program.operations[index];
+        let parameters = layer.map(|layer| &self.parameters[layer]);
         match (compute, parameters) {
             (Compute::Images, _) => self.images.fill(cpu, input, n),
             (
                 Compute::Conv { x, residual, relu, y, .. },
-                Some(Parameters::Conv { packed, bias }),
+                Some(InferenceParameters::Conv { packed, bias }),
             ) => {
                 let at = match x {
-                    Input::Images => None,
-                    Input::Value { at, .. } => Some(at),
+                    ConvOperand::Images => None,
+                    ConvOperand::Value { at, .. } => Some(at),
                 };
                 let (x, residual, y) = borrow(values, at, residual.as_ref(), y);
                 let x = x.unwrap_or_else(|| (&self.images.values[..]).into());
                 let (bias, relu) = (Some(&bias[..]), *relu);
                 let epilogue = Epilogue { bias, residual, accumulate: false, relu };
-                let conv = unit.and_then(|unit| self.convs[unit].as_deref());
+                let conv = layer.and_then(|layer| self.convs[layer].as_deref());
                 let conv = conv.expect("every convolution is prepared");
                 // Inference packs all weights.
                 let weights = conv.weights(Direction::Forward, &[], packed);
@@ -350,24 +365,24 @@ impl EvalPlan {
             }
             (
                 Compute::BatchNorm { norm, x, residual, relu, y, .. },
-                Some(Parameters::Norm([mean, scale, shift])),
+                Some(InferenceParameters::Norm([mean, scale, shift])),
             ) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);
-                let x = x.expect("a value was asked for");
+                let x = x.expect("an input was given");
                 of_batch(norm, n).apply(cpu, x, mean, scale, shift, residual, *relu, y);
             }
-            (Compute::Plain { plain, x, residual, relu, y }, _) => {
+            (Compute::Parameterless { op, x, residual, relu, y }, _) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);
-                plain.forward(cpu, n, x.expect("a value was asked for"), residual, *relu, y);
+                op.forward(cpu, n, x.expect("an input was given"), residual, *relu, y);
             }
-            (Compute::Linear { linear, x }, Some(Parameters::Linear { weight, bias })) => {
+            (Compute::Linear { linear, x }, Some(InferenceParameters::Linear { weight, bias })) => {
                 linear.forward(cpu, n, values.values(x.clone()), weight, bias, &mut self.logits);
             }
             (other, _) => unreachable!("no operation of inference: {other:?}"),
         }
     }
 
-    /// What the probe's node computed for an image of the last forward pass: its shape, and values
+    /// The output of the probed node for an image of the last forward pass: its shape, and values
     /// `[height][width][channels]`.
     ///
     /// # Panics
@@ -384,9 +399,9 @@ impl EvalPlan {
         (*shape, dense.copied().collect())
     }
 
-    /// What the plan consists of.
-    pub fn outline(&self) -> Outline {
-        outline(&self.program, &self.convs, self.memory, &self.cpu)
+    /// The summary of the plan.
+    pub fn summary(&self) -> PlanSummary {
+        summary(&self.program, &self.convs, self.memory, &self.cpu)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What this machine makes of a program's units.
+//! Prepares a program for this machine: a kernel for each convolution, and the plan's memory.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use resnet_kernels::{
 };
 
 use crate::{
-    outline::{Memory, Outline, UnitOutline},
-    program::{Compute, Pass, Program, Unit},
+    plan_summary::{LayerSummary, PlanMemory, PlanSummary},
+    program::{Compute, FusedLayer, Pass, Program},
 };
 
-/// What a convolution is prepared from.
-type Needs = (ConvShape, Source, Mode);
+/// Everything that a convolution's kernel depends on, for one dtype and batch.
+type ConvKey = (ConvShape, Source, Mode);
 
-/// The kernels of convolutions, which take the algorithms of one largest batch. Those that are alike
-/// are one: their tables of pixels can be larger than what they compute.
+/// A cache of convolution kernels, prepared for one largest batch. Equal convolutions share a kernel,
+/// since its indirection buffer can be larger than its output.
 pub(super) struct Kernels<'a> {
     pub(super) dtype: Dtype,
     pub(super) batch: usize,
     pub(super) cpu: &'a Cpu,
-    made: Vec<(Needs, Arc<Conv>)>,
+    made: Vec<(ConvKey, Arc<Conv>)>,
 }
 
 impl<'a> Kernels<'a> {
@@ -30,61 +30,61 @@ impl<'a> Kernels<'a> {
         Kernels { dtype, batch, cpu, made: Vec::new() }
     }
 
-    /// Bytes of the tables of these convolutions.
-    pub(super) fn table_bytes(&self, convs: impl IntoIterator<Item = Needs>) -> usize {
+    /// Bytes of the indirection buffers of convolutions.
+    pub(super) fn table_bytes(&self, convs: impl IntoIterator<Item = ConvKey>) -> usize {
         let mut seen = Vec::new();
         let mut bytes = 0_usize;
-        for needs in convs {
-            if !seen.contains(&needs) {
-                let (shape, source, mode) = needs;
+        for key in convs {
+            if !seen.contains(&key) {
+                let (shape, source, mode) = key;
                 let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
                 let more = Conv::table_bytes(shape, dtype, source, mode, batch, cpu);
                 bytes = bytes.saturating_add(more);
-                seen.push(needs);
+                seen.push(key);
             }
         }
         bytes
     }
 
-    /// Whether a unit is a convolution that can read an activation through a batch norm.
-    pub(super) fn reads_through_norm(&self, unit: &Unit) -> bool {
-        unit.conv.is_some_and(|(shape, source, mode)| {
+    /// Whether a layer is a convolution that can fuse a batch norm and ReLU into its load.
+    pub(super) fn fuses_input_norm(&self, layer: &FusedLayer) -> bool {
+        layer.conv.is_some_and(|(shape, source, mode)| {
             let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
             Conv::algorithm_of(shape, dtype, source, mode, batch, cpu).reads_through_norm()
         })
     }
 
-    /// The kernels of the units that are convolutions.
+    /// By layer, the kernel of its convolution.
     ///
     /// # Errors
-    /// If there is no memory for their tables.
-    pub(super) fn of_units(
+    /// If there is no memory for the indirection buffers.
+    pub(super) fn of_layers(
         &mut self,
-        units: &[Unit],
+        layers: &[FusedLayer],
     ) -> Result<Vec<Option<Arc<Conv>>>, OutOfMemory> {
-        units.iter().map(|unit| unit.conv.map(|needs| self.of(needs)).transpose()).collect()
+        layers.iter().map(|layer| layer.conv.map(|key| self.of(key)).transpose()).collect()
     }
 
-    fn of(&mut self, needs: Needs) -> Result<Arc<Conv>, OutOfMemory> {
-        if let Some((_, made)) = self.made.iter().find(|(of, _)| *of == needs) {
+    fn of(&mut self, key: ConvKey) -> Result<Arc<Conv>, OutOfMemory> {
+        if let Some((_, made)) = self.made.iter().find(|(of, _)| *of == key) {
             return Ok(made.clone());
         }
-        let (shape, source, mode) = needs;
+        let (shape, source, mode) = key;
         let conv = Conv::new(shape, self.dtype, source, mode, self.batch, self.cpu)?;
         let conv = Arc::new(conv);
-        self.made.push((needs, conv.clone()));
+        self.made.push((key, conv.clone()));
         Ok(conv)
     }
 }
 
-/// A program and what it will take, before anything of its size is allocated but tables.
+/// A program, its kernels and the memory that it needs. Only the indirection buffers are allocated.
 pub(crate) struct Prepared {
     pub(super) program: Program,
     pub(super) convs: Vec<Option<Arc<Conv>>>,
-    pub(crate) memory: Memory,
+    pub(crate) memory: PlanMemory,
 }
 
-/// Words of scratch that an operation takes.
+/// Scratch memory of an operation, in 4-byte words.
 pub(super) fn scratch_len(
     program: &Program,
     index: usize,
@@ -98,75 +98,75 @@ pub(super) fn scratch_len(
         | Compute::BatchNormBackward { norm, .. } => of_batch(norm, program.batch).scratch_len(),
         Compute::LinearBackward { linear, .. } => linear.scratch_len(cpu),
         _ => {
-            let conv = operation.unit.and_then(|unit| convs[unit].as_ref());
+            let conv = operation.layer.and_then(|layer| convs[layer].as_ref());
             conv.map_or(0, |conv| conv.scratch_len())
         }
     }
 }
 
-/// Words of scratch of the operation that takes most.
+/// The most scratch memory of any operation, in 4-byte words.
 pub(super) fn most_scratch(program: &Program, convs: &[Option<Arc<Conv>>], cpu: &Cpu) -> usize {
     let scratch = (0..program.operations.len()).map(|i| scratch_len(program, i, convs, cpu));
     scratch.max().unwrap_or(0)
 }
 
-/// A batch norm of one image, of so many.
+/// The batch norm of several images, from that of one.
 pub(super) fn of_batch(norm: &BatchNorm, images: usize) -> BatchNorm {
     BatchNorm { pixels: images * norm.pixels, channels: norm.channels }
 }
 
-/// How a convolution computes the passes that it is prepared for.
+/// The algorithm of each pass that a convolution is prepared for.
 fn algorithms(conv: &Conv) -> Vec<(Pass, Algorithm)> {
     let of = |direction| Some((Pass::from(direction), conv.algorithm(direction)?));
     Direction::ALL.into_iter().filter_map(of).collect()
 }
 
-/// A program as this machine runs it.
-pub(super) fn outline(
+/// The summary of a prepared program.
+pub(super) fn summary(
     program: &Program,
     convs: &[Option<Arc<Conv>>],
-    memory: Memory,
+    memory: PlanMemory,
     cpu: &Cpu,
-) -> Outline {
+) -> PlanSummary {
     let word = size_of::<f32>();
     let value = program.dtype.size();
-    let mut scratch = vec![0; program.units.len()];
+    let mut scratch = vec![0; program.layers.len()];
     for (index, operation) in program.operations.iter().enumerate() {
-        if let Some(unit) = operation.unit {
-            scratch[unit] = scratch_len(program, index, convs, cpu).max(scratch[unit]);
+        if let Some(layer) = operation.layer {
+            scratch[layer] = scratch_len(program, index, convs, cpu).max(scratch[layer]);
         }
     }
-    let unit = |(index, unit): (usize, &Unit)| {
+    let layer = |(index, layer): (usize, &FusedLayer)| {
         let conv = convs[index].as_deref();
-        UnitOutline {
-            nodes: unit.names.clone(),
-            kind: unit.kind,
-            output: unit.output,
+        LayerSummary {
+            nodes: layer.names.clone(),
+            kind: layer.kind,
+            output: layer.output,
             algorithms: conv.map_or_else(Vec::new, algorithms),
-            activation_bytes: match &unit.value {
-                // The logits have a buffer of their own.
+            activation_bytes: match &layer.value {
+                // The logits have their own buffer.
                 Some(at) if at.is_empty() => program.batch * program.classes * word,
                 at => at.as_ref().map_or(0, |at| at.len() * value),
             },
-            gradient_bytes: unit.gradient.len() * value,
+            gradient_bytes: layer.gradient.len() * value,
             packed_bytes: conv.map_or(0, Conv::packed_len) * word,
             scratch_bytes: scratch[index] * word,
         }
     };
-    let units: Vec<UnitOutline> = program.units.iter().enumerate().map(unit).collect();
+    let layers: Vec<LayerSummary> = program.layers.iter().enumerate().map(layer).collect();
     let operations = program.operations.iter().map(|operation| {
-        let of = operation.unit.map(|unit| (&units[unit], &program.units[unit]));
+        let of = operation.layer.map(|layer| (&layers[layer], &program.layers[layer]));
         let pass = |a: &&(Pass, Algorithm)| a.0 == operation.pass;
         let mut operation = operation.clone();
-        if let Some((unit, parameters)) = of
+        if let Some((layer, parameters)) = of
             && operation.compute == Compute::Pack
-            && unit.packed_bytes > 0
+            && layer.packed_bytes > 0
         {
-            // Where nothing is packed, the convolution itself reads the weights.
-            operation.bytes = (parameters.parameter_bytes + unit.packed_bytes) as u64;
+            // Unpacked weights are read by the convolution itself.
+            operation.bytes = (parameters.parameter_bytes + layer.packed_bytes) as u64;
         }
-        let algorithm = of.and_then(|(unit, _)| unit.algorithms.iter().find(pass));
+        let algorithm = of.and_then(|(layer, _)| layer.algorithms.iter().find(pass));
         (operation, algorithm.map(|a| a.1)).into()
     });
-    Outline { operations: operations.collect(), units, memory }
+    PlanSummary { operations: operations.collect(), layers, memory }
 }

@@ -1,20 +1,20 @@
-//! Inference: batch norms folded into convolutions, values in one arena by lifetime.
+//! Inference: batch norms folded into convolutions, values in one buffer by lifetime.
 
 use resnet_kernels::conv::Mode;
 use resnet_network::graph::{NodeId, Op};
 
 use super::{
-    groups::producer,
+    builder::{Lowering, ProgramBuilder},
+    fusion::producer,
     layout::places,
-    list::{List, Lowering},
 };
 use crate::{
     error::PlanError,
-    program::{Compute, Input, Pass, Program, Unit},
+    program::{Compute, ConvOperand, FusedLayer, Pass, Program},
 };
 
-/// Lowers a graph for inference with running statistics. What `probe` computes can be read after
-/// the forward pass: nothing is fused across it, and its memory is not reused.
+/// Lowers a graph for inference with running statistics. The value of the node `probe` can be read
+/// after the forward pass: nothing is fused across it, and its memory is not reused.
 ///
 /// # Errors
 /// If the graph does not fit the images, or breaks a rule.
@@ -22,40 +22,47 @@ use crate::{
 /// # Panics
 /// If the probe is not between the images and the logits.
 pub fn inference(lowering: Lowering<'_>, probe: Option<NodeId>) -> Result<Program, PlanError> {
-    let mut list = List::new(lowering, true, probe)?;
-    let (places, values_len) = places(list.graph, &list.groups, &list.sizes, probe);
-    list.add_images();
-    for index in 0..list.groups.len() {
-        let group = list.groups[index].clone();
-        let x = list.input(index).map(|input| places[input].clone());
-        let residual = group.residual.and_then(|id| producer(&list.groups, id));
+    let mut builder = ProgramBuilder::new(lowering, true, probe)?;
+    let (places, values_len) = places(builder.graph, &builder.groups, &builder.sizes, probe);
+    builder.add_images();
+    for index in 0..builder.groups.len() {
+        let group = builder.groups[index].clone();
+        let x = builder.input(index).map(|input| places[input].clone());
+        let residual = group.residual.and_then(|id| producer(&builder.groups, id));
         let residual = residual.map(|of| places[of].clone());
         let (relu, y) = (group.relu, places[index].clone());
         let read = || x.clone().expect("only convolutions read the images");
-        let compute = match list.op(index) {
+        let compute = match builder.op(index) {
             Op::Conv2d { .. } => {
-                let x = x.map_or(Input::Images, |at| Input::Value { at, through: None });
+                let x =
+                    x.map_or(ConvOperand::Images, |at| ConvOperand::Value { at, fused_norm: None });
                 Compute::Conv { x, norm: group.norm, residual, relu, y }
             }
             Op::BatchNorm2d => {
-                let norm = list.batch_norm(index);
+                let norm = builder.batch_norm(index);
                 Compute::BatchNorm { norm, x: read(), saved: None, residual, relu, y }
             }
-            Op::Linear => Compute::Linear { linear: list.linear(index), x: read() },
-            _ => Compute::Plain { plain: list.plain(index), x: read(), residual, relu, y },
+            Op::Linear => Compute::Linear { linear: builder.linear(index), x: read() },
+            _ => Compute::Parameterless {
+                op: builder.parameterless(index),
+                x: read(),
+                residual,
+                relu,
+                y,
+            },
         };
-        let bytes = list.costs().forward(&group, true);
-        list.add_pass(index, Pass::Forward, compute, 1, bytes);
+        let bytes = builder.costs().forward(&group, true);
+        builder.add_pass(index, Pass::Forward, compute, 1, bytes);
     }
-    let unit = |index: usize| -> Unit {
-        list.unit(index, Mode::Inference, Some(places[index].clone()), 0..0)
+    let layer = |index: usize| -> FusedLayer {
+        builder.layer(index, Mode::Inference, Some(places[index].clone()), 0..0)
     };
-    let units = (0..list.groups.len()).map(unit).collect();
+    let layers = (0..builder.groups.len()).map(layer).collect();
     let probe = probe.map(|id| {
-        let inside = (1..list.graph.nodes().len() - 1).contains(&id);
+        let inside = (1..builder.graph.nodes().len() - 1).contains(&id);
         assert!(inside, "a probe is on a node between the images and the logits, not {id}");
-        let of = producer(&list.groups, id).expect("only the images have no group");
-        (places[of].clone(), list.sizes.shapes[id])
+        let of = producer(&builder.groups, id).expect("only the images have no group");
+        (places[of].clone(), builder.sizes.shapes[id])
     });
-    Ok(Program { probe, ..list.program(units, [values_len, 0, 0]) })
+    Ok(Program { probe, ..builder.program(layers, [values_len, 0, 0]) })
 }

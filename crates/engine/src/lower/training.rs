@@ -4,62 +4,64 @@ use resnet_kernels::{batch_norm::BatchNorm, conv::Mode};
 use resnet_network::graph::Op;
 
 use super::{
+    builder::{Lowering, ProgramBuilder},
     layout::{Layout, Read},
-    list::{List, Lowering},
 };
 use crate::{
     error::PlanError,
-    program::{Compute, Gate, Input, Kind, Pass, Program, Sink, Span, Through, Unit},
+    program::{
+        Compute, ConvOperand, FusedLayer, FusedNorm, Kind, Pass, Program, ReluMask, Sink, Span,
+    },
 };
 
-/// Lowers a graph for training. `applies_norm` is asked of each unit, in order, whether it can apply a
-/// batch norm as it reads.
+/// Lowers a graph for training. `fuses_norm` states of each layer, in order, whether it can fuse a
+/// batch norm and ReLU into its load.
 ///
 /// # Errors
 /// If the graph does not fit the images, or breaks a rule.
 pub fn training(
     lowering: Lowering<'_>,
-    applies_norm: &mut dyn FnMut(&Unit) -> bool,
+    fuses_norm: &mut dyn FnMut(&FusedLayer) -> bool,
 ) -> Result<Program, PlanError> {
-    let list = List::new(lowering, false, None)?;
-    let count = list.groups.len();
-    // Batch norms that the convolution after them applies as it reads.
-    let mut through = Layout::read_through(list.graph, &list.groups);
+    let builder = ProgramBuilder::new(lowering, false, None)?;
+    let count = builder.groups.len();
+    // For each group, the batch norm that is fused into its load.
+    let mut fused_norms = Layout::fusable_norms(builder.graph, &builder.groups);
     let mut unstored = vec![false; count];
-    for (index, norm) in through.iter_mut().enumerate() {
-        let unit = list.unit(index, Mode::Train, None, 0..0);
-        let applies = applies_norm(&unit);
-        *norm = norm.filter(|_| applies);
+    for (index, norm) in fused_norms.iter_mut().enumerate() {
+        let layer = builder.layer(index, Mode::Train, None, 0..0);
+        let fuses = fuses_norm(&layer);
+        *norm = norm.filter(|_| fuses);
         norm.iter().for_each(|&norm| unstored[norm] = true);
     }
     let mut saved = Vec::new();
     let mut saved_len = 0;
     for index in 0..count {
         let start = saved_len;
-        if list.op(index) == Op::BatchNorm2d {
-            saved_len += list.batch_norm(index).saved_len();
+        if builder.op(index) == Op::BatchNorm2d {
+            saved_len += builder.batch_norm(index).saved_len();
         }
         saved.push(start..saved_len);
     }
-    let layout = Layout::new(list.graph, &list.groups, &unstored, &list.sizes);
-    let mut step = Step { list, layout, through, unstored, saved };
-    step.list.add_images();
+    let layout = Layout::new(builder.graph, &builder.groups, &unstored, &builder.sizes);
+    let mut step = Step { builder, layout, fused_norms, unstored, saved };
+    step.builder.add_images();
     (0..count).for_each(|index| step.forward(index));
-    let loss = step.list.costs().loss();
-    step.list.add(Kind::Loss, Pass::Forward, Compute::Loss, loss);
+    let loss = step.builder.costs().loss();
+    step.builder.add(Kind::Loss, Pass::Forward, Compute::Loss, loss);
     (0..count).rev().for_each(|index| step.backward(index));
     step.update();
     Ok(step.program(saved_len))
 }
 
 struct Step<'a> {
-    list: List<'a>,
+    builder: ProgramBuilder<'a>,
     layout: Layout,
-    /// For each group, the batch norm that it applies as it reads.
-    through: Vec<Option<usize>>,
-    /// Batch norms that their reader applies.
+    /// For each group, the batch norm that is fused into its load.
+    fused_norms: Vec<Option<usize>>,
+    /// Whether a group is a batch norm that is fused into the next convolution's load.
     unstored: Vec<bool>,
-    /// Where the statistics of batch norms are kept.
+    /// Places of the batch norms' statistics.
     saved: Vec<Span>,
 }
 
@@ -69,33 +71,33 @@ fn sink(read: &Read) -> Sink {
 
 impl Step<'_> {
     fn norm(&self, index: usize) -> (BatchNorm, Span) {
-        (self.list.batch_norm(index), self.saved[index].clone())
+        (self.builder.batch_norm(index), self.saved[index].clone())
     }
 
-    /// What a convolution reads.
-    fn conv_input(&self, index: usize) -> Input {
-        let Some(read) = &self.layout.steps[index].0 else { return Input::Images };
-        let through = self.through[index].map(|norm| {
+    /// The input of a convolution.
+    fn conv_input(&self, index: usize) -> ConvOperand {
+        let Some(read) = &self.layout.steps[index].0 else { return ConvOperand::Images };
+        let fused_norm = self.fused_norms[index].map(|norm| {
             let (norm, saved) = self.norm(norm);
-            Through { norm, saved }
+            FusedNorm { norm, saved }
         });
-        Input::Value { at: read.value.out.clone(), through }
+        ConvOperand::Value { at: read.value.out.clone(), fused_norm }
     }
 
-    /// The place of what any other operation reads.
+    /// The place of any other operation's input.
     fn x(&self, index: usize) -> Span {
         let read = self.layout.steps[index].0.as_ref();
         read.expect("only convolutions read the images").value.out.clone()
     }
 
     fn forward(&mut self, index: usize) {
-        let group = self.list.groups[index].clone();
+        let group = self.builder.groups[index].clone();
         let (_, residual, value) = &self.layout.steps[index];
         let residual = residual.as_ref().map(|read| read.value.out.clone());
         let (relu, y) = (group.relu, value.out.clone());
-        let compute = match self.list.op(index) {
+        let compute = match self.builder.op(index) {
             Op::Conv2d { .. } => {
-                self.list.add_pack(index, Pass::Forward);
+                self.builder.add_pack(index, Pass::Forward);
                 Compute::Conv { x: self.conv_input(index), norm: None, residual, relu, y }
             }
             Op::BatchNorm2d => {
@@ -106,57 +108,57 @@ impl Step<'_> {
                     Compute::BatchNorm { norm, x, saved: Some(saved), residual, relu, y }
                 }
             }
-            Op::Linear => Compute::Linear { linear: self.list.linear(index), x: self.x(index) },
+            Op::Linear => Compute::Linear { linear: self.builder.linear(index), x: self.x(index) },
             _ => {
-                let (plain, x) = (self.list.plain(index), self.x(index));
-                Compute::Plain { plain, x, residual, relu, y }
+                let (op, x) = (self.builder.parameterless(index), self.x(index));
+                Compute::Parameterless { op, x, residual, relu, y }
             }
         };
-        let bytes = self.list.costs().forward(&group, !self.unstored[index]);
-        self.list.add_pass(index, Pass::Forward, compute, 1, bytes);
+        let bytes = self.builder.costs().forward(&group, !self.unstored[index]);
+        self.builder.add_pass(index, Pass::Forward, compute, 1, bytes);
     }
 
     fn backward(&mut self, index: usize) {
-        let group = self.list.groups[index].clone();
+        let group = self.builder.groups[index].clone();
         let (x, residual, value) = self.layout.steps[index].clone();
         let accumulate = [&x, &residual].map(|read| read.as_ref().is_some_and(|r| r.accumulate));
         let dy = value.gradient.clone();
-        let compute = match self.list.op(index) {
+        let compute = match self.builder.op(index) {
             Op::Conv2d { .. } => {
                 if x.is_some() {
-                    self.list.add_pack(index, Pass::BackwardData);
+                    self.builder.add_pack(index, Pass::BackwardData);
                 }
                 let of_weight =
                     Compute::ConvBackwardWeight { x: self.conv_input(index), dy: dy.clone() };
-                let bytes = self.list.costs().backward_weight(&group);
-                self.list.add_pass(index, Pass::BackwardWeight, of_weight, 1, bytes);
+                let bytes = self.builder.costs().backward_weight(&group);
+                self.builder.add_pass(index, Pass::BackwardWeight, of_weight, 1, bytes);
                 if let Some(read) = &x {
-                    let bytes = self.list.costs().backward_data(&group, read.accumulate);
+                    let bytes = self.builder.costs().backward_data(&group, read.accumulate);
                     let of_data = Compute::ConvBackwardData { dy, dx: sink(read) };
-                    self.list.add_pass(index, Pass::BackwardData, of_data, 1, bytes);
+                    self.builder.add_pass(index, Pass::BackwardData, of_data, 1, bytes);
                 }
                 return;
             }
             Op::BatchNorm2d => {
                 let (norm, saved) = self.norm(index);
-                let gate = match (group.relu, self.unstored[index]) {
-                    (false, _) => Gate::Open,
-                    (true, false) => Gate::Output(value.out.clone()),
-                    (true, true) => Gate::Input,
+                let mask = match (group.relu, self.unstored[index]) {
+                    (false, _) => ReluMask::None,
+                    (true, false) => ReluMask::Output(value.out.clone()),
+                    (true, true) => ReluMask::Recomputed,
                 };
-                // The gradient of the input mostly shares the place of the output's.
+                // Mostly the input's gradient has the place of the output's.
                 let dx = x.as_ref().filter(|x| x.value.gradient != dy).map(sink);
                 let d_residual = residual.as_ref().map(sink);
                 let x = self.x(index);
-                Compute::BatchNormBackward { norm, x, gate, saved, dy, d_residual, dx }
+                Compute::BatchNormBackward { norm, x, mask, saved, dy, d_residual, dx }
             }
             Op::Linear => {
-                let (linear, of) = (self.list.linear(index), self.x(index));
+                let (linear, of) = (self.builder.linear(index), self.x(index));
                 let dx = x.as_ref().map(sink).expect("only convolutions read the images").at;
                 Compute::LinearBackward { linear, x: of, dx }
             }
-            _ => Compute::PlainBackward {
-                plain: self.list.plain(index),
+            _ => Compute::ParameterlessBackward {
+                op: self.builder.parameterless(index),
                 x: self.x(index),
                 y: value.out.clone(),
                 relu: group.relu,
@@ -164,27 +166,26 @@ impl Step<'_> {
                 to: x.iter().chain(&residual).map(sink).collect(),
             },
         };
-        let bytes = self.list.costs().backward(&group, !self.unstored[index], accumulate);
-        self.list.add_pass(index, Pass::Backward, compute, 2, bytes);
+        let bytes = self.builder.costs().backward(&group, !self.unstored[index], accumulate);
+        self.builder.add_pass(index, Pass::Backward, compute, 2, bytes);
     }
 
-    /// The update by stochastic gradient descent reads gradients, and reads and writes parameters
-    /// and momentum.
+    /// SGD reads gradients, and reads and writes parameters and momentum.
     fn update(&mut self) {
-        let costs = self.list.costs();
+        let costs = self.builder.costs();
         let parameters: usize =
-            self.list.groups.iter().map(|group| costs.parameters(group.head)).sum();
-        self.list.add(Kind::Update, Pass::Update, Compute::Update, 5 * parameters as u64);
+            self.builder.groups.iter().map(|group| costs.parameters(group.head)).sum();
+        self.builder.add(Kind::Update, Pass::Update, Compute::Update, 5 * parameters as u64);
     }
 
     fn program(self, saved_len: usize) -> Program {
-        let unit = |index: usize| {
+        let layer = |index: usize| {
             let value = &self.layout.steps[index].2;
             let stored = (!self.unstored[index]).then(|| value.out.clone());
-            self.list.unit(index, Mode::Train, stored, value.gradient.clone())
+            self.builder.layer(index, Mode::Train, stored, value.gradient.clone())
         };
-        let units = (0..self.list.groups.len()).map(unit).collect();
+        let layers = (0..self.builder.groups.len()).map(layer).collect();
         let lengths = [self.layout.values_len, self.layout.gradients_len, saved_len];
-        self.list.program(units, lengths)
+        self.builder.program(layers, lengths)
     }
 }

@@ -1,7 +1,7 @@
-//! The engine against its f64 interpreter, and what it promises of parts of batches and of memory.
+//! The engine compared with its f64 interpreter; micro-batches, hooks and memory.
 
 mod graphs;
 mod hooks;
 mod interpreter;
-mod parts;
-mod room;
+mod memory;
+mod micro_batches;

@@ -1,6 +1,8 @@
 //! Plans and the engine, of networks that take every algorithm.
 
-use resnet_engine::{Engine, EngineConfig, EvalPlan, Input, Part, PlanError, Targets, TrainPlan};
+use resnet_engine::{
+    Engine, EngineConfig, EvalPlan, Input, MicroBatch, PlanError, Targets, TrainPlan,
+};
 use resnet_kernels::{Cpu, Dtype};
 use resnet_network::{
     Graph, Network, graph::Op, network::Init, optim::SgdConfig, preprocess::Normalisation,
@@ -116,7 +118,7 @@ pub(crate) fn inference(c: &mut Caller<'_>, cpu: &Cpu) {
     let kind = c.choose(3);
     let mut plan = planned(match kind {
         0 => EvalPlan::new(graph, dtype, batch, height, width, cpu),
-        1 => EvalPlan::modest(case.images, graph, dtype, batch, height, width, cpu),
+        1 => EvalPlan::micro_batched(case.images, graph, dtype, batch, height, width, cpu),
         _ => {
             let stem = graph.nodes().iter().position(|node| node.name == "stem").unwrap();
             let node = c.site("probe", stem, &[Graph::INPUT, graph.nodes().len(), usize::MAX]);
@@ -152,7 +154,7 @@ pub(crate) fn training(c: &mut Caller<'_>, cpu: &Cpu) {
     labels.extend(std::iter::repeat_n(0, more));
     let targets = Targets { labels: &labels, label_smoothing: 0.1 };
     let of = c.site("images of the batch", case.images, &[0, case.images - 1]);
-    let part = Part { input: images.input(), targets, of };
+    let part = MicroBatch { input: images.input(), targets, batch_size: of };
     if c.flip() {
         let mut plan = planned(TrainPlan::new(&case.graph, case.dtype, batch, height, width, cpu));
         let mut net = network(c, &case);

@@ -2,7 +2,7 @@
 
 /// What a storage's elements are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dtype {
+pub(super) enum TorchDtype {
     F16,
     Bf16,
     F32,
@@ -17,27 +17,27 @@ pub(super) enum Dtype {
     Other(&'static str, usize),
 }
 
-impl Dtype {
+impl TorchDtype {
     /// By the name of a storage's class; `torch.cuda.FloatStorage` is `torch.FloatStorage`.
     pub(super) fn of_storage(class: &str) -> Option<Self> {
         let name = class.strip_prefix("torch.")?;
         let name = name.strip_prefix("cuda.").unwrap_or(name);
         Some(match name.strip_suffix("Storage")? {
-            "Half" => Dtype::F16,
-            "BFloat16" => Dtype::Bf16,
-            "Float" => Dtype::F32,
-            "Double" => Dtype::F64,
-            "Byte" => Dtype::U8,
-            "Char" => Dtype::I8,
-            "Short" => Dtype::I16,
-            "Int" => Dtype::I32,
-            "Long" => Dtype::I64,
-            "Bool" => Dtype::Bool,
-            "ComplexFloat" => Dtype::Other("complex64", 8),
-            "ComplexDouble" => Dtype::Other("complex128", 16),
-            "QInt8" => Dtype::Other("qint8", 1),
-            "QUInt8" => Dtype::Other("quint8", 1),
-            "QInt32" => Dtype::Other("qint32", 4),
+            "Half" => TorchDtype::F16,
+            "BFloat16" => TorchDtype::Bf16,
+            "Float" => TorchDtype::F32,
+            "Double" => TorchDtype::F64,
+            "Byte" => TorchDtype::U8,
+            "Char" => TorchDtype::I8,
+            "Short" => TorchDtype::I16,
+            "Int" => TorchDtype::I32,
+            "Long" => TorchDtype::I64,
+            "Bool" => TorchDtype::Bool,
+            "ComplexFloat" => TorchDtype::Other("complex64", 8),
+            "ComplexDouble" => TorchDtype::Other("complex128", 16),
+            "QInt8" => TorchDtype::Other("qint8", 1),
+            "QUInt8" => TorchDtype::Other("quint8", 1),
+            "QInt32" => TorchDtype::Other("qint32", 4),
             _ => return None,
         })
     }
@@ -45,16 +45,16 @@ impl Dtype {
     /// By the name of a `torch.dtype`.
     pub(super) fn of_name(name: &str) -> Option<Self> {
         Some(match name.strip_prefix("torch.")? {
-            "float16" | "half" => Dtype::F16,
-            "bfloat16" => Dtype::Bf16,
-            "float32" | "float" => Dtype::F32,
-            "float64" | "double" => Dtype::F64,
-            "uint8" => Dtype::U8,
-            "int8" => Dtype::I8,
-            "int16" | "short" => Dtype::I16,
-            "int32" | "int" => Dtype::I32,
-            "int64" | "long" => Dtype::I64,
-            "bool" => Dtype::Bool,
+            "float16" | "half" => TorchDtype::F16,
+            "bfloat16" => TorchDtype::Bf16,
+            "float32" | "float" => TorchDtype::F32,
+            "float64" | "double" => TorchDtype::F64,
+            "uint8" => TorchDtype::U8,
+            "int8" => TorchDtype::I8,
+            "int16" | "short" => TorchDtype::I16,
+            "int32" | "int" => TorchDtype::I32,
+            "int64" | "long" => TorchDtype::I64,
+            "bool" => TorchDtype::Bool,
             _ => return None,
         })
     }
@@ -62,11 +62,11 @@ impl Dtype {
     /// Bytes of an element.
     pub(super) fn size(self) -> usize {
         match self {
-            Dtype::U8 | Dtype::I8 | Dtype::Bool => 1,
-            Dtype::F16 | Dtype::Bf16 | Dtype::I16 => 2,
-            Dtype::F32 | Dtype::I32 => 4,
-            Dtype::F64 | Dtype::I64 => 8,
-            Dtype::Other(_, size) => size,
+            TorchDtype::U8 | TorchDtype::I8 | TorchDtype::Bool => 1,
+            TorchDtype::F16 | TorchDtype::Bf16 | TorchDtype::I16 => 2,
+            TorchDtype::F32 | TorchDtype::I32 => 4,
+            TorchDtype::F64 | TorchDtype::I64 => 8,
+            TorchDtype::Other(_, size) => size,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use super::{Result, dtype::Dtype};
+use super::{Result, dtype::TorchDtype};
 use crate::{
     FormatErrorKind,
     budget::Budget,
@@ -15,7 +15,7 @@ const PER_STORAGE: usize = 256;
 /// How a pickle names a storage.
 pub(super) struct StorageId<'p> {
     /// None if it is bytes, whose type is the tensor's.
-    pub(super) dtype: Option<Dtype>,
+    pub(super) dtype: Option<TorchDtype>,
     pub(super) key: &'p str,
     /// Number of elements.
     pub(super) count: usize,
@@ -35,7 +35,7 @@ impl<'p> StorageId<'p> {
         }
         let dtype = match pickle.global(*kind)? {
             "torch.storage.UntypedStorage" | "torch.UntypedStorage" => None,
-            name => Some(Dtype::of_storage(name)?),
+            name => Some(TorchDtype::of_storage(name)?),
         };
         let unsigned = |id| pickle.int(id).and_then(|value| usize::try_from(value).ok());
         let part = match rest.first().and_then(|&part| pickle.items(part)) {

@@ -26,7 +26,7 @@ pub enum Block {
     Bottleneck,
 }
 
-/// The part of the family a net belongs to.
+/// The branch of the family that a net belongs to: its stem, widths and names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// 7x7 stem, max pool, four stages of 64 to 512 planes, `fc` head.
@@ -38,18 +38,18 @@ pub enum Family {
 }
 
 impl Family {
-    /// Name of the linear layer.
+    /// Name of the linear layer in a state dict.
     pub fn head(self) -> &'static str {
         if self == Family::ImageNet { "fc" } else { "linear" }
     }
 
-    /// Name of the shortcuts that have parameters.
+    /// Name of the projection shortcuts in a state dict.
     pub fn shortcut(self) -> &'static str {
         if self == Family::ImageNet { "downsample" } else { "shortcut" }
     }
 }
 
-/// An architecture: a family, a depth, and whether it has shortcuts. Made by parsing its name.
+/// An architecture: a family, a depth, and whether it has shortcuts. Parse a name to get one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Arch {
@@ -61,7 +61,7 @@ pub struct Arch {
     pub residual: bool,
 }
 
-/// An architecture name that means nothing here.
+/// An unknown architecture name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "unknown architecture '{}': expected resnet18|34|50|101|152 (ImageNet), the same with \
@@ -93,7 +93,7 @@ impl FromStr for Arch {
         let family = match (cifar, staged) {
             (true, true) => Family::Cifar,
             (false, true) => Family::ImageNet,
-            // 10,000 layers are past any net that could be meant.
+            // No net has 10,000 layers.
             (false, false) if depth % 6 == 2 && (8..10_000).contains(&depth) => Family::Paper,
             _ => return Err(unknown()),
         };
@@ -121,12 +121,12 @@ impl Arch {
         })
     }
 
-    /// Side of the images the net was designed for.
+    /// Rows and columns of the images that the net was designed for, pixels.
     pub fn image_size(&self) -> usize {
         if self.family == Family::ImageNet { 224 } else { 32 }
     }
 
-    /// Classes of the data the net was designed for.
+    /// Classes of the data that the net was designed for.
     pub fn default_classes(&self) -> usize {
         if self.family == Family::ImageNet { 1000 } else { 10 }
     }
@@ -136,7 +136,7 @@ impl Arch {
         if self.family == Family::Paper { 16 } else { 64 }
     }
 
-    /// Blocks in each stage, and their kind.
+    /// The number of blocks in each stage, and their kind.
     pub(super) fn stages(&self) -> (Vec<usize>, Block) {
         if self.family == Family::Paper {
             return (vec![(self.depth - 2) / 6; 3], Block::Basic);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_net() {
+    fn other_names_are_refused() {
         for name in [
             "",
             "resnet",

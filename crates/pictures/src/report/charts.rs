@@ -26,10 +26,10 @@ struct Curve<'a> {
     epoch: Vec<u64>,
     train_loss: Vec<Option<f64>>,
     test_loss: Vec<Option<f64>>,
-    held_out_loss: Vec<Option<f64>>,
+    validation_loss: Vec<Option<f64>>,
     train_accuracy: Vec<Option<f64>>,
     test_accuracy: Vec<Option<f64>>,
-    held_out_accuracy: Vec<Option<f64>>,
+    validation_accuracy: Vec<Option<f64>>,
     learning_rate: Vec<Option<f64>>,
     images_per_second: Vec<Option<f64>>,
 }
@@ -45,10 +45,10 @@ impl<'a> Curves<'a> {
                 epoch: epochs.iter().map(|e| e.epoch).collect(),
                 train_loss: column(|e| e.train_loss),
                 test_loss: column(|e| e.test_loss),
-                held_out_loss: column(|e| e.held_out_loss),
+                validation_loss: column(|e| e.validation_loss),
                 train_accuracy: column(|e| e.train_accuracy),
                 test_accuracy: column(|e| e.test_accuracy),
-                held_out_accuracy: column(|e| e.held_out_accuracy),
+                validation_accuracy: column(|e| e.validation_accuracy),
                 learning_rate: column(|e| e.learning_rate),
                 images_per_second: column(|e| e.images_per_second),
             }
@@ -79,8 +79,9 @@ fn short(value: Option<f64>) -> Option<f64> {
 pub(super) fn tables(runs: &[Run], every: usize) -> String {
     let mut out = String::new();
     for run in runs.iter().filter(|run| !run.metrics.is_empty()) {
-        let held_out = run.metrics.iter().any(|e| e.held_out_accuracy.is_some());
-        let head: &[&str] = if held_out { &["Held-out loss", "Held-out accuracy"] } else { &[] };
+        let validation = run.metrics.iter().any(|e| e.validation_accuracy.is_some());
+        let head: &[&str] =
+            if validation { &["Validation loss", "Validation accuracy"] } else { &[] };
         let heads = ["Epoch", "Train loss", "Train accuracy", "Test loss", "Test accuracy"]
             .iter()
             .chain(head)
@@ -93,8 +94,8 @@ pub(super) fn tables(runs: &[Run], every: usize) -> String {
                 loss(e.test_loss),
                 percent(e.test_accuracy),
             ];
-            if held_out {
-                cells.extend([loss(e.held_out_loss), percent(e.held_out_accuracy)]);
+            if validation {
+                cells.extend([loss(e.validation_loss), percent(e.validation_accuracy)]);
             }
             let seconds = e.seconds.map_or_else(|| loss(None), time);
             cells.extend([rate(e.learning_rate), seconds, speed(e.images_per_second)]);

@@ -76,12 +76,12 @@ pub struct Epoch {
     pub test_loss: Option<f64>,
     /// Accuracy on test images, percent.
     pub test_accuracy: Option<f64>,
-    /// Mean loss of a held-out image.
-    #[serde(default)]
-    pub held_out_loss: Option<f64>,
-    /// Accuracy on held-out images, percent.
-    #[serde(default)]
-    pub held_out_accuracy: Option<f64>,
+    /// Mean validation loss per image.
+    #[serde(default, alias = "held_out_loss")]
+    pub validation_loss: Option<f64>,
+    /// Validation accuracy, percent.
+    #[serde(default, alias = "held_out_accuracy")]
+    pub validation_accuracy: Option<f64>,
     /// Learning rate of the epoch's last update.
     pub learning_rate: Option<f64>,
     /// Seconds of training.

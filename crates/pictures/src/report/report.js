@@ -14,7 +14,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 // ---- How runs and splits look: a colour and a mark each run, a dash each split.
-const DASHES = { test: "", train: "6 5", held_out: "1 5" };
+const DASHES = { test: "", train: "6 5", validation: "1 5" };
 const MARKS = [
   (r) => `M${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`,
   (r) => `M${-r} ${-r}h${2 * r}v${2 * r}h${-2 * r}z`,
@@ -24,7 +24,7 @@ const MARKS = [
 ];
 const single = runs.length === 1;
 const colour = (run, split) => {
-  const index = single ? ["test", "train", "held_out"].indexOf(split) : run;
+  const index = single ? ["test", "train", "validation"].indexOf(split) : run;
   return `var(--series-${(Math.max(index, 0) % 6) + 1})`;
 };
 const mark = (run, x, y, r, fill) =>
@@ -46,7 +46,7 @@ const CHARTS = [
   { id: "rate", title: "Learning rate", of: (split) => split === "test" && "learning_rate", value: rate, log: true, zero: true },
   { id: "speed", title: "Images per second", of: (split) => split === "test" && "images_per_second", value: (x) => x.toFixed(x < 10 ? 1 : 0), zero: true },
 ];
-const NAMES = { train: "train", test: "test", held_out: "held-out" };
+const NAMES = { train: "train", test: "test", validation: "validation" };
 const splits = Object.keys(NAMES).filter((s) => s === "test" || runs.some((run) => run[`${s}_loss`].some((x) => x !== null)));
 const hidden = { runs: new Set(), splits: new Set() };
 let cursor = null; // the epoch that is looked at

@@ -89,9 +89,9 @@ fn cards(run: &Run) -> String {
             best.map_or_else(String::new, |b| epoch(b.epoch)),
         ),
     ];
-    if last.held_out_accuracy.is_some() {
-        let loss = format!("loss {}", loss(last.held_out_loss));
-        cards.push(("Held-out accuracy", percent(last.held_out_accuracy), loss));
+    if last.validation_accuracy.is_some() {
+        let loss = format!("loss {}", loss(last.validation_loss));
+        cards.push(("Validation accuracy", percent(last.validation_accuracy), loss));
     }
     let train_loss = format!("in training {}", loss(last.train_loss));
     let epochs = counted(run.metrics.len() as u64, "epoch");

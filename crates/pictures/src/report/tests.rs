@@ -14,8 +14,8 @@ fn epoch(epoch: u64) -> Epoch {
         train_accuracy: Some(90.0 - 50.0 / x),
         test_loss: Some(2.5 / x),
         test_accuracy: Some(85.0 - 50.0 / x),
-        held_out_loss: None,
-        held_out_accuracy: None,
+        validation_loss: None,
+        validation_accuracy: None,
         learning_rate: Some(0.1 / x),
         seconds: Some(61.5),
         images_per_second: Some(813.0),
@@ -153,7 +153,7 @@ fn the_page_has_every_figure() {
     let run = &data(&page)["runs"][0];
     assert_eq!(run["epoch"], serde_json::json!([1, 2, 3]));
     assert_eq!(run["test_loss"], serde_json::json!([2.5, 1.25, 0.8333333]));
-    assert_eq!(run["held_out_loss"], serde_json::json!([null, null, null]));
+    assert_eq!(run["validation_loss"], serde_json::json!([null, null, null]));
 }
 
 #[test]

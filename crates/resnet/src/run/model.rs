@@ -9,8 +9,8 @@ use crate::{
     models::Arch,
 };
 
-/// Reads what [`Model::load`] reads, or the model of a run folder: its `best`, or `last` where no
-/// images were held out to choose by.
+/// Reads what [`Model::load`] reads, or the model of a run folder: its `best`, or `last` where there
+/// was no validation set to choose on.
 ///
 /// # Errors
 /// As [`Model::load`], and if the run has no checkpoint or its configuration is damaged.
@@ -25,7 +25,7 @@ pub fn load_model(path: &Path, arch: Option<Arch>) -> Result<Model, RunError> {
 /// The checkpoint that stands for a run.
 fn checkpoint_of(folder: &Path) -> Result<PathBuf, RunError> {
     let (best, last) = (folder.join(BEST), folder.join(LAST));
-    if best.is_file() && TrainConfig::read(&folder.join(CONFIG))?.data.split > 0 {
+    if best.is_file() && TrainConfig::read(&folder.join(CONFIG))?.data.validation > 0 {
         Ok(best)
     } else if last.is_file() {
         Ok(last)
@@ -39,14 +39,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_stands_for_best_only_where_it_was_chosen_on_held_out_images() {
+    fn best_stands_for_a_run_only_where_it_was_chosen_on_a_validation_set() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path();
         let error = checkpoint_of(run).unwrap_err().to_string();
         assert!(error.contains("without last.safetensors"), "{error}");
         let mut config = crate::config::tests::sample();
-        for (split, expected) in [(2, BEST), (0, LAST)] {
-            config.data.split = split;
+        for (validation, expected) in [(2, BEST), (0, LAST)] {
+            config.data.validation = validation;
             config.write(&run.join(CONFIG)).unwrap();
             std::fs::write(run.join(LAST), b"").unwrap();
             std::fs::write(run.join(BEST), b"").unwrap();

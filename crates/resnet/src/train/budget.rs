@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Stop, TrainError, state::beginning, trainer::Trainer};
+use super::{StopFlag, TrainError, state::beginning, trainer::Trainer};
 use crate::{Cpu, config::TrainConfig, data::Dataset, evaluate};
 
 /// Steps are timed for about as long.
@@ -50,7 +50,7 @@ impl Speed {
 /// # Errors
 /// As [`train`](super::train), before its first step.
 pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed, TrainError> {
-    let held_out = config.data.split;
+    let validation = config.data.validation;
     let (config, sample) = sample(config, data);
     let tested = sample.test.len();
     let mut trainer = Trainer::new(&config, sample, cpu, config.init_from.as_deref())?;
@@ -66,11 +66,11 @@ pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed,
     }
     let steps = &times[WARM_UP.min(times.len() - 1)..];
     let start = Instant::now();
-    trainer.evaluate(&Stop::new(0), &mut |_| {});
+    trainer.evaluate(&StopFlag::new(0), &mut |_| {});
     let evaluation = start.elapsed().as_secs_f64();
     Ok(Speed {
         step: steps.iter().sum::<f64>() / steps.len() as f64,
-        epoch_end: evaluation * (data.test.len() + held_out) as f64 / tested as f64,
+        epoch_end: evaluation * (data.test.len() + validation) as f64 / tested as f64,
     })
 }
 
@@ -86,7 +86,7 @@ fn sample(config: &TrainConfig, data: &Dataset) -> (TrainConfig, Dataset) {
         test: data.test.first(EVALUATED),
     };
     config.data.train_images = train;
-    config.data.split = 0;
+    config.data.validation = 0;
     (config, sample)
 }
 

@@ -39,9 +39,9 @@ pub enum TrainError {
     /// The data is not what the configuration says.
     #[error("{}; load the data that config.toml describes, or start a new run", printable(.0))]
     Data(String),
-    /// No images can be held out.
+    /// The validation set would take every training image.
     #[error(transparent)]
-    Split(#[from] DataError),
+    Validation(#[from] DataError),
     /// The loader has no thread to run on.
     #[error("cannot start the thread that loads images: {0}; end other programs and try again")]
     Loader(io::Error),

@@ -15,7 +15,7 @@ pub enum Event {
     Note(String),
     /// The run goes on with another instruction set: its results will not be equal to the bit to
     /// those of a run on one of them.
-    OtherIsa {
+    IsaChanged {
         /// The set so far.
         before: String,
         /// The set from now on.
@@ -34,8 +34,8 @@ pub enum Event {
     EpochEnd {
         /// Its figures.
         metrics: EpochMetrics,
-        /// Whether it was better than all before it: on held-out images if there are any, on test
-        /// images otherwise.
+        /// Whether it was better than all before it: on the validation set if there is one, on the
+        /// test set otherwise.
         best: bool,
     },
     /// A checkpoint was written.
@@ -76,8 +76,8 @@ pub struct Started {
     pub train_images: usize,
     /// Images tested on.
     pub test_images: usize,
-    /// Images held out to choose `best` by.
-    pub held_out_images: usize,
+    /// Images of the validation set, on which `best` is chosen; 0 without one.
+    pub validation_images: usize,
     /// Images a batch: the recipe's, or all where there are fewer.
     pub batch_size: usize,
     /// Batches an epoch.
@@ -126,7 +126,7 @@ pub struct BatchEvent {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::recipe::Dtype;
+    use crate::Dtype;
 
     /// A run of two epochs, of which so many steps are done.
     pub(crate) fn started(step: u64) -> Event {
@@ -138,7 +138,7 @@ pub(super) mod tests {
             parameters: 78_042,
             train_images: 1000,
             test_images: 200,
-            held_out_images: 0,
+            validation_images: 0,
             batch_size: 4,
             steps_per_epoch: 250,
             total_steps: 500,
@@ -180,8 +180,8 @@ pub(super) mod tests {
             train_accuracy: 100.0 / 3.0,
             test_loss: 1e-9,
             test_accuracy: 10.0,
-            held_out_loss: None,
-            held_out_accuracy: None,
+            validation_loss: None,
+            validation_accuracy: None,
             learning_rate: 0.1,
             seconds: 1.5,
             images_per_second: 281.3,
@@ -191,7 +191,17 @@ pub(super) mod tests {
     #[test]
     fn metrics_survive_their_line_of_json() {
         let line = serde_json::to_string(&epoch()).unwrap();
-        assert!(line.contains("\"learning_rate\":0.1,") && !line.contains("held_out"), "{line}");
+        assert!(line.contains("\"learning_rate\":0.1,") && !line.contains("validation"), "{line}");
         assert_eq!(serde_json::from_str::<EpochMetrics>(&line).unwrap(), epoch());
+    }
+
+    #[test]
+    fn metrics_of_version_0_1_0_are_read() {
+        let (validation_loss, validation_accuracy) = (Some(0.5), Some(75.0));
+        let metrics = EpochMetrics { validation_loss, validation_accuracy, ..epoch() };
+        let line = serde_json::to_string(&metrics).unwrap();
+        assert!(line.contains("\"validation_loss\":0.5,\"validation_accuracy\":75.0"), "{line}");
+        let old = line.replace("validation_", "held_out_");
+        assert_eq!(serde_json::from_str::<EpochMetrics>(&old).unwrap(), metrics);
     }
 }

@@ -30,8 +30,8 @@ impl Event {
                     s.train_images,
                     s.test_images
                 );
-                if s.held_out_images > 0 {
-                    line += &format!(", {} held out", s.held_out_images);
+                if s.validation_images > 0 {
+                    line += &format!(", {} for validation", s.validation_images);
                 }
                 line += &format!(
                     "; recipe {}, {} epochs of {} batches of {}, {} steps",
@@ -48,7 +48,7 @@ impl Event {
                 Some(line + &format!("; {threads} threads, {isa}; {dtype}: {dtype_reason}"))
             }
             Event::Note(note) => Some(format!("note: {note}")),
-            Event::OtherIsa { before, now } => {
+            Event::IsaChanged { before, now } => {
                 let before = brief(before);
                 Some(format!(
                     "warning: this run was on {before} so far and goes on with {now}: its results \
@@ -73,8 +73,8 @@ impl Event {
                     "epoch {}: train loss {:.4}, accuracy {:.2}%; test loss {:.4}, accuracy {:.2}%",
                     m.epoch, m.train_loss, m.train_accuracy, m.test_loss, m.test_accuracy
                 );
-                if let (Some(loss), Some(accuracy)) = (m.held_out_loss, m.held_out_accuracy) {
-                    line += &format!("; held out loss {loss:.4}, accuracy {accuracy:.2}%");
+                if let (Some(loss), Some(accuracy)) = (m.validation_loss, m.validation_accuracy) {
+                    line += &format!("; validation loss {loss:.4}, accuracy {accuracy:.2}%");
                 }
                 Some(line + &format!("; {:.1} s, {:.0} images/s", m.seconds, m.images_per_second))
             }

@@ -58,8 +58,8 @@ pub(super) fn end_epoch(
         train_accuracy: p.accuracy(),
         test_loss: evaluated.test.loss(),
         test_accuracy: evaluated.test.accuracy(),
-        held_out_loss: evaluated.held_out.as_ref().map(|h| h.loss()),
-        held_out_accuracy: evaluated.held_out.as_ref().map(|h| h.accuracy()),
+        validation_loss: evaluated.validation.as_ref().map(|h| h.loss()),
+        validation_accuracy: evaluated.validation.as_ref().map(|h| h.accuracy()),
         learning_rate: config.lr_at(p.step - 1),
         seconds: p.seconds,
         images_per_second: p.images_per_second(),
@@ -71,14 +71,14 @@ pub(super) fn end_epoch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::tests::sample, evaluate::Tally};
+    use crate::{config::tests::sample, evaluate::Accumulator};
 
     /// Both classes of the sample once, the first recognised.
-    fn half_right() -> Tally {
-        let mut tally = Tally::new(2);
-        tally.add(&[1.0, 0.0], 0);
-        tally.add(&[1.0, 0.0], 1);
-        tally
+    fn half_right() -> Accumulator {
+        let mut accumulator = Accumulator::new(2);
+        accumulator.add(&[1.0, 0.0], 0);
+        accumulator.add(&[1.0, 0.0], 1);
+        accumulator
     }
 
     fn add(state: &mut State, loss: f64, correct: usize, images: usize) -> BatchEvent {
@@ -92,7 +92,7 @@ mod tests {
         for (loss, correct, images) in [(0.1, 1, 4), (0.2, 2, 4), (0.7, 0, 2)] {
             add(&mut state, loss, correct, images);
         }
-        let test = Evaluated { test: half_right(), held_out: Some(half_right()) };
+        let test = Evaluated { test: half_right(), validation: Some(half_right()) };
         end_epoch(&mut state, &sample(), &test);
         add(&mut state, 0.3, 1, 4);
         state
@@ -104,7 +104,7 @@ mod tests {
         let m = &state.history[0];
         assert_eq!((m.epoch, m.step), (1, 3));
         assert_eq!((m.train_accuracy, m.test_accuracy), (30.0, 50.0));
-        assert_eq!(m.held_out_accuracy, Some(50.0));
+        assert_eq!(m.validation_accuracy, Some(50.0));
         assert_eq!(m.learning_rate, sample().lr_at(2));
         assert_eq!((state.progress.step, state.progress.epoch, state.progress.batch), (4, 2, 1));
     }

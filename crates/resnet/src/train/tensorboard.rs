@@ -23,10 +23,10 @@ const POINTS: u64 = 1000;
 /// Writes the curves of a run into `tensorboard` in its folder, for TensorBoard.
 ///
 /// Figures of an epoch stand at the step that ended it: `Loss/train`, `Loss/test`,
-/// `Accuracy/train`, `Accuracy/test` (percent), `Loss/held-out` and `Accuracy/held-out` where images
-/// are held out, `LearningRate`, `Throughput/images_per_second`. `Batch/loss`, `Batch/accuracy` and
-/// `Batch/learning_rate` are those of single batches, a thousand in a run. A run that is continued
-/// gets another file, which says where it goes on.
+/// `Accuracy/train`, `Accuracy/test` (percent), `Loss/validation` and `Accuracy/validation` where
+/// there is a validation set, `LearningRate`, `Throughput/images_per_second`. `Batch/loss`,
+/// `Batch/accuracy` and `Batch/learning_rate` are those of single batches, a thousand in a run. A
+/// resumed run gets another file, which names the step that it resumes at.
 #[derive(Debug)]
 pub struct TensorBoard {
     folder: PathBuf,
@@ -95,10 +95,10 @@ fn batch_values(batch: &BatchEvent) -> [(&'static str, Value<'static>); 3] {
 fn epoch_values(m: &EpochMetrics) -> Vec<(&'static str, Value<'static>)> {
     [
         ("Loss/train", Some(m.train_loss)),
-        ("Loss/held-out", m.held_out_loss),
+        ("Loss/validation", m.validation_loss),
         ("Loss/test", Some(m.test_loss)),
         ("Accuracy/train", Some(m.train_accuracy)),
-        ("Accuracy/held-out", m.held_out_accuracy),
+        ("Accuracy/validation", m.validation_accuracy),
         ("Accuracy/test", Some(m.test_accuracy)),
         ("LearningRate", Some(f64::from(m.learning_rate))),
         ("Throughput/images_per_second", Some(m.images_per_second)),

@@ -6,14 +6,14 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{Event, Machine, Started, Stop, TrainError, start::Start};
+use super::{Event, Machine, Started, StopFlag, TrainError, initial_weights::InitialWeights};
 use crate::{
     Cpu,
     checkpoint::{self, CheckpointError, Restored},
     config::{DataConfig, TrainConfig},
     data::{Batch, Dataset, Epoch, Images, Loader},
-    engine::{Engine, EngineConfig, Input, Part, StepResult, Targets},
-    evaluate::{self, Tally},
+    engine::{Engine, EngineConfig, Input, MicroBatch, StepResult, Targets},
+    evaluate::{self, Accumulator},
     metrics::{Progress, State},
     model_file::Model,
     network::Network,
@@ -25,7 +25,7 @@ pub(super) struct Trainer<'a> {
     cpu: &'a Cpu,
     engine: Engine,
     loader: Loader,
-    held_out: Images,
+    validation: Images,
     test: Images,
     /// About what it starts from.
     notes: Vec<String>,
@@ -35,15 +35,15 @@ pub(super) struct Trainer<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluated {
     /// On the test images.
-    pub(crate) test: Tally,
-    /// On the held-out images, if there are any.
-    pub(crate) held_out: Option<Tally>,
+    pub(crate) test: Accumulator,
+    /// On the validation set, if there is one.
+    pub(crate) validation: Option<Accumulator>,
 }
 
 impl Evaluated {
     pub(super) fn is_finite(&self) -> bool {
-        let held_out = self.held_out.as_ref().map_or(0.0, Tally::loss);
-        self.test.loss().is_finite() && held_out.is_finite()
+        let validation = self.validation.as_ref().map_or(0.0, Accumulator::loss);
+        self.test.loss().is_finite() && validation.is_finite()
     }
 }
 
@@ -56,11 +56,11 @@ impl<'a> Trainer<'a> {
         init: Option<&Path>,
     ) -> Result<Self, TrainError> {
         let Dataset { classes, mut train, test, .. } = data;
-        let held_out = match config.data.split {
+        let validation = match config.data.validation {
             0 => Images { pixels: vec![], labels: vec![], ..train },
-            split => train.split(split, config.seed)?,
+            images => train.random_split(images, config.seed)?,
         };
-        check_data(config, &classes, &train, &test, &held_out)?;
+        check_data(config, &classes, &train, &test, &validation)?;
 
         let graph = config.arch.graph_with(train.channels, classes.len(), config.arch.width());
         let size = config.data.image_size;
@@ -68,15 +68,15 @@ impl<'a> Trainer<'a> {
         let engine_config = EngineConfig {
             dtype: config.recipe.dtype,
             batch,
-            eval_batch: evaluate::BATCH.min(test.len().max(held_out.len())),
+            eval_batch: evaluate::BATCH.min(test.len().max(validation.len())),
             height: size,
             width: size,
             sgd: config.recipe.sgd,
         };
         Engine::check(&graph, &engine_config, cpu)?;
-        let Start { network, momentum, notes } = match init {
-            Some(file) => Start::from_file(file, config, graph)?,
-            None => Start::new(Network::new(graph, config.recipe.init, config.seed)),
+        let InitialWeights { network, momentum, notes } = match init {
+            Some(file) => InitialWeights::from_file(file, config, graph)?,
+            None => InitialWeights::new(Network::new(graph, config.recipe.init, config.seed)),
         };
         let mut engine = Engine::new(network, &engine_config, cpu)?;
         if let Some(momentum) = momentum {
@@ -87,7 +87,7 @@ impl<'a> Trainer<'a> {
             loader: Loader::new(Arc::new(train), batch, config.recipe.augment, config.seed),
             config,
             cpu,
-            held_out,
+            validation,
             test,
             notes,
         })
@@ -116,36 +116,37 @@ impl<'a> Trainer<'a> {
         let input = Input::Bytes(&batch.pixels, &self.config.data.normalisation);
         let label_smoothing = self.config.recipe.label_smoothing;
         let targets = Targets { labels: &batch.labels, label_smoothing };
-        let result = self.engine.backward(Part::whole(input, targets), &mut ());
+        let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
         self.engine.apply(lr);
         result
     }
 
-    /// Loss and accuracy on test and held-out images, or nothing if asked to stop.
+    /// Loss and accuracy on the test and the validation set, or nothing if asked to stop.
     pub(super) fn evaluate(
         &mut self,
-        stop: &Stop,
+        stop: &StopFlag,
         listen: &mut dyn FnMut(&Event),
     ) -> Option<Evaluated> {
-        let images = self.test.len() + self.held_out.len();
+        let images = self.test.len() + self.validation.len();
         let normalisation = &self.config.data.normalisation;
         let mut done = 0;
         let mut run = |on: &Images| {
-            let mut tally = Tally::new(self.config.data.classes.len());
+            let mut accumulator = Accumulator::new(self.config.data.classes.len());
             for (pixels, labels) in on.batches(evaluate::BATCH) {
                 let input = Input::Bytes(pixels, normalisation);
-                tally.add_batch(self.engine.evaluate(input, labels.len()), labels);
+                accumulator.add_batch(self.engine.evaluate(input, labels.len()), labels);
                 done += labels.len();
                 listen(&Event::Evaluating { done, images });
                 if stop.load(Relaxed) != 0 {
                     return None;
                 }
             }
-            Some(tally)
+            Some(accumulator)
         };
         let test = run(&self.test)?;
-        let held_out = if self.held_out.is_empty() { None } else { Some(run(&self.held_out)?) };
-        Some(Evaluated { test, held_out })
+        let validation =
+            if self.validation.is_empty() { None } else { Some(run(&self.validation)?) };
+        Some(Evaluated { test, validation })
     }
 
     /// Whether every weight is a number.
@@ -184,7 +185,7 @@ impl<'a> Trainer<'a> {
             parameters: self.engine.store().0.values().len(),
             train_images,
             test_images: self.test.len(),
-            held_out_images: self.held_out.len(),
+            validation_images: self.validation.len(),
             batch_size: config.recipe.batch_size.min(train_images),
             steps_per_epoch: config.steps_per_epoch(),
             total_steps: config.total_steps,
@@ -216,7 +217,7 @@ fn check_data(
     classes: &[String],
     train: &Images,
     test: &Images,
-    held_out: &Images,
+    validation: &Images,
 ) -> Result<(), TrainError> {
     let expected = &config.data;
     let error = |message: String| Err(TrainError::Data(format!("{}: {message}", expected.name)));
@@ -225,8 +226,8 @@ fn check_data(
         let (found, expected) = (train.len(), expected.train_images);
         return error(format!("it has {found} images to train on, the configuration {expected}"));
     }
-    for (what, images) in [("training", train), ("test", test), ("held-out", held_out)] {
-        if images.is_empty() && what != "held-out" {
+    for (what, images) in [("training", train), ("test", test), ("validation", validation)] {
+        if images.is_empty() && what != "validation" {
             return error(format!("there are no {what} images"));
         }
         let (size, channels) = (expected.image_size, expected.normalisation.mean.len());

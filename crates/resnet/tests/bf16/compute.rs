@@ -15,11 +15,10 @@
 use std::{env, error::Error, num::NonZero, path::Path, thread};
 
 use resnet::{
-    Cpu,
-    engine::{Engine, EngineConfig, EvalPlan, Input, Part, Targets, TrainPlan},
+    Cpu, Dtype,
+    engine::{Engine, EngineConfig, EvalPlan, Input, MicroBatch, Targets, TrainPlan},
     model_file::Model,
     optim::SgdConfig,
-    recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, Tensor, safetensors};
 use resnet_kernels::Algorithms;
@@ -88,7 +87,7 @@ fn gradients(
     let mut plan = TrainPlan::new(net.graph(), dtype, n, height, width, cpu)?;
     let mut gradients = vec![f32::NAN; net.values().len()];
     let targets = Targets { labels: &labels, label_smoothing: 0.0 };
-    let part = Part::whole(Input::Nchw(values), targets);
+    let part = MicroBatch::whole(Input::Nchw(values), targets);
     plan.step(&mut net, &mut gradients, false, part, &mut ());
     Ok(net.export(&gradients))
 }
@@ -132,7 +131,7 @@ fn trained(
     let batches = values.chunks_exact(BATCH * image).zip(labels.chunks_exact(BATCH));
     for (step, (values, labels)) in batches.cycle().take(steps).enumerate() {
         let targets = Targets { labels, label_smoothing: 0.0 };
-        engine.backward(Part::whole(Input::Nchw(values), targets), &mut ());
+        engine.backward(MicroBatch::whole(Input::Nchw(values), targets), &mut ());
         engine.gradients_mut().iter_mut().zip(&learns).for_each(|(g, learns)| *g *= learns);
         engine.apply(RATE * (1.0 - step as f32 / steps as f32));
     }

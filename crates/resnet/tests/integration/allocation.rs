@@ -1,12 +1,11 @@
 //! Memory of the plans: all is laid out when they are built, and in bf16 it is half as much.
 
 use resnet::{
-    Arch, Cpu, Network,
+    Arch, Cpu, Dtype, Network,
     data::Normalisation,
     engine::{EvalPlan, Input, TrainPlan},
     network::Init,
     optim::{Sgd, SgdConfig},
-    recipe::Dtype,
 };
 
 use resnet_kernels::conv::{Conv, ConvShape, Mode, Source};

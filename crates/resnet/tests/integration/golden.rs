@@ -10,11 +10,10 @@ use std::{
 };
 
 use resnet::{
-    Arch, Cpu, Graph, Network,
+    Arch, Cpu, Dtype, Graph, Network,
     engine::{EvalPlan, Input, Targets, TrainPlan, interpret::Interpreter, program::Pass},
     network::Init,
     optim::{Sgd, SgdConfig},
-    recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, Tensor};
 use resnet_kernels::{Algorithms, Isa};
@@ -264,8 +263,8 @@ impl Case {
         if cpu.algorithms() == Algorithms::Direct {
             want.retain(|name| direct.contains(name));
         }
-        let outline = self.train_plan(Dtype::Fp32, cpu).outline();
-        let taken = algorithms_of(&outline, Pass::Forward);
+        let summary = self.train_plan(Dtype::Fp32, cpu).summary();
+        let taken = algorithms_of(&summary, Pass::Forward);
         assert_eq!(taken, want, "{} {} {:?}", self.name, cpu.isa(), cpu.algorithms());
     }
 }

@@ -10,7 +10,7 @@ mod files;
 mod golden;
 mod gradients;
 mod onnx;
-mod outline;
+mod plan_summary;
 mod resume;
 mod tensorboard;
 mod timm;

@@ -32,7 +32,7 @@ pub(super) enum Mark {
 }
 
 pub(super) const TEST: Mark = Mark::Of('•');
-pub(super) const HELD_OUT: Mark = Mark::Of('x');
+pub(super) const VALIDATION: Mark = Mark::Of('x');
 
 impl Mark {
     pub(super) fn symbol(self) -> char {
@@ -49,7 +49,13 @@ pub(super) fn loss(frame: &mut Frame, area: Rect, state: &State, palette: Palett
     let epochs = |value: fn(&resnet::train::EpochMetrics) -> Option<f64>| by_epochs(state, value);
     let curves = [
         Curve::new("train", Mark::Line, palette.train(), train.to_vec(), text),
-        Curve::new("held-out", HELD_OUT, palette.held_out(), epochs(|e| e.held_out_loss), text),
+        Curve::new(
+            "validation",
+            VALIDATION,
+            palette.validation(),
+            epochs(|e| e.validation_loss),
+            text,
+        ),
         Curve::new("test", TEST, palette.test(), epochs(|e| Some(e.test_loss)), text),
     ];
     // A few wild values at the beginning are no reason to draw the rest flat.
@@ -63,10 +69,10 @@ pub(super) fn accuracy(frame: &mut Frame, area: Rect, state: &State, palette: Pa
     let train = state.accuracy.points().to_vec();
     let text = |value: f64| format!("{value:.2}%");
     let epochs = |value: fn(&resnet::train::EpochMetrics) -> Option<f64>| by_epochs(state, value);
-    let held_out = epochs(|e| e.held_out_accuracy);
+    let validation = epochs(|e| e.validation_accuracy);
     let curves = [
         Curve::new("train", Mark::Line, palette.train(), train, text),
-        Curve::new("held-out", HELD_OUT, palette.held_out(), held_out, text),
+        Curve::new("validation", VALIDATION, palette.validation(), validation, text),
         Curve::new("test", TEST, palette.test(), epochs(|e| Some(e.test_accuracy)), text),
     ];
     chart(frame, area, "Accuracy", &curves, state.span(), [None, None]);

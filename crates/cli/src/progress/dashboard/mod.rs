@@ -81,7 +81,7 @@ impl Dashboard {
         told.changed = true;
         if matches!(
             event,
-            Event::Started(_) | Event::Note(_) | Event::OtherIsa { .. } | Event::EpochEnd { .. }
+            Event::Started(_) | Event::Note(_) | Event::IsaChanged { .. } | Event::EpochEnd { .. }
         ) {
             told.lasting.push(event.clone());
         }

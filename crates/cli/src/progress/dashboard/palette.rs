@@ -29,7 +29,7 @@ impl Palette {
         self.colour(Color::Magenta)
     }
 
-    pub(super) fn held_out(self) -> Style {
+    pub(super) fn validation(self) -> Style {
         self.colour(Color::Red)
     }
 }

@@ -64,7 +64,7 @@ impl State {
         self.estimate.update(event);
         match event {
             Event::Started(run) => self.begin(run),
-            Event::Note(_) | Event::OtherIsa { .. } => {
+            Event::Note(_) | Event::IsaChanged { .. } => {
                 self.notes.extend(event.log_line());
                 while self.notes.len() > NOTES {
                     self.notes.pop_front();
@@ -128,7 +128,7 @@ impl State {
 
 /// What `best` is chosen by.
 pub(super) fn score(epoch: &EpochMetrics) -> f64 {
-    epoch.held_out_accuracy.unwrap_or(epoch.test_accuracy)
+    epoch.validation_accuracy.unwrap_or(epoch.test_accuracy)
 }
 
 /// Epochs done after a batch.

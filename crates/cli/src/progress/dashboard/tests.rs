@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, style::Color};
 use resnet::{
-    recipe::Dtype,
+    Dtype,
     train::{BatchEvent, EpochMetrics, Event, Machine, Started},
 };
 
@@ -22,7 +22,7 @@ fn started(history: Vec<EpochMetrics>) -> Event {
         parameters: 272_474,
         train_images: 45_000,
         test_images: 10_000,
-        held_out_images: 5000,
+        validation_images: 5000,
         batch_size: 100,
         steps_per_epoch: 450,
         total_steps: 9000,
@@ -48,8 +48,8 @@ fn epoch(epoch: u64) -> EpochMetrics {
         train_accuracy: 100.0 - 50.0 / x,
         test_loss: 1.9 / x,
         test_accuracy: 85.0 - 50.0 / x,
-        held_out_loss: Some(1.4 / x),
-        held_out_accuracy: Some(96.0 - 50.0 / x),
+        validation_loss: Some(1.4 / x),
+        validation_accuracy: Some(96.0 - 50.0 / x),
         learning_rate: 0.1,
         seconds: 18.0,
         images_per_second: 2500.0,
@@ -134,7 +134,7 @@ fn all_is_there_on_80x24_and_more() {
                 "step 1,125 of 9,000",
                 "0:09 left",
                 "5:15 left",
-                "best   epoch 2: accuracy  x held-out 71.00%  • test 60.00%",
+                "best   epoch 2: accuracy  x validation 71.00%  • test 60.00%",
                 "saved  last.safetensors in epoch 2, 1:05 ago",
                 "note: the weights are random",
                 "q, Esc: plain bar, training goes on",
@@ -146,8 +146,8 @@ fn all_is_there_on_80x24_and_more() {
 #[test]
 fn charts_name_their_curves_where_they_can() {
     let wide = screen([120, 30]);
-    assert_has(&wide, &["Loss  ⠒ train ", "  x held-out 0.7000  • test 0.9500 ─"]);
-    assert_has(&wide, &["Accuracy  ⠒ train ", "  x held-out 71.00%  • test 60.00%"]);
+    assert_has(&wide, &["Loss  ⠒ train ", "  x validation 0.7000  • test 0.9500 ─"]);
+    assert_has(&wide, &["Accuracy  ⠒ train ", "  x validation 71.00%  • test 60.00%"]);
     assert_has(
         &screen([80, 24]),
         &["Loss  ⠒ 0.", "  x 0.7000  • 0.9500 ─", "  x 71.00%  • 60.00%"],

@@ -150,12 +150,12 @@ fn best(state: &State, palette: Palette) -> Line<'static> {
     let accuracy = |mark: charts::Mark, name, style, accuracy| {
         Span::styled(format!("{} {name} {accuracy:.2}%  ", mark.symbol()), style)
     };
-    let held_out = best
-        .held_out_accuracy
-        .map(|value| accuracy(charts::HELD_OUT, "held-out", palette.held_out(), value));
+    let validation = best
+        .validation_accuracy
+        .map(|value| accuracy(charts::VALIDATION, "validation", palette.validation(), value));
     let test = accuracy(charts::TEST, "test", palette.test(), best.test_accuracy);
     let begin = Span::from(format!("best   epoch {}: accuracy  ", best.epoch));
-    Line::from_iter([Some(begin), held_out, Some(test)].into_iter().flatten())
+    Line::from_iter([Some(begin), validation, Some(test)].into_iter().flatten())
 }
 
 fn saved(state: &State, now: Instant) -> Line<'static> {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use resnet::{
     engine::{
-        outline::PlannedOperation,
+        plan_summary::PlannedOperation,
         program::{Operation, Pass},
     },
-    profile::{Peaks, Profile, Timed, Total},
+    profile::{KindTotal, Peaks, Profile, TimedOperation},
 };
 use serde::Serialize;
 
@@ -108,7 +108,7 @@ fn percent(part: f64) -> String {
 
 impl Record {
     pub(super) fn new(profile: &Profile, peaks: &Peaks) -> Self {
-        let operation = |Timed { operation: planned, seconds }: &Timed| {
+        let operation = |TimedOperation { operation: planned, seconds }: &TimedOperation| {
             let PlannedOperation { operation: o, algorithm } = planned;
             OperationRecord {
                 name: name(o),
@@ -121,7 +121,7 @@ impl Record {
                 time: Time::new(*seconds, profile.step, o.flops, o.bytes),
             }
         };
-        let kind = |total: Total| KindRecord {
+        let kind = |total: KindTotal| KindRecord {
             kind: total.kind.to_string(),
             passes: total.passes.iter().map(|(pass, s)| (pass.to_string(), 1e3 * s)).collect(),
             time: Time::new(total.seconds, profile.step, total.flops, total.bytes),

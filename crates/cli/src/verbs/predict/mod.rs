@@ -11,7 +11,7 @@ use resnet::{
         Normalisation,
         photo::{self, Preparation},
     },
-    engine::{EvalPlan, Input, MODEST, lower::Lowering},
+    engine::{EvalPlan, Input, MICRO_BATCH_BYTES, lower::Lowering},
     model_file::Model,
     predictions::Predictions,
 };
@@ -105,14 +105,14 @@ impl Net {
         let stated = || format!("{path} is for images of {side}x{side} pixels (--image-size)");
         let (tables, image) = EvalPlan::bytes(lowering, &cpu).with_context(stated)?;
         let needed = tables.saturating_add(image);
-        if needed > MODEST && args.image_size.is_none() {
+        if needed > MICRO_BATCH_BYTES && args.image_size.is_none() {
             bail!(
                 "{path} is for images of {side}x{side} pixels, and one takes {} of memory: say \
                  --image-size {side} if that is meant, or less",
                 HumanBytes(needed as u64)
             );
         }
-        let mut plan = EvalPlan::modest(photos, graph, dtype, BATCH, side, side, &cpu)?;
+        let mut plan = EvalPlan::micro_batched(photos, graph, dtype, BATCH, side, side, &cpu)?;
         plan.load(&model.network);
         Ok(Net { model, normalisation, preparation, plan, cpu })
     }

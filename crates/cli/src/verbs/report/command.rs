@@ -76,7 +76,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         option("seed", config.seed.to_string());
     }
     for (name, images) in [
-        ("split", Some(data.split).filter(|&n| n > 0)),
+        ("validation", Some(data.validation).filter(|&n| n > 0)),
         ("limit-train", data.limit_train),
         ("limit-test", data.limit_test),
     ] {
@@ -157,7 +157,9 @@ mod tests {
         for line in [
             format!("{begin} --arch resnet8"),
             format!("{begin} --arch resnet20 --recipe paper --dtype fp32"),
-            format!("{begin} --arch resnet8 --recipe walkthrough --epochs 3 --seed 9 --split 20"),
+            format!(
+                "{begin} --arch resnet8 --recipe walkthrough --epochs 3 --seed 9 --validation 20"
+            ),
             format!(
                 "{begin} --batch-size 10 --lr 0.00015 --momentum 0.8 --weight-decay 0.0001 \
                  --label-smoothing 0.05 --dtype bf16 --mean 0,0.5,1 --std 1,2,3 --save-torch"

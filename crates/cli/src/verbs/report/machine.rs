@@ -66,7 +66,7 @@ fn when(segment: &Segment) -> String {
 
 #[cfg(test)]
 mod tests {
-    use resnet::recipe::Dtype;
+    use resnet::Dtype;
 
     use super::*;
 

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use indicatif::HumanBytes;
 use resnet::{
+    Dtype,
     engine::{
         EvalPlan, TrainPlan,
-        outline::{Memory, Outline, UnitOutline},
+        plan_summary::{LayerSummary, PlanMemory, PlanSummary},
         program::Pass,
     },
-    recipe::Dtype,
 };
 use serde::Serialize;
 
@@ -71,9 +71,9 @@ const PASSES: [Pass; 3] = [Pass::Forward, Pass::BackwardData, Pass::BackwardWeig
 pub(super) fn run(subject: &Subject, args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
     let Subject { arch, graph, image_size: size, .. } = subject;
     let (cpu, dtype, batch) = (global.cpu()?, Dtype::from(args.dtype), args.batch);
-    let outline = match args.mode {
-        Mode::Train => TrainPlan::describe(graph, dtype, batch, *size, *size, &cpu)?,
-        Mode::Eval => EvalPlan::describe(graph, dtype, batch, *size, *size, &cpu)?,
+    let summary = match args.mode {
+        Mode::Train => TrainPlan::summarise(graph, dtype, batch, *size, *size, &cpu)?,
+        Mode::Eval => EvalPlan::summarise(graph, dtype, batch, *size, *size, &cpu)?,
     };
     let record = Record {
         arch: arch.to_string(),
@@ -84,13 +84,13 @@ pub(super) fn run(subject: &Subject, args: &SummaryArgs, global: &Global) -> any
         dtype,
         threads: cpu.threads(),
         isa: cpu.isa().name(),
-        units: outline.units.iter().map(unit).collect(),
-        memory: memory(&outline.memory),
+        units: summary.layers.iter().map(unit).collect(),
+        memory: memory(&summary.memory),
     };
-    if args.output.json { print::json(&record) } else { print(&record, &outline, args.mode) }
+    if args.output.json { print::json(&record) } else { print(&record, &summary, args.mode) }
 }
 
-fn unit(unit: &UnitOutline) -> UnitRecord {
+fn unit(unit: &LayerSummary) -> UnitRecord {
     UnitRecord {
         nodes: unit.nodes.clone(),
         kind: unit.kind.to_string(),
@@ -103,7 +103,7 @@ fn unit(unit: &UnitOutline) -> UnitRecord {
     }
 }
 
-fn memory(memory: &Memory) -> MemoryRecord {
+fn memory(memory: &PlanMemory) -> MemoryRecord {
     MemoryRecord {
         image_bytes: memory.images,
         activation_bytes: memory.activations,
@@ -117,7 +117,7 @@ fn memory(memory: &Memory) -> MemoryRecord {
     }
 }
 
-fn print(record: &Record, outline: &Outline, mode: Mode) -> anyhow::Result<()> {
+fn print(record: &Record, summary: &PlanSummary, mode: Mode) -> anyhow::Result<()> {
     let passes = if mode == Mode::Train { &PASSES[..] } else { &PASSES[..1] };
     let titles: Vec<String> = passes.iter().map(Pass::to_string).collect();
     let mut headers = vec![("unit", Left), ("kind", Left), ("output", Right)];
@@ -127,7 +127,7 @@ fn print(record: &Record, outline: &Outline, mode: Mode) -> anyhow::Result<()> {
         headers.push(("gradients", Right));
     }
     headers.extend([("packed", Right), ("scratch", Right)]);
-    let row = |unit: &UnitOutline| {
+    let row = |unit: &LayerSummary| {
         let algorithm = |pass: &Pass| {
             let found = unit.algorithms.iter().find(|a| a.0 == *pass);
             found.map_or(String::new(), |a| a.1.to_string())
@@ -146,10 +146,10 @@ fn print(record: &Record, outline: &Outline, mode: Mode) -> anyhow::Result<()> {
         row.extend([size(unit.packed_bytes), size(unit.scratch_bytes)]);
         row
     };
-    print::line(table(&headers, outline.units.iter().map(row)) + "\n")?;
+    print::line(table(&headers, summary.layers.iter().map(row)) + "\n")?;
     let Record { arch, mode: name, batch, image_size, dtype, threads, isa, .. } = record;
-    let Memory { images, activations, gradients, statistics, packed, scratch, logits, tables } =
-        outline.memory;
+    let PlanMemory { images, activations, gradients, statistics, packed, scratch, logits, tables } =
+        summary.memory;
     let shared = |text: String, how: &str| format!("{text}, {how}");
     let (once, largest) = ("shared where units need them at different times", "the largest above");
     let train = mode == Mode::Train;
@@ -164,7 +164,7 @@ fn print(record: &Record, outline: &Outline, mode: Mode) -> anyhow::Result<()> {
         ("scratch", shared(bytes(scratch), largest)),
         ("logits", bytes(logits)),
         ("tables", format!("{} at most, of the pixels of direct convolutions", bytes(tables))),
-        ("in all", bytes(outline.memory.total())),
+        ("in all", bytes(summary.memory.total())),
     ] {
         if train || !matches!(label, "gradients" | "statistics") {
             print::line(format!("{label:<14} {value}"))?;

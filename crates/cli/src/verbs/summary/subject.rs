@@ -47,7 +47,11 @@ impl Subject {
                     arch: model.arch,
                     graph: model.network.graph().clone(),
                     image_size: args.image_size.unwrap_or(model.image_size),
-                    file: Some(format!("{}{}{optimizer}", model.form, epochs.unwrap_or_default())),
+                    file: Some(format!(
+                        "{}{}{optimizer}",
+                        model.format,
+                        epochs.unwrap_or_default()
+                    )),
                 })
             }
             Err(unknown) => {

@@ -14,10 +14,9 @@ use std::{
 };
 
 use resnet::{
-    Cpu, Network,
-    engine::{EvalPlan, Input, StepResult, TrainPlan, outline::Outline, program::Pass},
-    engine::{Part, Targets},
-    recipe::Dtype,
+    Cpu, Dtype, Network,
+    engine::{EvalPlan, Input, StepResult, TrainPlan, plan_summary::PlanSummary, program::Pass},
+    engine::{MicroBatch, Targets},
 };
 use resnet_formats::{Data, NamedTensors};
 use serde_json::Value;
@@ -72,13 +71,13 @@ pub(crate) fn step(
     labels: &[u32],
     label_smoothing: f32,
 ) -> StepResult {
-    let part = Part::whole(input, Targets { labels, label_smoothing });
+    let part = MicroBatch::whole(input, Targets { labels, label_smoothing });
     plan.step(net, gradients, false, part, &mut ())
 }
 
 /// The algorithms that a plan's convolutions take in a pass, by name, in order.
-pub(crate) fn algorithms_of(outline: &Outline, pass: Pass) -> Vec<String> {
-    let all = outline.units.iter().flat_map(|unit| &unit.algorithms);
+pub(crate) fn algorithms_of(summary: &PlanSummary, pass: Pass) -> Vec<String> {
+    let all = summary.layers.iter().flat_map(|layer| &layer.algorithms);
     let taken = all.filter(|taken| taken.0 == pass).map(|taken| taken.1.to_string());
     taken.collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -9,7 +9,7 @@ use resnet::{
 /// 3 epochs of 4 batches, the last of them smaller.
 pub(crate) const STEPS: u64 = 12;
 pub(crate) const IMAGES: usize = 44;
-pub(crate) const SPLIT: usize = 4;
+pub(crate) const VALIDATION: usize = 4;
 
 pub(crate) fn dataset() -> Dataset {
     let limits =
@@ -36,8 +36,8 @@ pub(crate) fn config() -> TrainConfig {
             dir: None,
             classes: data.classes,
             image_size: 32,
-            train_images: IMAGES - SPLIT,
-            split: SPLIT,
+            train_images: IMAGES - VALIDATION,
+            validation: VALIDATION,
             limit_train: Some(IMAGES),
             limit_test: Some(20),
             normalisation: data.normalisation,

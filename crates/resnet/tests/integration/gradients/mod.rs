@@ -5,12 +5,11 @@ mod bf16;
 mod slope;
 
 use resnet::{
-    Arch, Cpu, Graph, Network,
+    Arch, Cpu, Dtype, Graph, Network,
     engine::{EvalPlan, Input, TrainPlan, program::Pass},
     graph::Op,
     network::Init,
     random::{Purpose, Random},
-    recipe::Dtype,
 };
 use resnet_kernels::{Algorithms, Isa};
 
@@ -138,7 +137,7 @@ fn every_algorithm_runs() {
             let cpu = Cpu::with_isa(2, isa).unwrap().with_algorithms(algorithms);
             let plan = TrainPlan::new(graph, dtype, images, height, width, &cpu).unwrap();
             for pass in [Pass::Forward, Pass::BackwardData, Pass::BackwardWeight] {
-                let taken = algorithms_of(&plan.outline(), pass);
+                let taken = algorithms_of(&plan.summary(), pass);
                 assert_eq!(taken, want, "{isa} {dtype} {algorithms:?} {pass}");
             }
         }

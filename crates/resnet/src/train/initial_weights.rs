@@ -8,23 +8,23 @@ use resnet_network::optim::SgdConfig;
 use crate::{
     config::TrainConfig,
     graph::Graph,
-    model_file::{Model, ModelFileError, Optimizer},
+    model_file::{Model, ModelFileError, OptimizerState},
     network::Network,
     run::{RunError, load_model},
 };
 
 /// The first weights of a run, and the optimiser's momentum if that goes on.
 #[derive(Debug)]
-pub(super) struct Start {
+pub(super) struct InitialWeights {
     pub(super) network: Network,
     pub(super) momentum: Option<Vec<f32>>,
     /// What people should know of it.
     pub(super) notes: Vec<String>,
 }
 
-impl Start {
-    pub(super) fn new(network: Network) -> Start {
-        Start { network, momentum: None, notes: Vec::new() }
+impl InitialWeights {
+    pub(super) fn new(network: Network) -> InitialWeights {
+        InitialWeights { network, momentum: None, notes: Vec::new() }
     }
 
     /// The weights of a file; and its optimiser's momentum, if the run continues what is in it.
@@ -33,16 +33,17 @@ impl Start {
         file: &Path,
         config: &TrainConfig,
         graph: Graph,
-    ) -> Result<Start, RunError> {
+    ) -> Result<InitialWeights, RunError> {
         let model = load_model(file, Some(config.arch))?;
         let continues = config.continues_after.is_some();
         let held = model.network.graph().classes();
         let classes = if continues { graph.classes() } else { held };
         model.check_fit(&config.data.name, classes, graph.in_channels())?;
         let mut notes = Vec::new();
-        let momentum = if continues { Some(go_on(&model, config, &mut notes)?) } else { None };
+        let momentum =
+            if continues { Some(resume_momentum(&model, config, &mut notes)?) } else { None };
         if *model.network.graph() == graph {
-            return Ok(Start { network: model.network, momentum, notes });
+            return Ok(InitialWeights { network: model.network, momentum, notes });
         }
         let mut network = Network::new(graph, config.recipe.init, config.seed);
         let head = config.arch.family.head();
@@ -69,12 +70,12 @@ impl Start {
             file.shown(),
             network.graph().classes()
         ));
-        Ok(Start { network, momentum, notes })
+        Ok(InitialWeights { network, momentum, notes })
     }
 }
 
 /// The momentum of a model that training goes on with; notes say what its file has and lacks.
-fn go_on(
+fn resume_momentum(
     model: &Model,
     config: &TrainConfig,
     notes: &mut Vec<String>,
@@ -106,7 +107,7 @@ fn go_on(
         brief(&recipe.name)
     );
     notes.push(note);
-    if let Ok(Optimizer { config: theirs, dampening, .. }) = &model.optimizer
+    if let Ok(OptimizerState { config: theirs, dampening, .. }) = &model.optimizer
         && (*theirs != recipe.sgd || *dampening != 0.0)
     {
         let text = |c: &SgdConfig| {

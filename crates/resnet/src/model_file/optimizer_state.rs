@@ -14,7 +14,7 @@ use resnet_network::optim::SgdConfig;
 
 /// SGD's state and settings.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Optimizer {
+pub struct OptimizerState {
     /// Momentum buffers by parameter; none before the first step.
     pub momentum: NamedTensors,
     /// Learning rate of the last update.
@@ -25,9 +25,9 @@ pub struct Optimizer {
     pub config: SgdConfig,
 }
 
-impl Optimizer {
+impl OptimizerState {
     /// The optimiser of a model in a PyTorch file; or what of it cannot be told.
-    pub(super) fn from_torch(sgd: Sgd, model: &NamedTensors) -> Result<Optimizer, String> {
+    pub(super) fn from_torch(sgd: Sgd, model: &NamedTensors) -> Result<OptimizerState, String> {
         let parameters: Vec<&(String, Tensor)> = parameters(model).collect();
         let counts: Vec<usize> = sgd.groups.iter().map(|group| group.parameters).collect();
         if sgd.momentum.len() != parameters.len() {
@@ -67,7 +67,7 @@ impl Optimizer {
             }
             momentum.push((name.clone(), buffer));
         }
-        Ok(Optimizer {
+        Ok(OptimizerState {
             momentum,
             lr: main.lr,
             dampening: main.dampening,
@@ -136,7 +136,7 @@ mod tests {
         Network::new(arch.graph_with(3, 10, 2), Init::PyTorch, 0).state_dict()
     }
 
-    fn optimizer(decay_norm_and_bias: bool) -> Optimizer {
+    fn optimizer(decay_norm_and_bias: bool) -> OptimizerState {
         let model = model();
         let buffer = |(i, (name, tensor)): (usize, &(String, Tensor))| {
             (name.clone(), Tensor::f32(&tensor.shape, vec![i as f32; tensor.data.len()]))
@@ -144,10 +144,10 @@ mod tests {
         let config =
             SgdConfig { momentum: 0.9, weight_decay: 5e-4, nesterov: true, decay_norm_and_bias };
         let momentum = parameters(&model).enumerate().map(buffer).collect();
-        Optimizer { momentum, lr: 0.1, dampening: 0.0, config }
+        OptimizerState { momentum, lr: 0.1, dampening: 0.0, config }
     }
 
-    fn sorted(mut optimizer: Optimizer) -> Optimizer {
+    fn sorted(mut optimizer: OptimizerState) -> OptimizerState {
         optimizer.momentum.sort_by(|a, b| a.0.cmp(&b.0));
         optimizer
     }
@@ -159,14 +159,14 @@ mod tests {
             let sgd = optimizer.to_torch(&model());
             assert_eq!(sgd.groups[0].momentum, 0.9);
             assert_eq!(sgd.groups.len(), if decay_norm_and_bias { 1 } else { 2 });
-            let back = Optimizer::from_torch(sgd.clone(), &model()).unwrap();
+            let back = OptimizerState::from_torch(sgd.clone(), &model()).unwrap();
             assert_eq!(sorted(back), sorted(optimizer.clone()));
             // The groups the other way round.
             if !decay_norm_and_bias {
                 let mut turned = sgd.clone();
                 turned.momentum.rotate_left(sgd.groups[0].parameters);
                 turned.groups.reverse();
-                let back = Optimizer::from_torch(turned, &model()).unwrap();
+                let back = OptimizerState::from_torch(turned, &model()).unwrap();
                 assert_eq!(sorted(back), sorted(optimizer));
             }
         }
@@ -176,7 +176,7 @@ mod tests {
     fn before_the_first_step_there_is_no_momentum() {
         let mut sgd = optimizer(true).to_torch(&model());
         sgd.momentum.fill(None);
-        assert_eq!(Optimizer::from_torch(sgd, &model()).unwrap().momentum, vec![]);
+        assert_eq!(OptimizerState::from_torch(sgd, &model()).unwrap().momentum, vec![]);
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
         let refusal = |change: &dyn Fn(&mut Sgd)| {
             let mut sgd = optimizer(true).to_torch(&model());
             change(&mut sgd);
-            Optimizer::from_torch(sgd, &model()).unwrap_err()
+            OptimizerState::from_torch(sgd, &model()).unwrap_err()
         };
         assert!(
             refusal(&|sgd| drop(sgd.momentum.pop()))

@@ -2,9 +2,9 @@
 
 use resnet_kernels::{elementwise::PadShortcut, layout::padded, pooling::MaxPool};
 
-use crate::program::Plain;
+use crate::program::Parameterless;
 
-/// The pixels of one image that a max pool's window covers, for each output pixel.
+/// For each output pixel, the pixels of an image that a max pool's window covers.
 fn windows(pool: &MaxPool) -> Vec<Vec<usize>> {
     let p = *pool;
     let side = |len: usize| (len + 2 * p.padding - p.kernel) / p.stride + 1;
@@ -21,10 +21,10 @@ fn windows(pool: &MaxPool) -> Vec<Vec<usize>> {
 }
 
 /// The output of `n` images.
-pub(super) fn forward(plain: &Plain, x: &[f64], n: usize) -> Vec<f64> {
-    match plain {
-        Plain::Sum { image_len } => x[..n * image_len].to_vec(),
-        Plain::MaxPool(pool) => {
+pub(super) fn forward(op: &Parameterless, x: &[f64], n: usize) -> Vec<f64> {
+    match op {
+        Parameterless::AddRelu { image_len } => x[..n * image_len].to_vec(),
+        Parameterless::MaxPool(pool) => {
             let (stored, pixels) = (padded(pool.channels), pool.height * pool.width);
             let windows = windows(pool);
             let mut out = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn forward(plain: &Plain, x: &[f64], n: usize) -> Vec<f64> {
             }
             out
         }
-        Plain::AvgPool(pool) => {
+        Parameterless::AvgPool(pool) => {
             let stored = padded(pool.channels);
             let images = x.chunks_exact(pool.pixels * stored).take(n);
             let mean = |image: &[f64], c: usize| {
@@ -46,7 +46,7 @@ pub(super) fn forward(plain: &Plain, x: &[f64], n: usize) -> Vec<f64> {
             };
             images.flat_map(|image| (0..stored).map(move |c| mean(image, c))).collect()
         }
-        Plain::PadShortcut(s) => {
+        Parameterless::PadShortcut(s) => {
             let (ins, outs) = (padded(s.in_channels), padded(s.out_channels));
             let before = (s.out_channels - s.in_channels) / 2;
             let kept = kept_pixels(s);
@@ -60,11 +60,11 @@ pub(super) fn forward(plain: &Plain, x: &[f64], n: usize) -> Vec<f64> {
     }
 }
 
-/// The gradient of the input from that of the output.
-pub(super) fn backward(plain: &Plain, x: &[f64], dy: &[f64], n: usize) -> Vec<f64> {
-    match plain {
-        Plain::Sum { image_len } => dy[..n * image_len].to_vec(),
-        Plain::MaxPool(pool) => {
+/// The gradient of the input, from that of the output.
+pub(super) fn backward(op: &Parameterless, x: &[f64], dy: &[f64], n: usize) -> Vec<f64> {
+    match op {
+        Parameterless::AddRelu { image_len } => dy[..n * image_len].to_vec(),
+        Parameterless::MaxPool(pool) => {
             let (stored, pixels) = (padded(pool.channels), pool.height * pool.width);
             let windows = windows(pool);
             let mut dx = vec![0.0; n * pixels * stored];
@@ -75,7 +75,7 @@ pub(super) fn backward(plain: &Plain, x: &[f64], dy: &[f64], n: usize) -> Vec<f6
                         let value = |at: &usize| x[at * stored + c];
                         let top = window.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
                         let d = dy[(image * windows.len() + to) * stored + c];
-                        // The first of equal ones, as in PyTorch; none where none is a number.
+                        // The first of equal values, as in PyTorch; none if all are NaN.
                         let Some(first) = window.iter().find(|at| value(at) == top) else {
                             continue;
                         };
@@ -85,13 +85,13 @@ pub(super) fn backward(plain: &Plain, x: &[f64], dy: &[f64], n: usize) -> Vec<f6
             }
             dx
         }
-        Plain::AvgPool(pool) => {
+        Parameterless::AvgPool(pool) => {
             let stored = padded(pool.channels);
             let pixel = |i: usize| i / stored / pool.pixels * stored + i % stored;
             let d = |i: usize| dy[pixel(i)] / pool.pixels as f64;
             (0..n * pool.pixels * stored).map(d).collect()
         }
-        Plain::PadShortcut(s) => {
+        Parameterless::PadShortcut(s) => {
             let (ins, outs) = (padded(s.in_channels), padded(s.out_channels));
             let before = (s.out_channels - s.in_channels) / 2;
             let kept = kept_pixels(s);

@@ -1,4 +1,4 @@
-//! What training and inference have in common: groups as units, and operations that cost something.
+//! Builds a program: what the lowering of training and of inference share.
 
 use resnet_kernels::{
     Dtype,
@@ -12,22 +12,22 @@ use resnet_network::graph::{Graph, NodeId, Op};
 
 use super::{
     cost::Costs,
-    groups::{Group, groups_around, producer},
+    fusion::{FusionGroup, fusion_groups_around, producer},
     sizes::Sizes,
 };
 use crate::{
     error::PlanError,
-    program::{Compute, Kind, Operation, Pass, Plain, Program, Span, Unit},
+    program::{Compute, FusedLayer, Kind, Operation, Parameterless, Pass, Program, Span},
 };
 
-/// What a graph is lowered for.
+/// A graph, and what to lower it for.
 #[derive(Clone, Copy, Debug)]
 pub struct Lowering<'a> {
     /// The graph.
     pub graph: &'a Graph,
-    /// How values and gradients are stored.
+    /// Storage type of values and gradients.
     pub dtype: Dtype,
-    /// The largest batch.
+    /// Images of the largest batch.
     pub batch: usize,
     /// Rows of an image.
     pub height: usize,
@@ -35,17 +35,18 @@ pub struct Lowering<'a> {
     pub width: usize,
 }
 
-/// A graph on its way to a program.
-pub(super) struct List<'a> {
+/// The program so far.
+pub(super) struct ProgramBuilder<'a> {
     pub(super) graph: &'a Graph,
     pub(super) dtype: Dtype,
     pub(super) sizes: Sizes,
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<FusionGroup>,
     pub(super) operations: Vec<Operation>,
 }
 
-impl<'a> List<'a> {
-    /// `fold` folds batch norms into the convolutions before them; the value of `probe` is stored.
+impl<'a> ProgramBuilder<'a> {
+    /// An empty program. `fold` folds batch norms into the convolutions before them; the value of
+    /// `probe` is stored.
     pub(super) fn new(
         lowering: Lowering<'a>,
         fold: bool,
@@ -53,8 +54,8 @@ impl<'a> List<'a> {
     ) -> Result<Self, PlanError> {
         let Lowering { graph, dtype, batch, height, width } = lowering;
         let sizes = Sizes::new(graph, batch, height, width)?;
-        let groups = groups_around(graph, fold, probe)?;
-        Ok(List { graph, dtype, sizes, groups, operations: Vec::new() })
+        let groups = fusion_groups_around(graph, fold, probe)?;
+        Ok(ProgramBuilder { graph, dtype, sizes, groups, operations: Vec::new() })
     }
 
     pub(super) fn costs(&self) -> Costs<'_> {
@@ -65,44 +66,44 @@ impl<'a> List<'a> {
         self.graph.nodes()[self.groups[group].head].op
     }
 
-    /// The group that computes what a group reads first; none for the images.
+    /// The group that computes a group's input; none for the images.
     pub(super) fn input(&self, group: usize) -> Option<usize> {
         producer(&self.groups, self.graph.nodes()[self.groups[group].head].inputs[0])
     }
 
-    /// Adds an operation of none of the graph's nodes.
+    /// Adds an operation that belongs to no fused layer.
     pub(super) fn add(&mut self, kind: Kind, pass: Pass, compute: Compute, bytes: u64) {
         let (names, flops) = (Vec::new(), 0);
-        self.operations.push(Operation { unit: None, names, kind, pass, compute, flops, bytes });
+        self.operations.push(Operation { layer: None, names, kind, pass, compute, flops, bytes });
     }
 
-    /// Adds the way of the images into their layout.
+    /// Adds the conversion of the images.
     pub(super) fn add_images(&mut self) {
         self.add(Kind::Input, Pass::Forward, Compute::Images, self.costs().images());
         let images = self.operations.last_mut().expect("just added");
         images.names.push(self.graph.nodes()[Graph::INPUT].name.clone());
     }
 
-    /// Adds the way of a convolution's weights into the layout of a pass.
-    pub(super) fn add_pack(&mut self, unit: usize, pass: Pass) {
-        let names = vec![self.graph.nodes()[self.groups[unit].head].name.clone()];
+    /// Adds the packing of a convolution's weights for a pass.
+    pub(super) fn add_pack(&mut self, layer: usize, pass: Pass) {
+        let names = vec![self.graph.nodes()[self.groups[layer].head].name.clone()];
         let (kind, compute) = (Kind::Packing, Compute::Pack);
-        let unit = Some(unit);
-        self.operations.push(Operation { unit, names, kind, pass, compute, flops: 0, bytes: 0 });
+        let layer = Some(layer);
+        self.operations.push(Operation { layer, names, kind, pass, compute, flops: 0, bytes: 0 });
     }
 
-    /// Adds a pass of a group: so many products with its weights, and bytes.
+    /// Adds a pass of a group: how many products with its weights it takes, and its memory traffic.
     pub(super) fn add_pass(
         &mut self,
-        unit: usize,
+        layer: usize,
         pass: Pass,
         compute: Compute,
         products: u64,
         bytes: u64,
     ) {
-        let group = &self.groups[unit];
+        let group = &self.groups[layer];
         self.operations.push(Operation {
-            unit: Some(unit),
+            layer: Some(layer),
             names: self.names(group),
             kind: Kind::new(self.graph, group.head),
             pass,
@@ -112,24 +113,24 @@ impl<'a> List<'a> {
         });
     }
 
-    fn names(&self, group: &Group) -> Vec<String> {
+    fn names(&self, group: &FusionGroup) -> Vec<String> {
         let name = |id: NodeId| self.graph.nodes()[id].name.clone();
         group.nodes(self.graph).into_iter().map(name).collect()
     }
 
-    /// A group as a unit of a program.
-    pub(super) fn unit(
+    /// A fusion group as a layer of the program.
+    pub(super) fn layer(
         &self,
         index: usize,
         mode: Mode,
         value: Option<Span>,
         gradient: Span,
-    ) -> Unit {
+    ) -> FusedLayer {
         let group = &self.groups[index];
         let node = &self.graph.nodes()[group.head];
         let is_conv = matches!(node.op, Op::Conv2d { .. });
         let conv = is_conv.then(|| self.sizes.conv(group.head, node, mode));
-        Unit {
+        FusedLayer {
             head: group.head,
             names: self.names(group),
             kind: Kind::new(self.graph, group.head),
@@ -141,7 +142,7 @@ impl<'a> List<'a> {
         }
     }
 
-    /// The batch norm of a group, of one image.
+    /// The batch norm of a group, for one image.
     pub(super) fn batch_norm(&self, group: usize) -> BatchNorm {
         let head = self.groups[group].head;
         BatchNorm { pixels: self.sizes.pixels(head), channels: self.sizes.shapes[head].channels }
@@ -154,19 +155,21 @@ impl<'a> List<'a> {
         Linear { inputs, outputs: node.channels }
     }
 
-    /// The operation of a group without parameters.
-    pub(super) fn plain(&self, group: usize) -> Plain {
+    /// The parameterless operation of a group.
+    pub(super) fn parameterless(&self, group: usize) -> Parameterless {
         let id = self.groups[group].head;
         let node = &self.graph.nodes()[id];
         let input = self.sizes.shapes[node.inputs[0]];
         let (channels, height, width) = (input.channels, input.height, input.width);
         match node.op {
-            Op::Relu | Op::Add => Plain::Sum { image_len: self.sizes.image_len(id) },
+            Op::Relu | Op::Add => Parameterless::AddRelu { image_len: self.sizes.image_len(id) },
             Op::MaxPool2d { kernel, stride, padding } => {
-                Plain::MaxPool(MaxPool { channels, height, width, kernel, stride, padding })
+                Parameterless::MaxPool(MaxPool { channels, height, width, kernel, stride, padding })
             }
-            Op::GlobalAvgPool => Plain::AvgPool(GlobalAvgPool { channels, pixels: height * width }),
-            Op::PadShortcut { stride } => Plain::PadShortcut(PadShortcut {
+            Op::GlobalAvgPool => {
+                Parameterless::AvgPool(GlobalAvgPool { channels, pixels: height * width })
+            }
+            Op::PadShortcut { stride } => Parameterless::PadShortcut(PadShortcut {
                 in_channels: channels,
                 out_channels: node.channels,
                 height,
@@ -179,14 +182,14 @@ impl<'a> List<'a> {
         }
     }
 
-    /// The program, whose buffers have these lengths: values, gradients, saved statistics.
+    /// The finished program. `[values, gradients, saved]` are the lengths of its buffers.
     pub(super) fn program(
         self,
-        units: Vec<Unit>,
+        layers: Vec<FusedLayer>,
         [values, gradients, saved]: [usize; 3],
     ) -> Program {
         Program {
-            units,
+            layers,
             operations: self.operations,
             batch: self.sizes.batch,
             classes: self.graph.classes(),

@@ -1,4 +1,4 @@
-//! Which architecture a state dict is of, by its names and shapes.
+//! Infers the architecture of a state dict from its names and shapes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,38 +6,42 @@ use resnet_formats::{NamedTensors, Tensor};
 
 use super::{Arch, Block, Family, arch::STAGES};
 
-/// What names and shapes say.
+/// An architecture inferred from names and shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recognised {
+pub struct InferredArch {
     /// The architecture.
     pub arch: Arch,
-    /// Another one whose tensors have the same names and shapes: option-A shortcuts have no
-    /// parameters, so that the paper's CIFAR nets with and without them look alike.
-    pub twin: Option<Arch>,
+    /// An ambiguous alternative: another architecture with the same names and shapes. The paper's
+    /// CIFAR nets are ambiguous, since option-A shortcuts have no parameters.
+    pub alternative: Option<Arch>,
 }
 
-/// The architecture of a state dict: its family by the stem's kernel and the number of stages, its
-/// depth by the blocks and their kind, and by its shortcuts whether it has any. Widths and
-/// the number of classes do not matter, nor how head and shortcuts are called.
+/// Infers the architecture of a state dict. The stem's kernel and the number of stages give the
+/// family, the number and kind of blocks give the depth, and projections show shortcuts. Widths,
+/// classes, and the names of head and shortcuts do not matter.
 ///
 /// ```
-/// use resnet_network::{Arch, Network, models::recognise, network::Init};
+/// use resnet_network::{Arch, Network, models::infer_arch, network::Init};
 /// let arch: Arch = "resnet18-cifar".parse().unwrap();
 /// let net = Network::new(arch.graph_with(3, 10, 8), Init::PyTorch, 0);
-/// assert_eq!(recognise(&net.state_dict()).unwrap().arch, arch);
+/// assert_eq!(infer_arch(&net.state_dict()).unwrap().arch, arch);
 /// ```
 ///
 /// # Errors
-/// What is found, if no architecture is like that.
-pub fn recognise(tensors: &NamedTensors) -> Result<Recognised, String> {
+/// A description of the tensors, if no architecture of the family has them.
+pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
     let shape = |name: &str| {
         let tensor: Option<&(String, Tensor)> = tensors.iter().find(|(n, _)| n == name);
         tensor.map(|(_, tensor)| tensor.shape.as_slice())
     };
     let kernel = match shape("conv1.weight") {
         Some([_, _, rows, columns]) if rows == columns => *rows,
-        Some(shape) => return Err(format!("its 'conv1.weight' is {shape:?}, no convolution's")),
-        None => return Err("it has no 'conv1.weight', the first layer of every net here".into()),
+        Some(shape) => {
+            return Err(format!(
+                "its 'conv1.weight' has shape {shape:?}, which is not that of a square convolution"
+            ));
+        }
+        None => return Err("it has no 'conv1.weight', the first layer of every ResNet".into()),
     };
     let stages = stages(tensors)?;
     let block = if shape("layer1.0.conv3.weight").is_some() {
@@ -45,25 +49,27 @@ pub fn recognise(tensors: &NamedTensors) -> Result<Recognised, String> {
     } else if shape("layer1.0.conv2.weight").is_some() {
         Block::Basic
     } else {
-        return Err("it has no 'layer1.0.conv2.weight': its blocks are of another kind".into());
+        return Err(
+            "it has no 'layer1.0.conv2.weight': its blocks are neither basic nor bottleneck".into(),
+        );
     };
     let projects = tensors.iter().any(|(name, _)| shortcut(name).is_some());
     let found = || {
         let stages: Vec<String> = stages.iter().map(ToString::to_string).collect();
         let kind = if block == Block::Basic { "basic" } else { "bottleneck" };
         format!(
-            "its {kernel}x{kernel} stem and stages of {} {kind} blocks{} are those of no architecture here",
+            "its {kernel}x{kernel} stem and stages of {} {kind} blocks{} match no architecture of the family",
             stages.join(", "),
             if projects { " with projections" } else { "" }
         )
     };
     match (kernel, &stages[..]) {
         (3, &[n, second, third]) if [second, third] == [n; 2] => {
-            // 50 and 152 are 6n+2 as well, and those names are taken.
+            // 50 and 152 are 6n+2 too, but name ImageNet nets.
             let named = format!("resnet{}", n.saturating_mul(6).saturating_add(2)).parse::<Arch>();
             match named {
                 Ok(arch) if arch.family == Family::Paper && block == Block::Basic && !projects => {
-                    Ok(Recognised { arch, twin: Some(Arch { residual: false, ..arch }) })
+                    Ok(InferredArch { arch, alternative: Some(Arch { residual: false, ..arch }) })
                 }
                 _ => Err(found()),
             }
@@ -72,13 +78,13 @@ pub fn recognise(tensors: &NamedTensors) -> Result<Recognised, String> {
             let family = if kernel == 3 { Family::Cifar } else { Family::ImageNet };
             let known = STAGES.iter().find(|known| known.1 == *blocks && known.2 == block);
             let depth = known.ok_or_else(found)?.0;
-            Ok(Recognised { arch: Arch { family, depth, residual: projects }, twin: None })
+            Ok(InferredArch { arch: Arch { family, depth, residual: projects }, alternative: None })
         }
         _ => Err(found()),
     }
 }
 
-/// Blocks of each stage.
+/// The number of blocks of each stage.
 fn stages(tensors: &NamedTensors) -> Result<Vec<usize>, String> {
     let mut found = BTreeMap::<usize, BTreeSet<usize>>::new();
     for (name, _) in tensors {
@@ -87,7 +93,7 @@ fn stages(tensors: &NamedTensors) -> Result<Vec<usize>, String> {
         }
     }
     if found.is_empty() {
-        return Err("it has no stages: names such as 'layer1.0.conv1.weight'".into());
+        return Err("it has no stages: no names like 'layer1.0.conv1.weight'".into());
     }
     let mut stages = Vec::new();
     for (index, (stage, blocks)) in found.into_iter().enumerate() {
@@ -105,7 +111,7 @@ fn place(name: &str) -> Option<(usize, usize, &str)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?))
 }
 
-/// What follows the name of a projecting shortcut.
+/// The rest of a name after a projection shortcut's.
 fn shortcut(name: &str) -> Option<&str> {
     let (_, _, rest) = place(name)?;
     SHORTCUTS.iter().find_map(|shortcut| rest.strip_prefix(shortcut)?.strip_prefix('.'))
@@ -114,8 +120,8 @@ fn shortcut(name: &str) -> Option<&str> {
 const SHORTCUTS: [&str; 2] = ["shortcut", "downsample"];
 const HEADS: [&str; 2] = ["linear", "fc"];
 
-/// Gives head and shortcuts the names that the family has for them, unless the state dict already
-/// has a tensor of that name.
+/// Renames head (`fc` or `linear`) and shortcuts (`downsample` or `shortcut`) to the family's names,
+/// unless the state dict already has a tensor of that name.
 pub fn canonical_names(tensors: &mut NamedTensors, family: Family) {
     let taken: BTreeSet<String> = tensors.iter().map(|(name, _)| name.clone()).collect();
     for (name, _) in tensors.iter_mut() {
@@ -147,28 +153,28 @@ mod tests {
     }
 
     #[test]
-    fn every_architecture_is_recognised() {
+    fn every_architecture_is_inferred() {
         for arch in Arch::all().chain(["resnet8", "plain26"].map(arch)) {
             if arch.depth > 152 {
-                continue; // a minute
+                continue; // It would take a minute.
             }
             let expected = match arch.family {
-                Family::Paper => Recognised {
+                Family::Paper => InferredArch {
                     arch: Arch { residual: true, ..arch },
-                    twin: Some(Arch { residual: false, ..arch }),
+                    alternative: Some(Arch { residual: false, ..arch }),
                 },
-                _ => Recognised { arch, twin: None },
+                _ => InferredArch { arch, alternative: None },
             };
-            assert_eq!(recognise(&state(arch)), Ok(expected), "{arch}");
+            assert_eq!(infer_arch(&state(arch)), Ok(expected), "{arch}");
         }
     }
 
     #[test]
-    fn what_is_like_none_is_described() {
+    fn other_tensors_are_described() {
         let refusal = |change: &dyn Fn(&mut NamedTensors), of: &str| {
             let mut tensors = state(arch(of));
             change(&mut tensors);
-            recognise(&tensors).unwrap_err()
+            infer_arch(&tensors).unwrap_err()
         };
         let without = |start: &'static str| {
             move |tensors: &mut NamedTensors| tensors.retain(|(name, _)| !name.starts_with(start))
@@ -178,21 +184,21 @@ mod tests {
             ("resnet20", "layer", "no stages"),
             ("resnet20", "layer1", "in or before its stage 'layer2'"),
             ("resnet18", "layer4.0", "in or before its stage 'layer4'"),
-            ("resnet20", "layer3.2", "3x3 stem and stages of 3, 3, 2 basic blocks are"),
+            ("resnet20", "layer3.2", "3x3 stem and stages of 3, 3, 2 basic blocks match"),
             ("resnet50", "layer3.5", "7x7 stem and stages of 3, 4, 5, 3 bottleneck blocks with"),
             ("resnet18", "layer4", "stages of 2, 2, 2 basic blocks with projections"),
         ] {
             let text = refusal(&without(start), of);
             assert!(text.contains(expected), "{text}");
         }
-        // Eight blocks a stage: 50 layers, which is another net's name.
+        // Eight blocks per stage are 50 layers, and resnet50 names another net.
         let blocks = |tensors: &mut NamedTensors| {
             for (stage, block) in [(1, 7), (2, 7), (3, 7), (1, 6), (2, 6), (3, 6)] {
                 let name = format!("layer{stage}.{block}.conv1.weight");
                 tensors.push((name, Tensor::f32(&[0], vec![])));
             }
         };
-        assert!(refusal(&blocks, "resnet38").contains("stages of 8, 8, 8 basic blocks are"));
+        assert!(refusal(&blocks, "resnet38").contains("stages of 8, 8, 8 basic blocks match"));
         let stem = |tensors: &mut NamedTensors| tensors[0].1.shape = vec![2, 3, 5, 5];
         assert!(refusal(&stem, "resnet18").contains("its 5x5 stem"));
         let option_b = |tensors: &mut NamedTensors| {
@@ -208,7 +214,7 @@ mod tests {
         for (name, _) in &mut other {
             *name = name.replace("linear", "fc").replace("shortcut", "downsample");
         }
-        assert_eq!(recognise(&other).unwrap().arch, arch("resnet18-cifar"));
+        assert_eq!(infer_arch(&other).unwrap().arch, arch("resnet18-cifar"));
         canonical_names(&mut other, Family::Cifar);
         assert_eq!(other, net);
         canonical_names(&mut other, Family::ImageNet);

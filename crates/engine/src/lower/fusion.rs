@@ -1,24 +1,24 @@
-//! Groups nodes into units that one pass over memory computes.
+//! Fuses nodes into groups that one pass over memory computes.
 
 use resnet_network::graph::{Graph, GraphError, NodeId, Op};
 
-/// A head operation with what follows it in the same pass over memory.
+/// A node (the head) with the nodes after it that are computed in the same pass over memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Group {
-    /// The node whose operation it is.
+pub(super) struct FusionGroup {
+    /// The first node.
     pub(super) head: NodeId,
-    /// A batch norm folded into the head (a convolution), in inference.
+    /// In inference, the batch norm that is folded into the head, a convolution.
     pub(super) norm: Option<NodeId>,
-    /// What is added before the ReLU, named by the group's output that holds it.
+    /// The value that is added before the ReLU: the output of another group.
     pub(super) residual: Option<NodeId>,
-    /// Whether a ReLU ends it.
+    /// Whether a ReLU follows.
     pub(super) relu: bool,
-    /// The node whose value it produces: the last of the group.
+    /// The last node, whose value the group computes.
     pub(super) output: NodeId,
 }
 
-impl Group {
-    /// The nodes that it computes, from the head to the output.
+impl FusionGroup {
+    /// The nodes of the group, from head to output.
     pub(super) fn nodes(&self, graph: &Graph) -> Vec<NodeId> {
         let before = |&id: &NodeId| {
             let mut inputs = graph.nodes()[id].inputs.iter().copied();
@@ -30,25 +30,25 @@ impl Group {
     }
 }
 
-/// The units of a graph in the order of their outputs. `fold` folds batch norms into the
+/// The fusion groups of a graph, in the order of their outputs. `fold` folds batch norms into the
 /// convolutions before them.
 ///
 /// # Errors
 /// If the graph breaks a rule of the plans.
-pub(super) fn groups(graph: &Graph, fold: bool) -> Result<Vec<Group>, GraphError> {
-    groups_around(graph, fold, None)
+pub(super) fn fusion_groups(graph: &Graph, fold: bool) -> Result<Vec<FusionGroup>, GraphError> {
+    fusion_groups_around(graph, fold, None)
 }
 
-/// [`groups`], of which one ends in the node `probe`, so that its value is stored.
-pub(super) fn groups_around(
+/// [`fusion_groups`] where one group ends in the node `probe`, so that its value is stored.
+pub(super) fn fusion_groups_around(
     graph: &Graph,
     fold: bool,
     probe: Option<NodeId>,
-) -> Result<Vec<Group>, GraphError> {
+) -> Result<Vec<FusionGroup>, GraphError> {
     graph.check()?;
     let nodes = graph.nodes();
     let consumers = graph.consumers();
-    // The node that alone reads this one, if it does `op`.
+    // The only reader of a node, if it is an `op`.
     let sole = |id: NodeId, op: Op| match consumers[id][..] {
         [next] if nodes[next].op == op && Some(id) != probe => Some(next),
         _ => None,
@@ -59,7 +59,8 @@ pub(super) fn groups_around(
         if std::mem::replace(&mut taken[id], true) {
             continue;
         }
-        let mut group = Group { head: id, norm: None, residual: None, relu: false, output: id };
+        let mut group =
+            FusionGroup { head: id, norm: None, residual: None, relu: false, output: id };
         if fold && matches!(node.op, Op::Conv2d { .. }) {
             group.norm = sole(id, Op::BatchNorm2d);
             group.output = group.norm.unwrap_or(id);
@@ -90,9 +91,9 @@ pub(super) fn groups_around(
     Ok(groups)
 }
 
-/// The group that computes a node's value; none for the images.
-pub(super) fn producer(groups: &[Group], id: NodeId) -> Option<usize> {
-    // They are in the order of their outputs.
+/// Index of the group that computes a node's value; none for the images.
+pub(super) fn producer(groups: &[FusionGroup], id: NodeId) -> Option<usize> {
+    // Groups are in the order of their outputs.
     let found = groups.binary_search_by_key(&id, |group| group.output).ok();
     assert!(found.is_some() || id == Graph::INPUT, "every value that is read is computed");
     found
@@ -108,10 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn a_block_becomes_four_units_or_two() {
+    fn a_block_becomes_four_groups_or_two() {
         let g = graph("resnet18-cifar");
-        let named = |groups: &[Group]| -> Vec<String> {
-            let of = |group: &Group| {
+        let named = |groups: &[FusionGroup]| -> Vec<String> {
+            let of = |group: &FusionGroup| {
                 format!(
                     "{} -> {}{}",
                     g.nodes()[group.head].name,
@@ -129,13 +130,13 @@ mod tests {
             "layer2.0.shortcut.1 -> layer2.0.shortcut.1",
             "layer2.0.bn2 -> layer2.0.relu2 + layer2.0.shortcut.1",
         ];
-        assert_eq!(named(&groups(&g, false).unwrap()), train);
+        assert_eq!(named(&fusion_groups(&g, false).unwrap()), train);
         let eval = [
             "layer2.0.conv1 -> layer2.0.relu1",
             "layer2.0.shortcut.0 -> layer2.0.shortcut.1",
             "layer2.0.conv2 -> layer2.0.relu2 + layer2.0.shortcut.1",
         ];
-        assert_eq!(named(&groups(&g, true).unwrap()), eval);
+        assert_eq!(named(&fusion_groups(&g, true).unwrap()), eval);
     }
 
     #[test]
@@ -144,7 +145,7 @@ mod tests {
             let g = arch.graph(10);
             let middle = Some(g.nodes().len() / 2);
             for (fold, probe) in [(false, None), (true, None), (false, middle), (true, middle)] {
-                let groups = groups_around(&g, fold, probe).unwrap();
+                let groups = fusion_groups_around(&g, fold, probe).unwrap();
                 let mut members: Vec<NodeId> = groups.iter().flat_map(|u| u.nodes(&g)).collect();
                 members.sort_unstable();
                 assert!(members.into_iter().eq(1..g.nodes().len()), "{arch} fold {fold}");
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_between_another_sum_and_its_relu_is_its_own() {
+    fn an_addition_between_another_and_its_relu_is_a_group_of_its_own() {
         let mut g = Graph::new(3);
         let x = g.conv2d("a", Graph::INPUT, 8, 3, 1, 1);
         let n = g.batch_norm2d("n", x);
@@ -165,7 +166,7 @@ mod tests {
         let third = g.add("third", r, second);
         let p = g.global_avg_pool("p", third);
         g.linear("fc", p, 2);
-        let groups = groups(&g, false).unwrap();
+        let groups = fusion_groups(&g, false).unwrap();
         let outputs: Vec<NodeId> = groups.iter().map(|u| u.output).collect();
         // `first` is read twice, so its ReLU stands alone.
         assert_eq!(outputs, [x, y, first, second, r, third, p, p + 1]);
@@ -175,10 +176,17 @@ mod tests {
     fn refuses_graphs_it_cannot_run() {
         let mut g = Graph::new(3);
         let c = g.conv2d("conv1", Graph::INPUT, 8, 3, 1, 1);
-        assert!(groups(&g, false).unwrap_err().to_string().contains("ends in a linear layer"));
+        assert!(
+            fusion_groups(&g, false).unwrap_err().to_string().contains("ends in a linear layer")
+        );
         let p = g.global_avg_pool("pool", c);
         g.relu("unused", c);
         g.linear("fc", p, 2);
-        assert!(groups(&g, false).unwrap_err().to_string().contains("unused: is read by nothing"));
+        assert!(
+            fusion_groups(&g, false)
+                .unwrap_err()
+                .to_string()
+                .contains("unused: is read by nothing")
+        );
     }
 }

@@ -1,6 +1,8 @@
-//! Memory: what a plan is said to take, and fewer images at once.
+//! Memory: summaries state what plans allocate, and micro-batches need less.
 
-use resnet_engine::{Engine, EngineConfig, EvalPlan, Input, MODEST, PlanError, TrainPlan};
+use resnet_engine::{
+    Engine, EngineConfig, EvalPlan, Input, MICRO_BATCH_BYTES, PlanError, TrainPlan,
+};
 use resnet_kernels::{Cpu, Dtype, Isa};
 use resnet_network::{Arch, Network, graph::Graph, network::Init, optim::SgdConfig};
 
@@ -14,11 +16,11 @@ fn images(count: usize, side: usize) -> Vec<f32> {
     (0..count * 3 * side * side).map(|i| (i % 1009) as f32 / 500.0 - 1.0).collect()
 }
 
-/// Strided Winograd forms want many tiles: with one image alone they would not be chosen.
+/// Strided Winograd needs many tiles: a plan for a single image would not choose it.
 #[test]
-fn fewer_images_at_once_are_the_same_to_the_bit() {
+fn micro_batches_are_bit_identical() {
     let algorithms = |plan: &EvalPlan| -> Vec<_> {
-        plan.outline().units.into_iter().map(|unit| unit.algorithms).collect()
+        plan.summary().layers.into_iter().map(|layer| layer.algorithms).collect()
     };
     let mut differ = false;
     for (arch, width, side) in
@@ -35,7 +37,7 @@ fn fewer_images_at_once_are_the_same_to_the_bit() {
             let expected = whole.forward(Input::Nchw(&all), 5).to_vec();
             for at_once in [1, 2] {
                 let graph = net.graph();
-                let plan = EvalPlan::modest(at_once, graph, dtype, 32, side, side, &cpu);
+                let plan = EvalPlan::micro_batched(at_once, graph, dtype, 32, side, side, &cpu);
                 let mut plan = plan.unwrap();
                 assert_eq!(plan.batch(), at_once);
                 plan.load(&net);
@@ -54,7 +56,7 @@ fn fewer_images_at_once_are_the_same_to_the_bit() {
 }
 
 #[test]
-fn an_engine_evaluates_large_images_in_turns() {
+fn an_engine_evaluates_large_images_in_micro_batches() {
     let net = network("resnet8", 16);
     let (cpu, side, batch) = (Cpu::new(2).unwrap(), 256, 48);
     let sgd =
@@ -68,10 +70,10 @@ fn an_engine_evaluates_large_images_in_turns() {
         sgd,
     };
     let graph = net.graph();
-    let plan = EvalPlan::modest(batch, graph, Dtype::Fp32, batch, side, side, &cpu).unwrap();
+    let plan = EvalPlan::micro_batched(batch, graph, Dtype::Fp32, batch, side, side, &cpu).unwrap();
     assert!(plan.batch() < batch, "{} at once", plan.batch());
-    let memory = plan.outline().memory;
-    assert!(memory.images + memory.activations + memory.tables <= MODEST, "{memory:?}");
+    let memory = plan.summary().memory;
+    assert!(memory.images + memory.activations + memory.tables <= MICRO_BATCH_BYTES, "{memory:?}");
     drop(plan);
     let mut engine = Engine::new(net.clone(), &config, &cpu).unwrap();
     let all = images(batch, side);
@@ -82,20 +84,20 @@ fn an_engine_evaluates_large_images_in_turns() {
 }
 
 #[test]
-fn what_is_described_is_what_is_built() {
+fn a_summary_is_that_of_the_built_plan() {
     let cpu = Cpu::new(2).unwrap();
     for dtype in Dtype::ALL {
         let graph = network("resnet18", 16).graph().clone();
-        let train = TrainPlan::new(&graph, dtype, 3, 40, 40, &cpu).unwrap().outline();
-        assert_eq!(TrainPlan::describe(&graph, dtype, 3, 40, 40, &cpu).unwrap(), train);
-        let eval = EvalPlan::new(&graph, dtype, 3, 40, 40, &cpu).unwrap().outline();
-        assert_eq!(EvalPlan::describe(&graph, dtype, 3, 40, 40, &cpu).unwrap(), eval);
+        let train = TrainPlan::new(&graph, dtype, 3, 40, 40, &cpu).unwrap().summary();
+        assert_eq!(TrainPlan::summarise(&graph, dtype, 3, 40, 40, &cpu).unwrap(), train);
+        let eval = EvalPlan::new(&graph, dtype, 3, 40, 40, &cpu).unwrap().summary();
+        assert_eq!(EvalPlan::summarise(&graph, dtype, 3, 40, 40, &cpu).unwrap(), eval);
         assert!(train.memory.tables > eval.memory.tables && eval.memory.tables > 0);
     }
 }
 
 #[test]
-fn what_no_machine_holds_is_refused_at_once() {
+fn a_plan_beyond_any_memory_is_refused() {
     let cpu = Cpu::new(1).unwrap();
     let graph = network("resnet20", 16).graph().clone();
     let refused = |batch: usize, side: usize| {

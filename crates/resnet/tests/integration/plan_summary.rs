@@ -4,16 +4,15 @@
 use std::collections::BTreeMap;
 
 use resnet::{
-    Arch, Cpu, Graph, Network,
+    Arch, Cpu, Dtype, Graph, Network,
     engine::{
         EvalPlan, Input, TrainPlan,
-        outline::{Algorithm, Outline},
+        plan_summary::{Algorithm, PlanSummary},
         program::{Kind, Operation, Pass},
     },
-    engine::{Hooks, Part, Targets},
+    engine::{Hooks, MicroBatch, Targets},
     graph::Op,
     network::Init,
-    recipe::Dtype,
 };
 use resnet_kernels::{Algorithms, Isa};
 
@@ -23,8 +22,8 @@ fn graph(arch: &str) -> Graph {
     arch.parse::<Arch>().unwrap().graph(10)
 }
 
-fn operations(outline: &Outline) -> Vec<Operation> {
-    outline.operations.iter().map(|planned| planned.operation.clone()).collect()
+fn operations(summary: &PlanSummary) -> Vec<Operation> {
+    summary.operations.iter().map(|planned| planned.operation.clone()).collect()
 }
 
 /// How often each node occurs.
@@ -47,14 +46,14 @@ fn operations_cover_every_node_once_a_pass() {
     let cpu = Cpu::new(1).unwrap();
     for arch in ["resnet20", "plain20", "resnet18-cifar", "resnet50", "resnet18"] {
         let graph = graph(arch);
-        let train = TrainPlan::new(&graph, Dtype::Fp32, 1, 64, 64, &cpu).unwrap().outline();
-        let eval = EvalPlan::new(&graph, Dtype::Fp32, 1, 64, 64, &cpu).unwrap().outline();
-        let of = |outline: &Outline, passes: &[Pass]| -> Vec<Operation> {
+        let train = TrainPlan::new(&graph, Dtype::Fp32, 1, 64, 64, &cpu).unwrap().summary();
+        let eval = EvalPlan::new(&graph, Dtype::Fp32, 1, 64, 64, &cpu).unwrap().summary();
+        let of = |summary: &PlanSummary, passes: &[Pass]| -> Vec<Operation> {
             let wanted = |o: &Operation| o.kind != Kind::Packing && passes.contains(&o.pass);
-            operations(outline).into_iter().filter(wanted).collect()
+            operations(summary).into_iter().filter(wanted).collect()
         };
-        for outline in [&train, &eval] {
-            let forward = of(outline, &[Pass::Forward]);
+        for summary in [&train, &eval] {
+            let forward = of(summary, &[Pass::Forward]);
             assert_eq!(count(forward.iter()), once(&graph, |_, _| true), "{arch}");
         }
         // The images have no gradient, and so the first convolution computes none for them.
@@ -63,7 +62,7 @@ fn operations_cover_every_node_once_a_pass() {
         assert_eq!(count(data.iter()), want, "{arch}");
         let weight = of(&train, &[Pass::Backward, Pass::BackwardWeight]);
         assert_eq!(count(weight.iter()), once(&graph, |op, _| *op != Op::Input), "{arch}");
-        assert_eq!(eval.operations.len(), eval.units.len() + 1, "{arch}: no backward pass");
+        assert_eq!(eval.operations.len(), eval.layers.len() + 1, "{arch}: no backward pass");
     }
 }
 
@@ -90,26 +89,26 @@ fn steps_report_what_outlines_list() {
             (Input::Nchw(&images), Targets { labels: &[1, 2], label_smoothing: 0.0 });
         let mut plan = TrainPlan::new(&graph, dtype, 2, 32, 32, &cpu).unwrap();
         let mut done = Done::default();
-        let part = Part::whole(input, targets);
+        let part = MicroBatch::whole(input, targets);
         plan.step(&mut net, &mut gradients, false, part, &mut done);
         // The last one is the update, which is the optimiser's.
-        let listed = operations(&plan.outline());
+        let listed = operations(&plan.summary());
         assert_eq!(listed.last().unwrap().kind, Kind::Update);
         assert!(done.0.into_iter().eq(0..listed.len() - 1), "{arch} {dtype}");
         let mut plan = EvalPlan::new(&graph, dtype, 2, 32, 32, &cpu).unwrap();
         plan.load(&net);
         let mut done = Done::default();
         plan.forward_with(input, 2, &mut done);
-        assert!(done.0.into_iter().eq(0..plan.outline().operations.len()), "{arch} {dtype}");
+        assert!(done.0.into_iter().eq(0..plan.summary().operations.len()), "{arch} {dtype}");
     }
 }
 
 /// Of a convolution's forward and backward passes, which here take the same algorithm.
-fn algorithm(outline: &Outline, name: &str) -> Algorithm {
-    let unit = outline.units.iter().find(|u| u.nodes[0] == name).expect(name);
-    let mut found = unit.algorithms.iter().map(|a| a.1);
+fn algorithm(summary: &PlanSummary, name: &str) -> Algorithm {
+    let layer = summary.layers.iter().find(|layer| layer.nodes[0] == name).expect(name);
+    let mut found = layer.algorithms.iter().map(|a| a.1);
     let first = found.next().expect(name);
-    assert!(found.all(|other| other == first), "{name}: {:?}", unit.algorithms);
+    assert!(found.all(|other| other == first), "{name}: {:?}", layer.algorithms);
     first
 }
 
@@ -121,7 +120,7 @@ fn algorithms_depend_on_shape() {
         let [winograd, strided] = [1, 2].map(|stride| Algorithm::Winograd { side: 4, stride });
         for dtype in [Dtype::Fp32, Dtype::Bf16] {
             let wide = graph("resnet18-cifar");
-            let plan = TrainPlan::new(&wide, dtype, 16, 32, 32, &cpu).unwrap().outline();
+            let plan = TrainPlan::new(&wide, dtype, 16, 32, 32, &cpu).unwrap().summary();
             for (name, want) in [
                 ("conv1", Algorithm::Direct),
                 ("layer1.0.conv1", winograd),
@@ -137,12 +136,12 @@ fn algorithms_depend_on_shape() {
             }
             // The paper's nets are narrow: too narrow at first.
             let narrow = graph("resnet20");
-            let plan = EvalPlan::new(&narrow, dtype, 2, 32, 32, &cpu).unwrap().outline();
+            let plan = EvalPlan::new(&narrow, dtype, 2, 32, 32, &cpu).unwrap().summary();
             assert_eq!(algorithm(&plan, "layer1.0.conv1"), Algorithm::Direct);
             assert_eq!(algorithm(&plan, "layer2.0.conv2"), winograd);
             assert_eq!(algorithm(&plan, "layer3.2.conv2"), winograd);
-            let plan = TrainPlan::new(&wide, dtype, 2, 32, 32, &direct).unwrap().outline();
-            let mut all = plan.units.iter().flat_map(|u| &u.algorithms);
+            let plan = TrainPlan::new(&wide, dtype, 2, 32, 32, &direct).unwrap().summary();
+            let mut all = plan.layers.iter().flat_map(|layer| &layer.algorithms);
             assert!(all.all(|a| matches!(a.1, Algorithm::Direct | Algorithm::Gemm)));
         }
     }
@@ -160,7 +159,7 @@ fn bytes_and_operations_by_hand() {
     let cpu = Cpu::new(1).unwrap();
     let n = 4;
     for (dtype, element) in [(Dtype::Fp32, 4), (Dtype::Bf16, 2)] {
-        let listed = operations(&TrainPlan::new(&g, dtype, n, 8, 8, &cpu).unwrap().outline());
+        let listed = operations(&TrainPlan::new(&g, dtype, n, 8, 8, &cpu).unwrap().summary());
         // Images with their border stay f32; the second convolution reads a quarter of the pixels.
         let (image, wide, small) =
             (n * 4 * 3 * 10 * 10, n * element * 16 * 64, n * element * 32 * 16);
@@ -198,16 +197,16 @@ fn bytes_and_operations_by_hand() {
 fn what_is_not_stored_is_not_counted() {
     let cpu = Cpu::new(1).unwrap();
     let graph = graph("resnet18-cifar");
-    let outline = TrainPlan::new(&graph, Dtype::Fp32, 2, 32, 32, &cpu).unwrap().outline();
+    let summary = TrainPlan::new(&graph, Dtype::Fp32, 2, 32, 32, &cpu).unwrap().summary();
     let value = 2 * 4 * 64 * 1024;
     let parameters = 2 * 4 * 64;
     // `layer1.0.relu2` is read by two.
     for (name, stored) in [("layer1.0.bn1", 0), ("layer1.0.bn2", value)] {
-        let unit = outline.units.iter().find(|u| u.nodes[0] == name).unwrap();
-        assert_eq!(unit.activation_bytes, stored, "{name}");
+        let layer = summary.layers.iter().find(|layer| layer.nodes[0] == name).unwrap();
+        assert_eq!(layer.activation_bytes, stored, "{name}");
         let bytes = |pass| {
-            let mut found = operations(&outline).into_iter();
-            found.find(|o| o.pass == pass && o.names == unit.nodes).unwrap().bytes as usize
+            let mut found = operations(&summary).into_iter();
+            found.find(|o| o.pass == pass && o.names == layer.nodes).unwrap().bytes as usize
         };
         let residual = stored;
         assert_eq!(bytes(Pass::Forward), value + residual + stored + parameters, "{name}");
@@ -225,12 +224,12 @@ fn memory_is_what_a_plan_allocates() {
     for (dtype, train) in DTYPES.into_iter().flat_map(|d| [(d, true), (d, false)]) {
         let (mut total, mut tables) = (0, 0);
         let count = allocation_counter::measure(|| {
-            let outline = if train {
-                TrainPlan::new(&graph, dtype, 32, 32, 32, &cpu).unwrap().outline()
+            let summary = if train {
+                TrainPlan::new(&graph, dtype, 32, 32, 32, &cpu).unwrap().summary()
             } else {
-                EvalPlan::new(&graph, dtype, 32, 32, 32, &cpu).unwrap().outline()
+                EvalPlan::new(&graph, dtype, 32, 32, 32, &cpu).unwrap().summary()
             };
-            (total, tables) = (outline.memory.total(), outline.memory.tables);
+            (total, tables) = (summary.memory.total(), summary.memory.tables);
         });
         // Names and lists come on top. Tables are what they take at most.
         let ratio = |total: usize| count.bytes_max as f64 / total as f64;

@@ -1,4 +1,4 @@
-//! The operations of a unit in training, forward and backward side by side.
+//! The operations of a fused layer in training, forward and backward next to each other.
 
 use std::ops::Range;
 
@@ -11,20 +11,20 @@ use resnet_kernels::{
 use resnet_network::{Network, graph::NodeId};
 
 use super::{
-    arena::{apart, borrow, gradients},
+    arena::{borrow, disjoint, gradients},
     buffers::Buffers,
     prepare::of_batch,
 };
 use crate::{
     hooks::{Hooks, Statistics},
-    program::{Compute, Gate, Input, Pass, Span},
+    program::{Compute, ConvOperand, Pass, ReluMask, Span},
 };
 
-/// What an operation's unit has of its own, and how many images there are.
-pub(super) struct Own<'a> {
+/// The layer of an operation, its prepared convolution, and the images of the micro-batch.
+pub(super) struct LayerContext<'a> {
     pub(super) cpu: &'a Cpu,
     pub(super) n: usize,
-    pub(super) unit: usize,
+    pub(super) layer: usize,
     pub(super) head: NodeId,
     pub(super) conv: Option<&'a Conv>,
     pub(super) images: &'a [f32],
@@ -32,11 +32,11 @@ pub(super) struct Own<'a> {
 
 const PREPARED: &str = "every convolution is prepared";
 
-impl Own<'_> {
-    /// The place of the unit's parameters in their arena.
+impl LayerContext<'_> {
+    /// The range of the layer's parameters in [`Network::values`].
     pub(super) fn parameters(&self, net: &Network) -> Range<usize> {
         let mut ranges = net.ranges(self.head);
-        let first = ranges.next().expect("the unit has parameters");
+        let first = ranges.next().expect("the layer has parameters");
         first.start..ranges.last().map_or(first.end, |last| last.end)
     }
 
@@ -44,17 +44,17 @@ impl Own<'_> {
         &net.values()[net.ranges(self.head).next().expect("a convolution has a weight")]
     }
 
-    /// What a convolution reads.
-    fn activation<'b>(
+    /// The input of a convolution.
+    fn conv_input<'b>(
         &'b self,
-        x: &Input,
+        x: &ConvOperand,
         values: &'b Storage,
         saved: &'b [f32],
     ) -> Activation<'b> {
         match x {
-            Input::Images => Activation { values: self.images.into(), norm: None },
-            Input::Value { at, through } => {
-                let norm = through.as_ref().map(|t| t.norm.scale_shift(&saved[t.saved.clone()]));
+            ConvOperand::Images => Activation { values: self.images.into(), norm: None },
+            ConvOperand::Value { at, fused_norm } => {
+                let norm = fused_norm.as_ref().map(|t| t.norm.scale_shift(&saved[t.saved.clone()]));
                 Activation { values: values.values(at.clone()), norm }
             }
         }
@@ -86,7 +86,7 @@ impl Own<'_> {
                     let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
                     let [_, bias] = net.weight_and_bias(self.head);
                     let bias = &net.values()[bias];
-                    let x = x.expect("a value was asked for");
+                    let x = x.expect("an input was given");
                     let saved = &b.saved[saved.clone()];
                     let norm = of_batch(norm, n);
                     norm.normalize(cpu, x, bias, residual, *relu, y, saved, &mut b.scratch);
@@ -99,7 +99,7 @@ impl Own<'_> {
                 let weights = conv.weights(Direction::Forward, self.weight(net), &b.packed);
                 let scratch = &mut b.scratch;
                 match x {
-                    Input::Images => {
+                    ConvOperand::Images => {
                         let y = b.values.values_mut(y.clone());
                         conv.forward(
                             n,
@@ -110,18 +110,18 @@ impl Own<'_> {
                             scratch,
                         );
                     }
-                    Input::Value { at, through } => {
-                        let [x, y] = apart(&mut b.values, [at, y]);
-                        let norm = through.as_ref();
+                    ConvOperand::Value { at, fused_norm } => {
+                        let [x, y] = disjoint(&mut b.values, [at, y]);
+                        let norm = fused_norm.as_ref();
                         let norm = norm.map(|t| t.norm.scale_shift(&b.saved[t.saved.clone()]));
                         let x = Activation { values: x.into_values(), norm };
                         conv.forward(n, x, weights, y, Epilogue::STORE, scratch);
                     }
                 }
             }
-            Compute::Plain { plain, x, residual, relu, y } => {
+            Compute::Parameterless { op, x, residual, relu, y } => {
                 let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
-                plain.forward(cpu, n, x.expect("a value was asked for"), residual, *relu, y);
+                op.forward(cpu, n, x.expect("an input was given"), residual, *relu, y);
             }
             Compute::Linear { linear, x } => {
                 let [weight, bias] = net.weight_and_bias(self.head).map(|at| &net.values()[at]);
@@ -132,7 +132,7 @@ impl Own<'_> {
         }
     }
 
-    /// Takes the statistics of the batch.
+    /// Computes the batch statistics, and updates the running statistics.
     fn statistics(
         &self,
         norm: &BatchNorm,
@@ -152,8 +152,8 @@ impl Own<'_> {
         let mut statistics = Statistics { count: norm.pixels as f64, moments };
         hooks.statistics(self.head, &mut statistics);
         let Statistics { count, moments } = statistics;
-        b.counts[self.unit] = count;
-        // Nobody has seen a pixel.
+        b.counts[self.layer] = count;
+        // No micro-batch has a pixel.
         if count == 0.0 {
             return;
         }
@@ -162,7 +162,7 @@ impl Own<'_> {
         norm.finish_statistics(count, moments, parameters, &mut b.saved[saved.clone()]);
     }
 
-    /// Computes gradients; whether any of parameters are among them.
+    /// Computes gradients. Returns whether gradients of parameters are among them.
     pub(super) fn backward(
         &self,
         compute: &Compute,
@@ -174,39 +174,39 @@ impl Own<'_> {
     ) -> bool {
         let (cpu, n) = (self.cpu, self.n);
         match compute {
-            Compute::BatchNormBackward { norm, x, gate, saved, dy, d_residual, dx } => {
+            Compute::BatchNormBackward { norm, x, mask, saved, dy, d_residual, dx } => {
                 let norm = of_batch(norm, n);
                 let [weight, bias] = net.weight_and_bias(self.head);
                 let scale = &net.values()[weight.clone()];
-                let [d_weight, d_bias] = d_params.get_disjoint_mut([weight, bias]).expect(APART);
+                let [d_weight, d_bias] = d_params.get_disjoint_mut([weight, bias]).expect(DISJOINT);
                 let x = b.values.values(x.clone());
                 let saved = &b.saved[saved.clone()];
-                let gate = match gate {
-                    Gate::Open => batch_norm::Gate::Open,
-                    Gate::Output(y) => batch_norm::Gate::Output(b.values.values(y.clone())),
-                    Gate::Input => batch_norm::Gate::Input(norm.scale_shift(saved)),
+                let mask = match mask {
+                    ReluMask::None => batch_norm::Gate::Open,
+                    ReluMask::Output(y) => batch_norm::Gate::Output(b.values.values(y.clone())),
+                    ReluMask::Recomputed => batch_norm::Gate::Input(norm.scale_shift(saved)),
                 };
                 let sums = &mut b.sums[..norm.sums_len()];
                 let g = b.gradients.values(dy.clone());
                 let scratch = &mut b.scratch;
-                norm.gradient_sums(cpu, x, gate, saved, g, d_weight, d_bias, sums, scratch);
+                norm.gradient_sums(cpu, x, mask, saved, g, d_weight, d_bias, sums, scratch);
                 hooks.gradient_sums(self.head, sums);
                 if n == 0 {
-                    // Not 0 times a statistic of an earlier batch, which may be no number.
+                    // Not 0 times a statistic of an earlier batch, which may be NaN.
                     d_weight.fill(0.0);
                     d_bias.fill(0.0);
                     return true;
                 }
                 let (gradient, residual) = match d_residual {
                     Some(to) => {
-                        let [dy, gradient] = apart(&mut b.gradients, [dy, &to.at]);
+                        let [dy, gradient] = disjoint(&mut b.gradients, [dy, &to.at]);
                         (dy, Some(ResidualGradient { gradient, accumulate: to.accumulate }))
                     }
                     None => (b.gradients.values_mut(dy.clone()), None),
                 };
-                let count = b.counts[self.unit];
+                let count = b.counts[self.layer];
                 norm.backward_data(
-                    cpu, count, sums, x, gate, scale, saved, gradient, residual, scratch,
+                    cpu, count, sums, x, mask, scale, saved, gradient, residual, scratch,
                 );
                 if let Some(dx) = dx {
                     let (dy, to) = gradients(&mut b.gradients, dy, dx);
@@ -226,7 +226,7 @@ impl Own<'_> {
             }
             Compute::ConvBackwardWeight { x, dy } => {
                 let dw = net.ranges(self.head).next().expect("a convolution has a weight");
-                let x = self.activation(x, &b.values, &b.saved);
+                let x = self.conv_input(x, &b.values, &b.saved);
                 let dy = b.gradients.values(dy.clone());
                 let conv = self.conv.expect(PREPARED);
                 conv.backward_weight(n, x, dy, &mut d_params[dw], &mut b.scratch);
@@ -239,18 +239,18 @@ impl Own<'_> {
                 conv.backward_data(n, dy, weights, to, dx.accumulate, &mut b.scratch);
                 false
             }
-            Compute::PlainBackward { plain, x, y, relu, dy, to } => {
+            Compute::ParameterlessBackward { op, x, y, relu, dy, to } => {
                 let (x, y) = (b.values.values(x.clone()), b.values.values(y.clone()));
                 for dx in to {
                     let (dy, to) = gradients(&mut b.gradients, dy, dx);
-                    plain.backward(cpu, n, (x, y, *relu), dy, to, dx.accumulate);
+                    op.backward(cpu, n, (x, y, *relu), dy, to, dx.accumulate);
                 }
                 false
             }
             Compute::LinearBackward { linear, x, dx } => {
                 let [weight, bias] = net.weight_and_bias(self.head);
                 let values = &net.values()[weight.clone()];
-                let [dw, db] = d_params.get_disjoint_mut([weight, bias]).expect(APART);
+                let [dw, db] = d_params.get_disjoint_mut([weight, bias]).expect(DISJOINT);
                 let x = b.values.values(x.clone());
                 let dx = b.gradients.values_mut(dx.clone());
                 linear.backward(cpu, n, x, values, &b.d_logits, dx, dw, db, &mut b.scratch);
@@ -261,5 +261,5 @@ impl Own<'_> {
     }
 }
 
-/// Why a borrow of two parameters cannot fail.
-const APART: &str = "the inventory's ranges are disjoint";
+/// Why two parameters can be borrowed together.
+const DISJOINT: &str = "the inventory's ranges are disjoint";

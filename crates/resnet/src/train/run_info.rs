@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Event, Machine, Started};
-use crate::run::{FACTS, LAST, RunError};
+use crate::run::{LAST, RUN_INFO, RunError};
 
 /// A stretch of a run that one process trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ struct Content {
 
 /// Keeps a run's `run.json`: a segment more for each process that trains it.
 #[derive(Debug)]
-pub struct Facts {
+pub struct RunInfo {
     path: PathBuf,
     content: Content,
     /// Whether the last segment is of this process.
@@ -77,19 +77,19 @@ pub struct Facts {
     step: u64,
 }
 
-impl Facts {
+impl RunInfo {
     /// For a run folder, going on from the segments that are there.
     ///
     /// # Errors
-    /// If its `run.json` cannot be read: [`Facts::anew`] does without.
-    pub fn open(folder: &Path) -> Result<Facts, FactsError> {
+    /// If its `run.json` cannot be read: [`RunInfo::empty`] does without.
+    pub fn open(folder: &Path) -> Result<RunInfo, RunInfoError> {
         let segments = segments(folder)?.unwrap_or_default();
-        Ok(Facts { content: Content { segments }, ..Facts::anew(folder) })
+        Ok(RunInfo { content: Content { segments }, ..RunInfo::empty(folder) })
     }
 
     /// For a run folder, without what its `run.json` says so far.
-    pub fn anew(folder: &Path) -> Facts {
-        Facts { path: folder.join(FACTS), content: Content::default(), begun: false, step: 0 }
+    pub fn empty(folder: &Path) -> RunInfo {
+        RunInfo { path: folder.join(RUN_INFO), content: Content::default(), begun: false, step: 0 }
     }
 
     /// Writes what an event tells. A run that is complete already gets no segment.
@@ -142,9 +142,9 @@ const MAX_BYTES: u64 = 16 << 20;
 ///
 /// # Errors
 /// If the file cannot be read, or is no such file.
-pub fn segments(folder: &Path) -> Result<Option<Vec<Segment>>, FactsError> {
-    let path = folder.join(FACTS);
-    let error = |message| Err(FactsError { path: path.clone(), message });
+pub fn segments(folder: &Path) -> Result<Option<Vec<Segment>>, RunInfoError> {
+    let path = folder.join(RUN_INFO);
+    let error = |message| Err(RunInfoError { path: path.clone(), message });
     let bytes = match formats::read(&path, MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -159,7 +159,7 @@ pub fn segments(folder: &Path) -> Result<Option<Vec<Segment>>, FactsError> {
 /// A `run.json` that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{} {message}", path.shown())]
-pub struct FactsError {
+pub struct RunInfoError {
     /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
@@ -208,15 +208,15 @@ mod tests {
     };
 
     /// What a process tells that trains so far, and saves.
-    fn train(facts: &mut Facts, from: u64, to: u64) {
-        facts.write(&started(from)).unwrap();
+    fn train(info: &mut RunInfo, from: u64, to: u64) {
+        info.write(&started(from)).unwrap();
         for step in from + 1..=to {
-            facts.write(&batch(step)).unwrap();
+            info.write(&batch(step)).unwrap();
         }
-        facts.write(&Event::Saved { path: Path::new("runs/a").join(LAST) }).unwrap();
+        info.write(&Event::Saved { path: Path::new("runs/a").join(LAST) }).unwrap();
         // Not saved, and another file.
-        facts.write(&batch(to + 1)).unwrap();
-        facts.write(&Event::Saved { path: "runs/a/best.safetensors".into() }).unwrap();
+        info.write(&batch(to + 1)).unwrap();
+        info.write(&Event::Saved { path: "runs/a/best.safetensors".into() }).unwrap();
     }
 
     fn stopped() -> Event {
@@ -226,27 +226,27 @@ mod tests {
     #[test]
     fn each_process_gets_a_segment() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Facts::open(dir.path()).unwrap();
+        let open = || RunInfo::open(dir.path()).unwrap();
         assert_eq!(segments(dir.path()).unwrap(), None);
-        let mut facts = open();
-        train(&mut facts, 0, 3);
-        facts.write(&stopped()).unwrap();
+        let mut info = open();
+        train(&mut info, 0, 3);
+        info.write(&stopped()).unwrap();
         // Killed.
         train(&mut open(), 3, 7);
-        let mut facts = open();
-        train(&mut facts, 7, 500);
-        facts.write(&Event::Finished { last: epoch() }).unwrap();
+        let mut info = open();
+        train(&mut info, 7, 500);
+        info.write(&Event::Finished { last: epoch() }).unwrap();
         // All steps are done, but not the last evaluation.
-        let mut facts = open();
-        facts.write(&started(500)).unwrap();
-        facts.write(&Event::Saved { path: Path::new("runs/a").join(LAST) }).unwrap();
-        facts.write(&Event::Finished { last: epoch() }).unwrap();
+        let mut info = open();
+        info.write(&started(500)).unwrap();
+        info.write(&Event::Saved { path: Path::new("runs/a").join(LAST) }).unwrap();
+        info.write(&Event::Finished { last: epoch() }).unwrap();
         // Nothing is left to do.
-        let mut facts = open();
+        let mut info = open();
         let Event::Started(mut complete) = started(500) else { unreachable!() };
         complete.history = vec![epoch(), EpochMetrics { epoch: 2, ..epoch() }];
-        facts.write(&Event::Started(complete)).unwrap();
-        facts.write(&Event::Finished { last: epoch() }).unwrap();
+        info.write(&Event::Started(complete)).unwrap();
+        info.write(&Event::Finished { last: epoch() }).unwrap();
 
         let segments = segments(dir.path()).unwrap().unwrap();
         let told: Vec<_> = segments.iter().map(|s| (s.from_step, s.to_step, s.outcome)).collect();
@@ -263,8 +263,8 @@ mod tests {
     #[test]
     fn scripts_find_plain_fields() {
         let dir = tempfile::tempdir().unwrap();
-        Facts::anew(dir.path()).write(&started(2)).unwrap();
-        let text = fs::read_to_string(dir.path().join(FACTS)).unwrap();
+        RunInfo::empty(dir.path()).write(&started(2)).unwrap();
+        let text = fs::read_to_string(dir.path().join(RUN_INFO)).unwrap();
         let segment = &serde_json::from_str::<serde_json::Value>(&text).unwrap()["segments"][0];
         assert_eq!((&segment["from_step"], &segment["isa"]), (&2.into(), &"portable".into()));
         assert_eq!((&segment["threads"], &segment["dtype"]), (&2.into(), &"fp32".into()));
@@ -276,8 +276,8 @@ mod tests {
     #[test]
     fn damage_is_named_and_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(FACTS);
-        Facts::anew(dir.path()).write(&started(0)).unwrap();
+        let path = dir.path().join(RUN_INFO);
+        RunInfo::empty(dir.path()).write(&started(0)).unwrap();
         let good = fs::read_to_string(&path).unwrap();
         let sparse = File::create(dir.path().join("large")).unwrap();
         sparse.set_len(1 << 40).unwrap();
@@ -289,11 +289,11 @@ mod tests {
             (good.replace("\"started\": \"20", "\"started\": \"x"), "timestamp"),
         ] {
             fs::write(&path, text).unwrap();
-            let error = Facts::open(dir.path()).unwrap_err().to_string();
+            let error = RunInfo::open(dir.path()).unwrap_err().to_string();
             assert!(error.starts_with(&path.display().to_string()), "{error}");
             assert!(error.contains(part) && error.len() < 300, "{error}");
         }
-        Facts::anew(dir.path()).write(&started(0)).unwrap();
+        RunInfo::empty(dir.path()).write(&started(0)).unwrap();
         assert_eq!(segments(dir.path()).unwrap().unwrap().len(), 1);
 
         fs::rename(dir.path().join("large"), &path).unwrap();
@@ -303,7 +303,7 @@ mod tests {
         fs::create_dir(&path).unwrap();
         let error = segments(dir.path()).unwrap_err().to_string();
         assert!(error.contains("cannot be read: it is not a regular file"), "{error}");
-        assert!(Facts::anew(dir.path()).write(&started(0)).is_err());
+        assert!(RunInfo::empty(dir.path()).write(&started(0)).is_err());
         assert!(fs::read_dir(dir.path()).unwrap().count() == 1, "nothing half-written");
     }
 }
