@@ -7,7 +7,7 @@ use resnet_network::{
 
 use crate::DataError;
 
-/// So many images of one size, with their labels.
+/// Labelled images of one size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Images {
     /// Rows of an image.
@@ -93,8 +93,8 @@ impl Images {
         Ok(held_out)
     }
 
-    /// Pixels and labels of `batch_size` images at a time, in order and as they are; the last
-    /// batch may be smaller.
+    /// Pixels and labels in batches of `batch_size` images, in order, without augmentation. The
+    /// last batch may be smaller.
     ///
     /// # Panics
     /// If `batch_size` or the size of an image is 0.
@@ -119,7 +119,7 @@ pub struct Dataset {
     pub test: Images,
 }
 
-/// Images on their way into a network: the first `labels.len()` images of a batch.
+/// A batch of `labels.len()` images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Pixels: `[n][height][width][channels]`.
@@ -132,7 +132,7 @@ pub struct Batch {
 pub(crate) mod tests {
     use super::*;
 
-    /// `n` images of 2 x 3 pixels whose bytes and labels tell which they are.
+    /// `n` images of 2 x 3 pixels, identified by their bytes and labels.
     pub(crate) fn numbered(n: usize) -> Images {
         let pixels = (0..n * 18).map(|i| (i / 18 * 31 + i % 18) as u8).collect();
         let labels = (0..n as u32).collect();
