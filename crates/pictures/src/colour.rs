@@ -1,7 +1,7 @@
-//! Colours of numbers.
+//! The colour map of heat maps.
 
-/// Stops of a scale whose lightness rises evenly, from nearly black over violet and orange to pale
-/// yellow: told apart by the colour-blind and in grey.
+/// Stops of a perceptually uniform colour map (like matplotlib's inferno), from nearly black over
+/// violet and orange to pale yellow. It is readable for the colour-blind and in grey.
 const STOPS: [[f32; 3]; 6] = [
     [10.0, 6.0, 30.0],
     [74.0, 18.0, 105.0],
@@ -22,7 +22,7 @@ pub(crate) fn heat(value: f32) -> [u8; 3] {
     })
 }
 
-/// How light a colour looks, 0 to 255 (Rec. 709).
+/// Luminance of a colour, 0 to 255 (Rec. 709).
 pub(crate) fn luminance(rgb: [u8; 3]) -> f32 {
     let [r, g, b] = rgb.map(f32::from);
     0.2126 * r + 0.7152 * g + 0.0722 * b
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_is_lighter() {
+    fn larger_values_are_lighter() {
         let scale: Vec<f32> = (0..=100).map(|i| luminance(heat(i as f32 / 100.0))).collect();
         assert!(scale.windows(2).all(|pair| pair[0] < pair[1]), "{scale:?}");
         assert_eq!(heat(f32::NAN.max(0.0)), heat(0.0));

@@ -1,5 +1,6 @@
-//! Files of strangers that ask for much: memory by the sizes that they state, time by what they refer
-//! to over and over. Each is one line of error, or the right answer, soon and within little memory.
+//! Files of strangers that ask for much: memory by the sizes that they state, time by what they
+//! refer to over and over. Each is one line of error, or the right answer, soon and within little
+//! memory.
 #![cfg(target_os = "linux")]
 
 use std::{
