@@ -1,4 +1,4 @@
-//! Runs a case, and judges what came of it.
+//! Runs a case and checks the result.
 
 use std::{
     collections::BTreeMap,
@@ -13,18 +13,17 @@ use resnet_formats::is_printable;
 
 use super::{Case, Expected, Folder};
 
-/// What hangs takes longer. It is much more than a case takes: machines may be busy.
+/// A case that takes longer hangs. It is a wide margin for busy machines.
 const HANGS: Duration = Duration::from_secs(20);
-/// Addresses that a process may take, in KiB: 300 MiB, and what it maps before it begins (itself,
-/// two stacks).
+/// Address space limit in KiB: 300 MiB, plus the mappings of the binary and two stacks.
 const ADDRESSES: usize = (300 + 150) << 10;
-/// Longer messages are not clear.
+/// Maximum characters of a message.
 const LINE: usize = 2000;
 
-/// What a case took.
+/// Time and memory of a case.
 pub(super) struct Cost {
     pub(super) time: Duration,
-    /// Of memory, as far as was seen.
+    /// Peak memory, sampled.
     pub(super) kibibytes: u64,
 }
 
@@ -57,13 +56,13 @@ pub(super) fn check(folder: &Folder, case: &Case) -> Cost {
     cost
 }
 
-/// The exit code, what was said without our own styles, and what it took.
+/// The exit code, the output without our own styles, and the cost.
 fn run(folder: &Folder, case: &Case) -> (Option<i32>, [String; 2], Cost) {
     let script = format!("ulimit -v {ADDRESSES}; exec \"$0\" \"$@\"");
     let mut shell = Command::new("sh");
     shell.args(["-c", &script, env!("CARGO_BIN_EXE_resnet")]);
     shell.args(case.args.split(' ').map(|word| word.replace('~', " "))).args(["--threads", "1"]);
-    // Escapes go through as to a terminal. An arena of memory for each thread is no memory.
+    // Print styles as on a terminal. Use one malloc arena, so that address space measures memory.
     shell.env("CLICOLOR_FORCE", "1").env("MALLOC_ARENA_MAX", "1").env_remove("RESNET_ISA");
     shell.env("RESNET_DATA", folder.path("data")).current_dir(folder.path("."));
     let streams = ["stdout", "stderr"].map(|name| folder.outside().with_file_name(name));
@@ -89,14 +88,14 @@ fn run(folder: &Folder, case: &Case) -> (Option<i32>, [String; 2], Cost) {
     (status.code(), said, cost)
 }
 
-/// The most memory that a process has had so far.
+/// Peak memory of a process so far.
 fn peak(child: &Child) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
-/// Text without the styles that are ours.
+/// Text without our own styles.
 fn unstyled(bytes: &[u8]) -> String {
     let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
     ["0", "1", "2", "4", "31", "32", "33", "34"]
@@ -104,7 +103,7 @@ fn unstyled(bytes: &[u8]) -> String {
         .fold(text, |text, style| text.replace(&format!("\u{1b}[{style}m"), ""))
 }
 
-/// Every file below a folder and what is in it; links and folders by their names.
+/// The content of every file in a folder and its subfolders; links and folders by name only.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -122,7 +121,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// What people read of what was written is text.
+/// Asserts that all written text files are printable.
 fn readable(folder: &Path, told: &str) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
