@@ -52,7 +52,9 @@ pub(crate) fn fetch(
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Option<PathBuf>> {
-    global.status(format!("downloading {source} to {}", data_dir.shown()));
+    if source != DataSource::Synthetic {
+        global.status(format!("downloading {source} to {}", data_dir.shown()));
+    }
     let bar = if global.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
     let mut current = None;
     let fetched = data::fetch(

@@ -63,11 +63,11 @@ fn end(error: &clap::Error) -> ! {
 
 const EXAMPLES_AND_EXIT_CODES: &str = "\
 Examples:
-  resnet train cifar10 --epochs 10            Train on CIFAR-10, which is downloaded if missing
-  resnet train --resume last                  Resume the newest run
-  resnet eval runs/NAME                       Evaluate a run on its test images
-  resnet predict demo cat.jpg                 Predict the class of a photo
-  resnet convert runs/NAME model.onnx         Export a run to ONNX
+  resnet train cifar10 --epochs 10     Train on CIFAR-10, which is downloaded if missing
+  resnet train --resume last           Resume the newest run
+  resnet eval runs/NAME                Evaluate a run on its test images
+  resnet predict demo cat.jpg          Predict the class of a photo
+  resnet convert runs/NAME model.onnx  Export a run to ONNX
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 129, 130 or 143 interrupted (the run is saved).";
 

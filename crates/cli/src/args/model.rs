@@ -32,7 +32,7 @@ pub(crate) struct EvaluationArgs {
     #[command(flatten, next_help_heading = "Model")]
     pub(crate) model: ModelArgs,
     /// Data set to evaluate on: cifar10 or synthetic [default: the run's, or cifar10]
-    #[arg(value_name = "DATA")]
+    #[arg(value_name = "DATA", help_heading = None)]
     pub(crate) data: Option<DataSource>,
     /// Evaluate on the first N test images only
     #[arg(long, value_name = "N", value_parser = values::count, help_heading = "Data")]

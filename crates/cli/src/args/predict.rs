@@ -13,7 +13,7 @@ pub(crate) struct PredictArgs {
     pub(crate) model: ModelArgs,
     /// Photos (JPEG, PNG, WebP, GIF, BMP), folders of photos, quoted glob patterns such as
     /// 'cats/*.jpg', or - for a photo on standard input
-    #[arg(value_name = "IMAGE", required = true)]
+    #[arg(value_name = "IMAGE", required = true, help_heading = None)]
     pub(crate) images: Vec<PathBuf>,
     /// Side of the square input images, in pixels [default: the model's; above 512 MiB per image it
     /// must be given]

@@ -81,8 +81,8 @@ impl TrainArgs {
 #[command(next_help_heading = "Resume and initial weights")]
 pub(crate) struct StartArgs {
     /// Resume a run, bit-exact and with its own settings: its folder, a checkpoint in it, or `last`
-    /// for the newest run. Any other checkpoint file starts a new run with the options given here,
-    /// which continues from its weights, momentum and epoch
+    /// for the newest run. With any other checkpoint file, start a new run with the options given
+    /// here, from its weights, momentum and epoch
     #[arg(long, value_name = "DIR|FILE|last", conflicts_with_all = ["init", "budget"])]
     pub(crate) resume: Option<PathBuf>,
     /// Initialise the weights from a model file (safetensors, PyTorch, ONNX). A classifier for

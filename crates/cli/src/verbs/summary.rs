@@ -80,7 +80,7 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
         ("training", about(summary.training_bytes(args.batch))),
         ("inference", about(summary.inference_bytes(args.batch))),
     ]) {
-        print::line(format!("{label:<14} {value}"))?;
+        print::line(format!("{label:<16}{value}"))?;
     }
     Ok(())
 }

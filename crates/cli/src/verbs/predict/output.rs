@@ -90,8 +90,8 @@ impl Printer {
                 let [file, class] =
                     [("file", 0), ("class", 1)].map(|(t, i)| fit(t, self.widths[i]));
                 let bar = " ".repeat(BARS[1]);
-                let then = if self.top > 1 { "then" } else { "" };
-                let header = format!("{file}  {class}  probability  {bar}  {then}");
+                let others = if self.top > 1 { "runners-up" } else { "" };
+                let header = format!("{file}  {class}  probability  {bar}  {others}");
                 let bold = Style::new().bold();
                 print::line(format!("{bold}{}{bold:#}", header.trim_end()))
             }
