@@ -80,7 +80,7 @@ pub(super) fn rate(frame: &mut Frame, area: Rect, state: &State) {
 
 /// Images per second since this process began.
 pub(super) fn throughput(frame: &mut Frame, area: Rect, throughput: &Throughput) {
-    let mut title = vec!["Images per second".bold()];
+    let mut title = vec!["Images/s".bold()];
     if let (Some(now), Some(mean)) = (throughput.now, throughput.mean()) {
         title.push(format!("  now {}  mean {}", short(now), short(mean)).into());
     }

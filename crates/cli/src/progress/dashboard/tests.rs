@@ -125,7 +125,7 @@ fn everything_is_shown_from_80x24_on() {
                 "resnet20 on cifar10, recipe walkthrough, 20 epochs, batches of 100",
                 "bf16 on avx512-bf16, 16 threads, in runs/resnet20-cifar10-20261231-235959",
                 "Learning rate  0.10000",
-                "Images per second  now 2,500  mean 2,500",
+                "Images/s  now 2,500  mean 2,500",
                 "epoch 3/20",
                 "run         ━━━",
                 "  50%",
