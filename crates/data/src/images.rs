@@ -23,12 +23,12 @@ pub struct Images {
 }
 
 impl Images {
-    /// How many images there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are none.
+    /// Whether it has no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -41,20 +41,20 @@ impl Images {
     /// Pixels of image `index`: `[height][width][channels]`.
     ///
     /// # Panics
-    /// If there is no such image.
+    /// If the index is out of range.
     pub fn image(&self, index: usize) -> &[u8] {
         let len = self.image_len();
         &self.pixels[index * len..][..len]
     }
 
-    /// Keeps the first `n` images only (all of them where there are fewer).
+    /// Keeps only the first `n` images, or all if there are fewer.
     pub fn limit(&mut self, n: usize) {
         let n = n.min(self.len());
         self.pixels.truncate(n * self.image_len());
         self.labels.truncate(n);
     }
 
-    /// A copy of the first `n` images (all of them where there are fewer).
+    /// A copy of the first `n` images, or of all if there are fewer.
     pub fn first(&self, n: usize) -> Images {
         let n = n.min(self.len());
         let pixels = self.pixels[..n * self.image_len()].to_vec();

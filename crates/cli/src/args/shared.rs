@@ -88,8 +88,8 @@ pub(crate) struct NormalisationArgs {
     /// set's]
     #[arg(long, value_name = "R,G,B", requires = "std", allow_hyphen_values = true)]
     pub(crate) mean: Option<Mean>,
-    /// Standard deviation per channel, of pixels scaled to [0, 1]; needs --mean [default: the model's
-    /// or the data set's]
+    /// Standard deviation per channel, of pixels scaled to [0, 1]; needs --mean [default: the
+    /// model's or the data set's]
     #[arg(long, value_name = "R,G,B", requires = "mean", allow_hyphen_values = true)]
     pub(crate) std: Option<Std>,
 }

@@ -1,6 +1,5 @@
-//! Files of strangers that ask for much: memory by the sizes that they state, time by what they
-//! refer to over and over. Each is one line of error, or the right answer, soon and within little
-//! memory.
+//! Untrusted files that demand huge resources: memory by the sizes that they state, or time by
+//! repeated references. Each gives one error or the right result, quickly and in little memory.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -299,7 +298,7 @@ fn huge_sizes_on_the_command_line_are_rejected() {
     bounded(&s, 2 * ROOM, &args).fails(1, &["of memory"]);
 }
 
-/// `config.toml` of a stranger's run folder.
+/// The `config.toml` of an untrusted run folder.
 #[test]
 fn absurd_runs_are_not_resumed() {
     let s = Sandbox::new();

@@ -12,7 +12,7 @@ fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
     common::small(&[&["--out", "run"][..], more].concat())
 }
 
-/// A field of a message: its number, and its bytes or its value in eight bytes.
+/// A protobuf field: its number, its bytes, and its varint value.
 type Field<'a> = (u64, &'a [u8], u64);
 
 fn fields(mut bytes: &[u8]) -> Vec<Field<'_>> {
@@ -44,8 +44,8 @@ fn find<'a>(message: &[Field<'a>], number: u64) -> Option<Field<'a>> {
     message.iter().find(|field| field.0 == number).copied()
 }
 
-/// The scalars of a run by tag and step, as TensorBoard reads its files: one after another, and a
-/// start discards what there is of its step and later ones. Says how many values were discarded.
+/// The scalars of a run by tag and step, read as TensorBoard does: files in order, and a session
+/// start discards all values from its step on. Also returns the number of discarded values.
 fn scalars(run: &Path) -> (BTreeMap<String, BTreeMap<u64, f32>>, usize) {
     let entries = fs::read_dir(run.join("tensorboard")).expect("a folder of event files");
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -81,7 +81,7 @@ fn scalars(run: &Path) -> (BTreeMap<String, BTreeMap<u64, f32>>, usize) {
     (scalars, discarded)
 }
 
-/// Every epoch and every batch is there, once, as `metrics.jsonl` has it.
+/// Asserts that every epoch and batch has one value, equal to that of `metrics.jsonl`.
 fn assert_complete(run: &Path, epochs: usize) {
     let (scalars, _) = scalars(run);
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();

@@ -24,7 +24,7 @@ struct Curve {
     last: Option<String>,
 }
 
-/// What a curve is drawn with.
+/// The mark of a curve: a line, or a symbol per point.
 #[derive(Clone, Copy)]
 pub(super) enum Mark {
     Line,

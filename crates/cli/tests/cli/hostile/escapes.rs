@@ -145,6 +145,6 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn escapes() {
+fn escape_sequences_are_escaped() {
     all(CASES);
 }

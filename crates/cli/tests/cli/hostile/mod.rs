@@ -2,17 +2,17 @@
 //! time and memory, without escape sequences for the terminal or files written elsewhere.
 #![cfg(target_os = "linux")]
 
+mod checks;
 mod escapes;
 mod folder;
-mod giants;
-mod judge;
+mod huge;
 mod links;
 mod pipes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use checks::{Cost, check};
 use folder::{Base, Folder};
-use judge::{Cost, check};
 
 /// The expected result of a case.
 enum Expected {

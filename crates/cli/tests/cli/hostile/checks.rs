@@ -31,28 +31,28 @@ pub(super) fn check(folder: &Folder, case: &Case) -> Cost {
     let before = files(&folder.outside());
     let (code, [stdout, stderr], cost) = run(folder, case);
     let name = case.name;
-    let told = format!("{name}: resnet {}\n{stdout}{stderr}", case.args);
+    let context = format!("{name}: resnet {}\n{stdout}{stderr}", case.args);
     for (stream, text) in [("stdout", &stdout), ("stderr", &stderr)] {
         let odd: String = text.chars().filter(|&c| c != '\n' && !is_printable(c)).collect();
         assert!(odd.is_empty(), "{name}: {odd:?} on {stream}: {text:?}");
     }
-    assert!(!stderr.contains("panicked"), "{told}");
+    assert!(!stderr.contains("panicked"), "{context}");
     let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     match case.expected {
-        Expected::Right => assert!(code == Some(0) && errors.is_empty(), "{code:?} {told}"),
+        Expected::Right => assert!(code == Some(0) && errors.is_empty(), "{code:?} {context}"),
         Expected::Says(part) => {
-            assert!(matches!(code, Some(1 | 2)), "{code:?} {told}");
-            assert_eq!(errors.len(), 1, "{told}");
-            assert!(errors[0].contains(part), "{told}");
+            assert!(matches!(code, Some(1 | 2)), "{code:?} {context}");
+            assert_eq!(errors.len(), 1, "{context}");
+            assert!(errors[0].contains(part), "{context}");
         }
     }
     let known = ["error: ", "note: ", "skipped: "];
     for line in stderr.lines().filter(|_| code == Some(1)) {
-        assert!(known.iter().any(|start| line.starts_with(start)), "{told}");
-        assert!(line.chars().count() <= LINE, "{told}");
+        assert!(known.iter().any(|start| line.starts_with(start)), "{context}");
+        assert!(line.chars().count() <= LINE, "{context}");
     }
-    assert_eq!(files(&folder.outside()), before, "{told}");
-    readable(&folder.path("."), &told);
+    assert_eq!(files(&folder.outside()), before, "{context}");
+    readable(&folder.path("."), &context);
     cost
 }
 
@@ -122,18 +122,18 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Asserts that all written text files are printable.
-fn readable(folder: &Path, told: &str) {
+fn readable(folder: &Path, context: &str) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let data = path.symlink_metadata().unwrap();
         let suffix = path.extension().unwrap_or_default().to_string_lossy().into_owned();
         if data.is_dir() {
-            readable(&path, told);
+            readable(&path, context);
         } else if data.is_file() && ["html", "svg", "txt"].contains(&&*suffix) {
             let text = String::from_utf8(fs::read(&path).unwrap()).expect("UTF-8");
             let odd: String =
                 text.chars().filter(|&c| !"\n\t".contains(c) && !is_printable(c)).collect();
-            assert!(odd.is_empty(), "{odd:?} in {path:?}: {told}");
+            assert!(odd.is_empty(), "{odd:?} in {path:?}: {context}");
         }
     }
 }

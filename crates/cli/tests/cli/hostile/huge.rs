@@ -188,6 +188,6 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn giants() {
+fn huge_sizes_and_depths() {
     all(CASES);
 }
