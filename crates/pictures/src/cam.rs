@@ -2,7 +2,7 @@
 
 use crate::{
     Cell, Picture, Theme,
-    colour::{heat, luminance},
+    colour::{colour_map, luminance},
     grid::{GAP, LINE, SIDE, name, rows, truth},
     svg::{Anchor, Canvas, Rect, Title},
     text::Face,
@@ -81,7 +81,7 @@ pub fn cam<'a>(cells: &[(Cell, HeatMap)], title: impl Into<Title<'a>>, theme: &T
     let baseline = grid + 36.0;
     canvas.text(0.0, baseline, legend, NOTE, Anchor::Start, theme.muted);
     let x = NOTE.width(legend) + 8.0;
-    let scale: Vec<u8> = (0..64).flat_map(|i| heat(i as f32 / 63.0)).collect();
+    let scale: Vec<u8> = (0..64).flat_map(|i| colour_map(i as f32 / 63.0)).collect();
     let bar = Rect { x, y: baseline - 10.0, width: BAR, height: 12.0 };
     canvas.image(bar, &Picture::new(64, 1, scale));
     canvas.text(x + BAR + 8.0, baseline, most, NOTE, Anchor::Start, theme.muted);
@@ -100,7 +100,7 @@ fn overlay(picture: &Picture, map: &HeatMap, place: Rect) -> Picture {
             let under =
                 luminance(picture.at(x * picture.width / width, y * picture.height / height));
             let value = map.at((x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32);
-            let colour = heat(value).map(f32::from);
+            let colour = colour_map(value).map(f32::from);
             rgb.extend(colour.map(|over| (under + (over - under) * 0.6).round() as u8));
         }
     }

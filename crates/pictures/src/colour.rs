@@ -11,8 +11,8 @@ const STOPS: [[f32; 3]; 6] = [
     [252.0, 250.0, 170.0],
 ];
 
-/// The colour of a number in [0, 1].
-pub(crate) fn heat(value: f32) -> [u8; 3] {
+/// The colour of a value in [0, 1].
+pub(crate) fn colour_map(value: f32) -> [u8; 3] {
     let at = value.clamp(0.0, 1.0) * (STOPS.len() - 1) as f32;
     let below = (at as usize).min(STOPS.len() - 2);
     let part = at - below as f32;
@@ -34,9 +34,9 @@ mod tests {
 
     #[test]
     fn larger_values_are_lighter() {
-        let scale: Vec<f32> = (0..=100).map(|i| luminance(heat(i as f32 / 100.0))).collect();
+        let scale: Vec<f32> = (0..=100).map(|i| luminance(colour_map(i as f32 / 100.0))).collect();
         assert!(scale.windows(2).all(|pair| pair[0] < pair[1]), "{scale:?}");
-        assert_eq!(heat(f32::NAN.max(0.0)), heat(0.0));
-        assert_eq!((heat(-1.0), heat(2.0)), ([10, 6, 30], [252, 250, 170]));
+        assert_eq!(colour_map(f32::NAN.max(0.0)), colour_map(0.0));
+        assert_eq!((colour_map(-1.0), colour_map(2.0)), ([10, 6, 30], [252, 250, 170]));
     }
 }

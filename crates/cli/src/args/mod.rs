@@ -77,7 +77,7 @@ pub(crate) enum Verb {
     Train(Box<TrainArgs>),
     /// Evaluate a trained network on a data set's test images
     Eval(EvalArgs),
-    /// Draw predictions, confusion matrix, worst mistakes and first-layer filters
+    /// Draw predictions, confusion matrix, mistakes, filters and class activation maps
     Show(ShowArgs),
     /// Write an HTML report of a training run, or a comparison of several
     Report(ReportArgs),

@@ -103,25 +103,25 @@ pub(crate) struct RecipeArgs {
         value_parser = PossibleValuesParser::new(Recipe::ALL.map(|(name, _)| name)),
     )]
     pub(crate) recipe: String,
-    /// Number of epochs
+    /// Number of epochs [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = values::count, conflicts_with = "budget")]
     pub(crate) epochs: Option<usize>,
     /// Training time, such as 30m or 1h30m; the number of steps is chosen to fit
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub(crate) budget: Option<Duration>,
-    /// Images per batch
+    /// Images per batch [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = values::batch_size)]
     pub(crate) batch_size: Option<usize>,
-    /// Learning rate; the peak, if the schedule has one
+    /// Learning rate; the peak, if the schedule has one [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::rate)]
     pub(crate) lr: Option<f64>,
-    /// SGD momentum, from 0 to below 1
+    /// SGD momentum, from 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::fraction)]
     pub(crate) momentum: Option<f32>,
-    /// Weight decay (L2), at least 0
+    /// Weight decay (L2), at least 0 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::decay)]
     pub(crate) weight_decay: Option<f32>,
-    /// Label smoothing, from 0 to below 1
+    /// Label smoothing, from 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::fraction)]
     pub(crate) label_smoothing: Option<f32>,
     /// Seed of initial weights, shuffling, augmentation and --split

@@ -12,7 +12,7 @@ pub(super) type Colour = [f32; 3];
 
 /// A linear colour gradient.
 #[derive(Clone, Copy)]
-pub(super) struct Ramp {
+pub(super) struct Gradient {
     /// The colour in the middle of the image.
     pub middle: Colour,
     /// Change per pixel to the right.
@@ -21,12 +21,12 @@ pub(super) struct Ramp {
     pub y: Colour,
 }
 
-impl Ramp {
+impl Gradient {
     /// A gradient in a random direction, with a change of up to `change` over the image.
     pub(super) fn new(middle: Colour, change: f32, random: &mut Random) -> Self {
         let (dx, dy) = direction(random);
         let slope: Colour = std::array::from_fn(|_| between(random, -change, change) / SIDE as f32);
-        Ramp { middle, x: slope.map(|s| s * dx), y: slope.map(|s| s * dy) }
+        Gradient { middle, x: slope.map(|s| s * dx), y: slope.map(|s| s * dy) }
     }
 
     fn at(&self, x: f32, y: f32) -> Colour {
@@ -39,7 +39,7 @@ impl Ramp {
 pub(super) struct Canvas(Vec<Colour>);
 
 impl Canvas {
-    pub(super) fn new(background: &Ramp) -> Self {
+    pub(super) fn new(background: &Gradient) -> Self {
         let centre = |i: usize| (i as f32) + 0.5;
         Canvas(
             (0..SIDE * SIDE).map(|i| background.at(centre(i % SIDE), centre(i / SIDE))).collect(),
@@ -52,7 +52,7 @@ impl Canvas {
         &mut self,
         (centre_x, centre_y): (f32, f32),
         reach: f32,
-        ramp: &Ramp,
+        gradient: &Gradient,
         contains: impl Fn(f32, f32) -> bool,
     ) {
         let span = |centre: f32| {
@@ -68,7 +68,7 @@ impl Canvas {
                     hits += usize::from(contains(x - centre_x, y - centre_y));
                 }
                 if hits > 0 {
-                    let (share, paint) = (hits as f32 / 16.0, ramp.at(x as f32, y as f32));
+                    let (share, paint) = (hits as f32 / 16.0, gradient.at(x as f32, y as f32));
                     let pixel = &mut self.0[y * SIDE + x];
                     for c in 0..3 {
                         pixel[c] += (paint[c] - pixel[c]) * share;

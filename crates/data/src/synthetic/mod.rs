@@ -11,7 +11,7 @@ use resnet_network::{
     random::{Purpose, Random},
 };
 
-use self::canvas::{Canvas, Colour, Ramp, between, direction};
+use self::canvas::{Canvas, Colour, Gradient, between, direction};
 pub(crate) use self::{canvas::SIDE, shapes::CLASSES};
 use crate::{Dataset, Images, LoadOptions};
 
@@ -57,7 +57,7 @@ fn draw(part: u64, n: usize) -> Images {
 fn picture(class: usize, random: &mut Random) -> (Canvas, f32) {
     let side = SIDE as f32;
     let (background, foreground) = contrasting_colours(random);
-    let mut canvas = Canvas::new(&Ramp::new(background, 0.4, random));
+    let mut canvas = Canvas::new(&Gradient::new(background, 0.4, random));
     for _ in 0..1 + random.below(4) {
         stroke(&mut canvas, random);
     }
@@ -65,8 +65,8 @@ fn picture(class: usize, random: &mut Random) -> (Canvas, f32) {
     let size = between(random, 8.0, 13.0);
     let centre = (between(random, size, side - size), between(random, size, side - size));
     let (cos, sin) = direction(random);
-    let ramp = Ramp::new(foreground, 0.4, random);
-    canvas.paint(centre, size, &ramp, |x, y| {
+    let gradient = Gradient::new(foreground, 0.4, random);
+    canvas.paint(centre, size, &gradient, |x, y| {
         shapes::contains(class, (cos * x + sin * y) / size, (cos * y - sin * x) / size)
     });
 
@@ -81,8 +81,8 @@ fn stroke(canvas: &mut Canvas, random: &mut Random) {
     let centre = (between(random, 0.0, SIDE as f32), between(random, 0.0, SIDE as f32));
     let (half_length, half_width) = (between(random, 2.0, 7.0), between(random, 0.4, 1.2));
     let (cos, sin) = direction(random);
-    let ramp = Ramp::new(colour(random), 0.0, random);
-    canvas.paint(centre, half_length + half_width, &ramp, |x, y| {
+    let gradient = Gradient::new(colour(random), 0.0, random);
+    canvas.paint(centre, half_length + half_width, &gradient, |x, y| {
         (cos * x + sin * y).abs() < half_length && (cos * y - sin * x).abs() < half_width
     });
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     data::{Epoch, Run},
     escape,
-    figures::{loss, percent, rate, throughput, time},
+    format::{loss, percent, rate, throughput, time},
 };
 
 /// Maximum epochs of all runs in a page. Above it, only every second, third, ... epoch is kept.

@@ -7,7 +7,7 @@
 mod charts;
 mod data;
 mod escape;
-mod figures;
+mod format;
 mod page;
 mod results;
 mod setup;

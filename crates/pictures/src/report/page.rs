@@ -9,7 +9,7 @@ use super::{
     charts::{self, Curves},
     data::{Report, Run},
     escape::{self, fill},
-    figures::counted,
+    format::counted,
     results, setup, summary,
 };
 use crate::Theme;

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, fmt::Write};
 use super::{
     data::{Bin, Evaluation, Example, Run},
     escape,
-    figures::{counted, grouped, loss, percent},
+    format::{counted, grouped, loss, percent},
 };
 use crate::{Cell, Theme, confusion, grid};
 
@@ -20,7 +20,7 @@ pub(super) fn section(run: &Run, room: &mut usize) -> String {
     let note = run.note.iter().map(|note| format!("<p class=\"note\">{}</p>", escape::text(note)));
     let mut out: String = note.collect();
     let Some(evaluation) = &run.evaluation else { return out };
-    out += &figures(evaluation);
+    out += &metrics(evaluation);
     let _ = write!(
         out,
         "<div class=\"pair\"><div>{}</div><div>{}</div></div>",
@@ -52,7 +52,7 @@ pub(super) fn section(run: &Run, room: &mut usize) -> String {
     out
 }
 
-fn figures(e: &Evaluation) -> String {
+fn metrics(e: &Evaluation) -> String {
     let correct = (e.accuracy / 100.0 * e.images as f64).round() as u64;
     let cards = [
         ("Accuracy", percent(Some(e.accuracy)), format!("{} images correct", grouped(correct))),

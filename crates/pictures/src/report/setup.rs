@@ -3,7 +3,7 @@
 use super::{
     data::Run,
     escape,
-    figures::{throughput, time},
+    format::{throughput, time},
 };
 
 /// Maximum characters of a configuration in the page; ordinary ones are far shorter.

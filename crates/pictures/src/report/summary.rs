@@ -3,7 +3,7 @@
 use super::{
     data::{Run, State},
     escape,
-    figures::{count, counted, grouped, loss, percent, throughput, time},
+    format::{count, counted, grouped, loss, percent, throughput, time},
 };
 
 /// A sentence and the main metrics.
