@@ -62,8 +62,8 @@ impl FromStr for DataSource {
 /// Loads a data set into memory. It downloads nothing: see [`fetch`](crate::fetch).
 ///
 /// # Errors
-/// [`DataError::Missing`] if it must be downloaded first; others if the name is unknown or files are
-/// damaged.
+/// [`DataError::Missing`] if it must be downloaded first; others if the name is unknown or files
+/// are damaged.
 pub fn load(name: &str, options: &LoadOptions) -> Result<Dataset, DataError> {
     match name.parse()? {
         DataSource::Cifar10 => cifar10::load(options),

@@ -1,7 +1,8 @@
 //! The colour map of heat maps.
 
-/// Stops of a perceptually uniform colour map (like matplotlib's inferno), from nearly black over
-/// violet and orange to pale yellow. It is readable for the colour-blind and in grey.
+/// Stops of a sequential colour map, similar to matplotlib's inferno: the lightness increases evenly,
+/// from nearly black over violet and orange to pale yellow. It works for the colour-blind and in
+/// grey.
 const STOPS: [[f32; 3]; 6] = [
     [10.0, 6.0, 30.0],
     [74.0, 18.0, 105.0],

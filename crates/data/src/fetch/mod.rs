@@ -57,8 +57,8 @@ const CIFAR10: Origin<'static> = Origin {
 /// download soon; the next call resumes it.
 ///
 /// # Errors
-/// [`DataError::Unavailable`] if every source fails; others if the name is unknown, the folder cannot be
-/// written, another process is downloading, or the download was stopped.
+/// [`DataError::Unavailable`] if every source fails; others if the name is unknown, the folder
+/// cannot be written, another process is downloading, or the download was stopped.
 pub fn fetch(
     name: &str,
     data_dir: &Path,

@@ -47,8 +47,7 @@ impl Photo {
     /// An animation yields its first frame. Transparency is dropped, as by Pillow's
     /// `convert("RGB")`. 16-bit channels keep their upper byte. The EXIF orientation is applied,
     /// colour profiles are not. With `grey`, colours become Pillow's luma; otherwise a grey file
-    /// stays grey, and
-    /// [`Photo::prepare`] copies it to all channels.
+    /// stays grey, and [`Photo::prepare`] copies it to all channels.
     ///
     /// # Errors
     /// If the file is not an image, or is damaged, truncated or larger than [`MAX_PIXELS`].

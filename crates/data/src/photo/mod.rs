@@ -1,7 +1,7 @@
 //! Photos: reads image files of any size and colour type, and prepares them as network inputs.
 //!
-//! [`Photo`] is a decoded file. [`Photo::prepare`] resizes and crops it to the network's input size,
-//! [`prepare()`] does both for many files in parallel, and [`find`] searches a folder.
+//! [`Photo`] is a decoded file. [`Photo::prepare`] resizes and crops it to the network's input
+//! size, [`prepare()`] does both for many files in parallel, and [`find`] searches a folder.
 //!
 //! The result equals that of torchvision's `Resize` and `CenterCrop` on a PIL image after
 //! `ImageOps.exif_transpose` and `convert("RGB")` (or `convert("L")`).

@@ -36,7 +36,7 @@ impl Subject {
             }),
             Err(_) if path.exists() || path == Path::new(DEMO) => {
                 if args.classes.is_some() {
-                    let why = "--classes is for architectures: a model file has a fixed number of classes";
+                    let why = "--classes is for architectures: a model file has its own classes";
                     return Err(Usage(why.into()).into());
                 }
                 let model = model::open(path, args.arch, global)?;
