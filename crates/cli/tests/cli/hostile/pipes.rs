@@ -12,7 +12,7 @@ const EVAL: &str = "eval run --limit-test 10";
 const NOT_REGULAR: &str = "not a regular file";
 
 const CASES: &[Case] = &[
-    case("config-report", REPORT, Says("there is no config.toml"), |f| f.pipe("run/config.toml")),
+    case("config-report", REPORT, Says("it has no config.toml"), |f| f.pipe("run/config.toml")),
     case("config-resume", RESUME, Says("there is no config.toml"), |f| f.pipe("run/config.toml")),
     case("config-eval", EVAL, Says("config.toml: cannot be read: it is not a regular"), |f| {
         f.pipe("run/config.toml");
