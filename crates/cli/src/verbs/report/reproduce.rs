@@ -1,4 +1,4 @@
-//! The command that gives a run again.
+//! The command that reproduces a run.
 
 use std::path::Path;
 
@@ -10,37 +10,37 @@ use resnet::{
 };
 use resnet_formats::{Shown, quoted};
 
-/// A command for a shell, and what to know about it.
+/// A shell command, and a note about it.
 #[derive(Debug, PartialEq)]
-pub(super) struct Again {
+pub(super) struct Reproduction {
     pub(super) command: String,
     pub(super) note: Option<String>,
 }
 
-/// The command of a run: what its recipe does not say itself, in options. A run that no options
-/// give is begun from its configuration.
-pub(super) fn again(config: &TrainConfig) -> Again {
+/// The command that reproduces a run: its recipe, with options for every change. If no options
+/// express the run, the command starts from its `config.toml`.
+pub(super) fn reproduce(config: &TrainConfig) -> Reproduction {
     match options(config) {
         Some(words) => {
             let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
             let note = config
                 .init_from
                 .as_ref()
-                .map(|file| format!("It starts from {}, which must be there.", file.shown()));
-            Again { command: words.join(" "), note }
+                .map(|file| format!("It needs the initial weights {}.", file.shown()));
+            Reproduction { command: words.join(" "), note }
         }
-        None => Again {
+        None => Reproduction {
             command: "resnet train --resume again".to_owned(),
             note: Some(
-                "Save the configuration below as again/config.toml first: no options give this \
-                 run's length (fitted to a time) or recipe."
+                "First save the configuration below as again/config.toml: no command-line options \
+                 express the recipe of this run, or its length (set by --budget)."
                     .to_owned(),
             ),
         },
     }
 }
 
-/// `resnet train` and its arguments, unless there are none for what the run is.
+/// `resnet train` and its arguments; none if they cannot express the run.
 fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let TrainConfig { arch, data, recipe, .. } = config;
     let plain = Recipe::named(&recipe.name, *arch)?;
@@ -70,7 +70,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     if plain.label_smoothing != recipe.label_smoothing {
         option("label-smoothing", recipe.label_smoothing.to_string());
     }
-    // What is the default depends on the machine.
+    // The default depends on the machine.
     option("dtype", recipe.dtype.to_string());
     if config.seed != 0 {
         option("seed", config.seed.to_string());
@@ -99,8 +99,8 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     if config.save_torch {
         words.push("--save-torch".to_owned());
     }
-    // The rest of a recipe has no options.
-    let told = Recipe {
+    // The other fields of a recipe have no options.
+    let expressed = Recipe {
         name: recipe.name.clone(),
         length: Length::Steps(0),
         batch_size: recipe.batch_size,
@@ -114,7 +114,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         },
         ..plain
     };
-    (told == Recipe { length: Length::Steps(0), ..recipe.clone() }).then_some(words)
+    (expressed == Recipe { length: Length::Steps(0), ..recipe.clone() }).then_some(words)
 }
 
 #[cfg(test)]
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::{
         args::{Cli, Verb},
-        config::{self, Beginning},
+        config::{self, StartingPoint},
     };
 
     /// The configuration of a command line, as `resnet train` makes it.
@@ -137,10 +137,10 @@ mod tests {
         let Verb::Train(args) = Cli::try_parse_from(line.split(' ')).unwrap().verb else {
             panic!("another verb")
         };
-        let beginning = Beginning {
+        let start = StartingPoint {
             arch: args.arch,
-            file: args.start.init.clone().or(args.start.resume.clone()),
-            continues_after: args.start.resume.as_ref().map(|_| 0),
+            checkpoint: args.start.init.clone().or(args.start.resume.clone()),
+            finished_epochs: args.start.resume.as_ref().map(|_| 0),
         };
         let options = LoadOptions {
             limit_train: args.images.limit_train,
@@ -148,11 +148,11 @@ mod tests {
             ..LoadOptions::default()
         };
         let data = load("synthetic", &options).unwrap();
-        config::build(&args, &beginning, &data, &Cpu::new(1).unwrap()).unwrap()
+        config::build(&args, &start, &data, &Cpu::new(1).unwrap()).unwrap()
     }
 
     #[test]
-    fn the_command_gives_the_configuration_again() {
+    fn the_command_reproduces_the_configuration() {
         let begin = "resnet train synthetic --limit-train 100 --limit-test 7";
         for line in [
             format!("{begin} --arch resnet8"),
@@ -168,21 +168,21 @@ mod tests {
             format!("{begin} --arch resnet8 --resume /a/b.pt"),
         ] {
             let config = configured(&line);
-            let Again { command, note } = again(&config);
+            let Reproduction { command, note } = reproduce(&config);
             assert_eq!(configured(&command), config, "{command}");
             assert_eq!(note.is_some(), line.contains("/a/b"));
         }
     }
 
     #[test]
-    fn what_is_usual_is_not_said() {
+    fn default_values_are_left_out() {
         let line = "resnet train synthetic --arch resnet8 --recipe fast --dtype fp32 \
                     --limit-train 50 --limit-test 1";
-        assert_eq!(again(&configured(line)).command, line);
+        assert_eq!(reproduce(&configured(line)).command, line);
     }
 
     #[test]
-    fn what_has_no_options_begins_from_its_configuration() {
+    fn a_run_that_options_cannot_express_uses_its_configuration() {
         let config = configured("resnet train synthetic --limit-train 300 --limit-test 1");
         for change in [
             |c: &mut TrainConfig| c.total_steps += 1,
@@ -192,13 +192,13 @@ mod tests {
         ] {
             let mut other = config.clone();
             change(&mut other);
-            let Again { command, note } = again(&other);
+            let Reproduction { command, note } = reproduce(&other);
             assert_eq!(command, "resnet train --resume again");
             assert!(note.unwrap().contains("again/config.toml"));
         }
-        // A time may have given whole epochs.
+        // A --budget may result in whole epochs.
         let mut whole = config.clone();
         whole.total_steps = 9 * whole.steps_per_epoch();
-        assert!(again(&whole).command.contains("--epochs 9"));
+        assert!(reproduce(&whole).command.contains("--epochs 9"));
     }
 }

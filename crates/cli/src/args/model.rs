@@ -1,4 +1,4 @@
-//! A trained network, and the images that it is tried on: arguments of every verb that does so.
+//! A trained network and the data set to evaluate it on: arguments that several verbs share.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,17 @@ use super::{
     values,
 };
 
-/// A trained network, and how it is run.
+/// A trained network, and how to run it.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
     /// A run folder (its `best`, or `last` where there was no validation set); a file: safetensors,
     /// PyTorch or ONNX; or `demo`, a trained ResNet-20
-    #[arg(id = "model", value_name = "MODEL")]
+    #[arg(id = "model", value_name = "MODEL", help_heading = None)]
     pub(crate) path: PathBuf,
-    /// Architecture, for a file that does not say [default: what its tensors are of]
+    /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
     #[arg(long, value_name = "NAME")]
     pub(crate) arch: Option<Arch>,
-    /// Storage of activations, whatever the network was trained in
+    /// Data type of activations, whatever the network was trained in
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) dtype: Dtype,
     #[command(flatten)]
@@ -28,15 +28,15 @@ pub(crate) struct ModelArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct TestArgs {
-    #[command(flatten)]
+pub(crate) struct EvaluationArgs {
+    #[command(flatten, next_help_heading = "Model")]
     pub(crate) model: ModelArgs,
-    /// Data set to test on: cifar10 or synthetic [default: the run's, or else cifar10]
-    #[arg(value_name = "DATA")]
+    /// Data set to evaluate on: cifar10 or synthetic [default: the run's, or cifar10]
+    #[arg(value_name = "DATA", help_heading = None)]
     pub(crate) data: Option<DataSource>,
-    /// Use the first N test images only
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    /// Evaluate on the first N test images only
+    #[arg(long, value_name = "N", value_parser = values::count, help_heading = "Data")]
     pub(crate) limit_test: Option<usize>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Data")]
     pub(crate) data_dir: DataDir,
 }

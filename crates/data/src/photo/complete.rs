@@ -1,4 +1,4 @@
-//! What a file must have before it is decoded, where decoders are content with less.
+//! Detects truncated and unsupported files that the decoders would accept.
 
 use image::ImageFormat;
 
@@ -12,22 +12,22 @@ pub(super) fn check(bytes: &[u8], format: ImageFormat) -> Result<(), PhotoError>
     }
 }
 
-/// A WebP says how long it is. The orientation lies behind the image: without this, a file that
-/// is cut off would lie on its side.
+/// A WebP states its length. Its orientation follows the image: without this check, a truncated
+/// file would be decoded with the wrong orientation.
 fn webp(bytes: &[u8]) -> Result<(), PhotoError> {
     let len = bytes.get(4..8).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes);
     let is_whole = |len: u32| bytes.len() as u64 >= 8 + u64::from(len);
     len.is_some_and(is_whole).then_some(()).ok_or(PhotoError::Truncated)
 }
 
-/// Looks through a JPEG's segments: kinds that the decoder does not know are told by name, and
-/// there must be an end-of-image marker behind the start of the first scan. Decoders fill what is
-/// missing with grey, as browsers do; Pillow refuses it.
+/// Walks through a JPEG's segments. Unsupported variants are reported by name, and an end-of-image
+/// marker must follow the start of the first scan. Decoders fill missing data with grey, as
+/// browsers do; Pillow rejects it.
 fn jpeg(bytes: &[u8]) -> Result<(), PhotoError> {
-    let other = |kind: &str| Err(PhotoError::OtherKind(kind.into()));
+    let other = |kind: &str| Err(PhotoError::UnsupportedFeature(kind.into()));
     let mut rest = bytes.get(2..).unwrap_or_default();
-    // Segments: 0xFF, a marker, and but for a few a length that counts itself. Thumbnails in them
-    // have ends of their own.
+    // A segment is 0xFF, a marker and, except for a few markers, a length that includes itself.
+    // Thumbnails inside segments have their own end-of-image markers.
     while let [0xFF, marker, after @ ..] = rest {
         rest = match (marker, after) {
             (0xFF, _) => &rest[1..], // fill
@@ -37,7 +37,7 @@ fn jpeg(bytes: &[u8]) -> Result<(), PhotoError> {
             (0xC5..=0xC7, _) => return other("hierarchical JPEG"),
             (0xC9..=0xCF, _) if *marker != 0xCC => return other("arithmetic coding"),
             (0xC0..=0xC2, [_, _, bits, ..]) if *bits != 8 => {
-                return other(&format!("{bits} bits a channel"));
+                return other(&format!("{bits} bits per channel"));
             }
             (_, [high, low, ..]) => {
                 let len = usize::from(u16::from_be_bytes([*high, *low]));
@@ -46,11 +46,11 @@ fn jpeg(bytes: &[u8]) -> Result<(), PhotoError> {
             _ => return Err(PhotoError::Truncated),
         };
     }
-    // No segment where one should be: the decoder looks for the next.
+    // A segment is missing: the decoder searches for the next one.
     ends(bytes)
 }
 
-/// Within a scan the bytes of a marker cannot occur.
+/// Whether there is an end-of-image marker. Its bytes cannot occur within a scan.
 fn ends(bytes: &[u8]) -> Result<(), PhotoError> {
     let is_end = |pair: &[u8]| pair == [0xFF, 0xD9];
     bytes.windows(2).any(is_end).then_some(()).ok_or(PhotoError::Truncated)

@@ -1,24 +1,24 @@
-//! Numbers as people read them.
+//! Formats numbers for the page.
 
-/// `94.31%`; a dash where there is none.
+/// `94.31%`, or a dash for none.
 pub(super) fn percent(value: Option<f64>) -> String {
     finite(value).map_or_else(dash, |x| format!("{x:.2}%"))
 }
 
-/// A loss, with four places.
+/// A loss with four decimals.
 pub(super) fn loss(value: Option<f64>) -> String {
     finite(value).map_or_else(dash, |x| format!("{x:.4}"))
 }
 
-/// Images a second.
-pub(super) fn speed(value: Option<f64>) -> String {
+/// Throughput in images per second.
+pub(super) fn throughput(value: Option<f64>) -> String {
     finite(value).map_or_else(dash, |x| match x {
         ..10.0 => format!("{x:.1}"),
         _ => grouped(x.round() as u64),
     })
 }
 
-/// A learning rate, with three digits: `0.0906`, `1.5e-6`.
+/// A learning rate with three significant digits: `0.0906`, `1.5e-6`.
 pub(super) fn rate(value: Option<f64>) -> String {
     finite(value).map_or_else(dash, |x| {
         let rounded: f64 = format!("{x:.2e}").parse().expect("a number");
@@ -43,7 +43,7 @@ pub(super) fn grouped(n: u64) -> String {
     text
 }
 
-/// `11.17 M`: a count in a few digits.
+/// A count with an SI prefix: `11.17 M`.
 pub(super) fn count(n: u64) -> String {
     match n {
         0..1_000 => n.to_string(),

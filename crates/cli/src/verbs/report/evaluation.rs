@@ -1,4 +1,4 @@
-//! What a run's network does on the test images of its data set.
+//! Evaluates the network of a run on the test images of its data set.
 
 use std::path::Path;
 
@@ -13,34 +13,35 @@ use resnet_formats::Shown;
 use resnet_pictures::report::{Bin, Evaluation, Example, Run};
 
 use crate::{
-    args::{DataDir, Dtype, Global, ModelArgs, NormalisationArgs, ReportArgs, TestArgs},
+    args::{DataDir, Dtype, EvaluationArgs, Global, ModelArgs, NormalisationArgs, ReportArgs},
     evaluation::{self, Evaluated},
     pictures::{cell, confusion},
 };
 
-/// The first images that a report shows.
+/// Number of first test images in a report.
 const FIRST: usize = 32;
-/// The mistakes that it shows.
+/// Number of mistakes in a report.
 const MISTAKES: usize = 16;
 
-/// Tests a run's network, or says in the run and on stderr why that cannot be.
-pub(super) fn test(
+/// Adds the evaluation of a run's network. If that is not possible, notes why in the run and on
+/// stderr.
+pub(super) fn add(
     run: &mut Run,
     config: &TrainConfig,
     folder: &Path,
     args: &ReportArgs,
     global: &Global,
 ) -> anyhow::Result<()> {
-    let data_dir = DataDir { path: args.data_dir.path.clone(), of_run: config.data.dir.clone() };
-    if let Some(obstacle) = obstacle(config, folder, &data_dir)? {
-        global.note(format!("{}: {obstacle}: the report does without tests", folder.shown()));
-        run.note = Some(format!("Without tests of the network: {obstacle}."));
+    let data_dir = DataDir { path: args.data_dir.path.clone(), from_run: config.data.dir.clone() };
+    if let Some(reason) = reason_to_skip(config, folder, &data_dir)? {
+        global.note(format!("{} is not evaluated: {reason}", folder.shown()));
+        run.note = Some(format!("The network is not evaluated: {reason}."));
         return Ok(());
     }
-    let test = TestArgs {
+    let args = EvaluationArgs {
         model: ModelArgs {
-            // Never a word that stands for a model, whatever the folder is called.
-            path: std::path::absolute(folder).context("there is no working folder")?,
+            // Absolute, so that a folder named `demo` is not taken for the built-in model.
+            path: std::path::absolute(folder).context("the working folder does not exist")?,
             arch: None,
             dtype: Dtype::Fp32,
             normalisation: NormalisationArgs { mean: None, std: None },
@@ -49,14 +50,15 @@ pub(super) fn test(
         limit_test: args.limit_test.or(config.data.limit_test),
         data_dir,
     };
-    let evaluated = evaluation::evaluate(&test, global)
-        .with_context(|| format!("cannot test {} (--no-eval does without)", folder.shown()))?;
-    run.evaluation = Some(summed_up(&evaluated));
+    let evaluated = evaluation::evaluate(&args, global).with_context(|| {
+        format!("cannot evaluate {} (skip this with --no-eval)", folder.shown())
+    })?;
+    run.evaluation = Some(summarise(&evaluated));
     Ok(())
 }
 
-/// Why there is nothing to test, or nothing to test it on.
-fn obstacle(
+/// Why a run cannot be evaluated: it has no checkpoint, or its data set is missing.
+fn reason_to_skip(
     config: &TrainConfig,
     folder: &Path,
     data_dir: &DataDir,
@@ -66,13 +68,15 @@ fn obstacle(
     }
     let name = &config.data.name;
     if name.parse::<DataSource>().is_err() {
-        return Ok(Some(format!("{name} is no data set that is known here")));
+        return Ok(Some(format!("the data set {name} is unknown")));
     }
     let present = data::info(name, &data_dir.folder()?)?.present;
-    Ok((!present).then(|| format!("{name} is not here (`resnet data fetch {name}`, --data-dir)")))
+    Ok((!present).then(|| {
+        format!("{name} is not downloaded (run `resnet data fetch {name}`, or give --data-dir)")
+    }))
 }
 
-fn summed_up(evaluated: &Evaluated) -> Evaluation {
+fn summarise(evaluated: &Evaluated) -> Evaluation {
     let Evaluated { model, data, result, predictions, .. } = evaluated;
     let (classes, labels) = (model.class_names(), &data.test.labels);
     let examples = |images: Vec<usize>| {

@@ -1,4 +1,4 @@
-//! Sizes and depths that nobody meant.
+//! Huge sizes and depths.
 
 use super::{
     Case, Right, Says, all, case,
@@ -8,15 +8,15 @@ use super::{
 const RESUME: &str = "train --resume run --quiet";
 const REPORT: &str = "report run --no-eval";
 const TERABYTE: u64 = 1 << 40;
-/// The longest that a file of a model may be.
+/// Maximum length of a model file.
 const HOLE: u64 = 4 << 30;
 
-/// JSON or TOML that opens so many lists.
+/// JSON or TOML with 100,000 nested lists.
 fn deep(start: &str) -> String {
     start.to_owned() + &"[".repeat(100_000)
 }
 
-/// Safetensors with this header, whatever it is.
+/// A safetensors file with this header.
 fn header(text: &str) -> Vec<u8> {
     [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
 }
@@ -55,7 +55,7 @@ const CASES: &[Case] = &[
         f.free("run/best.safetensors");
         f.sparse("run/last.safetensors", &header("{}"), HOLE);
     }),
-    case("sparse-photo", "predict run x.png", Says("more than 128 MiB"), |f| {
+    case("sparse-photo", "predict run x.png", Says("larger than the limit of 128 MiB"), |f| {
         f.sparse("x.png", &png(), TERABYTE);
     }),
     case("sparse-config", RESUME, Says("longer than 2 MiB"), |f| {
@@ -73,7 +73,7 @@ const CASES: &[Case] = &[
     case("sparse-verify", "data verify cifar10", Says("6 of the 6 files of cifar10"), |f| {
         f.sparse("data/cifar-10-batches-bin/data_batch_1.bin", b"", TERABYTE);
     }),
-    // That a hash of a terabyte ends is seen by what comes next.
+    // The terabyte is not hashed: the next error appears in time.
     case("sparse-fetch", "data fetch cifar10 --quiet", Says(".fetch: it is not a folder"), |f| {
         f.sparse("data/cifar-10-batches-bin/data_batch_1.bin", b"", TERABYTE);
         f.link("data/cifar-10-batches-bin/.fetch", "../../../outside");
@@ -188,6 +188,6 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn giants() {
+fn huge_sizes_and_depths() {
     all(CASES);
 }

@@ -1,5 +1,6 @@
-# For scripts that have PyTorch and others as judges: sets RESNET_PYTHON, where it is not set, to a virtual
-# environment below target/ that has them, and makes that at first; puts cargo on the path.
+# Sourced by scripts that test against PyTorch and other Python libraries. Sets RESNET_PYTHON, unless it is
+# set, to a virtual environment under target/ with these libraries, which it creates if missing. Adds cargo to
+# PATH.
 export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 if [[ -z ${RESNET_PYTHON:-} ]]; then
     target=${CARGO_TARGET_DIR:-$(dirname "${BASH_SOURCE[0]}")/../target}
