@@ -14,10 +14,10 @@ mod bf16;
 mod check;
 pub mod conv;
 mod cpu;
-mod element;
 pub mod elementwise;
 mod fastest;
 pub mod input;
+mod scalar;
 
 mod isa;
 pub mod layout;

@@ -8,10 +8,10 @@ use std::{
 
 use crate::{
     cpu::Cpu,
-    element::{Element, by_element},
     isa::{Kernel, Vector},
     memory::{Buffer, OutOfMemory},
     parts::Parts,
+    scalar::{Scalar, by_scalar},
     values::Dtype,
 };
 
@@ -37,15 +37,15 @@ impl Cpu {
     /// Operations a second, two for each product and its addition, of values of this dtype in
     /// registers, with all threads. Takes some tens of milliseconds.
     pub fn peak_flops(&self, dtype: Dtype) -> f64 {
-        by_element!(dtype, E => self.peak_flops_of::<E>())
+        by_scalar!(dtype, T => self.peak_flops_of::<T>())
     }
 
-    fn peak_flops_of<E: Element>(&self) -> f64 {
+    fn peak_flops_of<T: Scalar>(&self) -> f64 {
         let (items, tile) = (ITEMS * self.threads(), self.isa().tile());
-        let products = items * TILES * 2 * tile * self.isa().lanes() * E::PACK;
+        let products = items * TILES * 2 * tile * self.isa().lanes() * T::PACK;
         let seconds = shortest(40, || {
             self.pool().run(items, &|_, _| {
-                black_box(self.isa().dispatch(Products::<E>::new()));
+                black_box(self.isa().dispatch(Products::<T>::new()));
             });
         });
         2.0 * products as f64 / seconds
@@ -88,22 +88,22 @@ fn shortest(rounds: usize, mut round: impl FnMut()) -> f64 {
 }
 
 /// A register tile of sums, as convolutions have it, of products that need no memory.
-struct Products<E> {
+struct Products<T> {
     /// Words of one value, or of one in the upper half.
     factors: [f32; 2],
-    elements: PhantomData<E>,
+    scalar: PhantomData<T>,
 }
 
-impl<E> Products<E> {
+impl<T> Products<T> {
     fn new() -> Self {
         // Unknown to the compiler, which could do without some of the products.
-        Products { factors: black_box([1.0, 1.0]), elements: PhantomData }
+        Products { factors: black_box([1.0, 1.0]), scalar: PhantomData }
     }
 }
 
-impl<E: Element> Kernel for Products<E> {
+impl<T: Scalar> Kernel for Products<T> {
     type Output = f32;
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) -> f32 {
@@ -112,7 +112,7 @@ impl<E: Element> Kernel for Products<E> {
         for _ in 0..TILES {
             for row in &mut sums {
                 for sum in row {
-                    *sum = E::multiply(a, b, *sum);
+                    *sum = T::multiply(a, b, *sum);
                 }
             }
         }
@@ -176,9 +176,9 @@ mod tests {
     /// What is divided by the time is what is done.
     #[test]
     fn every_product_is_taken() {
-        fn check<E: Element>(isa: Isa) {
+        fn check<T: Scalar>(isa: Isa) {
             // A splat f32 of 1 is the pair (0, 1): half of the products of pairs add 1.
-            let got = isa.dispatch(Products::<E>::new());
+            let got = isa.dispatch(Products::<T>::new());
             assert_eq!(got, (TILES * 2 * isa.tile() * isa.lanes()) as f32, "{isa}");
         }
         for isa in Isa::to_test() {

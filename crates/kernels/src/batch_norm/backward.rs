@@ -8,9 +8,9 @@ use super::{
 use crate::{
     check::{at_least, exactly, same_dtype},
     cpu::Cpu,
-    element::{Element, by_element},
     memory::as_f64,
     parts::Parts,
+    scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
 
@@ -68,9 +68,9 @@ impl BatchNorm {
         self.each_channel("gradient of the bias", d_bias);
         at_least("sums", sums.len(), self.sums_len());
         at_least("scratch", scratch.len(), self.passes_len());
-        by_element!(x.dtype(), E => {
-            let (x, gradient) = (E::slice(x), E::slice(gradient));
-            self.gradient_sums_of(cpu, x, gate.of::<E>(), saved, gradient, sums, scratch)
+        by_scalar!(x.dtype(), T => {
+            let (x, gradient) = (T::slice(x), T::slice(gradient));
+            self.gradient_sums_of(cpu, x, gate.of::<T>(), saved, gradient, sums, scratch)
         });
         let inv_std = &saved[self.stored()..];
         let (shifts, centred) = sums.split_at(self.stored());
@@ -80,13 +80,13 @@ impl BatchNorm {
         }
     }
 
-    fn gradient_sums_of<E: Element>(
+    fn gradient_sums_of<T: Scalar>(
         &self,
         cpu: &Cpu,
-        x: &[E],
-        gate: GateOf<'_, E>,
+        x: &[T],
+        gate: GateOf<'_, T>,
         saved: &[f32],
-        gradient: &[E],
+        gradient: &[T],
         sums: &mut [f64],
         scratch: &mut [f32],
     ) {
@@ -145,12 +145,12 @@ impl BatchNorm {
             c[channel] = (-scale * shifts[channel] / count) as f32;
         }
         let factors = [mean, a, b, &c[..stored]];
-        by_element!(x.dtype(), E => {
+        by_scalar!(x.dtype(), T => {
             let (accumulate, residual) = match residual {
-                Some(r) => (r.accumulate, Some(E::slice_mut(r.gradient))),
+                Some(r) => (r.accumulate, Some(T::slice_mut(r.gradient))),
                 None => (false, None),
             };
-            let (x, gate, gradient) = (E::slice(x), gate.of::<E>(), E::slice_mut(gradient));
+            let (x, gate, gradient) = (T::slice(x), gate.of::<T>(), T::slice_mut(gradient));
             self.backward_data_of(cpu, x, gate, factors, gradient, residual, accumulate)
         });
     }
@@ -186,14 +186,14 @@ impl BatchNorm {
         }
     }
 
-    fn backward_data_of<E: Element>(
+    fn backward_data_of<T: Scalar>(
         &self,
         cpu: &Cpu,
-        x: &[E],
-        gate: GateOf<'_, E>,
+        x: &[T],
+        gate: GateOf<'_, T>,
         [mean, a, b, c]: [&[f32]; 4],
-        gradient: &mut [E],
-        residual: Option<&mut [E]>,
+        gradient: &mut [T],
+        residual: Option<&mut [T]>,
         accumulate: bool,
     ) {
         let length = self.chunk_pixels() * self.stored();
@@ -206,7 +206,7 @@ impl BatchNorm {
         });
     }
 
-    fn cut_gate<'a, E>(&self, gate: GateOf<'a, E>, chunk: usize) -> GateOf<'a, E> {
+    fn cut_gate<'a, T>(&self, gate: GateOf<'a, T>, chunk: usize) -> GateOf<'a, T> {
         match gate {
             GateOf::Output(out) => GateOf::Output(self.cut(out, chunk)),
             other => other,

@@ -7,9 +7,9 @@ use super::{
 use crate::{
     check::{at_least, exactly, same_dtype},
     cpu::Cpu,
-    element::{Element, by_element},
     memory::as_f64,
     parts::Parts,
+    scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
 
@@ -73,10 +73,10 @@ impl BatchNorm {
         at_least("input", x.len(), self.stored_len());
         at_least("moments", moments.len(), self.sums_len());
         at_least("scratch", scratch.len(), self.passes_len());
-        by_element!(x.dtype(), E => self.moments_of(cpu, E::slice(x), moments, scratch));
+        by_scalar!(x.dtype(), T => self.moments_of(cpu, T::slice(x), moments, scratch));
     }
 
-    fn moments_of<E: Element>(&self, cpu: &Cpu, x: &[E], moments: &mut [f64], scratch: &mut [f32]) {
+    fn moments_of<T: Scalar>(&self, cpu: &Cpu, x: &[T], moments: &mut [f64], scratch: &mut [f32]) {
         let (stored, chunks) = (self.stored(), self.chunks());
         let partial = &mut scratch[..2 * chunks * stored];
         let parts = Parts::new(partial, 2 * stored);
@@ -206,8 +206,8 @@ impl BatchNorm {
         exactly("mean", mean.len(), stored);
         exactly("scale", scale.len(), stored);
         exactly("shift", shift.len(), stored);
-        by_element!(x.dtype(), E => {
-            let (x, residual, out) = (E::slice(x), residual.map(E::slice), E::slice_mut(out));
+        by_scalar!(x.dtype(), T => {
+            let (x, residual, out) = (T::slice(x), residual.map(T::slice), T::slice_mut(out));
             self.apply_of(cpu, x, mean, scale, shift, residual, relu, out)
         });
     }
@@ -235,16 +235,16 @@ impl BatchNorm {
         }
     }
 
-    fn apply_of<E: Element>(
+    fn apply_of<T: Scalar>(
         &self,
         cpu: &Cpu,
-        x: &[E],
+        x: &[T],
         mean: &[f32],
         scale: &[f32],
         shift: &[f32],
-        residual: Option<&[E]>,
+        residual: Option<&[T]>,
         relu: bool,
-        out: &mut [E],
+        out: &mut [T],
     ) {
         let stored = self.stored();
         let outs = Parts::new(&mut out[..self.stored_len()], self.chunk_pixels() * stored);

@@ -2,7 +2,7 @@
 
 use crate::{
     conv::ScaleShift,
-    element::Element,
+    scalar::Scalar,
     values::{Values, ValuesMut},
 };
 
@@ -29,19 +29,19 @@ pub enum Gate<'a> {
 impl<'a> Gate<'a> {
     /// # Panics
     /// If the output has another dtype.
-    pub(super) fn of<E: Element>(self) -> GateOf<'a, E> {
+    pub(super) fn of<T: Scalar>(self) -> GateOf<'a, T> {
         match self {
             Gate::Open => GateOf::Open,
-            Gate::Output(out) => GateOf::Output(E::slice(out)),
+            Gate::Output(out) => GateOf::Output(T::slice(out)),
             Gate::Input(norm) => GateOf::Input(norm),
         }
     }
 }
 
-/// [`Gate`], of values of `E`.
+/// [`Gate`], of values of `T`.
 #[derive(Clone, Copy)]
-pub(super) enum GateOf<'a, E> {
+pub(super) enum GateOf<'a, T> {
     Open,
-    Output(&'a [E]),
+    Output(&'a [T]),
     Input(ScaleShift<'a>),
 }

@@ -2,8 +2,8 @@
 
 use super::gate::GateOf;
 use crate::{
-    element::Element,
     isa::{Kernel, Vector},
+    scalar::Scalar,
 };
 
 /// Pixels summed in one go: many short sums round less than a long one.
@@ -31,13 +31,13 @@ macro_rules! by_channels {
 }
 
 /// Mean and squared distances of a chunk.
-pub(super) struct Moments<'a, E> {
-    pub(super) x: &'a [E],
+pub(super) struct Moments<'a, T> {
+    pub(super) x: &'a [T],
     pub(super) stored: usize,
     pub(super) partial: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for Moments<'_, E> {
+impl<T: Scalar> Kernel for Moments<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -55,7 +55,7 @@ impl<E: Element> Kernel for Moments<'_, E> {
                     let mut part = [V::zero(); N];
                     for pixel in run.chunks_exact(self.stored) {
                         for v in 0..N {
-                            let x = E::load(pixel.as_ptr().add(channel + v * V::LANES));
+                            let x = T::load(pixel.as_ptr().add(channel + v * V::LANES));
                             part[v] = part[v].add(x);
                         }
                     }
@@ -68,7 +68,7 @@ impl<E: Element> Kernel for Moments<'_, E> {
                     let mut part = [V::zero(); N];
                     for pixel in run.chunks_exact(self.stored) {
                         for v in 0..N {
-                            let x: V = E::load(pixel.as_ptr().add(channel + v * V::LANES));
+                            let x: V = T::load(pixel.as_ptr().add(channel + v * V::LANES));
                             let d = x.sub(mean[v]);
                             part[v] = d.mul_add(d, part[v]);
                         }
@@ -86,19 +86,19 @@ impl<E: Element> Kernel for Moments<'_, E> {
     }
 }
 
-pub(super) struct Apply<'a, E> {
-    pub(super) x: &'a [E],
+pub(super) struct Apply<'a, T> {
+    pub(super) x: &'a [T],
     pub(super) mean: &'a [f32],
     pub(super) scale: &'a [f32],
     pub(super) shift: &'a [f32],
-    pub(super) residual: Option<&'a [E]>,
+    pub(super) residual: Option<&'a [T]>,
     pub(super) relu: bool,
-    pub(super) out: &'a mut [E],
+    pub(super) out: &'a mut [T],
 }
 
-impl<E: Element> Kernel for Apply<'_, E> {
+impl<T: Scalar> Kernel for Apply<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -111,17 +111,17 @@ impl<E: Element> Kernel for Apply<'_, E> {
                 let at = pixel * stored + channel;
                 // SAFETY: the lengths are checked above.
                 unsafe {
-                    let x: V = E::load(self.x.as_ptr().add(at));
+                    let x: V = T::load(self.x.as_ptr().add(at));
                     let centred = x.sub(V::load(self.mean.as_ptr().add(channel)));
                     let scale = V::load(self.scale.as_ptr().add(channel));
                     let mut y = centred.mul_add(scale, V::load(self.shift.as_ptr().add(channel)));
                     if let Some(residual) = self.residual {
-                        y = y.add(E::load(residual.as_ptr().add(at)));
+                        y = y.add(T::load(residual.as_ptr().add(at)));
                     }
                     if self.relu {
                         y = y.relu();
                     }
-                    E::store(y, out.as_mut_ptr().add(channel));
+                    T::store(y, out.as_mut_ptr().add(channel));
                 }
             }
         }
@@ -129,15 +129,15 @@ impl<E: Element> Kernel for Apply<'_, E> {
 }
 
 /// Sums of `g` and of `g * (x - mean)` over a chunk.
-pub(super) struct GradientSums<'a, E> {
-    pub(super) x: &'a [E],
-    pub(super) gate: GateOf<'a, E>,
-    pub(super) gradient: &'a [E],
+pub(super) struct GradientSums<'a, T> {
+    pub(super) x: &'a [T],
+    pub(super) gate: GateOf<'a, T>,
+    pub(super) gradient: &'a [T],
     pub(super) mean: &'a [f32],
     pub(super) partial: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for GradientSums<'_, E> {
+impl<T: Scalar> Kernel for GradientSums<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -160,8 +160,8 @@ impl<E: Element> Kernel for GradientSums<'_, E> {
                     for pixel in first..pixels.min(first + RUN) {
                         for v in 0..N {
                             let at = pixel * stored + channel + v * V::LANES;
-                            let mut g: V = E::load(self.gradient.as_ptr().add(at));
-                            let x: V = E::load(self.x.as_ptr().add(at));
+                            let mut g: V = T::load(self.gradient.as_ptr().add(at));
+                            let x: V = T::load(self.x.as_ptr().add(at));
                             g = gated(g, x, self.gate, at, channel + v * V::LANES);
                             part[0][v] = part[0][v].add(g);
                             part[1][v] = g.mul_add(x.sub(mean[v]), part[1][v]);
@@ -181,7 +181,7 @@ impl<E: Element> Kernel for GradientSums<'_, E> {
     }
 }
 
-fn check<E>(gate: GateOf<'_, E>, len: usize, stored: usize) {
+fn check<T>(gate: GateOf<'_, T>, len: usize, stored: usize) {
     match gate {
         GateOf::Open => {}
         GateOf::Output(out) => assert_eq!(out.len(), len),
@@ -194,10 +194,10 @@ fn check<E>(gate: GateOf<'_, E>, len: usize, stored: usize) {
 /// # Safety
 /// A vector from `at` must lie within the tensors, one from `channel` within the stored channels.
 #[inline(always)]
-unsafe fn gated<E: Element, V: Vector>(
+unsafe fn gated<T: Scalar, V: Vector>(
     g: V,
     x: V,
-    gate: GateOf<'_, E>,
+    gate: GateOf<'_, T>,
     at: usize,
     channel: usize,
 ) -> V {
@@ -205,7 +205,7 @@ unsafe fn gated<E: Element, V: Vector>(
     unsafe {
         match gate {
             GateOf::Open => g,
-            GateOf::Output(out) => g.where_positive(E::load(out.as_ptr().add(at))),
+            GateOf::Output(out) => g.where_positive(T::load(out.as_ptr().add(at))),
             GateOf::Input(n) => {
                 let scale = V::load(n.scale.as_ptr().add(channel));
                 g.where_positive(x.mul_add(scale, V::load(n.shift.as_ptr().add(channel))))
@@ -214,21 +214,21 @@ unsafe fn gated<E: Element, V: Vector>(
     }
 }
 
-pub(super) struct Backward<'a, E> {
-    pub(super) x: &'a [E],
-    pub(super) gate: GateOf<'a, E>,
+pub(super) struct Backward<'a, T> {
+    pub(super) x: &'a [T],
+    pub(super) gate: GateOf<'a, T>,
     pub(super) mean: &'a [f32],
     pub(super) a: &'a [f32],
     pub(super) b: &'a [f32],
     pub(super) c: &'a [f32],
-    pub(super) gradient: &'a mut [E],
-    pub(super) residual: Option<&'a mut [E]>,
+    pub(super) gradient: &'a mut [T],
+    pub(super) residual: Option<&'a mut [T]>,
     pub(super) accumulate: bool,
 }
 
-impl<E: Element> Kernel for Backward<'_, E> {
+impl<T: Scalar> Kernel for Backward<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {
@@ -243,17 +243,17 @@ impl<E: Element> Kernel for Backward<'_, E> {
                 // SAFETY: the lengths are checked above.
                 unsafe {
                     let to = gradient.as_mut_ptr().add(channel);
-                    let mut g: V = E::load(to);
-                    let x: V = E::load(self.x.as_ptr().add(at));
+                    let mut g: V = T::load(to);
+                    let x: V = T::load(self.x.as_ptr().add(at));
                     g = gated(g, x, self.gate, at, channel);
                     if let Some(residual) = &mut self.residual {
                         let to = residual.as_mut_ptr().add(at);
-                        let sum = if self.accumulate { g.add(E::load(to)) } else { g };
-                        E::store(sum, to);
+                        let sum = if self.accumulate { g.add(T::load(to)) } else { g };
+                        T::store(sum, to);
                     }
                     let of = |v: &[f32]| V::load(v.as_ptr().add(channel));
                     let rest = x.sub(of(self.mean)).mul_add(of(self.b), of(self.c));
-                    E::store(g.mul_add(of(self.a), rest), to);
+                    T::store(g.mul_add(of(self.a), rest), to);
                 }
             }
         }

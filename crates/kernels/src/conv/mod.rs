@@ -31,8 +31,8 @@ use winograd::{Strided, Winograd};
 use crate::{
     check::{at_least, exactly},
     cpu::Cpu,
-    element::{Element, by_element},
     memory::OutOfMemory,
+    scalar::{Scalar, by_scalar},
     values::{Dtype, Values, ValuesMut},
 };
 
@@ -63,21 +63,17 @@ enum Method {
 }
 
 impl Method {
-    fn new<E: Element>(
-        algorithm: Algorithm,
-        setup: &Setup,
-        cpu: &Cpu,
-    ) -> Result<Self, OutOfMemory> {
+    fn new<T: Scalar>(algorithm: Algorithm, setup: &Setup, cpu: &Cpu) -> Result<Self, OutOfMemory> {
         let Setup { shape, source, mode, batch, .. } = *setup;
         Ok(match algorithm {
             Algorithm::Winograd { stride: 1, .. } => {
-                Method::Winograd(Winograd::new::<E>(shape, mode, batch, cpu))
+                Method::Winograd(Winograd::new::<T>(shape, mode, batch, cpu))
             }
             Algorithm::Winograd { .. } => {
-                Method::Strided(Strided::new::<E>(shape, mode, batch, cpu))
+                Method::Strided(Strided::new::<T>(shape, mode, batch, cpu))
             }
-            Algorithm::Gemm => Method::Gemm(Gemm::new::<E>(shape, mode)),
-            Algorithm::Direct => Method::Direct(Direct::new::<E>(shape, source, mode)?),
+            Algorithm::Gemm => Method::Gemm(Gemm::new::<T>(shape, mode)),
+            Algorithm::Direct => Method::Direct(Direct::new::<T>(shape, source, mode)?),
         })
     }
 
@@ -120,7 +116,7 @@ impl Conv {
     ) -> Result<Self, OutOfMemory> {
         let setup = Setup::new(shape, dtype, source, mode, batch, cpu);
         let algorithm = choose(&shape, dtype, source, batch, cpu);
-        let method = by_element!(dtype, E => Method::new::<E>(algorithm, &setup, cpu))?;
+        let method = by_scalar!(dtype, T => Method::new::<T>(algorithm, &setup, cpu))?;
         let lengths = Lengths {
             input: shape.in_len(source),
             input_gradient: shape.in_len(Source::Activation),
@@ -221,11 +217,11 @@ impl Conv {
     ) -> Weights<'a> {
         self.check_packing(weights, factors, packed);
         assert!(factors.is_none() || self.setup.mode == Mode::Inference, "factors in training");
-        by_element!(self.setup.dtype, E => self.pack_forward_of::<E>(weights, factors, packed));
+        by_scalar!(self.setup.dtype, T => self.pack_forward_of::<T>(weights, factors, packed));
         self.weights(Direction::Forward, weights, packed)
     }
 
-    fn pack_forward_of<E: Element>(
+    fn pack_forward_of<T: Scalar>(
         &self,
         weights: &[f32],
         factors: Option<&[f32]>,
@@ -233,10 +229,10 @@ impl Conv {
     ) {
         let cpu = &self.cpu;
         match &self.method {
-            Method::Winograd(m) => m.pack::<E>(cpu, weights, factors, false, packed),
-            Method::Strided(m) => m.pack::<E>(cpu, weights, factors, false, packed),
-            Method::Gemm(m) => m.pack_forward::<E>(cpu, weights, factors, packed),
-            Method::Direct(m) => m.pack_forward::<E>(cpu, weights, factors, packed),
+            Method::Winograd(m) => m.pack::<T>(cpu, weights, factors, false, packed),
+            Method::Strided(m) => m.pack::<T>(cpu, weights, factors, false, packed),
+            Method::Gemm(m) => m.pack_forward::<T>(cpu, weights, factors, packed),
+            Method::Direct(m) => m.pack_forward::<T>(cpu, weights, factors, packed),
         }
     }
 
@@ -271,21 +267,21 @@ impl Conv {
         self.check_epilogue(batch, &epilogue);
         self.check_scratch(scratch);
         let weights = self.check_weights(weights, Direction::Forward);
-        by_element!(self.setup.dtype, E => {
-            let (y, finish) = (E::slice_mut(y), epilogue.of::<E>());
+        by_scalar!(self.setup.dtype, T => {
+            let (y, finish) = (T::slice_mut(y), epilogue.of::<T>());
             if batch > 0 {
                 self.forward_of(batch, x, weights, y, finish, scratch);
             }
         });
     }
 
-    fn forward_of<E: Element>(
+    fn forward_of<T: Scalar>(
         &self,
         batch: usize,
         x: Activation<'_>,
         w: WeightsOf<'_>,
-        y: &mut [E],
-        finish: Finish<'_, E>,
+        y: &mut [T],
+        finish: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         let cpu = &self.cpu;
@@ -304,17 +300,17 @@ impl Conv {
     pub fn pack_backward_data<'a>(&self, weights: &'a [f32], packed: &'a mut [f32]) -> Weights<'a> {
         assert!(self.setup.mode.has(Direction::BackwardData), "{NO_DATA}");
         self.check_packing(weights, None, packed);
-        by_element!(self.setup.dtype, E => self.pack_backward_data_of::<E>(weights, packed));
+        by_scalar!(self.setup.dtype, T => self.pack_backward_data_of::<T>(weights, packed));
         self.weights(Direction::BackwardData, weights, packed)
     }
 
-    fn pack_backward_data_of<E: Element>(&self, weights: &[f32], packed: &mut [f32]) {
+    fn pack_backward_data_of<T: Scalar>(&self, weights: &[f32], packed: &mut [f32]) {
         let cpu = &self.cpu;
         match &self.method {
-            Method::Winograd(m) => m.pack::<E>(cpu, weights, None, true, packed),
-            Method::Strided(m) => m.pack::<E>(cpu, weights, None, true, packed),
-            Method::Gemm(m) => m.pack_backward_data::<E>(cpu, weights, packed),
-            Method::Direct(m) => m.pack_backward_data::<E>(cpu, weights, packed),
+            Method::Winograd(m) => m.pack::<T>(cpu, weights, None, true, packed),
+            Method::Strided(m) => m.pack::<T>(cpu, weights, None, true, packed),
+            Method::Gemm(m) => m.pack_backward_data::<T>(cpu, weights, packed),
+            Method::Direct(m) => m.pack_backward_data::<T>(cpu, weights, packed),
         }
     }
 
@@ -338,21 +334,21 @@ impl Conv {
         self.check_scratch(scratch);
         let weights = self.check_weights(weights, Direction::BackwardData);
         let epilogue = if accumulate { Epilogue::ACCUMULATE } else { Epilogue::STORE };
-        by_element!(self.setup.dtype, E => {
-            let (dy, dx, finish) = (E::slice(dy), E::slice_mut(dx), epilogue.of::<E>());
+        by_scalar!(self.setup.dtype, T => {
+            let (dy, dx, finish) = (T::slice(dy), T::slice_mut(dx), epilogue.of::<T>());
             if batch > 0 {
                 self.backward_data_of(batch, dy, weights, dx, finish, scratch);
             }
         });
     }
 
-    fn backward_data_of<E: Element>(
+    fn backward_data_of<T: Scalar>(
         &self,
         batch: usize,
-        dy: &[E],
+        dy: &[T],
         w: WeightsOf<'_>,
-        dx: &mut [E],
-        finish: Finish<'_, E>,
+        dx: &mut [T],
+        finish: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         let cpu = &self.cpu;
@@ -394,8 +390,8 @@ impl Conv {
         exactly("gradient of the weights", dw.len(), self.lengths.weight);
         self.check_scratch(scratch);
         assert!(self.setup.mode.has(Direction::BackwardWeight), "{NO_WEIGHT}");
-        by_element!(self.setup.dtype, E => {
-            let dy = E::slice(dy);
+        by_scalar!(self.setup.dtype, T => {
+            let dy = T::slice(dy);
             if batch > 0 {
                 self.backward_weight_of(batch, x, dy, dw, scratch);
             } else {
@@ -404,11 +400,11 @@ impl Conv {
         });
     }
 
-    fn backward_weight_of<E: Element>(
+    fn backward_weight_of<T: Scalar>(
         &self,
         batch: usize,
         x: Activation<'_>,
-        dy: &[E],
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {

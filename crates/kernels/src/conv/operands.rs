@@ -1,7 +1,7 @@
 //! What a call takes besides sums: activations and weights.
 
 use super::{algorithm::Direction, setup::Setup};
-use crate::{element::Element, values::Values};
+use crate::{scalar::Scalar, values::Values};
 
 /// A batch norm and a ReLU, applied to an activation as it is read: `relu(x * scale + shift)`, with
 /// a scale and a shift for each stored channel.
@@ -31,35 +31,35 @@ impl<'a> From<Values<'a>> for Activation<'a> {
 impl<'a> Activation<'a> {
     /// # Panics
     /// If the values have another dtype.
-    pub(super) fn of<E: Element>(self) -> Read<'a, E> {
-        Read { values: E::slice(self.values), norm: self.norm }
+    pub(super) fn of<T: Scalar>(self) -> Read<'a, T> {
+        Read { values: T::slice(self.values), norm: self.norm }
     }
 
     /// The values of an activation that no batch norm is applied to.
     ///
     /// # Panics
     /// If one is, or the values have another dtype.
-    pub(super) fn plain<E: Element>(self) -> &'a [E] {
+    pub(super) fn plain<T: Scalar>(self) -> &'a [T] {
         assert!(self.norm.is_none(), "only Winograd reads an activation through a batch norm");
-        E::slice(self.values)
+        T::slice(self.values)
     }
 }
 
-/// [`Activation`], of values of `E`.
+/// [`Activation`], of values of `T`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Read<'a, E> {
-    pub(super) values: &'a [E],
+pub(super) struct Read<'a, T> {
+    pub(super) values: &'a [T],
     pub(super) norm: Option<ScaleShift<'a>>,
 }
 
-impl<'a, E: Element> Read<'a, E> {
+impl<'a, T: Scalar> Read<'a, T> {
     /// The same values, multiplied in 32-bit floating point.
-    pub(super) fn widen(self) -> Read<'a, E::Wide> {
-        Read { values: E::widen(self.values), norm: self.norm }
+    pub(super) fn widen(self) -> Read<'a, T::Wide> {
+        Read { values: T::widen(self.values), norm: self.norm }
     }
 }
 
-impl<E> Read<'_, E> {
+impl<T> Read<'_, T> {
     /// Checks the lengths of scale and shift.
     pub(super) fn check(&self, stored: usize) {
         let fits = |n: ScaleShift<'_>| n.scale.len() == stored && n.shift.len() == stored;
@@ -67,8 +67,8 @@ impl<E> Read<'_, E> {
     }
 }
 
-impl<'a, E> From<&'a [E]> for Read<'a, E> {
-    fn from(values: &'a [E]) -> Self {
+impl<'a, T> From<&'a [T]> for Read<'a, T> {
+    fn from(values: &'a [T]) -> Self {
         Read { values, norm: None }
     }
 }

@@ -4,10 +4,10 @@ use std::marker::PhantomData;
 
 use crate::{
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     layout::padded,
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// Lanes of the widest vector.
@@ -29,7 +29,7 @@ impl Runs<'_> {
 
 /// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][word of the run]
 /// [lane]`, each output channel times its factor.
-pub(super) fn forward<X: Element>(
+pub(super) fn forward<X: Scalar>(
     cpu: &Cpu,
     runs: Runs<'_>,
     weights: &[f32],
@@ -43,9 +43,8 @@ pub(super) fn forward<X: Element>(
     cpu.pool().run_parts(stored.div_ceil(wide), panels, |panel, packed| {
         let first = panel * wide;
         let width = wide.min(stored - first);
-        let elements = PhantomData::<X>;
-        let panel =
-            Forward { runs, weights, factors, out_channels, first, width, packed, elements };
+        let scalar = PhantomData::<X>;
+        let panel = Forward { runs, weights, factors, out_channels, first, width, packed, scalar };
         cpu.isa().dispatch(panel);
     });
 }
@@ -60,10 +59,10 @@ struct Forward<'a, X> {
     first: usize,
     width: usize,
     packed: &'a mut [f32],
-    elements: PhantomData<X>,
+    scalar: PhantomData<X>,
 }
 
-impl<X: Element> Kernel for Forward<'_, X> {
+impl<X: Scalar> Kernel for Forward<'_, X> {
     type Output = ();
     const PAIRS: bool = X::PACK > 1;
 
@@ -117,7 +116,7 @@ impl<X: Element> Kernel for Forward<'_, X> {
 
 /// Packs `[out][window][in]` weights for backward-data: for each of the `tables` `[panel of in][tap][word of
 /// out][lane]`.
-pub(super) fn backward_data<'a, X: Element>(
+pub(super) fn backward_data<'a, X: Scalar>(
     cpu: &Cpu,
     tables: impl Iterator<Item = Runs<'a>>,
     weights: &[f32],
@@ -133,8 +132,8 @@ pub(super) fn backward_data<'a, X: Element>(
         cpu.pool().run_parts(stored.div_ceil(wide), panels, |panel, packed| {
             let first = panel * wide;
             let width = wide.min(stored - first);
-            let elements = PhantomData::<X>;
-            let panel = BackwardData { runs, weights, channels, first, width, packed, elements };
+            let scalar = PhantomData::<X>;
+            let panel = BackwardData { runs, weights, channels, first, width, packed, scalar };
             cpu.isa().dispatch(panel);
         });
     }
@@ -150,10 +149,10 @@ struct BackwardData<'a, X> {
     first: usize,
     width: usize,
     packed: &'a mut [f32],
-    elements: PhantomData<X>,
+    scalar: PhantomData<X>,
 }
 
-impl<X: Element> Kernel for BackwardData<'_, X> {
+impl<X: Scalar> Kernel for BackwardData<'_, X> {
     type Output = ();
     const PAIRS: bool = X::PACK > 1;
 

@@ -59,7 +59,7 @@ fn reference(c: &Case, x: &[f64], w: &[f64], b: &[f64], residual: &[f64], g: &[f
     Reference { out, mean, var, d_x, d_residual, d_weight, d_bias }
 }
 
-/// `rounding` is that of the storage element: 2^-24 or 2^-9.
+/// `rounding` is that of the dtype: 2^-24 or 2^-9.
 fn check(dtype: Dtype, rounding: f64, offset: f64) {
     on_every_isa(|cpu| {
         for case in &CASES {

@@ -21,19 +21,19 @@ use std::ops::Range;
 use super::taps::{OUTSIDE, Taps};
 use crate::{
     conv::epilogue::Finish,
-    element::Element,
     isa::{Kernel, Vector},
+    scalar::Scalar,
 };
 
 /// Words of a block of the depth, at most: 320 x 2 AVX-512 vectors are 40 KiB of weights, most of
 /// an L1 cache. Of 128 to 320, this is the fastest on Zen 5; it also bounds the length of a sum.
 const DEPTH: usize = 320;
 
-/// What padding reads: zeros in any storage element.
+/// What padding reads: zeros in any scalar type.
 static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
 
 /// One item of work: some consecutive output pixels of one image or several.
-pub(super) struct Gather<'a, X, E> {
+pub(super) struct Gather<'a, X, T> {
     pub(super) tables: &'a [Taps],
     /// Packed weights of the tables, one after the other.
     pub(super) weights: &'a [f32],
@@ -42,7 +42,7 @@ pub(super) struct Gather<'a, X, E> {
     /// Values from one input image to the next.
     pub(super) source_image: usize,
     /// This item's part of the output.
-    pub(super) output: &'a mut [E],
+    pub(super) output: &'a mut [T],
     /// Values from one output image to the next.
     pub(super) output_image: usize,
     /// Stored output channels.
@@ -52,7 +52,7 @@ pub(super) struct Gather<'a, X, E> {
     /// Images that the item covers whole, or else its number of pixels.
     pub(super) extent: Extent,
     /// What happens to the sums; `residual` is cut to the item's part.
-    pub(super) epilogue: Finish<'a, E>,
+    pub(super) epilogue: Finish<'a, T>,
     /// Sums between blocks of the depth.
     pub(super) partial: &'a mut [f32],
 }
@@ -68,9 +68,9 @@ pub(super) enum Extent {
     Images(usize),
 }
 
-impl<X: Element, E: Element> Kernel for Gather<'_, X, E> {
+impl<X: Scalar, T: Scalar> Kernel for Gather<'_, X, T> {
     type Output = ();
-    const PAIRS: bool = X::PACK * E::PACK > 1;
+    const PAIRS: bool = X::PACK * T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {
@@ -90,7 +90,7 @@ impl<X: Element, E: Element> Kernel for Gather<'_, X, E> {
     }
 }
 
-impl<X: Element, E: Element> Gather<'_, X, E> {
+impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
     #[inline(always)]
     fn panel<V: Vector, const TILE: usize, const NV: usize>(
         &mut self,
@@ -186,18 +186,18 @@ impl<X: Element, E: Element> Gather<'_, X, E> {
 }
 
 /// Where the taps of a tile start.
-struct Rows<E, const TILE: usize> {
+struct Rows<T, const TILE: usize> {
     starts: [*const u32; TILE],
-    images: [*const E; TILE],
+    images: [*const T; TILE],
 }
 
-impl<E: Element, const TILE: usize> Rows<E, TILE> {
+impl<T: Scalar, const TILE: usize> Rows<T, TILE> {
     /// Value `k` of a tap for each pixel; none where all lie outside.
     ///
     /// # Safety
     /// The table must have the tap, and `k` be within its run.
     #[inline(always)]
-    unsafe fn inputs(&self, tap: usize, k: usize) -> Option<[*const E; TILE]> {
+    unsafe fn inputs(&self, tap: usize, k: usize) -> Option<[*const T; TILE]> {
         let mut any = false;
         let inputs = std::array::from_fn(|p| {
             // SAFETY: the row has this tap; a start inside the image has a run after it.
@@ -218,7 +218,7 @@ impl<E: Element, const TILE: usize> Rows<E, TILE> {
 /// # Safety
 /// Each input must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
 #[inline(always)]
-unsafe fn multiply<X: Element, V: Vector, const TILE: usize, const NV: usize>(
+unsafe fn multiply<X: Scalar, V: Vector, const TILE: usize, const NV: usize>(
     sums: &mut [[V; NV]; TILE],
     inputs: &[*const X; TILE],
     weights: &[f32],

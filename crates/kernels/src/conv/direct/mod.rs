@@ -15,7 +15,7 @@ use super::{
     operands::Activation,
     shape::{ConvShape, Source},
 };
-use crate::{cpu::Cpu, element::Element, memory::OutOfMemory};
+use crate::{cpu::Cpu, memory::OutOfMemory, scalar::Scalar};
 
 /// A convolution of one shape in all directions that its mode needs. Products are of values as they are
 /// read: of f32 where those are dense images.
@@ -28,20 +28,20 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// Of an output stored as `E`.
+    /// Of an output stored as `T`.
     ///
     /// # Errors
     /// If the system refuses the memory of the tables.
-    pub(super) fn new<E: Element>(
+    pub(super) fn new<T: Scalar>(
         shape: ConvShape,
         source: Source,
         mode: Mode,
     ) -> Result<Self, OutOfMemory> {
         let (forward, weight): (fn(_, _) -> _, fn(_, _) -> _) = match source {
             Source::Image => (Pass::forward::<f32>, BackwardWeight::new::<f32>),
-            Source::Activation => (Pass::forward::<E>, BackwardWeight::new::<E>),
+            Source::Activation => (Pass::forward::<T>, BackwardWeight::new::<T>),
         };
-        let data = || Pass::backward_data::<E>(shape);
+        let data = || Pass::backward_data::<T>(shape);
         let weight = || weight(shape, source);
         Ok(Direct {
             source,
@@ -75,7 +75,7 @@ impl Direct {
         self.forward.scratch_len(cpu).max(data).max(weight)
     }
 
-    pub(super) fn pack_forward<E: Element>(
+    pub(super) fn pack_forward<T: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
@@ -84,62 +84,62 @@ impl Direct {
     ) {
         match self.source {
             Source::Image => self.forward.pack::<f32>(cpu, weights, factors, packed),
-            Source::Activation => self.forward.pack::<E>(cpu, weights, factors, packed),
+            Source::Activation => self.forward.pack::<T>(cpu, weights, factors, packed),
         }
     }
 
-    pub(super) fn pack_backward_data<E: Element>(
+    pub(super) fn pack_backward_data<T: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
         packed: &mut [f32],
     ) {
-        self.data().pack::<E>(cpu, weights, None, packed);
+        self.data().pack::<T>(cpu, weights, None, packed);
     }
 
-    pub(super) fn forward<E: Element>(
+    pub(super) fn forward<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
         x: Activation<'_>,
         packed: &[f32],
-        y: &mut [E],
-        finish: Finish<'_, E>,
+        y: &mut [T],
+        finish: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         let pass = &self.forward;
         match self.source {
             Source::Image => pass.run(cpu, batch, x.plain::<f32>(), packed, y, finish, scratch),
-            Source::Activation => pass.run(cpu, batch, x.plain::<E>(), packed, y, finish, scratch),
+            Source::Activation => pass.run(cpu, batch, x.plain::<T>(), packed, y, finish, scratch),
         }
     }
 
-    pub(super) fn backward_data<E: Element>(
+    pub(super) fn backward_data<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        dy: &[E],
+        dy: &[T],
         packed: &[f32],
-        dx: &mut [E],
-        finish: Finish<'_, E>,
+        dx: &mut [T],
+        finish: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         self.data().run(cpu, batch, dy, packed, dx, finish, scratch);
     }
 
-    pub(super) fn backward_weight<E: Element>(
+    pub(super) fn backward_weight<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
         x: Activation<'_>,
-        dy: &[E],
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
         let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
         match self.source {
             Source::Image => pass.run(cpu, batch, x.plain::<f32>(), dy, dw, scratch),
-            Source::Activation => pass.run(cpu, batch, x.plain::<E>(), dy, dw, scratch),
+            Source::Activation => pass.run(cpu, batch, x.plain::<T>(), dy, dw, scratch),
         }
     }
 }

@@ -11,10 +11,10 @@ use crate::{
         shape::{ConvShape, Source},
     },
     cpu::Cpu,
-    element::Element,
     layout::padded,
     memory::OutOfMemory,
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// Output pixels of an item of work, in whole tiles of 4, 6 or 8: their sums, two AVX-512 vectors
@@ -39,7 +39,7 @@ pub(super) struct Pass {
 
 impl Pass {
     /// Of products of `X`.
-    pub(super) fn forward<X: Element>(
+    pub(super) fn forward<X: Scalar>(
         shape: ConvShape,
         source: Source,
     ) -> Result<Self, OutOfMemory> {
@@ -48,7 +48,7 @@ impl Pass {
     }
 
     /// Of products of `X`.
-    pub(super) fn backward_data<X: Element>(shape: ConvShape) -> Result<Self, OutOfMemory> {
+    pub(super) fn backward_data<X: Scalar>(shape: ConvShape) -> Result<Self, OutOfMemory> {
         let images = (shape.out_len(), shape.in_len(Source::Activation));
         Ok(Pass::new(X::PACK, shape, Taps::backward_data(&shape)?, true, images))
     }
@@ -89,7 +89,7 @@ impl Pass {
     }
 
     /// Packs weights for products of `X`, each output channel times its factor (forward only).
-    pub(super) fn pack<X: Element>(
+    pub(super) fn pack<X: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
@@ -108,14 +108,14 @@ impl Pass {
         }
     }
 
-    pub(super) fn run<X: Element, E: Element>(
+    pub(super) fn run<X: Scalar, T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
         source: &[X],
         packed: &[f32],
-        output: &mut [E],
-        epilogue: Finish<'_, E>,
+        output: &mut [T],
+        epilogue: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         assert_eq!(self.pack, X::PACK);

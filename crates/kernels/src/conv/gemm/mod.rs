@@ -20,7 +20,7 @@ use super::{
     pack::{self, Runs},
     shape::{ConvShape, Source},
 };
-use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK, parts::Parts};
+use crate::{cpu::Cpu, layout::CHANNEL_BLOCK, parts::Parts, scalar::Scalar};
 
 /// A convolution of one shape. Weights are packed as those of the direct method.
 #[derive(Debug)]
@@ -41,16 +41,16 @@ impl Gemm {
         s.kernel == 1 && s.padding == 0 && whole
     }
 
-    /// Of activations stored as `E`.
-    pub(super) fn new<E: Element>(s: ConvShape, mode: Mode) -> Self {
-        let gradient = || Gradient::new(&s, E::PACK);
+    /// Of activations stored as `T`.
+    pub(super) fn new<T: Scalar>(s: ConvShape, mode: Mode) -> Self {
+        let gradient = || Gradient::new(&s, T::PACK);
         Gemm {
             shape: s,
             input: Lattice::input(&s),
             output: Lattice::output(&s),
             gradient: mode.has(Direction::BackwardWeight).then(gradient),
             backward: mode.has(Direction::BackwardData),
-            pack: E::PACK,
+            pack: T::PACK,
         }
     }
 
@@ -70,7 +70,7 @@ impl Gemm {
         self.shape.in_channels * self.shape.out_channels / self.pack
     }
 
-    pub(super) fn pack_forward<E: Element>(
+    pub(super) fn pack_forward<T: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
@@ -79,10 +79,10 @@ impl Gemm {
     ) {
         let ConvShape { in_channels, out_channels, .. } = self.shape;
         let (runs, len) = (Runs { windows: &[0], run: in_channels }, self.packed_len());
-        pack::forward::<E>(cpu, runs, weights, factors, out_channels, &mut packed[..len]);
+        pack::forward::<T>(cpu, runs, weights, factors, out_channels, &mut packed[..len]);
     }
 
-    pub(super) fn pack_backward_data<E: Element>(
+    pub(super) fn pack_backward_data<T: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
@@ -93,17 +93,17 @@ impl Gemm {
         let (runs, len) = (Runs { windows: &[0], run: out_channels }, self.packed_len());
         let channels = (in_channels, out_channels);
         let tables = std::iter::once(runs);
-        pack::backward_data::<E>(cpu, tables, weights, channels, &mut packed[..len]);
+        pack::backward_data::<T>(cpu, tables, weights, channels, &mut packed[..len]);
     }
 
-    pub(super) fn forward<E: Element>(
+    pub(super) fn forward<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[E],
+        x: &[T],
         packed: &[f32],
-        y: &mut [E],
-        epilogue: Finish<'_, E>,
+        y: &mut [T],
+        epilogue: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         let s = &self.shape;
@@ -113,14 +113,14 @@ impl Gemm {
         self.run(cpu, batch, x, sides, packed, y, epilogue, None, scratch);
     }
 
-    pub(super) fn backward_data<E: Element>(
+    pub(super) fn backward_data<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        dy: &[E],
+        dy: &[T],
         packed: &[f32],
-        dx: &mut [E],
-        epilogue: Finish<'_, E>,
+        dx: &mut [T],
+        epilogue: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         let s = &self.shape;
@@ -138,19 +138,19 @@ impl Gemm {
         self.run(cpu, batch, dy, sides, packed, dx, epilogue, cell, scratch);
     }
 
-    fn run<E: Element>(
+    fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        source: &[E],
+        source: &[T],
         [(from, inputs), (to, outputs)]: [(&Lattice, usize); 2],
         packed: &[f32],
-        output: &mut [E],
-        epilogue: Finish<'_, E>,
+        output: &mut [T],
+        epilogue: Finish<'_, T>,
         cell: Option<Cell>,
         scratch: &mut [f32],
     ) {
-        let (rows, depth) = (batch * self.shape.out_pixels(), inputs / E::PACK);
+        let (rows, depth) = (batch * self.shape.out_pixels(), inputs / T::PACK);
         assert!(packed.len() >= depth * outputs);
         assert!(epilogue.residual.is_none_or(|r| r.len() >= output.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= outputs));
@@ -177,12 +177,12 @@ impl Gemm {
     }
 
     /// `dw[out][in]`.
-    pub(super) fn backward_weight<E: Element>(
+    pub(super) fn backward_weight<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[E],
-        dy: &[E],
+        x: &[T],
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {

@@ -20,9 +20,9 @@ use super::lattice::Lattice;
 use crate::{
     conv::epilogue::Finish,
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// Words of a block of the depth, at most, of equal blocks: with two AVX-512 vectors each 24 KiB,
@@ -104,10 +104,10 @@ pub(super) struct Cell {
 }
 
 /// Some outputs of some pixels.
-pub(super) struct Product<'a, E> {
-    pub(super) source: &'a [E],
+pub(super) struct Product<'a, T> {
+    pub(super) source: &'a [T],
     pub(super) from: &'a Lattice,
-    pub(super) output: &'a Parts<'a, E>,
+    pub(super) output: &'a Parts<'a, T>,
     pub(super) to: &'a Lattice,
     /// Of all outputs.
     pub(super) weights: &'a [f32],
@@ -117,7 +117,7 @@ pub(super) struct Product<'a, E> {
     pub(super) rows: Range<usize>,
     /// Pixels of all items.
     pub(super) total: usize,
-    pub(super) epilogue: &'a Finish<'a, E>,
+    pub(super) epilogue: &'a Finish<'a, T>,
     pub(super) cell: Option<&'a Cell>,
     pub(super) scratch: &'a mut [f32],
 }
@@ -125,9 +125,9 @@ pub(super) struct Product<'a, E> {
 /// Where pixels start: those of the item, then a tile of the next one.
 type Starts = [usize; PIXELS + 2 * TILES];
 
-impl<E: Element> Kernel for Product<'_, E> {
+impl<T: Scalar> Kernel for Product<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {
@@ -147,7 +147,7 @@ impl<E: Element> Kernel for Product<'_, E> {
     }
 }
 
-impl<E: Element> Product<'_, E> {
+impl<T: Scalar> Product<'_, T> {
     #[inline(always)]
     fn panel<V: Vector, const TILE: usize, const NV: usize>(
         &mut self,
@@ -226,7 +226,7 @@ impl<E: Element> Product<'_, E> {
                 // SAFETY: all rows hold the words, and the weights the vectors.
                 unsafe {
                     let ahead = (&ahead, after, share);
-                    multiply::<E, V, TILE, NV>(&mut sums, &rows, ahead, weights, ks.len());
+                    multiply::<T, V, TILE, NV>(&mut sums, &rows, ahead, weights, ks.len());
                 }
                 // Added at the end: many short sums round less than a long one.
                 if block > 0 {
@@ -271,12 +271,7 @@ impl Cell {
     /// # Safety
     /// It must be one of `output`, and nobody else use these channels of its cell.
     #[inline(always)]
-    unsafe fn clear<E: Element>(
-        &self,
-        start: usize,
-        channels: Range<usize>,
-        output: &Parts<'_, E>,
-    ) {
+    unsafe fn clear<T: Scalar>(&self, start: usize, channels: Range<usize>, output: &Parts<'_, T>) {
         let pixel = start / self.channels;
         let (y, x) = (pixel / self.width % self.height, pixel % self.width);
         for dy in 0..self.stride.min(self.height - y) {
@@ -297,7 +292,7 @@ impl Cell {
 /// # Safety
 /// Each row must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
 #[inline(always)]
-unsafe fn multiply<E: Element, V: Vector, const TILE: usize, const NV: usize>(
+unsafe fn multiply<T: Scalar, V: Vector, const TILE: usize, const NV: usize>(
     sums: &mut [[V; NV]; TILE],
     rows: &[*const f32; TILE],
     (ahead, mut after, share): (&[*const f32; TILE], *const f32, usize),
@@ -324,7 +319,7 @@ unsafe fn multiply<E: Element, V: Vector, const TILE: usize, const NV: usize>(
                 for p in 0..TILE {
                     let x = V::splat(rows[p].add(k).read_unaligned());
                     for v in 0..NV {
-                        sums[p][v] = E::multiply(vectors[v], x, sums[p][v]);
+                        sums[p][v] = T::multiply(vectors[v], x, sums[p][v]);
                     }
                 }
             }

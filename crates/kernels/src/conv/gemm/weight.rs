@@ -22,9 +22,9 @@ use super::lattice::Lattice;
 use crate::{
     conv::{shape::ConvShape, sum::sum_chunks},
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// Items aimed at by cutting.
@@ -88,12 +88,12 @@ impl Gradient {
         cpu.threads() * (x + dy) + sums
     }
 
-    pub(super) fn run<E: Element>(
+    pub(super) fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
         rows: usize,
-        (x_at, x): (&Lattice, &[E]),
-        (dy_at, dy): (&Lattice, &[E]),
+        (x_at, x): (&Lattice, &[T]),
+        (dy_at, dy): (&Lattice, &[T]),
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
@@ -138,10 +138,10 @@ impl Gradient {
 }
 
 /// Some output and input channels over a part of the pixels.
-struct Item<'a, E> {
-    x: &'a [E],
+struct Item<'a, T> {
+    x: &'a [T],
     x_at: &'a Lattice,
-    dy: &'a [E],
+    dy: &'a [T],
     dy_at: &'a Lattice,
     rows: Range<usize>,
     /// Pixels of all items.
@@ -162,13 +162,13 @@ struct Starts {
     dy: [usize; 2 * BLOCK],
 }
 
-impl<E: Element> Kernel for Item<'_, E> {
+impl<T: Scalar> Kernel for Item<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {
-        let block = BLOCK * E::PACK;
+        let block = BLOCK * T::PACK;
         let mut here = Starts { x: [0; _], dy: [0; _] };
         let mut next = Starts { x: [0; _], dy: [0; _] };
         self.starts(self.rows.start, &mut next);
@@ -186,10 +186,10 @@ impl<E: Element> Kernel for Item<'_, E> {
     }
 }
 
-impl<E: Element> Item<'_, E> {
+impl<T: Scalar> Item<'_, T> {
     #[inline(always)]
     fn starts(&self, first: usize, starts: &mut Starts) {
-        let count = BLOCK * E::PACK;
+        let count = BLOCK * T::PACK;
         self.x_at.starts(first, self.total, &mut starts.x[..count]);
         self.dy_at.starts(first, self.total, &mut starts.dy[..count]);
     }
@@ -202,14 +202,14 @@ impl<E: Element> Item<'_, E> {
         rows: usize,
         first: bool,
     ) {
-        let words = rows.div_ceil(E::PACK);
+        let words = rows.div_ceil(T::PACK);
         let high = self.outputs.len();
         for word in 0..words {
             let column = |c: usize| c * BLOCK * COLUMN + word * COLUMN;
             for c in 0..high / COLUMN {
                 let to = &mut self.dy_pack[column(c)..][..COLUMN];
                 let channel = self.outputs.start + c * COLUMN;
-                pack::<E, V>(self.dy, &here.dy[..rows], word, channel, to);
+                pack::<T, V>(self.dy, &here.dy[..rows], word, channel, to);
             }
         }
         let mut ahead = Ahead {
@@ -219,15 +219,15 @@ impl<E: Element> Item<'_, E> {
             rows,
             row: 0,
             line: 0,
-            x_lines: lines::<E>(self.inputs.len()),
-            lines: lines::<E>(self.inputs.len()) + lines::<E>(high),
+            x_lines: lines::<T>(self.inputs.len()),
+            lines: lines::<T>(self.inputs.len()) + lines::<T>(high),
         };
         let wide = 2 * V::LANES;
         for channel in self.inputs.clone().step_by(wide) {
             let width = wide.min(self.inputs.end - channel);
             for word in 0..words {
                 let to = &mut self.x_pack[word * width..][..width];
-                pack::<E, V>(self.x, &here.x[..rows], word, channel, to);
+                pack::<T, V>(self.x, &here.x[..rows], word, channel, to);
             }
             for out in (0..high).step_by(P) {
                 let dy = out / COLUMN * BLOCK * COLUMN + out % COLUMN;
@@ -238,9 +238,9 @@ impl<E: Element> Item<'_, E> {
                     let sums = self.sums.add((self.outputs.start + out) * self.row + channel);
                     let (x, dy, to) = (self.x_pack.as_ptr(), dy.as_ptr(), (sums, self.row));
                     if width == wide {
-                        outer::<E, V, P, 2>(x, dy, words, to, first, &mut ahead);
+                        outer::<T, V, P, 2>(x, dy, words, to, first, &mut ahead);
                     } else {
-                        outer::<E, V, P, 1>(x, dy, words, to, first, &mut ahead);
+                        outer::<T, V, P, 1>(x, dy, words, to, first, &mut ahead);
                     }
                 }
             }
@@ -249,17 +249,17 @@ impl<E: Element> Item<'_, E> {
 }
 
 /// Cache lines of so many values.
-fn lines<E>(values: usize) -> usize {
-    (values * size_of::<E>()).div_ceil(LINE)
+fn lines<T>(values: usize) -> usize {
+    (values * size_of::<T>()).div_ceil(LINE)
 }
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
 /// Asks for the next block, line by line.
-struct Ahead<'a, E> {
-    x: *const E,
-    dy: *const E,
+struct Ahead<'a, T> {
+    x: *const T,
+    dy: *const T,
     starts: &'a Starts,
     rows: usize,
     row: usize,
@@ -269,7 +269,7 @@ struct Ahead<'a, E> {
     lines: usize,
 }
 
-impl<E: Element> Ahead<'_, E> {
+impl<T: Scalar> Ahead<'_, T> {
     #[inline(always)]
     fn ask<V: Vector>(&mut self) {
         if self.row >= self.rows {
@@ -291,20 +291,20 @@ impl<E: Element> Ahead<'_, E> {
 
 /// Words of some channels of a pixel, or of two: zeros after the last.
 #[inline(always)]
-fn pack<E: Element, V: Vector>(
-    values: &[E],
+fn pack<T: Scalar, V: Vector>(
+    values: &[T],
     starts: &[usize],
     word: usize,
     channel: usize,
     to: &mut [f32],
 ) {
     let row = |at: usize| starts.get(at).map(|start| &values[start + channel..][..to.len()]);
-    let low = row(word * E::PACK).expect("a word has a pixel");
-    let high = row(word * E::PACK + E::PACK - 1);
+    let low = row(word * T::PACK).expect("a word has a pixel");
+    let high = row(word * T::PACK + T::PACK - 1);
     for i in (0..low.len()).step_by(V::LANES) {
-        let a: V = E::read(&low[i..]);
-        let b = high.map_or(V::zero(), |high| E::read(&high[i..]));
-        E::pack(a, b).write(&mut to[i..]);
+        let a: V = T::read(&low[i..]);
+        let b = high.map_or(V::zero(), |high| T::read(&high[i..]));
+        T::pack(a, b).write(&mut to[i..]);
     }
 }
 
@@ -314,13 +314,13 @@ fn pack<E: Element, V: Vector>(
 /// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the tile, whose
 /// rows are so far apart.
 #[inline(always)]
-unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usize>(
+unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize>(
     x: *const f32,
     dy: *const f32,
     words: usize,
     (to, row): (*mut f32, usize),
     first: bool,
-    ahead: &mut Ahead<'_, E>,
+    ahead: &mut Ahead<'_, T>,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
@@ -331,7 +331,7 @@ unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usize>(
         }
         let mut sums = [[V::zero(); NV]; P];
         for word in 0..words {
-            for _ in 0..E::PACK {
+            for _ in 0..T::PACK {
                 ahead.ask::<V>();
             }
             let (x, dy) = (x.add(word * NV * V::LANES), dy.add(word * COLUMN));
@@ -342,7 +342,7 @@ unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usize>(
             for p in 0..P {
                 let d = V::splat(*dy.add(p));
                 for v in 0..NV {
-                    sums[p][v] = E::multiply(vectors[v], d, sums[p][v]);
+                    sums[p][v] = T::multiply(vectors[v], d, sums[p][v]);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::grid::Grid;
-use crate::{element::Element, isa::Vector, memory::LINE, parts::Parts};
+use crate::{isa::Vector, memory::LINE, parts::Parts, scalar::Scalar};
 
 /// Cache lines that products ask for, a few between two of their steps: they leave memory alone, and a
 /// machine follows only so many requests at once.
@@ -31,8 +31,8 @@ impl Span {
     const NONE: Self = Span { start: std::ptr::null(), row: 0, shift: 0, next: 0, count: 0 };
 
     /// Consecutive values.
-    fn values<E>(start: *const E, count: usize) -> Self {
-        let count = (count * size_of::<E>()).div_ceil(LINE);
+    fn values<T>(start: *const T, count: usize) -> Self {
+        let count = (count * size_of::<T>()).div_ceil(LINE);
         // All in one row.
         Span { start: start.cast(), row: 0, shift: usize::BITS - 1, next: 0, count }
     }
@@ -44,9 +44,9 @@ impl Ahead {
 
     /// What a block of tiles wants when its products are done: its own outputs, and what is most often
     /// the next block's input.
-    pub(super) fn block<X: Element, E: Element>(
+    pub(super) fn block<X: Scalar, T: Scalar>(
         (input, x): (&Grid, &[X]),
-        (output, y): (&Grid, &Parts<'_, E>),
+        (output, y): (&Grid, &Parts<'_, T>),
         tiles: Range<usize>,
     ) -> Self {
         let rows = input.rows(tiles.end..tiles.end + tiles.len());

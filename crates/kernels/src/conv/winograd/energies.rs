@@ -9,16 +9,16 @@ use super::{
 use crate::{
     conv::operands::Read,
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// An activation, in bands: rows of tiles.
 #[derive(Clone, Copy)]
-pub(super) struct Bands<'a, E> {
+pub(super) struct Bands<'a, T> {
     pub(super) grid: &'a Grid,
-    pub(super) read: Read<'a, E>,
+    pub(super) read: Read<'a, T>,
     pub(super) images: usize,
     /// Side of the patch of pixels that each of its tiles reads, from so many before its own on.
     pub(super) side: usize,
@@ -39,9 +39,9 @@ const LOST: f32 = 1e-30;
 /// be smaller yet.)
 const LARGE: f32 = (1u128 << 64) as f32;
 
-impl<'a, E: Element> Bands<'a, E> {
+impl<'a, T: Scalar> Bands<'a, T> {
     /// The bands of each pixel once.
-    pub(super) fn apart(grid: &'a Grid, read: Read<'a, E>, images: usize) -> Self {
+    pub(super) fn apart(grid: &'a Grid, read: Read<'a, T>, images: usize) -> Self {
         Bands { grid, read, images, side: grid.side, border: 0 }
     }
 
@@ -122,14 +122,14 @@ pub(super) fn add_lines(lines: &[f32], to: &mut [f32]) {
 }
 
 /// Adds sums of squares of some bands, of values as they are read and then `times` something.
-struct Squares<'a, E> {
-    of: Bands<'a, E>,
+struct Squares<'a, T> {
+    of: Bands<'a, T>,
     bands: Range<usize>,
     times: Option<f32>,
     to: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for Squares<'_, E> {
+impl<T: Scalar> Kernel for Squares<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -137,8 +137,8 @@ impl<E: Element> Kernel for Squares<'_, E> {
     fn run<V: Vector, const TILE: usize>(self) {
         let Squares { of, bands, times, to } = self;
         let Bands { grid, read, side, border, .. } = of;
-        let (channels, step) = (grid.channels, V::LANES * E::PACK);
-        assert!(channels.is_multiple_of(BLOCK * E::PACK) && to.len() >= channels);
+        let (channels, step) = (grid.channels, V::LANES * T::PACK);
+        assert!(channels.is_multiple_of(BLOCK * T::PACK) && to.len() >= channels);
         read.check(channels);
         for band in bands {
             let (image, band) = (band / grid.bands(), band % grid.bands());
@@ -161,18 +161,18 @@ impl<E: Element> Kernel for Squares<'_, E> {
 }
 
 /// The pixels of a band.
-struct Band<'a, E> {
-    of: &'a Bands<'a, E>,
-    pixels: &'a [E],
+struct Band<'a, T> {
+    of: &'a Bands<'a, T>,
+    pixels: &'a [T],
     times: Option<f32>,
 }
 
-impl<E: Element> Band<'_, E> {
+impl<T: Scalar> Band<'_, T> {
     /// Adds sums of squares of `N` vectors of words from `channel` on.
     #[inline(always)]
     fn sum<V: Vector, const N: usize>(&self, channel: usize, to: &mut [f32]) {
         let Bands { grid, read, .. } = *self.of;
-        let (channels, step) = (grid.channels, V::LANES * E::PACK);
+        let (channels, step) = (grid.channels, V::LANES * T::PACK);
         assert!(channel + N * step <= channels && to.len() >= channels);
         let mut norms = [([V::zero(); 2], [V::zero(); 2]); N];
         if let Some(norm) = read.norm {
@@ -182,7 +182,7 @@ impl<E: Element> Band<'_, E> {
                 // SAFETY: within the stored channels.
                 unsafe {
                     let (scale, shift) = (norm.scale.as_ptr().add(at), norm.shift.as_ptr().add(at));
-                    *norms = (of_words::<E, V>(scale), of_words::<E, V>(shift));
+                    *norms = (of_words::<T, V>(scale), of_words::<T, V>(shift));
                 }
             }
         }
@@ -193,7 +193,7 @@ impl<E: Element> Band<'_, E> {
                 for (n, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: within the pixel's channels.
                     let words: [V; 2] =
-                        unsafe { E::load_words(pixel.as_ptr().add(channel + n * step)) };
+                        unsafe { T::load_words(pixel.as_ptr().add(channel + n * step)) };
                     for (half, mut value) in words.into_iter().enumerate() {
                         if read.norm.is_some() {
                             let (scale, shift) = norms[n];
@@ -210,8 +210,8 @@ impl<E: Element> Band<'_, E> {
             }
         }
         for (n, sums) in sums.into_iter().enumerate() {
-            let both = if E::PACK == 2 { V::alternate(sums[0], sums[1]) } else { sums };
-            for (at, sum) in both.into_iter().enumerate().take(E::PACK) {
+            let both = if T::PACK == 2 { V::alternate(sums[0], sums[1]) } else { sums };
+            for (at, sum) in both.into_iter().enumerate().take(T::PACK) {
                 let to = &mut to[channel + n * step + at * V::LANES..];
                 V::read(to).add(sum).write(to);
             }
@@ -219,7 +219,7 @@ impl<E: Element> Band<'_, E> {
     }
 }
 
-impl<E> Bands<'_, E> {
+impl<T> Bands<'_, T> {
     /// How many patches of a band a column of pixels is in.
     #[inline(always)]
     fn patches(&self, x: usize) -> usize {

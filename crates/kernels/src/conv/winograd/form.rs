@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     conv::shape::ConvShape,
-    element::{Element, by_element},
     layout::CHANNEL_BLOCK,
+    scalar::{Scalar, by_scalar},
     values::Dtype,
 };
 
@@ -30,8 +30,8 @@ impl Form {
             Form::Plain => 1,
             Form::Strided => 2,
         };
-        let (most, block) = by_element!(dtype, E => {
-            (if fixed::<E>() { CHANNELS } else { MAX_CHANNELS }, CHANNEL_BLOCK * E::PACK)
+        let (most, block) = by_scalar!(dtype, T => {
+            (if fixed::<T>() { CHANNELS } else { MAX_CHANNELS }, CHANNEL_BLOCK * T::PACK)
         });
         let whole = |channels: &usize| channels.is_multiple_of(block);
         let channels = [s.in_channels, s.out_channels];

@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// What is kept beside transformed weights: for each output the sum of squares of its weights times
@@ -71,10 +71,10 @@ impl Kept<'_> {
     }
 
     /// Which images are too uneven for these weights.
-    pub(super) fn uneven<'s, E: Element>(
+    pub(super) fn uneven<'s, T: Scalar>(
         &self,
         cpu: &Cpu,
-        bands: &Bands<'_, E>,
+        bands: &Bands<'_, T>,
         factors: &[f32],
         scratch: &'s mut [f32],
     ) -> Uneven<'s> {

@@ -7,7 +7,7 @@ use super::{
     grid::{BLOCK, Planes},
     product::{self, fixed},
 };
-use crate::{element::Element, isa::Vector};
+use crate::{isa::Vector, scalar::Scalar};
 
 /// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]` for one element, one panel of `NV`
 /// vectors and `groups` register tiles.
@@ -19,7 +19,7 @@ use crate::{element::Element, isa::Vector};
 /// # Safety
 /// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * TILE`; the others as above.
 #[inline(always)]
-pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: usize>(
+pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: usize>(
     v: *const f32,
     tiles: usize,
     u: *const f32,
@@ -35,7 +35,7 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
         // SAFETY: the caller's contract.
         unsafe {
             let mut sums = [[V::zero(); NV]; TILE];
-            if accumulate && !fixed::<E>() {
+            if accumulate && !fixed::<T>() {
                 for (p, sums) in sums.iter_mut().enumerate() {
                     for (i, sum) in sums.iter_mut().enumerate() {
                         *sum = V::load(m.add((group * TILE + p) * BLOCK + i * m_vector));
@@ -55,7 +55,7 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
                     for (p, sums) in sums.iter_mut().enumerate() {
                         let x = V::splat(*x.add(p * BLOCK + k));
                         for (sum, w) in sums.iter_mut().zip(row) {
-                            *sum = product::multiply::<E, V>(x, w, *sum);
+                            *sum = product::multiply::<T, V>(x, w, *sum);
                         }
                     }
                 }
@@ -63,7 +63,7 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
             for (p, sums) in sums.into_iter().enumerate() {
                 for (i, mut sum) in sums.into_iter().enumerate() {
                     let m = m.add((group * TILE + p) * BLOCK + i * m_vector);
-                    if fixed::<E>() {
+                    if fixed::<T>() {
                         sum = sum.i32_to_f32().mul(V::load(units.add(i * V::LANES)));
                         if accumulate {
                             sum = sum.add(V::load(m));
@@ -83,7 +83,7 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
 /// # Safety
 /// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile, both units the channels.
 #[inline(always)]
-pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usize>(
+pub(super) unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize>(
     w: *const f32,
     v: *const f32,
     (w_units, v_units): (*const f32, *const f32),
@@ -114,19 +114,19 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
             for (p, held) in held.iter_mut().enumerate() {
                 let d = V::splat(*w.add(p));
                 for (sum, lanes) in held.iter_mut().zip(lanes) {
-                    *sum = product::multiply::<E, V>(d, lanes, *sum);
+                    *sum = product::multiply::<T, V>(d, lanes, *sum);
                 }
             }
         }
         for (p, held) in held.into_iter().enumerate() {
             let mut unit = V::zero();
-            if fixed::<E>() {
+            if fixed::<T>() {
                 unit = V::splat(*w_units.add(p) * norm);
             }
             for (i, mut sum) in held.into_iter().enumerate() {
                 let sums = sums.add(p * row + i * V::LANES);
                 // Added only now: short sums round less.
-                if fixed::<E>() {
+                if fixed::<T>() {
                     let unit = V::load(v_units.add(i * V::LANES)).mul(unit);
                     sum = sum.i32_to_f32();
                     sum = if first { sum.mul(unit) } else { sum.mul_add(unit, V::load(sums)) };
@@ -160,7 +160,7 @@ impl Sides<'_> {
     /// # Safety
     /// `sums` must have room.
     #[inline(always)]
-    pub(super) unsafe fn multiply<E: Element, V: Vector, const TILE: usize>(
+    pub(super) unsafe fn multiply<T: Scalar, V: Vector, const TILE: usize>(
         &self,
         sums: *mut f32,
         outputs: Range<usize>,
@@ -172,9 +172,9 @@ impl Sides<'_> {
         unsafe {
             // Tiles of outputs divide a block.
             if TILE == 8 {
-                self.tiles::<E, V, 8>(sums, outputs, inputs, row, first);
+                self.tiles::<T, V, 8>(sums, outputs, inputs, row, first);
             } else {
-                self.tiles::<E, V, 4>(sums, outputs, inputs, row, first);
+                self.tiles::<T, V, 4>(sums, outputs, inputs, row, first);
             }
         }
     }
@@ -182,7 +182,7 @@ impl Sides<'_> {
     /// # Safety
     /// As [`Sides::multiply`].
     #[inline(always)]
-    unsafe fn tiles<E: Element, V: Vector, const P: usize>(
+    unsafe fn tiles<T: Scalar, V: Vector, const P: usize>(
         &self,
         sums: *mut f32,
         outputs: Range<usize>,
@@ -195,7 +195,7 @@ impl Sides<'_> {
         let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
         assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
         let scaled = v_units.len() >= inputs.end && w_units.len() >= outputs.end;
-        assert!(scaled || !fixed::<E>());
+        assert!(scaled || !fixed::<T>());
         for channel in inputs.clone().step_by(wide) {
             for out in outputs.clone().step_by(P) {
                 // SAFETY: within the planes, and within the sums.
@@ -208,9 +208,9 @@ impl Sides<'_> {
                         v_units.as_ptr().wrapping_add(channel),
                     );
                     if inputs.end - channel >= wide {
-                        outer::<E, V, P, 2>(w, v, units, norm, v_vector, words, sums, row, first);
+                        outer::<T, V, P, 2>(w, v, units, norm, v_vector, words, sums, row, first);
                     } else {
-                        outer::<E, V, P, 1>(w, v, units, norm, v_vector, words, sums, row, first);
+                        outer::<T, V, P, 1>(w, v, units, norm, v_vector, words, sums, row, first);
                     }
                 }
             }

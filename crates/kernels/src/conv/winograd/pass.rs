@@ -14,7 +14,7 @@ use super::{
 use crate::{
     conv::{epilogue::Finish, operands::Read},
     cpu::Cpu,
-    element::Element,
+    scalar::Scalar,
 };
 
 /// The right side of the products.
@@ -42,10 +42,10 @@ pub(super) trait Pass {
 
     fn scratch_len(&self, cpu: &Cpu) -> usize;
 
-    fn run<E: Element>(
+    fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
-        call: Call<'_, E>,
+        call: Call<'_, T>,
         weights: Weights<'_>,
         scratch: &mut [f32],
     );
@@ -70,16 +70,16 @@ pub(super) struct Products<P> {
 }
 
 /// What a call computes, but for weights and scratch.
-pub(super) struct Call<'a, E> {
+pub(super) struct Call<'a, T> {
     pub(super) batch: usize,
-    pub(super) x: Read<'a, E>,
-    pub(super) y: &'a mut [E],
-    pub(super) epilogue: Finish<'a, E>,
+    pub(super) x: Read<'a, T>,
+    pub(super) y: &'a mut [T],
+    pub(super) epilogue: Finish<'a, T>,
 }
 
-impl<E: Element> Call<'_, E> {
+impl<T: Scalar> Call<'_, T> {
     /// That of some images, of so many values of input and output.
-    fn images(&mut self, images: Range<usize>, (input, output): (usize, usize)) -> Call<'_, E> {
+    fn images(&mut self, images: Range<usize>, (input, output): (usize, usize)) -> Call<'_, T> {
         let part = images.start * output..images.end * output;
         let residual = self.epilogue.residual.map(|r| &r[part.clone()]);
         Call {
@@ -91,11 +91,11 @@ impl<E: Element> Call<'_, E> {
     }
 }
 
-impl<'a, E: Element> Call<'a, E> {
+impl<'a, T: Scalar> Call<'a, T> {
     /// The same, multiplied in 32-bit floating point.
-    fn widen(self) -> Call<'a, E::Wide> {
+    fn widen(self) -> Call<'a, T::Wide> {
         let Call { batch, x, y, epilogue } = self;
-        Call { batch, x: x.widen(), y: E::widen_mut(y), epilogue: epilogue.widen() }
+        Call { batch, x: x.widen(), y: T::widen_mut(y), epilogue: epilogue.widen() }
     }
 }
 
@@ -137,26 +137,26 @@ impl<P: Pass> Products<P> {
     }
 
     /// Transforms weights for many calls.
-    pub(super) fn pack<E: Element>(&self, cpu: &Cpu, plain: Plain<'_>, packed: &mut [f32]) {
+    pub(super) fn pack<T: Scalar>(&self, cpu: &Cpu, plain: Plain<'_>, packed: &mut [f32]) {
         if self.takes_plain() {
             return;
         }
         let layout = self.pass.packed();
         let (packed, kept) = packed.split_at_mut(self.pass.packed_len());
-        if fixed::<E>() {
+        if fixed::<T>() {
             let (sums, both) = packed.split_at_mut(layout.factors(P::FORM.weights()));
             let depth = self.pass.input().channels;
             weights::balance(cpu, plain, &mut both[..2 * depth], sums);
             Kept::keep(cpu, plain, Factors::of(both, depth), kept);
         }
-        weights::pack::<E>(cpu, plain, layout, P::FORM, packed);
+        weights::pack::<T>(cpu, plain, layout, P::FORM, packed);
     }
 
     /// Products with weights as [`Products::pack`] has left them.
-    pub(super) fn run_packed<E: Element>(
+    pub(super) fn run_packed<T: Scalar>(
         &self,
         cpu: &Cpu,
-        mut call: Call<'_, E>,
+        mut call: Call<'_, T>,
         packed: &[f32],
         scratch: &mut [f32],
     ) {
@@ -180,7 +180,7 @@ impl<P: Pass> Products<P> {
         if uneven.peek().is_some() {
             let weights = kept.weights;
             let plain = Plain { weights, in_channels: depth, factors: None, backward: false };
-            let (weights, scratch) = transform::<P, E>(cpu, wide, plain, scratch);
+            let (weights, scratch) = transform::<P, T>(cpu, wide, plain, scratch);
             for (images, _) in uneven {
                 wide.run(cpu, call.images(images, lengths).widen(), weights, scratch);
             }
@@ -188,10 +188,10 @@ impl<P: Pass> Products<P> {
     }
 
     /// Products with weights that the call transforms.
-    pub(super) fn run_plain<E: Element>(
+    pub(super) fn run_plain<T: Scalar>(
         &self,
         cpu: &Cpu,
-        call: Call<'_, E>,
+        call: Call<'_, T>,
         plain: Plain<'_>,
         scratch: &mut [f32],
     ) {
@@ -205,14 +205,14 @@ impl<P: Pass> Products<P> {
         let (energies, room) = rest.split_at_mut(depth);
         let bands = Bands::apart(self.pass.input(), call.x, call.batch);
         if !bands.all(cpu, energies, room) {
-            let (weights, scratch) = transform::<P, E>(cpu, wide, plain, scratch);
+            let (weights, scratch) = transform::<P, T>(cpu, wide, plain, scratch);
             return wide.run(cpu, call.widen(), weights, scratch);
         }
         equalise(energies, &mut own[at..at + 2 * depth]);
         let weights = if is_fresh {
             Weights::Plain(plain, Factors::of(own, depth))
         } else {
-            weights::pack::<E>(cpu, plain, layout, P::FORM, own);
+            weights::pack::<T>(cpu, plain, layout, P::FORM, own);
             Weights::Packed(own)
         };
         self.pass.run(cpu, call, weights, rest);
@@ -220,7 +220,7 @@ impl<P: Pass> Products<P> {
 }
 
 /// Weights for products over 32-bit floating point numbers, and the scratch that is left.
-fn transform<'a, P: Pass, E: Element>(
+fn transform<'a, P: Pass, T: Scalar>(
     cpu: &Cpu,
     wide: &P,
     plain: Plain<'a>,
@@ -230,6 +230,6 @@ fn transform<'a, P: Pass, E: Element>(
     if wide.is_fresh() {
         return (Weights::Plain(plain, Factors::NONE), scratch);
     }
-    weights::pack::<E::Wide>(cpu, plain, wide.packed(), P::FORM, own);
+    weights::pack::<T::Wide>(cpu, plain, wide.packed(), P::FORM, own);
     (Weights::Packed(own), scratch)
 }

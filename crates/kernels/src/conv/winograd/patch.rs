@@ -5,15 +5,15 @@ use super::{
     product::{CHANNELS, fixed, of_words},
     transform::{Half, Line},
 };
-use crate::{conv::operands::ScaleShift, element::Element, isa::Vector};
+use crate::{conv::operands::ScaleShift, isa::Vector, scalar::Scalar};
 
 static ZEROS: [u64; MAX_CHANNELS / 2] = [0; MAX_CHANNELS / 2];
 
 /// The patch of `N` x `N` input pixels around a tile, or of its `N` x `N` output pixels: the channels
 /// of a vector of words of each; zero outside of the image.
-pub(super) struct Patch<E, const N: usize> {
+pub(super) struct Patch<T, const N: usize> {
     /// For each pixel; where all lie inside, the first and constant strides.
-    pixels: [[*const E; N]; N],
+    pixels: [[*const T; N]; N],
     inside: bool,
     row: usize,
     column: usize,
@@ -24,10 +24,10 @@ pub(super) struct Patch<E, const N: usize> {
 /// What a vector of words' channels are multiplied with, and what is added.
 type Norm<V> = Option<([V; 2], [V; 2])>;
 
-impl<E: Element, const N: usize> Patch<E, N> {
+impl<T: Scalar, const N: usize> Patch<T, N> {
     /// The patch whose first pixel lies `border` before the tile's.
     #[inline(always)]
-    pub(super) fn new(grid: &Grid, images: &[E], tile: usize, border: usize) -> Self {
+    pub(super) fn new(grid: &Grid, images: &[T], tile: usize, border: usize) -> Self {
         let (image, y, x) = grid.place(tile);
         let image = &images[image * grid.image_len()..][..grid.image_len()];
         let (row, column) = (grid.width * grid.channels, grid.channels);
@@ -62,13 +62,13 @@ impl<E: Element, const N: usize> Patch<E, N> {
         // SAFETY: `Read::check` covers the stored channels.
         unsafe {
             let (scale, shift) = (n.scale.as_ptr().add(channel), n.shift.as_ptr().add(channel));
-            Some((of_words::<E, V>(scale), of_words::<E, V>(shift)))
+            Some((of_words::<T, V>(scale), of_words::<T, V>(shift)))
         }
     }
 
     /// Where a pixel's channel is.
     #[inline(always)]
-    fn at(&self, (i, j): (usize, usize), channel: usize) -> *const E {
+    fn at(&self, (i, j): (usize, usize), channel: usize) -> *const T {
         // All pixels of the patch lie inside, or their pointers say where to read.
         if self.inside {
             let base = self.pixels[0][0].wrapping_add(channel);
@@ -90,7 +90,7 @@ impl<E: Element, const N: usize> Patch<E, N> {
         norm: Norm<V>,
     ) -> [V; 2] {
         // SAFETY: the caller's contract.
-        let [mut first, mut second]: [V; 2] = unsafe { E::load_words(self.at((i, j), channel)) };
+        let [mut first, mut second]: [V; 2] = unsafe { T::load_words(self.at((i, j), channel)) };
         if let Some((scale, shift)) = norm
             && (self.inside || self.pixels[i][j] != zeros())
         {
@@ -120,7 +120,7 @@ impl<E: Element, const N: usize> Patch<E, N> {
                 [columns[0][i], columns[1][i]] = unsafe { self.pixel((i, j), channel, norm) };
             }
             halves[0].set(j, L::line(&columns[0]));
-            if fixed::<E>() {
+            if fixed::<T>() {
                 halves[1].set(j, L::line(&columns[1]));
             }
         }
@@ -151,9 +151,9 @@ impl<const N: usize> Squares<N> {
     /// # Safety
     /// The words from `channel` on must lie within the stored channels.
     #[inline(always)]
-    pub(super) unsafe fn of<E: Element, V: Vector>(
+    pub(super) unsafe fn of<T: Scalar, V: Vector>(
         &mut self,
-        patch: &Patch<E, N>,
+        patch: &Patch<T, N>,
         follows: bool,
         channel: usize,
         norm: Option<ScaleShift<'_>>,
@@ -163,7 +163,7 @@ impl<const N: usize> Squares<N> {
         let mut total = [V::zero(); 2];
         // SAFETY: the caller's contract.
         unsafe {
-            let norm = Patch::<E, N>::norm::<V>(norm, channel);
+            let norm = Patch::<T, N>::norm::<V>(norm, channel);
             for j in 0..N {
                 let mut sums = [V::zero(); 2];
                 if j < known {
@@ -189,6 +189,6 @@ impl<const N: usize> Squares<N> {
 
 /// What lies outside an image: zeros in any storage element, for every channel.
 #[inline(always)]
-fn zeros<E>() -> *const E {
-    ZEROS.as_ptr().cast::<E>()
+fn zeros<T>() -> *const T {
+    ZEROS.as_ptr().cast::<T>()
 }

@@ -17,7 +17,7 @@ use crate::{
         shape::ConvShape,
     },
     cpu::Cpu,
-    element::Element,
+    scalar::Scalar,
     values::Dtype,
 };
 
@@ -41,8 +41,8 @@ impl Winograd {
         Form::Plain.fits(s, dtype)
     }
 
-    /// Of activations stored as `E`.
-    pub(in crate::conv) fn new<E: Element>(
+    /// Of activations stored as `T`.
+    pub(in crate::conv) fn new<T: Scalar>(
         s: ConvShape,
         mode: Mode,
         batch: usize,
@@ -53,9 +53,9 @@ impl Winograd {
         let (input, output) = (grid(s.in_channels), grid(s.out_channels));
         let products = |from: Grid, outputs: usize| {
             let fresh = if train { Fresh::OneBlock } else { Fresh::Never };
-            let wide = || Forward::new::<E::Wide>(from, outputs, batch, tile, Fresh::Shared);
-            let pass = Forward::new::<E>(from, outputs, batch, tile, fresh);
-            Products::new(pass, fixed::<E>().then(wide), train, batch)
+            let wide = || Forward::new::<T::Wide>(from, outputs, batch, tile, Fresh::Shared);
+            let pass = Forward::new::<T>(from, outputs, batch, tile, fresh);
+            Products::new(pass, fixed::<T>().then(wide), train, batch)
         };
         Winograd {
             shape: s,
@@ -65,7 +65,7 @@ impl Winograd {
                 .then(|| products(output, s.in_channels)),
             backward_weight: mode
                 .has(Direction::BackwardWeight)
-                .then(|| BackwardWeight::new::<E>(Form::Plain, input, output, batch)),
+                .then(|| BackwardWeight::new::<T>(Form::Plain, input, output, batch)),
         }
     }
 
@@ -80,7 +80,7 @@ impl Winograd {
         self.forward.scratch_len(cpu).max(backward).max(weight)
     }
 
-    pub(in crate::conv) fn pack<E: Element>(
+    pub(in crate::conv) fn pack<T: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
@@ -90,7 +90,7 @@ impl Winograd {
     ) {
         let products = if backward { self.backward() } else { &self.forward };
         let plain = Plain { weights, in_channels: self.shape.in_channels, factors, backward };
-        products.pack::<E>(cpu, plain, packed);
+        products.pack::<T>(cpu, plain, packed);
     }
 
     fn backward(&self) -> &Products<Forward> {
@@ -108,39 +108,39 @@ impl Winograd {
         }
     }
 
-    pub(in crate::conv) fn forward<E: Element>(
+    pub(in crate::conv) fn forward<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Read<'_, E>,
+        x: Read<'_, T>,
         weights: WeightsOf<'_>,
-        y: &mut [E],
-        epilogue: Finish<'_, E>,
+        y: &mut [T],
+        epilogue: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         let call = Call { batch, x, y, epilogue };
         self.products(cpu, false, call, weights, scratch);
     }
 
-    pub(in crate::conv) fn backward_data<E: Element>(
+    pub(in crate::conv) fn backward_data<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        dy: &[E],
+        dy: &[T],
         weights: WeightsOf<'_>,
-        dx: &mut [E],
-        epilogue: Finish<'_, E>,
+        dx: &mut [T],
+        epilogue: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         let call = Call { batch, x: dy.into(), y: dx, epilogue };
         self.products(cpu, true, call, weights, scratch);
     }
 
-    fn products<E: Element>(
+    fn products<T: Scalar>(
         &self,
         cpu: &Cpu,
         backward: bool,
-        call: Call<'_, E>,
+        call: Call<'_, T>,
         weights: WeightsOf<'_>,
         scratch: &mut [f32],
     ) {
@@ -155,12 +155,12 @@ impl Winograd {
         }
     }
 
-    pub(in crate::conv) fn backward_weight<E: Element>(
+    pub(in crate::conv) fn backward_weight<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Read<'_, E>,
-        dy: &[E],
+        x: Read<'_, T>,
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {

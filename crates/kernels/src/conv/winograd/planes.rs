@@ -8,7 +8,7 @@ use super::{
     product::{self, Energy, fixed},
     transform::{Factor, Half},
 };
-use crate::{conv::operands::Read, element::Element, isa::Vector};
+use crate::{conv::operands::Read, isa::Vector, scalar::Scalar};
 
 /// Transforms input tiles into planes: `L` along both sides of patches of `S` x `S` pixels. Words
 /// of integers hold two channels, each times its factor, and what they are worth follows the
@@ -19,13 +19,13 @@ use crate::{conv::operands::Read, element::Element, isa::Vector};
 #[inline(always)]
 pub(super) unsafe fn input_planes<
     L: Factor<S, N>,
-    E: Element,
+    T: Scalar,
     V: Vector,
     const S: usize,
     const N: usize,
 >(
     grid: &Grid,
-    images: Read<'_, E>,
+    images: Read<'_, T>,
     tiles: Range<usize>,
     border: usize,
     factors: &[f32],
@@ -33,20 +33,20 @@ pub(super) unsafe fn input_planes<
     out: *mut f32,
     first: usize,
 ) {
-    assert!(!fixed::<E>() || factors.len() >= grid.channels);
-    assert!(planes.blocks * BLOCK * E::PACK == grid.channels);
+    assert!(!fixed::<T>() || factors.len() >= grid.channels);
+    assert!(planes.blocks * BLOCK * T::PACK == grid.channels);
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
     let mut squares = Squares::<S>::new(grid);
     for (at, tile) in tiles.enumerate() {
-        let patch = Patch::<E, S>::new(grid, images.values, tile, border);
+        let patch = Patch::<T, S>::new(grid, images.values, tile, border);
         let mut times = V::zero();
-        if fixed::<E>() {
+        if fixed::<T>() {
             let mut energy = Energy::<V>::zero();
             for channel in (0..grid.channels).step_by(2 * V::LANES) {
                 // SAFETY: within the stored channels.
                 unsafe {
-                    let of = squares.of::<E, V>(&patch, at > 0, channel, images.norm);
-                    let factors = product::of_words::<E, V>(factors.as_ptr().add(channel));
+                    let of = squares.of::<T, V>(&patch, at > 0, channel, images.norm);
+                    let factors = product::of_words::<T, V>(factors.as_ptr().add(channel));
                     energy.add(of[0].mul(factors[0].mul(factors[0])));
                     energy.add(of[1].mul(factors[1].mul(factors[1])));
                 }
@@ -56,19 +56,19 @@ pub(super) unsafe fn input_planes<
             // SAFETY: there is a word for each tile.
             unsafe { *out.add(planes.len(N * N) + first + at) = unit };
         }
-        for channel in (0..grid.channels).step_by(V::LANES * E::PACK) {
-            let word = channel / E::PACK;
+        for channel in (0..grid.channels).step_by(V::LANES * T::PACK) {
+            let word = channel / T::PACK;
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
                 let out = out.add(planes.at(word / BLOCK, first + at) + word % BLOCK);
                 let mut halves = [Half::new(), Half::new()];
                 patch.columns::<L, V, N>(channel, images.norm, &mut halves);
                 let mut both = [times; 2];
-                if fixed::<E>() {
-                    let [low, high] = product::of_words::<E, V>(factors.as_ptr().add(channel));
+                if fixed::<T>() {
+                    let [low, high] = product::of_words::<T, V>(factors.as_ptr().add(channel));
                     both = [times.mul(low), times.mul(high)];
                 }
-                elements::<L, E, V, S, N>([&halves[0], &halves[1]], both, planes.stride(), out);
+                elements::<L, T, V, S, N>([&halves[0], &halves[1]], both, planes.stride(), out);
             }
         }
     }
@@ -80,7 +80,7 @@ pub(super) unsafe fn input_planes<
 /// # Safety
 /// All columns must be set, those of `high` if words are of integers; `out` must have room.
 #[inline(always)]
-unsafe fn elements<L: Factor<S, N>, E: Element, V: Vector, const S: usize, const N: usize>(
+unsafe fn elements<L: Factor<S, N>, T: Scalar, V: Vector, const S: usize, const N: usize>(
     [low, high]: [&Half<V, N, S>; 2],
     times: [V; 2],
     stride: usize,
@@ -90,7 +90,7 @@ unsafe fn elements<L: Factor<S, N>, E: Element, V: Vector, const S: usize, const
         // SAFETY: the caller's contract.
         unsafe {
             let mut line = L::line(low.row(i));
-            if fixed::<E>() {
+            if fixed::<T>() {
                 let other = L::line(high.row(i));
                 for (j, value) in line.iter_mut().enumerate() {
                     // A few factors for many elements.
@@ -116,13 +116,13 @@ unsafe fn elements<L: Factor<S, N>, E: Element, V: Vector, const S: usize, const
 #[inline(always)]
 pub(super) unsafe fn gradient_planes<
     L: Factor<S, N>,
-    E: Element,
+    T: Scalar,
     V: Vector,
     const S: usize,
     const N: usize,
 >(
     grid: &Grid,
-    images: Read<'_, E>,
+    images: Read<'_, T>,
     tiles: Range<usize>,
     border: usize,
     planes: &Planes,
@@ -131,21 +131,21 @@ pub(super) unsafe fn gradient_planes<
     first: usize,
 ) {
     assert!(planes.blocks * BLOCK == grid.channels);
-    assert!(grid.channels.is_multiple_of(V::LANES * E::PACK));
-    assert!(first + tiles.len().div_ceil(E::PACK) <= planes.tiles);
+    assert!(grid.channels.is_multiple_of(V::LANES * T::PACK));
+    assert!(first + tiles.len().div_ceil(T::PACK) <= planes.tiles);
     assert!(grid.channels <= MAX_CHANNELS);
-    assert!(!fixed::<E>() || times.len() >= grid.channels);
-    for (at, tile) in tiles.clone().step_by(E::PACK).enumerate() {
-        let patch = Patch::<E, S>::new(grid, images.values, tile, border);
+    assert!(!fixed::<T>() || times.len() >= grid.channels);
+    for (at, tile) in tiles.clone().step_by(T::PACK).enumerate() {
+        let patch = Patch::<T, S>::new(grid, images.values, tile, border);
         let mut next = None;
-        if fixed::<E>() && tile + 1 < tiles.end {
-            next = Some(Patch::<E, S>::new(grid, images.values, tile + 1, border));
+        if fixed::<T>() && tile + 1 < tiles.end {
+            next = Some(Patch::<T, S>::new(grid, images.values, tile + 1, border));
         }
         let mut share = V::zero();
-        if fixed::<E>() {
+        if fixed::<T>() {
             share = V::splat(shares[tile / grid.columns() - band]);
         }
-        for channel in (0..grid.channels).step_by(V::LANES * E::PACK) {
+        for channel in (0..grid.channels).step_by(V::LANES * T::PACK) {
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
                 let mut halves = [Half::new(), Half::new()];
@@ -153,21 +153,21 @@ pub(super) unsafe fn gradient_planes<
                 let mut others = [Half::new(), Half::new()];
                 if let Some(next) = &next {
                     next.columns::<L, V, N>(channel, images.norm, &mut others);
-                } else if fixed::<E>() {
+                } else if fixed::<T>() {
                     for j in 0..S {
                         others[0].set(j, [V::zero(); N]);
                         others[1].set(j, [V::zero(); N]);
                     }
                 }
-                for k in 0..E::PACK {
+                for k in 0..T::PACK {
                     let at_place = channel + k * V::LANES;
                     let mut scale = V::zero();
-                    if fixed::<E>() {
+                    if fixed::<T>() {
                         scale = V::load(times.as_ptr().add(at_place)).mul(share);
                     }
                     let block = planes.at(at_place / BLOCK, first + at) + at_place % BLOCK;
                     let (halves, out) = ([&halves[k], &others[k]], out.add(block));
-                    elements::<L, E, V, S, N>(halves, [scale; 2], planes.stride(), out);
+                    elements::<L, T, V, S, N>(halves, [scale; 2], planes.stride(), out);
                 }
             }
         }

@@ -10,7 +10,7 @@
 //! of the pixels, times [`Factor::NORMS`](super::transform::Factor::NORMS) along both sides. Values of
 //! the depth share a scale: [factors](super::factors) give each its due.
 
-use crate::{element::Element, isa::Vector};
+use crate::{isa::Vector, scalar::Scalar};
 
 /// The largest integer. One less than 2^15 by enough for what rounding adds.
 const LARGEST: f32 = 32_000.0;
@@ -27,25 +27,25 @@ pub(super) const GRADIENT: f32 = 32_000.0;
 pub(super) const CHANNELS: usize = 512;
 
 /// Whether transformed values are integers.
-pub(super) const fn fixed<E: Element>() -> bool {
-    E::PACK == 2
+pub(super) const fn fixed<T: Scalar>() -> bool {
+    T::PACK == 2
 }
 
 /// `sum + a * b`, of words.
 #[inline(always)]
-pub(super) fn multiply<E: Element, V: Vector>(a: V, b: V, sum: V) -> V {
-    if fixed::<E>() { sum.dot2_i16(a, b) } else { a.mul_add(b, sum) }
+pub(super) fn multiply<T: Scalar, V: Vector>(a: V, b: V, sum: V) -> V {
+    if fixed::<T>() { sum.dot2_i16(a, b) } else { a.mul_add(b, sum) }
 }
 
-/// Values of `V::LANES` words as [`Element::load_words`] reads them, of some for each stored channel.
+/// Values of `V::LANES` words as [`Scalar::load_words`] reads them, of some for each stored channel.
 ///
 /// # Safety
 /// `p` must hold those of these words.
 #[inline(always)]
-pub(super) unsafe fn of_words<E: Element, V: Vector>(p: *const f32) -> [V; 2] {
+pub(super) unsafe fn of_words<T: Scalar, V: Vector>(p: *const f32) -> [V; 2] {
     // SAFETY: the caller's contract.
     unsafe {
-        if fixed::<E>() {
+        if fixed::<T>() {
             V::apart(V::load(p), V::load(p.add(V::LANES)))
         } else {
             [V::load(p), V::zero()]
@@ -54,10 +54,10 @@ pub(super) unsafe fn of_words<E: Element, V: Vector>(p: *const f32) -> [V; 2] {
 }
 
 /// The channel that planes of pairs of tiles have at a place: in the order in which
-/// [`Element::load_words`] reads them, so that of each two vectors the first holds the even ones.
+/// [`Scalar::load_words`] reads them, so that of each two vectors the first holds the even ones.
 #[inline(always)]
-pub(super) fn channel_at<E: Element, V: Vector>(place: usize) -> usize {
-    if !fixed::<E>() {
+pub(super) fn channel_at<T: Scalar, V: Vector>(place: usize) -> usize {
+    if !fixed::<T>() {
         return place;
     }
     let (group, at) = (place / (2 * V::LANES), place % (2 * V::LANES));

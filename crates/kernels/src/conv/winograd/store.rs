@@ -7,21 +7,21 @@ use super::{
     product::fixed,
     transform::{Half, Line},
 };
-use crate::{conv::epilogue::Finish, element::Element, isa::Vector, parts::Parts};
+use crate::{conv::epilogue::Finish, isa::Vector, parts::Parts, scalar::Scalar};
 
 /// Products of all elements of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
 /// `M` pixels.
-pub(super) struct Products<'a, E> {
+pub(super) struct Products<'a, T> {
     pub(super) m: &'a [f32],
     pub(super) planes: Planes,
     /// What the products are worth, of each tile, where they are integers.
     pub(super) units: *const f32,
     pub(super) grid: &'a Grid,
-    pub(super) y: &'a Parts<'a, E>,
-    pub(super) epilogue: &'a Finish<'a, E>,
+    pub(super) y: &'a Parts<'a, T>,
+    pub(super) epilogue: &'a Finish<'a, T>,
 }
 
-impl<E: Element> Products<'_, E> {
+impl<T: Scalar> Products<'_, T> {
     /// Transforms back, and stores.
     ///
     /// # Safety
@@ -41,7 +41,7 @@ impl<E: Element> Products<'_, E> {
             let (rows, columns) = (M.min(grid.height - y), M.min(grid.width - x));
             let corner = image * grid.image_len() + (y * grid.width + x) * grid.channels;
             let mut unit = V::zero();
-            if fixed::<E>() {
+            if fixed::<T>() {
                 // SAFETY: there is one for every tile.
                 unit = V::splat(unsafe { *units.add(at) });
             }
@@ -64,7 +64,7 @@ impl<E: Element> Products<'_, E> {
                     let line = L::line(unsafe { half.row(i) });
                     for (j, mut sum) in line.into_iter().enumerate().take(columns) {
                         let to = corner + (i * grid.width + j) * grid.channels + channel;
-                        if fixed::<E>() {
+                        if fixed::<T>() {
                             sum = sum.mul_add(unit, bias.unwrap_or(V::zero()));
                         } else if let Some(bias) = bias {
                             sum = sum.add(bias);

@@ -3,16 +3,16 @@
 use super::plan::{BackwardWeight, Block, GROUP};
 use crate::{
     conv::shape::Source,
-    element::Element,
     isa::{Kernel, Vector},
     layout::padded,
+    scalar::Scalar,
 };
 
 /// A group of output channels over a part of the batch.
-pub(super) struct Item<'a, X, E> {
+pub(super) struct Item<'a, X, T> {
     pub(super) plan: &'a BackwardWeight,
     pub(super) x: &'a [X],
-    pub(super) dy: &'a [E],
+    pub(super) dy: &'a [T],
     pub(super) group: usize,
     pub(super) images: std::ops::Range<usize>,
     /// `[panel][tile][tap][TILE][lane]`.
@@ -22,9 +22,9 @@ pub(super) struct Item<'a, X, E> {
     pub(super) out: &'a mut [f32],
 }
 
-impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
+impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
     type Output = ();
-    const PAIRS: bool = X::PACK * E::PACK > 1;
+    const PAIRS: bool = X::PACK * T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(mut self) {
@@ -60,7 +60,7 @@ impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
     }
 }
 
-impl<X: Element, E: Element> Item<'_, X, E> {
+impl<X: Scalar, T: Scalar> Item<'_, X, T> {
     /// `[tile][pixel][TILE]`, zero past the group.
     #[inline(always)]
     fn pack_dy<V: Vector, const TILE: usize>(
@@ -80,7 +80,7 @@ impl<X: Element, E: Element> Item<'_, X, E> {
             let [low, high] = self.pair(image + i * X::PACK, self.dy, s.out_len());
             for pixel in 0..block.pixels {
                 let start = (block.first_out * s.out_width() + pixel) * stored + first;
-                pack::<X, E, V>(low, high, start, &mut row[..width]);
+                pack::<X, T, V>(low, high, start, &mut row[..width]);
                 let at = i * block.pixels + pixel;
                 for (tile, row) in row.chunks_exact(TILE).enumerate().take(tiles) {
                     self.dy_pack[(tile * total + at) * TILE..][..TILE].copy_from_slice(row);
@@ -199,7 +199,7 @@ impl<X: Element, E: Element> Item<'_, X, E> {
 
 /// Words of the values from `start` on: of `low`, and of `high` (or zeros) where a word holds two.
 #[inline(always)]
-fn pack<X: Element, S: Element, V: Vector>(low: &[S], high: &[S], start: usize, to: &mut [f32]) {
+fn pack<X: Scalar, S: Scalar, V: Vector>(low: &[S], high: &[S], start: usize, to: &mut [f32]) {
     for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {
         let range = start + i * V::LANES..start + (i + 1) * V::LANES;
         let low: V = S::read(&low[range.clone()]);

@@ -27,16 +27,16 @@ pub(super) use plan::BackwardWeight;
 
 use item::Item;
 
-use crate::{conv::sum::sum_chunks, cpu::Cpu, element::Element, parts::Parts};
+use crate::{conv::sum::sum_chunks, cpu::Cpu, parts::Parts, scalar::Scalar};
 
 impl BackwardWeight {
     /// `dw[out][window][in]` of `batch` images.
-    pub(super) fn run<X: Element, E: Element>(
+    pub(super) fn run<X: Scalar, T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
         x: &[X],
-        dy: &[E],
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {

@@ -8,9 +8,9 @@ use crate::{
         shape::{ConvShape, Source},
     },
     cpu::Cpu,
-    element::Element,
     layout::padded,
     memory::{OutOfMemory, room},
+    scalar::Scalar,
 };
 
 /// Output channels of an item.
@@ -65,7 +65,7 @@ pub(super) struct Scratch {
 
 impl BackwardWeight {
     /// Of products of `X`.
-    pub(in crate::conv::direct) fn new<X: Element>(
+    pub(in crate::conv::direct) fn new<X: Scalar>(
         shape: ConvShape,
         source: Source,
     ) -> Result<Self, OutOfMemory> {

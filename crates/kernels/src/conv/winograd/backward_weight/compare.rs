@@ -9,9 +9,9 @@ use super::{
 use crate::{
     conv::winograd::energies::{Bands, add_lines},
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// Output channels that are compared, and summed up anew, together.
@@ -50,10 +50,10 @@ impl BackwardWeight {
 
     /// Which pairs integers did for, given the records of all blocks, whose sums of squares become those
     /// of channels of norm 1. Flags come first in `to`.
-    pub(super) fn compare<E: Element>(
+    pub(super) fn compare<T: Scalar>(
         &self,
         cpu: &Cpu,
-        both: Both<'_, E>,
+        both: Both<'_, T>,
         blocks: Blocks,
         records: &mut [f32],
         to: &mut [f32],

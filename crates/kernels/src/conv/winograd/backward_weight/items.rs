@@ -16,8 +16,8 @@ use crate::{
             weights::{Apart, unpack_row},
         },
     },
-    element::Element,
     isa::{Kernel, Vector},
+    scalar::Scalar,
 };
 
 /// A block of tiles: transformed values of the input and of the output's gradient.
@@ -29,10 +29,10 @@ pub(super) struct Block<'a> {
 }
 
 /// Transforms some tiles of both sides.
-pub(super) struct Transform<'a, E> {
+pub(super) struct Transform<'a, T> {
     pub(super) plan: &'a BackwardWeight,
-    pub(super) x: Read<'a, E>,
-    pub(super) dy: &'a [E],
+    pub(super) x: Read<'a, T>,
+    pub(super) dy: &'a [T],
     pub(super) measures: Measures<'a>,
     /// The block's first band.
     pub(super) band: usize,
@@ -43,7 +43,7 @@ pub(super) struct Transform<'a, E> {
     pub(super) at: usize,
 }
 
-impl<E: Element> Kernel for Transform<'_, E> {
+impl<T: Scalar> Kernel for Transform<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -57,7 +57,7 @@ impl<E: Element> Kernel for Transform<'_, E> {
     }
 }
 
-impl<E: Element> Transform<'_, E> {
+impl<T: Scalar> Transform<'_, T> {
     /// `I` of patches of `S` x `S` pixels of the input, and `O` of tiles of 4 x 4 of the output's
     /// gradient.
     #[inline(always)]
@@ -68,14 +68,14 @@ impl<E: Element> Transform<'_, E> {
         let w_times = (measures.w_times, measures.w_shares, band);
         // SAFETY: the scratch holds the planes; each item has its own tiles.
         unsafe {
-            gradient_planes::<I, E, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_times, v, at);
-            gradient_planes::<O, E, V, 4, N>(&plan.output, dy, tiles, 0, &plan.w(), w_times, w, at);
+            gradient_planes::<I, T, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_times, v, at);
+            gradient_planes::<O, T, V, 4, N>(&plan.output, dy, tiles, 0, &plan.w(), w_times, w, at);
         }
     }
 }
 
 /// Sums of an element of the window for some output channels.
-pub(super) struct Multiply<'a, E> {
+pub(super) struct Multiply<'a, T> {
     pub(super) plan: &'a BackwardWeight,
     pub(super) block: Block<'a>,
     pub(super) weight: usize,
@@ -84,12 +84,12 @@ pub(super) struct Multiply<'a, E> {
     pub(super) channels: Range<usize>,
     pub(super) words: usize,
     pub(super) first: bool,
-    pub(super) element: PhantomData<E>,
+    pub(super) scalar: PhantomData<T>,
 }
 
-impl<E: Element> Kernel for Multiply<'_, E> {
+impl<T: Scalar> Kernel for Multiply<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -99,13 +99,13 @@ impl<E: Element> Kernel for Multiply<'_, E> {
         unsafe {
             let sums = sums.add(channels.start * inputs);
             let all = 0..inputs;
-            plan.sums::<E, V, TILE>(block, weight, sums, channels, all, inputs, words, first);
+            plan.sums::<T, V, TILE>(block, weight, sums, channels, all, inputs, words, first);
         }
     }
 }
 
 /// Sums of all elements for some channels of both sides, and from them the weights' gradient.
-pub(super) struct Square<'a, E> {
+pub(super) struct Square<'a, T> {
     pub(super) plan: &'a BackwardWeight,
     pub(super) block: Block<'a>,
     pub(super) sums: &'a mut [f32],
@@ -113,12 +113,12 @@ pub(super) struct Square<'a, E> {
     pub(super) inputs: Range<usize>,
     pub(super) words: usize,
     pub(super) dw: *mut f32,
-    pub(super) element: PhantomData<E>,
+    pub(super) scalar: PhantomData<T>,
 }
 
-impl<E: Element> Kernel for Square<'_, E> {
+impl<T: Scalar> Kernel for Square<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -131,15 +131,15 @@ impl<E: Element> Kernel for Square<'_, E> {
             // SAFETY: `sums` holds those of every element.
             unsafe {
                 let sums = sums.as_mut_ptr().add(weight * apart.elements);
-                plan.sums::<E, V, TILE>(block, weight, sums, outputs, inputs, row, words, true);
+                plan.sums::<T, V, TILE>(block, weight, sums, outputs, inputs, row, words, true);
             }
         }
         for (i, place) in outputs.enumerate() {
             // SAFETY: each item has its own channels of `dw`, whose length `run` has checked.
             unsafe {
                 let sums = sums.as_ptr().add(i * row);
-                let dw = dw.add(channel_at::<E, V>(place) * 9 * channels + inputs.start);
-                unpack_row::<E, V>(plan.form, sums, apart, row, dw, channels);
+                let dw = dw.add(channel_at::<T, V>(place) * 9 * channels + inputs.start);
+                unpack_row::<T, V>(plan.form, sums, apart, row, dw, channels);
             }
         }
     }
@@ -151,7 +151,7 @@ impl BackwardWeight {
     /// # Safety
     /// `sums` must have room.
     #[inline(always)]
-    unsafe fn sums<E: Element, V: Vector, const TILE: usize>(
+    unsafe fn sums<T: Scalar, V: Vector, const TILE: usize>(
         &self,
         block: Block<'_>,
         weight: usize,
@@ -172,7 +172,7 @@ impl BackwardWeight {
             let sides = Sides { v, w, v_planes, w_planes, v_units, w_units, norm, words };
             let (outputs, inputs) = (outputs.clone(), inputs.clone());
             // SAFETY: the caller's contract.
-            unsafe { sides.multiply::<E, V, TILE>(sums, outputs, inputs, row, first && i == 0) };
+            unsafe { sides.multiply::<T, V, TILE>(sums, outputs, inputs, row, first && i == 0) };
         }
     }
 }

@@ -13,9 +13,9 @@ use crate::{
         },
     },
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// Where measures of a block lie in their record.
@@ -97,18 +97,18 @@ impl Layout {
 
 /// Both sides of a call.
 #[derive(Clone, Copy)]
-pub(super) struct Both<'a, E> {
-    pub(super) x: Bands<'a, E>,
-    pub(super) dy: Bands<'a, E>,
+pub(super) struct Both<'a, T> {
+    pub(super) x: Bands<'a, T>,
+    pub(super) dy: Bands<'a, T>,
 }
 
 impl BackwardWeight {
-    pub(super) fn both<'a, E: Element>(
+    pub(super) fn both<'a, T: Scalar>(
         &'a self,
         batch: usize,
-        x: Read<'a, E>,
-        dy: &'a [E],
-    ) -> Both<'a, E> {
+        x: Read<'a, T>,
+        dy: &'a [T],
+    ) -> Both<'a, T> {
         let side = if self.form == Form::Strided { 9 } else { 6 };
         let x = Bands { grid: &self.input, read: x, images: batch, side, border: 1 };
         Both { x, dy: Bands::apart(&self.output, dy.into(), batch) }
@@ -131,10 +131,10 @@ impl BackwardWeight {
     }
 
     /// Measures a block, on this thread.
-    pub(super) fn measure_alone<E: Element>(
+    pub(super) fn measure_alone<T: Scalar>(
         &self,
         cpu: &Cpu,
-        both: Both<'_, E>,
+        both: Both<'_, T>,
         tiles: Range<usize>,
         record: &mut [f32],
     ) {
@@ -149,10 +149,10 @@ impl BackwardWeight {
     }
 
     /// Measures a block, on all threads.
-    pub(super) fn measure<E: Element>(
+    pub(super) fn measure<T: Scalar>(
         &self,
         cpu: &Cpu,
-        both: Both<'_, E>,
+        both: Both<'_, T>,
         tiles: Range<usize>,
         record: &mut [f32],
     ) {
@@ -167,7 +167,7 @@ impl BackwardWeight {
 }
 
 /// Sums of squares of a band, of both sides.
-fn sides<E: Element>(cpu: &Cpu, both: Both<'_, E>, band: usize, v: &mut [f32], w: &mut [f32]) {
+fn sides<T: Scalar>(cpu: &Cpu, both: Both<'_, T>, band: usize, v: &mut [f32], w: &mut [f32]) {
     for (of, to) in [(both.x, v), (both.dy, w)] {
         of.one(cpu, band, to);
     }

@@ -15,9 +15,9 @@ use crate::{
         winograd::{form::Form, product::CHANNELS},
     },
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// Pairs to be summed up anew.
@@ -32,11 +32,11 @@ pub(super) struct Flagged<'a> {
 
 impl BackwardWeight {
     /// Sums up flagged pairs anew.
-    pub(super) fn mend<E: Element>(
+    pub(super) fn mend<T: Scalar>(
         &self,
         cpu: &Cpu,
-        x: Read<'_, E>,
-        dy: &[E],
+        x: Read<'_, T>,
+        dy: &[T],
         flagged: Flagged<'_>,
         dw: &mut [f32],
     ) {
@@ -54,11 +54,11 @@ impl BackwardWeight {
 }
 
 /// Those of an input channel.
-struct Mend<'a, E> {
+struct Mend<'a, T> {
     plan: &'a BackwardWeight,
     layout: Layout,
-    x: Read<'a, E>,
-    dy: &'a [E],
+    x: Read<'a, T>,
+    dy: &'a [T],
     flagged: Flagged<'a>,
     channel: usize,
     dw: *mut f32,
@@ -67,7 +67,7 @@ struct Mend<'a, E> {
 /// Sums of every group of outputs, by tap.
 type Sums = [[[f32; GROUP]; 9]; CHANNELS / GROUP];
 
-impl<E: Element> Kernel for Mend<'_, E> {
+impl<T: Scalar> Kernel for Mend<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -128,7 +128,7 @@ impl Met {
     }
 }
 
-impl<E: Element> Mend<'_, E> {
+impl<T: Scalar> Mend<'_, T> {
     /// Adds a pixel.
     #[inline(always)]
     fn meet(&self, image: usize, (y, x): (usize, usize), met: &mut Met) {
@@ -171,7 +171,7 @@ impl<E: Element> Mend<'_, E> {
                     let mut sum = V::read(&sums[lane..]);
                     for &(pixel, value) in &met.places[tap][..met.counts[tap]] {
                         let at = pixel * channels + group * GROUP + lane;
-                        sum = E::read::<V>(&self.dy[at..]).mul_add(V::splat(value), sum);
+                        sum = T::read::<V>(&self.dy[at..]).mul_add(V::splat(value), sum);
                     }
                     sum.write(&mut sums[lane..]);
                 }

@@ -22,7 +22,7 @@ use super::{
     product::fixed,
     weights::{self, Apart},
 };
-use crate::{conv::operands::Read, cpu::Cpu, element::Element, parts::Parts};
+use crate::{conv::operands::Read, cpu::Cpu, parts::Parts, scalar::Scalar};
 
 /// The gradient, and the one that takes its place where values do not do for integers.
 #[derive(Debug)]
@@ -34,11 +34,11 @@ pub(super) struct BackwardWeight {
 
 impl BackwardWeight {
     /// For up to `batch` images, whose tiles of input and output are numbered alike.
-    pub(super) fn new<E: Element>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
-        let wide = || plan::BackwardWeight::new::<E::Wide>(form, input, output, batch);
+    pub(super) fn new<T: Scalar>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
+        let wide = || plan::BackwardWeight::new::<T::Wide>(form, input, output, batch);
         BackwardWeight {
-            pass: plan::BackwardWeight::new::<E>(form, input, output, batch),
-            wide: fixed::<E>().then(wide),
+            pass: plan::BackwardWeight::new::<T>(form, input, output, batch),
+            wide: fixed::<T>().then(wide),
         }
     }
 
@@ -49,12 +49,12 @@ impl BackwardWeight {
         (records + self.pass.compared_len() + len).max(wide.scratch_len(cpu))
     }
 
-    pub(super) fn run<E: Element>(
+    pub(super) fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Read<'_, E>,
-        dy: &[E],
+        x: Read<'_, T>,
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
@@ -70,19 +70,19 @@ impl BackwardWeight {
         match pass.compare(cpu, both, blocks, records, compared) {
             Close::All => {}
             Close::Most => pass.mend(cpu, x, dy, Flagged { flags: compared, blocks, records }, dw),
-            Close::Few => wide.run(cpu, batch, x.widen(), E::widen(dy), dw, &mut [], scratch),
+            Close::Few => wide.run(cpu, batch, x.widen(), T::widen(dy), dw, &mut [], scratch),
         }
     }
 }
 
 impl plan::BackwardWeight {
     /// With a record for each block, where values are integers.
-    fn run<E: Element>(
+    fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Read<'_, E>,
-        dy: &[E],
+        x: Read<'_, T>,
+        dy: &[T],
         dw: &mut [f32],
         records: &mut [f32],
         scratch: &mut [f32],
@@ -96,7 +96,7 @@ impl plan::BackwardWeight {
         let planes = if alone { cpu.threads() } else { 1 };
         let (planes, rest) = scratch.split_at_mut(planes * self.planes_len());
         let channels = (self.input.channels, self.output.channels);
-        let record_len = if fixed::<E>() { self.layout().len() } else { 0 };
+        let record_len = if fixed::<T>() { self.layout().len() } else { 0 };
         if parts == 1 && self.one_block(all) {
             let block = self.transform(cpu, both, 0..all, records, planes);
             let words = blocks.words(0).len();
@@ -104,7 +104,7 @@ impl plan::BackwardWeight {
             let (dw, each) = (Parts::new(dw, 0), self.square_len());
             cpu.pool().run_scratch(rows * columns, (), (rest, each), |item, (), sums| {
                 let (out, input) = (item / columns * SQUARE.0, item % columns * SQUARE.1);
-                cpu.isa().dispatch(Square::<E> {
+                cpu.isa().dispatch(Square::<T> {
                     plan: self,
                     block,
                     sums,
@@ -112,7 +112,7 @@ impl plan::BackwardWeight {
                     inputs: input..(input + SQUARE.1).min(channels.0),
                     words,
                     dw: dw.as_mut_ptr(),
-                    element: PhantomData,
+                    scalar: PhantomData,
                 });
             });
             return;
@@ -135,7 +135,7 @@ impl plan::BackwardWeight {
                         let record;
                         (record, records) = records.split_at_mut(record_len);
                         let mut measures = Measures::NONE;
-                        if fixed::<E>() {
+                        if fixed::<T>() {
                             self.measure_alone(cpu, both, tiles.clone(), record);
                             measures = self.layout().of(record);
                         }
@@ -155,7 +155,7 @@ impl plan::BackwardWeight {
                         let block = Block { v, w, measures };
                         for weight in 0..weights {
                             let (outputs, sums) = (0..channels.1, sums.as_mut_ptr());
-                            self.multiply::<E>(cpu, weight, outputs, block, sums, words, first);
+                            self.multiply::<T>(cpu, weight, outputs, block, sums, words, first);
                         }
                     }
                 },
@@ -173,13 +173,13 @@ impl plan::BackwardWeight {
                         let (weight, group) = (weights - 1 - item / groups, item % groups);
                         let outputs = group * OUTPUTS..((group + 1) * OUTPUTS).min(channels.1);
                         let sums = sums.as_mut_ptr();
-                        self.multiply::<E>(cpu, weight, outputs, block, sums, words, first);
+                        self.multiply::<T>(cpu, weight, outputs, block, sums, words, first);
                     });
                 }
             }
         }
         let apart = Apart { elements: self.stride(), parts: self.sums_len(), count: parts };
-        weights::unpack::<E>(cpu, self.form, sums, apart, channels, dw);
+        weights::unpack::<T>(cpu, self.form, sums, apart, channels, dw);
     }
 
     /// The planes of both sides.
@@ -188,7 +188,7 @@ impl plan::BackwardWeight {
     }
 
     /// Sums of an element of the window and a part, for some output channels that nobody else has.
-    fn multiply<E: Element>(
+    fn multiply<T: Scalar>(
         &self,
         cpu: &Cpu,
         weight: usize,
@@ -198,7 +198,7 @@ impl plan::BackwardWeight {
         words: usize,
         first: bool,
     ) {
-        cpu.isa().dispatch(Multiply::<E> {
+        cpu.isa().dispatch(Multiply::<T> {
             plan: self,
             block,
             weight,
@@ -206,33 +206,33 @@ impl plan::BackwardWeight {
             channels,
             words,
             first,
-            element: PhantomData,
+            scalar: PhantomData,
         });
     }
 
     /// Planes of both sides, of a block of tiles, and its record where values are integers.
-    fn transform<'a, E: Element>(
+    fn transform<'a, T: Scalar>(
         &self,
         cpu: &Cpu,
-        both: Both<'_, E>,
+        both: Both<'_, T>,
         tiles: Range<usize>,
         record: &'a mut [f32],
         planes: &'a mut [f32],
     ) -> Block<'a> {
         let (v, w) = self.split(planes);
         let mut measures = Measures::NONE;
-        if fixed::<E>() {
+        if fixed::<T>() {
             self.measure(cpu, both, tiles.clone(), record);
             measures = self.layout().of(record);
         }
         let (band, Both { x, dy }) = (self.bands(&tiles).start, both);
-        let words = tiles.len().div_ceil(E::PACK);
+        let words = tiles.len().div_ceil(T::PACK);
         let part = words.div_ceil(8 * cpu.threads()).max(2);
         let (to_v, to_w) = (Parts::new(v, 0), Parts::new(w, 0));
         cpu.pool().run(words.div_ceil(part), &|_, item| {
             let words = item * part..((item + 1) * part).min(words);
-            let end = (tiles.start + words.end * E::PACK).min(tiles.end);
-            let tiles = tiles.start + words.start * E::PACK..end;
+            let end = (tiles.start + words.end * T::PACK).min(tiles.end);
+            let tiles = tiles.start + words.start * T::PACK..end;
             let (v, w) = (to_v.as_mut_ptr(), to_w.as_mut_ptr());
             cpu.isa().dispatch(Transform {
                 plan: self,

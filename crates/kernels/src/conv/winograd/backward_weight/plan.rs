@@ -8,7 +8,7 @@ use crate::{
         grid::{BLOCK, Grid, Planes},
     },
     cpu::Cpu,
-    element::Element,
+    scalar::Scalar,
 };
 
 /// Words of the planes of a block aimed at: those that threads share, and a thread's own, of words of
@@ -50,20 +50,20 @@ pub(super) struct BackwardWeight {
 
 impl BackwardWeight {
     /// For up to `batch` images, whose tiles of input and output are numbered alike.
-    pub(super) fn new<E: Element>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
+    pub(super) fn new<T: Scalar>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
         let tiles = batch * input.tiles();
-        let all = tiles.div_ceil(E::PACK);
+        let all = tiles.div_ceil(T::PACK);
         let sums = form.weights() * (input.channels * output.channels + BLOCK);
         let parts = power_of_two((SUMS / sums).min(PARTS).min(all / PART));
         let line = form.elements() * (input.channels + output.channels);
         let words = |planes: usize| planes / line;
         let words = if parts > 1 {
-            words(PLANES * E::PACK).clamp(32, 128)
+            words(PLANES * T::PACK).clamp(32, 128)
         } else {
             words(SHARED_PLANES).clamp(128, 256)
         };
         let words = words.next_multiple_of(16).min(all);
-        BackwardWeight { form, input, output, tiles, pack: E::PACK, words, parts }
+        BackwardWeight { form, input, output, tiles, pack: T::PACK, words, parts }
     }
 
     pub(super) fn v(&self) -> Planes {

@@ -19,9 +19,9 @@ use crate::{
             weights::{Gram, LINES, Lanes, MOST_LINES, Plain, Taps, Times},
         },
     },
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// The right side of the products: transformed, or as it is, with the factors of the depth.
@@ -32,34 +32,34 @@ pub(super) enum Operand<'a> {
 }
 
 /// What all items of a call share.
-pub(super) struct Job<'a, E> {
+pub(super) struct Job<'a, T> {
     pub(super) plan: &'a Forward,
-    pub(super) x: Read<'a, E>,
+    pub(super) x: Read<'a, T>,
     pub(super) weights: Operand<'a>,
     /// Of tiles' values, if they are integers.
     pub(super) factors: &'a [f32],
-    pub(super) y: &'a Parts<'a, E>,
-    pub(super) epilogue: &'a Finish<'a, E>,
+    pub(super) y: &'a Parts<'a, T>,
+    pub(super) epilogue: &'a Finish<'a, T>,
 }
 
-impl<E: Copy> Clone for Job<'_, E> {
+impl<T: Copy> Clone for Job<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<E: Copy> Copy for Job<'_, E> {}
+impl<T: Copy> Copy for Job<'_, T> {}
 
 /// All outputs of some tiles.
-pub(super) struct Whole<'a, E> {
-    pub(super) job: Job<'a, E>,
+pub(super) struct Whole<'a, T> {
+    pub(super) job: Job<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: &'a mut [f32],
     pub(super) m: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for Whole<'_, E> {
+impl<T: Scalar> Kernel for Whole<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -77,15 +77,15 @@ impl<E: Element> Kernel for Whole<'_, E> {
 }
 
 /// Transforms some tiles of a shared block.
-pub(super) struct Transform<'a, E> {
-    pub(super) job: Job<'a, E>,
+pub(super) struct Transform<'a, T> {
+    pub(super) job: Job<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: *mut f32,
     /// Place of the first tile in the block.
     pub(super) first: usize,
 }
 
-impl<E: Element> Kernel for Transform<'_, E> {
+impl<T: Scalar> Kernel for Transform<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -97,17 +97,17 @@ impl<E: Element> Kernel for Transform<'_, E> {
 }
 
 /// Some outputs of the tiles of a shared block.
-pub(super) struct Panel<'a, E> {
-    pub(super) job: Job<'a, E>,
+pub(super) struct Panel<'a, T> {
+    pub(super) job: Job<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: &'a [f32],
     pub(super) m: &'a mut [f32],
     pub(super) channels: Range<usize>,
 }
 
-impl<E: Element> Kernel for Panel<'_, E> {
+impl<T: Scalar> Kernel for Panel<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -124,7 +124,7 @@ impl<E: Element> Kernel for Panel<'_, E> {
     }
 }
 
-impl<E: Element> Job<'_, E> {
+impl<T: Scalar> Job<'_, T> {
     /// # Safety
     /// `v` must hold the planes, and nobody else use the places of these tiles.
     #[inline(always)]
@@ -133,7 +133,7 @@ impl<E: Element> Job<'_, E> {
         // SAFETY: the caller's contract.
         unsafe {
             let factors = self.factors;
-            input_planes::<Input, E, V, 6, 6>(grid, self.x, tiles, 1, factors, planes, v, first);
+            input_planes::<Input, T, V, 6, 6>(grid, self.x, tiles, 1, factors, planes, v, first);
         }
     }
 
@@ -198,22 +198,22 @@ impl<E: Element> Job<'_, E> {
                     let (m, u) = m.split_at_mut(plan.m(width).len(ELEMENTS));
                     let (u, rest) = u.split_at_mut(6 * MOST_LINES * stride);
                     let (units, turned) = rest.split_at_mut(ELEMENTS * width);
-                    assert!(turned.len() >= 9 * depth * E::PACK * width);
+                    assert!(turned.len() >= 9 * depth * T::PACK * width);
                     let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
-                    let all = 0..depth * E::PACK;
+                    let all = 0..depth * T::PACK;
                     let taps = if plain.backward {
-                        let first = 0..9 * plan.chunk * E::PACK;
-                        plain.gather::<E, V>(panel, first, factors, rows);
+                        let first = 0..9 * plan.chunk * T::PACK;
+                        plain.gather::<T, V>(panel, first, factors, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        plain.taps::<E, V>(panel.0, width, all, factors, turned)
+                        plain.taps::<T, V>(panel.0, width, all, factors, turned)
                     };
                     let (u, units) = (u.as_mut_ptr(), units.as_mut_ptr());
                     for start in (0..depth).step_by(plan.chunk) {
                         let words = start..(start + plan.chunk).min(depth);
-                        let values = words.start * E::PACK..words.end * E::PACK;
+                        let values = words.start * T::PACK..words.end * T::PACK;
                         let mut times = Times::new();
-                        if fixed::<E>() {
+                        if fixed::<T>() {
                             let mut gram = Gram::new();
                             gram.add::<V>(&taps, values.clone(), width);
                             let mut lanes = Lanes::ONE;
@@ -227,11 +227,11 @@ impl<E: Element> Job<'_, E> {
                         }
                         let next = words.end..(words.end + plan.chunk).min(depth);
                         let share = |words: &Range<usize>, e: usize| {
-                            9 * E::PACK * words.start + 9 * E::PACK * words.len() * e / ELEMENTS
+                            9 * T::PACK * words.start + 9 * T::PACK * words.len() * e / ELEMENTS
                         };
                         for (group, lines) in LINES.into_iter().enumerate() {
                             let values = values.clone();
-                            taps.elements::<Weight, E, V>(group, values, width, &times, u, stride);
+                            taps.elements::<Weight, T, V>(group, values, width, &times, u, stride);
                             for e in 6 * lines.start..6 * lines.end {
                                 // The next part's rows, as products leave time for them; at the end
                                 // the next panel's are only asked for, as all are forward.
@@ -244,7 +244,7 @@ impl<E: Element> Job<'_, E> {
                                     let now = share(&next, e)..share(&next, e + 1);
                                     let then = now.end..share(&next, ELEMENTS.min(e + 2));
                                     if first == panel.0 {
-                                        plain.gather::<E, V>(panel, now, factors, rows);
+                                        plain.gather::<T, V>(panel, now, factors, rows);
                                     }
                                     plain.ahead((first, width), then)
                                 } else {
@@ -306,11 +306,11 @@ impl<E: Element> Job<'_, E> {
                 let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
                 let tiles = plan.tiles;
                 if outputs - channel >= wide {
-                    multiply::panel::<E, V, TILE, 2>(
+                    multiply::panel::<T, V, TILE, 2>(
                         v, tiles, u, units, blocks, m, m_vector, groups, more, ahead,
                     );
                 } else {
-                    multiply::panel::<E, V, TILE, 1>(
+                    multiply::panel::<T, V, TILE, 1>(
                         v, tiles, u, units, blocks, m, m_vector, groups, more, ahead,
                     );
                 }

@@ -15,7 +15,7 @@ use super::{
     weights::Packed,
 };
 
-use crate::{cpu::Cpu, element::Element, parts::Parts};
+use crate::{cpu::Cpu, parts::Parts, scalar::Scalar};
 
 impl Pass for Forward {
     const FORM: Form = Form::Plain;
@@ -41,10 +41,10 @@ impl Pass for Forward {
         shared + cpu.threads() * own
     }
 
-    fn run<E: Element>(
+    fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
-        call: Call<'_, E>,
+        call: Call<'_, T>,
         weights: Weights<'_>,
         scratch: &mut [f32],
     ) {

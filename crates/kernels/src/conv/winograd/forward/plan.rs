@@ -7,7 +7,7 @@ use crate::{
         weights::{MOST_LINES, Packed},
     },
     cpu::Cpu,
-    element::Element,
+    scalar::Scalar,
 };
 
 /// Elements of a tile.
@@ -41,15 +41,15 @@ pub(in crate::conv::winograd) struct Forward {
 }
 
 impl Forward {
-    /// For up to `batch` images of these stored channels, in elements of `E`.
-    pub(in crate::conv::winograd) fn new<E: Element>(
+    /// For up to `batch` images of these stored channels, in elements of `T`.
+    pub(in crate::conv::winograd) fn new<T: Scalar>(
         input: Grid,
         outputs: usize,
         batch: usize,
         tile: usize,
         fresh: Fresh,
     ) -> Self {
-        let packed = Packed { outputs, depth: input.channels / E::PACK };
+        let packed = Packed { outputs, depth: input.channels / T::PACK };
         let all = batch * input.tiles();
         let line = ELEMENTS * (packed.depth + outputs);
         let mut tiles = (PLANES / line / tile * tile).max(32.min(MOST_PLANES / line));
@@ -64,7 +64,7 @@ impl Forward {
         };
         let tiles = tiles.min(all).next_multiple_of(tile);
         let output = Grid { channels: outputs, ..input };
-        let chunk = packed.depth.min(FRESH * E::PACK);
+        let chunk = packed.depth.min(FRESH * T::PACK);
         Forward { input, output, packed, shared, fresh, chunk, tiles }
     }
 

@@ -19,9 +19,9 @@ use crate::{
         },
     },
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// Elements of a tile.
@@ -50,14 +50,14 @@ pub(super) struct Forward {
 
 impl Forward {
     /// For up to `batch` images.
-    pub(super) fn new<E: Element>(
+    pub(super) fn new<T: Scalar>(
         input: Grid,
         output: Grid,
         gradient: bool,
         batch: usize,
         tile: usize,
     ) -> Self {
-        let packed = Packed { outputs: output.channels, depth: input.channels / E::PACK };
+        let packed = Packed { outputs: output.channels, depth: input.channels / T::PACK };
         let mut tiles = PLANES / (ELEMENTS * (packed.depth + 2 * BLOCK)) / tile * tile;
         let shared = tiles < 16;
         if shared {
@@ -113,10 +113,10 @@ impl Pass for Forward {
         shared + cpu.threads() * own
     }
 
-    fn run<E: Element>(
+    fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
-        call: Call<'_, E>,
+        call: Call<'_, T>,
         weights: Weights<'_>,
         scratch: &mut [f32],
     ) {
@@ -165,32 +165,32 @@ impl Pass for Forward {
 }
 
 /// What all items of a call share.
-struct Job<'a, E> {
+struct Job<'a, T> {
     plan: &'a Forward,
-    x: Read<'a, E>,
+    x: Read<'a, T>,
     packed: &'a [f32],
-    y: &'a Parts<'a, E>,
-    epilogue: &'a Finish<'a, E>,
+    y: &'a Parts<'a, T>,
+    epilogue: &'a Finish<'a, T>,
 }
 
-impl<E: Copy> Clone for Job<'_, E> {
+impl<T: Copy> Clone for Job<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<E: Copy> Copy for Job<'_, E> {}
+impl<T: Copy> Copy for Job<'_, T> {}
 
 /// All outputs of some tiles.
-struct Whole<'a, E> {
-    job: Job<'a, E>,
+struct Whole<'a, T> {
+    job: Job<'a, T>,
     tiles: Range<usize>,
     v: &'a mut [f32],
     m: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for Whole<'_, E> {
+impl<T: Scalar> Kernel for Whole<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -209,15 +209,15 @@ impl<E: Element> Kernel for Whole<'_, E> {
 }
 
 /// Transforms some tiles of a shared block.
-struct Transform<'a, E> {
-    job: Job<'a, E>,
+struct Transform<'a, T> {
+    job: Job<'a, T>,
     tiles: Range<usize>,
     v: *mut f32,
     /// Place of the first tile in the block.
     first: usize,
 }
 
-impl<E: Element> Kernel for Transform<'_, E> {
+impl<T: Scalar> Kernel for Transform<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -229,17 +229,17 @@ impl<E: Element> Kernel for Transform<'_, E> {
 }
 
 /// A panel of outputs of the tiles of a shared block.
-struct Panel<'a, E> {
-    job: Job<'a, E>,
+struct Panel<'a, T> {
+    job: Job<'a, T>,
     tiles: Range<usize>,
     v: &'a [f32],
     m: &'a mut [f32],
     channels: Range<usize>,
 }
 
-impl<E: Element> Kernel for Panel<'_, E> {
+impl<T: Scalar> Kernel for Panel<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
@@ -250,7 +250,7 @@ impl<E: Element> Kernel for Panel<'_, E> {
     }
 }
 
-impl<E: Element> Job<'_, E> {
+impl<T: Scalar> Job<'_, T> {
     /// # Safety
     /// `v` must hold the planes, and nobody else use the places of these tiles.
     #[inline(always)]
@@ -260,11 +260,11 @@ impl<E: Element> Job<'_, E> {
         // SAFETY: the caller's contract.
         unsafe {
             if self.plan.gradient {
-                input_planes::<GradientInput, E, V, 5, N>(
+                input_planes::<GradientInput, T, V, 5, N>(
                     grid, x, tiles, 0, factors, planes, v, first,
                 );
             } else {
-                input_planes::<Input, E, V, 9, N>(grid, x, tiles, 1, factors, planes, v, first);
+                input_planes::<Input, T, V, 9, N>(grid, x, tiles, 1, factors, planes, v, first);
             }
         }
     }
@@ -325,11 +325,11 @@ impl<E: Element> Job<'_, E> {
                     let m = m.as_mut_ptr().add(e * m_planes.stride());
                     let blocks = v_planes.blocks;
                     if channels.len() == 2 * V::LANES {
-                        multiply::panel::<E, V, TILE, 2>(
+                        multiply::panel::<T, V, TILE, 2>(
                             v, plan.tiles, u, units, blocks, m, m_vector, groups, false, &mut none,
                         );
                     } else {
-                        multiply::panel::<E, V, TILE, 1>(
+                        multiply::panel::<T, V, TILE, 1>(
                             v, plan.tiles, u, units, blocks, m, m_vector, groups, false, &mut none,
                         );
                     }

@@ -24,7 +24,7 @@ use crate::{
         shape::ConvShape,
     },
     cpu::Cpu,
-    element::Element,
+    scalar::Scalar,
     values::Dtype,
 };
 
@@ -48,8 +48,8 @@ impl Strided {
         Form::Strided.fits(s, dtype) && batch * grids(s).1.tiles() >= FEWEST_TILES
     }
 
-    /// Of activations stored as `E`.
-    pub(in crate::conv) fn new<E: Element>(
+    /// Of activations stored as `T`.
+    pub(in crate::conv) fn new<T: Scalar>(
         s: ConvShape,
         mode: Mode,
         batch: usize,
@@ -58,9 +58,9 @@ impl Strided {
         let (input, output) = grids(&s);
         let (tile, train) = (cpu.isa().tile(), mode.has(Direction::BackwardWeight));
         let products = |from: Grid, to: Grid, gradient: bool| {
-            let wide = || Forward::new::<E::Wide>(from, to, gradient, batch, tile);
-            let pass = Forward::new::<E>(from, to, gradient, batch, tile);
-            Products::new(pass, fixed::<E>().then(wide), train, batch)
+            let wide = || Forward::new::<T::Wide>(from, to, gradient, batch, tile);
+            let pass = Forward::new::<T>(from, to, gradient, batch, tile);
+            Products::new(pass, fixed::<T>().then(wide), train, batch)
         };
         Strided {
             shape: s,
@@ -68,7 +68,7 @@ impl Strided {
             backward_data: mode.has(Direction::BackwardData).then(|| products(output, input, true)),
             backward_weight: mode
                 .has(Direction::BackwardWeight)
-                .then(|| BackwardWeight::new::<E>(Form::Strided, input, output, batch)),
+                .then(|| BackwardWeight::new::<T>(Form::Strided, input, output, batch)),
         }
     }
 
@@ -83,7 +83,7 @@ impl Strided {
         self.forward.scratch_len(cpu).max(backward).max(weight)
     }
 
-    pub(in crate::conv) fn pack<E: Element>(
+    pub(in crate::conv) fn pack<T: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
@@ -93,7 +93,7 @@ impl Strided {
     ) {
         let products = if backward { self.backward() } else { &self.forward };
         let plain = Plain { weights, in_channels: self.shape.in_channels, factors, backward };
-        products.pack::<E>(cpu, plain, packed);
+        products.pack::<T>(cpu, plain, packed);
     }
 
     fn backward(&self) -> &Products<Forward> {
@@ -111,39 +111,39 @@ impl Strided {
         }
     }
 
-    pub(in crate::conv) fn forward<E: Element>(
+    pub(in crate::conv) fn forward<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Read<'_, E>,
+        x: Read<'_, T>,
         weights: WeightsOf<'_>,
-        y: &mut [E],
-        epilogue: Finish<'_, E>,
+        y: &mut [T],
+        epilogue: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         let call = Call { batch, x, y, epilogue };
         self.products(cpu, false, call, weights, scratch);
     }
 
-    pub(in crate::conv) fn backward_data<E: Element>(
+    pub(in crate::conv) fn backward_data<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        dy: &[E],
+        dy: &[T],
         weights: WeightsOf<'_>,
-        dx: &mut [E],
-        epilogue: Finish<'_, E>,
+        dx: &mut [T],
+        epilogue: Finish<'_, T>,
         scratch: &mut [f32],
     ) {
         let call = Call { batch, x: dy.into(), y: dx, epilogue };
         self.products(cpu, true, call, weights, scratch);
     }
 
-    fn products<E: Element>(
+    fn products<T: Scalar>(
         &self,
         cpu: &Cpu,
         backward: bool,
-        call: Call<'_, E>,
+        call: Call<'_, T>,
         weights: WeightsOf<'_>,
         scratch: &mut [f32],
     ) {
@@ -158,12 +158,12 @@ impl Strided {
         }
     }
 
-    pub(in crate::conv) fn backward_weight<E: Element>(
+    pub(in crate::conv) fn backward_weight<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Read<'_, E>,
-        dy: &[E],
+        x: Read<'_, T>,
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {

@@ -18,14 +18,14 @@ use crate::{
         transform::{Window, plain, strided},
     },
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// Transforms weights of this layout. Those of integers are times the factors of the depth, which are
 /// there already.
-pub(in crate::conv::winograd) fn pack<E: Element>(
+pub(in crate::conv::winograd) fn pack<T: Scalar>(
     cpu: &Cpu,
     plain: Plain<'_>,
     layout: Packed,
@@ -34,16 +34,16 @@ pub(in crate::conv::winograd) fn pack<E: Element>(
 ) {
     let wide = 2 * cpu.isa().lanes();
     // Integers need the norms of the whole depth.
-    let values = if fixed::<E>() { layout.depth * E::PACK } else { BLOCK };
-    let depths = layout.depth * E::PACK / values;
+    let values = if fixed::<T>() { layout.depth * T::PACK } else { BLOCK };
+    let depths = layout.depth * T::PACK / values;
     assert!(packed.len() >= layout.len(form.weights()));
     let (packed, both) = packed.split_at_mut(layout.factors(form.weights()));
     let (packed, both) = (Parts::new(packed, 0), &*both);
-    let factors = if fixed::<E>() { Factors::of(both, values) } else { Factors::NONE };
+    let factors = if fixed::<T>() { Factors::of(both, values) } else { Factors::NONE };
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
         let first = item / depths * wide;
         let start = item % depths * values;
-        cpu.isa().dispatch(Pack::<E> {
+        cpu.isa().dispatch(Pack::<T> {
             plain,
             layout,
             form,
@@ -51,13 +51,13 @@ pub(in crate::conv::winograd) fn pack<E: Element>(
             depth: start..start + values,
             factors: factors.weights,
             to: packed.as_mut_ptr(),
-            element: PhantomData,
+            scalar: PhantomData,
         });
     });
 }
 
 /// A panel of outputs by some values of the depth.
-struct Pack<'a, E> {
+struct Pack<'a, T> {
     plain: Plain<'a>,
     layout: Packed,
     form: Form,
@@ -65,10 +65,10 @@ struct Pack<'a, E> {
     depth: Range<usize>,
     factors: &'a [f32],
     to: *mut f32,
-    element: PhantomData<E>,
+    scalar: PhantomData<T>,
 }
 
-impl<E: Element> Kernel for Pack<'_, E> {
+impl<T: Scalar> Kernel for Pack<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -81,38 +81,38 @@ impl<E: Element> Kernel for Pack<'_, E> {
     }
 }
 
-impl<E: Element> Pack<'_, E> {
+impl<T: Scalar> Pack<'_, T> {
     #[inline(always)]
     fn panel<L: Window, V: Vector>(self) {
         let Pack { plain, layout, form, first, depth, factors, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Of a word for each lane, or two.
         let mut turned = [0.0; 9 * 2 * BLOCK * 32];
-        let block = BLOCK * E::PACK;
+        let block = BLOCK * T::PACK;
         let apart = layout.stride();
         let mut times = Times::new();
         // SAFETY: `pack` has checked the length; each item has its own panel and depths.
         unsafe {
             let mut lanes = Lanes::ONE;
-            if fixed::<E>() {
+            if fixed::<T>() {
                 let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
                     let part = start..start + block;
-                    let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                    let taps = plain.taps::<T, V>(first, width, part, factors, &mut turned);
                     gram.add::<V>(&taps, 0..block, width);
                 }
                 if !gram.is_usable(width) {
                     let mut most = Lanes([0.0; 32]);
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                        let taps = plain.taps::<T, V>(first, width, part, factors, &mut turned);
                         taps.largest::<V>(0..block, width, &mut most);
                     }
                     lanes = most.powers_of_two();
                     gram = Gram::new();
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                        let taps = plain.taps::<T, V>(first, width, part, factors, &mut turned);
                         taps.divide::<V>(0..block, width, &lanes);
                         gram.add::<V>(&taps, 0..block, width);
                     }
@@ -124,15 +124,15 @@ impl<E: Element> Pack<'_, E> {
             let is_divided = lanes.0 != Lanes::ONE.0;
             for start in depth.step_by(block) {
                 let part = start..start + block;
-                let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                let taps = plain.taps::<T, V>(first, width, part, factors, &mut turned);
                 if is_divided {
                     taps.divide::<V>(0..block, width, &lanes);
                 }
                 // Words of this panel: all panels before it are whole.
-                let to = to.add(first * layout.depth + start / E::PACK * width);
+                let to = to.add(first * layout.depth + start / T::PACK * width);
                 for (group, lines) in LINES.into_iter().enumerate() {
                     let to = to.add(6 * lines.start * apart);
-                    taps.elements::<L, E, V>(group, 0..block, width, &times, to, apart);
+                    taps.elements::<L, T, V>(group, 0..block, width, &times, to, apart);
                 }
             }
         }

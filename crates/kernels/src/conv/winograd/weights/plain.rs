@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::taps::Taps;
 use crate::{
     conv::winograd::{ahead::Ahead, grid::BLOCK, product::fixed},
-    element::Element,
     isa::Vector,
+    scalar::Scalar,
 };
 
 /// Weights `[out][3][3][in]` as a product takes them. Forward: lanes are output channels, each
@@ -26,7 +26,7 @@ impl Plain<'_> {
     /// The weights of `width` outputs from `first` on and of some values of the depth, brought
     /// together in `turned`. Those of integers are times their factors.
     #[inline(always)]
-    pub(in crate::conv::winograd) fn taps<E: Element, V: Vector>(
+    pub(in crate::conv::winograd) fn taps<T: Scalar, V: Vector>(
         &self,
         first: usize,
         width: usize,
@@ -37,13 +37,13 @@ impl Plain<'_> {
         let channels = self.in_channels;
         let (row, count) = (9 * channels, depth.len());
         assert!(turned.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
-        let factors = if fixed::<E>() { &factors[depth.clone()] } else { factors };
+        let factors = if fixed::<T>() { &factors[depth.clone()] } else { factors };
         if self.backward {
             assert!(first + width <= channels && self.weights.len() >= row * depth.end);
             let plain = Plain { weights: &self.weights[row * depth.start..], ..*self };
             let (panel, rows, to) = ((first, width), 0..9 * count, turned.as_mut_ptr());
             // SAFETY: as checked.
-            unsafe { plain.gather::<E, V>(panel, rows, factors, to) };
+            unsafe { plain.gather::<T, V>(panel, rows, factors, to) };
             return Taps::gathered(turned.as_mut_ptr(), width);
         }
         let from = &self.weights[first * row..(first + width) * row];
@@ -63,7 +63,7 @@ impl Plain<'_> {
                     unsafe {
                         let to = turned.as_mut_ptr().add(to);
                         let mut times = None;
-                        if fixed::<E>() {
+                        if fixed::<T>() {
                             times = Some(V::read(&factors[k..]));
                         }
                         V::transpose(from.as_ptr(), row, to, width, times);
@@ -110,7 +110,7 @@ impl Plain<'_> {
     /// # Safety
     /// The weights must have these rows, of at least `first + width` inputs, and `to` room for all.
     #[inline(always)]
-    pub(in crate::conv::winograd) unsafe fn gather<E: Element, V: Vector>(
+    pub(in crate::conv::winograd) unsafe fn gather<T: Scalar, V: Vector>(
         &self,
         (first, width): (usize, usize),
         rows: Range<usize>,
@@ -119,7 +119,7 @@ impl Plain<'_> {
     ) {
         for row in rows {
             let mut times = V::zero();
-            if fixed::<E>() {
+            if fixed::<T>() {
                 times = V::splat(factors[row / 9]);
             }
             for lane in (0..width).step_by(V::LANES) {
@@ -127,7 +127,7 @@ impl Plain<'_> {
                 unsafe {
                     let from = self.weights.as_ptr().add(row * self.in_channels + first + lane);
                     let mut weights = V::load(from);
-                    if fixed::<E>() {
+                    if fixed::<T>() {
                         weights = weights.mul(times);
                     }
                     weights.store(to.add(row * width + lane));

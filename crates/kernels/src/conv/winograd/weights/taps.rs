@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::times::{Lanes, Times};
 use crate::{
     conv::winograd::{product::fixed, transform::Window},
-    element::Element,
     isa::Vector,
+    scalar::Scalar,
 };
 
 /// Lines of elements made at once: pairs share sums, and more would outgrow the registers. So few
@@ -120,7 +120,7 @@ impl Taps {
     /// The weights must be there, `width` of them a multiple of the lanes and at most 32; `to` must
     /// have room.
     #[inline(always)]
-    pub(in crate::conv::winograd) unsafe fn elements<L: Window, E: Element, V: Vector>(
+    pub(in crate::conv::winograd) unsafe fn elements<L: Window, T: Scalar, V: Vector>(
         &self,
         group: usize,
         depth: Range<usize>,
@@ -132,10 +132,10 @@ impl Taps {
         // SAFETY: the caller's contract.
         unsafe {
             match group {
-                0 => self.words::<L, E, V, 0, 1>(depth, width, times, to, stride),
-                1 => self.words::<L, E, V, 1, 2>(depth, width, times, to, stride),
-                2 => self.words::<L, E, V, 3, 2>(depth, width, times, to, stride),
-                _ => self.words::<L, E, V, 5, 1>(depth, width, times, to, stride),
+                0 => self.words::<L, T, V, 0, 1>(depth, width, times, to, stride),
+                1 => self.words::<L, T, V, 1, 2>(depth, width, times, to, stride),
+                2 => self.words::<L, T, V, 3, 2>(depth, width, times, to, stride),
+                _ => self.words::<L, T, V, 5, 1>(depth, width, times, to, stride),
             }
         }
     }
@@ -145,7 +145,7 @@ impl Taps {
     /// # Safety
     /// As [`Taps::elements`].
     #[inline(always)]
-    unsafe fn words<L: Window, E: Element, V: Vector, const I: usize, const N: usize>(
+    unsafe fn words<L: Window, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
         depth: Range<usize>,
         width: usize,
@@ -153,13 +153,13 @@ impl Taps {
         to: *mut f32,
         stride: usize,
     ) {
-        for word in 0..depth.len() / E::PACK {
-            let k = depth.start + word * E::PACK;
+        for word in 0..depth.len() / T::PACK {
+            let k = depth.start + word * T::PACK;
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract.
                 unsafe {
                     let to = to.add(word * width + lane);
-                    self.lines::<L, E, V, I, N>(k, lane, times, to, stride);
+                    self.lines::<L, T, V, I, N>(k, lane, times, to, stride);
                 }
             }
         }
@@ -170,7 +170,7 @@ impl Taps {
     /// # Safety
     /// As [`Taps::elements`].
     #[inline(always)]
-    unsafe fn lines<L: Window, E: Element, V: Vector, const I: usize, const N: usize>(
+    unsafe fn lines<L: Window, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
         k: usize,
         lane: usize,
@@ -180,15 +180,15 @@ impl Taps {
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            let low = self.half::<L, E, V, I, N>(k, lane);
+            let low = self.half::<L, T, V, I, N>(k, lane);
             let mut high = low;
-            if fixed::<E>() {
-                high = self.half::<L, E, V, I, N>(k + 1, lane);
+            if fixed::<T>() {
+                high = self.half::<L, T, V, I, N>(k + 1, lane);
             }
             for i in 0..N {
-                let mut line = transform::<L, E, V>(&low[i]);
-                if fixed::<E>() {
-                    for (j, next) in transform::<L, E, V>(&high[i]).into_iter().enumerate() {
+                let mut line = transform::<L, T, V>(&low[i]);
+                if fixed::<T>() {
+                    for (j, next) in transform::<L, T, V>(&high[i]).into_iter().enumerate() {
                         let times = V::load(times.0[6 * (I + i) + j].as_ptr().add(lane));
                         line[j] = V::pair_i16(line[j], next, [times; 2]);
                     }
@@ -205,7 +205,7 @@ impl Taps {
     /// # Safety
     /// The weights must be there.
     #[inline(always)]
-    unsafe fn half<L: Window, E: Element, V: Vector, const I: usize, const N: usize>(
+    unsafe fn half<L: Window, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
         k: usize,
         lane: usize,
@@ -218,7 +218,7 @@ impl Taps {
         for column in 0..3 {
             let g = [rows[0][column], rows[1][column], rows[2][column]];
             // Compilers leave out what is not used.
-            let line = transform::<L, E, V>(&g);
+            let line = transform::<L, T, V>(&g);
             for i in 0..N {
                 half[i][column] = line[I + i];
             }
@@ -229,6 +229,6 @@ impl Taps {
 
 /// Of integers' weights, the bare elements.
 #[inline(always)]
-fn transform<L: Window, E: Element, V: Vector>(g: &[V; 3]) -> [V; 6] {
-    if fixed::<E>() { L::bare(g) } else { L::line(g) }
+fn transform<L: Window, T: Scalar, V: Vector>(g: &[V; 3]) -> [V; 6] {
+    if fixed::<T>() { L::bare(g) } else { L::line(g) }
 }

@@ -9,9 +9,9 @@ use crate::{
         transform::{Half, Line, plain, strided},
     },
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     parts::Parts,
+    scalar::Scalar,
 };
 
 /// Where sums of a gradient of weights lie, `[part][element][out][in]`, in words.
@@ -26,7 +26,7 @@ pub(in crate::conv::winograd) struct Apart {
 }
 
 /// `G^T U G`: sums, over all parts in order, to `dw[out][3][3][in]`.
-pub(in crate::conv::winograd) fn unpack<E: Element>(
+pub(in crate::conv::winograd) fn unpack<T: Scalar>(
     cpu: &Cpu,
     form: Form,
     sums: &[f32],
@@ -40,12 +40,12 @@ pub(in crate::conv::winograd) fn unpack<E: Element>(
     assert!(apart.elements >= in_channels * out_channels);
     let dw = Parts::new(dw, 0);
     cpu.pool().run(out_channels, &|_, place| {
-        let (dw, element) = (dw.as_mut_ptr(), PhantomData::<E>);
-        cpu.isa().dispatch(Unpack { form, sums, apart, place, channels: in_channels, dw, element });
+        let (dw, scalar) = (dw.as_mut_ptr(), PhantomData::<T>);
+        cpu.isa().dispatch(Unpack { form, sums, apart, place, channels: in_channels, dw, scalar });
     });
 }
 
-struct Unpack<'a, E> {
+struct Unpack<'a, T> {
     form: Form,
     sums: &'a [f32],
     apart: Apart,
@@ -54,10 +54,10 @@ struct Unpack<'a, E> {
     /// Input channels.
     channels: usize,
     dw: *mut f32,
-    element: PhantomData<E>,
+    scalar: PhantomData<T>,
 }
 
-impl<E: Element> Kernel for Unpack<'_, E> {
+impl<T: Scalar> Kernel for Unpack<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -67,8 +67,8 @@ impl<E: Element> Kernel for Unpack<'_, E> {
         // SAFETY: `unpack` has checked the lengths; each item has its own channel.
         unsafe {
             let sums = sums.as_ptr().add(place * channels);
-            let dw = dw.add(channel_at::<E, V>(place) * 9 * channels);
-            unpack_row::<E, V>(form, sums, apart, channels, dw, channels);
+            let dw = dw.add(channel_at::<T, V>(place) * 9 * channels);
+            unpack_row::<T, V>(form, sums, apart, channels, dw, channels);
         }
     }
 }
@@ -80,7 +80,7 @@ impl<E: Element> Kernel for Unpack<'_, E> {
 /// Each element must hold `channels` values, a multiple of the lanes' words, and each tap have room
 /// for them.
 #[inline(always)]
-pub(in crate::conv::winograd) unsafe fn unpack_row<E: Element, V: Vector>(
+pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
     form: Form,
     sums: *const f32,
     apart: Apart,
@@ -91,8 +91,8 @@ pub(in crate::conv::winograd) unsafe fn unpack_row<E: Element, V: Vector>(
     // SAFETY: the caller's contract.
     unsafe {
         match form {
-            Form::Plain => row::<plain::WeightAdjoint, E, V, 6>(sums, apart, channels, dw, tap),
-            Form::Strided => row::<strided::WeightAdjoint, E, V, 6>(sums, apart, channels, dw, tap),
+            Form::Plain => row::<plain::WeightAdjoint, T, V, 6>(sums, apart, channels, dw, tap),
+            Form::Strided => row::<strided::WeightAdjoint, T, V, 6>(sums, apart, channels, dw, tap),
         }
     }
 }
@@ -102,7 +102,7 @@ pub(in crate::conv::winograd) unsafe fn unpack_row<E: Element, V: Vector>(
 /// # Safety
 /// As there.
 #[inline(always)]
-unsafe fn row<L: Line<N, 3>, E: Element, V: Vector, const N: usize>(
+unsafe fn row<L: Line<N, 3>, T: Scalar, V: Vector, const N: usize>(
     sums: *const f32,
     apart: Apart,
     channels: usize,
@@ -111,17 +111,17 @@ unsafe fn row<L: Line<N, 3>, E: Element, V: Vector, const N: usize>(
 ) {
     let whole = |bytes: usize| bytes.is_multiple_of(V::LANES * size_of::<f32>());
     let stream = tap >= LARGE && whole(dw as usize) && whole(tap * size_of::<f32>());
-    for channel in (0..channels).step_by(V::LANES * E::PACK) {
+    for channel in (0..channels).step_by(V::LANES * T::PACK) {
         // SAFETY: the caller's contract.
         unsafe {
             let first = taps::<L, V, N>(sums.add(channel), apart);
             let mut both = [first, first];
-            if fixed::<E>() {
+            if fixed::<T>() {
                 both[1] = taps::<L, V, N>(sums.add(channel + V::LANES), apart);
             }
             for i in 0..9 {
                 let to = dw.add(i * tap + channel);
-                if fixed::<E>() {
+                if fixed::<T>() {
                     let [low, high] = V::alternate(both[0][i], both[1][i]);
                     write(low, to, stream);
                     write(high, to.add(V::LANES), stream);
