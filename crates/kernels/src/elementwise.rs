@@ -2,10 +2,10 @@
 
 use crate::{
     check::{at_least, product},
+    chunks::DisjointChunks,
     cpu::Cpu,
     isa::{Kernel, Vector},
     layout::{CHANNEL_BLOCK, padded},
-    parts::Parts,
     scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
@@ -63,8 +63,8 @@ fn add_relu_of<T: Scalar>(cpu: &Cpu, a: &[T], b: Option<&[T]>, relu: bool, out: 
     }
     let n = out.len();
     let (a, b) = (&a[..n], b.map(|b| &b[..n]));
-    let outs = Parts::new(out, PART);
-    cpu.pool().run_parts(n.div_ceil(PART), outs, |i, out| {
+    let outs = DisjointChunks::new(out, PART);
+    cpu.pool().run_chunks(n.div_ceil(PART), outs, |i, out| {
         let range = i * PART..i * PART + out.len();
         let b = b.map(|b| &b[range.clone()]);
         cpu.isa().dispatch(Item { a: &a[range], b, relu, out });
@@ -127,8 +127,8 @@ fn pass_gradient_of<T: Scalar>(
     }
     let n = to.len();
     let (gradient, out) = (&gradient[..n], out.map(|out| &out[..n]));
-    let parts = Parts::new(to, PART);
-    cpu.pool().run_parts(n.div_ceil(PART), parts, |i, to| {
+    let parts = DisjointChunks::new(to, PART);
+    cpu.pool().run_chunks(n.div_ceil(PART), parts, |i, to| {
         let range = i * PART..i * PART + to.len();
         let out = out.map(|out| &out[range.clone()]);
         cpu.isa().dispatch(Item { gradient: &gradient[range], out, to, accumulate });
@@ -190,8 +190,8 @@ impl PadShortcut {
     }
 
     fn forward_of<T: Scalar>(&self, cpu: &Cpu, batch: usize, x: &[T], out: &mut [T]) {
-        let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
-        cpu.pool().run_parts(batch, outs, |image, out| {
+        let outs = DisjointChunks::new(&mut out[..batch * self.out_len()], self.out_len());
+        cpu.pool().run_chunks(batch, outs, |image, out| {
             let x = &x[image * self.in_len()..][..self.in_len()];
             out.fill(T::default());
             for (from, to) in self.pairs() {
@@ -227,8 +227,8 @@ impl PadShortcut {
         dx: &mut [T],
         accumulate: bool,
     ) {
-        let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
-        cpu.pool().run_parts(batch, parts, |image, dx| {
+        let parts = DisjointChunks::new(&mut dx[..batch * self.in_len()], self.in_len());
+        cpu.pool().run_chunks(batch, parts, |image, dx| {
             let gradient = &gradient[image * self.out_len()..][..self.out_len()];
             if !accumulate {
                 dx.fill(T::default());

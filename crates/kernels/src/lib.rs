@@ -19,12 +19,12 @@ mod fastest;
 pub mod input;
 mod scalar;
 
+mod chunks;
 mod isa;
 pub mod layout;
 pub mod linear;
 pub mod loss;
 mod memory;
-mod parts;
 mod peak;
 mod pool;
 pub mod pooling;

@@ -2,10 +2,10 @@
 
 use crate::{
     check::{at_least, exactly, product},
+    chunks::DisjointChunks,
     cpu::Cpu,
     isa::{Kernel, Vector},
     layout::padded,
-    parts::Parts,
     scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
@@ -55,8 +55,8 @@ impl Linear {
     ) {
         let (inputs, outputs, stored) = (self.inputs, self.outputs, self.stored());
         let total = batch * outputs;
-        let parts = Parts::new(&mut y[..total], PART);
-        cpu.pool().run_parts(total.div_ceil(PART), parts, |item, part| {
+        let parts = DisjointChunks::new(&mut y[..total], PART);
+        cpu.pool().run_chunks(total.div_ceil(PART), parts, |item, part| {
             for (i, y) in part.iter_mut().enumerate() {
                 let (n, o) = ((item * PART + i) / outputs, (item * PART + i) % outputs);
                 let x = &x[n * stored..][..inputs];
@@ -110,7 +110,7 @@ impl Linear {
         scratch: &mut [f32],
     ) {
         let (inputs, outputs, stored) = (self.inputs, self.outputs, self.stored());
-        let dxs = Parts::new(&mut dx[..batch * stored], stored);
+        let dxs = DisjointChunks::new(&mut dx[..batch * stored], stored);
         cpu.pool().run_scratch(batch, dxs, (scratch, stored), |n, dx, sum| {
             sum.fill(0.0);
             for o in 0..outputs {
@@ -119,8 +119,8 @@ impl Linear {
             }
             dx.iter_mut().zip(sum).for_each(|(dx, sum)| *dx = T::from_f32(*sum));
         });
-        let dws = Parts::new(dw, inputs);
-        cpu.pool().run_parts(outputs, dws, |o, dw| {
+        let dws = DisjointChunks::new(dw, inputs);
+        cpu.pool().run_chunks(outputs, dws, |o, dw| {
             dw.fill(0.0);
             for n in 0..batch {
                 let x = &x[n * stored..][..inputs];

@@ -7,10 +7,10 @@ use std::{
 };
 
 use crate::{
+    chunks::DisjointChunks,
     cpu::Cpu,
     isa::{Kernel, Vector},
     memory::{Buffer, OutOfMemory},
-    parts::Parts,
     scalar::{Scalar, by_scalar},
     values::Dtype,
 };
@@ -61,8 +61,8 @@ impl Cpu {
         from.fill(1.0);
         let items = LEN / PART;
         let copy = shortest(6, || {
-            let parts = Parts::new(&mut to, PART);
-            self.pool().run_parts(items, parts, |i, to| {
+            let parts = DisjointChunks::new(&mut to, PART);
+            self.pool().run_chunks(items, parts, |i, to| {
                 self.isa().dispatch(Copy { from: &from[i * PART..][..PART], to });
             });
         });

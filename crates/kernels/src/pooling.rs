@@ -2,10 +2,10 @@
 
 use crate::{
     check::{at_least, product},
+    chunks::DisjointChunks,
     cpu::Cpu,
     isa::{Kernel, Vector},
     layout::padded,
-    parts::Parts,
     scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
@@ -87,8 +87,8 @@ impl MaxPool {
     }
 
     fn forward_of<T: Scalar>(&self, cpu: &Cpu, batch: usize, x: &[T], out: &mut [T]) {
-        let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
-        cpu.pool().run_parts(batch, outs, |image, out| {
+        let outs = DisjointChunks::new(&mut out[..batch * self.out_len()], self.out_len());
+        cpu.pool().run_chunks(batch, outs, |image, out| {
             let x = &x[image * self.in_len()..][..self.in_len()];
             cpu.isa().dispatch(Forward { s: self, x, out });
         });
@@ -130,8 +130,8 @@ impl MaxPool {
         dx: &mut [T],
         accumulate: bool,
     ) {
-        let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
-        cpu.pool().run_parts(batch, parts, |image, dx| {
+        let parts = DisjointChunks::new(&mut dx[..batch * self.in_len()], self.in_len());
+        cpu.pool().run_chunks(batch, parts, |image, dx| {
             if !accumulate {
                 dx.fill(T::default());
             }
@@ -255,8 +255,8 @@ impl GlobalAvgPool {
             }
         }
         let stored = padded(self.channels);
-        let outs = Parts::new(&mut out[..batch * stored], stored);
-        cpu.pool().run_parts(batch, outs, |image, out| {
+        let outs = DisjointChunks::new(&mut out[..batch * stored], stored);
+        cpu.pool().run_chunks(batch, outs, |image, out| {
             cpu.isa().dispatch(Item { x: &x[image * self.in_len()..][..self.in_len()], out });
         });
     }
@@ -290,8 +290,8 @@ impl GlobalAvgPool {
     ) {
         let stored = padded(self.channels);
         let factor = 1.0 / self.pixels as f32;
-        let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
-        cpu.pool().run_parts(batch, parts, |image, dx| {
+        let parts = DisjointChunks::new(&mut dx[..batch * self.in_len()], self.in_len());
+        cpu.pool().run_chunks(batch, parts, |image, dx| {
             let gradient = &gradient[image * stored..][..stored];
             for pixel in dx.chunks_exact_mut(stored) {
                 for (to, g) in pixel.iter_mut().zip(gradient) {

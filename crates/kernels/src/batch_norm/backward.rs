@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     check::{at_least, exactly, same_dtype},
+    chunks::DisjointChunks,
     cpu::Cpu,
     memory::as_f64,
-    parts::Parts,
     scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
@@ -93,8 +93,8 @@ impl BatchNorm {
         let (stored, chunks) = (self.stored(), self.chunks());
         let mean = &saved[..stored];
         let partial = &mut scratch[..2 * chunks * stored];
-        let parts = Parts::new(partial, 2 * stored);
-        cpu.pool().run_parts(chunks, parts, |chunk, partial| {
+        let parts = DisjointChunks::new(partial, 2 * stored);
+        cpu.pool().run_chunks(chunks, parts, |chunk, partial| {
             let (x, gradient) = (self.cut(x, chunk), self.cut(gradient, chunk));
             let gate = self.cut_gate(gate, chunk);
             cpu.isa().dispatch(GradientSums { x, gate, gradient, mean, partial });
@@ -197,10 +197,10 @@ impl BatchNorm {
         accumulate: bool,
     ) {
         let length = self.chunk_pixels() * self.stored();
-        let gradients = Parts::new(&mut gradient[..self.stored_len()], length);
-        let residuals = residual.map(|r| Parts::new(&mut r[..self.stored_len()], length));
+        let gradients = DisjointChunks::new(&mut gradient[..self.stored_len()], length);
+        let residuals = residual.map(|r| DisjointChunks::new(&mut r[..self.stored_len()], length));
         let parts = (gradients, residuals);
-        cpu.pool().run_parts(self.chunks(), parts, |chunk, (gradient, residual)| {
+        cpu.pool().run_chunks(self.chunks(), parts, |chunk, (gradient, residual)| {
             let (x, gate) = (self.cut(x, chunk), self.cut_gate(gate, chunk));
             cpu.isa().dispatch(Backward { x, gate, mean, a, b, c, gradient, residual, accumulate });
         });

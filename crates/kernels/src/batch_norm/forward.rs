@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     check::{at_least, exactly, same_dtype},
+    chunks::DisjointChunks,
     cpu::Cpu,
     memory::as_f64,
-    parts::Parts,
     scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
@@ -79,8 +79,8 @@ impl BatchNorm {
     fn moments_of<T: Scalar>(&self, cpu: &Cpu, x: &[T], moments: &mut [f64], scratch: &mut [f32]) {
         let (stored, chunks) = (self.stored(), self.chunks());
         let partial = &mut scratch[..2 * chunks * stored];
-        let parts = Parts::new(partial, 2 * stored);
-        cpu.pool().run_parts(chunks, parts, |chunk, partial| {
+        let parts = DisjointChunks::new(partial, 2 * stored);
+        cpu.pool().run_chunks(chunks, parts, |chunk, partial| {
             cpu.isa().dispatch(Moments { x: self.cut(x, chunk), stored, partial });
         });
         let (means, squares) = moments[..self.sums_len()].split_at_mut(stored);
@@ -247,8 +247,8 @@ impl BatchNorm {
         out: &mut [T],
     ) {
         let stored = self.stored();
-        let outs = Parts::new(&mut out[..self.stored_len()], self.chunk_pixels() * stored);
-        cpu.pool().run_parts(self.chunks(), outs, |chunk, out| {
+        let outs = DisjointChunks::new(&mut out[..self.stored_len()], self.chunk_pixels() * stored);
+        cpu.pool().run_chunks(self.chunks(), outs, |chunk, out| {
             let (x, residual) = (self.cut(x, chunk), residual.map(|r| self.cut(r, chunk)));
             cpu.isa().dispatch(Apply { x, mean, scale, shift, residual, relu, out });
         });

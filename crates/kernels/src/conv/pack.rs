@@ -3,10 +3,10 @@
 use std::marker::PhantomData;
 
 use crate::{
+    chunks::DisjointChunks,
     cpu::Cpu,
     isa::{Kernel, Vector},
     layout::padded,
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -39,8 +39,8 @@ pub(super) fn forward<X: Scalar>(
 ) {
     let wide = 2 * cpu.isa().lanes();
     let stored = padded(out_channels);
-    let panels = Parts::new(packed, wide * runs.depth() / X::PACK);
-    cpu.pool().run_parts(stored.div_ceil(wide), panels, |panel, packed| {
+    let panels = DisjointChunks::new(packed, wide * runs.depth() / X::PACK);
+    cpu.pool().run_chunks(stored.div_ceil(wide), panels, |panel, packed| {
         let first = panel * wide;
         let width = wide.min(stored - first);
         let scalar = PhantomData::<X>;
@@ -128,8 +128,8 @@ pub(super) fn backward_data<'a, X: Scalar>(
     for runs in tables {
         let (here, rest) = packed.split_at_mut(runs.depth() / X::PACK * stored);
         packed = rest;
-        let panels = Parts::new(here, wide * runs.depth() / X::PACK);
-        cpu.pool().run_parts(stored.div_ceil(wide), panels, |panel, packed| {
+        let panels = DisjointChunks::new(here, wide * runs.depth() / X::PACK);
+        cpu.pool().run_chunks(stored.div_ceil(wide), panels, |panel, packed| {
             let first = panel * wide;
             let width = wide.min(stored - first);
             let scalar = PhantomData::<X>;

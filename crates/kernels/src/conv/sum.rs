@@ -1,9 +1,9 @@
 //! Sums of what parts of a batch have come to.
 
 use crate::{
+    chunks::DisjointChunks,
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
 };
 
 /// `dw = partial[0] + partial[1] + ...`, in this order.
@@ -29,8 +29,8 @@ pub(super) fn sum_chunks(cpu: &Cpu, dw: &mut [f32], partial: &[f32], chunks: usi
     }
     const PART: usize = 4096;
     let items = dw.len().div_ceil(PART);
-    let parts = Parts::new(dw, PART);
-    cpu.pool().run_parts(items, parts, |item, out| {
+    let parts = DisjointChunks::new(dw, PART);
+    cpu.pool().run_chunks(items, parts, |item, out| {
         cpu.isa().dispatch(Sum { out, partial: &partial[item * PART..], chunks, stride });
     });
 }

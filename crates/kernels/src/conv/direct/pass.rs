@@ -5,6 +5,7 @@ use super::{
     taps::Taps,
 };
 use crate::{
+    chunks::DisjointChunks,
     conv::{
         epilogue::Finish,
         pack,
@@ -13,7 +14,6 @@ use crate::{
     cpu::Cpu,
     layout::padded,
     memory::OutOfMemory,
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -136,7 +136,7 @@ impl Pass {
             share.min(ITEM_PIXELS)
         };
         let items = (batch * pixels).div_ceil(item_pixels);
-        let parts = Parts::new(output, item_pixels * channels);
+        let parts = DisjointChunks::new(output, item_pixels * channels);
         let share = scratch.len() / cpu.threads();
         cpu.pool().run_scratch(items, parts, (scratch, share), |item, output, partial| {
             let start = item * item_pixels;

@@ -20,7 +20,7 @@ use super::{
     pack::{self, Runs},
     shape::{ConvShape, Source},
 };
-use crate::{cpu::Cpu, layout::CHANNEL_BLOCK, parts::Parts, scalar::Scalar};
+use crate::{chunks::DisjointChunks, cpu::Cpu, layout::CHANNEL_BLOCK, scalar::Scalar};
 
 /// A convolution of one shape. Weights are packed as those of the direct method.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl Gemm {
         assert!(epilogue.residual.is_none_or(|r| r.len() >= output.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= outputs));
         let cut = product::Cut::new(cpu, rows, depth, outputs);
-        let output = Parts::new(output, 0);
+        let output = DisjointChunks::new(output, 0);
         let each = product::scratch_len(depth, cpu);
         cpu.pool().run_scratch(cut.items(), (), (scratch, each), |item, (), scratch| {
             let (rows, channels) = cut.item(item);

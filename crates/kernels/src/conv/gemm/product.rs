@@ -18,10 +18,10 @@ use std::ops::Range;
 
 use super::lattice::Lattice;
 use crate::{
+    chunks::DisjointChunks,
     conv::epilogue::Finish,
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -107,7 +107,7 @@ pub(super) struct Cell {
 pub(super) struct Product<'a, T> {
     pub(super) source: &'a [T],
     pub(super) from: &'a Lattice,
-    pub(super) output: &'a Parts<'a, T>,
+    pub(super) output: &'a DisjointChunks<'a, T>,
     pub(super) to: &'a Lattice,
     /// Of all outputs.
     pub(super) weights: &'a [f32],
@@ -271,7 +271,12 @@ impl Cell {
     /// # Safety
     /// It must be one of `output`, and nobody else use these channels of its cell.
     #[inline(always)]
-    unsafe fn clear<T: Scalar>(&self, start: usize, channels: Range<usize>, output: &Parts<'_, T>) {
+    unsafe fn clear<T: Scalar>(
+        &self,
+        start: usize,
+        channels: Range<usize>,
+        output: &DisjointChunks<'_, T>,
+    ) {
         let pixel = start / self.channels;
         let (y, x) = (pixel / self.width % self.height, pixel % self.width);
         for dy in 0..self.stride.min(self.height - y) {

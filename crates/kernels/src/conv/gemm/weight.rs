@@ -20,10 +20,10 @@ use std::ops::Range;
 
 use super::lattice::Lattice;
 use crate::{
+    chunks::DisjointChunks,
     conv::{shape::ConvShape, sum::sum_chunks},
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -108,7 +108,7 @@ impl Gradient {
         let (packed, partial) = scratch.split_at_mut(cpu.threads() * (x_len + dy_len));
         let len = self.inputs * self.outputs;
         let sums = if parts > 1 { &mut partial[..parts * len] } else { &mut *dw };
-        let sums = Parts::new(sums, 0);
+        let sums = DisjointChunks::new(sums, 0);
         let words = rows.div_ceil(self.pack);
         let cut = |part: usize| rows.min(part * words / parts * self.pack);
         let (items, each) = (parts * across * down, x_len + dy_len);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::grid::Grid;
-use crate::{isa::Vector, memory::LINE, parts::Parts, scalar::Scalar};
+use crate::{chunks::DisjointChunks, isa::Vector, memory::LINE, scalar::Scalar};
 
 /// Cache lines that products ask for, a few between two of their steps: they leave memory alone, and a
 /// machine follows only so many requests at once.
@@ -46,7 +46,7 @@ impl Ahead {
     /// the next block's input.
     pub(super) fn block<X: Scalar, T: Scalar>(
         (input, x): (&Grid, &[X]),
-        (output, y): (&Grid, &Parts<'_, T>),
+        (output, y): (&Grid, &DisjointChunks<'_, T>),
         tiles: Range<usize>,
     ) -> Self {
         let rows = input.rows(tiles.end..tiles.end + tiles.len());

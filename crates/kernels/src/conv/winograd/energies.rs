@@ -7,10 +7,10 @@ use super::{
     product::of_words,
 };
 use crate::{
+    chunks::DisjointChunks,
     conv::operands::Read,
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -58,8 +58,8 @@ impl<'a, T: Scalar> Bands<'a, T> {
     /// Sums of squares of every channel in each band, of all patches: `[band][channel]`.
     pub(super) fn each(&self, cpu: &Cpu, to: &mut [f32]) {
         let channels = self.grid.channels;
-        let parts = Parts::new(&mut to[..self.count() * channels], channels);
-        cpu.pool().run_parts(self.count(), parts, |band, to| {
+        let parts = DisjointChunks::new(&mut to[..self.count() * channels], channels);
+        cpu.pool().run_chunks(self.count(), parts, |band, to| {
             self.one(cpu, band, to);
         });
     }
@@ -103,8 +103,8 @@ impl<'a, T: Scalar> Bands<'a, T> {
     fn sum(&self, cpu: &Cpu, times: Option<f32>, to: &mut [f32], scratch: &mut [f32]) {
         let (channels, bands) = (self.grid.channels, self.count());
         let items = bands.min(ITEMS);
-        let parts = Parts::new(&mut scratch[..items * channels], channels);
-        cpu.pool().run_parts(items, parts, |item, to| {
+        let parts = DisjointChunks::new(&mut scratch[..items * channels], channels);
+        cpu.pool().run_chunks(items, parts, |item, to| {
             to.fill(0.0);
             let bands = bands * item / items..bands * (item + 1) / items;
             cpu.isa().dispatch(Squares { of: *self, bands, times, to });

@@ -13,9 +13,9 @@ use super::{
     weights::Plain,
 };
 use crate::{
+    chunks::DisjointChunks,
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -56,9 +56,9 @@ impl Kept<'_> {
         let outputs = plain.weights.len() / (9 * inputs);
         let (totals, rest) = to.split_at_mut(outputs);
         let (squares, weights) = rest.split_at_mut(outputs * inputs);
-        let rows = (Parts::new(totals, 1), Parts::new(squares, inputs));
-        let rows = (rows, Parts::new(weights, 9 * inputs));
-        cpu.pool().run_parts(outputs, rows, |output, ((total, squares), weights)| {
+        let rows = (DisjointChunks::new(totals, 1), DisjointChunks::new(squares, inputs));
+        let rows = (rows, DisjointChunks::new(weights, 9 * inputs));
+        cpu.pool().run_chunks(outputs, rows, |output, ((total, squares), weights)| {
             let factor = plain.factors.map_or(1.0, |factors| factors[output]);
             let from = &plain.weights[9 * inputs * output..][..9 * inputs];
             cpu.isa().dispatch(Keep { from, factor, factors, total, squares, weights });
@@ -84,7 +84,7 @@ impl Kept<'_> {
         let energies = &mut energies[..bands.count() * inputs];
         bands.each(cpu, energies);
         let each = bands.grid.bands() * inputs;
-        cpu.pool().run_parts(flags.len(), Parts::new(flags, 1), |item, flag| {
+        cpu.pool().run_chunks(flags.len(), DisjointChunks::new(flags, 1), |item, flag| {
             let (image, group) = (item / groups, item % groups);
             let outputs = group * GROUP..((group + 1) * GROUP).min(outputs);
             let energies = &energies[image * each..][..each];

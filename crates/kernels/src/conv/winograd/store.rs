@@ -7,7 +7,7 @@ use super::{
     product::fixed,
     transform::{Half, Line},
 };
-use crate::{conv::epilogue::Finish, isa::Vector, parts::Parts, scalar::Scalar};
+use crate::{chunks::DisjointChunks, conv::epilogue::Finish, isa::Vector, scalar::Scalar};
 
 /// Products of all elements of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
 /// `M` pixels.
@@ -17,7 +17,7 @@ pub(super) struct Products<'a, T> {
     /// What the products are worth, of each tile, where they are integers.
     pub(super) units: *const f32,
     pub(super) grid: &'a Grid,
-    pub(super) y: &'a Parts<'a, T>,
+    pub(super) y: &'a DisjointChunks<'a, T>,
     pub(super) epilogue: &'a Finish<'a, T>,
 }
 

@@ -27,7 +27,7 @@ pub(super) use plan::BackwardWeight;
 
 use item::Item;
 
-use crate::{conv::sum::sum_chunks, cpu::Cpu, parts::Parts, scalar::Scalar};
+use crate::{chunks::DisjointChunks, conv::sum::sum_chunks, cpu::Cpu, scalar::Scalar};
 
 impl BackwardWeight {
     /// `dw[out][window][in]` of `batch` images.
@@ -51,7 +51,7 @@ impl BackwardWeight {
         let (workers, partial) = scratch.split_at_mut(cpu.threads() * each);
         let whole = chunks == 1;
         let out = if whole { &mut *dw } else { &mut partial[..chunks * groups * self.group_len()] };
-        let outs = Parts::new(out, self.group_len());
+        let outs = DisjointChunks::new(out, self.group_len());
         cpu.pool().run_scratch(chunks * groups, outs, (workers, each), |item, out, scratch| {
             let (chunk, group) = (item / groups, item % groups);
             let (sums, rest) = scratch.split_at_mut(worker.sums);

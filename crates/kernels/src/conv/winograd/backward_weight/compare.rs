@@ -7,10 +7,10 @@ use super::{
     plan::{BackwardWeight, Blocks},
 };
 use crate::{
+    chunks::DisjointChunks,
     conv::winograd::energies::{Bands, add_lines},
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -81,12 +81,16 @@ impl BackwardWeight {
         // Of the patches of a band that is whole, as those are what inputs are sums over.
         let rows = both.x.side.min(self.input.height);
         let pixels = rows * both.x.side * self.input.columns();
-        cpu.pool().run_parts(blocks.len(), Parts::new(records, layout.len()), |_, record| {
-            cpu.isa().dispatch(Normalize { layout, v_over, w_over, pixels, record });
-        });
+        cpu.pool().run_chunks(
+            blocks.len(),
+            DisjointChunks::new(records, layout.len()),
+            |_, record| {
+                cpu.isa().dispatch(Normalize { layout, v_over, w_over, pixels, record });
+            },
+        );
         let anew = AtomicUsize::new(0);
-        let (records, parts) = (&*records, Parts::new(flags, layout.inputs));
-        cpu.pool().run_parts(layout.outputs / GROUP, parts, |group, flags| {
+        let (records, parts) = (&*records, DisjointChunks::new(flags, layout.inputs));
+        cpu.pool().run_chunks(layout.outputs / GROUP, parts, |group, flags| {
             let compare = Compare { layout, records, group, flags };
             anew.fetch_add(cpu.isa().dispatch(compare), Ordering::Relaxed);
         });

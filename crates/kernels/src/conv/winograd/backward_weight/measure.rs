@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::plan::BackwardWeight;
 use crate::{
+    chunks::DisjointChunks,
     conv::{
         operands::Read,
         winograd::{
@@ -14,7 +15,6 @@ use crate::{
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -158,8 +158,8 @@ impl BackwardWeight {
     ) {
         let (layout, bands) = (self.layout(), self.bands(&tiles));
         let (v, w) = layout.energies_mut(record);
-        let parts = (Parts::new(v, layout.inputs), Parts::new(w, layout.outputs));
-        cpu.pool().run_parts(bands.len(), parts, |i, (v, w)| {
+        let parts = (DisjointChunks::new(v, layout.inputs), DisjointChunks::new(w, layout.outputs));
+        cpu.pool().run_chunks(bands.len(), parts, |i, (v, w)| {
             sides(cpu, both, bands.start + i, v, w);
         });
         cpu.isa().dispatch(Scale { layout, bands, sharing: self.sharing(), record });

@@ -10,13 +10,13 @@ use super::{
     plan::{BackwardWeight, Blocks},
 };
 use crate::{
+    chunks::DisjointChunks,
     conv::{
         operands::Read,
         winograd::{form::Form, product::CHANNELS},
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -42,7 +42,7 @@ impl BackwardWeight {
     ) {
         let (layout, inputs) = (self.layout(), self.input.channels);
         assert_eq!(dw.len(), 9 * inputs * self.output.channels);
-        let dw = Parts::new(dw, 0);
+        let dw = DisjointChunks::new(dw, 0);
         cpu.pool().run(inputs, &|_, channel| {
             let mut groups = flagged.flags.chunks_exact(inputs).take(self.output.channels / GROUP);
             if groups.any(|flags| flags[channel] == 1.0) {

@@ -22,7 +22,7 @@ use super::{
     product::fixed,
     weights::{self, Apart},
 };
-use crate::{conv::operands::Read, cpu::Cpu, parts::Parts, scalar::Scalar};
+use crate::{chunks::DisjointChunks, conv::operands::Read, cpu::Cpu, scalar::Scalar};
 
 /// The gradient, and the one that takes its place where values do not do for integers.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl plan::BackwardWeight {
             let block = self.transform(cpu, both, 0..all, records, planes);
             let words = blocks.words(0).len();
             let (rows, columns) = (channels.1.div_ceil(SQUARE.0), channels.0.div_ceil(SQUARE.1));
-            let (dw, each) = (Parts::new(dw, 0), self.square_len());
+            let (dw, each) = (DisjointChunks::new(dw, 0), self.square_len());
             cpu.pool().run_scratch(rows * columns, (), (rest, each), |item, (), sums| {
                 let (out, input) = (item / columns * SQUARE.0, item % columns * SQUARE.1);
                 cpu.isa().dispatch(Square::<T> {
@@ -121,8 +121,8 @@ impl plan::BackwardWeight {
         let weights = self.form.weights();
         if alone {
             let each = self.planes_len();
-            let sums = Parts::new(&mut *sums, self.sums_len());
-            let parts_of = (sums, Parts::new(records, blocks.each * record_len));
+            let sums = DisjointChunks::new(&mut *sums, self.sums_len());
+            let parts_of = (sums, DisjointChunks::new(records, blocks.each * record_len));
             cpu.pool().run_scratch(
                 parts,
                 parts_of,
@@ -162,7 +162,7 @@ impl plan::BackwardWeight {
             );
         } else {
             for (part, sums) in sums.chunks_exact_mut(self.sums_len()).enumerate() {
-                let sums = Parts::new(sums, 0);
+                let sums = DisjointChunks::new(sums, 0);
                 for number in blocks.of(part) {
                     let (words, first) = (blocks.words(number).len(), blocks.is_first(number));
                     let record = &mut records[number * record_len..][..record_len];
@@ -228,7 +228,7 @@ impl plan::BackwardWeight {
         let (band, Both { x, dy }) = (self.bands(&tiles).start, both);
         let words = tiles.len().div_ceil(T::PACK);
         let part = words.div_ceil(8 * cpu.threads()).max(2);
-        let (to_v, to_w) = (Parts::new(v, 0), Parts::new(w, 0));
+        let (to_v, to_w) = (DisjointChunks::new(v, 0), DisjointChunks::new(w, 0));
         cpu.pool().run(words.div_ceil(part), &|_, item| {
             let words = item * part..((item + 1) * part).min(words);
             let end = (tiles.start + words.end * T::PACK).min(tiles.end);

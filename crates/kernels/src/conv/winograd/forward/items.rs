@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::plan::{ELEMENTS, Forward};
 use crate::{
+    chunks::DisjointChunks,
     conv::{
         epilogue::Finish,
         operands::Read,
@@ -20,7 +21,6 @@ use crate::{
         },
     },
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -38,7 +38,7 @@ pub(super) struct Job<'a, T> {
     pub(super) weights: Operand<'a>,
     /// Of tiles' values, if they are integers.
     pub(super) factors: &'a [f32],
-    pub(super) y: &'a Parts<'a, T>,
+    pub(super) y: &'a DisjointChunks<'a, T>,
     pub(super) epilogue: &'a Finish<'a, T>,
 }
 

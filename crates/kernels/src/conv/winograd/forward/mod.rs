@@ -15,7 +15,7 @@ use super::{
     weights::Packed,
 };
 
-use crate::{cpu::Cpu, parts::Parts, scalar::Scalar};
+use crate::{chunks::DisjointChunks, cpu::Cpu, scalar::Scalar};
 
 impl Pass for Forward {
     const FORM: Form = Form::Plain;
@@ -55,7 +55,7 @@ impl Pass for Forward {
         let y = &mut y[..batch * self.output.image_len()];
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
-        let y = Parts::new(y, 0);
+        let y = DisjointChunks::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
         let (weights, factors) = match weights {
@@ -82,7 +82,7 @@ impl Pass for Forward {
         let panel = 2 * cpu.isa().lanes();
         for first in (0..all).step_by(self.tiles) {
             let tiles = first..(first + self.tiles).min(all);
-            let v = Parts::new(v_shared, 0);
+            let v = DisjointChunks::new(v_shared, 0);
             let step = tiles.len().div_ceil(4 * cpu.threads()).max(2);
             cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
                 let part = item * step..((item + 1) * step).min(tiles.len());

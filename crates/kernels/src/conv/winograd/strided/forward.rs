@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::{
+    chunks::DisjointChunks,
     conv::{
         epilogue::Finish,
         operands::Read,
@@ -20,7 +21,6 @@ use crate::{
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -129,7 +129,7 @@ impl Pass for Forward {
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
         let Weights::Packed(packed) = weights else { panic!("weights are transformed before") };
         assert!(packed.len() >= self.packed.len(WEIGHTS));
-        let y = Parts::new(y, 0);
+        let y = DisjointChunks::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
         let job = Job { plan: self, x, packed, y: &y, epilogue: &epilogue };
@@ -146,7 +146,7 @@ impl Pass for Forward {
         let panel = 2 * cpu.isa().lanes();
         for first in (0..all).step_by(self.tiles) {
             let tiles = first..(first + self.tiles).min(all);
-            let v = Parts::new(v_shared, 0);
+            let v = DisjointChunks::new(v_shared, 0);
             let step = tiles.len().div_ceil(4 * cpu.threads()).max(2);
             cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
                 let part = item * step..((item + 1) * step).min(tiles.len());
@@ -169,7 +169,7 @@ struct Job<'a, T> {
     plan: &'a Forward,
     x: Read<'a, T>,
     packed: &'a [f32],
-    y: &'a Parts<'a, T>,
+    y: &'a DisjointChunks<'a, T>,
     epilogue: &'a Finish<'a, T>,
 }
 

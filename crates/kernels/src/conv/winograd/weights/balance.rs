@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use super::plain::Plain;
 use crate::{
+    chunks::DisjointChunks,
     conv::winograd::{
         grid::BLOCK,
         product::{power_of_two, sum_of_lanes},
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
 };
 
 /// Output channels of an item.
@@ -43,8 +43,8 @@ fn squares(cpu: &Cpu, plain: Plain<'_>, to: &mut [f32], sums: &mut [f32]) {
     let channels = plain.in_channels;
     let outputs = plain.weights.len() / (9 * channels);
     let (items, each) = (outputs.div_ceil(GROUP), if plain.backward { GROUP } else { channels });
-    let parts = Parts::new(&mut sums[..items * each], each);
-    cpu.pool().run_parts(items, parts, |item, sums| {
+    let parts = DisjointChunks::new(&mut sums[..items * each], each);
+    cpu.pool().run_chunks(items, parts, |item, sums| {
         let outputs = item * GROUP..((item + 1) * GROUP).min(outputs);
         cpu.isa().dispatch(Squares { plain, outputs, sums });
     });

@@ -10,6 +10,7 @@ use super::{
     times::{Lanes, Times},
 };
 use crate::{
+    chunks::DisjointChunks,
     conv::winograd::{
         factors::Factors,
         form::Form,
@@ -19,7 +20,6 @@ use crate::{
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -38,7 +38,7 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     let depths = layout.depth * T::PACK / values;
     assert!(packed.len() >= layout.len(form.weights()));
     let (packed, both) = packed.split_at_mut(layout.factors(form.weights()));
-    let (packed, both) = (Parts::new(packed, 0), &*both);
+    let (packed, both) = (DisjointChunks::new(packed, 0), &*both);
     let factors = if fixed::<T>() { Factors::of(both, values) } else { Factors::NONE };
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
         let first = item / depths * wide;

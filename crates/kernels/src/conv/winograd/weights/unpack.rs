@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::{
+    chunks::DisjointChunks,
     conv::winograd::{
         form::Form,
         product::{channel_at, fixed},
@@ -10,7 +11,6 @@ use crate::{
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
     scalar::Scalar,
 };
 
@@ -38,7 +38,7 @@ pub(in crate::conv::winograd) fn unpack<T: Scalar>(
     assert!(sums.len() >= apart.count * apart.parts);
     assert!(apart.parts >= form.weights() * apart.elements);
     assert!(apart.elements >= in_channels * out_channels);
-    let dw = Parts::new(dw, 0);
+    let dw = DisjointChunks::new(dw, 0);
     cpu.pool().run(out_channels, &|_, place| {
         let (dw, scalar) = (dw.as_mut_ptr(), PhantomData::<T>);
         cpu.isa().dispatch(Unpack { form, sums, apart, place, channels: in_channels, dw, scalar });
