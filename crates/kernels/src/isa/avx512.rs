@@ -27,7 +27,7 @@ pub(super) unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Output {
 }
 
 /// 0, 16, 1, 17, ...
-static ALTERNATE: [u16; 32] = {
+static INTERLEAVE: [u16; 32] = {
     let mut order = [0; 32];
     let mut i = 0;
     while i < 32 {
@@ -222,7 +222,7 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
             let words = if BF16 {
                 let both = Self::rounded_two(low, high);
                 // Value i of `low`, then of `high`.
-                _mm512_permutexvar_epi16(_mm512_loadu_si512(ALTERNATE.as_ptr().cast()), both)
+                _mm512_permutexvar_epi16(_mm512_loadu_si512(INTERLEAVE.as_ptr().cast()), both)
             } else {
                 _mm512_or_si512(low.rounded(), _mm512_slli_epi32::<16>(high.rounded()))
             };
@@ -245,9 +245,9 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
-    fn pair_i16(low: Self, high: Self, times: [Self; 2]) -> Self {
+    fn pair_i16(low: Self, high: Self, scales: [Self; 2]) -> Self {
         let round = Self::splat(Self::ROUND);
-        let (low, high) = (low.mul_add(times[0], round), high.mul_add(times[1], round));
+        let (low, high) = (low.mul_add(scales[0], round), high.mul_add(scales[1], round));
         // SAFETY: see above.
         unsafe {
             let high = _mm512_slli_epi32::<16>(_mm512_castps_si512(high.0));
@@ -277,7 +277,7 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
-    fn apart(a: Self, b: Self) -> [Self; 2] {
+    fn deinterleave(a: Self, b: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe {
             let at = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -286,7 +286,7 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
-    fn alternate(even: Self, odd: Self) -> [Self; 2] {
+    fn interleave(even: Self, odd: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe {
             let at = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -300,7 +300,7 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
         from_stride: usize,
         to: *mut f32,
         to_stride: usize,
-        times: Option<Self>,
+        scale: Option<Self>,
     ) {
         // SAFETY: see above.
         unsafe {
@@ -308,8 +308,8 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
             let mut rows = [_mm512_setzero_ps(); 16];
             for (i, row) in rows.iter_mut().enumerate() {
                 *row = _mm512_loadu_ps(from.add(i * from_stride));
-                if let Some(times) = times {
-                    *row = _mm512_mul_ps(*row, times.0);
+                if let Some(scale) = scale {
+                    *row = _mm512_mul_ps(*row, scale.0);
                 }
             }
             // Rows 4q to 4q + 3: column 4b + c of 128-bit block b becomes block b of `quads[q][c]`.

@@ -279,8 +279,8 @@ mod tests {
                 8.0 + half(a) * half(b) + half(b) * 0.5
             });
             let whole = |x: f32| f64::from(x * 100.0).round_ties_even();
-            let times = [V::splat(100.0), V::splat(-100.0)];
-            let pairs = (V::pair_i16(x, y, times), V::pair_i16(y, x, times));
+            let scales = [V::splat(100.0), V::splat(-100.0)];
+            let pairs = (V::pair_i16(x, y, scales), V::pair_i16(y, x, scales));
             // Half of the largest sum there is.
             let large = V::pair_i16(V::splat(-32768.0), V::splat(1.0), [V::splat(1.0); 2]);
             let sum = V::zero().dot2_i16(large, large).dot2_i16(pairs.0, pairs.1);
@@ -288,20 +288,22 @@ mod tests {
                 (f64::from(1 << 30) + 1.0 + 2.0 * whole(a) * whole(b)) as f32
             });
             let both = [out(x), out(y)].concat();
-            let [even, odd] = V::apart(x, y);
+            let [even, odd] = V::deinterleave(x, y);
             for (i, (even, odd)) in out(even).into_iter().zip(out(odd)).enumerate() {
                 assert_eq!([even, odd], both[2 * i..2 * i + 2]);
             }
-            let back = V::alternate(even, odd).map(out).concat();
+            let back = V::interleave(even, odd).map(out).concat();
             assert_eq!(back, both);
             let block: Vec<f32> = (0..n * (n + 3)).map(|i| i as f32).collect();
-            let mut turned = vec![0.0; n * (n + 1)];
-            for times in [None, Some(x)] {
+            let mut transposed = vec![0.0; n * (n + 1)];
+            for scale in [None, Some(x)] {
                 // SAFETY: both hold n rows of n values.
-                unsafe { V::transpose(block.as_ptr(), n + 3, turned.as_mut_ptr(), n + 1, times) };
+                unsafe {
+                    V::transpose(block.as_ptr(), n + 3, transposed.as_mut_ptr(), n + 1, scale)
+                };
                 for (row, column) in (0..n * n).map(|i| (i / n, i % n)) {
-                    let want = block[column * (n + 3) + row] * times.map_or(1.0, |_| a[row]);
-                    assert_eq!(turned[row * (n + 1) + column], want);
+                    let want = block[column * (n + 3) + row] * scale.map_or(1.0, |_| a[row]);
+                    assert_eq!(transposed[row * (n + 1) + column], want);
                 }
             }
             let special = [1.0, 1.003_906_3, 1.011_718_8, -1e30, f32::INFINITY, f32::NAN, 1e-40];

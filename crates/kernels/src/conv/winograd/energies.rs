@@ -210,7 +210,7 @@ impl<T: Scalar> Band<'_, T> {
             }
         }
         for (n, sums) in sums.into_iter().enumerate() {
-            let both = if T::PACK == 2 { V::alternate(sums[0], sums[1]) } else { sums };
+            let both = if T::PACK == 2 { V::interleave(sums[0], sums[1]) } else { sums };
             for (at, sum) in both.into_iter().enumerate().take(T::PACK) {
                 let to = &mut to[channel + n * step + at * V::LANES..];
                 V::read(to).add(sum).write(to);

@@ -46,7 +46,7 @@ pub(super) unsafe fn of_words<T: Scalar, V: Vector>(p: *const f32) -> [V; 2] {
     // SAFETY: the caller's contract.
     unsafe {
         if fixed::<T>() {
-            V::apart(V::load(p), V::load(p.add(V::LANES)))
+            V::deinterleave(V::load(p), V::load(p.add(V::LANES)))
         } else {
             [V::load(p), V::zero()]
         }

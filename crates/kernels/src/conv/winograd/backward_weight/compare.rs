@@ -155,7 +155,7 @@ impl Kernel for Normalize<'_> {
             for channel in (0..over.len()).step_by(2 * V::LANES) {
                 let units = &mut units[channel..];
                 let over = &over[channel..];
-                let both = V::alternate(V::read(units), V::read(&units[V::LANES..]));
+                let both = V::interleave(V::read(units), V::read(&units[V::LANES..]));
                 for (i, unit) in both.into_iter().enumerate() {
                     let over = V::read(&over[i * V::LANES..]);
                     unit.mul(unit.mul(over)).write(&mut units[i * V::LANES..]);

@@ -231,7 +231,7 @@ fn scales<V: Vector>(
         let mut sums = [Energy::<V>::zero(); 2];
         for (band, share) in energies.chunks_exact(channels).zip(shares) {
             let of = &band[channel..];
-            let words = V::apart(V::read(of), V::read(&of[V::LANES..]));
+            let words = V::deinterleave(V::read(of), V::read(&of[V::LANES..]));
             for (sum, squares) in sums.iter_mut().zip(words) {
                 sum.add(squares.mul(V::splat(share * share)));
             }

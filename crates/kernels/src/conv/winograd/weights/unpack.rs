@@ -122,7 +122,7 @@ unsafe fn row<L: Line<N, 3>, T: Scalar, V: Vector, const N: usize>(
             for i in 0..9 {
                 let to = dw.add(i * tap + channel);
                 if fixed::<T>() {
-                    let [low, high] = V::alternate(both[0][i], both[1][i]);
+                    let [low, high] = V::interleave(both[0][i], both[1][i]);
                     write(low, to, stream);
                     write(high, to.add(V::LANES), stream);
                 } else {
