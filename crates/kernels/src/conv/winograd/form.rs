@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     grid::MAX_CHANNELS,
-    product::{CHANNELS, fixed},
+    product::{CHANNELS, is_int16},
     transform::{Factor, plain, strided},
 };
 use crate::{
@@ -31,7 +31,7 @@ impl Form {
             Form::Strided => 2,
         };
         let (most, block) = by_scalar!(dtype, T => {
-            (if fixed::<T>() { CHANNELS } else { MAX_CHANNELS }, CHANNEL_BLOCK * T::PACK)
+            (if is_int16::<T>() { CHANNELS } else { MAX_CHANNELS }, CHANNEL_BLOCK * T::PACK)
         });
         let whole = |channels: &usize| channels.is_multiple_of(block);
         let channels = [s.in_channels, s.out_channels];

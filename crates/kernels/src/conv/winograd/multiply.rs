@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     ahead::Ahead,
     grid::{BLOCK, Planes},
-    product::{self, fixed},
+    product::{self, is_int16},
 };
 use crate::{isa::Vector, scalar::Scalar};
 
@@ -35,7 +35,7 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: us
         // SAFETY: the caller's contract.
         unsafe {
             let mut sums = [[V::zero(); NV]; TILE];
-            if accumulate && !fixed::<T>() {
+            if accumulate && !is_int16::<T>() {
                 for (p, sums) in sums.iter_mut().enumerate() {
                     for (i, sum) in sums.iter_mut().enumerate() {
                         *sum = V::load(m.add((group * TILE + p) * BLOCK + i * m_vector));
@@ -63,7 +63,7 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: us
             for (p, sums) in sums.into_iter().enumerate() {
                 for (i, mut sum) in sums.into_iter().enumerate() {
                     let m = m.add((group * TILE + p) * BLOCK + i * m_vector);
-                    if fixed::<T>() {
+                    if is_int16::<T>() {
                         sum = sum.i32_to_f32().mul(V::load(units.add(i * V::LANES)));
                         if accumulate {
                             sum = sum.add(V::load(m));
@@ -120,13 +120,13 @@ pub(super) unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize
         }
         for (p, held) in held.into_iter().enumerate() {
             let mut unit = V::zero();
-            if fixed::<T>() {
+            if is_int16::<T>() {
                 unit = V::splat(*w_units.add(p) * norm);
             }
             for (i, mut sum) in held.into_iter().enumerate() {
                 let sums = sums.add(p * row + i * V::LANES);
                 // Added only now: short sums round less.
-                if fixed::<T>() {
+                if is_int16::<T>() {
                     let unit = V::load(v_units.add(i * V::LANES)).mul(unit);
                     sum = sum.i32_to_f32();
                     sum = if first { sum.mul(unit) } else { sum.mul_add(unit, V::load(sums)) };
@@ -195,7 +195,7 @@ impl Sides<'_> {
         let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
         assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
         let scaled = v_units.len() >= inputs.end && w_units.len() >= outputs.end;
-        assert!(scaled || !fixed::<T>());
+        assert!(scaled || !is_int16::<T>());
         for channel in inputs.clone().step_by(wide) {
             for out in outputs.clone().step_by(P) {
                 // SAFETY: within the planes, and within the sums.

@@ -8,7 +8,7 @@ use super::{
     form::Form,
     grid::Grid,
     inference::Kept,
-    product::fixed,
+    product::is_int16,
     weights::{self, Packed, Plain},
 };
 use crate::{
@@ -143,7 +143,7 @@ impl<P: Pass> Products<P> {
         }
         let layout = self.pass.packed();
         let (packed, kept) = packed.split_at_mut(self.pass.packed_len());
-        if fixed::<T>() {
+        if is_int16::<T>() {
             let (sums, both) = packed.split_at_mut(layout.factors(P::FORM.weights()));
             let depth = self.pass.input().channels;
             weights::balance(cpu, plain, &mut both[..2 * depth], sums);

@@ -2,7 +2,7 @@
 
 use super::{
     grid::{Grid, MAX_CHANNELS},
-    product::{CHANNELS, fixed, of_words},
+    product::{CHANNELS, is_int16, of_words},
     transform::{Half, Line},
 };
 use crate::{conv::operands::ScaleShift, isa::Vector, scalar::Scalar};
@@ -120,7 +120,7 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
                 [columns[0][i], columns[1][i]] = unsafe { self.pixel((i, j), channel, norm) };
             }
             halves[0].set(j, L::line(&columns[0]));
-            if fixed::<T>() {
+            if is_int16::<T>() {
                 halves[1].set(j, L::line(&columns[1]));
             }
         }

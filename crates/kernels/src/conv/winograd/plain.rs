@@ -6,7 +6,7 @@ use super::{
     forward::{Forward, Fresh},
     grid::Grid,
     pass::{Call, Products},
-    product::fixed,
+    product::is_int16,
     weights::Plain,
 };
 use crate::{
@@ -55,7 +55,7 @@ impl Winograd {
             let fresh = if train { Fresh::OneBlock } else { Fresh::Never };
             let wide = || Forward::new::<T::Wide>(from, outputs, batch, tile, Fresh::Shared);
             let pass = Forward::new::<T>(from, outputs, batch, tile, fresh);
-            Products::new(pass, fixed::<T>().then(wide), train, batch)
+            Products::new(pass, is_int16::<T>().then(wide), train, batch)
         };
         Winograd {
             shape: s,

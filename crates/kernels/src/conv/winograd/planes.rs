@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     grid::{BLOCK, Grid, MAX_CHANNELS, Planes},
     patch::{Patch, Squares},
-    product::{self, Energy, fixed},
+    product::{self, Energy, is_int16},
     transform::{Factor, Half},
 };
 use crate::{conv::operands::Read, isa::Vector, scalar::Scalar};
@@ -33,14 +33,14 @@ pub(super) unsafe fn input_planes<
     out: *mut f32,
     first: usize,
 ) {
-    assert!(!fixed::<T>() || factors.len() >= grid.channels);
+    assert!(!is_int16::<T>() || factors.len() >= grid.channels);
     assert!(planes.blocks * BLOCK * T::PACK == grid.channels);
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
     let mut squares = Squares::<S>::new(grid);
     for (at, tile) in tiles.enumerate() {
         let patch = Patch::<T, S>::new(grid, images.values, tile, border);
         let mut times = V::zero();
-        if fixed::<T>() {
+        if is_int16::<T>() {
             let mut energy = Energy::<V>::zero();
             for channel in (0..grid.channels).step_by(2 * V::LANES) {
                 // SAFETY: within the stored channels.
@@ -64,7 +64,7 @@ pub(super) unsafe fn input_planes<
                 let mut halves = [Half::new(), Half::new()];
                 patch.columns::<L, V, N>(channel, images.norm, &mut halves);
                 let mut both = [times; 2];
-                if fixed::<T>() {
+                if is_int16::<T>() {
                     let [low, high] = product::of_words::<T, V>(factors.as_ptr().add(channel));
                     both = [times.mul(low), times.mul(high)];
                 }
@@ -90,7 +90,7 @@ unsafe fn elements<L: Factor<S, N>, T: Scalar, V: Vector, const S: usize, const 
         // SAFETY: the caller's contract.
         unsafe {
             let mut line = L::line(low.row(i));
-            if fixed::<T>() {
+            if is_int16::<T>() {
                 let other = L::line(high.row(i));
                 for (j, value) in line.iter_mut().enumerate() {
                     // A few factors for many elements.
@@ -134,15 +134,15 @@ pub(super) unsafe fn gradient_planes<
     assert!(grid.channels.is_multiple_of(V::LANES * T::PACK));
     assert!(first + tiles.len().div_ceil(T::PACK) <= planes.tiles);
     assert!(grid.channels <= MAX_CHANNELS);
-    assert!(!fixed::<T>() || times.len() >= grid.channels);
+    assert!(!is_int16::<T>() || times.len() >= grid.channels);
     for (at, tile) in tiles.clone().step_by(T::PACK).enumerate() {
         let patch = Patch::<T, S>::new(grid, images.values, tile, border);
         let mut next = None;
-        if fixed::<T>() && tile + 1 < tiles.end {
+        if is_int16::<T>() && tile + 1 < tiles.end {
             next = Some(Patch::<T, S>::new(grid, images.values, tile + 1, border));
         }
         let mut share = V::zero();
-        if fixed::<T>() {
+        if is_int16::<T>() {
             share = V::splat(shares[tile / grid.columns() - band]);
         }
         for channel in (0..grid.channels).step_by(V::LANES * T::PACK) {
@@ -153,7 +153,7 @@ pub(super) unsafe fn gradient_planes<
                 let mut others = [Half::new(), Half::new()];
                 if let Some(next) = &next {
                     next.columns::<L, V, N>(channel, images.norm, &mut others);
-                } else if fixed::<T>() {
+                } else if is_int16::<T>() {
                     for j in 0..S {
                         others[0].set(j, [V::zero(); N]);
                         others[1].set(j, [V::zero(); N]);
@@ -162,7 +162,7 @@ pub(super) unsafe fn gradient_planes<
                 for k in 0..T::PACK {
                     let at_place = channel + k * V::LANES;
                     let mut scale = V::zero();
-                    if fixed::<T>() {
+                    if is_int16::<T>() {
                         scale = V::load(times.as_ptr().add(at_place)).mul(share);
                     }
                     let block = planes.at(at_place / BLOCK, first + at) + at_place % BLOCK;

@@ -27,14 +27,14 @@ pub(super) const GRADIENT: f32 = 32_000.0;
 pub(super) const CHANNELS: usize = 512;
 
 /// Whether transformed values are integers.
-pub(super) const fn fixed<T: Scalar>() -> bool {
+pub(super) const fn is_int16<T: Scalar>() -> bool {
     T::PACK == 2
 }
 
 /// `sum + a * b`, of words.
 #[inline(always)]
 pub(super) fn multiply<T: Scalar, V: Vector>(a: V, b: V, sum: V) -> V {
-    if fixed::<T>() { sum.dot2_i16(a, b) } else { a.mul_add(b, sum) }
+    if is_int16::<T>() { sum.dot2_i16(a, b) } else { a.mul_add(b, sum) }
 }
 
 /// Values of `V::LANES` words as [`Scalar::load_words`] reads them, of some for each stored channel.
@@ -45,7 +45,7 @@ pub(super) fn multiply<T: Scalar, V: Vector>(a: V, b: V, sum: V) -> V {
 pub(super) unsafe fn of_words<T: Scalar, V: Vector>(p: *const f32) -> [V; 2] {
     // SAFETY: the caller's contract.
     unsafe {
-        if fixed::<T>() {
+        if is_int16::<T>() {
             V::deinterleave(V::load(p), V::load(p.add(V::LANES)))
         } else {
             [V::load(p), V::zero()]
@@ -57,7 +57,7 @@ pub(super) unsafe fn of_words<T: Scalar, V: Vector>(p: *const f32) -> [V; 2] {
 /// [`Scalar::load_words`] reads them, so that of each two vectors the first holds the even ones.
 #[inline(always)]
 pub(super) fn channel_at<T: Scalar, V: Vector>(place: usize) -> usize {
-    if !fixed::<T>() {
+    if !is_int16::<T>() {
         return place;
     }
     let (group, at) = (place / (2 * V::LANES), place % (2 * V::LANES));

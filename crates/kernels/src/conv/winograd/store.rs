@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     grid::{BLOCK, Grid, Planes},
-    product::fixed,
+    product::is_int16,
     transform::{Half, Line},
 };
 use crate::{chunks::DisjointChunks, conv::epilogue::Finish, isa::Vector, scalar::Scalar};
@@ -41,7 +41,7 @@ impl<T: Scalar> Products<'_, T> {
             let (rows, columns) = (M.min(grid.height - y), M.min(grid.width - x));
             let corner = image * grid.image_len() + (y * grid.width + x) * grid.channels;
             let mut unit = V::zero();
-            if fixed::<T>() {
+            if is_int16::<T>() {
                 // SAFETY: there is one for every tile.
                 unit = V::splat(unsafe { *units.add(at) });
             }
@@ -64,7 +64,7 @@ impl<T: Scalar> Products<'_, T> {
                     let line = L::line(unsafe { half.row(i) });
                     for (j, mut sum) in line.into_iter().enumerate().take(columns) {
                         let to = corner + (i * grid.width + j) * grid.channels + channel;
-                        if fixed::<T>() {
+                        if is_int16::<T>() {
                             sum = sum.mul_add(unit, bias.unwrap_or(V::zero()));
                         } else if let Some(bias) = bias {
                             sum = sum.add(bias);

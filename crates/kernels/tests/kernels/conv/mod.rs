@@ -4,8 +4,8 @@
 mod choice;
 mod direct;
 mod epilogue;
-mod fixed;
 mod gemm;
+mod int16;
 mod threads;
 mod winograd;
 

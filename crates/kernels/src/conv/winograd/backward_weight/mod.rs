@@ -19,7 +19,7 @@ use mend::Flagged;
 use super::{
     form::Form,
     grid::Grid,
-    product::fixed,
+    product::is_int16,
     weights::{self, Apart},
 };
 use crate::{chunks::DisjointChunks, conv::operands::Read, cpu::Cpu, scalar::Scalar};
@@ -38,7 +38,7 @@ impl BackwardWeight {
         let wide = || plan::BackwardWeight::new::<T::Wide>(form, input, output, batch);
         BackwardWeight {
             pass: plan::BackwardWeight::new::<T>(form, input, output, batch),
-            wide: fixed::<T>().then(wide),
+            wide: is_int16::<T>().then(wide),
         }
     }
 
@@ -96,7 +96,7 @@ impl plan::BackwardWeight {
         let planes = if alone { cpu.threads() } else { 1 };
         let (planes, rest) = scratch.split_at_mut(planes * self.planes_len());
         let channels = (self.input.channels, self.output.channels);
-        let record_len = if fixed::<T>() { self.layout().len() } else { 0 };
+        let record_len = if is_int16::<T>() { self.layout().len() } else { 0 };
         if parts == 1 && self.one_block(all) {
             let block = self.transform(cpu, both, 0..all, records, planes);
             let words = blocks.words(0).len();
@@ -135,7 +135,7 @@ impl plan::BackwardWeight {
                         let record;
                         (record, records) = records.split_at_mut(record_len);
                         let mut measures = Measures::NONE;
-                        if fixed::<T>() {
+                        if is_int16::<T>() {
                             self.measure_alone(cpu, both, tiles.clone(), record);
                             measures = self.layout().of(record);
                         }
@@ -221,7 +221,7 @@ impl plan::BackwardWeight {
     ) -> Block<'a> {
         let (v, w) = self.split(planes);
         let mut measures = Measures::NONE;
-        if fixed::<T>() {
+        if is_int16::<T>() {
             self.measure(cpu, both, tiles.clone(), record);
             measures = self.layout().of(record);
         }

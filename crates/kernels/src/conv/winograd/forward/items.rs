@@ -14,7 +14,7 @@ use crate::{
             grid::BLOCK,
             multiply,
             planes::input_planes,
-            product::fixed,
+            product::is_int16,
             store::Products,
             transform::plain::{Input, Output, Weight},
             weights::{Gram, LINES, Lanes, MOST_LINES, Plain, Taps, Times},
@@ -213,7 +213,7 @@ impl<T: Scalar> Job<'_, T> {
                         let words = start..(start + plan.chunk).min(depth);
                         let values = words.start * T::PACK..words.end * T::PACK;
                         let mut times = Times::new();
-                        if fixed::<T>() {
+                        if is_int16::<T>() {
                             let mut gram = Gram::new();
                             gram.add::<V>(&taps, values.clone(), width);
                             let mut lanes = Lanes::ONE;

@@ -13,7 +13,7 @@ use super::{
     form::Form,
     grid::Grid,
     pass::{Call, Products},
-    product::fixed,
+    product::is_int16,
     weights::Plain,
 };
 use crate::{
@@ -60,7 +60,7 @@ impl Strided {
         let products = |from: Grid, to: Grid, gradient: bool| {
             let wide = || Forward::new::<T::Wide>(from, to, gradient, batch, tile);
             let pass = Forward::new::<T>(from, to, gradient, batch, tile);
-            Products::new(pass, fixed::<T>().then(wide), train, batch)
+            Products::new(pass, is_int16::<T>().then(wide), train, batch)
         };
         Strided {
             shape: s,

@@ -15,7 +15,7 @@ use crate::{
         factors::Factors,
         form::Form,
         grid::BLOCK,
-        product::fixed,
+        product::is_int16,
         transform::{Window, plain, strided},
     },
     cpu::Cpu,
@@ -34,12 +34,12 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
 ) {
     let wide = 2 * cpu.isa().lanes();
     // Integers need the norms of the whole depth.
-    let values = if fixed::<T>() { layout.depth * T::PACK } else { BLOCK };
+    let values = if is_int16::<T>() { layout.depth * T::PACK } else { BLOCK };
     let depths = layout.depth * T::PACK / values;
     assert!(packed.len() >= layout.len(form.weights()));
     let (packed, both) = packed.split_at_mut(layout.factors(form.weights()));
     let (packed, both) = (DisjointChunks::new(packed, 0), &*both);
-    let factors = if fixed::<T>() { Factors::of(both, values) } else { Factors::NONE };
+    let factors = if is_int16::<T>() { Factors::of(both, values) } else { Factors::NONE };
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
         let first = item / depths * wide;
         let start = item % depths * values;
@@ -94,7 +94,7 @@ impl<T: Scalar> Pack<'_, T> {
         // SAFETY: `pack` has checked the length; each item has its own panel and depths.
         unsafe {
             let mut lanes = Lanes::ONE;
-            if fixed::<T>() {
+            if is_int16::<T>() {
                 let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
                     let part = start..start + block;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::taps::Taps;
 use crate::{
-    conv::winograd::{ahead::Ahead, grid::BLOCK, product::fixed},
+    conv::winograd::{ahead::Ahead, grid::BLOCK, product::is_int16},
     isa::Vector,
     scalar::Scalar,
 };
@@ -37,7 +37,7 @@ impl Plain<'_> {
         let channels = self.in_channels;
         let (row, count) = (9 * channels, depth.len());
         assert!(turned.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
-        let factors = if fixed::<T>() { &factors[depth.clone()] } else { factors };
+        let factors = if is_int16::<T>() { &factors[depth.clone()] } else { factors };
         if self.backward {
             assert!(first + width <= channels && self.weights.len() >= row * depth.end);
             let plain = Plain { weights: &self.weights[row * depth.start..], ..*self };
@@ -63,7 +63,7 @@ impl Plain<'_> {
                     unsafe {
                         let to = turned.as_mut_ptr().add(to);
                         let mut times = None;
-                        if fixed::<T>() {
+                        if is_int16::<T>() {
                             times = Some(V::read(&factors[k..]));
                         }
                         V::transpose(from.as_ptr(), row, to, width, times);
@@ -119,7 +119,7 @@ impl Plain<'_> {
     ) {
         for row in rows {
             let mut times = V::zero();
-            if fixed::<T>() {
+            if is_int16::<T>() {
                 times = V::splat(factors[row / 9]);
             }
             for lane in (0..width).step_by(V::LANES) {
@@ -127,7 +127,7 @@ impl Plain<'_> {
                 unsafe {
                     let from = self.weights.as_ptr().add(row * self.in_channels + first + lane);
                     let mut weights = V::load(from);
-                    if fixed::<T>() {
+                    if is_int16::<T>() {
                         weights = weights.mul(times);
                     }
                     weights.store(to.add(row * width + lane));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::times::{Lanes, Times};
 use crate::{
-    conv::winograd::{product::fixed, transform::Window},
+    conv::winograd::{product::is_int16, transform::Window},
     isa::Vector,
     scalar::Scalar,
 };
@@ -182,12 +182,12 @@ impl Taps {
         unsafe {
             let low = self.half::<L, T, V, I, N>(k, lane);
             let mut high = low;
-            if fixed::<T>() {
+            if is_int16::<T>() {
                 high = self.half::<L, T, V, I, N>(k + 1, lane);
             }
             for i in 0..N {
                 let mut line = transform::<L, T, V>(&low[i]);
-                if fixed::<T>() {
+                if is_int16::<T>() {
                     for (j, next) in transform::<L, T, V>(&high[i]).into_iter().enumerate() {
                         let times = V::load(times.0[6 * (I + i) + j].as_ptr().add(lane));
                         line[j] = V::pair_i16(line[j], next, [times; 2]);
@@ -230,5 +230,5 @@ impl Taps {
 /// Of integers' weights, the bare elements.
 #[inline(always)]
 fn transform<L: Window, T: Scalar, V: Vector>(g: &[V; 3]) -> [V; 6] {
-    if fixed::<T>() { L::bare(g) } else { L::line(g) }
+    if is_int16::<T>() { L::bare(g) } else { L::line(g) }
 }

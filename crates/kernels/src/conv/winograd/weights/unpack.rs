@@ -6,7 +6,7 @@ use crate::{
     chunks::DisjointChunks,
     conv::winograd::{
         form::Form,
-        product::{channel_at, fixed},
+        product::{channel_at, is_int16},
         transform::{Half, Line, plain, strided},
     },
     cpu::Cpu,
@@ -116,12 +116,12 @@ unsafe fn row<L: Line<N, 3>, T: Scalar, V: Vector, const N: usize>(
         unsafe {
             let first = taps::<L, V, N>(sums.add(channel), apart);
             let mut both = [first, first];
-            if fixed::<T>() {
+            if is_int16::<T>() {
                 both[1] = taps::<L, V, N>(sums.add(channel + V::LANES), apart);
             }
             for i in 0..9 {
                 let to = dw.add(i * tap + channel);
-                if fixed::<T>() {
+                if is_int16::<T>() {
                     let [low, high] = V::interleave(both[0][i], both[1][i]);
                     write(low, to, stream);
                     write(high, to.add(V::LANES), stream);
