@@ -212,7 +212,7 @@ impl<T: Scalar> Item<'_, T> {
                 pack::<T, V>(self.dy, &here.dy[..rows], word, channel, to);
             }
         }
-        let mut ahead = Ahead {
+        let mut prefetcher = BlockPrefetcher {
             x: self.x[self.inputs.start..].as_ptr(),
             dy: self.dy[self.outputs.start..].as_ptr(),
             starts: next,
@@ -238,9 +238,9 @@ impl<T: Scalar> Item<'_, T> {
                     let sums = self.sums.add((self.outputs.start + out) * self.row + channel);
                     let (x, dy, to) = (self.x_pack.as_ptr(), dy.as_ptr(), (sums, self.row));
                     if width == wide {
-                        outer::<T, V, P, 2>(x, dy, words, to, first, &mut ahead);
+                        outer::<T, V, P, 2>(x, dy, words, to, first, &mut prefetcher);
                     } else {
-                        outer::<T, V, P, 1>(x, dy, words, to, first, &mut ahead);
+                        outer::<T, V, P, 1>(x, dy, words, to, first, &mut prefetcher);
                     }
                 }
             }
@@ -256,8 +256,8 @@ fn lines<T>(values: usize) -> usize {
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Asks for the next block, line by line.
-struct Ahead<'a, T> {
+/// Prefetches the next block of pixels, one cache line per call.
+struct BlockPrefetcher<'a, T> {
     x: *const T,
     dy: *const T,
     starts: &'a Starts,
@@ -269,9 +269,9 @@ struct Ahead<'a, T> {
     lines: usize,
 }
 
-impl<T: Scalar> Ahead<'_, T> {
+impl<T: Scalar> BlockPrefetcher<'_, T> {
     #[inline(always)]
-    fn ask<V: Vector>(&mut self) {
+    fn prefetch<V: Vector>(&mut self) {
         if self.row >= self.rows {
             return;
         }
@@ -320,7 +320,7 @@ unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize>(
     words: usize,
     (to, row): (*mut f32, usize),
     first: bool,
-    ahead: &mut Ahead<'_, T>,
+    prefetcher: &mut BlockPrefetcher<'_, T>,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
@@ -332,7 +332,7 @@ unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize>(
         let mut sums = [[V::zero(); NV]; P];
         for word in 0..words {
             for _ in 0..T::PACK {
-                ahead.ask::<V>();
+                prefetcher.prefetch::<V>();
             }
             let (x, dy) = (x.add(word * NV * V::LANES), dy.add(word * COLUMN));
             let mut vectors = [V::zero(); NV];

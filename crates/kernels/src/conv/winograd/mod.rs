@@ -4,7 +4,6 @@
 //! of transformed weights are multiplied as N² matrix products and transformed back (Lavin and Gray
 //! 2016). F(4x4, 3x3) has a quarter of the products of the direct method.
 
-mod ahead;
 mod backward_weight;
 mod energies;
 mod factors;
@@ -17,6 +16,7 @@ mod pass;
 mod patch;
 mod plain;
 mod planes;
+mod prefetch;
 mod product;
 mod store;
 mod strided;

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    ahead::Ahead,
     grid::{BLOCK, Planes},
+    prefetch::Prefetcher,
     product::{self, is_int16},
 };
 use crate::{isa::Vector, scalar::Scalar};
@@ -14,7 +14,7 @@ use crate::{isa::Vector, scalar::Scalar};
 ///
 /// `v` is a plane `[block][tiles][BLOCK]`, `u` is `[blocks * BLOCK][NV]` vectors, and `m` points at
 /// the vector of tile 0, with vector `v` of a tile `m_vector * v` words on. Sums of integers are
-/// times `units`, of which there are `NV` vectors. Takes a step `ahead` for each of `groups * blocks`.
+/// times `units`, of which there are `NV` vectors. Takes `groups * blocks` steps of the `prefetcher`.
 ///
 /// # Safety
 /// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * TILE`; the others as above.
@@ -29,7 +29,7 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: us
     m_vector: usize,
     groups: usize,
     accumulate: bool,
-    ahead: &mut Ahead,
+    prefetcher: &mut Prefetcher,
 ) {
     for group in 0..groups {
         // SAFETY: the caller's contract.
@@ -44,7 +44,7 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: us
             }
             let mut w = u;
             for block in 0..blocks {
-                ahead.ask::<V>();
+                prefetcher.prefetch::<V>();
                 let x = v.add((block * tiles + group * TILE) * BLOCK);
                 for k in 0..BLOCK {
                     let mut row = [V::zero(); NV];

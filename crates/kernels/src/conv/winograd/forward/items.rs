@@ -9,11 +9,11 @@ use crate::{
         epilogue::Finish,
         operands::Read,
         winograd::{
-            ahead::Ahead,
             form::Form,
             grid::BLOCK,
             multiply,
             planes::input_planes,
+            prefetch::Prefetcher,
             product::is_int16,
             store::Products,
             transform::plain::{Input, Output, Weight},
@@ -70,8 +70,9 @@ impl<T: Scalar> Kernel for Whole<'_, T> {
         unsafe {
             job.transform::<V>(tiles.clone(), v, 0);
             let Job { plan, x, y, .. } = job;
-            let ahead = Ahead::block((&plan.input, x.values), (&plan.output, y), tiles.clone());
-            job.outputs::<V, TILE>(tiles, v, m, channels, ahead);
+            let prefetcher =
+                Prefetcher::block((&plan.input, x.values), (&plan.output, y), tiles.clone());
+            job.outputs::<V, TILE>(tiles, v, m, channels, prefetcher);
         }
     }
 }
@@ -118,7 +119,7 @@ impl<T: Scalar> Kernel for Panel<'_, T> {
                 self.v.as_ptr(),
                 self.m,
                 self.channels,
-                Ahead::NONE,
+                Prefetcher::NONE,
             );
         }
     }
@@ -146,11 +147,11 @@ impl<T: Scalar> Job<'_, T> {
         v: *const f32,
         m: &mut [f32],
         channels: Range<usize>,
-        ahead: Ahead,
+        prefetcher: Prefetcher,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone(), ahead);
+            self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone(), prefetcher);
             let planes = self.plan.m(channels.len());
             let units = v.add(self.plan.v().len(ELEMENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
@@ -170,7 +171,7 @@ impl<T: Scalar> Job<'_, T> {
         v: *const f32,
         m: &mut [f32],
         channels: Range<usize>,
-        ahead: Ahead,
+        prefetcher: Prefetcher,
     ) {
         let plan = self.plan;
         let depth = plan.packed.depth;
@@ -184,12 +185,14 @@ impl<T: Scalar> Job<'_, T> {
                     let units = packed.as_ptr().add(plan.packed.units() + channels.start);
                     let stride = plan.packed.stride();
                     let steps = self.steps::<V>(groups, depth, channels.len());
-                    let mut ahead = ahead.over(ELEMENTS * steps);
+                    let mut prefetcher = prefetcher.in_steps(ELEMENTS * steps);
                     for e in 0..ELEMENTS {
                         let (u, units) = (u.add(e * stride), units.add(e * stride));
                         let all = 0..depth;
-                        let (outputs, ahead) = (channels.len(), &mut ahead);
-                        self.products::<V, TILE>(e, groups, v, all, u, units, m, outputs, ahead);
+                        let (outputs, prefetcher) = (channels.len(), &mut prefetcher);
+                        self.products::<V, TILE>(
+                            e, groups, v, all, u, units, m, outputs, prefetcher,
+                        );
                     }
                 }
                 Operand::Plain(plain, factors) => {
@@ -235,7 +238,7 @@ impl<T: Scalar> Job<'_, T> {
                             for e in 6 * lines.start..6 * lines.end {
                                 // The next part's rows, as products leave time for them; at the end
                                 // the next panel's are only asked for, as all are forward.
-                                let ahead = if plain.backward {
+                                let prefetcher = if plain.backward {
                                     let (next, first) = if next.is_empty() {
                                         (0..plan.chunk, panel.0 + width)
                                     } else {
@@ -246,18 +249,18 @@ impl<T: Scalar> Job<'_, T> {
                                     if first == panel.0 {
                                         plain.gather::<T, V>(panel, now, factors, rows);
                                     }
-                                    plain.ahead((first, width), then)
+                                    plain.prefetch_rows((first, width), then)
                                 } else {
                                     let parts = ELEMENTS * depth.div_ceil(plan.chunk);
                                     let part = start / plan.chunk * ELEMENTS + e;
-                                    plain.panel_ahead((panel.0 + width, width), (part, parts))
+                                    plain.prefetch_panel((panel.0 + width, width), (part, parts))
                                 };
                                 let steps = self.steps::<V>(groups, words.len(), width);
-                                let ahead = &mut ahead.over(steps);
+                                let prefetcher = &mut prefetcher.in_steps(steps);
                                 let u = u.add((e - 6 * lines.start) * stride);
                                 let (units, words) = (units.add(e * width), words.clone());
                                 self.products::<V, TILE>(
-                                    e, groups, v, words, u, units, m, width, ahead,
+                                    e, groups, v, words, u, units, m, width, prefetcher,
                                 );
                             }
                         }
@@ -267,7 +270,7 @@ impl<T: Scalar> Job<'_, T> {
         }
     }
 
-    /// Steps of [`Ahead`] that the products of an element take, over so many words of the depth.
+    /// Steps of [`Prefetcher`] that the products of an element take, over so many words of the depth.
     fn steps<V: Vector>(&self, groups: usize, depth: usize, outputs: usize) -> usize {
         groups * (depth / BLOCK) * outputs.div_ceil(2 * V::LANES)
     }
@@ -288,7 +291,7 @@ impl<T: Scalar> Job<'_, T> {
         units: *const f32,
         m: &mut [f32],
         outputs: usize,
-        ahead: &mut Ahead,
+        prefetcher: &mut Prefetcher,
     ) {
         let (plan, wide) = (self.plan, 2 * V::LANES);
         let (v_planes, m_planes) = (plan.v(), plan.m(outputs));
@@ -307,11 +310,11 @@ impl<T: Scalar> Job<'_, T> {
                 let tiles = plan.tiles;
                 if outputs - channel >= wide {
                     multiply::panel::<T, V, TILE, 2>(
-                        v, tiles, u, units, blocks, m, m_vector, groups, more, ahead,
+                        v, tiles, u, units, blocks, m, m_vector, groups, more, prefetcher,
                     );
                 } else {
                     multiply::panel::<T, V, TILE, 1>(
-                        v, tiles, u, units, blocks, m, m_vector, groups, more, ahead,
+                        v, tiles, u, units, blocks, m, m_vector, groups, more, prefetcher,
                     );
                 }
             }

@@ -8,12 +8,12 @@ use crate::{
         epilogue::Finish,
         operands::Read,
         winograd::{
-            ahead::Ahead,
             form::Form,
             grid::{BLOCK, Grid, Planes},
             multiply,
             pass::{Call, Pass, Weights},
             planes::input_planes,
+            prefetch::Prefetcher,
             store::Products,
             transform::strided::{GradientInput, GradientOutput, Input, N, Output},
             weights::Packed,
@@ -312,7 +312,7 @@ impl<T: Scalar> Job<'_, T> {
         assert!(m.len() >= m_planes.len(ELEMENTS) && groups * TILE <= plan.tiles);
         assert!(channels.len() <= 2 * V::LANES);
         let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
-        let mut none = Ahead::NONE;
+        let mut none = Prefetcher::NONE;
         for weight in 0..WEIGHTS {
             let at = weight * packed.stride() + channels.start * packed.depth;
             let u = self.packed[at..].as_ptr();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::taps::Taps;
 use crate::{
-    conv::winograd::{ahead::Ahead, grid::BLOCK, product::is_int16},
+    conv::winograd::{grid::BLOCK, prefetch::Prefetcher, product::is_int16},
     isa::Vector,
     scalar::Scalar,
 };
@@ -19,8 +19,8 @@ pub(in crate::conv::winograd) struct Plain<'a> {
     pub(in crate::conv::winograd) backward: bool,
 }
 
-/// How far ahead a row is asked for: a machine follows few streams by itself.
-const AHEAD: usize = 8 * BLOCK;
+/// Words between a row's load and its prefetch: hardware prefetchers follow few streams.
+const PREFETCH_DISTANCE: usize = 8 * BLOCK;
 
 impl Plain<'_> {
     /// The weights of `width` outputs from `first` on and of some values of the depth, brought
@@ -57,7 +57,7 @@ impl Plain<'_> {
                     let from = &from[..(V::LANES - 1) * row + V::LANES];
                     let to = (window * count + k) * width + lane;
                     for row in from.chunks(row) {
-                        V::prefetch(row.as_ptr().wrapping_add(AHEAD));
+                        V::prefetch(row.as_ptr().wrapping_add(PREFETCH_DISTANCE));
                     }
                     // SAFETY: LANES rows of LANES values, within both, as checked above.
                     unsafe {
@@ -81,26 +81,26 @@ impl Plain<'_> {
         Taps { start: turned.as_mut_ptr(), window: (count * width) as isize, value: width }
     }
 
-    /// Asks for rows that [`Plain::gather`] will copy.
-    pub(in crate::conv::winograd) fn ahead(
+    /// Prefetches rows that [`Plain::gather`] will copy.
+    pub(in crate::conv::winograd) fn prefetch_rows(
         &self,
         (first, width): (usize, usize),
         rows: Range<usize>,
-    ) -> Ahead {
+    ) -> Prefetcher {
         let start = self.weights.as_ptr().wrapping_add(rows.start * self.in_channels + first);
-        Ahead::rows(start, self.in_channels, width, rows.len())
+        Prefetcher::rows(start, self.in_channels, width, rows.len())
     }
 
-    /// Asks for a part of so many of what [`Plain::taps`] will read, forward.
-    pub(in crate::conv::winograd) fn panel_ahead(
+    /// Prefetches one of `parts` equal parts of the panel that [`Plain::taps`] will read, forward.
+    pub(in crate::conv::winograd) fn prefetch_panel(
         &self,
         (first, width): (usize, usize),
         (part, parts): (usize, usize),
-    ) -> Ahead {
+    ) -> Prefetcher {
         let row = 9 * self.in_channels;
         let panel = self.weights.get(first * row..(first + width) * row).unwrap_or_default();
         let part = panel.len() * part / parts..panel.len() * (part + 1) / parts;
-        Ahead::values(&panel[part])
+        Prefetcher::values(&panel[part])
     }
 
     /// Copies some rows of the weights, of which each value of the depth has nine, to where
