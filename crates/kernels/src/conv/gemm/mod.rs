@@ -35,7 +35,7 @@ pub(super) struct Gemm {
 }
 
 impl Gemm {
-    /// Whether a shape has such a form.
+    /// Whether this algorithm fits a shape.
     pub(super) fn serves(s: &ConvShape) -> bool {
         let whole = [s.in_channels, s.out_channels].iter().all(|c| c % CHANNEL_BLOCK == 0);
         s.kernel == 1 && s.padding == 0 && whole

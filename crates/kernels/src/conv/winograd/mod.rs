@@ -7,7 +7,6 @@
 mod backward_weight;
 mod energies;
 mod factors;
-mod form;
 mod forward;
 mod grid;
 mod inference;
@@ -21,6 +20,7 @@ mod product;
 mod store;
 mod strided;
 mod transform;
+mod variant;
 mod weights;
 
 pub(super) use plain::Winograd;

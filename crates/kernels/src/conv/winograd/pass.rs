@@ -5,10 +5,10 @@ use std::ops::Range;
 use super::{
     energies::Bands,
     factors::{Factors, equalise},
-    form::Form,
     grid::Grid,
     inference::Kept,
     product::is_int16,
+    variant::Variant,
     weights::{self, Packed, Plain},
 };
 use crate::{
@@ -26,9 +26,9 @@ pub(super) enum Weights<'a> {
     Plain(Plain<'a>, Factors<'a>),
 }
 
-/// The forward pass of a form, or its gradient of the input, as elements of one kind have it.
+/// The forward pass of a variant, or its gradient of the input.
 pub(super) trait Pass {
-    const FORM: Form;
+    const VARIANT: Variant;
 
     fn input(&self) -> &Grid;
 
@@ -52,7 +52,7 @@ pub(super) trait Pass {
 
     /// Words of transformed weights.
     fn packed_len(&self) -> usize {
-        if self.is_fresh() { 0 } else { self.packed().len(Self::FORM.weights()) }
+        if self.is_fresh() { 0 } else { self.packed().len(Self::VARIANT.weights()) }
     }
 }
 
@@ -144,12 +144,12 @@ impl<P: Pass> Products<P> {
         let layout = self.pass.packed();
         let (packed, kept) = packed.split_at_mut(self.pass.packed_len());
         if is_int16::<T>() {
-            let (sums, both) = packed.split_at_mut(layout.factors(P::FORM.weights()));
+            let (sums, both) = packed.split_at_mut(layout.factors(P::VARIANT.weights()));
             let depth = self.pass.input().channels;
             weights::balance(cpu, plain, &mut both[..2 * depth], sums);
             Kept::keep(cpu, plain, Factors::of(both, depth), kept);
         }
-        weights::pack::<T>(cpu, plain, layout, P::FORM, packed);
+        weights::pack::<T>(cpu, plain, layout, P::VARIANT, packed);
     }
 
     /// Products with weights as [`Products::pack`] has left them.
@@ -170,7 +170,7 @@ impl<P: Pass> Products<P> {
         let bands = Bands::apart(grid, call.x, call.batch);
         let len = Kept::scratch_len(bands.count(), depth, call.batch, layout.outputs);
         let (measured, scratch) = scratch.split_at_mut(len);
-        let factors = &packed[layout.factors(P::FORM.weights())..];
+        let factors = &packed[layout.factors(P::VARIANT.weights())..];
         let uneven = kept.uneven(cpu, &bands, factors, measured);
         let lengths = (grid.image_len(), self.pass.output().image_len());
         for (images, _) in uneven.runs().filter(|(_, is_uneven)| !is_uneven) {
@@ -201,7 +201,7 @@ impl<P: Pass> Products<P> {
         let (own, rest) = scratch.split_at_mut(self.own_len());
         let (depth, layout) = (self.pass.input().channels, self.pass.packed());
         let is_fresh = self.pass.is_fresh();
-        let at = if is_fresh { 0 } else { layout.factors(P::FORM.weights()) };
+        let at = if is_fresh { 0 } else { layout.factors(P::VARIANT.weights()) };
         let (energies, room) = rest.split_at_mut(depth);
         let bands = Bands::apart(self.pass.input(), call.x, call.batch);
         if !bands.all(cpu, energies, room) {
@@ -212,7 +212,7 @@ impl<P: Pass> Products<P> {
         let weights = if is_fresh {
             Weights::Plain(plain, Factors::of(own, depth))
         } else {
-            weights::pack::<T>(cpu, plain, layout, P::FORM, own);
+            weights::pack::<T>(cpu, plain, layout, P::VARIANT, own);
             Weights::Packed(own)
         };
         self.pass.run(cpu, call, weights, rest);
@@ -230,6 +230,6 @@ fn transform<'a, P: Pass, T: Scalar>(
     if wide.is_fresh() {
         return (Weights::Plain(plain, Factors::NONE), scratch);
     }
-    weights::pack::<T::Wide>(cpu, plain, wide.packed(), P::FORM, own);
+    weights::pack::<T::Wide>(cpu, plain, wide.packed(), P::VARIANT, own);
     (Weights::Packed(own), scratch)
 }

@@ -2,11 +2,11 @@
 
 use super::{
     backward_weight::BackwardWeight,
-    form::Form,
     forward::{Forward, Fresh},
     grid::Grid,
     pass::{Call, Products},
     product::is_int16,
+    variant::Variant,
     weights::Plain,
 };
 use crate::{
@@ -36,9 +36,9 @@ pub(in crate::conv) struct Winograd {
 impl Winograd {
     pub(in crate::conv) const ALGORITHM: Algorithm = Algorithm::Winograd { side: SIDE, stride: 1 };
 
-    /// Whether a shape has such a form, and the direct method is not the better one.
+    /// Whether this algorithm fits a shape, and is faster than the direct method.
     pub(in crate::conv) fn serves(s: &ConvShape, dtype: Dtype) -> bool {
-        Form::Plain.fits(s, dtype)
+        Variant::UnitStride.fits(s, dtype)
     }
 
     /// Of activations stored as `T`.
@@ -65,7 +65,7 @@ impl Winograd {
                 .then(|| products(output, s.in_channels)),
             backward_weight: mode
                 .has(Direction::BackwardWeight)
-                .then(|| BackwardWeight::new::<T>(Form::Plain, input, output, batch)),
+                .then(|| BackwardWeight::new::<T>(Variant::UnitStride, input, output, batch)),
         }
     }
 

@@ -96,7 +96,7 @@ impl BackwardWeight {
         });
         let pixels = self.input.side * self.input.width;
         let anew = anew.into_inner().saturating_mul(9 * GROUP * pixels);
-        let elements = blocks.tiles_len() * self.form.elements();
+        let elements = blocks.tiles_len() * self.variant.elements();
         match anew {
             0 => Close::All,
             n if n <= elements * layout.inputs * layout.outputs / MENDED => Close::Most,

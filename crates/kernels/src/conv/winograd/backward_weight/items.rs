@@ -7,12 +7,12 @@ use crate::{
     conv::{
         operands::Read,
         winograd::{
-            form::Form,
             grid::BLOCK,
             multiply::Sides,
             planes::gradient_planes,
             product::channel_at,
-            transform::{Factor, plain, strided},
+            transform::{Factor, strided, unit_stride},
+            variant::Variant,
             weights::{Apart, unpack_row},
         },
     },
@@ -49,10 +49,10 @@ impl<T: Scalar> Kernel for Transform<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        if self.plan.form == Form::Strided {
+        if self.plan.variant == Variant::Strided {
             self.planes::<strided::Input, strided::OutputAdjoint, V, 9, 9>();
         } else {
-            self.planes::<plain::Input, plain::OutputAdjoint, V, 6, 6>();
+            self.planes::<unit_stride::Input, unit_stride::OutputAdjoint, V, 6, 6>();
         }
     }
 }
@@ -125,8 +125,8 @@ impl<T: Scalar> Kernel for Square<'_, T> {
         let Square { plan, block, sums, outputs, inputs, words, dw, .. } = self;
         let (row, channels) = (inputs.len(), plan.input.channels);
         let apart = Apart { elements: outputs.len() * row + BLOCK, parts: 0, count: 1 };
-        assert!(sums.len() >= plan.form.weights() * apart.elements);
-        for weight in 0..plan.form.weights() {
+        assert!(sums.len() >= plan.variant.weights() * apart.elements);
+        for weight in 0..plan.variant.weights() {
             let (outputs, inputs) = (outputs.clone(), inputs.clone());
             // SAFETY: `sums` holds those of every element.
             unsafe {
@@ -139,7 +139,7 @@ impl<T: Scalar> Kernel for Square<'_, T> {
             unsafe {
                 let sums = sums.as_ptr().add(i * row);
                 let dw = dw.add(channel_at::<T, V>(place) * 9 * channels + inputs.start);
-                unpack_row::<T, V>(plan.form, sums, apart, row, dw, channels);
+                unpack_row::<T, V>(plan.variant, sums, apart, row, dw, channels);
             }
         }
     }
@@ -164,9 +164,9 @@ impl BackwardWeight {
     ) {
         let (v_planes, w_planes) = (self.v(), self.w());
         let Measures { v_units, w_units, .. } = block.measures;
-        let (v_norm, w_norm) = self.form.norms(weight);
+        let (v_norm, w_norm) = self.variant.norms(weight);
         let norm = v_norm * w_norm;
-        for (i, element) in self.form.sharing(weight).enumerate() {
+        for (i, element) in self.variant.sharing(weight).enumerate() {
             let v = &block.v[element * v_planes.stride()..];
             let w = &block.w[element * w_planes.stride()..];
             let sides = Sides { v, w, v_planes, w_planes, v_units, w_units, norm, words };

@@ -9,8 +9,8 @@ use crate::{
         operands::Read,
         winograd::{
             energies::Bands,
-            form::Form,
             product::{self, Energy, sum_of_lanes},
+            variant::Variant,
         },
     },
     cpu::Cpu,
@@ -109,7 +109,7 @@ impl BackwardWeight {
         x: Read<'a, T>,
         dy: &'a [T],
     ) -> Both<'a, T> {
-        let side = if self.form == Form::Strided { 9 } else { 6 };
+        let side = if self.variant == Variant::Strided { 9 } else { 6 };
         let x = Bands { grid: &self.input, read: x, images: batch, side, border: 1 };
         Both { x, dy: Bands::apart(&self.output, dy.into(), batch) }
     }

@@ -13,7 +13,7 @@ use crate::{
     chunks::DisjointChunks,
     conv::{
         operands::Read,
-        winograd::{form::Form, product::CHANNELS},
+        winograd::{product::CHANNELS, variant::Variant},
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
@@ -142,7 +142,7 @@ impl<T: Scalar> Mend<'_, T> {
         if value == 0.0 {
             return;
         }
-        let stride = if self.plan.form == Form::Strided { 2 } else { 1 };
+        let stride = if self.plan.variant == Variant::Strided { 2 } else { 1 };
         // The row, or column, of outputs whose windows have the pixel at a tap.
         let of = |pixel: usize, tap: usize, outputs: usize| {
             let from = (pixel + 1).checked_sub(tap)?;

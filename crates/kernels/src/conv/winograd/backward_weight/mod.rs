@@ -17,9 +17,9 @@ use measure::{Both, Measures};
 use mend::Flagged;
 
 use super::{
-    form::Form,
     grid::Grid,
     product::is_int16,
+    variant::Variant,
     weights::{self, Apart},
 };
 use crate::{chunks::DisjointChunks, conv::operands::Read, cpu::Cpu, scalar::Scalar};
@@ -34,10 +34,15 @@ pub(super) struct BackwardWeight {
 
 impl BackwardWeight {
     /// For up to `batch` images, whose tiles of input and output are numbered alike.
-    pub(super) fn new<T: Scalar>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
-        let wide = || plan::BackwardWeight::new::<T::Wide>(form, input, output, batch);
+    pub(super) fn new<T: Scalar>(
+        variant: Variant,
+        input: Grid,
+        output: Grid,
+        batch: usize,
+    ) -> Self {
+        let wide = || plan::BackwardWeight::new::<T::Wide>(variant, input, output, batch);
         BackwardWeight {
-            pass: plan::BackwardWeight::new::<T>(form, input, output, batch),
+            pass: plan::BackwardWeight::new::<T>(variant, input, output, batch),
             wide: is_int16::<T>().then(wide),
         }
     }
@@ -118,7 +123,7 @@ impl plan::BackwardWeight {
             return;
         }
         let sums = &mut rest[..parts * self.sums_len()];
-        let weights = self.form.weights();
+        let weights = self.variant.weights();
         if alone {
             let each = self.planes_len();
             let sums = DisjointChunks::new(&mut *sums, self.sums_len());
@@ -179,12 +184,12 @@ impl plan::BackwardWeight {
             }
         }
         let apart = Apart { elements: self.stride(), parts: self.sums_len(), count: parts };
-        weights::unpack::<T>(cpu, self.form, sums, apart, channels, dw);
+        weights::unpack::<T>(cpu, self.variant, sums, apart, channels, dw);
     }
 
     /// The planes of both sides.
     fn split<'a>(&self, planes: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
-        planes.split_at_mut(self.v().len(self.form.elements()))
+        planes.split_at_mut(self.v().len(self.variant.elements()))
     }
 
     /// Sums of an element of the window and a part, for some output channels that nobody else has.

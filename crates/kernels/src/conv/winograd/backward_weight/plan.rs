@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::{
     conv::winograd::{
-        form::Form,
         grid::{BLOCK, Grid, Planes},
+        variant::Variant,
     },
     cpu::Cpu,
     scalar::Scalar,
@@ -35,7 +35,7 @@ pub(super) const SQUARE: (usize, usize) = (16, 256);
 /// tiles in order either way: no number of threads changes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackwardWeight {
-    pub(super) form: Form,
+    pub(super) variant: Variant,
     pub(super) input: Grid,
     pub(super) output: Grid,
     /// Tiles of the largest batch.
@@ -50,12 +50,17 @@ pub(super) struct BackwardWeight {
 
 impl BackwardWeight {
     /// For up to `batch` images, whose tiles of input and output are numbered alike.
-    pub(super) fn new<T: Scalar>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
+    pub(super) fn new<T: Scalar>(
+        variant: Variant,
+        input: Grid,
+        output: Grid,
+        batch: usize,
+    ) -> Self {
         let tiles = batch * input.tiles();
         let all = tiles.div_ceil(T::PACK);
-        let sums = form.weights() * (input.channels * output.channels + BLOCK);
+        let sums = variant.weights() * (input.channels * output.channels + BLOCK);
         let parts = power_of_two((SUMS / sums).min(PARTS).min(all / PART));
-        let line = form.elements() * (input.channels + output.channels);
+        let line = variant.elements() * (input.channels + output.channels);
         let words = |planes: usize| planes / line;
         let words = if parts > 1 {
             words(PLANES * T::PACK).clamp(32, 128)
@@ -63,7 +68,7 @@ impl BackwardWeight {
             words(SHARED_PLANES).clamp(128, 256)
         };
         let words = words.next_multiple_of(16).min(all);
-        BackwardWeight { form, input, output, tiles, pack: T::PACK, words, parts }
+        BackwardWeight { variant, input, output, tiles, pack: T::PACK, words, parts }
     }
 
     pub(super) fn v(&self) -> Planes {
@@ -86,17 +91,17 @@ impl BackwardWeight {
 
     /// Words of the sums of an item that holds all elements.
     pub(super) fn square_len(&self) -> usize {
-        self.form.weights() * (SQUARE.0 * SQUARE.1 + BLOCK)
+        self.variant.weights() * (SQUARE.0 * SQUARE.1 + BLOCK)
     }
 
     /// Words of the sums of a part.
     pub(super) fn sums_len(&self) -> usize {
-        self.form.weights() * self.stride()
+        self.variant.weights() * self.stride()
     }
 
     /// Words of the planes of both sides.
     pub(super) fn planes_len(&self) -> usize {
-        self.v().len(self.form.elements()) + self.w().len(self.form.elements())
+        self.v().len(self.variant.elements()) + self.w().len(self.variant.elements())
     }
 
     /// The blocks of so many tiles.
@@ -200,7 +205,7 @@ mod tests {
         {
             let grid = |side| Grid { height, width, channels, side };
             for most in [1, 3, 32, 130] {
-                let plan = BackwardWeight::new::<Bf16>(Form::Plain, grid(4), grid(4), most);
+                let plan = BackwardWeight::new::<Bf16>(Variant::UnitStride, grid(4), grid(4), most);
                 for batch in 1..=most {
                     let tiles = batch * plan.input.tiles();
                     let blocks = plan.blocks(tiles);

@@ -9,14 +9,14 @@ use crate::{
         epilogue::Finish,
         operands::Read,
         winograd::{
-            form::Form,
             grid::BLOCK,
             multiply,
             planes::input_planes,
             prefetch::Prefetcher,
             product::is_int16,
             store::Products,
-            transform::plain::{Input, Output, Weight},
+            transform::unit_stride::{Input, Output, Weight},
+            variant::Variant,
             weights::{Gram, LINES, Lanes, MOST_LINES, Plain, Taps, Times},
         },
     },
@@ -226,7 +226,13 @@ impl<T: Scalar> Job<'_, T> {
                                 gram.add::<V>(&taps, values.clone(), width);
                             }
                             gram.squares::<Weight, V>(width, &mut times);
-                            times.scale::<Weight, V>(Form::Plain, width, &lanes, units, width);
+                            times.scale::<Weight, V>(
+                                Variant::UnitStride,
+                                width,
+                                &lanes,
+                                units,
+                                width,
+                            );
                         }
                         let next = words.end..(words.end + plan.chunk).min(depth);
                         let share = |words: &Range<usize>, e: usize| {

@@ -9,16 +9,16 @@ use items::{Job, Operand, Panel, Transform, Whole};
 use plan::ELEMENTS;
 
 use super::{
-    form::Form,
     grid::Grid,
     pass::{Call, Pass, Weights},
+    variant::Variant,
     weights::Packed,
 };
 
 use crate::{chunks::DisjointChunks, cpu::Cpu, scalar::Scalar};
 
 impl Pass for Forward {
-    const FORM: Form = Form::Plain;
+    const VARIANT: Variant = Variant::UnitStride;
 
     fn input(&self) -> &Grid {
         &self.input

@@ -2,8 +2,8 @@
 
 use crate::{
     conv::winograd::{
-        form::Form,
         grid::{BLOCK, Grid, Planes},
+        variant::Variant,
         weights::{MOST_LINES, Packed},
     },
     cpu::Cpu,
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Elements of a tile.
-pub(super) const ELEMENTS: usize = Form::Plain.elements();
+pub(super) const ELEMENTS: usize = Variant::UnitStride.elements();
 /// Words of a thread's planes aimed at, and at most, where fewer tiles are not worth their weights: a
 /// part of a usual L2 cache, and one with a little of the next.
 const PLANES: usize = 150 * 1024;

@@ -8,7 +8,6 @@ use crate::{
         epilogue::Finish,
         operands::Read,
         winograd::{
-            form::Form,
             grid::{BLOCK, Grid, Planes},
             multiply,
             pass::{Call, Pass, Weights},
@@ -16,6 +15,7 @@ use crate::{
             prefetch::Prefetcher,
             store::Products,
             transform::strided::{GradientInput, GradientOutput, Input, N, Output},
+            variant::Variant,
             weights::Packed,
         },
     },
@@ -25,9 +25,9 @@ use crate::{
 };
 
 /// Elements of a tile.
-const ELEMENTS: usize = Form::Strided.elements();
+const ELEMENTS: usize = Variant::Strided.elements();
 /// Planes of weights.
-const WEIGHTS: usize = Form::Strided.weights();
+const WEIGHTS: usize = Variant::Strided.weights();
 /// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
 const PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
@@ -90,7 +90,7 @@ impl Forward {
 }
 
 impl Pass for Forward {
-    const FORM: Form = Form::Strided;
+    const VARIANT: Variant = Variant::Strided;
 
     fn input(&self) -> &Grid {
         &self.input
@@ -318,7 +318,7 @@ impl<T: Scalar> Job<'_, T> {
             let u = self.packed[at..].as_ptr();
             let units = self.packed[weight * packed.stride() + packed.units()..].as_ptr();
             let units = units.wrapping_add(channels.start);
-            for e in Form::Strided.sharing(weight) {
+            for e in Variant::Strided.sharing(weight) {
                 // SAFETY: within the planes and the packed weights (`run` checks those).
                 unsafe {
                     let v = v.add(e * v_planes.stride());

@@ -10,10 +10,10 @@ use forward::Forward;
 
 use super::{
     backward_weight::BackwardWeight,
-    form::Form,
     grid::Grid,
     pass::{Call, Products},
     product::is_int16,
+    variant::Variant,
     weights::Plain,
 };
 use crate::{
@@ -43,9 +43,9 @@ pub(in crate::conv) struct Strided {
 impl Strided {
     pub(in crate::conv) const ALGORITHM: Algorithm = Algorithm::Winograd { side: 4, stride: 2 };
 
-    /// Whether a shape has such a form, and the direct method is not the better one.
+    /// Whether this algorithm fits a shape, and is faster than the direct method.
     pub(in crate::conv) fn serves(s: &ConvShape, dtype: Dtype, batch: usize) -> bool {
-        Form::Strided.fits(s, dtype) && batch * grids(s).1.tiles() >= FEWEST_TILES
+        Variant::Strided.fits(s, dtype) && batch * grids(s).1.tiles() >= FEWEST_TILES
     }
 
     /// Of activations stored as `T`.
@@ -68,7 +68,7 @@ impl Strided {
             backward_data: mode.has(Direction::BackwardData).then(|| products(output, input, true)),
             backward_weight: mode
                 .has(Direction::BackwardWeight)
-                .then(|| BackwardWeight::new::<T>(Form::Strided, input, output, batch)),
+                .then(|| BackwardWeight::new::<T>(Variant::Strided, input, output, batch)),
         }
     }
 

@@ -1,9 +1,9 @@
 //! The transforms of tiles and windows.
 
-mod line;
-pub(super) mod plain;
 pub(super) mod strided;
 #[cfg(test)]
 pub(super) mod testing;
+mod transform1d;
+pub(super) mod unit_stride;
 
-pub(super) use line::{Factor, Half, Line, Window};
+pub(super) use transform1d::{Factor, Half, Line, Window};

@@ -9,7 +9,7 @@
 //! The gradient of the input is the same with inputs and outputs exchanged: five pixels of `dy`
 //! make nine elements, and nine make eight pixels of `dx`, over weights turned round.
 
-use super::line::{Factor, Line, Window};
+use super::transform1d::{Factor, Line, Window};
 use crate::isa::Vector;
 
 /// Of the elements of an input: of F(4, 2), and of pixels as they are.

@@ -1,6 +1,6 @@
 //! What tests of transforms share.
 
-use super::line::{Factor, Line, Window};
+use super::transform1d::{Factor, Line, Window};
 use crate::isa::Vector;
 
 pub(in crate::conv::winograd) fn first<V: Vector, const N: usize>(values: [V; N]) -> [f64; N] {

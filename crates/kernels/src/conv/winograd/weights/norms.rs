@@ -168,7 +168,7 @@ impl Gram {
 mod tests {
     use super::*;
     use crate::{
-        conv::winograd::transform::{plain, strided, testing::first},
+        conv::winograd::transform::{strided, testing::first, unit_stride},
         isa::{Isa, Kernel},
     };
 
@@ -226,7 +226,7 @@ mod tests {
         const PAIRS: bool = false;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
-            self.bounds::<plain::Weight, V>();
+            self.bounds::<unit_stride::Weight, V>();
             self.bounds::<strided::Weight, V>();
         }
     }

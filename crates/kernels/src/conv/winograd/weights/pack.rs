@@ -13,10 +13,10 @@ use crate::{
     chunks::DisjointChunks,
     conv::winograd::{
         factors::Factors,
-        form::Form,
         grid::BLOCK,
         product::is_int16,
-        transform::{Window, plain, strided},
+        transform::{Window, strided, unit_stride},
+        variant::Variant,
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
@@ -29,15 +29,15 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     cpu: &Cpu,
     plain: Plain<'_>,
     layout: Packed,
-    form: Form,
+    variant: Variant,
     packed: &mut [f32],
 ) {
     let wide = 2 * cpu.isa().lanes();
     // Integers need the norms of the whole depth.
     let values = if is_int16::<T>() { layout.depth * T::PACK } else { BLOCK };
     let depths = layout.depth * T::PACK / values;
-    assert!(packed.len() >= layout.len(form.weights()));
-    let (packed, both) = packed.split_at_mut(layout.factors(form.weights()));
+    assert!(packed.len() >= layout.len(variant.weights()));
+    let (packed, both) = packed.split_at_mut(layout.factors(variant.weights()));
     let (packed, both) = (DisjointChunks::new(packed, 0), &*both);
     let factors = if is_int16::<T>() { Factors::of(both, values) } else { Factors::NONE };
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
@@ -46,7 +46,7 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
         cpu.isa().dispatch(Pack::<T> {
             plain,
             layout,
-            form,
+            variant,
             first,
             depth: start..start + values,
             factors: factors.weights,
@@ -60,7 +60,7 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
 struct Pack<'a, T> {
     plain: Plain<'a>,
     layout: Packed,
-    form: Form,
+    variant: Variant,
     first: usize,
     depth: Range<usize>,
     factors: &'a [f32],
@@ -74,9 +74,9 @@ impl<T: Scalar> Kernel for Pack<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        match self.form {
-            Form::Plain => self.panel::<plain::Weight, V>(),
-            Form::Strided => self.panel::<strided::Weight, V>(),
+        match self.variant {
+            Variant::UnitStride => self.panel::<unit_stride::Weight, V>(),
+            Variant::Strided => self.panel::<strided::Weight, V>(),
         }
     }
 }
@@ -84,7 +84,7 @@ impl<T: Scalar> Kernel for Pack<'_, T> {
 impl<T: Scalar> Pack<'_, T> {
     #[inline(always)]
     fn panel<L: Window, V: Vector>(self) {
-        let Pack { plain, layout, form, first, depth, factors, to, .. } = self;
+        let Pack { plain, layout, variant, first, depth, factors, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Of a word for each lane, or two.
         let mut turned = [0.0; 9 * 2 * BLOCK * 32];
@@ -119,7 +119,7 @@ impl<T: Scalar> Pack<'_, T> {
                 }
                 gram.squares::<L, V>(width, &mut times);
                 let units = to.add(layout.units() + first);
-                times.scale::<L, V>(form, width, &lanes, units, apart);
+                times.scale::<L, V>(variant, width, &lanes, units, apart);
             }
             let is_divided = lanes.0 != Lanes::ONE.0;
             for start in depth.step_by(block) {

@@ -2,9 +2,9 @@
 
 use crate::{
     conv::winograd::{
-        form::Form,
         product::{self, Energy, power_of_two},
         transform::Window,
+        variant::Variant,
     },
     isa::Vector,
 };
@@ -47,14 +47,14 @@ impl Times {
     #[inline(always)]
     pub(in crate::conv::winograd) unsafe fn scale<L: Window, V: Vector>(
         &mut self,
-        form: Form,
+        variant: Variant,
         width: usize,
         lanes: &Lanes,
         units: *mut f32,
         apart: usize,
     ) {
         for (e, times) in self.0.iter_mut().enumerate() {
-            let (norm, _) = form.norms(e);
+            let (norm, _) = variant.norms(e);
             let norm = norm * L::SCALES[e / 6] * L::SCALES[e % 6];
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract, and there are 32 lanes here.

@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use crate::{
     chunks::DisjointChunks,
     conv::winograd::{
-        form::Form,
         product::{channel_at, is_int16},
-        transform::{Half, Line, plain, strided},
+        transform::{Half, Line, strided, unit_stride},
+        variant::Variant,
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
@@ -28,7 +28,7 @@ pub(in crate::conv::winograd) struct Apart {
 /// `G^T U G`: sums, over all parts in order, to `dw[out][3][3][in]`.
 pub(in crate::conv::winograd) fn unpack<T: Scalar>(
     cpu: &Cpu,
-    form: Form,
+    variant: Variant,
     sums: &[f32],
     apart: Apart,
     (in_channels, out_channels): (usize, usize),
@@ -36,17 +36,25 @@ pub(in crate::conv::winograd) fn unpack<T: Scalar>(
 ) {
     assert!(dw.len() >= out_channels * 9 * in_channels);
     assert!(sums.len() >= apart.count * apart.parts);
-    assert!(apart.parts >= form.weights() * apart.elements);
+    assert!(apart.parts >= variant.weights() * apart.elements);
     assert!(apart.elements >= in_channels * out_channels);
     let dw = DisjointChunks::new(dw, 0);
     cpu.pool().run(out_channels, &|_, place| {
         let (dw, scalar) = (dw.as_mut_ptr(), PhantomData::<T>);
-        cpu.isa().dispatch(Unpack { form, sums, apart, place, channels: in_channels, dw, scalar });
+        cpu.isa().dispatch(Unpack {
+            variant,
+            sums,
+            apart,
+            place,
+            channels: in_channels,
+            dw,
+            scalar,
+        });
     });
 }
 
 struct Unpack<'a, T> {
-    form: Form,
+    variant: Variant,
     sums: &'a [f32],
     apart: Apart,
     /// Of the output channel.
@@ -63,25 +71,25 @@ impl<T: Scalar> Kernel for Unpack<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Unpack { form, sums, apart, place, channels, dw, .. } = self;
+        let Unpack { variant, sums, apart, place, channels, dw, .. } = self;
         // SAFETY: `unpack` has checked the lengths; each item has its own channel.
         unsafe {
             let sums = sums.as_ptr().add(place * channels);
             let dw = dw.add(channel_at::<T, V>(place) * 9 * channels);
-            unpack_row::<T, V>(form, sums, apart, channels, dw, channels);
+            unpack_row::<T, V>(variant, sums, apart, channels, dw, channels);
         }
     }
 }
 
 /// One output channel: sums, at their channels' [places](channel_at), to nine taps `tap` words apart, by
-/// the adjoint of the form's transform of windows.
+/// the adjoint of the variant's weight transform.
 ///
 /// # Safety
 /// Each element must hold `channels` values, a multiple of the lanes' words, and each tap have room
 /// for them.
 #[inline(always)]
 pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
-    form: Form,
+    variant: Variant,
     sums: *const f32,
     apart: Apart,
     channels: usize,
@@ -90,9 +98,13 @@ pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
 ) {
     // SAFETY: the caller's contract.
     unsafe {
-        match form {
-            Form::Plain => row::<plain::WeightAdjoint, T, V, 6>(sums, apart, channels, dw, tap),
-            Form::Strided => row::<strided::WeightAdjoint, T, V, 6>(sums, apart, channels, dw, tap),
+        match variant {
+            Variant::UnitStride => {
+                row::<unit_stride::WeightAdjoint, T, V, 6>(sums, apart, channels, dw, tap)
+            }
+            Variant::Strided => {
+                row::<strided::WeightAdjoint, T, V, 6>(sums, apart, channels, dw, tap)
+            }
         }
     }
 }

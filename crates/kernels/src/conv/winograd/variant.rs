@@ -1,11 +1,11 @@
-//! The forms of Winograd's algorithm.
+//! The variants of Winograd's algorithm: with a stride of 1, and of 2.
 
 use std::ops::Range;
 
 use super::{
     grid::MAX_CHANNELS,
     product::{CHANNELS, is_int16},
-    transform::{Factor, plain, strided},
+    transform::{Factor, strided, unit_stride},
 };
 use crate::{
     conv::shape::ConvShape,
@@ -14,21 +14,22 @@ use crate::{
     values::Dtype,
 };
 
-/// What tiles and windows are transformed to.
+/// A variant: which transforms it takes, and of how many points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum Variant {
     /// F(4x4, 3x3).
-    Plain,
+    UnitStride,
     /// F(4x4, 3x3) with a stride of 2.
     Strided,
 }
 
-impl Form {
-    /// Whether a shape has this form, and channels that suit products of transformed values.
+impl Variant {
+    /// Whether a shape has the window and stride of this variant, and a number of channels that its
+    /// matrix products take.
     pub(super) fn fits(self, s: &ConvShape, dtype: Dtype) -> bool {
         let stride = match self {
-            Form::Plain => 1,
-            Form::Strided => 2,
+            Variant::UnitStride => 1,
+            Variant::Strided => 2,
         };
         let (most, block) = by_scalar!(dtype, T => {
             (if is_int16::<T>() { CHANNELS } else { MAX_CHANNELS }, CHANNEL_BLOCK * T::PACK)
@@ -44,8 +45,8 @@ impl Form {
     /// Elements of a line of a window, and of a tile.
     const fn lines(self) -> (usize, usize) {
         match self {
-            Form::Plain => (6, 6),
-            Form::Strided => (6, 9),
+            Variant::UnitStride => (6, 6),
+            Variant::Strided => (6, 9),
         }
     }
 
@@ -76,11 +77,11 @@ impl Form {
         let (i, j) = (weight / window, weight % window);
         // Those that share a window's element have the same.
         match self {
-            Form::Plain => {
-                let (v, w) = (plain::Input::NORMS, plain::OutputAdjoint::NORMS);
+            Variant::UnitStride => {
+                let (v, w) = (unit_stride::Input::NORMS, unit_stride::OutputAdjoint::NORMS);
                 (v[i] * v[j], w[i] * w[j])
             }
-            Form::Strided => {
+            Variant::Strided => {
                 let (v, w) = (strided::Input::NORMS, strided::OutputAdjoint::NORMS);
                 (v[i] * v[j], w[i] * w[j])
             }

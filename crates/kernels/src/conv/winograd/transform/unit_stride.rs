@@ -10,7 +10,7 @@
 //! A sum and a difference of the same terms are one product and two sums, not two fused operations:
 //! machines have units that add beside those that multiply.
 
-use super::line::{Factor, Line, Window};
+use super::transform1d::{Factor, Line, Window};
 use crate::isa::Vector;
 
 /// The positive points, and their squares.
