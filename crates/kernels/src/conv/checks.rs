@@ -4,7 +4,7 @@ use super::{
     Conv,
     algorithm::Direction,
     epilogue::Epilogue,
-    operands::{Activation, Weights, WeightsOf},
+    operands::{Activation, WeightValues, Weights},
     shape::Source,
 };
 use crate::{
@@ -91,7 +91,7 @@ impl Conv {
         &self,
         weights: Weights<'a>,
         direction: Direction,
-    ) -> WeightsOf<'a> {
+    ) -> WeightValues<'a> {
         let is_own = weights.setup == self.setup && weights.direction == direction;
         assert!(is_own, "weights of another convolution, or of another direction");
         weights.values

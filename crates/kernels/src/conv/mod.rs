@@ -24,7 +24,7 @@ use choice::choose;
 use direct::Direct;
 use epilogue::Finish;
 use gemm::Gemm;
-use operands::WeightsOf;
+use operands::WeightValues;
 use setup::{Lengths, Setup};
 use winograd::{Strided, Winograd};
 
@@ -189,17 +189,17 @@ impl Conv {
         packed: &'a [f32],
     ) -> Weights<'a> {
         assert!(self.setup.mode.has(direction), "prepared without the {direction:?} pass");
-        let is_plain = match &self.method {
-            Method::Winograd(m) => m.takes_plain(direction),
-            Method::Strided(m) => m.takes_plain(direction),
+        let is_unpacked = match &self.method {
+            Method::Winograd(m) => m.packs_in_call(direction),
+            Method::Strided(m) => m.packs_in_call(direction),
             _ => false,
         };
-        let values = if is_plain {
+        let values = if is_unpacked {
             exactly("weights", weights.len(), self.lengths.weight);
-            WeightsOf::Plain(weights)
+            WeightValues::Unpacked(weights)
         } else {
             at_least("packed weights", packed.len(), self.lengths.packed);
-            WeightsOf::Packed(packed)
+            WeightValues::Packed(packed)
         };
         Weights { setup: self.setup, direction, values }
     }
@@ -279,7 +279,7 @@ impl Conv {
         &self,
         batch: usize,
         x: Activation<'_>,
-        w: WeightsOf<'_>,
+        w: WeightValues<'_>,
         y: &mut [T],
         finish: Finish<'_, T>,
         scratch: &mut [f32],
@@ -346,7 +346,7 @@ impl Conv {
         &self,
         batch: usize,
         dy: &[T],
-        w: WeightsOf<'_>,
+        w: WeightValues<'_>,
         dx: &mut [T],
         finish: Finish<'_, T>,
         scratch: &mut [f32],

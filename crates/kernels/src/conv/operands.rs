@@ -79,23 +79,23 @@ pub struct Weights<'a> {
     /// What they were packed for: their length is that of such weights.
     pub(super) setup: Setup,
     pub(super) direction: Direction,
-    pub(super) values: WeightsOf<'a>,
+    pub(super) values: WeightValues<'a>,
 }
 
 /// The values of [`Weights`].
 #[derive(Clone, Copy, Debug)]
-pub(super) enum WeightsOf<'a> {
+pub(super) enum WeightValues<'a> {
     /// Packed for one direction.
     Packed(&'a [f32]),
     /// As they are: the call itself packs them.
-    Plain(&'a [f32]),
+    Unpacked(&'a [f32]),
 }
 
-impl<'a> WeightsOf<'a> {
+impl<'a> WeightValues<'a> {
     pub(super) fn packed(self) -> &'a [f32] {
         match self {
-            WeightsOf::Packed(packed) => packed,
-            WeightsOf::Plain(_) => panic!("this convolution takes packed weights"),
+            WeightValues::Packed(packed) => packed,
+            WeightValues::Unpacked(_) => panic!("this convolution takes packed weights"),
         }
     }
 }

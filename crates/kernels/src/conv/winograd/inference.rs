@@ -10,7 +10,7 @@ use super::{
     factors::Factors,
     grid::BLOCK,
     product::{CHANNELS, power_of_two, sum_of_lanes},
-    weights::Plain,
+    weights::RawWeights,
 };
 use crate::{
     chunks::DisjointChunks,
@@ -51,16 +51,16 @@ impl Kept<'_> {
     }
 
     /// Keeps what belongs to these weights.
-    pub(super) fn keep(cpu: &Cpu, plain: Plain<'_>, factors: Factors<'_>, to: &mut [f32]) {
-        let inputs = plain.in_channels;
-        let outputs = plain.weights.len() / (9 * inputs);
+    pub(super) fn keep(cpu: &Cpu, raw: RawWeights<'_>, factors: Factors<'_>, to: &mut [f32]) {
+        let inputs = raw.in_channels;
+        let outputs = raw.weights.len() / (9 * inputs);
         let (totals, rest) = to.split_at_mut(outputs);
         let (squares, weights) = rest.split_at_mut(outputs * inputs);
         let rows = (DisjointChunks::new(totals, 1), DisjointChunks::new(squares, inputs));
         let rows = (rows, DisjointChunks::new(weights, 9 * inputs));
         cpu.pool().run_chunks(outputs, rows, |output, ((total, squares), weights)| {
-            let factor = plain.factors.map_or(1.0, |factors| factors[output]);
-            let from = &plain.weights[9 * inputs * output..][..9 * inputs];
+            let factor = raw.factors.map_or(1.0, |factors| factors[output]);
+            let from = &raw.weights[9 * inputs * output..][..9 * inputs];
             cpu.isa().dispatch(Keep { from, factor, factors, total, squares, weights });
         });
     }

@@ -9,7 +9,7 @@ use super::{
     inference::Kept,
     product::is_int16,
     variant::Variant,
-    weights::{self, Packed, Plain},
+    weights::{self, Packed, RawWeights},
 };
 use crate::{
     conv::{epilogue::Finish, operands::Read},
@@ -19,11 +19,11 @@ use crate::{
 
 /// The right side of the products.
 #[derive(Clone, Copy)]
-pub(super) enum Weights<'a> {
+pub(super) enum PassWeights<'a> {
     /// Transformed, factors of the depth included.
     Packed(&'a [f32]),
     /// As they are.
-    Plain(Plain<'a>, Factors<'a>),
+    Raw(RawWeights<'a>, Factors<'a>),
 }
 
 /// The forward pass of a variant, or its gradient of the input.
@@ -46,7 +46,7 @@ pub(super) trait Pass {
         &self,
         cpu: &Cpu,
         call: Call<'_, T>,
-        weights: Weights<'_>,
+        weights: PassWeights<'_>,
         scratch: &mut [f32],
     );
 
@@ -109,7 +109,7 @@ impl<P: Pass> Products<P> {
             Some(_) => Kept::len(self.pass.input().channels, self.pass.packed().outputs),
             None => 0,
         };
-        if self.takes_plain() { 0 } else { self.pass.packed_len() + kept }
+        if self.packs_in_call() { 0 } else { self.pass.packed_len() + kept }
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -132,13 +132,13 @@ impl<P: Pass> Products<P> {
     }
 
     /// Whether a call transforms the weights itself.
-    pub(super) fn takes_plain(&self) -> bool {
+    pub(super) fn packs_in_call(&self) -> bool {
         self.wide.is_some() && self.train || self.pass.is_fresh()
     }
 
     /// Transforms weights for many calls.
-    pub(super) fn pack<T: Scalar>(&self, cpu: &Cpu, plain: Plain<'_>, packed: &mut [f32]) {
-        if self.takes_plain() {
+    pub(super) fn pack<T: Scalar>(&self, cpu: &Cpu, raw: RawWeights<'_>, packed: &mut [f32]) {
+        if self.packs_in_call() {
             return;
         }
         let layout = self.pass.packed();
@@ -146,10 +146,10 @@ impl<P: Pass> Products<P> {
         if is_int16::<T>() {
             let (sums, both) = packed.split_at_mut(layout.factors(P::VARIANT.weights()));
             let depth = self.pass.input().channels;
-            weights::balance(cpu, plain, &mut both[..2 * depth], sums);
-            Kept::keep(cpu, plain, Factors::of(both, depth), kept);
+            weights::balance(cpu, raw, &mut both[..2 * depth], sums);
+            Kept::keep(cpu, raw, Factors::of(both, depth), kept);
         }
-        weights::pack::<T>(cpu, plain, layout, P::VARIANT, packed);
+        weights::pack::<T>(cpu, raw, layout, P::VARIANT, packed);
     }
 
     /// Products with weights as [`Products::pack`] has left them.
@@ -161,7 +161,7 @@ impl<P: Pass> Products<P> {
         scratch: &mut [f32],
     ) {
         let Some(wide) = &self.wide else {
-            return self.pass.run(cpu, call, Weights::Packed(packed), scratch);
+            return self.pass.run(cpu, call, PassWeights::Packed(packed), scratch);
         };
         let (layout, grid) = (self.pass.packed(), self.pass.input());
         let depth = grid.channels;
@@ -174,13 +174,13 @@ impl<P: Pass> Products<P> {
         let uneven = kept.uneven(cpu, &bands, factors, measured);
         let lengths = (grid.image_len(), self.pass.output().image_len());
         for (images, _) in uneven.runs().filter(|(_, is_uneven)| !is_uneven) {
-            self.pass.run(cpu, call.images(images, lengths), Weights::Packed(packed), scratch);
+            self.pass.run(cpu, call.images(images, lengths), PassWeights::Packed(packed), scratch);
         }
         let mut uneven = uneven.runs().filter(|(_, is_uneven)| *is_uneven).peekable();
         if uneven.peek().is_some() {
             let weights = kept.weights;
-            let plain = Plain { weights, in_channels: depth, factors: None, backward: false };
-            let (weights, scratch) = transform::<P, T>(cpu, wide, plain, scratch);
+            let raw = RawWeights { weights, in_channels: depth, factors: None, backward: false };
+            let (weights, scratch) = transform::<P, T>(cpu, wide, raw, scratch);
             for (images, _) in uneven {
                 wide.run(cpu, call.images(images, lengths).widen(), weights, scratch);
             }
@@ -188,15 +188,15 @@ impl<P: Pass> Products<P> {
     }
 
     /// Products with weights that the call transforms.
-    pub(super) fn run_plain<T: Scalar>(
+    pub(super) fn run_raw<T: Scalar>(
         &self,
         cpu: &Cpu,
         call: Call<'_, T>,
-        plain: Plain<'_>,
+        raw: RawWeights<'_>,
         scratch: &mut [f32],
     ) {
         let Some(wide) = &self.wide else {
-            return self.pass.run(cpu, call, Weights::Plain(plain, Factors::NONE), scratch);
+            return self.pass.run(cpu, call, PassWeights::Raw(raw, Factors::NONE), scratch);
         };
         let (own, rest) = scratch.split_at_mut(self.own_len());
         let (depth, layout) = (self.pass.input().channels, self.pass.packed());
@@ -205,15 +205,15 @@ impl<P: Pass> Products<P> {
         let (energies, room) = rest.split_at_mut(depth);
         let bands = Bands::apart(self.pass.input(), call.x, call.batch);
         if !bands.all(cpu, energies, room) {
-            let (weights, scratch) = transform::<P, T>(cpu, wide, plain, scratch);
+            let (weights, scratch) = transform::<P, T>(cpu, wide, raw, scratch);
             return wide.run(cpu, call.widen(), weights, scratch);
         }
         equalise(energies, &mut own[at..at + 2 * depth]);
         let weights = if is_fresh {
-            Weights::Plain(plain, Factors::of(own, depth))
+            PassWeights::Raw(raw, Factors::of(own, depth))
         } else {
-            weights::pack::<T>(cpu, plain, layout, P::VARIANT, own);
-            Weights::Packed(own)
+            weights::pack::<T>(cpu, raw, layout, P::VARIANT, own);
+            PassWeights::Packed(own)
         };
         self.pass.run(cpu, call, weights, rest);
     }
@@ -223,13 +223,13 @@ impl<P: Pass> Products<P> {
 fn transform<'a, P: Pass, T: Scalar>(
     cpu: &Cpu,
     wide: &P,
-    plain: Plain<'a>,
+    raw: RawWeights<'a>,
     scratch: &'a mut [f32],
-) -> (Weights<'a>, &'a mut [f32]) {
+) -> (PassWeights<'a>, &'a mut [f32]) {
     let (own, scratch) = scratch.split_at_mut(wide.packed_len());
     if wide.is_fresh() {
-        return (Weights::Plain(plain, Factors::NONE), scratch);
+        return (PassWeights::Raw(raw, Factors::NONE), scratch);
     }
-    weights::pack::<T::Wide>(cpu, plain, wide.packed(), P::VARIANT, own);
-    (Weights::Packed(own), scratch)
+    weights::pack::<T::Wide>(cpu, raw, wide.packed(), P::VARIANT, own);
+    (PassWeights::Packed(own), scratch)
 }

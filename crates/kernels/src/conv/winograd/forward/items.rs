@@ -17,7 +17,7 @@ use crate::{
             store::Products,
             transform::unit_stride::{Input, Output, Weight},
             variant::Variant,
-            weights::{Gram, LINES, Lanes, MOST_LINES, Plain, Taps, Times},
+            weights::{Gram, LINES, Lanes, MOST_LINES, RawWeights, Taps, Times},
         },
     },
     isa::{Kernel, Vector},
@@ -26,16 +26,16 @@ use crate::{
 
 /// The right side of the products: transformed, or as it is, with the factors of the depth.
 #[derive(Clone, Copy)]
-pub(super) enum Operand<'a> {
+pub(super) enum RightOperand<'a> {
     Packed(&'a [f32]),
-    Plain(Plain<'a>, &'a [f32]),
+    Raw(RawWeights<'a>, &'a [f32]),
 }
 
 /// What all items of a call share.
 pub(super) struct Job<'a, T> {
     pub(super) plan: &'a Forward,
     pub(super) x: Read<'a, T>,
-    pub(super) weights: Operand<'a>,
+    pub(super) weights: RightOperand<'a>,
     /// Of tiles' values, if they are integers.
     pub(super) factors: &'a [f32],
     pub(super) y: &'a DisjointChunks<'a, T>,
@@ -180,7 +180,7 @@ impl<T: Scalar> Job<'_, T> {
         // SAFETY: within the planes and the packed weights (`run` checks those).
         unsafe {
             match self.weights {
-                Operand::Packed(packed) => {
+                RightOperand::Packed(packed) => {
                     let u = packed.as_ptr().add(channels.start * depth);
                     let units = packed.as_ptr().add(plan.packed.units() + channels.start);
                     let stride = plan.packed.stride();
@@ -195,7 +195,7 @@ impl<T: Scalar> Job<'_, T> {
                         );
                     }
                 }
-                Operand::Plain(plain, factors) => {
+                RightOperand::Raw(raw, factors) => {
                     let width = channels.len();
                     let stride = plan.fresh_stride(width);
                     let (m, u) = m.split_at_mut(plan.m(width).len(ELEMENTS));
@@ -204,12 +204,12 @@ impl<T: Scalar> Job<'_, T> {
                     assert!(turned.len() >= 9 * depth * T::PACK * width);
                     let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
                     let all = 0..depth * T::PACK;
-                    let taps = if plain.backward {
+                    let taps = if raw.backward {
                         let first = 0..9 * plan.chunk * T::PACK;
-                        plain.gather::<T, V>(panel, first, factors, rows);
+                        raw.gather::<T, V>(panel, first, factors, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        plain.taps::<T, V>(panel.0, width, all, factors, turned)
+                        raw.taps::<T, V>(panel.0, width, all, factors, turned)
                     };
                     let (u, units) = (u.as_mut_ptr(), units.as_mut_ptr());
                     for start in (0..depth).step_by(plan.chunk) {
@@ -244,7 +244,7 @@ impl<T: Scalar> Job<'_, T> {
                             for e in 6 * lines.start..6 * lines.end {
                                 // The next part's rows, as products leave time for them; at the end
                                 // the next panel's are only asked for, as all are forward.
-                                let prefetcher = if plain.backward {
+                                let prefetcher = if raw.backward {
                                     let (next, first) = if next.is_empty() {
                                         (0..plan.chunk, panel.0 + width)
                                     } else {
@@ -253,13 +253,13 @@ impl<T: Scalar> Job<'_, T> {
                                     let now = share(&next, e)..share(&next, e + 1);
                                     let then = now.end..share(&next, ELEMENTS.min(e + 2));
                                     if first == panel.0 {
-                                        plain.gather::<T, V>(panel, now, factors, rows);
+                                        raw.gather::<T, V>(panel, now, factors, rows);
                                     }
-                                    plain.prefetch_rows((first, width), then)
+                                    raw.prefetch_rows((first, width), then)
                                 } else {
                                     let parts = ELEMENTS * depth.div_ceil(plan.chunk);
                                     let part = start / plan.chunk * ELEMENTS + e;
-                                    plain.prefetch_panel((panel.0 + width, width), (part, parts))
+                                    raw.prefetch_panel((panel.0 + width, width), (part, parts))
                                 };
                                 let steps = self.steps::<V>(groups, words.len(), width);
                                 let prefetcher = &mut prefetcher.in_steps(steps);

@@ -5,12 +5,12 @@ mod plan;
 
 pub(super) use plan::{Forward, Fresh};
 
-use items::{Job, Operand, Panel, Transform, Whole};
+use items::{Job, Panel, RightOperand, Transform, Whole};
 use plan::ELEMENTS;
 
 use super::{
     grid::Grid,
-    pass::{Call, Pass, Weights},
+    pass::{Call, Pass, PassWeights},
     variant::Variant,
     weights::Packed,
 };
@@ -45,7 +45,7 @@ impl Pass for Forward {
         &self,
         cpu: &Cpu,
         call: Call<'_, T>,
-        weights: Weights<'_>,
+        weights: PassWeights<'_>,
         scratch: &mut [f32],
     ) {
         let Call { batch, x, y, epilogue } = call;
@@ -59,13 +59,13 @@ impl Pass for Forward {
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
         let (weights, factors) = match weights {
-            Weights::Packed(packed) => {
+            PassWeights::Packed(packed) => {
                 assert!(packed.len() >= self.packed.len(ELEMENTS));
-                (Operand::Packed(packed), &packed[self.packed.factors(ELEMENTS)..])
+                (RightOperand::Packed(packed), &packed[self.packed.factors(ELEMENTS)..])
             }
-            Weights::Plain(plain, factors) => {
+            PassWeights::Raw(raw, factors) => {
                 assert!(self.fresh);
-                (Operand::Plain(plain, factors.weights), factors.tiles)
+                (RightOperand::Raw(raw, factors.weights), factors.tiles)
             }
         };
         let job = Job { plan: self, x, weights, factors, y: &y, epilogue: &epilogue };

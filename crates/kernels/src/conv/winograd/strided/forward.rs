@@ -10,7 +10,7 @@ use crate::{
         winograd::{
             grid::{BLOCK, Grid, Planes},
             multiply,
-            pass::{Call, Pass, Weights},
+            pass::{Call, Pass, PassWeights},
             planes::input_planes,
             prefetch::Prefetcher,
             store::Products,
@@ -117,7 +117,7 @@ impl Pass for Forward {
         &self,
         cpu: &Cpu,
         call: Call<'_, T>,
-        weights: Weights<'_>,
+        weights: PassWeights<'_>,
         scratch: &mut [f32],
     ) {
         let Call { batch, x, y, epilogue } = call;
@@ -127,7 +127,7 @@ impl Pass for Forward {
         let y = &mut y[..batch * self.output.image_len()];
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
-        let Weights::Packed(packed) = weights else { panic!("weights are transformed before") };
+        let PassWeights::Packed(packed) = weights else { panic!("weights are transformed before") };
         assert!(packed.len() >= self.packed.len(WEIGHTS));
         let y = DisjointChunks::new(y, 0);
         let (shared, own) = self.scratch(cpu);

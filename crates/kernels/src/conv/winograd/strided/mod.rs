@@ -14,13 +14,13 @@ use super::{
     pass::{Call, Products},
     product::is_int16,
     variant::Variant,
-    weights::Plain,
+    weights::RawWeights,
 };
 use crate::{
     conv::{
         algorithm::{Algorithm, Direction, Mode, NO_DATA, NO_WEIGHT},
         epilogue::Finish,
-        operands::{Read, WeightsOf},
+        operands::{Read, WeightValues},
         shape::ConvShape,
     },
     cpu::Cpu,
@@ -92,8 +92,8 @@ impl Strided {
         packed: &mut [f32],
     ) {
         let products = if backward { self.backward() } else { &self.forward };
-        let plain = Plain { weights, in_channels: self.shape.in_channels, factors, backward };
-        products.pack::<T>(cpu, plain, packed);
+        let raw = RawWeights { weights, in_channels: self.shape.in_channels, factors, backward };
+        products.pack::<T>(cpu, raw, packed);
     }
 
     fn backward(&self) -> &Products<Forward> {
@@ -104,10 +104,10 @@ impl Strided {
     ///
     /// # Panics
     /// If it is not prepared for the gradient of the input.
-    pub(in crate::conv) fn takes_plain(&self, direction: Direction) -> bool {
+    pub(in crate::conv) fn packs_in_call(&self, direction: Direction) -> bool {
         match direction {
-            Direction::BackwardData => self.backward().takes_plain(),
-            _ => self.forward.takes_plain(),
+            Direction::BackwardData => self.backward().packs_in_call(),
+            _ => self.forward.packs_in_call(),
         }
     }
 
@@ -116,7 +116,7 @@ impl Strided {
         cpu: &Cpu,
         batch: usize,
         x: Read<'_, T>,
-        weights: WeightsOf<'_>,
+        weights: WeightValues<'_>,
         y: &mut [T],
         epilogue: Finish<'_, T>,
         scratch: &mut [f32],
@@ -130,7 +130,7 @@ impl Strided {
         cpu: &Cpu,
         batch: usize,
         dy: &[T],
-        weights: WeightsOf<'_>,
+        weights: WeightValues<'_>,
         dx: &mut [T],
         epilogue: Finish<'_, T>,
         scratch: &mut [f32],
@@ -144,16 +144,16 @@ impl Strided {
         cpu: &Cpu,
         backward: bool,
         call: Call<'_, T>,
-        weights: WeightsOf<'_>,
+        weights: WeightValues<'_>,
         scratch: &mut [f32],
     ) {
         let products = if backward { self.backward() } else { &self.forward };
         match weights {
-            WeightsOf::Packed(packed) => products.run_packed(cpu, call, packed, scratch),
-            WeightsOf::Plain(weights) => {
+            WeightValues::Packed(packed) => products.run_packed(cpu, call, packed, scratch),
+            WeightValues::Unpacked(weights) => {
                 let in_channels = self.shape.in_channels;
-                let plain = Plain { weights, in_channels, factors: None, backward };
-                products.run_plain(cpu, call, plain, scratch);
+                let raw = RawWeights { weights, in_channels, factors: None, backward };
+                products.run_raw(cpu, call, raw, scratch);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{marker::PhantomData, ops::Range};
 use super::{
     norms::Gram,
     packed::Packed,
-    plain::Plain,
+    raw::RawWeights,
     taps::LINES,
     times::{Lanes, Times},
 };
@@ -27,7 +27,7 @@ use crate::{
 /// there already.
 pub(in crate::conv::winograd) fn pack<T: Scalar>(
     cpu: &Cpu,
-    plain: Plain<'_>,
+    raw: RawWeights<'_>,
     layout: Packed,
     variant: Variant,
     packed: &mut [f32],
@@ -44,7 +44,7 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
         let first = item / depths * wide;
         let start = item % depths * values;
         cpu.isa().dispatch(Pack::<T> {
-            plain,
+            raw,
             layout,
             variant,
             first,
@@ -58,7 +58,7 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
 
 /// A panel of outputs by some values of the depth.
 struct Pack<'a, T> {
-    plain: Plain<'a>,
+    raw: RawWeights<'a>,
     layout: Packed,
     variant: Variant,
     first: usize,
@@ -84,7 +84,7 @@ impl<T: Scalar> Kernel for Pack<'_, T> {
 impl<T: Scalar> Pack<'_, T> {
     #[inline(always)]
     fn panel<L: Window, V: Vector>(self) {
-        let Pack { plain, layout, variant, first, depth, factors, to, .. } = self;
+        let Pack { raw, layout, variant, first, depth, factors, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Of a word for each lane, or two.
         let mut turned = [0.0; 9 * 2 * BLOCK * 32];
@@ -98,21 +98,21 @@ impl<T: Scalar> Pack<'_, T> {
                 let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
                     let part = start..start + block;
-                    let taps = plain.taps::<T, V>(first, width, part, factors, &mut turned);
+                    let taps = raw.taps::<T, V>(first, width, part, factors, &mut turned);
                     gram.add::<V>(&taps, 0..block, width);
                 }
                 if !gram.is_usable(width) {
                     let mut most = Lanes([0.0; 32]);
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = plain.taps::<T, V>(first, width, part, factors, &mut turned);
+                        let taps = raw.taps::<T, V>(first, width, part, factors, &mut turned);
                         taps.largest::<V>(0..block, width, &mut most);
                     }
                     lanes = most.powers_of_two();
                     gram = Gram::new();
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = plain.taps::<T, V>(first, width, part, factors, &mut turned);
+                        let taps = raw.taps::<T, V>(first, width, part, factors, &mut turned);
                         taps.divide::<V>(0..block, width, &lanes);
                         gram.add::<V>(&taps, 0..block, width);
                     }
@@ -124,7 +124,7 @@ impl<T: Scalar> Pack<'_, T> {
             let is_divided = lanes.0 != Lanes::ONE.0;
             for start in depth.step_by(block) {
                 let part = start..start + block;
-                let taps = plain.taps::<T, V>(first, width, part, factors, &mut turned);
+                let taps = raw.taps::<T, V>(first, width, part, factors, &mut turned);
                 if is_divided {
                     taps.divide::<V>(0..block, width, &lanes);
                 }

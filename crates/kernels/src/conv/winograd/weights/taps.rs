@@ -26,7 +26,7 @@ pub(in crate::conv::winograd) struct Taps {
 }
 
 impl Taps {
-    /// Of what [`Plain::gather`](super::Plain::gather) brings together.
+    /// Of what [`RawWeights::gather`](super::RawWeights::gather) brings together.
     pub(in crate::conv::winograd) fn gathered(rows: *mut f32, width: usize) -> Self {
         // Turned by half a circle.
         let start = rows.wrapping_add(8 * width);

@@ -12,7 +12,7 @@ use crate::{
 /// Weights `[out][3][3][in]` as a product takes them. Forward: lanes are output channels, each
 /// times its factor. Backward: the window is turned by half a circle, lanes are input channels.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) struct Plain<'a> {
+pub(in crate::conv::winograd) struct RawWeights<'a> {
     pub(in crate::conv::winograd) weights: &'a [f32],
     pub(in crate::conv::winograd) in_channels: usize,
     pub(in crate::conv::winograd) factors: Option<&'a [f32]>,
@@ -22,7 +22,7 @@ pub(in crate::conv::winograd) struct Plain<'a> {
 /// Words between a row's load and its prefetch: hardware prefetchers follow few streams.
 const PREFETCH_DISTANCE: usize = 8 * BLOCK;
 
-impl Plain<'_> {
+impl RawWeights<'_> {
     /// The weights of `width` outputs from `first` on and of some values of the depth, brought
     /// together in `turned`. Those of integers are times their factors.
     #[inline(always)]
@@ -40,10 +40,10 @@ impl Plain<'_> {
         let factors = if is_int16::<T>() { &factors[depth.clone()] } else { factors };
         if self.backward {
             assert!(first + width <= channels && self.weights.len() >= row * depth.end);
-            let plain = Plain { weights: &self.weights[row * depth.start..], ..*self };
+            let raw = RawWeights { weights: &self.weights[row * depth.start..], ..*self };
             let (panel, rows, to) = ((first, width), 0..9 * count, turned.as_mut_ptr());
             // SAFETY: as checked.
-            unsafe { plain.gather::<T, V>(panel, rows, factors, to) };
+            unsafe { raw.gather::<T, V>(panel, rows, factors, to) };
             return Taps::gathered(turned.as_mut_ptr(), width);
         }
         let from = &self.weights[first * row..(first + width) * row];
@@ -81,7 +81,7 @@ impl Plain<'_> {
         Taps { start: turned.as_mut_ptr(), window: (count * width) as isize, value: width }
     }
 
-    /// Prefetches rows that [`Plain::gather`] will copy.
+    /// Prefetches rows that [`RawWeights::gather`] will copy.
     pub(in crate::conv::winograd) fn prefetch_rows(
         &self,
         (first, width): (usize, usize),
@@ -91,7 +91,7 @@ impl Plain<'_> {
         Prefetcher::rows(start, self.in_channels, width, rows.len())
     }
 
-    /// Prefetches one of `parts` equal parts of the panel that [`Plain::taps`] will read, forward.
+    /// Prefetches one of `parts` equal parts of the panel that [`RawWeights::taps`] will read, forward.
     pub(in crate::conv::winograd) fn prefetch_panel(
         &self,
         (first, width): (usize, usize),
