@@ -41,7 +41,7 @@ const LARGE: f32 = (1u128 << 64) as f32;
 
 impl<'a, T: Scalar> Bands<'a, T> {
     /// The bands of each pixel once.
-    pub(super) fn apart(grid: &'a Grid, read: Read<'a, T>, images: usize) -> Self {
+    pub(super) fn disjoint(grid: &'a Grid, read: Read<'a, T>, images: usize) -> Self {
         Bands { grid, read, images, side: grid.side, border: 0 }
     }
 

@@ -1,4 +1,4 @@
-//! Images cut into tiles, and where their elements lie.
+//! Images cut into tiles, and the layout of transformed tiles.
 
 use std::ops::Range;
 
@@ -59,8 +59,8 @@ impl Grid {
     }
 }
 
-/// Elements of transformed tiles, `[element][block of channels][tile][BLOCK]`: a matrix product
-/// for each element reads and writes whole lines.
+/// Transformed tiles, `[coefficient][block of channels][tile][BLOCK]`: the matrix product of each
+/// coefficient reads and writes whole cache lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Planes {
     /// Blocks of [`BLOCK`] words.
@@ -70,18 +70,18 @@ pub(super) struct Planes {
 }
 
 impl Planes {
-    /// Words from one element to the next: a line more than there is, so that elements do not
-    /// share a set of the cache.
+    /// Words from one coefficient to the next. There is a line of padding, so that coefficients do not
+    /// all fall into one set of the cache.
     pub(super) fn stride(&self) -> usize {
         (self.blocks * self.tiles + 1) * BLOCK
     }
 
-    /// Words of `elements`.
-    pub(super) fn len(&self, elements: usize) -> usize {
-        elements * self.stride()
+    /// Words of the planes of so many coefficients.
+    pub(super) fn len(&self, coefficients: usize) -> usize {
+        coefficients * self.stride()
     }
 
-    /// Where a tile's block starts in its element.
+    /// Where a tile's block starts in a coefficient's plane.
     #[inline(always)]
     pub(super) fn at(&self, block: usize, tile: usize) -> usize {
         (block * self.tiles + tile) * BLOCK

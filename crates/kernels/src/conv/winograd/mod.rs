@@ -1,6 +1,6 @@
 //! Winograd convolution: 3x3, with fewer products than weights and pixels.
 //!
-//! Images are cut into tiles of M x M outputs; N x N elements of a transformed tile (N = M + 2) and
+//! Images are cut into tiles of M x M outputs; N x N coefficients of a transformed tile (N = M + 2) and
 //! of transformed weights are multiplied as N² matrix products and transformed back (Lavin and Gray
 //! 2016). F(4x4, 3x3) has a quarter of the products of the direct method.
 

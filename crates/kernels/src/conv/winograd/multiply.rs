@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{isa::Vector, scalar::Scalar};
 
-/// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]` for one element, one panel of `NV`
+/// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]` for one coefficient, one panel of `NV`
 /// vectors and `groups` register tiles.
 ///
 /// `v` is a plane `[block][tiles][BLOCK]`, `u` is `[blocks * BLOCK][NV]` vectors, and `m` points at
@@ -139,14 +139,14 @@ pub(super) unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize
     }
 }
 
-/// An element's planes of a block of tiles, of both sides of a gradient of weights: `v` of the input,
+/// A coefficient's planes of a block of tiles, of both sides of a gradient of weights: `v` of the input,
 /// `w` of the output's gradient.
 pub(super) struct Sides<'a> {
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
     pub(super) v_planes: Planes,
     pub(super) w_planes: Planes,
-    /// What integers are worth, of each channel, and of the element times its norm.
+    /// What integers are worth, of each channel, and of the coefficient times its norm.
     pub(super) v_units: &'a [f32],
     pub(super) w_units: &'a [f32],
     pub(super) norm: f32,

@@ -52,7 +52,7 @@ pub(super) trait Pass {
 
     /// Words of transformed weights.
     fn packed_len(&self) -> usize {
-        if self.is_fresh() { 0 } else { self.packed().len(Self::VARIANT.weights()) }
+        if self.is_fresh() { 0 } else { self.packed().len(Self::VARIANT.weight_coefficients()) }
     }
 }
 
@@ -144,7 +144,8 @@ impl<P: Pass> Products<P> {
         let layout = self.pass.packed();
         let (packed, kept) = packed.split_at_mut(self.pass.packed_len());
         if is_int16::<T>() {
-            let (sums, both) = packed.split_at_mut(layout.factors(P::VARIANT.weights()));
+            let (sums, both) =
+                packed.split_at_mut(layout.factors(P::VARIANT.weight_coefficients()));
             let depth = self.pass.input().channels;
             weights::balance(cpu, raw, &mut both[..2 * depth], sums);
             Kept::keep(cpu, raw, Factors::of(both, depth), kept);
@@ -167,10 +168,10 @@ impl<P: Pass> Products<P> {
         let depth = grid.channels;
         let (packed, kept) = packed.split_at(self.pass.packed_len());
         let kept = Kept::of(kept, depth, layout.outputs);
-        let bands = Bands::apart(grid, call.x, call.batch);
+        let bands = Bands::disjoint(grid, call.x, call.batch);
         let len = Kept::scratch_len(bands.count(), depth, call.batch, layout.outputs);
         let (measured, scratch) = scratch.split_at_mut(len);
-        let factors = &packed[layout.factors(P::VARIANT.weights())..];
+        let factors = &packed[layout.factors(P::VARIANT.weight_coefficients())..];
         let uneven = kept.uneven(cpu, &bands, factors, measured);
         let lengths = (grid.image_len(), self.pass.output().image_len());
         for (images, _) in uneven.runs().filter(|(_, is_uneven)| !is_uneven) {
@@ -201,9 +202,9 @@ impl<P: Pass> Products<P> {
         let (own, rest) = scratch.split_at_mut(self.own_len());
         let (depth, layout) = (self.pass.input().channels, self.pass.packed());
         let is_fresh = self.pass.is_fresh();
-        let at = if is_fresh { 0 } else { layout.factors(P::VARIANT.weights()) };
+        let at = if is_fresh { 0 } else { layout.factors(P::VARIANT.weight_coefficients()) };
         let (energies, room) = rest.split_at_mut(depth);
-        let bands = Bands::apart(self.pass.input(), call.x, call.batch);
+        let bands = Bands::disjoint(self.pass.input(), call.x, call.batch);
         if !bands.all(cpu, energies, room) {
             let (weights, scratch) = transform::<P, T>(cpu, wide, raw, scratch);
             return wide.run(cpu, call.widen(), weights, scratch);

@@ -187,7 +187,7 @@ impl<const N: usize> Squares<N> {
     }
 }
 
-/// What lies outside an image: zeros in any storage element, for every channel.
+/// What lies outside an image: zeros in any scalar type, for every channel.
 #[inline(always)]
 fn zeros<T>() -> *const T {
     ZEROS.as_ptr().cast::<T>()

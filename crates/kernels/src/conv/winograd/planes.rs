@@ -68,19 +68,26 @@ pub(super) unsafe fn input_planes<
                     let [low, high] = product::of_words::<T, V>(factors.as_ptr().add(channel));
                     both = [times.mul(low), times.mul(high)];
                 }
-                elements::<L, T, V, S, N>([&halves[0], &halves[1]], both, planes.stride(), out);
+                let halves = [&halves[0], &halves[1]];
+                store_coefficients::<L, T, V, S, N>(halves, both, planes.stride(), out);
             }
         }
     }
 }
 
-/// The rest of a transform, and its elements to words `stride` apart. Integers are of `low` and `high`
-/// halves, each times its factor.
+/// The second half of a transform, along rows. Stores coefficients as words `stride` words apart; a
+/// word of integers holds those of `low` and of `high`, each quantised by its scale.
 ///
 /// # Safety
-/// All columns must be set, those of `high` if words are of integers; `out` must have room.
+/// All columns must be set, those of `high` where words are integers; `out` must have room.
 #[inline(always)]
-unsafe fn elements<L: Factor<S, N>, T: Scalar, V: Vector, const S: usize, const N: usize>(
+unsafe fn store_coefficients<
+    L: Factor<S, N>,
+    T: Scalar,
+    V: Vector,
+    const S: usize,
+    const N: usize,
+>(
     [low, high]: [&Half<V, N, S>; 2],
     times: [V; 2],
     stride: usize,
@@ -93,7 +100,7 @@ unsafe fn elements<L: Factor<S, N>, T: Scalar, V: Vector, const S: usize, const 
             if is_int16::<T>() {
                 let other = L::line(high.row(i));
                 for (j, value) in line.iter_mut().enumerate() {
-                    // A few factors for many elements.
+                    // A few distinct norms serve all coefficients.
                     let norm = V::splat(L::FACTORS[i][j]);
                     let times = [times[0].mul(norm), times[1].mul(norm)];
                     *value = V::pair_i16(*value, other[j], times);
@@ -167,7 +174,7 @@ pub(super) unsafe fn gradient_planes<
                     }
                     let block = planes.at(at_place / BLOCK, first + at) + at_place % BLOCK;
                     let (halves, out) = ([&halves[k], &others[k]], out.add(block));
-                    elements::<L, T, V, S, N>(halves, [scale; 2], planes.stride(), out);
+                    store_coefficients::<L, T, V, S, N>(halves, [scale; 2], planes.stride(), out);
                 }
             }
         }

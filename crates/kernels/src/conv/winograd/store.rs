@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{chunks::DisjointChunks, conv::epilogue::Finish, isa::Vector, scalar::Scalar};
 
-/// Products of all elements of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
+/// Products of all coefficients of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
 /// `M` pixels.
 pub(super) struct Products<'a, T> {
     pub(super) m: &'a [f32],

@@ -42,40 +42,41 @@ impl Variant {
             && channels.iter().all(|c| whole(c) && (32..=most).contains(c))
     }
 
-    /// Elements of a line of a window, and of a tile.
-    const fn lines(self) -> (usize, usize) {
+    /// Transform points along one side: of a window of weights, and of a tile.
+    const fn points(self) -> (usize, usize) {
         match self {
             Variant::UnitStride => (6, 6),
             Variant::Strided => (6, 9),
         }
     }
 
-    /// Elements of a window.
-    pub(super) const fn weights(self) -> usize {
-        self.lines().0 * self.lines().0
+    /// Coefficients of a transformed window of weights.
+    pub(super) const fn weight_coefficients(self) -> usize {
+        self.points().0 * self.points().0
     }
 
-    /// Elements of a tile.
-    pub(super) const fn elements(self) -> usize {
-        self.lines().1 * self.lines().1
+    /// Coefficients of a transformed tile.
+    pub(super) const fn tile_coefficients(self) -> usize {
+        self.points().1 * self.points().1
     }
 
-    /// The elements of a tile that one of a window meets.
+    /// The coefficients of a tile that are multiplied with coefficient `weight` of the window.
     #[inline(always)]
-    pub(super) fn sharing(self, weight: usize) -> impl Iterator<Item = usize> {
-        let (window, tile) = self.lines();
-        // Those of a line that the window lacks meet its last.
+    pub(super) fn tile_coefficients_for(self, weight: usize) -> impl Iterator<Item = usize> {
+        let (window, tile) = self.points();
+        // Points that the window lacks take its last.
         let shared = |i: usize| -> Range<usize> { i..if i + 1 < window { i + 1 } else { tile } };
         let columns = shared(weight % window);
         shared(weight / window).flat_map(move |i| columns.clone().map(move |j| i * tile + j))
     }
 
-    /// The bound of the elements of a transformed input that one of a window meets, and of those of
-    /// a transformed gradient of the output: of each, times the norm of the patch.
+    /// Norms of the transforms at coefficient `weight` of the window: of the input's transform, and of
+    /// that of the gradient of the output. No coefficient is larger than its norm times the Euclidean
+    /// norm of the patch.
     pub(super) fn norms(self, weight: usize) -> (f32, f32) {
-        let (window, _) = self.lines();
+        let (window, _) = self.points();
         let (i, j) = (weight / window, weight % window);
-        // Those that share a window's element have the same.
+        // Coefficients that share a weight have the same norm.
         match self {
             Variant::UnitStride => {
                 let (v, w) = (unit_stride::Input::NORMS, unit_stride::OutputAdjoint::NORMS);

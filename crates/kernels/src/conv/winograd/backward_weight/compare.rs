@@ -20,14 +20,14 @@ pub(super) const GROUP: usize = 16;
 /// A pair of channels is summed up anew where rounding is more than 2^-5 of the root of what squares
 /// `x^2 dy^2` add up to, in the mean of a band: what a tap is if signs have nothing to do with each other.
 ///
-/// An element of a pair, over a block, is off by `0.29 v_unit w_unit` times the norm of either side's
+/// A coefficient of a pair, over a block, is off by `0.29 v_unit w_unit` times the norm of either side's
 /// integers, if roundings have nothing to do with each other. These are about a sixth of their bound for
-/// a tile of the input, and a fourth for one of the gradient: few patches lie along one element. The sums
-/// of squares of what the transform back makes of the elements are 19.1^2 in the mean of the taps (18.4^2
+/// a tile of the input, and a fourth for one of the gradient: few patches lie along one coefficient. The sums
+/// of squares of what the transform back makes of the coefficients are 19.1^2 in the mean of the taps (18.4^2
 /// with a stride of 2).
 const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
 
-/// Pairs are not summed up anew where that takes more than one of so many products of elements.
+/// Pairs are not summed up anew where that takes more than one of so many products of coefficients.
 const MENDED: usize = 4;
 
 /// What integers did for.
@@ -96,10 +96,10 @@ impl BackwardWeight {
         });
         let pixels = self.input.side * self.input.width;
         let anew = anew.into_inner().saturating_mul(9 * GROUP * pixels);
-        let elements = blocks.tiles_len() * self.variant.elements();
+        let coefficients = blocks.tiles_len() * self.variant.tile_coefficients();
         match anew {
             0 => Close::All,
-            n if n <= elements * layout.inputs * layout.outputs / MENDED => Close::Most,
+            n if n <= coefficients * layout.inputs * layout.outputs / MENDED => Close::Most,
             _ => Close::Few,
         }
     }

@@ -13,7 +13,7 @@ use crate::{
             product::channel_at,
             transform::{Factor, strided, unit_stride},
             variant::Variant,
-            weights::{Apart, unpack_row},
+            weights::{Strides, unpack_row},
         },
     },
     isa::{Kernel, Vector},
@@ -74,12 +74,12 @@ impl<T: Scalar> Transform<'_, T> {
     }
 }
 
-/// Sums of an element of the window for some output channels.
+/// Sums of a coefficient of the window for some output channels.
 pub(super) struct Multiply<'a, T> {
     pub(super) plan: &'a BackwardWeight,
     pub(super) block: Block<'a>,
     pub(super) weight: usize,
-    /// Those of the element.
+    /// Those of the coefficient.
     pub(super) sums: *mut f32,
     pub(super) channels: Range<usize>,
     pub(super) words: usize,
@@ -95,7 +95,7 @@ impl<T: Scalar> Kernel for Multiply<'_, T> {
     fn run<V: Vector, const TILE: usize>(self) {
         let Multiply { plan, block, weight, sums, channels, words, first, .. } = self;
         let inputs = plan.input.channels;
-        // SAFETY: `sums` are the element's.
+        // SAFETY: `sums` are the coefficient's.
         unsafe {
             let sums = sums.add(channels.start * inputs);
             let all = 0..inputs;
@@ -104,7 +104,7 @@ impl<T: Scalar> Kernel for Multiply<'_, T> {
     }
 }
 
-/// Sums of all elements for some channels of both sides, and from them the weights' gradient.
+/// Sums of all coefficients for some channels of both sides, and from them the weights' gradient.
 pub(super) struct Square<'a, T> {
     pub(super) plan: &'a BackwardWeight,
     pub(super) block: Block<'a>,
@@ -124,13 +124,13 @@ impl<T: Scalar> Kernel for Square<'_, T> {
     fn run<V: Vector, const TILE: usize>(self) {
         let Square { plan, block, sums, outputs, inputs, words, dw, .. } = self;
         let (row, channels) = (inputs.len(), plan.input.channels);
-        let apart = Apart { elements: outputs.len() * row + BLOCK, parts: 0, count: 1 };
-        assert!(sums.len() >= plan.variant.weights() * apart.elements);
-        for weight in 0..plan.variant.weights() {
+        let strides = Strides { coefficients: outputs.len() * row + BLOCK, parts: 0, count: 1 };
+        assert!(sums.len() >= plan.variant.weight_coefficients() * strides.coefficients);
+        for weight in 0..plan.variant.weight_coefficients() {
             let (outputs, inputs) = (outputs.clone(), inputs.clone());
-            // SAFETY: `sums` holds those of every element.
+            // SAFETY: `sums` holds those of every coefficient.
             unsafe {
-                let sums = sums.as_mut_ptr().add(weight * apart.elements);
+                let sums = sums.as_mut_ptr().add(weight * strides.coefficients);
                 plan.sums::<T, V, TILE>(block, weight, sums, outputs, inputs, row, words, true);
             }
         }
@@ -139,14 +139,14 @@ impl<T: Scalar> Kernel for Square<'_, T> {
             unsafe {
                 let sums = sums.as_ptr().add(i * row);
                 let dw = dw.add(channel_at::<T, V>(place) * 9 * channels + inputs.start);
-                unpack_row::<T, V>(plan.variant, sums, apart, row, dw, channels);
+                unpack_row::<T, V>(plan.variant, sums, strides, row, dw, channels);
             }
         }
     }
 }
 
 impl BackwardWeight {
-    /// Sums of an element of the window: `[outputs][row]`, of which a row's start is `inputs`.
+    /// Sums of a coefficient of the window: `[outputs][row]`, of which a row's start is `inputs`.
     ///
     /// # Safety
     /// `sums` must have room.
@@ -166,9 +166,9 @@ impl BackwardWeight {
         let Measures { v_units, w_units, .. } = block.measures;
         let (v_norm, w_norm) = self.variant.norms(weight);
         let norm = v_norm * w_norm;
-        for (i, element) in self.variant.sharing(weight).enumerate() {
-            let v = &block.v[element * v_planes.stride()..];
-            let w = &block.w[element * w_planes.stride()..];
+        for (i, coefficient) in self.variant.tile_coefficients_for(weight).enumerate() {
+            let v = &block.v[coefficient * v_planes.stride()..];
+            let w = &block.w[coefficient * w_planes.stride()..];
             let sides = Sides { v, w, v_planes, w_planes, v_units, w_units, norm, words };
             let (outputs, inputs) = (outputs.clone(), inputs.clone());
             // SAFETY: the caller's contract.

@@ -111,7 +111,7 @@ impl BackwardWeight {
     ) -> Both<'a, T> {
         let side = if self.variant == Variant::Strided { 9 } else { 6 };
         let x = Bands { grid: &self.input, read: x, images: batch, side, border: 1 };
-        Both { x, dy: Bands::apart(&self.output, dy.into(), batch) }
+        Both { x, dy: Bands::disjoint(&self.output, dy.into(), batch) }
     }
 
     pub(super) fn layout(&self) -> Layout {

@@ -1,5 +1,5 @@
-//! The gradient of the weights: for each element of the window, matrix products over the tiles of
-//! all elements that meet it.
+//! The gradient of the weights: for each coefficient of the window, matrix products over the tiles of
+//! all coefficients that meet it.
 
 mod compare;
 mod items;
@@ -20,7 +20,7 @@ use super::{
     grid::Grid,
     product::is_int16,
     variant::Variant,
-    weights::{self, Apart},
+    weights::{self, Strides},
 };
 use crate::{chunks::DisjointChunks, conv::operands::Read, cpu::Cpu, scalar::Scalar};
 
@@ -123,7 +123,7 @@ impl plan::BackwardWeight {
             return;
         }
         let sums = &mut rest[..parts * self.sums_len()];
-        let weights = self.variant.weights();
+        let weights = self.variant.weight_coefficients();
         if alone {
             let each = self.planes_len();
             let sums = DisjointChunks::new(&mut *sums, self.sums_len());
@@ -174,7 +174,7 @@ impl plan::BackwardWeight {
                     let block = self.transform(cpu, both, blocks.tiles(number), record, planes);
                     let groups = channels.1.div_ceil(OUTPUTS);
                     cpu.pool().run(weights * groups, &|_, item| {
-                        // Those that most elements meet, which take the longest, come first.
+                        // Those that most coefficients meet, which take the longest, come first.
                         let (weight, group) = (weights - 1 - item / groups, item % groups);
                         let outputs = group * OUTPUTS..((group + 1) * OUTPUTS).min(channels.1);
                         let sums = sums.as_mut_ptr();
@@ -183,16 +183,16 @@ impl plan::BackwardWeight {
                 }
             }
         }
-        let apart = Apart { elements: self.stride(), parts: self.sums_len(), count: parts };
-        weights::unpack::<T>(cpu, self.variant, sums, apart, channels, dw);
+        let strides = Strides { coefficients: self.stride(), parts: self.sums_len(), count: parts };
+        weights::unpack::<T>(cpu, self.variant, sums, strides, channels, dw);
     }
 
     /// The planes of both sides.
     fn split<'a>(&self, planes: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
-        planes.split_at_mut(self.v().len(self.variant.elements()))
+        planes.split_at_mut(self.v().len(self.variant.tile_coefficients()))
     }
 
-    /// Sums of an element of the window and a part, for some output channels that nobody else has.
+    /// Sums of a coefficient of the window and a part, for some output channels that nobody else has.
     fn multiply<T: Scalar>(
         &self,
         cpu: &Cpu,

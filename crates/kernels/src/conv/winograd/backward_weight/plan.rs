@@ -22,7 +22,7 @@ const SUMS: usize = 5 << 18;
 pub(super) const PART: usize = 64;
 /// Output channels of an item.
 pub(super) const OUTPUTS: usize = 128;
-/// Output and input channels of an item that holds all elements: their sums are half of a usual L2
+/// Output and input channels of an item that holds all coefficients: their sums are half of a usual L2
 /// cache.
 pub(super) const SQUARE: (usize, usize) = (16, 256);
 
@@ -31,7 +31,7 @@ pub(super) const SQUARE: (usize, usize) = (16, 256);
 /// The batch is cut into parts, as many as their sums may take memory, and these are added in order
 /// at the end. A thread takes a whole part, so that nothing but weights leaves its caches: two cores
 /// may be far from each other. Where parts are fewer than threads all work on one after the other,
-/// and an item is an element of the window and a group of output channels. Sums run over a part's
+/// and an item is a coefficient of the window and a group of output channels. Sums run over a part's
 /// tiles in order either way: no number of threads changes them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackwardWeight {
@@ -58,9 +58,9 @@ impl BackwardWeight {
     ) -> Self {
         let tiles = batch * input.tiles();
         let all = tiles.div_ceil(T::PACK);
-        let sums = variant.weights() * (input.channels * output.channels + BLOCK);
+        let sums = variant.weight_coefficients() * (input.channels * output.channels + BLOCK);
         let parts = power_of_two((SUMS / sums).min(PARTS).min(all / PART));
-        let line = variant.elements() * (input.channels + output.channels);
+        let line = variant.tile_coefficients() * (input.channels + output.channels);
         let words = |planes: usize| planes / line;
         let words = if parts > 1 {
             words(PLANES * T::PACK).clamp(32, 128)
@@ -79,7 +79,7 @@ impl BackwardWeight {
         Planes { blocks: self.output.channels / BLOCK, tiles: self.words }
     }
 
-    /// Words of the sums of an element of the window.
+    /// Words of the sums of a coefficient of the window.
     pub(super) fn stride(&self) -> usize {
         self.input.channels * self.output.channels + BLOCK
     }
@@ -89,19 +89,20 @@ impl BackwardWeight {
         tiles <= self.words * self.pack
     }
 
-    /// Words of the sums of an item that holds all elements.
+    /// Words of the sums of an item that holds all coefficients.
     pub(super) fn square_len(&self) -> usize {
-        self.variant.weights() * (SQUARE.0 * SQUARE.1 + BLOCK)
+        self.variant.weight_coefficients() * (SQUARE.0 * SQUARE.1 + BLOCK)
     }
 
     /// Words of the sums of a part.
     pub(super) fn sums_len(&self) -> usize {
-        self.variant.weights() * self.stride()
+        self.variant.weight_coefficients() * self.stride()
     }
 
     /// Words of the planes of both sides.
     pub(super) fn planes_len(&self) -> usize {
-        self.v().len(self.variant.elements()) + self.w().len(self.variant.elements())
+        self.v().len(self.variant.tile_coefficients())
+            + self.w().len(self.variant.tile_coefficients())
     }
 
     /// The blocks of so many tiles.

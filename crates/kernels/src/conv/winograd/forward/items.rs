@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::plan::{ELEMENTS, Forward};
+use super::plan::{COEFFICIENTS, Forward};
 use crate::{
     chunks::DisjointChunks,
     conv::{
@@ -153,14 +153,14 @@ impl<T: Scalar> Job<'_, T> {
         unsafe {
             self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone(), prefetcher);
             let planes = self.plan.m(channels.len());
-            let units = v.add(self.plan.v().len(ELEMENTS));
+            let units = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
             let products = Products { m, planes, units, grid, y, epilogue };
             products.store::<Output, V, 6, 4>(tiles, channels);
         }
     }
 
-    /// Products of all elements into `m`.
+    /// Products of all coefficients into `m`.
     ///
     /// # Safety
     /// As [`Job::outputs`].
@@ -182,11 +182,11 @@ impl<T: Scalar> Job<'_, T> {
             match self.weights {
                 RightOperand::Packed(packed) => {
                     let u = packed.as_ptr().add(channels.start * depth);
-                    let units = packed.as_ptr().add(plan.packed.units() + channels.start);
+                    let units = packed.as_ptr().add(plan.packed.dequant() + channels.start);
                     let stride = plan.packed.stride();
                     let steps = self.steps::<V>(groups, depth, channels.len());
-                    let mut prefetcher = prefetcher.in_steps(ELEMENTS * steps);
-                    for e in 0..ELEMENTS {
+                    let mut prefetcher = prefetcher.in_steps(COEFFICIENTS * steps);
+                    for e in 0..COEFFICIENTS {
                         let (u, units) = (u.add(e * stride), units.add(e * stride));
                         let all = 0..depth;
                         let (outputs, prefetcher) = (channels.len(), &mut prefetcher);
@@ -198,9 +198,9 @@ impl<T: Scalar> Job<'_, T> {
                 RightOperand::Raw(raw, factors) => {
                     let width = channels.len();
                     let stride = plan.fresh_stride(width);
-                    let (m, u) = m.split_at_mut(plan.m(width).len(ELEMENTS));
+                    let (m, u) = m.split_at_mut(plan.m(width).len(COEFFICIENTS));
                     let (u, rest) = u.split_at_mut(6 * MOST_LINES * stride);
-                    let (units, turned) = rest.split_at_mut(ELEMENTS * width);
+                    let (units, turned) = rest.split_at_mut(COEFFICIENTS * width);
                     assert!(turned.len() >= 9 * depth * T::PACK * width);
                     let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
                     let all = 0..depth * T::PACK;
@@ -236,11 +236,11 @@ impl<T: Scalar> Job<'_, T> {
                         }
                         let next = words.end..(words.end + plan.chunk).min(depth);
                         let share = |words: &Range<usize>, e: usize| {
-                            9 * T::PACK * words.start + 9 * T::PACK * words.len() * e / ELEMENTS
+                            9 * T::PACK * words.start + 9 * T::PACK * words.len() * e / COEFFICIENTS
                         };
                         for (group, lines) in LINES.into_iter().enumerate() {
                             let values = values.clone();
-                            taps.elements::<Weight, T, V>(group, values, width, &times, u, stride);
+                            taps.transform::<Weight, T, V>(group, values, width, &times, u, stride);
                             for e in 6 * lines.start..6 * lines.end {
                                 // The next part's rows, as products leave time for them; at the end
                                 // the next panel's are only asked for, as all are forward.
@@ -251,14 +251,14 @@ impl<T: Scalar> Job<'_, T> {
                                         (next.clone(), panel.0)
                                     };
                                     let now = share(&next, e)..share(&next, e + 1);
-                                    let then = now.end..share(&next, ELEMENTS.min(e + 2));
+                                    let then = now.end..share(&next, COEFFICIENTS.min(e + 2));
                                     if first == panel.0 {
                                         raw.gather::<T, V>(panel, now, factors, rows);
                                     }
                                     raw.prefetch_rows((first, width), then)
                                 } else {
-                                    let parts = ELEMENTS * depth.div_ceil(plan.chunk);
-                                    let part = start / plan.chunk * ELEMENTS + e;
+                                    let parts = COEFFICIENTS * depth.div_ceil(plan.chunk);
+                                    let part = start / plan.chunk * COEFFICIENTS + e;
                                     raw.prefetch_panel((panel.0 + width, width), (part, parts))
                                 };
                                 let steps = self.steps::<V>(groups, words.len(), width);
@@ -276,12 +276,12 @@ impl<T: Scalar> Job<'_, T> {
         }
     }
 
-    /// Steps of [`Prefetcher`] that the products of an element take, over so many words of the depth.
+    /// Steps of [`Prefetcher`] that the products of a coefficient take, over so many words of the depth.
     fn steps<V: Vector>(&self, groups: usize, depth: usize, outputs: usize) -> usize {
         groups * (depth / BLOCK) * outputs.div_ceil(2 * V::LANES)
     }
 
-    /// Products of an element over part of the depth, for `outputs` channels whose weights start
+    /// Products of a coefficient over part of the depth, for `outputs` channels whose weights start
     /// at `u` and what those are worth at `units`; added to `m` but for the first part.
     ///
     /// # Safety

@@ -6,7 +6,7 @@ mod plan;
 pub(super) use plan::{Forward, Fresh};
 
 use items::{Job, Panel, RightOperand, Transform, Whole};
-use plan::ELEMENTS;
+use plan::COEFFICIENTS;
 
 use super::{
     grid::Grid,
@@ -60,8 +60,8 @@ impl Pass for Forward {
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
         let (weights, factors) = match weights {
             PassWeights::Packed(packed) => {
-                assert!(packed.len() >= self.packed.len(ELEMENTS));
-                (RightOperand::Packed(packed), &packed[self.packed.factors(ELEMENTS)..])
+                assert!(packed.len() >= self.packed.len(COEFFICIENTS));
+                (RightOperand::Packed(packed), &packed[self.packed.factors(COEFFICIENTS)..])
             }
             PassWeights::Raw(raw, factors) => {
                 assert!(self.fresh);

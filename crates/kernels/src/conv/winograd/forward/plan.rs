@@ -10,8 +10,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Elements of a tile.
-pub(super) const ELEMENTS: usize = Variant::UnitStride.elements();
+/// Coefficients of a tile.
+pub(super) const COEFFICIENTS: usize = Variant::UnitStride.tile_coefficients();
 /// Words of a thread's planes aimed at, and at most, where fewer tiles are not worth their weights: a
 /// part of a usual L2 cache, and one with a little of the next.
 const PLANES: usize = 150 * 1024;
@@ -41,7 +41,7 @@ pub(in crate::conv::winograd) struct Forward {
 }
 
 impl Forward {
-    /// For up to `batch` images of these stored channels, in elements of `T`.
+    /// For up to `batch` images of these stored channels, in coefficients of `T`.
     pub(in crate::conv::winograd) fn new<T: Scalar>(
         input: Grid,
         outputs: usize,
@@ -51,7 +51,7 @@ impl Forward {
     ) -> Self {
         let packed = Packed { outputs, depth: input.channels / T::PACK };
         let all = batch * input.tiles();
-        let line = ELEMENTS * (packed.depth + outputs);
+        let line = COEFFICIENTS * (packed.depth + outputs);
         let mut tiles = (PLANES / line / tile * tile).max(32.min(MOST_PLANES / line));
         let shared = tiles < 32;
         if shared {
@@ -79,7 +79,7 @@ impl Forward {
 
     /// Words of transformed tiles, and of what those are worth.
     pub(super) fn v_len(&self) -> usize {
-        self.v().len(ELEMENTS) + self.tiles
+        self.v().len(COEFFICIENTS) + self.tiles
     }
 
     /// Words of the planes: shared input, and each thread's own.
@@ -88,15 +88,15 @@ impl Forward {
         if self.shared {
             let turned = 9 * self.input.channels * panel;
             let u = self.fresh_stride(panel) * 6 * MOST_LINES;
-            let fresh = u + ELEMENTS * panel + turned;
-            let m = self.m(panel).len(ELEMENTS);
+            let fresh = u + COEFFICIENTS * panel + turned;
+            let m = self.m(panel).len(COEFFICIENTS);
             (v, if self.fresh { m + fresh } else { m })
         } else {
-            (0, v + self.m(self.output.channels).len(ELEMENTS))
+            (0, v + self.m(self.output.channels).len(COEFFICIENTS))
         }
     }
 
-    /// Words from one element of fresh weights of so many outputs to the next.
+    /// Words from one coefficient of fresh weights of so many outputs to the next.
     pub(super) fn fresh_stride(&self, outputs: usize) -> usize {
         self.chunk * outputs + BLOCK
     }

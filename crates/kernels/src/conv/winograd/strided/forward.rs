@@ -24,10 +24,10 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Elements of a tile.
-const ELEMENTS: usize = Variant::Strided.elements();
+/// Coefficients of a tile.
+const COEFFICIENTS: usize = Variant::Strided.tile_coefficients();
 /// Planes of weights.
-const WEIGHTS: usize = Variant::Strided.weights();
+const WEIGHT_COEFFICIENTS: usize = Variant::Strided.weight_coefficients();
 /// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
 const PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
@@ -58,7 +58,7 @@ impl Forward {
         tile: usize,
     ) -> Self {
         let packed = Packed { outputs: output.channels, depth: input.channels / T::PACK };
-        let mut tiles = PLANES / (ELEMENTS * (packed.depth + 2 * BLOCK)) / tile * tile;
+        let mut tiles = PLANES / (COEFFICIENTS * (packed.depth + 2 * BLOCK)) / tile * tile;
         let shared = tiles < 16;
         if shared {
             tiles = SHARED;
@@ -78,13 +78,13 @@ impl Forward {
 
     /// Words of transformed tiles, and of what those are worth.
     fn v_len(&self) -> usize {
-        self.v().len(ELEMENTS) + self.tiles
+        self.v().len(COEFFICIENTS) + self.tiles
     }
 
     /// Words of the planes: shared input, and each thread's own.
     fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
         let v = self.v_len();
-        let m = self.m(2 * cpu.isa().lanes()).len(ELEMENTS);
+        let m = self.m(2 * cpu.isa().lanes()).len(COEFFICIENTS);
         if self.shared { (v, m) } else { (0, v + m) }
     }
 }
@@ -128,7 +128,7 @@ impl Pass for Forward {
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
         let PassWeights::Packed(packed) = weights else { panic!("weights are transformed before") };
-        assert!(packed.len() >= self.packed.len(WEIGHTS));
+        assert!(packed.len() >= self.packed.len(WEIGHT_COEFFICIENTS));
         let y = DisjointChunks::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
@@ -256,7 +256,7 @@ impl<T: Scalar> Job<'_, T> {
     #[inline(always)]
     unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
-        let (x, factors) = (self.x, &self.packed[self.plan.packed.factors(WEIGHTS)..]);
+        let (x, factors) = (self.x, &self.packed[self.plan.packed.factors(WEIGHT_COEFFICIENTS)..]);
         // SAFETY: the caller's contract.
         unsafe {
             if self.plan.gradient {
@@ -283,7 +283,7 @@ impl<T: Scalar> Job<'_, T> {
         unsafe {
             self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone());
             let planes = self.plan.m(channels.len());
-            let units = v.add(self.plan.v().len(ELEMENTS));
+            let units = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
             let products = Products { m, planes, units, grid, y, epilogue };
             if self.plan.gradient {
@@ -294,7 +294,7 @@ impl<T: Scalar> Job<'_, T> {
         }
     }
 
-    /// Products of all elements into `m`.
+    /// Products of all coefficients into `m`.
     ///
     /// # Safety
     /// As [`Job::outputs`].
@@ -309,16 +309,16 @@ impl<T: Scalar> Job<'_, T> {
         let plan = self.plan;
         let (v_planes, m_planes) = (plan.v(), plan.m(channels.len()));
         let (packed, groups) = (plan.packed, tiles.div_ceil(TILE));
-        assert!(m.len() >= m_planes.len(ELEMENTS) && groups * TILE <= plan.tiles);
+        assert!(m.len() >= m_planes.len(COEFFICIENTS) && groups * TILE <= plan.tiles);
         assert!(channels.len() <= 2 * V::LANES);
         let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
         let mut none = Prefetcher::NONE;
-        for weight in 0..WEIGHTS {
+        for weight in 0..WEIGHT_COEFFICIENTS {
             let at = weight * packed.stride() + channels.start * packed.depth;
             let u = self.packed[at..].as_ptr();
-            let units = self.packed[weight * packed.stride() + packed.units()..].as_ptr();
+            let units = self.packed[weight * packed.stride() + packed.dequant()..].as_ptr();
             let units = units.wrapping_add(channels.start);
-            for e in Variant::Strided.sharing(weight) {
+            for e in Variant::Strided.tile_coefficients_for(weight) {
                 // SAFETY: within the planes and the packed weights (`run` checks those).
                 unsafe {
                     let v = v.add(e * v_planes.stride());

@@ -1,7 +1,7 @@
 //! Winograd convolution: 3x3, stride 2.
 //!
-//! Outputs are cut into tiles of 4 x 4, whose inputs make 9 x 9 elements: 81 products where the
-//! direct method has 144. Elements of pixels that the transform leaves as they are share their
+//! Outputs are cut into tiles of 4 x 4, whose inputs make 9 x 9 coefficients: 81 products where the
+//! direct method has 144. Coefficients of pixels that the transform leaves as they are share their
 //! weights: 6 x 6 planes of weights serve all.
 
 mod forward;

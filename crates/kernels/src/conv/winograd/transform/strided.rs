@@ -1,24 +1,24 @@
 //! The one-dimensional transforms of a window of three with stride 2, on vectors.
 //!
 //! `y[i] = g0 x[2i - 1] + g1 x[2i] + g2 x[2i + 1]` is a window of two, (g0, g2), over every other
-//! pixel, and a product with g1 of those between. Four outputs take the five elements of F(4, 2)
+//! pixel, and a product with g1 of those between. Four outputs take the five coefficients of F(4, 2)
 //! for the former, whose points are 0, 1, -1, 1/2 and infinity, and the four pixels of the latter
 //! as they are: nine products where the direct method has twelve. These four share g1: weights have
-//! six elements.
+//! six coefficients.
 //!
 //! The gradient of the input is the same with inputs and outputs exchanged: five pixels of `dy`
-//! make nine elements, and nine make eight pixels of `dx`, over weights turned round.
+//! make nine coefficients, and nine make eight pixels of `dx`, over weights turned round.
 
 use super::transform1d::{Factor, Line, Window};
 use crate::isa::Vector;
 
-/// Of the elements of an input: of F(4, 2), and of pixels as they are.
+/// Of the coefficients of an input: of F(4, 2), and of pixels as they are.
 const NORMS: [f32; N] = [1.582, 1.225, 1.871, 1.415, 1.582, 1.0, 1.0, 1.0, 1.0];
 
-/// Elements of a line.
+/// Coefficients of a line.
 pub(in crate::conv::winograd) const N: usize = 9;
 
-/// Nine pixels to elements, from the one before the first window's centre.
+/// Nine pixels to coefficients, from the one before the first window's centre.
 pub(in crate::conv::winograd) struct Input;
 
 impl Factor<9, N> for Input {
@@ -33,7 +33,7 @@ impl Line<9, N> for Input {
     }
 }
 
-/// Elements to four outputs.
+/// Coefficients to four outputs.
 pub(in crate::conv::winograd) struct Output;
 
 impl Line<N, 4> for Output {
@@ -62,7 +62,7 @@ impl Line<4, N> for OutputAdjoint {
     }
 }
 
-/// Five pixels of `dy` to elements.
+/// Five pixels of `dy` to coefficients.
 pub(in crate::conv::winograd) struct GradientInput;
 
 impl Factor<5, N> for GradientInput {
@@ -77,7 +77,7 @@ impl Line<5, N> for GradientInput {
     }
 }
 
-/// Elements to eight pixels of `dx`.
+/// Coefficients to eight pixels of `dx`.
 pub(in crate::conv::winograd) struct GradientOutput;
 
 impl Line<N, 8> for GradientOutput {
@@ -88,7 +88,7 @@ impl Line<N, 8> for GradientOutput {
     }
 }
 
-/// Weights to elements.
+/// Weights to coefficients.
 pub(in crate::conv::winograd) struct Weight;
 
 impl Line<3, 6> for Weight {

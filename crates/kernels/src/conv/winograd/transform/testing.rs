@@ -60,7 +60,7 @@ pub(in crate::conv::winograd) fn norms<
     }
 }
 
-/// Scales are what elements lack.
+/// Scales are what coefficients lack.
 pub(in crate::conv::winograd) fn scales<L: Window, V: Vector>() {
     let g = splat::<V, 3>(&values());
     let (all, bare) = (first(L::line(&g)), first(L::bare(&g)));

@@ -42,10 +42,10 @@ pub(in crate::conv::winograd) trait Line<const FROM: usize, const TO: usize> {
 pub(in crate::conv::winograd) trait Factor<const FROM: usize, const TO: usize>:
     Line<FROM, TO>
 {
-    /// Bounds of the Euclidean norms of the transform's rows: no element is larger than its own
+    /// Bounds of the Euclidean norms of the transform's rows: no coefficient is larger than its own
     /// times the norm of the line.
     const NORMS: [f32; TO];
-    /// One over those of an element: of both sides.
+    /// One over those of a coefficient: of both sides.
     const FACTORS: [[f32; TO]; TO] = {
         let mut factors = [[0.0; TO]; TO];
         let mut i = 0;
@@ -57,12 +57,12 @@ pub(in crate::conv::winograd) trait Factor<const FROM: usize, const TO: usize>:
     };
 }
 
-/// A transform of weights. What products of integers are worth holds any factor of an element, so
+/// A transform of weights. What products of integers are worth holds any factor of a coefficient, so
 /// their weights need not have theirs.
 pub(in crate::conv::winograd) trait Window: Line<3, 6> {
-    /// What elements are, over those of [`Window::bare`].
+    /// What coefficients are, over those of [`Window::bare`].
     const SCALES: [f32; 6];
-    /// Elements over their scales: by half as many multiplications, and sums, which some machines
+    /// Coefficients over their scales: by half as many multiplications, and sums, which some machines
     /// add beside those.
     fn bare<V: Vector>(g: &[V; 3]) -> [V; 6];
 }

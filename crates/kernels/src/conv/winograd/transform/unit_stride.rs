@@ -1,10 +1,10 @@
 //! The one-dimensional transforms of F(4, 3) (Lavin and Gray 2016), on vectors.
 //!
-//! With four outputs and six elements: `y = A^T [(G g) * (B^T d)]`. Each has an adjoint, which the
+//! With four outputs and six coefficients: `y = A^T [(G g) * (B^T d)]`. Each has an adjoint, which the
 //! gradient of the weights needs: `dg = G^T [(A dy) * (B^T d)]`.
 //!
 //! The points are 0, ±2/3, ±3/2 and infinity. With the usual 0, ±1, ±2 and infinity, rounding
-//! errors of elements come out 2.3 times as large in the mean of a tile's outputs, and 4.4 times as
+//! errors of coefficients come out 2.3 times as large in the mean of a tile's outputs, and 4.4 times as
 //! large in the last one.
 //!
 //! A sum and a difference of the same terms are one product and two sums, not two fused operations:
@@ -19,7 +19,7 @@ const B: f32 = 1.5;
 const AA: f32 = A * A;
 const BB: f32 = B * B;
 
-/// `B^T d`: inputs to elements.
+/// `B^T d`: inputs to coefficients.
 pub(in crate::conv::winograd) struct Input;
 
 impl Factor<6, 6> for Input {
@@ -44,7 +44,7 @@ impl Line<6, 6> for Input {
     }
 }
 
-/// `A^T m`: elements to outputs.
+/// `A^T m`: coefficients to outputs.
 pub(in crate::conv::winograd) struct Output;
 
 impl Line<6, 4> for Output {
@@ -80,11 +80,11 @@ impl Line<4, 6> for OutputAdjoint {
     }
 }
 
-/// What the weights' elements of the positive points are divided by.
+/// What the weights' coefficients of the positive points are divided by.
 const FA: f32 = 2.0 * AA * (AA - BB);
 const FB: f32 = 2.0 * BB * (BB - AA);
 
-/// `G g`: weights to elements.
+/// `G g`: weights to coefficients.
 pub(in crate::conv::winograd) struct Weight;
 
 impl Line<3, 6> for Weight {
@@ -146,9 +146,9 @@ mod tests {
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
             let (d, g) = (values::<6>(), [0.5f32, -1.25, 2.0]);
-            let (elements, weights) =
+            let (coefficients, weights) =
                 (Input::line(&splat::<V, 6>(&d)), Weight::line(&splat::<V, 3>(&g)));
-            let products: [V; 6] = std::array::from_fn(|i| elements[i].mul(weights[i]));
+            let products: [V; 6] = std::array::from_fn(|i| coefficients[i].mul(weights[i]));
             for (i, y) in first(Output::line(&products)).into_iter().enumerate() {
                 let want: f64 = (0..3).map(|r| f64::from(d[i + r]) * f64::from(g[r])).sum();
                 assert!((y - want).abs() < 1e-4, "{y} for {want}");

@@ -1,4 +1,4 @@
-//! Weights to elements, and gradients of elements to those of weights.
+//! Weights to coefficients, and gradients of coefficients to those of weights.
 
 mod balance;
 mod norms;
@@ -16,4 +16,4 @@ pub(super) use packed::Packed;
 pub(super) use raw::RawWeights;
 pub(super) use taps::{LINES, MOST_LINES, Taps};
 pub(super) use times::{Lanes, Times};
-pub(super) use unpack::{Apart, unpack, unpack_row};
+pub(super) use unpack::{Strides, unpack, unpack_row};

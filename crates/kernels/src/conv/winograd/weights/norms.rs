@@ -1,4 +1,4 @@
-//! Norms of elements, without elements.
+//! Norms of coefficients, without coefficients.
 
 use std::ops::Range;
 
@@ -10,8 +10,8 @@ use crate::{
 
 /// Sums over the depth of products of two taps, for two vectors of outputs.
 ///
-/// The square of an element `sum G_ia G_jb g_ab` is a form in products `g_ab g_cd`, and so is its
-/// sum over the depth. Forms of all elements have the same rows a and c and columns b and d: each
+/// The square of a coefficient `sum G_ia G_jb g_ab` is a form in products `g_ab g_cd`, and so is its
+/// sum over the depth. Forms of all coefficients have the same rows a and c and columns b and d: each
 /// of the 36 sums here has a [pair] of each.
 pub(in crate::conv::winograd) struct Gram([[[f32; 32]; 6]; 6]);
 
@@ -25,7 +25,7 @@ const fn pair(i: usize) -> [usize; 2] {
 /// taken apart: short sums round less.
 const BLOCK: usize = 32;
 
-/// Elements that are far smaller than their taps are what rounding leaves of larger terms, but no sum
+/// Coefficients that are far smaller than their taps are what rounding leaves of larger terms, but no sum
 /// of squares may be found too small: integers would outgrow their limit. Terms of a form sum up, without
 /// their signs, to at most `|G_i|^2 |G_j|^2 sum of g_ab^2` (Cauchy and Schwarz), and each was rounded
 /// at most 128 times in a block (two products that are not fused, of 32 values), 16 times among
@@ -108,7 +108,7 @@ impl Gram {
         (0..width).all(|lane| USABLE.contains(&total(lane)))
     }
 
-    /// Sums of squares of the [bare](Window::bare) elements, rounded up.
+    /// Sums of squares of the [bare](Window::bare) coefficients, rounded up.
     #[inline(always)]
     pub(in crate::conv::winograd) fn squares<L: Window, V: Vector>(
         &self,
@@ -116,7 +116,7 @@ impl Gram {
         squares: &mut Times,
     ) {
         assert!(width <= 32 && width.is_multiple_of(V::LANES));
-        // Of each element of a line, what pairs of its taps count.
+        // Of each coefficient of a line, what pairs of its taps count.
         let units = [
             L::bare(&[V::splat(1.0), V::zero(), V::zero()]),
             L::bare(&[V::zero(), V::splat(1.0), V::zero()]),
@@ -173,13 +173,13 @@ mod tests {
     };
 
     struct Check<'a> {
-        /// Lines of a window, of which its elements are products.
+        /// Lines of a window, of which its coefficients are products.
         columns: &'a dyn Fn(usize) -> [f64; 3],
         rows: &'a dyn Fn(usize) -> [f64; 3],
     }
 
     impl Check<'_> {
-        /// No sum is below that of the elements' squares, nor above by more than rounding.
+        /// No sum is below that of the coefficients' squares, nor above by more than rounding.
         #[inline(always)]
         fn bounds<L: Window, V: Vector>(&self) {
             let width = 2 * V::LANES;
@@ -203,20 +203,20 @@ mod tests {
             for (e, lane) in (0..36).flat_map(|e| (0..width).map(move |lane| (e, lane))) {
                 let (mut want, mut most) = (0.0, 0.0);
                 for value in taps.chunks_exact(9 * width) {
-                    let mut element = 0.0;
+                    let mut coefficient = 0.0;
                     for window in 0..9 {
                         let tap = f64::from(value[window * width + lane]);
-                        element += units[window / 3][e / 6] * units[window % 3][e % 6] * tap;
+                        coefficient += units[window / 3][e / 6] * units[window % 3][e % 6] * tap;
                         let square = |a: f64| a * a;
                         let norm = |i: usize| units.iter().map(|u| square(u[i])).sum::<f64>();
                         most += norm(e / 6) * norm(e % 6) * square(tap);
                     }
-                    want += element * element;
+                    want += coefficient * coefficient;
                 }
                 let got = f64::from(squares.0[e][lane]);
-                assert!(got >= want, "element {e}: {got} for {want}");
+                assert!(got >= want, "coefficient {e}: {got} for {want}");
                 let above = want + 2.0 * f64::from(ROUNDING) * most;
-                assert!(got <= above * 1.0001, "element {e}: {got} for {want} of {most}");
+                assert!(got <= above * 1.0001, "coefficient {e}: {got} for {want} of {most}");
             }
         }
     }

@@ -36,8 +36,8 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     // Integers need the norms of the whole depth.
     let values = if is_int16::<T>() { layout.depth * T::PACK } else { BLOCK };
     let depths = layout.depth * T::PACK / values;
-    assert!(packed.len() >= layout.len(variant.weights()));
-    let (packed, both) = packed.split_at_mut(layout.factors(variant.weights()));
+    assert!(packed.len() >= layout.len(variant.weight_coefficients()));
+    let (packed, both) = packed.split_at_mut(layout.factors(variant.weight_coefficients()));
     let (packed, both) = (DisjointChunks::new(packed, 0), &*both);
     let factors = if is_int16::<T>() { Factors::of(both, values) } else { Factors::NONE };
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
@@ -89,7 +89,7 @@ impl<T: Scalar> Pack<'_, T> {
         // Of a word for each lane, or two.
         let mut turned = [0.0; 9 * 2 * BLOCK * 32];
         let block = BLOCK * T::PACK;
-        let apart = layout.stride();
+        let stride = layout.stride();
         let mut times = Times::new();
         // SAFETY: `pack` has checked the length; each item has its own panel and depths.
         unsafe {
@@ -118,8 +118,8 @@ impl<T: Scalar> Pack<'_, T> {
                     }
                 }
                 gram.squares::<L, V>(width, &mut times);
-                let units = to.add(layout.units() + first);
-                times.scale::<L, V>(variant, width, &lanes, units, apart);
+                let units = to.add(layout.dequant() + first);
+                times.scale::<L, V>(variant, width, &lanes, units, stride);
             }
             let is_divided = lanes.0 != Lanes::ONE.0;
             for start in depth.step_by(block) {
@@ -131,8 +131,8 @@ impl<T: Scalar> Pack<'_, T> {
                 // Words of this panel: all panels before it are whole.
                 let to = to.add(first * layout.depth + start / T::PACK * width);
                 for (group, lines) in LINES.into_iter().enumerate() {
-                    let to = to.add(6 * lines.start * apart);
-                    taps.elements::<L, T, V>(group, 0..block, width, &times, to, apart);
+                    let to = to.add(6 * lines.start * stride);
+                    taps.transform::<L, T, V>(group, 0..block, width, &times, to, stride);
                 }
             }
         }

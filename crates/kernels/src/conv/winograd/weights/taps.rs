@@ -1,4 +1,4 @@
-//! Weights brought together, and their elements.
+//! Weights brought together, and their coefficients.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Lines of elements made at once: pairs share sums, and more would outgrow the registers. So few
-/// elements of part of the depth stay in a cache beside all that they are multiplied with.
+/// Lines of coefficients made at once: pairs share sums, and more would outgrow the registers. So few
+/// coefficients of part of the depth stay in a cache beside all that they are multiplied with.
 pub(in crate::conv::winograd) const LINES: [Range<usize>; 4] = [0..1, 1..3, 3..5, 5..6];
 /// Lines of a group, at most.
 pub(in crate::conv::winograd) const MOST_LINES: usize = 2;
@@ -49,7 +49,7 @@ impl Taps {
     /// Brings the largest of each output's weights, of some values of the depth, near 1.
     ///
     /// # Safety
-    /// As [`Taps::elements`]; nobody else may use the weights.
+    /// As [`Taps::transform`]; nobody else may use the weights.
     #[inline(always)]
     pub(in crate::conv::winograd) unsafe fn normalize<V: Vector>(
         &self,
@@ -69,7 +69,7 @@ impl Taps {
     /// Raises the largest of each output's weights to those of some values of the depth.
     ///
     /// # Safety
-    /// As [`Taps::elements`].
+    /// As [`Taps::transform`].
     #[inline(always)]
     pub(super) unsafe fn largest<V: Vector>(
         &self,
@@ -113,14 +113,14 @@ impl Taps {
         }
     }
 
-    /// Elements of a [group of lines](LINES), of some values of the depth: `[word][width]`, elements
+    /// Coefficients of a [group of lines](LINES), of some values of the depth: `[word][width]`, coefficients
     /// `stride` words apart. Integers are of [bare](Window::bare) ones.
     ///
     /// # Safety
     /// The weights must be there, `width` of them a multiple of the lanes and at most 32; `to` must
     /// have room.
     #[inline(always)]
-    pub(in crate::conv::winograd) unsafe fn elements<L: Window, T: Scalar, V: Vector>(
+    pub(in crate::conv::winograd) unsafe fn transform<L: Window, T: Scalar, V: Vector>(
         &self,
         group: usize,
         depth: Range<usize>,
@@ -143,7 +143,7 @@ impl Taps {
     /// Those of `N` lines from `I` on.
     ///
     /// # Safety
-    /// As [`Taps::elements`].
+    /// As [`Taps::transform`].
     #[inline(always)]
     unsafe fn words<L: Window, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
@@ -165,10 +165,10 @@ impl Taps {
         }
     }
 
-    /// `N` lines of elements from `I` on, of a word.
+    /// `N` lines of coefficients from `I` on, of a word.
     ///
     /// # Safety
-    /// As [`Taps::elements`].
+    /// As [`Taps::transform`].
     #[inline(always)]
     unsafe fn lines<L: Window, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
@@ -186,14 +186,14 @@ impl Taps {
                 high = self.half::<L, T, V, I, N>(k + 1, lane);
             }
             for i in 0..N {
-                let mut line = transform::<L, T, V>(&low[i]);
+                let mut coefficients = line::<L, T, V>(&low[i]);
                 if is_int16::<T>() {
-                    for (j, next) in transform::<L, T, V>(&high[i]).into_iter().enumerate() {
+                    for (j, next) in line::<L, T, V>(&high[i]).into_iter().enumerate() {
                         let times = V::load(times.0[6 * (I + i) + j].as_ptr().add(lane));
-                        line[j] = V::pair_i16(line[j], next, [times; 2]);
+                        coefficients[j] = V::pair_i16(coefficients[j], next, [times; 2]);
                     }
                 }
-                for (j, u) in line.into_iter().enumerate() {
+                for (j, u) in coefficients.into_iter().enumerate() {
                     u.store(to.add((6 * i + j) * stride));
                 }
             }
@@ -218,17 +218,17 @@ impl Taps {
         for column in 0..3 {
             let g = [rows[0][column], rows[1][column], rows[2][column]];
             // Compilers leave out what is not used.
-            let line = transform::<L, T, V>(&g);
+            let all = line::<L, T, V>(&g);
             for i in 0..N {
-                half[i][column] = line[I + i];
+                half[i][column] = all[I + i];
             }
         }
         half
     }
 }
 
-/// Of integers' weights, the bare elements.
+/// Of integers' weights, the bare coefficients.
 #[inline(always)]
-fn transform<L: Window, T: Scalar, V: Vector>(g: &[V; 3]) -> [V; 6] {
+fn line<L: Window, T: Scalar, V: Vector>(g: &[V; 3]) -> [V; 6] {
     if is_int16::<T>() { L::bare(g) } else { L::line(g) }
 }

@@ -1,4 +1,4 @@
-//! What elements of weights are multiplied with to become integers.
+//! What coefficients of weights are multiplied with to become integers.
 
 use crate::{
     conv::winograd::{
@@ -29,7 +29,7 @@ impl Lanes {
 /// One over it is no denormal number.
 const LARGEST: f32 = f32::from_bits(253 << 23);
 
-/// For each of 36 [bare](Window::bare) elements and two vectors of outputs: sums of squares, then what
+/// For each of 36 [bare](Window::bare) coefficients and two vectors of outputs: sums of squares, then what
 /// values are multiplied with to become integers.
 pub(in crate::conv::winograd) struct Times(pub(super) [[f32; 32]; 36]);
 
@@ -39,11 +39,11 @@ impl Times {
         Times([[0.0; 32]; 36])
     }
 
-    /// From sums of squares, of weights that were divided by something. `units` have `apart` words from
-    /// one element to the next.
+    /// From sums of squares, of weights that were divided by something. `units` have `stride` words from
+    /// one coefficient to the next.
     ///
     /// # Safety
-    /// They must have room for `width` outputs of each element.
+    /// They must have room for `width` outputs of each coefficient.
     #[inline(always)]
     pub(in crate::conv::winograd) unsafe fn scale<L: Window, V: Vector>(
         &mut self,
@@ -51,7 +51,7 @@ impl Times {
         width: usize,
         lanes: &Lanes,
         units: *mut f32,
-        apart: usize,
+        stride: usize,
     ) {
         for (e, times) in self.0.iter_mut().enumerate() {
             let (norm, _) = variant.norms(e);
@@ -60,11 +60,11 @@ impl Times {
                 // SAFETY: the caller's contract, and there are 32 lanes here.
                 unsafe {
                     let (times, units) =
-                        (times.as_mut_ptr().add(lane), units.add(e * apart + lane));
+                        (times.as_mut_ptr().add(lane), units.add(e * stride + lane));
                     let energy = Energy { total: V::load(times), most: V::zero() };
                     let (time, unit) = energy.scales(product::WEIGHT);
                     time.store(times);
-                    // Elements of tiles were divided by their norms, these by their scales.
+                    // Coefficients of tiles were divided by their norms, these by their scales.
                     let divided = V::read(&lanes.0[lane..]);
                     unit.mul(V::splat(norm)).mul(divided).store(units);
                 }

@@ -1,4 +1,4 @@
-//! Gradients of elements to those of weights.
+//! Gradients of coefficients to those of weights.
 
 use std::marker::PhantomData;
 
@@ -14,11 +14,11 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Where sums of a gradient of weights lie, `[part][element][out][in]`, in words.
+/// Where sums of a gradient of weights lie, `[part][coefficient][out][in]`, in words.
 #[derive(Clone, Copy)]
-pub(in crate::conv::winograd) struct Apart {
-    /// From one element to the next.
-    pub(in crate::conv::winograd) elements: usize,
+pub(in crate::conv::winograd) struct Strides {
+    /// From one coefficient to the next.
+    pub(in crate::conv::winograd) coefficients: usize,
     /// From one part of the batch to the next.
     pub(in crate::conv::winograd) parts: usize,
     /// How many parts there are.
@@ -30,21 +30,21 @@ pub(in crate::conv::winograd) fn unpack<T: Scalar>(
     cpu: &Cpu,
     variant: Variant,
     sums: &[f32],
-    apart: Apart,
+    strides: Strides,
     (in_channels, out_channels): (usize, usize),
     dw: &mut [f32],
 ) {
     assert!(dw.len() >= out_channels * 9 * in_channels);
-    assert!(sums.len() >= apart.count * apart.parts);
-    assert!(apart.parts >= variant.weights() * apart.elements);
-    assert!(apart.elements >= in_channels * out_channels);
+    assert!(sums.len() >= strides.count * strides.parts);
+    assert!(strides.parts >= variant.weight_coefficients() * strides.coefficients);
+    assert!(strides.coefficients >= in_channels * out_channels);
     let dw = DisjointChunks::new(dw, 0);
     cpu.pool().run(out_channels, &|_, place| {
         let (dw, scalar) = (dw.as_mut_ptr(), PhantomData::<T>);
         cpu.isa().dispatch(Unpack {
             variant,
             sums,
-            apart,
+            strides,
             place,
             channels: in_channels,
             dw,
@@ -56,7 +56,7 @@ pub(in crate::conv::winograd) fn unpack<T: Scalar>(
 struct Unpack<'a, T> {
     variant: Variant,
     sums: &'a [f32],
-    apart: Apart,
+    strides: Strides,
     /// Of the output channel.
     place: usize,
     /// Input channels.
@@ -71,12 +71,12 @@ impl<T: Scalar> Kernel for Unpack<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Unpack { variant, sums, apart, place, channels, dw, .. } = self;
+        let Unpack { variant, sums, strides, place, channels, dw, .. } = self;
         // SAFETY: `unpack` has checked the lengths; each item has its own channel.
         unsafe {
             let sums = sums.as_ptr().add(place * channels);
             let dw = dw.add(channel_at::<T, V>(place) * 9 * channels);
-            unpack_row::<T, V>(variant, sums, apart, channels, dw, channels);
+            unpack_row::<T, V>(variant, sums, strides, channels, dw, channels);
         }
     }
 }
@@ -85,13 +85,13 @@ impl<T: Scalar> Kernel for Unpack<'_, T> {
 /// the adjoint of the variant's weight transform.
 ///
 /// # Safety
-/// Each element must hold `channels` values, a multiple of the lanes' words, and each tap have room
+/// Each coefficient must hold `channels` values, a multiple of the lanes' words, and each tap have room
 /// for them.
 #[inline(always)]
 pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
     variant: Variant,
     sums: *const f32,
-    apart: Apart,
+    strides: Strides,
     channels: usize,
     dw: *mut f32,
     tap: usize,
@@ -100,10 +100,10 @@ pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
     unsafe {
         match variant {
             Variant::UnitStride => {
-                row::<unit_stride::WeightAdjoint, T, V, 6>(sums, apart, channels, dw, tap)
+                row::<unit_stride::WeightAdjoint, T, V, 6>(sums, strides, channels, dw, tap)
             }
             Variant::Strided => {
-                row::<strided::WeightAdjoint, T, V, 6>(sums, apart, channels, dw, tap)
+                row::<strided::WeightAdjoint, T, V, 6>(sums, strides, channels, dw, tap)
             }
         }
     }
@@ -116,7 +116,7 @@ pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
 #[inline(always)]
 unsafe fn row<L: Line<N, 3>, T: Scalar, V: Vector, const N: usize>(
     sums: *const f32,
-    apart: Apart,
+    strides: Strides,
     channels: usize,
     dw: *mut f32,
     tap: usize,
@@ -126,10 +126,10 @@ unsafe fn row<L: Line<N, 3>, T: Scalar, V: Vector, const N: usize>(
     for channel in (0..channels).step_by(V::LANES * T::PACK) {
         // SAFETY: the caller's contract.
         unsafe {
-            let first = taps::<L, V, N>(sums.add(channel), apart);
+            let first = taps::<L, V, N>(sums.add(channel), strides);
             let mut both = [first, first];
             if is_int16::<T>() {
-                both[1] = taps::<L, V, N>(sums.add(channel + V::LANES), apart);
+                both[1] = taps::<L, V, N>(sums.add(channel + V::LANES), strides);
             }
             for i in 0..9 {
                 let to = dw.add(i * tap + channel);
@@ -163,19 +163,22 @@ unsafe fn write<V: Vector>(value: V, to: *mut f32, stream: bool) {
 /// The nine taps of a vector of places.
 ///
 /// # Safety
-/// Each element must hold it.
+/// Each coefficient must hold it.
 #[inline(always)]
-unsafe fn taps<L: Line<N, 3>, V: Vector, const N: usize>(sums: *const f32, apart: Apart) -> [V; 9] {
+unsafe fn taps<L: Line<N, 3>, V: Vector, const N: usize>(
+    sums: *const f32,
+    strides: Strides,
+) -> [V; 9] {
     let mut half = Half::<V, 3, N>::new();
     for j in 0..N {
         let mut u = [V::zero(); N];
         for (i, u) in u.iter_mut().enumerate() {
             // SAFETY: the caller's contract.
             unsafe {
-                let sums = sums.add((i * N + j) * apart.elements);
+                let sums = sums.add((i * N + j) * strides.coefficients);
                 *u = V::load(sums);
-                for part in 1..apart.count {
-                    *u = u.add(V::load(sums.add(part * apart.parts)));
+                for part in 1..strides.count {
+                    *u = u.add(V::load(sums.add(part * strides.parts)));
                 }
             }
         }
