@@ -3,7 +3,7 @@
 use super::{
     grid::{Grid, MAX_CHANNELS},
     product::{CHANNELS, is_int16, of_words},
-    transform::{Half, Line},
+    transform::{HalfTransformed, Transform1d},
 };
 use crate::{conv::operands::ScaleShift, isa::Vector, scalar::Scalar};
 
@@ -105,11 +105,11 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
     /// # Safety
     /// The words from `channel` on must lie within the stored channels.
     #[inline(always)]
-    pub(super) unsafe fn columns<L: Line<N, R>, V: Vector, const R: usize>(
+    pub(super) unsafe fn columns<L: Transform1d<N, R>, V: Vector, const R: usize>(
         &self,
         channel: usize,
         norm: Option<ScaleShift<'_>>,
-        halves: &mut [Half<V, R, N>; 2],
+        halves: &mut [HalfTransformed<V, R, N>; 2],
     ) {
         // SAFETY: the caller's contract.
         let norm = unsafe { Self::norm::<V>(norm, channel) };
@@ -119,9 +119,9 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
                 // SAFETY: the caller's contract.
                 [columns[0][i], columns[1][i]] = unsafe { self.pixel((i, j), channel, norm) };
             }
-            halves[0].set(j, L::line(&columns[0]));
+            halves[0].set(j, L::apply(&columns[0]));
             if is_int16::<T>() {
-                halves[1].set(j, L::line(&columns[1]));
+                halves[1].set(j, L::apply(&columns[1]));
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{
     grid::{BLOCK, Grid, MAX_CHANNELS, Planes},
     patch::{Patch, Squares},
     product::{self, Energy, is_int16},
-    transform::{Factor, Half},
+    transform::{HalfTransformed, OperandTransform},
 };
 use crate::{conv::operands::Read, isa::Vector, scalar::Scalar};
 
@@ -18,7 +18,7 @@ use crate::{conv::operands::Read, isa::Vector, scalar::Scalar};
 /// `out` must hold the planes and a word for each tile, and nobody else use the places of these tiles.
 #[inline(always)]
 pub(super) unsafe fn input_planes<
-    L: Factor<S, N>,
+    L: OperandTransform<S, N>,
     T: Scalar,
     V: Vector,
     const S: usize,
@@ -61,7 +61,7 @@ pub(super) unsafe fn input_planes<
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
                 let out = out.add(planes.at(word / BLOCK, first + at) + word % BLOCK);
-                let mut halves = [Half::new(), Half::new()];
+                let mut halves = [HalfTransformed::new(), HalfTransformed::new()];
                 patch.columns::<L, V, N>(channel, images.norm, &mut halves);
                 let mut both = [times; 2];
                 if is_int16::<T>() {
@@ -82,13 +82,13 @@ pub(super) unsafe fn input_planes<
 /// All columns must be set, those of `high` where words are integers; `out` must have room.
 #[inline(always)]
 unsafe fn store_coefficients<
-    L: Factor<S, N>,
+    L: OperandTransform<S, N>,
     T: Scalar,
     V: Vector,
     const S: usize,
     const N: usize,
 >(
-    [low, high]: [&Half<V, N, S>; 2],
+    [low, high]: [&HalfTransformed<V, N, S>; 2],
     times: [V; 2],
     stride: usize,
     out: *mut f32,
@@ -96,12 +96,12 @@ unsafe fn store_coefficients<
     for i in 0..N {
         // SAFETY: the caller's contract.
         unsafe {
-            let mut line = L::line(low.row(i));
+            let mut line = L::apply(low.row(i));
             if is_int16::<T>() {
-                let other = L::line(high.row(i));
+                let other = L::apply(high.row(i));
                 for (j, value) in line.iter_mut().enumerate() {
                     // A few distinct norms serve all coefficients.
-                    let norm = V::splat(L::FACTORS[i][j]);
+                    let norm = V::splat(L::INVERSE_NORMS[i][j]);
                     let times = [times[0].mul(norm), times[1].mul(norm)];
                     *value = V::pair_i16(*value, other[j], times);
                 }
@@ -122,7 +122,7 @@ unsafe fn store_coefficients<
 /// `out` must hold the planes, and nobody else use the places of these tiles.
 #[inline(always)]
 pub(super) unsafe fn gradient_planes<
-    L: Factor<S, N>,
+    L: OperandTransform<S, N>,
     T: Scalar,
     V: Vector,
     const S: usize,
@@ -155,9 +155,9 @@ pub(super) unsafe fn gradient_planes<
         for channel in (0..grid.channels).step_by(V::LANES * T::PACK) {
             // SAFETY: within the stored channels; `out` holds all planes.
             unsafe {
-                let mut halves = [Half::new(), Half::new()];
+                let mut halves = [HalfTransformed::new(), HalfTransformed::new()];
                 patch.columns::<L, V, N>(channel, images.norm, &mut halves);
-                let mut others = [Half::new(), Half::new()];
+                let mut others = [HalfTransformed::new(), HalfTransformed::new()];
                 if let Some(next) = &next {
                     next.columns::<L, V, N>(channel, images.norm, &mut others);
                 } else if is_int16::<T>() {

@@ -7,7 +7,7 @@
 //! Both sides of a matrix product have scales, the left one for each row and the right one for each
 //! column. They keep the integers' Euclidean norms below two limits, so that no sum outgrows 32 bits
 //! (Cauchy and Schwarz). The norm of transformed values is bounded before they are there: by that
-//! of the pixels, times [`Factor::NORMS`](super::transform::Factor::NORMS) along both sides. Values of
+//! of the pixels, times [`OperandTransform::NORMS`](super::transform::OperandTransform::NORMS) along both sides. Values of
 //! the depth share a scale: [factors](super::factors) give each its due.
 
 use crate::{isa::Vector, scalar::Scalar};

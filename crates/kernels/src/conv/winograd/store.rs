@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     grid::{BLOCK, Grid, Planes},
     product::is_int16,
-    transform::{Half, Line},
+    transform::{HalfTransformed, Transform1d},
 };
 use crate::{chunks::DisjointChunks, conv::epilogue::Finish, isa::Vector, scalar::Scalar};
 
@@ -28,7 +28,7 @@ impl<T: Scalar> Products<'_, T> {
     /// The planes must hold the tiles and channels, `y` and what the epilogue reads all images;
     /// nobody else may write these channels of these tiles.
     #[inline(always)]
-    pub(super) unsafe fn store<L: Line<N, M>, V: Vector, const N: usize, const M: usize>(
+    pub(super) unsafe fn store<L: Transform1d<N, M>, V: Vector, const N: usize, const M: usize>(
         &self,
         tiles: Range<usize>,
         channels: Range<usize>,
@@ -48,20 +48,20 @@ impl<T: Scalar> Products<'_, T> {
             for channel in channels.clone().step_by(V::LANES) {
                 let own = channel - channels.start;
                 let from = planes.at(own / BLOCK, at) + own % BLOCK;
-                let mut half = Half::<V, M, N>::new();
+                let mut half = HalfTransformed::<V, M, N>::new();
                 for j in 0..N {
                     let mut column = [V::zero(); N];
                     for (i, value) in column.iter_mut().enumerate() {
                         // SAFETY: within the planes.
                         *value = unsafe { V::load(m.as_ptr().add((i * N + j) * stride + from)) };
                     }
-                    half.set(j, L::line(&column));
+                    half.set(j, L::apply(&column));
                 }
                 // SAFETY: the caller's contract.
                 let bias = unsafe { epilogue.bias::<V>(channel) };
                 for i in 0..rows {
                     // SAFETY: set above; there are at most M rows.
-                    let line = L::line(unsafe { half.row(i) });
+                    let line = L::apply(unsafe { half.row(i) });
                     for (j, mut sum) in line.into_iter().enumerate().take(columns) {
                         let to = corner + (i * grid.width + j) * grid.channels + channel;
                         if is_int16::<T>() {

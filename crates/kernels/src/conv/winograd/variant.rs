@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     grid::MAX_CHANNELS,
     product::{CHANNELS, is_int16},
-    transform::{Factor, strided, unit_stride},
+    transform::{OperandTransform, strided, unit_stride},
 };
 use crate::{
     conv::shape::ConvShape,
@@ -79,11 +79,12 @@ impl Variant {
         // Coefficients that share a weight have the same norm.
         match self {
             Variant::UnitStride => {
-                let (v, w) = (unit_stride::Input::NORMS, unit_stride::OutputAdjoint::NORMS);
+                let (v, w) =
+                    (unit_stride::InputTransform::NORMS, unit_stride::OutputAdjoint::NORMS);
                 (v[i] * v[j], w[i] * w[j])
             }
             Variant::Strided => {
-                let (v, w) = (strided::Input::NORMS, strided::OutputAdjoint::NORMS);
+                let (v, w) = (strided::InputTransform::NORMS, strided::OutputAdjoint::NORMS);
                 (v[i] * v[j], w[i] * w[j])
             }
         }

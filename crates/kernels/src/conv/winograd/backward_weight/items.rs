@@ -11,7 +11,7 @@ use crate::{
             multiply::Sides,
             planes::gradient_planes,
             product::channel_at,
-            transform::{Factor, strided, unit_stride},
+            transform::{OperandTransform, strided, unit_stride},
             variant::Variant,
             weights::{Strides, unpack_row},
         },
@@ -50,9 +50,9 @@ impl<T: Scalar> Kernel for Transform<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
         if self.plan.variant == Variant::Strided {
-            self.planes::<strided::Input, strided::OutputAdjoint, V, 9, 9>();
+            self.planes::<strided::InputTransform, strided::OutputAdjoint, V, 9, 9>();
         } else {
-            self.planes::<unit_stride::Input, unit_stride::OutputAdjoint, V, 6, 6>();
+            self.planes::<unit_stride::InputTransform, unit_stride::OutputAdjoint, V, 6, 6>();
         }
     }
 }
@@ -61,7 +61,15 @@ impl<T: Scalar> Transform<'_, T> {
     /// `I` of patches of `S` x `S` pixels of the input, and `O` of tiles of 4 x 4 of the output's
     /// gradient.
     #[inline(always)]
-    fn planes<I: Factor<S, N>, O: Factor<4, N>, V: Vector, const S: usize, const N: usize>(self) {
+    fn planes<
+        I: OperandTransform<S, N>,
+        O: OperandTransform<4, N>,
+        V: Vector,
+        const S: usize,
+        const N: usize,
+    >(
+        self,
+    ) {
         let Transform { plan, x, dy, measures, band, tiles, v, w, at } = self;
         let (of_x, dy) = (tiles.clone(), dy.into());
         let v_times = (measures.v_times, measures.v_shares, band);

@@ -15,7 +15,7 @@ use crate::{
             prefetch::Prefetcher,
             product::is_int16,
             store::Products,
-            transform::unit_stride::{Input, Output, Weight},
+            transform::unit_stride::{InputTransform, OutputTransform, WeightTransform},
             variant::Variant,
             weights::{Gram, LINES, Lanes, MOST_LINES, RawWeights, Taps, Times},
         },
@@ -134,7 +134,9 @@ impl<T: Scalar> Job<'_, T> {
         // SAFETY: the caller's contract.
         unsafe {
             let factors = self.factors;
-            input_planes::<Input, T, V, 6, 6>(grid, self.x, tiles, 1, factors, planes, v, first);
+            input_planes::<InputTransform, T, V, 6, 6>(
+                grid, self.x, tiles, 1, factors, planes, v, first,
+            );
         }
     }
 
@@ -156,7 +158,7 @@ impl<T: Scalar> Job<'_, T> {
             let units = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
             let products = Products { m, planes, units, grid, y, epilogue };
-            products.store::<Output, V, 6, 4>(tiles, channels);
+            products.store::<OutputTransform, V, 6, 4>(tiles, channels);
         }
     }
 
@@ -225,8 +227,8 @@ impl<T: Scalar> Job<'_, T> {
                                 gram = Gram::new();
                                 gram.add::<V>(&taps, values.clone(), width);
                             }
-                            gram.squares::<Weight, V>(width, &mut times);
-                            times.scale::<Weight, V>(
+                            gram.squares::<WeightTransform, V>(width, &mut times);
+                            times.scale::<WeightTransform, V>(
                                 Variant::UnitStride,
                                 width,
                                 &lanes,
@@ -240,7 +242,9 @@ impl<T: Scalar> Job<'_, T> {
                         };
                         for (group, lines) in LINES.into_iter().enumerate() {
                             let values = values.clone();
-                            taps.transform::<Weight, T, V>(group, values, width, &times, u, stride);
+                            taps.transform::<WeightTransform, T, V>(
+                                group, values, width, &times, u, stride,
+                            );
                             for e in 6 * lines.start..6 * lines.end {
                                 // The next part's rows, as products leave time for them; at the end
                                 // the next panel's are only asked for, as all are forward.

@@ -14,7 +14,9 @@ use crate::{
             planes::input_planes,
             prefetch::Prefetcher,
             store::Products,
-            transform::strided::{GradientInput, GradientOutput, Input, N, Output},
+            transform::strided::{
+                GradientInputTransform, GradientOutputTransform, InputTransform, N, OutputTransform,
+            },
             variant::Variant,
             weights::Packed,
         },
@@ -260,11 +262,13 @@ impl<T: Scalar> Job<'_, T> {
         // SAFETY: the caller's contract.
         unsafe {
             if self.plan.gradient {
-                input_planes::<GradientInput, T, V, 5, N>(
+                input_planes::<GradientInputTransform, T, V, 5, N>(
                     grid, x, tiles, 0, factors, planes, v, first,
                 );
             } else {
-                input_planes::<Input, T, V, 9, N>(grid, x, tiles, 1, factors, planes, v, first);
+                input_planes::<InputTransform, T, V, 9, N>(
+                    grid, x, tiles, 1, factors, planes, v, first,
+                );
             }
         }
     }
@@ -287,9 +291,9 @@ impl<T: Scalar> Job<'_, T> {
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
             let products = Products { m, planes, units, grid, y, epilogue };
             if self.plan.gradient {
-                products.store::<GradientOutput, V, N, 8>(tiles, channels);
+                products.store::<GradientOutputTransform, V, N, 8>(tiles, channels);
             } else {
-                products.store::<Output, V, N, 4>(tiles, channels);
+                products.store::<OutputTransform, V, N, 4>(tiles, channels);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The transforms of tiles and windows.
+//! The transforms of tiles and windows (Lavin and Gray 2016): one-dimensional ones, applied to columns
+//! and then to rows.
 
 pub(super) mod strided;
 #[cfg(test)]
@@ -6,4 +7,4 @@ pub(super) mod testing;
 mod transform1d;
 pub(super) mod unit_stride;
 
-pub(super) use transform1d::{Factor, Half, Line, Window};
+pub(super) use transform1d::{HalfTransformed, OperandTransform, Transform1d, UnscaledTransform};

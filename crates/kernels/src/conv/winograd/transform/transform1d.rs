@@ -1,19 +1,19 @@
-//! What a transform is: of one line, applied to columns and then to rows.
+//! What a one-dimensional transform is.
 
 use std::mem::MaybeUninit;
 
 use crate::isa::Vector;
 
-/// A block of values between the two halves of its transform: written by column, read by row. It
-/// outgrows the registers, and zeros written first would cost as much as the values.
-pub(in crate::conv::winograd) struct Half<V, const ROWS: usize, const COLUMNS: usize>(
+/// A block of values between the two halves of its transform: written by column, read by row. It is
+/// not zeroed first, since it is larger than the registers and that would double the stores.
+pub(in crate::conv::winograd) struct HalfTransformed<V, const ROWS: usize, const COLUMNS: usize>(
     [[MaybeUninit<V>; COLUMNS]; ROWS],
 );
 
-impl<V: Vector, const ROWS: usize, const COLUMNS: usize> Half<V, ROWS, COLUMNS> {
+impl<V: Vector, const ROWS: usize, const COLUMNS: usize> HalfTransformed<V, ROWS, COLUMNS> {
     #[inline(always)]
     pub(in crate::conv::winograd) fn new() -> Self {
-        Half([[MaybeUninit::uninit(); COLUMNS]; ROWS])
+        HalfTransformed([[MaybeUninit::uninit(); COLUMNS]; ROWS])
     }
 
     #[inline(always)]
@@ -32,21 +32,22 @@ impl<V: Vector, const ROWS: usize, const COLUMNS: usize> Half<V, ROWS, COLUMNS> 
     }
 }
 
-/// A transform of one line, as a type: a closure might not be inlined, and would then be compiled
-/// without the instructions of its vectors.
-pub(in crate::conv::winograd) trait Line<const FROM: usize, const TO: usize> {
-    fn line<V: Vector>(d: &[V; FROM]) -> [V; TO];
+/// A transform of a line of `FROM` values to one of `TO`. It is a type rather than a closure, since a
+/// closure might not be inlined, and would then be compiled without the instructions of its vectors.
+pub(in crate::conv::winograd) trait Transform1d<const FROM: usize, const TO: usize> {
+    fn apply<V: Vector>(d: &[V; FROM]) -> [V; TO];
 }
 
-/// A transform into what products are taken of.
-pub(in crate::conv::winograd) trait Factor<const FROM: usize, const TO: usize>:
-    Line<FROM, TO>
+/// A transform that makes an operand of the products.
+pub(in crate::conv::winograd) trait OperandTransform<const FROM: usize, const TO: usize>:
+    Transform1d<FROM, TO>
 {
-    /// Bounds of the Euclidean norms of the transform's rows: no coefficient is larger than its own
-    /// times the norm of the line.
+    /// Euclidean norms of the rows of the transform's matrix, rounded up: a coefficient is at most its
+    /// row's norm times that of the line (Cauchy and Schwarz).
     const NORMS: [f32; TO];
-    /// One over those of a coefficient: of both sides.
-    const FACTORS: [[f32; TO]; TO] = {
+    /// One over the norm of a coefficient of two dimensions, which is the product of two of
+    /// [`OperandTransform::NORMS`].
+    const INVERSE_NORMS: [[f32; TO]; TO] = {
         let mut factors = [[0.0; TO]; TO];
         let mut i = 0;
         while i < TO * TO {
@@ -57,12 +58,14 @@ pub(in crate::conv::winograd) trait Factor<const FROM: usize, const TO: usize>:
     };
 }
 
-/// A transform of weights. What products of integers are worth holds any factor of a coefficient, so
-/// their weights need not have theirs.
-pub(in crate::conv::winograd) trait Window: Line<3, 6> {
-    /// What coefficients are, over those of [`Window::bare`].
+/// A transform of weights whose rows have common factors. Integers leave these out: the dequantisation
+/// scales of their products take them in.
+pub(in crate::conv::winograd) trait UnscaledTransform:
+    Transform1d<3, 6>
+{
+    /// The factor of each coefficient: `apply(g)[i] = SCALES[i] * unscaled(g)[i]`.
     const SCALES: [f32; 6];
-    /// Coefficients over their scales: by half as many multiplications, and sums, which some machines
-    /// add beside those.
-    fn bare<V: Vector>(g: &[V; 3]) -> [V; 6];
+    /// Coefficients without their factors. These take half as many multiplications. The rest are
+    /// additions, for which some machines have units of their own.
+    fn unscaled<V: Vector>(g: &[V; 3]) -> [V; 6];
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{taps::Taps, times::Times};
 use crate::{
-    conv::winograd::{energies::USABLE, product::CHANNELS, transform::Window},
+    conv::winograd::{energies::USABLE, product::CHANNELS, transform::UnscaledTransform},
     isa::Vector,
 };
 
@@ -108,9 +108,9 @@ impl Gram {
         (0..width).all(|lane| USABLE.contains(&total(lane)))
     }
 
-    /// Sums of squares of the [bare](Window::bare) coefficients, rounded up.
+    /// Sums of squares of the [unscaled](UnscaledTransform::unscaled) coefficients, rounded up.
     #[inline(always)]
-    pub(in crate::conv::winograd) fn squares<L: Window, V: Vector>(
+    pub(in crate::conv::winograd) fn squares<L: UnscaledTransform, V: Vector>(
         &self,
         width: usize,
         squares: &mut Times,
@@ -118,9 +118,9 @@ impl Gram {
         assert!(width <= 32 && width.is_multiple_of(V::LANES));
         // Of each coefficient of a line, what pairs of its taps count.
         let units = [
-            L::bare(&[V::splat(1.0), V::zero(), V::zero()]),
-            L::bare(&[V::zero(), V::splat(1.0), V::zero()]),
-            L::bare(&[V::zero(), V::zero(), V::splat(1.0)]),
+            L::unscaled(&[V::splat(1.0), V::zero(), V::zero()]),
+            L::unscaled(&[V::zero(), V::splat(1.0), V::zero()]),
+            L::unscaled(&[V::zero(), V::zero(), V::splat(1.0)]),
         ];
         let mut counts = [[V::zero(); 6]; 6];
         let mut norms = [V::zero(); 6];
@@ -181,7 +181,7 @@ mod tests {
     impl Check<'_> {
         /// No sum is below that of the coefficients' squares, nor above by more than rounding.
         #[inline(always)]
-        fn bounds<L: Window, V: Vector>(&self) {
+        fn bounds<L: UnscaledTransform, V: Vector>(&self) {
             let width = 2 * V::LANES;
             let mut taps = vec![0.0f32; CHANNELS * 9 * width];
             for (k, value) in taps.chunks_exact_mut(9 * width).enumerate() {
@@ -198,7 +198,7 @@ mod tests {
             gram.squares::<L, V>(width, &mut squares);
             let units: [[f64; 6]; 3] = std::array::from_fn(|a| {
                 let unit = std::array::from_fn(|n| V::splat(f32::from(u8::from(n == a))));
-                first(L::bare::<V>(&unit))
+                first(L::unscaled::<V>(&unit))
             });
             for (e, lane) in (0..36).flat_map(|e| (0..width).map(move |lane| (e, lane))) {
                 let (mut want, mut most) = (0.0, 0.0);
@@ -226,8 +226,8 @@ mod tests {
         const PAIRS: bool = false;
         #[inline(always)]
         fn run<V: Vector, const TILE: usize>(self) {
-            self.bounds::<unit_stride::Weight, V>();
-            self.bounds::<strided::Weight, V>();
+            self.bounds::<unit_stride::WeightTransform, V>();
+            self.bounds::<strided::WeightTransform, V>();
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
         factors::Factors,
         grid::BLOCK,
         product::is_int16,
-        transform::{Window, strided, unit_stride},
+        transform::{UnscaledTransform, strided, unit_stride},
         variant::Variant,
     },
     cpu::Cpu,
@@ -75,15 +75,15 @@ impl<T: Scalar> Kernel for Pack<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
         match self.variant {
-            Variant::UnitStride => self.panel::<unit_stride::Weight, V>(),
-            Variant::Strided => self.panel::<strided::Weight, V>(),
+            Variant::UnitStride => self.panel::<unit_stride::WeightTransform, V>(),
+            Variant::Strided => self.panel::<strided::WeightTransform, V>(),
         }
     }
 }
 
 impl<T: Scalar> Pack<'_, T> {
     #[inline(always)]
-    fn panel<L: Window, V: Vector>(self) {
+    fn panel<L: UnscaledTransform, V: Vector>(self) {
         let Pack { raw, layout, variant, first, depth, factors, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Of a word for each lane, or two.

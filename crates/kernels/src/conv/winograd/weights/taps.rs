@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::times::{Lanes, Times};
 use crate::{
-    conv::winograd::{product::is_int16, transform::Window},
+    conv::winograd::{product::is_int16, transform::UnscaledTransform},
     isa::Vector,
     scalar::Scalar,
 };
@@ -114,13 +114,17 @@ impl Taps {
     }
 
     /// Coefficients of a [group of lines](LINES), of some values of the depth: `[word][width]`, coefficients
-    /// `stride` words apart. Integers are of [bare](Window::bare) ones.
+    /// `stride` words apart. Integers are of [unscaled](UnscaledTransform::unscaled) ones.
     ///
     /// # Safety
     /// The weights must be there, `width` of them a multiple of the lanes and at most 32; `to` must
     /// have room.
     #[inline(always)]
-    pub(in crate::conv::winograd) unsafe fn transform<L: Window, T: Scalar, V: Vector>(
+    pub(in crate::conv::winograd) unsafe fn transform<
+        L: UnscaledTransform,
+        T: Scalar,
+        V: Vector,
+    >(
         &self,
         group: usize,
         depth: Range<usize>,
@@ -145,7 +149,7 @@ impl Taps {
     /// # Safety
     /// As [`Taps::transform`].
     #[inline(always)]
-    unsafe fn words<L: Window, T: Scalar, V: Vector, const I: usize, const N: usize>(
+    unsafe fn words<L: UnscaledTransform, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
         depth: Range<usize>,
         width: usize,
@@ -170,7 +174,7 @@ impl Taps {
     /// # Safety
     /// As [`Taps::transform`].
     #[inline(always)]
-    unsafe fn lines<L: Window, T: Scalar, V: Vector, const I: usize, const N: usize>(
+    unsafe fn lines<L: UnscaledTransform, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
         k: usize,
         lane: usize,
@@ -205,7 +209,7 @@ impl Taps {
     /// # Safety
     /// The weights must be there.
     #[inline(always)]
-    unsafe fn half<L: Window, T: Scalar, V: Vector, const I: usize, const N: usize>(
+    unsafe fn half<L: UnscaledTransform, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
         k: usize,
         lane: usize,
@@ -227,8 +231,8 @@ impl Taps {
     }
 }
 
-/// Of integers' weights, the bare coefficients.
+/// Of integers' weights, the unscaled coefficients.
 #[inline(always)]
-fn line<L: Window, T: Scalar, V: Vector>(g: &[V; 3]) -> [V; 6] {
-    if is_int16::<T>() { L::bare(g) } else { L::line(g) }
+fn line<L: UnscaledTransform, T: Scalar, V: Vector>(g: &[V; 3]) -> [V; 6] {
+    if is_int16::<T>() { L::unscaled(g) } else { L::apply(g) }
 }

@@ -3,7 +3,7 @@
 use crate::{
     conv::winograd::{
         product::{self, Energy, power_of_two},
-        transform::Window,
+        transform::UnscaledTransform,
         variant::Variant,
     },
     isa::Vector,
@@ -29,7 +29,7 @@ impl Lanes {
 /// One over it is no denormal number.
 const LARGEST: f32 = f32::from_bits(253 << 23);
 
-/// For each of 36 [bare](Window::bare) coefficients and two vectors of outputs: sums of squares, then what
+/// For each of 36 [unscaled](UnscaledTransform::unscaled) coefficients and two vectors of outputs: sums of squares, then what
 /// values are multiplied with to become integers.
 pub(in crate::conv::winograd) struct Times(pub(super) [[f32; 32]; 36]);
 
@@ -45,7 +45,7 @@ impl Times {
     /// # Safety
     /// They must have room for `width` outputs of each coefficient.
     #[inline(always)]
-    pub(in crate::conv::winograd) unsafe fn scale<L: Window, V: Vector>(
+    pub(in crate::conv::winograd) unsafe fn scale<L: UnscaledTransform, V: Vector>(
         &mut self,
         variant: Variant,
         width: usize,

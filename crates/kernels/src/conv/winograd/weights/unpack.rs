@@ -6,7 +6,7 @@ use crate::{
     chunks::DisjointChunks,
     conv::winograd::{
         product::{channel_at, is_int16},
-        transform::{Half, Line, strided, unit_stride},
+        transform::{HalfTransformed, Transform1d, strided, unit_stride},
         variant::Variant,
     },
     cpu::Cpu,
@@ -114,7 +114,7 @@ pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
 /// # Safety
 /// As there.
 #[inline(always)]
-unsafe fn row<L: Line<N, 3>, T: Scalar, V: Vector, const N: usize>(
+unsafe fn row<L: Transform1d<N, 3>, T: Scalar, V: Vector, const N: usize>(
     sums: *const f32,
     strides: Strides,
     channels: usize,
@@ -165,11 +165,11 @@ unsafe fn write<V: Vector>(value: V, to: *mut f32, stream: bool) {
 /// # Safety
 /// Each coefficient must hold it.
 #[inline(always)]
-unsafe fn taps<L: Line<N, 3>, V: Vector, const N: usize>(
+unsafe fn taps<L: Transform1d<N, 3>, V: Vector, const N: usize>(
     sums: *const f32,
     strides: Strides,
 ) -> [V; 9] {
-    let mut half = Half::<V, 3, N>::new();
+    let mut half = HalfTransformed::<V, 3, N>::new();
     for j in 0..N {
         let mut u = [V::zero(); N];
         for (i, u) in u.iter_mut().enumerate() {
@@ -182,12 +182,12 @@ unsafe fn taps<L: Line<N, 3>, V: Vector, const N: usize>(
                 }
             }
         }
-        half.set(j, L::line(&u));
+        half.set(j, L::apply(&u));
     }
     let mut taps = [V::zero(); 9];
     for (i, taps) in taps.chunks_exact_mut(3).enumerate() {
         // SAFETY: all columns are set.
-        taps.copy_from_slice(&L::line(unsafe { half.row(i) }));
+        taps.copy_from_slice(&L::apply(unsafe { half.row(i) }));
     }
     taps
 }
