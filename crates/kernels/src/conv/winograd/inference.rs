@@ -1,15 +1,15 @@
 //! Integers in inference: weights are transformed once, before any image is known.
 //!
-//! Factors of the depth then follow from the weights alone, and an image may be too uneven for them. Each
+//! Equalisation of the depth then follow from the weights alone, and an image may be too uneven for them. Each
 //! is measured, and those that are go another way: an image's result never depends on others.
 
 use std::ops::Range;
 
 use super::{
-    energies::{Bands, USABLE},
-    factors::Factors,
+    equalisation::Equalisation,
     grid::BLOCK,
-    product::{CHANNELS, power_of_two, sum_of_lanes},
+    quantise::{MAX_INT16_CHANNELS, power_of_two, sum_of_lanes},
+    sums_of_squares::{Bands, USABLE},
     weights::RawWeights,
 };
 use crate::{
@@ -51,7 +51,7 @@ impl Kept<'_> {
     }
 
     /// Keeps what belongs to these weights.
-    pub(super) fn keep(cpu: &Cpu, raw: RawWeights<'_>, factors: Factors<'_>, to: &mut [f32]) {
+    pub(super) fn keep(cpu: &Cpu, raw: RawWeights<'_>, factors: Equalisation<'_>, to: &mut [f32]) {
         let inputs = raw.in_channels;
         let outputs = raw.weights.len() / (9 * inputs);
         let (totals, rest) = to.split_at_mut(outputs);
@@ -80,15 +80,15 @@ impl Kept<'_> {
     ) -> Uneven<'s> {
         let (inputs, outputs) = (bands.grid.channels, self.totals.len());
         let groups = outputs.div_ceil(GROUP);
-        let (flags, energies) = scratch.split_at_mut(bands.images * groups);
-        let energies = &mut energies[..bands.count() * inputs];
-        bands.each(cpu, energies);
+        let (flags, input_squares) = scratch.split_at_mut(bands.images * groups);
+        let input_squares = &mut input_squares[..bands.count() * inputs];
+        bands.each(cpu, input_squares);
         let each = bands.grid.bands() * inputs;
         cpu.pool().run_chunks(flags.len(), DisjointChunks::new(flags, 1), |item, flag| {
             let (image, group) = (item / groups, item % groups);
             let outputs = group * GROUP..((group + 1) * GROUP).min(outputs);
-            let energies = &energies[image * each..][..each];
-            let check = Check { kept: *self, factors: &factors[..inputs], energies, outputs };
+            let input_squares = &input_squares[image * each..][..each];
+            let check = Check { kept: *self, factors: &factors[..inputs], input_squares, outputs };
             flag[0] = f32::from(u8::from(cpu.isa().dispatch(check)));
         });
         Uneven { flags, groups }
@@ -123,7 +123,7 @@ impl Uneven<'_> {
 struct Keep<'a> {
     from: &'a [f32],
     factor: f32,
-    factors: Factors<'a>,
+    factors: Equalisation<'a>,
     total: &'a mut [f32],
     squares: &'a mut [f32],
     weights: &'a mut [f32],
@@ -165,7 +165,7 @@ struct Check<'a> {
     /// Of tiles.
     factors: &'a [f32],
     /// The image's: `[band][channel]`.
-    energies: &'a [f32],
+    input_squares: &'a [f32],
     outputs: Range<usize>,
 }
 
@@ -175,13 +175,13 @@ impl Kernel for Check<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) -> bool {
-        let Check { kept, factors, energies, outputs } = self;
+        let Check { kept, factors, input_squares, outputs } = self;
         let inputs = factors.len();
-        let mut channels = [0.0; CHANNELS];
+        let mut channels = [0.0; MAX_INT16_CHANNELS];
         let mut all = V::zero();
         for channel in (0..inputs).step_by(V::LANES) {
             let mut sum = V::zero();
-            for band in energies.chunks_exact(inputs) {
+            for band in input_squares.chunks_exact(inputs) {
                 sum = sum.add(V::read(&band[channel..]));
             }
             sum.write(&mut channels[channel..]);

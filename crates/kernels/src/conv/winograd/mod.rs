@@ -5,8 +5,7 @@
 //! 2016). F(4x4, 3x3) has a quarter of the products of the direct method.
 
 mod backward_weight;
-mod energies;
-mod factors;
+mod equalisation;
 mod forward;
 mod grid;
 mod inference;
@@ -16,9 +15,10 @@ mod patch;
 mod plain;
 mod planes;
 mod prefetch;
-mod product;
+mod quantise;
 mod store;
 mod strided;
+mod sums_of_squares;
 mod transform;
 mod variant;
 mod weights;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     grid::{BLOCK, Planes},
     prefetch::Prefetcher,
-    product::{self, is_int16},
+    quantise::{self, is_int16},
 };
 use crate::{isa::Vector, scalar::Scalar};
 
@@ -55,7 +55,7 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: us
                     for (p, sums) in sums.iter_mut().enumerate() {
                         let x = V::splat(*x.add(p * BLOCK + k));
                         for (sum, w) in sums.iter_mut().zip(row) {
-                            *sum = product::multiply::<T, V>(x, w, *sum);
+                            *sum = quantise::multiply::<T, V>(x, w, *sum);
                         }
                     }
                 }
@@ -114,7 +114,7 @@ pub(super) unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize
             for (p, held) in held.iter_mut().enumerate() {
                 let d = V::splat(*w.add(p));
                 for (sum, lanes) in held.iter_mut().zip(lanes) {
-                    *sum = product::multiply::<T, V>(d, lanes, *sum);
+                    *sum = quantise::multiply::<T, V>(d, lanes, *sum);
                 }
             }
         }

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use super::{
-    energies::Bands,
-    factors::{Factors, equalise},
+    equalisation::{Equalisation, equalise_by_inputs},
     grid::Grid,
     inference::Kept,
-    product::is_int16,
+    quantise::is_int16,
+    sums_of_squares::Bands,
     variant::Variant,
     weights::{self, Packed, RawWeights},
 };
@@ -23,7 +23,7 @@ pub(super) enum PassWeights<'a> {
     /// Transformed, factors of the depth included.
     Packed(&'a [f32]),
     /// As they are.
-    Raw(RawWeights<'a>, Factors<'a>),
+    Raw(RawWeights<'a>, Equalisation<'a>),
 }
 
 /// The forward pass of a variant, or its gradient of the input.
@@ -145,10 +145,10 @@ impl<P: Pass> Products<P> {
         let (packed, kept) = packed.split_at_mut(self.pass.packed_len());
         if is_int16::<T>() {
             let (sums, both) =
-                packed.split_at_mut(layout.factors(P::VARIANT.weight_coefficients()));
+                packed.split_at_mut(layout.equalisation(P::VARIANT.weight_coefficients()));
             let depth = self.pass.input().channels;
-            weights::balance(cpu, raw, &mut both[..2 * depth], sums);
-            Kept::keep(cpu, raw, Factors::of(both, depth), kept);
+            weights::equalise_by_weights(cpu, raw, &mut both[..2 * depth], sums);
+            Kept::keep(cpu, raw, Equalisation::of(both, depth), kept);
         }
         weights::pack::<T>(cpu, raw, layout, P::VARIANT, packed);
     }
@@ -171,7 +171,7 @@ impl<P: Pass> Products<P> {
         let bands = Bands::disjoint(grid, call.x, call.batch);
         let len = Kept::scratch_len(bands.count(), depth, call.batch, layout.outputs);
         let (measured, scratch) = scratch.split_at_mut(len);
-        let factors = &packed[layout.factors(P::VARIANT.weight_coefficients())..];
+        let factors = &packed[layout.equalisation(P::VARIANT.weight_coefficients())..];
         let uneven = kept.uneven(cpu, &bands, factors, measured);
         let lengths = (grid.image_len(), self.pass.output().image_len());
         for (images, _) in uneven.runs().filter(|(_, is_uneven)| !is_uneven) {
@@ -197,21 +197,21 @@ impl<P: Pass> Products<P> {
         scratch: &mut [f32],
     ) {
         let Some(wide) = &self.wide else {
-            return self.pass.run(cpu, call, PassWeights::Raw(raw, Factors::NONE), scratch);
+            return self.pass.run(cpu, call, PassWeights::Raw(raw, Equalisation::NONE), scratch);
         };
         let (own, rest) = scratch.split_at_mut(self.own_len());
         let (depth, layout) = (self.pass.input().channels, self.pass.packed());
         let is_fresh = self.pass.is_fresh();
-        let at = if is_fresh { 0 } else { layout.factors(P::VARIANT.weight_coefficients()) };
-        let (energies, room) = rest.split_at_mut(depth);
+        let at = if is_fresh { 0 } else { layout.equalisation(P::VARIANT.weight_coefficients()) };
+        let (squares, room) = rest.split_at_mut(depth);
         let bands = Bands::disjoint(self.pass.input(), call.x, call.batch);
-        if !bands.all(cpu, energies, room) {
+        if !bands.all(cpu, squares, room) {
             let (weights, scratch) = transform::<P, T>(cpu, wide, raw, scratch);
             return wide.run(cpu, call.widen(), weights, scratch);
         }
-        equalise(energies, &mut own[at..at + 2 * depth]);
+        equalise_by_inputs(squares, &mut own[at..at + 2 * depth]);
         let weights = if is_fresh {
-            PassWeights::Raw(raw, Factors::of(own, depth))
+            PassWeights::Raw(raw, Equalisation::of(own, depth))
         } else {
             weights::pack::<T>(cpu, raw, layout, P::VARIANT, own);
             PassWeights::Packed(own)
@@ -229,7 +229,7 @@ fn transform<'a, P: Pass, T: Scalar>(
 ) -> (PassWeights<'a>, &'a mut [f32]) {
     let (own, scratch) = scratch.split_at_mut(wide.packed_len());
     if wide.is_fresh() {
-        return (PassWeights::Raw(raw, Factors::NONE), scratch);
+        return (PassWeights::Raw(raw, Equalisation::NONE), scratch);
     }
     weights::pack::<T::Wide>(cpu, raw, wide.packed(), P::VARIANT, own);
     (PassWeights::Packed(own), scratch)

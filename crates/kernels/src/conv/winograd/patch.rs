@@ -2,7 +2,7 @@
 
 use super::{
     grid::{Grid, MAX_CHANNELS},
-    product::{CHANNELS, is_int16, of_words},
+    quantise::{MAX_INT16_CHANNELS, is_int16, load_f32_words},
     transform::{HalfTransformed, Transform1d},
 };
 use crate::{conv::operands::ScaleShift, isa::Vector, scalar::Scalar};
@@ -62,7 +62,7 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
         // SAFETY: `Read::check` covers the stored channels.
         unsafe {
             let (scale, shift) = (n.scale.as_ptr().add(channel), n.shift.as_ptr().add(channel));
-            Some((of_words::<T, V>(scale), of_words::<T, V>(shift)))
+            Some((load_f32_words::<T, V>(scale), load_f32_words::<T, V>(shift)))
         }
     }
 
@@ -133,7 +133,7 @@ const SHARED: usize = 2;
 /// Sums of squares of patches of `N` x `N` pixels, tile after tile: of columns that two share, once.
 pub(super) struct Squares<const N: usize> {
     /// Of the last columns of the patch before.
-    last: [[f32; CHANNELS]; SHARED],
+    last: [[f32; MAX_INT16_CHANNELS]; SHARED],
 }
 
 impl<const N: usize> Squares<N> {
@@ -143,7 +143,7 @@ impl<const N: usize> Squares<N> {
     #[inline(always)]
     pub(super) fn new(grid: &Grid) -> Self {
         assert_eq!(grid.side, Self::APART);
-        Squares { last: [[0.0; CHANNELS]; SHARED] }
+        Squares { last: [[0.0; MAX_INT16_CHANNELS]; SHARED] }
     }
 
     /// Those of a vector of words of a patch; it `follows` if this was asked of the tile before.
@@ -158,7 +158,7 @@ impl<const N: usize> Squares<N> {
         channel: usize,
         norm: Option<ScaleShift<'_>>,
     ) -> [V; 2] {
-        assert!(channel + 2 * V::LANES <= CHANNELS);
+        assert!(channel + 2 * V::LANES <= MAX_INT16_CHANNELS);
         let known = if follows && !patch.leftmost { N - Self::APART } else { 0 };
         let mut total = [V::zero(); 2];
         // SAFETY: the caller's contract.

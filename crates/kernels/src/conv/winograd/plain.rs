@@ -5,7 +5,7 @@ use super::{
     forward::{Forward, Fresh},
     grid::Grid,
     pass::{Call, Products},
-    product::is_int16,
+    quantise::is_int16,
     variant::Variant,
     weights::RawWeights,
 };

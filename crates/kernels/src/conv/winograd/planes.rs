@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     grid::{BLOCK, Grid, MAX_CHANNELS, Planes},
     patch::{Patch, Squares},
-    product::{self, Energy, is_int16},
+    quantise::{self, SumOfSquares, is_int16},
     transform::{HalfTransformed, OperandTransform},
 };
 use crate::{conv::operands::Read, isa::Vector, scalar::Scalar};
@@ -36,22 +36,22 @@ pub(super) unsafe fn input_planes<
     assert!(!is_int16::<T>() || factors.len() >= grid.channels);
     assert!(planes.blocks * BLOCK * T::PACK == grid.channels);
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
-    let mut squares = Squares::<S>::new(grid);
+    let mut patch_squares = Squares::<S>::new(grid);
     for (at, tile) in tiles.enumerate() {
         let patch = Patch::<T, S>::new(grid, images.values, tile, border);
         let mut times = V::zero();
         if is_int16::<T>() {
-            let mut energy = Energy::<V>::zero();
+            let mut squares = SumOfSquares::<V>::zero();
             for channel in (0..grid.channels).step_by(2 * V::LANES) {
                 // SAFETY: within the stored channels.
                 unsafe {
-                    let of = squares.of::<T, V>(&patch, at > 0, channel, images.norm);
-                    let factors = product::of_words::<T, V>(factors.as_ptr().add(channel));
-                    energy.add(of[0].mul(factors[0].mul(factors[0])));
-                    energy.add(of[1].mul(factors[1].mul(factors[1])));
+                    let of = patch_squares.of::<T, V>(&patch, at > 0, channel, images.norm);
+                    let factors = quantise::load_f32_words::<T, V>(factors.as_ptr().add(channel));
+                    squares.add(of[0].mul(factors[0].mul(factors[0])));
+                    squares.add(of[1].mul(factors[1].mul(factors[1])));
                 }
             }
-            let (time, unit) = energy.scale(product::TILE);
+            let (time, unit) = squares.scale(quantise::TILE_NORM);
             times = V::splat(time);
             // SAFETY: there is a word for each tile.
             unsafe { *out.add(planes.len(N * N) + first + at) = unit };
@@ -65,7 +65,8 @@ pub(super) unsafe fn input_planes<
                 patch.columns::<L, V, N>(channel, images.norm, &mut halves);
                 let mut both = [times; 2];
                 if is_int16::<T>() {
-                    let [low, high] = product::of_words::<T, V>(factors.as_ptr().add(channel));
+                    let [low, high] =
+                        quantise::load_f32_words::<T, V>(factors.as_ptr().add(channel));
                     both = [times.mul(low), times.mul(high)];
                 }
                 let halves = [&halves[0], &halves[1]];
@@ -115,7 +116,7 @@ unsafe fn store_coefficients<
 
 /// Transforms tiles into planes whose product over tiles is a gradient of weights: `L` along both
 /// sides of patches of `S` x `S` pixels. Words of integers hold a pair of tiles, so `planes.tiles`
-/// counts pairs; a tile past the last is zero. Channels lie at their [places](product::channel_at). Each is
+/// counts pairs; a tile past the last is zero. Channels lie at their [places](quantise::channel_at). Each is
 /// multiplied with its `times`, and each word with the share of its band, the first of which is `band`.
 ///
 /// # Safety

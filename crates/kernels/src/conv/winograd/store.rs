@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     grid::{BLOCK, Grid, Planes},
-    product::is_int16,
+    quantise::is_int16,
     transform::{HalfTransformed, Transform1d},
 };
 use crate::{chunks::DisjointChunks, conv::epilogue::Finish, isa::Vector, scalar::Scalar};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     grid::MAX_CHANNELS,
-    product::{CHANNELS, is_int16},
+    quantise::{MAX_INT16_CHANNELS, is_int16},
     transform::{OperandTransform, strided, unit_stride},
 };
 use crate::{
@@ -32,7 +32,7 @@ impl Variant {
             Variant::Strided => 2,
         };
         let (most, block) = by_scalar!(dtype, T => {
-            (if is_int16::<T>() { CHANNELS } else { MAX_CHANNELS }, CHANNEL_BLOCK * T::PACK)
+            (if is_int16::<T>() { MAX_INT16_CHANNELS } else { MAX_CHANNELS }, CHANNEL_BLOCK * T::PACK)
         });
         let whole = |channels: &usize| channels.is_multiple_of(block);
         let channels = [s.in_channels, s.out_channels];

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     chunks::DisjointChunks,
-    conv::winograd::energies::{Bands, add_lines},
+    conv::winograd::sums_of_squares::{Bands, add_lines},
     cpu::Cpu,
     isa::{Kernel, Vector},
     scalar::Scalar,
@@ -115,7 +115,7 @@ impl BackwardWeight {
             }
             let bands = self.bands(&tiles).len();
             let shared = usize::from(!tiles.start.is_multiple_of(self.input.columns()));
-            let (v, w) = layout.energies_mut(record);
+            let (v, w) = layout.squares_mut(record);
             for (side, channels) in [(v, layout.inputs), (w, layout.outputs)] {
                 side[..shared * channels].fill(0.0);
                 side[bands * channels..].fill(0.0);
@@ -143,7 +143,7 @@ impl Kernel for Normalize<'_> {
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
         let Normalize { layout, v_over, w_over, pixels, record } = self;
-        let (v, w) = layout.energies_mut(record);
+        let (v, w) = layout.squares_mut(record);
         for (side, over, of) in [(v, v_over, 1.0), (w, w_over, 1.0 / pixels as f32)] {
             for band in side.chunks_exact_mut(over.len()) {
                 for (x, over) in band.chunks_exact_mut(V::LANES).zip(over.chunks_exact(V::LANES)) {

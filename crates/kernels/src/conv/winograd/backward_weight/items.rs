@@ -10,7 +10,7 @@ use crate::{
             grid::BLOCK,
             multiply::Sides,
             planes::gradient_planes,
-            product::channel_at,
+            quantise::channel_at,
             transform::{OperandTransform, strided, unit_stride},
             variant::Variant,
             weights::{Strides, unpack_row},

@@ -8,8 +8,8 @@ use crate::{
     conv::{
         operands::Read,
         winograd::{
-            energies::Bands,
-            product::{self, Energy, sum_of_lanes},
+            quantise::{self, SumOfSquares, sum_of_lanes},
+            sums_of_squares::Bands,
             variant::Variant,
         },
     },
@@ -38,7 +38,7 @@ pub(super) struct Measures<'a> {
     pub(super) v_shares: &'a [f32],
     pub(super) w_shares: &'a [f32],
     /// What values of each channel are multiplied with, and what their integers are worth: at its
-    /// [place](product::channel_at).
+    /// [place](quantise::channel_at).
     pub(super) v_times: &'a [f32],
     pub(super) w_times: &'a [f32],
     pub(super) v_units: &'a [f32],
@@ -61,18 +61,18 @@ impl Measures<'_> {
 
 impl Layout {
     /// Words of the sums of squares.
-    fn energies(self) -> usize {
+    fn squares_len(self) -> usize {
         self.bands * (self.inputs + self.outputs)
     }
 
     /// Words of a record.
     pub(super) fn len(self) -> usize {
-        self.energies() + 2 * self.bands + 2 * (self.inputs + self.outputs)
+        self.squares_len() + 2 * self.bands + 2 * (self.inputs + self.outputs)
     }
 
     /// The record's sums of squares.
-    pub(super) fn energies_mut(self, record: &mut [f32]) -> (&mut [f32], &mut [f32]) {
-        record[..self.energies()].split_at_mut(self.bands * self.inputs)
+    pub(super) fn squares_mut(self, record: &mut [f32]) -> (&mut [f32], &mut [f32]) {
+        record[..self.squares_len()].split_at_mut(self.bands * self.inputs)
     }
 
     /// What integers of both sides are worth.
@@ -139,7 +139,7 @@ impl BackwardWeight {
         record: &mut [f32],
     ) {
         let (layout, bands) = (self.layout(), self.bands(&tiles));
-        let (v, w) = layout.energies_mut(record);
+        let (v, w) = layout.squares_mut(record);
         for (i, band) in bands.clone().enumerate() {
             let v = &mut v[i * layout.inputs..][..layout.inputs];
             let w = &mut w[i * layout.outputs..][..layout.outputs];
@@ -157,7 +157,7 @@ impl BackwardWeight {
         record: &mut [f32],
     ) {
         let (layout, bands) = (self.layout(), self.bands(&tiles));
-        let (v, w) = layout.energies_mut(record);
+        let (v, w) = layout.squares_mut(record);
         let parts = (DisjointChunks::new(v, layout.inputs), DisjointChunks::new(w, layout.outputs));
         cpu.pool().run_chunks(bands.len(), parts, |i, (v, w)| {
             sides(cpu, both, bands.start + i, v, w);
@@ -191,8 +191,8 @@ impl Kernel for Scale<'_> {
         let Scale { layout, bands, sharing, record } = self;
         let (first, bands) = (bands.start, bands.len());
         let Layout { bands: most, inputs, outputs } = layout;
-        let (energies, rest) = record.split_at_mut(layout.energies());
-        let (v, w) = energies.split_at(most * inputs);
+        let (squares, rest) = record.split_at_mut(layout.squares_len());
+        let (v, w) = squares.split_at(most * inputs);
         let (v_shares, rest) = rest.split_at_mut(most);
         let (w_shares, rest) = rest.split_at_mut(most);
         let mut start = 0;
@@ -212,15 +212,15 @@ impl Kernel for Scale<'_> {
         let (times, units) = rest.split_at_mut(inputs + outputs);
         let (v_times, w_times) = times.split_at_mut(inputs);
         let (v_units, w_units) = units.split_at_mut(inputs);
-        scales::<V>(v, &v_shares[..bands], product::INPUT, v_times, v_units);
-        scales::<V>(w, &w_shares[..bands], product::GRADIENT, w_times, w_units);
+        scales::<V>(v, &v_shares[..bands], quantise::INPUT_NORM, v_times, v_units);
+        scales::<V>(w, &w_shares[..bands], quantise::GRADIENT_NORM, w_times, w_units);
     }
 }
 
 /// Scales of all channels of one side.
 #[inline(always)]
 fn scales<V: Vector>(
-    energies: &[f32],
+    band_squares: &[f32],
     shares: &[f32],
     limit: f32,
     times: &mut [f32],
@@ -228,8 +228,8 @@ fn scales<V: Vector>(
 ) {
     let channels = times.len();
     for channel in (0..channels).step_by(2 * V::LANES) {
-        let mut sums = [Energy::<V>::zero(); 2];
-        for (band, share) in energies.chunks_exact(channels).zip(shares) {
+        let mut sums = [SumOfSquares::<V>::zero(); 2];
+        for (band, share) in band_squares.chunks_exact(channels).zip(shares) {
             let of = &band[channel..];
             let words = V::deinterleave(V::read(of), V::read(&of[V::LANES..]));
             for (sum, squares) in sums.iter_mut().zip(words) {

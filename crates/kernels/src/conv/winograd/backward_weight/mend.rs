@@ -13,7 +13,7 @@ use crate::{
     chunks::DisjointChunks,
     conv::{
         operands::Read,
-        winograd::{product::CHANNELS, variant::Variant},
+        winograd::{quantise::MAX_INT16_CHANNELS, variant::Variant},
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
@@ -65,7 +65,7 @@ struct Mend<'a, T> {
 }
 
 /// Sums of every group of outputs, by tap.
-type Sums = [[[f32; GROUP]; 9]; CHANNELS / GROUP];
+type Sums = [[[f32; GROUP]; 9]; MAX_INT16_CHANNELS / GROUP];
 
 impl<T: Scalar> Kernel for Mend<'_, T> {
     type Output = ();
@@ -75,11 +75,12 @@ impl<T: Scalar> Kernel for Mend<'_, T> {
     fn run<V: Vector, const TILE: usize>(self) {
         let (grid, inputs) = (&self.plan.input, self.layout.inputs);
         let Flagged { blocks, records, flags } = self.flagged;
-        let (mut sums, mut met): (Sums, _) = ([[[0.0; GROUP]; 9]; CHANNELS / GROUP], Met::new());
+        let (mut sums, mut met): (Sums, _) =
+            ([[[0.0; GROUP]; 9]; MAX_INT16_CHANNELS / GROUP], Met::new());
         for (block, record) in records.chunks_exact(self.layout.len()).enumerate() {
             let first = blocks.tiles(block).start / grid.columns();
-            let energies = self.layout.of(record).v.chunks_exact(inputs).enumerate();
-            for (i, _) in energies.filter(|(_, v)| v[self.channel] > 0.0) {
+            let bands = self.layout.of(record).v.chunks_exact(inputs).enumerate();
+            for (i, _) in bands.filter(|(_, v)| v[self.channel] > 0.0) {
                 let (image, band) = ((first + i) / grid.bands(), (first + i) % grid.bands());
                 let rows = band * grid.side..((band + 1) * grid.side).min(grid.height);
                 for (y, x) in rows.flat_map(|y| (0..grid.width).map(move |x| (y, x))) {

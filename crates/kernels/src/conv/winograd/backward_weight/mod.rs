@@ -18,7 +18,7 @@ use mend::Flagged;
 
 use super::{
     grid::Grid,
-    product::is_int16,
+    quantise::is_int16,
     variant::Variant,
     weights::{self, Strides},
 };

@@ -13,11 +13,11 @@ use crate::{
             multiply,
             planes::input_planes,
             prefetch::Prefetcher,
-            product::is_int16,
+            quantise::is_int16,
             store::Products,
             transform::unit_stride::{InputTransform, OutputTransform, WeightTransform},
             variant::Variant,
-            weights::{Gram, LINES, Lanes, MOST_LINES, RawWeights, Taps, Times},
+            weights::{Gram, LINES, MOST_LINES, OutputScales, QuantScales, RawWeights, Taps},
         },
     },
     isa::{Kernel, Vector},
@@ -217,11 +217,11 @@ impl<T: Scalar> Job<'_, T> {
                     for start in (0..depth).step_by(plan.chunk) {
                         let words = start..(start + plan.chunk).min(depth);
                         let values = words.start * T::PACK..words.end * T::PACK;
-                        let mut times = Times::new();
+                        let mut times = QuantScales::new();
                         if is_int16::<T>() {
                             let mut gram = Gram::new();
                             gram.add::<V>(&taps, values.clone(), width);
-                            let mut lanes = Lanes::ONE;
+                            let mut lanes = OutputScales::ONE;
                             if !gram.is_usable(width) {
                                 lanes = taps.normalize::<V>(values.clone(), width);
                                 gram = Gram::new();

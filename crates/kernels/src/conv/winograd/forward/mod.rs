@@ -61,7 +61,7 @@ impl Pass for Forward {
         let (weights, factors) = match weights {
             PassWeights::Packed(packed) => {
                 assert!(packed.len() >= self.packed.len(COEFFICIENTS));
-                (RightOperand::Packed(packed), &packed[self.packed.factors(COEFFICIENTS)..])
+                (RightOperand::Packed(packed), &packed[self.packed.equalisation(COEFFICIENTS)..])
             }
             PassWeights::Raw(raw, factors) => {
                 assert!(self.fresh);

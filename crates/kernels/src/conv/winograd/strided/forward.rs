@@ -258,7 +258,8 @@ impl<T: Scalar> Job<'_, T> {
     #[inline(always)]
     unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
-        let (x, factors) = (self.x, &self.packed[self.plan.packed.factors(WEIGHT_COEFFICIENTS)..]);
+        let (x, factors) =
+            (self.x, &self.packed[self.plan.packed.equalisation(WEIGHT_COEFFICIENTS)..]);
         // SAFETY: the caller's contract.
         unsafe {
             if self.plan.gradient {

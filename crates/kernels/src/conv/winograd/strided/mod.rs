@@ -12,7 +12,7 @@ use super::{
     backward_weight::BackwardWeight,
     grid::Grid,
     pass::{Call, Products},
-    product::is_int16,
+    quantise::is_int16,
     variant::Variant,
     weights::RawWeights,
 };

@@ -3,18 +3,18 @@
 use std::{marker::PhantomData, ops::Range};
 
 use super::{
-    norms::Gram,
+    gram::Gram,
     packed::Packed,
+    quant_scales::{OutputScales, QuantScales},
     raw::RawWeights,
     taps::LINES,
-    times::{Lanes, Times},
 };
 use crate::{
     chunks::DisjointChunks,
     conv::winograd::{
-        factors::Factors,
+        equalisation::Equalisation,
         grid::BLOCK,
-        product::is_int16,
+        quantise::is_int16,
         transform::{UnscaledTransform, strided, unit_stride},
         variant::Variant,
     },
@@ -37,9 +37,9 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     let values = if is_int16::<T>() { layout.depth * T::PACK } else { BLOCK };
     let depths = layout.depth * T::PACK / values;
     assert!(packed.len() >= layout.len(variant.weight_coefficients()));
-    let (packed, both) = packed.split_at_mut(layout.factors(variant.weight_coefficients()));
+    let (packed, both) = packed.split_at_mut(layout.equalisation(variant.weight_coefficients()));
     let (packed, both) = (DisjointChunks::new(packed, 0), &*both);
-    let factors = if is_int16::<T>() { Factors::of(both, values) } else { Factors::NONE };
+    let factors = if is_int16::<T>() { Equalisation::of(both, values) } else { Equalisation::NONE };
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
         let first = item / depths * wide;
         let start = item % depths * values;
@@ -90,10 +90,10 @@ impl<T: Scalar> Pack<'_, T> {
         let mut turned = [0.0; 9 * 2 * BLOCK * 32];
         let block = BLOCK * T::PACK;
         let stride = layout.stride();
-        let mut times = Times::new();
+        let mut times = QuantScales::new();
         // SAFETY: `pack` has checked the length; each item has its own panel and depths.
         unsafe {
-            let mut lanes = Lanes::ONE;
+            let mut lanes = OutputScales::ONE;
             if is_int16::<T>() {
                 let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
@@ -102,7 +102,7 @@ impl<T: Scalar> Pack<'_, T> {
                     gram.add::<V>(&taps, 0..block, width);
                 }
                 if !gram.is_usable(width) {
-                    let mut most = Lanes([0.0; 32]);
+                    let mut most = OutputScales([0.0; 32]);
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
                         let taps = raw.taps::<T, V>(first, width, part, factors, &mut turned);
@@ -121,7 +121,7 @@ impl<T: Scalar> Pack<'_, T> {
                 let units = to.add(layout.dequant() + first);
                 times.scale::<L, V>(variant, width, &lanes, units, stride);
             }
-            let is_divided = lanes.0 != Lanes::ONE.0;
+            let is_divided = lanes.0 != OutputScales::ONE.0;
             for start in depth.step_by(block) {
                 let part = start..start + block;
                 let taps = raw.taps::<T, V>(first, width, part, factors, &mut turned);

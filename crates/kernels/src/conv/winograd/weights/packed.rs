@@ -6,7 +6,7 @@ use crate::conv::winograd::grid::BLOCK;
 /// Where they are integers, each coefficient is followed by its dequantisation scales, `[output]`, and
 /// the [factors] of the depth come last.
 ///
-/// [factors]: crate::conv::winograd::factors
+/// [factors]: crate::conv::winograd::equalisation
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv::winograd) struct Packed {
     /// Outputs of the product: output channels forward, input channels backward.
@@ -27,12 +27,12 @@ impl Packed {
     }
 
     /// Where factors of the depth start: two for each of two values in a word.
-    pub(in crate::conv::winograd) fn factors(&self, coefficients: usize) -> usize {
+    pub(in crate::conv::winograd) fn equalisation(&self, coefficients: usize) -> usize {
         coefficients * self.stride()
     }
 
     /// Words of all.
     pub(in crate::conv::winograd) fn len(&self, coefficients: usize) -> usize {
-        self.factors(coefficients) + 4 * self.depth
+        self.equalisation(coefficients) + 4 * self.depth
     }
 }

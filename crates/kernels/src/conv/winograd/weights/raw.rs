@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::taps::Taps;
 use crate::{
-    conv::winograd::{grid::BLOCK, prefetch::Prefetcher, product::is_int16},
+    conv::winograd::{grid::BLOCK, prefetch::Prefetcher, quantise::is_int16},
     isa::Vector,
     scalar::Scalar,
 };

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::times::{Lanes, Times};
+use super::quant_scales::{OutputScales, QuantScales};
 use crate::{
-    conv::winograd::{product::is_int16, transform::UnscaledTransform},
+    conv::winograd::{quantise::is_int16, transform::UnscaledTransform},
     isa::Vector,
     scalar::Scalar,
 };
@@ -55,8 +55,8 @@ impl Taps {
         &self,
         depth: Range<usize>,
         width: usize,
-    ) -> Lanes {
-        let mut most = Lanes([0.0; 32]);
+    ) -> OutputScales {
+        let mut most = OutputScales([0.0; 32]);
         // SAFETY: the caller's contract.
         unsafe {
             self.largest::<V>(depth.clone(), width, &mut most);
@@ -75,7 +75,7 @@ impl Taps {
         &self,
         depth: Range<usize>,
         width: usize,
-        most: &mut Lanes,
+        most: &mut OutputScales,
     ) {
         for (k, lane) in depth.flat_map(|k| (0..width).step_by(V::LANES).map(move |n| (k, n))) {
             let mut largest = V::read(&most.0[lane..]);
@@ -98,7 +98,7 @@ impl Taps {
         &self,
         depth: Range<usize>,
         width: usize,
-        lanes: &Lanes,
+        lanes: &OutputScales,
     ) {
         let over = lanes.0.map(|x| 1.0 / x);
         for (k, lane) in depth.flat_map(|k| (0..width).step_by(V::LANES).map(move |n| (k, n))) {
@@ -129,7 +129,7 @@ impl Taps {
         group: usize,
         depth: Range<usize>,
         width: usize,
-        times: &Times,
+        times: &QuantScales,
         to: *mut f32,
         stride: usize,
     ) {
@@ -153,7 +153,7 @@ impl Taps {
         &self,
         depth: Range<usize>,
         width: usize,
-        times: &Times,
+        times: &QuantScales,
         to: *mut f32,
         stride: usize,
     ) {
@@ -178,7 +178,7 @@ impl Taps {
         &self,
         k: usize,
         lane: usize,
-        times: &Times,
+        times: &QuantScales,
         to: *mut f32,
         stride: usize,
     ) {

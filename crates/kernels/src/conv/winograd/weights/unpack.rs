@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use crate::{
     chunks::DisjointChunks,
     conv::winograd::{
-        product::{channel_at, is_int16},
+        quantise::{channel_at, is_int16},
         transform::{HalfTransformed, Transform1d, strided, unit_stride},
         variant::Variant,
     },

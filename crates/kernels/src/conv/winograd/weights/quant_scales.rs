@@ -2,7 +2,7 @@
 
 use crate::{
     conv::winograd::{
-        product::{self, Energy, power_of_two},
+        quantise::{self, SumOfSquares, power_of_two},
         transform::UnscaledTransform,
         variant::Variant,
     },
@@ -11,16 +11,16 @@ use crate::{
 
 /// A value for each output of a panel.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) struct Lanes(pub(super) [f32; 32]);
+pub(in crate::conv::winograd) struct OutputScales(pub(super) [f32; 32]);
 
-impl Lanes {
-    pub(in crate::conv::winograd) const ONE: Lanes = Lanes([1.0; 32]);
+impl OutputScales {
+    pub(in crate::conv::winograd) const ONE: OutputScales = OutputScales([1.0; 32]);
 
     /// Powers of two near these values, so that one over each is one as well; 1 for what is none.
-    pub(super) fn powers_of_two(self) -> Lanes {
+    pub(super) fn powers_of_two(self) -> OutputScales {
         let usable = |x: f32| x > 0.0 && x.is_finite();
         let bounds = (1.0 / LARGEST, LARGEST);
-        Lanes(
+        OutputScales(
             self.0.map(|x| if usable(x) { power_of_two(x).clamp(bounds.0, bounds.1) } else { 1.0 }),
         )
     }
@@ -31,12 +31,12 @@ const LARGEST: f32 = f32::from_bits(253 << 23);
 
 /// For each of 36 [unscaled](UnscaledTransform::unscaled) coefficients and two vectors of outputs: sums of squares, then what
 /// values are multiplied with to become integers.
-pub(in crate::conv::winograd) struct Times(pub(super) [[f32; 32]; 36]);
+pub(in crate::conv::winograd) struct QuantScales(pub(super) [[f32; 32]; 36]);
 
-impl Times {
+impl QuantScales {
     #[inline(always)]
     pub(in crate::conv::winograd) fn new() -> Self {
-        Times([[0.0; 32]; 36])
+        QuantScales([[0.0; 32]; 36])
     }
 
     /// From sums of squares, of weights that were divided by something. `units` have `stride` words from
@@ -49,7 +49,7 @@ impl Times {
         &mut self,
         variant: Variant,
         width: usize,
-        lanes: &Lanes,
+        lanes: &OutputScales,
         units: *mut f32,
         stride: usize,
     ) {
@@ -61,8 +61,8 @@ impl Times {
                 unsafe {
                     let (times, units) =
                         (times.as_mut_ptr().add(lane), units.add(e * stride + lane));
-                    let energy = Energy { total: V::load(times), most: V::zero() };
-                    let (time, unit) = energy.scales(product::WEIGHT);
+                    let squares = SumOfSquares { total: V::load(times), largest: V::zero() };
+                    let (time, unit) = squares.scales(quantise::WEIGHT_NORM);
                     time.store(times);
                     // Coefficients of tiles were divided by their norms, these by their scales.
                     let divided = V::read(&lanes.0[lane..]);

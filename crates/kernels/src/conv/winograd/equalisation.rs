@@ -1,36 +1,36 @@
-//! Factors between both sides of a product of integers.
+//! Equalisation between both sides of a product of integers.
 
 /// What values of the depth are multiplied with: those of tiles, and those of weights by the inverse, so
 /// that their products are what they were.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Factors<'a> {
+pub(super) struct Equalisation<'a> {
     pub(super) tiles: &'a [f32],
     pub(super) weights: &'a [f32],
 }
 
-impl Factors<'_> {
+impl Equalisation<'_> {
     /// Of values that are not integers.
-    pub(super) const NONE: Factors<'static> = Factors { tiles: &[], weights: &[] };
+    pub(super) const NONE: Equalisation<'static> = Equalisation { tiles: &[], weights: &[] };
 
     /// Of so many values of the depth, from the halves of a slice.
-    pub(super) fn of(both: &[f32], depth: usize) -> Factors<'_> {
-        Factors { tiles: &both[..depth], weights: &both[depth..2 * depth] }
+    pub(super) fn of(both: &[f32], depth: usize) -> Equalisation<'_> {
+        Equalisation { tiles: &both[..depth], weights: &both[depth..2 * depth] }
     }
 }
 
 /// The largest factor of tiles is at most 2^53 times this, so that its square is an f32.
 const MOST: f32 = (1 << 10) as f32;
 
-/// Factors, to both halves of a slice, by which tiles of values of these energies come out with the same
+/// Equalisation, to both halves of a slice, by which tiles of values of these squares come out with the same
 /// energy of each value.
 ///
 /// Rounding then costs every output the same share of `sum_c |x_c|^2 |w_oc|^2`, whatever the weights are:
 /// of the two factors of its bound, `sum_c b_c^2 |x_c|^2` is the number of values, and
 /// `sum_c |w_oc|^2 / b_c^2` that sum itself.
-pub(super) fn equalise(energies: &[f32], both: &mut [f32]) {
-    let (tiles, weights) = both.split_at_mut(energies.len());
-    let most = energies.iter().fold(0.0f32, |most, x| most.max(*x)).sqrt().min(MOST);
-    for ((x, tile), weight) in energies.iter().zip(tiles).zip(weights) {
+pub(super) fn equalise_by_inputs(squares: &[f32], both: &mut [f32]) {
+    let (tiles, weights) = both.split_at_mut(squares.len());
+    let most = squares.iter().fold(0.0f32, |most, x| most.max(*x)).sqrt().min(MOST);
+    for ((x, tile), weight) in squares.iter().zip(tiles).zip(weights) {
         let norm = x.sqrt() / most;
         // Values that are all zero have no weight.
         (*tile, *weight) = if *x > 0.0 { (1.0 / norm, norm) } else { (0.0, 0.0) };
@@ -43,11 +43,11 @@ mod tests {
 
     #[test]
     fn values_come_out_equal() {
-        let energies = [4.0, 1e-20, 0.0, 1e20, 9.0];
+        let squares = [4.0, 1e-20, 0.0, 1e20, 9.0];
         let mut both = [f32::NAN; 10];
-        equalise(&energies, &mut both);
-        let Factors { tiles, weights } = Factors::of(&both, 5);
-        for (i, x) in energies.iter().enumerate() {
+        equalise_by_inputs(&squares, &mut both);
+        let Equalisation { tiles, weights } = Equalisation::of(&both, 5);
+        for (i, x) in squares.iter().enumerate() {
             if *x > 0.0 {
                 assert!((x * tiles[i] * tiles[i] / (MOST * MOST) - 1.0).abs() < 1e-5);
                 assert!((tiles[i] * weights[i] - 1.0).abs() < 1e-6);
@@ -56,7 +56,7 @@ mod tests {
             }
         }
         let mut none = [f32::NAN; 4];
-        equalise(&[0.0; 2], &mut none);
+        equalise_by_inputs(&[0.0; 2], &mut none);
         assert_eq!(none, [0.0; 4]);
     }
 }

@@ -1,4 +1,4 @@
-//! Factors between both sides of a product of integers.
+//! Equalisation between both sides of a product of integers.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::{
     chunks::DisjointChunks,
     conv::winograd::{
         grid::BLOCK,
-        product::{power_of_two, sum_of_lanes},
+        quantise::{power_of_two, sum_of_lanes},
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
@@ -15,13 +15,13 @@ use crate::{
 
 /// Output channels of an item.
 const GROUP: usize = 32;
-/// [Factors](crate::conv::winograd::factors) where tiles are yet unknown: to both halves of a slice, for
+/// [Equalisation](crate::conv::winograd::equalisation) where tiles are yet unknown: to both halves of a slice, for
 /// each value of the depth a power of two near the norm of its weights, one of the largest, and its
 /// inverse. So tiles have values of the size of what these contribute: a channel of large activations
 /// and small weights would leave few bits to the others.
 ///
 /// `sums` is scratch: as many words as the larger side for each 32 outputs.
-pub(in crate::conv::winograd) fn balance(
+pub(in crate::conv::winograd) fn equalise_by_weights(
     cpu: &Cpu,
     raw: RawWeights<'_>,
     both: &mut [f32],

@@ -13,18 +13,18 @@
 use crate::{isa::Vector, scalar::Scalar};
 
 /// The largest integer. One less than 2^15 by enough for what rounding adds.
-const LARGEST: f32 = 32_000.0;
+const MAX_INT16: f32 = 32_000.0;
 /// Norms of rows and of columns of a product over channels. Their product is less than 2^31. The
 /// bound of tiles is some six times their norm, that of weights is exact.
-pub(super) const TILE: f32 = 128_000.0;
-pub(super) const WEIGHT: f32 = 16_000.0;
+pub(super) const TILE_NORM: f32 = 128_000.0;
+pub(super) const WEIGHT_NORM: f32 = 16_000.0;
 /// The same of a product over tiles.
-pub(super) const INPUT: f32 = 64_000.0;
-pub(super) const GRADIENT: f32 = 32_000.0;
+pub(super) const INPUT_NORM: f32 = 64_000.0;
+pub(super) const GRADIENT_NORM: f32 = 32_000.0;
 
 /// Channels, at most: rounding grows with the root of their number, and with twice as many the worst
 /// of many outputs would be off by more than 2% of their root mean square.
-pub(super) const CHANNELS: usize = 512;
+pub(super) const MAX_INT16_CHANNELS: usize = 512;
 
 /// Whether transformed values are integers.
 pub(super) const fn is_int16<T: Scalar>() -> bool {
@@ -42,7 +42,7 @@ pub(super) fn multiply<T: Scalar, V: Vector>(a: V, b: V, sum: V) -> V {
 /// # Safety
 /// `p` must hold those of these words.
 #[inline(always)]
-pub(super) unsafe fn of_words<T: Scalar, V: Vector>(p: *const f32) -> [V; 2] {
+pub(super) unsafe fn load_f32_words<T: Scalar, V: Vector>(p: *const f32) -> [V; 2] {
     // SAFETY: the caller's contract.
     unsafe {
         if is_int16::<T>() {
@@ -72,8 +72,8 @@ pub(super) fn channel_at<T: Scalar, V: Vector>(place: usize) -> usize {
 #[inline(always)]
 pub(super) fn scale(total: f32, most: f32, limit: f32) -> (f32, f32) {
     // Not `max`, which hides NaN, and an overflow's infinity below zero.
-    let total = if total.abs() < LEAST { LEAST } else { total };
-    let (mut unit, least) = (total.sqrt() / limit, most.sqrt() / LARGEST);
+    let total = if total.abs() < TINY { TINY } else { total };
+    let (mut unit, least) = (total.sqrt() / limit, most.sqrt() / MAX_INT16);
     if least > unit {
         unit = least;
     }
@@ -81,31 +81,31 @@ pub(super) fn scale(total: f32, most: f32, limit: f32) -> (f32, f32) {
 }
 
 /// Squares may be lost to underflow where their sum is less.
-const LEAST: f32 = 1e-36;
+const TINY: f32 = 1e-36;
 
 /// Sums of squares of values, by lane.
 #[derive(Clone, Copy)]
-pub(super) struct Energy<V> {
+pub(super) struct SumOfSquares<V> {
     pub(super) total: V,
-    pub(super) most: V,
+    pub(super) largest: V,
 }
 
-impl<V: Vector> Energy<V> {
+impl<V: Vector> SumOfSquares<V> {
     #[inline(always)]
     pub(super) fn zero() -> Self {
-        Energy { total: V::zero(), most: V::zero() }
+        SumOfSquares { total: V::zero(), largest: V::zero() }
     }
 
     #[inline(always)]
     pub(super) fn add(&mut self, squares: V) {
         self.total = self.total.add(squares);
-        self.most = self.most.max(squares);
+        self.largest = self.largest.max(squares);
     }
 
     /// [`scale`] of all lanes together.
     #[inline(always)]
     pub(super) fn scale(self, limit: f32) -> (f32, f32) {
-        let (total, most) = (lanes(self.total), lanes(self.most));
+        let (total, most) = (lanes(self.total), lanes(self.largest));
         let (mut sum, mut largest) = (0.0, 0.0);
         for lane in 0..V::LANES {
             sum += total[lane];
@@ -119,8 +119,8 @@ impl<V: Vector> Energy<V> {
     /// [`scale`] of each lane.
     #[inline(always)]
     pub(super) fn scales(self, limit: f32) -> (V, V) {
-        let (total, most) = (lanes(self.total), lanes(self.most));
-        let (mut times, mut units) = ([0.0; MOST_LANES], [0.0; MOST_LANES]);
+        let (total, most) = (lanes(self.total), lanes(self.largest));
+        let (mut times, mut units) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
         for lane in 0..V::LANES {
             (times[lane], units[lane]) = scale(total[lane], most[lane], limit);
         }
@@ -129,8 +129,8 @@ impl<V: Vector> Energy<V> {
 }
 
 #[inline(always)]
-fn lanes<V: Vector>(v: V) -> [f32; MOST_LANES] {
-    let mut lanes = [0.0; MOST_LANES];
+fn lanes<V: Vector>(v: V) -> [f32; MAX_LANES] {
+    let mut lanes = [0.0; MAX_LANES];
     v.write(&mut lanes);
     lanes
 }
@@ -148,8 +148,8 @@ pub(super) fn power_of_two(x: f32) -> f32 {
     f32::from_bits(x.to_bits() & f32::INFINITY.to_bits())
 }
 
-/// Lanes of the widest vector.
-const MOST_LANES: usize = 16;
+/// OutputScales of the widest vector.
+const MAX_LANES: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -158,18 +158,20 @@ mod tests {
     #[test]
     fn scales_keep_to_both_limits() {
         for total in [0.0, 1e-44] {
-            let (times, unit) = scale(total, total, TILE);
+            let (times, unit) = scale(total, total, TILE_NORM);
             assert!(times.is_normal() && unit.is_normal());
         }
         for (total, most) in [(4.0f32, 4.0f32), (1e6, 1.0), (1e-30, 1e-35), (1e30, 1e30)] {
-            let (times, unit) = scale(total, most, TILE);
-            assert!(total.sqrt() * times < 1.001 * TILE && most.sqrt() * times < 1.001 * LARGEST);
+            let (times, unit) = scale(total, most, TILE_NORM);
+            assert!(
+                total.sqrt() * times < 1.001 * TILE_NORM && most.sqrt() * times < 1.001 * MAX_INT16
+            );
             assert!((times * unit - 1.0).abs() < 1e-6);
         }
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            assert!(!scale(bad, 1.0, TILE).1.is_finite());
+            assert!(!scale(bad, 1.0, TILE_NORM).1.is_finite());
         }
-        assert!(f64::from(TILE) * f64::from(WEIGHT) < 0.96 * f64::from(1u32 << 31));
-        assert!(f64::from(INPUT) * f64::from(GRADIENT) < 0.96 * f64::from(1u32 << 31));
+        assert!(f64::from(TILE_NORM) * f64::from(WEIGHT_NORM) < 0.96 * f64::from(1u32 << 31));
+        assert!(f64::from(INPUT_NORM) * f64::from(GRADIENT_NORM) < 0.96 * f64::from(1u32 << 31));
     }
 }

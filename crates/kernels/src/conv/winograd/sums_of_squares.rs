@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     grid::{BLOCK, Grid},
-    product::of_words,
+    quantise::load_f32_words,
 };
 use crate::{
     chunks::DisjointChunks,
@@ -87,17 +87,17 @@ impl<'a, T: Scalar> Bands<'a, T> {
     }
 
     /// Whether the sums of squares of all bands are usable.
-    pub(super) fn usable(&self, cpu: &Cpu, energies: &[f32], scratch: &mut [f32]) -> bool {
-        if !energies.iter().all(|&x| x < USABLE.end) {
+    pub(super) fn usable(&self, cpu: &Cpu, sums: &[f32], scratch: &mut [f32]) -> bool {
+        if !sums.iter().all(|&x| x < USABLE.end) {
             return false;
         }
-        if energies.iter().all(|&x| x >= USABLE.start) {
+        if sums.iter().all(|&x| x >= USABLE.start) {
             return true;
         }
         // Values may be there whose squares are lost to underflow.
-        let (large, scratch) = scratch.split_at_mut(energies.len());
+        let (large, scratch) = scratch.split_at_mut(sums.len());
         self.sum(cpu, Some(LARGE), large, scratch);
-        energies.iter().zip(&*large).all(|(&x, &large)| x >= USABLE.start || large == 0.0)
+        sums.iter().zip(&*large).all(|(&x, &large)| x >= USABLE.start || large == 0.0)
     }
 
     fn sum(&self, cpu: &Cpu, times: Option<f32>, to: &mut [f32], scratch: &mut [f32]) {
@@ -182,7 +182,7 @@ impl<T: Scalar> Band<'_, T> {
                 // SAFETY: within the stored channels.
                 unsafe {
                     let (scale, shift) = (norm.scale.as_ptr().add(at), norm.shift.as_ptr().add(at));
-                    *norms = (of_words::<T, V>(scale), of_words::<T, V>(shift));
+                    *norms = (load_f32_words::<T, V>(scale), load_f32_words::<T, V>(shift));
                 }
             }
         }

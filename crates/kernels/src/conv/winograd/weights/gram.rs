@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
-use super::{taps::Taps, times::Times};
+use super::{quant_scales::QuantScales, taps::Taps};
 use crate::{
-    conv::winograd::{energies::USABLE, product::CHANNELS, transform::UnscaledTransform},
+    conv::winograd::{
+        quantise::MAX_INT16_CHANNELS, sums_of_squares::USABLE, transform::UnscaledTransform,
+    },
     isa::Vector,
 };
 
@@ -49,7 +51,7 @@ impl Gram {
         depth: Range<usize>,
         width: usize,
     ) {
-        assert!(depth.len() <= CHANNELS && CHANNELS <= 16 * BLOCK);
+        assert!(depth.len() <= MAX_INT16_CHANNELS && MAX_INT16_CHANNELS <= 16 * BLOCK);
         for start in depth.clone().step_by(BLOCK) {
             let block = start..(start + BLOCK).min(depth.end);
             for lane in (0..width).step_by(V::LANES) {
@@ -113,7 +115,7 @@ impl Gram {
     pub(in crate::conv::winograd) fn squares<L: UnscaledTransform, V: Vector>(
         &self,
         width: usize,
-        squares: &mut Times,
+        squares: &mut QuantScales,
     ) {
         assert!(width <= 32 && width.is_multiple_of(V::LANES));
         // Of each coefficient of a line, what pairs of its taps count.
@@ -183,7 +185,7 @@ mod tests {
         #[inline(always)]
         fn bounds<L: UnscaledTransform, V: Vector>(&self) {
             let width = 2 * V::LANES;
-            let mut taps = vec![0.0f32; CHANNELS * 9 * width];
+            let mut taps = vec![0.0f32; MAX_INT16_CHANNELS * 9 * width];
             for (k, value) in taps.chunks_exact_mut(9 * width).enumerate() {
                 for (i, tap) in value.iter_mut().enumerate() {
                     let (lane, window) = (i % width, i / width);
@@ -192,9 +194,9 @@ mod tests {
                 }
             }
             let all = Taps { start: taps.as_mut_ptr(), window: width as isize, value: 9 * width };
-            let (mut gram, mut squares) = (Gram::new(), Times::new());
+            let (mut gram, mut squares) = (Gram::new(), QuantScales::new());
             // SAFETY: these are the taps of so many values.
-            unsafe { gram.add::<V>(&all, 0..CHANNELS, width) };
+            unsafe { gram.add::<V>(&all, 0..MAX_INT16_CHANNELS, width) };
             gram.squares::<L, V>(width, &mut squares);
             let units: [[f64; 6]; 3] = std::array::from_fn(|a| {
                 let unit = std::array::from_fn(|n| V::splat(f32::from(u8::from(n == a))));
@@ -235,7 +237,7 @@ mod tests {
     fn no_sum_is_too_small() {
         // Values without a pattern, of few bits.
         let value = |i: u32| f64::from(i.wrapping_mul(0x9E37_79B9) as i8) / 128.0;
-        let values: Vec<f64> = (1..=6 * CHANNELS as u32).map(|i| value(i * i)).collect();
+        let values: Vec<f64> = (1..=6 * MAX_INT16_CHANNELS as u32).map(|i| value(i * i)).collect();
         let any = |k: usize| [0, 1, 2].map(|i| values[(3 * k + i) % values.len()]);
         // Windows that a point of the transform makes nothing, or next to nothing.
         for (p, rest) in [(0.0, 1.0), (2.0 / 3.0, 0.0), (-1.5, 1e-3), (1.5, 1e-6), (-1.0, 0.0)] {
