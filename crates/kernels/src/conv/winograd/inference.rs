@@ -152,8 +152,8 @@ impl Kernel for Keep<'_> {
                 sum = w.mul_add(w, sum);
             }
             sum.write(&mut squares[channel..]);
-            let times = V::read(&factors.weights[channel..]);
-            all = sum.mul(times).mul_add(times, all);
+            let factor = V::read(&factors.weights[channel..]);
+            all = sum.mul(factor).mul_add(factor, all);
         }
         total[0] = sum_of_lanes(all);
     }
@@ -185,8 +185,8 @@ impl Kernel for Check<'_> {
                 sum = sum.add(V::read(&band[channel..]));
             }
             sum.write(&mut channels[channel..]);
-            let times = V::read(&factors[channel..]);
-            all = sum.mul(times).mul_add(times, all);
+            let factor = V::read(&factors[channel..]);
+            all = sum.mul(factor).mul_add(factor, all);
         }
         let all = sum_of_lanes(all);
         if !USABLE.contains(&all) {

@@ -23,7 +23,7 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: us
     v: *const f32,
     tiles: usize,
     u: *const f32,
-    units: *const f32,
+    dequant: *const f32,
     blocks: usize,
     m: *mut f32,
     m_vector: usize,
@@ -64,7 +64,7 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: us
                 for (i, mut sum) in sums.into_iter().enumerate() {
                     let m = m.add((group * TILE + p) * BLOCK + i * m_vector);
                     if is_int16::<T>() {
-                        sum = sum.i32_to_f32().mul(V::load(units.add(i * V::LANES)));
+                        sum = sum.i32_to_f32().mul(V::load(dequant.add(i * V::LANES)));
                         if accumulate {
                             sum = sum.add(V::load(m));
                         }
@@ -86,7 +86,7 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: us
 pub(super) unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize>(
     w: *const f32,
     v: *const f32,
-    (w_units, v_units): (*const f32, *const f32),
+    (w_dequant, v_dequant): (*const f32, *const f32),
     norm: f32,
     v_vector: usize,
     count: usize,
@@ -119,17 +119,21 @@ pub(super) unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize
             }
         }
         for (p, held) in held.into_iter().enumerate() {
-            let mut unit = V::zero();
+            let mut dequant_scale = V::zero();
             if is_int16::<T>() {
-                unit = V::splat(*w_units.add(p) * norm);
+                dequant_scale = V::splat(*w_dequant.add(p) * norm);
             }
             for (i, mut sum) in held.into_iter().enumerate() {
                 let sums = sums.add(p * row + i * V::LANES);
                 // Added only now: short sums round less.
                 if is_int16::<T>() {
-                    let unit = V::load(v_units.add(i * V::LANES)).mul(unit);
+                    let dequant_scale = V::load(v_dequant.add(i * V::LANES)).mul(dequant_scale);
                     sum = sum.i32_to_f32();
-                    sum = if first { sum.mul(unit) } else { sum.mul_add(unit, V::load(sums)) };
+                    sum = if first {
+                        sum.mul(dequant_scale)
+                    } else {
+                        sum.mul_add(dequant_scale, V::load(sums))
+                    };
                 } else if !first {
                     sum = sum.add(V::load(sums));
                 }
@@ -147,8 +151,8 @@ pub(super) struct Sides<'a> {
     pub(super) v_planes: Planes,
     pub(super) w_planes: Planes,
     /// What integers are worth, of each channel, and of the coefficient times its norm.
-    pub(super) v_units: &'a [f32],
-    pub(super) w_units: &'a [f32],
+    pub(super) v_dequant: &'a [f32],
+    pub(super) w_dequant: &'a [f32],
     pub(super) norm: f32,
     /// Words of tiles.
     pub(super) words: usize,
@@ -190,11 +194,11 @@ impl Sides<'_> {
         row: usize,
         first: bool,
     ) {
-        let Sides { v, w, v_planes, w_planes, v_units, w_units, norm, words } = *self;
+        let Sides { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words } = *self;
         let wide = 2 * V::LANES;
         let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
         assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
-        let scaled = v_units.len() >= inputs.end && w_units.len() >= outputs.end;
+        let scaled = v_dequant.len() >= inputs.end && w_dequant.len() >= outputs.end;
         assert!(scaled || !is_int16::<T>());
         for channel in inputs.clone().step_by(wide) {
             for out in outputs.clone().step_by(P) {
@@ -203,14 +207,14 @@ impl Sides<'_> {
                     let v = v.as_ptr().add(v_planes.at(channel / BLOCK, 0) + channel % BLOCK);
                     let w = w.as_ptr().add(w_planes.at(out / BLOCK, 0) + out % BLOCK);
                     let sums = sums.add((out - outputs.start) * row + channel - inputs.start);
-                    let units = (
-                        w_units.as_ptr().wrapping_add(out),
-                        v_units.as_ptr().wrapping_add(channel),
+                    let dequant = (
+                        w_dequant.as_ptr().wrapping_add(out),
+                        v_dequant.as_ptr().wrapping_add(channel),
                     );
                     if inputs.end - channel >= wide {
-                        outer::<T, V, P, 2>(w, v, units, norm, v_vector, words, sums, row, first);
+                        outer::<T, V, P, 2>(w, v, dequant, norm, v_vector, words, sums, row, first);
                     } else {
-                        outer::<T, V, P, 1>(w, v, units, norm, v_vector, words, sums, row, first);
+                        outer::<T, V, P, 1>(w, v, dequant, norm, v_vector, words, sums, row, first);
                     }
                 }
             }

@@ -39,7 +39,7 @@ pub(super) unsafe fn input_planes<
     let mut patch_squares = Squares::<S>::new(grid);
     for (at, tile) in tiles.enumerate() {
         let patch = Patch::<T, S>::new(grid, images.values, tile, border);
-        let mut times = V::zero();
+        let mut quant = V::zero();
         if is_int16::<T>() {
             let mut squares = SumOfSquares::<V>::zero();
             for channel in (0..grid.channels).step_by(2 * V::LANES) {
@@ -51,10 +51,10 @@ pub(super) unsafe fn input_planes<
                     squares.add(of[1].mul(factors[1].mul(factors[1])));
                 }
             }
-            let (time, unit) = squares.scale(quantise::TILE_NORM);
-            times = V::splat(time);
+            let (quant_scale, dequant_scale) = squares.scale(quantise::TILE_NORM);
+            quant = V::splat(quant_scale);
             // SAFETY: there is a word for each tile.
-            unsafe { *out.add(planes.len(N * N) + first + at) = unit };
+            unsafe { *out.add(planes.len(N * N) + first + at) = dequant_scale };
         }
         for channel in (0..grid.channels).step_by(V::LANES * T::PACK) {
             let word = channel / T::PACK;
@@ -63,11 +63,11 @@ pub(super) unsafe fn input_planes<
                 let out = out.add(planes.at(word / BLOCK, first + at) + word % BLOCK);
                 let mut halves = [HalfTransformed::new(), HalfTransformed::new()];
                 patch.columns::<L, V, N>(channel, images.norm, &mut halves);
-                let mut both = [times; 2];
+                let mut both = [quant; 2];
                 if is_int16::<T>() {
                     let [low, high] =
                         quantise::load_f32_words::<T, V>(factors.as_ptr().add(channel));
-                    both = [times.mul(low), times.mul(high)];
+                    both = [quant.mul(low), quant.mul(high)];
                 }
                 let halves = [&halves[0], &halves[1]];
                 store_coefficients::<L, T, V, S, N>(halves, both, planes.stride(), out);
@@ -90,7 +90,7 @@ unsafe fn store_coefficients<
     const N: usize,
 >(
     [low, high]: [&HalfTransformed<V, N, S>; 2],
-    times: [V; 2],
+    quant: [V; 2],
     stride: usize,
     out: *mut f32,
 ) {
@@ -103,8 +103,8 @@ unsafe fn store_coefficients<
                 for (j, value) in line.iter_mut().enumerate() {
                     // A few distinct norms serve all coefficients.
                     let norm = V::splat(L::INVERSE_NORMS[i][j]);
-                    let times = [times[0].mul(norm), times[1].mul(norm)];
-                    *value = V::pair_i16(*value, other[j], times);
+                    let quant = [quant[0].mul(norm), quant[1].mul(norm)];
+                    *value = V::pair_i16(*value, other[j], quant);
                 }
             }
             for (j, value) in line.into_iter().enumerate() {
@@ -134,7 +134,7 @@ pub(super) unsafe fn gradient_planes<
     tiles: Range<usize>,
     border: usize,
     planes: &Planes,
-    (times, shares, band): (&[f32], &[f32], usize),
+    (quant, shares, band): (&[f32], &[f32], usize),
     out: *mut f32,
     first: usize,
 ) {
@@ -142,7 +142,7 @@ pub(super) unsafe fn gradient_planes<
     assert!(grid.channels.is_multiple_of(V::LANES * T::PACK));
     assert!(first + tiles.len().div_ceil(T::PACK) <= planes.tiles);
     assert!(grid.channels <= MAX_CHANNELS);
-    assert!(!is_int16::<T>() || times.len() >= grid.channels);
+    assert!(!is_int16::<T>() || quant.len() >= grid.channels);
     for (at, tile) in tiles.clone().step_by(T::PACK).enumerate() {
         let patch = Patch::<T, S>::new(grid, images.values, tile, border);
         let mut next = None;
@@ -171,7 +171,7 @@ pub(super) unsafe fn gradient_planes<
                     let at_place = channel + k * V::LANES;
                     let mut scale = V::zero();
                     if is_int16::<T>() {
-                        scale = V::load(times.as_ptr().add(at_place)).mul(share);
+                        scale = V::load(quant.as_ptr().add(at_place)).mul(share);
                     }
                     let block = planes.at(at_place / BLOCK, first + at) + at_place % BLOCK;
                     let (halves, out) = ([&halves[k], &others[k]], out.add(block));

@@ -73,11 +73,11 @@ pub(super) fn channel_at<T: Scalar, V: Vector>(place: usize) -> usize {
 pub(super) fn scale(total: f32, most: f32, limit: f32) -> (f32, f32) {
     // Not `max`, which hides NaN, and an overflow's infinity below zero.
     let total = if total.abs() < TINY { TINY } else { total };
-    let (mut unit, least) = (total.sqrt() / limit, most.sqrt() / MAX_INT16);
-    if least > unit {
-        unit = least;
+    let (mut dequant, range) = (total.sqrt() / limit, most.sqrt() / MAX_INT16);
+    if range > dequant {
+        dequant = range;
     }
-    (1.0 / unit, unit)
+    (1.0 / dequant, dequant)
 }
 
 /// Squares may be lost to underflow where their sum is less.
@@ -120,11 +120,11 @@ impl<V: Vector> SumOfSquares<V> {
     #[inline(always)]
     pub(super) fn scales(self, limit: f32) -> (V, V) {
         let (total, most) = (lanes(self.total), lanes(self.largest));
-        let (mut times, mut units) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
+        let (mut quant, mut dequant) = ([0.0; MAX_LANES], [0.0; MAX_LANES]);
         for lane in 0..V::LANES {
-            (times[lane], units[lane]) = scale(total[lane], most[lane], limit);
+            (quant[lane], dequant[lane]) = scale(total[lane], most[lane], limit);
         }
-        (V::read(&times), V::read(&units))
+        (V::read(&quant), V::read(&dequant))
     }
 }
 
@@ -158,15 +158,15 @@ mod tests {
     #[test]
     fn scales_keep_to_both_limits() {
         for total in [0.0, 1e-44] {
-            let (times, unit) = scale(total, total, TILE_NORM);
-            assert!(times.is_normal() && unit.is_normal());
+            let (quant, dequant) = scale(total, total, TILE_NORM);
+            assert!(quant.is_normal() && dequant.is_normal());
         }
         for (total, most) in [(4.0f32, 4.0f32), (1e6, 1.0), (1e-30, 1e-35), (1e30, 1e30)] {
-            let (times, unit) = scale(total, most, TILE_NORM);
+            let (quant, dequant) = scale(total, most, TILE_NORM);
             assert!(
-                total.sqrt() * times < 1.001 * TILE_NORM && most.sqrt() * times < 1.001 * MAX_INT16
+                total.sqrt() * quant < 1.001 * TILE_NORM && most.sqrt() * quant < 1.001 * MAX_INT16
             );
-            assert!((times * unit - 1.0).abs() < 1e-6);
+            assert!((quant * dequant - 1.0).abs() < 1e-6);
         }
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             assert!(!scale(bad, 1.0, TILE_NORM).1.is_finite());

@@ -15,7 +15,7 @@ pub(super) struct Products<'a, T> {
     pub(super) m: &'a [f32],
     pub(super) planes: Planes,
     /// What the products are worth, of each tile, where they are integers.
-    pub(super) units: *const f32,
+    pub(super) dequant: *const f32,
     pub(super) grid: &'a Grid,
     pub(super) y: &'a DisjointChunks<'a, T>,
     pub(super) epilogue: &'a Finish<'a, T>,
@@ -33,17 +33,17 @@ impl<T: Scalar> Products<'_, T> {
         tiles: Range<usize>,
         channels: Range<usize>,
     ) {
-        let Products { m, planes, units, grid, y: outputs, epilogue } = *self;
+        let Products { m, planes, dequant, grid, y: outputs, epilogue } = *self;
         let stride = planes.stride();
         assert!(m.len() >= planes.len(N * N));
         for (at, tile) in tiles.enumerate() {
             let (image, y, x) = grid.place(tile);
             let (rows, columns) = (M.min(grid.height - y), M.min(grid.width - x));
             let corner = image * grid.image_len() + (y * grid.width + x) * grid.channels;
-            let mut unit = V::zero();
+            let mut dequant_scale = V::zero();
             if is_int16::<T>() {
                 // SAFETY: there is one for every tile.
-                unit = V::splat(unsafe { *units.add(at) });
+                dequant_scale = V::splat(unsafe { *dequant.add(at) });
             }
             for channel in channels.clone().step_by(V::LANES) {
                 let own = channel - channels.start;
@@ -65,7 +65,7 @@ impl<T: Scalar> Products<'_, T> {
                     for (j, mut sum) in line.into_iter().enumerate().take(columns) {
                         let to = corner + (i * grid.width + j) * grid.channels + channel;
                         if is_int16::<T>() {
-                            sum = sum.mul_add(unit, bias.unwrap_or(V::zero()));
+                            sum = sum.mul_add(dequant_scale, bias.unwrap_or(V::zero()));
                         } else if let Some(bias) = bias {
                             sum = sum.add(bias);
                         }

@@ -67,9 +67,9 @@ impl<'a, T: Scalar> Bands<'a, T> {
     /// Those of a band, on this thread. They are no numbers where the squares of all channels are lost to
     /// underflow.
     pub(super) fn one(&self, cpu: &Cpu, band: usize, to: &mut [f32]) {
-        let squares = |times: Option<f32>, to: &mut [f32]| {
+        let squares = |scale: Option<f32>, to: &mut [f32]| {
             to.fill(0.0);
-            cpu.isa().dispatch(Squares { of: *self, bands: band..band + 1, times, to });
+            cpu.isa().dispatch(Squares { of: *self, bands: band..band + 1, scale, to });
         };
         squares(None, to);
         if to.iter().all(|&x| x < LOST) {
@@ -100,14 +100,14 @@ impl<'a, T: Scalar> Bands<'a, T> {
         sums.iter().zip(&*large).all(|(&x, &large)| x >= USABLE.start || large == 0.0)
     }
 
-    fn sum(&self, cpu: &Cpu, times: Option<f32>, to: &mut [f32], scratch: &mut [f32]) {
+    fn sum(&self, cpu: &Cpu, scale: Option<f32>, to: &mut [f32], scratch: &mut [f32]) {
         let (channels, bands) = (self.grid.channels, self.count());
         let items = bands.min(ITEMS);
         let parts = DisjointChunks::new(&mut scratch[..items * channels], channels);
         cpu.pool().run_chunks(items, parts, |item, to| {
             to.fill(0.0);
             let bands = bands * item / items..bands * (item + 1) / items;
-            cpu.isa().dispatch(Squares { of: *self, bands, times, to });
+            cpu.isa().dispatch(Squares { of: *self, bands, scale, to });
         });
         to.fill(0.0);
         add_lines(&scratch[..items * channels], to);
@@ -125,7 +125,7 @@ pub(super) fn add_lines(lines: &[f32], to: &mut [f32]) {
 struct Squares<'a, T> {
     of: Bands<'a, T>,
     bands: Range<usize>,
-    times: Option<f32>,
+    scale: Option<f32>,
     to: &'a mut [f32],
 }
 
@@ -135,7 +135,7 @@ impl<T: Scalar> Kernel for Squares<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Squares { of, bands, times, to } = self;
+        let Squares { of, bands, scale, to } = self;
         let Bands { grid, read, side, border, .. } = of;
         let (channels, step) = (grid.channels, V::LANES * T::PACK);
         assert!(channels.is_multiple_of(BLOCK * T::PACK) && to.len() >= channels);
@@ -146,7 +146,7 @@ impl<T: Scalar> Kernel for Squares<'_, T> {
             let first = (band * grid.side).saturating_sub(border);
             let end = (band * grid.side + side - border).min(grid.height);
             let row = grid.width * channels;
-            let band = Band { of: &of, pixels: &image[first * row..end * row], times };
+            let band = Band { of: &of, pixels: &image[first * row..end * row], scale };
             let mut channel = 0;
             while channel + 2 * step <= channels {
                 band.sum::<V, 2>(channel, to);
@@ -164,7 +164,7 @@ impl<T: Scalar> Kernel for Squares<'_, T> {
 struct Band<'a, T> {
     of: &'a Bands<'a, T>,
     pixels: &'a [T],
-    times: Option<f32>,
+    scale: Option<f32>,
 }
 
 impl<T: Scalar> Band<'_, T> {
@@ -199,8 +199,8 @@ impl<T: Scalar> Band<'_, T> {
                             let (scale, shift) = norms[n];
                             value = value.mul_add(scale[half], shift[half]).relu();
                         }
-                        if let Some(times) = self.times {
-                            value = value.mul(V::splat(times));
+                        if let Some(scale) = self.scale {
+                            value = value.mul(V::splat(scale));
                         }
                         let often =
                             if often == 1 { value } else { value.mul(V::splat(often as f32)) };

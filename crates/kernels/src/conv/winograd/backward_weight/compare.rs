@@ -151,14 +151,14 @@ impl Kernel for Normalize<'_> {
                 }
             }
         }
-        for (units, over) in layout.units_mut(record).into_iter().zip([v_over, w_over]) {
+        for (dequant, over) in layout.dequant_mut(record).into_iter().zip([v_over, w_over]) {
             for channel in (0..over.len()).step_by(2 * V::LANES) {
-                let units = &mut units[channel..];
+                let dequant = &mut dequant[channel..];
                 let over = &over[channel..];
-                let both = V::interleave(V::read(units), V::read(&units[V::LANES..]));
-                for (i, unit) in both.into_iter().enumerate() {
+                let both = V::interleave(V::read(dequant), V::read(&dequant[V::LANES..]));
+                for (i, dequant_scale) in both.into_iter().enumerate() {
                     let over = V::read(&over[i * V::LANES..]);
-                    unit.mul(unit.mul(over)).write(&mut units[i * V::LANES..]);
+                    dequant_scale.mul(dequant_scale.mul(over)).write(&mut dequant[i * V::LANES..]);
                 }
             }
         }
@@ -194,7 +194,7 @@ impl Kernel for Compare<'_> {
                 let mut squares = [[V::zero(); 2]; AT_ONCE];
                 for record in records.chunks_exact(layout.len()) {
                     let of = layout.of(record);
-                    add::<V>(&mut rounding, &of.v_units[channel..], &of.w_units[output..]);
+                    add::<V>(&mut rounding, &of.v_dequant[channel..], &of.w_dequant[output..]);
                     let v = of.v.chunks_exact(layout.inputs);
                     for (v, w) in v.zip(of.w.chunks_exact(layout.outputs)) {
                         add::<V>(&mut squares, &v[channel..], &w[output..]);

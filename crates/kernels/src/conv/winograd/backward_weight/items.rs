@@ -72,12 +72,12 @@ impl<T: Scalar> Transform<'_, T> {
     ) {
         let Transform { plan, x, dy, measures, band, tiles, v, w, at } = self;
         let (of_x, dy) = (tiles.clone(), dy.into());
-        let v_times = (measures.v_times, measures.v_shares, band);
-        let w_times = (measures.w_times, measures.w_shares, band);
+        let v_quant = (measures.v_quant, measures.v_shares, band);
+        let w_quant = (measures.w_quant, measures.w_shares, band);
         // SAFETY: the scratch holds the planes; each item has its own tiles.
         unsafe {
-            gradient_planes::<I, T, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_times, v, at);
-            gradient_planes::<O, T, V, 4, N>(&plan.output, dy, tiles, 0, &plan.w(), w_times, w, at);
+            gradient_planes::<I, T, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_quant, v, at);
+            gradient_planes::<O, T, V, 4, N>(&plan.output, dy, tiles, 0, &plan.w(), w_quant, w, at);
         }
     }
 }
@@ -171,13 +171,13 @@ impl BackwardWeight {
         first: bool,
     ) {
         let (v_planes, w_planes) = (self.v(), self.w());
-        let Measures { v_units, w_units, .. } = block.measures;
+        let Measures { v_dequant, w_dequant, .. } = block.measures;
         let (v_norm, w_norm) = self.variant.norms(weight);
         let norm = v_norm * w_norm;
         for (i, coefficient) in self.variant.tile_coefficients_for(weight).enumerate() {
             let v = &block.v[coefficient * v_planes.stride()..];
             let w = &block.w[coefficient * w_planes.stride()..];
-            let sides = Sides { v, w, v_planes, w_planes, v_units, w_units, norm, words };
+            let sides = Sides { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words };
             let (outputs, inputs) = (outputs.clone(), inputs.clone());
             // SAFETY: the caller's contract.
             unsafe { sides.multiply::<T, V, TILE>(sums, outputs, inputs, row, first && i == 0) };

@@ -39,10 +39,10 @@ pub(super) struct Measures<'a> {
     pub(super) w_shares: &'a [f32],
     /// What values of each channel are multiplied with, and what their integers are worth: at its
     /// [place](quantise::channel_at).
-    pub(super) v_times: &'a [f32],
-    pub(super) w_times: &'a [f32],
-    pub(super) v_units: &'a [f32],
-    pub(super) w_units: &'a [f32],
+    pub(super) v_quant: &'a [f32],
+    pub(super) w_quant: &'a [f32],
+    pub(super) v_dequant: &'a [f32],
+    pub(super) w_dequant: &'a [f32],
 }
 
 impl Measures<'_> {
@@ -52,10 +52,10 @@ impl Measures<'_> {
         w: &[],
         v_shares: &[],
         w_shares: &[],
-        v_times: &[],
-        w_times: &[],
-        v_units: &[],
-        w_units: &[],
+        v_quant: &[],
+        w_quant: &[],
+        v_dequant: &[],
+        w_dequant: &[],
     };
 }
 
@@ -76,9 +76,9 @@ impl Layout {
     }
 
     /// What integers of both sides are worth.
-    pub(super) fn units_mut(self, record: &mut [f32]) -> [&mut [f32]; 2] {
-        let (_, units) = record.split_at_mut(self.len() - self.inputs - self.outputs);
-        units.split_at_mut(self.inputs).into()
+    pub(super) fn dequant_mut(self, record: &mut [f32]) -> [&mut [f32]; 2] {
+        let (_, dequant) = record.split_at_mut(self.len() - self.inputs - self.outputs);
+        dequant.split_at_mut(self.inputs).into()
     }
 
     pub(super) fn of(self, record: &[f32]) -> Measures<'_> {
@@ -87,11 +87,11 @@ impl Layout {
         let (w, rest) = rest.split_at(bands * outputs);
         let (v_shares, rest) = rest.split_at(bands);
         let (w_shares, rest) = rest.split_at(bands);
-        let (v_times, rest) = rest.split_at(inputs);
-        let (w_times, rest) = rest.split_at(outputs);
-        let (v_units, rest) = rest.split_at(inputs);
-        let w_units = &rest[..outputs];
-        Measures { v, w, v_shares, w_shares, v_times, w_times, v_units, w_units }
+        let (v_quant, rest) = rest.split_at(inputs);
+        let (w_quant, rest) = rest.split_at(outputs);
+        let (v_dequant, rest) = rest.split_at(inputs);
+        let w_dequant = &rest[..outputs];
+        Measures { v, w, v_shares, w_shares, v_quant, w_quant, v_dequant, w_dequant }
     }
 }
 
@@ -209,11 +209,11 @@ impl Kernel for Scale<'_> {
             w_shares[group.clone()].fill(shares.1);
             start = group.end;
         }
-        let (times, units) = rest.split_at_mut(inputs + outputs);
-        let (v_times, w_times) = times.split_at_mut(inputs);
-        let (v_units, w_units) = units.split_at_mut(inputs);
-        scales::<V>(v, &v_shares[..bands], quantise::INPUT_NORM, v_times, v_units);
-        scales::<V>(w, &w_shares[..bands], quantise::GRADIENT_NORM, w_times, w_units);
+        let (quant, dequant) = rest.split_at_mut(inputs + outputs);
+        let (v_quant, w_quant) = quant.split_at_mut(inputs);
+        let (v_dequant, w_dequant) = dequant.split_at_mut(inputs);
+        scales::<V>(v, &v_shares[..bands], quantise::INPUT_NORM, v_quant, v_dequant);
+        scales::<V>(w, &w_shares[..bands], quantise::GRADIENT_NORM, w_quant, w_dequant);
     }
 }
 
@@ -223,10 +223,10 @@ fn scales<V: Vector>(
     band_squares: &[f32],
     shares: &[f32],
     limit: f32,
-    times: &mut [f32],
-    units: &mut [f32],
+    quant: &mut [f32],
+    dequant: &mut [f32],
 ) {
-    let channels = times.len();
+    let channels = quant.len();
     for channel in (0..channels).step_by(2 * V::LANES) {
         let mut sums = [SumOfSquares::<V>::zero(); 2];
         for (band, share) in band_squares.chunks_exact(channels).zip(shares) {
@@ -238,9 +238,9 @@ fn scales<V: Vector>(
         }
         for (i, sum) in sums.into_iter().enumerate() {
             let at = channel + i * V::LANES;
-            let (time, unit) = sum.scales(limit);
-            time.write(&mut times[at..]);
-            unit.write(&mut units[at..]);
+            let (quant_scale, dequant_scale) = sum.scales(limit);
+            quant_scale.write(&mut quant[at..]);
+            dequant_scale.write(&mut dequant[at..]);
         }
     }
 }

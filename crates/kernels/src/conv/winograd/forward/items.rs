@@ -155,9 +155,9 @@ impl<T: Scalar> Job<'_, T> {
         unsafe {
             self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone(), prefetcher);
             let planes = self.plan.m(channels.len());
-            let units = v.add(self.plan.v().len(COEFFICIENTS));
+            let dequant = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
-            let products = Products { m, planes, units, grid, y, epilogue };
+            let products = Products { m, planes, dequant, grid, y, epilogue };
             products.store::<OutputTransform, V, 6, 4>(tiles, channels);
         }
     }
@@ -184,16 +184,16 @@ impl<T: Scalar> Job<'_, T> {
             match self.weights {
                 RightOperand::Packed(packed) => {
                     let u = packed.as_ptr().add(channels.start * depth);
-                    let units = packed.as_ptr().add(plan.packed.dequant() + channels.start);
+                    let dequant = packed.as_ptr().add(plan.packed.dequant() + channels.start);
                     let stride = plan.packed.stride();
                     let steps = self.steps::<V>(groups, depth, channels.len());
                     let mut prefetcher = prefetcher.in_steps(COEFFICIENTS * steps);
                     for e in 0..COEFFICIENTS {
-                        let (u, units) = (u.add(e * stride), units.add(e * stride));
+                        let (u, dequant) = (u.add(e * stride), dequant.add(e * stride));
                         let all = 0..depth;
                         let (outputs, prefetcher) = (channels.len(), &mut prefetcher);
                         self.products::<V, TILE>(
-                            e, groups, v, all, u, units, m, outputs, prefetcher,
+                            e, groups, v, all, u, dequant, m, outputs, prefetcher,
                         );
                     }
                 }
@@ -202,7 +202,7 @@ impl<T: Scalar> Job<'_, T> {
                     let stride = plan.fresh_stride(width);
                     let (m, u) = m.split_at_mut(plan.m(width).len(COEFFICIENTS));
                     let (u, rest) = u.split_at_mut(6 * MOST_LINES * stride);
-                    let (units, turned) = rest.split_at_mut(COEFFICIENTS * width);
+                    let (dequant, turned) = rest.split_at_mut(COEFFICIENTS * width);
                     assert!(turned.len() >= 9 * depth * T::PACK * width);
                     let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
                     let all = 0..depth * T::PACK;
@@ -213,11 +213,11 @@ impl<T: Scalar> Job<'_, T> {
                     } else {
                         raw.taps::<T, V>(panel.0, width, all, factors, turned)
                     };
-                    let (u, units) = (u.as_mut_ptr(), units.as_mut_ptr());
+                    let (u, dequant) = (u.as_mut_ptr(), dequant.as_mut_ptr());
                     for start in (0..depth).step_by(plan.chunk) {
                         let words = start..(start + plan.chunk).min(depth);
                         let values = words.start * T::PACK..words.end * T::PACK;
-                        let mut times = QuantScales::new();
+                        let mut quant = QuantScales::new();
                         if is_int16::<T>() {
                             let mut gram = Gram::new();
                             gram.add::<V>(&taps, values.clone(), width);
@@ -227,12 +227,12 @@ impl<T: Scalar> Job<'_, T> {
                                 gram = Gram::new();
                                 gram.add::<V>(&taps, values.clone(), width);
                             }
-                            gram.squares::<WeightTransform, V>(width, &mut times);
-                            times.scale::<WeightTransform, V>(
+                            gram.squares::<WeightTransform, V>(width, &mut quant);
+                            quant.scale::<WeightTransform, V>(
                                 Variant::UnitStride,
                                 width,
                                 &lanes,
-                                units,
+                                dequant,
                                 width,
                             );
                         }
@@ -243,7 +243,7 @@ impl<T: Scalar> Job<'_, T> {
                         for (group, lines) in LINES.into_iter().enumerate() {
                             let values = values.clone();
                             taps.transform::<WeightTransform, T, V>(
-                                group, values, width, &times, u, stride,
+                                group, values, width, &quant, u, stride,
                             );
                             for e in 6 * lines.start..6 * lines.end {
                                 // The next part's rows, as products leave time for them; at the end
@@ -268,9 +268,9 @@ impl<T: Scalar> Job<'_, T> {
                                 let steps = self.steps::<V>(groups, words.len(), width);
                                 let prefetcher = &mut prefetcher.in_steps(steps);
                                 let u = u.add((e - 6 * lines.start) * stride);
-                                let (units, words) = (units.add(e * width), words.clone());
+                                let (dequant, words) = (dequant.add(e * width), words.clone());
                                 self.products::<V, TILE>(
-                                    e, groups, v, words, u, units, m, width, prefetcher,
+                                    e, groups, v, words, u, dequant, m, width, prefetcher,
                                 );
                             }
                         }
@@ -298,7 +298,7 @@ impl<T: Scalar> Job<'_, T> {
         v: *const f32,
         words: Range<usize>,
         u: *const f32,
-        units: *const f32,
+        dequant: *const f32,
         m: &mut [f32],
         outputs: usize,
         prefetcher: &mut Prefetcher,
@@ -314,17 +314,17 @@ impl<T: Scalar> Job<'_, T> {
                 let v = v.add(e * v_planes.stride() + v_planes.at(words.start / BLOCK, 0));
                 // Panels before this one are whole, and as deep as the weights that are here.
                 let u = u.add(channel * words.len());
-                let units = units.add(channel);
+                let dequant = dequant.add(channel);
                 let at = m_planes.at(channel / BLOCK, 0) + channel % BLOCK;
                 let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
                 let tiles = plan.tiles;
                 if outputs - channel >= wide {
                     multiply::panel::<T, V, TILE, 2>(
-                        v, tiles, u, units, blocks, m, m_vector, groups, more, prefetcher,
+                        v, tiles, u, dequant, blocks, m, m_vector, groups, more, prefetcher,
                     );
                 } else {
                     multiply::panel::<T, V, TILE, 1>(
-                        v, tiles, u, units, blocks, m, m_vector, groups, more, prefetcher,
+                        v, tiles, u, dequant, blocks, m, m_vector, groups, more, prefetcher,
                     );
                 }
             }

@@ -288,9 +288,9 @@ impl<T: Scalar> Job<'_, T> {
         unsafe {
             self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone());
             let planes = self.plan.m(channels.len());
-            let units = v.add(self.plan.v().len(COEFFICIENTS));
+            let dequant = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
-            let products = Products { m, planes, units, grid, y, epilogue };
+            let products = Products { m, planes, dequant, grid, y, epilogue };
             if self.plan.gradient {
                 products.store::<GradientOutputTransform, V, N, 8>(tiles, channels);
             } else {
@@ -321,8 +321,8 @@ impl<T: Scalar> Job<'_, T> {
         for weight in 0..WEIGHT_COEFFICIENTS {
             let at = weight * packed.stride() + channels.start * packed.depth;
             let u = self.packed[at..].as_ptr();
-            let units = self.packed[weight * packed.stride() + packed.dequant()..].as_ptr();
-            let units = units.wrapping_add(channels.start);
+            let dequant = self.packed[weight * packed.stride() + packed.dequant()..].as_ptr();
+            let dequant = dequant.wrapping_add(channels.start);
             for e in Variant::Strided.tile_coefficients_for(weight) {
                 // SAFETY: within the planes and the packed weights (`run` checks those).
                 unsafe {
@@ -331,11 +331,13 @@ impl<T: Scalar> Job<'_, T> {
                     let blocks = v_planes.blocks;
                     if channels.len() == 2 * V::LANES {
                         multiply::panel::<T, V, TILE, 2>(
-                            v, plan.tiles, u, units, blocks, m, m_vector, groups, false, &mut none,
+                            v, plan.tiles, u, dequant, blocks, m, m_vector, groups, false,
+                            &mut none,
                         );
                     } else {
                         multiply::panel::<T, V, TILE, 1>(
-                            v, plan.tiles, u, units, blocks, m, m_vector, groups, false, &mut none,
+                            v, plan.tiles, u, dequant, blocks, m, m_vector, groups, false,
+                            &mut none,
                         );
                     }
                 }

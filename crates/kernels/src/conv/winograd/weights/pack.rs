@@ -90,7 +90,7 @@ impl<T: Scalar> Pack<'_, T> {
         let mut turned = [0.0; 9 * 2 * BLOCK * 32];
         let block = BLOCK * T::PACK;
         let stride = layout.stride();
-        let mut times = QuantScales::new();
+        let mut quant = QuantScales::new();
         // SAFETY: `pack` has checked the length; each item has its own panel and depths.
         unsafe {
             let mut lanes = OutputScales::ONE;
@@ -117,9 +117,9 @@ impl<T: Scalar> Pack<'_, T> {
                         gram.add::<V>(&taps, 0..block, width);
                     }
                 }
-                gram.squares::<L, V>(width, &mut times);
-                let units = to.add(layout.dequant() + first);
-                times.scale::<L, V>(variant, width, &lanes, units, stride);
+                gram.squares::<L, V>(width, &mut quant);
+                let dequant = to.add(layout.dequant() + first);
+                quant.scale::<L, V>(variant, width, &lanes, dequant, stride);
             }
             let is_divided = lanes.0 != OutputScales::ONE.0;
             for start in depth.step_by(block) {
@@ -132,7 +132,7 @@ impl<T: Scalar> Pack<'_, T> {
                 let to = to.add(first * layout.depth + start / T::PACK * width);
                 for (group, lines) in LINES.into_iter().enumerate() {
                     let to = to.add(6 * lines.start * stride);
-                    taps.transform::<L, T, V>(group, 0..block, width, &times, to, stride);
+                    taps.transform::<L, T, V>(group, 0..block, width, &quant, to, stride);
                 }
             }
         }

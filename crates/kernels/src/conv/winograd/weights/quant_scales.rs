@@ -50,23 +50,23 @@ impl QuantScales {
         variant: Variant,
         width: usize,
         lanes: &OutputScales,
-        units: *mut f32,
+        dequant: *mut f32,
         stride: usize,
     ) {
-        for (e, times) in self.0.iter_mut().enumerate() {
+        for (e, quant) in self.0.iter_mut().enumerate() {
             let (norm, _) = variant.norms(e);
             let norm = norm * L::SCALES[e / 6] * L::SCALES[e % 6];
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract, and there are 32 lanes here.
                 unsafe {
-                    let (times, units) =
-                        (times.as_mut_ptr().add(lane), units.add(e * stride + lane));
-                    let squares = SumOfSquares { total: V::load(times), largest: V::zero() };
-                    let (time, unit) = squares.scales(quantise::WEIGHT_NORM);
-                    time.store(times);
+                    let (quant, dequant) =
+                        (quant.as_mut_ptr().add(lane), dequant.add(e * stride + lane));
+                    let squares = SumOfSquares { total: V::load(quant), largest: V::zero() };
+                    let (quant_scale, dequant_scale) = squares.scales(quantise::WEIGHT_NORM);
+                    quant_scale.store(quant);
                     // Coefficients of tiles were divided by their norms, these by their scales.
                     let divided = V::read(&lanes.0[lane..]);
-                    unit.mul(V::splat(norm)).mul(divided).store(units);
+                    dequant_scale.mul(V::splat(norm)).mul(divided).store(dequant);
                 }
             }
         }

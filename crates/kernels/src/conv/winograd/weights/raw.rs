@@ -62,11 +62,11 @@ impl RawWeights<'_> {
                     // SAFETY: LANES rows of LANES values, within both, as checked above.
                     unsafe {
                         let to = turned.as_mut_ptr().add(to);
-                        let mut times = None;
+                        let mut scale = None;
                         if is_int16::<T>() {
-                            times = Some(V::read(&factors[k..]));
+                            scale = Some(V::read(&factors[k..]));
                         }
-                        V::transpose(from.as_ptr(), row, to, width, times);
+                        V::transpose(from.as_ptr(), row, to, width, scale);
                         if let Some(factors) = self.factors {
                             let factor = V::load(factors.as_ptr().add(first + lane));
                             for k in 0..V::LANES {
@@ -118,9 +118,9 @@ impl RawWeights<'_> {
         to: *mut f32,
     ) {
         for row in rows {
-            let mut times = V::zero();
+            let mut scale = V::zero();
             if is_int16::<T>() {
-                times = V::splat(factors[row / 9]);
+                scale = V::splat(factors[row / 9]);
             }
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract.
@@ -128,7 +128,7 @@ impl RawWeights<'_> {
                     let from = self.weights.as_ptr().add(row * self.in_channels + first + lane);
                     let mut weights = V::load(from);
                     if is_int16::<T>() {
-                        weights = weights.mul(times);
+                        weights = weights.mul(scale);
                     }
                     weights.store(to.add(row * width + lane));
                 }

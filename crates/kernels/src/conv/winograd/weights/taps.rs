@@ -100,14 +100,14 @@ impl Taps {
         width: usize,
         lanes: &OutputScales,
     ) {
-        let over = lanes.0.map(|x| 1.0 / x);
+        let inverse = lanes.0.map(|x| 1.0 / x);
         for (k, lane) in depth.flat_map(|k| (0..width).step_by(V::LANES).map(move |n| (k, n))) {
-            let times = V::read(&over[lane..]);
+            let inverse = V::read(&inverse[lane..]);
             for window in 0..9 {
                 // SAFETY: the caller's contract.
                 unsafe {
                     let at = self.start.add(k * self.value + lane).offset(window * self.window);
-                    V::load(at).mul(times).store(at);
+                    V::load(at).mul(inverse).store(at);
                 }
             }
         }
@@ -129,17 +129,17 @@ impl Taps {
         group: usize,
         depth: Range<usize>,
         width: usize,
-        times: &QuantScales,
+        quant: &QuantScales,
         to: *mut f32,
         stride: usize,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
             match group {
-                0 => self.words::<L, T, V, 0, 1>(depth, width, times, to, stride),
-                1 => self.words::<L, T, V, 1, 2>(depth, width, times, to, stride),
-                2 => self.words::<L, T, V, 3, 2>(depth, width, times, to, stride),
-                _ => self.words::<L, T, V, 5, 1>(depth, width, times, to, stride),
+                0 => self.words::<L, T, V, 0, 1>(depth, width, quant, to, stride),
+                1 => self.words::<L, T, V, 1, 2>(depth, width, quant, to, stride),
+                2 => self.words::<L, T, V, 3, 2>(depth, width, quant, to, stride),
+                _ => self.words::<L, T, V, 5, 1>(depth, width, quant, to, stride),
             }
         }
     }
@@ -153,7 +153,7 @@ impl Taps {
         &self,
         depth: Range<usize>,
         width: usize,
-        times: &QuantScales,
+        quant: &QuantScales,
         to: *mut f32,
         stride: usize,
     ) {
@@ -163,7 +163,7 @@ impl Taps {
                 // SAFETY: the caller's contract.
                 unsafe {
                     let to = to.add(word * width + lane);
-                    self.lines::<L, T, V, I, N>(k, lane, times, to, stride);
+                    self.lines::<L, T, V, I, N>(k, lane, quant, to, stride);
                 }
             }
         }
@@ -178,7 +178,7 @@ impl Taps {
         &self,
         k: usize,
         lane: usize,
-        times: &QuantScales,
+        quant: &QuantScales,
         to: *mut f32,
         stride: usize,
     ) {
@@ -193,8 +193,8 @@ impl Taps {
                 let mut coefficients = line::<L, T, V>(&low[i]);
                 if is_int16::<T>() {
                     for (j, next) in line::<L, T, V>(&high[i]).into_iter().enumerate() {
-                        let times = V::load(times.0[6 * (I + i) + j].as_ptr().add(lane));
-                        coefficients[j] = V::pair_i16(coefficients[j], next, [times; 2]);
+                        let quant = V::load(quant.0[6 * (I + i) + j].as_ptr().add(lane));
+                        coefficients[j] = V::pair_i16(coefficients[j], next, [quant; 2]);
                     }
                 }
                 for (j, u) in coefficients.into_iter().enumerate() {
