@@ -45,7 +45,7 @@ impl Cpu {
         let products = items * TILES * 2 * tile * self.isa().lanes() * T::PACK;
         let seconds = shortest(40, || {
             self.pool().run(items, &|_, _| {
-                black_box(self.isa().dispatch(Products::<T>::new()));
+                black_box(self.isa().dispatch(PeakProducts::<T>::new()));
             });
         });
         2.0 * products as f64 / seconds
@@ -63,12 +63,12 @@ impl Cpu {
         let copy = shortest(6, || {
             let parts = DisjointChunks::new(&mut to, PART);
             self.pool().run_chunks(items, parts, |i, to| {
-                self.isa().dispatch(Copy { from: &from[i * PART..][..PART], to });
+                self.isa().dispatch(CopyStream { from: &from[i * PART..][..PART], to });
             });
         });
         let read = shortest(6, || {
             self.pool().run(items, &|_, i| {
-                black_box(self.isa().dispatch(Read(&from[i * PART..][..PART])));
+                black_box(self.isa().dispatch(ReadStream(&from[i * PART..][..PART])));
             });
         });
         let bytes = (LEN * size_of::<f32>()) as f64;
@@ -88,20 +88,20 @@ fn shortest(rounds: usize, mut round: impl FnMut()) -> f64 {
 }
 
 /// A register tile of sums, as convolutions have it, of products that need no memory.
-struct Products<T> {
+struct PeakProducts<T> {
     /// Words of one value, or of one in the upper half.
     factors: [f32; 2],
     scalar: PhantomData<T>,
 }
 
-impl<T> Products<T> {
+impl<T> PeakProducts<T> {
     fn new() -> Self {
         // Unknown to the compiler, which could do without some of the products.
-        Products { factors: black_box([1.0, 1.0]), scalar: PhantomData }
+        PeakProducts { factors: black_box([1.0, 1.0]), scalar: PhantomData }
     }
 }
 
-impl<T: Scalar> Kernel for Products<T> {
+impl<T: Scalar> Kernel for PeakProducts<T> {
     type Output = f32;
     const PAIRS: bool = T::PACK > 1;
 
@@ -120,12 +120,12 @@ impl<T: Scalar> Kernel for Products<T> {
     }
 }
 
-struct Copy<'a> {
+struct CopyStream<'a> {
     from: &'a [f32],
     to: &'a mut [f32],
 }
 
-impl Kernel for Copy<'_> {
+impl Kernel for CopyStream<'_> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -139,9 +139,9 @@ impl Kernel for Copy<'_> {
 }
 
 /// The sum of a slice.
-struct Read<'a>(&'a [f32]);
+struct ReadStream<'a>(&'a [f32]);
 
-impl Kernel for Read<'_> {
+impl Kernel for ReadStream<'_> {
     type Output = f32;
     const PAIRS: bool = false;
 
@@ -178,7 +178,7 @@ mod tests {
     fn every_product_is_taken() {
         fn check<T: Scalar>(isa: Isa) {
             // A splat f32 of 1 is the pair (0, 1): half of the products of pairs add 1.
-            let got = isa.dispatch(Products::<T>::new());
+            let got = isa.dispatch(PeakProducts::<T>::new());
             assert_eq!(got, (TILES * 2 * isa.tile() * isa.lanes()) as f32, "{isa}");
         }
         for isa in Isa::to_test() {
@@ -192,9 +192,9 @@ mod tests {
         for isa in Isa::to_test() {
             let from: Vec<f32> = (0..1024).map(|i| i as f32).collect();
             let mut to = vec![0.0; 1024];
-            isa.dispatch(Copy { from: &from, to: &mut to });
+            isa.dispatch(CopyStream { from: &from, to: &mut to });
             assert_eq!(from, to);
-            assert_eq!(isa.dispatch(Read(&from)), 1023.0 * 512.0);
+            assert_eq!(isa.dispatch(ReadStream(&from)), 1023.0 * 512.0);
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 /// their factors, and those of the weights of each of its inputs, both times any one number; and the weights
 /// themselves, times the output's factor.
 #[derive(Clone, Copy)]
-pub(super) struct Kept<'a> {
+pub(super) struct FallbackData<'a> {
     totals: &'a [f32],
     squares: &'a [f32],
     pub(super) weights: &'a [f32],
@@ -37,17 +37,17 @@ const UNEVEN: f32 = 64.0 * 64.0;
 /// Outputs of an item of work.
 const GROUP: usize = 64;
 
-impl Kept<'_> {
+impl FallbackData<'_> {
     /// Words of what is kept.
     pub(super) fn len(inputs: usize, outputs: usize) -> usize {
         outputs * (1 + 10 * inputs)
     }
 
-    /// What [`Kept::keep`] has left.
-    pub(super) fn of(kept: &[f32], inputs: usize, outputs: usize) -> Kept<'_> {
+    /// What [`FallbackData::keep`] has left.
+    pub(super) fn of(kept: &[f32], inputs: usize, outputs: usize) -> FallbackData<'_> {
         let (totals, rest) = kept.split_at(outputs);
         let (squares, weights) = rest.split_at(outputs * inputs);
-        Kept { totals, squares, weights: &weights[..9 * outputs * inputs] }
+        FallbackData { totals, squares, weights: &weights[..9 * outputs * inputs] }
     }
 
     /// Keeps what belongs to these weights.
@@ -65,7 +65,7 @@ impl Kept<'_> {
         });
     }
 
-    /// Words of scratch of [`Kept::uneven`].
+    /// Words of scratch of [`FallbackData::uneven`].
     pub(super) fn scratch_len(bands: usize, inputs: usize, images: usize, outputs: usize) -> usize {
         bands * inputs + images * outputs.div_ceil(GROUP)
     }
@@ -77,7 +77,7 @@ impl Kept<'_> {
         bands: &Bands<'_, T>,
         factors: &[f32],
         scratch: &'s mut [f32],
-    ) -> Uneven<'s> {
+    ) -> UnevenImages<'s> {
         let (inputs, outputs) = (bands.grid.channels, self.totals.len());
         let groups = outputs.div_ceil(GROUP);
         let (flags, input_squares) = scratch.split_at_mut(bands.images * groups);
@@ -91,17 +91,17 @@ impl Kept<'_> {
             let check = Check { kept: *self, factors: &factors[..inputs], input_squares, outputs };
             flag[0] = f32::from(u8::from(cpu.isa().dispatch(check)));
         });
-        Uneven { flags, groups }
+        UnevenImages { flags, groups }
     }
 }
 
 /// Which images of a batch are too uneven.
-pub(super) struct Uneven<'a> {
+pub(super) struct UnevenImages<'a> {
     flags: &'a [f32],
     groups: usize,
 }
 
-impl Uneven<'_> {
+impl UnevenImages<'_> {
     fn is(&self, image: usize) -> bool {
         self.flags[image * self.groups..][..self.groups].contains(&1.0)
     }
@@ -161,7 +161,7 @@ impl Kernel for Keep<'_> {
 
 /// Whether an image is too uneven for some outputs.
 struct Check<'a> {
-    kept: Kept<'a>,
+    kept: FallbackData<'a>,
     /// Of tiles.
     factors: &'a [f32],
     /// The image's: `[band][channel]`.

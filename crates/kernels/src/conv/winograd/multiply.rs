@@ -145,7 +145,7 @@ pub(super) unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize
 
 /// A coefficient's planes of a block of tiles, of both sides of a gradient of weights: `v` of the input,
 /// `w` of the output's gradient.
-pub(super) struct Sides<'a> {
+pub(super) struct Operands<'a> {
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
     pub(super) v_planes: Planes,
@@ -158,7 +158,7 @@ pub(super) struct Sides<'a> {
     pub(super) words: usize,
 }
 
-impl Sides<'_> {
+impl Operands<'_> {
     /// Their product over tiles: `[outputs][row]`, of which a row's start is `inputs`.
     ///
     /// # Safety
@@ -184,7 +184,7 @@ impl Sides<'_> {
     }
 
     /// # Safety
-    /// As [`Sides::multiply`].
+    /// As [`Operands::multiply`].
     #[inline(always)]
     unsafe fn tiles<T: Scalar, V: Vector, const P: usize>(
         &self,
@@ -194,7 +194,7 @@ impl Sides<'_> {
         row: usize,
         first: bool,
     ) {
-        let Sides { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words } = *self;
+        let Operands { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words } = *self;
         let wide = 2 * V::LANES;
         let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
         assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());

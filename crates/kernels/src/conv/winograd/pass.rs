@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     equalisation::{Equalisation, equalise_by_inputs},
     grid::Grid,
-    inference::Kept,
+    inference::FallbackData,
     quantise::is_int16,
     sums_of_squares::Bands,
     variant::Variant,
@@ -38,7 +38,7 @@ pub(super) trait Pass {
     fn packed(&self) -> Packed;
 
     /// Whether weights are transformed on the way to the products.
-    fn is_fresh(&self) -> bool;
+    fn packs_on_the_fly(&self) -> bool;
 
     fn scratch_len(&self, cpu: &Cpu) -> usize;
 
@@ -52,13 +52,17 @@ pub(super) trait Pass {
 
     /// Words of transformed weights.
     fn packed_len(&self) -> usize {
-        if self.is_fresh() { 0 } else { self.packed().len(Self::VARIANT.weight_coefficients()) }
+        if self.packs_on_the_fly() {
+            0
+        } else {
+            self.packed().len(Self::VARIANT.weight_coefficients())
+        }
     }
 }
 
 /// A pass, and the one that takes its place where values do not do for integers.
 #[derive(Debug)]
-pub(super) struct Products<P> {
+pub(super) struct PassWithFallback<P> {
     pass: P,
     /// Over 32-bit floating point numbers, if `pass` is over integers.
     wide: Option<P>,
@@ -99,14 +103,14 @@ impl<'a, T: Scalar> Call<'a, T> {
     }
 }
 
-impl<P: Pass> Products<P> {
+impl<P: Pass> PassWithFallback<P> {
     pub(super) fn new(pass: P, wide: Option<P>, train: bool, images: usize) -> Self {
-        Products { pass, wide, train, images }
+        PassWithFallback { pass, wide, train, images }
     }
 
     pub(super) fn packed_len(&self) -> usize {
         let kept = match &self.wide {
-            Some(_) => Kept::len(self.pass.input().channels, self.pass.packed().outputs),
+            Some(_) => FallbackData::len(self.pass.input().channels, self.pass.packed().outputs),
             None => 0,
         };
         if self.packs_in_call() { 0 } else { self.pass.packed_len() + kept }
@@ -122,18 +126,22 @@ impl<P: Pass> Products<P> {
             return (self.own_len() + len(&self.pass).max(measure)).max(wide);
         }
         let (bands, outputs) = (self.images * grid.bands(), self.pass.packed().outputs);
-        let uneven = Kept::scratch_len(bands, grid.channels, self.images, outputs);
+        let uneven = FallbackData::scratch_len(bands, grid.channels, self.images, outputs);
         uneven + len(&self.pass).max(wide)
     }
 
     /// Words of factors, and of weights that a call transforms.
     fn own_len(&self) -> usize {
-        if self.pass.is_fresh() { 2 * self.pass.input().channels } else { self.pass.packed_len() }
+        if self.pass.packs_on_the_fly() {
+            2 * self.pass.input().channels
+        } else {
+            self.pass.packed_len()
+        }
     }
 
     /// Whether a call transforms the weights itself.
     pub(super) fn packs_in_call(&self) -> bool {
-        self.wide.is_some() && self.train || self.pass.is_fresh()
+        self.wide.is_some() && self.train || self.pass.packs_on_the_fly()
     }
 
     /// Transforms weights for many calls.
@@ -148,12 +156,12 @@ impl<P: Pass> Products<P> {
                 packed.split_at_mut(layout.equalisation(P::VARIANT.weight_coefficients()));
             let depth = self.pass.input().channels;
             weights::equalise_by_weights(cpu, raw, &mut both[..2 * depth], sums);
-            Kept::keep(cpu, raw, Equalisation::of(both, depth), kept);
+            FallbackData::keep(cpu, raw, Equalisation::of(both, depth), kept);
         }
         weights::pack::<T>(cpu, raw, layout, P::VARIANT, packed);
     }
 
-    /// Products with weights as [`Products::pack`] has left them.
+    /// PassWithFallback with weights as [`PassWithFallback::pack`] has left them.
     pub(super) fn run_packed<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -167,9 +175,9 @@ impl<P: Pass> Products<P> {
         let (layout, grid) = (self.pass.packed(), self.pass.input());
         let depth = grid.channels;
         let (packed, kept) = packed.split_at(self.pass.packed_len());
-        let kept = Kept::of(kept, depth, layout.outputs);
+        let kept = FallbackData::of(kept, depth, layout.outputs);
         let bands = Bands::disjoint(grid, call.x, call.batch);
-        let len = Kept::scratch_len(bands.count(), depth, call.batch, layout.outputs);
+        let len = FallbackData::scratch_len(bands.count(), depth, call.batch, layout.outputs);
         let (measured, scratch) = scratch.split_at_mut(len);
         let factors = &packed[layout.equalisation(P::VARIANT.weight_coefficients())..];
         let uneven = kept.uneven(cpu, &bands, factors, measured);
@@ -188,7 +196,7 @@ impl<P: Pass> Products<P> {
         }
     }
 
-    /// Products with weights that the call transforms.
+    /// PassWithFallback with weights that the call transforms.
     pub(super) fn run_raw<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -201,8 +209,12 @@ impl<P: Pass> Products<P> {
         };
         let (own, rest) = scratch.split_at_mut(self.own_len());
         let (depth, layout) = (self.pass.input().channels, self.pass.packed());
-        let is_fresh = self.pass.is_fresh();
-        let at = if is_fresh { 0 } else { layout.equalisation(P::VARIANT.weight_coefficients()) };
+        let packs_on_the_fly = self.pass.packs_on_the_fly();
+        let at = if packs_on_the_fly {
+            0
+        } else {
+            layout.equalisation(P::VARIANT.weight_coefficients())
+        };
         let (squares, room) = rest.split_at_mut(depth);
         let bands = Bands::disjoint(self.pass.input(), call.x, call.batch);
         if !bands.all(cpu, squares, room) {
@@ -210,7 +222,7 @@ impl<P: Pass> Products<P> {
             return wide.run(cpu, call.widen(), weights, scratch);
         }
         equalise_by_inputs(squares, &mut own[at..at + 2 * depth]);
-        let weights = if is_fresh {
+        let weights = if packs_on_the_fly {
             PassWeights::Raw(raw, Equalisation::of(own, depth))
         } else {
             weights::pack::<T>(cpu, raw, layout, P::VARIANT, own);
@@ -228,7 +240,7 @@ fn transform<'a, P: Pass, T: Scalar>(
     scratch: &'a mut [f32],
 ) -> (PassWeights<'a>, &'a mut [f32]) {
     let (own, scratch) = scratch.split_at_mut(wide.packed_len());
-    if wide.is_fresh() {
+    if wide.packs_on_the_fly() {
         return (PassWeights::Raw(raw, Equalisation::NONE), scratch);
     }
     weights::pack::<T::Wide>(cpu, raw, wide.packed(), P::VARIANT, own);

@@ -131,19 +131,19 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
 const SHARED: usize = 2;
 
 /// Sums of squares of patches of `N` x `N` pixels, tile after tile: of columns that two share, once.
-pub(super) struct Squares<const N: usize> {
+pub(super) struct PatchSquares<const N: usize> {
     /// Of the last columns of the patch before.
     last: [[f32; MAX_INT16_CHANNELS]; SHARED],
 }
 
-impl<const N: usize> Squares<N> {
+impl<const N: usize> PatchSquares<N> {
     /// From one tile to the next: a patch is one and a border.
     const APART: usize = N / 4 * 4;
 
     #[inline(always)]
     pub(super) fn new(grid: &Grid) -> Self {
         assert_eq!(grid.side, Self::APART);
-        Squares { last: [[0.0; MAX_INT16_CHANNELS]; SHARED] }
+        PatchSquares { last: [[0.0; MAX_INT16_CHANNELS]; SHARED] }
     }
 
     /// Those of a vector of words of a patch; it `follows` if this was asked of the tile before.

@@ -2,9 +2,9 @@
 
 use super::{
     backward_weight::BackwardWeight,
-    forward::{Forward, Fresh},
+    forward::{Forward, OnTheFly},
     grid::Grid,
-    pass::{Call, Products},
+    pass::{Call, PassWithFallback},
     quantise::is_int16,
     variant::Variant,
     weights::RawWeights,
@@ -28,8 +28,8 @@ const SIDE: usize = 4;
 #[derive(Debug)]
 pub(in crate::conv) struct Winograd {
     shape: ConvShape,
-    forward: Products<Forward>,
-    backward_data: Option<Products<Forward>>,
+    forward: PassWithFallback<Forward>,
+    backward_data: Option<PassWithFallback<Forward>>,
     backward_weight: Option<BackwardWeight>,
 }
 
@@ -52,10 +52,10 @@ impl Winograd {
         let (tile, train) = (cpu.isa().tile(), mode.has(Direction::BackwardWeight));
         let (input, output) = (grid(s.in_channels), grid(s.out_channels));
         let products = |from: Grid, outputs: usize| {
-            let fresh = if train { Fresh::OneBlock } else { Fresh::Never };
-            let wide = || Forward::new::<T::Wide>(from, outputs, batch, tile, Fresh::Shared);
-            let pass = Forward::new::<T>(from, outputs, batch, tile, fresh);
-            Products::new(pass, is_int16::<T>().then(wide), train, batch)
+            let on_the_fly = if train { OnTheFly::OneBlock } else { OnTheFly::Never };
+            let wide = || Forward::new::<T::Wide>(from, outputs, batch, tile, OnTheFly::Shared);
+            let pass = Forward::new::<T>(from, outputs, batch, tile, on_the_fly);
+            PassWithFallback::new(pass, is_int16::<T>().then(wide), train, batch)
         };
         Winograd {
             shape: s,
@@ -70,7 +70,7 @@ impl Winograd {
     }
 
     pub(in crate::conv) fn packed_len(&self) -> usize {
-        let backward = self.backward_data.as_ref().map_or(0, Products::packed_len);
+        let backward = self.backward_data.as_ref().map_or(0, PassWithFallback::packed_len);
         self.forward.packed_len().max(backward)
     }
 
@@ -93,7 +93,7 @@ impl Winograd {
         products.pack::<T>(cpu, raw, packed);
     }
 
-    fn backward(&self) -> &Products<Forward> {
+    fn backward(&self) -> &PassWithFallback<Forward> {
         self.backward_data.as_ref().expect(NO_DATA)
     }
 

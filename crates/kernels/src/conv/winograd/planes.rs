@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     grid::{BLOCK, Grid, MAX_CHANNELS, Planes},
-    patch::{Patch, Squares},
+    patch::{Patch, PatchSquares},
     quantise::{self, SumOfSquares, is_int16},
     transform::{HalfTransformed, OperandTransform},
 };
@@ -36,7 +36,7 @@ pub(super) unsafe fn input_planes<
     assert!(!is_int16::<T>() || factors.len() >= grid.channels);
     assert!(planes.blocks * BLOCK * T::PACK == grid.channels);
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
-    let mut patch_squares = Squares::<S>::new(grid);
+    let mut patch_squares = PatchSquares::<S>::new(grid);
     for (at, tile) in tiles.enumerate() {
         let patch = Patch::<T, S>::new(grid, images.values, tile, border);
         let mut quant = V::zero();
@@ -134,7 +134,7 @@ pub(super) unsafe fn gradient_planes<
     tiles: Range<usize>,
     border: usize,
     planes: &Planes,
-    (quant, shares, band): (&[f32], &[f32], usize),
+    (quant, band_scales, band): (&[f32], &[f32], usize),
     out: *mut f32,
     first: usize,
 ) {
@@ -149,9 +149,9 @@ pub(super) unsafe fn gradient_planes<
         if is_int16::<T>() && tile + 1 < tiles.end {
             next = Some(Patch::<T, S>::new(grid, images.values, tile + 1, border));
         }
-        let mut share = V::zero();
+        let mut band_scale = V::zero();
         if is_int16::<T>() {
-            share = V::splat(shares[tile / grid.columns() - band]);
+            band_scale = V::splat(band_scales[tile / grid.columns() - band]);
         }
         for channel in (0..grid.channels).step_by(V::LANES * T::PACK) {
             // SAFETY: within the stored channels; `out` holds all planes.
@@ -171,7 +171,7 @@ pub(super) unsafe fn gradient_planes<
                     let at_place = channel + k * V::LANES;
                     let mut scale = V::zero();
                     if is_int16::<T>() {
-                        scale = V::load(quant.as_ptr().add(at_place)).mul(share);
+                        scale = V::load(quant.as_ptr().add(at_place)).mul(band_scale);
                     }
                     let block = planes.at(at_place / BLOCK, first + at) + at_place % BLOCK;
                     let (halves, out) = ([&halves[k], &others[k]], out.add(block));

@@ -69,7 +69,7 @@ impl<'a, T: Scalar> Bands<'a, T> {
     pub(super) fn one(&self, cpu: &Cpu, band: usize, to: &mut [f32]) {
         let squares = |scale: Option<f32>, to: &mut [f32]| {
             to.fill(0.0);
-            cpu.isa().dispatch(Squares { of: *self, bands: band..band + 1, scale, to });
+            cpu.isa().dispatch(BandSquares { of: *self, bands: band..band + 1, scale, to });
         };
         squares(None, to);
         if to.iter().all(|&x| x < LOST) {
@@ -107,7 +107,7 @@ impl<'a, T: Scalar> Bands<'a, T> {
         cpu.pool().run_chunks(items, parts, |item, to| {
             to.fill(0.0);
             let bands = bands * item / items..bands * (item + 1) / items;
-            cpu.isa().dispatch(Squares { of: *self, bands, scale, to });
+            cpu.isa().dispatch(BandSquares { of: *self, bands, scale, to });
         });
         to.fill(0.0);
         add_lines(&scratch[..items * channels], to);
@@ -122,20 +122,20 @@ pub(super) fn add_lines(lines: &[f32], to: &mut [f32]) {
 }
 
 /// Adds sums of squares of some bands, of values as they are read and then `times` something.
-struct Squares<'a, T> {
+struct BandSquares<'a, T> {
     of: Bands<'a, T>,
     bands: Range<usize>,
     scale: Option<f32>,
     to: &'a mut [f32],
 }
 
-impl<T: Scalar> Kernel for Squares<'_, T> {
+impl<T: Scalar> Kernel for BandSquares<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Squares { of, bands, scale, to } = self;
+        let BandSquares { of, bands, scale, to } = self;
         let Bands { grid, read, side, border, .. } = of;
         let (channels, step) = (grid.channels, V::LANES * T::PACK);
         assert!(channels.is_multiple_of(BLOCK * T::PACK) && to.len() >= channels);

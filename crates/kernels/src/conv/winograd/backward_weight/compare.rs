@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
-    measure::{Both, Layout},
-    plan::{BackwardWeight, Blocks},
+    plan::{BackwardWeightPlan, Blocks},
+    statistics::{BothSides, RecordLayout},
 };
 use crate::{
     chunks::DisjointChunks,
@@ -28,19 +28,19 @@ pub(super) const GROUP: usize = 16;
 const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
 
 /// Pairs are not summed up anew where that takes more than one of so many products of coefficients.
-const MENDED: usize = 4;
+const RECOMPUTED: usize = 4;
 
 /// What integers did for.
-pub(super) enum Close {
+pub(super) enum Int16Accuracy {
     /// All pairs.
-    All,
+    AllPairs,
     /// All but those that are flagged: `[group of outputs][input]`, 1 or 0.
-    Most,
+    MostPairs,
     /// Too few.
-    Few,
+    FewPairs,
 }
 
-impl BackwardWeight {
+impl BackwardWeightPlan {
     /// Words that a comparison takes: flags, norms and scratch.
     pub(super) fn compared_len(&self) -> usize {
         let (inputs, outputs) = (self.input.channels, self.output.channels);
@@ -53,11 +53,11 @@ impl BackwardWeight {
     pub(super) fn compare<T: Scalar>(
         &self,
         cpu: &Cpu,
-        both: Both<'_, T>,
+        both: BothSides<'_, T>,
         blocks: Blocks,
         records: &mut [f32],
         to: &mut [f32],
-    ) -> Close {
+    ) -> Int16Accuracy {
         let layout = self.layout();
         let (flags, to) = to.split_at_mut(layout.outputs / GROUP * layout.inputs);
         let (v_over, to) = to.split_at_mut(layout.inputs);
@@ -66,13 +66,13 @@ impl BackwardWeight {
         v_over.fill(0.0);
         w_over.fill(0.0);
         for record in records.chunks_exact(layout.len()) {
-            let measures = layout.of(record);
-            add_lines(measures.v, v_over);
-            add_lines(measures.w, w_over);
+            let statistics = layout.of(record);
+            add_lines(statistics.v, v_over);
+            add_lines(statistics.w, w_over);
         }
         let usable = both.x.usable(cpu, v_over, scratch) && both.dy.usable(cpu, w_over, scratch);
         if !usable {
-            return Close::Few;
+            return Int16Accuracy::FewPairs;
         }
         for over in [&mut *v_over, &mut *w_over] {
             over.iter_mut().for_each(|x| *x = if *x > 0.0 { 1.0 / *x } else { 0.0 });
@@ -98,9 +98,11 @@ impl BackwardWeight {
         let anew = anew.into_inner().saturating_mul(9 * GROUP * pixels);
         let coefficients = blocks.tiles_len() * self.variant.tile_coefficients();
         match anew {
-            0 => Close::All,
-            n if n <= coefficients * layout.inputs * layout.outputs / MENDED => Close::Most,
-            _ => Close::Few,
+            0 => Int16Accuracy::AllPairs,
+            n if n <= coefficients * layout.inputs * layout.outputs / RECOMPUTED => {
+                Int16Accuracy::MostPairs
+            }
+            _ => Int16Accuracy::FewPairs,
         }
     }
 
@@ -128,7 +130,7 @@ impl BackwardWeight {
 /// of the gradient by the pixels of a band. Its units become squares, divided likewise, and lie at their
 /// channels.
 struct Normalize<'a> {
-    layout: Layout,
+    layout: RecordLayout,
     /// One over the sums of squares of all blocks.
     v_over: &'a [f32],
     w_over: &'a [f32],
@@ -167,7 +169,7 @@ impl Kernel for Normalize<'_> {
 
 /// Whether rounding leaves too little of pairs of some outputs and every input.
 struct Compare<'a> {
-    layout: Layout,
+    layout: RecordLayout,
     records: &'a [f32],
     /// Of the outputs.
     group: usize,

@@ -2,13 +2,13 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{measure::Measures, plan::BackwardWeight};
+use super::{plan::BackwardWeightPlan, statistics::BlockStatistics};
 use crate::{
     conv::{
         operands::Read,
         winograd::{
             grid::BLOCK,
-            multiply::Sides,
+            multiply::Operands,
             planes::gradient_planes,
             quantise::channel_at,
             transform::{OperandTransform, strided, unit_stride},
@@ -25,15 +25,15 @@ use crate::{
 pub(super) struct Block<'a> {
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
-    pub(super) measures: Measures<'a>,
+    pub(super) statistics: BlockStatistics<'a>,
 }
 
 /// Transforms some tiles of both sides.
 pub(super) struct Transform<'a, T> {
-    pub(super) plan: &'a BackwardWeight,
+    pub(super) plan: &'a BackwardWeightPlan,
     pub(super) x: Read<'a, T>,
     pub(super) dy: &'a [T],
-    pub(super) measures: Measures<'a>,
+    pub(super) statistics: BlockStatistics<'a>,
     /// The block's first band.
     pub(super) band: usize,
     pub(super) tiles: Range<usize>,
@@ -70,10 +70,10 @@ impl<T: Scalar> Transform<'_, T> {
     >(
         self,
     ) {
-        let Transform { plan, x, dy, measures, band, tiles, v, w, at } = self;
+        let Transform { plan, x, dy, statistics, band, tiles, v, w, at } = self;
         let (of_x, dy) = (tiles.clone(), dy.into());
-        let v_quant = (measures.v_quant, measures.v_shares, band);
-        let w_quant = (measures.w_quant, measures.w_shares, band);
+        let v_quant = (statistics.v_quant, statistics.v_band_scales, band);
+        let w_quant = (statistics.w_quant, statistics.w_band_scales, band);
         // SAFETY: the scratch holds the planes; each item has its own tiles.
         unsafe {
             gradient_planes::<I, T, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_quant, v, at);
@@ -84,7 +84,7 @@ impl<T: Scalar> Transform<'_, T> {
 
 /// Sums of a coefficient of the window for some output channels.
 pub(super) struct Multiply<'a, T> {
-    pub(super) plan: &'a BackwardWeight,
+    pub(super) plan: &'a BackwardWeightPlan,
     pub(super) block: Block<'a>,
     pub(super) weight: usize,
     /// Those of the coefficient.
@@ -113,8 +113,8 @@ impl<T: Scalar> Kernel for Multiply<'_, T> {
 }
 
 /// Sums of all coefficients for some channels of both sides, and from them the weights' gradient.
-pub(super) struct Square<'a, T> {
-    pub(super) plan: &'a BackwardWeight,
+pub(super) struct ChannelBlock<'a, T> {
+    pub(super) plan: &'a BackwardWeightPlan,
     pub(super) block: Block<'a>,
     pub(super) sums: &'a mut [f32],
     pub(super) outputs: Range<usize>,
@@ -124,13 +124,13 @@ pub(super) struct Square<'a, T> {
     pub(super) scalar: PhantomData<T>,
 }
 
-impl<T: Scalar> Kernel for Square<'_, T> {
+impl<T: Scalar> Kernel for ChannelBlock<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Square { plan, block, sums, outputs, inputs, words, dw, .. } = self;
+        let ChannelBlock { plan, block, sums, outputs, inputs, words, dw, .. } = self;
         let (row, channels) = (inputs.len(), plan.input.channels);
         let strides = Strides { coefficients: outputs.len() * row + BLOCK, parts: 0, count: 1 };
         assert!(sums.len() >= plan.variant.weight_coefficients() * strides.coefficients);
@@ -153,7 +153,7 @@ impl<T: Scalar> Kernel for Square<'_, T> {
     }
 }
 
-impl BackwardWeight {
+impl BackwardWeightPlan {
     /// Sums of a coefficient of the window: `[outputs][row]`, of which a row's start is `inputs`.
     ///
     /// # Safety
@@ -171,16 +171,16 @@ impl BackwardWeight {
         first: bool,
     ) {
         let (v_planes, w_planes) = (self.v(), self.w());
-        let Measures { v_dequant, w_dequant, .. } = block.measures;
+        let BlockStatistics { v_dequant, w_dequant, .. } = block.statistics;
         let (v_norm, w_norm) = self.variant.norms(weight);
         let norm = v_norm * w_norm;
         for (i, coefficient) in self.variant.tile_coefficients_for(weight).enumerate() {
             let v = &block.v[coefficient * v_planes.stride()..];
             let w = &block.w[coefficient * w_planes.stride()..];
-            let sides = Sides { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words };
+            let operands = Operands { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words };
             let (outputs, inputs) = (outputs.clone(), inputs.clone());
             // SAFETY: the caller's contract.
-            unsafe { sides.multiply::<T, V, TILE>(sums, outputs, inputs, row, first && i == 0) };
+            unsafe { operands.multiply::<T, V, TILE>(sums, outputs, inputs, row, first && i == 0) };
         }
     }
 }

@@ -3,18 +3,18 @@
 
 mod compare;
 mod items;
-mod measure;
-mod mend;
 mod plan;
+mod recompute;
+mod statistics;
 
 use std::{marker::PhantomData, ops::Range};
 
-use plan::{OUTPUTS, SQUARE};
+use plan::{CHANNEL_BLOCK, OUTPUTS};
 
-use compare::Close;
-use items::{Block, Multiply, Square, Transform};
-use measure::{Both, Measures};
-use mend::Flagged;
+use compare::Int16Accuracy;
+use items::{Block, ChannelBlock, Multiply, Transform};
+use recompute::Flagged;
+use statistics::{BlockStatistics, BothSides};
 
 use super::{
     grid::Grid,
@@ -27,9 +27,9 @@ use crate::{chunks::DisjointChunks, conv::operands::Read, cpu::Cpu, scalar::Scal
 /// The gradient, and the one that takes its place where values do not do for integers.
 #[derive(Debug)]
 pub(super) struct BackwardWeight {
-    pass: plan::BackwardWeight,
+    pass: plan::BackwardWeightPlan,
     /// Over 32-bit floating point numbers.
-    wide: Option<plan::BackwardWeight>,
+    wide: Option<plan::BackwardWeightPlan>,
 }
 
 impl BackwardWeight {
@@ -40,9 +40,9 @@ impl BackwardWeight {
         output: Grid,
         batch: usize,
     ) -> Self {
-        let wide = || plan::BackwardWeight::new::<T::Wide>(variant, input, output, batch);
+        let wide = || plan::BackwardWeightPlan::new::<T::Wide>(variant, input, output, batch);
         BackwardWeight {
-            pass: plan::BackwardWeight::new::<T>(variant, input, output, batch),
+            pass: plan::BackwardWeightPlan::new::<T>(variant, input, output, batch),
             wide: is_int16::<T>().then(wide),
         }
     }
@@ -73,14 +73,18 @@ impl BackwardWeight {
         pass.run(cpu, batch, x, dy, dw, records, rest);
         let both = pass.both(batch, x, dy);
         match pass.compare(cpu, both, blocks, records, compared) {
-            Close::All => {}
-            Close::Most => pass.mend(cpu, x, dy, Flagged { flags: compared, blocks, records }, dw),
-            Close::Few => wide.run(cpu, batch, x.widen(), T::widen(dy), dw, &mut [], scratch),
+            Int16Accuracy::AllPairs => {}
+            Int16Accuracy::MostPairs => {
+                pass.recompute(cpu, x, dy, Flagged { flags: compared, blocks, records }, dw)
+            }
+            Int16Accuracy::FewPairs => {
+                wide.run(cpu, batch, x.widen(), T::widen(dy), dw, &mut [], scratch)
+            }
         }
     }
 }
 
-impl plan::BackwardWeight {
+impl plan::BackwardWeightPlan {
     /// With a record for each block, where values are integers.
     fn run<T: Scalar>(
         &self,
@@ -105,16 +109,18 @@ impl plan::BackwardWeight {
         if parts == 1 && self.one_block(all) {
             let block = self.transform(cpu, both, 0..all, records, planes);
             let words = blocks.words(0).len();
-            let (rows, columns) = (channels.1.div_ceil(SQUARE.0), channels.0.div_ceil(SQUARE.1));
-            let (dw, each) = (DisjointChunks::new(dw, 0), self.square_len());
+            let (rows, columns) =
+                (channels.1.div_ceil(CHANNEL_BLOCK.0), channels.0.div_ceil(CHANNEL_BLOCK.1));
+            let (dw, each) = (DisjointChunks::new(dw, 0), self.channel_block_len());
             cpu.pool().run_scratch(rows * columns, (), (rest, each), |item, (), sums| {
-                let (out, input) = (item / columns * SQUARE.0, item % columns * SQUARE.1);
-                cpu.isa().dispatch(Square::<T> {
+                let (out, input) =
+                    (item / columns * CHANNEL_BLOCK.0, item % columns * CHANNEL_BLOCK.1);
+                cpu.isa().dispatch(ChannelBlock::<T> {
                     plan: self,
                     block,
                     sums,
-                    outputs: out..(out + SQUARE.0).min(channels.1),
-                    inputs: input..(input + SQUARE.1).min(channels.0),
+                    outputs: out..(out + CHANNEL_BLOCK.0).min(channels.1),
+                    inputs: input..(input + CHANNEL_BLOCK.1).min(channels.0),
                     words,
                     dw: dw.as_mut_ptr(),
                     scalar: PhantomData,
@@ -139,10 +145,10 @@ impl plan::BackwardWeight {
                         let tiles = blocks.tiles(number);
                         let record;
                         (record, records) = records.split_at_mut(record_len);
-                        let mut measures = Measures::NONE;
+                        let mut statistics = BlockStatistics::NONE;
                         if is_int16::<T>() {
                             self.measure_alone(cpu, both, tiles.clone(), record);
-                            measures = self.layout().of(record);
+                            statistics = self.layout().of(record);
                         }
                         let (v, w) = self.split(own);
                         let (v_at, w_at) = (v.as_mut_ptr(), w.as_mut_ptr());
@@ -150,14 +156,14 @@ impl plan::BackwardWeight {
                             plan: self,
                             x,
                             dy,
-                            measures,
+                            statistics,
                             band: self.bands(&tiles).start,
                             tiles,
                             v: v_at,
                             w: w_at,
                             at: 0,
                         });
-                        let block = Block { v, w, measures };
+                        let block = Block { v, w, statistics };
                         for weight in 0..weights {
                             let (outputs, sums) = (0..channels.1, sums.as_mut_ptr());
                             self.multiply::<T>(cpu, weight, outputs, block, sums, words, first);
@@ -219,18 +225,18 @@ impl plan::BackwardWeight {
     fn transform<'a, T: Scalar>(
         &self,
         cpu: &Cpu,
-        both: Both<'_, T>,
+        both: BothSides<'_, T>,
         tiles: Range<usize>,
         record: &'a mut [f32],
         planes: &'a mut [f32],
     ) -> Block<'a> {
         let (v, w) = self.split(planes);
-        let mut measures = Measures::NONE;
+        let mut statistics = BlockStatistics::NONE;
         if is_int16::<T>() {
             self.measure(cpu, both, tiles.clone(), record);
-            measures = self.layout().of(record);
+            statistics = self.layout().of(record);
         }
-        let (band, Both { x, dy }) = (self.bands(&tiles).start, both);
+        let (band, BothSides { x, dy }) = (self.bands(&tiles).start, both);
         let words = tiles.len().div_ceil(T::PACK);
         let part = words.div_ceil(8 * cpu.threads()).max(2);
         let (to_v, to_w) = (DisjointChunks::new(v, 0), DisjointChunks::new(w, 0));
@@ -243,7 +249,7 @@ impl plan::BackwardWeight {
                 plan: self,
                 x: x.read,
                 dy: dy.read.values,
-                measures,
+                statistics,
                 band,
                 tiles,
                 v,
@@ -251,7 +257,7 @@ impl plan::BackwardWeight {
                 at: words.start,
             });
         });
-        Block { v, w, measures }
+        Block { v, w, statistics }
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) const PART: usize = 64;
 pub(super) const OUTPUTS: usize = 128;
 /// Output and input channels of an item that holds all coefficients: their sums are half of a usual L2
 /// cache.
-pub(super) const SQUARE: (usize, usize) = (16, 256);
+pub(super) const CHANNEL_BLOCK: (usize, usize) = (16, 256);
 
 /// The blocks of tiles of a shape.
 ///
@@ -34,7 +34,7 @@ pub(super) const SQUARE: (usize, usize) = (16, 256);
 /// and an item is a coefficient of the window and a group of output channels. Sums run over a part's
 /// tiles in order either way: no number of threads changes them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BackwardWeight {
+pub(super) struct BackwardWeightPlan {
     pub(super) variant: Variant,
     pub(super) input: Grid,
     pub(super) output: Grid,
@@ -48,7 +48,7 @@ pub(super) struct BackwardWeight {
     pub(super) parts: usize,
 }
 
-impl BackwardWeight {
+impl BackwardWeightPlan {
     /// For up to `batch` images, whose tiles of input and output are numbered alike.
     pub(super) fn new<T: Scalar>(
         variant: Variant,
@@ -68,7 +68,7 @@ impl BackwardWeight {
             words(SHARED_PLANES).clamp(128, 256)
         };
         let words = words.next_multiple_of(16).min(all);
-        BackwardWeight { variant, input, output, tiles, pack: T::PACK, words, parts }
+        BackwardWeightPlan { variant, input, output, tiles, pack: T::PACK, words, parts }
     }
 
     pub(super) fn v(&self) -> Planes {
@@ -90,8 +90,8 @@ impl BackwardWeight {
     }
 
     /// Words of the sums of an item that holds all coefficients.
-    pub(super) fn square_len(&self) -> usize {
-        self.variant.weight_coefficients() * (SQUARE.0 * SQUARE.1 + BLOCK)
+    pub(super) fn channel_block_len(&self) -> usize {
+        self.variant.weight_coefficients() * (CHANNEL_BLOCK.0 * CHANNEL_BLOCK.1 + BLOCK)
     }
 
     /// Words of the sums of a part.
@@ -129,7 +129,7 @@ impl BackwardWeight {
         let planes = if self.parts > 1 { cpu.threads() } else { 1 };
         let whole = self.parts == 1 && self.one_block(self.tiles);
         let sums = if whole { 0 } else { self.parts * self.sums_len() };
-        planes * self.planes_len() + sums.max(cpu.threads() * self.square_len())
+        planes * self.planes_len() + sums.max(cpu.threads() * self.channel_block_len())
     }
 }
 
@@ -206,7 +206,8 @@ mod tests {
         {
             let grid = |side| Grid { height, width, channels, side };
             for most in [1, 3, 32, 130] {
-                let plan = BackwardWeight::new::<Bf16>(Variant::UnitStride, grid(4), grid(4), most);
+                let plan =
+                    BackwardWeightPlan::new::<Bf16>(Variant::UnitStride, grid(4), grid(4), most);
                 for batch in 1..=most {
                     let tiles = batch * plan.input.tiles();
                     let blocks = plan.blocks(tiles);

@@ -10,11 +10,11 @@ use crate::{
         operands::Read,
         winograd::{
             grid::BLOCK,
+            inverse::InverseTransform,
             multiply,
             planes::input_planes,
             prefetch::Prefetcher,
             quantise::is_int16,
-            store::Products,
             transform::unit_stride::{InputTransform, OutputTransform, WeightTransform},
             variant::Variant,
             weights::{Gram, LINES, MOST_LINES, OutputScales, QuantScales, RawWeights, Taps},
@@ -157,12 +157,12 @@ impl<T: Scalar> Job<'_, T> {
             let planes = self.plan.m(channels.len());
             let dequant = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
-            let products = Products { m, planes, dequant, grid, y, epilogue };
-            products.store::<OutputTransform, V, 6, 4>(tiles, channels);
+            let inverse = InverseTransform { m, planes, dequant, grid, y, epilogue };
+            inverse.store::<OutputTransform, V, 6, 4>(tiles, channels);
         }
     }
 
-    /// Products of all coefficients into `m`.
+    /// InverseTransform of all coefficients into `m`.
     ///
     /// # Safety
     /// As [`Job::outputs`].
@@ -199,19 +199,19 @@ impl<T: Scalar> Job<'_, T> {
                 }
                 RightOperand::Raw(raw, factors) => {
                     let width = channels.len();
-                    let stride = plan.fresh_stride(width);
+                    let stride = plan.on_the_fly_stride(width);
                     let (m, u) = m.split_at_mut(plan.m(width).len(COEFFICIENTS));
                     let (u, rest) = u.split_at_mut(6 * MOST_LINES * stride);
-                    let (dequant, turned) = rest.split_at_mut(COEFFICIENTS * width);
-                    assert!(turned.len() >= 9 * depth * T::PACK * width);
-                    let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
+                    let (dequant, rotated) = rest.split_at_mut(COEFFICIENTS * width);
+                    assert!(rotated.len() >= 9 * depth * T::PACK * width);
+                    let (panel, rows) = ((channels.start, width), rotated.as_mut_ptr());
                     let all = 0..depth * T::PACK;
                     let taps = if raw.backward {
                         let first = 0..9 * plan.chunk * T::PACK;
                         raw.gather::<T, V>(panel, first, factors, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        raw.taps::<T, V>(panel.0, width, all, factors, turned)
+                        raw.taps::<T, V>(panel.0, width, all, factors, rotated)
                     };
                     let (u, dequant) = (u.as_mut_ptr(), dequant.as_mut_ptr());
                     for start in (0..depth).step_by(plan.chunk) {
@@ -285,7 +285,7 @@ impl<T: Scalar> Job<'_, T> {
         groups * (depth / BLOCK) * outputs.div_ceil(2 * V::LANES)
     }
 
-    /// Products of a coefficient over part of the depth, for `outputs` channels whose weights start
+    /// InverseTransform of a coefficient over part of the depth, for `outputs` channels whose weights start
     /// at `u` and what those are worth at `units`; added to `m` but for the first part.
     ///
     /// # Safety

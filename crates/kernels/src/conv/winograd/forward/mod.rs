@@ -1,9 +1,9 @@
-//! Forward, and the gradient of the input, which is the same over turned weights.
+//! Forward, and the gradient of the input, which is the same over rotated weights.
 
 mod items;
 mod plan;
 
-pub(super) use plan::{Forward, Fresh};
+pub(super) use plan::{Forward, OnTheFly};
 
 use items::{Job, Panel, RightOperand, Transform, Whole};
 use plan::COEFFICIENTS;
@@ -32,8 +32,8 @@ impl Pass for Forward {
         self.packed
     }
 
-    fn is_fresh(&self) -> bool {
-        self.fresh
+    fn packs_on_the_fly(&self) -> bool {
+        self.on_the_fly
     }
 
     fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -64,7 +64,7 @@ impl Pass for Forward {
                 (RightOperand::Packed(packed), &packed[self.packed.equalisation(COEFFICIENTS)..])
             }
             PassWeights::Raw(raw, factors) => {
-                assert!(self.fresh);
+                assert!(self.on_the_fly);
                 (RightOperand::Raw(raw, factors.weights), factors.tiles)
             }
         };

@@ -19,7 +19,7 @@ const MOST_PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
 const SHARED: usize = 128;
 /// Words of the depth whose weights are transformed on the way to a product, of words of one value.
-const FRESH: usize = 64;
+const ON_THE_FLY: usize = 64;
 
 /// One direction of a convolution.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ pub(in crate::conv::winograd) struct Forward {
     pub(in crate::conv::winograd) shared: bool,
     /// Weights are transformed on their way to the products: transformed weights outweigh plain
     /// ones by four, and where tiles are few that is most of the traffic.
-    pub(in crate::conv::winograd) fresh: bool,
+    pub(in crate::conv::winograd) on_the_fly: bool,
     /// Words of the depth whose weights are transformed at once, if so.
     pub(in crate::conv::winograd) chunk: usize,
     /// Tiles of a block.
@@ -47,7 +47,7 @@ impl Forward {
         outputs: usize,
         batch: usize,
         tile: usize,
-        fresh: Fresh,
+        on_the_fly: OnTheFly,
     ) -> Self {
         let packed = Packed { outputs, depth: input.channels / T::PACK };
         let all = batch * input.tiles();
@@ -57,15 +57,15 @@ impl Forward {
         if shared {
             tiles = SHARED;
         }
-        let fresh = match fresh {
-            Fresh::Never => false,
-            Fresh::OneBlock => shared && all <= tiles,
-            Fresh::Shared => shared,
+        let on_the_fly = match on_the_fly {
+            OnTheFly::Never => false,
+            OnTheFly::OneBlock => shared && all <= tiles,
+            OnTheFly::Shared => shared,
         };
         let tiles = tiles.min(all).next_multiple_of(tile);
         let output = Grid { channels: outputs, ..input };
-        let chunk = packed.depth.min(FRESH * T::PACK);
-        Forward { input, output, packed, shared, fresh, chunk, tiles }
+        let chunk = packed.depth.min(ON_THE_FLY * T::PACK);
+        Forward { input, output, packed, shared, on_the_fly, chunk, tiles }
     }
 
     pub(super) fn v(&self) -> Planes {
@@ -86,25 +86,25 @@ impl Forward {
     pub(super) fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
         let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
         if self.shared {
-            let turned = 9 * self.input.channels * panel;
-            let u = self.fresh_stride(panel) * 6 * MOST_LINES;
-            let fresh = u + COEFFICIENTS * panel + turned;
+            let rotated = 9 * self.input.channels * panel;
+            let u = self.on_the_fly_stride(panel) * 6 * MOST_LINES;
+            let on_the_fly = u + COEFFICIENTS * panel + rotated;
             let m = self.m(panel).len(COEFFICIENTS);
-            (v, if self.fresh { m + fresh } else { m })
+            (v, if self.on_the_fly { m + on_the_fly } else { m })
         } else {
             (0, v + self.m(self.output.channels).len(COEFFICIENTS))
         }
     }
 
     /// Words from one coefficient of fresh weights of so many outputs to the next.
-    pub(super) fn fresh_stride(&self, outputs: usize) -> usize {
+    pub(super) fn on_the_fly_stride(&self, outputs: usize) -> usize {
         self.chunk * outputs + BLOCK
     }
 }
 
 /// When weights are transformed on the way to the products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::conv::winograd) enum Fresh {
+pub(in crate::conv::winograd) enum OnTheFly {
     /// They are transformed once for many calls.
     Never,
     /// Where threads share tiles, and one block holds all.

@@ -1,4 +1,4 @@
-//! Forward, and the gradient of the input, which differs in its transforms and turned weights.
+//! Forward, and the gradient of the input, which differs in its transforms and rotated weights.
 
 use std::ops::Range;
 
@@ -9,11 +9,11 @@ use crate::{
         operands::Read,
         winograd::{
             grid::{BLOCK, Grid, Planes},
+            inverse::InverseTransform,
             multiply,
             pass::{Call, Pass, PassWeights},
             planes::input_planes,
             prefetch::Prefetcher,
-            store::Products,
             transform::strided::{
                 GradientInputTransform, GradientOutputTransform, InputTransform, N, OutputTransform,
             },
@@ -106,7 +106,7 @@ impl Pass for Forward {
         self.packed
     }
 
-    fn is_fresh(&self) -> bool {
+    fn packs_on_the_fly(&self) -> bool {
         false
     }
 
@@ -290,16 +290,16 @@ impl<T: Scalar> Job<'_, T> {
             let planes = self.plan.m(channels.len());
             let dequant = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
-            let products = Products { m, planes, dequant, grid, y, epilogue };
+            let inverse = InverseTransform { m, planes, dequant, grid, y, epilogue };
             if self.plan.gradient {
-                products.store::<GradientOutputTransform, V, N, 8>(tiles, channels);
+                inverse.store::<GradientOutputTransform, V, N, 8>(tiles, channels);
             } else {
-                products.store::<OutputTransform, V, N, 4>(tiles, channels);
+                inverse.store::<OutputTransform, V, N, 4>(tiles, channels);
             }
         }
     }
 
-    /// Products of all coefficients into `m`.
+    /// InverseTransform of all coefficients into `m`.
     ///
     /// # Safety
     /// As [`Job::outputs`].

@@ -11,7 +11,7 @@ use forward::Forward;
 use super::{
     backward_weight::BackwardWeight,
     grid::Grid,
-    pass::{Call, Products},
+    pass::{Call, PassWithFallback},
     quantise::is_int16,
     variant::Variant,
     weights::RawWeights,
@@ -35,8 +35,8 @@ const FEWEST_TILES: usize = 32;
 #[derive(Debug)]
 pub(in crate::conv) struct Strided {
     shape: ConvShape,
-    forward: Products<Forward>,
-    backward_data: Option<Products<Forward>>,
+    forward: PassWithFallback<Forward>,
+    backward_data: Option<PassWithFallback<Forward>>,
     backward_weight: Option<BackwardWeight>,
 }
 
@@ -60,7 +60,7 @@ impl Strided {
         let products = |from: Grid, to: Grid, gradient: bool| {
             let wide = || Forward::new::<T::Wide>(from, to, gradient, batch, tile);
             let pass = Forward::new::<T>(from, to, gradient, batch, tile);
-            Products::new(pass, is_int16::<T>().then(wide), train, batch)
+            PassWithFallback::new(pass, is_int16::<T>().then(wide), train, batch)
         };
         Strided {
             shape: s,
@@ -73,7 +73,7 @@ impl Strided {
     }
 
     pub(in crate::conv) fn packed_len(&self) -> usize {
-        let backward = self.backward_data.as_ref().map_or(0, Products::packed_len);
+        let backward = self.backward_data.as_ref().map_or(0, PassWithFallback::packed_len);
         self.forward.packed_len().max(backward)
     }
 
@@ -96,7 +96,7 @@ impl Strided {
         products.pack::<T>(cpu, raw, packed);
     }
 
-    fn backward(&self) -> &Products<Forward> {
+    fn backward(&self) -> &PassWithFallback<Forward> {
         self.backward_data.as_ref().expect(NO_DATA)
     }
 

@@ -46,7 +46,7 @@ fn squares(cpu: &Cpu, raw: RawWeights<'_>, to: &mut [f32], sums: &mut [f32]) {
     let parts = DisjointChunks::new(&mut sums[..items * each], each);
     cpu.pool().run_chunks(items, parts, |item, sums| {
         let outputs = item * GROUP..((item + 1) * GROUP).min(outputs);
-        cpu.isa().dispatch(Squares { raw, outputs, sums });
+        cpu.isa().dispatch(WeightSquares { raw, outputs, sums });
     });
     if raw.backward {
         to.copy_from_slice(&sums[..outputs]);
@@ -71,19 +71,19 @@ fn powers_of_two(norms: &mut [f32]) {
 const SMALLEST: f32 = 1.0 / (1 << 24) as f32;
 
 /// Sums of squares of some outputs' weights: of each output, or of each input channel.
-struct Squares<'a> {
+struct WeightSquares<'a> {
     raw: RawWeights<'a>,
     outputs: Range<usize>,
     sums: &'a mut [f32],
 }
 
-impl Kernel for Squares<'_> {
+impl Kernel for WeightSquares<'_> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const TILE: usize>(self) {
-        let Squares { raw, outputs, sums } = self;
+        let WeightSquares { raw, outputs, sums } = self;
         let (channels, row) = (raw.in_channels, 9 * raw.in_channels);
         assert!(channels.is_multiple_of(BLOCK));
         if !raw.backward {

@@ -87,7 +87,7 @@ impl<T: Scalar> Pack<'_, T> {
         let Pack { raw, layout, variant, first, depth, factors, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Of a word for each lane, or two.
-        let mut turned = [0.0; 9 * 2 * BLOCK * 32];
+        let mut rotated = [0.0; 9 * 2 * BLOCK * 32];
         let block = BLOCK * T::PACK;
         let stride = layout.stride();
         let mut quant = QuantScales::new();
@@ -98,21 +98,21 @@ impl<T: Scalar> Pack<'_, T> {
                 let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
                     let part = start..start + block;
-                    let taps = raw.taps::<T, V>(first, width, part, factors, &mut turned);
+                    let taps = raw.taps::<T, V>(first, width, part, factors, &mut rotated);
                     gram.add::<V>(&taps, 0..block, width);
                 }
                 if !gram.is_usable(width) {
                     let mut most = OutputScales([0.0; 32]);
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = raw.taps::<T, V>(first, width, part, factors, &mut turned);
+                        let taps = raw.taps::<T, V>(first, width, part, factors, &mut rotated);
                         taps.largest::<V>(0..block, width, &mut most);
                     }
                     lanes = most.powers_of_two();
                     gram = Gram::new();
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = raw.taps::<T, V>(first, width, part, factors, &mut turned);
+                        let taps = raw.taps::<T, V>(first, width, part, factors, &mut rotated);
                         taps.divide::<V>(0..block, width, &lanes);
                         gram.add::<V>(&taps, 0..block, width);
                     }
@@ -124,7 +124,7 @@ impl<T: Scalar> Pack<'_, T> {
             let is_divided = lanes.0 != OutputScales::ONE.0;
             for start in depth.step_by(block) {
                 let part = start..start + block;
-                let taps = raw.taps::<T, V>(first, width, part, factors, &mut turned);
+                let taps = raw.taps::<T, V>(first, width, part, factors, &mut rotated);
                 if is_divided {
                     taps.divide::<V>(0..block, width, &lanes);
                 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Weights `[out][3][3][in]` as a product takes them. Forward: lanes are output channels, each
-/// times its factor. Backward: the window is turned by half a circle, lanes are input channels.
+/// times its factor. Backward: the window is rotated by half a circle, lanes are input channels.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv::winograd) struct RawWeights<'a> {
     pub(in crate::conv::winograd) weights: &'a [f32],
@@ -24,7 +24,7 @@ const PREFETCH_DISTANCE: usize = 8 * BLOCK;
 
 impl RawWeights<'_> {
     /// The weights of `width` outputs from `first` on and of some values of the depth, brought
-    /// together in `turned`. Those of integers are times their factors.
+    /// together in `rotated`. Those of integers are times their factors.
     #[inline(always)]
     pub(in crate::conv::winograd) fn taps<T: Scalar, V: Vector>(
         &self,
@@ -32,19 +32,19 @@ impl RawWeights<'_> {
         width: usize,
         depth: Range<usize>,
         factors: &[f32],
-        turned: &mut [f32],
+        rotated: &mut [f32],
     ) -> Taps {
         let channels = self.in_channels;
         let (row, count) = (9 * channels, depth.len());
-        assert!(turned.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
+        assert!(rotated.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
         let factors = if is_int16::<T>() { &factors[depth.clone()] } else { factors };
         if self.backward {
             assert!(first + width <= channels && self.weights.len() >= row * depth.end);
             let raw = RawWeights { weights: &self.weights[row * depth.start..], ..*self };
-            let (panel, rows, to) = ((first, width), 0..9 * count, turned.as_mut_ptr());
+            let (panel, rows, to) = ((first, width), 0..9 * count, rotated.as_mut_ptr());
             // SAFETY: as checked.
             unsafe { raw.gather::<T, V>(panel, rows, factors, to) };
-            return Taps::gathered(turned.as_mut_ptr(), width);
+            return Taps::gathered(rotated.as_mut_ptr(), width);
         }
         let from = &self.weights[first * row..(first + width) * row];
         assert!(depth.end <= channels && count.is_multiple_of(V::LANES));
@@ -61,7 +61,7 @@ impl RawWeights<'_> {
                     }
                     // SAFETY: LANES rows of LANES values, within both, as checked above.
                     unsafe {
-                        let to = turned.as_mut_ptr().add(to);
+                        let to = rotated.as_mut_ptr().add(to);
                         let mut scale = None;
                         if is_int16::<T>() {
                             scale = Some(V::read(&factors[k..]));
@@ -78,7 +78,7 @@ impl RawWeights<'_> {
                 }
             }
         }
-        Taps { start: turned.as_mut_ptr(), window: (count * width) as isize, value: width }
+        Taps { start: rotated.as_mut_ptr(), window: (count * width) as isize, value: width }
     }
 
     /// Prefetches rows that [`RawWeights::gather`] will copy.

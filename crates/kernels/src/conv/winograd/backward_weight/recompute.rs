@@ -6,8 +6,8 @@
 
 use super::{
     compare::GROUP,
-    measure::Layout,
-    plan::{BackwardWeight, Blocks},
+    plan::{BackwardWeightPlan, Blocks},
+    statistics::RecordLayout,
 };
 use crate::{
     chunks::DisjointChunks,
@@ -30,9 +30,9 @@ pub(super) struct Flagged<'a> {
     pub(super) records: &'a [f32],
 }
 
-impl BackwardWeight {
+impl BackwardWeightPlan {
     /// Sums up flagged pairs anew.
-    pub(super) fn mend<T: Scalar>(
+    pub(super) fn recompute<T: Scalar>(
         &self,
         cpu: &Cpu,
         x: Read<'_, T>,
@@ -47,16 +47,16 @@ impl BackwardWeight {
             let mut groups = flagged.flags.chunks_exact(inputs).take(self.output.channels / GROUP);
             if groups.any(|flags| flags[channel] == 1.0) {
                 let dw = dw.as_mut_ptr();
-                cpu.isa().dispatch(Mend { plan: self, layout, x, dy, flagged, channel, dw });
+                cpu.isa().dispatch(Recompute { plan: self, layout, x, dy, flagged, channel, dw });
             }
         });
     }
 }
 
 /// Those of an input channel.
-struct Mend<'a, T> {
-    plan: &'a BackwardWeight,
-    layout: Layout,
+struct Recompute<'a, T> {
+    plan: &'a BackwardWeightPlan,
+    layout: RecordLayout,
     x: Read<'a, T>,
     dy: &'a [T],
     flagged: Flagged<'a>,
@@ -67,7 +67,7 @@ struct Mend<'a, T> {
 /// Sums of every group of outputs, by tap.
 type Sums = [[[f32; GROUP]; 9]; MAX_INT16_CHANNELS / GROUP];
 
-impl<T: Scalar> Kernel for Mend<'_, T> {
+impl<T: Scalar> Kernel for Recompute<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -129,7 +129,7 @@ impl Met {
     }
 }
 
-impl<T: Scalar> Mend<'_, T> {
+impl<T: Scalar> Recompute<'_, T> {
     /// Adds a pixel.
     #[inline(always)]
     fn meet(&self, image: usize, (y, x): (usize, usize), met: &mut Met) {

@@ -1,4 +1,4 @@
-//! Products back to pixels.
+//! InverseTransform back to pixels.
 
 use std::ops::Range;
 
@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{chunks::DisjointChunks, conv::epilogue::Finish, isa::Vector, scalar::Scalar};
 
-/// Products of all coefficients of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
+/// InverseTransform of all coefficients of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
 /// `M` pixels.
-pub(super) struct Products<'a, T> {
+pub(super) struct InverseTransform<'a, T> {
     pub(super) m: &'a [f32],
     pub(super) planes: Planes,
     /// What the products are worth, of each tile, where they are integers.
@@ -21,7 +21,7 @@ pub(super) struct Products<'a, T> {
     pub(super) epilogue: &'a Finish<'a, T>,
 }
 
-impl<T: Scalar> Products<'_, T> {
+impl<T: Scalar> InverseTransform<'_, T> {
     /// Transforms back, and stores.
     ///
     /// # Safety
@@ -33,7 +33,7 @@ impl<T: Scalar> Products<'_, T> {
         tiles: Range<usize>,
         channels: Range<usize>,
     ) {
-        let Products { m, planes, dequant, grid, y: outputs, epilogue } = *self;
+        let InverseTransform { m, planes, dequant, grid, y: outputs, epilogue } = *self;
         let stride = planes.stride();
         assert!(m.len() >= planes.len(N * N));
         for (at, tile) in tiles.enumerate() {
