@@ -76,7 +76,7 @@ fn add_relu_of<T: Scalar>(cpu: &Cpu, a: &[T], b: Option<&[T]>, relu: bool, out: 
 ///
 /// # Panics
 /// If dtypes differ, `gradient` or `out` is shorter than `to`, or that does not end with a pixel.
-pub fn pass_gradient(
+pub fn add_relu_backward(
     cpu: &Cpu,
     gradient: Values<'_>,
     out: Option<Values<'_>>,
@@ -90,11 +90,11 @@ pub fn pass_gradient(
     whole_blocks("gradient of the input", to.len());
     by_scalar!(gradient.dtype(), T => {
         let (gradient, out) = (T::slice(gradient), out.map(T::slice));
-        pass_gradient_of(cpu, gradient, out, T::slice_mut(to), accumulate)
+        add_relu_backward_of(cpu, gradient, out, T::slice_mut(to), accumulate)
     });
 }
 
-fn pass_gradient_of<T: Scalar>(
+fn add_relu_backward_of<T: Scalar>(
     cpu: &Cpu,
     gradient: &[T],
     out: Option<&[T]>,

@@ -47,10 +47,10 @@ impl<'a> Kernels<'a> {
     }
 
     /// Whether a unit is a convolution that can read an activation through a batch norm.
-    pub(super) fn reads_through_norm(&self, unit: &Unit) -> bool {
+    pub(super) fn fuses_input_norm(&self, unit: &Unit) -> bool {
         unit.conv.is_some_and(|(shape, source, mode)| {
             let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
-            Conv::algorithm_of(shape, dtype, source, mode, batch, cpu).reads_through_norm()
+            Conv::algorithm_of(shape, dtype, source, mode, batch, cpu).fuses_input_norm()
         })
     }
 

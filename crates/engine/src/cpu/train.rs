@@ -66,7 +66,7 @@ impl TrainPlan {
         let mut kernels = Kernels::new(dtype, batch, cpu);
         let tables = kernels.table_bytes(convolutions(lowering, Mode::Train)?);
         check(tables)?;
-        let program = training(lowering, &mut |unit: &Unit| kernels.reads_through_norm(unit))?;
+        let program = training(lowering, &mut |unit: &Unit| kernels.fuses_input_norm(unit))?;
         let convs = kernels.of_units(&program.units)?;
         let packed = convs.iter().flatten().map(|conv| conv.packed_len()).max().unwrap_or(0);
         let (word, value) = (size_of::<f32>(), dtype.size());

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use resnet_kernels::{
     Cpu, Storage, Values,
-    batch_norm::{self, BatchNorm, Parameters, ResidualGradient},
-    conv::{Activation, Conv, Direction, Epilogue},
-    elementwise::pass_gradient,
+    batch_norm::{self, BatchNorm, NormParameters, ResidualGradient},
+    conv::{Conv, ConvInput, Direction, Epilogue},
+    elementwise::add_relu_backward,
 };
 use resnet_network::{Network, graph::NodeId};
 
@@ -45,17 +45,12 @@ impl Own<'_> {
     }
 
     /// What a convolution reads.
-    fn activation<'b>(
-        &'b self,
-        x: &Input,
-        values: &'b Storage,
-        saved: &'b [f32],
-    ) -> Activation<'b> {
+    fn activation<'b>(&'b self, x: &Input, values: &'b Storage, saved: &'b [f32]) -> ConvInput<'b> {
         match x {
-            Input::Images => Activation { values: self.images.into(), norm: None },
+            Input::Images => ConvInput { values: self.images.into(), norm: None },
             Input::Value { at, through } => {
                 let norm = through.as_ref().map(|t| t.norm.scale_shift(&saved[t.saved.clone()]));
-                Activation { values: values.values(at.clone()), norm }
+                ConvInput { values: values.values(at.clone()), norm }
             }
         }
     }
@@ -114,7 +109,7 @@ impl Own<'_> {
                         let [x, y] = apart(&mut b.values, [at, y]);
                         let norm = through.as_ref();
                         let norm = norm.map(|t| t.norm.scale_shift(&b.saved[t.saved.clone()]));
-                        let x = Activation { values: x.into_values(), norm };
+                        let x = ConvInput { values: x.into_values(), norm };
                         conv.forward(n, x, weights, y, Epilogue::STORE, scratch);
                     }
                 }
@@ -158,7 +153,7 @@ impl Own<'_> {
             return;
         }
         let [weight, bias, running_mean, running_var] = net.norm_mut(self.head);
-        let parameters = Parameters { weight, bias, running_mean, running_var };
+        let parameters = NormParameters { weight, bias, running_mean, running_var };
         norm.finish_statistics(count, moments, parameters, &mut b.saved[saved.clone()]);
     }
 
@@ -182,9 +177,9 @@ impl Own<'_> {
                 let x = b.values.values(x.clone());
                 let saved = &b.saved[saved.clone()];
                 let gate = match gate {
-                    Gate::Open => batch_norm::Gate::Open,
-                    Gate::Output(y) => batch_norm::Gate::Output(b.values.values(y.clone())),
-                    Gate::Input => batch_norm::Gate::Input(norm.scale_shift(saved)),
+                    Gate::Open => batch_norm::ReluMask::None,
+                    Gate::Output(y) => batch_norm::ReluMask::Output(b.values.values(y.clone())),
+                    Gate::Input => batch_norm::ReluMask::Recomputed(norm.scale_shift(saved)),
                 };
                 let sums = &mut b.sums[..norm.sums_len()];
                 let g = b.gradients.values(dy.clone());
@@ -211,7 +206,7 @@ impl Own<'_> {
                 if let Some(dx) = dx {
                     let (dy, to) = gradients(&mut b.gradients, dy, dx);
                     let to = to.slice(0..norm.stored_len());
-                    pass_gradient(cpu, dy, None, to, dx.accumulate);
+                    add_relu_backward(cpu, dy, None, to, dx.accumulate);
                 }
                 true
             }

@@ -3,7 +3,7 @@
 use resnet_kernels::{
     Algorithms, Cpu, Dtype,
     conv::{
-        Activation, Conv, ConvShape, Direction, Epilogue, Mode, ScaleShift, Source, Weights,
+        Conv, ConvInput, ConvShape, Direction, Epilogue, Mode, ScaleShift, Source, Weights,
         reference,
     },
     layout::padded,
@@ -116,7 +116,7 @@ fn input(c: &mut Caller<'_>, p: &Prepared, images: usize) -> Stored {
 
 /// A scale and a shift, for a convolution that can take them.
 fn norm(c: &mut Caller<'_>, p: &Prepared, conv: &Conv) -> Option<(Slice, Slice)> {
-    let reads = conv.algorithm(Direction::Forward).is_some_and(|a| a.reads_through_norm());
+    let reads = conv.algorithm(Direction::Forward).is_some_and(|a| a.fuses_input_norm());
     let wrongly = !reads && c.site("a norm", false, &[true]);
     if !(wrongly || reads && p.mode == Mode::Train && c.flip()) {
         return None;
@@ -126,9 +126,9 @@ fn norm(c: &mut Caller<'_>, p: &Prepared, conv: &Conv) -> Option<(Slice, Slice)>
     Some((c.slice(scale), c.slice(shift)))
 }
 
-fn activation<'a>(x: &'a Stored, norm: &'a Option<(Slice, Slice)>) -> Activation<'a> {
+fn activation<'a>(x: &'a Stored, norm: &'a Option<(Slice, Slice)>) -> ConvInput<'a> {
     let norm = norm.as_ref().map(|(scale, shift)| ScaleShift { scale, shift });
-    Activation { values: x.values(), norm }
+    ConvInput { values: x.values(), norm }
 }
 
 fn scratch(c: &mut Caller<'_>, conv: &Conv) -> Slice {

@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Cpu, Dtype,
-    batch_norm::{BatchNorm, Gate, Parameters, ResidualGradient, merge},
+    batch_norm::{BatchNorm, NormParameters, ReluMask, ResidualGradient, merge},
     conv::ScaleShift,
 };
 
@@ -63,9 +63,9 @@ impl Held {
         Held(["weight", "bias", "running mean", "running variance"].map(|n| case.channels(c, n)))
     }
 
-    fn parameters(&mut self) -> Parameters<'_> {
+    fn parameters(&mut self) -> NormParameters<'_> {
         let [weight, bias, running_mean, running_var] = &mut self.0;
-        Parameters { weight, bias, running_mean, running_var }
+        NormParameters { weight, bias, running_mean, running_var }
     }
 }
 
@@ -139,10 +139,10 @@ pub(crate) fn backward(c: &mut Caller<'_>, cpu: &Cpu) {
             c.slice(len)
         })
     });
-    let gate = match (&out, &factors) {
-        (Some(out), _) => Gate::Output(out.values()),
-        (None, Some([scale, shift])) => Gate::Input(ScaleShift { scale, shift }),
-        (None, None) => Gate::Open,
+    let mask = match (&out, &factors) {
+        (Some(out), _) => ReluMask::Output(out.values()),
+        (None, Some([scale, shift])) => ReluMask::Recomputed(ScaleShift { scale, shift }),
+        (None, None) => ReluMask::None,
     };
     let weight = case.channels(c, "weight");
     let saved = case.words(c, "saved", case.right.saved_len());
@@ -155,7 +155,7 @@ pub(crate) fn backward(c: &mut Caller<'_>, cpu: &Cpu) {
     let (x, dy) = (x.values(), gradient.values_mut());
     if c.flip() {
         let sums = (&mut d_weight, &mut d_bias);
-        norm.backward(cpu, x, gate, &weight, &saved, dy, to, sums.0, sums.1, &mut scratch);
+        norm.backward(cpu, x, mask, &weight, &saved, dy, to, sums.0, sums.1, &mut scratch);
     } else {
         let mut sums = case.sums(c);
         let short = scratch.len() < case.right.scratch_len();
@@ -164,7 +164,7 @@ pub(crate) fn backward(c: &mut Caller<'_>, cpu: &Cpu) {
         norm.gradient_sums(
             cpu,
             x,
-            gate,
+            mask,
             &saved,
             read,
             &mut d_weight,
@@ -173,7 +173,7 @@ pub(crate) fn backward(c: &mut Caller<'_>, cpu: &Cpu) {
             scratch,
         );
         let count = norm.pixels as f64;
-        norm.backward_data(cpu, count, &sums, x, gate, &weight, &saved, dy, to, scratch);
+        norm.backward_data(cpu, count, &sums, x, mask, &weight, &saved, dy, to, scratch);
     }
     c.answer(&gradient.to_f32());
     c.answer(&[&d_weight[..], &d_bias].concat());

@@ -20,7 +20,7 @@ pub const MOMENTUM: f64 = 0.1;
 
 /// Scale, shift and running statistics of the channels.
 #[derive(Debug)]
-pub struct Parameters<'a> {
+pub struct NormParameters<'a> {
     /// `weight` (gamma).
     pub weight: &'a [f32],
     /// `bias` (beta).
@@ -50,7 +50,7 @@ impl BatchNorm {
         &self,
         cpu: &Cpu,
         x: Values<'_>,
-        parameters: Parameters<'_>,
+        parameters: NormParameters<'_>,
         saved: &mut [f32],
         scratch: &mut [f32],
     ) {
@@ -102,7 +102,7 @@ impl BatchNorm {
         &self,
         count: f64,
         moments: &[f64],
-        parameters: Parameters<'_>,
+        parameters: NormParameters<'_>,
         saved: &mut [f32],
     ) {
         at_least("moments", moments.len(), self.sums_len());
@@ -144,7 +144,7 @@ impl BatchNorm {
         &self,
         cpu: &Cpu,
         x: Values<'_>,
-        parameters: Parameters<'_>,
+        parameters: NormParameters<'_>,
         residual: Option<Values<'_>>,
         relu: bool,
         out: ValuesMut<'_>,
@@ -214,7 +214,7 @@ impl BatchNorm {
 
     /// Where statistics go, and what they are applied with.
     #[track_caller]
-    fn check_finish(&self, parameters: &Parameters<'_>, saved: &[f32]) {
+    fn check_finish(&self, parameters: &NormParameters<'_>, saved: &[f32]) {
         at_least("saved", saved.len(), self.saved_len());
         self.each_channel("weight", parameters.weight);
         self.each_channel("bias", parameters.bias);

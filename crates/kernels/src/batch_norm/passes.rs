@@ -1,6 +1,6 @@
 //! The passes over memory, one chunk at a time.
 
-use super::gate::GateOf;
+use super::relu_mask::TypedMask;
 use crate::{
     isa::{Kernel, Vector},
     scalar::Scalar,
@@ -131,7 +131,7 @@ impl<T: Scalar> Kernel for Apply<'_, T> {
 /// Sums of `g` and of `g * (x - mean)` over a chunk.
 pub(super) struct GradientSums<'a, T> {
     pub(super) x: &'a [T],
-    pub(super) gate: GateOf<'a, T>,
+    pub(super) mask: TypedMask<'a, T>,
     pub(super) gradient: &'a [T],
     pub(super) mean: &'a [f32],
     pub(super) partial: &'a mut [f32],
@@ -146,7 +146,7 @@ impl<T: Scalar> Kernel for GradientSums<'_, T> {
         let stored = self.mean.len();
         let pixels = self.x.len() / stored;
         assert_eq!(self.gradient.len(), self.x.len());
-        check(self.gate, self.x.len(), stored);
+        check(self.mask, self.x.len(), stored);
         let (shifts, centred) = self.partial.split_at_mut(stored);
         by_channels!(stored, V::LANES, |channel, N| {
             let mut sums = [[V::zero(); N]; 2];
@@ -162,7 +162,7 @@ impl<T: Scalar> Kernel for GradientSums<'_, T> {
                             let at = pixel * stored + channel + v * V::LANES;
                             let mut g: V = T::load(self.gradient.as_ptr().add(at));
                             let x: V = T::load(self.x.as_ptr().add(at));
-                            g = gated(g, x, self.gate, at, channel + v * V::LANES);
+                            g = masked(g, x, self.mask, at, channel + v * V::LANES);
                             part[0][v] = part[0][v].add(g);
                             part[1][v] = g.mul_add(x.sub(mean[v]), part[1][v]);
                         }
@@ -181,11 +181,11 @@ impl<T: Scalar> Kernel for GradientSums<'_, T> {
     }
 }
 
-fn check<T>(gate: GateOf<'_, T>, len: usize, stored: usize) {
-    match gate {
-        GateOf::Open => {}
-        GateOf::Output(out) => assert_eq!(out.len(), len),
-        GateOf::Input(n) => assert!(n.scale.len() == stored && n.shift.len() == stored),
+fn check<T>(mask: TypedMask<'_, T>, len: usize, stored: usize) {
+    match mask {
+        TypedMask::None => {}
+        TypedMask::Output(out) => assert_eq!(out.len(), len),
+        TypedMask::Recomputed(n) => assert!(n.scale.len() == stored && n.shift.len() == stored),
     }
 }
 
@@ -194,19 +194,19 @@ fn check<T>(gate: GateOf<'_, T>, len: usize, stored: usize) {
 /// # Safety
 /// A vector from `at` must lie within the tensors, one from `channel` within the stored channels.
 #[inline(always)]
-unsafe fn gated<T: Scalar, V: Vector>(
+unsafe fn masked<T: Scalar, V: Vector>(
     g: V,
     x: V,
-    gate: GateOf<'_, T>,
+    mask: TypedMask<'_, T>,
     at: usize,
     channel: usize,
 ) -> V {
     // SAFETY: the caller's contract.
     unsafe {
-        match gate {
-            GateOf::Open => g,
-            GateOf::Output(out) => g.where_positive(T::load(out.as_ptr().add(at))),
-            GateOf::Input(n) => {
+        match mask {
+            TypedMask::None => g,
+            TypedMask::Output(out) => g.where_positive(T::load(out.as_ptr().add(at))),
+            TypedMask::Recomputed(n) => {
                 let scale = V::load(n.scale.as_ptr().add(channel));
                 g.where_positive(x.mul_add(scale, V::load(n.shift.as_ptr().add(channel))))
             }
@@ -216,7 +216,7 @@ unsafe fn gated<T: Scalar, V: Vector>(
 
 pub(super) struct Backward<'a, T> {
     pub(super) x: &'a [T],
-    pub(super) gate: GateOf<'a, T>,
+    pub(super) mask: TypedMask<'a, T>,
     pub(super) mean: &'a [f32],
     pub(super) a: &'a [f32],
     pub(super) b: &'a [f32],
@@ -235,7 +235,7 @@ impl<T: Scalar> Kernel for Backward<'_, T> {
         let stored = self.mean.len();
         assert!(self.gradient.len() == self.x.len() && stored.is_multiple_of(V::LANES));
         assert!([self.a, self.b, self.c].iter().all(|v| v.len() == stored));
-        check(self.gate, self.x.len(), stored);
+        check(self.mask, self.x.len(), stored);
         assert!(self.residual.as_ref().is_none_or(|r| r.len() == self.x.len()));
         for (pixel, gradient) in self.gradient.chunks_exact_mut(stored).enumerate() {
             for channel in (0..stored).step_by(V::LANES) {
@@ -245,7 +245,7 @@ impl<T: Scalar> Kernel for Backward<'_, T> {
                     let to = gradient.as_mut_ptr().add(channel);
                     let mut g: V = T::load(to);
                     let x: V = T::load(self.x.as_ptr().add(at));
-                    g = gated(g, x, self.gate, at, channel);
+                    g = masked(g, x, self.mask, at, channel);
                     if let Some(residual) = &mut self.residual {
                         let to = residual.as_mut_ptr().add(at);
                         let sum = if self.accumulate { g.add(T::load(to)) } else { g };

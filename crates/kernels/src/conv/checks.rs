@@ -4,7 +4,7 @@ use super::{
     Conv,
     algorithm::Direction,
     epilogue::Epilogue,
-    operands::{Activation, WeightValues, Weights},
+    operands::{ConvInput, WeightValues, Weights},
     shape::Source,
 };
 use crate::{
@@ -27,13 +27,13 @@ impl Conv {
     }
 
     #[track_caller]
-    pub(super) fn check_input(&self, batch: usize, x: &Activation<'_>) {
+    pub(super) fn check_input(&self, batch: usize, x: &ConvInput<'_>) {
         at_least("input", x.values.len(), self.of_batch(batch, self.lengths.input));
         // Dense images are f32.
         let is_image = self.setup.source == Source::Image;
         same_dtype(x.values.dtype(), if is_image { Dtype::Fp32 } else { self.setup.dtype });
         if let Some(norm) = x.norm {
-            let reads = self.algorithm.reads_through_norm();
+            let reads = self.algorithm.fuses_input_norm();
             assert!(reads, "only Winograd reads an activation through a batch norm");
             let stored = padded(self.setup.shape.in_channels);
             exactly("scale", norm.scale.len(), stored);

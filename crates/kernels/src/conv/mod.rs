@@ -16,7 +16,7 @@ mod winograd;
 
 pub use algorithm::{Algorithm, Direction, Mode};
 pub use epilogue::Epilogue;
-pub use operands::{Activation, ScaleShift, Weights};
+pub use operands::{ConvInput, ScaleShift, Weights};
 pub use shape::{ConvShape, Source};
 
 use algorithm::{NO_DATA, NO_WEIGHT};
@@ -244,7 +244,7 @@ impl Conv {
     pub fn forward<'a>(
         &self,
         batch: usize,
-        x: impl Into<Activation<'a>>,
+        x: impl Into<ConvInput<'a>>,
         weights: Weights<'_>,
         y: ValuesMut<'_>,
         epilogue: Epilogue<'_>,
@@ -256,7 +256,7 @@ impl Conv {
     fn forward_activation(
         &self,
         batch: usize,
-        x: Activation<'_>,
+        x: ConvInput<'_>,
         weights: Weights<'_>,
         y: ValuesMut<'_>,
         epilogue: Epilogue<'_>,
@@ -278,7 +278,7 @@ impl Conv {
     fn forward_of<T: Scalar>(
         &self,
         batch: usize,
-        x: Activation<'_>,
+        x: ConvInput<'_>,
         w: WeightValues<'_>,
         y: &mut [T],
         finish: Finish<'_, T>,
@@ -369,7 +369,7 @@ impl Conv {
     pub fn backward_weight<'a>(
         &self,
         batch: usize,
-        x: impl Into<Activation<'a>>,
+        x: impl Into<ConvInput<'a>>,
         dy: Values<'_>,
         dw: &mut [f32],
         scratch: &mut [f32],
@@ -380,7 +380,7 @@ impl Conv {
     fn backward_weight_activation(
         &self,
         batch: usize,
-        x: Activation<'_>,
+        x: ConvInput<'_>,
         dy: Values<'_>,
         dw: &mut [f32],
         scratch: &mut [f32],
@@ -403,7 +403,7 @@ impl Conv {
     fn backward_weight_of<T: Scalar>(
         &self,
         batch: usize,
-        x: Activation<'_>,
+        x: ConvInput<'_>,
         dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],

@@ -15,20 +15,20 @@ pub struct ScaleShift<'a> {
 
 /// An activation as a convolution reads it.
 #[derive(Clone, Copy, Debug)]
-pub struct Activation<'a> {
+pub struct ConvInput<'a> {
     /// As stored.
     pub values: Values<'a>,
-    /// What happens to them on the way, if [`Algorithm::reads_through_norm`](super::Algorithm).
+    /// What happens to them on the way, if [`Algorithm::fuses_input_norm`](super::Algorithm).
     pub norm: Option<ScaleShift<'a>>,
 }
 
-impl<'a> From<Values<'a>> for Activation<'a> {
+impl<'a> From<Values<'a>> for ConvInput<'a> {
     fn from(values: Values<'a>) -> Self {
-        Activation { values, norm: None }
+        ConvInput { values, norm: None }
     }
 }
 
-impl<'a> Activation<'a> {
+impl<'a> ConvInput<'a> {
     /// # Panics
     /// If the values have another dtype.
     pub(super) fn of<T: Scalar>(self) -> Read<'a, T> {
@@ -45,7 +45,7 @@ impl<'a> Activation<'a> {
     }
 }
 
-/// [`Activation`], of values of `T`.
+/// [`ConvInput`], of values of `T`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read<'a, T> {
     pub(super) values: &'a [T],

@@ -122,10 +122,10 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn where_positive(self, gate: Self) -> Self {
+    fn where_positive(self, mask: Self) -> Self {
         // SAFETY: see above.
         unsafe {
-            let keep = _mm256_cmp_ps::<_CMP_GT_OQ>(gate.0, _mm256_setzero_ps());
+            let keep = _mm256_cmp_ps::<_CMP_GT_OQ>(mask.0, _mm256_setzero_ps());
             F32x8(_mm256_and_ps(self.0, keep))
         }
     }

@@ -177,10 +177,10 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
-    fn where_positive(self, gate: Self) -> Self {
+    fn where_positive(self, mask: Self) -> Self {
         // SAFETY: see above.
         unsafe {
-            let keep = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate.0, _mm512_setzero_ps());
+            let keep = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(mask.0, _mm512_setzero_ps());
             F32x16(_mm512_maskz_mov_ps(keep, self.0))
         }
     }

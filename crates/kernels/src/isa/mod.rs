@@ -153,7 +153,7 @@ impl Isa {
     }
 
     /// Whether it multiplies bfloat16, two products a lane, rather than emulating that.
-    pub fn has_bf16_products(self) -> bool {
+    pub fn has_native_bf16_dot(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Bf16 => true,

@@ -114,9 +114,9 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn where_positive(self, gate: Self) -> Self {
+    fn where_positive(self, mask: Self) -> Self {
         // SAFETY: see above.
-        F32x4::from_bits(unsafe { vandq_u32(self.bits(), vcgtzq_f32(gate.0)) })
+        F32x4::from_bits(unsafe { vandq_u32(self.bits(), vcgtzq_f32(mask.0)) })
     }
 
     #[inline(always)]

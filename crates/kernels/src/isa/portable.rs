@@ -81,8 +81,8 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn where_positive(self, gate: Self) -> Self {
-        self.zip(gate, |a, g| if g > 0.0 { a } else { 0.0 })
+    fn where_positive(self, mask: Self) -> Self {
+        self.zip(mask, |a, g| if g > 0.0 { a } else { 0.0 })
     }
 
     #[inline(always)]

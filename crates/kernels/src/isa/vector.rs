@@ -92,8 +92,8 @@ pub trait Vector: Copy {
     /// The larger of each lane; NaN where one is, as in PyTorch: a diverged net must show.
     fn max(self, other: Self) -> Self;
 
-    /// Lanes where `gate` is above zero; zero elsewhere.
-    fn where_positive(self, gate: Self) -> Self;
+    /// Lanes where `mask` is above zero; zero elsewhere.
+    fn where_positive(self, mask: Self) -> Self;
 
     /// Lanes where `a` equals `b`; zero elsewhere.
     fn where_equal(self, a: Self, b: Self) -> Self;

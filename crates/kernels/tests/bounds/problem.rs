@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Algorithms, Cpu, Dtype, Storage,
-    conv::{Activation, Algorithm, Conv, Direction, Epilogue, Mode, ScaleShift, Source},
+    conv::{Algorithm, Conv, ConvInput, Direction, Epilogue, Mode, ScaleShift, Source},
 };
 
 use crate::{
@@ -122,7 +122,7 @@ impl Problem {
         let may = cpu.algorithms() == Algorithms::Fastest;
         assert_eq!(by_tiles, may && is_winograd(&s), "{algorithm}");
         let norm = self.norm.as_ref().map(|[scale, shift]| ScaleShift { scale, shift });
-        let x = Activation { values: self.x.as_values(), norm };
+        let x = ConvInput { values: self.x.as_values(), norm };
         let dy = self.dy.as_values();
         let mut packed = vec![f32::NAN; conv.packed_len()];
         let mut scratch = vec![f32::NAN; conv.scratch_len()];

@@ -12,7 +12,7 @@ use taps::Taps;
 use super::{
     algorithm::{Direction, Mode, NO_DATA, NO_WEIGHT},
     epilogue::Finish,
-    operands::Activation,
+    operands::ConvInput,
     shape::{ConvShape, Source},
 };
 use crate::{cpu::Cpu, memory::OutOfMemory, scalar::Scalar};
@@ -101,7 +101,7 @@ impl Direct {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_>,
+        x: ConvInput<'_>,
         packed: &[f32],
         y: &mut [T],
         finish: Finish<'_, T>,
@@ -131,7 +131,7 @@ impl Direct {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_>,
+        x: ConvInput<'_>,
         dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
