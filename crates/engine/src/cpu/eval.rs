@@ -16,7 +16,7 @@ use resnet_network::{
 use super::{
     arena::borrow,
     images::Images,
-    prepare::{Kernels, Prepared, most_scratch, of_batch, outline},
+    prepare::{Kernels, Prepared, most_scratch, outline},
 };
 use crate::{
     batch,
@@ -354,7 +354,7 @@ impl EvalPlan {
             ) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);
                 let x = x.expect("a value was asked for");
-                of_batch(norm, n).apply(cpu, x, mean, scale, shift, residual, *relu, y);
+                norm.batch(n).apply(cpu, x, mean, scale, shift, residual, *relu, y);
             }
             (Compute::Plain { plain, x, residual, relu, y }, _) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use resnet_kernels::{
     Cpu, Dtype, OutOfMemory,
-    batch_norm::BatchNorm,
     conv::{Algorithm, Conv, ConvShape, Direction, Mode, Source},
 };
 
@@ -95,7 +94,7 @@ pub(super) fn scratch_len(
     match &operation.compute {
         Compute::BatchNorm { norm, saved: Some(_), .. }
         | Compute::BatchNormStatistics { norm, .. }
-        | Compute::BatchNormBackward { norm, .. } => of_batch(norm, program.batch).scratch_len(),
+        | Compute::BatchNormBackward { norm, .. } => norm.batch(program.batch).scratch_len(),
         Compute::LinearBackward { linear, .. } => linear.scratch_len(cpu),
         _ => {
             let conv = operation.unit.and_then(|unit| convs[unit].as_ref());
@@ -108,11 +107,6 @@ pub(super) fn scratch_len(
 pub(super) fn most_scratch(program: &Program, convs: &[Option<Arc<Conv>>], cpu: &Cpu) -> usize {
     let scratch = (0..program.operations.len()).map(|i| scratch_len(program, i, convs, cpu));
     scratch.max().unwrap_or(0)
-}
-
-/// A batch norm of one image, of so many.
-pub(super) fn of_batch(norm: &BatchNorm, images: usize) -> BatchNorm {
-    BatchNorm { pixels: images * norm.pixels, channels: norm.channels }
 }
 
 /// How a convolution computes the passes that it is prepared for.

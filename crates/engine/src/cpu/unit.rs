@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use resnet_kernels::{
     Cpu, Storage, Values,
-    batch_norm::{self, BatchNorm, NormParameters, ResidualGradient},
+    batch_norm::{self, BatchNormShape, NormParameters, ResidualGradient},
     conv::{Conv, ConvInput, Direction, Epilogue},
     elementwise::add_relu_backward,
 };
@@ -13,7 +13,6 @@ use resnet_network::{Network, graph::NodeId};
 use super::{
     arena::{apart, borrow, gradients},
     buffers::Buffers,
-    prepare::of_batch,
 };
 use crate::{
     hooks::{Hooks, Statistics},
@@ -49,7 +48,9 @@ impl Own<'_> {
         match x {
             Input::Images => ConvInput { values: self.images.into(), norm: None },
             Input::Value { at, through } => {
-                let norm = through.as_ref().map(|t| t.norm.scale_shift(&saved[t.saved.clone()]));
+                let norm = through
+                    .as_ref()
+                    .map(|t| t.norm.batch(self.n).scale_shift(&saved[t.saved.clone()]));
                 ConvInput { values: values.values(at.clone()), norm }
             }
         }
@@ -83,7 +84,7 @@ impl Own<'_> {
                     let bias = &net.values()[bias];
                     let x = x.expect("a value was asked for");
                     let saved = &b.saved[saved.clone()];
-                    let norm = of_batch(norm, n);
+                    let norm = norm.batch(n);
                     norm.normalize(cpu, x, bias, residual, *relu, y, saved, &mut b.scratch);
                 }
             }
@@ -108,7 +109,8 @@ impl Own<'_> {
                     Input::Value { at, through } => {
                         let [x, y] = apart(&mut b.values, [at, y]);
                         let norm = through.as_ref();
-                        let norm = norm.map(|t| t.norm.scale_shift(&b.saved[t.saved.clone()]));
+                        let norm =
+                            norm.map(|t| t.norm.batch(n).scale_shift(&b.saved[t.saved.clone()]));
                         let x = ConvInput { values: x.into_values(), norm };
                         conv.forward(n, x, weights, y, Epilogue::STORE, scratch);
                     }
@@ -130,21 +132,21 @@ impl Own<'_> {
     /// Takes the statistics of the batch.
     fn statistics(
         &self,
-        norm: &BatchNorm,
+        norm: &BatchNormShape,
         x: &Span,
         saved: &Span,
         net: &mut Network,
         b: &mut Buffers,
         hooks: &mut dyn Hooks,
     ) {
-        let norm = of_batch(norm, self.n);
+        let norm = norm.batch(self.n);
         let moments = &mut b.sums[..norm.sums_len()];
         if self.n > 0 {
             norm.moments(self.cpu, b.values.values(x.clone()), moments, &mut b.scratch);
         } else {
             moments.fill(0.0);
         }
-        let mut statistics = Statistics { count: norm.pixels as f64, moments };
+        let mut statistics = Statistics { count: norm.batch_pixels as f64, moments };
         hooks.statistics(self.head, &mut statistics);
         let Statistics { count, moments } = statistics;
         b.counts[self.unit] = count;
@@ -170,7 +172,7 @@ impl Own<'_> {
         let (cpu, n) = (self.cpu, self.n);
         match compute {
             Compute::BatchNormBackward { norm, x, gate, saved, dy, d_residual, dx } => {
-                let norm = of_batch(norm, n);
+                let norm = norm.batch(n);
                 let [weight, bias] = net.weight_and_bias(self.head);
                 let scale = &net.values()[weight.clone()];
                 let [d_weight, d_bias] = d_params.get_disjoint_mut([weight, bias]).expect(APART);

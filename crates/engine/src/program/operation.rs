@@ -1,6 +1,6 @@
 //! One operation of a program.
 
-use resnet_kernels::{batch_norm::BatchNorm, linear::Linear};
+use resnet_kernels::{batch_norm::BatchNormShape, linear::Linear};
 use resnet_network::graph::NodeId;
 
 use super::{Kind, Pass, Plain, Span};
@@ -63,7 +63,7 @@ pub enum Compute {
     /// The batch's statistics alone: the batch norm is applied by the convolution that reads it.
     BatchNormStatistics {
         /// Of one image.
-        norm: BatchNorm,
+        norm: BatchNormShape,
         /// What it reads.
         x: Span,
         /// Where its statistics are kept.
@@ -72,7 +72,7 @@ pub enum Compute {
     /// `y = relu?(norm(x) + residual?)`.
     BatchNorm {
         /// Of one image.
-        norm: BatchNorm,
+        norm: BatchNormShape,
         /// What it reads.
         x: Span,
         /// Where the batch's statistics are kept; none in inference, which takes running ones.
@@ -88,7 +88,7 @@ pub enum Compute {
     /// in `dy`, and goes on to `dx` where that lies elsewhere.
     BatchNormBackward {
         /// Of one image.
-        norm: BatchNorm,
+        norm: BatchNormShape,
         /// What it has read.
         x: Span,
         /// What decides which gradients the ReLU lets through.
@@ -170,7 +170,7 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Through {
     /// Of one image.
-    pub norm: BatchNorm,
+    pub norm: BatchNormShape,
     /// Where its statistics are kept.
     pub saved: Span,
 }

@@ -20,12 +20,12 @@ impl Case {
     fn choose(c: &mut Caller<'_>) -> Self {
         let (channels, pixels) = (c.one_of(&[1usize, 16, 20, 64, 70]), c.one_of(&[2, 9, 130, 600]));
         let (dtype, stored) = (c.dtype(), channels.next_multiple_of(16));
-        let right = BatchNorm { pixels, channels };
+        let right = BatchNorm { batch_pixels: pixels, channels };
         // What the slices are not long enough for.
         let pixels = c.site("pixels", pixels, &[pixels + 1, 1 << 32, 1 << 60, usize::MAX]);
         let channels = c.channels(channels);
-        let norm = BatchNorm { pixels, channels };
-        Case { norm, right, dtype, stored, all: right.pixels * stored }
+        let norm = BatchNorm { batch_pixels: pixels, channels };
+        Case { norm, right, dtype, stored, all: right.batch_pixels * stored }
     }
 
     fn tensor(&self, c: &mut Caller<'_>, name: &str) -> Stored {
@@ -97,10 +97,12 @@ pub(crate) fn halves(c: &mut Caller<'_>, cpu: &Cpu) {
     let (short, norm) = (scratch.len() < case.right.scratch_len(), case.norm);
     let scratch = if short { &mut scratch[..0] } else { &mut scratch };
     norm.moments(cpu, x.values(), &mut moments, scratch);
-    let part = (norm.pixels as f64, moments[0], moments[case.stored]);
+    let part = (norm.batch_pixels as f64, moments[0], moments[case.stored]);
     let (count, mean, squares) = merge([part, part].into_iter());
     assert!(
-        count == 2.0 * norm.pixels as f64 && (mean - moments[0]).abs() < 1e-9 && squares >= 0.0
+        count == 2.0 * norm.batch_pixels as f64
+            && (mean - moments[0]).abs() < 1e-9
+            && squares >= 0.0
     );
     let mut held = Held::choose(c, &case);
     let mut saved = case.words(c, "saved", case.right.saved_len());
@@ -172,7 +174,7 @@ pub(crate) fn backward(c: &mut Caller<'_>, cpu: &Cpu) {
             &mut sums,
             scratch,
         );
-        let count = norm.pixels as f64;
+        let count = norm.batch_pixels as f64;
         norm.backward_data(cpu, count, &sums, x, mask, &weight, &saved, dy, to, scratch);
     }
     c.answer(&gradient.to_f32());

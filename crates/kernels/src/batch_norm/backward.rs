@@ -40,7 +40,7 @@ impl BatchNorm {
         let sums = &mut as_f64(sums)[..self.sums_len()];
         let read = gradient.as_values();
         self.gradient_sums(cpu, x, mask, saved, read, d_weight, d_bias, sums, scratch);
-        let count = self.pixels as f64;
+        let count = self.batch_pixels as f64;
         self.backward_data(cpu, count, sums, x, mask, weight, saved, gradient, residual, scratch);
     }
 

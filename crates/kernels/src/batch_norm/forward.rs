@@ -60,7 +60,7 @@ impl BatchNorm {
         let (moments, scratch) = scratch.split_at_mut(self.own_sums_len());
         let moments = &mut as_f64(moments)[..self.sums_len()];
         self.moments(cpu, x, moments, scratch);
-        self.finish_statistics(self.pixels as f64, moments, parameters, saved);
+        self.finish_statistics(self.batch_pixels as f64, moments, parameters, saved);
     }
 
     /// The first half of [`BatchNorm::statistics`]: for each stored channel the mean, then for each

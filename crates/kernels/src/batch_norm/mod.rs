@@ -16,4 +16,4 @@ mod shape;
 
 pub use forward::{EPSILON, MOMENTUM, NormParameters, merge};
 pub use relu_mask::{ReluMask, ResidualGradient};
-pub use shape::BatchNorm;
+pub use shape::{BatchNorm, BatchNormShape};
