@@ -46,7 +46,7 @@ fn add_relu_of<T: Scalar>(cpu: &Cpu, a: &[T], b: Option<&[T]>, relu: bool, out: 
         type Output = ();
         const PAIRS: bool = T::PACK > 1;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) {
+        fn run<V: Vector, const MR: usize>(self) {
             let Item { a, b, relu, out } = self;
             let (a, mut b) = (a.chunks_exact(V::LANES), b.map(|b| b.chunks_exact(V::LANES)));
             for (out, a) in out.chunks_exact_mut(V::LANES).zip(a) {
@@ -111,7 +111,7 @@ fn add_relu_backward_of<T: Scalar>(
         type Output = ();
         const PAIRS: bool = T::PACK > 1;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) {
+        fn run<V: Vector, const MR: usize>(self) {
             let Item { gradient, out, to, accumulate } = self;
             let gradient = gradient.chunks_exact(V::LANES);
             let mut out = out.map(|out| out.chunks_exact(V::LANES));

@@ -157,7 +157,7 @@ impl<T: Scalar> Kernel for Dot<'_, T> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> f32 {
+    fn run<V: Vector, const MR: usize>(self) -> f32 {
         let mut sums = [0.0f32; SUMS];
         let (xs, ws) = (self.x.chunks_exact(SUMS), self.w.chunks_exact(SUMS));
         let tail = xs.remainder().iter().zip(ws.remainder());
@@ -184,7 +184,7 @@ impl<T: Scalar> Kernel for Axpy<'_, T> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let whole = self.y.len().min(self.x.len()) / V::LANES * V::LANES;
         let a = V::splat(self.a);
         let x = self.x.chunks_exact(V::LANES);

@@ -41,7 +41,7 @@ impl Cpu {
     }
 
     fn peak_flops_of<T: Scalar>(&self) -> f64 {
-        let (items, tile) = (ITEMS * self.threads(), self.isa().tile());
+        let (items, tile) = (ITEMS * self.threads(), self.isa().mr());
         let products = items * TILES * 2 * tile * self.isa().lanes() * T::PACK;
         let seconds = shortest(40, || {
             self.pool().run(items, &|_, _| {
@@ -106,9 +106,9 @@ impl<T: Scalar> Kernel for PeakProducts<T> {
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> f32 {
+    fn run<V: Vector, const MR: usize>(self) -> f32 {
         let [a, b] = self.factors.map(V::splat);
-        let mut sums = [[V::zero(); 2]; TILE];
+        let mut sums = [[V::zero(); 2]; MR];
         for _ in 0..TILES {
             for row in &mut sums {
                 for sum in row {
@@ -130,7 +130,7 @@ impl Kernel for CopyStream<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         assert!(self.from.len() == self.to.len() && self.to.len().is_multiple_of(V::LANES));
         for at in (0..self.to.len()).step_by(V::LANES) {
             V::read(&self.from[at..]).write(&mut self.to[at..]);
@@ -146,7 +146,7 @@ impl Kernel for ReadStream<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> f32 {
+    fn run<V: Vector, const MR: usize>(self) -> f32 {
         const SUMS: usize = 8;
         assert!(self.0.len().is_multiple_of(SUMS * V::LANES));
         let mut sums = [V::zero(); SUMS];
@@ -179,7 +179,7 @@ mod tests {
         fn check<T: Scalar>(isa: Isa) {
             // A splat f32 of 1 is the pair (0, 1): half of the products of pairs add 1.
             let got = isa.dispatch(PeakProducts::<T>::new());
-            assert_eq!(got, (TILES * 2 * isa.tile() * isa.lanes()) as f32, "{isa}");
+            assert_eq!(got, (TILES * 2 * isa.mr() * isa.lanes()) as f32, "{isa}");
         }
         for isa in Isa::to_test() {
             check::<f32>(isa);

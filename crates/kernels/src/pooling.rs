@@ -154,7 +154,7 @@ impl<T: Scalar> Kernel for Forward<'_, T> {
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (s, stored) = (self.s, padded(self.s.channels));
         for (pixel, out) in self.out.chunks_exact_mut(stored).enumerate() {
             let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
@@ -182,7 +182,7 @@ impl<T: Scalar> Kernel for Backward<'_, T> {
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (s, stored) = (self.s, padded(self.s.channels));
         for (pixel, out) in self.out.chunks_exact(stored).enumerate() {
             let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
@@ -242,7 +242,7 @@ impl GlobalAvgPool {
             type Output = ();
             const PAIRS: bool = T::PACK > 1;
             #[inline(always)]
-            fn run<V: Vector, const TILE: usize>(self) {
+            fn run<V: Vector, const MR: usize>(self) {
                 let stored = self.out.len();
                 let factor = V::splat(1.0 / (self.x.len() / stored) as f32);
                 for channel in (0..stored).step_by(V::LANES) {

@@ -50,7 +50,7 @@ impl Kernel for Item<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let Item { u, w, buffer, gradient } = self;
         let whole = w.len() / V::LANES * V::LANES;
         let (momentum, decay, rate) =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use resnet_kernels::{
     Cpu, Dtype, OutOfMemory,
-    conv::{Algorithm, Conv, ConvShape, Direction, Mode, Source},
+    conv::{Algorithm, Conv, ConvConfig, ConvShape, Direction, Mode, Source},
 };
 
 use crate::{
@@ -35,9 +35,7 @@ impl<'a> Kernels<'a> {
         let mut bytes = 0_usize;
         for needs in convs {
             if !seen.contains(&needs) {
-                let (shape, source, mode) = needs;
-                let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
-                let more = Conv::table_bytes(shape, dtype, source, mode, batch, cpu);
+                let more = Conv::table_bytes(self.config(needs), self.cpu);
                 bytes = bytes.saturating_add(more);
                 seen.push(needs);
             }
@@ -47,10 +45,13 @@ impl<'a> Kernels<'a> {
 
     /// Whether a unit is a convolution that can read an activation through a batch norm.
     pub(super) fn fuses_input_norm(&self, unit: &Unit) -> bool {
-        unit.conv.is_some_and(|(shape, source, mode)| {
-            let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
-            Conv::algorithm_of(shape, dtype, source, mode, batch, cpu).fuses_input_norm()
+        unit.conv.is_some_and(|needs| {
+            Conv::algorithm_of(self.config(needs), self.cpu).fuses_input_norm()
         })
+    }
+
+    fn config(&self, (shape, source, mode): Needs) -> ConvConfig {
+        ConvConfig { shape, dtype: self.dtype, source, mode, batch: self.batch }
     }
 
     /// The kernels of the units that are convolutions.
@@ -68,9 +69,7 @@ impl<'a> Kernels<'a> {
         if let Some((_, made)) = self.made.iter().find(|(of, _)| *of == needs) {
             return Ok(made.clone());
         }
-        let (shape, source, mode) = needs;
-        let conv = Conv::new(shape, self.dtype, source, mode, self.batch, self.cpu)?;
-        let conv = Arc::new(conv);
+        let conv = Arc::new(Conv::new(self.config(needs), self.cpu)?);
         self.made.push((needs, conv.clone()));
         Ok(conv)
     }

@@ -42,7 +42,7 @@ impl<T: Scalar> Kernel for Moments<'_, T> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (means, squares) = self.partial.split_at_mut(self.stored);
         let count = V::splat(1.0 / (self.x.len() / self.stored) as f32);
         by_channels!(self.stored, V::LANES, |channel, N| {
@@ -101,7 +101,7 @@ impl<T: Scalar> Kernel for Apply<'_, T> {
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let stored = self.scale.len();
         assert!(self.x.len() == self.out.len() && self.mean.len() == stored);
         assert!(self.shift.len() == stored && stored.is_multiple_of(V::LANES));
@@ -142,7 +142,7 @@ impl<T: Scalar> Kernel for GradientSums<'_, T> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let stored = self.mean.len();
         let pixels = self.x.len() / stored;
         assert_eq!(self.gradient.len(), self.x.len());
@@ -231,7 +231,7 @@ impl<T: Scalar> Kernel for Backward<'_, T> {
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(mut self) {
+    fn run<V: Vector, const MR: usize>(mut self) {
         let stored = self.mean.len();
         assert!(self.gradient.len() == self.x.len() && stored.is_multiple_of(V::LANES));
         assert!([self.a, self.b, self.c].iter().all(|v| v.len() == stored));

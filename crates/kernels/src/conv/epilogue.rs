@@ -24,30 +24,30 @@ impl<'a> Epilogue<'a> {
 
     /// # Panics
     /// If the residual has another dtype.
-    pub(super) fn of<T: Scalar>(self) -> Finish<'a, T> {
+    pub(super) fn of<T: Scalar>(self) -> TypedEpilogue<'a, T> {
         let Epilogue { bias, residual, accumulate, relu } = self;
-        Finish { bias, residual: residual.map(T::slice), accumulate, relu }
+        TypedEpilogue { bias, residual: residual.map(T::slice), accumulate, relu }
     }
 }
 
 /// [`Epilogue`], of values of `T`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Finish<'a, T> {
+pub(super) struct TypedEpilogue<'a, T> {
     pub(super) bias: Option<&'a [f32]>,
     pub(super) residual: Option<&'a [T]>,
     pub(super) accumulate: bool,
     pub(super) relu: bool,
 }
 
-impl<'a, T: Scalar> Finish<'a, T> {
+impl<'a, T: Scalar> TypedEpilogue<'a, T> {
     /// The same, of sums that were multiplied in 32-bit floating point.
-    pub(super) fn widen(self) -> Finish<'a, T::Wide> {
-        let Finish { bias, residual, accumulate, relu } = self;
-        Finish { bias, residual: residual.map(T::widen), accumulate, relu }
+    pub(super) fn widen(self) -> TypedEpilogue<'a, T::Wide> {
+        let TypedEpilogue { bias, residual, accumulate, relu } = self;
+        TypedEpilogue { bias, residual: residual.map(T::widen), accumulate, relu }
     }
 }
 
-impl<T: Scalar> Finish<'_, T> {
+impl<T: Scalar> TypedEpilogue<'_, T> {
     /// The bias of a vector of channels.
     ///
     /// # Safety

@@ -1,6 +1,6 @@
 //! What a call takes besides sums: activations and weights.
 
-use super::{algorithm::Direction, setup::Setup};
+use super::{algorithm::Direction, config::Setup};
 use crate::{scalar::Scalar, values::Values};
 
 /// A batch norm and a ReLU, applied to an activation as it is read: `relu(x * scale + shift)`, with
@@ -31,8 +31,8 @@ impl<'a> From<Values<'a>> for ConvInput<'a> {
 impl<'a> ConvInput<'a> {
     /// # Panics
     /// If the values have another dtype.
-    pub(super) fn of<T: Scalar>(self) -> Read<'a, T> {
-        Read { values: T::slice(self.values), norm: self.norm }
+    pub(super) fn of<T: Scalar>(self) -> TypedInput<'a, T> {
+        TypedInput { values: T::slice(self.values), norm: self.norm }
     }
 
     /// The values of an activation that no batch norm is applied to.
@@ -47,19 +47,19 @@ impl<'a> ConvInput<'a> {
 
 /// [`ConvInput`], of values of `T`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Read<'a, T> {
+pub(super) struct TypedInput<'a, T> {
     pub(super) values: &'a [T],
     pub(super) norm: Option<ScaleShift<'a>>,
 }
 
-impl<'a, T: Scalar> Read<'a, T> {
+impl<'a, T: Scalar> TypedInput<'a, T> {
     /// The same values, multiplied in 32-bit floating point.
-    pub(super) fn widen(self) -> Read<'a, T::Wide> {
-        Read { values: T::widen(self.values), norm: self.norm }
+    pub(super) fn widen(self) -> TypedInput<'a, T::Wide> {
+        TypedInput { values: T::widen(self.values), norm: self.norm }
     }
 }
 
-impl<T> Read<'_, T> {
+impl<T> TypedInput<'_, T> {
     /// Checks the lengths of scale and shift.
     pub(super) fn check(&self, stored: usize) {
         let fits = |n: ScaleShift<'_>| n.scale.len() == stored && n.shift.len() == stored;
@@ -67,9 +67,9 @@ impl<T> Read<'_, T> {
     }
 }
 
-impl<'a, T> From<&'a [T]> for Read<'a, T> {
+impl<'a, T> From<&'a [T]> for TypedInput<'a, T> {
     fn from(values: &'a [T]) -> Self {
-        Read { values, norm: None }
+        TypedInput { values, norm: None }
     }
 }
 

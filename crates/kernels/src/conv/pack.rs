@@ -33,7 +33,7 @@ pub(super) fn forward<X: Scalar>(
     cpu: &Cpu,
     runs: Runs<'_>,
     weights: &[f32],
-    factors: Option<&[f32]>,
+    output_scales: Option<&[f32]>,
     out_channels: usize,
     packed: &mut [f32],
 ) {
@@ -44,7 +44,8 @@ pub(super) fn forward<X: Scalar>(
         let first = panel * wide;
         let width = wide.min(stored - first);
         let scalar = PhantomData::<X>;
-        let panel = Forward { runs, weights, factors, out_channels, first, width, packed, scalar };
+        let panel =
+            Forward { runs, weights, output_scales, out_channels, first, width, packed, scalar };
         cpu.isa().dispatch(panel);
     });
 }
@@ -53,7 +54,7 @@ pub(super) fn forward<X: Scalar>(
 struct Forward<'a, X> {
     runs: Runs<'a>,
     weights: &'a [f32],
-    factors: Option<&'a [f32]>,
+    output_scales: Option<&'a [f32]>,
     out_channels: usize,
     /// First output channel, and their number as stored.
     first: usize,
@@ -68,15 +69,15 @@ impl<X: Scalar> Kernel for Forward<'_, X> {
 
     /// Transposes blocks of `LANES` output channels by `LANES` values of a run.
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (taps, run) = (self.runs.windows.len(), self.runs.run);
         let values = self.weights.len() / (self.out_channels * taps);
         let mut block = [0.0; MOST * MOST];
         for lane in (0..self.width).step_by(V::LANES) {
             let first = self.first + lane;
             let real = V::LANES.min(self.out_channels.saturating_sub(first));
-            let factors = match self.factors {
-                Some(factors) => load::<V>(&factors[first.min(self.out_channels)..]),
+            let output_scales = match self.output_scales {
+                Some(output_scales) => load::<V>(&output_scales[first.min(self.out_channels)..]),
                 None => V::splat(1.0),
             };
             for tap in 0..taps {
@@ -102,7 +103,7 @@ impl<X: Scalar> Kernel for Forward<'_, X> {
                         }
                     }
                     for k in (0..V::LANES.min(run - start)).step_by(X::PACK) {
-                        let row = |k: usize| load::<V>(&block[k * V::LANES..]).mul(factors);
+                        let row = |k: usize| load::<V>(&block[k * V::LANES..]).mul(output_scales);
                         // A run is whole words, so both rows are of the block.
                         let word = X::pack(row(k), row(k + X::PACK - 1));
                         let at = (tap * run + start + k) / X::PACK * self.width + lane;
@@ -157,7 +158,7 @@ impl<X: Scalar> Kernel for BackwardData<'_, X> {
     const PAIRS: bool = X::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (in_channels, out_channels) = self.channels;
         let windows = self.weights.len() / (in_channels * out_channels);
         let (words, first) = (self.runs.run / X::PACK, self.first.min(in_channels));

@@ -18,7 +18,7 @@ pub(super) fn sum_chunks(cpu: &Cpu, dw: &mut [f32], partial: &[f32], chunks: usi
         type Output = ();
         const PAIRS: bool = false;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) {
+        fn run<V: Vector, const MR: usize>(self) {
             let n = self.out.len();
             self.out.copy_from_slice(&self.partial[..n]);
             for chunk in 1..self.chunks {

@@ -6,7 +6,7 @@ use super::{kernel::Kernel, vector::Vector};
 
 /// Pixels of a convolution's register tile: 6 x 2 accumulators, two weights and one pixel fill
 /// 15 of the 16 registers.
-const TILE: usize = 6;
+const MR: usize = 6;
 
 /// Runs a kernel with AVX2.
 ///
@@ -14,7 +14,7 @@ const TILE: usize = 6;
 /// The machine must have the features named here.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x8, TILE>()
+    kernel.run::<F32x8, MR>()
 }
 
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use super::{kernel::Kernel, vector::Vector};
 
 /// Pixels of a convolution's register tile: 8 x 2 vectors are 16 accumulators, enough to hide
 /// the latency of two fused multiply-adds a cycle.
-const TILE: usize = 8;
+const MR: usize = 8;
 
 /// Runs a kernel with AVX-512.
 ///
@@ -14,7 +14,7 @@ const TILE: usize = 8;
 /// The machine must have the features named here.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x16<false>, TILE>()
+    kernel.run::<F32x16<false>, MR>()
 }
 
 /// Runs a kernel with AVX-512 and its products of pairs, of bfloat16 and of integers.
@@ -23,7 +23,7 @@ pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
 /// The machine must have the features named here.
 #[target_feature(enable = "avx512bf16,avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(super) unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x16<true>, TILE>()
+    kernel.run::<F32x16<true>, MR>()
 }
 
 /// 0, 16, 1, 17, ...

@@ -14,6 +14,6 @@ pub(crate) trait Kernel {
     /// compiled code of a kernel that does neither.
     const PAIRS: bool;
 
-    /// Computes, with vectors of `V` and register tiles of `TILE` pixels by two vectors.
-    fn run<V: Vector, const TILE: usize>(self) -> Self::Output;
+    /// Computes, with vectors of `V` and register tiles of `MR` pixels by two vectors.
+    fn run<V: Vector, const MR: usize>(self) -> Self::Output;
 }

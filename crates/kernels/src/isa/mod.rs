@@ -188,25 +188,25 @@ impl Isa {
             type Output = usize;
             const PAIRS: bool = false;
             #[inline(always)]
-            fn run<V: Vector, const TILE: usize>(self) -> usize {
+            fn run<V: Vector, const MR: usize>(self) -> usize {
                 V::LANES
             }
         }
         self.dispatch(Lanes)
     }
 
-    /// Pixels of a register tile.
-    pub fn tile(self) -> usize {
-        struct Tile;
-        impl Kernel for Tile {
+    /// Rows of a register tile, `MR` in BLIS.
+    pub fn mr(self) -> usize {
+        struct Rows;
+        impl Kernel for Rows {
             type Output = usize;
             const PAIRS: bool = false;
             #[inline(always)]
-            fn run<V: Vector, const TILE: usize>(self) -> usize {
-                TILE
+            fn run<V: Vector, const MR: usize>(self) -> usize {
+                MR
             }
         }
-        self.dispatch(Tile)
+        self.dispatch(Rows)
     }
 }
 
@@ -240,7 +240,7 @@ mod tests {
         type Output = usize;
         const PAIRS: bool = true;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) -> usize {
+        fn run<V: Vector, const MR: usize>(self) -> usize {
             let n = V::LANES;
             let a: Vec<f32> = (0..n).map(|i| i as f32 * 1.37 - 3.0).collect();
             let b: Vec<f32> = (0..n).map(|i| 2.0 - i as f32 * 0.77).collect();

@@ -6,7 +6,7 @@ use super::{kernel::Kernel, vector::Vector};
 
 /// Pixels of a convolution's register tile: 8 x 2 vectors are 16 accumulators, enough to hide
 /// the latency of four fused multiply-adds a cycle.
-const TILE: usize = 8;
+const MR: usize = 8;
 
 /// Runs a kernel with NEON.
 ///
@@ -14,7 +14,7 @@ const TILE: usize = 8;
 /// The machine must have the features named here.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x4, TILE>()
+    kernel.run::<F32x4, MR>()
 }
 
 #[derive(Clone, Copy)]

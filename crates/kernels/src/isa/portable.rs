@@ -5,11 +5,11 @@ use crate::bf16::{bf16_to_f32, f32_to_bf16};
 
 /// Pixels of a convolution's register tile: 4 x 2 accumulators leave room for an unfused product
 /// among 16 registers.
-const TILE: usize = 4;
+const MR: usize = 4;
 
 /// Runs a kernel without special instructions.
 pub(super) fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x4, TILE>()
+    kernel.run::<F32x4, MR>()
 }
 
 #[derive(Clone, Copy)]

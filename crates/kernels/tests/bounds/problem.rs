@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Algorithms, Cpu, Dtype, Storage,
-    conv::{Algorithm, Conv, ConvInput, Direction, Epilogue, Mode, ScaleShift, Source},
+    conv::{Algorithm, Conv, ConvConfig, ConvInput, Direction, Epilogue, Mode, ScaleShift, Source},
 };
 
 use crate::{
@@ -116,7 +116,9 @@ impl Problem {
     pub(crate) fn run(&self, case: &Case, cpu: &Cpu) -> Vec<f32> {
         let (s, batch, direction) = (case.shape, case.batch, case.direction);
         let source = Source::Activation;
-        let conv = Conv::new(s, Dtype::Bf16, source, case.mode, case.most, cpu).unwrap();
+        let (mode, most) = (case.mode, case.most);
+        let config = ConvConfig { shape: s, dtype: Dtype::Bf16, source, mode, batch: most };
+        let conv = Conv::new(config, cpu).unwrap();
         let algorithm = conv.algorithm(direction).expect("a mode with this direction");
         let by_tiles = matches!(algorithm, Algorithm::Winograd { .. });
         let may = cpu.algorithms() == Algorithms::Fastest;

@@ -10,10 +10,11 @@ use pass::Pass;
 use taps::Taps;
 
 use super::{
-    algorithm::{Direction, Mode, NO_DATA, NO_WEIGHT},
-    epilogue::Finish,
+    algorithm::{Direction, NO_DATA, NO_WEIGHT},
+    config::ConvConfig,
+    epilogue::TypedEpilogue,
     operands::ConvInput,
-    shape::{ConvShape, Source},
+    shape::Source,
 };
 use crate::{cpu::Cpu, memory::OutOfMemory, scalar::Scalar};
 
@@ -32,11 +33,8 @@ impl Direct {
     ///
     /// # Errors
     /// If the system refuses the memory of the tables.
-    pub(super) fn new<T: Scalar>(
-        shape: ConvShape,
-        source: Source,
-        mode: Mode,
-    ) -> Result<Self, OutOfMemory> {
+    pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Result<Self, OutOfMemory> {
+        let ConvConfig { shape, source, mode, .. } = *config;
         let (forward, weight): (fn(_, _) -> _, fn(_, _) -> _) = match source {
             Source::Image => (Pass::forward::<f32>, BackwardWeight::new::<f32>),
             Source::Activation => (Pass::forward::<T>, BackwardWeight::new::<T>),
@@ -52,7 +50,8 @@ impl Direct {
     }
 
     /// Bytes of the tables of such a convolution, or a little more.
-    pub(super) fn table_bytes(shape: &ConvShape, source: Source, mode: Mode) -> usize {
+    pub(super) fn table_bytes(config: &ConvConfig) -> usize {
+        let ConvConfig { ref shape, source, mode, .. } = *config;
         let mut bytes = Taps::bytes(shape, source, mode.has(Direction::BackwardData));
         if mode.has(Direction::BackwardWeight) {
             bytes = bytes.saturating_add(BackwardWeight::table_bytes(shape, source));
@@ -79,12 +78,12 @@ impl Direct {
         &self,
         cpu: &Cpu,
         weights: &[f32],
-        factors: Option<&[f32]>,
+        output_scales: Option<&[f32]>,
         packed: &mut [f32],
     ) {
         match self.source {
-            Source::Image => self.forward.pack::<f32>(cpu, weights, factors, packed),
-            Source::Activation => self.forward.pack::<T>(cpu, weights, factors, packed),
+            Source::Image => self.forward.pack::<f32>(cpu, weights, output_scales, packed),
+            Source::Activation => self.forward.pack::<T>(cpu, weights, output_scales, packed),
         }
     }
 
@@ -104,7 +103,7 @@ impl Direct {
         x: ConvInput<'_>,
         packed: &[f32],
         y: &mut [T],
-        finish: Finish<'_, T>,
+        finish: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         let pass = &self.forward;
@@ -121,7 +120,7 @@ impl Direct {
         dy: &[T],
         packed: &[f32],
         dx: &mut [T],
-        finish: Finish<'_, T>,
+        finish: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         self.data().run(cpu, batch, dy, packed, dx, finish, scratch);

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     chunks::DisjointChunks,
     conv::{
-        epilogue::Finish,
+        epilogue::TypedEpilogue,
         pack,
         shape::{ConvShape, Source},
     },
@@ -84,7 +84,7 @@ impl Pass {
         let images = if self.pixels() <= SMALL_IMAGE { ITEM_IMAGES } else { 1 };
         let item = if self.tables.len() > 1 { image * images } else { ITEM_PIXELS };
         // The last tile is held whole.
-        let sums = item.max(SMALL_IMAGE * ITEM_IMAGES) + cpu.isa().tile();
+        let sums = item.max(SMALL_IMAGE * ITEM_IMAGES) + cpu.isa().mr();
         cpu.threads() * sums * 2 * cpu.isa().lanes()
     }
 
@@ -93,7 +93,7 @@ impl Pass {
         &self,
         cpu: &Cpu,
         weights: &[f32],
-        factors: Option<&[f32]>,
+        output_scales: Option<&[f32]>,
         packed: &mut [f32],
     ) {
         let s = &self.shape;
@@ -104,7 +104,7 @@ impl Pass {
             pack::backward_data::<X>(cpu, tables, weights, channels, packed);
         } else {
             let runs = self.tables[0].runs();
-            pack::forward::<X>(cpu, runs, weights, factors, s.out_channels, packed);
+            pack::forward::<X>(cpu, runs, weights, output_scales, s.out_channels, packed);
         }
     }
 
@@ -115,7 +115,7 @@ impl Pass {
         source: &[X],
         packed: &[f32],
         output: &mut [T],
-        epilogue: Finish<'_, T>,
+        epilogue: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         assert_eq!(self.pack, X::PACK);
@@ -158,7 +158,7 @@ impl Pass {
                 channels,
                 first: (start / pixels, start % pixels),
                 extent,
-                epilogue: Finish { residual, ..epilogue },
+                epilogue: TypedEpilogue { residual, ..epilogue },
                 partial,
             });
         });

@@ -15,8 +15,9 @@ use product::{Cell, Product};
 use weight::Gradient;
 
 use super::{
-    algorithm::{Direction, Mode, NO_DATA, NO_WEIGHT},
-    epilogue::Finish,
+    algorithm::{Direction, NO_DATA, NO_WEIGHT},
+    config::ConvConfig,
+    epilogue::TypedEpilogue,
     pack::{self, Runs},
     shape::{ConvShape, Source},
 };
@@ -42,7 +43,8 @@ impl Gemm {
     }
 
     /// Of activations stored as `T`.
-    pub(super) fn new<T: Scalar>(s: ConvShape, mode: Mode) -> Self {
+    pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Self {
+        let ConvConfig { shape: s, mode, .. } = *config;
         let gradient = || Gradient::new(&s, T::PACK);
         Gemm {
             shape: s,
@@ -74,12 +76,12 @@ impl Gemm {
         &self,
         cpu: &Cpu,
         weights: &[f32],
-        factors: Option<&[f32]>,
+        output_scales: Option<&[f32]>,
         packed: &mut [f32],
     ) {
         let ConvShape { in_channels, out_channels, .. } = self.shape;
         let (runs, len) = (Runs { windows: &[0], run: in_channels }, self.packed_len());
-        pack::forward::<T>(cpu, runs, weights, factors, out_channels, &mut packed[..len]);
+        pack::forward::<T>(cpu, runs, weights, output_scales, out_channels, &mut packed[..len]);
     }
 
     pub(super) fn pack_backward_data<T: Scalar>(
@@ -103,7 +105,7 @@ impl Gemm {
         x: &[T],
         packed: &[f32],
         y: &mut [T],
-        epilogue: Finish<'_, T>,
+        epilogue: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         let s = &self.shape;
@@ -120,7 +122,7 @@ impl Gemm {
         dy: &[T],
         packed: &[f32],
         dx: &mut [T],
-        epilogue: Finish<'_, T>,
+        epilogue: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         let s = &self.shape;
@@ -146,7 +148,7 @@ impl Gemm {
         [(from, inputs), (to, outputs)]: [(&Lattice, usize); 2],
         packed: &[f32],
         output: &mut [T],
-        epilogue: Finish<'_, T>,
+        epilogue: TypedEpilogue<'_, T>,
         cell: Option<Cell>,
         scratch: &mut [f32],
     ) {

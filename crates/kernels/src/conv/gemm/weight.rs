@@ -167,7 +167,7 @@ impl<T: Scalar> Kernel for Item<'_, T> {
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(mut self) {
+    fn run<V: Vector, const MR: usize>(mut self) {
         let block = BLOCK * T::PACK;
         let mut here = Starts { x: [0; _], dy: [0; _] };
         let mut next = Starts { x: [0; _], dy: [0; _] };
@@ -177,7 +177,7 @@ impl<T: Scalar> Kernel for Item<'_, T> {
             self.starts(first + block, &mut next);
             let rows = block.min(self.rows.end - first);
             // Tiles of outputs divide a column.
-            if TILE == 8 {
+            if MR == 8 {
                 self.block::<V, 8>(&here, &next, rows, first == self.rows.start);
             } else {
                 self.block::<V, 4>(&here, &next, rows, first == self.rows.start);

@@ -3,7 +3,7 @@
 /// What values of the depth are multiplied with: those of tiles, and those of weights by the inverse, so
 /// that their products are what they were.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Equalisation<'a> {
+pub(in crate::conv) struct Equalisation<'a> {
     pub(super) tiles: &'a [f32],
     pub(super) weights: &'a [f32],
 }

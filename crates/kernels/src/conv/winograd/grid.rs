@@ -13,7 +13,7 @@ pub(super) const BLOCK: usize = CHANNEL_BLOCK;
 /// Images of one size, cut into tiles of `side` x `side` output pixels, numbered by image, row and
 /// column.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Grid {
+pub(in crate::conv) struct Grid {
     pub(super) height: usize,
     pub(super) width: usize,
     /// Stored channels.

@@ -51,7 +51,12 @@ impl FallbackData<'_> {
     }
 
     /// Keeps what belongs to these weights.
-    pub(super) fn keep(cpu: &Cpu, raw: RawWeights<'_>, factors: Equalisation<'_>, to: &mut [f32]) {
+    pub(super) fn keep(
+        cpu: &Cpu,
+        raw: RawWeights<'_>,
+        equalisation: Equalisation<'_>,
+        to: &mut [f32],
+    ) {
         let inputs = raw.in_channels;
         let outputs = raw.weights.len() / (9 * inputs);
         let (totals, rest) = to.split_at_mut(outputs);
@@ -59,9 +64,9 @@ impl FallbackData<'_> {
         let rows = (DisjointChunks::new(totals, 1), DisjointChunks::new(squares, inputs));
         let rows = (rows, DisjointChunks::new(weights, 9 * inputs));
         cpu.pool().run_chunks(outputs, rows, |output, ((total, squares), weights)| {
-            let factor = raw.factors.map_or(1.0, |factors| factors[output]);
+            let factor = raw.output_scales.map_or(1.0, |scales| scales[output]);
             let from = &raw.weights[9 * inputs * output..][..9 * inputs];
-            cpu.isa().dispatch(Keep { from, factor, factors, total, squares, weights });
+            cpu.isa().dispatch(Keep { from, factor, equalisation, total, squares, weights });
         });
     }
 
@@ -75,7 +80,7 @@ impl FallbackData<'_> {
         &self,
         cpu: &Cpu,
         bands: &Bands<'_, T>,
-        factors: &[f32],
+        equalisation: &[f32],
         scratch: &'s mut [f32],
     ) -> UnevenImages<'s> {
         let (inputs, outputs) = (bands.grid.channels, self.totals.len());
@@ -88,7 +93,12 @@ impl FallbackData<'_> {
             let (image, group) = (item / groups, item % groups);
             let outputs = group * GROUP..((group + 1) * GROUP).min(outputs);
             let input_squares = &input_squares[image * each..][..each];
-            let check = Check { kept: *self, factors: &factors[..inputs], input_squares, outputs };
+            let check = Check {
+                kept: *self,
+                equalisation: &equalisation[..inputs],
+                input_squares,
+                outputs,
+            };
             flag[0] = f32::from(u8::from(cpu.isa().dispatch(check)));
         });
         UnevenImages { flags, groups }
@@ -123,7 +133,7 @@ impl UnevenImages<'_> {
 struct Keep<'a> {
     from: &'a [f32],
     factor: f32,
-    factors: Equalisation<'a>,
+    equalisation: Equalisation<'a>,
     total: &'a mut [f32],
     squares: &'a mut [f32],
     weights: &'a mut [f32],
@@ -134,8 +144,8 @@ impl Kernel for Keep<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Keep { from, factor, factors, total, squares, weights } = self;
+    fn run<V: Vector, const MR: usize>(self) {
+        let Keep { from, factor, equalisation, total, squares, weights } = self;
         let inputs = squares.len();
         assert!(inputs.is_multiple_of(BLOCK));
         let largest = from.iter().fold(0.0f32, |most, w| most.max((w * factor).abs()));
@@ -152,7 +162,7 @@ impl Kernel for Keep<'_> {
                 sum = w.mul_add(w, sum);
             }
             sum.write(&mut squares[channel..]);
-            let factor = V::read(&factors.weights[channel..]);
+            let factor = V::read(&equalisation.weights[channel..]);
             all = sum.mul(factor).mul_add(factor, all);
         }
         total[0] = sum_of_lanes(all);
@@ -163,7 +173,7 @@ impl Kernel for Keep<'_> {
 struct Check<'a> {
     kept: FallbackData<'a>,
     /// Of tiles.
-    factors: &'a [f32],
+    equalisation: &'a [f32],
     /// The image's: `[band][channel]`.
     input_squares: &'a [f32],
     outputs: Range<usize>,
@@ -174,9 +184,9 @@ impl Kernel for Check<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> bool {
-        let Check { kept, factors, input_squares, outputs } = self;
-        let inputs = factors.len();
+    fn run<V: Vector, const MR: usize>(self) -> bool {
+        let Check { kept, equalisation, input_squares, outputs } = self;
+        let inputs = equalisation.len();
         let mut channels = [0.0; MAX_INT16_CHANNELS];
         let mut all = V::zero();
         for channel in (0..inputs).step_by(V::LANES) {
@@ -185,7 +195,7 @@ impl Kernel for Check<'_> {
                 sum = sum.add(V::read(&band[channel..]));
             }
             sum.write(&mut channels[channel..]);
-            let factor = V::read(&factors[channel..]);
+            let factor = V::read(&equalisation[channel..]);
             all = sum.mul(factor).mul_add(factor, all);
         }
         let all = sum_of_lanes(all);

@@ -7,7 +7,7 @@ use super::{
     quantise::is_int16,
     transform::{HalfTransformed, Transform1d},
 };
-use crate::{chunks::DisjointChunks, conv::epilogue::Finish, isa::Vector, scalar::Scalar};
+use crate::{chunks::DisjointChunks, conv::epilogue::TypedEpilogue, isa::Vector, scalar::Scalar};
 
 /// InverseTransform of all coefficients of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
 /// `M` pixels.
@@ -18,7 +18,7 @@ pub(super) struct InverseTransform<'a, T> {
     pub(super) dequant: *const f32,
     pub(super) grid: &'a Grid,
     pub(super) y: &'a DisjointChunks<'a, T>,
-    pub(super) epilogue: &'a Finish<'a, T>,
+    pub(super) epilogue: &'a TypedEpilogue<'a, T>,
 }
 
 impl<T: Scalar> InverseTransform<'_, T> {

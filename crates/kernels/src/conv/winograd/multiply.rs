@@ -17,9 +17,9 @@ use crate::{isa::Vector, scalar::Scalar};
 /// times `units`, of which there are `NV` vectors. Takes `groups * blocks` steps of the `prefetcher`.
 ///
 /// # Safety
-/// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * TILE`; the others as above.
+/// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * MR`; the others as above.
 #[inline(always)]
-pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: usize>(
+pub(super) unsafe fn panel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
     v: *const f32,
     tiles: usize,
     u: *const f32,
@@ -34,18 +34,18 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: us
     for group in 0..groups {
         // SAFETY: the caller's contract.
         unsafe {
-            let mut sums = [[V::zero(); NV]; TILE];
+            let mut sums = [[V::zero(); NV]; MR];
             if accumulate && !is_int16::<T>() {
                 for (p, sums) in sums.iter_mut().enumerate() {
                     for (i, sum) in sums.iter_mut().enumerate() {
-                        *sum = V::load(m.add((group * TILE + p) * BLOCK + i * m_vector));
+                        *sum = V::load(m.add((group * MR + p) * BLOCK + i * m_vector));
                     }
                 }
             }
             let mut w = u;
             for block in 0..blocks {
                 prefetcher.prefetch::<V>();
-                let x = v.add((block * tiles + group * TILE) * BLOCK);
+                let x = v.add((block * tiles + group * MR) * BLOCK);
                 for k in 0..BLOCK {
                     let mut row = [V::zero(); NV];
                     for (i, row) in row.iter_mut().enumerate() {
@@ -62,7 +62,7 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const TILE: usize, const NV: us
             }
             for (p, sums) in sums.into_iter().enumerate() {
                 for (i, mut sum) in sums.into_iter().enumerate() {
-                    let m = m.add((group * TILE + p) * BLOCK + i * m_vector);
+                    let m = m.add((group * MR + p) * BLOCK + i * m_vector);
                     if is_int16::<T>() {
                         sum = sum.i32_to_f32().mul(V::load(dequant.add(i * V::LANES)));
                         if accumulate {
@@ -164,7 +164,7 @@ impl Operands<'_> {
     /// # Safety
     /// `sums` must have room.
     #[inline(always)]
-    pub(super) unsafe fn multiply<T: Scalar, V: Vector, const TILE: usize>(
+    pub(super) unsafe fn multiply<T: Scalar, V: Vector, const MR: usize>(
         &self,
         sums: *mut f32,
         outputs: Range<usize>,
@@ -175,7 +175,7 @@ impl Operands<'_> {
         // SAFETY: the caller's contract.
         unsafe {
             // Tiles of outputs divide a block.
-            if TILE == 8 {
+            if MR == 8 {
                 self.tiles::<T, V, 8>(sums, outputs, inputs, row, first);
             } else {
                 self.tiles::<T, V, 4>(sums, outputs, inputs, row, first);

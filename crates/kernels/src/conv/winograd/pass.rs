@@ -12,14 +12,14 @@ use super::{
     weights::{self, Packed, RawWeights},
 };
 use crate::{
-    conv::{epilogue::Finish, operands::Read},
+    conv::{epilogue::TypedEpilogue, operands::TypedInput},
     cpu::Cpu,
     scalar::Scalar,
 };
 
 /// The right side of the products.
 #[derive(Clone, Copy)]
-pub(super) enum PassWeights<'a> {
+pub(in crate::conv) enum PassWeights<'a> {
     /// Transformed, factors of the depth included.
     Packed(&'a [f32]),
     /// As they are.
@@ -27,7 +27,7 @@ pub(super) enum PassWeights<'a> {
 }
 
 /// The forward pass of a variant, or its gradient of the input.
-pub(super) trait Pass {
+pub(in crate::conv) trait Pass {
     const VARIANT: Variant;
 
     fn input(&self) -> &Grid;
@@ -74,11 +74,11 @@ pub(super) struct PassWithFallback<P> {
 }
 
 /// What a call computes, but for weights and scratch.
-pub(super) struct Call<'a, T> {
+pub(in crate::conv) struct Call<'a, T> {
     pub(super) batch: usize,
-    pub(super) x: Read<'a, T>,
+    pub(super) x: TypedInput<'a, T>,
     pub(super) y: &'a mut [T],
-    pub(super) epilogue: Finish<'a, T>,
+    pub(super) epilogue: TypedEpilogue<'a, T>,
 }
 
 impl<T: Scalar> Call<'_, T> {
@@ -88,9 +88,9 @@ impl<T: Scalar> Call<'_, T> {
         let residual = self.epilogue.residual.map(|r| &r[part.clone()]);
         Call {
             batch: images.len(),
-            x: Read { values: &self.x.values[images.start * input..], ..self.x },
+            x: TypedInput { values: &self.x.values[images.start * input..], ..self.x },
             y: &mut self.y[part],
-            epilogue: Finish { residual, ..self.epilogue },
+            epilogue: TypedEpilogue { residual, ..self.epilogue },
         }
     }
 }
@@ -179,8 +179,8 @@ impl<P: Pass> PassWithFallback<P> {
         let bands = Bands::disjoint(grid, call.x, call.batch);
         let len = FallbackData::scratch_len(bands.count(), depth, call.batch, layout.outputs);
         let (measured, scratch) = scratch.split_at_mut(len);
-        let factors = &packed[layout.equalisation(P::VARIANT.weight_coefficients())..];
-        let uneven = kept.uneven(cpu, &bands, factors, measured);
+        let equalisation = &packed[layout.equalisation(P::VARIANT.weight_coefficients())..];
+        let uneven = kept.uneven(cpu, &bands, equalisation, measured);
         let lengths = (grid.image_len(), self.pass.output().image_len());
         for (images, _) in uneven.runs().filter(|(_, is_uneven)| !is_uneven) {
             self.pass.run(cpu, call.images(images, lengths), PassWeights::Packed(packed), scratch);
@@ -188,7 +188,8 @@ impl<P: Pass> PassWithFallback<P> {
         let mut uneven = uneven.runs().filter(|(_, is_uneven)| *is_uneven).peekable();
         if uneven.peek().is_some() {
             let weights = kept.weights;
-            let raw = RawWeights { weights, in_channels: depth, factors: None, backward: false };
+            let raw =
+                RawWeights { weights, in_channels: depth, output_scales: None, backward: false };
             let (weights, scratch) = transform::<P, T>(cpu, wide, raw, scratch);
             for (images, _) in uneven {
                 wide.run(cpu, call.images(images, lengths).widen(), weights, scratch);

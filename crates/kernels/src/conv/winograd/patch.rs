@@ -59,7 +59,7 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
     #[inline(always)]
     unsafe fn norm<V: Vector>(norm: Option<ScaleShift<'_>>, channel: usize) -> Norm<V> {
         let n = norm?;
-        // SAFETY: `Read::check` covers the stored channels.
+        // SAFETY: `TypedInput::check` covers the stored channels.
         unsafe {
             let (scale, shift) = (n.scale.as_ptr().add(channel), n.shift.as_ptr().add(channel));
             Some((load_f32_words::<T, V>(scale), load_f32_words::<T, V>(shift)))

@@ -8,7 +8,7 @@ use super::{
     quantise::{self, SumOfSquares, is_int16},
     transform::{HalfTransformed, OperandTransform},
 };
-use crate::{conv::operands::Read, isa::Vector, scalar::Scalar};
+use crate::{conv::operands::TypedInput, isa::Vector, scalar::Scalar};
 
 /// Transforms input tiles into planes: `L` along both sides of patches of `S` x `S` pixels. Words
 /// of integers hold two channels, each times its factor, and what they are worth follows the
@@ -25,15 +25,15 @@ pub(super) unsafe fn input_planes<
     const N: usize,
 >(
     grid: &Grid,
-    images: Read<'_, T>,
+    images: TypedInput<'_, T>,
     tiles: Range<usize>,
     border: usize,
-    factors: &[f32],
+    equalisation: &[f32],
     planes: &Planes,
     out: *mut f32,
     first: usize,
 ) {
-    assert!(!is_int16::<T>() || factors.len() >= grid.channels);
+    assert!(!is_int16::<T>() || equalisation.len() >= grid.channels);
     assert!(planes.blocks * BLOCK * T::PACK == grid.channels);
     assert!(first + tiles.len() <= planes.tiles && grid.channels <= MAX_CHANNELS);
     let mut patch_squares = PatchSquares::<S>::new(grid);
@@ -46,9 +46,10 @@ pub(super) unsafe fn input_planes<
                 // SAFETY: within the stored channels.
                 unsafe {
                     let of = patch_squares.of::<T, V>(&patch, at > 0, channel, images.norm);
-                    let factors = quantise::load_f32_words::<T, V>(factors.as_ptr().add(channel));
-                    squares.add(of[0].mul(factors[0].mul(factors[0])));
-                    squares.add(of[1].mul(factors[1].mul(factors[1])));
+                    let equalisation =
+                        quantise::load_f32_words::<T, V>(equalisation.as_ptr().add(channel));
+                    squares.add(of[0].mul(equalisation[0].mul(equalisation[0])));
+                    squares.add(of[1].mul(equalisation[1].mul(equalisation[1])));
                 }
             }
             let (quant_scale, dequant_scale) = squares.scale(quantise::TILE_NORM);
@@ -66,7 +67,7 @@ pub(super) unsafe fn input_planes<
                 let mut both = [quant; 2];
                 if is_int16::<T>() {
                     let [low, high] =
-                        quantise::load_f32_words::<T, V>(factors.as_ptr().add(channel));
+                        quantise::load_f32_words::<T, V>(equalisation.as_ptr().add(channel));
                     both = [quant.mul(low), quant.mul(high)];
                 }
                 let halves = [&halves[0], &halves[1]];
@@ -130,7 +131,7 @@ pub(super) unsafe fn gradient_planes<
     const N: usize,
 >(
     grid: &Grid,
-    images: Read<'_, T>,
+    images: TypedInput<'_, T>,
     tiles: Range<usize>,
     border: usize,
     planes: &Planes,

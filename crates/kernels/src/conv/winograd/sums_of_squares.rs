@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     chunks::DisjointChunks,
-    conv::operands::Read,
+    conv::operands::TypedInput,
     cpu::Cpu,
     isa::{Kernel, Vector},
     scalar::Scalar,
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct Bands<'a, T> {
     pub(super) grid: &'a Grid,
-    pub(super) read: Read<'a, T>,
+    pub(super) read: TypedInput<'a, T>,
     pub(super) images: usize,
     /// Side of the patch of pixels that each of its tiles reads, from so many before its own on.
     pub(super) side: usize,
@@ -41,7 +41,7 @@ const LARGE: f32 = (1u128 << 64) as f32;
 
 impl<'a, T: Scalar> Bands<'a, T> {
     /// The bands of each pixel once.
-    pub(super) fn disjoint(grid: &'a Grid, read: Read<'a, T>, images: usize) -> Self {
+    pub(super) fn disjoint(grid: &'a Grid, read: TypedInput<'a, T>, images: usize) -> Self {
         Bands { grid, read, images, side: grid.side, border: 0 }
     }
 
@@ -134,7 +134,7 @@ impl<T: Scalar> Kernel for BandSquares<'_, T> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let BandSquares { of, bands, scale, to } = self;
         let Bands { grid, read, side, border, .. } = of;
         let (channels, step) = (grid.channels, V::LANES * T::PACK);

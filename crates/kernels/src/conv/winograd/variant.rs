@@ -16,7 +16,7 @@ use crate::{
 
 /// A variant: which transforms it takes, and of how many points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Variant {
+pub(in crate::conv) enum Variant {
     /// F(4x4, 3x3).
     UnitStride,
     /// F(4x4, 3x3) with a stride of 2.

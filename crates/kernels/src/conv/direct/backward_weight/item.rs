@@ -15,7 +15,7 @@ pub(super) struct Item<'a, X, T> {
     pub(super) dy: &'a [T],
     pub(super) group: usize,
     pub(super) images: std::ops::Range<usize>,
-    /// `[panel][tile][tap][TILE][lane]`.
+    /// `[panel][tile][tap][MR][lane]`.
     pub(super) sums: &'a mut [f32],
     pub(super) x_pack: &'a mut [f32],
     pub(super) dy_pack: &'a mut [f32],
@@ -27,18 +27,18 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
     const PAIRS: bool = X::PACK * T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(mut self) {
+    fn run<V: Vector, const MR: usize>(mut self) {
         let plan = self.plan;
         let first = self.group * GROUP;
         let channels = GROUP.min(plan.shape.out_channels - first);
-        let tiles = channels.div_ceil(TILE);
+        let tiles = channels.div_ceil(MR);
         let wide = 2 * V::LANES;
         let stored = padded(plan.values);
-        self.sums[..tiles * TILE * plan.taps * stored].fill(0.0);
+        self.sums[..tiles * MR * plan.taps * stored].fill(0.0);
         for image in self.images.clone().step_by(plan.images * X::PACK) {
             let images = plan.images.min((self.images.end - image).div_ceil(X::PACK));
             for block in &plan.blocks {
-                self.pack_dy::<V, TILE>(block, image, images, first, channels);
+                self.pack_dy::<V, MR>(block, image, images, first, channels);
                 let mut sums = 0;
                 for channel in (0..stored).step_by(wide) {
                     let width = wide.min(stored - channel);
@@ -46,24 +46,24 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
                     for tile in 0..tiles {
                         for tap in 0..plan.taps {
                             if width == wide {
-                                self.tile::<V, TILE, 2>(block, images, channel, tile, tap, sums);
+                                self.tile::<V, MR, 2>(block, images, channel, tile, tap, sums);
                             } else {
-                                self.tile::<V, TILE, 1>(block, images, channel, tile, tap, sums);
+                                self.tile::<V, MR, 1>(block, images, channel, tile, tap, sums);
                             }
-                            sums += TILE * width;
+                            sums += MR * width;
                         }
                     }
                 }
             }
         }
-        self.finish(TILE, wide, tiles, channels);
+        self.finish(MR, wide, tiles, channels);
     }
 }
 
 impl<X: Scalar, T: Scalar> Item<'_, X, T> {
-    /// `[tile][pixel][TILE]`, zero past the group.
+    /// `[tile][pixel][MR]`, zero past the group.
     #[inline(always)]
-    fn pack_dy<V: Vector, const TILE: usize>(
+    fn pack_dy<V: Vector, const MR: usize>(
         &mut self,
         block: &Block,
         image: usize,
@@ -73,7 +73,7 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
     ) {
         let s = &self.plan.shape;
         let (stored, total) = (padded(s.out_channels), images * block.pixels);
-        let (tiles, width) = (channels.div_ceil(TILE), padded(channels));
+        let (tiles, width) = (channels.div_ceil(MR), padded(channels));
         // Room for the last tile's lanes past the group, which stay zero.
         let mut row = [0.0; 2 * GROUP];
         for i in 0..images {
@@ -82,8 +82,8 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
                 let start = (block.first_out * s.out_width() + pixel) * stored + first;
                 pack::<X, T, V>(low, high, start, &mut row[..width]);
                 let at = i * block.pixels + pixel;
-                for (tile, row) in row.chunks_exact(TILE).enumerate().take(tiles) {
-                    self.dy_pack[(tile * total + at) * TILE..][..TILE].copy_from_slice(row);
+                for (tile, row) in row.chunks_exact(MR).enumerate().take(tiles) {
+                    self.dy_pack[(tile * total + at) * MR..][..MR].copy_from_slice(row);
                 }
             }
         }
@@ -135,7 +135,7 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
 
     /// The register tile: `sums[p][v] += dy[pixel][p] * x[pixel][v]` over a list of pixels.
     #[inline(always)]
-    fn tile<V: Vector, const TILE: usize, const NV: usize>(
+    fn tile<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
         block: &Block,
         images: usize,
@@ -146,22 +146,22 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
     ) {
         let pairs = &block.pairs[tap];
         let pairs = &pairs[..pairs.len() / self.plan.images * images];
-        let held = &mut self.sums[at..at + TILE * NV * V::LANES];
+        let held = &mut self.sums[at..at + MR * NV * V::LANES];
         let (base, step) = match self.plan.source {
             Source::Activation => (0, NV * V::LANES),
             Source::Image => (channel, 1),
         };
-        let dy = &self.dy_pack[tile * images * block.pixels * TILE..];
+        let dy = &self.dy_pack[tile * images * block.pixels * MR..];
         // SAFETY: `held` holds the tile; the lists stay within the packed block, and the buffer of
         // dense images ends with room for the last panel (`worker`).
         unsafe {
-            let mut sums = [[V::zero(); NV]; TILE];
+            let mut sums = [[V::zero(); NV]; MR];
             let (x, dy) = (self.x_pack.as_ptr().add(base), dy.as_ptr());
             for &(from, to) in pairs {
                 let x = x.add(from as usize * step);
-                let dy = dy.add(to as usize * TILE);
+                let dy = dy.add(to as usize * MR);
                 let row: [V; NV] = std::array::from_fn(|v| V::load(x.add(v * V::LANES)));
-                for p in 0..TILE {
+                for p in 0..MR {
                     let d = V::splat(*dy.add(p));
                     for v in 0..NV {
                         sums[p][v] = X::multiply(row[v], d, sums[p][v]);

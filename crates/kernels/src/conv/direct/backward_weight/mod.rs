@@ -6,9 +6,9 @@
 //!        pixels │     x     │  packed [pixel][2 vectors]
 //!               └───────────┘
 //!   ┌─────────┐ ┌───────────┐
-//!   │ dy^T    │ │ registers │  TILE output channels x 2 vectors
+//!   │ dy^T    │ │ registers │  MR output channels x 2 vectors
 //!   └─────────┘ └───────────┘
-//!     packed [pixel][TILE]
+//!     packed [pixel][MR]
 //! ```
 //!
 //! Both sides are packed in words of `X`'s products. A word of bfloat16 holds the same place of

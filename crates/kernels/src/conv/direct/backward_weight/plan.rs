@@ -126,7 +126,7 @@ impl BackwardWeight {
     }
 
     pub(super) fn worker(&self, cpu: &Cpu) -> Scratch {
-        let (tile, lanes) = (cpu.isa().tile(), cpu.isa().lanes());
+        let (tile, lanes) = (cpu.isa().mr(), cpu.isa().lanes());
         let channels = GROUP.min(padded(self.shape.out_channels)).div_ceil(tile) * tile;
         let largest = |f: &dyn Fn(&Block) -> usize| self.blocks.iter().map(f).max().unwrap_or(0);
         let x = match self.source {

@@ -143,7 +143,7 @@ impl Kernel for Normalize<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let Normalize { layout, v_over, w_over, pixels, record } = self;
         let (v, w) = layout.squares_mut(record);
         for (side, over, of) in [(v, v_over, 1.0), (w, w_over, 1.0 / pixels as f32)] {
@@ -186,7 +186,7 @@ impl Kernel for Compare<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> usize {
+    fn run<V: Vector, const MR: usize>(self) -> usize {
         let Compare { layout, records, group, flags } = self;
         let error = V::splat(ERROR * ERROR);
         for channel in (0..layout.inputs).step_by(2 * V::LANES) {

@@ -5,7 +5,7 @@ use std::{marker::PhantomData, ops::Range};
 use super::{plan::BackwardWeightPlan, statistics::BlockStatistics};
 use crate::{
     conv::{
-        operands::Read,
+        operands::TypedInput,
         winograd::{
             grid::BLOCK,
             multiply::Operands,
@@ -31,7 +31,7 @@ pub(super) struct Block<'a> {
 /// Transforms some tiles of both sides.
 pub(super) struct Transform<'a, T> {
     pub(super) plan: &'a BackwardWeightPlan,
-    pub(super) x: Read<'a, T>,
+    pub(super) x: TypedInput<'a, T>,
     pub(super) dy: &'a [T],
     pub(super) statistics: BlockStatistics<'a>,
     /// The block's first band.
@@ -48,7 +48,7 @@ impl<T: Scalar> Kernel for Transform<'_, T> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         if self.plan.variant == Variant::Strided {
             self.planes::<strided::InputTransform, strided::OutputAdjoint, V, 9, 9>();
         } else {
@@ -100,14 +100,14 @@ impl<T: Scalar> Kernel for Multiply<'_, T> {
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let Multiply { plan, block, weight, sums, channels, words, first, .. } = self;
         let inputs = plan.input.channels;
         // SAFETY: `sums` are the coefficient's.
         unsafe {
             let sums = sums.add(channels.start * inputs);
             let all = 0..inputs;
-            plan.sums::<T, V, TILE>(block, weight, sums, channels, all, inputs, words, first);
+            plan.sums::<T, V, MR>(block, weight, sums, channels, all, inputs, words, first);
         }
     }
 }
@@ -129,7 +129,7 @@ impl<T: Scalar> Kernel for ChannelBlock<'_, T> {
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let ChannelBlock { plan, block, sums, outputs, inputs, words, dw, .. } = self;
         let (row, channels) = (inputs.len(), plan.input.channels);
         let strides = Strides { coefficients: outputs.len() * row + BLOCK, parts: 0, count: 1 };
@@ -139,7 +139,7 @@ impl<T: Scalar> Kernel for ChannelBlock<'_, T> {
             // SAFETY: `sums` holds those of every coefficient.
             unsafe {
                 let sums = sums.as_mut_ptr().add(weight * strides.coefficients);
-                plan.sums::<T, V, TILE>(block, weight, sums, outputs, inputs, row, words, true);
+                plan.sums::<T, V, MR>(block, weight, sums, outputs, inputs, row, words, true);
             }
         }
         for (i, place) in outputs.enumerate() {
@@ -159,7 +159,7 @@ impl BackwardWeightPlan {
     /// # Safety
     /// `sums` must have room.
     #[inline(always)]
-    unsafe fn sums<T: Scalar, V: Vector, const TILE: usize>(
+    unsafe fn sums<T: Scalar, V: Vector, const MR: usize>(
         &self,
         block: Block<'_>,
         weight: usize,
@@ -180,7 +180,7 @@ impl BackwardWeightPlan {
             let operands = Operands { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words };
             let (outputs, inputs) = (outputs.clone(), inputs.clone());
             // SAFETY: the caller's contract.
-            unsafe { operands.multiply::<T, V, TILE>(sums, outputs, inputs, row, first && i == 0) };
+            unsafe { operands.multiply::<T, V, MR>(sums, outputs, inputs, row, first && i == 0) };
         }
     }
 }

@@ -22,7 +22,7 @@ use super::{
     variant::Variant,
     weights::{self, Strides},
 };
-use crate::{chunks::DisjointChunks, conv::operands::Read, cpu::Cpu, scalar::Scalar};
+use crate::{chunks::DisjointChunks, conv::operands::TypedInput, cpu::Cpu, scalar::Scalar};
 
 /// The gradient, and the one that takes its place where values do not do for integers.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl BackwardWeight {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Read<'_, T>,
+        x: TypedInput<'_, T>,
         dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
@@ -90,7 +90,7 @@ impl plan::BackwardWeightPlan {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Read<'_, T>,
+        x: TypedInput<'_, T>,
         dy: &[T],
         dw: &mut [f32],
         records: &mut [f32],

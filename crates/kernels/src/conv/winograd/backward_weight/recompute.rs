@@ -12,7 +12,7 @@ use super::{
 use crate::{
     chunks::DisjointChunks,
     conv::{
-        operands::Read,
+        operands::TypedInput,
         winograd::{quantise::MAX_INT16_CHANNELS, variant::Variant},
     },
     cpu::Cpu,
@@ -35,7 +35,7 @@ impl BackwardWeightPlan {
     pub(super) fn recompute<T: Scalar>(
         &self,
         cpu: &Cpu,
-        x: Read<'_, T>,
+        x: TypedInput<'_, T>,
         dy: &[T],
         flagged: Flagged<'_>,
         dw: &mut [f32],
@@ -57,7 +57,7 @@ impl BackwardWeightPlan {
 struct Recompute<'a, T> {
     plan: &'a BackwardWeightPlan,
     layout: RecordLayout,
-    x: Read<'a, T>,
+    x: TypedInput<'a, T>,
     dy: &'a [T],
     flagged: Flagged<'a>,
     channel: usize,
@@ -72,7 +72,7 @@ impl<T: Scalar> Kernel for Recompute<'_, T> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (grid, inputs) = (&self.plan.input, self.layout.inputs);
         let Flagged { blocks, records, flags } = self.flagged;
         let (mut sums, mut met): (Sums, _) =

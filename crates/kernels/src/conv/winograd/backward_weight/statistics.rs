@@ -6,7 +6,7 @@ use super::plan::BackwardWeightPlan;
 use crate::{
     chunks::DisjointChunks,
     conv::{
-        operands::Read,
+        operands::TypedInput,
         winograd::{
             quantise::{self, SumOfSquares, sum_of_lanes},
             sums_of_squares::Bands,
@@ -115,7 +115,7 @@ impl BackwardWeightPlan {
     pub(super) fn both<'a, T: Scalar>(
         &'a self,
         batch: usize,
-        x: Read<'a, T>,
+        x: TypedInput<'a, T>,
         dy: &'a [T],
     ) -> BothSides<'a, T> {
         let side = if self.variant == Variant::Strided { 9 } else { 6 };
@@ -206,7 +206,7 @@ impl Kernel for Scale<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let Scale { layout, bands, bands_per_scale, record } = self;
         let (first, bands) = (bands.start, bands.len());
         let RecordLayout { bands: most, inputs, outputs } = layout;

@@ -173,7 +173,7 @@ mod tests {
         type Output = ();
         const PAIRS: bool = false;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) {
+        fn run<V: Vector, const MR: usize>(self) {
             let g = [0.5f32, -1.25, 2.0];
             let products = |line: [V; N], weights: [V; 6]| -> [V; N] {
                 std::array::from_fn(|e| line[e].mul(weights[e.min(5)]))

@@ -48,24 +48,24 @@ pub(in crate::conv::winograd) trait OperandTransform<const FROM: usize, const TO
     /// One over the norm of a coefficient of two dimensions, which is the product of two of
     /// [`OperandTransform::NORMS`].
     const INVERSE_NORMS: [[f32; TO]; TO] = {
-        let mut factors = [[0.0; TO]; TO];
+        let mut inverse = [[0.0; TO]; TO];
         let mut i = 0;
         while i < TO * TO {
-            factors[i / TO][i % TO] = 1.0 / (Self::NORMS[i / TO] * Self::NORMS[i % TO]);
+            inverse[i / TO][i % TO] = 1.0 / (Self::NORMS[i / TO] * Self::NORMS[i % TO]);
             i += 1;
         }
-        factors
+        inverse
     };
 }
 
-/// A transform of weights whose rows have common factors. Integers leave these out: the dequantisation
+/// A transform of weights whose rows have common inverse. Integers leave these out: the dequantisation
 /// scales of their products take them in.
 pub(in crate::conv::winograd) trait UnscaledTransform:
     Transform1d<3, 6>
 {
     /// The factor of each coefficient: `apply(g)[i] = SCALES[i] * unscaled(g)[i]`.
     const SCALES: [f32; 6];
-    /// Coefficients without their factors. These take half as many multiplications. The rest are
+    /// Coefficients without their inverse. These take half as many multiplications. The rest are
     /// additions, for which some machines have units of their own.
     fn unscaled<V: Vector>(g: &[V; 3]) -> [V; 6];
 }

@@ -144,7 +144,7 @@ mod tests {
         type Output = ();
         const PAIRS: bool = false;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) {
+        fn run<V: Vector, const MR: usize>(self) {
             let (d, g) = (values::<6>(), [0.5f32, -1.25, 2.0]);
             let (coefficients, weights) = (
                 InputTransform::apply(&splat::<V, 6>(&d)),

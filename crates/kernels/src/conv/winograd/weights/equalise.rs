@@ -30,7 +30,7 @@ pub(in crate::conv::winograd) fn equalise_by_weights(
     let channels = raw.in_channels;
     assert!(raw.weights.len().is_multiple_of(9 * channels));
     let outputs = raw.weights.len() / (9 * channels);
-    assert!(raw.factors.is_none_or(|f| f.len() >= outputs));
+    assert!(raw.output_scales.is_none_or(|f| f.len() >= outputs));
     let (to, weights) = both.split_at_mut(if raw.backward { outputs } else { channels });
     squares(cpu, raw, to, sums);
     to.iter_mut().for_each(|x| *x = x.sqrt());
@@ -82,7 +82,7 @@ impl Kernel for WeightSquares<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let WeightSquares { raw, outputs, sums } = self;
         let (channels, row) = (raw.in_channels, 9 * raw.in_channels);
         assert!(channels.is_multiple_of(BLOCK));
@@ -92,7 +92,7 @@ impl Kernel for WeightSquares<'_> {
         }
         for (i, out) in outputs.enumerate() {
             let weights = &raw.weights[out * row..(out + 1) * row];
-            let factor = V::splat(raw.factors.map_or(1.0, |f| f[out]));
+            let factor = V::splat(raw.output_scales.map_or(1.0, |f| f[out]));
             let mut total = [V::zero(); 4];
             if raw.backward {
                 for line in weights.chunks_exact(BLOCK) {

@@ -227,7 +227,7 @@ mod tests {
         type Output = ();
         const PAIRS: bool = false;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) {
+        fn run<V: Vector, const MR: usize>(self) {
             self.bounds::<unit_stride::WeightTransform, V>();
             self.bounds::<strided::WeightTransform, V>();
         }

@@ -39,7 +39,8 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     assert!(packed.len() >= layout.len(variant.weight_coefficients()));
     let (packed, both) = packed.split_at_mut(layout.equalisation(variant.weight_coefficients()));
     let (packed, both) = (DisjointChunks::new(packed, 0), &*both);
-    let factors = if is_int16::<T>() { Equalisation::of(both, values) } else { Equalisation::NONE };
+    let equalisation =
+        if is_int16::<T>() { Equalisation::of(both, values) } else { Equalisation::NONE };
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
         let first = item / depths * wide;
         let start = item % depths * values;
@@ -49,7 +50,7 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
             variant,
             first,
             depth: start..start + values,
-            factors: factors.weights,
+            equalisation: equalisation.weights,
             to: packed.as_mut_ptr(),
             scalar: PhantomData,
         });
@@ -63,7 +64,7 @@ struct Pack<'a, T> {
     variant: Variant,
     first: usize,
     depth: Range<usize>,
-    factors: &'a [f32],
+    equalisation: &'a [f32],
     to: *mut f32,
     scalar: PhantomData<T>,
 }
@@ -73,7 +74,7 @@ impl<T: Scalar> Kernel for Pack<'_, T> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         match self.variant {
             Variant::UnitStride => self.panel::<unit_stride::WeightTransform, V>(),
             Variant::Strided => self.panel::<strided::WeightTransform, V>(),
@@ -84,7 +85,7 @@ impl<T: Scalar> Kernel for Pack<'_, T> {
 impl<T: Scalar> Pack<'_, T> {
     #[inline(always)]
     fn panel<L: UnscaledTransform, V: Vector>(self) {
-        let Pack { raw, layout, variant, first, depth, factors, to, .. } = self;
+        let Pack { raw, layout, variant, first, depth, equalisation, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Of a word for each lane, or two.
         let mut rotated = [0.0; 9 * 2 * BLOCK * 32];
@@ -98,21 +99,21 @@ impl<T: Scalar> Pack<'_, T> {
                 let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
                     let part = start..start + block;
-                    let taps = raw.taps::<T, V>(first, width, part, factors, &mut rotated);
+                    let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
                     gram.add::<V>(&taps, 0..block, width);
                 }
                 if !gram.is_usable(width) {
                     let mut most = OutputScales([0.0; 32]);
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = raw.taps::<T, V>(first, width, part, factors, &mut rotated);
+                        let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
                         taps.largest::<V>(0..block, width, &mut most);
                     }
                     lanes = most.powers_of_two();
                     gram = Gram::new();
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = raw.taps::<T, V>(first, width, part, factors, &mut rotated);
+                        let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
                         taps.divide::<V>(0..block, width, &lanes);
                         gram.add::<V>(&taps, 0..block, width);
                     }
@@ -124,7 +125,7 @@ impl<T: Scalar> Pack<'_, T> {
             let is_divided = lanes.0 != OutputScales::ONE.0;
             for start in depth.step_by(block) {
                 let part = start..start + block;
-                let taps = raw.taps::<T, V>(first, width, part, factors, &mut rotated);
+                let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
                 if is_divided {
                     taps.divide::<V>(0..block, width, &lanes);
                 }

@@ -8,7 +8,7 @@ use crate::conv::winograd::grid::BLOCK;
 ///
 /// [factors]: crate::conv::winograd::equalisation
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) struct Packed {
+pub(in crate::conv) struct Packed {
     /// Outputs of the product: output channels forward, input channels backward.
     pub(in crate::conv::winograd) outputs: usize,
     /// Words of the depth.

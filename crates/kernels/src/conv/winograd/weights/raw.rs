@@ -12,10 +12,10 @@ use crate::{
 /// Weights `[out][3][3][in]` as a product takes them. Forward: lanes are output channels, each
 /// times its factor. Backward: the window is rotated by half a circle, lanes are input channels.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) struct RawWeights<'a> {
+pub(in crate::conv) struct RawWeights<'a> {
     pub(in crate::conv::winograd) weights: &'a [f32],
     pub(in crate::conv::winograd) in_channels: usize,
-    pub(in crate::conv::winograd) factors: Option<&'a [f32]>,
+    pub(in crate::conv::winograd) output_scales: Option<&'a [f32]>,
     pub(in crate::conv::winograd) backward: bool,
 }
 
@@ -31,24 +31,25 @@ impl RawWeights<'_> {
         first: usize,
         width: usize,
         depth: Range<usize>,
-        factors: &[f32],
+        equalisation: &[f32],
         rotated: &mut [f32],
     ) -> Taps {
         let channels = self.in_channels;
         let (row, count) = (9 * channels, depth.len());
         assert!(rotated.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
-        let factors = if is_int16::<T>() { &factors[depth.clone()] } else { factors };
+        let equalisation =
+            if is_int16::<T>() { &equalisation[depth.clone()] } else { equalisation };
         if self.backward {
             assert!(first + width <= channels && self.weights.len() >= row * depth.end);
             let raw = RawWeights { weights: &self.weights[row * depth.start..], ..*self };
             let (panel, rows, to) = ((first, width), 0..9 * count, rotated.as_mut_ptr());
             // SAFETY: as checked.
-            unsafe { raw.gather::<T, V>(panel, rows, factors, to) };
+            unsafe { raw.gather::<T, V>(panel, rows, equalisation, to) };
             return Taps::gathered(rotated.as_mut_ptr(), width);
         }
         let from = &self.weights[first * row..(first + width) * row];
         assert!(depth.end <= channels && count.is_multiple_of(V::LANES));
-        assert!(self.factors.is_none_or(|f| f.len() >= first + width));
+        assert!(self.output_scales.is_none_or(|f| f.len() >= first + width));
         // Along the rows, which a machine sees as streams.
         for lane in (0..width).step_by(V::LANES) {
             for window in 0..9 {
@@ -64,11 +65,11 @@ impl RawWeights<'_> {
                         let to = rotated.as_mut_ptr().add(to);
                         let mut scale = None;
                         if is_int16::<T>() {
-                            scale = Some(V::read(&factors[k..]));
+                            scale = Some(V::read(&equalisation[k..]));
                         }
                         V::transpose(from.as_ptr(), row, to, width, scale);
-                        if let Some(factors) = self.factors {
-                            let factor = V::load(factors.as_ptr().add(first + lane));
+                        if let Some(output_scales) = self.output_scales {
+                            let factor = V::load(output_scales.as_ptr().add(first + lane));
                             for k in 0..V::LANES {
                                 let to = to.add(k * width);
                                 V::load(to).mul(factor).store(to);
@@ -114,13 +115,13 @@ impl RawWeights<'_> {
         &self,
         (first, width): (usize, usize),
         rows: Range<usize>,
-        factors: &[f32],
+        equalisation: &[f32],
         to: *mut f32,
     ) {
         for row in rows {
             let mut scale = V::zero();
             if is_int16::<T>() {
-                scale = V::splat(factors[row / 9]);
+                scale = V::splat(equalisation[row / 9]);
             }
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract.

@@ -70,7 +70,7 @@ impl<T: Scalar> Kernel for Unpack<'_, T> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let Unpack { variant, sums, strides, place, channels, dw, .. } = self;
         // SAFETY: `unpack` has checked the lengths; each item has its own channel.
         unsafe {

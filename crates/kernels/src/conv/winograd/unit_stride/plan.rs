@@ -23,7 +23,7 @@ const ON_THE_FLY: usize = 64;
 
 /// One direction of a convolution.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) struct Forward {
+pub(in crate::conv) struct UnitStridePass {
     /// The input: as many pixels as the output.
     pub(in crate::conv::winograd) input: Grid,
     pub(in crate::conv::winograd) output: Grid,
@@ -40,7 +40,7 @@ pub(in crate::conv::winograd) struct Forward {
     pub(in crate::conv::winograd) tiles: usize,
 }
 
-impl Forward {
+impl UnitStridePass {
     /// For up to `batch` images of these stored channels, in coefficients of `T`.
     pub(in crate::conv::winograd) fn new<T: Scalar>(
         input: Grid,
@@ -65,7 +65,7 @@ impl Forward {
         let tiles = tiles.min(all).next_multiple_of(tile);
         let output = Grid { channels: outputs, ..input };
         let chunk = packed.depth.min(ON_THE_FLY * T::PACK);
-        Forward { input, output, packed, shared, on_the_fly, chunk, tiles }
+        UnitStridePass { input, output, packed, shared, on_the_fly, chunk, tiles }
     }
 
     pub(super) fn v(&self) -> Planes {

@@ -1,12 +1,13 @@
-//! Forward, and the gradient of the input, which differs in its transforms and rotated weights.
+//! The forward pass, and the gradient of the input, which has transforms of its own and takes weights
+//! rotated by 180 degrees.
 
 use std::ops::Range;
 
 use crate::{
     chunks::DisjointChunks,
     conv::{
-        epilogue::Finish,
-        operands::Read,
+        epilogue::TypedEpilogue,
+        operands::TypedInput,
         winograd::{
             grid::{BLOCK, Grid, Planes},
             inverse::InverseTransform,
@@ -37,7 +38,7 @@ const SHARED: usize = 64;
 
 /// One direction of a convolution.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Forward {
+pub(in crate::conv) struct StridedPass {
     input: Grid,
     output: Grid,
     /// Of the input's gradient.
@@ -50,7 +51,7 @@ pub(super) struct Forward {
     tiles: usize,
 }
 
-impl Forward {
+impl StridedPass {
     /// For up to `batch` images.
     pub(super) fn new<T: Scalar>(
         input: Grid,
@@ -66,7 +67,7 @@ impl Forward {
             tiles = SHARED;
         }
         let tiles = tiles.min(batch * input.tiles()).next_multiple_of(tile);
-        Forward { input, output, gradient, packed, shared, tiles }
+        StridedPass { input, output, gradient, packed, shared, tiles }
     }
 
     fn v(&self) -> Planes {
@@ -91,7 +92,7 @@ impl Forward {
     }
 }
 
-impl Pass for Forward {
+impl Pass for StridedPass {
     const VARIANT: Variant = Variant::Strided;
 
     fn input(&self) -> &Grid {
@@ -141,7 +142,7 @@ impl Pass for Forward {
             cpu.pool().run_scratch(items, (), (own_scratch, own), |item, (), own| {
                 let (v, m) = own.split_at_mut(v_len);
                 let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
-                cpu.isa().dispatch(Whole { job, tiles, v, m });
+                cpu.isa().dispatch(AllOutputs { job, tiles, v, m });
             });
             return;
         }
@@ -153,14 +154,14 @@ impl Pass for Forward {
             cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
                 let part = item * step..((item + 1) * step).min(tiles.len());
                 let (tiles, v) = (first + part.start..first + part.end, v.as_mut_ptr());
-                cpu.isa().dispatch(Transform { job, tiles, v, first: part.start });
+                cpu.isa().dispatch(TransformTiles { job, tiles, v, first: part.start });
             });
             let v = &*v_shared;
             let items = self.output.channels.div_ceil(panel);
             cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
                 let channel = item * panel;
                 let channels = channel..(channel + panel).min(self.output.channels);
-                cpu.isa().dispatch(Panel { job, tiles: tiles.clone(), v, m, channels });
+                cpu.isa().dispatch(OutputPanel { job, tiles: tiles.clone(), v, m, channels });
             });
         }
     }
@@ -168,11 +169,11 @@ impl Pass for Forward {
 
 /// What all items of a call share.
 struct Job<'a, T> {
-    plan: &'a Forward,
-    x: Read<'a, T>,
+    plan: &'a StridedPass,
+    x: TypedInput<'a, T>,
     packed: &'a [f32],
     y: &'a DisjointChunks<'a, T>,
-    epilogue: &'a Finish<'a, T>,
+    epilogue: &'a TypedEpilogue<'a, T>,
 }
 
 impl<T: Copy> Clone for Job<'_, T> {
@@ -183,20 +184,20 @@ impl<T: Copy> Clone for Job<'_, T> {
 impl<T: Copy> Copy for Job<'_, T> {}
 
 /// All outputs of some tiles.
-struct Whole<'a, T> {
+struct AllOutputs<'a, T> {
     job: Job<'a, T>,
     tiles: Range<usize>,
     v: &'a mut [f32],
     m: &'a mut [f32],
 }
 
-impl<T: Scalar> Kernel for Whole<'_, T> {
+impl<T: Scalar> Kernel for AllOutputs<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Whole { job, tiles, v, m } = self;
+    fn run<V: Vector, const MR: usize>(self) {
+        let AllOutputs { job, tiles, v, m } = self;
         let outputs = job.plan.output.channels;
         let v = v.as_mut_ptr();
         // SAFETY: the scratch holds the planes; nobody else has these tiles.
@@ -204,14 +205,14 @@ impl<T: Scalar> Kernel for Whole<'_, T> {
             job.transform::<V>(tiles.clone(), v, 0);
             for channel in (0..outputs).step_by(2 * V::LANES) {
                 let channels = channel..(channel + 2 * V::LANES).min(outputs);
-                job.outputs::<V, TILE>(tiles.clone(), v, m, channels);
+                job.outputs::<V, MR>(tiles.clone(), v, m, channels);
             }
         }
     }
 }
 
 /// Transforms some tiles of a shared block.
-struct Transform<'a, T> {
+struct TransformTiles<'a, T> {
     job: Job<'a, T>,
     tiles: Range<usize>,
     v: *mut f32,
@@ -219,19 +220,19 @@ struct Transform<'a, T> {
     first: usize,
 }
 
-impl<T: Scalar> Kernel for Transform<'_, T> {
+impl<T: Scalar> Kernel for TransformTiles<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: `v` is the shared block; each item has its own tiles.
         unsafe { self.job.transform::<V>(self.tiles, self.v, self.first) };
     }
 }
 
 /// A panel of outputs of the tiles of a shared block.
-struct Panel<'a, T> {
+struct OutputPanel<'a, T> {
     job: Job<'a, T>,
     tiles: Range<usize>,
     v: &'a [f32],
@@ -239,15 +240,15 @@ struct Panel<'a, T> {
     channels: Range<usize>,
 }
 
-impl<T: Scalar> Kernel for Panel<'_, T> {
+impl<T: Scalar> Kernel for OutputPanel<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: the scratch holds the planes; each item has its own channels.
         unsafe {
-            self.job.outputs::<V, TILE>(self.tiles, self.v.as_ptr(), self.m, self.channels);
+            self.job.outputs::<V, MR>(self.tiles, self.v.as_ptr(), self.m, self.channels);
         }
     }
 }
@@ -258,17 +259,31 @@ impl<T: Scalar> Job<'_, T> {
     #[inline(always)]
     unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
-        let (x, factors) =
+        let (x, equalisation) =
             (self.x, &self.packed[self.plan.packed.equalisation(WEIGHT_COEFFICIENTS)..]);
         // SAFETY: the caller's contract.
         unsafe {
             if self.plan.gradient {
                 input_planes::<GradientInputTransform, T, V, 5, N>(
-                    grid, x, tiles, 0, factors, planes, v, first,
+                    grid,
+                    x,
+                    tiles,
+                    0,
+                    equalisation,
+                    planes,
+                    v,
+                    first,
                 );
             } else {
                 input_planes::<InputTransform, T, V, 9, N>(
-                    grid, x, tiles, 1, factors, planes, v, first,
+                    grid,
+                    x,
+                    tiles,
+                    1,
+                    equalisation,
+                    planes,
+                    v,
+                    first,
                 );
             }
         }
@@ -277,7 +292,7 @@ impl<T: Scalar> Job<'_, T> {
     /// # Safety
     /// `v` must hold the planes, and nobody else write this panel of these tiles.
     #[inline(always)]
-    unsafe fn outputs<V: Vector, const TILE: usize>(
+    unsafe fn outputs<V: Vector, const MR: usize>(
         &self,
         tiles: Range<usize>,
         v: *const f32,
@@ -286,7 +301,7 @@ impl<T: Scalar> Job<'_, T> {
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone());
+            self.multiply::<V, MR>(tiles.len(), v, m, channels.clone());
             let planes = self.plan.m(channels.len());
             let dequant = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
@@ -304,7 +319,7 @@ impl<T: Scalar> Job<'_, T> {
     /// # Safety
     /// As [`Job::outputs`].
     #[inline(always)]
-    unsafe fn multiply<V: Vector, const TILE: usize>(
+    unsafe fn multiply<V: Vector, const MR: usize>(
         &self,
         tiles: usize,
         v: *const f32,
@@ -313,8 +328,8 @@ impl<T: Scalar> Job<'_, T> {
     ) {
         let plan = self.plan;
         let (v_planes, m_planes) = (plan.v(), plan.m(channels.len()));
-        let (packed, groups) = (plan.packed, tiles.div_ceil(TILE));
-        assert!(m.len() >= m_planes.len(COEFFICIENTS) && groups * TILE <= plan.tiles);
+        let (packed, groups) = (plan.packed, tiles.div_ceil(MR));
+        assert!(m.len() >= m_planes.len(COEFFICIENTS) && groups * MR <= plan.tiles);
         assert!(channels.len() <= 2 * V::LANES);
         let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
         let mut none = Prefetcher::NONE;
@@ -330,12 +345,12 @@ impl<T: Scalar> Job<'_, T> {
                     let m = m.as_mut_ptr().add(e * m_planes.stride());
                     let blocks = v_planes.blocks;
                     if channels.len() == 2 * V::LANES {
-                        multiply::panel::<T, V, TILE, 2>(
+                        multiply::panel::<T, V, MR, 2>(
                             v, plan.tiles, u, dequant, blocks, m, m_vector, groups, false,
                             &mut none,
                         );
                     } else {
-                        multiply::panel::<T, V, TILE, 1>(
+                        multiply::panel::<T, V, MR, 1>(
                             v, plan.tiles, u, dequant, blocks, m, m_vector, groups, false,
                             &mut none,
                         );

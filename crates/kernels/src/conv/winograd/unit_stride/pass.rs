@@ -1,14 +1,9 @@
-//! Forward, and the gradient of the input, which is the same over rotated weights.
+//! The forward pass, and the gradient of the input: the same pass over weights rotated by 180 degrees.
 
-mod items;
-mod plan;
+use super::items::{AllOutputs, Job, OutputPanel, RightOperand, TransformTiles};
+use super::plan::{COEFFICIENTS, UnitStridePass};
 
-pub(super) use plan::{Forward, OnTheFly};
-
-use items::{Job, Panel, RightOperand, Transform, Whole};
-use plan::COEFFICIENTS;
-
-use super::{
+use crate::conv::winograd::{
     grid::Grid,
     pass::{Call, Pass, PassWeights},
     variant::Variant,
@@ -17,7 +12,7 @@ use super::{
 
 use crate::{chunks::DisjointChunks, cpu::Cpu, scalar::Scalar};
 
-impl Pass for Forward {
+impl Pass for UnitStridePass {
     const VARIANT: Variant = Variant::UnitStride;
 
     fn input(&self) -> &Grid {
@@ -58,24 +53,24 @@ impl Pass for Forward {
         let y = DisjointChunks::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
-        let (weights, factors) = match weights {
+        let (weights, equalisation) = match weights {
             PassWeights::Packed(packed) => {
                 assert!(packed.len() >= self.packed.len(COEFFICIENTS));
                 (RightOperand::Packed(packed), &packed[self.packed.equalisation(COEFFICIENTS)..])
             }
-            PassWeights::Raw(raw, factors) => {
+            PassWeights::Raw(raw, equalisation) => {
                 assert!(self.on_the_fly);
-                (RightOperand::Raw(raw, factors.weights), factors.tiles)
+                (RightOperand::Raw(raw, equalisation.weights), equalisation.tiles)
             }
         };
-        let job = Job { plan: self, x, weights, factors, y: &y, epilogue: &epilogue };
+        let job = Job { plan: self, x, weights, equalisation, y: &y, epilogue: &epilogue };
         if !self.shared {
             let v_len = self.v_len();
             let items = all.div_ceil(self.tiles);
             cpu.pool().run_scratch(items, (), (own_scratch, own), |item, (), own| {
                 let (v, m) = own.split_at_mut(v_len);
                 let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
-                cpu.isa().dispatch(Whole { job, tiles, v, m });
+                cpu.isa().dispatch(AllOutputs { job, tiles, v, m });
             });
             return;
         }
@@ -87,14 +82,14 @@ impl Pass for Forward {
             cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
                 let part = item * step..((item + 1) * step).min(tiles.len());
                 let (tiles, v) = (first + part.start..first + part.end, v.as_mut_ptr());
-                cpu.isa().dispatch(Transform { job, tiles, v, first: part.start });
+                cpu.isa().dispatch(TransformTiles { job, tiles, v, first: part.start });
             });
             let v = &*v_shared;
             let items = self.output.channels.div_ceil(panel);
             cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
                 let channel = item * panel;
                 let channels = channel..(channel + panel).min(self.output.channels);
-                cpu.isa().dispatch(Panel { job, tiles: tiles.clone(), v, m, channels });
+                cpu.isa().dispatch(OutputPanel { job, tiles: tiles.clone(), v, m, channels });
             });
         }
     }

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::plan::{COEFFICIENTS, Forward};
+use super::plan::{COEFFICIENTS, UnitStridePass};
 use crate::{
     chunks::DisjointChunks,
     conv::{
-        epilogue::Finish,
-        operands::Read,
+        epilogue::TypedEpilogue,
+        operands::TypedInput,
         winograd::{
             grid::BLOCK,
             inverse::InverseTransform,
@@ -33,13 +33,13 @@ pub(super) enum RightOperand<'a> {
 
 /// What all items of a call share.
 pub(super) struct Job<'a, T> {
-    pub(super) plan: &'a Forward,
-    pub(super) x: Read<'a, T>,
+    pub(super) plan: &'a UnitStridePass,
+    pub(super) x: TypedInput<'a, T>,
     pub(super) weights: RightOperand<'a>,
     /// Of tiles' values, if they are integers.
-    pub(super) factors: &'a [f32],
+    pub(super) equalisation: &'a [f32],
     pub(super) y: &'a DisjointChunks<'a, T>,
-    pub(super) epilogue: &'a Finish<'a, T>,
+    pub(super) epilogue: &'a TypedEpilogue<'a, T>,
 }
 
 impl<T: Copy> Clone for Job<'_, T> {
@@ -50,20 +50,20 @@ impl<T: Copy> Clone for Job<'_, T> {
 impl<T: Copy> Copy for Job<'_, T> {}
 
 /// All outputs of some tiles.
-pub(super) struct Whole<'a, T> {
+pub(super) struct AllOutputs<'a, T> {
     pub(super) job: Job<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: &'a mut [f32],
     pub(super) m: &'a mut [f32],
 }
 
-impl<T: Scalar> Kernel for Whole<'_, T> {
+impl<T: Scalar> Kernel for AllOutputs<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Whole { job, tiles, v, m } = self;
+    fn run<V: Vector, const MR: usize>(self) {
+        let AllOutputs { job, tiles, v, m } = self;
         let channels = 0..job.plan.output.channels;
         let v = v.as_mut_ptr();
         // SAFETY: the scratch holds the planes; nobody else has these tiles.
@@ -72,13 +72,13 @@ impl<T: Scalar> Kernel for Whole<'_, T> {
             let Job { plan, x, y, .. } = job;
             let prefetcher =
                 Prefetcher::block((&plan.input, x.values), (&plan.output, y), tiles.clone());
-            job.outputs::<V, TILE>(tiles, v, m, channels, prefetcher);
+            job.outputs::<V, MR>(tiles, v, m, channels, prefetcher);
         }
     }
 }
 
 /// Transforms some tiles of a shared block.
-pub(super) struct Transform<'a, T> {
+pub(super) struct TransformTiles<'a, T> {
     pub(super) job: Job<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: *mut f32,
@@ -86,19 +86,19 @@ pub(super) struct Transform<'a, T> {
     pub(super) first: usize,
 }
 
-impl<T: Scalar> Kernel for Transform<'_, T> {
+impl<T: Scalar> Kernel for TransformTiles<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: `v` is the shared block; each item has its own tiles.
         unsafe { self.job.transform::<V>(self.tiles, self.v, self.first) };
     }
 }
 
 /// Some outputs of the tiles of a shared block.
-pub(super) struct Panel<'a, T> {
+pub(super) struct OutputPanel<'a, T> {
     pub(super) job: Job<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: &'a [f32],
@@ -106,15 +106,15 @@ pub(super) struct Panel<'a, T> {
     pub(super) channels: Range<usize>,
 }
 
-impl<T: Scalar> Kernel for Panel<'_, T> {
+impl<T: Scalar> Kernel for OutputPanel<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: the scratch holds the planes; each item has its own channels.
         unsafe {
-            self.job.outputs::<V, TILE>(
+            self.job.outputs::<V, MR>(
                 self.tiles,
                 self.v.as_ptr(),
                 self.m,
@@ -133,9 +133,16 @@ impl<T: Scalar> Job<'_, T> {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
         // SAFETY: the caller's contract.
         unsafe {
-            let factors = self.factors;
+            let equalisation = self.equalisation;
             input_planes::<InputTransform, T, V, 6, 6>(
-                grid, self.x, tiles, 1, factors, planes, v, first,
+                grid,
+                self.x,
+                tiles,
+                1,
+                equalisation,
+                planes,
+                v,
+                first,
             );
         }
     }
@@ -143,7 +150,7 @@ impl<T: Scalar> Job<'_, T> {
     /// # Safety
     /// `v` must hold the planes, and nobody else write these channels of these tiles.
     #[inline(always)]
-    unsafe fn outputs<V: Vector, const TILE: usize>(
+    unsafe fn outputs<V: Vector, const MR: usize>(
         &self,
         tiles: Range<usize>,
         v: *const f32,
@@ -153,7 +160,7 @@ impl<T: Scalar> Job<'_, T> {
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone(), prefetcher);
+            self.multiply::<V, MR>(tiles.len(), v, m, channels.clone(), prefetcher);
             let planes = self.plan.m(channels.len());
             let dequant = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
@@ -167,7 +174,7 @@ impl<T: Scalar> Job<'_, T> {
     /// # Safety
     /// As [`Job::outputs`].
     #[inline(always)]
-    unsafe fn multiply<V: Vector, const TILE: usize>(
+    unsafe fn multiply<V: Vector, const MR: usize>(
         &self,
         tiles: usize,
         v: *const f32,
@@ -177,8 +184,8 @@ impl<T: Scalar> Job<'_, T> {
     ) {
         let plan = self.plan;
         let depth = plan.packed.depth;
-        let groups = tiles.div_ceil(TILE);
-        assert!(groups * TILE <= plan.tiles);
+        let groups = tiles.div_ceil(MR);
+        assert!(groups * MR <= plan.tiles);
         // SAFETY: within the planes and the packed weights (`run` checks those).
         unsafe {
             match self.weights {
@@ -192,12 +199,12 @@ impl<T: Scalar> Job<'_, T> {
                         let (u, dequant) = (u.add(e * stride), dequant.add(e * stride));
                         let all = 0..depth;
                         let (outputs, prefetcher) = (channels.len(), &mut prefetcher);
-                        self.products::<V, TILE>(
+                        self.products::<V, MR>(
                             e, groups, v, all, u, dequant, m, outputs, prefetcher,
                         );
                     }
                 }
-                RightOperand::Raw(raw, factors) => {
+                RightOperand::Raw(raw, equalisation) => {
                     let width = channels.len();
                     let stride = plan.on_the_fly_stride(width);
                     let (m, u) = m.split_at_mut(plan.m(width).len(COEFFICIENTS));
@@ -208,10 +215,10 @@ impl<T: Scalar> Job<'_, T> {
                     let all = 0..depth * T::PACK;
                     let taps = if raw.backward {
                         let first = 0..9 * plan.chunk * T::PACK;
-                        raw.gather::<T, V>(panel, first, factors, rows);
+                        raw.gather::<T, V>(panel, first, equalisation, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        raw.taps::<T, V>(panel.0, width, all, factors, rotated)
+                        raw.taps::<T, V>(panel.0, width, all, equalisation, rotated)
                     };
                     let (u, dequant) = (u.as_mut_ptr(), dequant.as_mut_ptr());
                     for start in (0..depth).step_by(plan.chunk) {
@@ -257,7 +264,7 @@ impl<T: Scalar> Job<'_, T> {
                                     let now = share(&next, e)..share(&next, e + 1);
                                     let then = now.end..share(&next, COEFFICIENTS.min(e + 2));
                                     if first == panel.0 {
-                                        raw.gather::<T, V>(panel, now, factors, rows);
+                                        raw.gather::<T, V>(panel, now, equalisation, rows);
                                     }
                                     raw.prefetch_rows((first, width), then)
                                 } else {
@@ -269,7 +276,7 @@ impl<T: Scalar> Job<'_, T> {
                                 let prefetcher = &mut prefetcher.in_steps(steps);
                                 let u = u.add((e - 6 * lines.start) * stride);
                                 let (dequant, words) = (dequant.add(e * width), words.clone());
-                                self.products::<V, TILE>(
+                                self.products::<V, MR>(
                                     e, groups, v, words, u, dequant, m, width, prefetcher,
                                 );
                             }
@@ -291,7 +298,7 @@ impl<T: Scalar> Job<'_, T> {
     /// # Safety
     /// As [`Job::outputs`]; `u` must hold the weights, `units` those of the outputs.
     #[inline(always)]
-    unsafe fn products<V: Vector, const TILE: usize>(
+    unsafe fn products<V: Vector, const MR: usize>(
         &self,
         e: usize,
         groups: usize,
@@ -319,11 +326,11 @@ impl<T: Scalar> Job<'_, T> {
                 let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
                 let tiles = plan.tiles;
                 if outputs - channel >= wide {
-                    multiply::panel::<T, V, TILE, 2>(
+                    multiply::panel::<T, V, MR, 2>(
                         v, tiles, u, dequant, blocks, m, m_vector, groups, more, prefetcher,
                     );
                 } else {
-                    multiply::panel::<T, V, TILE, 1>(
+                    multiply::panel::<T, V, MR, 1>(
                         v, tiles, u, dequant, blocks, m, m_vector, groups, more, prefetcher,
                     );
                 }
