@@ -103,7 +103,7 @@ impl<T> fmt::Debug for Buffer<T> {
 ///
 /// # Errors
 /// If the system refuses the memory.
-pub(crate) fn room<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
+pub(crate) fn try_with_capacity<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
     let mut values = Vec::new();
     let bytes = len.saturating_mul(size_of::<T>());
     values.try_reserve_exact(len).map_err(|_| OutOfMemory { bytes })?;

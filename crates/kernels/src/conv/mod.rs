@@ -9,9 +9,9 @@ mod epilogue;
 mod gemm;
 mod operands;
 mod pack;
+mod reduce;
 pub mod reference;
 mod shape;
-mod sum;
 mod winograd;
 
 pub use algorithm::{Algorithm, Direction, Mode};

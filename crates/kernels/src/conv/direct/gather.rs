@@ -18,7 +18,7 @@
 
 use std::ops::Range;
 
-use super::taps::{OUTSIDE, Taps};
+use super::indirection::{IndirectionBuffer, OUTSIDE};
 use crate::{
     conv::epilogue::TypedEpilogue,
     isa::{Kernel, Vector},
@@ -34,7 +34,7 @@ static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
 
 /// One item of work: some consecutive output pixels of one image or several.
 pub(super) struct Gather<'a, X, T> {
-    pub(super) tables: &'a [Taps],
+    pub(super) tables: &'a [IndirectionBuffer],
     /// Packed weights of the tables, one after the other.
     pub(super) weights: &'a [f32],
     /// All images.
@@ -94,7 +94,7 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
     #[inline(always)]
     fn panel<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
-        table: &Taps,
+        table: &IndirectionBuffer,
         weights: &[f32],
         channel: usize,
     ) {
@@ -123,7 +123,7 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
                     let at = (tap * run + ks.start) * NV * V::LANES;
                     let weights = &weights[at..at + ks.len() * NV * V::LANES];
                     // SAFETY: the table keeps `run` values in bounds from each start.
-                    unsafe { multiply::<X, V, MR, NV>(&mut sums, &inputs, weights, ks.len()) };
+                    unsafe { micro_kernel::<X, V, MR, NV>(&mut sums, &inputs, weights, ks.len()) };
                 }
                 // Added at the end: many short sums round less than a long one.
                 if block > 0 {
@@ -146,7 +146,7 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
 
     /// The rows of the table for a tile.
     #[inline(always)]
-    fn rows<const MR: usize>(&self, table: &Taps, place: &Place<MR>) -> Rows<X, MR> {
+    fn rows<const MR: usize>(&self, table: &IndirectionBuffer, place: &Place<MR>) -> Rows<X, MR> {
         let taps = table.len();
         Rows {
             starts: std::array::from_fn(|p| table.starts[place.pixel[p] * taps..][..taps].as_ptr()),
@@ -159,7 +159,7 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
     #[inline(always)]
     fn finish<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
-        table: &Taps,
+        table: &IndirectionBuffer,
         place: &Place<MR>,
         valid: usize,
         channel: usize,
@@ -218,7 +218,7 @@ impl<T: Scalar, const MR: usize> Rows<T, MR> {
 /// # Safety
 /// Each input must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
 #[inline(always)]
-unsafe fn multiply<X: Scalar, V: Vector, const MR: usize, const NV: usize>(
+unsafe fn micro_kernel<X: Scalar, V: Vector, const MR: usize, const NV: usize>(
     sums: &mut [[V; NV]; MR],
     inputs: &[*const X; MR],
     weights: &[f32],
@@ -243,7 +243,7 @@ unsafe fn multiply<X: Scalar, V: Vector, const MR: usize, const NV: usize>(
 /// The depth cut into blocks: several whole taps, or part of one.
 struct Blocks {
     count: usize,
-    /// Taps and words of each tap, of all blocks together.
+    /// IndirectionBuffer and words of each tap, of all blocks together.
     depth: (usize, usize),
     taps: usize,
     parts: usize,
@@ -291,7 +291,7 @@ struct Walk {
 
 impl Walk {
     #[inline(always)]
-    fn new(table: &Taps, first: (usize, usize), extent: Extent) -> Self {
+    fn new(table: &IndirectionBuffer, first: (usize, usize), extent: Extent) -> Self {
         let across = if let Extent::Images(images) = extent { images } else { 0 };
         Walk {
             image: first.0,

@@ -2,12 +2,12 @@
 
 mod backward_weight;
 mod gather;
+mod indirection;
 mod pass;
-mod taps;
 
 use backward_weight::BackwardWeight;
-use pass::Pass;
-use taps::Taps;
+use indirection::IndirectionBuffer;
+use pass::IndirectPass;
 
 use super::{
     algorithm::{Direction, NO_DATA, NO_WEIGHT},
@@ -23,8 +23,8 @@ use crate::{cpu::Cpu, memory::OutOfMemory, scalar::Scalar};
 #[derive(Debug)]
 pub(super) struct Direct {
     source: Source,
-    forward: Pass,
-    backward_data: Option<Pass>,
+    forward: IndirectPass,
+    backward_data: Option<IndirectPass>,
     backward_weight: Option<BackwardWeight>,
 }
 
@@ -36,10 +36,10 @@ impl Direct {
     pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Result<Self, OutOfMemory> {
         let ConvConfig { shape, source, mode, .. } = *config;
         let (forward, weight): (fn(_, _) -> _, fn(_, _) -> _) = match source {
-            Source::Image => (Pass::forward::<f32>, BackwardWeight::new::<f32>),
-            Source::Activation => (Pass::forward::<T>, BackwardWeight::new::<T>),
+            Source::Image => (IndirectPass::forward::<f32>, BackwardWeight::new::<f32>),
+            Source::Activation => (IndirectPass::forward::<T>, BackwardWeight::new::<T>),
         };
-        let data = || Pass::backward_data::<T>(shape);
+        let data = || IndirectPass::backward_data::<T>(shape);
         let weight = || weight(shape, source);
         Ok(Direct {
             source,
@@ -52,19 +52,19 @@ impl Direct {
     /// Bytes of the tables of such a convolution, or a little more.
     pub(super) fn table_bytes(config: &ConvConfig) -> usize {
         let ConvConfig { ref shape, source, mode, .. } = *config;
-        let mut bytes = Taps::bytes(shape, source, mode.has(Direction::BackwardData));
+        let mut bytes = IndirectionBuffer::bytes(shape, source, mode.has(Direction::BackwardData));
         if mode.has(Direction::BackwardWeight) {
             bytes = bytes.saturating_add(BackwardWeight::table_bytes(shape, source));
         }
         bytes
     }
 
-    fn data(&self) -> &Pass {
+    fn data(&self) -> &IndirectPass {
         self.backward_data.as_ref().expect(NO_DATA)
     }
 
     pub(super) fn packed_len(&self) -> usize {
-        let backward = self.backward_data.as_ref().map_or(0, Pass::packed_len);
+        let backward = self.backward_data.as_ref().map_or(0, IndirectPass::packed_len);
         self.forward.packed_len().max(backward)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     gather::{Extent, Gather},
-    taps::Taps,
+    indirection::IndirectionBuffer,
 };
 use crate::{
     chunks::DisjointChunks,
@@ -27,9 +27,9 @@ const SMALL_IMAGE: usize = 256;
 
 /// Forward, or the gradient of the input: the same kernel over other tables.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub(super) struct IndirectPass {
     shape: ConvShape,
-    tables: Vec<Taps>,
+    tables: Vec<IndirectionBuffer>,
     backward: bool,
     /// Values of an image that is read, and of one that is written.
     images: (usize, usize),
@@ -37,35 +37,47 @@ pub(super) struct Pass {
     pack: usize,
 }
 
-impl Pass {
+impl IndirectPass {
     /// Of products of `X`.
     pub(super) fn forward<X: Scalar>(
         shape: ConvShape,
         source: Source,
     ) -> Result<Self, OutOfMemory> {
         let images = (shape.in_len(source), shape.out_len());
-        Ok(Pass::new(X::PACK, shape, vec![Taps::forward(&shape, source)?], false, images))
+        Ok(IndirectPass::new(
+            X::PACK,
+            shape,
+            vec![IndirectionBuffer::forward(&shape, source)?],
+            false,
+            images,
+        ))
     }
 
     /// Of products of `X`.
     pub(super) fn backward_data<X: Scalar>(shape: ConvShape) -> Result<Self, OutOfMemory> {
         let images = (shape.out_len(), shape.in_len(Source::Activation));
-        Ok(Pass::new(X::PACK, shape, Taps::backward_data(&shape)?, true, images))
+        Ok(IndirectPass::new(
+            X::PACK,
+            shape,
+            IndirectionBuffer::backward_data(&shape)?,
+            true,
+            images,
+        ))
     }
 
     fn new(
         pack: usize,
         shape: ConvShape,
-        tables: Vec<Taps>,
+        tables: Vec<IndirectionBuffer>,
         backward: bool,
         images: (usize, usize),
     ) -> Self {
         assert!(tables.iter().all(|t| t.run.is_multiple_of(pack)), "{shape:?}: split words");
-        Pass { shape, tables, backward, images, pack }
+        IndirectPass { shape, tables, backward, images, pack }
     }
 
     fn pixels(&self) -> usize {
-        self.tables.iter().map(Taps::pixels).sum()
+        self.tables.iter().map(IndirectionBuffer::pixels).sum()
     }
 
     /// Stored channels of the output.
@@ -75,12 +87,13 @@ impl Pass {
 
     /// Words of packed weights.
     pub(super) fn packed_len(&self) -> usize {
-        self.tables.iter().map(Taps::depth).sum::<usize>() / self.pack * self.channels()
+        self.tables.iter().map(IndirectionBuffer::depth).sum::<usize>() / self.pack
+            * self.channels()
     }
 
     /// Values of scratch, for any batch.
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
-        let image = self.tables.iter().map(Taps::pixels).max().unwrap_or(0);
+        let image = self.tables.iter().map(IndirectionBuffer::pixels).max().unwrap_or(0);
         let images = if self.pixels() <= SMALL_IMAGE { ITEM_IMAGES } else { 1 };
         let item = if self.tables.len() > 1 { image * images } else { ITEM_PIXELS };
         // The last tile is held whole.
@@ -100,7 +113,7 @@ impl Pass {
         let packed = &mut packed[..self.packed_len()];
         if self.backward {
             let channels = (s.in_channels, s.out_channels);
-            let tables = self.tables.iter().map(Taps::runs);
+            let tables = self.tables.iter().map(IndirectionBuffer::runs);
             pack::backward_data::<X>(cpu, tables, weights, channels, packed);
         } else {
             let runs = self.tables[0].runs();

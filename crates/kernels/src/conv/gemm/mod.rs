@@ -2,17 +2,17 @@
 //!
 //! Forward, and for the gradient of the input over turned weights, `[pixels][channels]` is multiplied
 //! with `[channels][outputs]` ([`product`]); the gradient of the weights is a product over pixels
-//! ([`weight`]). As the direct method these take every product, but the table of taps has a single
+//! ([`backward_weight`]). As the direct method these take every product, but the table of taps has a single
 //! one here: so pixels are cut into blocks that stay in a cache for all outputs, and what comes next
 //! is asked for meanwhile. On large images memory, not arithmetic, is what these layers wait for.
 
-mod lattice;
+mod backward_weight;
 mod product;
-mod weight;
+mod strided_pixels;
 
-use lattice::Lattice;
-use product::{Cell, Product};
-use weight::Gradient;
+use backward_weight::BackwardWeight;
+use product::{Product, SkippedPixels};
+use strided_pixels::StridedPixels;
 
 use super::{
     algorithm::{Direction, NO_DATA, NO_WEIGHT},
@@ -27,9 +27,9 @@ use crate::{chunks::DisjointChunks, cpu::Cpu, layout::CHANNEL_BLOCK, scalar::Sca
 #[derive(Debug)]
 pub(super) struct Gemm {
     shape: ConvShape,
-    input: Lattice,
-    output: Lattice,
-    gradient: Option<Gradient>,
+    input: StridedPixels,
+    output: StridedPixels,
+    backward_weight: Option<BackwardWeight>,
     backward: bool,
     /// Values of a word of products.
     pack: usize,
@@ -45,12 +45,12 @@ impl Gemm {
     /// Of activations stored as `T`.
     pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Self {
         let ConvConfig { shape: s, mode, .. } = *config;
-        let gradient = || Gradient::new(&s, T::PACK);
+        let backward_weight = || BackwardWeight::new(&s, T::PACK);
         Gemm {
             shape: s,
-            input: Lattice::input(&s),
-            output: Lattice::output(&s),
-            gradient: mode.has(Direction::BackwardWeight).then(gradient),
+            input: StridedPixels::input(&s),
+            output: StridedPixels::output(&s),
+            backward_weight: mode.has(Direction::BackwardWeight).then(backward_weight),
             backward: mode.has(Direction::BackwardData),
             pack: T::PACK,
         }
@@ -63,7 +63,7 @@ impl Gemm {
         let data =
             if self.backward { product::scratch_len(out_channels / self.pack, cpu) } else { 0 };
         let rows = batch * self.shape.out_pixels();
-        let weight = self.gradient.as_ref().map_or(0, |g| g.scratch_len(cpu, rows));
+        let weight = self.backward_weight.as_ref().map_or(0, |g| g.scratch_len(cpu, rows));
         (cpu.threads() * forward.max(data)).max(weight)
     }
 
@@ -131,13 +131,13 @@ impl Gemm {
         assert!(dy.len() >= batch * s.out_len(), "input too short");
         let dx = &mut dx[..batch * s.in_len(Source::Activation)];
         let between = s.stride > 1 && !epilogue.accumulate;
-        let cell = between.then_some(Cell {
+        let skipped = between.then_some(SkippedPixels {
             stride: s.stride,
             height: s.height,
             width: s.width,
             channels: s.in_channels,
         });
-        self.run(cpu, batch, dy, sides, packed, dx, epilogue, cell, scratch);
+        self.run(cpu, batch, dy, sides, packed, dx, epilogue, skipped, scratch);
     }
 
     fn run<T: Scalar>(
@@ -145,22 +145,22 @@ impl Gemm {
         cpu: &Cpu,
         batch: usize,
         source: &[T],
-        [(from, inputs), (to, outputs)]: [(&Lattice, usize); 2],
+        [(from, inputs), (to, outputs)]: [(&StridedPixels, usize); 2],
         packed: &[f32],
         output: &mut [T],
         epilogue: TypedEpilogue<'_, T>,
-        cell: Option<Cell>,
+        skipped: Option<SkippedPixels>,
         scratch: &mut [f32],
     ) {
         let (rows, depth) = (batch * self.shape.out_pixels(), inputs / T::PACK);
         assert!(packed.len() >= depth * outputs);
         assert!(epilogue.residual.is_none_or(|r| r.len() >= output.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= outputs));
-        let cut = product::Cut::new(cpu, rows, depth, outputs);
+        let blocking = product::Blocking::new(cpu, rows, depth, outputs);
         let output = DisjointChunks::new(output, 0);
         let each = product::scratch_len(depth, cpu);
-        cpu.pool().run_scratch(cut.items(), (), (scratch, each), |item, (), scratch| {
-            let (rows, channels) = cut.item(item);
+        cpu.pool().run_scratch(blocking.items(), (), (scratch, each), |item, (), scratch| {
+            let (rows, channels) = blocking.item(item);
             cpu.isa().dispatch(Product {
                 source,
                 from,
@@ -170,9 +170,9 @@ impl Gemm {
                 depth,
                 channels,
                 rows,
-                total: cut.rows,
+                total: blocking.rows,
                 epilogue: &epilogue,
-                cell: cell.as_ref(),
+                skipped: skipped.as_ref(),
                 scratch,
             });
         });
@@ -191,8 +191,8 @@ impl Gemm {
         let s = &self.shape;
         assert_eq!(dw.len(), s.weight_len());
         assert!(x.len() >= batch * s.in_len(Source::Activation) && dy.len() >= batch * s.out_len());
-        let gradient = self.gradient.as_ref().expect(NO_WEIGHT);
+        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
         let (x, dy) = ((&self.input, x), (&self.output, dy));
-        gradient.run(cpu, batch * s.out_pixels(), x, dy, dw, scratch);
+        pass.run(cpu, batch * s.out_pixels(), x, dy, dw, scratch);
     }
 }

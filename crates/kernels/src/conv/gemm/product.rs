@@ -16,7 +16,7 @@
 
 use std::ops::Range;
 
-use super::lattice::Lattice;
+use super::strided_pixels::StridedPixels;
 use crate::{
     chunks::DisjointChunks,
     conv::epilogue::TypedEpilogue,
@@ -49,7 +49,7 @@ pub(super) fn scratch_len(depth: usize, cpu: &Cpu) -> usize {
 }
 
 /// How pixels and outputs are cut into items. Where they are cut changes no output.
-pub(super) struct Cut {
+pub(super) struct Blocking {
     pub(super) rows: usize,
     outputs: usize,
     /// Pixels and outputs of an item.
@@ -57,7 +57,7 @@ pub(super) struct Cut {
     group: usize,
 }
 
-impl Cut {
+impl Blocking {
     pub(super) fn new(cpu: &Cpu, rows: usize, depth: usize, outputs: usize) -> Self {
         let (tile, wide, threads) = (cpu.isa().mr(), 2 * cpu.isa().lanes(), cpu.threads());
         let panels = outputs.div_ceil(wide);
@@ -78,7 +78,7 @@ impl Cut {
             }
             groups *= 2;
         }
-        Cut { rows, outputs, block: best.1, group: best.2 * wide }
+        Blocking { rows, outputs, block: best.1, group: best.2 * wide }
     }
 
     pub(super) fn items(&self) -> usize {
@@ -95,7 +95,7 @@ impl Cut {
 }
 
 /// Pixels between those that a window meets: their gradient is zero.
-pub(super) struct Cell {
+pub(super) struct SkippedPixels {
     pub(super) stride: usize,
     /// Of an image that is written.
     pub(super) height: usize,
@@ -106,9 +106,9 @@ pub(super) struct Cell {
 /// Some outputs of some pixels.
 pub(super) struct Product<'a, T> {
     pub(super) source: &'a [T],
-    pub(super) from: &'a Lattice,
+    pub(super) from: &'a StridedPixels,
     pub(super) output: &'a DisjointChunks<'a, T>,
-    pub(super) to: &'a Lattice,
+    pub(super) to: &'a StridedPixels,
     /// Of all outputs.
     pub(super) weights: &'a [f32],
     /// Words of a pixel that is read.
@@ -118,7 +118,7 @@ pub(super) struct Product<'a, T> {
     /// Pixels of all items.
     pub(super) total: usize,
     pub(super) epilogue: &'a TypedEpilogue<'a, T>,
-    pub(super) cell: Option<&'a Cell>,
+    pub(super) skipped: Option<&'a SkippedPixels>,
     pub(super) scratch: &'a mut [f32],
 }
 
@@ -226,7 +226,7 @@ impl<T: Scalar> Product<'_, T> {
                 // SAFETY: all rows hold the words, and the weights the vectors.
                 unsafe {
                     let ahead = (&ahead, after, share);
-                    multiply::<T, V, MR, NV>(&mut sums, &rows, ahead, weights, ks.len());
+                    micro_kernel::<T, V, MR, NV>(&mut sums, &rows, ahead, weights, ks.len());
                 }
                 // Added at the end: many short sums round less than a long one.
                 if block > 0 {
@@ -253,11 +253,11 @@ impl<T: Scalar> Product<'_, T> {
                             self.epilogue.store(sum, at, self.output.as_mut_ptr());
                         }
                     }
-                    if let Some(cell) = self.cell
+                    if let Some(skipped) = self.skipped
                         && first
                     {
                         // SAFETY: the pixel is one of the output, and its cell this item's own.
-                        unsafe { cell.clear(to[row + p], self.channels.clone(), self.output) };
+                        unsafe { skipped.clear(to[row + p], self.channels.clone(), self.output) };
                     }
                 }
             }
@@ -265,7 +265,7 @@ impl<T: Scalar> Product<'_, T> {
     }
 }
 
-impl Cell {
+impl SkippedPixels {
     /// Zeros in these channels of the pixels next to the one that starts here.
     ///
     /// # Safety
@@ -297,7 +297,7 @@ impl Cell {
 /// # Safety
 /// Each row must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
 #[inline(always)]
-unsafe fn multiply<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
+unsafe fn micro_kernel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
     sums: &mut [[V; NV]; MR],
     rows: &[*const f32; MR],
     (ahead, mut after, share): (&[*const f32; MR], *const f32, usize),

@@ -19,7 +19,7 @@ use crate::{isa::Vector, scalar::Scalar};
 /// # Safety
 /// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * MR`; the others as above.
 #[inline(always)]
-pub(super) unsafe fn panel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
+pub(super) unsafe fn multiply_panel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
     v: *const f32,
     tiles: usize,
     u: *const f32,
@@ -83,7 +83,12 @@ pub(super) unsafe fn panel<T: Scalar, V: Vector, const MR: usize, const NV: usiz
 /// # Safety
 /// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile, both units the channels.
 #[inline(always)]
-pub(super) unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize>(
+pub(super) unsafe fn gradient_micro_kernel<
+    T: Scalar,
+    V: Vector,
+    const MR: usize,
+    const NV: usize,
+>(
     w: *const f32,
     v: *const f32,
     (w_dequant, v_dequant): (*const f32, *const f32),
@@ -98,13 +103,13 @@ pub(super) unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize
     unsafe {
         if !first {
             // The products leave time for them.
-            for p in 0..P {
+            for p in 0..MR {
                 for i in 0..NV {
                     V::prefetch(sums.add(p * row + i * V::LANES));
                 }
             }
         }
-        let mut held = [[V::zero(); NV]; P];
+        let mut held = [[V::zero(); NV]; MR];
         for tile in 0..count {
             let (w, v) = (w.add(tile * BLOCK), v.add(tile * BLOCK));
             let mut lanes = [V::zero(); NV];
@@ -186,7 +191,7 @@ impl Operands<'_> {
     /// # Safety
     /// As [`Operands::multiply`].
     #[inline(always)]
-    unsafe fn tiles<T: Scalar, V: Vector, const P: usize>(
+    unsafe fn tiles<T: Scalar, V: Vector, const MR: usize>(
         &self,
         sums: *mut f32,
         outputs: Range<usize>,
@@ -201,7 +206,7 @@ impl Operands<'_> {
         let scaled = v_dequant.len() >= inputs.end && w_dequant.len() >= outputs.end;
         assert!(scaled || !is_int16::<T>());
         for channel in inputs.clone().step_by(wide) {
-            for out in outputs.clone().step_by(P) {
+            for out in outputs.clone().step_by(MR) {
                 // SAFETY: within the planes, and within the sums.
                 unsafe {
                     let v = v.as_ptr().add(v_planes.at(channel / BLOCK, 0) + channel % BLOCK);
@@ -212,9 +217,13 @@ impl Operands<'_> {
                         v_dequant.as_ptr().wrapping_add(channel),
                     );
                     if inputs.end - channel >= wide {
-                        outer::<T, V, P, 2>(w, v, dequant, norm, v_vector, words, sums, row, first);
+                        gradient_micro_kernel::<T, V, MR, 2>(
+                            w, v, dequant, norm, v_vector, words, sums, row, first,
+                        );
                     } else {
-                        outer::<T, V, P, 1>(w, v, dequant, norm, v_vector, words, sums, row, first);
+                        gradient_micro_kernel::<T, V, MR, 1>(
+                            w, v, dequant, norm, v_vector, words, sums, row, first,
+                        );
                     }
                 }
             }

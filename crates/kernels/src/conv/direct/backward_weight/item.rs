@@ -46,9 +46,13 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
                     for tile in 0..tiles {
                         for tap in 0..plan.taps {
                             if width == wide {
-                                self.tile::<V, MR, 2>(block, images, channel, tile, tap, sums);
+                                self.micro_kernel::<V, MR, 2>(
+                                    block, images, channel, tile, tap, sums,
+                                );
                             } else {
-                                self.tile::<V, MR, 1>(block, images, channel, tile, tap, sums);
+                                self.micro_kernel::<V, MR, 1>(
+                                    block, images, channel, tile, tap, sums,
+                                );
                             }
                             sums += MR * width;
                         }
@@ -135,7 +139,7 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
 
     /// The register tile: `sums[p][v] += dy[pixel][p] * x[pixel][v]` over a list of pixels.
     #[inline(always)]
-    fn tile<V: Vector, const MR: usize, const NV: usize>(
+    fn micro_kernel<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
         block: &Block,
         images: usize,

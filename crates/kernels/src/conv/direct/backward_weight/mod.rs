@@ -27,7 +27,7 @@ pub(super) use plan::BackwardWeight;
 
 use item::Item;
 
-use crate::{chunks::DisjointChunks, conv::sum::sum_chunks, cpu::Cpu, scalar::Scalar};
+use crate::{chunks::DisjointChunks, conv::reduce::sum_partials, cpu::Cpu, scalar::Scalar};
 
 impl BackwardWeight {
     /// `dw[out][window][in]` of `batch` images.
@@ -71,7 +71,7 @@ impl BackwardWeight {
         });
         if !whole {
             let stride = groups * self.group_len();
-            sum_chunks(cpu, dw, partial, chunks, stride);
+            sum_partials(cpu, dw, partial, chunks, stride);
         }
     }
 }

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use crate::{
     conv::{
-        direct::taps::{input_pixel, offset},
+        direct::indirection::{input_pixel, offset},
         shape::{ConvShape, Source},
     },
     cpu::Cpu,
     layout::padded,
-    memory::{OutOfMemory, room},
+    memory::{OutOfMemory, try_with_capacity},
     scalar::Scalar,
 };
 
@@ -171,9 +171,9 @@ impl Block {
         let rows = past.saturating_sub(border).clamp(first_row, limit) - first_row;
         let columns = s.width.div_ceil(skip);
         let pixels = out_rows.len() * s.out_width();
-        let mut all = room(taps)?;
+        let mut all = try_with_capacity(taps)?;
         for tap in 0..taps {
-            let mut pairs: Pairs = room(images * pixels)?;
+            let mut pairs: Pairs = try_with_capacity(images * pixels)?;
             for image in 0..images {
                 for y in out_rows.clone() {
                     for x in 0..s.out_width() {

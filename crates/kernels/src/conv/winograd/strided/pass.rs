@@ -345,12 +345,12 @@ impl<T: Scalar> Job<'_, T> {
                     let m = m.as_mut_ptr().add(e * m_planes.stride());
                     let blocks = v_planes.blocks;
                     if channels.len() == 2 * V::LANES {
-                        multiply::panel::<T, V, MR, 2>(
+                        multiply::multiply_panel::<T, V, MR, 2>(
                             v, plan.tiles, u, dequant, blocks, m, m_vector, groups, false,
                             &mut none,
                         );
                     } else {
-                        multiply::panel::<T, V, MR, 1>(
+                        multiply::multiply_panel::<T, V, MR, 1>(
                             v, plan.tiles, u, dequant, blocks, m, m_vector, groups, false,
                             &mut none,
                         );

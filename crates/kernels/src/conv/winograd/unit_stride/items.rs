@@ -326,11 +326,11 @@ impl<T: Scalar> Job<'_, T> {
                 let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
                 let tiles = plan.tiles;
                 if outputs - channel >= wide {
-                    multiply::panel::<T, V, MR, 2>(
+                    multiply::multiply_panel::<T, V, MR, 2>(
                         v, tiles, u, dequant, blocks, m, m_vector, groups, more, prefetcher,
                     );
                 } else {
-                    multiply::panel::<T, V, MR, 1>(
+                    multiply::multiply_panel::<T, V, MR, 1>(
                         v, tiles, u, dequant, blocks, m, m_vector, groups, more, prefetcher,
                     );
                 }

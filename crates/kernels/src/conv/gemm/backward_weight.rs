@@ -18,10 +18,10 @@
 
 use std::ops::Range;
 
-use super::lattice::Lattice;
+use super::strided_pixels::StridedPixels;
 use crate::{
     chunks::DisjointChunks,
-    conv::{shape::ConvShape, sum::sum_chunks},
+    conv::{reduce::sum_partials, shape::ConvShape},
     cpu::Cpu,
     isa::{Kernel, Vector},
     scalar::Scalar,
@@ -42,7 +42,7 @@ const COLUMN: usize = 16;
 
 /// The cuts of a shape.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Gradient {
+pub(super) struct BackwardWeight {
     inputs: usize,
     outputs: usize,
     /// Channels of an item.
@@ -51,14 +51,14 @@ pub(super) struct Gradient {
     pack: usize,
 }
 
-impl Gradient {
+impl BackwardWeight {
     pub(super) fn new(s: &ConvShape, pack: usize) -> Self {
         let (inputs, outputs) = (s.in_channels, s.out_channels);
         // Of equal size, as far as possible.
         let even = |all: usize, most: usize| all.div_ceil(all.div_ceil(most));
         let wide = even(inputs, INPUTS).next_multiple_of(2 * COLUMN);
         let high = even(outputs, OUTPUTS.min(SUMS / wide)).next_multiple_of(COLUMN);
-        Gradient { inputs, outputs, group: (wide, high), pack }
+        BackwardWeight { inputs, outputs, group: (wide, high), pack }
     }
 
     /// Output channels of an item, and parts, for so many pixels.
@@ -92,8 +92,8 @@ impl Gradient {
         &self,
         cpu: &Cpu,
         rows: usize,
-        (x_at, x): (&Lattice, &[T]),
-        (dy_at, dy): (&Lattice, &[T]),
+        (x_at, x): (&StridedPixels, &[T]),
+        (dy_at, dy): (&StridedPixels, &[T]),
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
@@ -132,7 +132,7 @@ impl Gradient {
             });
         });
         if parts > 1 {
-            sum_chunks(cpu, dw, partial, parts, len);
+            sum_partials(cpu, dw, partial, parts, len);
         }
     }
 }
@@ -140,9 +140,9 @@ impl Gradient {
 /// Some output and input channels over a part of the pixels.
 struct Item<'a, T> {
     x: &'a [T],
-    x_at: &'a Lattice,
+    x_at: &'a StridedPixels,
     dy: &'a [T],
-    dy_at: &'a Lattice,
+    dy_at: &'a StridedPixels,
     rows: Range<usize>,
     /// Pixels of all items.
     total: usize,
@@ -195,7 +195,7 @@ impl<T: Scalar> Item<'_, T> {
     }
 
     #[inline(always)]
-    fn block<V: Vector, const P: usize>(
+    fn block<V: Vector, const MR: usize>(
         &mut self,
         here: &Starts,
         next: &Starts,
@@ -229,18 +229,20 @@ impl<T: Scalar> Item<'_, T> {
                 let to = &mut self.x_pack[word * width..][..width];
                 pack::<T, V>(self.x, &here.x[..rows], word, channel, to);
             }
-            for out in (0..high).step_by(P) {
+            for out in (0..high).step_by(MR) {
                 let dy = out / COLUMN * BLOCK * COLUMN + out % COLUMN;
                 let dy = &self.dy_pack[dy..];
-                assert!(dy.len() >= (words - 1) * COLUMN + P && self.x_pack.len() >= words * width);
+                assert!(
+                    dy.len() >= (words - 1) * COLUMN + MR && self.x_pack.len() >= words * width
+                );
                 // SAFETY: both sides are packed; the sums of these channels are this item's own.
                 unsafe {
                     let sums = self.sums.add((self.outputs.start + out) * self.row + channel);
                     let (x, dy, to) = (self.x_pack.as_ptr(), dy.as_ptr(), (sums, self.row));
                     if width == wide {
-                        outer::<T, V, P, 2>(x, dy, words, to, first, &mut prefetcher);
+                        micro_kernel::<T, V, MR, 2>(x, dy, words, to, first, &mut prefetcher);
                     } else {
-                        outer::<T, V, P, 1>(x, dy, words, to, first, &mut prefetcher);
+                        micro_kernel::<T, V, MR, 1>(x, dy, words, to, first, &mut prefetcher);
                     }
                 }
             }
@@ -314,7 +316,7 @@ fn pack<T: Scalar, V: Vector>(
 /// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the tile, whose
 /// rows are so far apart.
 #[inline(always)]
-unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize>(
+unsafe fn micro_kernel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
     x: *const f32,
     dy: *const f32,
     words: usize,
@@ -324,12 +326,12 @@ unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize>(
 ) {
     // SAFETY: the caller's contract.
     unsafe {
-        for p in 0..P {
+        for p in 0..MR {
             for v in 0..NV {
                 V::prefetch(to.add(p * row + v * V::LANES));
             }
         }
-        let mut sums = [[V::zero(); NV]; P];
+        let mut sums = [[V::zero(); NV]; MR];
         for word in 0..words {
             for _ in 0..T::PACK {
                 prefetcher.prefetch::<V>();
@@ -339,7 +341,7 @@ unsafe fn outer<T: Scalar, V: Vector, const P: usize, const NV: usize>(
             for (v, vector) in vectors.iter_mut().enumerate() {
                 *vector = V::load(x.add(v * V::LANES));
             }
-            for p in 0..P {
+            for p in 0..MR {
                 let d = V::splat(*dy.add(p));
                 for v in 0..NV {
                     sums[p][v] = T::multiply(vectors[v], d, sums[p][v]);

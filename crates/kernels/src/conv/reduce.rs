@@ -7,7 +7,13 @@ use crate::{
 };
 
 /// `dw = partial[0] + partial[1] + ...`, in this order.
-pub(super) fn sum_chunks(cpu: &Cpu, dw: &mut [f32], partial: &[f32], chunks: usize, stride: usize) {
+pub(super) fn sum_partials(
+    cpu: &Cpu,
+    dw: &mut [f32],
+    partial: &[f32],
+    chunks: usize,
+    stride: usize,
+) {
     struct Sum<'a> {
         out: &'a mut [f32],
         partial: &'a [f32],
