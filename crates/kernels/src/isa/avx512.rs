@@ -4,8 +4,8 @@ use std::arch::x86_64::*;
 
 use super::{kernel::Kernel, vector::Vector};
 
-/// Pixels of a convolution's register tile: 8 x 2 vectors are 16 accumulators, enough to hide
-/// the latency of two fused multiply-adds a cycle.
+/// Rows of a register tile, `mr` in BLIS. 8 x 2 vectors are 16 accumulators, enough to hide the latency
+/// of two fused multiply-adds per cycle.
 const MR: usize = 8;
 
 /// Runs a kernel with AVX-512.
@@ -17,7 +17,7 @@ pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<F32x16<false>, MR>()
 }
 
-/// Runs a kernel with AVX-512 and its products of pairs, of bfloat16 and of integers.
+/// Runs a kernel with AVX-512 and its dot products of pairs, of bfloat16 and of 16-bit integers.
 ///
 /// # Safety
 /// The machine must have the features named here.
@@ -37,8 +37,8 @@ static INTERLEAVE: [u16; 32] = {
     order
 };
 
-/// `BF16`: the machine multiplies and rounds bfloat16, flushing subnormal numbers to zero, and adds
-/// products of integers as it multiplies.
+/// `BF16`: the machine has dot products of bfloat16 pairs (`vdpbf16ps`, which flush subnormal numbers to
+/// zero) and of pairs of 16-bit integers (`vpdpwssd`), and rounds to bfloat16.
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16<const BF16: bool>(__m512);
 

@@ -122,8 +122,7 @@ impl Isa {
     ///
     /// # Panics
     /// If the environment variable `RESNET_TEST_ISA`, a list separated by commas, names a set that
-    /// this machine lacks, so that a test cannot pass for not having run. `all` there means those that
-    /// it has.
+    /// this machine lacks: a test that cannot run must not pass. `all` stands for those that it has.
     pub fn to_test() -> Vec<Isa> {
         let here = Self::available();
         let wanted = std::env::var("RESNET_TEST_ISA").unwrap_or_default();
@@ -146,13 +145,14 @@ impl Isa {
         }
     }
 
-    /// Its name: `avx512-bf16` (AVX-512 with products of pairs of bfloat16, and of integers),
+    /// Its name: `avx512-bf16` (AVX-512 with dot products of bfloat16 and of 16-bit integers),
     /// `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
         self.0.name()
     }
 
-    /// Whether it multiplies bfloat16, two products a lane, rather than emulating that.
+    /// Whether it has an instruction for dot products of bfloat16 pairs (`vdpbf16ps`). Other sets widen
+    /// to f32.
     pub fn has_native_bf16_dot(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]

@@ -10,8 +10,8 @@ pub(super) const MAX_CHANNELS: usize = 4096;
 /// Words of a block in a plane: one cache line.
 pub(super) const BLOCK: usize = CHANNEL_BLOCK;
 
-/// Images of one size, cut into tiles of `side` x `side` output pixels, numbered by image, row and
-/// column.
+/// Images of one size, cut into tiles of `side` x `side` pixels. Tiles are numbered by image, row and
+/// column. A row of tiles is a *band*.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv) struct Grid {
     pub(super) height: usize,
@@ -27,7 +27,7 @@ impl Grid {
         self.width.div_ceil(self.side)
     }
 
-    /// Bands of an image: rows of tiles.
+    /// Bands of an image.
     pub(super) fn bands(&self) -> usize {
         self.height.div_ceil(self.side)
     }
@@ -42,7 +42,7 @@ impl Grid {
         self.height * self.width * self.channels
     }
 
-    /// The stored values of the rows of some tiles.
+    /// The range of stored values from the first to the last row of some tiles.
     pub(super) fn rows(&self, tiles: Range<usize>) -> Range<usize> {
         let at = |tile: usize| {
             let (image, y, _) = self.place(tile);
@@ -51,7 +51,7 @@ impl Grid {
         at(tiles.start)..at(tiles.end - 1) + self.side * self.width * self.channels
     }
 
-    /// Image, and first row and column, of a tile.
+    /// The image of a tile, and its first row and column.
     #[inline(always)]
     pub(super) fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (image, tile) = (tile / self.tiles(), tile % self.tiles());

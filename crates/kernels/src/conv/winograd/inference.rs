@@ -1,7 +1,8 @@
-//! Integers in inference: weights are transformed once, before any image is known.
+//! Integers in inference, where weights are transformed once, before any image is known.
 //!
-//! Equalisation of the depth then follow from the weights alone, and an image may be too uneven for them. Each
-//! is measured, and those that are go another way: an image's result never depends on others.
+//! Channel equalisation then follows from the weights alone, and the channels of an image may be too
+//! uneven for it. Each image is measured, and those that are too uneven take the fallback in f32. So the
+//! result of an image never depends on other images.
 
 use std::ops::Range;
 
@@ -19,39 +20,42 @@ use crate::{
     scalar::Scalar,
 };
 
-/// What is kept beside transformed weights: for each output the sum of squares of its weights times
-/// their factors, and those of the weights of each of its inputs, both times any one number; and the weights
-/// themselves, times the output's factor.
+/// What is stored next to transformed weights, to measure images and for the fallback: sums of squares of
+/// weights, by output and by pair of channels, and the weights themselves, times the output's scale.
 #[derive(Clone, Copy)]
 pub(super) struct FallbackData<'a> {
+    /// `sum_c |w_oc|^2 / b_c^2` for each output, up to a factor of the output's own.
     totals: &'a [f32],
+    /// `|w_oc|^2`, `[output][input]`, up to the same factors.
     squares: &'a [f32],
     pub(super) weights: &'a [f32],
 }
 
-/// Rounding adds `1.1e-4 R` of an output channel's norm, if roundings have nothing to do with each other
-/// (ARCHITECTURE.md derives it), where `R^2` is `sum_c b_c^2 |x_c|^2` times `sum_c |w_oc|^2 / b_c^2` over `sum_c |x_c|^2 |w_oc|^2`, of an
-/// image. This is the largest `R^2`: 1/140 of the norm.
-const UNEVEN: f32 = 64.0 * 64.0;
+/// The largest `R^2` of an image that is computed in integers, where
+/// `R^2 = (sum_c b_c^2 |x_c|^2) (sum_c |w_oc|^2 / b_c^2) / (sum_c |x_c|^2 |w_oc|^2)`.
+///
+/// Rounding adds an error of `1.1e-4 R` relative to an output channel's norm, if rounding errors are
+/// independent (ARCHITECTURE.md derives it). At this bound that is 1/140.
+const MAX_UNEVENNESS: f32 = 64.0 * 64.0;
 
 /// Outputs of an item of work.
 const GROUP: usize = 64;
 
 impl FallbackData<'_> {
-    /// Words of what is kept.
+    /// Words of the data.
     pub(super) fn len(inputs: usize, outputs: usize) -> usize {
         outputs * (1 + 10 * inputs)
     }
 
-    /// What [`FallbackData::keep`] has left.
-    pub(super) fn of(kept: &[f32], inputs: usize, outputs: usize) -> FallbackData<'_> {
+    /// The data that [`FallbackData::store`] has stored.
+    pub(super) fn read(kept: &[f32], inputs: usize, outputs: usize) -> FallbackData<'_> {
         let (totals, rest) = kept.split_at(outputs);
         let (squares, weights) = rest.split_at(outputs * inputs);
         FallbackData { totals, squares, weights: &weights[..9 * outputs * inputs] }
     }
 
-    /// Keeps what belongs to these weights.
-    pub(super) fn keep(
+    /// Stores the data of these weights.
+    pub(super) fn store(
         cpu: &Cpu,
         raw: RawWeights<'_>,
         equalisation: Equalisation<'_>,
@@ -66,7 +70,7 @@ impl FallbackData<'_> {
         cpu.pool().run_chunks(outputs, rows, |output, ((total, squares), weights)| {
             let factor = raw.output_scales.map_or(1.0, |scales| scales[output]);
             let from = &raw.weights[9 * inputs * output..][..9 * inputs];
-            cpu.isa().dispatch(Keep { from, factor, equalisation, total, squares, weights });
+            cpu.isa().dispatch(StoreOutput { from, factor, equalisation, total, squares, weights });
         });
     }
 
@@ -75,7 +79,7 @@ impl FallbackData<'_> {
         bands * inputs + images * outputs.div_ceil(GROUP)
     }
 
-    /// Which images are too uneven for these weights.
+    /// Finds the images that are too uneven for the equalisation of these weights.
     pub(super) fn uneven<'s, T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -87,7 +91,7 @@ impl FallbackData<'_> {
         let groups = outputs.div_ceil(GROUP);
         let (flags, input_squares) = scratch.split_at_mut(bands.images * groups);
         let input_squares = &mut input_squares[..bands.count() * inputs];
-        bands.each(cpu, input_squares);
+        bands.of_every_band(cpu, input_squares);
         let each = bands.grid.bands() * inputs;
         cpu.pool().run_chunks(flags.len(), DisjointChunks::new(flags, 1), |item, flag| {
             let (image, group) = (item / groups, item % groups);
@@ -105,32 +109,32 @@ impl FallbackData<'_> {
     }
 }
 
-/// Which images of a batch are too uneven.
+/// The images of a batch that are too uneven for integers.
 pub(super) struct UnevenImages<'a> {
     flags: &'a [f32],
     groups: usize,
 }
 
 impl UnevenImages<'_> {
-    fn is(&self, image: usize) -> bool {
+    fn contains(&self, image: usize) -> bool {
         self.flags[image * self.groups..][..self.groups].contains(&1.0)
     }
 
-    /// Consecutive images that go one way, and whether they are too uneven.
+    /// Runs of consecutive images that are alike, each with whether they are too uneven.
     pub(super) fn runs(&self) -> impl Iterator<Item = (Range<usize>, bool)> {
         let images = self.flags.len() / self.groups;
         let mut start = 0;
         std::iter::from_fn(move || {
             let first = start;
-            let uneven = (first < images).then(|| self.is(first))?;
-            start = (first..images).find(|&image| self.is(image) != uneven).unwrap_or(images);
+            let uneven = (first < images).then(|| self.contains(first))?;
+            start = (first..images).find(|&image| self.contains(image) != uneven).unwrap_or(images);
             Some((first..start, uneven))
         })
     }
 }
 
-/// One output's.
-struct Keep<'a> {
+/// Stores the data of one output.
+struct StoreOutput<'a> {
     from: &'a [f32],
     factor: f32,
     equalisation: Equalisation<'a>,
@@ -139,17 +143,17 @@ struct Keep<'a> {
     weights: &'a mut [f32],
 }
 
-impl Kernel for Keep<'_> {
+impl Kernel for StoreOutput<'_> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) {
-        let Keep { from, factor, equalisation, total, squares, weights } = self;
+        let StoreOutput { from, factor, equalisation, total, squares, weights } = self;
         let inputs = squares.len();
         assert!(inputs.is_multiple_of(BLOCK));
         let largest = from.iter().fold(0.0f32, |most, w| most.max((w * factor).abs()));
-        // Only ratios count, and squares of weights near 1 are neither lost nor too large.
+        // Only ratios count. Squares of weights near 1 neither underflow nor overflow.
         let power = power_of_two(largest).clamp(f32::MIN_POSITIVE, f32::MAX / 4.0);
         let mut all = V::zero();
         for channel in (0..inputs).step_by(V::LANES) {
@@ -172,9 +176,9 @@ impl Kernel for Keep<'_> {
 /// Whether an image is too uneven for some outputs.
 struct Check<'a> {
     kept: FallbackData<'a>,
-    /// Of tiles.
+    /// The factors of tiles.
     equalisation: &'a [f32],
-    /// The image's: `[band][channel]`.
+    /// Sums of squares of the image: `[band][channel]`.
     input_squares: &'a [f32],
     outputs: Range<usize>,
 }
@@ -212,9 +216,9 @@ impl Kernel for Check<'_> {
                 }
             }
             let norm = sum_of_lanes(sum[0].add(sum[1]));
-            // Zero: all that the output reads is. Not a number is nothing of both.
-            let is_even =
-                norm == 0.0 || norm.is_finite() && all * kept.totals[output] <= UNEVEN * norm;
+            // The norm is 0 where all that the output reads is 0. NaN is not even.
+            let is_even = norm == 0.0
+                || norm.is_finite() && all * kept.totals[output] <= MAX_UNEVENNESS * norm;
             if !is_even {
                 return true;
             }

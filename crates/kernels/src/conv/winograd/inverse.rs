@@ -1,4 +1,4 @@
-//! InverseTransform back to pixels.
+//! The inverse transform: from products back to pixels.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{chunks::DisjointChunks, conv::epilogue::TypedEpilogue, isa::Vector, scalar::Scalar};
 
-/// InverseTransform of all coefficients of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
-/// `M` pixels.
+/// The inverse transform of a block of tiles, of some output channels: `N` x `N` products of each tile
+/// become `M` x `M` pixels.
 pub(super) struct InverseTransform<'a, T> {
     pub(super) m: &'a [f32],
     pub(super) planes: Planes,
-    /// What the products are worth, of each tile, where they are integers.
+    /// Dequantisation scales of the tiles, where products are of integers.
     pub(super) dequant: *const f32,
     pub(super) grid: &'a Grid,
     pub(super) y: &'a DisjointChunks<'a, T>,
@@ -22,7 +22,7 @@ pub(super) struct InverseTransform<'a, T> {
 }
 
 impl<T: Scalar> InverseTransform<'_, T> {
-    /// Transforms back, and stores.
+    /// Transforms by `L` along both sides, applies the epilogue and stores.
     ///
     /// # Safety
     /// The planes must hold the tiles and channels, `y` and what the epilogue reads all images;

@@ -1,4 +1,33 @@
-//! Matrix products of planes.
+//! Matrix products of planes: the macro-kernels and micro-kernels of Winograd's passes.
+//!
+//! Forward, each coefficient has a product `M = V U`, of `[tiles][channels]` with `[channels][outputs]`.
+//! Its loops are those of BLIS, in another order:
+//!
+//! ```text
+//! LOOP 3  tiles, MC = a block of them: one item of work, its V in the L2 cache
+//! -       coefficient: products that have nothing to do with each other
+//! LOOP 4  channels, KC: only where weights are transformed on the fly, else all at once
+//! LOOP 5  outputs: those of an item (all, or where threads share V one panel of NR)
+//! LOOP 2  outputs, NR = 2 vectors: a panel of U, KC x NR words, in the L1 cache
+//! LOOP 1  tiles, MR: a register tile             ┐ [`multiply_panel`]
+//! -       channels, one word: the micro-kernel   ┘
+//! ```
+//!
+//! Packing A is the transform of tiles ([`super::planes`]), packing B that of weights
+//! ([`super::weights`]); C is read by the inverse transform ([`super::inverse`]).
+//!
+//! For the gradient of the weights, each coefficient has a product over tiles, `dU = W^T V`, of
+//! `[outputs][tiles]` with `[tiles][channels]`:
+//!
+//! ```text
+//! LOOP 4  tiles, KC = a block of them: their V and W are in a cache
+//! -       coefficient
+//! LOOP 3  outputs, MC: those of an item
+//! LOOP 5  channels, NC: those of an item
+//! LOOP 2  channels, NR = 2 vectors             ┐
+//! LOOP 1  outputs, MR: a register tile         │ [`Operands::multiply`]
+//! -       tiles, one word: the micro-kernel    ┘
+//! ```
 
 use std::ops::Range;
 
@@ -9,12 +38,23 @@ use super::{
 };
 use crate::{isa::Vector, scalar::Scalar};
 
-/// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]` for one coefficient, one panel of `NV`
-/// vectors and `groups` register tiles.
+/// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]`, for one coefficient, one panel of `NV`
+/// vectors of outputs and `groups` register tiles.
 ///
-/// `v` is a plane `[block][tiles][BLOCK]`, `u` is `[blocks * BLOCK][NV]` vectors, and `m` points at
-/// the vector of tile 0, with vector `v` of a tile `m_vector * v` words on. Sums of integers are
-/// times `units`, of which there are `NV` vectors. Takes `groups * blocks` steps of the `prefetcher`.
+/// `v` is a plane `[block][tiles][BLOCK]` and `u` a panel `[blocks * BLOCK][NV vectors]`. `m` points at
+/// the first vector of tile 0; the next vector of a tile is `m_vector` words on. Sums of integers are
+/// multiplied by the dequantisation scales of the outputs, `NV` vectors. Takes `groups * blocks` steps
+/// of the `prefetcher`.
+///
+/// ```text
+///                         u[k]: a panel of weights
+///                        ┌─────────┬─────────┐
+///                        │ vector 0│ vector 1│
+///                        └─────────┴─────────┘
+/// v[k] ─ tile 0 splat ─▶ ┌─────────┬─────────┐
+///        tile 1 splat ─▶ │ MR x NV accumulators│  f32, or i32 where words are pairs of i16
+///             ...        └─────────┴─────────┘
+/// ```
 ///
 /// # Safety
 /// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * MR`; the others as above.
@@ -31,6 +71,7 @@ pub(super) unsafe fn multiply_panel<T: Scalar, V: Vector, const MR: usize, const
     accumulate: bool,
     prefetcher: &mut Prefetcher,
 ) {
+    // LOOP 1: MR tiles of the block.
     for group in 0..groups {
         // SAFETY: the caller's contract.
         unsafe {
@@ -43,6 +84,7 @@ pub(super) unsafe fn multiply_panel<T: Scalar, V: Vector, const MR: usize, const
                 }
             }
             let mut w = u;
+            // The micro-kernel: words of the depth, a cache line of each tile at a time.
             for block in 0..blocks {
                 prefetcher.prefetch::<V>();
                 let x = v.add((block * tiles + group * MR) * BLOCK);
@@ -76,12 +118,23 @@ pub(super) unsafe fn multiply_panel<T: Scalar, V: Vector, const MR: usize, const
     }
 }
 
-/// `sums[p][lane] (+)= sum over tiles of w[tile][p] * v[tile][lane]`: `P` output channels from `w`
-/// on, `NV` vectors of input channels, `v_vector` words apart; the sums lie `row` words apart. Sums
-/// of integers are times `norm` and the units of both sides.
+/// The micro-kernel of a gradient: `sums[p][lane] (+)= sum over tiles of w[tile][p] * v[tile][lane]`.
+/// It takes `MR` output channels from `w` on, and `NV` vectors of input channels that are `v_vector`
+/// words apart. Rows of `sums` are `row` words apart. Sums of integers are multiplied by the
+/// dequantisation scales of both sides and by `norm`.
+///
+/// ```text
+///                               v[tile]: input channels
+///                              ┌─────────┬─────────┐
+///                              │ vector 0│ vector 1│
+///                              └─────────┴─────────┘
+/// w[tile] ─ output 0 splat ──▶ ┌─────────┬─────────┐
+///           output 1 splat ──▶ │ MR x NV accumulators│
+///                ...           └─────────┴─────────┘
+/// ```
 ///
 /// # Safety
-/// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile, both units the channels.
+/// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile, both scales the channels.
 #[inline(always)]
 pub(super) unsafe fn gradient_micro_kernel<
     T: Scalar,
@@ -102,7 +155,7 @@ pub(super) unsafe fn gradient_micro_kernel<
     // SAFETY: the caller's contract.
     unsafe {
         if !first {
-            // The products leave time for them.
+            // They arrive while the products run.
             for p in 0..MR {
                 for i in 0..NV {
                     V::prefetch(sums.add(p * row + i * V::LANES));
@@ -130,7 +183,7 @@ pub(super) unsafe fn gradient_micro_kernel<
             }
             for (i, mut sum) in held.into_iter().enumerate() {
                 let sums = sums.add(p * row + i * V::LANES);
-                // Added only now: short sums round less.
+                // Added only here: many short sums round less than a long one.
                 if is_int16::<T>() {
                     let dequant_scale = V::load(v_dequant.add(i * V::LANES)).mul(dequant_scale);
                     sum = sum.i32_to_f32();
@@ -148,14 +201,15 @@ pub(super) unsafe fn gradient_micro_kernel<
     }
 }
 
-/// A coefficient's planes of a block of tiles, of both sides of a gradient of weights: `v` of the input,
-/// `w` of the output's gradient.
+/// The operands of a coefficient's product for a gradient of weights, over a block of tiles: planes of
+/// the input, `v`, and of the gradient of the output, `w`.
 pub(super) struct Operands<'a> {
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
     pub(super) v_planes: Planes,
     pub(super) w_planes: Planes,
-    /// What integers are worth, of each channel, and of the coefficient times its norm.
+    /// Dequantisation scales of the channels of integers, and the coefficient's norm, by which they are
+    /// multiplied.
     pub(super) v_dequant: &'a [f32],
     pub(super) w_dequant: &'a [f32],
     pub(super) norm: f32,
@@ -164,7 +218,8 @@ pub(super) struct Operands<'a> {
 }
 
 impl Operands<'_> {
-    /// Their product over tiles: `[outputs][row]`, of which a row's start is `inputs`.
+    /// Their product over tiles, `[outputs][inputs]`, with rows that are `row` words apart. It is
+    /// stored, or added unless it is the `first`.
     ///
     /// # Safety
     /// `sums` must have room.
@@ -179,7 +234,7 @@ impl Operands<'_> {
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            // Tiles of outputs divide a block.
+            // 4 and 8 divide a block of outputs; 6, the MR of AVX2, does not.
             if MR == 8 {
                 self.tiles::<T, V, 8>(sums, outputs, inputs, row, first);
             } else {
@@ -205,7 +260,9 @@ impl Operands<'_> {
         assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
         let scaled = v_dequant.len() >= inputs.end && w_dequant.len() >= outputs.end;
         assert!(scaled || !is_int16::<T>());
+        // LOOP 2: panels of NR input channels.
         for channel in inputs.clone().step_by(wide) {
+            // LOOP 1: MR output channels.
             for out in outputs.clone().step_by(MR) {
                 // SAFETY: within the planes, and within the sums.
                 unsafe {

@@ -1,4 +1,4 @@
-//! A direction whose products run over channels, and how they are taken.
+//! The forward pass and the gradient of the input, with the choice between integers and f32.
 
 use std::ops::Range;
 
@@ -17,12 +17,12 @@ use crate::{
     scalar::Scalar,
 };
 
-/// The right side of the products.
+/// The weights of a pass, the right operand of its products.
 #[derive(Clone, Copy)]
 pub(in crate::conv) enum PassWeights<'a> {
-    /// Transformed, factors of the depth included.
+    /// Transformed, and followed by the factors of channel equalisation.
     Packed(&'a [f32]),
-    /// As they are.
+    /// Not yet transformed, with the factors of channel equalisation.
     Raw(RawWeights<'a>, Equalisation<'a>),
 }
 
@@ -34,10 +34,10 @@ pub(in crate::conv) trait Pass {
 
     fn output(&self) -> &Grid;
 
-    /// Where transformed weights lie.
+    /// The layout of transformed weights.
     fn packed(&self) -> Packed;
 
-    /// Whether weights are transformed on the way to the products.
+    /// Whether weights are transformed on the fly, panel by panel, right before their products.
     fn packs_on_the_fly(&self) -> bool;
 
     fn scratch_len(&self, cpu: &Cpu) -> usize;
@@ -60,20 +60,20 @@ pub(in crate::conv) trait Pass {
     }
 }
 
-/// A pass, and the one that takes its place where values do not do for integers.
+/// A pass, and its fallback for values that 16-bit integers do not represent well.
 #[derive(Debug)]
 pub(super) struct PassWithFallback<P> {
     pass: P,
-    /// Over 32-bit floating point numbers, if `pass` is over integers.
+    /// The fallback, over 32-bit floating point numbers, if `pass` is over integers.
     wide: Option<P>,
-    /// In training weights are as new as activations: a call transforms them itself, by factors that
-    /// follow from both.
+    /// In training each call transforms the weights itself, since they change as often as activations.
+    /// Equalisation then follows from the activations of the call.
     train: bool,
     /// The largest batch.
     images: usize,
 }
 
-/// What a call computes, but for weights and scratch.
+/// The operands of a call, except for weights and scratch.
 pub(in crate::conv) struct Call<'a, T> {
     pub(super) batch: usize,
     pub(super) x: TypedInput<'a, T>,
@@ -82,7 +82,7 @@ pub(in crate::conv) struct Call<'a, T> {
 }
 
 impl<T: Scalar> Call<'_, T> {
-    /// That of some images, of so many values of input and output.
+    /// The part of some images, which have so many values of input and output each.
     fn images(&mut self, images: Range<usize>, (input, output): (usize, usize)) -> Call<'_, T> {
         let part = images.start * output..images.end * output;
         let residual = self.epilogue.residual.map(|r| &r[part.clone()]);
@@ -130,7 +130,7 @@ impl<P: Pass> PassWithFallback<P> {
         uneven + len(&self.pass).max(wide)
     }
 
-    /// Words of factors, and of weights that a call transforms.
+    /// Words of the equalisation, and of the weights that a call transforms.
     fn own_len(&self) -> usize {
         if self.pass.packs_on_the_fly() {
             2 * self.pass.input().channels
@@ -156,12 +156,13 @@ impl<P: Pass> PassWithFallback<P> {
                 packed.split_at_mut(layout.equalisation(P::VARIANT.weight_coefficients()));
             let depth = self.pass.input().channels;
             weights::equalise_by_weights(cpu, raw, &mut both[..2 * depth], sums);
-            FallbackData::keep(cpu, raw, Equalisation::of(both, depth), kept);
+            FallbackData::store(cpu, raw, Equalisation::of(both, depth), kept);
         }
         weights::pack::<T>(cpu, raw, layout, P::VARIANT, packed);
     }
 
-    /// PassWithFallback with weights as [`PassWithFallback::pack`] has left them.
+    /// Runs the pass with weights that [`PassWithFallback::pack`] has transformed. Images that are too
+    /// uneven for integers take the fallback.
     pub(super) fn run_packed<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -175,7 +176,7 @@ impl<P: Pass> PassWithFallback<P> {
         let (layout, grid) = (self.pass.packed(), self.pass.input());
         let depth = grid.channels;
         let (packed, kept) = packed.split_at(self.pass.packed_len());
-        let kept = FallbackData::of(kept, depth, layout.outputs);
+        let kept = FallbackData::read(kept, depth, layout.outputs);
         let bands = Bands::disjoint(grid, call.x, call.batch);
         let len = FallbackData::scratch_len(bands.count(), depth, call.batch, layout.outputs);
         let (measured, scratch) = scratch.split_at_mut(len);
@@ -197,7 +198,8 @@ impl<P: Pass> PassWithFallback<P> {
         }
     }
 
-    /// PassWithFallback with weights that the call transforms.
+    /// Runs the pass with weights that this call transforms, or the fallback where the sums of squares
+    /// of the input do not fit in f32.
     pub(super) fn run_raw<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -218,7 +220,7 @@ impl<P: Pass> PassWithFallback<P> {
         };
         let (squares, room) = rest.split_at_mut(depth);
         let bands = Bands::disjoint(self.pass.input(), call.x, call.batch);
-        if !bands.all(cpu, squares, room) {
+        if !bands.of_batch(cpu, squares, room) {
             let (weights, scratch) = transform::<P, T>(cpu, wide, raw, scratch);
             return wide.run(cpu, call.widen(), weights, scratch);
         }
@@ -233,7 +235,7 @@ impl<P: Pass> PassWithFallback<P> {
     }
 }
 
-/// Weights for products over 32-bit floating point numbers, and the scratch that is left.
+/// The weights of the fallback, and the scratch that is left.
 fn transform<'a, P: Pass, T: Scalar>(
     cpu: &Cpu,
     wide: &P,

@@ -9,23 +9,24 @@ use crate::{conv::operands::ScaleShift, isa::Vector, scalar::Scalar};
 
 static ZEROS: [u64; MAX_CHANNELS / 2] = [0; MAX_CHANNELS / 2];
 
-/// The patch of `N` x `N` input pixels around a tile, or of its `N` x `N` output pixels: the channels
-/// of a vector of words of each; zero outside of the image.
+/// The `N` x `N` input pixels around a tile, or its `N` x `N` output pixels. Pixels outside of the image
+/// are zero. It is read one vector of words of channels at a time.
 pub(super) struct Patch<T, const N: usize> {
-    /// For each pixel; where all lie inside, the first and constant strides.
+    /// Where each pixel starts. Where all are inside of the image, only the first is set, and `row` and
+    /// `column` are the strides.
     pixels: [[*const T; N]; N],
     inside: bool,
     row: usize,
     column: usize,
-    /// Whether it is the first of a row of tiles.
+    /// Whether it is the first of a band.
     leftmost: bool,
 }
 
-/// What a vector of words' channels are multiplied with, and what is added.
+/// Scale and shift of the channels of a vector of words.
 type Norm<V> = Option<([V; 2], [V; 2])>;
 
 impl<T: Scalar, const N: usize> Patch<T, N> {
-    /// The patch whose first pixel lies `border` before the tile's.
+    /// The patch whose first pixel is `border` rows and columns before the tile's.
     #[inline(always)]
     pub(super) fn new(grid: &Grid, images: &[T], tile: usize, border: usize) -> Self {
         let (image, y, x) = grid.place(tile);
@@ -41,7 +42,7 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
         } else {
             for (i, line) in pixels.iter_mut().enumerate() {
                 for (j, pixel) in line.iter_mut().enumerate() {
-                    // Wraps where it is negative.
+                    // Negative positions wrap to large ones.
                     let (y, x) = ((y + i).wrapping_sub(border), (x + j).wrapping_sub(border));
                     if y < grid.height && x < grid.width {
                         *pixel = image[y * row + x * column..].as_ptr();
@@ -52,7 +53,7 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
         Patch { pixels, inside, row, column, leftmost: x == 0 }
     }
 
-    /// Applies to each pixel's channels from `channel` on, on the way into products.
+    /// The batch norm of the channels from `channel` on, which is fused into the load.
     ///
     /// # Safety
     /// A vector of words from `channel` must lie within the stored channels.
@@ -66,10 +67,9 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
         }
     }
 
-    /// Where a pixel's channel is.
+    /// The address of a channel of a pixel.
     #[inline(always)]
     fn at(&self, (i, j): (usize, usize), channel: usize) -> *const T {
-        // All pixels of the patch lie inside, or their pointers say where to read.
         if self.inside {
             let base = self.pixels[0][0].wrapping_add(channel);
             base.wrapping_add(i * self.row + j * self.column)
@@ -78,7 +78,7 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
         }
     }
 
-    /// A vector of words of a pixel: its channels.
+    /// The channels of a vector of words of a pixel, after the batch norm.
     ///
     /// # Safety
     /// It must lie within the stored channels.
@@ -100,7 +100,7 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
         [first, second]
     }
 
-    /// A vector of words of each pixel, transformed along columns: its rows remain to be.
+    /// The first half of a transform, along columns, of a vector of words of each pixel.
     ///
     /// # Safety
     /// The words from `channel` on must lie within the stored channels.
@@ -130,23 +130,25 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
 /// Columns that neighbouring patches share, at most.
 const SHARED: usize = 2;
 
-/// Sums of squares of patches of `N` x `N` pixels, tile after tile: of columns that two share, once.
+/// Sums of squares of patches of `N` x `N` pixels, tile after tile. Columns that two patches share are
+/// summed once.
 pub(super) struct PatchSquares<const N: usize> {
-    /// Of the last columns of the patch before.
+    /// Sums of the last columns of the previous patch.
     last: [[f32; MAX_INT16_CHANNELS]; SHARED],
 }
 
 impl<const N: usize> PatchSquares<N> {
-    /// From one tile to the next: a patch is one and a border.
-    const APART: usize = N / 4 * 4;
+    /// Columns from one patch to the next: a patch is a tile and a border.
+    const STEP: usize = N / 4 * 4;
 
     #[inline(always)]
     pub(super) fn new(grid: &Grid) -> Self {
-        assert_eq!(grid.side, Self::APART);
+        assert_eq!(grid.side, Self::STEP);
         PatchSquares { last: [[0.0; MAX_INT16_CHANNELS]; SHARED] }
     }
 
-    /// Those of a vector of words of a patch; it `follows` if this was asked of the tile before.
+    /// The sums of a vector of words of a patch. It `follows` if the previous call for this channel was
+    /// for the previous tile.
     ///
     /// # Safety
     /// The words from `channel` on must lie within the stored channels.
@@ -159,7 +161,7 @@ impl<const N: usize> PatchSquares<N> {
         norm: Option<ScaleShift<'_>>,
     ) -> [V; 2] {
         assert!(channel + 2 * V::LANES <= MAX_INT16_CHANNELS);
-        let known = if follows && !patch.leftmost { N - Self::APART } else { 0 };
+        let known = if follows && !patch.leftmost { N - Self::STEP } else { 0 };
         let mut total = [V::zero(); 2];
         // SAFETY: the caller's contract.
         unsafe {
@@ -175,8 +177,8 @@ impl<const N: usize> PatchSquares<N> {
                         sums = [a.mul_add(a, sums[0]), b.mul_add(b, sums[1])];
                     }
                 }
-                if j >= Self::APART {
-                    let last = self.last[j - Self::APART].as_mut_ptr().add(channel);
+                if j >= Self::STEP {
+                    let last = self.last[j - Self::STEP].as_mut_ptr().add(channel);
                     sums[0].store(last);
                     sums[1].store(last.add(V::LANES));
                 }
@@ -187,7 +189,7 @@ impl<const N: usize> PatchSquares<N> {
     }
 }
 
-/// What lies outside an image: zeros in any scalar type, for every channel.
+/// Pixels outside of the image: zeros in any scalar type, for every channel.
 #[inline(always)]
 fn zeros<T>() -> *const T {
     ZEROS.as_ptr().cast::<T>()

@@ -1,4 +1,4 @@
-//! Transforms of tiles into planes.
+//! The transforms of tiles into planes: they pack the left operand of the products.
 
 use std::ops::Range;
 
@@ -10,12 +10,13 @@ use super::{
 };
 use crate::{conv::operands::TypedInput, isa::Vector, scalar::Scalar};
 
-/// Transforms input tiles into planes: `L` along both sides of patches of `S` x `S` pixels. Words
-/// of integers hold two channels, each times its factor, and what they are worth follows the
-/// planes, for each tile.
+/// Transforms input tiles into planes, by `L` along both sides of patches of `S` x `S` pixels. A word of
+/// integers holds two channels, each times its factor of the equalisation. The dequantisation scales
+/// follow the planes, one for each tile.
 ///
 /// # Safety
-/// `out` must hold the planes and a word for each tile, and nobody else use the places of these tiles.
+/// `out` must hold the planes and a word for each tile, and nobody else may use the words of these
+/// tiles.
 #[inline(always)]
 pub(super) unsafe fn input_planes<
     L: OperandTransform<S, N>,
@@ -115,13 +116,14 @@ unsafe fn store_coefficients<
     }
 }
 
-/// Transforms tiles into planes whose product over tiles is a gradient of weights: `L` along both
-/// sides of patches of `S` x `S` pixels. Words of integers hold a pair of tiles, so `planes.tiles`
-/// counts pairs; a tile past the last is zero. Channels lie at their [places](quantise::channel_at). Each is
-/// multiplied with its `times`, and each word with the share of its band, the first of which is `band`.
+/// Transforms tiles into planes whose products run over tiles, for the gradient of the weights: by `L`
+/// along both sides of patches of `S` x `S` pixels. A word of integers holds two tiles, so
+/// `planes.tiles` counts pairs; a tile past the last is zero. Channels are
+/// [deinterleaved](quantise::channel_at). Each is multiplied by its quantisation scale and by the scale
+/// of its band; `band_scales` starts with that of `band`.
 ///
 /// # Safety
-/// `out` must hold the planes, and nobody else use the places of these tiles.
+/// `out` must hold the planes, and nobody else may use the words of these tiles.
 #[inline(always)]
 pub(super) unsafe fn gradient_planes<
     L: OperandTransform<S, N>,

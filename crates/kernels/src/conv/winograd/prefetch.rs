@@ -30,7 +30,7 @@ struct Span {
 impl Span {
     const NONE: Self = Span { start: std::ptr::null(), row: 0, shift: 0, next: 0, count: 0 };
 
-    /// Consecutive values.
+    /// The lines of consecutive values.
     fn values<T>(start: *const T, count: usize) -> Self {
         let count = (count * size_of::<T>()).div_ceil(LINE);
         // All in one row.
@@ -59,13 +59,13 @@ impl Prefetcher {
         }
     }
 
-    /// Consecutive values.
+    /// Prefetches consecutive values.
     pub(super) fn values(values: &[f32]) -> Self {
         let span = Span::values(values.as_ptr(), values.len());
         Prefetcher { spans: [span, Span::NONE], each: 0 }
     }
 
-    /// Rows of `width` values, a power of two, that start `stride` values apart.
+    /// Prefetches rows of `width` values, a power of two, that start `stride` values apart.
     pub(super) fn rows(start: *const f32, stride: usize, width: usize, rows: usize) -> Self {
         let of_row = (width * size_of::<f32>()).div_ceil(LINE);
         let span = Span {

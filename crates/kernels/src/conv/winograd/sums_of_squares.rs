@@ -1,4 +1,4 @@
-//! Energies of channels: their sums of squares, from which scales of integers follow.
+//! Sums of squares of the channels of an activation, from which quantisation scales follow.
 
 use std::ops::Range;
 
@@ -14,59 +14,60 @@ use crate::{
     scalar::Scalar,
 };
 
-/// An activation, in bands: rows of tiles.
+/// An activation, in bands of tiles.
 #[derive(Clone, Copy)]
 pub(super) struct Bands<'a, T> {
     pub(super) grid: &'a Grid,
     pub(super) read: TypedInput<'a, T>,
     pub(super) images: usize,
-    /// Side of the patch of pixels that each of its tiles reads, from so many before its own on.
+    /// Side of the patch of pixels that a tile reads.
     pub(super) side: usize,
+    /// Rows and columns of the patch before the tile's own.
     pub(super) border: usize,
 }
 
-/// Items of work that a sum over all bands is cut into, at most.
+/// Items of work of a sum over all bands, at most.
 const ITEMS: usize = 32;
 
-/// Sums of squares of a channel that are exact enough to divide by: far from the smallest and the largest
-/// f32.
+/// The range of sums of squares that are precise enough to divide by, far from the smallest and the
+/// largest f32.
 pub(super) const USABLE: Range<f32> = 1.0 / (1u128 << 105) as f32..(1u128 << 90) as f32;
 
-/// Where no channel of a band has more, its squares may be lost.
+/// Where all sums of a band are below this, its squares may be lost to underflow.
 const LOST: f32 = 1e-30;
 
-/// Makes the square of any bfloat16 but zero more than zero, or infinite. (What is read through a norm may
-/// be smaller yet.)
+/// A scale by which the square of any bfloat16 except zero is more than zero, or infinite. (A value after
+/// a batch norm may be smaller.)
 const LARGE: f32 = (1u128 << 64) as f32;
 
 impl<'a, T: Scalar> Bands<'a, T> {
-    /// The bands of each pixel once.
+    /// Bands that have each pixel once.
     pub(super) fn disjoint(grid: &'a Grid, read: TypedInput<'a, T>, images: usize) -> Self {
         Bands { grid, read, images, side: grid.side, border: 0 }
     }
 
-    /// How many there are.
+    /// The number of bands.
     pub(super) fn count(&self) -> usize {
         self.images * self.grid.bands()
     }
 
-    /// Words that [`Bands::all`] takes, sums and scratch.
+    /// Words that [`Bands::of_batch`] takes, for sums and scratch.
     pub(super) fn scratch_len(channels: usize) -> usize {
         (ITEMS + 2) * channels
     }
 
-    /// Sums of squares of every channel in each band, of all patches: `[band][channel]`.
-    pub(super) fn each(&self, cpu: &Cpu, to: &mut [f32]) {
+    /// Sums of squares of every channel in each band, over all patches: `[band][channel]`.
+    pub(super) fn of_every_band(&self, cpu: &Cpu, to: &mut [f32]) {
         let channels = self.grid.channels;
         let parts = DisjointChunks::new(&mut to[..self.count() * channels], channels);
         cpu.pool().run_chunks(self.count(), parts, |band, to| {
-            self.one(cpu, band, to);
+            self.of_band(cpu, band, to);
         });
     }
 
-    /// Those of a band, on this thread. They are no numbers where the squares of all channels are lost to
-    /// underflow.
-    pub(super) fn one(&self, cpu: &Cpu, band: usize, to: &mut [f32]) {
+    /// Sums of squares of every channel of one band, on this thread. They are NaN where the squares of
+    /// all channels are lost to underflow.
+    pub(super) fn of_band(&self, cpu: &Cpu, band: usize, to: &mut [f32]) {
         let squares = |scale: Option<f32>, to: &mut [f32]| {
             to.fill(0.0);
             cpu.isa().dispatch(BandSquares { of: *self, bands: band..band + 1, scale, to });
@@ -79,22 +80,22 @@ impl<'a, T: Scalar> Bands<'a, T> {
         }
     }
 
-    /// Sums of squares of every channel. Returns whether they are usable: none is too large for an f32, no
-    /// number, or small without being zero.
-    pub(super) fn all(&self, cpu: &Cpu, to: &mut [f32], scratch: &mut [f32]) -> bool {
+    /// Sums of squares of every channel of the batch. Returns whether they are usable: none is too large
+    /// for an f32, NaN, or small without being zero.
+    pub(super) fn of_batch(&self, cpu: &Cpu, to: &mut [f32], scratch: &mut [f32]) -> bool {
         self.sum(cpu, None, to, scratch);
-        self.usable(cpu, to, scratch)
+        self.are_usable(cpu, to, scratch)
     }
 
-    /// Whether the sums of squares of all bands are usable.
-    pub(super) fn usable(&self, cpu: &Cpu, sums: &[f32], scratch: &mut [f32]) -> bool {
+    /// Whether the sums of squares of the batch are usable.
+    pub(super) fn are_usable(&self, cpu: &Cpu, sums: &[f32], scratch: &mut [f32]) -> bool {
         if !sums.iter().all(|&x| x < USABLE.end) {
             return false;
         }
         if sums.iter().all(|&x| x >= USABLE.start) {
             return true;
         }
-        // Values may be there whose squares are lost to underflow.
+        // A small sum may have lost squares to underflow.
         let (large, scratch) = scratch.split_at_mut(sums.len());
         self.sum(cpu, Some(LARGE), large, scratch);
         sums.iter().zip(&*large).all(|(&x, &large)| x >= USABLE.start || large == 0.0)
@@ -114,14 +115,14 @@ impl<'a, T: Scalar> Bands<'a, T> {
     }
 }
 
-/// Adds lines of values.
+/// `to += ` each of some lines of as many values.
 pub(super) fn add_lines(lines: &[f32], to: &mut [f32]) {
     for line in lines.chunks_exact(to.len()) {
         to.iter_mut().zip(line).for_each(|(to, x)| *to += x);
     }
 }
 
-/// Adds sums of squares of some bands, of values as they are read and then `times` something.
+/// Adds sums of squares of some bands, of values after the batch norm, times a scale.
 struct BandSquares<'a, T> {
     of: Bands<'a, T>,
     bands: Range<usize>,
@@ -220,7 +221,7 @@ impl<T: Scalar> Band<'_, T> {
 }
 
 impl<T> Bands<'_, T> {
-    /// How many patches of a band a column of pixels is in.
+    /// The number of patches of a band that contain a column of pixels.
     #[inline(always)]
     fn patches(&self, x: usize) -> usize {
         let (side, x) = (self.grid.side, x + self.border);

@@ -70,7 +70,8 @@ impl BackwardWeightPlan {
             add_lines(statistics.v, v_over);
             add_lines(statistics.w, w_over);
         }
-        let usable = both.x.usable(cpu, v_over, scratch) && both.dy.usable(cpu, w_over, scratch);
+        let usable =
+            both.x.are_usable(cpu, v_over, scratch) && both.dy.are_usable(cpu, w_over, scratch);
         if !usable {
             return Int16Accuracy::FewPairs;
         }

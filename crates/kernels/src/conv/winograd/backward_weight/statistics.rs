@@ -188,7 +188,7 @@ impl BackwardWeightPlan {
 /// Sums of squares of a band, of both sides.
 fn sides<T: Scalar>(cpu: &Cpu, both: BothSides<'_, T>, band: usize, v: &mut [f32], w: &mut [f32]) {
     for (of, to) in [(both.x, v), (both.dy, w)] {
-        of.one(cpu, band, to);
+        of.of_band(cpu, band, to);
     }
 }
 
