@@ -37,7 +37,7 @@ pub(crate) fn build(
 ) -> anyhow::Result<TrainConfig> {
     let recipe = recipe(args, start.arch, cpu)?;
     let images = data.train.len();
-    let validation = args.images.split.unwrap_or(0);
+    let validation = args.images.validation.unwrap_or(0);
     let train_images = images.checked_sub(validation).filter(|&n| n > 0).ok_or_else(|| {
         Usage(format!(
             "--validation {validation} leaves no images to train on: the training set has {images}"

@@ -62,7 +62,7 @@ fn a_run_finishes_and_can_be_evaluated() {
     let config = fs::read_to_string(s.path("run/config.toml")).unwrap();
     assert!(config.contains(&format!("dtype = {dtype}")), "{config}");
     let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
-    assert!(log.contains(" products of bfloat16\n") && !log.contains("faster"), "{log}");
+    assert!(log.contains(" native bfloat16 dot products\n") && !log.contains("faster"), "{log}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use resnet_network::{
 use super::{
     arena::borrow,
     input_buffer::InputBuffer,
-    prepare::{Kernels, Prepared, most_scratch, of_batch, summary},
+    prepare::{Kernels, Prepared, most_scratch, summary},
 };
 use crate::{
     batch,
@@ -369,7 +369,7 @@ impl EvalPlan {
             ) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);
                 let x = x.expect("an input was given");
-                of_batch(norm, n).apply(cpu, x, mean, scale, shift, residual, *relu, y);
+                norm.batch(n).apply(cpu, x, mean, scale, shift, residual, *relu, y);
             }
             (Compute::Parameterless { op, x, residual, relu, y }, _) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);

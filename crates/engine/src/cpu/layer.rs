@@ -4,16 +4,15 @@ use std::ops::Range;
 
 use resnet_kernels::{
     Cpu, Storage, Values,
-    batch_norm::{self, BatchNorm, Parameters, ResidualGradient},
-    conv::{Activation, Conv, Direction, Epilogue},
-    elementwise::pass_gradient,
+    batch_norm::{self, BatchNormShape, NormParameters, ResidualGradient},
+    conv::{Conv, ConvInput, Direction, Epilogue},
+    elementwise::add_relu_backward,
 };
 use resnet_network::{Network, graph::NodeId};
 
 use super::{
     arena::{borrow, disjoint, gradients},
     buffers::Buffers,
-    prepare::of_batch,
 };
 use crate::{
     hooks::{Hooks, Statistics},
@@ -50,12 +49,12 @@ impl LayerContext<'_> {
         x: &ConvOperand,
         values: &'b Storage,
         saved: &'b [f32],
-    ) -> Activation<'b> {
+    ) -> ConvInput<'b> {
         match x {
-            ConvOperand::Images => Activation { values: self.images.into(), norm: None },
+            ConvOperand::Images => ConvInput { values: self.images.into(), norm: None },
             ConvOperand::Value { at, fused_norm } => {
-                let norm = fused_norm.as_ref().map(|t| t.norm.scale_shift(&saved[t.saved.clone()]));
-                Activation { values: values.values(at.clone()), norm }
+                let norm = fused_norm.as_ref().map(|t| t.norm.batch(self.n).scale_shift(&saved[t.saved.clone()]));
+                ConvInput { values: values.values(at.clone()), norm }
             }
         }
     }
@@ -88,7 +87,7 @@ impl LayerContext<'_> {
                     let bias = &net.values()[bias];
                     let x = x.expect("an input was given");
                     let saved = &b.saved[saved.clone()];
-                    let norm = of_batch(norm, n);
+                    let norm = norm.batch(n);
                     norm.normalize(cpu, x, bias, residual, *relu, y, saved, &mut b.scratch);
                 }
             }
@@ -113,8 +112,8 @@ impl LayerContext<'_> {
                     ConvOperand::Value { at, fused_norm } => {
                         let [x, y] = disjoint(&mut b.values, [at, y]);
                         let norm = fused_norm.as_ref();
-                        let norm = norm.map(|t| t.norm.scale_shift(&b.saved[t.saved.clone()]));
-                        let x = Activation { values: x.into_values(), norm };
+                        let norm = norm.map(|t| t.norm.batch(n).scale_shift(&b.saved[t.saved.clone()]));
+                        let x = ConvInput { values: x.into_values(), norm };
                         conv.forward(n, x, weights, y, Epilogue::STORE, scratch);
                     }
                 }
@@ -135,21 +134,21 @@ impl LayerContext<'_> {
     /// Computes the batch statistics, and updates the running statistics.
     fn statistics(
         &self,
-        norm: &BatchNorm,
+        norm: &BatchNormShape,
         x: &Span,
         saved: &Span,
         net: &mut Network,
         b: &mut Buffers,
         hooks: &mut dyn Hooks,
     ) {
-        let norm = of_batch(norm, self.n);
+        let norm = norm.batch(self.n);
         let moments = &mut b.sums[..norm.sums_len()];
         if self.n > 0 {
             norm.moments(self.cpu, b.values.values(x.clone()), moments, &mut b.scratch);
         } else {
             moments.fill(0.0);
         }
-        let mut statistics = Statistics { count: norm.pixels as f64, moments };
+        let mut statistics = Statistics { count: norm.batch_pixels as f64, moments };
         hooks.statistics(self.head, &mut statistics);
         let Statistics { count, moments } = statistics;
         b.counts[self.layer] = count;
@@ -158,7 +157,7 @@ impl LayerContext<'_> {
             return;
         }
         let [weight, bias, running_mean, running_var] = net.norm_mut(self.head);
-        let parameters = Parameters { weight, bias, running_mean, running_var };
+        let parameters = NormParameters { weight, bias, running_mean, running_var };
         norm.finish_statistics(count, moments, parameters, &mut b.saved[saved.clone()]);
     }
 
@@ -175,16 +174,16 @@ impl LayerContext<'_> {
         let (cpu, n) = (self.cpu, self.n);
         match compute {
             Compute::BatchNormBackward { norm, x, mask, saved, dy, d_residual, dx } => {
-                let norm = of_batch(norm, n);
+                let norm = norm.batch(n);
                 let [weight, bias] = net.weight_and_bias(self.head);
                 let scale = &net.values()[weight.clone()];
                 let [d_weight, d_bias] = d_params.get_disjoint_mut([weight, bias]).expect(DISJOINT);
                 let x = b.values.values(x.clone());
                 let saved = &b.saved[saved.clone()];
                 let mask = match mask {
-                    ReluMask::None => batch_norm::Gate::Open,
-                    ReluMask::Output(y) => batch_norm::Gate::Output(b.values.values(y.clone())),
-                    ReluMask::Recomputed => batch_norm::Gate::Input(norm.scale_shift(saved)),
+                    ReluMask::None => batch_norm::ReluMask::None,
+                    ReluMask::Output(y) => batch_norm::ReluMask::Output(b.values.values(y.clone())),
+                    ReluMask::Recomputed => batch_norm::ReluMask::Recomputed(norm.scale_shift(saved)),
                 };
                 let sums = &mut b.sums[..norm.sums_len()];
                 let g = b.gradients.values(dy.clone());
@@ -211,7 +210,7 @@ impl LayerContext<'_> {
                 if let Some(dx) = dx {
                     let (dy, to) = gradients(&mut b.gradients, dy, dx);
                     let to = to.slice(0..norm.stored_len());
-                    pass_gradient(cpu, dy, None, to, dx.accumulate);
+                    add_relu_backward(cpu, dy, None, to, dx.accumulate);
                 }
                 true
             }

@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Cpu, Values, ValuesMut,
-    elementwise::{add_relu, pass_gradient},
+    elementwise::{add_relu, add_relu_backward},
 };
 
 use crate::program::Parameterless;
@@ -42,7 +42,7 @@ impl Parameterless {
         match self {
             Parameterless::AddRelu { image_len } => {
                 let dx = dx.slice(0..n * image_len);
-                pass_gradient(cpu, dy, relu.then_some(y), dx, accumulate);
+                add_relu_backward(cpu, dy, relu.then_some(y), dx, accumulate);
             }
             Parameterless::MaxPool(pool) => pool.backward(cpu, n, x, y, dy, dx, accumulate),
             Parameterless::AvgPool(pool) => pool.backward(cpu, n, dy, dx, accumulate),

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use resnet_kernels::{
     Cpu, Dtype, OutOfMemory,
-    batch_norm::BatchNorm,
-    conv::{Algorithm, Conv, ConvShape, Direction, Mode, Source},
+    conv::{Algorithm, Conv, ConvConfig, ConvShape, Direction, Mode, Source},
 };
 
 use crate::{
@@ -36,9 +35,7 @@ impl<'a> Kernels<'a> {
         let mut bytes = 0_usize;
         for key in convs {
             if !seen.contains(&key) {
-                let (shape, source, mode) = key;
-                let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
-                let more = Conv::table_bytes(shape, dtype, source, mode, batch, cpu);
+                let more = Conv::table_bytes(self.config(key), self.cpu);
                 bytes = bytes.saturating_add(more);
                 seen.push(key);
             }
@@ -48,10 +45,12 @@ impl<'a> Kernels<'a> {
 
     /// Whether a layer is a convolution that can fuse a batch norm and ReLU into its load.
     pub(super) fn fuses_input_norm(&self, layer: &FusedLayer) -> bool {
-        layer.conv.is_some_and(|(shape, source, mode)| {
-            let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
-            Conv::algorithm_of(shape, dtype, source, mode, batch, cpu).reads_through_norm()
-        })
+        let algorithm = |key| Conv::algorithm_of(self.config(key), self.cpu);
+        layer.conv.is_some_and(|key| algorithm(key).fuses_input_norm())
+    }
+
+    fn config(&self, (shape, source, mode): ConvKey) -> ConvConfig {
+        ConvConfig { shape, dtype: self.dtype, source, mode, batch: self.batch }
     }
 
     /// By layer, the kernel of its convolution.
@@ -69,9 +68,7 @@ impl<'a> Kernels<'a> {
         if let Some((_, made)) = self.made.iter().find(|(of, _)| *of == key) {
             return Ok(made.clone());
         }
-        let (shape, source, mode) = key;
-        let conv = Conv::new(shape, self.dtype, source, mode, self.batch, self.cpu)?;
-        let conv = Arc::new(conv);
+        let conv = Arc::new(Conv::new(self.config(key), self.cpu)?);
         self.made.push((key, conv.clone()));
         Ok(conv)
     }
@@ -95,7 +92,7 @@ pub(super) fn scratch_len(
     match &operation.compute {
         Compute::BatchNorm { norm, saved: Some(_), .. }
         | Compute::BatchNormStatistics { norm, .. }
-        | Compute::BatchNormBackward { norm, .. } => of_batch(norm, program.batch).scratch_len(),
+        | Compute::BatchNormBackward { norm, .. } => norm.batch(program.batch).scratch_len(),
         Compute::LinearBackward { linear, .. } => linear.scratch_len(cpu),
         _ => {
             let conv = operation.layer.and_then(|layer| convs[layer].as_ref());
@@ -108,11 +105,6 @@ pub(super) fn scratch_len(
 pub(super) fn most_scratch(program: &Program, convs: &[Option<Arc<Conv>>], cpu: &Cpu) -> usize {
     let scratch = (0..program.operations.len()).map(|i| scratch_len(program, i, convs, cpu));
     scratch.max().unwrap_or(0)
-}
-
-/// The batch norm of several images, from that of one.
-pub(super) fn of_batch(norm: &BatchNorm, images: usize) -> BatchNorm {
-    BatchNorm { pixels: images * norm.pixels, channels: norm.channels }
 }
 
 /// The algorithm of each pass that a convolution is prepared for.

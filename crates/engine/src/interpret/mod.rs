@@ -9,7 +9,7 @@ mod parameterless;
 mod taps;
 
 use resnet_kernels::{
-    batch_norm::{BatchNorm, EPSILON, MOMENTUM},
+    batch_norm::{BatchNormShape, EPSILON, MOMENTUM},
     conv::ConvShape,
     layout::padded,
 };
@@ -240,13 +240,13 @@ impl<'a> Interpreter<'a> {
         &mut self,
         net: &Network,
         head: NodeId,
-        norm: &BatchNorm,
+        norm: &BatchNormShape,
         x: &Span,
         saved: &Span,
         n: usize,
     ) {
-        let (stored, count) = (padded(norm.channels), (n * norm.pixels) as f64);
-        let x = &self.values[x.start..][..n * norm.pixels * stored];
+        let (stored, count) = (padded(norm.channels), (n * norm.image_pixels) as f64);
+        let x = &self.values[x.start..][..n * norm.image_pixels * stored];
         let [weight, bias] = net.weight_and_bias(head).map(|at| &net.values()[at]);
         let (running_mean, running_var) = net.running(head);
         let mut running = [running_mean, running_var]
@@ -279,7 +279,7 @@ impl<'a> Interpreter<'a> {
                     self.statistics(net, head, norm, x, saved, n);
                 }
                 let stored = padded(norm.channels);
-                let mut out = self.values[x.start..][..n * norm.pixels * stored].to_vec();
+                let mut out = self.values[x.start..][..n * norm.image_pixels * stored].to_vec();
                 for pixel in out.chunks_exact_mut(stored) {
                     for (c, x) in pixel[..norm.channels].iter_mut().enumerate() {
                         *x = match saved {
@@ -344,13 +344,13 @@ impl<'a> Interpreter<'a> {
         &mut self,
         net: &Network,
         head: NodeId,
-        norm: &BatchNorm,
+        norm: &BatchNormShape,
         (x, mask, saved): (&Span, &ReluMask, &Span),
         (dy, d_residual, dx): (&Span, &Option<Sink>, &Option<Sink>),
         n: usize,
     ) {
         let stored = padded(norm.channels);
-        let len = n * norm.pixels * stored;
+        let len = n * norm.image_pixels * stored;
         let x = self.values[x.start..][..len].to_vec();
         let mut g = self.gradients[dy.start..][..len].to_vec();
         for (i, g) in g.iter_mut().enumerate() {
@@ -368,7 +368,7 @@ impl<'a> Interpreter<'a> {
             self.store_gradient(&g, to);
         }
         let [weight, bias] = net.weight_and_bias(head);
-        let count = (n * norm.pixels) as f64;
+        let count = (n * norm.image_pixels) as f64;
         for c in 0..norm.channels {
             let of = |row: usize| self.saved[saved.start + row * stored + c];
             let (mean, inv_std, scale) = (of(0), of(1), of(2));

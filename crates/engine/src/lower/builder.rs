@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Dtype,
-    batch_norm::BatchNorm,
+    batch_norm::BatchNormShape,
     conv::Mode,
     elementwise::PadShortcut,
     linear::Linear,
@@ -143,9 +143,12 @@ impl<'a> ProgramBuilder<'a> {
     }
 
     /// The batch norm of a group, for one image.
-    pub(super) fn batch_norm(&self, group: usize) -> BatchNorm {
+    pub(super) fn batch_norm(&self, group: usize) -> BatchNormShape {
         let head = self.groups[group].head;
-        BatchNorm { pixels: self.sizes.pixels(head), channels: self.sizes.shapes[head].channels }
+        BatchNormShape {
+            image_pixels: self.sizes.pixels(head),
+            channels: self.sizes.shapes[head].channels,
+        }
     }
 
     /// The linear layer of a group.

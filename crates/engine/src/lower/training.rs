@@ -1,6 +1,6 @@
 //! A training step: forward, loss, and backward as the forward list in reverse.
 
-use resnet_kernels::{batch_norm::BatchNorm, conv::Mode};
+use resnet_kernels::{batch_norm::BatchNormShape, conv::Mode};
 use resnet_network::graph::Op;
 
 use super::{
@@ -39,7 +39,7 @@ pub fn training(
     for index in 0..count {
         let start = saved_len;
         if builder.op(index) == Op::BatchNorm2d {
-            saved_len += builder.batch_norm(index).saved_len();
+            saved_len += builder.batch_norm(index).batch(1).saved_len();
         }
         saved.push(start..saved_len);
     }
@@ -70,7 +70,7 @@ fn sink(read: &Read) -> Sink {
 }
 
 impl Step<'_> {
-    fn norm(&self, index: usize) -> (BatchNorm, Span) {
+    fn norm(&self, index: usize) -> (BatchNormShape, Span) {
         (self.builder.batch_norm(index), self.saved[index].clone())
     }
 

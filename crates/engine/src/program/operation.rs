@@ -1,6 +1,6 @@
 //! One operation of a program.
 
-use resnet_kernels::{batch_norm::BatchNorm, linear::Linear};
+use resnet_kernels::{batch_norm::BatchNormShape, linear::Linear};
 use resnet_network::graph::NodeId;
 
 use super::{Kind, Parameterless, Pass, Span};
@@ -63,7 +63,7 @@ pub enum Compute {
     /// The batch statistics alone: this batch norm is fused into the next convolution's load.
     BatchNormStatistics {
         /// Dimensions for one image.
-        norm: BatchNorm,
+        norm: BatchNormShape,
         /// Input.
         x: Span,
         /// Statistics for the backward pass.
@@ -72,7 +72,7 @@ pub enum Compute {
     /// `y = relu?(norm(x) + residual?)`.
     BatchNorm {
         /// Dimensions for one image.
-        norm: BatchNorm,
+        norm: BatchNormShape,
         /// Input.
         x: Span,
         /// Statistics for the backward pass; none in inference, which uses running statistics.
@@ -88,7 +88,7 @@ pub enum Compute {
     /// output's in `dy`, and is copied to `dx` where that is another place.
     BatchNormBackward {
         /// Dimensions for one image.
-        norm: BatchNorm,
+        norm: BatchNormShape,
         /// Input of the forward pass.
         x: Span,
         /// The ReLU's mask.
@@ -170,7 +170,7 @@ pub enum ConvOperand {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FusedNorm {
     /// Dimensions for one image.
-    pub norm: BatchNorm,
+    pub norm: BatchNormShape,
     /// Its statistics.
     pub saved: Span,
 }

@@ -1,71 +1,71 @@
-//! Products back to pixels.
+//! The inverse transform: from products back to pixels.
 
 use std::ops::Range;
 
 use super::{
     grid::{BLOCK, Grid, Planes},
-    product::fixed,
-    transform::{Half, Line},
+    quantise::is_int16,
+    transform::{HalfTransformed, Transform1d},
 };
-use crate::{conv::epilogue::Finish, element::Element, isa::Vector, parts::Parts};
+use crate::{chunks::DisjointChunks, conv::epilogue::TypedEpilogue, isa::Vector, scalar::Scalar};
 
-/// Products of all elements of some tiles and outputs, `N` x `N` of each, and where they go: to `M` x
-/// `M` pixels.
-pub(super) struct Products<'a, E> {
+/// The inverse transform of a block of tiles, of some output channels: `N` x `N` products of each tile
+/// become `M` x `M` pixels.
+pub(super) struct InverseTransform<'a, T> {
     pub(super) m: &'a [f32],
     pub(super) planes: Planes,
-    /// What the products are worth, of each tile, where they are integers.
-    pub(super) units: *const f32,
+    /// Dequantisation scales of the tiles, where products are of integers.
+    pub(super) dequant: *const f32,
     pub(super) grid: &'a Grid,
-    pub(super) y: &'a Parts<'a, E>,
-    pub(super) epilogue: &'a Finish<'a, E>,
+    pub(super) y: &'a DisjointChunks<'a, T>,
+    pub(super) epilogue: &'a TypedEpilogue<'a, T>,
 }
 
-impl<E: Element> Products<'_, E> {
-    /// Transforms back, and stores.
+impl<T: Scalar> InverseTransform<'_, T> {
+    /// Transforms by `L` along both sides, applies the epilogue and stores.
     ///
     /// # Safety
     /// The planes must hold the tiles and channels, `y` and what the epilogue reads all images;
     /// nobody else may write these channels of these tiles.
     #[inline(always)]
-    pub(super) unsafe fn store<L: Line<N, M>, V: Vector, const N: usize, const M: usize>(
+    pub(super) unsafe fn store<L: Transform1d<N, M>, V: Vector, const N: usize, const M: usize>(
         &self,
         tiles: Range<usize>,
         channels: Range<usize>,
     ) {
-        let Products { m, planes, units, grid, y: outputs, epilogue } = *self;
+        let InverseTransform { m, planes, dequant, grid, y: outputs, epilogue } = *self;
         let stride = planes.stride();
         assert!(m.len() >= planes.len(N * N));
         for (at, tile) in tiles.enumerate() {
             let (image, y, x) = grid.place(tile);
             let (rows, columns) = (M.min(grid.height - y), M.min(grid.width - x));
             let corner = image * grid.image_len() + (y * grid.width + x) * grid.channels;
-            let mut unit = V::zero();
-            if fixed::<E>() {
+            let mut dequant_scale = V::zero();
+            if is_int16::<T>() {
                 // SAFETY: there is one for every tile.
-                unit = V::splat(unsafe { *units.add(at) });
+                dequant_scale = V::splat(unsafe { *dequant.add(at) });
             }
             for channel in channels.clone().step_by(V::LANES) {
                 let own = channel - channels.start;
                 let from = planes.at(own / BLOCK, at) + own % BLOCK;
-                let mut half = Half::<V, M, N>::new();
+                let mut half = HalfTransformed::<V, M, N>::new();
                 for j in 0..N {
                     let mut column = [V::zero(); N];
                     for (i, value) in column.iter_mut().enumerate() {
                         // SAFETY: within the planes.
                         *value = unsafe { V::load(m.as_ptr().add((i * N + j) * stride + from)) };
                     }
-                    half.set(j, L::line(&column));
+                    half.set(j, L::apply(&column));
                 }
                 // SAFETY: the caller's contract.
                 let bias = unsafe { epilogue.bias::<V>(channel) };
                 for i in 0..rows {
                     // SAFETY: set above; there are at most M rows.
-                    let line = L::line(unsafe { half.row(i) });
+                    let line = L::apply(unsafe { half.row(i) });
                     for (j, mut sum) in line.into_iter().enumerate().take(columns) {
                         let to = corner + (i * grid.width + j) * grid.channels + channel;
-                        if fixed::<E>() {
-                            sum = sum.mul_add(unit, bias.unwrap_or(V::zero()));
+                        if is_int16::<T>() {
+                            sum = sum.mul_add(dequant_scale, bias.unwrap_or(V::zero()));
                         } else if let Some(bias) = bias {
                             sum = sum.add(bias);
                         }

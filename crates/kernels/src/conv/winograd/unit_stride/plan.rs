@@ -2,16 +2,16 @@
 
 use crate::{
     conv::winograd::{
-        form::Form,
         grid::{BLOCK, Grid, Planes},
+        variant::Variant,
         weights::{MOST_LINES, Packed},
     },
     cpu::Cpu,
-    element::Element,
+    scalar::Scalar,
 };
 
-/// Elements of a tile.
-pub(super) const ELEMENTS: usize = Form::Plain.elements();
+/// Coefficients of a tile.
+pub(super) const COEFFICIENTS: usize = Variant::UnitStride.tile_coefficients();
 /// Words of a thread's planes aimed at, and at most, where fewer tiles are not worth their weights: a
 /// part of a usual L2 cache, and one with a little of the next.
 const PLANES: usize = 150 * 1024;
@@ -19,11 +19,11 @@ const MOST_PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
 const SHARED: usize = 128;
 /// Words of the depth whose weights are transformed on the way to a product, of words of one value.
-const FRESH: usize = 64;
+const ON_THE_FLY: usize = 64;
 
 /// One direction of a convolution.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) struct Forward {
+pub(in crate::conv) struct UnitStridePass {
     /// The input: as many pixels as the output.
     pub(in crate::conv::winograd) input: Grid,
     pub(in crate::conv::winograd) output: Grid,
@@ -33,39 +33,39 @@ pub(in crate::conv::winograd) struct Forward {
     pub(in crate::conv::winograd) shared: bool,
     /// Weights are transformed on their way to the products: transformed weights outweigh plain
     /// ones by four, and where tiles are few that is most of the traffic.
-    pub(in crate::conv::winograd) fresh: bool,
+    pub(in crate::conv::winograd) on_the_fly: bool,
     /// Words of the depth whose weights are transformed at once, if so.
     pub(in crate::conv::winograd) chunk: usize,
     /// Tiles of a block.
     pub(in crate::conv::winograd) tiles: usize,
 }
 
-impl Forward {
-    /// For up to `batch` images of these stored channels, in elements of `E`.
-    pub(in crate::conv::winograd) fn new<E: Element>(
+impl UnitStridePass {
+    /// For up to `batch` images of these stored channels, in coefficients of `T`.
+    pub(in crate::conv::winograd) fn new<T: Scalar>(
         input: Grid,
         outputs: usize,
         batch: usize,
         tile: usize,
-        fresh: Fresh,
+        on_the_fly: OnTheFly,
     ) -> Self {
-        let packed = Packed { outputs, depth: input.channels / E::PACK };
+        let packed = Packed { outputs, depth: input.channels / T::PACK };
         let all = batch * input.tiles();
-        let line = ELEMENTS * (packed.depth + outputs);
+        let line = COEFFICIENTS * (packed.depth + outputs);
         let mut tiles = (PLANES / line / tile * tile).max(32.min(MOST_PLANES / line));
         let shared = tiles < 32;
         if shared {
             tiles = SHARED;
         }
-        let fresh = match fresh {
-            Fresh::Never => false,
-            Fresh::OneBlock => shared && all <= tiles,
-            Fresh::Shared => shared,
+        let on_the_fly = match on_the_fly {
+            OnTheFly::Never => false,
+            OnTheFly::OneBlock => shared && all <= tiles,
+            OnTheFly::Shared => shared,
         };
         let tiles = tiles.min(all).next_multiple_of(tile);
         let output = Grid { channels: outputs, ..input };
-        let chunk = packed.depth.min(FRESH * E::PACK);
-        Forward { input, output, packed, shared, fresh, chunk, tiles }
+        let chunk = packed.depth.min(ON_THE_FLY * T::PACK);
+        UnitStridePass { input, output, packed, shared, on_the_fly, chunk, tiles }
     }
 
     pub(super) fn v(&self) -> Planes {
@@ -79,32 +79,32 @@ impl Forward {
 
     /// Words of transformed tiles, and of what those are worth.
     pub(super) fn v_len(&self) -> usize {
-        self.v().len(ELEMENTS) + self.tiles
+        self.v().len(COEFFICIENTS) + self.tiles
     }
 
     /// Words of the planes: shared input, and each thread's own.
     pub(super) fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
         let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
         if self.shared {
-            let turned = 9 * self.input.channels * panel;
-            let u = self.fresh_stride(panel) * 6 * MOST_LINES;
-            let fresh = u + ELEMENTS * panel + turned;
-            let m = self.m(panel).len(ELEMENTS);
-            (v, if self.fresh { m + fresh } else { m })
+            let rotated = 9 * self.input.channels * panel;
+            let u = self.on_the_fly_stride(panel) * 6 * MOST_LINES;
+            let on_the_fly = u + COEFFICIENTS * panel + rotated;
+            let m = self.m(panel).len(COEFFICIENTS);
+            (v, if self.on_the_fly { m + on_the_fly } else { m })
         } else {
-            (0, v + self.m(self.output.channels).len(ELEMENTS))
+            (0, v + self.m(self.output.channels).len(COEFFICIENTS))
         }
     }
 
-    /// Words from one element of fresh weights of so many outputs to the next.
-    pub(super) fn fresh_stride(&self, outputs: usize) -> usize {
+    /// Words from one coefficient of fresh weights of so many outputs to the next.
+    pub(super) fn on_the_fly_stride(&self, outputs: usize) -> usize {
         self.chunk * outputs + BLOCK
     }
 }
 
 /// When weights are transformed on the way to the products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::conv::winograd) enum Fresh {
+pub(in crate::conv::winograd) enum OnTheFly {
     /// They are transformed once for many calls.
     Never,
     /// Where threads share tiles, and one block holds all.

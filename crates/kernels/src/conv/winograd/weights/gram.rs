@@ -1,17 +1,19 @@
-//! Norms of elements, without elements.
+//! Norms of coefficients, without coefficients.
 
 use std::ops::Range;
 
-use super::{taps::Taps, times::Times};
+use super::{quant_scales::QuantScales, taps::Taps};
 use crate::{
-    conv::winograd::{energies::USABLE, product::CHANNELS, transform::Window},
+    conv::winograd::{
+        quantise::MAX_INT16_CHANNELS, sums_of_squares::USABLE, transform::UnscaledTransform,
+    },
     isa::Vector,
 };
 
 /// Sums over the depth of products of two taps, for two vectors of outputs.
 ///
-/// The square of an element `sum G_ia G_jb g_ab` is a form in products `g_ab g_cd`, and so is its
-/// sum over the depth. Forms of all elements have the same rows a and c and columns b and d: each
+/// The square of a coefficient `sum G_ia G_jb g_ab` is a form in products `g_ab g_cd`, and so is its
+/// sum over the depth. Forms of all coefficients have the same rows a and c and columns b and d: each
 /// of the 36 sums here has a [pair] of each.
 pub(in crate::conv::winograd) struct Gram([[[f32; 32]; 6]; 6]);
 
@@ -25,7 +27,7 @@ const fn pair(i: usize) -> [usize; 2] {
 /// taken apart: short sums round less.
 const BLOCK: usize = 32;
 
-/// Elements that are far smaller than their taps are what rounding leaves of larger terms, but no sum
+/// Coefficients that are far smaller than their taps are what rounding leaves of larger terms, but no sum
 /// of squares may be found too small: integers would outgrow their limit. Terms of a form sum up, without
 /// their signs, to at most `|G_i|^2 |G_j|^2 sum of g_ab^2` (Cauchy and Schwarz), and each was rounded
 /// at most 128 times in a block (two products that are not fused, of 32 values), 16 times among
@@ -49,7 +51,7 @@ impl Gram {
         depth: Range<usize>,
         width: usize,
     ) {
-        assert!(depth.len() <= CHANNELS && CHANNELS <= 16 * BLOCK);
+        assert!(depth.len() <= MAX_INT16_CHANNELS && MAX_INT16_CHANNELS <= 16 * BLOCK);
         for start in depth.clone().step_by(BLOCK) {
             let block = start..(start + BLOCK).min(depth.end);
             for lane in (0..width).step_by(V::LANES) {
@@ -108,19 +110,19 @@ impl Gram {
         (0..width).all(|lane| USABLE.contains(&total(lane)))
     }
 
-    /// Sums of squares of the [bare](Window::bare) elements, rounded up.
+    /// Sums of squares of the [unscaled](UnscaledTransform::unscaled) coefficients, rounded up.
     #[inline(always)]
-    pub(in crate::conv::winograd) fn squares<L: Window, V: Vector>(
+    pub(in crate::conv::winograd) fn squares<L: UnscaledTransform, V: Vector>(
         &self,
         width: usize,
-        squares: &mut Times,
+        squares: &mut QuantScales,
     ) {
         assert!(width <= 32 && width.is_multiple_of(V::LANES));
-        // Of each element of a line, what pairs of its taps count.
+        // Of each coefficient of a line, what pairs of its taps count.
         let units = [
-            L::bare(&[V::splat(1.0), V::zero(), V::zero()]),
-            L::bare(&[V::zero(), V::splat(1.0), V::zero()]),
-            L::bare(&[V::zero(), V::zero(), V::splat(1.0)]),
+            L::unscaled(&[V::splat(1.0), V::zero(), V::zero()]),
+            L::unscaled(&[V::zero(), V::splat(1.0), V::zero()]),
+            L::unscaled(&[V::zero(), V::zero(), V::splat(1.0)]),
         ];
         let mut counts = [[V::zero(); 6]; 6];
         let mut norms = [V::zero(); 6];
@@ -168,22 +170,22 @@ impl Gram {
 mod tests {
     use super::*;
     use crate::{
-        conv::winograd::transform::{plain, strided, testing::first},
+        conv::winograd::transform::{strided, testing::first, unit_stride},
         isa::{Isa, Kernel},
     };
 
     struct Check<'a> {
-        /// Lines of a window, of which its elements are products.
+        /// Lines of a window, of which its coefficients are products.
         columns: &'a dyn Fn(usize) -> [f64; 3],
         rows: &'a dyn Fn(usize) -> [f64; 3],
     }
 
     impl Check<'_> {
-        /// No sum is below that of the elements' squares, nor above by more than rounding.
+        /// No sum is below that of the coefficients' squares, nor above by more than rounding.
         #[inline(always)]
-        fn bounds<L: Window, V: Vector>(&self) {
+        fn bounds<L: UnscaledTransform, V: Vector>(&self) {
             let width = 2 * V::LANES;
-            let mut taps = vec![0.0f32; CHANNELS * 9 * width];
+            let mut taps = vec![0.0f32; MAX_INT16_CHANNELS * 9 * width];
             for (k, value) in taps.chunks_exact_mut(9 * width).enumerate() {
                 for (i, tap) in value.iter_mut().enumerate() {
                     let (lane, window) = (i % width, i / width);
@@ -192,31 +194,31 @@ mod tests {
                 }
             }
             let all = Taps { start: taps.as_mut_ptr(), window: width as isize, value: 9 * width };
-            let (mut gram, mut squares) = (Gram::new(), Times::new());
+            let (mut gram, mut squares) = (Gram::new(), QuantScales::new());
             // SAFETY: these are the taps of so many values.
-            unsafe { gram.add::<V>(&all, 0..CHANNELS, width) };
+            unsafe { gram.add::<V>(&all, 0..MAX_INT16_CHANNELS, width) };
             gram.squares::<L, V>(width, &mut squares);
             let units: [[f64; 6]; 3] = std::array::from_fn(|a| {
                 let unit = std::array::from_fn(|n| V::splat(f32::from(u8::from(n == a))));
-                first(L::bare::<V>(&unit))
+                first(L::unscaled::<V>(&unit))
             });
             for (e, lane) in (0..36).flat_map(|e| (0..width).map(move |lane| (e, lane))) {
                 let (mut want, mut most) = (0.0, 0.0);
                 for value in taps.chunks_exact(9 * width) {
-                    let mut element = 0.0;
+                    let mut coefficient = 0.0;
                     for window in 0..9 {
                         let tap = f64::from(value[window * width + lane]);
-                        element += units[window / 3][e / 6] * units[window % 3][e % 6] * tap;
+                        coefficient += units[window / 3][e / 6] * units[window % 3][e % 6] * tap;
                         let square = |a: f64| a * a;
                         let norm = |i: usize| units.iter().map(|u| square(u[i])).sum::<f64>();
                         most += norm(e / 6) * norm(e % 6) * square(tap);
                     }
-                    want += element * element;
+                    want += coefficient * coefficient;
                 }
                 let got = f64::from(squares.0[e][lane]);
-                assert!(got >= want, "element {e}: {got} for {want}");
+                assert!(got >= want, "coefficient {e}: {got} for {want}");
                 let above = want + 2.0 * f64::from(ROUNDING) * most;
-                assert!(got <= above * 1.0001, "element {e}: {got} for {want} of {most}");
+                assert!(got <= above * 1.0001, "coefficient {e}: {got} for {want} of {most}");
             }
         }
     }
@@ -225,9 +227,9 @@ mod tests {
         type Output = ();
         const PAIRS: bool = false;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) {
-            self.bounds::<plain::Weight, V>();
-            self.bounds::<strided::Weight, V>();
+        fn run<V: Vector, const MR: usize>(self) {
+            self.bounds::<unit_stride::WeightTransform, V>();
+            self.bounds::<strided::WeightTransform, V>();
         }
     }
 
@@ -235,7 +237,7 @@ mod tests {
     fn no_sum_is_too_small() {
         // Values without a pattern, of few bits.
         let value = |i: u32| f64::from(i.wrapping_mul(0x9E37_79B9) as i8) / 128.0;
-        let values: Vec<f64> = (1..=6 * CHANNELS as u32).map(|i| value(i * i)).collect();
+        let values: Vec<f64> = (1..=6 * MAX_INT16_CHANNELS as u32).map(|i| value(i * i)).collect();
         let any = |k: usize| [0, 1, 2].map(|i| values[(3 * k + i) % values.len()]);
         // Windows that a point of the transform makes nothing, or next to nothing.
         for (p, rest) in [(0.0, 1.0), (2.0 / 3.0, 0.0), (-1.5, 1e-3), (1.5, 1e-6), (-1.0, 0.0)] {

@@ -18,13 +18,13 @@
 
 use std::ops::Range;
 
-use super::lattice::Lattice;
+use super::strided_pixels::StridedPixels;
 use crate::{
-    conv::{shape::ConvShape, sum::sum_chunks},
+    chunks::DisjointChunks,
+    conv::{reduce::sum_partials, shape::ConvShape},
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
-    parts::Parts,
+    scalar::Scalar,
 };
 
 /// Items aimed at by cutting.
@@ -42,7 +42,7 @@ const COLUMN: usize = 16;
 
 /// The cuts of a shape.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Gradient {
+pub(super) struct BackwardWeight {
     inputs: usize,
     outputs: usize,
     /// Channels of an item.
@@ -51,14 +51,14 @@ pub(super) struct Gradient {
     pack: usize,
 }
 
-impl Gradient {
+impl BackwardWeight {
     pub(super) fn new(s: &ConvShape, pack: usize) -> Self {
         let (inputs, outputs) = (s.in_channels, s.out_channels);
         // Of equal size, as far as possible.
         let even = |all: usize, most: usize| all.div_ceil(all.div_ceil(most));
         let wide = even(inputs, INPUTS).next_multiple_of(2 * COLUMN);
         let high = even(outputs, OUTPUTS.min(SUMS / wide)).next_multiple_of(COLUMN);
-        Gradient { inputs, outputs, group: (wide, high), pack }
+        BackwardWeight { inputs, outputs, group: (wide, high), pack }
     }
 
     /// Output channels of an item, and parts, for so many pixels.
@@ -88,12 +88,12 @@ impl Gradient {
         cpu.threads() * (x + dy) + sums
     }
 
-    pub(super) fn run<E: Element>(
+    pub(super) fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
         rows: usize,
-        (x_at, x): (&Lattice, &[E]),
-        (dy_at, dy): (&Lattice, &[E]),
+        (x_at, x): (&StridedPixels, &[T]),
+        (dy_at, dy): (&StridedPixels, &[T]),
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
@@ -108,7 +108,7 @@ impl Gradient {
         let (packed, partial) = scratch.split_at_mut(cpu.threads() * (x_len + dy_len));
         let len = self.inputs * self.outputs;
         let sums = if parts > 1 { &mut partial[..parts * len] } else { &mut *dw };
-        let sums = Parts::new(sums, 0);
+        let sums = DisjointChunks::new(sums, 0);
         let words = rows.div_ceil(self.pack);
         let cut = |part: usize| rows.min(part * words / parts * self.pack);
         let (items, each) = (parts * across * down, x_len + dy_len);
@@ -132,17 +132,17 @@ impl Gradient {
             });
         });
         if parts > 1 {
-            sum_chunks(cpu, dw, partial, parts, len);
+            sum_partials(cpu, dw, partial, parts, len);
         }
     }
 }
 
 /// Some output and input channels over a part of the pixels.
-struct Item<'a, E> {
-    x: &'a [E],
-    x_at: &'a Lattice,
-    dy: &'a [E],
-    dy_at: &'a Lattice,
+struct Item<'a, T> {
+    x: &'a [T],
+    x_at: &'a StridedPixels,
+    dy: &'a [T],
+    dy_at: &'a StridedPixels,
     rows: Range<usize>,
     /// Pixels of all items.
     total: usize,
@@ -162,13 +162,13 @@ struct Starts {
     dy: [usize; 2 * BLOCK],
 }
 
-impl<E: Element> Kernel for Item<'_, E> {
+impl<T: Scalar> Kernel for Item<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(mut self) {
-        let block = BLOCK * E::PACK;
+    fn run<V: Vector, const MR: usize>(mut self) {
+        let block = BLOCK * T::PACK;
         let mut here = Starts { x: [0; _], dy: [0; _] };
         let mut next = Starts { x: [0; _], dy: [0; _] };
         self.starts(self.rows.start, &mut next);
@@ -177,7 +177,7 @@ impl<E: Element> Kernel for Item<'_, E> {
             self.starts(first + block, &mut next);
             let rows = block.min(self.rows.end - first);
             // Tiles of outputs divide a column.
-            if TILE == 8 {
+            if MR == 8 {
                 self.block::<V, 8>(&here, &next, rows, first == self.rows.start);
             } else {
                 self.block::<V, 4>(&here, &next, rows, first == self.rows.start);
@@ -186,61 +186,63 @@ impl<E: Element> Kernel for Item<'_, E> {
     }
 }
 
-impl<E: Element> Item<'_, E> {
+impl<T: Scalar> Item<'_, T> {
     #[inline(always)]
     fn starts(&self, first: usize, starts: &mut Starts) {
-        let count = BLOCK * E::PACK;
+        let count = BLOCK * T::PACK;
         self.x_at.starts(first, self.total, &mut starts.x[..count]);
         self.dy_at.starts(first, self.total, &mut starts.dy[..count]);
     }
 
     #[inline(always)]
-    fn block<V: Vector, const P: usize>(
+    fn block<V: Vector, const MR: usize>(
         &mut self,
         here: &Starts,
         next: &Starts,
         rows: usize,
         first: bool,
     ) {
-        let words = rows.div_ceil(E::PACK);
+        let words = rows.div_ceil(T::PACK);
         let high = self.outputs.len();
         for word in 0..words {
             let column = |c: usize| c * BLOCK * COLUMN + word * COLUMN;
             for c in 0..high / COLUMN {
                 let to = &mut self.dy_pack[column(c)..][..COLUMN];
                 let channel = self.outputs.start + c * COLUMN;
-                pack::<E, V>(self.dy, &here.dy[..rows], word, channel, to);
+                pack::<T, V>(self.dy, &here.dy[..rows], word, channel, to);
             }
         }
-        let mut ahead = Ahead {
+        let mut prefetcher = BlockPrefetcher {
             x: self.x[self.inputs.start..].as_ptr(),
             dy: self.dy[self.outputs.start..].as_ptr(),
             starts: next,
             rows,
             row: 0,
             line: 0,
-            x_lines: lines::<E>(self.inputs.len()),
-            lines: lines::<E>(self.inputs.len()) + lines::<E>(high),
+            x_lines: lines::<T>(self.inputs.len()),
+            lines: lines::<T>(self.inputs.len()) + lines::<T>(high),
         };
         let wide = 2 * V::LANES;
         for channel in self.inputs.clone().step_by(wide) {
             let width = wide.min(self.inputs.end - channel);
             for word in 0..words {
                 let to = &mut self.x_pack[word * width..][..width];
-                pack::<E, V>(self.x, &here.x[..rows], word, channel, to);
+                pack::<T, V>(self.x, &here.x[..rows], word, channel, to);
             }
-            for out in (0..high).step_by(P) {
+            for out in (0..high).step_by(MR) {
                 let dy = out / COLUMN * BLOCK * COLUMN + out % COLUMN;
                 let dy = &self.dy_pack[dy..];
-                assert!(dy.len() >= (words - 1) * COLUMN + P && self.x_pack.len() >= words * width);
+                assert!(
+                    dy.len() >= (words - 1) * COLUMN + MR && self.x_pack.len() >= words * width
+                );
                 // SAFETY: both sides are packed; the sums of these channels are this item's own.
                 unsafe {
                     let sums = self.sums.add((self.outputs.start + out) * self.row + channel);
                     let (x, dy, to) = (self.x_pack.as_ptr(), dy.as_ptr(), (sums, self.row));
                     if width == wide {
-                        outer::<E, V, P, 2>(x, dy, words, to, first, &mut ahead);
+                        micro_kernel::<T, V, MR, 2>(x, dy, words, to, first, &mut prefetcher);
                     } else {
-                        outer::<E, V, P, 1>(x, dy, words, to, first, &mut ahead);
+                        micro_kernel::<T, V, MR, 1>(x, dy, words, to, first, &mut prefetcher);
                     }
                 }
             }
@@ -249,17 +251,17 @@ impl<E: Element> Item<'_, E> {
 }
 
 /// Cache lines of so many values.
-fn lines<E>(values: usize) -> usize {
-    (values * size_of::<E>()).div_ceil(LINE)
+fn lines<T>(values: usize) -> usize {
+    (values * size_of::<T>()).div_ceil(LINE)
 }
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Asks for the next block, line by line.
-struct Ahead<'a, E> {
-    x: *const E,
-    dy: *const E,
+/// Prefetches the next block of pixels, one cache line per call.
+struct BlockPrefetcher<'a, T> {
+    x: *const T,
+    dy: *const T,
     starts: &'a Starts,
     rows: usize,
     row: usize,
@@ -269,9 +271,9 @@ struct Ahead<'a, E> {
     lines: usize,
 }
 
-impl<E: Element> Ahead<'_, E> {
+impl<T: Scalar> BlockPrefetcher<'_, T> {
     #[inline(always)]
-    fn ask<V: Vector>(&mut self) {
+    fn prefetch<V: Vector>(&mut self) {
         if self.row >= self.rows {
             return;
         }
@@ -291,20 +293,20 @@ impl<E: Element> Ahead<'_, E> {
 
 /// Words of some channels of a pixel, or of two: zeros after the last.
 #[inline(always)]
-fn pack<E: Element, V: Vector>(
-    values: &[E],
+fn pack<T: Scalar, V: Vector>(
+    values: &[T],
     starts: &[usize],
     word: usize,
     channel: usize,
     to: &mut [f32],
 ) {
     let row = |at: usize| starts.get(at).map(|start| &values[start + channel..][..to.len()]);
-    let low = row(word * E::PACK).expect("a word has a pixel");
-    let high = row(word * E::PACK + E::PACK - 1);
+    let low = row(word * T::PACK).expect("a word has a pixel");
+    let high = row(word * T::PACK + T::PACK - 1);
     for i in (0..low.len()).step_by(V::LANES) {
-        let a: V = E::read(&low[i..]);
-        let b = high.map_or(V::zero(), |high| E::read(&high[i..]));
-        E::pack(a, b).write(&mut to[i..]);
+        let a: V = T::read(&low[i..]);
+        let b = high.map_or(V::zero(), |high| T::read(&high[i..]));
+        T::pack(a, b).write(&mut to[i..]);
     }
 }
 
@@ -314,35 +316,35 @@ fn pack<E: Element, V: Vector>(
 /// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the tile, whose
 /// rows are so far apart.
 #[inline(always)]
-unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usize>(
+unsafe fn micro_kernel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
     x: *const f32,
     dy: *const f32,
     words: usize,
     (to, row): (*mut f32, usize),
     first: bool,
-    ahead: &mut Ahead<'_, E>,
+    prefetcher: &mut BlockPrefetcher<'_, T>,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
-        for p in 0..P {
+        for p in 0..MR {
             for v in 0..NV {
                 V::prefetch(to.add(p * row + v * V::LANES));
             }
         }
-        let mut sums = [[V::zero(); NV]; P];
+        let mut sums = [[V::zero(); NV]; MR];
         for word in 0..words {
-            for _ in 0..E::PACK {
-                ahead.ask::<V>();
+            for _ in 0..T::PACK {
+                prefetcher.prefetch::<V>();
             }
             let (x, dy) = (x.add(word * NV * V::LANES), dy.add(word * COLUMN));
             let mut vectors = [V::zero(); NV];
             for (v, vector) in vectors.iter_mut().enumerate() {
                 *vector = V::load(x.add(v * V::LANES));
             }
-            for p in 0..P {
+            for p in 0..MR {
                 let d = V::splat(*dy.add(p));
                 for v in 0..NV {
-                    sums[p][v] = E::multiply(vectors[v], d, sums[p][v]);
+                    sums[p][v] = T::multiply(vectors[v], d, sums[p][v]);
                 }
             }
         }

@@ -4,51 +4,52 @@ use std::ops::Range;
 
 use super::taps::Taps;
 use crate::{
-    conv::winograd::{ahead::Ahead, grid::BLOCK, product::fixed},
-    element::Element,
+    conv::winograd::{grid::BLOCK, prefetch::Prefetcher, quantise::is_int16},
     isa::Vector,
+    scalar::Scalar,
 };
 
 /// Weights `[out][3][3][in]` as a product takes them. Forward: lanes are output channels, each
-/// times its factor. Backward: the window is turned by half a circle, lanes are input channels.
+/// times its factor. Backward: the window is rotated by half a circle, lanes are input channels.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) struct Plain<'a> {
+pub(in crate::conv) struct RawWeights<'a> {
     pub(in crate::conv::winograd) weights: &'a [f32],
     pub(in crate::conv::winograd) in_channels: usize,
-    pub(in crate::conv::winograd) factors: Option<&'a [f32]>,
+    pub(in crate::conv::winograd) output_scales: Option<&'a [f32]>,
     pub(in crate::conv::winograd) backward: bool,
 }
 
-/// How far ahead a row is asked for: a machine follows few streams by itself.
-const AHEAD: usize = 8 * BLOCK;
+/// Words between a row's load and its prefetch: hardware prefetchers follow few streams.
+const PREFETCH_DISTANCE: usize = 8 * BLOCK;
 
-impl Plain<'_> {
+impl RawWeights<'_> {
     /// The weights of `width` outputs from `first` on and of some values of the depth, brought
-    /// together in `turned`. Those of integers are times their factors.
+    /// together in `rotated`. Those of integers are times their factors.
     #[inline(always)]
-    pub(in crate::conv::winograd) fn taps<E: Element, V: Vector>(
+    pub(in crate::conv::winograd) fn taps<T: Scalar, V: Vector>(
         &self,
         first: usize,
         width: usize,
         depth: Range<usize>,
-        factors: &[f32],
-        turned: &mut [f32],
+        equalisation: &[f32],
+        rotated: &mut [f32],
     ) -> Taps {
         let channels = self.in_channels;
         let (row, count) = (9 * channels, depth.len());
-        assert!(turned.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
-        let factors = if fixed::<E>() { &factors[depth.clone()] } else { factors };
+        assert!(rotated.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
+        let equalisation =
+            if is_int16::<T>() { &equalisation[depth.clone()] } else { equalisation };
         if self.backward {
             assert!(first + width <= channels && self.weights.len() >= row * depth.end);
-            let plain = Plain { weights: &self.weights[row * depth.start..], ..*self };
-            let (panel, rows, to) = ((first, width), 0..9 * count, turned.as_mut_ptr());
+            let raw = RawWeights { weights: &self.weights[row * depth.start..], ..*self };
+            let (panel, rows, to) = ((first, width), 0..9 * count, rotated.as_mut_ptr());
             // SAFETY: as checked.
-            unsafe { plain.gather::<E, V>(panel, rows, factors, to) };
-            return Taps::gathered(turned.as_mut_ptr(), width);
+            unsafe { raw.gather::<T, V>(panel, rows, equalisation, to) };
+            return Taps::gathered(rotated.as_mut_ptr(), width);
         }
         let from = &self.weights[first * row..(first + width) * row];
         assert!(depth.end <= channels && count.is_multiple_of(V::LANES));
-        assert!(self.factors.is_none_or(|f| f.len() >= first + width));
+        assert!(self.output_scales.is_none_or(|f| f.len() >= first + width));
         // Along the rows, which a machine sees as streams.
         for lane in (0..width).step_by(V::LANES) {
             for window in 0..9 {
@@ -57,18 +58,18 @@ impl Plain<'_> {
                     let from = &from[..(V::LANES - 1) * row + V::LANES];
                     let to = (window * count + k) * width + lane;
                     for row in from.chunks(row) {
-                        V::prefetch(row.as_ptr().wrapping_add(AHEAD));
+                        V::prefetch(row.as_ptr().wrapping_add(PREFETCH_DISTANCE));
                     }
                     // SAFETY: LANES rows of LANES values, within both, as checked above.
                     unsafe {
-                        let to = turned.as_mut_ptr().add(to);
-                        let mut times = None;
-                        if fixed::<E>() {
-                            times = Some(V::read(&factors[k..]));
+                        let to = rotated.as_mut_ptr().add(to);
+                        let mut scale = None;
+                        if is_int16::<T>() {
+                            scale = Some(V::read(&equalisation[k..]));
                         }
-                        V::transpose(from.as_ptr(), row, to, width, times);
-                        if let Some(factors) = self.factors {
-                            let factor = V::load(factors.as_ptr().add(first + lane));
+                        V::transpose(from.as_ptr(), row, to, width, scale);
+                        if let Some(output_scales) = self.output_scales {
+                            let factor = V::load(output_scales.as_ptr().add(first + lane));
                             for k in 0..V::LANES {
                                 let to = to.add(k * width);
                                 V::load(to).mul(factor).store(to);
@@ -78,29 +79,29 @@ impl Plain<'_> {
                 }
             }
         }
-        Taps { start: turned.as_mut_ptr(), window: (count * width) as isize, value: width }
+        Taps { start: rotated.as_mut_ptr(), window: (count * width) as isize, value: width }
     }
 
-    /// Asks for rows that [`Plain::gather`] will copy.
-    pub(in crate::conv::winograd) fn ahead(
+    /// Prefetches rows that [`RawWeights::gather`] will copy.
+    pub(in crate::conv::winograd) fn prefetch_rows(
         &self,
         (first, width): (usize, usize),
         rows: Range<usize>,
-    ) -> Ahead {
+    ) -> Prefetcher {
         let start = self.weights.as_ptr().wrapping_add(rows.start * self.in_channels + first);
-        Ahead::rows(start, self.in_channels, width, rows.len())
+        Prefetcher::rows(start, self.in_channels, width, rows.len())
     }
 
-    /// Asks for a part of so many of what [`Plain::taps`] will read, forward.
-    pub(in crate::conv::winograd) fn panel_ahead(
+    /// Prefetches one of `parts` equal parts of the panel that [`RawWeights::taps`] will read, forward.
+    pub(in crate::conv::winograd) fn prefetch_panel(
         &self,
         (first, width): (usize, usize),
         (part, parts): (usize, usize),
-    ) -> Ahead {
+    ) -> Prefetcher {
         let row = 9 * self.in_channels;
         let panel = self.weights.get(first * row..(first + width) * row).unwrap_or_default();
         let part = panel.len() * part / parts..panel.len() * (part + 1) / parts;
-        Ahead::values(&panel[part])
+        Prefetcher::values(&panel[part])
     }
 
     /// Copies some rows of the weights, of which each value of the depth has nine, to where
@@ -110,25 +111,25 @@ impl Plain<'_> {
     /// # Safety
     /// The weights must have these rows, of at least `first + width` inputs, and `to` room for all.
     #[inline(always)]
-    pub(in crate::conv::winograd) unsafe fn gather<E: Element, V: Vector>(
+    pub(in crate::conv::winograd) unsafe fn gather<T: Scalar, V: Vector>(
         &self,
         (first, width): (usize, usize),
         rows: Range<usize>,
-        factors: &[f32],
+        equalisation: &[f32],
         to: *mut f32,
     ) {
         for row in rows {
-            let mut times = V::zero();
-            if fixed::<E>() {
-                times = V::splat(factors[row / 9]);
+            let mut scale = V::zero();
+            if is_int16::<T>() {
+                scale = V::splat(equalisation[row / 9]);
             }
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract.
                 unsafe {
                     let from = self.weights.as_ptr().add(row * self.in_channels + first + lane);
                     let mut weights = V::load(from);
-                    if fixed::<E>() {
-                        weights = weights.mul(times);
+                    if is_int16::<T>() {
+                        weights = weights.mul(scale);
                     }
                     weights.store(to.add(row * width + lane));
                 }

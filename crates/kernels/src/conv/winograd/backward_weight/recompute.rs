@@ -6,18 +6,18 @@
 
 use super::{
     compare::GROUP,
-    measure::Layout,
-    plan::{BackwardWeight, Blocks},
+    plan::{BackwardWeightPlan, Blocks},
+    statistics::RecordLayout,
 };
 use crate::{
+    chunks::DisjointChunks,
     conv::{
-        operands::Read,
-        winograd::{form::Form, product::CHANNELS},
+        operands::TypedInput,
+        winograd::{quantise::MAX_INT16_CHANNELS, variant::Variant},
     },
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
-    parts::Parts,
+    scalar::Scalar,
 };
 
 /// Pairs to be summed up anew.
@@ -30,56 +30,57 @@ pub(super) struct Flagged<'a> {
     pub(super) records: &'a [f32],
 }
 
-impl BackwardWeight {
+impl BackwardWeightPlan {
     /// Sums up flagged pairs anew.
-    pub(super) fn mend<E: Element>(
+    pub(super) fn recompute<T: Scalar>(
         &self,
         cpu: &Cpu,
-        x: Read<'_, E>,
-        dy: &[E],
+        x: TypedInput<'_, T>,
+        dy: &[T],
         flagged: Flagged<'_>,
         dw: &mut [f32],
     ) {
         let (layout, inputs) = (self.layout(), self.input.channels);
         assert_eq!(dw.len(), 9 * inputs * self.output.channels);
-        let dw = Parts::new(dw, 0);
+        let dw = DisjointChunks::new(dw, 0);
         cpu.pool().run(inputs, &|_, channel| {
             let mut groups = flagged.flags.chunks_exact(inputs).take(self.output.channels / GROUP);
             if groups.any(|flags| flags[channel] == 1.0) {
                 let dw = dw.as_mut_ptr();
-                cpu.isa().dispatch(Mend { plan: self, layout, x, dy, flagged, channel, dw });
+                cpu.isa().dispatch(Recompute { plan: self, layout, x, dy, flagged, channel, dw });
             }
         });
     }
 }
 
 /// Those of an input channel.
-struct Mend<'a, E> {
-    plan: &'a BackwardWeight,
-    layout: Layout,
-    x: Read<'a, E>,
-    dy: &'a [E],
+struct Recompute<'a, T> {
+    plan: &'a BackwardWeightPlan,
+    layout: RecordLayout,
+    x: TypedInput<'a, T>,
+    dy: &'a [T],
     flagged: Flagged<'a>,
     channel: usize,
     dw: *mut f32,
 }
 
 /// Sums of every group of outputs, by tap.
-type Sums = [[[f32; GROUP]; 9]; CHANNELS / GROUP];
+type Sums = [[[f32; GROUP]; 9]; MAX_INT16_CHANNELS / GROUP];
 
-impl<E: Element> Kernel for Mend<'_, E> {
+impl<T: Scalar> Kernel for Recompute<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (grid, inputs) = (&self.plan.input, self.layout.inputs);
         let Flagged { blocks, records, flags } = self.flagged;
-        let (mut sums, mut met): (Sums, _) = ([[[0.0; GROUP]; 9]; CHANNELS / GROUP], Met::new());
+        let (mut sums, mut met): (Sums, _) =
+            ([[[0.0; GROUP]; 9]; MAX_INT16_CHANNELS / GROUP], Met::new());
         for (block, record) in records.chunks_exact(self.layout.len()).enumerate() {
             let first = blocks.tiles(block).start / grid.columns();
-            let energies = self.layout.of(record).v.chunks_exact(inputs).enumerate();
-            for (i, _) in energies.filter(|(_, v)| v[self.channel] > 0.0) {
+            let bands = self.layout.of(record).v.chunks_exact(inputs).enumerate();
+            for (i, _) in bands.filter(|(_, v)| v[self.channel] > 0.0) {
                 let (image, band) = ((first + i) / grid.bands(), (first + i) % grid.bands());
                 let rows = band * grid.side..((band + 1) * grid.side).min(grid.height);
                 for (y, x) in rows.flat_map(|y| (0..grid.width).map(move |x| (y, x))) {
@@ -128,7 +129,7 @@ impl Met {
     }
 }
 
-impl<E: Element> Mend<'_, E> {
+impl<T: Scalar> Recompute<'_, T> {
     /// Adds a pixel.
     #[inline(always)]
     fn meet(&self, image: usize, (y, x): (usize, usize), met: &mut Met) {
@@ -142,7 +143,7 @@ impl<E: Element> Mend<'_, E> {
         if value == 0.0 {
             return;
         }
-        let stride = if self.plan.form == Form::Strided { 2 } else { 1 };
+        let stride = if self.plan.variant == Variant::Strided { 2 } else { 1 };
         // The row, or column, of outputs whose windows have the pixel at a tap.
         let of = |pixel: usize, tap: usize, outputs: usize| {
             let from = (pixel + 1).checked_sub(tap)?;
@@ -171,7 +172,7 @@ impl<E: Element> Mend<'_, E> {
                     let mut sum = V::read(&sums[lane..]);
                     for &(pixel, value) in &met.places[tap][..met.counts[tap]] {
                         let at = pixel * channels + group * GROUP + lane;
-                        sum = E::read::<V>(&self.dy[at..]).mul_add(V::splat(value), sum);
+                        sum = T::read::<V>(&self.dy[at..]).mul_add(V::splat(value), sum);
                     }
                     sum.write(&mut sums[lane..]);
                 }

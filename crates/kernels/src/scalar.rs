@@ -1,4 +1,4 @@
-//! Storage elements of activations: 32-bit floating point and bfloat16.
+//! The scalar types that activations are stored as: 32-bit floating point and bfloat16.
 
 use crate::{
     bf16::Bf16,
@@ -6,23 +6,23 @@ use crate::{
     values::{Dtype, Values, ValuesMut},
 };
 
-/// Evaluates an expression in which `$E` is the [`Element`] of a dtype: the only way from what callers
+/// Evaluates an expression in which `$T` is the [`Scalar`] of a dtype: the only way from what callers
 /// pass to the algorithms, which are generic over it.
-macro_rules! by_element {
-    ($dtype:expr, $E:ident => $body:expr) => {
+macro_rules! by_scalar {
+    ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
             $crate::values::Dtype::Fp32 => {
-                type $E = f32;
+                type $T = f32;
                 $body
             }
             $crate::values::Dtype::Bf16 => {
-                type $E = $crate::bf16::Bf16;
+                type $T = $crate::bf16::Bf16;
                 $body
             }
         }
     };
 }
-pub(crate) use by_element;
+pub(crate) use by_scalar;
 
 /// One tensor of a call has another dtype than the rest.
 #[cold]
@@ -30,13 +30,14 @@ fn mismatch(expected: Dtype, got: Dtype) -> ! {
     panic!("expected {expected} values, got {got}")
 }
 
-/// How a value is stored; arithmetic is always in 32-bit floating point.
+/// A scalar type that activations and their gradients are stored as. Arithmetic on single values is
+/// in 32-bit floating point.
 ///
-/// Kernels rely on what its implementations are known to have: at most 8 bytes, and zero bits for the
-/// value zero.
-pub trait Element: Copy + Default + Send + Sync + 'static {
-    /// The same storage, of which a lane of products holds one value in 32-bit floating point.
-    type Wide: Element;
+/// Kernels rely on two properties of its implementations: a value has at most 8 bytes, and zero bits
+/// are the value zero.
+pub trait Scalar: Copy + Default + Send + Sync + 'static {
+    /// The same storage, multiplied in 32-bit floating point: a lane holds one value.
+    type Wide: Scalar;
 
     /// The same values.
     fn widen(values: &[Self]) -> &[Self::Wide];
@@ -56,7 +57,7 @@ pub trait Element: Copy + Default + Send + Sync + 'static {
     /// If they have another.
     fn slice_mut(values: ValuesMut<'_>) -> &mut [Self];
 
-    /// Values of a lane in products: of bfloat16 activations a lane holds two.
+    /// Values in a 32-bit lane of a product: 2 of bfloat16 (a pair), 1 otherwise.
     const PACK: usize;
 
     /// `sum + a * b`, for lanes of [`Self::PACK`] values.
@@ -74,10 +75,10 @@ pub trait Element: Copy + Default + Send + Sync + 'static {
     /// Reads a vector.
     ///
     /// # Safety
-    /// `p` must be valid for reading `V::LANES` elements.
+    /// `p` must be valid for reading `V::LANES` values.
     unsafe fn load<V: Vector>(p: *const Self) -> V;
 
-    /// The first `V::LANES` of some elements.
+    /// The first `V::LANES` values of a slice.
     ///
     /// # Panics
     /// If there are fewer.
@@ -91,7 +92,7 @@ pub trait Element: Copy + Default + Send + Sync + 'static {
     /// Writes a vector to the start of a slice.
     ///
     /// # Panics
-    /// If it has room for fewer elements.
+    /// If it has room for fewer values.
     #[inline(always)]
     fn write<V: Vector>(v: V, to: &mut [Self]) {
         let to = &mut to[..V::LANES];
@@ -109,11 +110,11 @@ pub trait Element: Copy + Default + Send + Sync + 'static {
     /// Writes a vector.
     ///
     /// # Safety
-    /// `p` must be valid for writing `V::LANES` elements.
+    /// `p` must be valid for writing `V::LANES` values.
     unsafe fn store<V: Vector>(v: V, p: *mut Self);
 }
 
-impl Element for f32 {
+impl Scalar for f32 {
     type Wide = f32;
 
     fn widen(values: &[f32]) -> &[f32] {
@@ -179,15 +180,15 @@ impl Element for f32 {
     }
 }
 
-impl Element for Bf16 {
-    type Wide = Wide;
+impl Scalar for Bf16 {
+    type Wide = WideBf16;
 
-    fn widen(values: &[Bf16]) -> &[Wide] {
-        // SAFETY: `Wide` is a transparent `Bf16`.
+    fn widen(values: &[Bf16]) -> &[WideBf16] {
+        // SAFETY: `WideBf16` is a transparent `Bf16`.
         unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
     }
 
-    fn widen_mut(values: &mut [Bf16]) -> &mut [Wide] {
+    fn widen_mut(values: &mut [Bf16]) -> &mut [WideBf16] {
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
     }
@@ -251,24 +252,24 @@ impl Element for Bf16 {
 /// bfloat16 as it is stored, multiplied in 32-bit floating point.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(transparent)]
-pub struct Wide(Bf16);
+pub struct WideBf16(Bf16);
 
-impl Element for Wide {
-    type Wide = Wide;
+impl Scalar for WideBf16 {
+    type Wide = WideBf16;
 
-    fn widen(values: &[Wide]) -> &[Wide] {
+    fn widen(values: &[WideBf16]) -> &[WideBf16] {
         values
     }
 
-    fn widen_mut(values: &mut [Wide]) -> &mut [Wide] {
+    fn widen_mut(values: &mut [WideBf16]) -> &mut [WideBf16] {
         values
     }
 
-    fn slice(values: Values<'_>) -> &[Wide] {
+    fn slice(values: Values<'_>) -> &[WideBf16] {
         Bf16::widen(Bf16::slice(values))
     }
 
-    fn slice_mut(values: ValuesMut<'_>) -> &mut [Wide] {
+    fn slice_mut(values: ValuesMut<'_>) -> &mut [WideBf16] {
         Bf16::widen_mut(Bf16::slice_mut(values))
     }
 
@@ -286,7 +287,7 @@ impl Element for Wide {
 
     #[inline(always)]
     fn from_f32(x: f32) -> Self {
-        Wide(Bf16::from_f32(x))
+        WideBf16(Bf16::from_f32(x))
     }
 
     #[inline(always)]
@@ -296,7 +297,7 @@ impl Element for Wide {
 
     #[inline(always)]
     unsafe fn load<V: Vector>(p: *const Self) -> V {
-        // SAFETY: the same contract; `Wide` is a transparent `Bf16`.
+        // SAFETY: the same contract; `WideBf16` is a transparent `Bf16`.
         unsafe { Bf16::load(p.cast()) }
     }
 

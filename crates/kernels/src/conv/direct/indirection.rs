@@ -12,7 +12,7 @@ use crate::{
         shape::{ConvShape, Source},
     },
     layout::padded,
-    memory::{OutOfMemory, room},
+    memory::{OutOfMemory, try_with_capacity},
 };
 
 /// A tap that lies in the padding.
@@ -20,7 +20,7 @@ pub(super) const OUTSIDE: u32 = u32::MAX;
 
 /// Output pixels that read the same number of taps with the same weights.
 #[derive(Debug)]
-pub(super) struct Taps {
+pub(super) struct IndirectionBuffer {
     /// The window position (row-major) of each tap: its place in the weight.
     pub(super) windows: Vec<usize>,
     /// Values that a tap reads.
@@ -31,7 +31,7 @@ pub(super) struct Taps {
     pub(super) outputs: Vec<u32>,
 }
 
-impl Taps {
+impl IndirectionBuffer {
     /// Number of taps.
     pub(super) fn len(&self) -> usize {
         self.windows.len()
@@ -53,12 +53,12 @@ impl Taps {
     }
 
     /// The forward pass.
-    pub(super) fn forward(s: &ConvShape, source: Source) -> Result<Taps, OutOfMemory> {
+    pub(super) fn forward(s: &ConvShape, source: Source) -> Result<IndirectionBuffer, OutOfMemory> {
         let (windows, run) = match source {
             Source::Activation => (s.kernel * s.kernel, padded(s.in_channels)),
             Source::Image => (s.kernel, s.kernel * s.in_channels),
         };
-        let mut starts = room(s.out_pixels() * windows)?;
+        let mut starts = try_with_capacity(s.out_pixels() * windows)?;
         for y in 0..s.out_height() {
             for x in 0..s.out_width() {
                 match source {
@@ -78,17 +78,17 @@ impl Taps {
             }
         }
         let stored = padded(s.out_channels);
-        let mut outputs = room(s.out_pixels())?;
+        let mut outputs = try_with_capacity(s.out_pixels())?;
         outputs.extend((0..s.out_pixels()).map(|pixel| offset(pixel * stored)));
-        Ok(Taps { windows: (0..windows).collect(), run, starts, outputs })
+        Ok(IndirectionBuffer { windows: (0..windows).collect(), run, starts, outputs })
     }
 
     /// The gradient of the input: a convolution of the output's gradient for each of the
     /// `stride * stride` residues of an input pixel, since input pixels of one residue meet the
     /// same positions of the window.
-    pub(super) fn backward_data(s: &ConvShape) -> Result<Vec<Taps>, OutOfMemory> {
+    pub(super) fn backward_data(s: &ConvShape) -> Result<Vec<IndirectionBuffer>, OutOfMemory> {
         let (run, stored) = (padded(s.out_channels), padded(s.in_channels));
-        let mut tables = room(residues(s).count())?;
+        let mut tables = try_with_capacity(residues(s).count())?;
         for (ry, rx) in residues(s) {
             let meets = |r: usize, k: usize| {
                 (r + s.padding + s.stride * s.kernel - k).is_multiple_of(s.stride)
@@ -97,7 +97,8 @@ impl Taps {
                 .filter(|w| meets(ry, w / s.kernel) && meets(rx, w % s.kernel))
                 .collect();
             let pixels = (s.height - ry).div_ceil(s.stride) * (s.width - rx).div_ceil(s.stride);
-            let (mut starts, mut outputs) = (room(pixels * windows.len())?, room(pixels)?);
+            let (mut starts, mut outputs) =
+                (try_with_capacity(pixels * windows.len())?, try_with_capacity(pixels)?);
             for y in (ry..s.height).step_by(s.stride) {
                 for x in (rx..s.width).step_by(s.stride) {
                     outputs.push(offset((y * s.width + x) * stored));
@@ -115,12 +116,12 @@ impl Taps {
                     }
                 }
             }
-            tables.push(Taps { windows, run, starts, outputs });
+            tables.push(IndirectionBuffer { windows, run, starts, outputs });
         }
         Ok(tables)
     }
 
-    /// Bytes of the tables of the forward pass and, if asked for, of [`Taps::backward_data`] or a little
+    /// Bytes of the tables of the forward pass and, if asked for, of [`IndirectionBuffer::backward_data`] or a little
     /// more.
     pub(super) fn bytes(s: &ConvShape, source: Source, backward_data: bool) -> usize {
         let windows = match source {
@@ -133,7 +134,8 @@ impl Taps {
             let back = (s.height * s.width).saturating_mul(met * met + 1);
             values = values.saturating_add(back);
             // Each residue has lists of its own.
-            let each = size_of::<Taps>() + met * met * size_of::<usize>() + 3 * ALLOCATION;
+            let each =
+                size_of::<IndirectionBuffer>() + met * met * size_of::<usize>() + 3 * ALLOCATION;
             lists = residues(s).count().saturating_mul(each);
         }
         values.saturating_mul(size_of::<u32>()).saturating_add(lists)

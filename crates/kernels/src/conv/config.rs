@@ -1,4 +1,4 @@
-//! What a convolution is prepared for, checked.
+//! What a convolution is prepared for, and the checks of it.
 
 use super::{
     algorithm::Mode,
@@ -15,18 +15,27 @@ use crate::{
 /// Values of an image, and of a weight, are fewer: places in an image are 32-bit numbers.
 const IMAGE: usize = u32::MAX as usize;
 
-/// What a convolution is prepared for: all that its tables and its packed weights follow from (but for
-/// the number of threads).
+/// What a convolution is prepared for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvConfig {
+    /// Its dimensions.
+    pub shape: ConvShape,
+    /// The dtype of the output and, unless that is [`Source::Image`], of the input.
+    pub dtype: Dtype,
+    /// How the input is stored.
+    pub source: Source,
+    /// Which directions it has.
+    pub mode: Mode,
+    /// The largest batch, in images.
+    pub batch: usize,
+}
+
+/// A valid [`ConvConfig`], and what of a [`Cpu`] decides tables and packed weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setup {
-    pub(super) shape: ConvShape,
-    pub(super) dtype: Dtype,
-    pub(super) source: Source,
-    pub(super) mode: Mode,
-    /// The largest batch.
-    pub(super) batch: usize,
-    pub(super) isa: Isa,
-    pub(super) algorithms: Algorithms,
+    pub(super) config: ConvConfig,
+    isa: Isa,
+    algorithms: Algorithms,
 }
 
 /// Values of the tensors of a convolution.
@@ -45,18 +54,12 @@ pub(super) struct Lengths {
 }
 
 impl Setup {
-    /// Of sizes whose products do not wrap, nor with the largest batch.
+    /// Checks that sizes are valid, and that products of them do not wrap.
     ///
     /// # Panics
-    /// If the shape means nothing, or is too large.
-    pub(super) fn new(
-        shape: ConvShape,
-        dtype: Dtype,
-        source: Source,
-        mode: Mode,
-        batch: usize,
-        cpu: &Cpu,
-    ) -> Setup {
+    /// If the shape is invalid, or too large.
+    pub(super) fn new(config: ConvConfig, cpu: &Cpu) -> Setup {
+        let ConvConfig { shape, batch, .. } = config;
         let s = &shape;
         let ConvShape { in_channels, out_channels, height, width, kernel, stride, padding } = *s;
         let sizes = [in_channels, out_channels, height, width, kernel, stride, batch];
@@ -73,7 +76,6 @@ impl Setup {
         let weight = product(&[padded(out_channels), kernel, kernel, padded(in_channels)]);
         assert!([image, output, weight].iter().all(fits), "{s:?}: 2^32 values or more");
         product(&[batch, image.max(output)]);
-        let (isa, algorithms) = (cpu.isa(), cpu.algorithms());
-        Setup { shape, dtype, source, mode, batch, isa, algorithms }
+        Setup { config, isa: cpu.isa(), algorithms: cpu.algorithms() }
     }
 }

@@ -1,24 +1,19 @@
-//! Forward, and the gradient of the input, which is the same over turned weights.
+//! The forward pass, and the gradient of the input: the same pass over weights rotated by 180 degrees.
 
-mod items;
-mod plan;
+use super::items::{AllOutputs, Job, OutputPanel, RightOperand, TransformTiles};
+use super::plan::{COEFFICIENTS, UnitStridePass};
 
-pub(super) use plan::{Forward, Fresh};
-
-use items::{Job, Operand, Panel, Transform, Whole};
-use plan::ELEMENTS;
-
-use super::{
-    form::Form,
+use crate::conv::winograd::{
     grid::Grid,
-    pass::{Call, Pass, Weights},
+    pass::{Call, Pass, PassWeights},
+    variant::Variant,
     weights::Packed,
 };
 
-use crate::{cpu::Cpu, element::Element, parts::Parts};
+use crate::{chunks::DisjointChunks, cpu::Cpu, scalar::Scalar};
 
-impl Pass for Forward {
-    const FORM: Form = Form::Plain;
+impl Pass for UnitStridePass {
+    const VARIANT: Variant = Variant::UnitStride;
 
     fn input(&self) -> &Grid {
         &self.input
@@ -32,8 +27,8 @@ impl Pass for Forward {
         self.packed
     }
 
-    fn is_fresh(&self) -> bool {
-        self.fresh
+    fn packs_on_the_fly(&self) -> bool {
+        self.on_the_fly
     }
 
     fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -41,11 +36,11 @@ impl Pass for Forward {
         shared + cpu.threads() * own
     }
 
-    fn run<E: Element>(
+    fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
-        call: Call<'_, E>,
-        weights: Weights<'_>,
+        call: Call<'_, T>,
+        weights: PassWeights<'_>,
         scratch: &mut [f32],
     ) {
         let Call { batch, x, y, epilogue } = call;
@@ -55,46 +50,46 @@ impl Pass for Forward {
         let y = &mut y[..batch * self.output.image_len()];
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
-        let y = Parts::new(y, 0);
+        let y = DisjointChunks::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
-        let (weights, factors) = match weights {
-            Weights::Packed(packed) => {
-                assert!(packed.len() >= self.packed.len(ELEMENTS));
-                (Operand::Packed(packed), &packed[self.packed.factors(ELEMENTS)..])
+        let (weights, equalisation) = match weights {
+            PassWeights::Packed(packed) => {
+                assert!(packed.len() >= self.packed.len(COEFFICIENTS));
+                (RightOperand::Packed(packed), &packed[self.packed.equalisation(COEFFICIENTS)..])
             }
-            Weights::Plain(plain, factors) => {
-                assert!(self.fresh);
-                (Operand::Plain(plain, factors.weights), factors.tiles)
+            PassWeights::Raw(raw, equalisation) => {
+                assert!(self.on_the_fly);
+                (RightOperand::Raw(raw, equalisation.weights), equalisation.tiles)
             }
         };
-        let job = Job { plan: self, x, weights, factors, y: &y, epilogue: &epilogue };
+        let job = Job { plan: self, x, weights, equalisation, y: &y, epilogue: &epilogue };
         if !self.shared {
             let v_len = self.v_len();
             let items = all.div_ceil(self.tiles);
             cpu.pool().run_scratch(items, (), (own_scratch, own), |item, (), own| {
                 let (v, m) = own.split_at_mut(v_len);
                 let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
-                cpu.isa().dispatch(Whole { job, tiles, v, m });
+                cpu.isa().dispatch(AllOutputs { job, tiles, v, m });
             });
             return;
         }
         let panel = 2 * cpu.isa().lanes();
         for first in (0..all).step_by(self.tiles) {
             let tiles = first..(first + self.tiles).min(all);
-            let v = Parts::new(v_shared, 0);
+            let v = DisjointChunks::new(v_shared, 0);
             let step = tiles.len().div_ceil(4 * cpu.threads()).max(2);
             cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
                 let part = item * step..((item + 1) * step).min(tiles.len());
                 let (tiles, v) = (first + part.start..first + part.end, v.as_mut_ptr());
-                cpu.isa().dispatch(Transform { job, tiles, v, first: part.start });
+                cpu.isa().dispatch(TransformTiles { job, tiles, v, first: part.start });
             });
             let v = &*v_shared;
             let items = self.output.channels.div_ceil(panel);
             cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
                 let channel = item * panel;
                 let channels = channel..(channel + panel).min(self.output.channels);
-                cpu.isa().dispatch(Panel { job, tiles: tiles.clone(), v, m, channels });
+                cpu.isa().dispatch(OutputPanel { job, tiles: tiles.clone(), v, m, channels });
             });
         }
     }

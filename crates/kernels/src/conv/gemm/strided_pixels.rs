@@ -4,7 +4,7 @@ use crate::conv::shape::ConvShape;
 
 /// Every `stride`-th pixel of each row and column, image after image.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lattice {
+pub(super) struct StridedPixels {
     /// Of a row, and of an image.
     columns: usize,
     pixels: usize,
@@ -14,11 +14,11 @@ pub(super) struct Lattice {
     image: usize,
 }
 
-impl Lattice {
+impl StridedPixels {
     /// Of the input of a shape.
     pub(super) fn input(s: &ConvShape) -> Self {
         let (column, row) = (s.in_channels, s.width * s.in_channels);
-        Lattice {
+        StridedPixels {
             columns: s.out_width(),
             pixels: s.out_pixels(),
             column: s.stride * column,
@@ -30,7 +30,7 @@ impl Lattice {
     /// Of the output: all its pixels.
     pub(super) fn output(s: &ConvShape) -> Self {
         let row = s.out_width() * s.out_channels;
-        Lattice {
+        StridedPixels {
             columns: s.out_width(),
             pixels: s.out_pixels(),
             column: s.out_channels,
@@ -79,10 +79,10 @@ mod tests {
             padding: 0,
         };
         let mut starts = [0; 8];
-        Lattice::input(&s).starts(4, 12, &mut starts);
+        StridedPixels::input(&s).starts(4, 12, &mut starts);
         let pixels = [12, 14, 15, 17, 19, 25, 27, 29];
         assert_eq!(starts, pixels.map(|p| 16 * p));
-        Lattice::output(&s).starts(9, 12, &mut starts);
+        StridedPixels::output(&s).starts(9, 12, &mut starts);
         assert_eq!(starts, [9, 10, 11, 11, 11, 11, 11, 11].map(|p| 32 * p));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     conv::ScaleShift,
-    element::Element,
+    scalar::Scalar,
     values::{Values, ValuesMut},
 };
 
@@ -17,31 +17,31 @@ pub struct ResidualGradient<'a> {
 
 /// The ReLU that follows a batch norm, in the backward pass.
 #[derive(Clone, Copy, Debug)]
-pub enum Gate<'a> {
+pub enum ReluMask<'a> {
     /// There is none.
-    Open,
+    None,
     /// The output, whose zeros block the gradient.
     Output(Values<'a>),
     /// The output is not stored (and nothing was added to it): it is computed again.
-    Input(ScaleShift<'a>),
+    Recomputed(ScaleShift<'a>),
 }
 
-impl<'a> Gate<'a> {
+impl<'a> ReluMask<'a> {
     /// # Panics
     /// If the output has another dtype.
-    pub(super) fn of<E: Element>(self) -> GateOf<'a, E> {
+    pub(super) fn of<T: Scalar>(self) -> TypedMask<'a, T> {
         match self {
-            Gate::Open => GateOf::Open,
-            Gate::Output(out) => GateOf::Output(E::slice(out)),
-            Gate::Input(norm) => GateOf::Input(norm),
+            ReluMask::None => TypedMask::None,
+            ReluMask::Output(out) => TypedMask::Output(T::slice(out)),
+            ReluMask::Recomputed(norm) => TypedMask::Recomputed(norm),
         }
     }
 }
 
-/// [`Gate`], of values of `E`.
+/// [`ReluMask`], of values of `T`.
 #[derive(Clone, Copy)]
-pub(super) enum GateOf<'a, E> {
-    Open,
-    Output(&'a [E]),
-    Input(ScaleShift<'a>),
+pub(super) enum TypedMask<'a, T> {
+    None,
+    Output(&'a [T]),
+    Recomputed(ScaleShift<'a>),
 }

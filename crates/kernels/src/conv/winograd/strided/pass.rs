@@ -1,33 +1,36 @@
-//! Forward, and the gradient of the input, which differs in its transforms and turned weights.
+//! The forward pass, and the gradient of the input, which has transforms of its own and takes weights
+//! rotated by 180 degrees.
 
 use std::ops::Range;
 
 use crate::{
+    chunks::DisjointChunks,
     conv::{
-        epilogue::Finish,
-        operands::Read,
+        epilogue::TypedEpilogue,
+        operands::TypedInput,
         winograd::{
-            ahead::Ahead,
-            form::Form,
             grid::{BLOCK, Grid, Planes},
+            inverse::InverseTransform,
             multiply,
-            pass::{Call, Pass, Weights},
+            pass::{Call, Pass, PassWeights},
             planes::input_planes,
-            store::Products,
-            transform::strided::{GradientInput, GradientOutput, Input, N, Output},
+            prefetch::Prefetcher,
+            transform::strided::{
+                GradientInputTransform, GradientOutputTransform, InputTransform, N, OutputTransform,
+            },
+            variant::Variant,
             weights::Packed,
         },
     },
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
-    parts::Parts,
+    scalar::Scalar,
 };
 
-/// Elements of a tile.
-const ELEMENTS: usize = Form::Strided.elements();
+/// Coefficients of a tile.
+const COEFFICIENTS: usize = Variant::Strided.tile_coefficients();
 /// Planes of weights.
-const WEIGHTS: usize = Form::Strided.weights();
+const WEIGHT_COEFFICIENTS: usize = Variant::Strided.weight_coefficients();
 /// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
 const PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
@@ -35,7 +38,7 @@ const SHARED: usize = 64;
 
 /// One direction of a convolution.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Forward {
+pub(in crate::conv) struct StridedPass {
     input: Grid,
     output: Grid,
     /// Of the input's gradient.
@@ -48,23 +51,23 @@ pub(super) struct Forward {
     tiles: usize,
 }
 
-impl Forward {
+impl StridedPass {
     /// For up to `batch` images.
-    pub(super) fn new<E: Element>(
+    pub(super) fn new<T: Scalar>(
         input: Grid,
         output: Grid,
         gradient: bool,
         batch: usize,
         tile: usize,
     ) -> Self {
-        let packed = Packed { outputs: output.channels, depth: input.channels / E::PACK };
-        let mut tiles = PLANES / (ELEMENTS * (packed.depth + 2 * BLOCK)) / tile * tile;
+        let packed = Packed { outputs: output.channels, depth: input.channels / T::PACK };
+        let mut tiles = PLANES / (COEFFICIENTS * (packed.depth + 2 * BLOCK)) / tile * tile;
         let shared = tiles < 16;
         if shared {
             tiles = SHARED;
         }
         let tiles = tiles.min(batch * input.tiles()).next_multiple_of(tile);
-        Forward { input, output, gradient, packed, shared, tiles }
+        StridedPass { input, output, gradient, packed, shared, tiles }
     }
 
     fn v(&self) -> Planes {
@@ -78,19 +81,19 @@ impl Forward {
 
     /// Words of transformed tiles, and of what those are worth.
     fn v_len(&self) -> usize {
-        self.v().len(ELEMENTS) + self.tiles
+        self.v().len(COEFFICIENTS) + self.tiles
     }
 
     /// Words of the planes: shared input, and each thread's own.
     fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
         let v = self.v_len();
-        let m = self.m(2 * cpu.isa().lanes()).len(ELEMENTS);
+        let m = self.m(2 * cpu.isa().lanes()).len(COEFFICIENTS);
         if self.shared { (v, m) } else { (0, v + m) }
     }
 }
 
-impl Pass for Forward {
-    const FORM: Form = Form::Strided;
+impl Pass for StridedPass {
+    const VARIANT: Variant = Variant::Strided;
 
     fn input(&self) -> &Grid {
         &self.input
@@ -104,7 +107,7 @@ impl Pass for Forward {
         self.packed
     }
 
-    fn is_fresh(&self) -> bool {
+    fn packs_on_the_fly(&self) -> bool {
         false
     }
 
@@ -113,11 +116,11 @@ impl Pass for Forward {
         shared + cpu.threads() * own
     }
 
-    fn run<E: Element>(
+    fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
-        call: Call<'_, E>,
-        weights: Weights<'_>,
+        call: Call<'_, T>,
+        weights: PassWeights<'_>,
         scratch: &mut [f32],
     ) {
         let Call { batch, x, y, epilogue } = call;
@@ -127,9 +130,9 @@ impl Pass for Forward {
         let y = &mut y[..batch * self.output.image_len()];
         assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
-        let Weights::Packed(packed) = weights else { panic!("weights are transformed before") };
-        assert!(packed.len() >= self.packed.len(WEIGHTS));
-        let y = Parts::new(y, 0);
+        let PassWeights::Packed(packed) = weights else { panic!("weights are transformed before") };
+        assert!(packed.len() >= self.packed.len(WEIGHT_COEFFICIENTS));
+        let y = DisjointChunks::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
         let job = Job { plan: self, x, packed, y: &y, epilogue: &epilogue };
@@ -139,62 +142,62 @@ impl Pass for Forward {
             cpu.pool().run_scratch(items, (), (own_scratch, own), |item, (), own| {
                 let (v, m) = own.split_at_mut(v_len);
                 let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
-                cpu.isa().dispatch(Whole { job, tiles, v, m });
+                cpu.isa().dispatch(AllOutputs { job, tiles, v, m });
             });
             return;
         }
         let panel = 2 * cpu.isa().lanes();
         for first in (0..all).step_by(self.tiles) {
             let tiles = first..(first + self.tiles).min(all);
-            let v = Parts::new(v_shared, 0);
+            let v = DisjointChunks::new(v_shared, 0);
             let step = tiles.len().div_ceil(4 * cpu.threads()).max(2);
             cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
                 let part = item * step..((item + 1) * step).min(tiles.len());
                 let (tiles, v) = (first + part.start..first + part.end, v.as_mut_ptr());
-                cpu.isa().dispatch(Transform { job, tiles, v, first: part.start });
+                cpu.isa().dispatch(TransformTiles { job, tiles, v, first: part.start });
             });
             let v = &*v_shared;
             let items = self.output.channels.div_ceil(panel);
             cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
                 let channel = item * panel;
                 let channels = channel..(channel + panel).min(self.output.channels);
-                cpu.isa().dispatch(Panel { job, tiles: tiles.clone(), v, m, channels });
+                cpu.isa().dispatch(OutputPanel { job, tiles: tiles.clone(), v, m, channels });
             });
         }
     }
 }
 
 /// What all items of a call share.
-struct Job<'a, E> {
-    plan: &'a Forward,
-    x: Read<'a, E>,
+struct Job<'a, T> {
+    plan: &'a StridedPass,
+    x: TypedInput<'a, T>,
     packed: &'a [f32],
-    y: &'a Parts<'a, E>,
-    epilogue: &'a Finish<'a, E>,
+    y: &'a DisjointChunks<'a, T>,
+    epilogue: &'a TypedEpilogue<'a, T>,
 }
 
-impl<E: Copy> Clone for Job<'_, E> {
+impl<T: Copy> Clone for Job<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<E: Copy> Copy for Job<'_, E> {}
+impl<T: Copy> Copy for Job<'_, T> {}
 
 /// All outputs of some tiles.
-struct Whole<'a, E> {
-    job: Job<'a, E>,
+struct AllOutputs<'a, T> {
+    job: Job<'a, T>,
     tiles: Range<usize>,
     v: &'a mut [f32],
     m: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for Whole<'_, E> {
+impl<T: Scalar> Kernel for AllOutputs<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Whole { job, tiles, v, m } = self;
+    fn run<V: Vector, const MR: usize>(self) {
+        let AllOutputs { job, tiles, v, m } = self;
         let outputs = job.plan.output.channels;
         let v = v.as_mut_ptr();
         // SAFETY: the scratch holds the planes; nobody else has these tiles.
@@ -202,69 +205,86 @@ impl<E: Element> Kernel for Whole<'_, E> {
             job.transform::<V>(tiles.clone(), v, 0);
             for channel in (0..outputs).step_by(2 * V::LANES) {
                 let channels = channel..(channel + 2 * V::LANES).min(outputs);
-                job.outputs::<V, TILE>(tiles.clone(), v, m, channels);
+                job.outputs::<V, MR>(tiles.clone(), v, m, channels);
             }
         }
     }
 }
 
 /// Transforms some tiles of a shared block.
-struct Transform<'a, E> {
-    job: Job<'a, E>,
+struct TransformTiles<'a, T> {
+    job: Job<'a, T>,
     tiles: Range<usize>,
     v: *mut f32,
     /// Place of the first tile in the block.
     first: usize,
 }
 
-impl<E: Element> Kernel for Transform<'_, E> {
+impl<T: Scalar> Kernel for TransformTiles<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: `v` is the shared block; each item has its own tiles.
         unsafe { self.job.transform::<V>(self.tiles, self.v, self.first) };
     }
 }
 
 /// A panel of outputs of the tiles of a shared block.
-struct Panel<'a, E> {
-    job: Job<'a, E>,
+struct OutputPanel<'a, T> {
+    job: Job<'a, T>,
     tiles: Range<usize>,
     v: &'a [f32],
     m: &'a mut [f32],
     channels: Range<usize>,
 }
 
-impl<E: Element> Kernel for Panel<'_, E> {
+impl<T: Scalar> Kernel for OutputPanel<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: the scratch holds the planes; each item has its own channels.
         unsafe {
-            self.job.outputs::<V, TILE>(self.tiles, self.v.as_ptr(), self.m, self.channels);
+            self.job.outputs::<V, MR>(self.tiles, self.v.as_ptr(), self.m, self.channels);
         }
     }
 }
 
-impl<E: Element> Job<'_, E> {
+impl<T: Scalar> Job<'_, T> {
     /// # Safety
     /// `v` must hold the planes, and nobody else use the places of these tiles.
     #[inline(always)]
     unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
-        let (x, factors) = (self.x, &self.packed[self.plan.packed.factors(WEIGHTS)..]);
+        let (x, equalisation) =
+            (self.x, &self.packed[self.plan.packed.equalisation(WEIGHT_COEFFICIENTS)..]);
         // SAFETY: the caller's contract.
         unsafe {
             if self.plan.gradient {
-                input_planes::<GradientInput, E, V, 5, N>(
-                    grid, x, tiles, 0, factors, planes, v, first,
+                input_planes::<GradientInputTransform, T, V, 5, N>(
+                    grid,
+                    x,
+                    tiles,
+                    0,
+                    equalisation,
+                    planes,
+                    v,
+                    first,
                 );
             } else {
-                input_planes::<Input, E, V, 9, N>(grid, x, tiles, 1, factors, planes, v, first);
+                input_planes::<InputTransform, T, V, 9, N>(
+                    grid,
+                    x,
+                    tiles,
+                    1,
+                    equalisation,
+                    planes,
+                    v,
+                    first,
+                );
             }
         }
     }
@@ -272,7 +292,7 @@ impl<E: Element> Job<'_, E> {
     /// # Safety
     /// `v` must hold the planes, and nobody else write this panel of these tiles.
     #[inline(always)]
-    unsafe fn outputs<V: Vector, const TILE: usize>(
+    unsafe fn outputs<V: Vector, const MR: usize>(
         &self,
         tiles: Range<usize>,
         v: *const f32,
@@ -281,25 +301,25 @@ impl<E: Element> Job<'_, E> {
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone());
+            self.multiply::<V, MR>(tiles.len(), v, m, channels.clone());
             let planes = self.plan.m(channels.len());
-            let units = v.add(self.plan.v().len(ELEMENTS));
+            let dequant = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
-            let products = Products { m, planes, units, grid, y, epilogue };
+            let inverse = InverseTransform { m, planes, dequant, grid, y, epilogue };
             if self.plan.gradient {
-                products.store::<GradientOutput, V, N, 8>(tiles, channels);
+                inverse.store::<GradientOutputTransform, V, N, 8>(tiles, channels);
             } else {
-                products.store::<Output, V, N, 4>(tiles, channels);
+                inverse.store::<OutputTransform, V, N, 4>(tiles, channels);
             }
         }
     }
 
-    /// Products of all elements into `m`.
+    /// InverseTransform of all coefficients into `m`.
     ///
     /// # Safety
     /// As [`Job::outputs`].
     #[inline(always)]
-    unsafe fn multiply<V: Vector, const TILE: usize>(
+    unsafe fn multiply<V: Vector, const MR: usize>(
         &self,
         tiles: usize,
         v: *const f32,
@@ -308,29 +328,31 @@ impl<E: Element> Job<'_, E> {
     ) {
         let plan = self.plan;
         let (v_planes, m_planes) = (plan.v(), plan.m(channels.len()));
-        let (packed, groups) = (plan.packed, tiles.div_ceil(TILE));
-        assert!(m.len() >= m_planes.len(ELEMENTS) && groups * TILE <= plan.tiles);
+        let (packed, groups) = (plan.packed, tiles.div_ceil(MR));
+        assert!(m.len() >= m_planes.len(COEFFICIENTS) && groups * MR <= plan.tiles);
         assert!(channels.len() <= 2 * V::LANES);
         let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
-        let mut none = Ahead::NONE;
-        for weight in 0..WEIGHTS {
+        let mut none = Prefetcher::NONE;
+        for weight in 0..WEIGHT_COEFFICIENTS {
             let at = weight * packed.stride() + channels.start * packed.depth;
             let u = self.packed[at..].as_ptr();
-            let units = self.packed[weight * packed.stride() + packed.units()..].as_ptr();
-            let units = units.wrapping_add(channels.start);
-            for e in Form::Strided.sharing(weight) {
+            let dequant = self.packed[weight * packed.stride() + packed.dequant()..].as_ptr();
+            let dequant = dequant.wrapping_add(channels.start);
+            for e in Variant::Strided.tile_coefficients_for(weight) {
                 // SAFETY: within the planes and the packed weights (`run` checks those).
                 unsafe {
                     let v = v.add(e * v_planes.stride());
                     let m = m.as_mut_ptr().add(e * m_planes.stride());
                     let blocks = v_planes.blocks;
                     if channels.len() == 2 * V::LANES {
-                        multiply::panel::<E, V, TILE, 2>(
-                            v, plan.tiles, u, units, blocks, m, m_vector, groups, false, &mut none,
+                        multiply::multiply_panel::<T, V, MR, 2>(
+                            v, plan.tiles, u, dequant, blocks, m, m_vector, groups, false,
+                            &mut none,
                         );
                     } else {
-                        multiply::panel::<E, V, TILE, 1>(
-                            v, plan.tiles, u, units, blocks, m, m_vector, groups, false, &mut none,
+                        multiply::multiply_panel::<T, V, MR, 1>(
+                            v, plan.tiles, u, dequant, blocks, m, m_vector, groups, false,
+                            &mut none,
                         );
                     }
                 }

@@ -2,129 +2,130 @@
 
 use std::ops::Range;
 
-use super::plan::{ELEMENTS, Forward};
+use super::plan::{COEFFICIENTS, UnitStridePass};
 use crate::{
+    chunks::DisjointChunks,
     conv::{
-        epilogue::Finish,
-        operands::Read,
+        epilogue::TypedEpilogue,
+        operands::TypedInput,
         winograd::{
-            ahead::Ahead,
-            form::Form,
             grid::BLOCK,
+            inverse::InverseTransform,
             multiply,
             planes::input_planes,
-            product::fixed,
-            store::Products,
-            transform::plain::{Input, Output, Weight},
-            weights::{Gram, LINES, Lanes, MOST_LINES, Plain, Taps, Times},
+            prefetch::Prefetcher,
+            quantise::is_int16,
+            transform::unit_stride::{InputTransform, OutputTransform, WeightTransform},
+            variant::Variant,
+            weights::{Gram, LINES, MOST_LINES, OutputScales, QuantScales, RawWeights, Taps},
         },
     },
-    element::Element,
     isa::{Kernel, Vector},
-    parts::Parts,
+    scalar::Scalar,
 };
 
 /// The right side of the products: transformed, or as it is, with the factors of the depth.
 #[derive(Clone, Copy)]
-pub(super) enum Operand<'a> {
+pub(super) enum RightOperand<'a> {
     Packed(&'a [f32]),
-    Plain(Plain<'a>, &'a [f32]),
+    Raw(RawWeights<'a>, &'a [f32]),
 }
 
 /// What all items of a call share.
-pub(super) struct Job<'a, E> {
-    pub(super) plan: &'a Forward,
-    pub(super) x: Read<'a, E>,
-    pub(super) weights: Operand<'a>,
+pub(super) struct Job<'a, T> {
+    pub(super) plan: &'a UnitStridePass,
+    pub(super) x: TypedInput<'a, T>,
+    pub(super) weights: RightOperand<'a>,
     /// Of tiles' values, if they are integers.
-    pub(super) factors: &'a [f32],
-    pub(super) y: &'a Parts<'a, E>,
-    pub(super) epilogue: &'a Finish<'a, E>,
+    pub(super) equalisation: &'a [f32],
+    pub(super) y: &'a DisjointChunks<'a, T>,
+    pub(super) epilogue: &'a TypedEpilogue<'a, T>,
 }
 
-impl<E: Copy> Clone for Job<'_, E> {
+impl<T: Copy> Clone for Job<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<E: Copy> Copy for Job<'_, E> {}
+impl<T: Copy> Copy for Job<'_, T> {}
 
 /// All outputs of some tiles.
-pub(super) struct Whole<'a, E> {
-    pub(super) job: Job<'a, E>,
+pub(super) struct AllOutputs<'a, T> {
+    pub(super) job: Job<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: &'a mut [f32],
     pub(super) m: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for Whole<'_, E> {
+impl<T: Scalar> Kernel for AllOutputs<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Whole { job, tiles, v, m } = self;
+    fn run<V: Vector, const MR: usize>(self) {
+        let AllOutputs { job, tiles, v, m } = self;
         let channels = 0..job.plan.output.channels;
         let v = v.as_mut_ptr();
         // SAFETY: the scratch holds the planes; nobody else has these tiles.
         unsafe {
             job.transform::<V>(tiles.clone(), v, 0);
             let Job { plan, x, y, .. } = job;
-            let ahead = Ahead::block((&plan.input, x.values), (&plan.output, y), tiles.clone());
-            job.outputs::<V, TILE>(tiles, v, m, channels, ahead);
+            let prefetcher =
+                Prefetcher::block((&plan.input, x.values), (&plan.output, y), tiles.clone());
+            job.outputs::<V, MR>(tiles, v, m, channels, prefetcher);
         }
     }
 }
 
 /// Transforms some tiles of a shared block.
-pub(super) struct Transform<'a, E> {
-    pub(super) job: Job<'a, E>,
+pub(super) struct TransformTiles<'a, T> {
+    pub(super) job: Job<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: *mut f32,
     /// Place of the first tile in the block.
     pub(super) first: usize,
 }
 
-impl<E: Element> Kernel for Transform<'_, E> {
+impl<T: Scalar> Kernel for TransformTiles<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: `v` is the shared block; each item has its own tiles.
         unsafe { self.job.transform::<V>(self.tiles, self.v, self.first) };
     }
 }
 
 /// Some outputs of the tiles of a shared block.
-pub(super) struct Panel<'a, E> {
-    pub(super) job: Job<'a, E>,
+pub(super) struct OutputPanel<'a, T> {
+    pub(super) job: Job<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: &'a [f32],
     pub(super) m: &'a mut [f32],
     pub(super) channels: Range<usize>,
 }
 
-impl<E: Element> Kernel for Panel<'_, E> {
+impl<T: Scalar> Kernel for OutputPanel<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: the scratch holds the planes; each item has its own channels.
         unsafe {
-            self.job.outputs::<V, TILE>(
+            self.job.outputs::<V, MR>(
                 self.tiles,
                 self.v.as_ptr(),
                 self.m,
                 self.channels,
-                Ahead::NONE,
+                Prefetcher::NONE,
             );
         }
     }
 }
 
-impl<E: Element> Job<'_, E> {
+impl<T: Scalar> Job<'_, T> {
     /// # Safety
     /// `v` must hold the planes, and nobody else use the places of these tiles.
     #[inline(always)]
@@ -132,132 +133,151 @@ impl<E: Element> Job<'_, E> {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
         // SAFETY: the caller's contract.
         unsafe {
-            let factors = self.factors;
-            input_planes::<Input, E, V, 6, 6>(grid, self.x, tiles, 1, factors, planes, v, first);
+            let equalisation = self.equalisation;
+            input_planes::<InputTransform, T, V, 6, 6>(
+                grid,
+                self.x,
+                tiles,
+                1,
+                equalisation,
+                planes,
+                v,
+                first,
+            );
         }
     }
 
     /// # Safety
     /// `v` must hold the planes, and nobody else write these channels of these tiles.
     #[inline(always)]
-    unsafe fn outputs<V: Vector, const TILE: usize>(
+    unsafe fn outputs<V: Vector, const MR: usize>(
         &self,
         tiles: Range<usize>,
         v: *const f32,
         m: &mut [f32],
         channels: Range<usize>,
-        ahead: Ahead,
+        prefetcher: Prefetcher,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            self.multiply::<V, TILE>(tiles.len(), v, m, channels.clone(), ahead);
+            self.multiply::<V, MR>(tiles.len(), v, m, channels.clone(), prefetcher);
             let planes = self.plan.m(channels.len());
-            let units = v.add(self.plan.v().len(ELEMENTS));
+            let dequant = v.add(self.plan.v().len(COEFFICIENTS));
             let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
-            let products = Products { m, planes, units, grid, y, epilogue };
-            products.store::<Output, V, 6, 4>(tiles, channels);
+            let inverse = InverseTransform { m, planes, dequant, grid, y, epilogue };
+            inverse.store::<OutputTransform, V, 6, 4>(tiles, channels);
         }
     }
 
-    /// Products of all elements into `m`.
+    /// InverseTransform of all coefficients into `m`.
     ///
     /// # Safety
     /// As [`Job::outputs`].
     #[inline(always)]
-    unsafe fn multiply<V: Vector, const TILE: usize>(
+    unsafe fn multiply<V: Vector, const MR: usize>(
         &self,
         tiles: usize,
         v: *const f32,
         m: &mut [f32],
         channels: Range<usize>,
-        ahead: Ahead,
+        prefetcher: Prefetcher,
     ) {
         let plan = self.plan;
         let depth = plan.packed.depth;
-        let groups = tiles.div_ceil(TILE);
-        assert!(groups * TILE <= plan.tiles);
+        let groups = tiles.div_ceil(MR);
+        assert!(groups * MR <= plan.tiles);
         // SAFETY: within the planes and the packed weights (`run` checks those).
         unsafe {
             match self.weights {
-                Operand::Packed(packed) => {
+                RightOperand::Packed(packed) => {
                     let u = packed.as_ptr().add(channels.start * depth);
-                    let units = packed.as_ptr().add(plan.packed.units() + channels.start);
+                    let dequant = packed.as_ptr().add(plan.packed.dequant() + channels.start);
                     let stride = plan.packed.stride();
                     let steps = self.steps::<V>(groups, depth, channels.len());
-                    let mut ahead = ahead.over(ELEMENTS * steps);
-                    for e in 0..ELEMENTS {
-                        let (u, units) = (u.add(e * stride), units.add(e * stride));
+                    let mut prefetcher = prefetcher.in_steps(COEFFICIENTS * steps);
+                    for e in 0..COEFFICIENTS {
+                        let (u, dequant) = (u.add(e * stride), dequant.add(e * stride));
                         let all = 0..depth;
-                        let (outputs, ahead) = (channels.len(), &mut ahead);
-                        self.products::<V, TILE>(e, groups, v, all, u, units, m, outputs, ahead);
+                        let (outputs, prefetcher) = (channels.len(), &mut prefetcher);
+                        self.products::<V, MR>(
+                            e, groups, v, all, u, dequant, m, outputs, prefetcher,
+                        );
                     }
                 }
-                Operand::Plain(plain, factors) => {
+                RightOperand::Raw(raw, equalisation) => {
                     let width = channels.len();
-                    let stride = plan.fresh_stride(width);
-                    let (m, u) = m.split_at_mut(plan.m(width).len(ELEMENTS));
+                    let stride = plan.on_the_fly_stride(width);
+                    let (m, u) = m.split_at_mut(plan.m(width).len(COEFFICIENTS));
                     let (u, rest) = u.split_at_mut(6 * MOST_LINES * stride);
-                    let (units, turned) = rest.split_at_mut(ELEMENTS * width);
-                    assert!(turned.len() >= 9 * depth * E::PACK * width);
-                    let (panel, rows) = ((channels.start, width), turned.as_mut_ptr());
-                    let all = 0..depth * E::PACK;
-                    let taps = if plain.backward {
-                        let first = 0..9 * plan.chunk * E::PACK;
-                        plain.gather::<E, V>(panel, first, factors, rows);
+                    let (dequant, rotated) = rest.split_at_mut(COEFFICIENTS * width);
+                    assert!(rotated.len() >= 9 * depth * T::PACK * width);
+                    let (panel, rows) = ((channels.start, width), rotated.as_mut_ptr());
+                    let all = 0..depth * T::PACK;
+                    let taps = if raw.backward {
+                        let first = 0..9 * plan.chunk * T::PACK;
+                        raw.gather::<T, V>(panel, first, equalisation, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        plain.taps::<E, V>(panel.0, width, all, factors, turned)
+                        raw.taps::<T, V>(panel.0, width, all, equalisation, rotated)
                     };
-                    let (u, units) = (u.as_mut_ptr(), units.as_mut_ptr());
+                    let (u, dequant) = (u.as_mut_ptr(), dequant.as_mut_ptr());
                     for start in (0..depth).step_by(plan.chunk) {
                         let words = start..(start + plan.chunk).min(depth);
-                        let values = words.start * E::PACK..words.end * E::PACK;
-                        let mut times = Times::new();
-                        if fixed::<E>() {
+                        let values = words.start * T::PACK..words.end * T::PACK;
+                        let mut quant = QuantScales::new();
+                        if is_int16::<T>() {
                             let mut gram = Gram::new();
                             gram.add::<V>(&taps, values.clone(), width);
-                            let mut lanes = Lanes::ONE;
+                            let mut lanes = OutputScales::ONE;
                             if !gram.is_usable(width) {
                                 lanes = taps.normalize::<V>(values.clone(), width);
                                 gram = Gram::new();
                                 gram.add::<V>(&taps, values.clone(), width);
                             }
-                            gram.squares::<Weight, V>(width, &mut times);
-                            times.scale::<Weight, V>(Form::Plain, width, &lanes, units, width);
+                            gram.squares::<WeightTransform, V>(width, &mut quant);
+                            quant.scale::<WeightTransform, V>(
+                                Variant::UnitStride,
+                                width,
+                                &lanes,
+                                dequant,
+                                width,
+                            );
                         }
                         let next = words.end..(words.end + plan.chunk).min(depth);
                         let share = |words: &Range<usize>, e: usize| {
-                            9 * E::PACK * words.start + 9 * E::PACK * words.len() * e / ELEMENTS
+                            9 * T::PACK * words.start + 9 * T::PACK * words.len() * e / COEFFICIENTS
                         };
                         for (group, lines) in LINES.into_iter().enumerate() {
                             let values = values.clone();
-                            taps.elements::<Weight, E, V>(group, values, width, &times, u, stride);
+                            taps.transform::<WeightTransform, T, V>(
+                                group, values, width, &quant, u, stride,
+                            );
                             for e in 6 * lines.start..6 * lines.end {
                                 // The next part's rows, as products leave time for them; at the end
                                 // the next panel's are only asked for, as all are forward.
-                                let ahead = if plain.backward {
+                                let prefetcher = if raw.backward {
                                     let (next, first) = if next.is_empty() {
                                         (0..plan.chunk, panel.0 + width)
                                     } else {
                                         (next.clone(), panel.0)
                                     };
                                     let now = share(&next, e)..share(&next, e + 1);
-                                    let then = now.end..share(&next, ELEMENTS.min(e + 2));
+                                    let then = now.end..share(&next, COEFFICIENTS.min(e + 2));
                                     if first == panel.0 {
-                                        plain.gather::<E, V>(panel, now, factors, rows);
+                                        raw.gather::<T, V>(panel, now, equalisation, rows);
                                     }
-                                    plain.ahead((first, width), then)
+                                    raw.prefetch_rows((first, width), then)
                                 } else {
-                                    let parts = ELEMENTS * depth.div_ceil(plan.chunk);
-                                    let part = start / plan.chunk * ELEMENTS + e;
-                                    plain.panel_ahead((panel.0 + width, width), (part, parts))
+                                    let parts = COEFFICIENTS * depth.div_ceil(plan.chunk);
+                                    let part = start / plan.chunk * COEFFICIENTS + e;
+                                    raw.prefetch_panel((panel.0 + width, width), (part, parts))
                                 };
                                 let steps = self.steps::<V>(groups, words.len(), width);
-                                let ahead = &mut ahead.over(steps);
+                                let prefetcher = &mut prefetcher.in_steps(steps);
                                 let u = u.add((e - 6 * lines.start) * stride);
-                                let (units, words) = (units.add(e * width), words.clone());
-                                self.products::<V, TILE>(
-                                    e, groups, v, words, u, units, m, width, ahead,
+                                let (dequant, words) = (dequant.add(e * width), words.clone());
+                                self.products::<V, MR>(
+                                    e, groups, v, words, u, dequant, m, width, prefetcher,
                                 );
                             }
                         }
@@ -267,28 +287,28 @@ impl<E: Element> Job<'_, E> {
         }
     }
 
-    /// Steps of [`Ahead`] that the products of an element take, over so many words of the depth.
+    /// Steps of [`Prefetcher`] that the products of a coefficient take, over so many words of the depth.
     fn steps<V: Vector>(&self, groups: usize, depth: usize, outputs: usize) -> usize {
         groups * (depth / BLOCK) * outputs.div_ceil(2 * V::LANES)
     }
 
-    /// Products of an element over part of the depth, for `outputs` channels whose weights start
+    /// InverseTransform of a coefficient over part of the depth, for `outputs` channels whose weights start
     /// at `u` and what those are worth at `units`; added to `m` but for the first part.
     ///
     /// # Safety
     /// As [`Job::outputs`]; `u` must hold the weights, `units` those of the outputs.
     #[inline(always)]
-    unsafe fn products<V: Vector, const TILE: usize>(
+    unsafe fn products<V: Vector, const MR: usize>(
         &self,
         e: usize,
         groups: usize,
         v: *const f32,
         words: Range<usize>,
         u: *const f32,
-        units: *const f32,
+        dequant: *const f32,
         m: &mut [f32],
         outputs: usize,
-        ahead: &mut Ahead,
+        prefetcher: &mut Prefetcher,
     ) {
         let (plan, wide) = (self.plan, 2 * V::LANES);
         let (v_planes, m_planes) = (plan.v(), plan.m(outputs));
@@ -301,17 +321,17 @@ impl<E: Element> Job<'_, E> {
                 let v = v.add(e * v_planes.stride() + v_planes.at(words.start / BLOCK, 0));
                 // Panels before this one are whole, and as deep as the weights that are here.
                 let u = u.add(channel * words.len());
-                let units = units.add(channel);
+                let dequant = dequant.add(channel);
                 let at = m_planes.at(channel / BLOCK, 0) + channel % BLOCK;
                 let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
                 let tiles = plan.tiles;
                 if outputs - channel >= wide {
-                    multiply::panel::<E, V, TILE, 2>(
-                        v, tiles, u, units, blocks, m, m_vector, groups, more, ahead,
+                    multiply::multiply_panel::<T, V, MR, 2>(
+                        v, tiles, u, dequant, blocks, m, m_vector, groups, more, prefetcher,
                     );
                 } else {
-                    multiply::panel::<E, V, TILE, 1>(
-                        v, tiles, u, units, blocks, m, m_vector, groups, more, ahead,
+                    multiply::multiply_panel::<T, V, MR, 1>(
+                        v, tiles, u, dequant, blocks, m, m_vector, groups, more, prefetcher,
                     );
                 }
             }

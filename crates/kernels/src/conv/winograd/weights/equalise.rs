@@ -1,54 +1,54 @@
-//! Factors between both sides of a product of integers.
+//! Equalisation between both sides of a product of integers.
 
 use std::ops::Range;
 
-use super::plain::Plain;
+use super::raw::RawWeights;
 use crate::{
+    chunks::DisjointChunks,
     conv::winograd::{
         grid::BLOCK,
-        product::{power_of_two, sum_of_lanes},
+        quantise::{power_of_two, sum_of_lanes},
     },
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
 };
 
 /// Output channels of an item.
 const GROUP: usize = 32;
-/// [Factors](crate::conv::winograd::factors) where tiles are yet unknown: to both halves of a slice, for
+/// [Equalisation](crate::conv::winograd::equalisation) where tiles are yet unknown: to both halves of a slice, for
 /// each value of the depth a power of two near the norm of its weights, one of the largest, and its
 /// inverse. So tiles have values of the size of what these contribute: a channel of large activations
 /// and small weights would leave few bits to the others.
 ///
 /// `sums` is scratch: as many words as the larger side for each 32 outputs.
-pub(in crate::conv::winograd) fn balance(
+pub(in crate::conv::winograd) fn equalise_by_weights(
     cpu: &Cpu,
-    plain: Plain<'_>,
+    raw: RawWeights<'_>,
     both: &mut [f32],
     sums: &mut [f32],
 ) {
-    let channels = plain.in_channels;
-    assert!(plain.weights.len().is_multiple_of(9 * channels));
-    let outputs = plain.weights.len() / (9 * channels);
-    assert!(plain.factors.is_none_or(|f| f.len() >= outputs));
-    let (to, weights) = both.split_at_mut(if plain.backward { outputs } else { channels });
-    squares(cpu, plain, to, sums);
+    let channels = raw.in_channels;
+    assert!(raw.weights.len().is_multiple_of(9 * channels));
+    let outputs = raw.weights.len() / (9 * channels);
+    assert!(raw.output_scales.is_none_or(|f| f.len() >= outputs));
+    let (to, weights) = both.split_at_mut(if raw.backward { outputs } else { channels });
+    squares(cpu, raw, to, sums);
     to.iter_mut().for_each(|x| *x = x.sqrt());
     powers_of_two(to);
     weights.iter_mut().zip(to).for_each(|(weight, tile)| *weight = 1.0 / *tile);
 }
 
 /// Sums of squares of each value's weights.
-fn squares(cpu: &Cpu, plain: Plain<'_>, to: &mut [f32], sums: &mut [f32]) {
-    let channels = plain.in_channels;
-    let outputs = plain.weights.len() / (9 * channels);
-    let (items, each) = (outputs.div_ceil(GROUP), if plain.backward { GROUP } else { channels });
-    let parts = Parts::new(&mut sums[..items * each], each);
-    cpu.pool().run_parts(items, parts, |item, sums| {
+fn squares(cpu: &Cpu, raw: RawWeights<'_>, to: &mut [f32], sums: &mut [f32]) {
+    let channels = raw.in_channels;
+    let outputs = raw.weights.len() / (9 * channels);
+    let (items, each) = (outputs.div_ceil(GROUP), if raw.backward { GROUP } else { channels });
+    let parts = DisjointChunks::new(&mut sums[..items * each], each);
+    cpu.pool().run_chunks(items, parts, |item, sums| {
         let outputs = item * GROUP..((item + 1) * GROUP).min(outputs);
-        cpu.isa().dispatch(Squares { plain, outputs, sums });
+        cpu.isa().dispatch(WeightSquares { raw, outputs, sums });
     });
-    if plain.backward {
+    if raw.backward {
         to.copy_from_slice(&sums[..outputs]);
     } else {
         to.fill(0.0);
@@ -71,30 +71,30 @@ fn powers_of_two(norms: &mut [f32]) {
 const SMALLEST: f32 = 1.0 / (1 << 24) as f32;
 
 /// Sums of squares of some outputs' weights: of each output, or of each input channel.
-struct Squares<'a> {
-    plain: Plain<'a>,
+struct WeightSquares<'a> {
+    raw: RawWeights<'a>,
     outputs: Range<usize>,
     sums: &'a mut [f32],
 }
 
-impl Kernel for Squares<'_> {
+impl Kernel for WeightSquares<'_> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Squares { plain, outputs, sums } = self;
-        let (channels, row) = (plain.in_channels, 9 * plain.in_channels);
+    fn run<V: Vector, const MR: usize>(self) {
+        let WeightSquares { raw, outputs, sums } = self;
+        let (channels, row) = (raw.in_channels, 9 * raw.in_channels);
         assert!(channels.is_multiple_of(BLOCK));
-        if !plain.backward {
+        if !raw.backward {
             assert!(sums.len() >= channels);
             sums.fill(0.0);
         }
         for (i, out) in outputs.enumerate() {
-            let weights = &plain.weights[out * row..(out + 1) * row];
-            let factor = V::splat(plain.factors.map_or(1.0, |f| f[out]));
+            let weights = &raw.weights[out * row..(out + 1) * row];
+            let factor = V::splat(raw.output_scales.map_or(1.0, |f| f[out]));
             let mut total = [V::zero(); 4];
-            if plain.backward {
+            if raw.backward {
                 for line in weights.chunks_exact(BLOCK) {
                     for (j, at) in (0..BLOCK).step_by(V::LANES).enumerate() {
                         // SAFETY: a line is whole vectors.
@@ -114,7 +114,7 @@ impl Kernel for Squares<'_> {
                     }
                 }
             }
-            if plain.backward {
+            if raw.backward {
                 sums[i] = sum_of_lanes(total[0].add(total[1]).add(total[2].add(total[3])));
             }
         }
