@@ -53,7 +53,9 @@ impl LayerContext<'_> {
         match x {
             ConvOperand::Images => ConvInput { values: self.images.into(), norm: None },
             ConvOperand::Value { at, fused_norm } => {
-                let norm = fused_norm.as_ref().map(|t| t.norm.batch(self.n).scale_shift(&saved[t.saved.clone()]));
+                let norm = fused_norm
+                    .as_ref()
+                    .map(|t| t.norm.batch(self.n).scale_shift(&saved[t.saved.clone()]));
                 ConvInput { values: values.values(at.clone()), norm }
             }
         }
@@ -112,7 +114,8 @@ impl LayerContext<'_> {
                     ConvOperand::Value { at, fused_norm } => {
                         let [x, y] = disjoint(&mut b.values, [at, y]);
                         let norm = fused_norm.as_ref();
-                        let norm = norm.map(|t| t.norm.batch(n).scale_shift(&b.saved[t.saved.clone()]));
+                        let norm =
+                            norm.map(|t| t.norm.batch(n).scale_shift(&b.saved[t.saved.clone()]));
                         let x = ConvInput { values: x.into_values(), norm };
                         conv.forward(n, x, weights, y, Epilogue::STORE, scratch);
                     }
@@ -183,7 +186,9 @@ impl LayerContext<'_> {
                 let mask = match mask {
                     ReluMask::None => batch_norm::ReluMask::None,
                     ReluMask::Output(y) => batch_norm::ReluMask::Output(b.values.values(y.clone())),
-                    ReluMask::Recomputed => batch_norm::ReluMask::Recomputed(norm.scale_shift(saved)),
+                    ReluMask::Recomputed => {
+                        batch_norm::ReluMask::Recomputed(norm.scale_shift(saved))
+                    }
                 };
                 let sums = &mut b.sums[..norm.sums_len()];
                 let g = b.gradients.values(dy.clone());
