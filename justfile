@@ -6,19 +6,19 @@ check:
 test *args:
     cargo test --workspace {{args}}
 
-# Tests of NEON under emulation, on a machine without it; arguments are those of `cargo test`
+# Tests of the NEON kernels under emulation; arguments are those of `cargo test`
 neon *args:
     scripts/check-neon {{args}}
 
-# Right and wrong calls of the kernels under the address sanitizer: so many, with this seed
+# Valid and invalid calls of the kernels under AddressSanitizer: number of calls, seed
 sanitizer *args:
     scripts/check-sanitizer {{args}}
 
-# Tests with PyTorch, torchvision, timm and ONNX Runtime as judges
+# Tests against PyTorch, torchvision, timm and ONNX Runtime
 pytorch:
     scripts/check-pytorch
 
-# bfloat16 on uneven networks beside PyTorch's autocast; arguments are those of the script
+# bfloat16 on uneven networks, compared with PyTorch's autocast; arguments are those of the script
 bf16 *args:
     scripts/check-bf16 {{args}}
 

@@ -1,4 +1,4 @@
-"""The networks in PyTorch, under the names that `resnet archs` gives them."""
+"""The networks in PyTorch, by the names of `resnet archs`."""
 
 import torch
 from torch import nn
@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def build(arch):
-    """The network, and the shape of an image and the number of classes that go with it."""
+    """Returns the network, the shape of its input images, and its number of classes."""
     if arch == "resnet18-cifar":
         return CifarResNet([64, 128, 256, 512], blocks=2, projection=True), (3, 32, 32), 10
     depth = int(arch.removeprefix("resnet"))
@@ -23,8 +23,8 @@ def conv_bn(inputs, outputs, size, stride):
     return nn.Sequential(conv, nn.BatchNorm2d(outputs))
 
 
-class WidenByZeros(nn.Module):
-    """The paper's shortcut without parameters (option A): every other pixel, zeros as channels."""
+class PadShortcut(nn.Module):
+    """The paper's parameter-free shortcut (option A): every other pixel, channels padded with zeros."""
 
     def __init__(self, inputs, outputs):
         super().__init__()
@@ -45,14 +45,14 @@ class Residual(nn.Module):
         elif projection:
             self.shortcut = conv_bn(inputs, outputs, 1, stride)
         else:
-            self.shortcut = WidenByZeros(inputs, outputs)
+            self.shortcut = PadShortcut(inputs, outputs)
 
     def forward(self, x):
         return F.relu(self.second(F.relu(self.first(x))) + self.shortcut(x))
 
 
 class CifarResNet(nn.Module):
-    """A 3x3 stem, then one stage for each width, all but the first at half the resolution."""
+    """A 3x3 stem, then one stage per width; each stage after the first halves the resolution."""
 
     def __init__(self, widths, blocks, projection):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The time of inference in ONNX Runtime, of the network that PyTorch exports."""
+"""Benchmarks inference in ONNX Runtime, on the network exported by PyTorch."""
 
 import io
 import warnings
@@ -11,7 +11,7 @@ import torch
 
 def prepare(args):
     if (args.mode, args.dtype) != ("eval", "fp32"):
-        raise SystemExit("ONNX Runtime is timed in --mode eval and --dtype fp32 only")
+        raise SystemExit("ONNX Runtime supports only --mode eval and --dtype fp32")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     net, shape, _ = nets.build(args.arch)
@@ -29,11 +29,11 @@ def prepare(args):
 
 
 def export(net, images):
-    """The bytes of the ONNX file."""
+    """Returns the network as bytes of an ONNX file."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        # The newer exporter (`dynamo=True`) needs one more package, onnxscript.
+        # The newer exporter (`dynamo=True`) needs another package, onnxscript.
         torch.onnx.export(net, (images,), file, input_names=["images"], dynamo=False)
     return file.getvalue()
 

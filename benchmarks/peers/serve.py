@@ -1,7 +1,8 @@
-"""What the peers share: their arguments, the clock, and answering requests.
+"""Shared by the peers: arguments, timing, and a request loop.
 
-With `--serve` a peer builds its network once, prints a line of JSON, and then answers each line of
-its input, a number of seconds, with a line of JSON: one measurement. Without, it measures once.
+With `--serve`, a peer builds its network once and prints a line of JSON. It then reads lines from
+stdin, each a number of seconds, and answers each with one measurement as a line of JSON. Without
+`--serve` it measures once.
 """
 
 import argparse
@@ -16,19 +17,19 @@ WARM_UP = 2
 
 def arguments(description):
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--arch", default="resnet18-cifar", help="as `resnet archs` names it")
+    parser.add_argument("--arch", default="resnet18-cifar", help="architecture, by its name in `resnet archs`")
     parser.add_argument("--mode", choices=("train", "eval"), default="train")
     parser.add_argument("--batch", type=int, default=128, metavar="N")
     parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N")
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S")
-    parser.add_argument("--serve", action="store_true", help="measure for each line of the input")
+    parser.add_argument("--serve", action="store_true", help="measure once per line of stdin")
     return parser
 
 
 def run(args, prepare):
-    """`prepare(args)` gives the step to time, and facts that go into each line of JSON."""
-    # Libraries print what they like to stdout; ours alone goes where the caller listens.
+    """`prepare(args)` returns the step to time, and fields to add to each line of JSON."""
+    # Libraries may print to stdout: redirect that to stderr, and keep stdout for the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
 
@@ -61,7 +62,7 @@ def measure(step, batch, seconds):
 
 
 def peak_memory_mb():
-    """The most memory that this process has held, in units of 10^6 bytes."""
+    """Peak resident memory of this process, in 10^6 bytes."""
     with open("/proc/self/status") as status:
         kib = next(line.split()[1] for line in status if line.startswith("VmHWM:"))
     return int(kib) * 1024 / 1e6

@@ -1,4 +1,4 @@
-"""The time of a training step, or of inference, in PyTorch."""
+"""Benchmarks training steps or inference in PyTorch."""
 
 import nets
 import serve
@@ -14,7 +14,7 @@ def prepare(args):
     net = net.to(memory_format=layout).train(args.mode == "train")
     images = torch.randn(args.batch, *shape).contiguous(memory_format=layout)
     labels = torch.randint(classes, (args.batch,))
-    # The rate is so small that random labels cannot make the weights diverge.
+    # The learning rate is so small that training on random labels does not diverge.
     sgd = torch.optim.SGD(net.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4)
     if args.compile:
         net = torch.compile(net)
@@ -54,5 +54,5 @@ if __name__ == "__main__":
         default="channels_last",
         help="memory format of images and weights",
     )
-    parser.add_argument("--compile", action="store_true", help="with torch.compile")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
     serve.run(parser.parse_args(), prepare)

@@ -1,4 +1,5 @@
-//! Calls of kernels and plans, chosen by the fuzzer: wrong ones must be refused, right ones answered.
+//! Calls of kernels and plans with arguments from the fuzzer: invalid ones must be rejected, valid ones
+//! must succeed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

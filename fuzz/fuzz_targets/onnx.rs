@@ -1,4 +1,4 @@
-//! Any bytes as an ONNX file, whose bound is its own.
+//! Reads any bytes as an ONNX file, within its own memory bound.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

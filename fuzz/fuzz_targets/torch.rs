@@ -1,4 +1,4 @@
-//! Any bytes as a PyTorch file.
+//! Reads any bytes as a PyTorch file.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

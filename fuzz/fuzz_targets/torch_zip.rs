@@ -1,7 +1,7 @@
-//! Any bytes as the pickle in a sound archive, and as the storages `0` to `9`, whole.
+//! Reads any bytes as the pickle of a valid archive, and as its storages `0` to `9`.
 #![no_main]
 
-/// An archive of stored entries.
+/// A zip archive of uncompressed entries.
 #[derive(Default)]
 struct Zip {
     entries: Vec<u8>,
@@ -42,7 +42,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut zip = Zip::default();
     zip.add("a/data.pkl", bytes);
     for key in 0..10 {
-        // Storages of every length below 64, so that some fit what a pickle says.
+        // Storages of different lengths, so that some match the pickle.
         let length = bytes.len().min(1 << key >> 1);
         zip.add(&format!("a/data/{key}"), &bytes[..length]);
     }

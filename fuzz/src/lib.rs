@@ -1,6 +1,6 @@
-//! Holds readers to their bound.
+//! Bounds the memory of file readers.
 
-/// Runs a reader on a file of so many bytes. The file itself counts.
+/// Runs a reader on a file of `file` bytes, which count as allocated.
 ///
 /// # Panics
 /// If more than eight times the file and 16 MiB is allocated at any time.

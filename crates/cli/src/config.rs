@@ -1,14 +1,14 @@
-//! From arguments to the configuration of a run.
+//! Builds the configuration of a run from the arguments.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use resnet::{
-    Arch, Cpu,
+    Arch, Cpu, Dtype,
     config::{DataConfig, TrainConfig},
     data::{Dataset, Normalisation},
     model_file::DEMO,
-    recipe::{Dtype, Length, Recipe},
+    recipe::{Length, Recipe},
 };
 use resnet_formats::Shown;
 
@@ -17,45 +17,50 @@ use crate::{
     error::Usage,
 };
 
-/// What a new run starts from.
+/// The model that a new run starts from.
 #[derive(Clone, Debug)]
-pub(crate) struct Beginning {
+pub(crate) struct StartingPoint {
     pub(crate) arch: Arch,
-    pub(crate) file: Option<PathBuf>,
-    /// Epochs that the file has behind it, where the run goes on from them.
-    pub(crate) continues_after: Option<u64>,
+    /// File with the initial weights.
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Finished epochs of the checkpoint, if the run resumes it.
+    pub(crate) finished_epochs: Option<u64>,
 }
 
-/// What `resnet train` was asked for, on this data. Lengths are the recipe's or `--epochs`.
+/// The configuration for the arguments of `resnet train` on this data. Its length is the recipe's
+/// or `--epochs`.
 pub(crate) fn build(
     args: &TrainArgs,
-    beginning: &Beginning,
+    start: &StartingPoint,
     data: &Dataset,
     cpu: &Cpu,
 ) -> anyhow::Result<TrainConfig> {
-    let recipe = recipe(args, beginning.arch, cpu)?;
+    let recipe = recipe(args, start.arch, cpu)?;
     let images = data.train.len();
     let validation = args.images.validation.unwrap_or(0);
     let train_images = images.checked_sub(validation).filter(|&n| n > 0).ok_or_else(|| {
         Usage(format!(
-            "--validation {validation} leaves nothing to train on: there are {images} images"
+            "--validation {validation} leaves no images to train on: the training set has {images}"
         ))
     })?;
     let absolute = |path: &PathBuf| -> anyhow::Result<PathBuf> {
         let is_file = path != Path::new(DEMO);
         let path = if is_file { std::path::absolute(path) } else { Ok(path.clone()) }
-            .context("no working folder")?;
+            .context("the working folder does not exist")?;
         if path.to_str().is_none() {
-            bail!("{} is not UTF-8, as config.toml must be: give it another name", path.shown());
+            bail!(
+                "{} is not UTF-8: config.toml cannot store this path, rename the file",
+                path.shown()
+            );
         }
         Ok(path)
     };
     let mut config = TrainConfig {
-        arch: beginning.arch,
+        arch: start.arch,
         seed: args.recipe.seed,
         total_steps: 0,
-        init_from: beginning.file.as_ref().map(absolute).transpose()?,
-        continues_after: beginning.continues_after,
+        init_from: start.checkpoint.as_ref().map(absolute).transpose()?,
+        continues_after: start.finished_epochs,
         save_torch: args.save_torch,
         data: DataConfig {
             name: data.name.clone(),
@@ -66,7 +71,7 @@ pub(crate) fn build(
             validation,
             limit_train: args.images.limit_train,
             limit_test: args.images.limit_test,
-            normalisation: asked(args.images.normalisation)
+            normalisation: given_normalisation(args.images.normalisation)
                 .unwrap_or_else(|| data.normalisation.clone()),
         },
         recipe,
@@ -75,11 +80,11 @@ pub(crate) fn build(
     Ok(config)
 }
 
-/// The recipe with what was changed in it.
+/// The recipe with the given options applied.
 fn recipe(args: &TrainArgs, arch: Arch, cpu: &Cpu) -> anyhow::Result<Recipe> {
     let RecipeArgs { recipe, epochs, batch_size, lr, momentum, .. } = &args.recipe;
     let RecipeArgs { weight_decay, label_smoothing, .. } = args.recipe;
-    let mut recipe = Recipe::named(recipe, arch).context("a listed recipe exists")?;
+    let mut recipe = Recipe::named(recipe, arch).context("every listed recipe exists")?;
     if let Some(epochs) = *epochs {
         recipe.length = Length::Epochs(epochs as u64);
     }
@@ -92,8 +97,8 @@ fn recipe(args: &TrainArgs, arch: Arch, cpu: &Cpu) -> anyhow::Result<Recipe> {
     Ok(recipe)
 }
 
-/// The normalisation that was asked for, if one was.
-pub(crate) fn asked(args: NormalisationArgs) -> Option<Normalisation> {
+/// The normalisation of `--mean` and `--std`, if given.
+pub(crate) fn given_normalisation(args: NormalisationArgs) -> Option<Normalisation> {
     let (mean, std) = args.mean.zip(args.std)?;
     Some(Normalisation { mean: mean.0.to_vec(), std: std.0.to_vec() })
 }
@@ -118,12 +123,12 @@ mod tests {
     fn config(line: &str) -> anyhow::Result<TrainConfig> {
         let words = format!("resnet train synthetic {line}");
         let Verb::Train(args) = Cli::try_parse_from(words.split(' '))?.verb else { unreachable!() };
-        let beginning = Beginning { arch: args.arch, file: None, continues_after: None };
-        build(&args, &beginning, &data(), &Cpu::new(1)?)
+        let start = StartingPoint { arch: args.arch, checkpoint: None, finished_epochs: None };
+        build(&args, &start, &data(), &Cpu::new(1)?)
     }
 
     #[test]
-    fn the_recipe_holds_but_for_what_is_changed() {
+    fn options_override_the_recipe() {
         let paper = config("--recipe paper --arch resnet20").unwrap();
         assert_eq!((paper.total_steps, paper.recipe.batch_size), (64_000, 128));
         let changed = config(

@@ -1,4 +1,4 @@
-//! Data sets as the verbs want them: fetched where they are missing, with a bar.
+//! Loads data sets for the verbs, and downloads missing ones with a progress bar.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,14 @@ use crate::{
     interrupt::Interrupt,
 };
 
-/// How much of a data set is wanted.
+/// How many images of each split to load; all by default.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Limits {
     pub(crate) train: Option<usize>,
     pub(crate) test: Option<usize>,
 }
 
-/// Loads a data set; one that is not there is fetched first, but not to where a run says it was.
+/// Loads a data set. A missing one is downloaded first, unless its folder comes from a run only.
 pub(crate) fn load(
     source: DataSource,
     dir: &DataDir,
@@ -31,10 +31,10 @@ pub(crate) fn load(
     let options = LoadOptions { data_dir, limit_train: limits.train, limit_test: limits.test };
     match data::load(source.name(), &options) {
         Err(DataError::Missing { .. }) => {
-            if let Some(folder) = dir.of_run_alone() {
+            if let Some(folder) = dir.only_from_run() {
                 bail!(
-                    "{source} is not in {}, where the run's config.toml has it; --data-dir DIR \
-                     names another folder",
+                    "{source} is not in {}, the folder in the run's config.toml: give its folder \
+                     with --data-dir DIR",
                     folder.shown()
                 );
             }
@@ -45,23 +45,25 @@ pub(crate) fn load(
     }
 }
 
-/// Fetches a data set unless it is whole, and returns its folder, if it has one.
+/// Downloads a data set unless it is complete, and returns its folder, if it has one.
 pub(crate) fn fetch(
     source: DataSource,
     data_dir: &Path,
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Option<PathBuf>> {
-    global.say(format!("fetching {source} into {}", data_dir.shown()));
+    if source != DataSource::Synthetic {
+        global.status(format!("downloading {source} to {}", data_dir.shown()));
+    }
     let bar = if global.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
-    let mut under_way = None;
+    let mut current = None;
     let fetched = data::fetch(
         source.name(),
         data_dir,
         &mut |event| match event {
             FetchEvent::Progress { stage, done, total } => {
-                if under_way != Some((stage, total)) {
-                    under_way = Some((stage, total));
+                if current != Some((stage, total)) {
+                    current = Some((stage, total));
                     bar.set_style(style(total.is_some()));
                     bar.set_prefix(stage.to_string());
                     bar.reset();
@@ -71,11 +73,11 @@ pub(crate) fn fetch(
             }
             FetchEvent::Fallback { reason } => {
                 bar.suspend(|| {
-                    global.say(format!("{}; trying another source", printable(&reason)))
+                    global.status(format!("{}; trying the next source", printable(&reason)))
                 });
             }
         },
-        interrupt.asked(),
+        interrupt.requested(),
     );
     bar.finish_and_clear();
     interrupt.check()?;

@@ -7,7 +7,7 @@ use resnet_formats::printable;
 
 use crate::{interrupt::Interrupted, print};
 
-/// What was asked for makes no sense: exit code 2, as for what the parser of arguments refuses.
+/// Wrong usage that the argument parser cannot detect: exit code 2, as for its own errors.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
 
@@ -19,14 +19,14 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// Says what went wrong, and chooses the exit code. A reader that has had enough of our output
-/// (`resnet archs | head -1`) is no error.
+/// Prints an error and returns the exit code. A closed pipe on stdout (`resnet archs | head -1`) is
+/// success.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    print::talk(format!("{red}error:{red:#} {}", printable(&message(error))));
+    print::status(format!("{red}error:{red:#} {}", printable(&message(error))));
     match error.downcast_ref::<Interrupted>() {
         Some(interrupted) => interrupted.exit_code(),
         None if error.is::<Usage>() => ExitCode::from(2),
@@ -34,7 +34,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// The error and its causes, without causes that the text before them already tells.
+/// The error and its causes. A cause that the text already contains is left out.
 fn message(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_cause_is_printed_once() {
         let cause = io::Error::other("no space");
         let error = anyhow::Error::from(cause).context("run/last: no space").context("saving");
         assert_eq!(message(&error), "saving: run/last: no space");

@@ -1,4 +1,4 @@
-//! A trained network on test images: what `eval`, `show` and `report` begin with.
+//! Evaluates a trained network on test images, for `eval`, `show` and `report`.
 
 use std::path::Path;
 
@@ -14,52 +14,53 @@ use resnet::{
 use resnet_formats::Shown;
 
 use crate::{
-    args::{Global, TestArgs},
+    args::{EvaluationArgs, Global},
     config,
     data::{self, Limits},
+    delayed_progress::DelayedProgress,
     interrupt::Interrupt,
-    late_bar::LateBar,
     model,
 };
 
-/// A network, the images that it was tried on, and what came of it.
+/// A network, the test images and the results.
 pub(crate) struct Evaluated {
-    /// With the data set's classes where it names none of its own.
+    /// Its class names are the data set's if the file states none.
     pub(crate) model: Model,
-    /// Its `test` images are those that were tried.
+    /// Its `test` images are the evaluated ones.
     pub(crate) data: Dataset,
     pub(crate) normalisation: Normalisation,
     pub(crate) result: Evaluation,
     pub(crate) predictions: Predictions,
 }
 
-/// Opens a network and tries it on its test images, which are fetched if they are missing.
-pub(crate) fn evaluate(args: &TestArgs, global: &Global) -> anyhow::Result<Evaluated> {
+/// Opens a network and evaluates it on the test images. A missing data set is downloaded.
+pub(crate) fn evaluate(args: &EvaluationArgs, global: &Global) -> anyhow::Result<Evaluated> {
     let cpu = global.cpu()?;
     let mut model = model::open(&args.model.path, args.model.arch, global)?;
     let source = match args.data {
         Some(source) => source,
-        None => trained_on(&model)?,
+        None => training_data(&model)?,
     };
-    // Before anything is fetched.
+    // Before anything is downloaded.
     let info = resnet::data::info(source.name(), Path::new(""))?;
     model.check_fit(info.name, info.classes.len(), info.channels)?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let limits = Limits { train: Some(1), test: args.limit_test };
     let data = data::load(source, &args.data_dir, limits, global, &interrupt)?;
     interrupt.release();
-    let known = config::asked(args.model.normalisation).or(model.normalisation.clone());
+    let known =
+        config::given_normalisation(args.model.normalisation).or(model.normalisation.clone());
     let normalisation = known.unwrap_or_else(|| {
         global.note(format!(
-            "{} does not say how its images are normalised: it is taken to be as usual for {} \
-             (--mean, --std)",
+            "{} does not state its normalisation: using the values of {} (override them with \
+             --mean and --std)",
             model.path.shown(),
             data.name
         ));
         data.normalisation.clone()
     });
     model.classes.get_or_insert_with(|| data.classes.clone());
-    let progress = LateBar::new("testing", data.test.len(), global.quiet);
+    let progress = DelayedProgress::new("evaluating", data.test.len(), global.quiet);
     let (dtype, mut logits) = (args.model.dtype.into(), Vec::new());
     let mut listen = |done, batch: &[f32]| {
         logits.extend_from_slice(batch);
@@ -71,8 +72,8 @@ pub(crate) fn evaluate(args: &TestArgs, global: &Global) -> anyhow::Result<Evalu
     Ok(Evaluated { model, data, normalisation, result: result?, predictions })
 }
 
-/// The data set of the run that a checkpoint lies in, or else the default one.
-fn trained_on(model: &Model) -> anyhow::Result<DataSource> {
+/// The data set of the run that a checkpoint belongs to, or the default.
+fn training_data(model: &Model) -> anyhow::Result<DataSource> {
     match model::run_of(model) {
         None => Ok(DataSource::Cifar10),
         Some(run) => Ok(TrainConfig::read(&run.join(CONFIG))?.data.name.parse()?),

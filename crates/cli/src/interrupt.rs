@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM: the first asks what is under way to save and stop, the second ends the
-//! process at once.
+//! Ctrl-C and SIGTERM: the first requests a stop that saves the run, the second ends the process at
+//! once.
 
 use std::{
     fmt, io,
@@ -10,39 +10,39 @@ use std::{
     },
 };
 
-use resnet::train::Stop;
+use resnet::train::StopFlag;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
 };
 
-/// The wish to stop.
+/// Whether a signal has requested a stop, and which.
 #[derive(Clone)]
 pub(crate) struct Interrupt {
-    asked: Arc<AtomicBool>,
-    signal: Arc<Stop>,
+    requested: Arc<AtomicBool>,
+    signal: Arc<StopFlag>,
 }
 
 impl Interrupt {
-    /// Catches both signals from now on.
+    /// Installs the handlers of both signals.
     pub(crate) fn catch() -> io::Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
+        let requested = Arc::new(AtomicBool::new(false));
         let signal = Arc::new(AtomicUsize::new(0));
         for number in [SIGINT, SIGTERM] {
-            // In this order: the first signal finds `asked` unset, and sets it.
-            flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&asked))?;
-            flag::register(number, Arc::clone(&asked))?;
+            // The order matters: the first signal finds `requested` unset, then sets it.
+            flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&requested))?;
+            flag::register(number, Arc::clone(&requested))?;
             flag::register_usize(number, Arc::clone(&signal), number as usize)?;
         }
-        Ok(Interrupt { asked, signal })
+        Ok(Interrupt { requested, signal })
     }
 
-    /// From now on a hang-up of the terminal counts as a first signal. The shell may well send
-    /// another, so that it never ends the process at once.
+    /// From now on SIGHUP (the terminal closes) requests a stop. The shell may send it twice, so it
+    /// never ends the process at once.
     #[cfg(unix)]
     pub(crate) fn catch_hang_up(&self) -> io::Result<()> {
         use signal_hook::consts::SIGHUP;
-        flag::register(SIGHUP, Arc::clone(&self.asked))?;
+        flag::register(SIGHUP, Arc::clone(&self.requested))?;
         flag::register_usize(SIGHUP, Arc::clone(&self.signal), SIGHUP as usize)?;
         Ok(())
     }
@@ -52,28 +52,28 @@ impl Interrupt {
         Ok(())
     }
 
-    /// Does what Ctrl-C does, where the terminal hands it over as a key.
-    pub(crate) fn ask(&self) {
+    /// Does what Ctrl-C does, for a terminal in raw mode, which sends it as a key.
+    pub(crate) fn request(&self) {
         self.signal.store(SIGINT as usize, Ordering::Relaxed);
-        self.asked.store(true, Ordering::Relaxed);
+        self.requested.store(true, Ordering::Relaxed);
     }
 
-    /// For when there is nothing to save: from now on the first signal ends the process at once.
+    /// From now on the first signal ends the process at once: there is nothing to save.
     pub(crate) fn release(self) {
-        self.asked.store(true, Ordering::Relaxed);
+        self.requested.store(true, Ordering::Relaxed);
     }
 
     /// Set by the first signal.
-    pub(crate) fn asked(&self) -> &AtomicBool {
-        &self.asked
+    pub(crate) fn requested(&self) -> &AtomicBool {
+        &self.requested
     }
 
     /// The number of the signal, or 0.
-    pub(crate) fn signal(&self) -> &Stop {
+    pub(crate) fn signal(&self) -> &StopFlag {
         &self.signal
     }
 
-    /// Fails once a signal has come.
+    /// Fails after a signal.
     pub(crate) fn check(&self) -> Result<(), Interrupted> {
         match self.signal.load(Ordering::Relaxed) {
             0 => Ok(()),
@@ -82,12 +82,12 @@ impl Interrupt {
     }
 }
 
-/// A signal ended the command, and its state is saved.
+/// A signal stopped the command.
 #[derive(Debug)]
 pub(crate) struct Interrupted(pub(crate) usize);
 
 impl Interrupted {
-    /// The exit code by custom: 130 for Ctrl-C, 143 for SIGTERM.
+    /// The conventional exit code: 130 for Ctrl-C, 143 for SIGTERM.
     pub(crate) fn exit_code(&self) -> ExitCode {
         u8::try_from(128 + self.0).map_or(ExitCode::FAILURE, ExitCode::from)
     }

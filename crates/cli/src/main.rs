@@ -5,10 +5,10 @@
 mod args;
 mod config;
 mod data;
+mod delayed_progress;
 mod error;
 mod evaluation;
 mod interrupt;
-mod late_bar;
 mod model;
 mod pictures;
 mod print;

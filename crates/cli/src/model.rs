@@ -1,4 +1,4 @@
-//! Trained networks as the verbs want them.
+//! Opens trained networks for the verbs.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ use resnet::{
 
 use crate::args::Global;
 
-/// Opens what `MODEL` on the command line stands for, and says what was concluded about it.
+/// Opens the `MODEL` argument, and prints the notes about what was inferred.
 pub(crate) fn open(path: &Path, arch: Option<Arch>, global: &Global) -> anyhow::Result<Model> {
     let model = load_model(path, arch)?;
     model.notes.iter().for_each(|note| global.note(note));
     Ok(model)
 }
 
-/// The folder of the run that a model is a checkpoint of.
+/// The run folder that a checkpoint belongs to.
 pub(crate) fn run_of(model: &Model) -> Option<&Path> {
     let folder = model.path.parent().filter(|_| model.path != Path::new(DEMO))?;
     folder.join(CONFIG).is_file().then_some(folder)
@@ -30,14 +30,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_is_of_the_run_it_lies_in() {
+    fn a_checkpoint_belongs_to_the_run_of_its_folder() {
         let dir = tempfile::tempdir().unwrap();
         let mut model = Model::demo();
         model.path = dir.path().join("last.safetensors");
         assert_eq!(run_of(&model), None);
         fs::write(dir.path().join(CONFIG), "").unwrap();
         assert_eq!(run_of(&model), Some(dir.path()));
-        // The demo is of no run, wherever one stands.
+        // The demo belongs to no run, whatever the working folder.
         model.path = DEMO.into();
         assert_eq!(run_of(&model), None);
     }

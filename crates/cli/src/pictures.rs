@@ -1,4 +1,4 @@
-//! What a network did, as the plain data that pictures are made of.
+//! Converts predictions, confusion matrix and weights to the plain data of `resnet-pictures`.
 
 use resnet::{Network, data::Images, model_file::Model};
 use resnet_pictures::{Cell, Picture};
@@ -11,8 +11,8 @@ pub(crate) fn picture(images: &Images, index: usize) -> Picture {
     Picture::from_channels(width, height, channels, images.image(index))
 }
 
-/// Test image `index` with what was predicted for it: in the network's words, and what is true in
-/// the data set's.
+/// Test image `index` with its predicted class (the network's class name) and its true class (the
+/// data set's).
 pub(crate) fn cell(evaluated: &Evaluated, classes: &[String], index: usize) -> Cell {
     let Evaluated { data, predictions, .. } = evaluated;
     let label = data.test.labels[index];
@@ -25,7 +25,7 @@ pub(crate) fn cell(evaluated: &Evaluated, classes: &[String], index: usize) -> C
     }
 }
 
-/// How often each class is taken for each: `[true][predicted]`.
+/// The confusion matrix: images by `[true][predicted]` class.
 pub(crate) fn confusion(evaluated: &Evaluated) -> Vec<Vec<u64>> {
     let confusion = evaluated.predictions.confusion(&evaluated.data.test.labels);
     (0..confusion.classes()).map(|truth| confusion.row(truth).to_vec()).collect()
@@ -35,11 +35,11 @@ pub(crate) fn confusion(evaluated: &Evaluated) -> Vec<Vec<u64>> {
 pub(crate) fn first_layer(network: &Network) -> (Vec<f32>, [usize; 4]) {
     let state = network.state_dict();
     let (_, weight) = &state[0];
-    let shape = weight.shape[..].try_into().expect("a network begins with a convolution");
+    let shape = weight.shape[..].try_into().expect("the first layer is a convolution");
     (weight.as_f32().expect("weights are floating point").to_vec(), shape)
 }
 
 /// `resnet20 on cifar10`.
-pub(crate) fn what_on_what(model: &Model, data: &str) -> String {
+pub(crate) fn model_on_data(model: &Model, data: &str) -> String {
     format!("{} on {data}", model.arch)
 }

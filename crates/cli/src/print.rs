@@ -1,7 +1,7 @@
-//! Data on stdout, talk on stderr.
+//! Results on stdout, status messages on stderr.
 //!
-//! Text of others is made printable where a message or a table is made of it. What is printed is
-//! looked through once more: nothing but text, line feeds and our own styles reaches a terminal.
+//! Untrusted text is made printable where a message or a table is built. Everything printed here is
+//! sanitised again: only printable text, line feeds and ANSI styles reach a terminal.
 
 use std::{
     borrow::Cow,
@@ -13,10 +13,10 @@ use indicatif::HumanCount;
 use resnet_formats::is_printable;
 use serde::Serialize;
 
-/// Prints text and a line feed on stdout; colours are dropped where it is no terminal.
+/// Prints text and a line feed on stdout. Colours are dropped unless stdout is a terminal.
 pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
-    writeln!(out, "{}", harmless(text.as_ref()))?;
+    writeln!(out, "{}", sanitise(text.as_ref()))?;
     out.flush()
 }
 
@@ -32,13 +32,13 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(line(ascii_where_needed(&serde_json::to_string(value)?))?)
 }
 
-/// Says something on stderr. Nobody listening is no reason to stop.
-pub(crate) fn talk(text: impl AsRef<str>) {
-    let _ = writeln!(anstream::stderr().lock(), "{}", harmless(text.as_ref()));
+/// Prints a status message on stderr. A closed stderr is not an error.
+pub(crate) fn status(text: impl AsRef<str>) {
+    let _ = writeln!(anstream::stderr().lock(), "{}", sanitise(text.as_ref()));
 }
 
-/// Text without what a terminal acts upon, but for line feeds and styles (`ESC [ ... m`).
-fn harmless(text: &str) -> Cow<'_, str> {
+/// Escapes control characters, except line feeds and ANSI styles (`ESC [ ... m`).
+fn sanitise(text: &str) -> Cow<'_, str> {
     let is_plain = |c| c == '\n' || is_printable(c);
     if text.chars().all(is_plain) {
         return text.into();
@@ -60,20 +60,20 @@ fn harmless(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// The style that a text begins with.
+/// The ANSI style at the start of a text.
 fn style(text: &str) -> Option<&str> {
     let code = text.strip_prefix("\u{1b}[")?;
     let end = code.find(|c: char| !c.is_ascii_digit() && c != ';')?;
     code[end..].starts_with('m').then(|| &text[..2 + end + 1])
 }
 
-/// JSON whose texts spell out what is not printable.
+/// JSON in which unprintable characters are `\u` escapes.
 fn ascii_where_needed(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         match is_printable(c) {
             true => out.push(c),
-            // Such characters occur in texts alone.
+            // Unprintable characters occur only inside JSON strings.
             false => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
                 let _ = write!(out, "\\u{unit:04x}");
             }),
@@ -87,7 +87,7 @@ pub(crate) fn grouped(n: usize) -> String {
     HumanCount(n as u64).to_string()
 }
 
-/// Multiply-accumulates in the unit that suits them: `555.4 M`, `1.814 G`.
+/// Multiply-accumulates with a suitable SI prefix: `555.4 M`, `1.814 G`.
 pub(crate) fn macs(n: u64) -> String {
     match n {
         0 => "0".into(),
@@ -97,7 +97,7 @@ pub(crate) fn macs(n: u64) -> String {
     }
 }
 
-/// Nodes that are computed together: `layer1.0.bn2 + add + relu2` for three of one module.
+/// Names of fused nodes: `layer1.0.bn2 + add + relu2` for three of one module.
 pub(crate) fn nodes(names: &[String]) -> String {
     let first = names.first().map_or("", String::as_str);
     let module = first.rfind('.').map_or("", |dot| &first[..=dot]);
@@ -105,7 +105,7 @@ pub(crate) fn nodes(names: &[String]) -> String {
     std::iter::once(first).chain(rest).collect::<Vec<_>>().join(" + ")
 }
 
-/// Seconds as on a clock: `1:05`, `2:00:01`.
+/// Seconds as minutes and seconds, or hours: `1:05`, `2:00:01`.
 pub(crate) fn clock(seconds: f64) -> String {
     let s = seconds.round() as u64;
     match s / 3600 {
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_but_text_and_styles_is_printed() {
+    fn control_characters_are_escaped_and_styles_kept() {
         for (text, printed) in [
             ("plain\ntext", "plain\ntext"),
             ("\u{1b}[1m\u{1b}[38;5;1mred\u{1b}[0m", "\u{1b}[1m\u{1b}[38;5;1mred\u{1b}[0m"),
@@ -127,12 +127,12 @@ mod tests {
             ("\u{1b}]0;x\u{7}\r", r"\u{1b}]0;x\u{7}\r"),
             ("\u{9b}1m\u{202e}ä", r"\u{9b}1m\u{202e}ä"),
         ] {
-            assert_eq!(harmless(text), printed);
+            assert_eq!(sanitise(text), printed);
         }
     }
 
     #[test]
-    fn json_stays_the_same_data() {
+    fn escaped_json_parses_to_the_same_value() {
         let text = "a\u{1b}\u{7f}\u{9b}\u{202e}\u{e0041}ä\n";
         let json = ascii_where_needed(&serde_json::to_string(text).unwrap());
         assert_eq!(json, r#""a\u001b\u007f\u009b\u202e\udb40\udc41ä\n""#);
@@ -140,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn digits_come_in_threes() {
+    fn numbers_have_thousands_separators() {
         for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (11_173_962, "11,173,962")] {
             assert_eq!(grouped(n), text);
         }
     }
 
     #[test]
-    fn nodes_of_a_module_name_it_once() {
+    fn fused_nodes_share_their_module_prefix() {
         for (names, text) in [
             (&["conv1", "bn1", "relu1"][..], "conv1 + bn1 + relu1"),
             (&["layer1.0.bn2", "layer1.0.add"], "layer1.0.bn2 + add"),
@@ -159,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn clocks_tick() {
+    fn durations_are_formatted() {
         for (s, text) in [(0.4, "0:00"), (65.0, "1:05"), (3599.6, "1:00:00"), (7201.0, "2:00:01")] {
             assert_eq!(clock(s), text);
         }
     }
 
     #[test]
-    fn macs_have_a_unit() {
+    fn macs_have_an_si_prefix() {
         for (n, text) in
             [(0, "0"), (640, "0.6 k"), (555_422_720, "555.4 M"), (1_814_073_344, "1.814 G")]
         {

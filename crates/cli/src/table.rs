@@ -1,4 +1,4 @@
-//! Tables for the eye: aligned columns, headers underlined, nothing else.
+//! Text tables: aligned columns under bold headers.
 
 use anstyle::Style;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -11,7 +11,7 @@ pub(crate) enum Align {
     Right,
 }
 
-/// Lays rows out under headers. A cell may hold text of others.
+/// Formats rows under headers. Cells may hold untrusted text.
 pub(crate) fn table(
     headers: &[(&str, Align)],
     rows: impl IntoIterator<Item = Vec<String>>,
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up() {
+    fn columns_are_aligned() {
         let rows = [["a", "1"], ["long name", "1,000"]].map(|r| r.map(String::from).to_vec());
         let text = table(&[("name", Align::Left), ("n", Align::Right)], rows);
         let plain = anstream::adapter::strip_str(&text).to_string();

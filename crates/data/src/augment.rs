@@ -1,4 +1,4 @@
-//! Random changes to training images, on their bytes.
+//! Data augmentation of training images, on bytes.
 
 use resnet_network::random::Random;
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 pub struct Augment {
     /// Black pixels on each side before the crop; 0 for no crop.
     pub pad: usize,
-    /// Whether half the images are mirrored.
+    /// Whether images are mirrored with probability 0.5.
     pub flip: bool,
 }
 
 impl Default for Augment {
-    /// The paper's for CIFAR-10 (section 4.2): four pixels, and flips.
+    /// The paper's augmentation of CIFAR-10 (section 4.2): padding of 4 pixels, and flips.
     fn default() -> Self {
         Augment { pad: 4, flip: true }
     }
@@ -29,19 +29,20 @@ pub(crate) struct Size {
 }
 
 impl Augment {
-    /// Images stay as they are.
+    /// No augmentation.
     pub const NONE: Augment = Augment { pad: 0, flip: false };
 
-    /// Writes a changed copy of `image` to `out`, both `[height][width][channels]`.
+    /// Writes an augmented copy of `image` to `out`, both `[height][width][channels]`.
     ///
-    /// Draws the same numbers whatever is asked for, so that crops do not depend on flips.
+    /// Always draws the same random numbers, so that crops do not depend on whether flips are
+    /// enabled.
     pub(crate) fn apply(self, random: &mut Random, image: &[u8], size: Size, out: &mut [u8]) {
         let top = random.below(2 * self.pad as u64 + 1) as usize;
         let left = random.below(2 * self.pad as u64 + 1) as usize;
         let mirrored = random.below(2) == 1 && self.flip;
 
         let row_len = size.width * size.channels;
-        // Columns of the crop that lie on the image, and where they start on it.
+        // Columns of the crop inside the image, and the image column where they start.
         let start = self.pad.saturating_sub(left).min(size.width);
         let end = (size.width + self.pad).saturating_sub(left).clamp(start, size.width);
         let source = left.saturating_sub(self.pad).min(size.width);
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     /// Pads, crops and flips pixel by pixel.
-    fn naive(augment: Augment, random: &mut Random, image: &[u8], size: Size) -> Vec<u8> {
+    fn reference(augment: Augment, random: &mut Random, image: &[u8], size: Size) -> Vec<u8> {
         let Size { height, width, channels } = size;
         let pad = augment.pad as i64;
         let top = random.below(2 * pad as u64 + 1) as i64;
@@ -98,17 +99,17 @@ mod tests {
     }
 
     #[test]
-    fn equals_the_naive_version() {
+    fn equals_the_reference() {
         for (height, width, channels) in [(32, 32, 3), (1, 1, 1), (2, 5, 3), (7, 3, 1), (4, 4, 4)] {
             let size = Size { height, width, channels };
             let image: Vec<u8> = (1..=height * width * channels).map(|i| i as u8 | 1).collect();
-            // Padding beyond the image's size gives crops without any of it.
+            // With padding above the image's size, a crop can miss the image.
             for pad in [0, 1, 4, 9] {
                 for flip in [false, true] {
                     let augment = Augment { pad, flip };
                     for i in 0..200 {
                         let mut random = Random::new(5, Purpose::Augment, &[i]);
-                        let expected = naive(augment, &mut random.clone(), &image, size);
+                        let expected = reference(augment, &mut random.clone(), &image, size);
                         let mut out = vec![77; image.len()];
                         augment.apply(&mut random, &image, size, &mut out);
                         assert_eq!(out, expected, "{size:?} {augment:?} {i}");
@@ -131,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn every_crop_and_flip_is_as_likely() {
-        // One bright pixel in the middle of 9x9: where it lands tells crop and flip.
+    fn crops_and_flips_are_uniform() {
+        // One bright pixel in the middle of 9x9: its position shows crop and flip.
         let size = Size { height: 9, width: 9, channels: 1 };
         let mut image = vec![0; 81];
         image[40] = 255;
@@ -141,7 +142,8 @@ mod tests {
         for i in 0..n {
             let mut random = Random::new(1, Purpose::Augment, &[i]);
             Augment::default().apply(&mut random, &image, size, &mut out);
-            counts[out.iter().position(|&v| v == 255).expect("no crop loses the middle")] += 1;
+            counts[out.iter().position(|&v| v == 255).expect("every crop contains the middle")] +=
+                1;
         }
         let chi2: f64 = counts.iter().map(|&c| (f64::from(c) - 200.0).powi(2) / 200.0).sum();
         assert!(chi2 < 125.0, "chi-squared of 80 degrees of freedom: {chi2}"); // p = 0.001

@@ -45,7 +45,7 @@ const fn batch(name: &'static str, md5: &'static str) -> BatchFile {
     BatchFile { name, images: 10_000, md5 }
 }
 
-/// All files: five to train on, then the one to test on.
+/// All files: five training batches, then the test batch.
 pub(crate) const FILES: [BatchFile; 6] = [
     batch("data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"),
     batch("data_batch_2.bin", "5ea93a67294ea407fff1d09f752e9692"),
@@ -55,8 +55,7 @@ pub(crate) const FILES: [BatchFile; 6] = [
     batch("test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"),
 ];
 
-/// Where the files are, or would be: `data_dir` itself where it holds some of them, else
-/// [`FOLDER`] under it.
+/// The folder of the files: `data_dir` itself if it has some of them, else [`FOLDER`] in it.
 pub(crate) fn folder(data_dir: &Path) -> PathBuf {
     if FILES.iter().any(|file| data_dir.join(file.name).is_file()) {
         data_dir.to_owned()
@@ -77,7 +76,7 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     })
 }
 
-/// The images of several files, up to a limit; files past it are not opened.
+/// The images of several files, up to a limit. Files past the limit are not opened.
 fn read_files(
     folder: &Path,
     files: &[BatchFile],
@@ -101,7 +100,8 @@ fn read_files(
     Ok(images)
 }
 
-/// All records of one file, which must be the published one: a flipped bit would go unnoticed.
+/// All records of one file. Its MD5 must be the published one, which detects even a single flipped
+/// bit.
 fn read_file(path: &Path, file: &BatchFile) -> Result<Vec<u8>, DataError> {
     let mut input = resnet_formats::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => DataError::Missing { name: NAME, file: path.to_owned() },
@@ -158,7 +158,7 @@ mod tests {
         [record(3, 0), record(9, 7)].concat()
     }
 
-    /// Reads a file of this content where that of [`two`] is expected.
+    /// Reads a file with this content, where the content of [`two`] is expected.
     fn read(content: &[u8], limit: Option<usize>) -> Result<Images, DataError> {
         let folder = tempfile::tempdir().unwrap();
         let file = BatchFile { name: "two.bin", images: 2, md5: digest::<Md5>(&two()).leak() };
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_files_are_named_with_what_is_wrong() {
+    fn errors_name_the_damaged_file_and_the_damage() {
         let error = |content: &[u8]| read(content, None).unwrap_err().to_string();
         let truncated = error(&record(0, 0));
         assert!(truncated.contains("two.bin"), "{truncated}");
@@ -196,19 +196,20 @@ mod tests {
         assert!(oversized.contains("got 6147"), "{oversized}");
         let mut flipped = two();
         flipped[2 * RECORD - 1] ^= 1;
-        // Past the limit as well: a damaged file may be damaged anywhere.
+        // The MD5 covers the whole file, also past the limit.
         for limit in [None, Some(1)] {
             let damaged = read(&flipped, limit).unwrap_err().to_string();
             let (expected, got) = (digest::<Md5>(&two()), digest::<Md5>(&flipped));
-            let digests =
-                format!("two.bin is damaged, or another file: expected MD5 {expected}, got {got}");
+            let digests = format!(
+                "two.bin is damaged or a different file: expected MD5 {expected}, got {got}"
+            );
             assert!(damaged.contains(&digests), "{damaged}");
             assert!(damaged.contains("resnet data fetch cifar10"), "{damaged}");
         }
     }
 
     #[test]
-    fn missing_files_are_told_apart() {
+    fn missing_files_have_their_own_error() {
         let folder = tempfile::tempdir().unwrap();
         let options = LoadOptions { data_dir: folder.path().to_owned(), ..LoadOptions::default() };
         let error = load(&options).unwrap_err();
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_data_folder_may_hold_the_files_itself() {
+    fn the_data_folder_may_contain_the_files_directly() {
         let data_dir = tempfile::tempdir().unwrap();
         assert_eq!(folder(data_dir.path()), data_dir.path().join(FOLDER));
         fs::write(data_dir.path().join("test_batch.bin"), "").unwrap();

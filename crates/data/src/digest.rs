@@ -1,4 +1,4 @@
-//! Digests in hexadecimal.
+//! Checksums in hexadecimal.
 
 use std::{io::Read, path::Path};
 
@@ -9,8 +9,8 @@ use crate::DataError;
 /// Bytes read or written at a time.
 pub(crate) const CHUNK: usize = 1 << 16;
 
-/// The digest of a file, of which at most `limit` bytes are read; `tick` hears how many bytes are
-/// done, and may end it.
+/// The checksum of the first `limit` bytes of a file. `tick` gets the number of bytes done, and its
+/// error stops the computation.
 pub(crate) fn file_digest<D: Digest>(
     path: &Path,
     limit: u64,
@@ -29,7 +29,7 @@ pub(crate) fn file_digest<D: Digest>(
     }
 }
 
-/// The digest of bytes in memory.
+/// The checksum of bytes in memory.
 pub(crate) fn digest<D: Digest>(bytes: &[u8]) -> String {
     hex(&D::digest(bytes))
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with data sets.
+//! Errors of data sets.
 
 use std::{
     io,
@@ -8,27 +8,25 @@ use std::{
 use resnet_formats::{Shown, brief, printable};
 use thiserror::Error;
 
-/// Why a data set cannot be loaded, fetched or divided.
+/// Why a data set cannot be loaded, downloaded or split.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// No data set has this name.
-    #[error("no data set is called `{}`; there are {known}", brief(name))]
+    #[error("unknown data set `{}`: the data sets are {known}", brief(name))]
     UnknownName {
-        /// The name that was asked for.
+        /// The unknown name.
         name: String,
-        /// The names that there are.
+        /// The known names.
         known: String,
     },
-    /// There is no folder to keep data sets in.
-    #[error(
-        "this user has no cache folder to keep data sets in; name one with --data-dir or RESNET_DATA"
-    )]
+    /// The user has no cache folder.
+    #[error("there is no cache folder for data sets: give a folder with --data-dir or RESNET_DATA")]
     NoDataDir,
-    /// A file of the data set is not there: fetching it would help.
+    /// A file of the data set is missing.
     #[error(
-        "{name} is not complete: there is no file {}; run `resnet data fetch {name}`, or say with \
-         --data-dir where it is",
+        "{name} is incomplete, {} is missing: run `resnet data fetch {name}`, or give its folder \
+         with --data-dir",
         file.shown()
     )]
     Missing {
@@ -37,7 +35,7 @@ pub enum DataError {
         /// The file.
         file: PathBuf,
     },
-    /// A file has another length than its layout says.
+    /// A file has the wrong length.
     #[error(
         "{} is damaged: expected {expected} bytes, got {got}; run `resnet data fetch {name}` to \
          replace it",
@@ -48,14 +46,14 @@ pub enum DataError {
         name: &'static str,
         /// The file.
         file: PathBuf,
-        /// Bytes it should have.
+        /// Expected bytes.
         expected: u64,
-        /// Bytes it has.
+        /// Actual bytes.
         got: u64,
     },
-    /// A file of the right length has another content than the published one.
+    /// A file has the right length but not the published content.
     #[error(
-        "{} is damaged, or another file: expected MD5 {expected}, got {got}; run `resnet data \
+        "{} is damaged or a different file: expected MD5 {expected}, got {got}; run `resnet data \
          fetch {name}` to replace it",
         file.shown()
     )]
@@ -64,9 +62,9 @@ pub enum DataError {
         name: &'static str,
         /// The file.
         file: PathBuf,
-        /// MD5 it should have, in hexadecimal.
+        /// Expected MD5, in hexadecimal.
         expected: &'static str,
-        /// MD5 it has.
+        /// Actual MD5.
         got: String,
     },
     /// The validation set would take every training image.
@@ -83,41 +81,41 @@ pub enum DataError {
     /// Reading or writing failed.
     #[error("cannot {action} {}: {source}", path.shown())]
     Io {
-        /// What was tried: `read`, `write`, ...
+        /// The action: `read`, `write`, ...
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Another process is fetching into the same folder.
-    #[error("another process is fetching into {}; wait until it is done", folder.shown())]
+    /// Another process is downloading to the same folder.
+    #[error("another process is downloading to {}: wait until it is done", folder.shown())]
     Busy {
         /// The folder.
         folder: PathBuf,
     },
-    /// No source could be reached or trusted.
+    /// Every source failed.
     #[error(
-        "cannot fetch {name}: {}. By hand: put {files} into {}",
+        "cannot download {name}: {}. You can download the files yourself: put {files} into {}",
         printable(reasons), folder.shown()
     )]
     Unavailable {
         /// The data set.
         name: &'static str,
-        /// What each source had to say.
+        /// The error of each source.
         reasons: String,
-        /// The files that are needed.
+        /// The files of the data set.
         files: String,
-        /// Where they go.
+        /// The folder of the data set.
         folder: PathBuf,
     },
     /// The stop flag was set.
-    #[error("stopped before the data set was complete")]
+    #[error("the download was stopped; run the command again to continue it")]
     Stopped,
 }
 
 impl DataError {
-    /// For `map_err`: an input or output error with what was tried on which path.
+    /// For `map_err`: adds the action and the path to an I/O error.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| DataError::Io { action, path, source }

@@ -7,7 +7,7 @@ use resnet_network::{
 
 use crate::DataError;
 
-/// So many images of one size, with their labels.
+/// Labelled images of one size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Images {
     /// Rows of an image.
@@ -23,12 +23,12 @@ pub struct Images {
 }
 
 impl Images {
-    /// How many images there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are none.
+    /// Whether it has no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -41,20 +41,20 @@ impl Images {
     /// Pixels of image `index`: `[height][width][channels]`.
     ///
     /// # Panics
-    /// If there is no such image.
+    /// If the index is out of range.
     pub fn image(&self, index: usize) -> &[u8] {
         let len = self.image_len();
         &self.pixels[index * len..][..len]
     }
 
-    /// Keeps the first `n` images only (all of them where there are fewer).
+    /// Keeps only the first `n` images, or all if there are fewer.
     pub fn limit(&mut self, n: usize) {
         let n = n.min(self.len());
         self.pixels.truncate(n * self.image_len());
         self.labels.truncate(n);
     }
 
-    /// A copy of the first `n` images (all of them where there are fewer).
+    /// A copy of the first `n` images, or of all if there are fewer.
     pub fn first(&self, n: usize) -> Images {
         let n = n.min(self.len());
         let pixels = self.pixels[..n * self.image_len()].to_vec();
@@ -93,8 +93,8 @@ impl Images {
         Ok(validation)
     }
 
-    /// Pixels and labels of `batch_size` images at a time, in order and as they are; the last
-    /// batch may be smaller.
+    /// Pixels and labels in batches of `batch_size` images, in order, without augmentation. The
+    /// last batch may be smaller.
     ///
     /// # Panics
     /// If `batch_size` or the size of an image is 0.
@@ -119,7 +119,7 @@ pub struct Dataset {
     pub test: Images,
 }
 
-/// Images on their way into a network: the first `labels.len()` images of a batch.
+/// A batch of `labels.len()` images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Pixels: `[n][height][width][channels]`.
@@ -132,7 +132,7 @@ pub struct Batch {
 pub(crate) mod tests {
     use super::*;
 
-    /// `n` images of 2 x 3 pixels whose bytes and labels tell which they are.
+    /// `n` images of 2 x 3 pixels, identified by their bytes and labels.
     pub(crate) fn numbered(n: usize) -> Images {
         let pixels = (0..n * 18).map(|i| (i / 18 * 31 + i % 18) as u8).collect();
         let labels = (0..n as u32).collect();

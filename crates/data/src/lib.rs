@@ -1,5 +1,5 @@
-//! Labelled images for residual networks: data sets and where to get them, photos, augmentation and
-//! the loader. Nothing here knows of graphs, of what runs them, of model files or of training.
+//! Labelled images for residual networks: data sets and their download, photos, augmentation and
+//! the data loader. This crate does not depend on graphs, engines, model files or training.
 //!
 //! ```
 //! use resnet_data::LoadOptions;

@@ -1,4 +1,4 @@
-//! Shuffled, augmented batches, made ahead of their use.
+//! The data loader: shuffled, augmented batches, prefetched by a thread.
 
 use std::{
     io, panic,
@@ -13,11 +13,11 @@ use resnet_network::random::{Purpose, Random};
 
 use crate::{Augment, Batch, Images, augment::Size};
 
-/// Batches made ahead. Making one takes well under a hundredth of a training step on it.
-const AHEAD: usize = 2;
+/// Prefetched batches. Making one takes well under a hundredth of its training step.
+const PREFETCH: usize = 2;
 
-/// Makes the training batches of every epoch: what is in them depends on the seed, the epoch and
-/// the number of the batch alone.
+/// Makes the training batches of every epoch. Their content depends only on the seed, the epoch and
+/// the batch index.
 #[derive(Clone, Debug)]
 pub struct Loader {
     images: Arc<Images>,
@@ -27,7 +27,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader of batches of `batch_size` images; the last batch of an epoch may be smaller.
+    /// A loader with `batch_size` images per batch. The last batch of an epoch may be smaller.
     ///
     /// # Panics
     /// If `batch_size` is 0.
@@ -36,18 +36,18 @@ impl Loader {
         Loader { images, batch_size, augment, seed }
     }
 
-    /// The images it draws from.
+    /// The images of the data set.
     pub fn images(&self) -> &Images {
         &self.images
     }
 
-    /// Batches in an epoch.
+    /// Batches per epoch.
     pub fn batches(&self) -> usize {
         self.images.len().div_ceil(self.batch_size)
     }
 
-    /// The batches of an epoch from number `first_batch` (from 0) on, made by a thread of its
-    /// own. Starting late yields exactly what the whole epoch yields from there.
+    /// The batches of an epoch from index `first_batch` (from 0) on, prefetched by a thread. They
+    /// are bit-identical to those of the whole epoch.
     ///
     /// # Errors
     /// If the thread cannot be started.
@@ -68,7 +68,7 @@ impl Loader {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> io::Result<Epoch> {
-        let (batches, receiver) = mpsc::sync_channel(AHEAD);
+        let (batches, receiver) = mpsc::sync_channel(PREFETCH);
         let (recycler, used) = mpsc::channel();
         let loader = self.clone();
         let worker = thread::Builder::new().name("loader".to_owned()).spawn(move || {
@@ -77,7 +77,7 @@ impl Loader {
                 let mut batch = used.try_recv().unwrap_or_default();
                 loader.fill(&mut batch, epoch, indices);
                 if batches.send(batch).is_err() {
-                    break; // nobody wants more
+                    break; // the epoch was dropped
                 }
             }
         })?;
@@ -89,7 +89,7 @@ impl Loader {
         })
     }
 
-    /// Which image comes when.
+    /// The shuffled order of the images.
     fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.images.len()).collect();
         Random::new(self.seed, Purpose::Order, &[epoch]).shuffle(&mut order);
@@ -112,7 +112,7 @@ impl Loader {
 /// Batches of one epoch, in order. Dropping it ends its thread.
 #[derive(Debug)]
 pub struct Epoch {
-    /// None once it is dropped, which wakes a worker that waits to send.
+    /// None while dropping, which wakes a worker blocked in `send`.
     receiver: Option<Receiver<Batch>>,
     recycler: Sender<Batch>,
     worker: Option<JoinHandle<()>>,
@@ -120,9 +120,9 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Gives a used batch back, so that its memory serves another one.
+    /// Returns a used batch, so that its memory is reused.
     pub fn recycle(&self, batch: Batch) {
-        // The worker may have made its last batch already.
+        // The worker may have exited already.
         let _ = self.recycler.send(batch);
     }
 }
@@ -154,7 +154,7 @@ impl Drop for Epoch {
     fn drop(&mut self) {
         drop(self.receiver.take());
         if let Some(worker) = self.worker.take() {
-            // Its panic, if any, matters to those who wait for a batch only.
+            // A panic matters only to a caller that waits for a batch.
             let _ = worker.join();
         }
     }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn starting_late_yields_the_rest_of_the_epoch() {
+    fn starting_at_a_later_batch_yields_the_rest_of_the_epoch() {
         let loader = loader(23, 5, 7);
         let whole = all(&loader, 2, 0);
         for first in 0..=6 {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_changes_from_epoch_to_epoch_but_not_with_its_place() {
+    fn augmentation_depends_on_the_epoch_but_not_on_the_position() {
         let images = Arc::new(numbered(60));
         let views = |batch_size, epoch| {
             let loader = Loader::new(images.clone(), batch_size, Augment::default(), 0);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn used_memory_is_used_again() {
+    fn recycled_memory_is_reused() {
         let loader = loader(100, 2, 0);
         let mut epoch = loader.epoch(0, 0).unwrap();
         let mut buffers = BTreeSet::new();
@@ -270,8 +270,8 @@ mod tests {
             buffers.insert(batch.pixels.as_ptr() as usize);
             epoch.recycle(batch);
         }
-        // One in use, one being made, those that are ready and one on its way back.
-        assert!(buffers.len() <= AHEAD + 3, "{} buffers for 50 batches", buffers.len());
+        // One in use, one being made, the prefetched ones and one being recycled.
+        assert!(buffers.len() <= PREFETCH + 3, "{} buffers for 50 batches", buffers.len());
     }
 
     #[test]

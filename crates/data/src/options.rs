@@ -1,14 +1,14 @@
-//! Where data sets are kept, and how much of one is loaded.
+//! Options for loading a data set: its folder, and limits on its size.
 
 use std::{env, ffi::OsString, path::PathBuf};
 
 use crate::DataError;
 
-/// Where data sets are kept if nothing else is said: the environment's `RESNET_DATA`, else
-/// `resnet` in the user's cache folder (on Linux `$XDG_CACHE_HOME` or `~/.cache`).
+/// The default folder of the data sets: the environment variable `RESNET_DATA`, else `resnet` in
+/// the user's cache folder (on Linux `$XDG_CACHE_HOME` or `~/.cache`).
 ///
 /// # Errors
-/// [`DataError::NoDataDir`] for a user without such a folder.
+/// [`DataError::NoDataDir`] if the user has no cache folder.
 pub fn default_data_dir() -> Result<PathBuf, DataError> {
     data_dir(env::var_os("RESNET_DATA"), dirs::cache_dir()).ok_or(DataError::NoDataDir)
 }
@@ -20,14 +20,14 @@ fn data_dir(resnet_data: Option<OsString>, cache: Option<PathBuf>) -> Option<Pat
         .or_else(|| cache.map(|cache| cache.join("resnet")))
 }
 
-/// How a data set is loaded.
+/// Options for loading a data set.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
-    /// Where data sets are kept (see [`default_data_dir`]).
+    /// Folder of the data sets (see [`default_data_dir`]).
     pub data_dir: PathBuf,
-    /// The first so many training images only.
+    /// Maximum number of training images; the first ones are used.
     pub limit_train: Option<usize>,
-    /// The first so many test images only.
+    /// Maximum number of test images; the first ones are used.
     pub limit_test: Option<usize>,
 }
 
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_comes_before_the_cache_folder() {
+    fn the_environment_variable_overrides_the_cache_folder() {
         let cache = || Some(PathBuf::from("cache"));
         assert_eq!(data_dir(Some("mine".into()), cache()), Some("mine".into()));
         assert_eq!(data_dir(Some("".into()), cache()), Some(Path::new("cache").join("resnet")));

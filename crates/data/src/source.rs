@@ -18,12 +18,12 @@ use crate::{
     synthetic,
 };
 
-/// The data sets there are.
+/// The known data sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataSource {
-    /// CIFAR-10 (Krizhevsky 2009): photographs of ten kinds of things, 32x32.
+    /// CIFAR-10 (Krizhevsky 2009): photographs of ten classes, 32x32.
     Cifar10,
-    /// Drawn shapes of ten kinds, 32x32; generated, so that no file is needed.
+    /// Drawn shapes of ten classes, 32x32; generated, without files.
     Synthetic,
 }
 
@@ -59,11 +59,11 @@ impl FromStr for DataSource {
     }
 }
 
-/// Loads a data set into memory. Nothing is downloaded: see [`fetch`](crate::fetch).
+/// Loads a data set into memory. It downloads nothing: see [`fetch`](crate::fetch).
 ///
 /// # Errors
-/// [`DataError::Missing`] where it has to be fetched first; others where its name is unknown or
-/// its files are damaged.
+/// [`DataError::Missing`] if it must be downloaded first; others if the name is unknown or files
+/// are damaged.
 pub fn load(name: &str, options: &LoadOptions) -> Result<Dataset, DataError> {
     match name.parse()? {
         DataSource::Cifar10 => cifar10::load(options),
@@ -71,7 +71,7 @@ pub fn load(name: &str, options: &LoadOptions) -> Result<Dataset, DataError> {
     }
 }
 
-/// What a data set is, without loading it.
+/// The description of a data set.
 #[derive(Clone, Debug, Serialize)]
 pub struct DatasetInfo {
     /// Its name.
@@ -90,13 +90,13 @@ pub struct DatasetInfo {
     pub channels: usize,
     /// How pixels are normalised.
     pub normalisation: Normalisation,
-    /// Where its files are, or would be; none where it is built in.
+    /// The folder of its files, whether or not it exists; none for a generated data set.
     pub folder: Option<PathBuf>,
-    /// Whether all its files are there (their content is [`verify`]'s matter).
+    /// Whether all its files exist; [`verify`] checks their content.
     pub present: bool,
 }
 
-/// Describes a data set.
+/// Describes a data set without loading it.
 ///
 /// # Errors
 /// [`DataError::UnknownName`].
@@ -132,16 +132,16 @@ pub fn info(name: &str, data_dir: &Path) -> Result<DatasetInfo, DataError> {
     })
 }
 
-/// What [`verify`] found in one file.
+/// The result of [`verify`] for one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileCheck {
     /// The file.
     pub file: PathBuf,
-    /// MD5 it should have, in hexadecimal.
+    /// Expected MD5, in hexadecimal.
     pub expected: &'static str,
-    /// Bytes it should have.
+    /// Expected bytes.
     pub length: u64,
-    /// How it is.
+    /// Its state.
     pub state: FileState,
 }
 
@@ -151,18 +151,18 @@ pub struct FileCheck {
 pub enum FileState {
     /// As published.
     Good,
-    /// Not there.
+    /// It does not exist.
     Missing,
-    /// There, with this MD5 instead.
+    /// Its MD5 is this one instead of the published one.
     Damaged(String),
-    /// There, with so many bytes, which are too few or too many.
+    /// It has this many bytes, too few or too many.
     Length(u64),
 }
 
-/// Compares every file of a data set with its published MD5. A built-in data set has no files.
+/// Compares every file of a data set with its published MD5. A generated data set has no files.
 ///
 /// # Errors
-/// [`DataError::UnknownName`], or [`DataError::Io`] where a file that is there cannot be read.
+/// [`DataError::UnknownName`], or [`DataError::Io`] if an existing file cannot be read.
 pub fn verify(name: &str, data_dir: &Path) -> Result<Vec<FileCheck>, DataError> {
     match name.parse()? {
         DataSource::Cifar10 => {
@@ -178,7 +178,8 @@ fn check(path: PathBuf, file: &BatchFile) -> Result<FileCheck, DataError> {
     Ok(FileCheck { file: path, expected: file.md5, length: file.bytes(), state })
 }
 
-/// How a file at `path` is; `tick` hears how many bytes are looked at, and may end it.
+/// The state of the file at `path`. `tick` gets the number of bytes read, and its error stops the
+/// check.
 pub(crate) fn state(
     path: &Path,
     file: &BatchFile,
@@ -187,7 +188,7 @@ pub(crate) fn state(
     let Some(there) = path.metadata().ok().filter(Metadata::is_file) else {
         return Ok(FileState::Missing);
     };
-    // A file of a wrong length may be of any.
+    // Do not read a file of the wrong length: it may be huge.
     if there.len() != file.bytes() {
         return Ok(FileState::Length(there.len()));
     }
@@ -208,11 +209,11 @@ mod tests {
             assert_eq!(source.name().parse::<DataSource>().unwrap(), source);
         }
         let error = load("mnist", &LoadOptions::default()).unwrap_err().to_string();
-        assert_eq!(error, "no data set is called `mnist`; there are cifar10 and synthetic");
+        assert_eq!(error, "unknown data set `mnist`: the data sets are cifar10 and synthetic");
     }
 
     #[test]
-    fn verify_tells_good_missing_and_damaged_apart() {
+    fn verify_distinguishes_good_missing_and_damaged_files() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("one");
         let record = [7; RECORD];
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn info_tells_whether_files_are_there() {
+    fn info_states_whether_files_exist() {
         let folder = tempfile::tempdir().unwrap();
         let present = || info("cifar10", folder.path()).unwrap().present;
         assert!(!present());

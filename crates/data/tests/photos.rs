@@ -1,5 +1,5 @@
-//! Photos of every kind: pixels as Pillow's, sizes as torchvision's. `photos/make_photos.py` made
-//! the files and what is expected of them.
+//! Photos of every format, compared with Pillow's pixels and torchvision's resizing.
+//! `photos/make_photos.py` made the files and the expected values.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/photos")
 }
 
-/// What Pillow makes of each file: RGB and luma.
+/// Pillow's pixels of each file: RGB and luma.
 fn expected() -> Vec<(PathBuf, Photo, Photo)> {
     let bytes = fs::read(folder().join("pixels.bin")).unwrap();
     let mut rest = &bytes[..];
@@ -52,8 +52,8 @@ fn differences(a: &[u8], b: &[u8]) -> (u8, f64) {
     (each().max().unwrap(), each().map(f64::from).sum::<f64>() / a.len() as f64)
 }
 
-/// All but JPEG are Pillow's to the bit; its decoders round differently, by so many grey levels at
-/// most and on average.
+/// Maximum and mean difference from Pillow in grey levels: JPEG decoders round differently, other
+/// formats are bit-identical.
 fn tolerance(name: &str) -> (u8, f64) {
     match name {
         "cmyk.jpg" | "cmyk-progressive.jpg" | "ycck.jpg" => (2, 0.05),
@@ -63,7 +63,7 @@ fn tolerance(name: &str) -> (u8, f64) {
 }
 
 #[test]
-fn pixels_are_pillows() {
+fn pixels_match_pillow() {
     let all = expected();
     assert!(all.len() >= 45);
     for (path, rgb, grey) in all {
@@ -81,7 +81,7 @@ fn pixels_are_pillows() {
 }
 
 #[test]
-fn every_orientation_is_turned_upright() {
+fn every_exif_orientation_is_applied() {
     let upright = Photo::read(&folder().join("rgb.png"), false).unwrap();
     for number in 1..=8 {
         let turned = Photo::read(&folder().join(format!("exif-{number}.jpg")), false).unwrap();
@@ -125,7 +125,7 @@ const CASES: [(usize, usize, usize, usize); 16] = [
 ];
 
 #[test]
-fn sizes_are_torchvisions() {
+fn resizing_matches_torchvision() {
     let bytes = fs::read(folder().join("resized.bin")).unwrap();
     let mut rest = &bytes[..];
     for (width, height, resize, image_size) in CASES {
@@ -145,7 +145,7 @@ fn sizes_are_torchvisions() {
 }
 
 #[test]
-fn a_grey_photo_is_spread_after_it_is_resized() {
+fn a_grey_photo_is_copied_to_all_channels() {
     let preparation = |channels| Preparation { image_size: 8, resize: None, channels };
     let photo = noise(20, 30, 1);
     let grey = photo.prepare(preparation(1)).unwrap();
@@ -154,8 +154,8 @@ fn a_grey_photo_is_spread_after_it_is_resized() {
 }
 
 #[test]
-fn a_strip_takes_no_more_than_its_middle() {
-    // Resized whole it would have 256 x 51,200,000 pixels.
+fn only_the_crop_of_a_long_strip_is_resized() {
+    // Resized as a whole, it would have 256 x 51,200,000 pixels.
     let preparation = Preparation { image_size: 224, resize: Some(256), channels: 1 };
     let mut strip = noise(200_000, 1, 1);
     let middle = strip.pixels[100_000];
@@ -164,21 +164,23 @@ fn a_strip_takes_no_more_than_its_middle() {
 }
 
 #[test]
-fn other_formats_are_named() {
+fn errors_name_unsupported_formats() {
     let error = |name: &str| Photo::read(&folder().join(name), false).unwrap_err().to_string();
-    assert!(error("refused.tiff").contains("refused.tiff is TIFF, a format that is not read"));
-    assert!(error("refused.avif").contains("is AVIF, a format"));
-    assert!(error("refused.jp2").contains("is no image: JPEG, PNG, WebP, GIF and BMP are read"));
-    assert!(error("refused.arithmetic").contains("of a kind that is not read (arithmetic coding)"));
+    assert!(error("refused.tiff").contains("refused.tiff is TIFF, which is not supported"));
+    assert!(error("refused.avif").contains("is AVIF, which is not supported"));
+    assert!(error("refused.jp2").contains("is not an image in a supported format"));
+    assert!(
+        error("refused.arithmetic").contains("uses an unsupported feature (arithmetic coding)")
+    );
     let heic = [&[0, 0, 0, 24][..], b"ftypheic", &[0; 40]].concat();
-    assert!(matches!(Photo::decode(&heic, false), Err(PhotoError::OtherFormat("HEIC"))));
+    assert!(matches!(Photo::decode(&heic, false), Err(PhotoError::UnsupportedFormat("HEIC"))));
     assert!(matches!(Photo::decode(&[], false), Err(PhotoError::Empty)));
-    assert!(matches!(Photo::decode(b"\0\0\0", false), Err(PhotoError::NoImage)));
+    assert!(matches!(Photo::decode(b"\0\0\0", false), Err(PhotoError::NotAnImage)));
 }
 
-/// However a file is cut off, it is an error or the picture it was.
+/// A file truncated anywhere is an error, or decodes to the same pixels.
 #[test]
-fn truncated_files_are_no_pictures() {
+fn truncated_files_are_errors() {
     for (path, ..) in expected() {
         let whole = fs::read(&path).unwrap();
         let photo = Photo::decode(&whole, false).unwrap();
@@ -191,9 +193,9 @@ fn truncated_files_are_no_pictures() {
     }
 }
 
-/// Whatever bytes change, nothing panics.
+/// Damaged bytes never cause a panic.
 #[test]
-fn damaged_files_are_errors_or_pictures() {
+fn damaged_files_never_panic() {
     let mut state = 1_u32;
     let mut random = |below: usize| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -213,7 +215,7 @@ fn damaged_files_are_errors_or_pictures() {
 }
 
 #[test]
-fn many_are_as_one_and_in_order() {
+fn parallel_results_match_and_are_in_order() {
     let mut paths = photo::find(&folder()).photos;
     paths.insert(3, folder().join("missing.png"));
     paths.push(folder().join("refused.tiff"));

@@ -1,4 +1,5 @@
-//! Whoever runs a network in training: the one seam between training and arithmetic.
+//! The engine: trains and evaluates a network. It is the interface between the training loop and the
+//! arithmetic.
 
 use resnet_kernels::{Cpu, Dtype};
 use resnet_network::{Network, graph::Graph, optim::SgdConfig};
@@ -14,30 +15,30 @@ use crate::{
     plan_summary::PlanSummary,
 };
 
-/// What an engine is built for.
+/// The settings of an engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EngineConfig {
-    /// How activations and their gradients are stored in training.
+    /// Storage type of activations and their gradients in training.
     pub dtype: Dtype,
-    /// The largest part of a batch that is trained on at once.
+    /// Images of the largest micro-batch.
     pub batch: usize,
-    /// The largest batch that is evaluated in one call; its images take turns where all of them at
-    /// once would take more than [`MICRO_BATCH_BYTES`](crate::MICRO_BATCH_BYTES) bytes.
+    /// Images of the largest batch that [`Engine::evaluate`] takes. Inside, it runs in micro-batches
+    /// of up to [`MICRO_BATCH_BYTES`](crate::MICRO_BATCH_BYTES).
     pub eval_batch: usize,
     /// Rows of an image.
     pub height: usize,
     /// Columns of an image.
     pub width: usize,
-    /// The optimiser.
+    /// Settings of the optimiser.
     pub sgd: SgdConfig,
 }
 
-/// A network in training on this machine: owns parameters, the optimiser's state and running
-/// statistics, and their gradients.
+/// Trains a network on this machine's processor. It owns the parameters, their gradients, the
+/// running statistics and the optimiser's state.
 ///
-/// A step is one call of [`Engine::backward`] for each part of the batch, and one of
-/// [`Engine::apply`]. Parts are shards of a batch, or what fits into memory at a time; they may be
-/// empty, and gradients add up in the order of the calls.
+/// A training step is one call of [`Engine::backward`] for each micro-batch, then one of
+/// [`Engine::apply`]. This is PyTorch's gradient accumulation: gradients add up in the order of the
+/// calls. A micro-batch is a whole batch or a part of one, and may be empty.
 ///
 /// ```
 /// use resnet_engine::{Engine, EngineConfig, Input, MicroBatch, Targets};
@@ -67,22 +68,23 @@ pub struct Engine {
     network: Network,
     optimizer: Sgd,
     gradients: Vec<f32>,
-    /// Whether `gradients` holds those of earlier parts of the batch.
+    /// Whether `gradients` holds those of earlier micro-batches.
     under_way: bool,
     train: TrainPlan,
     eval: EvalPlan,
     logits: Vec<f32>,
-    /// Whether `eval` has the network as it is now.
+    /// Whether `eval` has loaded the present network.
     eval_is_current: bool,
-    /// Values of an image that is given.
+    /// Values of an input image.
     image_len: usize,
 }
 
 impl Engine {
-    /// An engine for a network, whose optimiser has not stepped yet.
+    /// An engine for a network; its momentum is zero.
     ///
     /// # Errors
-    /// If the graph does not fit the images, breaks a rule, or needs more memory than there is.
+    /// If the graph does not fit the image size, breaks a [rule](Graph::check), or needs more memory
+    /// than is available.
     pub fn new(network: Network, config: &EngineConfig, cpu: &Cpu) -> Result<Self, PlanError> {
         let (graph, parameters) = (network.graph(), network.values().len());
         let EngineConfig { eval_batch, height, width, sgd, .. } = *config;
@@ -102,7 +104,7 @@ impl Engine {
         })
     }
 
-    /// Whether there is memory for an engine and its network, of which nothing is made yet.
+    /// Checks that there is memory for a network and an engine for it, before either is made.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -116,7 +118,8 @@ impl Engine {
         Engine::prepare(graph, config, 3 * parameters.sum::<usize>(), cpu).map(drop)
     }
 
-    /// What the plans are built of, unless they and so many more values are more than there is.
+    /// Prepares the plans for training and evaluation, if they and `values` more values fit into
+    /// memory.
     fn prepare(
         graph: &Graph,
         config: &EngineConfig,
@@ -125,7 +128,7 @@ impl Engine {
     ) -> Result<(Prepared, Prepared), PlanError> {
         let EngineConfig { dtype, batch, eval_batch, height, width, .. } = *config;
         let train = Lowering { graph, dtype, batch, height, width };
-        // What is kept of a training are fp32 weights, and their accuracy is what counts.
+        // Training produces fp32 weights, so they are evaluated in fp32.
         let eval = Lowering { dtype: Dtype::Fp32, batch: eval_batch, ..train };
         let train = TrainPlan::prepare(train, cpu)?;
         let eval = EvalPlan::prepare_micro_batched(eval, eval_batch, cpu)?;
@@ -135,10 +138,10 @@ impl Engine {
         Ok((train, eval))
     }
 
-    /// Takes over parameters, running statistics and momentum; gradients of parts are forgotten.
+    /// Replaces parameters, running statistics and momentum, and drops the gradients so far.
     ///
     /// # Panics
-    /// If the network has another graph, or the momentum another length than the parameters.
+    /// If the network has another graph, or there is not one momentum value per parameter.
     pub fn load(&mut self, network: Network, momentum: Vec<f32>) {
         assert!(network.graph() == self.network.graph(), "a network of another graph");
         assert_eq!(momentum.len(), network.values().len(), "momentum of another network");
@@ -147,56 +150,58 @@ impl Engine {
         (self.under_way, self.eval_is_current) = (false, false);
     }
 
-    /// The network as it is now, and its momentum in the order of its parameters.
+    /// The present network, and the momentum in the order of [`Network::values`].
     pub fn store(&self) -> (&Network, &[f32]) {
         (&self.network, &self.optimizer.momentum_buffer)
     }
 
-    /// What a step consists of: [`Hooks::done`] names its operations by their index, the update last.
+    /// The summary of a training step. [`Hooks::done`] names its operations by their index; the
+    /// update is the last.
     pub fn plan_summary(&self) -> PlanSummary {
         self.train.summary()
     }
 
-    /// Forward and backward of a part of a batch, which may be empty: adds its gradients to those
-    /// of the parts since the last update, and its statistics to the running ones.
+    /// Forward, loss and backward of a micro-batch. Its gradients are added to those since the last
+    /// update, and its batch statistics update the running statistics.
     ///
     /// # Panics
-    /// If the part is larger than the engine's batch or than its images, or a label is no class.
+    /// If the micro-batch has more images than [`EngineConfig::batch`] or than its input, or a label
+    /// is not below the number of classes.
     pub fn backward(&mut self, micro_batch: MicroBatch<'_>, hooks: &mut dyn Hooks) -> StepResult {
         self.eval_is_current = false;
         let accumulate = self.under_way;
         let result =
             self.train.step(&mut self.network, &mut self.gradients, accumulate, micro_batch, hooks);
-        // Not before: a part may be refused.
+        // Only now: the step above may panic.
         self.under_way = true;
         result
     }
 
-    /// The gradients of the parts since the last update, in the order of the parameters.
+    /// The gradients since the last update, in the order of [`Network::values`].
     pub fn gradients(&self) -> &[f32] {
         &self.gradients
     }
 
-    /// The gradients, to be combined with those of others before the update.
+    /// The same, to be changed before the update: summed over machines, or clipped.
     pub fn gradients_mut(&mut self) -> &mut [f32] {
         &mut self.gradients
     }
 
-    /// The update, at a learning rate; the next part begins another batch.
+    /// Updates the parameters at a learning rate. The next micro-batch begins a new batch.
     ///
     /// # Panics
-    /// If there was no part since the last update: there are no gradients.
+    /// If there was no micro-batch since the last update.
     pub fn apply(&mut self, lr: f32) {
-        assert!(self.under_way, "an update needs the gradients of a part");
+        assert!(self.under_way, "an update needs the gradients of a micro-batch");
         self.optimizer.step(&self.cpu, &mut self.network, &self.gradients, lr);
         (self.under_way, self.eval_is_current) = (false, false);
     }
 
-    /// Logits `[images][classes]` of the network as it is now, with running statistics.
+    /// Logits `[images][classes]` of the present network, with running statistics (PyTorch's
+    /// `net.eval()`).
     ///
     /// # Panics
-    /// If there are no images, more than the engine's evaluation batch, or fewer values than they
-    /// need.
+    /// If `images` is 0 or above [`EngineConfig::eval_batch`], or the input has fewer.
     pub fn evaluate(&mut self, input: Input<'_>, images: usize) -> &[f32] {
         if !std::mem::replace(&mut self.eval_is_current, true) {
             self.eval.load(&self.network);

@@ -1,4 +1,4 @@
-//! Why a network cannot be run.
+//! Errors of plans.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use thiserror::Error;
 /// Why a plan cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PlanError {
-    /// The graph does not fit the images, or cannot be planned.
+    /// The graph does not fit the images, or breaks a rule.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A batch of no images, or of more than any machine holds.
+    /// A batch of 0 images, or of more than 2^20.
     #[error("a batch has 1 to {MAX_BATCH} images, not {0}")]
     Batch(usize),
-    /// The plan needs more memory than there is, or the system refused it.
+    /// The plan needs more memory than is available, or the system refused it.
     #[error(
         "the plan needs {} of memory, {}: use a smaller batch (--batch-size) or smaller images \
          (--image-size)",
@@ -26,23 +26,23 @@ pub enum PlanError {
         }
     )]
     Memory {
-        /// How much it needs.
+        /// Bytes that it needs.
         bytes: usize,
-        /// How much there is, if that is known.
+        /// Bytes that are available, if known.
         available: Option<usize>,
     },
-    /// A weight so large that the kernels cannot address it.
+    /// A weight that is too large for the kernels.
     #[error("{node}: a weight of more than 2^31 values is too large")]
     TooWide {
         /// The node.
         node: String,
     },
-    /// An image so large that the kernels cannot address it.
+    /// An activation that is too large for the kernels.
     #[error("{node}: {shape} is too large; use smaller images")]
     TooLarge {
         /// The node.
         node: String,
-        /// Its output.
+        /// Shape of its output.
         shape: Shape,
     },
 }
@@ -53,10 +53,10 @@ impl From<OutOfMemory> for PlanError {
     }
 }
 
-/// Far more images than memory.
+/// Images in a batch, at most.
 pub(crate) const MAX_BATCH: usize = 1 << 20;
 
-/// Bytes as people read them.
+/// Bytes in MiB or GiB.
 struct Bytes(usize);
 
 impl fmt::Display for Bytes {

@@ -1,35 +1,39 @@
-//! What others do in the middle of a step.
+//! Callbacks during a training step: to time operations, or to train on several machines.
+//!
+//! Implement [`Hooks`] and pass it to [`Engine::backward`](crate::Engine::backward). Distributed
+//! training sums statistics and gradients over the machines in these callbacks, as
+//! `torch.nn.SyncBatchNorm` and `DistributedDataParallel` do.
 
 use std::ops::Range;
 
 use resnet_network::graph::NodeId;
 
-/// Called while a part of a batch is trained on. Every method does nothing unless it is written.
+/// Callbacks of one micro-batch. Every method does nothing by default.
 ///
-/// All calls come in the order of the program, which is the same for every part, an empty one
-/// included: whoever trains one network on several machines may communicate in them.
+/// The calls come in the order of the program. It is the same for every micro-batch, also for an
+/// empty one, so machines that train one network can communicate in the callbacks.
 pub trait Hooks {
-    /// An operation of the program is done.
+    /// Called after each operation, with its index in the program.
     fn done(&mut self, operation: usize) {
         let _ = operation;
     }
 
-    /// A batch norm has taken the statistics of its part of the batch. What is left in them is
-    /// what the network normalises by and what its running statistics learn.
+    /// Called with the statistics of a batch norm over its micro-batch. Changed values replace them:
+    /// both the normalisation and the running statistics use what is left here.
     fn statistics(&mut self, norm: NodeId, statistics: &mut Statistics<'_>) {
         let _ = (norm, statistics);
     }
 
-    /// A batch norm has summed up its output's gradient. What is left in the sums decides the
-    /// gradient of its input, over the pixels that [`Hooks::statistics`] has left.
+    /// Called with the sums of a batch norm's output gradient over its micro-batch. Changed values
+    /// replace them in the gradient of the input, a mean over the count that [`Hooks::statistics`]
+    /// has left.
     fn gradient_sums(&mut self, norm: NodeId, sums: &mut [f64]) {
         let _ = (norm, sums);
     }
 
-    /// The gradients of a layer's parameters are final, as far as this part of the batch goes:
-    /// `gradients` are those of `range`, added to those of the parts before. Who sums them up with
-    /// others' does so in the last part. Every range of the arena comes once, the last ones first
-    /// but for the order of branches.
+    /// Called when the gradients of a layer's parameters are final for this micro-batch. `gradients`
+    /// are those of `range`, added to those of earlier micro-batches; sum them over machines in the
+    /// last one. Every range of the arena comes once per micro-batch, roughly last to first.
     fn gradients(&mut self, range: Range<usize>, gradients: &mut [f32]) {
         let _ = (range, gradients);
     }
@@ -55,12 +59,12 @@ impl<H: Hooks> Hooks for Option<H> {
     }
 }
 
-/// Statistics of a batch norm over a part of a batch.
+/// Statistics of a batch norm over a micro-batch.
 #[derive(Debug)]
 pub struct Statistics<'a> {
-    /// Pixels that they are of.
+    /// Pixels over which they are taken.
     pub count: f64,
-    /// Of each channel, means and then sums of squared distances from them: `[2][channels]`,
-    /// channels padded as they are stored.
+    /// `[2][channels]`: each channel's mean, then its sum of squared deviations from the mean.
+    /// Channels are padded to their stored number.
     pub moments: &'a mut [f64],
 }

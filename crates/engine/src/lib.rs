@@ -1,8 +1,8 @@
-//! Runs networks: lowers a graph to a list of operations and computes it on this machine.
+//! Runs networks on the processor: lowers a graph to a list of operations and computes them.
 //!
-//! An [`Engine`] owns a network in training: its parameters, the optimiser's state and the running
-//! statistics. What it runs is a [program], the one list that is also described and profiled.
-//! [`EvalPlan`] runs inference alone.
+//! Use an [`Engine`] to train a network: it owns the parameters, the optimiser's state and the
+//! running statistics. Use an [`EvalPlan`] for inference. Both run a [program], the list of
+//! operations that [`plan_summary`] describes and [`profile`] times.
 //!
 //! ```
 //! use resnet_engine::{EvalPlan, Input};

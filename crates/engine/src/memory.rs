@@ -1,4 +1,4 @@
-//! Memory: how much of it there is, and what is taken of it.
+//! How much memory is available to the process.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use resnet_kernels::OutOfMemory;
 
 use crate::error::PlanError;
 
-/// Refuses what needs more than there is, before any of it is taken.
+/// Refuses to allocate more than is available.
 pub(crate) fn check(bytes: usize) -> Result<(), PlanError> {
     match available() {
         Some(available) if available < bytes => {
@@ -16,7 +16,7 @@ pub(crate) fn check(bytes: usize) -> Result<(), PlanError> {
     }
 }
 
-/// So many zeros, if the system has memory for them.
+/// `len` zeros, or an error where the system refuses the memory.
 pub(crate) fn zeros(len: usize) -> Result<Vec<f32>, OutOfMemory> {
     let mut zeros = Vec::new();
     let refused = |_| OutOfMemory { bytes: len.saturating_mul(size_of::<f32>()) };
@@ -25,14 +25,14 @@ pub(crate) fn zeros(len: usize) -> Result<Vec<f32>, OutOfMemory> {
     Ok(zeros)
 }
 
-/// Bytes that this process can still take: the least of what is free on the machine, and what its
-/// control group and its own limit leave. None where the system does not tell (it does on Linux).
+/// Bytes that this process can still allocate: the least of the machine's free memory, its control
+/// groups' limit and its own limit (`ulimit -v`). None on systems other than Linux.
 pub fn available() -> Option<usize> {
     let machine = field("/proc/meminfo", "MemAvailable:").and_then(|kib| kib.checked_mul(1 << 10));
     [machine, groups(), addresses()].into_iter().flatten().min()
 }
 
-/// What the control groups that this process is in leave, of the second version or the first.
+/// Bytes that the process's control groups leave, of version 2 or 1.
 fn groups() -> Option<usize> {
     let root = Path::new("/sys/fs/cgroup");
     let groups = text("/proc/self/cgroup".as_ref()).unwrap_or_default();
@@ -46,27 +46,28 @@ fn groups() -> Option<usize> {
     second.chain([first]).flatten().min()
 }
 
-/// What a control group leaves: its limit, without what it uses but for files that can be read again.
+/// Bytes that a control group leaves: its limit minus its use, in which inactive file pages do not
+/// count since the system can drop them.
 fn in_group(folder: &Path, [limit, used]: [&str; 2], files: &str) -> Option<usize> {
     let number = |name| text(&folder.join(name))?.trim().parse::<usize>().ok();
     let files = field(folder.join("memory.stat"), files).unwrap_or(0);
     Some(number(limit)?.saturating_sub(number(used)?.saturating_sub(files)))
 }
 
-/// What the process's own limit leaves (`ulimit -v`).
+/// Bytes that the process's own limit leaves (`ulimit -v`).
 fn addresses() -> Option<usize> {
     let limit = field("/proc/self/limits", "Max address space")?;
     let used = field("/proc/self/status", "VmSize:")?.checked_mul(1 << 10)?;
     Some(limit.saturating_sub(used))
 }
 
-/// A file of the system's own.
-#[expect(clippy::disallowed_methods, reason = "no stranger's file: it neither waits nor grows")]
+/// A file of `/proc` or `/sys`.
+#[expect(clippy::disallowed_methods, reason = "a file of the kernel, not an untrusted one")]
 fn text(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
-/// The number behind a name in a file of lines.
+/// The number after a name, in a file with one name per line.
 fn field(path: impl AsRef<Path>, name: &str) -> Option<usize> {
     let text = text(path.as_ref())?;
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_than_there_is_is_refused() {
+    fn more_than_is_available_is_refused() {
         assert_eq!(check(0), Ok(()));
         assert!(zeros(usize::MAX).is_err() && zeros(1 << 58).is_err());
         assert_eq!(zeros(3).unwrap(), [0.0; 3]);
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_leaves_its_limit_without_what_it_uses() {
+    fn a_group_leaves_its_limit_minus_its_use() {
         let group = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(group.path().join(name), text).unwrap();
         let left = || in_group(group.path(), ["max", "current"], "inactive_file");

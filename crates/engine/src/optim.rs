@@ -1,4 +1,4 @@
-//! Stochastic gradient descent.
+//! `torch.optim.SGD`: stochastic gradient descent with momentum.
 
 use std::ops::Range;
 
@@ -10,24 +10,24 @@ use resnet_kernels::{
 use resnet_network::Network;
 pub use resnet_network::optim::SgdConfig;
 
-/// Parameters that follow one another in the arena and have equal rules.
+/// Consecutive parameters of the arena with equal settings, as in PyTorch's `param_groups`.
 #[derive(Clone, Debug)]
 struct ParamGroup {
     range: Range<usize>,
     weight_decay: f32,
 }
 
-/// The optimiser and its momentum buffer.
+/// `torch.optim.SGD` (dampening 0): its settings, parameter groups and momentum buffer.
 #[derive(Clone, Debug)]
 pub struct Sgd {
     config: SgdConfig,
     groups: Vec<ParamGroup>,
-    /// Momentum buffer, in the order of the parameters' arena; zeros before the first step.
+    /// Momentum buffer, in the order of [`Network::values`]; zeros before the first step.
     pub momentum_buffer: Vec<f32>,
 }
 
 impl Sgd {
-    /// An optimiser that has not stepped yet.
+    /// An optimiser before its first step.
     pub fn new(net: &Network, config: SgdConfig) -> Self {
         let mut groups: Vec<ParamGroup> = Vec::new();
         for param in net.params() {
@@ -41,7 +41,10 @@ impl Sgd {
         Sgd { config, groups, momentum_buffer: vec![0.0; net.values().len()] }
     }
 
-    /// One update at a learning rate.
+    /// One update of a network's parameters. `gradients` are in the order of [`Network::values`].
+    ///
+    /// # Panics
+    /// If there is not a gradient for each parameter.
     pub fn step(&mut self, cpu: &Cpu, net: &mut Network, gradients: &[f32], lr: f32) {
         let SgdConfig { momentum, nesterov, .. } = self.config;
         for ParamGroup { range, weight_decay } in &self.groups {

@@ -1,72 +1,76 @@
-//! What a plan consists of, for people: layers and their memory, and the operations of a step with
-//! what they cost. It is the program, and how this machine runs it.
+//! A plan's summary (`resnet summary --plan`): its fused layers and their memory, and the operations
+//! of a step with their cost.
+//!
+//! A summary is the [program](crate::program), with the algorithm that this machine chooses for each
+//! convolution.
 
 pub use resnet_kernels::conv::Algorithm;
 use resnet_network::graph::Shape;
 
 use crate::program::{Kind, Operation, Pass};
 
-/// A plan described, for one graph and its largest batch.
+/// The summary of a plan, for its largest batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanSummary {
-    /// In the order of the forward pass.
+    /// The fused layers, in the order of the forward pass.
     pub layers: Vec<LayerSummary>,
-    /// In the order in which they run; the hooks of a step name them by their index.
+    /// The operations, in the order in which they run. [`Hooks::done`](crate::Hooks::done) names
+    /// them by their index.
     pub operations: Vec<PlannedOperation>,
-    /// What the plan holds.
+    /// The plan's memory.
     pub memory: PlanMemory,
 }
 
-/// Nodes that are computed together.
+/// The summary of a fused layer: nodes of the graph that are computed together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerSummary {
     /// The names of the nodes, in order.
     pub nodes: Vec<String>,
-    /// What the first one computes.
+    /// What the first node computes.
     pub kind: Kind,
-    /// The output of one image.
+    /// Shape of the output for one image.
     pub output: Shape,
-    /// How a convolution computes each direction that the plan needs.
+    /// For a convolution, the algorithm of each pass that the plan needs.
     pub algorithms: Vec<(Pass, Algorithm)>,
-    /// Bytes of the output; 0 for a batch norm that the convolution after it applies as it reads.
+    /// Bytes of the output; 0 for a batch norm that is fused into the next convolution's load.
     pub activation_bytes: usize,
     /// Bytes of the output's gradient.
     pub gradient_bytes: usize,
     /// Bytes of packed weights.
     pub packed_bytes: usize,
-    /// Bytes of scratch.
+    /// Bytes of scratch memory.
     pub scratch_bytes: usize,
 }
 
-/// Bytes that a plan holds. Layers share them where their lifetimes allow it, so that the parts of
-/// the layers add up to more.
+/// Bytes of a plan's buffers. Layers share buffers where their lifetimes allow it, so the sum over
+/// layers is larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanMemory {
-    /// The images.
+    /// Input images.
     pub images: usize,
-    /// Outputs of layers.
+    /// Outputs of fused layers.
     pub activations: usize,
-    /// Gradients of outputs.
+    /// Gradients of the outputs; 0 for inference.
     pub gradients: usize,
-    /// Statistics of the batch.
+    /// Batch statistics of batch norms; 0 for inference.
     pub statistics: usize,
-    /// Packed weights; in training those of the convolution at work alone.
+    /// Packed weights: of all convolutions for inference, of one at a time in training.
     pub packed: usize,
-    /// Scratch of the operation at work.
+    /// Scratch memory of one operation at a time.
     pub scratch: usize,
-    /// Logits and their gradients.
+    /// Logits, and in training their gradients.
     pub logits: usize,
-    /// Tables of pixels of direct convolutions, at most; those of one shape share one.
+    /// Indirection buffers of direct convolutions, at most; convolutions of one shape share one.
     pub tables: usize,
 }
 
 impl PlanMemory {
-    /// What is still to be taken once a plan is prepared: the tables are there then.
+    /// What is still to be allocated for a prepared plan, whose tables exist already.
     pub(crate) fn without_tables(&self) -> usize {
         PlanMemory { tables: 0, ..*self }.total()
     }
 
-    /// All of it.
+    /// The sum.
     pub fn total(&self) -> usize {
         let PlanMemory {
             images,
@@ -83,12 +87,12 @@ impl PlanMemory {
     }
 }
 
-/// An operation, and how it is computed.
+/// An operation, and the algorithm that computes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedOperation {
-    /// The operation, on the plan's largest batch.
+    /// The operation, with its cost for the largest batch.
     pub operation: Operation,
-    /// How, for convolutions.
+    /// The algorithm, for convolutions.
     pub algorithm: Option<Algorithm>,
 }
 

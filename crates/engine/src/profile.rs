@@ -1,4 +1,7 @@
-//! Where the time of a step goes, and what the machine does at best.
+//! Measures the time of each operation of a step, and the machine's peak (roofline).
+//!
+//! Make a [`Profiler`] from the operations of a [plan summary](crate::plan_summary), pass it to the
+//! steps as [`Hooks`], and read the [`Profile`] that [`Profiler::finish`] returns.
 
 use std::{
     collections::HashMap,
@@ -13,30 +16,30 @@ use crate::{
     program::{Kind, Operation, Pass},
 };
 
-/// What times are held against, measured.
+/// The machine's measured peaks: the two limits of a roofline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peaks {
-    /// Operations a second in registers, with products of the dtype.
+    /// Floating-point operations per second in registers, with dot products of the dtype.
     pub flops: f64,
-    /// Bytes a second to and from memory.
+    /// Bytes per second to and from memory.
     pub bandwidth: Bandwidth,
 }
 
 impl Peaks {
-    /// Measures with all threads, in about a second.
+    /// Measures with all threads. Takes about a second.
     ///
     /// # Errors
-    /// If there are no 256 MiB of memory to measure with.
+    /// If 256 MiB of memory are not available.
     pub fn measure(cpu: &Cpu, dtype: Dtype) -> Result<Self, OutOfMemory> {
         Ok(Peaks { flops: cpu.peak_flops(dtype), bandwidth: cpu.bandwidth()? })
     }
 }
 
-/// A clock for the operations of steps: an operation's time runs from the end of the one before.
+/// Times the operations of steps. An operation's time starts where the previous operation ended.
 #[derive(Debug)]
 pub struct Profiler {
     operations: Vec<PlannedOperation>,
-    /// Of each operation, step by step.
+    /// `[operation][step]`.
     times: Vec<Vec<Duration>>,
     last: Instant,
 }
@@ -50,22 +53,23 @@ impl Hooks for Profiler {
 }
 
 impl Profiler {
-    /// A clock for steps of a plan's operations.
+    /// A profiler for a plan's operations, in the order of its summary.
     pub fn new(operations: Vec<PlannedOperation>) -> Self {
         Profiler { times: vec![Vec::new(); operations.len()], operations, last: Instant::now() }
     }
 
-    /// A step begins.
+    /// Starts the clock of a step.
     pub fn begin(&mut self) {
         self.last = Instant::now();
     }
 
-    /// The last operation of a training step, the update, is done.
+    /// Ends the last operation of a training step, the optimiser's update.
     pub fn updated(&mut self) {
         self.done(self.operations.len() - 1);
     }
 
-    /// The medians of all steps but the first few, beside the median of whole steps.
+    /// The median time of each operation, without the first `warm_up` steps. `step` is the median
+    /// time of a whole step.
     pub fn finish(self, warm_up: usize, step: Duration) -> Profile {
         let timed = |(operation, times): (PlannedOperation, Vec<Duration>)| {
             let mut times: Vec<Duration> = times.into_iter().skip(warm_up).collect();
@@ -78,7 +82,7 @@ impl Profiler {
     }
 }
 
-/// The median, or zero of nothing.
+/// The median; zero if there are no times.
 pub fn median(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
     let middle = |i: usize| times.get(i).copied().unwrap_or_default();
@@ -90,41 +94,41 @@ pub fn median(times: &mut [Duration]) -> Duration {
 pub struct TimedOperation {
     /// The operation.
     pub operation: PlannedOperation,
-    /// Its median time.
+    /// Its median time, seconds.
     pub seconds: f64,
 }
 
-/// The times of a step.
+/// The times of the operations of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// In the order of the step.
     pub operations: Vec<TimedOperation>,
-    /// Seconds of the whole step.
+    /// Time of the whole step, seconds.
     pub step: f64,
 }
 
-/// Sums over operations of a kind.
+/// Sums over the operations of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KindTotal {
     /// The kind.
     pub kind: Kind,
-    /// Seconds of each pass.
+    /// Time of each pass, seconds.
     pub passes: HashMap<Pass, f64>,
-    /// Seconds of all passes.
+    /// Time of all passes, seconds.
     pub seconds: f64,
-    /// Operations of the direct method.
+    /// Floating-point operations, as the direct method needs them.
     pub flops: u64,
     /// Bytes read and written.
     pub bytes: u64,
 }
 
 impl Profile {
-    /// Seconds of all operations.
+    /// Sum over all operations, seconds.
     pub fn sum(&self) -> f64 {
         self.operations.iter().map(|timed| timed.seconds).sum()
     }
 
-    /// Sums by kind, the largest first.
+    /// Sums by kind, the largest time first.
     pub fn kinds(&self) -> Vec<KindTotal> {
         let mut totals: Vec<KindTotal> = Vec::new();
         for TimedOperation { operation: planned, seconds } in &self.operations {

@@ -12,7 +12,7 @@
 
 mod atomic;
 mod budget;
-mod dtype;
+mod element_type;
 mod error;
 mod file;
 mod lock;

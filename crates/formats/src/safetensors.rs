@@ -16,7 +16,7 @@ use serde::{
 
 use crate::{
     Data, FormatError, FormatErrorKind, NamedTensors, Place, Tensor, atomic_write, budget::Budget,
-    dtype::Dtype, file,
+    element_type::ElementType, file,
 };
 
 pub use crate::tensor::Metadata;
@@ -109,7 +109,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorK
     });
     let tensors = infos.into_iter().map(|(name, info)| {
         let bytes = &data[info.data_offsets.0..info.data_offsets.1];
-        let Some(dtype) = Dtype::of_safetensors(info.dtype) else {
+        let Some(dtype) = ElementType::of_safetensors(info.dtype) else {
             let (tensor, dtype) = (name, info.dtype.to_string());
             let read = "floating point numbers of 16 to 64 bits, integers and booleans";
             return Err(FormatErrorKind::Dtype { tensor, dtype, read });

@@ -39,7 +39,7 @@ pub use write::{write_checkpoint, write_state_dict};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// How the model lay in the file.
-    pub form: Form,
+    pub layout: TorchLayout,
     /// The state dict in file order. Prefixes `module.`, `model.` and `_orig_mod.` are stripped
     /// where all keys share one.
     pub model: NamedTensors,
@@ -53,7 +53,7 @@ pub struct Checkpoint {
 
 /// How a model lies in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum TorchLayout {
     /// A dict of tensors.
     StateDict,
     /// A dict that holds a state dict or a module.

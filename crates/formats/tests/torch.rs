@@ -6,7 +6,7 @@ use std::{collections::HashMap, path::Path, process::Command};
 
 use resnet_formats::{
     Data, FormatErrorKind, NamedTensors,
-    torch::{self, Checkpoint, Form, Scalar},
+    torch::{self, Checkpoint, Scalar, TorchLayout},
 };
 use serde::Deserialize;
 
@@ -69,13 +69,13 @@ fn files_of_pytorch_are_read() {
             assert_same(&checkpoint.model, &expected.unwrap(), &name);
             checkpoint
         };
-        assert_eq!(load("views").form, Form::StateDict);
-        assert_eq!(load("types").form, Form::StateDict);
-        assert_eq!(load("parameters").form, Form::StateDict);
-        assert_eq!(load("module").form, Form::Module);
-        assert_eq!(load("parallel").form, Form::Module);
+        assert_eq!(load("views").layout, TorchLayout::StateDict);
+        assert_eq!(load("types").layout, TorchLayout::StateDict);
+        assert_eq!(load("parameters").layout, TorchLayout::StateDict);
+        assert_eq!(load("module").layout, TorchLayout::Module);
+        assert_eq!(load("parallel").layout, TorchLayout::Module);
         let checkpoint = load("module_in_dict");
-        assert_eq!(checkpoint.form, Form::Checkpoint);
+        assert_eq!(checkpoint.layout, TorchLayout::Checkpoint);
         let scalars = [("acc".into(), Scalar::Float(91.5)), ("epoch".into(), Scalar::Int(3))];
         assert_eq!(checkpoint.scalars, scalars);
         let checkpoint = load("state_in_dict");

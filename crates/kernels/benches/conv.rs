@@ -10,7 +10,7 @@ use std::{collections::HashSet, time::Instant};
 
 use resnet_kernels::{
     Buffer, Cpu, Dtype, Storage, Values,
-    conv::{Conv, ConvShape, Epilogue, Mode, Source, reference},
+    conv::{Conv, ConvConfig, ConvShape, Epilogue, Mode, Source, reference},
 };
 
 /// Channels in and out, side of the image, kernel, stride.
@@ -128,7 +128,7 @@ fn time(cpu: &Cpu, batch: usize, layer: Layer, dtype: Dtype, tolerance: f64) {
     let first = ci == 3;
     let (source, mode) =
         if first { (Source::Image, Mode::TrainFirst) } else { (Source::Activation, Mode::Train) };
-    let conv = Conv::new(shape, dtype, source, mode, batch, cpu).unwrap();
+    let conv = Conv::new(ConvConfig { shape, dtype, source, mode, batch }, cpu).unwrap();
     let (in_len, out_len) = (shape.in_len(source), shape.out_len());
     // Every image the same: the timed batch must repeat what was verified, to the bit.
     let (mut one_x, one_dy) = (values(in_len, 1), values(out_len, 2));

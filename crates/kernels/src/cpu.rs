@@ -28,7 +28,7 @@ pub enum CpuError {
 /// Which algorithms kernels may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Algorithms {
-    /// The fastest for the shape, the element and the instruction set.
+    /// The fastest for the shape, the dtype and the instruction set.
     #[default]
     Fastest,
     /// Those that round least: every product of a convolution is taken.

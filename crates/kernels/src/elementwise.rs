@@ -2,11 +2,11 @@
 
 use crate::{
     check::{at_least, product},
+    chunks::DisjointChunks,
     cpu::Cpu,
-    element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::{CHANNEL_BLOCK, padded},
-    parts::Parts,
+    scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
 
@@ -30,41 +30,41 @@ pub fn add_relu(cpu: &Cpu, a: Values<'_>, b: Option<Values<'_>>, relu: bool, out
         at_least("residual", b.len(), out.len());
     }
     whole_blocks("output", out.len());
-    by_element!(a.dtype(), E => {
-        add_relu_of(cpu, E::slice(a), b.map(E::slice), relu, E::slice_mut(out))
+    by_scalar!(a.dtype(), T => {
+        add_relu_of(cpu, T::slice(a), b.map(T::slice), relu, T::slice_mut(out))
     });
 }
 
-fn add_relu_of<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out: &mut [E]) {
-    struct Item<'a, E> {
-        a: &'a [E],
-        b: Option<&'a [E]>,
+fn add_relu_of<T: Scalar>(cpu: &Cpu, a: &[T], b: Option<&[T]>, relu: bool, out: &mut [T]) {
+    struct Item<'a, T> {
+        a: &'a [T],
+        b: Option<&'a [T]>,
         relu: bool,
-        out: &'a mut [E],
+        out: &'a mut [T],
     }
-    impl<E: Element> Kernel for Item<'_, E> {
+    impl<T: Scalar> Kernel for Item<'_, T> {
         type Output = ();
-        const PAIRS: bool = E::PACK > 1;
+        const PAIRS: bool = T::PACK > 1;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) {
+        fn run<V: Vector, const MR: usize>(self) {
             let Item { a, b, relu, out } = self;
             let (a, mut b) = (a.chunks_exact(V::LANES), b.map(|b| b.chunks_exact(V::LANES)));
             for (out, a) in out.chunks_exact_mut(V::LANES).zip(a) {
-                let mut sum: V = E::read(a);
+                let mut sum: V = T::read(a);
                 if let Some(b) = b.as_mut().and_then(Iterator::next) {
-                    sum = sum.add(E::read(b));
+                    sum = sum.add(T::read(b));
                 }
                 if relu {
                     sum = sum.relu();
                 }
-                E::write(sum, out);
+                T::write(sum, out);
             }
         }
     }
     let n = out.len();
     let (a, b) = (&a[..n], b.map(|b| &b[..n]));
-    let outs = Parts::new(out, PART);
-    cpu.pool().run_parts(n.div_ceil(PART), outs, |i, out| {
+    let outs = DisjointChunks::new(out, PART);
+    cpu.pool().run_chunks(n.div_ceil(PART), outs, |i, out| {
         let range = i * PART..i * PART + out.len();
         let b = b.map(|b| &b[range.clone()]);
         cpu.isa().dispatch(Item { a: &a[range], b, relu, out });
@@ -76,7 +76,7 @@ fn add_relu_of<E: Element>(cpu: &Cpu, a: &[E], b: Option<&[E]>, relu: bool, out:
 ///
 /// # Panics
 /// If dtypes differ, `gradient` or `out` is shorter than `to`, or that does not end with a pixel.
-pub fn pass_gradient(
+pub fn add_relu_backward(
     cpu: &Cpu,
     gradient: Values<'_>,
     out: Option<Values<'_>>,
@@ -88,47 +88,47 @@ pub fn pass_gradient(
         at_least("output", out.len(), to.len());
     }
     whole_blocks("gradient of the input", to.len());
-    by_element!(gradient.dtype(), E => {
-        let (gradient, out) = (E::slice(gradient), out.map(E::slice));
-        pass_gradient_of(cpu, gradient, out, E::slice_mut(to), accumulate)
+    by_scalar!(gradient.dtype(), T => {
+        let (gradient, out) = (T::slice(gradient), out.map(T::slice));
+        add_relu_backward_of(cpu, gradient, out, T::slice_mut(to), accumulate)
     });
 }
 
-fn pass_gradient_of<E: Element>(
+fn add_relu_backward_of<T: Scalar>(
     cpu: &Cpu,
-    gradient: &[E],
-    out: Option<&[E]>,
-    to: &mut [E],
+    gradient: &[T],
+    out: Option<&[T]>,
+    to: &mut [T],
     accumulate: bool,
 ) {
-    struct Item<'a, E> {
-        gradient: &'a [E],
-        out: Option<&'a [E]>,
-        to: &'a mut [E],
+    struct Item<'a, T> {
+        gradient: &'a [T],
+        out: Option<&'a [T]>,
+        to: &'a mut [T],
         accumulate: bool,
     }
-    impl<E: Element> Kernel for Item<'_, E> {
+    impl<T: Scalar> Kernel for Item<'_, T> {
         type Output = ();
-        const PAIRS: bool = E::PACK > 1;
+        const PAIRS: bool = T::PACK > 1;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) {
+        fn run<V: Vector, const MR: usize>(self) {
             let Item { gradient, out, to, accumulate } = self;
             let gradient = gradient.chunks_exact(V::LANES);
             let mut out = out.map(|out| out.chunks_exact(V::LANES));
             for (to, g) in to.chunks_exact_mut(V::LANES).zip(gradient) {
-                let mut g: V = E::read(g);
+                let mut g: V = T::read(g);
                 if let Some(out) = out.as_mut().and_then(Iterator::next) {
-                    g = g.where_positive(E::read(out));
+                    g = g.where_positive(T::read(out));
                 }
-                let sum = if accumulate { g.add(E::read(to)) } else { g };
-                E::write(sum, to);
+                let sum = if accumulate { g.add(T::read(to)) } else { g };
+                T::write(sum, to);
             }
         }
     }
     let n = to.len();
     let (gradient, out) = (&gradient[..n], out.map(|out| &out[..n]));
-    let parts = Parts::new(to, PART);
-    cpu.pool().run_parts(n.div_ceil(PART), parts, |i, to| {
+    let parts = DisjointChunks::new(to, PART);
+    cpu.pool().run_chunks(n.div_ceil(PART), parts, |i, to| {
         let range = i * PART..i * PART + to.len();
         let out = out.map(|out| &out[range.clone()]);
         cpu.isa().dispatch(Item { gradient: &gradient[range], out, to, accumulate });
@@ -186,14 +186,14 @@ impl PadShortcut {
     /// If dtypes differ, there are too few values, or more channels come in than go out.
     pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
         self.check(batch, ("input", x.len()), ("output", out.len()));
-        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
+        by_scalar!(x.dtype(), T => self.forward_of(cpu, batch, T::slice(x), T::slice_mut(out)));
     }
 
-    fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
-        let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
-        cpu.pool().run_parts(batch, outs, |image, out| {
+    fn forward_of<T: Scalar>(&self, cpu: &Cpu, batch: usize, x: &[T], out: &mut [T]) {
+        let outs = DisjointChunks::new(&mut out[..batch * self.out_len()], self.out_len());
+        cpu.pool().run_chunks(batch, outs, |image, out| {
             let x = &x[image * self.in_len()..][..self.in_len()];
-            out.fill(E::default());
+            out.fill(T::default());
             for (from, to) in self.pairs() {
                 out[to..][..self.in_channels].copy_from_slice(&x[from..][..self.in_channels]);
             }
@@ -214,29 +214,29 @@ impl PadShortcut {
     ) {
         let (input, output) = ("gradient of the input", "gradient of the output");
         self.check(batch, (input, dx.len()), (output, gradient.len()));
-        by_element!(gradient.dtype(), E => {
-            self.backward_of(cpu, batch, E::slice(gradient), E::slice_mut(dx), accumulate)
+        by_scalar!(gradient.dtype(), T => {
+            self.backward_of(cpu, batch, T::slice(gradient), T::slice_mut(dx), accumulate)
         });
     }
 
-    fn backward_of<E: Element>(
+    fn backward_of<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        gradient: &[E],
-        dx: &mut [E],
+        gradient: &[T],
+        dx: &mut [T],
         accumulate: bool,
     ) {
-        let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
-        cpu.pool().run_parts(batch, parts, |image, dx| {
+        let parts = DisjointChunks::new(&mut dx[..batch * self.in_len()], self.in_len());
+        cpu.pool().run_chunks(batch, parts, |image, dx| {
             let gradient = &gradient[image * self.out_len()..][..self.out_len()];
             if !accumulate {
-                dx.fill(E::default());
+                dx.fill(T::default());
             }
             for (to, from) in self.pairs() {
                 let from = &gradient[from..][..self.in_channels];
                 for (to, from) in dx[to..][..self.in_channels].iter_mut().zip(from) {
-                    *to = E::from_f32(to.to_f32() + from.to_f32());
+                    *to = T::from_f32(to.to_f32() + from.to_f32());
                 }
             }
         });

@@ -1,20 +1,19 @@
-//! Which dtype a machine is made for.
+//! Which dtype a machine computes fastest in.
 
 use crate::{cpu::Cpu, values::Dtype};
 
 impl Dtype {
-    /// What to train in where nothing is asked for: the faster one of those that train to the same
-    /// accuracy.
+    /// The default dtype of training: the fastest on this machine. Both train to the same accuracy.
     pub fn fastest(cpu: &Cpu) -> Dtype {
-        if cpu.isa().has_bf16_products() { Dtype::Bf16 } else { Dtype::Fp32 }
+        if cpu.isa().has_native_bf16_dot() { Dtype::Bf16 } else { Dtype::Fp32 }
     }
 
-    /// Why it is fast on a machine or not: `avx2 has no products of bfloat16`.
+    /// Why this dtype is fast here or not: `avx2 has no native bfloat16 dot products`.
     pub fn reason(self, cpu: &Cpu) -> String {
         let isa = cpu.isa();
-        let has = if isa.has_bf16_products() { "has" } else { "has no" };
+        let has = if isa.has_native_bf16_dot() { "has" } else { "has no" };
         let other = Dtype::fastest(cpu);
         let but = if other == self { String::new() } else { format!(", {other} would be faster") };
-        format!("{isa} {has} products of bfloat16{but}")
+        format!("{isa} {has} native bfloat16 dot products{but}")
     }
 }

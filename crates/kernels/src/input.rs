@@ -2,9 +2,9 @@
 
 use crate::{
     check::{at_least, exactly, product},
+    chunks::DisjointChunks,
     cpu::Cpu,
     layout::ImageLayout,
-    parts::Parts,
 };
 
 /// What each byte becomes, for each channel: `(byte / 255 - mean) / std`
@@ -84,8 +84,8 @@ fn for_each_row(
     };
     let all = product(&[batch, rows, columns, channels]);
     at_least("images", out.len(), all);
-    let images = Parts::new(&mut out[..all], layout.image_len());
-    cpu.pool().run_parts(batch, images, |image, out| {
+    let images = DisjointChunks::new(&mut out[..all], layout.image_len());
+    cpu.pool().run_chunks(batch, images, |image, out| {
         let (row, border) = (layout.columns() * layout.channels, layout.border * layout.channels);
         for y in 0..layout.height {
             let start = (y + layout.border) * row + border;

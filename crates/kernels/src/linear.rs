@@ -2,11 +2,11 @@
 
 use crate::{
     check::{at_least, exactly, product},
+    chunks::DisjointChunks,
     cpu::Cpu,
-    element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::padded,
-    parts::Parts,
+    scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
 
@@ -41,22 +41,22 @@ impl Linear {
         at_least("output", y.len(), product(&[batch, self.outputs]));
         exactly("weight", weight.len(), product(&[self.inputs, self.outputs]));
         exactly("bias", bias.len(), self.outputs);
-        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), weight, bias, y));
+        by_scalar!(x.dtype(), T => self.forward_of(cpu, batch, T::slice(x), weight, bias, y));
     }
 
-    fn forward_of<E: Element>(
+    fn forward_of<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[E],
+        x: &[T],
         weight: &[f32],
         bias: &[f32],
         y: &mut [f32],
     ) {
         let (inputs, outputs, stored) = (self.inputs, self.outputs, self.stored());
         let total = batch * outputs;
-        let parts = Parts::new(&mut y[..total], PART);
-        cpu.pool().run_parts(total.div_ceil(PART), parts, |item, part| {
+        let parts = DisjointChunks::new(&mut y[..total], PART);
+        cpu.pool().run_chunks(total.div_ceil(PART), parts, |item, part| {
             for (i, y) in part.iter_mut().enumerate() {
                 let (n, o) = ((item * PART + i) / outputs, (item * PART + i) % outputs);
                 let x = &x[n * stored..][..inputs];
@@ -91,36 +91,36 @@ impl Linear {
         exactly("gradient of the weight", dw.len(), weights);
         exactly("gradient of the bias", db.len(), self.outputs);
         at_least("scratch", scratch.len(), self.scratch_len(cpu));
-        by_element!(x.dtype(), E => {
-            let (x, dx) = (E::slice(x), E::slice_mut(dx));
+        by_scalar!(x.dtype(), T => {
+            let (x, dx) = (T::slice(x), T::slice_mut(dx));
             self.backward_of(cpu, batch, x, weight, dy, dx, dw, db, scratch)
         });
     }
 
-    fn backward_of<E: Element>(
+    fn backward_of<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[E],
+        x: &[T],
         weight: &[f32],
         dy: &[f32],
-        dx: &mut [E],
+        dx: &mut [T],
         dw: &mut [f32],
         db: &mut [f32],
         scratch: &mut [f32],
     ) {
         let (inputs, outputs, stored) = (self.inputs, self.outputs, self.stored());
-        let dxs = Parts::new(&mut dx[..batch * stored], stored);
+        let dxs = DisjointChunks::new(&mut dx[..batch * stored], stored);
         cpu.pool().run_scratch(batch, dxs, (scratch, stored), |n, dx, sum| {
             sum.fill(0.0);
             for o in 0..outputs {
                 let from = &weight[o * inputs..][..inputs];
                 cpu.isa().dispatch(Axpy { a: dy[n * outputs + o], x: from, y: &mut sum[..inputs] });
             }
-            dx.iter_mut().zip(sum).for_each(|(dx, sum)| *dx = E::from_f32(*sum));
+            dx.iter_mut().zip(sum).for_each(|(dx, sum)| *dx = T::from_f32(*sum));
         });
-        let dws = Parts::new(dw, inputs);
-        cpu.pool().run_parts(outputs, dws, |o, dw| {
+        let dws = DisjointChunks::new(dw, inputs);
+        cpu.pool().run_chunks(outputs, dws, |o, dw| {
             dw.fill(0.0);
             for n in 0..batch {
                 let x = &x[n * stored..][..inputs];
@@ -147,24 +147,24 @@ impl Linear {
 /// multiply-adds agree to the bit.
 const SUMS: usize = 64;
 
-struct Dot<'a, E> {
-    x: &'a [E],
+struct Dot<'a, T> {
+    x: &'a [T],
     w: &'a [f32],
 }
 
-impl<E: Element> Kernel for Dot<'_, E> {
+impl<T: Scalar> Kernel for Dot<'_, T> {
     type Output = f32;
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> f32 {
+    fn run<V: Vector, const MR: usize>(self) -> f32 {
         let mut sums = [0.0f32; SUMS];
         let (xs, ws) = (self.x.chunks_exact(SUMS), self.w.chunks_exact(SUMS));
         let tail = xs.remainder().iter().zip(ws.remainder());
         let rest: f32 = tail.map(|(x, w)| x.to_f32() * w).sum();
         for (x, w) in xs.zip(ws) {
             for at in (0..SUMS).step_by(V::LANES) {
-                let (sum, x): (_, V) = (&mut sums[at..], E::read(&x[at..]));
+                let (sum, x): (_, V) = (&mut sums[at..], T::read(&x[at..]));
                 x.mul_add(V::read(&w[at..]), V::read(sum)).write(sum);
             }
         }
@@ -173,23 +173,23 @@ impl<E: Element> Kernel for Dot<'_, E> {
 }
 
 /// `y += a * x`.
-struct Axpy<'a, E> {
+struct Axpy<'a, T> {
     a: f32,
-    x: &'a [E],
+    x: &'a [T],
     y: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for Axpy<'_, E> {
+impl<T: Scalar> Kernel for Axpy<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let whole = self.y.len().min(self.x.len()) / V::LANES * V::LANES;
         let a = V::splat(self.a);
         let x = self.x.chunks_exact(V::LANES);
         for (y, x) in self.y.chunks_exact_mut(V::LANES).zip(x) {
-            a.mul_add(E::read(x), V::read(y)).write(y);
+            a.mul_add(T::read(x), V::read(y)).write(y);
         }
         for (y, x) in self.y[whole..].iter_mut().zip(&self.x[whole..]) {
             *y = self.a.mul_add(x.to_f32(), *y); // fused like the vectors

@@ -9,12 +9,12 @@ use std::{
 
 use thiserror::Error;
 
-use crate::element::Element;
+use crate::scalar::Scalar;
 
-/// A buffer of elements, zeroed, that starts on a cache line; a large one starts on a huge page,
+/// A zeroed buffer, that starts on a cache line; a large one starts on a huge page,
 /// which the kernel of the operating system may then use for it.
-pub struct Buffer<E = f32> {
-    start: NonNull<E>,
+pub struct Buffer<T = f32> {
+    start: NonNull<T>,
     len: usize,
     layout: Layout,
 }
@@ -31,17 +31,17 @@ pub struct OutOfMemory {
     pub bytes: usize,
 }
 
-impl<E: Element> Buffer<E> {
+impl<T: Scalar> Buffer<T> {
     /// So many zeros.
     ///
     /// # Errors
     /// If the system refuses the memory.
     pub fn zeroed(len: usize) -> Result<Self, OutOfMemory> {
-        let refused = OutOfMemory { bytes: len.saturating_mul(size_of::<E>()) };
+        let refused = OutOfMemory { bytes: len.saturating_mul(size_of::<T>()) };
         let align = if refused.bytes >= HUGE_PAGE { HUGE_PAGE } else { LINE };
         let layout = Layout::from_size_align(refused.bytes.max(1), align).map_err(|_| refused)?;
         // SAFETY: the layout's size is not zero.
-        let start: NonNull<E> = NonNull::new(unsafe { alloc(layout) }.cast()).ok_or(refused)?;
+        let start: NonNull<T> = NonNull::new(unsafe { alloc(layout) }.cast()).ok_or(refused)?;
         // Before the first write, which is what makes the pages.
         if align == HUGE_PAGE {
             advise_huge_pages(start, refused.bytes);
@@ -54,7 +54,7 @@ impl<E: Element> Buffer<E> {
 
 /// Asks for huge pages: kernels go through many streams at once, each on a page of its own.
 #[cfg(target_os = "linux")]
-fn advise_huge_pages<E>(start: NonNull<E>, bytes: usize) {
+fn advise_huge_pages<T>(start: NonNull<T>, bytes: usize) {
     unsafe extern "C" {
         fn madvise(start: *mut std::ffi::c_void, bytes: usize, advice: i32) -> i32;
     }
@@ -64,36 +64,36 @@ fn advise_huge_pages<E>(start: NonNull<E>, bytes: usize) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn advise_huge_pages<E>(_: NonNull<E>, _: usize) {}
+fn advise_huge_pages<T>(_: NonNull<T>, _: usize) {}
 
-impl<E> Drop for Buffer<E> {
+impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
         // SAFETY: allocated in `zeroed` with this layout.
         unsafe { dealloc(self.start.as_ptr().cast(), self.layout) }
     }
 }
 
-// SAFETY: the buffer owns its memory, and elements may be sent and shared.
-unsafe impl<E: Element> Send for Buffer<E> {}
+// SAFETY: the buffer owns its memory, and scalars may be sent and shared.
+unsafe impl<T: Scalar> Send for Buffer<T> {}
 // SAFETY: as above.
-unsafe impl<E: Element> Sync for Buffer<E> {}
+unsafe impl<T: Scalar> Sync for Buffer<T> {}
 
-impl<E: Element> Deref for Buffer<E> {
-    type Target = [E];
-    fn deref(&self) -> &[E] {
-        // SAFETY: `len` values that live as long as the borrow; zero bits are an element.
+impl<T: Scalar> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` values that live as long as the borrow; zero bits are a value.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
-impl<E: Element> DerefMut for Buffer<E> {
-    fn deref_mut(&mut self) -> &mut [E] {
+impl<T: Scalar> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above, and the borrow is unique.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
     }
 }
 
-impl<E> fmt::Debug for Buffer<E> {
+impl<T> fmt::Debug for Buffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buffer({} values)", self.len)
     }
@@ -103,7 +103,7 @@ impl<E> fmt::Debug for Buffer<E> {
 ///
 /// # Errors
 /// If the system refuses the memory.
-pub(crate) fn room<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
+pub(crate) fn try_with_capacity<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
     let mut values = Vec::new();
     let bytes = len.saturating_mul(size_of::<T>());
     values.try_reserve_exact(len).map_err(|_| OutOfMemory { bytes })?;
@@ -121,16 +121,16 @@ mod tests {
     use super::*;
     use crate::Bf16;
 
-    fn check<E: Element>() {
+    fn check<T: Scalar>() {
         for len in [0, 1, 17, 1 << 20] {
-            let b = Buffer::<E>::zeroed(len).unwrap();
+            let b = Buffer::<T>::zeroed(len).unwrap();
             assert_eq!(b.as_ptr() as usize % LINE, 0);
             assert_eq!(b.len(), len);
             assert!(b.iter().all(|x| x.to_f32() == 0.0));
         }
         for len in [usize::MAX, usize::MAX / 4, 1 << 58] {
-            let error = Buffer::<E>::zeroed(len).unwrap_err();
-            assert_eq!(error.bytes, len.saturating_mul(size_of::<E>()));
+            let error = Buffer::<T>::zeroed(len).unwrap_err();
+            assert_eq!(error.bytes, len.saturating_mul(size_of::<T>()));
         }
     }
 

@@ -7,11 +7,11 @@ use std::{
 };
 
 use crate::{
+    chunks::DisjointChunks,
     cpu::Cpu,
-    element::{Element, by_element},
     isa::{Kernel, Vector},
     memory::{Buffer, OutOfMemory},
-    parts::Parts,
+    scalar::{Scalar, by_scalar},
     values::Dtype,
 };
 
@@ -37,15 +37,15 @@ impl Cpu {
     /// Operations a second, two for each product and its addition, of values of this dtype in
     /// registers, with all threads. Takes some tens of milliseconds.
     pub fn peak_flops(&self, dtype: Dtype) -> f64 {
-        by_element!(dtype, E => self.peak_flops_of::<E>())
+        by_scalar!(dtype, T => self.peak_flops_of::<T>())
     }
 
-    fn peak_flops_of<E: Element>(&self) -> f64 {
-        let (items, tile) = (ITEMS * self.threads(), self.isa().tile());
-        let products = items * TILES * 2 * tile * self.isa().lanes() * E::PACK;
+    fn peak_flops_of<T: Scalar>(&self) -> f64 {
+        let (items, tile) = (ITEMS * self.threads(), self.isa().mr());
+        let products = items * TILES * 2 * tile * self.isa().lanes() * T::PACK;
         let seconds = shortest(40, || {
             self.pool().run(items, &|_, _| {
-                black_box(self.isa().dispatch(Products::<E>::new()));
+                black_box(self.isa().dispatch(PeakProducts::<T>::new()));
             });
         });
         2.0 * products as f64 / seconds
@@ -61,14 +61,14 @@ impl Cpu {
         from.fill(1.0);
         let items = LEN / PART;
         let copy = shortest(6, || {
-            let parts = Parts::new(&mut to, PART);
-            self.pool().run_parts(items, parts, |i, to| {
-                self.isa().dispatch(Copy { from: &from[i * PART..][..PART], to });
+            let parts = DisjointChunks::new(&mut to, PART);
+            self.pool().run_chunks(items, parts, |i, to| {
+                self.isa().dispatch(CopyStream { from: &from[i * PART..][..PART], to });
             });
         });
         let read = shortest(6, || {
             self.pool().run(items, &|_, i| {
-                black_box(self.isa().dispatch(Read(&from[i * PART..][..PART])));
+                black_box(self.isa().dispatch(ReadStream(&from[i * PART..][..PART])));
             });
         });
         let bytes = (LEN * size_of::<f32>()) as f64;
@@ -88,31 +88,31 @@ fn shortest(rounds: usize, mut round: impl FnMut()) -> f64 {
 }
 
 /// A register tile of sums, as convolutions have it, of products that need no memory.
-struct Products<E> {
+struct PeakProducts<T> {
     /// Words of one value, or of one in the upper half.
     factors: [f32; 2],
-    elements: PhantomData<E>,
+    scalar: PhantomData<T>,
 }
 
-impl<E> Products<E> {
+impl<T> PeakProducts<T> {
     fn new() -> Self {
         // Unknown to the compiler, which could do without some of the products.
-        Products { factors: black_box([1.0, 1.0]), elements: PhantomData }
+        PeakProducts { factors: black_box([1.0, 1.0]), scalar: PhantomData }
     }
 }
 
-impl<E: Element> Kernel for Products<E> {
+impl<T: Scalar> Kernel for PeakProducts<T> {
     type Output = f32;
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> f32 {
+    fn run<V: Vector, const MR: usize>(self) -> f32 {
         let [a, b] = self.factors.map(V::splat);
-        let mut sums = [[V::zero(); 2]; TILE];
+        let mut sums = [[V::zero(); 2]; MR];
         for _ in 0..TILES {
             for row in &mut sums {
                 for sum in row {
-                    *sum = E::multiply(a, b, *sum);
+                    *sum = T::multiply(a, b, *sum);
                 }
             }
         }
@@ -120,17 +120,17 @@ impl<E: Element> Kernel for Products<E> {
     }
 }
 
-struct Copy<'a> {
+struct CopyStream<'a> {
     from: &'a [f32],
     to: &'a mut [f32],
 }
 
-impl Kernel for Copy<'_> {
+impl Kernel for CopyStream<'_> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         assert!(self.from.len() == self.to.len() && self.to.len().is_multiple_of(V::LANES));
         for at in (0..self.to.len()).step_by(V::LANES) {
             V::read(&self.from[at..]).write(&mut self.to[at..]);
@@ -139,14 +139,14 @@ impl Kernel for Copy<'_> {
 }
 
 /// The sum of a slice.
-struct Read<'a>(&'a [f32]);
+struct ReadStream<'a>(&'a [f32]);
 
-impl Kernel for Read<'_> {
+impl Kernel for ReadStream<'_> {
     type Output = f32;
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> f32 {
+    fn run<V: Vector, const MR: usize>(self) -> f32 {
         const SUMS: usize = 8;
         assert!(self.0.len().is_multiple_of(SUMS * V::LANES));
         let mut sums = [V::zero(); SUMS];
@@ -176,10 +176,10 @@ mod tests {
     /// What is divided by the time is what is done.
     #[test]
     fn every_product_is_taken() {
-        fn check<E: Element>(isa: Isa) {
+        fn check<T: Scalar>(isa: Isa) {
             // A splat f32 of 1 is the pair (0, 1): half of the products of pairs add 1.
-            let got = isa.dispatch(Products::<E>::new());
-            assert_eq!(got, (TILES * 2 * isa.tile() * isa.lanes()) as f32, "{isa}");
+            let got = isa.dispatch(PeakProducts::<T>::new());
+            assert_eq!(got, (TILES * 2 * isa.mr() * isa.lanes()) as f32, "{isa}");
         }
         for isa in Isa::to_test() {
             check::<f32>(isa);
@@ -192,9 +192,9 @@ mod tests {
         for isa in Isa::to_test() {
             let from: Vec<f32> = (0..1024).map(|i| i as f32).collect();
             let mut to = vec![0.0; 1024];
-            isa.dispatch(Copy { from: &from, to: &mut to });
+            isa.dispatch(CopyStream { from: &from, to: &mut to });
             assert_eq!(from, to);
-            assert_eq!(isa.dispatch(Read(&from)), 1023.0 * 512.0);
+            assert_eq!(isa.dispatch(ReadStream(&from)), 1023.0 * 512.0);
         }
     }
 }

@@ -16,7 +16,7 @@ use std::{
     thread::{self, JoinHandle, Thread},
 };
 
-use crate::parts::{Lend, Parts};
+use crate::chunks::{DisjointChunks, Lend};
 
 /// Polls before a waiting thread yields, some tens of microseconds: longer than the gap between two
 /// kernels of a network, short enough that a busy machine does not lose a core to waiting.
@@ -131,32 +131,32 @@ impl Pool {
         assert!(!failed, "a worker thread panicked");
     }
 
-    /// [`Pool::run`] that lends each item what is its own, once.
-    pub(crate) fn run_parts<L: Lend>(
+    /// [`Pool::run`] that lends each item its chunk.
+    pub(crate) fn run_chunks<L: Lend>(
         &self,
         items: usize,
-        parts: L,
-        work: impl Fn(usize, L::Part) + Sync,
+        chunks: L,
+        work: impl Fn(usize, L::Chunk) + Sync,
     ) {
         // SAFETY: each item runs once.
-        self.run(items, &|_, item| work(item, unsafe { parts.lend(item) }));
+        self.run(items, &|_, item| work(item, unsafe { chunks.lend(item) }));
     }
 
-    /// [`Pool::run_parts`] that lends the thread's `each` values of scratch as well: fewer if there are
-    /// not so many for all threads.
+    /// [`Pool::run_chunks`] that also lends `each` values of scratch, those of the thread. They are fewer
+    /// where `scratch` is too short for all threads.
     pub(crate) fn run_scratch<L: Lend>(
         &self,
         items: usize,
-        parts: L,
+        chunks: L,
         (scratch, each): (&mut [f32], usize),
-        work: impl Fn(usize, L::Part, &mut [f32]) + Sync,
+        work: impl Fn(usize, L::Chunk, &mut [f32]) + Sync,
     ) {
-        let scratch = Parts::new(scratch, each);
+        let scratch = DisjointChunks::new(scratch, each);
         self.run(items, &|thread, item| {
             // SAFETY: each item runs once, and items that run at the same time have different threads;
             // none can keep the scratch.
-            let (part, own) = unsafe { (parts.lend(item), scratch.get(thread)) };
-            work(item, part, own);
+            let (chunk, own) = unsafe { (chunks.lend(item), scratch.get(thread)) };
+            work(item, chunk, own);
         });
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::{
     check::{at_least, product},
+    chunks::DisjointChunks,
     cpu::Cpu,
-    element::{Element, by_element},
     isa::{Kernel, Vector},
     layout::padded,
-    parts::Parts,
+    scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
 
@@ -83,12 +83,12 @@ impl MaxPool {
         let (input, output) = self.check(batch);
         at_least("input", x.len(), input);
         at_least("output", out.len(), output);
-        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
+        by_scalar!(x.dtype(), T => self.forward_of(cpu, batch, T::slice(x), T::slice_mut(out)));
     }
 
-    fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
-        let outs = Parts::new(&mut out[..batch * self.out_len()], self.out_len());
-        cpu.pool().run_parts(batch, outs, |image, out| {
+    fn forward_of<T: Scalar>(&self, cpu: &Cpu, batch: usize, x: &[T], out: &mut [T]) {
+        let outs = DisjointChunks::new(&mut out[..batch * self.out_len()], self.out_len());
+        cpu.pool().run_chunks(batch, outs, |image, out| {
             let x = &x[image * self.in_len()..][..self.in_len()];
             cpu.isa().dispatch(Forward { s: self, x, out });
         });
@@ -114,26 +114,26 @@ impl MaxPool {
         at_least("output", out.len(), output);
         at_least("gradient of the output", gradient.len(), output);
         at_least("gradient of the input", dx.len(), input);
-        by_element!(x.dtype(), E => {
-            let (x, out, gradient) = (E::slice(x), E::slice(out), E::slice(gradient));
-            self.backward_of(cpu, batch, x, out, gradient, E::slice_mut(dx), accumulate)
+        by_scalar!(x.dtype(), T => {
+            let (x, out, gradient) = (T::slice(x), T::slice(out), T::slice(gradient));
+            self.backward_of(cpu, batch, x, out, gradient, T::slice_mut(dx), accumulate)
         });
     }
 
-    fn backward_of<E: Element>(
+    fn backward_of<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[E],
-        out: &[E],
-        gradient: &[E],
-        dx: &mut [E],
+        x: &[T],
+        out: &[T],
+        gradient: &[T],
+        dx: &mut [T],
         accumulate: bool,
     ) {
-        let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
-        cpu.pool().run_parts(batch, parts, |image, dx| {
+        let parts = DisjointChunks::new(&mut dx[..batch * self.in_len()], self.in_len());
+        cpu.pool().run_chunks(batch, parts, |image, dx| {
             if !accumulate {
-                dx.fill(E::default());
+                dx.fill(T::default());
             }
             let x = &x[image * self.in_len()..][..self.in_len()];
             let out = &out[image * self.out_len()..][..self.out_len()];
@@ -143,58 +143,58 @@ impl MaxPool {
     }
 }
 
-struct Forward<'a, E> {
+struct Forward<'a, T> {
     s: &'a MaxPool,
-    x: &'a [E],
-    out: &'a mut [E],
+    x: &'a [T],
+    out: &'a mut [T],
 }
 
-impl<E: Element> Kernel for Forward<'_, E> {
+impl<T: Scalar> Kernel for Forward<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (s, stored) = (self.s, padded(self.s.channels));
         for (pixel, out) in self.out.chunks_exact_mut(stored).enumerate() {
             let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
             for channel in (0..stored).step_by(V::LANES) {
                 let mut best = V::splat(f32::NEG_INFINITY);
                 for start in s.window(y, x) {
-                    best = best.max(E::read(&self.x[start + channel..]));
+                    best = best.max(T::read(&self.x[start + channel..]));
                 }
-                E::write(best, &mut out[channel..]);
+                T::write(best, &mut out[channel..]);
             }
         }
     }
 }
 
-struct Backward<'a, E> {
+struct Backward<'a, T> {
     s: &'a MaxPool,
-    x: &'a [E],
-    out: &'a [E],
-    gradient: &'a [E],
-    dx: &'a mut [E],
+    x: &'a [T],
+    out: &'a [T],
+    gradient: &'a [T],
+    dx: &'a mut [T],
 }
 
-impl<E: Element> Kernel for Backward<'_, E> {
+impl<T: Scalar> Kernel for Backward<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (s, stored) = (self.s, padded(self.s.channels));
         for (pixel, out) in self.out.chunks_exact(stored).enumerate() {
             let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
             for channel in (0..stored).step_by(V::LANES) {
                 let at = pixel * stored + channel;
-                let best: V = E::read(&out[channel..]);
-                let mut rest: V = E::read(&self.gradient[at..]);
+                let best: V = T::read(&out[channel..]);
+                let mut rest: V = T::read(&self.gradient[at..]);
                 for start in s.window(y, x) {
                     let (from, to) = (&self.x[start + channel..], &mut self.dx[start + channel..]);
-                    let share = rest.where_equal(E::read(from), best);
+                    let share = rest.where_equal(T::read(from), best);
                     rest = rest.sub(share);
-                    E::write(share.add(E::read(to)), to);
+                    T::write(share.add(T::read(to)), to);
                 }
             }
         }
@@ -230,33 +230,33 @@ impl GlobalAvgPool {
     /// If dtypes differ, or there are too few values.
     pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
         self.check(batch, ("input", x.len()), ("output", out.len()));
-        by_element!(x.dtype(), E => self.forward_of(cpu, batch, E::slice(x), E::slice_mut(out)));
+        by_scalar!(x.dtype(), T => self.forward_of(cpu, batch, T::slice(x), T::slice_mut(out)));
     }
 
-    fn forward_of<E: Element>(&self, cpu: &Cpu, batch: usize, x: &[E], out: &mut [E]) {
-        struct Item<'a, E> {
-            x: &'a [E],
-            out: &'a mut [E],
+    fn forward_of<T: Scalar>(&self, cpu: &Cpu, batch: usize, x: &[T], out: &mut [T]) {
+        struct Item<'a, T> {
+            x: &'a [T],
+            out: &'a mut [T],
         }
-        impl<E: Element> Kernel for Item<'_, E> {
+        impl<T: Scalar> Kernel for Item<'_, T> {
             type Output = ();
-            const PAIRS: bool = E::PACK > 1;
+            const PAIRS: bool = T::PACK > 1;
             #[inline(always)]
-            fn run<V: Vector, const TILE: usize>(self) {
+            fn run<V: Vector, const MR: usize>(self) {
                 let stored = self.out.len();
                 let factor = V::splat(1.0 / (self.x.len() / stored) as f32);
                 for channel in (0..stored).step_by(V::LANES) {
                     let mut sum = V::zero();
                     for pixel in self.x.chunks_exact(stored) {
-                        sum = sum.add(E::read(&pixel[channel..]));
+                        sum = sum.add(T::read(&pixel[channel..]));
                     }
-                    E::write(sum.mul(factor), &mut self.out[channel..]);
+                    T::write(sum.mul(factor), &mut self.out[channel..]);
                 }
             }
         }
         let stored = padded(self.channels);
-        let outs = Parts::new(&mut out[..batch * stored], stored);
-        cpu.pool().run_parts(batch, outs, |image, out| {
+        let outs = DisjointChunks::new(&mut out[..batch * stored], stored);
+        cpu.pool().run_chunks(batch, outs, |image, out| {
             cpu.isa().dispatch(Item { x: &x[image * self.in_len()..][..self.in_len()], out });
         });
     }
@@ -275,28 +275,28 @@ impl GlobalAvgPool {
     ) {
         let (input, output) = ("gradient of the input", "gradient of the output");
         self.check(batch, (input, dx.len()), (output, gradient.len()));
-        by_element!(gradient.dtype(), E => {
-            self.backward_of(cpu, batch, E::slice(gradient), E::slice_mut(dx), accumulate)
+        by_scalar!(gradient.dtype(), T => {
+            self.backward_of(cpu, batch, T::slice(gradient), T::slice_mut(dx), accumulate)
         });
     }
 
-    fn backward_of<E: Element>(
+    fn backward_of<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        gradient: &[E],
-        dx: &mut [E],
+        gradient: &[T],
+        dx: &mut [T],
         accumulate: bool,
     ) {
         let stored = padded(self.channels);
         let factor = 1.0 / self.pixels as f32;
-        let parts = Parts::new(&mut dx[..batch * self.in_len()], self.in_len());
-        cpu.pool().run_parts(batch, parts, |image, dx| {
+        let parts = DisjointChunks::new(&mut dx[..batch * self.in_len()], self.in_len());
+        cpu.pool().run_chunks(batch, parts, |image, dx| {
             let gradient = &gradient[image * stored..][..stored];
             for pixel in dx.chunks_exact_mut(stored) {
                 for (to, g) in pixel.iter_mut().zip(gradient) {
                     let base = if accumulate { to.to_f32() } else { 0.0 };
-                    *to = E::from_f32(base + g.to_f32() * factor);
+                    *to = T::from_f32(base + g.to_f32() * factor);
                 }
             }
         });

@@ -2,9 +2,9 @@
 
 use crate::{
     check::exactly,
+    chunks::DisjointChunks,
     cpu::Cpu,
     isa::{Kernel, Vector},
-    parts::Parts,
 };
 
 /// Values of an item of work.
@@ -31,8 +31,8 @@ pub fn update(cpu: &Cpu, u: Update, w: &mut [f32], buffer: &mut [f32], gradient:
     exactly("momentum", buffer.len(), w.len());
     exactly("gradient", gradient.len(), w.len());
     let items = w.len().div_ceil(PART);
-    let parts = (Parts::new(w, PART), Parts::new(buffer, PART));
-    cpu.pool().run_parts(items, parts, |i, (w, buffer)| {
+    let parts = (DisjointChunks::new(w, PART), DisjointChunks::new(buffer, PART));
+    cpu.pool().run_chunks(items, parts, |i, (w, buffer)| {
         let gradient = &gradient[i * PART..][..w.len()];
         cpu.isa().dispatch(Item { u, w, buffer, gradient });
     });
@@ -50,7 +50,7 @@ impl Kernel for Item<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let Item { u, w, buffer, gradient } = self;
         let whole = w.len() / V::LANES * V::LANES;
         let (momentum, decay, rate) =

@@ -1,15 +1,15 @@
-//! Rules by which parameters change.
+//! Settings of the optimiser.
 
-/// `torch.optim.SGD` (dampening 0).
+/// Settings of `torch.optim.SGD` (dampening 0).
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SgdConfig {
-    /// Momentum.
+    /// Momentum, in [0, 1).
     pub momentum: f32,
-    /// L2 penalty, added to the gradient.
+    /// Weight decay: the L2 penalty that is added to the gradient.
     pub weight_decay: f32,
-    /// Nesterov's momentum.
+    /// Whether momentum is Nesterov's.
     pub nesterov: bool,
-    /// Whether weight decay applies to batch norm's parameters and to biases too, as it does in
-    /// PyTorch unless parameters are grouped.
+    /// Whether weight decay applies to batch norms and biases too. In PyTorch it does, unless they are
+    /// in a parameter group of their own.
     pub decay_norm_and_bias: bool,
 }

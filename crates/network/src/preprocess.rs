@@ -1,4 +1,4 @@
-//! What a network asks of its images.
+//! Preprocessing of images: normalisation, and the size of the network's input.
 
 /// Per-channel mean and standard deviation of pixels scaled to [0, 1]
 /// (`torchvision.transforms.Normalize`).
@@ -11,8 +11,8 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// Statistics of CIFAR-10's training images as the walk-through rounds them (the deviations are
-    /// the customary means of the images' own deviations, not those of all pixels together).
+    /// Statistics of CIFAR-10's training images, as the walk-through rounds them. The deviations are
+    /// the customary ones: the mean over images of each image's deviation.
     pub fn cifar10() -> Normalisation {
         Normalisation { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2023, 0.1994, 0.2010] }
     }
@@ -22,8 +22,7 @@ impl Normalisation {
         Normalisation { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] }
     }
 
-    /// Whether it has a mean and a deviation for each channel, and makes a finite number of every
-    /// pixel.
+    /// Whether it has a mean and a deviation for each channel, and every normalised pixel is finite.
     ///
     /// ```
     /// use resnet_network::preprocess::Normalisation;
@@ -42,20 +41,20 @@ impl Normalisation {
     }
 }
 
-/// How a photo becomes the square that a network takes.
+/// How a photo becomes a network's input: a square of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preparation {
     /// Rows and columns of the result.
     pub image_size: usize,
-    /// Length that the shorter side gets before the middle is cut out; without one the whole photo
-    /// is resized to the square, whatever its shape.
+    /// Length that the shorter side is resized to before the centre crop, pixels. None: the whole
+    /// photo is resized to the square.
     pub resize: Option<usize>,
     /// Channels of the result: 1 (grey) or 3 (RGB).
     pub channels: usize,
 }
 
 impl Preparation {
-    /// Bytes of the result.
+    /// Bytes of the result, `[row][column][channel]`.
     pub fn image_len(&self) -> usize {
         self.image_size * self.image_size * self.channels
     }

@@ -1,6 +1,6 @@
-//! Random numbers that depend on nothing but their key: every choice (initial weights, order,
-//! crop, flip) derives from the run's seed and from what it is for, so that a resumed run draws
-//! what an uninterrupted one would have drawn.
+//! Random numbers by key. Every random choice (initial weights, order, crop, flip) depends only on
+//! the run's seed, a [purpose](Purpose) and indices, so a resumed run draws the same numbers as an
+//! uninterrupted one.
 
 /// SplitMix64 (Steele, Lea and Flood 2014), keyed by a seed and a path of integers.
 #[derive(Clone, Debug)]
@@ -8,7 +8,8 @@ pub struct Random {
     state: u64,
 }
 
-/// What a stream of random numbers is for; keeps streams with equal seeds apart.
+/// The purpose of a stream of random numbers. Streams with equal seeds and different purposes are
+/// independent.
 #[derive(Clone, Copy, Debug)]
 #[repr(u64)]
 pub enum Purpose {
@@ -18,11 +19,11 @@ pub enum Purpose {
     Order = 2,
     /// Crop and flip of one image in one epoch.
     Augment = 3,
-    /// Pictures of the synthetic data set.
+    /// Images of the synthetic data set.
     Synthetic = 4,
     /// Which training images are the validation set.
     Split = 5,
-    /// Which images are shown.
+    /// Choice of images for pictures.
     Show = 6,
 }
 
@@ -82,7 +83,7 @@ impl Random {
         (radius * (std::f64::consts::TAU * f64::from(self.uniform())).cos()) as f32
     }
 
-    /// Puts a slice into random order (Fisher and Yates).
+    /// Shuffles a slice (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i as u64 + 1) as usize);
@@ -120,9 +121,9 @@ mod tests {
         assert_eq!(items, (0..100).collect::<Vec<_>>());
     }
 
-    /// Of two items both orders come, and equally often: an item may stay where it is.
+    /// Both orders of two items are equally likely.
     #[test]
-    fn shuffle_prefers_no_order() {
+    fn shuffle_is_uniform() {
         let swapped = |seed: &u64| {
             let mut pair = [0, 1];
             Random::new(*seed, Purpose::Order, &[]).shuffle(&mut pair);

@@ -2,26 +2,26 @@
 
 use crate::{
     Cell, Picture, Theme,
-    colour::{heat, luminance},
+    colour::{colour_map, luminance},
     grid::{GAP, LINE, SIDE, name, rows, truth},
     svg::{Anchor, Canvas, Rect, Title},
     text::Face,
 };
 
-/// A class activation map: how much each part of an image speaks for a class.
+/// A class activation map: the evidence for a class in each region of an image.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Heat {
+pub struct HeatMap {
     /// Rows of the map.
     pub rows: usize,
     /// Columns of the map.
     pub columns: usize,
-    /// `[row][column]`, in any unit; what is not above zero speaks for nothing.
+    /// `[row][column]`, in any unit; values up to zero are no evidence.
     pub values: Vec<f32>,
 }
 
-impl Heat {
-    /// The map at a point of the image, both coordinates in [0, 1]: bilinear between the centres of
-    /// its parts.
+impl HeatMap {
+    /// The map at a point of the image, both coordinates in [0, 1]: bilinear between the cell
+    /// centres.
     fn at(&self, x: f32, y: f32) -> f32 {
         let axis = |at: f32, n: usize| {
             let at = (at * n as f32 - 0.5).clamp(0.0, (n - 1) as f32);
@@ -36,12 +36,12 @@ impl Heat {
         mix(row(top), row(bottom), down)
     }
 
-    /// Negative parts zero, the largest 1.
-    fn scaled(&self) -> Heat {
+    /// Scaled to a maximum of 1; negative values become 0.
+    fn scaled(&self) -> HeatMap {
         let positive = |&v: &f32| if v.is_finite() { v.max(0.0) } else { 0.0 };
         let largest = self.values.iter().map(positive).fold(f32::MIN_POSITIVE, f32::max);
         let values = self.values.iter().map(|v| positive(v) / largest).collect();
-        Heat { values, ..*self }
+        HeatMap { values, ..*self }
     }
 }
 
@@ -49,24 +49,24 @@ const COLUMNS: usize = 4;
 const BETWEEN: f32 = 4.0;
 const NOTE: Face = Face::regular(12.0);
 
-/// Images, each beside itself under its class activation map: where the network found what it
-/// predicts. Each map is on a scale of its own.
+/// Images, each next to a copy under the class activation map of its predicted class. Each map has
+/// its own scale.
 ///
 /// # Panics
-/// If a map has no parts, or not `rows * columns` values.
-pub fn cam<'a>(cells: &[(Cell, Heat)], title: impl Into<Title<'a>>, theme: &Theme) -> String {
+/// If a map is empty, or does not have `rows * columns` values.
+pub fn cam<'a>(cells: &[(Cell, HeatMap)], title: impl Into<Title<'a>>, theme: &Theme) -> String {
     let columns = cells.len().clamp(1, COLUMNS);
     let (tops, grid) = rows(cells.iter().map(|(cell, _)| cell), columns);
     let (pair, pitch) = (2.0 * SIDE + BETWEEN, 2.0 * SIDE + BETWEEN + 1.5 * GAP);
     let legend = "no evidence for the predicted class";
-    let most = "most, in this image";
+    let most = "strongest evidence in this image";
     const BAR: f32 = 120.0;
     let legend_width = NOTE.width(legend) + NOTE.width(most) + BAR + 16.0;
     let width = (columns as f32 * pitch - 1.5 * GAP).max(legend_width);
     let mut canvas = Canvas::new(title.into(), width, grid + 42.0, theme);
     for (i, (cell, map)) in cells.iter().enumerate() {
-        assert!(map.rows * map.columns > 0, "a map has parts");
-        assert_eq!(map.values.len(), map.rows * map.columns, "a value for each part of the map");
+        assert!(map.rows * map.columns > 0, "a map has cells");
+        assert_eq!(map.values.len(), map.rows * map.columns, "a value for each cell of the map");
         let (x, y) = ((i % columns) as f32 * pitch, tops[i / columns]);
         canvas.group(&cell.hint(), |canvas| {
             name(canvas, x, y, pair, cell);
@@ -81,15 +81,15 @@ pub fn cam<'a>(cells: &[(Cell, Heat)], title: impl Into<Title<'a>>, theme: &Them
     let baseline = grid + 36.0;
     canvas.text(0.0, baseline, legend, NOTE, Anchor::Start, theme.muted);
     let x = NOTE.width(legend) + 8.0;
-    let scale: Vec<u8> = (0..64).flat_map(|i| heat(i as f32 / 63.0)).collect();
+    let scale: Vec<u8> = (0..64).flat_map(|i| colour_map(i as f32 / 63.0)).collect();
     let bar = Rect { x, y: baseline - 10.0, width: BAR, height: 12.0 };
     canvas.image(bar, &Picture::new(64, 1, scale));
     canvas.text(x + BAR + 8.0, baseline, most, NOTE, Anchor::Start, theme.muted);
     canvas.finish()
 }
 
-/// A picture in grey under its map, at the resolution of its place, or a little more.
-fn overlay(picture: &Picture, map: &Heat, place: Rect) -> Picture {
+/// The grey image blended with its heat map, at least at the resolution of its place.
+fn overlay(picture: &Picture, map: &HeatMap, place: Rect) -> Picture {
     let map = map.scaled();
     let picture = picture.clone().shrunk((1.5 * SIDE) as usize);
     let [width, height] = [(picture.width, place.width), (picture.height, place.height)]
@@ -100,7 +100,7 @@ fn overlay(picture: &Picture, map: &Heat, place: Rect) -> Picture {
             let under =
                 luminance(picture.at(x * picture.width / width, y * picture.height / height));
             let value = map.at((x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32);
-            let colour = heat(value).map(f32::from);
+            let colour = colour_map(value).map(f32::from);
             rgb.extend(colour.map(|over| (under + (over - under) * 0.6).round() as u8));
         }
     }
@@ -113,16 +113,16 @@ mod tests {
 
     #[test]
     fn maps_are_bilinear_between_centres() {
-        let map = Heat { rows: 1, columns: 2, values: vec![0.0, 1.0] };
+        let map = HeatMap { rows: 1, columns: 2, values: vec![0.0, 1.0] };
         let row = [0.0, 0.25, 0.5, 0.625, 0.75, 1.0].map(|x| map.at(x, 0.3));
         assert_eq!(row, [0.0, 0.0, 0.5, 0.75, 1.0, 1.0]);
     }
 
     #[test]
-    fn evidence_against_is_none_and_the_most_is_one() {
-        let map = Heat { rows: 1, columns: 4, values: vec![-3.0, 2.0, 1.0, f32::NAN] };
+    fn negative_evidence_is_zero_and_the_maximum_is_one() {
+        let map = HeatMap { rows: 1, columns: 4, values: vec![-3.0, 2.0, 1.0, f32::NAN] };
         assert_eq!(map.scaled().values, [0.0, 1.0, 0.5, 0.0]);
-        let none = Heat { rows: 1, columns: 1, values: vec![-1.0] };
+        let none = HeatMap { rows: 1, columns: 1, values: vec![-1.0] };
         assert_eq!(none.scaled().values, [0.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! Which class is taken for which.
+//! The confusion matrix.
 
 use crate::{
     Theme,
@@ -6,25 +6,25 @@ use crate::{
     text::Face,
 };
 
-/// Up to so many classes each cell shows its share and how many images.
+/// Up to this many classes, each cell shows its percentage and its number of images.
 const FULL: usize = 16;
-/// Up to so many classes each cell shows its share.
+/// Up to this many classes, each cell shows its percentage.
 const NUMBERED: usize = 40;
-/// Ink stays readable on so much colour, on light and dark paper.
+/// Maximum colour strength under text that stays readable, on light and dark paper.
 const UNDER_TEXT: f32 = 0.55;
 const NAME: Face = Face::regular(12.0);
 const NOTE: Face = Face::regular(12.0);
 const HEAD: Face = Face::bold(12.0);
 const BAR: f32 = 84.0;
 
-/// The confusion matrix: of each true class (a row) the share that was predicted as each class (a
-/// column), with counts where there is room. `counts` are `[true][predicted]`.
+/// The confusion matrix, normalised by row: for each true class (row), the percentage predicted as
+/// each class (column), with counts if there is room. `counts` are `[true][predicted]`.
 ///
-/// What is recognised, on the diagonal, and what is mistaken have a hue and a scale each. Beside up
-/// to 40 classes stands the accuracy of each; beside more than 16 the most frequent mistakes.
+/// Correct predictions (the diagonal) and wrong ones have a hue and a scale each. Up to 40 classes
+/// have their accuracy next to the matrix; with more than 16, the most confused pairs are listed.
 ///
 /// # Panics
-/// If `counts` is not a square with a side for each class.
+/// If `counts` is not a square matrix with one row per class.
 pub fn confusion<'a>(
     counts: &[Vec<u64>],
     classes: &[String],
@@ -34,7 +34,7 @@ pub fn confusion<'a>(
     let n = classes.len();
     assert!(
         counts.len() == n && counts.iter().all(|row| row.len() == n),
-        "a square of {n} classes"
+        "a square matrix of {n} classes"
     );
     let table = Table::new(counts, classes);
     if n <= NUMBERED {
@@ -44,12 +44,12 @@ pub fn confusion<'a>(
     }
 }
 
-/// Counts with what follows from them.
+/// Counts, and values derived from them.
 struct Table<'a> {
     counts: &'a [Vec<u64>],
     classes: &'a [String],
     totals: Vec<u64>,
-    /// The largest share off the diagonal.
+    /// The largest fraction off the diagonal.
     worst: f32,
 }
 
@@ -61,12 +61,12 @@ impl<'a> Table<'a> {
         table
     }
 
-    /// Part of a true class that was predicted as another, in [0, 1].
+    /// Fraction of a true class that was predicted as a class, in [0, 1].
     fn share(&self, truth: usize, predicted: usize) -> f32 {
         self.counts[truth][predicted] as f32 / self.totals[truth].max(1) as f32
     }
 
-    /// The share on the scale of its hue, in [0, 1].
+    /// The fraction on the scale of its hue, in [0, 1].
     fn depth(&self, truth: usize, predicted: usize) -> f32 {
         let share = self.share(truth, predicted);
         if truth == predicted { share } else { share / self.worst.max(f32::MIN_POSITIVE) }
@@ -79,7 +79,7 @@ impl<'a> Table<'a> {
         pairs.filter(|&(t, p)| t != p && self.counts[t][p] > 0)
     }
 
-    /// The most frequent mistakes as lines of a list.
+    /// The most frequent confusions, as lines of a list.
     fn most_confused(&self, lines: usize) -> Vec<(String, String)> {
         let mut pairs: Vec<(usize, usize)> = self.mistakes().collect();
         pairs.sort_by_key(|&(t, p)| (std::cmp::Reverse(self.counts[t][p]), t, p));
@@ -90,8 +90,8 @@ impl<'a> Table<'a> {
         pairs.iter().take(lines).map(line).collect()
     }
 
-    /// The classes with the smallest share recognised, of those that have images.
-    fn least_recognised(&self, lines: usize) -> Vec<(String, String)> {
+    /// The classes with the lowest accuracy, of those that have images.
+    fn lowest_accuracy(&self, lines: usize) -> Vec<(String, String)> {
         let mut classes: Vec<usize> =
             (0..self.classes.len()).filter(|&c| self.totals[c] > 0).collect();
         classes.sort_by(|&a, &b| self.share(a, a).total_cmp(&self.share(b, b)));
@@ -103,7 +103,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// A matrix with numbers in its cells and names at its sides.
+/// A matrix with numbers in its cells and class names at its sides.
 fn numbered(table: &Table<'_>, title: Title<'_>, theme: &Theme) -> String {
     let n = table.classes.len();
     let full = n <= FULL;
@@ -125,8 +125,8 @@ fn numbered(table: &Table<'_>, title: Title<'_>, theme: &Theme) -> String {
     let over = if level { 0.0 } else { left + width + longest * slant };
     let legend = top + height + 34.0;
     let note = match full {
-        true => "In a cell: percent of the true class, and below it how many images.",
-        false => "In a cell: percent of the true class.",
+        true => "Cells: percentage of the true class, and number of images.",
+        false => "Cells: percentage of the true class.",
     };
     let right = right.max(over).max(NOTE.width(note)).max(left + SCALES);
     let mut canvas = Canvas::new(title, right, legend + 26.0, theme);
@@ -167,7 +167,7 @@ fn numbered(table: &Table<'_>, title: Title<'_>, theme: &Theme) -> String {
     }
     let outline = Rect { x: left, y: top, width, height };
     canvas.frame(outline, 1.0, theme.line);
-    listing(&mut canvas, list_x, top, "most frequent mistakes", &list);
+    listing(&mut canvas, list_x, top, "most confused", &list);
     scales(&mut canvas, left, legend, table, UNDER_TEXT);
     let at = if left + NOTE.width(note) <= right { left } else { 0.0 };
     canvas.text(at, legend + 22.0, note, NOTE, Anchor::Start, theme.muted);
@@ -199,7 +199,7 @@ fn cell(
         let middle = place.x + place.width / 2.0;
         if full {
             let face = if t == p { Face::bold(14.0) } else { Face::regular(13.0) };
-            // What hardly happens steps back.
+            // Rare confusions are muted.
             let ink = if t != p && share < 0.01 { theme.muted } else { theme.ink };
             let percent = format!("{:.1}", 100.0 * share);
             canvas.text(middle, place.y + 19.0, &percent, face, Anchor::Middle, ink);
@@ -213,17 +213,17 @@ fn cell(
     });
 }
 
-/// Width of a list beside the matrix.
+/// Width of a list next to the matrix.
 const LIST: f32 = 330.0;
 
-/// What a number leaves of it.
+/// The width that a number leaves for the name.
 fn room(number: &str) -> f32 {
     LIST - NOTE.width(number) - 12.0
 }
 
-/// `cat taken for dog`, of which both names remain where it is too wide.
+/// `cat predicted as dog`. If it is too wide, both names are shortened.
 fn pair(truth: &str, predicted: &str, width: f32) -> String {
-    const BETWEEN: &str = " taken for ";
+    const BETWEEN: &str = " predicted as ";
     let room = width - NOTE.width(BETWEEN);
     let truth = NOTE.fit(truth, (room - NOTE.width(predicted)).max(room / 2.0));
     let predicted = NOTE.fit(predicted, room - NOTE.width(&truth));
@@ -244,16 +244,14 @@ fn listing(canvas: &mut Canvas<'_>, x: f32, y: f32, heading: &str, lines: &[(Str
     }
 }
 
-/// What the legend is wide at most.
+/// Maximum width of the legend.
 const SCALES: f32 = 430.0;
 
-/// What the two hues mean.
+/// The legend of the two hues.
 fn scales(canvas: &mut Canvas<'_>, x: f32, baseline: f32, table: &Table<'_>, deepest: f32) {
     let theme = canvas.theme;
     let mut x = x;
-    for (name, hue, most) in
-        [("recognised", theme.accent, 1.0), ("mistaken", theme.bad, table.worst)]
-    {
+    for (name, hue, most) in [("correct", theme.accent, 1.0), ("wrong", theme.bad, table.worst)] {
         if most == 0.0 {
             continue;
         }
@@ -274,7 +272,7 @@ fn scales(canvas: &mut Canvas<'_>, x: f32, baseline: f32, table: &Table<'_>, dee
     }
 }
 
-/// Steps of a hue in a matrix without numbers.
+/// Colour steps per hue in a matrix without numbers.
 const STEPS: usize = 16;
 
 /// A matrix of many classes, without numbers.
@@ -289,12 +287,12 @@ fn dense(table: &Table<'_>, title: Title<'_>, theme: &Theme) -> String {
     canvas.text(
         0.0,
         11.0,
-        "true classes down, predicted classes across",
+        "rows: true class, columns: predicted class",
         NOTE,
         Anchor::Start,
         theme.muted,
     );
-    // A single image among a thousand classes is still to be seen.
+    // With a thousand classes, a single image must still be visible.
     let dot = (1.6 / cell).max(1.0);
     let mut levels = vec![String::new(); 2 * STEPS];
     for t in 0..n {
@@ -316,9 +314,9 @@ fn dense(table: &Table<'_>, title: Title<'_>, theme: &Theme) -> String {
     }
     canvas.element("</g>");
     canvas.frame(Rect { x: 0.0, y: top, width: side, height: side }, 1.0, theme.line);
-    listing(&mut canvas, list_x, top, "most frequent mistakes", &table.most_confused(12));
+    listing(&mut canvas, list_x, top, "most confused", &table.most_confused(12));
     let y = top + 32.0 + 19.0 * 12.0 + 20.0;
-    listing(&mut canvas, list_x, y, "least recognised", &table.least_recognised(12));
+    listing(&mut canvas, list_x, y, "lowest accuracy", &table.lowest_accuracy(12));
     scales(&mut canvas, 0.0, top + side + 28.0, table, 1.0);
     canvas.finish()
 }
@@ -341,25 +339,25 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_names_both_classes() {
+    fn a_confusion_names_both_classes() {
         let long = "West Highland white terrier, Westie";
-        assert_eq!(pair("cat", "dog", 300.0), "cat taken for dog");
+        assert_eq!(pair("cat", "dog", 300.0), "cat predicted as dog");
         for (truth, predicted) in [(long, long), ("cat", long), (long, "dog")] {
             let line = pair(truth, predicted, 240.0);
-            let (a, b) = line.split_once(" taken for ").unwrap();
+            let (a, b) = line.split_once(" predicted as ").unwrap();
             assert!(a.len() >= 3 && b.len() >= 3 && NOTE.width(&line) <= 240.0, "{line}");
             assert_eq!((a == truth, b == predicted), (truth == "cat", predicted == "dog"));
         }
     }
 
     #[test]
-    fn lists_begin_with_the_worst() {
+    fn lists_start_with_the_worst() {
         let (counts, classes) = table();
         let table = Table::new(&counts, &classes);
         let line = |(a, b): &(&str, &str)| ((*a).to_owned(), (*b).to_owned());
-        let confused = [("dog taken for cat", "5 of 10"), ("cat taken for dog", "2 of 10")];
+        let confused = [("dog predicted as cat", "5 of 10"), ("cat predicted as dog", "2 of 10")];
         assert_eq!(table.most_confused(9), confused.iter().map(line).collect::<Vec<_>>());
         let least = [("dog", "5 of 10"), ("cat", "8 of 10")];
-        assert_eq!(table.least_recognised(9), least.iter().map(line).collect::<Vec<_>>());
+        assert_eq!(table.lowest_accuracy(9), least.iter().map(line).collect::<Vec<_>>());
     }
 }

@@ -1,4 +1,4 @@
-//! The weights of a first convolution.
+//! The filters of the first convolution.
 
 use crate::{
     Picture, Theme,
@@ -7,18 +7,17 @@ use crate::{
 };
 
 const GAP: f32 = 10.0;
-/// Side of a filter: the largest multiple of its pixels up to this.
+/// Maximum side of a filter, which is enlarged by a whole factor.
 const SIDE: usize = 56;
 const NOTE: Face = Face::regular(12.0);
 
-/// The filters of a first convolution, `[out][in][row][column]`: in colour where they read three
-/// channels, else their mean over the channels in grey.
+/// The filters of the first convolution, `[out][in][row][column]`: in colour for three input
+/// channels, otherwise the mean over the input channels in grey.
 ///
-/// Each is on a scale of its own, from its largest weight to the same below zero, so that zero is
-/// mid-grey.
+/// Each filter has its own symmetric scale, set by its largest absolute weight: zero is mid-grey.
 ///
 /// # Panics
-/// If a side of `shape` is 0, or there are not so many weights.
+/// If `shape` contains 0, or does not match the number of weights.
 pub fn filters<'a>(
     weights: &[f32],
     shape: [usize; 4],
@@ -31,7 +30,7 @@ pub fn filters<'a>(
     let side = (SIDE / width.max(height)).max(1) * width.max(height);
     let columns = out.min(if out > 32 { 16 } else { 8 });
     let pitch = side as f32 + GAP;
-    let note = "Each filter is on a scale of its own; mid-grey is zero.";
+    let note = "Each filter has its own scale; mid-grey is zero.";
     let grid = (columns as f32 * pitch - GAP, out.div_ceil(columns) as f32 * pitch - GAP);
     let size = (grid.0.max(NOTE.width(note)), grid.1 + 28.0);
     let mut canvas = Canvas::new(title.into(), size.0, size.1, theme);
@@ -58,7 +57,7 @@ fn pixels(filter: &[f32], inputs: usize, height: usize, width: usize) -> Picture
     let largest = dense.iter().filter(|w| w.is_finite()).fold(0f32, |max, w| max.max(w.abs()));
     let byte = |w: &f32| {
         let scaled = if largest > 0.0 { w / largest } else { 0.0 };
-        // What is not a number is drawn as zero.
+        // NaN is drawn as zero.
         (if scaled.is_nan() { 127.5 } else { 127.5 + 127.5 * scaled }).round() as u8
     };
     let channels = if inputs == 3 { 3 } else { 1 };
@@ -70,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zero_is_grey_and_the_largest_weight_is_full() {
+    fn zero_is_mid_grey_and_the_largest_weight_is_saturated() {
         // Two pixels, red 1 and -1, green 0 and 0.5, blue 0 and 0.
         let rgb = pixels(&[1.0, -1.0, 0.0, 0.5, 0.0, 0.0], 3, 1, 2).rgb;
         assert_eq!(rgb, [255, 128, 128, 0, 191, 128]);

@@ -1,4 +1,4 @@
-//! Images with what was predicted for them.
+//! A grid of images with their predictions.
 
 use crate::{
     Picture, Theme,
@@ -6,7 +6,7 @@ use crate::{
     text::{Face, percent},
 };
 
-/// An image, what was predicted for it, and what it is.
+/// An image with its predicted and its true class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
     /// The image.
@@ -22,18 +22,18 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// What is said about it under the pointer.
+    /// The tooltip of the cell.
     pub(crate) fn hint(&self) -> String {
         let sure = self.confidence.map(|c| format!(" ({})", percent(c))).unwrap_or_default();
         let Cell { predicted, truth, .. } = self;
         match self.correct {
-            true => format!("{predicted}{sure}, right"),
+            true => format!("{predicted}{sure}, correct"),
             false => format!("predicted: {predicted}{sure}; true: {truth}"),
         }
     }
 }
 
-/// Side of an image: four times a side of 32.
+/// Side of an image: 32 pixels enlarged by four.
 pub(crate) const SIDE: f32 = 128.0;
 pub(crate) const GAP: f32 = 16.0;
 const COLUMNS: usize = 8;
@@ -44,15 +44,16 @@ const NAME: Face = Face::bold(12.5);
 const SURE: Face = Face::regular(11.0);
 const NOTE: Face = Face::regular(12.0);
 
-/// A grid of images, eight a row: above each the predicted class with a tick or a cross and its
-/// probability, below a mistake the true class. Mistakes are framed, unless there is nothing else.
+/// A grid with eight images per row. Above each image are a tick or a cross, the predicted class
+/// and its probability; below a mistake is the true class. Mistakes are framed, unless all images
+/// are mistakes.
 ///
 /// ```
 /// # use resnet_pictures::{Cell, Picture, Theme, grid};
 /// let picture = Picture::from_channels(1, 1, 1, &[128]);
 /// let (predicted, truth) = ("cat".to_owned(), "dog".to_owned());
 /// let cell = Cell { picture, predicted, truth, correct: false, confidence: Some(0.6) };
-/// assert!(grid(&[cell], "0 of 1 right", &Theme::LIGHT).contains("true: dog"));
+/// assert!(grid(&[cell], "0 of 1 correct", &Theme::LIGHT).contains("true: dog"));
 /// ```
 pub fn grid<'a>(cells: &[Cell], title: impl Into<Title<'a>>, theme: &Theme) -> String {
     let columns = cells.len().clamp(1, COLUMNS);
@@ -69,8 +70,8 @@ pub fn grid<'a>(cells: &[Cell], title: impl Into<Title<'a>>, theme: &Theme) -> S
     canvas.finish()
 }
 
-/// Where rows of cells begin, and the height of all. A row has a line above its images and, if it
-/// holds a mistake, one below, for what is true.
+/// The top of each row of cells, and the total height. A row has a line above its images and, if it
+/// has a mistake, one below for the true class.
 pub(crate) fn rows<'a>(
     cells: impl IntoIterator<Item = &'a Cell, IntoIter: Clone>,
     columns: usize,
@@ -99,7 +100,7 @@ fn draw(canvas: &mut Canvas<'_>, x: f32, y: f32, cell: &Cell, frames: bool) {
     truth(canvas, x, place.y + place.height, SIDE, cell);
 }
 
-/// The line below a mistake.
+/// The line below a mistake: its true class.
 pub(crate) fn truth(canvas: &mut Canvas<'_>, x: f32, y: f32, width: f32, cell: &Cell) {
     if !cell.correct {
         let text = format!("true: {}", cell.truth);

@@ -1,6 +1,6 @@
-//! Pictures of what an image classifier learned.
+//! Pictures of an image classifier's results.
 //!
-//! Plain data in, [SVG] text out; [`png()`] draws an SVG as pixels. Nothing here knows of networks,
+//! Plain data in, [SVG] text out; [`png()`] renders an SVG. This crate does not depend on networks,
 //! files or terminals.
 //!
 //! ```
@@ -14,15 +14,15 @@
 //!     correct: true,
 //!     confidence: Some(0.93),
 //! };
-//! let svg = grid(&[cell], ("1 of 1 right", "two pixels"), &Theme::AUTO);
+//! let svg = grid(&[cell], ("1 of 1 correct", "two pixels"), &Theme::AUTO);
 //! let bytes = png(&svg, 2.0)?;
 //! assert!(bytes.starts_with(b"\x89PNG"));
 //! # Ok::<(), resnet_pictures::PngError>(())
 //! ```
 //!
-//! Colours are safe for the colour-blind (after Okabe and Ito), and nothing is said by colour alone.
-//! Text is laid out by the measures of Noto Sans, which [`png()`] draws with; in an SVG the fonts of
-//! the reader's machine take its place where it is missing.
+//! Colours are safe for the colour-blind (after Okabe and Ito), and nothing is conveyed by colour
+//! alone. Text is laid out with the metrics of Noto Sans, which [`png()`] renders; an SVG falls
+//! back to other fonts of the reader's machine.
 //!
 //! [SVG]: https://www.w3.org/TR/SVG11/
 #![forbid(unsafe_code)]
@@ -40,7 +40,7 @@ mod svg;
 mod text;
 mod theme;
 
-pub use cam::{Heat, cam};
+pub use cam::{HeatMap, cam};
 pub use confusion::confusion;
 pub use filters::filters;
 pub use grid::{Cell, grid};

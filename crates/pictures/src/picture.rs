@@ -1,4 +1,4 @@
-//! Images.
+//! Images as plain pixels.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
@@ -17,18 +17,18 @@ impl Picture {
     /// An image of `width` x `height` pixels, row by row.
     ///
     /// # Panics
-    /// If it has no pixels, or `rgb` is not three bytes for each.
+    /// If it has no pixels, or `rgb` does not have three bytes per pixel.
     pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Picture {
         assert!(width > 0 && height > 0, "a picture has pixels");
-        assert_eq!(rgb.len(), 3 * width * height, "three bytes a pixel");
+        assert_eq!(rgb.len(), 3 * width * height, "three bytes per pixel");
         Picture { width, height, rgb }
     }
 
-    /// An image of any number of channels, `[height][width][channels]`: one is grey, three are RGB.
-    /// Of others the mean is shown, in grey.
+    /// An image with any number of channels, `[height][width][channels]`: one is grey, three are
+    /// RGB; other numbers become their mean in grey.
     ///
     /// # Panics
-    /// If it has no pixels, or not so many bytes.
+    /// If it has no pixels, or the number of bytes does not match.
     pub fn from_channels(width: usize, height: usize, channels: usize, bytes: &[u8]) -> Picture {
         assert_eq!(bytes.len(), channels * width * height, "a byte for each channel of a pixel");
         if channels == 3 {
@@ -41,8 +41,7 @@ impl Picture {
         Picture::new(width, height, bytes.chunks_exact(channels).flat_map(grey).collect())
     }
 
-    /// The picture with its longer side at most `side` pixels, each the mean of those it stands
-    /// for.
+    /// The image downscaled to at most `side` pixels on its longer side, by area averaging.
     pub fn shrunk(self, side: usize) -> Picture {
         let longer = self.width.max(self.height);
         if longer <= side.max(1) {
@@ -84,7 +83,7 @@ impl Picture {
         encoder
             .write_header()
             .and_then(|mut writer| writer.write_image_data(&self.rgb))
-            .expect("memory takes any picture");
+            .expect("writing to memory does not fail");
         format!("data:image/png;base64,{}", BASE64_STANDARD.encode(bytes))
     }
 }
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn shrinking_takes_means() {
+    fn shrinking_averages_areas() {
         let picture = Picture::new(4, 2, [0, 0, 0, 10, 10, 10].repeat(4));
         let small = picture.clone().shrunk(2);
         assert_eq!((small.width, small.height, small.rgb), (2, 1, vec![5; 6]));

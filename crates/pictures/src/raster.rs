@@ -1,4 +1,4 @@
-//! SVG to PNG.
+//! Renders SVG to PNG.
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,15 +10,15 @@ use thiserror::Error;
 
 use crate::text::{FONTS, is_covered};
 
-/// Why an SVG cannot be drawn.
+/// Why an SVG cannot be rendered.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PngError {
-    /// It is no SVG.
-    #[error("the text is no SVG: {0}")]
+    /// It is not valid SVG.
+    #[error("not a valid SVG: {0}")]
     Svg(#[from] resvg::usvg::Error),
-    /// It would have no pixels.
-    #[error("a picture of {width} x {height} pixels cannot be drawn: choose another scale")]
+    /// The image would have no pixels.
+    #[error("cannot render {width} x {height} pixels: choose another scale")]
     Size {
         /// Columns.
         width: f32,
@@ -30,11 +30,11 @@ pub enum PngError {
     Encoding(String),
 }
 
-/// More pixels than this are never made: 160 MB.
-const MOST_PIXELS: f32 = 4e7;
+/// Maximum number of pixels: 160 MB.
+const MAX_PIXELS: f32 = 4e7;
 
-/// The fonts to draw a text with: the embedded one, and those of the machine only if it lacks a
-/// character, so that pictures do not depend on the machine without need.
+/// The fonts of a text: the embedded ones, and the machine's only if a character is missing, so
+/// that pictures rarely depend on the machine.
 fn fonts(svg: &str) -> Arc<Database> {
     static EMBEDDED: LazyLock<Arc<Database>> = LazyLock::new(|| Arc::new(embedded()));
     static ALL: LazyLock<Arc<Database>> = LazyLock::new(|| {
@@ -52,17 +52,17 @@ fn embedded() -> Database {
     fonts
 }
 
-/// Draws an SVG as a PNG with `scale` pixels to a unit of length; fewer, where that were more than
-/// 40 million pixels. Text is in Noto Sans, which is embedded; characters that it lacks (it has
-/// Latin, Greek and Cyrillic) are taken from the machine's fonts, if it has them.
+/// Renders an SVG to a PNG with `scale` pixels per unit, or fewer to stay below 40 million pixels.
+/// Text is in the embedded Noto Sans (Latin, Greek, Cyrillic); other characters come from the
+/// machine's fonts.
 ///
 /// # Errors
-/// If the text is no SVG, or a picture of that scale has no pixels.
+/// If the text is not valid SVG, or the image would have no pixels.
 pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, PngError> {
     let options = Options { fontdb: fonts(svg), ..Options::default() };
     let tree = Tree::from_str(svg, &options)?;
     let (width, height) = (tree.size().width(), tree.size().height());
-    let scale = scale.min((MOST_PIXELS / (width * height)).sqrt());
+    let scale = scale.min((MAX_PIXELS / (width * height)).sqrt());
     let [width, height] = [width, height].map(|n| (n * scale).round());
     let size = PngError::Size { width, height };
     let mut pixmap = Pixmap::new(width as u32, height as u32).ok_or(size)?;

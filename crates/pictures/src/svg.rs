@@ -1,4 +1,4 @@
-//! Writing SVG.
+//! Writes SVG.
 
 use std::{
     borrow::Cow,
@@ -12,12 +12,12 @@ use crate::{
     text::{Face, drawn, markup},
 };
 
-/// What stands above a picture: a headline, and a line of detail.
+/// The title of a picture: a headline, and a line of detail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Title<'a> {
-    /// The headline; nothing is drawn where it is empty.
+    /// The headline; not drawn if empty.
     pub headline: &'a str,
-    /// The smaller line under it; nothing is drawn where it is empty.
+    /// The smaller line under it; not drawn if empty.
     pub detail: &'a str,
 }
 
@@ -33,7 +33,7 @@ impl<'a> From<(&'a str, &'a str)> for Title<'a> {
     }
 }
 
-/// Where a text's position is.
+/// The point of a text at its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -45,20 +45,20 @@ const HEADLINE: Face = Face::bold(22.0);
 const DETAIL: Face = Face::regular(13.0);
 const FAMILY: &str = "'Noto Sans',system-ui,'Segoe UI','Helvetica Neue',Arial,sans-serif";
 
-/// A picture in the making. Its title comes first; `x` and `y` then start under it, inside the
-/// margins.
+/// Builds a picture. The title comes first; `x` and `y` are relative to the area under it, inside
+/// the margins.
 pub(crate) struct Canvas<'t> {
     pub(crate) theme: &'t Theme,
     title: String,
     body: String,
     top: f32,
-    /// Of the content.
+    /// Size of the content.
     width: f32,
     height: f32,
 }
 
 impl<'t> Canvas<'t> {
-    /// A picture whose content is `width` x `height`; a longer title makes it wider.
+    /// A picture with content of `width` x `height`; a longer title makes it wider.
     pub(crate) fn new(title: Title<'_>, width: f32, height: f32, theme: &'t Theme) -> Self {
         let name = match title {
             Title { headline, detail: "" } => headline.to_owned(),
@@ -116,8 +116,8 @@ impl<'t> Canvas<'t> {
         ));
     }
 
-    /// An image in a square, as large as a whole factor of its size allows and with crisp pixels; a
-    /// larger one is scaled down smoothly. Returns the place that it takes.
+    /// Draws an image in a square: enlarged by a whole factor with crisp pixels, or scaled down
+    /// smoothly. Returns its place.
     pub(crate) fn picture(&mut self, x: f32, y: f32, side: f32, picture: &Picture) -> Rect {
         let rect = Rect::of_picture(x, y, side, picture);
         let crisp = rect.width >= picture.width as f32;
@@ -135,7 +135,7 @@ impl<'t> Canvas<'t> {
         rect
     }
 
-    /// An image that fills a rectangle, smoothly.
+    /// Draws an image stretched to a rectangle, smoothly.
     pub(crate) fn image(&mut self, rect: Rect, picture: &Picture) {
         self.embed(rect, picture, "");
     }
@@ -147,7 +147,7 @@ impl<'t> Canvas<'t> {
         ));
     }
 
-    /// One line of text that rises to the right from its start.
+    /// One line of text, rotated by 45 degrees upwards.
     pub(crate) fn slanted(&mut self, x: f32, y: f32, text: &str, face: Face, fill: &str) {
         let place = format!("translate({} {}) rotate(-45)", Number(x), Number(y));
         self.element(format_args!("<g transform=\"{place}\">"));
@@ -155,7 +155,7 @@ impl<'t> Canvas<'t> {
         self.element("</g>");
     }
 
-    /// A line around a rectangle, outside of it.
+    /// A border around a rectangle, outside it.
     pub(crate) fn frame(&mut self, rect: Rect, thickness: f32, stroke: &str) {
         let outer = rect.grown(thickness / 2.0);
         self.element(format_args!(
@@ -164,7 +164,7 @@ impl<'t> Canvas<'t> {
         ));
     }
 
-    /// A rectangle filled with so much of a colour.
+    /// A rectangle filled with a colour of this strength.
     pub(crate) fn rect(&mut self, rect: Rect, colour: &'static str, strength: f32) {
         let (fill, opacity) = self.theme.tint(colour, strength);
         let opacity = Opacity(opacity);
@@ -185,12 +185,12 @@ impl<'t> Canvas<'t> {
         ));
     }
 
-    /// Whatever else.
+    /// Any other element.
     pub(crate) fn element(&mut self, element: impl Display) {
         let _ = writeln!(self.body, "{element}");
     }
 
-    /// A group with a text that shows up under the pointer.
+    /// A group with a tooltip.
     pub(crate) fn group(&mut self, hint: &str, draw: impl FnOnce(&mut Self)) {
         self.element(format_args!("<g><title>{}</title>", escape(&brief(hint).to_string())));
         draw(self);
@@ -218,7 +218,7 @@ impl<'t> Canvas<'t> {
     }
 }
 
-/// A rectangle; as text, the attributes that say so.
+/// A rectangle. It formats as SVG attributes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rect {
     pub(crate) x: f32,
@@ -228,11 +228,11 @@ pub(crate) struct Rect {
 }
 
 impl Rect {
-    /// Where a picture goes in a square, from its corner on.
+    /// The place of an image in a square.
     pub(crate) fn of_picture(x: f32, y: f32, side: f32, picture: &Picture) -> Rect {
         let longer = picture.width.max(picture.height) as f32;
         let factor = if longer <= side { (side / longer).floor() } else { side / longer };
-        // A line of pixels stays visible.
+        // A single line of pixels stays visible.
         let [width, height] =
             [picture.width, picture.height].map(|n| (n as f32 * factor).clamp(1.0, side));
         Rect { x, y, width, height }
@@ -255,7 +255,7 @@ impl Display for Rect {
     }
 }
 
-/// An attribute, unless it is the default.
+/// The attribute `fill-opacity`, unless it is 1.
 pub(crate) struct Opacity(pub(crate) f32);
 
 impl Display for Opacity {
@@ -264,7 +264,7 @@ impl Display for Opacity {
     }
 }
 
-/// A number with two decimals at most.
+/// A number with at most two decimals.
 pub(crate) struct Number(pub(crate) f32);
 
 impl Display for Number {
@@ -273,7 +273,7 @@ impl Display for Number {
     }
 }
 
-/// Text as XML has it.
+/// Escapes text for XML.
 fn escape(text: &str) -> String {
     markup(text, drawn)
 }
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_a_class_is_called_is_valid_xml() {
+    fn any_class_name_becomes_valid_xml() {
         assert_eq!(escape("a<b & \"c\"\n\u{1}"), "a&lt;b &amp; &quot;c&quot; \u{fffd}");
     }
 
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_are_enlarged_by_a_whole_factor_or_shrunk() {
+    fn images_are_enlarged_by_a_whole_factor_or_shrunk() {
         let place = |width, height| {
             let picture = Picture::new(width, height, vec![0; 3 * width * height]);
             let rect = Rect::of_picture(0.0, 0.0, 128.0, &picture);

@@ -1,21 +1,21 @@
-//! How wide text is.
+//! Measures text.
 
 use std::borrow::Cow;
 
 use resnet_formats::is_printable;
 use skrifa::{FontRef, MetadataProvider, instance::LocationRef, prelude::Size};
 
-/// The fonts that pictures are laid out for.
+/// The fonts that text is measured with: regular and bold.
 pub(crate) const FONTS: [&[u8]; 2] = [notosans::REGULAR_TTF, notosans::BOLD_TTF];
 
 /// Whether the fonts have all characters of a text.
 pub(crate) fn is_covered(text: &str) -> bool {
-    let charmap = FontRef::new(FONTS[0]).expect("the font is one").charmap();
+    let charmap = FontRef::new(FONTS[0]).expect("the embedded font is valid").charmap();
     text.chars().filter(|c| !c.is_ascii()).all(|c| charmap.map(c).is_some())
 }
 
-/// A character as it is drawn: what XML cannot hold, and what turns the direction of writing or is
-/// invisible, becomes U+FFFD, what ends lines a space.
+/// The character to draw: line breaks and tabs become spaces; characters that are invalid in XML,
+/// invisible or change the writing direction become U+FFFD.
 pub(crate) fn drawn(c: char) -> char {
     match c {
         '\t' | '\n' | '\r' => ' ',
@@ -25,7 +25,8 @@ pub(crate) fn drawn(c: char) -> char {
     }
 }
 
-/// Text inside an element or a quoted attribute, of XML or HTML, with characters as they are shown.
+/// Escapes text for XML or HTML, inside an element or a quoted attribute. `shown` maps the other
+/// characters.
 pub(crate) fn markup(text: &str, shown: fn(char) -> char) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -41,10 +42,10 @@ pub(crate) fn markup(text: &str, shown: fn(char) -> char) -> String {
     out
 }
 
-/// Characters of a line, whose marks may be of no width.
-const MOST: usize = 1000;
+/// Maximum characters of a line: combining marks may have no width.
+const MAX_CHARS: usize = 1000;
 
-/// How text looks.
+/// A font size and weight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Face {
     pub(crate) size: f32,
@@ -60,15 +61,15 @@ impl Face {
         Face { size, bold: true }
     }
 
-    /// How wide a line is. What the font lacks counts as a square.
+    /// The width of a line. A missing glyph counts as a square.
     pub(crate) fn width(self, text: &str) -> f32 {
         let advance = self.advance();
         text.chars().map(advance).sum()
     }
 
-    /// How wide a character is.
+    /// The width of a character.
     fn advance(self) -> impl Fn(char) -> f32 {
-        let font = FontRef::new(FONTS[usize::from(self.bold)]).expect("the font is one");
+        let font = FontRef::new(FONTS[usize::from(self.bold)]).expect("the embedded font is valid");
         let metrics = font.glyph_metrics(Size::new(self.size), LocationRef::default());
         let charmap = font.charmap();
         move |c| {
@@ -77,14 +78,14 @@ impl Face {
         }
     }
 
-    /// The text, cut off with an ellipsis where it is wider than `width`.
+    /// The text, shortened with an ellipsis if it is wider than `width`.
     pub(crate) fn fit(self, text: &str, width: f32) -> Cow<'_, str> {
         let advance = self.advance();
-        // Where the text may end before an ellipsis, and how wide it is so far.
+        // The last position where an ellipsis fits, and the width so far.
         let (mut end, mut before) = (0, 0.0);
         for (number, (at, c)) in text.char_indices().enumerate() {
             before += advance(c);
-            if before > width || number >= MOST {
+            if before > width || number >= MAX_CHARS {
                 return Cow::Owned(format!("{}…", &text[..end]));
             }
             if !c.is_whitespace() && before + advance('…') <= width {
@@ -95,7 +96,7 @@ impl Face {
     }
 }
 
-/// `0.934` as `93%`; what is not quite all or nothing says so.
+/// `0.934` as `93%`. Values close to 0 or 1 become `<1%` or `>99%`.
 pub(crate) fn percent(share: f32) -> String {
     match 100.0 * share {
         p if p > 99.5 && share < 0.9999 => ">99%".into(),
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_rounded_honestly() {
+    fn percentages_are_not_rounded_to_0_or_100() {
         let all = [0.934, 0.999, 1.0, 0.99999, 0.004, 0.0, 0.0051].map(percent);
         assert_eq!(all, ["93%", ">99%", "100%", "100%", "<1%", "0%", "1%"]);
     }

@@ -1,42 +1,42 @@
-//! Colours by what they mean.
+//! Colour themes.
 
 use std::borrow::Cow;
 
-/// Colours by what they mean, as SVG has them.
+/// The colours of a picture, by their role, in SVG notation.
 ///
-/// All pairs of ink and paper have the contrast that text needs (4.5 to 1), in light and in dark.
+/// All text colours have a contrast of at least 4.5 to 1 with the paper (WCAG 2.1), light and dark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
-    /// What everything is on.
+    /// Background.
     pub paper: &'static str,
     /// Text.
     pub ink: &'static str,
-    /// Text of less weight.
+    /// Secondary text.
     pub muted: &'static str,
     /// Hairlines.
     pub line: &'static str,
-    /// What is right.
+    /// Correct predictions.
     pub good: &'static str,
-    /// What is wrong.
+    /// Wrong predictions.
     pub bad: &'static str,
-    /// The colour of data.
+    /// Data.
     pub accent: &'static str,
-    /// Who decides about the paper.
+    /// How the background is drawn.
     ground: Ground,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ground {
-    /// The picture is on paper of its own, with a margin.
+    /// The picture has its own background and margin.
     Own,
-    /// As `Own`, and turns dark where the reader's screen is.
+    /// As `Own`, and follows the dark mode of the viewer.
     Adapts,
-    /// The page around the picture has paper and margins.
+    /// The page provides background and margins.
     Page,
 }
 
 impl Theme {
-    /// Dark ink on white paper.
+    /// Dark on white.
     pub const LIGHT: Theme = Theme {
         paper: "#ffffff",
         ink: "#1b1c20",
@@ -48,7 +48,7 @@ impl Theme {
         ground: Ground::Own,
     };
 
-    /// Light ink on nearly black paper.
+    /// Light on nearly black.
     pub const DARK: Theme = Theme {
         paper: "#15161a",
         ink: "#ecedf1",
@@ -60,12 +60,12 @@ impl Theme {
         ground: Ground::Own,
     };
 
-    /// [`Theme::LIGHT`], and [`Theme::DARK`] on a screen that is set to dark: for an SVG file.
+    /// [`Theme::LIGHT`], or [`Theme::DARK`] if the viewer is in dark mode: for an SVG file.
     pub const AUTO: Theme = Theme { ground: Ground::Adapts, ..Theme::LIGHT };
 
-    /// The variables `--paper`, `--ink`, `--muted`, `--line`, `--good`, `--bad` and `--accent` of
-    /// the HTML page that the SVG is put into; [`Theme::variables`] writes them. The picture has no
-    /// paper and no margin of its own.
+    /// The CSS variables `--paper`, `--ink`, `--muted`, `--line`, `--good`, `--bad` and `--accent`
+    /// of the HTML page around the SVG; [`Theme::variables`] declares them. The picture has no
+    /// background and no margin of its own.
     pub const CSS: Theme = Theme {
         paper: "var(--paper)",
         ink: "var(--ink)",
@@ -77,13 +77,13 @@ impl Theme {
         ground: Ground::Page,
     };
 
-    /// Its colours as the declarations that [`Theme::CSS`] needs: `--paper:#ffffff;--ink:...`.
+    /// The CSS declarations of its colours, for [`Theme::CSS`]: `--paper:#ffffff;--ink:...`.
     pub fn variables(&self) -> String {
         self.roles().map(|(name, colour)| format!("--{name}:{colour};")).concat()
     }
 
-    /// A colour, so much of it on the paper: the fill, and the opacity that is still to be applied.
-    /// Where the paper is known they are mixed here, more exactly than by those who draw.
+    /// A colour of this strength on the background: the fill, and the opacity that remains to be
+    /// applied. A known background is mixed here, which is more exact than in a renderer.
     pub(crate) fn tint(&self, colour: &'static str, strength: f32) -> (Cow<'static, str>, f32) {
         if self.ground != Ground::Own {
             return (colour.into(), strength);
@@ -99,17 +99,17 @@ impl Theme {
         (format!("#{r:02x}{g:02x}{b:02x}").into(), 1.0)
     }
 
-    /// Space around the picture.
+    /// Margin around the picture.
     pub(crate) fn margin(&self) -> f32 {
         if self.ground == Ground::Page { 0.0 } else { 28.0 }
     }
 
-    /// Whether the picture lies on paper of its own.
+    /// Whether the picture has its own background.
     pub(crate) fn has_paper(&self) -> bool {
         self.ground != Ground::Page
     }
 
-    /// A style sheet that turns the literal colours dark on a dark screen.
+    /// A style sheet that replaces the light colours by dark ones in dark mode.
     pub(crate) fn style(&self) -> String {
         if self.ground != Ground::Adapts {
             return String::new();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn all_text_can_be_read() {
+    fn all_text_has_enough_contrast() {
         for theme in [Theme::LIGHT, Theme::DARK] {
             for ink in [theme.ink, theme.muted, theme.good, theme.bad, theme.accent] {
                 let contrast = contrast(ink, theme.paper);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn tints_are_mixed_where_the_paper_is_known() {
+    fn tints_are_mixed_on_a_known_background() {
         let half = |theme: Theme, colour| theme.tint(colour, 0.5);
         assert_eq!(half(Theme::LIGHT, "#0072b2"), ("#80b9d9".into(), 1.0));
         assert_eq!(half(Theme::DARK, "#15161a"), ("#15161a".into(), 1.0));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn literal_colours_are_told_apart() {
+    fn colours_of_different_roles_differ() {
         for theme in [Theme::LIGHT, Theme::DARK] {
             let mut colours = theme.roles().map(|(_, colour)| colour);
             colours.sort_unstable();
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_those_that_the_theme_for_pages_reads() {
+    fn variables_match_the_css_theme() {
         let declared = Theme::LIGHT.variables();
         for (name, colour) in Theme::CSS.roles() {
             assert_eq!(colour, format!("var(--{name})"));

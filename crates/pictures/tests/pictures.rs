@@ -1,8 +1,8 @@
-//! Every picture is well-formed, complete, inside its borders, and the same each time.
+//! Every picture is valid SVG, complete, within its bounds, and deterministic.
 
 use std::io::Cursor;
 
-use resnet_pictures::{Cell, Heat, Picture, Theme, cam, confusion, filters, grid, png};
+use resnet_pictures::{Cell, HeatMap, Picture, Theme, cam, confusion, filters, grid, png};
 use resvg::usvg::{Group, Node, Options, Tree, fontdb::Database};
 
 const LONG: &str = "a name of forty characters, or a few more";
@@ -30,21 +30,21 @@ fn classes(n: usize, name: &str) -> (Vec<Vec<u64>>, Vec<String>) {
     (counts, (0..n).map(|i| format!("{name} {i}")).collect())
 }
 
-/// All pictures, of data that is ordinary and that is not.
+/// All pictures, of ordinary and of unusual data.
 fn gallery(theme: &Theme) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for name in ["automobile", LONG, HOSTILE] {
         for n in [0, 1, 5, 32] {
-            let svg = grid(&cells(n, name), ("29 of 32 right", name), theme);
+            let svg = grid(&cells(n, name), ("29 of 32 correct", name), theme);
             all.push((format!("grid of {n}, {name}"), svg));
         }
         let many = if name == LONG { 1000 } else { 100 };
         for n in [1, 2, 10, 16, 17, 40, 41, many] {
             let (counts, classes) = classes(n, name);
-            let svg = confusion(&counts, &classes, ("91.73% right", "resnet20"), theme);
+            let svg = confusion(&counts, &classes, ("91.73% accuracy", "resnet20"), theme);
             all.push((format!("confusion of {n}, {name}"), svg));
         }
-        let heat = Heat { rows: 2, columns: 2, values: vec![1.0, -1.0, 0.5, f32::NAN] };
+        let heat = HeatMap { rows: 2, columns: 2, values: vec![1.0, -1.0, 0.5, f32::NAN] };
         let pairs: Vec<_> = cells(5, name).into_iter().map(|cell| (cell, heat.clone())).collect();
         all.push((format!("maps, {name}"), cam(&pairs, (name, name), theme)));
     }
@@ -80,7 +80,7 @@ fn visit(group: &Group, see: &mut dyn FnMut(&Node)) {
 }
 
 #[test]
-fn everything_lies_inside_the_picture() {
+fn everything_is_inside_the_picture() {
     for (name, svg) in gallery(&Theme::LIGHT) {
         let tree = tree(&svg);
         let (width, height) = (tree.size().width(), tree.size().height());
@@ -99,7 +99,7 @@ fn everything_lies_inside_the_picture() {
     }
 }
 
-/// Text that is drawn, with its place.
+/// Drawn texts with their places.
 fn texts(svg: &str) -> Vec<(String, resvg::usvg::Rect)> {
     let mut texts = Vec::new();
     visit(tree(svg).root(), &mut |node| {
@@ -112,7 +112,7 @@ fn texts(svg: &str) -> Vec<(String, resvg::usvg::Rect)> {
 }
 
 #[test]
-fn no_text_lies_on_another() {
+fn texts_do_not_overlap() {
     let slanted = |svg: &str| svg.contains("rotate(");
     for (name, svg) in gallery(&Theme::LIGHT).into_iter().filter(|(_, svg)| !slanted(svg)) {
         let texts = texts(&svg);
@@ -129,12 +129,12 @@ fn no_text_lies_on_another() {
 }
 
 #[test]
-fn a_grid_has_each_image_and_tells_each_mistake() {
-    let svg = grid(&cells(32, "frog"), "29 of 32 right", &Theme::LIGHT);
+fn a_grid_has_every_image_and_marks_mistakes() {
+    let svg = grid(&cells(32, "frog"), "29 of 32 correct", &Theme::LIGHT);
     assert_eq!(svg.matches("<image ").count(), 32);
     let texts = texts(&svg);
     let count = |line: &str| texts.iter().filter(|(text, _)| text == line).count();
-    assert_eq!((count("frog"), count("true: deer"), count("29 of 32 right")), (32, 8, 1));
+    assert_eq!((count("frog"), count("true: deer"), count("29 of 32 correct")), (32, 8, 1));
     // A cross and a frame for each mistake, a tick for each other image.
     let Theme { good, bad, .. } = Theme::LIGHT;
     assert_eq!(svg.matches(&format!("stroke=\"{bad}\"")).count(), 2 * 8);
@@ -142,7 +142,7 @@ fn a_grid_has_each_image_and_tells_each_mistake() {
 }
 
 #[test]
-fn a_small_confusion_matrix_has_shares_and_counts() {
+fn a_small_confusion_matrix_has_percentages_and_counts() {
     let classes = ["cat", "dog"].map(String::from);
     let svg = confusion(&[vec![3, 1], vec![0, 0]], &classes, "", &Theme::LIGHT);
     let texts: Vec<String> = texts(&svg).into_iter().map(|(text, _)| text).collect();
@@ -152,17 +152,17 @@ fn a_small_confusion_matrix_has_shares_and_counts() {
 }
 
 #[test]
-fn a_large_confusion_matrix_names_the_worst() {
+fn a_large_confusion_matrix_lists_the_most_confused() {
     let (mut counts, classes) = classes(100, "class");
     counts[7][9] = 50;
     let svg = confusion(&counts, &classes, "", &Theme::LIGHT);
     let texts = texts(&svg);
     assert!(texts.len() < 60, "{} texts", texts.len());
-    assert!(texts.iter().any(|(text, _)| text == "class 7 taken for class 9"));
+    assert!(texts.iter().any(|(text, _)| text == "class 7 predicted as class 9"));
 }
 
 #[test]
-fn names_are_escaped_and_survive() {
+fn names_are_escaped() {
     let name = "<b>&\"R&D\"";
     let svg = grid(&cells(1, name), name, &Theme::LIGHT);
     assert!(!svg.contains("<b>"));
@@ -170,7 +170,7 @@ fn names_are_escaped_and_survive() {
 }
 
 #[test]
-fn pictures_are_the_same_each_time_and_for_each_theme() {
+fn pictures_are_deterministic_in_each_theme() {
     let pictures = gallery(&Theme::LIGHT);
     assert!(pictures == gallery(&Theme::LIGHT));
     for ((name, light), (_, css)) in pictures.iter().zip(gallery(&Theme::CSS)) {
@@ -192,7 +192,7 @@ fn decoded(bytes: &[u8]) -> (u32, u32, Vec<u8>) {
 }
 
 #[test]
-fn a_png_is_of_the_size_asked_for_and_has_crisp_pixels() {
+fn a_png_has_the_given_scale_and_crisp_pixels() {
     let image = Picture::new(2, 1, vec![255, 0, 0, 0, 0, 255]);
     let cell = Cell { picture: image, correct: true, ..cells(1, "flag").remove(0) };
     let svg = grid(&[cell], "", &Theme::DARK);
@@ -204,25 +204,25 @@ fn a_png_is_of_the_size_asked_for_and_has_crisp_pixels() {
         let count = |rgb: [u8; 3]| pixels.chunks_exact(4).filter(|p| p[..3] == rgb).count();
         let each = (64.0 * scale) as usize;
         assert_eq!((count([255, 0, 0]), count([0, 0, 255])), (each * each, each * each));
-        assert!(pixels.chunks_exact(4).all(|p| p[3] == 255), "on paper");
+        assert!(pixels.chunks_exact(4).all(|p| p[3] == 255), "opaque");
     }
 }
 
 #[test]
-fn the_style_sheet_changes_no_png() {
+fn the_style_sheet_does_not_change_a_png() {
     let draw = |theme| png(&grid(&cells(2, "cat"), "1 of 2", theme), 1.0).unwrap();
     assert!(draw(&Theme::LIGHT) == draw(&Theme::AUTO));
     assert!(draw(&Theme::LIGHT) != draw(&Theme::DARK));
 }
 
 #[test]
-fn text_without_a_glyph_is_drawn_all_the_same() {
+fn text_with_missing_glyphs_can_be_drawn() {
     png(&grid(&cells(2, HOSTILE), HOSTILE, &Theme::LIGHT), 1.0).unwrap();
 }
 
 #[test]
-fn what_is_no_svg_is_refused() {
-    assert!(png("<svg", 1.0).unwrap_err().to_string().contains("no SVG"));
+fn invalid_svg_is_an_error() {
+    assert!(png("<svg", 1.0).unwrap_err().to_string().contains("not a valid SVG"));
     let svg = grid(&cells(1, "cat"), "", &Theme::LIGHT);
     assert!(png(&svg, 0.0).unwrap_err().to_string().contains("0 x 0"));
 }

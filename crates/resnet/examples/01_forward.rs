@@ -3,11 +3,10 @@
 //! `cargo run --release -p resnet --example 01_forward`
 
 use resnet::{
-    Arch, Cpu, Network,
+    Arch, Cpu, Dtype, Network,
     engine::{EvalPlan, Input},
     network::Init,
     random::{Purpose, Random},
-    recipe::Dtype,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

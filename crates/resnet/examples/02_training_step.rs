@@ -3,12 +3,11 @@
 //! `cargo run --release -p resnet --example 02_training_step`
 
 use resnet::{
-    Arch, Cpu, Network,
+    Arch, Cpu, Dtype, Network,
     data::{LoadOptions, load},
     engine::{Engine, EngineConfig, Input, MicroBatch, Targets},
     network::Init,
     optim::SgdConfig,
-    recipe::Dtype,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

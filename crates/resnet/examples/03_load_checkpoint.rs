@@ -5,12 +5,11 @@
 use std::{env, path::PathBuf};
 
 use resnet::{
-    Arch, Cpu, Network,
+    Arch, Cpu, Dtype, Network,
     data::{LoadOptions, load},
     evaluate::evaluate,
-    model_file::{Model, Target},
+    model_file::{Model, SaveFormat},
     network::Init,
-    recipe::Dtype,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let arch: Arch = "resnet8".parse()?;
             let net = Network::new(arch.graph(10), Init::He, 0);
             let path = env::temp_dir().join("resnet8-untrained.safetensors");
-            Model::new(arch, net).save(&path, Target::Safetensors)?;
+            Model::new(arch, net).save(&path, SaveFormat::Safetensors)?;
             (path, None)
         }
     };

@@ -5,13 +5,12 @@
 use std::sync::Arc;
 
 use resnet::{
-    Cpu, Graph, Network,
+    Cpu, Dtype, Graph, Network,
     data::{Augment, LoadOptions, Loader, load},
     engine::{Engine, EngineConfig, Input, MicroBatch, Targets},
     graph::NodeId,
     network::Init,
     optim::SgdConfig,
-    recipe::Dtype,
 };
 
 /// `relu(bn(conv(relu(bn(conv(x))))) + x)`.

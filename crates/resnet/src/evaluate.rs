@@ -104,15 +104,15 @@ pub fn evaluate(
     let (height, width) = (images.height, images.width);
     let mut plan = EvalPlan::micro_batched(batch, graph, dtype, batch, height, width, cpu)?;
     plan.load(&model.network);
-    let mut tally = Tally::new(graph.classes());
+    let mut accumulator = Accumulator::new(graph.classes());
     let mut done = 0;
     for (pixels, labels) in images.batches(plan.batch()) {
         let logits = plan.forward(Input::Bytes(pixels, normalisation), labels.len());
-        tally.add_batch(logits, labels);
+        accumulator.add_batch(logits, labels);
         done += labels.len();
         progress(done, logits);
     }
-    Ok(tally.evaluation(&model.class_names(), start.elapsed().as_secs_f64()))
+    Ok(accumulator.evaluation(&model.class_names(), start.elapsed().as_secs_f64()))
 }
 
 /// Writes logits, image by image, as NumPy's `np.load` reads them: float32 `[images, classes]`.
@@ -153,7 +153,7 @@ fn check(
 
 /// Counts over the images seen so far.
 #[derive(Clone, Debug)]
-pub(crate) struct Tally {
+pub(crate) struct Accumulator {
     loss: f64,
     top5: usize,
     /// Images and correct ones, by class.
@@ -161,9 +161,9 @@ pub(crate) struct Tally {
     calibration: Calibration,
 }
 
-impl Tally {
+impl Accumulator {
     pub(crate) fn new(classes: usize) -> Self {
-        Tally {
+        Accumulator {
             loss: 0.0,
             top5: 0,
             classes: vec![(0, 0); classes],
@@ -254,13 +254,13 @@ mod tests {
 
     #[test]
     fn counts_by_rank_and_class() {
-        let mut tally = Tally::new(7);
+        let mut accumulator = Accumulator::new(7);
         let logits = [0.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
         for label in [1, 2, 5, 6, 6, 0] {
-            tally.add(&logits, label);
+            accumulator.add(&logits, label);
         }
         let names: Vec<String> = (0..7).map(|i| format!("class {i}")).collect();
-        let e = tally.evaluation(&names, 1.0);
+        let e = accumulator.evaluation(&names, 1.0);
         assert_eq!((e.images, e.accuracy), (6, 100.0 / 6.0));
         assert_eq!(e.top5_accuracy, 50.0);
         let expected: f64 = [1, 2, 5, 6, 6, 0].map(|l| cross_entropy(&logits, l)).iter().sum();
@@ -271,12 +271,12 @@ mod tests {
 
     #[test]
     fn ties_go_to_the_earlier_class_and_nan_to_none() {
-        let mut tally = Tally::new(3);
-        tally.add(&[1.0, 1.0, 0.0], 0);
-        tally.add(&[1.0, 1.0, 0.0], 1);
-        tally.add(&[f32::NAN; 3], 0);
-        assert_eq!(tally.classes, [(2, 1), (1, 0), (0, 0)]);
-        assert!(tally.loss().is_nan());
+        let mut accumulator = Accumulator::new(3);
+        accumulator.add(&[1.0, 1.0, 0.0], 0);
+        accumulator.add(&[1.0, 1.0, 0.0], 1);
+        accumulator.add(&[f32::NAN; 3], 0);
+        assert_eq!(accumulator.classes, [(2, 1), (1, 0), (0, 0)]);
+        assert!(accumulator.loss().is_nan());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! [run folder](run), and [`Model`](model_file::Model) what comes back from a file.
 //!
 //! ```
-//! use resnet::{Arch, Cpu, Network, network::Init, engine::{EvalPlan, Input}, recipe::Dtype};
+//! use resnet::{Arch, Cpu, Network, network::Init, engine::{EvalPlan, Input}, Dtype};
 //!
 //! let arch: Arch = "resnet20".parse()?;
 //! let net = Network::new(arch.graph(10), Init::PyTorch, 0);

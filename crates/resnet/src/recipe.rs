@@ -1,9 +1,11 @@
 //! Recipes: everything that decides how a network is trained, but for its data.
 
-pub use resnet_kernels::Dtype;
 use resnet_network::optim::SgdConfig;
 use serde::{Deserialize, Serialize};
 
+#[doc(hidden)]
+// Programs for version 0.1.0 import it from here.
+pub use crate::Dtype;
 use crate::{
     data::Augment,
     models::Arch,

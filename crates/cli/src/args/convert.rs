@@ -10,20 +10,21 @@ use super::shared::NormalisationArgs;
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct ConvertArgs {
-    /// A run folder; a file: safetensors, PyTorch or ONNX; or `demo`
+    /// Model to convert: a run folder, a file (safetensors, PyTorch, ONNX), or `demo`
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
-    /// What to write, by its suffix: .safetensors; .pt, .pth or .th for a PyTorch state dict; .tar
-    /// for a dict with the optimizer as well; .onnx; or a folder (ending in /) for timm
+    /// File to write. Its suffix sets the format: .safetensors; .pt, .pth or .th (PyTorch state
+    /// dict); .tar (PyTorch checkpoint with the optimizer); .onnx. A name that ends in / is a
+    /// folder for timm
     #[arg(value_name = "OUT")]
     pub(crate) output: PathBuf,
-    /// Architecture, for a file that does not say [default: what its tensors are of]
+    /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
     #[arg(long, value_name = "NAME")]
     pub(crate) arch: Option<Arch>,
-    /// Fold batch norms into convolutions (.onnx)
+    /// Fold batch norms into the convolutions (.onnx only)
     #[arg(long)]
     pub(crate) fold: bool,
-    /// Write a folder for timm, whatever OUT is called
+    /// Write a folder for timm, whatever the name of OUT
     #[arg(long, conflicts_with = "fold")]
     pub(crate) timm: bool,
     #[command(flatten)]

@@ -1,12 +1,12 @@
-//! The command line: what can be said, and what each value must look like. Nothing is opened or
+//! The command line: verbs, options and the valid range of each value. Nothing is opened or
 //! computed here.
 
 mod convert;
+mod model;
 mod predict;
 mod report;
 mod shared;
 mod show;
-mod test;
 mod train;
 mod values;
 
@@ -18,16 +18,16 @@ use resnet::{Arch, data::DataSource};
 use crate::print;
 
 pub(crate) use convert::ConvertArgs;
+pub(crate) use model::{EvaluationArgs, ModelArgs};
 pub(crate) use predict::PredictArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use shared::{DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output};
 pub(crate) use show::{PictureFormat, ShowArgs};
-pub(crate) use test::{ModelArgs, TestArgs};
 pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
 
 /// Trains, evaluates and inspects residual networks on the CPU.
 #[derive(Debug, Parser)]
-#[command(name = "resnet", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "resnet", version, max_term_width = 100, after_help = EXAMPLES_AND_EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -36,7 +36,7 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// What was said on the command line; ends the process where it means nothing.
+    /// Parses the command line. Exits after `--help` and on wrong usage.
     pub(crate) fn from_command_line() -> Cli {
         let mut command = Cli::command();
         let matches = command.try_get_matches_from_mut(env::args_os()).unwrap_or_else(|e| end(&e));
@@ -50,47 +50,55 @@ impl Cli {
     }
 }
 
-/// Says why arguments mean nothing, or what was asked of them (`--help`), and ends the process.
+/// Prints a usage error, or the text of `--help` or `--version`, and exits.
 fn end(error: &clap::Error) -> ! {
     if !error.use_stderr() {
         error.exit();
     }
-    // It repeats words of the command line, where the shell may have put names of strangers' files.
-    print::talk(error.render().ansi().to_string().trim_end());
+    // The message quotes the command line, in which the shell may have expanded untrusted file
+    // names.
+    print::status(error.render().ansi().to_string().trim_end());
     process::exit(error.exit_code())
 }
 
-const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 129, 130 or 143 interrupted (state saved).";
+const EXAMPLES_AND_EXIT_CODES: &str = "\
+Examples:
+  resnet train cifar10 --epochs 10     Train on CIFAR-10, which is downloaded if missing
+  resnet train --resume last           Resume the newest run
+  resnet eval runs/NAME                Evaluate a run on its test images
+  resnet predict demo cat.jpg          Predict the class of a photo
+  resnet convert runs/NAME model.onnx  Export a run to ONNX
+
+Exit codes: 0 success, 1 failure, 2 wrong usage, 129, 130 or 143 interrupted (the run is saved).";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Train a network
     Train(Box<TrainArgs>),
-    /// Measure a trained network on a data set's test images
+    /// Evaluate a trained network on a data set's test images
     Eval(EvalArgs),
-    /// Draw what a network learned: predictions, confusions, mistakes, filters
+    /// Draw predictions, confusion matrix, mistakes, filters and class activation maps
     Show(ShowArgs),
-    /// Write one HTML page on a run, or on several beside each other
+    /// Write an HTML report of a training run, or a comparison of several
     Report(ReportArgs),
-    /// Say what a trained network sees in photos
+    /// Predict the classes of photos
     Predict(PredictArgs),
-    /// Write a network in another form, by the suffix of its file
+    /// Convert a model to another file format
     Convert(ConvertArgs),
-    /// Show a network's layers, shapes, parameters, operations and memory
+    /// Show a network's layers, output shapes, parameters, multiply-accumulates and memory
     Summary(SummaryArgs),
     /// List the architectures
     Archs(Output),
-    /// Print the training recipes in full
+    /// Print the training recipes with all their hyperparameters
     Recipes(Output),
-    /// Time training steps or inference on random images
+    /// Benchmark training steps or inference on random images
     Bench(BenchArgs),
-    /// Fetch, verify or describe a data set
+    /// Download, verify or describe a data set
     #[command(subcommand)]
     Data(DataVerb),
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     Completions(CompletionsArgs),
-    /// Print the manual page, or write the pages of all verbs
+    /// Print the man page, or write a page for each command
     Man(ManArgs),
 }
 
@@ -98,31 +106,31 @@ pub(crate) enum Verb {
 #[command(allow_negative_numbers = true)]
 pub(crate) struct EvalArgs {
     #[command(flatten)]
-    pub(crate) test: TestArgs,
-    /// Also write the logits to this file, for NumPy: float32 [images, classes]
-    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) evaluation: EvaluationArgs,
+    /// Also save the logits as a NumPy array: float32, [images, classes]
+    #[arg(long, value_name = "FILE.npy", help_heading = "Output")]
     pub(crate) logits: Option<PathBuf>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Output")]
     pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct SummaryArgs {
-    /// An architecture (`resnet archs` lists them), a run folder or a file: safetensors, PyTorch or
-    /// ONNX
+    /// An architecture (`resnet archs` lists them), a run folder or a model file (safetensors,
+    /// PyTorch, ONNX)
     #[arg(value_name = "ARCH|MODEL")]
     pub(crate) what: String,
-    /// Architecture, for a file that does not say [default: what its tensors are of]
+    /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
     #[arg(long, value_name = "NAME")]
     pub(crate) arch: Option<Arch>,
-    /// Side of the images, in pixels [default: what the network was designed for]
+    /// Side of the square input images, in pixels [default: the network's]
     #[arg(long, value_name = "N", value_parser = values::image_size)]
     pub(crate) image_size: Option<usize>,
-    /// Classes [default: 10, or 1000 for ImageNet nets]
+    /// Number of classes [default: 10, or 1000 for ImageNet networks]
     #[arg(long, value_name = "N", value_parser = values::classes)]
     pub(crate) classes: Option<usize>,
-    /// Images in a batch
+    /// Images per batch
     #[arg(
         long,
         visible_alias = "batch-size",
@@ -131,15 +139,27 @@ pub(crate) struct SummaryArgs {
         value_parser = values::batch_size
     )]
     pub(crate) batch: usize,
-    /// Show how the network runs here: what is computed together, the algorithm of each
-    /// convolution, memory
-    #[arg(long)]
+    /// Show the execution plan on this CPU: fused operations, the algorithm of each convolution,
+    /// memory
+    #[arg(long, help_heading = "Execution plan")]
     pub(crate) plan: bool,
-    /// Show the plan of training or of inference
-    #[arg(long, value_enum, default_value = "train", requires = "plan")]
+    /// Plan training steps or inference
+    #[arg(
+        long,
+        value_enum,
+        default_value = "train",
+        requires = "plan",
+        help_heading = "Execution plan"
+    )]
     pub(crate) mode: Mode,
-    /// Storage of activations and their gradients in the plan
-    #[arg(long, value_enum, default_value = "fp32", requires = "plan")]
+    /// Data type of activations and their gradients in the plan
+    #[arg(
+        long,
+        value_enum,
+        default_value = "fp32",
+        requires = "plan",
+        help_heading = "Execution plan"
+    )]
     pub(crate) dtype: Dtype,
     #[command(flatten)]
     pub(crate) output: Output,
@@ -151,11 +171,10 @@ pub(crate) struct BenchArgs {
     /// Architecture (`resnet archs` lists them)
     #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH)]
     pub(crate) arch: Arch,
-    /// What is timed: training steps (input conversion, forward, loss, backward, update) or
-    /// inference
+    /// Benchmark training steps (input conversion, forward, loss, backward, update) or inference
     #[arg(long, value_enum, default_value = "train")]
     pub(crate) mode: Mode,
-    /// Images in a batch
+    /// Images per batch
     #[arg(
         long,
         visible_alias = "batch-size",
@@ -164,14 +183,14 @@ pub(crate) struct BenchArgs {
         value_parser = values::batch_size
     )]
     pub(crate) batch: usize,
-    /// Storage of activations and their gradients
+    /// Data type of activations and their gradients
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) dtype: Dtype,
-    /// How long to measure, after two steps of warm-up
+    /// Seconds to measure, after two warm-up steps
     #[arg(long, value_name = "S", default_value = "5", value_parser = values::seconds)]
     pub(crate) seconds: f64,
-    /// Also print where a step goes, by operation and by kind, against what the machine does at
-    /// best
+    /// Also print the time of each operation and of each kind, and its throughput relative to the
+    /// machine's peak
     #[arg(long)]
     pub(crate) profile: bool,
     #[command(flatten)]
@@ -180,11 +199,11 @@ pub(crate) struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataVerb {
-    /// Download a data set and check it
+    /// Download a data set and verify its checksums
     Fetch(DataArgs),
-    /// Check a data set's files
+    /// Verify the checksums of a data set's files
     Verify(DataCheckArgs),
-    /// Describe a data set: images, classes, normalisation, place
+    /// Describe a data set: images, classes, normalisation, folder
     Info(DataCheckArgs),
 }
 
@@ -207,14 +226,14 @@ pub(crate) struct DataCheckArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
-    /// Shell
+    /// Shell to complete commands in
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// Write resnet.1 and a page for each verb into this folder
+    /// Write resnet.1 and a page for each command into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -224,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn definitions_are_sound() {
+    fn clap_accepts_the_definitions() {
         Cli::command().debug_assert();
     }
 }

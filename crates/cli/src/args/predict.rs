@@ -4,27 +4,33 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{shared::Output, test::ModelArgs, values};
+use super::{model::ModelArgs, shared::Output, values};
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct PredictArgs {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Model")]
     pub(crate) model: ModelArgs,
-    /// Photos (JPEG, PNG, WebP, GIF, BMP), folders of them, quoted patterns such as 'cats/*.jpg',
-    /// or - for a photo on standard input
-    #[arg(value_name = "IMAGE", required = true)]
+    /// Photos (JPEG, PNG, WebP, GIF, BMP), folders of photos, quoted glob patterns such as
+    /// 'cats/*.jpg', or - for a photo on standard input
+    #[arg(value_name = "IMAGE", required = true, help_heading = None)]
     pub(crate) images: Vec<PathBuf>,
-    /// Side of the square that each photo becomes, in pixels [default: as the model says, unless one
-    /// photo would take more than 512 MiB]
-    #[arg(long, value_name = "N", value_parser = values::image_size)]
+    /// Side of the square input images, in pixels [default: the model's; above 512 MiB per image it
+    /// must be given]
+    #[arg(long, value_name = "N", value_parser = values::image_size, help_heading = "Model")]
     pub(crate) image_size: Option<usize>,
-    /// Classes to list for an image, the most probable first
-    #[arg(long, value_name = "N", default_value = "5", value_parser = values::count)]
+    /// Classes to print per image, the most probable first
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "5",
+        value_parser = values::count,
+        help_heading = "Output"
+    )]
     pub(crate) top: usize,
-    /// Print CSV, a line an image
-    #[arg(long, conflicts_with = "json")]
+    /// Print CSV, one line per image
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub(crate) csv: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Output")]
     pub(crate) output: Output,
 }

@@ -12,26 +12,26 @@ use super::{
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct ReportArgs {
-    /// Folders of runs, finished or not; `last` is the newest in runs
+    /// Run folders, of finished or unfinished runs; `last` is the newest in `runs`
     #[arg(value_name = "RUN", required = true)]
     pub(crate) runs: Vec<PathBuf>,
-    /// File to write [default: RUN/report.html, or report.html for several runs]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
-    /// Open it in the browser
-    #[arg(long)]
-    pub(crate) open: bool,
-    /// Heading [default: the architecture and the data set]
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) title: Option<String>,
-    /// Curves and settings only: test nothing, so that no data set is needed
-    #[arg(long, conflicts_with = "limit_test")]
+    /// Do not evaluate the networks on test images; then no data set is needed
+    #[arg(long, conflicts_with = "limit_test", help_heading = "Evaluation")]
     pub(crate) no_eval: bool,
-    /// Test on the first N test images only [default: as the run did]
-    #[arg(long, value_name = "N", value_parser = values::count)]
+    /// Evaluate on the first N test images only [default: the run's setting]
+    #[arg(long, value_name = "N", value_parser = values::count, help_heading = "Evaluation")]
     pub(crate) limit_test: Option<usize>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Evaluation")]
     pub(crate) data_dir: DataDir,
-    #[command(flatten)]
+    /// HTML file to write [default: RUN/report.html, or report.html for several runs]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) out: Option<PathBuf>,
+    /// Title of the report [default: the architecture and the data set]
+    #[arg(long, value_name = "TEXT", help_heading = "Output")]
+    pub(crate) title: Option<String>,
+    /// Open the report in the browser
+    #[arg(long, help_heading = "Output")]
+    pub(crate) open: bool,
+    #[command(flatten, next_help_heading = "Output")]
     pub(crate) output: Output,
 }

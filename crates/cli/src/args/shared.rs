@@ -1,4 +1,4 @@
-//! What several verbs take.
+//! Options that several verbs share.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,6 @@ use clap::{Args, ValueEnum};
 use resnet::{
     Cpu,
     data::{self, DataError},
-    recipe,
 };
 
 use resnet_formats::printable;
@@ -14,37 +13,37 @@ use resnet_formats::printable;
 use super::values::{self, Mean, Std};
 use crate::print;
 
-/// The architecture where none is named.
+/// The default architecture.
 pub(crate) const DEFAULT_ARCH: &str = "resnet18-cifar";
 
 /// Options of every verb.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Options of every verb")]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Threads to compute with [default: all cores]
+    /// Number of CPU threads [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = values::threads)]
     pub(crate) threads: Option<usize>,
-    /// Say nothing but errors and results
+    /// Print only results and errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
 }
 
 impl Global {
-    /// The processor that was asked for.
+    /// The CPU with the given number of threads.
     pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Cpu::new(self.threads.unwrap_or_else(cores))?)
     }
 
-    /// Says what was concluded, or what to look out for, unless asked to be quiet.
+    /// Prints a note on stderr, unless `--quiet` is given.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
-        self.say(format!("note: {}", printable(text.as_ref())));
+        self.status(format!("note: {}", printable(text.as_ref())));
     }
 
-    /// Says something on stderr, unless asked to be quiet.
-    pub(crate) fn say(&self, text: impl AsRef<str>) {
+    /// Prints a status message on stderr, unless `--quiet` is given.
+    pub(crate) fn status(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            print::talk(text);
+            print::status(text);
         }
     }
 }
@@ -52,7 +51,7 @@ impl Global {
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Output {
-    /// Print JSON, one line a record
+    /// Print results as JSON, one object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -60,55 +59,57 @@ pub(crate) struct Output {
 /// Where data sets are kept.
 #[derive(Debug, Args)]
 pub(crate) struct DataDir {
-    /// Folder where data sets are kept [default: $RESNET_DATA, or else the user's cache folder]
+    /// Folder of the data sets [default: $RESNET_DATA, or the user's cache folder]
     #[arg(long = "data-dir", value_name = "DIR")]
     pub(crate) path: Option<PathBuf>,
-    /// The folder in the configuration of a run. It may be a stranger's word: nothing is fetched
-    /// into it.
+    /// The folder in the configuration of a run. That file may be untrusted, so nothing is
+    /// downloaded into it.
     #[arg(skip)]
-    pub(crate) of_run: Option<PathBuf>,
+    pub(crate) from_run: Option<PathBuf>,
 }
 
 impl DataDir {
-    /// The folder that was asked for, or else that of the run, or else the default one.
+    /// The folder: `--data-dir`, else the run's, else the default.
     pub(crate) fn folder(&self) -> Result<PathBuf, DataError> {
-        self.path.clone().or(self.of_run.clone()).map_or_else(data::default_data_dir, Ok)
+        self.path.clone().or(self.from_run.clone()).map_or_else(data::default_data_dir, Ok)
     }
 
-    /// The folder, where it is the word of a run alone.
-    pub(crate) fn of_run_alone(&self) -> Option<&Path> {
-        if self.path.is_some() { None } else { self.of_run.as_deref() }
+    /// The run's folder, unless `--data-dir` overrides it.
+    pub(crate) fn only_from_run(&self) -> Option<&Path> {
+        if self.path.is_some() { None } else { self.from_run.as_deref() }
     }
 }
 
 /// How pixels are normalised.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct NormalisationArgs {
-    /// Mean of each channel of pixels in [0, 1], in place of the data set's
+    /// Mean per channel, of pixels scaled to [0, 1]; needs --std [default: the model's or the data
+    /// set's]
     #[arg(long, value_name = "R,G,B", requires = "std", allow_hyphen_values = true)]
     pub(crate) mean: Option<Mean>,
-    /// Standard deviation of each channel, in place of the data set's
+    /// Standard deviation per channel, of pixels scaled to [0, 1]; needs --mean [default: the
+    /// model's or the data set's]
     #[arg(long, value_name = "R,G,B", requires = "mean", allow_hyphen_values = true)]
     pub(crate) std: Option<Std>,
 }
 
-/// How activations and their gradients are stored.
+/// Data type of activations and their gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dtype {
     Fp32,
     Bf16,
 }
 
-impl From<Dtype> for recipe::Dtype {
+impl From<Dtype> for resnet::Dtype {
     fn from(dtype: Dtype) -> Self {
         match dtype {
-            Dtype::Fp32 => recipe::Dtype::Fp32,
-            Dtype::Bf16 => recipe::Dtype::Bf16,
+            Dtype::Fp32 => resnet::Dtype::Fp32,
+            Dtype::Bf16 => resnet::Dtype::Bf16,
         }
     }
 }
 
-/// What is timed or planned.
+/// What to benchmark or plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
     Train,

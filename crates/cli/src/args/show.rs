@@ -4,42 +4,45 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{shared::Output, test::TestArgs, values};
+use super::{model::EvaluationArgs, shared::Output, values};
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
-    pub(crate) test: TestArgs,
-    /// Folder for the pictures [default: `pictures` in the run's folder, or else NAME-pictures]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Images in the grid of predictions, and at most in that of mistakes
-    #[arg(long, value_name = "N", default_value = "32", value_parser = values::pictures)]
+    pub(crate) evaluation: EvaluationArgs,
+    /// Images in the grid of predictions; the grid of mistakes has at most as many
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "32",
+        value_parser = values::pictures,
+        help_heading = "Pictures"
+    )]
     pub(crate) count: usize,
-    /// Draw the images of the grid with this seed, in place of the first ones
-    #[arg(long, value_name = "N")]
+    /// Choose the images of the grid at random, with this seed [default: the first test images]
+    #[arg(long, value_name = "N", help_heading = "Pictures")]
     pub(crate) seed: Option<u64>,
-    /// Also draw class activation maps (Grad-CAM) of the first 16 images of the grid
-    #[arg(long)]
+    /// Also draw class activation maps (Grad-CAM heat maps) of the first 16 images of the grid
+    #[arg(long, help_heading = "Pictures")]
     pub(crate) cam: bool,
-    /// What to write
-    #[arg(long, value_enum, default_value = "png")]
+    /// File format: raster on white, vector that follows the viewer's dark mode, or both
+    #[arg(long, value_enum, default_value = "png", help_heading = "Pictures")]
     pub(crate) format: PictureFormat,
-    /// Open the grid of predictions when it is written
-    #[arg(long)]
+    /// Folder for the pictures [default: `pictures` in the run folder, or NAME-pictures]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) out: Option<PathBuf>,
+    /// Open the grid of predictions in the default viewer
+    #[arg(long, help_heading = "Output")]
     pub(crate) open: bool,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Output")]
     pub(crate) output: Output,
 }
 
-/// The forms of a picture's file.
+// Without help texts of their own: they would make `--help` twice as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PictureFormat {
-    /// Pixels, on white
     Png,
-    /// Scalable, dark on a dark screen
     Svg,
-    /// Both of them
     Both,
 }

@@ -15,37 +15,39 @@ use super::{
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct TrainArgs {
-    /// Data set to train on: cifar10 or synthetic; what is missing is fetched
+    /// Data set to train on: cifar10 or synthetic. A missing data set is downloaded
     #[arg(value_name = "DATA", default_value = "cifar10")]
     pub(crate) data: DataSource,
-    /// Architecture (`resnet archs` lists them); where a run starts from a file, that of the file
+    /// Network architecture (`resnet archs` lists them). With a file in --init or --resume, the
+    /// default is the file's
     #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH)]
     pub(crate) arch: Arch,
-    /// Folder of the run [default: runs/<arch>-<data>-<time>]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Also write PyTorch's files each epoch: <arch>_<data>_state_dict.pt, and
-    /// <arch>_<data>_all.tar with the optimizer
-    #[arg(long)]
-    pub(crate) save_torch: bool,
-    /// Show a bar an epoch, a dashboard that fills the terminal, or lines of text [default: bar at a
-    /// terminal, log elsewhere]
-    #[arg(long, value_enum)]
-    pub(crate) ui: Option<Ui>,
-    /// Also write event files for TensorBoard into the folder `tensorboard` of the run
-    #[arg(long)]
-    pub(crate) tensorboard: bool,
-    #[command(flatten)]
-    pub(crate) output: Output,
-    #[command(flatten)]
-    pub(crate) data_dir: DataDir,
     #[command(flatten)]
     pub(crate) start: StartArgs,
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
     #[command(flatten)]
     pub(crate) images: ImagesArgs,
-    /// Names of the settings that were given, rather than left to their defaults.
+    #[command(flatten, next_help_heading = "Data")]
+    pub(crate) data_dir: DataDir,
+    /// Run folder, for configuration, metrics, log and checkpoints [default:
+    /// runs/<arch>-<data>-<time>]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) out: Option<PathBuf>,
+    /// Also save PyTorch files after each epoch: the state dict <arch>_<data>_state_dict.pt, and
+    /// <arch>_<data>_all.tar with the optimizer
+    #[arg(long, help_heading = "Output")]
+    pub(crate) save_torch: bool,
+    /// Show a progress bar per epoch, a full-screen dashboard, or log lines [default: bar in a
+    /// terminal, otherwise log]
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub(crate) ui: Option<Ui>,
+    /// Also write TensorBoard event files, in the folder `tensorboard` of the run
+    #[arg(long, help_heading = "Output")]
+    pub(crate) tensorboard: bool,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) output: Output,
+    /// Names of the settings given on the command line.
     #[arg(skip)]
     pub(crate) given: Vec<String>,
 }
@@ -56,8 +58,8 @@ impl TrainArgs {
         self.given.iter().any(|given| given == option)
     }
 
-    /// The settings of a run among what was given to `resnet train`. A run that is continued keeps
-    /// its own.
+    /// Names of the options and arguments that set up a run, of those given on the command line. A
+    /// resumed run keeps its own settings.
     pub(super) fn settings(command: &Command, matches: &ArgMatches) -> Vec<String> {
         const OTHERS: [&str; 7] =
             ["resume", "ui", "tensorboard", "json", "data-dir", "threads", "quiet"];
@@ -74,26 +76,26 @@ impl TrainArgs {
     }
 }
 
-/// What a run starts from. A run that is continued keeps its own settings.
+/// Where a run starts from.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Start")]
+#[command(next_help_heading = "Resume and initial weights")]
 pub(crate) struct StartArgs {
-    /// Continue a run as it was set up: its folder, a checkpoint in it, or `last` for the newest.
-    /// Or continue what another file holds, with its weights, momentum and epochs, as a new run
-    /// with the settings given here
+    /// Resume a run, bit-exact and with its own settings: its folder, a checkpoint in it, or `last`
+    /// for the newest run. With any other checkpoint file, start a new run with the options given
+    /// here, from its weights, momentum and epoch
     #[arg(long, value_name = "DIR|FILE|last", conflicts_with_all = ["init", "budget"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Start from the weights of this file, in any form; a head for another number of classes
-    /// starts from random values
+    /// Initialise the weights from a model file (safetensors, PyTorch, ONNX). A classifier for
+    /// another number of classes is initialised at random
     #[arg(long, value_name = "FILE")]
     pub(crate) init: Option<PathBuf>,
 }
 
-/// A recipe and changes to it.
+/// A recipe, and options that override its hyperparameters.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recipe")]
 pub(crate) struct RecipeArgs {
-    /// Recipe (`resnet recipes` prints each in full)
+    /// Training recipe (`resnet recipes` prints them in full); the options below override it
     #[arg(
         long,
         value_name = "NAME",
@@ -101,54 +103,54 @@ pub(crate) struct RecipeArgs {
         value_parser = PossibleValuesParser::new(Recipe::ALL.map(|(name, _)| name)),
     )]
     pub(crate) recipe: String,
-    /// Passes over the training images
+    /// Number of epochs [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = values::count, conflicts_with = "budget")]
     pub(crate) epochs: Option<usize>,
-    /// Time that the schedule is fitted to, such as 30m or 1h30m
+    /// Training time, such as 30m or 1h30m; the number of steps is chosen to fit
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub(crate) budget: Option<Duration>,
-    /// Images in a batch
+    /// Images per batch [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = values::batch_size)]
     pub(crate) batch_size: Option<usize>,
-    /// Learning rate (its peak, where the schedule has one)
+    /// Learning rate; the peak, if the schedule has one [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::rate)]
     pub(crate) lr: Option<f64>,
-    /// Momentum
+    /// SGD momentum, from 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::fraction)]
     pub(crate) momentum: Option<f32>,
-    /// Weight decay
+    /// Weight decay (L2), at least 0 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::decay)]
     pub(crate) weight_decay: Option<f32>,
-    /// Label smoothing
+    /// Label smoothing, from 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::fraction)]
     pub(crate) label_smoothing: Option<f32>,
-    /// Seed of every random choice
+    /// Seed of initial weights, shuffling, augmentation and --split
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Storage of activations and their gradients; weights are fp32 [default: bf16 where the
-    /// machine has products of bfloat16, else fp32]
+    /// Data type of activations and their gradients; weights are always fp32 [default: bf16 if the
+    /// CPU has bfloat16 dot products, otherwise fp32]
     #[arg(long, value_enum)]
     pub(crate) dtype: Option<Dtype>,
 }
 
-/// The images of a run.
+/// Which images to train and test on, and their normalisation.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Images")]
+#[command(next_help_heading = "Data")]
 pub(crate) struct ImagesArgs {
-    /// Take N training images as the validation set, and choose `best` on it
+    /// Use N training images as the validation set, and choose `best` on it
     #[arg(long, visible_alias = "split", value_name = "N", value_parser = values::count)]
     pub(crate) validation: Option<usize>,
-    /// Train on the first N images only
+    /// Train on the first N training images only
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) limit_train: Option<usize>,
-    /// Test on the first N images only
+    /// Test on the first N test images only
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) limit_test: Option<usize>,
     #[command(flatten)]
     pub(crate) normalisation: NormalisationArgs,
 }
 
-/// How progress is shown.
+/// How to show progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Ui {
     Bar,

@@ -1,4 +1,4 @@
-//! Parsers of single values: each refuses what can never work, and says what would.
+//! Parsers of option values: each checks the range, and its error names the valid values.
 
 use std::{str::FromStr, time::Duration};
 
@@ -11,12 +11,12 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 1000000000", |n| (1..=1_000_000_000).contains(n))
 }
 
-/// Images in a picture.
+/// Images in a grid.
 pub(crate) fn pictures(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 1000", |n| (1..=1000).contains(n))
 }
 
-/// Images in a batch.
+/// Images per batch.
 pub(crate) fn batch_size(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 65536", |n| (1..=65_536).contains(n))
 }
@@ -26,12 +26,12 @@ pub(crate) fn image_size(text: &str) -> Result<usize, String> {
     number(text, "a whole number of pixels from 1 to 4096", |n| (1..=4096).contains(n))
 }
 
-/// Classes of a network.
+/// Number of classes.
 pub(crate) fn classes(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 1000000", |n| (1..=1_000_000).contains(n))
 }
 
-/// Threads to compute with.
+/// Number of CPU threads.
 pub(crate) fn threads(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 1024", |n| (1..=1024).contains(n))
 }
@@ -51,12 +51,12 @@ pub(crate) fn fraction(text: &str) -> Result<f32, String> {
     number(text, "a number from 0 up to, but not including, 1", |x| (0.0..1.0).contains(x))
 }
 
-/// Seconds of measurement.
+/// Seconds to measure.
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     number(text, "a number of seconds above 0, at most 86400", |x| *x > 0.0 && *x <= 86_400.0)
 }
 
-/// A span of time with its unit: `90s`, `30m`, `1h30m`.
+/// A duration with its unit: `90s`, `30m`, `1h30m`.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let most = Duration::from_secs(365 * 86_400);
     humantime::parse_duration(text)
@@ -65,7 +65,7 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a time with its unit, such as 90s, 30m or 1h30m".into())
 }
 
-/// The three channels' means, of pixels scaled to [0, 1].
+/// Mean of each RGB channel, of pixels scaled to [0, 1].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Mean(pub(crate) [f32; 3]);
 
@@ -79,7 +79,7 @@ impl FromStr for Mean {
     }
 }
 
-/// The three channels' standard deviations, of pixels scaled to [0, 1].
+/// Standard deviation of each RGB channel, of pixels scaled to [0, 1].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Std(pub(crate) [f32; 3]);
 
@@ -87,10 +87,10 @@ impl FromStr for Std {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // A tinier deviation would blow pixels up to numbers that no network can use.
-        channels(text, |x| (1e-4..=1e4).contains(&x))
-            .map(Std)
-            .ok_or_else(|| "expected three numbers above 0, such as 0.2023,0.1994,0.2010".into())
+        // A smaller deviation would scale pixels up to values that no network can use.
+        channels(text, |x| (1e-4..=1e4).contains(&x)).map(Std).ok_or_else(|| {
+            "expected three numbers from 0.0001 to 10000, such as 0.2023,0.1994,0.2010".into()
+        })
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_bounds() {
+    fn numbers_outside_their_range_are_rejected() {
         assert_eq!(count("12"), Ok(12));
         for text in ["0", "-1", "1.5", "", "many", "99999999999999999999999"] {
             assert!(count(text).is_err(), "{text}");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_units() {
+    fn durations_need_a_unit() {
         assert_eq!(time("30m"), Ok(Duration::from_secs(1800)));
         assert_eq!(time("1h30m"), Ok(Duration::from_secs(5400)));
         for text in ["30", "0s", "-5m", "", "9999y"] {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_come_in_threes() {
+    fn normalisation_needs_three_channels() {
         assert_eq!("0.5, 0.25,1".parse(), Ok(Mean([0.5, 0.25, 1.0])));
         assert!("0.5".parse::<Mean>().is_err() && "0.5,0.5,nan".parse::<Mean>().is_err());
         assert!("0.2,0,0.2".parse::<Std>().is_err() && "0.2,0.2,0.2".parse::<Std>().is_ok());

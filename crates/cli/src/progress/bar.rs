@@ -1,4 +1,4 @@
-//! A bar for the epoch under way, and a row of a table for each that has ended.
+//! A progress bar for the current epoch, and a table row for each finished one.
 
 use anstyle::Style;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
@@ -10,15 +10,15 @@ use crate::print;
 /// The bar and the table.
 #[derive(Default)]
 pub(crate) struct EpochBar {
-    /// Clears itself when dropped, so that a run that fails leaves no bar behind.
+    /// Clears itself when dropped, also if the run fails.
     bar: Option<ProgressBar>,
     run: Option<Started>,
     estimate: Estimate,
 }
 
 impl EpochBar {
-    /// What had been told at the end of these events, by somebody else who has the estimate.
-    pub(super) fn taking_over(events: &[Event], estimate: Estimate) -> Self {
+    /// Prints past events, and continues with their time estimate.
+    pub(super) fn replay(events: &[Event], estimate: Estimate) -> Self {
         let mut bar = EpochBar::default();
         events.iter().for_each(|event| bar.show(event));
         bar.estimate = estimate;
@@ -31,7 +31,7 @@ impl EpochBar {
             Event::Started(run) => {
                 let bold = Style::new().bold();
                 let columns = columns(run.validation_images > 0);
-                print::talk(format!("{}\n\n{bold}{columns}{bold:#}", header(run)));
+                print::status(format!("{}\n\n{bold}{columns}{bold:#}", header(run)));
                 self.run = Some(run.clone());
             }
             Event::Batch(batch) => {
@@ -43,24 +43,24 @@ impl EpochBar {
             Event::Evaluating { done, images } => {
                 if let Some(bar) = &self.bar {
                     let (done, images) = (print::grouped(*done), print::grouped(*images));
-                    bar.set_message(format!("testing: {done} of {images} images"));
+                    bar.set_message(format!("evaluating: {done} of {images} images"));
                 }
             }
-            Event::Note(_) | Event::OtherIsa { .. } => {
-                event.log_line().iter().for_each(print::talk)
+            Event::Note(_) | Event::IsaChanged { .. } => {
+                event.log_line().iter().for_each(print::status)
             }
             Event::EpochEnd { metrics, best } => {
                 self.bar = None;
-                print::talk(self.row(metrics, *best));
+                print::status(self.row(metrics, *best));
             }
             Event::Stopped { .. } | Event::Finished { .. } => self.bar = None,
             Event::Saved { .. } => {}
         }
     }
 
-    /// The figures beside the bar.
+    /// The text next to the bar.
     fn message(&self, b: &BatchEvent) -> String {
-        let left = self.estimate.left(b);
+        let left = self.estimate.remaining(b);
         format!(
             "loss {:.3} acc {:.1}% lr {:.3} {:.0}/s {} left, run {}",
             b.loss,
@@ -97,7 +97,7 @@ impl EpochBar {
     }
 }
 
-/// A loss in six characters: that of the first epochs can be huge.
+/// A loss in six characters; in the first epochs it can be huge.
 fn loss(x: f64) -> String {
     match x {
         ..10.0 => format!("{x:.4}"),
@@ -124,7 +124,7 @@ fn epoch_bar(batch: &BatchEvent) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use resnet::{recipe::Dtype, train::Machine};
+    use resnet::{Dtype, train::Machine};
 
     use super::*;
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_line_up_and_fit_80_columns() {
+    fn rows_are_aligned_and_fit_80_columns() {
         for (images, accuracy) in [(0, None), (5000, Some(92.5))] {
             let bar = bar(images);
             let row = bar.row(&metrics(accuracy), true);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn any_loss_fits() {
+    fn any_loss_fits_its_column() {
         for (x, text) in [(0.12345, "0.1235"), (34.5, "34.50"), (34816.6, "34817"), (2e30, "2e30")]
         {
             assert_eq!(loss(x), text);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_marks_the_best() {
+    fn a_star_marks_the_best_epoch() {
         let stars = |validation, best| bar(5000).row(&metrics(validation), best).contains('*');
         assert!(stars(Some(90.0), true) && !stars(Some(90.0), false));
         assert!(!stars(None, true), "there is nothing to choose by");

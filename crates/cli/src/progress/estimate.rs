@@ -1,26 +1,26 @@
-//! How long it will take.
+//! Estimates the remaining time.
 
 use std::time::Instant;
 
 use resnet::train::{BatchEvent, Event};
 
-/// What an estimate rests on.
+/// The measurements behind an estimate.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Estimate {
-    /// Images a batch.
+    /// Images per batch.
     batch_size: f64,
-    /// When the last batch of the epoch was done.
+    /// When the last batch of the epoch ended.
     last_batch: Option<Instant>,
     /// Seconds that evaluation took after the last epoch.
     evaluation: f64,
 }
 
-/// Seconds that are left.
+/// Remaining seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Left {
-    /// Of training in the epoch under way.
+pub(super) struct Remaining {
+    /// Of training in the current epoch.
     pub(super) epoch: f64,
-    /// Until all is done.
+    /// Of the whole run, with evaluations.
     pub(super) run: f64,
 }
 
@@ -36,12 +36,12 @@ impl Estimate {
         }
     }
 
-    /// After a batch.
-    pub(super) fn left(&self, b: &BatchEvent) -> Left {
+    /// The remaining time after a batch.
+    pub(super) fn remaining(&self, b: &BatchEvent) -> Remaining {
         let seconds = |steps: u64| steps as f64 * self.batch_size / b.images_per_second.max(1e-9);
         let evaluations = b.epochs.saturating_sub(b.epoch) + 1;
         let steps = b.total_steps.saturating_sub(b.step);
-        Left {
+        Remaining {
             epoch: seconds(b.batches.saturating_sub(b.batch)),
             run: seconds(steps) + evaluations as f64 * self.evaluation,
         }
@@ -53,9 +53,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_left_counts_evaluations() {
+    fn remaining_time_includes_evaluations() {
         let estimate = Estimate { batch_size: 100.0, last_batch: None, evaluation: 10.0 };
-        let left = estimate.left(&BatchEvent {
+        let left = estimate.remaining(&BatchEvent {
             epoch: 99,
             epochs: 100,
             batch: 420,
@@ -70,6 +70,6 @@ mod tests {
             images_per_second: 100.0,
         });
         // 30 and 480 steps of 100 images at 100 images/s, and two evaluations
-        assert_eq!(left, Left { epoch: 30.0, run: 500.0 });
+        assert_eq!(left, Remaining { epoch: 30.0, run: 500.0 });
     }
 }

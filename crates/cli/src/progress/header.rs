@@ -1,11 +1,11 @@
-//! What is about to be trained.
+//! The header of a run: network, data, recipe, device.
 
 use resnet::train::{Machine, Started};
 use resnet_formats::{Shown, brief, printable};
 
 use crate::print;
 
-/// What is about to be trained, line by line.
+/// The header, one line per fact.
 pub(super) fn header(run: &Started) -> String {
     let n = print::grouped;
     let Machine { isa, threads, dtype, dtype_reason, .. } = &run.machine;
@@ -15,7 +15,7 @@ pub(super) fn header(run: &Started) -> String {
     };
     let resumed = match run.step {
         0 => String::new(),
-        step => format!("; {step} steps are done"),
+        step => format!("; {step} steps done"),
     };
     [
         ("arch", format!("{}, {} parameters", run.arch, n(run.parameters))),

@@ -1,5 +1,5 @@
-//! What a training run looks like: a bar an epoch or a dashboard at a terminal, lines of text
-//! elsewhere.
+//! Shows the progress of training: a bar per epoch or a dashboard in a terminal, otherwise log
+//! lines.
 
 mod bar;
 mod dashboard;
@@ -17,7 +17,7 @@ use crate::{
     print,
 };
 
-/// A listener to a run.
+/// Shows the events of a run.
 pub(crate) enum Progress {
     Silent,
     Log,
@@ -26,17 +26,17 @@ pub(crate) enum Progress {
 }
 
 impl Progress {
-    /// What was asked for, or else what suits stderr.
+    /// The display of `--ui`, or the default for stderr.
     pub(crate) fn new(args: &TrainArgs, global: &Global, interrupt: &Interrupt) -> Self {
         let terminal = io::stderr().is_terminal();
         let plain = if terminal { Ui::Bar } else { Ui::Log };
         let ui = match args.ui {
             _ if global.quiet => return Progress::Silent,
-            Some(Ui::Full) => match full(args, terminal, interrupt) {
+            Some(Ui::Full) => match open_dashboard(args, terminal, interrupt) {
                 Ok(dashboard) => return Progress::Full(dashboard),
                 Err(why) => {
-                    let instead = if terminal { "a bar" } else { "lines of text" };
-                    global.note(format!("{instead} in place of --ui full: {why}"));
+                    let instead = if terminal { "a progress bar" } else { "log lines" };
+                    global.note(format!("--ui full is not available ({why}): showing {instead}"));
                     plain
                 }
             },
@@ -50,10 +50,10 @@ impl Progress {
         match self {
             Progress::Silent => {}
             Progress::Log => match event {
-                Event::Started(run) => print::talk(header(run)),
-                // The verb itself says how it ended, and in which folder everything is.
+                Event::Started(run) => print::status(header(run)),
+                // `resnet train` itself prints how the run ended, and its folder.
                 Event::Saved { .. } | Event::Stopped { .. } | Event::Finished { .. } => {}
-                _ => event.log_line().iter().for_each(print::talk),
+                _ => event.log_line().iter().for_each(print::status),
             },
             Progress::Bar(bar) => bar.show(event),
             Progress::Full(dashboard) => dashboard.show(event),
@@ -61,13 +61,17 @@ impl Progress {
     }
 }
 
-/// A dashboard, or why there can be none.
-fn full(args: &TrainArgs, terminal: bool, interrupt: &Interrupt) -> Result<Dashboard, String> {
+/// Opens the dashboard, or returns why that is not possible.
+fn open_dashboard(
+    args: &TrainArgs,
+    terminal: bool,
+    interrupt: &Interrupt,
+) -> Result<Dashboard, String> {
     if !terminal {
         return Err("stderr is not a terminal".into());
     }
     if args.output.json && io::stdout().is_terminal() {
-        return Err("--json prints on the same terminal".into());
+        return Err("--json prints to the same terminal".into());
     }
-    Dashboard::open(interrupt).map_err(|error| format!("the terminal refuses: {error}"))
+    Dashboard::open(interrupt).map_err(|error| format!("the terminal does not support it: {error}"))
 }

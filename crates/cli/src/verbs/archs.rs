@@ -1,4 +1,4 @@
-//! `resnet archs`: the architectures by name.
+//! `resnet archs`: lists the architectures.
 
 use resnet::{Arch, models::Family, summary::Summary};
 use serde::Serialize;
@@ -29,7 +29,7 @@ pub(crate) fn run(output: Output) -> anyhow::Result<()> {
     }
     let headers = [
         ("name", Left),
-        ("images", Right),
+        ("image size", Right),
         ("classes", Right),
         ("parameters", Right),
         ("MACs", Right),
@@ -47,8 +47,8 @@ pub(crate) fn run(output: Output) -> anyhow::Result<()> {
     });
     print::line(table(&headers, rows))?;
     print::line(
-        "\nAny other depth 6n+2 is a CIFAR net of the paper's kind: resnet8, resnet26, ...\n\
-         plain... are the same nets without shortcuts.",
+        "\nEvery other depth 6n+2 is also a CIFAR network of the paper: resnet8, resnet26, ...\n\
+         plain18, plain20, ... are the same networks without shortcut connections.",
     )?;
     Ok(())
 }
@@ -59,7 +59,7 @@ fn record(arch: &Arch) -> anyhow::Result<Record> {
     let family = match arch.family {
         Family::ImageNet => "ImageNet",
         Family::Cifar => "CIFAR, 3x3 stem",
-        Family::Paper => "CIFAR, paper's",
+        Family::Paper => "CIFAR, of the paper",
     };
     Ok(Record {
         arch: arch.to_string(),

@@ -1,4 +1,4 @@
-//! `resnet bench`: the time of a training step, or of inference, on random images.
+//! `resnet bench`: benchmarks training steps or inference on random images.
 
 mod profile;
 
@@ -8,14 +8,13 @@ use std::{
 };
 
 use resnet::{
-    Cpu, Network,
+    Cpu, Dtype, Network,
     data::Normalisation,
     engine::{Engine, EngineConfig, EvalPlan, Input, MicroBatch, Targets},
     network::Init,
     optim::SgdConfig,
     profile::{Peaks, Profiler, median},
     random::{Purpose, Random},
-    recipe::Dtype,
 };
 use serde::Serialize;
 
@@ -24,7 +23,7 @@ use crate::{
     print,
 };
 
-/// Steps before the clock starts: the first ones fault memory in and wake the threads.
+/// Steps before the measurement: the first ones fault memory in and wake the threads.
 const WARM_UP: usize = 2;
 
 const SGD: SgdConfig =
@@ -49,7 +48,7 @@ struct Record {
     profile: Option<profile::Record>,
 }
 
-/// The time of each step after the warm-up, and of its operations if asked for.
+/// The time of each step after the warm-up, and of its operations with `--profile`.
 type Times = (Vec<Duration>, Option<Profiler>);
 
 pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
@@ -61,7 +60,7 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
     };
     let step = median(&mut times);
     let seconds = step.as_secs_f64();
-    // Before the peaks are measured, which takes memory too.
+    // Before the peaks are measured: that allocates memory too.
     let peak_memory_mb = peak_memory_mb();
     let profile = match profiler {
         Some(profiler) => Some(profile::Record::new(
@@ -89,11 +88,11 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
     }
     let Record { arch, mode, batch, image_size, dtype, threads, isa, steps, .. } = &record;
     print::line(format!("{arch}, {mode}, {batch} images of {image_size}x{image_size}, {dtype}"))?;
-    print::line(format!("  on        {isa}, {threads} threads"))?;
-    print::line(format!("  step      {:.2} ms (median of {steps})", record.ms_per_step))?;
-    print::line(format!("  rate      {:.1} images/s", record.images_per_second))?;
+    print::line(format!("  device       {isa}, {threads} threads"))?;
+    print::line(format!("  step         {:.2} ms (median of {steps})", record.ms_per_step))?;
+    print::line(format!("  throughput   {:.1} images/s", record.images_per_second))?;
     if let Some(mb) = record.peak_memory_mb {
-        print::line(format!("  memory    {mb:.0} MB at its peak"))?;
+        print::line(format!("  peak memory  {mb:.0} MB"))?;
     }
     match &record.profile {
         Some(profile) => profile.print(record.ms_per_step),
@@ -101,7 +100,7 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
     }
 }
 
-/// A batch of noise.
+/// A batch of random images.
 struct RandomImages {
     pixels: Vec<u8>,
     labels: Vec<u32>,
@@ -124,12 +123,12 @@ impl RandomImages {
     }
 }
 
-/// Images in a batch, their side, and classes.
+/// Batch size, image size and number of classes.
 fn dimensions(args: &BenchArgs) -> (usize, usize, usize) {
     (args.batch, args.arch.image_size(), args.arch.default_classes())
 }
 
-// Plans come first: they refuse a batch that does not fit into memory.
+// The plans come first: they reject a batch that does not fit into memory.
 
 fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<Times> {
     let (batch, size, classes) = dimensions(args);
@@ -151,7 +150,7 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
     let times = repeat(time, || {
         profiler.iter_mut().for_each(Profiler::begin);
         engine.backward(part, &mut profiler);
-        // So small that random labels cannot make the weights diverge while we look at the clock.
+        // So small that training on random labels does not diverge.
         engine.apply(1e-4);
         profiler.iter_mut().for_each(Profiler::updated);
     });
@@ -172,7 +171,7 @@ fn time_inference(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result
     Ok((times, profiler))
 }
 
-/// The time of each call, for so long, but at least once, after the warm-up.
+/// Calls `step` for `time`, at least once, after the warm-up; returns the time of each call.
 fn repeat(time: Duration, mut step: impl FnMut()) -> Vec<Duration> {
     (0..WARM_UP).for_each(|_| step());
     let start = Instant::now();
@@ -185,7 +184,7 @@ fn repeat(time: Duration, mut step: impl FnMut()) -> Vec<Duration> {
     times
 }
 
-/// The most memory this process has held, in units of 10^6 bytes, where the system tells.
+/// Peak resident memory of this process in 10^6 bytes, on Linux.
 fn peak_memory_mb() -> Option<f64> {
     let status = resnet_formats::read_text(Path::new("/proc/self/status"), 1 << 20).ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

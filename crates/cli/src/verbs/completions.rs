@@ -1,4 +1,4 @@
-//! `resnet completions`: a completion script from the definitions of the arguments.
+//! `resnet completions`: prints a completion script, generated from the argument definitions.
 
 use clap::CommandFactory;
 

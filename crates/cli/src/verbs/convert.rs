@@ -1,9 +1,9 @@
-//! `resnet convert`: a network from one form to another.
+//! `resnet convert`: converts a model to another file format.
 
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use resnet::{model_file::Target, run::load_model};
+use resnet::{model_file::SaveFormat, run::load_model};
 use resnet_formats::{Place, Shown};
 
 use crate::{
@@ -17,54 +17,55 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
     let mut model = load_model(&args.input, args.arch)?;
     let canonical = |path: &Path| path.canonicalize().ok();
     if canonical(output).is_some_and(|output| canonical(&model.path) == Some(output)) {
-        bail!("{} is the file that is read: choose another OUT", output.shown());
+        bail!("OUT is the input file {}: choose another OUT", output.shown());
     }
     model.notes.iter().for_each(|note| global.note(note));
-    if let Some(normalisation) = config::asked(args.normalisation) {
+    if let Some(normalisation) = config::given_normalisation(args.normalisation) {
         model.normalisation = Some(normalisation);
     }
     model
         .save(Place::Named(output), target)
         .with_context(|| format!("cannot write {}", output.shown()))?;
-    global.say(format!(
+    global.status(format!(
         "{}: {}, {} classes, from {} ({})",
         output.shown(),
         model.arch,
         model.network.graph().classes(),
         model.path.shown(),
-        model.form
+        model.format
     ));
     match (&model.optimizer, target) {
-        (Err(why), Target::Checkpoint) => {
-            global.note(format!("there is no optimizer in {}: {why}", output.shown()));
+        (Err(why), SaveFormat::Checkpoint) => {
+            global.note(format!("{} has no optimizer state: {why}", output.shown()));
         }
-        (Ok(_), Target::Checkpoint) | (Err(_), _) => {}
-        (Ok(_), _) => global.note("the optimizer is left out: a .tar keeps it"),
+        (Ok(_), SaveFormat::Checkpoint) | (Err(_), _) => {}
+        (Ok(_), _) => global.note("the optimizer state is left out: convert to .tar to keep it"),
     }
-    let says_more = model.classes.is_some() || model.normalisation.is_some();
-    if target == Target::StateDict && says_more {
+    let has_metadata = model.classes.is_some() || model.normalisation.is_some();
+    if target == SaveFormat::StateDict && has_metadata {
         global.note(
-            "a state dict has no place for class names and preprocessing: .safetensors, .tar and \
-             .onnx have",
+            "a state dict cannot store class names and normalisation: convert to .safetensors, \
+             .tar or .onnx to keep them",
         );
     }
     Ok(())
 }
 
-/// The form that was asked for.
-fn target(args: &ConvertArgs) -> Result<Target, Usage> {
+/// The output format.
+fn target(args: &ConvertArgs) -> Result<SaveFormat, Usage> {
     let path = &args.output;
     let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/") || path.is_dir();
-    let target = if args.timm || is_folder { Some(Target::Timm) } else { Target::of_suffix(path) };
+    let target =
+        if args.timm || is_folder { Some(SaveFormat::Timm) } else { SaveFormat::from_suffix(path) };
     match target {
-        Some(Target::Onnx { .. }) => Ok(Target::Onnx { fold: args.fold }),
+        Some(SaveFormat::Onnx { .. }) => Ok(SaveFormat::Onnx { fold: args.fold }),
         Some(_) if args.fold => {
-            Err(Usage("--fold is for .onnx: the other forms hold batch norms as they are".into()))
+            Err(Usage("--fold is for .onnx only: other formats keep batch norms as layers".into()))
         }
         Some(target) => Ok(target),
         None => Err(Usage(format!(
-            "{} has none of the suffixes .safetensors, .pt, .pth, .th, .tar and .onnx; a folder for \
-             timm ends in /",
+            "the suffix of {} is not .safetensors, .pt, .pth, .th, .tar or .onnx; for a timm \
+             folder, end OUT in / or add --timm",
             path.shown()
         ))),
     }

@@ -1,4 +1,4 @@
-//! `resnet data`: fetches, verifies and describes data sets.
+//! `resnet data`: downloads, verifies and describes data sets.
 
 use anyhow::{Context, bail};
 use resnet::data::{self as sets, FileState};
@@ -23,9 +23,9 @@ pub(crate) fn run(verb: &DataVerb, global: &Global) -> anyhow::Result<()> {
 fn fetch(args: &DataArgs, global: &Global) -> anyhow::Result<()> {
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let folder = data::fetch(args.name, &args.data_dir.folder()?, global, &interrupt)?;
-    global.say(match folder {
+    global.status(match folder {
         Some(folder) => format!("{} is complete in {}", args.name, folder.shown()),
-        None => format!("{} is built in", args.name),
+        None => format!("{} is generated: there is nothing to download", args.name),
     });
     Ok(())
 }
@@ -36,17 +36,17 @@ fn verify(args: &DataCheckArgs) -> anyhow::Result<()> {
     if args.output.json {
         checks.iter().try_for_each(print::json)?;
     } else if checks.is_empty() {
-        print::line(format!("{name} is built in: it has no files"))?;
+        print::line(format!("{name} is generated: it has no files to verify"))?;
     } else {
         let rows = checks.iter().map(|check| {
             let state = match &check.state {
                 FileState::Good => "good".to_owned(),
                 FileState::Missing => "missing".to_owned(),
                 FileState::Damaged(md5) => {
-                    format!("damaged: its MD5 is {md5}, expected {}", check.expected)
+                    format!("damaged: expected MD5 {}, got {md5}", check.expected)
                 }
                 FileState::Length(got) => {
-                    format!("damaged: it has {got} bytes, expected {}", check.length)
+                    format!("damaged: expected {} bytes, got {got}", check.length)
                 }
             };
             vec![check.file.shown().to_string(), state]
@@ -69,9 +69,9 @@ fn info(args: &DataCheckArgs) -> anyhow::Result<()> {
         return print::json(&info);
     }
     let place = match (&info.folder, info.present) {
-        (None, _) => "built in".to_owned(),
+        (None, _) => "none, the images are generated".to_owned(),
         (Some(folder), true) => folder.shown().to_string(),
-        (Some(folder), false) => format!("not fetched yet; goes to {}", folder.shown()),
+        (Some(folder), false) => format!("{} (not downloaded yet)", folder.shown()),
     };
     let n = print::grouped;
     let channels =

@@ -1,4 +1,4 @@
-//! `resnet eval`: a trained network on test images.
+//! `resnet eval`: evaluates a trained network on test images.
 
 use anyhow::Context;
 use resnet::evaluate::{self, Evaluation};
@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
-    let evaluated = evaluation::evaluate(&args.test, global)?;
+    let evaluated = evaluation::evaluate(&args.evaluation, global)?;
     if let Some(path) = &args.logits {
         let predictions = &evaluated.predictions;
         evaluate::save_logits(Place::Named(path), predictions.all_logits(), predictions.classes())

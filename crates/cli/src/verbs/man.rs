@@ -1,4 +1,4 @@
-//! `resnet man`: manual pages from the definitions of the arguments.
+//! `resnet man`: man pages, generated from the argument definitions.
 
 use anyhow::Context;
 use clap::CommandFactory;
@@ -15,7 +15,7 @@ pub(crate) fn run(args: &ManArgs) -> anyhow::Result<()> {
         Some(folder) => {
             let written = std::fs::create_dir_all(folder)
                 .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
-            written.with_context(|| format!("cannot write manual pages to {}", folder.shown()))
+            written.with_context(|| format!("cannot write man pages to {}", folder.shown()))
         }
         None => {
             let mut page = Vec::new();

@@ -1,4 +1,4 @@
-//! What the command does: one file a verb.
+//! The verbs of the command, one module each.
 
 pub(crate) mod archs;
 pub(crate) mod bench;

@@ -1,7 +1,7 @@
-//! `resnet recipes`: every recipe in full, as this machine trains by it.
+//! `resnet recipes`: prints every recipe in full, with the default dtype of this machine.
 
 use anyhow::Context;
-use resnet::recipe::{Dtype, Recipe};
+use resnet::{Dtype, recipe::Recipe};
 use serde::Serialize;
 
 use crate::{
@@ -19,7 +19,7 @@ struct Record {
 pub(crate) fn run(output: Output, global: &Global) -> anyhow::Result<()> {
     let (arch, dtype) = (DEFAULT_ARCH.parse()?, Dtype::fastest(&global.cpu()?));
     for (i, (name, description)) in Recipe::ALL.into_iter().enumerate() {
-        let mut recipe = Recipe::named(name, arch).context("a listed recipe exists")?;
+        let mut recipe = Recipe::named(name, arch).context("every listed recipe exists")?;
         recipe.dtype = dtype;
         if output.json {
             print::json(&Record { description, recipe })?;

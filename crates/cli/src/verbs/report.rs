@@ -1,9 +1,9 @@
-//! `resnet report`: one HTML page on one run or several.
+//! `resnet report`: an HTML report of one run or several.
 
-mod command;
+mod evaluation;
 mod gather;
 mod machine;
-mod tested;
+mod reproduce;
 
 use std::{
     borrow::Cow,
@@ -23,10 +23,10 @@ use crate::{
     print,
 };
 
-/// The page's name where none is asked for.
+/// Default file name of the report.
 const REPORT: &str = "report.html";
 
-/// What a script may want to know (`--json`).
+/// The output of `--json`.
 #[derive(Serialize)]
 struct Record<'a> {
     report: Cow<'a, str>,
@@ -45,28 +45,28 @@ struct RunRecord<'a> {
     epochs: u64,
     test_accuracy: Option<f64>,
     best_test_accuracy: Option<f64>,
-    /// Of the network that was tested for the report, percent.
+    /// Of the network that was evaluated for the report, percent.
     accuracy: Option<f64>,
     command: &'a str,
-    /// By which processes, when and on what it was trained.
+    /// The processes that trained it, with times and machines.
     segments: &'a [Segment],
-    /// Why nothing was tested.
+    /// Why there is no evaluation.
     note: Option<&'a str>,
 }
 
 pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     let folders: Vec<PathBuf> =
         args.runs.iter().map(|run| folder(run)).collect::<anyhow::Result<_>>()?;
-    let (mut runs, mut told) = (Vec::new(), Vec::new());
+    let (mut runs, mut details) = (Vec::new(), Vec::new());
     for folder in &folders {
         let Gathered { run, config, segments } = gather::gather(folder)?;
         runs.push(run);
-        told.push((config, segments));
+        details.push((config, segments));
     }
     gather::make_distinct(&mut runs, &folders);
     if !args.no_eval {
-        for ((run, (config, _)), folder) in runs.iter_mut().zip(&told).zip(&folders) {
-            tested::test(run, config, folder, args, global)?;
+        for ((run, (config, _)), folder) in runs.iter_mut().zip(&details).zip(&folders) {
+            evaluation::add(run, config, folder, args, global)?;
         }
     }
     let path = match (&args.out, folders.as_slice()) {
@@ -76,12 +76,12 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     };
     let report = Report { title: args.title.clone(), written_by: written_by(), runs };
     let html = report::html(&report);
-    // A name of our own choice may be a link that somebody else laid.
+    // The default name may be a link in an untrusted folder.
     let place = if args.out.is_some() { Place::Named(&path) } else { Place::Own(&path) };
     atomic_write(place, |file| file.write_all(html.as_bytes()))
         .with_context(|| format!("cannot write {}", path.shown()))?;
     if args.output.json {
-        let records = report.runs.iter().zip(&folders).zip(&told);
+        let records = report.runs.iter().zip(&folders).zip(&details);
         print::json(&Record {
             report: path.to_string_lossy(),
             bytes: html.len(),
@@ -124,7 +124,7 @@ fn record<'a>(run: &'a Run, folder: &'a Path, segments: &'a [Segment]) -> RunRec
     }
 }
 
-/// The program and the day.
+/// Name and version of the program, and the date.
 fn written_by() -> String {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let day = now.split('T').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `resnet show`: pictures of what a network learned.
+//! `resnet show`: draws predictions, confusion matrix, mistakes, filters and class activation maps.
 
 use std::{
     fs,
@@ -13,14 +13,14 @@ use resnet::{
     random::{Purpose, Random},
 };
 use resnet_formats::{Shown, atomic_write, make_own_folder, printable};
-use resnet_pictures::{Cell, Heat, Theme, cam, confusion, filters, grid, png};
+use resnet_pictures::{Cell, HeatMap, Theme, cam, confusion, filters, grid, png};
 use serde::Serialize;
 
 use crate::{
     args::{Global, PictureFormat, ShowArgs},
     evaluation::{self, Evaluated},
     model,
-    pictures::{self, cell, what_on_what},
+    pictures::{self, cell, model_on_data},
     print,
     table::{
         Align::{Left, Right},
@@ -28,13 +28,13 @@ use crate::{
     },
 };
 
-/// Pixels of a PNG to a unit of length.
+/// PNG pixels per SVG unit.
 const SCALE: f32 = 2.0;
-/// Images that get an activation map.
+/// Maximum number of class activation maps.
 const MAPS: usize = 16;
 
 pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
-    let evaluated = evaluation::evaluate(&args.test, global)?;
+    let evaluated = evaluation::evaluate(&args.evaluation, global)?;
     let classes = evaluated.model.class_names();
     let shown = chosen(evaluated.predictions.len(), args.count, args.seed);
     let cells: Vec<Cell> = shown.iter().map(|&i| cell(&evaluated, &classes, i)).collect();
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The images to show: the first, or as many at random.
+/// Indices of the images to show: the first `count`, or random ones.
 fn chosen(images: usize, count: usize, seed: Option<u64>) -> Vec<usize> {
     let mut order: Vec<usize> = (0..images).collect();
     if let Some(seed) = seed {
@@ -64,31 +64,31 @@ fn chosen(images: usize, count: usize, seed: Option<u64>) -> Vec<usize> {
     order
 }
 
-/// The pictures, with the stems of their files.
+/// The SVG pictures, each with the stem of its file name.
 fn draw(
     args: &ShowArgs,
     evaluated: &Evaluated,
     classes: &[String],
     cells: &[Cell],
-    heat: Option<&[Heat]>,
+    heat: Option<&[HeatMap]>,
     theme: &Theme,
 ) -> Vec<(&'static str, String)> {
     let Evaluated { model, data, result, predictions, .. } = evaluated;
-    let what = what_on_what(model, &data.name);
+    let what = model_on_data(model, &data.name);
     let images = print::grouped(result.images);
     let accuracy = format!("{:.2}%", result.accuracy);
 
-    let right = cells.iter().filter(|cell| cell.correct).count();
+    let correct = cells.iter().filter(|cell| cell.correct).count();
     let which = match args.seed {
-        Some(seed) => format!("{} test images drawn with seed {seed}", cells.len()),
+        Some(seed) => format!("{} random test images (seed {seed})", cells.len()),
         None => format!("the first {} test images", cells.len()),
     };
-    let headline = format!("{right} of {} right", cells.len());
-    let detail = format!("{what}: {which}. Of all {images}, {accuracy} are right");
+    let headline = format!("{correct} of {} correct", cells.len());
+    let detail = format!("{what}: {which}. Accuracy on all {images}: {accuracy}");
     let predictions_svg = grid(cells, (&*headline, &*detail), theme);
 
-    let headline = format!("{accuracy} right");
-    let detail = format!("{what}, {images} test images: which class is taken for which");
+    let headline = format!("Confusion matrix, {accuracy} accuracy");
+    let detail = format!("{what}, {images} test images");
     let counts = pictures::confusion(evaluated);
     let confusion_svg = confusion(&counts, classes, (&*headline, &*detail), theme);
 
@@ -96,10 +96,13 @@ fn draw(
     let worst: Vec<Cell> =
         wrong.iter().take(args.count).map(|&i| cell(evaluated, classes, i)).collect();
     let (headline, detail) = match worst.len() {
-        0 => ("No mistakes".into(), format!("{what}: all {images} test images are right")),
+        0 => ("No mistakes".into(), format!("{what}: all {images} test images are correct")),
         n => (
             "Most confident mistakes".to_owned(),
-            format!("{what}: {n} of {} among {images} test images", print::grouped(wrong.len())),
+            format!(
+                "{what}: {n} of {} mistakes on {images} test images",
+                print::grouped(wrong.len())
+            ),
         ),
     };
     let mistakes_svg = grid(&worst, (&*headline, &*detail), theme);
@@ -117,35 +120,35 @@ fn draw(
     ];
     if let Some(heat) = heat {
         let pairs: Vec<_> = cells.iter().cloned().zip(heat.iter().cloned()).collect();
-        let detail = format!("{what}: each image beside what speaks for the predicted class in it");
+        let detail = format!("{what}: each image, and the heat map of its predicted class");
         drawn.push(("cam", cam(&pairs, ("Class activation maps", &*detail), theme)));
     }
     drawn
 }
 
-/// Class activation maps of the first images, for the classes that are predicted.
+/// Class activation maps of the first images, for their predicted classes.
 fn maps(
     args: &ShowArgs,
     global: &Global,
     evaluated: &Evaluated,
     shown: &[usize],
-) -> anyhow::Result<Vec<Heat>> {
+) -> anyhow::Result<Vec<HeatMap>> {
     let Evaluated { model, data, normalisation, predictions, .. } = evaluated;
     let images = &data.test;
     let shown = &shown[..shown.len().min(MAPS)];
-    let (dtype, batch, cpu) = (args.test.model.dtype.into(), shown.len(), global.cpu()?);
+    let (dtype, batch, cpu) = (args.evaluation.model.dtype.into(), shown.len(), global.cpu()?);
     let (height, width) = (images.height, images.width);
     let mut plan = ActivationMaps::new(&model.network, dtype, batch, height, width, &cpu)?;
     let pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i)).copied().collect();
     plan.forward(Input::Bytes(&pixels, normalisation), batch);
     let heat = |(place, &image)| {
         let map = plan.map(place, predictions.class(image));
-        Heat { rows: map.rows, columns: map.columns, values: map.values }
+        HeatMap { rows: map.rows, columns: map.columns, values: map.values }
     };
     Ok(shown.iter().enumerate().map(heat).collect())
 }
 
-/// Where pictures go if nothing else is said: into the run, or beside where one stands.
+/// Default folder of the pictures: in the run folder, else in the working folder.
 fn default_folder(model: &Model) -> PathBuf {
     if let Some(run) = model::run_of(model) {
         return run.join("pictures");
@@ -154,7 +157,7 @@ fn default_folder(model: &Model) -> PathBuf {
     format!("{name}-pictures").into()
 }
 
-/// Writes all pictures, once all are drawn.
+/// Writes all pictures after all are drawn.
 fn write(
     out: Option<&Path>,
     model: &Model,
@@ -174,7 +177,7 @@ fn write(
             files.push((folder.join(stem).with_extension("svg"), svg.into_bytes()));
         }
     }
-    // A link in a run would lead elsewhere; one that was asked for may.
+    // The default folder must not be a link out of an untrusted run; --out may be a link.
     let made = if out.is_some() { fs::create_dir_all(folder) } else { make_own_folder(folder) };
     made.with_context(|| format!("cannot make the folder {} (--out)", folder.shown()))?;
     for (path, bytes) in &files {
@@ -184,12 +187,12 @@ fn write(
     Ok(files.into_iter().map(|(path, _)| path).collect())
 }
 
-/// What is told about the pictures (`resnet show --json`).
+/// The output of `resnet show --json`.
 #[derive(Serialize)]
 struct Report<'a> {
     arch: String,
     data: &'a str,
-    /// Of all test images.
+    /// All test images.
     images: usize,
     accuracy: f64,
     shown: usize,
@@ -200,7 +203,7 @@ struct Report<'a> {
 
 #[derive(Serialize)]
 struct Prediction {
-    /// Its place in the data set, from 0.
+    /// Index in the data set, from 0.
     image: usize,
     predicted: String,
     #[serde(rename = "true")]
@@ -247,7 +250,7 @@ impl<'a> Report<'a> {
             [("image", Right), ("", Left), ("predicted", Left), ("", Right), ("true", Left)];
         print::line(table(&headers, rows))?;
         print::line(format!(
-            "\n{} of {} right; of all {} test images {:.2}%",
+            "\n{} of {} correct; accuracy on all {} test images: {:.2}%",
             self.right,
             self.shown,
             print::grouped(self.images),
@@ -263,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_are_the_first_or_drawn_by_the_seed() {
+    fn images_are_the_first_or_random() {
         assert_eq!(chosen(5, 3, None), [0, 1, 2]);
         assert_eq!(chosen(2, 3, None), [0, 1]);
         let drawn = chosen(1000, 32, Some(1));
@@ -273,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_a_run_go_into_it() {
+    fn pictures_of_a_run_go_into_its_folder() {
         let dir = tempfile::tempdir().unwrap();
         let mut last = Model::demo();
         last.path = dir.path().join("last.safetensors");

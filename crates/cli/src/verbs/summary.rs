@@ -1,4 +1,4 @@
-//! `resnet summary`: what a network consists of and costs.
+//! `resnet summary`: layers, shapes, parameters, multiply-accumulates and memory of a network.
 
 mod plan;
 mod subject;
@@ -70,17 +70,17 @@ pub(crate) fn run(args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
     });
     print::line(table(&headers, rows) + "\n")?;
     let about = |bytes: usize| {
-        format!("about {} for {} images at a time", HumanBytes(bytes as u64), args.batch)
+        format!("about {} of memory at batch size {}", HumanBytes(bytes as u64), args.batch)
     };
     for (label, value) in file.map(|file| ("file", file)).into_iter().chain([
         ("network", format!("{name}, {classes} classes, images of {image_size}x{image_size}")),
         ("parameters", print::grouped(summary.parameters)),
-        ("MACs an image", print::macs(summary.macs)),
+        ("MACs per image", print::macs(summary.macs)),
         ("weights", HumanBytes(summary.parameter_bytes() as u64).to_string()),
         ("training", about(summary.training_bytes(args.batch))),
         ("inference", about(summary.inference_bytes(args.batch))),
     ]) {
-        print::line(format!("{label:<14} {value}"))?;
+        print::line(format!("{label:<16}{value}"))?;
     }
     Ok(())
 }

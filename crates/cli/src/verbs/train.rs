@@ -1,4 +1,4 @@
-//! `resnet train`: a run, from its arguments to its last line.
+//! `resnet train`: starts or resumes a run.
 
 use std::{
     path::Path,
@@ -11,13 +11,13 @@ use resnet::{
     Arch, Cpu,
     data::{self as sets, DataSource, Dataset},
     run::{CONFIG, RunFolder},
-    train::{self, EpochMetrics, Event, Facts, Log, Outcome, TensorBoard},
+    train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard},
 };
 use resnet_formats::{Shown, quoted_path};
 
 use crate::{
     args::{DataDir, Global, TrainArgs},
-    config::{self, Beginning},
+    config::{self, StartingPoint},
     data::{self, Limits},
     error::Usage,
     interrupt::{Interrupt, Interrupted},
@@ -25,22 +25,24 @@ use crate::{
     progress::Progress,
 };
 
-/// Folder of the runs that are not told where to go, and where `--resume last` looks.
+/// Default parent of run folders; `--resume last` searches it.
 pub(crate) const RUNS: &str = "runs";
 
 pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let cpu = global.cpu()?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let (folder, data) = match &args.start.resume {
-        Some(target) if !is_foreign(target) => resume(args, target, global, &interrupt)?,
+        Some(target) if !is_standalone_checkpoint(target) => {
+            resume(args, target, global, &interrupt)?
+        }
         _ => start(args, &cpu, global, &interrupt)?,
     };
     let mut log = Log::open(folder.path()).inspect_err(|_| folder.abandon())?;
-    let mut facts = Some(Facts::open(folder.path()).unwrap_or_else(|error| {
-        let note = format!("{error}: it is begun anew");
+    let mut info = Some(RunInfo::open(folder.path()).unwrap_or_else(|error| {
+        let note = format!("{error}: writing a new one");
         log.write(&Event::Note(note.clone()));
         global.note(note);
-        Facts::anew(folder.path())
+        RunInfo::empty(folder.path())
     }));
     let mut board = args.tensorboard.then(|| TensorBoard::new(&folder));
     let mut progress = Progress::new(args, global, &interrupt);
@@ -54,12 +56,12 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
             log.write(&note);
             progress.show(&note);
         };
-        if let Some(Err(error)) = facts.as_mut().map(|facts| facts.write(event)) {
-            note(format!("{error}: it tells no more of this run"));
-            facts = None;
+        if let Some(Err(error)) = info.as_mut().map(|info| info.write(event)) {
+            note(format!("{error}: it is no longer updated"));
+            info = None;
         }
         if let Some(Err(error)) = board.as_mut().map(|board| board.write(event)) {
-            note(format!("{error}: TensorBoard gets no more of this run"));
+            note(format!("{error}: no more TensorBoard events are written"));
             board = None;
         }
         if let Event::EpochEnd { metrics, .. } = event
@@ -83,8 +85,8 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Interrupted(signal) => {
-            global.say(format!(
-                "stopped, and all is saved; to continue:\n  resnet train --resume {}",
+            global.status(format!(
+                "stopped, and the run is saved. Resume it with:\n  resnet train --resume {}",
                 quoted_path(folder.path())
             ));
             Ok(Interrupted(signal).exit_code())
@@ -92,45 +94,48 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
     }
 }
 
-/// Whether a file is of no run here, so that a new one continues it.
-fn is_foreign(target: &Path) -> bool {
+/// Whether this is a checkpoint outside a run folder: it is resumed in a new run.
+fn is_standalone_checkpoint(target: &Path) -> bool {
     target.is_file() && !target.with_file_name(CONFIG).is_file()
 }
 
-/// What a new run starts from. The architecture is that of the file, unless one is asked for.
-fn beginning(args: &TrainArgs, global: &Global) -> anyhow::Result<Beginning> {
+/// The model that a new run starts from. Its architecture is `--arch`, else the file's.
+fn starting_point(args: &TrainArgs, global: &Global) -> anyhow::Result<StartingPoint> {
     let start = &args.start;
     let Some(file) = start.resume.as_ref().or(start.init.as_ref()) else {
-        return Ok(Beginning { arch: args.arch, file: None, continues_after: None });
+        return Ok(StartingPoint { arch: args.arch, checkpoint: None, finished_epochs: None });
     };
-    let asked = args.is_given("--arch").then_some(args.arch);
-    let model = model::open(file, asked, global)?;
+    let arch = args.is_given("--arch").then_some(args.arch);
+    let model = model::open(file, arch, global)?;
     if start.resume.is_some() {
-        // Before anything is fetched.
+        // Before anything is downloaded.
         let info = sets::info(args.data.name(), Path::new(""))?;
         model.check_fit(info.name, info.classes.len(), info.channels)?;
     }
-    let continues_after = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
-    Ok(Beginning { arch: model.arch, file: Some(model.path), continues_after })
+    let finished_epochs = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
+    Ok(StartingPoint { arch: model.arch, checkpoint: Some(model.path), finished_epochs })
 }
 
-/// A new run: its data, its configuration, its folder.
+/// Starts a new run: loads its data, writes its configuration, creates its folder.
 fn start(
     args: &TrainArgs,
     cpu: &Cpu,
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(RunFolder, Dataset)> {
-    let beginning = beginning(args, global)?;
-    let default = || Path::new(RUNS).join(default_name(beginning.arch, args));
+    let start = starting_point(args, global)?;
+    let default = || Path::new(RUNS).join(default_name(start.arch, args));
     let path = args.out.clone().unwrap_or_else(default);
-    // Before what takes time.
+    // Before anything slow.
     RunFolder::examine(&path)?;
     let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
     let data = data::load(args.data, &args.data_dir, limits, global, interrupt)?;
-    let mut config = config::build(args, &beginning, &data, cpu)?;
+    let mut config = config::build(args, &start, &data, cpu)?;
     if let Some(budget) = args.recipe.budget {
-        global.say(format!("measuring how much fits into {}", humantime::format_duration(budget)));
+        global.status(format!(
+            "measuring the training speed to fit {}",
+            humantime::format_duration(budget)
+        ));
         let speed = train::measure(&config, &data, cpu)?;
         config.total_steps = speed.steps_within(budget, config.steps_per_epoch());
     }
@@ -138,7 +143,7 @@ fn start(
     Ok((RunFolder::create(&path, &config)?, data))
 }
 
-/// A run that continues, and its data.
+/// Resumes a run: loads its configuration and its data.
 fn resume(
     args: &TrainArgs,
     target: &Path,
@@ -146,8 +151,8 @@ fn resume(
     interrupt: &Interrupt,
 ) -> anyhow::Result<(RunFolder, Dataset)> {
     if let [given, ..] = &args.given[..] {
-        let why = "a run that is continued keeps its own settings";
-        return Err(Usage(format!("--resume of a run cannot be used with {given}: {why}")).into());
+        let why = "a resumed run keeps its own settings";
+        return Err(Usage(format!("--resume cannot be used with {given}: {why}")).into());
     }
     let newest;
     let target = if target == Path::new("last") {
@@ -158,10 +163,10 @@ fn resume(
     };
     let folder = RunFolder::resume(target)?;
     let config = &folder.config().data;
-    let data_dir = DataDir { path: args.data_dir.path.clone(), of_run: config.dir.clone() };
+    let data_dir = DataDir { path: args.data_dir.path.clone(), from_run: config.dir.clone() };
     let limits = Limits { train: config.limit_train, test: config.limit_test };
     let source: DataSource = config.name.parse()?;
-    // Before anything is fetched.
+    // Before anything is downloaded.
     let classes = sets::info(source.name(), Path::new(""))?.classes;
     train::check_classes(folder.config(), &classes)?;
     let data = data::load(source, &data_dir, limits, global, interrupt)?;
@@ -176,7 +181,7 @@ fn default_name(arch: Arch, args: &TrainArgs) -> String {
     format!("{arch}-{}-{date}-{time}", args.data)
 }
 
-/// The last line: what came of it, how long it took, where it is.
+/// The last line: test accuracy, time and folder.
 fn result(last: &EpochMetrics, began: Instant, folder: &Path) -> String {
     format!(
         "test accuracy {:.2}% in {}, saved in {}",

@@ -1,4 +1,4 @@
-//! Files and folders that are not as they should be: one clear line, nothing left half-written.
+//! Missing, damaged and wrong files and folders: one clear error, and no partial output.
 
 use std::{fs, process::Command};
 
@@ -13,17 +13,17 @@ const SMALL: [&str; 8] =
 fn missing_models_and_runs() {
     let s = Sandbox::new();
     s.run(&["eval", "nowhere"]).fails(1, &["nowhere"]);
-    s.run(&["summary", "nowhere"]).fails(2, &["'nowhere'", "no file of that name"]);
+    s.run(&["summary", "nowhere"]).fails(2, &["'nowhere'", "no file of this name"]);
     s.run(&["train", "--resume", "nowhere"]).fails(1, &["nowhere", "config.toml"]);
     s.run(&["train", "--resume", "last"]).fails(1, &["no run in runs", "--resume"]);
     fs::create_dir(s.path("empty")).unwrap();
     s.run(&["eval", "empty"]).fails(1, &["empty"]);
     s.run(&[&SMALL[..], &["--init", "nowhere", "--out", "run"]].concat()).fails(1, &["nowhere"]);
-    assert!(!s.path("run").exists(), "a run that cannot begin leaves no folder");
+    assert!(!s.path("run").exists(), "a run that cannot start leaves no folder");
 }
 
 #[test]
-fn truncated_and_foreign_batch_files() {
+fn truncated_and_wrong_batch_files() {
     let s = Sandbox::new();
     let folder = s.path("data/cifar-10-batches-bin");
     fs::create_dir_all(&folder).unwrap();
@@ -32,7 +32,7 @@ fn truncated_and_foreign_batch_files() {
     }
     fs::write(folder.join("test_batch.bin"), vec![0; 30_730_000]).unwrap();
     let train = ["train", "cifar10", "--arch", "resnet8", "--out", "run"];
-    // Of the right size, and not what it should be.
+    // The right size, but the wrong content.
     let digests = ["expected MD5 5dd7e06a14cb22eb9f671a540d1b7c25, got ", "data fetch cifar10"];
     s.run(&train).fails(1, &[&["data_batch_1.bin"], &digests[..]].concat());
     let limited = [&train[..], &["--limit-train", "1"]].concat();
@@ -44,7 +44,7 @@ fn truncated_and_foreign_batch_files() {
 }
 
 #[test]
-fn damaged_and_foreign_checkpoints() {
+fn damaged_and_mismatched_checkpoints() {
     let s = Sandbox::new();
     s.run(&[&SMALL[..], &["--epochs", "1", "--out", "run"]].concat()).success();
     let good = fs::read(s.path("run/last.safetensors")).unwrap();
@@ -89,16 +89,16 @@ fn impossible_output_folders() {
 fn a_network_that_does_not_fit_leaves_no_folder() {
     let s = Sandbox::new();
     s.run(&[&SMALL[..], &["--epochs", "1", "--split", "4", "--out", "a"]].concat()).success();
-    // The weights are read once the folder is there.
+    // The weights are read after the folder is created.
     let init = ["train", "synthetic", "--arch", "resnet14", "--init", "a", "--out", "deep/b"];
     s.run(&init).fails(1, &["a/best.safetensors holds resnet8, not resnet14", "--arch resnet8"]);
     assert!(!s.path("deep").exists());
 }
 
-/// The shell allows the process less memory than the batch needs.
+/// The shell limits the process to less memory than the batch needs.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_batch_that_memory_does_not_hold() {
+fn a_batch_that_does_not_fit_into_memory() {
     let s = Sandbox::new();
     let resnet = env!("CARGO_BIN_EXE_resnet");
     for args in [
@@ -113,7 +113,7 @@ fn a_batch_that_memory_does_not_hold() {
     assert!(!s.path("deep").exists());
 }
 
-/// Somebody's folder is left as it is.
+/// A folder of the user is not changed.
 #[test]
 fn a_folder_with_files_of_a_run() {
     let s = Sandbox::new();
@@ -138,12 +138,12 @@ fn two_runs_in_one_folder() {
     s.run(&args).fails(1, &["run already holds a run", "--resume run"]);
 }
 
-/// Not even root makes folders there.
+/// Not even root can create folders there.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_output_folder_that_cannot_be_made() {
     let s = Sandbox::new();
-    // Before the data is looked for, which is not there.
+    // Before the data set is loaded, which is missing.
     for data in ["synthetic", "cifar10"] {
         s.run(&["train", data, "--out", "/proc/run"]).fails(1, &["cannot create /proc/run"]);
     }

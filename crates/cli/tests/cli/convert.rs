@@ -1,17 +1,17 @@
-//! Files of every form: converted, inspected, evaluated, trained on; and those that are refused.
+//! Model files of every format: converted, inspected, evaluated and trained on, or rejected.
 
 use std::{fs, path::PathBuf};
 
 use resnet::{
     Arch, Network,
-    model_file::{Model, Target},
+    model_file::{Model, SaveFormat},
     network::Init,
 };
 use serde_json::Value;
 
 use crate::common::Sandbox;
 
-/// A file of the library's tests.
+/// A file from the tests of crates/resnet.
 fn file(name: &str) -> String {
     let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../resnet/tests");
     tests.join(name).to_str().unwrap().to_owned()
@@ -25,7 +25,7 @@ const SMALL: [&str; 8] =
     ["train", "synthetic", "--limit-train", "64", "--limit-test", "10", "--batch-size", "32"];
 
 #[test]
-fn a_network_goes_through_every_form() {
+fn a_network_converts_to_every_format() {
     let s = Sandbox::new();
     let mut from = golden("all.tar");
     for to in ["a.tar", "b.safetensors", "c.pt", "d.pth", "e.th", "f.onnx", "g.tar"] {
@@ -39,32 +39,32 @@ fn a_network_goes_through_every_form() {
         assert_eq!(summary["arch"], "resnet18-cifar");
         assert_eq!(summary["parameters"], 176_402);
         let noted = match to {
-            "b.safetensors" => "note: the optimizer is left out: a .tar keeps it",
-            "g.tar" => "note: there is no optimizer in g.tar: it holds no optimizer",
+            "b.safetensors" => "note: the optimizer state is left out: convert to .tar to keep it",
+            "g.tar" => "note: g.tar has no optimizer state: ",
             _ => "",
         };
         assert!(out.stderr.contains(noted), "{out:#?}");
         from = to.to_owned();
     }
     let text = s.run(&["summary", "a.tar"]).success().stdout;
-    assert!(text.contains("PyTorch checkpoint, with the optimizer"), "{text}");
+    assert!(text.contains("PyTorch checkpoint, with optimizer state"), "{text}");
     s.run(&["convert", "g.tar", "folded.onnx", "--fold", "--quiet"]).success();
     let size = |name: &str| fs::metadata(s.path(name)).unwrap().len();
     assert!(size("folded.onnx") < size("f.onnx"));
-    // The first and the last state dict are one, to the bit.
+    // The first and the last state dict are bit-identical.
     s.run(&["convert", "a.tar", "first.pt", "--quiet"]).success();
     s.run(&["convert", "g.tar", "last.pt", "--quiet"]).success();
     assert!(fs::read(s.path("first.pt")).unwrap() == fs::read(s.path("last.pt")).unwrap());
 }
 
 #[test]
-fn what_a_file_knows_goes_along() {
+fn conversions_keep_the_normalisation() {
     let s = Sandbox::new();
     let th = file("pretrained/resnet20-12fca82f.th");
     let images = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"];
     let out = s.run(&[&["convert", &th, "x.safetensors"], &images[..]].concat()).success();
-    assert!(out.stderr.contains("is a resnet20, by the names and shapes"), "{out:#?}");
-    assert!(out.stderr.contains("say --arch plain20"), "{out:#?}");
+    assert!(out.stderr.contains("inferred resnet20 from the names and shapes"), "{out:#?}");
+    assert!(out.stderr.contains("give --arch plain20"), "{out:#?}");
     for to in ["x.onnx", "x.tar"] {
         s.run(&["convert", "x.safetensors", to]).success();
     }
@@ -74,28 +74,28 @@ fn what_a_file_knows_goes_along() {
         let record: Value = serde_json::from_str(&out.stdout).unwrap();
         (record["loss"].as_f64().unwrap(), out.stderr)
     };
-    let (asked, said) = eval(&th, &images);
-    assert!(!said.contains("normalised"), "{said}");
-    let (usual, said) = eval(&th, &[]);
-    assert!(said.contains("does not say how its images are normalised"), "{said}");
-    assert_ne!(asked, usual);
+    let (given, stderr) = eval(&th, &images);
+    assert!(!stderr.contains("normalisation"), "{stderr}");
+    let (usual, stderr) = eval(&th, &[]);
+    assert!(stderr.contains("does not state its normalisation"), "{stderr}");
+    assert_ne!(given, usual);
     for model in ["x.safetensors", "x.onnx", "x.tar"] {
-        let (loss, said) = eval(model, &["--logits", "logits.npy"]);
-        assert_eq!((loss, said.as_str()), (asked, ""), "{model}");
+        let (loss, stderr) = eval(model, &["--logits", "logits.npy"]);
+        assert_eq!((loss, stderr.as_str()), (given, ""), "{model}");
         let npy = fs::read(s.path("logits.npy")).unwrap();
         assert!(npy.len() == 128 + 20 * 10 * 4 && npy.starts_with(b"\x93NUMPY"));
     }
-    // A state dict says nothing of it.
+    // A state dict cannot store it.
     let out = s.run(&["convert", "x.safetensors", "x.pt"]).success();
-    assert!(out.stderr.contains("no place for class names and preprocessing"), "{out:#?}");
+    assert!(out.stderr.contains("cannot store class names and normalisation"), "{out:#?}");
 }
 
 #[test]
-fn timm_gets_a_folder() {
+fn a_timm_folder_is_written() {
     let s = Sandbox::new();
     let arch: Arch = "resnet18".parse().unwrap();
     let model = Model::new(arch, Network::new(arch.graph(3), Init::He, 0));
-    model.save(&s.path("net.safetensors"), Target::Safetensors).unwrap();
+    model.save(&s.path("net.safetensors"), SaveFormat::Safetensors).unwrap();
     s.run(&["convert", "net.safetensors", "out/"]).success();
     s.run(&["convert", "net.safetensors", "other", "--timm"]).success();
     let config = fs::read_to_string(s.path("out/config.json")).unwrap();
@@ -107,17 +107,17 @@ fn timm_gets_a_folder() {
 }
 
 #[test]
-fn what_cannot_be_converted_is_told() {
+fn impossible_conversions_are_errors() {
     let s = Sandbox::new();
     let pt = golden("state_dict.pt");
     s.run(&["convert", &pt, "out.bin"]).fails(2, &["out.bin", ".safetensors", ".onnx"]);
-    s.run(&["convert", &pt, "out"]).fails(2, &["suffixes", "a folder for timm ends in /"]);
+    s.run(&["convert", &pt, "out"]).fails(2, &["suffix", "for a timm folder, end OUT in /"]);
     s.run(&["convert", &pt, "out.pt", "--fold"]).fails(2, &["--fold is for .onnx"]);
     s.run(&["convert", "nowhere.pt", "out.pt"]).fails(1, &["nowhere.pt cannot be read"]);
     s.run(&["convert", &pt, "no/folder/out.pt"])
         .fails_behind_notes(1, &["cannot write no/folder/out.pt"]);
     fs::copy(&pt, s.path("same.pt")).unwrap();
-    s.run(&["convert", "same.pt", "./same.pt"]).fails(1, &["same.pt is the file that is read"]);
+    s.run(&["convert", "same.pt", "./same.pt"]).fails(1, &["OUT is the input file ./same.pt"]);
     let wrong = ["missing: layer1.0.conv3.weight, ", " and ", " more", "is a resnet18-cifar"];
     s.run(&["convert", &pt, "out.pt", "--arch", "resnet50-cifar"]).fails(1, &wrong);
     assert!(!s.path("out.pt").exists());
@@ -127,7 +127,7 @@ fn what_cannot_be_converted_is_told() {
 const LEGACY: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.";
 
 #[test]
-fn files_that_are_refused() {
+fn damaged_and_malicious_files_are_rejected() {
     let s = Sandbox::new();
     let good = |suffix: &str| fs::read(golden(suffix)).unwrap();
     s.run(&["convert", &golden("state_dict.pt"), "whole.onnx"]).success();
@@ -173,20 +173,20 @@ fn every_epoch_is_saved_for_pytorch() {
         assert_eq!(log.matches(&format!("saved {file}\n")).count(), 2, "{log}");
     }
     let text = s.run(&["summary", all]).success().stdout;
-    assert!(text.contains("PyTorch checkpoint, 2 epochs, with the optimizer"), "{text}");
+    assert!(text.contains("PyTorch checkpoint, 2 epochs, with optimizer state"), "{text}");
     let eval = |model| s.json(&["eval", model, "synthetic", "--limit-test", "10", "--json"]);
     let loss = |model| eval(model)[0]["loss"].clone();
     assert_eq!(loss(state), loss("run"));
     assert_eq!(loss(all), loss("run"));
-    // In its folder it is a checkpoint of the run, which is complete.
+    // In its run folder, it is a checkpoint of a finished run.
     let before = fs::read(s.path("run/metrics.jsonl")).unwrap();
     s.run(&["train", "--resume", all]).success();
     assert_eq!(fs::read(s.path("run/metrics.jsonl")).unwrap(), before);
 
-    // Elsewhere it is something to go on from, with settings of one's own.
+    // Elsewhere, it is resumed in a new run with the given settings.
     fs::rename(s.path(all), s.path("all.tar")).unwrap();
-    let go_on = |more: &[&str]| s.run(&[&SMALL[..], &["--resume", "all.tar"], more].concat());
-    let out = go_on(&["--epochs", "3", "--momentum", "0.8", "--out", "next"]).success();
+    let resume = |more: &[&str]| s.run(&[&SMALL[..], &["--resume", "all.tar"], more].concat());
+    let out = resume(&["--epochs", "3", "--momentum", "0.8", "--out", "next"]).success();
     for said in [
         "arch    resnet8",
         "with its weights and momentum, after its 2 epochs",
@@ -199,8 +199,8 @@ fn every_epoch_is_saved_for_pytorch() {
         metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((epochs.len(), &epochs[0]["epoch"], &epochs[0]["step"]), (1, &3.into(), &6.into()));
     s.run(&["train", "--resume", "next"]).success();
-    go_on(&["--epochs", "2", "--out", "late"]).fails(1, &["are done already", "--epochs"]);
-    go_on(&["--init", "all.tar"]).fails(2, &["cannot be used with"]);
+    resume(&["--epochs", "2", "--out", "late"]).fails(1, &["are done already", "--epochs"]);
+    resume(&["--init", "all.tar"]).fails(2, &["cannot be used with"]);
     assert!(!s.path("late").exists());
     let lacks = ["--resume", "state.pt", "--epochs", "1", "--out", "third"];
     s.run(&["convert", "all.tar", "state.pt"]).success();
@@ -213,20 +213,20 @@ fn every_epoch_is_saved_for_pytorch() {
 }
 
 #[test]
-fn a_head_for_other_classes_starts_anew() {
+fn a_classifier_for_other_classes_is_initialised_at_random() {
     let s = Sandbox::new();
     let arch: Arch = "resnet14".parse().unwrap();
     let model = Model::new(arch, Network::new(arch.graph(5), Init::He, 0));
-    model.save(&s.path("five.pt"), Target::StateDict).unwrap();
+    model.save(&s.path("five.pt"), SaveFormat::StateDict).unwrap();
     let args = [&SMALL[..], &["--epochs", "1", "--out", "run"]].concat();
-    let continued = s.run(&[&args[..], &["--resume", "five.pt"]].concat());
-    continued.fails_behind_notes(1, &["five.pt is for 5 classes, and synthetic has 10"]);
+    let resumed = s.run(&[&args[..], &["--resume", "five.pt"]].concat());
+    resumed.fails_behind_notes(1, &["five.pt is for 5 classes, and synthetic has 10"]);
     assert!(!s.path("run").exists());
     let out = s.run(&[&args[..], &["--init", "five.pt"]].concat()).success();
     for said in ["arch    resnet14", "note: the head (linear) has 5 classes in ", "the data 10"] {
         assert!(out.stderr.contains(said), "{said} is not in {out:#?}");
     }
-    // Nothing is concluded where the architecture is asked for.
+    // With --arch, the architecture is not inferred.
     let args = ["--arch", "resnet20", "--init", "five.pt", "--out", "other"];
-    s.run(&[&SMALL[..], &args].concat()).fails(1, &["five.pt is no resnet20", "a resnet14"]);
+    s.run(&[&SMALL[..], &args].concat()).fails(1, &["five.pt is not a resnet20", "a resnet14"]);
 }

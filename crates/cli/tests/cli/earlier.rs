@@ -1,4 +1,5 @@
-//! Files of an earlier version: fixtures/README.md says how they were made.
+//! Files of an earlier version must load unchanged. fixtures/README.md describes how they were
+//! made.
 
 use std::{
     fs,
@@ -16,7 +17,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// What the earlier version made of its own files.
+/// The results of the earlier version.
 fn expected() -> Value {
     serde_json::from_str(&fs::read_to_string(fixture("expected.json")).unwrap()).unwrap()
 }
@@ -30,7 +31,7 @@ fn copy(s: &Sandbox, run: &str) {
     }
 }
 
-/// Runs `resnet` on the instruction set that every machine has: it must succeed.
+/// Runs `resnet` on the portable instruction set, which every machine has. It must succeed.
 fn portable(s: &Sandbox, args: &[&str]) -> Finished {
     let output = s.command(args).env("RESNET_ISA", "portable").output().unwrap();
     Finished::of(args, output).success()
@@ -52,7 +53,7 @@ fn digest(file: &Path) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Tensors and metrics of a finished run are those that the earlier version ended with.
+/// The tensors and metrics of a finished run equal those of the earlier version.
 fn assert_ended_as_expected(run: &Path, expected: &Value) {
     for (name, sum) in expected["tensors"].as_object().unwrap() {
         assert_eq!(digest(&run.join(name).with_extension("safetensors")), *sum, "{name}");
@@ -66,7 +67,7 @@ fn assert_ended_as_expected(run: &Path, expected: &Value) {
     assert_eq!(metrics.len(), 3);
 }
 
-/// Every field of `expected` is in `value`, which may have more.
+/// Every field of `expected` is in `value`, which may have more fields.
 fn assert_has(value: &Value, expected: &Value) {
     for (key, expected) in expected.as_object().unwrap() {
         assert_eq!(value[key], *expected, "{key}");
@@ -75,7 +76,7 @@ fn assert_has(value: &Value, expected: &Value) {
 
 /// In the middle of an epoch, with everything that it had saved; it writes PyTorch's forms as well.
 #[test]
-fn an_interrupted_run_ends_as_it_would_have() {
+fn an_interrupted_run_resumes_bit_exactly() {
     let (s, expected) = (Sandbox::new(), &expected()["fp32"]);
     for from in ["fp32", "fp32/best.safetensors"] {
         copy(&s, "fp32");
@@ -92,9 +93,9 @@ fn an_interrupted_run_ends_as_it_would_have() {
     }
 }
 
-/// From its configuration alone: it was killed before its first checkpoint.
+/// It was killed before its first checkpoint, so it restarts from its configuration.
 #[test]
-fn a_killed_run_begins_again_to_the_bit() {
+fn a_killed_run_restarts_bit_exactly() {
     let s = Sandbox::new();
     copy(&s, "bf16");
     portable(&s, &["train", "--resume", "bf16"]);
@@ -120,7 +121,7 @@ fn a_run_is_evaluated_and_reported_as_before() {
         assert_eq!(run["metrics"][0][name], expected["metrics"][0][name], "{name}");
     }
     assert_eq!((&run["state"], &run["epochs_done"]), (&"stopped".into(), &1.into()));
-    // It had no run.json: only the checkpoint tells of the machine.
+    // It has no run.json: only the checkpoint describes the machine.
     assert_eq!(run["segments"], Value::Array(vec![]));
     let page = fs::read_to_string(s.path("fp32/report.html")).unwrap();
     assert!(page.contains("best.safetensors, after epoch 1, on 100 test images"));

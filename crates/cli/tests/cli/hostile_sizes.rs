@@ -1,5 +1,5 @@
-//! Files of strangers that ask for much: memory by the sizes that they state, time by what they refer
-//! to over and over. Each is one line of error, or the right answer, soon and within little memory.
+//! Untrusted files that demand huge resources: memory by the sizes that they state, or time by
+//! repeated references. Each gives one error or the right result, quickly and in little memory.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -12,18 +12,18 @@ use std::{
 use resnet::{
     Arch, Network,
     data::Normalisation,
-    model_file::{Model, Target},
+    model_file::{Model, SaveFormat},
     network::Init,
 };
 use resnet_formats::onnx;
 
 use crate::common::{Finished, Sandbox};
 
-/// Far longer than any of these takes on a busy machine: whoever takes as long hangs.
+/// Far longer than any case takes on a busy machine: a process that takes longer hangs.
 const HANG: Duration = Duration::from_secs(20);
 
-/// Runs `resnet` with no more than so many MiB of addresses. Code, threads and their arenas have a
-/// good part of them, without use.
+/// Runs `resnet` with this many MiB of address space. Code, threads and their arenas reserve a good
+/// part.
 fn bounded(s: &Sandbox, mebibytes: usize, args: &[&str]) -> Finished {
     let resnet = env!("CARGO_BIN_EXE_resnet");
     let script = format!("ulimit -v {}; exec '{resnet}' --threads 2 \"$@\"", mebibytes << 10);
@@ -80,7 +80,7 @@ fn repeated(key: u8, value: u8, count: usize) -> Vec<u8> {
     [&b"}("[..], &[b'h', key, b'h', value].repeat(count), b"u"].concat()
 }
 
-/// A file of before 1.6 with one storage of one value.
+/// A PyTorch file of before 1.6, with one storage of one value.
 fn torch(code: &[u8], key: &str) -> Vec<u8> {
     let pickle = |code: &[u8]| [b"\x80\x02", code, b"."].concat();
     let magic = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
@@ -173,14 +173,14 @@ fn headers() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-/// A model whose file is for images of some side.
+/// A model file with this image size.
 fn model(s: &Sandbox, arch: &str, side: usize) {
     let arch: Arch = arch.parse().unwrap();
     let network = Network::new(arch.graph_with(3, 4, 4), Init::PyTorch, 0);
     let mut model = Model::new(arch, network);
     model.image_size = side;
     model.normalisation = Some(Normalisation::cifar10());
-    model.save(&s.path(format!("{side}.safetensors")), Target::Safetensors).unwrap();
+    model.save(&s.path(format!("{side}.safetensors")), SaveFormat::Safetensors).unwrap();
 }
 
 fn photo(s: &Sandbox, name: &str) {
@@ -221,7 +221,7 @@ fn onnx_files_that_share_a_tensor_are_refused() {
 }
 
 #[test]
-fn the_size_of_images_that_a_file_states_is_no_order() {
+fn a_huge_image_size_in_a_file_needs_confirmation() {
     let s = Sandbox::new();
     photo(&s, "a.png");
     photo(&s, "b.png");
@@ -235,26 +235,26 @@ fn the_size_of_images_that_a_file_states_is_no_order() {
     };
     predict(ROOM, "512", &[]).success();
     for (side, error) in [
-        ("2048", "for images of 2048x2048 pixels, and one takes"),
-        ("4096", "say --image-size 4096 if that is meant"),
+        ("2048", "2048.safetensors is 2048x2048, and one image needs"),
+        ("4096", "confirm with --image-size 4096"),
         ("8192", "8192x8192 is too large"),
         ("16384", "16384x16384 is too large"),
         ("16385", "metadata 'image_size' is 16385, not 1 to 16384"),
     ] {
         predict(ROOM, side, &[]).fails(1, &[error]);
     }
-    // What the user asks for is refused only where memory ends.
+    // A size that the user gives is limited only by the memory.
     predict(2 * ROOM, "32", &["--image-size", "4096"]).fails(1, &["needs", "are available"]);
     let small = predict(ROOM, "32", &[]).success().stdout;
     assert_eq!(predict(ROOM, "8192", &["--image-size", "32"]).success().stdout, small);
-    // The other photo changes nothing.
+    // Another photo does not change the result.
     let both = predict(ROOM, "32", &["b.png"]).success().stdout;
     assert_eq!(both.lines().next(), small.lines().next());
 }
 
 /// A colour profile of 200 kB that inflates to 200 MB.
 #[test]
-fn a_profile_is_not_inflated_at_any_size() {
+fn a_huge_colour_profile_is_not_inflated() {
     let s = Sandbox::new();
     model(&s, "resnet8", 32);
     let mut info = png::Info::with_size(1, 1);
@@ -273,7 +273,7 @@ fn a_profile_is_not_inflated_at_any_size() {
 }
 
 #[test]
-fn sizes_on_the_command_line_are_refused_or_described() {
+fn huge_sizes_on_the_command_line_are_rejected() {
     let s = Sandbox::new();
     let much = ["of memory, and", "are available", "smaller batch (--batch-size)"];
     let train = ["train", "synthetic", "--limit-train", "4096", "--out", "run"];
@@ -298,7 +298,7 @@ fn sizes_on_the_command_line_are_refused_or_described() {
     bounded(&s, 2 * ROOM, &args).fails(1, &["of memory"]);
 }
 
-/// `config.toml` of a stranger's run folder.
+/// The `config.toml` of an untrusted run folder.
 #[test]
 fn absurd_runs_are_not_resumed() {
     let s = Sandbox::new();

@@ -1,4 +1,4 @@
-//! Views of a run while it goes on: `--ui full`, and event files for TensorBoard.
+//! Live views of a run: `--ui full`, and TensorBoard event files.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -12,7 +12,7 @@ fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
     common::small(&[&["--out", "run"][..], more].concat())
 }
 
-/// A field of a message: its number, and its bytes or its value in eight bytes.
+/// A protobuf field: its number, its bytes, and its varint value.
 type Field<'a> = (u64, &'a [u8], u64);
 
 fn fields(mut bytes: &[u8]) -> Vec<Field<'_>> {
@@ -44,8 +44,8 @@ fn find<'a>(message: &[Field<'a>], number: u64) -> Option<Field<'a>> {
     message.iter().find(|field| field.0 == number).copied()
 }
 
-/// The scalars of a run by tag and step, as TensorBoard reads its files: one after another, and a
-/// start discards what there is of its step and later ones. Says how many values were discarded.
+/// The scalars of a run by tag and step, read as TensorBoard does: files in order, and a session
+/// start discards all values from its step on. Also returns the number of discarded values.
 fn scalars(run: &Path) -> (BTreeMap<String, BTreeMap<u64, f32>>, usize) {
     let entries = fs::read_dir(run.join("tensorboard")).expect("a folder of event files");
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -81,7 +81,7 @@ fn scalars(run: &Path) -> (BTreeMap<String, BTreeMap<u64, f32>>, usize) {
     (scalars, discarded)
 }
 
-/// Every epoch and every batch is there, once, as `metrics.jsonl` has it.
+/// Asserts that every epoch and batch has one value, equal to that of `metrics.jsonl`.
 fn assert_complete(run: &Path, epochs: usize) {
     let (scalars, _) = scalars(run);
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
@@ -108,11 +108,16 @@ fn assert_complete(run: &Path, epochs: usize) {
 fn a_dashboard_needs_a_terminal() {
     let s = Sandbox::new();
     let out = s.run(&small(&["--epochs", "1", "--ui", "full", "--json"])).success();
-    assert!(out.stderr.contains("note: lines of text in place of --ui full: stderr"), "{out:#?}");
+    assert!(
+        out.stderr.contains(
+            "note: --ui full is not available (stderr is not a terminal): showing log lines"
+        ),
+        "{out:#?}"
+    );
     assert!(out.stderr.contains("epoch 1: train loss "), "{out:#?}");
     assert!(!out.stderr.contains('\x1b'), "{out:#?}");
     assert_eq!(out.stdout.lines().count(), 1, "{out:#?}");
-    assert!(!s.path("run/tensorboard").exists(), "nobody asked for it");
+    assert!(!s.path("run/tensorboard").exists(), "not without --tensorboard");
 }
 
 #[test]
@@ -120,23 +125,23 @@ fn events_for_tensorboard_are_in_the_run() {
     let s = Sandbox::new();
     s.run(&small(&["--epochs", "2", "--tensorboard"])).success();
     assert_complete(&s.path("run"), 2);
-    // There is nothing left to do, and nothing is told twice.
+    // The run is finished: nothing is written twice.
     s.run(&["train", "--resume", "run", "--tensorboard"]).success();
     assert_complete(&s.path("run"), 2);
 }
 
-/// A folder that cannot be had costs the events, not the run.
+/// If the event folder cannot be created, the run continues without events.
 #[test]
-fn a_run_goes_on_without_tensorboard() {
+fn a_run_continues_if_tensorboard_fails() {
     let s = Sandbox::new();
     s.run(&small(&["--epochs", "1"])).success();
     fs::write(s.path("run/tensorboard"), b"in the way").unwrap();
     let out = s.run(&["train", "--resume", "run", "--tensorboard"]).success();
     assert!(out.stderr.contains("run/tensorboard"), "{out:#?}");
-    assert!(out.stderr.contains("TensorBoard gets no more of this run"), "{out:#?}");
+    assert!(out.stderr.contains("no more TensorBoard events are written"), "{out:#?}");
 }
 
-/// Continued after SIGTERM, which saves, and after SIGKILL, which loses what follows the last
+/// Resumed after SIGTERM, which saves, and after SIGKILL, which loses the steps since the last
 /// checkpoint.
 #[cfg(unix)]
 #[test]
@@ -147,11 +152,11 @@ fn events_are_complete_after_interruptions() {
     for (args, signal) in [(&train[..], "-TERM"), (&resume, "-KILL")] {
         let held = Held::at_the_end_of_an_epoch(&s, args);
         held.signal(signal);
-        assert_ne!(held.go_on().code, Some(0));
+        assert_ne!(held.finish().code, Some(0));
     }
     s.run(&resume).success();
     assert_complete(&s.path("run"), 3);
     let (_, discarded) = scalars(&s.path("run"));
-    assert!(discarded > 0, "of the second epoch, which was killed before it was saved");
+    assert!(discarded > 0, "values of the second epoch, which was killed before its checkpoint");
     assert_eq!(fs::read_dir(s.path("run/tensorboard")).unwrap().count(), 3);
 }

@@ -1,4 +1,4 @@
-//! The `resnet` command, as its users run it. One binary: linking is what takes time.
+//! Tests of the `resnet` command. They are one binary, since linking takes most of the time.
 
 mod bad_input;
 mod common;

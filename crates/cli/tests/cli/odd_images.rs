@@ -1,4 +1,4 @@
-//! Odd images: a prediction or one line, and a bound on memory.
+//! Unusual images: a prediction or one line of error, within a memory limit.
 #![cfg(unix)]
 
 use std::{
@@ -19,7 +19,7 @@ fn photo(name: &str) -> Vec<u8> {
     fs::read(Path::new(PHOTOS).join(name)).unwrap()
 }
 
-/// A PNG of one colour, `rows` rows of which are there.
+/// A PNG of one colour, which ends after `rows` rows.
 fn png(
     width: u32,
     height: u32,
@@ -61,7 +61,7 @@ fn frame(jpeg: &[u8]) -> usize {
         + 4
 }
 
-/// A chunk of a WebP of so many columns and rows, 24 bits each.
+/// The header of a WebP of this size.
 fn webp_header(width: u32, height: u32) -> Vec<u8> {
     let side = |n: u32| (n - 1).to_le_bytes()[..3].to_vec();
     let body =
@@ -70,7 +70,7 @@ fn webp_header(width: u32, height: u32) -> Vec<u8> {
     [&b"RIFF"[..], &(data.len() as u32).to_le_bytes(), &data].concat()
 }
 
-/// What is expected: a prediction, or an error that says this.
+/// A file name, its content, and the expected error, or none for a prediction.
 type Case = (&'static str, Vec<u8>, Option<&'static str>);
 
 fn good() -> Vec<Case> {
@@ -105,15 +105,15 @@ fn bad() -> Vec<Case> {
     let at = frame(&jpeg);
     let idat = photo("rgb.png").windows(4).position(|kind| kind == b"IDAT").unwrap();
     let huge = png(20_000, 15_000, png::ColorType::Rgb, png::BitDepth::Eight, 0);
-    let too_large = Some("300 megapixels: at most 134 are read");
+    let too_large = Some("(300 megapixels), above the limit of 134");
     vec![
         ("empty.jpg", vec![], Some("is empty")),
-        ("one-byte.png", vec![0x89], Some("is no image")),
+        ("one-byte.png", vec![0x89], Some("is not an image")),
         ("signature.png", b"\x89PNG\r\n\x1a\n".to_vec(), Some("is truncated")),
         ("start.jpg", vec![0xFF, 0xD8, 0xFF], Some("is truncated")),
-        ("text.jpg", b"no photo at all\n".to_vec(), Some("is no image")),
-        ("page.png", b"<!DOCTYPE html><p>404".to_vec(), Some("is no image")),
-        ("zeros.bmp", vec![0; 5000], Some("is no image")),
+        ("text.jpg", b"no photo at all\n".to_vec(), Some("is not an image")),
+        ("page.png", b"<!DOCTYPE html><p>404".to_vec(), Some("is not an image")),
+        ("zeros.bmp", vec![0; 5000], Some("is not an image")),
         ("half.jpg", half("subsampling-2.jpg"), Some("is truncated")),
         ("half-progressive.jpg", half("progressive.jpg"), Some("is truncated")),
         ("half-exif.jpg", photo("exif-6.jpg")[..40].to_vec(), Some("is truncated")),
@@ -131,8 +131,8 @@ fn bad() -> Vec<Case> {
         ),
         ("no-pixels.png", patched(photo("rgb.png"), 16, &[0; 4]), Some("no-pixels.png is ")),
         ("no-pixels.jpg", patched(jpeg.clone(), at + 1, &[0; 4]), Some("no-pixels.jpg is ")),
-        ("12-bit.jpg", patched(jpeg.clone(), at, &[12]), Some("12-bit.jpg is ")),
-        ("lossless.jpg", patched(jpeg.clone(), at - 3, &[0xC3]), Some("lossless.jpg is ")),
+        ("12-bit.jpg", patched(jpeg.clone(), at, &[12]), Some("12-bit.jpg uses")),
+        ("lossless.jpg", patched(jpeg.clone(), at - 3, &[0xC3]), Some("lossless.jpg uses")),
         ("300-megapixels.png", huge, too_large),
         ("300-megapixels.jpg", patched(jpeg, at + 1, &[0x3A, 0x98, 0x4E, 0x20]), too_large),
         ("300-megapixels.webp", webp_header(20_000, 15_000), too_large),
@@ -150,15 +150,15 @@ fn bad() -> Vec<Case> {
             patched(photo("palette.gif"), 6, &[0x20, 0x4E, 0x98, 0x3A]),
             too_large,
         ),
-        ("16384x16384.webp", webp_header(16_384, 16_384), Some("is 16384x16384, 269 megapixels")),
+        ("16384x16384.webp", webp_header(16_384, 16_384), Some("16384x16384 pixels (269")),
         ("far.png", patched(photo("rgb.png"), 16, &[0xFF; 8]), Some("far.png is ")),
-        ("refused.tiff", photo("refused.tiff"), Some("is TIFF, a format that is not read")),
-        ("refused.avif", photo("refused.avif"), Some("is AVIF, a format that is not read")),
-        ("refused.jp2", photo("refused.jp2"), Some("is no image")),
+        ("refused.tiff", photo("refused.tiff"), Some("is TIFF, which is not supported")),
+        ("refused.avif", photo("refused.avif"), Some("is AVIF, which is not supported")),
+        ("refused.jp2", photo("refused.jp2"), Some("is not an image")),
     ]
 }
 
-/// Runs the binary with no more than so many MiB of addresses.
+/// Runs the binary with this many MiB of address space.
 fn predict(s: &Sandbox, mebibytes: usize, args: &[&OsStr]) -> Finished {
     let script = format!(
         "ulimit -v {}; exec '{}' predict '{PRETRAINED}' --json --threads 2 \"$@\"",
@@ -170,11 +170,11 @@ fn predict(s: &Sandbox, mebibytes: usize, args: &[&OsStr]) -> Finished {
     Finished::of(&["predict"], shell.output().unwrap())
 }
 
-/// What the binary takes without a photo: its code, the network, two threads and their arenas.
+/// MiB that the binary needs without a photo: code, network, two threads and their arenas.
 const BASE: usize = 512;
 
 #[test]
-fn every_odd_image_is_predicted_or_named() {
+fn every_unusual_image_has_a_prediction_or_an_error() {
     let s = Sandbox::new();
     let cases: Vec<Case> = good().into_iter().chain(bad()).collect();
     for (name, bytes, _) in &cases {
@@ -221,10 +221,10 @@ fn every_odd_image_is_predicted_or_named() {
         }
     }
     for (name, error) in [
-        ("folder.jpg", "is a folder without images"),
+        ("folder.jpg", "has no images"),
         ("dangling.jpg", "cannot be read: No such file"),
         ("loop.jpg", "cannot be read: Too many levels"),
-        ("/dev/zero", "more than 128 MiB"),
+        ("/dev/zero", "larger than the limit of 128 MiB"),
     ] {
         assert!(skipped.iter().any(|l| l.contains(name) && l.contains(error)), "{skipped:#?}");
     }
@@ -232,16 +232,16 @@ fn every_odd_image_is_predicted_or_named() {
 
 /// Every photo of the folder: CMYK, animations, orientations, palettes, ...
 #[test]
-fn every_kind_is_predicted() {
+fn every_supported_format_is_predicted() {
     let s = Sandbox::new();
     let found = predict(&s, BASE, &[OsStr::new(PHOTOS)]);
     assert_eq!(found.code, Some(0), "{found:?}");
     assert!(found.stdout.lines().count() >= 45);
 }
 
-/// 12 bytes a pixel, whatever the file: 25 megapixels of 8 bytes each, made of 200 kB.
+/// At most 12 bytes per pixel: 25 megapixels of 8 bytes each, in a file of 200 kB.
 #[test]
-fn a_decompression_bomb_keeps_within_the_bound() {
+fn a_decompression_bomb_stays_within_the_limit() {
     let s = Sandbox::new();
     let bomb = png(5000, 5000, png::ColorType::Rgba, png::BitDepth::Sixteen, 5000);
     assert!(bomb.len() < 1 << 20);

@@ -1,4 +1,4 @@
-//! Where the user wants results: pipes, devices, open descriptors and links.
+//! Output to pipes, devices, file descriptors and links.
 #![cfg(unix)]
 
 use std::{fs, os::unix::fs::symlink, process::Command};
@@ -13,7 +13,7 @@ fn is_page(text: &str) -> bool {
 }
 
 #[test]
-fn results_go_where_the_user_says() {
+fn output_goes_to_any_path() {
     let s = Sandbox::new();
     s.run(&small(&["--epochs", "1", "--out", "run", "--quiet"])).success();
     let report = |out: &str| s.run(&["report", "run", "--no-eval", "--out", out]).success().stdout;
@@ -23,7 +23,7 @@ fn results_go_where_the_user_says() {
     report("/dev/null");
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
 
-    // In a shell: a file behind the standard output, and another descriptor.
+    // In a shell: stdout redirected to a file, and another file descriptor.
     for (name, redirections) in [("1", "> page.html"), ("3", "3>&1 > path.txt")] {
         let arguments = format!("report run --no-eval --out /dev/fd/{name} {redirections}");
         let script = format!("\"$0\" {arguments}");
@@ -65,7 +65,7 @@ fn names_need_not_be_utf8() {
     let record: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
     assert!(record["report"].as_str().unwrap().ends_with("odd-\u{fffd}/report.html"));
 
-    // But for a name that config.toml is to keep.
+    // Except for a path that config.toml must store.
     let mut train = s.command(&small(&["--out", "new", "--quiet", "--init"]));
     let train = train.arg(odd.join("last.safetensors")).output().unwrap();
     let said = String::from_utf8(train.stderr).unwrap();

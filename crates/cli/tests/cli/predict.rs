@@ -1,4 +1,4 @@
-//! `resnet predict`: one photo and many, in every form of output.
+//! `resnet predict`: one photo and several, in every output format.
 
 use std::{fs, path::Path, process::Stdio};
 
@@ -42,7 +42,7 @@ fn a_photo_and_its_five_classes() {
     assert!(probabilities.is_sorted_by(|a, b| a >= b));
 }
 
-/// Company, order and threads are of no matter.
+/// Other photos, their order and the number of threads do not matter.
 #[test]
 fn probabilities_do_not_depend_on_the_batch() {
     let s = Sandbox::new();
@@ -71,8 +71,16 @@ fn folders_patterns_and_standard_input() {
     assert_eq!(files(&["photos"]), all);
     assert_eq!(files(&["photos/*.png"]), all[..3]);
     assert_eq!(files(&["photos/**/c*"]), all[3..]);
-    assert_eq!(files(&["photos/[1].png", "photos/[ab].png"]), all[..3], "a file before a pattern");
-    assert_eq!(files(&["photos/b.png", "photos/a.png"]), [all[2], all[1]], "as they were named");
+    assert_eq!(
+        files(&["photos/[1].png", "photos/[ab].png"]),
+        all[..3],
+        "an existing file is not a pattern"
+    );
+    assert_eq!(
+        files(&["photos/b.png", "photos/a.png"]),
+        [all[2], all[1]],
+        "in the order of the arguments"
+    );
 
     let args = [&["predict", PRETRAINED, "--json", "-"], &IMAGENET[..]].concat();
     let stdin = Stdio::from(fs::File::open(s.path("photos/a.png")).unwrap());
@@ -83,14 +91,14 @@ fn folders_patterns_and_standard_input() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_skipped() {
+fn unreadable_photos_are_named_and_skipped() {
     let s = Sandbox::new();
     copy(&s, "rgb.png", "good.png");
     fs::write(s.path("bad.png"), "text").unwrap();
     fs::create_dir(s.path("empty")).unwrap();
-    predict(&s, &["bad.png"]).fails(1, &["bad.png is no image"]);
+    predict(&s, &["bad.png"]).fails(1, &["bad.png is not an image"]);
     predict(&s, &["nowhere.png"]).fails(1, &["nowhere.png cannot be read: No such file"]);
-    predict(&s, &["empty"]).fails(1, &["empty is a folder without images"]);
+    predict(&s, &["empty"]).fails(1, &["the folder empty has no images"]);
     predict(&s, &["*.gif"]).fails(1, &["*.gif matches no file"]);
     let args = ["--json", "bad.png", "good.png", "empty", "nowhere.png"];
     let mixed = predict(&s, &args).fails_behind_notes(1, &["3 of 4 images could not be read"]);
@@ -103,7 +111,7 @@ fn what_cannot_be_read_is_named_and_skipped() {
 }
 
 #[test]
-fn tables_and_csv_of_many() {
+fn several_photos_make_a_table_or_csv() {
     let s = Sandbox::new();
     for name in ["a, \"b\".png", "c.png"] {
         copy(&s, "rgb.png", name);
@@ -129,9 +137,9 @@ fn tables_and_csv_of_many() {
     assert!(table.starts_with("file") && !table.contains('\u{1b}'));
 }
 
-/// Classes, normalisation and size are those of the run; what is not known is said.
+/// Classes, normalisation and image size come from the run. A missing normalisation is noted.
 #[test]
-fn a_run_of_ones_own() {
+fn a_run_states_its_preprocessing() {
     let s = Sandbox::new();
     let train = ["train", "synthetic", "--arch", "resnet8", "--epochs", "1", "--out", "run"];
     s.run(&[&train[..], &["--limit-train", "64", "--limit-test", "10"]].concat()).success();
@@ -141,5 +149,5 @@ fn a_run_of_ones_own() {
     let classes = s.json(&["data", "info", "synthetic", "--json"])[0]["classes"].clone();
     assert!(classes.as_array().unwrap().contains(&records(&of_run)[0]["top"][0]["class"]));
     let unknown = s.run(&["predict", PRETRAINED, "a.jpg", "--dtype", "bf16"]).success();
-    assert!(unknown.stderr.contains("as usual for CIFAR-10 (--mean, --std)"), "{unknown:?}");
+    assert!(unknown.stderr.contains("using the values of CIFAR-10 (override them"), "{unknown:?}");
 }

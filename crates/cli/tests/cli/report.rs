@@ -1,4 +1,4 @@
-//! Pages on real runs; scripts/check-report opens such pages in a browser.
+//! Reports of real runs. scripts/check-report tests such pages in a browser.
 
 use std::{fs, path::Path};
 
@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::common::Sandbox;
 
-/// The machine is what `run.json` says, whatever the log does.
+/// The machine comes from `run.json`, not from the log.
 #[test]
-fn the_machine_is_data() {
+fn the_machine_comes_from_run_json() {
     let s = Sandbox::new();
     train(&s, "run", &["--threads", "1"]);
     let log = "training x; 77 threads, abacus; fp32: beads";
@@ -49,7 +49,7 @@ fn last_metrics(s: &Sandbox, run: &str) -> Value {
 }
 
 #[test]
-fn a_page_tells_of_a_run_and_of_its_network() {
+fn a_report_has_curves_and_an_evaluation() {
     let s = Sandbox::new();
     train(&s, "runs/a", &["--lr", "0.05"]);
     let out = s.run(&["report", "runs/a", "--title", "Mine & yours"]).success();
@@ -61,7 +61,7 @@ fn a_page_tells_of_a_run_and_of_its_network() {
         &format!("{accuracy:.2}%"),
         "resnet train synthetic --arch resnet8 --recipe fast --epochs 2 --batch-size 32 --lr 0.05",
         "Confusion matrix",
-        "of the first 32 are right",
+        "of the first 32 test images are correct",
         "last.safetensors, after epoch 2, on 40 test images",
         "Instruction set",
         "75.3 k",
@@ -70,7 +70,7 @@ fn a_page_tells_of_a_run_and_of_its_network() {
     }
     assert!(page.len() < 2_000_000);
 
-    // Again, for a script: it finds what the run's own test found. Nothing else is in the folder.
+    // With --json, the evaluation equals the run's own. Nothing else is left in the folder.
     let record = &s.json(&["report", "runs/a", "--json"])[0];
     assert_eq!(record["bytes"], fs::metadata(s.path("runs/a/report.html")).unwrap().len());
     let run = &record["runs"][0];
@@ -88,7 +88,7 @@ fn a_page_tells_of_a_run_and_of_its_network() {
 }
 
 #[test]
-fn runs_are_put_beside_each_other() {
+fn several_runs_are_compared() {
     let s = Sandbox::new();
     train(&s, "a/run", &[]);
     train(&s, "b/run", &["--seed", "9"]);
@@ -101,25 +101,25 @@ fn runs_are_put_beside_each_other() {
 }
 
 #[test]
-fn what_cannot_be_tested_is_left_out_and_said() {
+fn a_missing_evaluation_is_noted() {
     let s = Sandbox::new();
     train(&s, "run", &[]);
     let report = || {
         let out = s.run(&["report", "run"]).success();
         (out.stderr, fs::read_to_string(s.path("run/report.html")).unwrap())
     };
-    // A run that goes on, and was stopped.
+    // A run that was stopped before its end.
     change(&s.path("run/config.toml"), "total_steps = 4", "total_steps = 9");
     let (said, page) = report();
     assert!(said.is_empty() && page.contains("Stopped: 2 of 5 epochs done"), "{said}");
-    // Its length is no number of epochs: the command begins from the configuration.
+    // Its length is not a whole number of epochs: the command starts from the configuration.
     assert!(page.contains("resnet train --resume again") && page.contains("again/config.toml"));
 
     change(&s.path("run/config.toml"), "name = \"synthetic\"", "name = \"cifar10\"");
     let (said, page) = report();
-    assert!(said.contains("cifar10 is not here") && said.lines().count() == 1, "{said}");
-    assert!(page.contains("Without tests of the network: cifar10 is not here"));
-    assert!(page.contains("Curves") && !page.contains("Confusion matrix"));
+    assert!(said.contains("cifar10 is not downloaded") && said.lines().count() == 1, "{said}");
+    assert!(page.contains("The network is not evaluated: cifar10 is not downloaded"));
+    assert!(page.contains("Training curves") && !page.contains("Confusion matrix"));
 
     for file in ["last.safetensors", "best.safetensors"] {
         fs::remove_file(s.path("run").join(file)).unwrap();
@@ -129,14 +129,14 @@ fn what_cannot_be_tested_is_left_out_and_said() {
     }
     let (said, page) = report();
     assert!(said.contains("no checkpoint yet"), "{said}");
-    assert!(page.contains("No epoch is done yet") && page.contains("0 of 5 epochs done"));
+    assert!(page.contains("No epoch is finished yet") && page.contains("0 of 5 epochs done"));
     assert!(!page.contains("Instruction set"), "runs of earlier versions have no run.json");
-    // Of --quiet nothing is heard.
+    // --quiet prints no notes.
     assert_eq!(s.run(&["report", "run", "--quiet"]).success().stderr, "");
 }
 
 #[test]
-fn damage_is_named() {
+fn errors_name_the_damaged_file() {
     let s = Sandbox::new();
     train(&s, "run", &[]);
     let metrics = s.path("run/metrics.jsonl");

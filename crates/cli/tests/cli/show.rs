@@ -1,4 +1,4 @@
-//! `resnet show` on a network that is trained for a moment.
+//! `resnet show` on a briefly trained network.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ fn trained() -> Sandbox {
     s
 }
 
-/// Columns and rows, as the header of a PNG says.
+/// Columns and rows from the header of a PNG.
 fn size(path: &Path) -> (u32, u32) {
     let bytes = fs::read(path).unwrap();
     assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.ends_with(b"IEND\xaeB`\x82"));
@@ -22,7 +22,7 @@ fn size(path: &Path) -> (u32, u32) {
 }
 
 #[test]
-fn pictures_go_into_the_run_and_are_told_of() {
+fn pictures_are_written_to_the_run_folder_and_listed() {
     let s = trained();
     let report = &s.json(&["show", "run", "--limit-test", "40", "--cam", "--json"])[0];
     let names = ["predictions", "confusion", "mistakes", "filters", "cam"];
@@ -37,7 +37,7 @@ fn pictures_go_into_the_run_and_are_told_of() {
     assert_eq!(
         (&report["accuracy"], &report["images"]),
         (&eval["accuracy"], &eval["images"]),
-        "as eval says"
+        "equal to eval"
     );
     let predictions = report["predictions"].as_array().unwrap();
     assert_eq!((predictions.len(), &report["shown"]), (32, &32.into()));
@@ -50,12 +50,12 @@ fn pictures_go_into_the_run_and_are_told_of() {
 }
 
 #[test]
-fn a_terminal_reads_the_same() {
+fn the_text_output_matches() {
     let s = trained();
     let few = ["show", "run", "--limit-test", "5", "--out", "some/where", "--format", "both"];
     let text = s.run(&few).success().stdout;
     assert_eq!(text.lines().filter(|line| line.contains(['✓', '✗'])).count(), 5);
-    assert!(text.contains(" of 5 right; of all 5 test images "), "{text}");
+    assert!(text.contains(" of 5 correct; accuracy on all 5 test images: "), "{text}");
     for name in ["predictions", "confusion", "mistakes", "filters"] {
         for suffix in ["png", "svg"] {
             assert!(text.contains(&format!("wrote some/where/{name}.{suffix}")), "{text}");
@@ -67,7 +67,7 @@ fn a_terminal_reads_the_same() {
 }
 
 #[test]
-fn a_seed_draws_other_images_the_same_each_time() {
+fn a_seed_chooses_random_images_reproducibly() {
     let s = trained();
     let drawn = |seed: &str| {
         let args = ["show", "run", "--limit-test", "40", "--count", "4", "--json", "--seed", seed];
@@ -82,7 +82,7 @@ fn a_seed_draws_other_images_the_same_each_time() {
 }
 
 #[test]
-fn what_cannot_be_written_is_named() {
+fn errors_name_the_output_folder() {
     let s = trained();
     fs::write(s.path("file"), "").unwrap();
     let show = |more: &[&str]| s.run(&[&["show", "run", "--limit-test", "2"], more].concat());

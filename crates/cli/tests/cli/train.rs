@@ -1,4 +1,4 @@
-//! Real runs of a small net on the synthetic data: train, evaluate, interrupt, continue.
+//! Runs of a small network on synthetic data: train, evaluate, interrupt, resume.
 
 use std::{fs, path::Path};
 
@@ -21,7 +21,7 @@ fn metrics(run: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn a_run_is_complete_and_can_be_evaluated() {
+fn a_run_finishes_and_can_be_evaluated() {
     let s = Sandbox::new();
     let out = s.run(&small(&["--epochs", "2", "--out", "run", "--threads", "2"])).success();
     assert!(out.stdout.starts_with("test accuracy "), "{out:#?}");
@@ -37,7 +37,7 @@ fn a_run_is_complete_and_can_be_evaluated() {
         assert!(metrics[1][key].is_number(), "{key}");
     }
 
-    // Evaluating the run on what it was tested on gives what training said.
+    // Evaluating the run gives the test accuracy of training.
     let eval = &s.json(&["eval", "run", "--limit-test", "100", "--json"])[0];
     assert_eq!(eval["images"], 100);
     assert_eq!(eval["accuracy"], metrics[1]["test_accuracy"]);
@@ -57,12 +57,12 @@ fn a_run_is_complete_and_can_be_evaluated() {
 
     s.run(&small(&["--out", "run"])).fails(1, &["run already holds a run", "--resume"]);
     s.run(&["train", "--resume", "run"]).success();
-    // Nothing was said of the dtype: it is what the machine is fastest in.
+    // The default dtype is the fastest one of the machine.
     let dtype = &s.json(&["recipes", "--json"])[0]["dtype"];
     let config = fs::read_to_string(s.path("run/config.toml")).unwrap();
     assert!(config.contains(&format!("dtype = {dtype}")), "{config}");
     let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
-    assert!(log.contains(" products of bfloat16\n") && !log.contains("faster"), "{log}");
+    assert!(log.contains(" native bfloat16 dot products\n") && !log.contains("faster"), "{log}");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_run_keeps_its_dtype() {
     }
     assert_ne!(metrics(&s.path("fp32")), metrics(&s.path("bf16")));
 
-    // Evaluation is in fp32 unless it is told otherwise, as it is in training.
+    // Evaluation is in fp32 by default, as during training.
     let eval = |more: &[&str]| {
         let args = ["eval", "bf16", "--limit-test", "100", "--json"];
         s.json(&[&args[..], more].concat())[0]["loss"].as_f64().unwrap()
@@ -88,44 +88,44 @@ fn a_run_keeps_its_dtype() {
     assert!(bf16 != fp32 && (bf16 / fp32 - 1.0).abs() < 0.05, "{bf16} for {fp32}");
 }
 
-/// What `run.json` tells: steps and outcome of each segment.
+/// Steps and outcome of each segment in `run.json`.
 fn segments(run: &Path) -> Vec<(u64, u64, Option<String>)> {
     let text = fs::read_to_string(run.join("run.json")).expect("run.json");
     let facts: Value = serde_json::from_str(&text).expect("JSON");
     let steps = |segment: &Value, key: &str| segment[key].as_u64().expect("a number of steps");
-    let told = |segment: &Value| {
+    let entry = |segment: &Value| {
         let outcome = segment.get("outcome").map(|o| o.as_str().unwrap().to_owned());
         assert_eq!(segment.get("ended").is_some(), outcome.is_some(), "{text}");
         (steps(segment, "from_step"), steps(segment, "to_step"), outcome)
     };
-    facts["segments"].as_array().expect("a list").iter().map(told).collect()
+    facts["segments"].as_array().expect("a list").iter().map(entry).collect()
 }
 
 #[test]
-fn damaged_facts_do_not_stop_a_run() {
+fn a_damaged_run_json_does_not_stop_a_run() {
     let s = Sandbox::new();
     s.run(&small(&["--epochs", "2", "--out", "run"])).success();
     assert_eq!(segments(&s.path("run")), [(0, 8, Some("finished".into()))]);
-    // As if it had been killed before its first checkpoint, and the file damaged since.
+    // As if it were killed before its first checkpoint, and the file damaged afterwards.
     fs::remove_file(s.path("run/last.safetensors")).unwrap();
     fs::write(s.path("run/run.json"), "{\"segments\": [{").unwrap();
     let out = s.run(&["train", "--resume", "run"]).success();
     assert!(out.stderr.contains("note: run/run.json is damaged: "), "{out:#?}");
-    assert!(out.stderr.contains("it is begun anew"), "{out:#?}");
+    assert!(out.stderr.contains("writing a new one"), "{out:#?}");
     assert_eq!(segments(&s.path("run")), [(0, 8, Some("finished".into()))]);
     let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
     assert!(log.contains("note: run/run.json is damaged: "), "{log}");
 
-    // What cannot be replaced costs the facts, not the run.
+    // If run.json cannot be replaced, the run continues without it.
     fs::remove_file(s.path("run/last.safetensors")).unwrap();
     fs::remove_file(s.path("run/run.json")).unwrap();
     fs::create_dir(s.path("run/run.json")).unwrap();
     let out = s.run(&["train", "--resume", "run"]).success();
-    assert!(out.stderr.contains("it tells no more of this run"), "{out:#?}");
+    assert!(out.stderr.contains("it is no longer updated"), "{out:#?}");
 }
 
 #[test]
-fn another_instruction_set_is_warned_of() {
+fn another_instruction_set_is_noted() {
     let s = Sandbox::new();
     s.run(&small(&["--epochs", "1", "--out", "run"])).success();
     let isa =
@@ -138,14 +138,14 @@ fn another_instruction_set_is_warned_of() {
 }
 
 #[test]
-fn quiet_says_nothing_and_json_prints_a_line_an_epoch() {
+fn quiet_prints_nothing_and_json_one_line_per_epoch() {
     let s = Sandbox::new();
     let out = s.run(&small(&["--epochs", "2", "--json", "--quiet"])).success();
     assert_eq!(out.stderr, "");
     let lines: Vec<Value> =
         out.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[1]["epoch"]), (2, &2.into()));
-    // Nothing is left to do: the last line is the result all the same.
+    // The run is finished: the last line is printed again.
     let again = s.json(&["train", "--resume", "last", "--json"]);
     assert_eq!(again, lines[1..]);
     let runs: Vec<_> = fs::read_dir(s.path("runs")).unwrap().collect();
@@ -196,9 +196,9 @@ mod signals {
         bytes[8 + header..].to_vec()
     }
 
-    /// Stopped by either signal, which saves, and killed, which loses what was not saved.
+    /// Stopped by SIGINT and SIGTERM, which save, and by SIGKILL, which loses the unsaved steps.
     #[test]
-    fn interrupted_runs_continue_to_the_bit() {
+    fn interrupted_runs_resume_bit_exactly() {
         let s = Sandbox::new();
         let (run, whole) = (s.path("run"), s.path("whole"));
         let train = |out| small(&["--epochs", "4", "--seed", "3", "--out", out]);
@@ -213,9 +213,9 @@ mod signals {
         ] {
             let held = Held::at_the_end_of_an_epoch(&s, args);
             held.signal(signal);
-            let out = held.go_on();
+            let out = held.finish();
             assert_eq!(out.code, code, "{out:#?}");
-            let saved = out.stderr.contains("stopped, and all is saved");
+            let saved = out.stderr.contains("stopped, and the run is saved");
             assert_eq!(saved, code.is_some(), "{out:#?}");
             assert_eq!(saved, out.stderr.contains("--resume run"), "{out:#?}");
             assert_eq!(metrics(&run).len(), epochs, "{out:#?}");
@@ -223,8 +223,8 @@ mod signals {
         }
         s.run(&resume).success();
         assert_eq!(metrics(&run), metrics(&whole));
-        assert!(tensors(&run) == tensors(&whole), "every byte is equal");
-        // An epoch has four steps, and the one after it is done before a run stops.
+        assert!(tensors(&run) == tensors(&whole), "bit-identical");
+        // An epoch has four steps; the run finishes one more before it stops.
         let interrupted = Some("interrupted".to_owned());
         let expected = [
             (0, 0, None),
@@ -236,23 +236,23 @@ mod signals {
         assert_eq!(segments(&run), expected);
     }
 
-    /// The first signal would save; the second does not wait for that.
+    /// The first signal requests a stop that saves; the second ends the process at once.
     #[test]
     fn a_second_signal_ends_a_run_at_once() {
         let s = Sandbox::new();
         let held = Held::at_the_end_of_an_epoch(&s, &small(&["--epochs", "2", "--out", "run"]));
-        // Two of the same kind may count as one.
+        // Two equal signals may be merged into one.
         held.signal("-INT");
         held.signal("-TERM");
-        // Nobody has read what it waits to write.
+        // It still waits to write to stdout.
         let out = held.end();
         assert!([Some(130), Some(143)].contains(&out.code), "{out:#?}");
         assert!(!s.path("run/last.safetensors").exists());
     }
 
-    /// A file may not grow beyond 32 or 64 KB, by the shell: less than a checkpoint has.
+    /// The shell limits files to 32 or 64 KB, less than a checkpoint needs.
     #[test]
-    fn a_full_disk_stops_a_run_that_can_continue() {
+    fn a_full_disk_stops_a_run_that_can_be_resumed() {
         let s = Sandbox::new();
         let args = small(&["--epochs", "1", "--out", "run", "--quiet"]);
         let resnet = env!("CARGO_BIN_EXE_resnet");
@@ -271,9 +271,9 @@ mod signals {
         s.run(&["train", "--resume", "run"]).success();
     }
 
-    /// Whoever reads what a run says may leave; the run goes on, and ends well.
+    /// The run continues after both output pipes are closed.
     #[test]
-    fn nobody_listening_is_no_failure() {
+    fn closed_output_pipes_are_not_an_error() {
         let s = Sandbox::new();
         let mut child = s.spawn(&small(&["--epochs", "1", "--out", "run"]));
         drop((child.stdout.take(), child.stderr.take()));

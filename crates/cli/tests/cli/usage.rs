@@ -1,4 +1,4 @@
-//! What can be said on the command line, and what cannot.
+//! Help texts, and errors of wrong usage.
 
 use crate::common::Sandbox;
 
@@ -30,12 +30,12 @@ fn help_and_version_succeed() {
 }
 
 #[test]
-fn wrong_usage_is_told_in_a_line_and_exits_with_2() {
+fn wrong_usage_has_one_error_and_exit_code_2() {
     let s = Sandbox::new();
     for (args, part) in [
         (&["frobnicate"][..], "frobnicate"),
         (&["train", "--arch", "vgg16"], "unknown architecture 'vgg16'"),
-        (&["train", "no-such-data"], "no data set is called `no-such-data`"),
+        (&["train", "no-such-data"], "unknown data set `no-such-data`"),
         (&["train", "--recipe", "none"], "--recipe"),
         (&["train", "--epochs", "0"], "a whole number from 1 to"),
         (&["train", "--epochs", "-1"], "a whole number from 1 to"),
@@ -52,7 +52,7 @@ fn wrong_usage_is_told_in_a_line_and_exits_with_2() {
         (&["train", "--seed", "x"], "--seed"),
         (&["train", "--validation", "0"], "--validation"),
         (&["train", "--limit-train", "0"], "--limit-train"),
-        (&["train", "--mean", "0.5,0.5,0.5", "--std", "0,0.2,0.2"], "three numbers above 0"),
+        (&["train", "--mean", "0.5,0.5,0.5", "--std", "0,0.2,0.2"], "three numbers from 0.0001"),
         (&["train", "--mean", "0.5", "--std", "0.2,0.2,0.2"], "three numbers from 0 to 1"),
         (&["train", "--ui", "gui"], "--ui"),
         (&["train", "--threads", "0"], "--threads"),
@@ -62,7 +62,7 @@ fn wrong_usage_is_told_in_a_line_and_exits_with_2() {
         (&["train", "--resume", "last", "--save-torch"], "cannot be used with --save-torch"),
         (&["train", "--resume", "last", "--init", "x"], "cannot be used with"),
         (&["train", "--resume", "last", "--budget", "1m"], "cannot be used with"),
-        (&["summary", "resnet20", "--arch", "resnet20"], "--arch goes with a file"),
+        (&["summary", "resnet20", "--arch", "resnet20"], "--arch is for model files"),
         (&["eval", "run", "--dtype", "fp16"], "--dtype"),
         (&["train", "--resume", "last", "--std", "1,1,1", "--mean", "0,0,0"], "cannot be used"),
         (&["train", "synthetic", "--limit-train", "10", "--split", "10"], "--validation 10 leaves"),
@@ -70,7 +70,7 @@ fn wrong_usage_is_told_in_a_line_and_exits_with_2() {
         (&["summary", "resnet20", "--image-size", "0"], "--image-size"),
         (&["bench", "--seconds", "0"], "--seconds"),
         (&["bench", "--mode", "sleep"], "--mode"),
-        (&["data", "fetch", "imagenet"], "no data set is called `imagenet`"),
+        (&["data", "fetch", "imagenet"], "unknown data set `imagenet`"),
         (&["completions", "dos"], "dos"),
     ] {
         s.run(args).fails(2, &[part]);
@@ -79,5 +79,5 @@ fn wrong_usage_is_told_in_a_line_and_exits_with_2() {
         assert_eq!(s.run(missing).code, Some(2), "{missing:?}");
     }
     let left = std::fs::read_dir(s.path(".")).unwrap().count();
-    assert_eq!(left, 0, "wrong usage leaves nothing behind");
+    assert_eq!(left, 0, "wrong usage writes no files");
 }

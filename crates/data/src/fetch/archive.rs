@@ -1,4 +1,5 @@
-//! Files out of gzipped tar archives. Names in an archive only select: no path is taken from it.
+//! Reads files from gzipped tar archives. Names in an archive only select files: nothing is written
+//! to a path from an archive.
 
 use std::{
     io::{self, BufReader, Read},
@@ -17,7 +18,7 @@ use crate::{
     cifar10::{self, BatchFile},
 };
 
-/// Calls `visit` with the path, length and content of every regular file in an archive.
+/// Calls `visit` with path, length and content of every regular file in an archive.
 pub(super) fn for_each_file(
     archive: &Path,
     mut visit: impl FnMut(&Path, u64, &mut dyn Read) -> Result<(), Failure>,
@@ -34,7 +35,7 @@ pub(super) fn for_each_file(
     Ok(())
 }
 
-/// The content of a file in an archive, of which at most `limit` bytes are taken.
+/// The content of a file in an archive, at most `limit` bytes.
 pub(super) fn content(file: &mut dyn Read, limit: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -42,10 +43,10 @@ pub(super) fn content(file: &mut dyn Read, limit: u64) -> Result<Vec<u8>, Failur
 }
 
 fn unreadable(error: io::Error) -> Failure {
-    Failure::Source(format!("its archive cannot be unpacked: {error}"))
+    Failure::Source(format!("cannot unpack the archive: {error}"))
 }
 
-/// Stages the files of the official archive.
+/// Unpacks the files of the official archive to the staging folder.
 pub(super) fn unpack(
     archive: &Path,
     files: &[BatchFile],

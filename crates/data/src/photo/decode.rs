@@ -1,4 +1,4 @@
-//! Decoding, by content.
+//! Decodes photos. The format is detected from the content.
 
 use std::{
     fs::File,
@@ -14,10 +14,9 @@ use image::{
 use resnet_formats::open as regular;
 
 use super::{
-    PhotoError, PhotoFileError,
+    PhotoError, PhotoFileError, complete,
     limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA},
-    room::room,
-    whole,
+    memory::with_capacity,
 };
 
 /// A decoded photo, upright, in grey or RGB.
@@ -37,27 +36,27 @@ impl Photo {
     /// Reads a file; `-` is standard input. See [`Photo::decode`].
     ///
     /// # Errors
-    /// If it cannot be read, or is no photo.
+    /// If the file cannot be read or is not a photo.
     pub fn read(path: &Path, grey: bool) -> Result<Photo, PhotoFileError> {
         let photo = open(path).and_then(|(file, _)| Photo::decode(&all(file)?, grey));
         photo.map_err(|error| PhotoFileError { path: path.to_owned(), error })
     }
 
-    /// Decodes JPEG, PNG, WebP, GIF or BMP, told from the first bytes.
+    /// Decodes JPEG, PNG, WebP, GIF or BMP, detected from the first bytes.
     ///
-    /// Of an animation it takes the first frame; transparency is dropped, as by Pillow's
-    /// `convert("RGB")`; 16-bit channels keep their upper byte; colour profiles are not applied;
-    /// the EXIF orientation is. Where `grey` is set colours become Pillow's luma, else a grey file
-    /// stays grey and [`Photo::prepare`] spreads it.
+    /// An animation yields its first frame. Transparency is dropped, as by Pillow's
+    /// `convert("RGB")`. 16-bit channels keep their upper byte. The EXIF orientation is applied,
+    /// colour profiles are not. With `grey`, colours become Pillow's luma; otherwise a grey file
+    /// stays grey, and [`Photo::prepare`] copies it to all channels.
     ///
     /// # Errors
-    /// If it is no image, damaged, truncated or larger than [`MAX_PIXELS`].
+    /// If the file is not an image, or is damaged, truncated or larger than [`MAX_PIXELS`].
     pub fn decode(bytes: &[u8], grey: bool) -> Result<Photo, PhotoError> {
         Header::read(bytes)?.decode(grey)
     }
 }
 
-/// A file, and how many bytes it has if it says so.
+/// Opens a file, and returns its length if it is a regular file.
 pub(super) fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>), PhotoError> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin()), None));
@@ -71,18 +70,18 @@ pub(super) fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>), PhotoErr
     Ok((Box::new(file), len))
 }
 
-/// Whether a path can only be meant: the shell's `<(...)`, `/dev/stdin`. No folder of photos has it.
+/// Whether the user must have named this path on purpose: the shell's `<(...)`, `/dev/stdin`.
 fn is_device(path: &Path) -> bool {
     let descriptors = ["/dev/fd", "/proc/self/fd"].iter().any(|fd| path.starts_with(fd));
     descriptors || path.parent() == Some(Path::new("/dev"))
 }
 
-#[allow(clippy::disallowed_methods, reason = "whoever asks for a pipe waits for its content")]
+#[allow(clippy::disallowed_methods, reason = "the user named a pipe on purpose")]
 fn device(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// All bytes of a file, unless they are too many.
+/// All bytes of a file, up to [`MAX_FILE`].
 pub(super) fn all(file: Box<dyn Read>) -> Result<Vec<u8>, PhotoError> {
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
@@ -92,7 +91,7 @@ pub(super) fn all(file: Box<dyn Read>) -> Result<Vec<u8>, PhotoError> {
     Ok(bytes)
 }
 
-/// A photo of which no pixel is decoded yet.
+/// A photo before its pixels are decoded.
 pub(super) struct Header<'a> {
     decoder: Box<dyn ImageDecoder + 'a>,
     orientation: Orientation,
@@ -104,7 +103,7 @@ impl<'a> Header<'a> {
             return Err(PhotoError::Empty);
         }
         let format = format(bytes)?;
-        whole::check(bytes, format)?;
+        complete::check(bytes, format)?;
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(most_bytes(bytes, format));
@@ -117,12 +116,12 @@ impl<'a> Header<'a> {
         if u64::from(width) * u64::from(height) > MAX_PIXELS {
             return Err(PhotoError::TooLarge { width, height });
         }
-        // Metadata that make no sense are no reason to refuse the pixels.
+        // Damaged metadata do not make the pixels unusable.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         Ok(Header { decoder: Box::new(decoder), orientation })
     }
 
-    /// The most bytes that decoding takes.
+    /// An upper bound on the bytes that decoding needs.
     pub(super) fn cost(&self) -> u64 {
         let (width, height) = self.decoder.dimensions();
         // JPEG stores whole blocks of up to 32 x 32 pixels.
@@ -135,7 +134,7 @@ impl<'a> Header<'a> {
         let ((width, height), colour) = (decoder.dimensions(), decoder.color_type());
         let total = decoder.total_bytes();
         let len = usize::try_from(total).map_err(|_| PhotoError::Memory(total))?;
-        let mut pixels = room(len)?;
+        let mut pixels = with_capacity(len)?;
         pixels.resize(len, 0);
         decoder.read_image_boxed(&mut pixels)?;
         let channels = to_bytes(&mut pixels, colour, grey)?;
@@ -144,15 +143,16 @@ impl<'a> Header<'a> {
         } else {
             RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
         };
-        let mut image = image.expect("as many bytes as pixels");
+        let mut image = image.expect("the buffer has the size of the image");
         image.apply_orientation(orientation);
         let (height, width) = (image.height() as usize, image.width() as usize);
         Ok(Photo { height, width, channels, pixels: image.into_bytes() })
     }
 }
 
-/// What a decoder may take. A PNG's colour profile is compressed and may inflate a thousandfold, before
-/// anybody asks for a pixel: so the pixels that the header states count, which come first.
+/// The memory limit of a decoder, in bytes. A PNG's compressed colour profile may inflate a
+/// thousandfold before any pixel is decoded, so the limit of a PNG depends on the size in its
+/// header.
 fn most_bytes(bytes: &[u8], format: ImageFormat) -> u64 {
     let most = BYTES_PER_PIXEL * MAX_PIXELS;
     match bytes.get(16..24).map(|sides| sides.as_chunks::<4>().0) {
@@ -165,28 +165,28 @@ fn most_bytes(bytes: &[u8], format: ImageFormat) -> u64 {
     }
 }
 
-/// The format that the first bytes show.
+/// The format, from the first bytes.
 fn format(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
     use ImageFormat::{Avif, Bmp, Gif, Jpeg, Png, Tiff, WebP};
     match image::guess_format(bytes) {
         Ok(format @ (Jpeg | Png | WebP | Gif | Bmp)) => Ok(format),
-        Ok(Tiff) => Err(PhotoError::OtherFormat("TIFF")),
-        Ok(Avif) => Err(PhotoError::OtherFormat("AVIF")),
-        // What telephones write.
+        Ok(Tiff) => Err(PhotoError::UnsupportedFormat("TIFF")),
+        Ok(Avif) => Err(PhotoError::UnsupportedFormat("AVIF")),
+        // The default format of iPhones.
         _ if [&b"ftyphei"[..], b"ftyphev", b"ftypmif1"]
             .iter()
             .any(|s| bytes[4.min(bytes.len())..].starts_with(s)) =>
         {
-            Err(PhotoError::OtherFormat("HEIC"))
+            Err(PhotoError::UnsupportedFormat("HEIC"))
         }
-        _ => Err(PhotoError::NoImage),
+        _ => Err(PhotoError::NotAnImage),
     }
 }
 
-/// Turns pixels of any colour type into grey or RGB bytes, in place; returns how many channels
-/// they have.
+/// Converts pixels of any colour type to grey or RGB bytes, in place. Returns the number of
+/// channels.
 fn to_bytes(pixels: &mut Vec<u8>, colour: ColorType, grey: bool) -> Result<usize, PhotoError> {
-    // Samples of a pixel, how many of them are colours, and bytes of a sample.
+    // Samples per pixel, colour samples among them, bytes per sample.
     let (samples, colours, size) = match colour {
         ColorType::L8 => (1, 1, 1),
         ColorType::La8 => (2, 1, 1),
@@ -196,10 +196,10 @@ fn to_bytes(pixels: &mut Vec<u8>, colour: ColorType, grey: bool) -> Result<usize
         ColorType::La16 => (2, 1, 2),
         ColorType::Rgb16 => (3, 3, 2),
         ColorType::Rgba16 => (4, 3, 2),
-        other => return Err(PhotoError::OtherKind(format!("{other:?}"))),
+        other => return Err(PhotoError::UnsupportedFeature(format!("{other:?}"))),
     };
     let channels = if grey { 1 } else { colours };
-    // 16-bit samples are in the order of this machine; the upper byte counts.
+    // 16-bit samples have native byte order; the upper byte is kept.
     let upper = if size == 2 && cfg!(target_endian = "little") { 1 } else { 0 };
     let len = pixels.len() / (samples * size);
     for i in 0..len {

@@ -1,4 +1,4 @@
-//! What can be wrong with a photo.
+//! Errors of photos.
 
 use std::{fmt, io, path::PathBuf};
 
@@ -7,51 +7,51 @@ use thiserror::Error;
 
 use super::limits::{MAX_FILE, MAX_PIXELS};
 
-/// Why bytes are no photo, said so that it reads on after the name of a file.
+/// Why a photo cannot be used. The message continues a sentence that starts with the file name.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PhotoError {
-    /// The system cannot read it.
+    /// Reading failed.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// There is nothing in it.
+    /// The file is empty.
     #[error("is empty")]
     Empty,
-    /// The first bytes are of no image.
-    #[error("is no image: JPEG, PNG, WebP, GIF and BMP are read")]
-    NoImage,
-    /// The first bytes are of an image of another format.
-    #[error("is {0}, a format that is not read: convert it to JPEG, PNG or WebP")]
-    OtherFormat(&'static str),
-    /// A kind of its format that the decoders do not know.
-    #[error("is of a kind that is not read ({0}): save it as a plain JPEG or PNG")]
-    OtherKind(String),
-    /// More bytes than are read.
+    /// The first bytes match no image format.
+    #[error("is not an image in a supported format (JPEG, PNG, WebP, GIF, BMP)")]
+    NotAnImage,
+    /// The image format is not supported.
+    #[error("is {0}, which is not supported: convert it to JPEG, PNG or WebP")]
+    UnsupportedFormat(&'static str),
+    /// A variant of the format that the decoders do not support.
+    #[error("uses an unsupported feature ({0}): save it as a standard JPEG or PNG")]
+    UnsupportedFeature(String),
+    /// The file exceeds [`MAX_FILE`].
     #[error(
-        "has more than {} MiB, the most that is read: scale it down",
+        "is larger than the limit of {} MiB: scale it down",
         MAX_FILE >> 20
     )]
     FileTooLarge,
-    /// More pixels than are read.
+    /// The image exceeds [`MAX_PIXELS`].
     #[error(
-        "is {width}x{height}, {} megapixels: at most {} are read, scale it down",
+        "has {width}x{height} pixels ({} megapixels), above the limit of {}: scale it down",
         (u64::from(*width) * u64::from(*height)).div_ceil(1_000_000),
         MAX_PIXELS / 1_000_000
     )]
     TooLarge {
-        /// Columns, as the file says.
+        /// Columns, as the header states.
         width: u32,
-        /// Rows, as the file says.
+        /// Rows, as the header states.
         height: u32,
     },
-    /// It ends before the image does.
+    /// The file ends before the image does.
     #[error("is truncated: the file ends before the image does")]
     Truncated,
-    /// It is not what its format asks for.
+    /// The content violates the format.
     #[error("is damaged: {0}")]
     Damaged(String),
-    /// The system refused the memory for its pixels.
-    #[error("needs {0} bytes more memory than there are")]
+    /// The allocation of its pixels failed.
+    #[error("needs {0} bytes of memory, which are not available")]
     Memory(u64),
 }
 
@@ -60,11 +60,11 @@ impl From<image::ImageError> for PhotoError {
         use image::ImageError::{Decoding, IoError, Unsupported};
         match error {
             IoError(e) if e.kind() == io::ErrorKind::UnexpectedEof => PhotoError::Truncated,
-            Unsupported(e) => PhotoError::OtherKind(one_line(&e.to_string())),
+            Unsupported(e) => PhotoError::UnsupportedFeature(one_line(&e.to_string())),
             Decoding(e) => {
                 let cause = std::error::Error::source(&e).map(ToString::to_string);
                 let text = cause.unwrap_or_else(|| e.to_string());
-                // What follows names a type of the decoder.
+                // The rest names a type of the decoder.
                 let text = text.split(" while decoding ChunkType").next().unwrap_or_default();
                 PhotoError::Damaged(one_line(text.trim_matches('"')))
             }
@@ -73,23 +73,23 @@ impl From<image::ImageError> for PhotoError {
     }
 }
 
-/// A file that is no photo, and why.
+/// The error of a photo, with its file.
 #[derive(Debug, Error)]
 pub struct PhotoFileError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// Its error.
     pub error: PhotoError,
 }
 
 impl fmt::Display for PhotoFileError {
-    /// One line, whatever the file is called.
+    /// One line, whatever the file name contains.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.path.shown(), self.error)
     }
 }
 
-/// What a decoder says.
+/// The message of a decoder.
 fn one_line(text: &str) -> String {
     brief(text.trim_end()).to_string()
 }
@@ -102,8 +102,8 @@ mod tests {
     fn an_error_is_one_line() {
         let error = PhotoError::TooLarge { width: 20_000, height: 15_000 };
         let error = PhotoFileError { path: "a\nb\u{1b}[31m.png".into(), error };
-        let line = "a\\nb\\u{1b}[31m.png is 20000x15000, 300 megapixels: at most 134 are read, \
-                    scale it down";
+        let line = "a\\nb\\u{1b}[31m.png has 20000x15000 pixels (300 megapixels), above the limit of \
+                    134: scale it down";
         assert_eq!(error.to_string(), line);
     }
 }

@@ -8,39 +8,39 @@ use std::{
 
 use super::{PhotoError, PhotoFileError};
 
-/// What photos are called. What they are is told from their content.
+/// Suffixes of photos. Their format is detected from the content.
 const SUFFIXES: [&str; 8] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp"];
 
-/// What is in a folder and its subfolders.
+/// The photos in a folder and its subfolders.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The photos, by their suffix, in the order of their names.
+    /// Files with the suffix of a photo, sorted by name.
     pub photos: Vec<PathBuf>,
-    /// Folders that are not looked through: they cannot be read, lie very deep, or hold themselves
-    /// by a link. Of too many files, the folder itself; it then has no photos.
-    pub wrong: Vec<PhotoFileError>,
-    /// Links to folders that lie elsewhere, and where. They are followed.
-    pub elsewhere: Vec<(PathBuf, PathBuf)>,
+    /// Folders that cannot be searched: unreadable, nested too deep, or linked to a parent. If
+    /// there are too many files, the folder itself, and then `photos` is empty.
+    pub errors: Vec<PhotoFileError>,
+    /// Links out of the folder, with their targets. They are followed.
+    pub outside: Vec<(PathBuf, PathBuf)>,
 }
 
-/// All photos in a folder and its subfolders. Names that begin with a dot are left out. A folder
-/// that several links lead to is looked through once.
+/// Finds all photos in a folder and its subfolders. Hidden files (names with a leading dot) are
+/// skipped. A folder that several links point to is searched once.
 pub fn find(folder: &Path) -> Found {
     search(folder, MAX_ENTRIES)
 }
 
-/// Deeper than any folder that was meant.
+/// Maximum depth of subfolders.
 const MAX_DEPTH: usize = 64;
-/// Files and folders that are looked at, more than were meant: a link may lead to a whole disk.
+/// Maximum number of files and folders: a link may point to a whole disk.
 const MAX_ENTRIES: usize = 1_000_000;
 
 fn search(folder: &Path, most: usize) -> Found {
     let (found, within, seen) = Default::default();
     let mut search = Search { found, within, seen, left: most };
     if search.walk(folder, folder.canonicalize(), false).is_none() {
-        let what = format!("it holds more than {most} files and folders, links followed");
+        let what = format!("it has more than {most} files and folders, including links");
         search.found.photos.clear();
-        search.found.wrong = vec![cannot_be_read(folder, io::Error::other(what))];
+        search.found.errors = vec![cannot_be_read(folder, io::Error::other(what))];
     }
     search.found
 }
@@ -51,24 +51,23 @@ fn cannot_be_read(path: &Path, error: io::Error) -> PhotoFileError {
 
 struct Search {
     found: Found,
-    /// Where it is, by paths without links.
+    /// The folders that contain the current one, with links resolved.
     within: Vec<PathBuf>,
-    /// Where it was. Links make many ways to few folders.
+    /// The folders already searched, with links resolved.
     seen: HashSet<PathBuf>,
-    /// Entries that may still be looked at.
+    /// Remaining number of entries.
     left: usize,
 }
 
 impl Search {
-    /// Looks through a folder, of which the path without links is `real`; nothing where there is
-    /// too much to look at.
+    /// Searches a folder whose resolved path is `real`. Returns none if there are too many entries.
     fn walk(&mut self, folder: &Path, real: io::Result<PathBuf>, is_link: bool) -> Option<()> {
         let entries = real.and_then(|real| self.enter(folder, real, is_link));
         let (real, entries) = match entries {
             Ok(Some(entered)) => entered,
             Ok(None) => return Some(()),
             Err(error) => {
-                self.found.wrong.push(cannot_be_read(folder, error));
+                self.found.errors.push(cannot_be_read(folder, error));
                 return Some(());
             }
         };
@@ -78,7 +77,7 @@ impl Search {
             match entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?))) {
                 Ok(entry) => names.push(entry),
                 Err(error) => {
-                    self.found.wrong.push(cannot_be_read(folder, error));
+                    self.found.errors.push(cannot_be_read(folder, error));
                     break;
                 }
             }
@@ -87,7 +86,7 @@ impl Search {
         names.sort_by(|(a, _), (b, _)| a.cmp(b));
         self.within.push(real.clone());
         for (name, kind) in names {
-            // The system is asked about links only: there may be very many files.
+            // Only links need a system call: there may be very many files.
             let (path, is_link) = (folder.join(&name), kind.is_symlink());
             if kind.is_dir() || is_link && path.is_dir() {
                 let real = if is_link { path.canonicalize() } else { Ok(real.join(&name)) };
@@ -100,7 +99,7 @@ impl Search {
         Some(())
     }
 
-    /// What is in a folder, unless it was looked through already.
+    /// The entries of a folder, unless it was searched already.
     fn enter(
         &mut self,
         folder: &Path,
@@ -108,19 +107,19 @@ impl Search {
         is_link: bool,
     ) -> io::Result<Option<(PathBuf, fs::ReadDir)>> {
         if self.within.contains(&real) {
-            return Err(io::Error::other("it lies within itself, by a link"));
+            return Err(io::Error::other("it is a link to one of its parent folders"));
         }
         if self.within.len() > MAX_DEPTH {
-            return Err(io::Error::other("folders lie more than 64 deep"));
+            return Err(io::Error::other("folders are nested more than 64 deep"));
         }
         if self.seen.contains(&real) {
             return Ok(None);
         }
         let entries = fs::read_dir(folder)?;
-        // What is in a folder without a link lies where that does.
-        let is_elsewhere = |all: &PathBuf| is_link && !real.starts_with(all);
-        if self.within.first().is_some_and(is_elsewhere) {
-            self.found.elsewhere.push((folder.to_owned(), real.clone()));
+        // Only a link can point out of the folder.
+        let is_outside = |all: &PathBuf| is_link && !real.starts_with(all);
+        if self.within.first().is_some_and(is_outside) {
+            self.found.outside.push((folder.to_owned(), real.clone()));
         }
         self.seen.insert(real.clone());
         Ok(Some((real, entries)))
@@ -139,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_in_a_folder_leaves_the_rest() {
+    fn errors_in_a_folder_do_not_hide_other_photos() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let path = |name: &str| root.join(name);
@@ -155,20 +154,23 @@ mod tests {
         symlink("../other", path("all/link")).unwrap();
         symlink("in", path("all/to in")).unwrap();
         symlink("../other/inner/o.png", path("all/o.png")).unwrap();
-        let Found { photos, wrong, elsewhere } = find(&path("all"));
+        let Found { photos, errors, outside } = find(&path("all"));
         let names = ["in/a.JPG", "link/inner/o.png", "o.png", "z.png"];
         assert_eq!(photos, names.map(|name| path("all").join(name)));
-        assert_eq!(elsewhere, [(path("all/link"), path("other"))]);
-        let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-        assert_eq!(wrong.len(), 2, "{wrong:?}");
-        assert!(wrong[0].ends_with("cannot be read: folders lie more than 64 deep"));
-        assert!(wrong[1].ends_with("in/circle cannot be read: it lies within itself, by a link"));
+        assert_eq!(outside, [(path("all/link"), path("other"))]);
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        assert!(errors[0].ends_with("cannot be read: folders are nested more than 64 deep"));
+        assert!(
+            errors[1]
+                .ends_with("in/circle cannot be read: it is a link to one of its parent folders")
+        );
 
-        let Found { photos, wrong, .. } = search(&path("all"), 10);
-        assert!(photos.is_empty() && wrong.len() == 1);
-        let said = wrong[0].to_string();
-        assert!(said.ends_with(
-            "all cannot be read: it holds more than 10 files and folders, links followed"
+        let Found { photos, errors, .. } = search(&path("all"), 10);
+        assert!(photos.is_empty() && errors.len() == 1);
+        let error = errors[0].to_string();
+        assert!(error.ends_with(
+            "all cannot be read: it has more than 10 files and folders, including links"
         ));
     }
 }

@@ -1,27 +1,27 @@
-//! Photos: files of any size and colour type, as a network takes them.
+//! Photos: reads image files of any size and colour type, and prepares them as network inputs.
 //!
-//! [`Photo`] is a decoded file, [`Photo::prepare`] makes of it the square of pixels that a network
-//! was trained on, [`prepare()`] does both for many files at once, and [`find`] lists a folder.
+//! [`Photo`] is a decoded file. [`Photo::prepare`] resizes and crops it to the network's input
+//! size, [`prepare()`] does both for many files in parallel, and [`find`] searches a folder.
 //!
-//! What comes out is what torchvision's `Resize` and `CenterCrop` make of a PIL image after
+//! The result equals that of torchvision's `Resize` and `CenterCrop` on a PIL image after
 //! `ImageOps.exif_transpose` and `convert("RGB")` (or `convert("L")`).
 //!
-//! Files are hostile: their dimensions are looked at before anything is allocated, and what all
-//! files under way take together has a bound ([`MAX_PIXELS`], [`MAX_FILE`]).
+//! Files are untrusted: their dimensions are checked before anything is allocated, and the total
+//! memory of the files in progress is bounded ([`MAX_PIXELS`], [`MAX_FILE`]).
 
+mod complete;
 mod decode;
 mod error;
 mod files;
 mod limits;
-mod many;
+mod memory;
+mod parallel;
 mod prepare;
 mod resize;
-mod room;
-mod whole;
 
 pub use decode::Photo;
 pub use error::{PhotoError, PhotoFileError};
 pub use files::{Found, find};
 pub use limits::{MAX_FILE, MAX_PIXELS};
-pub use many::prepare;
+pub use parallel::prepare;
 pub use resnet_network::preprocess::Preparation;

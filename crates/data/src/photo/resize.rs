@@ -1,29 +1,30 @@
 //! Pillow's bilinear resizing.
 //!
-//! Pillow resizes along rows, then along columns, rounds between the two, and weighs with 22
-//! fractional bits: this is the same to the bit. From version 13 on Pillow takes some tall photos
-//! in the other order, which makes a difference of one grey level. Here each row is resized once and added to the rows of the result that it is part of, so
-//! that nothing is stored but the result, however long the photo is.
+//! Pillow resizes along rows, then along columns, rounds in between, and uses weights with 22
+//! fractional bits. This is bit-identical. From version 13 on, Pillow resizes some tall photos in
+//! the other order, which differs by one grey level. Here each row is resized once and added to the
+//! output rows that it contributes to, so that only the output is stored, however long the photo
+//! is.
 
 use std::ops::Range;
 
-use super::{Photo, PhotoError, room::room};
+use super::{Photo, PhotoError, memory::with_capacity};
 
 /// Fractional bits of a weight.
 const BITS: u32 = 22;
 const HALF: i32 = 1 << (BITS - 1);
 
-/// What pixels along one side are made of.
+/// The filter taps of every output pixel along one side.
 pub(super) struct Axis(Vec<Taps>);
 
-/// The pixels that one pixel of the result is made of.
+/// The input pixels of one output pixel, and their weights.
 struct Taps {
     pixels: Range<usize>,
     weights: Vec<i32>,
 }
 
 impl Axis {
-    /// Pixels `part` of a side that is resized from `len` pixels to `resized`.
+    /// The output pixels `part` of a side that is resized from `len` to `resized` pixels.
     pub(super) fn new(len: usize, resized: u64, part: Range<u64>) -> Axis {
         let scale = len as f64 / resized as f64;
         let reach = scale.max(1.0);
@@ -62,11 +63,10 @@ fn resize_channels<const C: usize>(
     columns: &Axis,
 ) -> Result<Vec<u8>, PhotoError> {
     let width = columns.len() * C;
-    let mut sums = room(rows.len() * width)?;
+    let mut sums = with_capacity(rows.len() * width)?;
     sums.resize(rows.len() * width, HALF);
     let mut row = vec![0_u8; width];
-    // Rows of the result come and go in order: those that a row of the photo is part of lie
-    // together.
+    // The output rows that an input row contributes to are contiguous, and move in order.
     let mut open = 0..0;
     let first = rows.0.first().map_or(0, |taps| taps.pixels.start);
     let last = rows.0.last().map_or(0, |taps| taps.pixels.end);
@@ -87,7 +87,7 @@ fn resize_channels<const C: usize>(
             }
         }
     }
-    let mut pixels = room(sums.len())?;
+    let mut pixels = with_capacity(sums.len())?;
     pixels.extend(sums.into_iter().map(rounded));
     Ok(pixels)
 }

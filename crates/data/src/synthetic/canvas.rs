@@ -1,32 +1,32 @@
-//! Drawing with antialiasing.
+//! Antialiased drawing.
 //!
-//! Only operations that IEEE 754 rounds exactly (no sines, no logarithms), so that pictures are
-//! the same bytes on every machine.
+//! It uses only operations that IEEE 754 rounds correctly (no sines, no logarithms), so that images
+//! are bit-identical on every machine.
 
 use resnet_network::random::Random;
 
-/// Rows and columns of a picture.
+/// Rows and columns of an image.
 pub(crate) const SIDE: usize = 32;
 
 pub(super) type Colour = [f32; 3];
 
-/// A colour that changes along a direction.
+/// A linear colour gradient.
 #[derive(Clone, Copy)]
-pub(super) struct Ramp {
-    /// The colour in the middle of the picture.
+pub(super) struct Gradient {
+    /// The colour in the middle of the image.
     pub middle: Colour,
-    /// How it changes to the right, a pixel.
+    /// Change per pixel to the right.
     pub x: Colour,
-    /// How it changes downwards, a pixel.
+    /// Change per pixel downwards.
     pub y: Colour,
 }
 
-impl Ramp {
-    /// One colour, changed along a direction by up to `change` over the picture.
+impl Gradient {
+    /// A gradient in a random direction, with a change of up to `change` over the image.
     pub(super) fn new(middle: Colour, change: f32, random: &mut Random) -> Self {
         let (dx, dy) = direction(random);
         let slope: Colour = std::array::from_fn(|_| between(random, -change, change) / SIDE as f32);
-        Ramp { middle, x: slope.map(|s| s * dx), y: slope.map(|s| s * dy) }
+        Gradient { middle, x: slope.map(|s| s * dx), y: slope.map(|s| s * dy) }
     }
 
     fn at(&self, x: f32, y: f32) -> Colour {
@@ -35,24 +35,24 @@ impl Ramp {
     }
 }
 
-/// A picture of [`SIDE`] x [`SIDE`] pixels, colours from 0 to 1.
+/// An image of [`SIDE`] x [`SIDE`] pixels, colours from 0 to 1.
 pub(super) struct Canvas(Vec<Colour>);
 
 impl Canvas {
-    pub(super) fn new(background: &Ramp) -> Self {
+    pub(super) fn new(background: &Gradient) -> Self {
         let centre = |i: usize| (i as f32) + 0.5;
         Canvas(
             (0..SIDE * SIDE).map(|i| background.at(centre(i % SIDE), centre(i / SIDE))).collect(),
         )
     }
 
-    /// Paints the points that `contains` accepts, all within `reach` of a centre. A pixel's share
-    /// of paint is that of 4x4 points in it.
+    /// Paints the points that `contains` accepts, all within `reach` of a centre. The coverage of a
+    /// pixel is sampled at 4x4 points.
     pub(super) fn paint(
         &mut self,
         (centre_x, centre_y): (f32, f32),
         reach: f32,
-        ramp: &Ramp,
+        gradient: &Gradient,
         contains: impl Fn(f32, f32) -> bool,
     ) {
         let span = |centre: f32| {
@@ -68,7 +68,7 @@ impl Canvas {
                     hits += usize::from(contains(x - centre_x, y - centre_y));
                 }
                 if hits > 0 {
-                    let (share, paint) = (hits as f32 / 16.0, ramp.at(x as f32, y as f32));
+                    let (share, paint) = (hits as f32 / 16.0, gradient.at(x as f32, y as f32));
                     let pixel = &mut self.0[y * SIDE + x];
                     for c in 0..3 {
                         pixel[c] += (paint[c] - pixel[c]) * share;
@@ -78,10 +78,10 @@ impl Canvas {
         }
     }
 
-    /// The picture as bytes with noise of standard deviation `noise`.
+    /// The image as bytes, with noise of standard deviation `noise`.
     pub(super) fn bytes(&self, noise: f32, random: &mut Random) -> impl Iterator<Item = u8> {
         self.0.as_flattened().iter().map(move |value| {
-            // The sum of four uniform numbers from 0 to 65535 is nearly normal.
+            // The sum of four uniform numbers from 0 to 65535 is approximately normal.
             let bits = random.next_u64();
             let sum: u64 = (0..4).map(|i| (bits >> (16 * i)) & 0xFFFF).sum();
             let normal = (sum as f32 - 131_070.0) / 37_837.0;
@@ -94,7 +94,7 @@ pub(super) fn between(random: &mut Random, low: f32, high: f32) -> f32 {
     low + (high - low) * random.uniform()
 }
 
-/// A random point of the unit circle.
+/// A random point on the unit circle.
 pub(super) fn direction(random: &mut Random) -> (f32, f32) {
     loop {
         let (x, y) = (between(random, -1.0, 1.0), between(random, -1.0, 1.0));

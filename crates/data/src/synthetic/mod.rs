@@ -1,7 +1,7 @@
-//! Drawn shapes of ten kinds: a data set that needs no file.
+//! A generated data set of drawn shapes in ten classes, without files.
 //!
-//! Place, size, rotation, colours and shading are random, strokes lie under and over the shape,
-//! and there is noise, so that neither colour nor any single pixel tells the class.
+//! Position, size, rotation, colours and shading are random, lines are drawn under and over the
+//! shape, and noise is added, so that neither the colour nor any single pixel reveals the class.
 
 mod canvas;
 mod shapes;
@@ -11,7 +11,7 @@ use resnet_network::{
     random::{Purpose, Random},
 };
 
-use self::canvas::{Canvas, Colour, Ramp, between, direction};
+use self::canvas::{Canvas, Colour, Gradient, between, direction};
 pub(crate) use self::{canvas::SIDE, shapes::CLASSES};
 use crate::{Dataset, Images, LoadOptions};
 
@@ -22,10 +22,10 @@ pub(crate) const TRAIN: usize = 10_000;
 /// Test images.
 pub(crate) const TEST: usize = 2_000;
 
-/// The pictures are part of the data set, not of a run: their seed is fixed.
+/// The images are part of the data set, not of a run, so their seed is fixed.
 const SEED: u64 = 0;
 
-/// Statistics of the training images.
+/// Mean and standard deviation of the training images.
 pub(crate) fn normalisation() -> Normalisation {
     Normalisation { mean: vec![0.4944, 0.4995, 0.4972], std: vec![0.2947, 0.2929, 0.2922] }
 }
@@ -41,7 +41,7 @@ pub(crate) fn load(options: &LoadOptions) -> Dataset {
     }
 }
 
-/// The first `n` images of a part of the data set; classes take turns.
+/// The first `n` images of a split (0 training, 1 test); classes alternate.
 fn draw(part: u64, n: usize) -> Images {
     let mut pixels = Vec::with_capacity(n * SIDE * SIDE * 3);
     let labels: Vec<u32> = (0..n).map(|i| (i % CLASSES.len()) as u32).collect();
@@ -53,11 +53,11 @@ fn draw(part: u64, n: usize) -> Images {
     Images { height: SIDE, width: SIDE, channels: 3, pixels, labels }
 }
 
-/// A picture, and how noisy it is to be.
+/// An image, and the standard deviation of its noise.
 fn picture(class: usize, random: &mut Random) -> (Canvas, f32) {
     let side = SIDE as f32;
     let (background, foreground) = contrasting_colours(random);
-    let mut canvas = Canvas::new(&Ramp::new(background, 0.4, random));
+    let mut canvas = Canvas::new(&Gradient::new(background, 0.4, random));
     for _ in 0..1 + random.below(4) {
         stroke(&mut canvas, random);
     }
@@ -65,8 +65,8 @@ fn picture(class: usize, random: &mut Random) -> (Canvas, f32) {
     let size = between(random, 8.0, 13.0);
     let centre = (between(random, size, side - size), between(random, size, side - size));
     let (cos, sin) = direction(random);
-    let ramp = Ramp::new(foreground, 0.4, random);
-    canvas.paint(centre, size, &ramp, |x, y| {
+    let gradient = Gradient::new(foreground, 0.4, random);
+    canvas.paint(centre, size, &gradient, |x, y| {
         shapes::contains(class, (cos * x + sin * y) / size, (cos * y - sin * x) / size)
     });
 
@@ -76,13 +76,13 @@ fn picture(class: usize, random: &mut Random) -> (Canvas, f32) {
     (canvas, between(random, 0.0, 0.08))
 }
 
-/// A straight line of any colour anywhere.
+/// A straight line of random colour and position.
 fn stroke(canvas: &mut Canvas, random: &mut Random) {
     let centre = (between(random, 0.0, SIDE as f32), between(random, 0.0, SIDE as f32));
     let (half_length, half_width) = (between(random, 2.0, 7.0), between(random, 0.4, 1.2));
     let (cos, sin) = direction(random);
-    let ramp = Ramp::new(colour(random), 0.0, random);
-    canvas.paint(centre, half_length + half_width, &ramp, |x, y| {
+    let gradient = Gradient::new(colour(random), 0.0, random);
+    canvas.paint(centre, half_length + half_width, &gradient, |x, y| {
         (cos * x + sin * y).abs() < half_length && (cos * y - sin * x).abs() < half_width
     });
 }
@@ -91,7 +91,7 @@ fn colour(random: &mut Random) -> Colour {
     std::array::from_fn(|_| random.uniform())
 }
 
-/// Two colours that can be told apart.
+/// Two colours with enough contrast.
 fn contrasting_colours(random: &mut Random) -> (Colour, Colour) {
     loop {
         let (a, b) = (colour(random), colour(random));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pictures_never_change() {
+    fn the_images_never_change() {
         let dataset = load(&LoadOptions::default());
         assert_eq!((dataset.train.len(), dataset.test.len()), (TRAIN, TEST));
         assert_eq!(digest::<Md5>(&dataset.train.pixels), "fa0a32c62af850cbd5a4261f724cf2ec");
@@ -163,7 +163,7 @@ mod tests {
                 let (x, y) = (at(i % 41), at(i / 41));
                 let inside = shapes::contains(class, x, y);
                 assert_eq!(inside, shapes::contains(class, x, -y), "{} {x} {y}", CLASSES[class]);
-                // `paint` does not look farther.
+                // `paint` samples only within this radius.
                 assert!(!inside || x * x + y * y < 1.0, "{} {x} {y}", CLASSES[class]);
             }
         }
@@ -171,7 +171,7 @@ mod tests {
 
     /// Multinomial logistic regression on the pixels.
     #[test]
-    fn a_linear_model_learns_next_to_nothing() {
+    fn a_linear_model_does_not_generalise() {
         let (train, test) = (draw(0, 2000), draw(1, 1000));
         let values = |images: &Images, i: usize| -> Vec<f32> {
             images.image(i).iter().enumerate().map(|(at, &pixel)| scaled(pixel, at % 3)).collect()
@@ -207,7 +207,7 @@ mod tests {
             correct.count() as f64 / images.len() as f64
         };
         let (seen, unseen) = (accuracy(&train), accuracy(&test));
-        assert!(seen > 0.3, "it did learn its own images by heart: {seen}");
-        assert!(unseen < 0.2, "it should not know others: {unseen}");
+        assert!(seen > 0.3, "it overfits its training images: {seen}");
+        assert!(unseen < 0.2, "it must not generalise: {unseen}");
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn contains(class: usize, x: f32, y: f32) -> bool {
         "crescent" => disc(x, y, 0.95) && !disc(x - 0.45, y, 0.75),
         "square" => rectangle(x, y, 0.7, 0.7),
         "triangle" => TRIANGLE.iter().all(|(nx, ny)| x * nx + y * ny < 0.5),
-        // The tips of a pentagram lie beyond one of its five lines, its middle beyond none.
+        // The tips of a pentagram lie outside one of its five lines, its centre outside none.
         "star" => PENTAGON.iter().filter(|(nx, ny)| x * nx + y * ny < 0.309).count() >= 4,
         "cross" => rectangle(x, y, 0.95, 0.3) || rectangle(x, y, 0.3, 0.95),
         "arrow" => {

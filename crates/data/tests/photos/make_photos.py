@@ -1,11 +1,11 @@
-"""Makes the photos of this folder, and what Pillow makes of them: the judge of photos.rs.
+"""Makes the photos of this folder, and the reference values of Pillow and torchvision for photos.rs.
 
     python make_photos.py        (Pillow with WebP and AVIF, torchvision, jpegtran)
 
-Every file shows the same 24x16 picture, as far as its format can. pixels.bin holds, for each file
-in the order of names, width and height (16 bits, little endian) and the RGB bytes of
-`ImageOps.exif_transpose` and `convert("RGB")`, and then those of `convert("L")`. resized.bin holds
-what torchvision's transforms make of noise, in the order of CASES.
+Every file shows the same 24x16 image, as far as its format allows. pixels.bin holds, for each file
+in the order of names, width and height (16 bits, little endian), the RGB bytes after
+`ImageOps.exif_transpose` and `convert("RGB")`, and the bytes after `convert("L")`. resized.bin holds
+noise resized by torchvision's transforms, in the order of CASES.
 """
 
 import io
@@ -72,7 +72,7 @@ def png(bits, colour, rows, interlaced=0):
 
 
 def adam7(pixels):
-    """The rows of an interlaced PNG: seven pictures, each of some rows and columns."""
+    """The rows of an interlaced PNG: seven images, each of some rows and columns."""
     for y, x, dy, dx in [
         (0, 0, 8, 8),
         (0, 4, 8, 8),
@@ -151,7 +151,7 @@ def write_photos():
     cmyk = Image.fromarray(cmyk, "CMYK")
     save("cmyk.jpg", cmyk, quality=95)
     save("cmyk-progressive.jpg", cmyk, quality=95, progressive=True)
-    # YCCK: what is left of the light as YCbCr, then black. Pillow stores 255 minus each.
+    # YCCK: the inverted CMY as YCbCr, then black. Pillow stores 255 minus each.
     c, m, y, k = cmyk.split()
     ycc = map(ImageOps.invert, Image.merge("RGB", (c, m, y)).convert("YCbCr").split())
     file = io.BytesIO()

@@ -1,13 +1,13 @@
-//! Borrows of several parts of a buffer, which lie apart.
+//! Borrows disjoint ranges of a buffer together.
 
 use resnet_kernels::{Storage, Values, ValuesMut};
 
 use crate::program::{Sink, Span};
 
-/// Why a borrow of several parts cannot fail.
-pub(super) const DISJOINT: &str = "values that live at the same time lie apart";
+/// Why several ranges can be borrowed together.
+pub(super) const DISJOINT: &str = "values that are live at the same time are disjoint";
 
-/// Input (nothing where it is the images), residual and output.
+/// Input (none if it is the images), residual and output.
 pub(super) fn borrow<'a>(
     values: &'a mut Storage,
     x: Option<&Span>,
@@ -24,7 +24,7 @@ pub(super) fn borrow<'a>(
             let [x, y] = disjoint(values, [x, y]);
             (Some(x.into_values()), None, y)
         }
-        // `bn(x) + x`: one value is both.
+        // `bn(x) + x`: one value is input and residual.
         (Some(x), Some(residual)) if x == residual => {
             let [x, y] = disjoint(values, [x, y]);
             let x = x.into_values();
@@ -37,7 +37,7 @@ pub(super) fn borrow<'a>(
     }
 }
 
-/// The gradient of an output, and the place of an input's.
+/// The gradient of an output, and the place of the input's gradient.
 pub(super) fn gradients<'a>(
     arena: &'a mut Storage,
     dy: &Span,
@@ -47,10 +47,10 @@ pub(super) fn gradients<'a>(
     (dy.into_values(), dx)
 }
 
-/// Parts that do not overlap.
+/// Ranges that do not overlap.
 pub(super) fn disjoint<'a, const N: usize>(
     arena: &'a mut Storage,
-    parts: [&Span; N],
+    ranges: [&Span; N],
 ) -> [ValuesMut<'a>; N] {
-    arena.disjoint_mut(parts.map(Span::clone)).expect(DISJOINT)
+    arena.disjoint_mut(ranges.map(Span::clone)).expect(DISJOINT)
 }

@@ -1,21 +1,21 @@
-//! The memory of training.
+//! Buffers of training.
 
 use resnet_kernels::{Buffer, Storage};
 
-/// Buffers of a step.
+/// The buffers of a training step.
 #[derive(Debug)]
 pub(super) struct Buffers {
-    /// Outputs of all layers: backward reads them again.
+    /// Outputs of all layers, which the backward pass reads again.
     pub(super) values: Storage,
-    /// Gradients of the outputs, by lifetime.
+    /// Gradients of the outputs, placed by lifetime.
     pub(super) gradients: Storage,
-    /// Statistics of the batch norms.
+    /// Batch statistics of the batch norms.
     pub(super) saved: Buffer,
-    /// Pixels that they are of, by layer.
+    /// By layer, the number of pixels of its statistics.
     pub(super) counts: Vec<f64>,
-    /// Moments or sums of the batch norm at work.
+    /// Moments or gradient sums of one batch norm at a time.
     pub(super) sums: Vec<f64>,
-    /// Packed weights of the convolution at work, unless it takes them as they are.
+    /// Packed weights of one convolution at a time, unless it reads them unpacked.
     pub(super) packed: Buffer,
     pub(super) scratch: Buffer,
     pub(super) logits: Vec<f32>,

@@ -16,7 +16,7 @@ use resnet_network::{
 use super::{
     arena::borrow,
     input_buffer::InputBuffer,
-    prepare::{Kernels, Prepared, most_scratch, of_batch, summary},
+    prepare::{Kernels, Prepared, most_scratch, summary},
 };
 use crate::{
     batch,
@@ -28,17 +28,32 @@ use crate::{
     program::{Compute, ConvOperand, Operation, Program},
 };
 
-/// Inference of up to one batch size, with running statistics.
+/// A plan for inference of up to one batch size, with running statistics (PyTorch's `net.eval()`).
 ///
-/// Activations are stored as the plan's dtype says; logits are f32.
+/// Activations are stored in the plan's dtype; logits are f32. Call [`EvalPlan::load`] before the
+/// first [`EvalPlan::forward`].
+///
+/// ```
+/// use resnet_engine::{EvalPlan, Input};
+/// use resnet_kernels::{Cpu, Dtype};
+/// use resnet_network::{Arch, Network, network::Init};
+///
+/// let net = Network::new("resnet20".parse::<Arch>()?.graph(10), Init::PyTorch, 0);
+/// let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, 8, 32, 32, &Cpu::new(2)?)?;
+/// plan.load(&net);
+/// let images = vec![0.5; 2 * 3 * 32 * 32]; // [images][channels][height][width], normalised
+/// let logits = plan.forward(Input::Nchw(&images), 2); // [images][classes]
+/// assert_eq!(logits.len(), 2 * 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct EvalPlan {
     cpu: Cpu,
     graph: Graph,
     program: Program,
-    /// What it takes.
+    /// Sizes of the buffers.
     memory: PlanMemory,
-    /// Whether there are parameters.
+    /// Whether a network is loaded.
     is_loaded: bool,
     images: InputBuffer,
     /// By layer.
@@ -50,15 +65,15 @@ pub struct EvalPlan {
     logits: Vec<f32>,
 }
 
-/// The parameters of a layer, as inference takes them.
+/// The parameters of a layer for inference, filled by [`EvalPlan::load`].
 #[derive(Debug)]
 enum InferenceParameters {
-    /// Packed weights and a bias, a batch norm folded into both.
+    /// Packed weights and a bias, with a batch norm folded into both.
     Conv {
         packed: Buffer,
         bias: Vec<f32>,
     },
-    /// A batch norm that follows no convolution: mean, scale and shift.
+    /// Mean, scale and shift of a batch norm that is not folded.
     Norm([Vec<f32>; 3]),
     Linear {
         weight: Vec<f32>,
@@ -67,16 +82,16 @@ enum InferenceParameters {
     None,
 }
 
-/// What images, values and tables of pixels take where nobody asks for more, if one image does not:
-/// 512 MiB, some 40 images of 224 pixels of any ImageNet net.
+/// Memory for images, values and indirection buffers of [`EvalPlan::micro_batched`], if one image
+/// fits into it: 512 MiB, about 40 images of 224x224 pixels for any ImageNet network.
 pub const MICRO_BATCH_BYTES: usize = 512 << 20;
 
 impl EvalPlan {
-    /// Plans inference of up to `batch` images of `height` x `width`. Call [`EvalPlan::load`]
-    /// before the first forward pass.
+    /// Plans inference of up to `batch` images of `height` x `width`.
     ///
     /// # Errors
-    /// If the graph does not fit the images, breaks a rule, or needs more memory than there is.
+    /// If the graph does not fit the image size, breaks a rule, or needs more memory than is
+    /// available.
     pub fn new(
         graph: &Graph,
         dtype: Dtype,
@@ -89,8 +104,9 @@ impl EvalPlan {
         EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, None, cpu)?, cpu)
     }
 
-    /// [`EvalPlan::new`] for fewer images at once, whose logits are the same to the bit: `images`,
-    /// or as many as [`MICRO_BATCH_BYTES`] bytes hold, but one at least. See [`EvalPlan::batch`].
+    /// [`EvalPlan::new`] for micro-batches of a batch: up to `images` images at a time, or as many as
+    /// [`MICRO_BATCH_BYTES`] hold, but at least one. [`EvalPlan::batch`] returns how many. The logits
+    /// are bit-identical to those of a plan for the whole `batch`.
     ///
     /// # Errors
     /// As [`EvalPlan::new`].
@@ -107,7 +123,7 @@ impl EvalPlan {
         EvalPlan::build(graph, EvalPlan::prepare_micro_batched(lowering, images, cpu)?, cpu)
     }
 
-    /// What [`EvalPlan::build`] builds the plan of [`EvalPlan::micro_batched`] of.
+    /// Everything for [`EvalPlan::build`] to build [`EvalPlan::micro_batched`].
     pub(crate) fn prepare_micro_batched(
         lowering: Lowering<'_>,
         images: usize,
@@ -118,20 +134,20 @@ impl EvalPlan {
         EvalPlan::prepare_for(lowering, most.clamp(1, lowering.batch), None, cpu)
     }
 
-    /// What tables of pixels take, and what each image at once does, input and values.
+    /// Bytes of the indirection buffers, and bytes per image of input and values.
     ///
     /// # Errors
-    /// As [`EvalPlan::new`], but for memory.
+    /// As [`EvalPlan::new`], except for memory.
     pub fn bytes(lowering: Lowering<'_>, cpu: &Cpu) -> Result<(usize, usize), PlanError> {
         let kernels = Kernels::new(lowering.dtype, lowering.batch, cpu);
         let tables = kernels.table_bytes(convolutions(lowering, Mode::Inference)?);
         Ok((tables, image_bytes(lowering)?))
     }
 
-    /// What [`EvalPlan::new`] would consist of. Of all that, only the tables are made.
+    /// The summary that [`EvalPlan::new`] would have. Only the indirection buffers are allocated.
     ///
     /// # Errors
-    /// As [`EvalPlan::new`], but for the memory of what is not made.
+    /// As [`EvalPlan::new`], except for memory that is not allocated.
     pub fn summarise(
         graph: &Graph,
         dtype: Dtype,
@@ -145,19 +161,19 @@ impl EvalPlan {
         Ok(summary(&program, &convs, memory, cpu))
     }
 
-    /// The most images that a forward pass takes.
+    /// Images of the largest forward pass.
     pub fn batch(&self) -> usize {
         self.program.batch
     }
 
-    /// [`EvalPlan::new`] with a probe: [`EvalPlan::probed`] reads what `node` computed. Nothing is
-    /// fused across the probe, and its memory is not reused.
+    /// [`EvalPlan::new`] with a probe: [`EvalPlan::probed`] returns the output of `node`. Nothing is
+    /// fused across the node, and its memory is not reused.
     ///
     /// # Errors
     /// As [`EvalPlan::new`].
     ///
     /// # Panics
-    /// If the node is not one between the images and the logits.
+    /// If the node is the input or the last node.
     pub fn with_probe(
         graph: &Graph,
         dtype: Dtype,
@@ -171,7 +187,7 @@ impl EvalPlan {
         EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, Some(node), cpu)?, cpu)
     }
 
-    /// [`EvalPlan::prepare`], unless tables and values alone are more than there is.
+    /// [`EvalPlan::prepare`], if there is memory for indirection buffers and values.
     fn prepare_for(
         lowering: Lowering<'_>,
         images: usize,
@@ -183,7 +199,7 @@ impl EvalPlan {
         EvalPlan::prepare(lowering, images, probe, cpu)
     }
 
-    /// For so many images at once, by the algorithms of a largest batch.
+    /// Prepares a plan for `images` at a time, with the algorithms for `lowering.batch`.
     fn prepare(
         lowering: Lowering<'_>,
         images: usize,
@@ -252,15 +268,15 @@ impl EvalPlan {
         })
     }
 
-    /// What the plan runs.
+    /// The program that the plan runs.
     pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// Takes the parameters and running statistics of a network of the same graph.
+    /// Loads the parameters and running statistics of a network: folds batch norms and packs weights.
     ///
     /// # Panics
-    /// If it has another.
+    /// If the network has another graph than the plan.
     pub fn load(&mut self, net: &Network) {
         assert!(*net.graph() == self.graph, "a network of another graph");
         self.is_loaded = true;
@@ -295,16 +311,15 @@ impl EvalPlan {
         }
     }
 
-    /// Logits `[images][classes]`.
+    /// The logits `[images][classes]` of the first `images` images of an input.
     ///
     /// # Panics
-    /// If no network is loaded; if there are no images, more than the plan's batch, or fewer values
-    /// than they need.
+    /// If no network is loaded, `images` is 0 or above the plan's batch, or the input has fewer.
     pub fn forward(&mut self, input: batch::Input<'_>, images: usize) -> &[f32] {
         self.forward_with(input, images, &mut ())
     }
 
-    /// [`EvalPlan::forward`] that says when each operation is done.
+    /// [`EvalPlan::forward`] with a call of [`Hooks::done`] after each operation.
     ///
     /// # Panics
     /// As [`EvalPlan::forward`].
@@ -353,12 +368,12 @@ impl EvalPlan {
                 Some(InferenceParameters::Norm([mean, scale, shift])),
             ) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);
-                let x = x.expect("a value was asked for");
-                of_batch(norm, n).apply(cpu, x, mean, scale, shift, residual, *relu, y);
+                let x = x.expect("an input was given");
+                norm.batch(n).apply(cpu, x, mean, scale, shift, residual, *relu, y);
             }
             (Compute::Parameterless { op, x, residual, relu, y }, _) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);
-                op.forward(cpu, n, x.expect("a value was asked for"), residual, *relu, y);
+                op.forward(cpu, n, x.expect("an input was given"), residual, *relu, y);
             }
             (Compute::Linear { linear, x }, Some(InferenceParameters::Linear { weight, bias })) => {
                 linear.forward(cpu, n, values.values(x.clone()), weight, bias, &mut self.logits);
@@ -367,7 +382,7 @@ impl EvalPlan {
         }
     }
 
-    /// What the probe's node computed for an image of the last forward pass: its shape, and values
+    /// The output of the probed node for an image of the last forward pass: its shape, and values
     /// `[height][width][channels]`.
     ///
     /// # Panics
@@ -384,7 +399,7 @@ impl EvalPlan {
         (*shape, dense.copied().collect())
     }
 
-    /// What the plan consists of.
+    /// The summary of the plan.
     pub fn summary(&self) -> PlanSummary {
         summary(&self.program, &self.convs, self.memory, &self.cpu)
     }

@@ -1,4 +1,4 @@
-//! The images of a batch.
+//! The input buffer of a plan.
 
 use resnet_kernels::{
     Buffer, Cpu, OutOfMemory,
@@ -9,7 +9,7 @@ use resnet_network::preprocess::Normalisation;
 
 use crate::{batch::Input, program::Program};
 
-/// The images of a batch, in the layout of the first convolution; in f32 for every dtype.
+/// The images of a batch in the layout of the first convolution, in f32 for every dtype.
 #[derive(Debug)]
 pub(super) struct InputBuffer {
     layout: ImageLayout,
@@ -23,11 +23,10 @@ impl InputBuffer {
         Ok(InputBuffer { layout: program.image, values, table: None })
     }
 
-    /// Converts the images of a batch.
+    /// Converts the images of a batch, and normalises bytes.
     ///
     /// # Panics
-    /// If there are too few values for so many images, or the normalisation has another number of
-    /// channels than the images.
+    /// If the input has fewer than `images` images, or the normalisation another number of channels.
     pub(super) fn fill(&mut self, cpu: &Cpu, input: Input<'_>, images: usize) {
         let one = self.layout.channels * self.layout.height * self.layout.width;
         match input {

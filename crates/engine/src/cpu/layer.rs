@@ -1,26 +1,25 @@
-//! The operations of a layer in training, forward and backward side by side.
+//! The operations of a fused layer in training, forward and backward next to each other.
 
 use std::ops::Range;
 
 use resnet_kernels::{
     Cpu, Storage, Values,
-    batch_norm::{self, BatchNorm, Parameters, ResidualGradient},
-    conv::{Activation, Conv, Direction, Epilogue},
-    elementwise::pass_gradient,
+    batch_norm::{self, BatchNormShape, NormParameters, ResidualGradient},
+    conv::{Conv, ConvInput, Direction, Epilogue},
+    elementwise::add_relu_backward,
 };
 use resnet_network::{Network, graph::NodeId};
 
 use super::{
     arena::{borrow, disjoint, gradients},
     buffers::Buffers,
-    prepare::of_batch,
 };
 use crate::{
     hooks::{Hooks, Statistics},
     program::{Compute, ConvOperand, Pass, ReluMask, Span},
 };
 
-/// What an operation's layer has of its own, and how many images there are.
+/// The layer of an operation, its prepared convolution, and the images of the micro-batch.
 pub(super) struct LayerContext<'a> {
     pub(super) cpu: &'a Cpu,
     pub(super) n: usize,
@@ -33,7 +32,7 @@ pub(super) struct LayerContext<'a> {
 const PREPARED: &str = "every convolution is prepared";
 
 impl LayerContext<'_> {
-    /// The place of the layer's parameters in their arena.
+    /// The range of the layer's parameters in [`Network::values`].
     pub(super) fn parameters(&self, net: &Network) -> Range<usize> {
         let mut ranges = net.ranges(self.head);
         let first = ranges.next().expect("the layer has parameters");
@@ -44,18 +43,20 @@ impl LayerContext<'_> {
         &net.values()[net.ranges(self.head).next().expect("a convolution has a weight")]
     }
 
-    /// What a convolution reads.
-    fn activation<'b>(
+    /// The input of a convolution.
+    fn conv_input<'b>(
         &'b self,
         x: &ConvOperand,
         values: &'b Storage,
         saved: &'b [f32],
-    ) -> Activation<'b> {
+    ) -> ConvInput<'b> {
         match x {
-            ConvOperand::Images => Activation { values: self.images.into(), norm: None },
+            ConvOperand::Images => ConvInput { values: self.images.into(), norm: None },
             ConvOperand::Value { at, fused_norm } => {
-                let norm = fused_norm.as_ref().map(|t| t.norm.scale_shift(&saved[t.saved.clone()]));
-                Activation { values: values.values(at.clone()), norm }
+                let norm = fused_norm
+                    .as_ref()
+                    .map(|t| t.norm.batch(self.n).scale_shift(&saved[t.saved.clone()]));
+                ConvInput { values: values.values(at.clone()), norm }
             }
         }
     }
@@ -86,9 +87,9 @@ impl LayerContext<'_> {
                     let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
                     let [_, bias] = net.weight_and_bias(self.head);
                     let bias = &net.values()[bias];
-                    let x = x.expect("a value was asked for");
+                    let x = x.expect("an input was given");
                     let saved = &b.saved[saved.clone()];
-                    let norm = of_batch(norm, n);
+                    let norm = norm.batch(n);
                     norm.normalize(cpu, x, bias, residual, *relu, y, saved, &mut b.scratch);
                 }
             }
@@ -113,15 +114,16 @@ impl LayerContext<'_> {
                     ConvOperand::Value { at, fused_norm } => {
                         let [x, y] = disjoint(&mut b.values, [at, y]);
                         let norm = fused_norm.as_ref();
-                        let norm = norm.map(|t| t.norm.scale_shift(&b.saved[t.saved.clone()]));
-                        let x = Activation { values: x.into_values(), norm };
+                        let norm =
+                            norm.map(|t| t.norm.batch(n).scale_shift(&b.saved[t.saved.clone()]));
+                        let x = ConvInput { values: x.into_values(), norm };
                         conv.forward(n, x, weights, y, Epilogue::STORE, scratch);
                     }
                 }
             }
             Compute::Parameterless { op, x, residual, relu, y } => {
                 let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
-                op.forward(cpu, n, x.expect("a value was asked for"), residual, *relu, y);
+                op.forward(cpu, n, x.expect("an input was given"), residual, *relu, y);
             }
             Compute::Linear { linear, x } => {
                 let [weight, bias] = net.weight_and_bias(self.head).map(|at| &net.values()[at]);
@@ -132,37 +134,37 @@ impl LayerContext<'_> {
         }
     }
 
-    /// Takes the statistics of the batch.
+    /// Computes the batch statistics, and updates the running statistics.
     fn statistics(
         &self,
-        norm: &BatchNorm,
+        norm: &BatchNormShape,
         x: &Span,
         saved: &Span,
         net: &mut Network,
         b: &mut Buffers,
         hooks: &mut dyn Hooks,
     ) {
-        let norm = of_batch(norm, self.n);
+        let norm = norm.batch(self.n);
         let moments = &mut b.sums[..norm.sums_len()];
         if self.n > 0 {
             norm.moments(self.cpu, b.values.values(x.clone()), moments, &mut b.scratch);
         } else {
             moments.fill(0.0);
         }
-        let mut statistics = Statistics { count: norm.pixels as f64, moments };
+        let mut statistics = Statistics { count: norm.batch_pixels as f64, moments };
         hooks.statistics(self.head, &mut statistics);
         let Statistics { count, moments } = statistics;
         b.counts[self.layer] = count;
-        // Nobody has seen a pixel.
+        // No micro-batch has a pixel.
         if count == 0.0 {
             return;
         }
         let [weight, bias, running_mean, running_var] = net.norm_mut(self.head);
-        let parameters = Parameters { weight, bias, running_mean, running_var };
+        let parameters = NormParameters { weight, bias, running_mean, running_var };
         norm.finish_statistics(count, moments, parameters, &mut b.saved[saved.clone()]);
     }
 
-    /// Computes gradients; whether any of parameters are among them.
+    /// Computes gradients. Returns whether gradients of parameters are among them.
     pub(super) fn backward(
         &self,
         compute: &Compute,
@@ -175,16 +177,18 @@ impl LayerContext<'_> {
         let (cpu, n) = (self.cpu, self.n);
         match compute {
             Compute::BatchNormBackward { norm, x, mask, saved, dy, d_residual, dx } => {
-                let norm = of_batch(norm, n);
+                let norm = norm.batch(n);
                 let [weight, bias] = net.weight_and_bias(self.head);
                 let scale = &net.values()[weight.clone()];
                 let [d_weight, d_bias] = d_params.get_disjoint_mut([weight, bias]).expect(DISJOINT);
                 let x = b.values.values(x.clone());
                 let saved = &b.saved[saved.clone()];
                 let mask = match mask {
-                    ReluMask::None => batch_norm::Gate::Open,
-                    ReluMask::Output(y) => batch_norm::Gate::Output(b.values.values(y.clone())),
-                    ReluMask::Recomputed => batch_norm::Gate::Input(norm.scale_shift(saved)),
+                    ReluMask::None => batch_norm::ReluMask::None,
+                    ReluMask::Output(y) => batch_norm::ReluMask::Output(b.values.values(y.clone())),
+                    ReluMask::Recomputed => {
+                        batch_norm::ReluMask::Recomputed(norm.scale_shift(saved))
+                    }
                 };
                 let sums = &mut b.sums[..norm.sums_len()];
                 let g = b.gradients.values(dy.clone());
@@ -192,7 +196,7 @@ impl LayerContext<'_> {
                 norm.gradient_sums(cpu, x, mask, saved, g, d_weight, d_bias, sums, scratch);
                 hooks.gradient_sums(self.head, sums);
                 if n == 0 {
-                    // Not 0 times a statistic of an earlier batch, which may be no number.
+                    // Not 0 times a statistic of an earlier batch, which may be NaN.
                     d_weight.fill(0.0);
                     d_bias.fill(0.0);
                     return true;
@@ -211,7 +215,7 @@ impl LayerContext<'_> {
                 if let Some(dx) = dx {
                     let (dy, to) = gradients(&mut b.gradients, dy, dx);
                     let to = to.slice(0..norm.stored_len());
-                    pass_gradient(cpu, dy, None, to, dx.accumulate);
+                    add_relu_backward(cpu, dy, None, to, dx.accumulate);
                 }
                 true
             }
@@ -226,7 +230,7 @@ impl LayerContext<'_> {
             }
             Compute::ConvBackwardWeight { x, dy } => {
                 let dw = net.ranges(self.head).next().expect("a convolution has a weight");
-                let x = self.activation(x, &b.values, &b.saved);
+                let x = self.conv_input(x, &b.values, &b.saved);
                 let dy = b.gradients.values(dy.clone());
                 let conv = self.conv.expect(PREPARED);
                 conv.backward_weight(n, x, dy, &mut d_params[dw], &mut b.scratch);
@@ -261,5 +265,5 @@ impl LayerContext<'_> {
     }
 }
 
-/// Why a borrow of two parameters cannot fail.
+/// Why two parameters can be borrowed together.
 const DISJOINT: &str = "the inventory's ranges are disjoint";

@@ -1,8 +1,8 @@
 //! Runs programs on this machine's processor.
 //!
-//! A plan prepares a kernel for every convolution of a program and allocates its buffers once. It
-//! then runs without allocating, a smaller batch in the same plan; only the second part of a batch asks
-//! for an arena of gradients more.
+//! A plan prepares a kernel for each convolution of a program and allocates its buffers once. It then
+//! runs batches of up to its largest size without allocating. The one exception is the second
+//! micro-batch of a batch, which allocates a second buffer for gradients.
 
 mod arena;
 mod buffers;

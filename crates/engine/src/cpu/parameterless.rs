@@ -1,8 +1,8 @@
-//! Operations without parameters: forward and backward side by side.
+//! Operations without parameters, forward and backward next to each other.
 
 use resnet_kernels::{
     Cpu, Values, ValuesMut,
-    elementwise::{add_relu, pass_gradient},
+    elementwise::{add_relu, add_relu_backward},
 };
 
 use crate::program::Parameterless;
@@ -28,8 +28,8 @@ impl Parameterless {
         }
     }
 
-    /// The gradient of an input from that of the output. A sum has two inputs, and its gradient
-    /// is the same for both.
+    /// The gradient of an input from that of the output. An addition has two inputs with the same
+    /// gradient.
     pub(super) fn backward(
         &self,
         cpu: &Cpu,
@@ -42,7 +42,7 @@ impl Parameterless {
         match self {
             Parameterless::AddRelu { image_len } => {
                 let dx = dx.slice(0..n * image_len);
-                pass_gradient(cpu, dy, relu.then_some(y), dx, accumulate);
+                add_relu_backward(cpu, dy, relu.then_some(y), dx, accumulate);
             }
             Parameterless::MaxPool(pool) => pool.backward(cpu, n, x, y, dy, dx, accumulate),
             Parameterless::AvgPool(pool) => pool.backward(cpu, n, dy, dx, accumulate),

@@ -1,11 +1,10 @@
-//! What this machine makes of a program's layers.
+//! Prepares a program for this machine: a kernel for each convolution, and the plan's memory.
 
 use std::sync::Arc;
 
 use resnet_kernels::{
     Cpu, Dtype, OutOfMemory,
-    batch_norm::BatchNorm,
-    conv::{Algorithm, Conv, ConvShape, Direction, Mode, Source},
+    conv::{Algorithm, Conv, ConvConfig, ConvShape, Direction, Mode, Source},
 };
 
 use crate::{
@@ -13,11 +12,11 @@ use crate::{
     program::{Compute, FusedLayer, Pass, Program},
 };
 
-/// What a convolution is prepared from.
+/// Everything that a convolution's kernel depends on, for one dtype and batch.
 type ConvKey = (ConvShape, Source, Mode);
 
-/// The kernels of convolutions, which take the algorithms of one largest batch. Those that are alike
-/// are one: their tables of pixels can be larger than what they compute.
+/// A cache of convolution kernels, prepared for one largest batch. Equal convolutions share a kernel,
+/// since its indirection buffer can be larger than its output.
 pub(super) struct Kernels<'a> {
     pub(super) dtype: Dtype,
     pub(super) batch: usize,
@@ -30,15 +29,13 @@ impl<'a> Kernels<'a> {
         Kernels { dtype, batch, cpu, made: Vec::new() }
     }
 
-    /// Bytes of the tables of these convolutions.
+    /// Bytes of the indirection buffers of convolutions.
     pub(super) fn table_bytes(&self, convs: impl IntoIterator<Item = ConvKey>) -> usize {
         let mut seen = Vec::new();
         let mut bytes = 0_usize;
         for key in convs {
             if !seen.contains(&key) {
-                let (shape, source, mode) = key;
-                let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
-                let more = Conv::table_bytes(shape, dtype, source, mode, batch, cpu);
+                let more = Conv::table_bytes(self.config(key), self.cpu);
                 bytes = bytes.saturating_add(more);
                 seen.push(key);
             }
@@ -46,18 +43,20 @@ impl<'a> Kernels<'a> {
         bytes
     }
 
-    /// Whether a layer is a convolution that can read an activation through a batch norm.
+    /// Whether a layer is a convolution that can fuse a batch norm and ReLU into its load.
     pub(super) fn fuses_input_norm(&self, layer: &FusedLayer) -> bool {
-        layer.conv.is_some_and(|(shape, source, mode)| {
-            let (dtype, batch, cpu) = (self.dtype, self.batch, self.cpu);
-            Conv::algorithm_of(shape, dtype, source, mode, batch, cpu).reads_through_norm()
-        })
+        let algorithm = |key| Conv::algorithm_of(self.config(key), self.cpu);
+        layer.conv.is_some_and(|key| algorithm(key).fuses_input_norm())
     }
 
-    /// The kernels of the layers that are convolutions.
+    fn config(&self, (shape, source, mode): ConvKey) -> ConvConfig {
+        ConvConfig { shape, dtype: self.dtype, source, mode, batch: self.batch }
+    }
+
+    /// By layer, the kernel of its convolution.
     ///
     /// # Errors
-    /// If there is no memory for their tables.
+    /// If there is no memory for the indirection buffers.
     pub(super) fn of_layers(
         &mut self,
         layers: &[FusedLayer],
@@ -69,22 +68,20 @@ impl<'a> Kernels<'a> {
         if let Some((_, made)) = self.made.iter().find(|(of, _)| *of == key) {
             return Ok(made.clone());
         }
-        let (shape, source, mode) = key;
-        let conv = Conv::new(shape, self.dtype, source, mode, self.batch, self.cpu)?;
-        let conv = Arc::new(conv);
+        let conv = Arc::new(Conv::new(self.config(key), self.cpu)?);
         self.made.push((key, conv.clone()));
         Ok(conv)
     }
 }
 
-/// A program and what it will take, before anything of its size is allocated but tables.
+/// A program, its kernels and the memory that it needs. Only the indirection buffers are allocated.
 pub(crate) struct Prepared {
     pub(super) program: Program,
     pub(super) convs: Vec<Option<Arc<Conv>>>,
     pub(crate) memory: PlanMemory,
 }
 
-/// Words of scratch that an operation takes.
+/// Scratch memory of an operation, in 4-byte words.
 pub(super) fn scratch_len(
     program: &Program,
     index: usize,
@@ -95,7 +92,7 @@ pub(super) fn scratch_len(
     match &operation.compute {
         Compute::BatchNorm { norm, saved: Some(_), .. }
         | Compute::BatchNormStatistics { norm, .. }
-        | Compute::BatchNormBackward { norm, .. } => of_batch(norm, program.batch).scratch_len(),
+        | Compute::BatchNormBackward { norm, .. } => norm.batch(program.batch).scratch_len(),
         Compute::LinearBackward { linear, .. } => linear.scratch_len(cpu),
         _ => {
             let conv = operation.layer.and_then(|layer| convs[layer].as_ref());
@@ -104,24 +101,19 @@ pub(super) fn scratch_len(
     }
 }
 
-/// Words of scratch of the operation that takes most.
+/// The most scratch memory of any operation, in 4-byte words.
 pub(super) fn most_scratch(program: &Program, convs: &[Option<Arc<Conv>>], cpu: &Cpu) -> usize {
     let scratch = (0..program.operations.len()).map(|i| scratch_len(program, i, convs, cpu));
     scratch.max().unwrap_or(0)
 }
 
-/// A batch norm of one image, of so many.
-pub(super) fn of_batch(norm: &BatchNorm, images: usize) -> BatchNorm {
-    BatchNorm { pixels: images * norm.pixels, channels: norm.channels }
-}
-
-/// How a convolution computes the passes that it is prepared for.
+/// The algorithm of each pass that a convolution is prepared for.
 fn algorithms(conv: &Conv) -> Vec<(Pass, Algorithm)> {
     let of = |direction| Some((Pass::from(direction), conv.algorithm(direction)?));
     Direction::ALL.into_iter().filter_map(of).collect()
 }
 
-/// A program as this machine runs it.
+/// The summary of a prepared program.
 pub(super) fn summary(
     program: &Program,
     convs: &[Option<Arc<Conv>>],
@@ -144,7 +136,7 @@ pub(super) fn summary(
             output: layer.output,
             algorithms: conv.map_or_else(Vec::new, algorithms),
             activation_bytes: match &layer.value {
-                // The logits have a buffer of their own.
+                // The logits have their own buffer.
                 Some(at) if at.is_empty() => program.batch * program.classes * word,
                 at => at.as_ref().map_or(0, |at| at.len() * value),
             },
@@ -162,7 +154,7 @@ pub(super) fn summary(
             && operation.compute == Compute::Pack
             && layer.packed_bytes > 0
         {
-            // Where nothing is packed, the convolution itself reads the weights.
+            // Unpacked weights are read by the convolution itself.
             operation.bytes = (parameters.parameter_bytes + layer.packed_bytes) as u64;
         }
         let algorithm = of.and_then(|(layer, _)| layer.algorithms.iter().find(pass));

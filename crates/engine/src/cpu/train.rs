@@ -26,16 +26,16 @@ use crate::{
     program::{Compute, FusedLayer, Operation, Pass, Program},
 };
 
-/// Forward and backward of up to one batch size.
+/// A plan for training steps of up to one batch size: forward, loss and backward.
 ///
-/// Activations and their gradients are stored as the plan's dtype says. Weights, their gradients,
-/// statistics, logits and loss are f32, whichever it is, and so are all sums.
+/// Activations and their gradients are stored in the plan's dtype. Weights, their gradients,
+/// statistics, logits, loss and all sums are f32.
 #[derive(Debug)]
 pub struct TrainPlan {
     cpu: Cpu,
     graph: Graph,
     program: Program,
-    /// What the buffers take.
+    /// Sizes of the buffers.
     memory: PlanMemory,
     images: InputBuffer,
     /// By layer.
@@ -47,7 +47,8 @@ impl TrainPlan {
     /// Plans training steps of up to `batch` images of `height` x `width`.
     ///
     /// # Errors
-    /// If the graph does not fit the images, breaks a rule, or needs more memory than there is.
+    /// If the graph does not fit the image size, breaks a rule, or needs more memory than is
+    /// available.
     pub fn new(
         graph: &Graph,
         dtype: Dtype,
@@ -60,7 +61,7 @@ impl TrainPlan {
         TrainPlan::build(graph, TrainPlan::prepare(lowering, cpu)?, cpu)
     }
 
-    /// What [`TrainPlan::build`] builds a plan of.
+    /// Everything for [`TrainPlan::build`], before the buffers are allocated.
     pub(crate) fn prepare(lowering: Lowering<'_>, cpu: &Cpu) -> Result<Prepared, PlanError> {
         let Lowering { dtype, batch, .. } = lowering;
         let mut kernels = Kernels::new(dtype, batch, cpu);
@@ -115,19 +116,19 @@ impl TrainPlan {
         })
     }
 
-    /// What the plan runs.
+    /// The program that the plan runs.
     pub fn program(&self) -> &Program {
         &self.program
     }
 
-    /// Forward, loss and backward of a part of a batch. The gradients go to `gradients`, an arena
-    /// like [`Network::values`], or are added to it (the first time that takes as much memory again);
-    /// running statistics learn the part's.
+    /// Forward, loss and backward of a micro-batch. The gradients are written to `gradients`, in the
+    /// order of [`Network::values`], or added to them with `accumulate` (the first time allocates as
+    /// many values again). The batch statistics update the running statistics.
     ///
     /// # Panics
-    /// If there are more images than the plan's batch or than the whole batch, or fewer values than
-    /// they need; if a label is not a class; if `net` has another graph; or if `gradients` has not a
-    /// value for each of its parameters.
+    /// If the micro-batch has more images than the plan's batch, than the whole batch or than its
+    /// input; if a label is not a class; if `net` has another graph; or if there is not a gradient
+    /// for each of its parameters.
     pub fn step(
         &mut self,
         net: &mut Network,
@@ -154,13 +155,13 @@ impl TrainPlan {
         for index in 0..self.program.operations.len() {
             let Operation { layer, compute, pass, .. } = &self.program.operations[index];
             match compute {
-                // That is the optimiser's.
+                // The optimiser does the update.
                 Compute::Update => continue,
                 Compute::Images if n > 0 => self.images.fill(&self.cpu, micro_batch.input, n),
                 Compute::Loss if n > 0 => result = self.loss(micro_batch),
                 Compute::Images | Compute::Loss => {}
                 compute => {
-                    let layer = layer.expect("all else is of a layer");
+                    let layer = layer.expect("every other operation belongs to a layer");
                     let own = LayerContext {
                         cpu: &self.cpu,
                         n,
@@ -217,20 +218,20 @@ impl TrainPlan {
         StepResult { loss: loss.mean, correct: loss.correct }
     }
 
-    /// Logits `[batch][classes]` of the last step, of which a smaller batch fills the first rows.
+    /// Logits `[batch][classes]` of the last step. A smaller batch fills the first rows.
     pub fn logits(&self) -> &[f32] {
         &self.buffers.logits
     }
 
-    /// What the plan consists of.
+    /// The summary of the plan.
     pub fn summary(&self) -> PlanSummary {
         summary(&self.program, &self.convs, self.memory, &self.cpu)
     }
 
-    /// What [`TrainPlan::new`] would consist of. Of all that, only the tables are made.
+    /// The summary that [`TrainPlan::new`] would have. Only the indirection buffers are allocated.
     ///
     /// # Errors
-    /// As [`TrainPlan::new`], but for the memory of what is not made.
+    /// As [`TrainPlan::new`], except for memory that is not allocated.
     pub fn summarise(
         graph: &Graph,
         dtype: Dtype,

@@ -1,15 +1,15 @@
-//! Computes a program in f64, one plain loop after another: the oracle for its order, for what
-//! shares memory, and for how long values live.
+//! Computes a program in f64 with simple loops: the reference for testing plans.
 //!
-//! It reads and writes the same parts of the same buffers as every other engine, so that a value
-//! that is overwritten too early, or an operation in the wrong place, gives a wrong result here as
-//! there. Buffers begin as NaN: what is read before it is written shows.
+//! The interpreter reads and writes the same ranges of the same buffers as a plan. So a value that is
+//! overwritten too early, or an operation in the wrong place, gives a wrong result in both, which the
+//! comparison with PyTorch shows. A wrong kernel gives a difference between plan and interpreter.
+//! Buffers start as NaN, so a value that is read before it is written shows.
 
 mod parameterless;
 mod taps;
 
 use resnet_kernels::{
-    batch_norm::{BatchNorm, EPSILON, MOMENTUM},
+    batch_norm::{BatchNormShape, EPSILON, MOMENTUM},
     conv::ConvShape,
     layout::padded,
 };
@@ -21,7 +21,7 @@ use crate::{
     program::{Compute, ConvOperand, Program, ReluMask, Sink, Span},
 };
 
-/// A program with its buffers in f64.
+/// A program with its buffers, in f64.
 #[derive(Clone, Debug)]
 pub struct Interpreter<'a> {
     program: &'a Program,
@@ -33,11 +33,11 @@ pub struct Interpreter<'a> {
     d_logits: Vec<f64>,
     /// `[images][classes]` of the last pass.
     pub logits: Vec<f64>,
-    /// Gradients of the parameters, an arena like [`Network::values`].
+    /// Gradients of the parameters, in the order of [`Network::values`].
     pub d_parameters: Vec<f64>,
-    /// Running mean and variance that batch norms have learnt, in the order of the step.
+    /// Each batch norm's updated running mean and variance, in the order of the step.
     pub running: Vec<(NodeId, [Vec<f64>; 2])>,
-    /// Sum of the images' losses of the last step, divided by the images of the whole batch.
+    /// Cross entropy of the last step, summed over its images and divided by those of the whole batch.
     pub loss: f64,
 }
 
@@ -59,8 +59,8 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// Runs the program on images `[n][channels][height][width]`, a part of a batch of `of`; inference
-    /// reads no targets.
+    /// Runs the program on images `[n][channels][height][width]`, a micro-batch of a batch of
+    /// `batch_size` images. Inference reads no targets.
     ///
     /// # Panics
     /// If there are fewer values than the images need, or the network has another graph.
@@ -68,7 +68,7 @@ impl<'a> Interpreter<'a> {
         &mut self,
         net: &Network,
         images: &[f32],
-        [n, of]: [usize; 2],
+        [n, batch_size]: [usize; 2],
         targets: Option<Targets<'_>>,
     ) {
         self.d_parameters = vec![f64::NAN; net.values().len()];
@@ -78,9 +78,11 @@ impl<'a> Interpreter<'a> {
             let shape = operation.layer.and_then(|layer| self.program.layers[layer].conv);
             let shape = shape.map(|(shape, ..)| shape);
             match (&operation.compute, head, shape) {
-                (Compute::Images, ..) => self.take_images(images, n),
+                (Compute::Images, ..) => self.load_images(images, n),
                 (Compute::Pack | Compute::Update, ..) => {}
-                (Compute::Loss, ..) => self.take_loss(targets.expect("a step has targets"), of),
+                (Compute::Loss, ..) => {
+                    self.cross_entropy(targets.expect("a step has targets"), batch_size)
+                }
                 (compute, Some(head), Some(shape)) => self.conv(compute, net, head, &shape, n),
                 (compute, Some(head), None) => self.other(compute, net, head, n),
                 (compute, None, _) => unreachable!("belongs to a layer: {compute:?}"),
@@ -88,7 +90,7 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    fn take_images(&mut self, images: &[f32], n: usize) {
+    fn load_images(&mut self, images: &[f32], n: usize) {
         let at = self.program.image;
         self.images.fill(0.0);
         for (i, &value) in images[..n * at.channels * at.height * at.width].iter().enumerate() {
@@ -101,8 +103,8 @@ impl<'a> Interpreter<'a> {
     }
 
     /// `torch.nn.functional.cross_entropy` and its gradient.
-    fn take_loss(&mut self, targets: Targets<'_>, of: usize) {
-        let (classes, n) = (self.program.classes, of);
+    fn cross_entropy(&mut self, targets: Targets<'_>, batch_size: usize) {
+        let (classes, n) = (self.program.classes, batch_size);
         let smoothing = f64::from(targets.label_smoothing);
         self.loss = 0.0;
         for (i, &label) in targets.labels.iter().enumerate() {
@@ -119,7 +121,7 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// What a convolution reads, `[n][row][column][channel]`, without border and padding.
+    /// The input of a convolution, `[n][row][column][channel]`, without border and padded channels.
     fn conv_input(&self, x: &ConvOperand, s: &ConvShape, n: usize) -> Vec<f64> {
         let mut dense = Vec::with_capacity(n * s.height * s.width * s.in_channels);
         match x {
@@ -148,7 +150,7 @@ impl<'a> Interpreter<'a> {
         dense
     }
 
-    /// A value after its batch norm.
+    /// A value after its batch norm with batch statistics.
     fn normalised(&self, saved: &Span, stored: usize, channel: usize, x: f64) -> f64 {
         let of = |row: usize| self.saved[saved.start + row * stored + channel];
         (x - of(0)) * of(1) * of(2) + of(3)
@@ -206,7 +208,7 @@ impl<'a> Interpreter<'a> {
                         }
                     }
                 }
-                self.pour(&out, dx);
+                self.store_gradient(&out, dx);
             }
             other => unreachable!("no operation of a convolution: {other:?}"),
         }
@@ -224,8 +226,8 @@ impl<'a> Interpreter<'a> {
         self.values[y.start..][..out.len()].copy_from_slice(&out);
     }
 
-    /// Stores a gradient, or adds it.
-    fn pour(&mut self, gradient: &[f64], to: &Sink) {
+    /// Stores or adds a gradient.
+    fn store_gradient(&mut self, gradient: &[f64], to: &Sink) {
         assert!(gradient.len() <= to.at.len(), "a gradient fits its place");
         let to_values = &mut self.gradients[to.at.start..][..gradient.len()];
         for (to_value, gradient) in to_values.iter_mut().zip(gradient) {
@@ -233,21 +235,21 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// The batch's statistics, kept with the parameters, and the running ones.
+    /// Computes batch statistics, saved with scale and shift, and updates running statistics.
     fn statistics(
         &mut self,
         net: &Network,
         head: NodeId,
-        norm: &BatchNorm,
+        norm: &BatchNormShape,
         x: &Span,
         saved: &Span,
         n: usize,
     ) {
-        let (stored, count) = (padded(norm.channels), (n * norm.pixels) as f64);
-        let x = &self.values[x.start..][..n * norm.pixels * stored];
+        let (stored, count) = (padded(norm.channels), (n * norm.image_pixels) as f64);
+        let x = &self.values[x.start..][..n * norm.image_pixels * stored];
         let [weight, bias] = net.weight_and_bias(head).map(|at| &net.values()[at]);
         let (running_mean, running_var) = net.running(head);
-        let mut learnt = [running_mean, running_var]
+        let mut running = [running_mean, running_var]
             .map(|r| r.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
         for c in 0..norm.channels {
             let of_channel = || x.iter().skip(c).step_by(stored);
@@ -259,12 +261,12 @@ impl<'a> Interpreter<'a> {
                 self.saved[saved.start + i * stored + c] = value;
             }
             if count > 1.0 {
-                for (learnt, new) in learnt.iter_mut().zip([mean, square / (count - 1.0)]) {
-                    learnt[c] = (1.0 - MOMENTUM) * learnt[c] + MOMENTUM * new;
+                for (running, new) in running.iter_mut().zip([mean, square / (count - 1.0)]) {
+                    running[c] = (1.0 - MOMENTUM) * running[c] + MOMENTUM * new;
                 }
             }
         }
-        self.running.push((head, learnt));
+        self.running.push((head, running));
     }
 
     fn other(&mut self, compute: &Compute, net: &Network, head: NodeId, n: usize) {
@@ -277,7 +279,7 @@ impl<'a> Interpreter<'a> {
                     self.statistics(net, head, norm, x, saved, n);
                 }
                 let stored = padded(norm.channels);
-                let mut out = self.values[x.start..][..n * norm.pixels * stored].to_vec();
+                let mut out = self.values[x.start..][..n * norm.image_pixels * stored].to_vec();
                 for pixel in out.chunks_exact_mut(stored) {
                     for (c, x) in pixel[..norm.channels].iter_mut().enumerate() {
                         *x = match saved {
@@ -302,7 +304,7 @@ impl<'a> Interpreter<'a> {
                     dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = if *y > 0.0 { *dy } else { 0.0 });
                 }
                 let dx = parameterless::backward(op, x, &dy, n);
-                to.iter().for_each(|to| self.pour(&dx, to));
+                to.iter().for_each(|to| self.store_gradient(&dx, to));
             }
             Compute::Linear { linear, x } => {
                 let stored = padded(linear.inputs);
@@ -332,7 +334,7 @@ impl<'a> Interpreter<'a> {
                         }
                     }
                 }
-                self.pour(&out, &Sink { at: dx.clone(), accumulate: false });
+                self.store_gradient(&out, &Sink { at: dx.clone(), accumulate: false });
             }
             other => unreachable!("no operation of a layer: {other:?}"),
         }
@@ -342,31 +344,31 @@ impl<'a> Interpreter<'a> {
         &mut self,
         net: &Network,
         head: NodeId,
-        norm: &BatchNorm,
+        norm: &BatchNormShape,
         (x, mask, saved): (&Span, &ReluMask, &Span),
         (dy, d_residual, dx): (&Span, &Option<Sink>, &Option<Sink>),
         n: usize,
     ) {
         let stored = padded(norm.channels);
-        let len = n * norm.pixels * stored;
+        let len = n * norm.image_pixels * stored;
         let x = self.values[x.start..][..len].to_vec();
         let mut g = self.gradients[dy.start..][..len].to_vec();
         for (i, g) in g.iter_mut().enumerate() {
             let c = i % stored;
-            let open = match mask {
+            let passes = match mask {
                 ReluMask::None => true,
                 ReluMask::Output(y) => self.values[y.start + i] > 0.0,
                 ReluMask::Recomputed => {
                     c < norm.channels && self.normalised(saved, stored, c, x[i]) > 0.0
                 }
             };
-            *g = if open { *g } else { 0.0 };
+            *g = if passes { *g } else { 0.0 };
         }
         if let Some(to) = d_residual {
-            self.pour(&g, to);
+            self.store_gradient(&g, to);
         }
         let [weight, bias] = net.weight_and_bias(head);
-        let count = (n * norm.pixels) as f64;
+        let count = (n * norm.image_pixels) as f64;
         for c in 0..norm.channels {
             let of = |row: usize| self.saved[saved.start + row * stored + c];
             let (mean, inv_std, scale) = (of(0), of(1), of(2));
@@ -382,12 +384,12 @@ impl<'a> Interpreter<'a> {
         }
         self.gradients[dy.start..][..len].copy_from_slice(&g);
         if let Some(to) = dx {
-            self.pour(&g, to);
+            self.store_gradient(&g, to);
         }
     }
 }
 
-/// A value after a batch norm of running statistics.
+/// A value after a batch norm with running statistics.
 fn running_norm(net: &Network, norm: NodeId, channel: usize, x: f64) -> f64 {
     let (mean, var) = net.running(norm);
     let of = |value: f32| f64::from(value);

@@ -4,7 +4,7 @@ use resnet_kernels::{elementwise::PadShortcut, layout::padded, pooling::MaxPool}
 
 use crate::program::Parameterless;
 
-/// The pixels of one image that a max pool's window covers, for each output pixel.
+/// For each output pixel, the pixels of an image that a max pool's window covers.
 fn windows(pool: &MaxPool) -> Vec<Vec<usize>> {
     let p = *pool;
     let side = |len: usize| (len + 2 * p.padding - p.kernel) / p.stride + 1;
@@ -60,7 +60,7 @@ pub(super) fn forward(op: &Parameterless, x: &[f64], n: usize) -> Vec<f64> {
     }
 }
 
-/// The gradient of the input from that of the output.
+/// The gradient of the input, from that of the output.
 pub(super) fn backward(op: &Parameterless, x: &[f64], dy: &[f64], n: usize) -> Vec<f64> {
     match op {
         Parameterless::AddRelu { image_len } => dy[..n * image_len].to_vec(),
@@ -75,7 +75,7 @@ pub(super) fn backward(op: &Parameterless, x: &[f64], dy: &[f64], n: usize) -> V
                         let value = |at: &usize| x[at * stored + c];
                         let top = window.iter().map(value).fold(f64::NEG_INFINITY, f64::max);
                         let d = dy[(image * windows.len() + to) * stored + c];
-                        // The first of equal ones, as in PyTorch; none where none is a number.
+                        // The first of equal values, as in PyTorch; none if all are NaN.
                         let Some(first) = window.iter().find(|at| value(at) == top) else {
                             continue;
                         };

@@ -1,9 +1,9 @@
-//! The products of a convolution.
+//! The taps of a convolution.
 
 use resnet_kernels::conv::ConvShape;
 
-/// Every pair of an input's and an output's pixel that a tap of the window connects, as
-/// (input pixel, output pixel, tap).
+/// Every (input pixel, output pixel, tap) that a convolution multiplies: the tap of the window at the
+/// output pixel reads the input pixel.
 pub(super) fn taps(s: &ConvShape, n: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     let s = *s;
     let side = move |len: usize| (len + 2 * s.padding - s.kernel) / s.stride + 1;

@@ -1,8 +1,8 @@
-//! What training and inference have in common: groups as layers, and operations that cost something.
+//! Builds a program: what the lowering of training and of inference share.
 
 use resnet_kernels::{
     Dtype,
-    batch_norm::BatchNorm,
+    batch_norm::BatchNormShape,
     conv::Mode,
     elementwise::PadShortcut,
     linear::Linear,
@@ -20,14 +20,14 @@ use crate::{
     program::{Compute, FusedLayer, Kind, Operation, Parameterless, Pass, Program, Span},
 };
 
-/// What a graph is lowered for.
+/// A graph, and what to lower it for.
 #[derive(Clone, Copy, Debug)]
 pub struct Lowering<'a> {
     /// The graph.
     pub graph: &'a Graph,
-    /// How values and gradients are stored.
+    /// Storage type of values and gradients.
     pub dtype: Dtype,
-    /// The largest batch.
+    /// Images of the largest batch.
     pub batch: usize,
     /// Rows of an image.
     pub height: usize,
@@ -35,7 +35,7 @@ pub struct Lowering<'a> {
     pub width: usize,
 }
 
-/// A graph on its way to a program.
+/// The program so far.
 pub(super) struct ProgramBuilder<'a> {
     pub(super) graph: &'a Graph,
     pub(super) dtype: Dtype,
@@ -45,7 +45,8 @@ pub(super) struct ProgramBuilder<'a> {
 }
 
 impl<'a> ProgramBuilder<'a> {
-    /// `fold` folds batch norms into the convolutions before them; the value of `probe` is stored.
+    /// An empty program. `fold` folds batch norms into the convolutions before them; the value of
+    /// `probe` is stored.
     pub(super) fn new(
         lowering: Lowering<'a>,
         fold: bool,
@@ -65,25 +66,25 @@ impl<'a> ProgramBuilder<'a> {
         self.graph.nodes()[self.groups[group].head].op
     }
 
-    /// The group that computes what a group reads first; none for the images.
+    /// The group that computes a group's input; none for the images.
     pub(super) fn input(&self, group: usize) -> Option<usize> {
         producer(&self.groups, self.graph.nodes()[self.groups[group].head].inputs[0])
     }
 
-    /// Adds an operation of none of the graph's nodes.
+    /// Adds an operation that belongs to no fused layer.
     pub(super) fn add(&mut self, kind: Kind, pass: Pass, compute: Compute, bytes: u64) {
         let (names, flops) = (Vec::new(), 0);
         self.operations.push(Operation { layer: None, names, kind, pass, compute, flops, bytes });
     }
 
-    /// Adds the way of the images into their layout.
+    /// Adds the conversion of the images.
     pub(super) fn add_images(&mut self) {
         self.add(Kind::Input, Pass::Forward, Compute::Images, self.costs().images());
         let images = self.operations.last_mut().expect("just added");
         images.names.push(self.graph.nodes()[Graph::INPUT].name.clone());
     }
 
-    /// Adds the way of a convolution's weights into the layout of a pass.
+    /// Adds the packing of a convolution's weights for a pass.
     pub(super) fn add_pack(&mut self, layer: usize, pass: Pass) {
         let names = vec![self.graph.nodes()[self.groups[layer].head].name.clone()];
         let (kind, compute) = (Kind::Packing, Compute::Pack);
@@ -91,7 +92,7 @@ impl<'a> ProgramBuilder<'a> {
         self.operations.push(Operation { layer, names, kind, pass, compute, flops: 0, bytes: 0 });
     }
 
-    /// Adds a pass of a group: so many products with its weights, and bytes.
+    /// Adds a pass of a group: how many products with its weights it takes, and its memory traffic.
     pub(super) fn add_pass(
         &mut self,
         layer: usize,
@@ -117,7 +118,7 @@ impl<'a> ProgramBuilder<'a> {
         group.nodes(self.graph).into_iter().map(name).collect()
     }
 
-    /// A group as a layer of a program.
+    /// A fusion group as a layer of the program.
     pub(super) fn layer(
         &self,
         index: usize,
@@ -141,10 +142,13 @@ impl<'a> ProgramBuilder<'a> {
         }
     }
 
-    /// The batch norm of a group, of one image.
-    pub(super) fn batch_norm(&self, group: usize) -> BatchNorm {
+    /// The batch norm of a group, for one image.
+    pub(super) fn batch_norm(&self, group: usize) -> BatchNormShape {
         let head = self.groups[group].head;
-        BatchNorm { pixels: self.sizes.pixels(head), channels: self.sizes.shapes[head].channels }
+        BatchNormShape {
+            image_pixels: self.sizes.pixels(head),
+            channels: self.sizes.shapes[head].channels,
+        }
     }
 
     /// The linear layer of a group.
@@ -154,7 +158,7 @@ impl<'a> ProgramBuilder<'a> {
         Linear { inputs, outputs: node.channels }
     }
 
-    /// The operation of a group without parameters.
+    /// The parameterless operation of a group.
     pub(super) fn parameterless(&self, group: usize) -> Parameterless {
         let id = self.groups[group].head;
         let node = &self.graph.nodes()[id];
@@ -181,7 +185,7 @@ impl<'a> ProgramBuilder<'a> {
         }
     }
 
-    /// The program, whose buffers have these lengths: values, gradients, saved statistics.
+    /// The finished program. `[values, gradients, saved]` are the lengths of its buffers.
     pub(super) fn program(
         self,
         layers: Vec<FusedLayer>,

@@ -1,11 +1,11 @@
-//! What operations cost for the largest batch: multiply-accumulates, and the bytes that they must
-//! at least read and write, each once.
+//! Costs of operations for the largest batch: floating-point operations, and the least memory
+//! traffic, each byte read or written once.
 
 use resnet_network::graph::{Graph, NodeId, Op};
 
 use super::{fusion::FusionGroup, sizes::Sizes};
 
-/// The costs of a graph's groups.
+/// The costs of a graph's fusion groups, in bytes unless stated otherwise.
 pub(super) struct Costs<'a> {
     pub(super) graph: &'a Graph,
     pub(super) sizes: &'a Sizes,
@@ -14,51 +14,51 @@ pub(super) struct Costs<'a> {
 }
 
 impl Costs<'_> {
-    /// Of the images' way into their layout.
+    /// The conversion of the images.
     pub(super) fn images(&self) -> u64 {
         let pixels = self.sizes.batch * self.sizes.shapes[Graph::INPUT].len();
         (pixels + self.value(Graph::INPUT)) as u64
     }
 
-    /// Of the loss, which reads logits and writes their gradient.
+    /// The loss, which reads logits and writes their gradient.
     pub(super) fn loss(&self) -> u64 {
         2 * self.value(self.graph.nodes().len() - 1) as u64
     }
 
-    /// Of the forward pass, whose output may be left to its reader.
+    /// The forward pass. `stored` is whether its output is stored.
     pub(super) fn forward(&self, group: &FusionGroup, stored: bool) -> u64 {
         let read = self.read(group.head) + self.parameters(group.head);
         let written = group.residual.map_or(0, |r| self.value(r)) + self.value(group.output);
         (read + if stored { written } else { 0 }) as u64
     }
 
-    /// Of a convolution's gradient of the weights.
+    /// The gradient of a convolution's weight.
     pub(super) fn backward_weight(&self, group: &FusionGroup) -> u64 {
         (self.read(group.head) + self.value(group.output) + self.parameters(group.head)) as u64
     }
 
-    /// Of a convolution's gradient of the input.
+    /// The gradient of a convolution's input.
     pub(super) fn backward_data(&self, group: &FusionGroup, accumulate: bool) -> u64 {
         let dx = self.gradient(self.input(group.head), accumulate);
         (self.value(group.output) + dx + self.parameters(group.head)) as u64
     }
 
-    /// Of all gradients of any other operation. `accumulate` says which of input and residual have
-    /// their gradients added to.
+    /// All gradients of any other operation. `accumulate`: whether the gradients of input and of
+    /// residual are added to what is there.
     pub(super) fn backward(&self, group: &FusionGroup, stored: bool, accumulate: [bool; 2]) -> u64 {
         let op = self.graph.nodes()[group.head].op;
         let out = self.value(group.output);
         let max_pool = matches!(op, Op::MaxPool2d { .. });
         let reads_x = max_pool || matches!(op, Op::BatchNorm2d | Op::Linear);
         let x = if reads_x { self.read(group.head) } else { 0 };
-        // Where the output is not stored, the input decides what passes the ReLU.
-        let gate = if group.relu && stored || max_pool { out } else { 0 };
+        // Without a stored output, the ReLU mask is recomputed from the input.
+        let mask = if group.relu && stored || max_pool { out } else { 0 };
         let dx = self.gradient(self.input(group.head), accumulate[0]);
         let d_residual = group.residual.map_or(0, |r| self.gradient(r, accumulate[1]));
-        (x + out + gate + dx + d_residual + 2 * self.parameters(group.head)) as u64
+        (x + out + mask + dx + d_residual + 2 * self.parameters(group.head)) as u64
     }
 
-    /// Floating-point operations of one product of a group with its weights.
+    /// Floating-point operations of one pass of a group.
     pub(super) fn flops(&self, group: &FusionGroup) -> u64 {
         let id = group.head;
         let inputs = self.sizes.shapes[self.input(id)].channels;
@@ -66,7 +66,7 @@ impl Costs<'_> {
         2 * (self.sizes.batch * macs) as u64
     }
 
-    /// Bytes of the weights and biases of a node.
+    /// Weights and biases of a node.
     pub(super) fn parameters(&self, id: NodeId) -> usize {
         let inputs = self.sizes.shapes[self.input(id)].channels;
         let (weights, biases) = self.graph.nodes()[id].parameters(inputs);
@@ -77,7 +77,7 @@ impl Costs<'_> {
         self.value(id) * (1 + usize::from(accumulate))
     }
 
-    /// Bytes of a node's output, as it is stored.
+    /// A node's output, as it is stored.
     fn value(&self, id: NodeId) -> usize {
         let batch = self.sizes.batch;
         match self.graph.nodes()[id].op {
@@ -87,7 +87,7 @@ impl Costs<'_> {
         }
     }
 
-    /// Bytes of a node's input that it reads: a window smaller than its stride skips pixels.
+    /// What a node reads of its input: a window smaller than its stride skips pixels.
     fn read(&self, id: NodeId) -> usize {
         let x = self.input(id);
         let window = match self.graph.nodes()[id].op {

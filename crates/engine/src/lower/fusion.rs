@@ -1,24 +1,24 @@
-//! Groups nodes into groups that one pass over memory computes.
+//! Fuses nodes into groups that one pass over memory computes.
 
 use resnet_network::graph::{Graph, GraphError, NodeId, Op};
 
-/// A head operation with what follows it in the same pass over memory.
+/// A node (the head) with the nodes after it that are computed in the same pass over memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FusionGroup {
-    /// The node whose operation it is.
+    /// The first node.
     pub(super) head: NodeId,
-    /// A batch norm folded into the head (a convolution), in inference.
+    /// In inference, the batch norm that is folded into the head, a convolution.
     pub(super) norm: Option<NodeId>,
-    /// What is added before the ReLU, named by the group's output that holds it.
+    /// The value that is added before the ReLU: the output of another group.
     pub(super) residual: Option<NodeId>,
-    /// Whether a ReLU ends it.
+    /// Whether a ReLU follows.
     pub(super) relu: bool,
-    /// The node whose value it produces: the last of the group.
+    /// The last node, whose value the group computes.
     pub(super) output: NodeId,
 }
 
 impl FusionGroup {
-    /// The nodes that it computes, from the head to the output.
+    /// The nodes of the group, from head to output.
     pub(super) fn nodes(&self, graph: &Graph) -> Vec<NodeId> {
         let before = |&id: &NodeId| {
             let mut inputs = graph.nodes()[id].inputs.iter().copied();
@@ -30,7 +30,7 @@ impl FusionGroup {
     }
 }
 
-/// The groups of a graph in the order of their outputs. `fold` folds batch norms into the
+/// The fusion groups of a graph, in the order of their outputs. `fold` folds batch norms into the
 /// convolutions before them.
 ///
 /// # Errors
@@ -39,7 +39,7 @@ pub(super) fn fusion_groups(graph: &Graph, fold: bool) -> Result<Vec<FusionGroup
     fusion_groups_around(graph, fold, None)
 }
 
-/// [`fusion_groups`], of which one ends in the node `probe`, so that its value is stored.
+/// [`fusion_groups`] where one group ends in the node `probe`, so that its value is stored.
 pub(super) fn fusion_groups_around(
     graph: &Graph,
     fold: bool,
@@ -48,7 +48,7 @@ pub(super) fn fusion_groups_around(
     graph.check()?;
     let nodes = graph.nodes();
     let consumers = graph.consumers();
-    // The node that alone reads this one, if it does `op`.
+    // The only reader of a node, if it is an `op`.
     let sole = |id: NodeId, op: Op| match consumers[id][..] {
         [next] if nodes[next].op == op && Some(id) != probe => Some(next),
         _ => None,
@@ -91,9 +91,9 @@ pub(super) fn fusion_groups_around(
     Ok(groups)
 }
 
-/// The group that computes a node's value; none for the images.
+/// Index of the group that computes a node's value; none for the images.
 pub(super) fn producer(groups: &[FusionGroup], id: NodeId) -> Option<usize> {
-    // They are in the order of their outputs.
+    // Groups are in the order of their outputs.
     let found = groups.binary_search_by_key(&id, |group| group.output).ok();
     assert!(found.is_some() || id == Graph::INPUT, "every value that is read is computed");
     found
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_becomes_four_units_or_two() {
+    fn a_block_becomes_four_groups_or_two() {
         let g = graph("resnet18-cifar");
         let named = |groups: &[FusionGroup]| -> Vec<String> {
             let of = |group: &FusionGroup| {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_between_another_sum_and_its_relu_is_its_own() {
+    fn an_addition_between_another_and_its_relu_is_a_group_of_its_own() {
         let mut g = Graph::new(3);
         let x = g.conv2d("a", Graph::INPUT, 8, 3, 1, 1);
         let n = g.batch_norm2d("n", x);

@@ -1,4 +1,4 @@
-//! Inference: batch norms folded into convolutions, values in one arena by lifetime.
+//! Inference: batch norms folded into convolutions, values in one buffer by lifetime.
 
 use resnet_kernels::conv::Mode;
 use resnet_network::graph::{NodeId, Op};
@@ -13,8 +13,8 @@ use crate::{
     program::{Compute, ConvOperand, FusedLayer, Pass, Program},
 };
 
-/// Lowers a graph for inference with running statistics. What `probe` computes can be read after
-/// the forward pass: nothing is fused across it, and its memory is not reused.
+/// Lowers a graph for inference with running statistics. The value of the node `probe` can be read
+/// after the forward pass: nothing is fused across it, and its memory is not reused.
 ///
 /// # Errors
 /// If the graph does not fit the images, or breaks a rule.

@@ -1,4 +1,4 @@
-//! Where values and their gradients live in training and in inference.
+//! Places of values and gradients in the buffers of training and inference.
 
 use std::ops::Range;
 
@@ -10,21 +10,21 @@ use super::{
     sizes::Sizes,
 };
 
-/// A value of the network, the output of a group, and its gradient.
+/// The places of a group's output and of its gradient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) out: Range<usize>,
     pub(super) gradient: Range<usize>,
 }
 
-/// A value that a group reads, and whether a later group has written its gradient already.
+/// A value that a group reads, and whether a later group has already written its gradient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Read {
     pub(super) value: Value,
     pub(super) accumulate: bool,
 }
 
-/// The memory of training.
+/// The places of all values and gradients in training.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// For each group: its input (none for the images), residual and output.
@@ -34,8 +34,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// `unstored` are batch norms whose readers apply them to their input, which stands for their
-    /// output.
+    /// `unstored` are the batch norms that are fused into the next convolution's load. The place of
+    /// their output is that of their input.
     pub(super) fn new(
         graph: &Graph,
         groups: &[FusionGroup],
@@ -53,7 +53,7 @@ impl Layout {
             read.iter().for_each(|&value| readers[value].push(group % groups.len()));
         }
         let len = |group: &FusionGroup| match op(group) {
-            Op::Linear => 0, // The logits have buffers of their own.
+            Op::Linear => 0, // The logits have their own buffers.
             _ => sizes.batch * sizes.image_len(group.output),
         };
 
@@ -102,7 +102,7 @@ impl Layout {
                         Read { value: values[value].clone(), accumulate }
                     })
                 };
-                // In the order in which the backward of a batch norm writes them.
+                // In the order in which the backward pass of a batch norm writes them.
                 let residual = read(residual[group]);
                 (read(x[group]), residual, values[group].clone())
             })
@@ -111,8 +111,8 @@ impl Layout {
         Layout { steps, values_len: start, gradients_len }
     }
 
-    /// For each group, the batch norm that it may apply as it reads: one with a ReLU, without a
-    /// residual, that nothing else reads.
+    /// For each group, the batch norm that it may fuse into its load: one with a ReLU, without a
+    /// residual, and with no other reader.
     pub(super) fn fusable_norms(graph: &Graph, groups: &[FusionGroup]) -> Vec<Option<usize>> {
         let mut readers = vec![0; graph.nodes().len()];
         for group in groups {
@@ -132,8 +132,8 @@ impl Layout {
     }
 }
 
-/// Where each group's output lives, from its group to its last reader (a probe's for good), and the
-/// arena's length.
+/// The place of each group's output in inference, and the buffer's length. An output lives from its
+/// group to its last reader, a probed one to the end.
 pub(super) fn places(
     graph: &Graph,
     groups: &[FusionGroup],
@@ -148,7 +148,7 @@ pub(super) fn places(
     }
     let lifetime = |(index, group): (usize, &FusionGroup)| {
         let last = if Some(group.output) == probe { groups.len() } else { last_reader[index] };
-        // The logits have a buffer of their own.
+        // The logits have their own buffer.
         let linear = graph.nodes()[group.head].op == Op::Linear;
         let len = if linear { 0 } else { sizes.batch * sizes.image_len(group.output) };
         Lifetime { first: index, last, len }

@@ -1,8 +1,8 @@
-//! Lays values out in one arena by lifetime.
+//! Places values in one buffer by lifetime.
 
 use std::ops::Range;
 
-/// A value that must exist from one moment to another, both included.
+/// The moments from which and to which a value must exist, both included, and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lifetime {
     pub(super) first: usize,
@@ -10,8 +10,9 @@ pub(super) struct Lifetime {
     pub(super) len: usize,
 }
 
-/// Places that do not overlap while their lifetimes do, and the length of the arena. Large values
-/// are placed first, each as low as possible; lengths are rounded up to whole cache lines.
+/// The place of each value, and the length of the buffer. Places of values whose lifetimes overlap
+/// do not overlap. Large values are placed first, each as low as possible; lengths are rounded up to
+/// whole cache lines.
 pub(super) fn lay_out(values: &[Lifetime]) -> (Vec<Range<usize>>, usize) {
     const LINE: usize = 16;
     let mut order: Vec<usize> = (0..values.len()).collect();

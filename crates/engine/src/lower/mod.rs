@@ -1,11 +1,11 @@
-//! From a graph to a program.
+//! Lowers a graph to a [program](crate::program).
 //!
-//! Nodes are grouped by what one pass over memory computes, values and gradients get their places
-//! by lifetime, and the operations are listed. Backward is the forward list in reverse: there is no
-//! tape and no automatic differentiation, since the topology is fixed.
+//! Nodes are fused into groups that one pass over memory computes. Values and gradients get places
+//! in the buffers by lifetime. Then the operations are listed; backward is the forward list in
+//! reverse. There is no tape and no automatic differentiation, since the topology is fixed.
 //!
-//! A device decides one thing: which convolutions can apply the batch norm before them as they
-//! read. Its output is then never stored.
+//! A device decides one thing: which convolutions can fuse the batch norm and ReLU before them into
+//! their load. The batch norm's output is then never stored.
 
 mod builder;
 mod cost;
@@ -25,7 +25,7 @@ use resnet_network::graph::{Graph, Op};
 
 use crate::error::PlanError;
 
-/// The convolutions of a graph, as its layers prepare them.
+/// The convolutions of a graph: dimensions, storage of the input, and passes.
 pub(crate) fn convolutions(
     lowering: Lowering<'_>,
     mode: Mode,
@@ -37,7 +37,7 @@ pub(crate) fn convolutions(
     Ok(convs.map(|(id, node)| sizes.conv(id, node, mode)).collect())
 }
 
-/// Bytes of one image in inference: its input and the values that are alive at once.
+/// Bytes of one image in inference: its input and the values that are live at the same time.
 pub(crate) fn image_bytes(lowering: Lowering<'_>) -> Result<usize, PlanError> {
     let Lowering { graph, dtype, height, width, .. } = lowering;
     let sizes = sizes::Sizes::new(graph, 1, height, width)?;
@@ -46,8 +46,8 @@ pub(crate) fn image_bytes(lowering: Lowering<'_>) -> Result<usize, PlanError> {
     Ok(image * size_of::<f32>() + (all - image) * dtype.size())
 }
 
-/// Values of an image that training and inference hold: inputs, outputs and gradients, without
-/// weights and scratch.
+/// Values per image that training and inference hold: inputs, outputs and gradients, without
+/// weights and scratch memory.
 ///
 /// # Errors
 /// If the graph does not fit the images, or breaks a rule.

@@ -8,13 +8,13 @@ use resnet_network::graph::{Graph, Node, NodeId, Op, Shape};
 
 use crate::error::{MAX_BATCH, PlanError};
 
-/// The most bytes that all values of a batch may take: 256 TiB.
+/// Bytes of all values of a batch, at most: 256 TiB.
 const MAX_BYTES: usize = 1 << 48;
 
 /// Values of a convolution's weight, at most.
 const MAX_WEIGHT: usize = 1 << 31;
 
-/// Stored values of an image with a border, where kernels can address them.
+/// Values of an image with a border, channels padded; none if the kernels cannot address as many.
 fn stored(shape: Shape, border: usize) -> Option<usize> {
     let side = |n: usize| border.checked_mul(2)?.checked_add(n);
     let pixels = side(shape.height)?.checked_mul(side(shape.width)?)?;
@@ -55,7 +55,7 @@ impl Sizes {
                 }
             }
         }
-        // Far beyond memory: below it no length and no cost overflows.
+        // Far above any machine's memory. Below it no length and no cost overflows.
         let bytes = all.saturating_mul(batch).saturating_mul(size_of::<f32>());
         if bytes > MAX_BYTES {
             return Err(PlanError::Memory { bytes, available: None });
@@ -63,12 +63,12 @@ impl Sizes {
         Ok(Sizes { shapes, batch })
     }
 
-    /// Pixels of an image of a node's output.
+    /// Pixels per image of a node's output.
     pub(super) fn pixels(&self, id: NodeId) -> usize {
         self.shapes[id].height * self.shapes[id].width
     }
 
-    /// Stored values of an image of a node's output.
+    /// Values per image of a node's output, channels padded.
     pub(super) fn image_len(&self, id: NodeId) -> usize {
         self.pixels(id) * padded(self.shapes[id].channels)
     }
@@ -77,12 +77,12 @@ impl Sizes {
     pub(super) fn image(&self, graph: &Graph) -> ImageLayout {
         let mut nodes = graph.nodes().iter().enumerate();
         let first = nodes.find(|(_, node)| node.inputs.first() == Some(&Graph::INPUT));
-        let (id, node) = first.expect("layers are checked: a convolution reads the input");
+        let (id, node) = first.expect("the graph is checked: a convolution reads the input");
         self.conv(id, node, Mode::Inference).0.image()
     }
 
-    /// The dimensions of a convolution, how its input is stored, and the passes that it needs: the
-    /// images have no gradient.
+    /// A convolution's dimensions, the storage of its input, and the passes that it needs. The images
+    /// have no gradient.
     pub(super) fn conv(&self, id: NodeId, node: &Node, mode: Mode) -> (ConvShape, Source, Mode) {
         let Op::Conv2d { kernel, stride, padding } = node.op else {
             unreachable!("called for convolutions");

@@ -1,6 +1,6 @@
 //! A training step: forward, loss, and backward as the forward list in reverse.
 
-use resnet_kernels::{batch_norm::BatchNorm, conv::Mode};
+use resnet_kernels::{batch_norm::BatchNormShape, conv::Mode};
 use resnet_network::graph::Op;
 
 use super::{
@@ -14,24 +14,24 @@ use crate::{
     },
 };
 
-/// Lowers a graph for training. `applies_norm` is asked of each layer, in order, whether it can apply a
-/// batch norm as it reads.
+/// Lowers a graph for training. `fuses_norm` states of each layer, in order, whether it can fuse a
+/// batch norm and ReLU into its load.
 ///
 /// # Errors
 /// If the graph does not fit the images, or breaks a rule.
 pub fn training(
     lowering: Lowering<'_>,
-    applies_norm: &mut dyn FnMut(&FusedLayer) -> bool,
+    fuses_norm: &mut dyn FnMut(&FusedLayer) -> bool,
 ) -> Result<Program, PlanError> {
     let builder = ProgramBuilder::new(lowering, false, None)?;
     let count = builder.groups.len();
-    // Batch norms that the convolution after them applies as it reads.
-    let mut fused_norm = Layout::fusable_norms(builder.graph, &builder.groups);
+    // For each group, the batch norm that is fused into its load.
+    let mut fused_norms = Layout::fusable_norms(builder.graph, &builder.groups);
     let mut unstored = vec![false; count];
-    for (index, norm) in fused_norm.iter_mut().enumerate() {
+    for (index, norm) in fused_norms.iter_mut().enumerate() {
         let layer = builder.layer(index, Mode::Train, None, 0..0);
-        let applies = applies_norm(&layer);
-        *norm = norm.filter(|_| applies);
+        let fuses = fuses_norm(&layer);
+        *norm = norm.filter(|_| fuses);
         norm.iter().for_each(|&norm| unstored[norm] = true);
     }
     let mut saved = Vec::new();
@@ -39,12 +39,12 @@ pub fn training(
     for index in 0..count {
         let start = saved_len;
         if builder.op(index) == Op::BatchNorm2d {
-            saved_len += builder.batch_norm(index).saved_len();
+            saved_len += builder.batch_norm(index).batch(1).saved_len();
         }
         saved.push(start..saved_len);
     }
     let layout = Layout::new(builder.graph, &builder.groups, &unstored, &builder.sizes);
-    let mut step = Step { builder, layout, fused_norm, unstored, saved };
+    let mut step = Step { builder, layout, fused_norms, unstored, saved };
     step.builder.add_images();
     (0..count).for_each(|index| step.forward(index));
     let loss = step.builder.costs().loss();
@@ -57,11 +57,11 @@ pub fn training(
 struct Step<'a> {
     builder: ProgramBuilder<'a>,
     layout: Layout,
-    /// For each group, the batch norm that it applies as it reads.
-    fused_norm: Vec<Option<usize>>,
-    /// Batch norms that their reader applies.
+    /// For each group, the batch norm that is fused into its load.
+    fused_norms: Vec<Option<usize>>,
+    /// Whether a group is a batch norm that is fused into the next convolution's load.
     unstored: Vec<bool>,
-    /// Where the statistics of batch norms are kept.
+    /// Places of the batch norms' statistics.
     saved: Vec<Span>,
 }
 
@@ -70,21 +70,21 @@ fn sink(read: &Read) -> Sink {
 }
 
 impl Step<'_> {
-    fn norm(&self, index: usize) -> (BatchNorm, Span) {
+    fn norm(&self, index: usize) -> (BatchNormShape, Span) {
         (self.builder.batch_norm(index), self.saved[index].clone())
     }
 
-    /// What a convolution reads.
+    /// The input of a convolution.
     fn conv_input(&self, index: usize) -> ConvOperand {
         let Some(read) = &self.layout.steps[index].0 else { return ConvOperand::Images };
-        let fused_norm = self.fused_norm[index].map(|norm| {
+        let fused_norm = self.fused_norms[index].map(|norm| {
             let (norm, saved) = self.norm(norm);
             FusedNorm { norm, saved }
         });
         ConvOperand::Value { at: read.value.out.clone(), fused_norm }
     }
 
-    /// The place of what any other operation reads.
+    /// The place of any other operation's input.
     fn x(&self, index: usize) -> Span {
         let read = self.layout.steps[index].0.as_ref();
         read.expect("only convolutions read the images").value.out.clone()
@@ -146,7 +146,7 @@ impl Step<'_> {
                     (true, false) => ReluMask::Output(value.out.clone()),
                     (true, true) => ReluMask::Recomputed,
                 };
-                // The gradient of the input mostly shares the place of the output's.
+                // Mostly the input's gradient has the place of the output's.
                 let dx = x.as_ref().filter(|x| x.value.gradient != dy).map(sink);
                 let d_residual = residual.as_ref().map(sink);
                 let x = self.x(index);
@@ -170,8 +170,7 @@ impl Step<'_> {
         self.builder.add_pass(index, Pass::Backward, compute, 2, bytes);
     }
 
-    /// The update by stochastic gradient descent reads gradients, and reads and writes parameters
-    /// and momentum.
+    /// SGD reads gradients, and reads and writes parameters and momentum.
     fn update(&mut self) {
         let costs = self.builder.costs();
         let parameters: usize =

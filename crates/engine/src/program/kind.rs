@@ -1,14 +1,14 @@
-//! What operations are called.
+//! Kinds of operations and passes, as reports name them.
 
 use std::fmt;
 
 use resnet_kernels::conv::Direction;
 use resnet_network::graph::{Graph, NodeId, Op};
 
-/// What an operation is.
+/// Kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Images into the layout of the first convolution.
+    /// Conversion of images to the layout of the first convolution.
     Input,
     /// The convolution that reads the images.
     Stem,
@@ -19,26 +19,26 @@ pub enum Kind {
         /// Step between output pixels.
         stride: usize,
     },
-    /// Batch norm, with the sum and the ReLU that follow it.
+    /// Batch norm, with the addition and ReLU that are fused into it.
     BatchNorm,
     /// Max pool or average pool.
     Pooling,
-    /// The shortcut without parameters.
+    /// The parameter-free shortcut (option A).
     Shortcut,
-    /// A sum or a ReLU that nothing else computes along.
+    /// An addition or a ReLU that is not fused into another operation.
     AddRelu,
     /// The linear layer.
     Linear,
     /// The loss and the gradient of the logits.
     Loss,
-    /// Weights on their way into the layout of a convolution.
+    /// Packing of a convolution's weights.
     Packing,
-    /// The optimiser's.
+    /// The optimiser's update.
     Update,
 }
 
 impl Kind {
-    /// That of a node.
+    /// The kind of a node.
     pub(crate) fn new(graph: &Graph, id: NodeId) -> Self {
         let node = &graph.nodes()[id];
         match node.op {
@@ -76,15 +76,15 @@ impl fmt::Display for Kind {
 /// The pass of a step that an operation belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pass {
-    /// From images to loss.
+    /// From the images to the loss.
     Forward,
-    /// All gradients of an operation that computes them together.
+    /// All gradients of an operation, computed together.
     Backward,
     /// Gradients of inputs.
     BackwardData,
     /// Gradients of weights.
     BackwardWeight,
-    /// What the optimiser does.
+    /// The optimiser's update.
     Update,
 }
 

@@ -1,4 +1,4 @@
-//! The list of operations, and what they share.
+//! The program: the list of operations, the fused layers and the sizes of the buffers.
 
 use resnet_kernels::{
     Dtype,
@@ -9,61 +9,62 @@ use resnet_network::graph::{NodeId, Shape};
 
 use super::{Kind, Operation, Span};
 
-/// What runs, for one graph, one image size and up to one batch size.
+/// The operations for one graph, one image size and a largest batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
-    /// Nodes that are computed together, in the order of the forward pass.
+    /// Fused layers, in the order of the forward pass.
     pub layers: Vec<FusedLayer>,
-    /// In the order in which they run.
+    /// Operations, in the order in which they run.
     pub operations: Vec<Operation>,
-    /// The largest batch.
+    /// Images of the largest batch.
     pub batch: usize,
-    /// Logits of an image.
+    /// Logits per image.
     pub classes: usize,
-    /// How values and gradients are stored.
+    /// Storage type of values and gradients.
     pub dtype: Dtype,
     /// The layout of the images.
     pub image: ImageLayout,
-    /// Elements of the values.
+    /// Length of the buffer of values.
     pub values_len: usize,
-    /// Elements of the gradients; 0 in inference.
+    /// Length of the buffer of gradients; 0 in inference.
     pub gradients_len: usize,
-    /// Elements of the saved statistics; 0 in inference.
+    /// Length of the buffer of saved statistics; 0 in inference.
     pub saved_len: usize,
-    /// Where a probe's value lies after the forward pass, and its shape.
+    /// Place of the probed value after the forward pass, and its shape for one image.
     pub probe: Option<(Span, Shape)>,
 }
 
 impl Program {
-    /// Values of the images, with their border.
+    /// Length of the buffer of images, border included.
     pub(crate) fn images_len(&self) -> usize {
         self.batch * self.image.image_len()
     }
 
-    /// Logits of a batch.
+    /// Length of the buffer of logits.
     pub(crate) fn logits_len(&self) -> usize {
         self.batch * self.classes
     }
 }
 
-/// An operation of the network with what follows it in the same pass over memory.
+/// Nodes of the graph that are computed in one pass over memory: a convolution, batch norm, pooling
+/// or linear layer (the head), with the batch norm, addition and ReLU that are fused into it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FusedLayer {
-    /// The node whose operation it is, and by which its parameters are found.
+    /// The first node. Its id finds the parameters.
     pub head: NodeId,
-    /// The names of its nodes, from the head to the last.
+    /// Names of its nodes, from the head to the last.
     pub names: Vec<String>,
-    /// What the head computes.
+    /// Kind of the head.
     pub kind: Kind,
-    /// The output of one image.
+    /// Shape of the output for one image.
     pub output: Shape,
-    /// For a convolution: its dimensions, how its input is stored, and the passes that it needs.
+    /// For a convolution: dimensions, storage of the input, and the passes that it needs.
     pub conv: Option<(ConvShape, Source, Mode)>,
-    /// The output's place among the values; none for the logits, and for a batch norm that its
-    /// reader applies.
+    /// Place of the output among the values; none for the logits, and for a batch norm that is fused
+    /// into the next convolution's load.
     pub value: Option<Span>,
-    /// The place of the output's gradient; empty in inference and for the logits.
+    /// Place of the output's gradient; empty in inference and for the logits.
     pub gradient: Span,
-    /// Bytes of its weights and biases.
+    /// Bytes of weights and biases.
     pub parameter_bytes: usize,
 }

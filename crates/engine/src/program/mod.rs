@@ -1,21 +1,21 @@
-//! A program: the operations of a training step, or of inference, in the order in which they run,
-//! with their shapes and the parts of the buffers that they read and write.
+//! A program: the operations of a training step or of inference, in order, with their shapes and
+//! the ranges of the buffers that they read and write.
 //!
-//! A graph is [lowered](crate::lower) to one such list. It is what an engine runs, what
-//! `resnet summary --plan` prints and what `resnet bench --profile` times, and it knows of no
-//! device: [`interpret`](crate::interpret) computes the same list in f64.
+//! [Lowering](crate::lower) makes a program from a graph. An engine runs it, `resnet summary --plan`
+//! prints it, and `resnet bench --profile` times it. A program is independent of the device:
+//! [`interpret`](crate::interpret) computes the same list in f64.
 //!
 //! # Buffers
 //! | buffer | element | holds |
 //! |---|---|---|
-//! | images | f32 | the batch in the layout of the first convolution, `[n][row][column][channel]` with its border |
-//! | values | the dtype | outputs of layers, `[n][row][column][channel]`, channels [padded](resnet_kernels::layout::padded) by zeros |
+//! | images | f32 | the batch `[n][row][column][channel]`, with the border of the first convolution |
+//! | values | the dtype | outputs of fused layers, `[n][row][column][channel]`, channels [padded](resnet_kernels::layout::padded) by zeros |
 //! | gradients | the dtype | gradients of outputs, likewise |
-//! | saved | f32 | statistics of the batch norms, from forward to backward |
+//! | saved | f32 | batch statistics of the batch norms, from forward to backward |
 //! | logits and their gradients | f32 | `[n][class]` |
 //! | parameters, their gradients, running statistics | f32 | arenas of the [network](resnet_network::Network), by node |
 //!
-//! A [`Span`] is for the largest batch; a smaller one uses its beginning.
+//! A [`Span`] is sized for the largest batch. A smaller batch uses its beginning.
 
 mod kind;
 mod list;

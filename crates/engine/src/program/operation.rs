@@ -1,196 +1,196 @@
 //! One operation of a program.
 
-use resnet_kernels::{batch_norm::BatchNorm, linear::Linear};
+use resnet_kernels::{batch_norm::BatchNormShape, linear::Linear};
 use resnet_network::graph::NodeId;
 
 use super::{Kind, Parameterless, Pass, Span};
 
-/// One operation, and what it costs for the largest batch.
+/// One operation, and its cost for the largest batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
-    /// The layer that it belongs to; none for images, loss and update.
+    /// Index of its fused layer; none for images, loss and update.
     pub layer: Option<usize>,
-    /// The names of the nodes that it computes; empty where it is none of the graph's.
+    /// Names of the graph's nodes that it computes; empty for loss and update.
     pub names: Vec<String>,
-    /// What it is, for people.
+    /// Its kind, as reports name it.
     pub kind: Kind,
-    /// Where in the step.
+    /// The pass of the step that it belongs to.
     pub pass: Pass,
     /// What it computes.
     pub compute: Compute,
-    /// Floating-point operations of the direct method, two for each multiply-accumulate; 0 for what
-    /// is neither convolution nor linear layer.
+    /// Floating-point operations by the direct method, two per multiply-accumulate; 0 for other
+    /// operations than convolutions and linear layers.
     pub flops: u64,
-    /// Bytes that it must at least read and write, each once.
+    /// Least memory traffic: bytes read and written, each once.
     pub bytes: u64,
 }
 
-/// What an operation computes, on which parts of the buffers.
+/// What an operation computes, and the ranges of the buffers that it reads and writes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Compute {
-    /// The images into the layout of the first convolution.
+    /// Converts the images to the layout of the first convolution.
     Images,
-    /// The weights of the layer's convolution into the layout in which its pass reads them. A device
-    /// that reads them as they are has nothing to do.
+    /// Packs the weights of the layer's convolution for one pass. A device that reads them unpacked
+    /// does nothing here.
     Pack,
-    /// `y = relu?(norm?(conv(x)) + residual?)`; all but the convolution in inference only.
+    /// `y = relu?(norm?(conv(x)) + residual?)`. Norm, residual and ReLU are fused in inference only.
     Conv {
-        /// What it reads.
+        /// Input.
         x: ConvOperand,
-        /// A batch norm of running statistics, folded into weights and a bias.
+        /// A batch norm with running statistics, folded into weights and bias.
         norm: Option<NodeId>,
-        /// What is added.
+        /// Added before the ReLU.
         residual: Option<Span>,
-        /// Whether a ReLU ends it.
+        /// Whether a ReLU follows.
         relu: bool,
-        /// The output.
+        /// Output.
         y: Span,
     },
-    /// The gradient of a convolution's weights.
+    /// The gradient of a convolution's weight.
     ConvBackwardWeight {
-        /// What it has read.
+        /// Input of the forward pass.
         x: ConvOperand,
-        /// The output's gradient.
+        /// Gradient of the output.
         dy: Span,
     },
     /// The gradient of a convolution's input.
     ConvBackwardData {
-        /// The output's gradient.
+        /// Gradient of the output.
         dy: Span,
-        /// Where it goes.
+        /// Gradient of the input.
         dx: Sink,
     },
-    /// The batch's statistics alone: the batch norm is applied by the convolution that reads it.
+    /// The batch statistics alone: this batch norm is fused into the next convolution's load.
     BatchNormStatistics {
-        /// Of one image.
-        norm: BatchNorm,
-        /// What it reads.
+        /// Dimensions for one image.
+        norm: BatchNormShape,
+        /// Input.
         x: Span,
-        /// Where its statistics are kept.
+        /// Statistics for the backward pass.
         saved: Span,
     },
     /// `y = relu?(norm(x) + residual?)`.
     BatchNorm {
-        /// Of one image.
-        norm: BatchNorm,
-        /// What it reads.
+        /// Dimensions for one image.
+        norm: BatchNormShape,
+        /// Input.
         x: Span,
-        /// Where the batch's statistics are kept; none in inference, which takes running ones.
+        /// Statistics for the backward pass; none in inference, which uses running statistics.
         saved: Option<Span>,
-        /// What is added.
+        /// Added before the ReLU.
         residual: Option<Span>,
-        /// Whether a ReLU ends it.
+        /// Whether a ReLU follows.
         relu: bool,
-        /// The output.
+        /// Output.
         y: Span,
     },
-    /// The gradients of weight, bias, residual and input. That of the input replaces the output's
-    /// in `dy`, and goes on to `dx` where that lies elsewhere.
+    /// The gradients of weight, bias, residual and input. The input's gradient overwrites the
+    /// output's in `dy`, and is copied to `dx` where that is another place.
     BatchNormBackward {
-        /// Of one image.
-        norm: BatchNorm,
-        /// What it has read.
+        /// Dimensions for one image.
+        norm: BatchNormShape,
+        /// Input of the forward pass.
         x: Span,
-        /// What decides which gradients the ReLU lets through.
+        /// The ReLU's mask.
         mask: ReluMask,
-        /// Where its statistics are kept.
+        /// Statistics for the backward pass.
         saved: Span,
-        /// The output's gradient.
+        /// Gradient of the output.
         dy: Span,
-        /// Where the residual's gradient goes.
+        /// Gradient of the residual.
         d_residual: Option<Sink>,
-        /// Where the input's gradient goes, if not to `dy`.
+        /// Gradient of the input, if it is not in the place of `dy`.
         dx: Option<Sink>,
     },
     /// An operation without parameters.
     Parameterless {
-        /// Which.
+        /// The operation.
         op: Parameterless,
-        /// What it reads.
+        /// Input.
         x: Span,
-        /// What a sum adds.
+        /// Second operand of an addition.
         residual: Option<Span>,
-        /// Whether a ReLU ends it.
+        /// Whether a ReLU follows.
         relu: bool,
-        /// The output.
+        /// Output.
         y: Span,
     },
-    /// The gradients of its inputs.
+    /// The gradients of the inputs of an operation without parameters.
     ParameterlessBackward {
-        /// Which.
+        /// The operation.
         op: Parameterless,
-        /// What it has read.
+        /// Input of the forward pass.
         x: Span,
-        /// The output.
+        /// Output.
         y: Span,
-        /// Whether a ReLU ends it.
+        /// Whether a ReLU follows.
         relu: bool,
-        /// The output's gradient.
+        /// Gradient of the output.
         dy: Span,
-        /// Where the gradients go, one for each input.
+        /// Gradients of the inputs, in their order.
         to: Vec<Sink>,
     },
-    /// The logits.
+    /// The linear layer, which computes the logits.
     Linear {
-        /// Inputs and outputs.
+        /// Dimensions.
         linear: Linear,
-        /// What it reads.
+        /// Input.
         x: Span,
     },
-    /// The gradients of weight, bias and input.
+    /// The gradients of the linear layer's weight, bias and input.
     LinearBackward {
-        /// Inputs and outputs.
+        /// Dimensions.
         linear: Linear,
-        /// What it has read.
+        /// Input of the forward pass.
         x: Span,
-        /// Where the input's gradient goes: nothing else has written there before.
+        /// Gradient of the input. It is the first to be written there.
         dx: Span,
     },
-    /// The loss, and the gradient of the logits.
+    /// The cross entropy, and its gradient with respect to the logits.
     Loss,
-    /// The optimiser's update, which follows the gradients.
+    /// The optimiser's update.
     Update,
 }
 
-/// What a convolution reads.
+/// The input of a convolution.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConvOperand {
     /// The images.
     Images,
-    /// A value.
+    /// A value of the buffer.
     Value {
         /// Its place.
         at: Span,
-        /// A batch norm with its ReLU that is applied as the value is read.
+        /// A batch norm and ReLU that the convolution applies as it loads the value.
         fused_norm: Option<FusedNorm>,
     },
 }
 
-/// A batch norm, followed by a ReLU, that its reader applies.
+/// A batch norm and ReLU, fused into the load of the convolution that reads them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FusedNorm {
-    /// Of one image.
-    pub norm: BatchNorm,
-    /// Where its statistics are kept.
+    /// Dimensions for one image.
+    pub norm: BatchNormShape,
+    /// Its statistics.
     pub saved: Span,
 }
 
-/// Where a gradient goes.
+/// The place that a gradient is written to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sink {
     /// Its place.
     pub at: Span,
-    /// Whether it is added to what a later reader of the value has left there.
+    /// Whether to add to the gradient from another reader of the value, or to overwrite.
     pub accumulate: bool,
 }
 
-/// The ReLU that follows a batch norm, in the backward pass.
+/// The mask of the ReLU after a batch norm, in the backward pass: which gradients pass.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReluMask {
     /// No ReLU: every gradient passes.
     None,
-    /// The output's zeros block the gradient.
+    /// Gradients pass where the stored output is above zero.
     Output(Span),
-    /// The output is not stored: it is computed again from the input.
+    /// The output is not stored, and is recomputed from the input.
     Recomputed,
 }

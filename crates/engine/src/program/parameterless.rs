@@ -8,15 +8,15 @@ use resnet_kernels::{
 /// An operation without parameters, on images of one size.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Parameterless {
-    /// `relu?(x + residual?)`.
+    /// `relu?(x + residual?)`: a ReLU, an addition, or both.
     AddRelu {
-        /// Stored values of an image.
+        /// Values of an image, channels padded.
         image_len: usize,
     },
     /// `torch.nn.MaxPool2d`.
     MaxPool(MaxPool),
     /// `torch.nn.AdaptiveAvgPool2d(1)`.
     AvgPool(GlobalAvgPool),
-    /// The shortcut of option A.
+    /// The parameter-free shortcut (He et al. 2015, section 3.3, option A).
     PadShortcut(PadShortcut),
 }

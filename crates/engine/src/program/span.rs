@@ -1,6 +1,6 @@
-//! Places in buffers.
+//! Ranges of buffers.
 
 use std::ops::Range;
 
-/// A part of a buffer, in elements.
+/// A range of a buffer, in elements.
 pub type Span = Range<usize>;

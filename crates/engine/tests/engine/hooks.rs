@@ -1,4 +1,4 @@
-//! What is handed out in the middle of a step.
+//! Hooks: when they are called, and with what.
 
 use std::{
     ops::Range,
@@ -35,20 +35,20 @@ fn plan(net: &Network, batch: usize) -> TrainPlan {
 }
 
 #[test]
-fn gradients_are_final_when_they_are_handed_out() {
+fn gradients_are_final_when_hooks_get_them() {
     let (x, labels) = (noise(BATCH, 5), labels(BATCH));
     for (name, mut net) in nets() {
         let mut plan = plan(&net, BATCH);
         let mut gradients = vec![f32::NAN; net.values().len()];
         let mut seen = Seen::default();
         let targets = Targets { labels: &labels, label_smoothing: 0.0 };
-        let part = MicroBatch::whole(Input::Nchw(&x), targets);
+        let micro_batch = MicroBatch::whole(Input::Nchw(&x), targets);
         // The second time they are sums.
-        plan.step(&mut net, &mut gradients, false, part, &mut ());
+        plan.step(&mut net, &mut gradients, false, micro_batch, &mut ());
         let first = gradients.clone();
-        plan.step(&mut net, &mut gradients, true, part, &mut seen);
+        plan.step(&mut net, &mut gradients, true, micro_batch, &mut seen);
         assert!(gradients != first && gradients.iter().all(|g| g.is_finite()), "{name}");
-        // All but the update, which is the optimiser's.
+        // All but the update, which the optimiser does.
         assert!(seen.operations.iter().copied().eq(0..plan.program().operations.len() - 1));
         let mut covered = vec![0; gradients.len()];
         for (range, values) in seen.gradients {
@@ -59,7 +59,7 @@ fn gradients_are_final_when_they_are_handed_out() {
     }
 }
 
-/// One of two that add up what they find: each waits for the other, unless that has failed.
+/// One of two ranks that sum statistics and gradients (all-reduce).
 struct Rank {
     rank: usize,
     to: Sender<Vec<f64>>,
@@ -72,10 +72,10 @@ impl Rank {
         [Rank { rank: 0, to: to_b, from: from_b }, Rank { rank: 1, to: to_a, from: from_a }]
     }
 
-    /// What both have given, in their order.
+    /// The values of both ranks, in their order.
     fn exchange(&self, own: Vec<f64>) -> [Vec<f64>; 2] {
-        self.to.send(own.clone()).expect("the other is there");
-        let other = self.from.recv().expect("the other is there");
+        self.to.send(own.clone()).expect("the other rank runs");
+        let other = self.from.recv().expect("the other rank runs");
         if self.rank == 0 { [own, other] } else { [other, own] }
     }
 }
@@ -104,13 +104,13 @@ impl Hooks for Rank {
     }
 }
 
-/// Batch norm over all parts (`torch.nn.SyncBatchNorm`): two parts, one of them empty or both
-/// filled, give what the whole batch gives.
+/// Batch norm over all ranks (`torch.nn.SyncBatchNorm`): two micro-batches, one of them possibly
+/// empty, give the result of the whole batch.
 #[test]
-fn statistics_of_parts_can_be_combined() {
+fn statistics_of_micro_batches_can_be_combined() {
     let (x, labels) = (noise(BATCH, 6), labels(BATCH));
     let image = CHANNELS * SIDES[0] * SIDES[1];
-    let part = |range: Range<usize>| MicroBatch {
+    let micro_batch = |range: Range<usize>| MicroBatch {
         input: Input::Nchw(&x[range.start * image..range.end * image]),
         targets: Targets { labels: &labels[range], label_smoothing: 0.0 },
         batch_size: BATCH,
@@ -118,13 +118,15 @@ fn statistics_of_parts_can_be_combined() {
     for (name, net) in nets() {
         let mut whole = net.clone();
         let mut want = vec![0.0; net.values().len()];
-        let loss =
-            plan(&net, BATCH).step(&mut whole, &mut want, false, part(0..BATCH), &mut ()).loss;
+        let loss = plan(&net, BATCH)
+            .step(&mut whole, &mut want, false, micro_batch(0..BATCH), &mut ())
+            .loss;
         for cut in [5, BATCH] {
             let run = |mut hooks: Rank, range: Range<usize>| {
                 let (mut net, mut gradients) = (net.clone(), vec![0.0; net.values().len()]);
                 let mut plan = plan(&net, BATCH);
-                let result = plan.step(&mut net, &mut gradients, false, part(range), &mut hooks);
+                let result =
+                    plan.step(&mut net, &mut gradients, false, micro_batch(range), &mut hooks);
                 (net, gradients, result)
             };
             let [a, b] = std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Plans against the f64 interpreter of their own programs.
+//! Plans compared with the f64 interpreter of their own programs.
 
 use resnet_engine::{
     EvalPlan, Input, MicroBatch, Targets, TrainPlan,
@@ -11,14 +11,14 @@ use resnet_network::Network;
 
 use crate::graphs::{CLASSES, SIDES, distance, labels, nets, noise};
 
-/// So many that Winograd with a stride of 2 pays.
+/// Enough images that strided Winograd is chosen.
 const BATCH: usize = 16;
 
 fn train_plan(net: &Network, cpu: &Cpu) -> TrainPlan {
     TrainPlan::new(net.graph(), Dtype::Fp32, BATCH, SIDES[0], SIDES[1], cpu).unwrap()
 }
 
-/// Every instruction set, with the direct method alone and with the fastest.
+/// Every instruction set, with direct convolution only and with the fastest algorithms.
 fn cpus() -> impl Iterator<Item = Cpu> {
     Isa::to_test().into_iter().flat_map(|isa| {
         let cpu = Cpu::with_isa(2, isa).unwrap();
@@ -27,7 +27,7 @@ fn cpus() -> impl Iterator<Item = Cpu> {
 }
 
 #[test]
-fn a_training_step_is_what_its_program_says() {
+fn a_training_step_equals_its_program() {
     for (name, net) in nets() {
         for cpu in cpus() {
             for (n, of) in [(BATCH, BATCH), (4, 4), (4, 9)] {
@@ -36,8 +36,8 @@ fn a_training_step_is_what_its_program_says() {
                 let mut plan = train_plan(&net, &cpu);
                 let (mut trained, mut gradients) =
                     (net.clone(), vec![f32::NAN; net.values().len()]);
-                let part = MicroBatch { input: Input::Nchw(&x), targets, batch_size: of };
-                let result = plan.step(&mut trained, &mut gradients, false, part, &mut ());
+                let micro_batch = MicroBatch { input: Input::Nchw(&x), targets, batch_size: of };
+                let result = plan.step(&mut trained, &mut gradients, false, micro_batch, &mut ());
                 let mut truth = Interpreter::new(plan.program());
                 truth.run(&net, &x, [n, of], Some(targets));
                 let what =
@@ -49,7 +49,7 @@ fn a_training_step_is_what_its_program_says() {
                 for param in net.params() {
                     let at = param.range.clone();
                     let error = distance(&gradients[at.clone()], &truth.d_parameters[at]);
-                    // Units on the edge of their ReLU decide by rounding: see ARCHITECTURE.md.
+                    // A change in rounding can flip a ReLU near 0: see ARCHITECTURE.md.
                     assert!(error < 5e-2, "{what}: {} {error:e}", param.name);
                 }
                 for (norm, [mean, var]) in &truth.running {
@@ -63,16 +63,16 @@ fn a_training_step_is_what_its_program_says() {
 }
 
 #[test]
-fn inference_is_what_its_program_says() {
+fn inference_equals_its_program() {
     for (name, mut net) in nets() {
         let x = noise(BATCH, 2);
-        // Running statistics that are not those of a new network.
+        // A step makes the running statistics differ from those of a new network.
         let mut plan = train_plan(&net, &Cpu::new(1).unwrap());
         let all = labels(BATCH);
         let targets = Targets { labels: &all, label_smoothing: 0.0 };
-        let part = MicroBatch::whole(Input::Nchw(&x), targets);
+        let micro_batch = MicroBatch::whole(Input::Nchw(&x), targets);
         let mut gradients = vec![0.0; net.values().len()];
-        plan.step(&mut net, &mut gradients, false, part, &mut ());
+        plan.step(&mut net, &mut gradients, false, micro_batch, &mut ());
         for cpu in cpus() {
             let graph = net.graph();
             let mut plan =
@@ -87,8 +87,7 @@ fn inference_is_what_its_program_says() {
     }
 }
 
-/// The tests above are about all algorithms, and about batch norms that are applied as they are
-/// read.
+/// The tests above cover every algorithm, and batch norms that are fused into a convolution's load.
 #[test]
 fn the_networks_reach_every_algorithm() {
     let found = |cpu: &Cpu| -> Vec<Algorithm> {
@@ -113,9 +112,9 @@ fn the_networks_reach_every_algorithm() {
     assert!(operations.iter().any(|operation| unstored(&operation.compute)));
 }
 
-/// The oracle can fail: a program whose order or memory is wrong gives other results.
+/// The interpreter detects a wrong order and overlapping memory.
 #[test]
-fn a_broken_program_shows() {
+fn a_broken_program_is_detected() {
     let (_, net) = nets().remove(0);
     let (x, labels) = (noise(BATCH, 1), labels(BATCH));
     let targets = Targets { labels: &labels, label_smoothing: 0.0 };

@@ -1,4 +1,4 @@
-//! The engine against its f64 interpreter, and what it promises of parts of batches and of memory.
+//! The engine compared with its f64 interpreter; micro-batches, hooks and memory.
 
 mod graphs;
 mod hooks;

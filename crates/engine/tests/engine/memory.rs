@@ -1,4 +1,4 @@
-//! Memory: what a plan is said to take, and fewer images at once.
+//! Memory: summaries state what plans allocate, and micro-batches need less.
 
 use resnet_engine::{
     Engine, EngineConfig, EvalPlan, Input, MICRO_BATCH_BYTES, PlanError, TrainPlan,
@@ -16,9 +16,9 @@ fn images(count: usize, side: usize) -> Vec<f32> {
     (0..count * 3 * side * side).map(|i| (i % 1009) as f32 / 500.0 - 1.0).collect()
 }
 
-/// Strided Winograd forms want many tiles: with one image alone they would not be chosen.
+/// Strided Winograd needs many tiles: a plan for a single image would not choose it.
 #[test]
-fn fewer_images_at_once_are_the_same_to_the_bit() {
+fn micro_batches_are_bit_identical() {
     let algorithms = |plan: &EvalPlan| -> Vec<_> {
         plan.summary().layers.into_iter().map(|layer| layer.algorithms).collect()
     };
@@ -56,7 +56,7 @@ fn fewer_images_at_once_are_the_same_to_the_bit() {
 }
 
 #[test]
-fn an_engine_evaluates_large_images_in_turns() {
+fn an_engine_evaluates_large_images_in_micro_batches() {
     let net = network("resnet8", 16);
     let (cpu, side, batch) = (Cpu::new(2).unwrap(), 256, 48);
     let sgd =
@@ -84,7 +84,7 @@ fn an_engine_evaluates_large_images_in_turns() {
 }
 
 #[test]
-fn what_is_described_is_what_is_built() {
+fn a_summary_is_that_of_the_built_plan() {
     let cpu = Cpu::new(2).unwrap();
     for dtype in Dtype::ALL {
         let graph = network("resnet18", 16).graph().clone();
@@ -97,7 +97,7 @@ fn what_is_described_is_what_is_built() {
 }
 
 #[test]
-fn what_no_machine_holds_is_refused_at_once() {
+fn a_plan_beyond_any_memory_is_refused() {
     let cpu = Cpu::new(1).unwrap();
     let graph = network("resnet20", 16).graph().clone();
     let refused = |batch: usize, side: usize| {

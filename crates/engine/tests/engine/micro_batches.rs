@@ -1,4 +1,4 @@
-//! Parts of a batch: gradients add up, and an empty part adds nothing.
+//! Micro-batches: gradients add up, and an empty one adds nothing.
 
 use resnet_engine::{Engine, EngineConfig, Input, MicroBatch, Targets};
 use resnet_kernels::{Cpu, Dtype};
@@ -26,8 +26,8 @@ impl Batch {
         Batch { images: noise(BATCH, 3), labels: labels(BATCH) }
     }
 
-    /// Some of the images, of all.
-    fn part(&self, range: std::ops::Range<usize>) -> MicroBatch<'_> {
+    /// The micro-batch of some of the images.
+    fn micro_batch(&self, range: std::ops::Range<usize>) -> MicroBatch<'_> {
         let image = CHANNELS * SIDES[0] * SIDES[1];
         let images = &self.images[range.start * image..range.end * image];
         let targets = Targets { labels: &self.labels[range], label_smoothing: 0.1 };
@@ -36,71 +36,75 @@ impl Batch {
 }
 
 #[test]
-fn gradients_of_parts_add_up() {
+fn gradients_of_micro_batches_add_up() {
     let batch = Batch::new();
     for ((name, net), dtype) in nets().into_iter().flat_map(|n| Dtype::ALL.map(|d| (n.clone(), d)))
     {
         let alone = [0..5, 5..9].map(|range| {
             let mut engine = engine(&net, dtype);
-            let result = engine.backward(batch.part(range), &mut ());
+            let result = engine.backward(batch.micro_batch(range), &mut ());
             (result, engine.gradients().to_vec())
         });
         let mut together = engine(&net, dtype);
-        let results = [0..5, 5..5, 5..9].map(|r| together.backward(batch.part(r), &mut ()));
+        let results = [0..5, 5..5, 5..9].map(|r| together.backward(batch.micro_batch(r), &mut ()));
         assert_eq!([results[0], results[2]], [alone[0].0, alone[1].0], "{name} {dtype}");
         assert_eq!((results[1].loss, results[1].correct), (0.0, 0), "{name} {dtype}");
         let sums: Vec<f32> = alone[0].1.iter().zip(&alone[1].1).map(|(a, b)| a + b).collect();
         assert!(sums.iter().any(|sum| *sum != 0.0));
         assert_eq!(together.gradients(), sums, "{name} {dtype}");
-        // After the update another batch begins.
+        // The update begins a new batch.
         together.apply(0.0);
-        together.backward(batch.part(0..5), &mut ());
+        together.backward(batch.micro_batch(0..5), &mut ());
         assert_eq!(together.gradients(), alone[0].1, "{name} {dtype}");
     }
 }
 
 #[test]
-fn an_empty_batch_changes_nothing_but_what_decays() {
+fn an_empty_batch_changes_nothing() {
     let batch = Batch::new();
     let (_, net) = nets().remove(0);
     let mut engine = engine(&net, Dtype::Fp32);
-    engine.backward(batch.part(0..9), &mut ());
+    engine.backward(batch.micro_batch(0..9), &mut ());
     engine.apply(0.0);
     let before = engine.store().0.state_dict();
-    let result = engine.backward(batch.part(0..0), &mut ());
+    let result = engine.backward(batch.micro_batch(0..0), &mut ());
     assert_eq!((result.loss, result.correct), (0.0, 0));
     assert!(engine.gradients().iter().all(|g| *g == 0.0));
-    // Not even what PyTorch would count: no batch norm has seen a pixel.
+    // Not even `num_batches_tracked`: no batch norm has seen a pixel.
     assert_eq!(engine.store().0.state_dict(), before);
 }
 
 #[test]
-#[should_panic(expected = "needs the gradients of a part")]
+#[should_panic(expected = "needs the gradients of a micro-batch")]
 fn an_update_without_gradients_is_refused() {
     let (_, net) = nets().remove(0);
     engine(&net, Dtype::Fp32).apply(0.1);
 }
 
 #[test]
-fn what_is_stored_can_be_loaded() {
+fn a_stored_state_can_be_loaded() {
     let batch = Batch::new();
     let (_, net) = nets().remove(2);
     let mut engine = engine(&net, Dtype::Fp32);
     let step = |engine: &mut Engine| {
-        engine.backward(batch.part(0..9), &mut ());
+        engine.backward(batch.micro_batch(0..9), &mut ());
         engine.apply(0.05);
     };
     step(&mut engine);
     let (network, momentum) = engine.store();
     let (network, momentum) = (network.clone(), momentum.to_vec());
-    let logits = engine.evaluate(batch.part(0..9).input, BATCH).to_vec();
+    let logits = engine.evaluate(batch.micro_batch(0..9).input, BATCH).to_vec();
     step(&mut engine);
     let further = engine.store().0.state_dict();
-    assert_ne!(engine.evaluate(batch.part(0..9).input, BATCH), logits, "the network has moved");
-    // A half-done batch is forgotten.
-    engine.backward(batch.part(0..3), &mut ());
+    assert_ne!(
+        engine.evaluate(batch.micro_batch(0..9).input, BATCH),
+        logits,
+        "the network has moved"
+    );
+    // Gradients of an unfinished batch are dropped.
+    engine.backward(batch.micro_batch(0..3), &mut ());
     engine.load(network, momentum);
-    assert_eq!(engine.evaluate(batch.part(0..9).input, BATCH), logits);
+    assert_eq!(engine.evaluate(batch.micro_batch(0..9).input, BATCH), logits);
     step(&mut engine);
     assert_eq!(engine.store().0.state_dict(), further);
 }

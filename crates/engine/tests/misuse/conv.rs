@@ -3,8 +3,8 @@
 use resnet_kernels::{
     Algorithms, Cpu, Dtype,
     conv::{
-        Activation, Conv, ConvShape, Direction, Epilogue, Mode, ScaleShift, Source, Weights,
-        reference,
+        Conv, ConvConfig, ConvInput, ConvShape, Direction, Epilogue, Mode, ScaleShift, Source,
+        Weights, reference,
     },
     layout::padded,
 };
@@ -61,8 +61,12 @@ impl Prepared {
     }
 
     fn conv(&self) -> Conv {
-        let Prepared { s, dtype, source, mode, most, cpu } = self;
-        Conv::new(*s, *dtype, *source, *mode, *most, cpu).unwrap()
+        Conv::new(self.config(self.most), &self.cpu).unwrap()
+    }
+
+    fn config(&self, batch: usize) -> ConvConfig {
+        let Prepared { s: shape, dtype, source, mode, .. } = *self;
+        ConvConfig { shape, dtype, source, mode, batch }
     }
 
     /// The dtype of what is read.
@@ -79,7 +83,7 @@ pub(crate) fn convolution(c: &mut Caller<'_>, cpu: &Cpu) {
     let images = p.most.min(c.one_of(&[0, 1, 2, 3, 5, 8, 9]));
     // Scratch for a million images is more than a test should take.
     let conv = if conv.scratch_len() > 1 << 24 {
-        Conv::new(s, p.dtype, p.source, p.mode, images.max(1), &p.cpu).unwrap()
+        Conv::new(p.config(images.max(1)), &p.cpu).unwrap()
     } else {
         conv
     };
@@ -116,7 +120,7 @@ fn input(c: &mut Caller<'_>, p: &Prepared, images: usize) -> Stored {
 
 /// A scale and a shift, for a convolution that can take them.
 fn norm(c: &mut Caller<'_>, p: &Prepared, conv: &Conv) -> Option<(Slice, Slice)> {
-    let reads = conv.algorithm(Direction::Forward).is_some_and(|a| a.reads_through_norm());
+    let reads = conv.algorithm(Direction::Forward).is_some_and(|a| a.fuses_input_norm());
     let wrongly = !reads && c.site("a norm", false, &[true]);
     if !(wrongly || reads && p.mode == Mode::Train && c.flip()) {
         return None;
@@ -126,9 +130,9 @@ fn norm(c: &mut Caller<'_>, p: &Prepared, conv: &Conv) -> Option<(Slice, Slice)>
     Some((c.slice(scale), c.slice(shift)))
 }
 
-fn activation<'a>(x: &'a Stored, norm: &'a Option<(Slice, Slice)>) -> Activation<'a> {
+fn activation<'a>(x: &'a Stored, norm: &'a Option<(Slice, Slice)>) -> ConvInput<'a> {
     let norm = norm.as_ref().map(|(scale, shift)| ScaleShift { scale, shift });
-    Activation { values: x.values(), norm }
+    ConvInput { values: x.values(), norm }
 }
 
 fn scratch(c: &mut Caller<'_>, conv: &Conv) -> Slice {
@@ -172,8 +176,7 @@ fn weights<'a>(
         3 => conv.weights(direction, short, &[]),
         1 if p.mode.has(other) => conv.weights(other, w, packed),
         _ => {
-            let most = p.most + 1;
-            let another = Conv::new(p.s, p.dtype, p.source, p.mode, most, &p.cpu).unwrap();
+            let another = Conv::new(p.config(p.most + 1), &p.cpu).unwrap();
             another.weights(direction, w, packed)
         }
     }
@@ -293,10 +296,10 @@ pub(crate) fn sizes(c: &mut Caller<'_>, cpu: &Cpu) {
     let side = p.s.height.min(p.s.width) + 2 * p.s.padding;
     s.kernel = c.site("kernel", s.kernel, &[0, side + 1, 1 << 30, 1 << 32, most]);
     let batch = c.site("batch", p.most, &[0, 1 << 60, most]);
-    let Prepared { dtype, source, mode, cpu, .. } = &p;
-    let bytes = Conv::table_bytes(s, *dtype, *source, *mode, batch, cpu);
+    let config = ConvConfig { shape: s, ..p.config(batch) };
+    let bytes = Conv::table_bytes(config, &p.cpu);
     assert!(bytes < 1 << 24);
-    let algorithm = Conv::algorithm_of(s, *dtype, *source, *mode, batch, cpu);
-    let conv = Conv::new(s, *dtype, *source, *mode, batch, cpu).unwrap();
+    let algorithm = Conv::algorithm_of(config, &p.cpu);
+    let conv = Conv::new(config, &p.cpu).unwrap();
     assert_eq!(conv.algorithm(Direction::Forward), Some(algorithm));
 }

@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Buffer, Cpu, Dtype, Isa,
-    elementwise::{PadShortcut, add_relu, pass_gradient},
+    elementwise::{PadShortcut, add_relu, add_relu_backward},
     input::{ByteTable, from_bytes, from_nchw},
     layout::{ImageLayout, padded},
     linear::Linear,
@@ -119,7 +119,7 @@ pub(crate) fn sum_and_relu(c: &mut Caller<'_>, cpu: &Cpu) {
     if forward {
         add_relu(cpu, a.values(), b, relu, out.values_mut());
     } else {
-        pass_gradient(cpu, a.values(), b, out.values_mut(), relu);
+        add_relu_backward(cpu, a.values(), b, out.values_mut(), relu);
     }
     c.finite(&out.to_f32());
 }

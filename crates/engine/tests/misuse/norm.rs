@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Cpu, Dtype,
-    batch_norm::{BatchNorm, Gate, Parameters, ResidualGradient, merge},
+    batch_norm::{BatchNorm, NormParameters, ReluMask, ResidualGradient, merge},
     conv::ScaleShift,
 };
 
@@ -20,12 +20,12 @@ impl Case {
     fn choose(c: &mut Caller<'_>) -> Self {
         let (channels, pixels) = (c.one_of(&[1usize, 16, 20, 64, 70]), c.one_of(&[2, 9, 130, 600]));
         let (dtype, stored) = (c.dtype(), channels.next_multiple_of(16));
-        let right = BatchNorm { pixels, channels };
+        let right = BatchNorm { batch_pixels: pixels, channels };
         // What the slices are not long enough for.
         let pixels = c.site("pixels", pixels, &[pixels + 1, 1 << 32, 1 << 60, usize::MAX]);
         let channels = c.channels(channels);
-        let norm = BatchNorm { pixels, channels };
-        Case { norm, right, dtype, stored, all: right.pixels * stored }
+        let norm = BatchNorm { batch_pixels: pixels, channels };
+        Case { norm, right, dtype, stored, all: right.batch_pixels * stored }
     }
 
     fn tensor(&self, c: &mut Caller<'_>, name: &str) -> Stored {
@@ -63,9 +63,9 @@ impl Held {
         Held(["weight", "bias", "running mean", "running variance"].map(|n| case.channels(c, n)))
     }
 
-    fn parameters(&mut self) -> Parameters<'_> {
+    fn parameters(&mut self) -> NormParameters<'_> {
         let [weight, bias, running_mean, running_var] = &mut self.0;
-        Parameters { weight, bias, running_mean, running_var }
+        NormParameters { weight, bias, running_mean, running_var }
     }
 }
 
@@ -97,10 +97,12 @@ pub(crate) fn halves(c: &mut Caller<'_>, cpu: &Cpu) {
     let (short, norm) = (scratch.len() < case.right.scratch_len(), case.norm);
     let scratch = if short { &mut scratch[..0] } else { &mut scratch };
     norm.moments(cpu, x.values(), &mut moments, scratch);
-    let part = (norm.pixels as f64, moments[0], moments[case.stored]);
+    let part = (norm.batch_pixels as f64, moments[0], moments[case.stored]);
     let (count, mean, squares) = merge([part, part].into_iter());
     assert!(
-        count == 2.0 * norm.pixels as f64 && (mean - moments[0]).abs() < 1e-9 && squares >= 0.0
+        count == 2.0 * norm.batch_pixels as f64
+            && (mean - moments[0]).abs() < 1e-9
+            && squares >= 0.0
     );
     let mut held = Held::choose(c, &case);
     let mut saved = case.words(c, "saved", case.right.saved_len());
@@ -139,10 +141,10 @@ pub(crate) fn backward(c: &mut Caller<'_>, cpu: &Cpu) {
             c.slice(len)
         })
     });
-    let gate = match (&out, &factors) {
-        (Some(out), _) => Gate::Output(out.values()),
-        (None, Some([scale, shift])) => Gate::Input(ScaleShift { scale, shift }),
-        (None, None) => Gate::Open,
+    let mask = match (&out, &factors) {
+        (Some(out), _) => ReluMask::Output(out.values()),
+        (None, Some([scale, shift])) => ReluMask::Recomputed(ScaleShift { scale, shift }),
+        (None, None) => ReluMask::None,
     };
     let weight = case.channels(c, "weight");
     let saved = case.words(c, "saved", case.right.saved_len());
@@ -155,7 +157,7 @@ pub(crate) fn backward(c: &mut Caller<'_>, cpu: &Cpu) {
     let (x, dy) = (x.values(), gradient.values_mut());
     if c.flip() {
         let sums = (&mut d_weight, &mut d_bias);
-        norm.backward(cpu, x, gate, &weight, &saved, dy, to, sums.0, sums.1, &mut scratch);
+        norm.backward(cpu, x, mask, &weight, &saved, dy, to, sums.0, sums.1, &mut scratch);
     } else {
         let mut sums = case.sums(c);
         let short = scratch.len() < case.right.scratch_len();
@@ -164,7 +166,7 @@ pub(crate) fn backward(c: &mut Caller<'_>, cpu: &Cpu) {
         norm.gradient_sums(
             cpu,
             x,
-            gate,
+            mask,
             &saved,
             read,
             &mut d_weight,
@@ -172,8 +174,8 @@ pub(crate) fn backward(c: &mut Caller<'_>, cpu: &Cpu) {
             &mut sums,
             scratch,
         );
-        let count = norm.pixels as f64;
-        norm.backward_data(cpu, count, &sums, x, gate, &weight, &saved, dy, to, scratch);
+        let count = norm.batch_pixels as f64;
+        norm.backward_data(cpu, count, &sums, x, mask, &weight, &saved, dy, to, scratch);
     }
     c.answer(&gradient.to_f32());
     c.answer(&[&d_weight[..], &d_bias].concat());

@@ -9,7 +9,7 @@ use super::{
     wire::{self, Fields, varint},
 };
 use crate::{
-    dtype::Dtype,
+    element_type::ElementType,
     error::{FormatErrorKind, Malformed},
     tensor::{Data, Metadata, NamedTensors, Tensor},
 };
@@ -148,7 +148,7 @@ fn values_of(
         return Err(Malformed::Shape(name.to_owned()).into());
     };
     let number = int(tensor, 2)?;
-    let Some(dtype) = Dtype::of_onnx(number) else {
+    let Some(dtype) = ElementType::of_onnx(number) else {
         let (tensor, dtype) = (name.to_owned(), dtype::name(number));
         let read = "floating point numbers, integers and booleans";
         return Err(FormatErrorKind::Dtype { tensor, dtype, read });
@@ -167,12 +167,12 @@ fn values_of(
         dtype.values(raw)
     } else {
         match dtype {
-            Dtype::F32 => Some(Data::F32(floats(tensor, 4, name)?)),
-            Dtype::F64 => Some(Data::F32(doubles(tensor, name)?)),
-            Dtype::I64 => Some(Data::I64(ints(tensor, 7)?)),
-            Dtype::U32 => Some(Data::I64(ints(tensor, 11)?)),
+            ElementType::F32 => Some(Data::F32(floats(tensor, 4, name)?)),
+            ElementType::F64 => Some(Data::F32(doubles(tensor, name)?)),
+            ElementType::I64 => Some(Data::I64(ints(tensor, 7)?)),
+            ElementType::U32 => Some(Data::I64(ints(tensor, 11)?)),
             // Narrow types have a number each, halves as their bits.
-            Dtype::F16 | Dtype::Bf16 => {
+            ElementType::F16 | ElementType::Bf16 => {
                 let bits = ints(tensor, 5)?.into_iter();
                 dtype.values(&bits.flat_map(|bits| (bits as u16).to_le_bytes()).collect::<Vec<_>>())
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Checkpoint, Form, Result, tensors::Reader};
+use super::{Checkpoint, Result, TorchLayout, tensors::Reader};
 use crate::{
     FormatErrorKind, NamedTensors,
     pickle::{Id, Value},
@@ -32,12 +32,12 @@ const DEPTH: usize = 2;
 /// Finds everything there is in a file.
 pub(super) fn extract(mut reader: Reader<'_, '_>) -> Result<Checkpoint> {
     let root = reader.pickle.root;
-    let (model, form) = match reader.is_model(root)? {
-        true if reader.is_module(root) => (root, Form::Module),
-        true => (root, Form::StateDict),
+    let (model, layout) = match reader.is_model(root)? {
+        true if reader.is_module(root) => (root, TorchLayout::Module),
+        true => (root, TorchLayout::StateDict),
         false => match reader.find(root, DEPTH)? {
-            Some(model) => (model, Form::Checkpoint),
-            None if reader.has_tensors(root) => (root, Form::StateDict),
+            Some(model) => (model, TorchLayout::Checkpoint),
+            None if reader.has_tensors(root) => (root, TorchLayout::StateDict),
             None => return Err(FormatErrorKind::NoModel(reader.inventory())),
         },
     };
@@ -48,12 +48,12 @@ pub(super) fn extract(mut reader: Reader<'_, '_>) -> Result<Checkpoint> {
         return Err(FormatErrorKind::DuplicateName(name.clone()));
     }
     drop(names);
-    let (optimizer, optimizer_note) = match form {
-        Form::Checkpoint => reader.optimizer(root)?,
+    let (optimizer, optimizer_note) = match layout {
+        TorchLayout::Checkpoint => reader.optimizer(root)?,
         _ => (None, None),
     };
-    let scalars = reader.scalars(root, form == Form::Checkpoint)?;
-    Ok(Checkpoint { form, model: tensors, optimizer, optimizer_note, scalars })
+    let scalars = reader.scalars(root, layout == TorchLayout::Checkpoint)?;
+    Ok(Checkpoint { layout, model: tensors, optimizer, optimizer_note, scalars })
 }
 
 impl Reader<'_, '_> {

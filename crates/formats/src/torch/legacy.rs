@@ -10,7 +10,7 @@ use super::{
 use crate::{
     FormatErrorKind,
     budget::Budget,
-    dtype::Dtype,
+    element_type::ElementType,
     pickle::{self, Pickle, Value},
 };
 
@@ -55,7 +55,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(Pickle<'
             && let Some(storage) = StorageId::parse(&object, *id)
         {
             budget.take(PER_STORAGE + storage.key.len())?;
-            let size = storage.dtype.map_or(1, Dtype::size);
+            let size = storage.dtype.map_or(1, ElementType::size);
             if *sizes.entry(storage.key).or_insert(size) != size {
                 return Err(FormatErrorKind::Pickle("a storage is of two types".into()));
             }

@@ -6,7 +6,7 @@ use super::Result;
 use crate::{
     FormatErrorKind,
     budget::Budget,
-    dtype::Dtype,
+    element_type::ElementType,
     pickle::{Id, Pickle},
     zip::Archive,
 };
@@ -16,7 +16,7 @@ const PER_STORAGE: usize = 256;
 /// How a pickle names a storage.
 pub(super) struct StorageId<'p> {
     /// None if it is bytes, whose type is the tensor's.
-    pub(super) dtype: Option<Dtype>,
+    pub(super) dtype: Option<ElementType>,
     pub(super) key: &'p str,
     /// Number of elements.
     pub(super) count: usize,
@@ -36,7 +36,7 @@ impl<'p> StorageId<'p> {
         }
         let dtype = match pickle.global(*kind)? {
             "torch.storage.UntypedStorage" | "torch.UntypedStorage" => None,
-            name => Some(Dtype::of_storage(name)?),
+            name => Some(ElementType::of_storage(name)?),
         };
         let unsigned = |id| pickle.int(id).and_then(|value| usize::try_from(value).ok());
         let part = match rest.first().and_then(|&part| pickle.items(part)) {

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Data, FormatErrorKind, Tensor,
     budget::Budget,
-    dtype::{Dtype, from_bfloat16, from_half},
+    element_type::{ElementType, from_bfloat16, from_half},
     pickle::{Id, Pickle, Value},
 };
 
@@ -98,7 +98,7 @@ impl<'p> Reader<'p, '_> {
         let dtype = match storage.dtype {
             Some(dtype) => Some(dtype),
             // _rebuild_tensor_v3 says its type after requires_grad and the hooks.
-            None => rest.get(2).and_then(|&dtype| Dtype::of_name(pickle.global(dtype)?)),
+            None => rest.get(2).and_then(|&dtype| ElementType::of_name(pickle.global(dtype)?)),
         };
         let dtype = dtype.ok_or_else(|| wrong("of an unknown type"))?;
         let shape = self.sizes(*size)?.ok_or_else(|| wrong("whose shape is malformed"))?;
@@ -124,7 +124,7 @@ impl<'p> Reader<'p, '_> {
 
         let big_endian = self.storages.big_endian;
         let bytes = self.storages.get(storage.key, self.budget)?;
-        let whole = storage.count.saturating_mul(storage.dtype.map_or(1, Dtype::size));
+        let whole = storage.count.saturating_mul(storage.dtype.map_or(1, ElementType::size));
         if whole != bytes.len() {
             return Err(wrong("whose storage is not as long as it should be"));
         }
@@ -144,19 +144,21 @@ impl<'p> Reader<'p, '_> {
 
         let view = View { shape: &shape, strides: &strides, offset, count, big_endian };
         let data = match dtype {
-            Dtype::F16 => Data::F32(view.read(bytes, |b| from_half(u16::from_le_bytes(b)))),
-            Dtype::Bf16 => Data::F32(view.read(bytes, |b| from_bfloat16(u16::from_le_bytes(b)))),
-            Dtype::F32 => Data::F32(view.read(bytes, f32::from_le_bytes)),
-            Dtype::F64 => Data::F32(view.read(bytes, |b| f64::from_le_bytes(b) as f32)),
-            Dtype::U8 => Data::I64(view.read(bytes, |b| u8::from_le_bytes(b).into())),
-            Dtype::I8 => Data::I64(view.read(bytes, |b| i8::from_le_bytes(b).into())),
-            Dtype::U16 => Data::I64(view.read(bytes, |b| u16::from_le_bytes(b).into())),
-            Dtype::I16 => Data::I64(view.read(bytes, |b| i16::from_le_bytes(b).into())),
-            Dtype::U32 => Data::I64(view.read(bytes, |b| u32::from_le_bytes(b).into())),
-            Dtype::I32 => Data::I64(view.read(bytes, |b| i32::from_le_bytes(b).into())),
-            Dtype::I64 => Data::I64(view.read(bytes, i64::from_le_bytes)),
-            Dtype::Bool => Data::I64(view.read(bytes, |[b]| i64::from(b != 0))),
-            Dtype::Other(dtype, _) => {
+            ElementType::F16 => Data::F32(view.read(bytes, |b| from_half(u16::from_le_bytes(b)))),
+            ElementType::Bf16 => {
+                Data::F32(view.read(bytes, |b| from_bfloat16(u16::from_le_bytes(b))))
+            }
+            ElementType::F32 => Data::F32(view.read(bytes, f32::from_le_bytes)),
+            ElementType::F64 => Data::F32(view.read(bytes, |b| f64::from_le_bytes(b) as f32)),
+            ElementType::U8 => Data::I64(view.read(bytes, |b| u8::from_le_bytes(b).into())),
+            ElementType::I8 => Data::I64(view.read(bytes, |b| i8::from_le_bytes(b).into())),
+            ElementType::U16 => Data::I64(view.read(bytes, |b| u16::from_le_bytes(b).into())),
+            ElementType::I16 => Data::I64(view.read(bytes, |b| i16::from_le_bytes(b).into())),
+            ElementType::U32 => Data::I64(view.read(bytes, |b| u32::from_le_bytes(b).into())),
+            ElementType::I32 => Data::I64(view.read(bytes, |b| i32::from_le_bytes(b).into())),
+            ElementType::I64 => Data::I64(view.read(bytes, i64::from_le_bytes)),
+            ElementType::Bool => Data::I64(view.read(bytes, |[b]| i64::from(b != 0))),
+            ElementType::Other(dtype, _) => {
                 let (tensor, dtype) = (name.chars().take(200).collect(), dtype.to_owned());
                 let read = "floats and integers";
                 return Err(FormatErrorKind::Dtype { tensor, dtype, read });

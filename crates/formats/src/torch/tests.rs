@@ -38,16 +38,16 @@ fn sorted(mut tensors: NamedTensors) -> NamedTensors {
 #[test]
 fn every_form_holds_the_same() {
     let forms = [
-        ("state_dict.pt", Form::StateDict),
-        ("state_dict.legacy.pt", Form::StateDict),
-        ("model.pt", Form::Module),
-        ("all.tar", Form::Checkpoint),
+        ("state_dict.pt", TorchLayout::StateDict),
+        ("state_dict.legacy.pt", TorchLayout::StateDict),
+        ("model.pt", TorchLayout::Module),
+        ("all.tar", TorchLayout::Checkpoint),
     ];
     let expected = expected();
     assert_eq!(expected.len(), 122);
-    for (suffix, form) in forms {
+    for (suffix, layout) in forms {
         let checkpoint = golden(suffix);
-        assert_eq!(checkpoint.form, form);
+        assert_eq!(checkpoint.layout, layout);
         let names: Vec<_> = checkpoint.model.iter().take(3).map(|(name, _)| &name[..]).collect();
         assert_eq!(names, ["conv1.weight", "bn1.weight", "bn1.bias"], "{suffix}");
         assert_eq!(sorted(checkpoint.model), expected, "{suffix}");
@@ -81,7 +81,7 @@ fn the_optimizer_is_read() {
 fn a_file_of_2018_is_read() {
     let path = of_resnet("pretrained/resnet20-12fca82f.th");
     let checkpoint = read(&path).unwrap();
-    assert_eq!(checkpoint.form, Form::Checkpoint);
+    assert_eq!(checkpoint.layout, TorchLayout::Checkpoint);
     assert_eq!(checkpoint.optimizer, None);
     assert_eq!(checkpoint.scalars, [("best_prec1".into(), Scalar::Float(91.78000183105469))]);
     // `module.` is gone.

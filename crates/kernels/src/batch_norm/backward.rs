@@ -1,22 +1,22 @@
 //! The backward pass.
 
 use super::{
-    gate::{Gate, GateOf, ResidualGradient},
     passes::{Backward, GradientSums},
+    relu_mask::{ReluMask, ResidualGradient, TypedMask},
     shape::BatchNorm,
 };
 use crate::{
     check::{at_least, exactly, same_dtype},
+    chunks::DisjointChunks,
     cpu::Cpu,
-    element::{Element, by_element},
     memory::as_f64,
-    parts::Parts,
+    scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
 
 impl BatchNorm {
     /// Turns `gradient` from that of the output into that of `x`, in place. Stores the gradients
-    /// of weight and bias. Where a ReLU follows, the gate tells what blocks the gradient.
+    /// of weight and bias. Where a ReLU follows, the mask tells what blocks the gradient.
     ///
     /// # Panics
     /// If dtypes differ, a slice is too short, or a parameter or its gradient has not a value for each
@@ -25,7 +25,7 @@ impl BatchNorm {
         &self,
         cpu: &Cpu,
         x: Values<'_>,
-        gate: Gate<'_>,
+        mask: ReluMask<'_>,
         weight: &[f32],
         saved: &[f32],
         gradient: ValuesMut<'_>,
@@ -39,9 +39,9 @@ impl BatchNorm {
         let (sums, scratch) = scratch.split_at_mut(self.own_sums_len());
         let sums = &mut as_f64(sums)[..self.sums_len()];
         let read = gradient.as_values();
-        self.gradient_sums(cpu, x, gate, saved, read, d_weight, d_bias, sums, scratch);
-        let count = self.pixels as f64;
-        self.backward_data(cpu, count, sums, x, gate, weight, saved, gradient, residual, scratch);
+        self.gradient_sums(cpu, x, mask, saved, read, d_weight, d_bias, sums, scratch);
+        let count = self.batch_pixels as f64;
+        self.backward_data(cpu, count, sums, x, mask, weight, saved, gradient, residual, scratch);
     }
 
     /// The first half of [`BatchNorm::backward`]: stores the gradients of weight and bias, and in
@@ -55,7 +55,7 @@ impl BatchNorm {
         &self,
         cpu: &Cpu,
         x: Values<'_>,
-        gate: Gate<'_>,
+        mask: ReluMask<'_>,
         saved: &[f32],
         gradient: Values<'_>,
         d_weight: &mut [f32],
@@ -63,14 +63,14 @@ impl BatchNorm {
         sums: &mut [f64],
         scratch: &mut [f32],
     ) {
-        self.check(x, gate, saved, gradient);
+        self.check(x, mask, saved, gradient);
         self.each_channel("gradient of the weight", d_weight);
         self.each_channel("gradient of the bias", d_bias);
         at_least("sums", sums.len(), self.sums_len());
         at_least("scratch", scratch.len(), self.passes_len());
-        by_element!(x.dtype(), E => {
-            let (x, gradient) = (E::slice(x), E::slice(gradient));
-            self.gradient_sums_of(cpu, x, gate.of::<E>(), saved, gradient, sums, scratch)
+        by_scalar!(x.dtype(), T => {
+            let (x, gradient) = (T::slice(x), T::slice(gradient));
+            self.gradient_sums_of(cpu, x, mask.of::<T>(), saved, gradient, sums, scratch)
         });
         let inv_std = &saved[self.stored()..];
         let (shifts, centred) = sums.split_at(self.stored());
@@ -80,24 +80,24 @@ impl BatchNorm {
         }
     }
 
-    fn gradient_sums_of<E: Element>(
+    fn gradient_sums_of<T: Scalar>(
         &self,
         cpu: &Cpu,
-        x: &[E],
-        gate: GateOf<'_, E>,
+        x: &[T],
+        mask: TypedMask<'_, T>,
         saved: &[f32],
-        gradient: &[E],
+        gradient: &[T],
         sums: &mut [f64],
         scratch: &mut [f32],
     ) {
         let (stored, chunks) = (self.stored(), self.chunks());
         let mean = &saved[..stored];
         let partial = &mut scratch[..2 * chunks * stored];
-        let parts = Parts::new(partial, 2 * stored);
-        cpu.pool().run_parts(chunks, parts, |chunk, partial| {
+        let parts = DisjointChunks::new(partial, 2 * stored);
+        cpu.pool().run_chunks(chunks, parts, |chunk, partial| {
             let (x, gradient) = (self.cut(x, chunk), self.cut(gradient, chunk));
-            let gate = self.cut_gate(gate, chunk);
-            cpu.isa().dispatch(GradientSums { x, gate, gradient, mean, partial });
+            let mask = self.cut_mask(mask, chunk);
+            cpu.isa().dispatch(GradientSums { x, mask, gradient, mean, partial });
         });
         for (row, sums) in sums[..self.sums_len()].chunks_exact_mut(stored).enumerate() {
             let (real, padding) = sums.split_at_mut(self.channels);
@@ -119,14 +119,14 @@ impl BatchNorm {
         count: f64,
         sums: &[f64],
         x: Values<'_>,
-        gate: Gate<'_>,
+        mask: ReluMask<'_>,
         weight: &[f32],
         saved: &[f32],
         gradient: ValuesMut<'_>,
         residual: Option<ResidualGradient<'_>>,
         scratch: &mut [f32],
     ) {
-        self.check(x, gate, saved, gradient.as_values());
+        self.check(x, mask, saved, gradient.as_values());
         self.check_data(x, weight, residual.as_ref());
         at_least("sums", sums.len(), self.sums_len());
         at_least("scratch", scratch.len(), self.passes_len());
@@ -145,31 +145,31 @@ impl BatchNorm {
             c[channel] = (-scale * shifts[channel] / count) as f32;
         }
         let factors = [mean, a, b, &c[..stored]];
-        by_element!(x.dtype(), E => {
+        by_scalar!(x.dtype(), T => {
             let (accumulate, residual) = match residual {
-                Some(r) => (r.accumulate, Some(E::slice_mut(r.gradient))),
+                Some(r) => (r.accumulate, Some(T::slice_mut(r.gradient))),
                 None => (false, None),
             };
-            let (x, gate, gradient) = (E::slice(x), gate.of::<E>(), E::slice_mut(gradient));
-            self.backward_data_of(cpu, x, gate, factors, gradient, residual, accumulate)
+            let (x, mask, gradient) = (T::slice(x), mask.of::<T>(), T::slice_mut(gradient));
+            self.backward_data_of(cpu, x, mask, factors, gradient, residual, accumulate)
         });
     }
 
     /// What both halves read.
     #[track_caller]
-    fn check(&self, x: Values<'_>, gate: Gate<'_>, saved: &[f32], gradient: Values<'_>) {
+    fn check(&self, x: Values<'_>, mask: ReluMask<'_>, saved: &[f32], gradient: Values<'_>) {
         let all = self.stored_len();
         at_least("input", x.len(), all);
         at_least("gradient of the output", gradient.len(), all);
         same_dtype(gradient.dtype(), x.dtype());
         at_least("saved", saved.len(), self.saved_len());
-        match gate {
-            Gate::Open => {}
-            Gate::Output(out) => {
+        match mask {
+            ReluMask::None => {}
+            ReluMask::Output(out) => {
                 at_least("output", out.len(), all);
                 same_dtype(out.dtype(), x.dtype());
             }
-            Gate::Input(norm) => {
+            ReluMask::Recomputed(norm) => {
                 exactly("scale", norm.scale.len(), self.stored());
                 exactly("shift", norm.shift.len(), self.stored());
             }
@@ -186,29 +186,29 @@ impl BatchNorm {
         }
     }
 
-    fn backward_data_of<E: Element>(
+    fn backward_data_of<T: Scalar>(
         &self,
         cpu: &Cpu,
-        x: &[E],
-        gate: GateOf<'_, E>,
+        x: &[T],
+        mask: TypedMask<'_, T>,
         [mean, a, b, c]: [&[f32]; 4],
-        gradient: &mut [E],
-        residual: Option<&mut [E]>,
+        gradient: &mut [T],
+        residual: Option<&mut [T]>,
         accumulate: bool,
     ) {
         let length = self.chunk_pixels() * self.stored();
-        let gradients = Parts::new(&mut gradient[..self.stored_len()], length);
-        let residuals = residual.map(|r| Parts::new(&mut r[..self.stored_len()], length));
+        let gradients = DisjointChunks::new(&mut gradient[..self.stored_len()], length);
+        let residuals = residual.map(|r| DisjointChunks::new(&mut r[..self.stored_len()], length));
         let parts = (gradients, residuals);
-        cpu.pool().run_parts(self.chunks(), parts, |chunk, (gradient, residual)| {
-            let (x, gate) = (self.cut(x, chunk), self.cut_gate(gate, chunk));
-            cpu.isa().dispatch(Backward { x, gate, mean, a, b, c, gradient, residual, accumulate });
+        cpu.pool().run_chunks(self.chunks(), parts, |chunk, (gradient, residual)| {
+            let (x, mask) = (self.cut(x, chunk), self.cut_mask(mask, chunk));
+            cpu.isa().dispatch(Backward { x, mask, mean, a, b, c, gradient, residual, accumulate });
         });
     }
 
-    fn cut_gate<'a, E>(&self, gate: GateOf<'a, E>, chunk: usize) -> GateOf<'a, E> {
-        match gate {
-            GateOf::Output(out) => GateOf::Output(self.cut(out, chunk)),
+    fn cut_mask<'a, T>(&self, mask: TypedMask<'a, T>, chunk: usize) -> TypedMask<'a, T> {
+        match mask {
+            TypedMask::Output(out) => TypedMask::Output(self.cut(out, chunk)),
             other => other,
         }
     }

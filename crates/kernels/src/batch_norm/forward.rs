@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{
     check::{at_least, exactly, same_dtype},
+    chunks::DisjointChunks,
     cpu::Cpu,
-    element::{Element, by_element},
     memory::as_f64,
-    parts::Parts,
+    scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
 
@@ -20,7 +20,7 @@ pub const MOMENTUM: f64 = 0.1;
 
 /// Scale, shift and running statistics of the channels.
 #[derive(Debug)]
-pub struct Parameters<'a> {
+pub struct NormParameters<'a> {
     /// `weight` (gamma).
     pub weight: &'a [f32],
     /// `bias` (beta).
@@ -50,7 +50,7 @@ impl BatchNorm {
         &self,
         cpu: &Cpu,
         x: Values<'_>,
-        parameters: Parameters<'_>,
+        parameters: NormParameters<'_>,
         saved: &mut [f32],
         scratch: &mut [f32],
     ) {
@@ -60,7 +60,7 @@ impl BatchNorm {
         let (moments, scratch) = scratch.split_at_mut(self.own_sums_len());
         let moments = &mut as_f64(moments)[..self.sums_len()];
         self.moments(cpu, x, moments, scratch);
-        self.finish_statistics(self.pixels as f64, moments, parameters, saved);
+        self.finish_statistics(self.batch_pixels as f64, moments, parameters, saved);
     }
 
     /// The first half of [`BatchNorm::statistics`]: for each stored channel the mean, then for each
@@ -73,14 +73,14 @@ impl BatchNorm {
         at_least("input", x.len(), self.stored_len());
         at_least("moments", moments.len(), self.sums_len());
         at_least("scratch", scratch.len(), self.passes_len());
-        by_element!(x.dtype(), E => self.moments_of(cpu, E::slice(x), moments, scratch));
+        by_scalar!(x.dtype(), T => self.moments_of(cpu, T::slice(x), moments, scratch));
     }
 
-    fn moments_of<E: Element>(&self, cpu: &Cpu, x: &[E], moments: &mut [f64], scratch: &mut [f32]) {
+    fn moments_of<T: Scalar>(&self, cpu: &Cpu, x: &[T], moments: &mut [f64], scratch: &mut [f32]) {
         let (stored, chunks) = (self.stored(), self.chunks());
         let partial = &mut scratch[..2 * chunks * stored];
-        let parts = Parts::new(partial, 2 * stored);
-        cpu.pool().run_parts(chunks, parts, |chunk, partial| {
+        let parts = DisjointChunks::new(partial, 2 * stored);
+        cpu.pool().run_chunks(chunks, parts, |chunk, partial| {
             cpu.isa().dispatch(Moments { x: self.cut(x, chunk), stored, partial });
         });
         let (means, squares) = moments[..self.sums_len()].split_at_mut(stored);
@@ -102,7 +102,7 @@ impl BatchNorm {
         &self,
         count: f64,
         moments: &[f64],
-        parameters: Parameters<'_>,
+        parameters: NormParameters<'_>,
         saved: &mut [f32],
     ) {
         at_least("moments", moments.len(), self.sums_len());
@@ -144,7 +144,7 @@ impl BatchNorm {
         &self,
         cpu: &Cpu,
         x: Values<'_>,
-        parameters: Parameters<'_>,
+        parameters: NormParameters<'_>,
         residual: Option<Values<'_>>,
         relu: bool,
         out: ValuesMut<'_>,
@@ -206,15 +206,15 @@ impl BatchNorm {
         exactly("mean", mean.len(), stored);
         exactly("scale", scale.len(), stored);
         exactly("shift", shift.len(), stored);
-        by_element!(x.dtype(), E => {
-            let (x, residual, out) = (E::slice(x), residual.map(E::slice), E::slice_mut(out));
+        by_scalar!(x.dtype(), T => {
+            let (x, residual, out) = (T::slice(x), residual.map(T::slice), T::slice_mut(out));
             self.apply_of(cpu, x, mean, scale, shift, residual, relu, out)
         });
     }
 
     /// Where statistics go, and what they are applied with.
     #[track_caller]
-    fn check_finish(&self, parameters: &Parameters<'_>, saved: &[f32]) {
+    fn check_finish(&self, parameters: &NormParameters<'_>, saved: &[f32]) {
         at_least("saved", saved.len(), self.saved_len());
         self.each_channel("weight", parameters.weight);
         self.each_channel("bias", parameters.bias);
@@ -235,20 +235,20 @@ impl BatchNorm {
         }
     }
 
-    fn apply_of<E: Element>(
+    fn apply_of<T: Scalar>(
         &self,
         cpu: &Cpu,
-        x: &[E],
+        x: &[T],
         mean: &[f32],
         scale: &[f32],
         shift: &[f32],
-        residual: Option<&[E]>,
+        residual: Option<&[T]>,
         relu: bool,
-        out: &mut [E],
+        out: &mut [T],
     ) {
         let stored = self.stored();
-        let outs = Parts::new(&mut out[..self.stored_len()], self.chunk_pixels() * stored);
-        cpu.pool().run_parts(self.chunks(), outs, |chunk, out| {
+        let outs = DisjointChunks::new(&mut out[..self.stored_len()], self.chunk_pixels() * stored);
+        cpu.pool().run_chunks(self.chunks(), outs, |chunk, out| {
             let (x, residual) = (self.cut(x, chunk), residual.map(|r| self.cut(r, chunk)));
             cpu.isa().dispatch(Apply { x, mean, scale, shift, residual, relu, out });
         });

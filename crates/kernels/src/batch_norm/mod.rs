@@ -10,10 +10,10 @@
 
 mod backward;
 mod forward;
-mod gate;
 mod passes;
+mod relu_mask;
 mod shape;
 
-pub use forward::{EPSILON, MOMENTUM, Parameters, merge};
-pub use gate::{Gate, ResidualGradient};
-pub use shape::BatchNorm;
+pub use forward::{EPSILON, MOMENTUM, NormParameters, merge};
+pub use relu_mask::{ReluMask, ResidualGradient};
+pub use shape::{BatchNorm, BatchNormShape};

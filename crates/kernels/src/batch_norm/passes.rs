@@ -1,9 +1,9 @@
 //! The passes over memory, one chunk at a time.
 
-use super::gate::GateOf;
+use super::relu_mask::TypedMask;
 use crate::{
-    element::Element,
     isa::{Kernel, Vector},
+    scalar::Scalar,
 };
 
 /// Pixels summed in one go: many short sums round less than a long one.
@@ -31,18 +31,18 @@ macro_rules! by_channels {
 }
 
 /// Mean and squared distances of a chunk.
-pub(super) struct Moments<'a, E> {
-    pub(super) x: &'a [E],
+pub(super) struct Moments<'a, T> {
+    pub(super) x: &'a [T],
     pub(super) stored: usize,
     pub(super) partial: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for Moments<'_, E> {
+impl<T: Scalar> Kernel for Moments<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (means, squares) = self.partial.split_at_mut(self.stored);
         let count = V::splat(1.0 / (self.x.len() / self.stored) as f32);
         by_channels!(self.stored, V::LANES, |channel, N| {
@@ -55,7 +55,7 @@ impl<E: Element> Kernel for Moments<'_, E> {
                     let mut part = [V::zero(); N];
                     for pixel in run.chunks_exact(self.stored) {
                         for v in 0..N {
-                            let x = E::load(pixel.as_ptr().add(channel + v * V::LANES));
+                            let x = T::load(pixel.as_ptr().add(channel + v * V::LANES));
                             part[v] = part[v].add(x);
                         }
                     }
@@ -68,7 +68,7 @@ impl<E: Element> Kernel for Moments<'_, E> {
                     let mut part = [V::zero(); N];
                     for pixel in run.chunks_exact(self.stored) {
                         for v in 0..N {
-                            let x: V = E::load(pixel.as_ptr().add(channel + v * V::LANES));
+                            let x: V = T::load(pixel.as_ptr().add(channel + v * V::LANES));
                             let d = x.sub(mean[v]);
                             part[v] = d.mul_add(d, part[v]);
                         }
@@ -86,22 +86,22 @@ impl<E: Element> Kernel for Moments<'_, E> {
     }
 }
 
-pub(super) struct Apply<'a, E> {
-    pub(super) x: &'a [E],
+pub(super) struct Apply<'a, T> {
+    pub(super) x: &'a [T],
     pub(super) mean: &'a [f32],
     pub(super) scale: &'a [f32],
     pub(super) shift: &'a [f32],
-    pub(super) residual: Option<&'a [E]>,
+    pub(super) residual: Option<&'a [T]>,
     pub(super) relu: bool,
-    pub(super) out: &'a mut [E],
+    pub(super) out: &'a mut [T],
 }
 
-impl<E: Element> Kernel for Apply<'_, E> {
+impl<T: Scalar> Kernel for Apply<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let stored = self.scale.len();
         assert!(self.x.len() == self.out.len() && self.mean.len() == stored);
         assert!(self.shift.len() == stored && stored.is_multiple_of(V::LANES));
@@ -111,17 +111,17 @@ impl<E: Element> Kernel for Apply<'_, E> {
                 let at = pixel * stored + channel;
                 // SAFETY: the lengths are checked above.
                 unsafe {
-                    let x: V = E::load(self.x.as_ptr().add(at));
+                    let x: V = T::load(self.x.as_ptr().add(at));
                     let centred = x.sub(V::load(self.mean.as_ptr().add(channel)));
                     let scale = V::load(self.scale.as_ptr().add(channel));
                     let mut y = centred.mul_add(scale, V::load(self.shift.as_ptr().add(channel)));
                     if let Some(residual) = self.residual {
-                        y = y.add(E::load(residual.as_ptr().add(at)));
+                        y = y.add(T::load(residual.as_ptr().add(at)));
                     }
                     if self.relu {
                         y = y.relu();
                     }
-                    E::store(y, out.as_mut_ptr().add(channel));
+                    T::store(y, out.as_mut_ptr().add(channel));
                 }
             }
         }
@@ -129,24 +129,24 @@ impl<E: Element> Kernel for Apply<'_, E> {
 }
 
 /// Sums of `g` and of `g * (x - mean)` over a chunk.
-pub(super) struct GradientSums<'a, E> {
-    pub(super) x: &'a [E],
-    pub(super) gate: GateOf<'a, E>,
-    pub(super) gradient: &'a [E],
+pub(super) struct GradientSums<'a, T> {
+    pub(super) x: &'a [T],
+    pub(super) mask: TypedMask<'a, T>,
+    pub(super) gradient: &'a [T],
     pub(super) mean: &'a [f32],
     pub(super) partial: &'a mut [f32],
 }
 
-impl<E: Element> Kernel for GradientSums<'_, E> {
+impl<T: Scalar> Kernel for GradientSums<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let stored = self.mean.len();
         let pixels = self.x.len() / stored;
         assert_eq!(self.gradient.len(), self.x.len());
-        check(self.gate, self.x.len(), stored);
+        check(self.mask, self.x.len(), stored);
         let (shifts, centred) = self.partial.split_at_mut(stored);
         by_channels!(stored, V::LANES, |channel, N| {
             let mut sums = [[V::zero(); N]; 2];
@@ -160,9 +160,9 @@ impl<E: Element> Kernel for GradientSums<'_, E> {
                     for pixel in first..pixels.min(first + RUN) {
                         for v in 0..N {
                             let at = pixel * stored + channel + v * V::LANES;
-                            let mut g: V = E::load(self.gradient.as_ptr().add(at));
-                            let x: V = E::load(self.x.as_ptr().add(at));
-                            g = gated(g, x, self.gate, at, channel + v * V::LANES);
+                            let mut g: V = T::load(self.gradient.as_ptr().add(at));
+                            let x: V = T::load(self.x.as_ptr().add(at));
+                            g = masked(g, x, self.mask, at, channel + v * V::LANES);
                             part[0][v] = part[0][v].add(g);
                             part[1][v] = g.mul_add(x.sub(mean[v]), part[1][v]);
                         }
@@ -181,11 +181,11 @@ impl<E: Element> Kernel for GradientSums<'_, E> {
     }
 }
 
-fn check<E>(gate: GateOf<'_, E>, len: usize, stored: usize) {
-    match gate {
-        GateOf::Open => {}
-        GateOf::Output(out) => assert_eq!(out.len(), len),
-        GateOf::Input(n) => assert!(n.scale.len() == stored && n.shift.len() == stored),
+fn check<T>(mask: TypedMask<'_, T>, len: usize, stored: usize) {
+    match mask {
+        TypedMask::None => {}
+        TypedMask::Output(out) => assert_eq!(out.len(), len),
+        TypedMask::Recomputed(n) => assert!(n.scale.len() == stored && n.shift.len() == stored),
     }
 }
 
@@ -194,19 +194,19 @@ fn check<E>(gate: GateOf<'_, E>, len: usize, stored: usize) {
 /// # Safety
 /// A vector from `at` must lie within the tensors, one from `channel` within the stored channels.
 #[inline(always)]
-unsafe fn gated<E: Element, V: Vector>(
+unsafe fn masked<T: Scalar, V: Vector>(
     g: V,
     x: V,
-    gate: GateOf<'_, E>,
+    mask: TypedMask<'_, T>,
     at: usize,
     channel: usize,
 ) -> V {
     // SAFETY: the caller's contract.
     unsafe {
-        match gate {
-            GateOf::Open => g,
-            GateOf::Output(out) => g.where_positive(E::load(out.as_ptr().add(at))),
-            GateOf::Input(n) => {
+        match mask {
+            TypedMask::None => g,
+            TypedMask::Output(out) => g.where_positive(T::load(out.as_ptr().add(at))),
+            TypedMask::Recomputed(n) => {
                 let scale = V::load(n.scale.as_ptr().add(channel));
                 g.where_positive(x.mul_add(scale, V::load(n.shift.as_ptr().add(channel))))
             }
@@ -214,28 +214,28 @@ unsafe fn gated<E: Element, V: Vector>(
     }
 }
 
-pub(super) struct Backward<'a, E> {
-    pub(super) x: &'a [E],
-    pub(super) gate: GateOf<'a, E>,
+pub(super) struct Backward<'a, T> {
+    pub(super) x: &'a [T],
+    pub(super) mask: TypedMask<'a, T>,
     pub(super) mean: &'a [f32],
     pub(super) a: &'a [f32],
     pub(super) b: &'a [f32],
     pub(super) c: &'a [f32],
-    pub(super) gradient: &'a mut [E],
-    pub(super) residual: Option<&'a mut [E]>,
+    pub(super) gradient: &'a mut [T],
+    pub(super) residual: Option<&'a mut [T]>,
     pub(super) accumulate: bool,
 }
 
-impl<E: Element> Kernel for Backward<'_, E> {
+impl<T: Scalar> Kernel for Backward<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(mut self) {
+    fn run<V: Vector, const MR: usize>(mut self) {
         let stored = self.mean.len();
         assert!(self.gradient.len() == self.x.len() && stored.is_multiple_of(V::LANES));
         assert!([self.a, self.b, self.c].iter().all(|v| v.len() == stored));
-        check(self.gate, self.x.len(), stored);
+        check(self.mask, self.x.len(), stored);
         assert!(self.residual.as_ref().is_none_or(|r| r.len() == self.x.len()));
         for (pixel, gradient) in self.gradient.chunks_exact_mut(stored).enumerate() {
             for channel in (0..stored).step_by(V::LANES) {
@@ -243,17 +243,17 @@ impl<E: Element> Kernel for Backward<'_, E> {
                 // SAFETY: the lengths are checked above.
                 unsafe {
                     let to = gradient.as_mut_ptr().add(channel);
-                    let mut g: V = E::load(to);
-                    let x: V = E::load(self.x.as_ptr().add(at));
-                    g = gated(g, x, self.gate, at, channel);
+                    let mut g: V = T::load(to);
+                    let x: V = T::load(self.x.as_ptr().add(at));
+                    g = masked(g, x, self.mask, at, channel);
                     if let Some(residual) = &mut self.residual {
                         let to = residual.as_mut_ptr().add(at);
-                        let sum = if self.accumulate { g.add(E::load(to)) } else { g };
-                        E::store(sum, to);
+                        let sum = if self.accumulate { g.add(T::load(to)) } else { g };
+                        T::store(sum, to);
                     }
                     let of = |v: &[f32]| V::load(v.as_ptr().add(channel));
                     let rest = x.sub(of(self.mean)).mul_add(of(self.b), of(self.c));
-                    E::store(g.mul_add(of(self.a), rest), to);
+                    T::store(g.mul_add(of(self.a), rest), to);
                 }
             }
         }

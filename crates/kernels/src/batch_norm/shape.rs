@@ -9,11 +9,27 @@ use crate::{
 /// Values of a chunk: 128 KiB of f32, an eighth of a usual L2 cache.
 const CHUNK: usize = 32 * 1024;
 
-/// A batch norm over so many pixels (of all images) of so many channels.
+/// The dimensions of `torch.nn.BatchNorm2d`, without the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchNormShape {
+    /// Pixels of an image.
+    pub image_pixels: usize,
+    /// Channels.
+    pub channels: usize,
+}
+
+impl BatchNormShape {
+    /// The batch norm of a batch of so many images.
+    pub fn batch(&self, images: usize) -> BatchNorm {
+        BatchNorm { batch_pixels: images * self.image_pixels, channels: self.channels }
+    }
+}
+
+/// A batch norm of one batch: statistics are over the pixels of all its images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchNorm {
-    /// Pixels of the batch.
-    pub pixels: usize,
+    /// Pixels of all images together.
+    pub batch_pixels: usize,
     /// Channels.
     pub channels: usize,
 }
@@ -33,7 +49,7 @@ impl BatchNorm {
     }
 
     pub(super) fn chunks(&self) -> usize {
-        self.pixels.div_ceil(self.chunk_pixels())
+        self.batch_pixels.div_ceil(self.chunk_pixels())
     }
 
     /// Values of `saved`: mean, 1/std, scale and shift for each stored channel.
@@ -46,7 +62,7 @@ impl BatchNorm {
     /// # Panics
     /// If there are more than memory can hold.
     pub fn stored_len(&self) -> usize {
-        product(&[self.pixels, self.stored()])
+        product(&[self.batch_pixels, self.stored()])
     }
 
     /// Values of [`BatchNorm::moments`] and of [`BatchNorm::gradient_sums`]: two for each stored
@@ -91,7 +107,7 @@ impl BatchNorm {
 
     /// Pixels of a chunk.
     pub(super) fn chunk_len(&self, chunk: usize) -> usize {
-        self.chunk_pixels().min(self.pixels - chunk * self.chunk_pixels())
+        self.chunk_pixels().min(self.batch_pixels - chunk * self.chunk_pixels())
     }
 
     /// A chunk of a tensor.

@@ -65,7 +65,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Whether it can read an activation through a batch norm, which then need not store its output.
-    pub fn reads_through_norm(self) -> bool {
+    pub fn fuses_input_norm(self) -> bool {
         matches!(self, Algorithm::Winograd { .. })
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Conv,
     algorithm::Direction,
     epilogue::Epilogue,
-    operands::{Activation, Weights, WeightsOf},
+    operands::{ConvInput, WeightValues, Weights},
     shape::Source,
 };
 use crate::{
@@ -20,22 +20,22 @@ impl Conv {
     /// If there are more images than this convolution is prepared for.
     #[track_caller]
     fn of_batch(&self, batch: usize, values: usize) -> usize {
-        let most = self.setup.batch;
+        let most = self.setup.config.batch;
         assert!(batch <= most, "{batch} images, prepared for {most}");
         // No wider than what preparing has found to fit in memory.
         batch * values
     }
 
     #[track_caller]
-    pub(super) fn check_input(&self, batch: usize, x: &Activation<'_>) {
+    pub(super) fn check_input(&self, batch: usize, x: &ConvInput<'_>) {
         at_least("input", x.values.len(), self.of_batch(batch, self.lengths.input));
         // Dense images are f32.
-        let is_image = self.setup.source == Source::Image;
-        same_dtype(x.values.dtype(), if is_image { Dtype::Fp32 } else { self.setup.dtype });
+        let is_image = self.setup.config.source == Source::Image;
+        same_dtype(x.values.dtype(), if is_image { Dtype::Fp32 } else { self.setup.config.dtype });
         if let Some(norm) = x.norm {
-            let reads = self.algorithm.reads_through_norm();
+            let reads = self.algorithm.fuses_input_norm();
             assert!(reads, "only Winograd reads an activation through a batch norm");
-            let stored = padded(self.setup.shape.in_channels);
+            let stored = padded(self.setup.config.shape.in_channels);
             exactly("scale", norm.scale.len(), stored);
             exactly("shift", norm.shift.len(), stored);
         }
@@ -63,7 +63,7 @@ impl Conv {
             at_least("residual", residual.len(), self.of_batch(batch, self.lengths.output));
         }
         if let Some(bias) = epilogue.bias {
-            at_least("bias", bias.len(), padded(self.setup.shape.out_channels));
+            at_least("bias", bias.len(), padded(self.setup.config.shape.out_channels));
         }
     }
 
@@ -74,11 +74,16 @@ impl Conv {
 
     /// Weights as they are before they are packed, and where to.
     #[track_caller]
-    pub(super) fn check_packing(&self, weights: &[f32], factors: Option<&[f32]>, packed: &[f32]) {
+    pub(super) fn check_packing(
+        &self,
+        weights: &[f32],
+        output_scales: Option<&[f32]>,
+        packed: &[f32],
+    ) {
         exactly("weights", weights.len(), self.lengths.weight);
         at_least("packed weights", packed.len(), self.lengths.packed);
-        if let Some(factors) = factors {
-            exactly("factors", factors.len(), self.setup.shape.out_channels);
+        if let Some(output_scales) = output_scales {
+            exactly("output scales", output_scales.len(), self.setup.config.shape.out_channels);
         }
     }
 
@@ -91,7 +96,7 @@ impl Conv {
         &self,
         weights: Weights<'a>,
         direction: Direction,
-    ) -> WeightsOf<'a> {
+    ) -> WeightValues<'a> {
         let is_own = weights.setup == self.setup && weights.direction == direction;
         assert!(is_own, "weights of another convolution, or of another direction");
         weights.values

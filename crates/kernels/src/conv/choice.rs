@@ -2,35 +2,26 @@
 
 use super::{
     algorithm::Algorithm,
+    config::ConvConfig,
     gemm::Gemm,
-    shape::{ConvShape, Source},
-    winograd::{Strided, Winograd},
+    shape::Source,
+    winograd::{StridedPass, UnitStridePass, Winograd},
 };
-use crate::{
-    cpu::{Algorithms, Cpu},
-    values::Dtype,
-};
+use crate::cpu::{Algorithms, Cpu};
 
-/// The algorithm of every direction that a convolution of up to `batch` images has. It follows from the
-/// shape, the dtype, the largest batch and what `cpu` allows, never from a clock or the number of
-/// threads.
-pub(super) fn choose(
-    shape: &ConvShape,
-    dtype: Dtype,
-    source: Source,
-    batch: usize,
-    cpu: &Cpu,
-) -> Algorithm {
-    if source == Source::Image {
+/// The algorithm of every direction that a convolution has. It follows from the configuration and from
+/// what `cpu` allows, never from a clock or the number of threads.
+pub(super) fn choose(config: &ConvConfig, cpu: &Cpu) -> Algorithm {
+    if config.source == Source::Image {
         return Algorithm::Direct;
     }
     if cpu.algorithms() == Algorithms::Fastest {
-        if Winograd::serves(shape, dtype) {
-            return Winograd::ALGORITHM;
+        if Winograd::<UnitStridePass>::serves(config) {
+            return Winograd::<UnitStridePass>::ALGORITHM;
         }
-        if Strided::serves(shape, dtype, batch) {
-            return Strided::ALGORITHM;
+        if Winograd::<StridedPass>::serves(config) {
+            return Winograd::<StridedPass>::ALGORITHM;
         }
     }
-    if Gemm::serves(shape) { Algorithm::Gemm } else { Algorithm::Direct }
+    if Gemm::serves(&config.shape) { Algorithm::Gemm } else { Algorithm::Direct }
 }

@@ -1,6 +1,6 @@
 //! What happens to the sums of a convolution on their way to memory.
 
-use crate::{element::Element, isa::Vector, values::Values};
+use crate::{isa::Vector, scalar::Scalar, values::Values};
 
 /// `relu(sum + bias + residual)`.
 #[derive(Clone, Copy, Debug)]
@@ -24,30 +24,30 @@ impl<'a> Epilogue<'a> {
 
     /// # Panics
     /// If the residual has another dtype.
-    pub(super) fn of<E: Element>(self) -> Finish<'a, E> {
+    pub(super) fn of<T: Scalar>(self) -> TypedEpilogue<'a, T> {
         let Epilogue { bias, residual, accumulate, relu } = self;
-        Finish { bias, residual: residual.map(E::slice), accumulate, relu }
+        TypedEpilogue { bias, residual: residual.map(T::slice), accumulate, relu }
     }
 }
 
-/// [`Epilogue`], of values of `E`.
+/// [`Epilogue`], of values of `T`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Finish<'a, E> {
+pub(super) struct TypedEpilogue<'a, T> {
     pub(super) bias: Option<&'a [f32]>,
-    pub(super) residual: Option<&'a [E]>,
+    pub(super) residual: Option<&'a [T]>,
     pub(super) accumulate: bool,
     pub(super) relu: bool,
 }
 
-impl<'a, E: Element> Finish<'a, E> {
+impl<'a, T: Scalar> TypedEpilogue<'a, T> {
     /// The same, of sums that were multiplied in 32-bit floating point.
-    pub(super) fn widen(self) -> Finish<'a, E::Wide> {
-        let Finish { bias, residual, accumulate, relu } = self;
-        Finish { bias, residual: residual.map(E::widen), accumulate, relu }
+    pub(super) fn widen(self) -> TypedEpilogue<'a, T::Wide> {
+        let TypedEpilogue { bias, residual, accumulate, relu } = self;
+        TypedEpilogue { bias, residual: residual.map(T::widen), accumulate, relu }
     }
 }
 
-impl<E: Element> Finish<'_, E> {
+impl<T: Scalar> TypedEpilogue<'_, T> {
     /// The bias of a vector of channels.
     ///
     /// # Safety
@@ -63,20 +63,20 @@ impl<E: Element> Finish<'_, E> {
     /// # Safety
     /// `out` must hold the vector, and the residual as well; nobody else may use it.
     #[inline(always)]
-    pub(super) unsafe fn store<V: Vector>(&self, mut sum: V, at: usize, out: *mut E) {
+    pub(super) unsafe fn store<V: Vector>(&self, mut sum: V, at: usize, out: *mut T) {
         // SAFETY: the caller's contract.
         unsafe {
             let out = out.add(at);
             if let Some(residual) = self.residual {
-                sum = sum.add(E::load(residual.as_ptr().add(at)));
+                sum = sum.add(T::load(residual.as_ptr().add(at)));
             }
             if self.accumulate {
-                sum = sum.add(E::load(out));
+                sum = sum.add(T::load(out));
             }
             if self.relu {
                 sum = sum.relu();
             }
-            E::store(sum, out);
+            T::store(sum, out);
         }
     }
 }

@@ -3,37 +3,38 @@
 mod algorithm;
 mod checks;
 mod choice;
+mod config;
 mod direct;
 mod epilogue;
 mod gemm;
 mod operands;
 mod pack;
+mod reduce;
 pub mod reference;
-mod setup;
 mod shape;
-mod sum;
 mod winograd;
 
 pub use algorithm::{Algorithm, Direction, Mode};
+pub use config::ConvConfig;
 pub use epilogue::Epilogue;
-pub use operands::{Activation, ScaleShift, Weights};
+pub use operands::{ConvInput, ScaleShift, Weights};
 pub use shape::{ConvShape, Source};
 
 use algorithm::{NO_DATA, NO_WEIGHT};
 use choice::choose;
+use config::{Lengths, Setup};
 use direct::Direct;
-use epilogue::Finish;
+use epilogue::TypedEpilogue;
 use gemm::Gemm;
-use operands::WeightsOf;
-use setup::{Lengths, Setup};
-use winograd::{Strided, Winograd};
+use operands::WeightValues;
+use winograd::{StridedPass, UnitStridePass, Winograd};
 
 use crate::{
     check::{at_least, exactly},
     cpu::Cpu,
-    element::{Element, by_element},
     memory::OutOfMemory,
-    values::{Dtype, Values, ValuesMut},
+    scalar::{Scalar, by_scalar},
+    values::{Values, ValuesMut},
 };
 
 /// A convolution of one shape: tables are built once, calls allocate nothing.
@@ -56,28 +57,27 @@ pub struct Conv {
 /// The algorithm that was chosen, prepared.
 #[derive(Debug)]
 enum Method {
-    Winograd(Winograd),
-    Strided(Strided),
+    Winograd(Winograd<UnitStridePass>),
+    Strided(Winograd<StridedPass>),
     Gemm(Gemm),
     Direct(Direct),
 }
 
 impl Method {
-    fn new<E: Element>(
+    fn new<T: Scalar>(
         algorithm: Algorithm,
-        setup: &Setup,
+        config: &ConvConfig,
         cpu: &Cpu,
     ) -> Result<Self, OutOfMemory> {
-        let Setup { shape, source, mode, batch, .. } = *setup;
         Ok(match algorithm {
             Algorithm::Winograd { stride: 1, .. } => {
-                Method::Winograd(Winograd::new::<E>(shape, mode, batch, cpu))
+                Method::Winograd(Winograd::<UnitStridePass>::new::<T>(config, cpu))
             }
             Algorithm::Winograd { .. } => {
-                Method::Strided(Strided::new::<E>(shape, mode, batch, cpu))
+                Method::Strided(Winograd::<StridedPass>::new::<T>(config, cpu))
             }
-            Algorithm::Gemm => Method::Gemm(Gemm::new::<E>(shape, mode)),
-            Algorithm::Direct => Method::Direct(Direct::new::<E>(shape, source, mode)?),
+            Algorithm::Gemm => Method::Gemm(Gemm::new::<T>(config)),
+            Algorithm::Direct => Method::Direct(Direct::new::<T>(config)?),
         })
     }
 
@@ -101,26 +101,19 @@ impl Method {
 }
 
 impl Conv {
-    /// Prepares a convolution for up to `batch` images. With [`Source::Image`] its input is dense f32
-    /// images, and `dtype` that of its output.
+    /// Prepares a convolution.
     ///
     /// # Errors
     /// If the system refuses the memory of its tables.
     ///
     /// # Panics
     /// If a size is 0, the window does not fit in the padded input, an image or the weight has 2^32
-    /// values or more, or a batch more than memory can hold.
-    pub fn new(
-        shape: ConvShape,
-        dtype: Dtype,
-        source: Source,
-        mode: Mode,
-        batch: usize,
-        cpu: &Cpu,
-    ) -> Result<Self, OutOfMemory> {
-        let setup = Setup::new(shape, dtype, source, mode, batch, cpu);
-        let algorithm = choose(&shape, dtype, source, batch, cpu);
-        let method = by_element!(dtype, E => Method::new::<E>(algorithm, &setup, cpu))?;
+    /// values or more, or a batch has more than memory can hold.
+    pub fn new(config: ConvConfig, cpu: &Cpu) -> Result<Self, OutOfMemory> {
+        let setup = Setup::new(config, cpu);
+        let ConvConfig { shape, dtype, source, batch, .. } = config;
+        let algorithm = choose(&config, cpu);
+        let method = by_scalar!(dtype, T => Method::new::<T>(algorithm, &config, cpu))?;
         let lengths = Lengths {
             input: shape.in_len(source),
             input_gradient: shape.in_len(Source::Activation),
@@ -132,20 +125,13 @@ impl Conv {
         Ok(Conv { setup, lengths, cpu: cpu.clone(), algorithm, method })
     }
 
-    /// Bytes of the tables of a convolution, or a little more: what [`Conv::new`] itself allocates.
+    /// Bytes that [`Conv::new`] allocates for tables, or a little more.
     ///
     /// # Panics
     /// As [`Conv::new`].
-    pub fn table_bytes(
-        shape: ConvShape,
-        dtype: Dtype,
-        source: Source,
-        mode: Mode,
-        batch: usize,
-        cpu: &Cpu,
-    ) -> usize {
-        match Conv::algorithm_of(shape, dtype, source, mode, batch, cpu) {
-            Algorithm::Direct => Direct::table_bytes(&shape, source, mode),
+    pub fn table_bytes(config: ConvConfig, cpu: &Cpu) -> usize {
+        match Conv::algorithm_of(config, cpu) {
+            Algorithm::Direct => Direct::table_bytes(&config),
             Algorithm::Gemm | Algorithm::Winograd { .. } => 0,
         }
     }
@@ -154,21 +140,13 @@ impl Conv {
     ///
     /// # Panics
     /// As [`Conv::new`].
-    pub fn algorithm_of(
-        shape: ConvShape,
-        dtype: Dtype,
-        source: Source,
-        mode: Mode,
-        batch: usize,
-        cpu: &Cpu,
-    ) -> Algorithm {
-        Setup::new(shape, dtype, source, mode, batch, cpu);
-        choose(&shape, dtype, source, batch, cpu)
+    pub fn algorithm_of(config: ConvConfig, cpu: &Cpu) -> Algorithm {
+        choose(&Setup::new(config, cpu).config, cpu)
     }
 
     /// How a direction is computed; none for one that this convolution is not prepared for.
     pub fn algorithm(&self, direction: Direction) -> Option<Algorithm> {
-        self.setup.mode.has(direction).then_some(self.algorithm)
+        self.setup.config.mode.has(direction).then_some(self.algorithm)
     }
 
     /// Words of packed weights, for either direction.
@@ -192,18 +170,18 @@ impl Conv {
         weights: &'a [f32],
         packed: &'a [f32],
     ) -> Weights<'a> {
-        assert!(self.setup.mode.has(direction), "prepared without the {direction:?} pass");
-        let is_plain = match &self.method {
-            Method::Winograd(m) => m.takes_plain(direction),
-            Method::Strided(m) => m.takes_plain(direction),
+        assert!(self.setup.config.mode.has(direction), "prepared without the {direction:?} pass");
+        let is_unpacked = match &self.method {
+            Method::Winograd(m) => m.packs_in_call(direction),
+            Method::Strided(m) => m.packs_in_call(direction),
             _ => false,
         };
-        let values = if is_plain {
+        let values = if is_unpacked {
             exactly("weights", weights.len(), self.lengths.weight);
-            WeightsOf::Plain(weights)
+            WeightValues::Unpacked(weights)
         } else {
             at_least("packed weights", packed.len(), self.lengths.packed);
-            WeightsOf::Packed(packed)
+            WeightValues::Packed(packed)
         };
         Weights { setup: self.setup, direction, values }
     }
@@ -216,27 +194,30 @@ impl Conv {
     pub fn pack_forward<'a>(
         &self,
         weights: &'a [f32],
-        factors: Option<&[f32]>,
+        output_scales: Option<&[f32]>,
         packed: &'a mut [f32],
     ) -> Weights<'a> {
-        self.check_packing(weights, factors, packed);
-        assert!(factors.is_none() || self.setup.mode == Mode::Inference, "factors in training");
-        by_element!(self.setup.dtype, E => self.pack_forward_of::<E>(weights, factors, packed));
+        self.check_packing(weights, output_scales, packed);
+        assert!(
+            output_scales.is_none() || self.setup.config.mode == Mode::Inference,
+            "output scales in training"
+        );
+        by_scalar!(self.setup.config.dtype, T => self.pack_forward_of::<T>(weights, output_scales, packed));
         self.weights(Direction::Forward, weights, packed)
     }
 
-    fn pack_forward_of<E: Element>(
+    fn pack_forward_of<T: Scalar>(
         &self,
         weights: &[f32],
-        factors: Option<&[f32]>,
+        output_scales: Option<&[f32]>,
         packed: &mut [f32],
     ) {
         let cpu = &self.cpu;
         match &self.method {
-            Method::Winograd(m) => m.pack::<E>(cpu, weights, factors, false, packed),
-            Method::Strided(m) => m.pack::<E>(cpu, weights, factors, false, packed),
-            Method::Gemm(m) => m.pack_forward::<E>(cpu, weights, factors, packed),
-            Method::Direct(m) => m.pack_forward::<E>(cpu, weights, factors, packed),
+            Method::Winograd(m) => m.pack::<T>(cpu, weights, output_scales, false, packed),
+            Method::Strided(m) => m.pack::<T>(cpu, weights, output_scales, false, packed),
+            Method::Gemm(m) => m.pack_forward::<T>(cpu, weights, output_scales, packed),
+            Method::Direct(m) => m.pack_forward::<T>(cpu, weights, output_scales, packed),
         }
     }
 
@@ -248,7 +229,7 @@ impl Conv {
     pub fn forward<'a>(
         &self,
         batch: usize,
-        x: impl Into<Activation<'a>>,
+        x: impl Into<ConvInput<'a>>,
         weights: Weights<'_>,
         y: ValuesMut<'_>,
         epilogue: Epilogue<'_>,
@@ -260,7 +241,7 @@ impl Conv {
     fn forward_activation(
         &self,
         batch: usize,
-        x: Activation<'_>,
+        x: ConvInput<'_>,
         weights: Weights<'_>,
         y: ValuesMut<'_>,
         epilogue: Epilogue<'_>,
@@ -271,21 +252,21 @@ impl Conv {
         self.check_epilogue(batch, &epilogue);
         self.check_scratch(scratch);
         let weights = self.check_weights(weights, Direction::Forward);
-        by_element!(self.setup.dtype, E => {
-            let (y, finish) = (E::slice_mut(y), epilogue.of::<E>());
+        by_scalar!(self.setup.config.dtype, T => {
+            let (y, finish) = (T::slice_mut(y), epilogue.of::<T>());
             if batch > 0 {
                 self.forward_of(batch, x, weights, y, finish, scratch);
             }
         });
     }
 
-    fn forward_of<E: Element>(
+    fn forward_of<T: Scalar>(
         &self,
         batch: usize,
-        x: Activation<'_>,
-        w: WeightsOf<'_>,
-        y: &mut [E],
-        finish: Finish<'_, E>,
+        x: ConvInput<'_>,
+        w: WeightValues<'_>,
+        y: &mut [T],
+        finish: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         let cpu = &self.cpu;
@@ -302,19 +283,19 @@ impl Conv {
     /// # Panics
     /// If a slice has another length than needed, or the mode is without this direction.
     pub fn pack_backward_data<'a>(&self, weights: &'a [f32], packed: &'a mut [f32]) -> Weights<'a> {
-        assert!(self.setup.mode.has(Direction::BackwardData), "{NO_DATA}");
+        assert!(self.setup.config.mode.has(Direction::BackwardData), "{NO_DATA}");
         self.check_packing(weights, None, packed);
-        by_element!(self.setup.dtype, E => self.pack_backward_data_of::<E>(weights, packed));
+        by_scalar!(self.setup.config.dtype, T => self.pack_backward_data_of::<T>(weights, packed));
         self.weights(Direction::BackwardData, weights, packed)
     }
 
-    fn pack_backward_data_of<E: Element>(&self, weights: &[f32], packed: &mut [f32]) {
+    fn pack_backward_data_of<T: Scalar>(&self, weights: &[f32], packed: &mut [f32]) {
         let cpu = &self.cpu;
         match &self.method {
-            Method::Winograd(m) => m.pack::<E>(cpu, weights, None, true, packed),
-            Method::Strided(m) => m.pack::<E>(cpu, weights, None, true, packed),
-            Method::Gemm(m) => m.pack_backward_data::<E>(cpu, weights, packed),
-            Method::Direct(m) => m.pack_backward_data::<E>(cpu, weights, packed),
+            Method::Winograd(m) => m.pack::<T>(cpu, weights, None, true, packed),
+            Method::Strided(m) => m.pack::<T>(cpu, weights, None, true, packed),
+            Method::Gemm(m) => m.pack_backward_data::<T>(cpu, weights, packed),
+            Method::Direct(m) => m.pack_backward_data::<T>(cpu, weights, packed),
         }
     }
 
@@ -332,27 +313,27 @@ impl Conv {
         accumulate: bool,
         scratch: &mut [f32],
     ) {
-        assert!(self.setup.mode.has(Direction::BackwardData), "{NO_DATA}");
+        assert!(self.setup.config.mode.has(Direction::BackwardData), "{NO_DATA}");
         self.check_output_gradient(batch, dy);
         self.check_input_gradient(batch, dx.len());
         self.check_scratch(scratch);
         let weights = self.check_weights(weights, Direction::BackwardData);
         let epilogue = if accumulate { Epilogue::ACCUMULATE } else { Epilogue::STORE };
-        by_element!(self.setup.dtype, E => {
-            let (dy, dx, finish) = (E::slice(dy), E::slice_mut(dx), epilogue.of::<E>());
+        by_scalar!(self.setup.config.dtype, T => {
+            let (dy, dx, finish) = (T::slice(dy), T::slice_mut(dx), epilogue.of::<T>());
             if batch > 0 {
                 self.backward_data_of(batch, dy, weights, dx, finish, scratch);
             }
         });
     }
 
-    fn backward_data_of<E: Element>(
+    fn backward_data_of<T: Scalar>(
         &self,
         batch: usize,
-        dy: &[E],
-        w: WeightsOf<'_>,
-        dx: &mut [E],
-        finish: Finish<'_, E>,
+        dy: &[T],
+        w: WeightValues<'_>,
+        dx: &mut [T],
+        finish: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         let cpu = &self.cpu;
@@ -373,7 +354,7 @@ impl Conv {
     pub fn backward_weight<'a>(
         &self,
         batch: usize,
-        x: impl Into<Activation<'a>>,
+        x: impl Into<ConvInput<'a>>,
         dy: Values<'_>,
         dw: &mut [f32],
         scratch: &mut [f32],
@@ -384,7 +365,7 @@ impl Conv {
     fn backward_weight_activation(
         &self,
         batch: usize,
-        x: Activation<'_>,
+        x: ConvInput<'_>,
         dy: Values<'_>,
         dw: &mut [f32],
         scratch: &mut [f32],
@@ -393,9 +374,9 @@ impl Conv {
         self.check_output_gradient(batch, dy);
         exactly("gradient of the weights", dw.len(), self.lengths.weight);
         self.check_scratch(scratch);
-        assert!(self.setup.mode.has(Direction::BackwardWeight), "{NO_WEIGHT}");
-        by_element!(self.setup.dtype, E => {
-            let dy = E::slice(dy);
+        assert!(self.setup.config.mode.has(Direction::BackwardWeight), "{NO_WEIGHT}");
+        by_scalar!(self.setup.config.dtype, T => {
+            let dy = T::slice(dy);
             if batch > 0 {
                 self.backward_weight_of(batch, x, dy, dw, scratch);
             } else {
@@ -404,11 +385,11 @@ impl Conv {
         });
     }
 
-    fn backward_weight_of<E: Element>(
+    fn backward_weight_of<T: Scalar>(
         &self,
         batch: usize,
-        x: Activation<'_>,
-        dy: &[E],
+        x: ConvInput<'_>,
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {

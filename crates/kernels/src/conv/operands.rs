@@ -1,7 +1,7 @@
 //! What a call takes besides sums: activations and weights.
 
-use super::{algorithm::Direction, setup::Setup};
-use crate::{element::Element, values::Values};
+use super::{algorithm::Direction, config::Setup};
+use crate::{scalar::Scalar, values::Values};
 
 /// A batch norm and a ReLU, applied to an activation as it is read: `relu(x * scale + shift)`, with
 /// a scale and a shift for each stored channel.
@@ -15,51 +15,51 @@ pub struct ScaleShift<'a> {
 
 /// An activation as a convolution reads it.
 #[derive(Clone, Copy, Debug)]
-pub struct Activation<'a> {
+pub struct ConvInput<'a> {
     /// As stored.
     pub values: Values<'a>,
-    /// What happens to them on the way, if [`Algorithm::reads_through_norm`](super::Algorithm).
+    /// What happens to them on the way, if [`Algorithm::fuses_input_norm`](super::Algorithm).
     pub norm: Option<ScaleShift<'a>>,
 }
 
-impl<'a> From<Values<'a>> for Activation<'a> {
+impl<'a> From<Values<'a>> for ConvInput<'a> {
     fn from(values: Values<'a>) -> Self {
-        Activation { values, norm: None }
+        ConvInput { values, norm: None }
     }
 }
 
-impl<'a> Activation<'a> {
+impl<'a> ConvInput<'a> {
     /// # Panics
     /// If the values have another dtype.
-    pub(super) fn of<E: Element>(self) -> Read<'a, E> {
-        Read { values: E::slice(self.values), norm: self.norm }
+    pub(super) fn of<T: Scalar>(self) -> TypedInput<'a, T> {
+        TypedInput { values: T::slice(self.values), norm: self.norm }
     }
 
     /// The values of an activation that no batch norm is applied to.
     ///
     /// # Panics
     /// If one is, or the values have another dtype.
-    pub(super) fn plain<E: Element>(self) -> &'a [E] {
+    pub(super) fn plain<T: Scalar>(self) -> &'a [T] {
         assert!(self.norm.is_none(), "only Winograd reads an activation through a batch norm");
-        E::slice(self.values)
+        T::slice(self.values)
     }
 }
 
-/// [`Activation`], of values of `E`.
+/// [`ConvInput`], of values of `T`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Read<'a, E> {
-    pub(super) values: &'a [E],
+pub(super) struct TypedInput<'a, T> {
+    pub(super) values: &'a [T],
     pub(super) norm: Option<ScaleShift<'a>>,
 }
 
-impl<'a, E: Element> Read<'a, E> {
+impl<'a, T: Scalar> TypedInput<'a, T> {
     /// The same values, multiplied in 32-bit floating point.
-    pub(super) fn widen(self) -> Read<'a, E::Wide> {
-        Read { values: E::widen(self.values), norm: self.norm }
+    pub(super) fn widen(self) -> TypedInput<'a, T::Wide> {
+        TypedInput { values: T::widen(self.values), norm: self.norm }
     }
 }
 
-impl<E> Read<'_, E> {
+impl<T> TypedInput<'_, T> {
     /// Checks the lengths of scale and shift.
     pub(super) fn check(&self, stored: usize) {
         let fits = |n: ScaleShift<'_>| n.scale.len() == stored && n.shift.len() == stored;
@@ -67,9 +67,9 @@ impl<E> Read<'_, E> {
     }
 }
 
-impl<'a, E> From<&'a [E]> for Read<'a, E> {
-    fn from(values: &'a [E]) -> Self {
-        Read { values, norm: None }
+impl<'a, T> From<&'a [T]> for TypedInput<'a, T> {
+    fn from(values: &'a [T]) -> Self {
+        TypedInput { values, norm: None }
     }
 }
 
@@ -79,23 +79,23 @@ pub struct Weights<'a> {
     /// What they were packed for: their length is that of such weights.
     pub(super) setup: Setup,
     pub(super) direction: Direction,
-    pub(super) values: WeightsOf<'a>,
+    pub(super) values: WeightValues<'a>,
 }
 
 /// The values of [`Weights`].
 #[derive(Clone, Copy, Debug)]
-pub(super) enum WeightsOf<'a> {
+pub(super) enum WeightValues<'a> {
     /// Packed for one direction.
     Packed(&'a [f32]),
     /// As they are: the call itself packs them.
-    Plain(&'a [f32]),
+    Unpacked(&'a [f32]),
 }
 
-impl<'a> WeightsOf<'a> {
+impl<'a> WeightValues<'a> {
     pub(super) fn packed(self) -> &'a [f32] {
         match self {
-            WeightsOf::Packed(packed) => packed,
-            WeightsOf::Plain(_) => panic!("this convolution takes packed weights"),
+            WeightValues::Packed(packed) => packed,
+            WeightValues::Unpacked(_) => panic!("this convolution takes packed weights"),
         }
     }
 }

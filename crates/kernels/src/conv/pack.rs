@@ -3,11 +3,11 @@
 use std::marker::PhantomData;
 
 use crate::{
+    chunks::DisjointChunks,
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
     layout::padded,
-    parts::Parts,
+    scalar::Scalar,
 };
 
 /// Lanes of the widest vector.
@@ -29,23 +29,23 @@ impl Runs<'_> {
 
 /// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][word of the run]
 /// [lane]`, each output channel times its factor.
-pub(super) fn forward<X: Element>(
+pub(super) fn forward<X: Scalar>(
     cpu: &Cpu,
     runs: Runs<'_>,
     weights: &[f32],
-    factors: Option<&[f32]>,
+    output_scales: Option<&[f32]>,
     out_channels: usize,
     packed: &mut [f32],
 ) {
     let wide = 2 * cpu.isa().lanes();
     let stored = padded(out_channels);
-    let panels = Parts::new(packed, wide * runs.depth() / X::PACK);
-    cpu.pool().run_parts(stored.div_ceil(wide), panels, |panel, packed| {
+    let panels = DisjointChunks::new(packed, wide * runs.depth() / X::PACK);
+    cpu.pool().run_chunks(stored.div_ceil(wide), panels, |panel, packed| {
         let first = panel * wide;
         let width = wide.min(stored - first);
-        let elements = PhantomData::<X>;
+        let scalar = PhantomData::<X>;
         let panel =
-            Forward { runs, weights, factors, out_channels, first, width, packed, elements };
+            Forward { runs, weights, output_scales, out_channels, first, width, packed, scalar };
         cpu.isa().dispatch(panel);
     });
 }
@@ -54,30 +54,30 @@ pub(super) fn forward<X: Element>(
 struct Forward<'a, X> {
     runs: Runs<'a>,
     weights: &'a [f32],
-    factors: Option<&'a [f32]>,
+    output_scales: Option<&'a [f32]>,
     out_channels: usize,
     /// First output channel, and their number as stored.
     first: usize,
     width: usize,
     packed: &'a mut [f32],
-    elements: PhantomData<X>,
+    scalar: PhantomData<X>,
 }
 
-impl<X: Element> Kernel for Forward<'_, X> {
+impl<X: Scalar> Kernel for Forward<'_, X> {
     type Output = ();
     const PAIRS: bool = X::PACK > 1;
 
     /// Transposes blocks of `LANES` output channels by `LANES` values of a run.
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (taps, run) = (self.runs.windows.len(), self.runs.run);
         let values = self.weights.len() / (self.out_channels * taps);
         let mut block = [0.0; MOST * MOST];
         for lane in (0..self.width).step_by(V::LANES) {
             let first = self.first + lane;
             let real = V::LANES.min(self.out_channels.saturating_sub(first));
-            let factors = match self.factors {
-                Some(factors) => load::<V>(&factors[first.min(self.out_channels)..]),
+            let output_scales = match self.output_scales {
+                Some(output_scales) => load::<V>(&output_scales[first.min(self.out_channels)..]),
                 None => V::splat(1.0),
             };
             for tap in 0..taps {
@@ -103,7 +103,7 @@ impl<X: Element> Kernel for Forward<'_, X> {
                         }
                     }
                     for k in (0..V::LANES.min(run - start)).step_by(X::PACK) {
-                        let row = |k: usize| load::<V>(&block[k * V::LANES..]).mul(factors);
+                        let row = |k: usize| load::<V>(&block[k * V::LANES..]).mul(output_scales);
                         // A run is whole words, so both rows are of the block.
                         let word = X::pack(row(k), row(k + X::PACK - 1));
                         let at = (tap * run + start + k) / X::PACK * self.width + lane;
@@ -117,7 +117,7 @@ impl<X: Element> Kernel for Forward<'_, X> {
 
 /// Packs `[out][window][in]` weights for backward-data: for each of the `tables` `[panel of in][tap][word of
 /// out][lane]`.
-pub(super) fn backward_data<'a, X: Element>(
+pub(super) fn backward_data<'a, X: Scalar>(
     cpu: &Cpu,
     tables: impl Iterator<Item = Runs<'a>>,
     weights: &[f32],
@@ -129,12 +129,12 @@ pub(super) fn backward_data<'a, X: Element>(
     for runs in tables {
         let (here, rest) = packed.split_at_mut(runs.depth() / X::PACK * stored);
         packed = rest;
-        let panels = Parts::new(here, wide * runs.depth() / X::PACK);
-        cpu.pool().run_parts(stored.div_ceil(wide), panels, |panel, packed| {
+        let panels = DisjointChunks::new(here, wide * runs.depth() / X::PACK);
+        cpu.pool().run_chunks(stored.div_ceil(wide), panels, |panel, packed| {
             let first = panel * wide;
             let width = wide.min(stored - first);
-            let elements = PhantomData::<X>;
-            let panel = BackwardData { runs, weights, channels, first, width, packed, elements };
+            let scalar = PhantomData::<X>;
+            let panel = BackwardData { runs, weights, channels, first, width, packed, scalar };
             cpu.isa().dispatch(panel);
         });
     }
@@ -150,15 +150,15 @@ struct BackwardData<'a, X> {
     first: usize,
     width: usize,
     packed: &'a mut [f32],
-    elements: PhantomData<X>,
+    scalar: PhantomData<X>,
 }
 
-impl<X: Element> Kernel for BackwardData<'_, X> {
+impl<X: Scalar> Kernel for BackwardData<'_, X> {
     type Output = ();
     const PAIRS: bool = X::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let (in_channels, out_channels) = self.channels;
         let windows = self.weights.len() / (in_channels * out_channels);
         let (words, first) = (self.runs.run / X::PACK, self.first.min(in_channels));

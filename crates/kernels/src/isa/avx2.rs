@@ -4,9 +4,9 @@ use std::arch::x86_64::*;
 
 use super::{kernel::Kernel, vector::Vector};
 
-/// Pixels of a convolution's register tile: 6 x 2 accumulators, two weights and one pixel fill
-/// 15 of the 16 registers.
-const TILE: usize = 6;
+/// Rows of a register tile, `mr` in BLIS. 6 x 2 accumulators, two vectors of the right operand and one
+/// broadcast of the left fill 15 of the 16 registers.
+const MR: usize = 6;
 
 /// Runs a kernel with AVX2.
 ///
@@ -14,7 +14,7 @@ const TILE: usize = 6;
 /// The machine must have the features named here.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x8, TILE>()
+    kernel.run::<F32x8, MR>()
 }
 
 #[derive(Clone, Copy)]
@@ -122,10 +122,10 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn where_positive(self, gate: Self) -> Self {
+    fn where_positive(self, mask: Self) -> Self {
         // SAFETY: see above.
         unsafe {
-            let keep = _mm256_cmp_ps::<_CMP_GT_OQ>(gate.0, _mm256_setzero_ps());
+            let keep = _mm256_cmp_ps::<_CMP_GT_OQ>(mask.0, _mm256_setzero_ps());
             F32x8(_mm256_and_ps(self.0, keep))
         }
     }
@@ -170,9 +170,9 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn pair_i16(low: Self, high: Self, times: [Self; 2]) -> Self {
+    fn pair_i16(low: Self, high: Self, scales: [Self; 2]) -> Self {
         let round = Self::splat(Self::ROUND);
-        let (low, high) = (low.mul_add(times[0], round), high.mul_add(times[1], round));
+        let (low, high) = (low.mul_add(scales[0], round), high.mul_add(scales[1], round));
         // SAFETY: see above.
         unsafe {
             let high = _mm256_slli_epi32::<16>(_mm256_castps_si256(high.0));
@@ -197,7 +197,7 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn apart(a: Self, b: Self) -> [Self; 2] {
+    fn deinterleave(a: Self, b: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe {
             let (lower, upper) = (
@@ -212,7 +212,7 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
-    fn alternate(even: Self, odd: Self) -> [Self; 2] {
+    fn interleave(even: Self, odd: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe {
             let lower = _mm256_unpacklo_ps(even.0, odd.0);
@@ -230,7 +230,7 @@ impl Vector for F32x8 {
         from_stride: usize,
         to: *mut f32,
         to_stride: usize,
-        times: Option<Self>,
+        scale: Option<Self>,
     ) {
         // SAFETY: see above.
         unsafe {
@@ -239,8 +239,8 @@ impl Vector for F32x8 {
             for i in 0..4 {
                 let mut a = _mm256_loadu_ps(from.add(2 * i * from_stride));
                 let mut b = _mm256_loadu_ps(from.add((2 * i + 1) * from_stride));
-                if let Some(times) = times {
-                    (a, b) = (_mm256_mul_ps(a, times.0), _mm256_mul_ps(b, times.0));
+                if let Some(scale) = scale {
+                    (a, b) = (_mm256_mul_ps(a, scale.0), _mm256_mul_ps(b, scale.0));
                 }
                 pairs[2 * i] = _mm256_unpacklo_ps(a, b);
                 pairs[2 * i + 1] = _mm256_unpackhi_ps(a, b);

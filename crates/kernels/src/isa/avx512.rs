@@ -4,9 +4,9 @@ use std::arch::x86_64::*;
 
 use super::{kernel::Kernel, vector::Vector};
 
-/// Pixels of a convolution's register tile: 8 x 2 vectors are 16 accumulators, enough to hide
-/// the latency of two fused multiply-adds a cycle.
-const TILE: usize = 8;
+/// Rows of a register tile, `mr` in BLIS. 8 x 2 vectors are 16 accumulators, enough to hide the latency
+/// of two fused multiply-adds per cycle.
+const MR: usize = 8;
 
 /// Runs a kernel with AVX-512.
 ///
@@ -14,20 +14,20 @@ const TILE: usize = 8;
 /// The machine must have the features named here.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x16<false>, TILE>()
+    kernel.run::<F32x16<false>, MR>()
 }
 
-/// Runs a kernel with AVX-512 and its products of pairs, of bfloat16 and of integers.
+/// Runs a kernel with AVX-512 and its dot products of pairs, of bfloat16 and of 16-bit integers.
 ///
 /// # Safety
 /// The machine must have the features named here.
 #[target_feature(enable = "avx512bf16,avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 pub(super) unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x16<true>, TILE>()
+    kernel.run::<F32x16<true>, MR>()
 }
 
 /// 0, 16, 1, 17, ...
-static ALTERNATE: [u16; 32] = {
+static INTERLEAVE: [u16; 32] = {
     let mut order = [0; 32];
     let mut i = 0;
     while i < 32 {
@@ -37,8 +37,8 @@ static ALTERNATE: [u16; 32] = {
     order
 };
 
-/// `BF16`: the machine multiplies and rounds bfloat16, flushing subnormal numbers to zero, and adds
-/// products of integers as it multiplies.
+/// `BF16`: the machine has dot products of bfloat16 pairs (`vdpbf16ps`, which flush subnormal numbers to
+/// zero) and of pairs of 16-bit integers (`vpdpwssd`), and rounds to bfloat16.
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16<const BF16: bool>(__m512);
 
@@ -177,10 +177,10 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
-    fn where_positive(self, gate: Self) -> Self {
+    fn where_positive(self, mask: Self) -> Self {
         // SAFETY: see above.
         unsafe {
-            let keep = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate.0, _mm512_setzero_ps());
+            let keep = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(mask.0, _mm512_setzero_ps());
             F32x16(_mm512_maskz_mov_ps(keep, self.0))
         }
     }
@@ -222,7 +222,7 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
             let words = if BF16 {
                 let both = Self::rounded_two(low, high);
                 // Value i of `low`, then of `high`.
-                _mm512_permutexvar_epi16(_mm512_loadu_si512(ALTERNATE.as_ptr().cast()), both)
+                _mm512_permutexvar_epi16(_mm512_loadu_si512(INTERLEAVE.as_ptr().cast()), both)
             } else {
                 _mm512_or_si512(low.rounded(), _mm512_slli_epi32::<16>(high.rounded()))
             };
@@ -245,9 +245,9 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
-    fn pair_i16(low: Self, high: Self, times: [Self; 2]) -> Self {
+    fn pair_i16(low: Self, high: Self, scales: [Self; 2]) -> Self {
         let round = Self::splat(Self::ROUND);
-        let (low, high) = (low.mul_add(times[0], round), high.mul_add(times[1], round));
+        let (low, high) = (low.mul_add(scales[0], round), high.mul_add(scales[1], round));
         // SAFETY: see above.
         unsafe {
             let high = _mm512_slli_epi32::<16>(_mm512_castps_si512(high.0));
@@ -277,7 +277,7 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
-    fn apart(a: Self, b: Self) -> [Self; 2] {
+    fn deinterleave(a: Self, b: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe {
             let at = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -286,7 +286,7 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
-    fn alternate(even: Self, odd: Self) -> [Self; 2] {
+    fn interleave(even: Self, odd: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe {
             let at = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -300,7 +300,7 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
         from_stride: usize,
         to: *mut f32,
         to_stride: usize,
-        times: Option<Self>,
+        scale: Option<Self>,
     ) {
         // SAFETY: see above.
         unsafe {
@@ -308,8 +308,8 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
             let mut rows = [_mm512_setzero_ps(); 16];
             for (i, row) in rows.iter_mut().enumerate() {
                 *row = _mm512_loadu_ps(from.add(i * from_stride));
-                if let Some(times) = times {
-                    *row = _mm512_mul_ps(*row, times.0);
+                if let Some(scale) = scale {
+                    *row = _mm512_mul_ps(*row, scale.0);
                 }
             }
             // Rows 4q to 4q + 3: column 4b + c of 128-bit block b becomes block b of `quads[q][c]`.

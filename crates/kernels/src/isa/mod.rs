@@ -122,8 +122,7 @@ impl Isa {
     ///
     /// # Panics
     /// If the environment variable `RESNET_TEST_ISA`, a list separated by commas, names a set that
-    /// this machine lacks, so that a test cannot pass for not having run. `all` there means those that
-    /// it has.
+    /// this machine lacks: a test that cannot run must not pass. `all` stands for those that it has.
     pub fn to_test() -> Vec<Isa> {
         let here = Self::available();
         let wanted = std::env::var("RESNET_TEST_ISA").unwrap_or_default();
@@ -146,14 +145,15 @@ impl Isa {
         }
     }
 
-    /// Its name: `avx512-bf16` (AVX-512 with products of pairs of bfloat16, and of integers),
+    /// Its name: `avx512-bf16` (AVX-512 with dot products of bfloat16 and of 16-bit integers),
     /// `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
         self.0.name()
     }
 
-    /// Whether it multiplies bfloat16, two products a lane, rather than emulating that.
-    pub fn has_bf16_products(self) -> bool {
+    /// Whether it has an instruction for dot products of bfloat16 pairs (`vdpbf16ps`). Other sets widen
+    /// to f32.
+    pub fn has_native_bf16_dot(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512Bf16 => true,
@@ -188,25 +188,25 @@ impl Isa {
             type Output = usize;
             const PAIRS: bool = false;
             #[inline(always)]
-            fn run<V: Vector, const TILE: usize>(self) -> usize {
+            fn run<V: Vector, const MR: usize>(self) -> usize {
                 V::LANES
             }
         }
         self.dispatch(Lanes)
     }
 
-    /// Pixels of a register tile.
-    pub fn tile(self) -> usize {
-        struct Tile;
-        impl Kernel for Tile {
+    /// Rows of a register tile, `MR` in BLIS.
+    pub fn mr(self) -> usize {
+        struct Rows;
+        impl Kernel for Rows {
             type Output = usize;
             const PAIRS: bool = false;
             #[inline(always)]
-            fn run<V: Vector, const TILE: usize>(self) -> usize {
-                TILE
+            fn run<V: Vector, const MR: usize>(self) -> usize {
+                MR
             }
         }
-        self.dispatch(Tile)
+        self.dispatch(Rows)
     }
 }
 
@@ -240,7 +240,7 @@ mod tests {
         type Output = usize;
         const PAIRS: bool = true;
         #[inline(always)]
-        fn run<V: Vector, const TILE: usize>(self) -> usize {
+        fn run<V: Vector, const MR: usize>(self) -> usize {
             let n = V::LANES;
             let a: Vec<f32> = (0..n).map(|i| i as f32 * 1.37 - 3.0).collect();
             let b: Vec<f32> = (0..n).map(|i| 2.0 - i as f32 * 0.77).collect();
@@ -279,8 +279,8 @@ mod tests {
                 8.0 + half(a) * half(b) + half(b) * 0.5
             });
             let whole = |x: f32| f64::from(x * 100.0).round_ties_even();
-            let times = [V::splat(100.0), V::splat(-100.0)];
-            let pairs = (V::pair_i16(x, y, times), V::pair_i16(y, x, times));
+            let scales = [V::splat(100.0), V::splat(-100.0)];
+            let pairs = (V::pair_i16(x, y, scales), V::pair_i16(y, x, scales));
             // Half of the largest sum there is.
             let large = V::pair_i16(V::splat(-32768.0), V::splat(1.0), [V::splat(1.0); 2]);
             let sum = V::zero().dot2_i16(large, large).dot2_i16(pairs.0, pairs.1);
@@ -288,20 +288,22 @@ mod tests {
                 (f64::from(1 << 30) + 1.0 + 2.0 * whole(a) * whole(b)) as f32
             });
             let both = [out(x), out(y)].concat();
-            let [even, odd] = V::apart(x, y);
+            let [even, odd] = V::deinterleave(x, y);
             for (i, (even, odd)) in out(even).into_iter().zip(out(odd)).enumerate() {
                 assert_eq!([even, odd], both[2 * i..2 * i + 2]);
             }
-            let back = V::alternate(even, odd).map(out).concat();
+            let back = V::interleave(even, odd).map(out).concat();
             assert_eq!(back, both);
             let block: Vec<f32> = (0..n * (n + 3)).map(|i| i as f32).collect();
-            let mut turned = vec![0.0; n * (n + 1)];
-            for times in [None, Some(x)] {
+            let mut transposed = vec![0.0; n * (n + 1)];
+            for scale in [None, Some(x)] {
                 // SAFETY: both hold n rows of n values.
-                unsafe { V::transpose(block.as_ptr(), n + 3, turned.as_mut_ptr(), n + 1, times) };
+                unsafe {
+                    V::transpose(block.as_ptr(), n + 3, transposed.as_mut_ptr(), n + 1, scale)
+                };
                 for (row, column) in (0..n * n).map(|i| (i / n, i % n)) {
-                    let want = block[column * (n + 3) + row] * times.map_or(1.0, |_| a[row]);
-                    assert_eq!(turned[row * (n + 1) + column], want);
+                    let want = block[column * (n + 3) + row] * scale.map_or(1.0, |_| a[row]);
+                    assert_eq!(transposed[row * (n + 1) + column], want);
                 }
             }
             let special = [1.0, 1.003_906_3, 1.011_718_8, -1e30, f32::INFINITY, f32::NAN, 1e-40];

@@ -4,9 +4,9 @@ use std::arch::aarch64::*;
 
 use super::{kernel::Kernel, vector::Vector};
 
-/// Pixels of a convolution's register tile: 8 x 2 vectors are 16 accumulators, enough to hide
-/// the latency of four fused multiply-adds a cycle.
-const TILE: usize = 8;
+/// Rows of a register tile, `mr` in BLIS. 8 x 2 vectors are 16 accumulators, enough to hide the latency
+/// of four fused multiply-adds per cycle.
+const MR: usize = 8;
 
 /// Runs a kernel with NEON.
 ///
@@ -14,7 +14,7 @@ const TILE: usize = 8;
 /// The machine must have the features named here.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x4, TILE>()
+    kernel.run::<F32x4, MR>()
 }
 
 #[derive(Clone, Copy)]
@@ -114,9 +114,9 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn where_positive(self, gate: Self) -> Self {
+    fn where_positive(self, mask: Self) -> Self {
         // SAFETY: see above.
-        F32x4::from_bits(unsafe { vandq_u32(self.bits(), vcgtzq_f32(gate.0)) })
+        F32x4::from_bits(unsafe { vandq_u32(self.bits(), vcgtzq_f32(mask.0)) })
     }
 
     #[inline(always)]
@@ -145,9 +145,9 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn pair_i16(low: Self, high: Self, times: [Self; 2]) -> Self {
+    fn pair_i16(low: Self, high: Self, scales: [Self; 2]) -> Self {
         let round = Self::splat(Self::ROUND);
-        let (low, high) = (low.mul_add(times[0], round), high.mul_add(times[1], round));
+        let (low, high) = (low.mul_add(scales[0], round), high.mul_add(scales[1], round));
         // SAFETY: see above.
         F32x4::from_bits(unsafe { vsliq_n_u32::<16>(low.bits(), high.bits()) })
     }
@@ -172,13 +172,13 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn apart(a: Self, b: Self) -> [Self; 2] {
+    fn deinterleave(a: Self, b: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe { [F32x4(vuzp1q_f32(a.0, b.0)), F32x4(vuzp2q_f32(a.0, b.0))] }
     }
 
     #[inline(always)]
-    fn alternate(even: Self, odd: Self) -> [Self; 2] {
+    fn interleave(even: Self, odd: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe { [F32x4(vzip1q_f32(even.0, odd.0)), F32x4(vzip2q_f32(even.0, odd.0))] }
     }
@@ -189,7 +189,7 @@ impl Vector for F32x4 {
         from_stride: usize,
         to: *mut f32,
         to_stride: usize,
-        times: Option<Self>,
+        scale: Option<Self>,
     ) {
         // SAFETY: see above.
         unsafe {
@@ -197,8 +197,8 @@ impl Vector for F32x4 {
             let columns = |row: usize| {
                 let mut a = vld1q_f32(from.add(row * from_stride));
                 let mut b = vld1q_f32(from.add((row + 1) * from_stride));
-                if let Some(times) = times {
-                    (a, b) = (vmulq_f32(a, times.0), vmulq_f32(b, times.0));
+                if let Some(scale) = scale {
+                    (a, b) = (vmulq_f32(a, scale.0), vmulq_f32(b, scale.0));
                 }
                 [vtrn1q_f32(a, b), vtrn2q_f32(a, b)].map(|x| vreinterpretq_f64_f32(x))
             };

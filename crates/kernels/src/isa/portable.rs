@@ -3,13 +3,13 @@
 use super::{kernel::Kernel, vector::Vector};
 use crate::bf16::{bf16_to_f32, f32_to_bf16};
 
-/// Pixels of a convolution's register tile: 4 x 2 accumulators leave room for an unfused product
-/// among 16 registers.
-const TILE: usize = 4;
+/// Rows of a register tile, `mr` in BLIS. 4 x 2 accumulators leave room for an unfused product among 16
+/// registers.
+const MR: usize = 4;
 
 /// Runs a kernel without special instructions.
 pub(super) fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<F32x4, TILE>()
+    kernel.run::<F32x4, MR>()
 }
 
 #[derive(Clone, Copy)]
@@ -81,8 +81,8 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn where_positive(self, gate: Self) -> Self {
-        self.zip(gate, |a, g| if g > 0.0 { a } else { 0.0 })
+    fn where_positive(self, mask: Self) -> Self {
+        self.zip(mask, |a, g| if g > 0.0 { a } else { 0.0 })
     }
 
     #[inline(always)]
@@ -107,21 +107,21 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn pair_i16(low: Self, high: Self, times: [Self; 2]) -> Self {
-        let round = |x: Self, times| x.mul_add(times, Self::splat(Self::ROUND));
+    fn pair_i16(low: Self, high: Self, scales: [Self; 2]) -> Self {
+        let round = |x: Self, scale| x.mul_add(scale, Self::splat(Self::ROUND));
         let word = |low: f32, high: f32| low.to_bits() & 0xFFFF | high.to_bits() << 16;
-        let (low, high) = (round(low, times[0]), round(high, times[1]));
+        let (low, high) = (round(low, scales[0]), round(high, scales[1]));
         low.zip(high, |low, high| f32::from_bits(word(low, high)))
     }
 
     #[inline(always)]
-    fn apart(a: Self, b: Self) -> [Self; 2] {
+    fn deinterleave(a: Self, b: Self) -> [Self; 2] {
         let ([a, b, c, d], [e, f, g, h]) = (a.0, b.0);
         [F32x4([a, c, e, g]), F32x4([b, d, f, h])]
     }
 
     #[inline(always)]
-    fn alternate(even: Self, odd: Self) -> [Self; 2] {
+    fn interleave(even: Self, odd: Self) -> [Self; 2] {
         let ([a, b, c, d], [e, f, g, h]) = (even.0, odd.0);
         [F32x4([a, e, b, f]), F32x4([c, g, d, h])]
     }

@@ -50,8 +50,8 @@ pub trait Vector: Copy {
         unsafe { self.store(to.as_mut_ptr()) }
     }
 
-    /// Writes `LANES` values past the caches, where the machine has a way to: for what will long not be
-    /// read. Other threads see them after [`Vector::fence`].
+    /// Writes `LANES` values past the caches (a non-temporal store), where the machine can: for values
+    /// that are not read again soon. Other threads see them after [`Vector::fence`].
     ///
     /// # Safety
     /// As [`Vector::store`]; `p` must be a multiple of the vector's size.
@@ -61,7 +61,7 @@ pub trait Vector: Copy {
         unsafe { self.store(p) }
     }
 
-    /// Makes what [`Vector::stream`] wrote visible to others.
+    /// Makes what [`Vector::stream`] wrote visible to other threads.
     #[inline(always)]
     fn fence() {}
 
@@ -92,8 +92,8 @@ pub trait Vector: Copy {
     /// The larger of each lane; NaN where one is, as in PyTorch: a diverged net must show.
     fn max(self, other: Self) -> Self;
 
-    /// Lanes where `gate` is above zero; zero elsewhere.
-    fn where_positive(self, gate: Self) -> Self;
+    /// Lanes where `mask` is above zero; zero elsewhere.
+    fn where_positive(self, mask: Self) -> Self;
 
     /// Lanes where `a` equals `b`; zero elsewhere.
     fn where_equal(self, a: Self, b: Self) -> Self;
@@ -104,34 +104,37 @@ pub trait Vector: Copy {
     /// Each lane's upper bfloat16 half, widened.
     fn high_bf16(self) -> Self;
 
-    /// Rounds both to nearest even into pairs: `low` into the lower halves.
+    /// Rounds both to nearest even bfloat16, into pairs: `low` into the lower halves.
     fn pair_bf16(low: Self, high: Self) -> Self;
 
-    /// `self + a.low * b.low + a.high * b.high` for lanes of `a` and `b` that hold pairs.
+    /// `self + a.low * b.low + a.high * b.high` for lanes of `a` and `b` that hold pairs of bfloat16
+    /// (`vdpbf16ps`).
     #[inline(always)]
     fn dot2(self, a: Self, b: Self) -> Self {
         let high = a.high_bf16().mul_add(b.high_bf16(), self);
         a.low_bf16().mul_add(b.low_bf16(), high)
     }
 
-    /// Rounds `low` and `high`, each times its factor, to nearest integers of 16 bits, into pairs:
-    /// `low` into the lower halves. What does not fit means nothing.
-    fn pair_i16(low: Self, high: Self, times: [Self; 2]) -> Self;
+    /// Quantises `low` and `high` to pairs of 16-bit integers: each times its scale, rounded to
+    /// nearest, `low` into the lower halves. A value that does not fit gives a wrong integer.
+    fn pair_i16(low: Self, high: Self, scales: [Self; 2]) -> Self;
 
-    /// `self + a.low * b.low + a.high * b.high` for lanes of `a` and `b` that hold pairs of integers
-    /// of 16 bits, and lanes of `self` that hold integers of 32. A sum that does not fit wraps.
+    /// `self + a.low * b.low + a.high * b.high` for lanes of `a` and `b` that hold pairs of 16-bit
+    /// integers, and lanes of `self` that hold a 32-bit integer (`vpdpwssd`). A sum that does not fit
+    /// wraps.
     fn dot2_i16(self, a: Self, b: Self) -> Self;
 
-    /// Lanes that hold integers of 32 bits, as floating point numbers.
+    /// Lanes that hold 32-bit integers, as floating point numbers.
     fn i32_to_f32(self) -> Self;
 
-    /// Of the values of `a` and then `b`, those at even and those at odd places.
-    fn apart(a: Self, b: Self) -> [Self; 2];
+    /// The values of `a`, then `b`, at even and at odd positions.
+    fn deinterleave(a: Self, b: Self) -> [Self; 2];
 
-    /// The reverse of [`Vector::apart`].
-    fn alternate(even: Self, odd: Self) -> [Self; 2];
+    /// The reverse of [`Vector::deinterleave`].
+    fn interleave(even: Self, odd: Self) -> [Self; 2];
 
-    /// Writes the transpose of a block of `LANES` rows of `LANES` values, each row times `times`.
+    /// Writes the transpose of a block of `LANES` rows of `LANES` values, each row multiplied by
+    /// `scale` lane by lane.
     ///
     /// # Safety
     /// `from` must be valid for reading and `to` for writing `LANES` values from each of the
@@ -142,7 +145,7 @@ pub trait Vector: Copy {
         from_stride: usize,
         to: *mut f32,
         to_stride: usize,
-        times: Option<Self>,
+        scale: Option<Self>,
     ) {
         for row in 0..Self::LANES {
             let mut values = [0.0; 16];
@@ -150,7 +153,7 @@ pub trait Vector: Copy {
             // SAFETY: the caller's contract, and there is room.
             unsafe {
                 let line = Self::load(from.add(row * from_stride));
-                times.map_or(line, |times| line.mul(times)).store(values.as_mut_ptr());
+                scale.map_or(line, |scale| line.mul(scale)).store(values.as_mut_ptr());
                 for column in 0..Self::LANES {
                     *to.add(column * to_stride + row) = values[column];
                 }
@@ -158,7 +161,8 @@ pub trait Vector: Copy {
         }
     }
 
-    /// Asks for the cache line at an address, valid or not, where the machine has a way to ask.
+    /// Prefetches the cache line at an address, valid or not. Does nothing where the machine has no
+    /// such instruction.
     #[inline(always)]
     fn prefetch<T>(_: *const T) {}
 

@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Algorithms, Cpu, Dtype, Storage,
-    conv::{Activation, Algorithm, Conv, Direction, Epilogue, Mode, ScaleShift, Source},
+    conv::{Algorithm, Conv, ConvConfig, ConvInput, Direction, Epilogue, Mode, ScaleShift, Source},
 };
 
 use crate::{
@@ -116,13 +116,15 @@ impl Problem {
     pub(crate) fn run(&self, case: &Case, cpu: &Cpu) -> Vec<f32> {
         let (s, batch, direction) = (case.shape, case.batch, case.direction);
         let source = Source::Activation;
-        let conv = Conv::new(s, Dtype::Bf16, source, case.mode, case.most, cpu).unwrap();
+        let (mode, most) = (case.mode, case.most);
+        let config = ConvConfig { shape: s, dtype: Dtype::Bf16, source, mode, batch: most };
+        let conv = Conv::new(config, cpu).unwrap();
         let algorithm = conv.algorithm(direction).expect("a mode with this direction");
         let by_tiles = matches!(algorithm, Algorithm::Winograd { .. });
         let may = cpu.algorithms() == Algorithms::Fastest;
         assert_eq!(by_tiles, may && is_winograd(&s), "{algorithm}");
         let norm = self.norm.as_ref().map(|[scale, shift]| ScaleShift { scale, shift });
-        let x = Activation { values: self.x.as_values(), norm };
+        let x = ConvInput { values: self.x.as_values(), norm };
         let dy = self.dy.as_values();
         let mut packed = vec![f32::NAN; conv.packed_len()];
         let mut scratch = vec![f32::NAN; conv.scratch_len()];

@@ -1,6 +1,6 @@
 use resnet_kernels::{
     Cpu, Dtype, Isa, Storage, Values, ValuesMut,
-    batch_norm::{BatchNorm, EPSILON, Gate, Parameters, ResidualGradient, merge},
+    batch_norm::{BatchNorm, EPSILON, NormParameters, ReluMask, ResidualGradient, merge},
 };
 
 use crate::testing::{error, from_stored, narrow, on_every_isa, random, stored, to_stored, wide};
@@ -59,7 +59,7 @@ fn reference(c: &Case, x: &[f64], w: &[f64], b: &[f64], residual: &[f64], g: &[f
     Reference { out, mean, var, d_x, d_residual, d_weight, d_bias }
 }
 
-/// `rounding` is that of the storage element: 2^-24 or 2^-9.
+/// `rounding` is that of the dtype: 2^-24 or 2^-9.
 fn check(dtype: Dtype, rounding: f64, offset: f64) {
     on_every_isa(|cpu| {
         for case in &CASES {
@@ -69,7 +69,7 @@ fn check(dtype: Dtype, rounding: f64, offset: f64) {
             let (w, b) = (random(case.channels, 4), random(case.channels, 5));
             let want = reference(case, &x, &w, &b, &residual, &g);
             let stored = |v: &[f64]| to_stored(dtype, v, case.n, case.channels);
-            let norm = BatchNorm { pixels: case.n * case.pixels, channels: case.channels };
+            let norm = BatchNorm { batch_pixels: case.n * case.pixels, channels: case.channels };
             let (mut mean, mut var) = (vec![0.0; case.channels], vec![1.0; case.channels]);
             let mut saved = vec![f32::NAN; norm.saved_len()];
             let mut scratch = vec![f32::NAN; norm.scratch_len()];
@@ -77,7 +77,7 @@ fn check(dtype: Dtype, rounding: f64, offset: f64) {
             let x_stored = x_stored.as_values();
             let mut out = Storage::zeroed(dtype, x_stored.len()).unwrap();
             let w32 = narrow(&w);
-            let parameters = Parameters {
+            let parameters = NormParameters {
                 weight: &w32,
                 bias: &narrow(&b),
                 running_mean: &mut mean,
@@ -108,7 +108,7 @@ fn check(dtype: Dtype, rounding: f64, offset: f64) {
             norm.backward(
                 cpu,
                 x_stored,
-                Gate::Output(out.as_values()),
+                ReluMask::Output(out.as_values()),
                 &w32,
                 &saved,
                 gradient.as_values_mut(),
@@ -144,11 +144,11 @@ fn stores_bf16() {
 #[test]
 fn a_single_value_moves_no_statistics() {
     on_every_isa(|cpu| {
-        let norm = BatchNorm { pixels: 1, channels: 3 };
+        let norm = BatchNorm { batch_pixels: 1, channels: 3 };
         let (mut mean, mut var) = ([0.5; 3], [2.0; 3]);
         let (mut saved, mut scratch) = (vec![0.0; norm.saved_len()], vec![0.0; norm.scratch_len()]);
         let mut out = [9.0; 16];
-        let parameters = Parameters {
+        let parameters = NormParameters {
             weight: &[1.5; 3],
             bias: &[0.25; 3],
             running_mean: &mut mean,
@@ -166,11 +166,11 @@ fn threads_change_no_bit() {
     let x = to_stored(Dtype::Fp32, &random(2 * 33 * 700, 1), 2, 33);
     let run = |threads| {
         let cpu = Cpu::with_isa(threads, Isa::available()[0]).unwrap();
-        let norm = BatchNorm { pixels: case.n * case.pixels, channels: case.channels };
+        let norm = BatchNorm { batch_pixels: case.n * case.pixels, channels: case.channels };
         let (mut saved, mut scratch) = (vec![0.0; norm.saved_len()], vec![0.0; norm.scratch_len()]);
         let (mut mean, mut var) = (vec![0.0; 33], vec![1.0; 33]);
         let mut out = vec![0.0; x.len()];
-        let parameters = Parameters {
+        let parameters = NormParameters {
             weight: &[1.5; 33],
             bias: &[0.1; 33],
             running_mean: &mut mean,
@@ -185,9 +185,9 @@ fn threads_change_no_bit() {
 }
 
 #[test]
-fn the_gate_is_computed_again() {
+fn a_recomputed_mask_is_the_stored_one() {
     on_every_isa(|cpu| {
-        let norm = BatchNorm { pixels: 50, channels: 40 };
+        let norm = BatchNorm { batch_pixels: 50, channels: 40 };
         let x = to_stored(Dtype::Fp32, &random(50 * 40, 1), 2, 40);
         let x = x.as_values();
         let (weight, bias) = (narrow(&random(40, 2)), narrow(&random(40, 3)));
@@ -196,7 +196,7 @@ fn the_gate_is_computed_again() {
         let mut scratch = vec![0.0; norm.scratch_len()];
         let mut out = vec![0.0; x.len()];
         let (mut mean, mut var) = (vec![0.0; 40], vec![1.0; 40]);
-        let parameters = Parameters {
+        let parameters = NormParameters {
             weight: &weight,
             bias: &bias,
             running_mean: &mut mean,
@@ -204,12 +204,12 @@ fn the_gate_is_computed_again() {
         };
         let y = ValuesMut::Fp32(&mut out);
         norm.forward(cpu, x, parameters, None, true, y, &mut saved, &mut scratch);
-        let mut backward = |gate| {
+        let mut backward = |mask| {
             let (mut g, mut dw, mut db) = (gradient.clone(), vec![0.0; 40], vec![0.0; 40]);
             norm.backward(
                 cpu,
                 x,
-                gate,
+                mask,
                 &weight,
                 &saved,
                 ValuesMut::Fp32(&mut g),
@@ -220,9 +220,9 @@ fn the_gate_is_computed_again() {
             );
             (g, dw, db)
         };
-        let open = backward(Gate::Open);
-        let stored = backward(Gate::Output(Values::Fp32(&out)));
-        let again = backward(Gate::Input(norm.scale_shift(&saved)));
+        let open = backward(ReluMask::None);
+        let stored = backward(ReluMask::Output(Values::Fp32(&out)));
+        let again = backward(ReluMask::Recomputed(norm.scale_shift(&saved)));
         assert!(again == stored && stored != open);
     });
 }
@@ -233,7 +233,7 @@ fn halves_of_a_batch_combine() {
     for (dtype, tolerance) in [(Dtype::Fp32, 1e-5), (Dtype::Bf16, 2e-2)] {
         on_every_isa(|cpu| {
             let (channels, pixels) = (40, 900);
-            let whole = BatchNorm { pixels, channels };
+            let whole = BatchNorm { batch_pixels: pixels, channels };
             let parts = [(0, 300), (300, 600)];
             let shifted: Vec<f64> = random(pixels * channels, 1).iter().map(|v| v + 0.5).collect();
             let x = to_stored(dtype, &shifted, 1, channels);
@@ -246,7 +246,7 @@ fn halves_of_a_batch_combine() {
             let (mut mean, mut var) = running();
             let (mut saved, mut out) = (vec![0.0; whole.saved_len()], zeros());
             let mut scratch = vec![f32::NAN; whole.scratch_len()];
-            let parameters = Parameters {
+            let parameters = NormParameters {
                 weight: &weight,
                 bias: &bias,
                 running_mean: &mut mean,
@@ -259,7 +259,7 @@ fn halves_of_a_batch_combine() {
             whole.backward(
                 cpu,
                 x.as_values(),
-                Gate::Output(out.as_values()),
+                ReluMask::Output(out.as_values()),
                 &weight,
                 &saved,
                 dx.as_values_mut(),
@@ -271,7 +271,7 @@ fn halves_of_a_batch_combine() {
 
             let range = |(start, pixels): (usize, usize)| start * 48..(start + pixels) * 48;
             let found = parts.map(|part| {
-                let norm = BatchNorm { pixels: part.1, channels };
+                let norm = BatchNorm { batch_pixels: part.1, channels };
                 let mut moments = vec![f64::NAN; norm.sums_len()];
                 norm.moments(cpu, x.values(range(part)), &mut moments, &mut scratch);
                 moments
@@ -286,7 +286,7 @@ fn halves_of_a_batch_combine() {
             }
             let (mut half_mean, mut half_var) = running();
             let mut half_saved = vec![0.0; whole.saved_len()];
-            let parameters = Parameters {
+            let parameters = NormParameters {
                 weight: &weight,
                 bias: &bias,
                 running_mean: &mut half_mean,
@@ -300,16 +300,16 @@ fn halves_of_a_batch_combine() {
             let (mut half_out, mut sums) = (zeros(), vec![0.0; whole.sums_len()]);
             let (mut half_dw, mut half_db) = (vec![0.0; channels], vec![0.0; channels]);
             for part in parts {
-                let (norm, range) = (BatchNorm { pixels: part.1, channels }, range(part));
+                let (norm, range) = (BatchNorm { batch_pixels: part.1, channels }, range(part));
                 let (x, y) = (x.values(range.clone()), half_out.values_mut(range.clone()));
                 norm.normalize(cpu, x, &bias, None, true, y, &half_saved, &mut scratch);
-                let gate = Gate::Output(half_out.values(range.clone()));
+                let mask = ReluMask::Output(half_out.values(range.clone()));
                 let mut own = vec![f64::NAN; norm.sums_len()];
                 let (mut own_dw, mut own_db) = (vec![0.0; channels], vec![0.0; channels]);
                 norm.gradient_sums(
                     cpu,
                     x,
-                    gate,
+                    mask,
                     &half_saved,
                     g.values(range),
                     &mut own_dw,
@@ -326,14 +326,14 @@ fn halves_of_a_batch_combine() {
             assert!(error(&wide(&half_db), &wide(&db)) < 1e-3);
             let mut half_dx = stored(dtype, &g.as_values().to_f32());
             for part in parts {
-                let (norm, range) = (BatchNorm { pixels: part.1, channels }, range(part));
-                let gate = Gate::Output(half_out.values(range.clone()));
+                let (norm, range) = (BatchNorm { batch_pixels: part.1, channels }, range(part));
+                let mask = ReluMask::Output(half_out.values(range.clone()));
                 norm.backward_data(
                     cpu,
                     900.0,
                     &sums,
                     x.values(range.clone()),
-                    gate,
+                    mask,
                     &weight,
                     &half_saved,
                     half_dx.values_mut(range),

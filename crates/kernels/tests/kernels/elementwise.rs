@@ -1,6 +1,6 @@
 use resnet_kernels::{
     Dtype,
-    elementwise::{PadShortcut, add_relu, pass_gradient},
+    elementwise::{PadShortcut, add_relu, add_relu_backward},
 };
 
 use crate::testing::{from_stored, narrow, on_every_isa, random, stored, to_stored};
@@ -16,7 +16,7 @@ fn add_relu_and_its_gradient() {
             let (mut out, mut d, before) = (noise(5), noise(4), noise(4).to_f32(0..n));
             let (a, b, g) = (a.as_values(), b.as_values(), g.as_values());
             add_relu(cpu, a, Some(b), true, out.as_values_mut());
-            pass_gradient(cpu, g, Some(out.as_values()), d.as_values_mut(), true);
+            add_relu_backward(cpu, g, Some(out.as_values()), d.as_values_mut(), true);
             let (a32, b32, g32) = (a.to_f32(), b.to_f32(), g.to_f32());
             let sums: Vec<f32> = (0..n).map(|i| (a32[i] + b32[i]).max(0.0)).collect();
             assert_eq!(out.as_values(), stored(dtype, &sums).as_values());
@@ -24,7 +24,7 @@ fn add_relu_and_its_gradient() {
             let sums: Vec<f32> = (0..n).map(|i| before[i] + gated(i)).collect();
             assert_eq!(d.as_values(), stored(dtype, &sums).as_values());
             add_relu(cpu, a, None, false, out.as_values_mut());
-            pass_gradient(cpu, g, None, d.as_values_mut(), false);
+            add_relu_backward(cpu, g, None, d.as_values_mut(), false);
             assert!(out.as_values() == a && d.as_values() == g);
         });
     }

@@ -1,10 +1,10 @@
-//! What can be wrong with a graph.
+//! Errors of graphs.
 
 use thiserror::Error;
 
 use super::Shape;
 
-/// Why a graph cannot be run on an image.
+/// Why a graph cannot run on images of a size.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GraphError {
     /// A window does not fit in its input.
@@ -19,17 +19,17 @@ pub enum GraphError {
         kernel: usize,
         /// Its padding.
         padding: usize,
-        /// The shape it was given.
+        /// Shape of its input.
         input: Shape,
     },
-    /// The two sides of an addition differ.
+    /// The shapes of an addition's inputs differ.
     #[error("{node}: cannot add {left} and {right}")]
     Mismatch {
         /// The node.
         node: String,
-        /// First input.
+        /// Shape of the first input.
         left: Shape,
-        /// Second input.
+        /// Shape of the second input.
         right: Shape,
     },
     /// A structural rule is broken.
@@ -37,7 +37,7 @@ pub enum GraphError {
     Structure {
         /// The node.
         node: String,
-        /// What must hold.
+        /// The rule.
         rule: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! The list of nodes, and how it grows.
+//! The graph: a list of nodes.
 
 use super::{Epsilon, Node, NodeId, Op};
 
@@ -10,7 +10,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// A graph that holds just its input, of so many channels.
+    /// A graph with an input of `channels` channels and nothing else.
     pub fn new(channels: usize) -> Self {
         let input = Node { name: "input".into(), op: Op::Input, inputs: vec![], channels };
         Graph { nodes: vec![input], epsilon: Epsilon::default() }
@@ -47,7 +47,7 @@ impl Graph {
         self.nodes.len() - 1
     }
 
-    /// Appends a convolution of `channels` outputs.
+    /// Appends a square convolution without bias (`torch.nn.Conv2d`), with `channels` output channels.
     pub fn conv2d(
         &mut self,
         name: impl Into<String>,
@@ -60,22 +60,22 @@ impl Graph {
         self.push(name, Op::Conv2d { kernel, stride, padding }, &[x], channels)
     }
 
-    /// Appends a batch norm.
+    /// Appends a batch norm (`torch.nn.BatchNorm2d`).
     pub fn batch_norm2d(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
         self.push(name, Op::BatchNorm2d, &[x], self.nodes[x].channels)
     }
 
-    /// Appends a ReLU.
+    /// Appends a ReLU (`torch.nn.ReLU`).
     pub fn relu(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
         self.push(name, Op::Relu, &[x], self.nodes[x].channels)
     }
 
-    /// Appends a sum.
+    /// Appends the sum of two nodes of equal shape.
     pub fn add(&mut self, name: impl Into<String>, a: NodeId, b: NodeId) -> NodeId {
         self.push(name, Op::Add, &[a, b], self.nodes[a].channels)
     }
 
-    /// Appends a max pool.
+    /// Appends a max pool (`torch.nn.MaxPool2d`).
     pub fn max_pool2d(
         &mut self,
         name: impl Into<String>,
@@ -87,12 +87,12 @@ impl Graph {
         self.push(name, Op::MaxPool2d { kernel, stride, padding }, &[x], self.nodes[x].channels)
     }
 
-    /// Appends a global average pool.
+    /// Appends a global average pool (`torch.nn.AdaptiveAvgPool2d(1)`).
     pub fn global_avg_pool(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
         self.push(name, Op::GlobalAvgPool, &[x], self.nodes[x].channels)
     }
 
-    /// Appends a linear layer.
+    /// Appends a linear layer with bias (`torch.nn.Linear`), with `outputs` outputs.
     pub fn linear(&mut self, name: impl Into<String>, x: NodeId, outputs: usize) -> NodeId {
         self.push(name, Op::Linear, &[x], outputs)
     }
@@ -107,12 +107,12 @@ impl Graph {
         self.nodes[Self::INPUT].channels
     }
 
-    /// Outputs of the last node.
+    /// Outputs of the last node, the logits.
     pub fn classes(&self) -> usize {
         self.nodes[self.nodes.len() - 1].channels
     }
 
-    /// The nodes that read each node.
+    /// For each node, the nodes that read it.
     pub fn consumers(&self) -> Vec<Vec<NodeId>> {
         let mut consumers: Vec<Vec<NodeId>> = vec![Vec::new(); self.nodes.len()];
         for (id, node) in self.nodes.iter().enumerate() {

@@ -1,8 +1,22 @@
 //! A network as data: nodes in topological order.
 //!
-//! Everything else reads this one list: the parameter inventory, the plan, the summary and the
-//! state-dict names. A node's `name` is the PyTorch module path (`layer1.0.conv1`), so that
+//! Start from [`Graph::new`], append nodes with its methods, and make a
+//! [`Network`](crate::Network) of it. The parameters, the plans, the summary and the state-dict names
+//! all follow from this list. A node's `name` is the PyTorch module path (`layer1.0.conv1`), so
 //! `name + ".weight"` is a state-dict key.
+//!
+//! ```
+//! use resnet_network::Graph;
+//!
+//! let mut g = Graph::new(3);
+//! let x = g.conv2d("conv1", Graph::INPUT, 16, 3, 1, 1);
+//! let x = g.batch_norm2d("bn1", x);
+//! let x = g.relu("relu1", x);
+//! let x = g.global_avg_pool("avgpool", x);
+//! g.linear("fc", x, 10);
+//! assert_eq!(g.shapes(32, 32)?.last().unwrap().channels, 10);
+//! # Ok::<(), resnet_network::graph::GraphError>(())
+//! ```
 
 mod epsilon;
 mod error;

@@ -1,4 +1,4 @@
-//! One operation of a network.
+//! Nodes: the operations of a network.
 
 /// Index of a node in [`Graph::nodes`](super::Graph::nodes).
 pub type NodeId = usize;
@@ -29,7 +29,7 @@ pub enum Op {
         kernel: usize,
         /// Step between windows.
         stride: usize,
-        /// Border that never wins.
+        /// Border of minus infinity around the image.
         padding: usize,
     },
     /// Mean over height and width: `torch.nn.AdaptiveAvgPool2d(1)`.
@@ -44,10 +44,10 @@ pub enum Op {
     },
 }
 
-/// One operation of a network.
+/// A node of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// The PyTorch module path, or a descriptive path where PyTorch has no module.
+    /// The PyTorch module path, or a descriptive one for operations that are no module in PyTorch.
     pub name: String,
     /// What it computes.
     pub op: Op,
@@ -58,7 +58,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Weights and biases of a node that reads so many channels.
+    /// The number of weights and of biases, for `inputs` input channels.
     pub fn parameters(&self, inputs: usize) -> (usize, usize) {
         match self.op {
             Op::Conv2d { kernel, .. } => (self.channels * inputs * kernel * kernel, 0),
@@ -73,8 +73,8 @@ impl Node {
         }
     }
 
-    /// Multiply-accumulates for one image, as torchvision counts them: of convolutions and linear
-    /// layers.
+    /// Multiply-accumulates for one image. As in torchvision, only convolutions and linear layers
+    /// count.
     pub fn macs(&self, inputs: usize, output: Shape) -> usize {
         match self.op {
             Op::Conv2d { .. } | Op::Linear => {
@@ -85,7 +85,7 @@ impl Node {
     }
 }
 
-/// Extent of an activation, without the batch.
+/// Shape of an activation for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Channels.
@@ -97,12 +97,12 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Values of one image.
+    /// Number of values.
     pub fn len(self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// Whether the shape holds nothing.
+    /// Whether there are no values.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }

@@ -1,14 +1,14 @@
-//! The shapes of activations, and the rules that a graph must keep.
+//! Shape inference, and the rules that a graph must keep.
 
 use super::{Graph, GraphError, Node, NodeId, Op, Shape};
 
 impl Graph {
-    /// The output shape of every node for images of this size.
+    /// The output shape of every node for images of `height` x `width`.
     ///
     /// # Errors
-    /// Where a window does not fit, the sides of an addition differ, a rule of the family is
-    /// broken (a linear layer needs a 1x1 image, and so on), or a count of values, weights or
-    /// products is beyond any machine: whoever adds and multiplies them need not check.
+    /// If a window does not fit, the shapes of an addition differ, a rule is broken (a linear layer
+    /// needs a 1x1 image, and so on), or a number of values, weights or products is above 2^44. So
+    /// sums and products of these numbers do not overflow.
     pub fn shapes(&self, height: usize, width: usize) -> Result<Vec<Shape>, GraphError> {
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes().len());
         for node in self.nodes() {
@@ -104,8 +104,8 @@ impl Graph {
         Ok(shapes)
     }
 
-    /// The rules beyond [`Graph::shapes`] that whoever runs a network relies on: one convolution
-    /// alone reads the images, a linear layer alone ends the network, and every value is read.
+    /// Checks the rules that plans rely on, beyond [`Graph::shapes`]: a single convolution reads the
+    /// images, the only linear layer is the last node, and every value is read.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -136,10 +136,10 @@ impl Graph {
     }
 }
 
-/// The most values, weights and products of a node: those of a million nodes have a sum.
+/// Values, weights and products of a node, at most. The sum over a million nodes does not overflow.
 const MOST: usize = 1 << 44;
 
-/// Whether values, weights and products of a node that reads so many channels are no more than that.
+/// Whether a node with `inputs` input channels keeps within [`MOST`].
 fn is_countable(node: &Node, inputs: usize, output: Shape) -> bool {
     let pixels = output.height.checked_mul(output.width);
     let count = |channels: usize| pixels?.checked_mul(channels).filter(|&n| n <= MOST);
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_counted_is_refused() {
+    fn too_many_values_are_refused() {
         let refused = |channels: usize, kernel: usize, side: usize| {
             let mut g = Graph::new(channels);
             g.conv2d("conv1", Graph::INPUT, channels, kernel, 1, kernel / 2);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn errors_name_node_and_shapes() {
         let mut g = Graph::new(3);
         let c = g.conv2d("conv1", Graph::INPUT, 8, 3, 2, 1);
         g.add("sum", c, Graph::INPUT);

@@ -31,7 +31,7 @@ pub enum Block {
     Bottleneck,
 }
 
-/// The part of the family a net belongs to.
+/// The branch of the family that a net belongs to: its stem, widths and names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// 7x7 stem, max pool, four stages of 64 to 512 planes, `fc` head.
@@ -53,7 +53,7 @@ impl Family {
         if self == Family::ImageNet { "fc" } else { "linear" }
     }
 
-    /// Name of the shortcuts that have parameters.
+    /// Name of the projection shortcuts in a state dict.
     pub fn shortcut(self) -> &'static str {
         if self == Family::ImageNet { "downsample" } else { "shortcut" }
     }
@@ -97,7 +97,7 @@ pub struct Arch {
     pub epsilon: Epsilon,
 }
 
-/// An architecture name that means nothing here.
+/// An unknown architecture name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "unknown architecture '{}': expected resnet18|34|50|101|152 (ImageNet), the same with \
@@ -207,12 +207,12 @@ impl Arch {
         })
     }
 
-    /// Side of the images the net was designed for.
+    /// Rows and columns of the images that the net was designed for, pixels.
     pub fn image_size(&self) -> usize {
         if self.family == Family::ImageNet { 224 } else { 32 }
     }
 
-    /// Classes of the data the net was designed for.
+    /// Classes of the data that the net was designed for.
     pub fn default_classes(&self) -> usize {
         if self.family == Family::ImageNet { 1000 } else { 10 }
     }
@@ -222,7 +222,7 @@ impl Arch {
         if self.family == Family::Paper { 16 } else { 64 }
     }
 
-    /// Blocks in each stage, and their kind.
+    /// The number of blocks in each stage, and their kind.
     pub(super) fn stages(&self) -> (Vec<usize>, Block) {
         if self.family == Family::Paper {
             return (vec![(self.depth - 2) / 6; 3], Block::Basic);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_net() {
+    fn other_names_are_refused() {
         for name in [
             "",
             "resnet",

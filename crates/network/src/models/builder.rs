@@ -1,4 +1,4 @@
-//! One builder for the whole family: a stem, stages of blocks, a head.
+//! Builds the graph of any architecture of the family: a stem, stages of blocks, a head.
 
 use super::{Arch, Block, Family, StrideAt};
 use crate::graph::{Graph, NodeId, Op};
@@ -10,18 +10,18 @@ enum Shortcut {
     Projection(&'static str),
     /// Subsampling and zero channels (option A).
     Pad,
-    /// A plain net has none.
+    /// No shortcut: a plain net.
     Absent,
 }
 
 impl Arch {
-    /// The network for RGB images and so many classes.
+    /// The graph for RGB images and `classes` classes.
     pub fn graph(&self, classes: usize) -> Graph {
         self.graph_with(3, classes, self.width())
     }
 
-    /// The network for images of `in_channels`, with `width` channels in its first stage (the
-    /// others are as many times wider as in the paper).
+    /// The graph for images of `in_channels` channels, with `width` channels in the first stage. Each
+    /// later stage doubles the width, as in the paper.
     ///
     /// ```
     /// let arch: resnet_network::Arch = "resnet20".parse().unwrap();

@@ -1,4 +1,4 @@
-//! A graph with its parameters and running statistics.
+//! The network and its arenas.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network with random parameters.
+    /// A network with random parameters, running means 0 and running variances 1.
     ///
     /// ```
     /// use resnet_network::{Arch, Network, network::Init};
@@ -62,50 +62,50 @@ impl Network {
         net
     }
 
-    /// Its graph.
+    /// The graph.
     pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// The inventory of parameters, in PyTorch's order.
+    /// The parameters' names, shapes and ranges, in PyTorch's order.
     pub fn params(&self) -> &[Param] {
         &self.params
     }
 
-    /// The arena of parameters.
+    /// The arena: all parameters one after the other, in the order of [`Network::params`].
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// The arena of parameters, to be changed.
+    /// The arena, mutable.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 
-    /// Batches that the running statistics are of, if that is one number for all of them.
+    /// `num_batches_tracked`, if it is the same for all batch norms.
     pub fn batches_tracked(&self) -> Option<i64> {
         let first = *self.batches_tracked.first()?;
         self.batches_tracked.iter().all(|&count| count == first).then_some(first)
     }
 
-    /// The places of a node's parameters in the arena: weight, then bias.
+    /// The ranges of a node's parameters in the arena: weight, then bias.
     pub fn ranges(&self, node: NodeId) -> impl Iterator<Item = Range<usize>> {
         let first = self.params.partition_point(|p| p.node < node);
         self.params[first..].iter().take_while(move |p| p.node == node).map(|p| p.range.clone())
     }
 
-    /// Mean and variance that a batch norm uses in inference.
+    /// A batch norm's running mean and running variance, each `[channels]`.
     pub fn running(&self, node: NodeId) -> (&[f32], &[f32]) {
         let stats = &self.stats[self.stats_index(node)];
         (&self.running[stats.mean.clone()], &self.running[stats.var.clone()])
     }
 
-    /// A batch norm's parameters and its running statistics, which are to be updated by one more
-    /// batch.
+    /// A batch norm's weight, bias, running mean and running variance, to be updated by a batch. Adds
+    /// 1 to its `num_batches_tracked`.
     pub fn norm_mut(&mut self, node: NodeId) -> [&mut [f32]; 4] {
         let [weight, bias] = self.weight_and_bias(node);
         let index = self.stats_index(node);
-        // A file may hold any number.
+        // A file may contain any number.
         self.batches_tracked[index] = self.batches_tracked[index].wrapping_add(1);
         let stats = &self.stats[index];
         let disjoint = "the inventory's ranges are disjoint";
@@ -115,7 +115,10 @@ impl Network {
         [weight, bias, mean, var]
     }
 
-    /// The places of weight and bias of a batch norm or a linear layer.
+    /// The ranges of weight and bias of a batch norm or a linear layer.
+    ///
+    /// # Panics
+    /// If the node has no bias.
     pub fn weight_and_bias(&self, node: NodeId) -> [Range<usize>; 2] {
         let mut ranges = self.ranges(node);
         let mut next = || ranges.next().expect("the node has a weight and a bias");

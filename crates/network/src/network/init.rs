@@ -1,20 +1,20 @@
-//! Initial parameters.
+//! Initialisation of parameters.
 
 use super::{Param, ParamKind};
 use crate::random::Random;
 
-/// Initial values of convolutions and linear layers; batch norms start as the identity.
+/// Initialisation of convolutions and linear layers. Batch norms start with weight 1 and bias 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Init {
-    /// PyTorch's defaults of `Conv2d` and `Linear`: uniform in +-1/sqrt(fan in).
+    /// PyTorch's defaults for `Conv2d` and `Linear`: uniform in +-1/sqrt(fan_in).
     PyTorch,
-    /// He et al. 2015 (equation 10) for convolutions: normal, with variance 2 / fan in. Linear
-    /// layers as PyTorch.
+    /// `torch.nn.init.kaiming_normal_` for convolutions (He et al. 2015, equation 10): normal with
+    /// variance 2 / fan_in. Linear layers as in PyTorch.
     He,
 }
 
-/// Initial values in PyTorch's layout.
+/// The initial values of a parameter, in PyTorch's layout.
 pub(super) fn draw(param: &Param, params: &[Param], init: Init, random: &mut Random) -> Vec<f32> {
     let fan_in = |shape: &[usize]| shape[1..].iter().product::<usize>() as f32;
     let uniform = |random: &mut Random, bound: f32| (2.0 * random.uniform() - 1.0) * bound;

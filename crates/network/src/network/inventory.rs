@@ -1,17 +1,18 @@
-//! Which parameters and statistics a graph has, and where they lie.
+//! The parameters and running statistics of a graph, and their ranges in the arenas.
 
 use std::ops::Range;
 
 use crate::graph::{Graph, Node, NodeId, Op};
 
-/// What a parameter is, for initialisation and for the optimiser's rules.
+/// Kind of a parameter, which decides its initialisation and weight decay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParamKind {
-    /// Weight of a convolution; in the arena `[out][row][column][in]`, PyTorch's `channels_last`.
+    /// Weight of a convolution. In the arena it is `[out][row][column][in]`, PyTorch's
+    /// `channels_last`.
     ConvWeight,
-    /// Scale of a batch norm.
+    /// Weight of a batch norm.
     NormWeight,
-    /// Shift of a batch norm.
+    /// Bias of a batch norm.
     NormBias,
     /// Weight of a linear layer.
     LinearWeight,
@@ -20,25 +21,24 @@ pub enum ParamKind {
 }
 
 impl ParamKind {
-    /// Whether it is a weight of a convolution or a linear layer, rather than a bias or a batch
-    /// norm's parameter.
+    /// Whether it is the weight of a convolution or a linear layer: not a bias, nor of a batch norm.
     pub fn is_weight(self) -> bool {
         matches!(self, ParamKind::ConvWeight | ParamKind::LinearWeight)
     }
 }
 
-/// A parameter's entry in the inventory.
+/// A parameter of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Param {
     /// State-dict key.
     pub name: String,
-    /// PyTorch's shape.
+    /// Shape in PyTorch.
     pub shape: Vec<usize>,
-    /// What it is.
+    /// Its kind.
     pub kind: ParamKind,
     /// The node it belongs to.
     pub node: NodeId,
-    /// Its place in the arena.
+    /// Its range in the arena.
     pub range: Range<usize>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Stats {
     pub(super) var: Range<usize>,
 }
 
-/// Parameters and statistics of a graph, in the order of its nodes.
+/// The parameters and running statistics of a graph, in the order of its nodes.
 pub(super) fn inventory(graph: &Graph) -> (Vec<Param>, Vec<Stats>) {
     let (mut params, mut stats) = (Vec::<Param>::new(), Vec::<Stats>::new());
     for (node, Node { name, op, channels, .. }) in graph.nodes().iter().enumerate() {
@@ -68,7 +68,7 @@ pub(super) fn inventory(graph: &Graph) -> (Vec<Param>, Vec<Stats>) {
     (params, stats)
 }
 
-/// The parameters of a node: what follows its name, the shape, and what they are.
+/// The parameters of a node: name suffix, shape and kind.
 pub(super) fn parameters(graph: &Graph, id: NodeId) -> Vec<(&'static str, Vec<usize>, ParamKind)> {
     let node = &graph.nodes()[id];
     let inputs = node.inputs.first().map_or(0, |&i| graph.nodes()[i].channels);

@@ -1,10 +1,11 @@
-//! Parameters are `[out][row][column][in]` in the arena and `[out][in][row][column]` in PyTorch.
+//! Converts convolution weights between the arena's `[out][row][column][in]` and PyTorch's
+//! `[out][in][row][column]`.
 
 use resnet_formats::Tensor;
 
 use super::Param;
 
-/// A parameter out of an arena.
+/// A parameter of an arena, in PyTorch's layout.
 pub(super) fn export_one(param: &Param, arena: &[f32]) -> Tensor {
     let values = &arena[param.range.clone()];
     let [_, inputs, kernel, _] = param.shape[..] else {
@@ -18,7 +19,7 @@ pub(super) fn export_one(param: &Param, arena: &[f32]) -> Tensor {
     Tensor::f32(&param.shape, (0..values.len()).map(from).collect())
 }
 
-/// A parameter's values in PyTorch's layout into its part of the arena.
+/// Copies a parameter's values from PyTorch's layout to its range of the arena.
 pub(super) fn import_into(param: &Param, values: &[f32], arena: &mut [f32]) {
     let [_, inputs, kernel, _] = param.shape[..] else {
         return arena.copy_from_slice(values);

@@ -1,4 +1,8 @@
-//! A network's parameters and running statistics, each in one flat arena.
+//! A network: a graph with its parameters and running statistics.
+//!
+//! Make one with [`Network::new`], or fill it from a state dict with [`Network::load_state_dict`].
+//! All parameters are in one flat buffer, the arena ([`Network::values`]); [`Param`] names the range of
+//! each.
 
 mod arena;
 mod init;

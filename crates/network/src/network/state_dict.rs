@@ -1,4 +1,4 @@
-//! Parameters and running statistics as PyTorch names and stores them.
+//! State dicts: parameters and running statistics under PyTorch's names, in PyTorch's layout.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +18,8 @@ use crate::graph::{Graph, Op};
 pub struct StateDictError(String);
 
 impl Network {
-    /// Parameters and running statistics by PyTorch's names, in PyTorch's order and layout.
+    /// The state dict: parameters and running statistics by PyTorch's names, in PyTorch's order and
+    /// layout.
     pub fn state_dict(&self) -> NamedTensors {
         let mut out = NamedTensors::new();
         for param in &self.params {
@@ -42,12 +43,13 @@ impl Network {
         out
     }
 
-    /// Takes every parameter and statistic from a state dict, strictly, as
-    /// `torch.nn.Module.load_state_dict` does; `num_batches_tracked` may be absent.
+    /// Loads every parameter and running statistic from a state dict. As in
+    /// `torch.nn.Module.load_state_dict(strict=True)`, names and shapes must be equal, but
+    /// `num_batches_tracked` may be absent.
     ///
     /// # Errors
-    /// If names or shapes differ: the message lists the first few that are missing, unexpected or
-    /// misshapen. The network is then unchanged.
+    /// If names or shapes differ. The message lists the first few tensors that are missing, unexpected
+    /// or of the wrong shape. The network is unchanged.
     pub fn load_state_dict(&mut self, state: &NamedTensors) -> Result<(), StateDictError> {
         check_state_dict(&self.graph, state)?;
         let tensors: HashMap<&str, &Tensor> = state.iter().map(|(n, t)| (n.as_str(), t)).collect();
@@ -69,12 +71,13 @@ impl Network {
         Ok(())
     }
 
-    /// An arena like the parameters' (gradients, momentum) by name, in PyTorch's layout.
+    /// Values in the order of [`Network::values`] (gradients, momentum) as tensors by name, in
+    /// PyTorch's layout.
     pub fn export(&self, arena: &[f32]) -> NamedTensors {
         self.params.iter().map(|p| (p.name.clone(), export_one(p, arena))).collect()
     }
 
-    /// The reverse of [`Network::export`].
+    /// The inverse of [`Network::export`].
     ///
     /// # Errors
     /// If names or shapes differ from the parameters'.
@@ -91,16 +94,16 @@ impl Network {
     }
 }
 
-/// Whether a state dict is one of a graph's networks; see [`Network::load_state_dict`]. Nothing of
-/// the network's size is allocated.
+/// Checks that a state dict fits a graph, as [`Network::load_state_dict`] does. Allocates no
+/// parameters.
 ///
 /// # Errors
-/// The first few names that are missing, unexpected or misshapen.
+/// The first few tensors that are missing, unexpected or of the wrong shape.
 pub fn check_state_dict(graph: &Graph, state: &NamedTensors) -> Result<(), StateDictError> {
     check(&entries(graph), state, |name| name.ends_with(".num_batches_tracked"))
 }
 
-/// What a state dict must hold.
+/// The tensors that a state dict must have.
 fn entries(graph: &Graph) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (id, node) in graph.nodes().iter().enumerate() {
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn says_which_tensors_do_not_fit() {
+    fn errors_name_the_tensors() {
         let mut small = net("resnet20");
         let text = small.load_state_dict(&net("resnet32").state_dict()).unwrap_err().to_string();
         assert!(text.contains("unexpected: layer1.3.conv1.weight"), "{text}");

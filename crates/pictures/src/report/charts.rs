@@ -1,4 +1,4 @@
-//! The curves' numbers, as the page's script reads them, and as a table.
+//! The data of the curves: as JSON for the page's script, and as tables.
 
 use std::fmt::Write;
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::{
     data::{Epoch, Run},
     escape,
-    figures::{loss, percent, rate, speed, time},
+    format::{loss, percent, rate, throughput, time},
 };
 
-/// Epochs of all runs together that a page holds; of longer ones it holds every second, third, ...
+/// Maximum epochs of all runs in a page. Above it, only every second, third, ... epoch is kept.
 const MAX_EPOCHS: usize = 4000;
 
 /// The runs' curves.
@@ -19,7 +19,7 @@ pub(super) struct Curves<'a> {
     runs: Vec<Curve<'a>>,
 }
 
-/// A run's figures, by column; `null` is what is no number.
+/// The metrics of a run by column; `null` if a value is missing or not a number.
 #[derive(Serialize)]
 struct Curve<'a> {
     name: &'a str,
@@ -57,25 +57,25 @@ impl<'a> Curves<'a> {
     }
 }
 
-/// Every how many epochs is told of, so that the page stays small.
+/// The interval of the epochs to keep, so that the page stays small.
 pub(super) fn every(runs: &[Run]) -> usize {
     let epochs: usize = runs.iter().map(|run| run.metrics.len()).sum();
     epochs.div_ceil(MAX_EPOCHS).max(1)
 }
 
-/// Every so many epochs, the first and the last among them.
+/// One epoch in `every`, with the first and the last.
 fn thin(epochs: &[Epoch], every: usize) -> Vec<&Epoch> {
     let last = epochs.len().saturating_sub(1);
     let kept = epochs.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last);
     kept.map(|(_, epoch)| epoch).collect()
 }
 
-/// Seven digits: more than a reader sees.
+/// Seven digits are enough for a chart.
 fn short(value: Option<f64>) -> Option<f64> {
     format!("{:.6e}", value.filter(|x| x.is_finite())?).parse().ok()
 }
 
-/// Every epoch of every run, folded away.
+/// Collapsed tables of the epochs of every run.
 pub(super) fn tables(runs: &[Run], every: usize) -> String {
     let mut out = String::new();
     for run in runs.iter().filter(|run| !run.metrics.is_empty()) {
@@ -98,15 +98,15 @@ pub(super) fn tables(runs: &[Run], every: usize) -> String {
                 cells.extend([loss(e.validation_loss), percent(e.validation_accuracy)]);
             }
             let seconds = e.seconds.map_or_else(|| loss(None), time);
-            cells.extend([rate(e.learning_rate), seconds, speed(e.images_per_second)]);
+            cells.extend([rate(e.learning_rate), seconds, throughput(e.images_per_second)]);
             let _ = write!(rows, "<tr><th scope=\"row\">{}", e.epoch);
             cells.iter().for_each(|cell| rows += &format!("<td>{cell}"));
         }
         let heads: String = heads.map(|head| format!("<th scope=\"col\">{head}")).collect();
         let _ = writeln!(
             out,
-            "<details class=\"epochs\"><summary>Every epoch of {}</summary><div class=\"scroll\" \
-             tabindex=\"0\" role=\"region\" aria-label=\"Every epoch\"><table class=\"numbers\">\
+            "<details class=\"epochs\"><summary>Metrics per epoch of {}</summary><div class=\"scroll\" \
+             tabindex=\"0\" role=\"region\" aria-label=\"Metrics per epoch\"><table class=\"numbers\">\
              <thead><tr>{heads}</thead><tbody>{rows}</tbody></table></div></details>",
             escape::name(&run.name)
         );
@@ -114,7 +114,7 @@ pub(super) fn tables(runs: &[Run], every: usize) -> String {
     if every > 1 {
         let _ = writeln!(
             out,
-            "<p class=\"note\">To stay small, this page tells of one epoch in {every}, and of the last.</p>"
+            "<p class=\"note\">To stay small, this page has one epoch in {every}, and the last.</p>"
         );
     }
     out

@@ -1,15 +1,15 @@
-//! What a report says, as data.
+//! The data of a report.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Cell, Picture};
 
-/// What a report is of.
+/// A report of one run or several.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Its heading; made from the runs where there is none.
+    /// Its title; by default made from the runs.
     pub title: Option<String>,
-    /// What wrote it, and when: `resnet 0.1.0, 24 November 2026`.
+    /// The program and the date: `resnet 0.1.0 on 2026-11-24`.
     pub written_by: String,
     /// The runs, with distinct names.
     pub runs: Vec<Run>,
@@ -18,39 +18,39 @@ pub struct Report {
 /// A training run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// What it is called on the page; distinct from other runs.
+    /// Its name on the page; distinct from other runs.
     pub name: String,
     /// Name of the architecture.
     pub arch: String,
     /// Name of the data set.
     pub data: String,
-    /// Images it is trained on.
+    /// Number of training images.
     pub train_images: u64,
     /// Trainable parameters.
     pub parameters: u64,
-    /// How far it is.
+    /// Its state.
     pub state: State,
-    /// Epochs in the whole run.
+    /// Epochs of the whole run.
     pub epochs: u64,
-    /// Figures of the epochs so far, in order.
+    /// Metrics of the epochs so far, in order.
     pub metrics: Vec<Epoch>,
-    /// Every setting by its name; several runs are compared by them.
+    /// Names and values of all settings; runs are compared by them.
     pub settings: Vec<(String, String)>,
     /// Its configuration file.
     pub config: String,
-    /// The command that gives the run again.
+    /// The command that reproduces the run.
     pub command: String,
-    /// What to know about that command.
+    /// A note about that command.
     pub command_note: Option<String>,
-    /// What it ran on, by label: instruction set, threads.
+    /// Labels and values of the machine: instruction set, threads.
     pub machine: Vec<(String, String)>,
-    /// What the network does on test images; nothing where that is unknown.
+    /// The evaluation on test images, if there is one.
     pub evaluation: Option<Evaluation>,
-    /// Why there is no evaluation, or what to know about it.
+    /// Why there is no evaluation, or a note about it.
     pub note: Option<String>,
 }
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -63,16 +63,16 @@ pub enum State {
     Stopped,
 }
 
-/// Figures of an epoch: a line of `metrics.jsonl`. What is no number there is nothing here.
+/// The metrics of an epoch: a line of `metrics.jsonl`. `null` becomes none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// The epoch, from 1.
     pub epoch: u64,
-    /// Mean loss an image, over the epoch as it was trained.
+    /// Mean training loss per image, over the epoch.
     pub train_loss: Option<f64>,
-    /// Accuracy over the epoch as it was trained, percent.
+    /// Training accuracy over the epoch, percent.
     pub train_accuracy: Option<f64>,
-    /// Mean loss of a test image.
+    /// Mean loss per test image.
     pub test_loss: Option<f64>,
     /// Accuracy on test images, percent.
     pub test_accuracy: Option<f64>,
@@ -86,30 +86,30 @@ pub struct Epoch {
     pub learning_rate: Option<f64>,
     /// Seconds of training.
     pub seconds: Option<f64>,
-    /// Images trained on a second.
+    /// Training images per second.
     pub images_per_second: Option<f64>,
 }
 
-/// What a network does on labelled images.
+/// The evaluation of a network on labelled images.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// The checkpoint: `best.safetensors, epoch 12`.
     pub checkpoint: String,
-    /// Images.
+    /// Number of images.
     pub images: u64,
-    /// Images whose likeliest class is theirs, percent.
+    /// Top-1 accuracy, percent.
     pub accuracy: f64,
-    /// Images whose class is among the five likeliest, percent.
+    /// Top-5 accuracy, percent.
     pub top5_accuracy: f64,
     /// Mean cross entropy.
     pub loss: f64,
-    /// Expected calibration error, percent.
+    /// Expected calibration error (ECE), percent.
     pub calibration_error: f64,
-    /// Images by their confidence, in fifteenths of its range; without those that are empty.
+    /// The non-empty ones of 15 equal confidence bins.
     pub reliability: Vec<Bin>,
     /// Class names, in label order.
     pub classes: Vec<String>,
-    /// Images by their class and what was predicted: `[truth][predicted]`.
+    /// The confusion matrix: images by `[truth][predicted]`.
     pub confusion: Vec<Vec<u64>>,
     /// The first images.
     pub first: Vec<Example>,
@@ -117,18 +117,18 @@ pub struct Evaluation {
     pub mistakes: Vec<Example>,
 }
 
-/// Images that the network is about equally sure of.
+/// The images of a confidence bin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bin {
-    /// How many.
+    /// Number of images.
     pub images: u64,
-    /// Those that are right, percent.
+    /// Their accuracy, percent.
     pub accuracy: f64,
     /// Their mean confidence, percent.
     pub confidence: f64,
 }
 
-/// An image and what the network saw in it.
+/// An image with its predicted and its true class.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Example {
     /// Columns.
@@ -137,23 +137,23 @@ pub struct Example {
     pub height: usize,
     /// Red, green and blue of each pixel, row by row.
     pub rgb: Vec<u8>,
-    /// The likeliest class.
+    /// The predicted class.
     pub predicted: String,
-    /// Its class.
+    /// The true class.
     pub truth: String,
-    /// Whether they are the same.
+    /// Whether both are the same.
     pub correct: bool,
-    /// Probability of the likeliest class, in [0, 1].
+    /// Probability of the predicted class, in [0, 1].
     pub confidence: f32,
 }
 
 impl Run {
-    /// The last epoch's figures.
+    /// The metrics of the last epoch.
     pub fn last(&self) -> Option<&Epoch> {
         self.metrics.last()
     }
 
-    /// The epoch of the highest test accuracy, the earliest of equals.
+    /// The epoch with the highest test accuracy; the earliest of equals.
     pub fn best(&self) -> Option<&Epoch> {
         let known = self.metrics.iter().filter(|m| m.test_accuracy.is_some());
         known.rev().max_by(|a, b| a.test_accuracy.partial_cmp(&b.test_accuracy).expect("numbers"))
@@ -164,7 +164,7 @@ impl Run {
         self.metrics.iter().filter_map(|m| m.seconds).sum()
     }
 
-    /// Images trained on a second, over the whole run; nothing before its first epoch.
+    /// Mean training throughput over the run, in images per second; none before its first epoch.
     pub fn images_per_second(&self) -> Option<f64> {
         let timed = |m: &Epoch| Some((m.images_per_second? * m.seconds?, m.seconds?));
         let (images, seconds) =
@@ -174,7 +174,7 @@ impl Run {
 }
 
 impl Evaluation {
-    /// Images of a class, and those of them that are recognised.
+    /// Number of images of a class, and of those predicted correctly.
     pub fn of_class(&self, class: usize) -> (u64, u64) {
         let row = self.confusion.get(class).map_or(&[][..], Vec::as_slice);
         (row.iter().sum(), row.get(class).copied().unwrap_or(0))

@@ -1,11 +1,11 @@
-//! Text of strangers inside a page.
+//! Escapes untrusted text in a page.
 
 use resnet_formats::{brief, is_printable};
 use serde::Serialize;
 
 use crate::text::markup;
 
-/// Text as HTML, inside an element or a quoted attribute. What is not printable is
+/// Escapes text for HTML, inside an element or a quoted attribute. Unprintable characters are
 /// replaced.
 pub(super) fn text(text: &str) -> String {
     markup(text, |c| match c {
@@ -15,13 +15,13 @@ pub(super) fn text(text: &str) -> String {
     })
 }
 
-/// A name of a stranger, cut where it is long, whose direction of writing stays inside it.
+/// Escapes an untrusted name, shortened if long, in an element that isolates its writing direction.
 pub(super) fn name(name: &str) -> String {
     format!("<bdi>{}</bdi>", text(&brief(name).to_string()))
 }
 
-/// JSON that may stand in a `<script>`: nothing in it ends the element or opens a comment, and no
-/// program takes a character in it for a line's end.
+/// JSON that is safe in a `<script>`: it cannot end the element or open a comment, and it has no
+/// unescaped line separators.
 pub(super) fn json(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("plain data is JSON");
     let mut out = String::with_capacity(json.len());
@@ -36,7 +36,7 @@ pub(super) fn json(value: &impl Serialize) -> String {
     out
 }
 
-/// A template with `{{key}}` replaced, in one pass: what is put in is not looked at again.
+/// Replaces every `{{key}}` of a template in one pass: inserted values are not expanded again.
 ///
 /// # Panics
 /// If the template has a key without a value.

@@ -1,12 +1,13 @@
-//! One HTML page on one run or several: curves, figures, pictures, and how to get them again.
+//! An HTML report of one run or several: training curves, metrics, pictures, and the commands that
+//! reproduce the runs.
 //!
-//! The page needs nothing but itself: its policy forbids every request, its scripts and styles lie
-//! in it, and all that comes from files is written as text.
+//! The page is self-contained: scripts and styles are inline, its content security policy forbids
+//! every request, and all untrusted text is escaped.
 
 mod charts;
 mod data;
 mod escape;
-mod figures;
+mod format;
 mod page;
 mod results;
 mod setup;

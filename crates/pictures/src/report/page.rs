@@ -1,4 +1,4 @@
-//! The page as a whole.
+//! Assembles the page.
 
 use std::fmt::Write;
 
@@ -9,20 +9,20 @@ use super::{
     charts::{self, Curves},
     data::{Report, Run},
     escape::{self, fill},
-    figures::counted,
+    format::counted,
     results, setup, summary,
 };
 use crate::Theme;
 
-/// No page is larger, in bytes, as long as its names and configurations are those of people:
-/// pictures that do not fit any more are left out, and the page says so.
+/// Maximum size of a page in bytes, for names and configurations of ordinary length. Pictures that
+/// do not fit are left out, and the page notes it.
 pub const MAX_BYTES: usize = 2_000_000;
 
 const TEMPLATE: &str = include_str!("report.html");
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
-/// The page, as a whole HTML document. The same report gives the same bytes.
+/// The HTML document of a report. It is deterministic.
 pub fn html(report: &Report) -> String {
     let runs = &report.runs;
     let title = escape::text(&title(report));
@@ -59,18 +59,18 @@ pub fn html(report: &Report) -> String {
     )
 }
 
-/// Bytes of a run's section apart from its pictures and setup.
+/// Bytes of a run's section without pictures and setup.
 const RESERVE: usize = 20_000;
 
 const CURVES: &str = "\
 <div id=\"legend\" class=\"legend\"></div>\n\
 <div id=\"charts\" class=\"charts\"></div>\n\
-<noscript><p class=\"note\">Curves are drawn by a script, which this reader does not run: the tables \
-below have every figure.</p></noscript>\n\
-<p class=\"hint\" id=\"hint\" hidden>Point at a curve, or focus one and use the arrow keys, for the \
-values of an epoch. Buttons above hide what is in the way.</p>";
+<noscript><p class=\"note\">The curves need JavaScript. The tables below have the same \
+values.</p></noscript>\n\
+<p class=\"hint\" id=\"hint\" hidden>Point at a chart, or focus it and use the arrow keys, to read the \
+values of an epoch. The buttons above show and hide curves.</p>";
 
-const NO_CURVES: &str = "<p class=\"note\">No epoch is done yet: there are no curves.</p>";
+const NO_CURVES: &str = "<p class=\"note\">No epoch is finished yet.</p>";
 
 fn has_curves(runs: &[Run]) -> bool {
     runs.iter().any(|run| !run.metrics.is_empty())
@@ -97,7 +97,7 @@ fn title(report: &Report) -> String {
     }
 }
 
-/// Nothing is loaded from anywhere, and only this one script runs.
+/// The content security policy: nothing is loaded, and only this script runs.
 fn policy() -> String {
     let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()));
     format!(
@@ -106,14 +106,14 @@ fn policy() -> String {
     )
 }
 
-/// Colours of curves, on light and on dark paper: three times as light or dark as the paper, and told
-/// apart by the colour-blind (after Okabe and Ito).
+/// Colours of curves, for light and dark pages: with a contrast of 3 to the page, and
+/// distinguishable for the colour-blind (after Okabe and Ito).
 const SERIES: [[&str; 6]; 2] = [
     ["#0072b2", "#d55e00", "#008763", "#a8548a", "#b07c00", "#62646d"],
     ["#56b4e9", "#ff9248", "#33c79c", "#e59ac6", "#f0c04a", "#c9cbd6"],
 ];
 
-/// Every colour of the page, for each kind of paper. Paper is white in print.
+/// The colours of the page, light and dark. Prints are light.
 fn colours() -> String {
     let rules = |theme: &Theme, series: [&str; 6], scheme: &str| {
         let mut rules = format!("color-scheme:{scheme};{}", theme.variables());
@@ -136,12 +136,14 @@ fn contents(runs: &[Run]) -> String {
     let link = |i: usize, name: String| format!("<li><a href=\"#run-{i}\">{name}</a>");
     let of_runs: String = match runs {
         [run] if run.evaluation.is_some() => {
-            link(1, "What it learned".into()) + "<li><a href=\"#setup-1\">Setup</a>"
+            link(1, "Evaluation".into()) + "<li><a href=\"#setup-1\">Settings</a>"
         }
-        [_] => link(1, "Setup".into()),
+        [_] => link(1, "Settings".into()),
         runs => runs.iter().enumerate().map(|(i, r)| link(i + 1, escape::name(&r.name))).collect(),
     };
-    format!("<li><a href=\"#summary\">Summary</a><li><a href=\"#curves\">Curves</a>{of_runs}")
+    format!(
+        "<li><a href=\"#summary\">Summary</a><li><a href=\"#curves\">Training curves</a>{of_runs}"
+    )
 }
 
 fn section(index: usize, run: &Run, runs: usize, setup: &str, room: &mut usize) -> String {
@@ -151,13 +153,13 @@ fn section(index: usize, run: &Run, runs: usize, setup: &str, room: &mut usize) 
         let swatch = format!("<span class=\"swatch\" data-run=\"{index}\"></span>");
         format!("<h2>{swatch}{}</h2>", escape::name(&run.name))
     } else if run.evaluation.is_some() {
-        "<h2>What it learned</h2>".to_owned()
+        "<h2>Evaluation</h2>".to_owned()
     } else {
         String::new()
     };
     let level = if runs > 1 { "h3" } else { "h2" };
     format!(
         "<section id=\"run-{number}\" class=\"run\">{heading}{results}\
-         <{level} id=\"setup-{number}\">Setup</{level}>{setup}</section>\n"
+         <{level} id=\"setup-{number}\">Settings and command</{level}>{setup}</section>\n"
     )
 }

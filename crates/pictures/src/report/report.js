@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 const { runs } = JSON.parse($("data").textContent);
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element with attributes and children: text is always text. */
+/** An element with attributes and children. Text is never parsed as HTML. */
 function make(tag, attributes = {}, ...children) {
   const drawn = ["svg", "path", "g", "text", "line", "rect"].includes(tag);
   const element = drawn ? document.createElementNS(SVG, tag) : document.createElement(tag);
@@ -13,7 +13,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-// ---- How runs and splits look: a colour and a mark each run, a dash each split.
+// ---- Styles: a colour and a mark per run, a dash pattern per split.
 const DASHES = { test: "", train: "6 5", validation: "1 5" };
 const MARKS = [
   (r) => `M${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`,
@@ -37,19 +37,19 @@ function swatch(run, split) {
   return svg;
 }
 
-// ---- What there is to draw.
+// ---- The charts.
 const digits = (n) => (x) => x.toFixed(n);
 const rate = (x) => String(Number(x.toPrecision(3)));
 const CHARTS = [
   { id: "loss", title: "Loss", of: (split) => `${split}_loss`, value: digits(4), log: true },
   { id: "accuracy", title: "Accuracy", of: (split) => `${split}_accuracy`, value: (x) => `${x.toFixed(2)}%`, unit: "%", most: 100 },
   { id: "rate", title: "Learning rate", of: (split) => split === "test" && "learning_rate", value: rate, log: true, zero: true },
-  { id: "speed", title: "Images per second", of: (split) => split === "test" && "images_per_second", value: (x) => x.toFixed(x < 10 ? 1 : 0), zero: true },
+  { id: "throughput", title: "Images per second", of: (split) => split === "test" && "images_per_second", value: (x) => x.toFixed(x < 10 ? 1 : 0), zero: true },
 ];
 const NAMES = { train: "train", test: "test", validation: "validation" };
 const splits = Object.keys(NAMES).filter((s) => s === "test" || runs.some((run) => run[`${s}_loss`].some((x) => x !== null)));
 const hidden = { runs: new Set(), splits: new Set() };
-let cursor = null; // the epoch that is looked at
+let cursor = null; // the selected epoch
 
 const shownRuns = () => runs.map((run, index) => ({ run, index })).filter(({ index }) => !hidden.runs.has(index));
 const shownSplits = (chart) => splits.filter((s) => chart.of(s) && (chart.of("train") === false || !hidden.splits.has(s)));
@@ -111,7 +111,7 @@ function draw(chart) {
     label(MARGIN.left - 8, chart.y(tick) + 4, tick.toLocaleString("en", { maximumSignificantDigits: 4 }) + (chart.unit ?? ""), "end");
   }
   for (const tick of ticks(first, last, Math.max(inner.w / 70, 2)).filter(Number.isInteger)) label(chart.x(tick), height - 6, tick, "middle");
-  if (!y) label(width / 2, height / 2, "nothing is shown", "middle");
+  if (!y) label(width / 2, height / 2, "no curve is selected", "middle");
   for (const line of chart.lines) drawLine(chart, line);
   chart.cursor = make("g", { class: "cursor" });
   svg.append(chart.cursor);
@@ -126,13 +126,13 @@ function drawLine(chart, { run, index, split, values }) {
   chart.svg.append(make("path", { class: "series", d, stroke, "stroke-dasharray": alone ? "" : DASHES[split], "data-run": index, "data-split": split }));
   const every = Math.max(1, Math.ceil(points.length / 12));
   points.forEach((p, i) => {
-    // Marks tell runs apart without colour; a single run has them where a line would be a dot.
+    // Marks distinguish runs without colour. A single point needs one to be visible.
     if (p && (points.length === 1 || (!single && (split === "test" || alone) && i % every === (index * 3) % every))) chart.svg.append(mark(index, p[0], p[1], 3.5, stroke));
   });
 }
 
-// ---- The epoch under the pointer.
-function look(epoch, from, announce) {
+// ---- Tooltips of the selected epoch.
+function select(epoch, from, announce) {
   cursor = epoch;
   for (const chart of CHARTS) {
     chart.cursor.replaceChildren();
@@ -141,13 +141,13 @@ function look(epoch, from, announce) {
     if (epoch === null) continue;
     const x = chart.x(epoch);
     chart.cursor.append(make("line", { class: "cross", x1: x, x2: x, y1: MARGIN.top, y2: chart.size.bottom }));
-    const told = tell(chart, epoch);
+    const values = showValues(chart, epoch);
     place(chart, x);
     chart.plot.setAttribute("aria-valuenow", epoch);
-    if (announce) chart.plot.setAttribute("aria-valuetext", `epoch ${epoch}: ${told}`);
+    if (announce) chart.plot.setAttribute("aria-valuetext", `epoch ${epoch}: ${values}`);
   }
 }
-/** Puts the values beside the epoch, inside the plot, and where fewer points are. */
+/** Places the tooltip next to the epoch, inside the plot, where it hides fewer points. */
 function place({ plot, tip, size, points }, x) {
   const scaled = plot.clientWidth / size.width;
   const right = x < size.width / 2;
@@ -158,7 +158,7 @@ function place({ plot, tip, size, points }, x) {
   const high = under.filter((p) => p[1] < size.bottom / 2).length > under.length / 2;
   tip.style.top = `${high ? Math.max(0, size.bottom * scaled - tip.offsetHeight - 6) : 0}px`;
 }
-function tell(chart, epoch) {
+function showValues(chart, epoch) {
   const columns = shownSplits(chart).filter((split) => chart.lines.some((line) => line.split === split));
   const named = chart.of("train") !== false;
   const table = make("table", {}, make("caption", {}, `Epoch ${epoch}`));
@@ -195,14 +195,14 @@ function press(chart, event) {
   const now = cursor === null ? last : Math.max(all.indexOf(cursor), 0);
   const page = Math.max(1, Math.round(all.length / 10));
   const to = { ArrowLeft: now - 1, ArrowDown: now - 1, ArrowRight: now + 1, ArrowUp: now + 1, PageUp: now + page, PageDown: now - page, Home: 0, End: last }[event.key];
-  if (event.key === "Escape") look(null);
-  else if (to !== undefined) look(all[Math.min(Math.max(to, 0), last)], chart, true);
+  if (event.key === "Escape") select(null);
+  else if (to !== undefined) select(all[Math.min(Math.max(to, 0), last)], chart, true);
   else return;
   event.preventDefault();
 }
 
-// ---- Putting it together.
-const redraw = () => { CHARTS.forEach(draw); look(epochs().includes(cursor) ? cursor : null); };
+// ---- Controls and setup.
+const redraw = () => { CHARTS.forEach(draw); select(epochs().includes(cursor) ? cursor : null); };
 function toggle(set, key, ...label) {
   const button = make("button", { type: "button", "aria-pressed": "true" }, ...label);
   button.onclick = () => {
@@ -220,18 +220,18 @@ function build() {
   for (const chart of CHARTS) {
     chart.svg = make("svg", { "aria-hidden": "true" });
     chart.tip = make("div", { class: "tip", hidden: "" });
-    chart.plot = make("div", { class: "plot", tabindex: 0, role: "slider", "aria-label": `${chart.title} by epoch`, "aria-orientation": "horizontal", "aria-valuemin": all[0] ?? 1, "aria-valuemax": all[all.length - 1] ?? 1, "aria-valuenow": all[all.length - 1] ?? 1, "aria-valuetext": "use the arrow keys for the values of an epoch" }, chart.svg, chart.tip);
+    chart.plot = make("div", { class: "plot", tabindex: 0, role: "slider", "aria-label": `${chart.title} by epoch`, "aria-orientation": "horizontal", "aria-valuemin": all[0] ?? 1, "aria-valuemax": all[all.length - 1] ?? 1, "aria-valuenow": all[all.length - 1] ?? 1, "aria-valuetext": "use the arrow keys to read the values of an epoch" }, chart.svg, chart.tip);
     const head = make("header", {}, make("h3", {}, chart.title));
     if (chart.log) {
       const button = make("button", { type: "button", "aria-pressed": "false", "aria-label": `Logarithmic scale of ${chart.title.toLowerCase()}` }, "log");
       button.onclick = () => { chart.logarithmic = !chart.logarithmic; button.setAttribute("aria-pressed", String(chart.logarithmic)); redraw(); };
       head.append(button);
     }
-    chart.plot.onpointermove = chart.plot.onpointerdown = (event) => look(nearest(chart, event), chart);
-    chart.plot.onpointerleave = (event) => { if (event.pointerType === "mouse") look(null); };
+    chart.plot.onpointermove = chart.plot.onpointerdown = (event) => select(nearest(chart, event), chart);
+    chart.plot.onpointerleave = (event) => { if (event.pointerType === "mouse") select(null); };
     chart.plot.onkeydown = (event) => press(chart, event);
-    chart.plot.onfocus = () => { if (cursor === null && chart.plot.matches(":focus-visible")) look(epochs().pop() ?? null, chart, true); };
-    chart.plot.onblur = () => look(null);
+    chart.plot.onfocus = () => { if (cursor === null && chart.plot.matches(":focus-visible")) select(epochs().pop() ?? null, chart, true); };
+    chart.plot.onblur = () => select(null);
     $("charts").append(make("figure", { class: "chart", id: `chart-${chart.id}` }, head, chart.plot));
   }
   $("hint").hidden = false;

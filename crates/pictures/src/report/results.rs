@@ -1,25 +1,26 @@
-//! What a run's network does on test images.
+//! The evaluation of a run on test images.
 
 use std::{cmp::Reverse, fmt::Write};
 
 use super::{
     data::{Bin, Evaluation, Example, Run},
     escape,
-    figures::{counted, grouped, loss, percent},
+    format::{counted, grouped, loss, percent},
 };
 use crate::{Cell, Theme, confusion, grid};
 
-/// Classes beyond which their table gets a scroll bar.
+/// Above this many classes, their table has a scroll bar.
 const TALL: usize = 24;
-/// Parts of the range of confidence.
+/// Number of confidence bins.
 const BINS: f64 = 15.0;
 
-/// The figures, tables and pictures of a run; pictures as long as there is room for their bytes.
+/// The metrics, tables and pictures of a run. Pictures are added while there is room for their
+/// bytes.
 pub(super) fn section(run: &Run, room: &mut usize) -> String {
     let note = run.note.iter().map(|note| format!("<p class=\"note\">{}</p>", escape::text(note)));
     let mut out: String = note.collect();
     let Some(evaluation) = &run.evaluation else { return out };
-    out += &figures(evaluation);
+    out += &metrics(evaluation);
     let _ = write!(
         out,
         "<div class=\"pair\"><div>{}</div><div>{}</div></div>",
@@ -43,21 +44,21 @@ pub(super) fn section(run: &Run, room: &mut usize) -> String {
     if !left_out.is_empty() {
         let _ = write!(
             out,
-            "<p class=\"note\">Left out so that this page stays small: {}. A report of this run \
-             alone has more room.</p>",
+            "<p class=\"note\">Left out to keep this page small: {}. A report of this run alone has \
+             more room.</p>",
             left_out.join(", ").to_lowercase()
         );
     }
     out
 }
 
-fn figures(e: &Evaluation) -> String {
-    let right = (e.accuracy / 100.0 * e.images as f64).round() as u64;
+fn metrics(e: &Evaluation) -> String {
+    let correct = (e.accuracy / 100.0 * e.images as f64).round() as u64;
     let cards = [
-        ("Accuracy", percent(Some(e.accuracy)), format!("{} images right", grouped(right))),
-        ("Top-5", percent(Some(e.top5_accuracy)), "among the five likeliest".to_owned()),
-        ("Loss", loss(Some(e.loss)), "mean cross entropy".to_owned()),
-        ("Calibration error", percent(Some(e.calibration_error)), "ECE".to_owned()),
+        ("Accuracy", percent(Some(e.accuracy)), format!("{} images correct", grouped(correct))),
+        ("Top-5 accuracy", percent(Some(e.top5_accuracy)), "among the 5 most probable".to_owned()),
+        ("Loss", loss(Some(e.loss)), "mean cross-entropy".to_owned()),
+        ("Calibration error", percent(Some(e.calibration_error)), "expected (ECE)".to_owned()),
     ];
     let mut out = format!(
         "<p>{} on {}.</p><dl class=\"cards\">",
@@ -70,20 +71,20 @@ fn figures(e: &Evaluation) -> String {
     out + "</dl>"
 }
 
-/// Classes by accuracy, each with what it is most often taken for.
+/// Accuracy per class, with the class that it is most often confused with.
 fn classes(e: &Evaluation) -> String {
     let share = |class: usize| {
-        let (images, right) = e.of_class(class);
-        right as f64 / images.max(1) as f64
+        let (images, correct) = e.of_class(class);
+        correct as f64 / images.max(1) as f64
     };
     let mut order: Vec<usize> = (0..e.classes.len()).collect();
     order.sort_by(|&a, &b| share(b).total_cmp(&share(a)));
     let tall = if order.len() > TALL { " tall" } else { "" };
     let mut out = format!(
-        "<h3>Accuracy by class</h3><div class=\"scroll{tall}\" tabindex=\"0\" role=\"region\" \
-         aria-label=\"Accuracy by class\"><table class=\"classes\"><thead><tr>\
+        "<h3>Accuracy per class</h3><div class=\"scroll{tall}\" tabindex=\"0\" role=\"region\" \
+         aria-label=\"Accuracy per class\"><table class=\"classes\"><thead><tr>\
          <th scope=\"col\">Class<th scope=\"col\" colspan=\"2\">Accuracy\
-         <th scope=\"col\">Most often taken for</thead><tbody>"
+         <th scope=\"col\">Most confused with</thead><tbody>"
     );
     for class in order {
         let (images, _) = e.of_class(class);
@@ -105,7 +106,8 @@ fn classes(e: &Evaluation) -> String {
     out + "</tbody></table></div>"
 }
 
-/// How often the network is right when it is so sure: bars, on the diagonal where it knows itself.
+/// The reliability diagram: accuracy per confidence bin. A calibrated network has bars on the
+/// diagonal.
 fn reliability(e: &Evaluation) -> String {
     let bins = &e.reliability;
     if bins.is_empty() {
@@ -113,8 +115,8 @@ fn reliability(e: &Evaluation) -> String {
     }
     let (left, side) = (44.0, 260.0);
     let mut svg = format!(
-        "<svg class=\"reliability\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Accuracy by \
-         confidence: the calibration error is {:.2}%\">",
+        "<svg class=\"reliability\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Reliability \
+         diagram, expected calibration error {:.2}%\">",
         left + side + 24.0,
         side + 48.0,
         e.calibration_error
@@ -139,7 +141,7 @@ fn reliability(e: &Evaluation) -> String {
         let (inner, top, height) = (width - 2.0, y(accuracy / 100.0), side * accuracy / 100.0);
         let _ = write!(
             svg,
-            "<g><title>{} of confidence {confidence:.0}% in the mean: {accuracy:.1}% are right</title>\
+            "<g><title>{}: mean confidence {confidence:.0}%, accuracy {accuracy:.1}%</title>\
              <rect class=\"hit\" x=\"{x:.2}\" y=\"8\" width=\"{inner:.2}\" height=\"{side}\"/>\
              <rect class=\"bar\" x=\"{x:.2}\" y=\"{top:.2}\" width=\"{inner:.2}\" \
              height=\"{height:.2}\"/><path class=\"sure\" d=\"M{x:.2} {:.2}h{inner:.2}\"/></g>",
@@ -157,18 +159,18 @@ fn reliability(e: &Evaluation) -> String {
         left + side / 2.0,
         side + 44.0
     );
-    let sure: f64 = bins.iter().map(|b| b.confidence * b.images as f64).sum::<f64>()
+    let confidence: f64 = bins.iter().map(|b| b.confidence * b.images as f64).sum::<f64>()
         / bins.iter().map(|b| b.images).sum::<u64>().max(1) as f64;
-    let verdict = match e.accuracy - sure {
-        ..-0.5 => "more sure than it is right",
-        0.5.. => "more often right than it is sure",
-        _ => "as often right as it is sure",
+    let verdict = match e.accuracy - confidence {
+        ..-0.5 => "overconfident",
+        0.5.. => "underconfident",
+        _ => "well calibrated on average",
     };
     format!(
-        "<h3>Does it know when it is right?</h3>{svg}<p class=\"hint\">Bars: how many images are \
-         right, by how sure the network is of them. Short lines: how sure it is. In the mean it is \
-         {verdict}: {:.1}% sure, {:.1}% right.</p>",
-        sure, e.accuracy
+        "<h3>Calibration</h3>{svg}<p class=\"hint\">Reliability diagram. Bars: accuracy of the images \
+         in each confidence bin. Short lines: their mean confidence. The network is {verdict}: mean \
+         confidence {:.1}%, accuracy {:.1}%.</p>",
+        confidence, e.accuracy
     )
 }
 
@@ -179,7 +181,7 @@ fn pictures(e: &Evaluation) -> Vec<Drawn<'_>> {
     let mut pictures: Vec<Drawn<'_>> = Vec::new();
     let n = e.classes.len();
     if n > 0 && e.confusion.len() == n && e.confusion.iter().all(|row| row.len() == n) {
-        let label = "Rows are true classes, columns predicted ones.".to_owned();
+        let label = "Rows: true class. Columns: predicted class.".to_owned();
         let draw = || confusion(&e.confusion, &e.classes, "", &Theme::CSS);
         pictures.push(("Confusion matrix", label, Box::new(draw)));
     }
@@ -187,12 +189,12 @@ fn pictures(e: &Evaluation) -> Vec<Drawn<'_>> {
         grid(&examples.iter().map(Cell::from).collect::<Vec<_>>(), "", &Theme::CSS)
     };
     if !e.first.is_empty() {
-        let right = e.first.iter().filter(|example| example.correct).count();
-        let label = format!("{right} of the first {} are right.", e.first.len());
-        pictures.push(("The first test images", label, Box::new(move || draw(&e.first))));
+        let correct = e.first.iter().filter(|example| example.correct).count();
+        let label = format!("{correct} of the first {} test images are correct.", e.first.len());
+        pictures.push(("Predictions", label, Box::new(move || draw(&e.first))));
     }
     if !e.mistakes.is_empty() {
-        let label = "What it is most sure of, and wrong.".to_owned();
+        let label = "Wrong predictions, the highest probability first.".to_owned();
         pictures.push(("Most confident mistakes", label, Box::new(move || draw(&e.mistakes))));
     }
     pictures

@@ -1,12 +1,12 @@
-//! How a run is got again, and what it ran on.
+//! The command that reproduces a run, its machine and its settings.
 
 use super::{
     data::Run,
     escape,
-    figures::{speed, time},
+    format::{throughput, time},
 };
 
-/// Characters of a configuration that a page shows; those of people are far shorter.
+/// Maximum characters of a configuration in the page; ordinary ones are far shorter.
 const MAX_CONFIG: usize = 60_000;
 
 pub(super) fn section(run: &Run) -> String {
@@ -17,7 +17,7 @@ pub(super) fn section(run: &Run) -> String {
         pairs.iter().map(pair).collect()
     };
     let mut out = format!(
-        "<p>This command trains it again:</p>\
+        "<p>This command reproduces the run:</p>\
          <div class=\"command\"><pre tabindex=\"0\"><code>{}</code></pre>\
          <button type=\"button\" class=\"copy\" hidden>Copy</button></div>",
         escape::text(&run.command)
@@ -27,11 +27,12 @@ pub(super) fn section(run: &Run) -> String {
     }
     let mut machine = run.machine.clone();
     if let Some(images) = run.images_per_second() {
-        machine.push(("Images per second".to_owned(), speed(Some(images))));
+        machine.push(("Images per second".to_owned(), throughput(Some(images))));
         machine.push(("Training time".to_owned(), time(run.seconds())));
     }
     if !machine.is_empty() {
-        out += &format!("<h4>Machine and speed</h4><dl class=\"pairs\">{}</dl>", list(&machine));
+        out +=
+            &format!("<h4>Machine and throughput</h4><dl class=\"pairs\">{}</dl>", list(&machine));
     }
     if !run.settings.is_empty() {
         out += &format!("<h4>Settings</h4><dl class=\"pairs\">{}</dl>", list(&run.settings));

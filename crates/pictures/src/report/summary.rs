@@ -1,12 +1,12 @@
-//! What one looks for first: the figures of a run, or of several beside each other.
+//! The summary: the main metrics of a run, or a comparison of several.
 
 use super::{
     data::{Run, State},
     escape,
-    figures::{count, counted, grouped, loss, percent, speed, time},
+    format::{count, counted, grouped, loss, percent, throughput, time},
 };
 
-/// A sentence and the figures.
+/// A sentence and the main metrics.
 pub(super) fn header(runs: &[Run]) -> String {
     match runs {
         [run] => format!("<p class=\"lead\">{}</p>{}", sentence(run), cards(run)),
@@ -26,17 +26,17 @@ fn sentence(run: &Run) -> String {
     );
     let on = format!("{} images of {}", grouped(run.train_images), escape::text(&run.data));
     let Some(last) = run.last() else {
-        return format!("{what}, is to be trained on {on}; {}", progress(run));
+        return format!("{what}, to be trained on {on}. {}", progress(run));
     };
     format!(
-        "{what}, trained for {} on {on}, is right on <b>{}</b> of the test images. {}",
+        "{what}, trained for {} on {on}. Test accuracy: <b>{}</b>. {}",
         counted(run.metrics.len() as u64, "epoch"),
         percent(last.test_accuracy),
         progress(run)
     )
 }
 
-/// What is to be known of a run that is not complete.
+/// The progress of an unfinished run.
 fn progress(run: &Run) -> String {
     let done = run.last().map_or(0, |last| last.epoch);
     match run.state {
@@ -60,9 +60,9 @@ fn comparison(runs: &[Run]) -> String {
             let epoch = best.best().map_or(0, |e| e.epoch);
             let lead = first - second;
             let ahead = if lead > 0.0 {
-                format!("{lead:.2} points ahead of {}", escape::name(&next.name))
+                format!("{lead:.2} points above {}", escape::name(&next.name))
             } else {
-                format!("level with {}", escape::name(&next.name))
+                format!("equal to {}", escape::name(&next.name))
             };
             format!(
                 "Of {} runs, <b>{}</b> reaches the highest test accuracy: <b>{first:.2}%</b> in \
@@ -71,7 +71,7 @@ fn comparison(runs: &[Run]) -> String {
                 escape::name(&best.name)
             )
         }
-        _ => format!("{} beside each other.", counted(runs.len() as u64, "run")),
+        _ => format!("Comparison of {}.", counted(runs.len() as u64, "run")),
     }
 }
 
@@ -80,7 +80,7 @@ fn cards(run: &Run) -> String {
     let epoch = |epoch: u64| format!("epoch {epoch} of {}", run.epochs);
     let best = run.best();
     let machine = run.machine.first().map_or_else(String::new, |(_, value)| value.clone());
-    let train = format!("in training {}", percent(last.train_accuracy));
+    let train = format!("training {}", percent(last.train_accuracy));
     let mut cards = vec![
         ("Test accuracy", percent(last.test_accuracy), train),
         (
@@ -93,13 +93,13 @@ fn cards(run: &Run) -> String {
         let loss = format!("loss {}", loss(last.validation_loss));
         cards.push(("Validation accuracy", percent(last.validation_accuracy), loss));
     }
-    let train_loss = format!("in training {}", loss(last.train_loss));
+    let train_loss = format!("training {}", loss(last.train_loss));
     let epochs = counted(run.metrics.len() as u64, "epoch");
     cards.extend([
         ("Test loss", loss(last.test_loss), train_loss),
         ("Parameters", count(run.parameters), run.arch.clone()),
         ("Training time", time(run.seconds()), epochs),
-        ("Images per second", speed(run.images_per_second()), machine),
+        ("Images per second", throughput(run.images_per_second()), machine),
     ]);
     let card = |(label, value, more): (&str, String, String)| {
         let more = escape::text(&more);
@@ -108,7 +108,7 @@ fn cards(run: &Run) -> String {
     format!("<dl class=\"cards\">{}</dl>", cards.into_iter().map(card).collect::<String>())
 }
 
-/// Which values of a column are the best.
+/// Whether higher or lower values of a column are better.
 #[derive(Clone, Copy, PartialEq)]
 enum Better {
     Higher,
@@ -116,7 +116,7 @@ enum Better {
     Neither,
 }
 
-/// A column of the comparison: its head, what is better, its values as numbers and as text.
+/// A column of the comparison: its header, and its values as numbers and as text.
 struct Column {
     head: String,
     better: Better,
@@ -150,22 +150,22 @@ fn table(runs: &[Run]) -> String {
             };
         }
     }
-    out + "</tbody></table></div><p class=\"hint\">★ is the best of its column.</p>"
+    out + "</tbody></table></div><p class=\"hint\">★ marks the best value of a column.</p>"
 }
 
-/// The settings in which runs differ: a row each, a column a run.
+/// The table of settings that differ: one row per setting, one column per run.
 fn differences(runs: &[Run]) -> String {
     let settings = differing(runs);
     if settings.is_empty() {
-        return "<p class=\"hint\">All settings are the same in all runs.</p>".to_owned();
+        return "<p class=\"hint\">All runs have the same settings.</p>".to_owned();
     }
     let head = |(i, run): (usize, &Run)| {
         let name = escape::name(&run.name);
         format!("<th scope=\"col\"><span class=\"swatch\" data-run=\"{i}\"></span>{name}")
     };
     let mut out = format!(
-        "<h3>Settings that differ</h3><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
-         aria-label=\"Settings that differ\"><table class=\"numbers settings\"><thead><tr>\
+        "<h3>Different settings</h3><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+         aria-label=\"Different settings\"><table class=\"numbers settings\"><thead><tr>\
          <th scope=\"col\">Setting{}</thead><tbody>",
         runs.iter().enumerate().map(head).collect::<String>()
     );
@@ -187,26 +187,26 @@ fn columns(runs: &[Run]) -> Vec<Column> {
     };
     let whole = |value: Option<f64>| value.map_or_else(|| percent(None), |x| count(x as u64));
     let mut columns = vec![
-        column("Final accuracy", Better::Higher, &|r| r.last()?.test_accuracy, &percent),
-        column("Best accuracy", Better::Higher, &|r| r.best()?.test_accuracy, &percent),
+        column("Final test accuracy", Better::Higher, &|r| r.last()?.test_accuracy, &percent),
+        column("Best test accuracy", Better::Higher, &|r| r.best()?.test_accuracy, &percent),
         column("Test loss", Better::Lower, &|r| r.last()?.test_loss, &loss),
         column("Epochs", Better::Neither, &|r| Some(r.metrics.len() as f64), &whole),
         column("Parameters", Better::Neither, &|r| Some(r.parameters as f64), &whole),
         column("Time", Better::Neither, &|r| Some(r.seconds()), &|s| time(s.unwrap_or(0.0))),
-        column("Images/s", Better::Higher, &|r| r.images_per_second(), &speed),
+        column("Images/s", Better::Higher, &|r| r.images_per_second(), &throughput),
     ];
     if runs.iter().any(|run| run.evaluation.is_some()) {
         let of = |f: fn(&super::Evaluation) -> f64| move |r: &Run| r.evaluation.as_ref().map(f);
         let top5 = of(|e| e.top5_accuracy);
         let ece = of(|e| e.calibration_error);
-        columns.insert(2, column("Top-5", Better::Higher, &top5, &percent));
+        columns.insert(2, column("Top-5 accuracy", Better::Higher, &top5, &percent));
         columns.insert(4, column("ECE", Better::Lower, &ece, &percent));
     }
     columns
 }
 
 impl Column {
-    /// Whether a run has the best value, among at least two different ones.
+    /// Whether a run has the best value, if not all are equal.
     fn is_best(&self, run: usize) -> bool {
         let known = || self.values.iter().flatten().copied();
         let (low, high) = (known().fold(f64::MAX, f64::min), known().fold(f64::MIN, f64::max));
@@ -219,7 +219,7 @@ impl Column {
     }
 }
 
-/// The settings that are not the same in all runs, with each run's value.
+/// The settings that differ between runs, with the value of each run.
 fn differing(runs: &[Run]) -> Vec<(&str, Vec<&str>)> {
     let mut keys: Vec<&str> = Vec::new();
     for (key, _) in runs.iter().flat_map(|run| &run.settings) {

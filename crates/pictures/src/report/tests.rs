@@ -1,4 +1,4 @@
-//! The page as text; scripts/check-report opens it in a browser.
+//! Tests the page as text. scripts/check-report tests it in a browser.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ fn epoch(epoch: u64) -> Epoch {
     }
 }
 
-/// Three classes of four images; the last image of each is taken for the next class.
+/// Three classes of four images; the last image of each is predicted as the next class.
 fn evaluation() -> Evaluation {
     let example = |i: usize| Example {
         width: 4,
@@ -74,7 +74,7 @@ fn evaluated(name: &str) -> Run {
     Run { evaluation: Some(evaluation()), ..run(name, 3, "0.2") }
 }
 
-/// What the page's script reads.
+/// The data for the page's script.
 fn data(html: &str) -> Value {
     let start = html.find("id=\"data\">").expect("data") + "id=\"data\">".len();
     let end = start + html[start..].find("</script>").expect("its end");
@@ -82,7 +82,7 @@ fn data(html: &str) -> Value {
 }
 
 #[test]
-fn what_strangers_wrote_is_text() {
+fn untrusted_text_is_escaped() {
     let mut hostile = evaluated(HOSTILE);
     for field in [&mut hostile.arch, &mut hostile.data, &mut hostile.config, &mut hostile.command] {
         *field = HOSTILE.into();
@@ -95,8 +95,11 @@ fn what_strangers_wrote_is_text() {
     for runs in [vec![hostile.clone()], vec![hostile, second]] {
         let plain = html(&report(vec![evaluated("a"); runs.len()]));
         let page = html(&Report { title: Some(HOSTILE.into()), ..report(runs) });
-        assert!(!page.contains("<img") && !page.contains("'\u{2028}"), "nothing is an element");
-        // As many scripts begin and end as in a page of nobody's.
+        assert!(
+            !page.contains("<img") && !page.contains("'\u{2028}"),
+            "no text becomes an element"
+        );
+        // As many of these tags as in a harmless page.
         for tag in ["<script", "</script", "<style", "</style", "<!--"] {
             assert_eq!(page.matches(tag).count(), plain.matches(tag).count(), "{tag}");
         }
@@ -116,14 +119,14 @@ fn text_is_escaped_and_filled_in_once() {
 }
 
 #[test]
-fn a_report_survives_json() {
+fn a_report_round_trips_through_json() {
     let report = report(vec![evaluated("a"), run(HOSTILE, 0, "0.1")]);
     let json = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
 }
 
 #[test]
-fn a_line_of_metrics_is_an_epoch() {
+fn a_line_of_metrics_parses_as_an_epoch() {
     let line = r#"{"epoch":3,"step":9,"train_loss":1.5,"train_accuracy":40.0,"test_loss":null,
         "test_accuracy":50.0,"learning_rate":0.1,"seconds":2.0,"images_per_second":10.0}"#;
     let epoch: Epoch = serde_json::from_str(line).unwrap();
@@ -131,7 +134,7 @@ fn a_line_of_metrics_is_an_epoch() {
 }
 
 #[test]
-fn the_page_has_every_figure() {
+fn the_page_has_every_metric() {
     let page = html(&report(vec![evaluated("first run")]));
     let expected = [
         "resnet8 on synthetic",
@@ -145,7 +148,7 @@ fn the_page_has_every_figure() {
         "Most confident mistakes",
         "4.21%", // calibration
         "avx2",
-        "9 images right",
+        "9 images correct",
     ];
     for text in expected {
         assert!(page.contains(text), "{text}");
@@ -157,10 +160,10 @@ fn the_page_has_every_figure() {
 }
 
 #[test]
-fn nothing_is_loaded_and_one_script_runs() {
+fn the_page_is_self_contained() {
     let page = html(&report(vec![evaluated("a")]));
     assert!(page.contains("content=\"default-src 'none'; script-src 'sha256-"));
-    // Addresses: names of SVG, pictures in the page, places in it.
+    // The only URLs are the SVG namespace, inline images and anchors.
     for (i, _) in page.match_indices("http") {
         let text = &page[i..page.len().min(i + 30)];
         assert!(
@@ -185,35 +188,35 @@ fn runs_are_compared() {
     assert!(
         page.contains("<b><bdi>fast</bdi></b> reaches the highest test accuracy: <b>68.33%</b>")
     );
-    assert!(page.contains("8.33 points ahead of <bdi>slow</bdi>"));
+    assert!(page.contains("8.33 points above <bdi>slow</bdi>"));
     assert!(page.contains("Stopped: 2 of 9 epochs done"));
     // The rate differs, the batch size does not.
     assert!(page.contains("<tr><th scope=\"row\">lr<td>0.2<td>0.01"));
     assert!(!page.contains("<tr><th scope=\"row\">batch_size"));
-    // Best are two accuracies and the loss, all of the same run; both are as fast.
+    // One run has the best two accuracies and the best loss; the throughputs are equal.
     let rows: Vec<&str> = page.split("<tr><th scope=\"row\"><span class=\"swatch\"").collect();
     assert_eq!(rows[1..3].iter().map(|r| r.matches("★").count()).collect::<Vec<_>>(), [3, 1]);
-    assert!(rows[2].contains("★ is the best"), "only the legend");
+    assert!(rows[2].contains("★ marks the best"), "only the legend");
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn missing_parts_are_noted() {
     let empty =
         Run { note: Some("No checkpoint yet.".into()), state: State::Training, ..run("a", 0, "1") };
     let page = html(&report(vec![Run { epochs: 5, ..empty }]));
-    assert!(page.contains("No checkpoint yet.") && page.contains("No epoch is done yet"));
+    assert!(page.contains("No checkpoint yet.") && page.contains("No epoch is finished yet"));
     assert!(page.contains("Training: 0 of 5 epochs done") && !page.contains("Confusion"));
     html(&report(Vec::new()));
 }
 
 #[test]
-fn the_same_report_gives_the_same_page() {
+fn the_page_is_deterministic() {
     let report = report(vec![evaluated("a"), evaluated("b")]);
     assert_eq!(html(&report), html(&report));
 }
 
 #[test]
-fn a_page_stays_small() {
+fn the_page_stays_below_its_maximum_size() {
     // Pixels that do not compress, in many pictures of many runs.
     let mut state = 1u32;
     let mut noise = || {
@@ -232,8 +235,8 @@ fn a_page_stays_small() {
     let runs: Vec<Run> = (0..4).map(|i| Run { name: format!("run {i}"), ..big.clone() }).collect();
     let page = html(&report(runs));
     assert!(page.len() <= MAX_BYTES, "{}", page.len());
-    assert_eq!(page.matches("<h3>The first test images").count(), 1);
-    assert_eq!(page.matches("Left out so that this page stays small: the first test").count(), 3);
+    assert_eq!(page.matches("<h3>Predictions").count(), 1);
+    assert_eq!(page.matches("Left out to keep this page small: predictions").count(), 3);
     assert_eq!(page.matches("<h3>Confusion matrix").count(), 4);
     assert!(page.contains("one epoch in 2"));
     let epochs = data(&page)["runs"][3]["epoch"].as_array().unwrap().clone();

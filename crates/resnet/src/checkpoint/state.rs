@@ -10,7 +10,7 @@ use crate::{
     config::TrainConfig,
     metrics::{EpochMetrics, Progress, State},
     model_file::{
-        Contents, FORMAT_VERSION, MOMENTUM, Model, ModelFileError, Optimizer, check_version,
+        Contents, FORMAT_VERSION, MOMENTUM, Model, ModelFileError, OptimizerState, check_version,
         decimal, entry, json, key, named_arch,
     },
     network::Network,
@@ -48,7 +48,7 @@ pub(crate) fn torch_model(
         image_size: data.image_size,
         normalisation: Some(data.normalisation.clone()),
         epochs: Some(state.progress.epoch.saturating_sub(1)),
-        optimizer: Ok(Optimizer {
+        optimizer: Ok(OptimizerState {
             momentum: network.export(momentum),
             lr: decimal(config.lr_at(last_step)),
             dampening: 0.0,

@@ -7,7 +7,7 @@ use resnet_formats::{NamedTensors, Tensor, safetensors::Metadata};
 use super::{ModelFileError, key};
 use crate::{
     graph::Graph,
-    models::{Arch, recognise},
+    models::{Arch, infer_arch},
     network::{StateDictError, check_state_dict},
 };
 
@@ -19,7 +19,7 @@ pub(super) enum Origin {
     /// The user.
     Asked,
     /// The tensors; maybe they would fit another one as well.
-    Recognised { twin: Option<Arch> },
+    Inferred { alternative: Option<Arch> },
 }
 
 /// The architecture that the file names, or that was asked for, or both agree on; or else the one
@@ -38,9 +38,9 @@ pub(super) fn resolve_arch(
         }),
         (Some(arch), _) => Ok((arch, Origin::File)),
         (None, Some(arch)) => Ok((arch, Origin::Asked)),
-        (None, None) => match recognise(tensors) {
-            Ok(found) => Ok((found.arch, Origin::Recognised { twin: found.twin })),
-            Err(message) => Err(ModelFileError::NotRecognised { path: path.to_owned(), message }),
+        (None, None) => match infer_arch(tensors) {
+            Ok(found) => Ok((found.arch, Origin::Inferred { alternative: found.alternative })),
+            Err(message) => Err(ModelFileError::ArchNotInferred { path: path.to_owned(), message }),
         },
     }
 }
@@ -68,9 +68,9 @@ fn mismatch(
 }
 
 fn not_this(path: &Path, arch: Arch, tensors: &NamedTensors, message: String) -> ModelFileError {
-    let other = recognise(tensors).ok().filter(|found| found.arch != arch);
-    let other = other.filter(|found| found.twin != Some(arch));
-    let hint = other.map(|found| format!("; by names and shapes it is a {}", found.arch));
+    let other = infer_arch(tensors).ok().filter(|found| found.arch != arch);
+    let other = other.filter(|found| found.alternative != Some(arch));
+    let hint = other.map(|found| format!("; names and shapes are those of a {}", found.arch));
     ModelFileError::NotThisArch {
         path: path.to_owned(),
         arch: arch.to_string(),
@@ -149,7 +149,7 @@ mod tests {
         let graph = |tensors| graph_of(Path::new("x"), arch, Origin::Asked, &tensors);
         let error = message(graph(tensors.clone()));
         for part in [
-            "x is no resnet18-cifar: ",
+            "x is not a resnet18-cifar: ",
             "missing: bn1.weight, bn1.bias, bn1.running_mean and ",
             "conv1.weight (is float32 [65536, 1, 1, 1], must be float32 [65536, 1, 3, 3]), ",
         ] {

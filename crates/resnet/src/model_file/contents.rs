@@ -4,30 +4,30 @@ use std::fmt;
 
 use resnet_formats::{NamedTensors, safetensors::Metadata, torch};
 
-use super::Optimizer;
+use super::OptimizerState;
 
 /// The form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum FileFormat {
     /// A safetensors file.
     Safetensors,
     /// A PyTorch file that holds a model so.
-    Torch(torch::Form),
+    Torch(torch::TorchLayout),
     /// An ONNX file.
     Onnx,
     /// A folder as timm and the Hugging Face hub have it.
     Timm,
 }
 
-impl fmt::Display for Form {
+impl fmt::Display for FileFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Form::Safetensors => "safetensors",
-            Form::Torch(torch::Form::StateDict) => "PyTorch state dict",
-            Form::Torch(torch::Form::Checkpoint) => "PyTorch checkpoint",
-            Form::Torch(torch::Form::Module) => "whole PyTorch module",
-            Form::Onnx => "ONNX",
-            Form::Timm => "timm folder",
+            FileFormat::Safetensors => "safetensors",
+            FileFormat::Torch(torch::TorchLayout::StateDict) => "PyTorch state dict",
+            FileFormat::Torch(torch::TorchLayout::Checkpoint) => "PyTorch checkpoint",
+            FileFormat::Torch(torch::TorchLayout::Module) => "whole PyTorch module",
+            FileFormat::Onnx => "ONNX",
+            FileFormat::Timm => "timm folder",
         })
     }
 }
@@ -36,7 +36,7 @@ impl fmt::Display for Form {
 #[derive(Clone, Debug)]
 pub struct Contents {
     /// The form of the file.
-    pub form: Form,
+    pub format: FileFormat,
     /// The state dict of the model, with names as they are in the file.
     pub tensors: NamedTensors,
     /// What the file says by the keys of [`key`](super::key); of others only what can be relied on.
@@ -44,7 +44,7 @@ pub struct Contents {
     /// Epochs that the model was trained, as far as the file says.
     pub epochs: Option<u64>,
     /// The optimiser, if there is one; or else why not.
-    pub optimizer: Result<Optimizer, String>,
+    pub optimizer: Result<OptimizerState, String>,
     /// What was left out or concluded when it was read, for people to know.
     pub notes: Vec<String>,
 }

@@ -20,7 +20,7 @@ pub enum ModelFileError {
     NoCheckpoint(PathBuf),
     /// The file is of no form that is read.
     #[error("{} {what}: what is read is safetensors, PyTorch and ONNX; {}", path.shown(), ANOTHER)]
-    UnknownForm {
+    UnknownFormat {
         /// The file.
         path: PathBuf,
         /// What it is.
@@ -35,8 +35,8 @@ pub enum ModelFileError {
         message: String,
     },
     /// The file does not say which network it holds, nor do its tensors.
-    #[error("{} names no architecture, and {}: name one with --arch, or another file", path.shown(), printable(message))]
-    NotRecognised {
+    #[error("{} names no architecture, and {}: give one with --arch, or another file", path.shown(), printable(message))]
+    ArchNotInferred {
         /// The file.
         path: PathBuf,
         /// What its tensors are like.
@@ -79,7 +79,7 @@ pub enum ModelFileError {
         source: StateDictError,
     },
     /// Its tensors are not those of the architecture.
-    #[error("{} is no {arch}: {}; name the architecture that it holds with --arch, or another file", path.shown(), printable(message))]
+    #[error("{} is not a {arch}: {}; give its own architecture with --arch, or another file", path.shown(), printable(message))]
     NotThisArch {
         /// The file.
         path: PathBuf,
@@ -124,7 +124,7 @@ impl ModelFileError {
         use ModelFileError as E;
         matches!(
             self,
-            E::Format(_) | E::UnknownForm { .. } | E::Metadata { .. } | E::StateDict { .. }
+            E::Format(_) | E::UnknownFormat { .. } | E::Metadata { .. } | E::StateDict { .. }
         )
     }
 

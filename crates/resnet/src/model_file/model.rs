@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use resnet_formats::{Shown, safetensors::Metadata};
 
 use super::{
-    Contents, Form, ModelFileError, Optimizer,
+    Contents, FileFormat, ModelFileError, OptimizerState,
     arch::{Origin, graph_of, resolve_arch},
     contents::NO_OPTIMIZER,
     key,
@@ -38,11 +38,11 @@ pub struct Model {
     /// The file it was read from.
     pub path: PathBuf,
     /// The form of that file.
-    pub form: Form,
+    pub format: FileFormat,
     /// Epochs it was trained, as far as the file says.
     pub epochs: Option<u64>,
     /// Its optimiser, if the file has one; or else why not.
-    pub optimizer: Result<Optimizer, String>,
+    pub optimizer: Result<OptimizerState, String>,
     /// What was concluded rather than read, for people to know.
     pub notes: Vec<String>,
     /// What the file says of the run it is from.
@@ -60,7 +60,7 @@ impl Model {
             resize: None,
             normalisation: None,
             path: PathBuf::new(),
-            form: Form::Safetensors,
+            format: FileFormat::Safetensors,
             epochs: None,
             optimizer: Err(NO_OPTIMIZER.to_owned()),
             notes: Vec::new(),
@@ -74,18 +74,21 @@ impl Model {
         contents: Contents,
         asked: Option<Arch>,
     ) -> Result<Model, ModelFileError> {
-        let Contents { form, mut tensors, metadata, epochs, mut optimizer, notes: read } = contents;
+        let Contents { format, mut tensors, metadata, epochs, mut optimizer, notes: read } =
+            contents;
         check_version(path, &metadata)?;
         let mut notes: Vec<String> =
             read.into_iter().map(|note| format!("{}: {note}", path.shown())).collect();
         let (arch, origin) = resolve_arch(path, &metadata, &tensors, asked)?;
-        if let Origin::Recognised { twin } = origin {
+        if let Origin::Inferred { alternative } = origin {
             let file = path.shown();
-            let twin = twin.map(|twin| {
-                format!(" ({twin} has the same ones: if it is that, say --arch {twin})")
+            let alternative = alternative.map(|other| {
+                format!(" (a {other} has the same: if it is one, give --arch {other})")
             });
-            let twin = twin.unwrap_or_default();
-            notes.push(format!("{file} is a {arch}, by the names and shapes of its tensors{twin}"));
+            let alternative = alternative.unwrap_or_default();
+            notes.push(format!(
+                "{file}: inferred {arch} from the names and shapes of its tensors{alternative}"
+            ));
         }
         canonical_names(&mut tensors, arch.family);
         if let Ok(optimizer) = &mut optimizer {
@@ -100,7 +103,7 @@ impl Model {
         let Preprocessing { classes, image_size, resize, normalisation } = images;
         let model =
             Model { classes, image_size, resize, normalisation, ..Model::new(arch, network) };
-        Ok(Model { path: path.to_owned(), form, epochs, optimizer, notes, run, ..model })
+        Ok(Model { path: path.to_owned(), format, epochs, optimizer, notes, run, ..model })
     }
 
     /// Class names, in label order: numbers where they are unknown.
@@ -162,8 +165,8 @@ mod tests {
     }
 
     fn contents(tensors: NamedTensors, metadata: Metadata) -> Contents {
-        let (form, optimizer) = (Form::Safetensors, Err(String::new()));
-        Contents { form, tensors, metadata, epochs: None, optimizer, notes: Vec::new() }
+        let (format, optimizer) = (FileFormat::Safetensors, Err(String::new()));
+        Contents { format, tensors, metadata, epochs: None, optimizer, notes: Vec::new() }
     }
 
     fn message<T: std::fmt::Debug>(result: Result<T, ModelFileError>) -> String {
@@ -257,15 +260,15 @@ mod tests {
         let model = load(None).unwrap();
         assert_eq!(model.arch, arch);
         assert_eq!(model.network.state_dict(), net.state_dict());
-        assert!(model.notes[0].starts_with("x is a resnet18-cifar, by the names"));
+        assert!(model.notes[0].starts_with("x: inferred resnet18-cifar from the names"));
         assert!(load(Some(arch)).unwrap().notes.is_empty());
         assert_eq!(model.class_names()[9], "9");
 
         let error = message(load("resnet34-cifar".parse().ok()));
         for part in [
-            "x is no resnet34-cifar: ",
+            "x is not a resnet34-cifar: ",
             "missing: layer1.2.conv1.weight, layer1.2.bn1.weight, layer1.2.bn1.bias and ",
-            "by names and shapes it is a resnet18-cifar",
+            "names and shapes are those of a resnet18-cifar",
         ] {
             assert!(error.contains(part), "{error}");
         }

@@ -5,19 +5,20 @@ use resnet_formats::{
     torch::{self, Scalar},
 };
 
-use super::{Contents, Form, Optimizer, contents::NO_OPTIMIZER, key, metadata::json};
-use crate::models::recognise;
+use super::{Contents, FileFormat, OptimizerState, contents::NO_OPTIMIZER, key, metadata::json};
+use crate::models::infer_arch;
 
 /// What a PyTorch file holds.
 pub(super) fn of_torch(file: torch::Checkpoint) -> Contents {
-    let torch::Checkpoint { form, model, optimizer, optimizer_note, scalars } = file;
+    let torch::Checkpoint { layout, model, optimizer, optimizer_note, scalars } = file;
     let mut metadata: Metadata = scalars.iter().filter_map(to_metadata).collect();
     if !metadata.contains_key(key::FORMAT_VERSION) {
         metadata.retain(|key, value| match key.as_str() {
-            // Others have other names for other nets; it can only decide between twins.
-            key::ARCH => recognise(&model).is_ok_and(|found| {
+            // Other programs have other names. One is used only to choose between ambiguous
+            // architectures.
+            key::ARCH => infer_arch(&model).is_ok_and(|found| {
                 let named = value.parse().ok();
-                named.is_some() && (named == Some(found.arch) || named == found.twin)
+                named.is_some() && (named == Some(found.arch) || named == found.alternative)
             }),
             key::CLASSES => value.starts_with('['),
             _ => false,
@@ -28,12 +29,12 @@ pub(super) fn of_torch(file: torch::Checkpoint) -> Contents {
         _ => None,
     });
     let optimizer = match (optimizer, optimizer_note) {
-        (Some(sgd), _) => Optimizer::from_torch(sgd, &model),
+        (Some(sgd), _) => OptimizerState::from_torch(sgd, &model),
         (None, Some(note)) => Err(format!("its optimizer is not read: {note}")),
         (None, None) => Err(NO_OPTIMIZER.to_owned()),
     };
     Contents {
-        form: Form::Torch(form),
+        format: FileFormat::Torch(layout),
         tensors: model,
         metadata,
         epochs,

@@ -8,7 +8,7 @@ use std::{
 use resnet_formats::{FormatError, FormatErrorKind, Tensor, open, safetensors, torch};
 
 use super::{
-    Contents, Form, ModelFileError, contents::NO_OPTIMIZER, key, onnx, pytorch::of_torch,
+    Contents, FileFormat, ModelFileError, contents::NO_OPTIMIZER, key, onnx, pytorch::of_torch,
     state_dict::of_safetensors, timm,
 };
 
@@ -28,7 +28,7 @@ impl Contents {
             }
             Magic::Torch => Ok(of_torch(torch::read(path)?)),
             Magic::Onnx => of_onnx(path),
-            Magic::Unknown(what) => Err(ModelFileError::UnknownForm { path: path.into(), what }),
+            Magic::Unknown(what) => Err(ModelFileError::UnknownFormat { path: path.into(), what }),
         }
     }
 }
@@ -75,5 +75,5 @@ fn of_onnx(path: &Path) -> Result<Contents, ModelFileError> {
         tensors.extend(counts);
     }
     let optimizer = Err(NO_OPTIMIZER.to_owned());
-    Ok(Contents { form: Form::Onnx, tensors, metadata, epochs: None, optimizer, notes })
+    Ok(Contents { format: FileFormat::Onnx, tensors, metadata, epochs: None, optimizer, notes })
 }

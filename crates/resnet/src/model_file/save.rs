@@ -19,7 +19,7 @@ use super::{
 
 /// The form of a file to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum SaveFormat {
     /// safetensors: the state dict, and in its metadata what the model is.
     Safetensors,
     /// PyTorch: a state dict and nothing else.
@@ -36,14 +36,14 @@ pub enum Target {
     Timm,
 }
 
-impl Target {
+impl SaveFormat {
     /// The form that a file's suffix stands for.
-    pub fn of_suffix(path: &Path) -> Option<Target> {
+    pub fn from_suffix(path: &Path) -> Option<SaveFormat> {
         Some(match path.extension()?.to_ascii_lowercase().to_str()? {
-            "safetensors" => Target::Safetensors,
-            "pt" | "pth" | "th" => Target::StateDict,
-            "tar" => Target::Checkpoint,
-            "onnx" => Target::Onnx { fold: false },
+            "safetensors" => SaveFormat::Safetensors,
+            "pt" | "pth" | "th" => SaveFormat::StateDict,
+            "tar" => SaveFormat::Checkpoint,
+            "onnx" => SaveFormat::Onnx { fold: false },
             _ => return None,
         })
     }
@@ -51,24 +51,24 @@ impl Target {
 
 impl Model {
     /// Writes the model, atomically: its tensors by PyTorch's names, and what it is, as far as the
-    /// form has a place for that. A path is a place of one's own (see [`Place`]). Only a [checkpoint](Target::Checkpoint) has one for the optimiser.
+    /// form has a place for that. A path is a place of one's own (see [`Place`]). Only a [checkpoint](SaveFormat::Checkpoint) has one for the optimiser.
     ///
     /// # Errors
     /// What the system says; [`io::ErrorKind::Unsupported`] if the form cannot hold the model.
-    pub fn save<'p>(&self, place: impl Into<Place<'p>>, target: Target) -> io::Result<()> {
+    pub fn save<'p>(&self, place: impl Into<Place<'p>>, format: SaveFormat) -> io::Result<()> {
         let place = place.into();
         let state = self.network.state_dict();
-        match target {
-            Target::Safetensors => safetensors::write(place, &state, &self.metadata()),
-            Target::StateDict => torch::write_state_dict(place, &state),
-            Target::Checkpoint => {
+        match format {
+            SaveFormat::Safetensors => safetensors::write(place, &state, &self.metadata()),
+            SaveFormat::StateDict => torch::write_state_dict(place, &state),
+            SaveFormat::Checkpoint => {
                 let mut metadata = self.run.clone();
                 metadata.extend(self.metadata());
                 let scalars = to_scalars(&metadata, self.epochs);
                 let sgd = self.optimizer.as_ref().ok().map(|optimizer| optimizer.to_torch(&state));
                 torch::write_checkpoint(place, &state, sgd.as_ref(), &scalars)
             }
-            Target::Onnx { fold } => {
+            SaveFormat::Onnx { fold } => {
                 let mut metadata = self.metadata();
                 let tracked = self.network.batches_tracked();
                 if !fold && let Some(tracked) = tracked {
@@ -80,7 +80,7 @@ impl Model {
                     other => io::Error::new(io::ErrorKind::Unsupported, other),
                 })
             }
-            Target::Timm => timm::write(place.path(), self),
+            SaveFormat::Timm => timm::write(place.path(), self),
         }
     }
 

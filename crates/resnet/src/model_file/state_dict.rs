@@ -7,8 +7,8 @@ use resnet_network::optim::SgdConfig;
 use serde::Deserialize;
 
 use super::{
-    Contents, Form, ModelFileError, Optimizer, contents::NO_OPTIMIZER, key, layout::MOMENTUM,
-    metadata::entry, optimizer::decimal,
+    Contents, FileFormat, ModelFileError, OptimizerState, contents::NO_OPTIMIZER, key,
+    layout::MOMENTUM, metadata::entry, optimizer_state::decimal,
 };
 
 /// What of a run's recipe belongs to its optimiser.
@@ -48,13 +48,13 @@ pub(super) fn of_safetensors(
             let metrics: Option<Vec<Epoch>> = entry(path, &metadata, key::METRICS)?;
             let last = metrics.iter().flatten().last().map(|m| decimal(m.learning_rate));
             let lr = last.unwrap_or(recipe.lr);
-            Ok(Optimizer { momentum, lr, dampening: 0.0, config: recipe.sgd })
+            Ok(OptimizerState { momentum, lr, dampening: 0.0, config: recipe.sgd })
         }
     };
     let progress: Option<Standing> = entry(path, &metadata, key::PROGRESS)?;
     let epochs = progress.map(|progress| progress.epoch.saturating_sub(1));
     Ok(Contents {
-        form: Form::Safetensors,
+        format: FileFormat::Safetensors,
         tensors,
         metadata,
         epochs,

@@ -11,7 +11,9 @@ use resnet_formats::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Contents, Form, Model, ModelFileError, contents::NO_OPTIMIZER, key, metadata::json};
+use super::{
+    Contents, FileFormat, Model, ModelFileError, contents::NO_OPTIMIZER, key, metadata::json,
+};
 use crate::{
     models::{Arch, Family},
     preprocess::Normalisation,
@@ -74,7 +76,7 @@ pub(super) fn read(folder: &Path) -> Result<Contents, ModelFileError> {
         .map_err(|error| ModelFileError::TimmConfig { path, message: error.to_string() })?;
     let (tensors, _) = safetensors::read(&folder.join(WEIGHTS))?;
     Ok(Contents {
-        form: Form::Timm,
+        format: FileFormat::Timm,
         tensors,
         metadata: to_metadata(&config),
         epochs: None,

@@ -9,10 +9,10 @@ use std::{
 use resnet_formats::{atomic_write, is_temporary};
 
 use super::{
-    BEST, CONFIG, FACTS, LAST, LOG, METRICS, RunError,
+    BEST, CONFIG, LAST, LOG, METRICS, RUN_INFO, RunError,
     lock::{LockedFolder, is_training},
 };
-use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::Target};
+use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::SaveFormat};
 
 /// A run folder of this process: no other can train in it meanwhile.
 #[derive(Debug)]
@@ -117,12 +117,12 @@ impl RunFolder {
 
     /// The files that are PyTorch's, and what each of them is: `<arch>_<data>_state_dict.pt` and
     /// `<arch>_<data>_all.tar`.
-    pub(crate) fn torch_files(&self) -> [(PathBuf, Target); 2] {
+    pub(crate) fn torch_files(&self) -> [(PathBuf, SaveFormat); 2] {
         let TrainConfig { arch, data, .. } = &self.config;
         // A folder of images goes by its own name.
         let data = Path::new(&data.name).file_stem().unwrap_or_default().to_string_lossy();
-        [("state_dict.pt", Target::StateDict), ("all.tar", Target::Checkpoint)]
-            .map(|(name, target)| (self.path.join(format!("{arch}_{data}_{name}")), target))
+        [("state_dict.pt", SaveFormat::StateDict), ("all.tar", SaveFormat::Checkpoint)]
+            .map(|(name, format)| (self.path.join(format!("{arch}_{data}_{name}")), format))
     }
 
     /// Removes a new run that could not begin, with the folders that were made for it. Best
@@ -162,7 +162,7 @@ fn folder_of(file: &Path) -> &Path {
 fn refuse_run(folder: &Path) -> Result<(), RunError> {
     // A link that leads nowhere is something as well.
     let is_there = |name: &&str| folder.join(name).symlink_metadata().is_ok();
-    if ![CONFIG, METRICS, FACTS, LAST, BEST].iter().any(is_there) {
+    if ![CONFIG, METRICS, RUN_INFO, LAST, BEST].iter().any(is_there) {
         return Ok(());
     }
     let error = if is_training(folder) { RunError::Taken } else { RunError::Exists };

@@ -11,4 +11,4 @@ pub use error::RunError;
 pub use folder::RunFolder;
 pub use lock::is_training;
 pub use model::load_model;
-pub use names::{BEST, CONFIG, FACTS, LAST, LOG, METRICS, TENSORBOARD};
+pub use names::{BEST, CONFIG, LAST, LOG, METRICS, RUN_INFO, TENSORBOARD};

@@ -5,7 +5,7 @@ pub const CONFIG: &str = "config.toml";
 /// A line of JSON an epoch.
 pub const METRICS: &str = "metrics.jsonl";
 /// Where and when it was trained.
-pub const FACTS: &str = "run.json";
+pub const RUN_INFO: &str = "run.json";
 /// What was told while it ran.
 pub const LOG: &str = "log.txt";
 /// Event files for TensorBoard, where they are asked for.

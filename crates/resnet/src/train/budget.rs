@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Stop, TrainError, state::beginning, trainer::Trainer};
+use super::{StopFlag, TrainError, state::beginning, trainer::Trainer};
 use crate::{Cpu, config::TrainConfig, data::Dataset, evaluate};
 
 /// Steps are timed for about as long.
@@ -66,7 +66,7 @@ pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed,
     }
     let steps = &times[WARM_UP.min(times.len() - 1)..];
     let start = Instant::now();
-    trainer.evaluate(&Stop::new(0), &mut |_| {});
+    trainer.evaluate(&StopFlag::new(0), &mut |_| {});
     let evaluation = start.elapsed().as_secs_f64();
     Ok(Speed {
         step: steps.iter().sum::<f64>() / steps.len() as f64,

@@ -15,7 +15,7 @@ pub enum Event {
     Note(String),
     /// The run goes on with another instruction set: its results will not be equal to the bit to
     /// those of a run on one of them.
-    OtherIsa {
+    IsaChanged {
         /// The set so far.
         before: String,
         /// The set from now on.
@@ -126,7 +126,7 @@ pub struct BatchEvent {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::recipe::Dtype;
+    use crate::Dtype;
 
     /// A run of two epochs, of which so many steps are done.
     pub(crate) fn started(step: u64) -> Event {

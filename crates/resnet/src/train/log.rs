@@ -48,7 +48,7 @@ impl Event {
                 Some(line + &format!("; {threads} threads, {isa}; {dtype}: {dtype_reason}"))
             }
             Event::Note(note) => Some(format!("note: {note}")),
-            Event::OtherIsa { before, now } => {
+            Event::IsaChanged { before, now } => {
                 let before = brief(before);
                 Some(format!(
                     "warning: this run was on {before} so far and goes on with {now}: its results \

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cpu, recipe::Dtype};
+use crate::{Cpu, Dtype};
 
 /// What a run computes on, and in which numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,12 +3,12 @@
 mod budget;
 mod error;
 mod event;
-mod facts;
+mod initial_weights;
 mod log;
 mod machine;
-mod start;
+mod run_info;
 mod state;
-mod stop;
+mod stop_flag;
 mod tensorboard;
 mod trainer;
 
@@ -28,10 +28,10 @@ pub use self::{
     budget::{Speed, measure},
     error::TrainError,
     event::{BatchEvent, Event, Started},
-    facts::{Ending, Facts, FactsError, Segment, Time, segments},
     log::Log,
     machine::Machine,
-    stop::Stop,
+    run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},
+    stop_flag::StopFlag,
     tensorboard::TensorBoard,
     trainer::check_classes,
 };
@@ -46,7 +46,7 @@ pub use crate::metrics::EpochMetrics;
 pub enum Outcome {
     /// All steps are done; the figures of the last epoch.
     Finished(EpochMetrics),
-    /// [`Stop`] was set, to this; the state is saved.
+    /// [`StopFlag`] was set, to this; the state is saved.
     Interrupted(usize),
 }
 
@@ -57,7 +57,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 ///
 /// `data` holds every image of `run.config().data`, those of the validation set
 /// among the training images. Events go to `listen`; the
-/// folder's `log.txt` and `run.json` are written by a [`Log`] and [`Facts`] that listen.
+/// folder's `log.txt` and `run.json` are written by a [`Log`] and [`RunInfo`] that listen.
 ///
 /// # Errors
 /// If training diverges, the data is not what the configuration says, or a file cannot be read or
@@ -67,7 +67,7 @@ pub fn train(
     run: &RunFolder,
     data: Dataset,
     cpu: &Cpu,
-    stop: &Stop,
+    stop: &StopFlag,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
     let config = run.config();
@@ -77,7 +77,7 @@ pub fn train(
     trainer.notes().iter().for_each(|note| listen(&Event::Note(note.clone())));
     let now = cpu.isa().name();
     if let Some(before) = isa.filter(|before| before != now) {
-        listen(&Event::OtherIsa { before, now: now.to_owned() });
+        listen(&Event::IsaChanged { before, now: now.to_owned() });
     }
 
     let (begun, mut saved) = (state.progress.step, Instant::now());
@@ -156,7 +156,7 @@ fn interrupt(
     run: &RunFolder,
     trainer: &Trainer<'_>,
     state: &State,
-    stop: &Stop,
+    stop: &StopFlag,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
     save(run, LAST, trainer, state, listen)?;
@@ -190,8 +190,8 @@ fn save_torch(
     listen: &mut dyn FnMut(&Event),
 ) -> Result<(), TrainError> {
     let model = trainer.torch_model(state);
-    for (path, target) in run.torch_files() {
-        model.save(&path, target).map_err(TrainError::save(run, &path))?;
+    for (path, format) in run.torch_files() {
+        model.save(&path, format).map_err(TrainError::save(run, &path))?;
         listen(&Event::Saved { path });
     }
     Ok(())

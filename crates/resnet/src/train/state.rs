@@ -71,14 +71,14 @@ pub(super) fn end_epoch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::tests::sample, evaluate::Tally};
+    use crate::{config::tests::sample, evaluate::Accumulator};
 
     /// Both classes of the sample once, the first recognised.
-    fn half_right() -> Tally {
-        let mut tally = Tally::new(2);
-        tally.add(&[1.0, 0.0], 0);
-        tally.add(&[1.0, 0.0], 1);
-        tally
+    fn half_right() -> Accumulator {
+        let mut accumulator = Accumulator::new(2);
+        accumulator.add(&[1.0, 0.0], 0);
+        accumulator.add(&[1.0, 0.0], 1);
+        accumulator
     }
 
     fn add(state: &mut State, loss: f64, correct: usize, images: usize) -> BatchEvent {

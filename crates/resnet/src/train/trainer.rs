@@ -6,14 +6,14 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{Event, Machine, Started, Stop, TrainError, start::Start};
+use super::{Event, Machine, Started, StopFlag, TrainError, initial_weights::InitialWeights};
 use crate::{
     Cpu,
     checkpoint::{self, CheckpointError, Restored},
     config::{DataConfig, TrainConfig},
     data::{Batch, Dataset, Epoch, Images, Loader},
     engine::{Engine, EngineConfig, Input, MicroBatch, StepResult, Targets},
-    evaluate::{self, Tally},
+    evaluate::{self, Accumulator},
     metrics::{Progress, State},
     model_file::Model,
     network::Network,
@@ -35,14 +35,14 @@ pub(super) struct Trainer<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluated {
     /// On the test images.
-    pub(crate) test: Tally,
+    pub(crate) test: Accumulator,
     /// On the validation set, if there is one.
-    pub(crate) validation: Option<Tally>,
+    pub(crate) validation: Option<Accumulator>,
 }
 
 impl Evaluated {
     pub(super) fn is_finite(&self) -> bool {
-        let validation = self.validation.as_ref().map_or(0.0, Tally::loss);
+        let validation = self.validation.as_ref().map_or(0.0, Accumulator::loss);
         self.test.loss().is_finite() && validation.is_finite()
     }
 }
@@ -74,9 +74,9 @@ impl<'a> Trainer<'a> {
             sgd: config.recipe.sgd,
         };
         Engine::check(&graph, &engine_config, cpu)?;
-        let Start { network, momentum, notes } = match init {
-            Some(file) => Start::from_file(file, config, graph)?,
-            None => Start::new(Network::new(graph, config.recipe.init, config.seed)),
+        let InitialWeights { network, momentum, notes } = match init {
+            Some(file) => InitialWeights::from_file(file, config, graph)?,
+            None => InitialWeights::new(Network::new(graph, config.recipe.init, config.seed)),
         };
         let mut engine = Engine::new(network, &engine_config, cpu)?;
         if let Some(momentum) = momentum {
@@ -124,24 +124,24 @@ impl<'a> Trainer<'a> {
     /// Loss and accuracy on the test and the validation set, or nothing if asked to stop.
     pub(super) fn evaluate(
         &mut self,
-        stop: &Stop,
+        stop: &StopFlag,
         listen: &mut dyn FnMut(&Event),
     ) -> Option<Evaluated> {
         let images = self.test.len() + self.validation.len();
         let normalisation = &self.config.data.normalisation;
         let mut done = 0;
         let mut run = |on: &Images| {
-            let mut tally = Tally::new(self.config.data.classes.len());
+            let mut accumulator = Accumulator::new(self.config.data.classes.len());
             for (pixels, labels) in on.batches(evaluate::BATCH) {
                 let input = Input::Bytes(pixels, normalisation);
-                tally.add_batch(self.engine.evaluate(input, labels.len()), labels);
+                accumulator.add_batch(self.engine.evaluate(input, labels.len()), labels);
                 done += labels.len();
                 listen(&Event::Evaluating { done, images });
                 if stop.load(Relaxed) != 0 {
                     return None;
                 }
             }
-            Some(tally)
+            Some(accumulator)
         };
         let test = run(&self.test)?;
         let validation =

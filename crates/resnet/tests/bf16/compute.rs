@@ -15,11 +15,10 @@
 use std::{env, error::Error, num::NonZero, path::Path, thread};
 
 use resnet::{
-    Cpu,
+    Cpu, Dtype,
     engine::{Engine, EngineConfig, EvalPlan, Input, MicroBatch, Targets, TrainPlan},
     model_file::Model,
     optim::SgdConfig,
-    recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, Tensor, safetensors};
 use resnet_kernels::Algorithms;

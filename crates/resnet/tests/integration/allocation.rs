@@ -1,15 +1,14 @@
 //! Memory of the plans: all is laid out when they are built, and in bf16 it is half as much.
 
 use resnet::{
-    Arch, Cpu, Network,
+    Arch, Cpu, Dtype, Network,
     data::Normalisation,
     engine::{EvalPlan, Input, TrainPlan},
     network::Init,
     optim::{Sgd, SgdConfig},
-    recipe::Dtype,
 };
 
-use resnet_kernels::conv::{Conv, ConvShape, Mode, Source};
+use resnet_kernels::conv::{Conv, ConvConfig, ConvShape, Mode, Source};
 
 use crate::common;
 
@@ -95,8 +94,9 @@ fn tables_take_what_is_said() {
             if mode == Mode::Train && source == Source::Image {
                 continue;
             }
-            let most = Conv::table_bytes(shape, Dtype::Fp32, source, mode, 2, &cpu) as u64;
-            let make = || Conv::new(shape, Dtype::Fp32, source, mode, 2, &cpu);
+            let config = ConvConfig { shape, dtype: Dtype::Fp32, source, mode, batch: 2 };
+            let most = Conv::table_bytes(config, &cpu) as u64;
+            let make = || Conv::new(config, &cpu);
             let mut conv = None;
             let taken = allocation_counter::measure(|| conv = Some(make())).bytes_current;
             println!("{shape:?} {source:?} {mode:?}: {taken} of {most}");

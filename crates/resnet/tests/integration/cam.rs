@@ -1,13 +1,12 @@
 //! Probes and class activation maps.
 
 use resnet::{
-    Arch, Cpu, Graph, Network,
+    Arch, Cpu, Dtype, Graph, Network,
     cam::ActivationMaps,
     engine::{EvalPlan, Input},
     graph::Op,
     network::Init,
     random::{Purpose, Random},
-    recipe::Dtype,
 };
 
 fn noise(n: usize) -> Vec<f32> {

@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{assert_same, distance, logits, python, run, step};
 use resnet::{
-    Cpu, Network,
+    Cpu, Dtype, Network,
     data::Normalisation,
     engine::{Input, TrainPlan},
-    model_file::{Form, Model, Target},
+    model_file::{FileFormat, Model, SaveFormat},
     optim::{Sgd, SgdConfig},
-    recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, safetensors, torch};
 use resnet_kernels::Algorithms;
@@ -24,11 +23,11 @@ const LOGITS: f32 = 1e-5;
 const STATE: f32 = 1e-4;
 
 const CIFAR: &str = "cifar-resnet18-w8";
-const TORCH_FILES: [(&str, torch::Form); 4] = [
-    ("state_dict.pt", torch::Form::StateDict),
-    ("state_dict.legacy.pt", torch::Form::StateDict),
-    ("model.pt", torch::Form::Module),
-    ("all.tar", torch::Form::Checkpoint),
+const TORCH_FILES: [(&str, torch::TorchLayout); 4] = [
+    ("state_dict.pt", torch::TorchLayout::StateDict),
+    ("state_dict.legacy.pt", torch::TorchLayout::StateDict),
+    ("model.pt", torch::TorchLayout::Module),
+    ("all.tar", torch::TorchLayout::Checkpoint),
 ];
 /// Files of the forms that keep every bit.
 const LOSSLESS: [&str; 4] = ["x.safetensors", "x.pt", "x.tar", "x.onnx"];
@@ -91,7 +90,7 @@ fn load(path: &Path) -> Model {
 
 /// Writes a model to a file, of the form that its suffix stands for, and reads it again.
 fn through(model: &Model, path: &Path) -> Model {
-    model.save(path, Target::of_suffix(path).unwrap()).unwrap();
+    model.save(path, SaveFormat::from_suffix(path).unwrap()).unwrap();
     load(path)
 }
 
@@ -108,15 +107,15 @@ fn assert_same_net(got: &Model, want: &Model, what: &str) {
 #[test]
 fn pytorchs_files_are_read() {
     let golden = Golden::read(CIFAR);
-    for (suffix, form) in TORCH_FILES {
+    for (suffix, layout) in TORCH_FILES {
         let path = golden_file(CIFAR, suffix);
         let model = load(&path);
         assert_eq!(
-            (model.arch.to_string().as_str(), model.form),
-            ("resnet18-cifar", Form::Torch(form))
+            (model.arch.to_string().as_str(), model.format),
+            ("resnet18-cifar", FileFormat::Torch(layout))
         );
-        let note = "is a resnet18-cifar, by the names and shapes of its tensors";
-        assert_eq!(model.notes, [format!("{} {note}", path.display())]);
+        let note = "inferred resnet18-cifar from the names and shapes of its tensors";
+        assert_eq!(model.notes, [format!("{}: {note}", path.display())]);
         assert_same(&model.network.state_dict(), &golden.state(&model.network), suffix);
 
         let found = logits(&direct(), &model.network, BATCH, golden.values("input"));
@@ -124,8 +123,8 @@ fn pytorchs_files_are_read() {
         println!("{suffix}: logits {error:.1e}");
         assert!(error < LOGITS, "{suffix}: {error:.1e}");
 
-        match (&model.optimizer, form) {
-            (Ok(optimizer), torch::Form::Checkpoint) => {
+        match (&model.optimizer, layout) {
+            (Ok(optimizer), torch::TorchLayout::Checkpoint) => {
                 assert_eq!((optimizer.lr, optimizer.dampening), (0.002, 0.0));
                 let config = SgdConfig {
                     momentum: 0.9,
@@ -143,7 +142,7 @@ fn pytorchs_files_are_read() {
                         .any(|&x| x != 0.0))
                 );
             }
-            (Err(why), _) => assert!(form != torch::Form::Checkpoint, "{suffix}: {why}"),
+            (Err(why), _) => assert!(layout != torch::TorchLayout::Checkpoint, "{suffix}: {why}"),
             (Ok(_), _) => panic!("{suffix} has no optimizer"),
         }
     }
@@ -182,24 +181,27 @@ fn checkpoints_keep_the_optimizer() {
 }
 
 #[test]
-fn a_strangers_net_is_recognised() {
+fn the_architecture_of_another_programs_file_is_inferred() {
     let path = pretrained();
     let model = load(&path);
     assert_eq!(model.arch.to_string(), "resnet20");
-    assert_eq!(model.form, Form::Torch(torch::Form::Checkpoint));
+    assert_eq!(model.format, FileFormat::Torch(torch::TorchLayout::Checkpoint));
     assert_eq!(model.optimizer.unwrap_err(), "it holds no optimizer");
     assert_eq!((model.classes, model.normalisation, model.epochs), (None, None, None));
-    let note = "is a resnet20, by the names and shapes of its tensors (plain20 has the same ones: \
-                if it is that, say --arch plain20)";
-    assert_eq!(model.notes, [format!("{} {note}", path.display())]);
+    let note = "inferred resnet20 from the names and shapes of its tensors (a plain20 has the \
+                same: if it is one, give --arch plain20)";
+    assert_eq!(model.notes, [format!("{}: {note}", path.display())]);
 
     let asked = |arch: &str| Model::load(&path, arch.parse().ok());
-    for twin in ["resnet20", "plain20"] {
-        let model = asked(twin).unwrap();
-        assert_eq!((model.arch.to_string().as_str(), model.notes.len()), (twin, 0));
+    for arch in ["resnet20", "plain20"] {
+        let model = asked(arch).unwrap();
+        assert_eq!((model.arch.to_string().as_str(), model.notes.len()), (arch, 0));
     }
     let error = asked("resnet32").unwrap_err().to_string();
-    assert!(error.contains("is no resnet32: ") && error.contains("it is a resnet20"), "{error}");
+    assert!(
+        error.contains("is not a resnet32: ") && error.contains("those of a resnet20"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -228,7 +230,7 @@ fn a_strangers_net_goes_through_every_form() {
     }
 
     let folded = place("folded.onnx");
-    model.save(&folded, Target::Onnx { fold: true }).unwrap();
+    model.save(&folded, SaveFormat::Onnx { fold: true }).unwrap();
     let folded = load(&folded);
     assert_eq!((folded.arch, folded.notes.len()), (model.arch, 0));
     let input = Golden::read(CIFAR);
@@ -253,9 +255,9 @@ fn pytorch_computes_our_logits() {
     let dir = tempfile::tempdir().unwrap();
     let place = |file: &str| dir.path().join(file);
     let model = load(&golden_file(CIFAR, "state_dict.pt"));
-    model.save(&place("cifar.pt"), Target::StateDict).unwrap();
+    model.save(&place("cifar.pt"), SaveFormat::StateDict).unwrap();
     let stranger = load(&pretrained());
-    stranger.save(&place("ours.pt"), Target::StateDict).unwrap();
+    stranger.save(&place("ours.pt"), SaveFormat::StateDict).unwrap();
     for (case, file, model) in [
         (CIFAR, place("cifar.pt"), &model),
         ("paper-resnet20", place("ours.pt"), &stranger),
@@ -310,7 +312,7 @@ fn pytorch_trains_on_as_we_do() {
     model.epochs = Some(3);
     model.classes = Some(CLASSES.map(str::to_owned).into());
     let ours = dir.path().join("ours.tar");
-    model.save(&ours, Target::Checkpoint).unwrap();
+    model.save(&ours, SaveFormat::Checkpoint).unwrap();
     // Two groups of parameters, and Nesterov's momentum. With a decay of 0.05, rounding decides
     // on which side of its ReLU's edge a unit falls.
     let mut grouped = model.clone();
@@ -318,7 +320,7 @@ fn pytorch_trains_on_as_we_do() {
     *config =
         SgdConfig { nesterov: true, decay_norm_and_bias: false, weight_decay: 0.1, ..*config };
     let groups = dir.path().join("groups.tar");
-    grouped.save(&groups, Target::Checkpoint).unwrap();
+    grouped.save(&groups, SaveFormat::Checkpoint).unwrap();
     for (file, model) in [(&theirs, &model), (&ours, &model), (&groups, &grouped)] {
         let Some((want, said)) = torch_says("steps", CIFAR, file) else { return };
         let name = file.file_name().unwrap().display();

@@ -10,11 +10,10 @@ use std::{
 };
 
 use resnet::{
-    Arch, Cpu, Graph, Network,
+    Arch, Cpu, Dtype, Graph, Network,
     engine::{EvalPlan, Input, Targets, TrainPlan, interpret::Interpreter, program::Pass},
     network::Init,
     optim::{Sgd, SgdConfig},
-    recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors, Tensor};
 use resnet_kernels::{Algorithms, Isa};

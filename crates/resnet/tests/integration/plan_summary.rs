@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use resnet::{
-    Arch, Cpu, Graph, Network,
+    Arch, Cpu, Dtype, Graph, Network,
     engine::{
         EvalPlan, Input, TrainPlan,
         plan_summary::{Algorithm, PlanSummary},
@@ -13,7 +13,6 @@ use resnet::{
     engine::{Hooks, MicroBatch, Targets},
     graph::Op,
     network::Init,
-    recipe::Dtype,
 };
 use resnet_kernels::{Algorithms, Isa};
 

@@ -9,13 +9,12 @@ use std::{
 
 use crate::common::small_run::{STEPS, config, dataset};
 use resnet::{
-    Cpu,
+    Cpu, Dtype,
     config::TrainConfig,
     data::Dataset,
     model_file::key,
-    recipe::Dtype,
     run::{BEST, LAST, LOG, METRICS, RunFolder, load_model},
-    train::{Event, Log, Outcome, Stop, train},
+    train::{Event, Log, Outcome, StopFlag, train},
 };
 use resnet_formats::{
     Data, NamedTensors,
@@ -25,7 +24,7 @@ use serde_json::Value;
 
 /// Trains, and stops when an event asks for it.
 fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
-    let stop = Stop::new(0);
+    let stop = StopFlag::new(0);
     let mut log = Log::open(folder.path()).unwrap();
     let cpu = Cpu::new(threads).unwrap();
     train(folder, dataset(), &cpu, &stop, &mut |event| {
@@ -283,7 +282,7 @@ fn a_run_may_start_from_another_ones_weights() {
 /// Trains to an error.
 fn failure(folder: &RunFolder, data: Dataset) -> String {
     let cpu = Cpu::new(2).unwrap();
-    train(folder, data, &cpu, &Stop::new(0), &mut |_| {}).unwrap_err().to_string()
+    train(folder, data, &cpu, &StopFlag::new(0), &mut |_| {}).unwrap_err().to_string()
 }
 
 #[test]
@@ -331,7 +330,7 @@ fn another_instruction_set_is_told() {
     let told = || {
         let mut told = Vec::new();
         let (run, cpu) = (RunFolder::resume(&folder).unwrap(), Cpu::new(1).unwrap());
-        train(&run, dataset(), &cpu, &Stop::new(0), &mut |event| {
+        train(&run, dataset(), &cpu, &StopFlag::new(0), &mut |event| {
             told.extend(event.log_line().filter(|line| line.starts_with("warning")));
         })
         .unwrap();

@@ -10,7 +10,7 @@ use crate::common::{
 use resnet::{
     Cpu,
     run::{CONFIG, LAST, METRICS, RunFolder, TENSORBOARD},
-    train::{Event, Outcome, Stop, TensorBoard, train},
+    train::{Event, Outcome, StopFlag, TensorBoard, train},
 };
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ const SCRIPT: &str = "tensorboard_events.py";
 
 /// Trains until an event asks for the end.
 fn go(folder: &RunFolder, mut listen: impl FnMut(&Event) -> bool) -> Outcome {
-    let stop = Stop::new(0);
+    let stop = StopFlag::new(0);
     let cpu = Cpu::new(2).unwrap();
     train(folder, dataset(), &cpu, &stop, &mut |event| {
         if listen(event) {

@@ -8,7 +8,7 @@ use crate::common::{distance, logits, python, read_floats, run, write_floats};
 use resnet::{
     Arch, Cpu, Network,
     data::Normalisation,
-    model_file::{Model, Target},
+    model_file::{Model, SaveFormat},
     network::Init,
 };
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn timm_loads_a_folder() {
     (model.image_size, model.resize) = (224, Some(256));
     let [mean, std] = [[0.5, 0.25, 0.125], [0.2, 0.3, 0.4]].map(Vec::from);
     model.normalisation = Some(Normalisation { mean, std });
-    model.save(&place("folder"), Target::Timm).unwrap();
+    model.save(&place("folder"), SaveFormat::Timm).unwrap();
     let images: Vec<f32> = (0..2 * 3 * 64 * 64).map(|i| (i as f32).sin()).collect();
     write_floats(&place("input"), &images);
     let (folder, input, output) = (place("folder"), place("input"), place("output"));

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::common::{assert_same, distance, logits, python, read_floats, run};
 use resnet::{
     Cpu,
-    model_file::{Form, Model, Target},
+    model_file::{FileFormat, Model, SaveFormat},
 };
 use resnet_formats::torch;
 use serde_json::{Value, json};
@@ -21,12 +21,12 @@ const TOLERANCE: f32 = 1e-4;
 const BATCH: [usize; 3] = [2, 224, 224];
 
 /// The file of a target that is to hold what PyTorch's do.
-const FORMS: [(&str, Target); 5] = [
-    ("ours.safetensors", Target::Safetensors),
-    ("ours.pt", Target::StateDict),
-    ("ours.tar", Target::Checkpoint),
-    ("ours.onnx", Target::Onnx { fold: false }),
-    ("timm", Target::Timm),
+const FORMS: [(&str, SaveFormat); 5] = [
+    ("ours.safetensors", SaveFormat::Safetensors),
+    ("ours.pt", SaveFormat::StateDict),
+    ("ours.tar", SaveFormat::Checkpoint),
+    ("ours.onnx", SaveFormat::Onnx { fold: false }),
+    ("timm", SaveFormat::Timm),
 ];
 
 fn load(path: &Path) -> Model {
@@ -53,10 +53,10 @@ fn check(arch: &str) {
         assert_eq!(found.classes.as_ref().unwrap()[207], "golden retriever", "{file}");
         assert_eq!((found.image_size, found.resize), (224, Some(256)), "{file}");
         assert_same(&found.network.state_dict(), &state, file);
-        forms.push(found.form);
+        forms.push(found.format);
     }
-    use torch::Form::{Checkpoint, Module, StateDict};
-    assert_eq!(forms, [StateDict, StateDict, Module, Checkpoint].map(Form::Torch));
+    use torch::TorchLayout::{Checkpoint, Module, StateDict};
+    assert_eq!(forms, [StateDict, StateDict, Module, Checkpoint].map(FileFormat::Torch));
 
     for (file, target) in FORMS {
         model.save(&place(file), target).unwrap();
@@ -80,7 +80,7 @@ fn check(arch: &str) {
     let [batch, height, width] = BATCH;
     for fold in [false, true] {
         let path = place("ours.onnx");
-        model.save(&path, Target::Onnx { fold }).unwrap();
+        model.save(&path, SaveFormat::Onnx { fold }).unwrap();
         let shape = [batch, 3, height, width];
         let runs = json!([{"shape": shape, "input": input, "output": output}]);
         run(again(), "onnx/run.py", &[], &json!([{"model": path, "runs": runs}]));

@@ -1,4 +1,4 @@
-//! Curves on axes, and the bars of speed.
+//! Line charts, and the bar chart of throughput.
 
 use ratatui::{
     Frame,
@@ -11,10 +11,10 @@ use ratatui::{
 
 use super::{
     palette::Palette,
-    state::{Speed, State},
+    state::{State, Throughput},
 };
 
-/// A curve, told from others of its chart by its marks, and where there is colour by that too.
+/// A curve. Its marks distinguish it from the others of its chart, and its colour if there is one.
 struct Curve {
     name: &'static str,
     mark: Mark,
@@ -24,21 +24,21 @@ struct Curve {
     last: Option<String>,
 }
 
-/// What a curve is drawn with.
+/// The mark of a curve: a line, or a symbol per point.
 #[derive(Clone, Copy)]
 pub(super) enum Mark {
     Line,
-    Of(char),
+    Symbol(char),
 }
 
-pub(super) const TEST: Mark = Mark::Of('•');
-pub(super) const VALIDATION: Mark = Mark::Of('x');
+pub(super) const TEST: Mark = Mark::Symbol('•');
+pub(super) const VALIDATION: Mark = Mark::Symbol('x');
 
 impl Mark {
     pub(super) fn symbol(self) -> char {
         match self {
             Mark::Line => '⠒',
-            Mark::Of(symbol) => symbol,
+            Mark::Symbol(symbol) => symbol,
         }
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn loss(frame: &mut Frame, area: Rect, state: &State, palette: Palett
         ),
         Curve::new("test", TEST, palette.test(), epochs(|e| Some(e.test_loss)), text),
     ];
-    // A few wild values at the beginning are no reason to draw the rest flat.
+    // The y axis ends at the 98th percentile: the first losses can be huge.
     let mut values: Vec<f64> = train.iter().map(|point| point.1).collect();
     values.sort_by(f64::total_cmp);
     let most = values.get(values.len() * 98 / 100).copied();
@@ -84,14 +84,14 @@ pub(super) fn rate(frame: &mut Frame, area: Rect, state: &State) {
     chart(frame, area, "Learning rate", &[curve], state.span(), [Some(0.0), None]);
 }
 
-/// Images a second since this process began.
-pub(super) fn speed(frame: &mut Frame, area: Rect, speed: &Speed) {
-    let mut title = vec!["Images a second".bold()];
-    if let (Some(now), Some(mean)) = (speed.now, speed.mean()) {
+/// Images per second since this process began.
+pub(super) fn throughput(frame: &mut Frame, area: Rect, throughput: &Throughput) {
+    let mut title = vec!["Images/s".bold()];
+    if let (Some(now), Some(mean)) = (throughput.now, throughput.mean()) {
         title.push(format!("  now {}  mean {}", short(now), short(mean)).into());
     }
     let block = framed(Line::from(title));
-    let columns = speed.curve.columns(usize::from(block.inner(area).width));
+    let columns = throughput.curve.columns(usize::from(block.inner(area).width));
     let most = columns.iter().fold(0.0, |a: f64, &b| a.max(b));
     let bars = Sparkline::default()
         .data(columns.iter().map(|value| value.round() as u64))
@@ -100,7 +100,7 @@ pub(super) fn speed(frame: &mut Frame, area: Rect, speed: &Speed) {
     frame.render_widget(bars, area);
 }
 
-/// A number in about four digits.
+/// A number with one decimal below 100, otherwise rounded.
 pub(super) fn short(x: f64) -> String {
     if x < 100.0 { format!("{x:.1}") } else { crate::print::grouped(x.round() as usize) }
 }
@@ -124,7 +124,7 @@ impl Curve {
         Curve { name, mark, style, points, last }
     }
 
-    /// Mark, name and last value; without names where there is no room for them.
+    /// Mark, name and last value; the name only if `named`.
     fn legend(&self, named: bool) -> Option<Span<'static>> {
         let last = self.last.as_ref()?;
         let symbol = self.mark.symbol();
@@ -137,7 +137,8 @@ impl Curve {
     }
 }
 
-/// Draws curves over `x`, from the least value to the largest unless told otherwise.
+/// Draws curves over the range `x`. The y axis runs from `least` to `most`, by default the extreme
+/// values.
 fn chart(
     frame: &mut Frame,
     area: Rect,
@@ -163,7 +164,7 @@ fn chart(
     let datasets = curves.iter().map(|curve| {
         let (marker, graph) = match curve.mark {
             Mark::Line => (Marker::Braille, GraphType::Line),
-            Mark::Of(symbol) => (Marker::Custom(symbol), GraphType::Scatter),
+            Mark::Symbol(symbol) => (Marker::Custom(symbol), GraphType::Scatter),
         };
         Dataset::default().data(&curve.points).marker(marker).graph_type(graph).style(curve.style)
     });
@@ -188,7 +189,7 @@ fn framed(mut title: Line<'_>) -> Block<'_> {
     Block::new().borders(Borders::TOP).border_style(Style::new().dim()).title(title)
 }
 
-/// Round numbers on an axis.
+/// Axis ticks at round numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Ticks {
     /// The first, in units of `unit`.
@@ -198,22 +199,22 @@ struct Ticks {
 }
 
 impl Ticks {
-    /// Ticks that enclose a range, about so many intervals.
+    /// Ticks that enclose a range, in about this many intervals.
     fn around(least: f64, most: f64, intervals: u32) -> Self {
         let span = (most - least).max(1e-3 * most.abs()).max(1e-9);
-        // A little less: rounding (0.2 as f32 is more than 0.2) must not choose the next unit.
+        // Slightly less, so that rounding (0.2 as f32 is above 0.2) does not choose the next unit.
         let raw = span / f64::from(intervals) * (1.0 - 1e-6);
         let power = 10f64.powf(raw.log10().floor());
         let unit = [1.0, 2.0, 5.0].map(|x| x * power).into_iter().find(|unit| *unit >= raw);
         let unit = unit.unwrap_or(10.0 * power);
-        // Rounding must not add an interval: 0.3 / 0.1 is a little less than 3.
+        // Rounding must not add an interval: 0.3 / 0.1 is slightly below 3.
         let first = (least / unit + 1e-6).floor();
         let last = (most / unit - 1e-6).ceil().max(first + 1.0);
         Ticks { first: first as i64, last: last as i64, unit }
     }
 
     fn bounds(self) -> [f64; 2] {
-        // What was rounded away is inside.
+        // Include values that rounding moved past the ticks.
         [self.first as f64 - 2e-6, self.last as f64 + 2e-6].map(|n| n * self.unit)
     }
 
@@ -235,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_enclose() {
+    fn ticks_are_round_and_enclose_the_range() {
         for (least, most, labels) in [
             (0.31, 2.2, &["0", "1", "2", "3"][..]),
             (0.0, 0.1, &["0.00", "0.05", "0.10"]),
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn speeds_are_short() {
+    fn throughputs_are_short() {
         for (x, text) in [(0.25, "0.2"), (99.94, "99.9"), (280.4, "280"), (12345.6, "12,346")] {
             assert_eq!(short(x), text);
         }

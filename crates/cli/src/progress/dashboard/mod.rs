@@ -1,8 +1,8 @@
-//! A dashboard that fills the terminal (`--ui full`).
+//! A full-screen dashboard (`--ui full`).
 //!
-//! Training only notes what happened; a thread of its own draws that a few times a second and
-//! listens to keys. Whatever ends it, a plain bar takes over, which first prints the rows that it
-//! would have printed until then.
+//! Training only records events. A separate thread draws them a few times per second and reads
+//! keys. When the dashboard ends, a plain progress bar continues; it first prints the rows of the
+//! epochs so far.
 
 mod charts;
 mod palette;
@@ -28,38 +28,38 @@ use self::{palette::Palette, screen::Screen, state::State};
 use super::bar::EpochBar;
 use crate::interrupt::Interrupt;
 
-/// Time between two pictures where something has happened, and where nothing has.
+/// Time between two frames: after new events, and without any.
 const REDRAW: Duration = Duration::from_millis(200);
 const REDRAW_IDLE: Duration = Duration::from_secs(1);
 
-/// A dashboard, until somebody leaves it.
+/// A dashboard, until the user leaves it.
 pub(crate) struct Dashboard {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What training and drawing share.
+/// State shared by the training thread and the drawing thread.
 #[derive(Default)]
 struct Shared {
-    told: Mutex<Told>,
+    inner: Mutex<Inner>,
     /// Set when the run has ended.
-    over: AtomicBool,
+    ended: AtomicBool,
 }
 
-/// What training has told.
+/// What the mutex protects.
 #[derive(Default)]
-struct Told {
+struct Inner {
     state: State,
-    /// Whether something has happened since the last picture.
+    /// Whether there are events since the last frame.
     changed: bool,
-    /// The events of which a bar leaves a trace on the terminal.
-    lasting: Vec<Event>,
-    /// Who shows events once the dashboard is left.
+    /// The events that a bar prints permanently.
+    replay: Vec<Event>,
+    /// The bar that shows events once the dashboard is left.
     bar: Option<EpochBar>,
 }
 
 impl Dashboard {
-    /// Takes over the terminal. A hang-up of the terminal interrupts the run from now on.
+    /// Switches the terminal to the dashboard. From now on SIGHUP stops the run.
     pub(crate) fn open(interrupt: &Interrupt) -> io::Result<Dashboard> {
         let screen = Screen::open()?;
         interrupt.catch_hang_up()?;
@@ -73,60 +73,60 @@ impl Dashboard {
 
     /// Shows an event.
     pub(crate) fn show(&mut self, event: &Event) {
-        let mut told = self.shared.told();
-        if let Some(bar) = &mut told.bar {
+        let mut inner = self.shared.lock();
+        if let Some(bar) = &mut inner.bar {
             return bar.show(event);
         }
-        told.state.update(event, Instant::now());
-        told.changed = true;
+        inner.state.update(event, Instant::now());
+        inner.changed = true;
         if matches!(
             event,
-            Event::Started(_) | Event::Note(_) | Event::OtherIsa { .. } | Event::EpochEnd { .. }
+            Event::Started(_) | Event::Note(_) | Event::IsaChanged { .. } | Event::EpochEnd { .. }
         ) {
-            told.lasting.push(event.clone());
+            inner.replay.push(event.clone());
         }
     }
 }
 
 impl Drop for Dashboard {
     fn drop(&mut self) {
-        self.shared.over.store(true, Relaxed);
+        self.shared.ended.store(true, Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        // Where the thread has panicked.
-        self.shared.told().leave();
+        // In case the thread has panicked.
+        self.shared.lock().switch_to_bar();
     }
 }
 
 impl Shared {
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Draws until the run has ended or somebody leaves, and then gives the terminal back.
+    /// Draws until the run ends or the user leaves, then restores the terminal.
     fn watch(&self, mut screen: Screen, interrupt: &Interrupt) {
-        let wish = self.show_on(&mut screen, interrupt);
+        let action = self.show_on(&mut screen, interrupt);
         drop(screen);
-        self.told().leave();
-        if matches!(wish, Ok(Wish::Interrupt)) {
-            // The terminal is as it was: another Ctrl-C is a signal again.
-            interrupt.ask();
+        self.lock().switch_to_bar();
+        if matches!(action, Ok(Action::Interrupt)) {
+            // The terminal is restored: another Ctrl-C is a signal again.
+            interrupt.request();
         }
     }
 
-    /// Draws on a terminal until it fails, or somebody wishes to leave.
-    fn show_on(&self, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<Wish> {
+    /// Draws until the terminal fails or the user leaves.
+    fn show_on(&self, screen: &mut Screen, interrupt: &Interrupt) -> io::Result<Action> {
         let palette = Palette::of_stderr();
         let mut drawn: Option<Instant> = None;
-        while !self.over.load(Relaxed) && interrupt.check().is_ok() {
+        while !self.ended.load(Relaxed) && interrupt.check().is_ok() {
             let due = |pause| drawn.is_none_or(|drawn| drawn.elapsed() >= pause);
             let state = {
-                let mut told = self.told();
-                let due = due(REDRAW_IDLE) || told.changed && due(REDRAW);
+                let mut inner = self.lock();
+                let due = due(REDRAW_IDLE) || inner.changed && due(REDRAW);
                 due.then(|| {
-                    told.changed = false;
-                    told.state.clone()
+                    inner.changed = false;
+                    inner.state.clone()
                 })
             };
             if let Some(state) = state {
@@ -137,46 +137,46 @@ impl Shared {
                 continue;
             }
             match event::read()? {
-                event::Event::Key(key) if key.kind != KeyEventKind::Release => match wish(key) {
-                    Some(Wish::Suspend) => {
+                event::Event::Key(key) if key.kind != KeyEventKind::Release => match action(key) {
+                    Some(Action::Suspend) => {
                         screen.suspend()?;
                         drawn = None;
                     }
-                    Some(wish) => return Ok(wish),
+                    Some(action) => return Ok(action),
                     None => {}
                 },
                 event::Event::Resize(..) => drawn = None,
                 _ => {}
             }
         }
-        Ok(Wish::Leave)
+        Ok(Action::Leave)
     }
 }
 
-impl Told {
-    /// Gives the run to a bar.
-    fn leave(&mut self) {
+impl Inner {
+    /// Continues with a progress bar.
+    fn switch_to_bar(&mut self) {
         if self.bar.is_none() {
             let estimate = self.state.estimate.clone();
-            self.bar = Some(EpochBar::taking_over(&self.lasting, estimate));
-            self.lasting = Vec::new();
+            self.bar = Some(EpochBar::replay(&self.replay, estimate));
+            self.replay = Vec::new();
         }
     }
 }
 
-/// What a key asks for.
+/// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+enum Action {
     Leave,
     Interrupt,
     Suspend,
 }
 
-fn wish(key: KeyEvent) -> Option<Wish> {
+fn action(key: KeyEvent) -> Option<Action> {
     match (key.code, key.modifiers.contains(KeyModifiers::CONTROL)) {
-        (KeyCode::Char('q' | 'Q') | KeyCode::Esc, false) => Some(Wish::Leave),
-        (KeyCode::Char('c'), true) => Some(Wish::Interrupt),
-        (KeyCode::Char('z'), true) => Some(Wish::Suspend),
+        (KeyCode::Char('q' | 'Q') | KeyCode::Esc, false) => Some(Action::Leave),
+        (KeyCode::Char('c'), true) => Some(Action::Interrupt),
+        (KeyCode::Char('z'), true) => Some(Action::Suspend),
         _ => None,
     }
 }

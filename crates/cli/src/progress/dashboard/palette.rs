@@ -3,15 +3,15 @@
 use anstream::{AutoStream, ColorChoice};
 use ratatui::style::{Color, Style};
 
-/// Colours of the terminal's own palette, which are legible on its background. Nothing is told by
-/// colour alone.
+/// Colours of the terminal's own palette, which are legible on its background. Nothing is conveyed
+/// by colour alone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Palette {
     pub(super) coloured: bool,
 }
 
 impl Palette {
-    /// No colour where the terminal or the user (`NO_COLOR`) has none.
+    /// Without colour if the terminal has none or the user sets `NO_COLOR`.
     pub(super) fn of_stderr() -> Self {
         let choice = AutoStream::choice(&std::io::stderr());
         Palette { coloured: choice != ColorChoice::Never }

@@ -1,4 +1,4 @@
-//! The terminal, taken over and given back.
+//! The alternate screen of the terminal.
 
 use std::{
     io::{self, BufWriter, Stderr, stderr},
@@ -20,11 +20,10 @@ use ratatui::{
     layout::{Position, Rect},
 };
 
-/// Whether the terminal is ours.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether the alternate screen is active.
+static ACTIVE: AtomicBool = AtomicBool::new(false);
 
-/// The alternate screen of the terminal at stderr, without echo. Given back when dropped, and when
-/// the process panics.
+/// The alternate screen on stderr, in raw mode. Dropping it restores the terminal; so does a panic.
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<Stderr>>>,
 }
@@ -35,39 +34,39 @@ impl Screen {
         HOOK.call_once(|| {
             let hook = panic::take_hook();
             panic::set_hook(Box::new(move |panic| {
-                give_back();
+                restore();
                 hook(panic);
             }));
         });
         let terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(stderr())))?;
         let mut screen = Screen { terminal };
-        screen.take()?;
+        screen.enter()?;
         Ok(screen)
     }
 
-    fn take(&mut self) -> io::Result<()> {
+    fn enter(&mut self) -> io::Result<()> {
         enable_raw_mode()?;
-        TAKEN.store(true, Relaxed);
+        ACTIVE.store(true, Relaxed);
         execute!(stderr(), EnterAlternateScreen)?;
-        // All is drawn anew. `clear` would ask the terminal where its cursor is, through stdout.
+        // Redraws everything. `clear` would query the cursor position through stdout.
         let size = self.terminal.size()?;
         self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 
-    /// Draws, unless a panic has given the terminal back.
+    /// Draws, unless a panic has restored the terminal.
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame)) -> io::Result<()> {
-        if TAKEN.load(Relaxed) {
+        if ACTIVE.load(Relaxed) {
             self.terminal.draw(draw)?;
         }
         Ok(())
     }
 
-    /// Stops the process, as Ctrl-Z does where the terminal is its own master.
+    /// Suspends the process, as Ctrl-Z does outside raw mode.
     #[cfg(unix)]
     pub(super) fn suspend(&mut self) -> io::Result<()> {
-        give_back();
+        restore();
         signal_hook::low_level::raise(signal_hook::consts::SIGSTOP)?;
-        self.take()
+        self.enter()
     }
 
     #[cfg(not(unix))]
@@ -78,12 +77,12 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-fn give_back() {
-    if TAKEN.swap(false, Relaxed) {
+fn restore() {
+    if ACTIVE.swap(false, Relaxed) {
         let _ = execute!(stderr(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }

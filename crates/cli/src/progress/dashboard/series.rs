@@ -1,16 +1,16 @@
-//! Curves that grow, in bounded memory.
+//! Growing curves in bounded memory.
 
-/// Points that a series holds at most.
-const MOST: usize = 1024;
+/// Maximum number of points of a series.
+const MAX_POINTS: usize = 1024;
 
-/// A curve by points. Once there are too many, each two become their mean, and from then on as
-/// many more are averaged for a point.
+/// The points of a curve. When there are too many, pairs are replaced by their means; from then on
+/// twice as many values are averaged per point.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     points: Vec<(f64, f64)>,
-    /// What is averaged for a point.
+    /// Values averaged per point.
     stride: u32,
-    /// Sum of what the next point is made of, and how much of that there is.
+    /// Sum and count of the values of the next point.
     sum: (f64, f64),
     count: u32,
 }
@@ -31,7 +31,7 @@ impl Series {
         let n = f64::from(self.count);
         self.points.push((self.sum.0 / n, self.sum.1 / n));
         (self.sum, self.count) = ((0.0, 0.0), 0);
-        if self.points.len() == MOST {
+        if self.points.len() == MAX_POINTS {
             let middle = |pair: &[(f64, f64)]| {
                 ((pair[0].0 + pair[1].0) / 2.0, (pair[0].1 + pair[1].1) / 2.0)
             };
@@ -44,7 +44,7 @@ impl Series {
         &self.points
     }
 
-    /// The values in at most so many columns, each the mean of as many points as the others.
+    /// The values in at most `most` columns, each the mean of equally many points.
     pub(super) fn columns(&self, most: usize) -> Vec<f64> {
         let width = self.points.len().div_ceil(most.max(1)).max(1);
         let mean = |points: &[(f64, f64)]| {
@@ -54,19 +54,19 @@ impl Series {
     }
 }
 
-/// A running mean in which what was long ago weighs less, as fastai's recorder has it.
+/// An exponential moving average with bias correction, as in fastai's `Recorder`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Smooth {
-    /// Weight of what there was before.
+pub(super) struct MovingAverage {
+    /// Weight of the previous average.
     beta: f64,
     sum: f64,
     weight: f64,
 }
 
-impl Smooth {
-    /// About the mean of so many values.
+impl MovingAverage {
+    /// Averages over about this many values.
     pub(super) fn over(values: u64) -> Self {
-        Smooth { beta: 1.0 - 1.0 / values.max(1) as f64, sum: 0.0, weight: 0.0 }
+        MovingAverage { beta: 1.0 - 1.0 / values.max(1) as f64, sum: 0.0, weight: 0.0 }
     }
 
     pub(super) fn add(&mut self, value: f64) -> f64 {
@@ -87,7 +87,7 @@ mod tests {
             series.push(f64::from(x), 2.0 * f64::from(x));
         }
         let points = series.points();
-        assert!((MOST / 2..MOST).contains(&points.len()), "{}", points.len());
+        assert!((MAX_POINTS / 2..MAX_POINTS).contains(&points.len()), "{}", points.len());
         assert!(points.windows(2).all(|p| p[0].0 < p[1].0));
         assert!(points.iter().all(|p| p.1 == 2.0 * p.0));
         assert!(points[0].0 < 1000.0 && points[points.len() - 1].0 > 998_000.0);
@@ -103,11 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn smoothing_begins_at_the_first_value() {
-        let mut smooth = Smooth::over(50);
+    fn an_average_starts_at_the_first_value() {
+        let mut smooth = MovingAverage::over(50);
         assert!((smooth.add(4.0) - 4.0).abs() < 1e-12);
         let mean = smooth.add(2.0);
         assert!(2.0 < mean && mean < 4.0, "{mean}");
-        assert_eq!(Smooth::over(1).add(7.0), 7.0);
+        assert_eq!(MovingAverage::over(1).add(7.0), 7.0);
     }
 }

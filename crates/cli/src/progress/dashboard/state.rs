@@ -1,42 +1,42 @@
-//! What the dashboard knows of a run.
+//! The state of a run, as the dashboard shows it.
 
 use std::{collections::VecDeque, time::Instant};
 
 use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
 use resnet_formats::printable;
 
-use super::series::{Series, Smooth};
+use super::series::{MovingAverage, Series};
 use crate::progress::estimate::Estimate;
 
-/// Notes that are kept.
+/// Notes to keep.
 const NOTES: usize = 20;
-/// Batches that the curves of training are smoothed over, at most.
-const SMOOTH: u64 = 50;
-/// Seconds of training that speed is averaged over.
-const SPEED_OVER: f64 = 1.0;
+/// Batches that the training curves are averaged over, at most.
+const SMOOTHING: u64 = 50;
+/// Seconds of training that throughput is averaged over.
+const THROUGHPUT_WINDOW: f64 = 1.0;
 
-/// A run as its events tell of it. Of batches it keeps curves, in bounded memory.
+/// A run, updated from its events. Values per batch become curves in bounded memory.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) run: Option<Started>,
     /// The last batch.
     pub(super) batch: Option<BatchEvent>,
     pub(super) estimate: Estimate,
-    /// Images evaluated, of how many, while that goes on.
+    /// During evaluation: images done, and their total.
     pub(super) evaluating: Option<(usize, usize)>,
-    /// The epochs that have ended.
+    /// The finished epochs.
     pub(super) epochs: Vec<EpochMetrics>,
     /// The best of them.
     pub(super) best: Option<EpochMetrics>,
-    /// Name of the file that was saved last, the epoch it is of, and when that was.
+    /// File name, epoch and time of the last checkpoint.
     pub(super) saved: Option<(String, u64, Instant)>,
     pub(super) notes: VecDeque<String>,
-    /// Curves by batches, over epochs.
+    /// Values per batch, over epochs.
     pub(super) loss: Series,
     pub(super) accuracy: Series,
     pub(super) rate: Series,
-    pub(super) speed: Speed,
-    smooth: (Smooth, Smooth),
+    pub(super) throughput: Throughput,
+    averages: (MovingAverage, MovingAverage),
 }
 
 impl Default for State {
@@ -53,8 +53,8 @@ impl Default for State {
             loss: Series::default(),
             accuracy: Series::default(),
             rate: Series::default(),
-            speed: Speed::default(),
-            smooth: (Smooth::over(1), Smooth::over(1)),
+            throughput: Throughput::default(),
+            averages: (MovingAverage::over(1), MovingAverage::over(1)),
         }
     }
 }
@@ -64,7 +64,7 @@ impl State {
         self.estimate.update(event);
         match event {
             Event::Started(run) => self.begin(run),
-            Event::Note(_) | Event::OtherIsa { .. } => {
+            Event::Note(_) | Event::IsaChanged { .. } => {
                 self.notes.extend(event.log_line());
                 while self.notes.len() > NOTES {
                     self.notes.pop_front();
@@ -90,12 +90,12 @@ impl State {
     }
 
     fn begin(&mut self, run: &Started) {
-        // A curve that lags behind by more than a part of an epoch says little about it.
-        let smooth = Smooth::over((run.steps_per_epoch / 8).min(SMOOTH));
-        self.smooth = (smooth, smooth);
-        self.speed = Speed::of(run);
+        // At most an eighth of an epoch, so that the curve does not lag behind.
+        let smooth = MovingAverage::over((run.steps_per_epoch / 8).min(SMOOTHING));
+        self.averages = (smooth, smooth);
+        self.throughput = Throughput::of(run);
         for epoch in &run.history {
-            // Figures of training are means over the epoch.
+            // Training metrics are means over the epoch.
             let middle = epoch.epoch as f64 - 0.5;
             self.loss.push(middle, epoch.train_loss);
             self.accuracy.push(middle, epoch.train_accuracy);
@@ -109,40 +109,40 @@ impl State {
     }
 
     fn add(&mut self, batch: &BatchEvent) {
-        let x = at(batch);
-        self.loss.push(x, self.smooth.0.add(batch.batch_loss));
-        self.accuracy.push(x, self.smooth.1.add(batch.batch_accuracy));
+        let x = epochs_done(batch);
+        self.loss.push(x, self.averages.0.add(batch.batch_loss));
+        self.accuracy.push(x, self.averages.1.add(batch.batch_accuracy));
         self.rate.push(x, f64::from(batch.learning_rate));
-        self.speed.add(batch);
+        self.throughput.add(batch);
         self.batch = Some(*batch);
     }
 
-    /// Epochs from where to where there is something to see.
+    /// The range of epochs with data.
     pub(super) fn span(&self) -> [f64; 2] {
         let first = self.loss.points().first().map_or(0.0, |point| point.0.floor());
         let epochs = self.epochs.last().map_or(0.0, |epoch| epoch.epoch as f64);
-        let last = self.batch.as_ref().map_or(0.0, at).max(epochs);
+        let last = self.batch.as_ref().map_or(0.0, epochs_done).max(epochs);
         [first, last.max(first + 1e-3)]
     }
 }
 
-/// What `best` is chosen by.
+/// The accuracy that selects the best epoch.
 pub(super) fn score(epoch: &EpochMetrics) -> f64 {
     epoch.validation_accuracy.unwrap_or(epoch.test_accuracy)
 }
 
-/// Epochs done after a batch.
-fn at(batch: &BatchEvent) -> f64 {
+/// Epochs done after a batch, with their fraction.
+fn epochs_done(batch: &BatchEvent) -> f64 {
     batch.epoch.saturating_sub(1) as f64 + batch.batch as f64 / batch.batches.max(1) as f64
 }
 
-/// Images a second, from what the events say of the epoch so far: time that is not training does
-/// not count.
+/// Images per second of training, without the time of evaluation. Events have the mean over the
+/// epoch.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Speed {
+pub(super) struct Throughput {
     batch_size: f64,
     images: f64,
-    /// Images and seconds of the epoch at its last batch; nothing before the first batch.
+    /// Images and seconds of the epoch up to the previous batch.
     before: Option<(f64, f64)>,
     /// Images and seconds since the last point of the curve.
     recent: (f64, f64),
@@ -154,10 +154,10 @@ pub(super) struct Speed {
     pub(super) now: Option<f64>,
 }
 
-impl Speed {
+impl Throughput {
     fn of(run: &Started) -> Self {
         let (batch_size, images) = (run.batch_size as f64, run.train_images as f64);
-        Speed { batch_size, images, ..Speed::default() }
+        Throughput { batch_size, images, ..Throughput::default() }
     }
 
     fn add(&mut self, batch: &BatchEvent) {
@@ -165,13 +165,13 @@ impl Speed {
         let done = (images, images / batch.images_per_second.max(1e-9));
         let before = if batch.batch == 1 { Some((0.0, 0.0)) } else { self.before };
         self.before = Some(done);
-        // The batches before a run was continued took place in another process.
+        // A resumed run: its earlier batches ran in another process.
         let Some(before) = before else { return };
         let step = (done.0 - before.0, (done.1 - before.1).max(0.0));
         for sum in [&mut self.recent, &mut self.total] {
             *sum = (sum.0 + step.0, sum.1 + step.1);
         }
-        if self.recent.1 >= SPEED_OVER || self.now.is_none() {
+        if self.recent.1 >= THROUGHPUT_WINDOW || self.now.is_none() {
             let speed = self.recent.0 / self.recent.1.max(1e-9);
             self.now = Some(speed);
             self.curve.push(self.total.1, speed);

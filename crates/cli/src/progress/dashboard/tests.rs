@@ -1,10 +1,10 @@
-//! Screens of a made-up run.
+//! Screens of a synthetic run.
 
 use std::time::{Duration, Instant};
 
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, style::Color};
 use resnet::{
-    recipe::Dtype,
+    Dtype,
     train::{BatchEvent, EpochMetrics, Event, Machine, Started},
 };
 
@@ -117,7 +117,7 @@ fn assert_has(screen: &str, parts: &[&str]) {
 }
 
 #[test]
-fn all_is_there_on_80x24_and_more() {
+fn everything_is_shown_from_80x24_on() {
     for size in [[80, 24], [100, 30], [200, 50]] {
         assert_has(
             &screen(size),
@@ -125,7 +125,7 @@ fn all_is_there_on_80x24_and_more() {
                 "resnet20 on cifar10, recipe walkthrough, 20 epochs, batches of 100",
                 "bf16 on avx512-bf16, 16 threads, in runs/resnet20-cifar10-20261231-235959",
                 "Learning rate  0.10000",
-                "Images a second  now 2,500  mean 2,500",
+                "Images/s  now 2,500  mean 2,500",
                 "epoch 3/20",
                 "run         ━━━",
                 "  50%",
@@ -137,14 +137,14 @@ fn all_is_there_on_80x24_and_more() {
                 "best   epoch 2: accuracy  x validation 71.00%  • test 60.00%",
                 "saved  last.safetensors in epoch 2, 1:05 ago",
                 "note: the weights are random",
-                "q, Esc: plain bar, training goes on",
+                "q, Esc: plain bar (training continues)",
             ],
         );
     }
 }
 
 #[test]
-fn charts_name_their_curves_where_they_can() {
+fn legends_name_curves_if_there_is_room() {
     let wide = screen([120, 30]);
     assert_has(&wide, &["Loss  ⠒ train ", "  x validation 0.7000  • test 0.9500 ─"]);
     assert_has(&wide, &["Accuracy  ⠒ train ", "  x validation 71.00%  • test 60.00%"]);
@@ -169,7 +169,7 @@ fn curves_differ_by_their_marks() {
 }
 
 #[test]
-fn colour_is_of_the_palette_or_none() {
+fn only_palette_colours_are_used() {
     let now = Instant::now();
     let colours = |palette| {
         let buffer = buffer(&state(now), palette, [80, 24], now);
@@ -184,7 +184,7 @@ fn colour_is_of_the_palette_or_none() {
 }
 
 #[test]
-fn less_room_shows_less() {
+fn small_terminals_show_less() {
     let narrow = screen([60, 40]);
     assert_has(&narrow, &["Loss", "Accuracy", "Learning rate", "epoch 3/20", "q plain bar"]);
     let small = screen([40, 10]);
@@ -198,7 +198,7 @@ fn less_room_shows_less() {
 }
 
 #[test]
-fn any_size_and_any_moment_can_be_drawn() {
+fn any_size_and_any_state_can_be_drawn() {
     let now = Instant::now();
     let mut begun = State::default();
     begun.update(&started(Vec::new()), now);
@@ -212,23 +212,23 @@ fn any_size_and_any_moment_can_be_drawn() {
 }
 
 #[test]
-fn a_continued_run_shows_its_past() {
+fn a_resumed_run_shows_its_history() {
     let now = Instant::now();
     let mut state = State::default();
     state.update(&started(vec![epoch(1), epoch(3), epoch(2)]), now);
     let screen = text(&buffer(&state, PLAIN, [80, 24], now));
-    assert_has(&screen, &["  • 0.9500", "epoch 3", "best   epoch 3", "saved  nothing yet"]);
+    assert_has(&screen, &["  • 0.9500", "epoch 3", "best   epoch 3", "saved  no checkpoint yet"]);
     state.update(&batch(4, 10), now);
-    assert!(state.speed.now.is_none(), "the batches before were of another process");
+    assert!(state.throughput.now.is_none(), "earlier batches ran in another process");
     state.update(&batch(4, 11), now);
-    assert!((state.speed.now.unwrap() - 2500.0).abs() < 1e-6);
+    assert!((state.throughput.now.unwrap() - 2500.0).abs() < 1e-6);
 }
 
 #[test]
-fn the_testing_of_images_is_told() {
+fn evaluation_progress_is_shown() {
     let now = Instant::now();
     let mut state = state(now);
     state.update(&Event::Evaluating { done: 3000, images: 15_000 }, now);
     let screen = text(&buffer(&state, PLAIN, [80, 24], now));
-    assert_has(&screen, &["testing: 3,000 of 15,000"]);
+    assert_has(&screen, &["evaluating: 3,000 of 15,000"]);
 }

@@ -1,4 +1,4 @@
-//! Where everything is on the screen.
+//! The layout of the screen.
 
 use std::time::Instant;
 
@@ -15,13 +15,14 @@ use resnet_formats::{Shown, brief};
 use super::{charts, palette::Palette, state::State};
 use crate::print;
 
-/// Columns and rows of the smallest terminal that is of use.
-const SMALLEST: [u16; 2] = [40, 10];
+/// Columns and rows of the smallest supported terminal.
+const MIN_SIZE: [u16; 2] = [40, 10];
 
-/// Draws a run. Rows go, in this order of need, to bars, help, curves, header, facts and notes.
+/// Draws a run. On small screens rows go first to bars, help and curves, then to header,
+/// checkpoints and notes.
 pub(super) fn draw(frame: &mut Frame, state: &State, palette: Palette, now: Instant) {
     let area = frame.area();
-    if area.width < SMALLEST[0] || area.height < SMALLEST[1] {
+    if area.width < MIN_SIZE[0] || area.height < MIN_SIZE[1] {
         return too_small(frame, area);
     }
     let rows = area.height;
@@ -54,16 +55,16 @@ pub(super) fn draw(frame: &mut Frame, state: &State, palette: Palette, now: Inst
 }
 
 fn too_small(frame: &mut Frame, area: Rect) {
-    let [columns, rows] = SMALLEST;
+    let [columns, rows] = MIN_SIZE;
     let text = vec![
-        Line::from(format!("too small: {}x{}", area.width, area.height)),
-        Line::from(format!("{columns}x{rows} is enough")),
+        Line::from(format!("terminal too small: {}x{}", area.width, area.height)),
+        Line::from(format!("at least {columns}x{rows} is needed")),
         Line::from("q: plain bar"),
     ];
     frame.render_widget(Paragraph::new(text), area);
 }
 
-/// What is trained, and on what.
+/// Network, data, recipe, device and folder.
 fn title(run: &Started) -> Vec<Line<'static>> {
     let Started { arch, data, recipe, epochs, batch_size, machine, .. } = run;
     let Machine { isa, threads, dtype, .. } = machine;
@@ -76,14 +77,14 @@ fn title(run: &Started) -> Vec<Line<'static>> {
     ]
 }
 
-/// Loss and accuracy, and below them rate and speed where there is room.
+/// Loss and accuracy; below them learning rate and throughput if there is room.
 fn draw_curves(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     let low = if area.height < 14 { 0 } else { (area.height / 3).min(12) };
     let [high, low] = Layout::vertical([Constraint::Fill(1), Constraint::Length(low)]).areas(area);
     let halves = |area: Rect| -> [Rect; 2] {
         Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(2).areas(area)
     };
-    // Curves of less than 30 columns say little.
+    // A chart needs about 30 columns.
     let [loss, accuracy] = if area.width >= 62 {
         halves(high)
     } else if high.height >= 12 {
@@ -96,23 +97,23 @@ fn draw_curves(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     }
     charts::accuracy(frame, accuracy, state, palette);
     if !low.is_empty() {
-        let [rate, speed] = halves(low);
+        let [rate, throughput] = halves(low);
         charts::rate(frame, rate, state);
-        charts::speed(frame, speed, &state.speed);
+        charts::throughput(frame, throughput, &state.throughput);
     }
 }
 
-/// How far the epoch and the run are, and how long they still take.
+/// Progress of the epoch and of the run, and their remaining time.
 fn draw_bars(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     let Some(batch) = &state.batch else {
-        return frame.render_widget(Paragraph::new("the first batch is under way"), area);
+        return frame.render_widget(Paragraph::new("running the first batch"), area);
     };
-    let left = state.estimate.left(batch);
+    let left = state.estimate.remaining(batch);
     let grouped = |n: u64| print::grouped(n as usize);
     let epoch = match state.evaluating {
         Some((done, images)) => {
             let [done, images] = [done, images].map(print::grouped);
-            format!("testing: {done} of {images}")
+            format!("evaluating: {done} of {images}")
         }
         None => format!("batch {} of {}", grouped(batch.batch), grouped(batch.batches)),
     };
@@ -126,7 +127,7 @@ fn draw_bars(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     let times = [left.epoch, left.run].map(|seconds| format!("{} left", print::clock(seconds)));
     let text = lengths[0].1.max(lengths[1].1).max(22);
     let time = times[0].len().max(times[1].len()).max(12);
-    // Counts go first where it is narrow.
+    // Counts are dropped first on a narrow screen.
     let wide = usize::from(area.width) >= label + text + time + 20;
     let taken = label + time + 4 + 5 + if wide { text + 2 } else { 0 };
     let length = usize::from(area.width).saturating_sub(taken);
@@ -144,9 +145,9 @@ fn draw_bars(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);
 }
 
-/// The best epoch. It also says which mark stands for what.
+/// The best epoch. It also serves as the legend of the marks.
 fn best(state: &State, palette: Palette) -> Line<'static> {
-    let Some(best) = &state.best else { return Line::from("best   no epoch has ended yet") };
+    let Some(best) = &state.best else { return Line::from("best   no epoch is finished yet") };
     let accuracy = |mark: charts::Mark, name, style, accuracy| {
         Span::styled(format!("{} {name} {accuracy:.2}%  ", mark.symbol()), style)
     };
@@ -160,7 +161,7 @@ fn best(state: &State, palette: Palette) -> Line<'static> {
 
 fn saved(state: &State, now: Instant) -> Line<'static> {
     Line::from(match &state.saved {
-        None => "saved  nothing yet".to_owned(),
+        None => "saved  no checkpoint yet".to_owned(),
         Some((file, epoch, when)) => {
             let ago = print::clock(now.saturating_duration_since(*when).as_secs_f64());
             format!("saved  {file} in epoch {epoch}, {ago} ago")
@@ -172,7 +173,7 @@ fn keys(width: u16) -> &'static str {
     if width < 76 {
         "q plain bar  ^C save, stop  ^Z suspend"
     } else {
-        "q, Esc: plain bar, training goes on   Ctrl-C: save and stop   Ctrl-Z: suspend"
+        "q, Esc: plain bar (training continues)   Ctrl-C: save and stop   Ctrl-Z: suspend"
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a step goes, for people and for scripts.
+//! The profile of a step: as tables, and as JSON.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +19,13 @@ use crate::{
     },
 };
 
-/// Operations with less than this share of the step are summed up in one line.
+/// Operations below this share of the step are summed in one line.
 const SMALL: f64 = 0.005;
-/// Passes with a column of their own.
+/// Passes that have a column.
 const PASSES: [Pass; 4] = [Pass::Forward, Pass::Backward, Pass::BackwardData, Pass::BackwardWeight];
 
-/// Rates are in units of 10^9 a second; `gflops` counts the operations of the direct method, and
-/// `gb` the bytes that must be read and written, each once.
+/// Throughputs are in 10^9 per second. `gflops` counts the operations of direct convolution, `gb`
+/// the bytes that must be read and written once each.
 #[derive(Serialize)]
 pub(super) struct Record {
     peaks: PeakRecord,
@@ -33,7 +33,7 @@ pub(super) struct Record {
     operations: Vec<OperationRecord>,
     /// The largest first.
     kinds: Vec<KindRecord>,
-    /// What the operations leave of the step.
+    /// Time of the step outside the operations.
     other_ms: f64,
 }
 
@@ -69,9 +69,9 @@ struct KindRecord {
 #[derive(Serialize)]
 struct Time {
     ms: f64,
-    /// Of the step, from 0 to 1.
+    /// Share of the step, from 0 to 1.
     share: f64,
-    /// None for what does not multiply.
+    /// None for operations without multiplications.
     gflops_per_second: Option<f64>,
     gb_per_second: Option<f64>,
 }
@@ -87,7 +87,7 @@ impl Time {
         }
     }
 
-    /// Milliseconds, share, and rates with their parts of the peaks.
+    /// Milliseconds, share of the step, and throughputs with their percentages of the peaks.
     fn cells(&self, peaks: &PeakRecord) -> [String; 6] {
         let rate = |rate: Option<f64>| rate.map_or(String::new(), |r| format!("{r:.1}"));
         let part = |rate: Option<f64>, peak| rate.map_or(String::new(), |r| percent(r / peak));
@@ -141,19 +141,19 @@ impl Record {
     pub(super) fn print(&self, step_ms: f64) -> anyhow::Result<()> {
         let PeakRecord { gflops_per_second, copy_gb_per_second, read_gb_per_second } = self.peaks;
         print::line(format!(
-            "  at best   {gflops_per_second:.0} GFLOP/s; memory: copy {copy_gb_per_second:.1}, \
-             read {read_gb_per_second:.1} GB/s\n"
+            "  peak         {gflops_per_second:.0} GFLOP/s; memory: copy {copy_gb_per_second:.1} \
+             GB/s, read {read_gb_per_second:.1} GB/s\n"
         ))?;
         self.print_operations()?;
         self.print_kinds(step_ms)?;
         print::line(
-            "\nGFLOP/s are those of direct convolution, whatever the algorithm. GB/s count what\n\
-             must be read and written, each once; their part is that of a copy.",
+            "\nGFLOP/s count the operations of direct convolution, whatever the algorithm. GB/s\n\
+             count the bytes that must be read and written once each; their peak is that of a copy.",
         )?;
         Ok(())
     }
 
-    /// The widest first.
+    /// The slowest first.
     fn print_operations(&self) -> anyhow::Result<()> {
         let mut operations: Vec<&OperationRecord> = self.operations.iter().collect();
         operations.sort_by(|a, b| b.time.ms.total_cmp(&a.time.ms));
@@ -166,9 +166,9 @@ impl Record {
             ("ms", Right),
             ("share", Right),
             ("GFLOP/s", Right),
-            ("of best", Right),
+            ("of peak", Right),
             ("GB/s", Right),
-            ("of best", Right),
+            ("of peak", Right),
         ];
         let row = |o: &&OperationRecord| {
             let algorithm = o.algorithm.clone().unwrap_or_default();
@@ -196,9 +196,9 @@ impl Record {
             ("ms", Right),
             ("share", Right),
             ("GFLOP/s", Right),
-            ("of best", Right),
+            ("of peak", Right),
             ("GB/s", Right),
-            ("of best", Right),
+            ("of peak", Right),
         ]);
         let ms = |ms: f64| if ms == 0.0 { String::new() } else { format!("{ms:.2}") };
         let of = |kind: &KindRecord, pass: &String| kind.passes.get(pass).copied().unwrap_or(0.0);
@@ -228,7 +228,7 @@ fn share(part: f64) -> String {
     format!("{:.1}%", 100.0 * part)
 }
 
-/// The nodes of an operation, or what it is where it has none.
+/// The nodes of an operation, or its kind if it has none.
 fn name(operation: &Operation) -> String {
     match operation.names[..] {
         [] => operation.kind.to_string(),

@@ -1,18 +1,18 @@
-//! Which photos are meant.
+//! Finds the photos that the arguments name.
 
 use std::path::{Path, PathBuf};
 
 use resnet::data::photo::{self, Found};
 use resnet_formats::Shown;
 
-/// What the arguments name.
+/// The photos that the arguments name.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
-    /// Files, in the order of the arguments; whether they are photos is not known yet.
+    /// Files in the order of the arguments. Their content is not checked yet.
     pub(super) photos: Vec<PathBuf>,
-    /// What is wrong with the other arguments, and with what is in folders.
-    pub(super) wrong: Vec<String>,
-    /// What to know about the folders among them.
+    /// Errors of the other arguments and of folders.
+    pub(super) errors: Vec<String>,
+    /// Notes about folders.
     pub(super) notes: Vec<String>,
 }
 
@@ -20,7 +20,7 @@ impl Inputs {
     pub(super) fn find(arguments: &[PathBuf]) -> Inputs {
         let mut inputs = Inputs::default();
         for argument in arguments {
-            // A file may be called like a pattern.
+            // An existing file may have a name that looks like a pattern.
             match argument.to_str() {
                 Some(text) if text.contains(['*', '?', '[']) && !argument.exists() => {
                     inputs.add_pattern(text);
@@ -31,44 +31,46 @@ impl Inputs {
         inputs
     }
 
-    /// Files and wrong arguments.
+    /// Number of files and errors.
     pub(super) fn len(&self) -> usize {
-        self.photos.len() + self.wrong.len()
+        self.photos.len() + self.errors.len()
     }
 
     fn add(&mut self, path: &Path) {
         if !path.is_dir() {
             return self.photos.push(path.to_owned());
         }
-        let Found { photos, wrong, elsewhere } = photo::find(path);
-        if photos.is_empty() && wrong.is_empty() {
-            self.wrong.push(format!(
-                "{} is a folder without images (.jpg, .jpeg, .png, .webp, .gif, .bmp)",
+        let Found { photos, errors, outside } = photo::find(path);
+        if photos.is_empty() && errors.is_empty() {
+            self.errors.push(format!(
+                "the folder {} has no images (.jpg, .jpeg, .png, .webp, .gif, .bmp)",
                 path.shown()
             ));
         }
         self.photos.extend(photos);
-        self.wrong.extend(wrong.iter().map(ToString::to_string));
-        let leads = |(link, to): &(PathBuf, PathBuf)| {
-            format!("{} leads out of its folder, to {}", link.shown(), to.shown())
+        self.errors.extend(errors.iter().map(ToString::to_string));
+        let note = |(link, target): &(PathBuf, PathBuf)| {
+            format!("{} is a link out of its folder, to {}", link.shown(), target.shown())
         };
-        self.notes.extend(elsewhere.iter().map(leads));
+        self.notes.extend(outside.iter().map(note));
     }
 
     fn add_pattern(&mut self, pattern: &str) {
         let paths = match glob::glob(pattern) {
             Ok(paths) => paths,
-            Err(error) => return self.wrong.push(format!("{pattern} is no pattern: {error}")),
+            Err(error) => {
+                return self.errors.push(format!("{pattern} is not a glob pattern: {error}"));
+            }
         };
         let before = self.len();
         for path in paths {
             match path {
                 Ok(path) => self.add(&path),
-                Err(error) => self.wrong.push(error.to_string()),
+                Err(error) => self.errors.push(error.to_string()),
             }
         }
         if self.len() == before {
-            self.wrong.push(format!("{pattern} matches no file"));
+            self.errors.push(format!("{pattern} matches no file"));
         }
     }
 }

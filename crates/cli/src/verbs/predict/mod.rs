@@ -1,4 +1,4 @@
-//! `resnet predict`: what a trained network sees in photos.
+//! `resnet predict`: predicts the classes of photos.
 
 mod inputs;
 mod output;
@@ -28,31 +28,31 @@ use crate::{
     model,
 };
 
-/// Images a batch at most, by whose algorithms all photos are predicted, however many there are: a
-/// photo's probabilities are the same to the bit in any company.
+/// The largest batch. Its convolution algorithms serve any number of photos, so that the
+/// probabilities of a photo are bit-identical in every batch.
 const BATCH: usize = 32;
 
 pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
     let inputs = Inputs::find(&args.images);
     inputs.notes.iter().for_each(|note| global.note(note));
-    if let ([], [only]) = (&inputs.photos[..], &inputs.wrong[..]) {
+    if let ([], [only]) = (&inputs.photos[..], &inputs.errors[..]) {
         bail!("{only}");
     }
-    let mut net = Net::new(args, inputs.photos.len(), global)?;
+    let mut classifier = Classifier::new(args, inputs.photos.len(), global)?;
     let format = match (args.output.json, args.csv) {
         (true, _) => Format::Json,
         (_, true) => Format::Csv,
         _ => Format::Table,
     };
-    let (images, classes) = (inputs.len(), net.model.class_names());
+    let (images, classes) = (inputs.len(), classifier.model.class_names());
     let printer = Printer::new(format, &inputs.photos, images, classes, args.top, global.quiet);
     printer.begin()?;
-    let mut wrong = inputs.wrong;
-    wrong.iter().for_each(|what| printer.skip(what));
-    for photos in inputs.photos.chunks(net.plan.batch()) {
-        let prepared = photo::prepare(photos, net.preparation, net.cpu.threads());
+    let mut errors = inputs.errors;
+    errors.iter().for_each(|error| printer.skip(error));
+    for photos in inputs.photos.chunks(classifier.plan.batch()) {
+        let prepared = photo::prepare(photos, classifier.preparation, classifier.cpu.threads());
         let good: Vec<&[u8]> = prepared.iter().flatten().map(Vec::as_slice).collect();
-        let predictions = net.predict(&good);
+        let predictions = classifier.predict(&good);
         let mut image = 0;
         for (path, photo) in photos.iter().zip(&prepared) {
             match photo {
@@ -63,20 +63,20 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
                 Err(error) if images == 1 => bail!("{error}"),
                 Err(error) => {
                     printer.skip(error);
-                    wrong.push(error.to_string());
+                    errors.push(error.to_string());
                 }
             }
         }
     }
     printer.end();
-    match wrong.len() {
+    match errors.len() {
         0 => Ok(()),
         n => bail!("{n} of {images} images could not be read"),
     }
 }
 
-/// A network, ready for batches of photos.
-struct Net {
+/// A network, prepared for batches of photos.
+struct Classifier {
     model: Model,
     normalisation: Normalisation,
     preparation: Preparation,
@@ -84,37 +84,37 @@ struct Net {
     cpu: Cpu,
 }
 
-impl Net {
-    /// For so many photos.
-    fn new(args: &PredictArgs, photos: usize, global: &Global) -> anyhow::Result<Net> {
+impl Classifier {
+    /// Prepares the network for this many photos.
+    fn new(args: &PredictArgs, photos: usize, global: &Global) -> anyhow::Result<Classifier> {
         let cpu = global.cpu()?;
         let mut model = model::open(&args.model.path, args.model.arch, global)?;
         if let Some(side) = args.image_size {
-            // As much of the photo's border is cut off as the model says.
+            // Keep the model's ratio of resize to crop.
             model.resize = model.resize.map(|resize| resize * side / model.image_size);
             model.image_size = side;
         }
         let path = model.path.shown();
         let graph = model.network.graph();
         let preparation = model.preparation().with_context(|| {
-            format!("{path} takes {} channels, and photos have 1 or 3", graph.in_channels())
+            format!("{path} expects {} input channels, but photos have 1 or 3", graph.in_channels())
         })?;
         let normalisation = normalisation(args, &model, global)?;
         let (side, dtype) = (model.image_size, args.model.dtype.into());
         let lowering = Lowering { graph, dtype, batch: BATCH, height: side, width: side };
-        let stated = || format!("{path} is for images of {side}x{side} pixels (--image-size)");
+        let stated = || format!("the image size of {path} is {side}x{side} (--image-size)");
         let (tables, image) = EvalPlan::bytes(lowering, &cpu).with_context(stated)?;
         let needed = tables.saturating_add(image);
         if needed > MICRO_BATCH_BYTES && args.image_size.is_none() {
             bail!(
-                "{path} is for images of {side}x{side} pixels, and one takes {} of memory: say \
-                 --image-size {side} if that is meant, or less",
+                "the image size of {path} is {side}x{side}, and one image needs {} of memory: \
+                 confirm with --image-size {side}, or give a smaller size",
                 HumanBytes(needed as u64)
             );
         }
         let mut plan = EvalPlan::micro_batched(photos, graph, dtype, BATCH, side, side, &cpu)?;
         plan.load(&model.network);
-        Ok(Net { model, normalisation, preparation, plan, cpu })
+        Ok(Classifier { model, normalisation, preparation, plan, cpu })
     }
 
     fn predict(&mut self, images: &[&[u8]]) -> Predictions {
@@ -126,18 +126,18 @@ impl Net {
     }
 }
 
-/// What was asked for, else what the model says, else what is usual.
+/// The normalisation: `--mean` and `--std`, else the model's, else the usual one of its data set.
 fn normalisation(
     args: &PredictArgs,
     model: &Model,
     global: &Global,
 ) -> anyhow::Result<Normalisation> {
     let channels = model.network.graph().in_channels();
-    if let Some(mut asked) = config::asked(args.model.normalisation) {
-        // Of a network for grey images.
-        asked.mean.truncate(channels);
-        asked.std.truncate(channels);
-        return Ok(asked);
+    if let Some(mut given) = config::given_normalisation(args.model.normalisation) {
+        // A network for grey images has one channel.
+        given.mean.truncate(channels);
+        given.std.truncate(channels);
+        return Ok(given);
     }
     if let Some(known) = &model.normalisation {
         return Ok(known.clone());
@@ -145,13 +145,13 @@ fn normalisation(
     let path = model.path.shown();
     let Some((whose, usual)) = model.usual_normalisation() else {
         return Err(Usage(format!(
-            "{path} does not say how its images are normalised: say it with --mean and --std"
+            "{path} does not state its normalisation: give it with --mean and --std"
         ))
         .into());
     };
     global.note(format!(
-        "{path} does not say how its images are normalised: it is taken to be as usual for {whose} \
-         (--mean, --std)"
+        "{path} does not state its normalisation: using the values of {whose} (override them with \
+         --mean and --std)"
     ));
     Ok(usual)
 }

@@ -1,4 +1,4 @@
-//! Predictions on stdout, as they come.
+//! Prints predictions on stdout, one photo at a time.
 
 use std::{
     borrow::Cow,
@@ -12,7 +12,7 @@ use resnet_formats::{Shown, brief, printable};
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::{late_bar::LateBar, print};
+use crate::{delayed_progress::DelayedProgress, print};
 
 /// How predictions are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +22,14 @@ pub(super) enum Format {
     Csv,
 }
 
-/// The widest column of files, and of classes.
+/// Maximum width of the columns of files and classes.
 const MAX_WIDTHS: [usize; 2] = [40, 28];
-/// Cells of a bar, of one photo and of many.
+/// Length of a bar, for one photo and for several.
 const BARS: [usize; 2] = [30, 10];
-/// Classes less probable are no runners-up in a table of many photos.
-const WORTH_NAMING: f32 = 0.01;
+/// The table of several photos lists other classes from this probability on.
+const MIN_RUNNER_UP: f32 = 0.01;
 
-/// Prints predictions, and a bar of progress on stderr where nobody sees them on a terminal.
+/// Prints predictions. Unless stdout is a terminal, it shows a progress bar on stderr.
 pub(super) struct Printer {
     format: Format,
     classes: Vec<String>,
@@ -37,7 +37,7 @@ pub(super) struct Printer {
     photos: usize,
     /// Widths of the columns of files and classes.
     widths: [usize; 2],
-    bar: LateBar,
+    bar: DelayedProgress,
 }
 
 /// A line of `--json`.
@@ -71,12 +71,12 @@ impl Printer {
             files.max().unwrap_or(0).clamp("file".len(), MAX_WIDTHS[0]),
             names.max().unwrap_or(0).clamp("class".len(), MAX_WIDTHS[1]),
         ];
-        let bar = LateBar::new("predicting", images, quiet || io::stdout().is_terminal());
+        let bar = DelayedProgress::new("predicting", images, quiet || io::stdout().is_terminal());
         let top = top.min(classes.len());
         Printer { format, classes, top, photos: photos.len(), widths, bar }
     }
 
-    /// What stands above the first prediction.
+    /// Prints the header, if the format has one.
     pub(super) fn begin(&self) -> io::Result<()> {
         match self.format {
             Format::Csv => {
@@ -90,8 +90,8 @@ impl Printer {
                 let [file, class] =
                     [("file", 0), ("class", 1)].map(|(t, i)| fit(t, self.widths[i]));
                 let bar = " ".repeat(BARS[1]);
-                let then = if self.top > 1 { "then" } else { "" };
-                let header = format!("{file}  {class}  probability  {bar}  {then}");
+                let others = if self.top > 1 { "runners-up" } else { "" };
+                let header = format!("{file}  {class}  probability  {bar}  {others}");
                 let bold = Style::new().bold();
                 print::line(format!("{bold}{}{bold:#}", header.trim_end()))
             }
@@ -99,7 +99,7 @@ impl Printer {
         }
     }
 
-    /// The most probable classes of a photo, and their probabilities.
+    /// Prints the most probable classes of a photo and their probabilities.
     pub(super) fn print(&self, path: &Path, top: &[(usize, f32)]) -> anyhow::Result<()> {
         let file = path.to_string_lossy();
         let class = |index: usize| self.classes[index].as_str();
@@ -132,15 +132,15 @@ impl Printer {
         Ok(())
     }
 
-    /// A line of the table of many photos.
+    /// A row of the table of several photos.
     fn row(&self, path: &Path, top: &[(usize, f32)]) -> String {
         let [file, class] = self.widths;
         let Some((&(best, probability), others)) = top.split_first() else {
             return label(path);
         };
-        let worth = others.iter().filter(|&&(_, p)| p >= WORTH_NAMING);
+        let runners_up = others.iter().filter(|&&(_, p)| p >= MIN_RUNNER_UP);
         let others =
-            worth.map(|&(i, p)| format!("{} {}", self.classes[i], percent(p).trim_start()));
+            runners_up.map(|&(i, p)| format!("{} {}", self.classes[i], percent(p).trim_start()));
         let line = format!(
             "{}  {}  {:>11}  {}  {}",
             fit(&label(path), file),
@@ -152,32 +152,32 @@ impl Printer {
         line.trim_end().to_owned()
     }
 
-    /// Says why there is no prediction of something.
+    /// Prints why an input has no prediction.
     pub(super) fn skip(&self, why: impl Display) {
         let yellow = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
         self.bar.suspend(|| {
-            print::talk(format!("{yellow}skipped:{yellow:#} {}", printable(&why.to_string())))
+            print::status(format!("{yellow}skipped:{yellow:#} {}", printable(&why.to_string())))
         });
         self.bar.tick();
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn end(self) {
         self.bar.clear();
     }
 }
 
-/// What a file is called, for people.
+/// The printable name of a file.
 fn name(path: &Path) -> String {
     path.shown().to_string()
 }
 
-/// The same in a table, which has no room for long names.
+/// The name of a file in a table, shortened if long.
 fn label(path: &Path) -> String {
     brief(&path.to_string_lossy()).to_string()
 }
 
-/// Text in exactly so many columns; of what is longer the end is shown.
+/// Text padded or cut to exactly `width` columns; a cut text keeps its end.
 fn fit(text: &str, width: usize) -> String {
     let mut text = Cow::from(text);
     if text.width() > width {
@@ -191,7 +191,7 @@ fn fit(text: &str, width: usize) -> String {
         let start = end.map_or(text.len(), |(start, _)| start);
         text = format!("…{}", &text[start..]).into();
     }
-    // Characters together may be wider than each for itself.
+    // A sequence of characters may be wider than the sum of its characters.
     let padding = " ".repeat(width.saturating_sub(text.width()));
     text.into_owned() + &padding
 }
@@ -200,7 +200,7 @@ fn percent(probability: f32) -> String {
     format!("{:>6.2}%", 100.0 * probability)
 }
 
-/// A bar of up to `cells` cells, in halves.
+/// A bar of up to `cells` cells, in half-cell steps.
 fn bar(probability: f32, cells: usize) -> String {
     let halves = (probability * 2.0 * cells as f32).round() as usize;
     let blue = Style::new().fg_color(Some(AnsiColor::Blue.into()));
@@ -222,19 +222,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_quoted_where_they_must() {
+    fn csv_fields_are_quoted_if_needed() {
         assert_eq!(quoted("a b.jpg"), "a b.jpg");
         assert_eq!(quoted("a,\"b\"\n"), "\"a,\"\"b\"\"\n\"");
     }
 
     #[test]
-    fn columns_are_as_wide_as_said() {
+    fn text_fits_its_column() {
         assert_eq!(fit("abc", 5), "abc  ");
         assert_eq!(fit("abcdef", 4), "…def");
         assert_eq!(fit("猫猫猫", 5), "…猫猫");
         assert_eq!(fit("猫猫猫", 4).width(), 4);
         assert_eq!(fit("猫猫猫", 4), "…猫 ");
-        // In one pass: a pass for each character would take minutes.
+        // Must be linear: quadratic time would take minutes.
         assert_eq!(fit(&"x".repeat(10_000_000), 4), "…xxx");
     }
 

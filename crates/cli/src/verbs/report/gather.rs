@@ -1,4 +1,4 @@
-//! What a run folder says, as a report has it.
+//! Reads the data of a report from a run folder.
 
 use std::{
     fs,
@@ -18,25 +18,25 @@ use resnet_pictures::report::{Epoch, Run, State};
 use toml::{Table, Value};
 
 use super::{
-    command::{Again, again},
-    machine::{machine, of_checkpoint},
+    machine::{machine, machine_of_checkpoint},
+    reproduce::{Reproduction, reproduce},
 };
 
-/// What a run folder tells.
+/// The content of a run folder.
 pub(super) struct Gathered {
-    /// But for what its network does on test images.
+    /// Without the evaluation of its network.
     pub(super) run: Run,
     pub(super) config: TrainConfig,
     /// None in folders of earlier versions.
     pub(super) segments: Vec<Segment>,
 }
 
-/// Reads a run folder, but for its checkpoints.
+/// Reads a run folder, without its checkpoints.
 pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
     let path = folder.join(CONFIG);
     if !path.is_file() {
         bail!(
-            "{} is not a run (there is no {CONFIG} in it): give folders that `resnet train` made",
+            "{} is not a run folder: it has no {CONFIG}. Give folders that `resnet train` wrote",
             folder.shown()
         );
     }
@@ -52,7 +52,7 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
     } else {
         State::Stopped
     };
-    let Again { command, note } = again(&config);
+    let Reproduction { command, note } = reproduce(&config);
     let run = Run {
         name: name(folder),
         arch: config.arch.to_string(),
@@ -67,7 +67,7 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
         command,
         command_note: note,
         machine: if segments.is_empty() {
-            of_checkpoint(folder, &config)
+            machine_of_checkpoint(folder, &config)
         } else {
             machine(&segments)
         },
@@ -77,7 +77,7 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
     Ok(Gathered { run, config, segments })
 }
 
-/// Far beyond any file that a run writes.
+/// Far above the size of any file that a run writes.
 const MAX_BYTES: u64 = 24 << 20;
 
 fn read(path: &Path) -> anyhow::Result<String> {
@@ -86,7 +86,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The lines of a `metrics.jsonl`; none where there is no such file yet.
+/// The lines of `metrics.jsonl`; none if the file does not exist yet.
 fn metrics(path: &Path) -> anyhow::Result<Vec<Epoch>> {
     if fs::metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
         return Ok(Vec::new());
@@ -97,16 +97,16 @@ fn metrics(path: &Path) -> anyhow::Result<Vec<Epoch>> {
         let place = || format!("{} line {}", path.shown(), i + 1);
         let epoch: Epoch = match serde_json::from_str(line) {
             Ok(epoch) => epoch,
-            // The parser counts lines from the one it was given.
+            // The parser numbers lines within its input, which is one line.
             Err(error) => bail!(
-                "{} is damaged: {}; mend it or take it out",
+                "{} is damaged: {}; correct or delete the line",
                 place(),
                 brief(&error.to_string().replace("line 1 column", "column"))
             ),
         };
         if let Some(last) = epochs.last().filter(|last| last.epoch >= epoch.epoch) {
             bail!(
-                "{} is damaged: epoch {} comes after epoch {}; mend it or take it out",
+                "{} is damaged: epoch {} comes after epoch {}; correct or delete the line",
                 place(),
                 epoch.epoch,
                 last.epoch
@@ -124,15 +124,14 @@ fn parameters(config: &TrainConfig) -> anyhow::Result<u64> {
     Ok(Summary::new(&graph, side, side)?.parameters as u64)
 }
 
-/// The folder's own name, `runs/a/..` being `runs`.
+/// The name of the folder itself: `runs` for `runs/a/..`.
 fn name(folder: &Path) -> String {
     let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let name = whole.file_name().map_or_else(|| whole.clone(), PathBuf::from);
     name.shown().to_string()
 }
 
-/// Makes names distinct: by the whole path where folders have the same name, by a number where they
-/// are the same folder.
+/// Makes names distinct: runs of equal name get their whole path, equal folders also a number.
 pub(super) fn make_distinct(runs: &mut [Run], folders: &[PathBuf]) {
     let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
     for (i, run) in runs.iter_mut().enumerate() {
@@ -150,8 +149,8 @@ pub(super) fn make_distinct(runs: &mut [Run], folders: &[PathBuf]) {
     }
 }
 
-/// Parents of settings whose names say enough without them.
-const PLAIN: [&str; 4] = ["data", "recipe", "sgd", "length"];
+/// Tables that are left out of the names of their settings.
+const UNNAMED: [&str; 4] = ["data", "recipe", "sgd", "length"];
 
 /// Every setting of a `config.toml`, by its name.
 fn settings(config: &str) -> anyhow::Result<Vec<(String, String)>> {
@@ -165,12 +164,12 @@ fn flatten(parent: &str, table: &Table, settings: &mut Vec<(String, String)>) {
     for (key, value) in table {
         let name = match (parent, key.as_str()) {
             ("data" | "recipe", "name") => parent.to_owned(),
-            (parent, key) if parent.is_empty() || PLAIN.contains(&parent) => key.to_owned(),
+            (parent, key) if parent.is_empty() || UNNAMED.contains(&parent) => key.to_owned(),
             (parent, key) => format!("{parent}.{key}"),
         };
         match value {
             Value::Table(table) => flatten(key, table, settings),
-            // Where data is kept changes nothing.
+            // The data folder does not change the results.
             _ if (parent, key.as_str()) == ("data", "dir") => {}
             Value::Array(classes) if name == "classes" => {
                 settings.push((name, classes.len().to_string()));
@@ -190,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_flat() {
+    fn settings_are_flattened() {
         let text = "arch = 'resnet8'\n[data]\nname = 'cifar10'\ndir = '/x'\nclasses = ['a', 'b']\n[data.normalisation]\n\
                     mean = [0.5, 0.25]\n[recipe]\nname = 'fast'\nlr = 0.2\n[recipe.schedule]\nkind = 'one_cycle'\n\
                     [recipe.sgd]\nmomentum = 0.9\n[recipe.length]\nepochs = 4\n";

@@ -1,4 +1,4 @@
-//! What a run was trained on, and when, as a report has it.
+//! The machine and times of a run, for its report.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use resnet::{
 };
 use resnet_formats::safetensors;
 
-/// Segments that a report shows: the last ones.
+/// Number of last segments that a report shows.
 const SHOWN: usize = 12;
 
-/// By label, what trained the run last; and each segment, where there are several.
+/// Labels and values of the last machine, and of each segment if there are several.
 pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
-    // One that was killed at once tells nothing of the run's speed.
+    // A segment without steps does not describe the run.
     let trained = segments.iter().rev().find(|segment| segment.to_step > segment.from_step);
     let Some(last) = trained.or(segments.last()) else { return Vec::new() };
     let Machine { cpu, isa, threads, dtype, dtype_reason } = &last.machine;
@@ -44,9 +44,9 @@ pub(super) fn machine(segments: &[Segment]) -> Vec<(String, String)> {
     pairs
 }
 
-/// By label, what is known of a run's machine where there is no `run.json`, as in folders of earlier
-/// versions: a checkpoint says the instruction set.
-pub(super) fn of_checkpoint(folder: &Path, config: &TrainConfig) -> Vec<(String, String)> {
+/// Labels and values without a `run.json`, as in folders of earlier versions: the checkpoint states
+/// the instruction set.
+pub(super) fn machine_of_checkpoint(folder: &Path, config: &TrainConfig) -> Vec<(String, String)> {
     let metadata = safetensors::read(&folder.join(LAST)).map(|(_, metadata)| metadata);
     let isa = metadata.ok().and_then(|mut metadata| metadata.remove(key::ISA));
     isa.map_or_else(Vec::new, |isa| {
@@ -66,7 +66,7 @@ fn when(segment: &Segment) -> String {
 
 #[cfg(test)]
 mod tests {
-    use resnet::recipe::Dtype;
+    use resnet::Dtype;
 
     use super::*;
 
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn one_segment_is_told_in_a_line() {
+    fn one_segment_has_one_line() {
         let pairs = machine(&[segment(0, 10, Some(Ending::Finished))]);
         let pairs: Vec<_> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let expected = [
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_each_is_told_and_the_last_that_trained_counts() {
+    fn the_last_segment_that_trained_names_the_machine() {
         let some = [segment(0, 7, Some(Ending::Interrupted)), segment(7, 7, None)];
         assert_eq!(value(&some, "Processor").unwrap(), "processor 0");
         assert_eq!(value(&some, "Trained").unwrap(), "in 2 segments");

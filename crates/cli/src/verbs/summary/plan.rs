@@ -1,15 +1,15 @@
-//! How a network runs on this machine.
+//! `resnet summary --plan`: the execution plan of a network on this machine.
 
 use std::collections::BTreeMap;
 
 use indicatif::HumanBytes;
 use resnet::{
+    Dtype,
     engine::{
         EvalPlan, TrainPlan,
         plan_summary::{LayerSummary, PlanMemory, PlanSummary},
         program::Pass,
     },
-    recipe::Dtype,
 };
 use serde::Serialize;
 
@@ -43,7 +43,7 @@ struct UnitRecord {
     kind: String,
     /// Channels, height, width.
     output: [usize; 3],
-    /// Of each pass of a convolution.
+    /// By the passes of a convolution.
     algorithms: BTreeMap<String, String>,
     activation_bytes: usize,
     gradient_bytes: usize,
@@ -51,7 +51,7 @@ struct UnitRecord {
     scratch_bytes: usize,
 }
 
-/// Bytes of the whole plan, whose units share memory.
+/// Bytes of the whole plan. Its units share memory.
 #[derive(Serialize)]
 struct MemoryRecord {
     image_bytes: usize,
@@ -65,7 +65,7 @@ struct MemoryRecord {
     total_bytes: usize,
 }
 
-/// Passes that convolutions have.
+/// The passes of a convolution.
 const PASSES: [Pass; 3] = [Pass::Forward, Pass::BackwardData, Pass::BackwardWeight];
 
 pub(super) fn run(subject: &Subject, args: &SummaryArgs, global: &Global) -> anyhow::Result<()> {
@@ -151,11 +151,12 @@ fn print(record: &Record, summary: &PlanSummary, mode: Mode) -> anyhow::Result<(
     let PlanMemory { images, activations, gradients, statistics, packed, scratch, logits, tables } =
         summary.memory;
     let shared = |text: String, how: &str| format!("{text}, {how}");
-    let (once, largest) = ("shared where units need them at different times", "the largest above");
+    let (once, largest) =
+        ("shared by units that need it at different times", "the maximum of the column above");
     let train = mode == Mode::Train;
     for (label, value) in [
         ("plan", format!("{arch}, {name}, {batch} images of {image_size}x{image_size}, {dtype}")),
-        ("on", format!("{isa}, {threads} threads")),
+        ("device", format!("{isa}, {threads} threads")),
         ("images", bytes(images)),
         ("activations", if train { bytes(activations) } else { shared(bytes(activations), once) }),
         ("gradients", shared(bytes(gradients), once)),
@@ -163,8 +164,8 @@ fn print(record: &Record, summary: &PlanSummary, mode: Mode) -> anyhow::Result<(
         ("packed", if train { shared(bytes(packed), largest) } else { bytes(packed) }),
         ("scratch", shared(bytes(scratch), largest)),
         ("logits", bytes(logits)),
-        ("tables", format!("{} at most, of the pixels of direct convolutions", bytes(tables))),
-        ("in all", bytes(summary.memory.total())),
+        ("tables", format!("at most {}, pixel offsets of direct convolutions", bytes(tables))),
+        ("total", bytes(summary.memory.total())),
     ] {
         if train || !matches!(label, "gradients" | "statistics") {
             print::line(format!("{label:<14} {value}"))?;

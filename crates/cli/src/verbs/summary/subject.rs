@@ -1,4 +1,4 @@
-//! What is summed up.
+//! The network to summarise.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use crate::{
     model,
 };
 
-/// What is summed up.
+/// The network to summarise.
 pub(super) struct Subject {
     pub(super) arch: Arch,
     pub(super) graph: Graph,
     pub(super) image_size: usize,
-    /// What the file is, if there is one.
+    /// Description of the file, if there is one.
     pub(super) file: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl Subject {
         let path = Path::new(&args.what);
         match args.what.parse::<Arch>() {
             Ok(_) if args.arch.is_some() => {
-                let why = "--arch goes with a file: this is the name of an architecture";
+                let why = "--arch is for model files: the argument is an architecture already";
                 Err(Usage(why.into()).into())
             }
             Ok(arch) => Ok(Subject {
@@ -36,22 +36,25 @@ impl Subject {
             }),
             Err(_) if path.exists() || path == Path::new(DEMO) => {
                 if args.classes.is_some() {
-                    let why =
-                        "--classes goes with the name of an architecture: a checkpoint has its own";
+                    let why = "--classes is for architectures: a model file has its own classes";
                     return Err(Usage(why.into()).into());
                 }
                 let model = model::open(path, args.arch, global)?;
                 let epochs = model.epochs.map(|epochs| format!(", {epochs} epochs"));
-                let optimizer = if model.optimizer.is_ok() { ", with the optimizer" } else { "" };
+                let optimizer = if model.optimizer.is_ok() { ", with optimizer state" } else { "" };
                 Ok(Subject {
                     arch: model.arch,
                     graph: model.network.graph().clone(),
                     image_size: args.image_size.unwrap_or(model.image_size),
-                    file: Some(format!("{}{}{optimizer}", model.form, epochs.unwrap_or_default())),
+                    file: Some(format!(
+                        "{}{}{optimizer}",
+                        model.format,
+                        epochs.unwrap_or_default()
+                    )),
                 })
             }
             Err(unknown) => {
-                Err(Usage(format!("{unknown} (and there is no file of that name)")).into())
+                Err(Usage(format!("{unknown}; and there is no file of this name")).into())
             }
         }
     }

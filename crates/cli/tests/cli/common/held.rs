@@ -1,5 +1,4 @@
-//! A run that waits for its test, so that signals come in the middle of it however slow or fast the
-//! machine is.
+//! A run that is blocked by the test, so that signals arrive in the middle of it on any machine.
 
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
@@ -9,12 +8,12 @@ use std::{
 
 use super::{Finished, Sandbox};
 
-/// `resnet train` that has told of an epoch on stderr, and waits to tell of it on stdout, which is
-/// full. It has not saved that epoch yet.
+/// A `resnet train` that has printed an epoch on stderr, and is blocked printing it on stdout,
+/// whose pipe is full. It has not saved that epoch yet.
 pub(crate) struct Held {
     args: String,
     child: Child,
-    /// What it said so far.
+    /// Its stderr so far.
     said: String,
     stderr: BufReader<ChildStderr>,
     /// The other end of its stdout.
@@ -44,14 +43,14 @@ impl Held {
         assert!(kill.expect("kill").success());
     }
 
-    /// Lets it go on, and waits for its end.
-    pub(crate) fn go_on(mut self) -> Finished {
+    /// Unblocks the run, and waits for its end.
+    pub(crate) fn finish(mut self) -> Finished {
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).expect("UTF-8");
         Finished { stdout: stdout.trim_start().to_owned(), ..self.end() }
     }
 
-    /// Waits for its end, with all that it still waits for.
+    /// Waits for its end while it stays blocked.
     pub(crate) fn end(mut self) -> Finished {
         self.stderr.read_to_string(&mut self.said).expect("UTF-8");
         let status = self.child.wait().expect("it ends");
@@ -59,9 +58,9 @@ impl Held {
     }
 }
 
-/// Writes line feeds until there is no room for one more.
+/// Fills a socket with line feeds.
 fn fill(mut socket: &UnixStream) {
-    socket.set_nonblocking(true).expect("sockets need not wait");
+    socket.set_nonblocking(true).expect("a non-blocking socket");
     for length in [4096, 1] {
         loop {
             match socket.write(&[b'\n'; 4096][..length]) {
@@ -71,5 +70,5 @@ fn fill(mut socket: &UnixStream) {
             }
         }
     }
-    socket.set_nonblocking(false).expect("sockets may wait");
+    socket.set_nonblocking(false).expect("a blocking socket");
 }

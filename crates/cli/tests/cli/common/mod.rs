@@ -1,4 +1,4 @@
-//! Runs the binary in a folder of its own.
+//! Runs the binary in a temporary folder.
 
 #[cfg(unix)]
 mod held;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 #[cfg(unix)]
 pub(crate) use held::Held;
 
-/// A folder for one test: the working folder of its commands, gone when it ends.
+/// A temporary working folder for the commands of one test.
 pub(crate) struct Sandbox {
     dir: TempDir,
 }
@@ -29,7 +29,7 @@ impl Sandbox {
         self.dir.path().join(name)
     }
 
-    /// `resnet` with these arguments; data sets belong into the folder `data`.
+    /// `resnet` with these arguments; its data sets are in the folder `data`.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_resnet"));
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
@@ -56,13 +56,13 @@ impl Sandbox {
     }
 }
 
-/// `train` of a small net on drawn images, about a second an epoch on any machine.
+/// `train` with a small network on synthetic images, about a second per epoch on any machine.
 pub(crate) fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let images = ["--limit-train", "256", "--limit-test", "100", "--batch-size", "64"];
     [&["train", "synthetic", "--arch", "resnet8"][..], &images, more].concat()
 }
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Finished {
     args: String,
@@ -87,18 +87,18 @@ impl Finished {
         self
     }
 
-    /// It must have failed with this code, and with one message that holds all of `parts`.
+    /// Asserts that it failed with this code and one error message that contains all of `parts`.
     pub(crate) fn fails(self, code: i32, parts: &[&str]) -> Self {
-        // The parser of arguments adds how to use them.
+        // The argument parser adds the usage.
         assert!(code == 2 || self.stderr.lines().count() == 1, "and nothing else: {self:#?}");
         self.fails_behind_notes(code, parts)
     }
 
-    /// As [`Finished::fails`], and it may have said something before.
+    /// As [`Finished::fails`], with notes before the error.
     pub(crate) fn fails_behind_notes(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "resnet {}: {self:#?}", self.args);
         let errors: Vec<&str> = self.stderr.lines().filter(|l| l.starts_with("error:")).collect();
-        assert_eq!(errors.len(), 1, "one line says what is wrong: {self:#?}");
+        assert_eq!(errors.len(), 1, "expected one error: {self:#?}");
         for part in parts {
             assert!(errors[0].contains(part), "'{part}' is not in {self:#?}");
         }

@@ -1,4 +1,4 @@
-//! What a terminal acts upon, in every name that a file may hold: it is spelt out.
+//! Terminal escape sequences in every name that a file may contain: they are printed escaped.
 
 use super::{
     Case, Expected, Right, Says, all, case,
@@ -145,6 +145,6 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn escapes() {
+fn escape_sequences_are_escaped() {
     all(CASES);
 }

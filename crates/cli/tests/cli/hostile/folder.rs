@@ -1,4 +1,4 @@
-//! The makings of hostile folders.
+//! Builds hostile folders.
 
 use std::{
     fs::{self, File},
@@ -11,15 +11,15 @@ use serde_json::{Map, Value, json};
 
 use crate::common::Sandbox;
 
-/// What a terminal would act upon: a title, a colour that is none of ours, a line, C1 codes, and a
-/// turn of direction.
+/// Control characters: a window title, a foreign colour, line breaks, C1 codes and bidirectional
+/// controls.
 pub(super) const ESCAPES: &str = "\u{1b}]0;title\u{7}\u{1b}[35m\r\n\u{9b}2J\u{7f}\u{202e}\u{200b}";
-/// The same in a basic string of TOML, or a text of JSON.
+/// The same as a string of TOML or JSON.
 pub(super) const SPELT: &str = r"\u001b]0;title\u0007\u001b[35m\r\n\u009b2J\u007f\u202e\u200b";
-/// A part of what is seen of it.
+/// A part of its escaped form.
 pub(super) const SEEN: &str = r"\u{1b}]0;title\u{7}";
 
-/// What all cases begin from.
+/// The run that all cases start from.
 pub(super) struct Base {
     sandbox: Sandbox,
 }
@@ -36,7 +36,7 @@ impl Base {
         Base { sandbox }
     }
 
-    /// A working folder with the run in it, and a folder beside it.
+    /// A working folder with the run in it, and a folder next to it.
     pub(super) fn folder(&self, name: &str) -> Folder {
         let root = self.sandbox.path(name);
         let folder = Folder { root };
@@ -51,7 +51,7 @@ impl Base {
     }
 }
 
-/// A case's folders.
+/// The folders of a case.
 pub(super) struct Folder {
     root: PathBuf,
 }
@@ -65,7 +65,7 @@ impl Folder {
         self.root.join("outside")
     }
 
-    /// Takes away what has this name.
+    /// Removes the file or folder of this name.
     pub(super) fn free(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         if path.is_dir() {
@@ -89,7 +89,7 @@ impl Folder {
         symlink(target, self.free(name)).unwrap();
     }
 
-    /// A link, from a folder in the working folder, to the file that must stay as it is.
+    /// A link from the working folder to a file outside, which must not change.
     pub(super) fn link_out(&self, name: &str) {
         self.link(name, "../../outside/victim");
     }
@@ -110,12 +110,12 @@ impl Folder {
         assert!(Command::new("mkfifo").arg(self.free(name)).status().unwrap().success());
     }
 
-    /// A socket that nobody listens to.
+    /// A socket without a listener.
     pub(super) fn socket(&self, name: &str) {
         drop(UnixListener::bind(self.free(name)).unwrap());
     }
 
-    /// A file of so many bytes that takes no place.
+    /// A sparse file of this length.
     pub(super) fn sparse(&self, name: &str, start: &[u8], length: u64) {
         self.write(name, start);
         File::options().write(true).open(self.path(name)).unwrap().set_len(length).unwrap();
@@ -138,7 +138,7 @@ impl Folder {
         self.write("run/config.toml", format!("{start}classes = {classes:?}{rest}"));
     }
 
-    /// Takes what is done of the run, so that it begins again.
+    /// Removes the checkpoints and metrics of the run, so that it restarts.
     pub(super) fn begin_again(&self) {
         for name in ["last.safetensors", "best.safetensors", "metrics.jsonl", "run.json"] {
             self.free(&format!("run/{name}"));
@@ -164,7 +164,7 @@ impl Folder {
         fs::write(&path, [safetensors(&header), bytes[8 + length..].to_vec()].concat()).unwrap();
     }
 
-    /// Calls the first of ten classes so.
+    /// Gives the first of ten classes this name.
     pub(super) fn class(&self, name: &str) {
         let names: Vec<String> =
             (0..10).map(|i| if i == 0 { name.to_owned() } else { i.to_string() }).collect();
@@ -172,7 +172,7 @@ impl Folder {
     }
 }
 
-/// The beginning of a safetensors file.
+/// The length and header of a safetensors file.
 pub(super) fn safetensors(header: &Value) -> Vec<u8> {
     let text = header.to_string();
     [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
@@ -188,7 +188,7 @@ pub(super) fn tensors(names: &[&str], metadata: &[(&str, &str)]) -> Vec<u8> {
     safetensors(&Value::Object(header))
 }
 
-/// A legacy PyTorch file: magic number, version, no facts, this object, no storages.
+/// A legacy PyTorch file: magic number, version, no system information, this object, no storages.
 pub(super) fn legacy(object: &[u8]) -> Vec<u8> {
     let start = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.M\xe9\x03.}.\x80\x02";
     [&start[..], object, b".]."].concat()

@@ -1,4 +1,4 @@
-//! Links in run folders and where results go: nothing is read endlessly, nothing written elsewhere.
+//! Links in run folders and output folders: nothing is read endlessly or written elsewhere.
 
 use super::{Case, Right, Says, all, case};
 
@@ -114,7 +114,7 @@ const CASES: &[Case] = &[
     case("fetch-staging-link", FETCH, Says("staging: it is not a folder of its own"), |f| {
         f.link("data/cifar-10-batches-bin/.fetch/staging", "../../../../outside");
     }),
-    case("data-elsewhere", RESUME, Says("cifar10 is not in ../outside/new, where"), |f| {
+    case("data-elsewhere", RESUME, Says("cifar10 is not in ../outside/new, the"), |f| {
         f.of_cifar10("../outside/new", &CIFAR10);
     }),
     case("data-elsewhere-report", "report run", Right, |f| {

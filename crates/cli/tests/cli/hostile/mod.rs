@@ -1,32 +1,31 @@
-//! Folders and files of strangers, through every verb: one clear line or a right answer, soon,
-//! in little memory, nothing said to the terminal, nothing written elsewhere.
+//! Untrusted folders and files, with every verb: a correct result or one clear error, in little
+//! time and memory, without escape sequences for the terminal or files written elsewhere.
 #![cfg(target_os = "linux")]
 
+mod checks;
 mod escapes;
 mod folder;
-mod giants;
-mod judge;
+mod huge;
 mod links;
 mod pipes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use checks::{Cost, check};
 use folder::{Base, Folder};
-use judge::{Cost, check};
 
-/// What comes of a case.
+/// The expected result of a case.
 enum Expected {
-    /// An answer.
+    /// Success.
     Right,
-    /// One line on stderr that says this, and a failure.
+    /// Failure with one error message that contains this text.
     Says(&'static str),
 }
 
 use Expected::{Right, Says};
 
-/// A folder that somebody made, and what is done with it. The arguments are words; in its working
-/// folder `run` is a run with an epoch done and another to come, and `../outside` what must stay
-/// as it is.
+/// A hostile folder, and the command to run in it. Arguments are separated by spaces. In the
+/// working folder, `run` is a run with one of two epochs done; `../outside` must not change.
 struct Case {
     name: &'static str,
     args: &'static str,
@@ -43,7 +42,7 @@ const fn case(
     Case { name, args, expected, make }
 }
 
-/// Runs cases, all of them whatever fails, and prints what the dearest took (`--nocapture`).
+/// Runs all cases even if some fail, and prints the most expensive ones (`--nocapture`).
 fn all(cases: &[Case]) {
     let base = Base::new();
     let mut costs: Vec<(Cost, &str)> = Vec::new();
@@ -53,7 +52,7 @@ fn all(cases: &[Case]) {
         let cost = catch_unwind(AssertUnwindSafe(|| check(&folder, case)));
         costs.extend(cost.ok().map(|cost| (cost, case.name)));
     }
-    assert_eq!(costs.len(), cases.len(), "cases that fail are told above");
+    assert_eq!(costs.len(), cases.len(), "failed cases are listed above");
     let slowest = costs.iter().max_by_key(|(cost, _)| cost.time).expect("cases");
     let largest = costs.iter().max_by_key(|(cost, _)| cost.kibibytes).expect("cases");
     println!("{} cases", cases.len());

@@ -1,4 +1,5 @@
-//! Pipes, sockets, devices and folders in place of files: no wait, and no endless reading.
+//! Pipes, sockets, devices and folders instead of files: they never block and are not read
+//! endlessly.
 
 use super::{
     Case, Right, Says, all, case,
@@ -11,7 +12,7 @@ const EVAL: &str = "eval run --limit-test 10";
 const NOT_REGULAR: &str = "not a regular file";
 
 const CASES: &[Case] = &[
-    case("config-report", REPORT, Says("there is no config.toml"), |f| f.pipe("run/config.toml")),
+    case("config-report", REPORT, Says("it has no config.toml"), |f| f.pipe("run/config.toml")),
     case("config-resume", RESUME, Says("there is no config.toml"), |f| f.pipe("run/config.toml")),
     case("config-eval", EVAL, Says("config.toml: cannot be read: it is not a regular"), |f| {
         f.pipe("run/config.toml");
@@ -87,7 +88,7 @@ const CASES: &[Case] = &[
         f.link("photos/b", ".");
         f.link("photos/c", "..");
     }),
-    case("photos-circle-only", "predict run photos", Says("within itself, by a link"), |f| {
+    case("photos-circle-only", "predict run photos", Says("a link to one of its parent"), |f| {
         f.link("photos/in/b", "../in");
     }),
     case("photos-elsewhere", "predict run photos", Right, |f| {
@@ -97,7 +98,7 @@ const CASES: &[Case] = &[
     case("photos-deep", "predict run photos", Says("64 deep"), |f| {
         f.dir(&format!("photos/{}", ["a"; 100].join("/")));
     }),
-    // Two ways from each of 30 folders to the next: a thousand million to the last.
+    // Two links from each of 30 folders to the next: 2^30 paths to the last.
     case("photos-ways", "predict run 0", Right, |f| {
         for i in 0..30 {
             f.dir(&format!("{i}"));

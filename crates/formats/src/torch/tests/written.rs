@@ -49,11 +49,11 @@ fn scalars() -> Vec<(String, Scalar)> {
 #[test]
 fn what_is_written_is_read() {
     let checkpoint = from_bytes(&bytes(|path| write_state_dict(path, &model()))).unwrap();
-    assert_eq!((checkpoint.form, checkpoint.model), (Form::StateDict, model()));
+    assert_eq!((checkpoint.layout, checkpoint.model), (TorchLayout::StateDict, model()));
 
     let write = |path: &_| write_checkpoint(path, &model(), Some(&optimizer()), &scalars());
     let checkpoint = from_bytes(&bytes(write)).unwrap();
-    assert_eq!(checkpoint.form, Form::Checkpoint);
+    assert_eq!(checkpoint.layout, TorchLayout::Checkpoint);
     assert_eq!(checkpoint.model, model());
     assert_eq!(checkpoint.optimizer, Some(optimizer()));
     assert_eq!(checkpoint.scalars, scalars());

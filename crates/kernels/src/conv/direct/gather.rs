@@ -6,7 +6,7 @@
 //!        depth │  weights   │  packed [panel][tap][word of the run][2 vectors]
 //!              └────────────┘
 //!   ┌────────┐ ┌────────────┐
-//!   │ inputs │ │ registers  │  TILE output pixels x 2 vectors
+//!   │ inputs │ │ registers  │  MR output pixels x 2 vectors
 //!   └────────┘ └────────────┘
 //! ```
 //!
@@ -18,23 +18,23 @@
 
 use std::ops::Range;
 
-use super::taps::{OUTSIDE, Taps};
+use super::indirection::{IndirectionBuffer, OUTSIDE};
 use crate::{
-    conv::epilogue::Finish,
-    element::Element,
+    conv::epilogue::TypedEpilogue,
     isa::{Kernel, Vector},
+    scalar::Scalar,
 };
 
 /// Words of a block of the depth, at most: 320 x 2 AVX-512 vectors are 40 KiB of weights, most of
 /// an L1 cache. Of 128 to 320, this is the fastest on Zen 5; it also bounds the length of a sum.
 const DEPTH: usize = 320;
 
-/// What padding reads: zeros in any storage element.
+/// What padding reads: zeros in any scalar type.
 static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
 
 /// One item of work: some consecutive output pixels of one image or several.
-pub(super) struct Gather<'a, X, E> {
-    pub(super) tables: &'a [Taps],
+pub(super) struct Gather<'a, X, T> {
+    pub(super) tables: &'a [IndirectionBuffer],
     /// Packed weights of the tables, one after the other.
     pub(super) weights: &'a [f32],
     /// All images.
@@ -42,7 +42,7 @@ pub(super) struct Gather<'a, X, E> {
     /// Values from one input image to the next.
     pub(super) source_image: usize,
     /// This item's part of the output.
-    pub(super) output: &'a mut [E],
+    pub(super) output: &'a mut [T],
     /// Values from one output image to the next.
     pub(super) output_image: usize,
     /// Stored output channels.
@@ -52,7 +52,7 @@ pub(super) struct Gather<'a, X, E> {
     /// Images that the item covers whole, or else its number of pixels.
     pub(super) extent: Extent,
     /// What happens to the sums; `residual` is cut to the item's part.
-    pub(super) epilogue: Finish<'a, E>,
+    pub(super) epilogue: TypedEpilogue<'a, T>,
     /// Sums between blocks of the depth.
     pub(super) partial: &'a mut [f32],
 }
@@ -68,12 +68,12 @@ pub(super) enum Extent {
     Images(usize),
 }
 
-impl<X: Element, E: Element> Kernel for Gather<'_, X, E> {
+impl<X: Scalar, T: Scalar> Kernel for Gather<'_, X, T> {
     type Output = ();
-    const PAIRS: bool = X::PACK * E::PACK > 1;
+    const PAIRS: bool = X::PACK * T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(mut self) {
+    fn run<V: Vector, const MR: usize>(mut self) {
         let (mut rest, wide) = (self.weights, 2 * V::LANES);
         for table in self.tables {
             for channel in (0..self.channels).step_by(wide) {
@@ -81,20 +81,20 @@ impl<X: Element, E: Element> Kernel for Gather<'_, X, E> {
                 let (weights, after) = rest.split_at(table.depth() / X::PACK * width);
                 rest = after;
                 if width == wide {
-                    self.panel::<V, TILE, 2>(table, weights, channel);
+                    self.panel::<V, MR, 2>(table, weights, channel);
                 } else {
-                    self.panel::<V, TILE, 1>(table, weights, channel);
+                    self.panel::<V, MR, 1>(table, weights, channel);
                 }
             }
         }
     }
 }
 
-impl<X: Element, E: Element> Gather<'_, X, E> {
+impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
     #[inline(always)]
-    fn panel<V: Vector, const TILE: usize, const NV: usize>(
+    fn panel<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
-        table: &Taps,
+        table: &IndirectionBuffer,
         weights: &[f32],
         channel: usize,
     ) {
@@ -104,18 +104,18 @@ impl<X: Element, E: Element> Gather<'_, X, E> {
             Extent::Pixels(count) => count,
             Extent::Images(images) => images * table.pixels(),
         };
-        let tiles = count.div_ceil(TILE);
+        let tiles = count.div_ceil(MR);
         let blocks = Blocks::of(table.len(), run);
-        assert!(blocks.count < 2 || self.partial.len() >= tiles * TILE * NV * V::LANES);
+        assert!(blocks.count < 2 || self.partial.len() >= tiles * MR * NV * V::LANES);
         for block in 0..blocks.count.max(1) {
             let (taps, ks) = blocks.ranges(block);
             let mut walk = Walk::new(table, self.first, self.extent);
             for tile in 0..tiles {
-                let valid = TILE.min(count - tile * TILE);
-                let place = walk.tile::<TILE>(valid);
+                let valid = MR.min(count - tile * MR);
+                let place = walk.tile::<MR>(valid);
                 let rows = self.rows(table, &place);
-                let held = self.partial.as_mut_ptr().wrapping_add(tile * TILE * NV * V::LANES);
-                let mut sums = [[V::zero(); NV]; TILE];
+                let held = self.partial.as_mut_ptr().wrapping_add(tile * MR * NV * V::LANES);
+                let mut sums = [[V::zero(); NV]; MR];
                 for tap in taps.clone() {
                     // SAFETY: the tap is one of the table's, and `k` within its run.
                     let inputs = unsafe { rows.inputs(tap, ks.start * X::PACK) };
@@ -123,7 +123,7 @@ impl<X: Element, E: Element> Gather<'_, X, E> {
                     let at = (tap * run + ks.start) * NV * V::LANES;
                     let weights = &weights[at..at + ks.len() * NV * V::LANES];
                     // SAFETY: the table keeps `run` values in bounds from each start.
-                    unsafe { multiply::<X, V, TILE, NV>(&mut sums, &inputs, weights, ks.len()) };
+                    unsafe { micro_kernel::<X, V, MR, NV>(&mut sums, &inputs, weights, ks.len()) };
                 }
                 // Added at the end: many short sums round less than a long one.
                 if block > 0 {
@@ -138,7 +138,7 @@ impl<X: Element, E: Element> Gather<'_, X, E> {
                         unsafe { sum.store(held.add(i * V::LANES)) };
                     }
                 } else {
-                    self.finish::<V, TILE, NV>(table, &place, valid, channel, sums);
+                    self.finish::<V, MR, NV>(table, &place, valid, channel, sums);
                 }
             }
         }
@@ -146,7 +146,7 @@ impl<X: Element, E: Element> Gather<'_, X, E> {
 
     /// The rows of the table for a tile.
     #[inline(always)]
-    fn rows<const TILE: usize>(&self, table: &Taps, place: &Place<TILE>) -> Rows<X, TILE> {
+    fn rows<const MR: usize>(&self, table: &IndirectionBuffer, place: &Place<MR>) -> Rows<X, MR> {
         let taps = table.len();
         Rows {
             starts: std::array::from_fn(|p| table.starts[place.pixel[p] * taps..][..taps].as_ptr()),
@@ -157,13 +157,13 @@ impl<X: Element, E: Element> Gather<'_, X, E> {
     }
 
     #[inline(always)]
-    fn finish<V: Vector, const TILE: usize, const NV: usize>(
+    fn finish<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
-        table: &Taps,
-        place: &Place<TILE>,
+        table: &IndirectionBuffer,
+        place: &Place<MR>,
         valid: usize,
         channel: usize,
-        sums: [[V; NV]; TILE],
+        sums: [[V; NV]; MR],
     ) {
         let base = self.first.0 * self.output_image + self.first.1 * self.channels;
         for (p, row) in sums.into_iter().enumerate().take(valid) {
@@ -186,18 +186,18 @@ impl<X: Element, E: Element> Gather<'_, X, E> {
 }
 
 /// Where the taps of a tile start.
-struct Rows<E, const TILE: usize> {
-    starts: [*const u32; TILE],
-    images: [*const E; TILE],
+struct Rows<T, const MR: usize> {
+    starts: [*const u32; MR],
+    images: [*const T; MR],
 }
 
-impl<E: Element, const TILE: usize> Rows<E, TILE> {
+impl<T: Scalar, const MR: usize> Rows<T, MR> {
     /// Value `k` of a tap for each pixel; none where all lie outside.
     ///
     /// # Safety
     /// The table must have the tap, and `k` be within its run.
     #[inline(always)]
-    unsafe fn inputs(&self, tap: usize, k: usize) -> Option<[*const E; TILE]> {
+    unsafe fn inputs(&self, tap: usize, k: usize) -> Option<[*const T; MR]> {
         let mut any = false;
         let inputs = std::array::from_fn(|p| {
             // SAFETY: the row has this tap; a start inside the image has a run after it.
@@ -218,9 +218,9 @@ impl<E: Element, const TILE: usize> Rows<E, TILE> {
 /// # Safety
 /// Each input must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
 #[inline(always)]
-unsafe fn multiply<X: Element, V: Vector, const TILE: usize, const NV: usize>(
-    sums: &mut [[V; NV]; TILE],
-    inputs: &[*const X; TILE],
+unsafe fn micro_kernel<X: Scalar, V: Vector, const MR: usize, const NV: usize>(
+    sums: &mut [[V; NV]; MR],
+    inputs: &[*const X; MR],
     weights: &[f32],
     depth: usize,
 ) {
@@ -230,7 +230,7 @@ unsafe fn multiply<X: Element, V: Vector, const TILE: usize, const NV: usize>(
         unsafe {
             let row: [V; NV] = std::array::from_fn(|v| V::load(w.add(v * V::LANES)));
             w = w.add(NV * V::LANES);
-            for p in 0..TILE {
+            for p in 0..MR {
                 let x = V::splat(inputs[p].cast::<f32>().add(k).read_unaligned());
                 for v in 0..NV {
                     sums[p][v] = X::multiply(row[v], x, sums[p][v]);
@@ -243,7 +243,7 @@ unsafe fn multiply<X: Element, V: Vector, const TILE: usize, const NV: usize>(
 /// The depth cut into blocks: several whole taps, or part of one.
 struct Blocks {
     count: usize,
-    /// Taps and words of each tap, of all blocks together.
+    /// IndirectionBuffer and words of each tap, of all blocks together.
     depth: (usize, usize),
     taps: usize,
     parts: usize,
@@ -274,9 +274,9 @@ impl Blocks {
 }
 
 /// Image and pixel of each row of a tile.
-struct Place<const TILE: usize> {
-    image: [usize; TILE],
-    pixel: [usize; TILE],
+struct Place<const MR: usize> {
+    image: [usize; MR],
+    pixel: [usize; MR],
 }
 
 /// Visits the pixels of an item in the order of its tiles.
@@ -291,7 +291,7 @@ struct Walk {
 
 impl Walk {
     #[inline(always)]
-    fn new(table: &Taps, first: (usize, usize), extent: Extent) -> Self {
+    fn new(table: &IndirectionBuffer, first: (usize, usize), extent: Extent) -> Self {
         let across = if let Extent::Images(images) = extent { images } else { 0 };
         Walk {
             image: first.0,
@@ -304,10 +304,10 @@ impl Walk {
 
     /// The next `valid` pixels; the rest of the tile repeats the last.
     #[inline(always)]
-    fn tile<const TILE: usize>(&mut self, valid: usize) -> Place<TILE> {
-        let mut place = Place { image: [self.image; TILE], pixel: [self.pixel; TILE] };
+    fn tile<const MR: usize>(&mut self, valid: usize) -> Place<MR> {
+        let mut place = Place { image: [self.image; MR], pixel: [self.pixel; MR] };
         let mut last = (self.image, self.pixel);
-        for p in 0..TILE {
+        for p in 0..MR {
             if p < valid {
                 last = (self.image, self.pixel);
                 self.step();

@@ -2,46 +2,44 @@
 
 mod backward_weight;
 mod gather;
+mod indirection;
 mod pass;
-mod taps;
 
 use backward_weight::BackwardWeight;
-use pass::Pass;
-use taps::Taps;
+use indirection::IndirectionBuffer;
+use pass::IndirectPass;
 
 use super::{
-    algorithm::{Direction, Mode, NO_DATA, NO_WEIGHT},
-    epilogue::Finish,
-    operands::Activation,
-    shape::{ConvShape, Source},
+    algorithm::{Direction, NO_DATA, NO_WEIGHT},
+    config::ConvConfig,
+    epilogue::TypedEpilogue,
+    operands::ConvInput,
+    shape::Source,
 };
-use crate::{cpu::Cpu, element::Element, memory::OutOfMemory};
+use crate::{cpu::Cpu, memory::OutOfMemory, scalar::Scalar};
 
 /// A convolution of one shape in all directions that its mode needs. Products are of values as they are
 /// read: of f32 where those are dense images.
 #[derive(Debug)]
 pub(super) struct Direct {
     source: Source,
-    forward: Pass,
-    backward_data: Option<Pass>,
+    forward: IndirectPass,
+    backward_data: Option<IndirectPass>,
     backward_weight: Option<BackwardWeight>,
 }
 
 impl Direct {
-    /// Of an output stored as `E`.
+    /// Of an output stored as `T`.
     ///
     /// # Errors
     /// If the system refuses the memory of the tables.
-    pub(super) fn new<E: Element>(
-        shape: ConvShape,
-        source: Source,
-        mode: Mode,
-    ) -> Result<Self, OutOfMemory> {
+    pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Result<Self, OutOfMemory> {
+        let ConvConfig { shape, source, mode, .. } = *config;
         let (forward, weight): (fn(_, _) -> _, fn(_, _) -> _) = match source {
-            Source::Image => (Pass::forward::<f32>, BackwardWeight::new::<f32>),
-            Source::Activation => (Pass::forward::<E>, BackwardWeight::new::<E>),
+            Source::Image => (IndirectPass::forward::<f32>, BackwardWeight::new::<f32>),
+            Source::Activation => (IndirectPass::forward::<T>, BackwardWeight::new::<T>),
         };
-        let data = || Pass::backward_data::<E>(shape);
+        let data = || IndirectPass::backward_data::<T>(shape);
         let weight = || weight(shape, source);
         Ok(Direct {
             source,
@@ -52,20 +50,21 @@ impl Direct {
     }
 
     /// Bytes of the tables of such a convolution, or a little more.
-    pub(super) fn table_bytes(shape: &ConvShape, source: Source, mode: Mode) -> usize {
-        let mut bytes = Taps::bytes(shape, source, mode.has(Direction::BackwardData));
+    pub(super) fn table_bytes(config: &ConvConfig) -> usize {
+        let ConvConfig { ref shape, source, mode, .. } = *config;
+        let mut bytes = IndirectionBuffer::bytes(shape, source, mode.has(Direction::BackwardData));
         if mode.has(Direction::BackwardWeight) {
             bytes = bytes.saturating_add(BackwardWeight::table_bytes(shape, source));
         }
         bytes
     }
 
-    fn data(&self) -> &Pass {
+    fn data(&self) -> &IndirectPass {
         self.backward_data.as_ref().expect(NO_DATA)
     }
 
     pub(super) fn packed_len(&self) -> usize {
-        let backward = self.backward_data.as_ref().map_or(0, Pass::packed_len);
+        let backward = self.backward_data.as_ref().map_or(0, IndirectPass::packed_len);
         self.forward.packed_len().max(backward)
     }
 
@@ -75,71 +74,71 @@ impl Direct {
         self.forward.scratch_len(cpu).max(data).max(weight)
     }
 
-    pub(super) fn pack_forward<E: Element>(
+    pub(super) fn pack_forward<T: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
-        factors: Option<&[f32]>,
+        output_scales: Option<&[f32]>,
         packed: &mut [f32],
     ) {
         match self.source {
-            Source::Image => self.forward.pack::<f32>(cpu, weights, factors, packed),
-            Source::Activation => self.forward.pack::<E>(cpu, weights, factors, packed),
+            Source::Image => self.forward.pack::<f32>(cpu, weights, output_scales, packed),
+            Source::Activation => self.forward.pack::<T>(cpu, weights, output_scales, packed),
         }
     }
 
-    pub(super) fn pack_backward_data<E: Element>(
+    pub(super) fn pack_backward_data<T: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
         packed: &mut [f32],
     ) {
-        self.data().pack::<E>(cpu, weights, None, packed);
+        self.data().pack::<T>(cpu, weights, None, packed);
     }
 
-    pub(super) fn forward<E: Element>(
+    pub(super) fn forward<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_>,
+        x: ConvInput<'_>,
         packed: &[f32],
-        y: &mut [E],
-        finish: Finish<'_, E>,
+        y: &mut [T],
+        finish: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         let pass = &self.forward;
         match self.source {
             Source::Image => pass.run(cpu, batch, x.plain::<f32>(), packed, y, finish, scratch),
-            Source::Activation => pass.run(cpu, batch, x.plain::<E>(), packed, y, finish, scratch),
+            Source::Activation => pass.run(cpu, batch, x.plain::<T>(), packed, y, finish, scratch),
         }
     }
 
-    pub(super) fn backward_data<E: Element>(
+    pub(super) fn backward_data<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        dy: &[E],
+        dy: &[T],
         packed: &[f32],
-        dx: &mut [E],
-        finish: Finish<'_, E>,
+        dx: &mut [T],
+        finish: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         self.data().run(cpu, batch, dy, packed, dx, finish, scratch);
     }
 
-    pub(super) fn backward_weight<E: Element>(
+    pub(super) fn backward_weight<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Activation<'_>,
-        dy: &[E],
+        x: ConvInput<'_>,
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
         let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
         match self.source {
             Source::Image => pass.run(cpu, batch, x.plain::<f32>(), dy, dw, scratch),
-            Source::Activation => pass.run(cpu, batch, x.plain::<E>(), dy, dw, scratch),
+            Source::Activation => pass.run(cpu, batch, x.plain::<T>(), dy, dw, scratch),
         }
     }
 }

@@ -2,19 +2,19 @@
 
 use super::{
     gather::{Extent, Gather},
-    taps::Taps,
+    indirection::IndirectionBuffer,
 };
 use crate::{
+    chunks::DisjointChunks,
     conv::{
-        epilogue::Finish,
+        epilogue::TypedEpilogue,
         pack,
         shape::{ConvShape, Source},
     },
     cpu::Cpu,
-    element::Element,
     layout::padded,
     memory::OutOfMemory,
-    parts::Parts,
+    scalar::Scalar,
 };
 
 /// Output pixels of an item of work, in whole tiles of 4, 6 or 8: their sums, two AVX-512 vectors
@@ -27,9 +27,9 @@ const SMALL_IMAGE: usize = 256;
 
 /// Forward, or the gradient of the input: the same kernel over other tables.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub(super) struct IndirectPass {
     shape: ConvShape,
-    tables: Vec<Taps>,
+    tables: Vec<IndirectionBuffer>,
     backward: bool,
     /// Values of an image that is read, and of one that is written.
     images: (usize, usize),
@@ -37,35 +37,47 @@ pub(super) struct Pass {
     pack: usize,
 }
 
-impl Pass {
+impl IndirectPass {
     /// Of products of `X`.
-    pub(super) fn forward<X: Element>(
+    pub(super) fn forward<X: Scalar>(
         shape: ConvShape,
         source: Source,
     ) -> Result<Self, OutOfMemory> {
         let images = (shape.in_len(source), shape.out_len());
-        Ok(Pass::new(X::PACK, shape, vec![Taps::forward(&shape, source)?], false, images))
+        Ok(IndirectPass::new(
+            X::PACK,
+            shape,
+            vec![IndirectionBuffer::forward(&shape, source)?],
+            false,
+            images,
+        ))
     }
 
     /// Of products of `X`.
-    pub(super) fn backward_data<X: Element>(shape: ConvShape) -> Result<Self, OutOfMemory> {
+    pub(super) fn backward_data<X: Scalar>(shape: ConvShape) -> Result<Self, OutOfMemory> {
         let images = (shape.out_len(), shape.in_len(Source::Activation));
-        Ok(Pass::new(X::PACK, shape, Taps::backward_data(&shape)?, true, images))
+        Ok(IndirectPass::new(
+            X::PACK,
+            shape,
+            IndirectionBuffer::backward_data(&shape)?,
+            true,
+            images,
+        ))
     }
 
     fn new(
         pack: usize,
         shape: ConvShape,
-        tables: Vec<Taps>,
+        tables: Vec<IndirectionBuffer>,
         backward: bool,
         images: (usize, usize),
     ) -> Self {
         assert!(tables.iter().all(|t| t.run.is_multiple_of(pack)), "{shape:?}: split words");
-        Pass { shape, tables, backward, images, pack }
+        IndirectPass { shape, tables, backward, images, pack }
     }
 
     fn pixels(&self) -> usize {
-        self.tables.iter().map(Taps::pixels).sum()
+        self.tables.iter().map(IndirectionBuffer::pixels).sum()
     }
 
     /// Stored channels of the output.
@@ -75,47 +87,48 @@ impl Pass {
 
     /// Words of packed weights.
     pub(super) fn packed_len(&self) -> usize {
-        self.tables.iter().map(Taps::depth).sum::<usize>() / self.pack * self.channels()
+        self.tables.iter().map(IndirectionBuffer::depth).sum::<usize>() / self.pack
+            * self.channels()
     }
 
     /// Values of scratch, for any batch.
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
-        let image = self.tables.iter().map(Taps::pixels).max().unwrap_or(0);
+        let image = self.tables.iter().map(IndirectionBuffer::pixels).max().unwrap_or(0);
         let images = if self.pixels() <= SMALL_IMAGE { ITEM_IMAGES } else { 1 };
         let item = if self.tables.len() > 1 { image * images } else { ITEM_PIXELS };
         // The last tile is held whole.
-        let sums = item.max(SMALL_IMAGE * ITEM_IMAGES) + cpu.isa().tile();
+        let sums = item.max(SMALL_IMAGE * ITEM_IMAGES) + cpu.isa().mr();
         cpu.threads() * sums * 2 * cpu.isa().lanes()
     }
 
     /// Packs weights for products of `X`, each output channel times its factor (forward only).
-    pub(super) fn pack<X: Element>(
+    pub(super) fn pack<X: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
-        factors: Option<&[f32]>,
+        output_scales: Option<&[f32]>,
         packed: &mut [f32],
     ) {
         let s = &self.shape;
         let packed = &mut packed[..self.packed_len()];
         if self.backward {
             let channels = (s.in_channels, s.out_channels);
-            let tables = self.tables.iter().map(Taps::runs);
+            let tables = self.tables.iter().map(IndirectionBuffer::runs);
             pack::backward_data::<X>(cpu, tables, weights, channels, packed);
         } else {
             let runs = self.tables[0].runs();
-            pack::forward::<X>(cpu, runs, weights, factors, s.out_channels, packed);
+            pack::forward::<X>(cpu, runs, weights, output_scales, s.out_channels, packed);
         }
     }
 
-    pub(super) fn run<X: Element, E: Element>(
+    pub(super) fn run<X: Scalar, T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
         source: &[X],
         packed: &[f32],
-        output: &mut [E],
-        epilogue: Finish<'_, E>,
+        output: &mut [T],
+        epilogue: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         assert_eq!(self.pack, X::PACK);
@@ -136,7 +149,7 @@ impl Pass {
             share.min(ITEM_PIXELS)
         };
         let items = (batch * pixels).div_ceil(item_pixels);
-        let parts = Parts::new(output, item_pixels * channels);
+        let parts = DisjointChunks::new(output, item_pixels * channels);
         let share = scratch.len() / cpu.threads();
         cpu.pool().run_scratch(items, parts, (scratch, share), |item, output, partial| {
             let start = item * item_pixels;
@@ -158,7 +171,7 @@ impl Pass {
                 channels,
                 first: (start / pixels, start % pixels),
                 extent,
-                epilogue: Finish { residual, ..epilogue },
+                epilogue: TypedEpilogue { residual, ..epilogue },
                 partial,
             });
         });

@@ -2,55 +2,57 @@
 //!
 //! Forward, and for the gradient of the input over turned weights, `[pixels][channels]` is multiplied
 //! with `[channels][outputs]` ([`product`]); the gradient of the weights is a product over pixels
-//! ([`weight`]). As the direct method these take every product, but the table of taps has a single
+//! ([`backward_weight`]). As the direct method these take every product, but the table of taps has a single
 //! one here: so pixels are cut into blocks that stay in a cache for all outputs, and what comes next
 //! is asked for meanwhile. On large images memory, not arithmetic, is what these layers wait for.
 
-mod lattice;
+mod backward_weight;
 mod product;
-mod weight;
+mod strided_pixels;
 
-use lattice::Lattice;
-use product::{Cell, Product};
-use weight::Gradient;
+use backward_weight::BackwardWeight;
+use product::{Product, SkippedPixels};
+use strided_pixels::StridedPixels;
 
 use super::{
-    algorithm::{Direction, Mode, NO_DATA, NO_WEIGHT},
-    epilogue::Finish,
+    algorithm::{Direction, NO_DATA, NO_WEIGHT},
+    config::ConvConfig,
+    epilogue::TypedEpilogue,
     pack::{self, Runs},
     shape::{ConvShape, Source},
 };
-use crate::{cpu::Cpu, element::Element, layout::CHANNEL_BLOCK, parts::Parts};
+use crate::{chunks::DisjointChunks, cpu::Cpu, layout::CHANNEL_BLOCK, scalar::Scalar};
 
 /// A convolution of one shape. Weights are packed as those of the direct method.
 #[derive(Debug)]
 pub(super) struct Gemm {
     shape: ConvShape,
-    input: Lattice,
-    output: Lattice,
-    gradient: Option<Gradient>,
+    input: StridedPixels,
+    output: StridedPixels,
+    backward_weight: Option<BackwardWeight>,
     backward: bool,
     /// Values of a word of products.
     pack: usize,
 }
 
 impl Gemm {
-    /// Whether a shape has such a form.
+    /// Whether this algorithm fits a shape.
     pub(super) fn serves(s: &ConvShape) -> bool {
         let whole = [s.in_channels, s.out_channels].iter().all(|c| c % CHANNEL_BLOCK == 0);
         s.kernel == 1 && s.padding == 0 && whole
     }
 
-    /// Of activations stored as `E`.
-    pub(super) fn new<E: Element>(s: ConvShape, mode: Mode) -> Self {
-        let gradient = || Gradient::new(&s, E::PACK);
+    /// Of activations stored as `T`.
+    pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Self {
+        let ConvConfig { shape: s, mode, .. } = *config;
+        let backward_weight = || BackwardWeight::new(&s, T::PACK);
         Gemm {
             shape: s,
-            input: Lattice::input(&s),
-            output: Lattice::output(&s),
-            gradient: mode.has(Direction::BackwardWeight).then(gradient),
+            input: StridedPixels::input(&s),
+            output: StridedPixels::output(&s),
+            backward_weight: mode.has(Direction::BackwardWeight).then(backward_weight),
             backward: mode.has(Direction::BackwardData),
-            pack: E::PACK,
+            pack: T::PACK,
         }
     }
 
@@ -61,7 +63,7 @@ impl Gemm {
         let data =
             if self.backward { product::scratch_len(out_channels / self.pack, cpu) } else { 0 };
         let rows = batch * self.shape.out_pixels();
-        let weight = self.gradient.as_ref().map_or(0, |g| g.scratch_len(cpu, rows));
+        let weight = self.backward_weight.as_ref().map_or(0, |g| g.scratch_len(cpu, rows));
         (cpu.threads() * forward.max(data)).max(weight)
     }
 
@@ -70,19 +72,19 @@ impl Gemm {
         self.shape.in_channels * self.shape.out_channels / self.pack
     }
 
-    pub(super) fn pack_forward<E: Element>(
+    pub(super) fn pack_forward<T: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
-        factors: Option<&[f32]>,
+        output_scales: Option<&[f32]>,
         packed: &mut [f32],
     ) {
         let ConvShape { in_channels, out_channels, .. } = self.shape;
         let (runs, len) = (Runs { windows: &[0], run: in_channels }, self.packed_len());
-        pack::forward::<E>(cpu, runs, weights, factors, out_channels, &mut packed[..len]);
+        pack::forward::<T>(cpu, runs, weights, output_scales, out_channels, &mut packed[..len]);
     }
 
-    pub(super) fn pack_backward_data<E: Element>(
+    pub(super) fn pack_backward_data<T: Scalar>(
         &self,
         cpu: &Cpu,
         weights: &[f32],
@@ -93,17 +95,17 @@ impl Gemm {
         let (runs, len) = (Runs { windows: &[0], run: out_channels }, self.packed_len());
         let channels = (in_channels, out_channels);
         let tables = std::iter::once(runs);
-        pack::backward_data::<E>(cpu, tables, weights, channels, &mut packed[..len]);
+        pack::backward_data::<T>(cpu, tables, weights, channels, &mut packed[..len]);
     }
 
-    pub(super) fn forward<E: Element>(
+    pub(super) fn forward<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[E],
+        x: &[T],
         packed: &[f32],
-        y: &mut [E],
-        epilogue: Finish<'_, E>,
+        y: &mut [T],
+        epilogue: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         let s = &self.shape;
@@ -113,14 +115,14 @@ impl Gemm {
         self.run(cpu, batch, x, sides, packed, y, epilogue, None, scratch);
     }
 
-    pub(super) fn backward_data<E: Element>(
+    pub(super) fn backward_data<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        dy: &[E],
+        dy: &[T],
         packed: &[f32],
-        dx: &mut [E],
-        epilogue: Finish<'_, E>,
+        dx: &mut [T],
+        epilogue: TypedEpilogue<'_, T>,
         scratch: &mut [f32],
     ) {
         let s = &self.shape;
@@ -129,36 +131,36 @@ impl Gemm {
         assert!(dy.len() >= batch * s.out_len(), "input too short");
         let dx = &mut dx[..batch * s.in_len(Source::Activation)];
         let between = s.stride > 1 && !epilogue.accumulate;
-        let cell = between.then_some(Cell {
+        let skipped = between.then_some(SkippedPixels {
             stride: s.stride,
             height: s.height,
             width: s.width,
             channels: s.in_channels,
         });
-        self.run(cpu, batch, dy, sides, packed, dx, epilogue, cell, scratch);
+        self.run(cpu, batch, dy, sides, packed, dx, epilogue, skipped, scratch);
     }
 
-    fn run<E: Element>(
+    fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        source: &[E],
-        [(from, inputs), (to, outputs)]: [(&Lattice, usize); 2],
+        source: &[T],
+        [(from, inputs), (to, outputs)]: [(&StridedPixels, usize); 2],
         packed: &[f32],
-        output: &mut [E],
-        epilogue: Finish<'_, E>,
-        cell: Option<Cell>,
+        output: &mut [T],
+        epilogue: TypedEpilogue<'_, T>,
+        skipped: Option<SkippedPixels>,
         scratch: &mut [f32],
     ) {
-        let (rows, depth) = (batch * self.shape.out_pixels(), inputs / E::PACK);
+        let (rows, depth) = (batch * self.shape.out_pixels(), inputs / T::PACK);
         assert!(packed.len() >= depth * outputs);
         assert!(epilogue.residual.is_none_or(|r| r.len() >= output.len()));
         assert!(epilogue.bias.is_none_or(|b| b.len() >= outputs));
-        let cut = product::Cut::new(cpu, rows, depth, outputs);
-        let output = Parts::new(output, 0);
+        let blocking = product::Blocking::new(cpu, rows, depth, outputs);
+        let output = DisjointChunks::new(output, 0);
         let each = product::scratch_len(depth, cpu);
-        cpu.pool().run_scratch(cut.items(), (), (scratch, each), |item, (), scratch| {
-            let (rows, channels) = cut.item(item);
+        cpu.pool().run_scratch(blocking.items(), (), (scratch, each), |item, (), scratch| {
+            let (rows, channels) = blocking.item(item);
             cpu.isa().dispatch(Product {
                 source,
                 from,
@@ -168,29 +170,29 @@ impl Gemm {
                 depth,
                 channels,
                 rows,
-                total: cut.rows,
+                total: blocking.rows,
                 epilogue: &epilogue,
-                cell: cell.as_ref(),
+                skipped: skipped.as_ref(),
                 scratch,
             });
         });
     }
 
     /// `dw[out][in]`.
-    pub(super) fn backward_weight<E: Element>(
+    pub(super) fn backward_weight<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[E],
-        dy: &[E],
+        x: &[T],
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
         let s = &self.shape;
         assert_eq!(dw.len(), s.weight_len());
         assert!(x.len() >= batch * s.in_len(Source::Activation) && dy.len() >= batch * s.out_len());
-        let gradient = self.gradient.as_ref().expect(NO_WEIGHT);
+        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
         let (x, dy) = ((&self.input, x), (&self.output, dy));
-        gradient.run(cpu, batch * s.out_pixels(), x, dy, dw, scratch);
+        pass.run(cpu, batch * s.out_pixels(), x, dy, dw, scratch);
     }
 }

@@ -6,7 +6,7 @@
 //!        depth │  weights   │  packed [panel][word][2 vectors]
 //!              └────────────┘
 //!   ┌────────┐ ┌────────────┐
-//!   │ pixels │ │ registers  │  TILE pixels x 2 vectors
+//!   │ pixels │ │ registers  │  MR pixels x 2 vectors
 //!   └────────┘ └────────────┘
 //! ```
 //!
@@ -16,13 +16,13 @@
 
 use std::ops::Range;
 
-use super::lattice::Lattice;
+use super::strided_pixels::StridedPixels;
 use crate::{
-    conv::epilogue::Finish,
+    chunks::DisjointChunks,
+    conv::epilogue::TypedEpilogue,
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
-    parts::Parts,
+    scalar::Scalar,
 };
 
 /// Words of a block of the depth, at most, of equal blocks: with two AVX-512 vectors each 24 KiB,
@@ -36,20 +36,20 @@ const COPIED: usize = 512;
 /// Words of a cache line.
 const LINE: usize = 16;
 /// Pixels of a tile, at most.
-const TILES: usize = 8;
+const MAX_MR: usize = 8;
 
 /// Words of a thread's copy of pixels, and of its sums between blocks of the depth.
 fn copy_len(depth: usize) -> usize {
-    if depth < COPIED { 0 } else { (PIXELS + TILES) * (depth + LINE) }
+    if depth < COPIED { 0 } else { (PIXELS + MAX_MR) * (depth + LINE) }
 }
 
 /// Values of a thread's scratch.
 pub(super) fn scratch_len(depth: usize, cpu: &Cpu) -> usize {
-    copy_len(depth) + (PIXELS + TILES) * 2 * cpu.isa().lanes()
+    copy_len(depth) + (PIXELS + MAX_MR) * 2 * cpu.isa().lanes()
 }
 
 /// How pixels and outputs are cut into items. Where they are cut changes no output.
-pub(super) struct Cut {
+pub(super) struct Blocking {
     pub(super) rows: usize,
     outputs: usize,
     /// Pixels and outputs of an item.
@@ -57,9 +57,9 @@ pub(super) struct Cut {
     group: usize,
 }
 
-impl Cut {
+impl Blocking {
     pub(super) fn new(cpu: &Cpu, rows: usize, depth: usize, outputs: usize) -> Self {
-        let (tile, wide, threads) = (cpu.isa().tile(), 2 * cpu.isa().lanes(), cpu.threads());
+        let (tile, wide, threads) = (cpu.isa().mr(), 2 * cpu.isa().lanes(), cpu.threads());
         let panels = outputs.div_ceil(wide);
         let most = (WORDS / depth).clamp(4 * tile, PIXELS) / tile * tile;
         let mut best = (usize::MAX, most, panels);
@@ -78,7 +78,7 @@ impl Cut {
             }
             groups *= 2;
         }
-        Cut { rows, outputs, block: best.1, group: best.2 * wide }
+        Blocking { rows, outputs, block: best.1, group: best.2 * wide }
     }
 
     pub(super) fn items(&self) -> usize {
@@ -95,7 +95,7 @@ impl Cut {
 }
 
 /// Pixels between those that a window meets: their gradient is zero.
-pub(super) struct Cell {
+pub(super) struct SkippedPixels {
     pub(super) stride: usize,
     /// Of an image that is written.
     pub(super) height: usize,
@@ -104,11 +104,11 @@ pub(super) struct Cell {
 }
 
 /// Some outputs of some pixels.
-pub(super) struct Product<'a, E> {
-    pub(super) source: &'a [E],
-    pub(super) from: &'a Lattice,
-    pub(super) output: &'a Parts<'a, E>,
-    pub(super) to: &'a Lattice,
+pub(super) struct Product<'a, T> {
+    pub(super) source: &'a [T],
+    pub(super) from: &'a StridedPixels,
+    pub(super) output: &'a DisjointChunks<'a, T>,
+    pub(super) to: &'a StridedPixels,
     /// Of all outputs.
     pub(super) weights: &'a [f32],
     /// Words of a pixel that is read.
@@ -117,39 +117,39 @@ pub(super) struct Product<'a, E> {
     pub(super) rows: Range<usize>,
     /// Pixels of all items.
     pub(super) total: usize,
-    pub(super) epilogue: &'a Finish<'a, E>,
-    pub(super) cell: Option<&'a Cell>,
+    pub(super) epilogue: &'a TypedEpilogue<'a, T>,
+    pub(super) skipped: Option<&'a SkippedPixels>,
     pub(super) scratch: &'a mut [f32],
 }
 
 /// Where pixels start: those of the item, then a tile of the next one.
-type Starts = [usize; PIXELS + 2 * TILES];
+type Starts = [usize; PIXELS + 2 * MAX_MR];
 
-impl<E: Element> Kernel for Product<'_, E> {
+impl<T: Scalar> Kernel for Product<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(mut self) {
+    fn run<V: Vector, const MR: usize>(mut self) {
         let (mut from, mut to): (Starts, Starts) = ([0; _], [0; _]);
-        assert!(TILE <= TILES && self.rows.len() <= PIXELS);
-        let tiles = self.rows.len().div_ceil(TILE);
-        self.from.starts(self.rows.start, self.total, &mut from[..(tiles + 1) * TILE]);
-        self.to.starts(self.rows.start, self.total, &mut to[..tiles * TILE]);
+        assert!(MR <= MAX_MR && self.rows.len() <= PIXELS);
+        let tiles = self.rows.len().div_ceil(MR);
+        self.from.starts(self.rows.start, self.total, &mut from[..(tiles + 1) * MR]);
+        self.to.starts(self.rows.start, self.total, &mut to[..tiles * MR]);
         let wide = 2 * V::LANES;
         for channel in self.channels.clone().step_by(wide) {
             if self.channels.end - channel >= wide {
-                self.panel::<V, TILE, 2>(&from, &to, channel);
+                self.panel::<V, MR, 2>(&from, &to, channel);
             } else {
-                self.panel::<V, TILE, 1>(&from, &to, channel);
+                self.panel::<V, MR, 1>(&from, &to, channel);
             }
         }
     }
 }
 
-impl<E: Element> Product<'_, E> {
+impl<T: Scalar> Product<'_, T> {
     #[inline(always)]
-    fn panel<V: Vector, const TILE: usize, const NV: usize>(
+    fn panel<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
         from: &Starts,
         to: &Starts,
@@ -157,10 +157,10 @@ impl<E: Element> Product<'_, E> {
     ) {
         let (depth, lanes) = (self.depth, NV * V::LANES);
         let count = self.rows.len();
-        let tiles = count.div_ceil(TILE);
+        let tiles = count.div_ceil(MR);
         let (first, last) = (channel == self.channels.start, channel + lanes == self.channels.end);
         let copied = copy_len(depth) > 0;
-        assert!(self.scratch.len() >= copy_len(depth) + tiles * TILE * lanes);
+        assert!(self.scratch.len() >= copy_len(depth) + tiles * MR * lanes);
         let copy = self.scratch.as_mut_ptr();
         let partial = copy.wrapping_add(copy_len(depth));
         // A word of a pixel of this item, or of the next one's first tile.
@@ -175,22 +175,22 @@ impl<E: Element> Product<'_, E> {
             let at = channel * depth + ks.start * lanes;
             let weights = &self.weights[at..at + ks.len() * lanes];
             for tile in 0..tiles {
-                let row = tile * TILE;
-                let mut rows = [std::ptr::null(); TILE];
+                let row = tile * MR;
+                let mut rows = [std::ptr::null(); MR];
                 // What is read next: a tile, from a word on.
-                let mut ahead = [std::ptr::null(); TILE];
+                let mut ahead = [std::ptr::null(); MR];
                 let (then, k) = if tile + 1 < tiles {
-                    (row + TILE, ks.start)
+                    (row + MR, ks.start)
                 } else if block + 1 < blocks {
                     (0, ks.end)
                 } else if last {
-                    (row + TILE, 0)
+                    (row + MR, 0)
                 } else {
                     (0, 0)
                 };
                 let ends = tile + 1 == tiles && block + 1 == blocks;
                 let ahead_copied = copied && if ends { !last } else { !first };
-                for p in 0..TILE {
+                for p in 0..MR {
                     ahead[p] = if ahead_copied {
                         copy(then + p, k).cast_const()
                     } else {
@@ -210,14 +210,14 @@ impl<E: Element> Product<'_, E> {
                     }
                 }
                 if block + 1 == blocks {
-                    for to in &to[row..row + TILE] {
+                    for to in &to[row..row + MR] {
                         for v in 0..NV {
                             let out = self.output.as_mut_ptr().wrapping_add(to + channel);
                             V::prefetch(out.wrapping_add(v * V::LANES));
                         }
                     }
                 }
-                let mut sums = [[V::zero(); NV]; TILE];
+                let mut sums = [[V::zero(); NV]; MR];
                 let held = partial.wrapping_add(row * lanes);
                 // The next weights lie after these; each tile asks for its share.
                 let share = (NV * V::LANES).div_ceil(tiles);
@@ -226,7 +226,7 @@ impl<E: Element> Product<'_, E> {
                 // SAFETY: all rows hold the words, and the weights the vectors.
                 unsafe {
                     let ahead = (&ahead, after, share);
-                    multiply::<E, V, TILE, NV>(&mut sums, &rows, ahead, weights, ks.len());
+                    micro_kernel::<T, V, MR, NV>(&mut sums, &rows, ahead, weights, ks.len());
                 }
                 // Added at the end: many short sums round less than a long one.
                 if block > 0 {
@@ -253,11 +253,11 @@ impl<E: Element> Product<'_, E> {
                             self.epilogue.store(sum, at, self.output.as_mut_ptr());
                         }
                     }
-                    if let Some(cell) = self.cell
+                    if let Some(skipped) = self.skipped
                         && first
                     {
                         // SAFETY: the pixel is one of the output, and its cell this item's own.
-                        unsafe { cell.clear(to[row + p], self.channels.clone(), self.output) };
+                        unsafe { skipped.clear(to[row + p], self.channels.clone(), self.output) };
                     }
                 }
             }
@@ -265,17 +265,17 @@ impl<E: Element> Product<'_, E> {
     }
 }
 
-impl Cell {
+impl SkippedPixels {
     /// Zeros in these channels of the pixels next to the one that starts here.
     ///
     /// # Safety
     /// It must be one of `output`, and nobody else use these channels of its cell.
     #[inline(always)]
-    unsafe fn clear<E: Element>(
+    unsafe fn clear<T: Scalar>(
         &self,
         start: usize,
         channels: Range<usize>,
-        output: &Parts<'_, E>,
+        output: &DisjointChunks<'_, T>,
     ) {
         let pixel = start / self.channels;
         let (y, x) = (pixel / self.width % self.height, pixel % self.width);
@@ -297,10 +297,10 @@ impl Cell {
 /// # Safety
 /// Each row must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
 #[inline(always)]
-unsafe fn multiply<E: Element, V: Vector, const TILE: usize, const NV: usize>(
-    sums: &mut [[V; NV]; TILE],
-    rows: &[*const f32; TILE],
-    (ahead, mut after, share): (&[*const f32; TILE], *const f32, usize),
+unsafe fn micro_kernel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
+    sums: &mut [[V; NV]; MR],
+    rows: &[*const f32; MR],
+    (ahead, mut after, share): (&[*const f32; MR], *const f32, usize),
     weights: &[f32],
     depth: usize,
 ) {
@@ -321,10 +321,10 @@ unsafe fn multiply<E: Element, V: Vector, const TILE: usize, const NV: usize>(
                     *vector = V::load(w.add(v * V::LANES));
                 }
                 w = w.add(NV * V::LANES);
-                for p in 0..TILE {
+                for p in 0..MR {
                     let x = V::splat(rows[p].add(k).read_unaligned());
                     for v in 0..NV {
-                        sums[p][v] = E::multiply(vectors[v], x, sums[p][v]);
+                        sums[p][v] = T::multiply(vectors[v], x, sums[p][v]);
                     }
                 }
             }

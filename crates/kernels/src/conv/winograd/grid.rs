@@ -1,4 +1,4 @@
-//! Images cut into tiles, and where their elements lie.
+//! Images cut into tiles, and the layout of transformed tiles.
 
 use std::ops::Range;
 
@@ -10,10 +10,10 @@ pub(super) const MAX_CHANNELS: usize = 4096;
 /// Words of a block in a plane: one cache line.
 pub(super) const BLOCK: usize = CHANNEL_BLOCK;
 
-/// Images of one size, cut into tiles of `side` x `side` output pixels, numbered by image, row and
-/// column.
+/// Images of one size, cut into tiles of `side` x `side` pixels. Tiles are numbered by image, row and
+/// column. A row of tiles is a *band*.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Grid {
+pub(in crate::conv) struct Grid {
     pub(super) height: usize,
     pub(super) width: usize,
     /// Stored channels.
@@ -27,7 +27,7 @@ impl Grid {
         self.width.div_ceil(self.side)
     }
 
-    /// Bands of an image: rows of tiles.
+    /// Bands of an image.
     pub(super) fn bands(&self) -> usize {
         self.height.div_ceil(self.side)
     }
@@ -42,7 +42,7 @@ impl Grid {
         self.height * self.width * self.channels
     }
 
-    /// The stored values of the rows of some tiles.
+    /// The range of stored values from the first to the last row of some tiles.
     pub(super) fn rows(&self, tiles: Range<usize>) -> Range<usize> {
         let at = |tile: usize| {
             let (image, y, _) = self.place(tile);
@@ -51,7 +51,7 @@ impl Grid {
         at(tiles.start)..at(tiles.end - 1) + self.side * self.width * self.channels
     }
 
-    /// Image, and first row and column, of a tile.
+    /// The image of a tile, and its first row and column.
     #[inline(always)]
     pub(super) fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (image, tile) = (tile / self.tiles(), tile % self.tiles());
@@ -59,8 +59,8 @@ impl Grid {
     }
 }
 
-/// Elements of transformed tiles, `[element][block of channels][tile][BLOCK]`: a matrix product
-/// for each element reads and writes whole lines.
+/// Transformed tiles, `[coefficient][block of channels][tile][BLOCK]`: the matrix product of each
+/// coefficient reads and writes whole cache lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Planes {
     /// Blocks of [`BLOCK`] words.
@@ -70,18 +70,18 @@ pub(super) struct Planes {
 }
 
 impl Planes {
-    /// Words from one element to the next: a line more than there is, so that elements do not
-    /// share a set of the cache.
+    /// Words from one coefficient to the next. There is a line of padding, so that coefficients do not
+    /// all fall into one set of the cache.
     pub(super) fn stride(&self) -> usize {
         (self.blocks * self.tiles + 1) * BLOCK
     }
 
-    /// Words of `elements`.
-    pub(super) fn len(&self, elements: usize) -> usize {
-        elements * self.stride()
+    /// Words of the planes of so many coefficients.
+    pub(super) fn len(&self, coefficients: usize) -> usize {
+        coefficients * self.stride()
     }
 
-    /// Where a tile's block starts in its element.
+    /// Where a tile's block starts in a coefficient's plane.
     #[inline(always)]
     pub(super) fn at(&self, block: usize, tile: usize) -> usize {
         (block * self.tiles + tile) * BLOCK

@@ -1,145 +1,159 @@
-//! Integers in inference: weights are transformed once, before any image is known.
+//! Integers in inference, where weights are transformed once, before any image is known.
 //!
-//! Factors of the depth then follow from the weights alone, and an image may be too uneven for them. Each
-//! is measured, and those that are go another way: an image's result never depends on others.
+//! Channel equalisation then follows from the weights alone, and the channels of an image may be too
+//! uneven for it. Each image is measured, and those that are too uneven take the fallback in f32. So the
+//! result of an image never depends on other images.
 
 use std::ops::Range;
 
 use super::{
-    energies::{Bands, USABLE},
-    factors::Factors,
+    equalisation::Equalisation,
     grid::BLOCK,
-    product::{CHANNELS, power_of_two, sum_of_lanes},
-    weights::Plain,
+    quantise::{MAX_INT16_CHANNELS, power_of_two, sum_of_lanes},
+    sums_of_squares::{Bands, USABLE},
+    weights::RawWeights,
 };
 use crate::{
+    chunks::DisjointChunks,
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
-    parts::Parts,
+    scalar::Scalar,
 };
 
-/// What is kept beside transformed weights: for each output the sum of squares of its weights times
-/// their factors, and those of the weights of each of its inputs, both times any one number; and the weights
-/// themselves, times the output's factor.
+/// What is stored next to transformed weights, to measure images and for the fallback: sums of squares of
+/// weights, by output and by pair of channels, and the weights themselves, times the output's scale.
 #[derive(Clone, Copy)]
-pub(super) struct Kept<'a> {
+pub(super) struct FallbackData<'a> {
+    /// `sum_c |w_oc|^2 / b_c^2` for each output, up to a factor of the output's own.
     totals: &'a [f32],
+    /// `|w_oc|^2`, `[output][input]`, up to the same factors.
     squares: &'a [f32],
     pub(super) weights: &'a [f32],
 }
 
-/// Rounding adds `1.1e-4 R` of an output channel's norm, if roundings have nothing to do with each other
-/// (ARCHITECTURE.md derives it), where `R^2` is `sum_c b_c^2 |x_c|^2` times `sum_c |w_oc|^2 / b_c^2` over `sum_c |x_c|^2 |w_oc|^2`, of an
-/// image. This is the largest `R^2`: 1/140 of the norm.
-const UNEVEN: f32 = 64.0 * 64.0;
+/// The largest `R^2` of an image that is computed in integers, where
+/// `R^2 = (sum_c b_c^2 |x_c|^2) (sum_c |w_oc|^2 / b_c^2) / (sum_c |x_c|^2 |w_oc|^2)`.
+///
+/// Rounding adds an error of `1.1e-4 R` relative to an output channel's norm, if rounding errors are
+/// independent (ARCHITECTURE.md derives it). At this bound that is 1/140.
+const MAX_UNEVENNESS: f32 = 64.0 * 64.0;
 
 /// Outputs of an item of work.
 const GROUP: usize = 64;
 
-impl Kept<'_> {
-    /// Words of what is kept.
+impl FallbackData<'_> {
+    /// Words of the data.
     pub(super) fn len(inputs: usize, outputs: usize) -> usize {
         outputs * (1 + 10 * inputs)
     }
 
-    /// What [`Kept::keep`] has left.
-    pub(super) fn of(kept: &[f32], inputs: usize, outputs: usize) -> Kept<'_> {
+    /// The data that [`FallbackData::store`] has stored.
+    pub(super) fn read(kept: &[f32], inputs: usize, outputs: usize) -> FallbackData<'_> {
         let (totals, rest) = kept.split_at(outputs);
         let (squares, weights) = rest.split_at(outputs * inputs);
-        Kept { totals, squares, weights: &weights[..9 * outputs * inputs] }
+        FallbackData { totals, squares, weights: &weights[..9 * outputs * inputs] }
     }
 
-    /// Keeps what belongs to these weights.
-    pub(super) fn keep(cpu: &Cpu, plain: Plain<'_>, factors: Factors<'_>, to: &mut [f32]) {
-        let inputs = plain.in_channels;
-        let outputs = plain.weights.len() / (9 * inputs);
+    /// Stores the data of these weights.
+    pub(super) fn store(
+        cpu: &Cpu,
+        raw: RawWeights<'_>,
+        equalisation: Equalisation<'_>,
+        to: &mut [f32],
+    ) {
+        let inputs = raw.in_channels;
+        let outputs = raw.weights.len() / (9 * inputs);
         let (totals, rest) = to.split_at_mut(outputs);
         let (squares, weights) = rest.split_at_mut(outputs * inputs);
-        let rows = (Parts::new(totals, 1), Parts::new(squares, inputs));
-        let rows = (rows, Parts::new(weights, 9 * inputs));
-        cpu.pool().run_parts(outputs, rows, |output, ((total, squares), weights)| {
-            let factor = plain.factors.map_or(1.0, |factors| factors[output]);
-            let from = &plain.weights[9 * inputs * output..][..9 * inputs];
-            cpu.isa().dispatch(Keep { from, factor, factors, total, squares, weights });
+        let rows = (DisjointChunks::new(totals, 1), DisjointChunks::new(squares, inputs));
+        let rows = (rows, DisjointChunks::new(weights, 9 * inputs));
+        cpu.pool().run_chunks(outputs, rows, |output, ((total, squares), weights)| {
+            let factor = raw.output_scales.map_or(1.0, |scales| scales[output]);
+            let from = &raw.weights[9 * inputs * output..][..9 * inputs];
+            cpu.isa().dispatch(StoreOutput { from, factor, equalisation, total, squares, weights });
         });
     }
 
-    /// Words of scratch of [`Kept::uneven`].
+    /// Words of scratch of [`FallbackData::uneven`].
     pub(super) fn scratch_len(bands: usize, inputs: usize, images: usize, outputs: usize) -> usize {
         bands * inputs + images * outputs.div_ceil(GROUP)
     }
 
-    /// Which images are too uneven for these weights.
-    pub(super) fn uneven<'s, E: Element>(
+    /// Finds the images that are too uneven for the equalisation of these weights.
+    pub(super) fn uneven<'s, T: Scalar>(
         &self,
         cpu: &Cpu,
-        bands: &Bands<'_, E>,
-        factors: &[f32],
+        bands: &Bands<'_, T>,
+        equalisation: &[f32],
         scratch: &'s mut [f32],
-    ) -> Uneven<'s> {
+    ) -> UnevenImages<'s> {
         let (inputs, outputs) = (bands.grid.channels, self.totals.len());
         let groups = outputs.div_ceil(GROUP);
-        let (flags, energies) = scratch.split_at_mut(bands.images * groups);
-        let energies = &mut energies[..bands.count() * inputs];
-        bands.each(cpu, energies);
+        let (flags, input_squares) = scratch.split_at_mut(bands.images * groups);
+        let input_squares = &mut input_squares[..bands.count() * inputs];
+        bands.of_every_band(cpu, input_squares);
         let each = bands.grid.bands() * inputs;
-        cpu.pool().run_parts(flags.len(), Parts::new(flags, 1), |item, flag| {
+        cpu.pool().run_chunks(flags.len(), DisjointChunks::new(flags, 1), |item, flag| {
             let (image, group) = (item / groups, item % groups);
             let outputs = group * GROUP..((group + 1) * GROUP).min(outputs);
-            let energies = &energies[image * each..][..each];
-            let check = Check { kept: *self, factors: &factors[..inputs], energies, outputs };
+            let input_squares = &input_squares[image * each..][..each];
+            let check = Check {
+                kept: *self,
+                equalisation: &equalisation[..inputs],
+                input_squares,
+                outputs,
+            };
             flag[0] = f32::from(u8::from(cpu.isa().dispatch(check)));
         });
-        Uneven { flags, groups }
+        UnevenImages { flags, groups }
     }
 }
 
-/// Which images of a batch are too uneven.
-pub(super) struct Uneven<'a> {
+/// The images of a batch that are too uneven for integers.
+pub(super) struct UnevenImages<'a> {
     flags: &'a [f32],
     groups: usize,
 }
 
-impl Uneven<'_> {
-    fn is(&self, image: usize) -> bool {
+impl UnevenImages<'_> {
+    fn contains(&self, image: usize) -> bool {
         self.flags[image * self.groups..][..self.groups].contains(&1.0)
     }
 
-    /// Consecutive images that go one way, and whether they are too uneven.
+    /// Runs of consecutive images that are alike, each with whether they are too uneven.
     pub(super) fn runs(&self) -> impl Iterator<Item = (Range<usize>, bool)> {
         let images = self.flags.len() / self.groups;
         let mut start = 0;
         std::iter::from_fn(move || {
             let first = start;
-            let uneven = (first < images).then(|| self.is(first))?;
-            start = (first..images).find(|&image| self.is(image) != uneven).unwrap_or(images);
+            let uneven = (first < images).then(|| self.contains(first))?;
+            start = (first..images).find(|&image| self.contains(image) != uneven).unwrap_or(images);
             Some((first..start, uneven))
         })
     }
 }
 
-/// One output's.
-struct Keep<'a> {
+/// Stores the data of one output.
+struct StoreOutput<'a> {
     from: &'a [f32],
     factor: f32,
-    factors: Factors<'a>,
+    equalisation: Equalisation<'a>,
     total: &'a mut [f32],
     squares: &'a mut [f32],
     weights: &'a mut [f32],
 }
 
-impl Kernel for Keep<'_> {
+impl Kernel for StoreOutput<'_> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Keep { from, factor, factors, total, squares, weights } = self;
+    fn run<V: Vector, const MR: usize>(self) {
+        let StoreOutput { from, factor, equalisation, total, squares, weights } = self;
         let inputs = squares.len();
         assert!(inputs.is_multiple_of(BLOCK));
         let largest = from.iter().fold(0.0f32, |most, w| most.max((w * factor).abs()));
-        // Only ratios count, and squares of weights near 1 are neither lost nor too large.
+        // Only ratios count. Squares of weights near 1 neither underflow nor overflow.
         let power = power_of_two(largest).clamp(f32::MIN_POSITIVE, f32::MAX / 4.0);
         let mut all = V::zero();
         for channel in (0..inputs).step_by(V::LANES) {
@@ -152,8 +166,8 @@ impl Kernel for Keep<'_> {
                 sum = w.mul_add(w, sum);
             }
             sum.write(&mut squares[channel..]);
-            let times = V::read(&factors.weights[channel..]);
-            all = sum.mul(times).mul_add(times, all);
+            let factor = V::read(&equalisation.weights[channel..]);
+            all = sum.mul(factor).mul_add(factor, all);
         }
         total[0] = sum_of_lanes(all);
     }
@@ -161,11 +175,11 @@ impl Kernel for Keep<'_> {
 
 /// Whether an image is too uneven for some outputs.
 struct Check<'a> {
-    kept: Kept<'a>,
-    /// Of tiles.
-    factors: &'a [f32],
-    /// The image's: `[band][channel]`.
-    energies: &'a [f32],
+    kept: FallbackData<'a>,
+    /// The factors of tiles.
+    equalisation: &'a [f32],
+    /// Sums of squares of the image: `[band][channel]`.
+    input_squares: &'a [f32],
     outputs: Range<usize>,
 }
 
@@ -174,19 +188,19 @@ impl Kernel for Check<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> bool {
-        let Check { kept, factors, energies, outputs } = self;
-        let inputs = factors.len();
-        let mut channels = [0.0; CHANNELS];
+    fn run<V: Vector, const MR: usize>(self) -> bool {
+        let Check { kept, equalisation, input_squares, outputs } = self;
+        let inputs = equalisation.len();
+        let mut channels = [0.0; MAX_INT16_CHANNELS];
         let mut all = V::zero();
         for channel in (0..inputs).step_by(V::LANES) {
             let mut sum = V::zero();
-            for band in energies.chunks_exact(inputs) {
+            for band in input_squares.chunks_exact(inputs) {
                 sum = sum.add(V::read(&band[channel..]));
             }
             sum.write(&mut channels[channel..]);
-            let times = V::read(&factors[channel..]);
-            all = sum.mul(times).mul_add(times, all);
+            let factor = V::read(&equalisation[channel..]);
+            all = sum.mul(factor).mul_add(factor, all);
         }
         let all = sum_of_lanes(all);
         if !USABLE.contains(&all) {
@@ -202,9 +216,9 @@ impl Kernel for Check<'_> {
                 }
             }
             let norm = sum_of_lanes(sum[0].add(sum[1]));
-            // Zero: all that the output reads is. Not a number is nothing of both.
-            let is_even =
-                norm == 0.0 || norm.is_finite() && all * kept.totals[output] <= UNEVEN * norm;
+            // The norm is 0 where all that the output reads is 0. NaN is not even.
+            let is_even = norm == 0.0
+                || norm.is_finite() && all * kept.totals[output] <= MAX_UNEVENNESS * norm;
             if !is_even {
                 return true;
             }

@@ -1,27 +1,29 @@
-//! Winograd convolution: 3x3, with fewer products than weights and pixels.
+//! Winograd convolution of 3x3 windows, with fewer products than weights and pixels.
 //!
-//! Images are cut into tiles of M x M outputs; N x N elements of a transformed tile (N = M + 2) and
-//! of transformed weights are multiplied as N² matrix products and transformed back (Lavin and Gray
-//! 2016). F(4x4, 3x3) has a quarter of the products of the direct method.
+//! Images are cut into tiles of M x M outputs. A tile's pixels are transformed to N x N coefficients
+//! (N = M + 2), and so are the weights. The convolution then is N² matrix products, one for each
+//! coefficient, of `[tiles][channels]` with `[channels][outputs]`. Their results are transformed back
+//! (Lavin and Gray 2016). F(4x4, 3x3) takes a quarter of the products of the direct method.
 
-mod ahead;
 mod backward_weight;
-mod energies;
-mod factors;
-mod form;
-mod forward;
+mod conv;
+mod equalisation;
 mod grid;
 mod inference;
+mod inverse;
 mod multiply;
 mod pass;
 mod patch;
-mod plain;
 mod planes;
-mod product;
-mod store;
+mod prefetch;
+mod quantise;
 mod strided;
+mod sums_of_squares;
 mod transform;
+mod unit_stride;
+mod variant;
 mod weights;
 
-pub(super) use plain::Winograd;
-pub(super) use strided::Strided;
+pub(super) use conv::Winograd;
+pub(super) use strided::StridedPass;
+pub(super) use unit_stride::UnitStridePass;

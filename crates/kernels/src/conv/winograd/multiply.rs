@@ -1,51 +1,93 @@
-//! Matrix products of planes.
+//! Matrix products of planes: the macro-kernels and micro-kernels of Winograd's passes.
+//!
+//! Forward, each coefficient has a product `M = V U`, of `[tiles][channels]` with `[channels][outputs]`.
+//! Its loops are those of BLIS, in another order:
+//!
+//! ```text
+//! LOOP 3  tiles, MC = a block of them: one item of work, its V in the L2 cache
+//! -       coefficient: products that have nothing to do with each other
+//! LOOP 4  channels, KC: only where weights are transformed on the fly, else all at once
+//! LOOP 5  outputs: those of an item (all, or where threads share V one panel of NR)
+//! LOOP 2  outputs, NR = 2 vectors: a panel of U, KC x NR words, in the L1 cache
+//! LOOP 1  tiles, MR: a register tile             ┐ [`multiply_panel`]
+//! -       channels, one word: the micro-kernel   ┘
+//! ```
+//!
+//! Packing A is the transform of tiles ([`super::planes`]), packing B that of weights
+//! ([`super::weights`]); C is read by the inverse transform ([`super::inverse`]).
+//!
+//! For the gradient of the weights, each coefficient has a product over tiles, `dU = W^T V`, of
+//! `[outputs][tiles]` with `[tiles][channels]`:
+//!
+//! ```text
+//! LOOP 4  tiles, KC = a block of them: their V and W are in a cache
+//! -       coefficient
+//! LOOP 3  outputs, MC: those of an item
+//! LOOP 5  channels, NC: those of an item
+//! LOOP 2  channels, NR = 2 vectors             ┐
+//! LOOP 1  outputs, MR: a register tile         │ [`Operands::multiply`]
+//! -       tiles, one word: the micro-kernel    ┘
+//! ```
 
 use std::ops::Range;
 
 use super::{
-    ahead::Ahead,
     grid::{BLOCK, Planes},
-    product::{self, fixed},
+    prefetch::Prefetcher,
+    quantise::{self, is_int16},
 };
-use crate::{element::Element, isa::Vector};
+use crate::{isa::Vector, scalar::Scalar};
 
-/// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]` for one element, one panel of `NV`
-/// vectors and `groups` register tiles.
+/// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]`, for one coefficient, one panel of `NV`
+/// vectors of outputs and `groups` register tiles.
 ///
-/// `v` is a plane `[block][tiles][BLOCK]`, `u` is `[blocks * BLOCK][NV]` vectors, and `m` points at
-/// the vector of tile 0, with vector `v` of a tile `m_vector * v` words on. Sums of integers are
-/// times `units`, of which there are `NV` vectors. Takes a step `ahead` for each of `groups * blocks`.
+/// `v` is a plane `[block][tiles][BLOCK]` and `u` a panel `[blocks * BLOCK][NV vectors]`. `m` points at
+/// the first vector of tile 0; the next vector of a tile is `m_vector` words on. Sums of integers are
+/// multiplied by the dequantisation scales of the outputs, `NV` vectors. Takes `groups * blocks` steps
+/// of the `prefetcher`.
+///
+/// ```text
+///                         u[k]: a panel of weights
+///                        ┌─────────┬─────────┐
+///                        │ vector 0│ vector 1│
+///                        └─────────┴─────────┘
+/// v[k] ─ tile 0 splat ─▶ ┌─────────┬─────────┐
+///        tile 1 splat ─▶ │ MR x NV accumulators│  f32, or i32 where words are pairs of i16
+///             ...        └─────────┴─────────┘
+/// ```
 ///
 /// # Safety
-/// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * TILE`; the others as above.
+/// `v` must hold `blocks` blocks of `tiles` tiles, at least `groups * MR`; the others as above.
 #[inline(always)]
-pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: usize>(
+pub(super) unsafe fn multiply_panel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
     v: *const f32,
     tiles: usize,
     u: *const f32,
-    units: *const f32,
+    dequant: *const f32,
     blocks: usize,
     m: *mut f32,
     m_vector: usize,
     groups: usize,
     accumulate: bool,
-    ahead: &mut Ahead,
+    prefetcher: &mut Prefetcher,
 ) {
+    // LOOP 1: MR tiles of the block.
     for group in 0..groups {
         // SAFETY: the caller's contract.
         unsafe {
-            let mut sums = [[V::zero(); NV]; TILE];
-            if accumulate && !fixed::<E>() {
+            let mut sums = [[V::zero(); NV]; MR];
+            if accumulate && !is_int16::<T>() {
                 for (p, sums) in sums.iter_mut().enumerate() {
                     for (i, sum) in sums.iter_mut().enumerate() {
-                        *sum = V::load(m.add((group * TILE + p) * BLOCK + i * m_vector));
+                        *sum = V::load(m.add((group * MR + p) * BLOCK + i * m_vector));
                     }
                 }
             }
             let mut w = u;
+            // The micro-kernel: words of the depth, a cache line of each tile at a time.
             for block in 0..blocks {
-                ahead.ask::<V>();
-                let x = v.add((block * tiles + group * TILE) * BLOCK);
+                prefetcher.prefetch::<V>();
+                let x = v.add((block * tiles + group * MR) * BLOCK);
                 for k in 0..BLOCK {
                     let mut row = [V::zero(); NV];
                     for (i, row) in row.iter_mut().enumerate() {
@@ -55,16 +97,16 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
                     for (p, sums) in sums.iter_mut().enumerate() {
                         let x = V::splat(*x.add(p * BLOCK + k));
                         for (sum, w) in sums.iter_mut().zip(row) {
-                            *sum = product::multiply::<E, V>(x, w, *sum);
+                            *sum = quantise::multiply::<T, V>(x, w, *sum);
                         }
                     }
                 }
             }
             for (p, sums) in sums.into_iter().enumerate() {
                 for (i, mut sum) in sums.into_iter().enumerate() {
-                    let m = m.add((group * TILE + p) * BLOCK + i * m_vector);
-                    if fixed::<E>() {
-                        sum = sum.i32_to_f32().mul(V::load(units.add(i * V::LANES)));
+                    let m = m.add((group * MR + p) * BLOCK + i * m_vector);
+                    if is_int16::<T>() {
+                        sum = sum.i32_to_f32().mul(V::load(dequant.add(i * V::LANES)));
                         if accumulate {
                             sum = sum.add(V::load(m));
                         }
@@ -76,17 +118,33 @@ pub(super) unsafe fn panel<E: Element, V: Vector, const TILE: usize, const NV: u
     }
 }
 
-/// `sums[p][lane] (+)= sum over tiles of w[tile][p] * v[tile][lane]`: `P` output channels from `w`
-/// on, `NV` vectors of input channels, `v_vector` words apart; the sums lie `row` words apart. Sums
-/// of integers are times `norm` and the units of both sides.
+/// The micro-kernel of a gradient: `sums[p][lane] (+)= sum over tiles of w[tile][p] * v[tile][lane]`.
+/// It takes `MR` output channels from `w` on, and `NV` vectors of input channels that are `v_vector`
+/// words apart. Rows of `sums` are `row` words apart. Sums of integers are multiplied by the
+/// dequantisation scales of both sides and by `norm`.
+///
+/// ```text
+///                               v[tile]: input channels
+///                              ┌─────────┬─────────┐
+///                              │ vector 0│ vector 1│
+///                              └─────────┴─────────┘
+/// w[tile] ─ output 0 splat ──▶ ┌─────────┬─────────┐
+///           output 1 splat ──▶ │ MR x NV accumulators│
+///                ...           └─────────┴─────────┘
+/// ```
 ///
 /// # Safety
-/// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile, both units the channels.
+/// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile, both scales the channels.
 #[inline(always)]
-pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usize>(
+pub(super) unsafe fn gradient_micro_kernel<
+    T: Scalar,
+    V: Vector,
+    const MR: usize,
+    const NV: usize,
+>(
     w: *const f32,
     v: *const f32,
-    (w_units, v_units): (*const f32, *const f32),
+    (w_dequant, v_dequant): (*const f32, *const f32),
     norm: f32,
     v_vector: usize,
     count: usize,
@@ -97,14 +155,14 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
     // SAFETY: the caller's contract.
     unsafe {
         if !first {
-            // The products leave time for them.
-            for p in 0..P {
+            // They arrive while the products run.
+            for p in 0..MR {
                 for i in 0..NV {
                     V::prefetch(sums.add(p * row + i * V::LANES));
                 }
             }
         }
-        let mut held = [[V::zero(); NV]; P];
+        let mut held = [[V::zero(); NV]; MR];
         for tile in 0..count {
             let (w, v) = (w.add(tile * BLOCK), v.add(tile * BLOCK));
             let mut lanes = [V::zero(); NV];
@@ -114,22 +172,26 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
             for (p, held) in held.iter_mut().enumerate() {
                 let d = V::splat(*w.add(p));
                 for (sum, lanes) in held.iter_mut().zip(lanes) {
-                    *sum = product::multiply::<E, V>(d, lanes, *sum);
+                    *sum = quantise::multiply::<T, V>(d, lanes, *sum);
                 }
             }
         }
         for (p, held) in held.into_iter().enumerate() {
-            let mut unit = V::zero();
-            if fixed::<E>() {
-                unit = V::splat(*w_units.add(p) * norm);
+            let mut dequant_scale = V::zero();
+            if is_int16::<T>() {
+                dequant_scale = V::splat(*w_dequant.add(p) * norm);
             }
             for (i, mut sum) in held.into_iter().enumerate() {
                 let sums = sums.add(p * row + i * V::LANES);
-                // Added only now: short sums round less.
-                if fixed::<E>() {
-                    let unit = V::load(v_units.add(i * V::LANES)).mul(unit);
+                // Added only here: many short sums round less than a long one.
+                if is_int16::<T>() {
+                    let dequant_scale = V::load(v_dequant.add(i * V::LANES)).mul(dequant_scale);
                     sum = sum.i32_to_f32();
-                    sum = if first { sum.mul(unit) } else { sum.mul_add(unit, V::load(sums)) };
+                    sum = if first {
+                        sum.mul(dequant_scale)
+                    } else {
+                        sum.mul_add(dequant_scale, V::load(sums))
+                    };
                 } else if !first {
                     sum = sum.add(V::load(sums));
                 }
@@ -139,28 +201,30 @@ pub(super) unsafe fn outer<E: Element, V: Vector, const P: usize, const NV: usiz
     }
 }
 
-/// An element's planes of a block of tiles, of both sides of a gradient of weights: `v` of the input,
-/// `w` of the output's gradient.
-pub(super) struct Sides<'a> {
+/// The operands of a coefficient's product for a gradient of weights, over a block of tiles: planes of
+/// the input, `v`, and of the gradient of the output, `w`.
+pub(super) struct Operands<'a> {
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
     pub(super) v_planes: Planes,
     pub(super) w_planes: Planes,
-    /// What integers are worth, of each channel, and of the element times its norm.
-    pub(super) v_units: &'a [f32],
-    pub(super) w_units: &'a [f32],
+    /// Dequantisation scales of the channels of integers, and the coefficient's norm, by which they are
+    /// multiplied.
+    pub(super) v_dequant: &'a [f32],
+    pub(super) w_dequant: &'a [f32],
     pub(super) norm: f32,
     /// Words of tiles.
     pub(super) words: usize,
 }
 
-impl Sides<'_> {
-    /// Their product over tiles: `[outputs][row]`, of which a row's start is `inputs`.
+impl Operands<'_> {
+    /// Their product over tiles, `[outputs][inputs]`, with rows that are `row` words apart. It is
+    /// stored, or added unless it is the `first`.
     ///
     /// # Safety
     /// `sums` must have room.
     #[inline(always)]
-    pub(super) unsafe fn multiply<E: Element, V: Vector, const TILE: usize>(
+    pub(super) unsafe fn multiply<T: Scalar, V: Vector, const MR: usize>(
         &self,
         sums: *mut f32,
         outputs: Range<usize>,
@@ -170,19 +234,19 @@ impl Sides<'_> {
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            // Tiles of outputs divide a block.
-            if TILE == 8 {
-                self.tiles::<E, V, 8>(sums, outputs, inputs, row, first);
+            // 4 and 8 divide a block of outputs; 6, the MR of AVX2, does not.
+            if MR == 8 {
+                self.tiles::<T, V, 8>(sums, outputs, inputs, row, first);
             } else {
-                self.tiles::<E, V, 4>(sums, outputs, inputs, row, first);
+                self.tiles::<T, V, 4>(sums, outputs, inputs, row, first);
             }
         }
     }
 
     /// # Safety
-    /// As [`Sides::multiply`].
+    /// As [`Operands::multiply`].
     #[inline(always)]
-    unsafe fn tiles<E: Element, V: Vector, const P: usize>(
+    unsafe fn tiles<T: Scalar, V: Vector, const MR: usize>(
         &self,
         sums: *mut f32,
         outputs: Range<usize>,
@@ -190,27 +254,33 @@ impl Sides<'_> {
         row: usize,
         first: bool,
     ) {
-        let Sides { v, w, v_planes, w_planes, v_units, w_units, norm, words } = *self;
+        let Operands { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words } = *self;
         let wide = 2 * V::LANES;
         let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
         assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
-        let scaled = v_units.len() >= inputs.end && w_units.len() >= outputs.end;
-        assert!(scaled || !fixed::<E>());
+        let scaled = v_dequant.len() >= inputs.end && w_dequant.len() >= outputs.end;
+        assert!(scaled || !is_int16::<T>());
+        // LOOP 2: panels of NR input channels.
         for channel in inputs.clone().step_by(wide) {
-            for out in outputs.clone().step_by(P) {
+            // LOOP 1: MR output channels.
+            for out in outputs.clone().step_by(MR) {
                 // SAFETY: within the planes, and within the sums.
                 unsafe {
                     let v = v.as_ptr().add(v_planes.at(channel / BLOCK, 0) + channel % BLOCK);
                     let w = w.as_ptr().add(w_planes.at(out / BLOCK, 0) + out % BLOCK);
                     let sums = sums.add((out - outputs.start) * row + channel - inputs.start);
-                    let units = (
-                        w_units.as_ptr().wrapping_add(out),
-                        v_units.as_ptr().wrapping_add(channel),
+                    let dequant = (
+                        w_dequant.as_ptr().wrapping_add(out),
+                        v_dequant.as_ptr().wrapping_add(channel),
                     );
                     if inputs.end - channel >= wide {
-                        outer::<E, V, P, 2>(w, v, units, norm, v_vector, words, sums, row, first);
+                        gradient_micro_kernel::<T, V, MR, 2>(
+                            w, v, dequant, norm, v_vector, words, sums, row, first,
+                        );
                     } else {
-                        outer::<E, V, P, 1>(w, v, units, norm, v_vector, words, sums, row, first);
+                        gradient_micro_kernel::<T, V, MR, 1>(
+                            w, v, dequant, norm, v_vector, words, sums, row, first,
+                        );
                     }
                 }
             }

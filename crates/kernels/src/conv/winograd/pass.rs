@@ -1,115 +1,119 @@
-//! A direction whose products run over channels, and how they are taken.
+//! The forward pass and the gradient of the input, with the choice between integers and f32.
 
 use std::ops::Range;
 
 use super::{
-    energies::Bands,
-    factors::{Factors, equalise},
-    form::Form,
+    equalisation::{Equalisation, equalise_by_inputs},
     grid::Grid,
-    inference::Kept,
-    product::fixed,
-    weights::{self, Packed, Plain},
+    inference::FallbackData,
+    quantise::is_int16,
+    sums_of_squares::Bands,
+    variant::Variant,
+    weights::{self, Packed, RawWeights},
 };
 use crate::{
-    conv::{epilogue::Finish, operands::Read},
+    conv::{epilogue::TypedEpilogue, operands::TypedInput},
     cpu::Cpu,
-    element::Element,
+    scalar::Scalar,
 };
 
-/// The right side of the products.
+/// The weights of a pass, the right operand of its products.
 #[derive(Clone, Copy)]
-pub(super) enum Weights<'a> {
-    /// Transformed, factors of the depth included.
+pub(in crate::conv) enum PassWeights<'a> {
+    /// Transformed, and followed by the factors of channel equalisation.
     Packed(&'a [f32]),
-    /// As they are.
-    Plain(Plain<'a>, Factors<'a>),
+    /// Not yet transformed, with the factors of channel equalisation.
+    Raw(RawWeights<'a>, Equalisation<'a>),
 }
 
-/// The forward pass of a form, or its gradient of the input, as elements of one kind have it.
-pub(super) trait Pass {
-    const FORM: Form;
+/// The forward pass of a variant, or its gradient of the input.
+pub(in crate::conv) trait Pass {
+    const VARIANT: Variant;
 
     fn input(&self) -> &Grid;
 
     fn output(&self) -> &Grid;
 
-    /// Where transformed weights lie.
+    /// The layout of transformed weights.
     fn packed(&self) -> Packed;
 
-    /// Whether weights are transformed on the way to the products.
-    fn is_fresh(&self) -> bool;
+    /// Whether weights are transformed on the fly, panel by panel, right before their products.
+    fn packs_on_the_fly(&self) -> bool;
 
     fn scratch_len(&self, cpu: &Cpu) -> usize;
 
-    fn run<E: Element>(
+    fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
-        call: Call<'_, E>,
-        weights: Weights<'_>,
+        call: Call<'_, T>,
+        weights: PassWeights<'_>,
         scratch: &mut [f32],
     );
 
     /// Words of transformed weights.
     fn packed_len(&self) -> usize {
-        if self.is_fresh() { 0 } else { self.packed().len(Self::FORM.weights()) }
+        if self.packs_on_the_fly() {
+            0
+        } else {
+            self.packed().len(Self::VARIANT.weight_coefficients())
+        }
     }
 }
 
-/// A pass, and the one that takes its place where values do not do for integers.
+/// A pass, and its fallback for values that 16-bit integers do not represent well.
 #[derive(Debug)]
-pub(super) struct Products<P> {
+pub(super) struct PassWithFallback<P> {
     pass: P,
-    /// Over 32-bit floating point numbers, if `pass` is over integers.
+    /// The fallback, over 32-bit floating point numbers, if `pass` is over integers.
     wide: Option<P>,
-    /// In training weights are as new as activations: a call transforms them itself, by factors that
-    /// follow from both.
+    /// In training each call transforms the weights itself, since they change as often as activations.
+    /// Equalisation then follows from the activations of the call.
     train: bool,
     /// The largest batch.
     images: usize,
 }
 
-/// What a call computes, but for weights and scratch.
-pub(super) struct Call<'a, E> {
+/// The operands of a call, except for weights and scratch.
+pub(in crate::conv) struct Call<'a, T> {
     pub(super) batch: usize,
-    pub(super) x: Read<'a, E>,
-    pub(super) y: &'a mut [E],
-    pub(super) epilogue: Finish<'a, E>,
+    pub(super) x: TypedInput<'a, T>,
+    pub(super) y: &'a mut [T],
+    pub(super) epilogue: TypedEpilogue<'a, T>,
 }
 
-impl<E: Element> Call<'_, E> {
-    /// That of some images, of so many values of input and output.
-    fn images(&mut self, images: Range<usize>, (input, output): (usize, usize)) -> Call<'_, E> {
+impl<T: Scalar> Call<'_, T> {
+    /// The part of some images, which have so many values of input and output each.
+    fn images(&mut self, images: Range<usize>, (input, output): (usize, usize)) -> Call<'_, T> {
         let part = images.start * output..images.end * output;
         let residual = self.epilogue.residual.map(|r| &r[part.clone()]);
         Call {
             batch: images.len(),
-            x: Read { values: &self.x.values[images.start * input..], ..self.x },
+            x: TypedInput { values: &self.x.values[images.start * input..], ..self.x },
             y: &mut self.y[part],
-            epilogue: Finish { residual, ..self.epilogue },
+            epilogue: TypedEpilogue { residual, ..self.epilogue },
         }
     }
 }
 
-impl<'a, E: Element> Call<'a, E> {
+impl<'a, T: Scalar> Call<'a, T> {
     /// The same, multiplied in 32-bit floating point.
-    fn widen(self) -> Call<'a, E::Wide> {
+    fn widen(self) -> Call<'a, T::Wide> {
         let Call { batch, x, y, epilogue } = self;
-        Call { batch, x: x.widen(), y: E::widen_mut(y), epilogue: epilogue.widen() }
+        Call { batch, x: x.widen(), y: T::widen_mut(y), epilogue: epilogue.widen() }
     }
 }
 
-impl<P: Pass> Products<P> {
+impl<P: Pass> PassWithFallback<P> {
     pub(super) fn new(pass: P, wide: Option<P>, train: bool, images: usize) -> Self {
-        Products { pass, wide, train, images }
+        PassWithFallback { pass, wide, train, images }
     }
 
     pub(super) fn packed_len(&self) -> usize {
         let kept = match &self.wide {
-            Some(_) => Kept::len(self.pass.input().channels, self.pass.packed().outputs),
+            Some(_) => FallbackData::len(self.pass.input().channels, self.pass.packed().outputs),
             None => 0,
         };
-        if self.takes_plain() { 0 } else { self.pass.packed_len() + kept }
+        if self.packs_in_call() { 0 } else { self.pass.packed_len() + kept }
     }
 
     pub(super) fn scratch_len(&self, cpu: &Cpu) -> usize {
@@ -122,114 +126,126 @@ impl<P: Pass> Products<P> {
             return (self.own_len() + len(&self.pass).max(measure)).max(wide);
         }
         let (bands, outputs) = (self.images * grid.bands(), self.pass.packed().outputs);
-        let uneven = Kept::scratch_len(bands, grid.channels, self.images, outputs);
+        let uneven = FallbackData::scratch_len(bands, grid.channels, self.images, outputs);
         uneven + len(&self.pass).max(wide)
     }
 
-    /// Words of factors, and of weights that a call transforms.
+    /// Words of the equalisation, and of the weights that a call transforms.
     fn own_len(&self) -> usize {
-        if self.pass.is_fresh() { 2 * self.pass.input().channels } else { self.pass.packed_len() }
+        if self.pass.packs_on_the_fly() {
+            2 * self.pass.input().channels
+        } else {
+            self.pass.packed_len()
+        }
     }
 
     /// Whether a call transforms the weights itself.
-    pub(super) fn takes_plain(&self) -> bool {
-        self.wide.is_some() && self.train || self.pass.is_fresh()
+    pub(super) fn packs_in_call(&self) -> bool {
+        self.wide.is_some() && self.train || self.pass.packs_on_the_fly()
     }
 
     /// Transforms weights for many calls.
-    pub(super) fn pack<E: Element>(&self, cpu: &Cpu, plain: Plain<'_>, packed: &mut [f32]) {
-        if self.takes_plain() {
+    pub(super) fn pack<T: Scalar>(&self, cpu: &Cpu, raw: RawWeights<'_>, packed: &mut [f32]) {
+        if self.packs_in_call() {
             return;
         }
         let layout = self.pass.packed();
         let (packed, kept) = packed.split_at_mut(self.pass.packed_len());
-        if fixed::<E>() {
-            let (sums, both) = packed.split_at_mut(layout.factors(P::FORM.weights()));
+        if is_int16::<T>() {
+            let (sums, both) =
+                packed.split_at_mut(layout.equalisation(P::VARIANT.weight_coefficients()));
             let depth = self.pass.input().channels;
-            weights::balance(cpu, plain, &mut both[..2 * depth], sums);
-            Kept::keep(cpu, plain, Factors::of(both, depth), kept);
+            weights::equalise_by_weights(cpu, raw, &mut both[..2 * depth], sums);
+            FallbackData::store(cpu, raw, Equalisation::of(both, depth), kept);
         }
-        weights::pack::<E>(cpu, plain, layout, P::FORM, packed);
+        weights::pack::<T>(cpu, raw, layout, P::VARIANT, packed);
     }
 
-    /// Products with weights as [`Products::pack`] has left them.
-    pub(super) fn run_packed<E: Element>(
+    /// Runs the pass with weights that [`PassWithFallback::pack`] has transformed. Images that are too
+    /// uneven for integers take the fallback.
+    pub(super) fn run_packed<T: Scalar>(
         &self,
         cpu: &Cpu,
-        mut call: Call<'_, E>,
+        mut call: Call<'_, T>,
         packed: &[f32],
         scratch: &mut [f32],
     ) {
         let Some(wide) = &self.wide else {
-            return self.pass.run(cpu, call, Weights::Packed(packed), scratch);
+            return self.pass.run(cpu, call, PassWeights::Packed(packed), scratch);
         };
         let (layout, grid) = (self.pass.packed(), self.pass.input());
         let depth = grid.channels;
         let (packed, kept) = packed.split_at(self.pass.packed_len());
-        let kept = Kept::of(kept, depth, layout.outputs);
-        let bands = Bands::apart(grid, call.x, call.batch);
-        let len = Kept::scratch_len(bands.count(), depth, call.batch, layout.outputs);
+        let kept = FallbackData::read(kept, depth, layout.outputs);
+        let bands = Bands::disjoint(grid, call.x, call.batch);
+        let len = FallbackData::scratch_len(bands.count(), depth, call.batch, layout.outputs);
         let (measured, scratch) = scratch.split_at_mut(len);
-        let factors = &packed[layout.factors(P::FORM.weights())..];
-        let uneven = kept.uneven(cpu, &bands, factors, measured);
+        let equalisation = &packed[layout.equalisation(P::VARIANT.weight_coefficients())..];
+        let uneven = kept.uneven(cpu, &bands, equalisation, measured);
         let lengths = (grid.image_len(), self.pass.output().image_len());
         for (images, _) in uneven.runs().filter(|(_, is_uneven)| !is_uneven) {
-            self.pass.run(cpu, call.images(images, lengths), Weights::Packed(packed), scratch);
+            self.pass.run(cpu, call.images(images, lengths), PassWeights::Packed(packed), scratch);
         }
         let mut uneven = uneven.runs().filter(|(_, is_uneven)| *is_uneven).peekable();
         if uneven.peek().is_some() {
             let weights = kept.weights;
-            let plain = Plain { weights, in_channels: depth, factors: None, backward: false };
-            let (weights, scratch) = transform::<P, E>(cpu, wide, plain, scratch);
+            let raw =
+                RawWeights { weights, in_channels: depth, output_scales: None, backward: false };
+            let (weights, scratch) = transform::<P, T>(cpu, wide, raw, scratch);
             for (images, _) in uneven {
                 wide.run(cpu, call.images(images, lengths).widen(), weights, scratch);
             }
         }
     }
 
-    /// Products with weights that the call transforms.
-    pub(super) fn run_plain<E: Element>(
+    /// Runs the pass with weights that this call transforms, or the fallback where the sums of squares
+    /// of the input do not fit in f32.
+    pub(super) fn run_raw<T: Scalar>(
         &self,
         cpu: &Cpu,
-        call: Call<'_, E>,
-        plain: Plain<'_>,
+        call: Call<'_, T>,
+        raw: RawWeights<'_>,
         scratch: &mut [f32],
     ) {
         let Some(wide) = &self.wide else {
-            return self.pass.run(cpu, call, Weights::Plain(plain, Factors::NONE), scratch);
+            return self.pass.run(cpu, call, PassWeights::Raw(raw, Equalisation::NONE), scratch);
         };
         let (own, rest) = scratch.split_at_mut(self.own_len());
         let (depth, layout) = (self.pass.input().channels, self.pass.packed());
-        let is_fresh = self.pass.is_fresh();
-        let at = if is_fresh { 0 } else { layout.factors(P::FORM.weights()) };
-        let (energies, room) = rest.split_at_mut(depth);
-        let bands = Bands::apart(self.pass.input(), call.x, call.batch);
-        if !bands.all(cpu, energies, room) {
-            let (weights, scratch) = transform::<P, E>(cpu, wide, plain, scratch);
+        let packs_on_the_fly = self.pass.packs_on_the_fly();
+        let at = if packs_on_the_fly {
+            0
+        } else {
+            layout.equalisation(P::VARIANT.weight_coefficients())
+        };
+        let (squares, room) = rest.split_at_mut(depth);
+        let bands = Bands::disjoint(self.pass.input(), call.x, call.batch);
+        if !bands.of_batch(cpu, squares, room) {
+            let (weights, scratch) = transform::<P, T>(cpu, wide, raw, scratch);
             return wide.run(cpu, call.widen(), weights, scratch);
         }
-        equalise(energies, &mut own[at..at + 2 * depth]);
-        let weights = if is_fresh {
-            Weights::Plain(plain, Factors::of(own, depth))
+        equalise_by_inputs(squares, &mut own[at..at + 2 * depth]);
+        let weights = if packs_on_the_fly {
+            PassWeights::Raw(raw, Equalisation::of(own, depth))
         } else {
-            weights::pack::<E>(cpu, plain, layout, P::FORM, own);
-            Weights::Packed(own)
+            weights::pack::<T>(cpu, raw, layout, P::VARIANT, own);
+            PassWeights::Packed(own)
         };
         self.pass.run(cpu, call, weights, rest);
     }
 }
 
-/// Weights for products over 32-bit floating point numbers, and the scratch that is left.
-fn transform<'a, P: Pass, E: Element>(
+/// The weights of the fallback, and the scratch that is left.
+fn transform<'a, P: Pass, T: Scalar>(
     cpu: &Cpu,
     wide: &P,
-    plain: Plain<'a>,
+    raw: RawWeights<'a>,
     scratch: &'a mut [f32],
-) -> (Weights<'a>, &'a mut [f32]) {
+) -> (PassWeights<'a>, &'a mut [f32]) {
     let (own, scratch) = scratch.split_at_mut(wide.packed_len());
-    if wide.is_fresh() {
-        return (Weights::Plain(plain, Factors::NONE), scratch);
+    if wide.packs_on_the_fly() {
+        return (PassWeights::Raw(raw, Equalisation::NONE), scratch);
     }
-    weights::pack::<E::Wide>(cpu, plain, wide.packed(), P::FORM, own);
-    (Weights::Packed(own), scratch)
+    weights::pack::<T::Wide>(cpu, raw, wide.packed(), P::VARIANT, own);
+    (PassWeights::Packed(own), scratch)
 }

@@ -2,32 +2,33 @@
 
 use super::{
     grid::{Grid, MAX_CHANNELS},
-    product::{CHANNELS, fixed, of_words},
-    transform::{Half, Line},
+    quantise::{MAX_INT16_CHANNELS, is_int16, load_f32_words},
+    transform::{HalfTransformed, Transform1d},
 };
-use crate::{conv::operands::ScaleShift, element::Element, isa::Vector};
+use crate::{conv::operands::ScaleShift, isa::Vector, scalar::Scalar};
 
 static ZEROS: [u64; MAX_CHANNELS / 2] = [0; MAX_CHANNELS / 2];
 
-/// The patch of `N` x `N` input pixels around a tile, or of its `N` x `N` output pixels: the channels
-/// of a vector of words of each; zero outside of the image.
-pub(super) struct Patch<E, const N: usize> {
-    /// For each pixel; where all lie inside, the first and constant strides.
-    pixels: [[*const E; N]; N],
+/// The `N` x `N` input pixels around a tile, or its `N` x `N` output pixels. Pixels outside of the image
+/// are zero. It is read one vector of words of channels at a time.
+pub(super) struct Patch<T, const N: usize> {
+    /// Where each pixel starts. Where all are inside of the image, only the first is set, and `row` and
+    /// `column` are the strides.
+    pixels: [[*const T; N]; N],
     inside: bool,
     row: usize,
     column: usize,
-    /// Whether it is the first of a row of tiles.
+    /// Whether it is the first of a band.
     leftmost: bool,
 }
 
-/// What a vector of words' channels are multiplied with, and what is added.
+/// Scale and shift of the channels of a vector of words.
 type Norm<V> = Option<([V; 2], [V; 2])>;
 
-impl<E: Element, const N: usize> Patch<E, N> {
-    /// The patch whose first pixel lies `border` before the tile's.
+impl<T: Scalar, const N: usize> Patch<T, N> {
+    /// The patch whose first pixel is `border` rows and columns before the tile's.
     #[inline(always)]
-    pub(super) fn new(grid: &Grid, images: &[E], tile: usize, border: usize) -> Self {
+    pub(super) fn new(grid: &Grid, images: &[T], tile: usize, border: usize) -> Self {
         let (image, y, x) = grid.place(tile);
         let image = &images[image * grid.image_len()..][..grid.image_len()];
         let (row, column) = (grid.width * grid.channels, grid.channels);
@@ -41,7 +42,7 @@ impl<E: Element, const N: usize> Patch<E, N> {
         } else {
             for (i, line) in pixels.iter_mut().enumerate() {
                 for (j, pixel) in line.iter_mut().enumerate() {
-                    // Wraps where it is negative.
+                    // Negative positions wrap to large ones.
                     let (y, x) = ((y + i).wrapping_sub(border), (x + j).wrapping_sub(border));
                     if y < grid.height && x < grid.width {
                         *pixel = image[y * row + x * column..].as_ptr();
@@ -52,24 +53,23 @@ impl<E: Element, const N: usize> Patch<E, N> {
         Patch { pixels, inside, row, column, leftmost: x == 0 }
     }
 
-    /// Applies to each pixel's channels from `channel` on, on the way into products.
+    /// The batch norm of the channels from `channel` on, which is fused into the load.
     ///
     /// # Safety
     /// A vector of words from `channel` must lie within the stored channels.
     #[inline(always)]
     unsafe fn norm<V: Vector>(norm: Option<ScaleShift<'_>>, channel: usize) -> Norm<V> {
         let n = norm?;
-        // SAFETY: `Read::check` covers the stored channels.
+        // SAFETY: `TypedInput::check` covers the stored channels.
         unsafe {
             let (scale, shift) = (n.scale.as_ptr().add(channel), n.shift.as_ptr().add(channel));
-            Some((of_words::<E, V>(scale), of_words::<E, V>(shift)))
+            Some((load_f32_words::<T, V>(scale), load_f32_words::<T, V>(shift)))
         }
     }
 
-    /// Where a pixel's channel is.
+    /// The address of a channel of a pixel.
     #[inline(always)]
-    fn at(&self, (i, j): (usize, usize), channel: usize) -> *const E {
-        // All pixels of the patch lie inside, or their pointers say where to read.
+    fn at(&self, (i, j): (usize, usize), channel: usize) -> *const T {
         if self.inside {
             let base = self.pixels[0][0].wrapping_add(channel);
             base.wrapping_add(i * self.row + j * self.column)
@@ -78,7 +78,7 @@ impl<E: Element, const N: usize> Patch<E, N> {
         }
     }
 
-    /// A vector of words of a pixel: its channels.
+    /// The channels of a vector of words of a pixel, after the batch norm.
     ///
     /// # Safety
     /// It must lie within the stored channels.
@@ -90,7 +90,7 @@ impl<E: Element, const N: usize> Patch<E, N> {
         norm: Norm<V>,
     ) -> [V; 2] {
         // SAFETY: the caller's contract.
-        let [mut first, mut second]: [V; 2] = unsafe { E::load_words(self.at((i, j), channel)) };
+        let [mut first, mut second]: [V; 2] = unsafe { T::load_words(self.at((i, j), channel)) };
         if let Some((scale, shift)) = norm
             && (self.inside || self.pixels[i][j] != zeros())
         {
@@ -100,16 +100,16 @@ impl<E: Element, const N: usize> Patch<E, N> {
         [first, second]
     }
 
-    /// A vector of words of each pixel, transformed along columns: its rows remain to be.
+    /// The first half of a transform, along columns, of a vector of words of each pixel.
     ///
     /// # Safety
     /// The words from `channel` on must lie within the stored channels.
     #[inline(always)]
-    pub(super) unsafe fn columns<L: Line<N, R>, V: Vector, const R: usize>(
+    pub(super) unsafe fn columns<L: Transform1d<N, R>, V: Vector, const R: usize>(
         &self,
         channel: usize,
         norm: Option<ScaleShift<'_>>,
-        halves: &mut [Half<V, R, N>; 2],
+        halves: &mut [HalfTransformed<V, R, N>; 2],
     ) {
         // SAFETY: the caller's contract.
         let norm = unsafe { Self::norm::<V>(norm, channel) };
@@ -119,9 +119,9 @@ impl<E: Element, const N: usize> Patch<E, N> {
                 // SAFETY: the caller's contract.
                 [columns[0][i], columns[1][i]] = unsafe { self.pixel((i, j), channel, norm) };
             }
-            halves[0].set(j, L::line(&columns[0]));
-            if fixed::<E>() {
-                halves[1].set(j, L::line(&columns[1]));
+            halves[0].set(j, L::apply(&columns[0]));
+            if is_int16::<T>() {
+                halves[1].set(j, L::apply(&columns[1]));
             }
         }
     }
@@ -130,40 +130,42 @@ impl<E: Element, const N: usize> Patch<E, N> {
 /// Columns that neighbouring patches share, at most.
 const SHARED: usize = 2;
 
-/// Sums of squares of patches of `N` x `N` pixels, tile after tile: of columns that two share, once.
-pub(super) struct Squares<const N: usize> {
-    /// Of the last columns of the patch before.
-    last: [[f32; CHANNELS]; SHARED],
+/// Sums of squares of patches of `N` x `N` pixels, tile after tile. Columns that two patches share are
+/// summed once.
+pub(super) struct PatchSquares<const N: usize> {
+    /// Sums of the last columns of the previous patch.
+    last: [[f32; MAX_INT16_CHANNELS]; SHARED],
 }
 
-impl<const N: usize> Squares<N> {
-    /// From one tile to the next: a patch is one and a border.
-    const APART: usize = N / 4 * 4;
+impl<const N: usize> PatchSquares<N> {
+    /// Columns from one patch to the next: a patch is a tile and a border.
+    const STEP: usize = N / 4 * 4;
 
     #[inline(always)]
     pub(super) fn new(grid: &Grid) -> Self {
-        assert_eq!(grid.side, Self::APART);
-        Squares { last: [[0.0; CHANNELS]; SHARED] }
+        assert_eq!(grid.side, Self::STEP);
+        PatchSquares { last: [[0.0; MAX_INT16_CHANNELS]; SHARED] }
     }
 
-    /// Those of a vector of words of a patch; it `follows` if this was asked of the tile before.
+    /// The sums of a vector of words of a patch. It `follows` if the previous call for this channel was
+    /// for the previous tile.
     ///
     /// # Safety
     /// The words from `channel` on must lie within the stored channels.
     #[inline(always)]
-    pub(super) unsafe fn of<E: Element, V: Vector>(
+    pub(super) unsafe fn of<T: Scalar, V: Vector>(
         &mut self,
-        patch: &Patch<E, N>,
+        patch: &Patch<T, N>,
         follows: bool,
         channel: usize,
         norm: Option<ScaleShift<'_>>,
     ) -> [V; 2] {
-        assert!(channel + 2 * V::LANES <= CHANNELS);
-        let known = if follows && !patch.leftmost { N - Self::APART } else { 0 };
+        assert!(channel + 2 * V::LANES <= MAX_INT16_CHANNELS);
+        let known = if follows && !patch.leftmost { N - Self::STEP } else { 0 };
         let mut total = [V::zero(); 2];
         // SAFETY: the caller's contract.
         unsafe {
-            let norm = Patch::<E, N>::norm::<V>(norm, channel);
+            let norm = Patch::<T, N>::norm::<V>(norm, channel);
             for j in 0..N {
                 let mut sums = [V::zero(); 2];
                 if j < known {
@@ -175,8 +177,8 @@ impl<const N: usize> Squares<N> {
                         sums = [a.mul_add(a, sums[0]), b.mul_add(b, sums[1])];
                     }
                 }
-                if j >= Self::APART {
-                    let last = self.last[j - Self::APART].as_mut_ptr().add(channel);
+                if j >= Self::STEP {
+                    let last = self.last[j - Self::STEP].as_mut_ptr().add(channel);
                     sums[0].store(last);
                     sums[1].store(last.add(V::LANES));
                 }
@@ -187,8 +189,8 @@ impl<const N: usize> Squares<N> {
     }
 }
 
-/// What lies outside an image: zeros in any storage element, for every channel.
+/// Pixels outside of the image: zeros in any scalar type, for every channel.
 #[inline(always)]
-fn zeros<E>() -> *const E {
-    ZEROS.as_ptr().cast::<E>()
+fn zeros<T>() -> *const T {
+    ZEROS.as_ptr().cast::<T>()
 }

@@ -10,7 +10,7 @@ fn algorithms_follow_the_shape() {
         let through = conv(algorithm, &s, dtype, source, mode, batch, cpu)
             .algorithm(Direction::Forward)
             .unwrap()
-            .reads_through_norm();
+            .fuses_input_norm();
         assert_eq!(through, matches!(algorithm, Algorithm::Winograd { .. }));
     };
     let (activation, train) = (Source::Activation, Mode::Train);

@@ -4,14 +4,14 @@
 mod choice;
 mod direct;
 mod epilogue;
-mod fixed;
 mod gemm;
+mod int16;
 mod threads;
 mod winograd;
 
 use resnet_kernels::{
     Algorithms, Cpu, Dtype, Storage, Values,
-    conv::{Algorithm, Conv, ConvShape, Direction, Epilogue, Mode, Source, reference},
+    conv::{Algorithm, Conv, ConvConfig, ConvShape, Direction, Epilogue, Mode, Source, reference},
 };
 
 use crate::testing::{
@@ -42,7 +42,7 @@ fn conv(
     batch: usize,
     cpu: &Cpu,
 ) -> Conv {
-    let conv = Conv::new(*s, dtype, source, mode, batch, cpu).unwrap();
+    let conv = Conv::new(ConvConfig { shape: *s, dtype, source, mode, batch }, cpu).unwrap();
     for direction in Direction::ALL {
         let want = mode.has(direction).then_some(algorithm);
         assert_eq!(conv.algorithm(direction), want, "{s:?} {dtype} {source:?} {direction:?}");

@@ -1,4 +1,4 @@
-use resnet_kernels::conv::{Activation, ScaleShift};
+use resnet_kernels::conv::{ConvInput, ScaleShift};
 
 use super::*;
 
@@ -82,10 +82,10 @@ fn check_through_a_norm(
     let norm = Some(ScaleShift { scale: &scale, shift: &shift });
     let stored_x = to_stored(dtype, &x, batch, s.in_channels);
     let stored_dy = to_stored(dtype, &dy, batch, s.out_channels);
-    let x = Activation { values: stored_x.as_values(), norm };
+    let x = ConvInput { values: stored_x.as_values(), norm };
     on_every_isa(|cpu| {
         let conv = conv(algorithm, s, dtype, Source::Activation, Mode::Train, batch, cpu);
-        assert!(conv.algorithm(Direction::Forward).unwrap().reads_through_norm());
+        assert!(conv.algorithm(Direction::Forward).unwrap().fuses_input_norm());
         let mut packed = vec![0.0; conv.packed_len()];
         let mut scratch = vec![f32::NAN; conv.scratch_len()];
         let mut y = Storage::zeroed(dtype, batch * s.out_len()).unwrap();

@@ -5,11 +5,10 @@
 use std::ops::RangeInclusive;
 
 use resnet::{
-    Cpu, Graph, Network,
+    Cpu, Dtype, Graph, Network,
     engine::{Input, TrainPlan},
     network::Param,
     random::{Purpose, Random},
-    recipe::Dtype,
 };
 use resnet_kernels::Algorithms;
 

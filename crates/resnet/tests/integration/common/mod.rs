@@ -14,10 +14,9 @@ use std::{
 };
 
 use resnet::{
-    Cpu, Network,
+    Cpu, Dtype, Network,
     engine::{EvalPlan, Input, StepResult, TrainPlan, plan_summary::PlanSummary, program::Pass},
     engine::{MicroBatch, Targets},
-    recipe::Dtype,
 };
 use resnet_formats::{Data, NamedTensors};
 use serde_json::Value;

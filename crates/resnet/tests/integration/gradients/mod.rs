@@ -5,12 +5,11 @@ mod bf16;
 mod slope;
 
 use resnet::{
-    Arch, Cpu, Graph, Network,
+    Arch, Cpu, Dtype, Graph, Network,
     engine::{EvalPlan, Input, TrainPlan, program::Pass},
     graph::Op,
     network::Init,
     random::{Purpose, Random},
-    recipe::Dtype,
 };
 use resnet_kernels::{Algorithms, Isa};
 

@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use resnet::{
-    Cpu, Network,
+    Cpu, Dtype, Network,
     engine::{Input, TrainPlan},
     network::Param,
     random::{Purpose, Random},
-    recipe::Dtype,
 };
 use resnet_kernels::{Algorithms, Isa};
 

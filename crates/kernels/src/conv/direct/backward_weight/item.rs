@@ -3,42 +3,42 @@
 use super::plan::{BackwardWeight, Block, GROUP};
 use crate::{
     conv::shape::Source,
-    element::Element,
     isa::{Kernel, Vector},
     layout::padded,
+    scalar::Scalar,
 };
 
 /// A group of output channels over a part of the batch.
-pub(super) struct Item<'a, X, E> {
+pub(super) struct Item<'a, X, T> {
     pub(super) plan: &'a BackwardWeight,
     pub(super) x: &'a [X],
-    pub(super) dy: &'a [E],
+    pub(super) dy: &'a [T],
     pub(super) group: usize,
     pub(super) images: std::ops::Range<usize>,
-    /// `[panel][tile][tap][TILE][lane]`.
+    /// `[panel][tile][tap][MR][lane]`.
     pub(super) sums: &'a mut [f32],
     pub(super) x_pack: &'a mut [f32],
     pub(super) dy_pack: &'a mut [f32],
     pub(super) out: &'a mut [f32],
 }
 
-impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
+impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
     type Output = ();
-    const PAIRS: bool = X::PACK * E::PACK > 1;
+    const PAIRS: bool = X::PACK * T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(mut self) {
+    fn run<V: Vector, const MR: usize>(mut self) {
         let plan = self.plan;
         let first = self.group * GROUP;
         let channels = GROUP.min(plan.shape.out_channels - first);
-        let tiles = channels.div_ceil(TILE);
+        let tiles = channels.div_ceil(MR);
         let wide = 2 * V::LANES;
         let stored = padded(plan.values);
-        self.sums[..tiles * TILE * plan.taps * stored].fill(0.0);
+        self.sums[..tiles * MR * plan.taps * stored].fill(0.0);
         for image in self.images.clone().step_by(plan.images * X::PACK) {
             let images = plan.images.min((self.images.end - image).div_ceil(X::PACK));
             for block in &plan.blocks {
-                self.pack_dy::<V, TILE>(block, image, images, first, channels);
+                self.pack_dy::<V, MR>(block, image, images, first, channels);
                 let mut sums = 0;
                 for channel in (0..stored).step_by(wide) {
                     let width = wide.min(stored - channel);
@@ -46,24 +46,28 @@ impl<X: Element, E: Element> Kernel for Item<'_, X, E> {
                     for tile in 0..tiles {
                         for tap in 0..plan.taps {
                             if width == wide {
-                                self.tile::<V, TILE, 2>(block, images, channel, tile, tap, sums);
+                                self.micro_kernel::<V, MR, 2>(
+                                    block, images, channel, tile, tap, sums,
+                                );
                             } else {
-                                self.tile::<V, TILE, 1>(block, images, channel, tile, tap, sums);
+                                self.micro_kernel::<V, MR, 1>(
+                                    block, images, channel, tile, tap, sums,
+                                );
                             }
-                            sums += TILE * width;
+                            sums += MR * width;
                         }
                     }
                 }
             }
         }
-        self.finish(TILE, wide, tiles, channels);
+        self.finish(MR, wide, tiles, channels);
     }
 }
 
-impl<X: Element, E: Element> Item<'_, X, E> {
-    /// `[tile][pixel][TILE]`, zero past the group.
+impl<X: Scalar, T: Scalar> Item<'_, X, T> {
+    /// `[tile][pixel][MR]`, zero past the group.
     #[inline(always)]
-    fn pack_dy<V: Vector, const TILE: usize>(
+    fn pack_dy<V: Vector, const MR: usize>(
         &mut self,
         block: &Block,
         image: usize,
@@ -73,17 +77,17 @@ impl<X: Element, E: Element> Item<'_, X, E> {
     ) {
         let s = &self.plan.shape;
         let (stored, total) = (padded(s.out_channels), images * block.pixels);
-        let (tiles, width) = (channels.div_ceil(TILE), padded(channels));
+        let (tiles, width) = (channels.div_ceil(MR), padded(channels));
         // Room for the last tile's lanes past the group, which stay zero.
         let mut row = [0.0; 2 * GROUP];
         for i in 0..images {
             let [low, high] = self.pair(image + i * X::PACK, self.dy, s.out_len());
             for pixel in 0..block.pixels {
                 let start = (block.first_out * s.out_width() + pixel) * stored + first;
-                pack::<X, E, V>(low, high, start, &mut row[..width]);
+                pack::<X, T, V>(low, high, start, &mut row[..width]);
                 let at = i * block.pixels + pixel;
-                for (tile, row) in row.chunks_exact(TILE).enumerate().take(tiles) {
-                    self.dy_pack[(tile * total + at) * TILE..][..TILE].copy_from_slice(row);
+                for (tile, row) in row.chunks_exact(MR).enumerate().take(tiles) {
+                    self.dy_pack[(tile * total + at) * MR..][..MR].copy_from_slice(row);
                 }
             }
         }
@@ -135,7 +139,7 @@ impl<X: Element, E: Element> Item<'_, X, E> {
 
     /// The register tile: `sums[p][v] += dy[pixel][p] * x[pixel][v]` over a list of pixels.
     #[inline(always)]
-    fn tile<V: Vector, const TILE: usize, const NV: usize>(
+    fn micro_kernel<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
         block: &Block,
         images: usize,
@@ -146,22 +150,22 @@ impl<X: Element, E: Element> Item<'_, X, E> {
     ) {
         let pairs = &block.pairs[tap];
         let pairs = &pairs[..pairs.len() / self.plan.images * images];
-        let held = &mut self.sums[at..at + TILE * NV * V::LANES];
+        let held = &mut self.sums[at..at + MR * NV * V::LANES];
         let (base, step) = match self.plan.source {
             Source::Activation => (0, NV * V::LANES),
             Source::Image => (channel, 1),
         };
-        let dy = &self.dy_pack[tile * images * block.pixels * TILE..];
+        let dy = &self.dy_pack[tile * images * block.pixels * MR..];
         // SAFETY: `held` holds the tile; the lists stay within the packed block, and the buffer of
         // dense images ends with room for the last panel (`worker`).
         unsafe {
-            let mut sums = [[V::zero(); NV]; TILE];
+            let mut sums = [[V::zero(); NV]; MR];
             let (x, dy) = (self.x_pack.as_ptr().add(base), dy.as_ptr());
             for &(from, to) in pairs {
                 let x = x.add(from as usize * step);
-                let dy = dy.add(to as usize * TILE);
+                let dy = dy.add(to as usize * MR);
                 let row: [V; NV] = std::array::from_fn(|v| V::load(x.add(v * V::LANES)));
-                for p in 0..TILE {
+                for p in 0..MR {
                     let d = V::splat(*dy.add(p));
                     for v in 0..NV {
                         sums[p][v] = X::multiply(row[v], d, sums[p][v]);
@@ -199,7 +203,7 @@ impl<X: Element, E: Element> Item<'_, X, E> {
 
 /// Words of the values from `start` on: of `low`, and of `high` (or zeros) where a word holds two.
 #[inline(always)]
-fn pack<X: Element, S: Element, V: Vector>(low: &[S], high: &[S], start: usize, to: &mut [f32]) {
+fn pack<X: Scalar, S: Scalar, V: Vector>(low: &[S], high: &[S], start: usize, to: &mut [f32]) {
     for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {
         let range = start + i * V::LANES..start + (i + 1) * V::LANES;
         let low: V = S::read(&low[range.clone()]);

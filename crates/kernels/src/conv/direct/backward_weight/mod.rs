@@ -6,9 +6,9 @@
 //!        pixels │     x     │  packed [pixel][2 vectors]
 //!               └───────────┘
 //!   ┌─────────┐ ┌───────────┐
-//!   │ dy^T    │ │ registers │  TILE output channels x 2 vectors
+//!   │ dy^T    │ │ registers │  MR output channels x 2 vectors
 //!   └─────────┘ └───────────┘
-//!     packed [pixel][TILE]
+//!     packed [pixel][MR]
 //! ```
 //!
 //! Both sides are packed in words of `X`'s products. A word of bfloat16 holds the same place of
@@ -27,16 +27,16 @@ pub(super) use plan::BackwardWeight;
 
 use item::Item;
 
-use crate::{conv::sum::sum_chunks, cpu::Cpu, element::Element, parts::Parts};
+use crate::{chunks::DisjointChunks, conv::reduce::sum_partials, cpu::Cpu, scalar::Scalar};
 
 impl BackwardWeight {
     /// `dw[out][window][in]` of `batch` images.
-    pub(super) fn run<X: Element, E: Element>(
+    pub(super) fn run<X: Scalar, T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
         x: &[X],
-        dy: &[E],
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
@@ -51,7 +51,7 @@ impl BackwardWeight {
         let (workers, partial) = scratch.split_at_mut(cpu.threads() * each);
         let whole = chunks == 1;
         let out = if whole { &mut *dw } else { &mut partial[..chunks * groups * self.group_len()] };
-        let outs = Parts::new(out, self.group_len());
+        let outs = DisjointChunks::new(out, self.group_len());
         cpu.pool().run_scratch(chunks * groups, outs, (workers, each), |item, out, scratch| {
             let (chunk, group) = (item / groups, item % groups);
             let (sums, rest) = scratch.split_at_mut(worker.sums);
@@ -71,7 +71,7 @@ impl BackwardWeight {
         });
         if !whole {
             let stride = groups * self.group_len();
-            sum_chunks(cpu, dw, partial, chunks, stride);
+            sum_partials(cpu, dw, partial, chunks, stride);
         }
     }
 }

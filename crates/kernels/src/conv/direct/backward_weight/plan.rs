@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use crate::{
     conv::{
-        direct::taps::{input_pixel, offset},
+        direct::indirection::{input_pixel, offset},
         shape::{ConvShape, Source},
     },
     cpu::Cpu,
-    element::Element,
     layout::padded,
-    memory::{OutOfMemory, room},
+    memory::{OutOfMemory, try_with_capacity},
+    scalar::Scalar,
 };
 
 /// Output channels of an item.
@@ -65,7 +65,7 @@ pub(super) struct Scratch {
 
 impl BackwardWeight {
     /// Of products of `X`.
-    pub(in crate::conv::direct) fn new<X: Element>(
+    pub(in crate::conv::direct) fn new<X: Scalar>(
         shape: ConvShape,
         source: Source,
     ) -> Result<Self, OutOfMemory> {
@@ -126,7 +126,7 @@ impl BackwardWeight {
     }
 
     pub(super) fn worker(&self, cpu: &Cpu) -> Scratch {
-        let (tile, lanes) = (cpu.isa().tile(), cpu.isa().lanes());
+        let (tile, lanes) = (cpu.isa().mr(), cpu.isa().lanes());
         let channels = GROUP.min(padded(self.shape.out_channels)).div_ceil(tile) * tile;
         let largest = |f: &dyn Fn(&Block) -> usize| self.blocks.iter().map(f).max().unwrap_or(0);
         let x = match self.source {
@@ -171,9 +171,9 @@ impl Block {
         let rows = past.saturating_sub(border).clamp(first_row, limit) - first_row;
         let columns = s.width.div_ceil(skip);
         let pixels = out_rows.len() * s.out_width();
-        let mut all = room(taps)?;
+        let mut all = try_with_capacity(taps)?;
         for tap in 0..taps {
-            let mut pairs: Pairs = room(images * pixels)?;
+            let mut pairs: Pairs = try_with_capacity(images * pixels)?;
             for image in 0..images {
                 for y in out_rows.clone() {
                     for x in 0..s.out_width() {

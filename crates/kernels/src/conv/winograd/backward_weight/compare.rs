@@ -3,15 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
-    measure::{Both, Layout},
-    plan::{BackwardWeight, Blocks},
+    plan::{BackwardWeightPlan, Blocks},
+    statistics::{BothSides, RecordLayout},
 };
 use crate::{
-    conv::winograd::energies::{Bands, add_lines},
+    chunks::DisjointChunks,
+    conv::winograd::sums_of_squares::{Bands, add_lines},
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
-    parts::Parts,
+    scalar::Scalar,
 };
 
 /// Output channels that are compared, and summed up anew, together.
@@ -20,27 +20,27 @@ pub(super) const GROUP: usize = 16;
 /// A pair of channels is summed up anew where rounding is more than 2^-5 of the root of what squares
 /// `x^2 dy^2` add up to, in the mean of a band: what a tap is if signs have nothing to do with each other.
 ///
-/// An element of a pair, over a block, is off by `0.29 v_unit w_unit` times the norm of either side's
+/// A coefficient of a pair, over a block, is off by `0.29 v_unit w_unit` times the norm of either side's
 /// integers, if roundings have nothing to do with each other. These are about a sixth of their bound for
-/// a tile of the input, and a fourth for one of the gradient: few patches lie along one element. The sums
-/// of squares of what the transform back makes of the elements are 19.1^2 in the mean of the taps (18.4^2
+/// a tile of the input, and a fourth for one of the gradient: few patches lie along one coefficient. The sums
+/// of squares of what the transform back makes of the coefficients are 19.1^2 in the mean of the taps (18.4^2
 /// with a stride of 2).
 const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
 
-/// Pairs are not summed up anew where that takes more than one of so many products of elements.
-const MENDED: usize = 4;
+/// Pairs are not summed up anew where that takes more than one of so many products of coefficients.
+const RECOMPUTED: usize = 4;
 
 /// What integers did for.
-pub(super) enum Close {
+pub(super) enum Int16Accuracy {
     /// All pairs.
-    All,
+    AllPairs,
     /// All but those that are flagged: `[group of outputs][input]`, 1 or 0.
-    Most,
+    MostPairs,
     /// Too few.
-    Few,
+    FewPairs,
 }
 
-impl BackwardWeight {
+impl BackwardWeightPlan {
     /// Words that a comparison takes: flags, norms and scratch.
     pub(super) fn compared_len(&self) -> usize {
         let (inputs, outputs) = (self.input.channels, self.output.channels);
@@ -50,14 +50,14 @@ impl BackwardWeight {
 
     /// Which pairs integers did for, given the records of all blocks, whose sums of squares become those
     /// of channels of norm 1. Flags come first in `to`.
-    pub(super) fn compare<E: Element>(
+    pub(super) fn compare<T: Scalar>(
         &self,
         cpu: &Cpu,
-        both: Both<'_, E>,
+        both: BothSides<'_, T>,
         blocks: Blocks,
         records: &mut [f32],
         to: &mut [f32],
-    ) -> Close {
+    ) -> Int16Accuracy {
         let layout = self.layout();
         let (flags, to) = to.split_at_mut(layout.outputs / GROUP * layout.inputs);
         let (v_over, to) = to.split_at_mut(layout.inputs);
@@ -66,13 +66,14 @@ impl BackwardWeight {
         v_over.fill(0.0);
         w_over.fill(0.0);
         for record in records.chunks_exact(layout.len()) {
-            let measures = layout.of(record);
-            add_lines(measures.v, v_over);
-            add_lines(measures.w, w_over);
+            let statistics = layout.of(record);
+            add_lines(statistics.v, v_over);
+            add_lines(statistics.w, w_over);
         }
-        let usable = both.x.usable(cpu, v_over, scratch) && both.dy.usable(cpu, w_over, scratch);
+        let usable =
+            both.x.are_usable(cpu, v_over, scratch) && both.dy.are_usable(cpu, w_over, scratch);
         if !usable {
-            return Close::Few;
+            return Int16Accuracy::FewPairs;
         }
         for over in [&mut *v_over, &mut *w_over] {
             over.iter_mut().for_each(|x| *x = if *x > 0.0 { 1.0 / *x } else { 0.0 });
@@ -81,22 +82,28 @@ impl BackwardWeight {
         // Of the patches of a band that is whole, as those are what inputs are sums over.
         let rows = both.x.side.min(self.input.height);
         let pixels = rows * both.x.side * self.input.columns();
-        cpu.pool().run_parts(blocks.len(), Parts::new(records, layout.len()), |_, record| {
-            cpu.isa().dispatch(Normalize { layout, v_over, w_over, pixels, record });
-        });
+        cpu.pool().run_chunks(
+            blocks.len(),
+            DisjointChunks::new(records, layout.len()),
+            |_, record| {
+                cpu.isa().dispatch(Normalize { layout, v_over, w_over, pixels, record });
+            },
+        );
         let anew = AtomicUsize::new(0);
-        let (records, parts) = (&*records, Parts::new(flags, layout.inputs));
-        cpu.pool().run_parts(layout.outputs / GROUP, parts, |group, flags| {
+        let (records, parts) = (&*records, DisjointChunks::new(flags, layout.inputs));
+        cpu.pool().run_chunks(layout.outputs / GROUP, parts, |group, flags| {
             let compare = Compare { layout, records, group, flags };
             anew.fetch_add(cpu.isa().dispatch(compare), Ordering::Relaxed);
         });
         let pixels = self.input.side * self.input.width;
         let anew = anew.into_inner().saturating_mul(9 * GROUP * pixels);
-        let elements = blocks.tiles_len() * self.form.elements();
+        let coefficients = blocks.tiles_len() * self.variant.tile_coefficients();
         match anew {
-            0 => Close::All,
-            n if n <= elements * layout.inputs * layout.outputs / MENDED => Close::Most,
-            _ => Close::Few,
+            0 => Int16Accuracy::AllPairs,
+            n if n <= coefficients * layout.inputs * layout.outputs / RECOMPUTED => {
+                Int16Accuracy::MostPairs
+            }
+            _ => Int16Accuracy::FewPairs,
         }
     }
 
@@ -111,7 +118,7 @@ impl BackwardWeight {
             }
             let bands = self.bands(&tiles).len();
             let shared = usize::from(!tiles.start.is_multiple_of(self.input.columns()));
-            let (v, w) = layout.energies_mut(record);
+            let (v, w) = layout.squares_mut(record);
             for (side, channels) in [(v, layout.inputs), (w, layout.outputs)] {
                 side[..shared * channels].fill(0.0);
                 side[bands * channels..].fill(0.0);
@@ -124,7 +131,7 @@ impl BackwardWeight {
 /// of the gradient by the pixels of a band. Its units become squares, divided likewise, and lie at their
 /// channels.
 struct Normalize<'a> {
-    layout: Layout,
+    layout: RecordLayout,
     /// One over the sums of squares of all blocks.
     v_over: &'a [f32],
     w_over: &'a [f32],
@@ -137,9 +144,9 @@ impl Kernel for Normalize<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let Normalize { layout, v_over, w_over, pixels, record } = self;
-        let (v, w) = layout.energies_mut(record);
+        let (v, w) = layout.squares_mut(record);
         for (side, over, of) in [(v, v_over, 1.0), (w, w_over, 1.0 / pixels as f32)] {
             for band in side.chunks_exact_mut(over.len()) {
                 for (x, over) in band.chunks_exact_mut(V::LANES).zip(over.chunks_exact(V::LANES)) {
@@ -147,14 +154,14 @@ impl Kernel for Normalize<'_> {
                 }
             }
         }
-        for (units, over) in layout.units_mut(record).into_iter().zip([v_over, w_over]) {
+        for (dequant, over) in layout.dequant_mut(record).into_iter().zip([v_over, w_over]) {
             for channel in (0..over.len()).step_by(2 * V::LANES) {
-                let units = &mut units[channel..];
+                let dequant = &mut dequant[channel..];
                 let over = &over[channel..];
-                let both = V::alternate(V::read(units), V::read(&units[V::LANES..]));
-                for (i, unit) in both.into_iter().enumerate() {
+                let both = V::interleave(V::read(dequant), V::read(&dequant[V::LANES..]));
+                for (i, dequant_scale) in both.into_iter().enumerate() {
                     let over = V::read(&over[i * V::LANES..]);
-                    unit.mul(unit.mul(over)).write(&mut units[i * V::LANES..]);
+                    dequant_scale.mul(dequant_scale.mul(over)).write(&mut dequant[i * V::LANES..]);
                 }
             }
         }
@@ -163,7 +170,7 @@ impl Kernel for Normalize<'_> {
 
 /// Whether rounding leaves too little of pairs of some outputs and every input.
 struct Compare<'a> {
-    layout: Layout,
+    layout: RecordLayout,
     records: &'a [f32],
     /// Of the outputs.
     group: usize,
@@ -180,7 +187,7 @@ impl Kernel for Compare<'_> {
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) -> usize {
+    fn run<V: Vector, const MR: usize>(self) -> usize {
         let Compare { layout, records, group, flags } = self;
         let error = V::splat(ERROR * ERROR);
         for channel in (0..layout.inputs).step_by(2 * V::LANES) {
@@ -190,7 +197,7 @@ impl Kernel for Compare<'_> {
                 let mut squares = [[V::zero(); 2]; AT_ONCE];
                 for record in records.chunks_exact(layout.len()) {
                     let of = layout.of(record);
-                    add::<V>(&mut rounding, &of.v_units[channel..], &of.w_units[output..]);
+                    add::<V>(&mut rounding, &of.v_dequant[channel..], &of.w_dequant[output..]);
                     let v = of.v.chunks_exact(layout.inputs);
                     for (v, w) in v.zip(of.w.chunks_exact(layout.outputs)) {
                         add::<V>(&mut squares, &v[channel..], &w[output..]);

@@ -2,22 +2,22 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use super::{measure::Measures, plan::BackwardWeight};
+use super::{plan::BackwardWeightPlan, statistics::BlockStatistics};
 use crate::{
     conv::{
-        operands::Read,
+        operands::TypedInput,
         winograd::{
-            form::Form,
             grid::BLOCK,
-            multiply::Sides,
+            multiply::Operands,
             planes::gradient_planes,
-            product::channel_at,
-            transform::{Factor, plain, strided},
-            weights::{Apart, unpack_row},
+            quantise::channel_at,
+            transform::{OperandTransform, strided, unit_stride},
+            variant::Variant,
+            weights::{Strides, unpack_row},
         },
     },
-    element::Element,
     isa::{Kernel, Vector},
+    scalar::Scalar,
 };
 
 /// A block of tiles: transformed values of the input and of the output's gradient.
@@ -25,15 +25,15 @@ use crate::{
 pub(super) struct Block<'a> {
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
-    pub(super) measures: Measures<'a>,
+    pub(super) statistics: BlockStatistics<'a>,
 }
 
 /// Transforms some tiles of both sides.
-pub(super) struct Transform<'a, E> {
-    pub(super) plan: &'a BackwardWeight,
-    pub(super) x: Read<'a, E>,
-    pub(super) dy: &'a [E],
-    pub(super) measures: Measures<'a>,
+pub(super) struct Transform<'a, T> {
+    pub(super) plan: &'a BackwardWeightPlan,
+    pub(super) x: TypedInput<'a, T>,
+    pub(super) dy: &'a [T],
+    pub(super) statistics: BlockStatistics<'a>,
     /// The block's first band.
     pub(super) band: usize,
     pub(super) tiles: Range<usize>,
@@ -43,115 +43,123 @@ pub(super) struct Transform<'a, E> {
     pub(super) at: usize,
 }
 
-impl<E: Element> Kernel for Transform<'_, E> {
+impl<T: Scalar> Kernel for Transform<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        if self.plan.form == Form::Strided {
-            self.planes::<strided::Input, strided::OutputAdjoint, V, 9, 9>();
+    fn run<V: Vector, const MR: usize>(self) {
+        if self.plan.variant == Variant::Strided {
+            self.planes::<strided::InputTransform, strided::OutputAdjoint, V, 9, 9>();
         } else {
-            self.planes::<plain::Input, plain::OutputAdjoint, V, 6, 6>();
+            self.planes::<unit_stride::InputTransform, unit_stride::OutputAdjoint, V, 6, 6>();
         }
     }
 }
 
-impl<E: Element> Transform<'_, E> {
+impl<T: Scalar> Transform<'_, T> {
     /// `I` of patches of `S` x `S` pixels of the input, and `O` of tiles of 4 x 4 of the output's
     /// gradient.
     #[inline(always)]
-    fn planes<I: Factor<S, N>, O: Factor<4, N>, V: Vector, const S: usize, const N: usize>(self) {
-        let Transform { plan, x, dy, measures, band, tiles, v, w, at } = self;
+    fn planes<
+        I: OperandTransform<S, N>,
+        O: OperandTransform<4, N>,
+        V: Vector,
+        const S: usize,
+        const N: usize,
+    >(
+        self,
+    ) {
+        let Transform { plan, x, dy, statistics, band, tiles, v, w, at } = self;
         let (of_x, dy) = (tiles.clone(), dy.into());
-        let v_times = (measures.v_times, measures.v_shares, band);
-        let w_times = (measures.w_times, measures.w_shares, band);
+        let v_quant = (statistics.v_quant, statistics.v_band_scales, band);
+        let w_quant = (statistics.w_quant, statistics.w_band_scales, band);
         // SAFETY: the scratch holds the planes; each item has its own tiles.
         unsafe {
-            gradient_planes::<I, E, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_times, v, at);
-            gradient_planes::<O, E, V, 4, N>(&plan.output, dy, tiles, 0, &plan.w(), w_times, w, at);
+            gradient_planes::<I, T, V, S, N>(&plan.input, x, of_x, 1, &plan.v(), v_quant, v, at);
+            gradient_planes::<O, T, V, 4, N>(&plan.output, dy, tiles, 0, &plan.w(), w_quant, w, at);
         }
     }
 }
 
-/// Sums of an element of the window for some output channels.
-pub(super) struct Multiply<'a, E> {
-    pub(super) plan: &'a BackwardWeight,
+/// Sums of a coefficient of the window for some output channels.
+pub(super) struct Multiply<'a, T> {
+    pub(super) plan: &'a BackwardWeightPlan,
     pub(super) block: Block<'a>,
     pub(super) weight: usize,
-    /// Those of the element.
+    /// Those of the coefficient.
     pub(super) sums: *mut f32,
     pub(super) channels: Range<usize>,
     pub(super) words: usize,
     pub(super) first: bool,
-    pub(super) element: PhantomData<E>,
+    pub(super) scalar: PhantomData<T>,
 }
 
-impl<E: Element> Kernel for Multiply<'_, E> {
+impl<T: Scalar> Kernel for Multiply<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
+    fn run<V: Vector, const MR: usize>(self) {
         let Multiply { plan, block, weight, sums, channels, words, first, .. } = self;
         let inputs = plan.input.channels;
-        // SAFETY: `sums` are the element's.
+        // SAFETY: `sums` are the coefficient's.
         unsafe {
             let sums = sums.add(channels.start * inputs);
             let all = 0..inputs;
-            plan.sums::<E, V, TILE>(block, weight, sums, channels, all, inputs, words, first);
+            plan.sums::<T, V, MR>(block, weight, sums, channels, all, inputs, words, first);
         }
     }
 }
 
-/// Sums of all elements for some channels of both sides, and from them the weights' gradient.
-pub(super) struct Square<'a, E> {
-    pub(super) plan: &'a BackwardWeight,
+/// Sums of all coefficients for some channels of both sides, and from them the weights' gradient.
+pub(super) struct ChannelBlock<'a, T> {
+    pub(super) plan: &'a BackwardWeightPlan,
     pub(super) block: Block<'a>,
     pub(super) sums: &'a mut [f32],
     pub(super) outputs: Range<usize>,
     pub(super) inputs: Range<usize>,
     pub(super) words: usize,
     pub(super) dw: *mut f32,
-    pub(super) element: PhantomData<E>,
+    pub(super) scalar: PhantomData<T>,
 }
 
-impl<E: Element> Kernel for Square<'_, E> {
+impl<T: Scalar> Kernel for ChannelBlock<'_, T> {
     type Output = ();
-    const PAIRS: bool = E::PACK > 1;
+    const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Square { plan, block, sums, outputs, inputs, words, dw, .. } = self;
+    fn run<V: Vector, const MR: usize>(self) {
+        let ChannelBlock { plan, block, sums, outputs, inputs, words, dw, .. } = self;
         let (row, channels) = (inputs.len(), plan.input.channels);
-        let apart = Apart { elements: outputs.len() * row + BLOCK, parts: 0, count: 1 };
-        assert!(sums.len() >= plan.form.weights() * apart.elements);
-        for weight in 0..plan.form.weights() {
+        let strides = Strides { coefficients: outputs.len() * row + BLOCK, parts: 0, count: 1 };
+        assert!(sums.len() >= plan.variant.weight_coefficients() * strides.coefficients);
+        for weight in 0..plan.variant.weight_coefficients() {
             let (outputs, inputs) = (outputs.clone(), inputs.clone());
-            // SAFETY: `sums` holds those of every element.
+            // SAFETY: `sums` holds those of every coefficient.
             unsafe {
-                let sums = sums.as_mut_ptr().add(weight * apart.elements);
-                plan.sums::<E, V, TILE>(block, weight, sums, outputs, inputs, row, words, true);
+                let sums = sums.as_mut_ptr().add(weight * strides.coefficients);
+                plan.sums::<T, V, MR>(block, weight, sums, outputs, inputs, row, words, true);
             }
         }
         for (i, place) in outputs.enumerate() {
             // SAFETY: each item has its own channels of `dw`, whose length `run` has checked.
             unsafe {
                 let sums = sums.as_ptr().add(i * row);
-                let dw = dw.add(channel_at::<E, V>(place) * 9 * channels + inputs.start);
-                unpack_row::<E, V>(plan.form, sums, apart, row, dw, channels);
+                let dw = dw.add(channel_at::<T, V>(place) * 9 * channels + inputs.start);
+                unpack_row::<T, V>(plan.variant, sums, strides, row, dw, channels);
             }
         }
     }
 }
 
-impl BackwardWeight {
-    /// Sums of an element of the window: `[outputs][row]`, of which a row's start is `inputs`.
+impl BackwardWeightPlan {
+    /// Sums of a coefficient of the window: `[outputs][row]`, of which a row's start is `inputs`.
     ///
     /// # Safety
     /// `sums` must have room.
     #[inline(always)]
-    unsafe fn sums<E: Element, V: Vector, const TILE: usize>(
+    unsafe fn sums<T: Scalar, V: Vector, const MR: usize>(
         &self,
         block: Block<'_>,
         weight: usize,
@@ -163,16 +171,16 @@ impl BackwardWeight {
         first: bool,
     ) {
         let (v_planes, w_planes) = (self.v(), self.w());
-        let Measures { v_units, w_units, .. } = block.measures;
-        let (v_norm, w_norm) = self.form.norms(weight);
+        let BlockStatistics { v_dequant, w_dequant, .. } = block.statistics;
+        let (v_norm, w_norm) = self.variant.norms(weight);
         let norm = v_norm * w_norm;
-        for (i, element) in self.form.sharing(weight).enumerate() {
-            let v = &block.v[element * v_planes.stride()..];
-            let w = &block.w[element * w_planes.stride()..];
-            let sides = Sides { v, w, v_planes, w_planes, v_units, w_units, norm, words };
+        for (i, coefficient) in self.variant.tile_coefficients_for(weight).enumerate() {
+            let v = &block.v[coefficient * v_planes.stride()..];
+            let w = &block.w[coefficient * w_planes.stride()..];
+            let operands = Operands { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words };
             let (outputs, inputs) = (outputs.clone(), inputs.clone());
             // SAFETY: the caller's contract.
-            unsafe { sides.multiply::<E, V, TILE>(sums, outputs, inputs, row, first && i == 0) };
+            unsafe { operands.multiply::<T, V, MR>(sums, outputs, inputs, row, first && i == 0) };
         }
     }
 }

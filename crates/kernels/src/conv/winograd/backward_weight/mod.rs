@@ -1,44 +1,49 @@
-//! The gradient of the weights: for each element of the window, matrix products over the tiles of
-//! all elements that meet it.
+//! The gradient of the weights: for each coefficient of the window, matrix products over the tiles of
+//! all coefficients that meet it.
 
 mod compare;
 mod items;
-mod measure;
-mod mend;
 mod plan;
+mod recompute;
+mod statistics;
 
 use std::{marker::PhantomData, ops::Range};
 
-use plan::{OUTPUTS, SQUARE};
+use plan::{CHANNEL_BLOCK, OUTPUTS};
 
-use compare::Close;
-use items::{Block, Multiply, Square, Transform};
-use measure::{Both, Measures};
-use mend::Flagged;
+use compare::Int16Accuracy;
+use items::{Block, ChannelBlock, Multiply, Transform};
+use recompute::Flagged;
+use statistics::{BlockStatistics, BothSides};
 
 use super::{
-    form::Form,
     grid::Grid,
-    product::fixed,
-    weights::{self, Apart},
+    quantise::is_int16,
+    variant::Variant,
+    weights::{self, Strides},
 };
-use crate::{conv::operands::Read, cpu::Cpu, element::Element, parts::Parts};
+use crate::{chunks::DisjointChunks, conv::operands::TypedInput, cpu::Cpu, scalar::Scalar};
 
 /// The gradient, and the one that takes its place where values do not do for integers.
 #[derive(Debug)]
 pub(super) struct BackwardWeight {
-    pass: plan::BackwardWeight,
+    pass: plan::BackwardWeightPlan,
     /// Over 32-bit floating point numbers.
-    wide: Option<plan::BackwardWeight>,
+    wide: Option<plan::BackwardWeightPlan>,
 }
 
 impl BackwardWeight {
     /// For up to `batch` images, whose tiles of input and output are numbered alike.
-    pub(super) fn new<E: Element>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
-        let wide = || plan::BackwardWeight::new::<E::Wide>(form, input, output, batch);
+    pub(super) fn new<T: Scalar>(
+        variant: Variant,
+        input: Grid,
+        output: Grid,
+        batch: usize,
+    ) -> Self {
+        let wide = || plan::BackwardWeightPlan::new::<T::Wide>(variant, input, output, batch);
         BackwardWeight {
-            pass: plan::BackwardWeight::new::<E>(form, input, output, batch),
-            wide: fixed::<E>().then(wide),
+            pass: plan::BackwardWeightPlan::new::<T>(variant, input, output, batch),
+            wide: is_int16::<T>().then(wide),
         }
     }
 
@@ -49,12 +54,12 @@ impl BackwardWeight {
         (records + self.pass.compared_len() + len).max(wide.scratch_len(cpu))
     }
 
-    pub(super) fn run<E: Element>(
+    pub(super) fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Read<'_, E>,
-        dy: &[E],
+        x: TypedInput<'_, T>,
+        dy: &[T],
         dw: &mut [f32],
         scratch: &mut [f32],
     ) {
@@ -68,21 +73,25 @@ impl BackwardWeight {
         pass.run(cpu, batch, x, dy, dw, records, rest);
         let both = pass.both(batch, x, dy);
         match pass.compare(cpu, both, blocks, records, compared) {
-            Close::All => {}
-            Close::Most => pass.mend(cpu, x, dy, Flagged { flags: compared, blocks, records }, dw),
-            Close::Few => wide.run(cpu, batch, x.widen(), E::widen(dy), dw, &mut [], scratch),
+            Int16Accuracy::AllPairs => {}
+            Int16Accuracy::MostPairs => {
+                pass.recompute(cpu, x, dy, Flagged { flags: compared, blocks, records }, dw)
+            }
+            Int16Accuracy::FewPairs => {
+                wide.run(cpu, batch, x.widen(), T::widen(dy), dw, &mut [], scratch)
+            }
         }
     }
 }
 
-impl plan::BackwardWeight {
+impl plan::BackwardWeightPlan {
     /// With a record for each block, where values are integers.
-    fn run<E: Element>(
+    fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Read<'_, E>,
-        dy: &[E],
+        x: TypedInput<'_, T>,
+        dy: &[T],
         dw: &mut [f32],
         records: &mut [f32],
         scratch: &mut [f32],
@@ -96,33 +105,35 @@ impl plan::BackwardWeight {
         let planes = if alone { cpu.threads() } else { 1 };
         let (planes, rest) = scratch.split_at_mut(planes * self.planes_len());
         let channels = (self.input.channels, self.output.channels);
-        let record_len = if fixed::<E>() { self.layout().len() } else { 0 };
+        let record_len = if is_int16::<T>() { self.layout().len() } else { 0 };
         if parts == 1 && self.one_block(all) {
             let block = self.transform(cpu, both, 0..all, records, planes);
             let words = blocks.words(0).len();
-            let (rows, columns) = (channels.1.div_ceil(SQUARE.0), channels.0.div_ceil(SQUARE.1));
-            let (dw, each) = (Parts::new(dw, 0), self.square_len());
+            let (rows, columns) =
+                (channels.1.div_ceil(CHANNEL_BLOCK.0), channels.0.div_ceil(CHANNEL_BLOCK.1));
+            let (dw, each) = (DisjointChunks::new(dw, 0), self.channel_block_len());
             cpu.pool().run_scratch(rows * columns, (), (rest, each), |item, (), sums| {
-                let (out, input) = (item / columns * SQUARE.0, item % columns * SQUARE.1);
-                cpu.isa().dispatch(Square::<E> {
+                let (out, input) =
+                    (item / columns * CHANNEL_BLOCK.0, item % columns * CHANNEL_BLOCK.1);
+                cpu.isa().dispatch(ChannelBlock::<T> {
                     plan: self,
                     block,
                     sums,
-                    outputs: out..(out + SQUARE.0).min(channels.1),
-                    inputs: input..(input + SQUARE.1).min(channels.0),
+                    outputs: out..(out + CHANNEL_BLOCK.0).min(channels.1),
+                    inputs: input..(input + CHANNEL_BLOCK.1).min(channels.0),
                     words,
                     dw: dw.as_mut_ptr(),
-                    element: PhantomData,
+                    scalar: PhantomData,
                 });
             });
             return;
         }
         let sums = &mut rest[..parts * self.sums_len()];
-        let weights = self.form.weights();
+        let weights = self.variant.weight_coefficients();
         if alone {
             let each = self.planes_len();
-            let sums = Parts::new(&mut *sums, self.sums_len());
-            let parts_of = (sums, Parts::new(records, blocks.each * record_len));
+            let sums = DisjointChunks::new(&mut *sums, self.sums_len());
+            let parts_of = (sums, DisjointChunks::new(records, blocks.each * record_len));
             cpu.pool().run_scratch(
                 parts,
                 parts_of,
@@ -134,10 +145,10 @@ impl plan::BackwardWeight {
                         let tiles = blocks.tiles(number);
                         let record;
                         (record, records) = records.split_at_mut(record_len);
-                        let mut measures = Measures::NONE;
-                        if fixed::<E>() {
+                        let mut statistics = BlockStatistics::NONE;
+                        if is_int16::<T>() {
                             self.measure_alone(cpu, both, tiles.clone(), record);
-                            measures = self.layout().of(record);
+                            statistics = self.layout().of(record);
                         }
                         let (v, w) = self.split(own);
                         let (v_at, w_at) = (v.as_mut_ptr(), w.as_mut_ptr());
@@ -145,50 +156,50 @@ impl plan::BackwardWeight {
                             plan: self,
                             x,
                             dy,
-                            measures,
+                            statistics,
                             band: self.bands(&tiles).start,
                             tiles,
                             v: v_at,
                             w: w_at,
                             at: 0,
                         });
-                        let block = Block { v, w, measures };
+                        let block = Block { v, w, statistics };
                         for weight in 0..weights {
                             let (outputs, sums) = (0..channels.1, sums.as_mut_ptr());
-                            self.multiply::<E>(cpu, weight, outputs, block, sums, words, first);
+                            self.multiply::<T>(cpu, weight, outputs, block, sums, words, first);
                         }
                     }
                 },
             );
         } else {
             for (part, sums) in sums.chunks_exact_mut(self.sums_len()).enumerate() {
-                let sums = Parts::new(sums, 0);
+                let sums = DisjointChunks::new(sums, 0);
                 for number in blocks.of(part) {
                     let (words, first) = (blocks.words(number).len(), blocks.is_first(number));
                     let record = &mut records[number * record_len..][..record_len];
                     let block = self.transform(cpu, both, blocks.tiles(number), record, planes);
                     let groups = channels.1.div_ceil(OUTPUTS);
                     cpu.pool().run(weights * groups, &|_, item| {
-                        // Those that most elements meet, which take the longest, come first.
+                        // Those that most coefficients meet, which take the longest, come first.
                         let (weight, group) = (weights - 1 - item / groups, item % groups);
                         let outputs = group * OUTPUTS..((group + 1) * OUTPUTS).min(channels.1);
                         let sums = sums.as_mut_ptr();
-                        self.multiply::<E>(cpu, weight, outputs, block, sums, words, first);
+                        self.multiply::<T>(cpu, weight, outputs, block, sums, words, first);
                     });
                 }
             }
         }
-        let apart = Apart { elements: self.stride(), parts: self.sums_len(), count: parts };
-        weights::unpack::<E>(cpu, self.form, sums, apart, channels, dw);
+        let strides = Strides { coefficients: self.stride(), parts: self.sums_len(), count: parts };
+        weights::unpack::<T>(cpu, self.variant, sums, strides, channels, dw);
     }
 
     /// The planes of both sides.
     fn split<'a>(&self, planes: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32]) {
-        planes.split_at_mut(self.v().len(self.form.elements()))
+        planes.split_at_mut(self.v().len(self.variant.tile_coefficients()))
     }
 
-    /// Sums of an element of the window and a part, for some output channels that nobody else has.
-    fn multiply<E: Element>(
+    /// Sums of a coefficient of the window and a part, for some output channels that nobody else has.
+    fn multiply<T: Scalar>(
         &self,
         cpu: &Cpu,
         weight: usize,
@@ -198,7 +209,7 @@ impl plan::BackwardWeight {
         words: usize,
         first: bool,
     ) {
-        cpu.isa().dispatch(Multiply::<E> {
+        cpu.isa().dispatch(Multiply::<T> {
             plan: self,
             block,
             weight,
@@ -206,39 +217,39 @@ impl plan::BackwardWeight {
             channels,
             words,
             first,
-            element: PhantomData,
+            scalar: PhantomData,
         });
     }
 
     /// Planes of both sides, of a block of tiles, and its record where values are integers.
-    fn transform<'a, E: Element>(
+    fn transform<'a, T: Scalar>(
         &self,
         cpu: &Cpu,
-        both: Both<'_, E>,
+        both: BothSides<'_, T>,
         tiles: Range<usize>,
         record: &'a mut [f32],
         planes: &'a mut [f32],
     ) -> Block<'a> {
         let (v, w) = self.split(planes);
-        let mut measures = Measures::NONE;
-        if fixed::<E>() {
+        let mut statistics = BlockStatistics::NONE;
+        if is_int16::<T>() {
             self.measure(cpu, both, tiles.clone(), record);
-            measures = self.layout().of(record);
+            statistics = self.layout().of(record);
         }
-        let (band, Both { x, dy }) = (self.bands(&tiles).start, both);
-        let words = tiles.len().div_ceil(E::PACK);
+        let (band, BothSides { x, dy }) = (self.bands(&tiles).start, both);
+        let words = tiles.len().div_ceil(T::PACK);
         let part = words.div_ceil(8 * cpu.threads()).max(2);
-        let (to_v, to_w) = (Parts::new(v, 0), Parts::new(w, 0));
+        let (to_v, to_w) = (DisjointChunks::new(v, 0), DisjointChunks::new(w, 0));
         cpu.pool().run(words.div_ceil(part), &|_, item| {
             let words = item * part..((item + 1) * part).min(words);
-            let end = (tiles.start + words.end * E::PACK).min(tiles.end);
-            let tiles = tiles.start + words.start * E::PACK..end;
+            let end = (tiles.start + words.end * T::PACK).min(tiles.end);
+            let tiles = tiles.start + words.start * T::PACK..end;
             let (v, w) = (to_v.as_mut_ptr(), to_w.as_mut_ptr());
             cpu.isa().dispatch(Transform {
                 plan: self,
                 x: x.read,
                 dy: dy.read.values,
-                measures,
+                statistics,
                 band,
                 tiles,
                 v,
@@ -246,7 +257,7 @@ impl plan::BackwardWeight {
                 at: words.start,
             });
         });
-        Block { v, w, measures }
+        Block { v, w, statistics }
     }
 }
 

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use crate::{
     conv::winograd::{
-        form::Form,
         grid::{BLOCK, Grid, Planes},
+        variant::Variant,
     },
     cpu::Cpu,
-    element::Element,
+    scalar::Scalar,
 };
 
 /// Words of the planes of a block aimed at: those that threads share, and a thread's own, of words of
@@ -22,20 +22,20 @@ const SUMS: usize = 5 << 18;
 pub(super) const PART: usize = 64;
 /// Output channels of an item.
 pub(super) const OUTPUTS: usize = 128;
-/// Output and input channels of an item that holds all elements: their sums are half of a usual L2
+/// Output and input channels of an item that holds all coefficients: their sums are half of a usual L2
 /// cache.
-pub(super) const SQUARE: (usize, usize) = (16, 256);
+pub(super) const CHANNEL_BLOCK: (usize, usize) = (16, 256);
 
 /// The blocks of tiles of a shape.
 ///
 /// The batch is cut into parts, as many as their sums may take memory, and these are added in order
 /// at the end. A thread takes a whole part, so that nothing but weights leaves its caches: two cores
 /// may be far from each other. Where parts are fewer than threads all work on one after the other,
-/// and an item is an element of the window and a group of output channels. Sums run over a part's
+/// and an item is a coefficient of the window and a group of output channels. Sums run over a part's
 /// tiles in order either way: no number of threads changes them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BackwardWeight {
-    pub(super) form: Form,
+pub(super) struct BackwardWeightPlan {
+    pub(super) variant: Variant,
     pub(super) input: Grid,
     pub(super) output: Grid,
     /// Tiles of the largest batch.
@@ -48,22 +48,27 @@ pub(super) struct BackwardWeight {
     pub(super) parts: usize,
 }
 
-impl BackwardWeight {
+impl BackwardWeightPlan {
     /// For up to `batch` images, whose tiles of input and output are numbered alike.
-    pub(super) fn new<E: Element>(form: Form, input: Grid, output: Grid, batch: usize) -> Self {
+    pub(super) fn new<T: Scalar>(
+        variant: Variant,
+        input: Grid,
+        output: Grid,
+        batch: usize,
+    ) -> Self {
         let tiles = batch * input.tiles();
-        let all = tiles.div_ceil(E::PACK);
-        let sums = form.weights() * (input.channels * output.channels + BLOCK);
+        let all = tiles.div_ceil(T::PACK);
+        let sums = variant.weight_coefficients() * (input.channels * output.channels + BLOCK);
         let parts = power_of_two((SUMS / sums).min(PARTS).min(all / PART));
-        let line = form.elements() * (input.channels + output.channels);
+        let line = variant.tile_coefficients() * (input.channels + output.channels);
         let words = |planes: usize| planes / line;
         let words = if parts > 1 {
-            words(PLANES * E::PACK).clamp(32, 128)
+            words(PLANES * T::PACK).clamp(32, 128)
         } else {
             words(SHARED_PLANES).clamp(128, 256)
         };
         let words = words.next_multiple_of(16).min(all);
-        BackwardWeight { form, input, output, tiles, pack: E::PACK, words, parts }
+        BackwardWeightPlan { variant, input, output, tiles, pack: T::PACK, words, parts }
     }
 
     pub(super) fn v(&self) -> Planes {
@@ -74,7 +79,7 @@ impl BackwardWeight {
         Planes { blocks: self.output.channels / BLOCK, tiles: self.words }
     }
 
-    /// Words of the sums of an element of the window.
+    /// Words of the sums of a coefficient of the window.
     pub(super) fn stride(&self) -> usize {
         self.input.channels * self.output.channels + BLOCK
     }
@@ -84,19 +89,20 @@ impl BackwardWeight {
         tiles <= self.words * self.pack
     }
 
-    /// Words of the sums of an item that holds all elements.
-    pub(super) fn square_len(&self) -> usize {
-        self.form.weights() * (SQUARE.0 * SQUARE.1 + BLOCK)
+    /// Words of the sums of an item that holds all coefficients.
+    pub(super) fn channel_block_len(&self) -> usize {
+        self.variant.weight_coefficients() * (CHANNEL_BLOCK.0 * CHANNEL_BLOCK.1 + BLOCK)
     }
 
     /// Words of the sums of a part.
     pub(super) fn sums_len(&self) -> usize {
-        self.form.weights() * self.stride()
+        self.variant.weight_coefficients() * self.stride()
     }
 
     /// Words of the planes of both sides.
     pub(super) fn planes_len(&self) -> usize {
-        self.v().len(self.form.elements()) + self.w().len(self.form.elements())
+        self.v().len(self.variant.tile_coefficients())
+            + self.w().len(self.variant.tile_coefficients())
     }
 
     /// The blocks of so many tiles.
@@ -123,7 +129,7 @@ impl BackwardWeight {
         let planes = if self.parts > 1 { cpu.threads() } else { 1 };
         let whole = self.parts == 1 && self.one_block(self.tiles);
         let sums = if whole { 0 } else { self.parts * self.sums_len() };
-        planes * self.planes_len() + sums.max(cpu.threads() * self.square_len())
+        planes * self.planes_len() + sums.max(cpu.threads() * self.channel_block_len())
     }
 }
 
@@ -200,7 +206,8 @@ mod tests {
         {
             let grid = |side| Grid { height, width, channels, side };
             for most in [1, 3, 32, 130] {
-                let plan = BackwardWeight::new::<Bf16>(Form::Plain, grid(4), grid(4), most);
+                let plan =
+                    BackwardWeightPlan::new::<Bf16>(Variant::UnitStride, grid(4), grid(4), most);
                 for batch in 1..=most {
                     let tiles = batch * plan.input.tiles();
                     let blocks = plan.blocks(tiles);

@@ -1,174 +1,57 @@
-//! Winograd convolution: 3x3, stride 2.
+//! F(4x4, 3x3) with a stride of 2.
 //!
-//! Outputs are cut into tiles of 4 x 4, whose inputs make 9 x 9 elements: 81 products where the
-//! direct method has 144. Elements of pixels that the transform leaves as they are share their
-//! weights: 6 x 6 planes of weights serve all.
+//! Outputs are cut into tiles of 4 x 4. A tile's 9 x 9 pixels become 81 coefficients, so it takes 81
+//! products per pair of channels where the direct method takes 144. Coefficients that are pixels as
+//! they are share their weights: 36 coefficients of weights serve all.
 
-mod forward;
+mod pass;
 
-use forward::Forward;
+pub(in crate::conv) use pass::StridedPass;
 
 use super::{
-    backward_weight::BackwardWeight,
-    form::Form,
-    grid::Grid,
-    pass::{Call, Products},
-    product::fixed,
-    weights::Plain,
+    backward_weight::BackwardWeight, conv::Winograd, grid::Grid, pass::PassWithFallback,
+    quantise::is_int16, variant::Variant,
 };
 use crate::{
     conv::{
-        algorithm::{Algorithm, Direction, Mode, NO_DATA, NO_WEIGHT},
-        epilogue::Finish,
-        operands::{Read, WeightsOf},
+        algorithm::{Algorithm, Direction},
+        config::ConvConfig,
         shape::ConvShape,
     },
     cpu::Cpu,
-    element::Element,
-    values::Dtype,
+    scalar::Scalar,
 };
 
-/// Fewer tiles are not worth the traffic of the transformed weights.
+/// With fewer tiles, reading the transformed weights costs more than the saved products.
 const FEWEST_TILES: usize = 32;
 
-/// A convolution of one shape in all directions that its mode needs.
-#[derive(Debug)]
-pub(in crate::conv) struct Strided {
-    shape: ConvShape,
-    forward: Products<Forward>,
-    backward_data: Option<Products<Forward>>,
-    backward_weight: Option<BackwardWeight>,
-}
-
-impl Strided {
+impl Winograd<StridedPass> {
     pub(in crate::conv) const ALGORITHM: Algorithm = Algorithm::Winograd { side: 4, stride: 2 };
 
-    /// Whether a shape has such a form, and the direct method is not the better one.
-    pub(in crate::conv) fn serves(s: &ConvShape, dtype: Dtype, batch: usize) -> bool {
-        Form::Strided.fits(s, dtype) && batch * grids(s).1.tiles() >= FEWEST_TILES
+    /// Whether this algorithm fits a convolution, and is faster than the direct method.
+    pub(in crate::conv) fn serves(config: &ConvConfig) -> bool {
+        let ConvConfig { shape, dtype, batch, .. } = config;
+        Variant::Strided.fits(shape, *dtype) && batch * grids(shape).1.tiles() >= FEWEST_TILES
     }
 
-    /// Of activations stored as `E`.
-    pub(in crate::conv) fn new<E: Element>(
-        s: ConvShape,
-        mode: Mode,
-        batch: usize,
-        cpu: &Cpu,
-    ) -> Self {
+    /// For activations stored as `T`.
+    pub(in crate::conv) fn new<T: Scalar>(config: &ConvConfig, cpu: &Cpu) -> Self {
+        let ConvConfig { shape: s, mode, batch, .. } = *config;
         let (input, output) = grids(&s);
-        let (tile, train) = (cpu.isa().tile(), mode.has(Direction::BackwardWeight));
-        let products = |from: Grid, to: Grid, gradient: bool| {
-            let wide = || Forward::new::<E::Wide>(from, to, gradient, batch, tile);
-            let pass = Forward::new::<E>(from, to, gradient, batch, tile);
-            Products::new(pass, fixed::<E>().then(wide), train, batch)
+        let (mr, train) = (cpu.isa().mr(), mode.has(Direction::BackwardWeight));
+        let pass = |from: Grid, to: Grid, gradient: bool| {
+            let wide = || StridedPass::new::<T::Wide>(from, to, gradient, batch, mr);
+            let pass = StridedPass::new::<T>(from, to, gradient, batch, mr);
+            PassWithFallback::new(pass, is_int16::<T>().then(wide), train, batch)
         };
-        Strided {
-            shape: s,
-            forward: products(input, output, false),
-            backward_data: mode.has(Direction::BackwardData).then(|| products(output, input, true)),
+        Winograd {
+            in_channels: s.in_channels,
+            forward: pass(input, output, false),
+            backward_data: mode.has(Direction::BackwardData).then(|| pass(output, input, true)),
             backward_weight: mode
                 .has(Direction::BackwardWeight)
-                .then(|| BackwardWeight::new::<E>(Form::Strided, input, output, batch)),
+                .then(|| BackwardWeight::new::<T>(Variant::Strided, input, output, batch)),
         }
-    }
-
-    pub(in crate::conv) fn packed_len(&self) -> usize {
-        let backward = self.backward_data.as_ref().map_or(0, Products::packed_len);
-        self.forward.packed_len().max(backward)
-    }
-
-    pub(in crate::conv) fn scratch_len(&self, cpu: &Cpu) -> usize {
-        let backward = self.backward_data.as_ref().map_or(0, |f| f.scratch_len(cpu));
-        let weight = self.backward_weight.as_ref().map_or(0, |w| w.scratch_len(cpu));
-        self.forward.scratch_len(cpu).max(backward).max(weight)
-    }
-
-    pub(in crate::conv) fn pack<E: Element>(
-        &self,
-        cpu: &Cpu,
-        weights: &[f32],
-        factors: Option<&[f32]>,
-        backward: bool,
-        packed: &mut [f32],
-    ) {
-        let products = if backward { self.backward() } else { &self.forward };
-        let plain = Plain { weights, in_channels: self.shape.in_channels, factors, backward };
-        products.pack::<E>(cpu, plain, packed);
-    }
-
-    fn backward(&self) -> &Products<Forward> {
-        self.backward_data.as_ref().expect(NO_DATA)
-    }
-
-    /// Whether a direction's weights are packed by the call itself.
-    ///
-    /// # Panics
-    /// If it is not prepared for the gradient of the input.
-    pub(in crate::conv) fn takes_plain(&self, direction: Direction) -> bool {
-        match direction {
-            Direction::BackwardData => self.backward().takes_plain(),
-            _ => self.forward.takes_plain(),
-        }
-    }
-
-    pub(in crate::conv) fn forward<E: Element>(
-        &self,
-        cpu: &Cpu,
-        batch: usize,
-        x: Read<'_, E>,
-        weights: WeightsOf<'_>,
-        y: &mut [E],
-        epilogue: Finish<'_, E>,
-        scratch: &mut [f32],
-    ) {
-        let call = Call { batch, x, y, epilogue };
-        self.products(cpu, false, call, weights, scratch);
-    }
-
-    pub(in crate::conv) fn backward_data<E: Element>(
-        &self,
-        cpu: &Cpu,
-        batch: usize,
-        dy: &[E],
-        weights: WeightsOf<'_>,
-        dx: &mut [E],
-        epilogue: Finish<'_, E>,
-        scratch: &mut [f32],
-    ) {
-        let call = Call { batch, x: dy.into(), y: dx, epilogue };
-        self.products(cpu, true, call, weights, scratch);
-    }
-
-    fn products<E: Element>(
-        &self,
-        cpu: &Cpu,
-        backward: bool,
-        call: Call<'_, E>,
-        weights: WeightsOf<'_>,
-        scratch: &mut [f32],
-    ) {
-        let products = if backward { self.backward() } else { &self.forward };
-        match weights {
-            WeightsOf::Packed(packed) => products.run_packed(cpu, call, packed, scratch),
-            WeightsOf::Plain(weights) => {
-                let in_channels = self.shape.in_channels;
-                let plain = Plain { weights, in_channels, factors: None, backward };
-                products.run_plain(cpu, call, plain, scratch);
-            }
-        }
-    }
-
-    pub(in crate::conv) fn backward_weight<E: Element>(
-        &self,
-        cpu: &Cpu,
-        batch: usize,
-        x: Read<'_, E>,
-        dy: &[E],
-        dw: &mut [f32],
-        scratch: &mut [f32],
-    ) {
-        let pass = self.backward_weight.as_ref().expect(NO_WEIGHT);
-        pass.run(cpu, batch, x, dy, dw, scratch);
     }
 }
 

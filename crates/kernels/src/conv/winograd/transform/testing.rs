@@ -1,6 +1,6 @@
 //! What tests of transforms share.
 
-use super::line::{Factor, Line, Window};
+use super::transform1d::{OperandTransform, Transform1d, UnscaledTransform};
 use crate::isa::Vector;
 
 pub(in crate::conv::winograd) fn first<V: Vector, const N: usize>(values: [V; N]) -> [f64; N] {
@@ -25,23 +25,23 @@ pub(in crate::conv::winograd) fn values<const N: usize>() -> [f32; N] {
     std::array::from_fn(|i| (i * i) as f32 * 0.7 - 3.1 * i as f32 + 1.3)
 }
 
-/// `<L a, b> = <a, T b>`.
+/// Checks that `<L a, b> = <a, T b>`.
 pub(in crate::conv::winograd) fn adjoint<
-    L: Line<A, B>,
-    T: Line<B, A>,
+    L: Transform1d<A, B>,
+    T: Transform1d<B, A>,
     V: Vector,
     const A: usize,
     const B: usize,
 >() {
     let (a, b) = (values::<A>(), values::<B>().map(|x| 2.0 - x * 0.3));
-    let left = dot(first(L::line(&splat::<V, A>(&a))), &b);
-    let right = dot(first(T::line(&splat::<V, B>(&b))), &a);
+    let left = dot(first(L::apply(&splat::<V, A>(&a))), &b);
+    let right = dot(first(T::apply(&splat::<V, B>(&b))), &a);
     assert!((left - right).abs() < 1e-4 * left.abs().max(1.0), "{left} {right}");
 }
 
-/// Norms are bounds, and no loose ones.
+/// Checks that norms are bounds, and tight ones.
 pub(in crate::conv::winograd) fn norms<
-    L: Factor<A, B>,
+    L: OperandTransform<A, B>,
     V: Vector,
     const A: usize,
     const B: usize,
@@ -50,7 +50,7 @@ pub(in crate::conv::winograd) fn norms<
     for i in 0..A {
         let mut unit = [0.0; A];
         unit[i] = 1.0;
-        for (sum, x) in squares.iter_mut().zip(first(L::line(&splat::<V, A>(&unit)))) {
+        for (sum, x) in squares.iter_mut().zip(first(L::apply(&splat::<V, A>(&unit)))) {
             *sum += x * x;
         }
     }
@@ -60,12 +60,12 @@ pub(in crate::conv::winograd) fn norms<
     }
 }
 
-/// Scales are what elements lack.
-pub(in crate::conv::winograd) fn scales<L: Window, V: Vector>() {
+/// Checks that unscaled coefficients times their scales are the coefficients.
+pub(in crate::conv::winograd) fn scales<L: UnscaledTransform, V: Vector>() {
     let g = splat::<V, 3>(&values());
-    let (all, bare) = (first(L::line(&g)), first(L::bare(&g)));
+    let (all, unscaled) = (first(L::apply(&g)), first(L::unscaled(&g)));
     for (i, want) in all.into_iter().enumerate() {
-        let got = bare[i] * f64::from(L::SCALES[i]);
+        let got = unscaled[i] * f64::from(L::SCALES[i]);
         assert!((got - want).abs() < 1e-5 * want.abs().max(1.0), "{got} for {want}");
     }
 }

@@ -1,19 +1,19 @@
-//! Weights to elements, and gradients of elements to those of weights.
+//! Weights to coefficients, and gradients of coefficients to those of weights.
 
-mod balance;
-mod norms;
+mod equalise;
+mod gram;
 mod pack;
 mod packed;
-mod plain;
+mod quant_scales;
+mod raw;
 mod taps;
-mod times;
 mod unpack;
 
-pub(super) use balance::balance;
-pub(super) use norms::Gram;
+pub(super) use equalise::equalise_by_weights;
+pub(super) use gram::Gram;
 pub(super) use pack::pack;
 pub(super) use packed::Packed;
-pub(super) use plain::Plain;
+pub(super) use quant_scales::{OutputScales, QuantScales};
+pub(super) use raw::RawWeights;
 pub(super) use taps::{LINES, MOST_LINES, Taps};
-pub(super) use times::{Lanes, Times};
-pub(super) use unpack::{Apart, unpack, unpack_row};
+pub(super) use unpack::{Strides, unpack, unpack_row};

@@ -3,136 +3,137 @@
 use std::{marker::PhantomData, ops::Range};
 
 use super::{
-    norms::Gram,
+    gram::Gram,
     packed::Packed,
-    plain::Plain,
+    quant_scales::{OutputScales, QuantScales},
+    raw::RawWeights,
     taps::LINES,
-    times::{Lanes, Times},
 };
 use crate::{
+    chunks::DisjointChunks,
     conv::winograd::{
-        factors::Factors,
-        form::Form,
+        equalisation::Equalisation,
         grid::BLOCK,
-        product::fixed,
-        transform::{Window, plain, strided},
+        quantise::is_int16,
+        transform::{UnscaledTransform, strided, unit_stride},
+        variant::Variant,
     },
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
-    parts::Parts,
+    scalar::Scalar,
 };
 
 /// Transforms weights of this layout. Those of integers are times the factors of the depth, which are
 /// there already.
-pub(in crate::conv::winograd) fn pack<E: Element>(
+pub(in crate::conv::winograd) fn pack<T: Scalar>(
     cpu: &Cpu,
-    plain: Plain<'_>,
+    raw: RawWeights<'_>,
     layout: Packed,
-    form: Form,
+    variant: Variant,
     packed: &mut [f32],
 ) {
     let wide = 2 * cpu.isa().lanes();
     // Integers need the norms of the whole depth.
-    let values = if fixed::<E>() { layout.depth * E::PACK } else { BLOCK };
-    let depths = layout.depth * E::PACK / values;
-    assert!(packed.len() >= layout.len(form.weights()));
-    let (packed, both) = packed.split_at_mut(layout.factors(form.weights()));
-    let (packed, both) = (Parts::new(packed, 0), &*both);
-    let factors = if fixed::<E>() { Factors::of(both, values) } else { Factors::NONE };
+    let values = if is_int16::<T>() { layout.depth * T::PACK } else { BLOCK };
+    let depths = layout.depth * T::PACK / values;
+    assert!(packed.len() >= layout.len(variant.weight_coefficients()));
+    let (packed, both) = packed.split_at_mut(layout.equalisation(variant.weight_coefficients()));
+    let (packed, both) = (DisjointChunks::new(packed, 0), &*both);
+    let equalisation =
+        if is_int16::<T>() { Equalisation::of(both, values) } else { Equalisation::NONE };
     cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
         let first = item / depths * wide;
         let start = item % depths * values;
-        cpu.isa().dispatch(Pack::<E> {
-            plain,
+        cpu.isa().dispatch(Pack::<T> {
+            raw,
             layout,
-            form,
+            variant,
             first,
             depth: start..start + values,
-            factors: factors.weights,
+            equalisation: equalisation.weights,
             to: packed.as_mut_ptr(),
-            element: PhantomData,
+            scalar: PhantomData,
         });
     });
 }
 
 /// A panel of outputs by some values of the depth.
-struct Pack<'a, E> {
-    plain: Plain<'a>,
+struct Pack<'a, T> {
+    raw: RawWeights<'a>,
     layout: Packed,
-    form: Form,
+    variant: Variant,
     first: usize,
     depth: Range<usize>,
-    factors: &'a [f32],
+    equalisation: &'a [f32],
     to: *mut f32,
-    element: PhantomData<E>,
+    scalar: PhantomData<T>,
 }
 
-impl<E: Element> Kernel for Pack<'_, E> {
+impl<T: Scalar> Kernel for Pack<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        match self.form {
-            Form::Plain => self.panel::<plain::Weight, V>(),
-            Form::Strided => self.panel::<strided::Weight, V>(),
+    fn run<V: Vector, const MR: usize>(self) {
+        match self.variant {
+            Variant::UnitStride => self.panel::<unit_stride::WeightTransform, V>(),
+            Variant::Strided => self.panel::<strided::WeightTransform, V>(),
         }
     }
 }
 
-impl<E: Element> Pack<'_, E> {
+impl<T: Scalar> Pack<'_, T> {
     #[inline(always)]
-    fn panel<L: Window, V: Vector>(self) {
-        let Pack { plain, layout, form, first, depth, factors, to, .. } = self;
+    fn panel<L: UnscaledTransform, V: Vector>(self) {
+        let Pack { raw, layout, variant, first, depth, equalisation, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Of a word for each lane, or two.
-        let mut turned = [0.0; 9 * 2 * BLOCK * 32];
-        let block = BLOCK * E::PACK;
-        let apart = layout.stride();
-        let mut times = Times::new();
+        let mut rotated = [0.0; 9 * 2 * BLOCK * 32];
+        let block = BLOCK * T::PACK;
+        let stride = layout.stride();
+        let mut quant = QuantScales::new();
         // SAFETY: `pack` has checked the length; each item has its own panel and depths.
         unsafe {
-            let mut lanes = Lanes::ONE;
-            if fixed::<E>() {
+            let mut lanes = OutputScales::ONE;
+            if is_int16::<T>() {
                 let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
                     let part = start..start + block;
-                    let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                    let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
                     gram.add::<V>(&taps, 0..block, width);
                 }
                 if !gram.is_usable(width) {
-                    let mut most = Lanes([0.0; 32]);
+                    let mut most = OutputScales([0.0; 32]);
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                        let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
                         taps.largest::<V>(0..block, width, &mut most);
                     }
                     lanes = most.powers_of_two();
                     gram = Gram::new();
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                        let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
                         taps.divide::<V>(0..block, width, &lanes);
                         gram.add::<V>(&taps, 0..block, width);
                     }
                 }
-                gram.squares::<L, V>(width, &mut times);
-                let units = to.add(layout.units() + first);
-                times.scale::<L, V>(form, width, &lanes, units, apart);
+                gram.squares::<L, V>(width, &mut quant);
+                let dequant = to.add(layout.dequant() + first);
+                quant.scale::<L, V>(variant, width, &lanes, dequant, stride);
             }
-            let is_divided = lanes.0 != Lanes::ONE.0;
+            let is_divided = lanes.0 != OutputScales::ONE.0;
             for start in depth.step_by(block) {
                 let part = start..start + block;
-                let taps = plain.taps::<E, V>(first, width, part, factors, &mut turned);
+                let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
                 if is_divided {
                     taps.divide::<V>(0..block, width, &lanes);
                 }
                 // Words of this panel: all panels before it are whole.
-                let to = to.add(first * layout.depth + start / E::PACK * width);
+                let to = to.add(first * layout.depth + start / T::PACK * width);
                 for (group, lines) in LINES.into_iter().enumerate() {
-                    let to = to.add(6 * lines.start * apart);
-                    taps.elements::<L, E, V>(group, 0..block, width, &times, to, apart);
+                    let to = to.add(6 * lines.start * stride);
+                    taps.transform::<L, T, V>(group, 0..block, width, &quant, to, stride);
                 }
             }
         }

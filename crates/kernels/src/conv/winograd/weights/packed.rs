@@ -2,12 +2,13 @@
 
 use crate::conv::winograd::grid::BLOCK;
 
-/// Where transformed weights lie: `[element][panel of outputs][k word][2 vectors]`, and what those
-/// are worth, if they are integers: `[output]` after each element. [Factors] of the depth come last.
+/// The layout of transformed weights: `[coefficient][panel of outputs][word of the depth][2 vectors]`.
+/// Where they are integers, each coefficient is followed by its dequantisation scales, `[output]`, and
+/// the [factors] of the depth come last.
 ///
-/// [Factors]: crate::conv::winograd::factors
+/// [factors]: crate::conv::winograd::equalisation
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conv::winograd) struct Packed {
+pub(in crate::conv) struct Packed {
     /// Outputs of the product: output channels forward, input channels backward.
     pub(in crate::conv::winograd) outputs: usize,
     /// Words of the depth.
@@ -15,22 +16,23 @@ pub(in crate::conv::winograd) struct Packed {
 }
 
 impl Packed {
-    /// Words from one element to the next.
+    /// Words from one coefficient to the next.
     pub(in crate::conv::winograd) fn stride(&self) -> usize {
         self.outputs * (self.depth + 1) + BLOCK
     }
 
-    /// Where an element's units start.
-    pub(in crate::conv::winograd) fn units(&self) -> usize {
+    /// Where a coefficient's dequantisation scales start.
+    pub(in crate::conv::winograd) fn dequant(&self) -> usize {
         self.outputs * self.depth
     }
 
     /// Where factors of the depth start: two for each of two values in a word.
-    pub(in crate::conv::winograd) fn factors(&self, elements: usize) -> usize {
-        elements * self.stride()
+    pub(in crate::conv::winograd) fn equalisation(&self, coefficients: usize) -> usize {
+        coefficients * self.stride()
     }
 
-    pub(in crate::conv::winograd) fn len(&self, elements: usize) -> usize {
-        self.factors(elements) + 4 * self.depth
+    /// Words of all.
+    pub(in crate::conv::winograd) fn len(&self, coefficients: usize) -> usize {
+        self.equalisation(coefficients) + 4 * self.depth
     }
 }

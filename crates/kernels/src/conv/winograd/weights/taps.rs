@@ -1,16 +1,16 @@
-//! Weights brought together, and their elements.
+//! Weights brought together, and their coefficients.
 
 use std::ops::Range;
 
-use super::times::{Lanes, Times};
+use super::quant_scales::{OutputScales, QuantScales};
 use crate::{
-    conv::winograd::{product::fixed, transform::Window},
-    element::Element,
+    conv::winograd::{quantise::is_int16, transform::UnscaledTransform},
     isa::Vector,
+    scalar::Scalar,
 };
 
-/// Lines of elements made at once: pairs share sums, and more would outgrow the registers. So few
-/// elements of part of the depth stay in a cache beside all that they are multiplied with.
+/// Lines of coefficients made at once: pairs share sums, and more would outgrow the registers. So few
+/// coefficients of part of the depth stay in a cache beside all that they are multiplied with.
 pub(in crate::conv::winograd) const LINES: [Range<usize>; 4] = [0..1, 1..3, 3..5, 5..6];
 /// Lines of a group, at most.
 pub(in crate::conv::winograd) const MOST_LINES: usize = 2;
@@ -26,7 +26,7 @@ pub(in crate::conv::winograd) struct Taps {
 }
 
 impl Taps {
-    /// Of what [`Plain::gather`](super::Plain::gather) brings together.
+    /// Of what [`RawWeights::gather`](super::RawWeights::gather) brings together.
     pub(in crate::conv::winograd) fn gathered(rows: *mut f32, width: usize) -> Self {
         // Turned by half a circle.
         let start = rows.wrapping_add(8 * width);
@@ -49,14 +49,14 @@ impl Taps {
     /// Brings the largest of each output's weights, of some values of the depth, near 1.
     ///
     /// # Safety
-    /// As [`Taps::elements`]; nobody else may use the weights.
+    /// As [`Taps::transform`]; nobody else may use the weights.
     #[inline(always)]
     pub(in crate::conv::winograd) unsafe fn normalize<V: Vector>(
         &self,
         depth: Range<usize>,
         width: usize,
-    ) -> Lanes {
-        let mut most = Lanes([0.0; 32]);
+    ) -> OutputScales {
+        let mut most = OutputScales([0.0; 32]);
         // SAFETY: the caller's contract.
         unsafe {
             self.largest::<V>(depth.clone(), width, &mut most);
@@ -69,13 +69,13 @@ impl Taps {
     /// Raises the largest of each output's weights to those of some values of the depth.
     ///
     /// # Safety
-    /// As [`Taps::elements`].
+    /// As [`Taps::transform`].
     #[inline(always)]
     pub(super) unsafe fn largest<V: Vector>(
         &self,
         depth: Range<usize>,
         width: usize,
-        most: &mut Lanes,
+        most: &mut OutputScales,
     ) {
         for (k, lane) in depth.flat_map(|k| (0..width).step_by(V::LANES).map(move |n| (k, n))) {
             let mut largest = V::read(&most.0[lane..]);
@@ -98,44 +98,48 @@ impl Taps {
         &self,
         depth: Range<usize>,
         width: usize,
-        lanes: &Lanes,
+        lanes: &OutputScales,
     ) {
-        let over = lanes.0.map(|x| 1.0 / x);
+        let inverse = lanes.0.map(|x| 1.0 / x);
         for (k, lane) in depth.flat_map(|k| (0..width).step_by(V::LANES).map(move |n| (k, n))) {
-            let times = V::read(&over[lane..]);
+            let inverse = V::read(&inverse[lane..]);
             for window in 0..9 {
                 // SAFETY: the caller's contract.
                 unsafe {
                     let at = self.start.add(k * self.value + lane).offset(window * self.window);
-                    V::load(at).mul(times).store(at);
+                    V::load(at).mul(inverse).store(at);
                 }
             }
         }
     }
 
-    /// Elements of a [group of lines](LINES), of some values of the depth: `[word][width]`, elements
-    /// `stride` words apart. Integers are of [bare](Window::bare) ones.
+    /// Coefficients of a [group of lines](LINES), of some values of the depth: `[word][width]`, coefficients
+    /// `stride` words apart. Integers are of [unscaled](UnscaledTransform::unscaled) ones.
     ///
     /// # Safety
     /// The weights must be there, `width` of them a multiple of the lanes and at most 32; `to` must
     /// have room.
     #[inline(always)]
-    pub(in crate::conv::winograd) unsafe fn elements<L: Window, E: Element, V: Vector>(
+    pub(in crate::conv::winograd) unsafe fn transform<
+        L: UnscaledTransform,
+        T: Scalar,
+        V: Vector,
+    >(
         &self,
         group: usize,
         depth: Range<usize>,
         width: usize,
-        times: &Times,
+        quant: &QuantScales,
         to: *mut f32,
         stride: usize,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
             match group {
-                0 => self.words::<L, E, V, 0, 1>(depth, width, times, to, stride),
-                1 => self.words::<L, E, V, 1, 2>(depth, width, times, to, stride),
-                2 => self.words::<L, E, V, 3, 2>(depth, width, times, to, stride),
-                _ => self.words::<L, E, V, 5, 1>(depth, width, times, to, stride),
+                0 => self.words::<L, T, V, 0, 1>(depth, width, quant, to, stride),
+                1 => self.words::<L, T, V, 1, 2>(depth, width, quant, to, stride),
+                2 => self.words::<L, T, V, 3, 2>(depth, width, quant, to, stride),
+                _ => self.words::<L, T, V, 5, 1>(depth, width, quant, to, stride),
             }
         }
     }
@@ -143,57 +147,57 @@ impl Taps {
     /// Those of `N` lines from `I` on.
     ///
     /// # Safety
-    /// As [`Taps::elements`].
+    /// As [`Taps::transform`].
     #[inline(always)]
-    unsafe fn words<L: Window, E: Element, V: Vector, const I: usize, const N: usize>(
+    unsafe fn words<L: UnscaledTransform, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
         depth: Range<usize>,
         width: usize,
-        times: &Times,
+        quant: &QuantScales,
         to: *mut f32,
         stride: usize,
     ) {
-        for word in 0..depth.len() / E::PACK {
-            let k = depth.start + word * E::PACK;
+        for word in 0..depth.len() / T::PACK {
+            let k = depth.start + word * T::PACK;
             for lane in (0..width).step_by(V::LANES) {
                 // SAFETY: the caller's contract.
                 unsafe {
                     let to = to.add(word * width + lane);
-                    self.lines::<L, E, V, I, N>(k, lane, times, to, stride);
+                    self.lines::<L, T, V, I, N>(k, lane, quant, to, stride);
                 }
             }
         }
     }
 
-    /// `N` lines of elements from `I` on, of a word.
+    /// `N` lines of coefficients from `I` on, of a word.
     ///
     /// # Safety
-    /// As [`Taps::elements`].
+    /// As [`Taps::transform`].
     #[inline(always)]
-    unsafe fn lines<L: Window, E: Element, V: Vector, const I: usize, const N: usize>(
+    unsafe fn lines<L: UnscaledTransform, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
         k: usize,
         lane: usize,
-        times: &Times,
+        quant: &QuantScales,
         to: *mut f32,
         stride: usize,
     ) {
         // SAFETY: the caller's contract.
         unsafe {
-            let low = self.half::<L, E, V, I, N>(k, lane);
+            let low = self.half::<L, T, V, I, N>(k, lane);
             let mut high = low;
-            if fixed::<E>() {
-                high = self.half::<L, E, V, I, N>(k + 1, lane);
+            if is_int16::<T>() {
+                high = self.half::<L, T, V, I, N>(k + 1, lane);
             }
             for i in 0..N {
-                let mut line = transform::<L, E, V>(&low[i]);
-                if fixed::<E>() {
-                    for (j, next) in transform::<L, E, V>(&high[i]).into_iter().enumerate() {
-                        let times = V::load(times.0[6 * (I + i) + j].as_ptr().add(lane));
-                        line[j] = V::pair_i16(line[j], next, [times; 2]);
+                let mut coefficients = line::<L, T, V>(&low[i]);
+                if is_int16::<T>() {
+                    for (j, next) in line::<L, T, V>(&high[i]).into_iter().enumerate() {
+                        let quant = V::load(quant.0[6 * (I + i) + j].as_ptr().add(lane));
+                        coefficients[j] = V::pair_i16(coefficients[j], next, [quant; 2]);
                     }
                 }
-                for (j, u) in line.into_iter().enumerate() {
+                for (j, u) in coefficients.into_iter().enumerate() {
                     u.store(to.add((6 * i + j) * stride));
                 }
             }
@@ -205,7 +209,7 @@ impl Taps {
     /// # Safety
     /// The weights must be there.
     #[inline(always)]
-    unsafe fn half<L: Window, E: Element, V: Vector, const I: usize, const N: usize>(
+    unsafe fn half<L: UnscaledTransform, T: Scalar, V: Vector, const I: usize, const N: usize>(
         &self,
         k: usize,
         lane: usize,
@@ -218,17 +222,17 @@ impl Taps {
         for column in 0..3 {
             let g = [rows[0][column], rows[1][column], rows[2][column]];
             // Compilers leave out what is not used.
-            let line = transform::<L, E, V>(&g);
+            let all = line::<L, T, V>(&g);
             for i in 0..N {
-                half[i][column] = line[I + i];
+                half[i][column] = all[I + i];
             }
         }
         half
     }
 }
 
-/// Of integers' weights, the bare elements.
+/// Of integers' weights, the unscaled coefficients.
 #[inline(always)]
-fn transform<L: Window, E: Element, V: Vector>(g: &[V; 3]) -> [V; 6] {
-    if fixed::<E>() { L::bare(g) } else { L::line(g) }
+fn line<L: UnscaledTransform, T: Scalar, V: Vector>(g: &[V; 3]) -> [V; 6] {
+    if is_int16::<T>() { L::unscaled(g) } else { L::apply(g) }
 }

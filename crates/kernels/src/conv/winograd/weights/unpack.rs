@@ -1,24 +1,24 @@
-//! Gradients of elements to those of weights.
+//! Gradients of coefficients to those of weights.
 
 use std::marker::PhantomData;
 
 use crate::{
+    chunks::DisjointChunks,
     conv::winograd::{
-        form::Form,
-        product::{channel_at, fixed},
-        transform::{Half, Line, plain, strided},
+        quantise::{channel_at, is_int16},
+        transform::{HalfTransformed, Transform1d, strided, unit_stride},
+        variant::Variant,
     },
     cpu::Cpu,
-    element::Element,
     isa::{Kernel, Vector},
-    parts::Parts,
+    scalar::Scalar,
 };
 
-/// Where sums of a gradient of weights lie, `[part][element][out][in]`, in words.
+/// Where sums of a gradient of weights lie, `[part][coefficient][out][in]`, in words.
 #[derive(Clone, Copy)]
-pub(in crate::conv::winograd) struct Apart {
-    /// From one element to the next.
-    pub(in crate::conv::winograd) elements: usize,
+pub(in crate::conv::winograd) struct Strides {
+    /// From one coefficient to the next.
+    pub(in crate::conv::winograd) coefficients: usize,
     /// From one part of the batch to the next.
     pub(in crate::conv::winograd) parts: usize,
     /// How many parts there are.
@@ -26,73 +26,85 @@ pub(in crate::conv::winograd) struct Apart {
 }
 
 /// `G^T U G`: sums, over all parts in order, to `dw[out][3][3][in]`.
-pub(in crate::conv::winograd) fn unpack<E: Element>(
+pub(in crate::conv::winograd) fn unpack<T: Scalar>(
     cpu: &Cpu,
-    form: Form,
+    variant: Variant,
     sums: &[f32],
-    apart: Apart,
+    strides: Strides,
     (in_channels, out_channels): (usize, usize),
     dw: &mut [f32],
 ) {
     assert!(dw.len() >= out_channels * 9 * in_channels);
-    assert!(sums.len() >= apart.count * apart.parts);
-    assert!(apart.parts >= form.weights() * apart.elements);
-    assert!(apart.elements >= in_channels * out_channels);
-    let dw = Parts::new(dw, 0);
+    assert!(sums.len() >= strides.count * strides.parts);
+    assert!(strides.parts >= variant.weight_coefficients() * strides.coefficients);
+    assert!(strides.coefficients >= in_channels * out_channels);
+    let dw = DisjointChunks::new(dw, 0);
     cpu.pool().run(out_channels, &|_, place| {
-        let (dw, element) = (dw.as_mut_ptr(), PhantomData::<E>);
-        cpu.isa().dispatch(Unpack { form, sums, apart, place, channels: in_channels, dw, element });
+        let (dw, scalar) = (dw.as_mut_ptr(), PhantomData::<T>);
+        cpu.isa().dispatch(Unpack {
+            variant,
+            sums,
+            strides,
+            place,
+            channels: in_channels,
+            dw,
+            scalar,
+        });
     });
 }
 
-struct Unpack<'a, E> {
-    form: Form,
+struct Unpack<'a, T> {
+    variant: Variant,
     sums: &'a [f32],
-    apart: Apart,
+    strides: Strides,
     /// Of the output channel.
     place: usize,
     /// Input channels.
     channels: usize,
     dw: *mut f32,
-    element: PhantomData<E>,
+    scalar: PhantomData<T>,
 }
 
-impl<E: Element> Kernel for Unpack<'_, E> {
+impl<T: Scalar> Kernel for Unpack<'_, T> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
-    fn run<V: Vector, const TILE: usize>(self) {
-        let Unpack { form, sums, apart, place, channels, dw, .. } = self;
+    fn run<V: Vector, const MR: usize>(self) {
+        let Unpack { variant, sums, strides, place, channels, dw, .. } = self;
         // SAFETY: `unpack` has checked the lengths; each item has its own channel.
         unsafe {
             let sums = sums.as_ptr().add(place * channels);
-            let dw = dw.add(channel_at::<E, V>(place) * 9 * channels);
-            unpack_row::<E, V>(form, sums, apart, channels, dw, channels);
+            let dw = dw.add(channel_at::<T, V>(place) * 9 * channels);
+            unpack_row::<T, V>(variant, sums, strides, channels, dw, channels);
         }
     }
 }
 
 /// One output channel: sums, at their channels' [places](channel_at), to nine taps `tap` words apart, by
-/// the adjoint of the form's transform of windows.
+/// the adjoint of the variant's weight transform.
 ///
 /// # Safety
-/// Each element must hold `channels` values, a multiple of the lanes' words, and each tap have room
+/// Each coefficient must hold `channels` values, a multiple of the lanes' words, and each tap have room
 /// for them.
 #[inline(always)]
-pub(in crate::conv::winograd) unsafe fn unpack_row<E: Element, V: Vector>(
-    form: Form,
+pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
+    variant: Variant,
     sums: *const f32,
-    apart: Apart,
+    strides: Strides,
     channels: usize,
     dw: *mut f32,
     tap: usize,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
-        match form {
-            Form::Plain => row::<plain::WeightAdjoint, E, V, 6>(sums, apart, channels, dw, tap),
-            Form::Strided => row::<strided::WeightAdjoint, E, V, 6>(sums, apart, channels, dw, tap),
+        match variant {
+            Variant::UnitStride => {
+                row::<unit_stride::WeightAdjoint, T, V, 6>(sums, strides, channels, dw, tap)
+            }
+            Variant::Strided => {
+                row::<strided::WeightAdjoint, T, V, 6>(sums, strides, channels, dw, tap)
+            }
         }
     }
 }
@@ -102,27 +114,27 @@ pub(in crate::conv::winograd) unsafe fn unpack_row<E: Element, V: Vector>(
 /// # Safety
 /// As there.
 #[inline(always)]
-unsafe fn row<L: Line<N, 3>, E: Element, V: Vector, const N: usize>(
+unsafe fn row<L: Transform1d<N, 3>, T: Scalar, V: Vector, const N: usize>(
     sums: *const f32,
-    apart: Apart,
+    strides: Strides,
     channels: usize,
     dw: *mut f32,
     tap: usize,
 ) {
     let whole = |bytes: usize| bytes.is_multiple_of(V::LANES * size_of::<f32>());
     let stream = tap >= LARGE && whole(dw as usize) && whole(tap * size_of::<f32>());
-    for channel in (0..channels).step_by(V::LANES * E::PACK) {
+    for channel in (0..channels).step_by(V::LANES * T::PACK) {
         // SAFETY: the caller's contract.
         unsafe {
-            let first = taps::<L, V, N>(sums.add(channel), apart);
+            let first = taps::<L, V, N>(sums.add(channel), strides);
             let mut both = [first, first];
-            if fixed::<E>() {
-                both[1] = taps::<L, V, N>(sums.add(channel + V::LANES), apart);
+            if is_int16::<T>() {
+                both[1] = taps::<L, V, N>(sums.add(channel + V::LANES), strides);
             }
             for i in 0..9 {
                 let to = dw.add(i * tap + channel);
-                if fixed::<E>() {
-                    let [low, high] = V::alternate(both[0][i], both[1][i]);
+                if is_int16::<T>() {
+                    let [low, high] = V::interleave(both[0][i], both[1][i]);
                     write(low, to, stream);
                     write(high, to.add(V::LANES), stream);
                 } else {
@@ -151,28 +163,31 @@ unsafe fn write<V: Vector>(value: V, to: *mut f32, stream: bool) {
 /// The nine taps of a vector of places.
 ///
 /// # Safety
-/// Each element must hold it.
+/// Each coefficient must hold it.
 #[inline(always)]
-unsafe fn taps<L: Line<N, 3>, V: Vector, const N: usize>(sums: *const f32, apart: Apart) -> [V; 9] {
-    let mut half = Half::<V, 3, N>::new();
+unsafe fn taps<L: Transform1d<N, 3>, V: Vector, const N: usize>(
+    sums: *const f32,
+    strides: Strides,
+) -> [V; 9] {
+    let mut half = HalfTransformed::<V, 3, N>::new();
     for j in 0..N {
         let mut u = [V::zero(); N];
         for (i, u) in u.iter_mut().enumerate() {
             // SAFETY: the caller's contract.
             unsafe {
-                let sums = sums.add((i * N + j) * apart.elements);
+                let sums = sums.add((i * N + j) * strides.coefficients);
                 *u = V::load(sums);
-                for part in 1..apart.count {
-                    *u = u.add(V::load(sums.add(part * apart.parts)));
+                for part in 1..strides.count {
+                    *u = u.add(V::load(sums.add(part * strides.parts)));
                 }
             }
         }
-        half.set(j, L::line(&u));
+        half.set(j, L::apply(&u));
     }
     let mut taps = [V::zero(); 9];
     for (i, taps) in taps.chunks_exact_mut(3).enumerate() {
         // SAFETY: all columns are set.
-        taps.copy_from_slice(&L::line(unsafe { half.row(i) }));
+        taps.copy_from_slice(&L::apply(unsafe { half.row(i) }));
     }
     taps
 }

@@ -1,0 +1,42 @@
+//! A trained network and the data set to evaluate it on: arguments that several verbs share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use resnet::{Arch, data::DataSource};
+
+use super::{
+    shared::{DataDir, Dtype, NormalisationArgs},
+    values,
+};
+
+/// A trained network, and how to run it.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// A run folder (its `best`, or `last` where there was no validation set); a file: safetensors,
+    /// PyTorch or ONNX; or `demo`, a trained ResNet-20
+    #[arg(id = "model", value_name = "MODEL", help_heading = None)]
+    pub(crate) path: PathBuf,
+    /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) arch: Option<Arch>,
+    /// Data type of activations, whatever the network was trained in
+    #[arg(long, value_enum, default_value = "fp32")]
+    pub(crate) dtype: Dtype,
+    #[command(flatten)]
+    pub(crate) normalisation: NormalisationArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluationArgs {
+    #[command(flatten, next_help_heading = "Model")]
+    pub(crate) model: ModelArgs,
+    /// Data set to evaluate on: cifar10 or synthetic [default: the run's, or cifar10]
+    #[arg(value_name = "DATA", help_heading = None)]
+    pub(crate) data: Option<DataSource>,
+    /// Evaluate on the first N test images only
+    #[arg(long, value_name = "N", value_parser = values::count, help_heading = "Data")]
+    pub(crate) limit_test: Option<usize>,
+    #[command(flatten, next_help_heading = "Data")]
+    pub(crate) data_dir: DataDir,
+}

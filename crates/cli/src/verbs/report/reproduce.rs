@@ -1,0 +1,204 @@
+//! The command that reproduces a run.
+
+use std::path::Path;
+
+use resnet::{
+    config::TrainConfig,
+    data,
+    optim::SgdConfig,
+    recipe::{Length, Recipe},
+};
+use resnet_formats::{Shown, quoted};
+
+/// A shell command, and a note about it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Reproduction {
+    pub(super) command: String,
+    pub(super) note: Option<String>,
+}
+
+/// The command that reproduces a run: its recipe, with options for every change. If no options
+/// express the run, the command starts from its `config.toml`.
+pub(super) fn reproduce(config: &TrainConfig) -> Reproduction {
+    match options(config) {
+        Some(words) => {
+            let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+            let note = config
+                .init_from
+                .as_ref()
+                .map(|file| format!("It needs the initial weights {}.", file.shown()));
+            Reproduction { command: words.join(" "), note }
+        }
+        None => Reproduction {
+            command: "resnet train --resume again".to_owned(),
+            note: Some(
+                "First save the configuration below as again/config.toml: no command-line options \
+                 express the recipe of this run, or its length (set by --budget)."
+                    .to_owned(),
+            ),
+        },
+    }
+}
+
+/// `resnet train` and its arguments; none if they cannot express the run.
+fn options(config: &TrainConfig) -> Option<Vec<String>> {
+    let TrainConfig { arch, data, recipe, .. } = config;
+    let plain = Recipe::named(&recipe.name, *arch)?;
+    let mut words = ["resnet", "train", &data.name].map(str::to_owned).to_vec();
+    let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+    let steps_per_epoch = config.steps_per_epoch();
+    option("arch", arch.to_string());
+    option("recipe", recipe.name.clone());
+    if plain.length.steps(steps_per_epoch) != config.total_steps {
+        if !config.total_steps.is_multiple_of(steps_per_epoch) {
+            return None;
+        }
+        option("epochs", config.epochs().to_string());
+    }
+    if plain.batch_size != recipe.batch_size {
+        option("batch-size", recipe.batch_size.to_string());
+    }
+    if plain.lr != recipe.lr {
+        option("lr", recipe.lr.to_string());
+    }
+    if plain.sgd.momentum != recipe.sgd.momentum {
+        option("momentum", recipe.sgd.momentum.to_string());
+    }
+    if plain.sgd.weight_decay != recipe.sgd.weight_decay {
+        option("weight-decay", recipe.sgd.weight_decay.to_string());
+    }
+    if plain.label_smoothing != recipe.label_smoothing {
+        option("label-smoothing", recipe.label_smoothing.to_string());
+    }
+    // The default depends on the machine.
+    option("dtype", recipe.dtype.to_string());
+    if config.seed != 0 {
+        option("seed", config.seed.to_string());
+    }
+    for (name, images) in [
+        ("validation", Some(data.validation).filter(|&n| n > 0)),
+        ("limit-train", data.limit_train),
+        ("limit-test", data.limit_test),
+    ] {
+        images.into_iter().for_each(|n| option(name, n.to_string()));
+    }
+    let usual = data::info(&data.name, Path::new("")).ok().map(|info| info.normalisation);
+    if usual.as_ref() != Some(&data.normalisation) {
+        let list =
+            |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+        option("mean", list(&data.normalisation.mean));
+        option("std", list(&data.normalisation.std));
+    }
+    if let Some(file) = &config.init_from {
+        let start = if config.continues_after.is_some() { "resume" } else { "init" };
+        option(start, file.to_str()?.to_owned());
+    }
+    if let Some(dir) = &data.dir {
+        option("data-dir", dir.to_str()?.to_owned());
+    }
+    if config.save_torch {
+        words.push("--save-torch".to_owned());
+    }
+    // The other fields of a recipe have no options.
+    let expressed = Recipe {
+        name: recipe.name.clone(),
+        length: Length::Steps(0),
+        batch_size: recipe.batch_size,
+        dtype: recipe.dtype,
+        lr: recipe.lr,
+        label_smoothing: recipe.label_smoothing,
+        sgd: SgdConfig {
+            momentum: recipe.sgd.momentum,
+            weight_decay: recipe.sgd.weight_decay,
+            ..plain.sgd
+        },
+        ..plain
+    };
+    (expressed == Recipe { length: Length::Steps(0), ..recipe.clone() }).then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use resnet::{
+        Cpu,
+        data::{LoadOptions, load},
+        schedule::Schedule,
+    };
+
+    use super::*;
+    use crate::{
+        args::{Cli, Verb},
+        config::{self, StartingPoint},
+    };
+
+    /// The configuration of a command line, as `resnet train` makes it.
+    fn configured(line: &str) -> TrainConfig {
+        let Verb::Train(args) = Cli::try_parse_from(line.split(' ')).unwrap().verb else {
+            panic!("another verb")
+        };
+        let start = StartingPoint {
+            arch: args.arch,
+            checkpoint: args.start.init.clone().or(args.start.resume.clone()),
+            finished_epochs: args.start.resume.as_ref().map(|_| 0),
+        };
+        let options = LoadOptions {
+            limit_train: args.images.limit_train,
+            limit_test: args.images.limit_test,
+            ..LoadOptions::default()
+        };
+        let data = load("synthetic", &options).unwrap();
+        config::build(&args, &start, &data, &Cpu::new(1).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_command_reproduces_the_configuration() {
+        let begin = "resnet train synthetic --limit-train 100 --limit-test 7";
+        for line in [
+            format!("{begin} --arch resnet8"),
+            format!("{begin} --arch resnet20 --recipe paper --dtype fp32"),
+            format!(
+                "{begin} --arch resnet8 --recipe walkthrough --epochs 3 --seed 9 --validation 20"
+            ),
+            format!(
+                "{begin} --batch-size 10 --lr 0.00015 --momentum 0.8 --weight-decay 0.0001 \
+                 --label-smoothing 0.05 --dtype bf16 --mean 0,0.5,1 --std 1,2,3 --save-torch"
+            ),
+            format!("{begin} --arch resnet8 --init /a/b.safetensors --data-dir /data"),
+            format!("{begin} --arch resnet8 --resume /a/b.pt"),
+        ] {
+            let config = configured(&line);
+            let Reproduction { command, note } = reproduce(&config);
+            assert_eq!(configured(&command), config, "{command}");
+            assert_eq!(note.is_some(), line.contains("/a/b"));
+        }
+    }
+
+    #[test]
+    fn default_values_are_left_out() {
+        let line = "resnet train synthetic --arch resnet8 --recipe fast --dtype fp32 \
+                    --limit-train 50 --limit-test 1";
+        assert_eq!(reproduce(&configured(line)).command, line);
+    }
+
+    #[test]
+    fn a_run_that_options_cannot_express_uses_its_configuration() {
+        let config = configured("resnet train synthetic --limit-train 300 --limit-test 1");
+        for change in [
+            |c: &mut TrainConfig| c.total_steps += 1,
+            |c: &mut TrainConfig| c.recipe.schedule = Schedule::OneCycle { peak: 0.5 },
+            |c: &mut TrainConfig| c.recipe.augment.flip = false,
+            |c: &mut TrainConfig| c.recipe.name = "mine".into(),
+        ] {
+            let mut other = config.clone();
+            change(&mut other);
+            let Reproduction { command, note } = reproduce(&other);
+            assert_eq!(command, "resnet train --resume again");
+            assert!(note.unwrap().contains("again/config.toml"));
+        }
+        // A --budget may result in whole epochs.
+        let mut whole = config.clone();
+        whole.total_steps = 9 * whole.steps_per_epoch();
+        assert!(reproduce(&whole).command.contains("--epochs 9"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Detects truncated and unsupported files that the decoders would accept.
+
+use image::ImageFormat;
+
+use super::PhotoError;
+
+pub(super) fn check(bytes: &[u8], format: ImageFormat) -> Result<(), PhotoError> {
+    match format {
+        ImageFormat::Jpeg => jpeg(bytes),
+        ImageFormat::WebP => webp(bytes),
+        _ => Ok(()),
+    }
+}
+
+/// A WebP states its length. Its orientation follows the image: without this check, a truncated
+/// file would be decoded with the wrong orientation.
+fn webp(bytes: &[u8]) -> Result<(), PhotoError> {
+    let len = bytes.get(4..8).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes);
+    let is_whole = |len: u32| bytes.len() as u64 >= 8 + u64::from(len);
+    len.is_some_and(is_whole).then_some(()).ok_or(PhotoError::Truncated)
+}
+
+/// Walks through a JPEG's segments. Unsupported variants are reported by name, and an end-of-image
+/// marker must follow the start of the first scan. Decoders fill missing data with grey, as
+/// browsers do; Pillow rejects it.
+fn jpeg(bytes: &[u8]) -> Result<(), PhotoError> {
+    let other = |kind: &str| Err(PhotoError::UnsupportedFeature(kind.into()));
+    let mut rest = bytes.get(2..).unwrap_or_default();
+    // A segment is 0xFF, a marker and, except for a few markers, a length that includes itself.
+    // Thumbnails inside segments have their own end-of-image markers.
+    while let [0xFF, marker, after @ ..] = rest {
+        rest = match (marker, after) {
+            (0xFF, _) => &rest[1..], // fill
+            (0x01 | 0xD0..=0xD8, _) => after,
+            (0xDA, _) => return ends(after),
+            (0xC3, _) => return other("lossless JPEG"),
+            (0xC5..=0xC7, _) => return other("hierarchical JPEG"),
+            (0xC9..=0xCF, _) if *marker != 0xCC => return other("arithmetic coding"),
+            (0xC0..=0xC2, [_, _, bits, ..]) if *bits != 8 => {
+                return other(&format!("{bits} bits per channel"));
+            }
+            (_, [high, low, ..]) => {
+                let len = usize::from(u16::from_be_bytes([*high, *low]));
+                after.get(len.max(2)..).unwrap_or_default()
+            }
+            _ => return Err(PhotoError::Truncated),
+        };
+    }
+    // A segment is missing: the decoder searches for the next one.
+    ends(bytes)
+}
+
+/// Whether there is an end-of-image marker. Its bytes cannot occur within a scan.
+fn ends(bytes: &[u8]) -> Result<(), PhotoError> {
+    let is_end = |pair: &[u8]| pair == [0xFF, 0xD9];
+    bytes.windows(2).any(is_end).then_some(()).ok_or(PhotoError::Truncated)
+}

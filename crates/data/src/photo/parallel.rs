@@ -1,0 +1,112 @@
+//! Decodes photos in parallel, within a memory budget.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use resnet_network::preprocess::Preparation;
+
+use super::{
+    PhotoError, PhotoFileError,
+    decode::{Header, all, open},
+    limits::{BYTES_PER_PIXEL, MAX_PIXELS},
+};
+
+/// Bytes that all photos together may need while they are decoded: those of the largest photo.
+const BUDGET: u64 = BYTES_PER_PIXEL * MAX_PIXELS;
+/// Of the files above this size, only one is in memory at a time.
+const LARGE_FILE: u64 = 8 << 20;
+
+/// Decodes and prepares photos on several threads. The results are in the order of `paths`.
+///
+/// Together the photos need at most 1.5 GiB for pixels, 256 MiB for a large file and 16 MiB per
+/// thread for other files; the results need [`Preparation::image_len`] bytes each in addition.
+///
+/// # Panics
+/// If `threads` is 0.
+pub fn prepare(
+    paths: &[PathBuf],
+    preparation: Preparation,
+    threads: usize,
+) -> Vec<Result<Vec<u8>, PhotoFileError>> {
+    assert!(threads > 0, "at least one thread");
+    let (next, budget) = (AtomicUsize::new(0), MemoryBudget::default());
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((index, path)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            paths.get(index).map(|path| (index, path))
+        } {
+            let photo = one(path, preparation, &budget);
+            done.push((index, photo.map_err(|error| PhotoFileError { path: path.clone(), error })));
+        }
+        done
+    };
+    let mut done = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(paths.len())).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for other in others {
+            done.extend(other.join().expect("decoding does not panic"));
+        }
+        done
+    });
+    done.sort_by_key(|&(index, _)| index);
+    done.into_iter().map(|(_, photo)| photo).collect()
+}
+
+fn one(
+    path: &Path,
+    preparation: Preparation,
+    budget: &MemoryBudget,
+) -> Result<Vec<u8>, PhotoError> {
+    let (file, len) = open(path)?;
+    let _alone = len.is_none_or(|len| len > LARGE_FILE).then(|| budget.large_file());
+    let bytes = all(file)?;
+    let header = Header::read(&bytes)?;
+    let _reservation = budget.reserve(header.cost());
+    let photo = header.decode(preparation.channels == 1)?;
+    photo.prepare(preparation)
+}
+
+/// Limits the memory of the photos that are decoded at the same time.
+#[derive(Default)]
+struct MemoryBudget {
+    large: Mutex<()>,
+    used: Mutex<u64>,
+    freed: Condvar,
+}
+
+/// Memory reserved from the budget until dropped.
+struct Reservation<'a> {
+    budget: &'a MemoryBudget,
+    cost: u64,
+}
+
+const NOT_POISONED: &str = "nothing panics while it holds the lock";
+
+impl MemoryBudget {
+    fn large_file(&self) -> MutexGuard<'_, ()> {
+        self.large.lock().expect(NOT_POISONED)
+    }
+
+    /// Waits until `cost` bytes are free.
+    fn reserve(&self, cost: u64) -> Reservation<'_> {
+        let used = self.used.lock().expect(NOT_POISONED);
+        let full = |used: &mut u64| *used + cost > BUDGET;
+        let mut used = self.freed.wait_while(used, full).expect(NOT_POISONED);
+        *used += cost;
+        Reservation { budget: self, cost }
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        *self.budget.used.lock().expect(NOT_POISONED) -= self.cost;
+        self.budget.freed.notify_all();
+    }
+}

@@ -1,0 +1,362 @@
+//! The forward pass, and the gradient of the input, which has transforms of its own and takes weights
+//! rotated by 180 degrees.
+
+use std::ops::Range;
+
+use crate::{
+    chunks::DisjointChunks,
+    conv::{
+        epilogue::TypedEpilogue,
+        operands::TypedInput,
+        winograd::{
+            grid::{BLOCK, Grid, Planes},
+            inverse::InverseTransform,
+            multiply,
+            pass::{Call, Pass, PassWeights},
+            planes::input_planes,
+            prefetch::Prefetcher,
+            transform::strided::{
+                GradientInputTransform, GradientOutputTransform, InputTransform, N, OutputTransform,
+            },
+            variant::Variant,
+            weights::Packed,
+        },
+    },
+    cpu::Cpu,
+    isa::{Kernel, Vector},
+    scalar::Scalar,
+};
+
+/// Coefficients of a tile.
+const COEFFICIENTS: usize = Variant::Strided.tile_coefficients();
+/// Planes of weights.
+const WEIGHT_COEFFICIENTS: usize = Variant::Strided.weight_coefficients();
+/// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
+const PLANES: usize = 300 * 1024;
+/// Tiles of a shared block, at most.
+const SHARED: usize = 64;
+
+/// One direction of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv) struct StridedPass {
+    input: Grid,
+    output: Grid,
+    /// Of the input's gradient.
+    gradient: bool,
+    packed: Packed,
+    /// All threads share transformed tiles and split the outputs; otherwise a thread takes all
+    /// outputs of some tiles.
+    shared: bool,
+    /// Tiles of a block.
+    tiles: usize,
+}
+
+impl StridedPass {
+    /// For up to `batch` images.
+    pub(super) fn new<T: Scalar>(
+        input: Grid,
+        output: Grid,
+        gradient: bool,
+        batch: usize,
+        tile: usize,
+    ) -> Self {
+        let packed = Packed { outputs: output.channels, depth: input.channels / T::PACK };
+        let mut tiles = PLANES / (COEFFICIENTS * (packed.depth + 2 * BLOCK)) / tile * tile;
+        let shared = tiles < 16;
+        if shared {
+            tiles = SHARED;
+        }
+        let tiles = tiles.min(batch * input.tiles()).next_multiple_of(tile);
+        StridedPass { input, output, gradient, packed, shared, tiles }
+    }
+
+    fn v(&self) -> Planes {
+        Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
+    }
+
+    /// Of a panel of outputs.
+    fn m(&self, outputs: usize) -> Planes {
+        Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
+    }
+
+    /// Words of transformed tiles, and of what those are worth.
+    fn v_len(&self) -> usize {
+        self.v().len(COEFFICIENTS) + self.tiles
+    }
+
+    /// Words of the planes: shared input, and each thread's own.
+    fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
+        let v = self.v_len();
+        let m = self.m(2 * cpu.isa().lanes()).len(COEFFICIENTS);
+        if self.shared { (v, m) } else { (0, v + m) }
+    }
+}
+
+impl Pass for StridedPass {
+    const VARIANT: Variant = Variant::Strided;
+
+    fn input(&self) -> &Grid {
+        &self.input
+    }
+
+    fn output(&self) -> &Grid {
+        &self.output
+    }
+
+    fn packed(&self) -> Packed {
+        self.packed
+    }
+
+    fn packs_on_the_fly(&self) -> bool {
+        false
+    }
+
+    fn scratch_len(&self, cpu: &Cpu) -> usize {
+        let (shared, own) = self.scratch(cpu);
+        shared + cpu.threads() * own
+    }
+
+    fn run<T: Scalar>(
+        &self,
+        cpu: &Cpu,
+        call: Call<'_, T>,
+        weights: PassWeights<'_>,
+        scratch: &mut [f32],
+    ) {
+        let Call { batch, x, y, epilogue } = call;
+        let all = batch * self.input.tiles();
+        x.check(self.input.channels);
+        assert!(x.values.len() >= batch * self.input.image_len(), "input too short");
+        let y = &mut y[..batch * self.output.image_len()];
+        assert!(epilogue.residual.is_none_or(|r| r.len() >= y.len()));
+        assert!(epilogue.bias.is_none_or(|b| b.len() >= self.output.channels));
+        let PassWeights::Packed(packed) = weights else { panic!("weights are transformed before") };
+        assert!(packed.len() >= self.packed.len(WEIGHT_COEFFICIENTS));
+        let y = DisjointChunks::new(y, 0);
+        let (shared, own) = self.scratch(cpu);
+        let (v_shared, own_scratch) = scratch.split_at_mut(shared);
+        let job = Job { plan: self, x, packed, y: &y, epilogue: &epilogue };
+        if !self.shared {
+            let v_len = self.v_len();
+            let items = all.div_ceil(self.tiles);
+            cpu.pool().run_scratch(items, (), (own_scratch, own), |item, (), own| {
+                let (v, m) = own.split_at_mut(v_len);
+                let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
+                cpu.isa().dispatch(AllOutputs { job, tiles, v, m });
+            });
+            return;
+        }
+        let panel = 2 * cpu.isa().lanes();
+        for first in (0..all).step_by(self.tiles) {
+            let tiles = first..(first + self.tiles).min(all);
+            let v = DisjointChunks::new(v_shared, 0);
+            let step = tiles.len().div_ceil(4 * cpu.threads()).max(2);
+            cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
+                let part = item * step..((item + 1) * step).min(tiles.len());
+                let (tiles, v) = (first + part.start..first + part.end, v.as_mut_ptr());
+                cpu.isa().dispatch(TransformTiles { job, tiles, v, first: part.start });
+            });
+            let v = &*v_shared;
+            let items = self.output.channels.div_ceil(panel);
+            cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
+                let channel = item * panel;
+                let channels = channel..(channel + panel).min(self.output.channels);
+                cpu.isa().dispatch(OutputPanel { job, tiles: tiles.clone(), v, m, channels });
+            });
+        }
+    }
+}
+
+/// What all items of a call share.
+struct Job<'a, T> {
+    plan: &'a StridedPass,
+    x: TypedInput<'a, T>,
+    packed: &'a [f32],
+    y: &'a DisjointChunks<'a, T>,
+    epilogue: &'a TypedEpilogue<'a, T>,
+}
+
+impl<T: Copy> Clone for Job<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T: Copy> Copy for Job<'_, T> {}
+
+/// All outputs of some tiles.
+struct AllOutputs<'a, T> {
+    job: Job<'a, T>,
+    tiles: Range<usize>,
+    v: &'a mut [f32],
+    m: &'a mut [f32],
+}
+
+impl<T: Scalar> Kernel for AllOutputs<'_, T> {
+    type Output = ();
+    const PAIRS: bool = T::PACK > 1;
+
+    #[inline(always)]
+    fn run<V: Vector, const MR: usize>(self) {
+        let AllOutputs { job, tiles, v, m } = self;
+        let outputs = job.plan.output.channels;
+        let v = v.as_mut_ptr();
+        // SAFETY: the scratch holds the planes; nobody else has these tiles.
+        unsafe {
+            job.transform::<V>(tiles.clone(), v, 0);
+            for channel in (0..outputs).step_by(2 * V::LANES) {
+                let channels = channel..(channel + 2 * V::LANES).min(outputs);
+                job.outputs::<V, MR>(tiles.clone(), v, m, channels);
+            }
+        }
+    }
+}
+
+/// Transforms some tiles of a shared block.
+struct TransformTiles<'a, T> {
+    job: Job<'a, T>,
+    tiles: Range<usize>,
+    v: *mut f32,
+    /// Place of the first tile in the block.
+    first: usize,
+}
+
+impl<T: Scalar> Kernel for TransformTiles<'_, T> {
+    type Output = ();
+    const PAIRS: bool = false;
+
+    #[inline(always)]
+    fn run<V: Vector, const MR: usize>(self) {
+        // SAFETY: `v` is the shared block; each item has its own tiles.
+        unsafe { self.job.transform::<V>(self.tiles, self.v, self.first) };
+    }
+}
+
+/// A panel of outputs of the tiles of a shared block.
+struct OutputPanel<'a, T> {
+    job: Job<'a, T>,
+    tiles: Range<usize>,
+    v: &'a [f32],
+    m: &'a mut [f32],
+    channels: Range<usize>,
+}
+
+impl<T: Scalar> Kernel for OutputPanel<'_, T> {
+    type Output = ();
+    const PAIRS: bool = T::PACK > 1;
+
+    #[inline(always)]
+    fn run<V: Vector, const MR: usize>(self) {
+        // SAFETY: the scratch holds the planes; each item has its own channels.
+        unsafe {
+            self.job.outputs::<V, MR>(self.tiles, self.v.as_ptr(), self.m, self.channels);
+        }
+    }
+}
+
+impl<T: Scalar> Job<'_, T> {
+    /// # Safety
+    /// `v` must hold the planes, and nobody else use the places of these tiles.
+    #[inline(always)]
+    unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
+        let (grid, planes) = (&self.plan.input, &self.plan.v());
+        let (x, equalisation) =
+            (self.x, &self.packed[self.plan.packed.equalisation(WEIGHT_COEFFICIENTS)..]);
+        // SAFETY: the caller's contract.
+        unsafe {
+            if self.plan.gradient {
+                input_planes::<GradientInputTransform, T, V, 5, N>(
+                    grid,
+                    x,
+                    tiles,
+                    0,
+                    equalisation,
+                    planes,
+                    v,
+                    first,
+                );
+            } else {
+                input_planes::<InputTransform, T, V, 9, N>(
+                    grid,
+                    x,
+                    tiles,
+                    1,
+                    equalisation,
+                    planes,
+                    v,
+                    first,
+                );
+            }
+        }
+    }
+
+    /// # Safety
+    /// `v` must hold the planes, and nobody else write this panel of these tiles.
+    #[inline(always)]
+    unsafe fn outputs<V: Vector, const MR: usize>(
+        &self,
+        tiles: Range<usize>,
+        v: *const f32,
+        m: &mut [f32],
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            self.multiply::<V, MR>(tiles.len(), v, m, channels.clone());
+            let planes = self.plan.m(channels.len());
+            let dequant = v.add(self.plan.v().len(COEFFICIENTS));
+            let (grid, y, epilogue) = (&self.plan.output, self.y, self.epilogue);
+            let inverse = InverseTransform { m, planes, dequant, grid, y, epilogue };
+            if self.plan.gradient {
+                inverse.store::<GradientOutputTransform, V, N, 8>(tiles, channels);
+            } else {
+                inverse.store::<OutputTransform, V, N, 4>(tiles, channels);
+            }
+        }
+    }
+
+    /// InverseTransform of all coefficients into `m`.
+    ///
+    /// # Safety
+    /// As [`Job::outputs`].
+    #[inline(always)]
+    unsafe fn multiply<V: Vector, const MR: usize>(
+        &self,
+        tiles: usize,
+        v: *const f32,
+        m: &mut [f32],
+        channels: Range<usize>,
+    ) {
+        let plan = self.plan;
+        let (v_planes, m_planes) = (plan.v(), plan.m(channels.len()));
+        let (packed, groups) = (plan.packed, tiles.div_ceil(MR));
+        assert!(m.len() >= m_planes.len(COEFFICIENTS) && groups * MR <= plan.tiles);
+        assert!(channels.len() <= 2 * V::LANES);
+        let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
+        let mut none = Prefetcher::NONE;
+        for weight in 0..WEIGHT_COEFFICIENTS {
+            let at = weight * packed.stride() + channels.start * packed.depth;
+            let u = self.packed[at..].as_ptr();
+            let dequant = self.packed[weight * packed.stride() + packed.dequant()..].as_ptr();
+            let dequant = dequant.wrapping_add(channels.start);
+            for e in Variant::Strided.tile_coefficients_for(weight) {
+                // SAFETY: within the planes and the packed weights (`run` checks those).
+                unsafe {
+                    let v = v.add(e * v_planes.stride());
+                    let m = m.as_mut_ptr().add(e * m_planes.stride());
+                    let blocks = v_planes.blocks;
+                    if channels.len() == 2 * V::LANES {
+                        multiply::multiply_panel::<T, V, MR, 2>(
+                            v, plan.tiles, u, dequant, blocks, m, m_vector, groups, false,
+                            &mut none,
+                        );
+                    } else {
+                        multiply::multiply_panel::<T, V, MR, 1>(
+                            v, plan.tiles, u, dequant, blocks, m, m_vector, groups, false,
+                            &mut none,
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

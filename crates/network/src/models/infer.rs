@@ -1,0 +1,230 @@
+//! Infers the architecture of a state dict from its names and shapes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use resnet_formats::{NamedTensors, Tensor};
+
+use super::{Arch, Block, Family, arch::STAGES};
+
+/// An architecture inferred from names and shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InferredArch {
+    /// The architecture.
+    pub arch: Arch,
+    /// An ambiguous alternative: another architecture with the same names and shapes. The paper's
+    /// CIFAR nets are ambiguous, since option-A shortcuts have no parameters.
+    pub alternative: Option<Arch>,
+}
+
+/// Infers the architecture of a state dict. The stem's kernel and the number of stages give the
+/// family, the number and kind of blocks give the depth, and projections show shortcuts. Widths,
+/// classes, and the names of head and shortcuts do not matter.
+///
+/// ```
+/// use resnet_network::{Arch, Network, models::infer_arch, network::Init};
+/// let arch: Arch = "resnet18-cifar".parse().unwrap();
+/// let net = Network::new(arch.graph_with(3, 10, 8), Init::PyTorch, 0);
+/// assert_eq!(infer_arch(&net.state_dict()).unwrap().arch, arch);
+/// ```
+///
+/// # Errors
+/// A description of the tensors, if no architecture of the family has them.
+pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
+    let shape = |name: &str| {
+        let tensor: Option<&(String, Tensor)> = tensors.iter().find(|(n, _)| n == name);
+        tensor.map(|(_, tensor)| tensor.shape.as_slice())
+    };
+    let kernel = match shape("conv1.weight") {
+        Some([_, _, rows, columns]) if rows == columns => *rows,
+        Some(shape) => {
+            return Err(format!(
+                "its 'conv1.weight' has shape {shape:?}, which is not that of a square convolution"
+            ));
+        }
+        None => return Err("it has no 'conv1.weight', the first layer of every ResNet".into()),
+    };
+    let stages = stages(tensors)?;
+    let block = if shape("layer1.0.conv3.weight").is_some() {
+        Block::Bottleneck
+    } else if shape("layer1.0.conv2.weight").is_some() {
+        Block::Basic
+    } else {
+        return Err(
+            "it has no 'layer1.0.conv2.weight': its blocks are neither basic nor bottleneck".into(),
+        );
+    };
+    let projects = tensors.iter().any(|(name, _)| shortcut(name).is_some());
+    let found = || {
+        let stages: Vec<String> = stages.iter().map(ToString::to_string).collect();
+        let kind = if block == Block::Basic { "basic" } else { "bottleneck" };
+        format!(
+            "its {kernel}x{kernel} stem and stages of {} {kind} blocks{} match no architecture of the family",
+            stages.join(", "),
+            if projects { " with projections" } else { "" }
+        )
+    };
+    match (kernel, &stages[..]) {
+        (3, &[n, second, third]) if [second, third] == [n; 2] => {
+            // 50 and 152 are 6n+2 too, but name ImageNet nets.
+            let named = format!("resnet{}", n.saturating_mul(6).saturating_add(2)).parse::<Arch>();
+            match named {
+                Ok(arch) if arch.family == Family::Paper && block == Block::Basic && !projects => {
+                    Ok(InferredArch { arch, alternative: Some(Arch { residual: false, ..arch }) })
+                }
+                _ => Err(found()),
+            }
+        }
+        (3 | 7, blocks) => {
+            let family = if kernel == 3 { Family::Cifar } else { Family::ImageNet };
+            let known = STAGES.iter().find(|known| known.1 == *blocks && known.2 == block);
+            let depth = known.ok_or_else(found)?.0;
+            Ok(InferredArch { arch: Arch::new(family, depth, projects), alternative: None })
+        }
+        _ => Err(found()),
+    }
+}
+
+/// The number of blocks of each stage.
+fn stages(tensors: &NamedTensors) -> Result<Vec<usize>, String> {
+    let mut found = BTreeMap::<usize, BTreeSet<usize>>::new();
+    for (name, _) in tensors {
+        if let Some((stage, block, _)) = place(name) {
+            found.entry(stage).or_default().insert(block);
+        }
+    }
+    if found.is_empty() {
+        return Err("it has no stages: no names like 'layer1.0.conv1.weight'".into());
+    }
+    let mut stages = Vec::new();
+    for (index, (stage, blocks)) in found.into_iter().enumerate() {
+        if stage != index + 1 || !blocks.iter().copied().eq(0..blocks.len()) {
+            return Err(format!("it lacks blocks in or before its stage 'layer{stage}'"));
+        }
+        stages.push(blocks.len());
+    }
+    Ok(stages)
+}
+
+/// `layer2.0.conv1.weight` as (2, 0, `conv1.weight`).
+fn place(name: &str) -> Option<(usize, usize, &str)> {
+    let mut parts = name.strip_prefix("layer")?.splitn(3, '.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?))
+}
+
+/// The rest of a name after a projection shortcut's.
+fn shortcut(name: &str) -> Option<&str> {
+    let (_, _, rest) = place(name)?;
+    SHORTCUTS.iter().find_map(|shortcut| rest.strip_prefix(shortcut)?.strip_prefix('.'))
+}
+
+const SHORTCUTS: [&str; 2] = ["shortcut", "downsample"];
+const HEADS: [&str; 2] = ["linear", "fc"];
+
+/// Renames head (`fc` or `linear`) and shortcuts (`downsample` or `shortcut`) to the family's names,
+/// unless the state dict already has a tensor of that name.
+pub fn canonical_names(tensors: &mut NamedTensors, family: Family) {
+    let taken: BTreeSet<String> = tensors.iter().map(|(name, _)| name.clone()).collect();
+    for (name, _) in tensors.iter_mut() {
+        let head = HEADS.iter().find_map(|head| name.strip_prefix(head)?.strip_prefix('.'));
+        let new = if let Some(parameter) = head {
+            format!("{}.{parameter}", family.head())
+        } else if let (Some((stage, block, _)), Some(rest)) = (place(name), shortcut(name)) {
+            format!("layer{stage}.{block}.{}.{rest}", family.shortcut())
+        } else {
+            continue;
+        };
+        if !taken.contains(&new) {
+            *name = new;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Network, network::Init};
+
+    fn state(arch: Arch) -> NamedTensors {
+        Network::new(arch.graph_with(3, 5, 2), Init::PyTorch, 0).state_dict()
+    }
+
+    fn arch(name: &str) -> Arch {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn every_architecture_is_inferred() {
+        for arch in Arch::all().chain(["resnet8", "plain26"].map(arch)) {
+            if arch.depth > 152 {
+                continue; // It would take a minute.
+            }
+            let expected = match arch.family {
+                Family::Paper => InferredArch {
+                    arch: Arch { residual: true, ..arch },
+                    alternative: Some(Arch { residual: false, ..arch }),
+                },
+                _ => InferredArch { arch, alternative: None },
+            };
+            assert_eq!(infer_arch(&state(arch)), Ok(expected), "{arch}");
+        }
+    }
+
+    #[test]
+    fn other_tensors_are_described() {
+        let refusal = |change: &dyn Fn(&mut NamedTensors), of: &str| {
+            let mut tensors = state(arch(of));
+            change(&mut tensors);
+            infer_arch(&tensors).unwrap_err()
+        };
+        let without = |start: &'static str| {
+            move |tensors: &mut NamedTensors| tensors.retain(|(name, _)| !name.starts_with(start))
+        };
+        for (of, start, expected) in [
+            ("resnet20", "conv1", "no 'conv1.weight'"),
+            ("resnet20", "layer", "no stages"),
+            ("resnet20", "layer1", "in or before its stage 'layer2'"),
+            ("resnet18", "layer4.0", "in or before its stage 'layer4'"),
+            ("resnet20", "layer3.2", "3x3 stem and stages of 3, 3, 2 basic blocks match"),
+            ("resnet50", "layer3.5", "7x7 stem and stages of 3, 4, 5, 3 bottleneck blocks with"),
+            ("resnet18", "layer4", "stages of 2, 2, 2 basic blocks with projections"),
+        ] {
+            let text = refusal(&without(start), of);
+            assert!(text.contains(expected), "{text}");
+        }
+        // Eight blocks per stage are 50 layers, and resnet50 names another net.
+        let blocks = |tensors: &mut NamedTensors| {
+            for (stage, block) in [(1, 7), (2, 7), (3, 7), (1, 6), (2, 6), (3, 6)] {
+                let name = format!("layer{stage}.{block}.conv1.weight");
+                tensors.push((name, Tensor::f32(&[0], vec![])));
+            }
+        };
+        assert!(refusal(&blocks, "resnet38").contains("stages of 8, 8, 8 basic blocks match"));
+        let stem = |tensors: &mut NamedTensors| tensors[0].1.shape = vec![2, 3, 5, 5];
+        assert!(refusal(&stem, "resnet18").contains("its 5x5 stem"));
+        let option_b = |tensors: &mut NamedTensors| {
+            tensors.push(("layer2.0.shortcut.0.weight".into(), Tensor::f32(&[0], vec![])));
+        };
+        assert!(refusal(&option_b, "resnet20").contains("basic blocks with projections"));
+    }
+
+    #[test]
+    fn names_become_the_familys() {
+        let net = state(arch("resnet18-cifar"));
+        let mut other = net.clone();
+        for (name, _) in &mut other {
+            *name = name.replace("linear", "fc").replace("shortcut", "downsample");
+        }
+        assert_eq!(infer_arch(&other).unwrap().arch, arch("resnet18-cifar"));
+        canonical_names(&mut other, Family::Cifar);
+        assert_eq!(other, net);
+        canonical_names(&mut other, Family::ImageNet);
+        assert!(other.iter().any(|(name, _)| name == "layer4.0.downsample.1.running_var"));
+        assert_eq!(other.last().unwrap().0, "fc.bias");
+        // Two heads stay two.
+        let mut twice = net.clone();
+        twice.push(("fc.weight".into(), Tensor::f32(&[0], vec![])));
+        canonical_names(&mut twice, Family::Cifar);
+        assert_eq!(twice[..net.len()], net);
+        assert_eq!(twice[net.len()].0, "fc.weight");
+    }
+}

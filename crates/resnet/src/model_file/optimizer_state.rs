@@ -1,0 +1,204 @@
+//! The optimiser's state in a file, and PyTorch's form of it.
+//!
+//! PyTorch numbers parameters in the order in which the optimizer was given them. A
+//! `torch.optim.SGD(net.parameters(), ...)` has one group, in the state dict's order; a recipe that
+//! spares batch norms and biases from decay is two groups, the weights first.
+
+use std::collections::HashMap;
+
+use resnet_formats::{
+    NamedTensors, Tensor,
+    torch::{Sgd, SgdGroup},
+};
+use resnet_network::optim::SgdConfig;
+
+/// SGD's state and settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptimizerState {
+    /// Momentum buffers by parameter; none before the first step.
+    pub momentum: NamedTensors,
+    /// Learning rate of the last update.
+    pub lr: f64,
+    /// Dampening of momentum, which is always 0 here.
+    pub dampening: f64,
+    /// The other settings.
+    pub config: SgdConfig,
+}
+
+impl OptimizerState {
+    /// The optimiser of a model in a PyTorch file; or what of it cannot be told.
+    pub(super) fn from_torch(sgd: Sgd, model: &NamedTensors) -> Result<OptimizerState, String> {
+        let parameters: Vec<&(String, Tensor)> = parameters(model).collect();
+        let counts: Vec<usize> = sgd.groups.iter().map(|group| group.parameters).collect();
+        if sgd.momentum.len() != parameters.len() {
+            let (has, model) = (sgd.momentum.len(), parameters.len());
+            return Err(format!("its optimizer has {has} parameters, and its model {model}"));
+        }
+        let (order, [main, rest]) = match &sgd.groups[..] {
+            [group] => (parameters, [group, group]),
+            [first, second] => {
+                let (weights, others): (Vec<_>, Vec<_>) =
+                    parameters.into_iter().partition(|parameter| is_weight(parameter));
+                if counts == [weights.len(), others.len()] {
+                    ([weights, others].concat(), [first, second])
+                } else if counts == [others.len(), weights.len()] {
+                    ([others, weights].concat(), [second, first])
+                } else {
+                    return Err(UNKNOWN_GROUPS.into());
+                }
+            }
+            _ => return Err(UNKNOWN_GROUPS.into()),
+        };
+        let held = sgd.momentum.iter().flatten().count();
+        if held != 0 && held != order.len() {
+            return Err(format!(
+                "its optimizer has momentum for {held} of its {} parameters",
+                order.len()
+            ));
+        }
+        let mut momentum = NamedTensors::new();
+        for ((name, parameter), buffer) in order.iter().zip(sgd.momentum) {
+            let Some(buffer) = buffer else { continue };
+            if buffer.shape != parameter.shape || buffer.as_f32().is_none() {
+                return Err(format!(
+                    "the momentum in the place of '{name}' is {:?}, not {:?}",
+                    buffer.shape, parameter.shape
+                ));
+            }
+            momentum.push((name.clone(), buffer));
+        }
+        Ok(OptimizerState {
+            momentum,
+            lr: main.lr,
+            dampening: main.dampening,
+            config: SgdConfig {
+                momentum: main.momentum as f32,
+                weight_decay: main.weight_decay as f32,
+                nesterov: main.nesterov,
+                decay_norm_and_bias: main.weight_decay == rest.weight_decay,
+            },
+        })
+    }
+
+    /// What `torch.optim.SGD` loads for a model.
+    pub(super) fn to_torch(&self, model: &NamedTensors) -> Sgd {
+        let SgdConfig { momentum, weight_decay, nesterov, decay_norm_and_bias } = self.config;
+        let group = |weight_decay, parameters| SgdGroup {
+            lr: self.lr,
+            momentum: decimal(momentum),
+            dampening: self.dampening,
+            weight_decay,
+            nesterov,
+            parameters,
+        };
+        let decay = decimal(weight_decay);
+        let (groups, order) = if decay_norm_and_bias {
+            let order: Vec<_> = parameters(model).collect();
+            (vec![group(decay, order.len())], order)
+        } else {
+            let (weights, others): (Vec<_>, Vec<_>) = parameters(model).partition(|p| is_weight(p));
+            let groups = vec![group(decay, weights.len()), group(0.0, others.len())];
+            (groups, [weights, others].concat())
+        };
+        let buffers: HashMap<_, _> = self.momentum.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let buffer = |(name, _): &&(String, Tensor)| buffers.get(name.as_str()).map(|&t| t.clone());
+        Sgd { groups, momentum: order.iter().map(buffer).collect() }
+    }
+}
+
+const UNKNOWN_GROUPS: &str = "its optimizer has groups of parameters that are neither all, nor \
+                              weights apart from the rest";
+
+/// The tensors of a state dict that are trained.
+fn parameters(model: &NamedTensors) -> impl Iterator<Item = &(String, Tensor)> {
+    const BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
+    let is_buffer = |name: &str| BUFFERS.iter().any(|buffer| name.ends_with(buffer));
+    model.iter().filter(move |(name, _)| !is_buffer(name))
+}
+
+/// A weight of a convolution or a linear layer.
+fn is_weight((_, tensor): &(String, Tensor)) -> bool {
+    tensor.shape.len() > 1
+}
+
+/// 0.9 as 0.9 and not as 0.8999999761581421.
+pub(crate) fn decimal(x: f32) -> f64 {
+    x.to_string().parse().expect("a number's text is a number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, Network, network::Init};
+
+    fn model() -> NamedTensors {
+        let arch: Arch = "resnet8".parse().unwrap();
+        Network::new(arch.graph_with(3, 10, 2), Init::PyTorch, 0).state_dict()
+    }
+
+    fn optimizer(decay_norm_and_bias: bool) -> OptimizerState {
+        let model = model();
+        let buffer = |(i, (name, tensor)): (usize, &(String, Tensor))| {
+            (name.clone(), Tensor::f32(&tensor.shape, vec![i as f32; tensor.data.len()]))
+        };
+        let config =
+            SgdConfig { momentum: 0.9, weight_decay: 5e-4, nesterov: true, decay_norm_and_bias };
+        let momentum = parameters(&model).enumerate().map(buffer).collect();
+        OptimizerState { momentum, lr: 0.1, dampening: 0.0, config }
+    }
+
+    fn sorted(mut optimizer: OptimizerState) -> OptimizerState {
+        optimizer.momentum.sort_by(|a, b| a.0.cmp(&b.0));
+        optimizer
+    }
+
+    #[test]
+    fn settings_and_buffers_survive_pytorchs_form() {
+        for decay_norm_and_bias in [true, false] {
+            let optimizer = optimizer(decay_norm_and_bias);
+            let sgd = optimizer.to_torch(&model());
+            assert_eq!(sgd.groups[0].momentum, 0.9);
+            assert_eq!(sgd.groups.len(), if decay_norm_and_bias { 1 } else { 2 });
+            let back = OptimizerState::from_torch(sgd.clone(), &model()).unwrap();
+            assert_eq!(sorted(back), sorted(optimizer.clone()));
+            // The groups the other way round.
+            if !decay_norm_and_bias {
+                let mut turned = sgd.clone();
+                turned.momentum.rotate_left(sgd.groups[0].parameters);
+                turned.groups.reverse();
+                let back = OptimizerState::from_torch(turned, &model()).unwrap();
+                assert_eq!(sorted(back), sorted(optimizer));
+            }
+        }
+    }
+
+    #[test]
+    fn before_the_first_step_there_is_no_momentum() {
+        let mut sgd = optimizer(true).to_torch(&model());
+        sgd.momentum.fill(None);
+        assert_eq!(OptimizerState::from_torch(sgd, &model()).unwrap().momentum, vec![]);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_said() {
+        let refusal = |change: &dyn Fn(&mut Sgd)| {
+            let mut sgd = optimizer(true).to_torch(&model());
+            change(&mut sgd);
+            OptimizerState::from_torch(sgd, &model()).unwrap_err()
+        };
+        assert!(
+            refusal(&|sgd| drop(sgd.momentum.pop()))
+                .contains("has 22 parameters, and its model 23")
+        );
+        assert!(refusal(&|sgd| sgd.momentum[3] = None).contains("22 of its 23"));
+        assert!(
+            refusal(&|sgd| sgd.momentum.swap(0, 1)).contains("place of 'conv1.weight' is [2],")
+        );
+        assert!(refusal(&|sgd| sgd.groups.clear()).contains("groups"));
+        let split = |sgd: &mut Sgd| {
+            sgd.groups.push(SgdGroup { parameters: 22, ..sgd.groups[0].clone() });
+            sgd.groups[0].parameters = 1;
+        };
+        assert!(refusal(&split).contains("groups"));
+    }
+}

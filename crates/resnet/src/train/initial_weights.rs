@@ -1,0 +1,134 @@
+//! What a run starts from, where that is a file.
+
+use std::path::Path;
+
+use resnet_formats::{Shown, brief};
+use resnet_network::optim::SgdConfig;
+
+use crate::{
+    config::TrainConfig,
+    graph::Graph,
+    model_file::{Model, ModelFileError, OptimizerState},
+    network::Network,
+    run::{RunError, load_model},
+};
+
+/// The first weights of a run, and the optimiser's momentum if that goes on.
+#[derive(Debug)]
+pub(super) struct InitialWeights {
+    pub(super) network: Network,
+    pub(super) momentum: Option<Vec<f32>>,
+    /// What people should know of it.
+    pub(super) notes: Vec<String>,
+}
+
+impl InitialWeights {
+    pub(super) fn new(network: Network) -> InitialWeights {
+        InitialWeights { network, momentum: None, notes: Vec::new() }
+    }
+
+    /// The weights of a file; and its optimiser's momentum, if the run continues what is in it.
+    /// A head for another number of classes is not taken.
+    pub(super) fn from_file(
+        file: &Path,
+        config: &TrainConfig,
+        graph: Graph,
+    ) -> Result<InitialWeights, RunError> {
+        let model = load_model(file, Some(config.arch))?;
+        let continues = config.continues_after.is_some();
+        let held = model.network.graph().classes();
+        let classes = if continues { graph.classes() } else { held };
+        model.check_fit(&config.data.name, classes, graph.in_channels())?;
+        let mut notes = Vec::new();
+        let momentum =
+            if continues { Some(resume_momentum(&model, config, &mut notes)?) } else { None };
+        if *model.network.graph() == graph {
+            return Ok(InitialWeights { network: model.network, momentum, notes });
+        }
+        let mut network = Network::new(graph, config.recipe.init, config.seed);
+        let head = config.arch.family.head();
+        let (ours, mut state) = (network.state_dict(), model.network.state_dict());
+        for (new, old) in ours.into_iter().zip(&mut state) {
+            if new.0 == old.0 && new.0.split('.').next() == Some(head) {
+                *old = new;
+            }
+        }
+        if network.load_state_dict(&state).is_err() {
+            let error = ModelFileError::NotThisArch {
+                path: model.path,
+                arch: config.arch.to_string(),
+                message: format!(
+                    "its layers are not as wide (conv1 has not {} channels)",
+                    config.arch.width()
+                ),
+            };
+            return Err(error.into());
+        }
+        notes.push(format!(
+            "the head ({head}) has {held} classes in {}, and the data {}: it starts from random \
+             values, all else from the file",
+            file.shown(),
+            network.graph().classes()
+        ));
+        Ok(InitialWeights { network, momentum, notes })
+    }
+}
+
+/// The momentum of a model that training goes on with; notes say what its file has and lacks.
+fn resume_momentum(
+    model: &Model,
+    config: &TrainConfig,
+    notes: &mut Vec<String>,
+) -> Result<Vec<f32>, ModelFileError> {
+    let (file, recipe) = (model.path.shown(), &config.recipe);
+    let zeros = || vec![0.0; model.network.values().len()];
+    let (momentum, mut note) = match &model.optimizer {
+        Ok(stored) if stored.momentum.is_empty() => {
+            (zeros(), format!("continuing {file} with its weights; it has no momentum yet"))
+        }
+        Ok(stored) => {
+            let momentum = model
+                .network
+                .import(&stored.momentum)
+                .map_err(|source| ModelFileError::StateDict { path: model.path.clone(), source })?;
+            (momentum, format!("continuing {file} with its weights and momentum"))
+        }
+        Err(why) => (
+            zeros(),
+            format!("continuing {file} with its weights; momentum starts at 0, since {why}"),
+        ),
+    };
+    note += &match model.epochs {
+        Some(epochs) => format!(", after its {epochs} epochs"),
+        None => "; it does not say how many epochs it has behind it, so the first is 1".to_owned(),
+    };
+    note += &format!(
+        ". The learning rate and the order of images are those of recipe {} from there on",
+        brief(&recipe.name)
+    );
+    notes.push(note);
+    if let Ok(OptimizerState { config: theirs, dampening, .. }) = &model.optimizer
+        && (*theirs != recipe.sgd || *dampening != 0.0)
+    {
+        let text = |c: &SgdConfig| {
+            format!(
+                "momentum {}, weight decay {}{}{}",
+                c.momentum,
+                c.weight_decay,
+                if c.decay_norm_and_bias { "" } else { " of weights only" },
+                if c.nesterov { ", Nesterov" } else { "" }
+            )
+        };
+        let dampening = match *dampening {
+            0.0 => String::new(),
+            dampening => format!(", dampening {dampening}"),
+        };
+        notes.push(format!(
+            "the file's optimizer had {}{dampening}; the recipe's {} hold from now on (--momentum, \
+             --weight-decay)",
+            text(theirs),
+            text(&recipe.sgd)
+        ));
+    }
+    Ok(momentum)
+}

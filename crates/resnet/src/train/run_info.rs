@@ -1,0 +1,309 @@
+//! `run.json`: where, when and how far a run was trained.
+
+use std::{
+    fmt,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use resnet_formats::{self as formats, Shown, atomic_write, brief};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Event, Machine, Started};
+use crate::run::{LAST, RUN_INFO, RunError};
+
+/// A stretch of a run that one process trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// When it began.
+    pub started: Time,
+    /// When it ended. Nothing if it goes on, failed or was killed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Time>,
+    /// How it ended. Nothing if it goes on, failed or was killed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Ending>,
+    /// Steps of the run that were done before it.
+    pub from_step: u64,
+    /// Steps of the run that were done when it last saved.
+    pub to_step: u64,
+    /// What it ran on.
+    #[serde(flatten)]
+    pub machine: Machine,
+    /// Version of the program.
+    pub version: String,
+}
+
+/// How a stretch of training ended in good order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// The run is complete.
+    Finished,
+    /// It was asked to stop, and its state was saved.
+    Interrupted,
+}
+
+impl Segment {
+    fn new(run: &Started) -> Segment {
+        Segment {
+            started: Time::now(),
+            ended: None,
+            outcome: None,
+            from_step: run.step,
+            to_step: run.step,
+            machine: run.machine.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// What `run.json` holds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Content {
+    segments: Vec<Segment>,
+}
+
+/// Keeps a run's `run.json`: a segment more for each process that trains it.
+#[derive(Debug)]
+pub struct RunInfo {
+    path: PathBuf,
+    content: Content,
+    /// Whether the last segment is of this process.
+    begun: bool,
+    /// Steps done.
+    step: u64,
+}
+
+impl RunInfo {
+    /// For a run folder, going on from the segments that are there.
+    ///
+    /// # Errors
+    /// If its `run.json` cannot be read: [`RunInfo::empty`] does without.
+    pub fn open(folder: &Path) -> Result<RunInfo, RunInfoError> {
+        let segments = segments(folder)?.unwrap_or_default();
+        Ok(RunInfo { content: Content { segments }, ..RunInfo::empty(folder) })
+    }
+
+    /// For a run folder, without what its `run.json` says so far.
+    pub fn empty(folder: &Path) -> RunInfo {
+        RunInfo { path: folder.join(RUN_INFO), content: Content::default(), begun: false, step: 0 }
+    }
+
+    /// Writes what an event tells. A run that is complete already gets no segment.
+    ///
+    /// # Errors
+    /// If the system refuses; the file stays as it was.
+    pub fn write(&mut self, event: &Event) -> Result<(), RunError> {
+        if let Event::Started(run) = event
+            && run.history.last().is_none_or(|last| last.epoch < run.epochs)
+        {
+            self.step = run.step;
+            self.content.segments.push(Segment::new(run));
+            self.begun = true;
+            return self.save();
+        }
+        let Some(segment) = self.content.segments.last_mut().filter(|_| self.begun) else {
+            return Ok(());
+        };
+        let outcome = match event {
+            Event::Batch(batch) => {
+                self.step = batch.step;
+                return Ok(());
+            }
+            Event::Saved { path } if path.ends_with(LAST) => {
+                segment.to_step = self.step;
+                return self.save();
+            }
+            Event::Stopped { .. } => Ending::Interrupted,
+            Event::Finished { .. } => Ending::Finished,
+            _ => return Ok(()),
+        };
+        (segment.ended, segment.outcome) = (Some(Time::now()), Some(outcome));
+        self.save()
+    }
+
+    fn save(&self) -> Result<(), RunError> {
+        atomic_write(&self.path, |file| {
+            serde_json::to_writer_pretty(&mut *file, &self.content)?;
+            file.write_all(b"\n")
+        })
+        .map_err(RunError::io("write", &self.path))
+    }
+}
+
+/// Far beyond the segments of any run.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// The segments that a run folder's `run.json` tells of, in order; nothing if there is no such
+/// file, as in folders of earlier versions.
+///
+/// # Errors
+/// If the file cannot be read, or is no such file.
+pub fn segments(folder: &Path) -> Result<Option<Vec<Segment>>, RunInfoError> {
+    let path = folder.join(RUN_INFO);
+    let error = |message| Err(RunInfoError { path: path.clone(), message });
+    let bytes = match formats::read(&path, MAX_BYTES) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return error(format!("cannot be read: {e}")),
+    };
+    match serde_json::from_slice::<Content>(&bytes) {
+        Ok(content) => Ok(Some(content.segments)),
+        Err(e) => error(format!("is damaged: {}; mend it or take it out", brief(&e.to_string()))),
+    }
+}
+
+/// A `run.json` that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{} {message}", path.shown())]
+pub struct RunInfoError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// A moment, to the second: `2026-11-24T15:11:05Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Time(SystemTime);
+
+impl Time {
+    fn now() -> Time {
+        Time(SystemTime::now())
+    }
+}
+
+impl TryFrom<String> for Time {
+    type Error = humantime::TimestampError;
+
+    fn try_from(text: String) -> Result<Time, Self::Error> {
+        humantime::parse_rfc3339(&text).map(Time)
+    }
+}
+
+impl From<Time> for String {
+    fn from(time: Time) -> String {
+        time.to_string()
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_rfc3339_seconds(self.0).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+    use crate::{
+        metrics::EpochMetrics,
+        train::event::tests::{batch, epoch, started},
+    };
+
+    /// What a process tells that trains so far, and saves.
+    fn train(info: &mut RunInfo, from: u64, to: u64) {
+        info.write(&started(from)).unwrap();
+        for step in from + 1..=to {
+            info.write(&batch(step)).unwrap();
+        }
+        info.write(&Event::Saved { path: Path::new("runs/a").join(LAST) }).unwrap();
+        // Not saved, and another file.
+        info.write(&batch(to + 1)).unwrap();
+        info.write(&Event::Saved { path: "runs/a/best.safetensors".into() }).unwrap();
+    }
+
+    fn stopped() -> Event {
+        Event::Stopped { folder: "runs/a".into(), epoch: 1, batch: 3 }
+    }
+
+    #[test]
+    fn each_process_gets_a_segment() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || RunInfo::open(dir.path()).unwrap();
+        assert_eq!(segments(dir.path()).unwrap(), None);
+        let mut info = open();
+        train(&mut info, 0, 3);
+        info.write(&stopped()).unwrap();
+        // Killed.
+        train(&mut open(), 3, 7);
+        let mut info = open();
+        train(&mut info, 7, 500);
+        info.write(&Event::Finished { last: epoch() }).unwrap();
+        // All steps are done, but not the last evaluation.
+        let mut info = open();
+        info.write(&started(500)).unwrap();
+        info.write(&Event::Saved { path: Path::new("runs/a").join(LAST) }).unwrap();
+        info.write(&Event::Finished { last: epoch() }).unwrap();
+        // Nothing is left to do.
+        let mut info = open();
+        let Event::Started(mut complete) = started(500) else { unreachable!() };
+        complete.history = vec![epoch(), EpochMetrics { epoch: 2, ..epoch() }];
+        info.write(&Event::Started(complete)).unwrap();
+        info.write(&Event::Finished { last: epoch() }).unwrap();
+
+        let segments = segments(dir.path()).unwrap().unwrap();
+        let told: Vec<_> = segments.iter().map(|s| (s.from_step, s.to_step, s.outcome)).collect();
+        let (stopped, done) = (Some(Ending::Interrupted), Some(Ending::Finished));
+        assert_eq!(told, [(0, 3, stopped), (3, 7, None), (7, 500, done), (500, 500, done)]);
+        let Event::Started(run) = started(0) else { unreachable!() };
+        for segment in &segments {
+            assert_eq!(segment.machine, run.machine);
+            assert_eq!(segment.ended.is_some(), segment.outcome.is_some());
+            assert!(segment.ended.is_none_or(|ended| ended >= segment.started));
+        }
+    }
+
+    #[test]
+    fn scripts_find_plain_fields() {
+        let dir = tempfile::tempdir().unwrap();
+        RunInfo::empty(dir.path()).write(&started(2)).unwrap();
+        let text = fs::read_to_string(dir.path().join(RUN_INFO)).unwrap();
+        let segment = &serde_json::from_str::<serde_json::Value>(&text).unwrap()["segments"][0];
+        assert_eq!((&segment["from_step"], &segment["isa"]), (&2.into(), &"portable".into()));
+        assert_eq!((&segment["threads"], &segment["dtype"]), (&2.into(), &"fp32".into()));
+        let started = segment["started"].as_str().unwrap();
+        assert!(started.starts_with("20") && started.ends_with('Z'), "{started}");
+        assert_eq!(segment.get("ended"), None);
+    }
+
+    #[test]
+    fn damage_is_named_and_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(RUN_INFO);
+        RunInfo::empty(dir.path()).write(&started(0)).unwrap();
+        let good = fs::read_to_string(&path).unwrap();
+        let sparse = File::create(dir.path().join("large")).unwrap();
+        sparse.set_len(1 << 40).unwrap();
+        for (text, part) in [
+            (String::new(), "is damaged: EOF"),
+            (good[..good.len() / 2].to_owned(), "is damaged: EOF"),
+            ("[".repeat(100_000), "is damaged: "),
+            (good.replace("fp32", "fp8"), "unknown variant `fp8`"),
+            (good.replace("\"started\": \"20", "\"started\": \"x"), "timestamp"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = RunInfo::open(dir.path()).unwrap_err().to_string();
+            assert!(error.starts_with(&path.display().to_string()), "{error}");
+            assert!(error.contains(part) && error.len() < 300, "{error}");
+        }
+        RunInfo::empty(dir.path()).write(&started(0)).unwrap();
+        assert_eq!(segments(dir.path()).unwrap().unwrap().len(), 1);
+
+        fs::rename(dir.path().join("large"), &path).unwrap();
+        let error = segments(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("cannot be read: it is longer than 16 MiB"), "{error}");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let error = segments(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("cannot be read: it is not a regular file"), "{error}");
+        assert!(RunInfo::empty(dir.path()).write(&started(0)).is_err());
+        assert!(fs::read_dir(dir.path()).unwrap().count() == 1, "nothing half-written");
+    }
+}
