@@ -5,16 +5,17 @@ use std::hash::{Hash, Hasher};
 /// The `eps` of `torch.nn.BatchNorm2d`: it is added to a variance before its root is taken. 1e-5 by
 /// default, as in PyTorch.
 #[derive(Clone, Copy, Debug)]
-pub struct Epsilon(f32);
+pub struct Epsilon(f64);
 
 impl Epsilon {
-    /// A positive number below 1, or none.
-    pub fn new(value: f32) -> Option<Epsilon> {
-        (value.is_normal() && value > 0.0 && value < 1.0).then_some(Epsilon(value))
+    /// A number from 1e-30 to below 1, or none.
+    pub fn new(value: f64) -> Option<Epsilon> {
+        let fits = (1e-30..1.0).contains(&value);
+        fits.then_some(Epsilon(value))
     }
 
     /// The number.
-    pub fn value(self) -> f32 {
+    pub fn value(self) -> f64 {
         self.0
     }
 }

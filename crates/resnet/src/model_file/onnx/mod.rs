@@ -13,6 +13,3 @@ mod walk;
 
 pub use export::{ExportError, ExportOptions, export, model};
 pub use import::{Import, from_model, import};
-
-/// The smallest variance of PyTorch's batch norm, added to it.
-const EPSILON: f64 = resnet_kernels::batch_norm::EPSILON;

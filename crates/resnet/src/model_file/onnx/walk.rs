@@ -127,7 +127,7 @@ pub(super) fn walk(model: &Model) -> Result<Walked<'_>, String> {
         // The root of this variance and the epsilon is 1 in f32.
         if let (Op::BatchNorm2d, 3) = (graph.nodes()[*id].op, parameters.len()) {
             let channels = graph.nodes()[*id].channels;
-            let variance = (1.0 - f64::from(epsilon.value())) as f32;
+            let variance = (1.0 - epsilon.value()) as f32;
             parameters.push(Cow::Owned(constant::filled(channels, variance)));
         }
     }
@@ -394,7 +394,9 @@ impl<'a> Walk<'a> {
             return Err("it is in training mode: export the model with model.eval()".into());
         }
         let epsilon = float(node, "epsilon").unwrap_or(1e-5);
-        let epsilon = Epsilon::new(epsilon).ok_or("its epsilon is out of bounds")?;
+        // The format has 32 bits for what PyTorch has 64 for.
+        let epsilon = epsilon.to_string().parse().ok().and_then(Epsilon::new);
+        let epsilon = epsilon.ok_or("its epsilon is out of bounds")?;
         if *self.epsilon.get_or_insert(epsilon) != epsilon {
             return Err("batch norms have several epsilons".into());
         }
