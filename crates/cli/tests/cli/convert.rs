@@ -187,12 +187,12 @@ fn every_epoch_is_saved_for_pytorch() {
     fs::rename(s.path(all), s.path("all.tar")).unwrap();
     let resume = |more: &[&str]| s.run(&[&SMALL[..], &["--resume", "all.tar"], more].concat());
     let out = resume(&["--epochs", "3", "--momentum", "0.8", "--out", "next"]).success();
-    for said in [
+    for text in [
         "arch    resnet8",
         "with its weights and momentum, after its 2 epochs",
         "the file's optimizer had momentum 0.9, weight decay 0.0005 of weights only, Nesterov",
     ] {
-        assert!(out.stderr.contains(said), "{said} is not in {out:#?}");
+        assert!(out.stderr.contains(text), "{text} is not in {out:#?}");
     }
     let metrics = fs::read_to_string(s.path("next/metrics.jsonl")).unwrap();
     let epochs: Vec<Value> =
@@ -205,10 +205,10 @@ fn every_epoch_is_saved_for_pytorch() {
     let lacks = ["--resume", "state.pt", "--epochs", "1", "--out", "third"];
     s.run(&["convert", "all.tar", "state.pt"]).success();
     let out = s.run(&[&SMALL[..], &lacks].concat()).success();
-    for said in
+    for text in
         ["momentum starts at 0, since it holds no optimizer", "does not say how many epochs"]
     {
-        assert!(out.stderr.contains(said), "{said} is not in {out:#?}");
+        assert!(out.stderr.contains(text), "{text} is not in {out:#?}");
     }
 }
 
@@ -223,8 +223,8 @@ fn a_classifier_for_other_classes_is_initialised_at_random() {
     resumed.fails_behind_notes(1, &["five.pt is for 5 classes, and synthetic has 10"]);
     assert!(!s.path("run").exists());
     let out = s.run(&[&args[..], &["--init", "five.pt"]].concat()).success();
-    for said in ["arch    resnet14", "note: the head (linear) has 5 classes in ", "the data 10"] {
-        assert!(out.stderr.contains(said), "{said} is not in {out:#?}");
+    for text in ["arch    resnet14", "note: the head (linear) has 5 classes in ", "the data 10"] {
+        assert!(out.stderr.contains(text), "{text} is not in {out:#?}");
     }
     // With --arch, the architecture is not inferred.
     let args = ["--arch", "resnet20", "--init", "five.pt", "--out", "other"];

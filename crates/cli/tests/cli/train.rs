@@ -25,8 +25,8 @@ fn a_run_finishes_and_can_be_evaluated() {
     let s = Sandbox::new();
     let out = s.run(&small(&["--epochs", "2", "--out", "run", "--threads", "2"])).success();
     assert!(out.stdout.starts_with("test accuracy "), "{out:#?}");
-    for said in ["resnet8, 75,290 parameters", "synthetic, 256 training, 100 test images", "run"] {
-        assert!(out.stderr.contains(said), "'{said}' in {out:#?}");
+    for text in ["resnet8, 75,290 parameters", "synthetic, 256 training, 100 test images", "run"] {
+        assert!(out.stderr.contains(text), "'{text}' in {out:#?}");
     }
     for file in ["config.toml", "metrics.jsonl", "log.txt", "last.safetensors"] {
         assert!(s.path("run").join(file).is_file(), "{file}");
