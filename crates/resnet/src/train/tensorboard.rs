@@ -1,4 +1,4 @@
-//! Event files for TensorBoard.
+//! Writes a run's event files for TensorBoard.
 
 use std::{io, path::PathBuf};
 
@@ -17,12 +17,12 @@ use crate::{
     run::{RunError, RunFolder, TENSORBOARD},
 };
 
-/// Points of a curve by batches: TensorBoard draws no more of them unless it is told to.
+/// Points of a curve of batches: TensorBoard draws no more by default.
 const POINTS: u64 = 1000;
 
 /// Writes the curves of a run into `tensorboard` in its folder, for TensorBoard.
 ///
-/// Figures of an epoch stand at the step that ended it: `Loss/train`, `Loss/test`,
+/// Metrics of an epoch are at its last step: `Loss/train`, `Loss/test`,
 /// `Accuracy/train`, `Accuracy/test` (percent), `Loss/validation` and `Accuracy/validation` where
 /// there is a validation set, `LearningRate`, `Throughput/images_per_second`. `Batch/loss`,
 /// `Batch/accuracy` and `Batch/learning_rate` are those of single batches, a thousand in a run. A
@@ -35,17 +35,16 @@ pub struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// For a run; nothing is written before it begins.
+    /// A writer for a run. It writes nothing before the run starts.
     pub fn new(run: &RunFolder) -> TensorBoard {
         let folder = run.path().join(TENSORBOARD);
         TensorBoard { folder, config: run.config().clone(), file: None }
     }
 
-    /// Writes what an event tells, at once.
+    /// Writes an event, without buffering.
     ///
     /// # Errors
-    /// If the system refuses; nothing should be written after that, since no reader gets beyond
-    /// half a record.
+    /// If the file cannot be written. Write nothing more then: readers stop at an incomplete record.
     pub fn write(&mut self, event: &Event) -> Result<(), RunError> {
         let result = match event {
             Event::Started(run) => self.begin(run),
@@ -60,7 +59,7 @@ impl TensorBoard {
         result.map_err(RunError::io("write", &self.folder))
     }
 
-    /// Begins a file. The first of a run has its configuration and the epochs before it.
+    /// Starts a file. The first one of a run has its configuration and the epochs so far.
     fn begin(&mut self, run: &Started) -> io::Result<()> {
         let first = !EventFile::exists_in(&self.folder)?;
         let file = self.file.insert(EventFile::create(&self.folder)?);
@@ -69,7 +68,7 @@ impl TensorBoard {
             return Ok(());
         }
         let config = toml::to_string(&self.config).map_err(io::Error::other)?;
-        // Indented by four, Markdown takes it for code.
+        // Four spaces make it a code block in Markdown.
         let config: String =
             config.lines().map(|line| format!("    {}\n", printable(line))).collect();
         let names = Names::of(&self.config);
@@ -108,7 +107,7 @@ fn epoch_values(m: &EpochMetrics) -> Vec<(&'static str, Value<'static>)> {
     .collect()
 }
 
-/// Settings that are no numbers, as text that can be shown.
+/// The hyperparameters that are text, printable.
 struct Names {
     arch: String,
     data: String,
@@ -128,7 +127,7 @@ impl Names {
     }
 }
 
-/// What runs are compared by.
+/// The hyperparameters by which runs are compared.
 fn settings<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, Setting<'a>); 11] {
     let recipe = &config.recipe;
     // The decimals of the command line.

@@ -153,7 +153,7 @@ const CASES: &[Case] = &[
         let names = (0..100_000).map(|i| format!("\"{i}\"")).collect::<Vec<_>>().join(",");
         f.config("classes = [", &format!("classes = [{names},"));
     }),
-    case("config-images", RESUME, Says("it has 64 images to train on"), |f| {
+    case("config-images", RESUME, Says("it has 64 training images"), |f| {
         f.begin_again();
         f.config("train_images = 64", "train_images = 9223372036854775807");
     }),

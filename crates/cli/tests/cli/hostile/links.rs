@@ -53,7 +53,7 @@ const CASES: &[Case] = &[
         f.begin_again();
         f.link("run/last.safetensors", "last.safetensors");
     }),
-    case("last-of-others", RESUME, Says("last.safetensors is of no form"), |f| {
+    case("last-of-others", RESUME, Says("last.safetensors has an unknown format"), |f| {
         f.link_out("run/last.safetensors");
     }),
     case("state-dict-link", RESUME, Right, |f| {
@@ -67,7 +67,7 @@ const CASES: &[Case] = &[
     case("config-of-others", RESUME, Says("run/config.toml: line 1 (mine)"), |f| {
         f.link_out("run/config.toml");
     }),
-    case("config-of-a-new-run", NEW, Says("already holds a run"), |f| {
+    case("config-of-a-new-run", NEW, Says("already has a run"), |f| {
         f.dir("new");
         f.link("new/config.toml", "../../outside/new");
     }),
