@@ -4,7 +4,7 @@
 
 use std::{io, time::Instant};
 
-use resnet_formats::{Place, npy};
+use resnet_formats::{Destination, npy};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -138,11 +138,11 @@ pub fn evaluate(
 /// # Panics
 /// If the number of logits is not a multiple of `classes`.
 pub fn save_logits<'p>(
-    place: impl Into<Place<'p>>,
+    destination: impl Into<Destination<'p>>,
     logits: &[f32],
     classes: usize,
 ) -> io::Result<()> {
-    npy::write(place, &[logits.len() / classes, classes], logits)
+    npy::write(destination, &[logits.len() / classes, classes], logits)
 }
 
 fn check(

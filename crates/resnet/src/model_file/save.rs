@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use resnet_formats::{
-    Place,
+    Destination,
     safetensors::{self, Metadata},
     torch,
 };
@@ -53,23 +53,27 @@ impl Model {
     /// Saves the model atomically: the tensors under PyTorch's names, and architecture, class names and
     /// preprocessing as far as the format has a place for them. Only a
     /// [checkpoint](SaveFormat::Checkpoint) also has the optimiser's state. A path is replaced; see
-    /// [`Place`] for links and pipes.
+    /// [`Destination`] for links and pipes.
     ///
     /// # Errors
     /// If the file cannot be written; [`io::ErrorKind::Unsupported`] if the format cannot hold the
     /// model.
-    pub fn save<'p>(&self, place: impl Into<Place<'p>>, format: SaveFormat) -> io::Result<()> {
-        let place = place.into();
+    pub fn save<'p>(
+        &self,
+        destination: impl Into<Destination<'p>>,
+        format: SaveFormat,
+    ) -> io::Result<()> {
+        let destination = destination.into();
         let state = self.network.state_dict();
         match format {
-            SaveFormat::Safetensors => safetensors::write(place, &state, &self.metadata()),
-            SaveFormat::StateDict => torch::write_state_dict(place, &state),
+            SaveFormat::Safetensors => safetensors::write(destination, &state, &self.metadata()),
+            SaveFormat::StateDict => torch::write_state_dict(destination, &state),
             SaveFormat::Checkpoint => {
                 let mut metadata = self.run.clone();
                 metadata.extend(self.metadata());
                 let scalars = to_scalars(&metadata, self.epochs);
                 let sgd = self.optimizer.as_ref().ok().map(|optimizer| optimizer.to_torch(&state));
-                torch::write_checkpoint(place, &state, sgd.as_ref(), &scalars)
+                torch::write_checkpoint(destination, &state, sgd.as_ref(), &scalars)
             }
             SaveFormat::Onnx { fold } => {
                 let mut metadata = self.metadata();
@@ -78,12 +82,12 @@ impl Model {
                     metadata.insert(key::BATCHES_TRACKED.into(), json(&tracked));
                 }
                 let options = ExportOptions { fold, metadata };
-                onnx::export(&self.network, place, &options).map_err(|error| match error {
+                onnx::export(&self.network, destination, &options).map_err(|error| match error {
                     ExportError::Write { source, .. } => source,
                     other => io::Error::new(io::ErrorKind::Unsupported, other),
                 })
             }
-            SaveFormat::Timm => timm::write(place.path(), self),
+            SaveFormat::Timm => timm::write(destination.path(), self),
         }
     }
 

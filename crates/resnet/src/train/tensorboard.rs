@@ -6,7 +6,7 @@ use resnet_formats::{
     brief, printable,
     tensorboard::{
         Event::{Restart, Values},
-        EventFile, SETTINGS, Setting, Value,
+        EventFile, HPARAMS, HParam, Value,
     },
 };
 
@@ -72,8 +72,8 @@ impl TensorBoard {
         let config: String =
             config.lines().map(|line| format!("    {}\n", printable(line))).collect();
         let names = Names::of(&self.config);
-        let settings = settings(&self.config, &names);
-        let about = [("config", Value::Text(&config)), (SETTINGS, Value::Settings(&settings))];
+        let hparams = hparams(&self.config, &names);
+        let about = [("config", Value::Text(&config)), (HPARAMS, Value::HParams(&hparams))];
         file.write(0, Values(&about))?;
         run.history.iter().try_for_each(|e| file.write(e.step, Values(&epoch_values(e))))
     }
@@ -128,21 +128,21 @@ impl Names {
 }
 
 /// The hyperparameters by which runs are compared.
-fn settings<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, Setting<'a>); 11] {
+fn hparams<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, HParam<'a>); 11] {
     let recipe = &config.recipe;
     // The decimals of the command line.
-    let decimal = |x: f32| Setting::Number(x.to_string().parse().unwrap_or(f64::from(x)));
+    let decimal = |x: f32| HParam::Number(x.to_string().parse().unwrap_or(f64::from(x)));
     [
-        ("arch", Setting::Name(&names.arch)),
-        ("data", Setting::Name(&names.data)),
-        ("recipe", Setting::Name(&names.recipe)),
-        ("dtype", Setting::Name(&names.dtype)),
-        ("epochs", Setting::Number(config.epochs() as f64)),
-        ("batch_size", Setting::Number(recipe.batch_size as f64)),
-        ("lr", Setting::Number(recipe.lr)),
+        ("arch", HParam::Name(&names.arch)),
+        ("data", HParam::Name(&names.data)),
+        ("recipe", HParam::Name(&names.recipe)),
+        ("dtype", HParam::Name(&names.dtype)),
+        ("epochs", HParam::Number(config.epochs() as f64)),
+        ("batch_size", HParam::Number(recipe.batch_size as f64)),
+        ("lr", HParam::Number(recipe.lr)),
         ("momentum", decimal(recipe.sgd.momentum)),
         ("weight_decay", decimal(recipe.sgd.weight_decay)),
         ("label_smoothing", decimal(recipe.label_smoothing)),
-        ("seed", Setting::Number(config.seed as f64)),
+        ("seed", HParam::Number(config.seed as f64)),
     ]
 }

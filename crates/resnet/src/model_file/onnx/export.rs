@@ -7,7 +7,7 @@ use std::{
 };
 
 use resnet_formats::{
-    NamedTensors, Place, Shown,
+    Destination, NamedTensors, Shown,
     onnx::{self, Attribute, Dimension, Model, Value},
     safetensors::Metadata,
 };
@@ -68,12 +68,12 @@ pub enum ExportError {
 /// If the graph breaks a rule of the family, or the file cannot be written.
 pub fn export<'p>(
     net: &Network,
-    place: impl Into<Place<'p>>,
+    destination: impl Into<Destination<'p>>,
     options: &ExportOptions,
 ) -> Result<(), ExportError> {
-    let (place, model) = (place.into(), model(net, options)?);
-    let write = |source| ExportError::Write { path: place.path().to_owned(), source };
-    onnx::write(place, &model).map_err(write)
+    let (destination, model) = (destination.into(), model(net, options)?);
+    let write = |source| ExportError::Write { path: destination.path().to_owned(), source };
+    onnx::write(destination, &model).map_err(write)
 }
 
 /// The ONNX model that [`export`] writes.
