@@ -55,7 +55,7 @@ fn a_run_finishes_and_can_be_evaluated() {
     let summary = &s.json(&["summary", "run", "--json"])[0];
     assert_eq!((&summary["arch"], &summary["parameters"]), (&"resnet8".into(), &75_290.into()));
 
-    s.run(&small(&["--out", "run"])).fails(1, &["run already holds a run", "--resume"]);
+    s.run(&small(&["--out", "run"])).fails(1, &["run already has a run", "--resume"]);
     s.run(&["train", "--resume", "run"]).success();
     // The default dtype is the fastest one of the machine.
     let dtype = &s.json(&["recipes", "--json"])[0]["dtype"];
@@ -133,7 +133,7 @@ fn another_instruction_set_is_noted() {
     let resume = ["train", "--resume", "run"];
     let output = s.command(&resume).env("RESNET_ISA", "portable").output().unwrap();
     let out = Finished::of(&resume, output).success();
-    let warned = out.stderr.contains("not be equal to the bit");
+    let warned = out.stderr.contains("not be bit-identical");
     assert_eq!(warned, isa[0]["isa"] != "portable", "{out:#?}");
 }
 

@@ -163,7 +163,7 @@ fn other_types_name_the_tensor() {
     let half = r#"{"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
     assert_eq!(
         error(&file(half, 4)).to_string(),
-        "has a tensor 'w' of type F16; F32 and I64 are read"
+        "has a tensor 'w' of type F16; supported types are F32 and I64"
     );
 }
 

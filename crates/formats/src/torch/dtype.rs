@@ -1,6 +1,6 @@
-//! Types of elements.
+//! PyTorch's dtypes, by name.
 
-/// What a storage's elements are.
+/// Dtype of a storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TorchDtype {
     F16,
@@ -13,7 +13,7 @@ pub(super) enum TorchDtype {
     I32,
     I64,
     Bool,
-    /// A type that is not read, of so many bytes.
+    /// An unsupported type, with its size in bytes.
     Other(&'static str, usize),
 }
 
@@ -71,7 +71,7 @@ impl TorchDtype {
     }
 }
 
-/// A half as a float, exactly.
+/// Converts float16 to f32, exactly.
 pub(super) fn from_half(bits: u16) -> f32 {
     let sign = u32::from(bits >> 15) << 31;
     let exponent = u32::from(bits >> 10 & 0x1f);
@@ -85,7 +85,7 @@ pub(super) fn from_half(bits: u16) -> f32 {
     f32::from_bits(sign | magnitude)
 }
 
-/// A bfloat16 as a float, exactly.
+/// Converts bfloat16 to f32, exactly.
 pub(super) fn from_bfloat16(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }

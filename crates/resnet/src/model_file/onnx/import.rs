@@ -1,4 +1,4 @@
-//! ONNX to a state dict.
+//! Imports a state dict from ONNX.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,14 +13,13 @@ use resnet_formats::{
 
 use super::EPSILON;
 
-/// Reads the state dict of a network of the family, and the file's metadata. Files of
-/// [`export`](super::export) and of `torch.onnx.export` are understood, of torchvision's nets and
-/// of others whose modules are named as theirs. Where a batch norm was folded into its convolution
-/// there is one that changes nothing but by the bias. The graph between the layers is not looked
-/// at: as with a state dict, what it is depends on the architecture that takes the tensors.
+/// Reads the state dict of a ResNet and the file's metadata. Files of [`export`](super::export) and of
+/// `torch.onnx.export` are supported: torchvision's networks, and others with the same module names.
+/// A batch norm that was folded into its convolution becomes one that only adds the bias. The graph
+/// between the layers is not read: as for a state dict, the architecture defines it.
 ///
 /// # Errors
-/// If the file cannot be read, is malformed, or holds something else.
+/// If the file cannot be read, is malformed, or is not a network of the family.
 pub fn import(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
     let model = onnx::read(path)?;
     let state = state_dict(&model)
@@ -28,20 +27,20 @@ pub fn import(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
     Ok((state, model.metadata))
 }
 
-/// The state dict of a model; see [`import`].
+/// The state dict of an ONNX model, as [`import`] reads it.
 ///
 /// # Errors
-/// [`Malformed::Foreign`], if it is not understood.
+/// [`Malformed::Foreign`] if the model is not a network of the family.
 pub fn state_dict(model: &Model) -> Result<NamedTensors, Malformed> {
-    understand(model).map_err(Malformed::Foreign)
+    convert(model).map_err(Malformed::Foreign)
 }
 
-fn understand(model: &Model) -> Result<NamedTensors, String> {
+fn convert(model: &Model) -> Result<NamedTensors, String> {
     let values = Values::new(model);
     let nodes = &model.graph.nodes;
     let norms = nodes.iter().filter(|node| node.op == "BatchNormalization");
     let normed: HashSet<Option<&String>> = norms.map(|node| node.inputs.first()).collect();
-    let mut state = State::new(model);
+    let mut state = StateDict::new(model);
     for node in nodes {
         match node.op.as_str() {
             "Conv" => {
@@ -75,30 +74,31 @@ fn understand(model: &Model) -> Result<NamedTensors, String> {
         }
     }
     if state.tensors.is_empty() {
-        return Err("has no layer with parameters: it is no network of this family".to_owned());
+        return Err("has no layer with parameters: it is not a ResNet".to_owned());
     }
     Ok(state.tensors)
 }
 
-/// A state dict that grows.
-struct State {
+/// The state dict so far.
+struct StateDict {
     tensors: NamedTensors,
     names: HashSet<String>,
-    /// How many values more the file can justify: nodes can share tensors.
+    /// How many more values are allowed: nodes can share tensors.
     left: usize,
 }
 
-impl State {
+impl StateDict {
     fn new(model: &Model) -> Self {
         let held = model.graph.initializers.iter().map(|(_, tensor)| tensor.data.len());
         // A 1x1 convolution of one channel has four more values for its batch norm.
-        State { tensors: Vec::new(), names: HashSet::new(), left: 8 * held.sum::<usize>() }
+        StateDict { tensors: Vec::new(), names: HashSet::new(), left: 8 * held.sum::<usize>() }
     }
 
     fn reserve(&mut self, values: usize) -> Result<(), String> {
-        self.left = self.left.checked_sub(values).ok_or_else(|| {
-            "uses the same tensors over and over: it is no network of this family".to_owned()
-        })?;
+        self.left = self
+            .left
+            .checked_sub(values)
+            .ok_or_else(|| "uses the same tensors over and over: it is not a ResNet".to_owned())?;
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl State {
         Ok(())
     }
 
-    /// A batch norm that adds a bias, to the bit: the root of its variance and epsilon is 1 in f32.
+    /// A batch norm that only adds a bias, bit-exactly: sqrt(variance + eps) is 1 in f32.
     fn add_identity(
         &mut self,
         module: &str,
@@ -128,10 +128,10 @@ impl State {
     }
 }
 
-/// The tensors that a graph starts with, under every name that they have.
+/// The initialisers of a graph, under all their names.
 struct Values<'a> {
     tensors: HashMap<&'a str, &'a Tensor>,
-    /// PyTorch stores equal tensors once, and passes them on under the other names.
+    /// Other names: PyTorch stores equal tensors once, with `Identity` nodes for the rest.
     same: HashMap<&'a str, &'a str>,
 }
 
@@ -147,7 +147,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// A node's input that is a tensor of the file.
+    /// The initialiser that is a node's input.
     fn of(&self, node: &Node, index: usize) -> Result<&'a Tensor, String> {
         let name = node.inputs.get(index).map_or("", String::as_str);
         let name = self.same.get(name).copied().unwrap_or(name);
@@ -162,8 +162,8 @@ impl<'a> Values<'a> {
     }
 }
 
-/// The PyTorch module that a node was: its weight's name says, or else its own, which lists the
-/// modules around it (`/layer1/layer1.0/conv1/Conv`).
+/// The PyTorch module of a node: from its weight's name, else from its own name, which lists the
+/// enclosing modules (`/layer1/layer1.0/conv1/Conv`).
 fn module(node: &Node) -> Result<String, String> {
     if let Some(module) = node.inputs.get(1).and_then(|name| name.strip_suffix(".weight")) {
         return Ok(module.to_owned());
@@ -196,7 +196,7 @@ fn norm_name(conv: &str) -> Result<String, String> {
     match (name, name.strip_prefix("conv")) {
         ("0", _) => Ok(format!("{path}1")),
         (_, Some(number)) => Ok(format!("{path}bn{number}")),
-        _ => Err(format!("has a convolution '{conv}', which is no network's of this family")),
+        _ => Err(format!("has a convolution '{conv}', which no ResNet has")),
     }
 }
 
@@ -214,7 +214,7 @@ fn check_linear(node: &Node, module: &str) -> Result<(), String> {
     let is = |name, value| attribute(node, name) == Some(&Attribute::Int(value));
     let scaled = |name| attribute(node, name).is_some_and(|v| *v != Attribute::Float(1.0));
     if !is("transB", 1) || is("transA", 1) || scaled("alpha") || scaled("beta") {
-        return Err(format!("has a linear layer {module} whose operands are turned or scaled"));
+        return Err(format!("has a linear layer {module} whose operands are transposed or scaled"));
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! Networks as ONNX files, for ONNX Runtime and whatever else reads them; and back.
+//! Exports networks to ONNX ([`export`]) and imports them ([`import`]).
 //!
-//! The graph goes out node for node under its own names, which are PyTorch's: `layer1.0.conv1` is
-//! a `Conv` that reads the initialiser `layer1.0.conv1.weight`. The input is `input`, normalised
-//! images `[batch, channels, height, width]`, the output `logits`, `[batch, classes]`; batch,
-//! height and width are free.
+//! Every node of the graph becomes an operator with PyTorch's name: `layer1.0.conv1` is a `Conv` that
+//! reads the initialiser `layer1.0.conv1.weight`. The input `input` is normalised images
+//! `[batch, channels, height, width]`, the output `logits` is `[batch, classes]`. Batch, height and
+//! width are dynamic.
 
 mod export;
 mod fold;
@@ -12,5 +12,5 @@ mod import;
 pub use export::{ExportError, ExportOptions, export, model};
 pub use import::{import, state_dict};
 
-/// The smallest variance of PyTorch's batch norm, added to it.
+/// `eps` of `torch.nn.BatchNorm2d`.
 const EPSILON: f64 = resnet_kernels::batch_norm::EPSILON;
