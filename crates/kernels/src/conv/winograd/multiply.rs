@@ -55,7 +55,7 @@ use crate::{isa::Vector, scalar::Scalar};
 ///                        │ vector 0│ vector 1│
 ///                        └─────────┴─────────┘
 /// v[k] ─ tile 0 splat ─▶ ┌─────────┬─────────┐
-///        tile 1 splat ─▶ │ MR x NV accumulators│  f32, or i32 where words are pairs of i16
+///        tile 1 splat ─▶ │    MR x NV sums   │  f32, or i32 where words are pairs of i16
 ///             ...        └─────────┴─────────┘
 /// ```
 ///
@@ -132,7 +132,7 @@ pub(super) unsafe fn multiply_panel<T: Scalar, V: Vector, const MR: usize, const
 ///                              │ vector 0│ vector 1│
 ///                              └─────────┴─────────┘
 /// w[tile] ─ output 0 splat ──▶ ┌─────────┬─────────┐
-///           output 1 splat ──▶ │ MR x NV accumulators│
+///           output 1 splat ──▶ │    MR x NV sums   │
 ///                ...           └─────────┴─────────┘
 /// ```
 ///
