@@ -1,4 +1,4 @@
-//! Files that are there whole, or not at all.
+//! Writes files atomically.
 
 use std::{
     fs::{self, File},
@@ -6,17 +6,17 @@ use std::{
     path::Path,
 };
 
-use crate::place::{Place, Spot};
+use crate::destination::{Destination, Target};
 
 const PREFIX: &str = ".unfinished-";
 const BUFFER: usize = 1 << 20;
 
-/// Writes a file to a temporary one in the same folder, syncs it and renames it. Whatever fails,
-/// an older file stays as it was and the temporary one is removed (a killed process leaves it:
-/// see [`is_temporary`]). A regular file that is replaced leaves its permissions to the new one.
+/// Writes a file atomically: to a temporary file in the same folder, which is synced and renamed. If
+/// anything fails, an old file stays unchanged and the temporary file is removed (a killed process
+/// leaves it: see [`is_temporary`]). The new file gets the permissions of the regular file that it
+/// replaces.
 ///
-/// A [`Place`] says what becomes of links. A path is a place of one's own; a pipe or a device that
-/// the user named is written into as it is.
+/// The [`Destination`] decides what happens to links and pipes. A path is [`Destination::Replace`].
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -27,14 +27,14 @@ const BUFFER: usize = 1 << 20;
 /// ```
 ///
 /// # Errors
-/// What the system or `write` says; a full disk, for one.
+/// If the file cannot be written (a full disk), or `write` fails.
 pub fn atomic_write<'p>(
-    place: impl Into<Place<'p>>,
+    destination: impl Into<Destination<'p>>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    match place.into().spot()? {
-        Spot::File(path) => replace(&path, write),
-        Spot::Stream(stream) => {
+    match destination.into().target()? {
+        Target::File(path) => replace(&path, write),
+        Target::Stream(stream) => {
             let mut writer = BufWriter::with_capacity(BUFFER, stream);
             write(&mut writer)?;
             writer.flush()
@@ -47,7 +47,7 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // As any new file: the umask applies, no link is followed, an error is the system's own.
+    // As for any new file: the umask applies, no link is followed, errors are the system's.
     let new = |path: &Path| File::create_new(path);
     let temporary = tempfile::Builder::new().prefix(PREFIX).make_in(folder, new)?;
     keep_permissions(path, temporary.as_file())?;
@@ -57,16 +57,16 @@ fn replace(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
     drop(writer);
     temporary.as_file().sync_all()?;
     temporary.persist(path).map_err(|e| e.error)?;
-    // The rename is on the disk when the folder is.
+    // The rename is on disk only when the folder is synced.
     if cfg!(unix) { sync(folder) } else { Ok(()) }
 }
 
-/// Gives a file the permissions of the regular file that it is to replace, if there is one.
+/// Copies the permissions of the regular file that will be replaced, if there is one.
 #[cfg(unix)]
 fn keep_permissions(path: &Path, file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let Ok(old) = fs::symlink_metadata(path) else { return Ok(()) };
-    // Not what makes a program run as its owner.
+    // Without the setuid and setgid bits.
     let mode = old.permissions().mode() & 0o777;
     if !old.is_file() || mode == file.metadata()?.permissions().mode() & 0o777 {
         return Ok(());
@@ -74,24 +74,24 @@ fn keep_permissions(path: &Path, file: &File) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(mode))
 }
 
-/// Elsewhere a file that may not be written is not replaced either.
+/// On other systems a read-only file cannot be replaced.
 #[cfg(not(unix))]
 fn keep_permissions(_: &Path, _: &File) -> io::Result<()> {
     Ok(())
 }
 
-#[allow(clippy::disallowed_methods, reason = "a folder, in which a file has just been made")]
+#[allow(clippy::disallowed_methods, reason = "a folder in which a file was just created")]
 fn sync(folder: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        // One that may be written to and not read, or a file system that syncs no folders: the
-        // file is there, and whole.
+        // A folder without read permission, or a file system that cannot sync folders: the file is
+        // complete anyway.
         Err(e) if [PermissionDenied, InvalidInput, Unsupported].contains(&e.kind()) => Ok(()),
         done => done,
     }
 }
 
-/// Whether a file is what [`atomic_write`] leaves behind when the process is killed.
+/// Whether a file is a temporary file of [`atomic_write`], left by a killed process.
 pub fn is_temporary(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
 }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_its_temporary_files() {
+    fn temporary_files_are_detected() {
         let dir = tempfile::tempdir().unwrap();
         atomic_write(&dir.path().join("file"), |_| {
             let entry = std::fs::read_dir(dir.path())?.next().unwrap()?;
@@ -138,7 +138,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn others_may_read_what_is_written() {
+    fn new_files_have_the_usual_permissions() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let (ours, plain) = (dir.path().join("ours"), dir.path().join("plain"));
@@ -150,7 +150,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_replaced_keeps_its_permissions() {
+    fn a_replaced_file_keeps_its_permissions() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");

@@ -1,4 +1,4 @@
-//! What can be wrong with a file.
+//! Errors of files.
 
 use std::{io, path::PathBuf};
 
@@ -10,16 +10,16 @@ pub use onnx::Malformed;
 
 use crate::{
     printable::{Shown, brief, printable},
-    regular::Odd,
+    regular::RefusedFile,
 };
 
-/// A file that cannot be read, and why.
+/// Why a file cannot be read.
 #[derive(Debug, Error)]
 #[error("{} {kind}", path.shown())]
 pub struct FormatError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong.
+    /// The reason.
     pub kind: FormatErrorKind,
 }
 
@@ -27,76 +27,80 @@ pub struct FormatError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FormatErrorKind {
-    /// The system refuses to read it.
+    /// The system cannot read it.
     #[error("cannot be read: {0}")]
     Read(#[source] io::Error),
-    /// A folder, a pipe, a device.
+    /// It is a folder, a pipe or a device.
     #[error("is not a regular file")]
     NotAFile,
     /// Shorter than the header's length, or than the header.
-    #[error("is {size} bytes long, too short for its header: it is truncated, or no safetensors")]
+    #[error(
+        "is {size} bytes long, too short for its header: it is truncated, or not a safetensors file"
+    )]
     TruncatedHeader {
         /// Bytes in the file.
         size: usize,
     },
-    /// The header would be larger than any reader accepts.
-    #[error("has a header of more than 100 MB: it is damaged, or no safetensors")]
+    /// The header is too large.
+    #[error("has a header of more than 100 MB: it is damaged, or not a safetensors file")]
     HeaderTooLarge,
     /// The header is not UTF-8, not JSON, or not of the right structure.
     #[error("has a damaged header: {}", brief(.0))]
     Header(String),
-    /// Two tensors, or two metadata entries, of one name.
+    /// Two tensors, or two metadata entries, have the same name.
     #[error("has two entries named '{}'", brief(.0))]
     DuplicateName(String),
     /// A tensor overlaps the one before it, or leaves a gap.
     #[error("has a tensor '{}' that does not start where the one before it ends", brief(.0))]
     Offset(String),
-    /// A tensor whose bytes are not as many as its shape and dtype need.
-    #[error("has a tensor whose bytes are not as many as its shape needs")]
+    /// The number of a tensor's bytes does not fit its shape and dtype.
+    #[error("has a tensor whose number of bytes does not fit its shape")]
     ShapeAndSize,
     /// A shape so large that its size cannot be computed.
     #[error("has a tensor of an impossible shape")]
     ImpossibleShape,
     /// The tensors end before or after the file does.
     #[error(
-        "is {size} bytes long, which is not what its header says: it is truncated, or has trailing data"
+        "is {size} bytes long, which its header contradicts: it is truncated, or has trailing data"
     )]
     Size {
         /// Bytes in the file.
         size: usize,
     },
-    /// A tensor of a type that is not read.
-    #[error("has a tensor '{}' of type {}; {read} are read", brief(tensor), brief(dtype))]
+    /// A tensor has an unsupported type.
+    #[error(
+        "has a tensor '{}' of type {}; supported types are {read}",
+        brief(tensor),
+        brief(dtype)
+    )]
     Dtype {
         /// Its name.
         tensor: String,
         /// Its type.
         dtype: String,
-        /// What is read.
+        /// The supported types.
         read: &'static str,
     },
-    /// It would take more memory than its size justifies.
-    #[error(
-        "asks for far more memory or work than a file of its size has a reason to; it is not read"
-    )]
+    /// Reading it would take too much memory or work for its size.
+    #[error("would take far more memory or work than a valid file of its size; it is not read")]
     TooLarge,
-    /// No file of PyTorch's.
-    #[error("is {}; what is read is what torch.save writes", brief(.0))]
+    /// Not a PyTorch file.
+    #[error("is {}, not a file of torch.save", brief(.0))]
     NotTorch(String),
-    /// A zip archive that is truncated, corrupted, or built to deceive.
+    /// The zip archive is truncated, corrupted or malicious.
     #[error("is a damaged zip archive: {}", brief(.0))]
     Zip(String),
-    /// A pickle that no pickler wrote.
-    #[error("holds a damaged pickle: {}", brief(.0))]
+    /// The pickle is malformed.
+    #[error("has a damaged pickle: {}", brief(.0))]
     Pickle(String),
-    /// A pickle that would run code.
+    /// The pickle calls a function that a file of weights does not need.
     #[error(
-        "asks to call {}, which a file of weights has no reason to; nothing was run. Where the \
-         file comes from someone you trust, save its state dict in PyTorch and use that",
+        "calls {}, which a file of weights does not need; nothing was run. If you trust its source, \
+         save its state dict in PyTorch and use that",
         brief(&usual_name(.0))
     )]
     Call(String),
-    /// A tensor that cannot be made of the bytes there are.
+    /// A tensor is malformed.
     #[error("has a tensor '{}' {}", brief(tensor), brief(why))]
     Tensor {
         /// Its name.
@@ -104,31 +108,31 @@ pub enum FormatErrorKind {
         /// What is wrong with it.
         why: String,
     },
-    /// No state dict and no module.
+    /// There is no state dict and no module.
     #[error(
-        "holds no model: {}. What is read is a state dict, a module, or a dict that holds either",
+        "has no model: {}. Supported are a state dict, a module, or a dict with one of them",
         printable(.0)
     )]
     NoModel(String),
-    /// Several state dicts or modules, none of which is better than the others.
-    #[error("holds several models, {} for two; save the one you mean on its own", printable(&.0.join(" and ")))]
+    /// There are several state dicts or modules, and the keys do not decide between them.
+    #[error("has several models, such as {}; save one of them alone", printable(&.0.join(" and ")))]
     SeveralModels(Vec<String>),
-    /// Wrong in the way of an ONNX file.
+    /// An error of ONNX files.
     #[error(transparent)]
     Onnx(#[from] Malformed),
 }
 
 impl FormatErrorKind {
-    /// Why the bytes of a file cannot be had.
+    /// The reason for a failed read.
     pub fn from_read(error: io::Error) -> Self {
-        match Odd::of(&error) {
-            Some(Odd::NotAFile) => FormatErrorKind::NotAFile,
+        match RefusedFile::of(&error) {
+            Some(RefusedFile::NotAFile) => FormatErrorKind::NotAFile,
             _ => FormatErrorKind::Read(error),
         }
     }
 }
 
-/// A function of Python's, as people know it: pickles call the module behind `os` by its own name.
+/// The usual name of a Python function: pickles call `os` by the name of its implementation.
 fn usual_name(function: &str) -> String {
     match function.split_once('.') {
         Some(("posix" | "nt", name)) => format!("os.{name} ({function})"),

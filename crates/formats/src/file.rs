@@ -1,4 +1,4 @@
-//! Files that are read whole.
+//! Reads whole files.
 
 use std::{
     fs::{File, Metadata},
@@ -8,14 +8,14 @@ use std::{
 
 use crate::{
     error::{FormatError, FormatErrorKind},
-    regular::{self, Odd},
+    regular::{self, RefusedFile},
 };
 
-/// No network of the family takes nearly as much, its optimiser included.
+/// The largest file that is read: far larger than any network of the family with its optimiser.
 const MAX_BYTES: u64 = 4 << 30;
 
-/// Makes something of a file's bytes. `look` is for large ones: whether they are worth the memory,
-/// given their size.
+/// Reads and parses a file. For a large file, `look` first checks whether it can be valid, without
+/// reading all of it.
 pub(crate) fn read<T>(
     path: &Path,
     look: impl FnOnce(&mut File, u64) -> Result<(), FormatErrorKind>,
@@ -38,25 +38,25 @@ fn bytes(
     regular::read_opened(file, MAX_BYTES).map_err(refused)
 }
 
-/// Opens a file whose bytes are worth the memory, and its length.
+/// Opens a file that is neither too large nor sparse; also returns its length.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     let file = regular::open(path)?;
     let metadata = file.metadata()?;
     if metadata.len() > MAX_BYTES {
-        return Odd::TooLong(MAX_BYTES).error();
+        return RefusedFile::TooLong(MAX_BYTES).error();
     }
-    // What is mostly a hole costs nobody anything until it is read.
+    // A sparse file would take no disk space, but memory.
     if metadata.len() >= SMALL && is_sparse(&metadata) {
-        return Odd::Sparse.error();
+        return RefusedFile::Sparse.error();
     }
     Ok((file, metadata.len()))
 }
 
-/// Smaller files are read whatever they are.
+/// Files smaller than this are read without a look.
 const SMALL: u64 = 64 << 20;
 
-/// Whether a disk has less than half of a file. Weights hardly compress, where a file system does
-/// that. Some file systems count no blocks at all.
+/// Whether less than half of a file is on disk. Weights hardly compress on compressing file systems. Some
+/// file systems count no blocks.
 #[cfg(unix)]
 fn is_sparse(metadata: &Metadata) -> bool {
     let bytes = std::os::unix::fs::MetadataExt::blocks(metadata) * 512;

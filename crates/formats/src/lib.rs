@@ -1,17 +1,18 @@
-//! Bytes to named tensors and back.
+//! Reads and writes named tensors: [`safetensors`], PyTorch files ([`torch`]), [`onnx`], [`npy`] and
+//! TensorBoard's event files ([`tensorboard`]).
 //!
-//! Files come from strangers: every size is checked before it is used, what is read into memory is
-//! bounded by the size of the file, and each malformation has its own error. Files are written to
-//! a temporary one beside them, synced and renamed, so that a reader never sees half of one, or
-//! into the pipe that the user named ([`Place`]);
-//! [`lock()`] keeps other processes off. [`open`], [`open_own`] and [`read`] take regular files and
-//! nothing in their place; [`printable`], [`brief`] and [`Shown`] show text of others to people, and
-//! [`quoted`] in commands.
+//! Files are untrusted. Every size is checked before it is used, memory is limited by the size of the
+//! file, and each malformation has its own error. [`atomic_write`] writes to a temporary file, syncs
+//! and renames it, so a reader never sees an incomplete file; a [`Destination`] decides about links and
+//! pipes. [`lock()`] excludes other processes. [`open`], [`open_own`] and [`read`] open regular files
+//! only. [`printable`], [`brief`] and [`Shown`] make untrusted text safe to show, [`quoted`] safe to
+//! paste into a shell.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod atomic;
 mod budget;
+mod destination;
 mod element_type;
 mod error;
 mod file;
@@ -20,22 +21,21 @@ pub mod npy;
 pub mod onnx;
 mod own;
 mod pickle;
-mod place;
 mod printable;
+mod protobuf;
 mod regular;
 pub mod safetensors;
 mod shell;
 mod tensor;
 pub mod tensorboard;
 pub mod torch;
-mod wire;
 mod zip;
 
 pub use atomic::{atomic_write, is_temporary};
+pub use destination::Destination;
 pub use error::{FormatError, FormatErrorKind};
 pub use lock::{Lock, is_locked, lock};
 pub use own::open_own;
-pub use place::Place;
 pub use printable::{Printable, Shown, brief, is_printable, printable};
 pub use regular::{make_own_folder, open, read, read_text};
 pub use shell::{quoted, quoted_path};

@@ -1,4 +1,4 @@
-//! Files that are locked by at most one process, however it ends.
+//! Lock files: at most one process holds a lock, and the system releases it when the process ends.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::regular::open_unlinked;
 
-/// A file that this process has locked, until this is dropped or the process ends.
+/// A lock that this process holds until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock(File);
 
@@ -20,24 +20,24 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Closing the file would not do: a process that another thread is about to start has the same
-    /// open file for a moment, and the lock with it.
+    /// Unlocks explicitly. Closing is not enough: a process that another thread starts inherits the open
+    /// file for a moment, and the lock with it.
     fn drop(&mut self) {
         let _ = self.0.unlock();
     }
 }
 
-/// Locks a file, which is made if need be; nothing if another process has it. Who holds the lock
-/// may remove the file. Nothing is written to it.
+/// Locks a file, and creates it if necessary. None if another process holds the lock. The holder may
+/// remove the file. Nothing is written to it.
 ///
 /// # Errors
-/// What the system says, or that it is no regular file, or a link.
+/// If the file cannot be opened, is a link, or is not a regular file.
 pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
     loop {
         let file = open_unlinked(path, File::options().write(true).create(true))?;
         match file.try_lock() {
-            // Whoever held it may have removed it since it was opened here: others would then
-            // lock another file of its name.
+            // The last holder may have removed the file after it was opened here. Other processes
+            // would then lock a new file of its name.
             Ok(()) if !is_at(&file, path) => {}
             Ok(()) => return Ok(Some(Lock(file))),
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -46,10 +46,10 @@ pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
     }
 }
 
-/// Whether another process has a file locked.
+/// Whether another process holds the lock of a file.
 pub fn is_locked(path: &Path) -> bool {
     let Ok(file) = open_unlinked(path, File::options().read(true)) else { return false };
-    // Shared: two that ask at once do not take each other for the holder.
+    // Shared, so that two processes that check at the same time do not see each other as the holder.
     match file.try_lock_shared() {
         Ok(()) => drop(Lock(file)),
         Err(TryLockError::WouldBlock) => return true,
@@ -65,7 +65,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     (ours.dev(), ours.ino()) == (there.dev(), there.ino())
 }
 
-/// Elsewhere an open file keeps its name until it is closed.
+/// On other systems an open file keeps its name until it is closed.
 #[cfg(not(unix))]
 fn is_at(_: &File, path: &Path) -> bool {
     fs::exists(path).unwrap_or(false)
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_holds_it_at_a_time() {
+    fn one_process_holds_a_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         assert!(!is_locked(&path) && !path.exists());
@@ -88,11 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn what_others_have_open_does_not_keep_it() {
+    fn an_inherited_file_does_not_keep_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let first = lock(&path).unwrap().unwrap();
-        // As a process has it that was just started.
+        // As a process that was just started inherits it.
         let started = first.file().try_clone().unwrap();
         drop(first);
         assert!(!is_locked(&path));
@@ -102,7 +102,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_removed_file_is_not_taken_for_the_lock() {
+    fn a_removed_file_is_not_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let old = lock(&path).unwrap().unwrap();

@@ -1,10 +1,10 @@
-//! NumPy's format for one array, of which floats are written.
+//! Writes NumPy's `.npy` format.
 
 use std::io;
 
-use crate::{Data, Place, atomic_write};
+use crate::{Data, Destination, atomic_write};
 
-/// Writes an array of 32-bit floating point, row-major, atomically.
+/// Writes a float32 array in row-major order, atomically.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -16,11 +16,15 @@ use crate::{Data, Place, atomic_write};
 /// ```
 ///
 /// # Errors
-/// What the system says, as [`atomic_write`] does.
+/// As [`atomic_write`].
 ///
 /// # Panics
 /// If the shape does not fit the number of values.
-pub fn write<'p>(place: impl Into<Place<'p>>, shape: &[usize], values: &[f32]) -> io::Result<()> {
+pub fn write<'p>(
+    destination: impl Into<Destination<'p>>,
+    shape: &[usize],
+    values: &[f32],
+) -> io::Result<()> {
     assert_eq!(shape.iter().product::<usize>(), values.len(), "shape and values disagree");
     let extents: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({extents}), }}");
@@ -29,7 +33,7 @@ pub fn write<'p>(place: impl Into<Place<'p>>, shape: &[usize], values: &[f32]) -
     header += &" ".repeat(length - header.len() - 1);
     header.push('\n');
     let data = Data::F32(values.to_vec());
-    atomic_write(place, |file| {
+    atomic_write(destination, |file| {
         file.write_all(START)?;
         file.write_all(&(length as u16).to_le_bytes())?;
         file.write_all(header.as_bytes())?;

@@ -1,4 +1,4 @@
-//! Files that grow, and are nobody else's.
+//! Opens files that grow, such as logs, for this process alone.
 
 use std::{
     fs::{File, OpenOptions},
@@ -8,18 +8,18 @@ use std::{
 
 use crate::{
     atomic_write,
-    regular::{Odd, names, open_unlinked, read},
+    regular::{RefusedFile, names, open_unlinked, read},
 };
 
-/// Far beyond any log or archive of images.
+/// Larger than any log or archive of images.
 const MOST_COPIED: u64 = 1 << 30;
 
-/// Opens a file to change it, as `options` say: a regular file, and not through a link. One that has
-/// another name as well (a hard link, as snapshots of a folder have) becomes a copy of its own
-/// first: what has the other name stays as it is.
+/// Opens a regular file with `options` to change it, not through a symbolic link. A file with another
+/// name (a hard link, as in snapshots of a folder) is copied first, so that the file of the other name
+/// stays unchanged.
 ///
 /// # Errors
-/// What the system says, or what is there in its place.
+/// If the file cannot be opened, is a link, or is not a regular file.
 pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let file = open_unlinked(path, options)?;
     if names(&file.metadata()?) <= 1 {
@@ -29,7 +29,7 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let old = read(path, MOST_COPIED)?;
     atomic_write(path, |new| new.write_all(&old))?;
     let file = open_unlinked(path, options)?;
-    if names(&file.metadata()?) > 1 { Odd::Shared.error() } else { Ok(file) }
+    if names(&file.metadata()?) > 1 { RefusedFile::Shared.error() } else { Ok(file) }
 }
 
 #[cfg(all(test, unix))]
@@ -52,10 +52,10 @@ mod tests {
         append(" three");
         assert_eq!(fs::read_to_string(&log).unwrap(), "one two three");
         assert_eq!(fs::read_to_string(&other).unwrap(), "one");
-        // What is no file is no file here either.
+        // A link is refused.
         let link = dir.path().join("link");
         std::os::unix::fs::symlink("other", &link).unwrap();
         let error = open_own(&link, File::options().append(true)).unwrap_err();
-        assert_eq!(Odd::of(&error), Some(Odd::Link));
+        assert_eq!(RefusedFile::of(&error), Some(RefusedFile::Link));
     }
 }

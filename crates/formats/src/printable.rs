@@ -1,7 +1,7 @@
-//! Text of others for people to read: in a message, on a terminal, in a log.
+//! Makes untrusted text safe to show: in a message, on a terminal, in a log.
 //!
-//! A file may call a class, a tensor or itself whatever it likes. What a terminal acts upon, and
-//! what makes text look like other text, is shown as Rust escapes it: `\n`, `\u{1b}`.
+//! A file can have any class name, tensor name or file name. Control characters, and characters that
+//! make text look like other text, are shown as Rust escapes: `\n`, `\u{1b}`.
 
 use std::{
     borrow::Cow,
@@ -9,15 +9,15 @@ use std::{
     path::Path,
 };
 
-/// Characters of a name that are shown: the first, and the last. What is between is cut.
+/// How many of a long name's first and last characters are shown. The middle is cut.
 const SHOWN: [usize; 2] = [160, 60];
 
 /// Bytes of a path, at most (Linux's `PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
 
-/// Whether a character stands for itself wherever text is shown: it is no control character, and
-/// neither ends a line, nor turns the direction of writing, nor is invisible. (The joiners of Indic
-/// and Persian words and of emoji, and what makes an emoji of a character, are invisible, and stay.)
+/// Whether a character is shown as it is: not a control character, a line end, a change of direction or
+/// an invisible character. (Joiners of Indic and Persian words and of emoji, and emoji variation
+/// selectors, are invisible but allowed.)
 pub fn is_printable(c: char) -> bool {
     !c.is_control()
         && !matches!(c,
@@ -28,14 +28,14 @@ pub fn is_printable(c: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Text that is shown without what a terminal would act upon.
+/// Text whose [`Display`](fmt::Display) escapes unprintable characters.
 #[derive(Clone, Debug)]
 pub struct Printable<'a> {
     text: Cow<'a, str>,
     cut: bool,
 }
 
-/// A line of any length.
+/// Text of any length, with unprintable characters escaped.
 ///
 /// ```
 /// assert_eq!(resnet_formats::printable("a\n\u{1b}[31mb").to_string(), r"a\n\u{1b}[31mb");
@@ -44,14 +44,15 @@ pub fn printable(text: &str) -> Printable<'_> {
     Printable { text: text.into(), cut: false }
 }
 
-/// A name, or what another program said of one: the middle of a long one is cut.
+/// A name or another program's message, with unprintable characters escaped; the middle of a long one is
+/// cut.
 pub fn brief(text: &str) -> Printable<'_> {
     Printable { text: text.into(), cut: true }
 }
 
-/// Paths as people see them, in place of [`Path::display`].
+/// Paths with unprintable characters escaped, instead of [`Path::display`].
 pub trait Shown {
-    /// The path, in full: of more bytes than systems open, as [`brief`].
+    /// The full path. One longer than systems open is shown as [`brief`].
     fn shown(&self) -> Printable<'_>;
 }
 
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_acts_upon_is_spelt_out() {
+    fn control_characters_are_escaped() {
         for (text, shown) in [
             ("frog, лягушка, 青蛙, 👩‍🔬", "frog, лягушка, 青蛙, 👩‍🔬"),
             ("\u{1b}]0;x\u{7}\r\n\t\u{7f}", r"\u{1b}]0;x\u{7}\r\n\t\u{7f}"),

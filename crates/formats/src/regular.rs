@@ -1,8 +1,8 @@
-//! Regular files, and nothing in their place.
+//! Opens regular files only.
 //!
-//! A folder of a stranger may hold anything under any name: a pipe that never opens, a device that
-//! never ends, a link to a file of the user's. What is read must be a regular file; what is written
-//! to is not reached through a link.
+//! An untrusted folder may have anything under any name: a pipe that never opens, a device that never
+//! ends, a link to one of the user's files. So only regular files are read, and no file is written
+//! through a link.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -12,16 +12,16 @@ use std::{
 
 use thiserror::Error;
 
-/// Why a file is not opened.
+/// Why a file is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum Odd {
+pub(crate) enum RefusedFile {
     #[error("it is not a regular file")]
     NotAFile,
-    #[error("it is a symbolic link, and nothing is written through one")]
+    #[error("it is a symbolic link, and files are not written through links")]
     Link,
-    #[error("it has another name as well (a hard link), whose content would change with it")]
+    #[error("it has another name too (a hard link), and writing would change both")]
     Shared,
-    #[error("it is not a folder of its own: a link, or a file (remove it, or name another folder)")]
+    #[error("it is a link or a file, not a folder (remove it, or give another folder)")]
     NotAFolder,
     #[error("it is a sparse file: most of it was never written")]
     Sparse,
@@ -29,33 +29,33 @@ pub(crate) enum Odd {
     TooLong(u64),
 }
 
-impl Odd {
+impl RefusedFile {
     pub(crate) fn error<T>(self) -> io::Result<T> {
         Err(io::Error::new(io::ErrorKind::InvalidInput, self))
     }
 
-    /// What an error says of a file, if it is from here.
-    pub(crate) fn of(error: &io::Error) -> Option<Odd> {
+    /// The reason in an error, if it is one of these.
+    pub(crate) fn of(error: &io::Error) -> Option<RefusedFile> {
         error.get_ref()?.downcast_ref().copied()
     }
 }
 
-/// Opens a regular file to read it. A folder, a pipe or a device is an error, at once.
+/// Opens a regular file for reading. A folder, a pipe or a device is an error, without waiting.
 ///
 /// # Errors
-/// What the system says, or that it is not a regular file.
+/// If the file cannot be opened, or is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Opening is an act already: pipes wait, some devices do things.
+    // Opening has effects: pipes wait, some devices act.
     of_regular(&fs::metadata(path)?)?;
     let file = opened(path, File::options().read(true), true)?;
     of_regular(&file.metadata()?)?;
     Ok(file)
 }
 
-/// All bytes of a regular file, unless they are more than `most`.
+/// Reads all bytes of a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// As [`open`], and if it is too long, or longer than memory.
+/// As [`open`], and if the file is longer, or does not fit into memory.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_opened(open(path)?, most)
 }
@@ -63,33 +63,33 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 pub(crate) fn read_opened(file: File, most: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     if length > most {
-        return Odd::TooLong(most).error();
+        return RefusedFile::TooLong(most).error();
     }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length as usize)?;
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        return Odd::TooLong(most).error();
+        return RefusedFile::TooLong(most).error();
     }
     Ok(bytes)
 }
 
-/// The text of a regular file.
+/// Reads the text of a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// As [`read`], and if it is not UTF-8.
+/// As [`read`], and if the text is not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let text = String::from_utf8(read(path, most)?);
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// Opens a regular file as `options` say, not through a link, whatever other names it has.
+/// Opens a regular file with `options`, not through a symbolic link. Hard links are allowed.
 ///
 /// # Errors
-/// What the system says, or what is there in its place.
+/// If the file cannot be opened, is a link, or is not a regular file.
 pub(crate) fn open_unlinked(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     match fs::symlink_metadata(path) {
-        Ok(there) if there.is_symlink() => return Odd::Link.error(),
+        Ok(there) if there.is_symlink() => return RefusedFile::Link.error(),
         Ok(there) => of_regular(&there)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
@@ -99,12 +99,12 @@ pub(crate) fn open_unlinked(path: &Path, options: &mut OpenOptions) -> io::Resul
     Ok(file)
 }
 
-/// Opens a pipe or a character device that the user named, to write into it. A pipe waits for its
-/// reader, as everywhere. What is behind a descriptor may be a file, which is added to.
+/// Opens a pipe or a character device that the user named, for writing. A pipe waits for its reader. A
+/// descriptor may be a file, which is appended to.
 #[allow(clippy::disallowed_methods, reason = "the user named it")]
 pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
     if !takes_bytes(&fs::metadata(path)?) {
-        return Odd::NotAFile.error();
+        return RefusedFile::NotAFile.error();
     }
     File::options().append(true).open(path)
 }
@@ -121,25 +121,25 @@ fn takes_bytes(metadata: &Metadata) -> bool {
     !metadata.is_dir()
 }
 
-/// Makes a folder, unless it is there and no link.
+/// Creates a folder if it does not exist.
 ///
 /// # Errors
-/// What the system says, or that something else has its name.
+/// If it cannot be created, or a link or a file has its name.
 pub fn make_own_folder(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_dir() => Ok(()),
-        Ok(_) => Odd::NotAFolder.error(),
+        Ok(_) => RefusedFile::NotAFolder.error(),
         Err(_) => fs::create_dir_all(path),
     }
 }
 
 fn of_regular(metadata: &Metadata) -> io::Result<()> {
-    if metadata.is_file() { Ok(()) } else { Odd::NotAFile.error() }
+    if metadata.is_file() { Ok(()) } else { RefusedFile::NotAFile.error() }
 }
 
-/// Opens without waiting for anybody, whatever has taken the file's place meanwhile.
+/// Opens without waiting, whatever has replaced the file meanwhile.
 #[cfg(unix)]
-#[allow(clippy::disallowed_methods, reason = "this is the place")]
+#[allow(clippy::disallowed_methods, reason = "the one wrapper around it")]
 fn opened(path: &Path, options: &mut OpenOptions, follow: bool) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
 
@@ -150,7 +150,7 @@ fn opened(path: &Path, options: &mut OpenOptions, follow: bool) -> io::Result<Fi
 }
 
 #[cfg(not(unix))]
-#[allow(clippy::disallowed_methods, reason = "this is the place")]
+#[allow(clippy::disallowed_methods, reason = "the one wrapper around it")]
 fn opened(path: &Path, options: &mut OpenOptions, _: bool) -> io::Result<File> {
     options.open(path)
 }
@@ -171,8 +171,8 @@ mod tests {
 
     use super::*;
 
-    fn odd<T>(result: io::Result<T>) -> Option<Odd> {
-        result.err().as_ref().and_then(Odd::of)
+    fn odd<T>(result: io::Result<T>) -> Option<RefusedFile> {
+        result.err().as_ref().and_then(RefusedFile::of)
     }
 
     #[test]
@@ -187,19 +187,19 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
         for name in ["file", "link"] {
             assert_eq!(read_text(&path(name), 4).unwrap(), "text");
-            assert_eq!(odd(read(&path(name), 3)), Some(Odd::TooLong(3)));
+            assert_eq!(odd(read(&path(name), 3)), Some(RefusedFile::TooLong(3)));
         }
         for name in ["folder", "link to folder", "fifo", "socket"] {
-            assert_eq!(odd(open(&path(name))), Some(Odd::NotAFile), "{name}");
+            assert_eq!(odd(open(&path(name))), Some(RefusedFile::NotAFile), "{name}");
         }
-        assert_eq!(odd(open(Path::new("/dev/zero"))), Some(Odd::NotAFile));
+        assert_eq!(odd(open(Path::new("/dev/zero"))), Some(RefusedFile::NotAFile));
         assert_eq!(open(&path("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
-        // A device's size is 0, that of /proc as well.
+        // Files in /proc have size 0, as devices do.
         assert!(!read(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
     }
 
     #[test]
-    fn what_is_written_is_not_reached_through_a_link() {
+    fn files_are_not_written_through_links() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let append =
@@ -212,21 +212,21 @@ mod tests {
         symlink("folder", path("link to folder")).unwrap();
         assert!(Command::new("mkfifo").arg(path("fifo")).status().unwrap().success());
         for (name, expected) in [
-            ("link", Odd::Link),
-            ("dangling", Odd::Link),
-            ("folder", Odd::NotAFile),
-            ("fifo", Odd::NotAFile),
+            ("link", RefusedFile::Link),
+            ("dangling", RefusedFile::Link),
+            ("folder", RefusedFile::NotAFile),
+            ("fifo", RefusedFile::NotAFile),
         ] {
             assert_eq!(odd(append(name)), Some(expected), "{name}");
         }
         assert!(!path("nowhere").exists());
-        // Where one takes the file's place between the look and the opening.
+        // If one replaces the file between the check and the opening.
         assert!(opened(&path("link"), File::options().append(true), false).is_err());
         assert!(opened(&path("fifo"), File::options().append(true), false).is_err());
 
         assert!(make_own_folder(&path("folder")).is_ok() && make_own_folder(&path("a/b")).is_ok());
         for name in ["link to folder", "dangling", "victim"] {
-            assert_eq!(odd(make_own_folder(&path(name))), Some(Odd::NotAFolder), "{name}");
+            assert_eq!(odd(make_own_folder(&path(name))), Some(RefusedFile::NotAFolder), "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The safetensors format: the length of a JSON header, the header, and the tensors' bytes.
+//! The safetensors format: the length of a JSON header, the header, and the bytes of the tensors.
 
 use std::{
     collections::HashSet,
@@ -15,13 +15,13 @@ use serde::{
 };
 
 use crate::{
-    Data, FormatError, FormatErrorKind, NamedTensors, Place, Tensor, atomic_write, budget::Budget,
-    element_type::ElementType, file,
+    Data, Destination, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write,
+    budget::Budget, element_type::ElementType, file,
 };
 
 pub use crate::tensor::Metadata;
 
-/// Reads a file: its tensors in file order, and its metadata.
+/// Reads the tensors of a file, in file order, and its metadata.
 ///
 /// # Errors
 /// If the file cannot be read, is malformed, or holds other types than floating point numbers of 16 to
@@ -30,7 +30,7 @@ pub fn read(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
     file::read(path, look, from_bytes)
 }
 
-/// Whether a large file ends where its header says.
+/// Checks that a large file ends where its last tensor ends.
 fn look(file: &mut File, size: u64) -> Result<(), FormatErrorKind> {
     let mut length = [0; 8];
     file.read_exact(&mut length).map_err(FormatErrorKind::from_read)?;
@@ -51,7 +51,7 @@ fn look(file: &mut File, size: u64) -> Result<(), FormatErrorKind> {
     Err(FormatErrorKind::Size { size: size as usize })
 }
 
-/// The crate's own bound.
+/// The limit of the `safetensors` crate.
 const MAX_HEADER: u64 = 100_000_000;
 
 /// Where the last tensor of a header ends.
@@ -86,19 +86,18 @@ impl<'de> Visitor<'de> for DataEnd {
     }
 }
 
-/// The entry of a header that is no tensor.
+/// The entry of a header for metadata.
 const METADATA: &str = "__metadata__";
 
-/// Reads what a file would hold; see [`read`].
-///
-/// What is allocated never exceeds eight times the file's bytes, themselves included, and 16 MiB.
+/// Reads a file's bytes; see [`read`]. Memory is at most eight times the number of bytes, themselves
+/// included, plus 16 MiB.
 ///
 /// # Errors
 /// If the bytes are malformed, or hold other types than floating point numbers of 16 to 64 bits,
 /// integers and booleans.
 pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorKind> {
     let mut budget = Budget::for_file_of(bytes.len());
-    pay_for(&mut budget, bytes)?;
+    charge_header(&mut budget, bytes)?;
     let malformed = |error| malformation(error, bytes.len());
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
     let (header, data) = bytes[size_of::<u64>()..].split_at(header);
@@ -122,11 +121,11 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorK
     Ok((tensors, metadata.metadata().clone().unwrap_or_default().into_iter().collect()))
 }
 
-/// What the crate allocates for a value of the header, at worst.
+/// Memory of the crate's parser for a value of the header, at most.
 const PER_VALUE: usize = 256;
 
 /// The crate's parser holds the whole header as values, of which a file may have one in two bytes.
-fn pay_for(budget: &mut Budget, bytes: &[u8]) -> Result<(), FormatErrorKind> {
+fn charge_header(budget: &mut Budget, bytes: &[u8]) -> Result<(), FormatErrorKind> {
     let Some((length, rest)) = bytes.split_first_chunk() else { return Ok(()) };
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
     let header = rest.get(..length).unwrap_or(rest);
@@ -148,7 +147,7 @@ fn malformation(error: SafeTensorError, size: usize) -> FormatErrorKind {
     }
 }
 
-/// The crate keeps the last of several entries with one name; such a file means two things.
+/// Refuses duplicate names. The crate would keep the last entry, other readers may keep the first.
 fn refuse_duplicates(header: &[u8]) -> Result<(), FormatErrorKind> {
     serde_json::from_slice::<UniqueKeys>(header).map(drop).map_err(|error| {
         let message = error.to_string();
@@ -162,7 +161,7 @@ fn refuse_duplicates(header: &[u8]) -> Result<(), FormatErrorKind> {
 
 const DUPLICATE: &str = "two entries named '";
 
-/// A JSON object without duplicate keys; nor has its `__metadata__`, if any.
+/// A JSON object without duplicate keys, also in its `__metadata__`.
 struct UniqueKeys;
 
 impl<'de> Deserialize<'de> for UniqueKeys {
@@ -198,20 +197,20 @@ impl<'de> Visitor<'de> for UniqueKeys {
 /// tensor is aligned to its type, and otherwise the order is kept; metadata is sorted.
 ///
 /// # Errors
-/// What the system says, as [`atomic_write`] does.
+/// As [`atomic_write`].
 ///
 /// # Panics
 /// If two tensors have one name.
 pub fn write<'p>(
-    place: impl Into<Place<'p>>,
+    destination: impl Into<Destination<'p>>,
     tensors: &NamedTensors,
     metadata: &Metadata,
 ) -> io::Result<()> {
-    // The crate's writer puts metadata into the random order of a hash map.
+    // The crate's writer would write metadata in the random order of a hash map.
     let mut ordered: Vec<&(String, Tensor)> = tensors.iter().collect();
     ordered.sort_by_key(|(_, tensor)| matches!(tensor.data, Data::F32(_)));
     let header = header(&ordered, metadata);
-    atomic_write(place, |file| {
+    atomic_write(destination, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         ordered.iter().try_for_each(|(_, tensor)| tensor.data.write(file))

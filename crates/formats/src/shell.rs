@@ -1,10 +1,10 @@
-//! Words of commands that people copy into a shell.
+//! Quotes words of commands that users copy into a shell.
 
 use std::path::Path;
 
 use crate::Shown;
 
-/// A word as a POSIX shell reads it as one.
+/// A word, quoted for a POSIX shell.
 ///
 /// ```
 /// assert_eq!(resnet_formats::quoted("a; b"), "'a; b'");
@@ -17,8 +17,8 @@ pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// A path as the argument of an option in a command that is shown: one word, and no option itself.
-/// What a terminal would act upon is spelt out: such a path has to be typed another way.
+/// A path, quoted as the argument of an option: one word that does not start with `-`. Unprintable
+/// characters are escaped, so such a path cannot be copied.
 pub fn quoted_path(path: &Path) -> String {
     let shown = path.shown().to_string();
     quoted(&if shown.starts_with('-') { format!("./{shown}") } else { shown })

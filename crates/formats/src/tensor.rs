@@ -1,4 +1,4 @@
-//! What files hold: tensors (a shape and values, in PyTorch's layout), and strings beside them.
+//! Tensors (a shape and values in PyTorch's layout) and metadata of files.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ impl Data {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -54,9 +54,9 @@ fn write_values<T: Copy, const N: usize>(
 /// A dense tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// Extent of each dimension; none for a scalar.
+    /// Size of each dimension; empty for a scalar.
     pub shape: Vec<usize>,
-    /// As many values as the product of the shape.
+    /// The values; as many as the product of the shape.
     pub data: Data,
 }
 
@@ -87,5 +87,5 @@ impl Tensor {
 /// Tensors by name, in file order (a PyTorch state dict).
 pub type NamedTensors = Vec<(String, Tensor)>;
 
-/// Free-form strings of a file, by key.
+/// Metadata of a file: strings by key.
 pub type Metadata = BTreeMap<String, String>;

@@ -1,8 +1,8 @@
-//! TensorBoard's event files: values by tag and step, and when each was written.
+//! Writes TensorBoard's event files: values by tag and step, with their wall time.
 //!
-//! A file is a sequence of records: the length of the data, its checksum, the data, its checksum.
-//! The data of each is a message of Protocol Buffers, `Event`, whose fields are numbered below. A
-//! reader takes all files of a folder, in the order of their names, for one run.
+//! A file is a sequence of records: the length of the data, its checksum, the data, its checksum. The
+//! data is a Protocol Buffers message `Event`. Readers take all files of a folder as one run, in the
+//! order of their names.
 
 use std::{
     fs::{self, File},
@@ -11,58 +11,58 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::{make_own_folder, wire::Message};
+use crate::{make_own_folder, protobuf::Message};
 
-/// How the names of event files begin; seconds since 1970 follow.
+/// Prefix of the names of event files; seconds since 1970 follow.
 const PREFIX: &str = "events.out.tfevents.";
 
-/// An event file that grows.
+/// An event file, to append to.
 #[derive(Debug)]
 pub struct EventFile {
     file: File,
 }
 
-/// What is written at one step.
+/// An event at one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event<'a> {
-    /// A run goes on from here: what an earlier file has of this step and later ones is void.
+    /// A run resumes at this step: events of earlier files at this or later steps are discarded.
     Restart,
     /// Values by their tags.
     Values(&'a [(&'a str, Value<'a>)]),
 }
 
-/// What belongs to a tag.
+/// The value of a tag.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// A number, for the curve of its tag.
     Scalar(f32),
     /// Markdown.
     Text(&'a str),
-    /// The settings of a run by name, for the table of runs. Their tag is [`SETTINGS`].
-    Settings(&'a [(&'a str, Setting<'a>)]),
+    /// The hyperparameters of a run, by name. Their tag is [`HPARAMS`].
+    HParams(&'a [(&'a str, HParam<'a>)]),
 }
 
-/// A setting of a run.
+/// A hyperparameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Setting<'a> {
+pub enum HParam<'a> {
     /// A number.
     Number(f64),
-    /// A choice among names.
+    /// A string.
     Name(&'a str),
 }
 
-/// The tag of [`Value::Settings`].
-pub const SETTINGS: &str = "_hparams_/session_start_info";
+/// The tag of [`Value::HParams`].
+pub const HPARAMS: &str = "_hparams_/session_start_info";
 
 impl EventFile {
-    /// Begins a file behind those in a folder, which is made if need be.
+    /// Starts a file that sorts after those in a folder. Creates the folder if necessary.
     ///
     /// # Errors
-    /// If the system refuses, or the folder is a link.
+    /// If the file cannot be created, or the folder is a link.
     pub fn create(folder: &Path) -> io::Result<EventFile> {
         make_own_folder(folder)?;
         let now = now();
-        // The clock may have been put back, or a run continued within a second.
+        // The clock may have been set back, or the run resumed within a second.
         let stamp = newest(folder)?.map_or(0, |stamp| stamp.saturating_add(1)).max(now as u64);
         let path = folder.join(format!("{PREFIX}{stamp:010}.resnet"));
         let mut file = File::create_new(path)?;
@@ -73,15 +73,15 @@ impl EventFile {
     /// Whether a folder has an event file.
     ///
     /// # Errors
-    /// If the folder is there and cannot be read.
+    /// If the folder exists and cannot be read.
     pub fn exists_in(folder: &Path) -> io::Result<bool> {
         Ok(newest(folder)?.is_some())
     }
 
-    /// Writes an event, at once: nothing is kept back that a crash could lose.
+    /// Writes an event without buffering, so that a crash loses nothing.
     ///
     /// # Errors
-    /// If the system refuses. The file may then end within a record, and no reader gets beyond that.
+    /// If the file cannot be written. It may then end within a record, where readers stop.
     pub fn write(&mut self, step: u64, event: Event<'_>) -> io::Result<()> {
         self.file.write_all(&record(&message(now(), step, event)))
     }
@@ -92,7 +92,7 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// When the newest event file of a folder was begun, by its name.
+/// The time in the name of a folder's newest event file.
 fn newest(folder: &Path) -> io::Result<Option<u64>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -109,19 +109,19 @@ fn newest(folder: &Path) -> io::Result<Option<u64>> {
     Ok(newest)
 }
 
-/// A message in its frame.
+/// A message as a record.
 fn record(message: &Message) -> Vec<u8> {
     let data = &message.0;
     let length = (data.len() as u64).to_le_bytes();
     [&length, &checksum(&length)[..], data, &checksum(data)].concat()
 }
 
-/// A CRC-32C, turned and shifted so that checksums of checksums are of use.
+/// A masked CRC-32C, as in TFRecord files.
 fn checksum(bytes: &[u8]) -> [u8; 4] {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
-/// CRC with Castagnoli's polynomial, bit by bit: a run writes some hundred kilobytes.
+/// CRC-32C, computed bit by bit: a run writes some hundred kilobytes.
 fn crc32c(bytes: &[u8]) -> u32 {
     let shift = |crc: u32, _| crc >> 1 ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
     !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), shift))
@@ -157,12 +157,12 @@ fn tagged(tag: &str, value: &Value<'_>, seconds: f64) -> Message {
             let tensor = Message::default().int(1, STRING).message(2, &one).text(8, text);
             tagged.message(8, &tensor).message(9, &plugin("text", &Message::default()))
         }
-        Value::Settings(settings) => {
+        Value::HParams(hparams) => {
             let session = Message::default()
-                .each(*settings, |session, (name, setting)| {
-                    let value = match setting {
-                        Setting::Number(number) => Message::default().double(2, *number),
-                        Setting::Name(name) => Message::default().text(3, name),
+                .each(*hparams, |session, (name, hparam)| {
+                    let value = match hparam {
+                        HParam::Number(number) => Message::default().double(2, *number),
+                        HParam::Name(name) => Message::default().text(3, name),
                     };
                     session.message(1, &Message::default().text(1, name).message(2, &value))
                 })
@@ -172,11 +172,11 @@ fn tagged(tag: &str, value: &Value<'_>, seconds: f64) -> Message {
     }
 }
 
-/// `SummaryMetadata`: which part of TensorBoard shows a value, and what else it is told.
+/// `SummaryMetadata`: the plugin that shows a value, and its data.
 fn plugin(name: &str, content: &Message) -> Message {
     const TENSOR: i64 = 2;
     let data = Message::default().text(1, name);
-    // What is empty is left out, as other writers do.
+    // Empty content is left out, as other writers do.
     let data = if content.0.is_empty() { data } else { data.message(2, content) };
     Message::default().message(1, &data).int(4, TENSOR)
 }
@@ -205,7 +205,7 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Records as TensorBoard's own messages (`tensorboard.compat.proto`) and checksums give them.
+    /// Records of TensorBoard's own messages (`tensorboard.compat.proto`) and checksums.
     #[test]
     fn records_are_those_of_tensorboard() {
         let seconds = 1_500_000_000.25;
@@ -214,9 +214,8 @@ mod tests {
             "1800000000000000a37f4b2209000010c00b5ad6411a0d627261696e2e4576656e743a32130a0322"
         );
         let scalars = [("Loss/train", Value::Scalar(1.25)), ("LearningRate", Value::Scalar(0.1))];
-        let settings = [("arch", Setting::Name("resnet8"))];
-        let about =
-            [("config", Value::Text("    a = 1\n")), (SETTINGS, Value::Settings(&settings))];
+        let hparams = [("arch", HParam::Name("resnet8"))];
+        let about = [("config", Value::Text("    a = 1\n")), (HPARAMS, Value::HParams(&hparams))];
         for (step, event, expected) in [
             (
                 392,
@@ -243,11 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_begun_later_sorts_behind() {
+    fn a_later_file_sorts_last() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("run/tensorboard");
         assert!(!EventFile::exists_in(&folder).unwrap());
-        // Of another program, and from the future.
+        // Files of another program, one from the future.
         fs::create_dir_all(&folder).unwrap();
         for name in ["events.out.tfevents.8000000000.host.1.0", "events.out.tfevents.x"] {
             fs::write(folder.join(name), b"").unwrap();

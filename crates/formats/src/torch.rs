@@ -1,20 +1,23 @@
-//! PyTorch files: the zip form of today and the legacy form of before 1.6, read and written
-//! without Python.
+//! Reads and writes PyTorch files without Python: the zip format, and for reading the legacy format of
+//! PyTorch before 1.6.
 //!
-//! A file holds a pickle, and storages that its tensors are views of. The pickle is read by a
-//! machine that runs nothing; f16, bf16 and f64 become f32, and integers i64.
+//! [`read()`] returns a [`Checkpoint`]. [`write_state_dict`] and [`write_checkpoint`] write files for
+//! `torch.load(weights_only=True)`.
+//!
+//! A file has a pickle, and storages of which its tensors are views. No code of the pickle is executed.
+//! f16, bf16 and f64 become f32, integers become i64.
 //!
 //! # Which model
-//! A dict of tensors is a state dict; an object that has `_parameters` and `_modules` is a module,
-//! whatever its class, and its parameters and persistent buffers get the names that
-//! `state_dict()` gives them. In any other dict the model is what lies under
+//! A dict of tensors is a state dict. An object with `_parameters` and `_modules` is a module of any
+//! class; its parameters and persistent buffers get the names of its `state_dict()`. In any other dict
+//! the model is the value of
 //!
 //! 1. `state_dict`, `model_state_dict`, `model_state`, `model`, `net`, `network`, `weights` or
 //!    `module`; or else
 //! 2. `state_dict_ema`, `model_ema`, `ema_state_dict`, `ema`; or else
-//! 3. whatever key there is, if it is the only one that holds a state dict or a module.
+//! 3. any key, if it is the only one with a state dict or a module.
 //!
-//! Two that are equally good are an error. The model may lie in a dict there once more.
+//! Two models at the same rank are an error. The value may be a dict that has the model in turn.
 //!
 //! The optimizer is under `optimizer`, `optimizer_state_dict`, `optimizer_state`, `optim`, or
 //! `optim_state_dict`.
@@ -35,28 +38,28 @@ mod write;
 pub use read::{from_bytes, read};
 pub use write::{write_checkpoint, write_state_dict};
 
-/// What a PyTorch file says about a model.
+/// The contents of a PyTorch file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// How the model lay in the file.
+    /// The layout of the pickle.
     pub layout: TorchLayout,
     /// The state dict in file order. Prefixes `module.`, `model.` and `_orig_mod.` are stripped
-    /// where all keys share one.
+    /// if all keys have one.
     pub model: NamedTensors,
     /// The optimizer's state, if there is one and it is SGD's.
     pub optimizer: Option<Sgd>,
-    /// Why there is an optimizer in the file, but none in `optimizer`.
+    /// Why the file's optimizer is not in `optimizer`.
     pub optimizer_note: Option<String>,
-    /// Plain values beside the model, in file order: `epoch`, `best_prec1`, `arch`, `classes`, ...
+    /// Scalars next to the model, in file order: `epoch`, `best_prec1`, `arch`, `classes`, ...
     pub scalars: Vec<(String, Scalar)>,
 }
 
-/// How a model lies in a file.
+/// The layout of a file's pickle: what it is besides a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TorchLayout {
     /// A dict of tensors.
     StateDict,
-    /// A dict that holds a state dict or a module.
+    /// A dict with a state dict or a module.
     Checkpoint,
     /// A whole pickled `nn.Module`.
     Module,
@@ -65,14 +68,14 @@ pub enum TorchLayout {
 /// The state of a `torch.optim.SGD`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sgd {
-    /// Parameter groups; each parameter is in one of them.
+    /// Parameter groups. Each parameter is in one of them.
     pub groups: Vec<SgdGroup>,
-    /// The momentum buffer of each parameter, in the order of the groups' parameters, which is that
-    /// of `Module.parameters()` where there is one group; none before the first step.
+    /// The momentum buffer of each parameter, in the order of the groups; with one group this is the
+    /// order of `Module.parameters()`. None before the first step.
     pub momentum: Vec<Option<Tensor>>,
 }
 
-/// Hyperparameters of some parameters.
+/// A parameter group: its hyperparameters, and its number of parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SgdGroup {
     /// Learning rate.
@@ -85,22 +88,22 @@ pub struct SgdGroup {
     pub weight_decay: f64,
     /// Whether Nesterov's momentum is used.
     pub nesterov: bool,
-    /// Number of parameters; the groups take them from [`Sgd::momentum`] one after the other.
+    /// Number of parameters. The groups have consecutive ranges of [`Sgd::momentum`].
     pub parameters: usize,
 }
 
-/// A plain value.
+/// A scalar value of a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scalar {
     /// An integer.
     Int(i64),
     /// A floating point number.
     Float(f64),
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
-    /// A text.
+    /// A string.
     Text(String),
-    /// A list of texts.
+    /// A list of strings.
     TextList(Vec<String>),
 }
 

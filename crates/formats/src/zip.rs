@@ -1,9 +1,9 @@
 //! Zip archives, as PyTorch writes them.
 //!
-//! A file of a stranger has to mean one thing to every reader. The zip crate takes the last of two
-//! entries of one name without a word, and both it and rawzip take bytes before and behind the
-//! archive, and a directory of another length than it says. Here an entry that is stored is a slice
-//! of the file, and archives are written without seeking back.
+//! An untrusted file must have one meaning for all readers. The zip crate silently takes the last of two
+//! entries with one name. Both it and rawzip accept bytes before and after the archive, and a directory
+//! of another length than stated. Here all of these are errors. A stored entry is a slice of the file, and
+//! archives are written without seeking.
 
 mod read;
 mod write;

@@ -1,4 +1,4 @@
-//! bfloat16 as it is stored.
+//! The bfloat16 scalar.
 
 /// bfloat16: the upper half of a 32-bit floating point number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

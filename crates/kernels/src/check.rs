@@ -1,10 +1,10 @@
-//! What every public function checks before anything else: sizes that do not wrap, and lengths.
+//! What every public function checks before anything else: sizes that do not wrap, and lengths of slices.
 //!
-//! Whatever is passed, nothing beyond it may be touched: `unsafe` code below relies on these.
+//! All `unsafe` code relies on these checks.
 
 use crate::values::Dtype;
 
-/// How many values so many of so many are.
+/// The product of sizes: a number of values.
 ///
 /// # Panics
 /// If memory cannot hold them.
@@ -17,7 +17,7 @@ pub(crate) fn product(sizes: &[usize]) -> usize {
     }
 }
 
-/// Values of 8 bytes that a slice may have: then neither places nor bytes wrap.
+/// The most values of up to 8 bytes in a slice, so that neither indices nor bytes wrap.
 pub(crate) const MOST: usize = isize::MAX as usize / 8;
 
 /// # Panics

@@ -1,4 +1,4 @@
-//! Where kernels run.
+//! An instruction set and threads: what kernels run on.
 
 use std::{io, sync::Arc};
 
@@ -9,13 +9,13 @@ use crate::{
     pool::Pool,
 };
 
-/// Why kernels have nowhere to run.
+/// Why there is no [`Cpu`].
 #[derive(Debug, Error)]
 pub enum CpuError {
     /// `RESNET_ISA` names an instruction set that is unknown or that the machine lacks.
     #[error(transparent)]
     Isa(#[from] IsaError),
-    /// The system refused to start so many threads.
+    /// The system refused to start the threads.
     #[error("cannot start {threads} threads: {source}; use fewer (--threads)")]
     Threads {
         /// How many were asked for.
@@ -31,7 +31,7 @@ pub enum Algorithms {
     /// The fastest for the shape, the dtype and the instruction set.
     #[default]
     Fastest,
-    /// Those that round least: every product of a convolution is taken.
+    /// Those that round least: the direct method and GEMM.
     Direct,
 }
 
@@ -49,20 +49,20 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// So many threads, with the instruction set that the environment variable `RESNET_ISA`
-    /// names (see [`Isa::name`]), or else the best one here.
+    /// Starts `threads` threads. The instruction set is the one that the environment variable `RESNET_ISA`
+    /// names (see [`Isa::name`]), or else the best of this machine.
     ///
     /// # Errors
-    /// If `RESNET_ISA` names a set that is unknown or that the machine lacks, or the system has
-    /// not so many threads.
+    /// If `RESNET_ISA` names a set that is unknown or that the machine lacks, or the system refuses the
+    /// threads.
     pub fn new(threads: usize) -> Result<Cpu, CpuError> {
         Cpu::with_isa(threads, Isa::from_env()?)
     }
 
-    /// So many threads with this instruction set.
+    /// Starts `threads` threads, with this instruction set.
     ///
     /// # Errors
-    /// If the system has not so many threads.
+    /// If the system refuses the threads.
     pub fn with_isa(threads: usize, isa: Isa) -> Result<Cpu, CpuError> {
         let pool = Pool::new(threads).map_err(|source| CpuError::Threads { threads, source })?;
         Ok(Cpu { isa, pool: Arc::new(pool), algorithms: Algorithms::default() })

@@ -1,4 +1,4 @@
-//! Images on their way into a network.
+//! Images as the input of a network.
 
 use crate::{
     check::{at_least, exactly, product},
@@ -7,7 +7,7 @@ use crate::{
     layout::ImageLayout,
 };
 
-/// What each byte becomes, for each channel: `(byte / 255 - mean) / std`
+/// The normalised value of each byte, for each channel: `(byte / 255 - mean) / std`
 /// (`torchvision.transforms.ToTensor` and `Normalize`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ByteTable(Vec<[f32; 256]>);
@@ -26,7 +26,8 @@ impl ByteTable {
     }
 }
 
-/// Bytes `[n][height][width][channels]` into the interior of images; their border stays.
+/// Stores bytes `[n][height][width][channels]`, normalised, in the interior of images. Their border is not
+/// written.
 ///
 /// # Panics
 /// If there are no channels, the table has another number, or a slice is too short.
@@ -53,7 +54,7 @@ pub fn from_bytes(
     });
 }
 
-/// Values `[n][channels][height][width]` into the interior of images; their border stays.
+/// Stores values `[n][channels][height][width]` in the interior of images. Their border is not written.
 ///
 /// # Panics
 /// If there are no channels, or a slice is too short.

@@ -1,4 +1,4 @@
-//! The layout of activations: one decision, made here.
+//! The layout of activations, which is decided here alone.
 //!
 //! An activation is `[n][height][width][channels]` (NHWC), with the channels of a pixel padded
 //! with zeros to a multiple of [`CHANNEL_BLOCK`]. Every kernel keeps the padding zero, so no

@@ -1,13 +1,13 @@
 //! Arithmetic of residual networks on slices.
 //!
-//! Slices in, slices out: no files, no networks, no allocation in a call (the caller passes
-//! scratch). A call that is wrong panics before it computes anything, as does one of 2^32 items of work
-//! or more. A call takes [`Values`] of either [`Dtype`]; algorithms are written once, generic over
-//! the vectors of an instruction set and over how values are stored, and are compiled here and nowhere
-//! else. This is the only crate with `unsafe` code.
+//! Calls take slices and return slices. They know no files and no networks, and allocate nothing: the
+//! caller passes scratch. A wrong call panics before it computes anything, as does one of 2^32 items of
+//! work or more. A call takes [`Values`] of either [`Dtype`]. Algorithms are written once, generic over the
+//! vector of an instruction set and the scalar type, and are compiled in this crate only. This is the only
+//! crate with `unsafe` code.
 
 #[cfg(not(target_pointer_width = "64"))]
-compile_error!("sizes are reckoned in 64 bits: resnet needs a 64-bit target");
+compile_error!("resnet needs a 64-bit target");
 
 pub mod batch_norm;
 mod bf16;

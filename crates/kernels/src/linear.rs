@@ -143,8 +143,8 @@ impl Linear {
     }
 }
 
-/// Partial sums of a dot product, the same on every instruction set, so that sets with fused
-/// multiply-adds agree to the bit.
+/// Partial sums of a dot product: as many on every instruction set, so that the results of sets with fused
+/// multiply-adds are bit-identical.
 const SUMS: usize = 64;
 
 struct Dot<'a, T> {

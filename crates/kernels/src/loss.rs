@@ -2,18 +2,18 @@
 
 use crate::check::{at_least, exactly, product};
 
-/// What a batch's logits come to.
+/// The loss of a batch, or of a part of one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loss {
-    /// Sum of the images' losses, over the images of the whole batch.
+    /// The sum of the images' losses, divided by the images of the whole batch.
     pub mean: f64,
     /// Images whose largest logit is the label's.
     pub correct: usize,
 }
 
-/// The loss of `logits[n][classes]`, and its gradient in `gradient` where that is given: both divided
-/// by `of`, the images of the whole batch of which these are a part.
-/// Computed in f64: there are few logits, and the loss is what runs are compared by.
+/// The loss of `logits[n][classes]`, and its gradient in `gradient` where that is given. Both are divided by
+/// `of`, the images of the whole batch of which these are a part. It is computed in f64, since there are
+/// few logits and runs are compared by their loss.
 ///
 /// # Panics
 /// If there are no classes, a label is not below `classes`, or a slice is of another length.

@@ -11,8 +11,8 @@ use thiserror::Error;
 
 use crate::scalar::Scalar;
 
-/// A zeroed buffer, that starts on a cache line; a large one starts on a huge page,
-/// which the kernel of the operating system may then use for it.
+/// A zeroed buffer that starts on a cache line. A large one starts on a huge page, which the operating
+/// system may then use for it.
 pub struct Buffer<T = f32> {
     start: NonNull<T>,
     len: usize,
@@ -27,12 +27,12 @@ const HUGE_PAGE: usize = 2 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the system has no {bytes} bytes of memory left")]
 pub struct OutOfMemory {
-    /// How much was asked for.
+    /// The size of the allocation.
     pub bytes: usize,
 }
 
 impl<T: Scalar> Buffer<T> {
-    /// So many zeros.
+    /// A buffer of `len` zeros.
     ///
     /// # Errors
     /// If the system refuses the memory.
@@ -52,7 +52,7 @@ impl<T: Scalar> Buffer<T> {
     }
 }
 
-/// Asks for huge pages: kernels go through many streams at once, each on a page of its own.
+/// Advises the system to use huge pages: kernels read many streams at once, each on a page of its own.
 #[cfg(target_os = "linux")]
 fn advise_huge_pages<T>(start: NonNull<T>, bytes: usize) {
     unsafe extern "C" {
@@ -99,7 +99,7 @@ impl<T> fmt::Debug for Buffer<T> {
     }
 }
 
-/// An empty vector with room for so many values.
+/// An empty vector with a capacity of `len` values.
 ///
 /// # Errors
 /// If the system refuses the memory.
@@ -110,7 +110,7 @@ pub(crate) fn try_with_capacity<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
     Ok(values)
 }
 
-/// The longest run of f64 within words: one less than half as many where the words start between two.
+/// The longest aligned run of f64 in some words: half as many, or one less where the words are not aligned.
 pub(crate) fn as_f64(words: &mut [f32]) -> &mut [f64] {
     // SAFETY: any bits are an f64, and any bits of one are two f32.
     unsafe { words.align_to_mut::<f64>() }.1

@@ -1,4 +1,4 @@
-//! What the machine does at best: the figures that kernels are held against.
+//! The peak rates of the machine, which kernels are compared with.
 
 use std::{
     hint::black_box,
@@ -15,7 +15,7 @@ use crate::{
     values::Dtype,
 };
 
-/// Values of each of two buffers: together 256 MiB, more than caches hold.
+/// Values of each of two buffers. Together they have 256 MiB, more than the caches.
 const LEN: usize = 32 << 20;
 /// Values of an item of work.
 const PART: usize = 256 * 1024;
@@ -24,18 +24,18 @@ const TILES: usize = 8192;
 /// Items for each thread.
 const ITEMS: usize = 64;
 
-/// Bytes a second between memory and processor, with all threads.
+/// Memory bandwidth in bytes per second, with all threads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bandwidth {
-    /// Of a copy, where each byte counts twice: read, and written.
+    /// Of a copy. Each byte counts twice: read, and written.
     pub copy: f64,
     /// Of reading.
     pub read: f64,
 }
 
 impl Cpu {
-    /// Operations a second, two for each product and its addition, of values of this dtype in
-    /// registers, with all threads. Takes some tens of milliseconds.
+    /// The peak rate of multiply-adds on registers in FLOP/s, of values of this dtype, with all threads. A
+    /// multiply-add is two operations. Takes some tens of milliseconds.
     pub fn peak_flops(&self, dtype: Dtype) -> f64 {
         by_scalar!(dtype, T => self.peak_flops_of::<T>())
     }
@@ -51,7 +51,7 @@ impl Cpu {
         2.0 * products as f64 / seconds
     }
 
-    /// The bandwidth of memory. Takes some tenths of a second.
+    /// The memory bandwidth. Takes some tenths of a second.
     ///
     /// # Errors
     /// If there are no 256 MiB to measure with.
@@ -76,7 +76,7 @@ impl Cpu {
     }
 }
 
-/// Seconds of the fastest of so many rounds, after one that does not count.
+/// Seconds of the fastest of `rounds` rounds, after one that is not timed.
 fn shortest(rounds: usize, mut round: impl FnMut()) -> f64 {
     round();
     let time = |_| {
@@ -87,7 +87,7 @@ fn shortest(rounds: usize, mut round: impl FnMut()) -> f64 {
     (0..rounds).map(time).min().unwrap_or(Duration::MAX).as_secs_f64()
 }
 
-/// A register tile of sums, as convolutions have it, of products that need no memory.
+/// A register tile as convolutions have it, of products that read no memory.
 struct PeakProducts<T> {
     /// Words of one value, or of one in the upper half.
     factors: [f32; 2],
@@ -96,7 +96,7 @@ struct PeakProducts<T> {
 
 impl<T> PeakProducts<T> {
     fn new() -> Self {
-        // Unknown to the compiler, which could do without some of the products.
+        // The compiler must not know these, or it would drop products.
         PeakProducts { factors: black_box([1.0, 1.0]), scalar: PhantomData }
     }
 }

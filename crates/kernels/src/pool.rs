@@ -1,9 +1,9 @@
-//! Threads: a pool that runs numbered items of work.
+//! A pool of threads that runs numbered items of work.
 //!
-//! Each thread begins with its own share of consecutive items, the same share of the batch in every
-//! kernel, so that what it wrote in one is in its cache for the next; one that is done takes over
-//! from the others. Which thread runs an item changes nothing: every item writes its own part of
-//! the output, and sums over items are cut by shape alone and added in order.
+//! Each thread begins with its own share of consecutive items. The share of the batch is the same in every
+//! kernel, so that what a thread wrote in one kernel is in its cache for the next. A thread that is done
+//! takes items from others (work stealing). Which thread runs an item changes no bit: every item writes
+//! its own part of the output, and sums over items are cut by shape alone and added in order.
 
 use std::{
     cell::UnsafeCell,
@@ -25,7 +25,7 @@ const SPINS: usize = 4000;
 /// apart. On an idle machine these are polls, on a busy one they leave the core to others.
 const YIELDS: usize = 300;
 
-/// Threads, at most: more than machines have processors.
+/// The most threads, more than machines have processors.
 pub(crate) const MOST_THREADS: usize = 4096;
 
 type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;

@@ -23,16 +23,16 @@ pub struct MaxPool {
     pub kernel: usize,
     /// Step between windows.
     pub stride: usize,
-    /// Border that never wins; at most half the window.
+    /// Border of negative infinity; at most half the window.
     pub padding: usize,
 }
 
 impl MaxPool {
-    /// Values of so many images of the input, and of the output. Padding of at most half the window, so
-    /// that no window is all border.
+    /// Values of a batch of the input, and of the output.
     ///
     /// # Panics
-    /// If the window does not fit, or there are more values than memory can hold.
+    /// If the window does not fit, padding is more than half of it, or there are more values than memory can
+    /// hold.
     #[track_caller]
     fn check(&self, batch: usize) -> (usize, usize) {
         let MaxPool { channels, height, width, kernel, stride, padding } = *self;
@@ -94,7 +94,7 @@ impl MaxPool {
         });
     }
 
-    /// The gradient of the input, stored or added: all of it goes to the first of the largest
+    /// The gradient of the input, stored or added. The gradient of a window goes to the first of its largest
     /// values, as in PyTorch.
     ///
     /// # Panics
@@ -224,7 +224,7 @@ impl GlobalAvgPool {
         at_least(output, len, product(&[batch, padded(self.channels)]));
     }
 
-    /// One pixel an image.
+    /// One pixel per image.
     ///
     /// # Panics
     /// If dtypes differ, or there are too few values.

@@ -10,7 +10,7 @@ use crate::{
 /// Values of an item of work.
 const PART: usize = 16 * 1024;
 
-/// Figures of an update.
+/// The hyperparameters of an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Update {
     /// Learning rate.
@@ -23,7 +23,7 @@ pub struct Update {
     pub nesterov: bool,
 }
 
-/// One update of parameters and momentum buffer. A buffer of zeros is one that has not stepped.
+/// One update of parameters and their momentum buffer, which is zero before the first.
 ///
 /// # Panics
 /// If the three differ in length.

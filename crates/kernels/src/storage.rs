@@ -18,7 +18,7 @@ pub enum Storage {
 }
 
 impl Storage {
-    /// So many zeros.
+    /// Storage of `len` zeros.
     ///
     /// # Errors
     /// If the system refuses the memory.
@@ -29,7 +29,7 @@ impl Storage {
         })
     }
 
-    /// How values are stored.
+    /// The dtype of the values.
     pub fn dtype(&self) -> Dtype {
         match self {
             Storage::Fp32(_) => Dtype::Fp32,
@@ -37,7 +37,7 @@ impl Storage {
         }
     }
 
-    /// How many values there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         match self {
             Storage::Fp32(values) => values.len(),
@@ -82,7 +82,7 @@ impl Storage {
         }
     }
 
-    /// Several parts at once; none if they overlap or are not within the values.
+    /// Several ranges at once; none if they overlap or are not within the values.
     pub fn disjoint_mut<const N: usize>(
         &mut self,
         ranges: [Range<usize>; N],

@@ -1,4 +1,4 @@
-//! Activations as callers hold them: slices of one of two dtypes.
+//! Slices of activations, of one of two dtypes.
 
 use std::{fmt, ops::Range, str::FromStr};
 
@@ -18,7 +18,7 @@ pub enum Dtype {
     Bf16,
 }
 
-/// A name that is no dtype's.
+/// A name that no dtype has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("unknown dtype '{0}': expected fp32 or bf16")]
 pub struct UnknownDtype(String);
@@ -78,7 +78,7 @@ pub enum ValuesMut<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// How many there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         match self {
             Values::Fp32(values) => values.len(),
@@ -91,7 +91,7 @@ impl<'a> Values<'a> {
         self.len() == 0
     }
 
-    /// How they are stored.
+    /// The dtype of the values.
     pub fn dtype(&self) -> Dtype {
         match self {
             Values::Fp32(_) => Dtype::Fp32,
@@ -121,7 +121,7 @@ impl<'a> Values<'a> {
 }
 
 impl<'a> ValuesMut<'a> {
-    /// How many there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         self.as_values().len()
     }
@@ -131,7 +131,7 @@ impl<'a> ValuesMut<'a> {
         self.len() == 0
     }
 
-    /// How they are stored.
+    /// The dtype of the values.
     pub fn dtype(&self) -> Dtype {
         self.as_values().dtype()
     }

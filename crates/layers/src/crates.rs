@@ -1,13 +1,13 @@
-//! Circles between crates: Cargo allows them through dev-dependencies.
+//! Cycles between crates: Cargo allows them through dev-dependencies.
 
 use std::{collections::BTreeSet, path::Path};
 
 use crate::{
-    circle::{self, Circle, Hop, Use},
+    cycle::{self, Cycle, Edge, Use},
     manifest::Package,
 };
 
-pub(crate) fn circles(packages: &[Package]) -> Vec<Circle> {
+pub(crate) fn cycles(packages: &[Package]) -> Vec<Cycle> {
     let index = |name: &str| packages.iter().position(|package| package.name == name);
     let edges: BTreeSet<_> = packages
         .iter()
@@ -17,7 +17,7 @@ pub(crate) fn circles(packages: &[Package]) -> Vec<Circle> {
             names.filter_map(|name| index(name)).map(move |to| (from, to))
         })
         .collect();
-    let hop = |(from, to): (usize, usize)| {
+    let to_edge = |(from, to): (usize, usize)| {
         let (from, to) = (&packages[from], &packages[to]);
         let tables = from.dependencies.iter().filter(|(name, _)| *name == to.name);
         let uses = tables.map(|(name, table)| Use {
@@ -25,8 +25,8 @@ pub(crate) fn circles(packages: &[Package]) -> Vec<Circle> {
             line: None,
             path: vec![format!("{name} in [{table}]")],
         });
-        Hop { from: from.name.clone(), to: to.name.clone(), uses: uses.collect() }
+        Edge { from: from.name.clone(), to: to.name.clone(), uses: uses.collect() }
     };
-    let circles = circle::find(&edges).into_iter();
-    circles.map(|edges| Circle { hops: edges.into_iter().map(hop).collect() }).collect()
+    let cycles = cycle::find(&edges).into_iter();
+    cycles.map(|edges| Cycle { edges: edges.into_iter().map(to_edge).collect() }).collect()
 }

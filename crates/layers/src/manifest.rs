@@ -1,4 +1,4 @@
-//! What a package's manifest says of its targets and dependencies.
+//! Reads the targets and dependencies in a package's manifest.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,7 @@ pub(crate) struct Package {
     pub(crate) name: String,
     /// Root modules of its library and its binaries.
     pub(crate) targets: Vec<PathBuf>,
-    /// Names of the packages it needs, and the table that says so.
+    /// Names of its dependencies, each with its table in the manifest.
     pub(crate) dependencies: BTreeSet<(String, &'static str)>,
 }
 

@@ -1,4 +1,4 @@
-//! Circles between the modules of a crate.
+//! Cycles between the modules of a crate.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,34 +6,34 @@ use std::{
 };
 
 use crate::{
-    circle::{self, Circle, Hop, Use},
+    cycle::{self, Cycle, Edge, Use},
     resolve,
     tree::{Id, Tree},
 };
 
-/// Dependencies between the nodes of one module: its children, and itself for what is written in it.
+/// Dependencies between the nodes of one module: its children, and the module itself for its own code.
 type Edges = BTreeMap<(Id, Id), Vec<Use>>;
 
-/// All circles; files are given relative to `root`.
-pub(crate) fn circles(tree: &Tree, root: &Path) -> Vec<Circle> {
-    let mut circles = Vec::new();
+/// All cycles. Files are relative to `root`.
+pub(crate) fn cycles(tree: &Tree, root: &Path) -> Vec<Cycle> {
+    let mut cycles = Vec::new();
     for (parent, edges) in edges(tree, root) {
-        let hop = |edge: (Id, Id)| Hop {
+        let to_edge = |edge: (Id, Id)| Edge {
             from: name(tree, parent, edge.0),
             to: name(tree, parent, edge.1),
             uses: edges[&edge].clone(),
         };
         let keys: BTreeSet<_> = edges.keys().copied().collect();
-        circles.extend(
-            circle::find(&keys)
+        cycles.extend(
+            cycle::find(&keys)
                 .into_iter()
-                .map(|circle| Circle { hops: circle.into_iter().map(hop).collect() }),
+                .map(|cycle| Cycle { edges: cycle.into_iter().map(to_edge).collect() }),
         );
     }
-    circles
+    cycles
 }
 
-/// Dependencies by the module whose nodes they are between.
+/// The dependencies between the nodes of each module.
 fn edges(tree: &Tree, root: &Path) -> BTreeMap<Id, Edges> {
     let mut all: BTreeMap<Id, Edges> = BTreeMap::new();
     for (from, module) in tree.0.iter().enumerate() {
@@ -45,7 +45,7 @@ fn edges(tree: &Tree, root: &Path) -> BTreeMap<Id, Edges> {
                     continue;
                 }
                 let uses = all.entry(parent).or_default().entry(edge).or_default();
-                // Once imported, a name is used many times.
+                // A name counts once per file.
                 let name = mention.path.last();
                 let is_known = |use_: &Use| use_.file == file && use_.path.last() == name;
                 if !uses.iter().any(is_known) {
@@ -58,7 +58,7 @@ fn edges(tree: &Tree, root: &Path) -> BTreeMap<Id, Edges> {
     all
 }
 
-/// The innermost module that two are in, and which of its nodes each is in.
+/// The innermost module that contains both, and the nodes of it that contain each.
 fn nodes(tree: &Tree, from: Id, to: Id) -> (Id, (Id, Id)) {
     let line = |id: Id| {
         let mut line: Vec<_> = std::iter::successors(Some(id), |&id| tree.0[id].parent).collect();

@@ -1,4 +1,4 @@
-//! What names stand for.
+//! Resolves names to the modules that define them.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -10,12 +10,12 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
     Module(Id),
-    /// Something that is defined in a module.
+    /// An item that a module defines.
     Item(Id, Kind),
 }
 
-/// Modules that define what a path in module `from` names. Several names may be written alike (a
-/// module and a function); none is known of what other crates define.
+/// The modules that define what a path in module `from` names. There may be several, since a module and
+/// a function may have one name; none for items of other crates.
 pub(crate) fn definers(tree: &Tree, from: Id, path: &[String]) -> BTreeSet<Id> {
     let mut targets = Resolver { tree, open: HashSet::new() }.path(from, path);
     if let [name] = path
@@ -30,7 +30,7 @@ pub(crate) fn definers(tree: &Tree, from: Id, path: &[String]) -> BTreeSet<Id> {
     items.collect()
 }
 
-/// Macros are known by their name to all that follows them, child modules included.
+/// A macro is in scope in all code after its definition, child modules included.
 fn textual_macro(tree: &Tree, from: Id, name: &str) -> Option<Id> {
     fn shared(tree: &Tree, id: Id, name: &str) -> Option<Id> {
         let module = &tree.0[id];
@@ -45,7 +45,7 @@ fn textual_macro(tree: &Tree, from: Id, name: &str) -> Option<Id> {
 
 struct Resolver<'tree> {
     tree: &'tree Tree,
-    /// Imports that are being followed, and what for: they may lead to themselves.
+    /// The imports that are being followed, and their names: imports may be cyclic.
     open: HashSet<(Id, usize, String)>,
 }
 
@@ -63,7 +63,7 @@ impl Resolver<'_> {
             });
             let next = through.collect::<Vec<_>>().into_iter().flat_map(|target| match target {
                 Target::Module(id) => self.step(id, name),
-                // A variant, an associated function: defined with its type.
+                // A variant or an associated function is defined with its type.
                 Target::Item(..) => BTreeSet::from([target]),
             });
             next.collect()
@@ -95,7 +95,7 @@ impl Resolver<'_> {
             if import.name.is_none() {
                 for target in self.follow(id, at, name) {
                     if let Target::Module(module) = target {
-                        // Still open, or a glob that leads back here would go round for ever.
+                        // Still in the list, so that a cyclic glob ends.
                         self.open.insert((id, at, name.to_owned()));
                         found.extend(self.name(module, name));
                         self.open.remove(&(id, at, name.to_owned()));
@@ -106,7 +106,7 @@ impl Resolver<'_> {
         found
     }
 
-    /// What the path of an import leads to.
+    /// Resolves the path of an import.
     fn follow(&mut self, id: Id, at: usize, name: &str) -> BTreeSet<Target> {
         let key = (id, at, name.to_owned());
         if !self.open.insert(key.clone()) {

@@ -1,4 +1,4 @@
-//! What the syntax of a module says, before any name is resolved.
+//! Reads the syntax of a module: definitions, imports and mentioned paths, unresolved.
 
 use std::{collections::HashSet, mem};
 
@@ -12,13 +12,13 @@ use crate::tokens;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// Something that paths may go through: a type, an enum, a trait.
+    /// An item that paths may go through: a type, an enum, a trait.
     Type,
     Value,
     Macro,
 }
 
-/// A `use` of one name, or of a glob where there is no name.
+/// A `use` of one name; without a name, of a glob.
 pub(crate) struct Import {
     pub(crate) name: Option<String>,
     pub(crate) path: Vec<String>,
@@ -28,15 +28,15 @@ pub(crate) struct Import {
 pub(crate) struct Mention {
     pub(crate) path: Vec<String>,
     pub(crate) line: usize,
-    /// Made by a `use` that others may use in turn.
+    /// Whether it is a `use` that re-exports.
     pub(crate) is_reexport: bool,
 }
 
-/// What one module contains, without its children.
+/// The contents of a module, without its children.
 #[derive(Default)]
 pub(crate) struct Contents<'ast> {
     pub(crate) items: Vec<(String, Kind)>,
-    /// Macros that are at the root of the crate, whoever defines them.
+    /// Macros that are exported to the root of the crate.
     pub(crate) exported: Vec<String>,
     pub(crate) imports: Vec<Import>,
     pub(crate) mentions: Vec<Mention>,
@@ -51,7 +51,7 @@ pub(crate) fn scan(items: &[Item]) -> Contents<'_> {
     scanner.contents
 }
 
-/// Whether code is compiled for tests only.
+/// Whether code is only compiled for tests.
 pub(crate) fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("test")
@@ -76,7 +76,7 @@ fn needs_test(condition: &Meta) -> bool {
 #[derive(Default)]
 struct Scanner<'ast> {
     contents: Contents<'ast>,
-    /// Variables, generic parameters and local items around the code that is being read.
+    /// Variables, generic parameters and local items that are in scope.
     local: HashSet<String>,
     is_nested: bool,
 }
@@ -90,7 +90,7 @@ impl<'ast> Scanner<'ast> {
 
     fn mention(&mut self, path: Vec<String>, line: usize) {
         let is_local = self.local.contains(&path[0]);
-        // Modules and variables do not meet, generic parameters start paths (`T::Output`).
+        // Variables cannot start paths; generic parameters can (`T::Output`).
         if !is_local || (path.len() > 1 && !starts_upper(&path[0])) {
             self.contents.mentions.push(Mention { path, line, is_reexport: false });
         }
@@ -129,7 +129,7 @@ impl<'ast> Scanner<'ast> {
         self.contents.imports.push(Import { name, path });
     }
 
-    /// Reads code in which these names are its own.
+    /// Reads code with these local names.
     fn within(&mut self, names: Names, read: impl FnOnce(&mut Self)) {
         let outer = self.local.clone();
         self.local.extend(names.0);
@@ -253,7 +253,7 @@ impl<'ast> Visit<'ast> for Scanner<'ast> {
         if let Meta::List(list) = &attribute.meta {
             self.mention_all(list.tokens.clone());
             if list.path.is_ident("serde") {
-                // Its paths are in quotes: `with = "module"`.
+                // Paths in string literals: `with = "module"`.
                 for token in list.tokens.clone() {
                     let line = token.span().start().line;
                     if let Ok(text) = syn::parse2::<syn::LitStr>(token.into())
@@ -267,13 +267,13 @@ impl<'ast> Visit<'ast> for Scanner<'ast> {
     }
 }
 
-/// Names that a piece of code gives to itself: variables, generic parameters, items in blocks.
+/// The local names of a piece of code: variables, generic parameters, items in blocks.
 #[derive(Default)]
 struct Names(HashSet<String>);
 
 impl<'ast> Visit<'ast> for Names {
     fn visit_pat_ident(&mut self, pattern: &'ast syn::PatIdent) {
-        // `None` and constants are written like variables.
+        // `None` and constants look like variables.
         let name = pattern.ident.to_string();
         if !starts_upper(&name) {
             self.0.insert(name);
@@ -295,7 +295,7 @@ impl<'ast> Visit<'ast> for Names {
         self.0.extend(inner.contents.items.into_iter().map(|(name, _)| name));
     }
 
-    // Methods and modules have their own.
+    // Methods and modules have local names of their own.
     fn visit_impl_item(&mut self, _: &'ast ImplItem) {}
     fn visit_trait_item(&mut self, _: &'ast TraitItem) {}
     fn visit_item_mod(&mut self, _: &'ast ItemMod) {}

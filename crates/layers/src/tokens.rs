@@ -1,19 +1,19 @@
-//! Paths in token streams: what macros and attributes name.
+//! Finds paths in the tokens of macros and attributes.
 
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
 /// A path and the line where it starts.
 pub(crate) type Found = (Vec<String>, usize);
 
-/// All that may be paths in tokens, single names included. Left out are names that cannot be paths:
-/// of fields, methods, lifetimes, metavariables, and those that a value is given to.
+/// All possible paths in tokens, single names included. Names of fields, methods, lifetimes,
+/// metavariables and assigned names are left out.
 pub(crate) fn paths(tokens: TokenStream) -> Vec<Found> {
     let mut found = Vec::new();
     below(&[], tokens, &mut found);
     found
 }
 
-/// Paths in what follows `prefix::` in braces, or anywhere without a prefix.
+/// Paths in tokens: those in braces after `prefix::`, or any without a prefix.
 fn below(prefix: &[String], tokens: TokenStream, found: &mut Vec<Found>) {
     let tokens: Vec<_> = tokens.into_iter().collect();
     let mut at = 0;
@@ -51,12 +51,12 @@ fn is(tokens: &[TokenTree], at: usize, char: char) -> bool {
     matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == char)
 }
 
-/// Whether `::` starts there.
+/// Whether `::` starts at an index.
 fn is_separator(tokens: &[TokenTree], at: usize) -> bool {
     is(tokens, at, ':') && is(tokens, at + 1, ':')
 }
 
-/// Whether what stands before makes a name something else than the start of a path.
+/// Whether the token before a name shows that it does not start a path.
 fn follows_other(tokens: &[TokenTree], at: usize) -> bool {
     let before = |n: usize, char| at >= n && is(tokens, at - n, char);
     let is_crate = matches!(&tokens[at], TokenTree::Ident(name) if name == "crate");
@@ -66,7 +66,7 @@ fn follows_other(tokens: &[TokenTree], at: usize) -> bool {
         || (before(1, '$') && !is_crate)
 }
 
-/// Whether `:` or `=` stands there alone: what is before it is given a value or a type.
+/// Whether a single `:` or `=` is at an index, so that the name before it gets a type or a value.
 fn is_label(tokens: &[TokenTree], at: usize) -> bool {
     matches!(tokens.get(at), Some(TokenTree::Punct(punct))
         if matches!(punct.as_char(), ':' | '=') && punct.spacing() == Spacing::Alone)

@@ -16,23 +16,23 @@ use crate::scan::{self, Import, Kind, Mention};
 pub(crate) type Id = usize;
 
 pub(crate) struct Module {
-    /// Its path from the root, whose own is empty.
+    /// Path from the root; empty for the root.
     pub(crate) path: Vec<String>,
     pub(crate) file: PathBuf,
     pub(crate) parent: Option<Id>,
     pub(crate) children: BTreeMap<String, Id>,
-    /// Whether macros of this module are its parent's too.
+    /// Whether macros of this module are in scope in its parent (`#[macro_use]`).
     pub(crate) shares_macros: bool,
     pub(crate) items: Vec<(String, Kind)>,
     pub(crate) imports: Vec<Import>,
     pub(crate) mentions: Vec<Mention>,
 }
 
-/// The root is the first; parents come before their children.
+/// The modules: the root first, parents before their children.
 pub(crate) struct Tree(pub(crate) Vec<Module>);
 
 impl Tree {
-    /// Reads a library or a binary from the file of its root.
+    /// Reads a library or a binary from its root file.
     pub(crate) fn read(root: &Path) -> Result<Self> {
         let mut tree = Tree(Vec::new());
         let items = parse(root)?.expect("the root is no test");
@@ -51,7 +51,7 @@ impl Tree {
         let id = self.0.len();
         let contents = scan::scan(items);
         for name in contents.exported {
-            // The root itself has it as an item.
+            // Exported macros are items of the root.
             if id != 0 {
                 let path = [&["crate".to_owned()], &path[..], slice::from_ref(&name)].concat();
                 self.0[0].imports.push(Import { name: Some(name), path });
@@ -79,7 +79,7 @@ impl Tree {
         Ok(id)
     }
 
-    /// Adds a child from where its declaration says; none if it is for tests only.
+    /// Adds a child module; none if it is only for tests.
     fn add_child(
         &mut self,
         path: Vec<String>,
@@ -107,14 +107,14 @@ impl Tree {
     }
 }
 
-/// The file that a module is in, and the folder of its children.
+/// The file of a module, and the folder of its children.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     file: &'a Path,
     folder: &'a Path,
 }
 
-/// Items of a file; none if the file is for tests only.
+/// The items of a file; none if it is only for tests.
 fn parse(path: &Path) -> Result<Option<Vec<Item>>> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let file = syn::parse_file(&text).with_context(|| path.display().to_string())?;

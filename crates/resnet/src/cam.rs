@@ -1,13 +1,13 @@
-//! Class activation maps: which parts of an image speak for a class (Zhou et al., "Learning Deep
-//! Features for Discriminative Localization", 2016).
+//! Class activation maps (CAM): heat maps of which parts of an image contribute to a class's logit
+//! (Zhou et al., "Learning Deep Features for Discriminative Localization", 2016).
 //!
-//! The logit of a class is the mean over the last activation's pixels of `w · pixel`, plus a bias,
-//! where `w` is the class's row of the linear layer. Before the mean is taken these products are a
-//! map of the image: each is what one part of it adds to the logit.
+//! The logit of a class is the mean of `w · pixel` over the pixels of the last activation, plus a
+//! bias, where `w` is the class's row of the linear layer. The products before the mean are the map:
+//! each is the contribution of one part of the image.
 //!
 //! Grad-CAM (Selvaraju et al. 2017) weighs channels by the mean gradient of the logit. In a network
-//! that ends in a global average pool and one linear layer that gradient is `w / pixels`
-//! everywhere: the same map times a constant, without a backward pass.
+//! that ends in a global average pool and one linear layer, this gradient is `w / pixels`
+//! everywhere. So Grad-CAM is the same map times a constant, without a backward pass.
 
 use crate::{
     Cpu, Dtype,
@@ -16,19 +16,19 @@ use crate::{
     network::Network,
 };
 
-/// A map of one image for one class.
+/// The class activation map of one image for one class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActivationMap {
     /// Rows.
     pub rows: usize,
     /// Columns.
     pub columns: usize,
-    /// `[row][column]`: their mean, plus the class's bias, is the class's logit. Less than zero
-    /// speaks against the class.
+    /// `[row][column]`. Their mean plus the class's bias is the class's logit. Negative values lower
+    /// it.
     pub values: Vec<f32>,
 }
 
-/// A network that gives activation maps of batches of images.
+/// Computes class activation maps of batches of images.
 ///
 /// ```
 /// use resnet::{Arch, Cpu, Network, cam::ActivationMaps, network::Init, engine::Input};
@@ -46,7 +46,7 @@ pub struct ActivationMap {
 pub struct ActivationMaps {
     plan: EvalPlan,
     classes: usize,
-    /// Of the linear layer, `[class][channel]`.
+    /// Weight of the linear layer, `[class][channel]`.
     weight: Vec<f32>,
 }
 
@@ -54,8 +54,8 @@ impl ActivationMaps {
     /// Plans maps of up to `batch` images of `height` x `width`.
     ///
     /// # Errors
-    /// As [`EvalPlan::new`], and where the network does not end in a global average pool and a
-    /// linear layer.
+    /// As [`EvalPlan::new`], and if the network does not end in a global average pool and a linear
+    /// layer.
     pub fn new(
         net: &Network,
         dtype: Dtype,
@@ -72,7 +72,7 @@ impl ActivationMaps {
         Ok(ActivationMaps { plan, classes: graph.classes(), weight: net.values()[weight].to_vec() })
     }
 
-    /// Logits `[images][classes]`.
+    /// The logits `[images][classes]` of a batch, whose maps [`ActivationMaps::map`] returns next.
     ///
     /// # Panics
     /// As [`EvalPlan::forward`].
@@ -80,7 +80,7 @@ impl ActivationMaps {
         self.plan.forward(input, images)
     }
 
-    /// The map of an image of the last forward pass for a class.
+    /// The map for a class of an image of the last forward pass.
     ///
     /// # Panics
     /// If there is no such image or class.

@@ -1,4 +1,7 @@
-//! The configuration of a run: everything needed to run it again (`config.toml`).
+//! The configuration of a run (`config.toml`): everything that is needed to repeat it.
+//!
+//! [`TrainConfig::read`] reads a file; a [run folder](crate::run::RunFolder) is made from a
+//! configuration.
 
 use std::{
     io,
@@ -11,30 +14,30 @@ use thiserror::Error;
 
 use crate::{data::Normalisation, models::Arch, recipe::Recipe};
 
-/// What to train, on what, and how.
+/// The configuration of a run: architecture, data and recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
     /// The architecture.
     #[serde(with = "arch_name")]
     pub arch: Arch,
-    /// Seed of every random choice.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Updates in the whole run: the recipe's length, or what was fitted to a time budget.
+    /// Steps in the whole run: the recipe's length, or as many as fit a time budget.
     pub total_steps: u64,
-    /// File with the weights to start from, if not random ones.
+    /// File with the initial weights; none for random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
-    /// Epochs that this file has behind it, where training goes on from them with its optimiser's
-    /// momentum; without a number only its weights are taken.
+    /// If training resumes from that file with its optimiser's momentum: the epochs that it was
+    /// trained for. None: only its weights are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues_after: Option<u64>,
-    /// Whether each epoch is written in PyTorch's forms as well.
+    /// Whether each epoch also writes PyTorch files.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub save_torch: bool,
     /// The data.
     pub data: DataConfig,
-    /// The recipe, with every changed value in it.
+    /// The recipe, with all changes to it.
     pub recipe: Recipe,
 }
 
@@ -44,12 +47,12 @@ pub struct TrainConfig {
 pub struct DataConfig {
     /// Name of the data set, or an absolute path to a folder of images.
     pub name: String,
-    /// Where data sets are kept, if not in the default place.
+    /// Folder of data sets; none for the default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
     /// Class names, in label order.
     pub classes: Vec<String>,
-    /// Rows and columns of an image.
+    /// Rows and columns of an image, pixels.
     pub image_size: usize,
     /// Images that are trained on, without those of the validation set.
     pub train_images: usize,
@@ -57,40 +60,40 @@ pub struct DataConfig {
     /// Files of version 0.1.0 call it `split`.
     #[serde(alias = "split")]
     pub validation: usize,
-    /// Only so many of the training images, if not all.
+    /// Number of training images to use, before those of the validation set are taken; none for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_train: Option<usize>,
-    /// Only so many of the test images, if not all.
+    /// Number of test images to use; none for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_test: Option<usize>,
-    /// How pixels are normalised.
+    /// Normalisation of pixels.
     pub normalisation: Normalisation,
 }
 
 impl TrainConfig {
-    /// Updates in one pass over the training images; the last batch may be smaller.
+    /// Steps per epoch. The last batch of an epoch may be smaller.
     pub fn steps_per_epoch(&self) -> u64 {
         self.data.train_images.div_ceil(self.recipe.batch_size.max(1)).max(1) as u64
     }
 
-    /// Epochs in the whole run, a started one included.
+    /// Epochs in the whole run, an incomplete last one included.
     pub fn epochs(&self) -> u64 {
         self.total_steps.div_ceil(self.steps_per_epoch())
     }
 
-    /// The first epoch that is trained here: 1, unless others are done already.
+    /// The first epoch of the run: 1, or the one after [`TrainConfig::continues_after`].
     pub fn first_epoch(&self) -> u64 {
         self.continues_after.unwrap_or(0).saturating_add(1)
     }
 
-    /// The steps of an epoch, which counts from 1: the first, and the one after the last.
+    /// The steps of an epoch, as (first, one after the last). Epochs count from 1.
     pub fn steps_of_epoch(&self, epoch: u64) -> (u64, u64) {
         let first = epoch.saturating_sub(1).saturating_mul(self.steps_per_epoch());
         let end = first.saturating_add(self.steps_per_epoch());
         (first.min(self.total_steps), end.min(self.total_steps))
     }
 
-    /// The learning rate of a step's update; steps count from 0.
+    /// The learning rate of a step, which counts from 0.
     pub fn lr_at(&self, step: u64) -> f32 {
         self.recipe.lr_at(step, self.steps_per_epoch(), self.total_steps)
     }
@@ -98,7 +101,7 @@ impl TrainConfig {
     /// Reads a `config.toml`.
     ///
     /// # Errors
-    /// If it cannot be read, is no such file, or asks for the impossible.
+    /// If it cannot be read, is not a valid configuration, or a number is out of range.
     pub fn read(path: &Path) -> Result<TrainConfig, ConfigError> {
         let error = |message: String| ConfigError { path: path.to_owned(), message };
         let text = read_text(path, MAX_BYTES).map_err(|e| error(format!("cannot be read: {e}")))?;
@@ -107,19 +110,19 @@ impl TrainConfig {
         Ok(config)
     }
 
-    /// Writes a `config.toml`, atomically.
+    /// Writes a `config.toml` atomically.
     ///
     /// # Errors
-    /// What the system says.
+    /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let text = toml::to_string(self).map_err(io::Error::other)?;
         atomic_write(path, |file| file.write_all(text.as_bytes()))
     }
 
-    /// Whether every number can be used; the message names the one that cannot, and its option.
+    /// Checks that all numbers are in range.
     ///
     /// # Errors
-    /// The message.
+    /// A message that names the number that is not, and its option.
     pub fn check(&self) -> Result<(), String> {
         let recipe = &self.recipe;
         let Recipe { lr, batch_size, label_smoothing, sgd, augment, .. } = recipe;
@@ -133,12 +136,12 @@ impl TrainConfig {
             ),
             (
                 self.first_epoch() <= self.epochs(),
-                "all epochs of the run are done already by the file that it starts from: ask for \
-                 more with --epochs",
+                "the file that the run resumes from already has all its epochs: give more with \
+                 --epochs",
             ),
             (
                 self.continues_after.is_none() || self.init_from.is_some(),
-                "continues_after needs init_from, the file with those epochs behind it",
+                "continues_after needs init_from, the file that was trained for those epochs",
             ),
             (*batch_size > 0, "the batch size is 0: --batch-size must be at least 1"),
             (
@@ -161,7 +164,7 @@ impl TrainConfig {
             ),
             (
                 normalisation.mean.len() <= MAX_CHANNELS,
-                "the normalisation has a mean for more channels than images have",
+                "the normalisation has more channels than images have",
             ),
             (
                 normalisation.is_usable(normalisation.mean.len()),
@@ -178,7 +181,7 @@ impl TrainConfig {
     }
 }
 
-/// What is wrong with a file, and where: the parser's own message spreads over several lines.
+/// The parser's error in one line, with the line of the file.
 fn in_a_line(error: &toml::de::Error, text: &str) -> String {
     let message = brief(&error.message().trim().replace('\n', "; ")).to_string();
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
@@ -190,23 +193,23 @@ fn in_a_line(error: &toml::de::Error, text: &str) -> String {
     format!("line {} ({}): {message}", number + 1, printable(&line))
 }
 
-/// Far beyond any list of class names; a parsed file takes up to a hundred times as much.
+/// Far more than any list of class names needs. Parsing takes up to 100 times as much memory.
 const MAX_BYTES: u64 = 2 << 20;
 
-/// Channels of an image, at most.
+/// The most channels of an image.
 const MAX_CHANNELS: usize = 16;
 
-/// A `config.toml` that cannot be used.
+/// Why a `config.toml` cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}: {message}", path.shown())]
 pub struct ConfigError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// What is wrong.
     pub message: String,
 }
 
-/// An architecture as its name.
+/// Serialises an architecture as its name.
 mod arch_name {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -227,7 +230,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A small run: 10 images in batches of 4, 2 epochs and a half.
+    /// A small run: 10 images in batches of 4, for 2.5 epochs.
     pub(crate) fn sample() -> TrainConfig {
         let arch = "resnet8".parse().unwrap();
         let mut recipe = Recipe::named("fast", arch).unwrap();
@@ -285,7 +288,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_an_error_that_names_it() {
+    fn a_damaged_file_is_an_error_with_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.toml");
         let message = || TrainConfig::read(&path).unwrap_err().to_string();

@@ -1,8 +1,10 @@
-//! Accuracy and loss on labelled images.
+//! Evaluates a model: accuracy, loss and calibration on labelled images.
+//!
+//! [`evaluate`] takes a [`Model`] and [`Images`] and returns an [`Evaluation`].
 
 use std::{io, time::Instant};
 
-use resnet_formats::{Place, npy};
+use resnet_formats::{Destination, npy};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -15,36 +17,36 @@ use crate::{
     predictions::{self, Calibration},
 };
 
-/// Images a batch.
+/// Images per batch.
 pub(crate) const BATCH: usize = 128;
 
-/// What a network does on labelled images (`resnet eval --json`).
+/// Accuracy and loss of a network on labelled images (`resnet eval --json`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Images whose largest logit is the label's, percent.
+    /// Top-1 accuracy: images whose largest logit is the label's, percent.
     pub accuracy: f64,
-    /// Images whose label is among the five largest logits, percent.
+    /// Top-5 accuracy: images whose label is among the five largest logits, percent.
     pub top5_accuracy: f64,
-    /// Mean cross entropy an image.
+    /// Mean cross entropy per image (`torch.nn.functional.cross_entropy`).
     pub loss: f64,
     /// Expected calibration error, percent: see [`Calibration`].
     pub calibration_error: f64,
-    /// How many images.
+    /// Number of images.
     pub images: usize,
-    /// Time it took.
+    /// Time of the evaluation, seconds.
     pub seconds: f64,
-    /// The same by class, in label order.
+    /// Accuracy by class, in label order.
     pub per_class: Vec<ClassAccuracy>,
 }
 
-/// How well one class is recognised.
+/// Accuracy on the images of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassAccuracy {
-    /// Its name.
+    /// Name of the class.
     pub class: String,
-    /// Images of it.
+    /// Images of the class.
     pub images: usize,
-    /// Images of it that are recognised, percent; 0 if there are none.
+    /// Top-1 accuracy on these images, percent; 0 if there are none.
     pub accuracy: f64,
 }
 
@@ -55,13 +57,13 @@ pub enum EvaluateError {
     /// The network does not fit the size of the images.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// There are none.
+    /// There are no images.
     #[error("there are no images to evaluate on: give at least one")]
     NoImages,
-    /// The images, the normalisation and the network are not of equally many channels.
+    /// The images, the normalisation and the network have different numbers of channels.
     #[error(
         "the network takes {network} channels, the images have {images}, the normalisation \
-         {normalisation}: use images of as many channels, and a mean and deviation for each"
+         {normalisation}: use images with as many channels, and one mean and deviation per channel"
     )]
     Channels {
         /// Channels that the network takes.
@@ -71,10 +73,10 @@ pub enum EvaluateError {
         /// Channels of the normalisation.
         normalisation: usize,
     },
-    /// A label is no class of the network.
+    /// A label is not a class of the network.
     #[error(
-        "an image is labelled {label}, and the network has {classes} classes: use the data that it \
-         was trained on"
+        "an image has label {label}, but the network has {classes} classes: use the data that it was \
+         trained on"
     )]
     Label {
         /// The label, from 0.
@@ -84,11 +86,24 @@ pub enum EvaluateError {
     },
 }
 
-/// Evaluates a model on images, in batches, with activations of a dtype. After each batch `progress`
-/// is called with the images done and the batch's logits, image by image.
+/// Evaluates a model on images, in batches. `dtype` is the storage type of activations. After each
+/// batch, `progress` is called with the number of images done and the batch's logits
+/// `[images][classes]`.
+///
+/// ```
+/// use resnet::{Cpu, Dtype, data::{LoadOptions, load}, evaluate::evaluate, model_file::Model};
+///
+/// let limits = LoadOptions { limit_train: Some(1), limit_test: Some(10), ..Default::default() };
+/// let data = load("synthetic", &limits)?;
+/// let (model, cpu) = (Model::demo(), Cpu::new(2)?);
+/// let result =
+///     evaluate(&model, Dtype::Fp32, &data.test, &data.normalisation, &cpu, &mut |_, _| {})?;
+/// println!("{:.1}% of {} images", result.accuracy, result.images);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
-/// If the network and the images do not go together.
+/// If there are no images, or they do not fit the network.
 pub fn evaluate(
     model: &Model,
     dtype: Dtype,
@@ -115,19 +130,19 @@ pub fn evaluate(
     Ok(accumulator.evaluation(&model.class_names(), start.elapsed().as_secs_f64()))
 }
 
-/// Writes logits, image by image, as NumPy's `np.load` reads them: float32 `[images, classes]`.
+/// Writes logits `[images][classes]` as a NumPy file, float32 `[images, classes]` (`np.load`).
 ///
 /// # Errors
-/// What the system says.
+/// If the file cannot be written.
 ///
 /// # Panics
-/// If there are not whole images.
+/// If the number of logits is not a multiple of `classes`.
 pub fn save_logits<'p>(
-    place: impl Into<Place<'p>>,
+    destination: impl Into<Destination<'p>>,
     logits: &[f32],
     classes: usize,
 ) -> io::Result<()> {
-    npy::write(place, &[logits.len() / classes, classes], logits)
+    npy::write(destination, &[logits.len() / classes, classes], logits)
 }
 
 fn check(
@@ -151,12 +166,12 @@ fn check(
     }
 }
 
-/// Counts over the images seen so far.
+/// Accumulates accuracy, loss and calibration over batches.
 #[derive(Clone, Debug)]
 pub(crate) struct Accumulator {
     loss: f64,
     top5: usize,
-    /// Images and correct ones, by class.
+    /// By class: images, and correct ones.
     classes: Vec<(usize, usize)>,
     calibration: Calibration,
 }
@@ -171,18 +186,18 @@ impl Accumulator {
         }
     }
 
-    /// Counts a batch by its logits `[images][classes]`.
+    /// Adds a batch, by its logits `[images][classes]`.
     pub(crate) fn add_batch(&mut self, logits: &[f32], labels: &[u32]) {
         for (logits, &label) in logits.chunks_exact(self.classes.len()).zip(labels) {
             self.add(logits, label as usize);
         }
     }
 
-    /// Counts one image by its logits.
+    /// Adds an image, by its logits.
     pub(crate) fn add(&mut self, logits: &[f32], label: usize) {
         let own = logits[label];
-        // Logits that come before the label's: larger, or equal and of an earlier class. Nothing
-        // comes after one that is not a number.
+        // The label's rank: logits that are larger, or equal and of an earlier class. A NaN ranks
+        // before all others.
         let comes_after = |i: usize, x: f32| x < own || (x == own && i >= label);
         let rank = logits.iter().enumerate().filter(|&(i, &x)| !comes_after(i, x)).count();
         let (images, correct) = &mut self.classes[label];
@@ -197,7 +212,7 @@ impl Accumulator {
         self.classes.iter().map(|(images, _)| images).sum()
     }
 
-    /// Mean cross entropy an image.
+    /// Mean cross entropy per image.
     pub(crate) fn loss(&self) -> f64 {
         self.loss / self.images().max(1) as f64
     }
@@ -270,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn ties_go_to_the_earlier_class_and_nan_to_none() {
+    fn ties_rank_by_class_and_nan_is_never_correct() {
         let mut accumulator = Accumulator::new(3);
         accumulator.add(&[1.0, 1.0, 0.0], 0);
         accumulator.add(&[1.0, 1.0, 0.0], 1);
@@ -295,6 +310,6 @@ mod tests {
         assert!(error(images(3, &[]), 3).contains("no images"));
         assert!(error(images(1, &[0]), 3).contains("3 channels, the images have 1"));
         assert!(error(images(3, &[0]), 1).contains("the normalisation 1"));
-        assert!(error(images(3, &[0, 2]), 3).contains("labelled 2, and the network has 2"));
+        assert!(error(images(3, &[0, 2]), 3).contains("label 2, but the network has 2"));
     }
 }

@@ -1,19 +1,20 @@
-//! Figures of a run as plain data: what its epochs came to, and where it stands.
+//! Metrics of a run as plain data: those of each epoch (`metrics.jsonl`), and the progress within
+//! one.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Figures of one epoch: a line of `metrics.jsonl`.
+/// Metrics of one epoch: a line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochMetrics {
     /// The epoch, from 1.
     pub epoch: u64,
-    /// Steps done in the whole run.
+    /// Steps of the run so far.
     pub step: u64,
-    /// Mean loss an image, over the epoch as it was trained.
+    /// Mean training loss per image over the epoch, with label smoothing.
     pub train_loss: f64,
-    /// Accuracy over the epoch as it was trained, percent.
+    /// Training accuracy over the epoch, percent.
     pub train_accuracy: f64,
     /// Mean test loss per image after the epoch, without label smoothing.
     pub test_loss: f64,
@@ -27,57 +28,57 @@ pub struct EpochMetrics {
     /// version 0.1.0 call it `held_out_accuracy`.
     #[serde(default, alias = "held_out_accuracy", skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
-    /// Learning rate of the epoch's last update.
+    /// Learning rate of the epoch's last step.
     pub learning_rate: f32,
-    /// Seconds of training, without evaluation.
+    /// Training time without evaluation, seconds.
     pub seconds: f64,
-    /// Images trained on a second.
+    /// Training images per second.
     pub images_per_second: f64,
 }
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
-    /// Figures of every epoch that has ended.
+    /// Metrics of all completed epochs.
     pub(crate) history: Vec<EpochMetrics>,
-    /// The epoch under way.
+    /// Progress within the current epoch.
     pub(crate) progress: Progress,
 }
 
-/// The epoch under way.
+/// Progress within an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// Steps done in the whole run.
+    /// Steps of the run so far.
     pub(crate) step: u64,
     /// The epoch, from 1.
     pub(crate) epoch: u64,
-    /// Steps done in this epoch.
+    /// Steps of this epoch so far.
     pub(crate) batch: u64,
-    /// Images so far in this epoch.
+    /// Images of this epoch so far.
     pub(crate) images: u64,
     /// Sum of their losses.
     pub(crate) loss: f64,
-    /// How many of them were right.
+    /// Number of correctly classified images.
     pub(crate) correct: u64,
-    /// Seconds of training.
+    /// Training time, seconds.
     pub(crate) seconds: f64,
 }
 
 impl State {
-    /// A run that has no epoch behind it: `epoch` is to come, after so many steps.
+    /// The state at the start of a run, whose first epoch is `epoch`, after `step` steps.
     pub(crate) fn new(epoch: u64, step: u64) -> State {
         State { history: Vec::new(), progress: Progress { step, epoch, ..Progress::default() } }
     }
 
-    /// Closes the epoch under way, which came to `metrics`.
+    /// Ends the current epoch with its metrics.
     pub(crate) fn end_epoch(&mut self, metrics: EpochMetrics) {
         let Progress { step, epoch, .. } = self.progress;
         self.history.push(metrics);
         self.progress = Progress { step, epoch: epoch + 1, ..Progress::default() };
     }
 
-    /// Whether the last epoch to end was better than all before it: on the validation set if
-    /// there is one, on the test set otherwise.
+    /// Whether the last completed epoch is the best: by accuracy on the validation set if there is
+    /// one, else on the test set.
     pub(crate) fn is_best(&self) -> bool {
         let score = |m: &EpochMetrics| m.validation_accuracy.unwrap_or(m.test_accuracy);
         let Some((last, before)) = self.history.split_last() else { return false };
@@ -86,7 +87,7 @@ impl State {
 }
 
 impl Progress {
-    /// Counts a batch of so many images: its mean loss, and how many of them were right.
+    /// Adds a batch of `images` images: its mean loss, and the number of correct images.
     pub(crate) fn add(&mut self, images: usize, loss: f64, correct: usize, time: Duration) {
         self.step += 1;
         self.batch += 1;
@@ -96,17 +97,17 @@ impl Progress {
         self.seconds += time.as_secs_f64();
     }
 
-    /// Mean loss an image.
+    /// Mean loss per image.
     pub(crate) fn loss(&self) -> f64 {
         self.loss / self.images.max(1) as f64
     }
 
-    /// Percent.
+    /// Accuracy, percent.
     pub(crate) fn accuracy(&self) -> f64 {
         100.0 * self.correct as f64 / self.images.max(1) as f64
     }
 
-    /// Images trained on a second.
+    /// Training images per second.
     pub(crate) fn images_per_second(&self) -> f64 {
         self.images as f64 / self.seconds.max(1e-9)
     }
@@ -116,7 +117,7 @@ impl Progress {
 pub(crate) mod tests {
     use super::*;
 
-    /// A batch of 4 into the second epoch, whose first had 3 of them on 10 images.
+    /// After one batch of 4 of the second epoch. Epochs are 3 batches of 10 images in all.
     pub(crate) fn sample() -> State {
         let mut state = State::new(1, 0);
         for (images, loss, correct) in [(4, 0.1, 1), (4, 0.2, 2), (2, 0.7, 0)] {

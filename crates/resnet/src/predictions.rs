@@ -1,10 +1,19 @@
-//! What a network says of many images: classes, confidences, confusions.
+//! Predictions for many images: classes, probabilities, confusion matrix and calibration.
+//!
+//! ```
+//! use resnet::predictions::Predictions;
+//!
+//! let predictions = Predictions::new(vec![0.1, 2.0, 0.3, 3.0, 1.0, 0.0], 3); // [images][classes]
+//! assert_eq!((predictions.class(0), predictions.class(1)), (1, 0));
+//! let (class, probability) = predictions.top(0, 2)[0];
+//! assert!(class == 1 && probability > 0.7);
+//! ```
 
 use std::cmp::Reverse;
 
 use serde::Serialize;
 
-/// Logits of many images.
+/// The logits of many images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Predictions {
     logits: Vec<f32>,
@@ -12,26 +21,26 @@ pub struct Predictions {
 }
 
 impl Predictions {
-    /// Logits image by image: `[images][classes]`.
+    /// Predictions from logits `[images][classes]`.
     ///
     /// # Panics
-    /// If there are no classes, or not whole images.
+    /// If `classes` is 0, or the number of logits is not a multiple of it.
     pub fn new(logits: Vec<f32>, classes: usize) -> Predictions {
         assert!(classes > 0 && logits.len().is_multiple_of(classes), "logits of whole images");
         Predictions { logits, classes }
     }
 
-    /// How many images.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.logits.len() / self.classes
     }
 
-    /// Whether there are none.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.logits.is_empty()
     }
 
-    /// How many classes.
+    /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes
     }
@@ -52,18 +61,19 @@ impl Predictions {
         probabilities.into_iter().map(|p| p as f32).collect()
     }
 
-    /// The class with the largest logit, the earliest of equals (`torch.argmax`: what is not a
-    /// number counts as largest).
+    /// The predicted class, that with the largest logit (`torch.argmax`): the first of equal ones; NaN
+    /// counts as largest.
     pub fn class(&self, image: usize) -> usize {
         arg_max(self.logits(image))
     }
 
-    /// Probability of that class.
+    /// Probability of the predicted class, in [0, 1].
     pub fn confidence(&self, image: usize) -> f32 {
         softmax(self.logits(image))[self.class(image)] as f32
     }
 
-    /// The `k` likeliest classes and their probabilities, best first; all where there are fewer.
+    /// The `k` most probable classes and their probabilities, the most probable first; all classes if
+    /// there are fewer.
     pub fn top(&self, image: usize, k: usize) -> Vec<(usize, f32)> {
         let mut ranked: Vec<_> = self.probabilities(image).into_iter().enumerate().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -71,13 +81,13 @@ impl Predictions {
         ranked
     }
 
-    /// Whether the class of an image is `label`.
+    /// Whether the predicted class is `label`.
     pub fn is_right(&self, image: usize, label: u32) -> bool {
         let class = self.class(image);
         class == label as usize && !self.logits(image)[class].is_nan()
     }
 
-    /// Images whose class is not the label's, the most confident first.
+    /// Misclassified images, the most confident first.
     ///
     /// # Panics
     /// If there is not a label for each image.
@@ -89,7 +99,7 @@ impl Predictions {
         wrong.into_iter().map(|(i, _)| i).collect()
     }
 
-    /// Which classes are taken for which.
+    /// The confusion matrix.
     ///
     /// # Panics
     /// If there is not a label below the number of classes for each image.
@@ -104,7 +114,7 @@ impl Predictions {
         confusion
     }
 
-    /// How far confidence is from being right.
+    /// Confidence compared with accuracy.
     ///
     /// # Panics
     /// If there is not a label for each image.
@@ -118,7 +128,7 @@ impl Predictions {
     }
 }
 
-/// How often images of a class are taken for another.
+/// A confusion matrix: how often images of one class are predicted as another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confusion {
     /// `[truth][predicted]`
@@ -127,12 +137,12 @@ pub struct Confusion {
 }
 
 impl Confusion {
-    /// How many classes.
+    /// Number of classes.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// Images of the class `truth` that are taken for `predicted`.
+    /// Images of the class `truth` that are predicted as `predicted`.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
         self.counts[truth * self.classes + predicted]
     }
@@ -142,12 +152,12 @@ impl Confusion {
         self.row(truth).iter().sum()
     }
 
-    /// What images of the class `truth` are taken for: a count for each class.
+    /// Predictions for images of the class `truth`: `[predicted]`, a count for each class.
     pub fn row(&self, truth: usize) -> &[u64] {
         &self.counts[truth * self.classes..][..self.classes]
     }
 
-    /// Pairs (truth, predicted) of different classes that are confused, the most frequent first.
+    /// Confused pairs (truth, predicted) of different classes, the most frequent first.
     pub fn worst(&self) -> Vec<(usize, usize)> {
         let pairs = (0..self.classes).flat_map(|t| (0..self.classes).map(move |p| (t, p)));
         let mut pairs: Vec<_> = pairs.filter(|&(t, p)| t != p && self.count(t, p) > 0).collect();
@@ -156,36 +166,36 @@ impl Confusion {
     }
 }
 
-/// Bins of confidence, all equally wide.
+/// Number of confidence bins, all equally wide.
 const BINS: usize = 15;
 
-/// Confidence beside accuracy, by bins of confidence (Guo et al. 2017, *On Calibration of Modern
-/// Neural Networks*: 15 bins).
+/// Confidence compared with accuracy, in 15 bins of confidence (Guo et al. 2017, *On Calibration of
+/// Modern Neural Networks*).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Calibration {
-    sums: [Sum; BINS],
+    sums: [BinSums; BINS],
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Sum {
+struct BinSums {
     images: usize,
     confidence: f64,
     right: usize,
 }
 
-/// Images of about the same confidence.
+/// A confidence bin.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct CalibrationBin {
-    /// How many.
+    /// Number of images.
     pub images: usize,
     /// Their mean confidence, percent.
     pub confidence: f64,
-    /// Those that are right, percent.
+    /// Their accuracy, percent.
     pub accuracy: f64,
 }
 
 impl Calibration {
-    /// Counts an image by the probability of its class, in [0, 1].
+    /// Adds an image: the probability of its predicted class, in [0, 1], and whether it is right.
     pub fn add(&mut self, confidence: f64, right: bool) {
         // Bin i holds confidences in (i / 15, (i + 1) / 15].
         let bin = (confidence * BINS as f64).ceil() as usize;
@@ -195,18 +205,18 @@ impl Calibration {
         sum.right += usize::from(right);
     }
 
-    /// Expected calibration error, percent: the mean over images of how far the accuracy of their
-    /// bin is from its confidence. 0 without images.
+    /// Expected calibration error (ECE), percent: the mean over images of the absolute difference
+    /// between the accuracy and the confidence of their bin. 0 without images.
     pub fn error(&self) -> f64 {
         let images: usize = self.sums.iter().map(|sum| sum.images).sum();
         let off: f64 = self.sums.iter().map(|sum| (sum.confidence - sum.right as f64).abs()).sum();
         100.0 * off / images.max(1) as f64
     }
 
-    /// The bins that have images, from the least confident on.
+    /// The bins that have images, in order of confidence.
     pub fn bins(&self) -> Vec<CalibrationBin> {
         let filled = self.sums.iter().filter(|sum| sum.images > 0);
-        let percent = |x: f64, sum: &Sum| 100.0 * x / sum.images as f64;
+        let percent = |x: f64, sum: &BinSums| 100.0 * x / sum.images as f64;
         filled
             .map(|sum| CalibrationBin {
                 images: sum.images,
@@ -217,7 +227,7 @@ impl Calibration {
     }
 }
 
-/// What is not a number counts as largest, as for PyTorch.
+/// `torch.argmax`: NaN counts as largest.
 fn arg_max(logits: &[f32]) -> usize {
     let larger = |a: f32, b: f32| a > b || (a.is_nan() && !b.is_nan());
     (1..logits.len()).fold(0, |best, i| if larger(logits[i], logits[best]) { i } else { best })
@@ -230,7 +240,7 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// Probability of the class with the largest of these logits.
+/// Probability of the class with the largest logit.
 pub(crate) fn confidence(logits: &[f32]) -> f64 {
     softmax(logits)[arg_max(logits)]
 }
@@ -254,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_go_to_the_earlier_and_nan_is_never_right() {
+    fn the_first_of_equal_logits_wins_and_nan_is_never_right() {
         let p = Predictions::new(vec![1.0, 1.0, 0.0, f32::NAN], 2);
         assert_eq!((p.class(0), p.class(1)), (0, 1));
         assert!(p.is_right(0, 0) && !p.is_right(1, 1));

@@ -1,4 +1,17 @@
-//! Recipes: everything that decides how a network is trained, but for its data.
+//! Training recipes: all hyperparameters of a run (length, batch size, optimiser, schedule,
+//! augmentation), without its data.
+//!
+//! Start from a named recipe and change its fields:
+//!
+//! ```
+//! use resnet::{Arch, recipe::{Length, Recipe}};
+//!
+//! let arch: Arch = "resnet20".parse()?;
+//! let mut recipe = Recipe::named("fast", arch).expect("it is listed in Recipe::ALL");
+//! recipe.length = Length::Epochs(10);
+//! recipe.lr = 0.1;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use resnet_network::optim::SgdConfig;
 use serde::{Deserialize, Serialize};
@@ -13,13 +26,13 @@ use crate::{
     schedule::{Schedule, WarmUp},
 };
 
-/// How long to train.
+/// Length of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Length {
-    /// Passes over the training images.
+    /// Epochs: passes over the training images.
     Epochs(u64),
-    /// Updates; the last epoch may be a part of one.
+    /// Steps: updates of the parameters. The last epoch may be incomplete.
     Steps(u64),
 }
 
@@ -33,47 +46,49 @@ impl Length {
     }
 }
 
-/// How to train.
+/// All hyperparameters of training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// Its name, which stays when values are changed.
+    /// Name of the recipe that this one started from.
     pub name: String,
-    /// How long.
+    /// Length of training.
     pub length: Length,
-    /// Images a step.
+    /// Images per step.
     pub batch_size: usize,
-    /// Storage of activations and their gradients.
+    /// Storage type of activations and their gradients.
     #[serde(default)]
     pub dtype: Dtype,
-    /// Learning rate that the schedule scales (its peak).
+    /// Base learning rate, which the schedule scales. For one-cycle schedules it is the peak.
     pub lr: f64,
-    /// Part of a label's probability that is spread over all classes
-    /// (`torch.nn.CrossEntropyLoss(label_smoothing)`).
+    /// Label smoothing in [0, 1) (`torch.nn.CrossEntropyLoss(label_smoothing=...)`).
     pub label_smoothing: f32,
-    /// Initial values.
+    /// Initialisation of the parameters.
     pub init: Init,
-    /// The optimiser.
+    /// Settings of the optimiser.
     pub sgd: SgdConfig,
-    /// How the learning rate moves.
+    /// Learning-rate schedule.
     pub schedule: Schedule,
-    /// A slow start.
+    /// Warm-up, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
-    /// What happens to training images.
+    /// Data augmentation of training images.
     pub augment: Augment,
 }
 
 impl Recipe {
-    /// Names that [`Recipe::named`] knows, the default first, each with a line on what it is.
+    /// The names that [`Recipe::named`] knows, each with a description. The first is the default.
     pub const ALL: [(&'static str, &'static str); 3] = [
-        ("fast", "one-cycle rate, Nesterov momentum, label smoothing: most accuracy an epoch"),
+        (
+            "fast",
+            "one-cycle rate, Nesterov momentum, label smoothing: the highest accuracy per epoch",
+        ),
         ("walkthrough", "the walk-through's plain SGD at 0.1, batch 32, 20 epochs"),
         ("paper", "He et al. 2015, section 4.2: 64k steps of 128 images, rate / 10 at 1/2 and 3/4"),
     ];
 
-    /// A recipe as it is for an architecture, or nothing if the name is unknown. No recipe asks for
-    /// a dtype: that is a matter of the machine ([`Dtype::fastest`]).
+    /// A recipe for an architecture; none if the name is unknown. Its dtype is fp32;
+    /// [`Dtype::fastest`] is the fastest one on a machine.
     ///
     /// ```
     /// use resnet::recipe::Recipe;
@@ -144,7 +159,7 @@ impl Recipe {
         Some(recipe)
     }
 
-    /// The learning rate of a step's update; steps count from 0.
+    /// The learning rate of a step, which counts from 0.
     pub fn lr_at(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> f32 {
         let factor = match self.warm_up {
             Some(warm_up) if step < warm_up.steps => warm_up.factor,
@@ -176,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn toml_shows_the_values_as_people_write_them() {
+    fn toml_has_short_decimals() {
         let text = toml::to_string(&recipe("paper", "resnet20")).unwrap();
         for line in [
             "lr = 0.1",

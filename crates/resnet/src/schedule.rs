@@ -1,53 +1,55 @@
 //! Learning-rate schedules: pure functions of the step.
+//!
+//! A [`Recipe`](crate::recipe::Recipe) has a [`Schedule`]; [`Schedule::factor`] is its factor at a step.
 
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate moves over a run, as a factor on the recipe's rate.
+/// A schedule of the learning rate, as a factor on the recipe's rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Schedule {
-    /// `torch.optim.lr_scheduler.MultiStepLR`: times `gamma` after each of these epochs.
+    /// `torch.optim.lr_scheduler.MultiStepLR`: multiplies the rate by `gamma` at each milestone.
     MultiStep {
-        /// Epochs after which the rate drops.
+        /// Milestones, epochs.
         milestones: Vec<u64>,
         /// Factor of each drop.
         gamma: f64,
     },
-    /// Times `gamma` after each of these fractions of the run (paper, section 4.2: at 32k and 48k
+    /// The same with milestones as fractions of the run (He et al. 2015, section 4.2: at 32k and 48k
     /// of 64k iterations).
     MultiStepFraction {
-        /// Fractions of all steps after which the rate drops.
+        /// Milestones, fractions of all steps in [0, 1].
         milestones: Vec<f64>,
         /// Factor of each drop.
         gamma: f64,
     },
-    /// A triangle: linearly up from a fifth of the peak, then linearly down to zero.
+    /// A triangle: linear from a fifth of the peak rate up to it, then linear down to zero.
     OneCycle {
         /// Fraction of all steps at which the rate peaks.
         peak: f64,
     },
 }
 
-/// Steps at a lower rate before the schedule sets in (paper, section 4.2).
+/// Warm-up: steps at a lower rate before the schedule starts (He et al. 2015, section 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarmUp {
-    /// How many.
+    /// Number of steps.
     pub steps: u64,
-    /// Factor on the recipe's rate meanwhile.
+    /// Factor on the recipe's rate during these steps.
     pub factor: f64,
 }
 
-/// The rate from which a one-cycle schedule starts, as a part of its peak.
+/// The first rate of a one-cycle schedule, as a fraction of its peak.
 const ONE_CYCLE_START: f64 = 0.2;
 
-/// Every step looks through them.
+/// A limit, since every step reads all milestones.
 const MOST_MILESTONES: usize = 1000;
 
 impl Schedule {
-    /// Whether its numbers can be used; the message names what is wrong.
+    /// Checks that all numbers are in range.
     ///
     /// # Errors
-    /// The message.
+    /// A message that names the number that is not.
     pub fn check(&self) -> Result<(), &'static str> {
         let fraction = |x: &f64| (0.0..=1.0).contains(x);
         let milestones = match self {
@@ -74,7 +76,7 @@ impl Schedule {
         }
     }
 
-    /// The factor on the learning rate at a step, counted from 0, of `total_steps`.
+    /// The factor on the learning rate at a step, which counts from 0, of `total_steps`.
     ///
     /// ```
     /// use resnet::schedule::Schedule;

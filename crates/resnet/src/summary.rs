@@ -1,4 +1,5 @@
-//! What a network costs: parameters, multiply-accumulates and memory, node by node.
+//! Summarises a network: parameters, multiply-accumulates and memory, layer by layer
+//! (`resnet summary`).
 
 use crate::{
     engine::{PlanError, lower::values_per_image},
@@ -8,22 +9,23 @@ use crate::{
 /// Bytes of a parameter or an activation in fp32.
 const FP32: usize = 4;
 
-/// One node's share.
+/// The parameters and multiply-accumulates of one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// The node's name: its PyTorch module path.
     pub name: String,
-    /// What it computes, in a word or two: `Conv2d 3x3/2`.
+    /// Its operation: `Conv2d 3x3/2`.
     pub op: String,
-    /// Its output for one image.
+    /// Shape of its output for one image.
     pub output: Shape,
     /// Weights and biases (running statistics are not parameters).
     pub parameters: usize,
-    /// Multiply-accumulates for one image: convolutions and linear layers, as torchvision counts.
+    /// Multiply-accumulates for one image. As in torchvision, only convolutions and linear layers
+    /// count.
     pub macs: u64,
 }
 
-/// A network's cost for images of one size.
+/// Parameters, multiply-accumulates and memory of a network, for images of one size.
 ///
 /// ```
 /// use resnet::{Arch, summary::Summary};
@@ -33,24 +35,23 @@ pub struct Layer {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Every node, in the graph's order.
+    /// All nodes, in the graph's order.
     pub layers: Vec<Layer>,
     /// Weights and biases of the network.
     pub parameters: usize,
     /// Multiply-accumulates for one image.
     pub macs: u64,
-    /// Values of one image that a training plan holds: every output, and the gradients that are
-    /// alive at once.
+    /// Values per image in training: all outputs, and the gradients that are live at the same time.
     pub training_values: usize,
-    /// Values of one image that an inference plan holds: the outputs that are alive at once.
+    /// Values per image in inference: the outputs that are live at the same time.
     pub inference_values: usize,
 }
 
 impl Summary {
-    /// Counts a graph's cost for images of `height` x `width`.
+    /// Summarises a graph for images of `height` x `width`.
     ///
     /// # Errors
-    /// Where the graph does not fit such images, or cannot be planned.
+    /// If the graph does not fit such images, or breaks a rule.
     pub fn new(graph: &Graph, height: usize, width: usize) -> Result<Self, PlanError> {
         let (training_values, inference_values) = values_per_image(graph, height, width)?;
         let shapes = graph.shapes(height, width)?;
@@ -74,18 +75,18 @@ impl Summary {
         })
     }
 
-    /// Bytes of the parameters in fp32.
+    /// Bytes of the parameters, fp32.
     pub fn parameter_bytes(&self) -> usize {
         self.parameters * FP32
     }
 
-    /// Bytes that training `batch` images at a time needs in fp32, without scratch: parameters,
-    /// their gradients and momentum, and the plan's values.
+    /// Bytes for training with batches of `batch` images in fp32: parameters, gradients, momentum,
+    /// activations and their gradients, without scratch memory.
     pub fn training_bytes(&self, batch: usize) -> usize {
         (3 * self.parameters + batch * self.training_values) * FP32
     }
 
-    /// Bytes that inference of `batch` images at a time needs in fp32, without scratch.
+    /// Bytes for inference with batches of `batch` images in fp32, without scratch memory.
     pub fn inference_bytes(&self, batch: usize) -> usize {
         (self.parameters + batch * self.inference_values) * FP32
     }
@@ -169,7 +170,7 @@ mod tests {
         let (image, one) = (3 * 6 * 6, 16 * 16);
         // Gradients: those of add and of both that it reads.
         assert_eq!(s.training_values, image + 4 * one + 16 + 3 * one);
-        // relu1 lives on beside conv2's output and the sum.
+        // relu1, conv2's output and the sum are live at the same time.
         assert_eq!(s.inference_values, image + 3 * one);
         let parameters = 16 * 27 + 32 + 16 * 144 + 170;
         assert_eq!(s.parameters, parameters);

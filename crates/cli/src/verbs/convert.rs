@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use resnet::{model_file::SaveFormat, run::load_model};
-use resnet_formats::{Place, Shown};
+use resnet_formats::{Destination, Shown};
 
 use crate::{
     args::{ConvertArgs, Global},
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
         model.normalisation = Some(normalisation);
     }
     model
-        .save(Place::Named(output), target)
+        .save(Destination::Follow(output), target)
         .with_context(|| format!("cannot write {}", output.shown()))?;
     global.status(format!(
         "{}: {}, {} classes, from {} ({})",

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use resnet::evaluate::{self, Evaluation};
-use resnet_formats::{Place, Shown};
+use resnet_formats::{Destination, Shown};
 
 use crate::{
     args::{EvalArgs, Global},
@@ -17,8 +17,12 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     let evaluated = evaluation::evaluate(&args.evaluation, global)?;
     if let Some(path) = &args.logits {
         let predictions = &evaluated.predictions;
-        evaluate::save_logits(Place::Named(path), predictions.all_logits(), predictions.classes())
-            .with_context(|| format!("cannot write {}", path.shown()))?;
+        evaluate::save_logits(
+            Destination::Follow(path),
+            predictions.all_logits(),
+            predictions.classes(),
+        )
+        .with_context(|| format!("cannot write {}", path.shown()))?;
     }
     let result = &evaluated.result;
     if args.output.json { print::json(result) } else { show(result) }

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Context;
 use resnet::{run::RunFolder, train::Segment};
-use resnet_formats::{Place, Shown, atomic_write};
+use resnet_formats::{Destination, Shown, atomic_write};
 use resnet_pictures::report::{self, Report, Run};
 use serde::Serialize;
 
@@ -77,7 +77,8 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
     let report = Report { title: args.title.clone(), written_by: written_by(), runs };
     let html = report::html(&report);
     // The default name may be a link in an untrusted folder.
-    let place = if args.out.is_some() { Place::Named(&path) } else { Place::Own(&path) };
+    let place =
+        if args.out.is_some() { Destination::Follow(&path) } else { Destination::Replace(&path) };
     atomic_write(place, |file| file.write_all(html.as_bytes()))
         .with_context(|| format!("cannot write {}", path.shown()))?;
     if args.output.json {

@@ -91,7 +91,7 @@ fn a_network_that_does_not_fit_leaves_no_folder() {
     s.run(&[&SMALL[..], &["--epochs", "1", "--split", "4", "--out", "a"]].concat()).success();
     // The weights are read after the folder is created.
     let init = ["train", "synthetic", "--arch", "resnet14", "--init", "a", "--out", "deep/b"];
-    s.run(&init).fails(1, &["a/best.safetensors holds resnet8, not resnet14", "--arch resnet8"]);
+    s.run(&init).fails(1, &["a/best.safetensors is a resnet8, not a resnet14", "--arch resnet8"]);
     assert!(!s.path("deep").exists());
 }
 
@@ -120,7 +120,7 @@ fn a_folder_with_files_of_a_run() {
     fs::create_dir(s.path("mine")).unwrap();
     fs::write(s.path("mine/config.toml"), "[mine]").unwrap();
     for data in ["synthetic", "cifar10"] {
-        s.run(&["train", data, "--out", "mine"]).fails(1, &["mine already holds a run"]);
+        s.run(&["train", data, "--out", "mine"]).fails(1, &["mine already has a run"]);
     }
     assert_eq!(fs::read_dir(s.path("mine")).unwrap().count(), 1);
 }
@@ -135,7 +135,7 @@ fn two_runs_in_one_folder() {
     s.run(&["train", "--resume", "run"]).fails(1, &["another process is training in run"]);
     first.signal("-KILL");
     first.end();
-    s.run(&args).fails(1, &["run already holds a run", "--resume run"]);
+    s.run(&args).fails(1, &["run already has a run", "--resume run"]);
 }
 
 /// Not even root can create folders there.

@@ -31,13 +31,13 @@ fn output_goes_to_any_path() {
         shell.args(["-c", &script, env!("CARGO_BIN_EXE_resnet")]).current_dir(s.path("."));
         let output = shell.output().unwrap();
         assert!(output.status.success(), "{script}: {output:?}");
-        let said = String::from_utf8(output.stdout).unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
         match name {
             "1" => {
                 let file = fs::read_to_string(s.path("page.html")).unwrap();
                 assert!(is_page(&file) && file.ends_with("/dev/fd/1\n"));
             }
-            _ => assert!(is_page(&said)),
+            _ => assert!(is_page(&stdout)),
         }
     }
 
@@ -68,7 +68,7 @@ fn names_need_not_be_utf8() {
     // Except for a path that config.toml must store.
     let mut train = s.command(&small(&["--out", "new", "--quiet", "--init"]));
     let train = train.arg(odd.join("last.safetensors")).output().unwrap();
-    let said = String::from_utf8(train.stderr).unwrap();
-    assert!(said.starts_with("error: ") && said.contains("odd-\u{fffd}/last"), "{said}");
-    assert!(said.contains("is not UTF-8") && !s.path("new").exists(), "{said}");
+    let stderr = String::from_utf8(train.stderr).unwrap();
+    assert!(stderr.starts_with("error: ") && stderr.contains("odd-\u{fffd}/last"), "{stderr}");
+    assert!(stderr.contains("is not UTF-8") && !s.path("new").exists(), "{stderr}");
 }

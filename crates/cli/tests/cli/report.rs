@@ -110,14 +110,17 @@ fn a_missing_evaluation_is_noted() {
     };
     // A run that was stopped before its end.
     change(&s.path("run/config.toml"), "total_steps = 4", "total_steps = 9");
-    let (said, page) = report();
-    assert!(said.is_empty() && page.contains("Stopped: 2 of 5 epochs done"), "{said}");
+    let (stderr, page) = report();
+    assert!(stderr.is_empty() && page.contains("Stopped: 2 of 5 epochs done"), "{stderr}");
     // Its length is not a whole number of epochs: the command starts from the configuration.
     assert!(page.contains("resnet train --resume again") && page.contains("again/config.toml"));
 
     change(&s.path("run/config.toml"), "name = \"synthetic\"", "name = \"cifar10\"");
-    let (said, page) = report();
-    assert!(said.contains("cifar10 is not downloaded") && said.lines().count() == 1, "{said}");
+    let (stderr, page) = report();
+    assert!(
+        stderr.contains("cifar10 is not downloaded") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
     assert!(page.contains("The network is not evaluated: cifar10 is not downloaded"));
     assert!(page.contains("Training curves") && !page.contains("Confusion matrix"));
 
@@ -127,8 +130,8 @@ fn a_missing_evaluation_is_noted() {
     for file in ["log.txt", "metrics.jsonl", "run.json"] {
         fs::remove_file(s.path("run").join(file)).unwrap();
     }
-    let (said, page) = report();
-    assert!(said.contains("no checkpoint yet"), "{said}");
+    let (stderr, page) = report();
+    assert!(stderr.contains("no checkpoint yet"), "{stderr}");
     assert!(page.contains("No epoch is finished yet") && page.contains("0 of 5 epochs done"));
     assert!(!page.contains("Instruction set"), "runs of earlier versions have no run.json");
     // --quiet prints no notes.

@@ -25,8 +25,8 @@ fn a_run_finishes_and_can_be_evaluated() {
     let s = Sandbox::new();
     let out = s.run(&small(&["--epochs", "2", "--out", "run", "--threads", "2"])).success();
     assert!(out.stdout.starts_with("test accuracy "), "{out:#?}");
-    for said in ["resnet8, 75,290 parameters", "synthetic, 256 training, 100 test images", "run"] {
-        assert!(out.stderr.contains(said), "'{said}' in {out:#?}");
+    for text in ["resnet8, 75,290 parameters", "synthetic, 256 training, 100 test images", "run"] {
+        assert!(out.stderr.contains(text), "'{text}' in {out:#?}");
     }
     for file in ["config.toml", "metrics.jsonl", "log.txt", "last.safetensors"] {
         assert!(s.path("run").join(file).is_file(), "{file}");
@@ -55,7 +55,7 @@ fn a_run_finishes_and_can_be_evaluated() {
     let summary = &s.json(&["summary", "run", "--json"])[0];
     assert_eq!((&summary["arch"], &summary["parameters"]), (&"resnet8".into(), &75_290.into()));
 
-    s.run(&small(&["--out", "run"])).fails(1, &["run already holds a run", "--resume"]);
+    s.run(&small(&["--out", "run"])).fails(1, &["run already has a run", "--resume"]);
     s.run(&["train", "--resume", "run"]).success();
     // The default dtype is the fastest one of the machine.
     let dtype = &s.json(&["recipes", "--json"])[0]["dtype"];
@@ -133,7 +133,7 @@ fn another_instruction_set_is_noted() {
     let resume = ["train", "--resume", "run"];
     let output = s.command(&resume).env("RESNET_ISA", "portable").output().unwrap();
     let out = Finished::of(&resume, output).success();
-    let warned = out.stderr.contains("not be equal to the bit");
+    let warned = out.stderr.contains("not be bit-identical");
     assert_eq!(warned, isa[0]["isa"] != "portable", "{out:#?}");
 }
 

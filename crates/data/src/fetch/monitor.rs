@@ -37,7 +37,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// Adds the name of the source.
-    pub(super) fn from_source(self, source: &str) -> Self {
+    pub(super) fn with_source(self, source: &str) -> Self {
         match self {
             Failure::Source(reason) => Failure::Source(format!("{source}: {reason}")),
             local => local,

@@ -1,45 +1,45 @@
-//! What can be wrong with an ONNX file.
+//! Errors of ONNX files.
 
 use thiserror::Error;
 
 use crate::printable::{brief, printable};
 
-/// What is wrong with an ONNX file.
+/// Why an ONNX file cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// A field is longer than what holds it.
-    #[error("ends within a field: it is truncated, or no ONNX file")]
+    /// A field is longer than its message.
+    #[error("ends within a field: it is truncated, or not an ONNX file")]
     Truncated,
-    /// A number that does not fit 64 bits.
-    #[error("has a number of more than 64 bits: it is damaged, or no ONNX file")]
+    /// A number does not fit 64 bits.
+    #[error("has a number of more than 64 bits: it is damaged, or not an ONNX file")]
     Number,
-    /// A field of a type that does not exist or that its number does not have.
-    #[error("has a field of the wrong type: it is damaged, or no ONNX file")]
+    /// A field has an unknown type, or not that of its number.
+    #[error("has a field of the wrong type: it is damaged, or not an ONNX file")]
     Type,
-    /// A text that is not UTF-8.
-    #[error("has a text that is not UTF-8: it is damaged, or no ONNX file")]
+    /// A string is not UTF-8.
+    #[error("has a string that is not UTF-8: it is damaged, or not an ONNX file")]
     Text,
-    /// No graph, or several.
-    #[error("has no graph, or several: it is damaged, or no ONNX file")]
+    /// There is no graph, or several.
+    #[error("has no graph, or several: it is damaged, or not an ONNX file")]
     Graph,
-    /// More of something than any network of the family has.
-    #[error("has more than {most} {what}; no network of this family has so many")]
+    /// There are more items of a kind than any network of the family has.
+    #[error("has more than {most} {what}; no ResNet has as many")]
     TooMany {
-        /// What.
+        /// The kind of item.
         what: &'static str,
-        /// How many are read.
+        /// The limit.
         most: usize,
     },
-    /// A node without an operator, a tensor without a name, and the like.
-    #[error("has a {what} without {lacks}: it is damaged, or no ONNX file")]
+    /// An item is incomplete, such as a node without an operator.
+    #[error("has a {what} without {lacks}: it is damaged, or not an ONNX file")]
     Incomplete {
-        /// What.
+        /// The item.
         what: &'static str,
-        /// What it should have.
+        /// What is missing.
         lacks: &'static str,
     },
-    /// A tensor's values are in another file, which cannot be had.
+    /// The values of a tensor are in another file, which cannot be read.
     #[error(
         "keeps the values of tensor '{}' in another file, {}: put both into one folder, or save the \
          model with its tensors inside",
@@ -52,13 +52,13 @@ pub enum Malformed {
         /// Which file, and what is wrong with it.
         why: String,
     },
-    /// A tensor whose values are not as many as its shape needs.
-    #[error("has a tensor '{}' whose values are not as many as its shape needs", brief(.0))]
+    /// The number of a tensor's values does not fit its shape.
+    #[error("has a tensor '{}' whose number of values does not fit its shape", brief(.0))]
     Values(String),
-    /// A shape so large that its size cannot be computed, or negative.
+    /// A shape is negative, or so large that its size cannot be computed.
     #[error("has a tensor '{}' of an impossible shape", brief(.0))]
     Shape(String),
-    /// A network that is none of this family, or is written in a way that is not understood.
+    /// The network is not a ResNet, or is exported in an unsupported way.
     #[error("{}", printable(.0))]
     Foreign(String),
 }

@@ -1,8 +1,8 @@
-//! The ONNX format: a graph of operators and its tensors, in Protocol Buffers.
+//! Reads and writes ONNX files: a graph of operators and its tensors, in Protocol Buffers.
 //!
-//! Of the format there is what networks of convolutions need; what a file has beyond that is
-//! skipped when it is read. A file is one message, of messages within messages; the numbers of
-//! their fields are in `read.rs` and, by the same names, in `write.rs`.
+//! The part of the format that convolutional networks need is supported; anything else in a file is
+//! skipped. A file is one message with nested messages. The numbers of their fields are in `read.rs` and
+//! `write.rs`.
 //!
 //! Reading allocates at most 32 times the file's size, however it is made, and follows no nested
 //! graphs. Values that a file keeps in another one are read from that, if it lies in the same folder
@@ -13,7 +13,6 @@ mod external;
 mod model;
 mod numbers;
 mod read;
-mod wire;
 mod write;
 
 use std::path::Path;

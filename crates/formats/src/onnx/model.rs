@@ -1,17 +1,17 @@
-//! A model as an ONNX file holds it.
+//! The model of an ONNX file.
 
 use crate::tensor::{Metadata, NamedTensors, Tensor};
 
-/// A model: a graph, and who made it.
+/// A model: a graph, its producer and metadata.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
-    /// Name of the program that wrote it.
+    /// Name of the program that wrote the file.
     pub producer: String,
-    /// Its version.
+    /// Version of that program.
     pub producer_version: String,
-    /// Free-form strings by key.
+    /// Metadata: strings by key.
     pub metadata: Metadata,
-    /// What it computes.
+    /// The graph.
     pub graph: Graph,
 }
 
@@ -22,24 +22,24 @@ pub struct Graph {
     pub name: String,
     /// The operators.
     pub nodes: Vec<Node>,
-    /// Values that are there from the start.
+    /// Initialisers: tensors of parameters, by name.
     pub initializers: NamedTensors,
-    /// What it takes: tensors of 32-bit floating point.
+    /// Inputs: float32 tensors.
     pub inputs: Vec<Value>,
-    /// What it gives: tensors of 32-bit floating point.
+    /// Outputs: float32 tensors.
     pub outputs: Vec<Value>,
 }
 
-/// An operator's use.
+/// A node: the use of an operator.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Its name.
     pub name: String,
     /// The operator, such as `Conv`.
     pub op: String,
-    /// Names of the values it reads; an empty name stands for an optional one that is absent.
+    /// Names of its inputs; empty for an absent optional input.
     pub inputs: Vec<String>,
-    /// Names of the values it makes.
+    /// Names of its outputs.
     pub outputs: Vec<String>,
     /// Its attributes by name.
     pub attributes: Vec<(String, Attribute)>,
@@ -69,17 +69,17 @@ pub enum Attribute {
 pub struct Value {
     /// Its name.
     pub name: String,
-    /// What a reader of the file should know of it.
+    /// Documentation of the value.
     pub doc: String,
-    /// Extent of each dimension.
+    /// Its dimensions.
     pub shape: Vec<Dimension>,
 }
 
-/// Extent of a dimension.
+/// A dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dimension {
-    /// So many.
+    /// A fixed size.
     Fixed(i64),
-    /// Any number; the same one wherever the name is the same.
+    /// A dynamic size; dimensions of the same name have the same size.
     Dynamic(String),
 }

@@ -1,11 +1,11 @@
-//! Numbers by which the format refers to types.
+//! The format's numbers of types.
 
-/// Numbers that stand for types of tensors.
+/// Numbers of tensor types.
 pub(super) mod dtype {
     pub(in crate::onnx) const FLOAT: i64 = 1;
     pub(in crate::onnx) const INT64: i64 = 7;
 
-    /// What the format calls them.
+    /// The name of a tensor type.
     pub(in crate::onnx) fn name(number: i64) -> String {
         let names = [
             "FLOAT",
@@ -30,7 +30,7 @@ pub(super) mod dtype {
     }
 }
 
-/// Numbers that stand for types of attributes.
+/// Numbers of attribute types.
 pub(super) mod kind {
     pub(in crate::onnx) const FLOAT: i64 = 1;
     pub(in crate::onnx) const INT: i64 = 2;

@@ -1,4 +1,4 @@
-//! Bytes to a model.
+//! Reads a model from bytes.
 
 use std::collections::HashSet;
 
@@ -6,23 +6,23 @@ use super::{
     external::External,
     model::{Attribute, Dimension, Graph, Model, Node, Value},
     numbers::{dtype, kind},
-    wire::{self, Fields, varint},
 };
 use crate::{
     element_type::ElementType,
     error::{FormatErrorKind, Malformed},
+    protobuf::{FieldValue, Fields, varint},
     tensor::{Data, Metadata, NamedTensors, Tensor},
 };
 
-/// Nodes, tensors, names and so on that are read of a kind in one place.
+/// The most items of a repeated field.
 const MOST: usize = 1 << 16;
 
-/// Dimensions of a tensor.
+/// The most dimensions of a tensor.
 const MOST_DIMENSIONS: usize = 8;
 
 pub(super) fn model(bytes: &[u8], external: &mut External<'_>) -> Result<Model, FormatErrorKind> {
     let model = Fields(bytes);
-    // Readers differ on what a second graph means.
+    // Readers differ in what a second graph means.
     let mut graphs = numbered(model, 7);
     let (Some(found), None) = (graphs.next().transpose()?, graphs.next().transpose()?) else {
         return Err(Malformed::Graph.into());
@@ -37,7 +37,7 @@ pub(super) fn model(bytes: &[u8], external: &mut External<'_>) -> Result<Model, 
 
 fn metadata(model: Fields<'_>) -> Result<Metadata, FormatErrorKind> {
     let mut metadata = Metadata::new();
-    for entry in repeated(model, 14, "metadata entries", wire::Value::message)? {
+    for entry in repeated(model, 14, "metadata entries", FieldValue::message)? {
         let key = text(entry, 1)?;
         match metadata.entry(key) {
             std::collections::btree_map::Entry::Occupied(entry) => {
@@ -73,8 +73,8 @@ fn node(node: Fields<'_>) -> Result<Node, FormatErrorKind> {
     Ok(Node {
         name: text(node, 3)?,
         op,
-        inputs: repeated(node, 1, "inputs", wire::Value::string)?,
-        outputs: repeated(node, 2, "outputs", wire::Value::string)?,
+        inputs: repeated(node, 1, "inputs", FieldValue::string)?,
+        outputs: repeated(node, 2, "outputs", FieldValue::string)?,
         attributes: repeated(node, 5, "attributes", |value| attribute(value.message()?))?,
     })
 }
@@ -86,7 +86,7 @@ fn attribute(attribute: Fields<'_>) -> Result<(String, Attribute), FormatErrorKi
     }
     let value = match int(attribute, 20)? {
         kind::FLOAT => {
-            let value = last(attribute, 2)?.map(wire::Value::float).transpose()?;
+            let value = last(attribute, 2)?.map(FieldValue::float).transpose()?;
             Attribute::Float(value.unwrap_or_default())
         }
         kind::INT => Attribute::Int(int(attribute, 3)?),
@@ -191,7 +191,7 @@ fn floats(fields: Fields<'_>, number: u64, name: &str) -> Result<Vec<f32>, Malfo
     let mut bytes = Vec::new();
     for value in numbered(fields, number) {
         match value? {
-            wire::Value::Fixed32(value) => bytes.extend(value),
+            FieldValue::Fixed32(value) => bytes.extend(value),
             value => bytes.extend(value.bytes()?),
         }
     }
@@ -206,7 +206,7 @@ fn doubles(tensor: Fields<'_>, name: &str) -> Result<Vec<f32>, Malformed> {
     let mut doubles = Vec::new();
     for value in numbered(tensor, 10) {
         match value? {
-            wire::Value::Fixed64(value) => doubles.push(f64::from_le_bytes(value) as f32),
+            FieldValue::Fixed64(value) => doubles.push(f64::from_le_bytes(value) as f32),
             value => match value.bytes()?.as_chunks() {
                 (chunks, []) => {
                     doubles.extend(chunks.iter().map(|&c| f64::from_le_bytes(c) as f32))
@@ -218,20 +218,20 @@ fn doubles(tensor: Fields<'_>, name: &str) -> Result<Vec<f32>, Malformed> {
     Ok(doubles)
 }
 
-/// Integers: one by one, or packed.
+/// Integer values: one by one, or packed.
 fn ints(fields: Fields<'_>, number: u64) -> Result<Vec<i64>, Malformed> {
     let mut length = 0;
     for value in numbered(fields, number) {
         // The last byte of each number is the one without the high bit.
         length += match value? {
-            wire::Value::Bytes(packed) => packed.iter().filter(|&&byte| byte < 0x80).count(),
+            FieldValue::Bytes(packed) => packed.iter().filter(|&&byte| byte < 0x80).count(),
             _ => 1,
         };
     }
     let mut ints = Vec::with_capacity(length);
     for value in numbered(fields, number) {
         match value? {
-            wire::Value::Bytes(mut packed) => {
+            FieldValue::Bytes(mut packed) => {
                 while !packed.is_empty() {
                     ints.push(varint(&mut packed)? as i64);
                 }
@@ -246,38 +246,37 @@ fn ints(fields: Fields<'_>, number: u64) -> Result<Vec<i64>, Malformed> {
 fn numbered<'a>(
     fields: Fields<'a>,
     number: u64,
-) -> impl Iterator<Item = Result<wire::Value<'a>, Malformed>> {
+) -> impl Iterator<Item = Result<FieldValue<'a>, Malformed>> {
     fields.filter_map(move |field| match field {
         Ok((found, value)) => (found == number).then_some(Ok(value)),
         Err(error) => Some(Err(error)),
     })
 }
 
-/// The value of a field that should be there once; the last one counts.
-fn last(fields: Fields<'_>, number: u64) -> Result<Option<wire::Value<'_>>, Malformed> {
+/// The value of a field that is not repeated; the last one counts.
+fn last(fields: Fields<'_>, number: u64) -> Result<Option<FieldValue<'_>>, Malformed> {
     numbered(fields, number).try_fold(None, |_, value| value.map(Some))
 }
 
 fn text(fields: Fields<'_>, number: u64) -> Result<String, Malformed> {
-    Ok(last(fields, number)?.map(wire::Value::string).transpose()?.unwrap_or_default())
+    Ok(last(fields, number)?.map(FieldValue::string).transpose()?.unwrap_or_default())
 }
 
-/// What is absent has no fields.
+/// A nested message; an absent one has no fields.
 fn message(fields: Fields<'_>, number: u64) -> Result<Fields<'_>, Malformed> {
-    last(fields, number)?.map_or(Ok(Fields(&[])), wire::Value::message)
+    last(fields, number)?.map_or(Ok(Fields(&[])), FieldValue::message)
 }
 
 fn int(fields: Fields<'_>, number: u64) -> Result<i64, Malformed> {
-    Ok(last(fields, number)?.map(wire::Value::int).transpose()?.unwrap_or_default())
+    Ok(last(fields, number)?.map(FieldValue::int).transpose()?.unwrap_or_default())
 }
 
-/// The values of a field that may be there any number of times. They are counted first, so that
-/// no more is allocated than they need.
+/// The values of a repeated field. They are counted first, so that no more is allocated than needed.
 fn repeated<'a, T, E: From<Malformed>>(
     fields: Fields<'a>,
     number: u64,
     what: &'static str,
-    mut read: impl FnMut(wire::Value<'a>) -> Result<T, E>,
+    mut read: impl FnMut(FieldValue<'a>) -> Result<T, E>,
 ) -> Result<Vec<T>, E> {
     let mut count = 0;
     for value in numbered(fields, number) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::Message;
+use crate::protobuf::Message;
 use crate::{Data, Tensor};
 
 fn message() -> Message {
@@ -147,7 +147,7 @@ fn values_may_lie_in_a_file_of_the_same_folder() {
         (&[("location", outside.to_str().unwrap())], "which is none of its own folder"),
         (&[("location", "..")], "which is none of its own folder"),
         (&[("offset", "0")], "which it does not name"),
-        (&[("location", "m.onnx.data"), ("length", "4")], "whose values are not as many"),
+        (&[("location", "m.onnx.data"), ("length", "4")], "whose number of values does not fit"),
     ] {
         let error = read_with(entries).unwrap_err();
         let text = error.contains(expected);
@@ -177,14 +177,14 @@ fn attributes_of_every_type_are_read() {
 fn malformed_tensors_have_their_own_errors() {
     let four = |dims: &[i64], dtype| packed(tensor(dims, dtype), 9, &[0; 4]);
     let cases = [
-        (four(&[2], 1), "'t' whose values are not as many"),
-        (four(&[1], 7), "'t' whose values are not as many"),
-        (packed(tensor(&[2], 1), 4, &[0; 7]), "'t' whose values are not as many"),
+        (four(&[2], 1), "'t' whose number of values does not fit"),
+        (four(&[1], 7), "'t' whose number of values does not fit"),
+        (packed(tensor(&[2], 1), 4, &[0; 7]), "'t' whose number of values does not fit"),
         (packed(tensor(&[1], 7), 7, &[0x80]), "ends within a field"),
         (four(&[-1], 1), "'t' of an impossible shape"),
         (four(&[1 << 40, 1 << 40], 1), "'t' of an impossible shape"),
         (four(&[1; 9], 1), "'t' of an impossible shape"),
-        (four(&[1 << 40, 0], 1), "'t' whose values are not as many"),
+        (four(&[1 << 40, 0], 1), "'t' whose number of values does not fit"),
         (four(&[1], 14), "'t' of type COMPLEX64"),
         (four(&[2], 99), "'t' of type number 99"),
         (tensor(&[1], 1).int(14, 1), "'t' in another file"),
@@ -210,7 +210,7 @@ fn malformed_models_have_their_own_errors() {
         |m: Message, number, field: &Message| m.message(number, field).message(number, field);
     let cases = [
         (vec![], "has no graph"),
-        (b"PK\x03\x04 and so on".to_vec(), "or no ONNX file"),
+        (b"PK\x03\x04 and so on".to_vec(), "or not an ONNX file"),
         (twice(message(), 7, &graph).0, "no graph, or several"),
         (message().message(7, &twice(message(), 5, &one)).0, "two entries named 't'"),
         (twice(message().message(7, &graph), 14, &entry).0, "two entries named 'k'"),

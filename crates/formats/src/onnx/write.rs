@@ -1,4 +1,4 @@
-//! A model to bytes.
+//! Writes a model.
 
 use std::io;
 
@@ -6,29 +6,29 @@ use super::{
     model::{Attribute, Dimension, Model, Node, Value},
     numbers::{dtype, kind},
 };
-use crate::{Data, Place, Tensor, atomic_write, wire::Message};
+use crate::{Data, Destination, Tensor, atomic_write, protobuf::Message};
 
-/// Version of the format, and of the operators' definitions. Both are of 2022, and every reader of
-/// today knows them.
+/// Version of the format, and of the operator set. Both are of 2022, and all current readers support
+/// them.
 const IR_VERSION: i64 = 8;
 const OPERATORS: i64 = 17;
 
-/// The largest size of a message that every reader takes.
+/// The largest message that all readers accept.
 const MOST_BYTES: usize = i32::MAX as usize;
 
-/// What is wrong with a model that is too large for a file.
+/// The error of a model that is too large for a file.
 pub const TOO_LARGE: &str = "an ONNX file holds at most 2 GiB";
 
 /// Writes a file atomically. Equal input gives equal bytes.
 ///
 /// # Errors
-/// What the system says, as [`atomic_write`] does; [`TOO_LARGE`].
+/// As [`atomic_write`], and [`TOO_LARGE`].
 ///
 /// # Panics
 /// If an attribute is [`Attribute::Floats`], [`Attribute::Tensor`] or [`Attribute::Other`].
-pub fn write<'p>(place: impl Into<Place<'p>>, model: &Model) -> io::Result<()> {
+pub fn write<'p>(destination: impl Into<Destination<'p>>, model: &Model) -> io::Result<()> {
     let graph = &model.graph;
-    // The tensors' values are most of the file, and go to it without a copy.
+    // The tensors' values are most of the file, so they are not copied.
     let tensors: Vec<(Message, &Data)> = graph.initializers.iter().map(tensor).collect();
     let fields = Message::default()
         .each(&graph.nodes, |fields, n| fields.message(1, &node(n)))
@@ -50,7 +50,7 @@ pub fn write<'p>(place: impl Into<Place<'p>>, model: &Model) -> io::Result<()> {
     if start.0.len() + length > MOST_BYTES {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, TOO_LARGE));
     }
-    atomic_write(place, |file| {
+    atomic_write(destination, |file| {
         file.write_all(&start.0)?;
         file.write_all(&fields.0)?;
         tensors.iter().try_for_each(|(start, data)| {
@@ -60,7 +60,7 @@ pub fn write<'p>(place: impl Into<Place<'p>>, model: &Model) -> io::Result<()> {
     })
 }
 
-/// A graph's field that holds a tensor, up to its values.
+/// The field of a tensor, without its values.
 fn tensor((name, tensor): &(String, Tensor)) -> (Message, &Data) {
     let dtype = match &tensor.data {
         Data::F32(_) => dtype::FLOAT,

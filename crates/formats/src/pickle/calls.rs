@@ -1,6 +1,6 @@
-//! The functions that a pickle may ask to call.
+//! The functions that a pickle may call.
 
-/// Whether a pickle may ask for it. None of them is called: the machine makes containers and bytes
+/// Whether a pickle may call a function. None is executed: the machine creates containers and bytes
 /// itself, and a record of everything else.
 pub(super) fn is_listed(name: &str) -> bool {
     is_container(name) || RECORDS.contains(&name)
@@ -11,7 +11,7 @@ pub(super) fn is_container(name: &str) -> bool {
     MAPPINGS.contains(&name) || SETS.contains(&name) || ENCODE == name
 }
 
-/// Calls that give a dict.
+/// Functions that return a dict.
 pub(super) const MAPPINGS: &[&str] = &[
     "collections.OrderedDict",
     "collections.defaultdict",
@@ -20,14 +20,14 @@ pub(super) const MAPPINGS: &[&str] = &[
     "__builtin__.dict",
 ];
 
-/// Calls that give a set.
+/// Functions that return a set.
 pub(super) const SETS: &[&str] =
     &["builtins.set", "builtins.frozenset", "__builtin__.set", "__builtin__.frozenset"];
 
-/// How protocol 2 spells bytes: as a text in Latin 1.
+/// The function that protocol 2 uses for bytes, from a string in Latin 1.
 pub(super) const ENCODE: &str = "_codecs.encode";
 
-/// How protocols 0 and 1 make an object of a class.
+/// The functions that protocols 0 and 1 use to create an object.
 pub(super) const RECONSTRUCTORS: &[&str] = &["copyreg._reconstructor", "copy_reg._reconstructor"];
 
 const RECORDS: &[&str] = &[

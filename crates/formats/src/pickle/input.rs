@@ -1,20 +1,20 @@
-//! Reading a pickle's arguments from its bytes.
+//! Reads the arguments of a pickle's instructions.
 
 use std::{borrow::Cow, str};
 
 use crate::FormatErrorKind;
 
-/// What is left of a pickle.
-pub(super) struct Input<'a> {
+/// The bytes of a pickle, and the position in them.
+pub(super) struct PickleInput<'a> {
     bytes: &'a [u8],
     pub(super) position: usize,
 }
 
 type Result<T> = std::result::Result<T, FormatErrorKind>;
 
-impl<'a> Input<'a> {
+impl<'a> PickleInput<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Input { bytes, position: 0 }
+        PickleInput { bytes, position: 0 }
     }
 
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
@@ -58,7 +58,7 @@ impl<'a> Input<'a> {
         self.take(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
-    /// Up to the end of the line, which is dropped.
+    /// The rest of the line, without its end.
     pub(super) fn line(&mut self) -> Result<&'a str> {
         let rest = &self.bytes[self.position..];
         let end = rest.iter().position(|&b| b == b'\n');
@@ -79,15 +79,15 @@ pub(super) fn damaged(why: &str) -> FormatErrorKind {
 }
 
 pub(super) fn utf8(bytes: &[u8]) -> Result<&str> {
-    str::from_utf8(bytes).map_err(|_| damaged("a text is not UTF-8"))
+    str::from_utf8(bytes).map_err(|_| damaged("a string is not UTF-8"))
 }
 
-/// Undoes the escapes of protocol 0: `\xNN`, `\n` and so on, and where `unicode` also `\uNNNN`.
+/// Decodes the escapes of protocol 0: `\xNN`, `\n` and so on; with `unicode`, `\uNNNN`.
 pub(super) fn unescape(text: &str, unicode: bool) -> Result<Cow<'_, str>> {
     if !text.contains('\\') {
         return Ok(Cow::Borrowed(text));
     }
-    let malformed = || damaged("a text has a malformed escape");
+    let malformed = || damaged("a string has a malformed escape");
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
@@ -98,7 +98,7 @@ pub(super) fn unescape(text: &str, unicode: bool) -> Result<Cow<'_, str>> {
             'u' if unicode => (4, None),
             'U' if unicode => (8, None),
             'x' if !unicode => (2, None),
-            // A raw unicode escape knows no other.
+            // Raw unicode strings have no other escapes.
             _ if unicode => {
                 out.push('\\');
                 continue;

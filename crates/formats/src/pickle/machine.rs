@@ -1,16 +1,16 @@
-//! The stack machine.
+//! The stack machine, and its instructions for numbers, strings and the memo.
 
 use std::{borrow::Cow, collections::HashMap};
 
 use super::{
-    input::{Input, damaged, unescape, utf8},
+    input::{PickleInput, damaged, unescape, utf8},
     value::{Id, Pickle, Record, Value},
 };
 use crate::{FormatErrorKind, budget::Budget};
 
 mod build;
 
-// What a value, a place in a container, ... may cost at worst, while a vector is growing.
+// Memory of a value, an item of a container, ..., at most, while a vector grows.
 const PER_VALUE: usize = 3 * size_of::<Value>();
 const PER_ITEM: usize = 4 * size_of::<Id>();
 const PER_PAIR: usize = 4 * size_of::<(Id, Id)>();
@@ -22,7 +22,7 @@ type Result<T> = std::result::Result<T, FormatErrorKind>;
 /// Reads the pickle that the bytes start with.
 pub(crate) fn load<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<Pickle<'a>> {
     let mut machine = Machine {
-        input: Input::new(bytes),
+        input: PickleInput::new(bytes),
         budget,
         values: Vec::new(),
         stack: Vec::new(),
@@ -36,13 +36,13 @@ pub(crate) fn load<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<Pickle<'a
 }
 
 struct Machine<'a, 'b> {
-    input: Input<'a>,
+    input: PickleInput<'a>,
     budget: &'b mut Budget,
     values: Vec<Value<'a>>,
     stack: Vec<Id>,
-    /// Heights of the stack.
+    /// Heights of the stack at its marks.
     marks: Vec<u32>,
-    /// The most that ever lay on both.
+    /// The largest height of both so far.
     highest: usize,
     memo: HashMap<u32, Id>,
 }
@@ -56,7 +56,7 @@ impl<'a> Machine<'a, '_> {
                 0..=5 => {}
                 version => return Err(damaged(&format!("it is of protocol {version}"))),
             },
-            // The length of a frame is for readers of streams.
+            // The length of a frame, which only streaming readers need.
             0x95 => drop(self.input.array::<8>()?),
             b'(' => {
                 self.marks.push(self.stack.len() as u32);
@@ -121,7 +121,7 @@ impl<'a> Machine<'a, '_> {
                 let line = self.input.line()?.trim_end();
                 let quoted = |q| line.strip_prefix(q).and_then(|l| l.strip_suffix(q));
                 let text = quoted('\'').or_else(|| quoted('"'));
-                self.push_text(text.ok_or_else(|| damaged("a text has no quotes"))?, false)?;
+                self.push_text(text.ok_or_else(|| damaged("a string has no quotes"))?, false)?;
             }
             b'V' => {
                 let line = self.input.line()?;
@@ -218,7 +218,7 @@ impl<'a> Machine<'a, '_> {
         self.rise()
     }
 
-    /// Pays for the stacks where they are higher than ever.
+    /// Takes from the budget when the stacks are higher than before.
     fn rise(&mut self) -> Result<()> {
         let height = self.stack.len() + self.marks.len();
         if height > self.highest {
@@ -228,7 +228,7 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
-    /// Below lies what a mark protects.
+    /// The height below which values are protected by a mark.
     fn floor(&self) -> usize {
         self.marks.last().map_or(0, |&mark| mark as usize)
     }
@@ -249,7 +249,7 @@ impl<'a> Machine<'a, '_> {
         Ok(self.stack.split_off(height))
     }
 
-    /// What lies above the last mark.
+    /// The values above the last mark.
     fn pop_mark(&mut self) -> Result<Vec<Id>> {
         let mark = self.marks.pop().ok_or_else(|| damaged("there is no mark"))?;
         self.pop_from(mark as usize)
@@ -262,7 +262,7 @@ impl<'a> Machine<'a, '_> {
         match &mut self.values[target.0 as usize] {
             Value::List(list) | Value::Set(list) => list.extend(items),
             Value::Record(record) => record.elements.extend(items),
-            _ => return Err(damaged("something is appended to what is no list")),
+            _ => return Err(damaged("an item is appended to something that is not a list")),
         }
         Ok(())
     }
@@ -274,7 +274,7 @@ impl<'a> Machine<'a, '_> {
         let pairs = match &mut self.values[target.0 as usize] {
             Value::Dict(pairs) => pairs,
             Value::Record(record) => &mut record.pairs,
-            _ => return Err(damaged("something is set in what is no dict")),
+            _ => return Err(damaged("a key is set in something that is not a dict")),
         };
         let (items, rest) = items.as_chunks::<2>();
         if !rest.is_empty() {
@@ -294,7 +294,7 @@ impl<'a> Machine<'a, '_> {
 
     fn recall(&mut self, key: u32) -> Result<()> {
         let id = self.memo.get(&key).copied();
-        self.push_id(id.ok_or_else(|| damaged("it recalls what was never stored"))?)
+        self.push_id(id.ok_or_else(|| damaged("it reads a memo entry that was never stored"))?)
     }
 }
 
@@ -313,7 +313,7 @@ fn long(bytes: &[u8]) -> Value<'_> {
     Value::Int(i64::from_le_bytes(wide))
 }
 
-/// Python 2 has one type for both.
+/// Python 2 has one type for text and bytes.
 fn python2_text(bytes: &[u8]) -> Value<'_> {
     match utf8(bytes) {
         Ok(text) => Value::Text(Cow::Borrowed(text)),

@@ -81,7 +81,7 @@ fn containers() {
 }
 
 #[test]
-fn a_key_that_is_set_again_counts_last() {
+fn the_last_value_of_a_key_counts() {
     let pickle = load_all(b"}(U\x01aK\x01U\x01aK\x02u.");
     assert_eq!(pickle.entry(pickle.root, "a").and_then(|id| pickle.int(id)), Some(2));
 }
@@ -116,12 +116,12 @@ fn calls_are_refused_by_name() {
         (b"csubprocess\nPopen\nU\x02ls\x85R.", "subprocess.Popen"),
         (b"ctorch.hub\nload\nU\x02ls\x85R.", "torch.hub.load"),
         (b"ctorch.storage\n_load_from_bytes\nC\x01a\x85R.", "torch.storage._load_from_bytes"),
-        // A call hidden in what is thrown away.
+        // A call whose result is discarded.
         (b"cos\nsystem\nU\x02ls\x85R0N.", "os.system"),
-        // A name that is no name.
+        // A name with control characters.
         (b"c\x1b[31mos\nsystem\nU\x02ls\x85R.", "\u{1b}[31mos.system"),
-        // What is called is the result of something else.
-        (b"c__main__\nNet\n)\x81)R.", "what is no function by name"),
+        // The function is the result of another call.
+        (b"c__main__\nNet\n)\x81)R.", "something that is not a named function"),
     ] {
         match error(bytes) {
             FormatErrorKind::Call(called) => assert_eq!(called, name),
@@ -129,9 +129,9 @@ fn calls_are_refused_by_name() {
         }
     }
     let message = error(b"cos\nsystem\nU\x02ls\x85R.").to_string();
-    assert!(message.contains("asks to call os.system") && message.contains("nothing was run"));
+    assert!(message.contains("calls os.system") && message.contains("nothing was run"));
     let message = error(b"c\x1b[31mos\nsystem\nU\x02ls\x85R.").to_string();
-    assert!(message.contains("asks to call \\u{1b}[31mos.system"), "{message}");
+    assert!(message.contains("calls \\u{1b}[31mos.system"), "{message}");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn malformations_are_errors() {
 }
 
 #[test]
-fn cycles_are_no_harm() {
+fn cycles_are_allowed() {
     // A list in itself; a record in its own state.
     let pickle = load_all(b"]q\x00h\x00a.");
     assert_eq!(pickle.items(pickle.root), Some(&[pickle.root][..]));
@@ -189,7 +189,7 @@ fn cycles_are_no_harm() {
 }
 
 #[test]
-fn deep_nesting_is_no_harm() {
+fn deep_nesting_is_allowed() {
     // Tuples in tuples: neither reading nor dropping recurses.
     let mut bytes = b"N".to_vec();
     bytes.resize(50_001, 0x85);
@@ -198,8 +198,8 @@ fn deep_nesting_is_no_harm() {
 }
 
 #[test]
-fn what_doubles_shares() {
-    // Each list holds the one before it twice: 2^60 leaves in 60 lists.
+fn aliases_are_free() {
+    // Each tuple holds the one before it twice: 2^60 leaves in 60 lists.
     let mut bytes = b"N".to_vec();
     for _ in 0..60 {
         bytes.extend(b"2\x86");

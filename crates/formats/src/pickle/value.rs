@@ -1,8 +1,8 @@
-//! What a pickle holds.
+//! The values of a pickle.
 
 use std::borrow::Cow;
 
-/// A place in the arena.
+/// Index of a value in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Id(pub(super) u32);
 
@@ -20,7 +20,7 @@ pub(crate) enum Value<'a> {
     List(Vec<Id>),
     Tuple(Vec<Id>),
     Set(Vec<Id>),
-    /// In order of insertion; a key that is set again is there twice, and the last one counts.
+    /// In order of insertion. A key that is set twice is there twice; the last one counts.
     Dict(Vec<(Id, Id)>),
     /// A class or function, `module.name`.
     Global(Box<str>),
@@ -29,16 +29,16 @@ pub(crate) enum Value<'a> {
     Record(Box<Record>),
 }
 
-/// An object of some class, or the result of a listed function; see [`Pickle::class`].
+/// An object, or the result of a listed function; see [`Pickle::class`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record {
     pub(super) class: Id,
     /// A tuple.
     pub(crate) args: Id,
     pub(crate) state: Option<Id>,
-    /// What was appended to it (a subclass of list or set).
+    /// Items that were appended (to a subclass of list or set).
     pub(crate) elements: Vec<Id>,
-    /// What was set in it (a subclass of dict).
+    /// Items that were set (in a subclass of dict).
     pub(crate) pairs: Vec<(Id, Id)>,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Pickle<'a> {
         &self.values[id.0 as usize]
     }
 
-    /// All values, in the order of their making.
+    /// All values, in the order of their creation.
     pub(crate) fn values(&self) -> &[Value<'a>] {
         &self.values
     }
@@ -108,8 +108,8 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// `module.name` of a class or function, also where the file carries the class's source beside
-    /// it (files from before 1.6 do).
+    /// `module.name` of a class or function, also if the class's source comes with it, as in files of
+    /// PyTorch before 1.6.
     pub(crate) fn global(&self, id: Id) -> Option<&str> {
         match self.get(id) {
             Value::Global(name) => Some(name),
@@ -124,12 +124,12 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// The class of a record, or the function that it is the result of; empty if it has no name.
+    /// The class of a record, or the function that returned it; empty without a name.
     pub(crate) fn class(&self, record: &Record) -> &str {
         self.global(record.class).unwrap_or_default()
     }
 
-    /// What a dict holds under a text.
+    /// The value of a string key in a dict.
     pub(crate) fn entry(&self, dict: Id, key: &str) -> Option<Id> {
         let pairs = self.pairs(dict)?;
         pairs.iter().rev().find(|(k, _)| self.text(*k) == Some(key)).map(|&(_, value)| value)
@@ -140,14 +140,14 @@ impl<'a> Pickle<'a> {
         self.entry(record.state?, key)
     }
 
-    /// What something is, for a message.
+    /// The kind of a value, for messages.
     pub(crate) fn describe(&self, id: Id) -> String {
         match self.get(id) {
             Value::None => "None".into(),
-            Value::Bool(_) => "a truth value".into(),
+            Value::Bool(_) => "a boolean".into(),
             Value::Int(_) | Value::Long(_) => "an integer".into(),
             Value::Float(_) => "a number".into(),
-            Value::Text(_) => "a text".into(),
+            Value::Text(_) => "a string".into(),
             Value::Bytes(_) => "bytes".into(),
             Value::List(_) => "a list".into(),
             Value::Tuple(_) => "a tuple".into(),

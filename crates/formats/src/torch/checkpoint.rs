@@ -1,4 +1,4 @@
-//! Which of the things in a file is the model.
+//! Finds the model in a file.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use crate::{
     pickle::{Id, Value},
 };
 
-/// Where models lie, best first; keys on one line are equally good.
+/// Keys of models, best first. Keys of one list have the same rank.
 const MODEL_KEYS: [&[&str]; 2] = [
     &[
         "state_dict",
@@ -23,13 +23,13 @@ const MODEL_KEYS: [&[&str]; 2] = [
     &["state_dict_ema", "model_ema", "ema_state_dict", "ema"],
 ];
 
-/// What wrappers (`DataParallel`, Lightning, `torch.compile`) put before every name.
+/// Prefixes that wrappers (`DataParallel`, Lightning, `torch.compile`) add to every name.
 const PREFIXES: [&str; 3] = ["module.", "model.", "_orig_mod."];
 
-/// Dicts in dicts.
+/// How many dicts may be nested.
 const DEPTH: usize = 2;
 
-/// Finds everything there is in a file.
+/// Extracts model, optimizer and scalars of a file.
 pub(super) fn extract(mut reader: Reader<'_, '_>) -> Result<Checkpoint> {
     let root = reader.pickle.root;
     let (model, layout) = match reader.is_model(root)? {
@@ -57,15 +57,15 @@ pub(super) fn extract(mut reader: Reader<'_, '_>) -> Result<Checkpoint> {
 }
 
 impl Reader<'_, '_> {
-    /// A module, or a dict of nothing but named tensors. One dict may be in many places, each of
-    /// which pays for the look.
+    /// Whether a value is a module, or a dict of named tensors and nothing else. One dict may be
+    /// referenced many times, so each look is taken from the budget.
     fn is_model(&mut self, id: Id) -> Result<bool> {
         let state = self.pickle.record(id).and_then(|record| record.state);
-        self.pay_for_lookup(state)?;
+        self.take_lookup(state)?;
         if self.is_module(id) {
             return Ok(true);
         }
-        self.pay_for_lookup(Some(id))?;
+        self.take_lookup(Some(id))?;
         let pairs = self.pickle.pairs(id).unwrap_or_default();
         let named = |&(key, value): &(Id, Id)| {
             let key = self.pickle.text(key);
@@ -74,13 +74,13 @@ impl Reader<'_, '_> {
         Ok(pairs.iter().all(named) && self.has_tensors(id))
     }
 
-    /// A dict that holds tensors, whatever else.
+    /// Whether a value is a dict with at least one tensor.
     fn has_tensors(&self, id: Id) -> bool {
         let pairs = self.pickle.pairs(id).unwrap_or_default();
         pairs.iter().any(|&(_, value)| self.is_tensor(value))
     }
 
-    /// The model in a dict.
+    /// Finds the model in a dict.
     fn find(&mut self, dict: Id, depth: usize) -> Result<Option<Id>> {
         let pickle = self.pickle;
         for keys in MODEL_KEYS {
@@ -130,7 +130,7 @@ impl Reader<'_, '_> {
         Ok(tensors)
     }
 
-    /// What a file without a model holds.
+    /// A description of a file without a model.
     fn inventory(&self) -> String {
         let root = self.pickle.root;
         let Some(pairs) = self.pickle.pairs(root) else {
@@ -153,7 +153,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// The one there is.
+/// The only model, if there is one.
 fn only(found: &[(&str, Id)]) -> Result<Option<Id>> {
     match found {
         [] => Ok(None),
@@ -166,7 +166,7 @@ fn only(found: &[(&str, Id)]) -> Result<Option<Id>> {
 }
 
 fn strip_prefixes(tensors: &mut NamedTensors) {
-    // Of every name: what all have in common so far.
+    // The length of the prefixes that all names have in common so far.
     let mut length = 0;
     let common = |length: usize| {
         let has = |name: &str, prefix: &str| {

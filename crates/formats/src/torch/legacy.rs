@@ -1,5 +1,5 @@
-//! The form of before 1.6: a magic number, a version, facts about the machine, the pickle, the keys
-//! of the storages, and the storages themselves, one after the other.
+//! The legacy format of PyTorch before 1.6: pickles of a magic number, a version, the machine's byte
+//! order and sizes, the object, and the storages' keys; then the storages, one after the other.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ const VERSION: i64 = 1001;
 
 const PER_STORAGE: usize = 256;
 
-/// Reads the pickles, and finds the storages.
+/// Reads the pickles and locates the storages.
 pub(super) fn open<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(Pickle<'a>, Storages<'a>)> {
     let not_torch = |what: &str| FormatErrorKind::NotTorch(what.into());
     let mut rest = bytes;
@@ -39,7 +39,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(Pickle<'
         None => return Err(not_torch("empty")),
     };
     if *magic.get(magic.root) != Value::Long(&MAGIC) {
-        return Err(not_torch("a pickle, but none of PyTorch's"));
+        return Err(not_torch("a pickle, but not of PyTorch"));
     }
     let version = next(budget)?;
     if version.int(version.root) != Some(VERSION) {

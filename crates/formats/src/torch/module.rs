@@ -1,4 +1,4 @@
-//! Whole pickled modules: what `state_dict()` would say of them.
+//! The state dict of a whole pickled module.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ const PER_MODULE: usize = 256;
 const PER_NAME: usize = 64;
 
 impl Reader<'_, '_> {
-    /// Whether something is a module, of whatever class.
+    /// Whether a value is a module of any class.
     pub(super) fn is_module(&self, id: Id) -> bool {
         let attribute = |record, key| self.pickle.attribute(record, key);
         self.pickle.record(id).is_some_and(|record| {
@@ -34,12 +34,12 @@ impl Reader<'_, '_> {
         if depth > DEPTH {
             return Err(damaged("its modules are nested too deeply"));
         }
-        // One module may be in many places, each of which is walked.
+        // One module may be referenced many times, and is walked each time.
         self.budget.take(PER_MODULE + 2 * prefix.len())?;
         let pickle = self.pickle;
         let record = pickle.record(id).filter(|_| self.is_module(id));
-        let record = record.ok_or_else(|| damaged("what should be a module is none"))?;
-        self.pay_for_lookup(record.state)?;
+        let record = record.ok_or_else(|| damaged("a child module is not a module"))?;
+        self.take_lookup(record.state)?;
         self.members(record, "_parameters", prefix, out)?;
         self.members(record, "_buffers", prefix, out)?;
         let children = pickle.attribute(record, "_modules").and_then(|id| pickle.pairs(id));
@@ -88,13 +88,13 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// Pays for the search of a dict, which may be large and in many places.
-    pub(super) fn pay_for_lookup(&mut self, dict: Option<Id>) -> Result<()> {
+    /// Takes the cost of searching a dict, which may be large and referenced many times.
+    pub(super) fn take_lookup(&mut self, dict: Option<Id>) -> Result<()> {
         let pairs = dict.and_then(|dict| self.pickle.pairs(dict)).unwrap_or_default();
         self.budget.look(pairs.len())
     }
 
-    /// Reads a tensor into a state dict.
+    /// Reads a tensor and adds it to a state dict.
     pub(super) fn push(
         &mut self,
         prefix: &str,
@@ -102,7 +102,7 @@ impl Reader<'_, '_> {
         value: Id,
         out: &mut NamedTensors,
     ) -> Result<()> {
-        // Also when the list of them grows, and when prefixes are stripped.
+        // Includes growing the list, and stripping prefixes.
         self.budget.take(PER_MODULE + 3 * (prefix.len() + name.len()))?;
         let name = format!("{prefix}{name}");
         let tensor = self.tensor(value, &name)?;

@@ -1,4 +1,4 @@
-//! The state of an optimizer.
+//! Reads the state of an optimizer.
 
 use std::collections::HashMap;
 
@@ -11,11 +11,11 @@ const KEYS: [&str; 5] =
 const PER_GROUP: usize = 256;
 const PER_PARAMETER: usize = 256;
 
-/// What is read, or why it is not.
+/// A value, or why it is not supported.
 type Reason<T> = std::result::Result<T, &'static str>;
 
 impl Reader<'_, '_> {
-    /// The SGD under one of the keys of a dict; or why what is there is none.
+    /// The SGD at one of the keys of a dict, or why the optimizer there is not read.
     pub(super) fn optimizer(&mut self, dict: Id) -> Result<(Option<Sgd>, Option<String>)> {
         let found = KEYS.iter().find_map(|key| Some((key, self.pickle.entry(dict, key)?)));
         let Some((key, state)) = found.filter(|(_, id)| *self.pickle.get(*id) != Value::None)
@@ -32,17 +32,17 @@ impl Reader<'_, '_> {
         let pickle = self.pickle;
         let entry = |key| pickle.entry(state_dict, key);
         let (Some(state), Some(groups)) = (entry("state"), entry("param_groups")) else {
-            return Ok(Err("is no optimizer's state dict"));
+            return Ok(Err("is not the state dict of an optimizer"));
         };
         let (Some(groups), Some(state)) = (pickle.items(groups), pickle.pairs(state)) else {
-            return Ok(Err("is no optimizer's state dict"));
+            return Ok(Err("is not the state dict of an optimizer"));
         };
         let mut sgd = Sgd::default();
-        // Parameters are numbered; before 1.6 the numbers were addresses.
+        // Parameters are numbered; before PyTorch 1.6 the numbers were addresses.
         let mut positions = HashMap::new();
         for &group in groups {
             self.budget.take(PER_GROUP)?;
-            self.pay_for_lookup(Some(group))?;
+            self.take_lookup(Some(group))?;
             let Some(parameters) = entry_items(self, group) else {
                 return Ok(Err("has a group without parameters"));
             };
@@ -66,7 +66,7 @@ impl Reader<'_, '_> {
             let Some(&position) = position else {
                 return Ok(Err("has a state for a parameter that it does not have"));
             };
-            self.pay_for_lookup(Some(state))?;
+            self.take_lookup(Some(state))?;
             if let Some(buffer) = pickle.entry(state, "momentum_buffer")
                 && self.is_tensor(buffer)
             {

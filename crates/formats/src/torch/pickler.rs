@@ -1,12 +1,12 @@
-//! Writes pickles of protocol 2, of what `torch.load(weights_only=True)` takes.
+//! Writes pickles of protocol 2 for `torch.load(weights_only=True)`.
 
 use super::Scalar;
 use crate::{Data, Tensor};
 
-/// A pickle that is being written.
+/// The pickle so far.
 pub(super) struct Pickler {
     out: Vec<u8>,
-    /// Classes and functions, at their place in the memo.
+    /// Classes and functions, by their index in the memo.
     globals: Vec<&'static str>,
 }
 
@@ -111,7 +111,7 @@ impl Pickler {
         }
     }
 
-    /// A contiguous tensor whose storage, all its own, is called `key`.
+    /// A contiguous tensor, whose storage has the key `key`.
     pub(super) fn tensor(&mut self, tensor: &Tensor, key: usize) {
         self.global("torch._utils _rebuild_tensor_v2");
         self.tuple(|pickler| {

@@ -1,25 +1,24 @@
-//! From a file's bytes to its pickle and its storages.
+//! Reads a file's pickle and storages.
 
 use std::path::Path;
 
 use super::{Checkpoint, Result, checkpoint::extract, legacy, storages::Storages, tensors::Reader};
 use crate::{FormatError, FormatErrorKind, budget::Budget, file, pickle, zip, zip::Archive};
 
-/// Reads a file of either form.
+/// Reads a PyTorch file of the zip or the legacy format.
 ///
 /// # Errors
-/// If the file cannot be read, is malformed, holds no model or several, or asks to call a function
-/// that has no place in a file of weights.
+/// If the file cannot be read, is malformed, has no model or several, or calls a function that a file of
+/// weights does not need.
 pub fn read(path: &Path) -> std::result::Result<Checkpoint, FormatError> {
     file::read(path, zip::look, from_bytes)
 }
 
-/// Reads what a file would hold; see [`read`].
-///
-/// What is allocated never exceeds eight times the file's bytes, themselves included, and 16 MiB.
+/// Reads a file's bytes; see [`read`]. Memory is at most eight times the number of bytes, themselves
+/// included, plus 16 MiB.
 ///
 /// # Errors
-/// As [`read`], but for those of the system.
+/// As [`read`], except for those of the system.
 pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint> {
     let mut budget = Budget::for_file_of(bytes.len());
     let budget = &mut budget;
@@ -41,7 +40,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint> {
     extract(Reader { pickle: &pickle, storages, budget })
 }
 
-/// Where the pickle and the storages are; the empty text or a name with a slash.
+/// The folder of pickle and storages: empty, or a name with a slash.
 fn folder<'a>(archive: &Archive<'a>) -> Result<&'a str> {
     let folder = |name: &'a str| {
         let folder = name.strip_suffix("data.pkl")?;

@@ -1,4 +1,4 @@
-//! Plain values beside the model.
+//! Reads scalars next to the model.
 
 use super::{Result, Scalar, tensors::Reader};
 use crate::{
@@ -9,11 +9,11 @@ use crate::{
 const PER_SCALAR: usize = 256;
 
 impl Reader<'_, '_> {
-    /// All plain values of a dict, those in tensors only if asked for; none of anything else.
+    /// All scalars of a dict, with `tensors` also those in tensors. None if it is not a dict.
     pub(super) fn scalars(&mut self, dict: Id, tensors: bool) -> Result<Vec<(String, Scalar)>> {
         let pickle = self.pickle;
         let mut scalars = Vec::new();
-        // An object's attributes are not looked at.
+        // Attributes of an object are not read.
         let pairs = match pickle.get(dict) {
             Value::Dict(pairs) => &pairs[..],
             _ => &[],
@@ -67,7 +67,7 @@ impl Reader<'_, '_> {
         })
     }
 
-    /// A number as a tensor without dimensions, or as one of NumPy's.
+    /// A number in a tensor without dimensions, or in a NumPy scalar.
     fn boxed_number(&mut self, id: Id) -> Result<Option<Scalar>> {
         if !self.is_tensor(id) {
             return Ok(self.numpy_scalar(id));
@@ -91,7 +91,7 @@ impl Reader<'_, '_> {
         let [dtype, value] = pickle.items(record.args)? else { return None };
         let bytes = match pickle.get(*value) {
             Value::Bytes(bytes) => &bytes[..],
-            // Python 2 has one type for both.
+            // Python 2 has one type for text and bytes.
             Value::Text(text) => text.as_bytes(),
             _ => return None,
         };

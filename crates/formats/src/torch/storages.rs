@@ -1,4 +1,4 @@
-//! The bytes that tensors are views of.
+//! Storages: the bytes of which tensors are views.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -13,14 +13,14 @@ use crate::{
 
 const PER_STORAGE: usize = 256;
 
-/// How a pickle names a storage.
+/// A pickle's reference to a storage.
 pub(super) struct StorageId<'p> {
     /// None if it is bytes, whose type is the tensor's.
     pub(super) dtype: Option<ElementType>,
     pub(super) key: &'p str,
     /// Number of elements.
     pub(super) count: usize,
-    /// A part of it, in elements: where it starts, and how long it is.
+    /// A part of the storage: start and length, in elements.
     pub(super) part: Option<(usize, usize)>,
 }
 
@@ -65,9 +65,9 @@ impl<'a> Storages<'a> {
         Storages { archive: None, read, big_endian: false }
     }
 
-    /// A storage's bytes.
+    /// The bytes of a storage.
     pub(super) fn get(&mut self, key: &str, budget: &mut Budget) -> Result<&[u8]> {
-        // Many tensors may have one storage of a long name.
+        // Many tensors may share a storage with a long name.
         budget.take(key.len())?;
         if let Some((archive, folder)) = &self.archive
             && !self.read.contains_key(key)

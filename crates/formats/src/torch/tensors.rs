@@ -1,4 +1,4 @@
-//! From what a pickle says of a tensor to its values.
+//! Reads tensors.
 
 use super::{
     Result,
@@ -11,41 +11,41 @@ use crate::{
     pickle::{Id, Pickle, Value},
 };
 
-/// How deep a tensor may be wrapped: a parameter of a subclass's tensor.
+/// The most wrappers of a tensor, such as a parameter of a subclass.
 const WRAPPERS: usize = 8;
 
 const PER_TENSOR: usize = 256;
 
-/// The most dimensions of a tensor that PyTorch computes with.
+/// The most dimensions of a tensor in PyTorch.
 const MOST_DIMENSIONS: usize = 64;
 
-/// The function that rebuilds a dense tensor, but for its version.
-const PLAIN: &str = "torch._utils._rebuild_tensor";
+/// The function that rebuilds a dense tensor, without its version.
+const REBUILD: &str = "torch._utils._rebuild_tensor";
 
-/// A file that is being read.
+/// A file with its budget.
 pub(super) struct Reader<'p, 'a> {
     pub(super) pickle: &'p Pickle<'p>,
     pub(super) storages: Storages<'a>,
     pub(super) budget: &'p mut Budget,
 }
 
-/// Elements of a storage, by their strides.
+/// A strided view of a storage.
 struct View<'s> {
     shape: &'s [usize],
     strides: &'s [usize],
-    /// In elements.
+    /// First element.
     offset: usize,
     count: usize,
     big_endian: bool,
 }
 
 impl<'p> Reader<'p, '_> {
-    /// Whether something is a tensor or a parameter, one that cannot be read included.
+    /// Whether a value is a tensor or a parameter, supported or not.
     pub(super) fn is_tensor(&self, id: Id) -> bool {
         self.rebuild(id).is_some()
     }
 
-    /// The function that rebuilds a tensor, out of its wrappers, and its arguments.
+    /// The function that rebuilds a tensor, without its wrappers, and its arguments.
     fn rebuild(&self, id: Id) -> Option<(&'p str, &'p [Id])> {
         let pickle: &'p Pickle = self.pickle;
         let call = |id| {
@@ -71,7 +71,7 @@ impl<'p> Reader<'p, '_> {
         function.starts_with("torch._utils._rebuild_").then_some((function, args))
     }
 
-    /// Whether something is a tensor without dimensions.
+    /// Whether a value is a tensor without dimensions.
     pub(super) fn is_scalar(&self, id: Id) -> bool {
         let size = self.rebuild(id).and_then(|(_, args)| args.get(2));
         size.is_some_and(|&size| self.pickle.items(size).is_some_and(<[Id]>::is_empty))
@@ -84,9 +84,9 @@ impl<'p> Reader<'p, '_> {
             FormatErrorKind::Tensor { tensor, why: why.to_owned() }
         };
         let pickle = self.pickle;
-        let (function, args) = self.rebuild(id).ok_or_else(|| wrong("that is none"))?;
-        if !["", "_v2", "_v3"].iter().any(|v| function.strip_prefix(PLAIN) == Some(v)) {
-            return Err(wrong(&format!("made by {function:.80}, which is not read")));
+        let (function, args) = self.rebuild(id).ok_or_else(|| wrong("that is not a tensor"))?;
+        if !["", "_v2", "_v3"].iter().any(|v| function.strip_prefix(REBUILD) == Some(v)) {
+            return Err(wrong(&format!("made by {function:.80}, which is not supported")));
         }
         let few = || wrong("with too few arguments");
         let ([storage, offset, size, stride], rest) = args.split_first_chunk().ok_or_else(few)?;
@@ -112,7 +112,7 @@ impl<'p> Reader<'p, '_> {
             return Err(wrong("whose shape and strides differ in length"));
         }
 
-        // The product of some sizes may overflow although another is zero.
+        // The product may overflow although one size is zero.
         let product = |n: usize, &s: &usize| n.checked_mul(s);
         let count = match shape.contains(&0) {
             true => Some(0),
@@ -186,7 +186,7 @@ impl<'p> Reader<'p, '_> {
 }
 
 impl View<'_> {
-    /// Copies the elements in row-major order. They lie within `bytes`.
+    /// Copies the elements in row-major order. They are within `bytes`.
     fn read<T, const N: usize>(&self, bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
         if self.count == 0 {
             return Vec::new();
@@ -207,7 +207,7 @@ impl View<'_> {
         let mut at = self.offset;
         loop {
             values.push(convert(&elements[at]));
-            // The next index: the last dimension that can goes up, those after it start again.
+            // The next index in row-major order.
             let mut dimension = self.shape.len();
             loop {
                 let Some(d) = dimension.checked_sub(1) else {

@@ -97,7 +97,7 @@ fn other_files_are_named() {
     let error = |bytes: &[u8]| from_bytes(bytes).unwrap_err().to_string();
     assert!(error(b"").contains("empty"));
     assert!(error(b"hello").contains("neither a zip archive nor a pickle"));
-    assert!(error(b"\x80\x02}.").contains("a pickle, but none of PyTorch's"));
+    assert!(error(b"\x80\x02}.").contains("a pickle, but not of PyTorch"));
     let mut tar = vec![b'a'; 512];
     tar[257..262].copy_from_slice(b"ustar");
     assert!(error(&tar).contains("a tar archive"));

@@ -1,38 +1,41 @@
-//! Files that PyTorch reads.
+//! Writes files for PyTorch.
 
 use std::io;
 
 use super::{Scalar, Sgd, pickler::Pickler};
-use crate::{NamedTensors, Place, Tensor, atomic_write, zip::Writer};
+use crate::{Destination, NamedTensors, Tensor, atomic_write, zip::Writer};
 
-/// The archive's folder; PyTorch takes any.
+/// The archive's folder; PyTorch accepts any name.
 const FOLDER: &str = "archive";
 
-/// Writes a state dict that `torch.load(weights_only=True)` takes. Equal input gives equal bytes.
+/// Writes a state dict for `torch.load(weights_only=True)`. Equal input gives equal bytes.
 ///
 /// # Errors
-/// What the system says, as [`atomic_write`] does, and [`io::ErrorKind::FileTooLarge`] from 4 GB on.
+/// As [`atomic_write`], and [`io::ErrorKind::FileTooLarge`] for 4 GB or more.
 ///
 /// # Panics
-/// If a tensor has not as many values as its shape says.
-pub fn write_state_dict<'p>(place: impl Into<Place<'p>>, model: &NamedTensors) -> io::Result<()> {
+/// If the number of a tensor's values does not fit its shape.
+pub fn write_state_dict<'p>(
+    destination: impl Into<Destination<'p>>,
+    model: &NamedTensors,
+) -> io::Result<()> {
     let mut storages = Vec::new();
     let mut pickler = Pickler::new();
     state_dict(&mut pickler, model, &mut storages);
-    write(place.into(), &pickler.finish(), &storages)
+    write(destination.into(), &pickler.finish(), &storages)
 }
 
-/// Writes `{"model": state dict, "optimizer": SGD's state dict, scalars...}`, the optimizer only if
-/// there is one, which `torch.load(weights_only=True)` takes. Equal input gives equal bytes.
+/// Writes `{"model": state dict, "optimizer": SGD's state dict, scalars...}` for
+/// `torch.load(weights_only=True)`, without `optimizer` if there is none. Equal input gives equal bytes.
 ///
 /// # Errors
-/// As [`write_state_dict`]; and a scalar of the name `model` or `optimizer` is an
-/// [`io::ErrorKind::InvalidInput`].
+/// As [`write_state_dict`], and [`io::ErrorKind::InvalidInput`] if a scalar is called `model` or
+/// `optimizer`.
 ///
 /// # Panics
-/// If a tensor has not as many values as its shape says.
+/// If the number of a tensor's values does not fit its shape.
 pub fn write_checkpoint<'p>(
-    place: impl Into<Place<'p>>,
+    destination: impl Into<Destination<'p>>,
     model: &NamedTensors,
     optimizer: Option<&Sgd>,
     scalars: &[(String, Scalar)],
@@ -56,7 +59,7 @@ pub fn write_checkpoint<'p>(
             pickler.scalar(scalar);
         }
     });
-    write(place.into(), &pickler.finish(), &storages)
+    write(destination.into(), &pickler.finish(), &storages)
 }
 
 fn state_dict<'t>(pickler: &mut Pickler, model: &'t NamedTensors, storages: &mut Vec<&'t Tensor>) {
@@ -68,7 +71,7 @@ fn state_dict<'t>(pickler: &mut Pickler, model: &'t NamedTensors, storages: &mut
     });
 }
 
-/// What `SGD.state_dict()` says.
+/// Writes an `SGD.state_dict()`.
 fn sgd<'t>(pickler: &mut Pickler, optimizer: &'t Sgd, storages: &mut Vec<&'t Tensor>) {
     pickler.dict(|pickler| {
         pickler.text("state");
@@ -126,9 +129,9 @@ fn tensor<'t>(pickler: &mut Pickler, tensor: &'t Tensor, storages: &mut Vec<&'t 
     storages.push(tensor);
 }
 
-fn write(place: Place<'_>, pickle: &[u8], storages: &[&Tensor]) -> io::Result<()> {
+fn write(destination: Destination<'_>, pickle: &[u8], storages: &[&Tensor]) -> io::Result<()> {
     let entry = |name: &str| format!("{FOLDER}/{name}");
-    atomic_write(place, |file| {
+    atomic_write(destination, |file| {
         let mut archive = Writer::new(file);
         archive.add_bytes(&entry("data.pkl"), pickle)?;
         archive.add_bytes(&entry(".format_version"), b"1")?;
@@ -138,7 +141,7 @@ fn write(place: Place<'_>, pickle: &[u8], storages: &[&Tensor]) -> io::Result<()
             archive.add(&entry(&format!("data/{key}")), &|out| tensor.data.write(out))?;
         }
         archive.add_bytes(&entry("version"), b"3\n")?;
-        // Anything that tells two files apart.
+        // An id that differs between files.
         let id = format!("{:040}", archive.checksum.clone().finalize());
         archive.add_bytes(&entry(".data/serialization_id"), id.as_bytes())?;
         archive.finish()

@@ -1,4 +1,4 @@
-//! Archives from strangers.
+//! Reads untrusted archives.
 
 use std::{
     borrow::Cow,
@@ -16,12 +16,12 @@ const LOCATOR_64_LENGTH: usize = 20;
 const CENTRAL_LENGTH: usize = 46;
 const LOCAL_LENGTH: usize = 30;
 
-/// What inflating takes beside its result.
+/// Memory of the inflater, without its result.
 const INFLATER: usize = 64 << 10;
 
 type Result<T> = std::result::Result<T, FormatErrorKind>;
 
-/// An archive whose directory is sound: names are unique and no two entries share bytes.
+/// An archive with a valid directory: names are unique and entries do not overlap.
 pub(crate) struct Archive<'a> {
     bytes: &'a [u8],
     /// Sorted by name.
@@ -42,7 +42,7 @@ impl<'a> Archive<'a> {
     pub(crate) fn new(bytes: &'a [u8], budget: &mut Budget) -> Result<Self> {
         let directory = directory(bytes)?;
         let mut fields = Fields { bytes, position: directory.bytes.start };
-        // An entry takes more bytes than its description here.
+        // An entry takes more bytes in the file than in memory.
         if directory.count > directory.bytes.len() / CENTRAL_LENGTH {
             return Err(damaged("its directory is shorter than its number of entries"));
         }
@@ -70,7 +70,7 @@ impl<'a> Archive<'a> {
         self.entries.iter().map(|entry| entry.name)
     }
 
-    /// An entry's bytes, checked; none if there is no such entry.
+    /// The bytes of an entry, with their checksum checked; none if there is no such entry.
     pub(crate) fn read(&self, name: &str, budget: &mut Budget) -> Result<Option<Cow<'a, [u8]>>> {
         let Ok(found) = self.entries.binary_search_by_key(&name, |entry| entry.name) else {
             return Ok(None);
@@ -80,7 +80,7 @@ impl<'a> Archive<'a> {
         let data = if entry.deflated {
             budget.take(entry.size.saturating_add(INFLATER))?;
             let mut inflated = Vec::with_capacity(entry.size);
-            // Not a byte more than was paid for.
+            // No more bytes than were taken from the budget.
             let mut reader = flate2::read::DeflateDecoder::new(data).take(entry.size as u64);
             let read = reader.read_to_end(&mut inflated);
             read.map_err(|_| damaged(&format!("'{name}' does not inflate")))?;
@@ -103,7 +103,7 @@ struct Directory {
     count: usize,
 }
 
-/// Whether a large file that begins as an archive may end as one.
+/// Checks that a large file that starts as an archive ends as one.
 pub(crate) fn look(file: &mut File, size: u64) -> Result<()> {
     let read = |file: &mut File, from, most| {
         let mut bytes = Vec::new();
@@ -121,11 +121,11 @@ pub(crate) fn look(file: &mut File, size: u64) -> Result<()> {
     find_end(&tail).map(drop)
 }
 
-/// Where the end of an archive's directory is told.
+/// The offset of the end-of-central-directory record.
 fn find_end(bytes: &[u8]) -> Result<usize> {
     let no_end = || damaged("it has no directory: it is truncated, or has trailing data");
     let last = bytes.len().checked_sub(END_LENGTH).ok_or_else(no_end)?;
-    // A comment follows, whose length has to fit.
+    // A comment follows, whose length must fit.
     let is_end = |&at: &usize| {
         let comment = bytes.len() - at - END_LENGTH;
         bytes[at..].starts_with(&END.to_le_bytes())
@@ -169,7 +169,7 @@ fn directory(bytes: &[u8]) -> Result<Directory> {
     Ok(Directory { bytes: start as usize..end_of_directory, count })
 }
 
-/// Reads a description in the directory, and the header of what it describes.
+/// Reads an entry of the directory and its local header.
 fn entry<'a>(fields: &mut Fields<'a>, directory: usize) -> Result<Entry<'a>> {
     if fields.u32()? != CENTRAL {
         return Err(damaged("its directory is malformed"));
@@ -190,7 +190,7 @@ fn entry<'a>(fields: &mut Fields<'a>, directory: usize) -> Result<Entry<'a>> {
         let (id, length) = (extra.u16()?, extra.u16()?);
         let mut field = Fields { bytes: extra.slice(length.into())?, position: 0 };
         if id == 1 {
-            // Only what does not fit above is there, in this order.
+            // Only the values that do not fit above, in this order.
             for value in [&mut size, &mut packed, &mut header] {
                 if *value == u64::from(u32::MAX) {
                     *value = field.u64()?;
@@ -204,12 +204,12 @@ fn entry<'a>(fields: &mut Fields<'a>, directory: usize) -> Result<Entry<'a>> {
     let deflated = match method {
         STORED => false,
         DEFLATED => true,
-        _ => return Err(damaged("it is packed by another method than store and deflate")),
+        _ => return Err(damaged("it is compressed by another method than deflate")),
     };
     let outside = || damaged(&format!("'{name}' lies outside the file"));
     let header = usize::try_from(header).ok().filter(|&h| h < directory).ok_or_else(outside)?;
     let mut local = Fields { bytes: &fields.bytes[..directory], position: header };
-    let differs = || damaged(&format!("'{name}' is described in two ways"));
+    let differs = || damaged(&format!("'{name}' has two different headers"));
     if local.u32()? != LOCAL {
         return Err(differs());
     }

@@ -18,7 +18,7 @@ fn sample() -> Vec<u8> {
 }
 
 #[test]
-fn a_look_at_the_end_tells_an_archive() {
+fn the_end_of_a_large_archive_is_checked() {
     let looked = |bytes: &[u8]| {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
@@ -28,11 +28,11 @@ fn a_look_at_the_end_tells_an_archive() {
     looked(&archive).unwrap();
     looked(&[&archive[..], &[0; 100_000]].concat()).unwrap_err();
     looked(b"PK\x03\x04").unwrap_err();
-    // Of another form.
+    // Another format.
     looked(&[0x80, 2, 0]).unwrap();
 }
 
-/// What cannot be read, or the entries.
+/// The entries, or the first error.
 fn read_all(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, FormatErrorKind> {
     let mut budget = budget(bytes);
     let archive = Archive::new(bytes, &mut budget)?;
@@ -89,13 +89,13 @@ fn truncated_anywhere_is_an_error() {
 }
 
 #[test]
-fn every_flipped_bit_is_noticed_or_harmless() {
+fn every_flipped_bit_is_detected_or_harmless() {
     let bytes = sample();
     let whole = read_all(&bytes).unwrap();
     for at in 0..bytes.len() * 8 {
         let mut bytes = bytes.clone();
         bytes[at / 8] ^= 1 << (at % 8);
-        // Padding, times and versions are not looked at.
+        // Padding, times and versions are not read.
         if let Ok(read) = read_all(&bytes) {
             assert_eq!(read, whole, "bit {at}");
         }
@@ -120,7 +120,7 @@ fn two_entries_of_the_same_bytes_are_an_error() {
     writer.add_bytes("one", b"same").unwrap();
     writer.add_bytes("two", b"same").unwrap();
     writer.finish().unwrap();
-    // Both now mean the first; its header has to say so, too.
+    // Both now refer to the first, whose name its header must have.
     let second = central(&bytes, 1);
     bytes[second + 42..second + 46].fill(0);
     bytes[second + 46..second + 49].copy_from_slice(b"one");
@@ -182,7 +182,7 @@ fn bombs_are_not_inflated() {
     let bytes = deflated(&vec![0; 64 << 20], 64 << 20);
     assert!(bytes.len() < 1 << 20);
     assert!(matches!(read_all(&bytes), Err(FormatErrorKind::TooLarge)));
-    // Nor if they lie about their size.
+    // Nor if their stated size is wrong.
     refused(&deflated(&vec![0; 64 << 20], 1000), "checksum");
 }
 

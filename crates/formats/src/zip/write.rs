@@ -1,10 +1,10 @@
-//! Archives as PyTorch writes them: entries are stored, and their bytes aligned.
+//! Writes archives as PyTorch does: entries are stored and aligned.
 
 use std::io::{self, Write};
 
 use super::{CENTRAL, END, LOCAL, STORED};
 
-/// `torch.load(mmap=True)` maps storages where they lie.
+/// `torch.load(mmap=True)` maps storages in place.
 const ALIGNMENT: u64 = 64;
 /// The extra field that PyTorch pads with.
 const PADDING_ID: [u8; 2] = *b"FB";
@@ -13,7 +13,7 @@ const UTF8: u16 = 1 << 11;
 /// 1 January 1980, so that equal input gives equal bytes.
 const TIME_AND_DATE: u32 = 0x0021_0000;
 
-/// What goes into an archive. It is written twice, first only to be measured.
+/// Writes the contents of an entry. It is called twice, first to measure.
 type Entry<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
 
 /// Writes an archive, front to back.
@@ -22,7 +22,7 @@ pub(crate) struct Writer<'a> {
     position: u64,
     directory: Vec<u8>,
     entries: u16,
-    /// Of all the entries' checksums, one after the other.
+    /// The checksum of all entries' checksums.
     pub(crate) checksum: crc32fast::Hasher,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Writer<'a> {
         let offset = u32::try_from(self.position).map_err(|_| too_large())?;
         self.entries = self.entries.checked_add(1).ok_or_else(too_large)?;
 
-        // What the header has in common with its description in the directory.
+        // The fields that the local header and the directory share.
         let mut common = Vec::new();
         for field in [VERSION, UTF8, STORED] {
             common.extend(field.to_le_bytes());
@@ -104,7 +104,7 @@ fn too_large() -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, "more than 4 GB, or 65,535 tensors")
 }
 
-/// Measures what is written to it.
+/// Measures the length and the checksum of its input.
 #[derive(Default)]
 struct Meter {
     crc: crc32fast::Hasher,

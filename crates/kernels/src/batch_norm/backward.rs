@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl BatchNorm {
-    /// Turns `gradient` from that of the output into that of `x`, in place. Stores the gradients
-    /// of weight and bias. Where a ReLU follows, the mask tells what blocks the gradient.
+    /// Turns `gradient` from that of the output into that of `x`, in place. Stores the gradients of weight
+    /// and bias. `mask` is that of the ReLU that follows, if any.
     ///
     /// # Panics
     /// If dtypes differ, a slice is too short, or a parameter or its gradient has not a value for each
@@ -44,9 +44,9 @@ impl BatchNorm {
         self.backward_data(cpu, count, sums, x, mask, weight, saved, gradient, residual, scratch);
     }
 
-    /// The first half of [`BatchNorm::backward`]: stores the gradients of weight and bias, and in
-    /// `sums` for each stored channel that of the gradient `g` of the output, then for each that of
-    /// `g * (x - mean)`. Sums of several machines may be added.
+    /// The first half of [`BatchNorm::backward`]: stores the gradients of weight and bias, and in `sums` the
+    /// sum of the gradient `g` of the output for each stored channel, then the sum of `g * (x - mean)` for
+    /// each. Sums of several machines may be added.
     ///
     /// # Panics
     /// If dtypes differ, a slice is too short (`sums` takes [`BatchNorm::sums_len`] values), or a gradient
@@ -155,7 +155,7 @@ impl BatchNorm {
         });
     }
 
-    /// What both halves read.
+    /// Checks what both halves read.
     #[track_caller]
     fn check(&self, x: Values<'_>, mask: ReluMask<'_>, saved: &[f32], gradient: Values<'_>) {
         let all = self.stored_len();
@@ -176,7 +176,7 @@ impl BatchNorm {
         }
     }
 
-    /// What the second half reads and writes besides.
+    /// Checks what only the second half reads and writes.
     #[track_caller]
     fn check_data(&self, x: Values<'_>, weight: &[f32], residual: Option<&ResidualGradient<'_>>) {
         self.each_channel("weight", weight);

@@ -41,8 +41,8 @@ pub fn merge(parts: impl Iterator<Item = (f64, f64, f64)> + Clone) -> (f64, f64,
 }
 
 impl BatchNorm {
-    /// Training, where the reader applies it: takes the batch's statistics into `saved` and the
-    /// running statistics.
+    /// Training, where the batch norm is fused into the load of the next convolution: computes the batch's
+    /// statistics to `saved`, and updates the running statistics.
     ///
     /// # Panics
     /// If a slice is too short, or one of the parameters has not a value for each channel.
@@ -63,9 +63,8 @@ impl BatchNorm {
         self.finish_statistics(self.batch_pixels as f64, moments, parameters, saved);
     }
 
-    /// The first half of [`BatchNorm::statistics`]: for each stored channel the mean, then for each
-    /// the sum of squared distances from it, of the batch's pixels. [`merge`] combines those of several
-    /// machines.
+    /// The first half of [`BatchNorm::statistics`]: the mean of the batch's pixels for each stored channel,
+    /// then the sum of squared distances from it for each. [`merge`] combines those of several machines.
     ///
     /// # Panics
     /// If a slice is too short: `moments` takes [`BatchNorm::sums_len`] values.
@@ -117,7 +116,7 @@ impl BatchNorm {
             mean[channel] = m as f32;
             inv_std[channel] = (1.0 / (square / count + self.epsilon).sqrt()) as f32;
             let real = channel < self.channels;
-            // A single value has no variance: PyTorch refuses it; here it leaves no trace.
+            // A single value has no variance. PyTorch refuses it; here it changes nothing.
             if real && count > 1.0 {
                 let blend = |old: &mut f32, new: f64| {
                     *old = ((1.0 - MOMENTUM) * f64::from(*old) + MOMENTUM * new) as f32;
@@ -212,7 +211,7 @@ impl BatchNorm {
         });
     }
 
-    /// Where statistics go, and what they are applied with.
+    /// Checks where statistics go, and the parameters.
     #[track_caller]
     fn check_finish(&self, parameters: &NormParameters<'_>, saved: &[f32]) {
         at_least("saved", saved.len(), self.saved_len());
@@ -222,7 +221,7 @@ impl BatchNorm {
         self.each_channel("running variance", parameters.running_var);
     }
 
-    /// What is normalised, and where it goes.
+    /// Checks what is normalised, and where it goes.
     #[track_caller]
     fn check_apply(&self, x: Values<'_>, residual: Option<Values<'_>>, out: &ValuesMut<'_>) {
         let all = self.stored_len();

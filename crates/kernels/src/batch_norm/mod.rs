@@ -1,12 +1,13 @@
-//! Batch norm, with the ReLU and the residual sum that follow it.
+//! Batch norm (`torch.nn.BatchNorm2d`), with the residual sum and the ReLU that follow it.
 //!
-//! Statistics are taken chunk by chunk (mean, then squared distances from it while the chunk is
-//! in the cache) and combined in f64 in the order of the chunks (Chan et al. 1979): precise, one
-//! pass over memory, and the same for any number of threads.
+//! Statistics are computed chunk by chunk: the mean, then squared distances from it while the chunk is in
+//! the cache. Those of all chunks are combined in f64, in order (Chan et al. 1979). That is precise, takes
+//! one pass over memory, and gives the same bits with any number of threads.
 //!
-//! A call does a whole pass, or half of it: between [`BatchNorm::moments`] and
+//! A call does a whole pass, or half of it. Between [`BatchNorm::moments`] and
 //! [`BatchNorm::finish_statistics`], and between [`BatchNorm::gradient_sums`] and
-//! [`BatchNorm::backward_data`], a caller may combine what several machines have found.
+//! [`BatchNorm::backward_data`], a caller may combine the results of several machines
+//! (`torch.nn.SyncBatchNorm`).
 
 mod backward;
 mod forward;

@@ -6,7 +6,7 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Pixels summed in one go: many short sums round less than a long one.
+/// Pixels of a partial sum: many short sums round less than a long one.
 const RUN: usize = 8;
 
 /// Runs a body for groups of vectors, channels outermost, so that sums stay in registers: four
@@ -189,7 +189,7 @@ fn check<T>(mask: TypedMask<'_, T>, len: usize, stored: usize) {
     }
 }
 
-/// The gradient where the ReLU is open. The condition is the same for a whole call.
+/// The gradient, masked by the ReLU. The kind of mask is the same for a whole call.
 ///
 /// # Safety
 /// A vector from `at` must lie within the tensors, one from `channel` within the stored channels.

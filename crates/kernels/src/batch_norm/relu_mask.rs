@@ -1,4 +1,4 @@
-//! What follows a batch norm, in the backward pass.
+//! The ReLU and the residual sum after a batch norm, in the backward pass.
 
 use crate::{
     conv::ScaleShift,
@@ -15,14 +15,14 @@ pub struct ResidualGradient<'a> {
     pub accumulate: bool,
 }
 
-/// The ReLU that follows a batch norm, in the backward pass.
+/// The mask of the ReLU after a batch norm, in the backward pass: where its gradient is 1.
 #[derive(Clone, Copy, Debug)]
 pub enum ReluMask<'a> {
-    /// There is none.
+    /// There is no ReLU.
     None,
-    /// The output, whose zeros block the gradient.
+    /// Where the stored output is above zero.
     Output(Values<'a>),
-    /// The output is not stored (and nothing was added to it): it is computed again.
+    /// Where the output is above zero, which is computed again: it was not stored, and has no residual.
     Recomputed(ScaleShift<'a>),
 }
 

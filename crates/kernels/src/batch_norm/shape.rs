@@ -6,7 +6,7 @@ use crate::{
     layout::padded,
 };
 
-/// Values of a chunk: 128 KiB of f32, an eighth of a usual L2 cache.
+/// Values of a chunk: 128 KiB of f32, an eighth of a typical L2 cache.
 const CHUNK: usize = 32 * 1024;
 
 /// The dimensions of `torch.nn.BatchNorm2d`, without the batch.
@@ -89,12 +89,12 @@ impl BatchNorm {
         product(&[self.chunks().saturating_mul(2).max(3), self.stored()])
     }
 
-    /// Words of scratch that hold the sums of a call which does a whole pass, wherever they start.
+    /// Words of scratch that hold the f64 sums of a call which does a whole pass, at any alignment.
     pub(super) fn own_sums_len(&self) -> usize {
         product(&[2, self.sums_len()]) + 1
     }
 
-    /// The batch norm as a scale and a shift, of what [`BatchNorm::statistics`] has saved.
+    /// The batch norm as a scale and a shift, from what [`BatchNorm::statistics`] has saved.
     ///
     /// # Panics
     /// If that is too short.

@@ -1,4 +1,4 @@
-//! What a convolution is prepared for, and by which algorithm it computes.
+//! The directions, modes and algorithms of convolutions.
 
 use std::fmt;
 
@@ -19,12 +19,12 @@ impl Direction {
         [Direction::Forward, Direction::BackwardData, Direction::BackwardWeight];
 }
 
-/// What a convolution is prepared for.
+/// The directions that a convolution is prepared for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Forward only.
     Inference,
-    /// Forward, and the gradient of the weights.
+    /// Forward, and the gradient of the weights: the first layer needs no gradient of its input.
     TrainFirst,
     /// Forward and both gradients.
     Train,
@@ -46,15 +46,15 @@ pub(super) const NO_DATA: &str = "prepared without the gradient of the input";
 /// Why there is no [`Direction::BackwardWeight`].
 pub(super) const NO_WEIGHT: &str = "prepared for inference";
 
-/// How a direction is computed.
+/// The algorithm of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// A product for every weight and pixel.
+    /// The direct method, as an indirect GEMM: a product for every weight and pixel.
     Direct,
-    /// The same, of a 1x1 window: a matrix product over pixels.
+    /// A matrix product over pixels, for 1x1 windows.
     Gemm,
-    /// Winograd's, for 3x3 windows.
+    /// Winograd's algorithm, for 3x3 windows.
     Winograd {
         /// Side of a tile of outputs.
         side: usize,
@@ -64,7 +64,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Whether it can read an activation through a batch norm, which then need not store its output.
+    /// Whether it can apply a batch norm and a ReLU as it loads its input. The batch norm then need not
+    /// store its output.
     pub fn fuses_input_norm(self) -> bool {
         matches!(self, Algorithm::Winograd { .. })
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Conv {
-    /// The values of a batch.
+    /// Values of a batch, given those of an image.
     ///
     /// # Panics
     /// If there are more images than this convolution is prepared for.
@@ -22,7 +22,7 @@ impl Conv {
     fn of_batch(&self, batch: usize, values: usize) -> usize {
         let most = self.setup.config.batch;
         assert!(batch <= most, "{batch} images, prepared for {most}");
-        // No wider than what preparing has found to fit in memory.
+        // Does not wrap: the largest batch was checked.
         batch * values
     }
 
@@ -34,7 +34,7 @@ impl Conv {
         same_dtype(x.values.dtype(), if is_image { Dtype::Fp32 } else { self.setup.config.dtype });
         if let Some(norm) = x.norm {
             let reads = self.algorithm.fuses_input_norm();
-            assert!(reads, "only Winograd reads an activation through a batch norm");
+            assert!(reads, "only Winograd fuses a batch norm into its input");
             let stored = padded(self.setup.config.shape.in_channels);
             exactly("scale", norm.scale.len(), stored);
             exactly("shift", norm.shift.len(), stored);
@@ -72,7 +72,7 @@ impl Conv {
         at_least("scratch", scratch.len(), self.lengths.scratch);
     }
 
-    /// Weights as they are before they are packed, and where to.
+    /// Checks weights, their scales, and where they are packed to.
     #[track_caller]
     pub(super) fn check_packing(
         &self,
@@ -87,7 +87,7 @@ impl Conv {
         }
     }
 
-    /// What a direction's weights are.
+    /// The values of weights of a direction.
     ///
     /// # Panics
     /// If they were packed by another convolution, or for another direction.

@@ -12,7 +12,7 @@ use crate::{
     values::Dtype,
 };
 
-/// Values of an image, and of a weight, are fewer: places in an image are 32-bit numbers.
+/// Images and weights have fewer values than this, since positions in an image are 32-bit numbers.
 const IMAGE: usize = u32::MAX as usize;
 
 /// What a convolution is prepared for.
@@ -38,14 +38,14 @@ pub(super) struct Setup {
     algorithms: Algorithms,
 }
 
-/// Values of the tensors of a convolution.
+/// Numbers of values of the tensors of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lengths {
-    /// Of an image.
+    /// Of an image of the input.
     pub(super) input: usize,
-    /// Of an image, which is an activation, whatever the input is.
+    /// Of an image of its gradient, which is an activation even where the input is dense images.
     pub(super) input_gradient: usize,
-    /// Of an image.
+    /// Of an image of the output.
     pub(super) output: usize,
     pub(super) weight: usize,
     /// Of packed weights, for either direction.

@@ -1,4 +1,4 @@
-//! What happens to the sums of a convolution on their way to memory.
+//! The epilogue of a convolution: what is applied to its sums before they are stored.
 
 use crate::{isa::Vector, scalar::Scalar, values::Values};
 
@@ -11,12 +11,12 @@ pub struct Epilogue<'a> {
     pub residual: Option<Values<'a>>,
     /// Adds to what the output holds.
     pub accumulate: bool,
-    /// Cuts negative values off.
+    /// Applies a ReLU.
     pub relu: bool,
 }
 
 impl<'a> Epilogue<'a> {
-    /// Stores the plain sums.
+    /// Stores the sums.
     pub const STORE: Self = Epilogue { bias: None, residual: None, accumulate: false, relu: false };
     /// Adds the sums to the output.
     pub const ACCUMULATE: Self =
@@ -40,7 +40,7 @@ pub(super) struct TypedEpilogue<'a, T> {
 }
 
 impl<'a, T: Scalar> TypedEpilogue<'a, T> {
-    /// The same, of sums that were multiplied in 32-bit floating point.
+    /// The same epilogue, of products in 32-bit floating point.
     pub(super) fn widen(self) -> TypedEpilogue<'a, T::Wide> {
         let TypedEpilogue { bias, residual, accumulate, relu } = self;
         TypedEpilogue { bias, residual: residual.map(T::widen), accumulate, relu }
@@ -51,17 +51,17 @@ impl<T: Scalar> TypedEpilogue<'_, T> {
     /// The bias of a vector of channels.
     ///
     /// # Safety
-    /// They must be stored ones.
+    /// They must be stored channels.
     #[inline(always)]
     pub(super) unsafe fn bias<V: Vector>(&self, channel: usize) -> Option<V> {
         // SAFETY: the caller's contract.
         self.bias.map(|bias| unsafe { V::load(bias.as_ptr().add(channel)) })
     }
 
-    /// All but the bias, for a vector of sums, which goes to `out[at]`.
+    /// Applies all but the bias to a vector of sums, and stores it at `out[at]`.
     ///
     /// # Safety
-    /// `out` must hold the vector, and the residual as well; nobody else may use it.
+    /// `out` and the residual must hold the vector; nobody else may use it.
     #[inline(always)]
     pub(super) unsafe fn store<V: Vector>(&self, mut sum: V, at: usize, out: *mut T) {
         // SAFETY: the caller's contract.

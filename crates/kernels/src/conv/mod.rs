@@ -1,4 +1,4 @@
-//! Convolution: forward, gradient of the input, gradient of the weights.
+//! Convolution: the forward pass, the gradient of the input, the gradient of the weights.
 
 mod algorithm;
 mod checks;
@@ -37,14 +37,16 @@ use crate::{
     values::{Values, ValuesMut},
 };
 
-/// A convolution of one shape: tables are built once, calls allocate nothing.
+/// A convolution of one shape (`torch.nn.functional.conv2d`). Tables are built once; calls allocate
+/// nothing.
 ///
-/// Input, output and their gradients are stored as its dtype says; dense images are f32, whatever that
-/// is. The direct method takes products as what is read is stored: where that is bfloat16, weights are
-/// rounded to it; sums are f32. Winograd's takes those of integers there, and exact sums. Weights are
-/// `[out][kernel row][kernel column][in]`; see [`crate::layout`] for the rest. A call may have any batch
-/// up to the one that it is prepared for. Slices may be longer than needed, but for weights and their
-/// gradients.
+/// Input, output and their gradients have its dtype, except that dense images are f32. Weights and their
+/// gradients are f32, `[out][kernel row][kernel column][in]`; see [`crate::layout`] for activations. The
+/// direct method and GEMM multiply in the dtype that they read: for bfloat16, weights are rounded to it.
+/// Winograd multiplies f32, or 16-bit integers for bfloat16. Sums are f32, or exact 32-bit integers.
+///
+/// A call may have any batch up to the one that the convolution is prepared for. Slices may be longer than
+/// needed, except weights and their gradients.
 #[derive(Debug)]
 pub struct Conv {
     setup: Setup,
@@ -54,7 +56,7 @@ pub struct Conv {
     method: Method,
 }
 
-/// The algorithm that was chosen, prepared.
+/// The chosen algorithm, prepared.
 #[derive(Debug)]
 enum Method {
     Winograd(Winograd<UnitStridePass>),
@@ -144,7 +146,7 @@ impl Conv {
         choose(&Setup::new(config, cpu).config, cpu)
     }
 
-    /// How a direction is computed; none for one that this convolution is not prepared for.
+    /// The algorithm of a direction, or none if this convolution is not prepared for it.
     pub fn algorithm(&self, direction: Direction) -> Option<Algorithm> {
         self.setup.config.mode.has(direction).then_some(self.algorithm)
     }
@@ -154,16 +156,16 @@ impl Conv {
         self.lengths.packed
     }
 
-    /// Values of scratch for any call.
+    /// Values of scratch, for any call.
     pub fn scratch_len(&self) -> usize {
         self.lengths.scratch
     }
 
-    /// Weights for a direction, of which `packed` still holds what packing them has stored. Those that
-    /// a call packs itself are taken from `weights`, which is else not looked at.
+    /// Weights for a direction that were packed before, from `packed`. Where calls of this direction pack
+    /// weights themselves they are taken from `weights`, which is otherwise not read.
     ///
     /// # Panics
-    /// If a slice has another length than needed, or the mode is without this direction.
+    /// If a slice has another length than needed, or the mode does not have this direction.
     pub fn weights<'a>(
         &self,
         direction: Direction,
@@ -186,11 +188,11 @@ impl Conv {
         Weights { setup: self.setup, direction, values }
     }
 
-    /// Packs weights for [`Conv::forward`], each output channel times its factor (batch norm
-    /// folded in; in inference only).
+    /// Packs weights for [`Conv::forward`], each output channel times its scale (a folded batch norm, in
+    /// inference only).
     ///
     /// # Panics
-    /// If a slice has another length than needed, or there are factors in training.
+    /// If a slice has another length than needed, or there are scales in training.
     pub fn pack_forward<'a>(
         &self,
         weights: &'a [f32],
@@ -225,7 +227,7 @@ impl Conv {
     ///
     /// # Panics
     /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a slice is
-    /// too short, or `x` has a norm that this convolution does not read through.
+    /// too short, or `x` has a norm and the algorithm does not [fuse](Algorithm::fuses_input_norm) it.
     pub fn forward<'a>(
         &self,
         batch: usize,
@@ -281,7 +283,7 @@ impl Conv {
     /// Packs weights for [`Conv::backward_data`].
     ///
     /// # Panics
-    /// If a slice has another length than needed, or the mode is without this direction.
+    /// If a slice has another length than needed, or the mode does not have this direction.
     pub fn pack_backward_data<'a>(&self, weights: &'a [f32], packed: &'a mut [f32]) -> Weights<'a> {
         assert!(self.setup.config.mode.has(Direction::BackwardData), "{NO_DATA}");
         self.check_packing(weights, None, packed);
@@ -303,7 +305,7 @@ impl Conv {
     ///
     /// # Panics
     /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a slice is
-    /// too short, or the mode is without this direction.
+    /// too short, or the mode does not have this direction.
     pub fn backward_data(
         &self,
         batch: usize,
@@ -349,8 +351,8 @@ impl Conv {
     ///
     /// # Panics
     /// If the batch is larger than prepared for, dtypes are not this convolution's, a slice has another
-    /// length than needed, the mode is without this direction, or `x` has a norm that this convolution
-    /// does not read through.
+    /// length than needed, the mode does not have this direction, or `x` has a norm and the algorithm does
+    /// not [fuse](Algorithm::fuses_input_norm) it.
     pub fn backward_weight<'a>(
         &self,
         batch: usize,

@@ -1,10 +1,10 @@
-//! What a call takes besides sums: activations and weights.
+//! The operands of a convolution: its input and its weights.
 
 use super::{algorithm::Direction, config::Setup};
 use crate::{scalar::Scalar, values::Values};
 
-/// A batch norm and a ReLU, applied to an activation as it is read: `relu(x * scale + shift)`, with
-/// a scale and a shift for each stored channel.
+/// A batch norm and a ReLU, fused into the load of an activation: `relu(x * scale + shift)`, with a scale
+/// and a shift for each stored channel.
 #[derive(Clone, Copy, Debug)]
 pub struct ScaleShift<'a> {
     /// `weight / std`.
@@ -13,12 +13,12 @@ pub struct ScaleShift<'a> {
     pub shift: &'a [f32],
 }
 
-/// An activation as a convolution reads it.
+/// The input of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvInput<'a> {
-    /// As stored.
+    /// The stored values.
     pub values: Values<'a>,
-    /// What happens to them on the way, if [`Algorithm::fuses_input_norm`](super::Algorithm).
+    /// Applied to the values as they are loaded, if [`Algorithm::fuses_input_norm`](super::Algorithm).
     pub norm: Option<ScaleShift<'a>>,
 }
 
@@ -35,12 +35,12 @@ impl<'a> ConvInput<'a> {
         TypedInput { values: T::slice(self.values), norm: self.norm }
     }
 
-    /// The values of an activation that no batch norm is applied to.
+    /// The values of an input without a batch norm.
     ///
     /// # Panics
-    /// If one is, or the values have another dtype.
+    /// If there is one, or the values have another dtype.
     pub(super) fn plain<T: Scalar>(self) -> &'a [T] {
-        assert!(self.norm.is_none(), "only Winograd reads an activation through a batch norm");
+        assert!(self.norm.is_none(), "only Winograd fuses a batch norm into its input");
         T::slice(self.values)
     }
 }
@@ -73,10 +73,10 @@ impl<'a, T> From<&'a [T]> for TypedInput<'a, T> {
     }
 }
 
-/// Weights as a call takes them: what packing them has returned, or [`Conv::weights`](super::Conv).
+/// The weights of a call: what packing them has returned, or [`Conv::weights`](super::Conv).
 #[derive(Clone, Copy, Debug)]
 pub struct Weights<'a> {
-    /// What they were packed for: their length is that of such weights.
+    /// What they were packed for. Their length follows from it.
     pub(super) setup: Setup,
     pub(super) direction: Direction,
     pub(super) values: WeightValues<'a>,
@@ -87,7 +87,7 @@ pub struct Weights<'a> {
 pub(super) enum WeightValues<'a> {
     /// Packed for one direction.
     Packed(&'a [f32]),
-    /// As they are: the call itself packs them.
+    /// Not packed: the call does that.
     Unpacked(&'a [f32]),
 }
 

@@ -1,4 +1,4 @@
-//! Packs weights as the kernels read them, in words of `X`'s products.
+//! Packs weights into panels, in words of `X`'s products: the right operand, B, of the matrix products.
 
 use std::marker::PhantomData;
 
@@ -13,7 +13,7 @@ use crate::{
 /// Lanes of the widest vector.
 const MOST: usize = 16;
 
-/// The depth of a sum: a run of consecutive values of each of some positions of the window.
+/// The depth of a product: a run of consecutive values for each of some positions of the window.
 #[derive(Clone, Copy)]
 pub(super) struct Runs<'a> {
     pub(super) windows: &'a [usize],
@@ -27,8 +27,8 @@ impl Runs<'_> {
     }
 }
 
-/// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][word of the run]
-/// [lane]`, each output channel times its factor.
+/// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][word of the run][lane]`, each
+/// output channel times its scale.
 pub(super) fn forward<X: Scalar>(
     cpu: &Cpu,
     runs: Runs<'_>,
@@ -115,8 +115,8 @@ impl<X: Scalar> Kernel for Forward<'_, X> {
     }
 }
 
-/// Packs `[out][window][in]` weights for backward-data: for each of the `tables` `[panel of in][tap][word of
-/// out][lane]`.
+/// Packs `[out][window][in]` weights for the gradient of the input: for each of the `tables`,
+/// `[panel of in][tap][word of out][lane]`.
 pub(super) fn backward_data<'a, X: Scalar>(
     cpu: &Cpu,
     tables: impl Iterator<Item = Runs<'a>>,
@@ -140,7 +140,7 @@ pub(super) fn backward_data<'a, X: Scalar>(
     }
 }
 
-/// A panel of backward-data weights.
+/// A panel of weights for the gradient of the input.
 struct BackwardData<'a, X> {
     runs: Runs<'a>,
     weights: &'a [f32],
@@ -181,7 +181,7 @@ impl<X: Scalar> Kernel for BackwardData<'_, X> {
     }
 }
 
-/// The first values, zeros after the last.
+/// Loads the first values, with zeros after the last.
 #[inline(always)]
 fn load<V: Vector>(from: &[f32]) -> V {
     if from.len() >= V::LANES {

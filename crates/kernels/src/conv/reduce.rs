@@ -1,4 +1,4 @@
-//! Sums of what parts of a batch have come to.
+//! Sums over parts of a batch.
 
 use crate::{
     chunks::DisjointChunks,

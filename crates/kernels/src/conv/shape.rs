@@ -21,12 +21,12 @@ pub struct ConvShape {
     pub padding: usize,
 }
 
-/// How a convolution's input is stored.
+/// How the input of a convolution is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// An activation: padded channels, no border (see [`crate::layout`]).
     Activation,
-    /// Dense images that carry the zero border, the input of the network.
+    /// Dense f32 images with a zero border, the input of the network.
     Image,
 }
 
@@ -51,7 +51,7 @@ impl ConvShape {
         self.out_channels * self.kernel * self.kernel * self.in_channels
     }
 
-    /// Multiply-accumulates an image.
+    /// Multiply-accumulates per image.
     pub fn macs(&self) -> usize {
         self.weight_len() * self.out_pixels()
     }

@@ -9,23 +9,28 @@ use super::vector::Vector;
 /// two vectors, and broadcasts each of `MR` values of the left operand, A:
 ///
 /// ```text
-///                        B[k]: 2 registers
-///                      ┌─────────┬─────────┐
-///                      │   b0    │   b1    │
-///                      └─────────┴─────────┘
-///    A[k][0] splat ──▶ ┌─────────┬─────────┐
-///    A[k][1] splat ──▶ │  c00    │  c01    │
-///         ...          │  c10    │  c11    │   C: MR x 2 accumulators
-///                      │   ...   │   ...   │   c[p][v] += A[k][p] * b[v]
-/// A[k][MR-1] splat ──▶ └─────────┴─────────┘
+///                          B[k]
+///                          ┌─────┬─────┐
+///                          │ b0  │ b1  │   2 registers
+///                          └─────┴─────┘
+///                          ┌─────┬─────┐
+/// A[k][0]      splat ────▶ │ c00 │ c01 │
+/// A[k][1]      splat ────▶ │ c10 │ c11 │   MR x 2 accumulators:
+///     ...                  │ ... │ ... │   c[p][v] += A[k][p] * b[v]
+/// A[k][MR - 1] splat ────▶ │     │     │
+///                          └─────┴─────┘
+/// 1 register at a time
 /// ```
 ///
-/// | registers | lanes | MR | C | B | A | unfused product | of |
-/// |---|---|---|---|---|---|---|---|
-/// | AVX-512 | 16 | 8 | 16 | 2 | 1 | 1 without VNNI | 32 |
-/// | AVX2 | 8 | 6 | 12 | 2 | 1 | 1 of integers | 16 |
-/// | NEON | 4 | 8 | 16 | 2 | 1 | 3 of integers | 32 |
-/// | portable | 4 | 4 | 8 | 2 | 1 | 1 | 16 |
+/// | set | lanes | MR x NR | C | B | A | registers |
+/// |---|---|---|---|---|---|---|
+/// | AVX-512 | 16 | 8 x 32 | 16 | 2 | 1 | 19 of 32 |
+/// | AVX2 | 8 | 6 x 16 | 12 | 2 | 1 | 15 of 16 |
+/// | NEON | 4 | 8 x 8 | 16 | 2 | 1 | 19 of 32 |
+/// | portable | 4 | 4 x 8 | 8 | 2 | 1 | 11 of 16 |
+///
+/// The rest are for temporaries, which products need where the set has no instruction that multiplies and
+/// adds at once.
 ///
 /// `run` and everything it calls must be `#[inline(always)]`: only then is it compiled with the
 /// instructions of the set that [`Isa::dispatch`](super::Isa) chose.

@@ -1,4 +1,4 @@
-//! What can be wrong with a checkpoint.
+//! Errors of checkpoints.
 
 use std::path::PathBuf;
 
@@ -7,14 +7,14 @@ use thiserror::Error;
 
 use crate::model_file::ModelFileError;
 
-/// Why training cannot go on from a checkpoint.
+/// Why training cannot resume from a checkpoint.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] ModelFileError),
-    /// The file is of another run, or the run's configuration has been changed.
+    /// The file is a checkpoint of another run, or the run's configuration was changed.
     #[error("{file} was not made by the run's config.toml: its {what} differs; restore config.toml, or start a new run from its weights with --init {file}", file = path.shown())]
     OtherRun {
         /// The file.
@@ -25,7 +25,7 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether the file is damaged, so that another one may do.
+    /// Whether the file is damaged, so that another checkpoint may help.
     pub(crate) fn is_damage(&self) -> bool {
         matches!(self, CheckpointError::File(error) if error.is_damage())
     }

@@ -1,4 +1,4 @@
-//! The state of a training run, to a file and back.
+//! Writes and reads the state of a training run.
 
 use std::{io, path::Path};
 
@@ -32,8 +32,8 @@ pub(crate) fn save(
     safetensors::write(path, &tensors, &metadata(state, config, isa))
 }
 
-/// What a run's PyTorch files are written from: a checkpoint of it, in which training can go on here
-/// as well as there.
+/// The model that a run's PyTorch files are written from. Training can resume from them here and in
+/// PyTorch.
 pub(crate) fn torch_model(
     config: &TrainConfig,
     network: &Network,
@@ -77,17 +77,17 @@ fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
     .into()
 }
 
-/// What a checkpoint holds beside its network.
+/// The contents of a checkpoint, without the network.
 pub(crate) struct Restored {
-    /// The optimiser's momentum, in the order of the parameters' arena.
+    /// The optimiser's momentum, in the order of [`Network::values`].
     pub(crate) momentum: Vec<f32>,
-    /// Where the run stands.
+    /// The state of the run.
     pub(crate) state: State,
-    /// The instruction set that it was trained with, if it says so.
+    /// The instruction set that it was trained with, if the file names it.
     pub(crate) isa: Option<String>,
 }
 
-/// Reads a checkpoint of this run into its network, which is unchanged on error.
+/// Reads a checkpoint of a run into its network, which is unchanged on an error.
 pub(crate) fn load(
     path: &Path,
     config: &TrainConfig,
@@ -130,7 +130,7 @@ fn from_metadata(
     Ok(State { history, progress })
 }
 
-/// Whether a run can stand there: no number is taken on trust.
+/// Whether a run of this configuration can have this state. Every number is checked.
 fn is_of_run(progress: &Progress, history: &[EpochMetrics], config: &TrainConfig) -> bool {
     let Progress { step, epoch, batch, images, loss, correct, seconds } = *progress;
     let (first, last) = config.steps_of_epoch(epoch);
@@ -153,7 +153,7 @@ fn need<T: DeserializeOwned>(
     metadata: &Metadata,
     key: &'static str,
 ) -> Result<T, ModelFileError> {
-    let missing = "is missing: this is no checkpoint of a training run here";
+    let missing = "is missing: this is not a checkpoint of a training run";
     entry(path, metadata, key)?.ok_or_else(|| ModelFileError::metadata(path, key, missing))
 }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_survives_its_metadata_to_the_bit() {
+    fn a_state_round_trips_bit_exactly() {
         let config = sample();
         for state in [State::new(1, 0), state()] {
             assert_eq!(read(&metadata(&state, &config, "avx2"), &config).unwrap(), state);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_impossible_is_named() {
+    fn missing_and_impossible_entries_are_named() {
         let config = sample();
         for key in [key::CLASSES, key::SEED, key::RECIPE, key::PROGRESS, key::METRICS] {
             let mut metadata = metadata(&state(), &config, "avx2");

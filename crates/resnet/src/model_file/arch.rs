@@ -1,4 +1,4 @@
-//! Which network a file holds.
+//! Resolves the architecture of a file.
 
 use std::path::Path;
 
@@ -11,19 +11,19 @@ use crate::{
     network::{StateDictError, check_state_dict},
 };
 
-/// Who says what the architecture is.
+/// Where the architecture is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The file.
+    /// The file names it.
     File,
-    /// The user.
+    /// The user named it.
     Asked,
-    /// The tensors; maybe they would fit another one as well.
+    /// Inferred from the tensors, which may fit an alternative as well.
     Inferred { alternative: Option<Arch> },
 }
 
-/// The architecture that the file names, or that was asked for, or both agree on; or else the one
-/// that the tensors are of.
+/// The architecture that the file names or the user asked for, which must be equal if both are
+/// given; else the one inferred from the tensors.
 pub(super) fn resolve_arch(
     path: &Path,
     metadata: &Metadata,
@@ -53,7 +53,7 @@ pub(crate) fn named_arch(path: &Path, metadata: &Metadata) -> Result<Option<Arch
     metadata.get(key::ARCH).map(parse).transpose()
 }
 
-/// Why tensors do not fit the architecture: the file is damaged if it names that itself.
+/// The error for tensors that do not fit the architecture. If the file names it, the file is damaged.
 fn mismatch(
     path: &Path,
     arch: Arch,
@@ -78,9 +78,8 @@ fn not_this(path: &Path, arch: Arch, tensors: &NamedTensors, message: String) ->
     }
 }
 
-/// The architecture's graph, with the channels, width and classes that its first and last weight
-/// show. Nothing of its size is allocated before it is known that the tensors, which are in memory
-/// already, are its own.
+/// The architecture's graph, with the channels, width and classes of the first and last weight. It is
+/// checked against the tensors before anything of its size is allocated.
 pub(super) fn graph_of(
     path: &Path,
     arch: Arch,
@@ -131,8 +130,7 @@ mod tests {
         assert_eq!(resolved(&silent, arch("resnet8")), is("resnet8", Origin::Asked));
         assert_eq!(
             message(resolve(&named, arch("resnet56"))),
-            "x.safetensors holds resnet20, not resnet56: ask for that with --arch resnet20, or \
-             name another file"
+            "x.safetensors is a resnet20, not a resnet56: give --arch resnet20, or another file"
         );
         assert!(message(resolve(&silent, None)).contains("--arch"));
         let unknown = metadata(&[("arch", "vgg16")]);
@@ -140,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cannot_ask_for_more_memory_than_it_has() {
+    fn a_file_cannot_make_a_larger_network_than_its_tensors() {
         let tensors = vec![
             ("conv1.weight".to_owned(), Tensor::f32(&[1 << 16, 1, 1, 1], vec![0.0; 1 << 16])),
             ("linear.weight".to_owned(), Tensor::f32(&[10, 1], vec![0.0; 10])),

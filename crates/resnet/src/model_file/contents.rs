@@ -1,4 +1,4 @@
-//! What a file holds, whatever its form.
+//! The contents of a model file, in any format.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use resnet_formats::{NamedTensors, safetensors::Metadata, torch};
 
 use super::OptimizerState;
 
-/// The form of a file.
+/// The format of a model file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
     /// A safetensors file.
     Safetensors,
-    /// A PyTorch file that holds a model so.
+    /// A PyTorch file, with the layout of its pickle.
     Torch(torch::TorchLayout),
     /// An ONNX file.
     Onnx,
-    /// A folder as timm and the Hugging Face hub have it.
+    /// A folder for timm, as on the Hugging Face hub.
     Timm,
 }
 
@@ -32,22 +32,23 @@ impl fmt::Display for FileFormat {
     }
 }
 
-/// A model's tensors, and what is beside them.
+/// A model's tensors, metadata and optimiser.
 #[derive(Clone, Debug)]
 pub struct Contents {
-    /// The form of the file.
+    /// The format of the file.
     pub format: FileFormat,
-    /// The state dict of the model, with names as they are in the file.
+    /// The state dict of the model, with the names of the file.
     pub tensors: NamedTensors,
-    /// What the file says by the keys of [`key`](super::key); of others only what can be relied on.
+    /// The file's metadata, under the keys of [`key`](super::key). Of other programs' files, only
+    /// the entries that are unambiguous.
     pub metadata: Metadata,
-    /// Epochs that the model was trained, as far as the file says.
+    /// Epochs that the model was trained for, if the file states them.
     pub epochs: Option<u64>,
-    /// The optimiser, if there is one; or else why not.
+    /// The optimiser's state, or why there is none.
     pub optimizer: Result<OptimizerState, String>,
     /// What was left out or concluded when it was read, for people to know.
     pub notes: Vec<String>,
 }
 
-/// Why a file without an optimiser has none.
+/// Why there is no optimiser's state.
 pub(super) const NO_OPTIMIZER: &str = "it holds no optimizer";

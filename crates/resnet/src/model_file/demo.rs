@@ -1,4 +1,4 @@
-//! The trained net that ships with the library.
+//! The demo: a trained network that ships with the library.
 
 use std::path::Path;
 
@@ -7,19 +7,24 @@ use resnet_formats::{FormatError, safetensors};
 use super::{Model, ModelFileError, state_dict::of_safetensors};
 use crate::models::Arch;
 
-/// What stands for the net in the place of a path; a file of that name is `./demo`.
+/// The word for the demo network where a path is expected. A file of this name is `./demo`.
 pub const DEMO: &str = "demo";
 
-/// A ResNet-20, trained on CIFAR-10: `demo/README.md` says how.
+/// A ResNet-20, trained on CIFAR-10 as `demo/README.md` describes.
 const BYTES: &[u8] = include_bytes!("../../demo/resnet20-cifar10.safetensors");
 
 impl Model {
-    /// The net that ships with the library: a ResNet-20 for the ten classes of CIFAR-10.
+    /// The demo network: a ResNet-20, trained on CIFAR-10, for 32x32 RGB images of its ten classes.
+    ///
+    /// ```
+    /// let model = resnet::model_file::Model::demo();
+    /// assert_eq!(model.class_names()[3], "cat");
+    /// ```
     pub fn demo() -> Model {
-        Model::open_demo(None).expect("the file that ships is sound")
+        Model::open_demo(None).expect("the shipped file is valid")
     }
 
-    /// The same, if it is of the architecture that was asked for.
+    /// The demo network, if it has the requested architecture.
     pub(super) fn open_demo(asked: Option<Arch>) -> Result<Model, ModelFileError> {
         let path = Path::new(DEMO);
         let (tensors, metadata) = safetensors::from_bytes(BYTES)
@@ -34,14 +39,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_demo_knows_what_it_is() {
+    fn the_demo_is_a_resnet20_for_cifar10() {
         let model = Model::load(Path::new(DEMO), None).unwrap();
         assert_eq!(model.arch.to_string(), "resnet20");
         assert_eq!(model.classes.as_ref().unwrap()[3], "cat");
         assert_eq!((model.image_size, model.resize), (32, None));
         assert!(model.normalisation.is_some() && model.notes.is_empty());
         let other = "resnet56".parse().ok();
-        assert!(Model::load(Path::new(DEMO), other).is_err(), "it says what it is");
+        assert!(Model::load(Path::new(DEMO), other).is_err(), "it names its architecture");
         assert!(BYTES.len() < 1_200_000);
     }
 }

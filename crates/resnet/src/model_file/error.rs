@@ -1,4 +1,4 @@
-//! What can be wrong with a model file.
+//! Errors of model files.
 
 use std::path::{Path, PathBuf};
 
@@ -15,52 +15,52 @@ pub enum ModelFileError {
     /// The file is missing or damaged.
     #[error("{}{}", .0, remedy(.0))]
     Format(#[from] FormatError),
-    /// A folder that holds no checkpoint.
-    #[error("{} is a folder without last.safetensors, so no run, or one without a checkpoint yet: name a run folder or a checkpoint", .0.shown())]
+    /// A folder without a checkpoint.
+    #[error("{} is a folder without last.safetensors: not a run, or one without a checkpoint yet; give a run folder or a checkpoint", .0.shown())]
     NoCheckpoint(PathBuf),
-    /// The file is of no form that is read.
-    #[error("{} {what}: what is read is safetensors, PyTorch and ONNX; {}", path.shown(), ANOTHER)]
+    /// The format of the file is unknown.
+    #[error("{} {what}: model files are safetensors, PyTorch or ONNX; {}", path.shown(), ANOTHER)]
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// What is wrong with it.
         what: &'static str,
     },
     /// The `config.json` of a timm folder is damaged.
-    #[error("{} is no timm configuration: {}; {}", path.shown(), brief(message), ANOTHER)]
+    #[error("{} is not a timm configuration: {}; {}", path.shown(), brief(message), ANOTHER)]
     TimmConfig {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         message: String,
     },
-    /// The file does not say which network it holds, nor do its tensors.
+    /// The file does not name its architecture, and it cannot be inferred from the tensors.
     #[error("{} names no architecture, and {}: give one with --arch, or another file", path.shown(), printable(message))]
     ArchNotInferred {
         /// The file.
         path: PathBuf,
-        /// What its tensors are like.
+        /// A description of its tensors.
         message: String,
     },
-    /// The file holds another network.
-    #[error("{} holds {found}, not {expected}: ask for that with --arch {found}, or name another file", path.shown())]
+    /// The file has another architecture than the requested one.
+    #[error("{} is a {found}, not a {expected}: give --arch {found}, or another file", path.shown())]
     OtherArch {
         /// The file.
         path: PathBuf,
-        /// What it holds.
+        /// Its architecture.
         found: String,
-        /// What was asked for.
+        /// The requested one.
         expected: String,
     },
-    /// Written by a later version.
-    #[error("{} has format version {found}, and {} is the highest known here: use a newer program", path.shown(), FORMAT_VERSION)]
+    /// The file is of a later version.
+    #[error("{} has format version {found}, and this program reads up to {}: use a newer program", path.shown(), FORMAT_VERSION)]
     Version {
         /// The file.
         path: PathBuf,
         /// Its version.
         found: u32,
     },
-    /// Its metadata is damaged, or lacks what is needed.
+    /// The metadata is damaged, or an entry is missing.
     #[error("{}: metadata '{key}' {}; {}", path.shown(), printable(message), ANOTHER)]
     Metadata {
         /// The file.
@@ -70,7 +70,7 @@ pub enum ModelFileError {
         /// What is wrong with it.
         message: String,
     },
-    /// Its tensors do not fit the network.
+    /// The tensors do not fit the network.
     #[error("{}: {source}; {}", path.shown(), ANOTHER)]
     StateDict {
         /// The file.
@@ -78,24 +78,24 @@ pub enum ModelFileError {
         /// Which tensor, and how.
         source: StateDictError,
     },
-    /// Its tensors are not those of the architecture.
+    /// The tensors are not those of the architecture.
     #[error("{} is not a {arch}: {}; give its own architecture with --arch, or another file", path.shown(), printable(message))]
     NotThisArch {
         /// The file.
         path: PathBuf,
         /// The architecture.
         arch: String,
-        /// What is missing or does not fit.
+        /// What does not fit.
         message: String,
     },
-    /// The network is for other data.
-    #[error("{} is for {found} {what}, and {} has {expected}: use it on data like that it was trained on, or another checkpoint", path.shown(), brief(data))]
+    /// The network has other classes or channels than the data.
+    #[error("{} has {found} {what}, but {} has {expected}: use it on data like its training data, or use another checkpoint", path.shown(), brief(data))]
     OtherData {
         /// The file.
         path: PathBuf,
         /// Name of the data set.
         data: String,
-        /// Classes or channels.
+        /// `classes` or `channels of a pixel`.
         what: &'static str,
         /// How many the network has.
         found: usize,
@@ -104,22 +104,21 @@ pub enum ModelFileError {
     },
 }
 
-/// What to do about a damaged file.
+/// Advice about a damaged file.
 const ANOTHER: &str = "use an undamaged copy of it, or another checkpoint";
 
 fn remedy(error: &FormatError) -> String {
     match error.kind {
         FormatErrorKind::Read(_) => String::new(),
         FormatErrorKind::NotAFile => {
-            ": name a checkpoint or a run folder, and save what a pipe has to a file first"
-                .to_owned()
+            ": give a checkpoint or a run folder; save a pipe's data to a file first".to_owned()
         }
         _ => format!("; {ANOTHER}"),
     }
 }
 
 impl ModelFileError {
-    /// Whether the file is damaged, so that another one may do.
+    /// Whether the file is damaged, so that another one may help.
     pub(crate) fn is_damage(&self) -> bool {
         use ModelFileError as E;
         matches!(

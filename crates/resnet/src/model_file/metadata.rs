@@ -1,4 +1,4 @@
-//! What a file says beside its tensors: JSON under the keys of [`key`].
+//! Metadata of model files: JSON under the keys of [`key`].
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ModelFileError, key, layout::FORMAT_VERSION};
 
-/// A value as an entry.
+/// A value as a metadata entry.
 pub(crate) fn json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).expect("these types are always JSON")
 }
 
-/// Refuses what a later version has written.
+/// Refuses files of later versions.
 pub(crate) fn check_version(path: &Path, metadata: &Metadata) -> Result<(), ModelFileError> {
     match entry::<u32>(path, metadata, key::FORMAT_VERSION)? {
         Some(found) if found > FORMAT_VERSION => {

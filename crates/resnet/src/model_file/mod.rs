@@ -1,9 +1,24 @@
-//! Models in files.
+//! Loads and saves models: safetensors, PyTorch, ONNX and timm folders.
 //!
-//! A [`Model`] is read from a file of any form: safetensors, PyTorch, ONNX. What it is beside its
-//! tensors (architecture, class names, preprocessing) stands in the file's metadata, under the keys
-//! of [`key`]. A training run's checkpoint is such a file as well; of what it says of the run only
-//! the optimiser is understood here, and the rest passed on as it is.
+//! [`Model::load`] detects the format and returns the network with its class names and
+//! preprocessing. [`Model::save`] writes any of the [formats](SaveFormat).
+//!
+//! ```
+//! # let dir = tempfile::tempdir()?;
+//! use resnet::{Arch, Network, model_file::{Model, SaveFormat}, network::Init};
+//!
+//! let arch: Arch = "resnet8".parse()?;
+//! let net = Network::new(arch.graph(10), Init::PyTorch, 0);
+//! let file = dir.path().join("net.pt");
+//! Model::new(arch, net.clone()).save(&file, SaveFormat::StateDict)?; // as torch.save does
+//! let model = Model::load(&file, Some(arch))?;
+//! assert_eq!(model.network.state_dict(), net.state_dict());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Architecture, class names and preprocessing are in the file's metadata, under the keys of [`key`].
+//! A training checkpoint is such a file too. Of its run's state, only the optimiser is interpreted
+//! here; the rest is passed on unchanged.
 
 mod arch;
 mod contents;

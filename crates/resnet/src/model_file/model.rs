@@ -1,4 +1,4 @@
-//! Models from files.
+//! Models.
 
 use std::path::{Path, PathBuf};
 
@@ -18,39 +18,42 @@ use crate::{
     preprocess::{Normalisation, Preparation},
 };
 
-/// A trained network and what its file says about it.
+/// A network with its architecture, class names and preprocessing.
+///
+/// [`Model::load`] reads one from a file, [`Model::demo`] is the one that ships with the library, and
+/// [`Model::new`] makes one of a network.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// The network.
     pub network: Network,
-    /// Its architecture.
+    /// The architecture.
     pub arch: Arch,
-    /// Class names, in label order, if they are known.
+    /// Class names, in label order, if known.
     pub classes: Option<Vec<String>>,
-    /// Rows and columns of the images it was trained on; those it was designed for where the file
-    /// is silent.
+    /// Rows and columns of the input images, pixels: those of the training images, or the
+    /// architecture's default if the file has none.
     pub image_size: usize,
-    /// Length of an image's shorter side before the middle is cut out of it; without one, images
-    /// are resized to `image_size` at once.
+    /// Length of an image's shorter side before the centre crop, pixels. None: images are resized to
+    /// `image_size` without a crop.
     pub resize: Option<usize>,
-    /// How its images are normalised, if that is known.
+    /// Normalisation of the input images, if known.
     pub normalisation: Option<Normalisation>,
-    /// The file it was read from.
+    /// The file that it was read from; empty for [`Model::new`].
     pub path: PathBuf,
-    /// The form of that file.
+    /// The format of that file.
     pub format: FileFormat,
-    /// Epochs it was trained, as far as the file says.
+    /// Epochs that it was trained for, if the file states them.
     pub epochs: Option<u64>,
-    /// Its optimiser, if the file has one; or else why not.
+    /// The optimiser's state, or why there is none.
     pub optimizer: Result<OptimizerState, String>,
-    /// What was concluded rather than read, for people to know.
+    /// Messages about what was inferred, not read from the file.
     pub notes: Vec<String>,
-    /// What the file says of the run it is from.
+    /// The file's metadata about its run.
     pub(crate) run: Metadata,
 }
 
 impl Model {
-    /// A network as a model of which nothing more is known.
+    /// A model of a network, without class names and normalisation.
     pub fn new(arch: Arch, network: Network) -> Model {
         Model {
             network,
@@ -68,7 +71,7 @@ impl Model {
         }
     }
 
-    /// The model that a file holds, if it is of the architecture that was asked for.
+    /// The model of a file's contents. `asked` is the requested architecture, if any.
     pub(super) fn from_contents(
         path: &Path,
         contents: Contents,
@@ -106,21 +109,22 @@ impl Model {
         Ok(Model { path: path.to_owned(), format, epochs, optimizer, notes, run, ..model })
     }
 
-    /// Class names, in label order: numbers where they are unknown.
+    /// Class names, in label order; the class numbers if names are unknown.
     pub fn class_names(&self) -> Vec<String> {
         let number = || (0..self.network.graph().classes()).map(|class| class.to_string());
         self.classes.clone().unwrap_or_else(|| number().collect())
     }
 
-    /// How a photo becomes what the network takes, if that is a grey or an RGB image.
+    /// How a photo becomes the network's input ([`photo::prepare`](crate::data::photo::prepare())). None
+    /// if the network takes neither grey nor RGB images.
     pub fn preparation(&self) -> Option<Preparation> {
         let channels = self.network.graph().in_channels();
         let Model { image_size, resize, .. } = *self;
         matches!(channels, 1 | 3).then_some(Preparation { image_size, resize, channels })
     }
 
-    /// How images for a model that does not say are usually normalised, and whose way that is; none
-    /// for grey images.
+    /// The usual normalisation for a model without one, and the data set that it is from (`ImageNet` or
+    /// `CIFAR-10`). None for grey images.
     pub fn usual_normalisation(&self) -> Option<(&'static str, Normalisation)> {
         let is_colour = self.network.graph().in_channels() == 3;
         is_colour.then(|| match self.arch.family {
@@ -129,11 +133,10 @@ impl Model {
         })
     }
 
-    /// Whether the network is for so many classes and channels of a pixel, which are those of
-    /// `data`.
+    /// Checks that the network has the classes and channels of a data set, which is called `data`.
     ///
     /// # Errors
-    /// [`ModelFileError::OtherData`].
+    /// [`ModelFileError::OtherData`] if it has not.
     pub fn check_fit(
         &self,
         data: &str,
@@ -183,11 +186,8 @@ mod tests {
         };
         assert!(fit(3, 10).is_ok());
         let error = message(fit(3, 5));
-        assert!(
-            error.starts_with("m.safetensors is for 5 classes, and synthetic has 10"),
-            "{error}"
-        );
-        assert!(message(fit(1, 10)).contains("for 1 channels of a pixel, and synthetic has 3"));
+        assert!(error.starts_with("m.safetensors has 5 classes, but synthetic has 10"), "{error}");
+        assert!(message(fit(1, 10)).contains("has 1 channels of a pixel, but synthetic has 3"));
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         }
     }
 
-    /// An ImageNet net of 1000 classes, as narrow as can be.
+    /// An ImageNet net of 1000 classes and width 1.
     fn imagenet() -> NamedTensors {
         let arch: Arch = "resnet18".parse().unwrap();
         Network::new(arch.graph_with(3, 1000, 1), Init::PyTorch, 0).state_dict()
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_others_are_understood_and_counts_may_lack() {
+    fn other_programs_names_are_read_and_counts_are_optional() {
         let arch: Arch = "resnet18-cifar".parse().unwrap();
         let net = Network::new(arch.graph_with(3, 10, 2), Init::PyTorch, 0);
         let mut tensors = net.state_dict();

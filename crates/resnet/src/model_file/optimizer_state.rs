@@ -1,8 +1,8 @@
-//! The optimiser's state in a file, and PyTorch's form of it.
+//! The optimiser's state in a file, and its conversion from and to PyTorch.
 //!
 //! PyTorch numbers parameters in the order in which the optimizer was given them. A
 //! `torch.optim.SGD(net.parameters(), ...)` has one group, in the state dict's order; a recipe that
-//! spares batch norms and biases from decay is two groups, the weights first.
+//! exempts batch norms and biases from decay has two groups, the weights first.
 
 use std::collections::HashMap;
 
@@ -12,21 +12,21 @@ use resnet_formats::{
 };
 use resnet_network::optim::SgdConfig;
 
-/// SGD's state and settings.
+/// The state and settings of `torch.optim.SGD`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptimizerState {
-    /// Momentum buffers by parameter; none before the first step.
+    /// Momentum buffers by parameter name; empty before the first step.
     pub momentum: NamedTensors,
-    /// Learning rate of the last update.
+    /// Learning rate of the last step.
     pub lr: f64,
-    /// Dampening of momentum, which is always 0 here.
+    /// Dampening of momentum; always 0 in files of this library.
     pub dampening: f64,
     /// The other settings.
     pub config: SgdConfig,
 }
 
 impl OptimizerState {
-    /// The optimiser of a model in a PyTorch file; or what of it cannot be told.
+    /// The optimiser of a model in a PyTorch file, or why it cannot be read.
     pub(super) fn from_torch(sgd: Sgd, model: &NamedTensors) -> Result<OptimizerState, String> {
         let parameters: Vec<&(String, Tensor)> = parameters(model).collect();
         let counts: Vec<usize> = sgd.groups.iter().map(|group| group.parameters).collect();
@@ -80,7 +80,7 @@ impl OptimizerState {
         })
     }
 
-    /// What `torch.optim.SGD` loads for a model.
+    /// The state for `torch.optim.SGD.load_state_dict` and a model.
     pub(super) fn to_torch(&self, model: &NamedTensors) -> Sgd {
         let SgdConfig { momentum, weight_decay, nesterov, decay_norm_and_bias } = self.config;
         let group = |weight_decay, parameters| SgdGroup {
@@ -106,22 +106,22 @@ impl OptimizerState {
     }
 }
 
-const UNKNOWN_GROUPS: &str = "its optimizer has groups of parameters that are neither all, nor \
-                              weights apart from the rest";
+const UNKNOWN_GROUPS: &str = "its optimizer has other parameter groups than all parameters, or \
+                              weights and the rest";
 
-/// The tensors of a state dict that are trained.
+/// The parameters of a state dict: its tensors without buffers.
 fn parameters(model: &NamedTensors) -> impl Iterator<Item = &(String, Tensor)> {
     const BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
     let is_buffer = |name: &str| BUFFERS.iter().any(|buffer| name.ends_with(buffer));
     model.iter().filter(move |(name, _)| !is_buffer(name))
 }
 
-/// A weight of a convolution or a linear layer.
+/// Whether a tensor is the weight of a convolution or a linear layer.
 fn is_weight((_, tensor): &(String, Tensor)) -> bool {
     tensor.shape.len() > 1
 }
 
-/// 0.9 as 0.9 and not as 0.8999999761581421.
+/// Converts 0.9 to 0.9, not to 0.8999999761581421.
 pub(crate) fn decimal(x: f32) -> f64 {
     x.to_string().parse().expect("a number's text is a number")
 }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_and_buffers_survive_pytorchs_form() {
+    fn settings_and_buffers_round_trip() {
         for decay_norm_and_bias in [true, false] {
             let optimizer = optimizer(decay_norm_and_bias);
             let sgd = optimizer.to_torch(&model());
@@ -161,12 +161,12 @@ mod tests {
             assert_eq!(sgd.groups.len(), if decay_norm_and_bias { 1 } else { 2 });
             let back = OptimizerState::from_torch(sgd.clone(), &model()).unwrap();
             assert_eq!(sorted(back), sorted(optimizer.clone()));
-            // The groups the other way round.
+            // The groups in the other order.
             if !decay_norm_and_bias {
-                let mut turned = sgd.clone();
-                turned.momentum.rotate_left(sgd.groups[0].parameters);
-                turned.groups.reverse();
-                let back = OptimizerState::from_torch(turned, &model()).unwrap();
+                let mut swapped = sgd.clone();
+                swapped.momentum.rotate_left(sgd.groups[0].parameters);
+                swapped.groups.reverse();
+                let back = OptimizerState::from_torch(swapped, &model()).unwrap();
                 assert_eq!(sorted(back), sorted(optimizer));
             }
         }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_said() {
+    fn errors_name_what_cannot_be_read() {
         let refusal = |change: &dyn Fn(&mut Sgd)| {
             let mut sgd = optimizer(true).to_torch(&model());
             change(&mut sgd);

@@ -1,4 +1,4 @@
-//! What a file says of its classes and images, and what is usual where it is silent.
+//! Class names and preprocessing of a model file, with defaults for ImageNet networks.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::{
     preprocess::Normalisation,
 };
 
-/// What classes are called, and how an image becomes what the network takes.
+/// Class names, and how an image becomes the network's input.
 pub(super) struct Preprocessing {
     pub(super) classes: Option<Vec<String>>,
     pub(super) image_size: usize,
@@ -20,8 +20,8 @@ pub(super) struct Preprocessing {
 }
 
 impl Preprocessing {
-    /// What the metadata says; ImageNet's for a network of its family and classes whose file is
-    /// silent, which `notes` tell.
+    /// The values of the metadata. A 1000-class ImageNet network without class names gets ImageNet's
+    /// names and preprocessing, and a note about that.
     pub(super) fn new(
         path: &Path,
         metadata: &Metadata,
@@ -45,7 +45,7 @@ impl Preprocessing {
             arch.family == Family::ImageNet && (graph.classes(), graph.in_channels()) == (1000, 3);
         if classes.is_none() && is_imagenet {
             classes = Some(IMAGENET_CLASSES.lines().map(str::to_owned).collect());
-            let mut note = format!("{} names no classes: ImageNet's are taken", path.shown());
+            let mut note = format!("{} has no class names: using ImageNet's", path.shown());
             if normalisation.is_none() {
                 normalisation = Some(Normalisation::imagenet());
                 note += ", and its normalisation";
@@ -60,12 +60,12 @@ impl Preprocessing {
     }
 }
 
-/// ImageNet's classes, by the number that they have in every program.
+/// ImageNet's class names, in the usual order.
 const IMAGENET_CLASSES: &str = include_str!("imagenet.txt");
-/// Shorter side of an image of ImageNet's before 224x224 pixels are cut out.
+/// Shorter side of an image before the centre crop of 224x224 pixels.
 const IMAGENET_RESIZE: usize = 256;
 
-/// Beyond any image that could be meant.
+/// Larger than any network's images.
 const MAX_IMAGE_SIZE: usize = 1 << 14;
 
 fn side(

@@ -1,4 +1,4 @@
-//! What a PyTorch file holds beside tensors, and back.
+//! Converts PyTorch files to contents, and metadata to their scalars.
 
 use resnet_formats::{
     safetensors::Metadata,
@@ -8,7 +8,7 @@ use resnet_formats::{
 use super::{Contents, FileFormat, OptimizerState, contents::NO_OPTIMIZER, key, metadata::json};
 use crate::models::infer_arch;
 
-/// What a PyTorch file holds.
+/// The contents of a PyTorch file.
 pub(super) fn of_torch(file: torch::Checkpoint) -> Contents {
     let torch::Checkpoint { layout, model, optimizer, optimizer_note, scalars } = file;
     let mut metadata: Metadata = scalars.iter().filter_map(to_metadata).collect();
@@ -43,7 +43,7 @@ pub(super) fn of_torch(file: torch::Checkpoint) -> Contents {
     }
 }
 
-/// Key of the epochs done in PyTorch files.
+/// Key of the number of epochs in PyTorch files.
 const EPOCH: &str = "epoch";
 
 fn to_metadata((name, value): &(String, Scalar)) -> Option<(String, String)> {
@@ -56,7 +56,7 @@ fn to_metadata((name, value): &(String, Scalar)) -> Option<(String, String)> {
     Some((name.clone(), value))
 }
 
-/// Metadata as values that Python users find handy; and the epochs done.
+/// Metadata as Python values, and the number of epochs.
 pub(super) fn to_scalars(metadata: &Metadata, epochs: Option<u64>) -> Vec<(String, Scalar)> {
     let scalar = |(key, value): (&String, &String)| {
         let scalar = match key.as_str() {

@@ -1,4 +1,4 @@
-//! Files of every form, told from their first bytes.
+//! Reads model files of any format, which the first bytes show.
 
 use std::{
     io::{self, Read},
@@ -13,10 +13,10 @@ use super::{
 };
 
 impl Contents {
-    /// Reads a file, whose form is told from its first bytes, or a folder of timm's.
+    /// Reads a model file, whose format its first bytes show, or a timm folder.
     ///
     /// # Errors
-    /// If there is no such file, it is damaged, or of no form that is read.
+    /// If the file does not exist, is damaged, or has an unknown format.
     pub fn read(path: &Path) -> Result<Contents, ModelFileError> {
         if path.is_dir() {
             return timm::read(path);
@@ -33,7 +33,7 @@ impl Contents {
     }
 }
 
-/// What a file is by its first bytes.
+/// A format, by the first bytes of a file.
 enum Magic {
     Safetensors,
     Torch,
@@ -56,10 +56,10 @@ impl Magic {
             [b'P', b'K', ..] => Magic::Torch,
             // A pickle of protocol 2 or later.
             [0x80, ..] => Magic::Torch,
-            // A message whose first field is the version of the format.
+            // A protobuf message whose first field is the version.
             [0x08, ..] => Magic::Onnx,
             [] => Magic::Unknown("is empty"),
-            _ => Magic::Unknown("is of no form that is read"),
+            _ => Magic::Unknown("has an unknown format"),
         })
     }
 }

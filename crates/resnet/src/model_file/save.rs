@@ -1,9 +1,9 @@
-//! Models to files of every form.
+//! Saves models in any format.
 
 use std::{io, path::Path};
 
 use resnet_formats::{
-    Place,
+    Destination,
     safetensors::{self, Metadata},
     torch,
 };
@@ -17,27 +17,27 @@ use super::{
     timm,
 };
 
-/// The form of a file to write.
+/// The format of a file to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaveFormat {
-    /// safetensors: the state dict, and in its metadata what the model is.
+    /// safetensors: the state dict, with architecture, class names and preprocessing as metadata.
     Safetensors,
-    /// PyTorch: a state dict and nothing else.
+    /// PyTorch: a state dict, as `torch.save(net.state_dict(), file)` writes it.
     StateDict,
-    /// PyTorch: a dict of the state dict as `model`, the optimiser as `optimizer` where there is
-    /// one, and what the model is.
+    /// PyTorch: a dict with the state dict as `model`, the optimiser's as `optimizer` if there is one,
+    /// and architecture, class names and preprocessing.
     Checkpoint,
-    /// ONNX, with batch norms folded into convolutions or not.
+    /// ONNX.
     Onnx {
-        /// Whether they are folded.
+        /// Whether batch norms are folded into convolutions.
         fold: bool,
     },
-    /// A folder that timm loads.
+    /// A folder for `timm.create_model("local-dir:FOLDER")`.
     Timm,
 }
 
 impl SaveFormat {
-    /// The form that a file's suffix stands for.
+    /// The format of a suffix: `.safetensors`; `.pt`, `.pth` and `.th`; `.tar`; `.onnx`.
     pub fn from_suffix(path: &Path) -> Option<SaveFormat> {
         Some(match path.extension()?.to_ascii_lowercase().to_str()? {
             "safetensors" => SaveFormat::Safetensors,
@@ -50,23 +50,30 @@ impl SaveFormat {
 }
 
 impl Model {
-    /// Writes the model, atomically: its tensors by PyTorch's names, and what it is, as far as the
-    /// form has a place for that. A path is a place of one's own (see [`Place`]). Only a [checkpoint](SaveFormat::Checkpoint) has one for the optimiser.
+    /// Saves the model atomically: the tensors under PyTorch's names, and architecture, class names and
+    /// preprocessing as far as the format has a place for them. Only a
+    /// [checkpoint](SaveFormat::Checkpoint) also has the optimiser's state. A path is replaced; see
+    /// [`Destination`] for links and pipes.
     ///
     /// # Errors
-    /// What the system says; [`io::ErrorKind::Unsupported`] if the form cannot hold the model.
-    pub fn save<'p>(&self, place: impl Into<Place<'p>>, format: SaveFormat) -> io::Result<()> {
-        let place = place.into();
+    /// If the file cannot be written; [`io::ErrorKind::Unsupported`] if the format cannot hold the
+    /// model.
+    pub fn save<'p>(
+        &self,
+        destination: impl Into<Destination<'p>>,
+        format: SaveFormat,
+    ) -> io::Result<()> {
+        let destination = destination.into();
         let state = self.network.state_dict();
         match format {
-            SaveFormat::Safetensors => safetensors::write(place, &state, &self.metadata()),
-            SaveFormat::StateDict => torch::write_state_dict(place, &state),
+            SaveFormat::Safetensors => safetensors::write(destination, &state, &self.metadata()),
+            SaveFormat::StateDict => torch::write_state_dict(destination, &state),
             SaveFormat::Checkpoint => {
                 let mut metadata = self.run.clone();
                 metadata.extend(self.metadata());
                 let scalars = to_scalars(&metadata, self.epochs);
                 let sgd = self.optimizer.as_ref().ok().map(|optimizer| optimizer.to_torch(&state));
-                torch::write_checkpoint(place, &state, sgd.as_ref(), &scalars)
+                torch::write_checkpoint(destination, &state, sgd.as_ref(), &scalars)
             }
             SaveFormat::Onnx { fold } => {
                 let mut metadata = self.metadata();
@@ -75,16 +82,16 @@ impl Model {
                     metadata.insert(key::BATCHES_TRACKED.into(), json(&tracked));
                 }
                 let options = ExportOptions { fold, metadata };
-                onnx::export(&self.network, place, &options).map_err(|error| match error {
+                onnx::export(&self.network, destination, &options).map_err(|error| match error {
                     ExportError::Write { source, .. } => source,
                     other => io::Error::new(io::ErrorKind::Unsupported, other),
                 })
             }
-            SaveFormat::Timm => timm::write(place.path(), self),
+            SaveFormat::Timm => timm::write(destination.path(), self),
         }
     }
 
-    /// What a file says of the model, by the keys of [`key`].
+    /// The metadata of a file, by the keys of [`key`].
     fn metadata(&self) -> Metadata {
         let entries = [
             (key::FORMAT_VERSION, Some(json(&FORMAT_VERSION))),

@@ -1,4 +1,4 @@
-//! What a safetensors file holds: a state dict, and where it is a checkpoint the optimiser.
+//! The contents of a safetensors file: a state dict, and for a checkpoint the optimiser's state.
 
 use std::path::Path;
 
@@ -11,27 +11,27 @@ use super::{
     layout::MOMENTUM, metadata::entry, optimizer_state::decimal,
 };
 
-/// What of a run's recipe belongs to its optimiser.
+/// The optimiser's settings in a recipe.
 #[derive(Deserialize)]
-struct Rules {
+struct OptimizerSettings {
     lr: f64,
     sgd: SgdConfig,
 }
 
-/// What of an epoch's figures belongs to the optimiser.
+/// The optimiser's part of an epoch's metrics.
 #[derive(Deserialize)]
 struct Epoch {
     learning_rate: f32,
 }
 
-/// Where training stands.
+/// The progress of training.
 #[derive(Deserialize)]
-struct Standing {
+struct EpochCount {
     /// From 1.
     epoch: u64,
 }
 
-/// What a safetensors file holds, by its parts.
+/// The contents of a safetensors file, from its tensors and metadata.
 pub(super) fn of_safetensors(
     path: &Path,
     tensors: NamedTensors,
@@ -40,10 +40,10 @@ pub(super) fn of_safetensors(
     let (mut momentum, tensors): (NamedTensors, NamedTensors) =
         tensors.into_iter().partition(|(name, _)| name.starts_with(MOMENTUM));
     momentum.iter_mut().for_each(|(name, _)| drop(name.drain(..MOMENTUM.len())));
-    let recipe: Option<Rules> = entry(path, &metadata, key::RECIPE)?;
+    let recipe: Option<OptimizerSettings> = entry(path, &metadata, key::RECIPE)?;
     let optimizer = match (momentum.is_empty(), recipe) {
         (true, _) => Err(NO_OPTIMIZER.to_owned()),
-        (false, None) => Err("it does not say how its optimizer was set".to_owned()),
+        (false, None) => Err("it has no settings of its optimizer".to_owned()),
         (false, Some(recipe)) => {
             let metrics: Option<Vec<Epoch>> = entry(path, &metadata, key::METRICS)?;
             let last = metrics.iter().flatten().last().map(|m| decimal(m.learning_rate));
@@ -51,7 +51,7 @@ pub(super) fn of_safetensors(
             Ok(OptimizerState { momentum, lr, dampening: 0.0, config: recipe.sgd })
         }
     };
-    let progress: Option<Standing> = entry(path, &metadata, key::PROGRESS)?;
+    let progress: Option<EpochCount> = entry(path, &metadata, key::PROGRESS)?;
     let epochs = progress.map(|progress| progress.epoch.saturating_sub(1));
     Ok(Contents {
         format: FileFormat::Safetensors,

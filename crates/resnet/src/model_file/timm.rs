@@ -1,4 +1,4 @@
-//! Folders as timm and the Hugging Face hub have them: `config.json` and `model.safetensors`, for
+//! timm folders, as on the Hugging Face hub: `config.json` and `model.safetensors`, for
 //! `timm.create_model("local-dir:FOLDER")`.
 //!
 //! timm's ResNets are torchvision's: `fc`, `downsample`, the stride in the 3x3 convolution.
@@ -22,10 +22,10 @@ use crate::{
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 
-/// Beyond any list of class names.
+/// Far more than any list of class names needs.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// What of `config.json` matters here.
+/// The entries of `config.json` that are used.
 #[derive(Debug, Deserialize, Serialize)]
 struct Config {
     #[serde(default)]
@@ -40,14 +40,14 @@ struct Config {
     pretrained_cfg: Pretrained,
 }
 
-/// How images become what the network takes.
+/// The preprocessing of images.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 struct Pretrained {
     /// Channels, rows, columns.
     input_size: Option<[usize; 3]>,
     interpolation: Option<String>,
-    /// The crop's side as a part of the resized image's shorter one.
+    /// Side of the crop as a fraction of the resized image's shorter side.
     crop_pct: Option<f64>,
     crop_mode: Option<String>,
     mean: Option<Vec<f32>>,
@@ -57,7 +57,7 @@ struct Pretrained {
     classifier: Option<String>,
 }
 
-/// Whether a folder is one of timm's.
+/// Whether a folder is a timm folder.
 pub(super) fn is_folder(path: &Path) -> bool {
     path.join(WEIGHTS).is_file() && path.join(CONFIG).is_file()
 }
@@ -87,7 +87,7 @@ pub(super) fn read(folder: &Path) -> Result<Contents, ModelFileError> {
 
 fn to_metadata(config: &Config) -> Metadata {
     let images = &config.pretrained_cfg;
-    // Names with more behind them (`resnet50d`) are of other nets; tensors tell.
+    // Names with a suffix (`resnet50d`) are other networks, which the tensors show.
     let arch = config.architecture.as_ref().filter(|name| name.parse::<Arch>().is_ok());
     let side = images.input_size.map(|[_, rows, _]| rows);
     let resize = side.zip(images.crop_pct.filter(|part| (0.01..=1.0).contains(part)));
@@ -104,17 +104,17 @@ fn to_metadata(config: &Config) -> Metadata {
     entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
 
-/// Writes a folder, which is made if it is not there.
+/// Writes a folder, and makes it if it does not exist.
 ///
 /// # Errors
-/// [`io::ErrorKind::Unsupported`] for nets that timm does not have; or what the system says.
+/// [`io::ErrorKind::Unsupported`] for networks that timm does not have, or if a file cannot be written.
 pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
     let graph = model.network.graph();
     let Arch { family, depth, residual, .. } = model.arch;
     if family != Family::ImageNet || !residual || graph_width(model) != model.arch.width() {
         let net = format!(
-            "timm has no {} with {} channels in its first stage: a folder can hold the ImageNet \
-             nets resnet18, 34, 50, 101 and 152 of 64; write another form",
+            "timm has no {} with {} channels in its first stage: a timm folder can hold \
+             resnet18, 34, 50, 101 and 152 with 64 channels; choose another format",
             model.arch,
             graph_width(model)
         );

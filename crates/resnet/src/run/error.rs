@@ -1,4 +1,4 @@
-//! What can be wrong with a run folder.
+//! Errors of run folders.
 
 use std::{
     io,
@@ -14,28 +14,28 @@ use crate::{config::ConfigError, model_file::ModelFileError};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// It holds a run already.
-    #[error("{} already holds a run: continue it with --resume {}, or choose another --out", .0.shown(), quoted_path(.0))]
+    /// The folder already has a run.
+    #[error("{} already has a run: resume it with --resume {}, or choose another --out", .0.shown(), quoted_path(.0))]
     Exists(PathBuf),
-    /// Another process trains in the folder that a new run was to have.
+    /// Another process trains in the folder that a new run should get.
     #[error("another process is training in {}: choose another --out", .0.shown())]
     Taken(PathBuf),
-    /// Another process trains in the run that was to be continued.
+    /// Another process trains in the run that should be resumed.
     #[error("another process is training in {}: wait for it to end, or stop it", .0.shown())]
     Busy(PathBuf),
-    /// There is no run.
+    /// The folder is not a run.
     #[error("{} is not a run, nor a checkpoint in one (there is no config.toml): give --resume a run folder, or `last` for the newest in runs", .0.shown())]
     NotARun(PathBuf),
     /// There are no runs.
     #[error("there is no run in {} to resume: give its folder to --resume", .0.shown())]
     NoRuns(PathBuf),
-    /// The configuration of a new run asks for the impossible.
+    /// The configuration of a new run is invalid.
     #[error("{0}")]
     Invalid(String),
     /// The configuration of a run is damaged.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The checkpoint that stands for a run, or the model of another file, cannot be used.
+    /// The checkpoint of a run, or the model of another file, cannot be used.
     #[error(transparent)]
     Model(#[from] ModelFileError),
     /// A file cannot be read or written.

@@ -1,4 +1,4 @@
-//! The folder of a run.
+//! Run folders.
 
 use std::{
     fs, io,
@@ -14,38 +14,39 @@ use super::{
 };
 use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::SaveFormat};
 
-/// A run folder of this process: no other can train in it meanwhile.
+/// A run folder, locked: no other process can train in it.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
     config: TrainConfig,
-    /// The checkpoint to continue from, if there is one.
+    /// The checkpoint to resume from, if there is one.
     resume_from: Option<PathBuf>,
     is_new: bool,
     lock: LockedFolder,
 }
 
 impl RunFolder {
-    /// Whether a new run could have this folder; leaves nothing behind.
+    /// Checks that a new run can use this folder, and leaves it unchanged.
     ///
     /// # Errors
     /// As [`RunFolder::create`].
     pub fn examine(path: &Path) -> Result<(), RunError> {
         refuse_run(path)?;
-        // Only making it tells whether it can be made.
+        // Only creating it shows whether it can be created.
         LockedFolder::new(path)?.undo();
         Ok(())
     }
 
-    /// Makes a folder for a new run and writes its `config.toml`.
+    /// Creates the folder of a new run and writes its `config.toml`.
     ///
     /// # Errors
-    /// If the folder already holds a run, is in use, or cannot be written.
+    /// If the configuration is invalid, or the folder already has a run, is in use, or cannot be
+    /// written.
     pub fn create(path: &Path, config: &TrainConfig) -> Result<RunFolder, RunError> {
         config.check().map_err(RunError::Invalid)?;
         refuse_run(path)?;
         let lock = LockedFolder::new(path)?;
-        // Another process may have been faster.
+        // Another process may have created a run meanwhile.
         refuse_run(path)?;
         if let Err(error) = config.write(&path.join(CONFIG)) {
             lock.undo();
@@ -55,11 +56,11 @@ impl RunFolder {
         Ok(RunFolder { path, config, resume_from: None, is_new: true, lock })
     }
 
-    /// Opens a run to continue it: `target` is its folder, or a checkpoint in it to continue from.
-    /// A run that was killed before its first checkpoint begins again.
+    /// Opens a run to resume it. `target` is its folder, or the checkpoint in it to resume from. A run
+    /// without a checkpoint starts again.
     ///
     /// # Errors
-    /// If the target is no run, another process trains in it, or its configuration is damaged.
+    /// If the target is not a run, another process trains in it, or its configuration is damaged.
     pub fn resume(target: &Path) -> Result<RunFolder, RunError> {
         let (path, resume_from) = if target.is_file() {
             (folder_of(target), Some(target.to_owned()))
@@ -83,7 +84,7 @@ impl RunFolder {
     /// # Errors
     /// If there is none.
     pub fn newest(runs: &Path) -> Result<PathBuf, RunError> {
-        let begun = |run: &PathBuf| -> io::Result<SystemTime> {
+        let started = |run: &PathBuf| -> io::Result<SystemTime> {
             fs::metadata(run.join(CONFIG))?.modified()
         };
         let entries = match fs::read_dir(runs) {
@@ -94,7 +95,7 @@ impl RunFolder {
         };
         entries
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter_map(|run| Some((begun(&run).ok()?, run)))
+            .filter_map(|run| Some((started(&run).ok()?, run)))
             .max()
             .map(|(_, run)| run)
             .ok_or_else(|| RunError::NoRuns(runs.to_owned()))
@@ -110,23 +111,23 @@ impl RunFolder {
         &self.config
     }
 
-    /// The checkpoint to continue from, if there is one.
+    /// The checkpoint to resume from, if there is one.
     pub(crate) fn resume_from(&self) -> Option<&Path> {
         self.resume_from.as_deref()
     }
 
-    /// The files that are PyTorch's, and what each of them is: `<arch>_<data>_state_dict.pt` and
+    /// The PyTorch files of a run, each with its format: `<arch>_<data>_state_dict.pt` and
     /// `<arch>_<data>_all.tar`.
     pub(crate) fn torch_files(&self) -> [(PathBuf, SaveFormat); 2] {
         let TrainConfig { arch, data, .. } = &self.config;
-        // A folder of images goes by its own name.
+        // A folder of images has a path as its name.
         let data = Path::new(&data.name).file_stem().unwrap_or_default().to_string_lossy();
         [("state_dict.pt", SaveFormat::StateDict), ("all.tar", SaveFormat::Checkpoint)]
             .map(|(name, format)| (self.path.join(format!("{arch}_{data}_{name}")), format))
     }
 
-    /// Removes a new run that could not begin, with the folders that were made for it. Best
-    /// effort: what stays does no harm.
+    /// Removes a new run that could not start, with the folders that were created for it, as far as
+    /// possible.
     pub fn abandon(&self) {
         if self.is_new && !self.path.join(LAST).exists() {
             let _ = fs::remove_file(self.path.join(CONFIG));
@@ -138,8 +139,8 @@ impl RunFolder {
         }
     }
 
-    /// Writes `metrics.jsonl` anew: it always tells of the epochs that the checkpoint has behind
-    /// it, whenever the process was killed.
+    /// Writes all of `metrics.jsonl`, so that it has the epochs of the checkpoint, whenever an earlier
+    /// process was killed.
     pub(crate) fn write_metrics(&self, history: &[EpochMetrics]) -> io::Result<()> {
         atomic_write(&self.path.join(METRICS), |file| {
             for epoch in history {
@@ -158,9 +159,9 @@ fn folder_of(file: &Path) -> &Path {
     }
 }
 
-/// Refuses a folder that holds a run, under way or not.
+/// Refuses a folder that has a run.
 fn refuse_run(folder: &Path) -> Result<(), RunError> {
-    // A link that leads nowhere is something as well.
+    // A dangling link counts too.
     let is_there = |name: &&str| folder.join(name).symlink_metadata().is_ok();
     if ![CONFIG, METRICS, RUN_INFO, LAST, BEST].iter().any(is_there) {
         return Ok(());
@@ -169,7 +170,7 @@ fn refuse_run(folder: &Path) -> Result<(), RunError> {
     Err(error(folder.to_owned()))
 }
 
-/// Removes what a killed process was writing.
+/// Removes the temporary files of a killed process.
 fn remove_temporary(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_run_is_refused() {
+    fn other_folders_are_refused() {
         let runs = tempfile::tempdir().unwrap();
         assert!(matches!(RunFolder::resume(runs.path()), Err(RunError::NotARun(_))));
         assert!(matches!(RunFolder::resume(&runs.path().join("x")), Err(RunError::NotARun(_))));
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_cannot_begin_leaves_no_folder() {
+    fn a_run_that_cannot_start_leaves_no_folder() {
         let runs = tempfile::tempdir().unwrap();
         let path = runs.path().join("run");
         let mut config = sample();
@@ -252,14 +253,14 @@ mod tests {
         let path = runs.path().join("deep/run");
         RunFolder::create(&path, &sample()).unwrap().abandon();
         assert!(!runs.path().join("deep").exists());
-        // Nor does it take what was there before.
+        // A folder that existed before stays.
         fs::create_dir_all(&path).unwrap();
         fs::write(path.join(LOG), b"a diary").unwrap();
         RunFolder::create(&path, &sample()).unwrap().abandon();
         assert_eq!(names(&path), [LOG]);
         drop(RunFolder::create(&path, &sample()).unwrap());
         RunFolder::resume(&path).unwrap().abandon();
-        assert!(path.join(CONFIG).exists(), "a run that has begun stays");
+        assert!(path.join(CONFIG).exists(), "an existing run stays");
     }
 
     fn names(folder: &Path) -> Vec<std::ffi::OsString> {
@@ -272,7 +273,7 @@ mod tests {
         let path = runs.path().join("deep/run");
         RunFolder::examine(&path).unwrap();
         assert!(!runs.path().join("deep").exists());
-        // Somebody's folder, with a file that a run would overwrite.
+        // A user's folder, with a file that a run would overwrite.
         fs::create_dir_all(&path).unwrap();
         RunFolder::examine(&path).unwrap();
         fs::write(path.join(".lock"), b"mine").unwrap();
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_run_is_the_last_begun() {
+    fn the_newest_run_is_the_last_started() {
         let runs = tempfile::tempdir().unwrap();
         fs::create_dir(runs.path().join("z-empty")).unwrap();
         for (name, age) in [("b", 30), ("a", 10), ("c", 20)] {
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn resuming_sweeps_up_after_a_kill() {
+    fn resuming_removes_temporary_files() {
         let runs = tempfile::tempdir().unwrap();
         let path = runs.path().join("run");
         drop(RunFolder::create(&path, &sample()).unwrap());

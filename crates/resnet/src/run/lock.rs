@@ -1,4 +1,4 @@
-//! One process at a time trains in a run folder.
+//! Locks a run folder, in which only one process may train.
 
 use std::{
     fs, io,
@@ -9,25 +9,25 @@ use resnet_formats::{Lock, is_locked, lock};
 
 use super::RunError;
 
-/// Locked by the process that trains; the system unlocks it however that process ends.
+/// The process that trains holds a lock on this file. The system releases it when the process ends.
 const LOCK: &str = ".lock";
 
-/// Whether a process trains in a run folder.
+/// Whether a process is training in a run folder.
 pub fn is_training(folder: &Path) -> bool {
     is_locked(&folder.join(LOCK))
 }
 
-/// A folder that no other process trains in while this lives.
+/// A folder that is locked until this is dropped.
 #[derive(Debug)]
 pub(super) struct LockedFolder {
     path: PathBuf,
-    /// The folders that were made for it, the innermost first.
+    /// The folders that were created for it, the innermost first.
     made: Vec<PathBuf>,
     lock: Lock,
 }
 
 impl LockedFolder {
-    /// Locks a folder, which is made if need be.
+    /// Locks a folder, and creates it if necessary.
     pub(super) fn new(path: &Path) -> Result<Self, RunError> {
         let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
         let made: Vec<_> = path.ancestors().take_while(missing).map(Path::to_owned).collect();
@@ -43,8 +43,8 @@ impl LockedFolder {
         }
     }
 
-    /// Leaves nothing of what was made, where the system lets it. A lock is empty: a file of its
-    /// name with something in it is the user's.
+    /// Removes what was created, as far as possible. A lock file is empty: a file of this name with
+    /// contents is the user's.
     pub(super) fn undo(&self) {
         if self.lock.file().metadata().is_ok_and(|lock| lock.len() == 0) {
             let _ = fs::remove_file(self.path.join(LOCK));

@@ -1,4 +1,4 @@
-//! The model that a run came to.
+//! The model of a run.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use crate::{
     models::Arch,
 };
 
-/// Reads what [`Model::load`] reads, or the model of a run folder: its `best`, or `last` where there
-/// was no validation set to choose on.
+/// Loads a model as [`Model::load`] does, or that of a run folder: its `best` checkpoint if the run
+/// has a validation set, else `last`.
 ///
 /// # Errors
 /// As [`Model::load`], and if the run has no checkpoint or its configuration is damaged.
@@ -22,7 +22,7 @@ pub fn load_model(path: &Path, arch: Option<Arch>) -> Result<Model, RunError> {
     }
 }
 
-/// The checkpoint that stands for a run.
+/// The checkpoint to use of a run.
 fn checkpoint_of(folder: &Path) -> Result<PathBuf, RunError> {
     let (best, last) = (folder.join(BEST), folder.join(LAST));
     if best.is_file() && TrainConfig::read(&folder.join(CONFIG))?.data.validation > 0 {
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn best_stands_for_a_run_only_where_it_was_chosen_on_a_validation_set() {
+    fn best_is_used_only_if_it_was_chosen_on_a_validation_set() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path();
         let error = checkpoint_of(run).unwrap_err().to_string();

@@ -1,16 +1,16 @@
-//! Files of a run folder.
+//! Names of the files of a run folder.
 
 /// The configuration of a run.
 pub const CONFIG: &str = "config.toml";
-/// A line of JSON an epoch.
+/// The metrics: one line of JSON per epoch.
 pub const METRICS: &str = "metrics.jsonl";
-/// Where and when it was trained.
+/// Where and when the run was trained.
 pub const RUN_INFO: &str = "run.json";
-/// What was told while it ran.
+/// The text log.
 pub const LOG: &str = "log.txt";
-/// Event files for TensorBoard, where they are asked for.
+/// The folder of event files for TensorBoard, if requested.
 pub const TENSORBOARD: &str = "tensorboard";
 /// The newest checkpoint.
 pub const LAST: &str = "last.safetensors";
-/// The checkpoint of the highest accuracy.
+/// The checkpoint with the highest accuracy.
 pub const BEST: &str = "best.safetensors";

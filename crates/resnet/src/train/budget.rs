@@ -1,30 +1,30 @@
-//! Fits a run to a time budget.
+//! Fits the length of a run to a time budget.
 
 use std::time::{Duration, Instant};
 
-use super::{StopFlag, TrainError, state::beginning, trainer::Trainer};
+use super::{StopFlag, TrainError, state::initial_state, trainer::Trainer};
 use crate::{Cpu, config::TrainConfig, data::Dataset, evaluate};
 
-/// Steps are timed for about as long.
+/// Time for which steps are measured, about.
 const TIME_STEPS: Duration = Duration::from_secs(3);
-/// The first steps, which find caches and frequencies cold, do not count.
+/// The first steps are warm-up and do not count.
 const WARM_UP: usize = 2;
-/// No more steps than these are timed.
+/// The most steps to measure.
 const MAX_STEPS: usize = 64;
-/// Evaluation is timed on so many images.
+/// Images on which evaluation is measured.
 const EVALUATED: usize = 3 * evaluate::BATCH;
 
-/// Measured times of a configuration on this machine.
+/// Measured speed of a configuration on this machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speed {
-    /// Seconds of one training step.
+    /// Time of one training step, seconds.
     pub step: f64,
-    /// Seconds of the evaluation after an epoch.
+    /// Time of the evaluation after an epoch, seconds.
     pub epoch_end: f64,
 }
 
 impl Speed {
-    /// Steps that fit into a budget, the ends of their epochs included; at least 1.
+    /// Steps that fit into a time budget, with the evaluations after their epochs; at least 1.
     ///
     /// ```
     /// use std::time::Duration;
@@ -44,8 +44,8 @@ impl Speed {
     }
 }
 
-/// Times a few training steps and evaluation batches of a configuration, on a network that is
-/// thrown away and on a part of the data. Takes some seconds.
+/// Measures a few training steps and evaluation batches of a configuration, on a temporary network
+/// and a part of the data. Takes some seconds.
 ///
 /// # Errors
 /// As [`train`](super::train), before its first step.
@@ -54,7 +54,7 @@ pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed,
     let (config, sample) = sample(config, data);
     let tested = sample.test.len();
     let mut trainer = Trainer::new(&config, sample, cpu, config.init_from.as_deref())?;
-    let mut batches = trainer.batches(&beginning(&config))?;
+    let mut batches = trainer.batches(&initial_state(&config))?;
     let mut times = Vec::new();
     let start = Instant::now();
     while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {
@@ -74,7 +74,7 @@ pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed,
     })
 }
 
-/// As much of the data as is measured on, and a configuration that says so.
+/// The part of the data to measure on, and its configuration.
 fn sample(config: &TrainConfig, data: &Dataset) -> (TrainConfig, Dataset) {
     let mut config = config.clone();
     let train = config.recipe.batch_size.saturating_mul(MAX_STEPS).min(config.data.train_images);

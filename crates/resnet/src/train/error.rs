@@ -1,4 +1,4 @@
-//! Why a run fails, and what can be done.
+//! Errors of training, with advice.
 
 use std::{
     io::{self, ErrorKind},
@@ -16,14 +16,14 @@ use crate::{
     run::{BEST, LAST, RunError, RunFolder},
 };
 
-/// Why a run failed. What it had saved before is kept.
+/// Why a run failed. Its saved files are kept.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TrainError {
     /// The loss, or a weight, is infinite or not a number.
     #[error(
         "training diverged in epoch {epoch}, batch {batch}: its numbers are no longer finite. \
-         Start anew with a learning rate below {lr} (--lr) or a larger batch (--batch-size){}",
+         Start again with a learning rate below {lr} (--lr) or a larger batch (--batch-size){}",
         from(kept.as_deref())
     )]
     Diverged {
@@ -36,38 +36,38 @@ pub enum TrainError {
         /// The last good checkpoint, if there is one.
         kept: Option<PathBuf>,
     },
-    /// The data is not what the configuration says.
+    /// The data is not that of the configuration.
     #[error("{}; load the data that config.toml describes, or start a new run", printable(.0))]
     Data(String),
     /// The validation set would take every training image.
     #[error(transparent)]
     Validation(#[from] DataError),
-    /// The loader has no thread to run on.
+    /// The loader's thread cannot start.
     #[error("cannot start the thread that loads images: {0}; end other programs and try again")]
     Loader(io::Error),
-    /// The network does not fit the images, or not into memory.
+    /// The network does not fit the image size, or into memory.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The file with the first weights cannot be used.
+    /// The file with the initial weights cannot be used.
     #[error(transparent)]
     Init(#[from] RunError),
-    /// The checkpoint to continue from cannot be used.
+    /// The checkpoint to resume from cannot be used.
     #[error("{source}{}", such_as(instead.as_deref()))]
     Resume {
         /// What is wrong with it.
         source: CheckpointError,
-        /// Another checkpoint of the run, where that may help.
+        /// Another checkpoint of the run, if that may help.
         instead: Option<PathBuf>,
     },
     /// A file of the run folder cannot be written.
     #[error(
-        "cannot write {}: {source}; {}, then continue with --resume {}",
+        "cannot write {}: {source}; {}, then resume with --resume {}",
         path.shown(), remedy(source), quoted_path(run)
     )]
     Save {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
         /// The run folder.
         run: PathBuf,
@@ -81,14 +81,14 @@ impl TrainError {
         TrainError::Diverged { epoch, batch, lr: run.config().recipe.lr, kept }
     }
 
-    /// For `map_err`: the checkpoint at `file` of a run cannot be continued from.
+    /// For `map_err`: a run cannot resume from the checkpoint `file`.
     pub(super) fn resume(run: &RunFolder, file: &Path) -> impl FnOnce(CheckpointError) -> Self {
         let best = run.path().join(BEST);
         let instead = Some(best).filter(|best| best != file && best.exists());
         move |source| TrainError::Resume { instead: instead.filter(|_| source.is_damage()), source }
     }
 
-    /// For `map_err`: `path` in a run folder cannot be written.
+    /// For `map_err`: a file of a run folder cannot be written.
     pub(super) fn save(run: &RunFolder, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let (path, run) = (path.to_owned(), run.path().to_owned());
         |source| TrainError::Save { path, source, run }
@@ -111,6 +111,6 @@ fn remedy(error: &io::Error) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "free some space"
         }
-        _ => "see to that",
+        _ => "solve that",
     }
 }

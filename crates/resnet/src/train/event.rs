@@ -1,4 +1,4 @@
-//! What a training run tells its listeners.
+//! Events of a training run.
 
 use std::path::PathBuf;
 
@@ -6,36 +6,36 @@ use crate::metrics::EpochMetrics;
 
 use super::Machine;
 
-/// Something that happened in a run, in the order of the variants.
+/// An event of a run, in the order of the variants.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Training begins, or continues.
+    /// Training starts or resumes.
     Started(Started),
-    /// Something about what the run starts from.
+    /// A message about the run's initial weights.
     Note(String),
-    /// The run goes on with another instruction set: its results will not be equal to the bit to
-    /// those of a run on one of them.
+    /// The run resumes with another instruction set: its results will not be bit-identical to those of
+    /// an uninterrupted run.
     IsaChanged {
-        /// The set so far.
+        /// The instruction set so far.
         before: String,
-        /// The set from now on.
+        /// The instruction set from now on.
         now: String,
     },
     /// A batch was trained on.
     Batch(BatchEvent),
-    /// Images have been evaluated.
+    /// Some images were evaluated.
     Evaluating {
-        /// So many.
+        /// Images evaluated so far.
         done: usize,
-        /// Of so many.
+        /// Images to evaluate.
         images: usize,
     },
-    /// An epoch has ended and was evaluated.
+    /// An epoch ended and was evaluated.
     EpochEnd {
-        /// Its figures.
+        /// Its metrics.
         metrics: EpochMetrics,
-        /// Whether it was better than all before it: on the validation set if there is one, on the
-        /// test set otherwise.
+        /// Whether it is the best epoch so far: by accuracy on the validation set if there is one,
+        /// else on the test set.
         best: bool,
     },
     /// A checkpoint was written.
@@ -43,23 +43,23 @@ pub enum Event {
         /// Its file.
         path: PathBuf,
     },
-    /// The run was asked to stop, and its state is saved.
+    /// The run was stopped, and its state is saved.
     Stopped {
         /// The run folder.
         folder: PathBuf,
-        /// The epoch it is in, from 1.
+        /// The current epoch, from 1.
         epoch: u64,
         /// Batches done in that epoch.
         batch: u64,
     },
     /// The run is complete.
     Finished {
-        /// The last epoch's figures.
+        /// Metrics of the last epoch.
         last: EpochMetrics,
     },
 }
 
-/// What a run is about to do.
+/// A description of the run that starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Started {
     /// The run folder.
@@ -70,31 +70,31 @@ pub struct Started {
     pub data: String,
     /// Name of the recipe.
     pub recipe: String,
-    /// Trainable parameters.
+    /// Number of parameters.
     pub parameters: usize,
-    /// Images trained on.
+    /// Training images.
     pub train_images: usize,
-    /// Images tested on.
+    /// Test images.
     pub test_images: usize,
     /// Images of the validation set, on which `best` is chosen; 0 without one.
     pub validation_images: usize,
-    /// Images a batch: the recipe's, or all where there are fewer.
+    /// Images per batch: the recipe's batch size, or all images if there are fewer.
     pub batch_size: usize,
-    /// Batches an epoch.
+    /// Batches per epoch.
     pub steps_per_epoch: u64,
     /// Batches in the whole run.
     pub total_steps: u64,
-    /// Epochs in the whole run, a started one included.
+    /// Epochs in the whole run, an incomplete last one included.
     pub epochs: u64,
-    /// Batches already done by the run that is continued; 0 for a new one.
+    /// Steps done before; 0 for a new run.
     pub step: u64,
-    /// Figures of the epochs already done.
+    /// Metrics of the epochs done before.
     pub history: Vec<EpochMetrics>,
-    /// What it runs on, and in which numbers.
+    /// The machine and the dtype.
     pub machine: Machine,
 }
 
-/// Figures after one batch.
+/// Metrics after one batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchEvent {
     /// The epoch, from 1.
@@ -105,21 +105,21 @@ pub struct BatchEvent {
     pub batch: u64,
     /// Batches of this epoch.
     pub batches: u64,
-    /// Steps done in the whole run.
+    /// Steps of the run so far.
     pub step: u64,
     /// Steps in the whole run.
     pub total_steps: u64,
-    /// Mean loss an image in the epoch so far.
+    /// Mean loss per image in the epoch so far.
     pub loss: f64,
     /// Accuracy in the epoch so far, percent.
     pub accuracy: f64,
-    /// Mean loss an image of this batch.
+    /// Mean loss per image of this batch.
     pub batch_loss: f64,
     /// Accuracy of this batch, percent.
     pub batch_accuracy: f64,
-    /// Learning rate of this batch's update.
+    /// Learning rate of this step.
     pub learning_rate: f32,
-    /// Images a second in the epoch so far.
+    /// Images per second in the epoch so far.
     pub images_per_second: f64,
 }
 
@@ -128,7 +128,7 @@ pub(super) mod tests {
     use super::*;
     use crate::Dtype;
 
-    /// A run of two epochs, of which so many steps are done.
+    /// A run of two epochs after `step` steps.
     pub(crate) fn started(step: u64) -> Event {
         Event::Started(Started {
             folder: "runs/a".into(),
@@ -150,7 +150,7 @@ pub(super) mod tests {
                 isa: "portable".into(),
                 threads: 2,
                 dtype: Dtype::Fp32,
-                dtype_reason: "portable has no products of bfloat16".into(),
+                dtype_reason: "portable has no native bfloat16 dot products".into(),
             },
         })
     }
@@ -189,7 +189,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn metrics_survive_their_line_of_json() {
+    fn metrics_round_trip_as_json() {
         let line = serde_json::to_string(&epoch()).unwrap();
         assert!(line.contains("\"learning_rate\":0.1,") && !line.contains("validation"), "{line}");
         assert_eq!(serde_json::from_str::<EpochMetrics>(&line).unwrap(), epoch());

@@ -1,4 +1,4 @@
-//! What a run starts from, where that is a file.
+//! The initial weights of a run, from a file.
 
 use std::path::Path;
 
@@ -13,12 +13,12 @@ use crate::{
     run::{RunError, load_model},
 };
 
-/// The first weights of a run, and the optimiser's momentum if that goes on.
+/// The initial weights of a run, and the optimiser's momentum if training resumes.
 #[derive(Debug)]
 pub(super) struct InitialWeights {
     pub(super) network: Network,
     pub(super) momentum: Option<Vec<f32>>,
-    /// What people should know of it.
+    /// Messages for the user.
     pub(super) notes: Vec<String>,
 }
 
@@ -27,21 +27,21 @@ impl InitialWeights {
         InitialWeights { network, momentum: None, notes: Vec::new() }
     }
 
-    /// The weights of a file; and its optimiser's momentum, if the run continues what is in it.
-    /// A head for another number of classes is not taken.
+    /// The weights of a file, and its optimiser's momentum if the run resumes from it. A head for
+    /// another number of classes is not used.
     pub(super) fn from_file(
         file: &Path,
         config: &TrainConfig,
         graph: Graph,
     ) -> Result<InitialWeights, RunError> {
         let model = load_model(file, Some(config.arch))?;
-        let continues = config.continues_after.is_some();
+        let resumes = config.continues_after.is_some();
         let held = model.network.graph().classes();
-        let classes = if continues { graph.classes() } else { held };
+        let classes = if resumes { graph.classes() } else { held };
         model.check_fit(&config.data.name, classes, graph.in_channels())?;
         let mut notes = Vec::new();
         let momentum =
-            if continues { Some(resume_momentum(&model, config, &mut notes)?) } else { None };
+            if resumes { Some(resume_momentum(&model, config, &mut notes)?) } else { None };
         if *model.network.graph() == graph {
             return Ok(InitialWeights { network: model.network, momentum, notes });
         }
@@ -58,15 +58,15 @@ impl InitialWeights {
                 path: model.path,
                 arch: config.arch.to_string(),
                 message: format!(
-                    "its layers are not as wide (conv1 has not {} channels)",
+                    "its layers have another width (conv1 does not have {} channels)",
                     config.arch.width()
                 ),
             };
             return Err(error.into());
         }
         notes.push(format!(
-            "the head ({head}) has {held} classes in {}, and the data {}: it starts from random \
-             values, all else from the file",
+            "the head ({head}) has {held} classes in {}, but the data has {}: it starts from random \
+             values, all other layers from the file",
             file.shown(),
             network.graph().classes()
         ));
@@ -74,7 +74,7 @@ impl InitialWeights {
     }
 }
 
-/// The momentum of a model that training goes on with; notes say what its file has and lacks.
+/// The momentum of a model from which training resumes. Notes state what the file has and lacks.
 fn resume_momentum(
     model: &Model,
     config: &TrainConfig,
@@ -84,23 +84,23 @@ fn resume_momentum(
     let zeros = || vec![0.0; model.network.values().len()];
     let (momentum, mut note) = match &model.optimizer {
         Ok(stored) if stored.momentum.is_empty() => {
-            (zeros(), format!("continuing {file} with its weights; it has no momentum yet"))
+            (zeros(), format!("resuming from {file} with its weights; it has no momentum yet"))
         }
         Ok(stored) => {
             let momentum = model
                 .network
                 .import(&stored.momentum)
                 .map_err(|source| ModelFileError::StateDict { path: model.path.clone(), source })?;
-            (momentum, format!("continuing {file} with its weights and momentum"))
+            (momentum, format!("resuming from {file} with its weights and momentum"))
         }
         Err(why) => (
             zeros(),
-            format!("continuing {file} with its weights; momentum starts at 0, since {why}"),
+            format!("resuming from {file} with its weights; momentum starts at 0, since {why}"),
         ),
     };
     note += &match model.epochs {
         Some(epochs) => format!(", after its {epochs} epochs"),
-        None => "; it does not say how many epochs it has behind it, so the first is 1".to_owned(),
+        None => "; it does not state its epochs, so the first is 1".to_owned(),
     };
     note += &format!(
         ". The learning rate and the order of images are those of recipe {} from there on",
@@ -124,7 +124,7 @@ fn resume_momentum(
             dampening => format!(", dampening {dampening}"),
         };
         notes.push(format!(
-            "the file's optimizer had {}{dampening}; the recipe's {} hold from now on (--momentum, \
+            "the file's optimizer had {}{dampening}; the recipe's settings replace them: {} (--momentum, \
              --weight-decay)",
             text(theirs),
             text(&recipe.sgd)

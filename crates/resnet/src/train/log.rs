@@ -1,4 +1,4 @@
-//! The text log of a run.
+//! The text log of a run (`log.txt`).
 
 use std::{fs::File, io::Write, path::Path};
 
@@ -7,21 +7,20 @@ use resnet_formats::{Shown, brief, open_own, printable, quoted_path};
 use super::{Event, Machine};
 use crate::run::{LOG, RunError};
 
-/// Batches between two lines.
+/// Batches per line.
 const EVERY: u64 = 100;
 
 impl Event {
-    /// The event as text, or nothing where it is not worth a line: batches are told every
-    /// hundredth, as in the walk-through, and evaluation by its result. It is one line, whatever a
-    /// run's names are.
+    /// The event as one line of text, if it has one. Every hundredth batch of an epoch has a line, as in
+    /// the walk-through; progress of evaluation has none.
     pub fn log_line(&self) -> Option<String> {
-        self.told().map(|line| printable(&line).to_string())
+        self.text().map(|line| printable(&line).to_string())
     }
 
-    fn told(&self) -> Option<String> {
+    fn text(&self) -> Option<String> {
         match self {
             Event::Started(s) => {
-                let verb = if s.step == 0 { "training" } else { "continuing" };
+                let verb = if s.step == 0 { "training" } else { "resuming" };
                 let mut line = format!(
                     "{verb} {} ({} parameters) on {}: {} images, {} to test on",
                     s.arch,
@@ -51,9 +50,8 @@ impl Event {
             Event::IsaChanged { before, now } => {
                 let before = brief(before);
                 Some(format!(
-                    "warning: this run was on {before} so far and goes on with {now}: its results \
-                     will not be equal to the bit; RESNET_ISA={before} keeps them so, where this \
-                     machine has it"
+                    "warning: this run used {before} so far and resumes with {now}: its results will \
+                     not be bit-identical; RESNET_ISA={before} keeps them so, if this machine has it"
                 ))
             }
             Event::Batch(b) if b.batch % EVERY == 0 => Some(format!(
@@ -80,7 +78,7 @@ impl Event {
             }
             Event::Saved { path } => Some(format!("saved {}", path.shown())),
             Event::Stopped { folder, epoch, batch } => Some(format!(
-                "stopped in epoch {epoch} after batch {batch}; continue with --resume {}",
+                "stopped in epoch {epoch} after batch {batch}; resume with --resume {}",
                 quoted_path(folder)
             )),
             Event::Finished { last } => {
@@ -100,15 +98,15 @@ impl Log {
     /// Opens `log.txt` of a run folder at its end.
     ///
     /// # Errors
-    /// If the system refuses, or the file is no file of its own (a link, a pipe).
+    /// If the file cannot be opened, or is a link or not a regular file.
     pub fn open(folder: &Path) -> Result<Log, RunError> {
         let path = folder.join(LOG);
         let file = open_own(&path, File::options().append(true).create(true));
         Ok(Log { file: file.map_err(RunError::io("write", &path))? })
     }
 
-    /// Writes an event's line, if it has one. A log that cannot be written does not end a run: a
-    /// full disk is reported by the next checkpoint.
+    /// Writes an event's line, if it has one. Errors are ignored: the next checkpoint reports a full
+    /// disk.
     pub fn write(&mut self, event: &Event) {
         if let Some(line) = event.log_line() {
             let _ = self.file.write_all(format!("{line}\n").as_bytes());
@@ -122,9 +120,9 @@ mod tests {
     use crate::train::event::tests::{batch, started};
 
     #[test]
-    fn every_hundredth_batch_is_told_with_its_own_figures() {
-        let told = (1..=250).filter(|&i| batch(i).log_line().is_some());
-        assert_eq!(told.collect::<Vec<_>>(), [100, 200]);
+    fn every_hundredth_batch_has_a_line_with_its_own_metrics() {
+        let lines = (1..=250).filter(|&i| batch(i).log_line().is_some());
+        assert_eq!(lines.collect::<Vec<_>>(), [100, 200]);
         assert_eq!(
             batch(100).log_line().unwrap(),
             "epoch 1/2 batch 100/250: loss 1.5000, accuracy 50.00%, rate 0.1000, 280 images/s"
@@ -132,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn a_continued_run_says_so() {
+    fn a_resumed_run_has_its_own_line() {
         assert!(started(0).log_line().unwrap().starts_with("training resnet8 (78042 parameters)"));
         let line = started(100).log_line().unwrap();
-        assert!(line.starts_with("continuing resnet8"), "{line}");
+        assert!(line.starts_with("resuming resnet8"), "{line}");
         assert!(
             line.contains("500 steps, 100 of them done; 2 threads, portable; fp32: "),
             "{line}"
@@ -143,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_grows_at_its_end() {
+    fn the_log_is_appended_to() {
         let dir = tempfile::tempdir().unwrap();
         for event in [batch(100), batch(101), Event::Saved { path: "x".into() }] {
             Log::open(dir.path()).unwrap().write(&event);

@@ -1,4 +1,4 @@
-//! What a run computes on.
+//! The machine that a run trains on.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cpu, Dtype};
 
-/// What a run computes on, and in which numbers.
+/// The machine and the dtype of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Model of the processor, where the system tells.
+    /// Model of the processor, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<String>,
     /// Instruction set of the kernels.
     pub isa: String,
     /// Threads of the kernels.
     pub threads: usize,
-    /// How activations are stored.
+    /// Storage type of activations.
     pub dtype: Dtype,
-    /// Why that is fast here or not: `avx2 has no products of bfloat16`.
+    /// Why this dtype is fast here or not: `avx2 has no native bfloat16 dot products`.
     pub dtype_reason: String,
 }
 
@@ -37,10 +37,10 @@ impl Machine {
     }
 }
 
-/// Far behind the first processor of any machine.
+/// The first processor is within these bytes.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// The first processor's model as Linux tells it; ARM's have none there.
+/// The first processor's model, from Linux. There is none for ARM.
 fn cpu_model() -> Option<String> {
     model_name(resnet_formats::open(Path::new("/proc/cpuinfo")).ok()?)
 }

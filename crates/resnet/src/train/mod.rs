@@ -1,4 +1,24 @@
-//! The training loop.
+//! The training loop, and its listeners.
+//!
+//! [`train`](train()) trains in a [run folder](crate::run::RunFolder). It prints nothing: it calls a
+//! listener with each [`Event`]. [`Log`], [`RunInfo`] and [`TensorBoard`] are listeners that write the
+//! run's files.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use resnet::{Cpu, config::TrainConfig, data::{LoadOptions, load}, run::RunFolder};
+//! use resnet::train::{Event, StopFlag, train};
+//!
+//! let config = TrainConfig::read(Path::new("config.toml"))?;
+//! let data = load(&config.data.name, &LoadOptions::default())?;
+//! let run = RunFolder::create(Path::new("runs/mine"), &config)?;
+//! train(&run, data, &Cpu::new(8)?, &StopFlag::new(0), &mut |event| {
+//!     if let Event::EpochEnd { metrics, .. } = event {
+//!         println!("epoch {}: {:.2}%", metrics.epoch, metrics.test_accuracy);
+//!     }
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod budget;
 mod error;
@@ -36,7 +56,7 @@ pub use self::{
     trainer::check_classes,
 };
 use self::{
-    state::{add_batch, beginning, end_epoch},
+    state::{add_batch, end_epoch, initial_state},
     trainer::Trainer,
 };
 pub use crate::metrics::EpochMetrics;
@@ -44,25 +64,24 @@ pub use crate::metrics::EpochMetrics;
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// All steps are done; the figures of the last epoch.
+    /// The run is complete; the metrics of the last epoch.
     Finished(EpochMetrics),
-    /// [`StopFlag`] was set, to this; the state is saved.
+    /// The [`StopFlag`] was set to this value; the state is saved.
     Interrupted(usize),
 }
 
-/// Time between checkpoints within an epoch: what is lost to a kill, at most.
+/// Time between checkpoints within an epoch: the most that a killed process loses.
 const SAVE_EVERY: Duration = Duration::from_secs(300);
 
-/// Trains in a run folder, from its beginning or from where its checkpoint stands.
+/// Trains in a run folder, from the start or from its checkpoint.
 ///
-/// `data` holds every image of `run.config().data`, those of the validation set
-/// among the training images. Events go to `listen`; the
-/// folder's `log.txt` and `run.json` are written by a [`Log`] and [`RunInfo`] that listen.
+/// `data` has every image of `run.config().data`, with those of the validation set among the training
+/// images. `listen` gets all events; a [`Log`] and a [`RunInfo`] that it calls write `log.txt` and
+/// `run.json`.
 ///
 /// # Errors
-/// If training diverges, the data is not what the configuration says, or a file cannot be read or
-/// written. Files that were complete before stay so; a new run that cannot even begin leaves no
-/// folder.
+/// If training diverges, the data is not that of the configuration, or a file cannot be read or
+/// written. Complete files stay complete. A new run that cannot start leaves no folder.
 pub fn train(
     run: &RunFolder,
     data: Dataset,
@@ -80,7 +99,7 @@ pub fn train(
         listen(&Event::IsaChanged { before, now: now.to_owned() });
     }
 
-    let (begun, mut saved) = (state.progress.step, Instant::now());
+    let (first_step, mut saved) = (state.progress.step, Instant::now());
     while state.progress.epoch <= config.epochs() {
         let (_, end) = config.steps_of_epoch(state.progress.epoch);
         let mut batches = trainer.batches(&state)?;
@@ -124,9 +143,9 @@ pub fn train(
         write_metrics(run, &state)?;
         saved = Instant::now();
     }
-    // A checkpoint of another name had nothing left to do: `last` may be damaged, or behind.
+    // A complete run was resumed from another checkpoint: `last` may be damaged or older.
     let last_file = run.path().join(LAST);
-    if state.progress.step == begun && run.resume_from() != Some(&*last_file) {
+    if state.progress.step == first_step && run.resume_from() != Some(&*last_file) {
         save(run, LAST, &trainer, &state, listen)?;
     }
     let last = state.history.pop().expect("a run has at least one epoch");
@@ -134,7 +153,7 @@ pub fn train(
     Ok(Outcome::Finished(last))
 }
 
-/// A trainer where the run stands, and the instruction set that it ran on so far, if it did.
+/// A trainer in the state of the run, and the instruction set of its checkpoint, if any.
 fn prepare<'a>(
     run: &'a RunFolder,
     data: Dataset,
@@ -143,15 +162,15 @@ fn prepare<'a>(
     let config = run.config();
     let Some(file) = run.resume_from() else {
         let trainer = Trainer::new(config, data, cpu, config.init_from.as_deref())?;
-        return Ok((trainer, beginning(config), None));
+        return Ok((trainer, initial_state(config), None));
     };
-    // The first weights do not matter any more: their file may be gone.
+    // The initial weights are not needed: their file may be gone.
     let mut trainer = Trainer::new(config, data, cpu, None)?;
     let (state, isa) = trainer.restore(file).map_err(TrainError::resume(run, file))?;
     Ok((trainer, state, isa))
 }
 
-/// Saves what is done of an epoch.
+/// Saves the state within an epoch.
 fn interrupt(
     run: &RunFolder,
     trainer: &Trainer<'_>,
@@ -165,7 +184,7 @@ fn interrupt(
     Ok(Outcome::Interrupted(stop.load(Relaxed)))
 }
 
-/// Writes a checkpoint, unless there is nothing good to write.
+/// Writes a checkpoint, unless a weight is not finite.
 fn save(
     run: &RunFolder,
     name: &str,
@@ -182,7 +201,7 @@ fn save(
     Ok(())
 }
 
-/// Writes the state dict, and model with optimizer, as PyTorch users have them.
+/// Writes the PyTorch files: state dict, and checkpoint with optimizer.
 fn save_torch(
     run: &RunFolder,
     trainer: &Trainer<'_>,

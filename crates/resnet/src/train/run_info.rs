@@ -1,4 +1,4 @@
-//! `run.json`: where, when and how far a run was trained.
+//! `run.json`: where, when and for how many steps a run was trained.
 
 use std::{
     fmt,
@@ -14,35 +14,35 @@ use thiserror::Error;
 use super::{Event, Machine, Started};
 use crate::run::{LAST, RUN_INFO, RunError};
 
-/// A stretch of a run that one process trained.
+/// The part of a run that one process trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
-    /// When it began.
+    /// When it started.
     pub started: Time,
-    /// When it ended. Nothing if it goes on, failed or was killed.
+    /// When it ended. None if it still runs, failed or was killed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Time>,
-    /// How it ended. Nothing if it goes on, failed or was killed.
+    /// How it ended. None if it still runs, failed or was killed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Ending>,
-    /// Steps of the run that were done before it.
+    /// Steps of the run before it.
     pub from_step: u64,
-    /// Steps of the run that were done when it last saved.
+    /// Steps of the run when it last saved a checkpoint.
     pub to_step: u64,
-    /// What it ran on.
+    /// The machine and the dtype.
     #[serde(flatten)]
     pub machine: Machine,
-    /// Version of the program.
+    /// Version of the library.
     pub version: String,
 }
 
-/// How a stretch of training ended in good order.
+/// How a segment ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The run is complete.
     Finished,
-    /// It was asked to stop, and its state was saved.
+    /// The run was stopped, and its state was saved.
     Interrupted,
 }
 
@@ -60,42 +60,42 @@ impl Segment {
     }
 }
 
-/// What `run.json` holds.
+/// The contents of `run.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Content {
     segments: Vec<Segment>,
 }
 
-/// Keeps a run's `run.json`: a segment more for each process that trains it.
+/// Writes a run's `run.json`, which has a [segment](Segment) for each process that trains the run.
 #[derive(Debug)]
 pub struct RunInfo {
     path: PathBuf,
     content: Content,
-    /// Whether the last segment is of this process.
+    /// Whether the last segment is that of this process.
     begun: bool,
-    /// Steps done.
+    /// Steps so far.
     step: u64,
 }
 
 impl RunInfo {
-    /// For a run folder, going on from the segments that are there.
+    /// The `run.json` of a folder, with its present segments.
     ///
     /// # Errors
-    /// If its `run.json` cannot be read: [`RunInfo::empty`] does without.
+    /// If it cannot be read; use [`RunInfo::empty`] then.
     pub fn open(folder: &Path) -> Result<RunInfo, RunInfoError> {
         let segments = segments(folder)?.unwrap_or_default();
         Ok(RunInfo { content: Content { segments }, ..RunInfo::empty(folder) })
     }
 
-    /// For a run folder, without what its `run.json` says so far.
+    /// The `run.json` of a folder, without its present segments.
     pub fn empty(folder: &Path) -> RunInfo {
         RunInfo { path: folder.join(RUN_INFO), content: Content::default(), begun: false, step: 0 }
     }
 
-    /// Writes what an event tells. A run that is complete already gets no segment.
+    /// Updates the file after an event. A complete run gets no segment.
     ///
     /// # Errors
-    /// If the system refuses; the file stays as it was.
+    /// If the file cannot be written; it is unchanged then.
     pub fn write(&mut self, event: &Event) -> Result<(), RunError> {
         if let Event::Started(run) = event
             && run.history.last().is_none_or(|last| last.epoch < run.epochs)
@@ -134,14 +134,14 @@ impl RunInfo {
     }
 }
 
-/// Far beyond the segments of any run.
+/// Far more than the segments of any run need.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// The segments that a run folder's `run.json` tells of, in order; nothing if there is no such
-/// file, as in folders of earlier versions.
+/// The segments in a run folder's `run.json`, in order. None if there is no such file, as in folders of
+/// early versions.
 ///
 /// # Errors
-/// If the file cannot be read, or is no such file.
+/// If the file cannot be read, or is not a valid `run.json`.
 pub fn segments(folder: &Path) -> Result<Option<Vec<Segment>>, RunInfoError> {
     let path = folder.join(RUN_INFO);
     let error = |message| Err(RunInfoError { path: path.clone(), message });
@@ -152,21 +152,21 @@ pub fn segments(folder: &Path) -> Result<Option<Vec<Segment>>, RunInfoError> {
     };
     match serde_json::from_slice::<Content>(&bytes) {
         Ok(content) => Ok(Some(content.segments)),
-        Err(e) => error(format!("is damaged: {}; mend it or take it out", brief(&e.to_string()))),
+        Err(e) => error(format!("is damaged: {}; repair or remove it", brief(&e.to_string()))),
     }
 }
 
-/// A `run.json` that cannot be used.
+/// Why a `run.json` cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{} {message}", path.shown())]
 pub struct RunInfoError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// What is wrong.
     pub message: String,
 }
 
-/// A moment, to the second: `2026-11-24T15:11:05Z`.
+/// A time in RFC 3339, in seconds: `2026-11-24T15:11:05Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Time(SystemTime);
@@ -207,7 +207,7 @@ mod tests {
         train::event::tests::{batch, epoch, started},
     };
 
-    /// What a process tells that trains so far, and saves.
+    /// The events of a process that trains from one step to another, and saves.
     fn train(info: &mut RunInfo, from: u64, to: u64) {
         info.write(&started(from)).unwrap();
         for step in from + 1..=to {
@@ -249,9 +249,9 @@ mod tests {
         info.write(&Event::Finished { last: epoch() }).unwrap();
 
         let segments = segments(dir.path()).unwrap().unwrap();
-        let told: Vec<_> = segments.iter().map(|s| (s.from_step, s.to_step, s.outcome)).collect();
+        let found: Vec<_> = segments.iter().map(|s| (s.from_step, s.to_step, s.outcome)).collect();
         let (stopped, done) = (Some(Ending::Interrupted), Some(Ending::Finished));
-        assert_eq!(told, [(0, 3, stopped), (3, 7, None), (7, 500, done), (500, 500, done)]);
+        assert_eq!(found, [(0, 3, stopped), (3, 7, None), (7, 500, done), (500, 500, done)]);
         let Event::Started(run) = started(0) else { unreachable!() };
         for segment in &segments {
             assert_eq!(segment.machine, run.machine);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_find_plain_fields() {
+    fn the_json_has_flat_segments() {
         let dir = tempfile::tempdir().unwrap();
         RunInfo::empty(dir.path()).write(&started(2)).unwrap();
         let text = fs::read_to_string(dir.path().join(RUN_INFO)).unwrap();
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named_and_begun_anew() {
+    fn damage_is_an_error_and_can_be_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(RUN_INFO);
         RunInfo::empty(dir.path()).write(&started(0)).unwrap();

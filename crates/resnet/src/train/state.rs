@@ -1,4 +1,4 @@
-//! How a run's state moves: from its beginning, batch by batch and epoch by epoch.
+//! Updates the state of a run: at its start, after a batch, and after an epoch.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::{
     metrics::{EpochMetrics, State},
 };
 
-/// The beginning of a run.
-pub(super) fn beginning(config: &TrainConfig) -> State {
+/// The state at the start of a run.
+pub(super) fn initial_state(config: &TrainConfig) -> State {
     let epoch = config.first_epoch();
     let (step, _) = config.steps_of_epoch(epoch);
     State::new(epoch, step)
 }
 
-/// Counts a batch that was trained on.
+/// Adds a training batch.
 pub(super) fn add_batch(
     state: &mut State,
     config: &TrainConfig,
@@ -44,7 +44,7 @@ pub(super) fn add_batch(
     }
 }
 
-/// Closes an epoch by its evaluation and returns its figures.
+/// Ends an epoch with its evaluation, and returns its metrics.
 pub(super) fn end_epoch(
     state: &mut State,
     config: &TrainConfig,
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::{config::tests::sample, evaluate::Accumulator};
 
-    /// Both classes of the sample once, the first recognised.
+    /// One image of each class, of which the first is classified correctly.
     fn half_right() -> Accumulator {
         let mut accumulator = Accumulator::new(2);
         accumulator.add(&[1.0, 0.0], 0);
@@ -86,9 +86,9 @@ mod tests {
         add_batch(state, &sample(), result, images, Duration::from_millis(100))
     }
 
-    /// One batch into the second epoch of the sample, whose epochs have three.
+    /// After one batch of the sample's second epoch. Its epochs have three.
     fn state() -> State {
-        let mut state = beginning(&sample());
+        let mut state = initial_state(&sample());
         for (loss, correct, images) in [(0.1, 1, 4), (0.2, 2, 4), (0.7, 0, 2)] {
             add(&mut state, loss, correct, images);
         }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_tells_its_own_figures_and_the_epochs() {
+    fn a_batch_has_its_own_metrics_and_the_epochs() {
         let mut state = state();
         let b = add(&mut state, 0.5, 0, 4);
         assert_eq!((b.epoch, b.epochs, b.batch, b.batches), (2, 3, 2, 3));

@@ -1,7 +1,7 @@
-//! How a run is asked to stop.
+//! The flag that stops a run.
 
 use std::sync::atomic::AtomicUsize;
 
-/// Asks a run to stop: anything but 0 (the signal's number, by custom) stops it after the batch
-/// under way. `signal_hook::flag::register_usize` sets one.
+/// Stops a run after the current batch when it is not 0; by convention it is the signal's number.
+/// `signal_hook::flag::register_usize` sets it.
 pub type StopFlag = AtomicUsize;

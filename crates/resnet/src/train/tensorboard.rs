@@ -1,4 +1,4 @@
-//! Event files for TensorBoard.
+//! Writes a run's event files for TensorBoard.
 
 use std::{io, path::PathBuf};
 
@@ -6,7 +6,7 @@ use resnet_formats::{
     brief, printable,
     tensorboard::{
         Event::{Restart, Values},
-        EventFile, SETTINGS, Setting, Value,
+        EventFile, HPARAMS, HParam, Value,
     },
 };
 
@@ -17,12 +17,12 @@ use crate::{
     run::{RunError, RunFolder, TENSORBOARD},
 };
 
-/// Points of a curve by batches: TensorBoard draws no more of them unless it is told to.
+/// Points of a curve of batches: TensorBoard draws no more by default.
 const POINTS: u64 = 1000;
 
 /// Writes the curves of a run into `tensorboard` in its folder, for TensorBoard.
 ///
-/// Figures of an epoch stand at the step that ended it: `Loss/train`, `Loss/test`,
+/// Metrics of an epoch are at its last step: `Loss/train`, `Loss/test`,
 /// `Accuracy/train`, `Accuracy/test` (percent), `Loss/validation` and `Accuracy/validation` where
 /// there is a validation set, `LearningRate`, `Throughput/images_per_second`. `Batch/loss`,
 /// `Batch/accuracy` and `Batch/learning_rate` are those of single batches, a thousand in a run. A
@@ -35,17 +35,16 @@ pub struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// For a run; nothing is written before it begins.
+    /// A writer for a run. It writes nothing before the run starts.
     pub fn new(run: &RunFolder) -> TensorBoard {
         let folder = run.path().join(TENSORBOARD);
         TensorBoard { folder, config: run.config().clone(), file: None }
     }
 
-    /// Writes what an event tells, at once.
+    /// Writes an event, without buffering.
     ///
     /// # Errors
-    /// If the system refuses; nothing should be written after that, since no reader gets beyond
-    /// half a record.
+    /// If the file cannot be written. Write nothing more then: readers stop at an incomplete record.
     pub fn write(&mut self, event: &Event) -> Result<(), RunError> {
         let result = match event {
             Event::Started(run) => self.begin(run),
@@ -60,7 +59,7 @@ impl TensorBoard {
         result.map_err(RunError::io("write", &self.folder))
     }
 
-    /// Begins a file. The first of a run has its configuration and the epochs before it.
+    /// Starts a file. The first one of a run has its configuration and the epochs so far.
     fn begin(&mut self, run: &Started) -> io::Result<()> {
         let first = !EventFile::exists_in(&self.folder)?;
         let file = self.file.insert(EventFile::create(&self.folder)?);
@@ -69,12 +68,12 @@ impl TensorBoard {
             return Ok(());
         }
         let config = toml::to_string(&self.config).map_err(io::Error::other)?;
-        // Indented by four, Markdown takes it for code.
+        // Four spaces make it a code block in Markdown.
         let config: String =
             config.lines().map(|line| format!("    {}\n", printable(line))).collect();
         let names = Names::of(&self.config);
-        let settings = settings(&self.config, &names);
-        let about = [("config", Value::Text(&config)), (SETTINGS, Value::Settings(&settings))];
+        let hparams = hparams(&self.config, &names);
+        let about = [("config", Value::Text(&config)), (HPARAMS, Value::HParams(&hparams))];
         file.write(0, Values(&about))?;
         run.history.iter().try_for_each(|e| file.write(e.step, Values(&epoch_values(e))))
     }
@@ -108,7 +107,7 @@ fn epoch_values(m: &EpochMetrics) -> Vec<(&'static str, Value<'static>)> {
     .collect()
 }
 
-/// Settings that are no numbers, as text that can be shown.
+/// The hyperparameters that are text, printable.
 struct Names {
     arch: String,
     data: String,
@@ -128,22 +127,22 @@ impl Names {
     }
 }
 
-/// What runs are compared by.
-fn settings<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, Setting<'a>); 11] {
+/// The hyperparameters by which runs are compared.
+fn hparams<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, HParam<'a>); 11] {
     let recipe = &config.recipe;
     // The decimals of the command line.
-    let decimal = |x: f32| Setting::Number(x.to_string().parse().unwrap_or(f64::from(x)));
+    let decimal = |x: f32| HParam::Number(x.to_string().parse().unwrap_or(f64::from(x)));
     [
-        ("arch", Setting::Name(&names.arch)),
-        ("data", Setting::Name(&names.data)),
-        ("recipe", Setting::Name(&names.recipe)),
-        ("dtype", Setting::Name(&names.dtype)),
-        ("epochs", Setting::Number(config.epochs() as f64)),
-        ("batch_size", Setting::Number(recipe.batch_size as f64)),
-        ("lr", Setting::Number(recipe.lr)),
+        ("arch", HParam::Name(&names.arch)),
+        ("data", HParam::Name(&names.data)),
+        ("recipe", HParam::Name(&names.recipe)),
+        ("dtype", HParam::Name(&names.dtype)),
+        ("epochs", HParam::Number(config.epochs() as f64)),
+        ("batch_size", HParam::Number(recipe.batch_size as f64)),
+        ("lr", HParam::Number(recipe.lr)),
         ("momentum", decimal(recipe.sgd.momentum)),
         ("weight_decay", decimal(recipe.sgd.weight_decay)),
         ("label_smoothing", decimal(recipe.label_smoothing)),
-        ("seed", Setting::Number(config.seed as f64)),
+        ("seed", HParam::Number(config.seed as f64)),
     ]
 }

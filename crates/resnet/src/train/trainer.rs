@@ -1,4 +1,4 @@
-//! What a run needs for a step: network, optimiser, plans and data.
+//! The trainer: engine and data of a run.
 
 use std::{
     io,
@@ -27,14 +27,14 @@ pub(super) struct Trainer<'a> {
     loader: Loader,
     validation: Images,
     test: Images,
-    /// About what it starts from.
+    /// Messages about the initial weights.
     notes: Vec<String>,
 }
 
-/// An evaluation after an epoch.
+/// The evaluation after an epoch.
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluated {
-    /// On the test images.
+    /// On the test set.
     pub(crate) test: Accumulator,
     /// On the validation set, if there is one.
     pub(crate) validation: Option<Accumulator>,
@@ -93,8 +93,8 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Takes network and optimiser from a checkpoint of the run; returns where it stands, and the
-    /// instruction set that it was on.
+    /// Loads network and optimiser from a checkpoint of the run. Returns the run's state, and the
+    /// instruction set that it was trained with.
     pub(super) fn restore(
         &mut self,
         file: &Path,
@@ -105,7 +105,7 @@ impl<'a> Trainer<'a> {
         Ok((state, isa))
     }
 
-    /// The batches that are left of the epoch under way.
+    /// The remaining batches of the current epoch.
     pub(super) fn batches(&self, state: &State) -> Result<Epoch, TrainError> {
         let Progress { epoch, batch, .. } = state.progress;
         self.loader.epoch(epoch, batch as usize).map_err(TrainError::Loader)
@@ -121,7 +121,7 @@ impl<'a> Trainer<'a> {
         result
     }
 
-    /// Loss and accuracy on the test and the validation set, or nothing if asked to stop.
+    /// Evaluates the test and the validation set; none if stopped.
     pub(super) fn evaluate(
         &mut self,
         stop: &StopFlag,
@@ -149,7 +149,7 @@ impl<'a> Trainer<'a> {
         Some(Evaluated { test, validation })
     }
 
-    /// Whether every weight is a number.
+    /// Whether all weights are finite.
     pub(super) fn is_finite(&self) -> bool {
         self.engine.store().0.values().iter().all(|value| value.is_finite())
     }
@@ -161,19 +161,19 @@ impl<'a> Trainer<'a> {
         checkpoint::save(path, self.config, network, momentum, state, isa)
     }
 
-    /// The network with all that PyTorch's files of it can say.
+    /// The model that the PyTorch files are written from.
     pub(super) fn torch_model(&self, state: &State) -> Model {
         let isa = self.cpu.isa().name();
         let (network, momentum) = self.engine.store();
         checkpoint::torch_model(self.config, network, momentum, state, isa)
     }
 
-    /// About what it starts from, for people to know.
+    /// Messages about the initial weights.
     pub(super) fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// What the run is about to do.
+    /// A description of the run.
     pub(super) fn started(&self, folder: &Path, state: &State) -> Started {
         let config = self.config;
         let train_images = self.loader.images().len();
@@ -197,11 +197,11 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// The classes of the data set that a run is of must be those of its configuration. They are known
-/// before the data is there.
+/// Checks that the classes of a data set are those of a run's configuration. They are known before the
+/// data is loaded.
 ///
 /// # Errors
-/// [`TrainError::Data`] where they are others.
+/// [`TrainError::Data`] if they differ.
 pub fn check_classes(config: &TrainConfig, classes: &[impl AsRef<str>]) -> Result<(), TrainError> {
     let TrainConfig { data: DataConfig { name, classes: expected, .. }, .. } = config;
     if classes.iter().map(AsRef::as_ref).eq(expected.iter().map(String::as_str)) {
@@ -211,7 +211,7 @@ pub fn check_classes(config: &TrainConfig, classes: &[impl AsRef<str>]) -> Resul
     Err(TrainError::Data(format!("{name}: {message}")))
 }
 
-/// The data must be what the configuration says, whoever loaded it.
+/// Checks that the data is that of the configuration.
 fn check_data(
     config: &TrainConfig,
     classes: &[String],
@@ -224,7 +224,9 @@ fn check_data(
     check_classes(config, classes)?;
     if train.len() != expected.train_images {
         let (found, expected) = (train.len(), expected.train_images);
-        return error(format!("it has {found} images to train on, the configuration {expected}"));
+        return error(format!(
+            "it has {found} training images, but the configuration has {expected}"
+        ));
     }
     for (what, images) in [("training", train), ("test", test), ("validation", validation)] {
         if images.is_empty() && what != "validation" {
@@ -241,7 +243,7 @@ fn check_data(
             return error(format!("its {what} images lack pixels"));
         }
         if let Some(label) = images.labels.iter().find(|&&label| label as usize >= classes.len()) {
-            return error(format!("label {label} of its {what} images is no class"));
+            return error(format!("label {label} of its {what} images is not a class"));
         }
     }
     Ok(())

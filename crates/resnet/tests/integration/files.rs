@@ -221,7 +221,7 @@ fn a_strangers_net_goes_through_every_form() {
         // A file that names its architecture is not taken for the twin.
         let twin = Model::load(&place(file), "plain20".parse().ok());
         assert_eq!(twin.is_err(), names_arch(file), "{file}");
-        let expected = "holds resnet20, not plain20";
+        let expected = "is a resnet20, not a plain20";
         assert!(twin.map_or_else(|e| e.to_string().contains(expected), |_| true), "{file}");
     }
     let plain = Model::load(&pretrained(), "plain20".parse().ok()).unwrap();

@@ -253,7 +253,7 @@ fn a_run_is_a_model() {
         assert!(saved.contains(&tensor), "{}", tensor.0);
     }
     let other = load_model(&folder, Some("resnet20".parse().unwrap())).unwrap_err();
-    assert!(other.to_string().contains("holds resnet8, not resnet20"), "{other}");
+    assert!(other.to_string().contains("is a resnet8, not a resnet20"), "{other}");
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_run_that_cannot_begin_leaves_no_folder() {
     let mut fewer = dataset();
     fewer.train.limit(30);
     let error = failure(&run_folder, fewer);
-    assert!(error.contains("26 images to train on, the configuration 40"), "{error}");
+    assert!(error.contains("26 training images, but the configuration has 40"), "{error}");
     assert!(!runs.path().join("deep").exists());
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Held {
     args: String,
     child: Child,
     /// Its stderr so far.
-    said: String,
+    output: String,
     stderr: BufReader<ChildStderr>,
     /// The other end of its stdout.
     stdout: UnixStream,
@@ -29,12 +29,12 @@ impl Held {
         command.arg("--json").stdout(OwnedFd::from(theirs)).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary runs");
         let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut said = String::new();
-        while !said.lines().last().unwrap_or_default().contains(": train loss ") {
-            let read = stderr.read_line(&mut said).expect("UTF-8");
-            assert!(read > 0, "it ended before an epoch did: {said}");
+        let mut output = String::new();
+        while !output.lines().last().unwrap_or_default().contains(": train loss ") {
+            let read = stderr.read_line(&mut output).expect("UTF-8");
+            assert!(read > 0, "it ended before an epoch did: {output}");
         }
-        Held { args: args.join(" "), child, said, stderr, stdout }
+        Held { args: args.join(" "), child, output, stderr, stdout }
     }
 
     /// Sends a signal: `-TERM`, ...
@@ -52,9 +52,14 @@ impl Held {
 
     /// Waits for its end while it stays blocked.
     pub(crate) fn end(mut self) -> Finished {
-        self.stderr.read_to_string(&mut self.said).expect("UTF-8");
+        self.stderr.read_to_string(&mut self.output).expect("UTF-8");
         let status = self.child.wait().expect("it ends");
-        Finished { args: self.args, code: status.code(), stdout: String::new(), stderr: self.said }
+        Finished {
+            args: self.args,
+            code: status.code(),
+            stdout: String::new(),
+            stderr: self.output,
+        }
     }
 }
 

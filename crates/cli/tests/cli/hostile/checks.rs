@@ -84,8 +84,8 @@ fn run(folder: &Folder, case: &Case) -> (Option<i32>, [String; 2], Cost) {
         pause = (pause * 2).min(Duration::from_millis(5));
     };
     let cost = Cost { time: began.elapsed(), kibibytes };
-    let said = streams.map(|path| unstyled(&fs::read(path).unwrap()));
-    (status.code(), said, cost)
+    let output = streams.map(|path| unstyled(&fs::read(path).unwrap()));
+    (status.code(), output, cost)
 }
 
 /// Peak memory of a process so far.

@@ -34,7 +34,7 @@ const CASES: &[Case] = &[
     case("pickle-key", "summary x", SPELLS, |f| {
         f.write("x", legacy(&[b"}", &text(ESCAPES)[..], b"K\x01s"].concat()));
     }),
-    case("pickle-call", "summary x", Says("asks to call"), |f| {
+    case("pickle-call", "summary x", Says("calls "), |f| {
         let call = [b"c", ESCAPES.replace('\n', "").as_bytes(), b"\nx\n)R"].concat();
         f.write("x", legacy(&call));
     }),

@@ -91,7 +91,7 @@ const CASES: &[Case] = &[
     case("header-shape", "summary x", Says("impossible shape"), |f| {
         f.write("x", header("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,0]}}"));
     }),
-    case("header-offset", "summary x", Says("not as many as its shape"), |f| {
+    case("header-offset", "summary x", Says("does not fit its shape"), |f| {
         f.write("x", header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,18446744073709551615]}}"));
     }),
     case("pickle-deep", "summary x", Says("x "), |f| {
@@ -153,7 +153,7 @@ const CASES: &[Case] = &[
         let names = (0..100_000).map(|i| format!("\"{i}\"")).collect::<Vec<_>>().join(",");
         f.config("classes = [", &format!("classes = [{names},"));
     }),
-    case("config-images", RESUME, Says("it has 64 images to train on"), |f| {
+    case("config-images", RESUME, Says("it has 64 training images"), |f| {
         f.begin_again();
         f.config("train_images = 64", "train_images = 9223372036854775807");
     }),

@@ -53,7 +53,7 @@ const CASES: &[Case] = &[
         f.begin_again();
         f.link("run/last.safetensors", "last.safetensors");
     }),
-    case("last-of-others", RESUME, Says("last.safetensors is of no form"), |f| {
+    case("last-of-others", RESUME, Says("last.safetensors has an unknown format"), |f| {
         f.link_out("run/last.safetensors");
     }),
     case("state-dict-link", RESUME, Right, |f| {
@@ -67,7 +67,7 @@ const CASES: &[Case] = &[
     case("config-of-others", RESUME, Says("run/config.toml: line 1 (mine)"), |f| {
         f.link_out("run/config.toml");
     }),
-    case("config-of-a-new-run", NEW, Says("already holds a run"), |f| {
+    case("config-of-a-new-run", NEW, Says("already has a run"), |f| {
         f.dir("new");
         f.link("new/config.toml", "../../outside/new");
     }),
@@ -103,15 +103,15 @@ const CASES: &[Case] = &[
     case("logits-link", "eval run --limit-test 10 --logits x.npy", Right, |f| {
         f.link("x.npy", "results.npy");
     }),
-    case("fetch-link", FETCH, Says(".fetch: it is not a folder of its own"), |f| {
+    case("fetch-link", FETCH, Says(".fetch: it is a link or a file, not a folder"), |f| {
         f.write("../outside/staging/thesis", "mine");
         f.write("../outside/archive.part", "mine");
         f.link("data/cifar-10-batches-bin/.fetch", "../../../outside");
     }),
-    case("fetch-dangling", FETCH, Says(".fetch: it is not a folder of its own"), |f| {
+    case("fetch-dangling", FETCH, Says(".fetch: it is a link or a file, not a folder"), |f| {
         f.link("data/cifar-10-batches-bin/.fetch", "../../../outside/new");
     }),
-    case("fetch-staging-link", FETCH, Says("staging: it is not a folder of its own"), |f| {
+    case("fetch-staging-link", FETCH, Says("staging: it is a link or a file, not a folder"), |f| {
         f.link("data/cifar-10-batches-bin/.fetch/staging", "../../../../outside");
     }),
     case("data-elsewhere", RESUME, Says("cifar10 is not in ../outside/new, the"), |f| {
@@ -129,7 +129,7 @@ const CASES: &[Case] = &[
     case(
         "fetch-by-eval",
         "eval demo --quiet",
-        Says(".fetch: it is not a folder of its own"),
+        Says(".fetch: it is a link or a file, not a folder"),
         |f| {
             f.link("data/cifar-10-batches-bin/.fetch", "../../../outside");
         },

@@ -1,4 +1,4 @@
-//! The instructions that put values together.
+//! Instructions that build containers and objects.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Machine<'_, '_> {
-    /// Runs one of them.
+    /// Runs an instruction.
     pub(super) fn build(&mut self, code: u8) -> Result<()> {
         match code {
             b']' => self.push(Value::List(Vec::new())),
@@ -78,7 +78,7 @@ impl Machine<'_, '_> {
                 let (args, function) = (self.pop()?, self.pop()?);
                 self.call(function, args)
             }
-            // Protocol 0 and 1 make objects of classes by calling them.
+            // Protocols 0 and 1 create objects by calling their class.
             b'i' => {
                 let (module, name) = (self.input.line()?, self.input.line()?);
                 let items = self.pop_mark()?;
@@ -113,7 +113,7 @@ impl Machine<'_, '_> {
                     Value::Record(record) => record.state = Some(state),
                     // The attributes of a container (`_metadata` of a state dict).
                     Value::Dict(_) | Value::List(_) | Value::Set(_) => {}
-                    _ => return Err(damaged("what has no attributes is given some")),
+                    _ => return Err(damaged("attributes are set on something without any")),
                 }
                 Ok(())
             }
@@ -133,16 +133,16 @@ impl Machine<'_, '_> {
         }
     }
 
-    /// What a call results in. No function runs, whichever it is.
+    /// Pushes the result of a call. No function is executed.
     fn call(&mut self, function: Id, args: Id) -> Result<()> {
         let Value::Global(name) = &self.values[function.0 as usize] else {
-            return Err(FormatErrorKind::Call("what is no function by name".into()));
+            return Err(FormatErrorKind::Call("something that is not a named function".into()));
         };
         if !calls::is_listed(name) {
             return Err(FormatErrorKind::Call(name.chars().take(500).collect()));
         }
         let Value::Tuple(items) = &self.values[args.0 as usize] else {
-            return Err(damaged("the arguments of a call are no tuple"));
+            return Err(damaged("the arguments of a call are not a tuple"));
         };
         let first = items.first().copied();
         if calls::RECONSTRUCTORS.contains(&&**name) {
@@ -153,12 +153,12 @@ impl Machine<'_, '_> {
         }
         if calls::ENCODE == &**name {
             let Some(Value::Text(text)) = first.map(|id| &self.values[id.0 as usize]) else {
-                return Err(damaged("what is encoded is no text"));
+                return Err(damaged("an encoded value is not a string"));
             };
             self.budget.take(2 * text.len())?;
             let latin1 = text.chars().map(|c| u8::try_from(u32::from(c)));
             let bytes = latin1.collect::<std::result::Result<_, _>>();
-            let bytes = bytes.map_err(|_| damaged("what is encoded is not Latin 1"))?;
+            let bytes = bytes.map_err(|_| damaged("an encoded string is not Latin 1"))?;
             return self.push(Value::Bytes(Cow::Owned(bytes)));
         }
         let source = first.map(|id| &self.values[id.0 as usize]);
@@ -176,7 +176,7 @@ impl Machine<'_, '_> {
                         let pair = [pair[0], pair[1]];
                         self.extend_pairs(&pair)
                     }
-                    _ => Err(damaged("a dict is made of what are no pairs")),
+                    _ => Err(damaged("a dict is built from items that are not pairs")),
                 })
             }
             Some(Value::Dict(pairs)) if !is_set => {

@@ -182,7 +182,7 @@ fn optimizers_other_than_sgd_are_left_out_with_a_reason() {
         (with_optimizer(&[], dict(&[("lr", float(0.1)), ("params", list(&[]))])), "not SGD's"),
         (
             load(dict(&[("model", weights("a")), ("optim", object("torch.optim.SGD", &[]))])),
-            "'optim' is no optimizer's state dict",
+            "'optim' is not the state dict of an optimizer",
         ),
     ] {
         assert_eq!(checkpoint.optimizer, None);

@@ -30,7 +30,7 @@ fn a_file_that_calls_the_shell_is_refused_by_name() {
             [file(dict(&[("a", one()), ("b", call.clone())]), &[]), legacy(call.clone(), &[])]
         {
             let message = from_bytes(&bytes).unwrap_err().to_string();
-            assert!(message.contains(&format!("asks to call {named},")), "{message}");
+            assert!(message.contains(&format!("calls {named},")), "{message}");
         }
     }
 }

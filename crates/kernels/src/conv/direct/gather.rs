@@ -1,20 +1,30 @@
-//! The kernel of forward and backward-data: a matrix product whose left side is gathered by taps.
+//! Indirect GEMM (Dukhan 2019): the matrix product of the forward pass and of the gradient of the input.
+//! Its left operand is read through an indirection buffer.
 //!
 //! ```text
-//!               panel: 2 vectors of output channels
-//!              ┌────────────┐
-//!        depth │  weights   │  packed [panel][tap][word of the run][2 vectors]
-//!              └────────────┘
-//!   ┌────────┐ ┌────────────┐
-//!   │ inputs │ │ registers  │  MR output pixels x 2 vectors
-//!   └────────┘ └────────────┘
+//!                   B, a panel: 2 vectors of output channels
+//!                  ┌────────────┐
+//!            depth │  weights   │  packed [panel][tap][word of the run][2 vectors]
+//!                  └────────────┘
+//!       ┌────────┐ ┌────────────┐
+//!  A    │ inputs │ │ C          │  a register tile: MR output pixels x 2 vectors
+//!       └────────┘ └────────────┘
 //! ```
 //!
-//! The depth is counted in words of 32 bits: a word of bfloat16 holds the values of two adjacent
-//! channels, and a product of words adds both of theirs.
+//! The depth is counted in 32-bit words. A word of bfloat16 holds two adjacent channels, and a product of
+//! words adds the products of both.
 //!
-//! Loops, outermost first: panel; block of the depth (its weights stay in the L1 cache); tile of
-//! pixels; tap; word of the run. Between blocks of the depth the sums wait in `partial`.
+//! The loops are those of BLIS, in another order. There is no LOOP 5, since an item has all outputs.
+//! LOOP 4 is inside of LOOP 2: sums between blocks of the depth are kept for one panel only, in
+//! `partial`.
+//!
+//! ```text
+//! LOOP 3  pixels, MC: one item of work
+//! LOOP 2  outputs, NR = 2 vectors: a panel of weights
+//! LOOP 4  taps and their words, KC: the panel's block of weights stays in the L1 cache
+//! LOOP 1  pixels, MR: a register tile
+//! -       taps of the block, then words of a tap's run: the micro-kernel
+//! ```
 
 use std::ops::Range;
 
@@ -25,14 +35,14 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Words of a block of the depth, at most: 320 x 2 AVX-512 vectors are 40 KiB of weights, most of
-/// an L1 cache. Of 128 to 320, this is the fastest on Zen 5; it also bounds the length of a sum.
-const DEPTH: usize = 320;
+/// The most words of a block of the depth. 320 x 2 AVX-512 vectors are 40 KiB of weights, most of an L1
+/// cache. Of 128 to 320, this is the fastest on Zen 5. It also bounds the length of a sum.
+const KC: usize = 320;
 
-/// What padding reads: zeros in any scalar type.
-static ZEROS: [f32; DEPTH] = [0.0; DEPTH];
+/// What taps in the padding read: zeros in any scalar type.
+static ZEROS: [f32; KC] = [0.0; KC];
 
-/// One item of work: some consecutive output pixels of one image or several.
+/// An item of work: consecutive output pixels of one image or several.
 pub(super) struct Gather<'a, X, T> {
     pub(super) tables: &'a [IndirectionBuffer],
     /// Packed weights of the tables, one after the other.
@@ -51,7 +61,7 @@ pub(super) struct Gather<'a, X, T> {
     pub(super) first: (usize, usize),
     /// Images that the item covers whole, or else its number of pixels.
     pub(super) extent: Extent,
-    /// What happens to the sums; `residual` is cut to the item's part.
+    /// The epilogue; its `residual` is cut to the item's part.
     pub(super) epilogue: TypedEpilogue<'a, T>,
     /// Sums between blocks of the depth.
     pub(super) partial: &'a mut [f32],
@@ -60,11 +70,11 @@ pub(super) struct Gather<'a, X, T> {
 /// The pixels of an item and their order in tiles.
 #[derive(Clone, Copy)]
 pub(super) enum Extent {
-    /// So many pixels, in memory order.
+    /// So many pixels, in the order of memory.
     Pixels(usize),
-    /// All pixels of so many images. A tile takes the same pixel of several images: on a small
-    /// image most tiles touch its border, and a tap that lies outside for all of a tile is
-    /// skipped (31% of the work of a 3x3 window on 4x4 pixels).
+    /// All pixels of so many images. A tile takes the same pixel of several images. On small images most
+    /// tiles touch the border, and a tap that is in the padding for a whole tile is skipped: 31% of the
+    /// products of a 3x3 window on 4x4 pixels.
     Images(usize),
 }
 
@@ -76,6 +86,7 @@ impl<X: Scalar, T: Scalar> Kernel for Gather<'_, X, T> {
     fn run<V: Vector, const MR: usize>(mut self) {
         let (mut rest, wide) = (self.weights, 2 * V::LANES);
         for table in self.tables {
+            // LOOP 2: panels of NR outputs.
             for channel in (0..self.channels).step_by(wide) {
                 let width = wide.min(self.channels - channel);
                 let (weights, after) = rest.split_at(table.depth() / X::PACK * width);
@@ -107,9 +118,11 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
         let tiles = count.div_ceil(MR);
         let blocks = Blocks::of(table.len(), run);
         assert!(blocks.count < 2 || self.partial.len() >= tiles * MR * NV * V::LANES);
+        // LOOP 4: blocks of the depth.
         for block in 0..blocks.count.max(1) {
             let (taps, ks) = blocks.ranges(block);
             let mut walk = Walk::new(table, self.first, self.extent);
+            // LOOP 1: MR pixels.
             for tile in 0..tiles {
                 let valid = MR.min(count - tile * MR);
                 let place = walk.tile::<MR>(valid);
@@ -144,7 +157,7 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
         }
     }
 
-    /// The rows of the table for a tile.
+    /// The rows of the indirection buffer for a tile.
     #[inline(always)]
     fn rows<const MR: usize>(&self, table: &IndirectionBuffer, place: &Place<MR>) -> Rows<X, MR> {
         let taps = table.len();
@@ -213,7 +226,17 @@ impl<T: Scalar, const MR: usize> Rows<T, MR> {
     }
 }
 
-/// The register tile: `sums[p][v] += inputs[p][k] * weights[k][v]`, for words `k`.
+/// The micro-kernel, of one tap: `sums[p][v] += inputs[p][k] * weights[k][v]`, for words `k` of its run.
+///
+/// ```text
+///                           weights[k]
+///                          ┌─────────┬─────────┐
+///                          │ vector 0│ vector 1│
+///                          └─────────┴─────────┘
+/// k of ─ pixel 0 splat ──▶ ┌─────────┬─────────┐
+/// the    pixel 1 splat ──▶ │    MR x NV sums   │
+/// run         ...          └─────────┴─────────┘
+/// ```
 ///
 /// # Safety
 /// Each input must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
@@ -251,16 +274,16 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// For so many taps of `run` words.
+    /// The blocks of so many taps of `run` words.
     fn of(taps: usize, run: usize) -> Self {
         let depth = (taps, run);
-        if run > DEPTH {
-            let parts = run.div_ceil(DEPTH);
+        if run > KC {
+            let parts = run.div_ceil(KC);
             let part = run.div_ceil(parts);
             return Blocks { count: taps * parts, depth, taps: 1, parts, part };
         }
         // Of equal size, as far as possible.
-        let count = taps.div_ceil((DEPTH / run).max(1));
+        let count = taps.div_ceil((KC / run).max(1));
         let taps = taps.div_ceil(count.max(1));
         Blocks { count, depth, taps, parts: 1, part: run }
     }
@@ -285,7 +308,7 @@ struct Walk {
     pixel: usize,
     pixels: usize,
     first_image: usize,
-    /// Images whose same pixel comes next to each other; 0 for memory order.
+    /// Images whose same pixels are next to each other; 0 for the order of memory.
     across: usize,
 }
 

@@ -1,10 +1,10 @@
-//! Which input values each output pixel reads.
+//! Indirection buffers: which input values each output pixel reads (Dukhan 2019).
 //!
-//! A convolution is a sum over *taps*: runs of consecutive input values, each multiplied by its
-//! own slice of the weights. For an activation a tap is one pixel of the window with all its
-//! channels; for dense images it is a whole row of the window. A table lists where every tap of
-//! every output pixel starts, so that one kernel serves every kernel size, stride and direction
-//! and no input is ever copied to be padded (the indirect convolution of Dukhan 2019).
+//! A convolution is a sum over *taps*: runs of consecutive input values, each multiplied by its own slice
+//! of the weights. In an activation a tap is one pixel of the window with all its channels. In dense
+//! images it is a whole row of the window. An indirection buffer lists where every tap of every output
+//! pixel starts. So one kernel serves every kernel size, stride and direction, and no input is copied to
+//! be padded.
 
 use crate::{
     conv::{
@@ -15,7 +15,7 @@ use crate::{
     memory::{OutOfMemory, try_with_capacity},
 };
 
-/// A tap that lies in the padding.
+/// A tap in the padding.
 pub(super) const OUTSIDE: u32 = u32::MAX;
 
 /// Output pixels that read the same number of taps with the same weights.
@@ -47,7 +47,7 @@ impl IndirectionBuffer {
         self.len() * self.run
     }
 
-    /// What weights are packed for.
+    /// The order in which weights are packed.
     pub(super) fn runs(&self) -> Runs<'_> {
         Runs { windows: &self.windows, run: self.run }
     }
@@ -83,9 +83,9 @@ impl IndirectionBuffer {
         Ok(IndirectionBuffer { windows: (0..windows).collect(), run, starts, outputs })
     }
 
-    /// The gradient of the input: a convolution of the output's gradient for each of the
-    /// `stride * stride` residues of an input pixel, since input pixels of one residue meet the
-    /// same positions of the window.
+    /// The gradient of the input: a convolution of the gradient of the output for each of the
+    /// `stride * stride` residues of an input pixel. Input pixels of one residue have the same positions
+    /// of the window.
     pub(super) fn backward_data(s: &ConvShape) -> Result<Vec<IndirectionBuffer>, OutOfMemory> {
         let (run, stored) = (padded(s.out_channels), padded(s.in_channels));
         let mut tables = try_with_capacity(residues(s).count())?;
@@ -121,8 +121,8 @@ impl IndirectionBuffer {
         Ok(tables)
     }
 
-    /// Bytes of the tables of the forward pass and, if asked for, of [`IndirectionBuffer::backward_data`] or a little
-    /// more.
+    /// Bytes of the buffer of the forward pass and, with `backward_data`, of those of
+    /// [`IndirectionBuffer::backward_data`], or a little more.
     pub(super) fn bytes(s: &ConvShape, source: Source, backward_data: bool) -> usize {
         let windows = match source {
             Source::Activation => s.kernel * s.kernel,
@@ -133,7 +133,7 @@ impl IndirectionBuffer {
             let met = s.kernel.div_ceil(s.stride);
             let back = (s.height * s.width).saturating_mul(met * met + 1);
             values = values.saturating_add(back);
-            // Each residue has lists of its own.
+            // Each residue has its own lists.
             let each =
                 size_of::<IndirectionBuffer>() + met * met * size_of::<usize>() + 3 * ALLOCATION;
             lists = residues(s).count().saturating_mul(each);
@@ -142,7 +142,7 @@ impl IndirectionBuffer {
     }
 }
 
-/// What an allocator may add to a short list, in bytes.
+/// Bytes that an allocator may add to a short list.
 const ALLOCATION: usize = 32;
 
 /// The residues of input pixels: of row and column.

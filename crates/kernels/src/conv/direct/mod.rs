@@ -1,4 +1,4 @@
-//! Direct convolution: a product for every weight and pixel, for every shape.
+//! Direct convolution, for every shape: it takes a product for every weight and pixel.
 
 mod backward_weight;
 mod gather;
@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{cpu::Cpu, memory::OutOfMemory, scalar::Scalar};
 
-/// A convolution of one shape in all directions that its mode needs. Products are of values as they are
-/// read: of f32 where those are dense images.
+/// A convolution of one shape in the directions that its mode needs. Products are in the dtype that is
+/// read, which is f32 for dense images.
 #[derive(Debug)]
 pub(super) struct Direct {
     source: Source,
@@ -29,7 +29,7 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// Of an output stored as `T`.
+    /// For an output stored as `T`.
     ///
     /// # Errors
     /// If the system refuses the memory of the tables.
@@ -49,7 +49,7 @@ impl Direct {
         })
     }
 
-    /// Bytes of the tables of such a convolution, or a little more.
+    /// Bytes of the tables of a convolution, or a little more.
     pub(super) fn table_bytes(config: &ConvConfig) -> usize {
         let ConvConfig { ref shape, source, mode, .. } = *config;
         let mut bytes = IndirectionBuffer::bytes(shape, source, mode.has(Direction::BackwardData));

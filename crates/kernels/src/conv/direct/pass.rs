@@ -1,4 +1,4 @@
-//! Forward, and the gradient of the input.
+//! The forward pass, and the gradient of the input.
 
 use super::{
     gather::{Extent, Gather},
@@ -17,15 +17,15 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Output pixels of an item of work, in whole tiles of 4, 6 or 8: their sums, two AVX-512 vectors
-/// each, are 126 KiB.
+/// Output pixels of an item of work, MC, in whole tiles of 4, 6 or 8. Their sums, two AVX-512 vectors
+/// each, take 126 KiB.
 const ITEM_PIXELS: usize = 1008;
 /// Images of an item whose tiles run across images.
 const ITEM_IMAGES: usize = 8;
-/// Up to so many pixels, tiles run across images.
+/// Tiles run across images of up to so many pixels.
 const SMALL_IMAGE: usize = 256;
 
-/// Forward, or the gradient of the input: the same kernel over other tables.
+/// The forward pass, or the gradient of the input: the same kernel over other indirection buffers.
 #[derive(Debug)]
 pub(super) struct IndirectPass {
     shape: ConvShape,
@@ -33,12 +33,12 @@ pub(super) struct IndirectPass {
     backward: bool,
     /// Values of an image that is read, and of one that is written.
     images: (usize, usize),
-    /// Values of a word of products.
+    /// Values of a word.
     pack: usize,
 }
 
 impl IndirectPass {
-    /// Of products of `X`.
+    /// For products of `X`.
     pub(super) fn forward<X: Scalar>(
         shape: ConvShape,
         source: Source,
@@ -53,7 +53,7 @@ impl IndirectPass {
         ))
     }
 
-    /// Of products of `X`.
+    /// For products of `X`.
     pub(super) fn backward_data<X: Scalar>(shape: ConvShape) -> Result<Self, OutOfMemory> {
         let images = (shape.out_len(), shape.in_len(Source::Activation));
         Ok(IndirectPass::new(
@@ -101,7 +101,7 @@ impl IndirectPass {
         cpu.threads() * sums * 2 * cpu.isa().lanes()
     }
 
-    /// Packs weights for products of `X`, each output channel times its factor (forward only).
+    /// Packs weights for products of `X`, each output channel times its scale (forward only).
     pub(super) fn pack<X: Scalar>(
         &self,
         cpu: &Cpu,
@@ -144,7 +144,7 @@ impl IndirectPass {
         } else if tables.len() > 1 {
             pixels
         } else {
-            // Enough items for the threads: where outputs are cut changes none of them.
+            // Enough items for the threads. The cut of outputs changes no bit.
             let share = (batch * pixels).div_ceil(4 * cpu.threads()).next_multiple_of(24);
             share.min(ITEM_PIXELS)
         };

@@ -1,20 +1,29 @@
 //! The gradient of the weights: a product over pixels.
 //!
 //! ```text
-//!                panel: 2 vectors of input channels
-//!               ┌───────────┐
-//!        pixels │     x     │  packed [word of pixels][2 vectors]
-//!               └───────────┘
-//!   ┌─────────┐ ┌───────────┐
-//!   │ dy^T    │ │ registers │  P output channels x 2 vectors
-//!   └─────────┘ └───────────┘
-//!     packed [16 channels][word of pixels][16]
+//!                   B, a panel: 2 vectors of input channels
+//!                  ┌───────────┐
+//!           pixels │     x     │  packed [word of pixels][2 vectors]
+//!                  └───────────┘
+//!      ┌─────────┐ ┌───────────┐
+//!  A   │ dy^T    │ │ C         │  a register tile: MR output channels x 2 vectors
+//!      └─────────┘ └───────────┘
+//!        packed [16 channels][word of pixels][16]
 //! ```
 //!
-//! A word of bfloat16 holds two pixels. An item takes some output and input channels over a part of
-//! the pixels; all three cuts follow from the shape, and parts are summed in order, so that the result
-//! does not depend on the number of threads. Loops of an item, outermost first: block of pixels; panel
-//! of input channels; tile of output channels; word. The next block is asked for meanwhile.
+//! A word of bfloat16 holds two pixels. The loops are those of BLIS, in another order:
+//!
+//! ```text
+//! -       parts of the pixels, whose sums are added in order at the end  ┐
+//! LOOP 3  output channels, MC                                            │ one item of work
+//! LOOP 5  input channels, NC                                             ┘
+//! LOOP 4  pixels, KC: a block of them, packed, in the L1 and L2 caches; the next is prefetched
+//! LOOP 2  input channels, NR = 2 vectors: a panel of x
+//! LOOP 1  output channels, MR: a register tile
+//! -       pixels, one word: the micro-kernel
+//! ```
+//!
+//! All cuts follow from the shape, so that the result does not depend on the number of threads.
 
 use std::ops::Range;
 
@@ -27,17 +36,17 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Items aimed at by cutting.
+/// The target number of items.
 const ITEMS: usize = 8;
-/// Input and output channels of an item, at most, and words of their sums.
+/// The most input and output channels of an item, and the most words of their sums (256 KB).
 const INPUTS: usize = 512;
 const OUTPUTS: usize = 256;
 const SUMS: usize = 64 * 1024;
-/// Words of pixels of a block: of two AVX-512 vectors each 16 KiB, half of an L1 cache.
-const BLOCK: usize = 128;
-/// Words of pixels of a part, at least.
+/// Words of pixels of a block. With two AVX-512 vectors each, a panel takes 16 KiB, half of an L1 cache.
+const KC: usize = 128;
+/// The fewest words of pixels of a part.
 const PART: usize = 512;
-/// Packed output channels side by side.
+/// Output channels of a column of packed `dy`.
 const COLUMN: usize = 16;
 
 /// The cuts of a shape.
@@ -61,25 +70,25 @@ impl BackwardWeight {
         BackwardWeight { inputs, outputs, group: (wide, high), pack }
     }
 
-    /// Output channels of an item, and parts, for so many pixels.
+    /// Output channels of an item, and the number of parts, for so many pixels.
     fn cut(&self, rows: usize) -> (usize, usize) {
         let (wide, high) = self.group;
         let across = self.inputs.div_ceil(wide);
         let groups = across * self.outputs.div_ceil(high);
         let most = (rows.div_ceil(self.pack) / PART).max(1);
         let parts = ITEMS.div_ceil(groups).clamp(1, most);
-        // Few pixels: more groups instead.
+        // Few pixels allow few parts, so there are more groups instead.
         let down = (ITEMS / (parts * across)).max(1);
         let less = self.outputs.div_ceil(down).next_multiple_of(COLUMN).max(2 * COLUMN);
         (high.min(less), parts)
     }
 
-    /// Words of a thread's packed pixels: of both sides.
+    /// Words of a thread's packed pixels, of both sides.
     fn packed(&self, cpu: &Cpu) -> (usize, usize) {
-        (BLOCK * 2 * cpu.isa().lanes(), BLOCK * self.group.1)
+        (KC * 2 * cpu.isa().lanes(), KC * self.group.1)
     }
 
-    /// Values of scratch for up to so many pixels.
+    /// Values of scratch, for up to so many pixels.
     pub(super) fn scratch_len(&self, cpu: &Cpu, rows: usize) -> usize {
         let (x, dy) = self.packed(cpu);
         // Fewer pixels have no more parts.
@@ -158,8 +167,8 @@ struct Item<'a, T> {
 
 /// Where the pixels of a block start.
 struct Starts {
-    x: [usize; 2 * BLOCK],
-    dy: [usize; 2 * BLOCK],
+    x: [usize; 2 * KC],
+    dy: [usize; 2 * KC],
 }
 
 impl<T: Scalar> Kernel for Item<'_, T> {
@@ -168,15 +177,16 @@ impl<T: Scalar> Kernel for Item<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(mut self) {
-        let block = BLOCK * T::PACK;
+        let block = KC * T::PACK;
         let mut here = Starts { x: [0; _], dy: [0; _] };
         let mut next = Starts { x: [0; _], dy: [0; _] };
         self.starts(self.rows.start, &mut next);
+        // LOOP 4: blocks of pixels.
         for first in self.rows.clone().step_by(block) {
             std::mem::swap(&mut here, &mut next);
             self.starts(first + block, &mut next);
             let rows = block.min(self.rows.end - first);
-            // Tiles of outputs divide a column.
+            // 4 and 8 divide a column of outputs; 6, the MR of AVX2, does not.
             if MR == 8 {
                 self.block::<V, 8>(&here, &next, rows, first == self.rows.start);
             } else {
@@ -189,7 +199,7 @@ impl<T: Scalar> Kernel for Item<'_, T> {
 impl<T: Scalar> Item<'_, T> {
     #[inline(always)]
     fn starts(&self, first: usize, starts: &mut Starts) {
-        let count = BLOCK * T::PACK;
+        let count = KC * T::PACK;
         self.x_at.starts(first, self.total, &mut starts.x[..count]);
         self.dy_at.starts(first, self.total, &mut starts.dy[..count]);
     }
@@ -205,7 +215,7 @@ impl<T: Scalar> Item<'_, T> {
         let words = rows.div_ceil(T::PACK);
         let high = self.outputs.len();
         for word in 0..words {
-            let column = |c: usize| c * BLOCK * COLUMN + word * COLUMN;
+            let column = |c: usize| c * KC * COLUMN + word * COLUMN;
             for c in 0..high / COLUMN {
                 let to = &mut self.dy_pack[column(c)..][..COLUMN];
                 let channel = self.outputs.start + c * COLUMN;
@@ -223,14 +233,16 @@ impl<T: Scalar> Item<'_, T> {
             lines: lines::<T>(self.inputs.len()) + lines::<T>(high),
         };
         let wide = 2 * V::LANES;
+        // LOOP 2: panels of NR input channels.
         for channel in self.inputs.clone().step_by(wide) {
             let width = wide.min(self.inputs.end - channel);
             for word in 0..words {
                 let to = &mut self.x_pack[word * width..][..width];
                 pack::<T, V>(self.x, &here.x[..rows], word, channel, to);
             }
+            // LOOP 1: MR output channels.
             for out in (0..high).step_by(MR) {
-                let dy = out / COLUMN * BLOCK * COLUMN + out % COLUMN;
+                let dy = out / COLUMN * KC * COLUMN + out % COLUMN;
                 let dy = &self.dy_pack[dy..];
                 assert!(
                     dy.len() >= (words - 1) * COLUMN + MR && self.x_pack.len() >= words * width
@@ -291,7 +303,7 @@ impl<T: Scalar> BlockPrefetcher<'_, T> {
     }
 }
 
-/// Words of some channels of a pixel, or of two: zeros after the last.
+/// Packs some channels of a pixel, or of two, to words. A pixel after the last is zero.
 #[inline(always)]
 fn pack<T: Scalar, V: Vector>(
     values: &[T],
@@ -310,11 +322,21 @@ fn pack<T: Scalar, V: Vector>(
     }
 }
 
-/// The register tile: `sums[p][lane] (+)= sum over words of dy[word][p] * x[word][lane]`.
+/// The micro-kernel: `sums[p][lane] (+)= sum over words of dy[word][p] * x[word][lane]`.
+///
+/// ```text
+///                           x[word]: input channels
+///                          ┌─────────┬─────────┐
+///                          │ vector 0│ vector 1│
+///                          └─────────┴─────────┘
+/// dy ─── output 0 splat ─▶ ┌─────────┬─────────┐
+/// [word] output 1 splat ─▶ │    MR x NV sums   │
+///             ...          └─────────┴─────────┘
+/// ```
 ///
 /// # Safety
-/// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the tile, whose
-/// rows are so far apart.
+/// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the tile, with
+/// rows that are `row` words apart.
 #[inline(always)]
 unsafe fn micro_kernel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
     x: *const f32,

@@ -1,10 +1,10 @@
 //! 1x1 windows without padding: matrix products over pixels.
 //!
-//! Forward, and for the gradient of the input over turned weights, `[pixels][channels]` is multiplied
-//! with `[channels][outputs]` ([`product`]); the gradient of the weights is a product over pixels
-//! ([`backward_weight`]). As the direct method these take every product, but the table of taps has a single
-//! one here: so pixels are cut into blocks that stay in a cache for all outputs, and what comes next
-//! is asked for meanwhile. On large images memory, not arithmetic, is what these layers wait for.
+//! The forward pass multiplies `[pixels][channels]` with `[channels][outputs]` ([`product`]), and so does
+//! the gradient of the input, with transposed weights. The gradient of the weights is a product over
+//! pixels ([`backward_weight`]). These take the same products as the direct method, but no indirection
+//! buffer: pixels are cut into blocks that stay in a cache for all outputs. On large images these layers
+//! are memory-bound, so the next block is prefetched.
 
 mod backward_weight;
 mod product;
@@ -31,7 +31,7 @@ pub(super) struct Gemm {
     output: StridedPixels,
     backward_weight: Option<BackwardWeight>,
     backward: bool,
-    /// Values of a word of products.
+    /// Values of a word.
     pack: usize,
 }
 
@@ -42,7 +42,7 @@ impl Gemm {
         s.kernel == 1 && s.padding == 0 && whole
     }
 
-    /// Of activations stored as `T`.
+    /// For activations stored as `T`.
     pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Self {
         let ConvConfig { shape: s, mode, .. } = *config;
         let backward_weight = || BackwardWeight::new(&s, T::PACK);

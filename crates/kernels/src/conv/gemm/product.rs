@@ -1,18 +1,30 @@
 //! Pixels times weights.
 //!
 //! ```text
-//!               panel: 2 vectors of outputs
-//!              ┌────────────┐
-//!        depth │  weights   │  packed [panel][word][2 vectors]
-//!              └────────────┘
-//!   ┌────────┐ ┌────────────┐
-//!   │ pixels │ │ registers  │  MR pixels x 2 vectors
-//!   └────────┘ └────────────┘
+//!                       B, a panel: 2 vectors of outputs
+//!                      ┌────────────┐
+//!                depth │  weights   │  packed [panel][word][2 vectors]
+//!                      └────────────┘
+//!           ┌────────┐ ┌────────────┐
+//!  A, pixels│        │ │ C          │  a register tile: MR pixels x 2 vectors
+//!           └────────┘ └────────────┘
 //! ```
 //!
-//! Loops of an item, outermost first: panel; block of the depth (its weights stay in the L1 cache);
-//! tile of pixels; word. Pixels are read where they lie, or, where they are so far apart that all of
-//! a tile would meet in few sets of a cache, from a copy made by the first panel.
+//! The loops are those of BLIS, in another order. LOOP 4 is inside of LOOP 2: sums between blocks of the
+//! depth are kept for one panel only, in scratch.
+//!
+//! ```text
+//! LOOP 5  outputs, NC: split only where pixels alone make too few items ┐
+//! LOOP 3  pixels, MC: a block of them, in the L2 cache                  ┘ one item of work
+//! LOOP 2  outputs, NR = 2 vectors: a panel of weights
+//! LOOP 4  channels, KC: the panel's block of weights stays in the L1 cache
+//! LOOP 1  pixels, MR: a register tile
+//! -       channels, one word: the micro-kernel
+//! ```
+//!
+//! Weights are packed before. Pixels are not packed, but read in place, where NHWC has the channels of a
+//! pixel together. Only where pixels are a large power of two apart, so that a tile falls into few sets
+//! of the L1 cache, the first panel copies them.
 
 use std::ops::Range;
 
@@ -25,52 +37,53 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Words of a block of the depth, at most, of equal blocks: with two AVX-512 vectors each 24 KiB,
-/// most of an L1 cache. It also bounds the length of a sum.
-const DEPTH: usize = 192;
-/// Pixels of an item, at most, and words of them aimed at: a part of a usual L2 cache.
-const PIXELS: usize = 128;
+/// The most words of a block of the depth. With two AVX-512 vectors each they take 24 KiB, most of an L1
+/// cache. It also bounds the length of a sum.
+const KC: usize = 192;
+/// The most pixels of an item, and their target size in words: 384 KB, a part of a typical L2 cache.
+const MC: usize = 128;
 const WORDS: usize = 96 * 1024;
-/// From so many words on pixels are copied.
+/// From so many words of the depth on, pixels are copied.
 const COPIED: usize = 512;
 /// Words of a cache line.
 const LINE: usize = 16;
-/// Pixels of a tile, at most.
+/// The most pixels of a register tile.
 const MAX_MR: usize = 8;
 
-/// Words of a thread's copy of pixels, and of its sums between blocks of the depth.
+/// Words of a thread's copy of pixels.
 fn copy_len(depth: usize) -> usize {
-    if depth < COPIED { 0 } else { (PIXELS + MAX_MR) * (depth + LINE) }
+    if depth < COPIED { 0 } else { (MC + MAX_MR) * (depth + LINE) }
 }
 
-/// Values of a thread's scratch.
+/// Values of a thread's scratch: its copy of pixels, and its sums between blocks of the depth.
 pub(super) fn scratch_len(depth: usize, cpu: &Cpu) -> usize {
-    copy_len(depth) + (PIXELS + MAX_MR) * 2 * cpu.isa().lanes()
+    copy_len(depth) + (MC + MAX_MR) * 2 * cpu.isa().lanes()
 }
 
 /// How pixels and outputs are cut into items. Where they are cut changes no output.
 pub(super) struct Blocking {
     pub(super) rows: usize,
     outputs: usize,
-    /// Pixels and outputs of an item.
+    /// Pixels of an item, MC.
     block: usize,
+    /// Outputs of an item, NC.
     group: usize,
 }
 
 impl Blocking {
     pub(super) fn new(cpu: &Cpu, rows: usize, depth: usize, outputs: usize) -> Self {
-        let (tile, wide, threads) = (cpu.isa().mr(), 2 * cpu.isa().lanes(), cpu.threads());
-        let panels = outputs.div_ceil(wide);
-        let most = (WORDS / depth).clamp(4 * tile, PIXELS) / tile * tile;
+        let (mr, nr, threads) = (cpu.isa().mr(), 2 * cpu.isa().lanes(), cpu.threads());
+        let panels = outputs.div_ceil(nr);
+        let most = (WORDS / depth).clamp(4 * mr, MC) / mr * mr;
         let mut best = (usize::MAX, most, panels);
-        // Split outputs only where it is worth it: pixels are read again for each group.
+        // Outputs are split only where that saves time, since each group reads the pixels again.
         let mut groups = 1;
         while groups <= panels.min(2 * threads) {
             let group = panels.div_ceil(groups);
-            for block in (most / 2 / tile * tile..=most).rev().step_by(tile) {
+            for block in (most / 2 / mr * mr..=most).rev().step_by(mr) {
                 let items = rows.div_ceil(block) * panels.div_ceil(group);
-                let tiles = block.min(rows).div_ceil(tile);
-                // To bring a panel of weights takes about as long as a tile's products.
+                let tiles = block.min(rows).div_ceil(mr);
+                // To load a panel of weights takes about as long as a tile's products.
                 let cost = items.div_ceil(threads) * (group * (tiles + 1) * 2 + tiles);
                 if cost < best.0 {
                     best = (cost, block, group);
@@ -78,7 +91,7 @@ impl Blocking {
             }
             groups *= 2;
         }
-        Blocking { rows, outputs, block: best.1, group: best.2 * wide }
+        Blocking { rows, outputs, block: best.1, group: best.2 * nr }
     }
 
     pub(super) fn items(&self) -> usize {
@@ -94,22 +107,22 @@ impl Blocking {
     }
 }
 
-/// Pixels between those that a window meets: their gradient is zero.
+/// The pixels that a window with a stride skips. Their gradient is zero.
 pub(super) struct SkippedPixels {
     pub(super) stride: usize,
-    /// Of an image that is written.
+    /// Dimensions of an image that is written.
     pub(super) height: usize,
     pub(super) width: usize,
     pub(super) channels: usize,
 }
 
-/// Some outputs of some pixels.
+/// An item of work: some outputs of some pixels.
 pub(super) struct Product<'a, T> {
     pub(super) source: &'a [T],
     pub(super) from: &'a StridedPixels,
     pub(super) output: &'a DisjointChunks<'a, T>,
     pub(super) to: &'a StridedPixels,
-    /// Of all outputs.
+    /// Packed weights of all outputs.
     pub(super) weights: &'a [f32],
     /// Words of a pixel that is read.
     pub(super) depth: usize,
@@ -122,8 +135,8 @@ pub(super) struct Product<'a, T> {
     pub(super) scratch: &'a mut [f32],
 }
 
-/// Where pixels start: those of the item, then a tile of the next one.
-type Starts = [usize; PIXELS + 2 * MAX_MR];
+/// Where pixels start: those of the item, then a tile of the next item.
+type Starts = [usize; MC + 2 * MAX_MR];
 
 impl<T: Scalar> Kernel for Product<'_, T> {
     type Output = ();
@@ -132,11 +145,12 @@ impl<T: Scalar> Kernel for Product<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(mut self) {
         let (mut from, mut to): (Starts, Starts) = ([0; _], [0; _]);
-        assert!(MR <= MAX_MR && self.rows.len() <= PIXELS);
+        assert!(MR <= MAX_MR && self.rows.len() <= MC);
         let tiles = self.rows.len().div_ceil(MR);
         self.from.starts(self.rows.start, self.total, &mut from[..(tiles + 1) * MR]);
         self.to.starts(self.rows.start, self.total, &mut to[..tiles * MR]);
         let wide = 2 * V::LANES;
+        // LOOP 2: panels of NR outputs.
         for channel in self.channels.clone().step_by(wide) {
             if self.channels.end - channel >= wide {
                 self.panel::<V, MR, 2>(&from, &to, channel);
@@ -168,17 +182,19 @@ impl<T: Scalar> Product<'_, T> {
             self.source.as_ptr().wrapping_add(from[row]).cast::<f32>().wrapping_add(k)
         };
         let copy = |row: usize, k: usize| copy.wrapping_add(row * (depth + LINE) + k);
-        let blocks = depth.div_ceil(DEPTH);
+        let blocks = depth.div_ceil(KC);
         let part = depth.div_ceil(blocks);
+        // LOOP 4: blocks of the depth.
         for block in 0..blocks {
             let ks = block * part..((block + 1) * part).min(depth);
             let at = channel * depth + ks.start * lanes;
             let weights = &self.weights[at..at + ks.len() * lanes];
+            // LOOP 1: MR pixels.
             for tile in 0..tiles {
                 let row = tile * MR;
                 let mut rows = [std::ptr::null(); MR];
-                // What is read next: a tile, from a word on.
-                let mut ahead = [std::ptr::null(); MR];
+                // The rows to prefetch: the tile that is read next, from word `k` on.
+                let mut next = [std::ptr::null(); MR];
                 let (then, k) = if tile + 1 < tiles {
                     (row + MR, ks.start)
                 } else if block + 1 < blocks {
@@ -189,9 +205,9 @@ impl<T: Scalar> Product<'_, T> {
                     (0, 0)
                 };
                 let ends = tile + 1 == tiles && block + 1 == blocks;
-                let ahead_copied = copied && if ends { !last } else { !first };
+                let next_is_copied = copied && if ends { !last } else { !first };
                 for p in 0..MR {
-                    ahead[p] = if ahead_copied {
+                    next[p] = if next_is_copied {
                         copy(then + p, k).cast_const()
                     } else {
                         source(then + p, k)
@@ -219,14 +235,14 @@ impl<T: Scalar> Product<'_, T> {
                 }
                 let mut sums = [[V::zero(); NV]; MR];
                 let held = partial.wrapping_add(row * lanes);
-                // The next weights lie after these; each tile asks for its share.
+                // The next weights follow these; each tile prefetches its share of them.
                 let share = (NV * V::LANES).div_ceil(tiles);
                 let after = weights.as_ptr_range().end;
                 let after = after.wrapping_add(tile * ks.len().div_ceil(LINE) * share * LINE);
                 // SAFETY: all rows hold the words, and the weights the vectors.
                 unsafe {
-                    let ahead = (&ahead, after, share);
-                    micro_kernel::<T, V, MR, NV>(&mut sums, &rows, ahead, weights, ks.len());
+                    let next = (&next, after, share);
+                    micro_kernel::<T, V, MR, NV>(&mut sums, &rows, next, weights, ks.len());
                 }
                 // Added at the end: many short sums round less than a long one.
                 if block > 0 {
@@ -266,10 +282,10 @@ impl<T: Scalar> Product<'_, T> {
 }
 
 impl SkippedPixels {
-    /// Zeros in these channels of the pixels next to the one that starts here.
+    /// Stores zeros in these channels of the pixels that are skipped after the one that starts here.
     ///
     /// # Safety
-    /// It must be one of `output`, and nobody else use these channels of its cell.
+    /// It must be one of `output`, and nobody else may use these channels of the skipped pixels.
     #[inline(always)]
     unsafe fn clear<T: Scalar>(
         &self,
@@ -291,8 +307,18 @@ impl SkippedPixels {
     }
 }
 
-/// The register tile: `sums[p][v] += rows[p][k] * weights[k][v]`, for words `k`. Asks for the words of
-/// other rows meanwhile.
+/// The micro-kernel: `sums[p][v] += rows[p][k] * weights[k][v]`, for words `k`. Prefetches the next
+/// tile's rows, and `share` lines of weights from `after` on for each line of the depth.
+///
+/// ```text
+///                           weights[k]
+///                          ┌─────────┬─────────┐
+///                          │ vector 0│ vector 1│
+///                          └─────────┴─────────┘
+/// k of ─ pixel 0 splat ──▶ ┌─────────┬─────────┐
+///        pixel 1 splat ──▶ │    MR x NV sums   │
+///             ...          └─────────┴─────────┘
+/// ```
 ///
 /// # Safety
 /// Each row must be valid for reading `depth` words, and `weights` hold `depth * NV` vectors.
@@ -300,13 +326,13 @@ impl SkippedPixels {
 unsafe fn micro_kernel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
     sums: &mut [[V; NV]; MR],
     rows: &[*const f32; MR],
-    (ahead, mut after, share): (&[*const f32; MR], *const f32, usize),
+    (next, mut after, share): (&[*const f32; MR], *const f32, usize),
     weights: &[f32],
     depth: usize,
 ) {
     let mut w = weights.as_ptr();
     for start in (0..depth).step_by(LINE) {
-        for row in ahead {
+        for row in next {
             V::prefetch(row.wrapping_add(start));
         }
         for _ in 0..share {

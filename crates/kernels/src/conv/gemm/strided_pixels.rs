@@ -1,21 +1,21 @@
-//! The pixels that a 1x1 window meets.
+//! The pixels that a 1x1 window reads.
 
 use crate::conv::shape::ConvShape;
 
 /// Every `stride`-th pixel of each row and column, image after image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StridedPixels {
-    /// Of a row, and of an image.
+    /// Pixels of a row, and of an image.
     columns: usize,
     pixels: usize,
-    /// Values from one to the next, from one row of them to the next, from one image to the next.
+    /// Values from one pixel to the next, from one row of them to the next, from one image to the next.
     column: usize,
     row: usize,
     image: usize,
 }
 
 impl StridedPixels {
-    /// Of the input of a shape.
+    /// The pixels of the input of a shape.
     pub(super) fn input(s: &ConvShape) -> Self {
         let (column, row) = (s.in_channels, s.width * s.in_channels);
         StridedPixels {
@@ -27,7 +27,7 @@ impl StridedPixels {
         }
     }
 
-    /// Of the output: all its pixels.
+    /// All pixels of the output of a shape.
     pub(super) fn output(s: &ConvShape) -> Self {
         let row = s.out_width() * s.out_channels;
         StridedPixels {
@@ -39,7 +39,7 @@ impl StridedPixels {
         }
     }
 
-    /// Where the pixels from `first` on start; those after the last of `total` repeat it.
+    /// Stores where the pixels from `first` on start. Those after the last of `total` repeat it.
     #[inline(always)]
     pub(super) fn starts(&self, first: usize, total: usize, to: &mut [usize]) {
         let first = first.min(total - 1);

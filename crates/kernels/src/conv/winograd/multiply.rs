@@ -4,14 +4,17 @@
 //! Its loops are those of BLIS, in another order:
 //!
 //! ```text
-//! LOOP 3  tiles, MC = a block of them: one item of work, its V in the L2 cache
-//! -       coefficient: products that have nothing to do with each other
-//! LOOP 4  channels, KC: only where weights are transformed on the fly, else all at once
-//! LOOP 5  outputs: those of an item (all, or where threads share V one panel of NR)
+//! LOOP 3  tiles, MC = a block of them: V is in the L2 cache, or shared by all threads
+//! LOOP 5  outputs, NC = those of an item: all, or one panel where threads share V
+//! LOOP 4  channels, KC = all, or a block where weights are transformed on the fly
+//! -       coefficient: these products are independent
 //! LOOP 2  outputs, NR = 2 vectors: a panel of U, KC x NR words, in the L1 cache
 //! LOOP 1  tiles, MR: a register tile             ┐ [`multiply_panel`]
 //! -       channels, one word: the micro-kernel   ┘
 //! ```
+//!
+//! With a stride of 2, LOOP 2 is outside of the coefficients: a panel's products are transformed back
+//! before the next panel's are computed.
 //!
 //! Packing A is the transform of tiles ([`super::planes`]), packing B that of weights
 //! ([`super::weights`]); C is read by the inverse transform ([`super::inverse`]).
@@ -52,7 +55,7 @@ use crate::{isa::Vector, scalar::Scalar};
 ///                        │ vector 0│ vector 1│
 ///                        └─────────┴─────────┘
 /// v[k] ─ tile 0 splat ─▶ ┌─────────┬─────────┐
-///        tile 1 splat ─▶ │ MR x NV accumulators│  f32, or i32 where words are pairs of i16
+///        tile 1 splat ─▶ │    MR x NV sums   │  f32, or i32 where words are pairs of i16
 ///             ...        └─────────┴─────────┘
 /// ```
 ///
@@ -129,7 +132,7 @@ pub(super) unsafe fn multiply_panel<T: Scalar, V: Vector, const MR: usize, const
 ///                              │ vector 0│ vector 1│
 ///                              └─────────┴─────────┘
 /// w[tile] ─ output 0 splat ──▶ ┌─────────┬─────────┐
-///           output 1 splat ──▶ │ MR x NV accumulators│
+///           output 1 splat ──▶ │    MR x NV sums   │
 ///                ...           └─────────┴─────────┘
 /// ```
 ///

@@ -1,46 +1,47 @@
-//! What transformed values are multiplied as.
+//! Quantisation of coefficients to 16-bit integers.
 //!
-//! Values of f32 activations are multiplied as they come. Those of bfloat16 ones are rounded to
-//! integers of 16 bits, two in a word, whose products machines sum as fast as those of bfloat16
-//! pairs: F(4x4) amplifies rounding by too much for eight bits, and by far too little for sixteen.
+//! Coefficients of f32 activations are multiplied in f32. Coefficients of bfloat16 activations are
+//! rounded to 16-bit integers, two in a word. F(4x4) amplifies rounding errors beyond the 8-bit
+//! significand of bfloat16, but not beyond 16 bits. Dot products of 16-bit integers (`vpdpwssd`) are as
+//! fast as those of bfloat16 (`vdpbf16ps`).
 //!
-//! Both sides of a matrix product have scales, the left one for each row and the right one for each
-//! column. They keep the integers' Euclidean norms below two limits, so that no sum outgrows 32 bits
-//! (Cauchy and Schwarz). The norm of transformed values is bounded before they are there: by that
-//! of the pixels, times [`OperandTransform::NORMS`](super::transform::OperandTransform::NORMS) along both sides. Values of
-//! the depth share a scale: [factors](super::factors) give each its due.
+//! Both operands of a matrix product have quantisation scales: one for each row of the left, one for each
+//! column of the right. They keep the Euclidean norms of integers below two limits, so that no sum
+//! overflows 32 bits (Cauchy and Schwarz). The norm of coefficients is bounded before they are computed,
+//! by that of the pixels times [`OperandTransform::NORMS`](super::transform::OperandTransform) along both
+//! sides. Channels of the depth share a scale, so [equalisation](super::equalisation) comes first.
 
 use crate::{isa::Vector, scalar::Scalar};
 
-/// The largest integer. One less than 2^15 by enough for what rounding adds.
+/// The largest integer, with room for rounding errors below 2^15.
 const MAX_INT16: f32 = 32_000.0;
-/// Norms of rows and of columns of a product over channels. Their product is less than 2^31. The
-/// bound of tiles is some six times their norm, that of weights is exact.
+/// The largest norms of rows and of columns of a product over channels. Their product is below 2^31. The
+/// norm of a tile is bounded, by about six times its value; that of weights is computed.
 pub(super) const TILE_NORM: f32 = 128_000.0;
 pub(super) const WEIGHT_NORM: f32 = 16_000.0;
-/// The same of a product over tiles.
+/// The largest norms of rows and of columns of a product over tiles.
 pub(super) const INPUT_NORM: f32 = 64_000.0;
 pub(super) const GRADIENT_NORM: f32 = 32_000.0;
 
-/// Channels, at most: rounding grows with the root of their number, and with twice as many the worst
-/// of many outputs would be off by more than 2% of their root mean square.
+/// The most channels. The error grows with the root of their number; with twice as many, the worst of
+/// many outputs would be off by more than 2% of their root mean square.
 pub(super) const MAX_INT16_CHANNELS: usize = 512;
 
-/// Whether transformed values are integers.
+/// Whether coefficients are pairs of 16-bit integers.
 pub(super) const fn is_int16<T: Scalar>() -> bool {
     T::PACK == 2
 }
 
-/// `sum + a * b`, of words.
+/// `sum + a * b`, of words: a fused multiply-add, or a dot product of pairs.
 #[inline(always)]
 pub(super) fn multiply<T: Scalar, V: Vector>(a: V, b: V, sum: V) -> V {
     if is_int16::<T>() { sum.dot2_i16(a, b) } else { a.mul_add(b, sum) }
 }
 
-/// Values of `V::LANES` words as [`Scalar::load_words`] reads them, of some for each stored channel.
+/// The f32 values of the channels of `V::LANES` words, in the order of [`Scalar::load_words`].
 ///
 /// # Safety
-/// `p` must hold those of these words.
+/// `p` must hold the values of these words.
 #[inline(always)]
 pub(super) unsafe fn load_f32_words<T: Scalar, V: Vector>(p: *const f32) -> [V; 2] {
     // SAFETY: the caller's contract.
@@ -53,8 +54,8 @@ pub(super) unsafe fn load_f32_words<T: Scalar, V: Vector>(p: *const f32) -> [V; 
     }
 }
 
-/// The channel that planes of pairs of tiles have at a place: in the order in which
-/// [`Scalar::load_words`] reads them, so that of each two vectors the first holds the even ones.
+/// The channel at a position of planes of pairs of tiles. Channels are deinterleaved as
+/// [`Scalar::load_words`] reads them: of each two vectors, the first holds the even ones.
 #[inline(always)]
 pub(super) fn channel_at<T: Scalar, V: Vector>(place: usize) -> usize {
     if !is_int16::<T>() {
@@ -64,14 +65,14 @@ pub(super) fn channel_at<T: Scalar, V: Vector>(place: usize) -> usize {
     group * 2 * V::LANES + at % V::LANES * 2 + at / V::LANES
 }
 
-/// What a row or column is multiplied with to become integers, and what its integers are, given
-/// sums of squares: that of all its values, and the largest that bounds the square of one.
+/// The quantisation scale of a row or column, and its dequantisation scale, the inverse. `total` is the
+/// sum of squares of its values, `most` a bound of the square of each, and `limit` the largest norm of
+/// its integers.
 ///
-/// Where a value is infinite or not a number, or a square is too large for one, the latter is none
-/// either.
+/// The dequantisation scale is not finite where a value is infinite or NaN, or a square overflows.
 #[inline(always)]
 pub(super) fn scale(total: f32, most: f32, limit: f32) -> (f32, f32) {
-    // Not `max`, which hides NaN, and an overflow's infinity below zero.
+    // Not `max`, which would hide NaN and negative infinity.
     let total = if total.abs() < TINY { TINY } else { total };
     let (mut dequant, range) = (total.sqrt() / limit, most.sqrt() / MAX_INT16);
     if range > dequant {
@@ -80,13 +81,14 @@ pub(super) fn scale(total: f32, most: f32, limit: f32) -> (f32, f32) {
     (1.0 / dequant, dequant)
 }
 
-/// Squares may be lost to underflow where their sum is less.
+/// Sums of squares below this may have lost terms to underflow.
 const TINY: f32 = 1e-36;
 
-/// Sums of squares of values, by lane.
+/// A running sum of squares, by lane.
 #[derive(Clone, Copy)]
 pub(super) struct SumOfSquares<V> {
     pub(super) total: V,
+    /// The largest term.
     pub(super) largest: V,
 }
 
@@ -102,7 +104,7 @@ impl<V: Vector> SumOfSquares<V> {
         self.largest = self.largest.max(squares);
     }
 
-    /// [`scale`] of all lanes together.
+    /// The scales of all lanes together.
     #[inline(always)]
     pub(super) fn scale(self, limit: f32) -> (f32, f32) {
         let (total, most) = (lanes(self.total), lanes(self.largest));
@@ -116,7 +118,7 @@ impl<V: Vector> SumOfSquares<V> {
         scale(sum, largest, limit)
     }
 
-    /// [`scale`] of each lane.
+    /// The scales of each lane.
     #[inline(always)]
     pub(super) fn scales(self, limit: f32) -> (V, V) {
         let (total, most) = (lanes(self.total), lanes(self.largest));
@@ -141,14 +143,14 @@ pub(super) fn sum_of_lanes<V: Vector>(v: V) -> f32 {
     lanes(v).iter().sum()
 }
 
-/// The power of two at or below a positive number; zero of what is no normal number, infinity of what
-/// is not finite.
+/// The largest power of two that is at most a positive number; 0 for a subnormal number, infinity for
+/// one that is not finite.
 #[inline(always)]
 pub(super) fn power_of_two(x: f32) -> f32 {
     f32::from_bits(x.to_bits() & f32::INFINITY.to_bits())
 }
 
-/// OutputScales of the widest vector.
+/// Lanes of the widest vector.
 const MAX_LANES: usize = 16;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A network to ONNX.
+//! Exports a network to ONNX.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,7 +7,7 @@ use std::{
 };
 
 use resnet_formats::{
-    NamedTensors, Place, Shown,
+    Destination, NamedTensors, Shown,
     onnx::{self, Attribute, Dimension, Model, Value},
     safetensors::Metadata,
 };
@@ -20,18 +20,18 @@ use crate::{
     network::Network,
 };
 
-/// How a network is written.
+/// Options of [`export`].
 #[derive(Clone, Debug, Default)]
 pub struct ExportOptions {
-    /// Whether a batch norm that follows a convolution is folded into its weight and a bias:
-    /// smaller and faster. Otherwise the initialisers are the state dict, to the bit.
+    /// Whether batch norms are folded into the convolutions before them. The file is then smaller and
+    /// faster. Otherwise the initialisers are bit-identical to the state dict.
     pub fold: bool,
-    /// The file's metadata, as in a checkpoint: under the keys of
-    /// [`model_file::key`](crate::model_file::key) architecture, class names and preprocessing.
+    /// The file's metadata: architecture, class names and preprocessing, under the keys of
+    /// [`model_file::key`](crate::model_file::key).
     pub metadata: Metadata,
 }
 
-/// Why a network cannot be written.
+/// Why a network cannot be exported.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExportError {
@@ -43,12 +43,12 @@ pub enum ExportError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Writes a network to a file. Equal networks and options give equal bytes.
+/// Writes a network to an ONNX file. Equal networks and options give equal bytes.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -68,21 +68,21 @@ pub enum ExportError {
 /// If the graph breaks a rule of the family, or the file cannot be written.
 pub fn export<'p>(
     net: &Network,
-    place: impl Into<Place<'p>>,
+    destination: impl Into<Destination<'p>>,
     options: &ExportOptions,
 ) -> Result<(), ExportError> {
-    let (place, model) = (place.into(), model(net, options)?);
-    let write = |source| ExportError::Write { path: place.path().to_owned(), source };
-    onnx::write(place, &model).map_err(write)
+    let (destination, model) = (destination.into(), model(net, options)?);
+    let write = |source| ExportError::Write { path: destination.path().to_owned(), source };
+    onnx::write(destination, &model).map_err(write)
 }
 
-/// What [`export`] writes.
+/// The ONNX model that [`export`] writes.
 ///
 /// # Errors
 /// If the graph breaks a rule of the family.
 pub fn model(net: &Network, options: &ExportOptions) -> Result<Model, GraphError> {
     let graph = net.graph();
-    // The rules hold or do not for images of any size.
+    // Whether the rules hold does not depend on the image size.
     graph.shapes(LARGE, LARGE)?;
     graph.check()?;
     let dynamic = |name: &str| Dimension::Dynamic(name.to_owned());
@@ -111,13 +111,13 @@ pub fn model(net: &Network, options: &ExportOptions) -> Result<Model, GraphError
     })
 }
 
-/// Rows and columns that every window fits in.
+/// Rows and columns into which every window fits.
 const LARGE: usize = 1 << 14;
 
 const INPUT: &str = "input";
 const LOGITS: &str = "logits";
 
-/// For each convolution the batch norm that alone reads it, and can be folded into it.
+/// For each convolution, the batch norm that can be folded into it: its only reader.
 fn norms(graph: &Graph) -> Vec<Option<NodeId>> {
     let nodes = graph.nodes();
     let reader = |id: NodeId| {
@@ -134,7 +134,7 @@ fn norms(graph: &Graph) -> Vec<Option<NodeId>> {
     (0..nodes.len()).map(norm).collect()
 }
 
-/// The state dict, but for folded batch norms and what only training reads.
+/// The state dict, without folded batch norms and `num_batches_tracked`.
 fn initializers(net: &Network, norms: &[Option<NodeId>]) -> NamedTensors {
     let name = |id: NodeId| net.graph().nodes()[id].name.as_str();
     let folds = norms.iter().enumerate().filter_map(|(conv, norm)| Some((conv, (*norm)?)));
@@ -142,7 +142,7 @@ fn initializers(net: &Network, norms: &[Option<NodeId>]) -> NamedTensors {
         folds.map(|(conv, norm)| ((name(conv), norm), name(norm))).unzip();
     let mut tensors = NamedTensors::new();
     for (name, mut tensor) in net.state_dict() {
-        let (module, what) = name.rsplit_once('.').expect("a module and what it has");
+        let (module, what) = name.rsplit_once('.').expect("a module and a tensor");
         if what == "num_batches_tracked" || folded_norms.contains(module) {
             continue;
         }
@@ -157,7 +157,7 @@ fn initializers(net: &Network, norms: &[Option<NodeId>]) -> NamedTensors {
 /// The operators, in the graph's order.
 fn nodes(graph: &Graph, norms: &[Option<NodeId>]) -> Vec<onnx::Node> {
     let last = graph.nodes().len() - 1;
-    // A folded batch norm's value is its convolution's.
+    // The value of a folded batch norm is its convolution's.
     let value = |id: NodeId| {
         let id = norms.iter().position(|&norm| norm == Some(id)).unwrap_or(id);
         match id {
@@ -189,7 +189,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// `channels` are those of the node's input; `bias` is whether a convolution has one.
+    /// Writes the node. `channels` are those of its input; `bias`: whether a convolution has one.
     fn write(&mut self, mut inputs: Vec<String>, channels: usize, bias: bool) {
         let parameters = |names: &[&str]| -> Vec<String> {
             names.iter().map(|name| format!("{}.{name}", self.node.name)).collect()
@@ -223,8 +223,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Every `stride`-th pixel, and as many zero channels before as after (one more after, if
-    /// their number is odd).
+    /// Option A: every `stride`-th pixel, with half of the zero channels before and half after (one
+    /// more after if their number is odd).
     fn pad_shortcut(&mut self, mut inputs: Vec<String>, channels: usize, stride: usize) {
         let (zeros, stride) = ((self.node.channels - channels) as i64, stride as i64);
         let (before, after) = (zeros / 2, zeros - zeros / 2);
@@ -245,7 +245,7 @@ impl Writer<'_> {
         self.step(name, "Constant", vec![], values)
     }
 
-    /// An operator on the way to the node's value; gives the name of its own.
+    /// An intermediate operator; returns the name of its value.
     fn step(
         &mut self,
         name: &str,

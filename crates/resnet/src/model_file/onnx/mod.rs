@@ -1,9 +1,9 @@
-//! Networks as ONNX files, for ONNX Runtime and whatever else reads them; and back.
+//! Exports networks to ONNX ([`export`]) and imports them ([`import`]).
 //!
-//! The graph goes out node for node under its own names, which are PyTorch's: `layer1.0.conv1` is
-//! a `Conv` that reads the initialiser `layer1.0.conv1.weight`. The input is `input`, normalised
-//! images `[batch, channels, height, width]`, the output `logits`, `[batch, classes]`; batch,
-//! height and width are free.
+//! Every node of the graph becomes an operator with PyTorch's name: `layer1.0.conv1` is a `Conv` that
+//! reads the initialiser `layer1.0.conv1.weight`. The input `input` is normalised images
+//! `[batch, channels, height, width]`, the output `logits` is `[batch, classes]`. Batch, height and
+//! width are dynamic.
 
 mod constant;
 mod export;

@@ -1,4 +1,4 @@
-//! One item of work: packs a block of pixels, then runs register tiles over it.
+//! An item of work: packs a block of pixels, then runs register tiles over it.
 
 use super::plan::{BackwardWeight, Block, GROUP};
 use crate::{
@@ -37,12 +37,15 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
         self.sums[..tiles * MR * plan.taps * stored].fill(0.0);
         for image in self.images.clone().step_by(plan.images * X::PACK) {
             let images = plan.images.min((self.images.end - image).div_ceil(X::PACK));
+            // LOOP 4: blocks of pixels.
             for block in &plan.blocks {
                 self.pack_dy::<V, MR>(block, image, images, first, channels);
                 let mut sums = 0;
+                // LOOP 2: panels of NR input channels.
                 for channel in (0..stored).step_by(wide) {
                     let width = wide.min(stored - channel);
                     self.pack_x::<V>(block, image, images, channel, width);
+                    // LOOP 1: MR output channels.
                     for tile in 0..tiles {
                         for tap in 0..plan.taps {
                             if width == wide {
@@ -65,7 +68,7 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
 }
 
 impl<X: Scalar, T: Scalar> Item<'_, X, T> {
-    /// `[tile][pixel][MR]`, zero past the group.
+    /// Packs `dy` as `[tile][pixel][MR]`, with zeros past the group.
     #[inline(always)]
     fn pack_dy<V: Vector, const MR: usize>(
         &mut self,
@@ -93,7 +96,7 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
         }
     }
 
-    /// An image, and the next where a word holds two: empty after the last.
+    /// An image, and the next one where a word holds two. After the last it is empty.
     #[inline(always)]
     fn pair<'s, S>(&self, image: usize, all: &'s [S], len: usize) -> [&'s [S]; 2] {
         let whole = |image: usize| &all[image * len..(image + 1) * len];
@@ -101,7 +104,7 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
         [whole(image), if two { whole(image + 1) } else { &[] }]
     }
 
-    /// Activations: `[pixel][width]` of one panel. Images: their rows, dense.
+    /// Packs one panel of an activation as `[pixel][width]`, or the rows of dense images.
     #[inline(always)]
     fn pack_x<V: Vector>(
         &mut self,
@@ -137,7 +140,17 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
         }
     }
 
-    /// The register tile: `sums[p][v] += dy[pixel][p] * x[pixel][v]` over a list of pixels.
+    /// The micro-kernel: `sums[p][v] += dy[pixel][p] * x[pixel][v]`, over a list of pairs of pixels.
+    ///
+    /// ```text
+    ///                           x[pixel]: input channels
+    ///                          ┌─────────┬─────────┐
+    ///                          │ vector 0│ vector 1│
+    ///                          └─────────┴─────────┘
+    /// dy ──── output 0 splat ─▶┌─────────┬─────────┐
+    /// [pixel] output 1 splat ─▶│    MR x NV sums   │
+    ///              ...         └─────────┴─────────┘
+    /// ```
     #[inline(always)]
     fn micro_kernel<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
@@ -180,7 +193,7 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
         }
     }
 
-    /// From tiles to `[out][tap][in]`.
+    /// Copies the sums of register tiles to `[out][tap][in]`.
     #[inline(always)]
     fn finish(&mut self, tile_len: usize, wide: usize, tiles: usize, channels: usize) {
         let (taps, values) = (self.plan.taps, self.plan.values);
@@ -201,7 +214,8 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
     }
 }
 
-/// Words of the values from `start` on: of `low`, and of `high` (or zeros) where a word holds two.
+/// Packs the values of `low` from `start` on to words, with those of `high` (or zeros) where a word holds
+/// two.
 #[inline(always)]
 fn pack<X: Scalar, S: Scalar, V: Vector>(low: &[S], high: &[S], start: usize, to: &mut [f32]) {
     for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {

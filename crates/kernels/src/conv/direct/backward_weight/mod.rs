@@ -1,24 +1,33 @@
-//! The gradient of the weights: for each window position, a matrix product over pixels.
+//! The gradient of the weights: for each position of the window, a matrix product over pixels.
 //!
 //! ```text
-//!                pixels of x: panel of 2 vectors of input channels
-//!               ┌───────────┐
-//!        pixels │     x     │  packed [pixel][2 vectors]
-//!               └───────────┘
-//!   ┌─────────┐ ┌───────────┐
-//!   │ dy^T    │ │ registers │  MR output channels x 2 vectors
-//!   └─────────┘ └───────────┘
-//!     packed [pixel][MR]
+//!                   B, a panel: 2 vectors of input channels
+//!                  ┌───────────┐
+//!           pixels │     x     │  packed [pixel][2 vectors]
+//!                  └───────────┘
+//!      ┌─────────┐ ┌───────────┐
+//!  A   │ dy^T    │ │ C         │  a register tile: MR output channels x 2 vectors
+//!      └─────────┘ └───────────┘
+//!        packed [pixel][MR]
 //! ```
 //!
-//! Both sides are packed in words of `X`'s products. A word of bfloat16 holds the same place of
-//! two images, *n* and *n + 1*, so every list of pixels serves both.
+//! Both sides are packed in words of `X`'s products. A word of bfloat16 holds the same pixel of two
+//! images, *n* and *n + 1*, so every list of pixels serves both.
 //!
-//! An item of work is a group of output channels over a part of the batch. Both cuts follow from
-//! the shape, and the parts of the batch are summed in order, so the result does not depend on
-//! the number of threads. Loops of an item, outermost first: block of pixels (whose packed inputs
-//! stay in the cache); panel of input channels; tile of output channels; window position; pixel.
-//! A window position meets only pixels inside the image: each has its own list of pairs.
+//! The loops are those of BLIS, in another order. There is no LOOP 5: an item has all input channels.
+//!
+//! ```text
+//! -       parts of the batch, whose sums are added in order at the end   ┐ one item of work
+//! LOOP 3  output channels, MC                                            ┘
+//! LOOP 4  pixels, KC: a block of them, packed
+//! LOOP 2  input channels, NR = 2 vectors: a panel of x, in the L1 cache
+//! LOOP 1  output channels, MR: a register tile
+//! -       position of the window
+//! -       pixels, one word: the micro-kernel
+//! ```
+//!
+//! All cuts follow from the shape, so that the result does not depend on the number of threads. Each
+//! position of the window has a list of pairs of pixels, of those that are inside of the image.
 
 mod item;
 mod plan;

@@ -1,4 +1,4 @@
-//! The cuts and lists of a shape.
+//! How a gradient of weights is cut, and its lists of pixels.
 
 use std::ops::Range;
 
@@ -13,11 +13,11 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Output channels of an item.
+/// Output channels of an item, MC.
 pub(super) const GROUP: usize = 64;
-/// Items aimed at by cutting the batch.
+/// The target number of items.
 const ITEMS: usize = 8;
-/// Output pixels of a block aimed at, in words: 128 of two AVX-512 vectors are 16 KiB of x.
+/// The target number of output pixels of a block, in words, KC. 128 of two AVX-512 vectors are 16 KiB of x.
 const BLOCK: usize = 128;
 
 /// Pairs of (pixel of x, pixel of dy) within a block.
@@ -38,7 +38,7 @@ pub(super) struct Block {
     pub(super) pairs: Vec<Pairs>,
 }
 
-/// The cuts and lists of a shape.
+/// The cuts of a gradient of weights, and its lists of pixels.
 #[derive(Debug)]
 pub(in crate::conv::direct) struct BackwardWeight {
     pub(super) shape: ConvShape,
@@ -47,7 +47,7 @@ pub(in crate::conv::direct) struct BackwardWeight {
     pub(super) taps: usize,
     /// Values of a window position in the weight.
     pub(super) values: usize,
-    /// Of the input, every so many-th row and column is used: all but for a 1x1 window's stride.
+    /// Step between the rows and columns of the input that are used: the stride of a 1x1 window, else 1.
     pub(super) skip: usize,
     /// Images of a block (1 where an image has several blocks), counted as words.
     pub(super) images: usize,
@@ -64,7 +64,7 @@ pub(super) struct Scratch {
 }
 
 impl BackwardWeight {
-    /// Of products of `X`.
+    /// For products of `X`.
     pub(in crate::conv::direct) fn new<X: Scalar>(
         shape: ConvShape,
         source: Source,
@@ -87,13 +87,13 @@ impl BackwardWeight {
     /// Images of a block, and output rows of one.
     fn cut(shape: &ConvShape, source: Source) -> (usize, usize) {
         let (height, width) = (shape.out_height(), shape.out_width());
-        // Places in a block are 32-bit numbers, as those in an image.
+        // Positions in a block are 32-bit numbers, as in an image.
         let most = u32::MAX as usize / shape.in_len(source).max(shape.out_len());
         let images = (BLOCK / shape.out_pixels()).min(most).max(1);
         (images, if images > 1 { height } else { (BLOCK / width).clamp(1, height) })
     }
 
-    /// Bytes of the lists of pixels, at most.
+    /// The most bytes of the lists of pixels.
     pub(in crate::conv::direct) fn table_bytes(shape: &ConvShape, source: Source) -> usize {
         let taps = match source {
             Source::Activation => shape.kernel * shape.kernel,
@@ -106,7 +106,7 @@ impl BackwardWeight {
         lists.saturating_add(shape.out_height().div_ceil(rows).saturating_mul(block))
     }
 
-    /// Parts of the batch for so many images.
+    /// The number of parts of a batch of so many images.
     pub(super) fn chunks(&self, batch: usize) -> usize {
         ITEMS.div_ceil(self.groups()).min(batch.div_ceil(self.pack)).max(1)
     }

@@ -1,4 +1,5 @@
-//! Whether integers did for a gradient of weights, and for which pairs of channels they did not.
+//! Whether integers were accurate enough for a gradient of weights, and for which pairs of channels they
+//! were not.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,42 +15,43 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Output channels that are compared, and summed up anew, together.
+/// Output channels that are compared, and recomputed, together.
 pub(super) const GROUP: usize = 16;
 
-/// A pair of channels is summed up anew where rounding is more than 2^-5 of the root of what squares
-/// `x^2 dy^2` add up to, in the mean of a band: what a tap is if signs have nothing to do with each other.
+/// A pair of channels is recomputed where its rounding error exceeds 2^-5 of its typical size. That is
+/// the root of the sum of `x^2 dy^2`, with means over a band: the size of a tap if signs are independent.
 ///
-/// A coefficient of a pair, over a block, is off by `0.29 v_unit w_unit` times the norm of either side's
-/// integers, if roundings have nothing to do with each other. These are about a sixth of their bound for
-/// a tile of the input, and a fourth for one of the gradient: few patches lie along one coefficient. The sums
-/// of squares of what the transform back makes of the coefficients are 19.1^2 in the mean of the taps (18.4^2
-/// with a stride of 2).
+/// The error of a coefficient of a pair, over a block, is `0.29 v_dequant w_dequant` times the norm of
+/// either side's integers, if rounding errors are independent. Norms are about a sixth of their bound for
+/// a tile of the input, and a fourth for one of the gradient, since few patches lie along one
+/// coefficient. The inverse transform multiplies it by 19.1 in the mean of the taps (18.4 with a stride
+/// of 2).
 const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
 
-/// Pairs are not summed up anew where that takes more than one of so many products of coefficients.
+/// Pairs are recomputed where that takes at most one product for so many of the coefficients'.
 const RECOMPUTED: usize = 4;
 
-/// What integers did for.
+/// For which pairs of channels integers were accurate enough.
 pub(super) enum Int16Accuracy {
-    /// All pairs.
+    /// For all pairs.
     AllPairs,
-    /// All but those that are flagged: `[group of outputs][input]`, 1 or 0.
+    /// For all pairs but those with a flag: `[group of outputs][input]`, 1 or 0.
     MostPairs,
-    /// Too few.
+    /// For too few pairs: to recompute the others takes longer than the fallback.
     FewPairs,
 }
 
 impl BackwardWeightPlan {
-    /// Words that a comparison takes: flags, norms and scratch.
+    /// Words that [`BackwardWeightPlan::compare`] takes, for flags, norms and scratch.
     pub(super) fn compared_len(&self) -> usize {
         let (inputs, outputs) = (self.input.channels, self.output.channels);
         let scratch = Bands::<f32>::scratch_len(inputs.max(outputs));
         outputs / GROUP * inputs + inputs + outputs + scratch
     }
 
-    /// Which pairs integers did for, given the records of all blocks, whose sums of squares become those
-    /// of channels of norm 1. Flags come first in `to`.
+    /// Finds the pairs for which integers were accurate enough, from the records of all blocks. The
+    /// records' sums of squares are normalised: they become those of channels of norm 1. Flags come first
+    /// in `to`.
     pub(super) fn compare<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -79,7 +81,7 @@ impl BackwardWeightPlan {
             over.iter_mut().for_each(|x| *x = if *x > 0.0 { 1.0 / *x } else { 0.0 });
         }
         let (v_over, w_over) = (&*v_over, &*w_over);
-        // Of the patches of a band that is whole, as those are what inputs are sums over.
+        // Sums of the input are over all patches of a band, so pixels count once for each patch.
         let rows = both.x.side.min(self.input.height);
         let pixels = rows * both.x.side * self.input.columns();
         cpu.pool().run_chunks(
@@ -89,16 +91,16 @@ impl BackwardWeightPlan {
                 cpu.isa().dispatch(Normalize { layout, v_over, w_over, pixels, record });
             },
         );
-        let anew = AtomicUsize::new(0);
+        let bands = AtomicUsize::new(0);
         let (records, parts) = (&*records, DisjointChunks::new(flags, layout.inputs));
         cpu.pool().run_chunks(layout.outputs / GROUP, parts, |group, flags| {
             let compare = Compare { layout, records, group, flags };
-            anew.fetch_add(cpu.isa().dispatch(compare), Ordering::Relaxed);
+            bands.fetch_add(cpu.isa().dispatch(compare), Ordering::Relaxed);
         });
         let pixels = self.input.side * self.input.width;
-        let anew = anew.into_inner().saturating_mul(9 * GROUP * pixels);
+        let recomputed = bands.into_inner().saturating_mul(9 * GROUP * pixels);
         let coefficients = blocks.tiles_len() * self.variant.tile_coefficients();
-        match anew {
+        match recomputed {
             0 => Int16Accuracy::AllPairs,
             n if n <= coefficients * layout.inputs * layout.outputs / RECOMPUTED => {
                 Int16Accuracy::MostPairs
@@ -107,7 +109,7 @@ impl BackwardWeightPlan {
         }
     }
 
-    /// Leaves the sums of squares of a band that two blocks have to the first.
+    /// Clears the sums of squares of a band from the second of two blocks that have it.
     fn keep_own(&self, blocks: Blocks, records: &mut [f32]) {
         let layout = self.layout();
         for (block, record) in records.chunks_exact_mut(layout.len()).enumerate() {
@@ -127,9 +129,9 @@ impl BackwardWeightPlan {
     }
 }
 
-/// Divides a block's sums of squares by those of all, so that none is lost in products of two, and those
-/// of the gradient by the pixels of a band. Its units become squares, divided likewise, and lie at their
-/// channels.
+/// Divides a block's sums of squares by those of all blocks, so that products of two do not underflow, and
+/// those of the gradient by the pixels of a band. Dequantisation scales become squares, divided likewise,
+/// in the order of channels.
 struct Normalize<'a> {
     layout: RecordLayout,
     /// One over the sums of squares of all blocks.
@@ -168,21 +170,21 @@ impl Kernel for Normalize<'_> {
     }
 }
 
-/// Whether rounding leaves too little of pairs of some outputs and every input.
+/// Compares the rounding error of pairs of some outputs and every input with their typical size.
 struct Compare<'a> {
     layout: RecordLayout,
     records: &'a [f32],
-    /// Of the outputs.
+    /// The group of outputs.
     group: usize,
-    /// For each input 1 if it leaves too little, or 0.
+    /// For each input 1 if the error is too large, or 0.
     flags: &'a mut [f32],
 }
 
-/// Outputs at once: their sums fill the registers.
+/// Outputs at once. Their sums fill the registers.
 const AT_ONCE: usize = 4;
 
 impl Kernel for Compare<'_> {
-    /// In how many bands flagged inputs are anything.
+    /// The number of bands in which flagged inputs are not zero, over all these inputs.
     type Output = usize;
     const PAIRS: bool = false;
 
@@ -225,7 +227,7 @@ impl Kernel for Compare<'_> {
     }
 }
 
-/// Adds products of inputs and outputs.
+/// `sums[output] += v * w[output]`, for two vectors of inputs.
 #[inline(always)]
 fn add<V: Vector>(sums: &mut [[V; 2]; AT_ONCE], v: &[f32], w: &[f32]) {
     let (first, second) = (V::read(v), V::read(&v[V::LANES..]));

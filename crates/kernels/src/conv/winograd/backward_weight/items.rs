@@ -20,7 +20,7 @@ use crate::{
     scalar::Scalar,
 };
 
-/// A block of tiles: transformed values of the input and of the output's gradient.
+/// A block of tiles: planes of the input and of the gradient of the output.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     pub(super) v: &'a [f32],
@@ -39,7 +39,7 @@ pub(super) struct Transform<'a, T> {
     pub(super) tiles: Range<usize>,
     pub(super) v: *mut f32,
     pub(super) w: *mut f32,
-    /// Place of the first in the block.
+    /// Position of the first tile's word in the block.
     pub(super) at: usize,
 }
 
@@ -58,8 +58,8 @@ impl<T: Scalar> Kernel for Transform<'_, T> {
 }
 
 impl<T: Scalar> Transform<'_, T> {
-    /// `I` of patches of `S` x `S` pixels of the input, and `O` of tiles of 4 x 4 of the output's
-    /// gradient.
+    /// Transforms patches of `S` x `S` pixels of the input by `I`, and tiles of 4 x 4 pixels of the
+    /// gradient of the output by `O`.
     #[inline(always)]
     fn planes<
         I: OperandTransform<S, N>,
@@ -82,12 +82,12 @@ impl<T: Scalar> Transform<'_, T> {
     }
 }
 
-/// Sums of a coefficient of the window for some output channels.
+/// The products of one coefficient of the window, for some output channels.
 pub(super) struct Multiply<'a, T> {
     pub(super) plan: &'a BackwardWeightPlan,
     pub(super) block: Block<'a>,
     pub(super) weight: usize,
-    /// Those of the coefficient.
+    /// Sums of the coefficient.
     pub(super) sums: *mut f32,
     pub(super) channels: Range<usize>,
     pub(super) words: usize,
@@ -112,7 +112,8 @@ impl<T: Scalar> Kernel for Multiply<'_, T> {
     }
 }
 
-/// Sums of all coefficients for some channels of both sides, and from them the weights' gradient.
+/// The products of all coefficients for some channels of both sides, and their transform to gradients of
+/// weights.
 pub(super) struct ChannelBlock<'a, T> {
     pub(super) plan: &'a BackwardWeightPlan,
     pub(super) block: Block<'a>,
@@ -154,7 +155,8 @@ impl<T: Scalar> Kernel for ChannelBlock<'_, T> {
 }
 
 impl BackwardWeightPlan {
-    /// Sums of a coefficient of the window: `[outputs][row]`, of which a row's start is `inputs`.
+    /// The products of one coefficient of the window, `[outputs][inputs]`, with rows that are `row` words
+    /// apart.
     ///
     /// # Safety
     /// `sums` must have room.

@@ -1,4 +1,4 @@
-//! The cuts of a shape.
+//! How a gradient of weights is cut into parts of the batch and blocks of tiles.
 
 use std::ops::Range;
 
@@ -11,28 +11,28 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Words of the planes of a block aimed at: those that threads share, and a thread's own, of words of
-/// one value.
+/// Target size of the planes of a block in words: of those that threads share (4 MB), and of a thread's
+/// own (512 KB), for words of one value.
 const SHARED_PLANES: usize = 1 << 20;
 const PLANES: usize = 128 << 10;
-/// Parts of a batch, at most, and words of all their sums.
+/// The most parts of a batch, and the most words of all their sums (5 MB).
 const PARTS: usize = 16;
 const SUMS: usize = 5 << 18;
-/// Words of tiles of a part, at least.
+/// The fewest words of tiles of a part.
 pub(super) const PART: usize = 64;
-/// Output channels of an item.
+/// Output channels of an item, MC.
 pub(super) const OUTPUTS: usize = 128;
-/// Output and input channels of an item that holds all coefficients: their sums are half of a usual L2
-/// cache.
+/// Output and input channels of an item that takes all coefficients. Their sums take 590 KB, half of a
+/// typical L2 cache.
 pub(super) const CHANNEL_BLOCK: (usize, usize) = (16, 256);
 
-/// The blocks of tiles of a shape.
+/// The cuts of a gradient of weights.
 ///
-/// The batch is cut into parts, as many as their sums may take memory, and these are added in order
-/// at the end. A thread takes a whole part, so that nothing but weights leaves its caches: two cores
-/// may be far from each other. Where parts are fewer than threads all work on one after the other,
-/// and an item is a coefficient of the window and a group of output channels. Sums run over a part's
-/// tiles in order either way: no number of threads changes them.
+/// The batch is cut into parts, as many as the memory for their sums allows, and these are added in order
+/// at the end. A thread takes a whole part, so that its tiles stay in its own caches: cores may share
+/// none. Where there are fewer parts than threads, all threads work on one part after the other, and an
+/// item is a coefficient of the window and a group of output channels. Either way, sums run over a part's
+/// tiles in order, so that the number of threads changes no bit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackwardWeightPlan {
     pub(super) variant: Variant,
@@ -42,14 +42,14 @@ pub(super) struct BackwardWeightPlan {
     tiles: usize,
     /// Tiles in a word.
     pub(super) pack: usize,
-    /// Words of tiles of a block.
+    /// Words of tiles of a block, KC.
     pub(super) words: usize,
     /// Parts of the largest batch.
     pub(super) parts: usize,
 }
 
 impl BackwardWeightPlan {
-    /// For up to `batch` images, whose tiles of input and output are numbered alike.
+    /// For up to `batch` images, whose tiles of input and output have the same numbers.
     pub(super) fn new<T: Scalar>(
         variant: Variant,
         input: Grid,
@@ -84,12 +84,12 @@ impl BackwardWeightPlan {
         self.input.channels * self.output.channels + BLOCK
     }
 
-    /// Whether a batch of so many tiles is one block, whose sums need not wait in memory.
+    /// Whether so many tiles are one block, whose sums are complete at once.
     pub(super) fn one_block(&self, tiles: usize) -> bool {
         tiles <= self.words * self.pack
     }
 
-    /// Words of the sums of an item that holds all coefficients.
+    /// Words of the sums of an item that takes all coefficients.
     pub(super) fn channel_block_len(&self) -> usize {
         self.variant.weight_coefficients() * (CHANNEL_BLOCK.0 * CHANNEL_BLOCK.1 + BLOCK)
     }
@@ -113,12 +113,12 @@ impl BackwardWeightPlan {
         Blocks { tiles, pack: self.pack, words, parts, each, most: self.words }
     }
 
-    /// Tiles of a block, at most.
+    /// The most tiles of a block.
     pub(super) fn most_tiles(&self) -> usize {
         (self.words * self.pack).min(self.tiles)
     }
 
-    /// How many blocks any batch has, at most.
+    /// The most blocks of any batch.
     pub(super) fn most_blocks(&self) -> usize {
         // All parts have as many as the one that has most.
         self.tiles.div_ceil(self.pack) / self.words + 2 * self.parts
@@ -140,19 +140,19 @@ pub(super) struct Blocks {
     pack: usize,
     words: usize,
     pub(super) parts: usize,
-    /// Of a part, at most.
+    /// The most blocks of a part.
     pub(super) each: usize,
-    /// Words of a block, at most.
+    /// The most words of a block.
     most: usize,
 }
 
 impl Blocks {
-    /// How many numbers of blocks there are: a part's last may be none.
+    /// The number of block numbers. The last ones of a part may have no block.
     pub(super) fn len(&self) -> usize {
         self.parts * self.each
     }
 
-    /// How many tiles there are.
+    /// The number of tiles.
     pub(super) fn tiles_len(&self) -> usize {
         self.tiles
     }
@@ -187,7 +187,7 @@ impl Blocks {
     }
 }
 
-/// The largest power of two up to `n`, at least 1: such parts suit most numbers of threads.
+/// The largest power of two up to `n`, at least 1. So many parts suit most numbers of threads.
 pub(super) fn power_of_two(n: usize) -> usize {
     1 << n.max(1).ilog2()
 }
@@ -197,8 +197,8 @@ mod tests {
     use super::*;
     use crate::bf16::Bf16;
 
-    /// Every batch has its tiles in blocks, once and in order, as many as the largest has room for, and
-    /// of as few bands.
+    /// Every batch has each tile in one block, in order. Its blocks, and their bands, are no more than the
+    /// largest batch has room for.
     #[test]
     fn blocks_cover_every_batch() {
         for (channels, height, width) in

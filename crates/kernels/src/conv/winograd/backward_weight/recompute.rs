@@ -1,8 +1,8 @@
-//! Gradients of pairs of channels of which rounding would leave too little.
+//! Gradients of pairs of channels for which integers are not accurate enough, in f32.
 //!
-//! A channel of the input that few pixels have, where the gradient of another is small, shares its scale
-//! with all that is large elsewhere. Such pairs are summed up anew, pixel by pixel: a channel that is
-//! uneven is mostly zeros.
+//! An input channel may be nonzero in few pixels, where the gradient of an output channel is small. The
+//! scale of that gradient follows from its large values elsewhere, so little of the pair is left. Such
+//! pairs are recomputed pixel by pixel. That takes little time, since an uneven channel is mostly zeros.
 
 use super::{
     compare::GROUP,
@@ -20,18 +20,18 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Pairs to be summed up anew.
+/// Pairs to recompute.
 #[derive(Clone, Copy)]
 pub(super) struct Flagged<'a> {
     /// `[group of outputs][input]`, 1 or 0.
     pub(super) flags: &'a [f32],
     pub(super) blocks: Blocks,
-    /// Of the blocks, compared.
+    /// The blocks' records, after the comparison.
     pub(super) records: &'a [f32],
 }
 
 impl BackwardWeightPlan {
-    /// Sums up flagged pairs anew.
+    /// Recomputes flagged pairs.
     pub(super) fn recompute<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -53,7 +53,7 @@ impl BackwardWeightPlan {
     }
 }
 
-/// Those of an input channel.
+/// Recomputes the flagged pairs of an input channel.
 struct Recompute<'a, T> {
     plan: &'a BackwardWeightPlan,
     layout: RecordLayout,
@@ -75,8 +75,8 @@ impl<T: Scalar> Kernel for Recompute<'_, T> {
     fn run<V: Vector, const MR: usize>(self) {
         let (grid, inputs) = (&self.plan.input, self.layout.inputs);
         let Flagged { blocks, records, flags } = self.flagged;
-        let (mut sums, mut met): (Sums, _) =
-            ([[[0.0; GROUP]; 9]; MAX_INT16_CHANNELS / GROUP], Met::new());
+        let (mut sums, mut lists): (Sums, _) =
+            ([[[0.0; GROUP]; 9]; MAX_INT16_CHANNELS / GROUP], TapLists::new());
         for (block, record) in records.chunks_exact(self.layout.len()).enumerate() {
             let first = blocks.tiles(block).start / grid.columns();
             let bands = self.layout.of(record).v.chunks_exact(inputs).enumerate();
@@ -84,14 +84,14 @@ impl<T: Scalar> Kernel for Recompute<'_, T> {
                 let (image, band) = ((first + i) / grid.bands(), (first + i) % grid.bands());
                 let rows = band * grid.side..((band + 1) * grid.side).min(grid.height);
                 for (y, x) in rows.flat_map(|y| (0..grid.width).map(move |x| (y, x))) {
-                    if met.is_full() {
-                        self.add::<V>(&mut met, &mut sums);
+                    if lists.is_full() {
+                        self.add::<V>(&mut lists, &mut sums);
                     }
-                    self.meet(image, (y, x), &mut met);
+                    self.list(image, (y, x), &mut lists);
                 }
             }
         }
-        self.add::<V>(&mut met, &mut sums);
+        self.add::<V>(&mut lists, &mut sums);
         for (group, sums) in sums.iter().enumerate().take(self.layout.outputs / GROUP) {
             if flags[group * inputs + self.channel] != 1.0 {
                 continue;
@@ -108,19 +108,20 @@ impl<T: Scalar> Kernel for Recompute<'_, T> {
     }
 }
 
-/// Pixels at once, at most.
+/// The most pixels at once.
 const PIXELS: usize = 256;
 
-/// For each tap where the gradients lie that some pixels meet, and the pixels' values.
-struct Met {
+/// For each tap, the positions of the gradients that some pixels are multiplied with, and the values of
+/// these pixels.
+struct TapLists {
     places: [[(usize, f32); PIXELS]; 9],
     counts: [usize; 9],
 }
 
-impl Met {
+impl TapLists {
     #[inline(always)]
     fn new() -> Self {
-        Met { places: [[(0, 0.0); PIXELS]; 9], counts: [0; 9] }
+        TapLists { places: [[(0, 0.0); PIXELS]; 9], counts: [0; 9] }
     }
 
     #[inline(always)]
@@ -130,9 +131,9 @@ impl Met {
 }
 
 impl<T: Scalar> Recompute<'_, T> {
-    /// Adds a pixel.
+    /// Adds a pixel to the lists, unless it is zero.
     #[inline(always)]
-    fn meet(&self, image: usize, (y, x): (usize, usize), met: &mut Met) {
+    fn list(&self, image: usize, (y, x): (usize, usize), lists: &mut TapLists) {
         let (grid, output) = (&self.plan.input, &self.plan.output);
         let at = image * grid.image_len() + (y * grid.width + x) * grid.channels + self.channel;
         let mut value = self.x.values[at].to_f32();
@@ -144,7 +145,7 @@ impl<T: Scalar> Recompute<'_, T> {
             return;
         }
         let stride = if self.plan.variant == Variant::Strided { 2 } else { 1 };
-        // The row, or column, of outputs whose windows have the pixel at a tap.
+        // The row, or column, of the output whose window has the pixel at a tap.
         let of = |pixel: usize, tap: usize, outputs: usize| {
             let from = (pixel + 1).checked_sub(tap)?;
             (from % stride == 0 && from / stride < outputs).then_some(from / stride)
@@ -153,15 +154,15 @@ impl<T: Scalar> Recompute<'_, T> {
             let (row, column) = (of(y, tap / 3, output.height), of(x, tap % 3, output.width));
             if let (Some(row), Some(column)) = (row, column) {
                 let pixel = (image * output.height + row) * output.width + column;
-                met.places[tap][met.counts[tap]] = (pixel, value);
-                met.counts[tap] += 1;
+                lists.places[tap][lists.counts[tap]] = (pixel, value);
+                lists.counts[tap] += 1;
             }
         }
     }
 
-    /// Adds products of pixels, of which then none are left.
+    /// Adds the products of the listed pixels to the sums, and clears the lists.
     #[inline(always)]
-    fn add<V: Vector>(&self, met: &mut Met, sums: &mut Sums) {
+    fn add<V: Vector>(&self, lists: &mut TapLists, sums: &mut Sums) {
         let (inputs, channels) = (self.layout.inputs, self.layout.outputs);
         for (group, sums) in sums.iter_mut().enumerate().take(channels / GROUP) {
             if self.flagged.flags[group * inputs + self.channel] != 1.0 {
@@ -170,7 +171,7 @@ impl<T: Scalar> Recompute<'_, T> {
             for (tap, sums) in sums.iter_mut().enumerate() {
                 for lane in (0..GROUP).step_by(V::LANES) {
                     let mut sum = V::read(&sums[lane..]);
-                    for &(pixel, value) in &met.places[tap][..met.counts[tap]] {
+                    for &(pixel, value) in &lists.places[tap][..lists.counts[tap]] {
                         let at = pixel * channels + group * GROUP + lane;
                         sum = T::read::<V>(&self.dy[at..]).mul_add(V::splat(value), sum);
                     }
@@ -178,6 +179,6 @@ impl<T: Scalar> Recompute<'_, T> {
                 }
             }
         }
-        met.counts = [0; 9];
+        lists.counts = [0; 9];
     }
 }

@@ -1,4 +1,4 @@
-//! What a block of tiles is measured by: sums of squares, shares of bands, scales.
+//! Statistics of a block of tiles: sums of squares, scales of bands, quantisation scales.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Where measures of a block lie in their record.
+/// The layout of the record of a block, which holds its statistics.
 #[derive(Clone, Copy)]
 pub(super) struct RecordLayout {
     /// Bands of a block, at most.
@@ -27,18 +27,17 @@ pub(super) struct RecordLayout {
     pub(super) outputs: usize,
 }
 
-/// BlockStatistics of a block of tiles, of the input (v) and of the output's gradient (w).
+/// Statistics of a block of tiles, of the input (v) and of the gradient of the output (w).
 #[derive(Clone, Copy)]
 pub(super) struct BlockStatistics<'a> {
     /// Sums of squares of every channel: `[band][channel]`.
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
-    /// What each band is multiplied with, by the inverse on the other side: so that a sum over bands
-    /// has terms of alike size on both.
+    /// Scales of the bands. Those of one side are the inverse of the other's. They give bands of large
+    /// values and small gradients similar sizes on both sides.
     pub(super) v_band_scales: &'a [f32],
     pub(super) w_band_scales: &'a [f32],
-    /// What values of each channel are multiplied with, and what their integers are worth: at its
-    /// [place](quantise::channel_at).
+    /// Quantisation and dequantisation scales of the channels, [deinterleaved](quantise::channel_at).
     pub(super) v_quant: &'a [f32],
     pub(super) w_quant: &'a [f32],
     pub(super) v_dequant: &'a [f32],
@@ -46,7 +45,7 @@ pub(super) struct BlockStatistics<'a> {
 }
 
 impl BlockStatistics<'_> {
-    /// Of values that are no integers.
+    /// For values that are not quantised.
     pub(super) const NONE: BlockStatistics<'static> = BlockStatistics {
         v: &[],
         w: &[],
@@ -70,12 +69,12 @@ impl RecordLayout {
         self.squares_len() + 2 * self.bands + 2 * (self.inputs + self.outputs)
     }
 
-    /// The record's sums of squares.
+    /// The sums of squares of a record, of both sides.
     pub(super) fn squares_mut(self, record: &mut [f32]) -> (&mut [f32], &mut [f32]) {
         record[..self.squares_len()].split_at_mut(self.bands * self.inputs)
     }
 
-    /// What integers of both sides are worth.
+    /// The dequantisation scales of a record, of both sides.
     pub(super) fn dequant_mut(self, record: &mut [f32]) -> [&mut [f32]; 2] {
         let (_, dequant) = record.split_at_mut(self.len() - self.inputs - self.outputs);
         dequant.split_at_mut(self.inputs).into()
@@ -104,7 +103,16 @@ impl RecordLayout {
     }
 }
 
-/// BothSides sides of a call.
+/// Which threads work on a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Threads {
+    /// The one that calls.
+    This,
+    /// All of the pool.
+    All,
+}
+
+/// Both sides of a call: the input, and the gradient of the output.
 #[derive(Clone, Copy)]
 pub(super) struct BothSides<'a, T> {
     pub(super) x: Bands<'a, T>,
@@ -128,7 +136,7 @@ impl BackwardWeightPlan {
         RecordLayout { bands, inputs: self.input.channels, outputs: self.output.channels }
     }
 
-    /// Bands that have one share: so that both tiles of a word have.
+    /// Consecutive bands that share a scale, so that both tiles of a word have the same.
     fn bands_per_scale(&self) -> usize {
         if self.input.columns().is_multiple_of(2) { 1 } else { 2 }
     }
@@ -139,64 +147,42 @@ impl BackwardWeightPlan {
         tiles.start / columns..(tiles.end - 1) / columns + 1
     }
 
-    /// BlockStatistics a block, on this thread.
-    pub(super) fn measure_alone<T: Scalar>(
-        &self,
-        cpu: &Cpu,
-        both: BothSides<'_, T>,
-        tiles: Range<usize>,
-        record: &mut [f32],
-    ) {
-        let (layout, bands) = (self.layout(), self.bands(&tiles));
-        let (v, w) = layout.squares_mut(record);
-        for (i, band) in bands.clone().enumerate() {
-            let v = &mut v[i * layout.inputs..][..layout.inputs];
-            let w = &mut w[i * layout.outputs..][..layout.outputs];
-            sides(cpu, both, band, v, w);
-        }
-        cpu.isa().dispatch(Scale {
-            layout,
-            bands,
-            bands_per_scale: self.bands_per_scale(),
-            record,
-        });
-    }
-
-    /// BlockStatistics a block, on all threads.
+    /// Measures a block: its statistics go to its record.
     pub(super) fn measure<T: Scalar>(
         &self,
         cpu: &Cpu,
+        threads: Threads,
         both: BothSides<'_, T>,
         tiles: Range<usize>,
         record: &mut [f32],
     ) {
         let (layout, bands) = (self.layout(), self.bands(&tiles));
         let (v, w) = layout.squares_mut(record);
-        let parts = (DisjointChunks::new(v, layout.inputs), DisjointChunks::new(w, layout.outputs));
-        cpu.pool().run_chunks(bands.len(), parts, |i, (v, w)| {
-            sides(cpu, both, bands.start + i, v, w);
-        });
-        cpu.isa().dispatch(Scale {
-            layout,
-            bands,
-            bands_per_scale: self.bands_per_scale(),
-            record,
-        });
+        let squares = |band: usize, (v, w): (&mut [f32], &mut [f32])| {
+            both.x.of_band(cpu, bands.start + band, v);
+            both.dy.of_band(cpu, bands.start + band, w);
+        };
+        let (v_len, w_len) = (layout.inputs, layout.outputs);
+        match threads {
+            Threads::This => {
+                let sums = v.chunks_exact_mut(v_len).zip(w.chunks_exact_mut(w_len));
+                sums.take(bands.len()).enumerate().for_each(|(band, sums)| squares(band, sums));
+            }
+            Threads::All => {
+                let sums = (DisjointChunks::new(v, v_len), DisjointChunks::new(w, w_len));
+                cpu.pool().run_chunks(bands.len(), sums, squares);
+            }
+        }
+        let bands_per_scale = self.bands_per_scale();
+        cpu.isa().dispatch(Scale { layout, bands, bands_per_scale, record });
     }
 }
 
-/// Sums of squares of a band, of both sides.
-fn sides<T: Scalar>(cpu: &Cpu, both: BothSides<'_, T>, band: usize, v: &mut [f32], w: &mut [f32]) {
-    for (of, to) in [(both.x, v), (both.dy, w)] {
-        of.of_band(cpu, band, to);
-    }
-}
-
-/// Shares and scales of a block whose sums of squares are known.
+/// Computes the scales of a block from its sums of squares.
 struct Scale<'a> {
     layout: RecordLayout,
     bands: Range<usize>,
-    /// Bands that have one share.
+    /// Bands that share a scale.
     bands_per_scale: usize,
     record: &'a mut [f32],
 }
@@ -220,8 +206,8 @@ impl Kernel for Scale<'_> {
                 start..bands.min(start + bands_per_scale - (first + start) % bands_per_scale);
             let v = total::<V>(&v[group.start * inputs..group.end * inputs]);
             let w = total::<V>(&w[group.start * outputs..group.end * outputs]);
-            // Of the root of both sides' ratio the root: so a band of large values weighs no more
-            // than what it contributes.
+            // The fourth root of the ratio of sums of squares, so that both sides of the band come out
+            // with the same norm.
             let share = w.sqrt().sqrt() / v.sqrt().sqrt();
             let usable = share > 0.0 && share.is_finite();
             let band_scales = if usable { (share, 1.0 / share) } else { (0.0, 0.0) };
@@ -237,7 +223,7 @@ impl Kernel for Scale<'_> {
     }
 }
 
-/// Scales of all channels of one side.
+/// Quantisation and dequantisation scales of all channels of one side.
 #[inline(always)]
 fn scales<V: Vector>(
     band_squares: &[f32],

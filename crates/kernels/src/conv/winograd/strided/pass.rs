@@ -29,62 +29,63 @@ use crate::{
 
 /// Coefficients of a tile.
 const COEFFICIENTS: usize = Variant::Strided.tile_coefficients();
-/// Planes of weights.
+/// Coefficients of a window.
 const WEIGHT_COEFFICIENTS: usize = Variant::Strided.weight_coefficients();
-/// Words of a thread's planes aimed at: a usual L2 cache and a little of the next.
+/// Target size of a thread's planes in words, 1.2 MB: a typical L2 cache and a little of the L3.
 const PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
 const SHARED: usize = 64;
 
-/// One direction of a convolution.
+/// The forward pass of a convolution, or its gradient of the input.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv) struct StridedPass {
     input: Grid,
     output: Grid,
-    /// Of the input's gradient.
+    /// Whether it is the gradient of the input.
     gradient: bool,
     packed: Packed,
-    /// All threads share transformed tiles and split the outputs; otherwise a thread takes all
-    /// outputs of some tiles.
+    /// Whether all threads share a block of transformed tiles and split its outputs. Otherwise each
+    /// thread takes all outputs of its own blocks.
     shared: bool,
-    /// Tiles of a block.
+    /// Tiles of a block, MC.
     tiles: usize,
 }
 
 impl StridedPass {
-    /// For up to `batch` images.
+    /// For up to `batch` images of activations stored as `T`.
     pub(super) fn new<T: Scalar>(
         input: Grid,
         output: Grid,
         gradient: bool,
         batch: usize,
-        tile: usize,
+        mr: usize,
     ) -> Self {
         let packed = Packed { outputs: output.channels, depth: input.channels / T::PACK };
-        let mut tiles = PLANES / (COEFFICIENTS * (packed.depth + 2 * BLOCK)) / tile * tile;
+        let mut tiles = PLANES / (COEFFICIENTS * (packed.depth + 2 * BLOCK)) / mr * mr;
         let shared = tiles < 16;
         if shared {
             tiles = SHARED;
         }
-        let tiles = tiles.min(batch * input.tiles()).next_multiple_of(tile);
+        let tiles = tiles.min(batch * input.tiles()).next_multiple_of(mr);
         StridedPass { input, output, gradient, packed, shared, tiles }
     }
 
+    /// The planes of a block of transformed tiles.
     fn v(&self) -> Planes {
         Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
     }
 
-    /// Of a panel of outputs.
+    /// The planes of the products of so many outputs.
     fn m(&self, outputs: usize) -> Planes {
         Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
     }
 
-    /// Words of transformed tiles, and of what those are worth.
+    /// Words of a block of transformed tiles and of their dequantisation scales.
     fn v_len(&self) -> usize {
         self.v().len(COEFFICIENTS) + self.tiles
     }
 
-    /// Words of the planes: shared input, and each thread's own.
+    /// Words of scratch that all threads share, and of each thread's own.
     fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
         let v = self.v_len();
         let m = self.m(2 * cpu.isa().lanes()).len(COEFFICIENTS);
@@ -139,6 +140,7 @@ impl Pass for StridedPass {
         if !self.shared {
             let v_len = self.v_len();
             let items = all.div_ceil(self.tiles);
+            // LOOP 3: blocks of tiles, one item each.
             cpu.pool().run_scratch(items, (), (own_scratch, own), |item, (), own| {
                 let (v, m) = own.split_at_mut(v_len);
                 let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
@@ -147,6 +149,7 @@ impl Pass for StridedPass {
             return;
         }
         let panel = 2 * cpu.isa().lanes();
+        // LOOP 3: blocks of tiles, shared by all threads.
         for first in (0..all).step_by(self.tiles) {
             let tiles = first..(first + self.tiles).min(all);
             let v = DisjointChunks::new(v_shared, 0);
@@ -157,6 +160,7 @@ impl Pass for StridedPass {
                 cpu.isa().dispatch(TransformTiles { job, tiles, v, first: part.start });
             });
             let v = &*v_shared;
+            // LOOP 5: panels of outputs, one item each.
             let items = self.output.channels.div_ceil(panel);
             cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
                 let channel = item * panel;
@@ -203,6 +207,7 @@ impl<T: Scalar> Kernel for AllOutputs<'_, T> {
         // SAFETY: the scratch holds the planes; nobody else has these tiles.
         unsafe {
             job.transform::<V>(tiles.clone(), v, 0);
+            // LOOP 2: panels of NR outputs, outside of the coefficients.
             for channel in (0..outputs).step_by(2 * V::LANES) {
                 let channels = channel..(channel + 2 * V::LANES).min(outputs);
                 job.outputs::<V, MR>(tiles.clone(), v, m, channels);
@@ -216,7 +221,7 @@ struct TransformTiles<'a, T> {
     job: Job<'a, T>,
     tiles: Range<usize>,
     v: *mut f32,
-    /// Place of the first tile in the block.
+    /// Position of the first tile in the block.
     first: usize,
 }
 
@@ -254,8 +259,10 @@ impl<T: Scalar> Kernel for OutputPanel<'_, T> {
 }
 
 impl<T: Scalar> Job<'_, T> {
+    /// Stage 1: transforms tiles into planes.
+    ///
     /// # Safety
-    /// `v` must hold the planes, and nobody else use the places of these tiles.
+    /// `v` must hold the planes, and nobody else may use the words of these tiles.
     #[inline(always)]
     unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
@@ -289,8 +296,10 @@ impl<T: Scalar> Job<'_, T> {
         }
     }
 
+    /// Stages 2 and 3: products of a panel, and their inverse transform.
+    ///
     /// # Safety
-    /// `v` must hold the planes, and nobody else write this panel of these tiles.
+    /// `v` must hold the planes, and nobody else may write this panel of these tiles.
     #[inline(always)]
     unsafe fn outputs<V: Vector, const MR: usize>(
         &self,
@@ -314,7 +323,7 @@ impl<T: Scalar> Job<'_, T> {
         }
     }
 
-    /// InverseTransform of all coefficients into `m`.
+    /// Stage 2: products of all coefficients, into `m`.
     ///
     /// # Safety
     /// As [`Job::outputs`].
@@ -333,6 +342,7 @@ impl<T: Scalar> Job<'_, T> {
         assert!(channels.len() <= 2 * V::LANES);
         let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
         let mut none = Prefetcher::NONE;
+        // Coefficients: independent products over the whole depth.
         for weight in 0..WEIGHT_COEFFICIENTS {
             let at = weight * packed.stride() + channels.start * packed.depth;
             let u = self.packed[at..].as_ptr();

@@ -1,4 +1,4 @@
-//! Items of work of the forward pass: the three stages, and who runs them.
+//! Items of work of the forward pass: transform, products, inverse transform.
 
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ use crate::{
     scalar::Scalar,
 };
 
-/// The right side of the products: transformed, or as it is, with the factors of the depth.
+/// The right operand of the products: transformed weights, or raw ones with their equalisation.
 #[derive(Clone, Copy)]
 pub(super) enum RightOperand<'a> {
     Packed(&'a [f32]),
@@ -36,7 +36,7 @@ pub(super) struct Job<'a, T> {
     pub(super) plan: &'a UnitStridePass,
     pub(super) x: TypedInput<'a, T>,
     pub(super) weights: RightOperand<'a>,
-    /// Of tiles' values, if they are integers.
+    /// The tiles' factors of the equalisation, where they are integers.
     pub(super) equalisation: &'a [f32],
     pub(super) y: &'a DisjointChunks<'a, T>,
     pub(super) epilogue: &'a TypedEpilogue<'a, T>,
@@ -82,7 +82,7 @@ pub(super) struct TransformTiles<'a, T> {
     pub(super) job: Job<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: *mut f32,
-    /// Place of the first tile in the block.
+    /// Position of the first tile in the block.
     pub(super) first: usize,
 }
 
@@ -126,8 +126,10 @@ impl<T: Scalar> Kernel for OutputPanel<'_, T> {
 }
 
 impl<T: Scalar> Job<'_, T> {
+    /// Stage 1: transforms tiles into planes.
+    ///
     /// # Safety
-    /// `v` must hold the planes, and nobody else use the places of these tiles.
+    /// `v` must hold the planes, and nobody else may use the words of these tiles.
     #[inline(always)]
     unsafe fn transform<V: Vector>(&self, tiles: Range<usize>, v: *mut f32, first: usize) {
         let (grid, planes) = (&self.plan.input, &self.plan.v());
@@ -147,8 +149,10 @@ impl<T: Scalar> Job<'_, T> {
         }
     }
 
+    /// Stages 2 and 3: products, and their inverse transform.
+    ///
     /// # Safety
-    /// `v` must hold the planes, and nobody else write these channels of these tiles.
+    /// `v` must hold the planes, and nobody else may write these channels of these tiles.
     #[inline(always)]
     unsafe fn outputs<V: Vector, const MR: usize>(
         &self,
@@ -169,7 +173,7 @@ impl<T: Scalar> Job<'_, T> {
         }
     }
 
-    /// InverseTransform of all coefficients into `m`.
+    /// Stage 2: products of all coefficients, into `m`.
     ///
     /// # Safety
     /// As [`Job::outputs`].
@@ -195,6 +199,7 @@ impl<T: Scalar> Job<'_, T> {
                     let stride = plan.packed.stride();
                     let steps = self.steps::<V>(groups, depth, channels.len());
                     let mut prefetcher = prefetcher.in_steps(COEFFICIENTS * steps);
+                    // Coefficients: independent products over the whole depth.
                     for e in 0..COEFFICIENTS {
                         let (u, dequant) = (u.add(e * stride), dequant.add(e * stride));
                         let all = 0..depth;
@@ -221,6 +226,7 @@ impl<T: Scalar> Job<'_, T> {
                         raw.taps::<T, V>(panel.0, width, all, equalisation, rotated)
                     };
                     let (u, dequant) = (u.as_mut_ptr(), dequant.as_mut_ptr());
+                    // LOOP 4: blocks of the depth, whose weights are transformed here.
                     for start in (0..depth).step_by(plan.chunk) {
                         let words = start..(start + plan.chunk).min(depth);
                         let values = words.start * T::PACK..words.end * T::PACK;
@@ -247,14 +253,16 @@ impl<T: Scalar> Job<'_, T> {
                         let share = |words: &Range<usize>, e: usize| {
                             9 * T::PACK * words.start + 9 * T::PACK * words.len() * e / COEFFICIENTS
                         };
+                        // Coefficients, a few lines at a time.
                         for (group, lines) in LINES.into_iter().enumerate() {
                             let values = values.clone();
                             taps.transform::<WeightTransform, T, V>(
                                 group, values, width, &quant, u, stride,
                             );
                             for e in 6 * lines.start..6 * lines.end {
-                                // The next part's rows, as products leave time for them; at the end
-                                // the next panel's are only asked for, as all are forward.
+                                // Backward, the rows of the next block of the depth are gathered
+                                // between products. Rows of the next panel are only prefetched, as
+                                // is all forward.
                                 let prefetcher = if raw.backward {
                                     let (next, first) = if next.is_empty() {
                                         (0..plan.chunk, panel.0 + width)
@@ -287,16 +295,17 @@ impl<T: Scalar> Job<'_, T> {
         }
     }
 
-    /// Steps of [`Prefetcher`] that the products of a coefficient take, over so many words of the depth.
+    /// Steps of a [`Prefetcher`] in the products of a coefficient over so many words of the depth.
     fn steps<V: Vector>(&self, groups: usize, depth: usize, outputs: usize) -> usize {
         groups * (depth / BLOCK) * outputs.div_ceil(2 * V::LANES)
     }
 
-    /// InverseTransform of a coefficient over part of the depth, for `outputs` channels whose weights start
-    /// at `u` and what those are worth at `units`; added to `m` but for the first part.
+    /// Products of coefficient `e` over a block of the depth, for `outputs` channels whose weights start
+    /// at `u` and whose dequantisation scales start at `dequant`. The first block is stored to `m`, the
+    /// others are added.
     ///
     /// # Safety
-    /// As [`Job::outputs`]; `u` must hold the weights, `units` those of the outputs.
+    /// As [`Job::outputs`]; `u` must hold the weights, `dequant` the scales of the outputs.
     #[inline(always)]
     unsafe fn products<V: Vector, const MR: usize>(
         &self,
@@ -315,11 +324,12 @@ impl<T: Scalar> Job<'_, T> {
         assert!(m.len() >= (e + 1) * m_planes.stride());
         let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
         let (blocks, more) = (words.len() / BLOCK, words.start > 0);
+        // LOOP 2: panels of NR outputs.
         for channel in (0..outputs).step_by(wide) {
             // SAFETY: the caller's contract.
             unsafe {
                 let v = v.add(e * v_planes.stride() + v_planes.at(words.start / BLOCK, 0));
-                // Panels before this one are whole, and as deep as the weights that are here.
+                // All panels before this one are whole, and as deep as this block.
                 let u = u.add(channel * words.len());
                 let dequant = dequant.add(channel);
                 let at = m_planes.at(channel / BLOCK, 0) + channel % BLOCK;

@@ -67,6 +67,7 @@ impl Pass for UnitStridePass {
         if !self.shared {
             let v_len = self.v_len();
             let items = all.div_ceil(self.tiles);
+            // LOOP 3: blocks of tiles, one item each.
             cpu.pool().run_scratch(items, (), (own_scratch, own), |item, (), own| {
                 let (v, m) = own.split_at_mut(v_len);
                 let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
@@ -75,6 +76,7 @@ impl Pass for UnitStridePass {
             return;
         }
         let panel = 2 * cpu.isa().lanes();
+        // LOOP 3: blocks of tiles, shared by all threads.
         for first in (0..all).step_by(self.tiles) {
             let tiles = first..(first + self.tiles).min(all);
             let v = DisjointChunks::new(v_shared, 0);
@@ -85,6 +87,7 @@ impl Pass for UnitStridePass {
                 cpu.isa().dispatch(TransformTiles { job, tiles, v, first: part.start });
             });
             let v = &*v_shared;
+            // LOOP 5: panels of outputs, one item each.
             let items = self.output.channels.div_ceil(panel);
             cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
                 let channel = item * panel;

@@ -1,4 +1,4 @@
-//! The cuts of a shape.
+//! How a convolution is cut into blocks of tiles, and what threads share.
 
 use crate::{
     conv::winograd::{
@@ -12,47 +12,47 @@ use crate::{
 
 /// Coefficients of a tile.
 pub(super) const COEFFICIENTS: usize = Variant::UnitStride.tile_coefficients();
-/// Words of a thread's planes aimed at, and at most, where fewer tiles are not worth their weights: a
-/// part of a usual L2 cache, and one with a little of the next.
+/// Target size of a thread's planes in words, a part of a typical L2 cache (600 KB), and the largest
+/// size, which is taken where few tiles would not repay reading the weights (1.2 MB).
 const PLANES: usize = 150 * 1024;
 const MOST_PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
 const SHARED: usize = 128;
-/// Words of the depth whose weights are transformed on the way to a product, of words of one value.
+/// Words of the depth whose weights are transformed on the fly at once, for words of one value.
 const ON_THE_FLY: usize = 64;
 
-/// One direction of a convolution.
+/// The forward pass of a convolution, or its gradient of the input.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv) struct UnitStridePass {
-    /// The input: as many pixels as the output.
+    /// The tiles of the input, which has as many pixels as the output.
     pub(in crate::conv::winograd) input: Grid,
     pub(in crate::conv::winograd) output: Grid,
     pub(in crate::conv::winograd) packed: Packed,
-    /// All threads share transformed tiles and split the outputs, since the weights outweigh the
-    /// tiles; otherwise a thread takes all outputs of some tiles.
+    /// Whether all threads share a block of transformed tiles and split its outputs. They do where
+    /// weights are larger than tiles. Otherwise each thread takes all outputs of its own blocks.
     pub(in crate::conv::winograd) shared: bool,
-    /// Weights are transformed on their way to the products: transformed weights outweigh plain
-    /// ones by four, and where tiles are few that is most of the traffic.
+    /// Whether weights are transformed on the fly, right before their products. Transformed weights
+    /// are four times as large as raw ones, which is most of the memory traffic where tiles are few.
     pub(in crate::conv::winograd) on_the_fly: bool,
-    /// Words of the depth whose weights are transformed at once, if so.
+    /// Words of the depth whose weights are then transformed at once, KC.
     pub(in crate::conv::winograd) chunk: usize,
-    /// Tiles of a block.
+    /// Tiles of a block, MC.
     pub(in crate::conv::winograd) tiles: usize,
 }
 
 impl UnitStridePass {
-    /// For up to `batch` images of these stored channels, in coefficients of `T`.
+    /// For up to `batch` images of activations stored as `T`.
     pub(in crate::conv::winograd) fn new<T: Scalar>(
         input: Grid,
         outputs: usize,
         batch: usize,
-        tile: usize,
+        mr: usize,
         on_the_fly: OnTheFly,
     ) -> Self {
         let packed = Packed { outputs, depth: input.channels / T::PACK };
         let all = batch * input.tiles();
         let line = COEFFICIENTS * (packed.depth + outputs);
-        let mut tiles = (PLANES / line / tile * tile).max(32.min(MOST_PLANES / line));
+        let mut tiles = (PLANES / line / mr * mr).max(32.min(MOST_PLANES / line));
         let shared = tiles < 32;
         if shared {
             tiles = SHARED;
@@ -62,27 +62,28 @@ impl UnitStridePass {
             OnTheFly::OneBlock => shared && all <= tiles,
             OnTheFly::Shared => shared,
         };
-        let tiles = tiles.min(all).next_multiple_of(tile);
+        let tiles = tiles.min(all).next_multiple_of(mr);
         let output = Grid { channels: outputs, ..input };
         let chunk = packed.depth.min(ON_THE_FLY * T::PACK);
         UnitStridePass { input, output, packed, shared, on_the_fly, chunk, tiles }
     }
 
+    /// The planes of a block of transformed tiles.
     pub(super) fn v(&self) -> Planes {
         Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
     }
 
-    /// Of all outputs, or of a panel of them.
+    /// The planes of the products of so many outputs.
     pub(super) fn m(&self, outputs: usize) -> Planes {
         Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
     }
 
-    /// Words of transformed tiles, and of what those are worth.
+    /// Words of a block of transformed tiles and of their dequantisation scales.
     pub(super) fn v_len(&self) -> usize {
         self.v().len(COEFFICIENTS) + self.tiles
     }
 
-    /// Words of the planes: shared input, and each thread's own.
+    /// Words of scratch that all threads share, and of each thread's own.
     pub(super) fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
         let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
         if self.shared {
@@ -96,20 +97,20 @@ impl UnitStridePass {
         }
     }
 
-    /// Words from one coefficient of fresh weights of so many outputs to the next.
+    /// Words from one coefficient of weights to the next, of so many outputs, where they are transformed
+    /// on the fly.
     pub(super) fn on_the_fly_stride(&self, outputs: usize) -> usize {
         self.chunk * outputs + BLOCK
     }
 }
 
-/// When weights are transformed on the way to the products.
+/// When weights are transformed on the fly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::conv::winograd) enum OnTheFly {
-    /// They are transformed once for many calls.
+    /// Never: they are transformed once for many calls.
     Never,
-    /// Where threads share tiles, and one block holds all.
+    /// Where threads share tiles and one block holds all tiles.
     OneBlock,
-    /// Wherever threads share tiles: once for each block of them, but transformed weights take no
-    /// memory.
+    /// Where threads share tiles. They are transformed again for each block, but take no memory.
     Shared,
 }

@@ -1,4 +1,4 @@
-//! Equalisation between both sides of a product of integers.
+//! Channel equalisation from weights alone, for inference.
 
 use std::ops::Range;
 
@@ -15,10 +15,11 @@ use crate::{
 
 /// Output channels of an item.
 const GROUP: usize = 32;
-/// [Equalisation](crate::conv::winograd::equalisation) where tiles are yet unknown: to both halves of a slice, for
-/// each value of the depth a power of two near the norm of its weights, one of the largest, and its
-/// inverse. So tiles have values of the size of what these contribute: a channel of large activations
-/// and small weights would leave few bits to the others.
+
+/// Computes an [equalisation](crate::conv::winograd::equalisation) before any tile is known. The factor
+/// of a channel's tiles is a power of two near the norm of its weights, relative to the largest norm; that
+/// of its weights is the inverse. So a channel of large activations and small weights does not take the
+/// bits of the others. They go to both halves of `both`.
 ///
 /// `sums` is scratch: as many words as the larger side for each 32 outputs.
 pub(in crate::conv::winograd) fn equalise_by_weights(
@@ -38,7 +39,7 @@ pub(in crate::conv::winograd) fn equalise_by_weights(
     weights.iter_mut().zip(to).for_each(|(weight, tile)| *weight = 1.0 / *tile);
 }
 
-/// Sums of squares of each value's weights.
+/// Sums of squares of the weights of each channel of the depth.
 fn squares(cpu: &Cpu, raw: RawWeights<'_>, to: &mut [f32], sums: &mut [f32]) {
     let channels = raw.in_channels;
     let outputs = raw.weights.len() / (9 * channels);
@@ -58,19 +59,20 @@ fn squares(cpu: &Cpu, raw: RawWeights<'_>, to: &mut [f32], sums: &mut [f32]) {
     }
 }
 
-/// Norms to powers of two from the largest, which is one, down to where a channel no longer counts.
+/// Replaces norms by powers of two relative to the largest, which becomes 1. A small norm becomes at
+/// least [`SMALLEST`].
 fn powers_of_two(norms: &mut [f32]) {
     let largest = norms.iter().filter(|x| x.is_finite()).fold(0.0f32, |m, x| m.max(*x));
     for x in norms {
         let ratio = power_of_two(*x) / power_of_two(largest);
-        // What is no number shows in the products.
+        // Infinity and NaN show in the products.
         *x = if ratio.is_finite() { ratio.max(SMALLEST) } else { 1.0 };
     }
 }
 
 const SMALLEST: f32 = 1.0 / (1 << 24) as f32;
 
-/// Sums of squares of some outputs' weights: of each output, or of each input channel.
+/// Sums of squares of the weights of some outputs: by output (backward), or by input channel.
 struct WeightSquares<'a> {
     raw: RawWeights<'a>,
     outputs: Range<usize>,

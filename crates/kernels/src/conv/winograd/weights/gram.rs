@@ -1,4 +1,4 @@
-//! Norms of coefficients, without coefficients.
+//! Norms of coefficients of weights, computed from the weights before their transform.
 
 use std::ops::Range;
 
@@ -10,28 +10,29 @@ use crate::{
     isa::Vector,
 };
 
-/// Sums over the depth of products of two taps, for two vectors of outputs.
+/// The Gram matrix of the taps: sums over the depth of products of two taps, for two vectors of outputs.
 ///
-/// The square of a coefficient `sum G_ia G_jb g_ab` is a form in products `g_ab g_cd`, and so is its
-/// sum over the depth. Forms of all coefficients have the same rows a and c and columns b and d: each
-/// of the 36 sums here has a [pair] of each.
+/// The square of a coefficient `sum G_ia G_jb g_ab` is a quadratic form in products `g_ab g_cd`, and so
+/// is its sum over the depth. Rows a and c, and columns b and d, come in the same [pairs](pair) for all
+/// coefficients: 6 x 6 sums serve them all.
 pub(in crate::conv::winograd) struct Gram([[[f32; 32]; 6]; 6]);
 
-/// Indices below three in pairs: each with itself, then each with the next.
+/// The six pairs of indices below three: each with itself, then each with the next.
 #[inline(always)]
 const fn pair(i: usize) -> [usize; 2] {
     if i < 3 { [i, i] } else { [i - 3, (i - 2) % 3] }
 }
 
-/// Values of the depth whose taps a cache holds while sums of all pairs are taken. Each block's are
-/// taken apart: short sums round less.
+/// Values of the depth whose taps stay in a cache while all pairs are summed. Each block is summed
+/// separately, since short sums round less.
 const BLOCK: usize = 32;
 
-/// Coefficients that are far smaller than their taps are what rounding leaves of larger terms, but no sum
-/// of squares may be found too small: integers would outgrow their limit. Terms of a form sum up, without
-/// their signs, to at most `|G_i|^2 |G_j|^2 sum of g_ab^2` (Cauchy and Schwarz), and each was rounded
-/// at most 128 times in a block (two products that are not fused, of 32 values), 16 times among
-/// blocks, and fewer than 64 times in the form: by less than 2^-16 of it. Twice that is added.
+/// A bound of rounding errors, relative to `|G_i|^2 |G_j|^2 sum of g_ab^2`, that is added to each sum of
+/// squares. Where terms cancel, a sum might be computed too small, and integers would exceed their limit.
+///
+/// The absolute values of a form's terms add up to at most that product (Cauchy and Schwarz). Each was
+/// rounded at most 128 times in a block (two products that are not fused, of 32 values), 16 times among
+/// blocks, and fewer than 64 times in the form: by less than 2^-16 of it. This is twice that.
 const ROUNDING: f32 = 1.0 / (1 << 15) as f32;
 
 impl Gram {
@@ -40,7 +41,7 @@ impl Gram {
         Gram([[[0.0; 32]; 6]; 6])
     }
 
-    /// Adds those of some values of the depth.
+    /// Adds the products of some values of the depth.
     ///
     /// # Safety
     /// The taps must be there, `width` of them a multiple of the lanes and at most 32.
@@ -63,7 +64,7 @@ impl Gram {
         }
     }
 
-    /// Those of a row with itself and with the next, for a vector of outputs.
+    /// Adds the products of a row with itself and with the next, for a vector of outputs.
     ///
     /// # Safety
     /// As [`Gram::add`].
@@ -100,8 +101,8 @@ impl Gram {
         }
     }
 
-    /// Whether sums of squares of all of an output's taps are far from the smallest and the largest f32,
-    /// for so many outputs.
+    /// Whether the sum of squares of all taps of an output is [usable](USABLE), for each of `width`
+    /// outputs.
     #[inline(always)]
     pub(in crate::conv::winograd) fn is_usable(&self, width: usize) -> bool {
         let total = |lane: usize| -> f32 {
@@ -118,7 +119,7 @@ impl Gram {
         squares: &mut QuantScales,
     ) {
         assert!(width <= 32 && width.is_multiple_of(V::LANES));
-        // Of each coefficient of a line, what pairs of its taps count.
+        // The coefficients of each pair of taps in the square of a coefficient of a line.
         let units = [
             L::unscaled(&[V::splat(1.0), V::zero(), V::zero()]),
             L::unscaled(&[V::zero(), V::splat(1.0), V::zero()]),
@@ -175,13 +176,14 @@ mod tests {
     };
 
     struct Check<'a> {
-        /// Lines of a window, of which its coefficients are products.
+        /// Factors of a window: tap (a, b) is `columns[a] * rows[b]`.
         columns: &'a dyn Fn(usize) -> [f64; 3],
         rows: &'a dyn Fn(usize) -> [f64; 3],
     }
 
     impl Check<'_> {
-        /// No sum is below that of the coefficients' squares, nor above by more than rounding.
+        /// Checks that no sum is below that of the squares of coefficients, nor above by more than
+        /// rounding.
         #[inline(always)]
         fn bounds<L: UnscaledTransform, V: Vector>(&self) {
             let width = 2 * V::LANES;
@@ -239,7 +241,7 @@ mod tests {
         let value = |i: u32| f64::from(i.wrapping_mul(0x9E37_79B9) as i8) / 128.0;
         let values: Vec<f64> = (1..=6 * MAX_INT16_CHANNELS as u32).map(|i| value(i * i)).collect();
         let any = |k: usize| [0, 1, 2].map(|i| values[(3 * k + i) % values.len()]);
-        // Windows that a point of the transform makes nothing, or next to nothing.
+        // Windows whose coefficient at one point is zero, or almost.
         for (p, rest) in [(0.0, 1.0), (2.0 / 3.0, 0.0), (-1.5, 1e-3), (1.5, 1e-6), (-1.0, 0.0)] {
             let near = |k: usize| {
                 let [a, b, c] = any(k);

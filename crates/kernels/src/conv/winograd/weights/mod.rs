@@ -1,4 +1,5 @@
-//! Weights to coefficients, and gradients of coefficients to those of weights.
+//! The transforms of weights into planes, which pack the right operand of the products, and the transform
+//! of their gradients back.
 
 mod equalise;
 mod gram;

@@ -1,4 +1,4 @@
-//! Weights transformed once for many tiles.
+//! The transform of weights, once for many tiles.
 
 use std::{marker::PhantomData, ops::Range};
 
@@ -23,8 +23,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Transforms weights of this layout. Those of integers are times the factors of the depth, which are
-/// there already.
+/// Transforms weights to this layout. Where they are integers, they are multiplied by the factors of the
+/// equalisation, which `packed` already holds.
 pub(in crate::conv::winograd) fn pack<T: Scalar>(
     cpu: &Cpu,
     raw: RawWeights<'_>,
@@ -33,7 +33,7 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     packed: &mut [f32],
 ) {
     let wide = 2 * cpu.isa().lanes();
-    // Integers need the norms of the whole depth.
+    // Quantisation needs the norms of the whole depth.
     let values = if is_int16::<T>() { layout.depth * T::PACK } else { BLOCK };
     let depths = layout.depth * T::PACK / values;
     assert!(packed.len() >= layout.len(variant.weight_coefficients()));
@@ -57,7 +57,7 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     });
 }
 
-/// A panel of outputs by some values of the depth.
+/// A panel of outputs, by some values of the depth.
 struct Pack<'a, T> {
     raw: RawWeights<'a>,
     layout: Packed,
@@ -87,7 +87,7 @@ impl<T: Scalar> Pack<'_, T> {
     fn panel<L: UnscaledTransform, V: Vector>(self) {
         let Pack { raw, layout, variant, first, depth, equalisation, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
-        // Of a word for each lane, or two.
+        // Nine taps of up to two values for each word of a block, of 32 lanes.
         let mut rotated = [0.0; 9 * 2 * BLOCK * 32];
         let block = BLOCK * T::PACK;
         let stride = layout.stride();
@@ -129,7 +129,7 @@ impl<T: Scalar> Pack<'_, T> {
                 if is_divided {
                     taps.divide::<V>(0..block, width, &lanes);
                 }
-                // Words of this panel: all panels before it are whole.
+                // All panels before this one are whole.
                 let to = to.add(first * layout.depth + start / T::PACK * width);
                 for (group, lines) in LINES.into_iter().enumerate() {
                     let to = to.add(6 * lines.start * stride);

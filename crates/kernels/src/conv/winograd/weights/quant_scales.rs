@@ -1,4 +1,4 @@
-//! What coefficients of weights are multiplied with to become integers.
+//! Quantisation scales of the coefficients of weights.
 
 use crate::{
     conv::winograd::{
@@ -9,14 +9,15 @@ use crate::{
     isa::Vector,
 };
 
-/// A value for each output of a panel.
+/// A scale for each output of a panel.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv::winograd) struct OutputScales(pub(super) [f32; 32]);
 
 impl OutputScales {
     pub(in crate::conv::winograd) const ONE: OutputScales = OutputScales([1.0; 32]);
 
-    /// Powers of two near these values, so that one over each is one as well; 1 for what is none.
+    /// The powers of two next to these values, whose inverses are normal numbers too; 1 for 0, infinity and
+    /// NaN.
     pub(super) fn powers_of_two(self) -> OutputScales {
         let usable = |x: f32| x > 0.0 && x.is_finite();
         let bounds = (1.0 / LARGEST, LARGEST);
@@ -26,11 +27,11 @@ impl OutputScales {
     }
 }
 
-/// One over it is no denormal number.
+/// The largest power of two whose inverse is a normal number.
 const LARGEST: f32 = f32::from_bits(253 << 23);
 
-/// For each of 36 [unscaled](UnscaledTransform::unscaled) coefficients and two vectors of outputs: sums of squares, then what
-/// values are multiplied with to become integers.
+/// Quantisation scales of 36 [unscaled](UnscaledTransform::unscaled) coefficients, for two vectors of
+/// outputs. They hold sums of squares first.
 pub(in crate::conv::winograd) struct QuantScales(pub(super) [[f32; 32]; 36]);
 
 impl QuantScales {
@@ -39,11 +40,11 @@ impl QuantScales {
         QuantScales([[0.0; 32]; 36])
     }
 
-    /// From sums of squares, of weights that were divided by something. `units` have `stride` words from
-    /// one coefficient to the next.
+    /// Turns sums of squares into quantisation scales, and stores the dequantisation scales, which are
+    /// `stride` words apart from one coefficient to the next. Weights were divided by `lanes`.
     ///
     /// # Safety
-    /// They must have room for `width` outputs of each coefficient.
+    /// `dequant` must have room for `width` outputs of each coefficient.
     #[inline(always)]
     pub(in crate::conv::winograd) unsafe fn scale<L: UnscaledTransform, V: Vector>(
         &mut self,
@@ -64,7 +65,8 @@ impl QuantScales {
                     let squares = SumOfSquares { total: V::load(quant), largest: V::zero() };
                     let (quant_scale, dequant_scale) = squares.scales(quantise::WEIGHT_NORM);
                     quant_scale.store(quant);
-                    // Coefficients of tiles were divided by their norms, these by their scales.
+                    // Coefficients of tiles were divided by their norms, those of weights by their
+                    // scales.
                     let divided = V::read(&lanes.0[lane..]);
                     dequant_scale.mul(V::splat(norm)).mul(divided).store(dequant);
                 }

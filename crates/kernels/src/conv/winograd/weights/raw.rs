@@ -1,4 +1,4 @@
-//! Weights as they are, and how they are brought together.
+//! Raw weights, and how they are gathered for a transform.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Weights `[out][3][3][in]` as a product takes them. Forward: lanes are output channels, each
-/// times its factor. Backward: the window is rotated by half a circle, lanes are input channels.
+/// Weights `[out][3][3][in]` before their transform. Forward, lanes are output channels, each times its
+/// scale. Backward, the window is rotated by 180 degrees and lanes are input channels.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv) struct RawWeights<'a> {
     pub(in crate::conv::winograd) weights: &'a [f32],
@@ -23,8 +23,8 @@ pub(in crate::conv) struct RawWeights<'a> {
 const PREFETCH_DISTANCE: usize = 8 * BLOCK;
 
 impl RawWeights<'_> {
-    /// The weights of `width` outputs from `first` on and of some values of the depth, brought
-    /// together in `rotated`. Those of integers are times their factors.
+    /// Gathers the weights of `width` outputs from `first` on, of some values of the depth, in `rotated`.
+    /// Those of integers are multiplied by the factors of the equalisation.
     #[inline(always)]
     pub(in crate::conv::winograd) fn taps<T: Scalar, V: Vector>(
         &self,
@@ -50,7 +50,7 @@ impl RawWeights<'_> {
         let from = &self.weights[first * row..(first + width) * row];
         assert!(depth.end <= channels && count.is_multiple_of(V::LANES));
         assert!(self.output_scales.is_none_or(|f| f.len() >= first + width));
-        // Along the rows, which a machine sees as streams.
+        // Along the rows, which hardware prefetchers follow.
         for lane in (0..width).step_by(V::LANES) {
             for window in 0..9 {
                 for k in (0..count).step_by(V::LANES) {
@@ -105,8 +105,8 @@ impl RawWeights<'_> {
     }
 
     /// Copies some rows of the weights, of which each value of the depth has nine, to where
-    /// [`Taps::gathered`] finds them: in place they are far apart, by a power of two at that, so that
-    /// few fit in a cache. Those of integers are times their factors.
+    /// [`Taps::gathered`] reads them. In place they are a large power of two apart, so that few of them
+    /// fit in a cache. Those of integers are multiplied by the factors of the equalisation.
     ///
     /// # Safety
     /// The weights must have these rows, of at least `first + width` inputs, and `to` room for all.

@@ -1,4 +1,4 @@
-//! Weights brought together, and their coefficients.
+//! Gathered weights, and their transform.
 
 use std::ops::Range;
 
@@ -9,13 +9,14 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Lines of coefficients made at once: pairs share sums, and more would outgrow the registers. So few
-/// coefficients of part of the depth stay in a cache beside all that they are multiplied with.
+/// Lines of coefficients that are computed at once. Two share sums; more would not fit in registers. So
+/// few coefficients of a block of the depth stay in a cache, next to the tiles that they are multiplied
+/// with.
 pub(in crate::conv::winograd) const LINES: [Range<usize>; 4] = [0..1, 1..3, 3..5, 5..6];
-/// Lines of a group, at most.
+/// The most lines of a group.
 pub(in crate::conv::winograd) const MOST_LINES: usize = 2;
 
-/// The nine weights of each value of the depth, with outputs next to each other.
+/// The nine weights (taps) of each value of the depth, with outputs next to each other.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv::winograd) struct Taps {
     pub(super) start: *mut f32,
@@ -26,14 +27,14 @@ pub(in crate::conv::winograd) struct Taps {
 }
 
 impl Taps {
-    /// Of what [`RawWeights::gather`](super::RawWeights::gather) brings together.
+    /// The taps that [`RawWeights::gather`](super::RawWeights::gather) has copied.
     pub(in crate::conv::winograd) fn gathered(rows: *mut f32, width: usize) -> Self {
-        // Turned by half a circle.
+        // Rotated by 180 degrees: from the last tap to the first.
         let start = rows.wrapping_add(8 * width);
         Taps { start, window: -(width as isize), value: 9 * width }
     }
 
-    /// A row of a value's window, for a vector of outputs.
+    /// A row of the window of a value of the depth, for a vector of outputs.
     ///
     /// # Safety
     /// The weights must be there.
@@ -46,7 +47,8 @@ impl Taps {
         }
     }
 
-    /// Brings the largest of each output's weights, of some values of the depth, near 1.
+    /// Divides the weights of each output, of some values of the depth, by a power of two next to the
+    /// largest. Returns the divisors.
     ///
     /// # Safety
     /// As [`Taps::transform`]; nobody else may use the weights.
@@ -66,7 +68,7 @@ impl Taps {
         }
     }
 
-    /// Raises the largest of each output's weights to those of some values of the depth.
+    /// `most = max(most, |w|)` for each output, over its weights of some values of the depth.
     ///
     /// # Safety
     /// As [`Taps::transform`].
@@ -89,7 +91,7 @@ impl Taps {
         }
     }
 
-    /// Divides each output's weights, of some values of the depth.
+    /// Divides the weights of each output, of some values of the depth, by powers of two.
     ///
     /// # Safety
     /// As [`Taps::normalize`].
@@ -113,8 +115,9 @@ impl Taps {
         }
     }
 
-    /// Coefficients of a [group of lines](LINES), of some values of the depth: `[word][width]`, coefficients
-    /// `stride` words apart. Integers are of [unscaled](UnscaledTransform::unscaled) ones.
+    /// Computes the coefficients of a [group of lines](LINES), of some values of the depth: `[word][width]`,
+    /// `stride` words apart from one coefficient to the next. Integers are of
+    /// [unscaled](UnscaledTransform::unscaled) ones.
     ///
     /// # Safety
     /// The weights must be there, `width` of them a multiple of the lanes and at most 32; `to` must
@@ -144,7 +147,7 @@ impl Taps {
         }
     }
 
-    /// Those of `N` lines from `I` on.
+    /// The coefficients of `N` lines from `I` on.
     ///
     /// # Safety
     /// As [`Taps::transform`].
@@ -169,7 +172,7 @@ impl Taps {
         }
     }
 
-    /// `N` lines of coefficients from `I` on, of a word.
+    /// The coefficients of `N` lines from `I` on, of one word.
     ///
     /// # Safety
     /// As [`Taps::transform`].
@@ -204,7 +207,7 @@ impl Taps {
         }
     }
 
-    /// `N` lines of `G g` from `I` on, of a value of the depth.
+    /// `N` lines of `G g` from `I` on, of one value of the depth.
     ///
     /// # Safety
     /// The weights must be there.
@@ -221,7 +224,7 @@ impl Taps {
         };
         for column in 0..3 {
             let g = [rows[0][column], rows[1][column], rows[2][column]];
-            // Compilers leave out what is not used.
+            // The compiler drops the lines that are not used.
             let all = line::<L, T, V>(&g);
             for i in 0..N {
                 half[i][column] = all[I + i];
@@ -231,7 +234,7 @@ impl Taps {
     }
 }
 
-/// Of integers' weights, the unscaled coefficients.
+/// `G g`, unscaled for integers.
 #[inline(always)]
 fn line<L: UnscaledTransform, T: Scalar, V: Vector>(g: &[V; 3]) -> [V; 6] {
     if is_int16::<T>() { L::unscaled(g) } else { L::apply(g) }

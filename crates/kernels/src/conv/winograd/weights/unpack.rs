@@ -1,4 +1,4 @@
-//! Gradients of coefficients to those of weights.
+//! The transform of gradients of coefficients to gradients of weights.
 
 use std::marker::PhantomData;
 
@@ -14,18 +14,18 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Where sums of a gradient of weights lie, `[part][coefficient][out][in]`, in words.
+/// The strides of sums of a gradient of weights, `[part][coefficient][out][in]`, in words.
 #[derive(Clone, Copy)]
 pub(in crate::conv::winograd) struct Strides {
     /// From one coefficient to the next.
     pub(in crate::conv::winograd) coefficients: usize,
     /// From one part of the batch to the next.
     pub(in crate::conv::winograd) parts: usize,
-    /// How many parts there are.
+    /// The number of parts.
     pub(in crate::conv::winograd) count: usize,
 }
 
-/// `G^T U G`: sums, over all parts in order, to `dw[out][3][3][in]`.
+/// `dw[out][3][3][in] = G^T U G`, where `U` is the sum over all parts, in order.
 pub(in crate::conv::winograd) fn unpack<T: Scalar>(
     cpu: &Cpu,
     variant: Variant,
@@ -57,7 +57,7 @@ struct Unpack<'a, T> {
     variant: Variant,
     sums: &'a [f32],
     strides: Strides,
-    /// Of the output channel.
+    /// Position of the output channel.
     place: usize,
     /// Input channels.
     channels: usize,
@@ -81,12 +81,12 @@ impl<T: Scalar> Kernel for Unpack<'_, T> {
     }
 }
 
-/// One output channel: sums, at their channels' [places](channel_at), to nine taps `tap` words apart, by
-/// the adjoint of the variant's weight transform.
+/// Transforms the sums of one output channel to nine taps `tap` words apart, by the adjoint of the
+/// variant's weight transform. Input channels of the sums are [deinterleaved](channel_at).
 ///
 /// # Safety
-/// Each coefficient must hold `channels` values, a multiple of the lanes' words, and each tap have room
-/// for them.
+/// Each coefficient must hold `channels` values, a multiple of the values of a vector of words, and each
+/// tap have room for them.
 #[inline(always)]
 pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
     variant: Variant,
@@ -148,8 +148,8 @@ unsafe fn row<L: Transform1d<N, 3>, T: Scalar, V: Vector, const N: usize>(
     }
 }
 
-/// Input channels of a window whose gradient waits in memory, not in a cache, for the update: with as
-/// many outputs it has 2.4 MB.
+/// From so many input channels on, gradients are written past the caches: with as many outputs they have
+/// 2.4 MB, and the update reads them much later.
 const LARGE: usize = 256;
 
 /// # Safety
@@ -160,10 +160,10 @@ unsafe fn write<V: Vector>(value: V, to: *mut f32, stream: bool) {
     unsafe { if stream { value.stream(to) } else { value.store(to) } }
 }
 
-/// The nine taps of a vector of places.
+/// The nine taps of a vector of input channels.
 ///
 /// # Safety
-/// Each coefficient must hold it.
+/// Each coefficient must hold the vector.
 #[inline(always)]
 unsafe fn taps<L: Transform1d<N, 3>, V: Vector, const N: usize>(
     sums: *const f32,

@@ -1,4 +1,4 @@
-//! Where a file goes.
+//! Where a file is written.
 
 use std::{
     fs,
@@ -6,58 +6,60 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::regular::{Odd, open_stream};
+use crate::regular::{RefusedFile, open_stream};
 
-/// Where a file goes. A path is a place of one's own.
+/// Where a file is written, and what happens to a link or a pipe there. A path alone is
+/// [`Destination::Replace`].
 #[derive(Clone, Copy, Debug)]
-pub enum Place<'p> {
-    /// A name in a folder that may be a stranger's, such as a run's. Whatever has the name is
-    /// replaced: a link is not followed, a pipe not written into.
-    Own(&'p Path),
-    /// What the user named. The file that a link leads to is replaced, and the link stays; a pipe,
-    /// a character device and an open descriptor (`/dev/stdout`, `>(...)`) are written into.
-    Named(&'p Path),
+pub enum Destination<'p> {
+    /// Replaces whatever has this name: a link is not followed, a pipe is not written into. For files
+    /// of our own in a folder that may be untrusted, such as a run's.
+    Replace(&'p Path),
+    /// Follows links: the file that a link leads to is replaced, and the link stays. A pipe, a
+    /// character device and an open descriptor (`/dev/stdout`, `>(...)`) are written into. For paths
+    /// that the user named.
+    Follow(&'p Path),
 }
 
-impl<'p, P: AsRef<Path> + ?Sized> From<&'p P> for Place<'p> {
+impl<'p, P: AsRef<Path> + ?Sized> From<&'p P> for Destination<'p> {
     fn from(path: &'p P) -> Self {
-        Place::Own(path.as_ref())
+        Destination::Replace(path.as_ref())
     }
 }
 
-/// What a place turns out to be.
-pub(crate) enum Spot {
-    /// A file that is to be replaced, or made.
+/// What a destination resolves to.
+pub(crate) enum Target {
+    /// A file to replace or create.
     File(PathBuf),
-    /// What takes bytes as they come.
+    /// A stream to write into.
     Stream(Box<dyn Write>),
 }
 
-impl<'p> Place<'p> {
-    /// Its path.
+impl<'p> Destination<'p> {
+    /// The path.
     pub fn path(self) -> &'p Path {
         match self {
-            Place::Own(path) | Place::Named(path) => path,
+            Destination::Replace(path) | Destination::Follow(path) => path,
         }
     }
 
-    pub(crate) fn spot(self) -> io::Result<Spot> {
+    pub(crate) fn target(self) -> io::Result<Target> {
         match self {
-            Place::Own(path) => Ok(Spot::File(path.to_owned())),
-            Place::Named(path) => named(path),
+            Destination::Replace(path) => Ok(Target::File(path.to_owned())),
+            Destination::Follow(path) => named(path),
         }
     }
 }
 
-/// More links in a row than any system follows.
+/// The most links in a row; systems follow fewer.
 const MOST_LINKS: usize = 64;
 
-fn named(path: &Path) -> io::Result<Spot> {
-    // Circles of links, and what may not be looked at, are the system's to tell.
+fn named(path: &Path) -> io::Result<Target> {
+    // The system reports cycles of links, and paths without permission.
     or_absent(fs::metadata(path))?;
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        // What a descriptor's own link says is no path.
+        // The link of a descriptor is not a path.
         if is_descriptor(&path) {
             return descriptor(&path);
         }
@@ -68,10 +70,10 @@ fn named(path: &Path) -> io::Result<Spot> {
             }
             Some(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             Some(there) if !there.is_file() => return stream(&path),
-            _ => return Ok(Spot::File(path)),
+            _ => return Ok(Target::File(path)),
         }
     }
-    Odd::Link.error()
+    RefusedFile::Link.error()
 }
 
 fn or_absent<T>(found: io::Result<T>) -> io::Result<Option<T>> {
@@ -87,18 +89,18 @@ fn is_descriptor(path: &Path) -> bool {
     is_of_system && path.parent().is_some_and(|folder| folder.ends_with("fd"))
 }
 
-/// What goes to our own streams goes there in order, be they files as well.
-fn descriptor(path: &Path) -> io::Result<Spot> {
+/// Our own stdout and stderr keep the order of what else is written to them, files included.
+fn descriptor(path: &Path) -> io::Result<Target> {
     let ours = ["/dev/fd", "/proc/self/fd"].iter().any(|fd| path.parent() == Some(Path::new(fd)));
     match path.file_name().and_then(|name| name.to_str()) {
-        Some("1") if ours => Ok(Spot::Stream(Box::new(io::stdout()))),
-        Some("2") if ours => Ok(Spot::Stream(Box::new(io::stderr()))),
+        Some("1") if ours => Ok(Target::Stream(Box::new(io::stdout()))),
+        Some("2") if ours => Ok(Target::Stream(Box::new(io::stderr()))),
         _ => stream(path),
     }
 }
 
-fn stream(path: &Path) -> io::Result<Spot> {
-    Ok(Spot::Stream(Box::new(open_stream(path)?)))
+fn stream(path: &Path) -> io::Result<Target> {
+    Ok(Target::Stream(Box::new(open_stream(path)?)))
 }
 
 #[cfg(all(test, unix))]
@@ -108,12 +110,12 @@ mod tests {
     use super::*;
     use crate::atomic_write;
 
-    fn write(place: Place<'_>) -> io::Result<()> {
-        atomic_write(place, |file| file.write_all(b"new"))
+    fn write(destination: Destination<'_>) -> io::Result<()> {
+        atomic_write(destination, |file| file.write_all(b"new"))
     }
 
     #[test]
-    fn links_that_the_user_named_are_followed() {
+    fn links_are_followed_if_the_user_named_them() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::create_dir(path("folder")).unwrap();
@@ -124,27 +126,29 @@ mod tests {
         symlink("folder/absent", path("dangling")).unwrap();
         symlink("circle", path("circle")).unwrap();
         for name in ["link", "link to link", "dangling"] {
-            write(Place::Named(&path(name))).unwrap();
+            write(Destination::Follow(&path(name))).unwrap();
             assert!(path(name).is_symlink(), "{name}");
             assert_eq!(fs::read(path(name)).unwrap(), b"new", "{name}");
         }
-        // Replaced whole.
+        // Replaced, not changed.
         assert_eq!(fs::read(path("other name")).unwrap(), b"old");
-        assert!(write(Place::Named(&path("circle"))).is_err() && path("circle").is_symlink());
-        let folder = write(Place::Named(&path("folder"))).unwrap_err();
+        assert!(
+            write(Destination::Follow(&path("circle"))).is_err() && path("circle").is_symlink()
+        );
+        let folder = write(Destination::Follow(&path("folder"))).unwrap_err();
         assert_eq!(folder.kind(), io::ErrorKind::IsADirectory);
         assert_eq!(fs::read_dir(path("folder")).unwrap().count(), 2);
     }
 
     #[test]
-    fn links_in_a_place_of_ones_own_are_replaced() {
+    fn links_are_replaced_unless_followed() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::write(path("victim"), "mine").unwrap();
         symlink("victim", path("link")).unwrap();
         symlink("nowhere", path("dangling")).unwrap();
         for name in ["link", "dangling"] {
-            write(Place::Own(&path(name))).unwrap();
+            write(Destination::Replace(&path(name))).unwrap();
             assert!(!path(name).is_symlink(), "{name}");
         }
         assert_eq!(fs::read(path("victim")).unwrap(), b"mine");
@@ -161,7 +165,7 @@ mod tests {
             let pipe = pipe.clone();
             move || fs::read(pipe).unwrap()
         });
-        write(Place::Named(&pipe)).unwrap();
+        write(Destination::Follow(&pipe)).unwrap();
         assert_eq!(reader.join().unwrap(), b"new");
         assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
         // By its descriptor, as `>(...)` has it, and through a link.
@@ -169,11 +173,14 @@ mod tests {
         symlink("/dev/null", &link).unwrap();
         let socket = dir.path().join("socket");
         let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        write(Place::Named(Path::new("/dev/null"))).unwrap();
-        write(Place::Named(&link)).unwrap();
+        write(Destination::Follow(Path::new("/dev/null"))).unwrap();
+        write(Destination::Follow(&link)).unwrap();
         assert!(link.is_symlink());
-        assert!(write(Place::Named(Path::new("/dev/full"))).is_err() || cfg!(target_os = "macos"));
-        assert!(write(Place::Named(&socket)).is_err());
+        assert!(
+            write(Destination::Follow(Path::new("/dev/full"))).is_err()
+                || cfg!(target_os = "macos")
+        );
+        assert!(write(Destination::Follow(&socket)).is_err());
         assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }
@@ -183,7 +190,7 @@ mod tests {
     fn descriptors_are_written_into() {
         use std::os::fd::AsRawFd;
         let (mut reader, writer) = io::pipe().unwrap();
-        write(Place::Named(Path::new(&format!("/dev/fd/{}", writer.as_raw_fd())))).unwrap();
+        write(Destination::Follow(Path::new(&format!("/dev/fd/{}", writer.as_raw_fd())))).unwrap();
         drop(writer);
         assert_eq!(io::read_to_string(&mut reader).unwrap(), "new");
     }

@@ -1,11 +1,11 @@
-//! Circles planted in small crates, and crates that look alike and have none.
+//! Cycles planted in small crates, and crates that look alike and have none.
 
 use std::{fs, path::Path};
 
 use resnet_layers::check_workspace;
 
-/// Circles as chains of nodes, in all crates of a workspace.
-fn circles_in(files: &[(&str, &str)]) -> Vec<String> {
+/// Cycles as chains of nodes, in all crates of a workspace.
+fn cycles_in(files: &[(&str, &str)]) -> Vec<String> {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = root.path().join(path);
@@ -13,16 +13,16 @@ fn circles_in(files: &[(&str, &str)]) -> Vec<String> {
         fs::write(path, text).unwrap();
     }
     let reports = check_workspace(root.path()).unwrap();
-    let circles = reports.iter().flat_map(|report| &report.circles);
-    circles.map(|circle| circle.to_string().lines().next().unwrap().trim().to_owned()).collect()
+    let cycles = reports.iter().flat_map(|report| &report.cycles);
+    cycles.map(|cycle| cycle.to_string().lines().next().unwrap().trim().to_owned()).collect()
 }
 
 /// The same for one library of these files in `src/`.
-fn circles(files: &[(&str, &str)]) -> Vec<String> {
+fn cycles(files: &[(&str, &str)]) -> Vec<String> {
     let paths: Vec<_> = files.iter().map(|(path, _)| format!("crates/one/src/{path}")).collect();
     let mut all = vec![("crates/one/Cargo.toml", "[package]\nname = \"one\"\n")];
     all.extend(paths.iter().map(String::as_str).zip(files.iter().map(|(_, text)| *text)));
-    circles_in(&all)
+    cycles_in(&all)
 }
 
 const NONE: [String; 0] = [];
@@ -32,8 +32,8 @@ const ROOT: (&str, &str) = ("lib.rs", "mod a;\nmod b;\n");
 fn direct() {
     let a = ("a.rs", "pub fn f() { crate::b::g() }");
     let b = ("b.rs", "use crate::a;\npub fn g() { a::f() }");
-    assert_eq!(circles(&[ROOT, a, b]), ["a -> b -> a"]);
-    assert_eq!(circles(&[ROOT, a, ("b.rs", "use crate::a;\npub fn g() {}")]), NONE);
+    assert_eq!(cycles(&[ROOT, a, b]), ["a -> b -> a"]);
+    assert_eq!(cycles(&[ROOT, a, ("b.rs", "use crate::a;\npub fn g() {}")]), NONE);
 }
 
 #[test]
@@ -57,24 +57,24 @@ fn uses_have_files_and_lines() {
       crates/one/src/a.rs:3 uses crate::b::B
     b -> a
       crates/one/src/b.rs:1 uses crate::a::A";
-    assert_eq!(reports[0].circles[0].to_string(), expected);
+    assert_eq!(reports[0].cycles[0].to_string(), expected);
 }
 
 #[test]
 fn through_super() {
     let a = ("a.rs", "pub struct A; impl A { fn f(_: super::b::B) {} }");
     let b = ("b.rs", "pub struct B; pub fn g() { let _ = super::a::A; }");
-    assert_eq!(circles(&[ROOT, a, b]), ["a -> b -> a"]);
+    assert_eq!(cycles(&[ROOT, a, b]), ["a -> b -> a"]);
 }
 
 #[test]
 fn through_a_glob() {
     let a = ("a.rs", "use super::b::*;\npub fn f() { g() }");
     let b = ("b.rs", "use super::a::*;\npub fn g() { f() }");
-    assert_eq!(circles(&[ROOT, a, b]), ["a -> b -> a"]);
+    assert_eq!(cycles(&[ROOT, a, b]), ["a -> b -> a"]);
     // A glob that nothing comes through, and a variable of the function's name.
     let b = ("b.rs", "use super::a::*;\npub fn g(f: u8) -> u8 { f }");
-    assert_eq!(circles(&[ROOT, a, b]), NONE);
+    assert_eq!(cycles(&[ROOT, a, b]), NONE);
 }
 
 #[test]
@@ -83,9 +83,9 @@ fn through_globs_that_lead_to_each_other() {
     let a = ("a.rs", "pub use super::*; pub fn f() { g() }");
     let b = ("b.rs", "pub use super::*; pub fn g() { h() }");
     let c = ("c.rs", "pub fn h() {}");
-    assert_eq!(circles(&[root, a, b, c]), NONE);
+    assert_eq!(cycles(&[root, a, b, c]), NONE);
     assert_eq!(
-        circles(&[root, a, ("b.rs", "use super::*; pub fn g() { f() }"), c]),
+        cycles(&[root, a, ("b.rs", "use super::*; pub fn g() { f() }"), c]),
         ["a -> b -> a"]
     );
 }
@@ -95,7 +95,7 @@ fn through_a_reexport() {
     let root = ("lib.rs", "mod a;\nmod b;\npub use a::A;\npub use b::B;\n");
     let a = ("a.rs", "use super::B;\npub struct A(B);");
     let b = ("b.rs", "use crate::A;\npub struct B(Vec<A>);");
-    assert_eq!(circles(&[root, a, b]), ["a -> b -> a"]);
+    assert_eq!(cycles(&[root, a, b]), ["a -> b -> a"]);
 }
 
 #[test]
@@ -104,18 +104,18 @@ fn a_reexport_that_a_third_module_uses_is_none() {
     let a = ("a.rs", "pub struct A;");
     let b = ("b.rs", "use super::A;\npub struct B(A);");
     let c = ("c.rs", "use super::{A, B};\npub struct C(A, B);");
-    assert_eq!(circles(&[root, a, b, c]), NONE);
+    assert_eq!(cycles(&[root, a, b, c]), NONE);
 }
 
 #[test]
 fn through_a_rename() {
     let a = ("a.rs", "use crate::b::{self as other};\npub fn f() { other::g() }");
     let b = ("b.rs", "use crate::a::f as g_of_a;\npub fn g() { g_of_a() }");
-    assert_eq!(circles(&[ROOT, a, b]), ["a -> b -> a"]);
+    assert_eq!(cycles(&[ROOT, a, b]), ["a -> b -> a"]);
     let root = ("lib.rs", "mod a;\nmod b;\npub use a::A as X;\npub use b::B as Y;\n");
     let a = ("a.rs", "pub struct A(super::Y);");
     let b = ("b.rs", "pub struct B(crate::X);");
-    assert_eq!(circles(&[root, a, b]), ["a -> b -> a"]);
+    assert_eq!(cycles(&[root, a, b]), ["a -> b -> a"]);
 }
 
 #[test]
@@ -123,11 +123,11 @@ fn a_parent_and_its_child() {
     let child = ("a.rs", "pub fn f() -> super::Own { super::Own }");
     let root = "mod a;\npub struct Own;\n";
     let using = [root, "fn g() { a::f(); }"].concat();
-    assert_eq!(circles(&[("lib.rs", &using), child]), ["self -> a -> self"]);
+    assert_eq!(cycles(&[("lib.rs", &using), child]), ["self -> a -> self"]);
     let reexporting = [root, "pub use a::f;"].concat();
-    assert_eq!(circles(&[("lib.rs", &reexporting), child]), NONE);
+    assert_eq!(cycles(&[("lib.rs", &reexporting), child]), NONE);
     let importing = [root, "use a::f;"].concat();
-    assert_eq!(circles(&[("lib.rs", &importing), child]), ["self -> a -> self"]);
+    assert_eq!(cycles(&[("lib.rs", &importing), child]), ["self -> a -> self"]);
 }
 
 #[test]
@@ -135,9 +135,9 @@ fn an_impl_block_uses_its_type() {
     let root = "mod a;\npub struct Own;\npub fn f() { Own.method() }\n";
     let child = ("a.rs", "impl super::Own { pub fn method(self) {} }\npub fn g() {}");
     // The call of the method names nobody.
-    assert_eq!(circles(&[("lib.rs", root), child]), NONE);
+    assert_eq!(cycles(&[("lib.rs", root), child]), NONE);
     let using = [root, "fn h() { a::g() }"].concat();
-    assert_eq!(circles(&[("lib.rs", &using), child]), ["self -> a -> self"]);
+    assert_eq!(cycles(&[("lib.rs", &using), child]), ["self -> a -> self"]);
 }
 
 #[test]
@@ -149,25 +149,25 @@ fn deep_in_a_subtree() {
         ("a/right/deep.rs", "use crate::a::left;\npub fn f() { left::f() }"),
         ("b.rs", "pub fn f() { crate::a::left::f() }"),
     ];
-    assert_eq!(circles(&files), ["a::left -> a::right -> a::left"]);
+    assert_eq!(cycles(&files), ["a::left -> a::right -> a::left"]);
     // From deep in one to deep in another.
     let files = [
         ("lib.rs", "mod a; mod b;"),
         ("a.rs", "pub mod x { pub mod y { pub fn f() { crate::b::z::f() } } }"),
         ("b.rs", "pub mod z { pub fn f() {} } pub mod w { fn g() { crate::a::x::y::f() } }"),
     ];
-    assert_eq!(circles(&files), ["a -> b -> a"]);
+    assert_eq!(cycles(&files), ["a -> b -> a"]);
 }
 
 #[test]
-fn a_circle_of_three() {
+fn a_cycle_of_three() {
     let files = [
         ("lib.rs", "mod a; mod b; mod c;"),
         ("a.rs", "pub fn f() { super::b::f() }"),
         ("b.rs", "pub fn f() { super::c::f() }"),
         ("c.rs", "pub fn f() { super::a::f() }"),
     ];
-    assert_eq!(circles(&files), ["a -> b -> c -> a"]);
+    assert_eq!(cycles(&files), ["a -> b -> c -> a"]);
 }
 
 #[test]
@@ -183,11 +183,11 @@ fn through_tokens_of_macros() {
         "struct E { #[serde(with = \"super::b::N\")] e: u8 }",
     ] {
         let a = format!("pub struct A;\n{body}");
-        assert_eq!(circles(&[ROOT, ("a.rs", &a), b]), ["a -> b -> a"], "{body}");
+        assert_eq!(cycles(&[ROOT, ("a.rs", &a), b]), ["a -> b -> a"], "{body}");
     }
     // A field, a method, a label and a variable.
     let names = "use super::b::*;\nfn f(n: u8) { m!(a.N, b.N(), N: 1, n) }";
-    assert_eq!(circles(&[ROOT, ("a.rs", &format!("pub struct A;\n{names}")), b]), NONE);
+    assert_eq!(cycles(&[ROOT, ("a.rs", &format!("pub struct A;\n{names}")), b]), NONE);
 }
 
 #[test]
@@ -200,11 +200,11 @@ fn through_a_macro_itself() {
         let a = [a, "\npub(crate) use m;\nfn g() { crate::b::h() }"].concat();
         let b = [b, "\npub fn h() {}"].concat();
         let root = [root, "mod c { pub struct C; }"].concat();
-        assert_eq!(circles(&[("lib.rs", &root), ("a.rs", &a), ("b.rs", &b)]), ["a -> b -> a"]);
+        assert_eq!(cycles(&[("lib.rs", &root), ("a.rs", &a), ("b.rs", &b)]), ["a -> b -> a"]);
     }
     let a = "#[macro_export] macro_rules! m { () => {} }\nfn g() { crate::b::h() }";
     let b = "pub fn h() { crate::m!() }";
-    assert_eq!(circles(&[ROOT, ("a.rs", a), ("b.rs", b)]), ["a -> b -> a"]);
+    assert_eq!(cycles(&[ROOT, ("a.rs", a), ("b.rs", b)]), ["a -> b -> a"]);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn through_traits_patterns_and_variants() {
         "fn f() { use super::b::E::*; }",
     ] {
         let a = format!("pub struct A;\n{body}");
-        assert_eq!(circles(&[ROOT, ("a.rs", &a), b]), ["a -> b -> a"], "{body}");
+        assert_eq!(cycles(&[ROOT, ("a.rs", &a), b]), ["a -> b -> a"], "{body}");
     }
 }
 
@@ -233,14 +233,14 @@ fn a_module_and_a_function_of_one_name_are_told_apart() {
         ("read.rs", "pub fn read() { read() }"),
         ("other.rs", "pub fn g() { super::read() }"),
     ];
-    assert_eq!(circles(&files), NONE);
+    assert_eq!(cycles(&files), NONE);
     // `a::g` goes through the module, not through the function.
     let files = [
         ("lib.rs", "mod a; mod b; use b::a;"),
         ("a.rs", "pub fn g() {}"),
         ("b.rs", "pub fn a() { super::a::g() }\nfn f(_: crate::c) {}"),
     ];
-    assert_eq!(circles(&files), NONE);
+    assert_eq!(cycles(&files), NONE);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn what_is_for_tests_only_does_not_count() {
     ] {
         let a = format!("pub struct A;\n{body}");
         let tests = ("a/tests.rs", "#![cfg(test)]\nuse crate::b::B;");
-        assert_eq!(circles(&[ROOT, ("a.rs", &a), b, tests]), NONE, "{body}");
+        assert_eq!(cycles(&[ROOT, ("a.rs", &a), b, tests]), NONE, "{body}");
     }
     for body in [
         "#[cfg(not(test))] use super::b::B;",
@@ -269,7 +269,7 @@ fn what_is_for_tests_only_does_not_count() {
         "#[cfg(unix)] use super::b::B;",
     ] {
         let a = format!("pub struct A;\n{body}");
-        assert_eq!(circles(&[ROOT, ("a.rs", &a), b]), ["a -> b -> a"], "{body}");
+        assert_eq!(cycles(&[ROOT, ("a.rs", &a), b]), ["a -> b -> a"], "{body}");
     }
 }
 
@@ -277,7 +277,7 @@ fn what_is_for_tests_only_does_not_count() {
 fn other_crates_are_not_ours() {
     let a = ("a.rs", "use std::b::g;\nuse ::b::h;\nfn f() { g(); h(); ::b::g(); }\npub struct A;");
     let b = ("b.rs", "use super::a::A;\npub fn g(_: A) {}\npub fn h() {}");
-    assert_eq!(circles(&[ROOT, a, b]), NONE);
+    assert_eq!(cycles(&[ROOT, a, b]), NONE);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn every_target_is_checked() {
             (&at("a.rs"), a),
             (&at("b.rs"), b),
         ];
-        assert_eq!(circles_in(&files), ["a -> b -> a"], "{folder}/{file}");
+        assert_eq!(cycles_in(&files), ["a -> b -> a"], "{folder}/{file}");
     }
 }
 
@@ -309,7 +309,7 @@ fn crates_through_dev_dependencies() {
     let two = "[package]\nname = \"two\"\n";
     let lib = "";
     let with = |two: &str| {
-        circles_in(&[
+        cycles_in(&[
             ("crates/one/Cargo.toml", one),
             ("crates/one/src/lib.rs", lib),
             ("crates/two/Cargo.toml", two),

@@ -1,6 +1,6 @@
-//! Protocol Buffers being written: a message is a list of fields, each a number and a value.
+//! Writes Protocol Buffers.
 
-/// A message that is being written.
+/// A message so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Message(pub(crate) Vec<u8>);
 
@@ -37,7 +37,7 @@ impl Message {
         message
     }
 
-    /// Announces a field of so many bytes, which are to follow.
+    /// Starts a field of `length` bytes, which are to follow.
     pub(crate) fn length(mut self, number: u64, length: usize) -> Self {
         self.put_varint(number << 3 | 2);
         self.put_varint(length as u64);
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn bytes_are_those_of_the_format() {
-        // 150 in field 1, "testing" in field 2: the examples of the format's own description.
+        // 150 in field 1, "testing" in field 2: the examples of the format's documentation.
         assert_eq!(Message::default().int(1, 150).0, [0x08, 0x96, 0x01]);
         let text = Message::default().text(2, "testing");
         assert_eq!(text.0, [&[0x12, 0x07], &b"testing"[..]].concat());

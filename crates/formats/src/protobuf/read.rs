@@ -1,44 +1,41 @@
-//! Protocol Buffers being read: a message is a list of fields, each a number and a value.
-//!
-//! A reader that borrows is what a file of unknown origin needs: it allocates nothing, skips what
-//! nobody asks for, and follows no nesting but its caller's.
+//! Reads Protocol Buffers.
 
 use crate::error::Malformed;
 
 /// A field's value: a number, or bytes (text, a message, packed numbers).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'a> {
+pub(crate) enum FieldValue<'a> {
     Varint(u64),
     Fixed32([u8; 4]),
     Fixed64([u8; 8]),
     Bytes(&'a [u8]),
 }
 
-impl<'a> Value<'a> {
-    pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
-        if let Value::Bytes(bytes) = self { Ok(bytes) } else { Err(Malformed::Type) }
+impl<'a> FieldValue<'a> {
+    pub(crate) fn bytes(self) -> Result<&'a [u8], Malformed> {
+        if let FieldValue::Bytes(bytes) = self { Ok(bytes) } else { Err(Malformed::Type) }
     }
 
-    pub(super) fn text(self) -> Result<&'a str, Malformed> {
+    pub(crate) fn text(self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed::Text)
     }
 
-    pub(super) fn string(self) -> Result<String, Malformed> {
+    pub(crate) fn string(self) -> Result<String, Malformed> {
         self.text().map(str::to_owned)
     }
 
-    pub(super) fn message(self) -> Result<Fields<'a>, Malformed> {
+    pub(crate) fn message(self) -> Result<Fields<'a>, Malformed> {
         self.bytes().map(Fields)
     }
 
-    /// Negative numbers are written in two's complement.
-    pub(super) fn int(self) -> Result<i64, Malformed> {
-        if let Value::Varint(value) = self { Ok(value as i64) } else { Err(Malformed::Type) }
+    /// An integer; negative ones are in two's complement.
+    pub(crate) fn int(self) -> Result<i64, Malformed> {
+        if let FieldValue::Varint(value) = self { Ok(value as i64) } else { Err(Malformed::Type) }
     }
 
-    pub(super) fn float(self) -> Result<f32, Malformed> {
+    pub(crate) fn float(self) -> Result<f32, Malformed> {
         match self {
-            Value::Fixed32(bytes) => Ok(f32::from_le_bytes(bytes)),
+            FieldValue::Fixed32(bytes) => Ok(f32::from_le_bytes(bytes)),
             _ => Err(Malformed::Type),
         }
     }
@@ -46,10 +43,10 @@ impl<'a> Value<'a> {
 
 /// The fields of a message, in file order. It ends after an error.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u64, Value<'a>), Malformed>;
+    type Item = Result<(u64, FieldValue<'a>), Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
@@ -63,16 +60,19 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-fn field<'a>(bytes: &mut &'a [u8]) -> Result<(u64, Value<'a>), Malformed> {
+fn field<'a>(bytes: &mut &'a [u8]) -> Result<(u64, FieldValue<'a>), Malformed> {
     let key = varint(bytes)?;
     let value = match key & 7 {
-        0 => Value::Varint(varint(bytes)?),
-        1 => Value::Fixed64(take(bytes, 8)?.try_into().expect("eight bytes")),
+        0 => FieldValue::Varint(varint(bytes)?),
+        1 => FieldValue::Fixed64(take(bytes, 8)?.try_into().expect("eight bytes")),
         2 => {
             let length = varint(bytes)?;
-            Value::Bytes(take(bytes, usize::try_from(length).map_err(|_| Malformed::Truncated)?)?)
+            FieldValue::Bytes(take(
+                bytes,
+                usize::try_from(length).map_err(|_| Malformed::Truncated)?,
+            )?)
         }
-        5 => Value::Fixed32(take(bytes, 4)?.try_into().expect("four bytes")),
+        5 => FieldValue::Fixed32(take(bytes, 4)?.try_into().expect("four bytes")),
         _ => return Err(Malformed::Type),
     };
     match key >> 3 {
@@ -87,8 +87,8 @@ fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Malformed> 
     Ok(taken)
 }
 
-/// Seven bits a byte, the lowest first; a set high bit says that another byte follows.
-pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+/// A varint: seven bits per byte, the lowest first. The high bit is set in all bytes but the last.
+pub(crate) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
     let mut value = 0;
     for shift in (0..u64::BITS).step_by(7) {
         let (&byte, rest) = bytes.split_first().ok_or(Malformed::Truncated)?;
@@ -108,7 +108,7 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Message;
+    use crate::protobuf::Message;
 
     #[test]
     fn numbers_round_trip() {

@@ -1,4 +1,4 @@
-//! Circles in a graph, and how they are printed.
+//! Finds and prints cycles in a graph.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -6,22 +6,22 @@ use std::{
     path::PathBuf,
 };
 
-/// Nodes each of which depends on the next one, and the last one on the first.
+/// A cycle: each node depends on the next one, and the last one on the first.
 #[derive(Debug)]
-pub struct Circle {
+pub struct Cycle {
     /// The dependencies, in order.
-    pub hops: Vec<Hop>,
+    pub edges: Vec<Edge>,
 }
 
-/// A dependency, and why it is one.
+/// A dependency, with the uses that make it one.
 #[derive(Debug)]
-pub struct Hop {
-    /// The node that depends on the other. What is written in a module itself, beside its
-    /// children, is `module::self`; for the root of a crate that is `self`.
+pub struct Edge {
+    /// The node that depends on the other. The code of a module itself, without its children, is
+    /// `module::self`; for the root of a crate, `self`.
     pub from: String,
-    /// The node it depends on.
+    /// The node that it depends on.
     pub to: String,
-    /// Each name once, where it is used first.
+    /// The first use of each name.
     pub uses: Vec<Use>,
 }
 
@@ -32,19 +32,19 @@ pub struct Use {
     pub file: PathBuf,
     /// The line, from 1; none in a manifest.
     pub line: Option<usize>,
-    /// The path as it is written.
+    /// The path in the code.
     pub path: Vec<String>,
 }
 
-impl fmt::Display for Circle {
+impl fmt::Display for Cycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {}", self.hops[0].from)?;
-        for hop in &self.hops {
-            write!(f, " -> {}", hop.to)?;
+        write!(f, "  {}", self.edges[0].from)?;
+        for edge in &self.edges {
+            write!(f, " -> {}", edge.to)?;
         }
-        for hop in &self.hops {
-            write!(f, "\n    {} -> {}", hop.from, hop.to)?;
-            for Use { file, line, path } in &hop.uses {
+        for edge in &self.edges {
+            write!(f, "\n    {} -> {}", edge.from, edge.to)?;
+            for Use { file, line, path } in &edge.uses {
                 let line = line.map(|line| format!(":{line}")).unwrap_or_default();
                 write!(f, "\n      {}{line} uses {}", file.display(), path.join("::"))?;
             }
@@ -53,26 +53,26 @@ impl fmt::Display for Circle {
     }
 }
 
-/// Circles of two nodes or more, as lists of edges. Every edge that is on some circle is in one of
-/// them, and the shortest come first.
+/// Cycles of two nodes or more, as lists of edges, the shortest first. Together they contain every edge
+/// that is on a cycle.
 pub(crate) fn find<N: Copy + Ord>(edges: &BTreeSet<(N, N)>) -> Vec<Vec<(N, N)>> {
-    let mut circles: Vec<_> = edges
+    let mut cycles: Vec<_> = edges
         .iter()
         .filter(|(from, to)| from != to)
         .filter_map(|&(from, to)| {
-            let mut circle = vec![(from, to)];
-            circle.extend(shortest_path(edges, to, from)?);
-            Some(circle)
+            let mut cycle = vec![(from, to)];
+            cycle.extend(shortest_path(edges, to, from)?);
+            Some(cycle)
         })
         .collect();
-    circles.sort_by_key(Vec::len);
+    cycles.sort_by_key(Vec::len);
     let mut seen = BTreeSet::new();
-    circles.retain(|circle| {
-        let new = circle.iter().any(|edge| !seen.contains(edge));
-        seen.extend(circle.iter().copied());
+    cycles.retain(|cycle| {
+        let new = cycle.iter().any(|edge| !seen.contains(edge));
+        seen.extend(cycle.iter().copied());
         new
     });
-    circles
+    cycles
 }
 
 fn shortest_path<N: Copy + Ord>(edges: &BTreeSet<(N, N)>, start: N, end: N) -> Option<Vec<(N, N)>> {
