@@ -67,7 +67,7 @@ fn logits(net: &Network, size: [usize; 3], images: &[f32]) -> Vec<f32> {
 }
 
 fn sample_metadata() -> Metadata {
-    let entries = [("arch", "resnet20"), ("classes", "[\"cat\",\"Hündin\"]"), ("image_size", "32")];
+    let entries = [("classes", "[\"cat\",\"Hündin\"]"), ("image_size", "32")];
     entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 
