@@ -14,15 +14,15 @@ use resnet::{
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = env::args_os().skip(1).map(PathBuf::from);
-    let file = args.next().unwrap_or_else(|| {
+    let files = [args.next().unwrap_or_else(|| {
         [env!("CARGO_MANIFEST_DIR"), "../data/tests/photos/exif-1.jpg"].iter().collect()
-    });
+    })];
     // The demo network, or a file: safetensors, PyTorch or ONNX.
     let model = Model::load(&args.next().unwrap_or_else(|| DEMO.into()), None)?;
 
     // Resized, cropped and normalised as the network was trained.
     let preparation = model.preparation().ok_or("the network takes neither grey nor RGB images")?;
-    let pixels = photo::prepare(&[file.clone()], preparation, 1).remove(0)?;
+    let pixels = photo::prepare(&files, preparation, 1).remove(0)?;
     let usual = || model.usual_normalisation().map(|(_, normalisation)| normalisation);
     let normalisation = model.normalisation.clone().or_else(usual).ok_or("no normalisation")?;
 
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let logits = plan.forward(Input::Bytes(&pixels, &normalisation), 1).to_vec();
 
     let classes = model.class_names();
-    println!("{}:", file.display());
+    println!("{}:", files[0].display());
     for (class, probability) in Predictions::new(logits, classes.len()).top(0, 5) {
         println!("{:6.2}%  {}", 100.0 * probability, classes[class]);
     }
