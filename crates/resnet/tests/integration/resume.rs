@@ -340,7 +340,7 @@ fn another_instruction_set_is_told() {
     let (tensors, mut metadata) = safetensors::read(&folder.join(LAST)).unwrap();
     metadata.insert(key::ISA.into(), "abacus".into());
     safetensors::write(&folder.join(LAST), &tensors, &metadata).unwrap();
-    assert!(told()[0].contains("on abacus so far"), "{:?}", told());
+    assert!(told()[0].contains("used abacus so far"), "{:?}", told());
 }
 
 #[test]
