@@ -145,7 +145,7 @@ fn all_is_there_on_80x24_and_more() {
 
 #[test]
 fn charts_name_their_curves_where_they_can() {
-    let wide = screen([120, 30]);
+    let wide = screen([130, 30]);
     assert_has(&wide, &["Loss  ⠒ train ", "  x validation 0.7000  • test 0.9500 ─"]);
     assert_has(&wide, &["Accuracy  ⠒ train ", "  x validation 71.00%  • test 60.00%"]);
     assert_has(

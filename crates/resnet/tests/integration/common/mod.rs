@@ -21,8 +21,7 @@ use resnet::{
 use resnet_formats::{Data, NamedTensors};
 use serde_json::Value;
 
-/// Logits of images `[n][channels][height][width]`, of which there are so many, with so many rows
-/// and columns.
+/// Logits of `batch` images `[n][channel][row][column]`.
 pub(crate) fn logits(
     cpu: &Cpu,
     net: &Network,
@@ -43,7 +42,7 @@ pub(crate) fn distance(got: &[f32], want: &[f32]) -> f32 {
     largest(&mut got.iter().zip(want).map(|(a, b)| a - b)) / largest(&mut want.iter().copied())
 }
 
-/// The same names in the same order, the same shapes, and values equal to the bit.
+/// The same names in the same order, the same shapes, and bit-identical values.
 #[track_caller]
 pub(crate) fn assert_same(got: &NamedTensors, want: &NamedTensors, what: &str) {
     let names = |tensors: &NamedTensors| -> Vec<String> {
