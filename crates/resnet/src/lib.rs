@@ -12,8 +12,8 @@
 //! `cargo run --release -p resnet --example 01_forward`.
 //!
 //! Further tasks: train a whole run as the command line does ([`train`]), evaluate a model
-//! ([`evaluate`]), export to ONNX ([`onnx`]), draw class activation maps ([`cam`]), count parameters
-//! and multiply-accumulates ([`summary`](mod@summary)).
+//! ([`evaluate`]), export to ONNX ([`onnx`]), draw class activation maps ([`cam`]), count
+//! parameters and multiply-accumulates ([`summary`](mod@summary)).
 //!
 //! ```
 //! use resnet::{Arch, Cpu, Dtype, Network, engine::{EvalPlan, Input}, network::Init};
@@ -28,10 +28,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! An [`Arch`] names a network of the family and builds its [`Graph`], a list of nodes. A [`Network`]
-//! adds parameters and running statistics, under PyTorch's names. A plan runs a network on batches; an
-//! [`engine`] trains it. A [`Model`](model_file::Model) is a network with its class names and
-//! preprocessing, from a file or for one.
+//! An [`Arch`] names a network of the family and builds its [`Graph`], a list of nodes. A
+//! [`Network`] adds parameters and running statistics, under PyTorch's names. A plan runs a network
+//! on batches; an [`engine`] trains it. A [`Model`](model_file::Model) is a network with its class
+//! names and preprocessing, from a file or for one.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -1,6 +1,6 @@
 //! Drawn shapes of ten kinds: a data set that needs no file.
 //!
-//! Destination, size, rotation, colours and shading are random, strokes lie under and over the shape,
+//! Place, size, rotation, colours and shading are random, strokes lie under and over the shape,
 //! and there is noise, so that neither colour nor any single pixel tells the class.
 
 mod canvas;

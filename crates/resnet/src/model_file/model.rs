@@ -20,8 +20,8 @@ use crate::{
 
 /// A network with its architecture, class names and preprocessing.
 ///
-/// [`Model::load`] reads one from a file, [`Model::demo`] is the one that ships with the library, and
-/// [`Model::new`] makes one of a network.
+/// [`Model::load`] reads one from a file, [`Model::demo`] is the one that ships with the library,
+/// and [`Model::new`] makes one of a network.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// The network.
@@ -33,8 +33,8 @@ pub struct Model {
     /// Rows and columns of the input images, pixels: those of the training images, or the
     /// architecture's default if the file has none.
     pub image_size: usize,
-    /// Length of an image's shorter side before the centre crop, pixels. None: images are resized to
-    /// `image_size` without a crop.
+    /// Length of an image's shorter side before the centre crop, pixels. None: images are resized
+    /// to `image_size` without a crop.
     pub resize: Option<usize>,
     /// Normalisation of the input images, if known.
     pub normalisation: Option<Normalisation>,
@@ -113,10 +113,11 @@ impl Model {
         self.classes.clone().unwrap_or_else(|| number().collect())
     }
 
-    /// How a photo becomes the network's input. None if the network takes neither grey nor RGB images.
+    /// How a photo becomes the network's input. None if the network takes neither grey nor RGB
+    /// images.
     ///
-    /// To predict the class of a photo, [prepare](crate::data::photo::prepare()) it, run a plan, and take
-    /// the [most probable](crate::predictions::Predictions::top) classes:
+    /// To predict the class of a photo, [prepare](crate::data::photo::prepare()) it, run a plan,
+    /// and take the [most probable](crate::predictions::Predictions::top) classes:
     ///
     /// ```
     /// use resnet::{
@@ -150,8 +151,8 @@ impl Model {
         matches!(channels, 1 | 3).then_some(Preparation { image_size, resize, channels })
     }
 
-    /// The usual normalisation for a model without one, and the data set that it is from (`ImageNet` or
-    /// `CIFAR-10`). None for grey images.
+    /// The usual normalisation for a model without one, and the data set that it is from
+    /// (`ImageNet` or `CIFAR-10`). None for grey images.
     pub fn usual_normalisation(&self) -> Option<(&'static str, Normalisation)> {
         let is_colour = self.network.graph().in_channels() == 3;
         is_colour.then(|| match self.arch.family {

@@ -1,7 +1,7 @@
 //! Models from PyTorch's files, through every file format and back to PyTorch.
 //!
-//! The golden files are a small network as PyTorch saved it in four layouts. The safetensors file of
-//! the same name has its tensors and logits. Where `RESNET_PYTHON` (or else `python3`) has no
+//! The golden files are a small network as PyTorch saved it in four layouts. The safetensors file
+//! of the same name has its tensors and logits. Where `RESNET_PYTHON` (or else `python3`) has no
 //! torch, tests that need it say so and are skipped.
 
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! Parity with PyTorch: logits, gradients and three training steps of six small networks, on
-//! every instruction set of this machine, with direct convolution and with the fastest; and
-//! gradients in bf16. The files hold what PyTorch computes in f64; see `tests/golden/README.md`.
-//! The first layers are too narrow for Winograd's algorithm, which needs 32 channels; each test says
-//! which algorithms the later ones take, and fails where they are others.
+//! Parity with PyTorch: logits, gradients and three training steps of six small networks, on every
+//! instruction set of this machine, with direct convolution and with the fastest; and gradients in
+//! bf16. The files hold what PyTorch computes in f64; see `tests/golden/README.md`. The first
+//! layers are too narrow for Winograd's algorithm, which needs 32 channels; each test says which
+//! algorithms the later ones take, and fails where they are others.
 
 use std::{
     collections::HashMap,
@@ -172,9 +172,9 @@ impl Case {
         distance(plan.forward(self.input(), batch), self.golden.values(logits))
     }
 
-    /// The program of each plan, computed in f64, against PyTorch in f64: only files' rounding to f32
-    /// is between them, so that a list in the wrong order, or a value that is overwritten too early,
-    /// has nowhere to hide.
+    /// The program of each plan, computed in f64, against PyTorch in f64: only files' rounding to
+    /// f32 is between them, so that a list in the wrong order, or a value that is overwritten too
+    /// early, has nowhere to hide.
     fn check_program(&self, cpu: &Cpu) {
         let (net, golden) = (self.network(), &self.golden);
         let [batch, height, width] = self.size;

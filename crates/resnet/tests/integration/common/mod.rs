@@ -81,8 +81,9 @@ pub(crate) fn algorithms_of(summary: &PlanSummary, pass: Pass) -> Vec<String> {
     taken.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// A Python that has these modules. Where it lacks one, there is none, which is said; but a run that
-/// asks for ignored tests, as `scripts/check-pytorch` does, asks for their judges too, and fails.
+/// A Python that has these modules. Where it lacks one, there is none, which is said; but a run
+/// that asks for ignored tests, as `scripts/check-pytorch` does, asks for their judges too, and
+/// fails.
 pub(crate) fn python(modules: &str) -> Option<Command> {
     let program = env::var("RESNET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let import = Command::new(&program).args(["-c", &format!("import {modules}")]).output();
