@@ -1,8 +1,8 @@
 //! Opens regular files only.
 //!
-//! An untrusted folder may have anything under any name: a pipe that never opens, a device that never
-//! ends, a link to one of the user's files. So only regular files are read, and no file is written
-//! through a link.
+//! An untrusted folder may have anything under any name: a pipe that never opens, a device that
+//! never ends, a link to one of the user's files. So only regular files are read, and no file is
+//! written through a link.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -99,8 +99,8 @@ pub(crate) fn open_unlinked(path: &Path, options: &mut OpenOptions) -> io::Resul
     Ok(file)
 }
 
-/// Opens a pipe or a character device that the user named, for writing. A pipe waits for its reader. A
-/// descriptor may be a file, which is appended to.
+/// Opens a pipe or a character device that the user named, for writing. A pipe waits for its
+/// reader. A descriptor may be a file, which is appended to.
 #[allow(clippy::disallowed_methods, reason = "the user named it")]
 pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
     if !takes_bytes(&fs::metadata(path)?) {

@@ -1,4 +1,4 @@
-//! Who makes a call: chooses its sizes, and gets one of them wrong if told so.
+//! The caller of a function: chooses its arguments, and gets one of them wrong on demand.
 
 use resnet_kernels::{Bf16, Dtype, Storage, Values, ValuesMut};
 
@@ -9,7 +9,7 @@ pub(crate) struct Wrong {
     pub(crate) way: u8,
 }
 
-/// Makes a call's choices, always the same of the same bytes.
+/// Makes the choices of a call: the same bytes give the same choices.
 pub(crate) struct Caller<'a> {
     choices: &'a [u8],
     wrong: Option<Wrong>,
@@ -39,7 +39,7 @@ impl<'a> Caller<'a> {
         self.result
     }
 
-    /// A choice of so many.
+    /// A number below `of`.
     pub(crate) fn choose(&mut self, of: usize) -> usize {
         let (first, rest) = self.choices.split_first().unwrap_or((&0, &[]));
         self.choices = rest;
@@ -165,12 +165,12 @@ impl<'a> Caller<'a> {
 
     /// The same, of numbers that must be finite.
     pub(crate) fn finite(&mut self, values: &[f32]) {
-        assert!(values.iter().all(|x| x.is_finite()), "an answer is no number");
+        assert!(values.iter().all(|x| x.is_finite()), "a result is not finite");
         self.answer(values);
     }
 }
 
-/// What lies before a slice, which nobody may touch.
+/// Value of the memory before a slice, which must not change.
 const BEFORE: f32 = 12345.0;
 
 /// Numbers whose memory ends with them.

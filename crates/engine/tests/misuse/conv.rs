@@ -23,7 +23,7 @@ fn shape(c: &mut Caller<'_>) -> ConvShape {
     let (in_channels, out_channels) = if wide { (256, 288) } else { (in_channels, out_channels) };
     let side = |c: &mut Caller<'_>| kernel + c.choose(if wide { 3 } else { 9 });
     let (height, width) = (side(c), side(c));
-    // 1x1 windows: pixels so long that they are copied, so many that they are cut into parts.
+    // 1x1 windows: so many channels that pixels are copied, so many pixels that they are split.
     let (in_channels, out_channels, height) = match (kernel, c.choose(4)) {
         (1, 0) => (1040, 16, height.min(3)),
         (1, 1) => (16, 1040, height.min(3)),

@@ -13,7 +13,7 @@ use resnet_kernels::{
 
 use super::caller::{Caller, Stored, storage};
 
-/// Activations of so many images: whole, or too short.
+/// Activations of `len` values, or of fewer if the caller gets this argument wrong.
 fn tensor(c: &mut Caller<'_>, name: &str, dtype: Dtype, len: usize, channels: usize) -> Stored {
     let (len, dtype) = (c.at_least(name, len), c.same(name, dtype));
     c.stored(dtype, len, (channels, padded(channels)))

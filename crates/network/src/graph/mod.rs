@@ -1,9 +1,9 @@
 //! A network as data: nodes in topological order.
 //!
-//! Start from [`Graph::new`], append nodes with its methods, and make a
-//! [`Network`](crate::Network) of it. The parameters, the plans, the summary and the state-dict names
-//! all follow from this list. A node's `name` is the PyTorch module path (`layer1.0.conv1`), so
-//! `name + ".weight"` is a state-dict key.
+//! Start from [`Graph::new`], append nodes with its methods, and make a [`Network`](crate::Network)
+//! of it. The parameters, the plans, the summary and the state-dict names all follow from this
+//! list. A node's `name` is the PyTorch module path (`layer1.0.conv1`), so `name + ".weight"` is a
+//! state-dict key.
 //!
 //! ```
 //! use resnet_network::Graph;

@@ -100,8 +100,8 @@ impl Network {
         (&self.running[stats.mean.clone()], &self.running[stats.var.clone()])
     }
 
-    /// A batch norm's weight, bias, running mean and running variance, to be updated by a batch. Adds
-    /// 1 to its `num_batches_tracked`.
+    /// A batch norm's weight, bias, running mean and running variance, to be updated by a batch.
+    /// Adds 1 to its `num_batches_tracked`.
     pub fn norm_mut(&mut self, node: NodeId) -> [&mut [f32]; 4] {
         let [weight, bias] = self.weight_and_bias(node);
         let index = self.stats_index(node);

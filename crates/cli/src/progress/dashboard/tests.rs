@@ -145,7 +145,7 @@ fn everything_is_shown_from_80x24_on() {
 
 #[test]
 fn legends_name_curves_if_there_is_room() {
-    let wide = screen([120, 30]);
+    let wide = screen([130, 30]);
     assert_has(&wide, &["Loss  ⠒ train ", "  x validation 0.7000  • test 0.9500 ─"]);
     assert_has(&wide, &["Accuracy  ⠒ train ", "  x validation 71.00%  • test 60.00%"]);
     assert_has(

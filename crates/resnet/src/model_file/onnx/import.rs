@@ -13,10 +13,10 @@ use resnet_formats::{
 
 use super::EPSILON;
 
-/// Reads the state dict of a ResNet and the file's metadata. Files of [`export`](super::export) and of
-/// `torch.onnx.export` are supported: torchvision's networks, and others with the same module names.
-/// A batch norm that was folded into its convolution becomes one that only adds the bias. The graph
-/// between the layers is not read: as for a state dict, the architecture defines it.
+/// Reads the state dict of a ResNet and the file's metadata. Files of [`export`](super::export) and
+/// of `torch.onnx.export` are supported: torchvision's networks, and others with the same module
+/// names. A batch norm that was folded into its convolution becomes one that only adds the bias.
+/// The graph between the layers is not read: as for a state dict, the architecture defines it.
 ///
 /// # Errors
 /// If the file cannot be read, is malformed, or is not a network of the family.

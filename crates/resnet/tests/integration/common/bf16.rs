@@ -1,6 +1,6 @@
-//! bf16 gradients against those of fp32, which others hold to slopes and to PyTorch. Units that fall
-//! to the other side of their ReLU's edge make the gradients of one batch differ by much, and by
-//! chance: so those of several batches are taken together, as one long vector for each tensor.
+//! bf16 gradients against those of fp32, which others hold to slopes and to PyTorch. Units that
+//! fall to the other side of their ReLU's edge make the gradients of one batch differ by much, and
+//! by chance: so those of several batches are taken together, as one long vector for each tensor.
 
 use std::ops::RangeInclusive;
 

@@ -9,11 +9,11 @@ use resnet::network::Param;
 pub(crate) enum Mutation {
     /// Every value is zero.
     Zeroed,
-    /// Every value is so many times what it was.
+    /// Every value is multiplied by the factor.
     Scaled(f32),
     /// Every second value is zero: of the two halves the longer one.
     Masked,
-    /// Every value stands one place on.
+    /// Every value is shifted by one place.
     Permuted,
 }
 

@@ -28,7 +28,8 @@ const TOLERANCE: f64 = 2e-3;
 const DIRECTIONS: u64 = 8;
 /// What the directions are drawn from.
 const SEED: u64 = 2015;
-/// Along a direction, which has length 1. Few ReLUs are so near their edge that it carries one over.
+/// Along a direction, which has length 1. Few ReLUs are so near their edge that it carries one
+/// over.
 const STEP: f64 = 1e-6;
 
 /// Slopes of the loss along directions in one range of the parameters.
