@@ -18,7 +18,7 @@ pub enum CpuError {
     /// The system refused to start the threads.
     #[error("cannot start {threads} threads: {source}; use fewer (--threads)")]
     Threads {
-        /// How many were asked for.
+        /// The requested number.
         threads: usize,
         /// Why it refused.
         source: io::Error,

@@ -64,7 +64,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool of so many threads (at least one): the caller's, and the rest waiting.
+    /// A pool of `threads` threads, at least one: the caller's, and others that wait.
     ///
     /// # Errors
     /// If the system refuses a thread, or they are more than [`MOST_THREADS`].

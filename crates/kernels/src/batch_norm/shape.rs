@@ -19,7 +19,7 @@ pub struct BatchNormShape {
 }
 
 impl BatchNormShape {
-    /// The batch norm of a batch of so many images.
+    /// The batch norm of a batch of `images` images.
     pub fn batch(&self, images: usize) -> BatchNorm {
         BatchNorm { batch_pixels: images * self.image_pixels, channels: self.channels }
     }
@@ -99,7 +99,7 @@ impl BatchNorm {
     }
 
     /// # Panics
-    /// If there are not so many values as channels.
+    /// If there is not a value for each channel.
     #[track_caller]
     pub(super) fn each_channel(&self, name: &str, values: &[f32]) {
         exactly(name, values.len(), self.channels);

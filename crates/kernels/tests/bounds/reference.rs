@@ -1,4 +1,4 @@
-//! Convolutions in f64, as products of matrices: fast enough for many.
+//! Convolutions in f64, as matrix products: fast enough for many cases.
 
 use resnet_kernels::conv::{ConvShape, Direction};
 
@@ -88,7 +88,7 @@ fn windows(s: &ConvShape, x: &Tensor) -> Vec<f64> {
 
 /// For every input pixel the outputs whose windows hold it, `[pixel][kernel row][kernel column]
 /// [channel]`, zero where there is none.
-fn turned(s: &ConvShape, dy: &Tensor) -> Vec<f64> {
+fn output_windows(s: &ConvShape, dy: &Tensor) -> Vec<f64> {
     let [images, height, width, channels] = dy.dims;
     let (taps, pixels) = (s.kernel * s.kernel, s.height * s.width);
     let mut out = vec![0.0; images * pixels * taps * channels];
@@ -126,7 +126,7 @@ pub(crate) fn compute(direction: Direction, s: &ConvShape, [x, w, dy]: [&Tensor;
                 let (out, tap, channel) = (i / inputs, i / s.in_channels % taps, i % s.in_channels);
                 turned_w[(channel * taps + tap) * s.out_channels + out] = *v;
             }
-            let dy = Panels::of_rows(&turned(s, dy), outputs);
+            let dy = Panels::of_rows(&output_windows(s, dy), outputs);
             dy.product(&Panels::of_rows(&turned_w, outputs))
         }
         Direction::BackwardWeight => {

@@ -205,7 +205,7 @@ struct Rows<T, const MR: usize> {
 }
 
 impl<T: Scalar, const MR: usize> Rows<T, MR> {
-    /// Value `k` of a tap for each pixel; none where all lie outside.
+    /// Value `k` of a tap for each pixel, or none where the tap is in the padding for all.
     ///
     /// # Safety
     /// The table must have the tap, and `k` be within its run.
@@ -274,7 +274,7 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// The blocks of so many taps of `run` words.
+    /// The blocks of `taps` taps of `run` words.
     fn of(taps: usize, run: usize) -> Self {
         let depth = (taps, run);
         if run > KC {

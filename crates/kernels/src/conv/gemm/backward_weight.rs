@@ -70,7 +70,7 @@ impl BackwardWeight {
         BackwardWeight { inputs, outputs, group: (wide, high), pack }
     }
 
-    /// Output channels of an item, and the number of parts, for so many pixels.
+    /// Output channels of an item, and the number of parts, for `rows` pixels.
     fn cut(&self, rows: usize) -> (usize, usize) {
         let (wide, high) = self.group;
         let across = self.inputs.div_ceil(wide);
@@ -88,7 +88,7 @@ impl BackwardWeight {
         (KC * 2 * cpu.isa().lanes(), KC * self.group.1)
     }
 
-    /// Values of scratch, for up to so many pixels.
+    /// Values of scratch, for up to `rows` pixels.
     pub(super) fn scratch_len(&self, cpu: &Cpu, rows: usize) -> usize {
         let (x, dy) = self.packed(cpu);
         // Fewer pixels have no more parts.
@@ -262,7 +262,7 @@ impl<T: Scalar> Item<'_, T> {
     }
 }
 
-/// Cache lines of so many values.
+/// Cache lines of `values` values.
 fn lines<T>(values: usize) -> usize {
     (values * size_of::<T>()).div_ceil(LINE)
 }

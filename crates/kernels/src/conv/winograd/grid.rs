@@ -76,7 +76,7 @@ impl Planes {
         (self.blocks * self.tiles + 1) * BLOCK
     }
 
-    /// Words of the planes of so many coefficients.
+    /// Words of the planes of `coefficients` coefficients.
     pub(super) fn len(&self, coefficients: usize) -> usize {
         coefficients * self.stride()
     }

@@ -82,7 +82,7 @@ pub(in crate::conv) struct Call<'a, T> {
 }
 
 impl<T: Scalar> Call<'_, T> {
-    /// The part of some images, which have so many values of input and output each.
+    /// The part of some images. `input` and `output` are values per image.
     fn images(&mut self, images: Range<usize>, (input, output): (usize, usize)) -> Call<'_, T> {
         let part = images.start * output..images.end * output;
         let residual = self.epilogue.residual.map(|r| &r[part.clone()]);

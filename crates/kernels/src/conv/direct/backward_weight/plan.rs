@@ -106,7 +106,7 @@ impl BackwardWeight {
         lists.saturating_add(shape.out_height().div_ceil(rows).saturating_mul(block))
     }
 
-    /// The number of parts of a batch of so many images.
+    /// The number of parts of a batch of `batch` images.
     pub(super) fn chunks(&self, batch: usize) -> usize {
         ITEMS.div_ceil(self.groups()).min(batch.div_ceil(self.pack)).max(1)
     }

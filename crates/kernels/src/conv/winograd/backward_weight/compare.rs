@@ -28,7 +28,7 @@ pub(super) const GROUP: usize = 16;
 /// of 2).
 const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
 
-/// Pairs are recomputed where that takes at most one product for so many of the coefficients'.
+/// Pairs are recomputed only where that takes at most a fourth of the products of the coefficients.
 const RECOMPUTED: usize = 4;
 
 /// For which pairs of channels integers were accurate enough.

@@ -84,7 +84,7 @@ impl BackwardWeightPlan {
         self.input.channels * self.output.channels + BLOCK
     }
 
-    /// Whether so many tiles are one block, whose sums are complete at once.
+    /// Whether `tiles` tiles are one block, whose sums are complete at once.
     pub(super) fn one_block(&self, tiles: usize) -> bool {
         tiles <= self.words * self.pack
     }
@@ -105,7 +105,7 @@ impl BackwardWeightPlan {
             + self.w().len(self.variant.tile_coefficients())
     }
 
-    /// The blocks of so many tiles.
+    /// The blocks of `tiles` tiles.
     pub(super) fn blocks(&self, tiles: usize) -> Blocks {
         let words = tiles.div_ceil(self.pack);
         let parts = power_of_two(self.parts.min(words / PART));
@@ -187,7 +187,7 @@ impl Blocks {
     }
 }
 
-/// The largest power of two up to `n`, at least 1. So many parts suit most numbers of threads.
+/// The largest power of two up to `n`, at least 1. Powers of two divide well among threads.
 pub(super) fn power_of_two(n: usize) -> usize {
     1 << n.max(1).ilog2()
 }

@@ -75,7 +75,7 @@ impl StridedPass {
         Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
     }
 
-    /// The planes of the products of so many outputs.
+    /// The planes of the products of `outputs` outputs.
     fn m(&self, outputs: usize) -> Planes {
         Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
     }

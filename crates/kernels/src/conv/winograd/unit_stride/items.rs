@@ -295,7 +295,7 @@ impl<T: Scalar> Job<'_, T> {
         }
     }
 
-    /// Steps of a [`Prefetcher`] in the products of a coefficient over so many words of the depth.
+    /// Steps of a [`Prefetcher`] in the products of a coefficient over `depth` words of the depth.
     fn steps<V: Vector>(&self, groups: usize, depth: usize, outputs: usize) -> usize {
         groups * (depth / BLOCK) * outputs.div_ceil(2 * V::LANES)
     }

@@ -73,7 +73,7 @@ impl UnitStridePass {
         Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
     }
 
-    /// The planes of the products of so many outputs.
+    /// The planes of the products of `outputs` outputs.
     pub(super) fn m(&self, outputs: usize) -> Planes {
         Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
     }
@@ -97,7 +97,7 @@ impl UnitStridePass {
         }
     }
 
-    /// Words from one coefficient of weights to the next, of so many outputs, where they are transformed
+    /// Words from one coefficient of weights to the next, of `outputs` outputs, where they are transformed
     /// on the fly.
     pub(super) fn on_the_fly_stride(&self, outputs: usize) -> usize {
         self.chunk * outputs + BLOCK

@@ -1,4 +1,4 @@
-//! Where transformed weights lie.
+//! The layout of transformed weights.
 
 use crate::conv::winograd::grid::BLOCK;
 
