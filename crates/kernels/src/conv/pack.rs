@@ -37,12 +37,12 @@ pub(super) fn forward<X: Scalar>(
     out_channels: usize,
     packed: &mut [f32],
 ) {
-    let wide = 2 * cpu.isa().lanes();
+    let nr = 2 * cpu.isa().lanes();
     let stored = padded(out_channels);
-    let panels = DisjointChunks::new(packed, wide * runs.depth() / X::PACK);
-    cpu.pool().run_chunks(stored.div_ceil(wide), panels, |panel, packed| {
-        let first = panel * wide;
-        let width = wide.min(stored - first);
+    let panels = DisjointChunks::new(packed, nr * runs.depth() / X::PACK);
+    cpu.pool().run_chunks(stored.div_ceil(nr), panels, |panel, packed| {
+        let first = panel * nr;
+        let width = nr.min(stored - first);
         let scalar = PhantomData::<X>;
         let panel =
             Forward { runs, weights, output_scales, out_channels, first, width, packed, scalar };
@@ -124,15 +124,15 @@ pub(super) fn backward_data<'a, X: Scalar>(
     channels: (usize, usize),
     mut packed: &mut [f32],
 ) {
-    let wide = 2 * cpu.isa().lanes();
+    let nr = 2 * cpu.isa().lanes();
     let stored = padded(channels.0);
     for runs in tables {
         let (here, rest) = packed.split_at_mut(runs.depth() / X::PACK * stored);
         packed = rest;
-        let panels = DisjointChunks::new(here, wide * runs.depth() / X::PACK);
-        cpu.pool().run_chunks(stored.div_ceil(wide), panels, |panel, packed| {
-            let first = panel * wide;
-            let width = wide.min(stored - first);
+        let panels = DisjointChunks::new(here, nr * runs.depth() / X::PACK);
+        cpu.pool().run_chunks(stored.div_ceil(nr), panels, |panel, packed| {
+            let first = panel * nr;
+            let width = nr.min(stored - first);
             let scalar = PhantomData::<X>;
             let panel = BackwardData { runs, weights, channels, first, width, packed, scalar };
             cpu.isa().dispatch(panel);

@@ -84,14 +84,14 @@ impl<X: Scalar, T: Scalar> Kernel for Gather<'_, X, T> {
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(mut self) {
-        let (mut rest, wide) = (self.weights, 2 * V::LANES);
+        let (mut rest, nr) = (self.weights, 2 * V::LANES);
         for table in self.tables {
             // LOOP 2: panels of NR outputs.
-            for channel in (0..self.channels).step_by(wide) {
-                let width = wide.min(self.channels - channel);
+            for channel in (0..self.channels).step_by(nr) {
+                let width = nr.min(self.channels - channel);
                 let (weights, after) = rest.split_at(table.depth() / X::PACK * width);
                 rest = after;
-                if width == wide {
+                if width == nr {
                     self.panel::<V, MR, 2>(table, weights, channel);
                 } else {
                     self.panel::<V, MR, 1>(table, weights, channel);

@@ -232,10 +232,10 @@ impl<T: Scalar> Item<'_, T> {
             x_lines: lines::<T>(self.inputs.len()),
             lines: lines::<T>(self.inputs.len()) + lines::<T>(high),
         };
-        let wide = 2 * V::LANES;
+        let nr = 2 * V::LANES;
         // LOOP 2: panels of NR input channels.
-        for channel in self.inputs.clone().step_by(wide) {
-            let width = wide.min(self.inputs.end - channel);
+        for channel in self.inputs.clone().step_by(nr) {
+            let width = nr.min(self.inputs.end - channel);
             for word in 0..words {
                 let to = &mut self.x_pack[word * width..][..width];
                 pack::<T, V>(self.x, &here.x[..rows], word, channel, to);
@@ -251,7 +251,7 @@ impl<T: Scalar> Item<'_, T> {
                 unsafe {
                     let sums = self.sums.add((self.outputs.start + out) * self.row + channel);
                     let (x, dy, to) = (self.x_pack.as_ptr(), dy.as_ptr(), (sums, self.row));
-                    if width == wide {
+                    if width == nr {
                         micro_kernel::<T, V, MR, 2>(x, dy, words, to, first, &mut prefetcher);
                     } else {
                         micro_kernel::<T, V, MR, 1>(x, dy, words, to, first, &mut prefetcher);

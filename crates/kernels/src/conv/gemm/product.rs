@@ -149,10 +149,10 @@ impl<T: Scalar> Kernel for Product<'_, T> {
         let tiles = self.rows.len().div_ceil(MR);
         self.from.starts(self.rows.start, self.total, &mut from[..(tiles + 1) * MR]);
         self.to.starts(self.rows.start, self.total, &mut to[..tiles * MR]);
-        let wide = 2 * V::LANES;
+        let nr = 2 * V::LANES;
         // LOOP 2: panels of NR outputs.
-        for channel in self.channels.clone().step_by(wide) {
-            if self.channels.end - channel >= wide {
+        for channel in self.channels.clone().step_by(nr) {
+            if self.channels.end - channel >= nr {
                 self.panel::<V, MR, 2>(&from, &to, channel);
             } else {
                 self.panel::<V, MR, 1>(&from, &to, channel);

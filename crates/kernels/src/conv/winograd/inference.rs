@@ -97,7 +97,7 @@ impl FallbackData<'_> {
             let (image, group) = (item / groups, item % groups);
             let outputs = group * GROUP..((group + 1) * GROUP).min(outputs);
             let input_squares = &input_squares[image * each..][..each];
-            let check = Check {
+            let check = CheckEvenness {
                 kept: *self,
                 equalisation: &equalisation[..inputs],
                 input_squares,
@@ -174,7 +174,7 @@ impl Kernel for StoreOutput<'_> {
 }
 
 /// Whether an image is too uneven for some outputs.
-struct Check<'a> {
+struct CheckEvenness<'a> {
     kept: FallbackData<'a>,
     /// The factors of tiles.
     equalisation: &'a [f32],
@@ -183,13 +183,13 @@ struct Check<'a> {
     outputs: Range<usize>,
 }
 
-impl Kernel for Check<'_> {
+impl Kernel for CheckEvenness<'_> {
     type Output = bool;
     const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) -> bool {
-        let Check { kept, equalisation, input_squares, outputs } = self;
+        let CheckEvenness { kept, equalisation, input_squares, outputs } = self;
         let inputs = equalisation.len();
         let mut channels = [0.0; MAX_INT16_CHANNELS];
         let mut all = V::zero();

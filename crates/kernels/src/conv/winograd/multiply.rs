@@ -258,13 +258,13 @@ impl Operands<'_> {
         first: bool,
     ) {
         let Operands { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words } = *self;
-        let wide = 2 * V::LANES;
+        let nr = 2 * V::LANES;
         let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
         assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
         let scaled = v_dequant.len() >= inputs.end && w_dequant.len() >= outputs.end;
         assert!(scaled || !is_int16::<T>());
         // LOOP 2: panels of NR input channels.
-        for channel in inputs.clone().step_by(wide) {
+        for channel in inputs.clone().step_by(nr) {
             // LOOP 1: MR output channels.
             for out in outputs.clone().step_by(MR) {
                 // SAFETY: within the planes, and within the sums.
@@ -276,7 +276,7 @@ impl Operands<'_> {
                         w_dequant.as_ptr().wrapping_add(out),
                         v_dequant.as_ptr().wrapping_add(channel),
                     );
-                    if inputs.end - channel >= wide {
+                    if inputs.end - channel >= nr {
                         gradient_micro_kernel::<T, V, MR, 2>(
                             w, v, dequant, norm, v_vector, words, sums, row, first,
                         );

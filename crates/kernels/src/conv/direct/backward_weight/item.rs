@@ -32,7 +32,7 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
         let first = self.group * GROUP;
         let channels = GROUP.min(plan.shape.out_channels - first);
         let tiles = channels.div_ceil(MR);
-        let wide = 2 * V::LANES;
+        let nr = 2 * V::LANES;
         let stored = padded(plan.values);
         self.sums[..tiles * MR * plan.taps * stored].fill(0.0);
         for image in self.images.clone().step_by(plan.images * X::PACK) {
@@ -42,13 +42,13 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
                 self.pack_dy::<V, MR>(block, image, images, first, channels);
                 let mut sums = 0;
                 // LOOP 2: panels of NR input channels.
-                for channel in (0..stored).step_by(wide) {
-                    let width = wide.min(stored - channel);
+                for channel in (0..stored).step_by(nr) {
+                    let width = nr.min(stored - channel);
                     self.pack_x::<V>(block, image, images, channel, width);
                     // LOOP 1: MR output channels.
                     for tile in 0..tiles {
                         for tap in 0..plan.taps {
-                            if width == wide {
+                            if width == nr {
                                 self.micro_kernel::<V, MR, 2>(
                                     block, images, channel, tile, tap, sums,
                                 );
@@ -63,7 +63,7 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
                 }
             }
         }
-        self.finish(MR, wide, tiles, channels);
+        self.finish(MR, nr, tiles, channels);
     }
 }
 
@@ -195,17 +195,17 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
 
     /// Copies the sums of register tiles to `[out][tap][in]`.
     #[inline(always)]
-    fn finish(&mut self, tile_len: usize, wide: usize, tiles: usize, channels: usize) {
+    fn finish(&mut self, tile_len: usize, nr: usize, tiles: usize, channels: usize) {
         let (taps, values) = (self.plan.taps, self.plan.values);
         let stored = padded(values);
         for channel in 0..channels {
             let (tile, p) = (channel / tile_len, channel % tile_len);
             for tap in 0..taps {
                 let out = &mut self.out[(channel * taps + tap) * values..][..values];
-                for (panel, out) in out.chunks_mut(wide).enumerate() {
-                    let width = wide.min(stored - panel * wide);
-                    // Panels before this one are all `wide`.
-                    let start = panel * wide * tiles * taps * tile_len;
+                for (panel, out) in out.chunks_mut(nr).enumerate() {
+                    let width = nr.min(stored - panel * nr);
+                    // Panels before this one are all `nr`.
+                    let start = panel * nr * tiles * taps * tile_len;
                     let at = start + ((tile * taps + tap) * tile_len + p) * width;
                     out.copy_from_slice(&self.sums[at..at + out.len()]);
                 }

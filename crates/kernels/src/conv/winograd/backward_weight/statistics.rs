@@ -174,12 +174,12 @@ impl BackwardWeightPlan {
             }
         }
         let bands_per_scale = self.bands_per_scale();
-        cpu.isa().dispatch(Scale { layout, bands, bands_per_scale, record });
+        cpu.isa().dispatch(ComputeScales { layout, bands, bands_per_scale, record });
     }
 }
 
 /// Computes the scales of a block from its sums of squares.
-struct Scale<'a> {
+struct ComputeScales<'a> {
     layout: RecordLayout,
     bands: Range<usize>,
     /// Bands that share a scale.
@@ -187,13 +187,13 @@ struct Scale<'a> {
     record: &'a mut [f32],
 }
 
-impl Kernel for Scale<'_> {
+impl Kernel for ComputeScales<'_> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) {
-        let Scale { layout, bands, bands_per_scale, record } = self;
+        let ComputeScales { layout, bands, bands_per_scale, record } = self;
         let (first, bands) = (bands.start, bands.len());
         let RecordLayout { bands: most, inputs, outputs } = layout;
         let (squares, rest) = record.split_at_mut(layout.squares_len());

@@ -319,13 +319,13 @@ impl<T: Scalar> Job<'_, T> {
         outputs: usize,
         prefetcher: &mut Prefetcher,
     ) {
-        let (plan, wide) = (self.plan, 2 * V::LANES);
+        let (plan, nr) = (self.plan, 2 * V::LANES);
         let (v_planes, m_planes) = (plan.v(), plan.m(outputs));
         assert!(m.len() >= (e + 1) * m_planes.stride());
         let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
         let (blocks, more) = (words.len() / BLOCK, words.start > 0);
         // LOOP 2: panels of NR outputs.
-        for channel in (0..outputs).step_by(wide) {
+        for channel in (0..outputs).step_by(nr) {
             // SAFETY: the caller's contract.
             unsafe {
                 let v = v.add(e * v_planes.stride() + v_planes.at(words.start / BLOCK, 0));
@@ -335,7 +335,7 @@ impl<T: Scalar> Job<'_, T> {
                 let at = m_planes.at(channel / BLOCK, 0) + channel % BLOCK;
                 let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
                 let tiles = plan.tiles;
-                if outputs - channel >= wide {
+                if outputs - channel >= nr {
                     multiply::multiply_panel::<T, V, MR, 2>(
                         v, tiles, u, dequant, blocks, m, m_vector, groups, more, prefetcher,
                     );

@@ -75,7 +75,7 @@ impl Pass for UnitStridePass {
             });
             return;
         }
-        let panel = 2 * cpu.isa().lanes();
+        let nr = 2 * cpu.isa().lanes();
         // LOOP 3: blocks of tiles, shared by all threads.
         for first in (0..all).step_by(self.tiles) {
             let tiles = first..(first + self.tiles).min(all);
@@ -88,10 +88,10 @@ impl Pass for UnitStridePass {
             });
             let v = &*v_shared;
             // LOOP 5: panels of outputs, one item each.
-            let items = self.output.channels.div_ceil(panel);
+            let items = self.output.channels.div_ceil(nr);
             cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
-                let channel = item * panel;
-                let channels = channel..(channel + panel).min(self.output.channels);
+                let channel = item * nr;
+                let channels = channel..(channel + nr).min(self.output.channels);
                 cpu.isa().dispatch(OutputPanel { job, tiles: tiles.clone(), v, m, channels });
             });
         }

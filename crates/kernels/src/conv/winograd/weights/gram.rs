@@ -25,7 +25,7 @@ const fn pair(i: usize) -> [usize; 2] {
 
 /// Values of the depth whose taps stay in a cache while all pairs are summed. Each block is summed
 /// separately, since short sums round less.
-const BLOCK: usize = 32;
+const DEPTH_BLOCK: usize = 32;
 
 /// A bound of rounding errors, relative to `|G_i|^2 |G_j|^2 sum of g_ab^2`, that is added to each sum of
 /// squares. Where terms cancel, a sum might be computed too small, and integers would exceed their limit.
@@ -52,9 +52,9 @@ impl Gram {
         depth: Range<usize>,
         width: usize,
     ) {
-        assert!(depth.len() <= MAX_INT16_CHANNELS && MAX_INT16_CHANNELS <= 16 * BLOCK);
-        for start in depth.clone().step_by(BLOCK) {
-            let block = start..(start + BLOCK).min(depth.end);
+        assert!(depth.len() <= MAX_INT16_CHANNELS && MAX_INT16_CHANNELS <= 16 * DEPTH_BLOCK);
+        for start in depth.clone().step_by(DEPTH_BLOCK) {
+            let block = start..(start + DEPTH_BLOCK).min(depth.end);
             for lane in (0..width).step_by(V::LANES) {
                 for row in 0..3 {
                     // SAFETY: the caller's contract.

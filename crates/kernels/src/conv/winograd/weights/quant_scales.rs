@@ -20,7 +20,7 @@ impl OutputScales {
     /// NaN.
     pub(super) fn powers_of_two(self) -> OutputScales {
         let usable = |x: f32| x > 0.0 && x.is_finite();
-        let bounds = (1.0 / LARGEST, LARGEST);
+        let bounds = (1.0 / MAX_DIVISOR, MAX_DIVISOR);
         OutputScales(
             self.0.map(|x| if usable(x) { power_of_two(x).clamp(bounds.0, bounds.1) } else { 1.0 }),
         )
@@ -28,7 +28,7 @@ impl OutputScales {
 }
 
 /// The largest power of two whose inverse is a normal number.
-const LARGEST: f32 = f32::from_bits(253 << 23);
+const MAX_DIVISOR: f32 = f32::from_bits(253 << 23);
 
 /// Quantisation scales of 36 [unscaled](UnscaledTransform::unscaled) coefficients, for two vectors of
 /// outputs. They hold sums of squares first.

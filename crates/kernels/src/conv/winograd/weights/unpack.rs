@@ -122,7 +122,7 @@ unsafe fn row<L: Transform1d<N, 3>, T: Scalar, V: Vector, const N: usize>(
     tap: usize,
 ) {
     let whole = |bytes: usize| bytes.is_multiple_of(V::LANES * size_of::<f32>());
-    let stream = tap >= LARGE && whole(dw as usize) && whole(tap * size_of::<f32>());
+    let stream = tap >= STREAMED_CHANNELS && whole(dw as usize) && whole(tap * size_of::<f32>());
     for channel in (0..channels).step_by(V::LANES * T::PACK) {
         // SAFETY: the caller's contract.
         unsafe {
@@ -150,7 +150,7 @@ unsafe fn row<L: Transform1d<N, 3>, T: Scalar, V: Vector, const N: usize>(
 
 /// From so many input channels on, gradients are written past the caches: with as many outputs they have
 /// 2.4 MB, and the update reads them much later.
-const LARGE: usize = 256;
+const STREAMED_CHANNELS: usize = 256;
 
 /// # Safety
 /// `to` must hold a vector, aligned if it is to `stream`.
