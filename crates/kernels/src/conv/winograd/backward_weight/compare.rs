@@ -32,13 +32,13 @@ const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
 const RECOMPUTED: usize = 4;
 
 /// For which pairs of channels integers were accurate enough.
-pub(super) enum Int16Accuracy {
+pub(super) enum AccuratePairs {
     /// For all pairs.
-    AllPairs,
+    All,
     /// For all pairs but those with a flag: `[group of outputs][input]`, 1 or 0.
-    MostPairs,
+    Most,
     /// For too few pairs: to recompute the others takes longer than the fallback.
-    FewPairs,
+    Few,
 }
 
 impl BackwardWeightPlan {
@@ -59,7 +59,7 @@ impl BackwardWeightPlan {
         blocks: Blocks,
         records: &mut [f32],
         to: &mut [f32],
-    ) -> Int16Accuracy {
+    ) -> AccuratePairs {
         let layout = self.layout();
         let (flags, to) = to.split_at_mut(layout.outputs / GROUP * layout.inputs);
         let (v_over, to) = to.split_at_mut(layout.inputs);
@@ -75,7 +75,7 @@ impl BackwardWeightPlan {
         let usable =
             both.x.are_usable(cpu, v_over, scratch) && both.dy.are_usable(cpu, w_over, scratch);
         if !usable {
-            return Int16Accuracy::FewPairs;
+            return AccuratePairs::Few;
         }
         for over in [&mut *v_over, &mut *w_over] {
             over.iter_mut().for_each(|x| *x = if *x > 0.0 { 1.0 / *x } else { 0.0 });
@@ -101,11 +101,11 @@ impl BackwardWeightPlan {
         let recomputed = bands.into_inner().saturating_mul(9 * GROUP * pixels);
         let coefficients = blocks.tiles_len() * self.variant.tile_coefficients();
         match recomputed {
-            0 => Int16Accuracy::AllPairs,
+            0 => AccuratePairs::All,
             n if n <= coefficients * layout.inputs * layout.outputs / RECOMPUTED => {
-                Int16Accuracy::MostPairs
+                AccuratePairs::Most
             }
-            _ => Int16Accuracy::FewPairs,
+            _ => AccuratePairs::Few,
         }
     }
 

@@ -8,7 +8,7 @@ mod recompute;
 mod run;
 mod statistics;
 
-use compare::Int16Accuracy;
+use compare::AccuratePairs;
 use plan::BackwardWeightPlan;
 use recompute::Flagged;
 
@@ -64,11 +64,11 @@ impl BackwardWeight {
         pass.run(cpu, batch, x, dy, dw, records, rest);
         let both = pass.both(batch, x, dy);
         match pass.compare(cpu, both, blocks, records, compared) {
-            Int16Accuracy::AllPairs => {}
-            Int16Accuracy::MostPairs => {
+            AccuratePairs::All => {}
+            AccuratePairs::Most => {
                 pass.recompute(cpu, x, dy, Flagged { flags: compared, blocks, records }, dw)
             }
-            Int16Accuracy::FewPairs => {
+            AccuratePairs::Few => {
                 wide.run(cpu, batch, x.widen(), T::widen(dy), dw, &mut [], scratch)
             }
         }
