@@ -2,8 +2,8 @@
 //! ResNet-50. Each is verified before it is timed.
 //!
 //! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [fp32|bf16] [layer]`. The layer
-//! `resnet50` stands for those of that net. `RESNET_ISA` picks the instruction set. A batch of one is
-//! verified against the f64 reference. Then the result of every image of the timed batch must be
+//! `resnet50` stands for those of that net. `RESNET_ISA` picks the instruction set. A batch of one
+//! is verified against the f64 reference. Then the result of every image of the timed batch must be
 //! bit-identical to it, and the gradient of the weights its sum.
 
 use std::{collections::HashSet, time::Instant};
@@ -130,7 +130,8 @@ fn time(cpu: &Cpu, batch: usize, layer: Layer, dtype: Dtype, tolerance: f64) {
         if first { (Source::Image, Mode::TrainFirst) } else { (Source::Activation, Mode::Train) };
     let conv = Conv::new(ConvConfig { shape, dtype, source, mode, batch }, cpu).unwrap();
     let (in_len, out_len) = (shape.in_len(source), shape.out_len());
-    // All images are the same: the results of the timed batch must be bit-identical to the verified ones.
+    // All images are the same: the results of the timed batch must be bit-identical to the verified
+    // ones.
     let (mut one_x, one_dy) = (values(in_len, 1), values(out_len, 2));
     let image = shape.image();
     let pixel = |y: usize, x: usize| match source {

@@ -34,8 +34,8 @@ pub struct Bandwidth {
 }
 
 impl Cpu {
-    /// The peak rate of multiply-adds on registers in FLOP/s, of values of this dtype, with all threads. A
-    /// multiply-add is two operations. Takes some tens of milliseconds.
+    /// The peak rate of multiply-adds on registers in FLOP/s, of values of this dtype, with all
+    /// threads. A multiply-add is two operations. Takes some tens of milliseconds.
     pub fn peak_flops(&self, dtype: Dtype) -> f64 {
         by_scalar!(dtype, T => self.peak_flops_of::<T>())
     }

@@ -31,8 +31,8 @@ impl MaxPool {
     /// Values of a batch of the input, and of the output.
     ///
     /// # Panics
-    /// If the window does not fit, padding is more than half of it, or there are more values than memory can
-    /// hold.
+    /// If the window does not fit, padding is more than half of it, or there are more values than
+    /// memory can hold.
     #[track_caller]
     fn check(&self, batch: usize) -> (usize, usize) {
         let MaxPool { channels, height, width, kernel, stride, padding } = *self;
@@ -94,8 +94,8 @@ impl MaxPool {
         });
     }
 
-    /// The gradient of the input, stored or added. The gradient of a window goes to the first of its largest
-    /// values, as in PyTorch.
+    /// The gradient of the input, stored or added. The gradient of a window goes to the first of
+    /// its largest values, as in PyTorch.
     ///
     /// # Panics
     /// As [`MaxPool::forward`].

@@ -1,4 +1,5 @@
-//! Packs weights into panels, in words of `X`'s products: the right operand, B, of the matrix products.
+//! Packs weights into panels, in words of `X`'s products: the right operand, B, of the matrix
+//! products.
 
 use std::marker::PhantomData;
 
@@ -27,8 +28,8 @@ impl Runs<'_> {
     }
 }
 
-/// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][word of the run][lane]`, each
-/// output channel times its scale.
+/// Packs `[out][window][in]` weights for the forward pass, as
+/// `[panel][tap][word of the run][lane]`, each output channel times its scale.
 pub(super) fn forward<X: Scalar>(
     cpu: &Cpu,
     runs: Runs<'_>,

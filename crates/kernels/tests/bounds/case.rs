@@ -22,8 +22,8 @@ pub(crate) enum Base {
     Constant,
     /// The same with a hundredth of noise, and a slope.
     Smooth,
-    /// One value times waves along rows and columns, with a hundredth of noise. All of a tile may fall on
-    /// one coefficient of its transform, or cancel.
+    /// One value times waves along rows and columns, with a hundredth of noise. All of a tile may
+    /// fall on one coefficient of its transform, or cancel.
     Waves,
 }
 
@@ -257,7 +257,8 @@ pub(crate) fn is_winograd(s: &ConvShape) -> bool {
     [s.in_channels, s.out_channels].iter().all(|c| c % 32 == 0)
 }
 
-/// The smallest batch that Winograd's algorithm serves: with a stride of 2, 32 tiles of 4x4 outputs.
+/// The smallest batch that Winograd's algorithm serves: with a stride of 2, 32 tiles of 4x4
+/// outputs.
 fn least_batch(s: &ConvShape) -> usize {
     let tiles = s.out_height().div_ceil(4) * s.out_width().div_ceil(4);
     if s.stride == 2 { 32usize.div_ceil(tiles) } else { 1 }

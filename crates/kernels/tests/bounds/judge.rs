@@ -4,27 +4,28 @@ use resnet_kernels::conv::{ConvShape, Direction};
 
 use crate::tensor::Tensor;
 
-/// The bound, with `||.||` the Euclidean norm over all values of a channel of the result (over the nine
-/// taps of a pair of channels for the gradient of the weights):
+/// The bound, with `||.||` the Euclidean norm over all values of a channel of the result (over the
+/// nine taps of a pair of channels for the gradient of the weights):
 ///
 /// `||got - want|| <= products * max(N, ||want||) + rounding * (||want|| + ||added to||) + floor`
 ///
 /// `N` is the norm of sums of products of these sizes, if their signs are random:
-/// - forward, of output channel `o`: `N^2 = sum over c of X_c * W_oc`, with the sums of squares `X_c` of
-///   an input channel (after a fused batch norm) and `W_oc` of a kernel;
+/// - forward, of output channel `o`: `N^2 = sum over c of X_c * W_oc`, with the sums of squares
+///   `X_c` of an input channel (after a fused batch norm) and `W_oc` of a kernel;
 /// - gradient of the input, of input channel `c`: `N^2 = sum over o of DY_o * W_oc`;
-/// - gradient of the weights, of a pair: `N^2 = 9 * sum over s of X_cs * DY_os / P_s`. A band `s` is
-///   [`BAND`] rows of outputs of one image, `X_cs` of the input rows that its windows touch, `P_s` their
-///   number of pixels.
+/// - gradient of the weights, of a pair: `N^2 = 9 * sum over s of X_cs * DY_os / P_s`. A band `s`
+///   is [`BAND`] rows of outputs of one image, `X_cs` of the input rows that its windows touch,
+///   `P_s` their number of pixels.
 ///
-/// The floor covers underflow: every operand and every product may be off by `flushed`, all of them to the
-/// same side, and every result by `least`.
+/// The floor covers underflow: every operand and every product may be off by `flushed`, all of them
+/// to the same side, and every result by `least`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Of an output, or of the gradient of an input, in training.
     pub(crate) products: f64,
-    /// The same in inference, where weights are transformed before any image is known, and of the direct
-    /// method, whose weights are rounded to bfloat16, which may be by the same error for all.
+    /// The same in inference, where weights are transformed before any image is known, and of the
+    /// direct method, whose weights are rounded to bfloat16, which may be by the same error for
+    /// all.
     pub(crate) rough_products: f64,
     /// Of the gradient of a weight.
     pub(crate) weight_products: f64,
@@ -197,8 +198,8 @@ impl Expected {
     }
 }
 
-/// `N` and the floor of every channel of the result: sums over the channels of an activation, each with
-/// the kernel that `kernel(channel of the result, channel of the activation)` has.
+/// `N` and the floor of every channel of the result: sums over the channels of an activation, each
+/// with the kernel that `kernel(channel of the result, channel of the activation)` has.
 fn natural(
     activation: &Tensor,
     w: &Tensor,

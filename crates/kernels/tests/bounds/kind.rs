@@ -40,8 +40,8 @@ impl fmt::Display for Places {
 /// What is multiplied by a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Each index of an axis has a log-normal factor within 1e-6..1e6. The standard deviation of its
-    /// logarithm is the logarithm of the strength.
+    /// Each index of an axis has a log-normal factor within 1e-6..1e6. The standard deviation of
+    /// its logarithm is the logarithm of the strength.
     Gains(Axis),
     /// The same for every channel of every image.
     GainsByImage(Part),
@@ -63,8 +63,8 @@ pub(crate) enum Kind {
     Values(Part),
     /// Some pixels, in all channels or in a few.
     Pixels(Part),
-    /// A channel is large: everywhere, or in one place. Half of what reads it has weights of zero, or
-    /// next to, to it.
+    /// A channel is large: everywhere, or in one place. Half of what reads it has weights of zero,
+    /// or next to, to it.
     HalfRead(Part),
     /// A channel is zero but in one place: an image, some rows of one, or a pixel.
     OnePlace(Part),

@@ -1,11 +1,11 @@
-//! Error bounds of convolutions in bfloat16, for tensors of any distribution. [`judge::Limits`] states the
-//! bounds. Cases are drawn from a seed, computed on every instruction set and compared with f64. A case
-//! that fails is shrunk.
+//! Error bounds of convolutions in bfloat16, for tensors of any distribution. [`judge::Limits`]
+//! states the bounds. Cases are drawn from a seed, computed on every instruction set and compared
+//! with f64. A case that fails is shrunk.
 //!
-//! `RESNET_CASES` is the number of cases of each direction, and `RESNET_CASES_SEED` the seed of the first;
-//! each case has the next seed. A seed and a count of 1 replay a case. `RESNET_CASES_KEEP_GOING=1` collects
-//! all failures. `-- --nocapture` shows a line per hardship: its cases, failures, failures that still have
-//! it when shrunk, and a histogram of error / bound.
+//! `RESNET_CASES` is the number of cases of each direction, and `RESNET_CASES_SEED` the seed of the
+//! first; each case has the next seed. A seed and a count of 1 replay a case.
+//! `RESNET_CASES_KEEP_GOING=1` collects all failures. `-- --nocapture` shows a line per hardship:
+//! its cases, failures, failures that still have it when shrunk, and a histogram of error / bound.
 
 mod case;
 mod hardship;

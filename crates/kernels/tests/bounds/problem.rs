@@ -17,8 +17,8 @@ use crate::{
 const LARGEST: f64 = 1e36;
 /// The largest sum of absolute products.
 const LARGEST_SUM: f64 = 1e37;
-/// The largest weight: products of coefficients are multiplied by the dequantisation scales of both sides
-/// one after the other.
+/// The largest weight: products of coefficients are multiplied by the dequantisation scales of both
+/// sides one after the other.
 const LARGEST_WEIGHT: f64 = 1e30;
 
 /// Values that a case's random numbers are drawn for, after those of its tensors.
@@ -165,8 +165,8 @@ impl Problem {
     }
 }
 
-/// Applies a batch norm and a ReLU to `x`. Returns its scale and shift for each channel, which are bfloat16,
-/// so that f32 is exact where they cancel.
+/// Applies a batch norm and a ReLU to `x`. Returns its scale and shift for each channel, which are
+/// bfloat16, so that f32 is exact where they cancel.
 fn apply_norm(norm: Norm, x: &mut Tensor) -> [Vec<f64>; 2] {
     let rng = &mut Rng::new(norm.seed, NORM);
     let energies = x.sums_of_squares(3);

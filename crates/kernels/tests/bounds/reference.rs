@@ -7,7 +7,8 @@ use crate::tensor::Tensor;
 /// Rows and columns of a block of a product.
 const BLOCK: usize = 4;
 
-/// A matrix cut into panels of [`BLOCK`] rows, `[panel][depth][row]`, the last filled up with zeros.
+/// A matrix cut into panels of [`BLOCK`] rows, `[panel][depth][row]`, the last filled up with
+/// zeros.
 struct Panels {
     rows: usize,
     depth: usize,
@@ -66,8 +67,8 @@ impl Panels {
     }
 }
 
-/// The windows of every output pixel, `[pixel][kernel row][kernel column][channel]`, zero where they
-/// reach over the border.
+/// The windows of every output pixel, `[pixel][kernel row][kernel column][channel]`, zero where
+/// they reach over the border.
 fn windows(s: &ConvShape, x: &Tensor) -> Vec<f64> {
     let [images, height, width, channels] = x.dims;
     let taps = s.kernel * s.kernel;

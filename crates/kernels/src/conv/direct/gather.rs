@@ -1,5 +1,5 @@
-//! Indirect GEMM (Dukhan 2019): the matrix product of the forward pass and of the gradient of the input.
-//! Its left operand is read through an indirection buffer.
+//! Indirect GEMM (Dukhan 2019): the matrix product of the forward pass and of the gradient of the
+//! input. Its left operand is read through an indirection buffer.
 //!
 //! ```text
 //!                   B, a panel: 2 vectors of output channels
@@ -11,12 +11,12 @@
 //!       └────────┘ └────────────┘
 //! ```
 //!
-//! The depth is counted in 32-bit words. A word of bfloat16 holds two adjacent channels, and a product of
-//! words adds the products of both.
+//! The depth is counted in 32-bit words. A word of bfloat16 holds two adjacent channels, and a
+//! product of words adds the products of both.
 //!
-//! The loops are those of BLIS, in another order. There is no LOOP 5, since an item has all outputs.
-//! LOOP 4 is inside of LOOP 2: sums between blocks of the depth are kept for one panel only, in
-//! `partial`.
+//! The loops are those of BLIS, in another order. There is no LOOP 5, since an item has all
+//! outputs. LOOP 4 is inside of LOOP 2: sums between blocks of the depth are kept for one panel
+//! only, in `partial`.
 //!
 //! ```text
 //! LOOP 3  pixels, MC: one item of work
@@ -35,8 +35,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// The most words of a block of the depth. 320 x 2 AVX-512 vectors are 40 KiB of weights, most of an L1
-/// cache. Of 128 to 320, this is the fastest on Zen 5. It also bounds the length of a sum.
+/// The most words of a block of the depth. 320 x 2 AVX-512 vectors are 40 KiB of weights, most of
+/// an L1 cache. Of 128 to 320, this is the fastest on Zen 5. It also bounds the length of a sum.
 const KC: usize = 320;
 
 /// What taps in the padding read: zeros in any scalar type.
@@ -72,9 +72,9 @@ pub(super) struct Gather<'a, X, T> {
 pub(super) enum Extent {
     /// So many pixels, in the order of memory.
     Pixels(usize),
-    /// All pixels of so many images. A tile takes the same pixel of several images. On small images most
-    /// tiles touch the border, and a tap that is in the padding for a whole tile is skipped: 31% of the
-    /// products of a 3x3 window on 4x4 pixels.
+    /// All pixels of so many images. A tile takes the same pixel of several images. On small images
+    /// most tiles touch the border, and a tap that is in the padding for a whole tile is skipped:
+    /// 31% of the products of a 3x3 window on 4x4 pixels.
     Images(usize),
 }
 
@@ -226,7 +226,8 @@ impl<T: Scalar, const MR: usize> Rows<T, MR> {
     }
 }
 
-/// The micro-kernel, of one tap: `sums[p][v] += inputs[p][k] * weights[k][v]`, for words `k` of its run.
+/// The micro-kernel, of one tap: `sums[p][v] += inputs[p][k] * weights[k][v]`, for words `k` of its
+/// run.
 ///
 /// ```text
 ///                           weights[k]

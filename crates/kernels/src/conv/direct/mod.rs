@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{cpu::Cpu, memory::OutOfMemory, scalar::Scalar};
 
-/// A convolution of one shape in the directions that its mode needs. Products are in the dtype that is
-/// read, which is f32 for dense images.
+/// A convolution of one shape in the directions that its mode needs. Products are in the dtype that
+/// is read, which is f32 for dense images.
 #[derive(Debug)]
 pub(super) struct Direct {
     source: Source,

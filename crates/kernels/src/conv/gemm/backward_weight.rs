@@ -42,7 +42,8 @@ const ITEMS: usize = 8;
 const INPUTS: usize = 512;
 const OUTPUTS: usize = 256;
 const SUMS: usize = 64 * 1024;
-/// Words of pixels of a block. With two AVX-512 vectors each, a panel takes 16 KiB, half of an L1 cache.
+/// Words of pixels of a block. With two AVX-512 vectors each, a panel takes 16 KiB, half of an L1
+/// cache.
 const KC: usize = 128;
 /// The fewest words of pixels of a part.
 const PART: usize = 512;
@@ -335,8 +336,8 @@ fn pack<T: Scalar, V: Vector>(
 /// ```
 ///
 /// # Safety
-/// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the tile, with
-/// rows that are `row` words apart.
+/// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the
+/// tile, with rows that are `row` words apart.
 #[inline(always)]
 unsafe fn micro_kernel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
     x: *const f32,

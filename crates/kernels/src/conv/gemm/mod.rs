@@ -1,10 +1,10 @@
 //! 1x1 windows without padding: matrix products over pixels.
 //!
-//! The forward pass multiplies `[pixels][channels]` with `[channels][outputs]` ([`product`]), and so does
-//! the gradient of the input, with transposed weights. The gradient of the weights is a product over
-//! pixels ([`backward_weight`]). These take the same products as the direct method, but no indirection
-//! buffer: pixels are cut into blocks that stay in a cache for all outputs. On large images these layers
-//! are memory-bound, so the next block is prefetched.
+//! The forward pass multiplies `[pixels][channels]` with `[channels][outputs]` ([`product`]), and
+//! so does the gradient of the input, with transposed weights. The gradient of the weights is a
+//! product over pixels ([`backward_weight`]). These take the same products as the direct method,
+//! but no indirection buffer: pixels are cut into blocks that stay in a cache for all outputs. On
+//! large images these layers are memory-bound, so the next block is prefetched.
 
 mod backward_weight;
 mod product;

@@ -10,8 +10,8 @@
 //!           └────────┘ └────────────┘
 //! ```
 //!
-//! The loops are those of BLIS, in another order. LOOP 4 is inside of LOOP 2: sums between blocks of the
-//! depth are kept for one panel only, in scratch.
+//! The loops are those of BLIS, in another order. LOOP 4 is inside of LOOP 2: sums between blocks
+//! of the depth are kept for one panel only, in scratch.
 //!
 //! ```text
 //! LOOP 5  outputs, NC: split only where pixels alone make too few items ┐
@@ -22,9 +22,9 @@
 //! -       channels, one word: the micro-kernel
 //! ```
 //!
-//! Weights are packed before. Pixels are not packed, but read in place, where NHWC has the channels of a
-//! pixel together. Only where pixels are a large power of two apart, so that a tile falls into few sets
-//! of the L1 cache, the first panel copies them.
+//! Weights are packed before. Pixels are not packed, but read in place, where NHWC has the channels
+//! of a pixel together. Only where pixels are a large power of two apart, so that a tile falls into
+//! few sets of the L1 cache, the first panel copies them.
 
 use std::ops::Range;
 
@@ -37,10 +37,11 @@ use crate::{
     scalar::Scalar,
 };
 
-/// The most words of a block of the depth. With two AVX-512 vectors each they take 24 KiB, most of an L1
-/// cache. It also bounds the length of a sum.
+/// The most words of a block of the depth. With two AVX-512 vectors each they take 24 KiB, most of
+/// an L1 cache. It also bounds the length of a sum.
 const KC: usize = 192;
-/// The most pixels of an item, and their target size in words: 384 KB, a part of a typical L2 cache.
+/// The most pixels of an item, and their target size in words: 384 KB, a part of a typical L2
+/// cache.
 const MC: usize = 128;
 const WORDS: usize = 96 * 1024;
 /// From so many words of the depth on, pixels are copied.
@@ -282,7 +283,8 @@ impl<T: Scalar> Product<'_, T> {
 }
 
 impl SkippedPixels {
-    /// Stores zeros in these channels of the pixels that are skipped after the one that starts here.
+    /// Stores zeros in these channels of the pixels that are skipped after the one that starts
+    /// here.
     ///
     /// # Safety
     /// It must be one of `output`, and nobody else may use these channels of the skipped pixels.

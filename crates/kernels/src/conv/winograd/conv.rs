@@ -15,8 +15,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// A convolution of one shape in the directions that its mode needs. `P` is the variant's forward pass,
-/// which also computes the gradient of the input.
+/// A convolution of one shape in the directions that its mode needs. `P` is the variant's forward
+/// pass, which also computes the gradient of the input.
 #[derive(Debug)]
 pub(in crate::conv) struct Winograd<P> {
     pub(super) in_channels: usize,
@@ -39,8 +39,8 @@ impl<P: Pass> Winograd<P> {
         self.forward.scratch_len(cpu).max(backward).max(weight)
     }
 
-    /// Transforms weights of one direction, each output channel times its scale (forward only), unless
-    /// calls of that direction do so themselves.
+    /// Transforms weights of one direction, each output channel times its scale (forward only),
+    /// unless calls of that direction do so themselves.
     pub(in crate::conv) fn pack<T: Scalar>(
         &self,
         cpu: &Cpu,

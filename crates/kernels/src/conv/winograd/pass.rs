@@ -66,8 +66,8 @@ pub(super) struct PassWithFallback<P> {
     pass: P,
     /// The fallback, over 32-bit floating point numbers, if `pass` is over integers.
     wide: Option<P>,
-    /// In training each call transforms the weights itself, since they change as often as activations.
-    /// Equalisation then follows from the activations of the call.
+    /// In training each call transforms the weights itself, since they change as often as
+    /// activations. Equalisation then follows from the activations of the call.
     train: bool,
     /// The largest batch.
     images: usize,
@@ -161,8 +161,8 @@ impl<P: Pass> PassWithFallback<P> {
         weights::pack::<T>(cpu, raw, layout, P::VARIANT, packed);
     }
 
-    /// Runs the pass with weights that [`PassWithFallback::pack`] has transformed. Images that are too
-    /// uneven for integers take the fallback.
+    /// Runs the pass with weights that [`PassWithFallback::pack`] has transformed. Images that are
+    /// too uneven for integers take the fallback.
     pub(super) fn run_packed<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -198,8 +198,8 @@ impl<P: Pass> PassWithFallback<P> {
         }
     }
 
-    /// Runs the pass with weights that this call transforms, or the fallback where the sums of squares
-    /// of the input do not fit in f32.
+    /// Runs the pass with weights that this call transforms, or the fallback where the sums of
+    /// squares of the input do not fit in f32.
     pub(super) fn run_raw<T: Scalar>(
         &self,
         cpu: &Cpu,

@@ -36,8 +36,8 @@ pub(super) const USABLE: Range<f32> = 1.0 / (1u128 << 105) as f32..(1u128 << 90)
 /// Where all sums of a band are below this, its squares may be lost to underflow.
 const UNDERFLOW: f32 = 1e-30;
 
-/// A scale by which the square of any bfloat16 except zero is more than zero, or infinite. (A value after
-/// a batch norm may be smaller.)
+/// A scale by which the square of any bfloat16 except zero is more than zero, or infinite. (A value
+/// after a batch norm may be smaller.)
 const MAGNIFIED: f32 = (1u128 << 64) as f32;
 
 impl<'a, T: Scalar> Bands<'a, T> {
@@ -65,8 +65,8 @@ impl<'a, T: Scalar> Bands<'a, T> {
         });
     }
 
-    /// Sums of squares of every channel of one band, on this thread. They are NaN where the squares of
-    /// all channels are lost to underflow.
+    /// Sums of squares of every channel of one band, on this thread. They are NaN where the squares
+    /// of all channels are lost to underflow.
     pub(super) fn of_band(&self, cpu: &Cpu, band: usize, to: &mut [f32]) {
         let squares = |scale: Option<f32>, to: &mut [f32]| {
             to.fill(0.0);
@@ -80,8 +80,8 @@ impl<'a, T: Scalar> Bands<'a, T> {
         }
     }
 
-    /// Sums of squares of every channel of the batch. Returns whether they are usable: none is too large
-    /// for an f32, NaN, or small without being zero.
+    /// Sums of squares of every channel of the batch. Returns whether they are usable: none is too
+    /// large for an f32, NaN, or small without being zero.
     pub(super) fn of_batch(&self, cpu: &Cpu, to: &mut [f32], scratch: &mut [f32]) -> bool {
         self.sum(cpu, None, to, scratch);
         self.are_usable(cpu, to, scratch)

@@ -49,7 +49,8 @@ fn every_image_has_its_own_scale() {
     });
 }
 
-/// Channels may be large where their weights are small. The error follows from what they contribute.
+/// Channels may be large where their weights are small. The error follows from what they
+/// contribute.
 #[test]
 fn every_channel_counts_by_what_it_contributes() {
     let factor = |channel: usize| 2f64.powi((channel * 7 % 13) as i32 - 6);
@@ -251,7 +252,8 @@ fn deep_sums_of_uneven_values_are_close() {
     });
 }
 
-/// Windows of which the transform leaves little: sums of squares cancel, but must not come out too small.
+/// Windows of which the transform leaves little: sums of squares cancel, but must not come out too
+/// small.
 #[test]
 fn windows_that_cancel_keep_their_results() {
     let shapes = [shape(512, 32, (4, 4), 3, 1, 1), shape(64, 128, (8, 8), 3, 2, 1)];
@@ -317,7 +319,8 @@ fn pairs_that_rarely_coincide_are_exact() {
     }
 }
 
-/// In inference one image may take the fallback and the next not. No image changes another's result.
+/// In inference one image may take the fallback and the next not. No image changes another's
+/// result.
 #[test]
 fn uneven_images_change_no_other() {
     let shapes = [(shape(64, 32, (9, 8), 3, 1, 1), 6), (shape(32, 64, (9, 8), 3, 2, 1), 36)];

@@ -1,5 +1,5 @@
-//! Convolutions: every algorithm, in all directions. A check names its algorithm, and fails if another one
-//! runs.
+//! Convolutions: every algorithm, in all directions. A check names its algorithm, and fails if
+//! another one runs.
 
 mod choice;
 mod direct;
@@ -153,8 +153,8 @@ fn check(
     });
 }
 
-/// Checks sums of products of bfloat16 before they are rounded: the rounded reference is subtracted from
-/// them, so that only the difference is stored.
+/// Checks sums of products of bfloat16 before they are rounded: the rounded reference is subtracted
+/// from them, so that only the difference is stored.
 fn check_sums(
     (algorithm, algorithms): (Algorithm, Algorithms),
     s: &ConvShape,

@@ -140,7 +140,8 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
         }
     }
 
-    /// The micro-kernel: `sums[p][v] += dy[pixel][p] * x[pixel][v]`, over a list of pairs of pixels.
+    /// The micro-kernel: `sums[p][v] += dy[pixel][p] * x[pixel][v]`, over a list of pairs of
+    /// pixels.
     ///
     /// ```text
     ///                           x[pixel]: input channels
@@ -214,8 +215,8 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
     }
 }
 
-/// Packs the values of `low` from `start` on to words, with those of `high` (or zeros) where a word holds
-/// two.
+/// Packs the values of `low` from `start` on to words, with those of `high` (or zeros) where a word
+/// holds two.
 #[inline(always)]
 fn pack<X: Scalar, S: Scalar, V: Vector>(low: &[S], high: &[S], start: usize, to: &mut [f32]) {
     for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {

@@ -17,7 +17,8 @@ use crate::{
 pub(super) const GROUP: usize = 64;
 /// The target number of items.
 const ITEMS: usize = 8;
-/// The target number of output pixels of a block, in words, KC. 128 of two AVX-512 vectors are 16 KiB of x.
+/// The target number of output pixels of a block, in words, KC. 128 of two AVX-512 vectors are 16
+/// KiB of x.
 const BLOCK: usize = 128;
 
 /// Pairs of (pixel of x, pixel of dy) within a block.
@@ -47,7 +48,8 @@ pub(in crate::conv::direct) struct BackwardWeight {
     pub(super) taps: usize,
     /// Values of a window position in the weight.
     pub(super) values: usize,
-    /// Step between the rows and columns of the input that are used: the stride of a 1x1 window, else 1.
+    /// Step between the rows and columns of the input that are used: the stride of a 1x1 window,
+    /// else 1.
     pub(super) skip: usize,
     /// Images of a block (1 where an image has several blocks), counted as words.
     pub(super) images: usize,

@@ -1,5 +1,5 @@
-//! Whether integers were accurate enough for a gradient of weights, and for which pairs of channels they
-//! were not.
+//! Whether integers were accurate enough for a gradient of weights, and for which pairs of channels
+//! they were not.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,14 +18,15 @@ use crate::{
 /// Output channels that are compared, and recomputed, together.
 pub(super) const GROUP: usize = 16;
 
-/// A pair of channels is recomputed where its rounding error exceeds 2^-5 of its typical size. That is
-/// the root of the sum of `x^2 dy^2`, with means over a band: the size of a tap if signs are independent.
+/// A pair of channels is recomputed where its rounding error exceeds 2^-5 of its typical size. That
+/// is the root of the sum of `x^2 dy^2`, with means over a band: the size of a tap if signs are
+/// independent.
 ///
-/// The error of a coefficient of a pair, over a block, is `0.29 v_dequant w_dequant` times the norm of
-/// either side's integers, if rounding errors are independent. Norms are about a sixth of their bound for
-/// a tile of the input, and a fourth for one of the gradient, since few patches lie along one
-/// coefficient. The inverse transform multiplies it by 19.1 in the mean of the taps (18.4 with a stride
-/// of 2).
+/// The error of a coefficient of a pair, over a block, is `0.29 v_dequant w_dequant` times the norm
+/// of either side's integers, if rounding errors are independent. Norms are about a sixth of their
+/// bound for a tile of the input, and a fourth for one of the gradient, since few patches lie along
+/// one coefficient. The inverse transform multiplies it by 19.1 in the mean of the taps (18.4 with
+/// a stride of 2).
 const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
 
 /// Pairs are recomputed only where that takes at most a fourth of the products of the coefficients.
@@ -50,8 +51,8 @@ impl BackwardWeightPlan {
     }
 
     /// Finds the pairs for which integers were accurate enough, from the records of all blocks. The
-    /// records' sums of squares are normalised: they become those of channels of norm 1. Flags come first
-    /// in `to`.
+    /// records' sums of squares are normalised: they become those of channels of norm 1. Flags come
+    /// first in `to`.
     pub(super) fn compare<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -129,9 +130,9 @@ impl BackwardWeightPlan {
     }
 }
 
-/// Divides a block's sums of squares by those of all blocks, so that products of two do not underflow, and
-/// those of the gradient by the pixels of a band. Dequantisation scales become squares, divided likewise,
-/// in the order of channels.
+/// Divides a block's sums of squares by those of all blocks, so that products of two do not
+/// underflow, and those of the gradient by the pixels of a band. Dequantisation scales become
+/// squares, divided likewise, in the order of channels.
 struct Normalize<'a> {
     layout: RecordLayout,
     /// One over the sums of squares of all blocks.

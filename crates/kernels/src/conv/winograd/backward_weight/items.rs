@@ -112,8 +112,8 @@ impl<T: Scalar> Kernel for Multiply<'_, T> {
     }
 }
 
-/// The products of all coefficients for some channels of both sides, and their transform to gradients of
-/// weights.
+/// The products of all coefficients for some channels of both sides, and their transform to
+/// gradients of weights.
 pub(super) struct ChannelBlock<'a, T> {
     pub(super) plan: &'a BackwardWeightPlan,
     pub(super) block: Block<'a>,
@@ -155,8 +155,8 @@ impl<T: Scalar> Kernel for ChannelBlock<'_, T> {
 }
 
 impl BackwardWeightPlan {
-    /// The products of one coefficient of the window, `[outputs][inputs]`, with rows that are `row` words
-    /// apart.
+    /// The products of one coefficient of the window, `[outputs][inputs]`, with rows that are `row`
+    /// words apart.
     ///
     /// # Safety
     /// `sums` must have room.

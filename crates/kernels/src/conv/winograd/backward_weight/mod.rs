@@ -1,5 +1,5 @@
-//! The gradient of the weights. Each coefficient of the window has a matrix product over tiles, of the
-//! coefficients of input and gradient that it is multiplied with.
+//! The gradient of the weights. Each coefficient of the window has a matrix product over tiles, of
+//! the coefficients of input and gradient that it is multiplied with.
 
 mod compare;
 mod items;
@@ -15,7 +15,8 @@ use recompute::Flagged;
 use super::{grid::Grid, quantise::is_int16, variant::Variant};
 use crate::{conv::operands::TypedInput, cpu::Cpu, scalar::Scalar};
 
-/// The gradient of the weights, and its fallback for values that 16-bit integers do not represent well.
+/// The gradient of the weights, and its fallback for values that 16-bit integers do not represent
+/// well.
 #[derive(Debug)]
 pub(super) struct BackwardWeight {
     pass: BackwardWeightPlan,

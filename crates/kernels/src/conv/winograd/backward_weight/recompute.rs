@@ -1,8 +1,9 @@
 //! Gradients of pairs of channels for which integers are not accurate enough, in f32.
 //!
-//! An input channel may be nonzero in few pixels, where the gradient of an output channel is small. The
-//! scale of that gradient follows from its large values elsewhere, so little of the pair is left. Such
-//! pairs are recomputed pixel by pixel. That takes little time, since an uneven channel is mostly zeros.
+//! An input channel may be nonzero in few pixels, where the gradient of an output channel is small.
+//! The scale of that gradient follows from its large values elsewhere, so little of the pair is
+//! left. Such pairs are recomputed pixel by pixel. That takes little time, since an uneven channel
+//! is mostly zeros.
 
 use super::{
     compare::GROUP,
@@ -111,8 +112,8 @@ impl<T: Scalar> Kernel for Recompute<'_, T> {
 /// The most pixels at once.
 const PIXELS: usize = 256;
 
-/// For each tap, the positions of the gradients that some pixels are multiplied with, and the values of
-/// these pixels.
+/// For each tap, the positions of the gradients that some pixels are multiplied with, and the
+/// values of these pixels.
 struct TapLists {
     places: [[(usize, f32); PIXELS]; 9],
     counts: [usize; 9],

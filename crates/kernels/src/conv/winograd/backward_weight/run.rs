@@ -21,7 +21,8 @@ use crate::{
 };
 
 impl BackwardWeightPlan {
-    /// Computes `dw`. Where coefficients are integers, `records` takes the statistics of each block.
+    /// Computes `dw`. Where coefficients are integers, `records` takes the statistics of each
+    /// block.
     pub(super) fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -55,8 +56,8 @@ impl BackwardWeightPlan {
         weights::unpack::<T>(cpu, self.variant, sums, strides, channels, dw);
     }
 
-    /// One block of tiles: an item is a block of channels of both sides, whose sums of all coefficients
-    /// are transformed back right after its products.
+    /// One block of tiles: an item is a block of channels of both sides, whose sums of all
+    /// coefficients are transformed back right after its products.
     fn run_one_block<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -139,7 +140,8 @@ impl BackwardWeightPlan {
                 let tiles = blocks.tiles(number);
                 let block = self.transform(cpu, Threads::All, both, tiles, record, planes);
                 cpu.pool().run(weights * groups, &|_, item| {
-                    // The last weights meet the most coefficients of tiles: the longest items come first.
+                    // The last weights meet the most coefficients of tiles: the longest items come
+                    // first.
                     let (weight, group) = (weights - 1 - item / groups, item % groups);
                     let end = ((group + 1) * OUTPUTS).min(self.output.channels);
                     let (outputs, sums) = (group * OUTPUTS..end, sums.as_mut_ptr());
@@ -154,8 +156,8 @@ impl BackwardWeightPlan {
         if is_int16::<T>() { self.layout().len() } else { 0 }
     }
 
-    /// Adds a block's products of one coefficient of the window to the sums of its part, for some output
-    /// channels that no other item has.
+    /// Adds a block's products of one coefficient of the window to the sums of its part, for some
+    /// output channels that no other item has.
     fn multiply<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -178,8 +180,8 @@ impl BackwardWeightPlan {
         });
     }
 
-    /// Transforms a block of tiles to planes of both sides. Where coefficients are integers, measures
-    /// the block first, into its record.
+    /// Transforms a block of tiles to planes of both sides. Where coefficients are integers,
+    /// measures the block first, into its record.
     fn transform<'a, T: Scalar>(
         &self,
         cpu: &Cpu,

@@ -33,11 +33,12 @@ pub(super) struct BlockStatistics<'a> {
     /// Sums of squares of every channel: `[band][channel]`.
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
-    /// Scales of the bands. Those of one side are the inverse of the other's. They give bands of large
-    /// values and small gradients similar sizes on both sides.
+    /// Scales of the bands. Those of one side are the inverse of the other's. They give bands of
+    /// large values and small gradients similar sizes on both sides.
     pub(super) v_band_scales: &'a [f32],
     pub(super) w_band_scales: &'a [f32],
-    /// Quantisation and dequantisation scales of the channels, [deinterleaved](quantise::channel_at).
+    /// Quantisation and dequantisation scales of the channels,
+    /// [deinterleaved](quantise::channel_at).
     pub(super) v_quant: &'a [f32],
     pub(super) w_quant: &'a [f32],
     pub(super) v_dequant: &'a [f32],
@@ -206,8 +207,8 @@ impl Kernel for ComputeScales<'_> {
                 start..bands.min(start + bands_per_scale - (first + start) % bands_per_scale);
             let v = total::<V>(&v[group.start * inputs..group.end * inputs]);
             let w = total::<V>(&w[group.start * outputs..group.end * outputs]);
-            // The fourth root of the ratio of sums of squares, so that both sides of the band come out
-            // with the same norm.
+            // The fourth root of the ratio of sums of squares, so that both sides of the band come
+            // out with the same norm.
             let share = w.sqrt().sqrt() / v.sqrt().sqrt();
             let usable = share > 0.0 && share.is_finite();
             let band_scales = if usable { (share, 1.0 / share) } else { (0.0, 0.0) };

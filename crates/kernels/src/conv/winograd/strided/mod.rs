@@ -1,8 +1,8 @@
 //! F(4x4, 3x3) with a stride of 2.
 //!
-//! Outputs are cut into tiles of 4 x 4. A tile's 9 x 9 pixels become 81 coefficients, so it takes 81
-//! products per pair of channels where the direct method takes 144. Coefficients that are pixels as
-//! they are share their weights: 36 coefficients of weights serve all.
+//! Outputs are cut into tiles of 4 x 4. A tile's 9 x 9 pixels become 81 coefficients, so it takes
+//! 81 products per pair of channels where the direct method takes 144. Coefficients that are pixels
+//! as they are share their weights: 36 coefficients of weights serve all.
 
 mod pass;
 

@@ -1,5 +1,5 @@
-//! The forward pass, and the gradient of the input, which has transforms of its own and takes weights
-//! rotated by 180 degrees.
+//! The forward pass, and the gradient of the input, which has transforms of its own and takes
+//! weights rotated by 180 degrees.
 
 use std::ops::Range;
 

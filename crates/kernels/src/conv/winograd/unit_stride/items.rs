@@ -300,9 +300,9 @@ impl<T: Scalar> Job<'_, T> {
         groups * (depth / BLOCK) * outputs.div_ceil(2 * V::LANES)
     }
 
-    /// Products of coefficient `e` over a block of the depth, for `outputs` channels whose weights start
-    /// at `u` and whose dequantisation scales start at `dequant`. The first block is stored to `m`, the
-    /// others are added.
+    /// Products of coefficient `e` over a block of the depth, for `outputs` channels whose weights
+    /// start at `u` and whose dequantisation scales start at `dequant`. The first block is stored
+    /// to `m`, the others are added.
     ///
     /// # Safety
     /// As [`Job::outputs`]; `u` must hold the weights, `dequant` the scales of the outputs.

@@ -1,7 +1,7 @@
 //! F(4x4, 3x3): windows of 3x3 with a stride of 1 (Lavin and Gray 2016).
 //!
-//! Outputs are cut into tiles of 4 x 4. A tile's 6 x 6 pixels become 36 coefficients, so it takes 36
-//! products per pair of channels where the direct method takes 144.
+//! Outputs are cut into tiles of 4 x 4. A tile's 6 x 6 pixels become 36 coefficients, so it takes
+//! 36 products per pair of channels where the direct method takes 144.
 
 mod items;
 mod pass;

@@ -1,4 +1,5 @@
-//! The forward pass, and the gradient of the input: the same pass over weights rotated by 180 degrees.
+//! The forward pass, and the gradient of the input: the same pass over weights rotated by 180
+//! degrees.
 
 use super::items::{AllOutputs, Job, OutputPanel, RightOperand, TransformTiles};
 use super::plan::{COEFFICIENTS, UnitStridePass};

@@ -23,8 +23,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Transforms weights to this layout. Where they are integers, they are multiplied by the factors of the
-/// equalisation, which `packed` already holds.
+/// Transforms weights to this layout. Where they are integers, they are multiplied by the factors
+/// of the equalisation, which `packed` already holds.
 pub(in crate::conv::winograd) fn pack<T: Scalar>(
     cpu: &Cpu,
     raw: RawWeights<'_>,

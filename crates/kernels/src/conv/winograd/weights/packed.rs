@@ -2,9 +2,10 @@
 
 use crate::conv::winograd::grid::BLOCK;
 
-/// The layout of transformed weights: `[coefficient][panel of outputs][word of the depth][2 vectors]`.
-/// Where they are integers, each coefficient is followed by its dequantisation scales, `[output]`, and
-/// the [factors] of the depth come last.
+/// The layout of transformed weights:
+/// `[coefficient][panel of outputs][word of the depth][2 vectors]`. Where they are integers, each
+/// coefficient is followed by its dequantisation scales, `[output]`, and the [factors] of the depth
+/// come last.
 ///
 /// [factors]: crate::conv::winograd::equalisation
 #[derive(Clone, Copy, Debug)]

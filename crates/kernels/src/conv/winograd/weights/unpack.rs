@@ -85,8 +85,8 @@ impl<T: Scalar> Kernel for Unpack<'_, T> {
 /// variant's weight transform. Input channels of the sums are [deinterleaved](channel_at).
 ///
 /// # Safety
-/// Each coefficient must hold `channels` values, a multiple of the values of a vector of words, and each
-/// tap have room for them.
+/// Each coefficient must hold `channels` values, a multiple of the values of a vector of words, and
+/// each tap have room for them.
 #[inline(always)]
 pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
     variant: Variant,
@@ -148,8 +148,8 @@ unsafe fn row<L: Transform1d<N, 3>, T: Scalar, V: Vector, const N: usize>(
     }
 }
 
-/// From so many input channels on, gradients are written past the caches: with as many outputs they have
-/// 2.4 MB, and the update reads them much later.
+/// From so many input channels on, gradients are written past the caches: with as many outputs they
+/// have 2.4 MB, and the update reads them much later.
 const STREAMED_CHANNELS: usize = 256;
 
 /// # Safety
