@@ -90,7 +90,7 @@ impl MaxPool {
         let outs = DisjointChunks::new(&mut out[..batch * self.out_len()], self.out_len());
         cpu.pool().run_chunks(batch, outs, |image, out| {
             let x = &x[image * self.in_len()..][..self.in_len()];
-            cpu.isa().dispatch(Forward { s: self, x, out });
+            cpu.isa().dispatch(MaxForward { s: self, x, out });
         });
     }
 
@@ -138,18 +138,18 @@ impl MaxPool {
             let x = &x[image * self.in_len()..][..self.in_len()];
             let out = &out[image * self.out_len()..][..self.out_len()];
             let gradient = &gradient[image * self.out_len()..][..self.out_len()];
-            cpu.isa().dispatch(Backward { s: self, x, out, gradient, dx });
+            cpu.isa().dispatch(MaxBackward { s: self, x, out, gradient, dx });
         });
     }
 }
 
-struct Forward<'a, T> {
+struct MaxForward<'a, T> {
     s: &'a MaxPool,
     x: &'a [T],
     out: &'a mut [T],
 }
 
-impl<T: Scalar> Kernel for Forward<'_, T> {
+impl<T: Scalar> Kernel for MaxForward<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
@@ -169,7 +169,7 @@ impl<T: Scalar> Kernel for Forward<'_, T> {
     }
 }
 
-struct Backward<'a, T> {
+struct MaxBackward<'a, T> {
     s: &'a MaxPool,
     x: &'a [T],
     out: &'a [T],
@@ -177,7 +177,7 @@ struct Backward<'a, T> {
     dx: &'a mut [T],
 }
 
-impl<T: Scalar> Kernel for Backward<'_, T> {
+impl<T: Scalar> Kernel for MaxBackward<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 

@@ -1,7 +1,7 @@
 //! The backward pass.
 
 use super::{
-    passes::{Backward, GradientSums},
+    passes::{ApplyBackward, GradientSums},
     relu_mask::{ReluMask, ResidualGradient, TypedMask},
     shape::BatchNorm,
 };
@@ -202,7 +202,17 @@ impl BatchNorm {
         let parts = (gradients, residuals);
         cpu.pool().run_chunks(self.chunks(), parts, |chunk, (gradient, residual)| {
             let (x, mask) = (self.cut(x, chunk), self.cut_mask(mask, chunk));
-            cpu.isa().dispatch(Backward { x, mask, mean, a, b, c, gradient, residual, accumulate });
+            cpu.isa().dispatch(ApplyBackward {
+                x,
+                mask,
+                mean,
+                a,
+                b,
+                c,
+                gradient,
+                residual,
+                accumulate,
+            });
         });
     }
 

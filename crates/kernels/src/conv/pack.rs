@@ -45,14 +45,22 @@ pub(super) fn forward<X: Scalar>(
         let first = panel * nr;
         let width = nr.min(stored - first);
         let scalar = PhantomData::<X>;
-        let panel =
-            Forward { runs, weights, output_scales, out_channels, first, width, packed, scalar };
+        let panel = ForwardPanel {
+            runs,
+            weights,
+            output_scales,
+            out_channels,
+            first,
+            width,
+            packed,
+            scalar,
+        };
         cpu.isa().dispatch(panel);
     });
 }
 
 /// A panel of forward weights.
-struct Forward<'a, X> {
+struct ForwardPanel<'a, X> {
     runs: Runs<'a>,
     weights: &'a [f32],
     output_scales: Option<&'a [f32]>,
@@ -64,7 +72,7 @@ struct Forward<'a, X> {
     scalar: PhantomData<X>,
 }
 
-impl<X: Scalar> Kernel for Forward<'_, X> {
+impl<X: Scalar> Kernel for ForwardPanel<'_, X> {
     type Output = ();
     const PAIRS: bool = X::PACK > 1;
 
@@ -135,14 +143,14 @@ pub(super) fn backward_data<'a, X: Scalar>(
             let first = panel * nr;
             let width = nr.min(stored - first);
             let scalar = PhantomData::<X>;
-            let panel = BackwardData { runs, weights, channels, first, width, packed, scalar };
+            let panel = BackwardDataPanel { runs, weights, channels, first, width, packed, scalar };
             cpu.isa().dispatch(panel);
         });
     }
 }
 
 /// A panel of weights for the gradient of the input.
-struct BackwardData<'a, X> {
+struct BackwardDataPanel<'a, X> {
     runs: Runs<'a>,
     weights: &'a [f32],
     /// Channels of the input and of the output.
@@ -154,7 +162,7 @@ struct BackwardData<'a, X> {
     scalar: PhantomData<X>,
 }
 
-impl<X: Scalar> Kernel for BackwardData<'_, X> {
+impl<X: Scalar> Kernel for BackwardDataPanel<'_, X> {
     type Output = ();
     const PAIRS: bool = X::PACK > 1;
 

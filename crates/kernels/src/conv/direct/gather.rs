@@ -116,7 +116,7 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
             Extent::Images(images) => images * table.pixels(),
         };
         let tiles = count.div_ceil(MR);
-        let blocks = Blocks::of(table.len(), run);
+        let blocks = DepthBlocks::of(table.len(), run);
         assert!(blocks.count < 2 || self.partial.len() >= tiles * MR * NV * V::LANES);
         // LOOP 4: blocks of the depth.
         for block in 0..blocks.count.max(1) {
@@ -159,9 +159,13 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
 
     /// The rows of the indirection buffer for a tile.
     #[inline(always)]
-    fn rows<const MR: usize>(&self, table: &IndirectionBuffer, place: &Place<MR>) -> Rows<X, MR> {
+    fn rows<const MR: usize>(
+        &self,
+        table: &IndirectionBuffer,
+        place: &Place<MR>,
+    ) -> TapRows<X, MR> {
         let taps = table.len();
-        Rows {
+        TapRows {
             starts: std::array::from_fn(|p| table.starts[place.pixel[p] * taps..][..taps].as_ptr()),
             images: std::array::from_fn(|p| {
                 self.source[place.image[p] * self.source_image..][..self.source_image].as_ptr()
@@ -199,12 +203,12 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
 }
 
 /// Where the taps of a tile start.
-struct Rows<T, const MR: usize> {
+struct TapRows<T, const MR: usize> {
     starts: [*const u32; MR],
     images: [*const T; MR],
 }
 
-impl<T: Scalar, const MR: usize> Rows<T, MR> {
+impl<T: Scalar, const MR: usize> TapRows<T, MR> {
     /// Value `k` of a tap for each pixel, or none where the tap is in the padding for all.
     ///
     /// # Safety
@@ -265,7 +269,7 @@ unsafe fn micro_kernel<X: Scalar, V: Vector, const MR: usize, const NV: usize>(
 }
 
 /// The depth cut into blocks: several whole taps, or part of one.
-struct Blocks {
+struct DepthBlocks {
     count: usize,
     /// IndirectionBuffer and words of each tap, of all blocks together.
     depth: (usize, usize),
@@ -274,19 +278,19 @@ struct Blocks {
     part: usize,
 }
 
-impl Blocks {
+impl DepthBlocks {
     /// The blocks of `taps` taps of `run` words.
     fn of(taps: usize, run: usize) -> Self {
         let depth = (taps, run);
         if run > KC {
             let parts = run.div_ceil(KC);
             let part = run.div_ceil(parts);
-            return Blocks { count: taps * parts, depth, taps: 1, parts, part };
+            return DepthBlocks { count: taps * parts, depth, taps: 1, parts, part };
         }
         // Of equal size, as far as possible.
         let count = taps.div_ceil((KC / run).max(1));
         let taps = taps.div_ceil(count.max(1));
-        Blocks { count, depth, taps, parts: 1, part: run }
+        DepthBlocks { count, depth, taps, parts: 1, part: run }
     }
 
     /// The taps of a block, and the words of their runs.

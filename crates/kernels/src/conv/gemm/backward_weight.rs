@@ -52,7 +52,7 @@ const COLUMN: usize = 16;
 
 /// The cuts of a shape.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BackwardWeight {
+pub(super) struct GemmBackwardWeight {
     inputs: usize,
     outputs: usize,
     /// Channels of an item.
@@ -61,14 +61,14 @@ pub(super) struct BackwardWeight {
     pack: usize,
 }
 
-impl BackwardWeight {
+impl GemmBackwardWeight {
     pub(super) fn new(s: &ConvShape, pack: usize) -> Self {
         let (inputs, outputs) = (s.in_channels, s.out_channels);
         // Of equal size, as far as possible.
         let even = |all: usize, most: usize| all.div_ceil(all.div_ceil(most));
         let wide = even(inputs, INPUTS).next_multiple_of(2 * COLUMN);
         let high = even(outputs, OUTPUTS.min(SUMS / wide)).next_multiple_of(COLUMN);
-        BackwardWeight { inputs, outputs, group: (wide, high), pack }
+        GemmBackwardWeight { inputs, outputs, group: (wide, high), pack }
     }
 
     /// Output channels of an item, and the number of parts, for `rows` pixels.
@@ -126,7 +126,7 @@ impl BackwardWeight {
             let (part, group) = (item / (across * down), item % (across * down));
             let (input, output) = (group % across * wide, group / across * high);
             let (x_pack, dy_pack) = packed.split_at_mut(x_len);
-            cpu.isa().dispatch(Item {
+            cpu.isa().dispatch(ChannelItem {
                 x,
                 x_at,
                 dy,
@@ -148,7 +148,7 @@ impl BackwardWeight {
 }
 
 /// Some output and input channels over a part of the pixels.
-struct Item<'a, T> {
+struct ChannelItem<'a, T> {
     x: &'a [T],
     x_at: &'a StridedPixels,
     dy: &'a [T],
@@ -172,7 +172,7 @@ struct Starts {
     dy: [usize; 2 * KC],
 }
 
-impl<T: Scalar> Kernel for Item<'_, T> {
+impl<T: Scalar> Kernel for ChannelItem<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
@@ -197,7 +197,7 @@ impl<T: Scalar> Kernel for Item<'_, T> {
     }
 }
 
-impl<T: Scalar> Item<'_, T> {
+impl<T: Scalar> ChannelItem<'_, T> {
     #[inline(always)]
     fn starts(&self, first: usize, starts: &mut Starts) {
         let count = KC * T::PACK;

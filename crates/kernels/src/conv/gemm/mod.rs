@@ -10,7 +10,7 @@ mod backward_weight;
 mod product;
 mod strided_pixels;
 
-use backward_weight::BackwardWeight;
+use backward_weight::GemmBackwardWeight;
 use product::{Product, SkippedPixels};
 use strided_pixels::StridedPixels;
 
@@ -29,7 +29,7 @@ pub(super) struct Gemm {
     shape: ConvShape,
     input: StridedPixels,
     output: StridedPixels,
-    backward_weight: Option<BackwardWeight>,
+    backward_weight: Option<GemmBackwardWeight>,
     backward: bool,
     /// Values of a word.
     pack: usize,
@@ -45,7 +45,7 @@ impl Gemm {
     /// For activations stored as `T`.
     pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Self {
         let ConvConfig { shape: s, mode, .. } = *config;
-        let backward_weight = || BackwardWeight::new(&s, T::PACK);
+        let backward_weight = || GemmBackwardWeight::new(&s, T::PACK);
         Gemm {
             shape: s,
             input: StridedPixels::input(&s),

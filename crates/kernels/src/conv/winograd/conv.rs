@@ -1,7 +1,7 @@
 //! A Winograd convolution in all directions.
 
 use super::{
-    backward_weight::BackwardWeight,
+    backward_weight::WinogradBackwardWeight,
     pass::{Call, Pass, PassWithFallback},
     weights::RawWeights,
 };
@@ -22,7 +22,7 @@ pub(in crate::conv) struct Winograd<P> {
     pub(super) in_channels: usize,
     pub(super) forward: PassWithFallback<P>,
     pub(super) backward_data: Option<PassWithFallback<P>>,
-    pub(super) backward_weight: Option<BackwardWeight>,
+    pub(super) backward_weight: Option<WinogradBackwardWeight>,
 }
 
 impl<P: Pass> Winograd<P> {

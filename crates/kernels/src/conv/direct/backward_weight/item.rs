@@ -1,6 +1,6 @@
 //! An item of work: packs a block of pixels, then runs register tiles over it.
 
-use super::plan::{BackwardWeight, Block, GROUP};
+use super::plan::{DirectBackwardWeight, GROUP, PixelBlock};
 use crate::{
     conv::shape::Source,
     isa::{Kernel, Vector},
@@ -9,8 +9,8 @@ use crate::{
 };
 
 /// A group of output channels over a part of the batch.
-pub(super) struct Item<'a, X, T> {
-    pub(super) plan: &'a BackwardWeight,
+pub(super) struct GroupItem<'a, X, T> {
+    pub(super) plan: &'a DirectBackwardWeight,
     pub(super) x: &'a [X],
     pub(super) dy: &'a [T],
     pub(super) group: usize,
@@ -22,7 +22,7 @@ pub(super) struct Item<'a, X, T> {
     pub(super) out: &'a mut [f32],
 }
 
-impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
+impl<X: Scalar, T: Scalar> Kernel for GroupItem<'_, X, T> {
     type Output = ();
     const PAIRS: bool = X::PACK * T::PACK > 1;
 
@@ -67,12 +67,12 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
     }
 }
 
-impl<X: Scalar, T: Scalar> Item<'_, X, T> {
+impl<X: Scalar, T: Scalar> GroupItem<'_, X, T> {
     /// Packs `dy` as `[tile][pixel][MR]`, with zeros past the group.
     #[inline(always)]
     fn pack_dy<V: Vector, const MR: usize>(
         &mut self,
-        block: &Block,
+        block: &PixelBlock,
         image: usize,
         images: usize,
         first: usize,
@@ -108,7 +108,7 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
     #[inline(always)]
     fn pack_x<V: Vector>(
         &mut self,
-        block: &Block,
+        block: &PixelBlock,
         image: usize,
         images: usize,
         channel: usize,
@@ -155,7 +155,7 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
     #[inline(always)]
     fn micro_kernel<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
-        block: &Block,
+        block: &PixelBlock,
         images: usize,
         channel: usize,
         tile: usize,

@@ -34,13 +34,13 @@
 mod item;
 mod plan;
 
-pub(super) use plan::BackwardWeight;
+pub(super) use plan::DirectBackwardWeight;
 
-use item::Item;
+use item::GroupItem;
 
 use crate::{chunks::DisjointChunks, conv::reduce::sum_partials, cpu::Cpu, scalar::Scalar};
 
-impl BackwardWeight {
+impl DirectBackwardWeight {
     /// `dw[out][window][in]` of `batch` images.
     pub(super) fn run<X: Scalar, T: Scalar>(
         &self,
@@ -68,7 +68,7 @@ impl BackwardWeight {
             let (sums, rest) = scratch.split_at_mut(worker.sums);
             let (x_pack, dy_pack) = rest.split_at_mut(worker.x);
             let images = cut(chunk)..cut(chunk + 1);
-            cpu.isa().dispatch(Item {
+            cpu.isa().dispatch(GroupItem {
                 plan: self,
                 x,
                 dy,

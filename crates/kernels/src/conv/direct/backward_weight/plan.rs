@@ -26,7 +26,7 @@ pub(super) type Pairs = Vec<(u32, u32)>;
 
 /// Some rows of an image, or several whole images.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct PixelBlock {
     /// First input row of those used.
     pub(super) first_row: usize,
     /// Input rows of an image, of those used.
@@ -41,7 +41,7 @@ pub(super) struct Block {
 
 /// The cuts of a gradient of weights, and its lists of pixels.
 #[derive(Debug)]
-pub(in crate::conv::direct) struct BackwardWeight {
+pub(in crate::conv::direct) struct DirectBackwardWeight {
     pub(super) shape: ConvShape,
     pub(super) source: Source,
     /// Window positions.
@@ -53,7 +53,7 @@ pub(in crate::conv::direct) struct BackwardWeight {
     pub(super) skip: usize,
     /// Images of a block (1 where an image has several blocks), counted as words.
     pub(super) images: usize,
-    pub(super) blocks: Vec<Block>,
+    pub(super) blocks: Vec<PixelBlock>,
     /// Values of a word.
     pub(super) pack: usize,
 }
@@ -65,7 +65,7 @@ pub(super) struct Scratch {
     pub(super) dy: usize,
 }
 
-impl BackwardWeight {
+impl DirectBackwardWeight {
     /// For products of `X`.
     pub(in crate::conv::direct) fn new<X: Scalar>(
         shape: ConvShape,
@@ -78,12 +78,21 @@ impl BackwardWeight {
         let alone = source == Source::Activation && shape.kernel == 1 && shape.padding == 0;
         let skip = if alone { shape.stride } else { 1 };
         let height = shape.out_height();
-        let (images, rows) = BackwardWeight::cut(&shape, source);
+        let (images, rows) = DirectBackwardWeight::cut(&shape, source);
         let blocks = (0..height)
             .step_by(rows)
-            .map(|y| Block::new(&shape, source, skip, images, y..(y + rows).min(height)))
+            .map(|y| PixelBlock::new(&shape, source, skip, images, y..(y + rows).min(height)))
             .collect::<Result<_, _>>()?;
-        Ok(BackwardWeight { shape, source, taps, values, skip, images, blocks, pack: X::PACK })
+        Ok(DirectBackwardWeight {
+            shape,
+            source,
+            taps,
+            values,
+            skip,
+            images,
+            blocks,
+            pack: X::PACK,
+        })
     }
 
     /// Images of a block, and output rows of one.
@@ -101,10 +110,10 @@ impl BackwardWeight {
             Source::Activation => shape.kernel * shape.kernel,
             Source::Image => shape.kernel,
         };
-        let (images, rows) = BackwardWeight::cut(shape, source);
+        let (images, rows) = DirectBackwardWeight::cut(shape, source);
         let pairs = images * shape.out_pixels();
         let lists = taps.saturating_mul(pairs).saturating_mul(size_of::<(u32, u32)>());
-        let block = size_of::<Block>() + taps * size_of::<Pairs>();
+        let block = size_of::<PixelBlock>() + taps * size_of::<Pairs>();
         lists.saturating_add(shape.out_height().div_ceil(rows).saturating_mul(block))
     }
 
@@ -130,7 +139,8 @@ impl BackwardWeight {
     pub(super) fn worker(&self, cpu: &Cpu) -> Scratch {
         let (tile, lanes) = (cpu.isa().mr(), cpu.isa().lanes());
         let channels = GROUP.min(padded(self.shape.out_channels)).div_ceil(tile) * tile;
-        let largest = |f: &dyn Fn(&Block) -> usize| self.blocks.iter().map(f).max().unwrap_or(0);
+        let largest =
+            |f: &dyn Fn(&PixelBlock) -> usize| self.blocks.iter().map(f).max().unwrap_or(0);
         let x = match self.source {
             Source::Activation => largest(&|b| b.rows) * self.columns() * 2 * lanes,
             Source::Image => {
@@ -155,7 +165,7 @@ impl BackwardWeight {
     }
 }
 
-impl Block {
+impl PixelBlock {
     fn new(
         s: &ConvShape,
         source: Source,
@@ -197,6 +207,6 @@ impl Block {
             }
             all.push(pairs);
         }
-        Ok(Block { first_row, rows, first_out: out_rows.start, pixels, pairs: all })
+        Ok(PixelBlock { first_row, rows, first_out: out_rows.start, pixels, pairs: all })
     }
 }

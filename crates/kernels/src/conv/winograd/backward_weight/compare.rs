@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
-    plan::{BackwardWeightPlan, Blocks},
+    plan::{BackwardWeightPlan, TileBlocks},
     statistics::{BothSides, RecordLayout},
 };
 use crate::{
@@ -57,7 +57,7 @@ impl BackwardWeightPlan {
         &self,
         cpu: &Cpu,
         both: BothSides<'_, T>,
-        blocks: Blocks,
+        blocks: TileBlocks,
         records: &mut [f32],
         to: &mut [f32],
     ) -> AccuratePairs {
@@ -111,7 +111,7 @@ impl BackwardWeightPlan {
     }
 
     /// Clears the sums of squares of a band from the second of two blocks that have it.
-    fn keep_own(&self, blocks: Blocks, records: &mut [f32]) {
+    fn keep_own(&self, blocks: TileBlocks, records: &mut [f32]) {
         let layout = self.layout();
         for (block, record) in records.chunks_exact_mut(layout.len()).enumerate() {
             let tiles = blocks.tiles(block);

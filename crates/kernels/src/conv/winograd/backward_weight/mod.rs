@@ -18,13 +18,13 @@ use crate::{conv::operands::TypedInput, cpu::Cpu, scalar::Scalar};
 /// The gradient of the weights, and its fallback for values that 16-bit integers do not represent
 /// well.
 #[derive(Debug)]
-pub(super) struct BackwardWeight {
+pub(super) struct WinogradBackwardWeight {
     pass: BackwardWeightPlan,
     /// The fallback, over 32-bit floating point numbers, if `pass` is over integers.
     wide: Option<BackwardWeightPlan>,
 }
 
-impl BackwardWeight {
+impl WinogradBackwardWeight {
     /// For up to `batch` images, whose tiles of input and output have the same numbers.
     pub(super) fn new<T: Scalar>(
         variant: Variant,
@@ -33,7 +33,7 @@ impl BackwardWeight {
         batch: usize,
     ) -> Self {
         let wide = || BackwardWeightPlan::new::<T::Wide>(variant, input, output, batch);
-        BackwardWeight {
+        WinogradBackwardWeight {
             pass: BackwardWeightPlan::new::<T>(variant, input, output, batch),
             wide: is_int16::<T>().then(wide),
         }

@@ -106,11 +106,11 @@ impl BackwardWeightPlan {
     }
 
     /// The blocks of `tiles` tiles.
-    pub(super) fn blocks(&self, tiles: usize) -> Blocks {
+    pub(super) fn blocks(&self, tiles: usize) -> TileBlocks {
         let words = tiles.div_ceil(self.pack);
         let parts = power_of_two(self.parts.min(words / PART));
         let each = words.div_ceil(parts).div_ceil(self.words);
-        Blocks { tiles, pack: self.pack, words, parts, each, most: self.words }
+        TileBlocks { tiles, pack: self.pack, words, parts, each, most: self.words }
     }
 
     /// The most tiles of a block.
@@ -135,7 +135,7 @@ impl BackwardWeightPlan {
 
 /// The parts of a batch, and the blocks of each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Blocks {
+pub(super) struct TileBlocks {
     tiles: usize,
     pack: usize,
     words: usize,
@@ -146,7 +146,7 @@ pub(super) struct Blocks {
     most: usize,
 }
 
-impl Blocks {
+impl TileBlocks {
     /// The number of block numbers. The last ones of a part may have no block.
     pub(super) fn len(&self) -> usize {
         self.parts * self.each

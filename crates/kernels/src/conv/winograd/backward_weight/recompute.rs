@@ -7,7 +7,7 @@
 
 use super::{
     compare::GROUP,
-    plan::{BackwardWeightPlan, Blocks},
+    plan::{BackwardWeightPlan, TileBlocks},
     statistics::RecordLayout,
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct Flagged<'a> {
     /// `[group of outputs][input]`, 1 or 0.
     pub(super) flags: &'a [f32],
-    pub(super) blocks: Blocks,
+    pub(super) blocks: TileBlocks,
     /// The blocks' records, after the comparison.
     pub(super) records: &'a [f32],
 }

@@ -3,8 +3,8 @@
 use std::{marker::PhantomData, ops::Range};
 
 use super::{
-    items::{Block, ChannelBlock, Multiply, Transform},
-    plan::{BackwardWeightPlan, Blocks, CHANNEL_BLOCK, OUTPUTS},
+    items::{ChannelBlock, Multiply, TileBlock, Transform},
+    plan::{BackwardWeightPlan, CHANNEL_BLOCK, OUTPUTS, TileBlocks},
     statistics::{BlockStatistics, BothSides, Threads},
 };
 use crate::{
@@ -94,7 +94,7 @@ impl BackwardWeightPlan {
         &self,
         cpu: &Cpu,
         both: BothSides<'_, T>,
-        blocks: Blocks,
+        blocks: TileBlocks,
         sums: &mut [f32],
         records: &mut [f32],
         planes: &mut [f32],
@@ -124,7 +124,7 @@ impl BackwardWeightPlan {
         &self,
         cpu: &Cpu,
         both: BothSides<'_, T>,
-        blocks: Blocks,
+        blocks: TileBlocks,
         sums: &mut [f32],
         records: &mut [f32],
         planes: &mut [f32],
@@ -163,7 +163,7 @@ impl BackwardWeightPlan {
         cpu: &Cpu,
         weight: usize,
         channels: Range<usize>,
-        block: Block<'_>,
+        block: TileBlock<'_>,
         sums: *mut f32,
         words: usize,
         first: bool,
@@ -190,7 +190,7 @@ impl BackwardWeightPlan {
         tiles: Range<usize>,
         record: &'a mut [f32],
         planes: &'a mut [f32],
-    ) -> Block<'a> {
+    ) -> TileBlock<'a> {
         let (v, w) = planes.split_at_mut(self.v().len(self.variant.tile_coefficients()));
         let mut statistics = BlockStatistics::NONE;
         if is_int16::<T>() {
@@ -216,7 +216,7 @@ impl BackwardWeightPlan {
                 });
             }
         }
-        Block { v, w, statistics }
+        TileBlock { v, w, statistics }
     }
 }
 

@@ -9,7 +9,7 @@ mod pass;
 pub(in crate::conv) use pass::StridedPass;
 
 use super::{
-    backward_weight::BackwardWeight, conv::Winograd, grid::Grid, pass::PassWithFallback,
+    backward_weight::WinogradBackwardWeight, conv::Winograd, grid::Grid, pass::PassWithFallback,
     quantise::is_int16, variant::Variant,
 };
 use crate::{
@@ -50,7 +50,7 @@ impl Winograd<StridedPass> {
             backward_data: mode.has(Direction::BackwardData).then(|| pass(output, input, true)),
             backward_weight: mode
                 .has(Direction::BackwardWeight)
-                .then(|| BackwardWeight::new::<T>(Variant::Strided, input, output, batch)),
+                .then(|| WinogradBackwardWeight::new::<T>(Variant::Strided, input, output, batch)),
         }
     }
 }
