@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::{bf16::Bf16, isa::Isa};
 
-    /// What is divided by the time is what is done.
+    /// The rate counts every product.
     #[test]
     fn every_product_is_taken() {
         fn check<T: Scalar>(isa: Isa) {

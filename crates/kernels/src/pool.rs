@@ -239,7 +239,7 @@ impl Share {
         self.take(|start, end| (start, end - 1)).map(|(_, end)| end - 1)
     }
 
-    /// What the range was before it shrank, unless it was empty.
+    /// Shrinks the range and returns what it was before, unless it was empty.
     fn take(&self, shrink: impl Fn(usize, usize) -> (usize, usize)) -> Option<(usize, usize)> {
         let split = |range: u64| ((range >> 32) as usize, range as u32 as usize);
         self.0

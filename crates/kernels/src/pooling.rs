@@ -75,7 +75,8 @@ impl MaxPool {
         })
     }
 
-    /// The largest value under each window.
+    /// The largest value under each window: `out[n][height][width][channels]` of
+    /// `x[n][height][width][channels]`.
     ///
     /// # Panics
     /// If dtypes differ, there are too few values, or a window may lie in the padding alone.
@@ -224,7 +225,7 @@ impl GlobalAvgPool {
         at_least(output, len, product(&[batch, padded(self.channels)]));
     }
 
-    /// One pixel per image.
+    /// The means: `out[n][channels]` of `x[n][pixels][channels]`.
     ///
     /// # Panics
     /// If dtypes differ, or there are too few values.

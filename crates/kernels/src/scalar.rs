@@ -39,10 +39,10 @@ pub trait Scalar: Copy + Default + Send + Sync + 'static {
     /// The same storage, multiplied in 32-bit floating point: a lane holds one value.
     type Wide: Scalar;
 
-    /// The same values.
+    /// The same values, as the wide type.
     fn widen(values: &[Self]) -> &[Self::Wide];
 
-    /// The same values, to be written.
+    /// The same values, as the wide type, to be written.
     fn widen_mut(values: &mut [Self]) -> &mut [Self::Wide];
 
     /// The slice of values of this dtype.

@@ -25,7 +25,8 @@ impl BatchNormShape {
     }
 }
 
-/// A batch norm of one batch: statistics are over the pixels of all its images.
+/// A batch norm of one batch. Activations are `[batch_pixels][stored channels]`, parameters and
+/// running statistics `[channels]`. Statistics are over the pixels of all images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchNorm {
     /// Pixels of all images together.

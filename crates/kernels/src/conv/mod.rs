@@ -227,7 +227,8 @@ impl Conv {
         }
     }
 
-    /// `y = x * w`, then the epilogue.
+    /// The forward pass: `y[n][height][width][out]` of `x[n][height][width][in]`, then the
+    /// epilogue. In PyTorch: `F.conv2d(x, w, stride=..., padding=...)`.
     ///
     /// # Panics
     /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a
@@ -306,7 +307,8 @@ impl Conv {
         }
     }
 
-    /// The gradient of the input: stored in `dx`, or added to it.
+    /// The gradient of the input, `dx[n][height][width][in]` of `dy[n][height][width][out]`:
+    /// stored, or added to `dx`. In PyTorch: `torch.nn.grad.conv2d_input`.
     ///
     /// # Panics
     /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a
@@ -352,7 +354,8 @@ impl Conv {
         }
     }
 
-    /// The gradient of the weights, stored in `dw`.
+    /// The gradient of the weights, `dw[out][kernel row][kernel column][in]`: stored. In PyTorch:
+    /// `torch.nn.grad.conv2d_weight`.
     ///
     /// # Panics
     /// If the batch is larger than prepared for, dtypes are not this convolution's, a slice has

@@ -54,7 +54,7 @@ pub(super) struct TypedInput<'a, T> {
 }
 
 impl<'a, T: Scalar> TypedInput<'a, T> {
-    /// The same values, multiplied in 32-bit floating point.
+    /// The same values, to be multiplied in 32-bit floating point.
     pub(super) fn widen(self) -> TypedInput<'a, T::Wide> {
         TypedInput { values: T::widen(self.values), norm: self.norm }
     }

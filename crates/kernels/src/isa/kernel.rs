@@ -1,4 +1,4 @@
-//! What runs on an instruction set.
+//! Kernels: what runs on an instruction set, and their register tile.
 
 use super::vector::Vector;
 

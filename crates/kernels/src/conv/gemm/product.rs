@@ -61,7 +61,8 @@ pub(super) fn scratch_len(depth: usize, cpu: &Cpu) -> usize {
     copy_len(depth) + (MC + MAX_MR) * 2 * cpu.isa().lanes()
 }
 
-/// How pixels and outputs are cut into items. Where they are cut changes no output.
+/// The block sizes of a product: how pixels and outputs are cut into items. They change no bit of
+/// the result.
 pub(super) struct Blocking {
     pub(super) rows: usize,
     outputs: usize,
@@ -245,7 +246,7 @@ impl<T: Scalar> Product<'_, T> {
                     let next = (&next, after, share);
                     micro_kernel::<T, V, MR, NV>(&mut sums, &rows, next, weights, ks.len());
                 }
-                // Added at the end: many short sums round less than a long one.
+                // Added at the end, since many short sums round less than a long one.
                 if block > 0 {
                     for (i, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
                         // SAFETY: within the tile's part of `partial`.

@@ -96,7 +96,7 @@ impl<T: Scalar> Call<'_, T> {
 }
 
 impl<'a, T: Scalar> Call<'a, T> {
-    /// The same, multiplied in 32-bit floating point.
+    /// The same call, with products in 32-bit floating point.
     fn widen(self) -> Call<'a, T::Wide> {
         let Call { batch, x, y, epilogue } = self;
         Call { batch, x: x.widen(), y: T::widen_mut(y), epilogue: epilogue.widen() }

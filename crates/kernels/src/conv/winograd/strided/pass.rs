@@ -171,7 +171,7 @@ impl Pass for StridedPass {
     }
 }
 
-/// What all items of a call share.
+/// The operands of a call, which all its items share.
 struct CallContext<'a, T> {
     plan: &'a StridedPass,
     x: TypedInput<'a, T>,

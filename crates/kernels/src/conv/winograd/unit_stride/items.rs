@@ -31,7 +31,7 @@ pub(super) enum RightOperand<'a> {
     Raw(RawWeights<'a>, &'a [f32]),
 }
 
-/// What all items of a call share.
+/// The operands of a call, which all its items share.
 pub(super) struct CallContext<'a, T> {
     pub(super) plan: &'a UnitStridePass,
     pub(super) x: TypedInput<'a, T>,

@@ -27,7 +27,7 @@ impl Packed {
         self.outputs * self.depth
     }
 
-    /// Where factors of the depth start: two for each of two values in a word.
+    /// Where the equalisation starts: two factors for each of two values in a word.
     pub(in crate::conv::winograd) fn equalisation(&self, coefficients: usize) -> usize {
         coefficients * self.stride()
     }
