@@ -1,4 +1,4 @@
-//! What makes a case hard: factors on parts of its tensors.
+//! Hardships: factors on parts of a case's tensors.
 
 use std::{fmt, ops::Range};
 
@@ -10,7 +10,7 @@ use crate::{
     tensor::{Part, Tensor},
 };
 
-/// A kind, and how hard.
+/// A kind of hardship, and its strength.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hardship {
     pub(crate) kind: Kind,
@@ -26,7 +26,7 @@ impl fmt::Display for Hardship {
 }
 
 impl Hardship {
-    /// One that a direction can tell.
+    /// A hardship that changes the error of a direction.
     pub(crate) fn draw(direction: Direction, rng: &mut Rng) -> Self {
         let kind = rng.weighted(&menu(direction));
         let small = [1e-2, 1e-3, 1e-4, 1e-6, 0.0];
@@ -246,7 +246,7 @@ impl Bands {
     }
 }
 
-/// Some of many, as an implementation that looks at samples, panels or blocks would see them.
+/// A subset that an implementation with samples, panels or blocks might miss.
 struct Pattern {
     start: usize,
     end: usize,

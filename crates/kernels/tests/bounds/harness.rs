@@ -1,4 +1,4 @@
-//! The judge judges, and cases shrink.
+//! Tests of the judge and of shrinking.
 
 use std::collections::BTreeSet;
 
@@ -79,13 +79,13 @@ fn exact_results_are_within_all_bounds() {
     }
 }
 
-/// The method that takes every product, of weights in bfloat16, keeps every bound.
+/// The direct method, with weights in bfloat16, keeps every bound.
 #[test]
 fn the_direct_method_is_within_all_bounds() {
     let cpu = Cpu::new(1).unwrap().with_algorithms(Algorithms::Direct);
     for direction in Direction::ALL {
         for seed in 0..200 {
-            // It reads through no norm.
+            // It fuses no batch norm.
             let case = Case { norm: None, ..Case::draw(seed, direction) };
             let verdict = judge(&case, &|case, problem| problem.run(case, &cpu));
             let rough = LIMITS.rough_products / LIMITS.products;
@@ -108,7 +108,7 @@ fn a_channel_that_is_off_is_found() {
     }
 }
 
-/// A channel a millionth as large as others has a bound of its own, in whatever tensor.
+/// A channel a millionth as large as others has a bound of its own, in any tensor.
 #[test]
 fn a_weak_channel_that_is_off_is_found() {
     for direction in Direction::ALL {
@@ -127,7 +127,7 @@ fn a_weak_channel_that_is_off_is_found() {
 #[test]
 fn cases_shrink_to_what_fails() {
     for direction in Direction::ALL {
-        // A case of much else, in which images of differing sizes make a channel fail.
+        // A case with many hardships, in which images of different sizes make a channel fail.
         let is_blamed = |h: &Hardship| matches!(h.kind, Kind::GainsByImage(_));
         let has_it = |case: &Case| case.hardships.iter().any(is_blamed);
         let mut drawn = (0..).map(|seed| Case::draw(seed, direction));
@@ -151,7 +151,7 @@ fn cases_shrink_to_what_fails() {
     }
 }
 
-/// The same seed makes the same case; many make all there are.
+/// The same seed gives the same case. Many seeds give all kinds.
 #[test]
 fn cases_follow_from_their_seeds() {
     for direction in Direction::ALL {

@@ -37,11 +37,11 @@ impl fmt::Display for Places {
     }
 }
 
-/// What a factor falls on.
+/// What is multiplied by a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Every one of an axis has a log-normal factor, whose logarithm deviates by that of the strength,
-    /// within 1e-6..1e6.
+    /// Each index of an axis has a log-normal factor within 1e-6..1e6. The standard deviation of
+    /// its logarithm is the logarithm of the strength.
     Gains(Axis),
     /// The same for every channel of every image.
     GainsByImage(Part),
@@ -53,7 +53,7 @@ pub(crate) enum Kind {
     One(Axis),
     /// All but one of an axis.
     Others(Axis),
-    /// Those of an axis that have a pattern: a residue, one, or a run.
+    /// Indices of an axis with a pattern: a residue, one, or a run.
     Pattern(Axis),
     /// A random half, or nine tenths, of the kernels.
     Kernels,
@@ -63,8 +63,8 @@ pub(crate) enum Kind {
     Values(Part),
     /// Some pixels, in all channels or in a few.
     Pixels(Part),
-    /// A channel is large: everywhere, or in one place. Half of what reads it has weights of zero, or
-    /// next to, to it.
+    /// A channel is large: everywhere, or in one place. Half of what reads it has weights of zero,
+    /// or next to, to it.
     HalfRead(Part),
     /// A channel is zero but in one place: an image, some rows of one, or a pixel.
     OnePlace(Part),
@@ -111,7 +111,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Which kinds a direction can tell.
+/// The kinds that change the error of a direction.
 pub(crate) fn menu(direction: Direction) -> Vec<(u32, Kind)> {
     let (read, rest): (&[Part], &[(u32, Kind)]) = match direction {
         Direction::Forward => (&[Part::X], &[(3, Kind::Balanced(Part::X))]),

@@ -1,4 +1,4 @@
-//! What a run has found.
+//! The report of a run.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,7 +9,7 @@ use crate::case::Case;
 /// Ratios of error and bound below which a histogram counts.
 const BINS: [f64; 8] = [0.125, 0.25, 0.5, 1.0, 2.0, 10.0, 1e3, f64::INFINITY];
 
-/// Cases and hardships that are told for being the worst.
+/// The number of worst cases and hardships that are reported.
 const WORST: usize = 3;
 
 /// Cases that have a hardship.
@@ -69,7 +69,7 @@ impl Report {
         }
     }
 
-    /// A failure, and what is left of it.
+    /// A failure, and the case that it was shrunk to.
     pub(crate) fn fail(&mut self, shrunk: &Case, message: String) {
         for name in shrunk.tags() {
             self.tags.entry(name).or_default().left += 1;

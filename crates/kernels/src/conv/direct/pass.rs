@@ -17,8 +17,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Output pixels of an item of work, MC, in whole tiles of 4, 6 or 8. Their sums, two AVX-512 vectors
-/// each, take 126 KiB.
+/// Output pixels of an item of work, MC, in whole tiles of 4, 6 or 8. Their sums, two AVX-512
+/// vectors each, take 126 KiB.
 const ITEM_PIXELS: usize = 1008;
 /// Images of an item whose tiles run across images.
 const ITEM_IMAGES: usize = 8;

@@ -1,9 +1,10 @@
 //! Winograd convolution of 3x3 windows, with fewer products than weights and pixels.
 //!
-//! Images are cut into tiles of M x M outputs. A tile's pixels are transformed to N x N coefficients
-//! (N = M + 2), and so are the weights. The convolution then is N² matrix products, one for each
-//! coefficient, of `[tiles][channels]` with `[channels][outputs]`. Their results are transformed back
-//! (Lavin and Gray 2016). F(4x4, 3x3) takes a quarter of the products of the direct method.
+//! Images are cut into tiles of M x M outputs. A tile's pixels are transformed to N x N
+//! coefficients (N = M + 2), and so are the weights. The convolution then is N² matrix products,
+//! one for each coefficient, of `[tiles][channels]` with `[channels][outputs]`. Their results are
+//! transformed back (Lavin and Gray 2016). F(4x4, 3x3) takes a quarter of the products of the
+//! direct method.
 
 mod backward_weight;
 mod conv;

@@ -12,8 +12,8 @@ use crate::{
 
 /// Coefficients of a tile.
 pub(super) const COEFFICIENTS: usize = Variant::UnitStride.tile_coefficients();
-/// Target size of a thread's planes in words, a part of a typical L2 cache (600 KB), and the largest
-/// size, which is taken where few tiles would not repay reading the weights (1.2 MB).
+/// Target size of a thread's planes in words, a part of a typical L2 cache (600 KB), and the
+/// largest size, which is taken where few tiles would not repay reading the weights (1.2 MB).
 const PLANES: usize = 150 * 1024;
 const MOST_PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
@@ -32,7 +32,8 @@ pub(in crate::conv) struct UnitStridePass {
     /// weights are larger than tiles. Otherwise each thread takes all outputs of its own blocks.
     pub(in crate::conv::winograd) shared: bool,
     /// Whether weights are transformed on the fly, right before their products. Transformed weights
-    /// are four times as large as raw ones, which is most of the memory traffic where tiles are few.
+    /// are four times as large as raw ones, which is most of the memory traffic where tiles are
+    /// few.
     pub(in crate::conv::winograd) on_the_fly: bool,
     /// Words of the depth whose weights are then transformed at once, KC.
     pub(in crate::conv::winograd) chunk: usize,
@@ -73,7 +74,7 @@ impl UnitStridePass {
         Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
     }
 
-    /// The planes of the products of so many outputs.
+    /// The planes of the products of `outputs` outputs.
     pub(super) fn m(&self, outputs: usize) -> Planes {
         Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
     }
@@ -97,8 +98,8 @@ impl UnitStridePass {
         }
     }
 
-    /// Words from one coefficient of weights to the next, of so many outputs, where they are transformed
-    /// on the fly.
+    /// Words from one coefficient of weights to the next, of `outputs` outputs, where they are
+    /// transformed on the fly.
     pub(super) fn on_the_fly_stride(&self, outputs: usize) -> usize {
         self.chunk * outputs + BLOCK
     }

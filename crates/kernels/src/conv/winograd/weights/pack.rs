@@ -23,8 +23,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Transforms weights to this layout. Where they are integers, they are multiplied by the factors of the
-/// equalisation, which `packed` already holds.
+/// Transforms weights to this layout. Where they are integers, they are multiplied by the factors
+/// of the equalisation, which `packed` already holds.
 pub(in crate::conv::winograd) fn pack<T: Scalar>(
     cpu: &Cpu,
     raw: RawWeights<'_>,
@@ -32,7 +32,7 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     variant: Variant,
     packed: &mut [f32],
 ) {
-    let wide = 2 * cpu.isa().lanes();
+    let nr = 2 * cpu.isa().lanes();
     // Quantisation needs the norms of the whole depth.
     let values = if is_int16::<T>() { layout.depth * T::PACK } else { BLOCK };
     let depths = layout.depth * T::PACK / values;
@@ -41,8 +41,8 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     let (packed, both) = (DisjointChunks::new(packed, 0), &*both);
     let equalisation =
         if is_int16::<T>() { Equalisation::of(both, values) } else { Equalisation::NONE };
-    cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
-        let first = item / depths * wide;
+    cpu.pool().run(layout.outputs.div_ceil(nr) * depths, &|_, item| {
+        let first = item / depths * nr;
         let start = item % depths * values;
         cpu.isa().dispatch(Pack::<T> {
             raw,

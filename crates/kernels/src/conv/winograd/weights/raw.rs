@@ -9,8 +9,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Weights `[out][3][3][in]` before their transform. Forward, lanes are output channels, each times its
-/// scale. Backward, the window is rotated by 180 degrees and lanes are input channels.
+/// Weights `[out][3][3][in]` before their transform. Forward, lanes are output channels, each times
+/// its scale. Backward, the window is rotated by 180 degrees and lanes are input channels.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv) struct RawWeights<'a> {
     pub(in crate::conv::winograd) weights: &'a [f32],
@@ -23,8 +23,8 @@ pub(in crate::conv) struct RawWeights<'a> {
 const PREFETCH_DISTANCE: usize = 8 * BLOCK;
 
 impl RawWeights<'_> {
-    /// Gathers the weights of `width` outputs from `first` on, of some values of the depth, in `rotated`.
-    /// Those of integers are multiplied by the factors of the equalisation.
+    /// Gathers the weights of `width` outputs from `first` on, of some values of the depth, in
+    /// `rotated`. Those of integers are multiplied by the factors of the equalisation.
     #[inline(always)]
     pub(in crate::conv::winograd) fn taps<T: Scalar, V: Vector>(
         &self,
@@ -92,7 +92,8 @@ impl RawWeights<'_> {
         Prefetcher::rows(start, self.in_channels, width, rows.len())
     }
 
-    /// Prefetches one of `parts` equal parts of the panel that [`RawWeights::taps`] will read, forward.
+    /// Prefetches one of `parts` equal parts of the panel that [`RawWeights::taps`] will read,
+    /// forward.
     pub(in crate::conv::winograd) fn prefetch_panel(
         &self,
         (first, width): (usize, usize),
@@ -105,8 +106,8 @@ impl RawWeights<'_> {
     }
 
     /// Copies some rows of the weights, of which each value of the depth has nine, to where
-    /// [`Taps::gathered`] reads them. In place they are a large power of two apart, so that few of them
-    /// fit in a cache. Those of integers are multiplied by the factors of the equalisation.
+    /// [`Taps::gathered`] reads them. In place they are a large power of two apart, so that few of
+    /// them fit in a cache. Those of integers are multiplied by the factors of the equalisation.
     ///
     /// # Safety
     /// The weights must have these rows, of at least `first + width` inputs, and `to` room for all.
