@@ -77,24 +77,31 @@ enum Kind {
     Other,
 }
 
-/// Every use of `resnet` in the commands of the pages: where it stands, and its words.
+/// Every use of `resnet` in the commands of the pages: where it stands, and its words. Commands are
+/// the lines of their blocks, what stands after a prompt (`$ `), and code in tables.
 fn commands() -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
-    for (page, text) in pages() {
-        let mut command = String::new();
+    for (page, text) in pages().into_iter().filter(|(page, _)| !page.ends_with("ARCHITECTURE.md")) {
+        let mut begun = String::new();
         for (i, (kind, line)) in lines(&text).enumerate() {
-            if kind != Kind::Commands {
-                continue;
-            }
-            command.push_str(line);
-            if command.ends_with('\\') {
-                command.pop();
-                continue;
-            }
-            let words = words(&std::mem::take(&mut command));
-            found.extend(
-                resnet(words).map(|words| (format!("{}:{}", page.display(), i + 1), words)),
-            );
+            let commands: Vec<String> = match kind {
+                Kind::Commands => match line.strip_suffix('\\') {
+                    Some(part) => {
+                        begun.push_str(part);
+                        continue;
+                    }
+                    None => vec![std::mem::take(&mut begun) + line],
+                },
+                Kind::Other => line.strip_prefix("$ ").map(String::from).into_iter().collect(),
+                // The reference has parts of commands.
+                Kind::Text if line.starts_with('|') && !page.ends_with("reference.md") => {
+                    line.split('`').skip(1).step_by(2).map(String::from).collect()
+                }
+                Kind::Text => continue,
+            };
+            let place = format!("{}:{}", page.display(), i + 1);
+            let uses = commands.iter().filter_map(|command| resnet(words(command)));
+            found.extend(uses.map(|words| (place.clone(), words)));
         }
     }
     found

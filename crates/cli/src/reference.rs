@@ -4,37 +4,30 @@ use std::fmt::Write;
 
 use clap::{Arg, Command, builder::PossibleValue};
 
-/// The page of `docs/` that shows how a verb is used.
-const PAGES: [(&str, &str); 10] = [
-    ("train", "train.md"),
-    ("eval", "evaluate.md"),
-    ("show", "pictures.md"),
-    ("report", "report.md"),
-    ("predict", "photos.md"),
-    ("convert", "formats.md"),
-    ("summary", "summary.md"),
-    ("recipes", "train.md"),
-    ("bench", "benchmarks.md"),
-    ("data", "data.md"),
+/// The page of `docs/` with examples of a verb: its title and its file.
+const PAGES: [(&str, &str, &str); 13] = [
+    ("train", "Train", "train.md"),
+    ("eval", "Evaluate", "evaluate.md"),
+    ("show", "Pictures", "pictures.md"),
+    ("report", "Reports", "report.md"),
+    ("predict", "Classify photos", "photos.md"),
+    ("convert", "Model files", "formats.md"),
+    ("summary", "Look inside a network", "summary.md"),
+    ("archs", "Look inside a network", "summary.md"),
+    ("recipes", "Train", "train.md"),
+    ("bench", "Look inside a network", "summary.md"),
+    ("data", "Data sets", "data.md"),
+    ("completions", "Environment", "environment.md"),
+    ("man", "Environment", "environment.md"),
 ];
 
 const HEADER: &str = "\
 # Reference
 
-Every verb of `resnet`, with its arguments and options. `resnet VERB --help` prints the same at the
-terminal, `resnet man` as a manual page.
+Every verb of `resnet`, with its arguments and options. `resnet VERB --help` prints the same in the
+terminal, `resnet man` as a manual page. Environment variables: [Environment](environment.md).
 
 <!-- Written by `resnet man --markdown` from the definitions of the arguments. -->
-";
-
-const ENVIRONMENT: &str = "\
-## Environment
-
-| variable | meaning |
-|---|---|
-| `RESNET_DATA` | folder where data sets are kept, unless `--data-dir` names another |
-| `RESNET_ISA` | instruction set of the kernels: `avx512-bf16`, `avx512`, `avx2`, `neon` or `portable`; by default the best that the machine has |
-| `NO_COLOR` | if set, no colours on the terminal |
 ";
 
 /// The page `docs/reference.md`. It depends on the definitions alone, not on the terminal or the
@@ -57,7 +50,6 @@ pub(crate) fn markdown(mut command: Command) -> String {
         let codes = codes.strip_prefix("Exit codes: ").unwrap_or(&codes);
         let _ = write!(page, "\n## Exit codes\n\n{}\n", escaped(codes));
     }
-    let _ = write!(page, "\n{ENVIRONMENT}");
     page
 }
 
@@ -65,8 +57,9 @@ pub(crate) fn markdown(mut command: Command) -> String {
 fn section(page: &mut String, verb: &Command, level: usize) {
     let title = verb.get_bin_name().unwrap_or_default();
     let _ = write!(page, "\n{} {title}\n\n{}.", "#".repeat(level), about(verb));
-    if let Some((_, task)) = PAGES.iter().find(|(name, _)| verb.get_name() == *name) {
-        let _ = write!(page, " Examples: [{task}]({task}).");
+    let page_of = PAGES.iter().find(|(name, ..)| verb.get_name() == *name);
+    if let Some((_, title, file)) = page_of {
+        let _ = write!(page, " Examples: [{title}]({file}).");
     }
     let usage = verb.clone().render_usage().to_string();
     let _ = write!(page, "\n\n```text\n{}\n```\n", usage.trim_start_matches("Usage: "));
