@@ -124,9 +124,9 @@ def chart(rows):
         for row in rows[name]:
             if row["ratio"] is None:
                 raise Failure(f"{name}: {row['against']} was not measured")
-            bars[f"resnet, {dtype}"] = row["ours"]
+            bars[f"resnet {dtype}"] = row["ours"]
             # Without the layout.
-            bars[f"{row['against'].split(',')[0]}, {dtype}"] = row["theirs"]
+            bars[f"{row['against'].split(',')[0]} {dtype}"] = row["theirs"]
             if dtype == "bf16":
                 ratios.append(row["ratio"])
     ranked = sorted(bars.items(), key=lambda bar: -bar[1])

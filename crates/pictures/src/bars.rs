@@ -21,7 +21,7 @@ pub struct Bar {
     pub ours: bool,
 }
 
-const LONGEST: f32 = 400.0;
+const LONGEST: f32 = 520.0;
 const HEIGHT: f32 = 22.0;
 const PITCH: f32 = 34.0;
 const GAP: f32 = 12.0;
@@ -65,8 +65,8 @@ mod tests {
         let bar = |value| Bar { label: "a".into(), value, figure: "b".into(), ours: false };
         let svg = bars(&[200.0, 50.0, 0.0, -1.0, f64::NAN].map(bar), "", &Theme::LIGHT);
         let widths = [
-            "width=\"400\" height=\"22\"",
-            "width=\"100\" height=\"22\"",
+            "width=\"520\" height=\"22\"",
+            "width=\"130\" height=\"22\"",
             "width=\"0\" height=\"22\"",
         ];
         assert_eq!(widths.map(|width| svg.matches(width).count()), [1, 1, 3]);
