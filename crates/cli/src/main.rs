@@ -6,6 +6,8 @@ mod args;
 mod config;
 mod data;
 mod delayed_progress;
+#[cfg(test)]
+mod documents;
 mod error;
 mod evaluation;
 mod interrupt;
@@ -13,6 +15,7 @@ mod model;
 mod pictures;
 mod print;
 mod progress;
+mod reference;
 mod table;
 mod verbs;
 
