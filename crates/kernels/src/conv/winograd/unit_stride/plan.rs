@@ -88,9 +88,9 @@ impl UnitStridePass {
     pub(super) fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
         let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
         if self.shared {
-            let rotated = 9 * self.input.channels * panel;
+            let gathered = 9 * self.input.channels * panel;
             let u = self.on_the_fly_stride(panel) * 6 * MOST_LINES;
-            let on_the_fly = u + COEFFICIENTS * panel + rotated;
+            let on_the_fly = u + COEFFICIENTS * panel + gathered;
             let m = self.m(panel).len(COEFFICIENTS);
             (v, if self.on_the_fly { m + on_the_fly } else { m })
         } else {
