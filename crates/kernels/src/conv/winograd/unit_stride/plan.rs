@@ -115,3 +115,20 @@ pub(in crate::conv::winograd) enum OnTheFly {
     /// Where threads share tiles. They are transformed again for each block, but take no memory.
     Shared,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes of the example in the docs of [`crate::conv::winograd`], in bytes.
+    #[test]
+    fn a_layer_has_the_documented_sizes() {
+        let grid = Grid { height: 8, width: 8, channels: 256, side: 4 };
+        let pass = UnitStridePass::new::<f32>(grid, 256, 128, 8, OnTheFly::Never);
+        assert!(pass.shared && pass.tiles == 128 && 128 * grid.tiles() == 4 * pass.tiles);
+        let bytes = |words: usize| words * size_of::<f32>();
+        assert_eq!(bytes(pass.v().len(COEFFICIENTS)), 4_720_896);
+        assert_eq!(bytes(COEFFICIENTS * pass.packed.stride()), 9_476_352);
+        assert_eq!(bytes(pass.m(32).len(COEFFICIENTS)), 592_128);
+    }
+}
