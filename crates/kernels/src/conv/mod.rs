@@ -7,6 +7,7 @@ mod config;
 mod direct;
 mod epilogue;
 mod gemm;
+mod method;
 mod operands;
 mod pack;
 mod reduce;
@@ -25,9 +26,8 @@ use choice::choose;
 use config::{Lengths, Setup};
 use direct::Direct;
 use epilogue::TypedEpilogue;
-use gemm::Gemm;
+use method::Method;
 use operands::WeightValues;
-use winograd::{StridedPass, UnitStridePass, Winograd};
 
 use crate::{
     check::{at_least, exactly},
@@ -55,52 +55,6 @@ pub struct Conv {
     cpu: Cpu,
     algorithm: Algorithm,
     method: Method,
-}
-
-/// The chosen algorithm, prepared.
-#[derive(Debug)]
-enum Method {
-    Winograd(Winograd<UnitStridePass>),
-    Strided(Winograd<StridedPass>),
-    Gemm(Gemm),
-    Direct(Direct),
-}
-
-impl Method {
-    fn new<T: Scalar>(
-        algorithm: Algorithm,
-        config: &ConvConfig,
-        cpu: &Cpu,
-    ) -> Result<Self, OutOfMemory> {
-        Ok(match algorithm {
-            Algorithm::Winograd { stride: 1, .. } => {
-                Method::Winograd(Winograd::<UnitStridePass>::new::<T>(config, cpu))
-            }
-            Algorithm::Winograd { .. } => {
-                Method::Strided(Winograd::<StridedPass>::new::<T>(config, cpu))
-            }
-            Algorithm::Gemm => Method::Gemm(Gemm::new::<T>(config)),
-            Algorithm::Direct => Method::Direct(Direct::new::<T>(config)?),
-        })
-    }
-
-    fn packed_len(&self) -> usize {
-        match self {
-            Method::Winograd(m) => m.packed_len(),
-            Method::Strided(m) => m.packed_len(),
-            Method::Gemm(m) => m.packed_len(),
-            Method::Direct(m) => m.packed_len(),
-        }
-    }
-
-    fn scratch_len(&self, batch: usize, cpu: &Cpu) -> usize {
-        match self {
-            Method::Winograd(m) => m.scratch_len(cpu),
-            Method::Strided(m) => m.scratch_len(cpu),
-            Method::Gemm(m) => m.scratch_len(cpu, batch),
-            Method::Direct(m) => m.scratch_len(cpu, batch),
-        }
-    }
 }
 
 impl Conv {
@@ -175,12 +129,7 @@ impl Conv {
         packed: &'a [f32],
     ) -> Weights<'a> {
         assert!(self.setup.config.mode.has(direction), "prepared without the {direction:?} pass");
-        let is_unpacked = match &self.method {
-            Method::Winograd(m) => m.packs_in_call(direction),
-            Method::Strided(m) => m.packs_in_call(direction),
-            _ => false,
-        };
-        let values = if is_unpacked {
+        let values = if self.method.packs_in_call(direction) {
             exactly("weights", weights.len(), self.lengths.weight);
             WeightValues::Unpacked(weights)
         } else {

@@ -22,8 +22,8 @@ impl Equalisation<'_> {
     }
 }
 
-/// Norms are at most this. The largest factor of tiles is at most 2^53 times as large, so that its
-/// square is an f32.
+/// The largest norm of channels after equalisation. Their norms before are at least 2^-53, so factors
+/// are at most 2^53 times this, and their squares fit in f32.
 const MOST: f32 = (1 << 10) as f32;
 
 /// Computes factors that give every channel of the tiles the same sum of squares, from the

@@ -214,16 +214,16 @@ impl<T: Scalar> CallContext<'_, T> {
                     let stride = plan.on_the_fly_stride(width);
                     let (m, u) = m.split_at_mut(plan.m(width).len(COEFFICIENTS));
                     let (u, rest) = u.split_at_mut(6 * MOST_LINES * stride);
-                    let (dequant, rotated) = rest.split_at_mut(COEFFICIENTS * width);
-                    assert!(rotated.len() >= 9 * depth * T::PACK * width);
-                    let (panel, rows) = ((channels.start, width), rotated.as_mut_ptr());
+                    let (dequant, gathered) = rest.split_at_mut(COEFFICIENTS * width);
+                    assert!(gathered.len() >= 9 * depth * T::PACK * width);
+                    let (panel, rows) = ((channels.start, width), gathered.as_mut_ptr());
                     let all = 0..depth * T::PACK;
                     let taps = if raw.backward {
                         let first = 0..9 * plan.chunk * T::PACK;
                         raw.gather::<T, V>(panel, first, equalisation, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        raw.taps::<T, V>(panel.0, width, all, equalisation, rotated)
+                        raw.taps::<T, V>(panel.0, width, all, equalisation, gathered)
                     };
                     let (u, dequant) = (u.as_mut_ptr(), dequant.as_mut_ptr());
                     // LOOP 4: blocks of the depth, whose weights are transformed here.

@@ -88,9 +88,9 @@ impl UnitStridePass {
     pub(super) fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
         let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
         if self.shared {
-            let rotated = 9 * self.input.channels * panel;
+            let gathered = 9 * self.input.channels * panel;
             let u = self.on_the_fly_stride(panel) * 6 * MOST_LINES;
-            let on_the_fly = u + COEFFICIENTS * panel + rotated;
+            let on_the_fly = u + COEFFICIENTS * panel + gathered;
             let m = self.m(panel).len(COEFFICIENTS);
             (v, if self.on_the_fly { m + on_the_fly } else { m })
         } else {
@@ -114,4 +114,21 @@ pub(in crate::conv::winograd) enum OnTheFly {
     OneBlock,
     /// Where threads share tiles. They are transformed again for each block, but take no memory.
     Shared,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes of the example in the docs of [`crate::conv::winograd`], in bytes.
+    #[test]
+    fn a_layer_has_the_documented_sizes() {
+        let grid = Grid { height: 8, width: 8, channels: 256, side: 4 };
+        let pass = UnitStridePass::new::<f32>(grid, 256, 128, 8, OnTheFly::Never);
+        assert!(pass.shared && pass.tiles == 128 && 128 * grid.tiles() == 4 * pass.tiles);
+        let bytes = |words: usize| words * size_of::<f32>();
+        assert_eq!(bytes(pass.v().len(COEFFICIENTS)), 4_720_896);
+        assert_eq!(bytes(COEFFICIENTS * pass.packed.stride()), 9_476_352);
+        assert_eq!(bytes(pass.m(32).len(COEFFICIENTS)), 592_128);
+    }
 }

@@ -24,7 +24,7 @@ const PREFETCH_DISTANCE: usize = 8 * BLOCK;
 
 impl RawWeights<'_> {
     /// Gathers the weights of `width` outputs from `first` on, of some values of the depth, in
-    /// `rotated`. Those of integers are multiplied by the factors of the equalisation.
+    /// `gathered`. Those of integers are multiplied by the factors of the equalisation.
     #[inline(always)]
     pub(in crate::conv::winograd) fn taps<T: Scalar, V: Vector>(
         &self,
@@ -32,20 +32,20 @@ impl RawWeights<'_> {
         width: usize,
         depth: Range<usize>,
         equalisation: &[f32],
-        rotated: &mut [f32],
+        gathered: &mut [f32],
     ) -> Taps {
         let channels = self.in_channels;
         let (row, count) = (9 * channels, depth.len());
-        assert!(rotated.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
+        assert!(gathered.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
         let equalisation =
             if is_int16::<T>() { &equalisation[depth.clone()] } else { equalisation };
         if self.backward {
             assert!(first + width <= channels && self.weights.len() >= row * depth.end);
             let raw = RawWeights { weights: &self.weights[row * depth.start..], ..*self };
-            let (panel, rows, to) = ((first, width), 0..9 * count, rotated.as_mut_ptr());
+            let (panel, rows, to) = ((first, width), 0..9 * count, gathered.as_mut_ptr());
             // SAFETY: as checked.
             unsafe { raw.gather::<T, V>(panel, rows, equalisation, to) };
-            return Taps::gathered(rotated.as_mut_ptr(), width);
+            return Taps::gathered(gathered.as_mut_ptr(), width);
         }
         let from = &self.weights[first * row..(first + width) * row];
         assert!(depth.end <= channels && count.is_multiple_of(V::LANES));
@@ -62,7 +62,7 @@ impl RawWeights<'_> {
                     }
                     // SAFETY: LANES rows of LANES values, within both, as checked above.
                     unsafe {
-                        let to = rotated.as_mut_ptr().add(to);
+                        let to = gathered.as_mut_ptr().add(to);
                         let mut scale = None;
                         if is_int16::<T>() {
                             scale = Some(V::read(&equalisation[k..]));
@@ -79,7 +79,7 @@ impl RawWeights<'_> {
                 }
             }
         }
-        Taps { start: rotated.as_mut_ptr(), window: (count * width) as isize, value: width }
+        Taps { start: gathered.as_mut_ptr(), window: (count * width) as isize, value: width }
     }
 
     /// Prefetches rows that [`RawWeights::gather`] will copy.
