@@ -1,4 +1,4 @@
-//! Cycles planted in small crates, and crates that look alike and have none.
+//! Small crates with a cycle, and similar ones without.
 
 use std::{fs, path::Path};
 

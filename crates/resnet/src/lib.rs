@@ -31,7 +31,7 @@
 //! An [`Arch`] names a network of the family and builds its [`Graph`], a list of nodes. A
 //! [`Network`] adds parameters and running statistics, under PyTorch's names. A plan runs a network
 //! on batches; an [`engine`] trains it. A [`Model`](model_file::Model) is a network with its class
-//! names and preprocessing, from a file or for one.
+//! names and preprocessing, as a file has them.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -2,7 +2,7 @@
 
 use resnet_kernels::{Bf16, Dtype, Storage, Values, ValuesMut};
 
-/// The place in a call that is wrong, and in which way.
+/// Which argument of a call is wrong, and in which way.
 #[derive(Clone, Copy)]
 pub(crate) struct Wrong {
     pub(crate) site: usize,
@@ -24,17 +24,17 @@ impl<'a> Caller<'a> {
         Caller { choices, wrong, sites: 0, wronged: None, result: 0, numbers: 1 }
     }
 
-    /// Places that could be wrong.
+    /// Number of arguments that can be wrong.
     pub(crate) fn sites(&self) -> usize {
         self.sites
     }
 
-    /// What is wrong, if anything is.
+    /// The wrong argument, if there is one.
     pub(crate) fn wronged(&self) -> Option<&str> {
         self.wronged.as_deref()
     }
 
-    /// What right calls have come to.
+    /// Checksum of the results of valid calls.
     pub(crate) fn result(&self) -> u64 {
         self.result
     }
@@ -59,7 +59,7 @@ impl<'a> Caller<'a> {
         self.one_of(&Dtype::ALL)
     }
 
-    /// The right one, or where this place is wrong one of the others.
+    /// `right`, or one of `others` if this argument is to be wrong.
     pub(crate) fn site<T: Copy + std::fmt::Debug>(
         &mut self,
         name: &str,

@@ -79,7 +79,7 @@ impl Prepared {
 pub(crate) fn convolution(c: &mut Caller<'_>, cpu: &Cpu) {
     let p = Prepared::choose(c, cpu);
     let (conv, s) = (p.conv(), p.s);
-    // No image is a batch as well.
+    // A batch of no images is allowed.
     let images = p.most.min(c.one_of(&[0, 1, 2, 3, 5, 8, 9]));
     // Scratch for a million images is more than a test should take.
     let conv = if conv.scratch_len() > 1 << 24 {

@@ -88,7 +88,7 @@ fn load(path: &Path) -> Model {
     Model::load(path, None).unwrap()
 }
 
-/// Writes a model to a file, of the form that its suffix stands for, and reads it again.
+/// Writes a model to a file, in the format of its suffix, and reads it again.
 fn through(model: &Model, path: &Path) -> Model {
     model.save(path, SaveFormat::from_suffix(path).unwrap()).unwrap();
     load(path)

@@ -1,8 +1,8 @@
 //! Parity with PyTorch: logits, gradients and three training steps of six small networks, on every
 //! instruction set of this machine, with direct convolution and with the fastest; and gradients in
-//! bf16. The files hold what PyTorch computes in f64; see `tests/golden/README.md`. The first
-//! layers are too narrow for Winograd's algorithm, which needs 32 channels; each test says which
-//! algorithms the later ones take, and fails where they are others.
+//! bf16. The files have PyTorch's results in f64; see `tests/golden/README.md`. Winograd
+//! convolution needs 32 channels, so the first layers use other algorithms. Each test lists the
+//! algorithms of the later layers, and fails if they differ.
 
 use std::{
     collections::HashMap,
@@ -34,7 +34,7 @@ struct Tolerance {
     state: f64,
 }
 
-/// PyTorch's own float32 comes to 2e-6, 9e-6, 1e-7 and 1.4e-5.
+/// The errors of PyTorch's float32 are 2e-6, 9e-6, 1e-7 and 1.4e-5.
 const DIRECT: Tolerance = Tolerance { logits: 1e-5, gradients: 1e-4, losses: 1e-5, state: 1e-4 };
 
 /// Some inputs of a ReLU are closer to zero than Winograd's rounding error. Their sign changes

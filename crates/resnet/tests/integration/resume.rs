@@ -1,5 +1,6 @@
-//! A run that is interrupted or killed, and resumed, ends as one that was not: every tensor to the
-//! bit, and the metrics but for times. So does one on another number of threads.
+//! Resuming is bit-exact: a run that is interrupted or killed, then resumed, ends with the same
+//! tensors and metrics (except times) as an uninterrupted one. So does a run with another number of
+//! threads.
 
 use std::{
     fs,
@@ -22,7 +23,7 @@ use resnet_formats::{
 };
 use serde_json::Value;
 
-/// Trains, and stops when an event asks for it.
+/// Trains, and stops once `stop_at` is true for an event.
 fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
     let stop = StopFlag::new(0);
     let mut log = Log::open(folder.path()).unwrap();

@@ -1,4 +1,4 @@
-//! What tests share: inference, distances, Python as a judge, and the judges of gradients.
+//! Shared by tests: inference, distances, Python as a reference, and the references for gradients.
 
 pub(crate) mod bf16;
 pub(crate) mod mutation;
@@ -81,9 +81,8 @@ pub(crate) fn algorithms_of(summary: &PlanSummary, pass: Pass) -> Vec<String> {
     taken.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// A Python that has these modules. Where it lacks one, there is none, which is said; but a run
-/// that asks for ignored tests, as `scripts/check-pytorch` does, asks for their judges too, and
-/// fails.
+/// A Python with these modules; none, with a message, if one is missing. In a run with ignored
+/// tests (as `scripts/check-pytorch`) a missing module is a failure.
 pub(crate) fn python(modules: &str) -> Option<Command> {
     let program = env::var("RESNET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let import = Command::new(&program).args(["-c", &format!("import {modules}")]).output();

@@ -1,4 +1,4 @@
-//! Mistakes of a gradient: a test that bounds one is itself tested by what it must refuse.
+//! Errors put into a gradient, to test that a test of gradients fails on them.
 
 use std::fmt;
 
