@@ -27,8 +27,8 @@ class Variant:
     tool: str  # bench, train, torch or ort
     options: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
-    threads: int | None = None  # None: as many as the run is told to use
-    fresh: bool = False  # a peer starts anew for each measurement
+    threads: int | None = None  # None: the number given for the run
+    fresh: bool = False  # a peer starts again for each measurement
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ SECTIONS = {
     "Inference": ("eval",),
     "Memory": ("memory",),
     "One thread and AVX2": ("threads", "avx2"),
-    "`resnet train` compared with its bare step": ("verb",),
+    "`resnet train` compared with its step": ("verb",),
 }
 CHART = ("train-resnet18-cifar-bf16-128", "train-resnet18-cifar-fp32-128")
 

@@ -121,7 +121,7 @@ class Peer:
             self.process.stdin.write(request)
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # the missing answer tells
+            pass  # the missing answer shows it
         answer = self.process.stdout.readline()
         if answer:
             return json.loads(answer)

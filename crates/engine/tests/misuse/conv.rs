@@ -151,7 +151,7 @@ fn weights<'a>(
 ) -> Weights<'a> {
     let at = match direction {
         Direction::Forward => "weights",
-        _ => "turned weights",
+        _ => "rotated weights",
     };
     let len = c.exactly(at, w.len());
     let from = if len <= w.len() { w[..len].to_vec() } else { vec![0.0; len] };

@@ -42,7 +42,7 @@ impl Hardship {
             | Kind::Values(_)
             | Kind::Pixels(_)
             | Kind::HalfRead(_)
-            | Kind::Apart(_) => rng.power(1.0, 5.0),
+            | Kind::Uncorrelated(_) => rng.power(1.0, 5.0),
             Kind::All(_) => {
                 let powers = [(3, -10.0), (3, -20.0), (3, -30.0), (2, -38.0), (2, 10.0)];
                 let large = [(2, 18.0), (2, 25.0), (1, f64::NEG_INFINITY)];
@@ -178,7 +178,7 @@ impl Hardship {
                     if is_kept { 1.0 } else { strength }
                 });
             }
-            Kind::Apart(places) => {
+            Kind::Uncorrelated(places) => {
                 let places = Bands::of(places, tensors);
                 let chosen = rng.below(places.count);
                 let small = rng.one_of(&[0.0, strength.powi(-2)]);

@@ -211,18 +211,18 @@ fn natural(
     for (i, v) in w.values.iter().enumerate() {
         kernels[i / (taps * ins) * ins + i % ins] += v * v;
     }
-    let energies = activation.sums_of_squares(3);
-    let results = outs * ins / energies.len();
+    let squares = activation.sums_of_squares(3);
+    let results = outs * ins / squares.len();
     let square = LIMITS.flushed * LIMITS.flushed;
-    let flushed = (activation.values.len() / energies.len()) as f64 * square;
-    let depth = (taps * energies.len()) as f64;
+    let flushed = (activation.values.len() / squares.len()) as f64 * square;
+    let depth = (taps * squares.len()) as f64;
     let sums = |result: usize| {
         let (mut norm, mut floor) = (0.0, 0.0);
-        for (channel, energy) in energies.iter().enumerate() {
+        for (channel, sum) in squares.iter().enumerate() {
             let (out, input) = kernel(result, channel);
             let kernel = kernels[out * ins + input];
-            norm += energy * kernel;
-            floor += depth * (flushed * kernel + energy * taps as f64 * square);
+            norm += sum * kernel;
+            floor += depth * (flushed * kernel + sum * taps as f64 * square);
         }
         (f64::sqrt(norm), f64::sqrt(floor))
     };
@@ -234,7 +234,7 @@ fn natural_of_pairs(s: &ConvShape, x: &Tensor, dy: &Tensor) -> (Vec<f64>, Vec<f6
     let taps = (s.kernel * s.kernel) as f64;
     let square = LIMITS.flushed * LIMITS.flushed;
     // Sums of squares of some rows of an image.
-    let energies = |t: &Tensor, image: usize, rows: std::ops::Range<usize>| {
+    let squares = |t: &Tensor, image: usize, rows: std::ops::Range<usize>| {
         let [_, height, width, channels] = t.dims;
         let row = width * channels;
         let of = (image * height + rows.start) * row..(image * height + rows.end) * row;
@@ -251,8 +251,8 @@ fn natural_of_pairs(s: &ConvShape, x: &Tensor, dy: &Tensor) -> (Vec<f64>, Vec<f6
             let rows = first..(first + BAND).min(s.out_height());
             let start = (rows.start * s.stride).saturating_sub(s.padding).min(s.height);
             let end = ((rows.end - 1) * s.stride + s.kernel).saturating_sub(s.padding);
-            let (dy, pixels) = energies(dy, image, rows);
-            let (x, touched) = energies(x, image, start..end.min(s.height));
+            let (dy, pixels) = squares(dy, image, rows);
+            let (x, touched) = squares(x, image, start..end.min(s.height));
             for (sums, dy) in sums.chunks_exact_mut(s.in_channels).zip(&dy) {
                 for ((norm, floor), x) in sums.iter_mut().zip(&x) {
                     *norm += taps * x * dy / touched;

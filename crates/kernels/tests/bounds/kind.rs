@@ -70,7 +70,7 @@ pub(crate) enum Kind {
     OnePlace(Part),
     /// An image of `x` is large, or a row of tiles of all; its `dy` is as much smaller, squared, or
     /// zero.
-    Apart(Places),
+    Uncorrelated(Places),
     /// Images, or rows of tiles, have sizes, in `dy` the reverse of `x`.
     Opposite(Places),
     /// All of a tensor.
@@ -104,7 +104,7 @@ impl fmt::Display for Kind {
             Kind::Pixels(part) => write!(f, "pixels of {}", part.name()),
             Kind::HalfRead(part) => write!(f, "half-read channel of {}", part.name()),
             Kind::OnePlace(part) => write!(f, "channel of {} in one place", part.name()),
-            Kind::Apart(places) => write!(f, "one of the {places}, x without dy"),
+            Kind::Uncorrelated(places) => write!(f, "one of the {places}, x without dy"),
             Kind::Opposite(places) => write!(f, "sizes of {places}, dy against x"),
             Kind::All(part) => write!(f, "all of {}", part.name()),
         }
@@ -118,8 +118,8 @@ pub(crate) fn menu(direction: Direction) -> Vec<(u32, Kind)> {
         Direction::BackwardData => (&[Part::Dy], &[(3, Kind::Balanced(Part::Dy))]),
         Direction::BackwardWeight => {
             const BOTH: [(u32, Kind); 4] = [
-                (5, Kind::Apart(Places::Images)),
-                (3, Kind::Apart(Places::Bands)),
+                (5, Kind::Uncorrelated(Places::Images)),
+                (3, Kind::Uncorrelated(Places::Bands)),
                 (5, Kind::Opposite(Places::Images)),
                 (3, Kind::Opposite(Places::Bands)),
             ];

@@ -169,10 +169,10 @@ impl Problem {
 /// bfloat16, so that f32 is exact where they cancel.
 fn apply_norm(norm: Norm, x: &mut Tensor) -> [Vec<f64>; 2] {
     let rng = &mut Rng::new(norm.seed, NORM);
-    let energies = x.sums_of_squares(3);
-    let each = (x.values.len() / energies.len()) as f64;
-    let of_channel = |energy: f64| {
-        let deviation = (energy / each).sqrt();
+    let squares = x.sums_of_squares(3);
+    let each = (x.values.len() / squares.len()) as f64;
+    let of_channel = |sum: f64| {
+        let deviation = (sum / each).sqrt();
         let deviation = if deviation > 0.0 { deviation } else { 1.0 };
         let sign = if rng.chance(0.3) { -1.0 } else { 1.0 };
         let size = sign * 10f64.powf(rng.normal() / 2.0);
@@ -181,7 +181,7 @@ fn apply_norm(norm: Norm, x: &mut Tensor) -> [Vec<f64>; 2] {
         (scale, shift)
     };
     let (mut scales, mut shifts): (Vec<f64>, Vec<f64>) =
-        energies.into_iter().map(of_channel).unzip();
+        squares.into_iter().map(of_channel).unzip();
     let most = x.largest() * scales.iter().fold(0.0, |most, s| s.abs().max(most))
         + shifts.iter().fold(0.0, |most, s| s.abs().max(most));
     let less = if most > LARGEST { (LARGEST / most).log2().floor().exp2() } else { 1.0 };
