@@ -68,9 +68,12 @@ fn section(page: &mut String, verb: &Command, level: usize) {
         .filter(|arg| !arg.is_global_set() && arg.get_id() != "help")
         .partition(|arg| arg.is_positional());
     table(page, "argument", &positionals);
-    let mut headings: Vec<_> = options.iter().map(|arg| arg.get_help_heading()).collect();
-    headings.sort_by_key(|heading| heading.is_some()); // stable: those of no heading come first
-    headings.dedup();
+    let mut headings = vec![None];
+    for arg in &options {
+        if !headings.contains(&arg.get_help_heading()) {
+            headings.push(arg.get_help_heading());
+        }
+    }
     for heading in headings {
         let of_heading = |arg: &&Arg| arg.get_help_heading() == heading;
         let options: Vec<_> = options.iter().copied().filter(of_heading).collect();
@@ -110,7 +113,7 @@ fn table(page: &mut String, first: &str, args: &[&Arg]) {
             }
             let values: Vec<_> = arg.get_possible_values().iter().map(possible).collect();
             if !values.is_empty() {
-                let _ = write!(meaning, ": {}", values.join(", "));
+                let _ = write!(meaning, "; one of {}", values.join(", "));
             }
         }
         let _ = writeln!(page, "| {} | {meaning} | {default} |", name(arg));
