@@ -90,7 +90,7 @@ pub(crate) enum Verb {
     Data(DataVerb),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
-    /// Print the manual page or the reference, or write the manual pages of all verbs
+    /// Print the man page or the reference, or write a page for each command
     Man(ManArgs),
 }
 
@@ -217,7 +217,7 @@ pub(crate) struct ManArgs {
     /// Write resnet.1 and a page for each verb into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Print every verb and option as Markdown, which is docs/reference.md
+    /// Print the reference of every command and option as Markdown
     #[arg(long, conflicts_with = "out")]
     pub(crate) markdown: bool,
 }

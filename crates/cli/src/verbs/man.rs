@@ -1,4 +1,4 @@
-//! `resnet man`: manual pages and the reference, from the definitions of the arguments.
+//! `resnet man`: man pages and the reference, generated from the argument definitions.
 
 use anyhow::Context;
 use clap::CommandFactory;
