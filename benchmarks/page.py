@@ -43,10 +43,9 @@ def main():
             if found := table([case], results):
                 rows[case.name] = found
     bars, ratio = chart(rows)
-    settings = f"{about['threads']} threads of {about['cpu']}"
     drawing = {
         "headline": "Training ResNet-18 on CIFAR-10, images per second",
-        "detail": f"Batch 128, {settings}. Longer is faster.",
+        "detail": f"Batch 128, {about['threads']} threads of {processor(about)}. Longer is faster.",
         "bars": bars,
     }
     alt = "Images per second in training: " + ", ".join(f"{b['label']} {b['figure']}" for b in bars)
@@ -88,12 +87,16 @@ def tables(rows):
     return "\n\n".join(sections)
 
 
+def processor(about):
+    return f"{about['cpu']} ({about['isa']})" if "isa" in about else about["cpu"]
+
+
 def facts(files, about):
-    system = about["system"].split("-with-")
-    yield f"- {about['cpu']}, {about['cores']} cores, {about['threads']} threads; {', '.join(system)}"
+    system = ", ".join(about["system"].split("-with-"))
+    yield f"- {processor(about)}, {about['cores']} cores, {about['threads']} threads; {system}"
     if "peaks" in about:
         fp32, bf16 = (about["peaks"][dtype] for dtype in ("fp32", "bf16"))
-        yield f"- instruction set {about['isa']}; measured peak {fp32:.0f} GFLOP/s in fp32, {bf16:.0f} in bf16"
+        yield f"- measured peak {fp32:.0f} GFLOP/s in fp32, {bf16:.0f} in bf16"
     yield "- " + ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     dates = sorted({results.about["started"][:10] for results in files})
     yield f"- measured on {' and '.join(dates)}"

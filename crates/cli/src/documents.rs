@@ -93,9 +93,10 @@ fn commands() -> Vec<(String, Vec<String>)> {
                     None => vec![std::mem::take(&mut begun) + line],
                 },
                 Kind::Other => line.strip_prefix("$ ").map(String::from).into_iter().collect(),
-                // The reference has parts of commands.
+                // A word alone is a name. The reference has parts of commands.
                 Kind::Text if line.starts_with('|') && !page.ends_with("reference.md") => {
-                    line.split('`').skip(1).step_by(2).map(String::from).collect()
+                    let code = line.split('`').skip(1).step_by(2);
+                    code.filter(|code| code.contains(' ')).map(String::from).collect()
                 }
                 Kind::Text => continue,
             };

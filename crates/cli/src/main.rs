@@ -6,8 +6,6 @@ mod args;
 mod config;
 mod data;
 mod delayed_progress;
-#[cfg(test)]
-mod documents;
 mod error;
 mod evaluation;
 mod interrupt;
@@ -18,6 +16,9 @@ mod progress;
 mod reference;
 mod table;
 mod verbs;
+
+#[cfg(test)]
+mod documents;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The reference of every verb and option, as Markdown.
+//! The reference of every command and option, as Markdown.
 
 use std::fmt::Write;
 
@@ -24,8 +24,8 @@ const PAGES: [(&str, &str, &str); 13] = [
 const HEADER: &str = "\
 # Reference
 
-Every verb of `resnet`, with its arguments and options. `resnet VERB --help` prints the same in the
-terminal, `resnet man` as a manual page. Environment variables: [Environment](environment.md).
+Every command of `resnet`, with its arguments and options. `resnet COMMAND --help` prints the same in the
+terminal, `resnet man` as a man page. Environment variables: [Environment](environment.md).
 
 <!-- Written by `resnet man --markdown` from the definitions of the arguments. -->
 ";
@@ -34,14 +34,16 @@ terminal, `resnet man` as a manual page. Environment variables: [Environment](en
 /// machine.
 pub(crate) fn markdown(mut command: Command) -> String {
     command.build();
-    let mut page = format!("{HEADER}\n| verb | purpose |\n|---|---|\n");
+    let mut page = format!("{HEADER}\n| command | purpose |\n|---|---|\n");
     for verb in verbs(&command) {
         let name = verb.get_name();
         let _ = writeln!(page, "| [`{name}`](#resnet-{name}) | {} |", about(verb));
     }
-    let of_every_verb: Vec<_> = command.get_arguments().filter(|arg| arg.is_global_set()).collect();
-    page.push_str("\n## Options of every verb\n");
-    table(&mut page, "option", &of_every_verb);
+    let global: Vec<_> = command.get_arguments().filter(|arg| arg.is_global_set()).collect();
+    if let Some(heading) = global.first().and_then(|arg| arg.get_help_heading()) {
+        let _ = writeln!(page, "\n## {heading}");
+        table(&mut page, "Option", &global);
+    }
     for verb in verbs(&command) {
         section(&mut page, verb, 2);
     }
@@ -67,14 +69,17 @@ fn section(page: &mut String, verb: &Command, level: usize) {
         .get_arguments()
         .filter(|arg| !arg.is_global_set() && arg.get_id() != "help")
         .partition(|arg| arg.is_positional());
-    table(page, "argument", &positionals);
-    let mut headings: Vec<_> = options.iter().map(|arg| arg.get_help_heading()).collect();
-    headings.sort_by_key(|heading| heading.is_some()); // stable: those of no heading come first
-    headings.dedup();
+    table(page, "Argument", &positionals);
+    let mut headings = vec![None];
+    for arg in &options {
+        if !headings.contains(&arg.get_help_heading()) {
+            headings.push(arg.get_help_heading());
+        }
+    }
     for heading in headings {
         let of_heading = |arg: &&Arg| arg.get_help_heading() == heading;
         let options: Vec<_> = options.iter().copied().filter(of_heading).collect();
-        table(page, heading.unwrap_or("option"), &options);
+        table(page, heading.unwrap_or("Option"), &options);
     }
     for verb in verbs(verb) {
         section(page, verb, level + 1);
@@ -94,7 +99,7 @@ fn table(page: &mut String, first: &str, args: &[&Arg]) {
     if args.is_empty() {
         return;
     }
-    let _ = write!(page, "\n| {} | meaning | default |\n|---|---|---|\n", first.to_lowercase());
+    let _ = write!(page, "\n| {first} | meaning | default |\n|---|---|---|\n");
     for arg in args {
         let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string);
         let help = help.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -110,7 +115,7 @@ fn table(page: &mut String, first: &str, args: &[&Arg]) {
             }
             let values: Vec<_> = arg.get_possible_values().iter().map(possible).collect();
             if !values.is_empty() {
-                let _ = write!(meaning, ": {}", values.join(", "));
+                let _ = write!(meaning, "; one of {}", values.join(", "));
             }
         }
         let _ = writeln!(page, "| {} | {meaning} | {default} |", name(arg));

@@ -236,7 +236,7 @@ pub(crate) struct ManArgs {
     /// Write resnet.1 and a page for each command into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Print every verb and option as Markdown, which is docs/reference.md
+    /// Print the reference of every command and option as Markdown
     #[arg(long, conflicts_with = "out")]
     pub(crate) markdown: bool,
 }
