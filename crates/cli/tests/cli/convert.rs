@@ -223,7 +223,8 @@ fn a_head_for_other_classes_starts_anew() {
     continued.fails_behind_notes(1, &["five.pt has 5 classes, but synthetic has 10"]);
     assert!(!s.path("run").exists());
     let out = s.run(&[&args[..], &["--init", "five.pt"]].concat()).success();
-    for said in ["arch    resnet14", "note: the head (linear) has 5 classes in ", "the data 10"] {
+    for said in ["arch    resnet14", "note: the head (linear) has 5 classes in ", "the data has 10"]
+    {
         assert!(out.stderr.contains(said), "{said} is not in {out:#?}");
     }
     // Nothing is concluded where the architecture is asked for.

@@ -160,7 +160,7 @@ fn damage_is_named() {
         (&good.replace("\"threads\": ", "\"threads\": -"), "is damaged: invalid value"),
     ] {
         fs::write(&facts, text).unwrap();
-        s.run(&["report", "run"]).fails(1, &["run/run.json", part, "take it out"]);
+        s.run(&["report", "run"]).fails(1, &["run/run.json", part, "repair or remove it"]);
     }
     assert!(!s.path("run/report.html").exists());
     fs::write(&facts, good).unwrap();
