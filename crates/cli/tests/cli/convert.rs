@@ -222,7 +222,8 @@ fn a_classifier_for_other_classes_is_initialised_at_random() {
     resumed.fails_behind_notes(1, &["five.pt has 5 classes, but synthetic has 10"]);
     assert!(!s.path("run").exists());
     let out = s.run(&[&args[..], &["--init", "five.pt"]].concat()).success();
-    for text in ["arch    resnet14", "note: the head (linear) has 5 classes in ", "the data 10"] {
+    for text in ["arch    resnet14", "note: the head (linear) has 5 classes in ", "the data has 10"]
+    {
         assert!(out.stderr.contains(text), "{text} is not in {out:#?}");
     }
     // With --arch, the architecture is not inferred.
