@@ -16,10 +16,8 @@
 use resnet_network::optim::SgdConfig;
 use serde::{Deserialize, Serialize};
 
-#[doc(hidden)]
-// Programs for version 0.1.0 import it from here.
-pub use crate::Dtype;
 use crate::{
+    Dtype,
     data::Augment,
     models::Arch,
     network::Init,
