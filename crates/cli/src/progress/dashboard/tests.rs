@@ -34,7 +34,7 @@ fn started(history: Vec<EpochMetrics>) -> Event {
             isa: "avx512-bf16".into(),
             threads: 16,
             dtype: Dtype::Bf16,
-            dtype_reason: "avx512-bf16 has products of bfloat16".into(),
+            dtype_reason: "avx512-bf16 has native bfloat16 dot products".into(),
         },
     })
 }
