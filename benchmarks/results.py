@@ -37,9 +37,9 @@ class Results:
         if table is not None:
             document["table"] = table
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(self.path.name + ".part")
-        beside.write_text(json.dumps(document, indent=1) + "\n")
-        os.replace(beside, self.path)
+        temporary = self.path.with_name(self.path.name + ".part")
+        temporary.write_text(json.dumps(document, indent=1) + "\n")
+        os.replace(temporary, self.path)
 
     def of(self, case, contestant, variant):
         key = (case.name, contestant.name, variant.name)

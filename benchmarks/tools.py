@@ -137,7 +137,7 @@ class Peer:
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
-            pass  # it ended by itself
+            pass  # it has ended
         self.process.wait()
         for file in (self.process.stdin, self.process.stdout, self.errors):
             try:

@@ -103,7 +103,7 @@ fn table(page: &mut String, first: &str, args: &[&Arg]) {
     for arg in args {
         let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string);
         let help = help.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
-        // A default that depends on something is told in words at the end of the help.
+        // A default that depends on something is described at the end of the help.
         let (mut meaning, mut default) =
             match help.strip_suffix(']').map(|h| h.rsplit_once(" [default: ")) {
                 Some(Some((meaning, default))) => (escaped(meaning), escaped(default)),

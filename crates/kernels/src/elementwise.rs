@@ -164,7 +164,7 @@ impl PadShortcut {
     }
 
     /// # Panics
-    /// If a slice is too short for so many images.
+    /// If a slice is too short for the images.
     #[track_caller]
     fn check(&self, batch: usize, (input, input_len): (&str, usize), (output, len): (&str, usize)) {
         at_least(output, len, product(&[batch, self.out_len()]));

@@ -217,7 +217,7 @@ impl GlobalAvgPool {
     }
 
     /// # Panics
-    /// If a slice is too short for so many images.
+    /// If a slice is too short for `batch` images.
     #[track_caller]
     fn check(&self, batch: usize, (input, input_len): (&str, usize), (output, len): (&str, usize)) {
         assert!(self.pixels > 0 && self.channels > 0, "{self:?}: a size is 0");

@@ -85,7 +85,7 @@ pub trait Scalar: Copy + Default + Send + Sync + 'static {
     #[inline(always)]
     fn read<V: Vector>(values: &[Self]) -> V {
         let values = &values[..V::LANES];
-        // SAFETY: so many are there.
+        // SAFETY: the slice holds that many values.
         unsafe { Self::load(values.as_ptr()) }
     }
 
@@ -96,7 +96,7 @@ pub trait Scalar: Copy + Default + Send + Sync + 'static {
     #[inline(always)]
     fn write<V: Vector>(v: V, to: &mut [Self]) {
         let to = &mut to[..V::LANES];
-        // SAFETY: there is room for so many.
+        // SAFETY: the slice has room for that many values.
         unsafe { Self::store(v, to.as_mut_ptr()) }
     }
 

@@ -118,7 +118,8 @@ fn impossible_conversions_are_errors() {
         .fails_behind_notes(1, &["cannot write no/folder/out.pt"]);
     fs::copy(&pt, s.path("same.pt")).unwrap();
     s.run(&["convert", "same.pt", "./same.pt"]).fails(1, &["OUT is the input file ./same.pt"]);
-    let wrong = ["missing: layer1.0.conv3.weight, ", " and ", " more", "are those of a resnet18-cifar"];
+    let wrong =
+        ["missing: layer1.0.conv3.weight, ", " and ", " more", "are those of a resnet18-cifar"];
     s.run(&["convert", &pt, "out.pt", "--arch", "resnet50-cifar"]).fails(1, &wrong);
     assert!(!s.path("out.pt").exists());
 }

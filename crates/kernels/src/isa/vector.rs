@@ -35,7 +35,7 @@ pub trait Vector: Copy {
     #[inline(always)]
     fn read(values: &[f32]) -> Self {
         let values = &values[..Self::LANES];
-        // SAFETY: so many are there.
+        // SAFETY: the slice holds a vector's values.
         unsafe { Self::load(values.as_ptr()) }
     }
 
@@ -46,7 +46,7 @@ pub trait Vector: Copy {
     #[inline(always)]
     fn write(self, to: &mut [f32]) {
         let to = &mut to[..Self::LANES];
-        // SAFETY: there is room for so many.
+        // SAFETY: the slice has room for a vector's values.
         unsafe { self.store(to.as_mut_ptr()) }
     }
 

@@ -5,12 +5,12 @@ use std::fmt;
 use resnet_kernels::conv::{ConvShape, Direction, Mode};
 
 use crate::{
-    hardship::Hardship,
+    perturbation::Perturbation,
     random::Rng,
     tensor::{Part, Tensor},
 };
 
-/// The distribution of a tensor before hardships.
+/// The distribution of a tensor before perturbations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Base {
     Normal,
@@ -112,7 +112,7 @@ pub(crate) struct Case {
     pub(crate) norm: Option<Norm>,
     /// Of `x`, `w` and `dy`.
     pub(crate) bases: [Base; 3],
-    pub(crate) hardships: Vec<Hardship>,
+    pub(crate) perturbations: Vec<Perturbation>,
 }
 
 impl Case {
@@ -136,7 +136,7 @@ impl Case {
             shift: rng.one_of(&[0.3, 1.0, 5.0]),
             seed: rng.bits(),
         });
-        let hardships = rng.weighted(&[(5, 0), (30, 1), (30, 2), (20, 3), (15, 4)]);
+        let perturbations = rng.weighted(&[(5, 0), (30, 1), (30, 2), (20, 3), (15, 4)]);
         Case {
             seed,
             direction,
@@ -148,7 +148,7 @@ impl Case {
             accumulate: direction == Direction::BackwardData && rng.chance(0.5),
             norm,
             bases: Part::ALL.map(|part| Base::draw(part, rng)),
-            hardships: (0..hardships).map(|_| Hardship::draw(direction, rng)).collect(),
+            perturbations: (0..perturbations).map(|_| Perturbation::draw(direction, rng)).collect(),
         }
     }
 
@@ -163,7 +163,7 @@ impl Case {
 
     /// The tags by which a report counts it.
     pub(crate) fn tags(&self) -> Vec<String> {
-        let mut tags: Vec<String> = self.hardships.iter().map(|h| h.kind.to_string()).collect();
+        let mut tags: Vec<String> = self.perturbations.iter().map(|h| h.kind.to_string()).collect();
         for part in Part::ALL {
             let base = self.bases[part as usize];
             if self.reads(part) && base != Base::Normal {
@@ -195,8 +195,8 @@ impl Case {
             change(&mut case);
             cases.push(case);
         };
-        for i in 0..self.hardships.len() {
-            with(&|case| _ = case.hardships.remove(i));
+        for i in 0..self.perturbations.len() {
+            with(&|case| _ = case.perturbations.remove(i));
         }
         if self.norm.is_some() {
             with(&|case| case.norm = None);
@@ -229,9 +229,9 @@ impl Case {
         for channels in halves(s.out_channels / unit, 1) {
             with(&|case| case.shape.out_channels = channels * unit);
         }
-        for (i, hardship) in self.hardships.iter().enumerate() {
-            if let Some(weaker) = hardship.weaker() {
-                with(&|case| case.hardships[i] = weaker);
+        for (i, perturbation) in self.perturbations.iter().enumerate() {
+            if let Some(weaker) = perturbation.weaker() {
+                with(&|case| case.perturbations[i] = weaker);
             }
         }
         // As many images more than needed, or none.
@@ -319,8 +319,8 @@ impl fmt::Display for Case {
         if self.accumulate {
             write!(f, ", accumulated")?;
         }
-        for hardship in &self.hardships {
-            write!(f, "; {hardship}")?;
+        for perturbation in &self.perturbations {
+            write!(f, "; {perturbation}")?;
         }
         Ok(())
     }

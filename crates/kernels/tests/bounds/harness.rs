@@ -9,9 +9,9 @@ use resnet_kernels::{
 
 use crate::{
     case::{Base, Case},
-    hardship::Hardship,
     judge::LIMITS,
     kind::Kind,
+    perturbation::Perturbation,
     problem::Problem,
     random::Rng,
     shrink::{judge, shrink},
@@ -28,7 +28,7 @@ const SHAPE: ConvShape = ConvShape {
     padding: 1,
 };
 
-/// A case without hardships.
+/// A case without perturbations.
 fn plain(direction: Direction) -> Case {
     Case {
         seed: 3,
@@ -41,7 +41,7 @@ fn plain(direction: Direction) -> Case {
         accumulate: false,
         norm: None,
         bases: [Base::Normal; 3],
-        hardships: Vec::new(),
+        perturbations: Vec::new(),
     }
 }
 
@@ -113,9 +113,9 @@ fn a_channel_that_is_off_is_found() {
 fn a_weak_channel_that_is_off_is_found() {
     for direction in Direction::ALL {
         let mut gains = (0..)
-            .map(|seed| Hardship::draw(direction, &mut Rng::new(seed, 0)))
+            .map(|seed| Perturbation::draw(direction, &mut Rng::new(seed, 0)))
             .filter(|h| h.kind.sizes_results(direction) && h.strength > 30.0);
-        let case = Case { hardships: vec![gains.next().unwrap()], ..plain(direction) };
+        let case = Case { perturbations: vec![gains.next().unwrap()], ..plain(direction) };
         for channel in 0..32 {
             let factor = 1.0 + above_bound(direction);
             let verdict = judge(&case, &|case, problem| off(case, problem, channel, factor));
@@ -127,11 +127,11 @@ fn a_weak_channel_that_is_off_is_found() {
 #[test]
 fn cases_shrink_to_what_fails() {
     for direction in Direction::ALL {
-        // A case with many hardships, in which images of different sizes make a channel fail.
-        let is_blamed = |h: &Hardship| matches!(h.kind, Kind::GainsByImage(_));
-        let has_it = |case: &Case| case.hardships.iter().any(is_blamed);
+        // A case with many perturbations, in which images of different sizes make a channel fail.
+        let is_blamed = |h: &Perturbation| matches!(h.kind, Kind::GainsByImage(_));
+        let has_it = |case: &Case| case.perturbations.iter().any(is_blamed);
         let mut drawn = (0..).map(|seed| Case::draw(seed, direction));
-        let case = drawn.find(|case| has_it(case) && case.hardships.len() == 4).unwrap();
+        let case = drawn.find(|case| has_it(case) && case.perturbations.len() == 4).unwrap();
         let kernel = |case: &Case, problem: &Problem| {
             let fails = has_it(case) && case.batch > 1 && case.shape.width > 2;
             off(case, problem, 1, if fails { f32::NAN } else { 1.0 })
@@ -144,8 +144,8 @@ fn cases_shrink_to_what_fails() {
         assert_eq!((small.batch, s.height, s.width), (2, 1, 3), "{small}");
         assert!(s.in_channels <= 32 && s.out_channels <= 32, "{small}");
         assert!(small.norm.is_none() && !small.accumulate && !small.has_factors, "{small}");
-        assert_eq!(small.hardships.len(), 1, "{small}");
-        assert!(small.hardships.iter().all(|h| is_blamed(h) && h.strength < 5.0), "{small}");
+        assert_eq!(small.perturbations.len(), 1, "{small}");
+        assert!(small.perturbations.iter().all(|h| is_blamed(h) && h.strength < 5.0), "{small}");
         let is_normal = |part: &Part| small.bases[*part as usize] == Base::Normal;
         assert!(Part::ALL.iter().all(|p| is_normal(p) || !small.reads(*p)), "{small}");
     }

@@ -4,14 +4,14 @@
 //!
 //! `RESNET_CASES` is the number of cases of each direction, and `RESNET_CASES_SEED` the seed of the
 //! first; each case has the next seed. A seed and a count of 1 replay a case.
-//! `RESNET_CASES_KEEP_GOING=1` collects all failures. `-- --nocapture` shows a line per hardship:
+//! `RESNET_CASES_KEEP_GOING=1` collects all failures. `-- --nocapture` shows a line per perturbation:
 //! its cases, failures, failures that still have it when shrunk, and a histogram of error / bound.
 
 mod case;
-mod hardship;
 mod harness;
 mod judge;
 mod kind;
+mod perturbation;
 mod problem;
 mod random;
 mod reference;

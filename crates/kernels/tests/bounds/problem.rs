@@ -56,8 +56,8 @@ impl Problem {
                 false => Tensor { dims, values: Vec::new() },
             }
         });
-        for hardship in &case.hardships {
-            hardship.apply(&mut tensors);
+        for perturbation in &case.perturbations {
+            perturbation.apply(&mut tensors);
         }
         let [mut x, mut w, mut dy] = tensors;
         for (tensor, largest) in [(&mut x, LARGEST), (&mut w, LARGEST_WEIGHT), (&mut dy, LARGEST)] {

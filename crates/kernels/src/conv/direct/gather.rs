@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// The most words of a block of the depth. 320 x 2 AVX-512 vectors are 40 KiB of weights, most of
-/// an L1 cache. Of 128 to 320, this is the fastest on Zen 5. It also bounds the length of a sum.
+/// an L1 cache of 48 KiB. Of 128 to 320, this is the fastest on Zen 5. It also bounds the length of a sum.
 const KC: usize = 320;
 
 /// What taps in the padding read: zeros in any scalar type.
@@ -70,9 +70,9 @@ pub(super) struct Gather<'a, X, T> {
 /// The pixels of an item and their order in tiles.
 #[derive(Clone, Copy)]
 pub(super) enum Extent {
-    /// So many pixels, in the order of memory.
+    /// This number of pixels, in the order of memory.
     Pixels(usize),
-    /// All pixels of so many images. A tile takes the same pixel of several images. On small images
+    /// All pixels of this number of images. A tile takes the same pixel of several images. On small images
     /// most tiles touch the border, and a tap that is in the padding for a whole tile is skipped:
     /// 31% of the products of a 3x3 window on 4x4 pixels.
     Images(usize),
@@ -271,7 +271,7 @@ unsafe fn micro_kernel<X: Scalar, V: Vector, const MR: usize, const NV: usize>(
 /// The depth cut into blocks: several whole taps, or part of one.
 struct DepthBlocks {
     count: usize,
-    /// IndirectionBuffer and words of each tap, of all blocks together.
+    /// Number of taps, and words of each, of all blocks together.
     depth: (usize, usize),
     taps: usize,
     parts: usize,

@@ -22,7 +22,7 @@ use crate::{
 const ITEM_PIXELS: usize = 1008;
 /// Images of an item whose tiles run across images.
 const ITEM_IMAGES: usize = 8;
-/// Tiles run across images of up to so many pixels.
+/// The largest image, in pixels, for which tiles run across images.
 const SMALL_IMAGE: usize = 256;
 
 /// The forward pass, or the gradient of the input: the same kernel over other indirection buffers.

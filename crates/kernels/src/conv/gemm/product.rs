@@ -44,7 +44,7 @@ const KC: usize = 192;
 /// cache.
 const MC: usize = 128;
 const WORDS: usize = 96 * 1024;
-/// From so many words of the depth on, pixels are copied.
+/// The least depth, in words, from which pixels are copied.
 const COPIED: usize = 512;
 /// Words of a cache line.
 const LINE: usize = 16;

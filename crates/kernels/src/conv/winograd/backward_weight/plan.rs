@@ -29,9 +29,9 @@ pub(super) const CHANNEL_BLOCK: (usize, usize) = (16, 256);
 /// The cuts of a gradient of weights.
 ///
 /// The batch is cut into parts, as many as the memory for their sums allows, and these are added in
-/// order at the end. A thread takes a whole part, so that its tiles stay in its own caches: cores
-/// may share none. Where there are fewer parts than threads, all threads work on one part after the
-/// other, and an item is a coefficient of the window and a group of output channels. Either way,
+/// order at the end. If the number of parts is a multiple of the threads, or at least four times as
+/// large, a thread takes a whole part, so that its tiles stay in its own caches: cores may share none.
+/// Otherwise all threads work on one part after the other, and an item is a coefficient of the window and a group of output channels. Either way,
 /// sums run over a part's tiles in order, so that the number of threads changes no bit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackwardWeightPlan {

@@ -29,7 +29,8 @@ pub(in crate::conv) struct UnitStridePass {
     pub(in crate::conv::winograd) output: Grid,
     pub(in crate::conv::winograd) packed: Packed,
     /// Whether all threads share a block of transformed tiles and split its outputs. They do where
-    /// weights are larger than tiles. Otherwise each thread takes all outputs of its own blocks.
+    /// few tiles of a thread's own would fit in its L2 cache. Otherwise each thread takes all outputs of
+    /// its own blocks.
     pub(in crate::conv::winograd) shared: bool,
     /// Whether weights are transformed on the fly, right before their products. Transformed weights
     /// are four times as large as raw ones, which is most of the memory traffic where tiles are

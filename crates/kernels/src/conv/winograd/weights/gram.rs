@@ -200,7 +200,7 @@ mod tests {
             }
             let all = Taps { start: taps.as_mut_ptr(), window: width as isize, value: 9 * width };
             let (mut gram, mut squares) = (Gram::new(), QuantScales::new());
-            // SAFETY: these are the taps of so many values.
+            // SAFETY: these are the taps of that many values.
             unsafe { gram.add::<V>(&all, 0..MAX_INT16_CHANNELS, width) };
             gram.squares::<L, V>(width, &mut squares);
             let units: [[f64; 6]; 3] = std::array::from_fn(|a| {

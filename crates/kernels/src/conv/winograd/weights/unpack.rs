@@ -148,7 +148,7 @@ unsafe fn row<L: Transform1d<N, 3>, T: Scalar, V: Vector, const N: usize>(
     }
 }
 
-/// From so many input channels on, gradients are written past the caches: with as many outputs they
+/// The number of input channels from which gradients are written past the caches: with as many outputs they
 /// have 2.4 MB, and the update reads them much later.
 const STREAMED_CHANNELS: usize = 256;
 
