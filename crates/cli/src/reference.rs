@@ -25,7 +25,7 @@ const HEADER: &str = "\
 # Reference
 
 Every command of `resnet`, with its arguments and options. `resnet COMMAND --help` prints the same in the
-terminal, `resnet man` as a man page. Environment variables: [Environment](environment.md).
+terminal, `resnet man` as a man page. Environment variables and exit codes: [Environment](environment.md).
 
 <!-- Written by `resnet man --markdown` from the definitions of the arguments. -->
 ";
@@ -46,11 +46,6 @@ pub(crate) fn markdown(mut command: Command) -> String {
     }
     for verb in verbs(&command) {
         section(&mut page, verb, 2);
-    }
-    if let Some(codes) = command.get_after_help() {
-        let codes = codes.to_string();
-        let codes = codes.strip_prefix("Exit codes: ").unwrap_or(&codes);
-        let _ = write!(page, "\n## Exit codes\n\n{}\n", escaped(codes));
     }
     page
 }

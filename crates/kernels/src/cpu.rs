@@ -16,7 +16,7 @@ pub enum CpuError {
     #[error(transparent)]
     Isa(#[from] IsaError),
     /// The system refused to start the threads.
-    #[error("cannot start {threads} threads: {source}; use fewer (--threads)")]
+    #[error("cannot start {threads} threads: {source}; use fewer threads")]
     Threads {
         /// The requested number.
         threads: usize,

@@ -11,6 +11,11 @@
 //! Each of these pages has a short example. The programs are in `crates/resnet/examples`:
 //! `cargo run --release -p resnet --example 01_forward`.
 //!
+//! Depend on the crate by its path, `resnet = { path = ".../crates/resnet" }`; it re-exports the crates
+//! below it. Examples on their pages import `resnet_engine`, `resnet_network`, `resnet_data` and
+//! `resnet_kernels`: here these are [`engine`], [`network`], [`graph`] and [`models`], [`data`], and
+//! [`Cpu`] and [`Dtype`].
+//!
 //! Further tasks: train a whole run as the command line does ([`train`]), evaluate a model
 //! ([`evaluate`]), export to ONNX ([`onnx`]), draw class activation maps ([`cam`]), count
 //! parameters and multiply-accumulates ([`summary`](mod@summary)).
@@ -27,6 +32,11 @@
 //! assert_eq!(logits.len(), 10);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! `Cpu::new(2)` computes with two threads; `std::thread::available_parallelism` gives the number of
+//! cores. [`Dtype::fastest`] is bf16 where the processor has native bfloat16 dot products, else fp32.
+//! Pixels are normalised as `(pixel / 255 - mean) / std`; [`Input::Bytes`](engine::Input::Bytes) does
+//! that for bytes.
 //!
 //! An [`Arch`] names a network of the family and builds its [`Graph`], a list of nodes. A
 //! [`Network`] adds parameters and running statistics, under PyTorch's names. A plan runs a network

@@ -50,6 +50,17 @@ impl Family {
 }
 
 /// An architecture: a family, a depth, and whether it has shortcuts. Parse a name to get one.
+///
+/// ```
+/// use resnet_network::Arch;
+/// let arch: Arch = "resnet50".parse()?;
+/// assert_eq!(arch.image_size(), 224);
+/// # Ok::<(), resnet_network::models::UnknownArch>(())
+/// ```
+///
+/// Names are `resnet18`, `34`, `50`, `101` and `152` (ImageNet), the same with `-cifar` (3x3 stem),
+/// `resnetD` with D = 6n + 2 (the paper's CIFAR nets), and `plain` in place of `resnet` (without
+/// shortcuts). [`Arch::all`] lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Arch {

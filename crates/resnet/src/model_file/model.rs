@@ -131,6 +131,7 @@ impl Model {
     /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/photos/exif-1.jpg");
     /// let model = Model::demo();
     /// let preparation = model.preparation().expect("it takes RGB images");
+    /// // One result per file, decoded on one thread.
     /// let pixels = photo::prepare(&[file.into()], preparation, 1).remove(0)?;
     /// let normalisation = model.normalisation.as_ref().expect("its file has one");
     ///
