@@ -22,6 +22,10 @@ pytorch:
 bf16 *args:
     scripts/check-bf16 {{args}}
 
+# Every command of the documents; arguments are those of the script
+docs *args:
+    scripts/check-docs {{args}}
+
 # Benchmarks, each of which verifies before it times
 bench *args:
     cargo bench --workspace {{args}}

@@ -27,8 +27,8 @@ class Variant:
     tool: str  # bench, train, torch or ort
     options: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
-    threads: int | None = None  # None: as many as the run is told to use
-    fresh: bool = False  # a peer starts anew for each measurement
+    threads: int | None = None  # None: the number given for the run
+    fresh: bool = False  # a peer starts again for each measurement
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Unit:
     field: str  # of the records that contestants print
     higher_is_better: bool
     decimals: int
-    # Speed is so many times theirs, memory such a part of theirs.
+    # Speed is a multiple of theirs, memory a fraction.
     part: bool = False
 
 
@@ -60,7 +60,7 @@ class Case:
     work: Work
     contestants: tuple[Contestant, ...]  # ours is the first
     unit: Unit = RATE
-    stretch: float = 1.0  # measured so many times as long as others, where a step is long
+    stretch: float = 1.0  # factor on the time of a measurement, where a step is long
 
 
 def ours(name="resnet", tool="bench", **settings):

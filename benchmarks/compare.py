@@ -2,14 +2,14 @@
 """Compares `resnet` with PyTorch and ONNX Runtime on this machine.
 
 In each round every contestant of a case is measured once, one after the other; the next round
-begins with another one. The table on stdout is of medians over the rounds.
+begins with another one. The table on stdout is of medians over the rounds; page.py makes a page
+for readers of what was saved.
 """
 
 import argparse
 import fnmatch
 import hashlib
 import os
-import platform
 import shutil
 import signal
 import sys
@@ -19,7 +19,7 @@ from pathlib import Path
 from cases import CASES
 from progress import Progress, guess, say
 from results import Results, markdown, table
-from tools import DATASET_IMAGES, Failure, open_tool, versions
+from tools import DATASET_IMAGES, Failure, machine, open_tool, versions
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = {
@@ -46,7 +46,7 @@ def main():
         results = Results.load(args.resume)
         cases = selected(results.about["settings"]["cases"])
         if file_hash(results.about["settings"]["bin"]) != results.about["bin_sha256"]:
-            raise Failure("the program was built anew since: begin another run, without --resume")
+            raise Failure("the program was built again since: begin another run, without --resume")
         say(f"{args.resume}: {len(results.measurements)} measurements are done")
     else:
         results = begin(args, cases)
@@ -136,7 +136,7 @@ def begin(args, cases):
     about = {
         "started": now.isoformat(timespec="seconds"),
         "settings": settings,
-        "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.platform()},
+        "machine": machine(settings),
         "versions": versions(settings["python"], tools),
         "bin_sha256": file_hash(settings["bin"]),
     }
@@ -215,14 +215,6 @@ def caption(results):
         f"begun {about['started']}",
     ]
     return "; ".join(facts)
-
-
-def cpu_name():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
 
 
 def file_hash(path):

@@ -37,9 +37,9 @@ class Results:
         if table is not None:
             document["table"] = table
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(self.path.name + ".part")
-        beside.write_text(json.dumps(document, indent=1) + "\n")
-        os.replace(beside, self.path)
+        temporary = self.path.with_name(self.path.name + ".part")
+        temporary.write_text(json.dumps(document, indent=1) + "\n")
+        os.replace(temporary, self.path)
 
     def of(self, case, contestant, variant):
         key = (case.name, contestant.name, variant.name)
@@ -112,27 +112,31 @@ def table(cases, results):
     return rows
 
 
-def markdown(cases, rows):
+def markdown(cases, rows, targets=True):
+    """A table for readers; with what each ratio should reach, for those who work on the program."""
     units = {case.name: case.unit for case in cases}
-    lines = [
-        "| work | `resnet` | against | its figure | ratio | target | met |",
-        "|---|--:|---|--:|--:|--:|---|",
-    ]
+    heads = ["work", "`resnet`", "compared with", "its figure", "ratio"]
+    rules = ["---", "--:", "---", "--:", "--:"]
+    if targets:
+        heads += ["target", "met"]
+        rules += ["--:", "---"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join(rules)}|"]
     for row in rows:
         unit = units[row["case"]]
 
         def figure(value):
             return "n/a" if value is None else f"{value:,.{unit.decimals}f} {unit.name}"
 
-        bound = "at most " if unit.part else ""
         cells = [
             row["title"],
             figure(row["ours"]),
             row["against"],
             figure(row["theirs"]),
             "n/a" if row["ratio"] is None else f"{row['ratio']:.2f}x",
-            f"{bound}{row['target']:g}x",
-            {True: "yes", False: "no", None: ""}[row["met"]],
         ]
+        if targets:
+            bound = "at most " if unit.part else ""
+            met = {True: "yes", False: "no", None: ""}[row["met"]]
+            cells += [f"{bound}{row['target']:g}x", met]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import tempfile
@@ -28,9 +29,9 @@ def open_tool(case, variant, settings):
     return kind(case.work, variant, threads, settings)
 
 
-def environment(variant):
+def environment(own):
     env = {name: value for name, value in os.environ.items() if name not in OWN_VARIABLES}
-    return env | variant.env
+    return env | own
 
 
 def run(command, env):
@@ -45,7 +46,7 @@ class Bench:
 
     def __init__(self, work, variant, threads, settings):
         self.command = [settings["bin"], "bench", *work.options(), "--threads", str(threads)]
-        self.env = environment(variant)
+        self.env = environment(variant.env)
 
     def measure(self, seconds):
         return json.loads(run([*self.command, "--json", "--seconds", str(seconds)], self.env))
@@ -65,7 +66,7 @@ class Train:
         self.command += ["--epochs", "1", "--limit-test", "128", "--ui", "log"]
         if settings["data_dir"]:
             self.command += ["--data-dir", settings["data_dir"]]
-        self.env = environment(variant)
+        self.env = environment(variant.env)
 
     def measure(self, seconds):
         batches = min(EPOCH_IMAGES_A_SECOND * seconds, self.limit) // self.batch
@@ -90,7 +91,7 @@ class Peer:
         script = PEERS / f"{variant.tool}_peer.py"
         self.command = [settings["python"], str(script), "--serve", *work.options()]
         self.command += ["--threads", str(threads), *variant.options]
-        self.env = environment(variant)
+        self.env = environment(variant.env)
         self.fresh = variant.fresh
         self.process = None
 
@@ -120,7 +121,7 @@ class Peer:
             self.process.stdin.write(request)
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # the missing answer tells
+            pass  # the missing answer shows it
         answer = self.process.stdout.readline()
         if answer:
             return json.loads(answer)
@@ -136,7 +137,7 @@ class Peer:
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
-            pass  # it ended by itself
+            pass  # it has ended
         self.process.wait()
         for file in (self.process.stdin, self.process.stdout, self.errors):
             try:
@@ -174,3 +175,23 @@ def versions(python, tools):
             "another interpreter with --python"
         )
     return found
+
+
+def machine(settings):
+    """The machine, and what its processor reaches at best as `resnet bench --profile` measures it."""
+    about = {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.platform(), "peaks": {}}
+    for dtype in ("fp32", "bf16"):
+        command = [settings["bin"], "bench", "--arch", "resnet8", "--batch", "1", "--dtype", dtype]
+        command += ["--seconds", "0.1", "--threads", str(settings["threads"]), "--profile", "--json"]
+        record = json.loads(run(command, environment({})))
+        about["isa"] = record["isa"]
+        about["peaks"][dtype] = record["peaks"]["gflops_per_second"]
+    return about
+
+
+def cpu_name():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")

@@ -13,8 +13,12 @@ mod model;
 mod pictures;
 mod print;
 mod progress;
+mod reference;
 mod table;
 mod verbs;
+
+#[cfg(test)]
+mod documents;
 
 use std::process::ExitCode;
 

@@ -87,6 +87,12 @@ pub(crate) fn grouped(n: usize) -> String {
     HumanCount(n as u64).to_string()
 }
 
+/// `1 epoch`, `1,564 steps`.
+pub(crate) fn counted(n: u64, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", HumanCount(n))
+}
+
 /// Multiply-accumulates with a suitable SI prefix: `555.4 M`, `1.814 G`.
 pub(crate) fn macs(n: u64) -> String {
     match n {

@@ -46,8 +46,8 @@ impl<'a> MicroBatch<'a> {
 pub struct Targets<'a> {
     /// The class of each image, from 0.
     pub labels: &'a [u32],
-    /// Label smoothing in [0, 1), as in `torch.nn.CrossEntropyLoss(label_smoothing=...)`: this share
-    /// of a label's probability is spread evenly over all classes.
+    /// Label smoothing in [0, 1), as in `torch.nn.CrossEntropyLoss(label_smoothing=...)`: this
+    /// share of a label's probability is spread evenly over all classes.
     pub label_smoothing: f32,
 }
 

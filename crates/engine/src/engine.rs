@@ -1,5 +1,5 @@
-//! The engine: trains and evaluates a network. It is the interface between the training loop and the
-//! arithmetic.
+//! The engine: trains and evaluates a network. It is the interface between the training loop and
+//! the arithmetic.
 
 use resnet_kernels::{Cpu, Dtype};
 use resnet_network::{Network, graph::Graph, optim::SgdConfig};
@@ -22,8 +22,8 @@ pub struct EngineConfig {
     pub dtype: Dtype,
     /// Images of the largest micro-batch.
     pub batch: usize,
-    /// Images of the largest batch that [`Engine::evaluate`] takes. Inside, it runs in micro-batches
-    /// of up to [`MICRO_BATCH_BYTES`](crate::MICRO_BATCH_BYTES).
+    /// Images of the largest batch that [`Engine::evaluate`] takes. Inside, it runs in
+    /// micro-batches of up to [`MICRO_BATCH_BYTES`](crate::MICRO_BATCH_BYTES).
     pub eval_batch: usize,
     /// Rows of an image.
     pub height: usize,
@@ -83,8 +83,8 @@ impl Engine {
     /// An engine for a network; its momentum is zero.
     ///
     /// # Errors
-    /// If the graph does not fit the image size, breaks a [rule](Graph::check), or needs more memory
-    /// than is available.
+    /// If the graph does not fit the image size, breaks a [rule](Graph::check), or needs more
+    /// memory than is available.
     pub fn new(network: Network, config: &EngineConfig, cpu: &Cpu) -> Result<Self, PlanError> {
         let (graph, parameters) = (network.graph(), network.values().len());
         let EngineConfig { eval_batch, height, width, sgd, .. } = *config;
@@ -165,8 +165,8 @@ impl Engine {
     /// update, and its batch statistics update the running statistics.
     ///
     /// # Panics
-    /// If the micro-batch has more images than [`EngineConfig::batch`] or than its input, or a label
-    /// is not below the number of classes.
+    /// If the micro-batch has more images than [`EngineConfig::batch`] or than its input, or a
+    /// label is not below the number of classes.
     pub fn backward(&mut self, micro_batch: MicroBatch<'_>, hooks: &mut dyn Hooks) -> StepResult {
         self.eval_is_current = false;
         let accumulate = self.under_way;

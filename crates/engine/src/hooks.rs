@@ -18,8 +18,8 @@ pub trait Hooks {
         let _ = operation;
     }
 
-    /// Called with the statistics of a batch norm over its micro-batch. Changed values replace them:
-    /// both the normalisation and the running statistics use what is left here.
+    /// Called with the statistics of a batch norm over its micro-batch. Changed values replace
+    /// them: both the normalisation and the running statistics use what is left here.
     fn statistics(&mut self, norm: NodeId, statistics: &mut Statistics<'_>) {
         let _ = (norm, statistics);
     }
@@ -31,9 +31,10 @@ pub trait Hooks {
         let _ = (norm, sums);
     }
 
-    /// Called when the gradients of a layer's parameters are final for this micro-batch. `gradients`
-    /// are those of `range`, added to those of earlier micro-batches; sum them over machines in the
-    /// last one. Every range of the arena comes once per micro-batch, roughly last to first.
+    /// Called when the gradients of a layer's parameters are final for this micro-batch.
+    /// `gradients` are those of `range`, added to those of earlier micro-batches; sum them over
+    /// machines in the last one. Every range of the arena comes once per micro-batch, roughly last
+    /// to first.
     fn gradients(&mut self, range: Range<usize>, gradients: &mut [f32]) {
         let _ = (range, gradients);
     }

@@ -1,8 +1,8 @@
-//! A plan's summary (`resnet summary --plan`): its fused layers and their memory, and the operations
-//! of a step with their cost.
+//! A plan's summary (`resnet summary --plan`): its fused layers and their memory, and the
+//! operations of a step with their cost.
 //!
-//! A summary is the [program](crate::program), with the algorithm that this machine chooses for each
-//! convolution.
+//! A summary is the [program](crate::program), with the algorithm that this machine chooses for
+//! each convolution.
 
 pub use resnet_kernels::conv::Algorithm;
 use resnet_network::graph::Shape;

@@ -11,10 +11,10 @@ use crate::destination::{Destination, Target};
 const PREFIX: &str = ".unfinished-";
 const BUFFER: usize = 1 << 20;
 
-/// Writes a file atomically: to a temporary file in the same folder, which is synced and renamed. If
-/// anything fails, an old file stays unchanged and the temporary file is removed (a killed process
-/// leaves it: see [`is_temporary`]). The new file gets the permissions of the regular file that it
-/// replaces.
+/// Writes a file atomically: to a temporary file in the same folder, which is synced and renamed.
+/// If anything fails, an old file stays unchanged and the temporary file is removed (a killed
+/// process leaves it: see [`is_temporary`]). The new file gets the permissions of the regular file
+/// that it replaces.
 ///
 /// The [`Destination`] decides what happens to links and pipes. A path is [`Destination::Replace`].
 ///

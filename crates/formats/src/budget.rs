@@ -2,13 +2,13 @@
 
 use crate::FormatErrorKind;
 
-/// Cost of looking at a value, in bytes. A tensor may have several wrappers; ten million looks take less
-/// than a second.
+/// Cost of looking at a value, in bytes. A tensor may have several wrappers; ten million looks take
+/// less than a second.
 const PER_LOOK: usize = 32;
 
-/// The memory that reading a file may still take. The limit is eight times the file's size, the file
-/// itself included, plus 16 MiB. Half-precision weights double when they become f32, and a pickle grows
-/// several times; valid files stay far below the limit.
+/// The memory that reading a file may still take. The limit is eight times the file's size, the
+/// file itself included, plus 16 MiB. Half-precision weights double when they become f32, and a
+/// pickle grows several times; valid files stay far below the limit.
 ///
 /// Every allocation whose size a file decides takes from the budget first. So does every look at a
 /// value that may be referenced many times: a pickle of a few bytes can contain a dict a thousand

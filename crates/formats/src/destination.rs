@@ -12,12 +12,12 @@ use crate::regular::{RefusedFile, open_stream};
 /// [`Destination::Replace`].
 #[derive(Clone, Copy, Debug)]
 pub enum Destination<'p> {
-    /// Replaces whatever has this name: a link is not followed, a pipe is not written into. For files
-    /// of our own in a folder that may be untrusted, such as a run's.
+    /// Replaces whatever has this name: a link is not followed, a pipe is not written into. For
+    /// files of our own in a folder that may be untrusted, such as a run's.
     Replace(&'p Path),
     /// Follows links: the file that a link leads to is replaced, and the link stays. A pipe, a
-    /// character device and an open descriptor (`/dev/stdout`, `>(...)`) are written into. For paths
-    /// that the user named.
+    /// character device and an open descriptor (`/dev/stdout`, `>(...)`) are written into. For
+    /// paths that the user named.
     Follow(&'p Path),
 }
 

@@ -55,8 +55,8 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
 /// Files smaller than this are read without a look.
 const SMALL: u64 = 64 << 20;
 
-/// Whether less than half of a file is on disk. Weights hardly compress on compressing file systems. Some
-/// file systems count no blocks.
+/// Whether less than half of a file is on disk. Weights hardly compress on compressing file
+/// systems. Some file systems count no blocks.
 #[cfg(unix)]
 fn is_sparse(metadata: &Metadata) -> bool {
     let bytes = std::os::unix::fs::MetadataExt::blocks(metadata) * 512;

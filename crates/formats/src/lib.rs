@@ -1,12 +1,12 @@
-//! Reads and writes named tensors: [`safetensors`], PyTorch files ([`torch`]), [`onnx`], [`npy`] and
-//! TensorBoard's event files ([`tensorboard`]).
+//! Reads and writes named tensors: [`safetensors`], PyTorch files ([`torch`]), [`onnx`], [`npy`]
+//! and TensorBoard's event files ([`tensorboard`]).
 //!
-//! Files are untrusted. Every size is checked before it is used, memory is limited by the size of the
-//! file, and each malformation has its own error. [`atomic_write`] writes to a temporary file, syncs
-//! and renames it, so a reader never sees an incomplete file; a [`Destination`] decides about links and
-//! pipes. [`lock()`] excludes other processes. [`open`], [`open_own`] and [`read`] open regular files
-//! only. [`printable`], [`brief`] and [`Shown`] make untrusted text safe to show, [`quoted`] safe to
-//! paste into a shell.
+//! Files are untrusted. Every size is checked before it is used, memory is limited by the size of
+//! the file, and each malformation has its own error. [`atomic_write`] writes to a temporary file,
+//! syncs and renames it, so a reader never sees an incomplete file; a [`Destination`] decides about
+//! links and pipes. [`lock()`] excludes other processes. [`open`], [`open_own`] and [`read`] open
+//! regular files only. [`printable`], [`brief`] and [`Shown`] make untrusted text safe to show,
+//! [`quoted`] safe to paste into a shell.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

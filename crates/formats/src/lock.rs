@@ -20,15 +20,15 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Unlocks explicitly. Closing is not enough: a process that another thread starts inherits the open
-    /// file for a moment, and the lock with it.
+    /// Unlocks explicitly. Closing is not enough: a process that another thread starts inherits the
+    /// open file for a moment, and the lock with it.
     fn drop(&mut self) {
         let _ = self.0.unlock();
     }
 }
 
-/// Locks a file, and creates it if necessary. None if another process holds the lock. The holder may
-/// remove the file. Nothing is written to it.
+/// Locks a file, and creates it if necessary. None if another process holds the lock. The holder
+/// may remove the file. Nothing is written to it.
 ///
 /// # Errors
 /// If the file cannot be opened, is a link, or is not a regular file.
@@ -49,7 +49,8 @@ pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
 /// Whether another process holds the lock of a file.
 pub fn is_locked(path: &Path) -> bool {
     let Ok(file) = open_unlinked(path, File::options().read(true)) else { return false };
-    // Shared, so that two processes that check at the same time do not see each other as the holder.
+    // Shared, so that two processes that check at the same time do not see each other as the
+    // holder.
     match file.try_lock_shared() {
         Ok(()) => drop(Lock(file)),
         Err(TryLockError::WouldBlock) => return true,

@@ -14,9 +14,9 @@ use crate::{
 /// Larger than any log or archive of images.
 const MOST_COPIED: u64 = 1 << 30;
 
-/// Opens a regular file with `options` to change it, not through a symbolic link. A file with another
-/// name (a hard link, as in snapshots of a folder) is copied first, so that the file of the other name
-/// stays unchanged.
+/// Opens a regular file with `options` to change it, not through a symbolic link. A file with
+/// another name (a hard link, as in snapshots of a folder) is copied first, so that the file of the
+/// other name stays unchanged.
 ///
 /// # Errors
 /// If the file cannot be opened, is a link, or is not a regular file.

@@ -1,7 +1,7 @@
 //! Makes untrusted text safe to show: in a message, on a terminal, in a log.
 //!
-//! A file can have any class name, tensor name or file name. Control characters, and characters that
-//! make text look like other text, are shown as Rust escapes: `\n`, `\u{1b}`.
+//! A file can have any class name, tensor name or file name. Control characters, and characters
+//! that make text look like other text, are shown as Rust escapes: `\n`, `\u{1b}`.
 
 use std::{
     borrow::Cow,
@@ -15,9 +15,9 @@ const SHOWN: [usize; 2] = [160, 60];
 /// Bytes of a path, at most (Linux's `PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
 
-/// Whether a character is shown as it is: not a control character, a line end, a change of direction or
-/// an invisible character. (Joiners of Indic and Persian words and of emoji, and emoji variation
-/// selectors, are invisible but allowed.)
+/// Whether a character is shown as it is: not a control character, a line end, a change of
+/// direction or an invisible character. (Joiners of Indic and Persian words and of emoji, and emoji
+/// variation selectors, are invisible but allowed.)
 pub fn is_printable(c: char) -> bool {
     !c.is_control()
         && !matches!(c,
@@ -44,8 +44,8 @@ pub fn printable(text: &str) -> Printable<'_> {
     Printable { text: text.into(), cut: false }
 }
 
-/// A name or another program's message, with unprintable characters escaped; the middle of a long one is
-/// cut.
+/// A name or another program's message, with unprintable characters escaped; the middle of a long
+/// one is cut.
 pub fn brief(text: &str) -> Printable<'_> {
     Printable { text: text.into(), cut: true }
 }

@@ -1,8 +1,8 @@
 //! Opens regular files only.
 //!
-//! An untrusted folder may have anything under any name: a pipe that never opens, a device that never
-//! ends, a link to one of the user's files. So only regular files are read, and no file is written
-//! through a link.
+//! An untrusted folder may have anything under any name: a pipe that never opens, a device that
+//! never ends, a link to one of the user's files. So only regular files are read, and no file is
+//! written through a link.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -99,8 +99,8 @@ pub(crate) fn open_unlinked(path: &Path, options: &mut OpenOptions) -> io::Resul
     Ok(file)
 }
 
-/// Opens a pipe or a character device that the user named, for writing. A pipe waits for its reader. A
-/// descriptor may be a file, which is appended to.
+/// Opens a pipe or a character device that the user named, for writing. A pipe waits for its
+/// reader. A descriptor may be a file, which is appended to.
 #[allow(clippy::disallowed_methods, reason = "the user named it")]
 pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
     if !takes_bytes(&fs::metadata(path)?) {
@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    fn odd<T>(result: io::Result<T>) -> Option<RefusedFile> {
+    fn refusal<T>(result: io::Result<T>) -> Option<RefusedFile> {
         result.err().as_ref().and_then(RefusedFile::of)
     }
 
@@ -187,12 +187,12 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
         for name in ["file", "link"] {
             assert_eq!(read_text(&path(name), 4).unwrap(), "text");
-            assert_eq!(odd(read(&path(name), 3)), Some(RefusedFile::TooLong(3)));
+            assert_eq!(refusal(read(&path(name), 3)), Some(RefusedFile::TooLong(3)));
         }
         for name in ["folder", "link to folder", "fifo", "socket"] {
-            assert_eq!(odd(open(&path(name))), Some(RefusedFile::NotAFile), "{name}");
+            assert_eq!(refusal(open(&path(name))), Some(RefusedFile::NotAFile), "{name}");
         }
-        assert_eq!(odd(open(Path::new("/dev/zero"))), Some(RefusedFile::NotAFile));
+        assert_eq!(refusal(open(Path::new("/dev/zero"))), Some(RefusedFile::NotAFile));
         assert_eq!(open(&path("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
         // Files in /proc have size 0, as devices do.
         assert!(!read(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
@@ -217,7 +217,7 @@ mod tests {
             ("folder", RefusedFile::NotAFile),
             ("fifo", RefusedFile::NotAFile),
         ] {
-            assert_eq!(odd(append(name)), Some(expected), "{name}");
+            assert_eq!(refusal(append(name)), Some(expected), "{name}");
         }
         assert!(!path("nowhere").exists());
         // If one replaces the file between the check and the opening.
@@ -226,7 +226,11 @@ mod tests {
 
         assert!(make_own_folder(&path("folder")).is_ok() && make_own_folder(&path("a/b")).is_ok());
         for name in ["link to folder", "dangling", "victim"] {
-            assert_eq!(odd(make_own_folder(&path(name))), Some(RefusedFile::NotAFolder), "{name}");
+            assert_eq!(
+                refusal(make_own_folder(&path(name))),
+                Some(RefusedFile::NotAFolder),
+                "{name}"
+            );
         }
     }
 }

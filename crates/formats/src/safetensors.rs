@@ -89,8 +89,8 @@ impl<'de> Visitor<'de> for DataEnd {
 /// The entry of a header for metadata.
 const METADATA: &str = "__metadata__";
 
-/// Reads a file's bytes; see [`read`]. Memory is at most eight times the number of bytes, themselves
-/// included, plus 16 MiB.
+/// Reads a file's bytes; see [`read`]. Memory is at most eight times the number of bytes,
+/// themselves included, plus 16 MiB.
 ///
 /// # Errors
 /// If the bytes are malformed, or hold other types than floating point numbers of 16 to 64 bits,
@@ -124,7 +124,8 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorK
 /// Memory of the crate's parser for a value of the header, at most.
 const PER_VALUE: usize = 256;
 
-/// The crate's parser holds the whole header as values, of which a file may have one in two bytes.
+/// Takes from the budget what the crate's parser needs for the header, which may have a value in
+/// every two bytes.
 fn charge_header(budget: &mut Budget, bytes: &[u8]) -> Result<(), FormatErrorKind> {
     let Some((length, rest)) = bytes.split_first_chunk() else { return Ok(()) };
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);

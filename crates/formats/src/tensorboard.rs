@@ -1,8 +1,8 @@
 //! Writes TensorBoard's event files: values by tag and step, with their wall time.
 //!
-//! A file is a sequence of records: the length of the data, its checksum, the data, its checksum. The
-//! data is a Protocol Buffers message `Event`. Readers take all files of a folder as one run, in the
-//! order of their names.
+//! A file is a sequence of records: the length of the data, its checksum, the data, its checksum.
+//! The data is a Protocol Buffers message `Event`. Readers take all files of a folder as one run,
+//! in the order of their names.
 
 use std::{
     fs::{self, File},

@@ -1,16 +1,16 @@
-//! Reads and writes PyTorch files without Python: the zip format, and for reading the legacy format of
-//! PyTorch before 1.6.
+//! Reads and writes PyTorch files without Python: the zip format, and for reading the legacy format
+//! of PyTorch before 1.6.
 //!
-//! [`read()`] returns a [`Checkpoint`]. [`write_state_dict`] and [`write_checkpoint`] write files for
-//! `torch.load(weights_only=True)`.
+//! [`read()`] returns a [`Checkpoint`]. [`write_state_dict`] and [`write_checkpoint`] write files
+//! for `torch.load(weights_only=True)`.
 //!
-//! A file has a pickle, and storages of which its tensors are views. No code of the pickle is executed.
-//! f16, bf16 and f64 become f32, integers become i64.
+//! A file has a pickle, and storages of which its tensors are views. No code of the pickle is
+//! executed. f16, bf16 and f64 become f32, integers become i64.
 //!
 //! # Which model
-//! A dict of tensors is a state dict. An object with `_parameters` and `_modules` is a module of any
-//! class; its parameters and persistent buffers get the names of its `state_dict()`. In any other dict
-//! the model is the value of
+//! A dict of tensors is a state dict. An object with `_parameters` and `_modules` is a module of
+//! any class; its parameters and persistent buffers get the names of its `state_dict()`. In any
+//! other dict the model is the value of
 //!
 //! 1. `state_dict`, `model_state_dict`, `model_state`, `model`, `net`, `network`, `weights` or
 //!    `module`; or else
@@ -70,8 +70,8 @@ pub enum TorchLayout {
 pub struct Sgd {
     /// Parameter groups. Each parameter is in one of them.
     pub groups: Vec<SgdGroup>,
-    /// The momentum buffer of each parameter, in the order of the groups; with one group this is the
-    /// order of `Module.parameters()`. None before the first step.
+    /// The momentum buffer of each parameter, in the order of the groups; with one group this is
+    /// the order of `Module.parameters()`. None before the first step.
     pub momentum: Vec<Option<Tensor>>,
 }
 

@@ -1,9 +1,9 @@
 //! Zip archives, as PyTorch writes them.
 //!
-//! An untrusted file must have one meaning for all readers. The zip crate silently takes the last of two
-//! entries with one name. Both it and rawzip accept bytes before and after the archive, and a directory
-//! of another length than stated. Here all of these are errors. A stored entry is a slice of the file, and
-//! archives are written without seeking.
+//! An untrusted file must have one meaning for all readers. The zip crate silently takes the last
+//! of two entries with one name. Both it and rawzip accept bytes before and after the archive, and
+//! a directory of another length than stated. Here all of these are errors. A stored entry is a
+//! slice of the file, and archives are written without seeking.
 
 mod read;
 mod write;

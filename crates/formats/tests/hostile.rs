@@ -155,7 +155,7 @@ fn safetensors_files() {
     survives("small safetensors", &file, is_safetensors);
 }
 
-/// Files that ask for as much as they can get, of several megabytes each.
+/// Files of several megabytes that make a reader allocate as much memory as they can.
 #[test]
 fn greedy_files() {
     // A legacy file: magic number, version, no facts, this object, no storages.

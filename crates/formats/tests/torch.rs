@@ -1,6 +1,6 @@
-//! Files that PyTorch itself makes, and what it makes of ours. Where the interpreter (the
-//! environment variable RESNET_PYTHON, or `python3`) has no torch, this says so and is skipped; with
-//! `--include-ignored`, as `scripts/check-pytorch` runs it, it fails.
+//! Files from PyTorch, and our files in PyTorch. Where the interpreter (the environment
+//! variable RESNET_PYTHON, or `python3`) has no torch, the tests say so and are skipped. With
+//! `--include-ignored`, as in `scripts/check-pytorch`, they fail.
 
 use std::{collections::HashMap, path::Path, process::Command};
 

@@ -1,10 +1,10 @@
-//! GFLOP/s of every convolution of the CIFAR ResNet-18, or of 1x1 ones of the ImageNet ResNet-50, each
-//! verified before it is timed.
+//! GFLOP/s of every convolution of the CIFAR ResNet-18, or of the 1x1 convolutions of the ImageNet
+//! ResNet-50. Each is verified before it is timed.
 //!
-//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [fp32|bf16] [layer]`, where
-//! `resnet50` as a layer means those of that net; `RESNET_ISA` picks the instruction set. Verification is against the f64 reference on a batch of
-//! one; every image of the timed batch must then repeat that result to the bit, and the gradient of
-//! the weights be its sum.
+//! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [fp32|bf16] [layer]`. The layer
+//! `resnet50` stands for those of that net. `RESNET_ISA` picks the instruction set. A batch of one
+//! is verified against the f64 reference. Then the result of every image of the timed batch must be
+//! bit-identical to it, and the gradient of the weights its sum.
 
 use std::{collections::HashSet, time::Instant};
 
@@ -64,7 +64,7 @@ fn median_seconds(mut work: impl FnMut()) -> f64 {
     times[times.len() / 2]
 }
 
-/// So many times the same, aligned as activations are.
+/// The values `times` times, aligned as activations are.
 fn stored(dtype: Dtype, values: &[f32], times: usize) -> Storage {
     let mut out = Storage::zeroed(dtype, values.len() * times).expect("memory");
     out.as_values_mut().set_f32(&values.repeat(times));
@@ -130,7 +130,8 @@ fn time(cpu: &Cpu, batch: usize, layer: Layer, dtype: Dtype, tolerance: f64) {
         if first { (Source::Image, Mode::TrainFirst) } else { (Source::Activation, Mode::Train) };
     let conv = Conv::new(ConvConfig { shape, dtype, source, mode, batch }, cpu).unwrap();
     let (in_len, out_len) = (shape.in_len(source), shape.out_len());
-    // Every image the same: the timed batch must repeat what was verified, to the bit.
+    // All images are the same: the results of the timed batch must be bit-identical to the verified
+    // ones.
     let (mut one_x, one_dy) = (values(in_len, 1), values(out_len, 2));
     let image = shape.image();
     let pixel = |y: usize, x: usize| match source {

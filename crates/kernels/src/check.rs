@@ -1,4 +1,5 @@
-//! What every public function checks before anything else: sizes that do not wrap, and lengths of slices.
+//! What every public function checks before anything else: sizes that do not wrap, and lengths of
+//! slices.
 //!
 //! All `unsafe` code relies on these checks.
 

@@ -16,9 +16,9 @@ pub enum CpuError {
     #[error(transparent)]
     Isa(#[from] IsaError),
     /// The system refused to start the threads.
-    #[error("cannot start {threads} threads: {source}; use fewer (--threads)")]
+    #[error("cannot start {threads} threads: {source}; use fewer threads")]
     Threads {
-        /// How many were asked for.
+        /// The requested number.
         threads: usize,
         /// Why it refused.
         source: io::Error,
@@ -49,12 +49,12 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Starts `threads` threads. The instruction set is the one that the environment variable `RESNET_ISA`
-    /// names (see [`Isa::name`]), or else the best of this machine.
+    /// Starts `threads` threads. The instruction set is the one that the environment variable
+    /// `RESNET_ISA` names (see [`Isa::name`]), or else the best of this machine.
     ///
     /// # Errors
-    /// If `RESNET_ISA` names a set that is unknown or that the machine lacks, or the system refuses the
-    /// threads.
+    /// If `RESNET_ISA` names a set that is unknown or that the machine lacks, or the system refuses
+    /// the threads.
     pub fn new(threads: usize) -> Result<Cpu, CpuError> {
         Cpu::with_isa(threads, Isa::from_env()?)
     }

@@ -71,8 +71,8 @@ fn add_relu_of<T: Scalar>(cpu: &Cpu, a: &[T], b: Option<&[T]>, relu: bool, out: 
     });
 }
 
-/// The backward pass of [`add_relu`]: `to = g`, or `to += g`, where `g` is the gradient of the output, or 0
-/// where the output (if given) is not positive.
+/// The backward pass of [`add_relu`]: `to = g`, or `to += g`, where `g` is the gradient of the
+/// output, or 0 where the output (if given) is not positive.
 ///
 /// # Panics
 /// If dtypes differ, `gradient` or `out` is shorter than `to`, or that does not end with a pixel.
@@ -135,8 +135,9 @@ fn add_relu_backward_of<T: Scalar>(
     });
 }
 
-/// The shortcut without parameters, option A of He et al. (2015, section 4.2): every `stride`-th pixel, with
-/// zero channels on both sides. In PyTorch: `F.pad(x[:, :, ::s, ::s], (0, 0, 0, 0, before, after))`.
+/// The shortcut without parameters, option A of He et al. (2015, section 4.2): every `stride`-th
+/// pixel, with zero channels on both sides. In PyTorch:
+/// `F.pad(x[:, :, ::s, ::s], (0, 0, 0, 0, before, after))`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PadShortcut {
     /// Channels of the input.
@@ -163,7 +164,7 @@ impl PadShortcut {
     }
 
     /// # Panics
-    /// If a slice is too short for so many images.
+    /// If a slice is too short for the images.
     #[track_caller]
     fn check(&self, batch: usize, (input, input_len): (&str, usize), (output, len): (&str, usize)) {
         at_least(output, len, product(&[batch, self.out_len()]));

@@ -26,8 +26,8 @@ impl ByteTable {
     }
 }
 
-/// Stores bytes `[n][height][width][channels]`, normalised, in the interior of images. Their border is not
-/// written.
+/// Stores bytes `[n][height][width][channels]`, normalised, in the interior of images. Their border
+/// is not written.
 ///
 /// # Panics
 /// If there are no channels, the table has another number, or a slice is too short.
@@ -54,7 +54,8 @@ pub fn from_bytes(
     });
 }
 
-/// Stores values `[n][channels][height][width]` in the interior of images. Their border is not written.
+/// Stores values `[n][channels][height][width]` in the interior of images. Their border is not
+/// written.
 ///
 /// # Panics
 /// If there are no channels, or a slice is too short.

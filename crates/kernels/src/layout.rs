@@ -4,7 +4,7 @@
 //! with zeros to a multiple of [`CHANNEL_BLOCK`]. Every kernel keeps the padding zero, so no
 //! kernel has a channel tail, on any instruction set, and a pixel starts on a cache line.
 //!
-//! Images on their way into the first convolution are the exception: they have three channels,
+//! Images, the input of the first convolution, are the exception: they have three channels,
 //! and padding them to 16 would multiply that convolution's work by five. They are stored dense,
 //! with the convolution's zero border around each image ([`ImageLayout`]), so that the kernel
 //! reads each row of a window as one run.

@@ -68,8 +68,8 @@ impl Linear {
     /// Stores the gradients of input, weight and bias.
     ///
     /// # Panics
-    /// If the dtypes of `x` and `dx` differ, a slice is too short, or that of a parameter or its gradient
-    /// of another length.
+    /// If the dtypes of `x` and `dx` differ, a slice is too short, or that of a parameter or its
+    /// gradient of another length.
     pub fn backward(
         &self,
         cpu: &Cpu,
@@ -143,8 +143,8 @@ impl Linear {
     }
 }
 
-/// Partial sums of a dot product: as many on every instruction set, so that the results of sets with fused
-/// multiply-adds are bit-identical.
+/// Partial sums of a dot product: as many on every instruction set, so that the results of sets
+/// with fused multiply-adds are bit-identical.
 const SUMS: usize = 64;
 
 struct Dot<'a, T> {

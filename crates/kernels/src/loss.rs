@@ -11,9 +11,9 @@ pub struct Loss {
     pub correct: usize,
 }
 
-/// The loss of `logits[n][classes]`, and its gradient in `gradient` where that is given. Both are divided by
-/// `of`, the images of the whole batch of which these are a part. It is computed in f64, since there are
-/// few logits and runs are compared by their loss.
+/// The loss of `logits[n][classes]`, and its gradient in `gradient` where that is given. Both are
+/// divided by `of`, the images of the whole batch of which these are a part. It is computed in f64,
+/// since there are few logits and runs are compared by their loss.
 ///
 /// # Panics
 /// If there are no classes, a label is not below `classes`, or a slice is of another length.

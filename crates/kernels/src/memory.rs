@@ -11,8 +11,8 @@ use thiserror::Error;
 
 use crate::scalar::Scalar;
 
-/// A zeroed buffer that starts on a cache line. A large one starts on a huge page, which the operating
-/// system may then use for it.
+/// A zeroed buffer that starts on a cache line. A large one starts on a huge page, which the
+/// operating system may then use for it.
 pub struct Buffer<T = f32> {
     start: NonNull<T>,
     len: usize,
@@ -52,7 +52,8 @@ impl<T: Scalar> Buffer<T> {
     }
 }
 
-/// Advises the system to use huge pages: kernels read many streams at once, each on a page of its own.
+/// Advises the system to use huge pages: kernels read many streams at once, each on a page of its
+/// own.
 #[cfg(target_os = "linux")]
 fn advise_huge_pages<T>(start: NonNull<T>, bytes: usize) {
     unsafe extern "C" {
@@ -110,7 +111,8 @@ pub(crate) fn try_with_capacity<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
     Ok(values)
 }
 
-/// The longest aligned run of f64 in some words: half as many, or one less where the words are not aligned.
+/// The longest aligned run of f64 in some words: half as many, or one less where the words are not
+/// aligned.
 pub(crate) fn as_f64(words: &mut [f32]) -> &mut [f64] {
     // SAFETY: any bits are an f64, and any bits of one are two f32.
     unsafe { words.align_to_mut::<f64>() }.1

@@ -34,8 +34,8 @@ pub struct Bandwidth {
 }
 
 impl Cpu {
-    /// The peak rate of multiply-adds on registers in FLOP/s, of values of this dtype, with all threads. A
-    /// multiply-add is two operations. Takes some tens of milliseconds.
+    /// The peak rate of multiply-adds on registers in FLOP/s, of values of this dtype, with all
+    /// threads. A multiply-add is two operations. Takes some tens of milliseconds.
     pub fn peak_flops(&self, dtype: Dtype) -> f64 {
         by_scalar!(dtype, T => self.peak_flops_of::<T>())
     }
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::{bf16::Bf16, isa::Isa};
 
-    /// What is divided by the time is what is done.
+    /// The rate counts every product.
     #[test]
     fn every_product_is_taken() {
         fn check<T: Scalar>(isa: Isa) {

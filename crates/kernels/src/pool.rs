@@ -1,9 +1,10 @@
 //! A pool of threads that runs numbered items of work.
 //!
-//! Each thread begins with its own share of consecutive items. The share of the batch is the same in every
-//! kernel, so that what a thread wrote in one kernel is in its cache for the next. A thread that is done
-//! takes items from others (work stealing). Which thread runs an item changes no bit: every item writes
-//! its own part of the output, and sums over items are cut by shape alone and added in order.
+//! Each thread begins with its own share of consecutive items. The share of the batch is the same
+//! in every kernel, so that what a thread wrote in one kernel is in its cache for the next. A
+//! thread that is done takes items from others (work stealing). Which thread runs an item changes
+//! no bit: every item writes its own part of the output, and sums over items are cut by shape alone
+//! and added in order.
 
 use std::{
     cell::UnsafeCell,
@@ -21,8 +22,8 @@ use crate::chunks::{DisjointChunks, Lend};
 /// Polls before a waiting thread yields, some tens of microseconds: longer than the gap between two
 /// kernels of a network, short enough that a busy machine does not lose a core to waiting.
 const SPINS: usize = 4000;
-/// Yields before it sleeps: to be woken takes as long as an item, and threads often end a kernel an item
-/// apart. On an idle machine these are polls, on a busy one they leave the core to others.
+/// Yields before it sleeps: to be woken takes as long as an item, and threads often end a kernel an
+/// item apart. On an idle machine these are polls, on a busy one they leave the core to others.
 const YIELDS: usize = 300;
 
 /// The most threads, more than machines have processors.
@@ -64,7 +65,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool of so many threads (at least one): the caller's, and the rest waiting.
+    /// A pool of `threads` threads, at least one: the caller's, and others that wait.
     ///
     /// # Errors
     /// If the system refuses a thread, or they are more than [`MOST_THREADS`].
@@ -142,8 +143,8 @@ impl Pool {
         self.run(items, &|_, item| work(item, unsafe { chunks.lend(item) }));
     }
 
-    /// [`Pool::run_chunks`] that also lends `each` values of scratch, those of the thread. They are fewer
-    /// where `scratch` is too short for all threads.
+    /// [`Pool::run_chunks`] that also lends `each` values of scratch, those of the thread. They are
+    /// fewer where `scratch` is too short for all threads.
     pub(crate) fn run_scratch<L: Lend>(
         &self,
         items: usize,
@@ -153,8 +154,8 @@ impl Pool {
     ) {
         let scratch = DisjointChunks::new(scratch, each);
         self.run(items, &|thread, item| {
-            // SAFETY: each item runs once, and items that run at the same time have different threads;
-            // none can keep the scratch.
+            // SAFETY: each item runs once, and items that run at the same time have different
+            // threads; none can keep the scratch.
             let (chunk, own) = unsafe { (chunks.lend(item), scratch.get(thread)) };
             work(item, chunk, own);
         });
@@ -238,7 +239,7 @@ impl Share {
         self.take(|start, end| (start, end - 1)).map(|(_, end)| end - 1)
     }
 
-    /// What the range was before it shrank, unless it was empty.
+    /// Shrinks the range and returns what it was before, unless it was empty.
     fn take(&self, shrink: impl Fn(usize, usize) -> (usize, usize)) -> Option<(usize, usize)> {
         let split = |range: u64| ((range >> 32) as usize, range as u32 as usize);
         self.0

@@ -31,8 +31,8 @@ impl MaxPool {
     /// Values of a batch of the input, and of the output.
     ///
     /// # Panics
-    /// If the window does not fit, padding is more than half of it, or there are more values than memory can
-    /// hold.
+    /// If the window does not fit, padding is more than half of it, or there are more values than
+    /// memory can hold.
     #[track_caller]
     fn check(&self, batch: usize) -> (usize, usize) {
         let MaxPool { channels, height, width, kernel, stride, padding } = *self;
@@ -75,7 +75,8 @@ impl MaxPool {
         })
     }
 
-    /// The largest value under each window.
+    /// The largest value under each window: `out[n][height][width][channels]` of
+    /// `x[n][height][width][channels]`.
     ///
     /// # Panics
     /// If dtypes differ, there are too few values, or a window may lie in the padding alone.
@@ -90,12 +91,12 @@ impl MaxPool {
         let outs = DisjointChunks::new(&mut out[..batch * self.out_len()], self.out_len());
         cpu.pool().run_chunks(batch, outs, |image, out| {
             let x = &x[image * self.in_len()..][..self.in_len()];
-            cpu.isa().dispatch(Forward { s: self, x, out });
+            cpu.isa().dispatch(MaxForward { s: self, x, out });
         });
     }
 
-    /// The gradient of the input, stored or added. The gradient of a window goes to the first of its largest
-    /// values, as in PyTorch.
+    /// The gradient of the input, stored or added. The gradient of a window goes to the first of
+    /// its largest values, as in PyTorch.
     ///
     /// # Panics
     /// As [`MaxPool::forward`].
@@ -138,18 +139,18 @@ impl MaxPool {
             let x = &x[image * self.in_len()..][..self.in_len()];
             let out = &out[image * self.out_len()..][..self.out_len()];
             let gradient = &gradient[image * self.out_len()..][..self.out_len()];
-            cpu.isa().dispatch(Backward { s: self, x, out, gradient, dx });
+            cpu.isa().dispatch(MaxBackward { s: self, x, out, gradient, dx });
         });
     }
 }
 
-struct Forward<'a, T> {
+struct MaxForward<'a, T> {
     s: &'a MaxPool,
     x: &'a [T],
     out: &'a mut [T],
 }
 
-impl<T: Scalar> Kernel for Forward<'_, T> {
+impl<T: Scalar> Kernel for MaxForward<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
@@ -169,7 +170,7 @@ impl<T: Scalar> Kernel for Forward<'_, T> {
     }
 }
 
-struct Backward<'a, T> {
+struct MaxBackward<'a, T> {
     s: &'a MaxPool,
     x: &'a [T],
     out: &'a [T],
@@ -177,7 +178,7 @@ struct Backward<'a, T> {
     dx: &'a mut [T],
 }
 
-impl<T: Scalar> Kernel for Backward<'_, T> {
+impl<T: Scalar> Kernel for MaxBackward<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
@@ -216,7 +217,7 @@ impl GlobalAvgPool {
     }
 
     /// # Panics
-    /// If a slice is too short for so many images.
+    /// If a slice is too short for `batch` images.
     #[track_caller]
     fn check(&self, batch: usize, (input, input_len): (&str, usize), (output, len): (&str, usize)) {
         assert!(self.pixels > 0 && self.channels > 0, "{self:?}: a size is 0");
@@ -224,7 +225,7 @@ impl GlobalAvgPool {
         at_least(output, len, product(&[batch, padded(self.channels)]));
     }
 
-    /// One pixel per image.
+    /// The means: `out[n][channels]` of `x[n][pixels][channels]`.
     ///
     /// # Panics
     /// If dtypes differ, or there are too few values.

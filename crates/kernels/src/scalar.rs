@@ -6,8 +6,8 @@ use crate::{
     values::{Dtype, Values, ValuesMut},
 };
 
-/// Evaluates an expression in which `$T` is the [`Scalar`] of a dtype: the only way from what callers
-/// pass to the algorithms, which are generic over it.
+/// Evaluates an expression in which `$T` is the [`Scalar`] of a dtype: the only way from what
+/// callers pass to the algorithms, which are generic over it.
 macro_rules! by_scalar {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
@@ -33,16 +33,16 @@ fn mismatch(expected: Dtype, got: Dtype) -> ! {
 /// A scalar type that activations and their gradients are stored as. Arithmetic on single values is
 /// in 32-bit floating point.
 ///
-/// Kernels rely on two properties of its implementations: a value has at most 8 bytes, and zero bits
-/// are the value zero.
+/// Kernels rely on two properties of its implementations: a value has at most 8 bytes, and zero
+/// bits are the value zero.
 pub trait Scalar: Copy + Default + Send + Sync + 'static {
     /// The same storage, multiplied in 32-bit floating point: a lane holds one value.
     type Wide: Scalar;
 
-    /// The same values.
+    /// The same values, as the wide type.
     fn widen(values: &[Self]) -> &[Self::Wide];
 
-    /// The same values, to be written.
+    /// The same values, as the wide type, to be written.
     fn widen_mut(values: &mut [Self]) -> &mut [Self::Wide];
 
     /// The slice of values of this dtype.
@@ -85,7 +85,7 @@ pub trait Scalar: Copy + Default + Send + Sync + 'static {
     #[inline(always)]
     fn read<V: Vector>(values: &[Self]) -> V {
         let values = &values[..V::LANES];
-        // SAFETY: so many are there.
+        // SAFETY: the slice holds that many values.
         unsafe { Self::load(values.as_ptr()) }
     }
 
@@ -96,7 +96,7 @@ pub trait Scalar: Copy + Default + Send + Sync + 'static {
     #[inline(always)]
     fn write<V: Vector>(v: V, to: &mut [Self]) {
         let to = &mut to[..V::LANES];
-        // SAFETY: there is room for so many.
+        // SAFETY: the slice has room for that many values.
         unsafe { Self::store(v, to.as_mut_ptr()) }
     }
 

@@ -34,24 +34,24 @@ pub fn update(cpu: &Cpu, u: Update, w: &mut [f32], buffer: &mut [f32], gradient:
     let parts = (DisjointChunks::new(w, PART), DisjointChunks::new(buffer, PART));
     cpu.pool().run_chunks(items, parts, |i, (w, buffer)| {
         let gradient = &gradient[i * PART..][..w.len()];
-        cpu.isa().dispatch(Item { u, w, buffer, gradient });
+        cpu.isa().dispatch(UpdateItem { u, w, buffer, gradient });
     });
 }
 
-struct Item<'a> {
+struct UpdateItem<'a> {
     u: Update,
     w: &'a mut [f32],
     buffer: &'a mut [f32],
     gradient: &'a [f32],
 }
 
-impl Kernel for Item<'_> {
+impl Kernel for UpdateItem<'_> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) {
-        let Item { u, w, buffer, gradient } = self;
+        let UpdateItem { u, w, buffer, gradient } = self;
         let whole = w.len() / V::LANES * V::LANES;
         let (momentum, decay, rate) =
             (V::splat(u.momentum), V::splat(u.weight_decay), V::splat(-u.lr));

@@ -53,8 +53,8 @@ impl fmt::Display for Cycle {
     }
 }
 
-/// Cycles of two nodes or more, as lists of edges, the shortest first. Together they contain every edge
-/// that is on a cycle.
+/// Cycles of two nodes or more, as lists of edges, the shortest first. Together they contain every
+/// edge that is on a cycle.
 pub(crate) fn find<N: Copy + Ord>(edges: &BTreeSet<(N, N)>) -> Vec<Vec<(N, N)>> {
     let mut cycles: Vec<_> = edges
         .iter()

@@ -4,19 +4,19 @@
 //! crates, except for dev-dependencies, but not for modules. This check does.
 //!
 //! # What a cycle is
-//! Take any module P. The nodes are its child modules, each with everything below it, and the code in P
-//! itself. A node depends on another if its code names something that is *defined* in the other. A cycle
-//! of two nodes or more is an error.
+//! Take any module P. The nodes are its child modules, each with everything below it, and the code
+//! in P itself. A node depends on another if its code names something that is *defined* in the
+//! other. A cycle of two nodes or more is an error.
 //!
-//! - Names are followed through `use`, renames, globs and re-exports to the module that defines them.
-//!   Code that uses a re-export depends on the defining module, not on the re-exporting one. A module may
-//!   re-export items from below it without depending on them.
-//! - A `mod` declaration is not a dependency, nor is a `use` of a module alone: only names in the module
-//!   count.
-//! - An `impl` block names its type. In another module than the type's definition, it depends on that
-//!   module.
-//! - Code under `cfg(test)` or `cfg(doctest)`, `tests/`, `benches/` and `examples/` is left out. Any
-//!   other `cfg` is assumed to be true.
+//! - Names are followed through `use`, renames, globs and re-exports to the module that defines
+//!   them. Code that uses a re-export depends on the defining module, not on the re-exporting one.
+//!   A module may re-export items from below it without depending on them.
+//! - A `mod` declaration is not a dependency, nor is a `use` of a module alone: only names in the
+//!   module count.
+//! - An `impl` block names its type. In another module than the type's definition, it depends on
+//!   that module.
+//! - Code under `cfg(test)` or `cfg(doctest)`, `tests/`, `benches/` and `examples/` is left out.
+//!   Any other `cfg` is assumed to be true.
 //! - A library and its binaries are checked separately. A binary may name the library; the library
 //!   cannot name the binary.
 //!
@@ -24,10 +24,10 @@
 //! It reads syntax, without types.
 //!
 //! - A method call is not a dependency: a module that calls methods from an `impl` block in another
-//!   module does not depend on that module. The same holds for associated functions (`Type::new` is a
-//!   use of `Type`).
-//! - Macros are not expanded. Paths in their tokens and in attributes count. Items that a macro defines
-//!   are unknown.
+//!   module does not depend on that module. The same holds for associated functions (`Type::new` is
+//!   a use of `Type`).
+//! - Macros are not expanded. Paths in their tokens and in attributes count. Items that a macro
+//!   defines are unknown.
 //! - A single lower-case name that is also a variable of the same function is assumed to be the
 //!   variable.
 //! - Variants from a glob re-export of their enum (`pub use child::Enum::*`) are not found.

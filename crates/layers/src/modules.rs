@@ -11,7 +11,8 @@ use crate::{
     tree::{Id, Tree},
 };
 
-/// Dependencies between the nodes of one module: its children, and the module itself for its own code.
+/// Dependencies between the nodes of one module: its children, and the module itself for its own
+/// code.
 type Edges = BTreeMap<(Id, Id), Vec<Use>>;
 
 /// All cycles. Files are relative to `root`.

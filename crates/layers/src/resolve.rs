@@ -14,8 +14,8 @@ enum Target {
     Item(Id, Kind),
 }
 
-/// The modules that define what a path in module `from` names. There may be several, since a module and
-/// a function may have one name; none for items of other crates.
+/// The modules that define what a path in module `from` names. There may be several, since a module
+/// and a function may have one name; none for items of other crates.
 pub(crate) fn definers(tree: &Tree, from: Id, path: &[String]) -> BTreeSet<Id> {
     let mut targets = Resolver { tree, open: HashSet::new() }.path(from, path);
     if let [name] = path

@@ -93,8 +93,8 @@ impl Tree {
             let place = Place { file: place.file, folder: &folder };
             return self.add(path, Some(parent), place, items).map(Some);
         }
-        let beside = place.file.parent().expect("a file is in a folder");
-        let given = path_attribute(item).map(|path| beside.join(path));
+        let source_folder = place.file.parent().expect("a file is in a folder");
+        let given = path_attribute(item).map(|path| source_folder.join(path));
         let usual = [place.folder.join(format!("{name}.rs")), folder.join("mod.rs")];
         let Some(file) = given.clone().into_iter().chain(usual).find(|file| file.is_file()) else {
             bail!("{} declares a module `{name}` that has no file", place.file.display());

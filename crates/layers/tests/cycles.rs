@@ -1,4 +1,4 @@
-//! Cycles planted in small crates, and crates that look alike and have none.
+//! Small crates with a cycle, and similar ones without.
 
 use std::{fs, path::Path};
 
@@ -134,7 +134,7 @@ fn a_parent_and_its_child() {
 fn an_impl_block_uses_its_type() {
     let root = "mod a;\npub struct Own;\npub fn f() { Own.method() }\n";
     let child = ("a.rs", "impl super::Own { pub fn method(self) {} }\npub fn g() {}");
-    // The call of the method names nobody.
+    // The call of the method names no module.
     assert_eq!(cycles(&[("lib.rs", root), child]), NONE);
     let using = [root, "fn h() { a::g() }"].concat();
     assert_eq!(cycles(&[("lib.rs", &using), child]), ["self -> a -> self"]);

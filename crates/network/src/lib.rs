@@ -1,9 +1,9 @@
 //! Residual networks as data: graphs, the ResNet family, and parameters under PyTorch's names.
 //!
-//! A [`Graph`] is a network as a list of nodes. An [`Arch`] names a network of the family and builds
-//! its graph. A [`Network`] adds parameters and running statistics. [`preprocess`] describes the
-//! input images, [`optim`] has the optimiser's settings, and [`random`] draws every random number.
-//! This crate does not run networks, read files or train.
+//! A [`Graph`] is a network as a list of nodes. An [`Arch`] names a network of the family and
+//! builds its graph. A [`Network`] adds parameters and running statistics. [`preprocess`] describes
+//! the input images, [`optim`] has the optimiser's settings, and [`random`] draws every random
+//! number. This crate does not run networks, read files or train.
 //!
 //! ```
 //! use resnet_network::{Arch, Network, network::Init};

@@ -9,7 +9,7 @@ pub struct SgdConfig {
     pub weight_decay: f32,
     /// Whether momentum is Nesterov's.
     pub nesterov: bool,
-    /// Whether weight decay applies to batch norms and biases too. In PyTorch it does, unless they are
-    /// in a parameter group of their own.
+    /// Whether weight decay applies to batch norms and biases too. In PyTorch it does, unless they
+    /// are in a parameter group of their own.
     pub decay_norm_and_bias: bool,
 }

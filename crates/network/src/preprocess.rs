@@ -11,8 +11,8 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// Statistics of CIFAR-10's training images, as the walk-through rounds them. The deviations are
-    /// the customary ones: the mean over images of each image's deviation.
+    /// Statistics of CIFAR-10's training images, as the walk-through rounds them. The deviations
+    /// are the customary ones: the mean over images of each image's deviation.
     pub fn cifar10() -> Normalisation {
         Normalisation { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2023, 0.1994, 0.2010] }
     }
@@ -22,7 +22,8 @@ impl Normalisation {
         Normalisation { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] }
     }
 
-    /// Whether it has a mean and a deviation for each channel, and every normalised pixel is finite.
+    /// Whether it has a mean and a deviation for each channel, and every normalised pixel is
+    /// finite.
     ///
     /// ```
     /// use resnet_network::preprocess::Normalisation;

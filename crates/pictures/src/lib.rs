@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod bars;
 mod cam;
 mod colour;
 mod confusion;
@@ -40,6 +41,7 @@ mod svg;
 mod text;
 mod theme;
 
+pub use bars::{Bar, bars};
 pub use cam::{HeatMap, cam};
 pub use confusion::confusion;
 pub use filters::filters;

@@ -2,7 +2,9 @@
 
 use std::io::Cursor;
 
-use resnet_pictures::{Cell, HeatMap, Picture, Theme, cam, confusion, filters, grid, png};
+use resnet_pictures::{
+    Bar, Cell, HeatMap, Picture, Theme, bars, cam, confusion, filters, grid, png,
+};
 use resvg::usvg::{Group, Node, Options, Tree, fontdb::Database};
 
 const LONG: &str = "a name of forty characters, or a few more";
@@ -34,6 +36,16 @@ fn classes(n: usize, name: &str) -> (Vec<Vec<u64>>, Vec<String>) {
 fn gallery(theme: &Theme) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for name in ["automobile", LONG, HOSTILE] {
+        for n in [0, 1, 5] {
+            let bar = |i: usize| Bar {
+                label: format!("{name} {i}"),
+                value: 100.0 * i as f64,
+                figure: format!("{i}00 images/s"),
+                ours: i == 1,
+            };
+            let chart = bars(&(0..n).map(bar).collect::<Vec<_>>(), (name, name), theme);
+            all.push((format!("{n} bars, {name}"), chart));
+        }
         for n in [0, 1, 5, 32] {
             let svg = grid(&cells(n, name), ("29 of 32 correct", name), theme);
             all.push((format!("grid of {n}, {name}"), svg));

@@ -1,4 +1,4 @@
-//! A net of one's own: two residual blocks behind a small stem, trained for an epoch.
+//! Defines a network of two residual blocks after a small stem, and trains it for three epochs.
 //!
 //! `cargo run --release -p resnet --example 04_own_net`
 

@@ -2,8 +2,8 @@
 //! (Zhou et al., "Learning Deep Features for Discriminative Localization", 2016).
 //!
 //! The logit of a class is the mean of `w · pixel` over the pixels of the last activation, plus a
-//! bias, where `w` is the class's row of the linear layer. The products before the mean are the map:
-//! each is the contribution of one part of the image.
+//! bias, where `w` is the class's row of the linear layer. The products before the mean are the
+//! map: each is the contribution of one part of the image.
 //!
 //! Grad-CAM (Selvaraju et al. 2017) weighs channels by the mean gradient of the logit. In a network
 //! that ends in a global average pool and one linear layer, this gradient is `w / pixels`
@@ -23,8 +23,8 @@ pub struct ActivationMap {
     pub rows: usize,
     /// Columns.
     pub columns: usize,
-    /// `[row][column]`. Their mean plus the class's bias is the class's logit. Negative values lower
-    /// it.
+    /// `[row][column]`. Their mean plus the class's bias is the class's logit. Negative values
+    /// lower it.
     pub values: Vec<f32>,
 }
 

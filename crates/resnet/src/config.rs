@@ -60,7 +60,8 @@ pub struct DataConfig {
     /// Files of version 0.1.0 call it `split`.
     #[serde(alias = "split")]
     pub validation: usize,
-    /// Number of training images to use, before those of the validation set are taken; none for all.
+    /// Number of training images to use, before those of the validation set are taken; none for
+    /// all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_train: Option<usize>,
     /// Number of test images to use; none for all.

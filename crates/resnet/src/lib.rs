@@ -1,22 +1,47 @@
-//! Residual networks: graph, models, training, evaluation, data and checkpoints.
+//! Residual networks on a CPU: training, evaluation and inference, as in PyTorch.
 //!
-//! A [`Graph`] is a network as data, and [`Arch`] names those of the family. A [`Network`] adds
-//! parameters; an [engine] trains it, a plan runs it on a batch. [`train`](train::train) is the loop around that, in a
-//! [run folder](run), and [`Model`](model_file::Model) what comes back from a file.
+//! | task | start here | example program |
+//! |---|---|---|
+//! | run a forward pass | [`EvalPlan`](engine::EvalPlan) | `01_forward` |
+//! | do a training step | [`Engine`](engine::Engine) | `02_training_step` |
+//! | load a file of PyTorch, ONNX or safetensors | [`Model::load`](model_file::Model::load), [`model_file`] | `03_load_checkpoint` |
+//! | predict the class of a photo | [`Model::preparation`](model_file::Model::preparation) | `05_predict_photo` |
+//! | build a network of your own | [`graph`], [`Network`] | `04_own_net` |
+//!
+//! Each of these pages has a short example. The programs are in `crates/resnet/examples`:
+//! `cargo run --release -p resnet --example 01_forward`.
+//!
+//! Depend on the crate by its path, `resnet = { path = ".../crates/resnet" }`; it re-exports the crates
+//! below it. Examples on their pages import `resnet_engine`, `resnet_network`, `resnet_data` and
+//! `resnet_kernels`: here these are [`engine`], [`network`], [`graph`] and [`models`], [`data`], and
+//! [`Cpu`] and [`Dtype`].
+//!
+//! Further tasks: train a whole run as the command line does ([`train`]), evaluate a model
+//! ([`evaluate`]), export to ONNX ([`onnx`]), draw class activation maps ([`cam`]), count
+//! parameters and multiply-accumulates ([`summary`](mod@summary)).
 //!
 //! ```
-//! use resnet::{Arch, Cpu, Network, network::Init, engine::{EvalPlan, Input}, Dtype};
+//! use resnet::{Arch, Cpu, Dtype, Network, engine::{EvalPlan, Input}, network::Init};
 //!
 //! let arch: Arch = "resnet20".parse()?;
 //! let net = Network::new(arch.graph(10), Init::PyTorch, 0);
 //! let mut plan = EvalPlan::new(net.graph(), Dtype::Fp32, 1, 32, 32, &Cpu::new(2)?)?;
 //! plan.load(&net);
 //! let image = vec![0.5; 3 * 32 * 32]; // [channels][height][width], normalised
-//! assert_eq!(plan.forward(Input::Nchw(&image), 1).len(), 10);
+//! let logits = plan.forward(Input::Nchw(&image), 1);
+//! assert_eq!(logits.len(), 10);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Arithmetic is in `resnet_kernels`, files in `resnet_formats`; neither knows of this crate.
+//! `Cpu::new(2)` computes with two threads; `std::thread::available_parallelism` gives the number of
+//! cores. [`Dtype::fastest`] is bf16 where the processor has native bfloat16 dot products, else fp32.
+//! Pixels are normalised as `(pixel / 255 - mean) / std`; [`Input::Bytes`](engine::Input::Bytes) does
+//! that for bytes.
+//!
+//! An [`Arch`] names a network of the family and builds its [`Graph`], a list of nodes. A
+//! [`Network`] adds parameters and running statistics, under PyTorch's names. A plan runs a network
+//! on batches; an [`engine`] trains it. A [`Model`](model_file::Model) is a network with its class
+//! names and preprocessing, as a file has them.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -34,12 +59,16 @@ pub mod summary;
 pub mod train;
 
 pub use model_file::onnx;
+#[doc(inline)]
 pub use resnet_data as data;
+#[doc(inline)]
 pub use resnet_engine::{self as engine, optim, profile};
+#[doc(inline)]
 pub use resnet_kernels::{Cpu, Dtype};
+#[doc(inline)]
 pub use resnet_network::{Arch, Graph, Network, graph, models, network, preprocess, random};
 
-/// The README's programs.
+/// The README's programs, compiled as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

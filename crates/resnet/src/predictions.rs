@@ -61,8 +61,8 @@ impl Predictions {
         probabilities.into_iter().map(|p| p as f32).collect()
     }
 
-    /// The predicted class, that with the largest logit (`torch.argmax`): the first of equal ones; NaN
-    /// counts as largest.
+    /// The predicted class, that with the largest logit (`torch.argmax`): the first of equal ones;
+    /// NaN counts as largest.
     pub fn class(&self, image: usize) -> usize {
         arg_max(self.logits(image))
     }
@@ -72,8 +72,8 @@ impl Predictions {
         softmax(self.logits(image))[self.class(image)] as f32
     }
 
-    /// The `k` most probable classes and their probabilities, the most probable first; all classes if
-    /// there are fewer.
+    /// The `k` most probable classes and their probabilities, the most probable first; all classes
+    /// if there are fewer.
     pub fn top(&self, image: usize, k: usize) -> Vec<(usize, f32)> {
         let mut ranked: Vec<_> = self.probabilities(image).into_iter().enumerate().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));

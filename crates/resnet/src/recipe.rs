@@ -16,10 +16,8 @@
 use resnet_network::optim::SgdConfig;
 use serde::{Deserialize, Serialize};
 
-#[doc(hidden)]
-// Programs for version 0.1.0 import it from here.
-pub use crate::Dtype;
 use crate::{
+    Dtype,
     data::Augment,
     models::Arch,
     network::Init,
@@ -83,7 +81,7 @@ impl Recipe {
             "fast",
             "one-cycle rate, Nesterov momentum, label smoothing: the highest accuracy per epoch",
         ),
-        ("walkthrough", "the walk-through's plain SGD at 0.1, batch 32, 20 epochs"),
+        ("walkthrough", "a tutorial's SGD at a constant 0.1, batch 32, 20 epochs"),
         ("paper", "He et al. 2015, section 4.2: 64k steps of 128 images, rate / 10 at 1/2 and 3/4"),
     ];
 

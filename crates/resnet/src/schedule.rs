@@ -1,6 +1,7 @@
 //! Learning-rate schedules: pure functions of the step.
 //!
-//! A [`Recipe`](crate::recipe::Recipe) has a [`Schedule`]; [`Schedule::factor`] is its factor at a step.
+//! A [`Recipe`](crate::recipe::Recipe) has a [`Schedule`]; [`Schedule::factor`] is its factor at a
+//! step.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +16,8 @@ pub enum Schedule {
         /// Factor of each drop.
         gamma: f64,
     },
-    /// The same with milestones as fractions of the run (He et al. 2015, section 4.2: at 32k and 48k
-    /// of 64k iterations).
+    /// The same with milestones as fractions of the run (He et al. 2015, section 4.2: at 32k and
+    /// 48k of 64k iterations).
     MultiStepFraction {
         /// Milestones, fractions of all steps in [0, 1].
         milestones: Vec<f64>,

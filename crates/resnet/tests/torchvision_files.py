@@ -1,8 +1,8 @@
 """The Python side of torchvision.rs.
 
-    python torchvision_files.py make FOLDER ARCH    saves a net in every form, a batch and its logits
+    python torchvision_files.py make FOLDER ARCH    saves a network in every format, a batch and its logits
     python torchvision_files.py compare FOLDER      whether ours.pt, ours.tar and ours.safetensors
-                                                    are theirs to the bit
+                                                    are bit-identical to theirs
 
 Weights are random; batch norms are disturbed, each branch's last one small, so that what is added
 does not drown what it is added to.  stdout: JSON, the files to read.

@@ -98,7 +98,7 @@ pub(crate) enum Verb {
     Data(DataVerb),
     /// Print a shell completion script
     Completions(CompletionsArgs),
-    /// Print the man page, or write a page for each command
+    /// Print the man page or the reference, or write a page for each command
     Man(ManArgs),
 }
 
@@ -236,6 +236,9 @@ pub(crate) struct ManArgs {
     /// Write resnet.1 and a page for each command into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Print the reference of every command and option as Markdown
+    #[arg(long, conflicts_with = "out")]
+    pub(crate) markdown: bool,
 }
 
 #[cfg(test)]

@@ -83,12 +83,12 @@ impl DataDir {
 /// How pixels are normalised.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct NormalisationArgs {
-    /// Mean per channel, of pixels scaled to [0, 1]; needs --std [default: the model's or the data
-    /// set's]
+    /// Mean per channel, of pixels scaled to [0, 1]; needs --std [default: the model's, or else the
+    /// data set's]
     #[arg(long, value_name = "R,G,B", requires = "std", allow_hyphen_values = true)]
     pub(crate) mean: Option<Mean>,
     /// Standard deviation per channel, of pixels scaled to [0, 1]; needs --mean [default: the
-    /// model's or the data set's]
+    /// model's, or else the data set's]
     #[arg(long, value_name = "R,G,B", requires = "mean", allow_hyphen_values = true)]
     pub(crate) std: Option<Std>,
 }

@@ -124,7 +124,7 @@ pub(crate) struct RecipeArgs {
     /// Label smoothing, from 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::fraction)]
     pub(crate) label_smoothing: Option<f32>,
-    /// Seed of initial weights, shuffling, augmentation and --split
+    /// Seed of initial weights, shuffling, augmentation and --validation
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
     /// Data type of activations and their gradients; weights are always fp32 [default: bf16 if the

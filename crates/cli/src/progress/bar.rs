@@ -149,7 +149,8 @@ mod tests {
                 isa: "portable".into(),
                 threads: 16,
                 dtype: Dtype::Fp32,
-                dtype_reason: "avx512-bf16 has products of bfloat16, bf16 would be faster".into(),
+                dtype_reason: "avx512-bf16 has native bfloat16 dot products, bf16 would be faster"
+                    .into(),
             },
         };
         EpochBar { run: Some(run), ..EpochBar::default() }

@@ -3,7 +3,7 @@
 use resnet::train::{Machine, Started};
 use resnet_formats::{Shown, brief, printable};
 
-use crate::print;
+use crate::print::{self, counted};
 
 /// The header, one line per fact.
 pub(super) fn header(run: &Started) -> String {
@@ -15,7 +15,7 @@ pub(super) fn header(run: &Started) -> String {
     };
     let resumed = match run.step {
         0 => String::new(),
-        step => format!("; {step} steps done"),
+        step => format!("; {} done", counted(step, "step")),
     };
     [
         ("arch", format!("{}, {} parameters", run.arch, n(run.parameters))),
@@ -31,14 +31,14 @@ pub(super) fn header(run: &Started) -> String {
         (
             "recipe",
             format!(
-                "{}, batch {}, {} epochs, {} steps{resumed}",
+                "{}, batch {}, {}, {}{resumed}",
                 brief(&run.recipe),
                 run.batch_size,
-                run.epochs,
-                n(run.total_steps as usize)
+                counted(run.epochs, "epoch"),
+                counted(run.total_steps, "step")
             ),
         ),
-        ("device", format!("{isa}, {threads} threads")),
+        ("device", format!("{isa}, {}", counted(*threads as u64, "thread"))),
         ("dtype", format!("{dtype}: {dtype_reason}")),
         ("folder", run.folder.shown().to_string()),
     ]

@@ -1,4 +1,4 @@
-//! `resnet man`: man pages, generated from the argument definitions.
+//! `resnet man`: man pages and the reference, generated from the argument definitions.
 
 use anyhow::Context;
 use clap::CommandFactory;
@@ -7,7 +7,7 @@ use resnet_formats::Shown;
 
 use crate::{
     args::{Cli, ManArgs},
-    print,
+    print, reference,
 };
 
 pub(crate) fn run(args: &ManArgs) -> anyhow::Result<()> {
@@ -17,6 +17,7 @@ pub(crate) fn run(args: &ManArgs) -> anyhow::Result<()> {
                 .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
             written.with_context(|| format!("cannot write man pages to {}", folder.shown()))
         }
+        None if args.markdown => Ok(print::raw(reference::markdown(Cli::command()).as_bytes())?),
         None => {
             let mut page = Vec::new();
             Man::new(Cli::command()).render(&mut page)?;

@@ -118,7 +118,8 @@ fn impossible_conversions_are_errors() {
         .fails_behind_notes(1, &["cannot write no/folder/out.pt"]);
     fs::copy(&pt, s.path("same.pt")).unwrap();
     s.run(&["convert", "same.pt", "./same.pt"]).fails(1, &["OUT is the input file ./same.pt"]);
-    let wrong = ["missing: layer1.0.conv3.weight, ", " and ", " more", "is a resnet18-cifar"];
+    let wrong =
+        ["missing: layer1.0.conv3.weight, ", " and ", " more", "are those of a resnet18-cifar"];
     s.run(&["convert", &pt, "out.pt", "--arch", "resnet50-cifar"]).fails(1, &wrong);
     assert!(!s.path("out.pt").exists());
 }
@@ -222,7 +223,8 @@ fn a_classifier_for_other_classes_is_initialised_at_random() {
     resumed.fails_behind_notes(1, &["five.pt has 5 classes, but synthetic has 10"]);
     assert!(!s.path("run").exists());
     let out = s.run(&[&args[..], &["--init", "five.pt"]].concat()).success();
-    for text in ["arch    resnet14", "note: the head (linear) has 5 classes in ", "the data 10"] {
+    for text in ["arch    resnet14", "note: the head (linear) has 5 classes in ", "the data has 10"]
+    {
         assert!(out.stderr.contains(text), "{text} is not in {out:#?}");
     }
     // With --arch, the architecture is not inferred.

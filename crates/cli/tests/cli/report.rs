@@ -163,7 +163,7 @@ fn errors_name_the_damaged_file() {
         (&good.replace("\"threads\": ", "\"threads\": -"), "is damaged: invalid value"),
     ] {
         fs::write(&facts, text).unwrap();
-        s.run(&["report", "run"]).fails(1, &["run/run.json", part, "take it out"]);
+        s.run(&["report", "run"]).fails(1, &["run/run.json", part, "repair or remove it"]);
     }
     assert!(!s.path("run/report.html").exists());
     fs::write(&facts, good).unwrap();

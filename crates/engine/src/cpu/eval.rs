@@ -103,9 +103,9 @@ impl EvalPlan {
         EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, None, cpu)?, cpu)
     }
 
-    /// [`EvalPlan::new`] for micro-batches of a batch: up to `images` images at a time, or as many as
-    /// [`MICRO_BATCH_BYTES`] hold, but at least one. [`EvalPlan::batch`] returns how many. The logits
-    /// are bit-identical to those of a plan for the whole `batch`.
+    /// [`EvalPlan::new`] for micro-batches of a batch: up to `images` images at a time, or as many
+    /// as [`MICRO_BATCH_BYTES`] hold, but at least one. [`EvalPlan::batch`] returns how many. The
+    /// logits are bit-identical to those of a plan for the whole `batch`.
     ///
     /// # Errors
     /// As [`EvalPlan::new`].
@@ -165,8 +165,8 @@ impl EvalPlan {
         self.program.batch
     }
 
-    /// [`EvalPlan::new`] with a probe: [`EvalPlan::probed`] returns the output of `node`. Nothing is
-    /// fused across the node, and its memory is not reused.
+    /// [`EvalPlan::new`] with a probe: [`EvalPlan::probed`] returns the output of `node`. Nothing
+    /// is fused across the node, and its memory is not reused.
     ///
     /// # Errors
     /// As [`EvalPlan::new`].
@@ -272,7 +272,8 @@ impl EvalPlan {
         &self.program
     }
 
-    /// Loads the parameters and running statistics of a network: folds batch norms and packs weights.
+    /// Loads the parameters and running statistics of a network: folds batch norms and packs
+    /// weights.
     ///
     /// # Panics
     /// If the network has another graph than the plan.

@@ -26,7 +26,8 @@ impl InputBuffer {
     /// Converts the images of a batch, and normalises bytes.
     ///
     /// # Panics
-    /// If the input has fewer than `images` images, or the normalisation another number of channels.
+    /// If the input has fewer than `images` images, or the normalisation another number of
+    /// channels.
     pub(super) fn fill(&mut self, cpu: &Cpu, input: Input<'_>, images: usize) {
         let one = self.layout.channels * self.layout.height * self.layout.width;
         match input {

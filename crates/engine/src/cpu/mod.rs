@@ -1,7 +1,7 @@
 //! Runs programs on this machine's processor.
 //!
-//! A plan prepares a kernel for each convolution of a program and allocates its buffers once. It then
-//! runs batches of up to its largest size without allocating. The one exception is the second
+//! A plan prepares a kernel for each convolution of a program and allocates its buffers once. It
+//! then runs batches of up to its largest size without allocating. The one exception is the second
 //! micro-batch of a batch, which allocates a second buffer for gradients.
 
 mod arena;

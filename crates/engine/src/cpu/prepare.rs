@@ -15,8 +15,8 @@ use crate::{
 /// Everything that a convolution's kernel depends on, for one dtype and batch.
 type ConvKey = (ConvShape, Source, Mode);
 
-/// A cache of convolution kernels, prepared for one largest batch. Equal convolutions share a kernel,
-/// since its indirection buffer can be larger than its output.
+/// A cache of convolution kernels, prepared for one largest batch. Equal convolutions share a
+/// kernel, since its indirection buffer can be larger than its output.
 pub(super) struct Kernels<'a> {
     pub(super) dtype: Dtype,
     pub(super) batch: usize,

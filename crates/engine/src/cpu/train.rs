@@ -121,9 +121,9 @@ impl TrainPlan {
         &self.program
     }
 
-    /// Forward, loss and backward of a micro-batch. The gradients are written to `gradients`, in the
-    /// order of [`Network::values`], or added to them with `accumulate` (the first time allocates as
-    /// many values again). The batch statistics update the running statistics.
+    /// Forward, loss and backward of a micro-batch. The gradients are written to `gradients`, in
+    /// the order of [`Network::values`], or added to them with `accumulate` (the first time
+    /// allocates as many values again). The batch statistics update the running statistics.
     ///
     /// # Panics
     /// If the micro-batch has more images than the plan's batch, than the whole batch or than its

@@ -1,9 +1,9 @@
 //! Computes a program in f64 with simple loops: the reference for testing plans.
 //!
-//! The interpreter reads and writes the same ranges of the same buffers as a plan. So a value that is
-//! overwritten too early, or an operation in the wrong place, gives a wrong result in both, which the
-//! comparison with PyTorch shows. A wrong kernel gives a difference between plan and interpreter.
-//! Buffers start as NaN, so a value that is read before it is written shows.
+//! The interpreter reads and writes the same ranges of the same buffers as a plan. So a value that
+//! is overwritten too early, or an operation in the wrong place, gives a wrong result in both,
+//! which the comparison with PyTorch shows. A wrong kernel gives a difference between plan and
+//! interpreter. Buffers start as NaN, so a value that is read before it is written shows.
 
 mod parameterless;
 mod taps;
@@ -37,7 +37,8 @@ pub struct Interpreter<'a> {
     pub d_parameters: Vec<f64>,
     /// Each batch norm's updated running mean and variance, in the order of the step.
     pub running: Vec<(NodeId, [Vec<f64>; 2])>,
-    /// Cross entropy of the last step, summed over its images and divided by those of the whole batch.
+    /// Cross entropy of the last step, summed over its images and divided by those of the whole
+    /// batch.
     pub loss: f64,
 }
 

@@ -2,8 +2,8 @@
 
 use resnet_kernels::conv::ConvShape;
 
-/// Every (input pixel, output pixel, tap) that a convolution multiplies: the tap of the window at the
-/// output pixel reads the input pixel.
+/// Every (input pixel, output pixel, tap) that a convolution multiplies: the tap of the window at
+/// the output pixel reads the input pixel.
 pub(super) fn taps(s: &ConvShape, n: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     let s = *s;
     let side = move |len: usize| (len + 2 * s.padding - s.kernel) / s.stride + 1;

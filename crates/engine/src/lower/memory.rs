@@ -11,8 +11,8 @@ pub(super) struct Lifetime {
 }
 
 /// The place of each value, and the length of the buffer. Places of values whose lifetimes overlap
-/// do not overlap. Large values are placed first, each as low as possible; lengths are rounded up to
-/// whole cache lines.
+/// do not overlap. Large values are placed first, each as low as possible; lengths are rounded up
+/// to whole cache lines.
 pub(super) fn lay_out(values: &[Lifetime]) -> (Vec<Range<usize>>, usize) {
     const LINE: usize = 16;
     let mut order: Vec<usize> = (0..values.len()).collect();

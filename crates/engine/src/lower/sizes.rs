@@ -81,8 +81,8 @@ impl Sizes {
         self.conv(id, node, Mode::Inference).0.image()
     }
 
-    /// A convolution's dimensions, the storage of its input, and the passes that it needs. The images
-    /// have no gradient.
+    /// A convolution's dimensions, the storage of its input, and the passes that it needs. The
+    /// images have no gradient.
     pub(super) fn conv(&self, id: NodeId, node: &Node, mode: Mode) -> (ConvShape, Source, Mode) {
         let Op::Conv2d { kernel, stride, padding } = node.op else {
             unreachable!("called for convolutions");

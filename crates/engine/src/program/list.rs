@@ -60,8 +60,8 @@ pub struct FusedLayer {
     pub output: Shape,
     /// For a convolution: dimensions, storage of the input, and the passes that it needs.
     pub conv: Option<(ConvShape, Source, Mode)>,
-    /// Place of the output among the values; none for the logits, and for a batch norm that is fused
-    /// into the next convolution's load.
+    /// Place of the output among the values; none for the logits, and for a batch norm that is
+    /// fused into the next convolution's load.
     pub value: Option<Span>,
     /// Place of the output's gradient; empty in inference and for the logits.
     pub gradient: Span,

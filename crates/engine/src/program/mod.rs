@@ -1,9 +1,9 @@
 //! A program: the operations of a training step or of inference, in order, with their shapes and
 //! the ranges of the buffers that they read and write.
 //!
-//! [Lowering](crate::lower) makes a program from a graph. An engine runs it, `resnet summary --plan`
-//! prints it, and `resnet bench --profile` times it. A program is independent of the device:
-//! [`interpret`](crate::interpret) computes the same list in f64.
+//! [Lowering](crate::lower) makes a program from a graph. An engine runs it, `resnet summary
+//! --plan` prints it, and `resnet bench --profile` times it. A program is independent of the
+//! device: [`interpret`](crate::interpret) computes the same list in f64.
 //!
 //! # Buffers
 //! | buffer | element | holds |

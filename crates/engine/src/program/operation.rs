@@ -33,7 +33,8 @@ pub enum Compute {
     /// Packs the weights of the layer's convolution for one pass. A device that reads them unpacked
     /// does nothing here.
     Pack,
-    /// `y = relu?(norm?(conv(x)) + residual?)`. Norm, residual and ReLU are fused in inference only.
+    /// `y = relu?(norm?(conv(x)) + residual?)`. Norm, residual and ReLU are fused in inference
+    /// only.
     Conv {
         /// Input.
         x: ConvOperand,

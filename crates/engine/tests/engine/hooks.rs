@@ -143,7 +143,7 @@ fn statistics_of_micro_batches_can_be_combined() {
                 let error = distance(&sums[at], &truth);
                 assert!(error < 2e-2, "{name} cut at {cut}: {} {error:e}", param.name);
             }
-            assert_eq!(a.0.state_dict(), b.0.state_dict(), "{name}: both know the same");
+            assert_eq!(a.0.state_dict(), b.0.state_dict(), "{name}: both have the same weights");
             for (id, _) in net
                 .graph()
                 .nodes()

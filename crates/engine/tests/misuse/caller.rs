@@ -1,15 +1,15 @@
-//! Who makes a call: chooses its sizes, and gets one of them wrong if told so.
+//! The caller of a function: chooses its arguments, and gets one of them wrong on demand.
 
 use resnet_kernels::{Bf16, Dtype, Storage, Values, ValuesMut};
 
-/// The place in a call that is wrong, and in which way.
+/// Which argument of a call is wrong, and in which way.
 #[derive(Clone, Copy)]
 pub(crate) struct Wrong {
     pub(crate) site: usize,
     pub(crate) way: u8,
 }
 
-/// Makes a call's choices, always the same of the same bytes.
+/// Makes the choices of a call: the same bytes give the same choices.
 pub(crate) struct Caller<'a> {
     choices: &'a [u8],
     wrong: Option<Wrong>,
@@ -24,22 +24,22 @@ impl<'a> Caller<'a> {
         Caller { choices, wrong, sites: 0, wronged: None, result: 0, numbers: 1 }
     }
 
-    /// Places that could be wrong.
+    /// Number of arguments that can be wrong.
     pub(crate) fn sites(&self) -> usize {
         self.sites
     }
 
-    /// What is wrong, if anything is.
+    /// The wrong argument, if there is one.
     pub(crate) fn wronged(&self) -> Option<&str> {
         self.wronged.as_deref()
     }
 
-    /// What right calls have come to.
+    /// Checksum of the results of valid calls.
     pub(crate) fn result(&self) -> u64 {
         self.result
     }
 
-    /// A choice of so many.
+    /// A number below `of`.
     pub(crate) fn choose(&mut self, of: usize) -> usize {
         let (first, rest) = self.choices.split_first().unwrap_or((&0, &[]));
         self.choices = rest;
@@ -59,7 +59,7 @@ impl<'a> Caller<'a> {
         self.one_of(&Dtype::ALL)
     }
 
-    /// The right one, or where this place is wrong one of the others.
+    /// `right`, or one of `others` if this argument is to be wrong.
     pub(crate) fn site<T: Copy + std::fmt::Debug>(
         &mut self,
         name: &str,
@@ -165,12 +165,12 @@ impl<'a> Caller<'a> {
 
     /// The same, of numbers that must be finite.
     pub(crate) fn finite(&mut self, values: &[f32]) {
-        assert!(values.iter().all(|x| x.is_finite()), "an answer is no number");
+        assert!(values.iter().all(|x| x.is_finite()), "a result is not finite");
         self.answer(values);
     }
 }
 
-/// What lies before a slice, which nobody may touch.
+/// Value of the memory before a slice, which must not change.
 const BEFORE: f32 = 12345.0;
 
 /// Numbers whose memory ends with them.

@@ -23,7 +23,7 @@ fn shape(c: &mut Caller<'_>) -> ConvShape {
     let (in_channels, out_channels) = if wide { (256, 288) } else { (in_channels, out_channels) };
     let side = |c: &mut Caller<'_>| kernel + c.choose(if wide { 3 } else { 9 });
     let (height, width) = (side(c), side(c));
-    // 1x1 windows: pixels so long that they are copied, so many that they are cut into parts.
+    // 1x1 windows: so many channels that pixels are copied, so many pixels that they are split.
     let (in_channels, out_channels, height) = match (kernel, c.choose(4)) {
         (1, 0) => (1040, 16, height.min(3)),
         (1, 1) => (16, 1040, height.min(3)),
@@ -79,7 +79,7 @@ impl Prepared {
 pub(crate) fn convolution(c: &mut Caller<'_>, cpu: &Cpu) {
     let p = Prepared::choose(c, cpu);
     let (conv, s) = (p.conv(), p.s);
-    // No image is a batch as well.
+    // A batch of no images is allowed.
     let images = p.most.min(c.one_of(&[0, 1, 2, 3, 5, 8, 9]));
     // Scratch for a million images is more than a test should take.
     let conv = if conv.scratch_len() > 1 << 24 {
@@ -151,7 +151,7 @@ fn weights<'a>(
 ) -> Weights<'a> {
     let at = match direction {
         Direction::Forward => "weights",
-        _ => "turned weights",
+        _ => "rotated weights",
     };
     let len = c.exactly(at, w.len());
     let from = if len <= w.len() { w[..len].to_vec() } else { vec![0.0; len] };

@@ -1,4 +1,4 @@
-//! A round: one kind of call, right, then wrong in each place in turn, then right again.
+//! A round of one kind of call: valid, then with each argument wrong in turn, then valid again.
 
 use std::{
     any::Any,

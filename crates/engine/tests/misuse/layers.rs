@@ -1,4 +1,4 @@
-//! All layers but convolutions and batch norms, and what surrounds them.
+//! All layers except convolutions and batch norms; input, loss, SGD and memory.
 
 use resnet_kernels::{
     Buffer, Cpu, Dtype, Isa,
@@ -13,7 +13,7 @@ use resnet_kernels::{
 
 use super::caller::{Caller, Stored, storage};
 
-/// Activations of so many images: whole, or too short.
+/// Activations of `len` values, or of fewer if the caller gets this argument wrong.
 fn tensor(c: &mut Caller<'_>, name: &str, dtype: Dtype, len: usize, channels: usize) -> Stored {
     let (len, dtype) = (c.at_least(name, len), c.same(name, dtype));
     c.stored(dtype, len, (channels, padded(channels)))
@@ -204,14 +204,14 @@ pub(crate) fn images(c: &mut Caller<'_>, cpu: &Cpu) {
         let len = c.at_least("bytes", values);
         let bytes = vec![7; len].into_boxed_slice();
         let [means, stds] = ["means", "deviations"].map(|name| c.exactly(name, channels));
-        // Both wrong alike would be a table of other images.
+        // If both were wrong in the same way, the table would be valid for other images.
         let table = ByteTable::new(&vec![0.5; means], &vec![0.25; stds]);
         from_bytes(cpu, &layout, n, &bytes, &table, &mut out);
     }
     c.finite(&out);
 }
 
-/// Memory and threads: what is too much is an error, what lies elsewhere a panic.
+/// Memory and threads: too much of either is an error, storage of another length a panic.
 pub(crate) fn memory(c: &mut Caller<'_>, cpu: &Cpu) {
     let (dtype, len) = (c.dtype(), 1 + c.choose(40));
     let mut held = storage(dtype, len);

@@ -1,9 +1,10 @@
-//! Calls of every public function of the kernels and of plans, in safe code: right ones, whose answers
-//! must not depend on what else was called, and ones with a wrong length, size, order or dtype, which
-//! must be refused at the door: with a message that names what is wrong, before anything is computed.
+//! Random calls of every public function of the kernels and of plans, in safe code. The result of a
+//! valid call must not depend on earlier calls. A call with a wrong length, size, order or dtype
+//! must panic before it computes anything, with a message that names the wrong argument.
 //!
-//! `RESNET_CALLS` says how many (a thousand, unless told), `RESNET_CALLS_SEED` which. Under the address
-//! sanitizer (`scripts/check-sanitizer`) a call that touches memory beyond its slices is reported.
+//! `RESNET_CALLS` is the number of calls (1,000 by default), `RESNET_CALLS_SEED` their seed. Under
+//! the address sanitizer (`scripts/check-sanitizer`) a call that touches memory beyond its slices
+//! is reported.
 
 mod caller;
 mod conv;

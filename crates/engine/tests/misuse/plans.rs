@@ -1,4 +1,4 @@
-//! Plans and the engine, of networks that take every algorithm.
+//! Plans and the engine, for networks that use every algorithm.
 
 use resnet_engine::{
     Engine, EngineConfig, EvalPlan, Input, MicroBatch, PlanError, Targets, TrainPlan,

@@ -1,8 +1,8 @@
 //! Reads and writes ONNX files: a graph of operators and its tensors, in Protocol Buffers.
 //!
 //! The part of the format that convolutional networks need is supported; anything else in a file is
-//! skipped. A file is one message with nested messages. The numbers of their fields are in `read.rs` and
-//! `write.rs`.
+//! skipped. A file is one message with nested messages. The numbers of their fields are in
+//! `read.rs` and `write.rs`.
 //!
 //! Reading allocates at most 32 times the file's size, however it is made, and follows no nested
 //! graphs. Values that a file keeps in another one are read from that, if it lies in the same folder

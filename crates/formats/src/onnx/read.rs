@@ -271,7 +271,8 @@ fn int(fields: Fields<'_>, number: u64) -> Result<i64, Malformed> {
     Ok(last(fields, number)?.map(FieldValue::int).transpose()?.unwrap_or_default())
 }
 
-/// The values of a repeated field. They are counted first, so that no more is allocated than needed.
+/// The values of a repeated field. They are counted first, so that no more is allocated than
+/// needed.
 fn repeated<'a, T, E: From<Malformed>>(
     fields: Fields<'a>,
     number: u64,

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{Data, Destination, Tensor, atomic_write, protobuf::Message};
 
-/// Version of the format, and of the operator set. Both are of 2022, and all current readers support
-/// them.
+/// Version of the format, and of the operator set. Both are of 2022, and all current readers
+/// support them.
 const IR_VERSION: i64 = 8;
 const OPERATORS: i64 = 17;
 

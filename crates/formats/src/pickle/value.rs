@@ -108,8 +108,8 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// `module.name` of a class or function, also if the class's source comes with it, as in files of
-    /// PyTorch before 1.6.
+    /// `module.name` of a class or function, also if the class's source comes with it, as in files
+    /// of PyTorch before 1.6.
     pub(crate) fn global(&self, id: Id) -> Option<&str> {
         match self.get(id) {
             Value::Global(name) => Some(name),

@@ -19,7 +19,7 @@ fn sample_bytes() -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// A file with this header and so many bytes of data.
+/// A file with this header and `data` zero bytes of data.
 fn file(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());

@@ -1,5 +1,6 @@
-//! The legacy format of PyTorch before 1.6: pickles of a magic number, a version, the machine's byte
-//! order and sizes, the object, and the storages' keys; then the storages, one after the other.
+//! The legacy format of PyTorch before 1.6: pickles of a magic number, a version, the machine's
+//! byte order and sizes, the object, and the storages' keys; then the storages, one after the
+//! other.
 
 use std::collections::HashMap;
 

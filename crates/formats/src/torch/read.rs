@@ -8,14 +8,14 @@ use crate::{FormatError, FormatErrorKind, budget::Budget, file, pickle, zip, zip
 /// Reads a PyTorch file of the zip or the legacy format.
 ///
 /// # Errors
-/// If the file cannot be read, is malformed, has no model or several, or calls a function that a file of
-/// weights does not need.
+/// If the file cannot be read, is malformed, has no model or several, or calls a function that a
+/// file of weights does not need.
 pub fn read(path: &Path) -> std::result::Result<Checkpoint, FormatError> {
     file::read(path, zip::look, from_bytes)
 }
 
-/// Reads a file's bytes; see [`read`]. Memory is at most eight times the number of bytes, themselves
-/// included, plus 16 MiB.
+/// Reads a file's bytes; see [`read`]. Memory is at most eight times the number of bytes,
+/// themselves included, plus 16 MiB.
 ///
 /// # Errors
 /// As [`read`], except for those of the system.

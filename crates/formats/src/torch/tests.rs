@@ -1,4 +1,4 @@
-//! Files as other programs write them, and some that nobody should.
+//! Files as other programs write them, and hostile ones.
 
 use std::path::PathBuf;
 

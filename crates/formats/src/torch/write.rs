@@ -26,7 +26,8 @@ pub fn write_state_dict<'p>(
 }
 
 /// Writes `{"model": state dict, "optimizer": SGD's state dict, scalars...}` for
-/// `torch.load(weights_only=True)`, without `optimizer` if there is none. Equal input gives equal bytes.
+/// `torch.load(weights_only=True)`, without `optimizer` if there is none. Equal input gives equal
+/// bytes.
 ///
 /// # Errors
 /// As [`write_state_dict`], and [`io::ErrorKind::InvalidInput`] if a scalar is called `model` or

@@ -1,7 +1,7 @@
 //! The backward pass.
 
 use super::{
-    passes::{Backward, GradientSums},
+    passes::{ApplyBackward, GradientSums},
     relu_mask::{ReluMask, ResidualGradient, TypedMask},
     shape::BatchNorm,
 };
@@ -15,12 +15,12 @@ use crate::{
 };
 
 impl BatchNorm {
-    /// Turns `gradient` from that of the output into that of `x`, in place. Stores the gradients of weight
-    /// and bias. `mask` is that of the ReLU that follows, if any.
+    /// Turns `gradient` from that of the output into that of `x`, in place. Stores the gradients of
+    /// weight and bias. `mask` is that of the ReLU that follows, if any.
     ///
     /// # Panics
-    /// If dtypes differ, a slice is too short, or a parameter or its gradient has not a value for each
-    /// channel.
+    /// If dtypes differ, a slice is too short, or a parameter or its gradient has not a value for
+    /// each channel.
     pub fn backward(
         &self,
         cpu: &Cpu,
@@ -44,13 +44,13 @@ impl BatchNorm {
         self.backward_data(cpu, count, sums, x, mask, weight, saved, gradient, residual, scratch);
     }
 
-    /// The first half of [`BatchNorm::backward`]: stores the gradients of weight and bias, and in `sums` the
-    /// sum of the gradient `g` of the output for each stored channel, then the sum of `g * (x - mean)` for
-    /// each. Sums of several machines may be added.
+    /// The first half of [`BatchNorm::backward`]: stores the gradients of weight and bias, and in
+    /// `sums` the sum of the gradient `g` of the output for each stored channel, then the sum of
+    /// `g * (x - mean)` for each. Sums of several machines may be added.
     ///
     /// # Panics
-    /// If dtypes differ, a slice is too short (`sums` takes [`BatchNorm::sums_len`] values), or a gradient
-    /// has not a value for each channel.
+    /// If dtypes differ, a slice is too short (`sums` takes [`BatchNorm::sums_len`] values), or a
+    /// gradient has not a value for each channel.
     pub fn gradient_sums(
         &self,
         cpu: &Cpu,
@@ -202,7 +202,17 @@ impl BatchNorm {
         let parts = (gradients, residuals);
         cpu.pool().run_chunks(self.chunks(), parts, |chunk, (gradient, residual)| {
             let (x, mask) = (self.cut(x, chunk), self.cut_mask(mask, chunk));
-            cpu.isa().dispatch(Backward { x, mask, mean, a, b, c, gradient, residual, accumulate });
+            cpu.isa().dispatch(ApplyBackward {
+                x,
+                mask,
+                mean,
+                a,
+                b,
+                c,
+                gradient,
+                residual,
+                accumulate,
+            });
         });
     }
 

@@ -41,8 +41,8 @@ pub fn merge(parts: impl Iterator<Item = (f64, f64, f64)> + Clone) -> (f64, f64,
 }
 
 impl BatchNorm {
-    /// Training, where the batch norm is fused into the load of the next convolution: computes the batch's
-    /// statistics to `saved`, and updates the running statistics.
+    /// Training, where the batch norm is fused into the load of the next convolution: computes the
+    /// batch's statistics to `saved`, and updates the running statistics.
     ///
     /// # Panics
     /// If a slice is too short, or one of the parameters has not a value for each channel.
@@ -63,8 +63,9 @@ impl BatchNorm {
         self.finish_statistics(self.batch_pixels as f64, moments, parameters, saved);
     }
 
-    /// The first half of [`BatchNorm::statistics`]: the mean of the batch's pixels for each stored channel,
-    /// then the sum of squared distances from it for each. [`merge`] combines those of several machines.
+    /// The first half of [`BatchNorm::statistics`]: the mean of the batch's pixels for each stored
+    /// channel, then the sum of squared distances from it for each. [`merge`] combines those of
+    /// several machines.
     ///
     /// # Panics
     /// If a slice is too short: `moments` takes [`BatchNorm::sums_len`] values.
@@ -138,7 +139,8 @@ impl BatchNorm {
     /// statistics, which `saved` keeps for the backward pass.
     ///
     /// # Panics
-    /// If dtypes differ, a slice is too short, or one of the parameters has not a value for each channel.
+    /// If dtypes differ, a slice is too short, or one of the parameters has not a value for each
+    /// channel.
     pub fn forward(
         &self,
         cpu: &Cpu,

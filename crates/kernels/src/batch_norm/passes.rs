@@ -214,7 +214,7 @@ unsafe fn masked<T: Scalar, V: Vector>(
     }
 }
 
-pub(super) struct Backward<'a, T> {
+pub(super) struct ApplyBackward<'a, T> {
     pub(super) x: &'a [T],
     pub(super) mask: TypedMask<'a, T>,
     pub(super) mean: &'a [f32],
@@ -226,7 +226,7 @@ pub(super) struct Backward<'a, T> {
     pub(super) accumulate: bool,
 }
 
-impl<T: Scalar> Kernel for Backward<'_, T> {
+impl<T: Scalar> Kernel for ApplyBackward<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 

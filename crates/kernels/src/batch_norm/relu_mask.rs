@@ -22,7 +22,8 @@ pub enum ReluMask<'a> {
     None,
     /// Where the stored output is above zero.
     Output(Values<'a>),
-    /// Where the output is above zero, which is computed again: it was not stored, and has no residual.
+    /// Where the output is above zero, which is computed again: it was not stored, and has no
+    /// residual.
     Recomputed(ScaleShift<'a>),
 }
 

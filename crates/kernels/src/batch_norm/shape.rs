@@ -21,14 +21,15 @@ pub struct BatchNormShape {
 }
 
 impl BatchNormShape {
-    /// The batch norm of a batch of so many images.
+    /// The batch norm of a batch of `images` images.
     pub fn batch(&self, images: usize) -> BatchNorm {
         let BatchNormShape { image_pixels, channels, epsilon } = *self;
         BatchNorm { batch_pixels: images * image_pixels, channels, epsilon }
     }
 }
 
-/// A batch norm of one batch: statistics are over the pixels of all its images.
+/// A batch norm of one batch. Activations are `[batch_pixels][stored channels]`, parameters and
+/// running statistics `[channels]`. Statistics are over the pixels of all images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
     /// Pixels of all images together.
@@ -104,7 +105,7 @@ impl BatchNorm {
     }
 
     /// # Panics
-    /// If there are not so many values as channels.
+    /// If there is not a value for each channel.
     #[track_caller]
     pub(super) fn each_channel(&self, name: &str, values: &[f32]) {
         exactly(name, values.len(), self.channels);

@@ -64,8 +64,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Whether it can apply a batch norm and a ReLU as it loads its input. The batch norm then need not
-    /// store its output.
+    /// Whether it can apply a batch norm and a ReLU as it loads its input. The batch norm then need
+    /// not store its output.
     pub fn fuses_input_norm(self) -> bool {
         matches!(self, Algorithm::Winograd { .. })
     }

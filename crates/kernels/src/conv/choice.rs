@@ -9,8 +9,8 @@ use super::{
 };
 use crate::cpu::{Algorithms, Cpu};
 
-/// The algorithm of every direction that a convolution has. It follows from the configuration and from
-/// what `cpu` allows, never from a clock or the number of threads.
+/// The algorithm of every direction that a convolution has. It follows from the configuration and
+/// from what `cpu` allows, never from a clock or the number of threads.
 pub(super) fn choose(config: &ConvConfig, cpu: &Cpu) -> Algorithm {
     if config.source == Source::Image {
         return Algorithm::Direct;

@@ -7,6 +7,7 @@ mod config;
 mod direct;
 mod epilogue;
 mod gemm;
+mod method;
 mod operands;
 mod pack;
 mod reduce;
@@ -25,9 +26,8 @@ use choice::choose;
 use config::{Lengths, Setup};
 use direct::Direct;
 use epilogue::TypedEpilogue;
-use gemm::Gemm;
+use method::Method;
 use operands::WeightValues;
-use winograd::{StridedPass, UnitStridePass, Winograd};
 
 use crate::{
     check::{at_least, exactly},
@@ -40,13 +40,14 @@ use crate::{
 /// A convolution of one shape (`torch.nn.functional.conv2d`). Tables are built once; calls allocate
 /// nothing.
 ///
-/// Input, output and their gradients have its dtype, except that dense images are f32. Weights and their
-/// gradients are f32, `[out][kernel row][kernel column][in]`; see [`crate::layout`] for activations. The
-/// direct method and GEMM multiply in the dtype that they read: for bfloat16, weights are rounded to it.
-/// Winograd multiplies f32, or 16-bit integers for bfloat16. Sums are f32, or exact 32-bit integers.
+/// Input, output and their gradients have its dtype, except that dense images are f32. Weights and
+/// their gradients are f32, `[out][kernel row][kernel column][in]`; see [`crate::layout`] for
+/// activations. The direct method and GEMM multiply in the dtype that they read: for bfloat16,
+/// weights are rounded to it. Winograd multiplies f32, or 16-bit integers for bfloat16. Sums are
+/// f32, or exact 32-bit integers.
 ///
-/// A call may have any batch up to the one that the convolution is prepared for. Slices may be longer than
-/// needed, except weights and their gradients.
+/// A call may have any batch up to the one that the convolution is prepared for. Slices may be
+/// longer than needed, except weights and their gradients.
 #[derive(Debug)]
 pub struct Conv {
     setup: Setup,
@@ -54,52 +55,6 @@ pub struct Conv {
     cpu: Cpu,
     algorithm: Algorithm,
     method: Method,
-}
-
-/// The chosen algorithm, prepared.
-#[derive(Debug)]
-enum Method {
-    Winograd(Winograd<UnitStridePass>),
-    Strided(Winograd<StridedPass>),
-    Gemm(Gemm),
-    Direct(Direct),
-}
-
-impl Method {
-    fn new<T: Scalar>(
-        algorithm: Algorithm,
-        config: &ConvConfig,
-        cpu: &Cpu,
-    ) -> Result<Self, OutOfMemory> {
-        Ok(match algorithm {
-            Algorithm::Winograd { stride: 1, .. } => {
-                Method::Winograd(Winograd::<UnitStridePass>::new::<T>(config, cpu))
-            }
-            Algorithm::Winograd { .. } => {
-                Method::Strided(Winograd::<StridedPass>::new::<T>(config, cpu))
-            }
-            Algorithm::Gemm => Method::Gemm(Gemm::new::<T>(config)),
-            Algorithm::Direct => Method::Direct(Direct::new::<T>(config)?),
-        })
-    }
-
-    fn packed_len(&self) -> usize {
-        match self {
-            Method::Winograd(m) => m.packed_len(),
-            Method::Strided(m) => m.packed_len(),
-            Method::Gemm(m) => m.packed_len(),
-            Method::Direct(m) => m.packed_len(),
-        }
-    }
-
-    fn scratch_len(&self, batch: usize, cpu: &Cpu) -> usize {
-        match self {
-            Method::Winograd(m) => m.scratch_len(cpu),
-            Method::Strided(m) => m.scratch_len(cpu),
-            Method::Gemm(m) => m.scratch_len(cpu, batch),
-            Method::Direct(m) => m.scratch_len(cpu, batch),
-        }
-    }
 }
 
 impl Conv {
@@ -161,8 +116,9 @@ impl Conv {
         self.lengths.scratch
     }
 
-    /// Weights for a direction that were packed before, from `packed`. Where calls of this direction pack
-    /// weights themselves they are taken from `weights`, which is otherwise not read.
+    /// Weights for a direction that were packed before, from `packed`. Where calls of this
+    /// direction pack weights themselves they are taken from `weights`, which is otherwise not
+    /// read.
     ///
     /// # Panics
     /// If a slice has another length than needed, or the mode does not have this direction.
@@ -173,12 +129,7 @@ impl Conv {
         packed: &'a [f32],
     ) -> Weights<'a> {
         assert!(self.setup.config.mode.has(direction), "prepared without the {direction:?} pass");
-        let is_unpacked = match &self.method {
-            Method::Winograd(m) => m.packs_in_call(direction),
-            Method::Strided(m) => m.packs_in_call(direction),
-            _ => false,
-        };
-        let values = if is_unpacked {
+        let values = if self.method.packs_in_call(direction) {
             exactly("weights", weights.len(), self.lengths.weight);
             WeightValues::Unpacked(weights)
         } else {
@@ -188,8 +139,8 @@ impl Conv {
         Weights { setup: self.setup, direction, values }
     }
 
-    /// Packs weights for [`Conv::forward`], each output channel times its scale (a folded batch norm, in
-    /// inference only).
+    /// Packs weights for [`Conv::forward`], each output channel times its scale (a folded batch
+    /// norm, in inference only).
     ///
     /// # Panics
     /// If a slice has another length than needed, or there are scales in training.
@@ -204,7 +155,9 @@ impl Conv {
             output_scales.is_none() || self.setup.config.mode == Mode::Inference,
             "output scales in training"
         );
-        by_scalar!(self.setup.config.dtype, T => self.pack_forward_of::<T>(weights, output_scales, packed));
+        by_scalar!(self.setup.config.dtype, T => {
+            self.pack_forward_of::<T>(weights, output_scales, packed)
+        });
         self.weights(Direction::Forward, weights, packed)
     }
 
@@ -223,11 +176,13 @@ impl Conv {
         }
     }
 
-    /// `y = x * w`, then the epilogue.
+    /// The forward pass: `y[n][height][width][out]` of `x[n][height][width][in]`, then the
+    /// epilogue. In PyTorch: `F.conv2d(x, w, stride=..., padding=...)`.
     ///
     /// # Panics
-    /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a slice is
-    /// too short, or `x` has a norm and the algorithm does not [fuse](Algorithm::fuses_input_norm) it.
+    /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a
+    /// slice is too short, or `x` has a norm and the algorithm does not
+    /// [fuse](Algorithm::fuses_input_norm) it.
     pub fn forward<'a>(
         &self,
         batch: usize,
@@ -301,11 +256,12 @@ impl Conv {
         }
     }
 
-    /// The gradient of the input: stored in `dx`, or added to it.
+    /// The gradient of the input, `dx[n][height][width][in]` of `dy[n][height][width][out]`:
+    /// stored, or added to `dx`. In PyTorch: `torch.nn.grad.conv2d_input`.
     ///
     /// # Panics
-    /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a slice is
-    /// too short, or the mode does not have this direction.
+    /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a
+    /// slice is too short, or the mode does not have this direction.
     pub fn backward_data(
         &self,
         batch: usize,
@@ -347,12 +303,13 @@ impl Conv {
         }
     }
 
-    /// The gradient of the weights, stored in `dw`.
+    /// The gradient of the weights, `dw[out][kernel row][kernel column][in]`: stored. In PyTorch:
+    /// `torch.nn.grad.conv2d_weight`.
     ///
     /// # Panics
-    /// If the batch is larger than prepared for, dtypes are not this convolution's, a slice has another
-    /// length than needed, the mode does not have this direction, or `x` has a norm and the algorithm does
-    /// not [fuse](Algorithm::fuses_input_norm) it.
+    /// If the batch is larger than prepared for, dtypes are not this convolution's, a slice has
+    /// another length than needed, the mode does not have this direction, or `x` has a norm and the
+    /// algorithm does not [fuse](Algorithm::fuses_input_norm) it.
     pub fn backward_weight<'a>(
         &self,
         batch: usize,

@@ -3,8 +3,8 @@
 use super::{algorithm::Direction, config::Setup};
 use crate::{scalar::Scalar, values::Values};
 
-/// A batch norm and a ReLU, fused into the load of an activation: `relu(x * scale + shift)`, with a scale
-/// and a shift for each stored channel.
+/// A batch norm and a ReLU, fused into the load of an activation: `relu(x * scale + shift)`, with a
+/// scale and a shift for each stored channel.
 #[derive(Clone, Copy, Debug)]
 pub struct ScaleShift<'a> {
     /// `weight / std`.
@@ -18,7 +18,8 @@ pub struct ScaleShift<'a> {
 pub struct ConvInput<'a> {
     /// The stored values.
     pub values: Values<'a>,
-    /// Applied to the values as they are loaded, if [`Algorithm::fuses_input_norm`](super::Algorithm).
+    /// Applied to the values as they are loaded, if
+    /// [`Algorithm::fuses_input_norm`](super::Algorithm).
     pub norm: Option<ScaleShift<'a>>,
 }
 
@@ -53,7 +54,7 @@ pub(super) struct TypedInput<'a, T> {
 }
 
 impl<'a, T: Scalar> TypedInput<'a, T> {
-    /// The same values, multiplied in 32-bit floating point.
+    /// The same values, to be multiplied in 32-bit floating point.
     pub(super) fn widen(self) -> TypedInput<'a, T::Wide> {
         TypedInput { values: T::widen(self.values), norm: self.norm }
     }

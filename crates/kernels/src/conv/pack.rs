@@ -1,4 +1,5 @@
-//! Packs weights into panels, in words of `X`'s products: the right operand, B, of the matrix products.
+//! Packs weights into panels, in words of `X`'s products: the right operand, B, of the matrix
+//! products.
 
 use std::marker::PhantomData;
 
@@ -27,8 +28,8 @@ impl Runs<'_> {
     }
 }
 
-/// Packs `[out][window][in]` weights for the forward pass, as `[panel][tap][word of the run][lane]`, each
-/// output channel times its scale.
+/// Packs `[out][window][in]` weights for the forward pass, as
+/// `[panel][tap][word of the run][lane]`, each output channel times its scale.
 pub(super) fn forward<X: Scalar>(
     cpu: &Cpu,
     runs: Runs<'_>,
@@ -37,21 +38,29 @@ pub(super) fn forward<X: Scalar>(
     out_channels: usize,
     packed: &mut [f32],
 ) {
-    let wide = 2 * cpu.isa().lanes();
+    let nr = 2 * cpu.isa().lanes();
     let stored = padded(out_channels);
-    let panels = DisjointChunks::new(packed, wide * runs.depth() / X::PACK);
-    cpu.pool().run_chunks(stored.div_ceil(wide), panels, |panel, packed| {
-        let first = panel * wide;
-        let width = wide.min(stored - first);
+    let panels = DisjointChunks::new(packed, nr * runs.depth() / X::PACK);
+    cpu.pool().run_chunks(stored.div_ceil(nr), panels, |panel, packed| {
+        let first = panel * nr;
+        let width = nr.min(stored - first);
         let scalar = PhantomData::<X>;
-        let panel =
-            Forward { runs, weights, output_scales, out_channels, first, width, packed, scalar };
+        let panel = ForwardPanel {
+            runs,
+            weights,
+            output_scales,
+            out_channels,
+            first,
+            width,
+            packed,
+            scalar,
+        };
         cpu.isa().dispatch(panel);
     });
 }
 
 /// A panel of forward weights.
-struct Forward<'a, X> {
+struct ForwardPanel<'a, X> {
     runs: Runs<'a>,
     weights: &'a [f32],
     output_scales: Option<&'a [f32]>,
@@ -63,7 +72,7 @@ struct Forward<'a, X> {
     scalar: PhantomData<X>,
 }
 
-impl<X: Scalar> Kernel for Forward<'_, X> {
+impl<X: Scalar> Kernel for ForwardPanel<'_, X> {
     type Output = ();
     const PAIRS: bool = X::PACK > 1;
 
@@ -124,24 +133,24 @@ pub(super) fn backward_data<'a, X: Scalar>(
     channels: (usize, usize),
     mut packed: &mut [f32],
 ) {
-    let wide = 2 * cpu.isa().lanes();
+    let nr = 2 * cpu.isa().lanes();
     let stored = padded(channels.0);
     for runs in tables {
         let (here, rest) = packed.split_at_mut(runs.depth() / X::PACK * stored);
         packed = rest;
-        let panels = DisjointChunks::new(here, wide * runs.depth() / X::PACK);
-        cpu.pool().run_chunks(stored.div_ceil(wide), panels, |panel, packed| {
-            let first = panel * wide;
-            let width = wide.min(stored - first);
+        let panels = DisjointChunks::new(here, nr * runs.depth() / X::PACK);
+        cpu.pool().run_chunks(stored.div_ceil(nr), panels, |panel, packed| {
+            let first = panel * nr;
+            let width = nr.min(stored - first);
             let scalar = PhantomData::<X>;
-            let panel = BackwardData { runs, weights, channels, first, width, packed, scalar };
+            let panel = BackwardDataPanel { runs, weights, channels, first, width, packed, scalar };
             cpu.isa().dispatch(panel);
         });
     }
 }
 
 /// A panel of weights for the gradient of the input.
-struct BackwardData<'a, X> {
+struct BackwardDataPanel<'a, X> {
     runs: Runs<'a>,
     weights: &'a [f32],
     /// Channels of the input and of the output.
@@ -153,7 +162,7 @@ struct BackwardData<'a, X> {
     scalar: PhantomData<X>,
 }
 
-impl<X: Scalar> Kernel for BackwardData<'_, X> {
+impl<X: Scalar> Kernel for BackwardDataPanel<'_, X> {
     type Output = ();
     const PAIRS: bool = X::PACK > 1;
 

@@ -4,8 +4,8 @@ use std::arch::x86_64::*;
 
 use super::{kernel::Kernel, vector::Vector};
 
-/// Rows of a register tile, `mr` in BLIS. 6 x 2 accumulators, two vectors of the right operand and one
-/// broadcast of the left fill 15 of the 16 registers.
+/// Rows of a register tile, `mr` in BLIS. 6 x 2 accumulators, two vectors of the right operand and
+/// one broadcast of the left fill 15 of the 16 registers.
 const MR: usize = 6;
 
 /// Runs a kernel with AVX2.

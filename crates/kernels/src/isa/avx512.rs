@@ -4,8 +4,8 @@ use std::arch::x86_64::*;
 
 use super::{kernel::Kernel, vector::Vector};
 
-/// Rows of a register tile, `mr` in BLIS. 8 x 2 vectors are 16 accumulators, enough to hide the latency
-/// of two fused multiply-adds per cycle.
+/// Rows of a register tile, `mr` in BLIS. 8 x 2 vectors are 16 accumulators, enough to hide the
+/// latency of two fused multiply-adds per cycle.
 const MR: usize = 8;
 
 /// Runs a kernel with AVX-512.
@@ -37,8 +37,8 @@ static INTERLEAVE: [u16; 32] = {
     order
 };
 
-/// `BF16`: the machine has dot products of bfloat16 pairs (`vdpbf16ps`, which flush subnormal numbers to
-/// zero) and of pairs of 16-bit integers (`vpdpwssd`), and rounds to bfloat16.
+/// `BF16`: the machine has dot products of bfloat16 pairs (`vdpbf16ps`, which flush subnormal
+/// numbers to zero) and of pairs of 16-bit integers (`vpdpwssd`), and rounds to bfloat16.
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16<const BF16: bool>(__m512);
 
@@ -79,7 +79,8 @@ impl<const BF16: bool> F32x16<BF16> {
 }
 
 // SAFETY (all blocks below): values of this type are made only under `enter` or, with BF16,
-// `enter_bf16`, so the machine has the instructions; pointers are as valid as the trait's contract demands.
+// `enter_bf16`, so the machine has the instructions; pointers are as valid as the trait's contract
+// demands.
 impl<const BF16: bool> Vector for F32x16<BF16> {
     const LANES: usize = 16;
 

@@ -122,7 +122,8 @@ impl Isa {
     ///
     /// # Panics
     /// If the environment variable `RESNET_TEST_ISA`, a list separated by commas, names a set that
-    /// this machine lacks: a test that cannot run must not pass. `all` stands for those that it has.
+    /// this machine lacks: a test that cannot run must not pass. `all` stands for those that it
+    /// has.
     pub fn to_test() -> Vec<Isa> {
         let here = Self::available();
         let wanted = std::env::var("RESNET_TEST_ISA").unwrap_or_default();
@@ -151,8 +152,8 @@ impl Isa {
         self.0.name()
     }
 
-    /// Whether it has an instruction for dot products of bfloat16 pairs (`vdpbf16ps`). Other sets widen
-    /// to f32.
+    /// Whether it has an instruction for dot products of bfloat16 pairs (`vdpbf16ps`). Other sets
+    /// widen to f32.
     pub fn has_native_bf16_dot(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]

@@ -4,8 +4,8 @@ use std::arch::aarch64::*;
 
 use super::{kernel::Kernel, vector::Vector};
 
-/// Rows of a register tile, `mr` in BLIS. 8 x 2 vectors are 16 accumulators, enough to hide the latency
-/// of four fused multiply-adds per cycle.
+/// Rows of a register tile, `mr` in BLIS. 8 x 2 vectors are 16 accumulators, enough to hide the
+/// latency of four fused multiply-adds per cycle.
 const MR: usize = 8;
 
 /// Runs a kernel with NEON.

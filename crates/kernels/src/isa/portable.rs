@@ -3,8 +3,8 @@
 use super::{kernel::Kernel, vector::Vector};
 use crate::bf16::{bf16_to_f32, f32_to_bf16};
 
-/// Rows of a register tile, `mr` in BLIS. 4 x 2 accumulators leave room for an unfused product among 16
-/// registers.
+/// Rows of a register tile, `mr` in BLIS. 4 x 2 accumulators leave room for an unfused product
+/// among 16 registers.
 const MR: usize = 4;
 
 /// Runs a kernel without special instructions.

@@ -9,8 +9,8 @@ pub trait Vector: Copy {
     /// Values in a register.
     const LANES: usize;
 
-    /// Added to a number of less than 2^22, rounds it to an integer: the lower half of the sum's bits
-    /// is that integer's.
+    /// Added to a number of less than 2^22, rounds it to an integer: the lower half of the sum's
+    /// bits is that integer's.
     const ROUND: f32 = 12_582_912.0;
 
     /// All lanes equal.
@@ -35,7 +35,7 @@ pub trait Vector: Copy {
     #[inline(always)]
     fn read(values: &[f32]) -> Self {
         let values = &values[..Self::LANES];
-        // SAFETY: so many are there.
+        // SAFETY: the slice holds a vector's values.
         unsafe { Self::load(values.as_ptr()) }
     }
 
@@ -46,12 +46,12 @@ pub trait Vector: Copy {
     #[inline(always)]
     fn write(self, to: &mut [f32]) {
         let to = &mut to[..Self::LANES];
-        // SAFETY: there is room for so many.
+        // SAFETY: the slice has room for a vector's values.
         unsafe { self.store(to.as_mut_ptr()) }
     }
 
-    /// Writes `LANES` values past the caches (a non-temporal store), where the machine can: for values
-    /// that are not read again soon. Other threads see them after [`Vector::fence`].
+    /// Writes `LANES` values past the caches (a non-temporal store), where the machine can: for
+    /// values that are not read again soon. Other threads see them after [`Vector::fence`].
     ///
     /// # Safety
     /// As [`Vector::store`]; `p` must be a multiple of the vector's size.
@@ -107,8 +107,8 @@ pub trait Vector: Copy {
     /// Rounds both to nearest even bfloat16, into pairs: `low` into the lower halves.
     fn pair_bf16(low: Self, high: Self) -> Self;
 
-    /// `self + a.low * b.low + a.high * b.high` for lanes of `a` and `b` that hold pairs of bfloat16
-    /// (`vdpbf16ps`).
+    /// `self + a.low * b.low + a.high * b.high` for lanes of `a` and `b` that hold pairs of
+    /// bfloat16 (`vdpbf16ps`).
     #[inline(always)]
     fn dot2(self, a: Self, b: Self) -> Self {
         let high = a.high_bf16().mul_add(b.high_bf16(), self);
@@ -120,8 +120,8 @@ pub trait Vector: Copy {
     fn pair_i16(low: Self, high: Self, scales: [Self; 2]) -> Self;
 
     /// `self + a.low * b.low + a.high * b.high` for lanes of `a` and `b` that hold pairs of 16-bit
-    /// integers, and lanes of `self` that hold a 32-bit integer (`vpdpwssd`). A sum that does not fit
-    /// wraps.
+    /// integers, and lanes of `self` that hold a 32-bit integer (`vpdpwssd`). A sum that does not
+    /// fit wraps.
     fn dot2_i16(self, a: Self, b: Self) -> Self;
 
     /// Lanes that hold 32-bit integers, as floating point numbers.

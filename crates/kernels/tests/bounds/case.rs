@@ -5,12 +5,12 @@ use std::fmt;
 use resnet_kernels::conv::{ConvShape, Direction, Mode};
 
 use crate::{
-    hardship::Hardship,
+    perturbation::Perturbation,
     random::Rng,
     tensor::{Part, Tensor},
 };
 
-/// What a tensor is before anything makes it hard.
+/// The distribution of a tensor before perturbations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Base {
     Normal,
@@ -22,8 +22,8 @@ pub(crate) enum Base {
     Constant,
     /// The same with a hundredth of noise, and a slope.
     Smooth,
-    /// One value times waves along rows and columns, with a hundredth of noise: all that a tile has may
-    /// fall on one element of its transform, or cancel.
+    /// One value times waves along rows and columns, with a hundredth of noise. All of a tile may
+    /// fall on one coefficient of its transform, or cancel.
     Waves,
 }
 
@@ -41,7 +41,7 @@ impl Base {
         rng.weighted(&[&usual[..], &hard].concat())
     }
 
-    /// A tensor of it.
+    /// A tensor of this distribution.
     pub(crate) fn tensor(self, dims: [usize; 4], rng: &mut Rng) -> Tensor {
         let [images, rows, columns, channels] = dims;
         let mut tensor = Tensor { dims, values: rng.normals(dims.iter().product()) };
@@ -86,12 +86,12 @@ impl Base {
     }
 }
 
-/// A batch norm that `x` is read through.
+/// A batch norm that is fused into the load of `x`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Norm {
     /// Whether channels have about the same size after it.
     pub(crate) evens: bool,
-    /// How many standard deviations it shifts by, or so.
+    /// The shift, in standard deviations.
     pub(crate) shift: f64,
     pub(crate) seed: u64,
 }
@@ -105,14 +105,14 @@ pub(crate) struct Case {
     /// The largest batch that the convolution is prepared for.
     pub(crate) most: usize,
     pub(crate) mode: Mode,
-    /// Whether weights have factors (in inference only).
+    /// Whether output channels have scales (in inference only).
     pub(crate) has_factors: bool,
     /// Whether the gradient of the input is added to one.
     pub(crate) accumulate: bool,
     pub(crate) norm: Option<Norm>,
     /// Of `x`, `w` and `dy`.
     pub(crate) bases: [Base; 3],
-    pub(crate) hardships: Vec<Hardship>,
+    pub(crate) perturbations: Vec<Perturbation>,
 }
 
 impl Case {
@@ -136,7 +136,7 @@ impl Case {
             shift: rng.one_of(&[0.3, 1.0, 5.0]),
             seed: rng.bits(),
         });
-        let hardships = rng.weighted(&[(5, 0), (30, 1), (30, 2), (20, 3), (15, 4)]);
+        let perturbations = rng.weighted(&[(5, 0), (30, 1), (30, 2), (20, 3), (15, 4)]);
         Case {
             seed,
             direction,
@@ -148,7 +148,7 @@ impl Case {
             accumulate: direction == Direction::BackwardData && rng.chance(0.5),
             norm,
             bases: Part::ALL.map(|part| Base::draw(part, rng)),
-            hardships: (0..hardships).map(|_| Hardship::draw(direction, rng)).collect(),
+            perturbations: (0..perturbations).map(|_| Perturbation::draw(direction, rng)).collect(),
         }
     }
 
@@ -161,9 +161,9 @@ impl Case {
         }
     }
 
-    /// What a report counts it by.
+    /// The tags by which a report counts it.
     pub(crate) fn tags(&self) -> Vec<String> {
-        let mut tags: Vec<String> = self.hardships.iter().map(|h| h.kind.to_string()).collect();
+        let mut tags: Vec<String> = self.perturbations.iter().map(|h| h.kind.to_string()).collect();
         for part in Part::ALL {
             let base = self.bases[part as usize];
             if self.reads(part) && base != Base::Normal {
@@ -195,8 +195,8 @@ impl Case {
             change(&mut case);
             cases.push(case);
         };
-        for i in 0..self.hardships.len() {
-            with(&|case| _ = case.hardships.remove(i));
+        for i in 0..self.perturbations.len() {
+            with(&|case| _ = case.perturbations.remove(i));
         }
         if self.norm.is_some() {
             with(&|case| case.norm = None);
@@ -229,9 +229,9 @@ impl Case {
         for channels in halves(s.out_channels / unit, 1) {
             with(&|case| case.shape.out_channels = channels * unit);
         }
-        for (i, hardship) in self.hardships.iter().enumerate() {
-            if let Some(weaker) = hardship.weaker() {
-                with(&|case| case.hardships[i] = weaker);
+        for (i, perturbation) in self.perturbations.iter().enumerate() {
+            if let Some(weaker) = perturbation.weaker() {
+                with(&|case| case.perturbations[i] = weaker);
             }
         }
         // As many images more than needed, or none.
@@ -245,19 +245,20 @@ impl Case {
     }
 }
 
-/// Half as much and one less, of at least so much.
+/// Half of `n`, and one less than `n`, where they are at least `least`.
 fn halves(n: usize, least: usize) -> impl Iterator<Item = usize> {
     let smaller = [(n / 2).max(least), n.saturating_sub(1).max(least)];
     let count = if smaller[0] == smaller[1] { 1 } else { 2 };
     smaller.into_iter().take(count).filter(move |&m| m < n)
 }
 
-/// Whether bfloat16 has it by Winograd's algorithm, given images enough.
+/// Whether Winograd's algorithm serves it in bfloat16, with enough images.
 pub(crate) fn is_winograd(s: &ConvShape) -> bool {
     [s.in_channels, s.out_channels].iter().all(|c| c % 32 == 0)
 }
 
-/// Of a stride of 2 the least batch that Winograd's algorithm serves: 32 tiles of 4x4 outputs.
+/// The smallest batch that Winograd's algorithm serves: with a stride of 2, 32 tiles of 4x4
+/// outputs.
 fn least_batch(s: &ConvShape) -> usize {
     let tiles = s.out_height().div_ceil(4) * s.out_width().div_ceil(4);
     if s.stride == 2 { 32usize.div_ceil(tiles) } else { 1 }
@@ -318,8 +319,8 @@ impl fmt::Display for Case {
         if self.accumulate {
             write!(f, ", accumulated")?;
         }
-        for hardship in &self.hardships {
-            write!(f, "; {hardship}")?;
+        for perturbation in &self.perturbations {
+            write!(f, "; {perturbation}")?;
         }
         Ok(())
     }

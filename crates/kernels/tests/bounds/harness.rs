@@ -1,4 +1,4 @@
-//! The judge judges, and cases shrink.
+//! Tests of the judge and of shrinking.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use resnet_kernels::{
 
 use crate::{
     case::{Base, Case},
-    hardship::Hardship,
     judge::LIMITS,
     kind::Kind,
+    perturbation::Perturbation,
     problem::Problem,
     random::Rng,
     shrink::{judge, shrink},
@@ -28,7 +28,7 @@ const SHAPE: ConvShape = ConvShape {
     padding: 1,
 };
 
-/// A case without hardships.
+/// A case without perturbations.
 fn plain(direction: Direction) -> Case {
     Case {
         seed: 3,
@@ -41,7 +41,7 @@ fn plain(direction: Direction) -> Case {
         accumulate: false,
         norm: None,
         bases: [Base::Normal; 3],
-        hardships: Vec::new(),
+        perturbations: Vec::new(),
     }
 }
 
@@ -79,13 +79,13 @@ fn exact_results_are_within_all_bounds() {
     }
 }
 
-/// The method that takes every product, of weights in bfloat16, keeps every bound.
+/// The direct method, with weights in bfloat16, keeps every bound.
 #[test]
 fn the_direct_method_is_within_all_bounds() {
     let cpu = Cpu::new(1).unwrap().with_algorithms(Algorithms::Direct);
     for direction in Direction::ALL {
         for seed in 0..200 {
-            // It reads through no norm.
+            // It fuses no batch norm.
             let case = Case { norm: None, ..Case::draw(seed, direction) };
             let verdict = judge(&case, &|case, problem| problem.run(case, &cpu));
             let rough = LIMITS.rough_products / LIMITS.products;
@@ -108,14 +108,14 @@ fn a_channel_that_is_off_is_found() {
     }
 }
 
-/// A channel a millionth as large as others has a bound of its own, in whatever tensor.
+/// A channel a millionth as large as others has a bound of its own, in any tensor.
 #[test]
 fn a_weak_channel_that_is_off_is_found() {
     for direction in Direction::ALL {
         let mut gains = (0..)
-            .map(|seed| Hardship::draw(direction, &mut Rng::new(seed, 0)))
+            .map(|seed| Perturbation::draw(direction, &mut Rng::new(seed, 0)))
             .filter(|h| h.kind.sizes_results(direction) && h.strength > 30.0);
-        let case = Case { hardships: vec![gains.next().unwrap()], ..plain(direction) };
+        let case = Case { perturbations: vec![gains.next().unwrap()], ..plain(direction) };
         for channel in 0..32 {
             let factor = 1.0 + above_bound(direction);
             let verdict = judge(&case, &|case, problem| off(case, problem, channel, factor));
@@ -127,11 +127,11 @@ fn a_weak_channel_that_is_off_is_found() {
 #[test]
 fn cases_shrink_to_what_fails() {
     for direction in Direction::ALL {
-        // A case of much else, in which images of differing sizes make a channel fail.
-        let is_blamed = |h: &Hardship| matches!(h.kind, Kind::GainsByImage(_));
-        let has_it = |case: &Case| case.hardships.iter().any(is_blamed);
+        // A case with many perturbations, in which images of different sizes make a channel fail.
+        let is_blamed = |h: &Perturbation| matches!(h.kind, Kind::GainsByImage(_));
+        let has_it = |case: &Case| case.perturbations.iter().any(is_blamed);
         let mut drawn = (0..).map(|seed| Case::draw(seed, direction));
-        let case = drawn.find(|case| has_it(case) && case.hardships.len() == 4).unwrap();
+        let case = drawn.find(|case| has_it(case) && case.perturbations.len() == 4).unwrap();
         let kernel = |case: &Case, problem: &Problem| {
             let fails = has_it(case) && case.batch > 1 && case.shape.width > 2;
             off(case, problem, 1, if fails { f32::NAN } else { 1.0 })
@@ -144,14 +144,14 @@ fn cases_shrink_to_what_fails() {
         assert_eq!((small.batch, s.height, s.width), (2, 1, 3), "{small}");
         assert!(s.in_channels <= 32 && s.out_channels <= 32, "{small}");
         assert!(small.norm.is_none() && !small.accumulate && !small.has_factors, "{small}");
-        assert_eq!(small.hardships.len(), 1, "{small}");
-        assert!(small.hardships.iter().all(|h| is_blamed(h) && h.strength < 5.0), "{small}");
+        assert_eq!(small.perturbations.len(), 1, "{small}");
+        assert!(small.perturbations.iter().all(|h| is_blamed(h) && h.strength < 5.0), "{small}");
         let is_normal = |part: &Part| small.bases[*part as usize] == Base::Normal;
         assert!(Part::ALL.iter().all(|p| is_normal(p) || !small.reads(*p)), "{small}");
     }
 }
 
-/// The same seed makes the same case; many make all there are.
+/// The same seed gives the same case. Many seeds give all kinds.
 #[test]
 fn cases_follow_from_their_seeds() {
     for direction in Direction::ALL {

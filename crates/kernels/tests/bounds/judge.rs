@@ -1,36 +1,37 @@
-//! How far a result may be from the exact one.
+//! The error bounds of results.
 
 use resnet_kernels::conv::{ConvShape, Direction};
 
 use crate::tensor::Tensor;
 
-/// The bound, with `||.||` the Euclidean norm over all values of a channel of the result (over the nine
-/// taps of a pair of channels for the gradient of the weights):
+/// The bound, with `||.||` the Euclidean norm over all values of a channel of the result (over the
+/// nine taps of a pair of channels for the gradient of the weights):
 ///
 /// `||got - want|| <= products * max(N, ||want||) + rounding * (||want|| + ||added to||) + floor`
 ///
-/// `N` is what products of such sizes add up to if their signs are random:
-/// - forward, of output channel `o`: `N^2 = sum over c of X_c * W_oc`, with the sums of squares `X_c` of
-///   an input channel as it is read (after the norm) and `W_oc` of a kernel;
+/// `N` is the norm of sums of products of these sizes, if their signs are random:
+/// - forward, of output channel `o`: `N^2 = sum over c of X_c * W_oc`, with the sums of squares
+///   `X_c` of an input channel (after a fused batch norm) and `W_oc` of a kernel;
 /// - gradient of the input, of input channel `c`: `N^2 = sum over o of DY_o * W_oc`;
-/// - gradient of the weights, of a pair: `N^2 = 9 * sum over s of X_cs * DY_os / P_s`. A band `s` is
-///   [`BAND`] rows of outputs of one image, `X_cs` of the input rows that its windows touch, `P_s` their
-///   number of pixels.
+/// - gradient of the weights, of a pair: `N^2 = 9 * sum over s of X_cs * DY_os / P_s`. A band `s`
+///   is [`BAND`] rows of outputs of one image, `X_cs` of the input rows that its windows touch,
+///   `P_s` their number of pixels.
 ///
-/// The floor is what numbers that are too small to hold leave: every operand and every product may be off
-/// by `flushed`, all of them to the same side, and every result by `least`.
+/// The floor covers underflow: every operand and every product may be off by `flushed`, all of them
+/// to the same side, and every result by `least`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Of an output, or of the gradient of an input, in training.
     pub(crate) products: f64,
-    /// The same in inference, where weights are transformed before any image is known, and of direct
-    /// products, whose weights are rounded to bfloat16: all alike, where they are.
+    /// The same in inference, where weights are transformed before any image is known, and of the
+    /// direct method, whose weights are rounded to bfloat16, which may be by the same error for
+    /// all.
     pub(crate) rough_products: f64,
     /// Of the gradient of a weight.
     pub(crate) weight_products: f64,
     /// To bfloat16.
     pub(crate) rounding: f64,
-    /// The least normal f32: less may be taken for zero.
+    /// The smallest normal f32: smaller numbers may be flushed to zero.
     pub(crate) flushed: f64,
     pub(crate) least: f64,
 }
@@ -44,15 +45,15 @@ pub(crate) const LIMITS: Limits = Limits {
     least: 1e-37,
 };
 
-/// Rows of outputs that the gradient of the weights may have one scale for.
+/// Rows of outputs that may share a scale in the gradient of the weights.
 const BAND: usize = 4;
 
-/// The exact result of a case, and how far it may be missed.
+/// The exact result of a case, and its error bounds.
 pub(crate) struct Expected {
     direction: Direction,
     /// Channels of the result: `[pixel][channel]`, or `[out][tap][in]`.
     channels: usize,
-    /// What is added to included.
+    /// The result, with what it is added to.
     pub(crate) want: Vec<f64>,
     /// For each group of values, see [`Expected::group`].
     norms: Vec<f64>,
@@ -72,7 +73,7 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Of the error and its bound; infinite if a result is no finite number.
+    /// The ratio of the error and its bound; infinite if a result is not finite.
     pub(crate) fn ratio(&self) -> f64 {
         if self.error.is_finite() { self.error / self.bound } else { f64::INFINITY }
     }
@@ -103,7 +104,7 @@ impl std::fmt::Display for Verdict {
 }
 
 impl Expected {
-    /// Of exact sums, and of what they are added to.
+    /// From exact sums, and from what they are added to.
     pub(crate) fn new(
         (direction, is_rough): (Direction, bool),
         s: &ConvShape,
@@ -178,7 +179,7 @@ impl Expected {
         sums.into_iter().map(f64::sqrt).collect()
     }
 
-    /// The group that misses its bound by most.
+    /// The group with the largest ratio of error and bound.
     pub(crate) fn judge(&self, got: &[f32]) -> Verdict {
         assert_eq!(got.len(), self.want.len());
         let apart: Vec<f64> =
@@ -197,8 +198,8 @@ impl Expected {
     }
 }
 
-/// `N` and the floor of every channel of the result: sums over the channels of an activation, each with
-/// the kernel that `kernel(channel of the result, channel of the activation)` has.
+/// `N` and the floor of every channel of the result: sums over the channels of an activation, each
+/// with the kernel that `kernel(channel of the result, channel of the activation)` has.
 fn natural(
     activation: &Tensor,
     w: &Tensor,
@@ -210,18 +211,18 @@ fn natural(
     for (i, v) in w.values.iter().enumerate() {
         kernels[i / (taps * ins) * ins + i % ins] += v * v;
     }
-    let energies = activation.energies(3);
-    let results = outs * ins / energies.len();
+    let squares = activation.sums_of_squares(3);
+    let results = outs * ins / squares.len();
     let square = LIMITS.flushed * LIMITS.flushed;
-    let flushed = (activation.values.len() / energies.len()) as f64 * square;
-    let depth = (taps * energies.len()) as f64;
+    let flushed = (activation.values.len() / squares.len()) as f64 * square;
+    let depth = (taps * squares.len()) as f64;
     let sums = |result: usize| {
         let (mut norm, mut floor) = (0.0, 0.0);
-        for (channel, energy) in energies.iter().enumerate() {
+        for (channel, sum) in squares.iter().enumerate() {
             let (out, input) = kernel(result, channel);
             let kernel = kernels[out * ins + input];
-            norm += energy * kernel;
-            floor += depth * (flushed * kernel + energy * taps as f64 * square);
+            norm += sum * kernel;
+            floor += depth * (flushed * kernel + sum * taps as f64 * square);
         }
         (f64::sqrt(norm), f64::sqrt(floor))
     };
@@ -233,7 +234,7 @@ fn natural_of_pairs(s: &ConvShape, x: &Tensor, dy: &Tensor) -> (Vec<f64>, Vec<f6
     let taps = (s.kernel * s.kernel) as f64;
     let square = LIMITS.flushed * LIMITS.flushed;
     // Sums of squares of some rows of an image.
-    let energies = |t: &Tensor, image: usize, rows: std::ops::Range<usize>| {
+    let squares = |t: &Tensor, image: usize, rows: std::ops::Range<usize>| {
         let [_, height, width, channels] = t.dims;
         let row = width * channels;
         let of = (image * height + rows.start) * row..(image * height + rows.end) * row;
@@ -250,8 +251,8 @@ fn natural_of_pairs(s: &ConvShape, x: &Tensor, dy: &Tensor) -> (Vec<f64>, Vec<f6
             let rows = first..(first + BAND).min(s.out_height());
             let start = (rows.start * s.stride).saturating_sub(s.padding).min(s.height);
             let end = ((rows.end - 1) * s.stride + s.kernel).saturating_sub(s.padding);
-            let (dy, pixels) = energies(dy, image, rows);
-            let (x, touched) = energies(x, image, start..end.min(s.height));
+            let (dy, pixels) = squares(dy, image, rows);
+            let (x, touched) = squares(x, image, start..end.min(s.height));
             for (sums, dy) in sums.chunks_exact_mut(s.in_channels).zip(&dy) {
                 for ((norm, floor), x) in sums.iter_mut().zip(&x) {
                     *norm += taps * x * dy / touched;

@@ -1,4 +1,4 @@
-//! Kinds of hardships.
+//! Kinds of perturbations.
 
 use std::fmt;
 
@@ -23,37 +23,37 @@ impl fmt::Display for Axis {
 /// The last dimension.
 pub(crate) const CHANNELS: usize = 3;
 
-/// What `x` and `dy` have in common.
+/// Regions that `x` and `dy` share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Places {
+pub(crate) enum SharedAxis {
     Images,
     /// Four rows of outputs, and the rows that are between the same edges in `x`.
     Bands,
 }
 
-impl fmt::Display for Places {
+impl fmt::Display for SharedAxis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Places::Images { "images" } else { "bands" })
+        f.write_str(if *self == SharedAxis::Images { "images" } else { "bands" })
     }
 }
 
-/// What a factor falls on.
+/// What is multiplied by a factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Every one of an axis has a log-normal factor, whose logarithm deviates by that of the strength,
-    /// within 1e-6..1e6.
+    /// Each index of an axis has a log-normal factor within 1e-6..1e6. The standard deviation of
+    /// its logarithm is the logarithm of the strength.
     Gains(Axis),
     /// The same for every channel of every image.
     GainsByImage(Part),
-    /// Channels have gains, weights that read them the reverse.
-    Balanced(Part),
+    /// Channels have gains, and the weights that read them the reciprocals.
+    Compensated(Part),
     /// Some of an axis.
-    Some(Axis),
+    Subset(Axis),
     /// One of an axis.
-    One(Axis),
+    Single(Axis),
     /// All but one of an axis.
-    Others(Axis),
-    /// Those of an axis that have a pattern: a residue, one, or a run.
+    AllButOne(Axis),
+    /// Indices of an axis with a pattern: a residue, one, or a run.
     Pattern(Axis),
     /// A random half, or nine tenths, of the kernels.
     Kernels,
@@ -63,16 +63,15 @@ pub(crate) enum Kind {
     Values(Part),
     /// Some pixels, in all channels or in a few.
     Pixels(Part),
-    /// A channel is large: everywhere, or in one place. Half of what reads it has weights of zero, or
-    /// next to, to it.
-    HalfRead(Part),
-    /// A channel is zero but in one place: an image, some rows of one, or a pixel.
-    OnePlace(Part),
-    /// An image of `x` is large, or a row of tiles of all; its `dy` is as much smaller, squared, or
-    /// zero.
-    Apart(Places),
-    /// Images, or rows of tiles, have sizes, in `dy` the reverse of `x`.
-    Opposite(Places),
+    /// One channel is large, everywhere or in one place; half of the kernels have zero or tiny
+    /// weights for it.
+    LargeHalfRead(Part),
+    /// One channel is non-zero only in one image, some of its rows, or one pixel.
+    Localised(Part),
+    /// An image of `x`, or a band of all images, is scaled by s; its `dy` by 1/s², or by 0.
+    Mismatched(SharedAxis),
+    /// Images or bands have gains in `x`, and their reciprocals in `dy`.
+    Reciprocal(SharedAxis),
     /// All of a tensor.
     All(Part),
 }
@@ -93,35 +92,35 @@ impl fmt::Display for Kind {
         match self {
             Kind::Gains(axis) => write!(f, "gains of {axis}"),
             Kind::GainsByImage(part) => write!(f, "gains of {} by image", part.name()),
-            Kind::Balanced(part) => write!(f, "gains of {} that w reverses", part.name()),
-            Kind::Some(axis) => write!(f, "some {axis}"),
-            Kind::One(axis) => write!(f, "one of the {axis}"),
-            Kind::Others(axis) => write!(f, "all but one of the {axis}"),
+            Kind::Compensated(part) => write!(f, "gains of {} that w compensates", part.name()),
+            Kind::Subset(axis) => write!(f, "some {axis}"),
+            Kind::Single(axis) => write!(f, "one of the {axis}"),
+            Kind::AllButOne(axis) => write!(f, "all but one of the {axis}"),
             Kind::Pattern(axis) => write!(f, "a pattern of the {axis}"),
             Kind::Kernels => write!(f, "random kernels"),
             Kind::PatternOfKernels => write!(f, "a pattern of kernels"),
             Kind::Values(part) => write!(f, "values of {}", part.name()),
             Kind::Pixels(part) => write!(f, "pixels of {}", part.name()),
-            Kind::HalfRead(part) => write!(f, "half-read channel of {}", part.name()),
-            Kind::OnePlace(part) => write!(f, "channel of {} in one place", part.name()),
-            Kind::Apart(places) => write!(f, "one of the {places}, x without dy"),
-            Kind::Opposite(places) => write!(f, "sizes of {places}, dy against x"),
+            Kind::LargeHalfRead(part) => write!(f, "half-read channel of {}", part.name()),
+            Kind::Localised(part) => write!(f, "channel of {} in one place", part.name()),
+            Kind::Mismatched(places) => write!(f, "outlier {places} in x, small dy"),
+            Kind::Reciprocal(places) => write!(f, "reciprocal gains of {places} in x and dy"),
             Kind::All(part) => write!(f, "all of {}", part.name()),
         }
     }
 }
 
-/// Which kinds a direction can tell.
-pub(crate) fn menu(direction: Direction) -> Vec<(u32, Kind)> {
+/// The kinds that change the error of a direction.
+pub(crate) fn weighted_kinds(direction: Direction) -> Vec<(u32, Kind)> {
     let (read, rest): (&[Part], &[(u32, Kind)]) = match direction {
-        Direction::Forward => (&[Part::X], &[(3, Kind::Balanced(Part::X))]),
-        Direction::BackwardData => (&[Part::Dy], &[(3, Kind::Balanced(Part::Dy))]),
+        Direction::Forward => (&[Part::X], &[(3, Kind::Compensated(Part::X))]),
+        Direction::BackwardData => (&[Part::Dy], &[(3, Kind::Compensated(Part::Dy))]),
         Direction::BackwardWeight => {
             const BOTH: [(u32, Kind); 4] = [
-                (5, Kind::Apart(Places::Images)),
-                (3, Kind::Apart(Places::Bands)),
-                (5, Kind::Opposite(Places::Images)),
-                (3, Kind::Opposite(Places::Bands)),
+                (5, Kind::Mismatched(SharedAxis::Images)),
+                (3, Kind::Mismatched(SharedAxis::Bands)),
+                (5, Kind::Reciprocal(SharedAxis::Images)),
+                (3, Kind::Reciprocal(SharedAxis::Bands)),
             ];
             (&[Part::X, Part::Dy], &BOTH)
         }
@@ -135,31 +134,31 @@ pub(crate) fn menu(direction: Direction) -> Vec<(u32, Kind)> {
             (1, Kind::Gains(rows)),
             (1, Kind::Gains(columns)),
             (2, Kind::GainsByImage(part)),
-            (2, Kind::Some(channels)),
-            (1, Kind::Some(images)),
-            (2, Kind::One(channels)),
-            (2, Kind::One(images)),
-            (1, Kind::Others(channels)),
-            (2, Kind::Others(images)),
+            (2, Kind::Subset(channels)),
+            (1, Kind::Subset(images)),
+            (2, Kind::Single(channels)),
+            (2, Kind::Single(images)),
+            (1, Kind::AllButOne(channels)),
+            (2, Kind::AllButOne(images)),
             (2, Kind::Pattern(channels)),
             (1, Kind::Pattern(images)),
             (1, Kind::Pattern(rows)),
             (1, Kind::Values(part)),
             (3, Kind::Pixels(part)),
-            (2, Kind::OnePlace(part)),
+            (2, Kind::Localised(part)),
             (2, Kind::All(part)),
         ]);
         if direction != Direction::BackwardWeight {
-            kinds.push((4, Kind::HalfRead(part)));
+            kinds.push((4, Kind::LargeHalfRead(part)));
         }
     }
     if direction != Direction::BackwardWeight {
         for axis in [Axis(Part::W, 0), Axis(Part::W, CHANNELS)] {
             kinds.extend([
                 (4, Kind::Gains(axis)),
-                (2, Kind::Some(axis)),
-                (1, Kind::One(axis)),
-                (1, Kind::Others(axis)),
+                (2, Kind::Subset(axis)),
+                (1, Kind::Single(axis)),
+                (1, Kind::AllButOne(axis)),
                 (2, Kind::Pattern(axis)),
             ]);
         }

@@ -1,17 +1,17 @@
-//! How far convolutions in bfloat16 may be from exact ones, of whatever distribution the tensors are:
-//! [`judge::Limits`] states the bound. Cases are drawn from a seed, computed on every instruction set and
-//! compared with f64; one that fails is shrunk.
+//! Error bounds of convolutions in bfloat16, for tensors of any distribution. [`judge::Limits`]
+//! states the bounds. Cases are drawn from a seed, computed on every instruction set and compared
+//! with f64. A case that fails is shrunk.
 //!
-//! `RESNET_CASES` says how many cases each direction has, `RESNET_CASES_SEED` the seed of the first, the
-//! next having the next: a seed and a count of 1 replay a case. `RESNET_CASES_KEEP_GOING=1` collects all
-//! failures. `-- --nocapture` shows the errors by hardship: of its cases, failures, failures that have it
-//! when shrunk, and a histogram of error / bound.
+//! `RESNET_CASES` is the number of cases of each direction, and `RESNET_CASES_SEED` the seed of the
+//! first; each case has the next seed. A seed and a count of 1 replay a case.
+//! `RESNET_CASES_KEEP_GOING=1` collects all failures. `-- --nocapture` shows a line per perturbation:
+//! its cases, failures, failures that still have it when shrunk, and a histogram of error / bound.
 
 mod case;
-mod hardship;
 mod harness;
 mod judge;
 mod kind;
+mod perturbation;
 mod problem;
 mod random;
 mod reference;
@@ -28,9 +28,9 @@ use problem::Problem;
 use report::Report;
 use shrink::{judge, shrink};
 
-/// Cases of each direction, unless told.
+/// Cases of each direction, by default.
 const CASES: u64 = 500;
-/// Failures that are shrunk where all are collected.
+/// The most failures that are shrunk where all are collected.
 const SHRUNK: usize = 200;
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -50,10 +50,10 @@ fn failure(case: &Case, shrunk: &Case, cpu: &Cpu) -> String {
     )
 }
 
-/// Says which case it was that a kernel has panicked over.
-struct Told<'a>(&'a Case);
+/// Prints the case of a kernel that panics.
+struct NamedOnPanic<'a>(&'a Case);
 
-impl Drop for Told<'_> {
+impl Drop for NamedOnPanic<'_> {
     fn drop(&mut self) {
         if panicking() {
             eprintln!("RESNET_CASES_SEED={} RESNET_CASES=1: {}", self.0.seed, self.0);
@@ -72,7 +72,7 @@ fn check(direction: Direction) {
     let mut failures = 0;
     for seed in first..first + cases {
         let case = Case::draw(seed, direction);
-        let _told = Told(&case);
+        let _named = NamedOnPanic(&case);
         let problem = Problem::new(&case);
         let verdicts: Vec<_> =
             cpus.iter().map(|cpu| problem.expected.judge(&problem.run(&case, cpu))).collect();

@@ -1,4 +1,4 @@
-//! The tensors of a case, as a convolution takes them, and what must come out.
+//! The tensors of a case, as a convolution takes them, and the expected result.
 
 use resnet_kernels::{
     Algorithms, Cpu, Dtype, Storage,
@@ -13,11 +13,12 @@ use crate::{
     tensor::{Part, Tensor, narrow, to_bf16},
 };
 
-/// No value is larger, nor one that is read through a norm.
+/// The largest value, also after a fused batch norm.
 const LARGEST: f64 = 1e36;
-/// No sum of absolute products is larger.
+/// The largest sum of absolute products.
 const LARGEST_SUM: f64 = 1e37;
-/// The largest weight: products of elements are times what integers of both sides are worth in two steps.
+/// The largest weight: products of coefficients are multiplied by the dequantisation scales of both
+/// sides one after the other.
 const LARGEST_WEIGHT: f64 = 1e30;
 
 /// Values that a case's random numbers are drawn for, after those of its tensors.
@@ -29,7 +30,7 @@ pub(crate) struct Problem {
     x: Storage,
     w: Vec<f32>,
     dy: Storage,
-    /// For each channel of `y`.
+    /// The scale of each channel of `y`.
     factors: Option<Vec<f32>>,
     /// For each channel of `x`.
     norm: Option<[Vec<f32>; 2]>,
@@ -55,8 +56,8 @@ impl Problem {
                 false => Tensor { dims, values: Vec::new() },
             }
         });
-        for hardship in &case.hardships {
-            hardship.apply(&mut tensors);
+        for perturbation in &case.perturbations {
+            perturbation.apply(&mut tensors);
         }
         let [mut x, mut w, mut dy] = tensors;
         for (tensor, largest) in [(&mut x, LARGEST), (&mut w, LARGEST_WEIGHT), (&mut dy, LARGEST)] {
@@ -64,8 +65,8 @@ impl Problem {
         }
         x.round_to_bf16();
         let mut read = x.clone();
-        let norm = case.norm.map(|norm| through(norm, &mut read));
-        // Sums must fit, whatever cancels.
+        let norm = case.norm.map(|norm| apply_norm(norm, &mut read));
+        // Sums of absolute values must fit.
         let depth = match direction {
             Direction::Forward => 9 * s.in_channels,
             Direction::BackwardData => 9 * s.out_channels,
@@ -96,7 +97,7 @@ impl Problem {
         let sums = reference::compute(direction, s, [&read, &w, &dy]);
         let added_to = case.accumulate.then(|| {
             let rng = &mut Rng::new(case.seed, ADDED_TO);
-            beside(&sums, s.in_channels, rng)
+            of_similar_size(&sums, s.in_channels, rng)
         });
         let is_rough = case.mode == Mode::Inference || !is_winograd(s);
         let expected =
@@ -112,7 +113,7 @@ impl Problem {
         }
     }
 
-    /// What a convolution makes of it.
+    /// The result of a convolution.
     pub(crate) fn run(&self, case: &Case, cpu: &Cpu) -> Vec<f32> {
         let (s, batch, direction) = (case.shape, case.batch, case.direction);
         let source = Source::Activation;
@@ -164,14 +165,14 @@ impl Problem {
     }
 }
 
-/// Reads through a norm: its scale and its shift for each channel. Both are bfloat16, so that f32 holds
-/// what cancels exactly.
-fn through(norm: Norm, x: &mut Tensor) -> [Vec<f64>; 2] {
+/// Applies a batch norm and a ReLU to `x`. Returns its scale and shift for each channel, which are
+/// bfloat16, so that f32 is exact where they cancel.
+fn apply_norm(norm: Norm, x: &mut Tensor) -> [Vec<f64>; 2] {
     let rng = &mut Rng::new(norm.seed, NORM);
-    let energies = x.energies(3);
-    let each = (x.values.len() / energies.len()) as f64;
-    let of_channel = |energy: f64| {
-        let deviation = (energy / each).sqrt();
+    let squares = x.sums_of_squares(3);
+    let each = (x.values.len() / squares.len()) as f64;
+    let of_channel = |sum: f64| {
+        let deviation = (sum / each).sqrt();
         let deviation = if deviation > 0.0 { deviation } else { 1.0 };
         let sign = if rng.chance(0.3) { -1.0 } else { 1.0 };
         let size = sign * 10f64.powf(rng.normal() / 2.0);
@@ -180,7 +181,7 @@ fn through(norm: Norm, x: &mut Tensor) -> [Vec<f64>; 2] {
         (scale, shift)
     };
     let (mut scales, mut shifts): (Vec<f64>, Vec<f64>) =
-        energies.into_iter().map(of_channel).unzip();
+        squares.into_iter().map(of_channel).unzip();
     let most = x.largest() * scales.iter().fold(0.0, |most, s| s.abs().max(most))
         + shifts.iter().fold(0.0, |most, s| s.abs().max(most));
     let less = if most > LARGEST { (LARGEST / most).log2().floor().exp2() } else { 1.0 };
@@ -195,7 +196,7 @@ fn through(norm: Norm, x: &mut Tensor) -> [Vec<f64>; 2] {
 }
 
 /// Random numbers of about the size of each channel of these.
-fn beside(sums: &[f64], channels: usize, rng: &mut Rng) -> Vec<f64> {
+fn of_similar_size(sums: &[f64], channels: usize, rng: &mut Rng) -> Vec<f64> {
     let mut sizes = vec![0.0; channels];
     for (i, v) in sums.iter().enumerate() {
         sizes[i % channels] += v * v;

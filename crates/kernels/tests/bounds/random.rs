@@ -1,4 +1,4 @@
-//! Choices that follow from a seed.
+//! Random choices that follow from a seed.
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ impl Rng {
         of[self.below(of.len())]
     }
 
-    /// One of these, each as often as its weight says.
+    /// One of these, with probabilities proportional to their weights.
     pub(crate) fn weighted<T: Copy>(&mut self, of: &[(u32, T)]) -> T {
         let all: u32 = of.iter().map(|(weight, _)| weight).sum();
         let mut left = self.below(all as usize) as u32;
@@ -61,7 +61,7 @@ impl Rng {
         (sum as f64 / 65536.0 - 2.0) * 3f64.sqrt()
     }
 
-    /// So many normal numbers.
+    /// `len` normal numbers.
     pub(crate) fn normals(&mut self, len: usize) -> Vec<f64> {
         std::iter::repeat_with(|| self.normal()).take(len).collect()
     }

@@ -1,4 +1,4 @@
-//! Convolutions in f64, as products of matrices: fast enough for many.
+//! Convolutions in f64, as matrix products: fast enough for many cases.
 
 use resnet_kernels::conv::{ConvShape, Direction};
 
@@ -7,7 +7,8 @@ use crate::tensor::Tensor;
 /// Rows and columns of a block of a product.
 const BLOCK: usize = 4;
 
-/// A matrix cut into panels of [`BLOCK`] rows, `[panel][depth][row]`, the last filled up with zeros.
+/// A matrix cut into panels of [`BLOCK`] rows, `[panel][depth][row]`, the last filled up with
+/// zeros.
 struct Panels {
     rows: usize,
     depth: usize,
@@ -66,8 +67,8 @@ impl Panels {
     }
 }
 
-/// The windows of every output pixel, `[pixel][kernel row][kernel column][channel]`, zero where they
-/// reach over the border.
+/// The windows of every output pixel, `[pixel][kernel row][kernel column][channel]`, zero where
+/// they reach over the border.
 fn windows(s: &ConvShape, x: &Tensor) -> Vec<f64> {
     let [images, height, width, channels] = x.dims;
     let taps = s.kernel * s.kernel;
@@ -88,7 +89,7 @@ fn windows(s: &ConvShape, x: &Tensor) -> Vec<f64> {
 
 /// For every input pixel the outputs whose windows hold it, `[pixel][kernel row][kernel column]
 /// [channel]`, zero where there is none.
-fn turned(s: &ConvShape, dy: &Tensor) -> Vec<f64> {
+fn output_windows(s: &ConvShape, dy: &Tensor) -> Vec<f64> {
     let [images, height, width, channels] = dy.dims;
     let (taps, pixels) = (s.kernel * s.kernel, s.height * s.width);
     let mut out = vec![0.0; images * pixels * taps * channels];
@@ -126,7 +127,7 @@ pub(crate) fn compute(direction: Direction, s: &ConvShape, [x, w, dy]: [&Tensor;
                 let (out, tap, channel) = (i / inputs, i / s.in_channels % taps, i % s.in_channels);
                 turned_w[(channel * taps + tap) * s.out_channels + out] = *v;
             }
-            let dy = Panels::of_rows(&turned(s, dy), outputs);
+            let dy = Panels::of_rows(&output_windows(s, dy), outputs);
             dy.product(&Panels::of_rows(&turned_w, outputs))
         }
         Direction::BackwardWeight => {

@@ -1,4 +1,4 @@
-//! What a run has found.
+//! The report of a run.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,10 +9,10 @@ use crate::case::Case;
 /// Ratios of error and bound below which a histogram counts.
 const BINS: [f64; 8] = [0.125, 0.25, 0.5, 1.0, 2.0, 10.0, 1e3, f64::INFINITY];
 
-/// Cases and hardships that are told for being the worst.
+/// The number of worst cases and perturbations that are reported.
 const WORST: usize = 3;
 
-/// Cases that have a hardship.
+/// Cases that have a perturbation.
 #[derive(Clone, Debug, Default)]
 struct Tag {
     cases: usize,
@@ -69,7 +69,7 @@ impl Report {
         }
     }
 
-    /// A failure, and what is left of it.
+    /// A failure, and the case that it was shrunk to.
     pub(crate) fn fail(&mut self, shrunk: &Case, message: String) {
         for name in shrunk.tags() {
             self.tags.entry(name).or_default().left += 1;
@@ -97,10 +97,14 @@ impl fmt::Display for Report {
         }
         let mut tags: Vec<_> = self.tags.iter().collect();
         tags.sort_by(|(_, a), (_, b)| b.left.cmp(&a.left).then(b.worst.total_cmp(&a.worst)));
-        let is_hardship = |(name, _): &&(&String, &Tag)| !name.starts_with('(');
-        let names: Vec<_> =
-            tags.iter().filter(is_hardship).take(WORST).map(|(name, _)| name.as_str()).collect();
-        writeln!(f, "{:?}, the worst hardships: {}", self.direction, names.join("; "))?;
+        let is_perturbation = |(name, _): &&(&String, &Tag)| !name.starts_with('(');
+        let names: Vec<_> = tags
+            .iter()
+            .filter(is_perturbation)
+            .take(WORST)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        writeln!(f, "{:?}, the worst perturbations: {}", self.direction, names.join("; "))?;
         for (ratio, case) in &self.worst {
             writeln!(f, "{ratio:.3} of the bound: {case}")?;
         }

@@ -75,7 +75,7 @@ impl Tensor {
     }
 
     /// Sums of squares over all dimensions but the one.
-    pub(crate) fn energies(&self, along: usize) -> Vec<f64> {
+    pub(crate) fn sums_of_squares(&self, along: usize) -> Vec<f64> {
         let after: usize = self.dims[along + 1..].iter().product();
         let mut sums = vec![0.0; self.dims[along]];
         for (i, v) in self.values.iter().enumerate() {

@@ -38,7 +38,7 @@ fn large_and_broken_logits() {
     assert!(broken.mean.is_nan() && broken.correct == 0);
 }
 
-/// Parts of a batch add up to the batch.
+/// Micro-batches add up to the batch.
 #[test]
 fn parts_add_up() {
     let logits: Vec<f32> = random(12, 2).iter().map(|&v| v as f32).collect();

@@ -1,4 +1,5 @@
-//! Every operation against plain loops in f64, on every instruction set, through the public interface.
+//! Every operation against plain loops in f64, on every instruction set, through the public
+//! interface.
 
 mod batch_norm;
 mod conv;

@@ -47,7 +47,8 @@ impl Graph {
         self.nodes.len() - 1
     }
 
-    /// Appends a square convolution without bias (`torch.nn.Conv2d`), with `channels` output channels.
+    /// Appends a square convolution without bias (`torch.nn.Conv2d`), with `channels` output
+    /// channels.
     pub fn conv2d(
         &mut self,
         name: impl Into<String>,

@@ -104,8 +104,8 @@ impl Graph {
         Ok(shapes)
     }
 
-    /// Checks the rules that plans rely on, beyond [`Graph::shapes`]: a single convolution reads the
-    /// images, the only linear layer is the last node, and every value is read.
+    /// Checks the rules that plans rely on, beyond [`Graph::shapes`]: a single convolution reads
+    /// the images, the only linear layer is the last node, and every value is read.
     ///
     /// # Errors
     /// The first rule that is broken.

@@ -69,16 +69,19 @@ pub enum StrideAt {
     Conv1x1,
 }
 
-/// An architecture: a family, a depth, whether it has shortcuts, and options. Made by parsing its
-/// name.
+/// An architecture: a family, a depth, and whether it has shortcuts. Parse a name to get one.
 ///
 /// ```
-/// use resnet_network::models::{Arch, StrideAt};
-/// let arch: Arch = "resnet50+stride1x1+eps0.001".parse().unwrap();
-/// assert_eq!(arch.stride_at, StrideAt::Conv1x1);
-/// assert_eq!(arch.epsilon.value(), 0.001);
-/// assert_eq!(arch.to_string(), "resnet50+stride1x1+eps0.001");
+/// use resnet_network::Arch;
+/// let arch: Arch = "resnet50".parse()?;
+/// assert_eq!(arch.image_size(), 224);
+/// # Ok::<(), resnet_network::models::UnknownArch>(())
 /// ```
+///
+/// Names are `resnet18`, `34`, `50`, `101` and `152` (ImageNet), the same with `-cifar` (3x3 stem),
+/// `resnetD` with D = 6n + 2 (the paper's CIFAR nets), and `plain` in place of `resnet` (without
+/// shortcuts). [`Arch::all`] lists them. Options follow: `+maxpool` (of a 3x3 stem), `+nopool` (of a 7x7
+/// stem), `+stride1x1` (of bottlenecks) and `+eps0.001`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Arch {

@@ -20,8 +20,8 @@ impl Arch {
         self.graph_with(3, classes, self.width())
     }
 
-    /// The graph for images of `in_channels` channels, with `width` channels in the first stage. Each
-    /// later stage doubles the width, as in the paper.
+    /// The graph for images of `in_channels` channels, with `width` channels in the first stage.
+    /// Each later stage doubles the width, as in the paper.
     ///
     /// ```
     /// let arch: resnet_network::Arch = "resnet20".parse().unwrap();

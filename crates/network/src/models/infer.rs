@@ -120,8 +120,8 @@ fn shortcut(name: &str) -> Option<&str> {
 const SHORTCUTS: [&str; 2] = ["shortcut", "downsample"];
 const HEADS: [&str; 2] = ["linear", "fc"];
 
-/// Renames head (`fc` or `linear`) and shortcuts (`downsample` or `shortcut`) to the family's names,
-/// unless the state dict already has a tensor of that name.
+/// Renames head (`fc` or `linear`) and shortcuts (`downsample` or `shortcut`) to the family's
+/// names, unless the state dict already has a tensor of that name.
 pub fn canonical_names(tensors: &mut NamedTensors, family: Family) {
     let taken: BTreeSet<String> = tensors.iter().map(|(name, _)| name.clone()).collect();
     for (name, _) in tensors.iter_mut() {

@@ -1,7 +1,7 @@
 //! The ResNet family: architectures by name, and their graphs.
 //!
-//! Parse a name into an [`Arch`], and call [`Arch::graph`]. [`infer_arch`] finds the architecture of a
-//! state dict.
+//! Parse a name into an [`Arch`], and call [`Arch::graph`]. [`infer_arch`] finds the architecture
+//! of a state dict.
 //!
 //! | names | nets |
 //! |---|---|

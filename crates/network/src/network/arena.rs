@@ -95,13 +95,19 @@ impl Network {
     }
 
     /// A batch norm's running mean and running variance, each `[channels]`.
+    ///
+    /// # Panics
+    /// If the node is not a batch norm.
     pub fn running(&self, node: NodeId) -> (&[f32], &[f32]) {
         let stats = &self.stats[self.stats_index(node)];
         (&self.running[stats.mean.clone()], &self.running[stats.var.clone()])
     }
 
-    /// A batch norm's weight, bias, running mean and running variance, to be updated by a batch. Adds
-    /// 1 to its `num_batches_tracked`.
+    /// A batch norm's weight, bias, running mean and running variance, to be updated by a batch.
+    /// Adds 1 to its `num_batches_tracked`.
+    ///
+    /// # Panics
+    /// If the node is not a batch norm.
     pub fn norm_mut(&mut self, node: NodeId) -> [&mut [f32]; 4] {
         let [weight, bias] = self.weight_and_bias(node);
         let index = self.stats_index(node);

@@ -21,7 +21,8 @@ pub enum ParamKind {
 }
 
 impl ParamKind {
-    /// Whether it is the weight of a convolution or a linear layer: not a bias, nor of a batch norm.
+    /// Whether it is the weight of a convolution or a linear layer: not a bias, nor of a batch
+    /// norm.
     pub fn is_weight(self) -> bool {
         matches!(self, ParamKind::ConvWeight | ParamKind::LinearWeight)
     }

@@ -1,8 +1,8 @@
 //! A network: a graph with its parameters and running statistics.
 //!
 //! Make one with [`Network::new`], or fill it from a state dict with [`Network::load_state_dict`].
-//! All parameters are in one flat buffer, the arena ([`Network::values`]); [`Param`] names the range of
-//! each.
+//! All parameters are in one flat buffer, the arena ([`Network::values`]); [`Param`] names the
+//! range of each.
 
 mod arena;
 mod init;

@@ -48,8 +48,8 @@ impl Network {
     /// `num_batches_tracked` may be absent.
     ///
     /// # Errors
-    /// If names or shapes differ. The message lists the first few tensors that are missing, unexpected
-    /// or of the wrong shape. The network is unchanged.
+    /// If names or shapes differ. The message lists the first few tensors that are missing,
+    /// unexpected or of the wrong shape. The network is unchanged.
     pub fn load_state_dict(&mut self, state: &NamedTensors) -> Result<(), StateDictError> {
         check_state_dict(&self.graph, state)?;
         let tensors: HashMap<&str, &Tensor> = state.iter().map(|(n, t)| (n.as_str(), t)).collect();

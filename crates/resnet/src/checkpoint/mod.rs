@@ -2,9 +2,9 @@
 //!
 //! A checkpoint is a safetensors file with everything that the rest of a run depends on: the state
 //! dict, the momentum as `optimizer.momentum_buffer.<parameter>`, and the state of the run as JSON
-//! in the metadata, under the keys of [`key`](crate::model_file::key). [`train`](crate::train::train())
-//! writes checkpoints and resumes from them; [`Model::load`](crate::model_file::Model::load) reads one
-//! as a model.
+//! in the metadata, under the keys of [`key`](crate::model_file::key).
+//! [`train`](crate::train::train()) writes checkpoints and resumes from them;
+//! [`Model::load`](crate::model_file::Model::load) reads one as a model.
 
 mod error;
 mod state;

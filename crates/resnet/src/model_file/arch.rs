@@ -53,7 +53,8 @@ pub(crate) fn named_arch(path: &Path, metadata: &Metadata) -> Result<Option<Arch
     metadata.get(key::ARCH).map(parse).transpose()
 }
 
-/// The error for tensors that do not fit the architecture. If the file names it, the file is damaged.
+/// The error for tensors that do not fit the architecture. If the file names it, the file is
+/// damaged.
 fn mismatch(
     path: &Path,
     arch: Arch,
@@ -78,8 +79,8 @@ fn not_this(path: &Path, arch: Arch, tensors: &NamedTensors, message: String) ->
     }
 }
 
-/// The architecture's graph, with the channels, width and classes of the first and last weight. It is
-/// checked against the tensors before anything of its size is allocated.
+/// The architecture's graph, with the channels, width and classes of the first and last weight. It
+/// is checked against the tensors before anything of its size is allocated.
 pub(super) fn graph_of(
     path: &Path,
     arch: Arch,

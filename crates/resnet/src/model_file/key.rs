@@ -17,8 +17,8 @@ pub const NORMALISATION: &str = "normalisation";
 pub const RECIPE: &str = "recipe";
 /// Seed of the run.
 pub const SEED: &str = "seed";
-/// Instruction set of the kernels that it was trained with, as text. On another one, results are not
-/// bit-identical.
+/// Instruction set of the kernels that it was trained with, as text. On another one, results are
+/// not bit-identical.
 pub const ISA: &str = "isa";
 /// Progress of training: steps, epoch, batch, and the sums over the epoch so far.
 pub const PROGRESS: &str = "progress";

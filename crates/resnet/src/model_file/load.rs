@@ -25,10 +25,10 @@ impl Model {
     /// ```
     ///
     /// The architecture is the one that the file names, else `arch`, else it is inferred from the
-    /// names and shapes of the tensors. A file and `arch` that differ are an error. Classes, channels
-    /// and width are those of the tensors. The head may be called `fc` or `linear`, shortcuts
-    /// `downsample` or `shortcut`. A 1000-class ImageNet network without class names gets ImageNet's
-    /// names and preprocessing.
+    /// names and shapes of the tensors. A file and `arch` that differ are an error. Classes,
+    /// channels and width are those of the tensors. The head may be called `fc` or `linear`,
+    /// shortcuts `downsample` or `shortcut`. A 1000-class ImageNet network without class names gets
+    /// ImageNet's names and preprocessing.
     ///
     /// # Errors
     /// If the file does not exist, is damaged, has an unknown format, or is not a network of the

@@ -16,9 +16,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Architecture, class names and preprocessing are in the file's metadata, under the keys of [`key`].
-//! A training checkpoint is such a file too. Of its run's state, only the optimiser is interpreted
-//! here; the rest is passed on unchanged.
+//! Architecture, class names and preprocessing are in the file's metadata, under the keys of
+//! [`key`]. A training checkpoint is such a file too. Of its run's state, only the optimiser is
+//! interpreted here; the rest is passed on unchanged.
 
 mod arch;
 mod contents;

@@ -20,8 +20,8 @@ use crate::{
 
 /// A network with its architecture, class names and preprocessing.
 ///
-/// [`Model::load`] reads one from a file, [`Model::demo`] is the one that ships with the library, and
-/// [`Model::new`] makes one of a network.
+/// [`Model::load`] reads one from a file, [`Model::demo`] is the one that ships with the library,
+/// and [`Model::new`] makes one of a network.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// The network.
@@ -33,8 +33,8 @@ pub struct Model {
     /// Rows and columns of the input images, pixels: those of the training images, or the
     /// architecture's default if the file has none.
     pub image_size: usize,
-    /// Length of an image's shorter side before the centre crop, pixels. None: images are resized to
-    /// `image_size` without a crop.
+    /// Length of an image's shorter side before the centre crop, pixels. None: images are resized
+    /// to `image_size` without a crop.
     pub resize: Option<usize>,
     /// Normalisation of the input images, if known.
     pub normalisation: Option<Normalisation>,
@@ -115,16 +115,47 @@ impl Model {
         self.classes.clone().unwrap_or_else(|| number().collect())
     }
 
-    /// How a photo becomes the network's input ([`photo::prepare`](crate::data::photo::prepare())). None
-    /// if the network takes neither grey nor RGB images.
+    /// How a photo becomes the network's input. None if the network takes neither grey nor RGB
+    /// images.
+    ///
+    /// To predict the class of a photo, [prepare](crate::data::photo::prepare()) it, run a plan,
+    /// and take the [most probable](crate::predictions::Predictions::top) classes:
+    ///
+    /// ```
+    /// use resnet::{
+    ///     Cpu, Dtype,
+    ///     data::photo,
+    ///     engine::{EvalPlan, Input},
+    ///     model_file::Model,
+    ///     predictions::Predictions,
+    /// };
+    ///
+    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/photos/exif-1.jpg");
+    /// let model = Model::demo();
+    /// let preparation = model.preparation().expect("it takes RGB images");
+    /// // One result per file, decoded on one thread.
+    /// let pixels = photo::prepare(&[file.into()], preparation, 1).remove(0)?;
+    /// let normalisation = model.normalisation.as_ref().expect("its file has one");
+    ///
+    /// let (graph, side) = (model.network.graph(), model.image_size);
+    /// let mut plan = EvalPlan::new(graph, Dtype::Fp32, 1, side, side, &Cpu::new(2)?)?;
+    /// plan.load(&model.network);
+    /// let logits = plan.forward(Input::Bytes(&pixels, normalisation), 1).to_vec();
+    ///
+    /// let classes = model.class_names();
+    /// for (class, probability) in Predictions::new(logits, classes.len()).top(0, 5) {
+    ///     println!("{:6.2}%  {}", 100.0 * probability, classes[class]);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn preparation(&self) -> Option<Preparation> {
         let channels = self.network.graph().in_channels();
         let Model { image_size, resize, .. } = *self;
         matches!(channels, 1 | 3).then_some(Preparation { image_size, resize, channels })
     }
 
-    /// The usual normalisation for a model without one, and the data set that it is from (`ImageNet` or
-    /// `CIFAR-10`). None for grey images.
+    /// The usual normalisation for a model without one, and the data set that it is from
+    /// (`ImageNet` or `CIFAR-10`). None for grey images.
     pub fn usual_normalisation(&self) -> Option<(&'static str, Normalisation)> {
         let is_colour = self.network.graph().in_channels() == 3;
         is_colour.then(|| match self.arch.family {

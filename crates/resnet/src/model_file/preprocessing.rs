@@ -20,8 +20,8 @@ pub(super) struct Preprocessing {
 }
 
 impl Preprocessing {
-    /// The values of the metadata. A 1000-class ImageNet network without class names gets ImageNet's
-    /// names and preprocessing, and a note about that.
+    /// The values of the metadata. A 1000-class ImageNet network without class names gets
+    /// ImageNet's names and preprocessing, and a note about that.
     pub(super) fn new(
         path: &Path,
         metadata: &Metadata,

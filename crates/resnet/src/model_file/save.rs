@@ -24,8 +24,8 @@ pub enum SaveFormat {
     Safetensors,
     /// PyTorch: a state dict, as `torch.save(net.state_dict(), file)` writes it.
     StateDict,
-    /// PyTorch: a dict with the state dict as `model`, the optimiser's as `optimizer` if there is one,
-    /// and architecture, class names and preprocessing.
+    /// PyTorch: a dict with the state dict as `model`, the optimiser's as `optimizer` if there is
+    /// one, and architecture, class names and preprocessing.
     Checkpoint,
     /// ONNX.
     Onnx {
@@ -50,8 +50,8 @@ impl SaveFormat {
 }
 
 impl Model {
-    /// Saves the model atomically: the tensors under PyTorch's names, and architecture, class names and
-    /// preprocessing as far as the format has a place for them. Only a
+    /// Saves the model atomically: the tensors under PyTorch's names, and architecture, class names
+    /// and preprocessing as far as the format has a place for them. Only a
     /// [checkpoint](SaveFormat::Checkpoint) also has the optimiser's state. A path is replaced; see
     /// [`Destination`] for links and pipes.
     ///

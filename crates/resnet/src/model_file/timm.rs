@@ -107,7 +107,8 @@ fn to_metadata(config: &Config) -> Metadata {
 /// Writes a folder, and makes it if it does not exist.
 ///
 /// # Errors
-/// [`io::ErrorKind::Unsupported`] for networks that timm does not have, or if a file cannot be written.
+/// [`io::ErrorKind::Unsupported`] for networks that timm does not have, or if a file cannot be
+/// written.
 pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
     let graph = model.network.graph();
     let Arch { family, depth, residual, .. } = model.arch;

@@ -56,8 +56,8 @@ impl RunFolder {
         Ok(RunFolder { path, config, resume_from: None, is_new: true, lock })
     }
 
-    /// Opens a run to resume it. `target` is its folder, or the checkpoint in it to resume from. A run
-    /// without a checkpoint starts again.
+    /// Opens a run to resume it. `target` is its folder, or the checkpoint in it to resume from. A
+    /// run without a checkpoint starts again.
     ///
     /// # Errors
     /// If the target is not a run, another process trains in it, or its configuration is damaged.
@@ -139,8 +139,8 @@ impl RunFolder {
         }
     }
 
-    /// Writes all of `metrics.jsonl`, so that it has the epochs of the checkpoint, whenever an earlier
-    /// process was killed.
+    /// Writes all of `metrics.jsonl`, so that it has the epochs of the checkpoint, whenever an
+    /// earlier process was killed.
     pub(crate) fn write_metrics(&self, history: &[EpochMetrics]) -> io::Result<()> {
         atomic_write(&self.path.join(METRICS), |file| {
             for epoch in history {

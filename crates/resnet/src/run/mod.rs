@@ -1,8 +1,8 @@
 //! Run folders: `config.toml`, `metrics.jsonl`, `run.json`, `log.txt`, `last.safetensors` and
 //! `best.safetensors`.
 //!
-//! [`RunFolder::create`] makes the folder of a new run, [`RunFolder::resume`] opens one to resume, and
-//! [`train`](crate::train::train()) trains in it. [`load_model`] reads the model of a run.
+//! [`RunFolder::create`] makes the folder of a new run, [`RunFolder::resume`] opens one to resume,
+//! and [`train`](crate::train::train()) trains in it. [`load_model`] reads the model of a run.
 
 mod error;
 mod folder;

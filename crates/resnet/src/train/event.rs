@@ -13,8 +13,8 @@ pub enum Event {
     Started(Started),
     /// A message about the run's initial weights.
     Note(String),
-    /// The run resumes with another instruction set: its results will not be bit-identical to those of
-    /// an uninterrupted run.
+    /// The run resumes with another instruction set: its results will not be bit-identical to those
+    /// of an uninterrupted run.
     IsaChanged {
         /// The instruction set so far.
         before: String,

@@ -11,8 +11,8 @@ use crate::run::{LOG, RunError};
 const EVERY: u64 = 100;
 
 impl Event {
-    /// The event as one line of text, if it has one. Every hundredth batch of an epoch has a line, as in
-    /// the walk-through; progress of evaluation has none.
+    /// The event as one line of text, if it has one. Every hundredth batch of an epoch has a line,
+    /// as in the walk-through; progress of evaluation has none.
     pub fn log_line(&self) -> Option<String> {
         self.text().map(|line| printable(&line).to_string())
     }
@@ -105,8 +105,8 @@ impl Log {
         Ok(Log { file: file.map_err(RunError::io("write", &path))? })
     }
 
-    /// Writes an event's line, if it has one. Errors are ignored: the next checkpoint reports a full
-    /// disk.
+    /// Writes an event's line, if it has one. Errors are ignored: the next checkpoint reports a
+    /// full disk.
     pub fn write(&mut self, event: &Event) {
         if let Some(line) = event.log_line() {
             let _ = self.file.write_all(format!("{line}\n").as_bytes());

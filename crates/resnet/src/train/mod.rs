@@ -1,8 +1,8 @@
 //! The training loop, and its listeners.
 //!
-//! [`train`](train()) trains in a [run folder](crate::run::RunFolder). It prints nothing: it calls a
-//! listener with each [`Event`]. [`Log`], [`RunInfo`] and [`TensorBoard`] are listeners that write the
-//! run's files.
+//! [`train`](train()) trains in a [run folder](crate::run::RunFolder). It prints nothing: it calls
+//! a listener with each [`Event`]. [`Log`], [`RunInfo`] and [`TensorBoard`] are listeners that
+//! write the run's files.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -75,9 +75,9 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 
 /// Trains in a run folder, from the start or from its checkpoint.
 ///
-/// `data` has every image of `run.config().data`, with those of the validation set among the training
-/// images. `listen` gets all events; a [`Log`] and a [`RunInfo`] that it calls write `log.txt` and
-/// `run.json`.
+/// `data` has every image of `run.config().data`, with those of the validation set among the
+/// training images. `listen` gets all events; a [`Log`] and a [`RunInfo`] that it calls write
+/// `log.txt` and `run.json`.
 ///
 /// # Errors
 /// If training diverges, the data is not that of the configuration, or a file cannot be read or

@@ -137,8 +137,8 @@ impl RunInfo {
 /// Far more than the segments of any run need.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// The segments in a run folder's `run.json`, in order. None if there is no such file, as in folders of
-/// early versions.
+/// The segments in a run folder's `run.json`, in order. None if there is no such file, as in
+/// folders of early versions.
 ///
 /// # Errors
 /// If the file cannot be read, or is not a valid `run.json`.

@@ -44,7 +44,8 @@ impl TensorBoard {
     /// Writes an event, without buffering.
     ///
     /// # Errors
-    /// If the file cannot be written. Write nothing more then: readers stop at an incomplete record.
+    /// If the file cannot be written. Write nothing more then: readers stop at an incomplete
+    /// record.
     pub fn write(&mut self, event: &Event) -> Result<(), RunError> {
         let result = match event {
             Event::Started(run) => self.begin(run),

@@ -197,8 +197,8 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Checks that the classes of a data set are those of a run's configuration. They are known before the
-/// data is loaded.
+/// Checks that the classes of a data set are those of a run's configuration. They are known before
+/// the data is loaded.
 ///
 /// # Errors
 /// [`TrainError::Data`] if they differ.

@@ -1,4 +1,4 @@
-//! What this library computes for a network and a batch: `check.py` beside it compares that with
+//! What this library computes for a network and a batch: `check.py` compares that with
 //! what PyTorch does.
 //!
 //! `compute gradients|logits|trained fp32|bf16 fastest|direct ARCH NETWORK BATCH OUT`

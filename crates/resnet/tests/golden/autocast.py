@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes autocast.json beside this script: how far PyTorch's own bfloat16 autocast takes the gradients of
+"""Writes autocast.json next to this script: how far PyTorch's own bfloat16 autocast takes the gradients of
 the golden networks, the bar for ours.  Needs: torch, torchvision, safetensors.
 
 For each network,

@@ -1,4 +1,4 @@
-//! Memory of the plans: all is laid out when they are built, and in bf16 it is half as much.
+//! Memory of plans: all of it is allocated when a plan is built, and bf16 needs half of it.
 
 use resnet::{
     Arch, Cpu, Dtype, Network,

@@ -1,7 +1,7 @@
-//! Models of PyTorch's files, through every form of file and back to PyTorch.
+//! Models from PyTorch's files, through every file format and back to PyTorch.
 //!
-//! The golden files are a small net as PyTorch saved it in four forms; its tensors and logits are
-//! known from the safetensors file beside them. Where `RESNET_PYTHON` (or else `python3`) has no
+//! The golden files are a small network as PyTorch saved it in four layouts. The safetensors file
+//! of the same name has its tensors and logits. Where `RESNET_PYTHON` (or else `python3`) has no
 //! torch, tests that need it say so and are skipped.
 
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ fn load(path: &Path) -> Model {
     Model::load(path, None).unwrap()
 }
 
-/// Writes a model to a file, of the form that its suffix stands for, and reads it again.
+/// Writes a model to a file, in the format of its suffix, and reads it again.
 fn through(model: &Model, path: &Path) -> Model {
     model.save(path, SaveFormat::from_suffix(path).unwrap()).unwrap();
     load(path)
@@ -149,7 +149,7 @@ fn pytorchs_files_are_read() {
 }
 
 #[test]
-fn every_form_keeps_every_bit() {
+fn every_format_is_bit_exact() {
     let dir = tempfile::tempdir().unwrap();
     for (suffix, _) in TORCH_FILES {
         let model = load(&golden_file(CIFAR, suffix));
@@ -205,7 +205,7 @@ fn the_architecture_of_another_programs_file_is_inferred() {
 }
 
 #[test]
-fn a_strangers_net_goes_through_every_form() {
+fn a_foreign_file_goes_through_every_format() {
     let dir = tempfile::tempdir().unwrap();
     let place = |file: &str| dir.path().join(file);
     let normalisation =
@@ -218,11 +218,13 @@ fn a_strangers_net_goes_through_every_form() {
         assert_eq!(found.notes.is_empty(), names_arch(file), "{file}: {:?}", found.notes);
         let kept = names_arch(file).then(|| normalisation.clone());
         assert_eq!(found.normalisation, kept, "{file}");
-        // A file that names its architecture is not taken for the twin.
-        let twin = Model::load(&place(file), "plain20".parse().ok());
-        assert_eq!(twin.is_err(), names_arch(file), "{file}");
+        // A file that names its architecture is not loaded as the one of the same tensors.
+        let ambiguous = Model::load(&place(file), "plain20".parse().ok());
+        assert_eq!(ambiguous.is_err(), names_arch(file), "{file}");
         let expected = "is a resnet20, not a plain20";
-        assert!(twin.map_or_else(|e| e.to_string().contains(expected), |_| true), "{file}");
+        if let Err(error) = ambiguous {
+            assert!(error.to_string().contains(expected), "{file}: {error}");
+        }
     }
     let plain = Model::load(&pretrained(), "plain20".parse().ok()).unwrap();
     for file in LOSSLESS.into_iter().filter(|file| names_arch(file)) {
@@ -256,12 +258,12 @@ fn pytorch_computes_our_logits() {
     let place = |file: &str| dir.path().join(file);
     let model = load(&golden_file(CIFAR, "state_dict.pt"));
     model.save(&place("cifar.pt"), SaveFormat::StateDict).unwrap();
-    let stranger = load(&pretrained());
-    stranger.save(&place("ours.pt"), SaveFormat::StateDict).unwrap();
+    let foreign = load(&pretrained());
+    foreign.save(&place("ours.pt"), SaveFormat::StateDict).unwrap();
     for (case, file, model) in [
         (CIFAR, place("cifar.pt"), &model),
-        ("paper-resnet20", place("ours.pt"), &stranger),
-        ("paper-resnet20", pretrained(), &stranger),
+        ("paper-resnet20", place("ours.pt"), &foreign),
+        ("paper-resnet20", pretrained(), &foreign),
     ] {
         let Some((tensors, _)) = torch_says("logits", case, &file) else { return };
         let golden = Golden::read(case);

@@ -1,8 +1,8 @@
-//! Parity with PyTorch: logits, gradients and three training steps of six small networks, on
-//! every instruction set of this machine, with direct convolution and with the fastest; and
-//! gradients in bf16. The files hold what PyTorch computes in f64; see `tests/golden/README.md`.
-//! The first layers are too narrow for Winograd's algorithm, which needs 32 channels; each test says
-//! which algorithms the later ones take, and fails where they are others.
+//! Parity with PyTorch: logits, gradients and three training steps of six small networks, on every
+//! instruction set of this machine, with direct convolution and with the fastest; and gradients in
+//! bf16. The files have PyTorch's results in f64; see `tests/golden/README.md`. Winograd
+//! convolution needs 32 channels, so the first layers use other algorithms. Each test lists the
+//! algorithms of the later layers, and fails if they differ.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ use crate::common::{
     step,
 };
 
-/// Relative errors by norm that are allowed, each tensor by itself.
+/// Largest allowed relative error in the L2 norm of each tensor.
 struct Tolerance {
     logits: f64,
     gradients: f64,
@@ -34,22 +34,22 @@ struct Tolerance {
     state: f64,
 }
 
-/// PyTorch's own float32 comes to 2e-6, 9e-6, 1e-7 and 1.4e-5.
+/// The errors of PyTorch's float32 are 2e-6, 9e-6, 1e-7 and 1.4e-5.
 const DIRECT: Tolerance = Tolerance { logits: 1e-5, gradients: 1e-4, losses: 1e-5, state: 1e-4 };
 
-/// Some units come within Winograd's rounding of their ReLU's edge; which side they fall on decides
-/// gradients by a hundredth, as it does where the input is disturbed by 1e-5. A distance of 6e-2 is
-/// a cosine of 0.998.
+/// Some inputs of a ReLU are closer to zero than Winograd's rounding error. Their sign changes
+/// gradients by a hundredth, as a disturbance of the input by 1e-5 does. A distance of 6e-2 is a
+/// cosine similarity of 0.998.
 const WINOGRAD: Tolerance = Tolerance { logits: 1e-4, gradients: 6e-2, losses: 1e-3, state: 1e-3 };
 
-/// Gradients in bf16 may be so many times as far from the truth as those of PyTorch's autocast: the
-/// mean over all tensors, and each tensor by itself, where errors below the floor are none.
+/// Largest allowed error of gradients in bf16, in units of the error of PyTorch's autocast: of the
+/// mean over all tensors, and of each tensor. Errors below `FLOOR` count as none.
 const AUTOCAST: f64 = 1.1;
 const TENSOR: f64 = 1.5;
 const FLOOR: f64 = 0.01;
-/// Scales of tensors, in those of PyTorch's autocast.
+/// Allowed scales of tensors, in units of the scales of PyTorch's autocast.
 const SCALE: [f64; 2] = [0.7, 1.4];
-/// Batches that are taken together for a tensor.
+/// Batches over which the gradient of a tensor is compared.
 const BATCHES: u64 = 8;
 
 fn folder() -> PathBuf {
@@ -172,9 +172,9 @@ impl Case {
         distance(plan.forward(self.input(), batch), self.golden.values(logits))
     }
 
-    /// The program of each plan, computed in f64, against PyTorch in f64: only files' rounding to f32
-    /// is between them, so that a list in the wrong order, or a value that is overwritten too early,
-    /// has nowhere to hide.
+    /// The program of each plan, computed in f64, against PyTorch in f64: only files' rounding to
+    /// f32 is between them, so that a list in the wrong order, or a value that is overwritten too
+    /// early, has nowhere to hide.
     fn check_program(&self, cpu: &Cpu) {
         let (net, golden) = (self.network(), &self.golden);
         let [batch, height, width] = self.size;

@@ -1,7 +1,7 @@
 //! What the library does as a whole. One binary, so that it is linked once; a module's name selects
 //! its tests: `cargo test -p resnet --test integration golden::`.
 //!
-//! Memory is counted by thread, so that tests that count it stand beside the others.
+//! Memory is counted by thread, so tests that count it can run in parallel with the others.
 
 mod allocation;
 mod cam;

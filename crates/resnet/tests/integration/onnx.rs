@@ -1,8 +1,8 @@
-//! ONNX files: what is written is valid, ONNX Runtime computes our logits from it, and it is read
-//! back. Networks have disturbed statistics, so that nothing can be left out unnoticed.
+//! ONNX files: they are valid, ONNX Runtime computes the same logits from them, and they can be
+//! read again. The networks have disturbed statistics, so a batch norm that is left out shows.
 //!
 //! Where `RESNET_PYTHON` (or else `python3`) has no onnx and onnxruntime, tests that need them say
-//! so and are skipped. All nets at full width, and the files of PyTorch itself:
+//! so and are skipped. For all networks at full width, and files from PyTorch, run
 //! `cargo test -p resnet --test integration onnx:: -- --ignored --nocapture`
 
 use std::{

@@ -1,5 +1,5 @@
-//! What plans say of themselves: every node once a pass, in the order in which steps report it;
-//! the algorithms; bytes and memory.
+//! Summaries of plans: every node once per pass, in the order in which steps report them; the
+//! algorithms; bytes and memory.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
-//! A run that is interrupted or killed, and resumed, ends as one that was not: every tensor to the
-//! bit, and the metrics but for times. So does one on another number of threads.
+//! Resuming is bit-exact: a run that is interrupted or killed, then resumed, ends with the same
+//! tensors and metrics (except times) as an uninterrupted one. So does a run with another number of
+//! threads.
 
 use std::{
     fs,
@@ -22,7 +23,7 @@ use resnet_formats::{
 };
 use serde_json::Value;
 
-/// Trains, and stops when an event asks for it.
+/// Trains, and stops once `stop_at` is true for an event.
 fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
     let stop = StopFlag::new(0);
     let mut log = Log::open(folder.path()).unwrap();
@@ -102,7 +103,7 @@ fn uninterrupted(folder: PathBuf) -> Result {
 }
 
 #[test]
-fn an_interrupted_run_resumes_to_the_bit() {
+fn an_interrupted_run_resumes_bit_exactly() {
     let runs = tempfile::tempdir().unwrap();
     let expected = uninterrupted(runs.path().join("whole"));
     assert_eq!(expected.metrics.len(), 3);
@@ -137,7 +138,7 @@ fn an_interrupted_run_resumes_to_the_bit() {
 
 /// PyTorch's file of an epoch is a checkpoint as good as ours.
 #[test]
-fn a_run_resumes_from_pytorchs_file_to_the_bit() {
+fn a_run_resumes_bit_exactly_from_pytorchs_file() {
     let runs = tempfile::tempdir().unwrap();
     let expected = uninterrupted(runs.path().join("whole"));
     let folder = runs.path().join("run");
@@ -168,7 +169,7 @@ fn a_run_resumes_from_pytorchs_file_to_the_bit() {
 }
 
 #[test]
-fn a_run_in_bf16_resumes_to_the_bit() {
+fn a_run_in_bf16_resumes_bit_exactly() {
     let runs = tempfile::tempdir().unwrap();
     let mut config = config();
     config.recipe.dtype = Dtype::Bf16;
@@ -192,7 +193,7 @@ fn a_run_in_bf16_resumes_to_the_bit() {
 }
 
 #[test]
-fn a_killed_run_resumes_to_the_bit() {
+fn a_killed_run_resumes_bit_exactly() {
     let runs = tempfile::tempdir().unwrap();
     let whole = runs.path().join("whole");
     let run_folder = RunFolder::create(&whole, &config()).unwrap();
@@ -323,24 +324,24 @@ fn a_damaged_checkpoint_names_one_to_take_instead() {
 }
 
 #[test]
-fn another_instruction_set_is_told() {
+fn another_instruction_set_is_warned_of() {
     let runs = tempfile::tempdir().unwrap();
     let folder = runs.path().join("run");
     uninterrupted(folder.clone());
-    let told = || {
-        let mut told = Vec::new();
+    let warnings = || {
+        let mut lines = Vec::new();
         let (run, cpu) = (RunFolder::resume(&folder).unwrap(), Cpu::new(1).unwrap());
         train(&run, dataset(), &cpu, &StopFlag::new(0), &mut |event| {
-            told.extend(event.log_line().filter(|line| line.starts_with("warning")));
+            lines.extend(event.log_line().filter(|line| line.starts_with("warning")));
         })
         .unwrap();
-        told
+        lines
     };
-    assert!(told().is_empty());
+    assert!(warnings().is_empty());
     let (tensors, mut metadata) = safetensors::read(&folder.join(LAST)).unwrap();
     metadata.insert(key::ISA.into(), "abacus".into());
     safetensors::write(&folder.join(LAST), &tensors, &metadata).unwrap();
-    assert!(told()[0].contains("on abacus so far"), "{:?}", told());
+    assert!(warnings()[0].contains("used abacus so far"), "{:?}", warnings());
 }
 
 #[test]

@@ -16,12 +16,12 @@ use serde_json::Value;
 
 const SCRIPT: &str = "tensorboard_events.py";
 
-/// Trains until an event asks for the end.
-fn go(folder: &RunFolder, mut listen: impl FnMut(&Event) -> bool) -> Outcome {
+/// Trains until `stop_at` is true for an event.
+fn train_until(folder: &RunFolder, mut stop_at: impl FnMut(&Event) -> bool) -> Outcome {
     let stop = StopFlag::new(0);
     let cpu = Cpu::new(2).unwrap();
     train(folder, dataset(), &cpu, &stop, &mut |event| {
-        if listen(event) {
+        if stop_at(event) {
             stop.store(2, Relaxed);
         }
     })
@@ -44,13 +44,13 @@ fn tensorboard_reads_a_run_that_was_killed_and_continued() {
     // The first epoch, and a step, go unwatched.
     let at_step = |event: &Event, step| matches!(event, Event::Batch(batch) if batch.step == step);
     let folder = RunFolder::create(&path, &config()).unwrap();
-    assert_eq!(go(&folder, |event| at_step(event, 5)), Outcome::Interrupted(2));
+    assert_eq!(train_until(&folder, |event| at_step(event, 5)), Outcome::Interrupted(2));
     drop(folder);
     // A kill in the third epoch loses what follows the checkpoint.
     fs::copy(&last, &after_5).unwrap();
     let folder = RunFolder::resume(&path).unwrap();
     let mut board = TensorBoard::new(&folder);
-    go(&folder, |event| {
+    train_until(&folder, |event| {
         board.write(event).unwrap();
         at_step(event, 10)
     });
@@ -60,7 +60,7 @@ fn tensorboard_reads_a_run_that_was_killed_and_continued() {
     let folder = RunFolder::resume(&path).unwrap();
     let mut board = TensorBoard::new(&folder);
     let mut batches = Vec::new();
-    let outcome = go(&folder, |event| {
+    let outcome = train_until(&folder, |event| {
         board.write(event).unwrap();
         if let Event::Batch(batch) = event {
             batches.push(*batch);

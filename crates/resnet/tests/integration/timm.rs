@@ -1,4 +1,4 @@
-//! A folder that is written for timm is one that timm loads.
+//! timm loads a folder that is written for it.
 //!
 //! Where `RESNET_PYTHON` (or else `python3`) has no timm, this says so and is skipped.
 

@@ -1,5 +1,5 @@
-//! torchvision's ImageNet nets at full size, as PyTorch saves them: read, run, written, and judged
-//! by PyTorch and ONNX Runtime.
+//! torchvision's ImageNet networks at full size: files from PyTorch are read, run and written, and
+//! the results are compared with those of PyTorch and ONNX Runtime.
 //!
 //! `cargo test --release -p resnet --test integration torchvision:: -- --ignored --test-threads 1`
 //! needs 3 GB of disk and of memory, and a Python with torch, torchvision, safetensors, onnx and

@@ -1,6 +1,6 @@
 """Exports torchvision's resnet18 and resnet50 with torch, into the folder that is given.
 
-Weights and statistics are disturbed; beside the ONNX files lie the batch and its logits (raw f32).
+Weights and statistics are disturbed. The batch and its logits (raw f32) are written next to the ONNX files.
 stdout: JSON, a list of {"arch", "model", "input", "logits"}. torch's newer exporter needs onnxscript.
 """
 

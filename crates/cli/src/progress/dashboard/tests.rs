@@ -34,7 +34,7 @@ fn started(history: Vec<EpochMetrics>) -> Event {
             isa: "avx512-bf16".into(),
             threads: 16,
             dtype: Dtype::Bf16,
-            dtype_reason: "avx512-bf16 has products of bfloat16".into(),
+            dtype_reason: "avx512-bf16 has native bfloat16 dot products".into(),
         },
     })
 }
@@ -145,7 +145,7 @@ fn everything_is_shown_from_80x24_on() {
 
 #[test]
 fn legends_name_curves_if_there_is_room() {
-    let wide = screen([120, 30]);
+    let wide = screen([130, 30]);
     assert_has(&wide, &["Loss  ⠒ train ", "  x validation 0.7000  • test 0.9500 ─"]);
     assert_has(&wide, &["Accuracy  ⠒ train ", "  x validation 71.00%  • test 60.00%"]);
     assert_has(

@@ -83,7 +83,7 @@ mod tests {
                 isa: "avx2".into(),
                 threads: 8,
                 dtype: Dtype::Fp32,
-                dtype_reason: "avx2 has no products of bfloat16".into(),
+                dtype_reason: "avx2 has no native bfloat16 dot products".into(),
             },
             version: "0.1.0".into(),
         }
@@ -101,7 +101,7 @@ mod tests {
             ("Processor", "processor 0"),
             ("Instruction set", "avx2"),
             ("Threads", "8"),
-            ("Activations", "fp32: avx2 has no products of bfloat16"),
+            ("Activations", "fp32: avx2 has no native bfloat16 dot products"),
             ("Trained", "2026-11-24T15:11:05Z to 2026-11-24T16:00:00Z, finished"),
         ];
         assert_eq!(pairs, expected);

@@ -74,10 +74,15 @@ const CASES: &[Case] = &[
         f.sparse("data/cifar-10-batches-bin/data_batch_1.bin", b"", TERABYTE);
     }),
     // The terabyte is not hashed: the next error appears in time.
-    case("sparse-fetch", "data fetch cifar10 --quiet", Says(".fetch: it is not a folder"), |f| {
-        f.sparse("data/cifar-10-batches-bin/data_batch_1.bin", b"", TERABYTE);
-        f.link("data/cifar-10-batches-bin/.fetch", "../../../outside");
-    }),
+    case(
+        "sparse-fetch",
+        "data fetch cifar10 --quiet",
+        Says(".fetch: it is a link or a file, not a folder"),
+        |f| {
+            f.sparse("data/cifar-10-batches-bin/data_batch_1.bin", b"", TERABYTE);
+            f.link("data/cifar-10-batches-bin/.fetch", "../../../outside");
+        },
+    ),
     case("sparse-timm", "summary timm", Says("longer than 16 MiB"), |f| {
         f.write("timm/model.safetensors", tensors(&["a"], &[]));
         f.sparse("timm/config.json", b"", TERABYTE);

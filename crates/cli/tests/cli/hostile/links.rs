@@ -89,12 +89,22 @@ const CASES: &[Case] = &[
     case("report-folder", "report run --no-eval", Says("cannot write run/report.html"), |f| {
         f.dir("run/report.html/x");
     }),
-    case("pictures-link", SHOW, Says("run/pictures (--out): it is not a folder of its"), |f| {
-        f.link("run/pictures", "../../outside");
-    }),
-    case("pictures-dangling", SHOW, Says("run/pictures (--out): it is not a folder of its"), |f| {
-        f.link("run/pictures", "../../outside/new");
-    }),
+    case(
+        "pictures-link",
+        SHOW,
+        Says("run/pictures (--out): it is a link or a file, not a folder"),
+        |f| {
+            f.link("run/pictures", "../../outside");
+        },
+    ),
+    case(
+        "pictures-dangling",
+        SHOW,
+        Says("run/pictures (--out): it is a link or a file, not a folder"),
+        |f| {
+            f.link("run/pictures", "../../outside/new");
+        },
+    ),
     case("pictures-file", SHOW, Right, |f| {
         f.dir("run/pictures");
         f.link("run/pictures/confusion.svg", "../../../outside/victim");

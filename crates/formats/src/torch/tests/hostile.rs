@@ -1,4 +1,4 @@
-//! Files that nobody should write.
+//! Hostile files: each is refused with a message.
 
 use super::{build::*, *};
 

@@ -1,5 +1,5 @@
-//! Indirect GEMM (Dukhan 2019): the matrix product of the forward pass and of the gradient of the input.
-//! Its left operand is read through an indirection buffer.
+//! Indirect GEMM (Dukhan 2019): the matrix product of the forward pass and of the gradient of the
+//! input. Its left operand is read through an indirection buffer.
 //!
 //! ```text
 //!                   B, a panel: 2 vectors of output channels
@@ -11,12 +11,12 @@
 //!       └────────┘ └────────────┘
 //! ```
 //!
-//! The depth is counted in 32-bit words. A word of bfloat16 holds two adjacent channels, and a product of
-//! words adds the products of both.
+//! The depth is counted in 32-bit words. A word of bfloat16 holds two adjacent channels, and a
+//! product of words adds the products of both.
 //!
-//! The loops are those of BLIS, in another order. There is no LOOP 5, since an item has all outputs.
-//! LOOP 4 is inside of LOOP 2: sums between blocks of the depth are kept for one panel only, in
-//! `partial`.
+//! The loops are those of BLIS, in another order. There is no LOOP 5, since an item has all
+//! outputs. LOOP 4 is inside of LOOP 2: sums between blocks of the depth are kept for one panel
+//! only, in `partial`.
 //!
 //! ```text
 //! LOOP 3  pixels, MC: one item of work
@@ -35,8 +35,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// The most words of a block of the depth. 320 x 2 AVX-512 vectors are 40 KiB of weights, most of an L1
-/// cache. Of 128 to 320, this is the fastest on Zen 5. It also bounds the length of a sum.
+/// The most words of a block of the depth. 320 x 2 AVX-512 vectors are 40 KiB of weights, most of
+/// an L1 cache of 48 KiB. Of 128 to 320, this is the fastest on Zen 5. It also bounds the length of a sum.
 const KC: usize = 320;
 
 /// What taps in the padding read: zeros in any scalar type.
@@ -70,11 +70,11 @@ pub(super) struct Gather<'a, X, T> {
 /// The pixels of an item and their order in tiles.
 #[derive(Clone, Copy)]
 pub(super) enum Extent {
-    /// So many pixels, in the order of memory.
+    /// This number of pixels, in the order of memory.
     Pixels(usize),
-    /// All pixels of so many images. A tile takes the same pixel of several images. On small images most
-    /// tiles touch the border, and a tap that is in the padding for a whole tile is skipped: 31% of the
-    /// products of a 3x3 window on 4x4 pixels.
+    /// All pixels of this number of images. A tile takes the same pixel of several images. On small images
+    /// most tiles touch the border, and a tap that is in the padding for a whole tile is skipped:
+    /// 31% of the products of a 3x3 window on 4x4 pixels.
     Images(usize),
 }
 
@@ -84,14 +84,14 @@ impl<X: Scalar, T: Scalar> Kernel for Gather<'_, X, T> {
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(mut self) {
-        let (mut rest, wide) = (self.weights, 2 * V::LANES);
+        let (mut rest, nr) = (self.weights, 2 * V::LANES);
         for table in self.tables {
             // LOOP 2: panels of NR outputs.
-            for channel in (0..self.channels).step_by(wide) {
-                let width = wide.min(self.channels - channel);
+            for channel in (0..self.channels).step_by(nr) {
+                let width = nr.min(self.channels - channel);
                 let (weights, after) = rest.split_at(table.depth() / X::PACK * width);
                 rest = after;
-                if width == wide {
+                if width == nr {
                     self.panel::<V, MR, 2>(table, weights, channel);
                 } else {
                     self.panel::<V, MR, 1>(table, weights, channel);
@@ -116,7 +116,7 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
             Extent::Images(images) => images * table.pixels(),
         };
         let tiles = count.div_ceil(MR);
-        let blocks = Blocks::of(table.len(), run);
+        let blocks = DepthBlocks::of(table.len(), run);
         assert!(blocks.count < 2 || self.partial.len() >= tiles * MR * NV * V::LANES);
         // LOOP 4: blocks of the depth.
         for block in 0..blocks.count.max(1) {
@@ -159,9 +159,13 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
 
     /// The rows of the indirection buffer for a tile.
     #[inline(always)]
-    fn rows<const MR: usize>(&self, table: &IndirectionBuffer, place: &Place<MR>) -> Rows<X, MR> {
+    fn rows<const MR: usize>(
+        &self,
+        table: &IndirectionBuffer,
+        place: &Place<MR>,
+    ) -> TapRows<X, MR> {
         let taps = table.len();
-        Rows {
+        TapRows {
             starts: std::array::from_fn(|p| table.starts[place.pixel[p] * taps..][..taps].as_ptr()),
             images: std::array::from_fn(|p| {
                 self.source[place.image[p] * self.source_image..][..self.source_image].as_ptr()
@@ -199,13 +203,13 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
 }
 
 /// Where the taps of a tile start.
-struct Rows<T, const MR: usize> {
+struct TapRows<T, const MR: usize> {
     starts: [*const u32; MR],
     images: [*const T; MR],
 }
 
-impl<T: Scalar, const MR: usize> Rows<T, MR> {
-    /// Value `k` of a tap for each pixel; none where all lie outside.
+impl<T: Scalar, const MR: usize> TapRows<T, MR> {
+    /// Value `k` of a tap for each pixel, or none where the tap is in the padding for all.
     ///
     /// # Safety
     /// The table must have the tap, and `k` be within its run.
@@ -226,7 +230,8 @@ impl<T: Scalar, const MR: usize> Rows<T, MR> {
     }
 }
 
-/// The micro-kernel, of one tap: `sums[p][v] += inputs[p][k] * weights[k][v]`, for words `k` of its run.
+/// The micro-kernel, of one tap: `sums[p][v] += inputs[p][k] * weights[k][v]`, for words `k` of its
+/// run.
 ///
 /// ```text
 ///                           weights[k]
@@ -264,28 +269,28 @@ unsafe fn micro_kernel<X: Scalar, V: Vector, const MR: usize, const NV: usize>(
 }
 
 /// The depth cut into blocks: several whole taps, or part of one.
-struct Blocks {
+struct DepthBlocks {
     count: usize,
-    /// IndirectionBuffer and words of each tap, of all blocks together.
+    /// Number of taps, and words of each, of all blocks together.
     depth: (usize, usize),
     taps: usize,
     parts: usize,
     part: usize,
 }
 
-impl Blocks {
-    /// The blocks of so many taps of `run` words.
+impl DepthBlocks {
+    /// The blocks of `taps` taps of `run` words.
     fn of(taps: usize, run: usize) -> Self {
         let depth = (taps, run);
         if run > KC {
             let parts = run.div_ceil(KC);
             let part = run.div_ceil(parts);
-            return Blocks { count: taps * parts, depth, taps: 1, parts, part };
+            return DepthBlocks { count: taps * parts, depth, taps: 1, parts, part };
         }
         // Of equal size, as far as possible.
         let count = taps.div_ceil((KC / run).max(1));
         let taps = taps.div_ceil(count.max(1));
-        Blocks { count, depth, taps, parts: 1, part: run }
+        DepthBlocks { count, depth, taps, parts: 1, part: run }
     }
 
     /// The taps of a block, and the words of their runs.

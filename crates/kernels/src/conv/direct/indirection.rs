@@ -1,10 +1,10 @@
 //! Indirection buffers: which input values each output pixel reads (Dukhan 2019).
 //!
-//! A convolution is a sum over *taps*: runs of consecutive input values, each multiplied by its own slice
-//! of the weights. In an activation a tap is one pixel of the window with all its channels. In dense
-//! images it is a whole row of the window. An indirection buffer lists where every tap of every output
-//! pixel starts. So one kernel serves every kernel size, stride and direction, and no input is copied to
-//! be padded.
+//! A convolution is a sum over *taps*: runs of consecutive input values, each multiplied by its own
+//! slice of the weights. In an activation a tap is one pixel of the window with all its channels.
+//! In dense images it is a whole row of the window. An indirection buffer lists where every tap of
+//! every output pixel starts. So one kernel serves every kernel size, stride and direction, and no
+//! input is copied to be padded.
 
 use crate::{
     conv::{
@@ -84,8 +84,8 @@ impl IndirectionBuffer {
     }
 
     /// The gradient of the input: a convolution of the gradient of the output for each of the
-    /// `stride * stride` residues of an input pixel. Input pixels of one residue have the same positions
-    /// of the window.
+    /// `stride * stride` residues of an input pixel. Input pixels of one residue have the same
+    /// positions of the window.
     pub(super) fn backward_data(s: &ConvShape) -> Result<Vec<IndirectionBuffer>, OutOfMemory> {
         let (run, stored) = (padded(s.out_channels), padded(s.in_channels));
         let mut tables = try_with_capacity(residues(s).count())?;

@@ -5,7 +5,7 @@ mod gather;
 mod indirection;
 mod pass;
 
-use backward_weight::BackwardWeight;
+use backward_weight::DirectBackwardWeight;
 use indirection::IndirectionBuffer;
 use pass::IndirectPass;
 
@@ -18,14 +18,14 @@ use super::{
 };
 use crate::{cpu::Cpu, memory::OutOfMemory, scalar::Scalar};
 
-/// A convolution of one shape in the directions that its mode needs. Products are in the dtype that is
-/// read, which is f32 for dense images.
+/// A convolution of one shape in the directions that its mode needs. Products are in the dtype that
+/// is read, which is f32 for dense images.
 #[derive(Debug)]
 pub(super) struct Direct {
     source: Source,
     forward: IndirectPass,
     backward_data: Option<IndirectPass>,
-    backward_weight: Option<BackwardWeight>,
+    backward_weight: Option<DirectBackwardWeight>,
 }
 
 impl Direct {
@@ -36,8 +36,8 @@ impl Direct {
     pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Result<Self, OutOfMemory> {
         let ConvConfig { shape, source, mode, .. } = *config;
         let (forward, weight): (fn(_, _) -> _, fn(_, _) -> _) = match source {
-            Source::Image => (IndirectPass::forward::<f32>, BackwardWeight::new::<f32>),
-            Source::Activation => (IndirectPass::forward::<T>, BackwardWeight::new::<T>),
+            Source::Image => (IndirectPass::forward::<f32>, DirectBackwardWeight::new::<f32>),
+            Source::Activation => (IndirectPass::forward::<T>, DirectBackwardWeight::new::<T>),
         };
         let data = || IndirectPass::backward_data::<T>(shape);
         let weight = || weight(shape, source);
@@ -54,7 +54,7 @@ impl Direct {
         let ConvConfig { ref shape, source, mode, .. } = *config;
         let mut bytes = IndirectionBuffer::bytes(shape, source, mode.has(Direction::BackwardData));
         if mode.has(Direction::BackwardWeight) {
-            bytes = bytes.saturating_add(BackwardWeight::table_bytes(shape, source));
+            bytes = bytes.saturating_add(DirectBackwardWeight::table_bytes(shape, source));
         }
         bytes
     }

@@ -17,12 +17,12 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Output pixels of an item of work, MC, in whole tiles of 4, 6 or 8. Their sums, two AVX-512 vectors
-/// each, take 126 KiB.
+/// Output pixels of an item of work, MC, in whole tiles of 4, 6 or 8. Their sums, two AVX-512
+/// vectors each, take 126 KiB.
 const ITEM_PIXELS: usize = 1008;
 /// Images of an item whose tiles run across images.
 const ITEM_IMAGES: usize = 8;
-/// Tiles run across images of up to so many pixels.
+/// The largest image, in pixels, for which tiles run across images.
 const SMALL_IMAGE: usize = 256;
 
 /// The forward pass, or the gradient of the input: the same kernel over other indirection buffers.

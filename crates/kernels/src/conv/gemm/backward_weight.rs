@@ -42,7 +42,8 @@ const ITEMS: usize = 8;
 const INPUTS: usize = 512;
 const OUTPUTS: usize = 256;
 const SUMS: usize = 64 * 1024;
-/// Words of pixels of a block. With two AVX-512 vectors each, a panel takes 16 KiB, half of an L1 cache.
+/// Words of pixels of a block. With two AVX-512 vectors each, a panel takes 16 KiB, half of an L1
+/// cache.
 const KC: usize = 128;
 /// The fewest words of pixels of a part.
 const PART: usize = 512;
@@ -51,7 +52,7 @@ const COLUMN: usize = 16;
 
 /// The cuts of a shape.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BackwardWeight {
+pub(super) struct GemmBackwardWeight {
     inputs: usize,
     outputs: usize,
     /// Channels of an item.
@@ -60,17 +61,17 @@ pub(super) struct BackwardWeight {
     pack: usize,
 }
 
-impl BackwardWeight {
+impl GemmBackwardWeight {
     pub(super) fn new(s: &ConvShape, pack: usize) -> Self {
         let (inputs, outputs) = (s.in_channels, s.out_channels);
         // Of equal size, as far as possible.
         let even = |all: usize, most: usize| all.div_ceil(all.div_ceil(most));
         let wide = even(inputs, INPUTS).next_multiple_of(2 * COLUMN);
         let high = even(outputs, OUTPUTS.min(SUMS / wide)).next_multiple_of(COLUMN);
-        BackwardWeight { inputs, outputs, group: (wide, high), pack }
+        GemmBackwardWeight { inputs, outputs, group: (wide, high), pack }
     }
 
-    /// Output channels of an item, and the number of parts, for so many pixels.
+    /// Output channels of an item, and the number of parts, for `rows` pixels.
     fn cut(&self, rows: usize) -> (usize, usize) {
         let (wide, high) = self.group;
         let across = self.inputs.div_ceil(wide);
@@ -88,7 +89,7 @@ impl BackwardWeight {
         (KC * 2 * cpu.isa().lanes(), KC * self.group.1)
     }
 
-    /// Values of scratch, for up to so many pixels.
+    /// Values of scratch, for up to `rows` pixels.
     pub(super) fn scratch_len(&self, cpu: &Cpu, rows: usize) -> usize {
         let (x, dy) = self.packed(cpu);
         // Fewer pixels have no more parts.
@@ -125,7 +126,7 @@ impl BackwardWeight {
             let (part, group) = (item / (across * down), item % (across * down));
             let (input, output) = (group % across * wide, group / across * high);
             let (x_pack, dy_pack) = packed.split_at_mut(x_len);
-            cpu.isa().dispatch(Item {
+            cpu.isa().dispatch(ChannelItem {
                 x,
                 x_at,
                 dy,
@@ -147,7 +148,7 @@ impl BackwardWeight {
 }
 
 /// Some output and input channels over a part of the pixels.
-struct Item<'a, T> {
+struct ChannelItem<'a, T> {
     x: &'a [T],
     x_at: &'a StridedPixels,
     dy: &'a [T],
@@ -171,7 +172,7 @@ struct Starts {
     dy: [usize; 2 * KC],
 }
 
-impl<T: Scalar> Kernel for Item<'_, T> {
+impl<T: Scalar> Kernel for ChannelItem<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
@@ -196,7 +197,7 @@ impl<T: Scalar> Kernel for Item<'_, T> {
     }
 }
 
-impl<T: Scalar> Item<'_, T> {
+impl<T: Scalar> ChannelItem<'_, T> {
     #[inline(always)]
     fn starts(&self, first: usize, starts: &mut Starts) {
         let count = KC * T::PACK;
@@ -232,10 +233,10 @@ impl<T: Scalar> Item<'_, T> {
             x_lines: lines::<T>(self.inputs.len()),
             lines: lines::<T>(self.inputs.len()) + lines::<T>(high),
         };
-        let wide = 2 * V::LANES;
+        let nr = 2 * V::LANES;
         // LOOP 2: panels of NR input channels.
-        for channel in self.inputs.clone().step_by(wide) {
-            let width = wide.min(self.inputs.end - channel);
+        for channel in self.inputs.clone().step_by(nr) {
+            let width = nr.min(self.inputs.end - channel);
             for word in 0..words {
                 let to = &mut self.x_pack[word * width..][..width];
                 pack::<T, V>(self.x, &here.x[..rows], word, channel, to);
@@ -251,7 +252,7 @@ impl<T: Scalar> Item<'_, T> {
                 unsafe {
                     let sums = self.sums.add((self.outputs.start + out) * self.row + channel);
                     let (x, dy, to) = (self.x_pack.as_ptr(), dy.as_ptr(), (sums, self.row));
-                    if width == wide {
+                    if width == nr {
                         micro_kernel::<T, V, MR, 2>(x, dy, words, to, first, &mut prefetcher);
                     } else {
                         micro_kernel::<T, V, MR, 1>(x, dy, words, to, first, &mut prefetcher);
@@ -262,7 +263,7 @@ impl<T: Scalar> Item<'_, T> {
     }
 }
 
-/// Cache lines of so many values.
+/// Cache lines of `values` values.
 fn lines<T>(values: usize) -> usize {
     (values * size_of::<T>()).div_ceil(LINE)
 }
@@ -335,8 +336,8 @@ fn pack<T: Scalar, V: Vector>(
 /// ```
 ///
 /// # Safety
-/// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the tile, with
-/// rows that are `row` words apart.
+/// `x` must hold `words` lines of `NV` vectors, `dy` as many of [`COLUMN`] words, and `to` the
+/// tile, with rows that are `row` words apart.
 #[inline(always)]
 unsafe fn micro_kernel<T: Scalar, V: Vector, const MR: usize, const NV: usize>(
     x: *const f32,

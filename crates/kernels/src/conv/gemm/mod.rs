@@ -1,16 +1,16 @@
 //! 1x1 windows without padding: matrix products over pixels.
 //!
-//! The forward pass multiplies `[pixels][channels]` with `[channels][outputs]` ([`product`]), and so does
-//! the gradient of the input, with transposed weights. The gradient of the weights is a product over
-//! pixels ([`backward_weight`]). These take the same products as the direct method, but no indirection
-//! buffer: pixels are cut into blocks that stay in a cache for all outputs. On large images these layers
-//! are memory-bound, so the next block is prefetched.
+//! The forward pass multiplies `[pixels][channels]` with `[channels][outputs]` ([`product`]), and
+//! so does the gradient of the input, with transposed weights. The gradient of the weights is a
+//! product over pixels ([`backward_weight`]). These take the same products as the direct method,
+//! but no indirection buffer: pixels are cut into blocks that stay in a cache for all outputs. On
+//! large images these layers are memory-bound, so the next block is prefetched.
 
 mod backward_weight;
 mod product;
 mod strided_pixels;
 
-use backward_weight::BackwardWeight;
+use backward_weight::GemmBackwardWeight;
 use product::{Product, SkippedPixels};
 use strided_pixels::StridedPixels;
 
@@ -29,7 +29,7 @@ pub(super) struct Gemm {
     shape: ConvShape,
     input: StridedPixels,
     output: StridedPixels,
-    backward_weight: Option<BackwardWeight>,
+    backward_weight: Option<GemmBackwardWeight>,
     backward: bool,
     /// Values of a word.
     pack: usize,
@@ -45,7 +45,7 @@ impl Gemm {
     /// For activations stored as `T`.
     pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Self {
         let ConvConfig { shape: s, mode, .. } = *config;
-        let backward_weight = || BackwardWeight::new(&s, T::PACK);
+        let backward_weight = || GemmBackwardWeight::new(&s, T::PACK);
         Gemm {
             shape: s,
             input: StridedPixels::input(&s),

@@ -10,8 +10,8 @@
 //!           └────────┘ └────────────┘
 //! ```
 //!
-//! The loops are those of BLIS, in another order. LOOP 4 is inside of LOOP 2: sums between blocks of the
-//! depth are kept for one panel only, in scratch.
+//! The loops are those of BLIS, in another order. LOOP 4 is inside of LOOP 2: sums between blocks
+//! of the depth are kept for one panel only, in scratch.
 //!
 //! ```text
 //! LOOP 5  outputs, NC: split only where pixels alone make too few items ┐
@@ -22,9 +22,9 @@
 //! -       channels, one word: the micro-kernel
 //! ```
 //!
-//! Weights are packed before. Pixels are not packed, but read in place, where NHWC has the channels of a
-//! pixel together. Only where pixels are a large power of two apart, so that a tile falls into few sets
-//! of the L1 cache, the first panel copies them.
+//! Weights are packed before. Pixels are not packed, but read in place, where NHWC has the channels
+//! of a pixel together. Only where pixels are a large power of two apart, so that a tile falls into
+//! few sets of the L1 cache, the first panel copies them.
 
 use std::ops::Range;
 
@@ -37,13 +37,14 @@ use crate::{
     scalar::Scalar,
 };
 
-/// The most words of a block of the depth. With two AVX-512 vectors each they take 24 KiB, most of an L1
-/// cache. It also bounds the length of a sum.
+/// The most words of a block of the depth. With two AVX-512 vectors each they take 24 KiB, most of
+/// an L1 cache. It also bounds the length of a sum.
 const KC: usize = 192;
-/// The most pixels of an item, and their target size in words: 384 KB, a part of a typical L2 cache.
+/// The most pixels of an item, and their target size in words: 384 KB, a part of a typical L2
+/// cache.
 const MC: usize = 128;
 const WORDS: usize = 96 * 1024;
-/// From so many words of the depth on, pixels are copied.
+/// The least depth, in words, from which pixels are copied.
 const COPIED: usize = 512;
 /// Words of a cache line.
 const LINE: usize = 16;
@@ -60,7 +61,8 @@ pub(super) fn scratch_len(depth: usize, cpu: &Cpu) -> usize {
     copy_len(depth) + (MC + MAX_MR) * 2 * cpu.isa().lanes()
 }
 
-/// How pixels and outputs are cut into items. Where they are cut changes no output.
+/// The block sizes of a product: how pixels and outputs are cut into items. They change no bit of
+/// the result.
 pub(super) struct Blocking {
     pub(super) rows: usize,
     outputs: usize,
@@ -149,10 +151,10 @@ impl<T: Scalar> Kernel for Product<'_, T> {
         let tiles = self.rows.len().div_ceil(MR);
         self.from.starts(self.rows.start, self.total, &mut from[..(tiles + 1) * MR]);
         self.to.starts(self.rows.start, self.total, &mut to[..tiles * MR]);
-        let wide = 2 * V::LANES;
+        let nr = 2 * V::LANES;
         // LOOP 2: panels of NR outputs.
-        for channel in self.channels.clone().step_by(wide) {
-            if self.channels.end - channel >= wide {
+        for channel in self.channels.clone().step_by(nr) {
+            if self.channels.end - channel >= nr {
                 self.panel::<V, MR, 2>(&from, &to, channel);
             } else {
                 self.panel::<V, MR, 1>(&from, &to, channel);
@@ -244,7 +246,7 @@ impl<T: Scalar> Product<'_, T> {
                     let next = (&next, after, share);
                     micro_kernel::<T, V, MR, NV>(&mut sums, &rows, next, weights, ks.len());
                 }
-                // Added at the end: many short sums round less than a long one.
+                // Added at the end, since many short sums round less than a long one.
                 if block > 0 {
                     for (i, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
                         // SAFETY: within the tile's part of `partial`.
@@ -282,7 +284,8 @@ impl<T: Scalar> Product<'_, T> {
 }
 
 impl SkippedPixels {
-    /// Stores zeros in these channels of the pixels that are skipped after the one that starts here.
+    /// Stores zeros in these channels of the pixels that are skipped after the one that starts
+    /// here.
     ///
     /// # Safety
     /// It must be one of `output`, and nobody else may use these channels of the skipped pixels.

@@ -8,7 +8,8 @@ pub(super) struct StridedPixels {
     /// Pixels of a row, and of an image.
     columns: usize,
     pixels: usize,
-    /// Values from one pixel to the next, from one row of them to the next, from one image to the next.
+    /// Values from one pixel to the next, from one row of them to the next, from one image to the
+    /// next.
     column: usize,
     row: usize,
     image: usize,

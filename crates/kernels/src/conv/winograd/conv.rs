@@ -1,7 +1,7 @@
 //! A Winograd convolution in all directions.
 
 use super::{
-    backward_weight::BackwardWeight,
+    backward_weight::WinogradBackwardWeight,
     pass::{Call, Pass, PassWithFallback},
     weights::RawWeights,
 };
@@ -15,14 +15,14 @@ use crate::{
     scalar::Scalar,
 };
 
-/// A convolution of one shape in the directions that its mode needs. `P` is the variant's forward pass,
-/// which also computes the gradient of the input.
+/// A convolution of one shape in the directions that its mode needs. `P` is the variant's forward
+/// pass, which also computes the gradient of the input.
 #[derive(Debug)]
 pub(in crate::conv) struct Winograd<P> {
     pub(super) in_channels: usize,
     pub(super) forward: PassWithFallback<P>,
     pub(super) backward_data: Option<PassWithFallback<P>>,
-    pub(super) backward_weight: Option<BackwardWeight>,
+    pub(super) backward_weight: Option<WinogradBackwardWeight>,
 }
 
 impl<P: Pass> Winograd<P> {
@@ -39,8 +39,8 @@ impl<P: Pass> Winograd<P> {
         self.forward.scratch_len(cpu).max(backward).max(weight)
     }
 
-    /// Transforms weights of one direction, each output channel times its scale (forward only), unless
-    /// calls of that direction do so themselves.
+    /// Transforms weights of one direction, each output channel times its scale (forward only),
+    /// unless calls of that direction do so themselves.
     pub(in crate::conv) fn pack<T: Scalar>(
         &self,
         cpu: &Cpu,

@@ -1,9 +1,9 @@
 //! Channel equalisation: factors that move range from one operand of a product to the other.
 //!
 //! Channels of the depth share a quantisation scale, so a large channel would leave few bits to the
-//! others. Multiplying each channel of the tiles by a factor, and its weights by the inverse, leaves the
-//! products as they are (Nagel et al. 2019, for weights of consecutive layers; Xiao et al. 2023, for
-//! activations and weights).
+//! others. Multiplying each channel of the tiles by a factor, and its weights by the inverse,
+//! leaves the products as they are (Nagel et al. 2019, for weights of consecutive layers; Xiao et
+//! al. 2023, for activations and weights).
 
 /// A factor for each channel of the depth: of tiles, and of weights, which is its inverse.
 #[derive(Clone, Copy, Debug)]
@@ -22,17 +22,17 @@ impl Equalisation<'_> {
     }
 }
 
-/// Norms are at most this. The largest factor of tiles is at most 2^53 times as large, so that its square
-/// is an f32.
+/// The largest norm of channels after equalisation. Their norms before are at least 2^-53, so factors
+/// are at most 2^53 times this, and their squares fit in f32.
 const MOST: f32 = (1 << 10) as f32;
 
-/// Computes factors that give every channel of the tiles the same sum of squares, from the channels'
-/// sums of squares `|x_c|^2`. They go to both halves of a slice.
+/// Computes factors that give every channel of the tiles the same sum of squares, from the
+/// channels' sums of squares `|x_c|^2`. They go to both halves of a slice.
 ///
 /// The rounding error of output `o` is bounded by the product of `sum_c b_c^2 |x_c|^2` and
-/// `sum_c |w_oc|^2 / b_c^2`. With `b_c = 1 / |x_c|` the former is the number of channels, and the latter
-/// is `sum_c |x_c|^2 |w_oc|^2`, the squared norm of the output. So the relative error depends on the
-/// number of channels alone.
+/// `sum_c |w_oc|^2 / b_c^2`. With `b_c = 1 / |x_c|` the former is the number of channels, and the
+/// latter is `sum_c |x_c|^2 |w_oc|^2`, the squared norm of the output. So the relative error
+/// depends on the number of channels alone.
 pub(super) fn equalise_by_inputs(squares: &[f32], both: &mut [f32]) {
     let (tiles, weights) = both.split_at_mut(squares.len());
     let most = squares.iter().fold(0.0f32, |most, x| most.max(*x)).sqrt().min(MOST);

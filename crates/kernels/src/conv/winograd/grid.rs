@@ -10,8 +10,8 @@ pub(super) const MAX_CHANNELS: usize = 4096;
 /// Words of a block in a plane: one cache line.
 pub(super) const BLOCK: usize = CHANNEL_BLOCK;
 
-/// Images of one size, cut into tiles of `side` x `side` pixels. Tiles are numbered by image, row and
-/// column. A row of tiles is a *band*.
+/// Images of one size, cut into tiles of `side` x `side` pixels. Tiles are numbered by image, row
+/// and column. A row of tiles is a *band*.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv) struct Grid {
     pub(super) height: usize,
@@ -70,13 +70,13 @@ pub(super) struct Planes {
 }
 
 impl Planes {
-    /// Words from one coefficient to the next. There is a line of padding, so that coefficients do not
-    /// all fall into one set of the cache.
+    /// Words from one coefficient to the next. There is a line of padding, so that coefficients do
+    /// not all fall into one set of the cache.
     pub(super) fn stride(&self) -> usize {
         (self.blocks * self.tiles + 1) * BLOCK
     }
 
-    /// Words of the planes of so many coefficients.
+    /// Words of the planes of `coefficients` coefficients.
     pub(super) fn len(&self, coefficients: usize) -> usize {
         coefficients * self.stride()
     }

@@ -1,8 +1,8 @@
 //! Integers in inference, where weights are transformed once, before any image is known.
 //!
-//! Channel equalisation then follows from the weights alone, and the channels of an image may be too
-//! uneven for it. Each image is measured, and those that are too uneven take the fallback in f32. So the
-//! result of an image never depends on other images.
+//! Channel equalisation then follows from the weights alone, and the channels of an image may be
+//! too uneven for it. Each image is measured, and those that are too uneven take the fallback in
+//! f32. So the result of an image never depends on other images.
 
 use std::ops::Range;
 
@@ -20,8 +20,9 @@ use crate::{
     scalar::Scalar,
 };
 
-/// What is stored next to transformed weights, to measure images and for the fallback: sums of squares of
-/// weights, by output and by pair of channels, and the weights themselves, times the output's scale.
+/// What is stored next to transformed weights, to measure images and for the fallback: sums of
+/// squares of weights, by output and by pair of channels, and the weights themselves, times the
+/// output's scale.
 #[derive(Clone, Copy)]
 pub(super) struct FallbackData<'a> {
     /// `sum_c |w_oc|^2 / b_c^2` for each output, up to a factor of the output's own.
@@ -34,8 +35,8 @@ pub(super) struct FallbackData<'a> {
 /// The largest `R^2` of an image that is computed in integers, where
 /// `R^2 = (sum_c b_c^2 |x_c|^2) (sum_c |w_oc|^2 / b_c^2) / (sum_c |x_c|^2 |w_oc|^2)`.
 ///
-/// Rounding adds an error of `1.1e-4 R` relative to an output channel's norm, if rounding errors are
-/// independent (ARCHITECTURE.md derives it). At this bound that is 1/140.
+/// Rounding adds an error of `1.1e-4 R` relative to an output channel's norm, if rounding errors
+/// are independent (ARCHITECTURE.md derives it). At this bound that is 1/140.
 const MAX_UNEVENNESS: f32 = 64.0 * 64.0;
 
 /// Outputs of an item of work.
@@ -97,7 +98,7 @@ impl FallbackData<'_> {
             let (image, group) = (item / groups, item % groups);
             let outputs = group * GROUP..((group + 1) * GROUP).min(outputs);
             let input_squares = &input_squares[image * each..][..each];
-            let check = Check {
+            let check = CheckEvenness {
                 kept: *self,
                 equalisation: &equalisation[..inputs],
                 input_squares,
@@ -174,7 +175,7 @@ impl Kernel for StoreOutput<'_> {
 }
 
 /// Whether an image is too uneven for some outputs.
-struct Check<'a> {
+struct CheckEvenness<'a> {
     kept: FallbackData<'a>,
     /// The factors of tiles.
     equalisation: &'a [f32],
@@ -183,13 +184,13 @@ struct Check<'a> {
     outputs: Range<usize>,
 }
 
-impl Kernel for Check<'_> {
+impl Kernel for CheckEvenness<'_> {
     type Output = bool;
     const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) -> bool {
-        let Check { kept, equalisation, input_squares, outputs } = self;
+        let CheckEvenness { kept, equalisation, input_squares, outputs } = self;
         let inputs = equalisation.len();
         let mut channels = [0.0; MAX_INT16_CHANNELS];
         let mut all = V::zero();

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{chunks::DisjointChunks, conv::epilogue::TypedEpilogue, isa::Vector, scalar::Scalar};
 
-/// The inverse transform of a block of tiles, of some output channels: `N` x `N` products of each tile
-/// become `M` x `M` pixels.
+/// The inverse transform of a block of tiles, of some output channels: `N` x `N` products of each
+/// tile become `M` x `M` pixels.
 pub(super) struct InverseTransform<'a, T> {
     pub(super) m: &'a [f32],
     pub(super) planes: Planes,

@@ -1,7 +1,7 @@
 //! Matrix products of planes: the macro-kernels and micro-kernels of Winograd's passes.
 //!
-//! Forward, each coefficient has a product `M = V U`, of `[tiles][channels]` with `[channels][outputs]`.
-//! Its loops are those of BLIS, in another order:
+//! Forward, each coefficient has a product `M = V U`, of `[tiles][channels]` with
+//! `[channels][outputs]`. Its loops are those of BLIS, in another order:
 //!
 //! ```text
 //! LOOP 3  tiles, MC = a block of them: V is in the L2 cache, or shared by all threads
@@ -13,8 +13,8 @@
 //! -       channels, one word: the micro-kernel   ┘
 //! ```
 //!
-//! With a stride of 2, LOOP 2 is outside of the coefficients: a panel's products are transformed back
-//! before the next panel's are computed.
+//! With a stride of 2, LOOP 2 is outside of the coefficients: a panel's products are transformed
+//! back before the next panel's are computed.
 //!
 //! Packing A is the transform of tiles ([`super::planes`]), packing B that of weights
 //! ([`super::weights`]); C is read by the inverse transform ([`super::inverse`]).
@@ -41,13 +41,13 @@ use super::{
 };
 use crate::{isa::Vector, scalar::Scalar};
 
-/// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]`, for one coefficient, one panel of `NV`
-/// vectors of outputs and `groups` register tiles.
+/// `m[tile][lane] (+)= sum over k of v[k][tile] * u[k][lane]`, for one coefficient, one panel of
+/// `NV` vectors of outputs and `groups` register tiles.
 ///
-/// `v` is a plane `[block][tiles][BLOCK]` and `u` a panel `[blocks * BLOCK][NV vectors]`. `m` points at
-/// the first vector of tile 0; the next vector of a tile is `m_vector` words on. Sums of integers are
-/// multiplied by the dequantisation scales of the outputs, `NV` vectors. Takes `groups * blocks` steps
-/// of the `prefetcher`.
+/// `v` is a plane `[block][tiles][BLOCK]` and `u` a panel `[blocks * BLOCK][NV vectors]`. `m`
+/// points at the first vector of tile 0; the next vector of a tile is `m_vector` words on. Sums of
+/// integers are multiplied by the dequantisation scales of the outputs, `NV` vectors. Takes
+/// `groups * blocks` steps of the `prefetcher`.
 ///
 /// ```text
 ///                         u[k]: a panel of weights
@@ -121,10 +121,11 @@ pub(super) unsafe fn multiply_panel<T: Scalar, V: Vector, const MR: usize, const
     }
 }
 
-/// The micro-kernel of a gradient: `sums[p][lane] (+)= sum over tiles of w[tile][p] * v[tile][lane]`.
-/// It takes `MR` output channels from `w` on, and `NV` vectors of input channels that are `v_vector`
-/// words apart. Rows of `sums` are `row` words apart. Sums of integers are multiplied by the
-/// dequantisation scales of both sides and by `norm`.
+/// The micro-kernel of a gradient:
+/// `sums[p][lane] (+)= sum over tiles of w[tile][p] * v[tile][lane]`. It takes `MR` output channels
+/// from `w` on, and `NV` vectors of input channels that are `v_vector` words apart. Rows of `sums`
+/// are `row` words apart. Sums of integers are multiplied by the dequantisation scales of both
+/// sides and by `norm`.
 ///
 /// ```text
 ///                               v[tile]: input channels
@@ -137,7 +138,8 @@ pub(super) unsafe fn multiply_panel<T: Scalar, V: Vector, const MR: usize, const
 /// ```
 ///
 /// # Safety
-/// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile, both scales the channels.
+/// `w` and `v` must hold `count` lines of [`BLOCK`] words, `sums` the tile, both scales the
+/// channels.
 #[inline(always)]
 pub(super) unsafe fn gradient_micro_kernel<
     T: Scalar,
@@ -204,15 +206,15 @@ pub(super) unsafe fn gradient_micro_kernel<
     }
 }
 
-/// The operands of a coefficient's product for a gradient of weights, over a block of tiles: planes of
-/// the input, `v`, and of the gradient of the output, `w`.
+/// The operands of a coefficient's product for a gradient of weights, over a block of tiles: planes
+/// of the input, `v`, and of the gradient of the output, `w`.
 pub(super) struct Operands<'a> {
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
     pub(super) v_planes: Planes,
     pub(super) w_planes: Planes,
-    /// Dequantisation scales of the channels of integers, and the coefficient's norm, by which they are
-    /// multiplied.
+    /// Dequantisation scales of the channels of integers, and the coefficient's norm, by which they
+    /// are multiplied.
     pub(super) v_dequant: &'a [f32],
     pub(super) w_dequant: &'a [f32],
     pub(super) norm: f32,
@@ -258,13 +260,13 @@ impl Operands<'_> {
         first: bool,
     ) {
         let Operands { v, w, v_planes, w_planes, v_dequant, w_dequant, norm, words } = *self;
-        let wide = 2 * V::LANES;
+        let nr = 2 * V::LANES;
         let v_vector = if V::LANES == BLOCK { v_planes.tiles * BLOCK } else { V::LANES };
         assert!(v.len() >= v_planes.stride() && w.len() >= w_planes.stride());
         let scaled = v_dequant.len() >= inputs.end && w_dequant.len() >= outputs.end;
         assert!(scaled || !is_int16::<T>());
         // LOOP 2: panels of NR input channels.
-        for channel in inputs.clone().step_by(wide) {
+        for channel in inputs.clone().step_by(nr) {
             // LOOP 1: MR output channels.
             for out in outputs.clone().step_by(MR) {
                 // SAFETY: within the planes, and within the sums.
@@ -276,7 +278,7 @@ impl Operands<'_> {
                         w_dequant.as_ptr().wrapping_add(out),
                         v_dequant.as_ptr().wrapping_add(channel),
                     );
-                    if inputs.end - channel >= wide {
+                    if inputs.end - channel >= nr {
                         gradient_micro_kernel::<T, V, MR, 2>(
                             w, v, dequant, norm, v_vector, words, sums, row, first,
                         );

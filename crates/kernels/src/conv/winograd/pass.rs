@@ -66,8 +66,8 @@ pub(super) struct PassWithFallback<P> {
     pass: P,
     /// The fallback, over 32-bit floating point numbers, if `pass` is over integers.
     wide: Option<P>,
-    /// In training each call transforms the weights itself, since they change as often as activations.
-    /// Equalisation then follows from the activations of the call.
+    /// In training each call transforms the weights itself, since they change as often as
+    /// activations. Equalisation then follows from the activations of the call.
     train: bool,
     /// The largest batch.
     images: usize,
@@ -82,7 +82,7 @@ pub(in crate::conv) struct Call<'a, T> {
 }
 
 impl<T: Scalar> Call<'_, T> {
-    /// The part of some images, which have so many values of input and output each.
+    /// The part of some images. `input` and `output` are values per image.
     fn images(&mut self, images: Range<usize>, (input, output): (usize, usize)) -> Call<'_, T> {
         let part = images.start * output..images.end * output;
         let residual = self.epilogue.residual.map(|r| &r[part.clone()]);
@@ -96,7 +96,7 @@ impl<T: Scalar> Call<'_, T> {
 }
 
 impl<'a, T: Scalar> Call<'a, T> {
-    /// The same, multiplied in 32-bit floating point.
+    /// The same call, with products in 32-bit floating point.
     fn widen(self) -> Call<'a, T::Wide> {
         let Call { batch, x, y, epilogue } = self;
         Call { batch, x: x.widen(), y: T::widen_mut(y), epilogue: epilogue.widen() }
@@ -161,8 +161,8 @@ impl<P: Pass> PassWithFallback<P> {
         weights::pack::<T>(cpu, raw, layout, P::VARIANT, packed);
     }
 
-    /// Runs the pass with weights that [`PassWithFallback::pack`] has transformed. Images that are too
-    /// uneven for integers take the fallback.
+    /// Runs the pass with weights that [`PassWithFallback::pack`] has transformed. Images that are
+    /// too uneven for integers take the fallback.
     pub(super) fn run_packed<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -198,8 +198,8 @@ impl<P: Pass> PassWithFallback<P> {
         }
     }
 
-    /// Runs the pass with weights that this call transforms, or the fallback where the sums of squares
-    /// of the input do not fit in f32.
+    /// Runs the pass with weights that this call transforms, or the fallback where the sums of
+    /// squares of the input do not fit in f32.
     pub(super) fn run_raw<T: Scalar>(
         &self,
         cpu: &Cpu,

@@ -9,11 +9,11 @@ use crate::{conv::operands::ScaleShift, isa::Vector, scalar::Scalar};
 
 static ZEROS: [u64; MAX_CHANNELS / 2] = [0; MAX_CHANNELS / 2];
 
-/// The `N` x `N` input pixels around a tile, or its `N` x `N` output pixels. Pixels outside of the image
-/// are zero. It is read one vector of words of channels at a time.
+/// The `N` x `N` input pixels around a tile, or its `N` x `N` output pixels. Pixels outside of the
+/// image are zero. It is read one vector of words of channels at a time.
 pub(super) struct Patch<T, const N: usize> {
-    /// Where each pixel starts. Where all are inside of the image, only the first is set, and `row` and
-    /// `column` are the strides.
+    /// Where each pixel starts. Where all are inside of the image, only the first is set, and `row`
+    /// and `column` are the strides.
     pixels: [[*const T; N]; N],
     inside: bool,
     row: usize,
@@ -130,8 +130,8 @@ impl<T: Scalar, const N: usize> Patch<T, N> {
 /// Columns that neighbouring patches share, at most.
 const SHARED: usize = 2;
 
-/// Sums of squares of patches of `N` x `N` pixels, tile after tile. Columns that two patches share are
-/// summed once.
+/// Sums of squares of patches of `N` x `N` pixels, tile after tile. Columns that two patches share
+/// are summed once.
 pub(super) struct PatchSquares<const N: usize> {
     /// Sums of the last columns of the previous patch.
     last: [[f32; MAX_INT16_CHANNELS]; SHARED],
@@ -147,8 +147,8 @@ impl<const N: usize> PatchSquares<N> {
         PatchSquares { last: [[0.0; MAX_INT16_CHANNELS]; SHARED] }
     }
 
-    /// The sums of a vector of words of a patch. It `follows` if the previous call for this channel was
-    /// for the previous tile.
+    /// The sums of a vector of words of a patch. It `follows` if the previous call for this channel
+    /// was for the previous tile.
     ///
     /// # Safety
     /// The words from `channel` on must lie within the stored channels.

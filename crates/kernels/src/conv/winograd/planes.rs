@@ -10,9 +10,9 @@ use super::{
 };
 use crate::{conv::operands::TypedInput, isa::Vector, scalar::Scalar};
 
-/// Transforms input tiles into planes, by `L` along both sides of patches of `S` x `S` pixels. A word of
-/// integers holds two channels, each times its factor of the equalisation. The dequantisation scales
-/// follow the planes, one for each tile.
+/// Transforms input tiles into planes, by `L` along both sides of patches of `S` x `S` pixels. A
+/// word of integers holds two channels, each times its factor of the equalisation. The
+/// dequantisation scales follow the planes, one for each tile.
 ///
 /// # Safety
 /// `out` must hold the planes and a word for each tile, and nobody else may use the words of these
@@ -116,11 +116,11 @@ unsafe fn store_coefficients<
     }
 }
 
-/// Transforms tiles into planes whose products run over tiles, for the gradient of the weights: by `L`
-/// along both sides of patches of `S` x `S` pixels. A word of integers holds two tiles, so
+/// Transforms tiles into planes whose products run over tiles, for the gradient of the weights: by
+/// `L` along both sides of patches of `S` x `S` pixels. A word of integers holds two tiles, so
 /// `planes.tiles` counts pairs; a tile past the last is zero. Channels are
-/// [deinterleaved](quantise::channel_at). Each is multiplied by its quantisation scale and by the scale
-/// of its band; `band_scales` starts with that of `band`.
+/// [deinterleaved](quantise::channel_at). Each is multiplied by its quantisation scale and by the
+/// scale of its band; `band_scales` starts with that of `band`.
 ///
 /// # Safety
 /// `out` must hold the planes, and nobody else may use the words of these tiles.

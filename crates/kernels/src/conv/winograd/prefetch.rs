@@ -6,7 +6,8 @@ use super::grid::Grid;
 use crate::{chunks::DisjointChunks, isa::Vector, memory::LINE, scalar::Scalar};
 
 /// Cache lines to prefetch while a matrix product runs. The product is compute-bound, so memory is
-/// free meanwhile. A core tracks few outstanding misses at once, so each step prefetches a few lines.
+/// free meanwhile. A core tracks few outstanding misses at once, so each step prefetches a few
+/// lines.
 #[derive(Clone, Copy)]
 pub(super) struct Prefetcher {
     spans: [Span; 2],

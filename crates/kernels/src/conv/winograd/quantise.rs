@@ -2,29 +2,30 @@
 //!
 //! Coefficients of f32 activations are multiplied in f32. Coefficients of bfloat16 activations are
 //! rounded to 16-bit integers, two in a word. F(4x4) amplifies rounding errors beyond the 8-bit
-//! significand of bfloat16, but not beyond 16 bits. Dot products of 16-bit integers (`vpdpwssd`) are as
-//! fast as those of bfloat16 (`vdpbf16ps`).
+//! significand of bfloat16, but not beyond 16 bits. Dot products of 16-bit integers (`vpdpwssd`)
+//! are as fast as those of bfloat16 (`vdpbf16ps`).
 //!
-//! Both operands of a matrix product have quantisation scales: one for each row of the left, one for each
-//! column of the right. They keep the Euclidean norms of integers below two limits, so that no sum
-//! overflows 32 bits (Cauchy and Schwarz). The norm of coefficients is bounded before they are computed,
-//! by that of the pixels times [`OperandTransform::NORMS`](super::transform::OperandTransform) along both
-//! sides. Channels of the depth share a scale, so [equalisation](super::equalisation) comes first.
+//! Both operands of a matrix product have quantisation scales: one for each row of the left, one
+//! for each column of the right. They keep the Euclidean norms of integers below two limits, so
+//! that no sum overflows 32 bits (Cauchy and Schwarz). The norm of coefficients is bounded before
+//! they are computed, by that of the pixels times
+//! [`OperandTransform::NORMS`](super::transform::OperandTransform) along both sides. Channels of
+//! the depth share a scale, so [equalisation](super::equalisation) comes first.
 
 use crate::{isa::Vector, scalar::Scalar};
 
 /// The largest integer, with room for rounding errors below 2^15.
 const MAX_INT16: f32 = 32_000.0;
-/// The largest norms of rows and of columns of a product over channels. Their product is below 2^31. The
-/// norm of a tile is bounded, by about six times its value; that of weights is computed.
+/// The largest norms of rows and of columns of a product over channels. Their product is below
+/// 2^31. The norm of a tile is bounded, by about six times its value; that of weights is computed.
 pub(super) const TILE_NORM: f32 = 128_000.0;
 pub(super) const WEIGHT_NORM: f32 = 16_000.0;
 /// The largest norms of rows and of columns of a product over tiles.
 pub(super) const INPUT_NORM: f32 = 64_000.0;
 pub(super) const GRADIENT_NORM: f32 = 32_000.0;
 
-/// The most channels. The error grows with the root of their number; with twice as many, the worst of
-/// many outputs would be off by more than 2% of their root mean square.
+/// The most channels. The error grows with the root of their number; with twice as many, the worst
+/// of many outputs would be off by more than 2% of their root mean square.
 pub(super) const MAX_INT16_CHANNELS: usize = 512;
 
 /// Whether coefficients are pairs of 16-bit integers.
@@ -65,9 +66,9 @@ pub(super) fn channel_at<T: Scalar, V: Vector>(place: usize) -> usize {
     group * 2 * V::LANES + at % V::LANES * 2 + at / V::LANES
 }
 
-/// The quantisation scale of a row or column, and its dequantisation scale, the inverse. `total` is the
-/// sum of squares of its values, `most` a bound of the square of each, and `limit` the largest norm of
-/// its integers.
+/// The quantisation scale of a row or column, and its dequantisation scale, the inverse. `total` is
+/// the sum of squares of its values, `most` a bound of the square of each, and `limit` the largest
+/// norm of its integers.
 ///
 /// The dequantisation scale is not finite where a value is infinite or NaN, or a square overflows.
 #[inline(always)]
@@ -143,8 +144,8 @@ pub(super) fn sum_of_lanes<V: Vector>(v: V) -> f32 {
     lanes(v).iter().sum()
 }
 
-/// The largest power of two that is at most a positive number; 0 for a subnormal number, infinity for
-/// one that is not finite.
+/// The largest power of two that is at most a positive number; 0 for a subnormal number, infinity
+/// for one that is not finite.
 #[inline(always)]
 pub(super) fn power_of_two(x: f32) -> f32 {
     f32::from_bits(x.to_bits() & f32::INFINITY.to_bits())

@@ -34,11 +34,11 @@ const ITEMS: usize = 32;
 pub(super) const USABLE: Range<f32> = 1.0 / (1u128 << 105) as f32..(1u128 << 90) as f32;
 
 /// Where all sums of a band are below this, its squares may be lost to underflow.
-const LOST: f32 = 1e-30;
+const UNDERFLOW: f32 = 1e-30;
 
-/// A scale by which the square of any bfloat16 except zero is more than zero, or infinite. (A value after
-/// a batch norm may be smaller.)
-const LARGE: f32 = (1u128 << 64) as f32;
+/// A scale by which the square of any bfloat16 except zero is more than zero, or infinite. (A value
+/// after a batch norm may be smaller.)
+const MAGNIFIED: f32 = (1u128 << 64) as f32;
 
 impl<'a, T: Scalar> Bands<'a, T> {
     /// Bands that have each pixel once.
@@ -65,23 +65,23 @@ impl<'a, T: Scalar> Bands<'a, T> {
         });
     }
 
-    /// Sums of squares of every channel of one band, on this thread. They are NaN where the squares of
-    /// all channels are lost to underflow.
+    /// Sums of squares of every channel of one band, on this thread. They are NaN where the squares
+    /// of all channels are lost to underflow.
     pub(super) fn of_band(&self, cpu: &Cpu, band: usize, to: &mut [f32]) {
         let squares = |scale: Option<f32>, to: &mut [f32]| {
             to.fill(0.0);
             cpu.isa().dispatch(BandSquares { of: *self, bands: band..band + 1, scale, to });
         };
         squares(None, to);
-        if to.iter().all(|&x| x < LOST) {
-            squares(Some(LARGE), to);
+        if to.iter().all(|&x| x < UNDERFLOW) {
+            squares(Some(MAGNIFIED), to);
             let is_zero = to.iter().all(|&x| x == 0.0);
             to.fill(if is_zero { 0.0 } else { f32::NAN });
         }
     }
 
-    /// Sums of squares of every channel of the batch. Returns whether they are usable: none is too large
-    /// for an f32, NaN, or small without being zero.
+    /// Sums of squares of every channel of the batch. Returns whether they are usable: none is too
+    /// large for an f32, NaN, or small without being zero.
     pub(super) fn of_batch(&self, cpu: &Cpu, to: &mut [f32], scratch: &mut [f32]) -> bool {
         self.sum(cpu, None, to, scratch);
         self.are_usable(cpu, to, scratch)
@@ -96,9 +96,9 @@ impl<'a, T: Scalar> Bands<'a, T> {
             return true;
         }
         // A small sum may have lost squares to underflow.
-        let (large, scratch) = scratch.split_at_mut(sums.len());
-        self.sum(cpu, Some(LARGE), large, scratch);
-        sums.iter().zip(&*large).all(|(&x, &large)| x >= USABLE.start || large == 0.0)
+        let (magnified, scratch) = scratch.split_at_mut(sums.len());
+        self.sum(cpu, Some(MAGNIFIED), magnified, scratch);
+        sums.iter().zip(&*magnified).all(|(&x, &magnified)| x >= USABLE.start || magnified == 0.0)
     }
 
     fn sum(&self, cpu: &Cpu, scale: Option<f32>, to: &mut [f32], scratch: &mut [f32]) {

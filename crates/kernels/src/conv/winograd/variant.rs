@@ -32,7 +32,8 @@ impl Variant {
             Variant::Strided => 2,
         };
         let (most, block) = by_scalar!(dtype, T => {
-            (if is_int16::<T>() { MAX_INT16_CHANNELS } else { MAX_CHANNELS }, CHANNEL_BLOCK * T::PACK)
+            let most = if is_int16::<T>() { MAX_INT16_CHANNELS } else { MAX_CHANNELS };
+            (most, CHANNEL_BLOCK * T::PACK)
         });
         let whole = |channels: &usize| channels.is_multiple_of(block);
         let channels = [s.in_channels, s.out_channels];
@@ -70,9 +71,9 @@ impl Variant {
         shared(weight / window).flat_map(move |i| columns.clone().map(move |j| i * tile + j))
     }
 
-    /// Norms of the transforms at coefficient `weight` of the window: of the input's transform, and of
-    /// that of the gradient of the output. No coefficient is larger than its norm times the Euclidean
-    /// norm of the patch.
+    /// Norms of the transforms at coefficient `weight` of the window: of the input's transform, and
+    /// of that of the gradient of the output. No coefficient is larger than its norm times the
+    /// Euclidean norm of the patch.
     pub(super) fn norms(self, weight: usize) -> (f32, f32) {
         let (window, _) = self.points();
         let (i, j) = (weight / window, weight % window);

@@ -1,11 +1,11 @@
 use super::*;
 
-/// What the shape, the dtype, the mode and the batch ask for.
+/// The algorithm follows from the shape, the dtype, the mode and the batch.
 #[test]
 fn algorithms_follow_the_shape() {
     let cpu = Cpu::new(1).unwrap();
     let direct = cpu.clone().with_algorithms(Algorithms::Direct);
-    // Fails if a direction takes another one, or is there where the mode is without it.
+    // Fails if a direction takes another one, or if there is one that the mode does not have.
     let takes = |algorithm, s, dtype, source, mode, batch, cpu: &Cpu| {
         let through = conv(algorithm, &s, dtype, source, mode, batch, cpu)
             .algorithm(Direction::Forward)
@@ -19,7 +19,7 @@ fn algorithms_follow_the_shape() {
     takes(WINOGRAD, wide, Dtype::Bf16, activation, train, 1, &cpu);
     takes(WINOGRAD, wide, Dtype::Fp32, activation, Mode::Inference, 2, &cpu);
     takes(Algorithm::Direct, wide, Dtype::Fp32, activation, train, 2, &direct);
-    // A word holds two channels, and sums of integers are so deep at most.
+    // A word holds two channels, and integers have at most 512.
     for odd in [shape(48, 80, (8, 8), 3, 1, 1), shape(544, 64, (8, 8), 3, 1, 1)] {
         takes(WINOGRAD, odd, Dtype::Fp32, activation, train, 1, &cpu);
         takes(Algorithm::Direct, odd, Dtype::Bf16, activation, train, 1, &cpu);

@@ -1,7 +1,7 @@
 use super::*;
 
-/// Products over pixels: channels around the panels and tiles of all sets, runs around the blocks of
-/// the depth and of what is copied, pixels around blocks, with strides; parts of the pixels.
+/// Products over pixels: channels around the panels and tiles of all sets, runs around the blocks
+/// of the depth and of what is copied, pixels around blocks, with strides; parts of the pixels.
 const GEMM: [(ConvShape, usize); 11] = [
     (shape(16, 16, (1, 1), 1, 1, 0), 1),
     (shape(16, 48, (3, 3), 1, 1, 0), 1),

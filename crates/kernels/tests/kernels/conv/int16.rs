@@ -1,4 +1,4 @@
-//! What integers of 16 bits must not do to bfloat16: hide, spread or outgrow anything.
+//! 16-bit integers in bfloat16 convolutions: no value hides another, NaN shows, no sum overflows.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn passes(cpu: &Cpu, s: &ConvShape, x: &[f64], w: &[f64], dy: &[f64]) -> [Vec<f6
     ]
 }
 
-/// Images, and outputs, may differ by any factor: none is rounded on the scale of another.
+/// Images, and outputs, may differ by any factor. None is quantised with the scale of another.
 #[test]
 fn every_image_has_its_own_scale() {
     let factor = |i: usize| [1.0, 2f64.powi(-40), 2f64.powi(30), 0.0][i % 4];
@@ -49,7 +49,8 @@ fn every_image_has_its_own_scale() {
     });
 }
 
-/// Channels may be large where their weights are small: what counts is what they contribute.
+/// Channels may be large where their weights are small. The error follows from what they
+/// contribute.
 #[test]
 fn every_channel_counts_by_what_it_contributes() {
     let factor = |channel: usize| 2f64.powi((channel * 7 % 13) as i32 - 6);
@@ -92,7 +93,7 @@ fn every_channel_counts_by_what_it_contributes() {
     });
 }
 
-/// What is too small for its square is nothing, but no nonsense.
+/// Values whose squares underflow may count as zero, but give no wrong results.
 #[test]
 fn tiny_values_vanish() {
     on_every_isa(|cpu| {
@@ -110,9 +111,9 @@ fn tiny_values_vanish() {
     });
 }
 
-/// A diverged net must show.
+/// NaN and infinity show, as in a diverged net.
 #[test]
-fn what_is_no_number_stays_none() {
+fn nan_and_infinity_show_in_results() {
     on_every_isa(|cpu| {
         for (s, batch) in &SHAPES {
             for bad in [f64::NAN, f64::INFINITY] {
@@ -132,7 +133,7 @@ fn what_is_no_number_stays_none() {
                         cpu.isa()
                     );
                 }
-                // Of output 3 and of input 3, those taps that meet the pixel.
+                // Gradients of output 3 and of input 3, at the taps of the pixel.
                 for (i, g) in dw.chunks(9).enumerate() {
                     let touched = i % s.in_channels == 3 || i / s.in_channels == 3;
                     let finite = g.iter().all(|g| g.is_finite());
@@ -143,9 +144,9 @@ fn what_is_no_number_stays_none() {
     });
 }
 
-/// Nor may weights hide what is none. Those whose squares are too large for an f32 are numbers.
+/// NaN and infinity of weights show. Weights whose squares overflow f32 are numbers.
 #[test]
-fn weights_that_are_no_numbers_show() {
+fn nan_and_infinity_of_weights_show() {
     on_every_isa(|cpu| {
         for (s, batch) in &SHAPES {
             for bad in [f64::NAN, f64::NEG_INFINITY, 1e30, 2e19] {
@@ -178,7 +179,7 @@ fn weights_that_are_no_numbers_show() {
     });
 }
 
-/// Patches and windows that all lie along one element of the transform reach the largest sums.
+/// Patches and windows that are all on one coefficient of the transform reach the largest sums.
 #[test]
 fn the_largest_sums_fit() {
     // Rows of the transforms of an input, over the roots of their squares' sums.
@@ -192,7 +193,7 @@ fn the_largest_sums_fit() {
         even(-1.5, a),
         [0.0, 1.0, 0.0, -a - b, 0.0, 1.0],
     ];
-    // Every channel and image the same: one tells what all sum up to.
+    // All channels and images are the same, so one gives the sums of all.
     let (s, one) = (shape(64, 32, (12, 12), 3, 1, 1), shape(1, 1, (12, 12), 3, 1, 1));
     let (batch, times) = (8, [64.0, 32.0, 8.0]);
     let dy: Vec<f64> = (0..144).map(|n| if n % 12 > 3 { 1.0 } else { 0.0 }).collect();
@@ -251,7 +252,7 @@ fn deep_sums_of_uneven_values_are_close() {
     });
 }
 
-/// Windows of which the transform leaves little: sums of squares cancel, but must not be found too
+/// Windows of which the transform leaves little: sums of squares cancel, but must not come out too
 /// small.
 #[test]
 fn windows_that_cancel_keep_their_results() {
@@ -278,9 +279,9 @@ fn windows_that_cancel_keep_their_results() {
     }
 }
 
-/// A pair whose channels hardly meet is summed up by itself; where many are such, none is of integers.
+/// A pair whose channels are rarely nonzero together is recomputed in f32. Where many are, all are.
 #[test]
-fn pairs_that_hardly_meet_are_exact() {
+fn pairs_that_rarely_coincide_are_exact() {
     for (s, batch) in &SHAPES {
         for many in [false, true] {
             let [mut x, w, mut dy] = inputs(s, *batch);
@@ -318,7 +319,8 @@ fn pairs_that_hardly_meet_are_exact() {
     }
 }
 
-/// In inference an image may go another way than the next: none is changed by others.
+/// In inference one image may take the fallback and the next not. No image changes another's
+/// result.
 #[test]
 fn uneven_images_change_no_other() {
     let shapes = [(shape(64, 32, (9, 8), 3, 1, 1), 6), (shape(32, 64, (9, 8), 3, 2, 1), 36)];

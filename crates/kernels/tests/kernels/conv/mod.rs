@@ -1,5 +1,5 @@
-//! Convolutions: every algorithm, in all directions. A check names the algorithm that it is about, and
-//! fails if another one runs.
+//! Convolutions: every algorithm, in all directions. A check names its algorithm, and fails if
+//! another one runs.
 
 mod choice;
 mod direct;
@@ -153,8 +153,8 @@ fn check(
     });
 }
 
-/// Sums of products of bfloat16, as they are before they are rounded: what is stored is only what they
-/// differ from the rounded reference by.
+/// Checks sums of products of bfloat16 before they are rounded: the rounded reference is subtracted
+/// from them, so that only the difference is stored.
 fn check_sums(
     (algorithm, algorithms): (Algorithm, Algorithms),
     s: &ConvShape,

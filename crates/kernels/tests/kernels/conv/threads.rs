@@ -2,7 +2,7 @@ use resnet_kernels::Isa;
 
 use super::*;
 
-/// The bits of `y`, `dx` and `dw` with so many threads.
+/// The bits of `y`, `dx` and `dw`, with `threads` threads.
 fn passes(
     isa: Isa,
     algorithm: Algorithm,

@@ -30,7 +30,7 @@ const STRIDED_SHAPES: [(ConvShape, usize); 8] = [
 const HALF: ConvShape = shape(48, 80, (5, 6), 3, 1, 1);
 const STRIDED_HALF: (ConvShape, usize) = (shape(48, 80, (5, 6), 3, 2, 1), 35);
 
-/// Whether bfloat16 has this form too: of words, of which each holds two channels, as many as fill blocks.
+/// Whether bfloat16 takes the same algorithm: its words hold two channels, and must fill blocks.
 fn whole(s: &ConvShape) -> bool {
     [s.in_channels, s.out_channels].iter().all(|c| c % 32 == 0)
 }
@@ -48,9 +48,9 @@ fn winograd_equals_the_reference() {
     for batch in [1, 5] {
         SHAPES.iter().chain([&HALF]).for_each(|s| check_both(WINOGRAD, s, batch));
     }
-    // Parts of a batch, whose gradients of weights are added.
+    // Several parts of a batch, whose gradients of weights are added.
     check_both(WINOGRAD, &shape(32, 64, (33, 30), 3, 1, 1), 7);
-    // Few tiles of many channels, and many; more than threads share at once.
+    // Few tiles of many channels, then more tiles than a shared block has.
     for batch in [1, 16] {
         check_both(WINOGRAD, &shape(256, 256, (4, 4), 3, 1, 1), batch);
     }
@@ -64,7 +64,7 @@ fn strided_winograd_equals_the_reference() {
     }
 }
 
-fn check_through_a_norm(
+fn check_fused_norm(
     algorithm: Algorithm,
     s: &ConvShape,
     dtype: Dtype,
@@ -101,14 +101,14 @@ fn check_through_a_norm(
 }
 
 #[test]
-fn winograd_reads_through_a_norm() {
+fn winograd_fuses_a_batch_norm() {
     let plain = SHAPES.into_iter().chain([HALF]).map(|s| (WINOGRAD, s, 3));
     let strided = STRIDED_SHAPES.into_iter().chain([STRIDED_HALF]);
     for (algorithm, s, batch) in plain.chain(strided.map(|(s, batch)| (STRIDED, s, batch))) {
-        check_through_a_norm(algorithm, &s, Dtype::Fp32, batch, 1e-4);
+        check_fused_norm(algorithm, &s, Dtype::Fp32, batch, 1e-4);
         if whole(&s) {
-            // Of the worst of many thousand values; the test of bounds holds every channel.
-            check_through_a_norm(algorithm, &s, Dtype::Bf16, batch, 2.5e-2);
+            // The worst of many thousand values; the tests of bounds check every channel.
+            check_fused_norm(algorithm, &s, Dtype::Bf16, batch, 2.5e-2);
         }
     }
 }

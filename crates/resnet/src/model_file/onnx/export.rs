@@ -23,8 +23,8 @@ use crate::{
 /// Options of [`export`].
 #[derive(Clone, Debug, Default)]
 pub struct ExportOptions {
-    /// Whether batch norms are folded into the convolutions before them. The file is then smaller and
-    /// faster. Otherwise the initialisers are bit-identical to the state dict.
+    /// Whether batch norms are folded into the convolutions before them. The file is then smaller
+    /// and faster. Otherwise the initialisers are bit-identical to the state dict.
     pub fold: bool,
     /// The file's metadata: architecture, class names and preprocessing, under the keys of
     /// [`model_file::key`](crate::model_file::key).

@@ -4,8 +4,8 @@ use resnet_formats::{Data, Tensor};
 
 use crate::{graph::NodeId, network::Network};
 
-/// Scales a convolution's weight `[out, in, rows, columns]` by the batch norm after it, and returns the
-/// bias `[out]`. Computed in f64 and rounded once.
+/// Scales a convolution's weight `[out, in, rows, columns]` by the batch norm after it, and returns
+/// the bias `[out]`. Computed in f64 and rounded once.
 pub(super) fn folded(net: &Network, norm: NodeId, weight: &mut Tensor) -> Tensor {
     let epsilon = net.graph().epsilon().value();
     let (mean, var) = net.running(norm);

@@ -1,7 +1,7 @@
 //! Exports networks to ONNX ([`export`]) and imports them ([`import`]).
 //!
-//! Every node of the graph becomes an operator with PyTorch's name: `layer1.0.conv1` is a `Conv` that
-//! reads the initialiser `layer1.0.conv1.weight`. The input `input` is normalised images
+//! Every node of the graph becomes an operator with PyTorch's name: `layer1.0.conv1` is a `Conv`
+//! that reads the initialiser `layer1.0.conv1.weight`. The input `input` is normalised images
 //! `[batch, channels, height, width]`, the output `logits` is `[batch, classes]`. Batch, height and
 //! width are dynamic.
 

@@ -1,6 +1,6 @@
-//! bf16 gradients against those of fp32, which others hold to slopes and to PyTorch. Units that fall
-//! to the other side of their ReLU's edge make the gradients of one batch differ by much, and by
-//! chance: so those of several batches are taken together, as one long vector for each tensor.
+//! Compares bf16 gradients with those of fp32, which other tests compare with finite differences
+//! and PyTorch. Rounding can flip a ReLU, which changes the gradients of one batch by a large and
+//! random amount. So the gradients of several batches are compared as one long vector per tensor.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! What tests share: inference, distances, Python as a judge, and the judges of gradients.
+//! Shared by tests: inference, distances, Python as a reference, and the references for gradients.
 
 pub(crate) mod bf16;
 pub(crate) mod mutation;
@@ -21,8 +21,7 @@ use resnet::{
 use resnet_formats::{Data, NamedTensors};
 use serde_json::Value;
 
-/// Logits of images `[n][channels][height][width]`, of which there are so many, with so many rows
-/// and columns.
+/// Logits of `batch` images `[n][channel][row][column]`.
 pub(crate) fn logits(
     cpu: &Cpu,
     net: &Network,
@@ -43,7 +42,7 @@ pub(crate) fn distance(got: &[f32], want: &[f32]) -> f32 {
     largest(&mut got.iter().zip(want).map(|(a, b)| a - b)) / largest(&mut want.iter().copied())
 }
 
-/// The same names in the same order, the same shapes, and values equal to the bit.
+/// The same names in the same order, the same shapes, and bit-identical values.
 #[track_caller]
 pub(crate) fn assert_same(got: &NamedTensors, want: &NamedTensors, what: &str) {
     let names = |tensors: &NamedTensors| -> Vec<String> {
@@ -82,8 +81,8 @@ pub(crate) fn algorithms_of(summary: &PlanSummary, pass: Pass) -> Vec<String> {
     taken.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// A Python that has these modules. Where it lacks one, there is none, which is said; but a run that
-/// asks for ignored tests, as `scripts/check-pytorch` does, asks for their judges too, and fails.
+/// A Python with these modules; none, with a message, if one is missing. In a run with ignored
+/// tests (as `scripts/check-pytorch`) a missing module is a failure.
 pub(crate) fn python(modules: &str) -> Option<Command> {
     let program = env::var("RESNET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let import = Command::new(&program).args(["-c", &format!("import {modules}")]).output();

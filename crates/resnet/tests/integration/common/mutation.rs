@@ -1,4 +1,4 @@
-//! Mistakes of a gradient: a test that bounds one is itself tested by what it must refuse.
+//! Errors put into a gradient, to test that a test of gradients fails on them.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use resnet::network::Param;
 pub(crate) enum Mutation {
     /// Every value is zero.
     Zeroed,
-    /// Every value is so many times what it was.
+    /// Every value is multiplied by the factor.
     Scaled(f32),
     /// Every second value is zero: of the two halves the longer one.
     Masked,
-    /// Every value stands one place on.
+    /// Every value is shifted by one place.
     Permuted,
 }
 

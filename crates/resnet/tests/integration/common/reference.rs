@@ -1,6 +1,6 @@
-//! Networks in training mode, in f64 by plain loops: the judge of losses and, by finite differences
-//! of them, of gradients. It shares nothing with what it judges but the graph and the order of the
-//! parameters.
+//! The reference for losses, and by finite differences for gradients: networks in training mode, in
+//! f64, by plain loops. It shares only the graph and the order of the parameters with the code
+//! under test.
 
 use std::{ops::Range, rc::Rc};
 

@@ -1,4 +1,4 @@
-//! A small run, for tests of what happens to one.
+//! A small run for tests.
 
 use resnet::{
     config::{DataConfig, TrainConfig},

@@ -1,4 +1,4 @@
-//! bf16 gradients against those of fp32, tensor by tensor.
+//! bf16 gradients compared with those of fp32, tensor by tensor.
 
 use resnet::Cpu;
 use resnet_kernels::Isa;

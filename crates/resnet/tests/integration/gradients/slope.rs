@@ -1,4 +1,4 @@
-//! fp32 gradients against finite differences of a loss in f64, along random directions.
+//! fp32 gradients compared with finite differences of a loss in f64, along random directions.
 
 use std::ops::Range;
 
@@ -18,17 +18,17 @@ use crate::common::{
 };
 
 const ALGORITHMS: [Algorithms; 2] = [Algorithms::Direct, Algorithms::Fastest];
-/// Of the labels.
+/// Label smoothing.
 const SMOOTHING: f64 = 0.125;
-/// Largest error of a tensor's slopes. They come to 3e-6, and to 4e-5 where the last layers see one
-/// pixel; a unit that rounding carries over its ReLU's edge adds to that.
+/// Largest allowed error of a tensor's slopes. Measured: 3e-6, or 4e-5 where the last layers have
+/// one pixel, and more where rounding flips a ReLU.
 const TOLERANCE: f64 = 2e-3;
 
-/// Directions in each tensor, and in all together.
+/// Number of directions for each tensor, and for all parameters together.
 const DIRECTIONS: u64 = 8;
-/// What the directions are drawn from.
+/// Seed of the directions.
 const SEED: u64 = 2015;
-/// Along a direction, which has length 1. Few ReLUs are so near their edge that it carries one over.
+/// Step along a direction of length 1. It is so small that it flips few ReLUs.
 const STEP: f64 = 1e-6;
 
 /// Slopes of the loss along directions in one range of the parameters.

@@ -1,6 +1,6 @@
 //! An item of work: packs a block of pixels, then runs register tiles over it.
 
-use super::plan::{BackwardWeight, Block, GROUP};
+use super::plan::{DirectBackwardWeight, GROUP, PixelBlock};
 use crate::{
     conv::shape::Source,
     isa::{Kernel, Vector},
@@ -9,8 +9,8 @@ use crate::{
 };
 
 /// A group of output channels over a part of the batch.
-pub(super) struct Item<'a, X, T> {
-    pub(super) plan: &'a BackwardWeight,
+pub(super) struct GroupItem<'a, X, T> {
+    pub(super) plan: &'a DirectBackwardWeight,
     pub(super) x: &'a [X],
     pub(super) dy: &'a [T],
     pub(super) group: usize,
@@ -22,7 +22,7 @@ pub(super) struct Item<'a, X, T> {
     pub(super) out: &'a mut [f32],
 }
 
-impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
+impl<X: Scalar, T: Scalar> Kernel for GroupItem<'_, X, T> {
     type Output = ();
     const PAIRS: bool = X::PACK * T::PACK > 1;
 
@@ -32,7 +32,7 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
         let first = self.group * GROUP;
         let channels = GROUP.min(plan.shape.out_channels - first);
         let tiles = channels.div_ceil(MR);
-        let wide = 2 * V::LANES;
+        let nr = 2 * V::LANES;
         let stored = padded(plan.values);
         self.sums[..tiles * MR * plan.taps * stored].fill(0.0);
         for image in self.images.clone().step_by(plan.images * X::PACK) {
@@ -42,13 +42,13 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
                 self.pack_dy::<V, MR>(block, image, images, first, channels);
                 let mut sums = 0;
                 // LOOP 2: panels of NR input channels.
-                for channel in (0..stored).step_by(wide) {
-                    let width = wide.min(stored - channel);
+                for channel in (0..stored).step_by(nr) {
+                    let width = nr.min(stored - channel);
                     self.pack_x::<V>(block, image, images, channel, width);
                     // LOOP 1: MR output channels.
                     for tile in 0..tiles {
                         for tap in 0..plan.taps {
-                            if width == wide {
+                            if width == nr {
                                 self.micro_kernel::<V, MR, 2>(
                                     block, images, channel, tile, tap, sums,
                                 );
@@ -63,16 +63,16 @@ impl<X: Scalar, T: Scalar> Kernel for Item<'_, X, T> {
                 }
             }
         }
-        self.finish(MR, wide, tiles, channels);
+        self.finish(MR, nr, tiles, channels);
     }
 }
 
-impl<X: Scalar, T: Scalar> Item<'_, X, T> {
+impl<X: Scalar, T: Scalar> GroupItem<'_, X, T> {
     /// Packs `dy` as `[tile][pixel][MR]`, with zeros past the group.
     #[inline(always)]
     fn pack_dy<V: Vector, const MR: usize>(
         &mut self,
-        block: &Block,
+        block: &PixelBlock,
         image: usize,
         images: usize,
         first: usize,
@@ -108,7 +108,7 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
     #[inline(always)]
     fn pack_x<V: Vector>(
         &mut self,
-        block: &Block,
+        block: &PixelBlock,
         image: usize,
         images: usize,
         channel: usize,
@@ -140,7 +140,8 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
         }
     }
 
-    /// The micro-kernel: `sums[p][v] += dy[pixel][p] * x[pixel][v]`, over a list of pairs of pixels.
+    /// The micro-kernel: `sums[p][v] += dy[pixel][p] * x[pixel][v]`, over a list of pairs of
+    /// pixels.
     ///
     /// ```text
     ///                           x[pixel]: input channels
@@ -154,7 +155,7 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
     #[inline(always)]
     fn micro_kernel<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
-        block: &Block,
+        block: &PixelBlock,
         images: usize,
         channel: usize,
         tile: usize,
@@ -195,17 +196,17 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
 
     /// Copies the sums of register tiles to `[out][tap][in]`.
     #[inline(always)]
-    fn finish(&mut self, tile_len: usize, wide: usize, tiles: usize, channels: usize) {
+    fn finish(&mut self, tile_len: usize, nr: usize, tiles: usize, channels: usize) {
         let (taps, values) = (self.plan.taps, self.plan.values);
         let stored = padded(values);
         for channel in 0..channels {
             let (tile, p) = (channel / tile_len, channel % tile_len);
             for tap in 0..taps {
                 let out = &mut self.out[(channel * taps + tap) * values..][..values];
-                for (panel, out) in out.chunks_mut(wide).enumerate() {
-                    let width = wide.min(stored - panel * wide);
-                    // Panels before this one are all `wide`.
-                    let start = panel * wide * tiles * taps * tile_len;
+                for (panel, out) in out.chunks_mut(nr).enumerate() {
+                    let width = nr.min(stored - panel * nr);
+                    // Panels before this one are all `nr`.
+                    let start = panel * nr * tiles * taps * tile_len;
                     let at = start + ((tile * taps + tap) * tile_len + p) * width;
                     out.copy_from_slice(&self.sums[at..at + out.len()]);
                 }
@@ -214,8 +215,8 @@ impl<X: Scalar, T: Scalar> Item<'_, X, T> {
     }
 }
 
-/// Packs the values of `low` from `start` on to words, with those of `high` (or zeros) where a word holds
-/// two.
+/// Packs the values of `low` from `start` on to words, with those of `high` (or zeros) where a word
+/// holds two.
 #[inline(always)]
 fn pack<X: Scalar, S: Scalar, V: Vector>(low: &[S], high: &[S], start: usize, to: &mut [f32]) {
     for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {

@@ -14,7 +14,8 @@
 //! Both sides are packed in words of `X`'s products. A word of bfloat16 holds the same pixel of two
 //! images, *n* and *n + 1*, so every list of pixels serves both.
 //!
-//! The loops are those of BLIS, in another order. There is no LOOP 5: an item has all input channels.
+//! The loops are those of BLIS, in another order. There is no LOOP 5: an item has all input
+//! channels.
 //!
 //! ```text
 //! -       parts of the batch, whose sums are added in order at the end   ┐ one item of work
@@ -26,19 +27,20 @@
 //! -       pixels, one word: the micro-kernel
 //! ```
 //!
-//! All cuts follow from the shape, so that the result does not depend on the number of threads. Each
-//! position of the window has a list of pairs of pixels, of those that are inside of the image.
+//! All cuts follow from the shape, so that the result does not depend on the number of threads.
+//! Each position of the window has a list of pairs of pixels, of those that are inside of the
+//! image.
 
 mod item;
 mod plan;
 
-pub(super) use plan::BackwardWeight;
+pub(super) use plan::DirectBackwardWeight;
 
-use item::Item;
+use item::GroupItem;
 
 use crate::{chunks::DisjointChunks, conv::reduce::sum_partials, cpu::Cpu, scalar::Scalar};
 
-impl BackwardWeight {
+impl DirectBackwardWeight {
     /// `dw[out][window][in]` of `batch` images.
     pub(super) fn run<X: Scalar, T: Scalar>(
         &self,
@@ -66,7 +68,7 @@ impl BackwardWeight {
             let (sums, rest) = scratch.split_at_mut(worker.sums);
             let (x_pack, dy_pack) = rest.split_at_mut(worker.x);
             let images = cut(chunk)..cut(chunk + 1);
-            cpu.isa().dispatch(Item {
+            cpu.isa().dispatch(GroupItem {
                 plan: self,
                 x,
                 dy,

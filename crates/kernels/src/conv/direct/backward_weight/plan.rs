@@ -17,7 +17,8 @@ use crate::{
 pub(super) const GROUP: usize = 64;
 /// The target number of items.
 const ITEMS: usize = 8;
-/// The target number of output pixels of a block, in words, KC. 128 of two AVX-512 vectors are 16 KiB of x.
+/// The target number of output pixels of a block, in words, KC. 128 of two AVX-512 vectors are 16
+/// KiB of x.
 const BLOCK: usize = 128;
 
 /// Pairs of (pixel of x, pixel of dy) within a block.
@@ -25,7 +26,7 @@ pub(super) type Pairs = Vec<(u32, u32)>;
 
 /// Some rows of an image, or several whole images.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct PixelBlock {
     /// First input row of those used.
     pub(super) first_row: usize,
     /// Input rows of an image, of those used.
@@ -40,18 +41,19 @@ pub(super) struct Block {
 
 /// The cuts of a gradient of weights, and its lists of pixels.
 #[derive(Debug)]
-pub(in crate::conv::direct) struct BackwardWeight {
+pub(in crate::conv::direct) struct DirectBackwardWeight {
     pub(super) shape: ConvShape,
     pub(super) source: Source,
     /// Window positions.
     pub(super) taps: usize,
     /// Values of a window position in the weight.
     pub(super) values: usize,
-    /// Step between the rows and columns of the input that are used: the stride of a 1x1 window, else 1.
+    /// Step between the rows and columns of the input that are used: the stride of a 1x1 window,
+    /// else 1.
     pub(super) skip: usize,
     /// Images of a block (1 where an image has several blocks), counted as words.
     pub(super) images: usize,
-    pub(super) blocks: Vec<Block>,
+    pub(super) blocks: Vec<PixelBlock>,
     /// Values of a word.
     pub(super) pack: usize,
 }
@@ -63,7 +65,7 @@ pub(super) struct Scratch {
     pub(super) dy: usize,
 }
 
-impl BackwardWeight {
+impl DirectBackwardWeight {
     /// For products of `X`.
     pub(in crate::conv::direct) fn new<X: Scalar>(
         shape: ConvShape,
@@ -76,12 +78,21 @@ impl BackwardWeight {
         let alone = source == Source::Activation && shape.kernel == 1 && shape.padding == 0;
         let skip = if alone { shape.stride } else { 1 };
         let height = shape.out_height();
-        let (images, rows) = BackwardWeight::cut(&shape, source);
+        let (images, rows) = DirectBackwardWeight::cut(&shape, source);
         let blocks = (0..height)
             .step_by(rows)
-            .map(|y| Block::new(&shape, source, skip, images, y..(y + rows).min(height)))
+            .map(|y| PixelBlock::new(&shape, source, skip, images, y..(y + rows).min(height)))
             .collect::<Result<_, _>>()?;
-        Ok(BackwardWeight { shape, source, taps, values, skip, images, blocks, pack: X::PACK })
+        Ok(DirectBackwardWeight {
+            shape,
+            source,
+            taps,
+            values,
+            skip,
+            images,
+            blocks,
+            pack: X::PACK,
+        })
     }
 
     /// Images of a block, and output rows of one.
@@ -99,14 +110,14 @@ impl BackwardWeight {
             Source::Activation => shape.kernel * shape.kernel,
             Source::Image => shape.kernel,
         };
-        let (images, rows) = BackwardWeight::cut(shape, source);
+        let (images, rows) = DirectBackwardWeight::cut(shape, source);
         let pairs = images * shape.out_pixels();
         let lists = taps.saturating_mul(pairs).saturating_mul(size_of::<(u32, u32)>());
-        let block = size_of::<Block>() + taps * size_of::<Pairs>();
+        let block = size_of::<PixelBlock>() + taps * size_of::<Pairs>();
         lists.saturating_add(shape.out_height().div_ceil(rows).saturating_mul(block))
     }
 
-    /// The number of parts of a batch of so many images.
+    /// The number of parts of a batch of `batch` images.
     pub(super) fn chunks(&self, batch: usize) -> usize {
         ITEMS.div_ceil(self.groups()).min(batch.div_ceil(self.pack)).max(1)
     }
@@ -128,7 +139,8 @@ impl BackwardWeight {
     pub(super) fn worker(&self, cpu: &Cpu) -> Scratch {
         let (tile, lanes) = (cpu.isa().mr(), cpu.isa().lanes());
         let channels = GROUP.min(padded(self.shape.out_channels)).div_ceil(tile) * tile;
-        let largest = |f: &dyn Fn(&Block) -> usize| self.blocks.iter().map(f).max().unwrap_or(0);
+        let largest =
+            |f: &dyn Fn(&PixelBlock) -> usize| self.blocks.iter().map(f).max().unwrap_or(0);
         let x = match self.source {
             Source::Activation => largest(&|b| b.rows) * self.columns() * 2 * lanes,
             Source::Image => {
@@ -153,7 +165,7 @@ impl BackwardWeight {
     }
 }
 
-impl Block {
+impl PixelBlock {
     fn new(
         s: &ConvShape,
         source: Source,
@@ -195,6 +207,6 @@ impl Block {
             }
             all.push(pairs);
         }
-        Ok(Block { first_row, rows, first_out: out_rows.start, pixels, pairs: all })
+        Ok(PixelBlock { first_row, rows, first_out: out_rows.start, pixels, pairs: all })
     }
 }

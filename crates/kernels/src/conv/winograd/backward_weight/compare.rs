@@ -1,10 +1,10 @@
-//! Whether integers were accurate enough for a gradient of weights, and for which pairs of channels they
-//! were not.
+//! Whether integers were accurate enough for a gradient of weights, and for which pairs of channels
+//! they were not.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{
-    plan::{BackwardWeightPlan, Blocks},
+    plan::{BackwardWeightPlan, TileBlocks},
     statistics::{BothSides, RecordLayout},
 };
 use crate::{
@@ -18,27 +18,28 @@ use crate::{
 /// Output channels that are compared, and recomputed, together.
 pub(super) const GROUP: usize = 16;
 
-/// A pair of channels is recomputed where its rounding error exceeds 2^-5 of its typical size. That is
-/// the root of the sum of `x^2 dy^2`, with means over a band: the size of a tap if signs are independent.
+/// A pair of channels is recomputed where its rounding error exceeds 2^-5 of its typical size. That
+/// is the root of the sum of `x^2 dy^2`, with means over a band: the size of a tap if signs are
+/// independent.
 ///
-/// The error of a coefficient of a pair, over a block, is `0.29 v_dequant w_dequant` times the norm of
-/// either side's integers, if rounding errors are independent. Norms are about a sixth of their bound for
-/// a tile of the input, and a fourth for one of the gradient, since few patches lie along one
-/// coefficient. The inverse transform multiplies it by 19.1 in the mean of the taps (18.4 with a stride
-/// of 2).
+/// The error of a coefficient of a pair, over a block, is `0.29 v_dequant w_dequant` times the norm
+/// of either side's integers, if rounding errors are independent. Norms are about a sixth of their
+/// bound for a tile of the input, and a fourth for one of the gradient, since few patches lie along
+/// one coefficient. The inverse transform multiplies it by 19.1 in the mean of the taps (18.4 with
+/// a stride of 2).
 const ERROR: f32 = 0.29 * 19.1 * 13_333.0 * (1 << 5) as f32;
 
-/// Pairs are recomputed where that takes at most one product for so many of the coefficients'.
+/// Pairs are recomputed only where that takes at most a fourth of the products of the coefficients.
 const RECOMPUTED: usize = 4;
 
 /// For which pairs of channels integers were accurate enough.
-pub(super) enum Int16Accuracy {
+pub(super) enum AccuratePairs {
     /// For all pairs.
-    AllPairs,
+    All,
     /// For all pairs but those with a flag: `[group of outputs][input]`, 1 or 0.
-    MostPairs,
+    Most,
     /// For too few pairs: to recompute the others takes longer than the fallback.
-    FewPairs,
+    Few,
 }
 
 impl BackwardWeightPlan {
@@ -50,16 +51,16 @@ impl BackwardWeightPlan {
     }
 
     /// Finds the pairs for which integers were accurate enough, from the records of all blocks. The
-    /// records' sums of squares are normalised: they become those of channels of norm 1. Flags come first
-    /// in `to`.
+    /// records' sums of squares are normalised: they become those of channels of norm 1. Flags come
+    /// first in `to`.
     pub(super) fn compare<T: Scalar>(
         &self,
         cpu: &Cpu,
         both: BothSides<'_, T>,
-        blocks: Blocks,
+        blocks: TileBlocks,
         records: &mut [f32],
         to: &mut [f32],
-    ) -> Int16Accuracy {
+    ) -> AccuratePairs {
         let layout = self.layout();
         let (flags, to) = to.split_at_mut(layout.outputs / GROUP * layout.inputs);
         let (v_over, to) = to.split_at_mut(layout.inputs);
@@ -75,7 +76,7 @@ impl BackwardWeightPlan {
         let usable =
             both.x.are_usable(cpu, v_over, scratch) && both.dy.are_usable(cpu, w_over, scratch);
         if !usable {
-            return Int16Accuracy::FewPairs;
+            return AccuratePairs::Few;
         }
         for over in [&mut *v_over, &mut *w_over] {
             over.iter_mut().for_each(|x| *x = if *x > 0.0 { 1.0 / *x } else { 0.0 });
@@ -101,16 +102,16 @@ impl BackwardWeightPlan {
         let recomputed = bands.into_inner().saturating_mul(9 * GROUP * pixels);
         let coefficients = blocks.tiles_len() * self.variant.tile_coefficients();
         match recomputed {
-            0 => Int16Accuracy::AllPairs,
+            0 => AccuratePairs::All,
             n if n <= coefficients * layout.inputs * layout.outputs / RECOMPUTED => {
-                Int16Accuracy::MostPairs
+                AccuratePairs::Most
             }
-            _ => Int16Accuracy::FewPairs,
+            _ => AccuratePairs::Few,
         }
     }
 
     /// Clears the sums of squares of a band from the second of two blocks that have it.
-    fn keep_own(&self, blocks: Blocks, records: &mut [f32]) {
+    fn keep_own(&self, blocks: TileBlocks, records: &mut [f32]) {
         let layout = self.layout();
         for (block, record) in records.chunks_exact_mut(layout.len()).enumerate() {
             let tiles = blocks.tiles(block);
@@ -129,9 +130,9 @@ impl BackwardWeightPlan {
     }
 }
 
-/// Divides a block's sums of squares by those of all blocks, so that products of two do not underflow, and
-/// those of the gradient by the pixels of a band. Dequantisation scales become squares, divided likewise,
-/// in the order of channels.
+/// Divides a block's sums of squares by those of all blocks, so that products of two do not
+/// underflow, and those of the gradient by the pixels of a band. Dequantisation scales become
+/// squares, divided likewise, in the order of channels.
 struct Normalize<'a> {
     layout: RecordLayout,
     /// One over the sums of squares of all blocks.

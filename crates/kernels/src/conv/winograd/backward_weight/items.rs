@@ -22,7 +22,7 @@ use crate::{
 
 /// A block of tiles: planes of the input and of the gradient of the output.
 #[derive(Clone, Copy)]
-pub(super) struct Block<'a> {
+pub(super) struct TileBlock<'a> {
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
     pub(super) statistics: BlockStatistics<'a>,
@@ -85,7 +85,7 @@ impl<T: Scalar> Transform<'_, T> {
 /// The products of one coefficient of the window, for some output channels.
 pub(super) struct Multiply<'a, T> {
     pub(super) plan: &'a BackwardWeightPlan,
-    pub(super) block: Block<'a>,
+    pub(super) block: TileBlock<'a>,
     pub(super) weight: usize,
     /// Sums of the coefficient.
     pub(super) sums: *mut f32,
@@ -112,11 +112,11 @@ impl<T: Scalar> Kernel for Multiply<'_, T> {
     }
 }
 
-/// The products of all coefficients for some channels of both sides, and their transform to gradients of
-/// weights.
+/// The products of all coefficients for some channels of both sides, and their transform to
+/// gradients of weights.
 pub(super) struct ChannelBlock<'a, T> {
     pub(super) plan: &'a BackwardWeightPlan,
-    pub(super) block: Block<'a>,
+    pub(super) block: TileBlock<'a>,
     pub(super) sums: &'a mut [f32],
     pub(super) outputs: Range<usize>,
     pub(super) inputs: Range<usize>,
@@ -155,15 +155,15 @@ impl<T: Scalar> Kernel for ChannelBlock<'_, T> {
 }
 
 impl BackwardWeightPlan {
-    /// The products of one coefficient of the window, `[outputs][inputs]`, with rows that are `row` words
-    /// apart.
+    /// The products of one coefficient of the window, `[outputs][inputs]`, with rows that are `row`
+    /// words apart.
     ///
     /// # Safety
     /// `sums` must have room.
     #[inline(always)]
     unsafe fn sums<T: Scalar, V: Vector, const MR: usize>(
         &self,
-        block: Block<'_>,
+        block: TileBlock<'_>,
         weight: usize,
         sums: *mut f32,
         outputs: Range<usize>,

@@ -1,5 +1,5 @@
-//! The gradient of the weights. Each coefficient of the window has a matrix product over tiles, of the
-//! coefficients of input and gradient that it is multiplied with.
+//! The gradient of the weights. Each coefficient of the window has a matrix product over tiles, of
+//! the coefficients of input and gradient that it is multiplied with.
 
 mod compare;
 mod items;
@@ -8,22 +8,23 @@ mod recompute;
 mod run;
 mod statistics;
 
-use compare::Int16Accuracy;
+use compare::AccuratePairs;
 use plan::BackwardWeightPlan;
 use recompute::Flagged;
 
 use super::{grid::Grid, quantise::is_int16, variant::Variant};
 use crate::{conv::operands::TypedInput, cpu::Cpu, scalar::Scalar};
 
-/// The gradient of the weights, and its fallback for values that 16-bit integers do not represent well.
+/// The gradient of the weights, and its fallback for values that 16-bit integers do not represent
+/// well.
 #[derive(Debug)]
-pub(super) struct BackwardWeight {
+pub(super) struct WinogradBackwardWeight {
     pass: BackwardWeightPlan,
     /// The fallback, over 32-bit floating point numbers, if `pass` is over integers.
     wide: Option<BackwardWeightPlan>,
 }
 
-impl BackwardWeight {
+impl WinogradBackwardWeight {
     /// For up to `batch` images, whose tiles of input and output have the same numbers.
     pub(super) fn new<T: Scalar>(
         variant: Variant,
@@ -32,7 +33,7 @@ impl BackwardWeight {
         batch: usize,
     ) -> Self {
         let wide = || BackwardWeightPlan::new::<T::Wide>(variant, input, output, batch);
-        BackwardWeight {
+        WinogradBackwardWeight {
             pass: BackwardWeightPlan::new::<T>(variant, input, output, batch),
             wide: is_int16::<T>().then(wide),
         }
@@ -64,11 +65,11 @@ impl BackwardWeight {
         pass.run(cpu, batch, x, dy, dw, records, rest);
         let both = pass.both(batch, x, dy);
         match pass.compare(cpu, both, blocks, records, compared) {
-            Int16Accuracy::AllPairs => {}
-            Int16Accuracy::MostPairs => {
+            AccuratePairs::All => {}
+            AccuratePairs::Most => {
                 pass.recompute(cpu, x, dy, Flagged { flags: compared, blocks, records }, dw)
             }
-            Int16Accuracy::FewPairs => {
+            AccuratePairs::Few => {
                 wide.run(cpu, batch, x.widen(), T::widen(dy), dw, &mut [], scratch)
             }
         }

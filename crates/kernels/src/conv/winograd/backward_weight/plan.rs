@@ -11,8 +11,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Target size of the planes of a block in words: of those that threads share (4 MB), and of a thread's
-/// own (512 KB), for words of one value.
+/// Target size of the planes of a block in words: of those that threads share (4 MB), and of a
+/// thread's own (512 KB), for words of one value.
 const SHARED_PLANES: usize = 1 << 20;
 const PLANES: usize = 128 << 10;
 /// The most parts of a batch, and the most words of all their sums (5 MB).
@@ -22,17 +22,17 @@ const SUMS: usize = 5 << 18;
 pub(super) const PART: usize = 64;
 /// Output channels of an item, MC.
 pub(super) const OUTPUTS: usize = 128;
-/// Output and input channels of an item that takes all coefficients. Their sums take 590 KB, half of a
-/// typical L2 cache.
+/// Output and input channels of an item that takes all coefficients. Their sums take 590 KB, half
+/// of a typical L2 cache.
 pub(super) const CHANNEL_BLOCK: (usize, usize) = (16, 256);
 
 /// The cuts of a gradient of weights.
 ///
-/// The batch is cut into parts, as many as the memory for their sums allows, and these are added in order
-/// at the end. A thread takes a whole part, so that its tiles stay in its own caches: cores may share
-/// none. Where there are fewer parts than threads, all threads work on one part after the other, and an
-/// item is a coefficient of the window and a group of output channels. Either way, sums run over a part's
-/// tiles in order, so that the number of threads changes no bit.
+/// The batch is cut into parts, as many as the memory for their sums allows, and these are added in
+/// order at the end. If the number of parts is a multiple of the threads, or at least four times as
+/// large, a thread takes a whole part, so that its tiles stay in its own caches: cores may share none.
+/// Otherwise all threads work on one part after the other, and an item is a coefficient of the window and a group of output channels. Either way,
+/// sums run over a part's tiles in order, so that the number of threads changes no bit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BackwardWeightPlan {
     pub(super) variant: Variant,
@@ -84,7 +84,7 @@ impl BackwardWeightPlan {
         self.input.channels * self.output.channels + BLOCK
     }
 
-    /// Whether so many tiles are one block, whose sums are complete at once.
+    /// Whether `tiles` tiles are one block, whose sums are complete at once.
     pub(super) fn one_block(&self, tiles: usize) -> bool {
         tiles <= self.words * self.pack
     }
@@ -105,12 +105,12 @@ impl BackwardWeightPlan {
             + self.w().len(self.variant.tile_coefficients())
     }
 
-    /// The blocks of so many tiles.
-    pub(super) fn blocks(&self, tiles: usize) -> Blocks {
+    /// The blocks of `tiles` tiles.
+    pub(super) fn blocks(&self, tiles: usize) -> TileBlocks {
         let words = tiles.div_ceil(self.pack);
         let parts = power_of_two(self.parts.min(words / PART));
         let each = words.div_ceil(parts).div_ceil(self.words);
-        Blocks { tiles, pack: self.pack, words, parts, each, most: self.words }
+        TileBlocks { tiles, pack: self.pack, words, parts, each, most: self.words }
     }
 
     /// The most tiles of a block.
@@ -135,7 +135,7 @@ impl BackwardWeightPlan {
 
 /// The parts of a batch, and the blocks of each.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Blocks {
+pub(super) struct TileBlocks {
     tiles: usize,
     pack: usize,
     words: usize,
@@ -146,7 +146,7 @@ pub(super) struct Blocks {
     most: usize,
 }
 
-impl Blocks {
+impl TileBlocks {
     /// The number of block numbers. The last ones of a part may have no block.
     pub(super) fn len(&self) -> usize {
         self.parts * self.each
@@ -187,7 +187,7 @@ impl Blocks {
     }
 }
 
-/// The largest power of two up to `n`, at least 1. So many parts suit most numbers of threads.
+/// The largest power of two up to `n`, at least 1. Powers of two divide well among threads.
 pub(super) fn power_of_two(n: usize) -> usize {
     1 << n.max(1).ilog2()
 }
@@ -197,8 +197,8 @@ mod tests {
     use super::*;
     use crate::bf16::Bf16;
 
-    /// Every batch has each tile in one block, in order. Its blocks, and their bands, are no more than the
-    /// largest batch has room for.
+    /// Every batch has each tile in one block, in order. Its blocks, and their bands, are no more
+    /// than the largest batch has room for.
     #[test]
     fn blocks_cover_every_batch() {
         for (channels, height, width) in

@@ -1,12 +1,13 @@
 //! Gradients of pairs of channels for which integers are not accurate enough, in f32.
 //!
-//! An input channel may be nonzero in few pixels, where the gradient of an output channel is small. The
-//! scale of that gradient follows from its large values elsewhere, so little of the pair is left. Such
-//! pairs are recomputed pixel by pixel. That takes little time, since an uneven channel is mostly zeros.
+//! An input channel may be nonzero in few pixels, where the gradient of an output channel is small.
+//! The scale of that gradient follows from its large values elsewhere, so little of the pair is
+//! left. Such pairs are recomputed pixel by pixel. That takes little time, since an uneven channel
+//! is mostly zeros.
 
 use super::{
     compare::GROUP,
-    plan::{BackwardWeightPlan, Blocks},
+    plan::{BackwardWeightPlan, TileBlocks},
     statistics::RecordLayout,
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
 pub(super) struct Flagged<'a> {
     /// `[group of outputs][input]`, 1 or 0.
     pub(super) flags: &'a [f32],
-    pub(super) blocks: Blocks,
+    pub(super) blocks: TileBlocks,
     /// The blocks' records, after the comparison.
     pub(super) records: &'a [f32],
 }
@@ -111,8 +112,8 @@ impl<T: Scalar> Kernel for Recompute<'_, T> {
 /// The most pixels at once.
 const PIXELS: usize = 256;
 
-/// For each tap, the positions of the gradients that some pixels are multiplied with, and the values of
-/// these pixels.
+/// For each tap, the positions of the gradients that some pixels are multiplied with, and the
+/// values of these pixels.
 struct TapLists {
     places: [[(usize, f32); PIXELS]; 9],
     counts: [usize; 9],

@@ -3,8 +3,8 @@
 use std::{marker::PhantomData, ops::Range};
 
 use super::{
-    items::{Block, ChannelBlock, Multiply, Transform},
-    plan::{BackwardWeightPlan, Blocks, CHANNEL_BLOCK, OUTPUTS},
+    items::{ChannelBlock, Multiply, TileBlock, Transform},
+    plan::{BackwardWeightPlan, CHANNEL_BLOCK, OUTPUTS, TileBlocks},
     statistics::{BlockStatistics, BothSides, Threads},
 };
 use crate::{
@@ -21,7 +21,8 @@ use crate::{
 };
 
 impl BackwardWeightPlan {
-    /// Computes `dw`. Where coefficients are integers, `records` takes the statistics of each block.
+    /// Computes `dw`. Where coefficients are integers, `records` takes the statistics of each
+    /// block.
     pub(super) fn run<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -55,8 +56,8 @@ impl BackwardWeightPlan {
         weights::unpack::<T>(cpu, self.variant, sums, strides, channels, dw);
     }
 
-    /// One block of tiles: an item is a block of channels of both sides, whose sums of all coefficients
-    /// are transformed back right after its products.
+    /// One block of tiles: an item is a block of channels of both sides, whose sums of all
+    /// coefficients are transformed back right after its products.
     fn run_one_block<T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -93,7 +94,7 @@ impl BackwardWeightPlan {
         &self,
         cpu: &Cpu,
         both: BothSides<'_, T>,
-        blocks: Blocks,
+        blocks: TileBlocks,
         sums: &mut [f32],
         records: &mut [f32],
         planes: &mut [f32],
@@ -123,7 +124,7 @@ impl BackwardWeightPlan {
         &self,
         cpu: &Cpu,
         both: BothSides<'_, T>,
-        blocks: Blocks,
+        blocks: TileBlocks,
         sums: &mut [f32],
         records: &mut [f32],
         planes: &mut [f32],
@@ -139,7 +140,8 @@ impl BackwardWeightPlan {
                 let tiles = blocks.tiles(number);
                 let block = self.transform(cpu, Threads::All, both, tiles, record, planes);
                 cpu.pool().run(weights * groups, &|_, item| {
-                    // The last weights meet the most coefficients of tiles: the longest items come first.
+                    // The last weights meet the most coefficients of tiles: the longest items come
+                    // first.
                     let (weight, group) = (weights - 1 - item / groups, item % groups);
                     let end = ((group + 1) * OUTPUTS).min(self.output.channels);
                     let (outputs, sums) = (group * OUTPUTS..end, sums.as_mut_ptr());
@@ -154,14 +156,14 @@ impl BackwardWeightPlan {
         if is_int16::<T>() { self.layout().len() } else { 0 }
     }
 
-    /// Adds a block's products of one coefficient of the window to the sums of its part, for some output
-    /// channels that no other item has.
+    /// Adds a block's products of one coefficient of the window to the sums of its part, for some
+    /// output channels that no other item has.
     fn multiply<T: Scalar>(
         &self,
         cpu: &Cpu,
         weight: usize,
         channels: Range<usize>,
-        block: Block<'_>,
+        block: TileBlock<'_>,
         sums: *mut f32,
         words: usize,
         first: bool,
@@ -178,8 +180,8 @@ impl BackwardWeightPlan {
         });
     }
 
-    /// Transforms a block of tiles to planes of both sides. Where coefficients are integers, measures
-    /// the block first, into its record.
+    /// Transforms a block of tiles to planes of both sides. Where coefficients are integers,
+    /// measures the block first, into its record.
     fn transform<'a, T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -188,7 +190,7 @@ impl BackwardWeightPlan {
         tiles: Range<usize>,
         record: &'a mut [f32],
         planes: &'a mut [f32],
-    ) -> Block<'a> {
+    ) -> TileBlock<'a> {
         let (v, w) = planes.split_at_mut(self.v().len(self.variant.tile_coefficients()));
         let mut statistics = BlockStatistics::NONE;
         if is_int16::<T>() {
@@ -214,7 +216,7 @@ impl BackwardWeightPlan {
                 });
             }
         }
-        Block { v, w, statistics }
+        TileBlock { v, w, statistics }
     }
 }
 

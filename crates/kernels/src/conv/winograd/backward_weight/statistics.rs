@@ -33,11 +33,12 @@ pub(super) struct BlockStatistics<'a> {
     /// Sums of squares of every channel: `[band][channel]`.
     pub(super) v: &'a [f32],
     pub(super) w: &'a [f32],
-    /// Scales of the bands. Those of one side are the inverse of the other's. They give bands of large
-    /// values and small gradients similar sizes on both sides.
+    /// Scales of the bands. Those of one side are the inverse of the other's. They give bands of
+    /// large values and small gradients similar sizes on both sides.
     pub(super) v_band_scales: &'a [f32],
     pub(super) w_band_scales: &'a [f32],
-    /// Quantisation and dequantisation scales of the channels, [deinterleaved](quantise::channel_at).
+    /// Quantisation and dequantisation scales of the channels,
+    /// [deinterleaved](quantise::channel_at).
     pub(super) v_quant: &'a [f32],
     pub(super) w_quant: &'a [f32],
     pub(super) v_dequant: &'a [f32],
@@ -174,12 +175,12 @@ impl BackwardWeightPlan {
             }
         }
         let bands_per_scale = self.bands_per_scale();
-        cpu.isa().dispatch(Scale { layout, bands, bands_per_scale, record });
+        cpu.isa().dispatch(ComputeScales { layout, bands, bands_per_scale, record });
     }
 }
 
 /// Computes the scales of a block from its sums of squares.
-struct Scale<'a> {
+struct ComputeScales<'a> {
     layout: RecordLayout,
     bands: Range<usize>,
     /// Bands that share a scale.
@@ -187,13 +188,13 @@ struct Scale<'a> {
     record: &'a mut [f32],
 }
 
-impl Kernel for Scale<'_> {
+impl Kernel for ComputeScales<'_> {
     type Output = ();
     const PAIRS: bool = false;
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) {
-        let Scale { layout, bands, bands_per_scale, record } = self;
+        let ComputeScales { layout, bands, bands_per_scale, record } = self;
         let (first, bands) = (bands.start, bands.len());
         let RecordLayout { bands: most, inputs, outputs } = layout;
         let (squares, rest) = record.split_at_mut(layout.squares_len());
@@ -206,8 +207,8 @@ impl Kernel for Scale<'_> {
                 start..bands.min(start + bands_per_scale - (first + start) % bands_per_scale);
             let v = total::<V>(&v[group.start * inputs..group.end * inputs]);
             let w = total::<V>(&w[group.start * outputs..group.end * outputs]);
-            // The fourth root of the ratio of sums of squares, so that both sides of the band come out
-            // with the same norm.
+            // The fourth root of the ratio of sums of squares, so that both sides of the band come
+            // out with the same norm.
             let share = w.sqrt().sqrt() / v.sqrt().sqrt();
             let usable = share > 0.0 && share.is_finite();
             let band_scales = if usable { (share, 1.0 / share) } else { (0.0, 0.0) };

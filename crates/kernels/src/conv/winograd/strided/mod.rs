@@ -1,15 +1,15 @@
 //! F(4x4, 3x3) with a stride of 2.
 //!
-//! Outputs are cut into tiles of 4 x 4. A tile's 9 x 9 pixels become 81 coefficients, so it takes 81
-//! products per pair of channels where the direct method takes 144. Coefficients that are pixels as
-//! they are share their weights: 36 coefficients of weights serve all.
+//! Outputs are cut into tiles of 4 x 4. A tile's 9 x 9 pixels become 81 coefficients, so it takes
+//! 81 products per pair of channels where the direct method takes 144. Coefficients that are pixels
+//! as they are share their weights: 36 coefficients of weights serve all.
 
 mod pass;
 
 pub(in crate::conv) use pass::StridedPass;
 
 use super::{
-    backward_weight::BackwardWeight, conv::Winograd, grid::Grid, pass::PassWithFallback,
+    backward_weight::WinogradBackwardWeight, conv::Winograd, grid::Grid, pass::PassWithFallback,
     quantise::is_int16, variant::Variant,
 };
 use crate::{
@@ -50,7 +50,7 @@ impl Winograd<StridedPass> {
             backward_data: mode.has(Direction::BackwardData).then(|| pass(output, input, true)),
             backward_weight: mode
                 .has(Direction::BackwardWeight)
-                .then(|| BackwardWeight::new::<T>(Variant::Strided, input, output, batch)),
+                .then(|| WinogradBackwardWeight::new::<T>(Variant::Strided, input, output, batch)),
         }
     }
 }

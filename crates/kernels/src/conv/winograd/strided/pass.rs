@@ -1,5 +1,5 @@
-//! The forward pass, and the gradient of the input, which has transforms of its own and takes weights
-//! rotated by 180 degrees.
+//! The forward pass, and the gradient of the input, which has transforms of its own and takes
+//! weights rotated by 180 degrees.
 
 use std::ops::Range;
 
@@ -75,7 +75,7 @@ impl StridedPass {
         Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
     }
 
-    /// The planes of the products of so many outputs.
+    /// The planes of the products of `outputs` outputs.
     fn m(&self, outputs: usize) -> Planes {
         Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
     }
@@ -136,7 +136,7 @@ impl Pass for StridedPass {
         let y = DisjointChunks::new(y, 0);
         let (shared, own) = self.scratch(cpu);
         let (v_shared, own_scratch) = scratch.split_at_mut(shared);
-        let job = Job { plan: self, x, packed, y: &y, epilogue: &epilogue };
+        let context = CallContext { plan: self, x, packed, y: &y, epilogue: &epilogue };
         if !self.shared {
             let v_len = self.v_len();
             let items = all.div_ceil(self.tiles);
@@ -144,11 +144,11 @@ impl Pass for StridedPass {
             cpu.pool().run_scratch(items, (), (own_scratch, own), |item, (), own| {
                 let (v, m) = own.split_at_mut(v_len);
                 let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
-                cpu.isa().dispatch(AllOutputs { job, tiles, v, m });
+                cpu.isa().dispatch(AllOutputs { context, tiles, v, m });
             });
             return;
         }
-        let panel = 2 * cpu.isa().lanes();
+        let nr = 2 * cpu.isa().lanes();
         // LOOP 3: blocks of tiles, shared by all threads.
         for first in (0..all).step_by(self.tiles) {
             let tiles = first..(first + self.tiles).min(all);
@@ -157,22 +157,22 @@ impl Pass for StridedPass {
             cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
                 let part = item * step..((item + 1) * step).min(tiles.len());
                 let (tiles, v) = (first + part.start..first + part.end, v.as_mut_ptr());
-                cpu.isa().dispatch(TransformTiles { job, tiles, v, first: part.start });
+                cpu.isa().dispatch(TransformTiles { context, tiles, v, first: part.start });
             });
             let v = &*v_shared;
             // LOOP 5: panels of outputs, one item each.
-            let items = self.output.channels.div_ceil(panel);
+            let items = self.output.channels.div_ceil(nr);
             cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
-                let channel = item * panel;
-                let channels = channel..(channel + panel).min(self.output.channels);
-                cpu.isa().dispatch(OutputPanel { job, tiles: tiles.clone(), v, m, channels });
+                let channel = item * nr;
+                let channels = channel..(channel + nr).min(self.output.channels);
+                cpu.isa().dispatch(OutputPanel { context, tiles: tiles.clone(), v, m, channels });
             });
         }
     }
 }
 
-/// What all items of a call share.
-struct Job<'a, T> {
+/// The operands of a call, which all its items share.
+struct CallContext<'a, T> {
     plan: &'a StridedPass,
     x: TypedInput<'a, T>,
     packed: &'a [f32],
@@ -180,16 +180,16 @@ struct Job<'a, T> {
     epilogue: &'a TypedEpilogue<'a, T>,
 }
 
-impl<T: Copy> Clone for Job<'_, T> {
+impl<T: Copy> Clone for CallContext<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T: Copy> Copy for Job<'_, T> {}
+impl<T: Copy> Copy for CallContext<'_, T> {}
 
 /// All outputs of some tiles.
 struct AllOutputs<'a, T> {
-    job: Job<'a, T>,
+    context: CallContext<'a, T>,
     tiles: Range<usize>,
     v: &'a mut [f32],
     m: &'a mut [f32],
@@ -201,16 +201,16 @@ impl<T: Scalar> Kernel for AllOutputs<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) {
-        let AllOutputs { job, tiles, v, m } = self;
-        let outputs = job.plan.output.channels;
+        let AllOutputs { context, tiles, v, m } = self;
+        let outputs = context.plan.output.channels;
         let v = v.as_mut_ptr();
         // SAFETY: the scratch holds the planes; nobody else has these tiles.
         unsafe {
-            job.transform::<V>(tiles.clone(), v, 0);
+            context.transform::<V>(tiles.clone(), v, 0);
             // LOOP 2: panels of NR outputs, outside of the coefficients.
             for channel in (0..outputs).step_by(2 * V::LANES) {
                 let channels = channel..(channel + 2 * V::LANES).min(outputs);
-                job.outputs::<V, MR>(tiles.clone(), v, m, channels);
+                context.outputs::<V, MR>(tiles.clone(), v, m, channels);
             }
         }
     }
@@ -218,7 +218,7 @@ impl<T: Scalar> Kernel for AllOutputs<'_, T> {
 
 /// Transforms some tiles of a shared block.
 struct TransformTiles<'a, T> {
-    job: Job<'a, T>,
+    context: CallContext<'a, T>,
     tiles: Range<usize>,
     v: *mut f32,
     /// Position of the first tile in the block.
@@ -232,13 +232,13 @@ impl<T: Scalar> Kernel for TransformTiles<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: `v` is the shared block; each item has its own tiles.
-        unsafe { self.job.transform::<V>(self.tiles, self.v, self.first) };
+        unsafe { self.context.transform::<V>(self.tiles, self.v, self.first) };
     }
 }
 
 /// A panel of outputs of the tiles of a shared block.
 struct OutputPanel<'a, T> {
-    job: Job<'a, T>,
+    context: CallContext<'a, T>,
     tiles: Range<usize>,
     v: &'a [f32],
     m: &'a mut [f32],
@@ -253,12 +253,12 @@ impl<T: Scalar> Kernel for OutputPanel<'_, T> {
     fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: the scratch holds the planes; each item has its own channels.
         unsafe {
-            self.job.outputs::<V, MR>(self.tiles, self.v.as_ptr(), self.m, self.channels);
+            self.context.outputs::<V, MR>(self.tiles, self.v.as_ptr(), self.m, self.channels);
         }
     }
 }
 
-impl<T: Scalar> Job<'_, T> {
+impl<T: Scalar> CallContext<'_, T> {
     /// Stage 1: transforms tiles into planes.
     ///
     /// # Safety
@@ -326,7 +326,7 @@ impl<T: Scalar> Job<'_, T> {
     /// Stage 2: products of all coefficients, into `m`.
     ///
     /// # Safety
-    /// As [`Job::outputs`].
+    /// As [`CallContext::outputs`].
     #[inline(always)]
     unsafe fn multiply<V: Vector, const MR: usize>(
         &self,

@@ -1,5 +1,5 @@
-//! The transforms of tiles and windows (Lavin and Gray 2016): one-dimensional ones, applied to columns
-//! and then to rows.
+//! The transforms of tiles and windows (Lavin and Gray 2016): one-dimensional ones, applied to
+//! columns and then to rows.
 
 pub(super) mod strided;
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The one-dimensional transforms of a window of three with stride 2, on vectors.
 //!
-//! `y[i] = g0 x[2i - 1] + g1 x[2i] + g2 x[2i + 1]` splits in two: a window of two, (g0, g2), over the
-//! odd pixels, and a product of the even pixels with g1. Four outputs take the five coefficients of
-//! F(4, 2) for the former, whose points are 0, 1, -1, 1/2 and infinity, and four pixels as they are for
-//! the latter: nine products instead of the twelve of the direct method. These four share g1, so
-//! weights have six coefficients.
+//! `y[i] = g0 x[2i - 1] + g1 x[2i] + g2 x[2i + 1]` splits in two: a window of two, (g0, g2), over
+//! the odd pixels, and a product of the even pixels with g1. Four outputs take the five
+//! coefficients of F(4, 2) for the former, whose points are 0, 1, -1, 1/2 and infinity, and four
+//! pixels as they are for the latter: nine products instead of the twelve of the direct method.
+//! These four share g1, so weights have six coefficients.
 //!
-//! The gradient of the input is the same with inputs and outputs exchanged: five pixels of `dy` give
-//! nine coefficients, and these give eight pixels of `dx`. Its weights are reversed.
+//! The gradient of the input is the same with inputs and outputs exchanged: five pixels of `dy`
+//! give nine coefficients, and these give eight pixels of `dx`. Its weights are reversed.
 
 use super::transform1d::{OperandTransform, Transform1d, UnscaledTransform};
 use crate::isa::Vector;

@@ -32,8 +32,9 @@ impl<V: Vector, const ROWS: usize, const COLUMNS: usize> HalfTransformed<V, ROWS
     }
 }
 
-/// A transform of a line of `FROM` values to one of `TO`. It is a type rather than a closure, since a
-/// closure might not be inlined, and would then be compiled without the instructions of its vectors.
+/// A transform of a line of `FROM` values to one of `TO`. It is a type rather than a closure, since
+/// a closure might not be inlined, and would then be compiled without the instructions of its
+/// vectors.
 pub(in crate::conv::winograd) trait Transform1d<const FROM: usize, const TO: usize> {
     fn apply<V: Vector>(d: &[V; FROM]) -> [V; TO];
 }
@@ -42,8 +43,8 @@ pub(in crate::conv::winograd) trait Transform1d<const FROM: usize, const TO: usi
 pub(in crate::conv::winograd) trait OperandTransform<const FROM: usize, const TO: usize>:
     Transform1d<FROM, TO>
 {
-    /// Euclidean norms of the rows of the transform's matrix, rounded up: a coefficient is at most its
-    /// row's norm times that of the line (Cauchy and Schwarz).
+    /// Euclidean norms of the rows of the transform's matrix, rounded up: a coefficient is at most
+    /// its row's norm times that of the line (Cauchy and Schwarz).
     const NORMS: [f32; TO];
     /// One over the norm of a coefficient of two dimensions, which is the product of two of
     /// [`OperandTransform::NORMS`].
@@ -58,8 +59,8 @@ pub(in crate::conv::winograd) trait OperandTransform<const FROM: usize, const TO
     };
 }
 
-/// A transform of weights whose rows have common inverse. Integers leave these out: the dequantisation
-/// scales of their products take them in.
+/// A transform of weights whose rows have common inverse. Integers leave these out: the
+/// dequantisation scales of their products take them in.
 pub(in crate::conv::winograd) trait UnscaledTransform:
     Transform1d<3, 6>
 {

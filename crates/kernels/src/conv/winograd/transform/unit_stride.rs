@@ -1,14 +1,14 @@
 //! The one-dimensional transforms of F(4, 3) (Lavin and Gray 2016), on vectors.
 //!
-//! Four outputs take six coefficients: `y = A^T [(G g) * (B^T d)]`. The gradient of the weights takes
-//! the adjoints: `dg = G^T [(A dy) * (B^T d)]`.
+//! Four outputs take six coefficients: `y = A^T [(G g) * (B^T d)]`. The gradient of the weights
+//! takes the adjoints: `dg = G^T [(A dy) * (B^T d)]`.
 //!
 //! The interpolation points are 0, ±2/3, ±3/2 and infinity. The usual points 0, ±1, ±2 and infinity
-//! amplify rounding errors of coefficients more: 2.3 times in the mean of a tile's outputs, 4.4 times
-//! in the last one.
+//! amplify rounding errors of coefficients more: 2.3 times in the mean of a tile's outputs, 4.4
+//! times in the last one.
 //!
-//! A sum and a difference of the same terms take one product and two additions rather than two fused
-//! multiply-adds, since machines have more units that add than units that multiply.
+//! A sum and a difference of the same terms take one product and two additions rather than two
+//! fused multiply-adds, since machines have more units that add than units that multiply.
 
 use super::transform1d::{OperandTransform, Transform1d, UnscaledTransform};
 use crate::isa::Vector;

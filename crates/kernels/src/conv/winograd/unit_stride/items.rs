@@ -31,8 +31,8 @@ pub(super) enum RightOperand<'a> {
     Raw(RawWeights<'a>, &'a [f32]),
 }
 
-/// What all items of a call share.
-pub(super) struct Job<'a, T> {
+/// The operands of a call, which all its items share.
+pub(super) struct CallContext<'a, T> {
     pub(super) plan: &'a UnitStridePass,
     pub(super) x: TypedInput<'a, T>,
     pub(super) weights: RightOperand<'a>,
@@ -42,16 +42,16 @@ pub(super) struct Job<'a, T> {
     pub(super) epilogue: &'a TypedEpilogue<'a, T>,
 }
 
-impl<T: Copy> Clone for Job<'_, T> {
+impl<T: Copy> Clone for CallContext<'_, T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T: Copy> Copy for Job<'_, T> {}
+impl<T: Copy> Copy for CallContext<'_, T> {}
 
 /// All outputs of some tiles.
 pub(super) struct AllOutputs<'a, T> {
-    pub(super) job: Job<'a, T>,
+    pub(super) context: CallContext<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: &'a mut [f32],
     pub(super) m: &'a mut [f32],
@@ -63,23 +63,23 @@ impl<T: Scalar> Kernel for AllOutputs<'_, T> {
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) {
-        let AllOutputs { job, tiles, v, m } = self;
-        let channels = 0..job.plan.output.channels;
+        let AllOutputs { context, tiles, v, m } = self;
+        let channels = 0..context.plan.output.channels;
         let v = v.as_mut_ptr();
         // SAFETY: the scratch holds the planes; nobody else has these tiles.
         unsafe {
-            job.transform::<V>(tiles.clone(), v, 0);
-            let Job { plan, x, y, .. } = job;
+            context.transform::<V>(tiles.clone(), v, 0);
+            let CallContext { plan, x, y, .. } = context;
             let prefetcher =
                 Prefetcher::block((&plan.input, x.values), (&plan.output, y), tiles.clone());
-            job.outputs::<V, MR>(tiles, v, m, channels, prefetcher);
+            context.outputs::<V, MR>(tiles, v, m, channels, prefetcher);
         }
     }
 }
 
 /// Transforms some tiles of a shared block.
 pub(super) struct TransformTiles<'a, T> {
-    pub(super) job: Job<'a, T>,
+    pub(super) context: CallContext<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: *mut f32,
     /// Position of the first tile in the block.
@@ -93,13 +93,13 @@ impl<T: Scalar> Kernel for TransformTiles<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: `v` is the shared block; each item has its own tiles.
-        unsafe { self.job.transform::<V>(self.tiles, self.v, self.first) };
+        unsafe { self.context.transform::<V>(self.tiles, self.v, self.first) };
     }
 }
 
 /// Some outputs of the tiles of a shared block.
 pub(super) struct OutputPanel<'a, T> {
-    pub(super) job: Job<'a, T>,
+    pub(super) context: CallContext<'a, T>,
     pub(super) tiles: Range<usize>,
     pub(super) v: &'a [f32],
     pub(super) m: &'a mut [f32],
@@ -114,7 +114,7 @@ impl<T: Scalar> Kernel for OutputPanel<'_, T> {
     fn run<V: Vector, const MR: usize>(self) {
         // SAFETY: the scratch holds the planes; each item has its own channels.
         unsafe {
-            self.job.outputs::<V, MR>(
+            self.context.outputs::<V, MR>(
                 self.tiles,
                 self.v.as_ptr(),
                 self.m,
@@ -125,7 +125,7 @@ impl<T: Scalar> Kernel for OutputPanel<'_, T> {
     }
 }
 
-impl<T: Scalar> Job<'_, T> {
+impl<T: Scalar> CallContext<'_, T> {
     /// Stage 1: transforms tiles into planes.
     ///
     /// # Safety
@@ -176,7 +176,7 @@ impl<T: Scalar> Job<'_, T> {
     /// Stage 2: products of all coefficients, into `m`.
     ///
     /// # Safety
-    /// As [`Job::outputs`].
+    /// As [`CallContext::outputs`].
     #[inline(always)]
     unsafe fn multiply<V: Vector, const MR: usize>(
         &self,
@@ -214,16 +214,16 @@ impl<T: Scalar> Job<'_, T> {
                     let stride = plan.on_the_fly_stride(width);
                     let (m, u) = m.split_at_mut(plan.m(width).len(COEFFICIENTS));
                     let (u, rest) = u.split_at_mut(6 * MOST_LINES * stride);
-                    let (dequant, rotated) = rest.split_at_mut(COEFFICIENTS * width);
-                    assert!(rotated.len() >= 9 * depth * T::PACK * width);
-                    let (panel, rows) = ((channels.start, width), rotated.as_mut_ptr());
+                    let (dequant, gathered) = rest.split_at_mut(COEFFICIENTS * width);
+                    assert!(gathered.len() >= 9 * depth * T::PACK * width);
+                    let (panel, rows) = ((channels.start, width), gathered.as_mut_ptr());
                     let all = 0..depth * T::PACK;
                     let taps = if raw.backward {
                         let first = 0..9 * plan.chunk * T::PACK;
                         raw.gather::<T, V>(panel, first, equalisation, rows);
                         Taps::gathered(rows, width)
                     } else {
-                        raw.taps::<T, V>(panel.0, width, all, equalisation, rotated)
+                        raw.taps::<T, V>(panel.0, width, all, equalisation, gathered)
                     };
                     let (u, dequant) = (u.as_mut_ptr(), dequant.as_mut_ptr());
                     // LOOP 4: blocks of the depth, whose weights are transformed here.
@@ -295,17 +295,17 @@ impl<T: Scalar> Job<'_, T> {
         }
     }
 
-    /// Steps of a [`Prefetcher`] in the products of a coefficient over so many words of the depth.
+    /// Steps of a [`Prefetcher`] in the products of a coefficient over `depth` words of the depth.
     fn steps<V: Vector>(&self, groups: usize, depth: usize, outputs: usize) -> usize {
         groups * (depth / BLOCK) * outputs.div_ceil(2 * V::LANES)
     }
 
-    /// Products of coefficient `e` over a block of the depth, for `outputs` channels whose weights start
-    /// at `u` and whose dequantisation scales start at `dequant`. The first block is stored to `m`, the
-    /// others are added.
+    /// Products of coefficient `e` over a block of the depth, for `outputs` channels whose weights
+    /// start at `u` and whose dequantisation scales start at `dequant`. The first block is stored
+    /// to `m`, the others are added.
     ///
     /// # Safety
-    /// As [`Job::outputs`]; `u` must hold the weights, `dequant` the scales of the outputs.
+    /// As [`CallContext::outputs`]; `u` must hold the weights, `dequant` the scales of the outputs.
     #[inline(always)]
     unsafe fn products<V: Vector, const MR: usize>(
         &self,
@@ -319,13 +319,13 @@ impl<T: Scalar> Job<'_, T> {
         outputs: usize,
         prefetcher: &mut Prefetcher,
     ) {
-        let (plan, wide) = (self.plan, 2 * V::LANES);
+        let (plan, nr) = (self.plan, 2 * V::LANES);
         let (v_planes, m_planes) = (plan.v(), plan.m(outputs));
         assert!(m.len() >= (e + 1) * m_planes.stride());
         let m_vector = if V::LANES == BLOCK { plan.tiles * BLOCK } else { V::LANES };
         let (blocks, more) = (words.len() / BLOCK, words.start > 0);
         // LOOP 2: panels of NR outputs.
-        for channel in (0..outputs).step_by(wide) {
+        for channel in (0..outputs).step_by(nr) {
             // SAFETY: the caller's contract.
             unsafe {
                 let v = v.add(e * v_planes.stride() + v_planes.at(words.start / BLOCK, 0));
@@ -335,7 +335,7 @@ impl<T: Scalar> Job<'_, T> {
                 let at = m_planes.at(channel / BLOCK, 0) + channel % BLOCK;
                 let m = m.as_mut_ptr().add(e * m_planes.stride() + at);
                 let tiles = plan.tiles;
-                if outputs - channel >= wide {
+                if outputs - channel >= nr {
                     multiply::multiply_panel::<T, V, MR, 2>(
                         v, tiles, u, dequant, blocks, m, m_vector, groups, more, prefetcher,
                     );

@@ -1,7 +1,7 @@
 //! F(4x4, 3x3): windows of 3x3 with a stride of 1 (Lavin and Gray 2016).
 //!
-//! Outputs are cut into tiles of 4 x 4. A tile's 6 x 6 pixels become 36 coefficients, so it takes 36
-//! products per pair of channels where the direct method takes 144.
+//! Outputs are cut into tiles of 4 x 4. A tile's 6 x 6 pixels become 36 coefficients, so it takes
+//! 36 products per pair of channels where the direct method takes 144.
 
 mod items;
 mod pass;
@@ -12,7 +12,7 @@ pub(in crate::conv) use plan::UnitStridePass;
 use plan::OnTheFly;
 
 use super::{
-    backward_weight::BackwardWeight, conv::Winograd, grid::Grid, pass::PassWithFallback,
+    backward_weight::WinogradBackwardWeight, conv::Winograd, grid::Grid, pass::PassWithFallback,
     quantise::is_int16, variant::Variant,
 };
 use crate::{
@@ -52,9 +52,9 @@ impl Winograd<UnitStridePass> {
             in_channels: s.in_channels,
             forward: pass(input, s.out_channels),
             backward_data: mode.has(Direction::BackwardData).then(|| pass(output, s.in_channels)),
-            backward_weight: mode
-                .has(Direction::BackwardWeight)
-                .then(|| BackwardWeight::new::<T>(Variant::UnitStride, input, output, batch)),
+            backward_weight: mode.has(Direction::BackwardWeight).then(|| {
+                WinogradBackwardWeight::new::<T>(Variant::UnitStride, input, output, batch)
+            }),
         }
     }
 }

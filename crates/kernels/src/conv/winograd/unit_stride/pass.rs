@@ -1,6 +1,7 @@
-//! The forward pass, and the gradient of the input: the same pass over weights rotated by 180 degrees.
+//! The forward pass, and the gradient of the input: the same pass over weights rotated by 180
+//! degrees.
 
-use super::items::{AllOutputs, Job, OutputPanel, RightOperand, TransformTiles};
+use super::items::{AllOutputs, CallContext, OutputPanel, RightOperand, TransformTiles};
 use super::plan::{COEFFICIENTS, UnitStridePass};
 
 use crate::conv::winograd::{
@@ -63,7 +64,8 @@ impl Pass for UnitStridePass {
                 (RightOperand::Raw(raw, equalisation.weights), equalisation.tiles)
             }
         };
-        let job = Job { plan: self, x, weights, equalisation, y: &y, epilogue: &epilogue };
+        let context =
+            CallContext { plan: self, x, weights, equalisation, y: &y, epilogue: &epilogue };
         if !self.shared {
             let v_len = self.v_len();
             let items = all.div_ceil(self.tiles);
@@ -71,11 +73,11 @@ impl Pass for UnitStridePass {
             cpu.pool().run_scratch(items, (), (own_scratch, own), |item, (), own| {
                 let (v, m) = own.split_at_mut(v_len);
                 let tiles = item * self.tiles..((item + 1) * self.tiles).min(all);
-                cpu.isa().dispatch(AllOutputs { job, tiles, v, m });
+                cpu.isa().dispatch(AllOutputs { context, tiles, v, m });
             });
             return;
         }
-        let panel = 2 * cpu.isa().lanes();
+        let nr = 2 * cpu.isa().lanes();
         // LOOP 3: blocks of tiles, shared by all threads.
         for first in (0..all).step_by(self.tiles) {
             let tiles = first..(first + self.tiles).min(all);
@@ -84,15 +86,15 @@ impl Pass for UnitStridePass {
             cpu.pool().run(tiles.len().div_ceil(step), &|_, item| {
                 let part = item * step..((item + 1) * step).min(tiles.len());
                 let (tiles, v) = (first + part.start..first + part.end, v.as_mut_ptr());
-                cpu.isa().dispatch(TransformTiles { job, tiles, v, first: part.start });
+                cpu.isa().dispatch(TransformTiles { context, tiles, v, first: part.start });
             });
             let v = &*v_shared;
             // LOOP 5: panels of outputs, one item each.
-            let items = self.output.channels.div_ceil(panel);
+            let items = self.output.channels.div_ceil(nr);
             cpu.pool().run_scratch(items, (), (&mut *own_scratch, own), |item, (), m| {
-                let channel = item * panel;
-                let channels = channel..(channel + panel).min(self.output.channels);
-                cpu.isa().dispatch(OutputPanel { job, tiles: tiles.clone(), v, m, channels });
+                let channel = item * nr;
+                let channels = channel..(channel + nr).min(self.output.channels);
+                cpu.isa().dispatch(OutputPanel { context, tiles: tiles.clone(), v, m, channels });
             });
         }
     }

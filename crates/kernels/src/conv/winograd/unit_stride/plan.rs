@@ -12,8 +12,8 @@ use crate::{
 
 /// Coefficients of a tile.
 pub(super) const COEFFICIENTS: usize = Variant::UnitStride.tile_coefficients();
-/// Target size of a thread's planes in words, a part of a typical L2 cache (600 KB), and the largest
-/// size, which is taken where few tiles would not repay reading the weights (1.2 MB).
+/// Target size of a thread's planes in words, a part of a typical L2 cache (600 KB), and the
+/// largest size, which is taken where few tiles would not repay reading the weights (1.2 MB).
 const PLANES: usize = 150 * 1024;
 const MOST_PLANES: usize = 300 * 1024;
 /// Tiles of a shared block, at most.
@@ -29,10 +29,12 @@ pub(in crate::conv) struct UnitStridePass {
     pub(in crate::conv::winograd) output: Grid,
     pub(in crate::conv::winograd) packed: Packed,
     /// Whether all threads share a block of transformed tiles and split its outputs. They do where
-    /// weights are larger than tiles. Otherwise each thread takes all outputs of its own blocks.
+    /// few tiles of a thread's own would fit in its L2 cache. Otherwise each thread takes all outputs of
+    /// its own blocks.
     pub(in crate::conv::winograd) shared: bool,
     /// Whether weights are transformed on the fly, right before their products. Transformed weights
-    /// are four times as large as raw ones, which is most of the memory traffic where tiles are few.
+    /// are four times as large as raw ones, which is most of the memory traffic where tiles are
+    /// few.
     pub(in crate::conv::winograd) on_the_fly: bool,
     /// Words of the depth whose weights are then transformed at once, KC.
     pub(in crate::conv::winograd) chunk: usize,
@@ -73,7 +75,7 @@ impl UnitStridePass {
         Planes { blocks: self.packed.depth / BLOCK, tiles: self.tiles }
     }
 
-    /// The planes of the products of so many outputs.
+    /// The planes of the products of `outputs` outputs.
     pub(super) fn m(&self, outputs: usize) -> Planes {
         Planes { blocks: outputs.div_ceil(BLOCK), tiles: self.tiles }
     }
@@ -87,9 +89,9 @@ impl UnitStridePass {
     pub(super) fn scratch(&self, cpu: &Cpu) -> (usize, usize) {
         let (v, panel) = (self.v_len(), 2 * cpu.isa().lanes());
         if self.shared {
-            let rotated = 9 * self.input.channels * panel;
+            let gathered = 9 * self.input.channels * panel;
             let u = self.on_the_fly_stride(panel) * 6 * MOST_LINES;
-            let on_the_fly = u + COEFFICIENTS * panel + rotated;
+            let on_the_fly = u + COEFFICIENTS * panel + gathered;
             let m = self.m(panel).len(COEFFICIENTS);
             (v, if self.on_the_fly { m + on_the_fly } else { m })
         } else {
@@ -97,8 +99,8 @@ impl UnitStridePass {
         }
     }
 
-    /// Words from one coefficient of weights to the next, of so many outputs, where they are transformed
-    /// on the fly.
+    /// Words from one coefficient of weights to the next, of `outputs` outputs, where they are
+    /// transformed on the fly.
     pub(super) fn on_the_fly_stride(&self, outputs: usize) -> usize {
         self.chunk * outputs + BLOCK
     }
@@ -113,4 +115,21 @@ pub(in crate::conv::winograd) enum OnTheFly {
     OneBlock,
     /// Where threads share tiles. They are transformed again for each block, but take no memory.
     Shared,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes of the example in the docs of [`crate::conv::winograd`], in bytes.
+    #[test]
+    fn a_layer_has_the_documented_sizes() {
+        let grid = Grid { height: 8, width: 8, channels: 256, side: 4 };
+        let pass = UnitStridePass::new::<f32>(grid, 256, 128, 8, OnTheFly::Never);
+        assert!(pass.shared && pass.tiles == 128 && 128 * grid.tiles() == 4 * pass.tiles);
+        let bytes = |words: usize| words * size_of::<f32>();
+        assert_eq!(bytes(pass.v().len(COEFFICIENTS)), 4_720_896);
+        assert_eq!(bytes(COEFFICIENTS * pass.packed.stride()), 9_476_352);
+        assert_eq!(bytes(pass.m(32).len(COEFFICIENTS)), 592_128);
+    }
 }

@@ -16,10 +16,10 @@ use crate::{
 /// Output channels of an item.
 const GROUP: usize = 32;
 
-/// Computes an [equalisation](crate::conv::winograd::equalisation) before any tile is known. The factor
-/// of a channel's tiles is a power of two near the norm of its weights, relative to the largest norm; that
-/// of its weights is the inverse. So a channel of large activations and small weights does not take the
-/// bits of the others. They go to both halves of `both`.
+/// Computes an [equalisation](crate::conv::winograd::equalisation) before any tile is known. The
+/// factor of a channel's tiles is a power of two near the norm of its weights, relative to the
+/// largest norm; that of its weights is the inverse. So a channel of large activations and small
+/// weights does not take the bits of the others. They go to both halves of `both`.
 ///
 /// `sums` is scratch: as many words as the larger side for each 32 outputs.
 pub(in crate::conv::winograd) fn equalise_by_weights(
@@ -59,8 +59,8 @@ fn squares(cpu: &Cpu, raw: RawWeights<'_>, to: &mut [f32], sums: &mut [f32]) {
     }
 }
 
-/// Replaces norms by powers of two relative to the largest, which becomes 1. A small norm becomes at
-/// least [`SMALLEST`].
+/// Replaces norms by powers of two relative to the largest, which becomes 1. A small norm becomes
+/// at least [`SMALLEST`].
 fn powers_of_two(norms: &mut [f32]) {
     let largest = norms.iter().filter(|x| x.is_finite()).fold(0.0f32, |m, x| m.max(*x));
     for x in norms {

@@ -10,11 +10,12 @@ use crate::{
     isa::Vector,
 };
 
-/// The Gram matrix of the taps: sums over the depth of products of two taps, for two vectors of outputs.
+/// The Gram matrix of the taps: sums over the depth of products of two taps, for two vectors of
+/// outputs.
 ///
-/// The square of a coefficient `sum G_ia G_jb g_ab` is a quadratic form in products `g_ab g_cd`, and so
-/// is its sum over the depth. Rows a and c, and columns b and d, come in the same [pairs](pair) for all
-/// coefficients: 6 x 6 sums serve them all.
+/// The square of a coefficient `sum G_ia G_jb g_ab` is a quadratic form in products `g_ab g_cd`,
+/// and so is its sum over the depth. Rows a and c, and columns b and d, come in the same
+/// [pairs](pair) for all coefficients: 6 x 6 sums serve them all.
 pub(in crate::conv::winograd) struct Gram([[[f32; 32]; 6]; 6]);
 
 /// The six pairs of indices below three: each with itself, then each with the next.
@@ -25,14 +26,16 @@ const fn pair(i: usize) -> [usize; 2] {
 
 /// Values of the depth whose taps stay in a cache while all pairs are summed. Each block is summed
 /// separately, since short sums round less.
-const BLOCK: usize = 32;
+const DEPTH_BLOCK: usize = 32;
 
-/// A bound of rounding errors, relative to `|G_i|^2 |G_j|^2 sum of g_ab^2`, that is added to each sum of
-/// squares. Where terms cancel, a sum might be computed too small, and integers would exceed their limit.
+/// A bound of rounding errors, relative to `|G_i|^2 |G_j|^2 sum of g_ab^2`, that is added to each
+/// sum of squares. Where terms cancel, a sum might be computed too small, and integers would exceed
+/// their limit.
 ///
-/// The absolute values of a form's terms add up to at most that product (Cauchy and Schwarz). Each was
-/// rounded at most 128 times in a block (two products that are not fused, of 32 values), 16 times among
-/// blocks, and fewer than 64 times in the form: by less than 2^-16 of it. This is twice that.
+/// The absolute values of a form's terms add up to at most that product (Cauchy and Schwarz). Each
+/// was rounded at most 128 times in a block (two products that are not fused, of 32 values), 16
+/// times among blocks, and fewer than 64 times in the form: by less than 2^-16 of it. This is twice
+/// that.
 const ROUNDING: f32 = 1.0 / (1 << 15) as f32;
 
 impl Gram {
@@ -52,9 +55,9 @@ impl Gram {
         depth: Range<usize>,
         width: usize,
     ) {
-        assert!(depth.len() <= MAX_INT16_CHANNELS && MAX_INT16_CHANNELS <= 16 * BLOCK);
-        for start in depth.clone().step_by(BLOCK) {
-            let block = start..(start + BLOCK).min(depth.end);
+        assert!(depth.len() <= MAX_INT16_CHANNELS && MAX_INT16_CHANNELS <= 16 * DEPTH_BLOCK);
+        for start in depth.clone().step_by(DEPTH_BLOCK) {
+            let block = start..(start + DEPTH_BLOCK).min(depth.end);
             for lane in (0..width).step_by(V::LANES) {
                 for row in 0..3 {
                     // SAFETY: the caller's contract.
@@ -197,7 +200,7 @@ mod tests {
             }
             let all = Taps { start: taps.as_mut_ptr(), window: width as isize, value: 9 * width };
             let (mut gram, mut squares) = (Gram::new(), QuantScales::new());
-            // SAFETY: these are the taps of so many values.
+            // SAFETY: these are the taps of that many values.
             unsafe { gram.add::<V>(&all, 0..MAX_INT16_CHANNELS, width) };
             gram.squares::<L, V>(width, &mut squares);
             let units: [[f64; 6]; 3] = std::array::from_fn(|a| {

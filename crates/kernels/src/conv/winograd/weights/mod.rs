@@ -1,5 +1,5 @@
-//! The transforms of weights into planes, which pack the right operand of the products, and the transform
-//! of their gradients back.
+//! The transforms of weights into planes, which pack the right operand of the products, and the
+//! transform of their gradients back.
 
 mod equalise;
 mod gram;

@@ -23,8 +23,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Transforms weights to this layout. Where they are integers, they are multiplied by the factors of the
-/// equalisation, which `packed` already holds.
+/// Transforms weights to this layout. Where they are integers, they are multiplied by the factors
+/// of the equalisation, which `packed` already holds.
 pub(in crate::conv::winograd) fn pack<T: Scalar>(
     cpu: &Cpu,
     raw: RawWeights<'_>,
@@ -32,7 +32,7 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     variant: Variant,
     packed: &mut [f32],
 ) {
-    let wide = 2 * cpu.isa().lanes();
+    let nr = 2 * cpu.isa().lanes();
     // Quantisation needs the norms of the whole depth.
     let values = if is_int16::<T>() { layout.depth * T::PACK } else { BLOCK };
     let depths = layout.depth * T::PACK / values;
@@ -41,8 +41,8 @@ pub(in crate::conv::winograd) fn pack<T: Scalar>(
     let (packed, both) = (DisjointChunks::new(packed, 0), &*both);
     let equalisation =
         if is_int16::<T>() { Equalisation::of(both, values) } else { Equalisation::NONE };
-    cpu.pool().run(layout.outputs.div_ceil(wide) * depths, &|_, item| {
-        let first = item / depths * wide;
+    cpu.pool().run(layout.outputs.div_ceil(nr) * depths, &|_, item| {
+        let first = item / depths * nr;
         let start = item % depths * values;
         cpu.isa().dispatch(Pack::<T> {
             raw,
@@ -88,7 +88,7 @@ impl<T: Scalar> Pack<'_, T> {
         let Pack { raw, layout, variant, first, depth, equalisation, to, .. } = self;
         let width = (2 * V::LANES).min(layout.outputs - first);
         // Nine taps of up to two values for each word of a block, of 32 lanes.
-        let mut rotated = [0.0; 9 * 2 * BLOCK * 32];
+        let mut gathered = [0.0; 9 * 2 * BLOCK * 32];
         let block = BLOCK * T::PACK;
         let stride = layout.stride();
         let mut quant = QuantScales::new();
@@ -99,21 +99,23 @@ impl<T: Scalar> Pack<'_, T> {
                 let mut gram = Gram::new();
                 for start in depth.clone().step_by(block) {
                     let part = start..start + block;
-                    let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
+                    let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut gathered);
                     gram.add::<V>(&taps, 0..block, width);
                 }
                 if !gram.is_usable(width) {
                     let mut most = OutputScales([0.0; 32]);
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
+                        let taps =
+                            raw.taps::<T, V>(first, width, part, equalisation, &mut gathered);
                         taps.largest::<V>(0..block, width, &mut most);
                     }
                     lanes = most.powers_of_two();
                     gram = Gram::new();
                     for start in depth.clone().step_by(block) {
                         let part = start..start + block;
-                        let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
+                        let taps =
+                            raw.taps::<T, V>(first, width, part, equalisation, &mut gathered);
                         taps.divide::<V>(0..block, width, &lanes);
                         gram.add::<V>(&taps, 0..block, width);
                     }
@@ -125,7 +127,7 @@ impl<T: Scalar> Pack<'_, T> {
             let is_divided = lanes.0 != OutputScales::ONE.0;
             for start in depth.step_by(block) {
                 let part = start..start + block;
-                let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut rotated);
+                let taps = raw.taps::<T, V>(first, width, part, equalisation, &mut gathered);
                 if is_divided {
                     taps.divide::<V>(0..block, width, &lanes);
                 }

@@ -1,10 +1,11 @@
-//! Where transformed weights lie.
+//! The layout of transformed weights.
 
 use crate::conv::winograd::grid::BLOCK;
 
-/// The layout of transformed weights: `[coefficient][panel of outputs][word of the depth][2 vectors]`.
-/// Where they are integers, each coefficient is followed by its dequantisation scales, `[output]`, and
-/// the [factors] of the depth come last.
+/// The layout of transformed weights:
+/// `[coefficient][panel of outputs][word of the depth][2 vectors]`. Where they are integers, each
+/// coefficient is followed by its dequantisation scales, `[output]`, and the [factors] of the depth
+/// come last.
 ///
 /// [factors]: crate::conv::winograd::equalisation
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,7 @@ impl Packed {
         self.outputs * self.depth
     }
 
-    /// Where factors of the depth start: two for each of two values in a word.
+    /// Where the equalisation starts: two factors for each of two values in a word.
     pub(in crate::conv::winograd) fn equalisation(&self, coefficients: usize) -> usize {
         coefficients * self.stride()
     }

@@ -16,11 +16,11 @@ pub(in crate::conv::winograd) struct OutputScales(pub(super) [f32; 32]);
 impl OutputScales {
     pub(in crate::conv::winograd) const ONE: OutputScales = OutputScales([1.0; 32]);
 
-    /// The powers of two next to these values, whose inverses are normal numbers too; 1 for 0, infinity and
-    /// NaN.
+    /// The powers of two next to these values, whose inverses are normal numbers too; 1 for 0,
+    /// infinity and NaN.
     pub(super) fn powers_of_two(self) -> OutputScales {
         let usable = |x: f32| x > 0.0 && x.is_finite();
-        let bounds = (1.0 / LARGEST, LARGEST);
+        let bounds = (1.0 / MAX_DIVISOR, MAX_DIVISOR);
         OutputScales(
             self.0.map(|x| if usable(x) { power_of_two(x).clamp(bounds.0, bounds.1) } else { 1.0 }),
         )
@@ -28,10 +28,10 @@ impl OutputScales {
 }
 
 /// The largest power of two whose inverse is a normal number.
-const LARGEST: f32 = f32::from_bits(253 << 23);
+const MAX_DIVISOR: f32 = f32::from_bits(253 << 23);
 
-/// Quantisation scales of 36 [unscaled](UnscaledTransform::unscaled) coefficients, for two vectors of
-/// outputs. They hold sums of squares first.
+/// Quantisation scales of 36 [unscaled](UnscaledTransform::unscaled) coefficients, for two vectors
+/// of outputs. They hold sums of squares first.
 pub(in crate::conv::winograd) struct QuantScales(pub(super) [[f32; 32]; 36]);
 
 impl QuantScales {
@@ -40,8 +40,8 @@ impl QuantScales {
         QuantScales([[0.0; 32]; 36])
     }
 
-    /// Turns sums of squares into quantisation scales, and stores the dequantisation scales, which are
-    /// `stride` words apart from one coefficient to the next. Weights were divided by `lanes`.
+    /// Turns sums of squares into quantisation scales, and stores the dequantisation scales, which
+    /// are `stride` words apart from one coefficient to the next. Weights were divided by `lanes`.
     ///
     /// # Safety
     /// `dequant` must have room for `width` outputs of each coefficient.

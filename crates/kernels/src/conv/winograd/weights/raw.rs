@@ -9,8 +9,8 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Weights `[out][3][3][in]` before their transform. Forward, lanes are output channels, each times its
-/// scale. Backward, the window is rotated by 180 degrees and lanes are input channels.
+/// Weights `[out][3][3][in]` before their transform. Forward, lanes are output channels, each times
+/// its scale. Backward, the window is rotated by 180 degrees and lanes are input channels.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conv) struct RawWeights<'a> {
     pub(in crate::conv::winograd) weights: &'a [f32],
@@ -23,8 +23,8 @@ pub(in crate::conv) struct RawWeights<'a> {
 const PREFETCH_DISTANCE: usize = 8 * BLOCK;
 
 impl RawWeights<'_> {
-    /// Gathers the weights of `width` outputs from `first` on, of some values of the depth, in `rotated`.
-    /// Those of integers are multiplied by the factors of the equalisation.
+    /// Gathers the weights of `width` outputs from `first` on, of some values of the depth, in
+    /// `gathered`. Those of integers are multiplied by the factors of the equalisation.
     #[inline(always)]
     pub(in crate::conv::winograd) fn taps<T: Scalar, V: Vector>(
         &self,
@@ -32,20 +32,20 @@ impl RawWeights<'_> {
         width: usize,
         depth: Range<usize>,
         equalisation: &[f32],
-        rotated: &mut [f32],
+        gathered: &mut [f32],
     ) -> Taps {
         let channels = self.in_channels;
         let (row, count) = (9 * channels, depth.len());
-        assert!(rotated.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
+        assert!(gathered.len() >= 9 * count * width && width.is_multiple_of(V::LANES));
         let equalisation =
             if is_int16::<T>() { &equalisation[depth.clone()] } else { equalisation };
         if self.backward {
             assert!(first + width <= channels && self.weights.len() >= row * depth.end);
             let raw = RawWeights { weights: &self.weights[row * depth.start..], ..*self };
-            let (panel, rows, to) = ((first, width), 0..9 * count, rotated.as_mut_ptr());
+            let (panel, rows, to) = ((first, width), 0..9 * count, gathered.as_mut_ptr());
             // SAFETY: as checked.
             unsafe { raw.gather::<T, V>(panel, rows, equalisation, to) };
-            return Taps::gathered(rotated.as_mut_ptr(), width);
+            return Taps::gathered(gathered.as_mut_ptr(), width);
         }
         let from = &self.weights[first * row..(first + width) * row];
         assert!(depth.end <= channels && count.is_multiple_of(V::LANES));
@@ -62,7 +62,7 @@ impl RawWeights<'_> {
                     }
                     // SAFETY: LANES rows of LANES values, within both, as checked above.
                     unsafe {
-                        let to = rotated.as_mut_ptr().add(to);
+                        let to = gathered.as_mut_ptr().add(to);
                         let mut scale = None;
                         if is_int16::<T>() {
                             scale = Some(V::read(&equalisation[k..]));
@@ -79,7 +79,7 @@ impl RawWeights<'_> {
                 }
             }
         }
-        Taps { start: rotated.as_mut_ptr(), window: (count * width) as isize, value: width }
+        Taps { start: gathered.as_mut_ptr(), window: (count * width) as isize, value: width }
     }
 
     /// Prefetches rows that [`RawWeights::gather`] will copy.
@@ -92,7 +92,8 @@ impl RawWeights<'_> {
         Prefetcher::rows(start, self.in_channels, width, rows.len())
     }
 
-    /// Prefetches one of `parts` equal parts of the panel that [`RawWeights::taps`] will read, forward.
+    /// Prefetches one of `parts` equal parts of the panel that [`RawWeights::taps`] will read,
+    /// forward.
     pub(in crate::conv::winograd) fn prefetch_panel(
         &self,
         (first, width): (usize, usize),
@@ -105,8 +106,8 @@ impl RawWeights<'_> {
     }
 
     /// Copies some rows of the weights, of which each value of the depth has nine, to where
-    /// [`Taps::gathered`] reads them. In place they are a large power of two apart, so that few of them
-    /// fit in a cache. Those of integers are multiplied by the factors of the equalisation.
+    /// [`Taps::gathered`] reads them. In place they are a large power of two apart, so that few of
+    /// them fit in a cache. Those of integers are multiplied by the factors of the equalisation.
     ///
     /// # Safety
     /// The weights must have these rows, of at least `first + width` inputs, and `to` room for all.

@@ -9,9 +9,9 @@ use crate::{
     scalar::Scalar,
 };
 
-/// Lines of coefficients that are computed at once. Two share sums; more would not fit in registers. So
-/// few coefficients of a block of the depth stay in a cache, next to the tiles that they are multiplied
-/// with.
+/// Lines of coefficients that are computed at once. Two share sums; more would not fit in
+/// registers. So few coefficients of a block of the depth stay in a cache, next to the tiles that
+/// they are multiplied with.
 pub(in crate::conv::winograd) const LINES: [Range<usize>; 4] = [0..1, 1..3, 3..5, 5..6];
 /// The most lines of a group.
 pub(in crate::conv::winograd) const MOST_LINES: usize = 2;
@@ -47,8 +47,8 @@ impl Taps {
         }
     }
 
-    /// Divides the weights of each output, of some values of the depth, by a power of two next to the
-    /// largest. Returns the divisors.
+    /// Divides the weights of each output, of some values of the depth, by a power of two next to
+    /// the largest. Returns the divisors.
     ///
     /// # Safety
     /// As [`Taps::transform`]; nobody else may use the weights.
@@ -115,8 +115,8 @@ impl Taps {
         }
     }
 
-    /// Computes the coefficients of a [group of lines](LINES), of some values of the depth: `[word][width]`,
-    /// `stride` words apart from one coefficient to the next. Integers are of
+    /// Computes the coefficients of a [group of lines](LINES), of some values of the depth:
+    /// `[word][width]`, `stride` words apart from one coefficient to the next. Integers are of
     /// [unscaled](UnscaledTransform::unscaled) ones.
     ///
     /// # Safety

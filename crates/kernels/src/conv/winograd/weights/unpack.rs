@@ -85,8 +85,8 @@ impl<T: Scalar> Kernel for Unpack<'_, T> {
 /// variant's weight transform. Input channels of the sums are [deinterleaved](channel_at).
 ///
 /// # Safety
-/// Each coefficient must hold `channels` values, a multiple of the values of a vector of words, and each
-/// tap have room for them.
+/// Each coefficient must hold `channels` values, a multiple of the values of a vector of words, and
+/// each tap have room for them.
 #[inline(always)]
 pub(in crate::conv::winograd) unsafe fn unpack_row<T: Scalar, V: Vector>(
     variant: Variant,
@@ -122,7 +122,7 @@ unsafe fn row<L: Transform1d<N, 3>, T: Scalar, V: Vector, const N: usize>(
     tap: usize,
 ) {
     let whole = |bytes: usize| bytes.is_multiple_of(V::LANES * size_of::<f32>());
-    let stream = tap >= LARGE && whole(dw as usize) && whole(tap * size_of::<f32>());
+    let stream = tap >= STREAMED_CHANNELS && whole(dw as usize) && whole(tap * size_of::<f32>());
     for channel in (0..channels).step_by(V::LANES * T::PACK) {
         // SAFETY: the caller's contract.
         unsafe {
@@ -148,9 +148,9 @@ unsafe fn row<L: Transform1d<N, 3>, T: Scalar, V: Vector, const N: usize>(
     }
 }
 
-/// From so many input channels on, gradients are written past the caches: with as many outputs they have
-/// 2.4 MB, and the update reads them much later.
-const LARGE: usize = 256;
+/// The number of input channels from which gradients are written past the caches: with as many outputs they
+/// have 2.4 MB, and the update reads them much later.
+const STREAMED_CHANNELS: usize = 256;
 
 /// # Safety
 /// `to` must hold a vector, aligned if it is to `stream`.

@@ -1,66 +1,66 @@
-//! What makes a case hard: factors on parts of its tensors.
+//! Perturbations: factors on parts of a case's tensors.
 
 use std::{fmt, ops::Range};
 
 use resnet_kernels::conv::Direction;
 
 use crate::{
-    kind::{Axis, CHANNELS, Kind, Places, menu},
+    kind::{Axis, CHANNELS, Kind, SharedAxis, weighted_kinds},
     random::Rng,
     tensor::{Part, Tensor},
 };
 
-/// A kind, and how hard.
+/// A kind of perturbation, and its strength.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Hardship {
+pub(crate) struct Perturbation {
     pub(crate) kind: Kind,
     /// The factor, or the deviation of factors.
     pub(crate) strength: f64,
     seed: u64,
 }
 
-impl fmt::Display for Hardship {
+impl fmt::Display for Perturbation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} times {:.1e}", self.kind, self.strength)
     }
 }
 
-impl Hardship {
-    /// One that a direction can tell.
+impl Perturbation {
+    /// A perturbation that changes the error of a direction.
     pub(crate) fn draw(direction: Direction, rng: &mut Rng) -> Self {
-        let kind = rng.weighted(&menu(direction));
+        let kind = rng.weighted(&weighted_kinds(direction));
         let small = [1e-2, 1e-3, 1e-4, 1e-6, 0.0];
         let strength = match kind {
-            Kind::Gains(_) | Kind::GainsByImage(_) | Kind::Balanced(_) | Kind::Opposite(_) => {
+            Kind::Gains(_) | Kind::GainsByImage(_) | Kind::Compensated(_) | Kind::Reciprocal(_) => {
                 rng.power(0.2, 3.0)
             }
-            Kind::Some(_) | Kind::Others(_) | Kind::Kernels => rng.one_of(&small),
-            Kind::OnePlace(_) => 0.0,
+            Kind::Subset(_) | Kind::AllButOne(_) | Kind::Kernels => rng.one_of(&small),
+            Kind::Localised(_) => 0.0,
             Kind::Pattern(_) | Kind::PatternOfKernels if rng.chance(0.7) => rng.one_of(&small),
             Kind::Pattern(_) | Kind::PatternOfKernels => rng.power(1.0, 4.0),
-            Kind::One(_)
+            Kind::Single(_)
             | Kind::Values(_)
             | Kind::Pixels(_)
-            | Kind::HalfRead(_)
-            | Kind::Apart(_) => rng.power(1.0, 5.0),
+            | Kind::LargeHalfRead(_)
+            | Kind::Mismatched(_) => rng.power(1.0, 5.0),
             Kind::All(_) => {
                 let powers = [(3, -10.0), (3, -20.0), (3, -30.0), (2, -38.0), (2, 10.0)];
                 let large = [(2, 18.0), (2, 25.0), (1, f64::NEG_INFINITY)];
                 10f64.powf(rng.weighted(&[&powers[..], &large].concat()))
             }
         };
-        Hardship { kind, strength, seed: rng.bits() }
+        Perturbation { kind, strength, seed: rng.bits() }
     }
 
     /// The same, nearer to a factor of 1; none if it cannot be, or is near already.
     pub(crate) fn weaker(self) -> Option<Self> {
         let is_near = (0.2..5.0).contains(&self.strength) || self.strength == 0.0;
-        (!is_near).then(|| Hardship { strength: self.strength.sqrt(), ..self })
+        (!is_near).then(|| Perturbation { strength: self.strength.sqrt(), ..self })
     }
 
     /// Multiplies `x`, `w` and `dy`.
     pub(crate) fn apply(self, tensors: &mut [Tensor; 3]) {
-        let Hardship { kind, strength, seed } = self;
+        let Perturbation { kind, strength, seed } = self;
         let mut rng = Rng::new(seed, 0);
         let along = |tensors: &mut [Tensor; 3], axis: Axis, factors: &[f64]| {
             tensors[axis.0 as usize].multiply(|at| factors[at[axis.1]]);
@@ -77,13 +77,13 @@ impl Hardship {
                 let factors = gains(images * channels, strength, &mut rng);
                 tensor.multiply(|[image, _, _, c]| factors[image * channels + c]);
             }
-            Kind::Balanced(part) => {
+            Kind::Compensated(part) => {
                 let (axis, weights) = read_by(part);
                 let factors = gains(size(tensors, axis), strength, &mut rng);
                 along(tensors, axis, &factors);
                 along(tensors, weights, &reciprocals(&factors));
             }
-            Kind::Opposite(places) => {
+            Kind::Reciprocal(places) => {
                 let places = Bands::of(places, tensors);
                 let factors = gains(places.count, strength, &mut rng);
                 let reverse = reciprocals(&factors);
@@ -91,17 +91,17 @@ impl Hardship {
                     tensors[part as usize].multiply(|at| factors[places.at(part, at)]);
                 }
             }
-            Kind::Some(axis) => {
+            Kind::Subset(axis) => {
                 let share = rng.one_of(&[0.05, 0.5, 0.9]);
                 let factors: Vec<f64> = (0..size(tensors, axis))
                     .map(|_| if rng.chance(share) { strength } else { 1.0 })
                     .collect();
                 along(tensors, axis, &factors);
             }
-            Kind::One(axis) | Kind::Others(axis) => {
+            Kind::Single(axis) | Kind::AllButOne(axis) => {
                 let n = size(tensors, axis);
                 let (one, others) =
-                    if kind == Kind::One(axis) { (strength, 1.0) } else { (1.0, strength) };
+                    if kind == Kind::Single(axis) { (strength, 1.0) } else { (1.0, strength) };
                 let chosen = rng.below(n);
                 let factors: Vec<f64> =
                     (0..n).map(|i| if i == chosen { one } else { others }).collect();
@@ -153,7 +153,7 @@ impl Hardship {
                     }
                 }
             }
-            Kind::HalfRead(part) => {
+            Kind::LargeHalfRead(part) => {
                 let (axis, weights) = read_by(part);
                 let chosen = rng.below(size(tensors, axis));
                 let activation = &mut tensors[part as usize];
@@ -170,7 +170,7 @@ impl Hardship {
                     if at[weights.1] == chosen && !reads[at[across]] { little } else { 1.0 }
                 });
             }
-            Kind::OnePlace(part) => {
+            Kind::Localised(part) => {
                 let tensor = &mut tensors[part as usize];
                 let (place, channel) = (place(tensor, &mut rng), rng.below(tensor.dims[CHANNELS]));
                 tensor.multiply(|at| {
@@ -178,7 +178,7 @@ impl Hardship {
                     if is_kept { 1.0 } else { strength }
                 });
             }
-            Kind::Apart(places) => {
+            Kind::Mismatched(places) => {
                 let places = Bands::of(places, tensors);
                 let chosen = rng.below(places.count);
                 let small = rng.one_of(&[0.0, strength.powi(-2)]);
@@ -222,31 +222,31 @@ fn is_within(at: [usize; 4], place: &[Range<usize>; 3]) -> bool {
     place.iter().zip(at).all(|(range, at)| range.contains(&at))
 }
 
-/// [`Places`] of `x` and `dy`.
+/// [`SharedAxis`] of `x` and `dy`.
 struct Bands {
-    places: Places,
+    places: SharedAxis,
     count: usize,
     stride: usize,
 }
 
 impl Bands {
-    fn of(places: Places, [x, _, dy]: &[Tensor; 3]) -> Self {
+    fn of(places: SharedAxis, [x, _, dy]: &[Tensor; 3]) -> Self {
         let stride = x.dims[1].div_ceil(dy.dims[1]);
-        let count = if places == Places::Images { dy.dims[0] } else { dy.dims[1].div_ceil(4) };
+        let count = if places == SharedAxis::Images { dy.dims[0] } else { dy.dims[1].div_ceil(4) };
         Bands { places, count, stride }
     }
 
     /// The place of a value.
     fn at(&self, part: Part, at: [usize; 4]) -> usize {
         match self.places {
-            Places::Images => at[0],
-            Places::Bands if part == Part::X => at[1] / (4 * self.stride),
-            Places::Bands => at[1] / 4,
+            SharedAxis::Images => at[0],
+            SharedAxis::Bands if part == Part::X => at[1] / (4 * self.stride),
+            SharedAxis::Bands => at[1] / 4,
         }
     }
 }
 
-/// Some of many, as an implementation that looks at samples, panels or blocks would see them.
+/// A subset that an implementation with samples, panels or blocks might miss.
 struct Pattern {
     start: usize,
     end: usize,
