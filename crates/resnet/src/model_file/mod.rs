@@ -47,6 +47,9 @@ mod timm;
 mod transformers;
 mod understand;
 
+#[cfg(test)]
+mod tests;
+
 pub use contents::{Contents, FileFormat};
 pub use demo::DEMO;
 pub use error::ModelFileError;
