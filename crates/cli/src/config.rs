@@ -23,6 +23,8 @@ pub(crate) struct StartingPoint {
     pub(crate) arch: Arch,
     /// File with the initial weights.
     pub(crate) checkpoint: Option<PathBuf>,
+    /// Which weights of that file.
+    pub(crate) weights: Option<String>,
     /// Finished epochs of the checkpoint, if the run resumes it.
     pub(crate) finished_epochs: Option<u64>,
 }
@@ -60,6 +62,7 @@ pub(crate) fn build(
         seed: args.recipe.seed,
         total_steps: 0,
         init_from: start.checkpoint.as_ref().map(absolute).transpose()?,
+        init_weights: start.weights.clone(),
         continues_after: start.finished_epochs,
         save_torch: args.save_torch,
         data: DataConfig {
@@ -123,7 +126,12 @@ mod tests {
     fn config(line: &str) -> anyhow::Result<TrainConfig> {
         let words = format!("resnet train synthetic {line}");
         let Verb::Train(args) = Cli::try_parse_from(words.split(' '))?.verb else { unreachable!() };
-        let start = StartingPoint { arch: args.arch, checkpoint: None, finished_epochs: None };
+        let start = StartingPoint {
+            arch: args.arch,
+            checkpoint: None,
+            weights: None,
+            finished_epochs: None,
+        };
         build(&args, &start, &data(), &Cpu::new(1)?)
     }
 

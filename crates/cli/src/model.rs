@@ -3,16 +3,15 @@
 use std::path::Path;
 
 use resnet::{
-    Arch,
-    model_file::{DEMO, Model},
+    model_file::{DEMO, LoadOptions, Model},
     run::{CONFIG, load_model},
 };
 
 use crate::args::Global;
 
 /// Opens the `MODEL` argument, and prints the notes about what was inferred.
-pub(crate) fn open(path: &Path, arch: Option<Arch>, global: &Global) -> anyhow::Result<Model> {
-    let model = load_model(path, arch)?;
+pub(crate) fn open(path: &Path, options: &LoadOptions, global: &Global) -> anyhow::Result<Model> {
+    let model = load_model(path, options)?;
     model.notes.iter().for_each(|note| global.note(note));
     Ok(model)
 }

@@ -12,12 +12,14 @@
 //! any class; its parameters and persistent buffers get the names of its `state_dict()`. In any
 //! other dict the model is the value of
 //!
-//! 1. `state_dict`, `model_state_dict`, `model_state`, `model`, `net`, `network`, `weights` or
+//! 1. `state_dict_ema`, `model_ema`, `ema_state_dict` or `ema`, the average of the weights, as in timm's
+//!    `load_state_dict(use_ema=True)`; or else
+//! 2. `state_dict`, `model_state_dict`, `model_state`, `model`, `net`, `network`, `weights` or
 //!    `module`; or else
-//! 2. `state_dict_ema`, `model_ema`, `ema_state_dict`, `ema`; or else
 //! 3. any key, if it is the only one with a state dict or a module.
 //!
-//! Two models at the same rank are an error. The value may be a dict that has the model in turn.
+//! Two models at the same rank are an error. The value may be a dict that has the model in turn. A
+//! [`Weights`] chooses another.
 //!
 //! The optimizer is under `optimizer`, `optimizer_state_dict`, `optimizer_state`, `optim`, or
 //! `optim_state_dict`.
@@ -25,6 +27,7 @@
 use crate::{FormatErrorKind, NamedTensors, Tensor};
 
 mod checkpoint;
+mod labels;
 mod legacy;
 mod module;
 mod optimizer;
@@ -33,9 +36,14 @@ mod read;
 mod scalars;
 mod storages;
 mod tensors;
+mod weights;
 mod write;
 
-pub use read::{from_bytes, read};
+pub use module::{Attribute, Submodule};
+#[cfg(test)]
+use read::parse as parse_weights;
+pub use read::{from_bytes, read, read_weights};
+pub use weights::Weights;
 pub use write::{write_checkpoint, write_state_dict};
 
 /// The contents of a PyTorch file.
@@ -43,14 +51,22 @@ pub use write::{write_checkpoint, write_state_dict};
 pub struct Checkpoint {
     /// The layout of the pickle.
     pub layout: TorchLayout,
-    /// The state dict in file order. Prefixes `module.`, `model.` and `_orig_mod.` are stripped
-    /// if all keys have one.
+    /// The state dict in file order, under the file's names.
     pub model: NamedTensors,
+    /// The key of the model, if it is in a dict.
+    pub key: Option<String>,
+    /// Keys of other models that could have been taken: the weights of which `model` is the average, or
+    /// the average.
+    pub other_keys: Vec<String>,
+    /// The modules of a whole module, itself included, in the order of `named_modules()`.
+    pub modules: Vec<Submodule>,
     /// The optimizer's state, if there is one and it is SGD's.
     pub optimizer: Option<Sgd>,
     /// Why the file's optimizer is not in `optimizer`.
     pub optimizer_note: Option<String>,
-    /// Scalars next to the model, in file order: `epoch`, `best_prec1`, `arch`, `classes`, ...
+    /// Scalars next to the model, in file order: `epoch`, `best_prec1`, `arch`, `classes`, ... Class names
+    /// in a dict (`class_to_idx`, `idx_to_class`) are a list; those in the dict of settings of another
+    /// program are under its key: `hyper_parameters.classes`.
     pub scalars: Vec<(String, Scalar)>,
 }
 

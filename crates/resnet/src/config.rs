@@ -28,6 +28,9 @@ pub struct TrainConfig {
     /// File with the initial weights; none for random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
+    /// Which weights of that file, as `--weights` names them; none for the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_weights: Option<String>,
     /// If training resumes from that file with its optimiser's momentum: the epochs that it was
     /// trained for. None: only its weights are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -241,6 +244,7 @@ pub(crate) mod tests {
             seed: 7,
             total_steps: 8,
             init_from: None,
+            init_weights: None,
             continues_after: None,
             save_torch: false,
             data: DataConfig {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use resnet::Arch;
 
-use super::shared::NormalisationArgs;
+use super::shared::{NormalisationArgs, WeightsArg};
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
@@ -21,6 +21,8 @@ pub(crate) struct ConvertArgs {
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
     #[arg(long, value_name = "NAME")]
     pub(crate) arch: Option<Arch>,
+    #[command(flatten)]
+    pub(crate) weights: WeightsArg,
     /// Fold batch norms into the convolutions (.onnx only)
     #[arg(long)]
     pub(crate) fold: bool,

@@ -21,7 +21,9 @@ pub(crate) use convert::ConvertArgs;
 pub(crate) use model::{EvaluationArgs, ModelArgs};
 pub(crate) use predict::PredictArgs;
 pub(crate) use report::ReportArgs;
-pub(crate) use shared::{DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output};
+pub(crate) use shared::{
+    DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output, WeightsArg,
+};
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
 
@@ -124,6 +126,8 @@ pub(crate) struct SummaryArgs {
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
     #[arg(long, value_name = "NAME")]
     pub(crate) arch: Option<Arch>,
+    #[command(flatten)]
+    pub(crate) weights: WeightsArg,
     /// Side of the square input images, in pixels [default: the network's]
     #[arg(long, value_name = "N", value_parser = values::image_size)]
     pub(crate) image_size: Option<usize>,

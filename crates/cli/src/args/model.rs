@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use resnet::{Arch, data::DataSource};
+use resnet::{Arch, data::DataSource, model_file::LoadOptions};
 
 use super::{
-    shared::{DataDir, Dtype, NormalisationArgs},
+    shared::{DataDir, Dtype, NormalisationArgs, WeightsArg},
     values,
 };
 
@@ -20,11 +20,20 @@ pub(crate) struct ModelArgs {
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
     #[arg(long, value_name = "NAME")]
     pub(crate) arch: Option<Arch>,
+    #[command(flatten)]
+    pub(crate) weights: WeightsArg,
     /// Data type of activations, whatever the network was trained in
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) dtype: Dtype,
     #[command(flatten)]
     pub(crate) normalisation: NormalisationArgs,
+}
+
+impl ModelArgs {
+    /// What to load of the file.
+    pub(crate) fn options(&self) -> LoadOptions {
+        self.weights.options(self.arch)
+    }
 }
 
 #[derive(Debug, Args)]

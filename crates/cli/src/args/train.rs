@@ -8,7 +8,7 @@ use clap::{
 use resnet::{Arch, data::DataSource, recipe::Recipe};
 
 use super::{
-    shared::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output},
+    shared::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output, WeightsArg},
     values,
 };
 
@@ -85,10 +85,12 @@ pub(crate) struct StartArgs {
     /// here, from its weights, momentum and epoch
     #[arg(long, value_name = "DIR|FILE|last", conflicts_with_all = ["init", "budget"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Initialise the weights from a model file (safetensors, PyTorch, ONNX). A classifier for
-    /// another number of classes is initialised at random
+    /// Initialise the weights from a model file (safetensors, PyTorch, ONNX). Layers that it has not,
+    /// or with another shape, such as a classifier for other classes, are initialised at random
     #[arg(long, value_name = "FILE")]
     pub(crate) init: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) weights: WeightsArg,
 }
 
 /// A recipe, and options that override its hyperparameters.

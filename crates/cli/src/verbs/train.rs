@@ -10,6 +10,7 @@ use anyhow::Context;
 use resnet::{
     Arch, Cpu,
     data::{self as sets, DataSource, Dataset},
+    model_file::{Partial, Weights},
     run::{CONFIG, RunFolder},
     train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard},
 };
@@ -103,17 +104,42 @@ fn is_standalone_checkpoint(target: &Path) -> bool {
 fn starting_point(args: &TrainArgs, global: &Global) -> anyhow::Result<StartingPoint> {
     let start = &args.start;
     let Some(file) = start.resume.as_ref().or(start.init.as_ref()) else {
-        return Ok(StartingPoint { arch: args.arch, checkpoint: None, finished_epochs: None });
+        return Ok(StartingPoint {
+            arch: args.arch,
+            checkpoint: None,
+            weights: None,
+            finished_epochs: None,
+        });
     };
     let arch = args.is_given("--arch").then_some(args.arch);
-    let model = model::open(file, arch, global)?;
+    let mut options = start.weights.options(arch);
+    if start.resume.is_some() && options.weights == Weights::Usual {
+        // The optimizer's state is of the weights themselves, not of their average.
+        options.weights = Weights::Model;
+    }
+    let weights = start.weights.weights.as_ref().map(ToString::to_string);
+    let model = match model::open(file, &options, global) {
+        Ok(model) => model,
+        Err(error) if start.init.is_some() => {
+            // Without a head, or with another stem.
+            let Ok(partial) = Partial::load(file, &options) else { return Err(error) };
+            let checkpoint = Some(file.clone());
+            return Ok(StartingPoint {
+                arch: partial.arch,
+                checkpoint,
+                weights,
+                finished_epochs: None,
+            });
+        }
+        Err(error) => return Err(error),
+    };
     if start.resume.is_some() {
         // Before anything is downloaded.
         let info = sets::info(args.data.name(), Path::new(""))?;
         model.check_fit(info.name, info.classes.len(), info.channels)?;
     }
     let finished_epochs = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
-    Ok(StartingPoint { arch: model.arch, checkpoint: Some(model.path), finished_epochs })
+    Ok(StartingPoint { arch: model.arch, checkpoint: Some(model.path), weights, finished_epochs })
 }
 
 /// Starts a new run: loads its data, writes its configuration, creates its folder.

@@ -160,7 +160,7 @@ fn damaged_and_malicious_files_are_rejected() {
     for name in ["model.safetensors", "config.json"] {
         fs::write(s.path("folder").join(name), "{").unwrap();
     }
-    s.run(&["summary", "folder"]).fails(1, &["config.json is not a timm configuration"]);
+    s.run(&["summary", "folder"]).fails(1, &["config.json is not a model's configuration"]);
 }
 
 #[test]

@@ -16,19 +16,29 @@ pub enum ModelFileError {
     #[error("{}{}", .0, remedy(.0))]
     Format(#[from] FormatError),
     /// A folder without a checkpoint.
-    #[error("{} is a folder without last.safetensors: not a run, or one without a checkpoint yet; give a run folder or a checkpoint", .0.shown())]
+    #[error("{} is a folder without last.safetensors: not a run, or one without a checkpoint yet; give a run folder, a folder with model.safetensors or pytorch_model.bin, or a checkpoint", .0.shown())]
     NoCheckpoint(PathBuf),
-    /// The format of the file is unknown.
-    #[error("{} {what}: model files are safetensors, PyTorch or ONNX; {}", path.shown(), ANOTHER)]
+    /// The file has another format.
+    #[error("{} {what}: model files are safetensors, PyTorch or ONNX; {remedy}", path.shown())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What it is.
         what: &'static str,
+        /// What to do.
+        remedy: &'static str,
     },
-    /// The `config.json` of a timm folder is damaged.
-    #[error("{} is not a timm configuration: {}; {}", path.shown(), brief(message), ANOTHER)]
-    TimmConfig {
+    /// The file has a network that is not one of the family, or several.
+    #[error("{} {}", path.shown(), printable(message))]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        message: String,
+    },
+    /// A JSON file of a model's folder is damaged.
+    #[error("{} is not a model's configuration: {}; {}", path.shown(), brief(message), ANOTHER)]
+    FolderConfig {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -105,11 +115,17 @@ pub enum ModelFileError {
 }
 
 /// Advice about a damaged file.
-const ANOTHER: &str = "use an undamaged copy of it, or another checkpoint";
+pub(super) const ANOTHER: &str = "use an undamaged copy of it, or another checkpoint";
 
 fn remedy(error: &FormatError) -> String {
     match error.kind {
-        FormatErrorKind::Read(_) => String::new(),
+        // Nothing is damaged.
+        FormatErrorKind::Read(_)
+        | FormatErrorKind::Call(_)
+        | FormatErrorKind::Dtype { .. }
+        | FormatErrorKind::NoModel(_)
+        | FormatErrorKind::NotTorch(_)
+        | FormatErrorKind::SeveralModels(_) => String::new(),
         FormatErrorKind::NotAFile => {
             ": give a checkpoint or a run folder; save a pipe's data to a file first".to_owned()
         }

@@ -11,6 +11,8 @@ pub const IMAGE_SIZE: &str = "image_size";
 /// Length of an image's shorter side before the centre crop, pixels. Absent if images are resized
 /// to [`IMAGE_SIZE`] without a crop.
 pub const RESIZE: &str = "resize";
+/// Filter of the resize: `nearest`, `box`, `bilinear` (if absent), `hamming`, `bicubic` or `lanczos`.
+pub const INTERPOLATION: &str = "interpolation";
 /// Mean and standard deviation of each channel.
 pub const NORMALISATION: &str = "normalisation";
 /// The recipe.

@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use resnet_formats::{Shown, safetensors::Metadata};
+use resnet_formats::safetensors::Metadata;
 
 use super::{
-    Contents, FileFormat, ModelFileError, OptimizerState,
-    arch::{Origin, graph_of, resolve_arch},
+    Contents, FileFormat, LoadOptions, ModelFileError, OptimizerState,
+    arch::graph_of,
     contents::NO_OPTIMIZER,
     key,
-    metadata::check_version,
     preprocessing::Preprocessing,
+    understand::{State, Understood, understand},
 };
 use crate::{
     models::{Arch, Family, canonical_names},
@@ -71,32 +71,19 @@ impl Model {
         }
     }
 
-    /// The model of a file's contents. `asked` is the requested architecture, if any.
+    /// The model of a file's contents.
     pub(super) fn from_contents(
         path: &Path,
         contents: Contents,
-        asked: Option<Arch>,
+        asked: &LoadOptions,
     ) -> Result<Model, ModelFileError> {
-        let Contents { format, mut tensors, metadata, epochs, mut optimizer, notes: read } =
-            contents;
-        check_version(path, &metadata)?;
-        let mut notes: Vec<String> =
-            read.into_iter().map(|note| format!("{}: {note}", path.shown())).collect();
-        let (arch, origin) = resolve_arch(path, &metadata, &tensors, asked)?;
-        if let Origin::Inferred { alternative } = origin {
-            let file = path.shown();
-            let alternative = alternative.map(|other| {
-                format!(" (a {other} has the same: if it is one, give --arch {other})")
-            });
-            let alternative = alternative.unwrap_or_default();
-            notes.push(format!(
-                "{file}: inferred {arch} from the names and shapes of its tensors{alternative}"
-            ));
-        }
+        let Understood { state, arch, origin, mut notes } = understand(path, contents, asked)?;
+        let State { format, mut tensors, metadata, epochs, mut optimizer, head } = state;
         canonical_names(&mut tensors, arch.family);
         if let Ok(optimizer) = &mut optimizer {
             canonical_names(&mut optimizer.momentum, arch.family);
         }
+        head.map_err(|message| ModelFileError::Network { path: path.to_owned(), message })?;
         let graph = graph_of(path, arch, origin, &tensors)?;
         let images = Preprocessing::new(path, &metadata, arch, &graph, &mut notes)?;
         let mut network = Network::new(graph, Init::PyTorch, 0);
@@ -200,7 +187,7 @@ mod tests {
 
     fn contents(tensors: NamedTensors, metadata: Metadata) -> Contents {
         let (format, optimizer) = (FileFormat::Safetensors, Err(String::new()));
-        Contents { format, tensors, metadata, epochs: None, optimizer, notes: Vec::new() }
+        Contents { optimizer, ..Contents::new(format, tensors, metadata) }
     }
 
     fn message<T: std::fmt::Debug>(result: Result<T, ModelFileError>) -> String {
@@ -227,7 +214,7 @@ mod tests {
         let tensors = Network::new(arch.graph(10), Init::PyTorch, 0).state_dict();
         let load = |normalisation| {
             let entries = metadata(&[("arch", "resnet8"), ("normalisation", normalisation)]);
-            Model::from_contents(Path::new("x"), contents(tensors.clone(), entries), None)
+            Model::from_contents(Path::new("x"), contents(tensors.clone(), entries), &None.into())
         };
         assert!(load(r#"{"mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]}"#).is_ok());
         for wrong in [
@@ -249,7 +236,7 @@ mod tests {
     #[test]
     fn a_thousand_classes_without_names_are_imagenets() {
         let load = |tensors, entries: &[(&str, &str)]| {
-            Model::from_contents(Path::new("x"), contents(tensors, metadata(entries)), None)
+            Model::from_contents(Path::new("x"), contents(tensors, metadata(entries)), &None.into())
                 .unwrap()
         };
         let model = load(imagenet(), &[]);
@@ -286,7 +273,7 @@ mod tests {
         }
         let load = |arch| {
             let contents = contents(tensors.clone(), Metadata::new());
-            Model::from_contents(Path::new("x"), contents, arch)
+            Model::from_contents(Path::new("x"), contents, &arch.into())
         };
         let model = load(None).unwrap();
         assert_eq!(model.arch, arch);
@@ -305,7 +292,7 @@ mod tests {
         }
         tensors[0].1 = Tensor::f32(&[2, 3, 1, 1], vec![0.0; 6]);
         let contents = contents(tensors, Metadata::new());
-        let error = message(Model::from_contents(Path::new("x"), contents, None));
+        let error = message(Model::from_contents(Path::new("x"), contents, &None.into()));
         assert!(error.contains("x names no architecture, and "), "{error}");
         assert!(error.contains("its 1x1 stem and stages of 2, 2, 2, 2 basic blocks"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! timm folders, as on the Hugging Face hub: `config.json` and `model.safetensors`, for
+//! timm folders, as on the Hugging Face hub: `config.json` and the weights, for
 //! `timm.create_model("local-dir:FOLDER")`.
 //!
 //! timm's ResNets are torchvision's: `fc`, `downsample`, the stride in the 3x3 convolution.
@@ -6,24 +6,21 @@
 use std::{fs, io, path::Path};
 
 use resnet_formats::{
-    FormatError, FormatErrorKind, atomic_write, read_text,
+    atomic_write, brief,
     safetensors::{self, Metadata},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Contents, FileFormat, Model, ModelFileError, contents::NO_OPTIMIZER, key, metadata::json,
+    Model, ModelFileError,
+    folder::{CONFIG, SAFETENSORS, parse},
+    key,
+    metadata::json,
 };
 use crate::{
     models::{Arch, Family},
     preprocess::Normalisation,
 };
-
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-
-/// Far more than any list of class names needs.
-const MAX_BYTES: u64 = 16 << 20;
 
 /// The entries of `config.json` that are used.
 #[derive(Debug, Deserialize, Serialize)]
@@ -57,45 +54,45 @@ struct Pretrained {
     classifier: Option<String>,
 }
 
-/// Whether a folder is a timm folder.
-pub(super) fn is_folder(path: &Path) -> bool {
-    path.join(WEIGHTS).is_file() && path.join(CONFIG).is_file()
+/// The metadata of a `config.json`.
+pub(super) fn read_config(path: &Path, text: &str) -> Result<Metadata, ModelFileError> {
+    let config: Config = parse(path, text)?;
+    let arch = config
+        .architecture
+        .as_deref()
+        .map(own_name)
+        .transpose()
+        .map_err(|message| ModelFileError::Network { path: path.to_owned(), message })?;
+    Ok(to_metadata(&config, arch))
 }
 
-/// Reads a folder.
-pub(super) fn read(folder: &Path) -> Result<Contents, ModelFileError> {
-    if !is_folder(folder) {
-        return Err(ModelFileError::NoCheckpoint(folder.to_owned()));
+/// The architecture of one of timm's names: torchvision's ResNets, as various people trained them.
+fn own_name(name: &str) -> Result<String, String> {
+    let (base, _training) = name.split_once('.').unwrap_or((name, ""));
+    let base = ["tv_", "ssl_", "swsl_"].iter().find_map(|by| base.strip_prefix(by)).unwrap_or(base);
+    let gluon = base.strip_prefix("gluon_").and_then(|rest| rest.strip_suffix("_v1b"));
+    let base = gluon.unwrap_or(base);
+    match base.parse::<Arch>() {
+        Ok(arch) if arch.family == Family::ImageNet && arch.residual && arch == arch.usual() => {
+            Ok(base.to_owned())
+        }
+        _ => Err(format!(
+            "names timm's architecture '{}', which is not one of the family (resnet18, 34, 50, 101, \
+             152): use another model",
+            brief(name)
+        )),
     }
-    let path = folder.join(CONFIG);
-    let text = read_text(&path, MAX_BYTES).map_err(|error| FormatError {
-        path: path.clone(),
-        kind: FormatErrorKind::from_read(error),
-    })?;
-    let config: Config = serde_json::from_str(&text)
-        .map_err(|error| ModelFileError::TimmConfig { path, message: error.to_string() })?;
-    let (tensors, _) = safetensors::read(&folder.join(WEIGHTS))?;
-    Ok(Contents {
-        format: FileFormat::Timm,
-        tensors,
-        metadata: to_metadata(&config),
-        epochs: None,
-        optimizer: Err(NO_OPTIMIZER.to_owned()),
-        notes: Vec::new(),
-    })
 }
 
-fn to_metadata(config: &Config) -> Metadata {
+fn to_metadata(config: &Config, arch: Option<String>) -> Metadata {
     let images = &config.pretrained_cfg;
-    // Names with a suffix (`resnet50d`) are other networks, which the tensors show.
-    let arch = config.architecture.as_ref().filter(|name| name.parse::<Arch>().is_ok());
     let side = images.input_size.map(|[_, rows, _]| rows);
     let resize = side.zip(images.crop_pct.filter(|part| (0.01..=1.0).contains(part)));
     let resize = resize.map(|(side, part)| (side as f64 / part).floor());
     let normalisation = images.mean.clone().zip(images.std.clone());
     let normalisation = normalisation.map(|(mean, std)| Normalisation { mean, std });
     let entries = [
-        (key::ARCH, arch.cloned()),
+        (key::ARCH, arch),
         (key::CLASSES, config.label_names.as_ref().map(json)),
         (key::IMAGE_SIZE, side.map(|side| json(&side))),
         (key::RESIZE, resize.map(|side| json(&(side as usize)))),
@@ -112,7 +109,8 @@ fn to_metadata(config: &Config) -> Metadata {
 pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
     let graph = model.network.graph();
     let Arch { family, depth, residual, .. } = model.arch;
-    if family != Family::ImageNet || !residual || graph_width(model) != model.arch.width() {
+    let is_timms = model.arch == model.arch.usual() && family == Family::ImageNet && residual;
+    if !is_timms || graph_width(model) != model.arch.width() {
         let net = format!(
             "timm has no {} with {} channels in its first stage: a timm folder can hold \
              resnet18, 34, 50, 101 and 152 with 64 channels; choose another format",
@@ -144,11 +142,34 @@ pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
     };
     fs::create_dir_all(folder)?;
     let format = [("format".to_owned(), "pt".to_owned())].into();
-    safetensors::write(&folder.join(WEIGHTS), &model.network.state_dict(), &format)?;
+    safetensors::write(&folder.join(SAFETENSORS), &model.network.state_dict(), &format)?;
     let text = serde_json::to_string_pretty(&config).map_err(io::Error::other)?;
     atomic_write(&folder.join(CONFIG), |file| writeln!(file, "{text}"))
 }
 
 fn graph_width(model: &Model) -> usize {
     model.network.params().first().map_or(0, |stem| stem.shape[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_name;
+
+    #[test]
+    fn other_architectures_are_refused_by_name() {
+        for (name, own) in [
+            ("resnet50", "resnet50"),
+            ("resnet18.a1_in1k", "resnet18"),
+            ("tv_resnet34", "resnet34"),
+            ("gluon_resnet101_v1b", "resnet101"),
+            ("swsl_resnet50", "resnet50"),
+        ] {
+            assert_eq!(own_name(name).as_deref(), Ok(own));
+        }
+        for name in
+            ["resnetblur50", "resnetaa50.a1h_in1k", "resnet50d", "resnet26", "gluon_resnet50_v1s"]
+        {
+            assert!(own_name(name).unwrap_err().contains(name), "{name}");
+        }
+    }
 }

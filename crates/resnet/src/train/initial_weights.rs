@@ -8,7 +8,7 @@ use resnet_network::optim::SgdConfig;
 use crate::{
     config::TrainConfig,
     graph::Graph,
-    model_file::{Model, ModelFileError, OptimizerState},
+    model_file::{LoadOptions, Model, ModelFileError, OptimizerState, Partial, Weights, listed},
     network::Network,
     run::{RunError, load_model},
 };
@@ -34,8 +34,16 @@ impl InitialWeights {
         config: &TrainConfig,
         graph: Graph,
     ) -> Result<InitialWeights, RunError> {
-        let model = load_model(file, Some(config.arch))?;
         let resumes = config.continues_after.is_some();
+        let options = options(config);
+        let model = match load_model(file, &options) {
+            Ok(model) => model,
+            Err(error) if resumes => return Err(error),
+            Err(error) => {
+                let network = Network::new(graph, config.recipe.init, config.seed);
+                return partial(file, &options, network).ok_or(error);
+            }
+        };
         let held = model.network.graph().classes();
         let classes = if resumes { graph.classes() } else { held };
         model.check_fit(&config.data.name, classes, graph.in_channels())?;
@@ -72,6 +80,34 @@ impl InitialWeights {
         ));
         Ok(InitialWeights { network, momentum, notes })
     }
+}
+
+/// What to load of the file of a run.
+fn options(config: &TrainConfig) -> LoadOptions {
+    let named = config.init_weights.as_ref();
+    let weights = match named.map(|name| name.parse()) {
+        Some(Ok(weights)) => weights,
+        // The optimizer's state is of the weights themselves, not of their average.
+        None if config.continues_after.is_some() => Weights::Model,
+        None => Weights::Usual,
+    };
+    LoadOptions { arch: Some(config.arch), weights }
+}
+
+/// The weights of a file that lacks a layer, or has one of another shape. None if it has too few.
+fn partial(file: &Path, options: &LoadOptions, mut network: Network) -> Option<InitialWeights> {
+    let partial = Partial::load(file, options).ok()?;
+    let kept = partial.fill(&mut network)?;
+    let mut notes = partial.notes;
+    if !kept.is_empty() {
+        notes.push(format!(
+            "{} has no layers of the same shape for {}: they start from random values, all other \
+             layers from the file",
+            file.shown(),
+            listed(&kept)
+        ));
+    }
+    Some(InitialWeights { network, momentum: None, notes })
 }
 
 /// The momentum of a model from which training resumes. Notes state what the file has and lacks.

@@ -88,7 +88,7 @@ impl Classifier {
     /// Prepares the network for this many photos.
     fn new(args: &PredictArgs, photos: usize, global: &Global) -> anyhow::Result<Classifier> {
         let cpu = global.cpu()?;
-        let mut model = model::open(&args.model.path, args.model.arch, global)?;
+        let mut model = model::open(&args.model.path, &args.model.options(), global)?;
         if let Some(side) = args.image_size {
             // Keep the model's ratio of resize to crop.
             model.resize = model.resize.map(|resize| resize * side / model.image_size);

@@ -13,7 +13,10 @@ use resnet_formats::Shown;
 use resnet_pictures::report::{Bin, Evaluation, Example, Run};
 
 use crate::{
-    args::{DataDir, Dtype, EvaluationArgs, Global, ModelArgs, NormalisationArgs, ReportArgs},
+    args::{
+        DataDir, Dtype, EvaluationArgs, Global, ModelArgs, NormalisationArgs, ReportArgs,
+        WeightsArg,
+    },
     evaluation::{self, Evaluated},
     pictures::{cell, confusion},
 };
@@ -40,6 +43,7 @@ pub(super) fn add(
     }
     let args = EvaluationArgs {
         model: ModelArgs {
+            weights: WeightsArg { weights: None },
             // Absolute, so that a folder named `demo` is not taken for the built-in model.
             path: std::path::absolute(folder).context("the working folder does not exist")?,
             arch: None,

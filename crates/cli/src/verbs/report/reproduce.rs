@@ -93,6 +93,9 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         let start = if config.continues_after.is_some() { "resume" } else { "init" };
         option(start, file.to_str()?.to_owned());
     }
+    if let Some(weights) = &config.init_weights {
+        option("weights", weights.clone());
+    }
     if let Some(dir) = &data.dir {
         option("data-dir", dir.to_str()?.to_owned());
     }
@@ -140,6 +143,7 @@ mod tests {
         let start = StartingPoint {
             arch: args.arch,
             checkpoint: args.start.init.clone().or(args.start.resume.clone()),
+            weights: args.start.weights.weights.as_ref().map(ToString::to_string),
             finished_epochs: args.start.resume.as_ref().map(|_| 0),
         };
         let options = LoadOptions {

@@ -39,7 +39,7 @@ impl Subject {
                     let why = "--classes is for architectures: a model file has its own classes";
                     return Err(Usage(why.into()).into());
                 }
-                let model = model::open(path, args.arch, global)?;
+                let model = model::open(path, &args.weights.options(args.arch), global)?;
                 let epochs = model.epochs.map(|epochs| format!(", {epochs} epochs"));
                 let optimizer = if model.optimizer.is_ok() { ", with optimizer state" } else { "" };
                 Ok(Subject {

@@ -138,7 +138,7 @@ impl Machine<'_, '_> {
         let Value::Global(name) = &self.values[function.0 as usize] else {
             return Err(FormatErrorKind::Call("something that is not a named function".into()));
         };
-        if !calls::is_listed(name) {
+        if calls::is_refused(name) {
             return Err(FormatErrorKind::Call(name.chars().take(500).collect()));
         }
         let Value::Tuple(items) = &self.values[args.0 as usize] else {

@@ -29,6 +29,7 @@ pub(crate) fn config() -> TrainConfig {
         seed: 3,
         total_steps: STEPS,
         init_from: None,
+        init_weights: None,
         continues_after: None,
         save_torch: false,
         data: DataConfig {

@@ -1,0 +1,73 @@
+//! Folders of models as on the Hugging Face hub: weights, and what JSON files say about them.
+
+use std::path::{Path, PathBuf};
+
+use resnet_formats::{
+    FormatError, FormatErrorKind, read_text, safetensors,
+    torch::{self, Weights},
+};
+use serde::de::DeserializeOwned;
+
+use super::{Contents, FileFormat, ModelFileError, pytorch::of_torch, timm, transformers};
+
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const SAFETENSORS: &str = "model.safetensors";
+/// The name before 2023.
+const PYTORCH: &str = "pytorch_model.bin";
+
+/// Far more than any list of class names needs.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// Whether a folder is one of a model.
+pub(super) fn is_model(path: &Path) -> bool {
+    weights_of(path).is_some()
+}
+
+fn weights_of(folder: &Path) -> Option<PathBuf> {
+    [SAFETENSORS, PYTORCH].into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Reads a folder.
+pub(super) fn read(folder: &Path, weights: &Weights) -> Result<Contents, ModelFileError> {
+    let Some(file) = weights_of(folder) else {
+        return Err(ModelFileError::NoCheckpoint(folder.to_owned()));
+    };
+    let mut contents = if file.ends_with(PYTORCH) {
+        of_torch(torch::read_weights(&file, weights)?, weights)
+    } else {
+        let (tensors, metadata) = safetensors::read(&file)?;
+        Contents::new(FileFormat::Safetensors, tensors, metadata)
+    };
+    let path = folder.join(CONFIG);
+    if !path.is_file() {
+        let note = "the folder has no config.json with the architecture and preprocessing";
+        contents.notes.push(note.to_owned());
+        return Ok(contents);
+    }
+    let text = text(&path)?;
+    if transformers::is_config(&path, &text)? {
+        contents.metadata = transformers::read_config(folder, &path, &text, &mut contents.notes)?;
+        contents.format = FileFormat::Transformers;
+    } else {
+        contents.metadata = timm::read_config(&path, &text)?;
+        contents.format = FileFormat::Timm;
+    }
+    Ok(contents)
+}
+
+/// The text of a JSON file.
+pub(super) fn text(path: &Path) -> Result<String, ModelFileError> {
+    let read = read_text(path, MAX_BYTES).map_err(|error| FormatError {
+        path: path.to_owned(),
+        kind: FormatErrorKind::from_read(error),
+    });
+    Ok(read?)
+}
+
+/// A JSON file.
+pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ModelFileError> {
+    serde_json::from_str(text).map_err(|error| ModelFileError::FolderConfig {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
+}
