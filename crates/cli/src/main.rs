@@ -13,6 +13,7 @@ mod model;
 mod pictures;
 mod print;
 mod progress;
+mod runs;
 mod table;
 mod verbs;
 
@@ -22,6 +23,7 @@ use crate::args::{Cli, Verb};
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
+    interrupt::outlive_file_size_limit();
     run(&cli).unwrap_or_else(|e| error::report(&e))
 }
 
