@@ -31,7 +31,7 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let (folder, data, note) = match &args.start.resume {
         Some(target) if !is_standalone_checkpoint(target) => {
-            resume(args, &runs::resolve(target)?, global, &interrupt)?
+            resume(args, target, global, &interrupt)?
         }
         _ => {
             let (folder, data) = start(args, &cpu, global, &interrupt)?;
@@ -174,7 +174,7 @@ fn resume(
         ))
         .into());
     }
-    let mut folder = RunFolder::resume(target)?;
+    let mut folder = RunFolder::resume(&runs::resolve(target)?)?;
     let config = &folder.config().data;
     let data_dir = DataDir { path: args.data_dir.path.clone(), from_run: config.dir.clone() };
     let limits = Limits { train: config.limit_train, test: config.limit_test };

@@ -23,7 +23,7 @@ use resnet_formats::{
 use serde_json::Value;
 
 /// Trains, and stops when an event asks for it.
-fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
+pub(crate) fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
     let stop = StopFlag::new(0);
     let mut log = Log::open(folder.path()).unwrap();
     let cpu = Cpu::new(threads).unwrap();
@@ -38,15 +38,15 @@ fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> 
 
 /// What must be equal: both checkpoints and the metrics, without times.
 #[derive(Debug, PartialEq)]
-struct Result {
+pub(crate) struct Result {
     last: (Tensors, Metadata),
     best: (Tensors, Metadata),
-    metrics: Vec<Value>,
+    pub(crate) metrics: Vec<Value>,
 }
 
 type Tensors = Vec<(String, Vec<usize>, Vec<u64>)>;
 
-fn result(folder: &Path) -> Result {
+pub(crate) fn result(folder: &Path) -> Result {
     let text = fs::read_to_string(folder.join(METRICS)).unwrap();
     let metrics = text.lines().map(|line| without_times(serde_json::from_str(line).unwrap()));
     Result {
@@ -84,7 +84,7 @@ fn without_times(mut value: Value) -> Value {
     value
 }
 
-fn assert_same(found: &Result, expected: &Result, what: &str) {
+pub(crate) fn assert_same(found: &Result, expected: &Result, what: &str) {
     assert_eq!(found.metrics, expected.metrics, "{what}");
     for (found, expected) in [(&found.last, &expected.last), (&found.best, &expected.best)] {
         assert_eq!(found.1, expected.1, "{what}");

@@ -30,6 +30,7 @@ pub(crate) fn config() -> TrainConfig {
         total_steps: STEPS,
         init_from: None,
         continues_after: None,
+        earlier_lengths: Vec::new(),
         save_torch: false,
         data: DataConfig {
             name: data.name,
