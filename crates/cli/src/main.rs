@@ -14,6 +14,7 @@ mod pictures;
 mod print;
 mod progress;
 mod reference;
+mod runs;
 mod table;
 mod verbs;
 
@@ -26,6 +27,7 @@ use crate::args::{Cli, Verb};
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
+    interrupt::outlive_file_size_limit();
     run(&cli).unwrap_or_else(|e| error::report(&e))
 }
 

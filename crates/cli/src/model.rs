@@ -7,11 +7,11 @@ use resnet::{
     run::{CONFIG, load_model},
 };
 
-use crate::args::Global;
+use crate::{args::Global, runs};
 
-/// Opens the `MODEL` argument, and prints the notes about what was inferred.
+/// Opens the `MODEL` argument, which may be `last`, and prints the notes about what was inferred.
 pub(crate) fn open(path: &Path, options: &LoadOptions, global: &Global) -> anyhow::Result<Model> {
-    let model = load_model(path, options)?;
+    let model = load_model(&runs::resolve(path)?, options)?;
     model.notes.iter().for_each(|note| global.note(note));
     Ok(model)
 }

@@ -12,7 +12,10 @@ use resnet_formats::{Shown, atomic_write, brief, printable, read_text};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::lengths::EarlierLength;
 use crate::{data::Normalisation, models::Arch, recipe::Recipe};
+
+mod lengths;
 
 /// The configuration of a run: architecture, data and recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ pub struct TrainConfig {
     /// trained for. None: only its weights are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues_after: Option<u64>,
+    /// The lengths that the run had before it was changed, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_lengths: Vec<EarlierLength>,
     /// Whether each epoch also writes PyTorch files.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub save_torch: bool,
@@ -97,11 +103,6 @@ impl TrainConfig {
         (first.min(self.total_steps), end.min(self.total_steps))
     }
 
-    /// The learning rate of a step, which counts from 0.
-    pub fn lr_at(&self, step: u64) -> f32 {
-        self.recipe.lr_at(step, self.steps_per_epoch(), self.total_steps)
-    }
-
     /// Reads a `config.toml`.
     ///
     /// # Errors
@@ -133,6 +134,7 @@ impl TrainConfig {
         let normalisation = &self.data.normalisation;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
         recipe.schedule.check()?;
+        self.check_lengths()?;
         let rules = [
             (
                 self.total_steps > 0,
@@ -246,6 +248,7 @@ pub(crate) mod tests {
             init_from: None,
             init_weights: None,
             continues_after: None,
+            earlier_lengths: Vec::new(),
             save_torch: false,
             data: DataConfig {
                 name: "synthetic".into(),

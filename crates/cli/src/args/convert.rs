@@ -10,7 +10,8 @@ use super::shared::{NormalisationArgs, WeightsArg};
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct ConvertArgs {
-    /// Model to convert: a run folder, a file (safetensors, PyTorch, ONNX), or `demo`
+    /// Model to convert: a run folder, `last` for the newest run, a file (safetensors, PyTorch,
+    /// ONNX), or `demo`
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
     /// File to write. Its suffix sets the format: .safetensors; .pt, .pth or .th (PyTorch state

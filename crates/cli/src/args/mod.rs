@@ -10,7 +10,7 @@ mod show;
 mod train;
 mod values;
 
-use std::{env, path::PathBuf, process};
+use std::{env, ffi::OsString, path::PathBuf, process};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use resnet::{Arch, data::DataSource};
@@ -40,15 +40,22 @@ pub(crate) struct Cli {
 impl Cli {
     /// Parses the command line. Exits after `--help` and on wrong usage.
     pub(crate) fn from_command_line() -> Cli {
+        Cli::parsed(env::args_os()).unwrap_or_else(|error| end(&error))
+    }
+
+    /// Parses the words of a command line, the name of the program first.
+    pub(crate) fn parsed(
+        words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Cli, clap::Error> {
         let mut command = Cli::command();
-        let matches = command.try_get_matches_from_mut(env::args_os()).unwrap_or_else(|e| end(&e));
-        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| end(&error));
+        let matches = command.try_get_matches_from_mut(words)?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
         if let (Verb::Train(args), Some((name, matches))) = (&mut cli.verb, matches.subcommand())
             && let Some(command) = command.find_subcommand(name)
         {
             args.given = TrainArgs::settings(command, matches);
         }
-        cli
+        Ok(cli)
     }
 }
 
@@ -119,8 +126,8 @@ pub(crate) struct EvalArgs {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct SummaryArgs {
-    /// An architecture (`resnet archs` lists them), a run folder or a model file (safetensors,
-    /// PyTorch, ONNX)
+    /// An architecture (`resnet archs` lists them), a run folder, `last` for the newest run, or a
+    /// model file (safetensors, PyTorch, ONNX)
     #[arg(value_name = "ARCH|MODEL")]
     pub(crate) what: String,
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]

@@ -14,7 +14,7 @@ use super::{
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
     /// A run folder (its `best`, or `last` where there was no validation set); a file: safetensors,
-    /// PyTorch or ONNX; or `demo`, a trained ResNet-20
+    /// PyTorch or ONNX; `last`, the newest run in runs; or `demo`, a trained ResNet-20
     #[arg(id = "model", value_name = "MODEL", help_heading = None)]
     pub(crate) path: PathBuf,
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]

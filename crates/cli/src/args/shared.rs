@@ -74,7 +74,7 @@ impl WeightsArg {
 }
 
 /// Where data sets are kept.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DataDir {
     /// Folder of the data sets [default: $RESNET_DATA, or the user's cache folder]
     #[arg(long = "data-dir", value_name = "DIR")]

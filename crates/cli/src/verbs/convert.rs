@@ -10,11 +10,13 @@ use crate::{
     args::{ConvertArgs, Global},
     config,
     error::Usage,
+    runs,
 };
 
 pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
     let (output, target) = (&args.output, target(args)?);
-    let mut model = load_model(&args.input, &args.weights.options(args.arch))?;
+    let input = runs::resolve(&args.input)?;
+    let mut model = load_model(&input, &args.weights.options(args.arch))?;
     let canonical = |path: &Path| path.canonicalize().ok();
     if canonical(output).is_some_and(|output| canonical(&model.path) == Some(output)) {
         bail!("OUT is the input file {}: choose another OUT", output.shown());

@@ -12,6 +12,7 @@ mod odd_images;
 mod outputs;
 mod predict;
 mod report;
+mod runs;
 mod show;
 mod train;
 mod usage;

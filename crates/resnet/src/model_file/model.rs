@@ -271,7 +271,7 @@ mod tests {
         for (name, _) in &mut tensors {
             *name = name.replace("linear", "fc").replace("shortcut", "downsample");
         }
-        let load = |arch| {
+        let load = |arch: Option<Arch>| {
             let contents = contents(tensors.clone(), Metadata::new());
             Model::from_contents(Path::new("x"), contents, &arch.into())
         };

@@ -9,6 +9,7 @@ mod common;
 mod files;
 mod golden;
 mod gradients;
+mod length;
 mod onnx;
 mod onnx_graphs;
 mod plan_summary;

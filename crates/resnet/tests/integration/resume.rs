@@ -39,15 +39,15 @@ fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> 
 
 /// What must be equal: both checkpoints and the metrics, without times.
 #[derive(Debug, PartialEq)]
-struct Result {
+pub(crate) struct Result {
     last: (Tensors, Metadata),
     best: (Tensors, Metadata),
-    metrics: Vec<Value>,
+    pub(crate) metrics: Vec<Value>,
 }
 
 type Tensors = Vec<(String, Vec<usize>, Vec<u64>)>;
 
-fn result(folder: &Path) -> Result {
+pub(crate) fn result(folder: &Path) -> Result {
     let text = fs::read_to_string(folder.join(METRICS)).unwrap();
     let metrics = text.lines().map(|line| without_times(serde_json::from_str(line).unwrap()));
     Result {
@@ -85,7 +85,7 @@ fn without_times(mut value: Value) -> Value {
     value
 }
 
-fn assert_same(found: &Result, expected: &Result, what: &str) {
+pub(crate) fn assert_same(found: &Result, expected: &Result, what: &str) {
     assert_eq!(found.metrics, expected.metrics, "{what}");
     for (found, expected) in [(&found.last, &expected.last), (&found.best, &expected.best)] {
         assert_eq!(found.1, expected.1, "{what}");

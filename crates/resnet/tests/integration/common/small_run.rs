@@ -31,6 +31,7 @@ pub(crate) fn config() -> TrainConfig {
         init_from: None,
         init_weights: None,
         continues_after: None,
+        earlier_lengths: Vec::new(),
         save_torch: false,
         data: DataConfig {
             name: data.name,
