@@ -126,7 +126,9 @@ fn starting_point(
         Ok(model) => model,
         Err(error) if start.init.is_some() => {
             // Without a head, or with another stem.
-            let Ok(partial) = Partial::load(&runs::resolve(file)?, &options) else { return Err(error) };
+            let Ok(partial) = Partial::load(&runs::resolve(file)?, &options) else {
+                return Err(error);
+            };
             let checkpoint = Some(file.clone());
             return Ok(StartingPoint {
                 arch: partial.arch,

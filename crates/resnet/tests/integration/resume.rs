@@ -24,7 +24,7 @@ use resnet_formats::{
 use serde_json::Value;
 
 /// Trains, and stops once `stop_at` is true for an event.
-fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
+pub(crate) fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
     let stop = StopFlag::new(0);
     let mut log = Log::open(folder.path()).unwrap();
     let cpu = Cpu::new(threads).unwrap();
