@@ -119,13 +119,15 @@ fn several_photos_make_a_table_or_csv() {
     let files = ["a, \"b\".png", "c.png"];
     let csv = predict(&s, &[&["--csv", "--top", "2"], &files[..]].concat()).success().stdout;
     let lines: Vec<_> = csv.lines().collect();
-    assert_eq!(lines[0], "file,class_1,probability_1,class_2,probability_2");
+    assert_eq!(lines[0], "file,index_1,class_1,probability_1,index_2,class_2,probability_2");
     let json = records(&predict(&s, &[&["--json"], &files[..]].concat()).success());
     let [first, second] = [0, 1].map(|i| &json[0]["top"][i]);
     let fields = format!(
-        "{},{},{},{}",
+        "{},{},{},{},{},{}",
+        first["index"],
         first["class"].as_str().unwrap(),
         first["probability"],
+        second["index"],
         second["class"].as_str().unwrap(),
         second["probability"]
     );
