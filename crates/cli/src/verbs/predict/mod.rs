@@ -103,7 +103,7 @@ impl Classifier {
             ));
         }
         let normalisation = normalisation(args, &model, global)?;
-        let preparation = model.preparation(&normalisation).context("grey or RGB")?;
+        let preparation = model.preparation(&normalisation).expect("1 or 3 channels");
         let (side, dtype) = (model.image_size, args.model.dtype.into());
         let lowering = Lowering { graph, dtype, batch: BATCH, height: side, width: side };
         let stated = || format!("the image size of {path} is {side}x{side} (--image-size)");
