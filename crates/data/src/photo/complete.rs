@@ -8,6 +8,9 @@ pub(super) fn check(bytes: &[u8], format: ImageFormat) -> Result<(), PhotoError>
     match format {
         ImageFormat::Jpeg => jpeg(bytes),
         ImageFormat::WebP => webp(bytes),
+        ImageFormat::Png if bytes.get(12..16) == Some(b"CgBI") => {
+            Err(PhotoError::UnsupportedFeature("CgBI, a PNG for iPhones only".into()))
+        }
         _ => Ok(()),
     }
 }
