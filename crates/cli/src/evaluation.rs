@@ -36,7 +36,7 @@ pub(crate) struct Evaluated {
 /// Opens a network and evaluates it on the test images. A missing data set is downloaded.
 pub(crate) fn evaluate(args: &EvaluationArgs, global: &Global) -> anyhow::Result<Evaluated> {
     let cpu = global.cpu()?;
-    let mut model = model::open(&args.model.path, &args.model.options(), global)?;
+    let mut model = model::open_named(&args.model, global)?;
     let source = match args.data {
         Some(source) => source,
         None => training_data(&model)?,

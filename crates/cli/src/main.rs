@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod args;
+mod class_names;
 mod config;
 mod data;
 mod delayed_progress;

@@ -6,10 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use resnet_data::photo::{self, Photo, PhotoError, Preparation};
+use resnet_data::photo::{self, CropMode, Interpolation, Photo, PhotoError, Preparation};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/photos")
+}
+
+/// Images that are not read.
+fn refused(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/refused-photos").join(name)
 }
 
 /// Pillow's pixels of each file: RGB and luma.
@@ -131,7 +136,7 @@ fn resizing_matches_torchvision() {
     for (width, height, resize, image_size) in CASES {
         for channels in [3, 1] {
             let resize = (resize > 0).then_some(resize);
-            let preparation = Preparation { image_size, resize, channels };
+            let preparation = Preparation::new(image_size, resize, channels);
             let found = noise(width, height, channels).prepare(preparation).unwrap();
             let (expected, others) = rest.split_at(preparation.image_len());
             rest = others;
@@ -144,9 +149,45 @@ fn resizing_matches_torchvision() {
     assert!(rest.is_empty());
 }
 
+/// `MODES` of `make_photos.py`.
+const MODES: [(usize, usize, usize, usize, CropMode); 9] = [
+    (61, 43, 36, 32, CropMode::Center),
+    (40, 46, 36, 31, CropMode::Center),
+    (7, 5, 36, 32, CropMode::Center),
+    (61, 43, 36, 32, CropMode::Squash),
+    (7, 5, 36, 36, CropMode::Squash),
+    (61, 43, 36, 32, CropMode::Border),
+    (43, 61, 32, 32, CropMode::Border),
+    (9, 2, 20, 32, CropMode::Border),
+    (90, 4, 12, 16, CropMode::Border),
+];
+
+#[test]
+fn filters_and_crop_modes_match_timm() {
+    use Interpolation::{Bicubic, Bilinear, Box, Hamming, Lanczos, Nearest};
+    let bytes = fs::read(folder().join("filtered.bin")).unwrap();
+    let mut rest = &bytes[..];
+    for (width, height, resize, image_size, crop_mode) in MODES {
+        for interpolation in [Nearest, Box, Bilinear, Hamming, Bicubic, Lanczos] {
+            let preparation = Preparation {
+                interpolation,
+                crop_mode,
+                fill: [128, 64, 32],
+                ..Preparation::new(image_size, Some(resize), 3)
+            };
+            let found = noise(width, height, 3).prepare(preparation).unwrap();
+            let (expected, others) = rest.split_at(preparation.image_len());
+            rest = others;
+            let (worst, _) = differences(&found, expected);
+            assert!(worst <= 1, "{width}x{height} {crop_mode:?} {interpolation:?}: {worst}");
+        }
+    }
+    assert!(rest.is_empty());
+}
+
 #[test]
 fn a_grey_photo_is_copied_to_all_channels() {
-    let preparation = |channels| Preparation { image_size: 8, resize: None, channels };
+    let preparation = |channels| Preparation::new(8, None, channels);
     let photo = noise(20, 30, 1);
     let grey = photo.prepare(preparation(1)).unwrap();
     let spread: Vec<u8> = grey.iter().flat_map(|&g| [g; 3]).collect();
@@ -156,7 +197,7 @@ fn a_grey_photo_is_copied_to_all_channels() {
 #[test]
 fn only_the_crop_of_a_long_strip_is_resized() {
     // Resized as a whole, it would have 256 x 51,200,000 pixels.
-    let preparation = Preparation { image_size: 224, resize: Some(256), channels: 1 };
+    let preparation = Preparation::new(224, Some(256), 1);
     let mut strip = noise(200_000, 1, 1);
     let middle = strip.pixels[100_000];
     strip.pixels[99_990..100_010].fill(middle);
@@ -165,10 +206,12 @@ fn only_the_crop_of_a_long_strip_is_resized() {
 
 #[test]
 fn errors_name_unsupported_formats() {
-    let error = |name: &str| Photo::read(&folder().join(name), false).unwrap_err().to_string();
-    assert!(error("refused.tiff").contains("refused.tiff is TIFF, which is not supported"));
+    let error = |name: &str| Photo::read(&refused(name), false).unwrap_err().to_string();
+    assert!(
+        error("refused.tiff").contains("refused.tiff is TIFF or a camera's raw format, which is")
+    );
     assert!(error("refused.avif").contains("is AVIF, which is not supported"));
-    assert!(error("refused.jp2").contains("is not an image in a supported format"));
+    assert!(error("refused.jp2").contains("is JPEG 2000, which is not supported"));
     assert!(
         error("refused.arithmetic").contains("uses an unsupported feature (arithmetic coding)")
     );
@@ -218,8 +261,8 @@ fn damaged_files_never_panic() {
 fn parallel_results_match_and_are_in_order() {
     let mut paths = photo::find(&folder()).photos;
     paths.insert(3, folder().join("missing.png"));
-    paths.push(folder().join("refused.tiff"));
-    let preparation = Preparation { image_size: 12, resize: Some(14), channels: 3 };
+    paths.push(refused("refused.tiff"));
+    let preparation = Preparation::new(12, Some(14), 3);
     for threads in [1, 2, 7] {
         let all = photo::prepare(&paths, preparation, threads);
         assert_eq!(all.len(), paths.len());

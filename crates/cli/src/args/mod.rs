@@ -19,7 +19,7 @@ use crate::print;
 
 pub(crate) use convert::ConvertArgs;
 pub(crate) use model::{EvaluationArgs, ModelArgs};
-pub(crate) use predict::PredictArgs;
+pub(crate) use predict::{PredictArgs, ResizingArgs};
 pub(crate) use report::ReportArgs;
 pub(crate) use shared::{
     DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output, WeightsArg,

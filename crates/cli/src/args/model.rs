@@ -25,6 +25,10 @@ pub(crate) struct ModelArgs {
     /// Data type of activations, whatever the network was trained in
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) dtype: Dtype,
+    /// Names of the classes: a file with one on each line, a JSON list, or a JSON object of numbers
+    /// and names [default: the model's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) class_names: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) normalisation: NormalisationArgs,
 }

@@ -15,8 +15,11 @@ use resnet_formats::open as regular;
 
 use super::{
     PhotoError, PhotoFileError, complete,
+    format::format,
+    gif::GifFrame,
     limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA},
     memory::with_capacity,
+    orientation::orientation,
 };
 
 /// A decoded photo, upright, in grey or RGB.
@@ -45,8 +48,8 @@ impl Photo {
     /// Decodes JPEG, PNG, WebP, GIF or BMP, detected from the first bytes.
     ///
     /// An animation yields its first frame. Transparency is dropped, as by Pillow's
-    /// `convert("RGB")`. 16-bit channels keep their upper byte. The EXIF orientation is applied,
-    /// colour profiles are not. With `grey`, colours become Pillow's luma; otherwise a grey file
+    /// `convert("RGB")`. 16-bit channels keep their upper byte. The orientation of EXIF or XMP is
+    /// applied, colour profiles are not. With `grey`, colours become Pillow's luma; otherwise a grey file
     /// stays grey, and [`Photo::prepare`] copies it to all channels.
     ///
     /// # Errors
@@ -104,11 +107,16 @@ impl<'a> Header<'a> {
         }
         let format = format(bytes)?;
         complete::check(bytes, format)?;
-        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(most_bytes(bytes, format));
-        reader.limits(limits.clone());
-        let mut decoder = reader.into_decoder()?;
+        let mut decoder: Box<dyn ImageDecoder> = match format {
+            ImageFormat::Gif => Box::new(GifFrame::read(bytes)?),
+            _ => {
+                let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+                let mut limits = Limits::no_limits();
+                limits.max_alloc = Some(most_bytes(bytes, format));
+                reader.limits(limits);
+                Box::new(reader.into_decoder()?)
+            }
+        };
         let (width, height) = decoder.dimensions();
         if width == 0 || height == 0 {
             return Err(PhotoError::Damaged("it has no pixels".into()));
@@ -116,9 +124,8 @@ impl<'a> Header<'a> {
         if u64::from(width) * u64::from(height) > MAX_PIXELS {
             return Err(PhotoError::TooLarge { width, height });
         }
-        // Damaged metadata do not make the pixels unusable.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        Ok(Header { decoder: Box::new(decoder), orientation })
+        let orientation = orientation(bytes, format, &mut decoder);
+        Ok(Header { decoder, orientation })
     }
 
     /// An upper bound on the bytes that decoding needs.
@@ -162,24 +169,6 @@ fn most_bytes(bytes: &[u8], format: ImageFormat) -> u64 {
             (BYTES_PER_PIXEL * pixels).saturating_add(METADATA).min(most)
         }
         _ => most,
-    }
-}
-
-/// The format, from the first bytes.
-fn format(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
-    use ImageFormat::{Avif, Bmp, Gif, Jpeg, Png, Tiff, WebP};
-    match image::guess_format(bytes) {
-        Ok(format @ (Jpeg | Png | WebP | Gif | Bmp)) => Ok(format),
-        Ok(Tiff) => Err(PhotoError::UnsupportedFormat("TIFF")),
-        Ok(Avif) => Err(PhotoError::UnsupportedFormat("AVIF")),
-        // The default format of iPhones.
-        _ if [&b"ftyphei"[..], b"ftyphev", b"ftypmif1"]
-            .iter()
-            .any(|s| bytes[4.min(bytes.len())..].starts_with(s)) =>
-        {
-            Err(PhotoError::UnsupportedFormat("HEIC"))
-        }
-        _ => Err(PhotoError::NotAnImage),
     }
 }
 

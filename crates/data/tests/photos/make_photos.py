@@ -1,11 +1,12 @@
 """Makes the photos of this folder, and the reference values of Pillow and torchvision for photos.rs.
 
-    python make_photos.py        (Pillow with WebP and AVIF, torchvision, jpegtran)
+    python make_photos.py        (Pillow with WebP and AVIF, torchvision, timm, jpegtran)
 
 Every file shows the same 24x16 image, as far as its format allows. pixels.bin holds, for each file
 in the order of names, width and height (16 bits, little endian), the RGB bytes after
 `ImageOps.exif_transpose` and `convert("RGB")`, and the bytes after `convert("L")`. resized.bin holds
-noise resized by torchvision's transforms, in the order of CASES.
+noise resized by torchvision's transforms, in the order of CASES; filtered.bin by timm's, in the order of
+MODES and FILTERS.
 """
 
 import io
@@ -26,6 +27,17 @@ CASES = [
     (500, 3, 0, 16), (200, 150, 0, 32), (33, 31, 0, 32), (61, 43, 36, 32), (43, 61, 36, 32),
     (40, 41, 36, 31), (5, 7, 36, 32), (500, 20, 18, 16), (3, 200, 18, 16), (64, 64, 37, 32),
 ]  # fmt: skip
+
+# The same, then crop mode and filter, for timm's transforms. Pillow 13 resizes some tall images along
+# columns first, so most are wide.
+MODES = [
+    (61, 43, 36, 32, "center"), (40, 46, 36, 31, "center"), (7, 5, 36, 32, "center"),
+    (61, 43, 36, 32, "squash"), (7, 5, 36, 36, "squash"),
+    (61, 43, 36, 32, "border"), (43, 61, 32, 32, "border"), (9, 2, 20, 32, "border"),
+    (90, 4, 12, 16, "border"),
+]  # fmt: skip
+FILTERS = ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+MEAN = (0.5, 0.25, 0.125)
 
 
 def noise(width, height, channels):
@@ -161,7 +173,7 @@ def write_photos():
     (HERE / "ycck.jpg").write_bytes(data)
 
     arithmetic = ["jpegtran", "-arithmetic", str(HERE / "subsampling-0.jpg")]
-    (HERE / "refused.arithmetic").write_bytes(
+    (HERE / "../refused-photos/refused.arithmetic").write_bytes(
         subprocess.run(arithmetic, capture_output=True, check=True).stdout
     )
 
@@ -203,9 +215,9 @@ def write_photos():
     save("bit1.bmp", rgb.convert("1"))
     (HERE / "rle.bmp").write_bytes(run_length_bmp(palette))
 
-    save("refused.tiff", rgb)
-    save("refused.avif", rgb)
-    save("refused.jp2", rgb)
+    save("../refused-photos/refused.tiff", rgb)
+    save("../refused-photos/refused.avif", rgb)
+    save("../refused-photos/refused.jp2", rgb)
 
 
 def write_pixels():
@@ -240,7 +252,26 @@ def write_resized():
                 out.write(image.tobytes())
 
 
+def write_filtered():
+    from timm.data.transforms_factory import transforms_imagenet_eval
+
+    with open(HERE / "filtered.bin", "wb") as out:
+        for width, height, resize, side, mode in MODES:
+            for name in FILTERS:
+                transform = transforms_imagenet_eval(
+                    side,
+                    crop_pct=side / resize,
+                    crop_mode=mode,
+                    interpolation=name,
+                    mean=MEAN,
+                    normalize=False,
+                )
+                pixels = transform(Image.fromarray(noise(width, height, 3)))
+                out.write(pixels.permute(1, 2, 0).contiguous().numpy().tobytes())
+
+
 if __name__ == "__main__":
     write_photos()
     write_pixels()
     write_resized()
+    write_filtered()

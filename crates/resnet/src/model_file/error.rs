@@ -44,6 +44,14 @@ pub enum ModelFileError {
         /// What is wrong with it.
         message: String,
     },
+    /// The `config.json` of a timm folder states preprocessing that is not supported.
+    #[error("{} states {}; change it there", path.shown(), brief(message))]
+    TimmPreprocessing {
+        /// The file.
+        path: PathBuf,
+        /// What it states.
+        message: String,
+    },
     /// The file does not name its architecture, and it cannot be inferred from the tensors.
     #[error("{} names no architecture, and {}: give one with --arch, or another file", path.shown(), printable(message))]
     ArchNotInferred {

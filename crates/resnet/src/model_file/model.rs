@@ -15,7 +15,7 @@ use super::{
 use crate::{
     models::{Arch, Family, canonical_names},
     network::{Init, Network},
-    preprocess::{Normalisation, Preparation},
+    preprocess::{CropMode, Interpolation, Normalisation, Preparation},
 };
 
 /// A network with its architecture, class names and preprocessing.
@@ -36,6 +36,10 @@ pub struct Model {
     /// Length of an image's shorter side before the centre crop, pixels. None: images are resized
     /// to `image_size` without a crop.
     pub resize: Option<usize>,
+    /// The filter of the resize.
+    pub interpolation: Interpolation,
+    /// Which part of a photo is used.
+    pub crop_mode: CropMode,
     /// Normalisation of the input images, if known.
     pub normalisation: Option<Normalisation>,
     /// The file that it was read from; empty for [`Model::new`].
@@ -61,6 +65,8 @@ impl Model {
             classes: None,
             image_size: arch.image_size(),
             resize: None,
+            interpolation: Interpolation::default(),
+            crop_mode: CropMode::default(),
             normalisation: None,
             path: PathBuf::new(),
             format: FileFormat::Safetensors,
@@ -90,9 +96,17 @@ impl Model {
         network.load_state_dict(&tensors).map_err(ModelFileError::state_dict(path))?;
         let mut run = metadata;
         run.retain(|key, _| key::OF_RUN.contains(&key.as_str()));
-        let Preprocessing { classes, image_size, resize, normalisation } = images;
-        let model =
-            Model { classes, image_size, resize, normalisation, ..Model::new(arch, network) };
+        let Preprocessing { classes, image_size, resize, interpolation, crop_mode, normalisation } =
+            images;
+        let model = Model {
+            classes,
+            image_size,
+            resize,
+            interpolation,
+            crop_mode,
+            normalisation,
+            ..Model::new(arch, network)
+        };
         Ok(Model { path: path.to_owned(), format, epochs, optimizer, notes, run, ..model })
     }
 
@@ -102,8 +116,8 @@ impl Model {
         self.classes.clone().unwrap_or_else(|| number().collect())
     }
 
-    /// How a photo becomes the network's input. None if the network takes neither grey nor RGB
-    /// images.
+    /// How a photo becomes the network's input, for images that are normalised by `normalisation`. None
+    /// if the network takes neither grey nor RGB images.
     ///
     /// To predict the class of a photo, [prepare](crate::data::photo::prepare()) it, run a plan,
     /// and take the [most probable](crate::predictions::Predictions::top) classes:
@@ -119,10 +133,10 @@ impl Model {
     ///
     /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/photos/exif-1.jpg");
     /// let model = Model::demo();
-    /// let preparation = model.preparation().expect("it takes RGB images");
+    /// let normalisation = model.normalisation.as_ref().expect("its file has one");
+    /// let preparation = model.preparation(normalisation).expect("it takes RGB images");
     /// // One result per file, decoded on one thread.
     /// let pixels = photo::prepare(&[file.into()], preparation, 1).remove(0)?;
-    /// let normalisation = model.normalisation.as_ref().expect("its file has one");
     ///
     /// let (graph, side) = (model.network.graph(), model.image_size);
     /// let mut plan = EvalPlan::new(graph, Dtype::Fp32, 1, side, side, &Cpu::new(2)?)?;
@@ -135,10 +149,13 @@ impl Model {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn preparation(&self) -> Option<Preparation> {
+    pub fn preparation(&self, normalisation: &Normalisation) -> Option<Preparation> {
         let channels = self.network.graph().in_channels();
-        let Model { image_size, resize, .. } = *self;
-        matches!(channels, 1 | 3).then_some(Preparation { image_size, resize, channels })
+        let Model { image_size, resize, interpolation, crop_mode, .. } = *self;
+        let fill = normalisation.mean_bytes();
+        let preparation =
+            Preparation { image_size, resize, channels, interpolation, crop_mode, fill };
+        matches!(channels, 1 | 3).then_some(preparation)
     }
 
     /// The usual normalisation for a model without one, and the data set that it is from

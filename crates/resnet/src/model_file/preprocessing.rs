@@ -8,7 +8,7 @@ use super::{ModelFileError, key, metadata::entry};
 use crate::{
     graph::Graph,
     models::{Arch, Family},
-    preprocess::Normalisation,
+    preprocess::{CropMode, Interpolation, Normalisation},
 };
 
 /// Class names, and how an image becomes the network's input.
@@ -16,6 +16,8 @@ pub(super) struct Preprocessing {
     pub(super) classes: Option<Vec<String>>,
     pub(super) image_size: usize,
     pub(super) resize: Option<usize>,
+    pub(super) interpolation: Interpolation,
+    pub(super) crop_mode: CropMode,
     pub(super) normalisation: Option<Normalisation>,
 }
 
@@ -41,6 +43,8 @@ impl Preprocessing {
         }
         let image_size = side(path, metadata, key::IMAGE_SIZE)?;
         let mut resize = side(path, metadata, key::RESIZE)?;
+        let interpolation = entry(path, metadata, key::INTERPOLATION)?.unwrap_or_default();
+        let crop_mode = entry(path, metadata, key::CROP_MODE)?.unwrap_or_default();
         let is_imagenet =
             arch.family == Family::ImageNet && (graph.classes(), graph.in_channels()) == (1000, 3);
         if classes.is_none() && is_imagenet {
@@ -56,7 +60,7 @@ impl Preprocessing {
             notes.push(note);
         }
         let image_size = image_size.unwrap_or(arch.image_size());
-        Ok(Preprocessing { classes, image_size, resize, normalisation })
+        Ok(Preprocessing { classes, image_size, resize, interpolation, crop_mode, normalisation })
     }
 }
 

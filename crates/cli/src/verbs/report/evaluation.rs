@@ -48,6 +48,7 @@ pub(super) fn add(
             path: std::path::absolute(folder).context("the working folder does not exist")?,
             arch: None,
             dtype: Dtype::Fp32,
+            class_names: None,
             normalisation: NormalisationArgs { mean: None, std: None },
         },
         data: None,

@@ -1,0 +1,124 @@
+//! Formats of images, by a file's first bytes and by its name.
+
+use std::path::Path;
+
+use image::ImageFormat;
+
+use super::PhotoError;
+
+/// How many of a file's first bytes tell its format.
+pub(super) const FIRST_BYTES: u64 = 64;
+
+/// Suffixes of images. Their format is detected from the content.
+#[rustfmt::skip]
+const SUFFIXES: [&str; 53] = [
+    // Formats that are read.
+    "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "gif", "bmp", "dib",
+    // Other formats, which a folder of photos must not leave out without a word.
+    "heic", "heif", "hif", "avif", "tif", "tiff", "jxl", "jp2", "j2k", "j2c", "jpx", "jpf", "jxr",
+    "ico", "ppm", "pgm", "pbm", "pnm", "pam", "tga", "qoi", "psd", "exr", "hdr", "dds", "pcx",
+    // Raw formats of cameras.
+    "dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "sr2", "orf", "rw2", "raf", "pef", "srw", "x3f",
+    "iiq", "3fr",
+];
+
+/// Whether a file is called like an image.
+pub(super) fn has_suffix(path: &Path) -> bool {
+    let suffix = path.extension().and_then(|suffix| suffix.to_str());
+    suffix.is_some_and(|suffix| SUFFIXES.iter().any(|s| s.eq_ignore_ascii_case(suffix)))
+}
+
+/// The format of a file that is read.
+pub(super) fn format(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, WebP};
+    match image::guess_format(bytes) {
+        Ok(format @ (Jpeg | Png | WebP | Gif | Bmp)) => Ok(format),
+        _ => Err(other(bytes).map_or(PhotoError::NotAnImage, PhotoError::UnsupportedFormat)),
+    }
+}
+
+/// The name of an image format that is not read.
+fn other(bytes: &[u8]) -> Option<&'static str> {
+    const STARTS: [(&[u8], &str); 15] = [
+        (b"II*\0", "TIFF or a camera's raw format"),
+        (b"MM\0*", "TIFF or a camera's raw format"),
+        (b"II+\0", "BigTIFF"),
+        (b"MM\0+", "BigTIFF"),
+        (b"\xFF\x0A", "JPEG XL"),
+        (b"\0\0\0\x0CJXL \r\n\x87\n", "JPEG XL"),
+        (b"\xFF\x4F\xFF\x51", "JPEG 2000"),
+        (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
+        (b"qoif", "QOI"),
+        (b"8BPS", "a Photoshop document"),
+        (b"\x76\x2F\x31\x01", "OpenEXR"),
+        (b"#?RADIANCE", "Radiance HDR"),
+        (b"DDS \x7C", "DDS"),
+        (b"IIU\0", "a camera's raw format"),
+        (b"FUJIFILMCCD-RAW", "a camera's raw format"),
+    ];
+    let by_start = STARTS.iter().find(|(start, _)| bytes.starts_with(start));
+    by_start.map(|&(_, name)| name).or_else(|| in_boxes(bytes)).or_else(|| match bytes {
+        [b'P', b'1'..=b'7', b'\n' | b' ' | b'\r' | b'\t', b'0'..=b'9' | b'#' | b'W', ..] => {
+            Some("PPM, PGM or PBM")
+        }
+        // Reserved, type, a count of images; then width and height, colours, and a zero.
+        [0, 0, 1 | 2, 0, count, 0, _, _, _, 0, ..] if *count > 0 => Some("ICO"),
+        _ => None,
+    })
+}
+
+/// Formats in ISO's boxes: the first box lists the brands that can read the file.
+fn in_boxes(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.get(4..8)? != b"ftyp" {
+        return None;
+    }
+    let len = u32::from_be_bytes(bytes[..4].try_into().ok()?) as usize;
+    let brands = &bytes[8..bytes.len().min(len.max(12))];
+    let has = |names: &[&[u8; 4]]| brands.chunks_exact(4).any(|b| names.iter().any(|n| *n == b));
+    if has(&[b"avif", b"avis"]) {
+        return Some("AVIF");
+    }
+    if has(&[b"crx "]) {
+        return Some("a camera's raw format");
+    }
+    // HEIC is the default format of iPhones.
+    let heif = [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"mif1", b"msf1"];
+    has(&heif).then_some("HEIC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_by_their_first_bytes() {
+        let boxes = |brands: &[u8]| {
+            [&(8 + brands.len() as u32).to_be_bytes()[..], b"ftyp", brands, &[0; 20]].concat()
+        };
+        for (bytes, name) in [
+            (boxes(b"heic\0\0\0\0mif1heic"), "HEIC"),
+            (boxes(b"mif1\0\0\0\0mif1heic"), "HEIC"),
+            (boxes(b"mif1\0\0\0\0mif1avif"), "AVIF"),
+            (boxes(b"crx \0\0\0\x01crx isom"), "raw"),
+            (b"II*\0\x08\0\0\0".to_vec(), "TIFF"),
+            (b"\xFF\x0A\xFA\x00".to_vec(), "JPEG XL"),
+            (b"P6\n2 2\n255\n".to_vec(), "PPM"),
+            (vec![0, 0, 1, 0, 1, 0, 16, 16, 0, 0, 1, 0], "ICO"),
+            (b"qoif\0\0".to_vec(), "QOI"),
+        ] {
+            let error = format(&bytes).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("not supported"), "{error}");
+        }
+        for bytes in [&boxes(b"isom\0\0\x02\0isommp42")[..], b"P6 is a node", &[0; 64], b"", b"II"]
+        {
+            assert!(matches!(format(bytes), Err(PhotoError::NotAnImage)), "{bytes:?}");
+        }
+        assert_eq!(format(b"\xFF\xD8\xFF\xE1").unwrap(), ImageFormat::Jpeg);
+    }
+
+    #[test]
+    fn suffixes_have_any_case() {
+        assert!(has_suffix(Path::new("a.JPG")) && has_suffix(Path::new("a.b.Heic")));
+        assert!(!has_suffix(Path::new("jpg")) && !has_suffix(Path::new("a.jpg.txt")));
+    }
+}
