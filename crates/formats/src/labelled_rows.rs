@@ -19,7 +19,7 @@ pub struct LabelledRows<'a> {
 
 impl<'a> LabelledRows<'a> {
     /// Reads a pickle of `{"data": numpy.ndarray, "labels": list, ...}`, whose array is of `uint8`,
-    /// [number of labels][`width`], in C order. Nothing in the pickle is run.
+    /// `[number of labels][width]`, in C order. Nothing in the pickle is run.
     ///
     /// # Errors
     /// If the pickle is damaged, calls functions that no such file needs, or is something else.

@@ -6,7 +6,7 @@ use std::path::Path;
 use md5::Md5;
 use resnet_formats::LabelledRows;
 
-use super::{BatchFile, NAME, RECORD};
+use super::files::{BatchFile, NAME, RECORD};
 use crate::{DataError, digest::digest};
 
 /// Folder of the files, in the official archive and in torchvision's root.
