@@ -132,6 +132,8 @@ fn bodies(tensors: &NamedTensors) -> Vec<Body> {
             let whole = prefix.is_empty() || prefix.ends_with('.');
             if whole && !tensor.data.is_empty() && names.contains(&*format!("{prefix}{block}")) {
                 found.push(Body { prefix: prefix.to_owned(), naming });
+                // The first child with blocks is the first stage.
+                break;
             }
         }
     }
