@@ -64,7 +64,7 @@ fn conversions_keep_the_normalisation() {
     let images = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"];
     let out = s.run(&[&["convert", &th, "x.safetensors"], &images[..]].concat()).success();
     assert!(out.stderr.contains("inferred resnet20 from the names and shapes"), "{out:#?}");
-    assert!(out.stderr.contains("give --arch plain20"), "{out:#?}");
+    assert!(out.stderr.contains("plain20 (no shortcuts)"), "{out:#?}");
     for to in ["x.onnx", "x.tar"] {
         s.run(&["convert", "x.safetensors", to]).success();
     }

@@ -189,7 +189,11 @@ impl<'p> Reader<'p, '_> {
     /// The keys of the other model, where a dict has one and its average.
     fn other_keys(&mut self, dict: Id, key: &str) -> Result<Vec<String>> {
         let others = if AVERAGES.contains(&key) { MODELS } else { AVERAGES };
-        let found = self.under(dict, DEPTH, others, &Weights::Usual)?;
+        let found = match self.under(dict, DEPTH, others, &Weights::Usual) {
+            // They are not asked for.
+            Err(FormatErrorKind::SeveralModels(_)) => Vec::new(),
+            found => found?,
+        };
         Ok(found.into_iter().map(|(key, _)| key.to_owned()).collect())
     }
 

@@ -28,7 +28,9 @@ impl Reader<'_, '_> {
             if !tensors && self.is_tensor(value) || of_object && name.starts_with('_') {
                 continue;
             }
-            if let Some(scalar) = self.scalar(value)? {
+            if let Some(scalar) = self.scalar(value)?
+                && (!of_object || matches!(scalar, Scalar::TextList(_)))
+            {
                 self.budget.take(PER_SCALAR + name.len())?;
                 scalars.push((name.to_owned(), scalar));
             }

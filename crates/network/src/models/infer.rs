@@ -71,6 +71,10 @@ pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
                 Ok(arch) if arch.family == Family::Paper && block == Block::Basic && !projects => {
                     Ok(InferredArch { arch, alternative: Some(Arch { residual: false, ..arch }) })
                 }
+                Ok(arch) if arch.family == Family::Paper && projects => Err(format!(
+                    "{}: the shortcuts of a {arch} here have no layers (option A)",
+                    found()
+                )),
                 _ => Err(found()),
             }
         }

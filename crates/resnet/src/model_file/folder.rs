@@ -32,26 +32,30 @@ pub(super) fn read(folder: &Path, weights: &Weights) -> Result<Contents, ModelFi
     let Some(file) = weights_of(folder) else {
         return Err(ModelFileError::NoCheckpoint(folder.to_owned()));
     };
+    let (mut notes, path) = (Vec::new(), folder.join(CONFIG));
+    let stated = if !path.exists() {
+        notes.push("the folder has no config.json with architecture and preprocessing".to_owned());
+        None
+    } else {
+        let text = text(&path)?;
+        Some(if transformers::is_config(&path, &text)? {
+            let metadata = transformers::read_config(folder, &path, &text, &mut notes)?;
+            (FileFormat::Transformers, metadata)
+        } else {
+            (FileFormat::Timm, timm::read_config(&path, &text)?)
+        })
+    };
     let mut contents = if file.ends_with(PYTORCH) {
         of_torch(torch::read_weights(&file, weights)?, weights)
     } else {
         let (tensors, metadata) = safetensors::read(&file)?;
         Contents::new(FileFormat::Safetensors, tensors, metadata)
     };
-    let path = folder.join(CONFIG);
-    if !path.is_file() {
-        let note = "the folder has no config.json with the architecture and preprocessing";
-        contents.notes.push(note.to_owned());
-        return Ok(contents);
+    if let Some((format, metadata)) = stated {
+        contents.format = format;
+        contents.metadata = metadata;
     }
-    let text = text(&path)?;
-    if transformers::is_config(&path, &text)? {
-        contents.metadata = transformers::read_config(folder, &path, &text, &mut contents.notes)?;
-        contents.format = FileFormat::Transformers;
-    } else {
-        contents.metadata = timm::read_config(&path, &text)?;
-        contents.format = FileFormat::Timm;
-    }
+    contents.notes.extend(notes);
     Ok(contents)
 }
 

@@ -92,7 +92,9 @@ pub(super) fn locate(
             .iter()
             .any(|other| !body.prefix.starts_with(&other.prefix) && name.starts_with(&other.prefix))
     });
-    let normalisation = rest.normalisation();
+    let channels = tensors.iter().find(|(name, _)| name == "conv1.weight");
+    let channels = channels.and_then(|(_, stem)| stem.shape.get(1).copied()).unwrap_or(3);
+    let normalisation = rest.normalisation(channels);
     if let Some(Normalisation { mean, std }) = &normalisation {
         notes.push(format!("it normalises images itself: with mean {mean:?} and std {std:?}"));
     }
@@ -130,6 +132,8 @@ fn bodies(tensors: &NamedTensors) -> Vec<Body> {
             let whole = prefix.is_empty() || prefix.ends_with('.');
             if whole && !tensor.data.is_empty() && names.contains(&*format!("{prefix}{block}")) {
                 found.push(Body { prefix: prefix.to_owned(), naming });
+                // The first child with blocks is the first stage.
+                break;
             }
         }
     }
@@ -247,20 +251,27 @@ impl Rest {
         });
     }
 
-    /// Takes the mean and standard deviation of a layer that normalises images.
-    fn normalisation(&mut self) -> Option<Normalisation> {
-        let values = |name: &str| {
-            let (_, tensor) = self.tensors.iter().find(|(own, _)| own == name)?;
-            tensor.as_f32().filter(|values| matches!(values.len(), 1 | 3)).map(<[f32]>::to_vec)
-        };
+    /// Takes the mean and standard deviation of a layer that normalises images: one for all channels, or
+    /// one each.
+    fn normalisation(&mut self, channels: usize) -> Option<Normalisation> {
+        let short: HashMap<&str, &[f32]> = self
+            .tensors
+            .iter()
+            .filter_map(|(name, tensor)| Some((name.as_str(), tensor.as_f32()?)))
+            .filter(|(_, values)| values.len() == 1 || values.len() == channels)
+            .collect();
         let (mean_name, std_name) = self.tensors.iter().find_map(|(name, _)| {
             let base = name.strip_suffix("mean")?;
-            let is_whole = base.is_empty() || base.ends_with(['.', '_']);
             let std = format!("{base}std");
-            (is_whole && values(name).is_some() && values(&std).is_some())
-                .then(|| (name.clone(), std))
+            let is_whole = base.is_empty() || base.ends_with(['.', '_']);
+            let found = short.contains_key(name.as_str()) && short.contains_key(std.as_str());
+            (is_whole && found).then(|| (name.clone(), std))
         })?;
-        let (mut mean, mut std) = (values(&mean_name)?, values(&std_name)?);
+        let each = |name: &String| match short[name.as_str()] {
+            [value] => vec![*value; channels],
+            values => values.to_vec(),
+        };
+        let (mut mean, mut std) = (each(&mean_name), each(&std_name));
         // Of pixels from 0 to 255.
         if std.iter().all(|&std| std > 8.0) {
             mean.iter_mut().chain(&mut std).for_each(|value| *value /= 255.0);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnet_formats::safetensors::Metadata;
+use resnet_formats::{Shown, safetensors::Metadata};
 
 use super::{
     Contents, FileFormat, LoadOptions, ModelFileError, OptimizerState,
@@ -83,14 +83,20 @@ impl Model {
         contents: Contents,
         asked: &LoadOptions,
     ) -> Result<Model, ModelFileError> {
-        let Understood { state, arch, origin, mut notes } = understand(path, contents, asked)?;
-        let State { format, mut tensors, metadata, epochs, mut optimizer, head } = state;
+        let Understood { state, arch, origin, mut notes, inferred } =
+            understand(path, contents, asked)?;
+        notes.extend(inferred);
+        let State { format, mut tensors, mut metadata, epochs, mut optimizer, head } = state;
         canonical_names(&mut tensors, arch.family);
         if let Ok(optimizer) = &mut optimizer {
             canonical_names(&mut optimizer.momentum, arch.family);
         }
         head.map_err(|message| ModelFileError::Network { path: path.to_owned(), message })?;
         let graph = graph_of(path, arch, origin, &tensors)?;
+        let is_foreign = !metadata.contains_key(key::FORMAT_VERSION);
+        if is_foreign && let FileFormat::Torch(_) = format {
+            check_class_names(path, &mut metadata, graph.classes(), &mut notes);
+        }
         let images = Preprocessing::new(path, &metadata, arch, &graph, &mut notes)?;
         let mut network = Network::new(graph, Init::PyTorch, 0);
         network.load_state_dict(&tensors).map_err(ModelFileError::state_dict(path))?;
@@ -189,6 +195,25 @@ impl Model {
             }
         }
         Ok(())
+    }
+}
+
+/// Leaves out the class names of another program's file if they are not as many as the classes.
+fn check_class_names(
+    path: &Path,
+    metadata: &mut Metadata,
+    classes: usize,
+    notes: &mut Vec<String>,
+) {
+    let names = metadata.get(key::CLASSES).and_then(|text| serde_json::from_str(text).ok());
+    let names: Vec<String> = names.unwrap_or_default();
+    if !names.is_empty() && names.len() != classes {
+        metadata.remove(key::CLASSES);
+        notes.push(format!(
+            "{}: left out its {} class names, since it has {classes} classes",
+            path.shown(),
+            names.len()
+        ));
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Understood {
     pub(super) arch: Arch,
     pub(super) origin: Origin,
     pub(super) notes: Vec<String>,
+    /// A note about the architecture, if it was inferred.
+    pub(super) inferred: Option<String>,
 }
 
 /// What a file holds, under the names of the family.
@@ -52,7 +54,7 @@ pub(super) fn understand(
     let mut head = Ok(());
     let mut stated = None;
     let mut found = tensors;
-    if !is_own || weights.is_some() {
+    if !is_own || matches!(weights, Some(Weights::Average | Weights::Key(_))) {
         let located = locate(found, weights).map_err(wrong)?;
         optimizer = optimizer.and_then(|optimizer| renamed(optimizer, &located));
         if let Some(normalisation) = &located.normalisation {
@@ -69,7 +71,7 @@ pub(super) fn understand(
         found = located.tensors;
     }
     let (mut arch, origin) = resolve_arch(path, &metadata, &found, asked.arch)?;
-    let mut notes: Vec<String> =
+    let notes: Vec<String> =
         notes.into_iter().map(|note| format!("{}: {note}", path.shown())).collect();
     if let Some(mut stated) = stated {
         // Modules do not show shortcuts without layers.
@@ -83,25 +85,29 @@ pub(super) fn understand(
         }
         arch = stated;
     }
-    if let Origin::Inferred { alternative } = origin {
-        let others = match stated {
-            Some(_) => alternative.map(|other| format!("{other} (no shortcuts)")),
-            None => others_of(arch, alternative),
-        };
-        let from = match stated {
-            Some(_) => "its modules",
-            None => "the names and shapes of its tensors",
-        };
-        let others = others
-            .map(|others| format!("; --arch chooses another with the same tensors: {others}"));
-        notes.push(format!(
-            "{}: inferred {arch} from {from}{}",
-            path.shown(),
-            others.unwrap_or_default()
-        ));
-    }
+    let inferred = match origin {
+        Origin::Inferred { alternative } => Some(inferred_note(path, arch, alternative, stated)),
+        Origin::File | Origin::Asked => None,
+    };
     let state = State { format, tensors: found, metadata, epochs, optimizer, head };
-    Ok(Understood { state, arch, origin, notes })
+    Ok(Understood { state, arch, origin, notes, inferred })
+}
+
+/// What an inferred architecture was inferred from, and what else it may be.
+fn inferred_note(
+    path: &Path,
+    arch: Arch,
+    alternative: Option<Arch>,
+    stated: Option<Arch>,
+) -> String {
+    let (from, others) = match stated {
+        Some(_) => ("its modules", alternative.map(|other| format!("{other} (no shortcuts)"))),
+        None => ("the names and shapes of its tensors", others_of(arch, alternative)),
+    };
+    let others = others
+        .map(|others| format!("; --arch chooses another with the same tensors: {others}"))
+        .unwrap_or_default();
+    format!("{}: inferred {arch} from {from}{others}", path.shown())
 }
 
 /// The user's choice of weights, unless it was made by the key of a dict.

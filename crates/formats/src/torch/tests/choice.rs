@@ -67,10 +67,11 @@ fn weights_are_chosen_by_key() {
     for (weights, name) in [("ema", "a"), ("net", "b"), ("teacher", "d"), ("student", "c")] {
         assert_eq!(chosen(weights).unwrap(), name, "{weights}");
     }
-    // A dict with two is no model, and 'net' is one.
-    assert_eq!(chosen("model").unwrap(), "b");
     // Another name may be a part of the tensors' names.
     assert_eq!(chosen("encoder_k").unwrap(), "a");
+    let both = file(dict(&[("ema", weights("a")), ("net", weights("b"))]), &[]);
+    let found = parse_weights(&both, &Weights::Model).unwrap();
+    assert_eq!((names(&found), &found.other_keys[..]), (vec!["b"], &["ema".to_owned()][..]));
 }
 
 #[test]
