@@ -57,14 +57,15 @@ fn other(bytes: &[u8]) -> Option<&'static str> {
         (b"FUJIFILMCCD-RAW", "a camera's raw format"),
     ];
     let by_start = STARTS.iter().find(|(start, _)| bytes.starts_with(start));
-    by_start.map(|&(_, name)| name).or_else(|| in_boxes(bytes)).or_else(|| match bytes {
+    let by_pattern = match bytes {
         [b'P', b'1'..=b'7', b'\n' | b' ' | b'\r' | b'\t', b'0'..=b'9' | b'#' | b'W', ..] => {
             Some("PPM, PGM or PBM")
         }
         // Reserved, type, a count of images; then width and height, colours, and a zero.
         [0, 0, 1 | 2, 0, count, 0, _, _, _, 0, ..] if *count > 0 => Some("ICO"),
         _ => None,
-    })
+    };
+    by_start.map(|&(_, name)| name).or_else(|| in_boxes(bytes)).or(by_pattern)
 }
 
 /// Formats in ISO's boxes: the first box lists the brands that can read the file.
