@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 16 << 20;
 enum Json {
     List(Vec<String>),
     /// `{"0": "cat"}`
-    ByIndex(HashMap<usize, String>),
+    ByIndex(HashMap<String, String>),
     /// `{"cat": 0}`, torchvision's `class_to_idx`
     ByName(HashMap<String, usize>),
 }
@@ -44,7 +44,14 @@ fn parse(text: &str) -> anyhow::Result<Vec<String>> {
     }
     let by_index: HashMap<usize, String> = match serde_json::from_str(text)? {
         Json::List(names) => return Ok(names),
-        Json::ByIndex(names) => names,
+        Json::ByIndex(names) => {
+            let index = |(index, name): (String, String)| {
+                let number =
+                    index.trim().parse().with_context(|| format!("'{index}' is no number"))?;
+                Ok((number, name))
+            };
+            names.into_iter().map(index).collect::<anyhow::Result<_>>()?
+        }
         Json::ByName(numbers) => {
             let count = numbers.len();
             let names: HashMap<_, _> = numbers.into_iter().map(|(name, n)| (n, name)).collect();

@@ -163,8 +163,8 @@ fn other_types_name_the_tensor() {
     let complex = r#"{"w":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}"#;
     assert_eq!(
         error(&file(complex, 8)).to_string(),
-        "has a tensor 'w' of type C64; floating point numbers of 16 to 64 bits, integers and \
-         booleans are read"
+        "has a tensor 'w' of type C64; supported types are floating point numbers of 16 to 64 \
+         bits, integers and booleans"
     );
 }
 

@@ -58,9 +58,9 @@ pub enum ExportError {
 /// let path = dir.path().join("resnet8.onnx");
 /// let metadata = [("arch".to_owned(), arch.to_string())].into();
 /// export(&net, &path, &ExportOptions { fold: false, metadata })?;
-/// let (state, metadata) = import(&path)?;
-/// assert_eq!(metadata["arch"], "resnet8");
-/// assert_eq!(state[0], net.state_dict()[0]);
+/// let read = import(&path)?;
+/// assert_eq!(read.arch, arch);
+/// assert_eq!(read.state[0], net.state_dict()[0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
