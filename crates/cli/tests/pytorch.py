@@ -83,24 +83,25 @@ def disturb(net):
 
 
 def decide(net, images):
-    """Gives it a head that takes away what the photos have in common, and is sure, but not too sure, of each."""
+    """Gives it a head whose logits of the photos are drawn, and scaled such that they are decided, but not too much."""
     features = []
     hook = net.fc.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     with torch.no_grad():
         net(images)
         hook.remove()
-        differences = (features[0] - features[0].mean(0)).double()
+        mean = features[0].mean(0).double()
         top = torch.zeros(1)
-        while top.min() < 0.3:
-            weight = torch.randn(net.fc.weight.shape, dtype=torch.float64)
-            logits = differences @ weight.T
-            low, high = 0.0, 100 / float(logits.abs().max())
+        while top.min() < 0.3 or scale * (logits.amax(1) - logits.amin(1)).max() > 60:
+            logits = torch.randn(len(images), net.fc.out_features, dtype=torch.float64)
+            logits -= logits.mean(0)
+            low, high = 0.0, 20.0
             for _ in range(30):
                 scale = (low + high) / 2
                 top = torch.softmax(scale * logits, 1).amax(1)
                 low, high = (low, scale) if top.max() > 0.88 else (scale, high)
-        net.fc.weight.copy_(scale * weight)
-        net.fc.bias.copy_(-scale * (weight @ features[0].mean(0).double()))
+        weight = scale * (torch.linalg.pinv(features[0].double() - mean, rtol=1e-5) @ logits).T
+        net.fc.weight.copy_(weight)
+        net.fc.bias.copy_(-weight @ mean)
     return net
 
 
@@ -144,7 +145,7 @@ def save(folder, net):
 
 
 def make(folder, library, name):
-    torch.manual_seed(1)
+    torch.manual_seed(sum(map(ord, library + name)))
     draw(folder)
     create = {"torchvision": torchvision.models.get_model, "timm": timm.create_model}[library]
     images = batch(folder, IMAGENET)
