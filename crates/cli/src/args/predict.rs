@@ -16,7 +16,7 @@ use super::{model::ModelArgs, shared::Output, values};
 pub(crate) struct PredictArgs {
     #[command(flatten, next_help_heading = "Model")]
     pub(crate) model: ModelArgs,
-    /// Photos (JPEG, PNG, WebP, GIF, BMP), folders of photos, quoted glob patterns such as
+    /// Photos (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of photos, quoted glob patterns such as
     /// 'cats/*.jpg', or - for a photo on standard input
     #[arg(value_name = "IMAGE", required = true, help_heading = None)]
     pub(crate) images: Vec<PathBuf>,

@@ -18,7 +18,7 @@ pub enum PhotoError {
     #[error("is empty")]
     Empty,
     /// The first bytes match no image format.
-    #[error("is not an image in a supported format (JPEG, PNG, WebP, GIF, BMP)")]
+    #[error("is not an image in a supported format (JPEG, PNG, WebP, GIF, BMP, TIFF)")]
     NotAnImage,
     /// The image format is not supported.
     #[error("is {0}, which is not supported: convert it to JPEG, PNG or WebP")]

@@ -15,12 +15,16 @@ mod error;
 mod files;
 mod format;
 mod gif;
+mod ico;
+mod jpeg;
 mod limits;
 mod memory;
 mod orientation;
 mod parallel;
 mod prepare;
 mod resize;
+mod tga;
+mod tiff;
 
 pub use decode::Photo;
 pub use error::{PhotoError, PhotoFileError};

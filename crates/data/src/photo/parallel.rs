@@ -68,7 +68,7 @@ fn one(
     let _alone = len.is_none_or(|len| len > LARGE_FILE).then(|| budget.large_file());
     let bytes = all(file)?;
     let header = Header::read(&bytes)?;
-    let _reservation = budget.reserve(header.cost());
+    let _reservation = budget.reserve(header.cost);
     let photo = header.decode(preparation.channels == 1)?;
     photo.prepare(preparation)
 }
