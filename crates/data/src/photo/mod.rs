@@ -30,5 +30,5 @@ pub use decode::Photo;
 pub use error::{PhotoError, PhotoFileError};
 pub use files::{Found, find};
 pub use limits::{MAX_FILE, MAX_PIXELS};
-pub use parallel::prepare;
+pub use parallel::{prepare, prepare_images};
 pub use resnet_network::preprocess::{CropMode, Interpolation, Preparation};
