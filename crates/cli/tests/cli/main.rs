@@ -4,6 +4,7 @@ mod bad_input;
 mod common;
 mod convert;
 mod earlier;
+mod eval;
 mod hostile;
 mod hostile_sizes;
 mod inspect;

@@ -18,7 +18,7 @@ pub enum PhotoError {
     #[error("is empty")]
     Empty,
     /// The first bytes match no image format.
-    #[error("is not an image in a supported format (JPEG, PNG, WebP, GIF, BMP)")]
+    #[error("is not an image in a supported format (JPEG, PNG, WebP, GIF, BMP, TIFF)")]
     NotAnImage,
     /// The image format is not supported.
     #[error("is {0}, which is not supported: convert it to JPEG, PNG or WebP")]
@@ -65,7 +65,8 @@ impl From<image::ImageError> for PhotoError {
                 let cause = std::error::Error::source(&e).map(ToString::to_string);
                 let text = cause.unwrap_or_else(|| e.to_string());
                 // The rest names a type of the decoder.
-                let text = text.split(" while decoding ChunkType").next().unwrap_or_default();
+                let text = text.split("ChunkType").next().unwrap_or_default();
+                let text = text.trim_end_matches(" while decoding ").trim_end_matches(": ");
                 PhotoError::Damaged(one_line(text.trim_matches('"')))
             }
             error => PhotoError::Damaged(one_line(&error.to_string())),

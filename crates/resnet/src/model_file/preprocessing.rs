@@ -18,6 +18,7 @@ use crate::{
 pub(super) struct Preprocessing {
     pub(super) classes: Option<Vec<String>>,
     pub(super) image_size: usize,
+    pub(super) states_image_size: bool,
     pub(super) resize: Option<usize>,
     pub(super) interpolation: Interpolation,
     pub(super) crop_mode: CropMode,
@@ -62,8 +63,15 @@ impl Preprocessing {
             }
             notes.push(note);
         }
-        let image_size = image_size.unwrap_or(arch.image_size());
-        Ok(Preprocessing { classes, image_size, resize, interpolation, crop_mode, normalisation })
+        Ok(Preprocessing {
+            classes,
+            image_size: image_size.unwrap_or(arch.image_size()),
+            states_image_size: image_size.is_some(),
+            resize,
+            interpolation,
+            crop_mode,
+            normalisation,
+        })
     }
 }
 
