@@ -12,6 +12,7 @@ mod live;
 mod odd_images;
 mod outputs;
 mod predict;
+mod pytorch;
 mod report;
 mod runs;
 mod show;

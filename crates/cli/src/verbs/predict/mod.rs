@@ -13,6 +13,7 @@ use resnet::{
     },
     engine::{EvalPlan, Input, MICRO_BATCH_BYTES, lower::Lowering},
     model_file::Model,
+    models::Family,
     predictions::Predictions,
 };
 use resnet_formats::Shown;
@@ -90,6 +91,17 @@ impl Classifier {
         let cpu = global.cpu()?;
         let mut model = model::open_named(&args.model, global)?;
         args.resizing.apply(&mut model)?;
+        if model.normalisation.is_none()
+            && model.resize.is_none()
+            && model.arch.family == Family::ImageNet
+        {
+            global.note(format!(
+                "{} does not state its preprocessing: photos are resized to {side}x{side} without a \
+                 crop (--resize 256 --crop 224 does as torchvision)",
+                model.path.shown(),
+                side = model.image_size
+            ));
+        }
         let path = model.path.shown();
         let graph = model.network.graph();
         let channels = graph.in_channels();
