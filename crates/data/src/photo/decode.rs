@@ -7,8 +7,8 @@ use std::{
 };
 
 use image::{
-    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage,
-    codecs::bmp::BmpDecoder, metadata::Orientation,
+    ColorType, DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageFormat, ImageReader,
+    Limits, RgbImage, codecs::bmp::BmpDecoder, metadata::Orientation,
 };
 
 use resnet_formats::open as regular;
@@ -19,7 +19,7 @@ use super::{
     gif::GifFrame,
     ico::{Icon, icon},
     jpeg::Jpeg,
-    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA},
+    limits::{BYTES_PER_PIXEL, CMYK_BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA},
     memory::with_capacity,
     orientation::orientation,
 };
@@ -133,15 +133,14 @@ impl<'a> Header<'a> {
         if width == 0 || height == 0 {
             return Err(PhotoError::Damaged("it has no pixels".into()));
         }
-        let most = BYTES_PER_PIXEL * MAX_PIXELS;
-        // TIFF's decoder has pixels of its own.
-        let twice = if format == ImageFormat::Tiff { 2 * decoder.total_bytes() } else { 0 };
-        if u64::from(width) * u64::from(height) > MAX_PIXELS || twice > most {
-            return Err(PhotoError::TooLarge { width, height });
+        let bytes_per_pixel = bytes_per_pixel(&*decoder, format);
+        let most = BYTES_PER_PIXEL * MAX_PIXELS / bytes_per_pixel;
+        if u64::from(width) * u64::from(height) > most {
+            return Err(PhotoError::TooLarge { width, height, most });
         }
         // JPEG stores whole blocks of up to 32 x 32 pixels.
         let whole = |side: u32| u64::from(side.next_multiple_of(32));
-        let cost = (BYTES_PER_PIXEL * whole(width) * whole(height)).max(twice).min(most);
+        let cost = bytes_per_pixel * (whole(width) * whole(height)).min(most);
         let orientation = orientation(bytes, format, &mut decoder);
         Ok(Header { decoder, orientation, cost })
     }
@@ -164,6 +163,18 @@ impl<'a> Header<'a> {
         image.apply_orientation(orientation);
         let (height, width) = (image.height() as usize, image.width() as usize);
         Ok(Photo { height, width, channels, pixels: image.into_bytes() })
+    }
+}
+
+/// An upper bound on the bytes for each pixel while a photo is decoded.
+fn bytes_per_pixel(decoder: &dyn ImageDecoder, format: ImageFormat) -> u64 {
+    match (format, decoder.original_color_type()) {
+        (ImageFormat::Jpeg, ExtendedColorType::Cmyk8) => CMYK_BYTES_PER_PIXEL,
+        // The decoder has pixels of its own.
+        (ImageFormat::Tiff, _) => {
+            BYTES_PER_PIXEL.max(2 * u64::from(decoder.color_type().bytes_per_pixel()))
+        }
+        _ => BYTES_PER_PIXEL,
     }
 }
 

@@ -1,7 +1,7 @@
 //! JPEG, with the pixels of libjpeg-turbo, which Pillow and torchvision use.
 
 use image::{
-    ColorType, ImageDecoder, ImageError, ImageFormat, ImageResult,
+    ColorType, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageResult,
     error::{DecodingError, ImageFormatHint, UnsupportedError, UnsupportedErrorKind},
 };
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
@@ -43,6 +43,13 @@ impl ImageDecoder for Jpeg<'_> {
 
     fn color_type(&self) -> ColorType {
         if self.is_grey { ColorType::L8 } else { ColorType::Rgb8 }
+    }
+
+    fn original_color_type(&self) -> ExtendedColorType {
+        match self.decoder.header().components.len() {
+            4 => ExtendedColorType::Cmyk8,
+            _ => self.color_type().into(),
+        }
     }
 
     fn read_image(self, pixels: &mut [u8]) -> ImageResult<()> {

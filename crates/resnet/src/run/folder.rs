@@ -64,7 +64,11 @@ impl RunFolder {
             (target, Some(target.join(LAST)).filter(|last| last.exists()))
         };
         if !path.join(CONFIG).is_file() {
-            let error = if target.exists() { RunError::NotARun } else { RunError::Missing };
+            let error = if target.symlink_metadata().is_ok() {
+                RunError::NotARun
+            } else {
+                RunError::Missing
+            };
             return Err(error(target.to_owned()));
         }
         let lock = LockedFolder::new(path).map_err(|error| match error {
