@@ -57,20 +57,10 @@ fn differences(a: &[u8], b: &[u8]) -> (u8, f64) {
     (each().max().unwrap(), each().map(f64::from).sum::<f64>() / a.len() as f64)
 }
 
-/// Maximum and mean difference from Pillow in grey levels: JPEG decoders round differently, other
-/// formats are bit-identical.
-fn tolerance(name: &str) -> (u8, f64) {
-    match name {
-        "cmyk.jpg" | "cmyk-progressive.jpg" | "ycck.jpg" => (2, 0.05),
-        _ if name.ends_with(".jpg") => (4, 0.5),
-        _ => (0, 0.0),
-    }
-}
-
 #[test]
 fn pixels_match_pillow() {
     let all = expected();
-    assert!(all.len() >= 45);
+    assert!(all.len() >= 90);
     for (path, rgb, grey) in all {
         let name = path.file_name().unwrap().to_str().unwrap();
         for (is_grey, expected) in [(false, &rgb), (true, &grey)] {
@@ -78,9 +68,7 @@ fn pixels_match_pillow() {
             let found = if is_grey { found } else { coloured(found) };
             assert_eq!((found.height, found.width), (expected.height, expected.width), "{name}");
             let (worst, mean) = differences(&found.pixels, &expected.pixels);
-            println!("{name} grey: {is_grey}: {worst} {mean:.3}");
-            let allowed = tolerance(name);
-            assert!(worst <= allowed.0 && mean <= allowed.1, "{name}: {worst} {mean}");
+            assert_eq!(worst, 0, "{name}, grey: {is_grey}, mean {mean}");
         }
     }
 }
@@ -207,14 +195,11 @@ fn only_the_crop_of_a_long_strip_is_resized() {
 #[test]
 fn errors_name_unsupported_formats() {
     let error = |name: &str| Photo::read(&refused(name), false).unwrap_err().to_string();
-    assert!(
-        error("refused.tiff").contains("refused.tiff is TIFF or a camera's raw format, which is")
-    );
+    assert!(error("palette.tiff").contains("uses an unsupported feature (a TIFF with a palette)"));
+    assert!(error("cmyk.tiff").contains("a TIFF of CMYK"));
+    assert!(error("jpeg.tiff").contains("uses an unsupported feature (JPEG in a TIFF)"));
     assert!(error("refused.avif").contains("is AVIF, which is not supported"));
     assert!(error("refused.jp2").contains("is JPEG 2000, which is not supported"));
-    assert!(
-        error("refused.arithmetic").contains("uses an unsupported feature (arithmetic coding)")
-    );
     let heic = [&[0, 0, 0, 24][..], b"ftypheic", &[0; 40]].concat();
     assert!(matches!(Photo::decode(&heic, false), Err(PhotoError::UnsupportedFormat("HEIC"))));
     assert!(matches!(Photo::decode(&[], false), Err(PhotoError::Empty)));
@@ -225,6 +210,9 @@ fn errors_name_unsupported_formats() {
 #[test]
 fn truncated_files_are_errors() {
     for (path, ..) in expected() {
+        if path.ends_with("ascii.ppm") {
+            continue; // Its last number may have lost digits.
+        }
         let whole = fs::read(&path).unwrap();
         let photo = Photo::decode(&whole, false).unwrap();
         for len in 0..whole.len() {
@@ -261,7 +249,7 @@ fn damaged_files_never_panic() {
 fn parallel_results_match_and_are_in_order() {
     let mut paths = photo::find(&folder()).photos;
     paths.insert(3, folder().join("missing.png"));
-    paths.push(refused("refused.tiff"));
+    paths.push(refused("jpeg.tiff"));
     let preparation = Preparation::new(12, Some(14), 3);
     for threads in [1, 2, 7] {
         let all = photo::prepare(&paths, preparation, threads);

@@ -5,6 +5,7 @@ mod convert;
 mod model;
 mod predict;
 mod report;
+mod resizing;
 mod shared;
 mod show;
 mod train;
@@ -19,8 +20,9 @@ use crate::print;
 
 pub(crate) use convert::ConvertArgs;
 pub(crate) use model::{EvaluationArgs, ModelArgs};
-pub(crate) use predict::{PredictArgs, ResizingArgs};
+pub(crate) use predict::PredictArgs;
 pub(crate) use report::ReportArgs;
+pub(crate) use resizing::ResizingArgs;
 pub(crate) use shared::{
     DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output, WeightsArg,
 };
@@ -116,6 +118,8 @@ pub(crate) enum Verb {
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) evaluation: EvaluationArgs,
+    #[command(flatten, next_help_heading = "Preprocessing")]
+    pub(crate) resizing: ResizingArgs,
     /// Also save the logits as a NumPy array: float32, [images, classes]
     #[arg(long, value_name = "FILE.npy", help_heading = "Output")]
     pub(crate) logits: Option<PathBuf>,

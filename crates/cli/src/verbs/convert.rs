@@ -50,6 +50,19 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
              .tar or .onnx to keep them",
         );
     }
+    if target == SaveFormat::StateDict && model.arch != model.arch.usual() {
+        global.note(format!(
+            "a state dict cannot state {0}: give --arch {0} where you use it",
+            model.arch
+        ));
+    }
+    if target != SaveFormat::StateDict && model.normalisation.is_none() {
+        global.note(format!(
+            "{} states no normalisation, since {} has none: give it with --mean and --std",
+            output.shown(),
+            model.path.shown()
+        ));
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::{
 use anyhow::Context;
 use resnet::{
     cam::ActivationMaps,
+    data::photo::prepare_images,
     engine::Input,
     model_file::Model,
     random::{Purpose, Random},
@@ -17,7 +18,7 @@ use resnet_pictures::{Cell, HeatMap, Theme, cam, confusion, filters, grid, png};
 use serde::Serialize;
 
 use crate::{
-    args::{Global, PictureFormat, ShowArgs},
+    args::{Global, PictureFormat, ResizingArgs, ShowArgs},
     evaluation::{self, Evaluated},
     model,
     pictures::{self, cell, model_on_data},
@@ -34,7 +35,7 @@ const SCALE: f32 = 2.0;
 const MAPS: usize = 16;
 
 pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
-    let evaluated = evaluation::evaluate(&args.evaluation, global)?;
+    let evaluated = evaluation::evaluate(&args.evaluation, ResizingArgs::default(), global)?;
     let classes = evaluated.model.class_names();
     let shown = chosen(evaluated.predictions.len(), args.count, args.seed);
     let cells: Vec<Cell> = shown.iter().map(|&i| cell(&evaluated, &classes, i)).collect();
@@ -133,13 +134,17 @@ fn maps(
     evaluated: &Evaluated,
     shown: &[usize],
 ) -> anyhow::Result<Vec<HeatMap>> {
-    let Evaluated { model, data, normalisation, predictions, .. } = evaluated;
+    let Evaluated { model, data, normalisation, preparation, predictions, .. } = evaluated;
     let images = &data.test;
     let shown = &shown[..shown.len().min(MAPS)];
     let (dtype, batch, cpu) = (args.evaluation.model.dtype.into(), shown.len(), global.cpu()?);
-    let (height, width) = (images.height, images.width);
+    let (mut height, mut width) = (images.height, images.width);
+    let mut pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i)).copied().collect();
+    if let Some(preparation) = *preparation {
+        (height, width) = (preparation.image_size, preparation.image_size);
+        pixels = prepare_images(images, &pixels, preparation, cpu.threads())?;
+    }
     let mut plan = ActivationMaps::new(&model.network, dtype, batch, height, width, &cpu)?;
-    let pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i)).copied().collect();
     plan.forward(Input::Bytes(&pixels, normalisation), batch);
     let heat = |(place, &image)| {
         let map = plan.map(place, predictions.class(image));

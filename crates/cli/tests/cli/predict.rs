@@ -222,7 +222,7 @@ fn images_that_are_not_read_are_named() {
     for text in [
         "roll/c.heic is HEIC, which is not supported",
         "roll/d.tga is not an image",
-        "roll/e is TIFF",
+        "roll/e is truncated",
     ] {
         assert!(found.stderr.contains(text), "{found:?}");
     }

@@ -2,12 +2,14 @@
 
 use image::ImageFormat;
 
-use super::PhotoError;
+use super::{PhotoError, tiff};
 
 pub(super) fn check(bytes: &[u8], format: ImageFormat) -> Result<(), PhotoError> {
     match format {
         ImageFormat::Jpeg => jpeg(bytes),
         ImageFormat::WebP => webp(bytes),
+        ImageFormat::Tiff => tiff::check(bytes),
+        ImageFormat::Pnm => pnm(bytes),
         ImageFormat::Png if bytes.get(12..16) == Some(b"CgBI") => {
             Err(PhotoError::UnsupportedFeature("CgBI, a PNG for iPhones only".into()))
         }
@@ -21,6 +23,21 @@ fn webp(bytes: &[u8]) -> Result<(), PhotoError> {
     let len = bytes.get(4..8).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes);
     let is_whole = |len: u32| bytes.len() as u64 >= 8 + u64::from(len);
     len.is_some_and(is_whole).then_some(()).ok_or(PhotoError::Truncated)
+}
+
+/// Decoders scale other maxima differently.
+fn pnm(bytes: &[u8]) -> Result<(), PhotoError> {
+    let text = bytes.split(|&byte| byte == b'\n').map(|line| line.split(|&b| b == b'#').next());
+    let mut words = text.flatten().flat_map(|line| line.split(u8::is_ascii_whitespace));
+    let mut words = words.by_ref().filter(|word| !word.is_empty());
+    let has_maximum = !matches!(words.next(), Some(b"P1" | b"P4"));
+    match words.nth(2) {
+        Some(maximum) if has_maximum && !matches!(maximum, b"255" | b"65535") => {
+            let maximum = String::from_utf8_lossy(&maximum[..maximum.len().min(10)]);
+            Err(PhotoError::UnsupportedFeature(format!("PPM or PGM with values up to {maximum}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Walks through a JPEG's segments. Unsupported variants are reported by name, and an end-of-image
@@ -42,8 +59,9 @@ fn jpeg(bytes: &[u8]) -> Result<(), PhotoError> {
             (0xD9, _) if has_scan => return Ok(()),
             (0xC3, _) => return other("lossless JPEG"),
             (0xC5..=0xC7, _) => return other("hierarchical JPEG"),
-            (0xC9..=0xCF, _) if *marker != 0xCC => return other("arithmetic coding"),
-            (0xC0..=0xC2, [_, _, bits, ..]) if *bits != 8 => {
+            (0xCB, _) => return other("lossless JPEG"),
+            (0xCD..=0xCF, _) => return other("hierarchical JPEG"),
+            (0xC0..=0xC2 | 0xC9 | 0xCA, [_, _, bits, ..]) if *bits != 8 => {
                 return other(&format!("{bits} bits per channel"));
             }
             (_, [high, low, ..]) => {
@@ -84,6 +102,16 @@ fn ends(bytes: &[u8]) -> Result<(), PhotoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_a_ppm_are_bytes_or_words() {
+        for file in ["P6\n# 7\n2 3\n255\n", "P2 2 3 65535\n", "P4\n9 9\nabc", "P1 1 1 1"] {
+            assert!(pnm(file.as_bytes()).is_ok(), "{file}");
+        }
+        for file in ["P6\n2 3\n100\n", "P5 2 # width\n 3\n4095 "] {
+            assert!(pnm(file.as_bytes()).is_err(), "{file}");
+        }
+    }
 
     #[test]
     fn a_lost_restart_marker_is_an_error() {

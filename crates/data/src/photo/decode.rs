@@ -7,8 +7,8 @@ use std::{
 };
 
 use image::{
-    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage,
-    metadata::Orientation,
+    ColorType, DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageFormat, ImageReader,
+    Limits, RgbImage, codecs::bmp::BmpDecoder, metadata::Orientation,
 };
 
 use resnet_formats::open as regular;
@@ -17,7 +17,9 @@ use super::{
     PhotoError, PhotoFileError, complete,
     format::format,
     gif::GifFrame,
-    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA},
+    ico::{Icon, icon},
+    jpeg::Jpeg,
+    limits::{BYTES_PER_PIXEL, CMYK_BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA},
     memory::with_capacity,
     orientation::orientation,
 };
@@ -45,7 +47,7 @@ impl Photo {
         photo.map_err(|error| PhotoFileError { path: path.to_owned(), error })
     }
 
-    /// Decodes JPEG, PNG, WebP, GIF or BMP, detected from the first bytes.
+    /// Decodes JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, TGA, QOI or ICO, detected from the content.
     ///
     /// An animation yields its first frame. Transparency is dropped, as by Pillow's
     /// `convert("RGB")`. 16-bit channels keep their upper byte. The orientation of EXIF or XMP is
@@ -98,6 +100,8 @@ pub(super) fn all(file: Box<dyn Read>) -> Result<Vec<u8>, PhotoError> {
 pub(super) struct Header<'a> {
     decoder: Box<dyn ImageDecoder + 'a>,
     orientation: Orientation,
+    /// An upper bound on the bytes that decoding needs.
+    pub(super) cost: u64,
 }
 
 impl<'a> Header<'a> {
@@ -109,6 +113,14 @@ impl<'a> Header<'a> {
         complete::check(bytes, format)?;
         let mut decoder: Box<dyn ImageDecoder> = match format {
             ImageFormat::Gif => Box::new(GifFrame::read(bytes)?),
+            ImageFormat::Jpeg => Box::new(Jpeg::read(bytes)?),
+            ImageFormat::Bmp if !bytes.starts_with(b"BM") => {
+                Box::new(BmpDecoder::new_without_file_header(Cursor::new(bytes))?)
+            }
+            ImageFormat::Ico => match icon(bytes)? {
+                Icon::Png(bytes) => return Header::read(bytes),
+                Icon::Bitmap(decoder) => decoder,
+            },
             _ => {
                 let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
                 let mut limits = Limits::no_limits();
@@ -121,23 +133,20 @@ impl<'a> Header<'a> {
         if width == 0 || height == 0 {
             return Err(PhotoError::Damaged("it has no pixels".into()));
         }
-        if u64::from(width) * u64::from(height) > MAX_PIXELS {
-            return Err(PhotoError::TooLarge { width, height });
+        let bytes_per_pixel = bytes_per_pixel(&*decoder, format);
+        let most = BYTES_PER_PIXEL * MAX_PIXELS / bytes_per_pixel;
+        if u64::from(width) * u64::from(height) > most {
+            return Err(PhotoError::TooLarge { width, height, most });
         }
-        let orientation = orientation(bytes, format, &mut decoder);
-        Ok(Header { decoder, orientation })
-    }
-
-    /// An upper bound on the bytes that decoding needs.
-    pub(super) fn cost(&self) -> u64 {
-        let (width, height) = self.decoder.dimensions();
         // JPEG stores whole blocks of up to 32 x 32 pixels.
         let whole = |side: u32| u64::from(side.next_multiple_of(32));
-        BYTES_PER_PIXEL * (whole(width) * whole(height)).min(MAX_PIXELS)
+        let cost = bytes_per_pixel * (whole(width) * whole(height)).min(most);
+        let orientation = orientation(bytes, format, &mut decoder);
+        Ok(Header { decoder, orientation, cost })
     }
 
     pub(super) fn decode(self, grey: bool) -> Result<Photo, PhotoError> {
-        let Header { decoder, orientation } = self;
+        let Header { decoder, orientation, .. } = self;
         let ((width, height), colour) = (decoder.dimensions(), decoder.color_type());
         let total = decoder.total_bytes();
         let len = usize::try_from(total).map_err(|_| PhotoError::Memory(total))?;
@@ -154,6 +163,18 @@ impl<'a> Header<'a> {
         image.apply_orientation(orientation);
         let (height, width) = (image.height() as usize, image.width() as usize);
         Ok(Photo { height, width, channels, pixels: image.into_bytes() })
+    }
+}
+
+/// An upper bound on the bytes for each pixel while a photo is decoded.
+fn bytes_per_pixel(decoder: &dyn ImageDecoder, format: ImageFormat) -> u64 {
+    match (format, decoder.original_color_type()) {
+        (ImageFormat::Jpeg, ExtendedColorType::Cmyk8) => CMYK_BYTES_PER_PIXEL,
+        // The decoder has pixels of its own.
+        (ImageFormat::Tiff, _) => {
+            BYTES_PER_PIXEL.max(2 * u64::from(decoder.color_type().bytes_per_pixel()))
+        }
+        _ => BYTES_PER_PIXEL,
     }
 }
 

@@ -26,6 +26,9 @@ pub(super) fn orientation(
     format: ImageFormat,
     decoder: &mut impl ImageDecoder,
 ) -> Orientation {
+    if format == ImageFormat::Tiff {
+        return tiff(bytes, decoder).unwrap_or(Orientation::NoTransforms);
+    }
     let metadata = match format {
         ImageFormat::Jpeg => jpeg(bytes),
         ImageFormat::Png => png(bytes),
@@ -36,6 +39,15 @@ pub(super) fn orientation(
         _ => Metadata::default(),
     };
     metadata.orientation().unwrap_or(Orientation::NoTransforms)
+}
+
+/// A TIFF's directory is EXIF.
+fn tiff(bytes: &[u8], decoder: &mut impl ImageDecoder) -> Option<Orientation> {
+    match exif(bytes) {
+        Entry::Number(number) => Orientation::from_exif(number),
+        Entry::Absent => Orientation::from_exif(xmp(&decoder.xmp_metadata().ok()??)?),
+        Entry::Other => decoder.orientation().ok(), // BigTIFF
+    }
 }
 
 impl Metadata {

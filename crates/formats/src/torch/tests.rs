@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::Data;
+use crate::{Data, NamedTensors, Tensor};
 
 mod build;
 mod choice;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnet_formats::{FormatError, FormatErrorKind, Shown, brief, printable};
+use resnet_formats::{FormatError, FormatErrorKind, Shown, brief, onnx::Malformed, printable};
 use thiserror::Error;
 
 use super::layout::FORMAT_VERSION;
@@ -133,7 +133,10 @@ fn remedy(error: &FormatError) -> String {
         | FormatErrorKind::Dtype { .. }
         | FormatErrorKind::NoModel(_)
         | FormatErrorKind::NotTorch(_)
-        | FormatErrorKind::SeveralModels(_) => String::new(),
+        | FormatErrorKind::SeveralModels(_)
+        | FormatErrorKind::Onnx(
+            Malformed::Foreign(_) | Malformed::ExternalData { .. } | Malformed::TooMany { .. },
+        ) => String::new(),
         FormatErrorKind::NotAFile => {
             ": give a checkpoint or a run folder; save a pipe's data to a file first".to_owned()
         }

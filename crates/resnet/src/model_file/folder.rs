@@ -3,20 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use resnet_formats::{
-    FormatError, FormatErrorKind, read_text, safetensors,
+    safetensors,
     torch::{self, Weights},
 };
-use serde::de::DeserializeOwned;
 
-use super::{Contents, FileFormat, ModelFileError, pytorch::of_torch, timm, transformers};
+use super::{
+    Contents, FileFormat, ModelFileError,
+    hub_files::{CONFIG, SAFETENSORS, text},
+    pytorch::of_torch,
+    timm, transformers,
+};
 
-pub(super) const CONFIG: &str = "config.json";
-pub(super) const SAFETENSORS: &str = "model.safetensors";
 /// The name before 2023.
 const PYTORCH: &str = "pytorch_model.bin";
-
-/// Far more than any list of class names needs.
-const MAX_BYTES: u64 = 16 << 20;
 
 /// Whether a folder is one of a model.
 pub(super) fn is_model(path: &Path) -> bool {
@@ -57,21 +56,4 @@ pub(super) fn read(folder: &Path, weights: &Weights) -> Result<Contents, ModelFi
     }
     contents.notes.extend(notes);
     Ok(contents)
-}
-
-/// The text of a JSON file.
-pub(super) fn text(path: &Path) -> Result<String, ModelFileError> {
-    let read = read_text(path, MAX_BYTES).map_err(|error| FormatError {
-        path: path.to_owned(),
-        kind: FormatErrorKind::from_read(error),
-    });
-    Ok(read?)
-}
-
-/// A JSON file.
-pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ModelFileError> {
-    serde_json::from_str(text).map_err(|error| ModelFileError::FolderConfig {
-        path: path.to_owned(),
-        message: error.to_string(),
-    })
 }

@@ -2,29 +2,12 @@
 
 use std::path::Path;
 
-use resnet_formats::torch::Weights;
-
-use super::{Contents, DEMO, Model, ModelFileError, folder};
+use super::{Contents, DEMO, LoadOptions, Model, ModelFileError, folder};
 use crate::models::Arch;
 
 /// Whether a path is a folder, but neither one of a model nor the demo.
 pub(crate) fn is_plain_folder(path: &Path) -> bool {
     path != Path::new(DEMO) && path.is_dir() && !folder::is_model(path)
-}
-
-/// What to load of a file.
-#[derive(Clone, Debug, Default)]
-pub struct LoadOptions {
-    /// The architecture; none for the file's.
-    pub arch: Option<Arch>,
-    /// Which weights to take of a file with several.
-    pub weights: Weights,
-}
-
-impl From<Option<Arch>> for LoadOptions {
-    fn from(arch: Option<Arch>) -> Self {
-        LoadOptions { arch, weights: Weights::Usual }
-    }
 }
 
 impl Model {

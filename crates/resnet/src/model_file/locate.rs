@@ -46,6 +46,11 @@ impl Body {
     fn is_called(&self, name: &str) -> bool {
         self.prefix.split('.').any(|part| part == name)
     }
+
+    /// Whether it is the average of another network's weights, by its prefix.
+    fn is_average(&self) -> bool {
+        AVERAGES.iter().any(|name| self.is_called(name))
+    }
 }
 
 /// Finds the network. With `weights`, that of several which has this name in its prefix.
@@ -156,15 +161,28 @@ fn choose(
         None | Some(Weights::Usual) => bodies.iter().collect(),
         Some(Weights::Key(key)) => bodies.iter().filter(|body| body.is_called(key)).collect(),
         Some(weights) => {
-            let is_average = |body: &&Body| AVERAGES.iter().any(|name| body.is_called(name));
             let average = *weights == Weights::Average;
-            bodies.iter().filter(|body| is_average(body) == average).collect()
+            bodies.iter().filter(|body| body.is_average() == average).collect()
         }
     };
     match &named[..] {
         [] => Ok(None),
         [body] => Ok(Some((*body).clone())),
         [first, second, ..] => {
+            let name = |body: &Body| match body.prefix.trim_end_matches('.') {
+                "" => "'' (no prefix)".to_owned(),
+                prefix => format!("'{}'", brief(prefix)),
+            };
+            if named.len() == 2 && first.is_average() != second.is_average() {
+                let (average, model) =
+                    if first.is_average() { (first, second) } else { (second, first) };
+                notes.push(format!(
+                    "uses the average of its weights, {} (--weights model chooses {})",
+                    name(average),
+                    name(model)
+                ));
+                return Ok(Some((**average).clone()));
+            }
             if let Some(trained) = named.iter().find(|body| body.is_called(MOCO[0]))
                 && named.len() == 2
                 && named.iter().any(|body| body.is_called(MOCO[1]))
@@ -176,10 +194,6 @@ fn choose(
                 ));
                 return Ok(Some((*trained).clone()));
             }
-            let name = |body: &Body| match body.prefix.trim_end_matches('.') {
-                "" => "'' (no prefix)".to_owned(),
-                prefix => format!("'{}'", brief(prefix)),
-            };
             let example = second.prefix.trim_end_matches('.').rsplit('.').next().unwrap_or("");
             Err(format!(
                 "has {} networks, such as {} and {}: choose one with --weights, such as --weights {}",

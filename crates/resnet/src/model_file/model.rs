@@ -33,6 +33,8 @@ pub struct Model {
     /// Rows and columns of the input images, pixels: those of the training images, or the
     /// architecture's default if the file has none.
     pub image_size: usize,
+    /// Whether the file states `image_size`.
+    pub states_image_size: bool,
     /// Length of an image's shorter side before the centre crop, pixels. None: images are resized
     /// to `image_size` without a crop.
     pub resize: Option<usize>,
@@ -64,6 +66,7 @@ impl Model {
             arch,
             classes: None,
             image_size: arch.image_size(),
+            states_image_size: false,
             resize: None,
             interpolation: Interpolation::default(),
             crop_mode: CropMode::default(),
@@ -102,15 +105,14 @@ impl Model {
         network.load_state_dict(&tensors).map_err(ModelFileError::state_dict(path))?;
         let mut run = metadata;
         run.retain(|key, _| key::OF_RUN.contains(&key.as_str()));
-        let Preprocessing { classes, image_size, resize, interpolation, crop_mode, normalisation } =
-            images;
         let model = Model {
-            classes,
-            image_size,
-            resize,
-            interpolation,
-            crop_mode,
-            normalisation,
+            classes: images.classes,
+            image_size: images.image_size,
+            states_image_size: images.states_image_size,
+            resize: images.resize,
+            interpolation: images.interpolation,
+            crop_mode: images.crop_mode,
+            normalisation: images.normalisation,
             ..Model::new(arch, network)
         };
         Ok(Model { path: path.to_owned(), format, epochs, optimizer, notes, run, ..model })

@@ -16,12 +16,14 @@ use crate::{
     models::{Arch, Block, Family, StrideAt},
 };
 
-/// The architecture of a pickled network, of which `arch` is the one by names and shapes.
+/// The architecture of a pickled network, of which `arch` is the one by names and shapes, and `asked` what
+/// the user wants it to be.
 ///
 /// # Errors
-/// The module that no architecture has, and what it is.
+/// The module that no architecture has, and what it is; or what neither modules nor user say.
 pub(super) fn stated_arch(
     arch: Arch,
+    asked: Option<Arch>,
     modules: &[Submodule],
     located: &Located,
 ) -> Result<Arch, String> {
@@ -51,7 +53,19 @@ pub(super) fn stated_arch(
     }
     let mut stated = arch.usual();
     stated.epsilon = epsilon(&found)?;
-    stated.max_pool = has_max_pool(&others, stated)?;
+    stated.max_pool = match (has_max_pool(modules, &others, stated)?, asked) {
+        (Some(stated), _) => stated,
+        (None, Some(asked)) => asked.max_pool,
+        (None, None) if stated.max_pool => {
+            let mut without = stated;
+            without.max_pool = false;
+            return Err(format!(
+                "has no module between its stem and its stages that says whether there is a max pool: \
+                 choose with --arch {stated} (a max pool) or --arch {without}"
+            ));
+        }
+        (None, None) => false,
+    };
     let strided = found.iter().find(|(name, _)| name == "layer2.0.conv1");
     let strided = strided.and_then(|(_, conv)| numbers(conv, "stride"));
     if stated.block() == Block::Bottleneck && strided == Some([2.0, 2.0]) {
@@ -77,11 +91,22 @@ fn pooled_side(arch: Arch, graph: &Graph) -> Option<usize> {
     Some(shapes[pool.inputs[0]].height)
 }
 
-/// Whether a max pool follows the stem.
-fn has_max_pool(others: &[&Submodule], arch: Arch) -> Result<bool, String> {
+/// Whether a max pool follows the stem. None if the modules do not say: the code may call
+/// `torch.nn.functional.max_pool2d`.
+fn has_max_pool(
+    modules: &[Submodule],
+    others: &[&Submodule],
+    arch: Arch,
+) -> Result<Option<bool>, String> {
     let pools = others.iter().filter(|module| class(module) == "MaxPool2d").collect::<Vec<_>>();
     let pool = match &pools[..] {
-        [] => return Ok(false),
+        [] => {
+            let is_empty_place =
+                |module: &&Submodule| class(module) == "Identity" && module.path.contains("pool");
+            let is_sequential = modules.first().is_some_and(|whole| class(whole) == "Sequential");
+            let says_none = is_sequential || others.iter().any(is_empty_place);
+            return Ok(says_none.then_some(false));
+        }
         [pool] => pool,
         [_, second, ..] => return Err(other(second, "is a second max pool")),
     };
@@ -98,7 +123,7 @@ fn has_max_pool(others: &[&Submodule], arch: Arch) -> Result<bool, String> {
     }
     match pool.attribute("ceil_mode") {
         Some(Attribute::Bool(true)) => Err(other(pool, "has ceil_mode=True")),
-        _ => Ok(true),
+        _ => Ok(Some(true)),
     }
 }
 

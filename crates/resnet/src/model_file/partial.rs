@@ -41,6 +41,12 @@ impl Partial {
         Ok(Partial { arch, notes: understood.notes, tensors })
     }
 
+    /// Channels of the stem, if the file has one.
+    pub fn width(&self) -> Option<usize> {
+        let stem = self.tensors.iter().find(|(name, _)| name == "conv1.weight");
+        stem.and_then(|(_, weight)| weight.shape.first().copied())
+    }
+
     /// Loads the tensors of a network that the file has in the same shape, and returns the names of the
     /// layers that keep their values. None if these are others than stem and head, or if the file has
     /// blocks that the network has not: then it is another network.

@@ -233,10 +233,17 @@ fn of_several_networks_one_is_chosen() {
     let notes = notes_of(moco);
     assert!(notes[0].contains("uses the network 'module.encoder_q'"), "{notes:?}");
     // An average within the names.
-    let contents = Contents::new(FileFormat::Safetensors, both("ema", "net"), Metadata::new());
-    let options = LoadOptions { arch: None, weights: Weights::Average };
-    let model = load_with(contents, &options).unwrap();
-    assert!(model.notes[0].contains("left out 'net."), "{:?}", model.notes);
+    let contents = || Contents::new(FileFormat::Safetensors, both("ema", "net"), Metadata::new());
+    for (weights, left_out) in
+        [(Weights::Average, "net."), (Weights::Usual, "net."), (Weights::Model, "ema.")]
+    {
+        let is_usual = weights == Weights::Usual;
+        let model = load_with(contents(), &LoadOptions { arch: None, weights }).unwrap();
+        let notes = model.notes.join("\n");
+        assert!(notes.contains(&format!("left out '{left_out}")), "{notes}");
+        let note = "uses the average of its weights, 'ema' (--weights model chooses 'net')";
+        assert_eq!(notes.contains(note), is_usual, "{notes}");
+    }
 }
 
 /// The modules of a network, as PyTorch has them.
@@ -281,11 +288,47 @@ fn modules(arch: &str) -> Vec<Submodule> {
 }
 
 fn load_module(arch: &str, modules: Vec<Submodule>) -> Result<Model, String> {
+    load_module_as(None, arch, modules)
+}
+
+fn load_module_as(
+    asked: Option<&str>,
+    arch: &str,
+    modules: Vec<Submodule>,
+) -> Result<Model, String> {
     let contents = Contents {
         modules,
         ..Contents::new(FileFormat::Safetensors, network(arch).state_dict(), Metadata::new())
     };
-    load_with(contents, &LoadOptions::default())
+    load_with(contents, &LoadOptions::from(asked.and_then(|arch| arch.parse::<Arch>().ok())))
+}
+
+#[test]
+fn code_may_pool_without_a_module() {
+    let without = || {
+        let mut modules = modules("resnet18");
+        modules.retain(|module| module.path != "maxpool");
+        modules
+    };
+    let error = load_module("resnet18", without()).unwrap_err();
+    assert!(error.contains("--arch resnet18 (a max pool) or --arch resnet18+nopool"), "{error}");
+    for arch in ["resnet18", "resnet18+nopool"] {
+        let model = load_module_as(Some(arch), "resnet18", without()).unwrap();
+        assert_eq!(model.arch.to_string(), arch);
+    }
+    // Nothing is in the place of the pool, or there is no code that could call it.
+    let module = |path: &str, class: &str, has_children| Submodule {
+        path: path.into(),
+        class: format!("torch.nn.modules.{class}"),
+        has_children,
+        attributes: vec![],
+    };
+    let identity = [without(), vec![module("maxpool", "linear.Identity", false)]].concat();
+    let sequential = [vec![module("", "container.Sequential", true)], without()].concat();
+    for modules in [identity, sequential] {
+        let model = load_module("resnet18", modules).unwrap();
+        assert_eq!(model.arch.to_string(), "resnet18+nopool");
+    }
 }
 
 #[test]
@@ -299,7 +342,16 @@ fn a_whole_module_states_its_architecture() {
         "resnet50-cifar+maxpool+stride1x1+eps0.001",
         "resnet20+eps0.001",
     ] {
-        let model = load_module(arch, modules(arch)).unwrap();
+        let mut modules = modules(arch);
+        if arch.contains("nopool") {
+            modules.push(Submodule {
+                path: "maxpool".into(),
+                class: "torch.nn.modules.linear.Identity".into(),
+                has_children: false,
+                attributes: vec![],
+            });
+        }
+        let model = load_module(arch, modules).unwrap();
         assert_eq!(model.arch.to_string(), arch);
         let note = &model.notes[0];
         assert!(note.starts_with(&format!("x: inferred {arch} from its modules")), "{note}");

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Model, ModelFileError,
-    folder::{CONFIG, SAFETENSORS, parse},
+    hub_files::{CONFIG, SAFETENSORS, parse},
     key,
     metadata::json,
 };

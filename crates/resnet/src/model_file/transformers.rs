@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{
     ModelFileError,
-    folder::{parse, text},
+    hub_files::{parse, text},
     key,
     metadata::json,
 };

@@ -160,6 +160,6 @@ fn of_modules(
     asked: Option<Arch>,
 ) -> Result<Arch, ModelFileError> {
     let (arch, _) = resolve_arch(path, &Metadata::new(), &located.tensors, asked)?;
-    stated_arch(arch, modules, located)
+    stated_arch(arch, asked, modules, located)
         .map_err(|message| ModelFileError::Network { path: path.to_owned(), message })
 }

@@ -23,6 +23,9 @@ pub enum RunError {
     /// Another process trains in the run that should be resumed.
     #[error("another process is training in {}: wait for it to end, or stop it", .0.shown())]
     Busy(PathBuf),
+    /// There is no such folder or file.
+    #[error("{} does not exist: give --resume a run folder, or `last` for the newest in runs", .0.shown())]
+    Missing(PathBuf),
     /// The folder is not a run.
     #[error("{} is not a run, nor a checkpoint in one (there is no config.toml): give --resume a run folder, or `last` for the newest in runs", .0.shown())]
     NotARun(PathBuf),

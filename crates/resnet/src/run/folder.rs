@@ -64,7 +64,12 @@ impl RunFolder {
             (target, Some(target.join(LAST)).filter(|last| last.exists()))
         };
         if !path.join(CONFIG).is_file() {
-            return Err(RunError::NotARun(target.to_owned()));
+            let error = if target.symlink_metadata().is_ok() {
+                RunError::NotARun
+            } else {
+                RunError::Missing
+            };
+            return Err(error(target.to_owned()));
         }
         let lock = LockedFolder::new(path).map_err(|error| match error {
             RunError::Taken(folder) => RunError::Busy(folder),
@@ -251,7 +256,7 @@ mod tests {
     fn other_folders_are_refused() {
         let runs = tempfile::tempdir().unwrap();
         assert!(matches!(RunFolder::resume(runs.path()), Err(RunError::NotARun(_))));
-        assert!(matches!(RunFolder::resume(&runs.path().join("x")), Err(RunError::NotARun(_))));
+        assert!(matches!(RunFolder::resume(&runs.path().join("x")), Err(RunError::Missing(_))));
         assert!(matches!(RunFolder::newest(runs.path()), Err(RunError::NoRuns(_))));
         assert!(matches!(RunFolder::newest(&runs.path().join("x")), Err(RunError::NoRuns(_))));
     }

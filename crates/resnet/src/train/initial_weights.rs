@@ -41,7 +41,7 @@ impl InitialWeights {
             Err(error) if resumes => return Err(error),
             Err(error) => {
                 let network = Network::new(graph, config.recipe.init, config.seed);
-                return partial(file, &options, network).ok_or(error);
+                return partial(file, &options, network, config).unwrap_or(Err(error));
             }
         };
         let held = model.network.graph().classes();
@@ -62,15 +62,7 @@ impl InitialWeights {
             }
         }
         if network.load_state_dict(&state).is_err() {
-            let error = ModelFileError::NotThisArch {
-                path: model.path,
-                arch: config.arch.to_string(),
-                message: format!(
-                    "its layers have another width (conv1 does not have {} channels)",
-                    config.arch.width()
-                ),
-            };
-            return Err(error.into());
+            return Err(other_width(&model.path, config));
         }
         notes.push(format!(
             "the head ({head}) has {held} classes in {}, but the data has {}: it starts from random \
@@ -94,10 +86,30 @@ fn options(config: &TrainConfig) -> LoadOptions {
     LoadOptions { arch: Some(config.arch), weights }
 }
 
+fn other_width(file: &Path, config: &TrainConfig) -> RunError {
+    let error = ModelFileError::NotThisArch {
+        path: file.to_owned(),
+        arch: config.arch.to_string(),
+        message: format!(
+            "its layers have another width (conv1 does not have {} channels)",
+            config.arch.width()
+        ),
+    };
+    error.into()
+}
+
 /// The weights of a file that lacks a layer, or has one of another shape. None if it has too few.
-fn partial(file: &Path, options: &LoadOptions, mut network: Network) -> Option<InitialWeights> {
+fn partial(
+    file: &Path,
+    options: &LoadOptions,
+    mut network: Network,
+    config: &TrainConfig,
+) -> Option<Result<InitialWeights, RunError>> {
     let partial = Partial::load(file, options).ok()?;
-    let kept = partial.fill(&mut network)?;
+    let Some(kept) = partial.fill(&mut network) else {
+        let is_other = partial.width().is_some_and(|width| width != config.arch.width());
+        return is_other.then(|| Err(other_width(file, config)));
+    };
     let mut notes = partial.notes;
     if !kept.is_empty() {
         notes.push(format!(
@@ -107,7 +119,7 @@ fn partial(file: &Path, options: &LoadOptions, mut network: Network) -> Option<I
             listed(&kept)
         ));
     }
-    Some(InitialWeights { network, momentum: None, notes })
+    Some(Ok(InitialWeights { network, momentum: None, notes }))
 }
 
 /// The momentum of a model from which training resumes. Notes state what the file has and lacks.

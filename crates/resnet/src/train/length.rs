@@ -38,10 +38,12 @@ pub fn set_epochs(run: &mut RunFolder, epochs: u64) -> Result<Option<String>, Tr
         return Ok(None);
     }
     if step < (epoch - 1).saturating_mul(config.steps_per_epoch()) {
+        let had = step - (epoch - 2) * config.steps_per_epoch();
         return Err(TrainError::Length(format!(
-            "the last epoch of {} is incomplete (--budget), so no epochs can follow it: start a new \
-             run from its weights with --init {}",
+            "the last epoch of {} had {had} of {} steps (by its recipe or --budget), so no epochs can \
+             follow it: start a new run from its weights with --init {}",
             folder.shown(),
+            config.steps_per_epoch(),
             quoted_path(folder)
         )));
     }

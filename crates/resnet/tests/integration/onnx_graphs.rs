@@ -122,6 +122,37 @@ fn tensors_may_be_constants_or_other_names_of_others() {
     });
 }
 
+/// As PyTorch's exporter writes it without optimisation: biases of zeros, as long as the weight.
+#[test]
+fn biases_may_be_computed_from_the_shape_of_a_weight() {
+    let zeros = |g: &mut Graph, end: i64, value: f32| {
+        let mut shape = simple("Shape", &["conv1.weight"], "shape");
+        set(&mut shape, "start", Attribute::Int(0));
+        set(&mut shape, "end", Attribute::Int(end));
+        let mut one = simple("Constant", &[], "one");
+        set(&mut one, "value_ints", Attribute::Ints(vec![1]));
+        let mut number = simple("Constant", &[], "number");
+        set(&mut number, "value_float", Attribute::Float(value));
+        let channels = simple("Expand", &["shape", "one"], "channels");
+        let like = simple("CastLike", &["number", "input"], "like");
+        let bias = simple("Expand", &["like", "channels"], "bias");
+        g.nodes.splice(0..0, [shape, one, number, channels, like, bias]);
+        node(g, "conv1").inputs.push("bias".into());
+    };
+    assert_same("resnet18", false, |g| zeros(g, 1, 0.0));
+    let moved = changed("resnet18", false, |g| zeros(g, -3, 0.5)).unwrap().state;
+    let usual = changed("resnet18", false, |_| ()).unwrap().state;
+    let mean = |state: &NamedTensors| {
+        let (_, mean) = state.iter().find(|(name, _)| name == "bn1.running_mean").unwrap();
+        mean.as_f32().unwrap().to_vec()
+    };
+    // A bias moves the mean of the batch norm after it.
+    let want: Vec<f32> = mean(&usual).iter().map(|mean| mean - 0.5).collect();
+    assert_eq!(mean(&moved), want);
+    let refused = changed("resnet18", false, |g| zeros(g, 2, 0.0)).unwrap_err();
+    assert!(refused.contains("repeats more than one number"), "{refused}");
+}
+
 /// The weight of the head, the other way round.
 fn turn_head(g: &mut Graph) {
     let (_, weight) = g.initializers.iter_mut().find(|(name, _)| name == "linear.weight").unwrap();
@@ -392,4 +423,15 @@ fn many_nodes_of_one_tensor_take_little_memory() {
         g.nodes.push(simple("Add", &["product", "linear.bias"], "logits"));
     });
     assert!(read.unwrap_err().contains("no node before it makes its input 'product'"));
+}
+
+#[test]
+fn an_input_may_state_any_size() {
+    let arch: Arch = "resnet18".parse().unwrap();
+    let net = Network::new(arch.graph_with(3, 1000, 1), Init::He, 1);
+    let mut model = exported(&net, false);
+    for extent in &mut model.graph.inputs[0].shape[2..] {
+        *extent = Dimension::Fixed(i64::MAX);
+    }
+    assert_eq!(from_model(&model).unwrap().metadata["image_size"], i64::MAX.to_string());
 }

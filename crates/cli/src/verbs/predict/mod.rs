@@ -9,10 +9,11 @@ use resnet::{
     Cpu,
     data::{
         Normalisation,
-        photo::{self, CropMode, Preparation},
+        photo::{self, Preparation},
     },
     engine::{EvalPlan, Input, MICRO_BATCH_BYTES, lower::Lowering},
     model_file::Model,
+    models::Family,
     predictions::Predictions,
 };
 use resnet_formats::Shown;
@@ -22,7 +23,7 @@ use self::{
     output::{Format, Printer},
 };
 use crate::{
-    args::{Global, PredictArgs, ResizingArgs},
+    args::{Global, PredictArgs},
     config,
     error::Usage,
     model,
@@ -89,7 +90,18 @@ impl Classifier {
     fn new(args: &PredictArgs, photos: usize, global: &Global) -> anyhow::Result<Classifier> {
         let cpu = global.cpu()?;
         let mut model = model::open_named(&args.model, global)?;
-        resize_as_asked(&mut model, args.image_size, args.resizing)?;
+        args.resizing.apply(&mut model)?;
+        if model.normalisation.is_none()
+            && model.resize.is_none()
+            && model.arch.family == Family::ImageNet
+        {
+            global.note(format!(
+                "{} does not state its preprocessing: photos are resized to {side}x{side} without a \
+                 crop (--resize 256 --crop 224 does as torchvision)",
+                model.path.shown(),
+                side = model.image_size
+            ));
+        }
         let path = model.path.shown();
         let graph = model.network.graph();
         let channels = graph.in_channels();
@@ -109,7 +121,7 @@ impl Classifier {
         let stated = || format!("the image size of {path} is {side}x{side} (--image-size)");
         let (tables, image) = EvalPlan::bytes(lowering, &cpu).with_context(stated)?;
         let needed = tables.saturating_add(image);
-        if needed > MICRO_BATCH_BYTES && args.image_size.or(args.resizing.crop).is_none() {
+        if needed > MICRO_BATCH_BYTES && args.resizing.image_size.or(args.resizing.crop).is_none() {
             bail!(
                 "the image size of {path} is {side}x{side}, and one image needs {} of memory: \
                  confirm with --image-size {side}, or give a smaller size",
@@ -127,42 +139,6 @@ impl Classifier {
             n => self.plan.forward(Input::Bytes(&images.concat(), &self.normalisation), n).to_vec(),
         };
         Predictions::new(logits, self.model.network.graph().classes())
-    }
-}
-
-/// Replaces a model's preprocessing by what the options say.
-fn resize_as_asked(
-    model: &mut Model,
-    image_size: Option<usize>,
-    asked: ResizingArgs,
-) -> Result<(), Usage> {
-    let ResizingArgs { resize, crop, crop_mode, interpolation } = asked;
-    model.interpolation = interpolation.unwrap_or(model.interpolation);
-    if image_size.or(crop).or(resize).is_none() && crop_mode.is_none() {
-        return Ok(());
-    }
-    if let Some(side) = image_size {
-        // Keep the model's ratio of resize to crop.
-        model.resize = model.resize.map(|resize| resize * side / model.image_size);
-        model.image_size = side;
-    }
-    if model.resize.is_none() && (crop.or(resize).is_some() || crop_mode.is_some()) {
-        // The model resizes whole photos to its square.
-        let squash = if resize.is_none() { CropMode::Squash } else { CropMode::Center };
-        (model.resize, model.crop_mode) = (Some(model.image_size), squash);
-    }
-    model.resize = resize.or(model.resize);
-    model.image_size = crop.unwrap_or(model.image_size);
-    model.crop_mode = crop_mode.unwrap_or(model.crop_mode);
-    match model.resize {
-        Some(resize) if resize < model.image_size && model.crop_mode != CropMode::Border => {
-            Err(Usage(format!(
-                "photos are resized to {resize} pixels, fewer than the {} of the network's input: give \
-                 --resize {0} or more, or a smaller --crop",
-                model.image_size
-            )))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -15,7 +15,7 @@ use resnet_pictures::report::{Bin, Evaluation, Example, Run};
 use crate::{
     args::{
         DataDir, Dtype, EvaluationArgs, Global, ModelArgs, NormalisationArgs, ReportArgs,
-        WeightsArg,
+        ResizingArgs, WeightsArg,
     },
     evaluation::{self, Evaluated},
     pictures::{cell, confusion},
@@ -55,9 +55,10 @@ pub(super) fn add(
         limit_test: args.limit_test.or(config.data.limit_test),
         data_dir,
     };
-    let evaluated = evaluation::evaluate(&args, global).with_context(|| {
-        format!("cannot evaluate {} (skip this with --no-eval)", folder.shown())
-    })?;
+    let evaluated =
+        evaluation::evaluate(&args, ResizingArgs::default(), global).with_context(|| {
+            format!("cannot evaluate {} (skip this with --no-eval)", folder.shown())
+        })?;
     run.evaluation = Some(summarise(&evaluated));
     Ok(())
 }

@@ -16,6 +16,10 @@ impl<'a> Constant<'a> {
         Constant(Rc::new(Cow::Borrowed(tensor)))
     }
 
+    fn owned(tensor: Tensor) -> Self {
+        Constant(Rc::new(Cow::Owned(tensor)))
+    }
+
     /// What a `Constant` node holds.
     pub(super) fn of_node(node: &'a Node) -> Result<Self, String> {
         let vector = |data: Data| Tensor { shape: vec![data.len()], data };
@@ -28,7 +32,7 @@ impl<'a> Constant<'a> {
             Some((_, Attribute::Floats(values))) => vector(Data::F32(values.clone())),
             _ => return Err("its value is of no type that is read".into()),
         };
-        Ok(Constant(Rc::new(Cow::Owned(tensor))))
+        Ok(Constant::owned(tensor))
     }
 
     /// The number of its values.
@@ -74,9 +78,31 @@ impl<'a> Constant<'a> {
         })
     }
 
+    /// Its shape from one dimension to another, as a `Shape` node gives it.
+    pub(super) fn shape(&self, start: i64, end: Option<i64>) -> Constant<'static> {
+        let rank = self.0.shape.len() as i64;
+        let place =
+            |i: i64| (if i < 0 { i.saturating_add(rank) } else { i }).clamp(0, rank) as usize;
+        let (start, end) = (place(start), place(end.unwrap_or(rank)));
+        let part = self.0.shape.get(start..end).unwrap_or_default();
+        let data = Data::I64(part.iter().map(|&n| n as i64).collect());
+        Constant::owned(Tensor { shape: vec![data.len()], data })
+    }
+
+    /// Its one number, as a tensor of this shape, for which there must be memory.
+    pub(super) fn expanded(&self, shape: &[usize]) -> Result<Constant<'static>, String> {
+        let count = shape.iter().product();
+        let data = match &self.0.data {
+            Data::F32(values) if values.len() == 1 => Data::F32(vec![values[0]; count]),
+            Data::I64(values) if values.len() == 1 => Data::I64(vec![values[0]; count]),
+            _ => return Err("it repeats more than one number".into()),
+        };
+        Ok(Constant::owned(Tensor { shape: shape.to_vec(), data }))
+    }
+
     /// A matrix the other way round.
     pub(super) fn transposed(&self) -> Result<Constant<'static>, String> {
-        Ok(Constant(Rc::new(Cow::Owned(transposed(&*self.tensor()?)?))))
+        Ok(Constant::owned(transposed(&*self.tensor()?)?))
     }
 }
 

@@ -11,7 +11,11 @@ use resnet_formats::{
 use super::walk::{Affine, Walked, walk};
 use crate::{
     graph::{Graph, NodeId, Op},
-    model_file::{key, metadata::json},
+    model_file::{
+        key,
+        metadata::json,
+        preprocessing::{UsualResize, is_imagenet},
+    },
     models::{Arch, match_arch, nearest_arch},
     preprocess::Normalisation,
 };
@@ -23,8 +27,8 @@ pub struct Import {
     pub arch: Arch,
     /// The state dict, under the architecture's own names.
     pub state: NamedTensors,
-    /// The file's metadata, with what its graph says: `arch`, and `normalisation` where it normalises
-    /// images itself.
+    /// The file's metadata, with what its graph says: `arch`, `image_size`, and `normalisation` where it
+    /// normalises images itself; with the usual `resize` of a network for ImageNet.
     pub metadata: Metadata,
     /// What was left out or concluded, for people to know.
     pub notes: Vec<String>,
@@ -79,8 +83,17 @@ fn understand(model: &Model) -> Result<Import, String> {
             ));
         }
     }
-    if let Some(side) = image_size {
-        metadata.entry(key::IMAGE_SIZE.to_owned()).or_insert_with(|| json(&side));
+    if let Some(side) = image_size
+        && !metadata.contains_key(key::IMAGE_SIZE)
+    {
+        metadata.insert(key::IMAGE_SIZE.to_owned(), json(&side));
+        // The size of the input does not say that photos are not cropped to it.
+        let is_stated = [key::CLASSES, key::RESIZE].iter().any(|key| metadata.contains_key(*key));
+        if !is_stated && is_imagenet(arch, &own) {
+            let usual = UsualResize::to(side);
+            metadata.insert(key::RESIZE.to_owned(), json(&usual.resize));
+            notes.push(usual.to_string());
+        }
     }
     if let Some(affine) = input {
         let (normalisation, pixels) = normalisation(&affine, own.in_channels());

@@ -177,6 +177,7 @@ impl<'a> Walk<'a> {
                 value => Ok(value.clone()),
             },
             "Constant" => Ok(Value::Constant(Constant::of_node(node)?)),
+            "Expand" => self.expand(node),
             "Shape" | "Gather" | "Concat" | "Unsqueeze" | "Size" | "ConstantOfShape" => {
                 self.of_shape(node)
             }
@@ -293,8 +294,12 @@ impl<'a> Walk<'a> {
         self.graph.as_ref().map_or(0, |graph| graph.nodes()[id].channels)
     }
 
-    /// Of shapes a shape; of constants, which exporters leave unfolded, nothing that is needed.
+    /// Of shapes a shape; of constants, which exporters leave unfolded, nothing else that is needed.
     fn of_shape(&self, node: &Node) -> Result<Value<'a>> {
+        if let ("Shape", Value::Constant(constant)) = (node.op.as_str(), self.value(node, 0)?) {
+            let start = int(node, "start").unwrap_or(0);
+            return Ok(Value::Constant(constant.shape(start, int(node, "end"))));
+        }
         let inputs = (0..node.inputs.len()).map(|i| self.value(node, i));
         for value in inputs {
             let fits = match value? {
@@ -307,6 +312,19 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(Value::Shape)
+    }
+
+    /// A bias of zeros, as exporters leave it unfolded.
+    fn expand(&mut self, node: &Node) -> Result<Value<'a>> {
+        let constant = self.constant(node, 0)?;
+        let shape = self.constant(node, 1)?;
+        let shape = shape.integers()?.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Vec<_>>>();
+        let count = |shape: &Vec<usize>| shape.iter().try_fold(1, |n: usize, &m| n.checked_mul(m));
+        let (shape, count) = shape
+            .and_then(|shape| count(&shape).map(|count| (shape, count)))
+            .ok_or("its shape is of no tensor")?;
+        self.reserve(count)?;
+        Ok(Value::Constant(constant.expanded(&shape)?))
     }
 
     /// Arithmetic on the images before the network.
