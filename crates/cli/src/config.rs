@@ -9,12 +9,14 @@ use resnet::{
     data::{Dataset, Normalisation},
     model_file::DEMO,
     recipe::{Length, Recipe},
+    run::CONFIG,
 };
 use resnet_formats::Shown;
 
 use crate::{
-    args::{NormalisationArgs, RecipeArgs, TrainArgs},
+    args::{Global, NormalisationArgs, RecipeArgs, TrainArgs},
     error::Usage,
+    runs,
 };
 
 /// The model that a new run starts from.
@@ -23,19 +25,138 @@ pub(crate) struct StartingPoint {
     pub(crate) arch: Arch,
     /// File with the initial weights.
     pub(crate) checkpoint: Option<PathBuf>,
+    /// Which weights of that file.
+    pub(crate) weights: Option<String>,
     /// Finished epochs of the checkpoint, if the run resumes it.
     pub(crate) finished_epochs: Option<u64>,
 }
 
-/// The configuration for the arguments of `resnet train` on this data. Its length is the recipe's
-/// or `--epochs`.
+/// The settings of a new run: options of the command line, over those of `--config`.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The arguments, with the settings of `--config` where no option is given.
+    pub(crate) args: TrainArgs,
+    /// The configuration of `--config`.
+    base: Option<Base>,
+}
+
+#[derive(Clone, Debug)]
+struct Base {
+    file: PathBuf,
+    config: TrainConfig,
+}
+
+impl Settings {
+    /// Reads the file of `--config`, if there is one.
+    pub(crate) fn new(args: &TrainArgs, global: &Global) -> anyhow::Result<Settings> {
+        let mut args = args.clone();
+        let Some(file) = &args.start.config else { return Ok(Settings { args, base: None }) };
+        let mut file = runs::resolve(file)?.into_owned();
+        if file.is_dir() {
+            file.push(CONFIG);
+        }
+        let config = TrainConfig::read(&file)?;
+        let TrainConfig { data, recipe, .. } = &config;
+        if !args.is_given("DATA") {
+            args.data =
+                data.name.parse().with_context(|| format!("{}: data.name", file.shown()))?;
+        }
+        if !args.is_given("--arch") {
+            args.arch = config.arch;
+        }
+        if !args.is_given("--seed") {
+            args.recipe.seed = config.seed;
+        }
+        let images = &mut args.images;
+        images.validation =
+            images.validation.or(Some(data.validation).filter(|&images| images > 0));
+        images.limit_train = images.limit_train.or(data.limit_train);
+        images.limit_test = images.limit_test.or(data.limit_test);
+        args.data_dir.from_run = data.dir.clone();
+        args.save_torch |= config.save_torch;
+        let length = recipe.length.steps(config.steps_per_epoch());
+        let overridden = ["--epochs", "--budget", "--recipe"].iter().any(|o| args.is_given(o));
+        if length != config.total_steps && config.earlier_lengths.is_empty() && !overridden {
+            global.note(format!(
+                "{}: total_steps ({}) decides the length, not recipe.length ({length} steps); --epochs \
+                 chooses another",
+                file.shown(),
+                config.total_steps
+            ));
+        }
+        Ok(Settings { args, base: Some(Base { file, config }) })
+    }
+
+    fn base(&self) -> Option<&TrainConfig> {
+        self.base.as_ref().map(|base| &base.config)
+    }
+
+    /// Whether the architecture is given, rather than the default.
+    pub(crate) fn arch_is_known(&self) -> bool {
+        self.base.is_some() || self.args.is_given("--arch")
+    }
+
+    /// The start of a run without `--init` and `--resume`.
+    pub(crate) fn starting_point(&self) -> StartingPoint {
+        let base = self.base();
+        StartingPoint {
+            arch: self.args.arch,
+            checkpoint: base.and_then(|base| base.init_from.clone()),
+            weights: base.and_then(|base| base.init_weights.clone()),
+            finished_epochs: base.and_then(|base| base.continues_after),
+        }
+    }
+
+    /// The recipe with the given options applied.
+    fn recipe(&self, arch: Arch, cpu: &Cpu) -> anyhow::Result<Recipe> {
+        let RecipeArgs { recipe, epochs, batch_size, lr, momentum, .. } = &self.args.recipe;
+        let RecipeArgs { weight_decay, label_smoothing, dtype, .. } = self.args.recipe;
+        let base = self.base().map(|base| &base.recipe);
+        let known = base.map_or_else(|| Dtype::fastest(cpu), |base| base.dtype);
+        let mut recipe = match base.filter(|_| !self.args.is_given("--recipe")) {
+            Some(base) => base.clone(),
+            None => Recipe::named(recipe, arch).context("every listed recipe exists")?,
+        };
+        if let Some(epochs) = *epochs {
+            recipe.length = Length::Epochs(epochs as u64);
+        }
+        recipe.dtype = dtype.map_or(known, Dtype::from);
+        recipe.batch_size = batch_size.unwrap_or(recipe.batch_size);
+        recipe.lr = lr.unwrap_or(recipe.lr);
+        recipe.sgd.momentum = momentum.unwrap_or(recipe.sgd.momentum);
+        recipe.sgd.weight_decay = weight_decay.unwrap_or(recipe.sgd.weight_decay);
+        recipe.label_smoothing = label_smoothing.unwrap_or(recipe.label_smoothing);
+        Ok(recipe)
+    }
+
+    /// The length of the run: the recipe's or `--epochs`, but for a configuration of another length
+    /// (`--budget`, or `--epochs` when it was resumed).
+    fn length(&self, recipe: &Recipe) -> Length {
+        let own = |base: &&TrainConfig| {
+            let steps = base.steps_per_epoch();
+            recipe.length == base.recipe.length && recipe.length.steps(steps) != base.total_steps
+        };
+        match self.base().filter(own).filter(|_| self.args.recipe.epochs.is_none()) {
+            Some(base) if base.total_steps.is_multiple_of(base.steps_per_epoch()) => {
+                Length::Epochs(base.epochs())
+            }
+            Some(base) => Length::Steps(base.total_steps),
+            None => recipe.length,
+        }
+    }
+}
+
+/// The configuration of a new run with these settings on this data. Its length is the recipe's,
+/// `--epochs` or that of `--config`.
 pub(crate) fn build(
-    args: &TrainArgs,
+    settings: &Settings,
     start: &StartingPoint,
     data: &Dataset,
     cpu: &Cpu,
+    global: &Global,
 ) -> anyhow::Result<TrainConfig> {
-    let recipe = recipe(args, start.arch, cpu)?;
+    let Settings { args, base } = settings;
+    let recipe = settings.recipe(start.arch, cpu)?;
     let images = data.train.len();
     let validation = args.images.validation.unwrap_or(0);
     let train_images = images.checked_sub(validation).filter(|&n| n > 0).ok_or_else(|| {
@@ -43,28 +164,26 @@ pub(crate) fn build(
             "--validation {validation} leaves no images to train on: the training set has {images}"
         ))
     })?;
-    let absolute = |path: &PathBuf| -> anyhow::Result<PathBuf> {
-        let is_file = path != Path::new(DEMO);
-        let path = if is_file { std::path::absolute(path) } else { Ok(path.clone()) }
-            .context("the working folder does not exist")?;
-        if path.to_str().is_none() {
-            bail!(
-                "{} is not UTF-8: config.toml cannot store this path, rename the file",
-                path.shown()
-            );
-        }
-        Ok(path)
-    };
+    // The facts of the same data that a configuration states.
+    let stated = base.as_ref().filter(|base| base.config.data.name == data.name);
+    if let Some(base) = stated {
+        check_stated(args, base, data, train_images, global)?;
+    }
+    let known = stated.map(|base| base.config.data.normalisation.clone());
+    let dir = args.data_dir.path.as_ref().or(args.data_dir.from_run.as_ref());
+    let length = settings.length(&recipe);
     let mut config = TrainConfig {
         arch: start.arch,
         seed: args.recipe.seed,
         total_steps: 0,
         init_from: start.checkpoint.as_ref().map(absolute).transpose()?,
+        init_weights: start.weights.clone(),
         continues_after: start.finished_epochs,
+        earlier_lengths: Vec::new(),
         save_torch: args.save_torch,
         data: DataConfig {
             name: data.name.clone(),
-            dir: args.data_dir.path.as_ref().map(absolute).transpose()?,
+            dir: dir.map(absolute).transpose()?,
             classes: data.classes.clone(),
             image_size: data.train.height,
             train_images,
@@ -72,29 +191,57 @@ pub(crate) fn build(
             limit_train: args.images.limit_train,
             limit_test: args.images.limit_test,
             normalisation: given_normalisation(args.images.normalisation)
+                .or(known)
                 .unwrap_or_else(|| data.normalisation.clone()),
         },
         recipe,
     };
-    config.total_steps = config.recipe.length.steps(config.steps_per_epoch());
+    config.total_steps = length.steps(config.steps_per_epoch());
+    let same = |base: &&TrainConfig| {
+        let length = |config: &TrainConfig| (config.total_steps, config.steps_per_epoch());
+        length(base) == length(&config)
+    };
+    if let Some(base) = settings.base().filter(same) {
+        config.earlier_lengths.clone_from(&base.earlier_lengths);
+    }
     Ok(config)
 }
 
-/// The recipe with the given options applied.
-fn recipe(args: &TrainArgs, arch: Arch, cpu: &Cpu) -> anyhow::Result<Recipe> {
-    let RecipeArgs { recipe, epochs, batch_size, lr, momentum, .. } = &args.recipe;
-    let RecipeArgs { weight_decay, label_smoothing, .. } = args.recipe;
-    let mut recipe = Recipe::named(recipe, arch).context("every listed recipe exists")?;
-    if let Some(epochs) = *epochs {
-        recipe.length = Length::Epochs(epochs as u64);
+/// Compares the data with what a configuration states about it.
+fn check_stated(
+    args: &TrainArgs,
+    base: &Base,
+    data: &Dataset,
+    train_images: usize,
+    global: &Global,
+) -> anyhow::Result<()> {
+    let (file, stated) = (base.file.shown(), &base.config.data);
+    if stated.classes != data.classes {
+        bail!("{file}: data.classes are not the classes of {}", data.name);
     }
-    recipe.dtype = args.recipe.dtype.map_or_else(|| Dtype::fastest(cpu), Dtype::from);
-    recipe.batch_size = batch_size.unwrap_or(recipe.batch_size);
-    recipe.lr = lr.unwrap_or(recipe.lr);
-    recipe.sgd.momentum = momentum.unwrap_or(recipe.sgd.momentum);
-    recipe.sgd.weight_decay = weight_decay.unwrap_or(recipe.sgd.weight_decay);
-    recipe.label_smoothing = label_smoothing.unwrap_or(recipe.label_smoothing);
-    Ok(recipe)
+    if stated.image_size != data.train.height {
+        let size = data.train.height;
+        bail!("{file}: data.image_size is {}, but {} has {size}", stated.image_size, data.name);
+    }
+    let overridden = ["--validation", "--limit-train"].iter().any(|option| args.is_given(option));
+    if stated.train_images != train_images && !overridden {
+        global.note(format!(
+            "{file}: data.train_images is {}, but limit_train and validation leave {train_images}",
+            stated.train_images
+        ));
+    }
+    Ok(())
+}
+
+/// A path for `config.toml`.
+fn absolute(path: &PathBuf) -> anyhow::Result<PathBuf> {
+    let is_file = path != Path::new(DEMO);
+    let path = if is_file { std::path::absolute(path) } else { Ok(path.clone()) }
+        .context("the working folder does not exist")?;
+    if path.to_str().is_none() {
+        bail!("{} is not UTF-8: config.toml cannot store this path, rename the file", path.shown());
+    }
+    Ok(path)
 }
 
 /// The normalisation of `--mean` and `--std`, if given.
@@ -105,7 +252,6 @@ pub(crate) fn given_normalisation(args: NormalisationArgs) -> Option<Normalisati
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use resnet::{
         data::{self, LoadOptions},
         optim::SgdConfig,
@@ -122,9 +268,10 @@ mod tests {
 
     fn config(line: &str) -> anyhow::Result<TrainConfig> {
         let words = format!("resnet train synthetic {line}");
-        let Verb::Train(args) = Cli::try_parse_from(words.split(' '))?.verb else { unreachable!() };
-        let start = StartingPoint { arch: args.arch, checkpoint: None, finished_epochs: None };
-        build(&args, &start, &data(), &Cpu::new(1)?)
+        let cli = Cli::parsed(words.split(' '))?;
+        let Verb::Train(args) = cli.verb else { unreachable!() };
+        let settings = Settings::new(&args, &cli.global)?;
+        build(&settings, &settings.starting_point(), &data(), &Cpu::new(1)?, &cli.global)
     }
 
     #[test]

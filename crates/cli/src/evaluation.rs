@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use resnet::{
     config::TrainConfig,
-    data::{DataSource, Dataset, Normalisation},
+    data::{DataSource, Dataset, Images, Normalisation, photo::Preparation},
     evaluate::{self, Evaluation},
     model_file::Model,
     predictions::Predictions,
@@ -14,7 +14,7 @@ use resnet::{
 use resnet_formats::Shown;
 
 use crate::{
-    args::{EvaluationArgs, Global},
+    args::{EvaluationArgs, Global, ResizingArgs},
     config,
     data::{self, Limits},
     delayed_progress::DelayedProgress,
@@ -29,14 +29,22 @@ pub(crate) struct Evaluated {
     /// Its `test` images are the evaluated ones.
     pub(crate) data: Dataset,
     pub(crate) normalisation: Normalisation,
+    /// How the test images were resized, if they were.
+    pub(crate) preparation: Option<Preparation>,
     pub(crate) result: Evaluation,
     pub(crate) predictions: Predictions,
 }
 
-/// Opens a network and evaluates it on the test images. A missing data set is downloaded.
-pub(crate) fn evaluate(args: &EvaluationArgs, global: &Global) -> anyhow::Result<Evaluated> {
+/// Opens a network and evaluates it on the test images, in the size of the images unless the options or
+/// the file state another. A missing data set is downloaded.
+pub(crate) fn evaluate(
+    args: &EvaluationArgs,
+    resizing: ResizingArgs,
+    global: &Global,
+) -> anyhow::Result<Evaluated> {
     let cpu = global.cpu()?;
-    let mut model = model::open(&args.model.path, args.model.arch, global)?;
+    let mut model = model::open_named(&args.model, global)?;
+    resizing.apply(&mut model)?;
     let source = match args.data {
         Some(source) => source,
         None => training_data(&model)?,
@@ -59,6 +67,7 @@ pub(crate) fn evaluate(args: &EvaluationArgs, global: &Global) -> anyhow::Result
         ));
         data.normalisation.clone()
     });
+    let preparation = preparation(&model, resizing, &data, &normalisation, global);
     model.classes.get_or_insert_with(|| data.classes.clone());
     let progress = DelayedProgress::new("evaluating", data.test.len(), global.quiet);
     let (dtype, mut logits) = (args.model.dtype.into(), Vec::new());
@@ -66,10 +75,44 @@ pub(crate) fn evaluate(args: &EvaluationArgs, global: &Global) -> anyhow::Result
         logits.extend_from_slice(batch);
         progress.set(done);
     };
-    let result = evaluate::evaluate(&model, dtype, &data.test, &normalisation, &cpu, &mut listen);
+    let result = evaluate::evaluate(
+        &model,
+        dtype,
+        &data.test,
+        &normalisation,
+        preparation,
+        &cpu,
+        &mut listen,
+    );
     progress.clear();
     let predictions = Predictions::new(logits, model.network.graph().classes());
-    Ok(Evaluated { model, data, normalisation, result: result?, predictions })
+    Ok(Evaluated { model, data, normalisation, preparation, result: result?, predictions })
+}
+
+/// How the images are resized, if the options or the model's file ask for it.
+fn preparation(
+    model: &Model,
+    resizing: ResizingArgs,
+    data: &Dataset,
+    normalisation: &Normalisation,
+    global: &Global,
+) -> Option<Preparation> {
+    let preparation = model.preparation(normalisation)?;
+    let Images { height, width, .. } = data.test;
+    if resizing.is_given() {
+        return Some(preparation);
+    }
+    let side = model.image_size;
+    if !model.states_image_size || ([height, width] == [side; 2] && model.resize.is_none()) {
+        return None;
+    }
+    global.note(format!(
+        "{} states images of {side}x{side} pixels: those of {} are resized (--resize \
+         {height} --crop {height} evaluates them as they are)",
+        model.path.shown(),
+        data.name
+    ));
+    Some(preparation)
 }
 
 /// The data set of the run that a checkpoint belongs to, or the default.

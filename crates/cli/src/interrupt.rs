@@ -16,6 +16,18 @@ use signal_hook::{
     flag,
 };
 
+/// From now on a write beyond the limit on the size of a file (`ulimit -f`) is an error of that write,
+/// as on a full disk. By default SIGXFSZ ends the process.
+#[cfg(unix)]
+pub(crate) fn outlive_file_size_limit() {
+    use signal_hook::consts::SIGXFSZ;
+    // A handler, which programs that this one starts do not inherit. Without it, nothing else changes.
+    let _ = flag::register(SIGXFSZ, Arc::default());
+}
+
+#[cfg(not(unix))]
+pub(crate) fn outlive_file_size_limit() {}
+
 /// Whether a signal has requested a stop, and which.
 #[derive(Clone)]
 pub(crate) struct Interrupt {

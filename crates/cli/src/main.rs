@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod args;
+mod class_names;
 mod config;
 mod data;
 mod delayed_progress;
@@ -14,6 +15,7 @@ mod pictures;
 mod print;
 mod progress;
 mod reference;
+mod runs;
 mod table;
 mod verbs;
 
@@ -26,6 +28,7 @@ use crate::args::{Cli, Verb};
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
+    interrupt::outlive_file_size_limit();
     run(&cli).unwrap_or_else(|e| error::report(&e))
 }
 

@@ -3,17 +3,28 @@
 use std::path::Path;
 
 use resnet::{
-    Arch,
-    model_file::{DEMO, Model},
+    model_file::{DEMO, LoadOptions, Model},
     run::{CONFIG, load_model},
 };
 
-use crate::args::Global;
+use crate::{
+    args::{Global, ModelArgs},
+    class_names, runs,
+};
 
-/// Opens the `MODEL` argument, and prints the notes about what was inferred.
-pub(crate) fn open(path: &Path, arch: Option<Arch>, global: &Global) -> anyhow::Result<Model> {
-    let model = load_model(path, arch)?;
+/// Opens the `MODEL` argument, which may be `last`, and prints the notes about what was inferred.
+pub(crate) fn open(path: &Path, options: &LoadOptions, global: &Global) -> anyhow::Result<Model> {
+    let model = load_model(&runs::resolve(path)?, options)?;
     model.notes.iter().for_each(|note| global.note(note));
+    Ok(model)
+}
+
+/// Opens the model of these arguments, with the class names that they give.
+pub(crate) fn open_named(args: &ModelArgs, global: &Global) -> anyhow::Result<Model> {
+    let mut model = open(&args.path, &args.options(), global)?;
+    if let Some(file) = &args.class_names {
+        model.classes = Some(class_names::read(file, model.network.graph().classes())?);
+    }
     Ok(model)
 }
 

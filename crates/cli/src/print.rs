@@ -16,15 +16,18 @@ use serde::Serialize;
 /// Prints text and a line feed on stdout. Colours are dropped unless stdout is a terminal.
 pub(crate) fn line(text: impl AsRef<str>) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
-    writeln!(out, "{}", sanitise(text.as_ref()))?;
-    out.flush()
+    writeln!(out, "{}", sanitise(text.as_ref())).and_then(|()| out.flush()).map_err(to_stdout)
+}
+
+/// Names stdout in an error. The kind stays: a closed pipe is no failure.
+fn to_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write to stdout: {error}"))
 }
 
 /// Prints bytes on stdout as they are.
 pub(crate) fn raw(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes)?;
-    out.flush()
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(to_stdout)
 }
 
 /// Prints a value as one line of JSON on stdout.

@@ -11,7 +11,7 @@ const PAGES: [(&str, &str, &str); 13] = [
     ("show", "Pictures", "pictures.md"),
     ("report", "Reports", "report.md"),
     ("predict", "Classify photos", "photos.md"),
-    ("convert", "Model files", "formats.md"),
+    ("convert", "Convert models", "convert.md"),
     ("summary", "Look inside a network", "summary.md"),
     ("archs", "Look inside a network", "summary.md"),
     ("recipes", "Train", "train.md"),

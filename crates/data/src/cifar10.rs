@@ -1,5 +1,5 @@
 //! CIFAR-10 (Krizhevsky 2009) in its official binary layout: files of 10,000 records, each a
-//! label byte, then 1024 red, 1024 green and 1024 blue bytes, row by row.
+//! label byte, then 1024 red, 1024 green and 1024 blue bytes, row by row. The Python version is read too.
 
 use std::{
     io::{ErrorKind, Read},
@@ -11,7 +11,11 @@ use resnet_network::preprocess::Normalisation;
 
 use crate::{DataError, Dataset, Images, LoadOptions, digest::digest};
 
-pub(crate) const NAME: &str = "cifar10";
+mod files;
+mod python;
+
+use files::PLANE;
+pub(crate) use files::{BatchFile, FILES, NAME, RECORD, SIDE};
 
 /// Folder of the files, in the official archive and under the data folder.
 pub(crate) const FOLDER: &str = "cifar-10-batches-bin";
@@ -19,43 +23,62 @@ pub(crate) const FOLDER: &str = "cifar-10-batches-bin";
 pub(crate) const CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-/// Rows and columns of an image.
-pub(crate) const SIDE: usize = 32;
-const PLANE: usize = SIDE * SIDE;
-
-/// Bytes of a label and its image.
-pub(crate) const RECORD: usize = 1 + 3 * PLANE;
-
-/// A file of records.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BatchFile {
-    pub name: &'static str,
-    pub images: usize,
-    /// MD5 of the official file, in hexadecimal.
-    pub md5: &'static str,
+/// The published versions. Their images are the same, in the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    Binary,
+    Python,
 }
 
-impl BatchFile {
-    pub(crate) fn bytes(&self) -> u64 {
-        (self.images * RECORD) as u64
+impl Version {
+    /// Name of a file. That of the Python version has no suffix.
+    fn name(self, file: &BatchFile) -> &'static str {
+        match self {
+            Version::Binary => file.name,
+            Version::Python => file.name.trim_end_matches(".bin"),
+        }
     }
 }
 
-const fn batch(name: &'static str, md5: &'static str) -> BatchFile {
-    BatchFile { name, images: 10_000, md5 }
+/// The files of a data folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub folder: PathBuf,
+    pub version: Version,
 }
 
-/// All files: five training batches, then the test batch.
-pub(crate) const FILES: [BatchFile; 6] = [
-    batch("data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"),
-    batch("data_batch_2.bin", "5ea93a67294ea407fff1d09f752e9692"),
-    batch("data_batch_3.bin", "942cd6a4bcdd0dd3c604fbe906cb4421"),
-    batch("data_batch_4.bin", "ae636b3ba5c66a11e91e8cb52e771fcb"),
-    batch("data_batch_5.bin", "53f37980c15c3d472c316c40844f3f0d"),
-    batch("test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"),
-];
+impl Location {
+    /// The files of the binary version, unless only those of the Python version are complete: in
+    /// `data_dir` itself, or in the folder of the archive in it.
+    pub(crate) fn new(data_dir: &Path) -> Location {
+        let binary = Location { folder: folder(data_dir), version: Version::Binary };
+        let python = [data_dir.to_owned(), data_dir.join(python::FOLDER)]
+            .map(|folder| Location { folder, version: Version::Python });
+        let mut found = [binary.clone()].into_iter().chain(python);
+        found.find(Location::is_complete).unwrap_or(binary)
+    }
 
-/// The folder of the files: `data_dir` itself if it has some of them, else [`FOLDER`] in it.
+    pub(crate) fn path(&self, file: &BatchFile) -> PathBuf {
+        self.folder.join(self.version.name(file))
+    }
+
+    /// Whether all files exist.
+    pub(crate) fn is_complete(&self) -> bool {
+        FILES.iter().all(|file| self.path(file).is_file())
+    }
+}
+
+/// The records of a file of the Python version, or their MD5 if it is not the published one.
+pub(crate) fn python_records(
+    path: &Path,
+    file: &BatchFile,
+) -> Result<Result<Vec<u8>, String>, DataError> {
+    let (records, md5) = python::records(path, file)?;
+    Ok(if md5 == file.md5 { Ok(records) } else { Err(md5) })
+}
+
+/// The folder of the binary version: `data_dir` itself if it has some of its files, else [`FOLDER`] in
+/// it.
 pub(crate) fn folder(data_dir: &Path) -> PathBuf {
     if FILES.iter().any(|file| data_dir.join(file.name).is_file()) {
         data_dir.to_owned()
@@ -65,20 +88,20 @@ pub(crate) fn folder(data_dir: &Path) -> PathBuf {
 }
 
 pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
-    let folder = folder(&options.data_dir);
+    let location = Location::new(&options.data_dir);
     let (train, test) = FILES.split_at(5);
     Ok(Dataset {
         name: NAME.to_owned(),
         classes: CLASSES.map(str::to_owned).to_vec(),
         normalisation: Normalisation::cifar10(),
-        train: read_files(&folder, train, options.limit_train)?,
-        test: read_files(&folder, test, options.limit_test)?,
+        train: read_files(&location, train, options.limit_train)?,
+        test: read_files(&location, test, options.limit_test)?,
     })
 }
 
 /// The images of several files, up to a limit. Files past the limit are not opened.
 fn read_files(
-    folder: &Path,
+    location: &Location,
     files: &[BatchFile],
     limit: Option<usize>,
 ) -> Result<Images, DataError> {
@@ -91,8 +114,12 @@ fn read_files(
         if wanted == 0 {
             break;
         }
-        let path = folder.join(file.name);
-        let records = read_file(&path, file)?;
+        let path = location.path(file);
+        let records = match location.version {
+            Version::Binary => read_file(&path, file)?,
+            Version::Python => python_records(&path, file)?
+                .map_err(|got| DataError::wrong_digest(NAME, &path, file.md5, got))?,
+        };
         let used = wanted.min(file.images);
         append(&mut images, &records[..used * RECORD]);
         wanted -= used;
@@ -122,8 +149,7 @@ fn read_file(path: &Path, file: &BatchFile) -> Result<Vec<u8>, DataError> {
     input.read_exact(&mut records).map_err(DataError::io("read", path))?;
     let got = digest::<Md5>(&records);
     if got != file.md5 {
-        let (file, expected) = (path.to_owned(), file.md5);
-        return Err(DataError::WrongDigest { name: NAME, file, expected, got });
+        return Err(DataError::wrong_digest(NAME, path, file.md5, got));
     }
     Ok(records)
 }
@@ -163,7 +189,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = BatchFile { name: "two.bin", images: 2, md5: digest::<Md5>(&two()).leak() };
         fs::write(folder.path().join(file.name), content).unwrap();
-        read_files(folder.path(), &[file], limit)
+        let location = Location { folder: folder.path().to_owned(), version: Version::Binary };
+        read_files(&location, &[file], limit)
     }
 
     #[test]
@@ -223,5 +250,69 @@ mod tests {
         assert_eq!(folder(data_dir.path()), data_dir.path().join(FOLDER));
         fs::write(data_dir.path().join("test_batch.bin"), "").unwrap();
         assert_eq!(folder(data_dir.path()), data_dir.path());
+    }
+
+    /// A pickled dict of Python 2, of images that are [`two`]'s unless changed.
+    fn pickled(records: &[u8]) -> Vec<u8> {
+        let (images, _) = records.as_chunks::<RECORD>();
+        let mut bytes = b"\x80\x02}(U\x06labels](".to_vec();
+        images.iter().for_each(|image| bytes.extend([b'K', image[0]]));
+        bytes.extend(b"eU\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n");
+        bytes.extend(b"K\x00\x85U\x01b\x87R(K\x01K");
+        bytes.push(images.len() as u8);
+        bytes.extend(b"M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN");
+        bytes.extend(b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T");
+        bytes.extend(((images.len() * (RECORD - 1)) as u32).to_le_bytes());
+        images.iter().for_each(|image| bytes.extend(&image[1..]));
+        bytes.extend(b"tbu.");
+        bytes
+    }
+
+    #[test]
+    fn the_python_version_has_the_same_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location { folder: folder.path().to_owned(), version: Version::Python };
+        let file = BatchFile { name: "two.bin", images: 2, md5: digest::<Md5>(&two()).leak() };
+        let read = |bytes: &[u8]| {
+            fs::write(folder.path().join("two"), bytes).unwrap();
+            read_files(&location, &[file], None)
+        };
+        let binary = super::tests::read(&two(), None).unwrap();
+        let python = read(&pickled(&two())).unwrap();
+        assert_eq!((python.pixels, python.labels), (binary.pixels, binary.labels));
+        let mut other = two();
+        other[0] = 4;
+        for (bytes, complaint) in [
+            (pickled(&other), "two is damaged or a different file: expected MD5 "),
+            (pickled(&other[..RECORD]), "two has 1 images, not 2; "),
+            (b"x\n".to_vec(), "two has a damaged pickle: "),
+        ] {
+            let error = read(&bytes).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
+            assert!(error.contains("resnet data fetch cifar10"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_python_version_is_used_where_only_it_is_complete() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let write = |folder: &Path, version: Version, files: &[BatchFile]| {
+            fs::create_dir_all(folder).unwrap();
+            files.iter().for_each(|file| fs::write(folder.join(version.name(file)), "").unwrap());
+        };
+        let expect = |folder: &Path, version| {
+            let location = Location { folder: folder.to_owned(), version };
+            assert_eq!(Location::new(data_dir.path()), location);
+        };
+        let [binary, python] = [FOLDER, python::FOLDER].map(|name| data_dir.path().join(name));
+        write(&python, Version::Python, &FILES[1..]);
+        expect(&binary, Version::Binary);
+        write(&binary, Version::Binary, &FILES[1..]);
+        write(&python, Version::Python, &FILES);
+        expect(&python, Version::Python);
+        write(data_dir.path(), Version::Python, &FILES);
+        expect(data_dir.path(), Version::Python);
+        write(&binary, Version::Binary, &FILES);
+        expect(&binary, Version::Binary);
     }
 }

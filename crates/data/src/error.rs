@@ -67,6 +67,19 @@ pub enum DataError {
         /// Actual MD5.
         got: String,
     },
+    /// A file of the Python version cannot be used.
+    #[error(
+        "{} {reason}; run `resnet data fetch {name}` to get the binary version, which is used instead",
+        file.shown()
+    )]
+    NotPython {
+        /// The data set.
+        name: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it, after its name.
+        reason: String,
+    },
     /// The validation set would take every training image.
     #[error(
         "cannot take {validation} of {images} training images for validation: at least one must remain \
@@ -115,6 +128,16 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// A file without the published content.
+    pub(crate) fn wrong_digest(
+        name: &'static str,
+        file: &Path,
+        expected: &'static str,
+        got: String,
+    ) -> Self {
+        DataError::WrongDigest { name, file: file.to_owned(), expected, got }
+    }
+
     /// For `map_err`: adds the action and the path to an I/O error.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

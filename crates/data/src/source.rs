@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     DataError, Dataset, LoadOptions,
-    cifar10::{self, BatchFile},
+    cifar10::{self, BatchFile, Location, Version},
     digest::file_digest,
     synthetic,
 };
@@ -103,7 +103,7 @@ pub struct DatasetInfo {
 pub fn info(name: &str, data_dir: &Path) -> Result<DatasetInfo, DataError> {
     Ok(match name.parse()? {
         DataSource::Cifar10 => {
-            let folder = cifar10::folder(data_dir);
+            let location = Location::new(data_dir);
             DatasetInfo {
                 name: cifar10::NAME,
                 classes: cifar10::CLASSES.to_vec(),
@@ -113,8 +113,8 @@ pub fn info(name: &str, data_dir: &Path) -> Result<DatasetInfo, DataError> {
                 width: cifar10::SIDE,
                 channels: 3,
                 normalisation: Normalisation::cifar10(),
-                present: cifar10::FILES.iter().all(|file| folder.join(file.name).is_file()),
-                folder: Some(folder),
+                present: location.is_complete(),
+                folder: Some(location.folder),
             }
         }
         DataSource::Synthetic => DatasetInfo {
@@ -137,9 +137,10 @@ pub fn info(name: &str, data_dir: &Path) -> Result<DatasetInfo, DataError> {
 pub struct FileCheck {
     /// The file.
     pub file: PathBuf,
-    /// Expected MD5, in hexadecimal.
+    /// Expected MD5, in hexadecimal. That of a file of the Python version is of its images and labels
+    /// as the binary version has them.
     pub expected: &'static str,
-    /// Expected bytes.
+    /// Expected bytes, likewise.
     pub length: u64,
     /// Its state.
     pub state: FileState,
@@ -157,6 +158,8 @@ pub enum FileState {
     Damaged(String),
     /// It has this many bytes, too few or too many.
     Length(u64),
+    /// It is a file of the Python version that cannot be read, for this reason.
+    Unreadable(String),
 }
 
 /// Compares every file of a data set with its published MD5. A generated data set has no files.
@@ -166,15 +169,19 @@ pub enum FileState {
 pub fn verify(name: &str, data_dir: &Path) -> Result<Vec<FileCheck>, DataError> {
     match name.parse()? {
         DataSource::Cifar10 => {
-            let folder = cifar10::folder(data_dir);
-            cifar10::FILES.iter().map(|file| check(folder.join(file.name), file)).collect()
+            let location = Location::new(data_dir);
+            let check = |file| check(location.path(file), file, location.version);
+            cifar10::FILES.iter().map(check).collect()
         }
         DataSource::Synthetic => Ok(Vec::new()),
     }
 }
 
-fn check(path: PathBuf, file: &BatchFile) -> Result<FileCheck, DataError> {
-    let state = state(&path, file, |_| Ok(()))?;
+fn check(path: PathBuf, file: &BatchFile, version: Version) -> Result<FileCheck, DataError> {
+    let state = match version {
+        Version::Binary => state(&path, file, |_| Ok(()))?,
+        Version::Python => python_state(&path, file)?,
+    };
     Ok(FileCheck { file: path, expected: file.md5, length: file.bytes(), state })
 }
 
@@ -194,6 +201,16 @@ pub(crate) fn state(
     }
     let md5 = file_digest::<Md5>(path, file.bytes(), tick)?;
     Ok(if md5 == file.md5 { FileState::Good } else { FileState::Damaged(md5) })
+}
+
+/// The state of a file of the Python version.
+pub(crate) fn python_state(path: &Path, file: &BatchFile) -> Result<FileState, DataError> {
+    match cifar10::python_records(path, file) {
+        Ok(Ok(_)) => Ok(FileState::Good),
+        Ok(Err(md5)) => Ok(FileState::Damaged(md5)),
+        Err(DataError::NotPython { reason, .. }) => Ok(FileState::Unreadable(reason)),
+        Err(other) => Err(other),
+    }
 }
 
 #[cfg(test)]
@@ -218,8 +235,11 @@ mod tests {
         let file = folder.path().join("one");
         let record = [7; RECORD];
         let md5 = digest::<Md5>(&record).leak();
-        let state =
-            || check(file.clone(), &BatchFile { name: "one", images: 1, md5 }).unwrap().state;
+        let state = || {
+            check(file.clone(), &BatchFile { name: "one", images: 1, md5 }, Version::Binary)
+                .unwrap()
+                .state
+        };
         assert_eq!(state(), FileState::Missing);
         fs::write(&file, record).unwrap();
         assert_eq!(state(), FileState::Good);

@@ -6,10 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use resnet_data::photo::{self, Photo, PhotoError, Preparation};
+use resnet_data::photo::{self, CropMode, Interpolation, Photo, PhotoError, Preparation};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/photos")
+}
+
+/// Images that are not read.
+fn refused(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/refused-photos").join(name)
 }
 
 /// Pillow's pixels of each file: RGB and luma.
@@ -52,20 +57,10 @@ fn differences(a: &[u8], b: &[u8]) -> (u8, f64) {
     (each().max().unwrap(), each().map(f64::from).sum::<f64>() / a.len() as f64)
 }
 
-/// Maximum and mean difference from Pillow in grey levels: JPEG decoders round differently, other
-/// formats are bit-identical.
-fn tolerance(name: &str) -> (u8, f64) {
-    match name {
-        "cmyk.jpg" | "cmyk-progressive.jpg" | "ycck.jpg" => (2, 0.05),
-        _ if name.ends_with(".jpg") => (4, 0.5),
-        _ => (0, 0.0),
-    }
-}
-
 #[test]
 fn pixels_match_pillow() {
     let all = expected();
-    assert!(all.len() >= 45);
+    assert!(all.len() >= 90);
     for (path, rgb, grey) in all {
         let name = path.file_name().unwrap().to_str().unwrap();
         for (is_grey, expected) in [(false, &rgb), (true, &grey)] {
@@ -73,9 +68,7 @@ fn pixels_match_pillow() {
             let found = if is_grey { found } else { coloured(found) };
             assert_eq!((found.height, found.width), (expected.height, expected.width), "{name}");
             let (worst, mean) = differences(&found.pixels, &expected.pixels);
-            println!("{name} grey: {is_grey}: {worst} {mean:.3}");
-            let allowed = tolerance(name);
-            assert!(worst <= allowed.0 && mean <= allowed.1, "{name}: {worst} {mean}");
+            assert_eq!(worst, 0, "{name}, grey: {is_grey}, mean {mean}");
         }
     }
 }
@@ -131,14 +124,52 @@ fn resizing_matches_torchvision() {
     for (width, height, resize, image_size) in CASES {
         for channels in [3, 1] {
             let resize = (resize > 0).then_some(resize);
-            let preparation = Preparation { image_size, resize, channels };
+            let preparation = Preparation::new(image_size, resize, channels);
             let found = noise(width, height, channels).prepare(preparation).unwrap();
             let (expected, others) = rest.split_at(preparation.image_len());
             rest = others;
-            // Pillow 13 resizes some tall images along columns first.
-            let allowed = u8::from(height > width);
             let (worst, _) = differences(&found, expected);
-            assert!(worst <= allowed, "{width}x{height} {resize:?} {channels}: {worst}");
+            assert_eq!(worst, 0, "{width}x{height} {resize:?} {channels}");
+        }
+    }
+    assert!(rest.is_empty());
+}
+
+/// `MODES` of `make_photos.py`.
+const MODES: [(usize, usize, usize, usize, CropMode); 13] = [
+    (61, 43, 36, 32, CropMode::Center),
+    (40, 46, 36, 31, CropMode::Center),
+    (7, 5, 36, 32, CropMode::Center),
+    (61, 43, 36, 32, CropMode::Squash),
+    (7, 5, 36, 36, CropMode::Squash),
+    (61, 43, 36, 32, CropMode::Border),
+    (43, 61, 32, 32, CropMode::Border),
+    (9, 2, 20, 32, CropMode::Border),
+    (90, 4, 12, 16, CropMode::Border),
+    (43, 161, 36, 32, CropMode::Center),
+    (33, 101, 36, 32, CropMode::Squash),
+    (50, 260, 36, 32, CropMode::Border),
+    (40, 60, 36, 32, CropMode::Squash),
+];
+
+#[test]
+fn filters_and_crop_modes_match_timm() {
+    use Interpolation::{Bicubic, Bilinear, Box, Hamming, Lanczos, Nearest};
+    let bytes = fs::read(folder().join("filtered.bin")).unwrap();
+    let mut rest = &bytes[..];
+    for (width, height, resize, image_size, crop_mode) in MODES {
+        for interpolation in [Nearest, Box, Bilinear, Hamming, Bicubic, Lanczos] {
+            let preparation = Preparation {
+                interpolation,
+                crop_mode,
+                fill: [128, 64, 32],
+                ..Preparation::new(image_size, Some(resize), 3)
+            };
+            let found = noise(width, height, 3).prepare(preparation).unwrap();
+            let (expected, others) = rest.split_at(preparation.image_len());
+            rest = others;
+            let (worst, _) = differences(&found, expected);
+            assert_eq!(worst, 0, "{width}x{height} {crop_mode:?} {interpolation:?}");
         }
     }
     assert!(rest.is_empty());
@@ -146,7 +177,7 @@ fn resizing_matches_torchvision() {
 
 #[test]
 fn a_grey_photo_is_copied_to_all_channels() {
-    let preparation = |channels| Preparation { image_size: 8, resize: None, channels };
+    let preparation = |channels| Preparation::new(8, None, channels);
     let photo = noise(20, 30, 1);
     let grey = photo.prepare(preparation(1)).unwrap();
     let spread: Vec<u8> = grey.iter().flat_map(|&g| [g; 3]).collect();
@@ -156,7 +187,7 @@ fn a_grey_photo_is_copied_to_all_channels() {
 #[test]
 fn only_the_crop_of_a_long_strip_is_resized() {
     // Resized as a whole, it would have 256 x 51,200,000 pixels.
-    let preparation = Preparation { image_size: 224, resize: Some(256), channels: 1 };
+    let preparation = Preparation::new(224, Some(256), 1);
     let mut strip = noise(200_000, 1, 1);
     let middle = strip.pixels[100_000];
     strip.pixels[99_990..100_010].fill(middle);
@@ -165,13 +196,12 @@ fn only_the_crop_of_a_long_strip_is_resized() {
 
 #[test]
 fn errors_name_unsupported_formats() {
-    let error = |name: &str| Photo::read(&folder().join(name), false).unwrap_err().to_string();
-    assert!(error("refused.tiff").contains("refused.tiff is TIFF, which is not supported"));
+    let error = |name: &str| Photo::read(&refused(name), false).unwrap_err().to_string();
+    assert!(error("palette.tiff").contains("uses an unsupported feature (a TIFF with a palette)"));
+    assert!(error("cmyk.tiff").contains("a TIFF of CMYK"));
+    assert!(error("jpeg.tiff").contains("uses an unsupported feature (JPEG in a TIFF)"));
     assert!(error("refused.avif").contains("is AVIF, which is not supported"));
-    assert!(error("refused.jp2").contains("is not an image in a supported format"));
-    assert!(
-        error("refused.arithmetic").contains("uses an unsupported feature (arithmetic coding)")
-    );
+    assert!(error("refused.jp2").contains("is JPEG 2000, which is not supported"));
     let heic = [&[0, 0, 0, 24][..], b"ftypheic", &[0; 40]].concat();
     assert!(matches!(Photo::decode(&heic, false), Err(PhotoError::UnsupportedFormat("HEIC"))));
     assert!(matches!(Photo::decode(&[], false), Err(PhotoError::Empty)));
@@ -182,6 +212,9 @@ fn errors_name_unsupported_formats() {
 #[test]
 fn truncated_files_are_errors() {
     for (path, ..) in expected() {
+        if path.ends_with("ascii.ppm") {
+            continue; // Its last number may have lost digits.
+        }
         let whole = fs::read(&path).unwrap();
         let photo = Photo::decode(&whole, false).unwrap();
         for len in 0..whole.len() {
@@ -218,8 +251,8 @@ fn damaged_files_never_panic() {
 fn parallel_results_match_and_are_in_order() {
     let mut paths = photo::find(&folder()).photos;
     paths.insert(3, folder().join("missing.png"));
-    paths.push(folder().join("refused.tiff"));
-    let preparation = Preparation { image_size: 12, resize: Some(14), channels: 3 };
+    paths.push(refused("jpeg.tiff"));
+    let preparation = Preparation::new(12, Some(14), 3);
     for threads in [1, 2, 7] {
         let all = photo::prepare(&paths, preparation, threads);
         assert_eq!(all.len(), paths.len());

@@ -115,7 +115,7 @@ pub enum FormatErrorKind {
     )]
     NoModel(String),
     /// There are several state dicts or modules, and the keys do not decide between them.
-    #[error("has several models, such as {}; save one of them alone", printable(&.0.join(" and ")))]
+    #[error("has several models, such as {}: choose one by its key (--weights)", printable(&.0.join(" and ")))]
     SeveralModels(Vec<String>),
     /// An error of ONNX files.
     #[error(transparent)]

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, Metadata},
-    io::Seek,
+    io::{self, Seek},
     path::Path,
 };
 
@@ -30,18 +30,26 @@ fn bytes(
     look: impl FnOnce(&mut File, u64) -> Result<(), FormatErrorKind>,
 ) -> Result<Vec<u8>, FormatErrorKind> {
     let refused = FormatErrorKind::from_read;
-    let mut file = regular::open(path).map_err(refused)?;
-    let metadata = file.metadata().map_err(refused)?;
-    let may_be_large = SMALL..=MAX_BYTES;
-    if may_be_large.contains(&metadata.len()) {
-        // A sparse file would take no disk space, but memory.
-        if is_sparse(&metadata) {
-            return RefusedFile::Sparse.error().map_err(refused);
-        }
-        look(&mut file, metadata.len())?;
+    let (mut file, length) = open(path).map_err(refused)?;
+    if length >= SMALL {
+        look(&mut file, length)?;
         file.rewind().map_err(refused)?;
     }
     regular::read_opened(file, MAX_BYTES).map_err(refused)
+}
+
+/// Opens a file that is neither too large nor sparse; also returns its length.
+pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
+    let file = regular::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.len() > MAX_BYTES {
+        return RefusedFile::TooLong(MAX_BYTES).error();
+    }
+    // A sparse file would take no disk space, but memory.
+    if metadata.len() >= SMALL && is_sparse(&metadata) {
+        return RefusedFile::Sparse.error();
+    }
+    Ok((file, metadata.len()))
 }
 
 /// Files smaller than this are read without a look.

@@ -1,8 +1,8 @@
 //! A pickle machine that never calls a function.
 //!
-//! A Python pickle is a program. This machine executes its stack operations and builds a graph of
-//! inert values. Where a pickle creates an object or calls one of the listed functions ([`calls`]),
-//! the result is a record of that call. A call of any other function is an error that names it.
+//! A Python pickle is a program. This machine executes its stack operations and builds a graph of inert
+//! values. Where a pickle creates an object or calls a function, the result is a record of that call. A
+//! call of a function that reaches the machine ([`calls`]) is an error that names it.
 //!
 //! Other readers (candle-core, repugnant-pickle, pytorch-reader, serde-pickle) return tensors by
 //! name only and lose the optimizer's state, or do not support persistent ids. None of them refuses

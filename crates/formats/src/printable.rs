@@ -52,15 +52,25 @@ pub fn brief(text: &str) -> Printable<'_> {
 
 /// Paths with unprintable characters escaped, instead of [`Path::display`].
 pub trait Shown {
-    /// The full path. One longer than systems open is shown as [`brief`].
+    /// The full path, with bytes that are not UTF-8 as `\xe9`. One longer than systems open is shown as
+    /// [`brief`].
     fn shown(&self) -> Printable<'_>;
 }
 
 impl Shown for Path {
     fn shown(&self) -> Printable<'_> {
-        let text = self.to_string_lossy();
+        let text = self.to_str().map_or_else(|| with_bytes(self).into(), Cow::from);
         Printable { cut: text.len() > LONGEST_PATH, text }
     }
+}
+
+fn with_bytes(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        text += chunk.valid();
+        chunk.invalid().iter().for_each(|byte| text += &format!("\\x{byte:02x}"));
+    }
+    text
 }
 
 impl fmt::Display for Printable<'_> {
@@ -103,6 +113,15 @@ mod tests {
             assert_eq!(printable(text).to_string(), shown);
             assert_eq!(Path::new(text).shown().to_string(), shown);
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn bytes_of_other_encodings_are_told_apart() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let shown = |bytes| Path::new(OsStr::from_bytes(bytes)).shown().to_string();
+        assert_eq!(shown(b"caf\xe9 \x1b.png"), r"caf\xe9 \u{1b}.png");
+        assert_eq!(shown(b"caf\xe8"), r"caf\xe8");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorInfo};
+use safetensors::{SafeTensorError, SafeTensors, tensor::TensorInfo};
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, IgnoredAny, MapAccess, Visitor},
@@ -16,7 +16,7 @@ use serde::{
 
 use crate::{
     Data, Destination, FormatError, FormatErrorKind, NamedTensors, Tensor, atomic_write,
-    budget::Budget, file,
+    budget::Budget, element_type::ElementType, file,
 };
 
 pub use crate::tensor::Metadata;
@@ -24,7 +24,8 @@ pub use crate::tensor::Metadata;
 /// Reads the tensors of a file, in file order, and its metadata.
 ///
 /// # Errors
-/// If the file cannot be read, is malformed, or has other types than F32 and I64.
+/// If the file cannot be read, is malformed, or holds other types than floating point numbers of 16 to
+/// 64 bits, integers and booleans.
 pub fn read(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
     file::read(path, look, from_bytes)
 }
@@ -92,9 +93,11 @@ const METADATA: &str = "__metadata__";
 /// themselves included, plus 16 MiB.
 ///
 /// # Errors
-/// If the bytes are malformed, or have other types than F32 and I64.
+/// If the bytes are malformed, or hold other types than floating point numbers of 16 to 64 bits,
+/// integers and booleans.
 pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorKind> {
-    check_budget(bytes)?;
+    let mut budget = Budget::for_file_of(bytes.len());
+    charge_header(&mut budget, bytes)?;
     let malformed = |error| malformation(error, bytes.len());
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
     let (header, data) = bytes[size_of::<u64>()..].split_at(header);
@@ -105,14 +108,13 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(NamedTensors, Metadata), FormatErrorK
     });
     let tensors = infos.into_iter().map(|(name, info)| {
         let bytes = &data[info.data_offsets.0..info.data_offsets.1];
-        let data = match info.dtype {
-            Dtype::F32 => Data::F32(values(bytes, f32::from_le_bytes)),
-            Dtype::I64 => Data::I64(values(bytes, i64::from_le_bytes)),
-            dtype => {
-                let dtype = dtype.to_string();
-                return Err(FormatErrorKind::Dtype { tensor: name, dtype, read: "F32 and I64" });
-            }
+        let Some(dtype) = ElementType::of_safetensors(info.dtype) else {
+            let (tensor, dtype) = (name, info.dtype.to_string());
+            let read = "floating point numbers of 16 to 64 bits, integers and booleans";
+            return Err(FormatErrorKind::Dtype { tensor, dtype, read });
         };
+        budget.take(bytes.len() / dtype.size() * dtype.kept_size())?;
+        let data = dtype.values(bytes).expect("a type that is read");
         Ok((name, Tensor { shape: info.shape.clone(), data }))
     });
     let tensors = tensors.collect::<Result<_, _>>()?;
@@ -124,18 +126,13 @@ const PER_VALUE: usize = 256;
 
 /// Takes from the budget what the crate's parser needs for the header, which may have a value in
 /// every two bytes.
-fn check_budget(bytes: &[u8]) -> Result<(), FormatErrorKind> {
+fn charge_header(budget: &mut Budget, bytes: &[u8]) -> Result<(), FormatErrorKind> {
     let Some((length, rest)) = bytes.split_first_chunk() else { return Ok(()) };
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
     let header = rest.get(..length).unwrap_or(rest);
     // Each value but the first follows a comma.
     let values = header.iter().filter(|&&byte| byte == b',').count();
-    Budget::for_file_of(bytes.len()).take(bytes.len() + values * PER_VALUE)
-}
-
-fn values<T, const N: usize>(bytes: &[u8], from_le_bytes: fn([u8; N]) -> T) -> Vec<T> {
-    let (chunks, _) = bytes.as_chunks::<N>();
-    chunks.iter().map(|&chunk| from_le_bytes(chunk)).collect()
+    budget.take(values * PER_VALUE)
 }
 
 fn malformation(error: SafeTensorError, size: usize) -> FormatErrorKind {
@@ -235,8 +232,8 @@ fn header(tensors: &[&(String, Tensor)], metadata: &Metadata) -> Vec<u8> {
         for (name, tensor) in tensors {
             assert!(names.insert(name), "two tensors named '{name}'");
             let (dtype, size) = match &tensor.data {
-                Data::F32(values) => (Dtype::F32, size_of_val(&values[..])),
-                Data::I64(values) => (Dtype::I64, size_of_val(&values[..])),
+                Data::F32(values) => (safetensors::Dtype::F32, size_of_val(&values[..])),
+                Data::I64(values) => (safetensors::Dtype::I64, size_of_val(&values[..])),
             };
             let data_offsets = (offset, offset + size);
             map.serialize_entry(

@@ -73,7 +73,7 @@ def make(folder):
         "views": (views, views),
         "types": (types, types),
         "module": (net, state),
-        "parallel": (nn.DataParallel(net), state),
+        "parallel": (nn.DataParallel(net), {f"module.{k}": v for k, v in state.items()}),
         "module_in_dict": ({"net": net, "acc": 91.5, "epoch": 3}, state),
         "state_in_dict": ({"state_dict": nn.DataParallel(net).state_dict(),
                            "args": argparse.Namespace(lr=0.1), "best": torch.tensor(0.25),

@@ -40,6 +40,48 @@ impl Normalisation {
         [self.mean.len(), self.std.len()] == [channels; 2]
             && self.mean.iter().zip(&self.std).all(finite)
     }
+
+    /// The byte of each channel that is nearest to the mean, ties to even; 0 for missing channels.
+    pub fn mean_bytes(&self) -> [u8; 3] {
+        let byte = |channel| self.mean.get(channel).map_or(0.0, |mean| 255.0 * mean);
+        [0, 1, 2].map(|channel| byte(channel).round_ties_even() as u8)
+    }
+}
+
+/// The resampling filter of a resize, as in Pillow and timm. All but `Nearest` are antialiased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// The nearest pixel.
+    Nearest,
+    /// The mean of the pixels below an output pixel.
+    Box,
+    /// A triangle.
+    #[default]
+    Bilinear,
+    /// A sinc in a Hamming window of one lobe.
+    Hamming,
+    /// A cubic (Keys 1981) with a = -0.5.
+    Bicubic,
+    /// A sinc in a Lanczos window of three lobes.
+    Lanczos,
+}
+
+/// Which part of a photo is used, under timm's names where it has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CropMode {
+    /// The shorter side is resized and the centre cropped: the ends of the longer side are left out.
+    #[default]
+    Center,
+    /// The same, with half of an odd margin rounded down, as transformers does; torchvision and timm
+    /// round it to even.
+    #[serde(rename = "center-floor")]
+    CenterFloor,
+    /// Both sides are resized to the same length, then the centre is cropped.
+    Squash,
+    /// The longer side is resized, and the centre cropped or padded with the mean colour.
+    Border,
 }
 
 /// How a photo becomes a network's input: a square of bytes.
@@ -47,14 +89,26 @@ impl Normalisation {
 pub struct Preparation {
     /// Rows and columns of the result.
     pub image_size: usize,
-    /// Length that the shorter side is resized to before the centre crop, pixels. None: the whole
-    /// photo is resized to the square.
+    /// Length that a side is resized to before the centre crop, pixels: which one, [`CropMode`] says.
+    /// None: the whole photo is resized to the square.
     pub resize: Option<usize>,
     /// Channels of the result: 1 (grey) or 3 (RGB).
     pub channels: usize,
+    /// The filter of the resize.
+    pub interpolation: Interpolation,
+    /// Which part of the photo is used.
+    pub crop_mode: CropMode,
+    /// The colour around a photo, with [`CropMode::Border`].
+    pub fill: [u8; 3],
 }
 
 impl Preparation {
+    /// torchvision's `Resize(resize)`, bilinear, and `CenterCrop(image_size)`.
+    pub fn new(image_size: usize, resize: Option<usize>, channels: usize) -> Preparation {
+        let (interpolation, crop_mode) = Default::default();
+        Preparation { image_size, resize, channels, interpolation, crop_mode, fill: [0; 3] }
+    }
+
     /// Bytes of the result, `[row][column][channel]`.
     pub fn image_len(&self) -> usize {
         self.image_size * self.image_size * self.channels

@@ -32,7 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = load("synthetic", &limits)?;
     let normalisation = model.normalisation.as_ref().unwrap_or(&data.normalisation);
     let cpu = Cpu::new(2)?;
-    let result = evaluate(&model, Dtype::Fp32, &data.test, normalisation, &cpu, &mut |_, _| {})?;
+    let result =
+        evaluate(&model, Dtype::Fp32, &data.test, normalisation, None, &cpu, &mut |_, _| {})?;
     println!("{result:#?}");
     Ok(())
 }

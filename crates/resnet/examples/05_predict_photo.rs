@@ -21,10 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::load(&args.next().unwrap_or_else(|| DEMO.into()), None)?;
 
     // Resized, cropped and normalised as the network was trained.
-    let preparation = model.preparation().ok_or("the network takes neither grey nor RGB images")?;
-    let pixels = photo::prepare(&files, preparation, 1).remove(0)?;
     let usual = || model.usual_normalisation().map(|(_, normalisation)| normalisation);
     let normalisation = model.normalisation.clone().or_else(usual).ok_or("no normalisation")?;
+    let preparation = model.preparation(&normalisation);
+    let preparation = preparation.ok_or("the network takes neither grey nor RGB images")?;
+    let pixels = photo::prepare(&files, preparation, 1).remove(0)?;
 
     let (graph, side) = (model.network.graph(), model.image_size);
     let mut plan = EvalPlan::new(graph, Dtype::Fp32, 1, side, side, &Cpu::new(2)?)?;

@@ -12,7 +12,10 @@ use resnet_formats::{Shown, atomic_write, brief, printable, read_text};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::lengths::EarlierLength;
 use crate::{data::Normalisation, models::Arch, recipe::Recipe};
+
+mod lengths;
 
 /// The configuration of a run: architecture, data and recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,10 +31,16 @@ pub struct TrainConfig {
     /// File with the initial weights; none for random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
+    /// Which weights of that file, as `--weights` names them; none for the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_weights: Option<String>,
     /// If training resumes from that file with its optimiser's momentum: the epochs that it was
     /// trained for. None: only its weights are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues_after: Option<u64>,
+    /// The lengths that the run had before it was changed, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_lengths: Vec<EarlierLength>,
     /// Whether each epoch also writes PyTorch files.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub save_torch: bool,
@@ -94,9 +103,25 @@ impl TrainConfig {
         (first.min(self.total_steps), end.min(self.total_steps))
     }
 
-    /// The learning rate of a step, which counts from 0.
+    /// The learning rate of a step, which counts from 0: that of the recipe for a run of the length that
+    /// was planned at that step.
     pub fn lr_at(&self, step: u64) -> f32 {
-        self.recipe.lr_at(step, self.steps_per_epoch(), self.total_steps)
+        self.recipe.lr_at(step, self.steps_per_epoch(), self.length_at(step))
+    }
+
+    /// Steps of the whole run, as planned at a step.
+    fn length_at(&self, step: u64) -> u64 {
+        lengths::length_at(&self.earlier_lengths, step).unwrap_or(self.total_steps)
+    }
+
+    /// Changes the length from a step on. The learning rates of the steps before it stay.
+    pub(crate) fn change_length(&mut self, step: u64, total_steps: u64) {
+        let before = step.checked_sub(1).map(|last| self.length_at(last));
+        self.earlier_lengths.retain(|earlier| earlier.until_step < step);
+        if let Some(before) = before.filter(|&before| before != total_steps) {
+            self.earlier_lengths.push(EarlierLength { until_step: step, total_steps: before });
+        }
+        self.total_steps = total_steps;
     }
 
     /// Reads a `config.toml`.
@@ -130,6 +155,7 @@ impl TrainConfig {
         let normalisation = &self.data.normalisation;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
         recipe.schedule.check()?;
+        lengths::check(&self.earlier_lengths)?;
         let rules = [
             (
                 self.total_steps > 0,
@@ -241,7 +267,9 @@ pub(crate) mod tests {
             seed: 7,
             total_steps: 8,
             init_from: None,
+            init_weights: None,
             continues_after: None,
+            earlier_lengths: Vec::new(),
             save_torch: false,
             data: DataConfig {
                 name: "synthetic".into(),
@@ -331,6 +359,50 @@ pub(crate) mod tests {
             fs::write(&path, text.replace(from, to)).unwrap();
             assert!(message().contains(complaint), "{}", message());
             assert_eq!(message().lines().count(), 1, "{}", message());
+        }
+    }
+
+    fn earlier(config: &TrainConfig) -> Vec<(u64, u64)> {
+        config.earlier_lengths.iter().map(|e| (e.until_step, e.total_steps)).collect()
+    }
+
+    #[test]
+    fn rates_before_a_change_stay_and_those_after_it_are_of_the_new_length() {
+        let short = TrainConfig { total_steps: 9, ..sample() };
+        let long = TrainConfig { total_steps: 18, ..sample() };
+        let mut config = short.clone();
+        config.change_length(9, 18);
+        assert_eq!((config.total_steps, earlier(&config)), (18, vec![(9, 9)]));
+        for step in 0..18 {
+            let expected = if step < 9 { &short } else { &long };
+            assert_eq!(config.lr_at(step), expected.lr_at(step), "{step}");
+        }
+        // Changed again before another step, and back.
+        config.change_length(9, 12);
+        assert_eq!((config.total_steps, earlier(&config)), (12, vec![(9, 9)]));
+        config.change_length(9, 9);
+        assert_eq!(config, short);
+        // Changed later, and then from a checkpoint in the middle.
+        config.change_length(6, 12);
+        config.change_length(10, 15);
+        assert_eq!(earlier(&config), [(6, 9), (10, 12)]);
+        config.change_length(8, 18);
+        assert_eq!(earlier(&config), [(6, 9), (8, 12)]);
+        assert_eq!(config.lr_at(7), TrainConfig { total_steps: 12, ..sample() }.lr_at(7));
+        config.change_length(0, 6);
+        assert_eq!((config.total_steps, earlier(&config)), (6, vec![]));
+    }
+
+    #[test]
+    fn impossible_lengths_are_refused() {
+        let with = |list: &[(u64, u64)]| {
+            let entry = |&(until_step, total_steps)| EarlierLength { until_step, total_steps };
+            TrainConfig { earlier_lengths: list.iter().map(entry).collect(), ..sample() }.check()
+        };
+        with(&[]).unwrap();
+        with(&[(3, 5), (4, 5)]).unwrap();
+        for list in [&[(4, 5), (3, 5)][..], &[(3, 5), (3, 5)], &[(3, 0)], &[(3, 5); 1001]] {
+            assert!(with(list).unwrap_err().contains("earlier_lengths"));
         }
     }
 }

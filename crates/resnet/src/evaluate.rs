@@ -10,7 +10,10 @@ use thiserror::Error;
 
 use crate::{
     Cpu, Dtype,
-    data::{Images, Normalisation},
+    data::{
+        Images, Normalisation,
+        photo::{PhotoError, Preparation, prepare_images},
+    },
     engine::{EvalPlan, Input, PlanError},
     graph::Graph,
     model_file::Model,
@@ -73,6 +76,9 @@ pub enum EvaluateError {
         /// Channels of the normalisation.
         normalisation: usize,
     },
+    /// Resizing the images failed.
+    #[error("an image {0}")]
+    Resize(String),
     /// A label is not a class of the network.
     #[error(
         "an image has label {label}, but the network has {classes} classes: use the data that it was \
@@ -86,8 +92,8 @@ pub enum EvaluateError {
     },
 }
 
-/// Evaluates a model on images, in batches. `dtype` is the storage type of activations. After each
-/// batch, `progress` is called with the number of images done and the batch's logits
+/// Evaluates a model on images, in batches. `dtype` is the storage type of activations. With a
+/// `preparation`, the images are resized and cropped first, as photos are. After each batch, `progress` is called with the number of images done and the batch's logits
 /// `[images][classes]`.
 ///
 /// ```
@@ -97,7 +103,7 @@ pub enum EvaluateError {
 /// let data = load("synthetic", &limits)?;
 /// let (model, cpu) = (Model::demo(), Cpu::new(2)?);
 /// let result =
-///     evaluate(&model, Dtype::Fp32, &data.test, &data.normalisation, &cpu, &mut |_, _| {})?;
+///     evaluate(&model, Dtype::Fp32, &data.test, &data.normalisation, None, &cpu, &mut |_, _| {})?;
 /// println!("{:.1}% of {} images", result.accuracy, result.images);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -109,6 +115,7 @@ pub fn evaluate(
     dtype: Dtype,
     images: &Images,
     normalisation: &Normalisation,
+    preparation: Option<Preparation>,
     cpu: &Cpu,
     progress: &mut dyn FnMut(usize, &[f32]),
 ) -> Result<Evaluation, EvaluateError> {
@@ -116,12 +123,23 @@ pub fn evaluate(
     let graph = model.network.graph();
     check(graph, images, normalisation)?;
     let batch = BATCH.min(images.len());
-    let (height, width) = (images.height, images.width);
+    let (mut height, mut width) = (images.height, images.width);
+    if let Some(preparation) = preparation {
+        (height, width) = (preparation.image_size, preparation.image_size);
+    }
     let mut plan = EvalPlan::micro_batched(batch, graph, dtype, batch, height, width, cpu)?;
     plan.load(&model.network);
     let mut accumulator = Accumulator::new(graph.classes());
     let mut done = 0;
     for (pixels, labels) in images.batches(plan.batch()) {
+        let prepared;
+        let pixels = match preparation {
+            Some(preparation) => {
+                prepared = prepare_images(images, pixels, preparation, cpu.threads())?;
+                &prepared
+            }
+            None => pixels,
+        };
         let logits = plan.forward(Input::Bytes(pixels, normalisation), labels.len());
         accumulator.add_batch(logits, labels);
         done += labels.len();
@@ -174,6 +192,12 @@ pub(crate) struct Accumulator {
     /// By class: images, and correct ones.
     classes: Vec<(usize, usize)>,
     calibration: Calibration,
+}
+
+impl From<PhotoError> for EvaluateError {
+    fn from(error: PhotoError) -> Self {
+        EvaluateError::Resize(error.to_string())
+    }
 }
 
 impl Accumulator {

@@ -55,9 +55,10 @@ impl Predictions {
         &self.logits
     }
 
-    /// Probability of each class of an image, in [0, 1] (`torch.softmax`).
+    /// Probability of each class of an image, in [0, 1] (`torch.softmax`). A single logit is that of a
+    /// yes (`torch.sigmoid`, for `BCEWithLogitsLoss`).
     pub fn probabilities(&self, image: usize) -> Vec<f32> {
-        let probabilities = softmax(self.logits(image));
+        let probabilities = probabilities(self.logits(image));
         probabilities.into_iter().map(|p| p as f32).collect()
     }
 
@@ -69,7 +70,7 @@ impl Predictions {
 
     /// Probability of the predicted class, in [0, 1].
     pub fn confidence(&self, image: usize) -> f32 {
-        softmax(self.logits(image))[self.class(image)] as f32
+        probabilities(self.logits(image))[self.class(image)] as f32
     }
 
     /// The `k` most probable classes and their probabilities, the most probable first; all classes
@@ -233,7 +234,10 @@ fn arg_max(logits: &[f32]) -> usize {
     (1..logits.len()).fold(0, |best, i| if larger(logits[i], logits[best]) { i } else { best })
 }
 
-fn softmax(logits: &[f32]) -> Vec<f64> {
+fn probabilities(logits: &[f32]) -> Vec<f64> {
+    if let &[logit] = logits {
+        return vec![1.0 / (1.0 + (-f64::from(logit)).exp())];
+    }
     let max = logits.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
     let powers: Vec<f64> = logits.iter().map(|&x| (f64::from(x) - f64::from(max)).exp()).collect();
     let sum: f64 = powers.iter().sum();
@@ -242,7 +246,7 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
 
 /// Probability of the class with the largest logit.
 pub(crate) fn confidence(logits: &[f32]) -> f64 {
-    softmax(logits)[arg_max(logits)]
+    probabilities(logits)[arg_max(logits)]
 }
 
 #[cfg(test)]
@@ -261,6 +265,15 @@ mod tests {
         assert_eq!((p.len(), p.class(0), p.class(1)), (2, 2, 0));
         assert_eq!(p.top(0, 2).iter().map(|t| t.0).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(p.top(0, 9).len(), 3);
+    }
+
+    #[test]
+    fn a_single_logit_is_a_yes_or_no() {
+        // torch.sigmoid(torch.tensor([0.43, -200., 200.], dtype=torch.float64))
+        let p = Predictions::new(vec![0.43, -200.0, 200.0], 1);
+        assert!((p.probabilities(0)[0] - 0.605_873_7).abs() < 1e-6);
+        assert_eq!((p.probabilities(1)[0], p.top(2, 5)), (0.0, vec![(0, 1.0)]));
+        assert_eq!(p.confidence(2), 1.0);
     }
 
     #[test]

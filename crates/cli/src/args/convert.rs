@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use resnet::Arch;
 
-use super::shared::NormalisationArgs;
+use super::shared::{NormalisationArgs, WeightsArg};
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct ConvertArgs {
-    /// Model to convert: a run folder, a file (safetensors, PyTorch, ONNX), or `demo`
+    /// Model to convert: a run folder, `last` for the newest run, a file (safetensors, PyTorch,
+    /// ONNX), or `demo`
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
     /// File to write. Its suffix sets the format: .safetensors; .pt, .pth or .th (PyTorch state
@@ -21,6 +22,8 @@ pub(crate) struct ConvertArgs {
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
     #[arg(long, value_name = "NAME")]
     pub(crate) arch: Option<Arch>,
+    #[command(flatten)]
+    pub(crate) weights: WeightsArg,
     /// Fold batch norms into the convolutions (.onnx only)
     #[arg(long)]
     pub(crate) fold: bool,

@@ -5,12 +5,13 @@ mod convert;
 mod model;
 mod predict;
 mod report;
+mod resizing;
 mod shared;
 mod show;
 mod train;
 mod values;
 
-use std::{env, path::PathBuf, process};
+use std::{env, ffi::OsString, path::PathBuf, process};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use resnet::{Arch, data::DataSource};
@@ -21,7 +22,10 @@ pub(crate) use convert::ConvertArgs;
 pub(crate) use model::{EvaluationArgs, ModelArgs};
 pub(crate) use predict::PredictArgs;
 pub(crate) use report::ReportArgs;
-pub(crate) use shared::{DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output};
+pub(crate) use resizing::ResizingArgs;
+pub(crate) use shared::{
+    DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output, WeightsArg,
+};
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
 
@@ -38,15 +42,22 @@ pub(crate) struct Cli {
 impl Cli {
     /// Parses the command line. Exits after `--help` and on wrong usage.
     pub(crate) fn from_command_line() -> Cli {
+        Cli::parsed(env::args_os()).unwrap_or_else(|error| end(&error))
+    }
+
+    /// Parses the words of a command line, the name of the program first.
+    pub(crate) fn parsed(
+        words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Cli, clap::Error> {
         let mut command = Cli::command();
-        let matches = command.try_get_matches_from_mut(env::args_os()).unwrap_or_else(|e| end(&e));
-        let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| end(&error));
+        let matches = command.try_get_matches_from_mut(words)?;
+        let mut cli = Cli::from_arg_matches(&matches)?;
         if let (Verb::Train(args), Some((name, matches))) = (&mut cli.verb, matches.subcommand())
             && let Some(command) = command.find_subcommand(name)
         {
             args.given = TrainArgs::settings(command, matches);
         }
-        cli
+        Ok(cli)
     }
 }
 
@@ -107,6 +118,8 @@ pub(crate) enum Verb {
 pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) evaluation: EvaluationArgs,
+    #[command(flatten, next_help_heading = "Preprocessing")]
+    pub(crate) resizing: ResizingArgs,
     /// Also save the logits as a NumPy array: float32, [images, classes]
     #[arg(long, value_name = "FILE.npy", help_heading = "Output")]
     pub(crate) logits: Option<PathBuf>,
@@ -117,13 +130,15 @@ pub(crate) struct EvalArgs {
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct SummaryArgs {
-    /// An architecture (`resnet archs` lists them), a run folder or a model file (safetensors,
-    /// PyTorch, ONNX)
+    /// An architecture (`resnet archs` lists them), a run folder, `last` for the newest run, or a
+    /// model file (safetensors, PyTorch, ONNX)
     #[arg(value_name = "ARCH|MODEL")]
     pub(crate) what: String,
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
     #[arg(long, value_name = "NAME")]
     pub(crate) arch: Option<Arch>,
+    #[command(flatten)]
+    pub(crate) weights: WeightsArg,
     /// Side of the square input images, in pixels [default: the network's]
     #[arg(long, value_name = "N", value_parser = values::image_size)]
     pub(crate) image_size: Option<usize>,

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use resnet::{Arch, data::DataSource};
+use resnet::{Arch, data::DataSource, model_file::LoadOptions};
 
 use super::{
-    shared::{DataDir, Dtype, NormalisationArgs},
+    shared::{DataDir, Dtype, NormalisationArgs, WeightsArg},
     values,
 };
 
@@ -14,17 +14,30 @@ use super::{
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
     /// A run folder (its `best`, or `last` where there was no validation set); a file: safetensors,
-    /// PyTorch or ONNX; or `demo`, a trained ResNet-20
+    /// PyTorch or ONNX; `last`, the newest run in runs; or `demo`, a trained ResNet-20
     #[arg(id = "model", value_name = "MODEL", help_heading = None)]
     pub(crate) path: PathBuf,
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
     #[arg(long, value_name = "NAME")]
     pub(crate) arch: Option<Arch>,
+    #[command(flatten)]
+    pub(crate) weights: WeightsArg,
     /// Data type of activations, whatever the network was trained in
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) dtype: Dtype,
+    /// Names of the classes: a file with one on each line, a JSON list, or a JSON object of numbers
+    /// and names [default: the model's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) class_names: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) normalisation: NormalisationArgs,
+}
+
+impl ModelArgs {
+    /// What to load of the file.
+    pub(crate) fn options(&self) -> LoadOptions {
+        self.weights.options(self.arch)
+    }
 }
 
 #[derive(Debug, Args)]

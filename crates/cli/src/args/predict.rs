@@ -4,21 +4,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{model::ModelArgs, shared::Output, values};
+use super::{model::ModelArgs, resizing::ResizingArgs, shared::Output, values};
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct PredictArgs {
     #[command(flatten, next_help_heading = "Model")]
     pub(crate) model: ModelArgs,
-    /// Photos (JPEG, PNG, WebP, GIF, BMP), folders of photos, quoted glob patterns such as
+    /// Photos (JPEG, PNG, WebP, GIF, BMP, TIFF), folders of photos, quoted glob patterns such as
     /// 'cats/*.jpg', or - for a photo on standard input
     #[arg(value_name = "IMAGE", required = true, help_heading = None)]
     pub(crate) images: Vec<PathBuf>,
-    /// Side of the square input images, in pixels [default: the model's; above 512 MiB per image it
-    /// must be given]
-    #[arg(long, value_name = "N", value_parser = values::image_size, help_heading = "Model")]
-    pub(crate) image_size: Option<usize>,
+    #[command(flatten, next_help_heading = "Preprocessing")]
+    pub(crate) resizing: ResizingArgs,
     /// Classes to print per image, the most probable first
     #[arg(
         long,

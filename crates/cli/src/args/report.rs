@@ -23,7 +23,8 @@ pub(crate) struct ReportArgs {
     pub(crate) limit_test: Option<usize>,
     #[command(flatten, next_help_heading = "Evaluation")]
     pub(crate) data_dir: DataDir,
-    /// HTML file to write [default: RUN/report.html, or report.html for several runs]
+    /// HTML file to write [default: RUN/report.html, or for several runs a new
+    /// report.html, report-2.html, ...]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) out: Option<PathBuf>,
     /// Title of the report [default: the architecture and the data set]

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use resnet::{
-    Cpu,
+    Arch, Cpu,
     data::{self, DataError},
+    model_file::{LoadOptions, Weights},
 };
 
 use resnet_formats::printable;
@@ -56,8 +57,24 @@ pub(crate) struct Output {
     pub(crate) json: bool,
 }
 
+/// Which weights of a model file.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WeightsArg {
+    /// Which weights of a model file with several: `ema` (their average), `model` (themselves), or a
+    /// key or part of the tensors' names, such as `teacher` [default: the average if there is one]
+    #[arg(long, value_name = "ema|model|KEY")]
+    pub(crate) weights: Option<Weights>,
+}
+
+impl WeightsArg {
+    /// What to load of a model file.
+    pub(crate) fn options(&self, arch: Option<Arch>) -> LoadOptions {
+        LoadOptions { arch, weights: self.weights.clone().unwrap_or_default() }
+    }
+}
+
 /// Where data sets are kept.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DataDir {
     /// Folder of the data sets [default: $RESNET_DATA, or the user's cache folder]
     #[arg(long = "data-dir", value_name = "DIR")]

@@ -29,7 +29,8 @@ pub(crate) struct ShowArgs {
     /// File format: raster on white, vector that follows the viewer's dark mode, or both
     #[arg(long, value_enum, default_value = "png", help_heading = "Pictures")]
     pub(crate) format: PictureFormat,
-    /// Folder for the pictures [default: `pictures` in the run folder, or NAME-pictures]
+    /// Folder for the pictures [default: `pictures` in the run folder, or a new
+    /// NAME-pictures, NAME-pictures-2, ...]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) out: Option<PathBuf>,
     /// Open the grid of predictions in the default viewer

@@ -8,18 +8,18 @@ use clap::{
 use resnet::{Arch, data::DataSource, recipe::Recipe};
 
 use super::{
-    shared::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output},
+    shared::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output, WeightsArg},
     values,
 };
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct TrainArgs {
     /// Data set to train on: cifar10 or synthetic. A missing data set is downloaded
     #[arg(value_name = "DATA", default_value = "cifar10")]
     pub(crate) data: DataSource,
-    /// Network architecture (`resnet archs` lists them). With a file in --init or --resume, the
-    /// default is the file's
+    /// Network architecture (`resnet archs` lists them). With a file in --init, --resume or
+    /// --config, the default is the file's
     #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH)]
     pub(crate) arch: Arch,
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub(crate) struct TrainArgs {
     #[command(flatten, next_help_heading = "Data")]
     pub(crate) data_dir: DataDir,
     /// Run folder, for configuration, metrics, log and checkpoints [default:
-    /// runs/<arch>-<data>-<time>]
+    /// a new one, runs/<arch>-<data>-<time>]
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) out: Option<PathBuf>,
     /// Also save PyTorch files after each epoch: the state dict <arch>_<data>_state_dict.pt, and
@@ -77,22 +77,30 @@ impl TrainArgs {
 }
 
 /// Where a run starts from.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Resume and initial weights")]
 pub(crate) struct StartArgs {
     /// Resume a run, bit-exact and with its own settings: its folder, a checkpoint in it, or `last`
-    /// for the newest run. With any other checkpoint file, start a new run with the options given
-    /// here, from its weights, momentum and epoch
+    /// for the newest run. With --epochs N it gets N epochs in all, also after its end; from there on
+    /// the learning rate is that of a run of N epochs. With any other checkpoint file, start a new
+    /// run with the options given here, from its weights, momentum and epoch
     #[arg(long, value_name = "DIR|FILE|last", conflicts_with_all = ["init", "budget"])]
     pub(crate) resume: Option<PathBuf>,
-    /// Initialise the weights from a model file (safetensors, PyTorch, ONNX). A classifier for
-    /// another number of classes is initialised at random
-    #[arg(long, value_name = "FILE")]
+    /// Initialise the weights from a model file (safetensors, PyTorch, ONNX), a run folder, or
+    /// `last`. Layers that it has not, or with another shape, such as a classifier for other
+    /// classes, are initialised at random
+    #[arg(long, value_name = "FILE|DIR|last")]
     pub(crate) init: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) weights: WeightsArg,
+    /// Start a new run with the settings of a config.toml, or of a run folder or `last`; the options
+    /// given here override them
+    #[arg(long, value_name = "FILE|DIR|last", conflicts_with = "resume")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// A recipe, and options that override its hyperparameters.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Recipe")]
 pub(crate) struct RecipeArgs {
     /// Training recipe (`resnet recipes` prints them in full); the options below override it
@@ -134,7 +142,7 @@ pub(crate) struct RecipeArgs {
 }
 
 /// Which images to train and test on, and their normalisation.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub(crate) struct ImagesArgs {
     /// Use N training images as the validation set, and choose `best` on it

@@ -3,18 +3,20 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use resnet::{model_file::SaveFormat, run::load_model};
+use resnet::{data::photo::CropMode, model_file::SaveFormat, run::load_model};
 use resnet_formats::{Destination, Shown};
 
 use crate::{
     args::{ConvertArgs, Global},
     config,
     error::Usage,
+    runs,
 };
 
 pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
     let (output, target) = (&args.output, target(args)?);
-    let mut model = load_model(&args.input, args.arch)?;
+    let input = runs::resolve(&args.input)?;
+    let mut model = load_model(&input, &args.weights.options(args.arch))?;
     let canonical = |path: &Path| path.canonicalize().ok();
     if canonical(output).is_some_and(|output| canonical(&model.path) == Some(output)) {
         bail!("OUT is the input file {}: choose another OUT", output.shown());
@@ -47,6 +49,25 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
             "a state dict cannot store class names and normalisation: convert to .safetensors, \
              .tar or .onnx to keep them",
         );
+    }
+    if target == SaveFormat::StateDict && model.arch != model.arch.usual() {
+        global.note(format!(
+            "a state dict cannot state {0}: give --arch {0} where you use it",
+            model.arch
+        ));
+    }
+    if target == SaveFormat::Timm && model.crop_mode == CropMode::CenterFloor {
+        global.note(
+            "timm rounds half of an odd margin to even, and transformers rounds it down: the crop of \
+             some photos moves by a pixel",
+        );
+    }
+    if target != SaveFormat::StateDict && model.normalisation.is_none() {
+        global.note(format!(
+            "{} states no normalisation, since {} has none: give it with --mean and --std",
+            output.shown(),
+            model.path.shown()
+        ));
     }
     Ok(())
 }

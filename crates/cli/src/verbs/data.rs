@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use resnet::data::{self as sets, FileState};
-use resnet_formats::Shown;
+use resnet_formats::{Shown, printable};
 
 use crate::{
     args::{DataArgs, DataCheckArgs, DataVerb, Global},
@@ -48,6 +48,7 @@ fn verify(args: &DataCheckArgs) -> anyhow::Result<()> {
                 FileState::Length(got) => {
                     format!("damaged: expected {} bytes, got {got}", check.length)
                 }
+                FileState::Unreadable(reason) => format!("damaged: it {}", printable(reason)),
             };
             vec![check.file.shown().to_string(), state]
         });

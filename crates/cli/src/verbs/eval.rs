@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
-    let evaluated = evaluation::evaluate(&args.evaluation, global)?;
+    let evaluated = evaluation::evaluate(&args.evaluation, args.resizing, global)?;
     if let Some(path) = &args.logits {
         let predictions = &evaluated.predictions;
         evaluate::save_logits(

@@ -7,24 +7,26 @@ mod reproduce;
 
 use std::{
     borrow::Cow,
+    fs::File,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use anyhow::Context;
-use resnet::{run::RunFolder, train::Segment};
-use resnet_formats::{Destination, Shown, atomic_write};
+use resnet::train::Segment;
+use resnet_formats::{Destination, Shown, atomic_write, create_numbered};
 use resnet_pictures::report::{self, Report, Run};
 use serde::Serialize;
 
 use self::gather::Gathered;
 use crate::{
     args::{Global, ReportArgs},
-    print,
+    print, runs,
 };
 
-/// Default file name of the report.
-const REPORT: &str = "report.html";
+/// Default name of the report, and its extension.
+const REPORT: &str = "report";
+const HTML: &str = "html";
 
 /// The output of `--json`.
 #[derive(Serialize)]
@@ -55,8 +57,8 @@ struct RunRecord<'a> {
 }
 
 pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
-    let folders: Vec<PathBuf> =
-        args.runs.iter().map(|run| folder(run)).collect::<anyhow::Result<_>>()?;
+    let folder = |run: &PathBuf| Ok(runs::resolve(run)?.into_owned());
+    let folders: Vec<PathBuf> = args.runs.iter().map(folder).collect::<anyhow::Result<_>>()?;
     let (mut runs, mut details) = (Vec::new(), Vec::new());
     for folder in &folders {
         let Gathered { run, config, segments } = gather::gather(folder)?;
@@ -69,13 +71,19 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
             evaluation::add(run, config, folder, args, global)?;
         }
     }
-    let path = match (&args.out, folders.as_slice()) {
-        (Some(out), _) => out.clone(),
-        (None, [folder]) => folder.join(REPORT),
-        (None, _) => PathBuf::from(REPORT),
-    };
     let report = Report { title: args.title.clone(), written_by: written_by(), runs };
     let html = report::html(&report);
+    let path = match (&args.out, folders.as_slice()) {
+        (Some(out), _) => out.clone(),
+        (None, [folder]) => folder.join(REPORT).with_extension(HTML),
+        (None, _) => {
+            // Reports of other runs may be here.
+            let new = |name: &Path| File::create_new(name);
+            create_numbered(Path::new(REPORT), &format!(".{HTML}"), new)
+                .context("cannot write a report here (--out)")?
+                .0
+        }
+    };
     // The default name may be a link in an untrusted folder.
     let place =
         if args.out.is_some() { Destination::Follow(&path) } else { Destination::Replace(&path) };
@@ -97,14 +105,6 @@ pub(crate) fn run(args: &ReportArgs, global: &Global) -> anyhow::Result<()> {
         open::that_detached(&path).with_context(|| format!("cannot open {}", path.shown()))?;
     }
     Ok(())
-}
-
-/// The folder of a run, or of the newest one (`last`).
-fn folder(run: &Path) -> anyhow::Result<PathBuf> {
-    if run == Path::new("last") && !run.exists() {
-        return Ok(RunFolder::newest(Path::new(super::train::RUNS))?);
-    }
-    Ok(run.to_owned())
 }
 
 fn record<'a>(run: &'a Run, folder: &'a Path, segments: &'a [Segment]) -> RunRecord<'a> {

@@ -8,16 +8,17 @@ use std::{
 use anyhow::Context;
 use resnet::{
     cam::ActivationMaps,
+    data::photo::prepare_images,
     engine::Input,
     model_file::Model,
     random::{Purpose, Random},
 };
-use resnet_formats::{Shown, atomic_write, make_own_folder, printable};
+use resnet_formats::{Shown, atomic_write, create_numbered, make_own_folder, printable};
 use resnet_pictures::{Cell, HeatMap, Theme, cam, confusion, filters, grid, png};
 use serde::Serialize;
 
 use crate::{
-    args::{Global, PictureFormat, ShowArgs},
+    args::{Global, PictureFormat, ResizingArgs, ShowArgs},
     evaluation::{self, Evaluated},
     model,
     pictures::{self, cell, model_on_data},
@@ -34,7 +35,7 @@ const SCALE: f32 = 2.0;
 const MAPS: usize = 16;
 
 pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
-    let evaluated = evaluation::evaluate(&args.evaluation, global)?;
+    let evaluated = evaluation::evaluate(&args.evaluation, ResizingArgs::default(), global)?;
     let classes = evaluated.model.class_names();
     let shown = chosen(evaluated.predictions.len(), args.count, args.seed);
     let cells: Vec<Cell> = shown.iter().map(|&i| cell(&evaluated, &classes, i)).collect();
@@ -133,13 +134,17 @@ fn maps(
     evaluated: &Evaluated,
     shown: &[usize],
 ) -> anyhow::Result<Vec<HeatMap>> {
-    let Evaluated { model, data, normalisation, predictions, .. } = evaluated;
+    let Evaluated { model, data, normalisation, preparation, predictions, .. } = evaluated;
     let images = &data.test;
     let shown = &shown[..shown.len().min(MAPS)];
     let (dtype, batch, cpu) = (args.evaluation.model.dtype.into(), shown.len(), global.cpu()?);
-    let (height, width) = (images.height, images.width);
+    let (mut height, mut width) = (images.height, images.width);
+    let mut pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i)).copied().collect();
+    if let Some(preparation) = *preparation {
+        (height, width) = (preparation.image_size, preparation.image_size);
+        pixels = prepare_images(images, &pixels, preparation, cpu.threads())?;
+    }
     let mut plan = ActivationMaps::new(&model.network, dtype, batch, height, width, &cpu)?;
-    let pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i)).copied().collect();
     plan.forward(Input::Bytes(&pixels, normalisation), batch);
     let heat = |(place, &image)| {
         let map = plan.map(place, predictions.class(image));
@@ -148,13 +153,28 @@ fn maps(
     Ok(shown.iter().enumerate().map(heat).collect())
 }
 
-/// Default folder of the pictures: in the run folder, else in the working folder.
-fn default_folder(model: &Model) -> PathBuf {
-    if let Some(run) = model::run_of(model) {
-        return run.join("pictures");
-    }
-    let name = model.path.file_stem().unwrap_or_default().to_string_lossy();
-    format!("{name}-pictures").into()
+/// Creates the folder of the pictures: `--out`, else one in the run folder, else a new one in the
+/// working folder, where there may be pictures of another model of the same name.
+fn make_folder(out: Option<&Path>, model: &Model) -> anyhow::Result<PathBuf> {
+    let (folder, made) = match (out, model::run_of(model)) {
+        (Some(out), _) => (out.to_owned(), fs::create_dir_all(out)),
+        // It must not be a link out of an untrusted run.
+        (None, Some(run)) => {
+            let folder = run.join("pictures");
+            let made = make_own_folder(&folder);
+            (folder, made)
+        }
+        (None, None) => {
+            let name = model.path.file_stem().unwrap_or_default().to_string_lossy();
+            let name = PathBuf::from(format!("{name}-pictures"));
+            match create_numbered(&name, "", |name| fs::create_dir(name)) {
+                Ok((folder, ())) => return Ok(folder),
+                Err(error) => (name, Err(error)),
+            }
+        }
+    };
+    made.with_context(|| format!("cannot make the folder {} (--out)", folder.shown()))?;
+    Ok(folder)
 }
 
 /// Writes all pictures after all are drawn.
@@ -164,24 +184,22 @@ fn write(
     format: PictureFormat,
     draw: impl Fn(&Theme) -> Vec<(&'static str, String)>,
 ) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = &out.map_or_else(|| default_folder(model), Path::to_owned);
     let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
     if format != PictureFormat::Svg {
         for (stem, svg) in draw(&Theme::LIGHT) {
             let bytes = png(&svg, SCALE).with_context(|| format!("cannot draw {stem}"))?;
-            files.push((folder.join(stem).with_extension("png"), bytes));
+            files.push((Path::new(stem).with_extension("png"), bytes));
         }
     }
     if format != PictureFormat::Png {
         for (stem, svg) in draw(&Theme::AUTO) {
-            files.push((folder.join(stem).with_extension("svg"), svg.into_bytes()));
+            files.push((Path::new(stem).with_extension("svg"), svg.into_bytes()));
         }
     }
-    // The default folder must not be a link out of an untrusted run; --out may be a link.
-    let made = if out.is_some() { fs::create_dir_all(folder) } else { make_own_folder(folder) };
-    made.with_context(|| format!("cannot make the folder {} (--out)", folder.shown()))?;
-    for (path, bytes) in &files {
-        atomic_write(path, |w| w.write_all(bytes))
+    let folder = make_folder(out, model)?;
+    for (path, bytes) in &mut files {
+        *path = folder.join(&path);
+        atomic_write(&*path, |w| w.write_all(bytes))
             .with_context(|| format!("cannot write {} (--out)", path.shown()))?;
     }
     Ok(files.into_iter().map(|(path, _)| path).collect())
@@ -280,9 +298,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut last = Model::demo();
         last.path = dir.path().join("last.safetensors");
-        assert_eq!(default_folder(&last), Path::new("last-pictures"));
-        assert_eq!(default_folder(&Model::demo()), Path::new("demo-pictures"));
         fs::write(dir.path().join("config.toml"), "").unwrap();
-        assert_eq!(default_folder(&last), dir.path().join("pictures"));
+        for _ in 0..2 {
+            assert_eq!(make_folder(None, &last).unwrap(), dir.path().join("pictures"));
+        }
     }
 }

@@ -10,34 +10,40 @@ use anyhow::Context;
 use resnet::{
     Arch, Cpu,
     data::{self as sets, DataSource, Dataset},
-    run::{CONFIG, RunFolder},
+    model_file::{Partial, Weights},
+    run::{CONFIG, Place, RunFolder},
     train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard},
 };
 use resnet_formats::{Shown, quoted_path};
 
 use crate::{
     args::{DataDir, Global, TrainArgs},
-    config::{self, StartingPoint},
+    config::{self, Settings, StartingPoint},
     data::{self, Limits},
     error::Usage,
     interrupt::{Interrupt, Interrupted},
     model, print,
     progress::Progress,
+    runs,
 };
-
-/// Default parent of run folders; `--resume last` searches it.
-pub(crate) const RUNS: &str = "runs";
 
 pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let cpu = global.cpu()?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
-    let (folder, data) = match &args.start.resume {
+    let (folder, data, note) = match &args.start.resume {
         Some(target) if !is_standalone_checkpoint(target) => {
             resume(args, target, global, &interrupt)?
         }
-        _ => start(args, &cpu, global, &interrupt)?,
+        _ => {
+            let (folder, data) = start(args, &cpu, global, &interrupt)?;
+            (folder, data, None)
+        }
     };
     let mut log = Log::open(folder.path()).inspect_err(|_| folder.abandon())?;
+    if let Some(note) = note {
+        log.write(&Event::Note(note.clone()));
+        global.note(note);
+    }
     let mut info = Some(RunInfo::open(folder.path()).unwrap_or_else(|error| {
         let note = format!("{error}: writing a new one");
         log.write(&Event::Note(note.clone()));
@@ -100,20 +106,46 @@ fn is_standalone_checkpoint(target: &Path) -> bool {
 }
 
 /// The model that a new run starts from. Its architecture is `--arch`, else the file's.
-fn starting_point(args: &TrainArgs, global: &Global) -> anyhow::Result<StartingPoint> {
+fn starting_point(
+    args: &TrainArgs,
+    settings: &Settings,
+    global: &Global,
+) -> anyhow::Result<StartingPoint> {
     let start = &args.start;
     let Some(file) = start.resume.as_ref().or(start.init.as_ref()) else {
-        return Ok(StartingPoint { arch: args.arch, checkpoint: None, finished_epochs: None });
+        return Ok(settings.starting_point());
     };
-    let arch = args.is_given("--arch").then_some(args.arch);
-    let model = model::open(file, arch, global)?;
+    let arch = settings.arch_is_known().then_some(args.arch);
+    let mut options = start.weights.options(arch);
+    if start.resume.is_some() && options.weights == Weights::Usual {
+        // The optimizer's state is of the weights themselves, not of their average.
+        options.weights = Weights::Model;
+    }
+    let weights = start.weights.weights.as_ref().map(ToString::to_string);
+    let model = match model::open(file, &options, global) {
+        Ok(model) => model,
+        Err(error) if start.init.is_some() => {
+            // Without a head, or with another stem.
+            let Ok(partial) = Partial::load(&runs::resolve(file)?, &options) else {
+                return Err(error);
+            };
+            let checkpoint = Some(file.clone());
+            return Ok(StartingPoint {
+                arch: partial.arch,
+                checkpoint,
+                weights,
+                finished_epochs: None,
+            });
+        }
+        Err(error) => return Err(error),
+    };
     if start.resume.is_some() {
         // Before anything is downloaded.
         let info = sets::info(args.data.name(), Path::new(""))?;
         model.check_fit(info.name, info.classes.len(), info.channels)?;
     }
     let finished_epochs = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
-    Ok(StartingPoint { arch: model.arch, checkpoint: Some(model.path), finished_epochs })
+    Ok(StartingPoint { arch: model.arch, checkpoint: Some(model.path), weights, finished_epochs })
 }
 
 /// Starts a new run: loads its data, writes its configuration, creates its folder.
@@ -123,14 +155,16 @@ fn start(
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<(RunFolder, Dataset)> {
-    let start = starting_point(args, global)?;
-    let default = || Path::new(RUNS).join(default_name(start.arch, args));
-    let path = args.out.clone().unwrap_or_else(default);
+    let settings = Settings::new(args, global)?;
+    let args = &settings.args;
+    let start = starting_point(args, &settings, global)?;
+    let default = runs::folder(&default_name(start.arch, args));
+    let place = args.out.as_deref().map_or(Place::Numbered(&default), Place::Exactly);
     // Before anything slow.
-    RunFolder::examine(&path)?;
+    RunFolder::examine(place)?;
     let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
     let data = data::load(args.data, &args.data_dir, limits, global, interrupt)?;
-    let mut config = config::build(args, &start, &data, cpu)?;
+    let mut config = config::build(&settings, &start, &data, cpu, global)?;
     if let Some(budget) = args.recipe.budget {
         global.status(format!(
             "measuring the training speed to fit {}",
@@ -138,30 +172,32 @@ fn start(
         ));
         let speed = train::measure(&config, &data, cpu)?;
         config.total_steps = speed.steps_within(budget, config.steps_per_epoch());
+        config.earlier_lengths.clear();
     }
     interrupt.check()?;
-    Ok((RunFolder::create(&path, &config)?, data))
+    Ok((RunFolder::create(place, &config)?, data))
 }
 
-/// Resumes a run: loads its configuration and its data.
+/// Resumes a run: loads its configuration and its data. With `--epochs` it gets another length, and
+/// there may be a note about it.
 fn resume(
     args: &TrainArgs,
     target: &Path,
     global: &Global,
     interrupt: &Interrupt,
-) -> anyhow::Result<(RunFolder, Dataset)> {
-    if let [given, ..] = &args.given[..] {
-        let why = "a resumed run keeps its own settings";
-        return Err(Usage(format!("--resume cannot be used with {given}: {why}")).into());
+) -> anyhow::Result<(RunFolder, Dataset, Option<String>)> {
+    let others: Vec<&str> =
+        args.given.iter().map(String::as_str).filter(|&given| given != "--epochs").collect();
+    if !others.is_empty() {
+        return Err(Usage(format!(
+            "--resume cannot be used with {}: a resumed run keeps its own settings, and only --epochs \
+             changes its length. For other settings start a new run from its weights: --init {}",
+            others.join(", "),
+            quoted_path(target)
+        ))
+        .into());
     }
-    let newest;
-    let target = if target == Path::new("last") {
-        newest = RunFolder::newest(Path::new(RUNS))?;
-        &newest
-    } else {
-        target
-    };
-    let folder = RunFolder::resume(target)?;
+    let mut folder = RunFolder::resume(&runs::resolve(target)?)?;
     let config = &folder.config().data;
     let data_dir = DataDir { path: args.data_dir.path.clone(), from_run: config.dir.clone() };
     let limits = Limits { train: config.limit_train, test: config.limit_test };
@@ -170,7 +206,9 @@ fn resume(
     let classes = sets::info(source.name(), Path::new(""))?.classes;
     train::check_classes(folder.config(), &classes)?;
     let data = data::load(source, &data_dir, limits, global, interrupt)?;
-    Ok((folder, data))
+    let epochs = args.recipe.epochs.map(|epochs| epochs as u64);
+    let note = epochs.map(|epochs| train::set_epochs(&mut folder, epochs)).transpose()?.flatten();
+    Ok((folder, data, note))
 }
 
 /// `resnet20-cifar10-20261124-044826`, in UTC.

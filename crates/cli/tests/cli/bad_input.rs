@@ -14,9 +14,10 @@ fn missing_models_and_runs() {
     let s = Sandbox::new();
     s.run(&["eval", "nowhere"]).fails(1, &["nowhere"]);
     s.run(&["summary", "nowhere"]).fails(2, &["'nowhere'", "no file of this name"]);
-    s.run(&["train", "--resume", "nowhere"]).fails(1, &["nowhere", "config.toml"]);
-    s.run(&["train", "--resume", "last"]).fails(1, &["no run in runs", "--resume"]);
+    s.run(&["train", "--resume", "nowhere"]).fails(1, &["nowhere does not exist", "--resume"]);
+    s.run(&["train", "--resume", "last"]).fails(1, &["no run in runs", "the folder of a run"]);
     fs::create_dir(s.path("empty")).unwrap();
+    s.run(&["train", "--resume", "empty"]).fails(1, &["empty", "config.toml"]);
     s.run(&["eval", "empty"]).fails(1, &["empty"]);
     s.run(&[&SMALL[..], &["--init", "nowhere", "--out", "run"]].concat()).fails(1, &["nowhere"]);
     assert!(!s.path("run").exists(), "a run that cannot start leaves no folder");

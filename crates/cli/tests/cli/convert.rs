@@ -64,7 +64,7 @@ fn conversions_keep_the_normalisation() {
     let images = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"];
     let out = s.run(&[&["convert", &th, "x.safetensors"], &images[..]].concat()).success();
     assert!(out.stderr.contains("inferred resnet20 from the names and shapes"), "{out:#?}");
-    assert!(out.stderr.contains("give --arch plain20"), "{out:#?}");
+    assert!(out.stderr.contains("plain20 (no shortcuts)"), "{out:#?}");
     for to in ["x.onnx", "x.tar"] {
         s.run(&["convert", "x.safetensors", to]).success();
     }
@@ -160,7 +160,7 @@ fn damaged_and_malicious_files_are_rejected() {
     for name in ["model.safetensors", "config.json"] {
         fs::write(s.path("folder").join(name), "{").unwrap();
     }
-    s.run(&["summary", "folder"]).fails(1, &["config.json is not a timm configuration"]);
+    s.run(&["summary", "folder"]).fails(1, &["config.json is not a model's configuration"]);
 }
 
 #[test]

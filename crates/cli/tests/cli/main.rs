@@ -1,9 +1,11 @@
 //! Tests of the `resnet` command. They are one binary, since linking takes most of the time.
 
+mod assumptions;
 mod bad_input;
 mod common;
 mod convert;
 mod earlier;
+mod eval;
 mod hostile;
 mod hostile_sizes;
 mod inspect;
@@ -11,7 +13,9 @@ mod live;
 mod odd_images;
 mod outputs;
 mod predict;
+mod pytorch;
 mod report;
+mod runs;
 mod show;
 mod train;
 mod usage;

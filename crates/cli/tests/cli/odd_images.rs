@@ -19,6 +19,10 @@ fn photo(name: &str) -> Vec<u8> {
     fs::read(Path::new(PHOTOS).join(name)).unwrap()
 }
 
+fn refused(name: &str) -> Vec<u8> {
+    fs::read(format!("{PHOTOS}/../refused-photos/{name}")).unwrap()
+}
+
 /// A PNG of one colour, which ends after `rows` rows.
 fn png(
     width: u32,
@@ -152,9 +156,9 @@ fn bad() -> Vec<Case> {
         ),
         ("16384x16384.webp", webp_header(16_384, 16_384), Some("16384x16384 pixels (269")),
         ("far.png", patched(photo("rgb.png"), 16, &[0xFF; 8]), Some("far.png is ")),
-        ("refused.tiff", photo("refused.tiff"), Some("is TIFF, which is not supported")),
-        ("refused.avif", photo("refused.avif"), Some("is AVIF, which is not supported")),
-        ("refused.jp2", photo("refused.jp2"), Some("is not an image")),
+        ("jpeg.tiff", refused("jpeg.tiff"), Some("unsupported feature (JPEG in a TIFF)")),
+        ("refused.avif", refused("refused.avif"), Some("is AVIF, which is not supported")),
+        ("refused.jp2", refused("refused.jp2"), Some("is JPEG 2000, which is not supported")),
     ]
 }
 

@@ -119,13 +119,15 @@ fn several_photos_make_a_table_or_csv() {
     let files = ["a, \"b\".png", "c.png"];
     let csv = predict(&s, &[&["--csv", "--top", "2"], &files[..]].concat()).success().stdout;
     let lines: Vec<_> = csv.lines().collect();
-    assert_eq!(lines[0], "file,class_1,probability_1,class_2,probability_2");
+    assert_eq!(lines[0], "file,index_1,class_1,probability_1,index_2,class_2,probability_2");
     let json = records(&predict(&s, &[&["--json"], &files[..]].concat()).success());
     let [first, second] = [0, 1].map(|i| &json[0]["top"][i]);
     let fields = format!(
-        "{},{},{},{}",
+        "{},{},{},{},{},{}",
+        first["index"],
         first["class"].as_str().unwrap(),
         first["probability"],
+        second["index"],
         second["class"].as_str().unwrap(),
         second["probability"]
     );
@@ -150,4 +152,109 @@ fn a_run_states_its_preprocessing() {
     assert!(classes.as_array().unwrap().contains(&records(&of_run)[0]["top"][0]["class"]));
     let unknown = s.run(&["predict", PRETRAINED, "a.jpg", "--dtype", "bf16"]).success();
     assert!(unknown.stderr.contains("using the values of CIFAR-10 (override them"), "{unknown:?}");
+}
+
+#[test]
+fn options_choose_the_preprocessing() {
+    let s = Sandbox::new();
+    copy(&s, "subsampling-0.jpg", "a.jpg");
+    let top = |options: &[&str]| {
+        let found = predict(&s, &[&["--json", "--top", "10", "a.jpg"], options].concat()).success();
+        records(&found)[0]["top"].clone()
+    };
+    let usual = top(&[]);
+    assert_eq!(top(&["--interpolation", "bilinear"]), usual);
+    assert_eq!(top(&["--crop-mode", "squash"]), usual);
+    assert_eq!(top(&["--image-size", "32"]), usual);
+    let options = [
+        &["--interpolation", "bicubic"][..],
+        &["--resize", "40"],
+        &["--resize", "40", "--crop", "28"],
+        &["--crop", "28"],
+        &["--crop-mode", "center"],
+        &["--crop-mode", "border"],
+    ];
+    let others: Vec<Value> = options.iter().map(|options| top(options)).collect();
+    for (index, other) in others.iter().enumerate() {
+        assert_ne!(*other, usual, "{:?}", options[index]);
+        assert!(!others[..index].contains(other), "{:?}", options[index]);
+    }
+    predict(&s, &["a.jpg", "--resize", "20"]).fails(2, &["fewer than the 32", "--resize 32"]);
+    predict(&s, &["a.jpg", "--crop", "20", "--image-size", "20"]).fails(2, &["--crop"]);
+    predict(&s, &["a.jpg", "--interpolation", "cubic"]).fails(2, &["invalid value 'cubic'"]);
+}
+
+/// What was chosen in a file is kept by conversion.
+#[test]
+fn converted_files_keep_the_preprocessing() {
+    let s = Sandbox::new();
+    let mut model = resnet::model_file::Model::demo();
+    (model.resize, model.classes) = (Some(40), None);
+    model.interpolation = resnet::data::photo::Interpolation::Lanczos;
+    model.crop_mode = resnet::data::photo::CropMode::Border;
+    let format = resnet::model_file::SaveFormat::Safetensors;
+    model.save(&*s.path("a.safetensors"), format).unwrap();
+    copy(&s, "subsampling-0.jpg", "a.jpg");
+    let top = |model: &str, options: &[&str]| {
+        let args = [&["predict", model, "a.jpg", "--json", "--top", "10"], options].concat();
+        records(&s.run(&args).success())[0]["top"].clone()
+    };
+    s.run(&["convert", "a.safetensors", "b.tar"]).success();
+    let stated = top("a.safetensors", &[]);
+    assert_eq!(top("b.tar", &[]), stated);
+    let chosen = ["--resize", "40", "--crop-mode", "border", "--interpolation", "lanczos"];
+    let demo = top("demo", &chosen);
+    assert_eq!(demo[0]["probability"], stated[0]["probability"]);
+}
+
+#[test]
+fn images_that_are_not_read_are_named() {
+    let s = Sandbox::new();
+    copy(&s, "rgb.png", "roll/a.png");
+    copy(&s, "grey.jpg", "roll/b.HEIC");
+    fs::write(s.path("roll/c.heic"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap();
+    fs::write(s.path("roll/d.tga"), [0; 40]).unwrap();
+    fs::write(s.path("roll/e"), b"II*\0\x08\0\0\0").unwrap();
+    fs::write(s.path("roll/notes.txt"), "no photo").unwrap();
+    let found = predict(&s, &["roll", "--json"]);
+    let found = found.fails_behind_notes(1, &["3 of 5 images could not be read"]);
+    assert_eq!(records(&found).len(), 2);
+    for text in [
+        "roll/c.heic is HEIC, which is not supported",
+        "roll/d.tga is not an image",
+        "roll/e is truncated",
+    ] {
+        assert!(found.stderr.contains(text), "{found:?}");
+    }
+}
+
+#[test]
+fn class_names_come_from_a_file() {
+    let s = Sandbox::new();
+    copy(&s, "rgb.png", "a.png");
+    let names: Vec<String> = (0..10).map(|class| format!("name {class}")).collect();
+    fs::write(s.path("names.txt"), names.join("\n")).unwrap();
+    fs::write(s.path("two.json"), r#"["a", "b"]"#).unwrap();
+    let record =
+        &records(&predict(&s, &["a.png", "--json", "--class-names", "names.txt"]).success())[0];
+    for candidate in record["top"].as_array().unwrap() {
+        assert_eq!(candidate["class"], format!("name {}", candidate["index"]));
+    }
+    let wrong = predict(&s, &["a.png", "--class-names", "two.json"]);
+    wrong.fails(1, &["two.json has 2 class names, but the network has 10 classes"]);
+    predict(&s, &["a.png", "--class-names", "none"]).fails(1, &["none cannot be read"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_utf8_stay_apart() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let s = Sandbox::new();
+    for name in [&b"caf\xe8.png"[..], b"caf\xe9.png"] {
+        copy(&s, "rgb.png", "p/x");
+        fs::rename(s.path("p/x"), s.path("p").join(OsStr::from_bytes(name))).unwrap();
+    }
+    let found = records(&predict(&s, &["p", "--json"]).success());
+    assert_eq!(found[0]["file"], r"$'p/caf\xe8.png'");
+    assert_eq!(found[1]["file"], r"$'p/caf\xe9.png'");
 }

@@ -113,7 +113,7 @@ fn a_missing_evaluation_is_noted() {
     let (stderr, page) = report();
     assert!(stderr.is_empty() && page.contains("Stopped: 2 of 5 epochs done"), "{stderr}");
     // Its length is not a whole number of epochs: the command starts from the configuration.
-    assert!(page.contains("resnet train --resume again") && page.contains("again/config.toml"));
+    assert!(page.contains("resnet train --config again.toml") && page.contains("again.toml"));
 
     change(&s.path("run/config.toml"), "name = \"synthetic\"", "name = \"cifar10\"");
     let (stderr, page) = report();

@@ -26,8 +26,8 @@ use self::{
 };
 use crate::{
     DataError, DataSource, FileState,
-    cifar10::{self, BatchFile},
-    source::state,
+    cifar10::{self, BatchFile, Location, Version},
+    source::{python_state, state},
 };
 
 /// The sources of a data set, and its files with their checksums.
@@ -67,8 +67,13 @@ pub fn fetch(
 ) -> Result<Option<PathBuf>, DataError> {
     match name.parse()? {
         DataSource::Cifar10 => {
+            let location = Location::new(data_dir);
+            let mut monitor = Monitor { events, stop };
+            if location.version == Version::Python && python_is_good(&location, &mut monitor)? {
+                return Ok(Some(location.folder));
+            }
             let folder = cifar10::folder(data_dir);
-            fetch_into(&CIFAR10, &folder, &mut Monitor { events, stop })?;
+            fetch_into(&CIFAR10, &folder, &mut monitor)?;
             Ok(Some(folder))
         }
         DataSource::Synthetic => Ok(None),
@@ -95,6 +100,17 @@ fn fetch_into(
         },
     })?;
     workspace.install(origin.files)
+}
+
+/// Whether the files of the Python version have the right images.
+fn python_is_good(location: &Location, monitor: &mut Monitor<'_>) -> Result<bool, DataError> {
+    for (done, file) in (0..).zip(&cifar10::FILES) {
+        monitor.progress(Stage::Check, done * file.bytes(), None)?;
+        if python_state(&location.path(file), file)? != FileState::Good {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn is_complete(

@@ -7,16 +7,21 @@ use std::{
 };
 
 use image::{
-    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage,
-    metadata::Orientation,
+    ColorType, DynamicImage, ExtendedColorType, GrayImage, ImageDecoder, ImageFormat, ImageReader,
+    Limits, RgbImage, codecs::bmp::BmpDecoder, metadata::Orientation,
 };
 
 use resnet_formats::open as regular;
 
 use super::{
     PhotoError, PhotoFileError, complete,
-    limits::{BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA},
+    format::format,
+    gif::GifFrame,
+    ico::{Icon, icon},
+    jpeg::Jpeg,
+    limits::{BYTES_PER_PIXEL, CMYK_BYTES_PER_PIXEL, MAX_FILE, MAX_PIXELS, METADATA},
     memory::with_capacity,
+    orientation::orientation,
 };
 
 /// A decoded photo, upright, in grey or RGB.
@@ -42,11 +47,11 @@ impl Photo {
         photo.map_err(|error| PhotoFileError { path: path.to_owned(), error })
     }
 
-    /// Decodes JPEG, PNG, WebP, GIF or BMP, detected from the first bytes.
+    /// Decodes JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, TGA, QOI or ICO, detected from the content.
     ///
     /// An animation yields its first frame. Transparency is dropped, as by Pillow's
-    /// `convert("RGB")`. 16-bit channels keep their upper byte. The EXIF orientation is applied,
-    /// colour profiles are not. With `grey`, colours become Pillow's luma; otherwise a grey file
+    /// `convert("RGB")`. 16-bit channels keep their upper byte. The orientation of EXIF or XMP is
+    /// applied, colour profiles are not. With `grey`, colours become Pillow's luma; otherwise a grey file
     /// stays grey, and [`Photo::prepare`] copies it to all channels.
     ///
     /// # Errors
@@ -95,6 +100,8 @@ pub(super) fn all(file: Box<dyn Read>) -> Result<Vec<u8>, PhotoError> {
 pub(super) struct Header<'a> {
     decoder: Box<dyn ImageDecoder + 'a>,
     orientation: Orientation,
+    /// An upper bound on the bytes that decoding needs.
+    pub(super) cost: u64,
 }
 
 impl<'a> Header<'a> {
@@ -104,33 +111,42 @@ impl<'a> Header<'a> {
         }
         let format = format(bytes)?;
         complete::check(bytes, format)?;
-        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(most_bytes(bytes, format));
-        reader.limits(limits.clone());
-        let mut decoder = reader.into_decoder()?;
+        let mut decoder: Box<dyn ImageDecoder> = match format {
+            ImageFormat::Gif => Box::new(GifFrame::read(bytes)?),
+            ImageFormat::Jpeg => Box::new(Jpeg::read(bytes)?),
+            ImageFormat::Bmp if !bytes.starts_with(b"BM") => {
+                Box::new(BmpDecoder::new_without_file_header(Cursor::new(bytes))?)
+            }
+            ImageFormat::Ico => match icon(bytes)? {
+                Icon::Png(bytes) => return Header::read(bytes),
+                Icon::Bitmap(decoder) => decoder,
+            },
+            _ => {
+                let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+                let mut limits = Limits::no_limits();
+                limits.max_alloc = Some(most_bytes(bytes, format));
+                reader.limits(limits);
+                Box::new(reader.into_decoder()?)
+            }
+        };
         let (width, height) = decoder.dimensions();
         if width == 0 || height == 0 {
             return Err(PhotoError::Damaged("it has no pixels".into()));
         }
-        if u64::from(width) * u64::from(height) > MAX_PIXELS {
-            return Err(PhotoError::TooLarge { width, height });
+        let bytes_per_pixel = bytes_per_pixel(&*decoder, format);
+        let most = BYTES_PER_PIXEL * MAX_PIXELS / bytes_per_pixel;
+        if u64::from(width) * u64::from(height) > most {
+            return Err(PhotoError::TooLarge { width, height, most });
         }
-        // Damaged metadata do not make the pixels unusable.
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        Ok(Header { decoder: Box::new(decoder), orientation })
-    }
-
-    /// An upper bound on the bytes that decoding needs.
-    pub(super) fn cost(&self) -> u64 {
-        let (width, height) = self.decoder.dimensions();
         // JPEG stores whole blocks of up to 32 x 32 pixels.
         let whole = |side: u32| u64::from(side.next_multiple_of(32));
-        BYTES_PER_PIXEL * (whole(width) * whole(height)).min(MAX_PIXELS)
+        let cost = bytes_per_pixel * (whole(width) * whole(height)).min(most);
+        let orientation = orientation(bytes, format, &mut decoder);
+        Ok(Header { decoder, orientation, cost })
     }
 
     pub(super) fn decode(self, grey: bool) -> Result<Photo, PhotoError> {
-        let Header { decoder, orientation } = self;
+        let Header { decoder, orientation, .. } = self;
         let ((width, height), colour) = (decoder.dimensions(), decoder.color_type());
         let total = decoder.total_bytes();
         let len = usize::try_from(total).map_err(|_| PhotoError::Memory(total))?;
@@ -150,6 +166,18 @@ impl<'a> Header<'a> {
     }
 }
 
+/// An upper bound on the bytes for each pixel while a photo is decoded.
+fn bytes_per_pixel(decoder: &dyn ImageDecoder, format: ImageFormat) -> u64 {
+    match (format, decoder.original_color_type()) {
+        (ImageFormat::Jpeg, ExtendedColorType::Cmyk8) => CMYK_BYTES_PER_PIXEL,
+        // The decoder has pixels of its own.
+        (ImageFormat::Tiff, _) => {
+            BYTES_PER_PIXEL.max(2 * u64::from(decoder.color_type().bytes_per_pixel()))
+        }
+        _ => BYTES_PER_PIXEL,
+    }
+}
+
 /// The memory limit of a decoder, in bytes. A PNG's compressed colour profile may inflate a
 /// thousandfold before any pixel is decoded, so the limit of a PNG depends on the size in its
 /// header.
@@ -162,24 +190,6 @@ fn most_bytes(bytes: &[u8], format: ImageFormat) -> u64 {
             (BYTES_PER_PIXEL * pixels).saturating_add(METADATA).min(most)
         }
         _ => most,
-    }
-}
-
-/// The format, from the first bytes.
-fn format(bytes: &[u8]) -> Result<ImageFormat, PhotoError> {
-    use ImageFormat::{Avif, Bmp, Gif, Jpeg, Png, Tiff, WebP};
-    match image::guess_format(bytes) {
-        Ok(format @ (Jpeg | Png | WebP | Gif | Bmp)) => Ok(format),
-        Ok(Tiff) => Err(PhotoError::UnsupportedFormat("TIFF")),
-        Ok(Avif) => Err(PhotoError::UnsupportedFormat("AVIF")),
-        // The default format of iPhones.
-        _ if [&b"ftyphei"[..], b"ftyphev", b"ftypmif1"]
-            .iter()
-            .any(|s| bytes[4.min(bytes.len())..].starts_with(s)) =>
-        {
-            Err(PhotoError::UnsupportedFormat("HEIC"))
-        }
-        _ => Err(PhotoError::NotAnImage),
     }
 }
 

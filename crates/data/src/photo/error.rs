@@ -5,7 +5,7 @@ use std::{fmt, io, path::PathBuf};
 use resnet_formats::{Shown, brief};
 use thiserror::Error;
 
-use super::limits::{MAX_FILE, MAX_PIXELS};
+use super::limits::MAX_FILE;
 
 /// Why a photo cannot be used. The message continues a sentence that starts with the file name.
 #[derive(Debug, Error)]
@@ -18,7 +18,7 @@ pub enum PhotoError {
     #[error("is empty")]
     Empty,
     /// The first bytes match no image format.
-    #[error("is not an image in a supported format (JPEG, PNG, WebP, GIF, BMP)")]
+    #[error("is not an image in a supported format (JPEG, PNG, WebP, GIF, BMP, TIFF)")]
     NotAnImage,
     /// The image format is not supported.
     #[error("is {0}, which is not supported: convert it to JPEG, PNG or WebP")]
@@ -32,17 +32,19 @@ pub enum PhotoError {
         MAX_FILE >> 20
     )]
     FileTooLarge,
-    /// The image exceeds [`MAX_PIXELS`].
+    /// The image exceeds [`MAX_PIXELS`](super::MAX_PIXELS), or fewer for its kind.
     #[error(
         "has {width}x{height} pixels ({} megapixels), above the limit of {}: scale it down",
         (u64::from(*width) * u64::from(*height)).div_ceil(1_000_000),
-        MAX_PIXELS / 1_000_000
+        most / 1_000_000
     )]
     TooLarge {
         /// Columns, as the header states.
         width: u32,
         /// Rows, as the header states.
         height: u32,
+        /// Pixels that a photo of this kind may have.
+        most: u64,
     },
     /// The file ends before the image does.
     #[error("is truncated: the file ends before the image does")]
@@ -65,7 +67,8 @@ impl From<image::ImageError> for PhotoError {
                 let cause = std::error::Error::source(&e).map(ToString::to_string);
                 let text = cause.unwrap_or_else(|| e.to_string());
                 // The rest names a type of the decoder.
-                let text = text.split(" while decoding ChunkType").next().unwrap_or_default();
+                let text = text.split("ChunkType").next().unwrap_or_default();
+                let text = text.trim_end_matches(" while decoding ").trim_end_matches(": ");
                 PhotoError::Damaged(one_line(text.trim_matches('"')))
             }
             error => PhotoError::Damaged(one_line(&error.to_string())),
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line() {
-        let error = PhotoError::TooLarge { width: 20_000, height: 15_000 };
+        let error = PhotoError::TooLarge { width: 20_000, height: 15_000, most: 134_000_000 };
         let error = PhotoFileError { path: "a\nb\u{1b}[31m.png".into(), error };
         let line = "a\\nb\\u{1b}[31m.png has 20000x15000 pixels (300 megapixels), above the limit of \
                     134: scale it down";

@@ -2,19 +2,23 @@
 
 use std::{
     collections::HashSet,
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
-use super::{PhotoError, PhotoFileError};
+use resnet_formats::open;
 
-/// Suffixes of photos. Their format is detected from the content.
-const SUFFIXES: [&str; 8] = ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp"];
+use super::{
+    PhotoError, PhotoFileError,
+    format::{FIRST_BYTES, format, has_suffix},
+};
 
 /// The photos in a folder and its subfolders.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Files with the suffix of a photo, sorted by name.
+    /// Files with the suffix or the first bytes of an image, sorted by name. Some are of formats that
+    /// cannot be read: to open them says so.
     pub photos: Vec<PathBuf>,
     /// Folders that cannot be searched: unreadable, nested too deep, or linked to a parent. If
     /// there are too many files, the folder itself, and then `photos` is empty.
@@ -91,7 +95,7 @@ impl Search {
             if kind.is_dir() || is_link && path.is_dir() {
                 let real = if is_link { path.canonicalize() } else { Ok(real.join(&name)) };
                 self.walk(&path, real, is_link)?;
-            } else if is_photo(&path) && (kind.is_file() || is_link && path.is_file()) {
+            } else if (kind.is_file() || is_link && path.is_file()) && is_photo(&path) {
                 self.found.photos.push(path);
             }
         }
@@ -126,9 +130,17 @@ impl Search {
     }
 }
 
+/// Whether a file is an image of any format, read here or not.
 fn is_photo(path: &Path) -> bool {
-    let suffix = path.extension().and_then(|suffix| suffix.to_str());
-    suffix.is_some_and(|suffix| SUFFIXES.iter().any(|s| s.eq_ignore_ascii_case(suffix)))
+    has_suffix(path)
+        || first_bytes(path)
+            .is_ok_and(|bytes| !matches!(format(&bytes), Err(PhotoError::NotAnImage)))
+}
+
+fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(FIRST_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(all(test, unix))]
@@ -150,12 +162,16 @@ mod tests {
         {
             fs::write(path(file), "").unwrap();
         }
+        fs::write(path("all/in/c"), b"\xFF\xD8\xFF\xE0").unwrap();
+        fs::write(path("all/in/d.heic"), "").unwrap();
+        fs::write(path("all/in/e.bin"), b"qoif").unwrap();
         symlink("..", path("all/in/circle")).unwrap();
         symlink("../other", path("all/link")).unwrap();
         symlink("in", path("all/to in")).unwrap();
         symlink("../other/inner/o.png", path("all/o.png")).unwrap();
         let Found { photos, errors, outside } = find(&path("all"));
-        let names = ["in/a.JPG", "link/inner/o.png", "o.png", "z.png"];
+        let names =
+            ["in/a.JPG", "in/c", "in/d.heic", "in/e.bin", "link/inner/o.png", "o.png", "z.png"];
         assert_eq!(photos, names.map(|name| path("all").join(name)));
         assert_eq!(outside, [(path("all/link"), path("other"))]);
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();

@@ -11,10 +11,13 @@ use std::{
 
 use resnet_network::preprocess::Preparation;
 
+use crate::Images;
+
 use super::{
-    PhotoError, PhotoFileError,
+    Photo, PhotoError, PhotoFileError,
     decode::{Header, all, open},
     limits::{BYTES_PER_PIXEL, MAX_PIXELS},
+    memory::with_capacity,
 };
 
 /// Bytes that all photos together may need while they are decoded: those of the largest photo.
@@ -59,6 +62,42 @@ pub fn prepare(
     done.into_iter().map(|(_, photo)| photo).collect()
 }
 
+/// Prepares `pixels` of some of the images of a data set as [`prepare`] prepares photos, on several
+/// threads.
+///
+/// # Errors
+/// If the memory cannot be allocated.
+///
+/// # Panics
+/// If `threads` is 0, or the images are in colour and one channel is wanted.
+pub fn prepare_images(
+    images: &Images,
+    pixels: &[u8],
+    preparation: Preparation,
+    threads: usize,
+) -> Result<Vec<u8>, PhotoError> {
+    let Images { height, width, channels, .. } = *images;
+    let len = height * width * channels;
+    let mut out = with_capacity(pixels.len() / len * preparation.image_len())?;
+    out.resize(out.capacity(), 0);
+    let share = (pixels.len() / len).div_ceil(threads).max(1);
+    let ours = out.chunks_mut(share * preparation.image_len());
+    thread::scope(|scope| {
+        let work = |(pixels, out): (&[u8], &mut [u8])| {
+            let images = pixels.chunks_exact(len);
+            for (image, out) in images.zip(out.chunks_exact_mut(preparation.image_len())) {
+                let photo = Photo { height, width, channels, pixels: image.to_vec() };
+                out.copy_from_slice(&photo.prepare(preparation)?);
+            }
+            Ok::<(), PhotoError>(())
+        };
+        let parts = pixels.chunks(share * len).zip(ours);
+        let threads: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
+        threads.into_iter().try_for_each(|t| t.join().expect("resizing does not panic"))
+    })?;
+    Ok(out)
+}
+
 fn one(
     path: &Path,
     preparation: Preparation,
@@ -68,7 +107,7 @@ fn one(
     let _alone = len.is_none_or(|len| len > LARGE_FILE).then(|| budget.large_file());
     let bytes = all(file)?;
     let header = Header::read(&bytes)?;
-    let _reservation = budget.reserve(header.cost());
+    let _reservation = budget.reserve(header.cost);
     let photo = header.decode(preparation.channels == 1)?;
     photo.prepare(preparation)
 }

@@ -1,6 +1,6 @@
 //! Converts a photo of any size to a network input.
 
-use resnet_network::preprocess::Preparation;
+use resnet_network::preprocess::{CropMode, Preparation};
 
 use super::{
     Photo, PhotoError,
@@ -10,8 +10,8 @@ use super::{
 
 impl Photo {
     /// Resizes and crops a photo to pixels `[image_size][image_size][channels]`. They equal those
-    /// of torchvision's `Resize` and `CenterCrop` on a PIL image (bilinear, antialiased) within one
-    /// grey level.
+    /// of torchvision's `Resize` and `CenterCrop` on a PIL image, or of timm's transforms of the other
+    /// crop modes.
     ///
     /// # Errors
     /// If the memory cannot be allocated.
@@ -19,10 +19,15 @@ impl Photo {
     /// # Panics
     /// If the photo is in colour and one channel is wanted: decode it as grey instead.
     pub fn prepare(&self, preparation: Preparation) -> Result<Vec<u8>, PhotoError> {
-        let shorter = self.height.min(self.width);
-        let axis = |len| axis(preparation, len, shorter);
-        let square = resize(self, &axis(self.height), &axis(self.width))?;
-        match (self.channels, preparation.channels) {
+        let axis = |len| axis(preparation, len, [self.height, self.width]);
+        let (rows, columns) = (axis(self.height), axis(self.width));
+        let pixels = self.coloured(resize(self, &rows, &columns)?, preparation.channels)?;
+        padded(pixels, preparation, rows.len(), columns.len())
+    }
+
+    /// Copies grey pixels to all channels, if there are to be three.
+    fn coloured(&self, square: Vec<u8>, channels: usize) -> Result<Vec<u8>, PhotoError> {
+        match (self.channels, channels) {
             (1, 3) => {
                 let mut pixels = with_capacity(3 * square.len())?;
                 pixels.extend(square.into_iter().flat_map(|grey| [grey; 3]));
@@ -38,14 +43,68 @@ impl Photo {
 
 /// The resampling of one side of a photo. Only the cropped part is resized: the rest of a long
 /// strip may be thousands of times as large.
-fn axis(preparation: Preparation, len: usize, shorter: usize) -> Axis {
-    let side = preparation.image_size as u64;
+fn axis(preparation: Preparation, len: usize, sides: [usize; 2]) -> Axis {
+    let Preparation { image_size, interpolation, crop_mode, .. } = preparation;
+    let side = image_size as u64;
     let Some(resize) = preparation.resize else {
-        return Axis::new(len, side, 0..side);
+        return Axis::new(interpolation, len, side, 0..side);
     };
-    // The crop must lie within the resized photo. torchvision rounds the longer side down, and the
-    // border to the nearest integer, ties to even.
-    let resized = (resize as u64).max(side) * len as u64 / shorter as u64;
-    let border = ((resized - side) as f64 / 2.0).round_ties_even() as u64;
-    Axis::new(len, resized, border..border + side)
+    let (shorter, longer) = (sides[0].min(sides[1]), sides[0].max(sides[1]));
+    let resized = match crop_mode {
+        // The crop must lie within the resized photo. torchvision rounds the longer side down.
+        CropMode::Center | CropMode::CenterFloor => {
+            (resize as u64).max(side) * len as u64 / shorter as u64
+        }
+        CropMode::Squash => (resize as u64).max(side),
+        // timm rounds to the nearest integer, ties to even.
+        CropMode::Border => {
+            let ratio = longer as f64 / resize as f64;
+            (len as f64 / ratio).round_ties_even().max(1.0) as u64
+        }
+    };
+    let margin = resized.saturating_sub(side);
+    let border = match crop_mode {
+        CropMode::CenterFloor => margin / 2,
+        // The border is rounded to the nearest integer, ties to even.
+        _ => (margin as f64 / 2.0).round_ties_even() as u64,
+    };
+    Axis::new(interpolation, len, resized, border..border + side.min(resized))
+}
+
+/// Pixels `[rows][columns][channels]` in the middle of a square, if they are fewer.
+fn padded(
+    pixels: Vec<u8>,
+    preparation: Preparation,
+    rows: usize,
+    columns: usize,
+) -> Result<Vec<u8>, PhotoError> {
+    let Preparation { image_size: side, channels, fill, .. } = preparation;
+    if [rows, columns] == [side; 2] {
+        return Ok(pixels);
+    }
+    let mut square = with_capacity(preparation.image_len())?;
+    square.extend(fill[..channels].iter().cycle().take(preparation.image_len()));
+    let (top, left) = ((side - rows) / 2, (side - columns) / 2);
+    for (index, row) in pixels.chunks_exact(columns * channels).enumerate() {
+        let at = ((top + index) * side + left) * channels;
+        square[at..at + row.len()].copy_from_slice(row);
+    }
+    Ok(square)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of 9 columns 2 are left: margins of 3.5, 4 for torchvision and 3 for transformers.
+    #[test]
+    fn half_of_an_odd_margin_is_rounded() {
+        let (height, width, channels) = (6, 9, 1);
+        let pixels = (0..height * width).map(|i| (i % width) as u8).collect();
+        let photo = Photo { height, width, channels, pixels };
+        for (crop_mode, row) in [(CropMode::Center, [4, 5]), (CropMode::CenterFloor, [3, 4])] {
+            let preparation = Preparation { crop_mode, ..Preparation::new(2, Some(6), 1) };
+            assert_eq!(photo.prepare(preparation).unwrap(), [row, row].concat(), "{crop_mode:?}");
+        }
+    }
 }

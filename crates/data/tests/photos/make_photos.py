@@ -1,11 +1,13 @@
 """Makes the photos of this folder, and the reference values of Pillow and torchvision for photos.rs.
 
-    python make_photos.py        (Pillow with WebP and AVIF, torchvision, jpegtran)
+    python make_photos.py        (Pillow with WebP and AVIF, tifffile with imagecodecs, torchvision, timm,
+                                  jpegtran)
 
 Every file shows the same 24x16 image, as far as its format allows. pixels.bin holds, for each file
 in the order of names, width and height (16 bits, little endian), the RGB bytes after
 `ImageOps.exif_transpose` and `convert("RGB")`, and the bytes after `convert("L")`. resized.bin holds
-noise resized by torchvision's transforms, in the order of CASES.
+noise resized by torchvision's transforms, in the order of CASES; filtered.bin by timm's, in the order of
+MODES and FILTERS.
 """
 
 import io
@@ -16,6 +18,7 @@ import subprocess
 import zlib
 
 import numpy as np
+import tifffile
 from PIL import Image, ImageCms, ImageOps
 
 HERE = pathlib.Path(__file__).parent
@@ -26,6 +29,17 @@ CASES = [
     (500, 3, 0, 16), (200, 150, 0, 32), (33, 31, 0, 32), (61, 43, 36, 32), (43, 61, 36, 32),
     (40, 41, 36, 31), (5, 7, 36, 32), (500, 20, 18, 16), (3, 200, 18, 16), (64, 64, 37, 32),
 ]  # fmt: skip
+
+# The same, then crop mode and filter, for timm's transforms. Pillow 13 resizes some along columns first.
+MODES = [
+    (61, 43, 36, 32, "center"), (40, 46, 36, 31, "center"), (7, 5, 36, 32, "center"),
+    (61, 43, 36, 32, "squash"), (7, 5, 36, 36, "squash"),
+    (61, 43, 36, 32, "border"), (43, 61, 32, 32, "border"), (9, 2, 20, 32, "border"),
+    (90, 4, 12, 16, "border"), (43, 161, 36, 32, "center"), (33, 101, 36, 32, "squash"),
+    (50, 260, 36, 32, "border"), (40, 60, 36, 32, "squash"),
+]  # fmt: skip
+FILTERS = ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+MEAN = (0.5, 0.25, 0.125)
 
 
 def noise(width, height, channels):
@@ -161,7 +175,7 @@ def write_photos():
     (HERE / "ycck.jpg").write_bytes(data)
 
     arithmetic = ["jpegtran", "-arithmetic", str(HERE / "subsampling-0.jpg")]
-    (HERE / "refused.arithmetic").write_bytes(
+    (HERE / "arithmetic.jpg").write_bytes(
         subprocess.run(arithmetic, capture_output=True, check=True).stdout
     )
 
@@ -203,15 +217,68 @@ def write_photos():
     save("bit1.bmp", rgb.convert("1"))
     (HERE / "rle.bmp").write_bytes(run_length_bmp(palette))
 
-    save("refused.tiff", rgb)
-    save("refused.avif", rgb)
-    save("refused.jp2", rgb)
+    write_others(rgb, rgba, cmyk, palette)
+    save("../refused-photos/refused.avif", rgb)
+    save("../refused-photos/refused.jp2", rgb)
+
+
+def write_others(rgb, rgba, cmyk, palette):
+    """Formats that are rare for photos."""
+
+    def save(name, image, **options):
+        image.save(HERE / name, **options)
+
+    grey = rgb.convert("L")
+    for quality in (30, 75):
+        for subsampling in ("4:4:4", "4:2:2", "4:2:0", "4:1:1"):
+            for progressive in (False, True):
+                number = f"{quality}-{subsampling.replace(':', '')}{'-progressive' * progressive}"
+                save(
+                    f"quality-{number}.jpg",
+                    rgb,
+                    quality=quality,
+                    subsampling=subsampling,
+                    progressive=progressive,
+                )
+    save("rgb-not-ycc.jpg", rgb, quality=90, keep_rgb=True)
+    save("lzw.tif", rgb, compression="tiff_lzw")
+    save("deflate.tif", rgba, compression="tiff_adobe_deflate")
+    save("packbits.tif", grey, compression="packbits")
+    save("group4.tif", rgb.convert("1"), compression="group4")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    save("exif-6.tif", rgb.transpose(Image.Transpose.ROTATE_90), exif=turned)
+    wide = np.asarray(rgb).astype(np.uint16) * 257
+    for name, image, options in [
+        ("big-endian.tif", np.asarray(rgb), {"byteorder": ">", "tile": (16, 16)}),
+        ("bigtiff.tif", np.asarray(rgb), {"bigtiff": True}),
+        ("planar.tif", np.moveaxis(np.asarray(rgb), -1, 0), {"planarconfig": "separate"}),
+        ("predictor.tif", np.asarray(rgb), {"compression": "lzw", "predictor": True}),
+        ("rgb16.tif", wide, {}),
+    ]:
+        tifffile.imwrite(HERE / name, image, photometric="rgb", **options)
+    tifffile.imwrite(HERE / "inverted.tif", np.asarray(grey), photometric="miniswhite")
+    save("rgb.ppm", rgb)
+    save("grey.pgm", grey)
+    save("bit1.pbm", rgb.convert("1"))
+    numbers = " ".join(map(str, np.asarray(rgb).reshape(-1)))
+    (HERE / "ascii.ppm").write_text(f"P3\n# numbers\n{WIDTH} {HEIGHT}\n255\n{numbers}\n")
+    save("rgb.tga", rgb)
+    save("run-lengths.tga", rgba, compression="tga_rle")
+    save("palette.tga", palette)
+    save("rgb.qoi", rgb)
+    save("png.ico", rgba, sizes=[(8, 8), (24, 16)])
+    save("bitmap.ico", rgba, sizes=[(8, 8), (24, 16)], bitmap_format="bmp")
+    save("rgb.dib", rgb)
+    save("../refused-photos/palette.tiff", palette)
+    save("../refused-photos/cmyk.tiff", cmyk)
+    save("../refused-photos/jpeg.tiff", rgb, compression="jpeg")
 
 
 def write_pixels():
     with open(HERE / "pixels.bin", "wb") as out:
         for path in sorted(HERE.iterdir()):
-            if path.suffix not in (".jpg", ".png", ".webp", ".gif", ".bmp"):
+            if path.suffix in (".bin", ".py"):
                 continue
             image = Image.open(path)
             if path.name == "grey16.png":  # Pillow cuts 16-bit grey off at 255
@@ -240,7 +307,26 @@ def write_resized():
                 out.write(image.tobytes())
 
 
+def write_filtered():
+    from timm.data.transforms_factory import transforms_imagenet_eval
+
+    with open(HERE / "filtered.bin", "wb") as out:
+        for width, height, resize, side, mode in MODES:
+            for name in FILTERS:
+                transform = transforms_imagenet_eval(
+                    side,
+                    crop_pct=side / resize,
+                    crop_mode=mode,
+                    interpolation=name,
+                    mean=MEAN,
+                    normalize=False,
+                )
+                pixels = transform(Image.fromarray(noise(width, height, 3)))
+                out.write(pixels.permute(1, 2, 0).contiguous().numpy().tobytes())
+
+
 if __name__ == "__main__":
     write_photos()
     write_pixels()
     write_resized()
+    write_filtered()

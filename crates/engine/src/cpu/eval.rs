@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use resnet_kernels::{
     Buffer, Cpu, Dtype, Storage,
-    batch_norm::EPSILON,
     conv::{Conv, Direction, Epilogue, Mode},
     layout::padded,
 };
@@ -410,7 +409,8 @@ impl EvalPlan {
 fn norm_factors(net: &Network, norm: NodeId) -> [Vec<f32>; 3] {
     let (mean, var) = net.running(norm);
     let [weight, bias] = net.weight_and_bias(norm).map(|range| &net.values()[range]);
+    let epsilon = net.graph().epsilon().value();
     let scale = weight.iter().zip(var);
-    let scale = scale.map(|(w, v)| (f64::from(*w) / (f64::from(*v) + EPSILON).sqrt()) as f32);
+    let scale = scale.map(|(w, v)| (f64::from(*w) / (f64::from(*v) + epsilon).sqrt()) as f32);
     [mean.to_vec(), scale.collect(), bias.to_vec()]
 }

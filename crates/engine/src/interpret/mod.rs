@@ -9,7 +9,7 @@ mod parameterless;
 mod taps;
 
 use resnet_kernels::{
-    batch_norm::{BatchNormShape, EPSILON, MOMENTUM},
+    batch_norm::{BatchNormShape, MOMENTUM},
     conv::ConvShape,
     layout::padded,
 };
@@ -256,8 +256,12 @@ impl<'a> Interpreter<'a> {
             let of_channel = || x.iter().skip(c).step_by(stored);
             let mean = of_channel().sum::<f64>() / count;
             let square = of_channel().map(|x| (x - mean).powi(2)).sum::<f64>();
-            let row =
-                [mean, (square / count + EPSILON).sqrt().recip(), weight[c].into(), bias[c].into()];
+            let row = [
+                mean,
+                (square / count + norm.epsilon).sqrt().recip(),
+                weight[c].into(),
+                bias[c].into(),
+            ];
             for (i, value) in row.into_iter().enumerate() {
                 self.saved[saved.start + i * stored + c] = value;
             }
@@ -395,5 +399,6 @@ fn running_norm(net: &Network, norm: NodeId, channel: usize, x: f64) -> f64 {
     let (mean, var) = net.running(norm);
     let of = |value: f32| f64::from(value);
     let [weight, bias] = net.weight_and_bias(norm).map(|at| of(net.values()[at.start + channel]));
-    (x - of(mean[channel])) / (of(var[channel]) + EPSILON).sqrt() * weight + bias
+    (x - of(mean[channel])) / (of(var[channel]) + net.graph().epsilon().value()).sqrt() * weight
+        + bias
 }

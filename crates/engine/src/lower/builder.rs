@@ -146,6 +146,7 @@ impl<'a> ProgramBuilder<'a> {
     pub(super) fn batch_norm(&self, group: usize) -> BatchNormShape {
         let head = self.groups[group].head;
         BatchNormShape {
+            epsilon: self.graph.epsilon().value(),
             image_pixels: self.sizes.pixels(head),
             channels: self.sizes.shapes[head].channels,
         }

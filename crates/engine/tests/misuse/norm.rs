@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Cpu, Dtype,
-    batch_norm::{BatchNorm, NormParameters, ReluMask, ResidualGradient, merge},
+    batch_norm::{BatchNorm, EPSILON, NormParameters, ReluMask, ResidualGradient, merge},
     conv::ScaleShift,
 };
 
@@ -20,11 +20,11 @@ impl Case {
     fn choose(c: &mut Caller<'_>) -> Self {
         let (channels, pixels) = (c.one_of(&[1usize, 16, 20, 64, 70]), c.one_of(&[2, 9, 130, 600]));
         let (dtype, stored) = (c.dtype(), channels.next_multiple_of(16));
-        let right = BatchNorm { batch_pixels: pixels, channels };
+        let right = BatchNorm { batch_pixels: pixels, channels, epsilon: EPSILON };
         // What the slices are not long enough for.
         let pixels = c.site("pixels", pixels, &[pixels + 1, 1 << 32, 1 << 60, usize::MAX]);
         let channels = c.channels(channels);
-        let norm = BatchNorm { batch_pixels: pixels, channels };
+        let norm = BatchNorm { batch_pixels: pixels, channels, epsilon: EPSILON };
         Case { norm, right, dtype, stored, all: right.batch_pixels * stored }
     }
 

@@ -39,13 +39,19 @@ pub enum Malformed {
         /// What is missing.
         lacks: &'static str,
     },
-    /// The values of a tensor are in another file.
+    /// The values of a tensor are in another file, which cannot be read.
     #[error(
-        "keeps the values of tensor '{}' in another file, which is not opened: save the model \
-         with its tensors inside",
-        brief(.0)
+        "keeps the values of tensor '{}' in another file, {}: put both into one folder, or save the \
+         model with its tensors inside",
+        brief(tensor),
+        printable(why)
     )]
-    ExternalData(String),
+    ExternalData {
+        /// Its name.
+        tensor: String,
+        /// Which file, and what is wrong with it.
+        why: String,
+    },
     /// The number of a tensor's values does not fit its shape.
     #[error("has a tensor '{}' whose number of values does not fit its shape", brief(.0))]
     Values(String),

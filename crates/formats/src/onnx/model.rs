@@ -1,6 +1,6 @@
 //! The model of an ONNX file.
 
-use crate::tensor::{Metadata, NamedTensors};
+use crate::tensor::{Metadata, NamedTensors, Tensor};
 
 /// A model: a graph, its producer and metadata.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,7 +54,13 @@ pub enum Attribute {
     Int(i64),
     /// Integers.
     Ints(Vec<i64>),
-    /// Any other kind, which is not read and cannot be written.
+    /// Floating-point numbers.
+    Floats(Vec<f32>),
+    /// A text.
+    Text(String),
+    /// A tensor.
+    Tensor(Tensor),
+    /// Something else, which is not read and cannot be written.
     Other,
 }
 

@@ -34,5 +34,8 @@ pub(super) mod dtype {
 pub(super) mod kind {
     pub(in crate::onnx) const FLOAT: i64 = 1;
     pub(in crate::onnx) const INT: i64 = 2;
+    pub(in crate::onnx) const TEXT: i64 = 3;
+    pub(in crate::onnx) const TENSOR: i64 = 4;
+    pub(in crate::onnx) const FLOATS: i64 = 6;
     pub(in crate::onnx) const INTS: i64 = 7;
 }

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use super::{
+    external::External,
     model::{Attribute, Dimension, Graph, Model, Node, Value},
     numbers::{dtype, kind},
 };
 use crate::{
+    element_type::ElementType,
     error::{FormatErrorKind, Malformed},
     protobuf::{FieldValue, Fields, varint},
     tensor::{Data, Metadata, NamedTensors, Tensor},
@@ -18,7 +20,7 @@ const MOST: usize = 1 << 16;
 /// The most dimensions of a tensor.
 const MOST_DIMENSIONS: usize = 8;
 
-pub(super) fn model(bytes: &[u8]) -> Result<Model, FormatErrorKind> {
+pub(super) fn model(bytes: &[u8], external: &mut External<'_>) -> Result<Model, FormatErrorKind> {
     let model = Fields(bytes);
     // Readers differ in what a second graph means.
     let mut graphs = numbered(model, 7);
@@ -29,7 +31,7 @@ pub(super) fn model(bytes: &[u8]) -> Result<Model, FormatErrorKind> {
         producer: text(model, 2)?,
         producer_version: text(model, 3)?,
         metadata: metadata(model)?,
-        graph: graph(found.message()?)?,
+        graph: graph(found.message()?, external)?,
     })
 }
 
@@ -47,9 +49,9 @@ fn metadata(model: Fields<'_>) -> Result<Metadata, FormatErrorKind> {
     Ok(metadata)
 }
 
-fn graph(graph: Fields<'_>) -> Result<Graph, FormatErrorKind> {
+fn graph(graph: Fields<'_>, external: &mut External<'_>) -> Result<Graph, FormatErrorKind> {
     let initializers: NamedTensors =
-        repeated(graph, 5, "tensors", |value| tensor(value.message()?))?;
+        repeated(graph, 5, "tensors", |value| tensor(value.message()?, external))?;
     let mut names = HashSet::new();
     if let Some((name, _)) = initializers.iter().find(|(name, _)| !names.insert(name)) {
         return Err(FormatErrorKind::DuplicateName(name.clone()));
@@ -63,10 +65,10 @@ fn graph(graph: Fields<'_>) -> Result<Graph, FormatErrorKind> {
     })
 }
 
-fn node(node: Fields<'_>) -> Result<Node, Malformed> {
+fn node(node: Fields<'_>) -> Result<Node, FormatErrorKind> {
     let op = text(node, 4)?;
     if op.is_empty() {
-        return Err(Malformed::Incomplete { what: "node", lacks: "an operator" });
+        return Err(Malformed::Incomplete { what: "node", lacks: "an operator" }.into());
     }
     Ok(Node {
         name: text(node, 3)?,
@@ -77,10 +79,10 @@ fn node(node: Fields<'_>) -> Result<Node, Malformed> {
     })
 }
 
-fn attribute(attribute: Fields<'_>) -> Result<(String, Attribute), Malformed> {
+fn attribute(attribute: Fields<'_>) -> Result<(String, Attribute), FormatErrorKind> {
     let name = text(attribute, 1)?;
     if name.is_empty() {
-        return Err(Malformed::Incomplete { what: "attribute", lacks: "a name" });
+        return Err(Malformed::Incomplete { what: "attribute", lacks: "a name" }.into());
     }
     let value = match int(attribute, 20)? {
         kind::FLOAT => {
@@ -89,6 +91,11 @@ fn attribute(attribute: Fields<'_>) -> Result<(String, Attribute), Malformed> {
         }
         kind::INT => Attribute::Int(int(attribute, 3)?),
         kind::INTS => Attribute::Ints(ints(attribute, 8)?),
+        kind::FLOATS => Attribute::Floats(floats(attribute, 7, &name)?),
+        kind::TEXT => Attribute::Text(text(attribute, 4)?),
+        kind::TENSOR => {
+            Attribute::Tensor(values_of(message(attribute, 5)?, &name, &mut External::default())?)
+        }
         _ => Attribute::Other,
     };
     Ok((name, value))
@@ -114,63 +121,101 @@ fn dimension(dimension: Fields<'_>) -> Result<Dimension, Malformed> {
     })
 }
 
-fn tensor(tensor: Fields<'_>) -> Result<(String, Tensor), FormatErrorKind> {
-    const EXTERNAL: i64 = 1;
+fn tensor(
+    tensor: Fields<'_>,
+    external: &mut External<'_>,
+) -> Result<(String, Tensor), FormatErrorKind> {
     let name = text(tensor, 8)?;
     if name.is_empty() {
         return Err(Malformed::Incomplete { what: "tensor", lacks: "a name" }.into());
     }
-    if int(tensor, 14)? == EXTERNAL || last(tensor, 13)?.is_some() {
-        return Err(Malformed::ExternalData(name).into());
-    }
+    let tensor = values_of(tensor, &name, external)?;
+    Ok((name, tensor))
+}
+
+/// A tensor; `name` is for errors.
+fn values_of(
+    tensor: Fields<'_>,
+    name: &str,
+    external: &mut External<'_>,
+) -> Result<Tensor, FormatErrorKind> {
+    const EXTERNAL: i64 = 1;
     let dimensions = ints(tensor, 1)?;
     let shape: Option<Vec<usize>> = dimensions.iter().map(|&d| d.try_into().ok()).collect();
     let shape = shape.filter(|shape| shape.len() <= MOST_DIMENSIONS);
     let length = |shape: &Vec<usize>| shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     let Some((shape, length)) = shape.and_then(|shape| length(&shape).map(|n| (shape, n))) else {
-        return Err(Malformed::Shape(name).into());
+        return Err(Malformed::Shape(name.to_owned()).into());
     };
-    let raw = last(tensor, 9)?.map(FieldValue::bytes).transpose()?;
-    let data = match (int(tensor, 2)?, raw) {
-        (dtype::FLOAT, Some(raw)) => Data::F32(values(raw, f32::from_le_bytes, &name)?),
-        (dtype::FLOAT, None) => Data::F32(floats(tensor, &name)?),
-        (dtype::INT64, Some(raw)) => Data::I64(values(raw, i64::from_le_bytes, &name)?),
-        (dtype::INT64, None) => Data::I64(ints(tensor, 7)?),
-        (other, _) => {
-            return Err(FormatErrorKind::Dtype {
-                tensor: name,
-                dtype: dtype::name(other),
-                read: "FLOAT and INT64",
-            });
+    let number = int(tensor, 2)?;
+    let Some(dtype) = ElementType::of_onnx(number) else {
+        let (tensor, dtype) = (name.to_owned(), dtype::name(number));
+        let read = "floating point numbers, integers and booleans";
+        return Err(FormatErrorKind::Dtype { tensor, dtype, read });
+    };
+    let data = if int(tensor, 14)? == EXTERNAL || last(tensor, 13)?.is_some() {
+        let entries = repeated(tensor, 13, "places", |value| {
+            let entry = value.message()?;
+            Ok::<_, Malformed>((text(entry, 1)?, text(entry, 2)?))
+        })?;
+        dtype.values(&external.bytes(name, &entries, length.checked_mul(dtype.size()))?)
+    } else if let Some(raw) = last(tensor, 9)? {
+        let raw = raw.bytes()?;
+        if raw.len() % dtype.size() != 0 {
+            return Err(Malformed::Values(name.to_owned()).into());
+        }
+        dtype.values(raw)
+    } else {
+        match dtype {
+            ElementType::F32 => Some(Data::F32(floats(tensor, 4, name)?)),
+            ElementType::F64 => Some(Data::F32(doubles(tensor, name)?)),
+            ElementType::I64 => Some(Data::I64(ints(tensor, 7)?)),
+            ElementType::U32 => Some(Data::I64(ints(tensor, 11)?)),
+            // Narrow types have a number each, halves as their bits.
+            ElementType::F16 | ElementType::Bf16 => {
+                let bits = ints(tensor, 5)?.into_iter();
+                dtype.values(&bits.flat_map(|bits| (bits as u16).to_le_bytes()).collect::<Vec<_>>())
+            }
+            _ => Some(Data::I64(ints(tensor, 5)?)),
         }
     };
+    let data = data.expect("types by number are read");
     if data.len() != length {
-        return Err(Malformed::Values(name).into());
+        return Err(Malformed::Values(name.to_owned()).into());
     }
-    Ok((name, Tensor { shape, data }))
+    Ok(Tensor { shape, data })
 }
 
-fn values<T, const N: usize>(
-    bytes: &[u8],
-    from_le_bytes: fn([u8; N]) -> T,
-    name: &str,
-) -> Result<Vec<T>, Malformed> {
-    match bytes.as_chunks::<N>() {
-        (chunks, []) => Ok(chunks.iter().map(|&chunk| from_le_bytes(chunk)).collect()),
-        _ => Err(Malformed::Values(name.to_owned())),
-    }
-}
-
-/// Float values that are not raw bytes: one by one, or packed.
-fn floats(tensor: Fields<'_>, name: &str) -> Result<Vec<f32>, Malformed> {
+/// Values of a field that are not in raw bytes: one by one, or packed.
+fn floats(fields: Fields<'_>, number: u64, name: &str) -> Result<Vec<f32>, Malformed> {
     let mut bytes = Vec::new();
-    for value in numbered(tensor, 4) {
+    for value in numbered(fields, number) {
         match value? {
             FieldValue::Fixed32(value) => bytes.extend(value),
             value => bytes.extend(value.bytes()?),
         }
     }
-    values(&bytes, f32::from_le_bytes, name)
+    match bytes.as_chunks() {
+        (chunks, []) => Ok(chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect()),
+        _ => Err(Malformed::Values(name.to_owned())),
+    }
+}
+
+/// The same of 64 bits, rounded.
+fn doubles(tensor: Fields<'_>, name: &str) -> Result<Vec<f32>, Malformed> {
+    let mut doubles = Vec::new();
+    for value in numbered(tensor, 10) {
+        match value? {
+            FieldValue::Fixed64(value) => doubles.push(f64::from_le_bytes(value) as f32),
+            value => match value.bytes()?.as_chunks() {
+                (chunks, []) => {
+                    doubles.extend(chunks.iter().map(|&c| f64::from_le_bytes(c) as f32))
+                }
+                _ => return Err(Malformed::Values(name.to_owned())),
+            },
+        }
+    }
+    Ok(doubles)
 }
 
 /// Integer values: one by one, or packed.

@@ -92,6 +92,88 @@ fn values_may_be_written_in_every_way() {
 }
 
 #[test]
+fn every_type_is_read() {
+    let raw = |dims: &[i64], dtype, bytes: &[u8]| tensor_of(&packed(tensor(dims, dtype), 9, bytes));
+    let floats = Ok(Tensor::f32(&[2], vec![1.5, -2.0]));
+    assert_eq!(raw(&[2], 10, &[0x00, 0x3e, 0x00, 0xc0]), floats);
+    assert_eq!(raw(&[2], 16, &[0xc0, 0x3f, 0x00, 0xc0]), floats);
+    assert_eq!(raw(&[2], 11, &[1.5f64, -2.0].map(f64::to_le_bytes).concat()), floats);
+    // A half is the bits of an integer, where it is not raw.
+    assert_eq!(tensor_of(&tensor(&[2], 10).int(5, 0x3e00).int(5, 0xc000)), floats);
+    let doubles = [1.5f64, -2.0].map(f64::to_le_bytes).concat();
+    assert_eq!(tensor_of(&packed(tensor(&[2], 11), 10, &doubles)), floats);
+
+    let integers =
+        |values: &[i64]| Ok(Tensor { shape: vec![values.len()], data: Data::I64(values.to_vec()) });
+    assert_eq!(raw(&[2], 2, &[1, 255]), integers(&[1, 255]));
+    assert_eq!(raw(&[2], 3, &[1, 255]), integers(&[1, -1]));
+    assert_eq!(raw(&[1], 5, &[0xff, 0xff]), integers(&[-1]));
+    assert_eq!(raw(&[1], 6, &[0xfe, 0xff, 0xff, 0xff]), integers(&[-2]));
+    assert_eq!(raw(&[2], 9, &[0, 1]), integers(&[0, 1]));
+    assert_eq!(tensor_of(&tensor(&[2], 6).int(5, 7).int(5, -7)), integers(&[7, -7]));
+}
+
+/// A tensor `t` of two floats whose values lie in another file.
+fn elsewhere(entries: &[(&str, &str)]) -> Vec<u8> {
+    let fields = tensor(&[2], 1)
+        .int(14, 1)
+        .each(entries, |m, (key, value)| m.message(13, &message().text(1, key).text(2, value)));
+    in_graph(5, &fields)
+}
+
+#[test]
+fn values_may_lie_in_a_file_of_the_same_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("m.onnx");
+    let read_with = |entries: &[(&str, &str)]| {
+        std::fs::write(&path, elsewhere(entries)).unwrap();
+        let model = read(&path).map_err(|error| error.kind.to_string())?;
+        Ok::<_, String>(model.graph.initializers[0].1.clone())
+    };
+    std::fs::write(dir.path().join("m.onnx.data"), [7u8, 0, 0, 0, 0, 0, 0xc0, 0x3f, 0, 0, 0, 0xc0])
+        .unwrap();
+    let place = |offset: &'static str| [("location", "m.onnx.data"), ("offset", offset)];
+    assert_eq!(read_with(&place("4")), Ok(Tensor::f32(&[2], vec![1.5, -2.0])));
+    let with_length = [&place("4")[..], &[("length", "8"), ("checksum", "x")]].concat();
+    assert_eq!(read_with(&with_length), Ok(Tensor::f32(&[2], vec![1.5, -2.0])));
+    std::fs::create_dir(dir.path().join("below")).unwrap();
+    let outside = dir.path().join("m.onnx.data");
+    for (entries, expected) in [
+        (&place("8")[..], "'m.onnx.data', which is too short"),
+        (&place("-1"), "whose offset is no number"),
+        (&[("location", "absent")], "'absent': "),
+        (&[("location", "below")], "'below': it is not a regular file"),
+        (&[("location", "../m.onnx.data")], "which is none of its own folder"),
+        (&[("location", outside.to_str().unwrap())], "which is none of its own folder"),
+        (&[("location", "..")], "which is none of its own folder"),
+        (&[("offset", "0")], "which it does not name"),
+        (&[("location", "m.onnx.data"), ("length", "4")], "whose number of values does not fit"),
+    ] {
+        let error = read_with(entries).unwrap_err();
+        let text = error.contains(expected);
+        assert!(text, "{error}, expected {expected}");
+        assert!(error.contains("'t'"), "{error}");
+    }
+}
+
+#[test]
+fn attributes_of_every_type_are_read() {
+    let attribute = |fields: Message| {
+        let node = message().text(4, "x").message(5, &fields);
+        let model = from_bytes(&in_graph(1, &node)).unwrap();
+        model.graph.nodes[0].attributes[0].1.clone()
+    };
+    let named = || message().text(1, "a");
+    assert_eq!(attribute(named().text(4, "SAME").int(20, 3)), Attribute::Text("SAME".into()));
+    let floats = named().float(7, 0.5).float(7, 2.0).int(20, 6);
+    assert_eq!(attribute(floats), Attribute::Floats(vec![0.5, 2.0]));
+    // A tensor in an attribute needs no name.
+    let value = message().int(1, 1).int(2, 7).int(7, 3);
+    let expected = Tensor { shape: vec![1], data: Data::I64(vec![3]) };
+    assert_eq!(attribute(named().message(5, &value).int(20, 4)), Attribute::Tensor(expected));
+}
+
+#[test]
 fn malformed_tensors_have_their_own_errors() {
     let four = |dims: &[i64], dtype| packed(tensor(dims, dtype), 9, &[0; 4]);
     let cases = [
@@ -103,7 +185,7 @@ fn malformed_tensors_have_their_own_errors() {
         (four(&[1 << 40, 1 << 40], 1), "'t' of an impossible shape"),
         (four(&[1; 9], 1), "'t' of an impossible shape"),
         (four(&[1 << 40, 0], 1), "'t' whose number of values does not fit"),
-        (four(&[2], 10), "'t' of type FLOAT16"),
+        (four(&[1], 14), "'t' of type COMPLEX64"),
         (four(&[2], 99), "'t' of type number 99"),
         (tensor(&[1], 1).int(14, 1), "'t' in another file"),
         (

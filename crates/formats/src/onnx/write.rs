@@ -25,7 +25,7 @@ pub const TOO_LARGE: &str = "an ONNX file holds at most 2 GiB";
 /// As [`atomic_write`], and [`TOO_LARGE`].
 ///
 /// # Panics
-/// If an attribute is [`Attribute::Other`].
+/// If an attribute is [`Attribute::Floats`], [`Attribute::Tensor`] or [`Attribute::Other`].
 pub fn write<'p>(destination: impl Into<Destination<'p>>, model: &Model) -> io::Result<()> {
     let graph = &model.graph;
     // The tensors' values are most of the file, so they are not copied.
@@ -100,7 +100,10 @@ fn attribute((name, value): &(String, Attribute)) -> Message {
         Attribute::Ints(values) => {
             fields.each(values, |fields, &value| fields.int(8, value)).int(20, kind::INTS)
         }
-        Attribute::Other => panic!("attribute '{name}' has no value that can be written"),
+        Attribute::Text(text) => fields.text(4, text).int(20, kind::TEXT),
+        Attribute::Floats(_) | Attribute::Tensor(_) | Attribute::Other => {
+            panic!("attribute '{name}' has no value that can be written")
+        }
     }
 }
 

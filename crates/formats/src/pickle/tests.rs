@@ -104,6 +104,21 @@ fn objects_are_records() {
 }
 
 #[test]
+fn other_calls_are_records() {
+    for (bytes, name) in [
+        (&b"c__main__\nMode\nU\x01a\x85R."[..], "__main__.Mode"),
+        (b"cre\n_compile\nU\x01aK\x20\x86R.", "re._compile"),
+        (b"cfunctools\npartial\nc__main__\nF\n\x85R(c__main__\nF\n)}NtbN0.", "functools.partial"),
+    ] {
+        let pickle = load_all(bytes);
+        assert_eq!(pickle.class(pickle.record(pickle.root).unwrap()), name);
+    }
+    // Items are appended, and never used.
+    let pickle = load_all(b"ccollections\ndeque\n)R(K\x01K\x02e.");
+    assert_eq!(pickle.record(pickle.root).unwrap().elements.len(), 2);
+}
+
+#[test]
 fn calls_are_refused_by_name() {
     for (bytes, name) in [
         (&b"\x80\x02cos\nsystem\nX\x02\0\0\0ls\x85R."[..], "os.system"),
@@ -116,6 +131,10 @@ fn calls_are_refused_by_name() {
         (b"csubprocess\nPopen\nU\x02ls\x85R.", "subprocess.Popen"),
         (b"ctorch.hub\nload\nU\x02ls\x85R.", "torch.hub.load"),
         (b"ctorch.storage\n_load_from_bytes\nC\x01a\x85R.", "torch.storage._load_from_bytes"),
+        // A built-in function that is no type.
+        (b"cbuiltins\nexec\nU\x02ls\x85R.", "builtins.exec"),
+        (b"ctypes\nFunctionType\n)R.", "types.FunctionType"),
+        (b"cnumpy\nload\nU\x01a\x85R.", "numpy.load"),
         // A call whose result is discarded.
         (b"cos\nsystem\nU\x02ls\x85R0N.", "os.system"),
         // A name with control characters.
@@ -227,4 +246,13 @@ fn memory_is_bounded_by_the_size_of_the_file() {
     for bytes in [of_one_byte, copies, marks, doubles, memo] {
         assert!(matches!(error(&bytes), FormatErrorKind::TooLarge));
     }
+}
+
+#[test]
+fn a_long_name_is_not_looked_at_over_and_over() {
+    let name = "a".repeat(1 << 16);
+    // The function is recalled, called without arguments, and its result dropped.
+    let call = b"h\x00)R0";
+    let bytes = [b"c", name.as_bytes(), b"\nf\nq\x00", &call.repeat(1 << 12), b"."].concat();
+    assert!(matches!(error(&bytes), FormatErrorKind::TooLarge));
 }

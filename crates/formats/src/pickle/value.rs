@@ -29,7 +29,7 @@ pub(crate) enum Value<'a> {
     Record(Box<Record>),
 }
 
-/// An object, or the result of a listed function; see [`Pickle::class`].
+/// An object, or the result of a function that was not run; see [`Pickle::class`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record {
     pub(super) class: Id,

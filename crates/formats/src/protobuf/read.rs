@@ -7,7 +7,7 @@ use crate::error::Malformed;
 pub(crate) enum FieldValue<'a> {
     Varint(u64),
     Fixed32([u8; 4]),
-    Fixed64,
+    Fixed64([u8; 8]),
     Bytes(&'a [u8]),
 }
 
@@ -64,10 +64,7 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Result<(u64, FieldValue<'a>), Malformed> {
     let key = varint(bytes)?;
     let value = match key & 7 {
         0 => FieldValue::Varint(varint(bytes)?),
-        1 => {
-            take(bytes, 8)?;
-            FieldValue::Fixed64
-        }
+        1 => FieldValue::Fixed64(take(bytes, 8)?.try_into().expect("eight bytes")),
         2 => {
             let length = varint(bytes)?;
             FieldValue::Bytes(take(

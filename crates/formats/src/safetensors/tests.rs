@@ -160,11 +160,42 @@ fn absurd_shapes_are_errors() {
 
 #[test]
 fn other_types_name_the_tensor() {
-    let half = r#"{"w":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
+    let complex = r#"{"w":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}"#;
     assert_eq!(
-        error(&file(half, 4)).to_string(),
-        "has a tensor 'w' of type F16; supported types are F32 and I64"
+        error(&file(complex, 8)).to_string(),
+        "has a tensor 'w' of type C64; supported types are floating point numbers of 16 to 64 \
+         bits, integers and booleans"
     );
+}
+
+#[test]
+fn every_type_is_read() {
+    let floats = Data::F32(vec![1.5, -2.0]);
+    let integers = |values: &[i64]| Data::I64(values.to_vec());
+    let cases: [(&str, &[u8], Data); 12] = [
+        ("F16", &[0x00, 0x3e, 0x00, 0xc0], floats.clone()),
+        ("BF16", &[0xc0, 0x3f, 0x00, 0xc0], floats.clone()),
+        ("F32", &[1.5f32, -2.0].map(f32::to_le_bytes).concat(), floats.clone()),
+        ("F64", &[1.5f64, -2.0].map(f64::to_le_bytes).concat(), floats),
+        ("U8", &[1, 255], integers(&[1, 255])),
+        ("I8", &[1, 255], integers(&[1, -1])),
+        ("U16", &[1, 0, 255, 255], integers(&[1, 65535])),
+        ("I16", &[1, 0, 255, 255], integers(&[1, -1])),
+        ("U32", &[1u32, u32::MAX].map(u32::to_le_bytes).concat(), integers(&[1, 4294967295])),
+        ("I32", &[1i32, -2].map(i32::to_le_bytes).concat(), integers(&[1, -2])),
+        ("I64", &[1i64, -2].map(i64::to_le_bytes).concat(), integers(&[1, -2])),
+        ("BOOL", &[1, 0], integers(&[1, 0])),
+    ];
+    for (dtype, bytes, expected) in cases {
+        let header = format!(
+            r#"{{"w":{{"dtype":"{dtype}","shape":[2],"data_offsets":[0,{}]}}}}"#,
+            bytes.len()
+        );
+        let mut whole = file(&header, 0);
+        whole.extend(bytes);
+        let (tensors, _) = from_bytes(&whole).unwrap();
+        assert_eq!(tensors[0].1, Tensor { shape: vec![2], data: expected }, "{dtype}");
+    }
 }
 
 #[test]

@@ -2,47 +2,55 @@
 
 use std::collections::HashSet;
 
-use super::{Checkpoint, Result, TorchLayout, tensors::Reader};
+use super::{
+    Checkpoint, Result, Submodule, TorchLayout, Weights, tensors::Reader, weights::AVERAGES,
+};
 use crate::{
     FormatErrorKind, NamedTensors,
     pickle::{Id, Value},
 };
 
-/// Keys of models, best first. Keys of one list have the same rank.
-const MODEL_KEYS: [&[&str]; 2] = [
-    &[
-        "state_dict",
-        "model_state_dict",
-        "model_state",
-        "model",
-        "net",
-        "network",
-        "weights",
-        "module",
-    ],
-    &["state_dict_ema", "model_ema", "ema_state_dict", "ema"],
+/// Keys of a model.
+const MODELS: &[&str] = &[
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "network",
+    "weights",
+    "module",
 ];
-
-/// Prefixes that wrappers (`DataParallel`, Lightning, `torch.compile`) add to every name.
-const PREFIXES: [&str; 3] = ["module.", "model.", "_orig_mod."];
 
 /// How many dicts may be nested.
 const DEPTH: usize = 2;
 
+/// A model under a key.
+type Keyed<'p> = (&'p str, Id);
+
 /// Extracts model, optimizer and scalars of a file.
-pub(super) fn extract(mut reader: Reader<'_, '_>) -> Result<Checkpoint> {
+pub(super) fn extract(mut reader: Reader<'_, '_>, weights: &Weights) -> Result<Checkpoint> {
     let root = reader.pickle.root;
-    let (model, layout) = match reader.is_model(root)? {
-        true if reader.is_module(root) => (root, TorchLayout::Module),
-        true => (root, TorchLayout::StateDict),
-        false => match reader.find(root, DEPTH)? {
-            Some(model) => (model, TorchLayout::Checkpoint),
+    let (mut key, mut other_keys) = (None, Vec::new());
+    let whole = match reader.is_model(root)? {
+        true if reader.is_module(root) => Some(TorchLayout::Module),
+        true => Some(TorchLayout::StateDict),
+        false => None,
+    };
+    let (model, layout) = match whole {
+        Some(layout) => (root, layout),
+        None => match reader.find(root, DEPTH, weights)? {
+            Some((found, model)) => {
+                key = Some(found.to_owned());
+                other_keys = reader.other_keys(root, found)?;
+                (model, TorchLayout::Checkpoint)
+            }
             None if reader.has_tensors(root) => (root, TorchLayout::StateDict),
             None => return Err(FormatErrorKind::NoModel(reader.inventory())),
         },
     };
-    let mut tensors = reader.model(model)?;
-    strip_prefixes(&mut tensors);
+    let mut modules = Vec::new();
+    let tensors = reader.model(model, &mut modules)?;
     let mut names = HashSet::new();
     if let Some((name, _)) = tensors.iter().find(|(name, _)| !names.insert(name)) {
         return Err(FormatErrorKind::DuplicateName(name.clone()));
@@ -52,11 +60,25 @@ pub(super) fn extract(mut reader: Reader<'_, '_>) -> Result<Checkpoint> {
         TorchLayout::Checkpoint => reader.optimizer(root)?,
         _ => (None, None),
     };
-    let scalars = reader.scalars(root, layout == TorchLayout::Checkpoint)?;
-    Ok(Checkpoint { layout, model: tensors, optimizer, optimizer_note, scalars })
+    let mut scalars = reader.scalars(root, layout == TorchLayout::Checkpoint)?;
+    if layout == TorchLayout::Checkpoint && !modules.is_empty() {
+        let known: HashSet<String> = scalars.iter().map(|(name, _)| name.clone()).collect();
+        let more = reader.scalars(model, false)?;
+        scalars.extend(more.into_iter().filter(|(name, _)| !known.contains(name)));
+    }
+    Ok(Checkpoint {
+        layout,
+        model: tensors,
+        key,
+        other_keys,
+        modules,
+        optimizer,
+        optimizer_note,
+        scalars,
+    })
 }
 
-impl Reader<'_, '_> {
+impl<'p> Reader<'p, '_> {
     /// Whether a value is a module, or a dict of named tensors and nothing else. One dict may be
     /// referenced many times, so each look is taken from the budget.
     fn is_model(&mut self, id: Id) -> Result<bool> {
@@ -80,30 +102,30 @@ impl Reader<'_, '_> {
         pairs.iter().any(|&(_, value)| self.is_tensor(value))
     }
 
-    /// Finds the model in a dict.
-    fn find(&mut self, dict: Id, depth: usize) -> Result<Option<Id>> {
-        let pickle = self.pickle;
-        for keys in MODEL_KEYS {
-            let mut found = Vec::new();
-            for key in keys {
-                let Some(value) = pickle.entry(dict, key) else { continue };
-                let model = match self.is_model(value)? || self.has_tensors(value) {
-                    true => Some(value),
-                    false if depth > 1 => self.find(value, depth - 1)?,
-                    false => None,
-                };
-                found.extend(model.map(|model| (*key, model)));
-                if found.len() == 2 {
-                    break;
+    /// Finds the model in a dict, and the key that leads to it.
+    fn find(&mut self, dict: Id, depth: usize, weights: &Weights) -> Result<Option<Keyed<'p>>> {
+        let ranks: &[&[&str]] = match weights {
+            Weights::Key(key) => {
+                if let Some(found) = self.find_key(dict, depth, key)? {
+                    return Ok(Some(found));
                 }
+                // It may be part of the tensors' names.
+                return self.find(dict, depth, &Weights::Usual);
             }
+            Weights::Usual => &[AVERAGES, MODELS],
+            Weights::Average => &[AVERAGES],
+            Weights::Model => &[MODELS],
+        };
+        for keys in ranks {
+            let found = self.under(dict, depth, keys, weights)?;
             if let Some(model) = only(&found)? {
                 return Ok(Some(model));
             }
         }
-        let mut found = Vec::new();
-        for &(key, value) in pickle.pairs(dict).unwrap_or_default() {
-            if let Some(key) = pickle.text(key)
+        let mut found: Vec<Keyed> = Vec::new();
+        for &(key, value) in self.pickle.pairs(dict).unwrap_or_default() {
+            if let Some(key) = self.pickle.text(key)
+                && (*weights != Weights::Model || !AVERAGES.contains(&key))
                 && self.is_model(value)?
             {
                 found.push((key, value));
@@ -115,9 +137,69 @@ impl Reader<'_, '_> {
         only(&found)
     }
 
-    fn model(&mut self, id: Id) -> Result<NamedTensors> {
+    /// The first two models under some keys of a dict.
+    fn under(
+        &mut self,
+        dict: Id,
+        depth: usize,
+        keys: &[&'p str],
+        weights: &Weights,
+    ) -> Result<Vec<Keyed<'p>>> {
+        let mut found = Vec::new();
+        for &key in keys {
+            let Some(value) = self.pickle.entry(dict, key) else { continue };
+            let model = match self.is_model(value)? || self.has_tensors(value) {
+                true => Some(value),
+                false if depth > 1 => self.find(value, depth - 1, weights)?.map(|(_, id)| id),
+                false => None,
+            };
+            found.extend(model.map(|model| (key, model)));
+            if found.len() == 2 {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The model under a key of a dict, or of a dict in it.
+    fn find_key(&mut self, dict: Id, depth: usize, key: &str) -> Result<Option<Keyed<'p>>> {
+        let pickle = self.pickle;
+        self.take_lookup(Some(dict))?;
+        for &(name, value) in pickle.pairs(dict).unwrap_or_default() {
+            let Some(name) = pickle.text(name) else { continue };
+            if name == key {
+                if self.is_model(value)? || self.has_tensors(value) {
+                    return Ok(Some((name, value)));
+                }
+                if depth > 1
+                    && let Some((_, model)) = self.find(value, depth - 1, &Weights::Usual)?
+                {
+                    return Ok(Some((name, model)));
+                }
+            } else if depth > 1
+                && MODELS.contains(&name)
+                && let Some(found) = self.find_key(value, depth - 1, key)?
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The keys of the other model, where a dict has one and its average.
+    fn other_keys(&mut self, dict: Id, key: &str) -> Result<Vec<String>> {
+        let others = if AVERAGES.contains(&key) { MODELS } else { AVERAGES };
+        let found = match self.under(dict, DEPTH, others, &Weights::Usual) {
+            // They are not asked for.
+            Err(FormatErrorKind::SeveralModels(_)) => Vec::new(),
+            found => found?,
+        };
+        Ok(found.into_iter().map(|(key, _)| key.to_owned()).collect())
+    }
+
+    fn model(&mut self, id: Id, modules: &mut Vec<Submodule>) -> Result<NamedTensors> {
         if self.is_module(id) {
-            return self.module(id);
+            return self.module(id, modules);
         }
         let mut tensors = NamedTensors::new();
         for &(key, value) in self.pickle.pairs(id).unwrap_or_default() {
@@ -154,29 +236,13 @@ impl Reader<'_, '_> {
 }
 
 /// The only model, if there is one.
-fn only(found: &[(&str, Id)]) -> Result<Option<Id>> {
+fn only<'p>(found: &[Keyed<'p>]) -> Result<Option<Keyed<'p>>> {
     match found {
         [] => Ok(None),
-        [(_, model)] => Ok(Some(*model)),
+        [model] => Ok(Some(*model)),
         several => {
             let names = several.iter().map(|(name, _)| format!("'{name:.50}'"));
             Err(FormatErrorKind::SeveralModels(names.collect()))
         }
     }
-}
-
-fn strip_prefixes(tensors: &mut NamedTensors) {
-    // The length of the prefixes that all names have in common so far.
-    let mut length = 0;
-    let common = |length: usize| {
-        let has = |name: &str, prefix: &str| {
-            name[length..].strip_prefix(prefix).is_some_and(|rest| !rest.is_empty())
-        };
-        let all = |prefix: &&str| tensors.iter().all(|(name, _)| has(name, prefix));
-        PREFIXES.into_iter().find(|prefix| !tensors.is_empty() && all(prefix))
-    };
-    while let Some(prefix) = common(length) {
-        length += prefix.len();
-    }
-    tensors.iter_mut().for_each(|(name, _)| drop(name.drain(..length)));
 }

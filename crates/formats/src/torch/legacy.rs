@@ -6,12 +6,12 @@ use std::collections::HashMap;
 
 use super::{
     Result,
-    dtype::TorchDtype,
     storages::{StorageId, Storages},
 };
 use crate::{
     FormatErrorKind,
     budget::Budget,
+    element_type::ElementType,
     pickle::{self, Pickle, Value},
 };
 
@@ -56,7 +56,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], budget: &mut Budget) -> Result<(Pickle<'
             && let Some(storage) = StorageId::parse(&object, *id)
         {
             budget.take(PER_STORAGE + storage.key.len())?;
-            let size = storage.dtype.map_or(1, TorchDtype::size);
+            let size = storage.dtype.map_or(1, ElementType::size);
             if *sizes.entry(storage.key).or_insert(size) != size {
                 return Err(FormatErrorKind::Pickle("a storage is of two types".into()));
             }

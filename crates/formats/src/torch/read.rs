@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Checkpoint, Result, checkpoint::extract, legacy, storages::Storages, tensors::Reader};
+use super::{
+    Checkpoint, Result, Weights, checkpoint::extract, legacy, storages::Storages, tensors::Reader,
+};
 use crate::{FormatError, FormatErrorKind, budget::Budget, file, pickle, zip, zip::Archive};
 
 /// Reads a PyTorch file of the zip or the legacy format.
@@ -11,7 +13,19 @@ use crate::{FormatError, FormatErrorKind, budget::Budget, file, pickle, zip, zip
 /// If the file cannot be read, is malformed, has no model or several, or calls a function that a
 /// file of weights does not need.
 pub fn read(path: &Path) -> std::result::Result<Checkpoint, FormatError> {
-    file::read(path, zip::look, from_bytes)
+    read_weights(path, &Weights::Usual)
+}
+
+/// Reads a PyTorch file, and of several models in it the chosen one.
+///
+/// # Errors
+/// As [`read`], and if the file has no such weights. A [key](Weights::Key) that a file does not have is
+/// no error here, since it may be part of the tensors' names.
+pub fn read_weights(
+    path: &Path,
+    weights: &Weights,
+) -> std::result::Result<Checkpoint, FormatError> {
+    file::read(path, zip::look, |bytes| parse(bytes, weights))
 }
 
 /// Reads a file's bytes; see [`read`]. Memory is at most eight times the number of bytes,
@@ -20,11 +34,15 @@ pub fn read(path: &Path) -> std::result::Result<Checkpoint, FormatError> {
 /// # Errors
 /// As [`read`], except for those of the system.
 pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint> {
+    parse(bytes, &Weights::Usual)
+}
+
+pub(super) fn parse(bytes: &[u8], weights: &Weights) -> Result<Checkpoint> {
     let mut budget = Budget::for_file_of(bytes.len());
     let budget = &mut budget;
     if !bytes.starts_with(b"PK") {
         let (pickle, storages) = legacy::open(bytes, budget)?;
-        return extract(Reader { pickle: &pickle, storages, budget });
+        return extract(Reader { pickle: &pickle, storages, budget }, weights);
     }
     let archive = Archive::new(bytes, budget)?;
     let folder = folder(&archive)?;
@@ -37,7 +55,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Checkpoint> {
     let data = archive.read(&format!("{folder}data.pkl"), budget)?.unwrap_or_default();
     let pickle = pickle::load(&data, budget)?;
     let storages = Storages::of_archive(archive, folder, big_endian);
-    extract(Reader { pickle: &pickle, storages, budget })
+    extract(Reader { pickle: &pickle, storages, budget }, weights)
 }
 
 /// The folder of pickle and storages: empty, or a name with a slash.

@@ -6,32 +6,40 @@ use crate::{
     pickle::{Id, Value},
 };
 
-const PER_SCALAR: usize = 256;
+pub(super) const PER_SCALAR: usize = 256;
 
 impl Reader<'_, '_> {
     /// All scalars of a dict, with `tensors` also those in tensors. None if it is not a dict.
     pub(super) fn scalars(&mut self, dict: Id, tensors: bool) -> Result<Vec<(String, Scalar)>> {
         let pickle = self.pickle;
         let mut scalars = Vec::new();
-        // Attributes of an object are not read.
+        // Of an object, only a module's class names are of use.
         let pairs = match pickle.get(dict) {
             Value::Dict(pairs) => &pairs[..],
+            Value::Record(record) => {
+                let attributes = record.state.and_then(|state| pickle.pairs(state));
+                attributes.unwrap_or_default()
+            }
             _ => &[],
         };
+        let of_object = pickle.record(dict).is_some();
         for &(key, value) in pairs {
             let Some(name) = pickle.text(key) else { continue };
-            if !tensors && self.is_tensor(value) {
+            if !tensors && self.is_tensor(value) || of_object && name.starts_with('_') {
                 continue;
             }
-            if let Some(scalar) = self.scalar(value)? {
+            if let Some(scalar) = self.scalar(value)?
+                && (!of_object || matches!(scalar, Scalar::TextList(_)))
+            {
                 self.budget.take(PER_SCALAR + name.len())?;
                 scalars.push((name.to_owned(), scalar));
             }
         }
+        scalars.extend(self.settings(dict)?);
         Ok(scalars)
     }
 
-    fn scalar(&mut self, id: Id) -> Result<Option<Scalar>> {
+    pub(super) fn scalar(&mut self, id: Id) -> Result<Option<Scalar>> {
         let pickle = self.pickle;
         Ok(Some(match pickle.get(id) {
             Value::Bool(value) => Scalar::Bool(*value),
@@ -50,6 +58,7 @@ impl Reader<'_, '_> {
                 }
                 Scalar::TextList(texts)
             }
+            Value::Dict(_) => return self.labels(id),
             Value::Record(_) => return self.boxed_number(id),
             _ => return Ok(None),
         }))

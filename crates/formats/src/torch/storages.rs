@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use super::{Result, dtype::TorchDtype};
+use super::Result;
 use crate::{
     FormatErrorKind,
     budget::Budget,
+    element_type::ElementType,
     pickle::{Id, Pickle},
     zip::Archive,
 };
@@ -14,8 +15,8 @@ const PER_STORAGE: usize = 256;
 
 /// A pickle's reference to a storage.
 pub(super) struct StorageId<'p> {
-    /// None for an untyped storage, whose type is the tensor's.
-    pub(super) dtype: Option<TorchDtype>,
+    /// None if it is bytes, whose type is the tensor's.
+    pub(super) dtype: Option<ElementType>,
     pub(super) key: &'p str,
     /// Number of elements.
     pub(super) count: usize,
@@ -35,7 +36,7 @@ impl<'p> StorageId<'p> {
         }
         let dtype = match pickle.global(*kind)? {
             "torch.storage.UntypedStorage" | "torch.UntypedStorage" => None,
-            name => Some(TorchDtype::of_storage(name)?),
+            name => Some(ElementType::of_storage(name)?),
         };
         let unsigned = |id| pickle.int(id).and_then(|value| usize::try_from(value).ok());
         let part = match rest.first().and_then(|&part| pickle.items(part)) {

@@ -2,12 +2,12 @@
 
 use super::{
     Result,
-    dtype::{TorchDtype, from_bfloat16, from_half},
     storages::{StorageId, Storages},
 };
 use crate::{
     Data, FormatErrorKind, Tensor,
     budget::Budget,
+    element_type::{ElementType, from_bfloat16, from_half},
     pickle::{Id, Pickle, Value},
 };
 
@@ -97,8 +97,8 @@ impl<'p> Reader<'p, '_> {
         let storage = storage.ok_or_else(|| wrong("whose storage is malformed"))?;
         let dtype = match storage.dtype {
             Some(dtype) => Some(dtype),
-            // _rebuild_tensor_v3 has its dtype after requires_grad and the hooks.
-            None => rest.get(2).and_then(|&dtype| TorchDtype::of_name(pickle.global(dtype)?)),
+            // _rebuild_tensor_v3 says its type after requires_grad and the hooks.
+            None => rest.get(2).and_then(|&dtype| ElementType::of_name(pickle.global(dtype)?)),
         };
         let dtype = dtype.ok_or_else(|| wrong("of an unknown type"))?;
         let shape = self.sizes(*size)?.ok_or_else(|| wrong("whose shape is malformed"))?;
@@ -119,18 +119,12 @@ impl<'p> Reader<'p, '_> {
             false => shape.iter().try_fold(1, product),
         };
         let count = count.ok_or_else(|| wrong("of an impossible shape"))?;
-        let element = match dtype {
-            TorchDtype::F16 | TorchDtype::Bf16 | TorchDtype::F32 | TorchDtype::F64 => {
-                size_of::<f32>()
-            }
-            _ => size_of::<i64>(),
-        };
-        let bytes = count.checked_mul(element).ok_or(FormatErrorKind::TooLarge)?;
+        let bytes = count.checked_mul(dtype.kept_size()).ok_or(FormatErrorKind::TooLarge)?;
         self.budget.take(bytes.saturating_add(PER_TENSOR))?;
 
         let big_endian = self.storages.big_endian;
         let bytes = self.storages.get(storage.key, self.budget)?;
-        let whole = storage.count.saturating_mul(storage.dtype.map_or(1, TorchDtype::size));
+        let whole = storage.count.saturating_mul(storage.dtype.map_or(1, ElementType::size));
         if whole != bytes.len() {
             return Err(wrong("whose storage is not as long as it should be"));
         }
@@ -150,19 +144,21 @@ impl<'p> Reader<'p, '_> {
 
         let view = View { shape: &shape, strides: &strides, offset, count, big_endian };
         let data = match dtype {
-            TorchDtype::F16 => Data::F32(view.read(bytes, |b| from_half(u16::from_le_bytes(b)))),
-            TorchDtype::Bf16 => {
+            ElementType::F16 => Data::F32(view.read(bytes, |b| from_half(u16::from_le_bytes(b)))),
+            ElementType::Bf16 => {
                 Data::F32(view.read(bytes, |b| from_bfloat16(u16::from_le_bytes(b))))
             }
-            TorchDtype::F32 => Data::F32(view.read(bytes, f32::from_le_bytes)),
-            TorchDtype::F64 => Data::F32(view.read(bytes, |b| f64::from_le_bytes(b) as f32)),
-            TorchDtype::U8 => Data::I64(view.read(bytes, |b| u8::from_le_bytes(b).into())),
-            TorchDtype::I8 => Data::I64(view.read(bytes, |b| i8::from_le_bytes(b).into())),
-            TorchDtype::I16 => Data::I64(view.read(bytes, |b| i16::from_le_bytes(b).into())),
-            TorchDtype::I32 => Data::I64(view.read(bytes, |b| i32::from_le_bytes(b).into())),
-            TorchDtype::I64 => Data::I64(view.read(bytes, i64::from_le_bytes)),
-            TorchDtype::Bool => Data::I64(view.read(bytes, |[b]| i64::from(b != 0))),
-            TorchDtype::Other(dtype, _) => {
+            ElementType::F32 => Data::F32(view.read(bytes, f32::from_le_bytes)),
+            ElementType::F64 => Data::F32(view.read(bytes, |b| f64::from_le_bytes(b) as f32)),
+            ElementType::U8 => Data::I64(view.read(bytes, |b| u8::from_le_bytes(b).into())),
+            ElementType::I8 => Data::I64(view.read(bytes, |b| i8::from_le_bytes(b).into())),
+            ElementType::U16 => Data::I64(view.read(bytes, |b| u16::from_le_bytes(b).into())),
+            ElementType::I16 => Data::I64(view.read(bytes, |b| i16::from_le_bytes(b).into())),
+            ElementType::U32 => Data::I64(view.read(bytes, |b| u32::from_le_bytes(b).into())),
+            ElementType::I32 => Data::I64(view.read(bytes, |b| i32::from_le_bytes(b).into())),
+            ElementType::I64 => Data::I64(view.read(bytes, i64::from_le_bytes)),
+            ElementType::Bool => Data::I64(view.read(bytes, |[b]| i64::from(b != 0))),
+            ElementType::Other(dtype, _) => {
                 let (tensor, dtype) = (name.chars().take(200).collect(), dtype.to_owned());
                 let read = "floats and integers";
                 return Err(FormatErrorKind::Dtype { tensor, dtype, read });

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::Data;
+use crate::{Data, NamedTensors, Tensor};
 
 mod build;
 mod choice;
@@ -84,9 +84,8 @@ fn a_file_of_2018_is_read() {
     assert_eq!(checkpoint.layout, TorchLayout::Checkpoint);
     assert_eq!(checkpoint.optimizer, None);
     assert_eq!(checkpoint.scalars, [("best_prec1".into(), Scalar::Float(91.78000183105469))]);
-    // `module.` is gone.
     let (name, tensor) = &checkpoint.model[0];
-    assert_eq!((&name[..], &tensor.shape[..]), ("conv1.weight", &[16, 3, 3, 3][..]));
+    assert_eq!((&name[..], &tensor.shape[..]), ("module.conv1.weight", &[16, 3, 3, 3][..]));
     let count: usize = checkpoint.model.iter().map(|(_, tensor)| tensor.data.len()).sum();
     // 270 thousand parameters, and two statistics of 688 channels.
     assert_eq!(count, 269_722 + 2 * 688);

@@ -13,7 +13,7 @@ use crate::{
     values::{Values, ValuesMut},
 };
 
-/// Added to the variance, as in PyTorch.
+/// What PyTorch adds to a variance by default (`eps`).
 pub const EPSILON: f64 = 1e-5;
 /// Weight of a new value in the running statistics, as in PyTorch.
 pub const MOMENTUM: f64 = 0.1;
@@ -115,7 +115,7 @@ impl BatchNorm {
         for channel in 0..stored {
             let (m, square) = (means[channel], squares[channel]);
             mean[channel] = m as f32;
-            inv_std[channel] = (1.0 / (square / count + EPSILON).sqrt()) as f32;
+            inv_std[channel] = (1.0 / (square / count + self.epsilon).sqrt()) as f32;
             let real = channel < self.channels;
             // A single value has no variance. PyTorch refuses it; here it changes nothing.
             if real && count > 1.0 {

@@ -10,29 +10,34 @@ use crate::{
 const CHUNK: usize = 32 * 1024;
 
 /// The dimensions of `torch.nn.BatchNorm2d`, without the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNormShape {
     /// Pixels of an image.
     pub image_pixels: usize,
     /// Channels.
     pub channels: usize,
+    /// Added to the variance (`eps`).
+    pub epsilon: f64,
 }
 
 impl BatchNormShape {
     /// The batch norm of a batch of `images` images.
     pub fn batch(&self, images: usize) -> BatchNorm {
-        BatchNorm { batch_pixels: images * self.image_pixels, channels: self.channels }
+        let BatchNormShape { image_pixels, channels, epsilon } = *self;
+        BatchNorm { batch_pixels: images * image_pixels, channels, epsilon }
     }
 }
 
 /// A batch norm of one batch. Activations are `[batch_pixels][stored channels]`, parameters and
 /// running statistics `[channels]`. Statistics are over the pixels of all images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
     /// Pixels of all images together.
     pub batch_pixels: usize,
     /// Channels.
     pub channels: usize,
+    /// Added to the variance (`eps`).
+    pub epsilon: f64,
 }
 
 impl BatchNorm {

@@ -1,6 +1,6 @@
 use resnet_kernels::{
     Cpu, Dtype, Isa, Storage, Values, ValuesMut,
-    batch_norm::{BatchNorm, EPSILON, NormParameters, ReluMask, ResidualGradient, merge},
+    batch_norm::{BatchNorm, NormParameters, ReluMask, ResidualGradient, merge},
 };
 
 use crate::testing::{error, from_stored, narrow, on_every_isa, random, stored, to_stored, wide};
@@ -10,6 +10,9 @@ struct Case {
     channels: usize,
     pixels: usize,
 }
+
+/// Another one than PyTorch's default, so that it counts.
+const EPSILON: f64 = 1e-3;
 
 /// Channels around the vectors, pixels around a chunk.
 const CASES: [Case; 5] = [
@@ -69,7 +72,11 @@ fn check(dtype: Dtype, rounding: f64, offset: f64) {
             let (w, b) = (random(case.channels, 4), random(case.channels, 5));
             let want = reference(case, &x, &w, &b, &residual, &g);
             let stored = |v: &[f64]| to_stored(dtype, v, case.n, case.channels);
-            let norm = BatchNorm { batch_pixels: case.n * case.pixels, channels: case.channels };
+            let norm = BatchNorm {
+                batch_pixels: case.n * case.pixels,
+                channels: case.channels,
+                epsilon: EPSILON,
+            };
             let (mut mean, mut var) = (vec![0.0; case.channels], vec![1.0; case.channels]);
             let mut saved = vec![f32::NAN; norm.saved_len()];
             let mut scratch = vec![f32::NAN; norm.scratch_len()];
@@ -144,7 +151,7 @@ fn stores_bf16() {
 #[test]
 fn a_single_value_moves_no_statistics() {
     on_every_isa(|cpu| {
-        let norm = BatchNorm { batch_pixels: 1, channels: 3 };
+        let norm = BatchNorm { batch_pixels: 1, channels: 3, epsilon: EPSILON };
         let (mut mean, mut var) = ([0.5; 3], [2.0; 3]);
         let (mut saved, mut scratch) = (vec![0.0; norm.saved_len()], vec![0.0; norm.scratch_len()]);
         let mut out = [9.0; 16];
@@ -166,7 +173,11 @@ fn threads_change_no_bit() {
     let x = to_stored(Dtype::Fp32, &random(2 * 33 * 700, 1), 2, 33);
     let run = |threads| {
         let cpu = Cpu::with_isa(threads, Isa::available()[0]).unwrap();
-        let norm = BatchNorm { batch_pixels: case.n * case.pixels, channels: case.channels };
+        let norm = BatchNorm {
+            batch_pixels: case.n * case.pixels,
+            channels: case.channels,
+            epsilon: EPSILON,
+        };
         let (mut saved, mut scratch) = (vec![0.0; norm.saved_len()], vec![0.0; norm.scratch_len()]);
         let (mut mean, mut var) = (vec![0.0; 33], vec![1.0; 33]);
         let mut out = vec![0.0; x.len()];
@@ -187,7 +198,7 @@ fn threads_change_no_bit() {
 #[test]
 fn a_recomputed_mask_is_the_stored_one() {
     on_every_isa(|cpu| {
-        let norm = BatchNorm { batch_pixels: 50, channels: 40 };
+        let norm = BatchNorm { batch_pixels: 50, channels: 40, epsilon: EPSILON };
         let x = to_stored(Dtype::Fp32, &random(50 * 40, 1), 2, 40);
         let x = x.as_values();
         let (weight, bias) = (narrow(&random(40, 2)), narrow(&random(40, 3)));
@@ -233,7 +244,7 @@ fn halves_of_a_batch_combine() {
     for (dtype, tolerance) in [(Dtype::Fp32, 1e-5), (Dtype::Bf16, 2e-2)] {
         on_every_isa(|cpu| {
             let (channels, pixels) = (40, 900);
-            let whole = BatchNorm { batch_pixels: pixels, channels };
+            let whole = BatchNorm { batch_pixels: pixels, channels, epsilon: EPSILON };
             let parts = [(0, 300), (300, 600)];
             let shifted: Vec<f64> = random(pixels * channels, 1).iter().map(|v| v + 0.5).collect();
             let x = to_stored(dtype, &shifted, 1, channels);
@@ -271,7 +282,7 @@ fn halves_of_a_batch_combine() {
 
             let range = |(start, pixels): (usize, usize)| start * 48..(start + pixels) * 48;
             let found = parts.map(|part| {
-                let norm = BatchNorm { batch_pixels: part.1, channels };
+                let norm = BatchNorm { batch_pixels: part.1, channels, epsilon: EPSILON };
                 let mut moments = vec![f64::NAN; norm.sums_len()];
                 norm.moments(cpu, x.values(range(part)), &mut moments, &mut scratch);
                 moments
@@ -300,7 +311,8 @@ fn halves_of_a_batch_combine() {
             let (mut half_out, mut sums) = (zeros(), vec![0.0; whole.sums_len()]);
             let (mut half_dw, mut half_db) = (vec![0.0; channels], vec![0.0; channels]);
             for part in parts {
-                let (norm, range) = (BatchNorm { batch_pixels: part.1, channels }, range(part));
+                let (norm, range) =
+                    (BatchNorm { batch_pixels: part.1, channels, epsilon: EPSILON }, range(part));
                 let (x, y) = (x.values(range.clone()), half_out.values_mut(range.clone()));
                 norm.normalize(cpu, x, &bias, None, true, y, &half_saved, &mut scratch);
                 let mask = ReluMask::Output(half_out.values(range.clone()));
@@ -326,7 +338,8 @@ fn halves_of_a_batch_combine() {
             assert!(error(&wide(&half_db), &wide(&db)) < 1e-3);
             let mut half_dx = stored(dtype, &g.as_values().to_f32());
             for part in parts {
-                let (norm, range) = (BatchNorm { batch_pixels: part.1, channels }, range(part));
+                let (norm, range) =
+                    (BatchNorm { batch_pixels: part.1, channels, epsilon: EPSILON }, range(part));
                 let mask = ReluMask::Output(half_out.values(range.clone()));
                 norm.backward_data(
                     cpu,

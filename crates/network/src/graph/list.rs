@@ -1,18 +1,31 @@
 //! The graph: a list of nodes.
 
-use super::{Node, NodeId, Op};
+use super::{Epsilon, Node, NodeId, Op};
 
 /// A network: nodes in topological order, the input first and the logits last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
     nodes: Vec<Node>,
+    epsilon: Epsilon,
 }
 
 impl Graph {
     /// A graph with an input of `channels` channels and nothing else.
     pub fn new(channels: usize) -> Self {
         let input = Node { name: "input".into(), op: Op::Input, inputs: vec![], channels };
-        Graph { nodes: vec![input] }
+        Graph { nodes: vec![input], epsilon: Epsilon::default() }
+    }
+
+    /// The same graph with this epsilon in every batch norm.
+    #[must_use]
+    pub fn with_epsilon(mut self, epsilon: Epsilon) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// Epsilon of its batch norms.
+    pub fn epsilon(&self) -> Epsilon {
+        self.epsilon
     }
 
     /// The input node.

@@ -26,11 +26,13 @@
 //! # Ok::<(), resnet_network::graph::GraphError>(())
 //! ```
 
+mod epsilon;
 mod error;
 mod list;
 mod node;
 mod rules;
 
+pub use epsilon::Epsilon;
 pub use error::GraphError;
 pub use list::Graph;
 pub use node::{Node, NodeId, Op, Shape};

@@ -4,7 +4,7 @@
 pub type NodeId = usize;
 
 /// What a node computes. Activations are images of `channels` x height x width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// The batch of images. Always node 0.
     Input,
@@ -17,7 +17,7 @@ pub enum Op {
         /// Zeros around the image.
         padding: usize,
     },
-    /// `torch.nn.BatchNorm2d` (eps 1e-5, momentum 0.1).
+    /// `torch.nn.BatchNorm2d`, with the graph's epsilon and momentum 0.1.
     BatchNorm2d,
     /// `torch.nn.ReLU`.
     Relu,

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use resnet_formats::brief;
 use thiserror::Error;
 
+use crate::graph::Epsilon;
+
 /// Blocks in each of the four stages (paper, table 1), and whether they are bottlenecks.
 pub(super) const STAGES: [(usize, [usize; 4], Block); 5] = [
     (18, [2, 2, 2, 2], Block::Basic),
@@ -16,6 +18,9 @@ pub(super) const STAGES: [(usize, [usize; 4], Block); 5] = [
 
 /// The paper's CIFAR depths that `resnet archs` lists; any other 6n+2 works as well.
 const PAPER_DEPTHS: [usize; 6] = [20, 32, 44, 56, 110, 1202];
+
+/// More layers than any of the paper's nets that could be meant.
+pub(super) const PAPER_MOST: usize = 10_000;
 
 /// The building block of a stage (paper, figure 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +43,12 @@ pub enum Family {
 }
 
 impl Family {
-    /// Name of the linear layer in a state dict.
+    /// Whether a max pool usually follows the stem.
+    fn has_max_pool(self) -> bool {
+        self == Family::ImageNet
+    }
+
+    /// Name of the linear layer.
     pub fn head(self) -> &'static str {
         if self == Family::ImageNet { "fc" } else { "linear" }
     }
@@ -47,6 +57,16 @@ impl Family {
     pub fn shortcut(self) -> &'static str {
         if self == Family::ImageNet { "downsample" } else { "shortcut" }
     }
+}
+
+/// Where a bottleneck block that halves the image has its stride.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum StrideAt {
+    /// In the 3x3 convolution: torchvision's and timm's, also known as ResNet v1.5.
+    #[default]
+    Conv3x3,
+    /// In the first 1x1 convolution: the paper's, Caffe's and MMPretrain's `style="caffe"`.
+    Conv1x1,
 }
 
 /// An architecture: a family, a depth, and whether it has shortcuts. Parse a name to get one.
@@ -60,7 +80,8 @@ impl Family {
 ///
 /// Names are `resnet18`, `34`, `50`, `101` and `152` (ImageNet), the same with `-cifar` (3x3 stem),
 /// `resnetD` with D = 6n + 2 (the paper's CIFAR nets), and `plain` in place of `resnet` (without
-/// shortcuts). [`Arch::all`] lists them.
+/// shortcuts). [`Arch::all`] lists them. Options follow: `+maxpool` (of a 3x3 stem), `+nopool` (of a 7x7
+/// stem), `+stride1x1` (of bottlenecks) and `+eps0.001`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Arch {
@@ -70,6 +91,13 @@ pub struct Arch {
     pub depth: usize,
     /// Whether the blocks have shortcuts.
     pub residual: bool,
+    /// Whether a 3x3 max pool with a stride of 2 follows the stem; the family has a usual value,
+    /// `+maxpool` and `+nopool` in a name are the other.
+    pub max_pool: bool,
+    /// Where bottleneck blocks have their stride; `+stride1x1` in a name.
+    pub stride_at: StrideAt,
+    /// Epsilon of all batch norms; `+eps0.001` in a name.
+    pub epsilon: Epsilon,
 }
 
 /// An unknown architecture name.
@@ -77,7 +105,8 @@ pub struct Arch {
 #[error(
     "unknown architecture '{}': expected resnet18|34|50|101|152 (ImageNet), the same with \
      '-cifar', resnetD with D = 6n+2 such as resnet20 (the paper's CIFAR nets), or plain instead \
-     of resnet; `resnet archs` lists them",
+     of resnet; behind it the options +maxpool, +nopool, +stride1x1 and +epsX, in this order; \
+     `resnet archs` lists them",
     brief(.0)
 )]
 pub struct UnknownArch(pub String);
@@ -87,9 +116,11 @@ impl FromStr for Arch {
 
     fn from_str(name: &str) -> Result<Self, UnknownArch> {
         let unknown = || UnknownArch(name.to_owned());
-        let (residual, rest) = if let Some(rest) = name.strip_prefix("resnet") {
+        let mut options = name.split('+');
+        let base = options.next().unwrap_or_default();
+        let (residual, rest) = if let Some(rest) = base.strip_prefix("resnet") {
             (true, rest)
-        } else if let Some(rest) = name.strip_prefix("plain") {
+        } else if let Some(rest) = base.strip_prefix("plain") {
             (false, rest)
         } else {
             return Err(unknown());
@@ -104,11 +135,25 @@ impl FromStr for Arch {
         let family = match (cifar, staged) {
             (true, true) => Family::Cifar,
             (false, true) => Family::ImageNet,
-            // No net has 10,000 layers.
-            (false, false) if depth % 6 == 2 && (8..10_000).contains(&depth) => Family::Paper,
+            (false, false) if depth % 6 == 2 && (8..PAPER_MOST).contains(&depth) => Family::Paper,
             _ => return Err(unknown()),
         };
-        Ok(Arch { family, depth, residual })
+        let mut arch = Arch::new(family, depth, residual);
+        for option in options {
+            match option {
+                "maxpool" if family == Family::Cifar => arch.max_pool = true,
+                "nopool" if family == Family::ImageNet => arch.max_pool = false,
+                "stride1x1" if arch.block() == Block::Bottleneck => {
+                    arch.stride_at = StrideAt::Conv1x1;
+                }
+                _ => {
+                    let epsilon = option.strip_prefix("eps").and_then(|text| text.parse().ok());
+                    arch.epsilon = epsilon.and_then(Epsilon::new).ok_or_else(unknown)?;
+                }
+            }
+        }
+        // One name for each: no option twice, in another order or with its usual value.
+        if arch.to_string() == name { Ok(arch) } else { Err(unknown()) }
     }
 }
 
@@ -116,11 +161,44 @@ impl fmt::Display for Arch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.residual { "resnet" } else { "plain" };
         let suffix = if self.family == Family::Cifar { "-cifar" } else { "" };
-        write!(f, "{kind}{}{suffix}", self.depth)
+        write!(f, "{kind}{}{suffix}", self.depth)?;
+        if self.max_pool != self.family.has_max_pool() {
+            f.write_str(if self.max_pool { "+maxpool" } else { "+nopool" })?;
+        }
+        if self.stride_at == StrideAt::Conv1x1 {
+            f.write_str("+stride1x1")?;
+        }
+        if self.epsilon != Epsilon::default() {
+            write!(f, "+eps{}", self.epsilon.value())?;
+        }
+        Ok(())
     }
 }
 
 impl Arch {
+    /// The usual network of a family.
+    pub(super) fn new(family: Family, depth: usize, residual: bool) -> Arch {
+        Arch {
+            family,
+            depth,
+            residual,
+            max_pool: family.has_max_pool(),
+            stride_at: StrideAt::default(),
+            epsilon: Epsilon::default(),
+        }
+    }
+
+    /// The same without options.
+    #[must_use]
+    pub fn usual(self) -> Arch {
+        Arch::new(self.family, self.depth, self.residual)
+    }
+
+    /// The kind of its blocks.
+    pub fn block(&self) -> Block {
+        self.stages().1
+    }
+
     /// Every architecture that `resnet archs` lists.
     pub fn all() -> impl Iterator<Item = Arch> {
         let staged = [Family::Cifar, Family::ImageNet]
@@ -128,7 +206,7 @@ impl Arch {
             .flat_map(|family| STAGES.iter().map(move |s| (family, s.0)));
         let paper = PAPER_DEPTHS.into_iter().map(|depth| (Family::Paper, depth));
         staged.chain(paper).flat_map(|(family, depth)| {
-            [true, false].map(|residual| Arch { family, depth, residual })
+            [true, false].map(|residual| Arch::new(family, depth, residual))
         })
     }
 
@@ -167,6 +245,15 @@ mod tests {
         for arch in Arch::all() {
             assert_eq!(arch.to_string().parse(), Ok(arch));
         }
+        for name in [
+            "resnet18-cifar+maxpool",
+            "resnet101+nopool",
+            "plain50-cifar+stride1x1",
+            "resnet50+nopool+stride1x1+eps0.000001",
+            "resnet20+eps0.001",
+        ] {
+            assert_eq!(name.parse::<Arch>().unwrap().to_string(), name);
+        }
         for name in ["resnet8", "resnet1202", "plain110"] {
             assert_eq!(name.parse::<Arch>().unwrap().family, Family::Paper);
         }
@@ -186,6 +273,18 @@ mod tests {
             "resnet18-cifar-cifar",
             "plain-18",
             "resnet99999999999999999999",
+            "resnet18+maxpool",
+            "resnet18-cifar+nopool",
+            "resnet20+maxpool",
+            "resnet18+stride1x1",
+            "resnet50+nopool+nopool",
+            "resnet50+stride1x1+nopool",
+            "resnet50+eps1e-5",
+            "resnet50+eps1e-3",
+            "resnet50+eps0",
+            "resnet50+epsNaN",
+            "resnet50+",
+            "+nopool",
         ] {
             assert!(name.parse::<Arch>().is_err(), "{name}");
         }

@@ -1,6 +1,6 @@
 //! Builds the graph of any architecture of the family: a stem, stages of blocks, a head.
 
-use super::{Arch, Block, Family};
+use super::{Arch, Block, Family, StrideAt};
 use crate::graph::{Graph, NodeId, Op};
 
 /// How a block's shortcut adapts to a change of shape.
@@ -40,25 +40,27 @@ fn build(arch: &Arch, in_channels: usize, classes: usize, width: usize) -> Graph
         (true, Family::Paper) => Shortcut::Pad,
         (true, family) => Shortcut::Projection(family.shortcut()),
     };
-    let mut g = Graph::new(in_channels);
-    let mut x = if arch.family == Family::ImageNet {
-        let x = conv_bn_relu(
-            &mut g,
-            "",
-            1,
-            Graph::INPUT,
-            Conv { channels: width, kernel: 7, stride: 2 },
-        );
-        g.max_pool2d("maxpool", x, 3, 2, 1)
-    } else {
-        conv_bn_relu(&mut g, "", 1, Graph::INPUT, Conv { channels: width, kernel: 3, stride: 1 })
-    };
+    let mut g = Graph::new(in_channels).with_epsilon(arch.epsilon);
+    let (kernel, stride) = if arch.family == Family::ImageNet { (7, 2) } else { (3, 1) };
+    let stem = Conv { channels: width, kernel, stride };
+    let mut x = conv_bn_relu(&mut g, "", 1, Graph::INPUT, stem);
+    if arch.max_pool {
+        x = g.max_pool2d("maxpool", x, 3, 2, 1);
+    }
     for (stage, &blocks) in stages.iter().enumerate() {
         let planes = width << stage;
         for index in 0..blocks {
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };
             let prefix = format!("layer{}.{index}.", stage + 1);
-            x = residual_block(&mut g, &prefix, block, shortcut, x, planes, stride);
+            x = residual_block(
+                &mut g,
+                &prefix,
+                (block, arch.stride_at),
+                shortcut,
+                x,
+                planes,
+                stride,
+            );
         }
     }
     let pooled = g.global_avg_pool("avgpool", x);
@@ -84,12 +86,11 @@ fn conv_bn_relu(g: &mut Graph, prefix: &str, i: usize, x: NodeId, c: Conv) -> No
     g.relu(format!("{prefix}relu{i}"), y)
 }
 
-/// Paper, figure 5: left (basic) and right (bottleneck, with the stride in the 3x3 as in
-/// torchvision).
+/// Paper, figure 5: left (basic) and right (bottleneck).
 fn residual_block(
     g: &mut Graph,
     prefix: &str,
-    block: Block,
+    (block, stride_at): (Block, StrideAt),
     shortcut: Shortcut,
     x: NodeId,
     planes: usize,
@@ -102,8 +103,12 @@ fn residual_block(
             (conv_bn(g, prefix, 2, y, c(planes, 3, 1)), 2)
         }
         Block::Bottleneck => {
-            let y = conv_bn_relu(g, prefix, 1, x, c(planes, 1, 1));
-            let y = conv_bn_relu(g, prefix, 2, y, c(planes, 3, stride));
+            let (first, second) = match stride_at {
+                StrideAt::Conv3x3 => (1, stride),
+                StrideAt::Conv1x1 => (stride, 1),
+            };
+            let y = conv_bn_relu(g, prefix, 1, x, c(planes, 1, first));
+            let y = conv_bn_relu(g, prefix, 2, y, c(planes, 3, second));
             (conv_bn(g, prefix, 3, y, c(4 * planes, 1, 1)), 3)
         }
     };

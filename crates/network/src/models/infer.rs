@@ -71,6 +71,10 @@ pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
                 Ok(arch) if arch.family == Family::Paper && block == Block::Basic && !projects => {
                     Ok(InferredArch { arch, alternative: Some(Arch { residual: false, ..arch }) })
                 }
+                Ok(arch) if arch.family == Family::Paper && projects => Err(format!(
+                    "{}: the shortcuts of a {arch} here have no layers (option A)",
+                    found()
+                )),
                 _ => Err(found()),
             }
         }
@@ -78,7 +82,7 @@ pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
             let family = if kernel == 3 { Family::Cifar } else { Family::ImageNet };
             let known = STAGES.iter().find(|known| known.1 == *blocks && known.2 == block);
             let depth = known.ok_or_else(found)?.0;
-            Ok(InferredArch { arch: Arch { family, depth, residual: projects }, alternative: None })
+            Ok(InferredArch { arch: Arch::new(family, depth, projects), alternative: None })
         }
         _ => Err(found()),
     }

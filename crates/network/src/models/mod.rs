@@ -13,6 +13,8 @@
 mod arch;
 mod builder;
 mod infer;
+mod matching;
 
-pub use arch::{Arch, Block, Family, UnknownArch};
+pub use arch::{Arch, Block, Family, StrideAt, UnknownArch};
 pub use infer::{InferredArch, canonical_names, infer_arch};
+pub use matching::{match_arch, nearest_arch};

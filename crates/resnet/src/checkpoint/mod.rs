@@ -10,4 +10,4 @@ mod error;
 mod state;
 
 pub use error::CheckpointError;
-pub(crate) use state::{Restored, load, save, torch_model};
+pub(crate) use state::{Restored, load, save, state, torch_model};

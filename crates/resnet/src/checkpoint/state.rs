@@ -102,6 +102,11 @@ pub(crate) fn load(
     Ok(Restored { momentum, state, isa: metadata.get(key::ISA).cloned() })
 }
 
+/// Reads the state of a run from its checkpoint.
+pub(crate) fn state(path: &Path, config: &TrainConfig) -> Result<State, CheckpointError> {
+    from_metadata(path, &Contents::read(path)?.metadata, config)
+}
+
 fn from_metadata(
     path: &Path,
     metadata: &Metadata,

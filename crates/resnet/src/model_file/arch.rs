@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use resnet_formats::{NamedTensors, Tensor, safetensors::Metadata};
+use resnet_formats::{NamedTensors, Tensor, brief, safetensors::Metadata};
 
 use super::{ModelFileError, key};
 use crate::{
     graph::Graph,
-    models::{Arch, infer_arch},
+    models::{Arch, Block, Family, StrideAt, infer_arch},
     network::{StateDictError, check_state_dict},
 };
 
@@ -40,9 +40,42 @@ pub(super) fn resolve_arch(
         (None, Some(arch)) => Ok((arch, Origin::Asked)),
         (None, None) => match infer_arch(tensors) {
             Ok(found) => Ok((found.arch, Origin::Inferred { alternative: found.alternative })),
-            Err(message) => Err(ModelFileError::ArchNotInferred { path: path.to_owned(), message }),
+            Err(message) => {
+                let message = format!("{message}; {}", inventory(tensors));
+                Err(ModelFileError::ArchNotInferred { path: path.to_owned(), message })
+            }
         },
     }
+}
+
+/// The first names of a file's tensors, and their number.
+fn inventory(tensors: &NamedTensors) -> String {
+    let names = tensors.iter().take(3).map(|(name, _)| format!("'{}'", brief(name)));
+    let names = names.collect::<Vec<_>>().join(", ");
+    match tensors.len() {
+        0 => "it has no tensors".into(),
+        count @ 1..=3 => format!("it has {count} tensors: {names}"),
+        count => format!("it has {count} tensors: {names}, ..."),
+    }
+}
+
+/// The other networks that have the tensors of one, for people.
+pub(super) fn others_of(arch: Arch, alternative: Option<Arch>) -> Option<String> {
+    let mut others = Vec::new();
+    if let Some(other) = alternative {
+        others.push(format!("{other} (no shortcuts)"));
+    }
+    if arch.family != Family::Paper {
+        let mut other = arch.usual();
+        other.max_pool = !other.max_pool;
+        others.push(format!("{other} ({} max pool)", if other.max_pool { "with a" } else { "no" }));
+    }
+    if arch.block() == Block::Bottleneck {
+        let mut other = arch.usual();
+        other.stride_at = StrideAt::Conv1x1;
+        others.push(format!("{other} (strides in 1x1 convolutions)"));
+    }
+    (!others.is_empty()).then(|| others.join(" or "))
 }
 
 /// The architecture that the file names.

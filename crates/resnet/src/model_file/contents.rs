@@ -17,6 +17,8 @@ pub enum FileFormat {
     Onnx,
     /// A folder for timm, as on the Hugging Face hub.
     Timm,
+    /// A folder for Hugging Face transformers.
+    Transformers,
 }
 
 impl fmt::Display for FileFormat {
@@ -28,6 +30,7 @@ impl fmt::Display for FileFormat {
             FileFormat::Torch(torch::TorchLayout::Module) => "whole PyTorch module",
             FileFormat::Onnx => "ONNX",
             FileFormat::Timm => "timm folder",
+            FileFormat::Transformers => "transformers folder",
         })
     }
 }
@@ -46,6 +49,28 @@ pub struct Contents {
     pub epochs: Option<u64>,
     /// The optimiser's state, or why there is none.
     pub optimizer: Result<OptimizerState, String>,
+    /// What was left out or concluded when it was read, for people to know.
+    pub notes: Vec<String>,
+    /// Of several sets of weights, the key of the one that was read.
+    pub key: Option<String>,
+    /// The modules of a whole pickled one.
+    pub modules: Vec<torch::Submodule>,
+}
+
+impl Contents {
+    /// Contents of tensors and metadata alone.
+    pub(super) fn new(format: FileFormat, tensors: NamedTensors, metadata: Metadata) -> Contents {
+        Contents {
+            format,
+            tensors,
+            metadata,
+            epochs: None,
+            optimizer: Err(NO_OPTIMIZER.to_owned()),
+            notes: Vec::new(),
+            key: None,
+            modules: Vec::new(),
+        }
+    }
 }
 
 /// Why there is no optimiser's state.

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use resnet_formats::{FormatError, safetensors};
 
-use super::{Model, ModelFileError, state_dict::of_safetensors};
-use crate::models::Arch;
+use super::{LoadOptions, Model, ModelFileError, state_dict::of_safetensors};
 
 /// The word for the demo network where a path is expected. A file of this name is `./demo`.
 pub const DEMO: &str = "demo";
@@ -21,11 +20,11 @@ impl Model {
     /// assert_eq!(model.class_names()[3], "cat");
     /// ```
     pub fn demo() -> Model {
-        Model::open_demo(None).expect("the shipped file is valid")
+        Model::open_demo(&LoadOptions::default()).expect("the shipped file is valid")
     }
 
     /// The demo network, if it has the requested architecture.
-    pub(super) fn open_demo(asked: Option<Arch>) -> Result<Model, ModelFileError> {
+    pub(super) fn open_demo(asked: &LoadOptions) -> Result<Model, ModelFileError> {
         let path = Path::new(DEMO);
         let (tensors, metadata) = safetensors::from_bytes(BYTES)
             .map_err(|kind| FormatError { path: path.into(), kind })?;

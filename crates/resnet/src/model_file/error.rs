@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use resnet_formats::{FormatError, FormatErrorKind, Shown, brief, printable};
+use resnet_formats::{FormatError, FormatErrorKind, Shown, brief, onnx::Malformed, printable};
 use thiserror::Error;
 
 use super::layout::FORMAT_VERSION;
@@ -16,22 +16,40 @@ pub enum ModelFileError {
     #[error("{}{}", .0, remedy(.0))]
     Format(#[from] FormatError),
     /// A folder without a checkpoint.
-    #[error("{} is a folder without last.safetensors: not a run, or one without a checkpoint yet; give a run folder or a checkpoint", .0.shown())]
+    #[error("{} is a folder without last.safetensors: not a run, or one without a checkpoint yet; give a run folder, a folder with model.safetensors or pytorch_model.bin, or a checkpoint", .0.shown())]
     NoCheckpoint(PathBuf),
-    /// The format of the file is unknown.
-    #[error("{} {what}: model files are safetensors, PyTorch or ONNX; {}", path.shown(), ANOTHER)]
+    /// The file has another format.
+    #[error("{} {what}: model files are safetensors, PyTorch or ONNX; {remedy}", path.shown())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What it is.
         what: &'static str,
+        /// What to do.
+        remedy: &'static str,
     },
-    /// The `config.json` of a timm folder is damaged.
-    #[error("{} is not a timm configuration: {}; {}", path.shown(), brief(message), ANOTHER)]
-    TimmConfig {
+    /// The file has a network that is not one of the family, or several.
+    #[error("{} {}", path.shown(), printable(message))]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        message: String,
+    },
+    /// A JSON file of a model's folder is damaged.
+    #[error("{} is not a model's configuration: {}; {}", path.shown(), brief(message), ANOTHER)]
+    FolderConfig {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
+        message: String,
+    },
+    /// The `config.json` of a timm folder states preprocessing that is not supported.
+    #[error("{} states {}; change it there", path.shown(), brief(message))]
+    TimmPreprocessing {
+        /// The file.
+        path: PathBuf,
+        /// What it states.
         message: String,
     },
     /// The file does not name its architecture, and it cannot be inferred from the tensors.
@@ -105,11 +123,20 @@ pub enum ModelFileError {
 }
 
 /// Advice about a damaged file.
-const ANOTHER: &str = "use an undamaged copy of it, or another checkpoint";
+pub(super) const ANOTHER: &str = "use an undamaged copy of it, or another checkpoint";
 
 fn remedy(error: &FormatError) -> String {
     match error.kind {
-        FormatErrorKind::Read(_) => String::new(),
+        // Nothing is damaged.
+        FormatErrorKind::Read(_)
+        | FormatErrorKind::Call(_)
+        | FormatErrorKind::Dtype { .. }
+        | FormatErrorKind::NoModel(_)
+        | FormatErrorKind::NotTorch(_)
+        | FormatErrorKind::SeveralModels(_)
+        | FormatErrorKind::Onnx(
+            Malformed::Foreign(_) | Malformed::ExternalData { .. } | Malformed::TooMany { .. },
+        ) => String::new(),
         FormatErrorKind::NotAFile => {
             ": give a checkpoint or a run folder; save a pipe's data to a file first".to_owned()
         }

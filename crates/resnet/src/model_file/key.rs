@@ -8,9 +8,13 @@ pub const ARCH: &str = "arch";
 pub const CLASSES: &str = "classes";
 /// Rows and columns of an image, pixels.
 pub const IMAGE_SIZE: &str = "image_size";
-/// Length of an image's shorter side before the centre crop, pixels. Absent if images are resized
-/// to [`IMAGE_SIZE`] without a crop.
+/// Length of an image's shorter side before the centre crop, pixels ([`CROP_MODE`] may choose another
+/// side). Absent if images are resized to [`IMAGE_SIZE`] without a crop.
 pub const RESIZE: &str = "resize";
+/// Filter of the resize: `nearest`, `box`, `bilinear` (if absent), `hamming`, `bicubic` or `lanczos`.
+pub const INTERPOLATION: &str = "interpolation";
+/// Which part of a photo is used: `center` (if absent), `squash` or `border`, as in timm.
+pub const CROP_MODE: &str = "crop_mode";
 /// Mean and standard deviation of each channel.
 pub const NORMALISATION: &str = "normalisation";
 /// The recipe.

@@ -1,4 +1,4 @@
-//! Loads and saves models: safetensors, PyTorch, ONNX and timm folders.
+//! Loads and saves models: safetensors, PyTorch, ONNX, and folders of timm and transformers.
 //!
 //! [`Model::load`] detects the format and returns the network with its class names and
 //! preprocessing. [`Model::save`] writes any of the [formats](SaveFormat).
@@ -24,26 +24,43 @@ mod arch;
 mod contents;
 mod demo;
 mod error;
+mod folder;
+mod hub_files;
 pub mod key;
+mod kind;
 mod layout;
 mod load;
+mod load_options;
+mod locate;
+mod masks;
 mod metadata;
 mod model;
+mod modules;
+mod naming;
 pub mod onnx;
 mod optimizer_state;
+mod partial;
 mod preprocessing;
 mod pytorch;
 mod read;
 mod save;
 mod state_dict;
 mod timm;
+mod transformers;
+mod understand;
+
+#[cfg(test)]
+mod tests;
 
 pub use contents::{Contents, FileFormat};
 pub use demo::DEMO;
 pub use error::ModelFileError;
 pub use layout::FORMAT_VERSION;
+pub use load_options::LoadOptions;
 pub use model::Model;
 pub use optimizer_state::OptimizerState;
+pub use partial::Partial;
+pub use resnet_formats::torch::Weights;
 pub use save::SaveFormat;
 
 pub(crate) use arch::named_arch;
@@ -51,3 +68,4 @@ pub(crate) use layout::MOMENTUM;
 pub(crate) use load::is_plain_folder;
 pub(crate) use metadata::{check_version, entry, json};
 pub(crate) use optimizer_state::decimal;
+pub(crate) use partial::listed;

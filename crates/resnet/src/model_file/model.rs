@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use resnet_formats::{Shown, safetensors::Metadata};
 
 use super::{
-    Contents, FileFormat, ModelFileError, OptimizerState,
-    arch::{Origin, graph_of, resolve_arch},
+    Contents, FileFormat, LoadOptions, ModelFileError, OptimizerState,
+    arch::graph_of,
     contents::NO_OPTIMIZER,
     key,
-    metadata::check_version,
     preprocessing::Preprocessing,
+    understand::{State, Understood, understand},
 };
 use crate::{
     models::{Arch, Family, canonical_names},
     network::{Init, Network},
-    preprocess::{Normalisation, Preparation},
+    preprocess::{CropMode, Interpolation, Normalisation, Preparation},
 };
 
 /// A network with its architecture, class names and preprocessing.
@@ -33,9 +33,15 @@ pub struct Model {
     /// Rows and columns of the input images, pixels: those of the training images, or the
     /// architecture's default if the file has none.
     pub image_size: usize,
+    /// Whether the file states `image_size`.
+    pub states_image_size: bool,
     /// Length of an image's shorter side before the centre crop, pixels. None: images are resized
     /// to `image_size` without a crop.
     pub resize: Option<usize>,
+    /// The filter of the resize.
+    pub interpolation: Interpolation,
+    /// Which part of a photo is used.
+    pub crop_mode: CropMode,
     /// Normalisation of the input images, if known.
     pub normalisation: Option<Normalisation>,
     /// The file that it was read from; empty for [`Model::new`].
@@ -60,7 +66,10 @@ impl Model {
             arch,
             classes: None,
             image_size: arch.image_size(),
+            states_image_size: false,
             resize: None,
+            interpolation: Interpolation::default(),
+            crop_mode: CropMode::default(),
             normalisation: None,
             path: PathBuf::new(),
             format: FileFormat::Safetensors,
@@ -71,39 +80,41 @@ impl Model {
         }
     }
 
-    /// The model of a file's contents. `asked` is the requested architecture, if any.
+    /// The model of a file's contents.
     pub(super) fn from_contents(
         path: &Path,
         contents: Contents,
-        asked: Option<Arch>,
+        asked: &LoadOptions,
     ) -> Result<Model, ModelFileError> {
-        let Contents { format, mut tensors, metadata, epochs, mut optimizer } = contents;
-        check_version(path, &metadata)?;
-        let mut notes = Vec::new();
-        let (arch, origin) = resolve_arch(path, &metadata, &tensors, asked)?;
-        if let Origin::Inferred { alternative } = origin {
-            let file = path.shown();
-            let alternative = alternative.map(|other| {
-                format!(" (a {other} has the same: if it is one, give --arch {other})")
-            });
-            let alternative = alternative.unwrap_or_default();
-            notes.push(format!(
-                "{file}: inferred {arch} from the names and shapes of its tensors{alternative}"
-            ));
-        }
+        let Understood { state, arch, origin, mut notes, inferred } =
+            understand(path, contents, asked)?;
+        notes.extend(inferred);
+        let State { format, mut tensors, mut metadata, epochs, mut optimizer, head } = state;
         canonical_names(&mut tensors, arch.family);
         if let Ok(optimizer) = &mut optimizer {
             canonical_names(&mut optimizer.momentum, arch.family);
         }
+        head.map_err(|message| ModelFileError::Network { path: path.to_owned(), message })?;
         let graph = graph_of(path, arch, origin, &tensors)?;
+        let is_foreign = !metadata.contains_key(key::FORMAT_VERSION);
+        if is_foreign && let FileFormat::Torch(_) = format {
+            check_class_names(path, &mut metadata, graph.classes(), &mut notes);
+        }
         let images = Preprocessing::new(path, &metadata, arch, &graph, &mut notes)?;
         let mut network = Network::new(graph, Init::PyTorch, 0);
         network.load_state_dict(&tensors).map_err(ModelFileError::state_dict(path))?;
         let mut run = metadata;
         run.retain(|key, _| key::OF_RUN.contains(&key.as_str()));
-        let Preprocessing { classes, image_size, resize, normalisation } = images;
-        let model =
-            Model { classes, image_size, resize, normalisation, ..Model::new(arch, network) };
+        let model = Model {
+            classes: images.classes,
+            image_size: images.image_size,
+            states_image_size: images.states_image_size,
+            resize: images.resize,
+            interpolation: images.interpolation,
+            crop_mode: images.crop_mode,
+            normalisation: images.normalisation,
+            ..Model::new(arch, network)
+        };
         Ok(Model { path: path.to_owned(), format, epochs, optimizer, notes, run, ..model })
     }
 
@@ -113,8 +124,8 @@ impl Model {
         self.classes.clone().unwrap_or_else(|| number().collect())
     }
 
-    /// How a photo becomes the network's input. None if the network takes neither grey nor RGB
-    /// images.
+    /// How a photo becomes the network's input, for images that are normalised by `normalisation`. None
+    /// if the network takes neither grey nor RGB images.
     ///
     /// To predict the class of a photo, [prepare](crate::data::photo::prepare()) it, run a plan,
     /// and take the [most probable](crate::predictions::Predictions::top) classes:
@@ -130,10 +141,10 @@ impl Model {
     ///
     /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/photos/exif-1.jpg");
     /// let model = Model::demo();
-    /// let preparation = model.preparation().expect("it takes RGB images");
+    /// let normalisation = model.normalisation.as_ref().expect("its file has one");
+    /// let preparation = model.preparation(normalisation).expect("it takes RGB images");
     /// // One result per file, decoded on one thread.
     /// let pixels = photo::prepare(&[file.into()], preparation, 1).remove(0)?;
-    /// let normalisation = model.normalisation.as_ref().expect("its file has one");
     ///
     /// let (graph, side) = (model.network.graph(), model.image_size);
     /// let mut plan = EvalPlan::new(graph, Dtype::Fp32, 1, side, side, &Cpu::new(2)?)?;
@@ -146,10 +157,13 @@ impl Model {
     /// }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn preparation(&self) -> Option<Preparation> {
+    pub fn preparation(&self, normalisation: &Normalisation) -> Option<Preparation> {
         let channels = self.network.graph().in_channels();
-        let Model { image_size, resize, .. } = *self;
-        matches!(channels, 1 | 3).then_some(Preparation { image_size, resize, channels })
+        let Model { image_size, resize, interpolation, crop_mode, .. } = *self;
+        let fill = normalisation.mean_bytes();
+        let preparation =
+            Preparation { image_size, resize, channels, interpolation, crop_mode, fill };
+        matches!(channels, 1 | 3).then_some(preparation)
     }
 
     /// The usual normalisation for a model without one, and the data set that it is from
@@ -186,6 +200,25 @@ impl Model {
     }
 }
 
+/// Leaves out the class names of another program's file if they are not as many as the classes.
+fn check_class_names(
+    path: &Path,
+    metadata: &mut Metadata,
+    classes: usize,
+    notes: &mut Vec<String>,
+) {
+    let names = metadata.get(key::CLASSES).and_then(|text| serde_json::from_str(text).ok());
+    let names: Vec<String> = names.unwrap_or_default();
+    if !names.is_empty() && names.len() != classes {
+        metadata.remove(key::CLASSES);
+        notes.push(format!(
+            "{}: left out its {} class names, since it has {classes} classes",
+            path.shown(),
+            names.len()
+        ));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use resnet_formats::{NamedTensors, Tensor};
@@ -198,7 +231,7 @@ mod tests {
 
     fn contents(tensors: NamedTensors, metadata: Metadata) -> Contents {
         let (format, optimizer) = (FileFormat::Safetensors, Err(String::new()));
-        Contents { format, tensors, metadata, epochs: None, optimizer }
+        Contents { optimizer, ..Contents::new(format, tensors, metadata) }
     }
 
     fn message<T: std::fmt::Debug>(result: Result<T, ModelFileError>) -> String {
@@ -225,7 +258,7 @@ mod tests {
         let tensors = Network::new(arch.graph(10), Init::PyTorch, 0).state_dict();
         let load = |normalisation| {
             let entries = metadata(&[("arch", "resnet8"), ("normalisation", normalisation)]);
-            Model::from_contents(Path::new("x"), contents(tensors.clone(), entries), None)
+            Model::from_contents(Path::new("x"), contents(tensors.clone(), entries), &None.into())
         };
         assert!(load(r#"{"mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]}"#).is_ok());
         for wrong in [
@@ -247,7 +280,7 @@ mod tests {
     #[test]
     fn a_thousand_classes_without_names_are_imagenets() {
         let load = |tensors, entries: &[(&str, &str)]| {
-            Model::from_contents(Path::new("x"), contents(tensors, metadata(entries)), None)
+            Model::from_contents(Path::new("x"), contents(tensors, metadata(entries)), &None.into())
                 .unwrap()
         };
         let model = load(imagenet(), &[]);
@@ -282,9 +315,9 @@ mod tests {
         for (name, _) in &mut tensors {
             *name = name.replace("linear", "fc").replace("shortcut", "downsample");
         }
-        let load = |arch| {
+        let load = |arch: Option<Arch>| {
             let contents = contents(tensors.clone(), Metadata::new());
-            Model::from_contents(Path::new("x"), contents, arch)
+            Model::from_contents(Path::new("x"), contents, &arch.into())
         };
         let model = load(None).unwrap();
         assert_eq!(model.arch, arch);
@@ -303,7 +336,7 @@ mod tests {
         }
         tensors[0].1 = Tensor::f32(&[2, 3, 1, 1], vec![0.0; 6]);
         let contents = contents(tensors, Metadata::new());
-        let error = message(Model::from_contents(Path::new("x"), contents, None));
+        let error = message(Model::from_contents(Path::new("x"), contents, &None.into()));
         assert!(error.contains("x names no architecture, and "), "{error}");
         assert!(error.contains("its 1x1 stem and stages of 2, 2, 2, 2 basic blocks"), "{error}");
     }

@@ -1,6 +1,9 @@
 //! Class names and preprocessing of a model file, with defaults for ImageNet networks.
 
-use std::path::Path;
+use std::{
+    fmt::{self, Display, Formatter},
+    path::Path,
+};
 
 use resnet_formats::{Shown, safetensors::Metadata};
 
@@ -8,14 +11,17 @@ use super::{ModelFileError, key, metadata::entry};
 use crate::{
     graph::Graph,
     models::{Arch, Family},
-    preprocess::Normalisation,
+    preprocess::{CropMode, Interpolation, Normalisation},
 };
 
 /// Class names, and how an image becomes the network's input.
 pub(super) struct Preprocessing {
     pub(super) classes: Option<Vec<String>>,
     pub(super) image_size: usize,
+    pub(super) states_image_size: bool,
     pub(super) resize: Option<usize>,
+    pub(super) interpolation: Interpolation,
+    pub(super) crop_mode: CropMode,
     pub(super) normalisation: Option<Normalisation>,
 }
 
@@ -41,9 +47,9 @@ impl Preprocessing {
         }
         let image_size = side(path, metadata, key::IMAGE_SIZE)?;
         let mut resize = side(path, metadata, key::RESIZE)?;
-        let is_imagenet =
-            arch.family == Family::ImageNet && (graph.classes(), graph.in_channels()) == (1000, 3);
-        if classes.is_none() && is_imagenet {
+        let interpolation = entry(path, metadata, key::INTERPOLATION)?.unwrap_or_default();
+        let crop_mode = entry(path, metadata, key::CROP_MODE)?.unwrap_or_default();
+        if classes.is_none() && is_imagenet(arch, graph) {
             classes = Some(IMAGENET_CLASSES.lines().map(str::to_owned).collect());
             let mut note = format!("{} has no class names: using ImageNet's", path.shown());
             if normalisation.is_none() {
@@ -51,19 +57,51 @@ impl Preprocessing {
                 note += ", and its normalisation";
             }
             if image_size.is_none() && resize.is_none() {
-                resize = Some(IMAGENET_RESIZE);
+                let usual = UsualResize::to(arch.image_size());
+                resize = Some(usual.resize);
+                note += &format!("; {usual}");
             }
             notes.push(note);
         }
-        let image_size = image_size.unwrap_or(arch.image_size());
-        Ok(Preprocessing { classes, image_size, resize, normalisation })
+        Ok(Preprocessing {
+            classes,
+            image_size: image_size.unwrap_or(arch.image_size()),
+            states_image_size: image_size.is_some(),
+            resize,
+            interpolation,
+            crop_mode,
+            normalisation,
+        })
     }
 }
 
 /// ImageNet's class names, in the usual order.
 const IMAGENET_CLASSES: &str = include_str!("imagenet.txt");
-/// Shorter side of an image before the centre crop of 224x224 pixels.
-const IMAGENET_RESIZE: usize = 256;
+
+/// Whether a network has ImageNet's images and number of classes.
+pub(super) fn is_imagenet(arch: Arch, graph: &Graph) -> bool {
+    arch.family == Family::ImageNet && (graph.classes(), graph.in_channels()) == (1000, 3)
+}
+
+/// torchvision's preprocessing for ImageNet: 256 and 224 pixels, or others of the same ratio.
+pub(super) struct UsualResize {
+    /// Shorter side of a photo before the centre crop.
+    pub(super) resize: usize,
+    crop: usize,
+}
+
+impl UsualResize {
+    pub(super) fn to(crop: usize) -> UsualResize {
+        UsualResize { resize: crop.saturating_mul(256) / 224, crop }
+    }
+}
+
+impl Display for UsualResize {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let UsualResize { resize, crop } = self;
+        write!(f, "photos are resized to {resize} and cropped to {crop} (--resize, --crop)")
+    }
+}
 
 /// Larger than any network's images.
 const MAX_IMAGE_SIZE: usize = 1 << 14;

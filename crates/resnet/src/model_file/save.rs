@@ -99,8 +99,15 @@ impl Model {
             (key::CLASSES, self.classes.as_ref().map(json)),
             (key::IMAGE_SIZE, Some(json(&self.image_size))),
             (key::RESIZE, self.resize.as_ref().map(json)),
+            (key::INTERPOLATION, other_than_default(&self.interpolation)),
+            (key::CROP_MODE, other_than_default(&self.crop_mode)),
             (key::NORMALISATION, self.normalisation.as_ref().map(json)),
         ];
         entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
+}
+
+/// A value as an entry, unless it is what the entry's absence means.
+fn other_than_default<T: Default + PartialEq + serde::Serialize>(value: &T) -> Option<String> {
+    (*value != T::default()).then(|| json(value))
 }

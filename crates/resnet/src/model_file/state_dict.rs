@@ -53,5 +53,5 @@ pub(super) fn of_safetensors(
     };
     let progress: Option<EpochCount> = entry(path, &metadata, key::PROGRESS)?;
     let epochs = progress.map(|progress| progress.epoch.saturating_sub(1));
-    Ok(Contents { format: FileFormat::Safetensors, tensors, metadata, epochs, optimizer })
+    Ok(Contents { epochs, optimizer, ..Contents::new(FileFormat::Safetensors, tensors, metadata) })
 }

@@ -1,4 +1,4 @@
-//! timm folders, as on the Hugging Face hub: `config.json` and `model.safetensors`, for
+//! timm folders, as on the Hugging Face hub: `config.json` and the weights, for
 //! `timm.create_model("local-dir:FOLDER")`.
 //!
 //! timm's ResNets are torchvision's: `fc`, `downsample`, the stride in the 3x3 convolution.
@@ -6,24 +6,21 @@
 use std::{fs, io, path::Path};
 
 use resnet_formats::{
-    FormatError, FormatErrorKind, atomic_write, read_text,
+    atomic_write, brief,
     safetensors::{self, Metadata},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Contents, FileFormat, Model, ModelFileError, contents::NO_OPTIMIZER, key, metadata::json,
+    Model, ModelFileError,
+    hub_files::{CONFIG, SAFETENSORS, parse},
+    key,
+    metadata::json,
 };
 use crate::{
     models::{Arch, Family},
-    preprocess::Normalisation,
+    preprocess::{CropMode, Interpolation, Normalisation},
 };
-
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-
-/// Far more than any list of class names needs.
-const MAX_BYTES: u64 = 16 << 20;
 
 /// The entries of `config.json` that are used.
 #[derive(Debug, Deserialize, Serialize)]
@@ -46,10 +43,10 @@ struct Config {
 struct Pretrained {
     /// Channels, rows, columns.
     input_size: Option<[usize; 3]>,
-    interpolation: Option<String>,
-    /// Side of the crop as a fraction of the resized image's shorter side.
+    interpolation: Option<Interpolation>,
+    /// Side of the crop as a fraction of the resized image's.
     crop_pct: Option<f64>,
-    crop_mode: Option<String>,
+    crop_mode: Option<CropMode>,
     mean: Option<Vec<f32>>,
     std: Option<Vec<f32>>,
     num_classes: Option<usize>,
@@ -57,50 +54,84 @@ struct Pretrained {
     classifier: Option<String>,
 }
 
-/// Whether a folder is a timm folder.
-pub(super) fn is_folder(path: &Path) -> bool {
-    path.join(WEIGHTS).is_file() && path.join(CONFIG).is_file()
+/// The metadata of a `config.json`.
+pub(super) fn read_config(path: &Path, text: &str) -> Result<Metadata, ModelFileError> {
+    let config: Config = parse(path, text)?;
+    let arch = config
+        .architecture
+        .as_deref()
+        .map(own_name)
+        .transpose()
+        .map_err(|message| ModelFileError::Network { path: path.to_owned(), message })?;
+    to_metadata(&config, arch)
+        .map_err(|message| ModelFileError::TimmPreprocessing { path: path.to_owned(), message })
 }
 
-/// Reads a folder.
-pub(super) fn read(folder: &Path) -> Result<Contents, ModelFileError> {
-    if !is_folder(folder) {
-        return Err(ModelFileError::NoCheckpoint(folder.to_owned()));
+/// The preprocessing, with timm's defaults for what is not stated (`timm.data.resolve_data_config`).
+struct Images {
+    side: usize,
+    resize: usize,
+    interpolation: Interpolation,
+    crop_mode: CropMode,
+    normalisation: Option<Normalisation>,
+}
+
+impl Images {
+    /// Refuses what is not computed here.
+    fn new(stated: &Pretrained) -> Result<Images, String> {
+        let [channels, rows, columns] = stated.input_size.unwrap_or([3, 224, 224]);
+        if rows != columns {
+            let size = format!("an input_size of {rows}x{columns} pixels");
+            return Err(format!("{size}, and only squares are supported"));
+        }
+        let crop_mode = stated.crop_mode.unwrap_or_default();
+        let part = stated.crop_pct.filter(|&part| part != 0.0).unwrap_or(0.875);
+        let most = if crop_mode == CropMode::Border { 100.0 } else { 1.0 };
+        if !(0.01..=most).contains(&part) {
+            return Err(format!("a crop_pct of {part}, and 0.01 to {most} are supported"));
+        }
+        let normalisation = stated.mean.clone().zip(stated.std.clone());
+        let normalisation = normalisation.map(|(mean, std)| Normalisation { mean, std });
+        Ok(Images {
+            side: rows,
+            resize: (rows as f64 / part).floor().max(1.0) as usize,
+            interpolation: stated.interpolation.unwrap_or(Interpolation::Bicubic),
+            crop_mode,
+            normalisation: normalisation.or_else(|| (channels == 3).then(Normalisation::imagenet)),
+        })
     }
-    let path = folder.join(CONFIG);
-    let text = read_text(&path, MAX_BYTES).map_err(|error| FormatError {
-        path: path.clone(),
-        kind: FormatErrorKind::from_read(error),
-    })?;
-    let config: Config = serde_json::from_str(&text)
-        .map_err(|error| ModelFileError::TimmConfig { path, message: error.to_string() })?;
-    let (tensors, _) = safetensors::read(&folder.join(WEIGHTS))?;
-    Ok(Contents {
-        format: FileFormat::Timm,
-        tensors,
-        metadata: to_metadata(&config),
-        epochs: None,
-        optimizer: Err(NO_OPTIMIZER.to_owned()),
-    })
 }
 
-fn to_metadata(config: &Config) -> Metadata {
-    let images = &config.pretrained_cfg;
-    // Names with a suffix (`resnet50d`) are other networks, which the tensors show.
-    let arch = config.architecture.as_ref().filter(|name| name.parse::<Arch>().is_ok());
-    let side = images.input_size.map(|[_, rows, _]| rows);
-    let resize = side.zip(images.crop_pct.filter(|part| (0.01..=1.0).contains(part)));
-    let resize = resize.map(|(side, part)| (side as f64 / part).floor());
-    let normalisation = images.mean.clone().zip(images.std.clone());
-    let normalisation = normalisation.map(|(mean, std)| Normalisation { mean, std });
+/// The architecture of one of timm's names: torchvision's ResNets, as various people trained them.
+fn own_name(name: &str) -> Result<String, String> {
+    let (base, _training) = name.split_once('.').unwrap_or((name, ""));
+    let base = ["tv_", "ssl_", "swsl_"].iter().find_map(|by| base.strip_prefix(by)).unwrap_or(base);
+    let gluon = base.strip_prefix("gluon_").and_then(|rest| rest.strip_suffix("_v1b"));
+    let base = gluon.unwrap_or(base);
+    match base.parse::<Arch>() {
+        Ok(arch) if arch.family == Family::ImageNet && arch.residual && arch == arch.usual() => {
+            Ok(base.to_owned())
+        }
+        _ => Err(format!(
+            "names timm's architecture '{}', which is not one of the family (resnet18, 34, 50, 101, \
+             152): use another model",
+            brief(name)
+        )),
+    }
+}
+
+fn to_metadata(config: &Config, arch: Option<String>) -> Result<Metadata, String> {
+    let images = Images::new(&config.pretrained_cfg)?;
     let entries = [
-        (key::ARCH, arch.cloned()),
+        (key::ARCH, arch),
         (key::CLASSES, config.label_names.as_ref().map(json)),
-        (key::IMAGE_SIZE, side.map(|side| json(&side))),
-        (key::RESIZE, resize.map(|side| json(&(side as usize)))),
-        (key::NORMALISATION, normalisation.as_ref().map(json)),
+        (key::IMAGE_SIZE, Some(json(&images.side))),
+        (key::RESIZE, Some(json(&images.resize))),
+        (key::INTERPOLATION, Some(json(&images.interpolation))),
+        (key::CROP_MODE, Some(json(&images.crop_mode))),
+        (key::NORMALISATION, images.normalisation.as_ref().map(json)),
     ];
-    entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    Ok(entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect())
 }
 
 /// Writes a folder, and makes it if it does not exist.
@@ -111,7 +142,8 @@ fn to_metadata(config: &Config) -> Metadata {
 pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
     let graph = model.network.graph();
     let Arch { family, depth, residual, .. } = model.arch;
-    if family != Family::ImageNet || !residual || graph_width(model) != model.arch.width() {
+    let is_timms = model.arch == model.arch.usual() && family == Family::ImageNet && residual;
+    if !is_timms || graph_width(model) != model.arch.width() {
         let net = format!(
             "timm has no {} with {} channels in its first stage: a timm folder can hold \
              resnet18, 34, 50, 101 and 152 with 64 channels; choose another format",
@@ -121,7 +153,13 @@ pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::Unsupported, net));
     }
     let side = model.image_size;
-    let part = model.resize.map_or(1.0, |resize| side as f64 / resize as f64);
+    // Without a length, the whole image is resized to the square.
+    let (resize, crop_mode) = match (model.resize, model.crop_mode) {
+        // A pixel aside at most.
+        (Some(resize), CropMode::CenterFloor) => (resize, CropMode::Center),
+        (Some(resize), mode) => (resize, mode),
+        (None, _) => (side, CropMode::Squash),
+    };
     let normalisation = model.normalisation.clone();
     let bottleneck = depth >= 50;
     let config = Config {
@@ -131,9 +169,9 @@ pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
         label_names: model.classes.clone(),
         pretrained_cfg: Pretrained {
             input_size: Some([graph.in_channels(), side, side]),
-            interpolation: Some("bilinear".into()),
-            crop_pct: Some(part),
-            crop_mode: Some("center".into()),
+            interpolation: Some(model.interpolation),
+            crop_pct: Some(crop_pct(side, resize)),
+            crop_mode: Some(crop_mode),
             mean: normalisation.as_ref().map(|n| n.mean.clone()),
             std: normalisation.map(|n| n.std),
             num_classes: Some(graph.classes()),
@@ -143,11 +181,90 @@ pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
     };
     fs::create_dir_all(folder)?;
     let format = [("format".to_owned(), "pt".to_owned())].into();
-    safetensors::write(&folder.join(WEIGHTS), &model.network.state_dict(), &format)?;
+    safetensors::write(&folder.join(SAFETENSORS), &model.network.state_dict(), &format)?;
     let text = serde_json::to_string_pretty(&config).map_err(io::Error::other)?;
     atomic_write(&folder.join(CONFIG), |file| writeln!(file, "{text}"))
 }
 
+/// The fraction of which timm makes `resize` again: it rounds `side / crop_pct` down.
+fn crop_pct(side: usize, resize: usize) -> f64 {
+    let part = side as f64 / resize as f64;
+    let is_below = (side as f64 / part).floor() < resize as f64;
+    if is_below { part.next_down() } else { part }
+}
+
 fn graph_width(model: &Model) -> usize {
     model.network.params().first().map_or(0, |stem| stem.shape[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pretrained: &str) -> Result<Metadata, String> {
+        let text = format!("{{\"pretrained_cfg\": {pretrained}}}");
+        let config: Config = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        to_metadata(&config, None)
+    }
+
+    /// As `timm.data.resolve_data_config` fills in what a `config.json` leaves out.
+    #[test]
+    fn what_is_not_stated_is_timms_default() {
+        let found = read("{}").unwrap();
+        for (key, value) in [
+            (key::IMAGE_SIZE, "224"),
+            (key::RESIZE, "256"),
+            (key::INTERPOLATION, "\"bicubic\""),
+            (key::CROP_MODE, "\"center\""),
+        ] {
+            assert_eq!(found[key], value);
+        }
+        assert!(found[key::NORMALISATION].contains("0.485"));
+        assert_eq!(read(r#"{"crop_pct": 0, "crop_mode": null}"#).unwrap(), found);
+        let found =
+            read(r#"{"interpolation": "lanczos", "crop_mode": "border", "crop_pct": 0.95}"#);
+        let found = found.unwrap();
+        assert_eq!((&*found[key::RESIZE], &*found[key::CROP_MODE]), ("235", "\"border\""));
+        assert_eq!(found[key::INTERPOLATION], "\"lanczos\"");
+    }
+
+    #[test]
+    fn other_preprocessing_is_refused_by_name() {
+        for (config, word) in [
+            (r#"{"interpolation": "random"}"#, "`random`"),
+            (r#"{"crop_mode": "rrc"}"#, "`rrc`"),
+            (r#"{"input_size": [3, 224, 288]}"#, "input_size of 224x288"),
+            (r#"{"crop_pct": 1.1}"#, "crop_pct of 1.1"),
+        ] {
+            let error = read(config).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_fraction_leads_back_to_the_length() {
+        for side in 1..300 {
+            for resize in side..600 {
+                assert_eq!((side as f64 / crop_pct(side, resize)).floor(), resize as f64);
+            }
+        }
+    }
+
+    #[test]
+    fn other_architectures_are_refused_by_name() {
+        for (name, own) in [
+            ("resnet50", "resnet50"),
+            ("resnet18.a1_in1k", "resnet18"),
+            ("tv_resnet34", "resnet34"),
+            ("gluon_resnet101_v1b", "resnet101"),
+            ("swsl_resnet50", "resnet50"),
+        ] {
+            assert_eq!(own_name(name).as_deref(), Ok(own));
+        }
+        for name in
+            ["resnetblur50", "resnetaa50.a1h_in1k", "resnet50d", "resnet26", "gluon_resnet50_v1s"]
+        {
+            assert!(own_name(name).unwrap_err().contains(name), "{name}");
+        }
+    }
 }

@@ -23,11 +23,14 @@ pub enum RunError {
     /// Another process trains in the run that should be resumed.
     #[error("another process is training in {}: wait for it to end, or stop it", .0.shown())]
     Busy(PathBuf),
+    /// There is no such folder or file.
+    #[error("{} does not exist: give --resume a run folder, or `last` for the newest in runs", .0.shown())]
+    Missing(PathBuf),
     /// The folder is not a run.
     #[error("{} is not a run, nor a checkpoint in one (there is no config.toml): give --resume a run folder, or `last` for the newest in runs", .0.shown())]
     NotARun(PathBuf),
     /// There are no runs.
-    #[error("there is no run in {} to resume: give its folder to --resume", .0.shown())]
+    #[error("there is no run in {}, so there is no `last`: give the folder of a run", .0.shown())]
     NoRuns(PathBuf),
     /// The configuration of a new run is invalid.
     #[error("{0}")]

@@ -8,10 +8,7 @@ use std::{
 
 use resnet_formats::{atomic_write, is_temporary};
 
-use super::{
-    BEST, CONFIG, LAST, LOG, METRICS, RUN_INFO, RunError,
-    lock::{LockedFolder, is_training},
-};
+use super::{CONFIG, LAST, LOG, METRICS, Place, RunError, lock::LockedFolder};
 use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::SaveFormat};
 
 /// A run folder, locked: no other process can train in it.
@@ -26,14 +23,13 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Checks that a new run can use this folder, and leaves it unchanged.
+    /// Checks that a new run can go there, and leaves the folder unchanged.
     ///
     /// # Errors
     /// As [`RunFolder::create`].
-    pub fn examine(path: &Path) -> Result<(), RunError> {
-        refuse_run(path)?;
+    pub fn examine<'p>(place: impl Into<Place<'p>>) -> Result<(), RunError> {
         // Only creating it shows whether it can be created.
-        LockedFolder::new(path)?.undo();
+        place.into().lock()?.undo();
         Ok(())
     }
 
@@ -42,17 +38,17 @@ impl RunFolder {
     /// # Errors
     /// If the configuration is invalid, or the folder already has a run, is in use, or cannot be
     /// written.
-    pub fn create(path: &Path, config: &TrainConfig) -> Result<RunFolder, RunError> {
+    pub fn create<'p>(
+        place: impl Into<Place<'p>>,
+        config: &TrainConfig,
+    ) -> Result<RunFolder, RunError> {
         config.check().map_err(RunError::Invalid)?;
-        refuse_run(path)?;
-        let lock = LockedFolder::new(path)?;
-        // Another process may have created a run meanwhile.
-        refuse_run(path)?;
+        let lock = place.into().lock()?;
+        let (path, config) = (lock.path().to_owned(), config.clone());
         if let Err(error) = config.write(&path.join(CONFIG)) {
             lock.undo();
             return Err(RunError::io("write", &path.join(CONFIG))(error));
         }
-        let (path, config) = (path.to_owned(), config.clone());
         Ok(RunFolder { path, config, resume_from: None, is_new: true, lock })
     }
 
@@ -68,7 +64,12 @@ impl RunFolder {
             (target, Some(target.join(LAST)).filter(|last| last.exists()))
         };
         if !path.join(CONFIG).is_file() {
-            return Err(RunError::NotARun(target.to_owned()));
+            let error = if target.symlink_metadata().is_ok() {
+                RunError::NotARun
+            } else {
+                RunError::Missing
+            };
+            return Err(error(target.to_owned()));
         }
         let lock = LockedFolder::new(path).map_err(|error| match error {
             RunError::Taken(folder) => RunError::Busy(folder),
@@ -109,6 +110,11 @@ impl RunFolder {
     /// The run's configuration.
     pub fn config(&self) -> &TrainConfig {
         &self.config
+    }
+
+    /// Another configuration, which `config.toml` has already.
+    pub(crate) fn set_config(&mut self, config: TrainConfig) {
+        self.config = config;
     }
 
     /// The checkpoint to resume from, if there is one.
@@ -159,17 +165,6 @@ fn folder_of(file: &Path) -> &Path {
     }
 }
 
-/// Refuses a folder that has a run.
-fn refuse_run(folder: &Path) -> Result<(), RunError> {
-    // A dangling link counts too.
-    let is_there = |name: &&str| folder.join(name).symlink_metadata().is_ok();
-    if ![CONFIG, METRICS, RUN_INFO, LAST, BEST].iter().any(is_there) {
-        return Ok(());
-    }
-    let error = if is_training(folder) { RunError::Taken } else { RunError::Exists };
-    Err(error(folder.to_owned()))
-}
-
 /// Removes the temporary files of a killed process.
 fn remove_temporary(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
@@ -186,7 +181,10 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::config::tests::sample;
+    use crate::{
+        config::tests::sample,
+        run::{BEST, is_training},
+    };
 
     #[test]
     fn a_new_run_is_found_and_resumed() {
@@ -230,10 +228,35 @@ mod tests {
     }
 
     #[test]
+    fn a_numbered_folder_is_always_new() {
+        let runs = tempfile::tempdir().unwrap();
+        let path = runs.path().join("deep/run");
+        let place = Place::Numbered(&path);
+        RunFolder::examine(place).unwrap();
+        assert!(!runs.path().join("deep").exists());
+        let folders = std::thread::scope(|scope| {
+            [(); 4]
+                .map(|()| scope.spawn(|| RunFolder::create(place, &sample()).unwrap()))
+                .map(|thread| thread.join().unwrap())
+        });
+        let mut found = names(&runs.path().join("deep"));
+        found.sort();
+        assert_eq!(found, ["run", "run-2", "run-3", "run-4"]);
+        RunFolder::examine(place).unwrap();
+        // A folder of somebody else's counts too.
+        fs::create_dir(runs.path().join("deep/run-5")).unwrap();
+        let sixth = RunFolder::create(place, &sample()).unwrap();
+        assert_eq!(sixth.path(), runs.path().join("deep/run-6"));
+        sixth.abandon();
+        drop(folders);
+        assert_eq!(names(&runs.path().join("deep")).len(), 5);
+    }
+
+    #[test]
     fn other_folders_are_refused() {
         let runs = tempfile::tempdir().unwrap();
         assert!(matches!(RunFolder::resume(runs.path()), Err(RunError::NotARun(_))));
-        assert!(matches!(RunFolder::resume(&runs.path().join("x")), Err(RunError::NotARun(_))));
+        assert!(matches!(RunFolder::resume(&runs.path().join("x")), Err(RunError::Missing(_))));
         assert!(matches!(RunFolder::newest(runs.path()), Err(RunError::NoRuns(_))));
         assert!(matches!(RunFolder::newest(&runs.path().join("x")), Err(RunError::NoRuns(_))));
     }

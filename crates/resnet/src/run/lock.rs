@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use resnet_formats::{Lock, is_locked, lock};
+use resnet_formats::{Lock, create_numbered, is_locked, lock};
 
 use super::RunError;
 
@@ -29,18 +29,43 @@ pub(super) struct LockedFolder {
 impl LockedFolder {
     /// Locks a folder, and creates it if necessary.
     pub(super) fn new(path: &Path) -> Result<Self, RunError> {
-        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
-        let made: Vec<_> = path.ancestors().take_while(missing).map(Path::to_owned).collect();
+        let made = missing(path);
         if path.is_symlink() && !path.exists() {
             let error = io::Error::other("it is a link that leads nowhere");
             return Err(RunError::io("create", path)(error));
         }
-        fs::create_dir_all(path).map_err(RunError::io("create", path))?;
+        retried(|| fs::create_dir_all(path)).map_err(RunError::io("create", path))?;
+        LockedFolder::of(path.to_owned(), made)
+    }
+
+    /// Creates and locks a folder of this name, or of the first free one with `-2`, `-3`, ... behind
+    /// it.
+    pub(super) fn numbered(path: &Path) -> Result<Self, RunError> {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let mut made = missing(parent);
+        let create = |path: &Path| {
+            retried(|| {
+                if !parent.as_os_str().is_empty() {
+                    fs::create_dir_all(parent)?;
+                }
+                fs::create_dir(path)
+            })
+        };
+        let (path, ()) = create_numbered(path, "", create).map_err(RunError::io("create", path))?;
+        made.insert(0, path.clone());
+        LockedFolder::of(path, made)
+    }
+
+    fn of(path: PathBuf, made: Vec<PathBuf>) -> Result<Self, RunError> {
         let file = path.join(LOCK);
         match lock(&file).map_err(RunError::io("write", &file))? {
-            Some(lock) => Ok(LockedFolder { path: path.to_owned(), made, lock }),
-            None => Err(RunError::Taken(path.to_owned())),
+            Some(lock) => Ok(LockedFolder { path, made, lock }),
+            None => Err(RunError::Taken(path)),
         }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Removes what was created, as far as possible. A lock file is empty: a file of this name with
@@ -51,4 +76,22 @@ impl LockedFolder {
         }
         let _ = self.made.iter().try_for_each(fs::remove_dir);
     }
+}
+
+/// The folders of a path that do not exist, the innermost first.
+fn missing(path: &Path) -> Vec<PathBuf> {
+    let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    path.ancestors().take_while(missing).map(Path::to_owned).collect()
+}
+
+/// Creates folders. Another process may remove a common parent in the middle of it, which it had
+/// created for a run of its own.
+fn retried(create: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    for _ in 0..100 {
+        match create() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    create()
 }

@@ -9,9 +9,11 @@ mod folder;
 mod lock;
 mod model;
 mod names;
+mod place;
 
 pub use error::RunError;
 pub use folder::RunFolder;
 pub use lock::is_training;
 pub use model::load_model;
 pub use names::{BEST, CONFIG, LAST, LOG, METRICS, RUN_INFO, TENSORBOARD};
+pub use place::Place;

@@ -5,20 +5,19 @@ use std::path::{Path, PathBuf};
 use super::{BEST, CONFIG, LAST, RunError};
 use crate::{
     config::TrainConfig,
-    model_file::{Model, ModelFileError, is_plain_folder},
-    models::Arch,
+    model_file::{LoadOptions, Model, ModelFileError, is_plain_folder},
 };
 
-/// Loads a model as [`Model::load`] does, or that of a run folder: its `best` checkpoint if the run
+/// Loads a model as [`Model::load_with`] does, or that of a run folder: its `best` checkpoint if the run
 /// has a validation set, else `last`.
 ///
 /// # Errors
-/// As [`Model::load`], and if the run has no checkpoint or its configuration is damaged.
-pub fn load_model(path: &Path, arch: Option<Arch>) -> Result<Model, RunError> {
+/// As [`Model::load_with`], and if the run has no checkpoint or its configuration is damaged.
+pub fn load_model(path: &Path, options: &LoadOptions) -> Result<Model, RunError> {
     if is_plain_folder(path) {
-        Ok(Model::load(&checkpoint_of(path)?, arch)?)
+        Ok(Model::load_with(&checkpoint_of(path)?, options)?)
     } else {
-        Ok(Model::load(path, arch)?)
+        Ok(Model::load_with(path, options)?)
     }
 }
 

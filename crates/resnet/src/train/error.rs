@@ -48,7 +48,7 @@ pub enum TrainError {
     /// The network does not fit the image size, or into memory.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The file with the initial weights cannot be used.
+    /// The file with the initial weights cannot be used, or the run folder.
     #[error(transparent)]
     Init(#[from] RunError),
     /// The checkpoint to resume from cannot be used.
@@ -59,6 +59,9 @@ pub enum TrainError {
         /// Another checkpoint of the run, if that may help.
         instead: Option<PathBuf>,
     },
+    /// The run cannot have this length.
+    #[error("{0}")]
+    Length(String),
     /// A file of the run folder cannot be written.
     #[error(
         "cannot write {}: {source}; {}, then resume with --resume {}",
@@ -108,9 +111,8 @@ fn such_as(checkpoint: Option<&Path>) -> String {
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            "free some space"
-        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free some space",
+        ErrorKind::FileTooLarge => "raise the limit on the size of a file (ulimit -f)",
         _ => "solve that",
     }
 }

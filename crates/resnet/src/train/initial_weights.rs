@@ -8,7 +8,7 @@ use resnet_network::optim::SgdConfig;
 use crate::{
     config::TrainConfig,
     graph::Graph,
-    model_file::{Model, ModelFileError, OptimizerState},
+    model_file::{LoadOptions, Model, ModelFileError, OptimizerState, Partial, Weights, listed},
     network::Network,
     run::{RunError, load_model},
 };
@@ -34,8 +34,16 @@ impl InitialWeights {
         config: &TrainConfig,
         graph: Graph,
     ) -> Result<InitialWeights, RunError> {
-        let model = load_model(file, Some(config.arch))?;
         let resumes = config.continues_after.is_some();
+        let options = options(config);
+        let model = match load_model(file, &options) {
+            Ok(model) => model,
+            Err(error) if resumes => return Err(error),
+            Err(error) => {
+                let network = Network::new(graph, config.recipe.init, config.seed);
+                return partial(file, &options, network, config).unwrap_or(Err(error));
+            }
+        };
         let held = model.network.graph().classes();
         let classes = if resumes { graph.classes() } else { held };
         model.check_fit(&config.data.name, classes, graph.in_channels())?;
@@ -54,15 +62,7 @@ impl InitialWeights {
             }
         }
         if network.load_state_dict(&state).is_err() {
-            let error = ModelFileError::NotThisArch {
-                path: model.path,
-                arch: config.arch.to_string(),
-                message: format!(
-                    "its layers have another width (conv1 does not have {} channels)",
-                    config.arch.width()
-                ),
-            };
-            return Err(error.into());
+            return Err(other_width(&model.path, config));
         }
         notes.push(format!(
             "the head ({head}) has {held} classes in {}, but the data has {}: it starts from random \
@@ -72,6 +72,54 @@ impl InitialWeights {
         ));
         Ok(InitialWeights { network, momentum, notes })
     }
+}
+
+/// What to load of the file of a run.
+fn options(config: &TrainConfig) -> LoadOptions {
+    let named = config.init_weights.as_ref();
+    let weights = match named.map(|name| name.parse()) {
+        Some(Ok(weights)) => weights,
+        // The optimizer's state is of the weights themselves, not of their average.
+        None if config.continues_after.is_some() => Weights::Model,
+        None => Weights::Usual,
+    };
+    LoadOptions { arch: Some(config.arch), weights }
+}
+
+fn other_width(file: &Path, config: &TrainConfig) -> RunError {
+    let error = ModelFileError::NotThisArch {
+        path: file.to_owned(),
+        arch: config.arch.to_string(),
+        message: format!(
+            "its layers have another width (conv1 does not have {} channels)",
+            config.arch.width()
+        ),
+    };
+    error.into()
+}
+
+/// The weights of a file that lacks a layer, or has one of another shape. None if it has too few.
+fn partial(
+    file: &Path,
+    options: &LoadOptions,
+    mut network: Network,
+    config: &TrainConfig,
+) -> Option<Result<InitialWeights, RunError>> {
+    let partial = Partial::load(file, options).ok()?;
+    let Some(kept) = partial.fill(&mut network) else {
+        let is_other = partial.width().is_some_and(|width| width != config.arch.width());
+        return is_other.then(|| Err(other_width(file, config)));
+    };
+    let mut notes = partial.notes;
+    if !kept.is_empty() {
+        notes.push(format!(
+            "{} has no layers of the same shape for {}: they start from random values, all other \
+             layers from the file",
+            file.shown(),
+            listed(&kept)
+        ));
+    }
+    Some(Ok(InitialWeights { network, momentum: None, notes }))
 }
 
 /// The momentum of a model from which training resumes. Notes state what the file has and lacks.

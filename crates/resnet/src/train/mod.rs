@@ -24,6 +24,7 @@ mod budget;
 mod error;
 mod event;
 mod initial_weights;
+mod length;
 mod log;
 mod machine;
 mod run_info;
@@ -48,6 +49,7 @@ pub use self::{
     budget::{Speed, measure},
     error::TrainError,
     event::{BatchEvent, Event, Started},
+    length::set_epochs,
     log::Log,
     machine::Machine,
     run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},

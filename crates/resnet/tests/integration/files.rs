@@ -114,7 +114,13 @@ fn pytorchs_files_are_read() {
             (model.arch.to_string().as_str(), model.format),
             ("resnet18-cifar", FileFormat::Torch(layout))
         );
-        let note = "inferred resnet18-cifar from the names and shapes of its tensors";
+        let note = match layout {
+            torch::TorchLayout::Module => "inferred resnet18-cifar from its modules",
+            _ => {
+                "inferred resnet18-cifar from the names and shapes of its tensors; --arch chooses \
+                 another with the same tensors: resnet18-cifar+maxpool (with a max pool)"
+            }
+        };
         assert_eq!(model.notes, [format!("{}: {note}", path.display())]);
         assert_same(&model.network.state_dict(), &golden.state(&model.network), suffix);
 
@@ -188,8 +194,8 @@ fn the_architecture_of_another_programs_file_is_inferred() {
     assert_eq!(model.format, FileFormat::Torch(torch::TorchLayout::Checkpoint));
     assert_eq!(model.optimizer.unwrap_err(), "it holds no optimizer");
     assert_eq!((model.classes, model.normalisation, model.epochs), (None, None, None));
-    let note = "inferred resnet20 from the names and shapes of its tensors (a plain20 has the \
-                same: if it is one, give --arch plain20)";
+    let note = "inferred resnet20 from the names and shapes of its tensors; --arch chooses another \
+                with the same tensors: plain20 (no shortcuts)";
     assert_eq!(model.notes, [format!("{}: {note}", path.display())]);
 
     let asked = |arch: &str| Model::load(&path, arch.parse().ok());

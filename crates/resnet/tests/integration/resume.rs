@@ -24,7 +24,7 @@ use resnet_formats::{
 use serde_json::Value;
 
 /// Trains, and stops once `stop_at` is true for an event.
-fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
+pub(crate) fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> Outcome {
     let stop = StopFlag::new(0);
     let mut log = Log::open(folder.path()).unwrap();
     let cpu = Cpu::new(threads).unwrap();
@@ -39,15 +39,15 @@ fn run(folder: &RunFolder, threads: usize, stop_at: impl Fn(&Event) -> bool) -> 
 
 /// What must be equal: both checkpoints and the metrics, without times.
 #[derive(Debug, PartialEq)]
-struct Result {
+pub(crate) struct Result {
     last: (Tensors, Metadata),
     best: (Tensors, Metadata),
-    metrics: Vec<Value>,
+    pub(crate) metrics: Vec<Value>,
 }
 
 type Tensors = Vec<(String, Vec<usize>, Vec<u64>)>;
 
-fn result(folder: &Path) -> Result {
+pub(crate) fn result(folder: &Path) -> Result {
     let text = fs::read_to_string(folder.join(METRICS)).unwrap();
     let metrics = text.lines().map(|line| without_times(serde_json::from_str(line).unwrap()));
     Result {
@@ -85,7 +85,7 @@ fn without_times(mut value: Value) -> Value {
     value
 }
 
-fn assert_same(found: &Result, expected: &Result, what: &str) {
+pub(crate) fn assert_same(found: &Result, expected: &Result, what: &str) {
     assert_eq!(found.metrics, expected.metrics, "{what}");
     for (found, expected) in [(&found.last, &expected.last), (&found.best, &expected.best)] {
         assert_eq!(found.1, expected.1, "{what}");
@@ -244,7 +244,7 @@ fn a_run_is_a_model() {
     let runs = tempfile::tempdir().unwrap();
     let folder = runs.path().join("run");
     uninterrupted(folder.clone());
-    let model = load_model(&folder, None).unwrap();
+    let model = load_model(&folder, &None.into()).unwrap();
     assert_eq!((model.path, model.image_size), (folder.join(BEST), 32));
     assert_eq!(model.classes, Some(config().data.classes));
     assert_eq!(model.normalisation, Some(config().data.normalisation));
@@ -253,7 +253,7 @@ fn a_run_is_a_model() {
     for tensor in bits(model.network.state_dict()) {
         assert!(saved.contains(&tensor), "{}", tensor.0);
     }
-    let other = load_model(&folder, Some("resnet20".parse().unwrap())).unwrap_err();
+    let other = load_model(&folder, &"resnet20".parse().ok().into()).unwrap_err();
     assert!(other.to_string().contains("is a resnet8, not a resnet20"), "{other}");
 }
 

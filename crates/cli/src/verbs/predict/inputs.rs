@@ -43,7 +43,7 @@ impl Inputs {
         let Found { photos, errors, outside } = photo::find(path);
         if photos.is_empty() && errors.is_empty() {
             self.errors.push(format!(
-                "the folder {} has no images (.jpg, .jpeg, .png, .webp, .gif, .bmp)",
+                "the folder {} has no images (JPEG, PNG, WebP, GIF, BMP, TIFF)",
                 path.shown()
             ));
         }

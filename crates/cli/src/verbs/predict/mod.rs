@@ -13,6 +13,7 @@ use resnet::{
     },
     engine::{EvalPlan, Input, MICRO_BATCH_BYTES, lower::Lowering},
     model_file::Model,
+    models::Family,
     predictions::Predictions,
 };
 use resnet_formats::Shown;
@@ -88,24 +89,39 @@ impl Classifier {
     /// Prepares the network for this many photos.
     fn new(args: &PredictArgs, photos: usize, global: &Global) -> anyhow::Result<Classifier> {
         let cpu = global.cpu()?;
-        let mut model = model::open(&args.model.path, args.model.arch, global)?;
-        if let Some(side) = args.image_size {
-            // Keep the model's ratio of resize to crop.
-            model.resize = model.resize.map(|resize| resize * side / model.image_size);
-            model.image_size = side;
+        let mut model = model::open_named(&args.model, global)?;
+        args.resizing.apply(&mut model)?;
+        if model.normalisation.is_none()
+            && model.resize.is_none()
+            && model.arch.family == Family::ImageNet
+        {
+            global.note(format!(
+                "{} does not state its preprocessing: photos are resized to {side}x{side} without a \
+                 crop (--resize 256 --crop 224 does as torchvision)",
+                model.path.shown(),
+                side = model.image_size
+            ));
         }
         let path = model.path.shown();
         let graph = model.network.graph();
-        let preparation = model.preparation().with_context(|| {
-            format!("{path} expects {} input channels, but photos have 1 or 3", graph.in_channels())
-        })?;
+        let channels = graph.in_channels();
+        if !matches!(channels, 1 | 3) {
+            bail!("{path} expects {channels} input channels, but photos have 1 or 3");
+        }
+        if graph.classes() == 1 {
+            global.note(format!(
+                "{path} has one output: its probability is that of label 1 (a sigmoid, as of \
+                 BCEWithLogitsLoss)"
+            ));
+        }
         let normalisation = normalisation(args, &model, global)?;
+        let preparation = model.preparation(&normalisation).expect("1 or 3 channels");
         let (side, dtype) = (model.image_size, args.model.dtype.into());
         let lowering = Lowering { graph, dtype, batch: BATCH, height: side, width: side };
         let stated = || format!("the image size of {path} is {side}x{side} (--image-size)");
         let (tables, image) = EvalPlan::bytes(lowering, &cpu).with_context(stated)?;
         let needed = tables.saturating_add(image);
-        if needed > MICRO_BATCH_BYTES && args.image_size.is_none() {
+        if needed > MICRO_BATCH_BYTES && args.resizing.image_size.or(args.resizing.crop).is_none() {
             bail!(
                 "the image size of {path} is {side}x{side}, and one image needs {} of memory: \
                  confirm with --image-size {side}, or give a smaller size",

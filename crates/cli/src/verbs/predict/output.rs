@@ -8,7 +8,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use resnet_formats::{Shown, brief, printable};
+use resnet_formats::{Shown, brief, is_printable, printable};
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -49,6 +49,8 @@ struct Record<'a> {
 
 #[derive(Serialize)]
 struct Candidate<'a> {
+    /// The class's number.
+    index: usize,
     class: &'a str,
     probability: f32,
 }
@@ -80,8 +82,8 @@ impl Printer {
     pub(super) fn begin(&self) -> io::Result<()> {
         match self.format {
             Format::Csv => {
-                let columns =
-                    (1..=self.top).flat_map(|i| [format!("class_{i}"), format!("probability_{i}")]);
+                let names = ["index", "class", "probability"];
+                let columns = (1..=self.top).flat_map(|i| names.map(|name| format!("{name}_{i}")));
                 let columns: Vec<String> =
                     std::iter::once("file".to_owned()).chain(columns).collect();
                 print::line(columns.join(","))
@@ -101,18 +103,18 @@ impl Printer {
 
     /// Prints the most probable classes of a photo and their probabilities.
     pub(super) fn print(&self, path: &Path, top: &[(usize, f32)]) -> anyhow::Result<()> {
-        let file = path.to_string_lossy();
         let class = |index: usize| self.classes[index].as_str();
         match self.format {
             Format::Json => {
                 let candidate =
-                    |&(index, probability)| Candidate { class: class(index), probability };
+                    |&(index, probability)| Candidate { index, class: class(index), probability };
+                let file = file_name(path, |_| true);
                 print::json(&Record { file: &file, top: top.iter().map(candidate).collect() })?;
             }
             Format::Csv => {
-                let mut line = quoted(&name(path));
+                let mut line = quoted(&file_name(path, is_printable));
                 for &(index, probability) in top {
-                    line += &format!(",{},{probability}", quoted(class(index)));
+                    line += &format!(",{index},{},{probability}", quoted(class(index)));
                 }
                 print::line(line)?;
             }
@@ -167,14 +169,33 @@ impl Printer {
     }
 }
 
-/// The printable name of a file.
-fn name(path: &Path) -> String {
-    path.shown().to_string()
+/// A name that leads back to the file: as it is, or as a word of Bash with escapes (`$'caf\xe9.png'`)
+/// if it is not UTF-8 or has characters that are not `allowed`, or looks like such a word itself.
+fn file_name(path: &Path, allowed: impl Fn(char) -> bool) -> String {
+    if let Some(name) = path.to_str()
+        && !name.starts_with("$'")
+        && name.chars().all(&allowed)
+    {
+        return name.to_owned();
+    }
+    let mut word = "$'".to_owned();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' | '\'' => word.extend(['\\', c]),
+                c if allowed(c) && !c.is_control() => word.push(c),
+                c if c.is_ascii() => word += &format!("\\x{:02x}", u32::from(c)),
+                c => word += &format!("\\U{:08x}", u32::from(c)),
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| word += &format!("\\x{byte:02x}"));
+    }
+    word + "'"
 }
 
 /// The name of a file in a table, shortened if long.
 fn label(path: &Path) -> String {
-    brief(&path.to_string_lossy()).to_string()
+    brief(&path.shown().to_string()).to_string()
 }
 
 /// Text padded or cut to exactly `width` columns; a cut text keeps its end.
@@ -225,6 +246,26 @@ mod tests {
     fn csv_fields_are_quoted_if_needed() {
         assert_eq!(quoted("a b.jpg"), "a b.jpg");
         assert_eq!(quoted("a,\"b\"\n"), "\"a,\"\"b\"\"\n\"");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn file_names_lead_back_to_the_files() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let all = |_: char| true;
+        for (bytes, json, csv) in [
+            ("a b/ä.png".as_bytes(), "a b/ä.png", "a b/ä.png"),
+            (b"caf\xe9.png", r"$'caf\xe9.png'", r"$'caf\xe9.png'"),
+            (b"caf\xe8.png", r"$'caf\xe8.png'", r"$'caf\xe8.png'"),
+            (br"caf\xe9.png", r"caf\xe9.png", r"caf\xe9.png"),
+            (br"$'caf\xe9.png'", r"$'$\'caf\\xe9.png\''", r"$'$\'caf\\xe9.png\''"),
+            (b"a\x1b[31m\n.png", "a\u{1b}[31m\n.png", r"$'a\x1b[31m\x0a.png'"),
+            ("a\u{202e}.png".as_bytes(), "a\u{202e}.png", r"$'a\U0000202e.png'"),
+            (b"\xff\n", r"$'\xff\x0a'", r"$'\xff\x0a'"),
+        ] {
+            let path = Path::new(OsStr::from_bytes(bytes));
+            assert_eq!((&*file_name(path, all), &*file_name(path, is_printable)), (json, csv));
+        }
     }
 
     #[test]

@@ -13,7 +13,10 @@ use resnet_formats::Shown;
 use resnet_pictures::report::{Bin, Evaluation, Example, Run};
 
 use crate::{
-    args::{DataDir, Dtype, EvaluationArgs, Global, ModelArgs, NormalisationArgs, ReportArgs},
+    args::{
+        DataDir, Dtype, EvaluationArgs, Global, ModelArgs, NormalisationArgs, ReportArgs,
+        ResizingArgs, WeightsArg,
+    },
     evaluation::{self, Evaluated},
     pictures::{cell, confusion},
 };
@@ -40,19 +43,22 @@ pub(super) fn add(
     }
     let args = EvaluationArgs {
         model: ModelArgs {
+            weights: WeightsArg { weights: None },
             // Absolute, so that a folder named `demo` is not taken for the built-in model.
             path: std::path::absolute(folder).context("the working folder does not exist")?,
             arch: None,
             dtype: Dtype::Fp32,
+            class_names: None,
             normalisation: NormalisationArgs { mean: None, std: None },
         },
         data: None,
         limit_test: args.limit_test.or(config.data.limit_test),
         data_dir,
     };
-    let evaluated = evaluation::evaluate(&args, global).with_context(|| {
-        format!("cannot evaluate {} (skip this with --no-eval)", folder.shown())
-    })?;
+    let evaluated =
+        evaluation::evaluate(&args, ResizingArgs::default(), global).with_context(|| {
+            format!("cannot evaluate {} (skip this with --no-eval)", folder.shown())
+        })?;
     run.evaluation = Some(summarise(&evaluated));
     Ok(())
 }

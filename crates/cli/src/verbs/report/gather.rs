@@ -93,7 +93,8 @@ fn metrics(path: &Path) -> anyhow::Result<Vec<Epoch>> {
     }
     let text = read(path)?;
     let mut epochs: Vec<Epoch> = Vec::new();
-    for (i, line) in text.lines().enumerate() {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    for (i, line) in lines {
         let place = || format!("{} line {}", path.shown(), i + 1);
         let epoch: Epoch = match serde_json::from_str(line) {
             Ok(epoch) => epoch,

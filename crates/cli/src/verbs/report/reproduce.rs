@@ -30,10 +30,10 @@ pub(super) fn reproduce(config: &TrainConfig) -> Reproduction {
             Reproduction { command: words.join(" "), note }
         }
         None => Reproduction {
-            command: "resnet train --resume again".to_owned(),
+            command: "resnet train --config again.toml".to_owned(),
             note: Some(
-                "First save the configuration below as again/config.toml: no command-line options \
-                 express the recipe of this run, or its length (set by --budget)."
+                "First save the configuration below as again.toml: no command-line options express \
+                 the recipe of this run, or its length (set by --budget, or changed when it was resumed)."
                     .to_owned(),
             ),
         },
@@ -44,6 +44,9 @@ pub(super) fn reproduce(config: &TrainConfig) -> Reproduction {
 fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let TrainConfig { arch, data, recipe, .. } = config;
     let plain = Recipe::named(&recipe.name, *arch)?;
+    if !config.earlier_lengths.is_empty() {
+        return None;
+    }
     let mut words = ["resnet", "train", &data.name].map(str::to_owned).to_vec();
     let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
     let steps_per_epoch = config.steps_per_epoch();
@@ -93,6 +96,9 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         let start = if config.continues_after.is_some() { "resume" } else { "init" };
         option(start, file.to_str()?.to_owned());
     }
+    if let Some(weights) = &config.init_weights {
+        option("weights", weights.clone());
+    }
     if let Some(dir) = &data.dir {
         option("data-dir", dir.to_str()?.to_owned());
     }
@@ -119,9 +125,9 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use resnet::{
         Cpu,
+        config::EarlierLength,
         data::{LoadOptions, load},
         schedule::Schedule,
     };
@@ -129,17 +135,17 @@ mod tests {
     use super::*;
     use crate::{
         args::{Cli, Verb},
-        config::{self, StartingPoint},
+        config::{self, Settings, StartingPoint},
     };
 
     /// The configuration of a command line, as `resnet train` makes it.
     fn configured(line: &str) -> TrainConfig {
-        let Verb::Train(args) = Cli::try_parse_from(line.split(' ')).unwrap().verb else {
-            panic!("another verb")
-        };
+        let cli = Cli::parsed(line.split(' ')).unwrap();
+        let Verb::Train(args) = cli.verb else { panic!("another verb") };
         let start = StartingPoint {
             arch: args.arch,
             checkpoint: args.start.init.clone().or(args.start.resume.clone()),
+            weights: args.start.weights.weights.as_ref().map(ToString::to_string),
             finished_epochs: args.start.resume.as_ref().map(|_| 0),
         };
         let options = LoadOptions {
@@ -148,7 +154,8 @@ mod tests {
             ..LoadOptions::default()
         };
         let data = load("synthetic", &options).unwrap();
-        config::build(&args, &start, &data, &Cpu::new(1).unwrap()).unwrap()
+        let settings = Settings::new(&args, &cli.global).unwrap();
+        config::build(&settings, &start, &data, &Cpu::new(1).unwrap(), &cli.global).unwrap()
     }
 
     #[test]
@@ -189,12 +196,15 @@ mod tests {
             |c: &mut TrainConfig| c.recipe.schedule = Schedule::OneCycle { peak: 0.5 },
             |c: &mut TrainConfig| c.recipe.augment.flip = false,
             |c: &mut TrainConfig| c.recipe.name = "mine".into(),
+            |c: &mut TrainConfig| {
+                c.earlier_lengths = vec![EarlierLength { until_step: 3, total_steps: 3 }];
+            },
         ] {
             let mut other = config.clone();
             change(&mut other);
             let Reproduction { command, note } = reproduce(&other);
-            assert_eq!(command, "resnet train --resume again");
-            assert!(note.unwrap().contains("again/config.toml"));
+            assert_eq!(command, "resnet train --config again.toml");
+            assert!(note.unwrap().contains("again.toml"));
         }
         // A --budget may result in whole epochs.
         let mut whole = config.clone();

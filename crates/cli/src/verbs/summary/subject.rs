@@ -7,7 +7,7 @@ use resnet::{Arch, Graph, model_file::DEMO};
 use crate::{
     args::{Global, SummaryArgs},
     error::Usage,
-    model,
+    model, runs,
 };
 
 /// The network to summarise.
@@ -34,12 +34,12 @@ impl Subject {
                 image_size: args.image_size.unwrap_or(arch.image_size()),
                 file: None,
             }),
-            Err(_) if path.exists() || path == Path::new(DEMO) => {
+            Err(_) if path.exists() || path == Path::new(DEMO) || runs::is_last(path) => {
                 if args.classes.is_some() {
                     let why = "--classes is for architectures: a model file has its own classes";
                     return Err(Usage(why.into()).into());
                 }
-                let model = model::open(path, args.arch, global)?;
+                let model = model::open(path, &args.weights.options(args.arch), global)?;
                 let epochs = model.epochs.map(|epochs| format!(", {epochs} epochs"));
                 let optimizer = if model.optimizer.is_ok() { ", with optimizer state" } else { "" };
                 Ok(Subject {

@@ -43,7 +43,8 @@ const CASES: &[Case] = &[
             |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
         let node = [field(1, b"x"), field(1, b"w"), field(2, b"y"), field(3, ESCAPES.as_bytes())];
         let node = [node.concat(), field(4, b"Conv")].concat();
-        f.write("x", [&[8, 8][..], &field(7, &field(1, &node))].concat());
+        let graph = [field(1, &node), field(11, &field(1, b"x"))].concat();
+        f.write("x", [&[8, 8][..], &field(7, &graph)].concat());
     }),
     case("timm", "summary timm", SPELLS, |f| {
         f.write("timm/model.safetensors", tensors(&["a"], &[]));

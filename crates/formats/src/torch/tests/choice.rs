@@ -44,11 +44,34 @@ fn a_model_under_any_of_the_keys_is_found() {
 }
 
 #[test]
-fn averages_come_second() {
-    let both = dict(&[("ema", weights("a")), ("model", weights("b")), ("other", weights("c"))]);
-    assert_eq!(names(&load(both)), ["b"]);
+fn averages_come_first() {
+    let both = dict(&[("model", weights("b")), ("ema", weights("a")), ("other", weights("c"))]);
+    let found = load(both);
+    assert_eq!(names(&found), ["a"]);
+    assert_eq!((found.key.as_deref(), found.other_keys), (Some("ema"), vec!["model".to_owned()]));
     let second = dict(&[("other", weights("c")), ("model_ema", weights("a"))]);
     assert_eq!(names(&load(second)), ["a"]);
+    // As Ultralytics has it after training.
+    let none = load(dict(&[("model", weights("b")), ("ema", none())]));
+    assert_eq!((names(&none), none.other_keys.len()), (vec!["b"], 0));
+}
+
+#[test]
+fn weights_are_chosen_by_key() {
+    let inner = dict(&[("student", weights("c")), ("teacher", weights("d"))]);
+    let all = dict(&[("ema", weights("a")), ("net", weights("b")), ("state_dict", inner)]);
+    let bytes = file(all, &[]);
+    let chosen = |weights: &str| {
+        parse_weights(&bytes, &weights.parse().unwrap()).map(|found| names(&found)[0].to_owned())
+    };
+    for (weights, name) in [("ema", "a"), ("net", "b"), ("teacher", "d"), ("student", "c")] {
+        assert_eq!(chosen(weights).unwrap(), name, "{weights}");
+    }
+    // Another name may be a part of the tensors' names.
+    assert_eq!(chosen("encoder_k").unwrap(), "a");
+    let both = file(dict(&[("ema", weights("a")), ("net", weights("b"))]), &[]);
+    let found = parse_weights(&both, &Weights::Model).unwrap();
+    assert_eq!((names(&found), &found.other_keys[..]), (vec!["b"], &["ema".to_owned()][..]));
 }
 
 #[test]
@@ -86,15 +109,6 @@ fn tensors_beside_other_things_are_a_state_dict() {
     assert_eq!(checkpoint.layout, TorchLayout::StateDict);
     assert_eq!(names(&checkpoint), ["a"]);
     assert_eq!(checkpoint.scalars, [("epoch".into(), Scalar::Int(3))]);
-}
-
-#[test]
-fn prefixes_are_stripped_where_all_share_one() {
-    let load = |keys: [&str; 2]| load(dict(&keys.map(|key| (key, one()))));
-    assert_eq!(names(&load(["module.a.b", "module.c"])), ["a.b", "c"]);
-    assert_eq!(names(&load(["module._orig_mod.model.a", "module._orig_mod.model.c"])), ["a", "c"]);
-    assert_eq!(names(&load(["module.a", "b"])), ["module.a", "b"]);
-    assert_eq!(names(&load(["module.", "module.a"])), ["module.", "module.a"]);
 }
 
 #[test]
@@ -146,12 +160,69 @@ fn modules_are_walked() {
     // Data parallel, and under a key.
     let class = "torch.nn.parallel.data_parallel.DataParallel";
     let wrapped = module(class, &[], &[], &[], &[("module", net)]);
+    let expected = expected.map(|name| format!("module.{name}"));
     assert_eq!(names(&load(wrapped.clone())), expected);
     let checkpoint = load(dict(&[("net", wrapped), ("acc", float(0.5))]));
-    assert_eq!(
-        (checkpoint.layout, names(&checkpoint)),
-        (TorchLayout::Checkpoint, expected.to_vec())
-    );
+    assert_eq!(checkpoint.layout, TorchLayout::Checkpoint);
+    assert_eq!(names(&checkpoint), expected);
+    assert_eq!(checkpoint.modules[1].class, "__main__.Net");
+}
+
+#[test]
+fn modules_say_what_they_are() {
+    let conv = |stride: Code| {
+        object(
+            "torch.nn.modules.conv.Conv2d",
+            &[
+                ("_parameters", dict(&[("weight", one())])),
+                ("_modules", dict(&[])),
+                ("stride", stride),
+                ("padding", text("same")),
+                ("bias", b"\x89".to_vec()),
+                ("eps", float(0.001)),
+                ("norm", global("torch.nn.modules.batchnorm.BatchNorm2d")),
+                ("more", dict(&[])),
+                ("_hidden", int(1)),
+            ],
+        )
+    };
+    let net = module("__main__.Net", &[], &[], &[], &[("a", conv(ints(&[2, 1])))]);
+    let modules = load(net).modules;
+    let [whole, conv] = &modules[..] else { panic!("{modules:?}") };
+    assert_eq!((&*whole.path, &*whole.class, whole.has_children), ("", "__main__.Net", true));
+    assert_eq!((&*conv.path, conv.has_children), ("a", false));
+    let norm = Attribute::Global("torch.nn.modules.batchnorm.BatchNorm2d".into());
+    let expected = [
+        ("stride", Attribute::Numbers(vec![2.0, 1.0])),
+        ("padding", Attribute::Text("same".into())),
+        ("bias", Attribute::Bool(false)),
+        ("eps", Attribute::Number(0.001)),
+        ("norm", norm),
+    ];
+    assert_eq!(conv.attributes, expected.map(|(name, value)| (name.to_owned(), value)));
+    assert_eq!(conv.attribute("eps"), Some(&Attribute::Number(0.001)));
+    assert_eq!(conv.attribute("more"), None);
+}
+
+#[test]
+fn class_names_are_a_list() {
+    let named = |value: Code| {
+        let found = load(dict(&[("model", weights("a")), ("names", value)])).scalars;
+        found.into_iter().next().map(|(_, value)| value)
+    };
+    let names = Some(Scalar::TextList(vec!["cat".into(), "dog".into()]));
+    let numbered = |a: Code, b: Code| keyed(&[(b, text("dog")), (a, text("cat"))]);
+    assert_eq!(named(numbered(int(0), int(1))), names);
+    assert_eq!(named(numbered(text("0"), text("1"))), names);
+    assert_eq!(named(dict(&[("dog", int(1)), ("cat", int(0))])), names);
+    for (a, b) in [(int(1), int(2)), (int(0), int(0)), (int(-1), int(0)), (text("x"), text("y"))] {
+        assert_eq!(named(numbered(a, b)), None);
+    }
+    // In the settings of another program.
+    let settings = dict(&[("class_names", list(&[text("cat")])), ("lr", float(0.1))]);
+    let found = load(dict(&[("model", weights("a")), ("hyper_parameters", settings)])).scalars;
+    let expected = Scalar::TextList(vec!["cat".into()]);
+    assert_eq!(found, [("hyper_parameters.class_names".into(), expected)]);
 }
 
 fn sgd_group(more: &[(&str, Code)]) -> Code {

@@ -159,15 +159,6 @@ fn long_names_in_many_places_are_paid_for_in_each() {
 }
 
 #[test]
-fn a_name_of_prefixes_is_cut_once() {
-    let name = "module.".repeat(1 << 16) + "weight";
-    let found = from_bytes(&file(dict(&[(&name, one())]), &[])).unwrap().model;
-    assert_eq!(found[0].0, "weight");
-    let found = from_bytes(&file(dict(&[("module.model.", one())]), &[])).unwrap().model;
-    assert_eq!(found[0].0, "model.");
-}
-
-#[test]
 fn a_tensor_has_few_dimensions() {
     refused(view(four(), 0, &[1; 65], &[1; 65]), "'a' of more than 64 dimensions");
     let most = file(dict(&[("a", view(four(), 3, &[1; 64], &[7; 64]))]), &[("0", &[0; 16])]);

@@ -13,9 +13,9 @@ use resnet_formats::{
 };
 use thiserror::Error;
 
-use super::{EPSILON, fold::folded};
+use super::fold::folded;
 use crate::{
-    graph::{Graph, GraphError, Node, NodeId, Op},
+    graph::{Epsilon, Graph, GraphError, Node, NodeId, Op},
     model_file::key,
     network::Network,
 };
@@ -58,9 +58,9 @@ pub enum ExportError {
 /// let path = dir.path().join("resnet8.onnx");
 /// let metadata = [("arch".to_owned(), arch.to_string())].into();
 /// export(&net, &path, &ExportOptions { fold: false, metadata })?;
-/// let (state, metadata) = import(&path)?;
-/// assert_eq!(metadata["arch"], "resnet8");
-/// assert_eq!(state[0], net.state_dict()[0]);
+/// let read = import(&path)?;
+/// assert_eq!(read.arch, arch);
+/// assert_eq!(read.state[0], net.state_dict()[0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -172,7 +172,8 @@ fn nodes(graph: &Graph, norms: &[Option<NodeId>]) -> Vec<onnx::Node> {
             continue;
         }
         let inputs = node.inputs.iter().map(|&input| value(input)).collect();
-        let mut writer = Writer { node, nodes: &mut nodes, output: value(id) };
+        let epsilon = graph.epsilon();
+        let mut writer = Writer { node, epsilon, nodes: &mut nodes, output: value(id) };
         let channels = graph.nodes()[node.inputs[0]].channels;
         writer.write(inputs, channels, norms[id].is_some());
     }
@@ -182,6 +183,7 @@ fn nodes(graph: &Graph, norms: &[Option<NodeId>]) -> Vec<onnx::Node> {
 /// Writes the operators that compute one node.
 struct Writer<'a> {
     node: &'a Node,
+    epsilon: Epsilon,
     nodes: &'a mut Vec<onnx::Node>,
     output: String,
 }
@@ -200,7 +202,7 @@ impl Writer<'_> {
             }
             Op::BatchNorm2d => {
                 inputs.extend(parameters(&["weight", "bias", "running_mean", "running_var"]));
-                let epsilon = Attribute::Float(EPSILON as f32);
+                let epsilon = Attribute::Float(self.epsilon.value() as f32);
                 self.operator("BatchNormalization", inputs, vec![("epsilon", epsilon)]);
             }
             Op::Relu => self.operator("Relu", inputs, vec![]),

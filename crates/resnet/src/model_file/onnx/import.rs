@@ -1,224 +1,156 @@
-//! Imports a state dict from ONNX.
+//! ONNX to a network of the family.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::Path,
-};
+use std::{borrow::Cow, collections::HashMap, path::Path};
 
 use resnet_formats::{
     FormatError, NamedTensors, Tensor,
-    onnx::{self, Attribute, Malformed, Model, Node},
+    onnx::{self, Malformed, Model},
     safetensors::Metadata,
 };
 
-use super::EPSILON;
+use super::walk::{Affine, Walked, walk};
+use crate::{
+    graph::{Graph, NodeId, Op},
+    model_file::{
+        key,
+        metadata::json,
+        preprocessing::{UsualResize, is_imagenet},
+    },
+    models::{Arch, match_arch, nearest_arch},
+    preprocess::Normalisation,
+};
 
-/// Reads the state dict of a ResNet and the file's metadata. Files of [`export`](super::export) and
-/// of `torch.onnx.export` are supported: torchvision's networks, and others with the same module
-/// names. A batch norm that was folded into its convolution becomes one that only adds the bias.
-/// The graph between the layers is not read: as for a state dict, the architecture defines it.
+/// What an ONNX file holds.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The architecture that its graph is of.
+    pub arch: Arch,
+    /// The state dict, under the architecture's own names.
+    pub state: NamedTensors,
+    /// The file's metadata, with what its graph says: `arch`, `image_size`, and `normalisation` where it
+    /// normalises images itself; with the usual `resize` of a network for ImageNet.
+    pub metadata: Metadata,
+    /// What was left out or concluded, for people to know.
+    pub notes: Vec<String>,
+}
+
+/// Reads a network of the family.
+///
+/// The whole graph is looked at, and its architecture is the one that computes the same; names do not
+/// matter. Where a batch norm was folded into its convolution there is one that changes nothing but by
+/// the bias.
 ///
 /// # Errors
-/// If the file cannot be read, is malformed, or is not a network of the family.
-pub fn import(path: &Path) -> Result<(NamedTensors, Metadata), FormatError> {
+/// If the file cannot be read, is malformed, or its graph computes anything else than a network of the
+/// family does.
+pub fn import(path: &Path) -> Result<Import, FormatError> {
     let model = onnx::read(path)?;
-    let state = state_dict(&model)
-        .map_err(|error| FormatError { path: path.to_owned(), kind: error.into() })?;
-    Ok((state, model.metadata))
+    from_model(&model).map_err(|error| FormatError { path: path.to_owned(), kind: error.into() })
 }
 
-/// The state dict of an ONNX model, as [`import`] reads it.
+/// The network of a model; see [`import`].
 ///
 /// # Errors
-/// [`Malformed::Foreign`] if the model is not a network of the family.
-pub fn state_dict(model: &Model) -> Result<NamedTensors, Malformed> {
-    convert(model).map_err(Malformed::Foreign)
+/// [`Malformed::Foreign`], if it is none of the family.
+pub fn from_model(model: &Model) -> Result<Import, Malformed> {
+    understand(model).map_err(Malformed::Foreign)
 }
 
-fn convert(model: &Model) -> Result<NamedTensors, String> {
-    let values = Values::new(model);
-    let nodes = &model.graph.nodes;
-    let norms = nodes.iter().filter(|node| node.op == "BatchNormalization");
-    let normed: HashSet<Option<&String>> = norms.map(|node| node.inputs.first()).collect();
-    let mut state = StateDict::new(model);
-    for node in nodes {
-        match node.op.as_str() {
-            "Conv" => {
-                let module = module(node)?;
-                let weight = values.of(node, 1)?;
-                state.add(&module, "weight", weight)?;
-                let bias = node.inputs.get(2).map(|_| values.of(node, 2)).transpose()?;
-                if !normed.contains(&node.outputs.first()) {
-                    let channels = weight.shape.first().copied().unwrap_or_default();
-                    state.add_identity(&norm_name(&module)?, channels, bias)?;
-                } else if bias.is_some() {
-                    return Err(format!("has a bias and a batch norm after {module}"));
-                }
-            }
-            "BatchNormalization" => {
-                let module = module(node)?;
-                check_epsilon(node, &module)?;
-                let names = ["weight", "bias", "running_mean", "running_var"];
-                for (index, name) in names.into_iter().enumerate() {
-                    state.add(&module, name, values.of(node, index + 1)?)?;
-                }
-            }
-            "Gemm" => {
-                let module = module(node)?;
-                check_linear(node, &module)?;
-                for (index, name) in ["weight", "bias"].into_iter().enumerate() {
-                    state.add(&module, name, values.of(node, index + 1)?)?;
-                }
-            }
-            _ => {}
+fn understand(model: &Model) -> Result<Import, String> {
+    let Walked { graph, mut parameters, input, pool, image_size, after } = walk(model)?;
+    let foreign =
+        || format!("computes another network than those of the family: {}", nearest_arch(&graph));
+    let (arch, places) = match_arch(&graph).ok_or_else(foreign)?;
+    let mut metadata = model.metadata.clone();
+    if let Some(named) = metadata.insert(key::ARCH.to_owned(), arch.to_string())
+        && named.parse::<Arch>() != Ok(arch)
+    {
+        return Err(format!("names the architecture '{named}', and its graph is that of a {arch}"));
+    }
+    let width = graph.nodes()[1].channels;
+    let own = arch.graph_with(graph.in_channels(), graph.classes(), width);
+    let state = state(&own, &places, &mut parameters)?;
+    let mut notes = Vec::new();
+    if let Some(kernel) = pool {
+        let side = image_size.unwrap_or(arch.image_size());
+        let shapes = own.shapes(side, side).map_err(|error| format!("cannot run: {error}"))?;
+        let last = own.nodes().iter().position(|node| node.op == Op::GlobalAvgPool);
+        let found = last.map(|id| shapes[own.nodes()[id].inputs[0]]);
+        if found.is_none_or(|shape| (shape.height, shape.width) != (kernel, kernel)) {
+            return Err(format!(
+                "averages over {kernel}x{kernel} pixels, which is not the whole of an image of \
+                 {side}x{side}"
+            ));
         }
     }
-    if state.tensors.is_empty() {
-        return Err("has no layer with parameters: it is not a ResNet".to_owned());
-    }
-    Ok(state.tensors)
-}
-
-/// The state dict so far.
-struct StateDict {
-    tensors: NamedTensors,
-    names: HashSet<String>,
-    /// How many more values are allowed: nodes can share tensors.
-    left: usize,
-}
-
-impl StateDict {
-    fn new(model: &Model) -> Self {
-        let held = model.graph.initializers.iter().map(|(_, tensor)| tensor.data.len());
-        // A 1x1 convolution of one channel has four more values for its batch norm.
-        StateDict { tensors: Vec::new(), names: HashSet::new(), left: 8 * held.sum::<usize>() }
-    }
-
-    fn reserve(&mut self, values: usize) -> Result<(), String> {
-        self.left = self
-            .left
-            .checked_sub(values)
-            .ok_or_else(|| "uses the same tensors over and over: it is not a ResNet".to_owned())?;
-        Ok(())
-    }
-
-    fn add(&mut self, module: &str, name: &str, tensor: &Tensor) -> Result<(), String> {
-        self.reserve(tensor.data.len())?;
-        let name = format!("{module}.{name}");
-        if !self.names.insert(name.clone()) {
-            return Err(format!("has several layers '{module}'"));
-        }
-        self.tensors.push((name, tensor.clone()));
-        Ok(())
-    }
-
-    /// A batch norm that only adds a bias, bit-exactly: sqrt(variance + eps) is 1 in f32.
-    fn add_identity(
-        &mut self,
-        module: &str,
-        channels: usize,
-        bias: Option<&Tensor>,
-    ) -> Result<(), String> {
-        self.reserve(channels)?;
-        let filled = |value: f32| Tensor::f32(&[channels], vec![value; channels]);
-        self.add(module, "weight", &filled(1.0))?;
-        self.add(module, "bias", bias.unwrap_or(&filled(0.0)))?;
-        self.add(module, "running_mean", &filled(0.0))?;
-        self.add(module, "running_var", &filled((1.0 - EPSILON) as f32))
-    }
-}
-
-/// The initialisers of a graph, under all their names.
-struct Values<'a> {
-    tensors: HashMap<&'a str, &'a Tensor>,
-    /// Other names: PyTorch stores equal tensors once, with `Identity` nodes for the rest.
-    same: HashMap<&'a str, &'a str>,
-}
-
-impl<'a> Values<'a> {
-    fn new(model: &'a Model) -> Self {
-        let graph = &model.graph;
-        let same = graph.nodes.iter().filter(|node| node.op == "Identity").filter_map(|node| {
-            Some((node.outputs.first()?.as_str(), node.inputs.first()?.as_str()))
-        });
-        Values {
-            tensors: graph.initializers.iter().map(|(n, t)| (n.as_str(), t)).collect(),
-            same: same.collect(),
+    if let Some(side) = image_size
+        && !metadata.contains_key(key::IMAGE_SIZE)
+    {
+        metadata.insert(key::IMAGE_SIZE.to_owned(), json(&side));
+        // The size of the input does not say that photos are not cropped to it.
+        let is_stated = [key::CLASSES, key::RESIZE].iter().any(|key| metadata.contains_key(*key));
+        if !is_stated && is_imagenet(arch, &own) {
+            let usual = UsualResize::to(side);
+            metadata.insert(key::RESIZE.to_owned(), json(&usual.resize));
+            notes.push(usual.to_string());
         }
     }
-
-    /// The initialiser that is a node's input.
-    fn of(&self, node: &Node, index: usize) -> Result<&'a Tensor, String> {
-        let name = node.inputs.get(index).map_or("", String::as_str);
-        let name = self.same.get(name).copied().unwrap_or(name);
-        let found = self.tensors.get(name).copied();
-        found.ok_or_else(|| {
-            format!(
-                "holds no tensor '{name}', which node '{}' reads: if it computes it, export the \
-                 model with optimisation",
-                node.name
-            )
-        })
+    if let Some(affine) = input {
+        let (normalisation, pixels) = normalisation(&affine, own.in_channels());
+        notes.push(format!(
+            "its graph normalises images of {pixels} itself: --mean {} --std {}",
+            list(&normalisation.mean),
+            list(&normalisation.std)
+        ));
+        metadata.insert(key::NORMALISATION.to_owned(), json(&normalisation));
     }
+    if let Some(op) = after {
+        notes.push(format!("the {op} after its logits is left out: probabilities are the same"));
+    }
+    Ok(Import { arch, state, metadata, notes })
 }
 
-/// The PyTorch module of a node: from its weight's name, else from its own name, which lists the
-/// enclosing modules (`/layer1/layer1.0/conv1/Conv`).
-fn module(node: &Node) -> Result<String, String> {
-    if let Some(module) = node.inputs.get(1).and_then(|name| name.strip_suffix(".weight")) {
-        return Ok(module.to_owned());
-    }
-    let mut path: Vec<&str> = Vec::new();
-    for part in node.name.split('/').filter(|part| !part.is_empty()) {
-        // A module of a sequence is named after it.
-        let within = |&last: &&str| part.strip_prefix(last).is_some_and(|r| r.starts_with('.'));
-        if path.last().is_some_and(within) {
-            path.pop();
+/// The tensors of the layers, under the names that the architecture has for them.
+fn state(
+    own: &Graph,
+    places: &[NodeId],
+    parameters: &mut HashMap<NodeId, Vec<Cow<'_, Tensor>>>,
+) -> Result<NamedTensors, String> {
+    let mut state = NamedTensors::new();
+    for (node, place) in own.nodes().iter().zip(places) {
+        let names: &[&str] = match node.op {
+            Op::Conv2d { .. } => &["weight"],
+            Op::BatchNorm2d => &["weight", "bias", "running_mean", "running_var"],
+            Op::Linear => &["weight", "bias"],
+            _ => continue,
+        };
+        let tensors = parameters.remove(place).unwrap_or_default();
+        if tensors.len() != names.len() {
+            return Err(format!("has a bias in the convolution {}, and no batch norm", node.name));
         }
-        path.push(part);
+        for (name, tensor) in names.iter().zip(tensors) {
+            state.push((format!("{}.{name}", node.name), tensor.into_owned()));
+        }
     }
-    match path.pop() {
-        Some(op) if op == node.op && !path.is_empty() => Ok(path.join(".")),
-        _ => Err(format!(
-            "does not name the module of node '{}': export it with the names of its parameters",
-            node.name
-        )),
-    }
+    Ok(state)
 }
 
-/// The name of the batch norm after a convolution: `bn1` after `conv1`, `downsample.1` after
-/// `downsample.0`.
-fn norm_name(conv: &str) -> Result<String, String> {
-    let (path, name) = match conv.rsplit_once('.') {
-        Some((path, name)) => (format!("{path}."), name),
-        None => (String::new(), conv),
+/// What `x * scale + shift` does to pixels in [0, 1], as a mean and a standard deviation; and of which
+/// pixels it was meant.
+fn normalisation(affine: &Affine, channels: usize) -> (Normalisation, &'static str) {
+    // No pixels in [0, 1] are divided by so much; those of 0 to 255 are.
+    const LARGE: f64 = 8.0;
+    let bytes = affine.scale.iter().all(|scale| scale.abs().recip() > LARGE);
+    let (unit, pixels) = if bytes { (255.0, "0 to 255") } else { (1.0, "0 to 1") };
+    let at = |values: &[f64], i: usize| values[if values.len() == 1 { 0 } else { i }];
+    let channel = |i: usize| {
+        let (scale, shift) = (at(&affine.scale, i) * unit, at(&affine.shift, i));
+        ((-shift / scale) as f32, scale.recip() as f32)
     };
-    match (name, name.strip_prefix("conv")) {
-        ("0", _) => Ok(format!("{path}1")),
-        (_, Some(number)) => Ok(format!("{path}bn{number}")),
-        _ => Err(format!("has a convolution '{conv}', which no ResNet has")),
-    }
+    let (mean, std) = (0..channels).map(channel).unzip();
+    (Normalisation { mean, std }, pixels)
 }
 
-fn check_epsilon(node: &Node, module: &str) -> Result<(), String> {
-    match attribute(node, "epsilon") {
-        Some(Attribute::Float(epsilon)) if *epsilon != EPSILON as f32 => {
-            Err(format!("has a batch norm {module} with an epsilon of {epsilon}, not {EPSILON}"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// PyTorch's layer is `x * weight^T + bias`.
-fn check_linear(node: &Node, module: &str) -> Result<(), String> {
-    let is = |name, value| attribute(node, name) == Some(&Attribute::Int(value));
-    let scaled = |name| attribute(node, name).is_some_and(|v| *v != Attribute::Float(1.0));
-    if !is("transB", 1) || is("transA", 1) || scaled("alpha") || scaled("beta") {
-        return Err(format!("has a linear layer {module} whose operands are transposed or scaled"));
-    }
-    Ok(())
-}
-
-fn attribute<'a>(node: &'a Node, name: &str) -> Option<&'a Attribute> {
-    node.attributes.iter().find(|(found, _)| found == name).map(|(_, value)| value)
+fn list(values: &[f32]) -> String {
+    values.iter().map(f32::to_string).collect::<Vec<_>>().join(",")
 }

@@ -5,12 +5,11 @@
 //! `[batch, channels, height, width]`, the output `logits` is `[batch, classes]`. Batch, height and
 //! width are dynamic.
 
+mod constant;
 mod export;
 mod fold;
 mod import;
+mod walk;
 
 pub use export::{ExportError, ExportOptions, export, model};
-pub use import::{import, state_dict};
-
-/// `eps` of `torch.nn.BatchNorm2d`.
-const EPSILON: f64 = resnet_kernels::batch_norm::EPSILON;
+pub use import::{Import, from_model, import};

@@ -29,7 +29,9 @@ pub(crate) fn config() -> TrainConfig {
         seed: 3,
         total_steps: STEPS,
         init_from: None,
+        init_weights: None,
         continues_after: None,
+        earlier_lengths: Vec::new(),
         save_torch: false,
         data: DataConfig {
             name: data.name,

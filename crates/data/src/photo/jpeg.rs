@@ -1,0 +1,77 @@
+//! JPEG, with the pixels of libjpeg-turbo, which Pillow and torchvision use.
+
+use image::{
+    ColorType, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageResult,
+    error::{DecodingError, ImageFormatHint, UnsupportedError, UnsupportedErrorKind},
+};
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
+
+use super::{PhotoError, limits::MAX_PIXELS};
+
+/// Far more than a progressive file has. Each scan passes over the whole image.
+const MAX_SCANS: usize = 100;
+
+/// A JPEG before its pixels are decoded.
+pub(super) struct Jpeg<'a> {
+    decoder: Decoder<'a>,
+    is_grey: bool,
+}
+
+impl<'a> Jpeg<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, PhotoError> {
+        let limits = DecodeLimits {
+            max_pixels: MAX_PIXELS,
+            max_scans: MAX_SCANS,
+            ..DecodeLimits::default()
+        };
+        let mut decoder = Decoder::new_with_limits(bytes, limits).map_err(to_image)?;
+        let is_grey = match decoder.header().components.len() {
+            1 => true,
+            3 | 4 => false,
+            count => return Err(PhotoError::UnsupportedFeature(format!("{count} channels"))),
+        };
+        decoder.set_output_format(if is_grey { PixelFormat::Grayscale } else { PixelFormat::Rgb });
+        Ok(Jpeg { decoder, is_grey })
+    }
+}
+
+impl ImageDecoder for Jpeg<'_> {
+    fn dimensions(&self) -> (u32, u32) {
+        let header = self.decoder.header();
+        (header.width.into(), header.height.into())
+    }
+
+    fn color_type(&self) -> ColorType {
+        if self.is_grey { ColorType::L8 } else { ColorType::Rgb8 }
+    }
+
+    fn original_color_type(&self) -> ExtendedColorType {
+        match self.decoder.header().components.len() {
+            4 => ExtendedColorType::Cmyk8,
+            _ => self.color_type().into(),
+        }
+    }
+
+    fn read_image(self, pixels: &mut [u8]) -> ImageResult<()> {
+        let info = self.decoder.decode_image_into(pixels).map_err(to_image)?;
+        debug_assert_eq!(info.bytes_written, pixels.len());
+        Ok(())
+    }
+
+    fn read_image_boxed(self: Box<Self>, pixels: &mut [u8]) -> ImageResult<()> {
+        (*self).read_image(pixels)
+    }
+}
+
+fn to_image(error: JpegError) -> ImageError {
+    let format = || ImageFormatHint::Exact(ImageFormat::Jpeg);
+    match error {
+        JpegError::Io(error) => ImageError::IoError(error),
+        JpegError::UnexpectedEof => ImageError::IoError(std::io::ErrorKind::UnexpectedEof.into()),
+        JpegError::Unsupported(what) => {
+            let kind = UnsupportedErrorKind::GenericFeature(what);
+            ImageError::Unsupported(UnsupportedError::from_format_and_kind(format(), kind))
+        }
+        error => ImageError::Decoding(DecodingError::new(format(), error)),
+    }
+}

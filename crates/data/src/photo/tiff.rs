@@ -1,0 +1,143 @@
+//! TIFF files that the decoder would read otherwise than Pillow, or that are a camera's raw format, whose
+//! first image is a thumbnail.
+
+use super::PhotoError;
+
+const NEW_SUBFILE_TYPE: u64 = 254;
+const COMPRESSION: u64 = 259;
+const PHOTOMETRIC: u64 = 262;
+const SUB_IFDS: u64 = 330;
+const EXTRA_SAMPLES: u64 = 338;
+const DNG_VERSION: u64 = 50706;
+
+pub(super) fn check(bytes: &[u8]) -> Result<(), PhotoError> {
+    let Some(directory) = Directory::first(bytes) else {
+        return Err(PhotoError::Truncated);
+    };
+    let value = |tag| directory.value(tag);
+    let is_thumbnail = value(NEW_SUBFILE_TYPE) == Some(1) && value(SUB_IFDS).is_some();
+    if value(DNG_VERSION).is_some() || is_thumbnail || bytes.get(8..10) == Some(b"CR") {
+        return Err(PhotoError::UnsupportedFormat("a camera's raw format"));
+    }
+    let feature = match (value(COMPRESSION), value(PHOTOMETRIC), value(EXTRA_SAMPLES)) {
+        (Some(6 | 7), ..) => "JPEG in a TIFF",
+        (_, Some(3), _) => "a TIFF with a palette",
+        (_, Some(5), _) => "a TIFF of CMYK",
+        (_, _, Some(1)) => "a TIFF whose colours are multiplied by alpha",
+        _ => return Ok(()),
+    };
+    Err(PhotoError::UnsupportedFeature(feature.into()))
+}
+
+/// The first directory of a TIFF or BigTIFF.
+struct Directory<'a> {
+    bytes: &'a [u8],
+    is_big_endian: bool,
+    /// Bytes of an offset: 4, or 8 in a BigTIFF.
+    word: usize,
+    entries: std::ops::Range<usize>,
+}
+
+impl<'a> Directory<'a> {
+    fn first(bytes: &'a [u8]) -> Option<Self> {
+        let is_big_endian = bytes.starts_with(b"MM");
+        let mut directory = Directory { bytes, is_big_endian, word: 4, entries: 0..0 };
+        if directory.number(2, 2)? == 43 {
+            directory.word = 8;
+        }
+        let word = directory.word;
+        let start = usize::try_from(directory.number(word, word)?).ok()?;
+        let count_len = if word == 8 { 8 } else { 2 };
+        let count = usize::try_from(directory.number(start, count_len)?).ok()?;
+        let entries = start.checked_add(count_len)?;
+        let end = count.checked_mul(directory.entry_len())?.checked_add(entries)?;
+        directory.entries = entries..end.min(bytes.len());
+        Some(directory)
+    }
+
+    fn entry_len(&self) -> usize {
+        4 + 2 * self.word
+    }
+
+    /// The first of a tag's whole numbers; of values elsewhere in the file, their place.
+    fn value(&self, tag: u64) -> Option<u64> {
+        let mut places = self.entries.clone().step_by(self.entry_len());
+        let at = places.find(|&at| self.number(at, 2) == Some(tag))?;
+        let size = match (self.number(at + 2, 2)?, self.number(at + 4, self.word)?) {
+            (1, 1) => 1,
+            (3, 1 | 2) => 2,
+            (4, 1) => 4,
+            _ => self.word,
+        };
+        self.number(at + 4 + self.word, size)
+    }
+
+    fn number(&self, at: usize, size: usize) -> Option<u64> {
+        let bytes = self.bytes.get(at..at.checked_add(size)?)?;
+        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        Some(match self.is_big_endian {
+            true => bytes.iter().fold(0, add),
+            false => bytes.iter().rev().fold(0, add),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The start of a TIFF: one directory with entries of tag, type and value.
+    fn tiff(is_big: bool, is_big_endian: bool, entries: &[(u16, u16, u16)]) -> Vec<u8> {
+        let word = if is_big { 8 } else { 4 };
+        let mut out = if is_big_endian { b"MM".to_vec() } else { b"II".to_vec() };
+        let mut put = |number: usize, size: usize| {
+            let bytes = number.to_le_bytes();
+            let bytes = &bytes[..size];
+            match is_big_endian {
+                true => out.extend(bytes.iter().rev()),
+                false => out.extend(bytes),
+            }
+        };
+        put(if is_big { 43 } else { 42 }, 2);
+        if is_big {
+            put(8, 2);
+            put(0, 2);
+        }
+        put(2 * word, word);
+        put(entries.len(), if is_big { 8 } else { 2 });
+        for &(tag, kind, value) in entries {
+            put(tag.into(), 2);
+            put(kind.into(), 2);
+            put(1, word);
+            let size = if kind == 3 { 2 } else { 4 };
+            put(value.into(), size);
+            put(0, word - size);
+        }
+        out
+    }
+
+    #[test]
+    fn what_is_not_read_is_named() {
+        for (is_big, is_big_endian) in [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let check = |entries: &[(u16, u16, u16)]| {
+                check(&tiff(is_big, is_big_endian, entries)).map_err(|error| error.to_string())
+            };
+            assert_eq!(check(&[(254, 4, 0), (259, 3, 5), (262, 3, 2), (338, 3, 2)]), Ok(()));
+            for (entries, part) in [
+                (&[(259, 3, 7)][..], "JPEG in a TIFF"),
+                (&[(259, 3, 1), (262, 3, 3)], "palette"),
+                (&[(262, 3, 5)], "CMYK"),
+                (&[(262, 3, 2), (338, 3, 1)], "alpha"),
+                (&[(50706, 4, 1)], "raw"),
+                (&[(254, 4, 1), (330, 4, 99)], "raw"),
+            ] {
+                let error = check(entries).unwrap_err();
+                assert!(error.contains(part), "{error}");
+            }
+        }
+        assert!(check(b"II*\0\x08\0\0\0\x10\0CR\x02\0").is_ok(), "CR elsewhere");
+        assert!(check(b"II*\0\x10\0\0\0CR\x02\0\0\0\0\0\0\0").is_err());
+        assert!(check(b"II*\0\xFF\xFF\xFF\xFF").is_err() && check(b"II*\0").is_err());
+    }
+}

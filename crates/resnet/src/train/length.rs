@@ -1,0 +1,63 @@
+//! Changes the length of a run.
+
+use resnet_formats::{Shown, quoted_path};
+
+use super::{TrainError, state::initial_state};
+use crate::{
+    checkpoint,
+    metrics::{Progress, State},
+    run::{CONFIG, RunError, RunFolder},
+};
+
+/// Changes the length of a run to `epochs` epochs in all, whether or not it is finished, and records
+/// that in its `config.toml`. From its next step on, the learning rate is that of a run of this length.
+/// Returns a message for the user; none if the run has this length already.
+///
+/// # Errors
+/// If the run has trained more epochs, its last epoch is incomplete, or a file cannot be read or
+/// written.
+pub fn set_epochs(run: &mut RunFolder, epochs: u64) -> Result<Option<String>, TrainError> {
+    let config = run.config();
+    let state = match run.resume_from() {
+        Some(file) => checkpoint::state(file, config).map_err(TrainError::resume(run, file))?,
+        None => initial_state(config),
+    };
+    let State { progress: Progress { step, epoch, batch, .. }, .. } = state;
+    let trained = epoch - u64::from(batch == 0);
+    let folder = run.path();
+    if epochs < trained {
+        let part = if batch > 0 { " and a part of the next" } else { "" };
+        return Err(TrainError::Length(format!(
+            "{} has trained {} epochs{part} already: --epochs must be at least {trained}",
+            folder.shown(),
+            epoch - 1
+        )));
+    }
+    let total_steps = epochs.saturating_mul(config.steps_per_epoch());
+    if total_steps == config.total_steps {
+        return Ok(None);
+    }
+    if step < (epoch - 1).saturating_mul(config.steps_per_epoch()) {
+        let had = step - (epoch - 2) * config.steps_per_epoch();
+        return Err(TrainError::Length(format!(
+            "the last epoch of {} had {had} of {} steps (by its recipe or --budget), so no epochs can \
+             follow it: start a new run from its weights with --init {}",
+            folder.shown(),
+            config.steps_per_epoch(),
+            quoted_path(folder)
+        )));
+    }
+    let mut longer = config.clone();
+    longer.change_length(step, total_steps);
+    longer.check().map_err(RunError::Invalid)?;
+    let note = format!(
+        "the run has {epochs} epochs in all now, instead of {}: from epoch {epoch} on, the learning rate \
+         is that of a run of {epochs} epochs ({:.4} first)",
+        config.epochs(),
+        longer.lr_at(step)
+    );
+    let file = folder.join(CONFIG);
+    longer.write(&file).map_err(RunError::io("write", &file))?;
+    run.set_config(longer);
+    Ok(Some(note))
+}
