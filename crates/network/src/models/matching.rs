@@ -61,9 +61,13 @@ pub fn nearest_arch(graph: &Graph) -> String {
 
 fn described(op: Op) -> String {
     match op {
-        Op::Conv2d { kernel, stride, padding } => format!(
-            "a {kernel}x{kernel} convolution with a stride of {stride} and a padding of {padding}"
-        ),
+        Op::Conv2d { kernel, stride, padding, groups } => {
+            let groups = if groups > 1 { format!(" in {groups} groups") } else { String::new() };
+            format!(
+                "a {kernel}x{kernel} convolution{groups} with a stride of {stride} and a padding of \
+                 {padding}"
+            )
+        }
         Op::MaxPool2d { kernel, stride, padding } => format!(
             "a {kernel}x{kernel} max pool with a stride of {stride} and a padding of {padding}"
         ),
@@ -71,6 +75,7 @@ fn described(op: Op) -> String {
         Op::BatchNorm2d => "a batch norm".into(),
         Op::Relu => "a ReLU".into(),
         Op::Add => "an addition".into(),
+        Op::AvgPool2d { kernel } => format!("a {kernel}x{kernel} average pool"),
         Op::GlobalAvgPool => "a global average pool".into(),
         Op::Linear => "a linear layer".into(),
         Op::PadShortcut { stride } => format!("a shortcut of option A with a stride of {stride}"),
@@ -223,8 +228,8 @@ mod tests {
         let mut other = Graph::new(3);
         for node in &own.nodes()[1..] {
             let op = match node.op {
-                Op::Conv2d { kernel, padding, .. } if node.name == "layer3.0.conv2" => {
-                    Op::Conv2d { kernel, stride: 1, padding }
+                Op::Conv2d { kernel, padding, groups, .. } if node.name == "layer3.0.conv2" => {
+                    Op::Conv2d { kernel, stride: 1, padding, groups }
                 }
                 op => op,
             };
