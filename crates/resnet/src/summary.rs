@@ -99,11 +99,15 @@ fn describe(op: &Op) -> String {
     };
     match *op {
         Op::Input => "Input".into(),
+        Op::Conv2d { kernel, stride, groups, .. } if groups > 1 => {
+            format!("{}, {groups} groups", window("Conv2d", kernel, stride))
+        }
         Op::Conv2d { kernel, stride, .. } => window("Conv2d", kernel, stride),
         Op::BatchNorm2d => "BatchNorm2d".into(),
         Op::Relu => "ReLU".into(),
         Op::Add => "Add".into(),
         Op::MaxPool2d { kernel, stride, .. } => window("MaxPool2d", kernel, stride),
+        Op::AvgPool2d { kernel } => window("AvgPool2d", kernel, kernel),
         Op::GlobalAvgPool => "GlobalAvgPool".into(),
         Op::Linear => "Linear".into(),
         Op::PadShortcut { stride } => window("PadShortcut", 1, stride),

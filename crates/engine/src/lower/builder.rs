@@ -173,6 +173,7 @@ impl<'a> ProgramBuilder<'a> {
             Op::GlobalAvgPool => {
                 Parameterless::AvgPool(GlobalAvgPool { channels, pixels: height * width })
             }
+            Op::AvgPool2d { .. } => todo!(),
             Op::PadShortcut { stride } => Parameterless::PadShortcut(PadShortcut {
                 in_channels: channels,
                 out_channels: node.channels,

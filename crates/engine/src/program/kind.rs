@@ -47,7 +47,7 @@ impl Kind {
             Op::Conv2d { kernel, stride, .. } => Kind::Conv { kernel, stride },
             Op::BatchNorm2d => Kind::BatchNorm,
             Op::Relu | Op::Add => Kind::AddRelu,
-            Op::MaxPool2d { .. } | Op::GlobalAvgPool => Kind::Pooling,
+            Op::MaxPool2d { .. } | Op::AvgPool2d { .. } | Op::GlobalAvgPool => Kind::Pooling,
             Op::Linear => Kind::Linear,
             Op::PadShortcut { .. } => Kind::Shortcut,
         }

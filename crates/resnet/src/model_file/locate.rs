@@ -97,7 +97,8 @@ pub(super) fn locate(
             .iter()
             .any(|other| !body.prefix.starts_with(&other.prefix) && name.starts_with(&other.prefix))
     });
-    let channels = tensors.iter().find(|(name, _)| name == "conv1.weight");
+    let is_first = |name: &str| matches!(name, "conv1.weight" | "conv1.0.weight");
+    let channels = tensors.iter().find(|(name, _)| is_first(name));
     let channels = channels.and_then(|(_, stem)| stem.shape.get(1).copied()).unwrap_or(3);
     let normalisation = rest.normalisation(channels);
     if let Some(Normalisation { mean, std }) = &normalisation {
@@ -326,8 +327,9 @@ impl Rest {
     /// The layer that is the head, or why there is none.
     fn head(&self, body: &Body, own: &NamedTensors) -> Result<String, String> {
         let features = features(own);
-        let family = own.iter().find(|(name, _)| name == "conv1.weight");
-        let is_large = family.is_some_and(|(_, stem)| stem.shape.get(2) == Some(&7));
+        let of = |what: &str| own.iter().find(|(name, _)| name == what);
+        let is_large = of("conv1.weight").is_some_and(|(_, stem)| stem.shape.get(2) == Some(&7));
+        let is_large = is_large || of("conv1.0.weight").is_some();
         let family = if is_large { "fc" } else { "linear" };
         let mut heads: Vec<(usize, String, Group)> = Vec::new();
         for (name, group) in self.groups() {
@@ -450,6 +452,10 @@ fn group_of(layer: &str) -> &str {
 
 /// Channels behind the last stage.
 fn features(tensors: &NamedTensors) -> Option<usize> {
+    // Pre-activation ends in a batch norm of its own.
+    if let Some((_, norm)) = tensors.iter().find(|(name, _)| name == "bn.weight") {
+        return norm.shape.first().copied();
+    }
     let of_norm = |(name, tensor): &(String, Tensor)| {
         let (stage, rest) = name.strip_prefix("layer")?.split_once('.')?;
         let norm = rest.strip_prefix("0.bn")?.strip_suffix(".weight")?;

@@ -359,10 +359,10 @@ impl<'a> Walk<'a> {
             return Err(format!("its weight is {:?}, no convolution's", weight.shape));
         };
         let window = Window::of(node, Some([rows, columns]))?;
-        let group = int(node, "group").unwrap_or(1);
-        if group != 1 {
-            return Err(format!("its channels are in {group} groups"));
-        }
+        let groups = int(node, "group").unwrap_or(1);
+        let groups = usize::try_from(groups).ok().filter(|groups| *groups > 0);
+        let groups = groups.ok_or("it has no groups of channels")?;
+        let inputs = inputs.checked_mul(groups).ok_or("it has too many groups of channels")?;
         let from = match self.value(node, 0)? {
             Value::Input if self.graph.is_none() => {
                 if let Some(Affine { scale, .. }) = &self.input
@@ -382,7 +382,7 @@ impl<'a> Walk<'a> {
             return Err(format!("its weight is for {inputs} channels, and its input has {has}"));
         }
         let Window { kernel, stride, padding } = window;
-        let op = Op::Conv2d { kernel, stride, padding };
+        let op = Op::Conv2d { kernel, stride, padding, groups };
         let conv = self.push(node, op, &[from], Some(channels));
         let Value::Activation(id) = conv else { unreachable!("it was pushed") };
         self.walked.insert(id, vec![weight]);
@@ -462,10 +462,17 @@ impl<'a> Walk<'a> {
         Ok(self.push(node, Op::MaxPool2d { kernel, stride, padding }, &[x], None))
     }
 
-    /// Of the whole image.
+    /// Of the whole image, or the pool of a shortcut.
     fn average_pool(&mut self, node: &Node) -> Result<Value<'a>> {
         let x = self.activation(node, 0)?;
         match node.op.as_str() {
+            "AveragePool" if int(node, "ceil_mode") == Some(1) => {
+                let Window { kernel, stride, padding } = Window::of_any(node, None)?;
+                if stride != kernel || padding != 0 || int(node, "count_include_pad") == Some(1) {
+                    return Err("it is no average of windows next to each other".into());
+                }
+                return Ok(self.push(node, Op::AvgPool2d { kernel }, &[x], None));
+            }
             "AveragePool" => {
                 let Window { kernel, padding, .. } = Window::of(node, None)?;
                 if padding != 0 || self.pool.is_some() {
@@ -639,6 +646,14 @@ struct Window {
 impl Window {
     /// Of a convolution or a pool; the shape of a weight says the former's size.
     fn of(node: &Node, weight: Option<[usize; 2]>) -> Result<Window> {
+        if int(node, "ceil_mode").unwrap_or(0) != 0 {
+            return Err("its window reaches beyond the image (ceil_mode)".into());
+        }
+        Window::of_any(node, weight)
+    }
+
+    /// With or without `ceil_mode`.
+    fn of_any(node: &Node, weight: Option<[usize; 2]>) -> Result<Window> {
         let all = |name: &str, default: i64| -> Result<usize> {
             let values = ints(node, name).unwrap_or(&[]);
             let first = values.first().copied().unwrap_or(default);
@@ -657,9 +672,6 @@ impl Window {
         let dilation = all("dilations", 1)?;
         if dilation != 1 {
             return Err(format!("its window is dilated by {dilation}"));
-        }
-        if int(node, "ceil_mode").unwrap_or(0) != 0 {
-            return Err("its window reaches beyond the image (ceil_mode)".into());
         }
         let auto = node.attributes.iter().find(|(name, _)| name == "auto_pad");
         if let Some((_, Attribute::Text(auto))) = auto
