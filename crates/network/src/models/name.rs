@@ -56,12 +56,13 @@ fn named(name: &str) -> Option<Arch> {
     let is_bottleneck = take("-bottleneck");
     let option = [("-b", Shortcut::B), ("-c", Shortcut::C)].into_iter().find(|o| take(o.0));
     let is_d = rest.strip_prefix('d').map(|after| rest = after).is_some();
+    let has_width = matches!(kind, "wide_resnet" | "resnext");
     let is_staged = STAGES.iter().any(|s| s.0 == depth);
     let is_paper = depth % 6 == 2 && (8..PAPER_MOST).contains(&depth);
     let family = match (is_cifar, is_staged) {
         (true, true) => Family::Cifar,
         // Of 26 layers there are two.
-        (false, true) if depth != 26 || is_bottleneck || is_d => Family::ImageNet,
+        (false, true) if depth != 26 || is_bottleneck || is_d || has_width => Family::ImageNet,
         (false, _) if is_paper => Family::Paper,
         _ => return None,
     };
@@ -133,7 +134,9 @@ impl fmt::Display for Arch {
         }
         match self.family {
             Family::Cifar => f.write_str("-cifar")?,
-            Family::ImageNet if self.depth == 26 && self.shortcut != Shortcut::D => {
+            Family::ImageNet
+                if self.depth == 26 && kind == "resnet" && self.shortcut != Shortcut::D =>
+            {
                 f.write_str("-bottleneck")?;
             }
             _ => {}
@@ -167,6 +170,9 @@ mod tests {
             "resnet50+nopool+stride1x1+eps0.000001",
             "resnet20+eps0.001",
             "resnet26-cifar",
+            "resnext26_4x32d",
+            "wide_resnet26_2",
+            "preresnet26",
             "wide_resnet101_3",
             "resnext50_2x16d-cifar",
             "preresnet18",
