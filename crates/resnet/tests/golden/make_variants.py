@@ -118,7 +118,7 @@ CASES = {
     "wide_resnet26_2-w4": (lambda: bottlenecks(width_per_group=128), (8, 3, 64, 64), 12),
     "resnet26d-w4": (resnet26d, (8, 3, 72, 56), 12),
     "resnet14-b-w8": (lambda: Projected(2, False), (8, 3, 32, 32), 10),
-    "resnet14-c-w8": (lambda: Projected(2, True), (8, 3, 32, 32), 10),
+    "resnet14-c-w8": (lambda: Projected(2, True), (12, 3, 32, 32), 10),
     "preresnet18-cifar-w4": (lambda: Preact(4, (2, 2, 2, 2), False), (8, 3, 32, 32), 12),
     "preresnet26-cifar-w4": (lambda: Preact(4, (2, 2, 2, 2), True), (8, 3, 32, 32), 12),
 }
