@@ -1,6 +1,6 @@
-//! Reads any bytes as a safetensors file.
+//! Loads any bytes as a safetensors file.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    resnet_fuzz::bounded(bytes.len(), || resnet_formats::safetensors::from_bytes(bytes));
+    resnet_fuzz::network(8, &[("model.safetensors", bytes)], "model.safetensors");
 });

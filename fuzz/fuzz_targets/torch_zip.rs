@@ -1,4 +1,4 @@
-//! Reads any bytes as the pickle of a valid archive, and as its storages `0` to `9`.
+//! Loads any bytes as the pickle of a valid archive, and as its storages `0` to `9`.
 #![no_main]
 
 /// A zip archive of uncompressed entries.
@@ -47,5 +47,5 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         zip.add(&format!("a/data/{key}"), &bytes[..length]);
     }
     let file = zip.finish();
-    resnet_fuzz::bounded(file.len(), || resnet_formats::torch::from_bytes(&file));
+    resnet_fuzz::network(8, &[("model.pt", &file)], "model.pt");
 });

@@ -67,13 +67,17 @@ pub enum Interpolation {
     Lanczos,
 }
 
-/// Which part of a photo is used, under timm's names.
+/// Which part of a photo is used, under timm's names where it has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CropMode {
     /// The shorter side is resized and the centre cropped: the ends of the longer side are left out.
     #[default]
     Center,
+    /// The same, with half of an odd margin rounded down, as transformers does; torchvision and timm
+    /// round it to even.
+    #[serde(rename = "center-floor")]
+    CenterFloor,
     /// Both sides are resized to the same length, then the centre is cropped.
     Squash,
     /// The longer side is resized, and the centre cropped or padded with the mean colour.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use resnet::{model_file::SaveFormat, run::load_model};
+use resnet::{data::photo::CropMode, model_file::SaveFormat, run::load_model};
 use resnet_formats::{Destination, Shown};
 
 use crate::{
@@ -55,6 +55,12 @@ pub(crate) fn run(args: &ConvertArgs, global: &Global) -> anyhow::Result<()> {
             "a state dict cannot state {0}: give --arch {0} where you use it",
             model.arch
         ));
+    }
+    if target == SaveFormat::Timm && model.crop_mode == CropMode::CenterFloor {
+        global.note(
+            "timm rounds half of an odd margin to even, and transformers rounds it down: the crop of \
+             some photos moves by a pixel",
+        );
     }
     if target != SaveFormat::StateDict && model.normalisation.is_none() {
         global.note(format!(

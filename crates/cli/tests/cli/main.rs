@@ -1,5 +1,6 @@
 //! Tests of the `resnet` command. They are one binary, since linking takes most of the time.
 
+mod assumptions;
 mod bad_input;
 mod common;
 mod convert;

@@ -52,7 +52,9 @@ fn axis(preparation: Preparation, len: usize, sides: [usize; 2]) -> Axis {
     let (shorter, longer) = (sides[0].min(sides[1]), sides[0].max(sides[1]));
     let resized = match crop_mode {
         // The crop must lie within the resized photo. torchvision rounds the longer side down.
-        CropMode::Center => (resize as u64).max(side) * len as u64 / shorter as u64,
+        CropMode::Center | CropMode::CenterFloor => {
+            (resize as u64).max(side) * len as u64 / shorter as u64
+        }
         CropMode::Squash => (resize as u64).max(side),
         // timm rounds to the nearest integer, ties to even.
         CropMode::Border => {
@@ -60,8 +62,12 @@ fn axis(preparation: Preparation, len: usize, sides: [usize; 2]) -> Axis {
             (len as f64 / ratio).round_ties_even().max(1.0) as u64
         }
     };
-    // The border is rounded to the nearest integer, ties to even.
-    let border = (resized.saturating_sub(side) as f64 / 2.0).round_ties_even() as u64;
+    let margin = resized.saturating_sub(side);
+    let border = match crop_mode {
+        CropMode::CenterFloor => margin / 2,
+        // The border is rounded to the nearest integer, ties to even.
+        _ => (margin as f64 / 2.0).round_ties_even() as u64,
+    };
     Axis::new(interpolation, len, resized, border..border + side.min(resized))
 }
 
@@ -84,4 +90,21 @@ fn padded(
         square[at..at + row.len()].copy_from_slice(row);
     }
     Ok(square)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of 9 columns 2 are left: margins of 3.5, 4 for torchvision and 3 for transformers.
+    #[test]
+    fn half_of_an_odd_margin_is_rounded() {
+        let (height, width, channels) = (6, 9, 1);
+        let pixels = (0..height * width).map(|i| (i % width) as u8).collect();
+        let photo = Photo { height, width, channels, pixels };
+        for (crop_mode, row) in [(CropMode::Center, [4, 5]), (CropMode::CenterFloor, [3, 4])] {
+            let preparation = Preparation { crop_mode, ..Preparation::new(2, Some(6), 1) };
+            assert_eq!(photo.prepare(preparation).unwrap(), [row, row].concat(), "{crop_mode:?}");
+        }
+    }
 }

@@ -247,3 +247,12 @@ fn memory_is_bounded_by_the_size_of_the_file() {
         assert!(matches!(error(&bytes), FormatErrorKind::TooLarge));
     }
 }
+
+#[test]
+fn a_long_name_is_not_looked_at_over_and_over() {
+    let name = "a".repeat(1 << 16);
+    // The function is recalled, called without arguments, and its result dropped.
+    let call = b"h\x00)R0";
+    let bytes = [b"c", name.as_bytes(), b"\nf\nq\x00", &call.repeat(1 << 12), b"."].concat();
+    assert!(matches!(error(&bytes), FormatErrorKind::TooLarge));
+}

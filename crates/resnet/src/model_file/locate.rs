@@ -301,7 +301,9 @@ impl Rest {
         let mut groups: HashMap<&str, Group> = HashMap::new();
         for (name, tensor) in &self.tensors {
             let Some(layer) = name.strip_suffix(".weight") else { continue };
-            if let [_, inputs] = tensor.shape[..] {
+            if let [_, inputs] = tensor.shape[..]
+                && !tensor.data.is_empty()
+            {
                 let group = group_of(layer);
                 let linear = &mut groups.entry(group).or_insert_with(|| {
                     order.push(group.to_owned());

@@ -79,8 +79,16 @@ pub(super) fn stated_arch(
     for (name, module) in found {
         check_layer(module, layers[&name], stated)?;
     }
-    others.iter().try_for_each(|module| check_other(module, stated, &graph))?;
+    let pooled = pooled_side(stated, &graph);
+    others.iter().try_for_each(|module| check_other(module, stated, pooled))?;
     Ok(stated)
+}
+
+/// Rows and columns that the average pool reads, of images of the usual size.
+fn pooled_side(arch: Arch, graph: &Graph) -> Option<usize> {
+    let shapes = graph.shapes(arch.image_size(), arch.image_size()).ok()?;
+    let pool = graph.nodes().iter().find(|node| node.op == Op::GlobalAvgPool)?;
+    Some(shapes[pool.inputs[0]].height)
 }
 
 /// Whether a max pool follows the stem. None if the modules do not say: the code may call
@@ -252,7 +260,7 @@ fn check_layer(module: &Submodule, op: Op, arch: Arch) -> Result<(), String> {
 }
 
 /// Checks a module that is no layer of the network. Those with tensors were looked at as tensors.
-fn check_other(module: &Submodule, arch: Arch, graph: &Graph) -> Result<(), String> {
+fn check_other(module: &Submodule, arch: Arch, pooled: Option<usize>) -> Result<(), String> {
     if module.has_children || is_inert(module) || is_of_training(module) {
         return Ok(());
     }
@@ -271,12 +279,8 @@ fn check_other(module: &Submodule, arch: Arch, graph: &Graph) -> Result<(), Stri
             }
         }
         "AvgPool2d" if !module.path.contains("layer") => {
-            let side = arch.image_size();
-            let shapes = graph.shapes(side, side).unwrap_or_default();
-            let last = graph.nodes().iter().position(|node| node.op == Op::GlobalAvgPool);
-            let height = last.and_then(|id| Some(shapes.get(graph.nodes()[id].inputs[0])?.height));
             let kernel = numbers(module, "kernel_size").unwrap_or_default();
-            if height.is_some_and(|height| kernel == [height as f64; 2]) {
+            if pooled.is_some_and(|side| kernel == [side as f64; 2]) {
                 return Ok(());
             }
             Err(other(module, &format!("averages over {0}x{0} pixels, not over all", kernel[0])))

@@ -92,7 +92,7 @@ pub(super) struct UsualResize {
 
 impl UsualResize {
     pub(super) fn to(crop: usize) -> UsualResize {
-        UsualResize { resize: crop * 256 / 224, crop }
+        UsualResize { resize: crop.saturating_mul(256) / 224, crop }
     }
 }
 

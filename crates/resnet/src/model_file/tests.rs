@@ -99,6 +99,8 @@ fn a_heads_layers_must_be_one() {
     assert!(heads(normed).contains("('fc.1' and others)"));
     let rivals: &[(&str, &[usize])] = &[("age.weight", &[5, 16]), ("kind.weight", &[5, 16])];
     assert!(heads(rivals).contains("has 2 heads, such as 'age' and 'kind'"));
+    // Without values, it could be of any size.
+    assert!(heads(&[("fc.weight", &[1 << 60, 0])]).contains("x has no head"));
 }
 
 #[test]

@@ -159,9 +159,11 @@ pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
     }
     let side = model.image_size;
     // Without a length, the whole image is resized to the square.
-    let (resize, crop_mode) = match model.resize {
-        Some(resize) => (resize, model.crop_mode),
-        None => (side, CropMode::Squash),
+    let (resize, crop_mode) = match (model.resize, model.crop_mode) {
+        // A pixel aside at most.
+        (Some(resize), CropMode::CenterFloor) => (resize, CropMode::Center),
+        (Some(resize), mode) => (resize, mode),
+        (None, _) => (side, CropMode::Squash),
     };
     let normalisation = model.normalisation.clone();
     let bottleneck = arch.block() == Block::Bottleneck;

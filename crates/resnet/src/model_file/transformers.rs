@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     models::{Arch, Block, StrideAt},
-    preprocess::Normalisation,
+    preprocess::{CropMode, Normalisation},
 };
 
 const PREPROCESSOR: &str = "preprocessor_config.json";
@@ -70,6 +70,8 @@ struct Preprocessor {
     do_resize: Option<bool>,
     do_center_crop: Option<bool>,
     do_normalize: Option<bool>,
+    do_rescale: Option<bool>,
+    rescale_factor: Option<f64>,
     image_mean: Option<Vec<f32>>,
     image_std: Option<Vec<f32>>,
     resample: Option<u8>,
@@ -178,6 +180,10 @@ impl Preprocessor {
                 Err(format!("has size {height}x{width}: only square images are supported"))
             }
         };
+        let factor = self.rescale_factor.unwrap_or(1.0 / 255.0);
+        if self.do_rescale == Some(false) || (factor * 255.0 - 1.0).abs() > 1e-6 {
+            return Err("scales pixels by another factor than 1/255, which is not supported".into());
+        }
         let size = self.size.map(side).transpose()?;
         let crop = self.crop_size.map(side).transpose()?;
         let (image_size, resize) = match (size, is_conv_next) {
@@ -205,7 +211,9 @@ impl Preprocessor {
         let interpolation = self.resample.and_then(|number| {
             ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"].get(usize::from(number))
         });
+        let crop_mode = resize.map(|_| json(&CropMode::CenterFloor));
         let entries = [
+            (key::CROP_MODE, crop_mode),
             (key::INTERPOLATION, interpolation.map(json)),
             (key::IMAGE_SIZE, image_size.map(|side| json(&side))),
             (key::RESIZE, resize.map(|side| json(&side))),
@@ -215,5 +223,44 @@ impl Preprocessor {
             metadata.extend(value.map(|value| (key.to_owned(), value)));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `AutoImageProcessor` of transformers 5 does.
+    #[test]
+    fn images_are_prepared_as_their_processor_does() {
+        let described = |text: &str| {
+            let (mut metadata, mut notes) = (Metadata::new(), Vec::new());
+            let processor: Preprocessor = serde_json::from_str(text).unwrap();
+            processor.describe(&mut metadata, &mut notes).map(|()| (metadata, notes))
+        };
+        let of = |text: &str| {
+            let (metadata, _) = described(text).unwrap();
+            let keys = [key::IMAGE_SIZE, key::RESIZE, key::CROP_MODE, key::INTERPOLATION];
+            keys.map(|key| metadata.get(key).map(|value| value.trim_matches('"').to_owned()))
+        };
+        let is = |values: [&str; 4]| values.map(|v| (!v.is_empty()).then(|| v.to_owned()));
+        // int(224 / 0.875), a centre crop with int(margin / 2).
+        let conv_next = r#"{"image_processor_type": "ConvNextImageProcessor", "resample": 3,
+            "size": {"shortest_edge": 224}, "crop_pct": 0.875}"#;
+        assert_eq!(of(conv_next), is(["224", "256", "center-floor", "bicubic"]));
+        // From 384 pixels on it squashes.
+        let large = r#"{"feature_extractor_type": "ConvNextFeatureExtractor", "size": 384}"#;
+        assert_eq!(of(large), is(["384", "", "", ""]));
+        let cropped = r#"{"size": {"shortest_edge": 256}, "do_center_crop": true,
+            "crop_size": {"height": 224, "width": 224}, "resample": 2}"#;
+        assert_eq!(of(cropped), is(["224", "256", "center-floor", "bilinear"]));
+        let whole = r#"{"size": {"height": 160, "width": 160}, "resample": 0}"#;
+        assert_eq!(of(whole), is(["160", "", "", "nearest"]));
+        let error = described(r#"{"size": {"height": 160, "width": 224}}"#).unwrap_err();
+        assert!(error.contains("160x224: only square images"), "{error}");
+        for other in [r#"{"do_rescale": false}"#, r#"{"rescale_factor": 0.0078}"#] {
+            assert!(described(other).unwrap_err().contains("another factor than 1/255"));
+        }
+        assert!(described(r#"{"rescale_factor": 0.00392156862745098}"#).is_ok());
     }
 }

@@ -361,3 +361,77 @@ fn a_name_and_a_graph_must_agree() {
         "{error}"
     );
 }
+
+/// A shape says nothing about the size of a file if one of its sides is zero.
+#[test]
+fn tensors_without_values_are_refused() {
+    for shape in [[0, 1 << 60], [1 << 60, 0]] {
+        for transposed in [0, 1] {
+            let error = changed("resnet8", false, |g| {
+                set(node(g, "linear"), "transB", Attribute::Int(transposed));
+                let empty = Tensor::f32(&shape, vec![]);
+                g.initializers.iter_mut().find(|(name, _)| name == "linear.weight").unwrap().1 =
+                    empty;
+            });
+            assert!(error.unwrap_err().contains("without values"), "{shape:?}");
+        }
+    }
+}
+
+#[test]
+fn the_steps_of_slices_have_a_bound() {
+    let error = changed("resnet8", false, |g| {
+        for (name, values) in [("starts", 0), ("ends", i64::MAX), ("steps", 1 << 40)] {
+            let constant = node(g, &format!("layer2.0.shortcut.{name}"));
+            set(constant, "value_ints", Attribute::Ints(vec![values; 4]));
+        }
+        let axes = node(g, "layer2.0.shortcut.axes");
+        set(axes, "value_ints", Attribute::Ints(vec![2, 2, 2, 2]));
+    });
+    assert!(error.unwrap_err().contains("its steps are too large"));
+}
+
+/// Nodes are cheap, and so is to name one tensor many times.
+#[test]
+fn many_nodes_of_one_tensor_take_little_memory() {
+    let allocated = |change: &dyn Fn(&mut Graph)| {
+        let mut model = exported(&network("resnet8"), false);
+        change(&mut model.graph);
+        let mut read = None;
+        let count = allocation_counter::measure(|| read = Some(from_model(&model)));
+        (count.bytes_max, read.unwrap().map_err(|error| error.to_string()))
+    };
+    let (bytes, read) = allocated(&|g| {
+        let mut large = simple("Constant", &[], "large");
+        set(&mut large, "value_ints", Attribute::Ints(vec![1; 1 << 16]));
+        let copies = (0..1000).map(|i| simple("Identity", &["large"], &format!("copy{i}")));
+        g.nodes = [large].into_iter().chain(copies).chain(std::mem::take(&mut g.nodes)).collect();
+    });
+    assert!(read.is_ok() && bytes < 8 << 20, "{bytes}");
+    let (_, read) = allocated(&|g| {
+        let turned = |i| simple("Transpose", &["linear.weight"], &format!("turned{i}"));
+        g.nodes = (0..1000).map(turned).chain(std::mem::take(&mut g.nodes)).collect();
+    });
+    assert!(read.unwrap_err().contains("used over and over"));
+    let (_, read) = allocated(&|g| {
+        turn_head(g);
+        let at = g.nodes.iter().position(|node| node.name == "linear").unwrap();
+        let x = g.nodes[at].inputs[0].clone();
+        g.nodes.truncate(at);
+        g.nodes.push(simple("MatMul", &[&x, "linear.weight"], "product"));
+        g.nodes.push(simple("Add", &["product", "linear.bias"], "first"));
+        g.nodes.push(simple("Add", &["product", "linear.bias"], "logits"));
+    });
+    assert!(read.unwrap_err().contains("no node before it makes its input 'product'"));
+}
+
+#[test]
+fn an_input_may_state_any_size() {
+    let arch: Arch = "resnet18".parse().unwrap();
+    let net = Network::new(arch.graph_with(3, 1000, 1), Init::He, 1);
+    let mut model = exported(&net, false);
+    for extent in &mut model.graph.inputs[0].shape[2..] {
+        *extent = Dimension::Fixed(i64::MAX);
+    }
+    assert_eq!(from_model(&model).unwrap().metadata["image_size"], i64::MAX.to_string());
+}

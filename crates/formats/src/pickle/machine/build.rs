@@ -138,6 +138,8 @@ impl Machine<'_, '_> {
         let Value::Global(name) = &self.values[function.0 as usize] else {
             return Err(FormatErrorKind::Call("something that is not a named function".into()));
         };
+        // A long name may be called many times.
+        self.budget.take(name.len())?;
         if calls::is_refused(name) {
             return Err(FormatErrorKind::Call(name.chars().take(500).collect()));
         }

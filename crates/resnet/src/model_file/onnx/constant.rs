@@ -1,19 +1,23 @@
 //! Tensors of an ONNX graph that depend on no image.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, rc::Rc};
 
 use resnet_formats::{
     Data, Tensor,
     onnx::{Attribute, Node},
 };
 
-/// A tensor of the file.
+/// A tensor of the file. A clone is the same tensor.
 #[derive(Clone, Debug)]
-pub(super) struct Constant<'a>(Cow<'a, Tensor>);
+pub(super) struct Constant<'a>(Rc<Cow<'a, Tensor>>);
 
 impl<'a> Constant<'a> {
     pub(super) fn of(tensor: &'a Tensor) -> Self {
-        Constant(Cow::Borrowed(tensor))
+        Constant(Rc::new(Cow::Borrowed(tensor)))
+    }
+
+    fn owned(tensor: Tensor) -> Self {
+        Constant(Rc::new(Cow::Owned(tensor)))
     }
 
     /// What a `Constant` node holds.
@@ -28,13 +32,22 @@ impl<'a> Constant<'a> {
             Some((_, Attribute::Floats(values))) => vector(Data::F32(values.clone())),
             _ => return Err("its value is of no type that is read".into()),
         };
-        Ok(Constant(Cow::Owned(tensor)))
+        Ok(Constant::owned(tensor))
+    }
+
+    /// The number of its values.
+    pub(super) fn len(&self) -> usize {
+        self.0.data.len()
     }
 
     /// The tensor, if it is floating point: a layer's parameter.
     pub(super) fn tensor(&self) -> Result<Cow<'a, Tensor>, String> {
         match self.0.data {
-            Data::F32(_) => Ok(self.0.clone()),
+            // Its shape could be of any size.
+            Data::F32(ref values) if values.is_empty() => {
+                Err(format!("its tensor is {:?}, without values", self.0.shape))
+            }
+            Data::F32(_) => Ok((*self.0).clone()),
             Data::I64(_) => {
                 Err("it reads integers for parameters: quantised networks are not read; \
                                  export the one that it was made from"
@@ -53,7 +66,7 @@ impl<'a> Constant<'a> {
 
     /// A number, or one for each channel of images `[batch, channels, rows, columns]`.
     pub(super) fn of_channels(&self) -> Result<Vec<f64>, String> {
-        let Tensor { shape, data } = &*self.0;
+        let Tensor { shape, data } = &**self.0;
         // Dimensions are aligned at their end.
         let extent = |from_end: usize| shape.len().checked_sub(from_end).map_or(1, |i| shape[i]);
         if data.len() != extent(3) || data.is_empty() {
@@ -73,7 +86,7 @@ impl<'a> Constant<'a> {
         let (start, end) = (place(start), place(end.unwrap_or(rank)));
         let part = self.0.shape.get(start..end).unwrap_or_default();
         let data = Data::I64(part.iter().map(|&n| n as i64).collect());
-        Constant(Cow::Owned(Tensor { shape: vec![data.len()], data }))
+        Constant::owned(Tensor { shape: vec![data.len()], data })
     }
 
     /// Its one number, as a tensor of this shape, for which there must be memory.
@@ -84,12 +97,12 @@ impl<'a> Constant<'a> {
             Data::I64(values) if values.len() == 1 => Data::I64(vec![values[0]; count]),
             _ => return Err("it repeats more than one number".into()),
         };
-        Ok(Constant(Cow::Owned(Tensor { shape: shape.to_vec(), data })))
+        Ok(Constant::owned(Tensor { shape: shape.to_vec(), data }))
     }
 
     /// A matrix the other way round.
     pub(super) fn transposed(&self) -> Result<Constant<'static>, String> {
-        Ok(Constant(Cow::Owned(transposed(&self.0)?)))
+        Ok(Constant::owned(transposed(&*self.tensor()?)?))
     }
 }
 

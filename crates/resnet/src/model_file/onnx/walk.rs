@@ -96,12 +96,13 @@ pub(super) fn walk(model: &Model) -> Result<Walked<'_>, String> {
         walk.left += 8 * tensor.data.len();
         walk.values.insert(name, Value::Constant(Constant::of(tensor)));
     }
-    for node in &graph.nodes {
-        for (_, attribute) in &node.attributes {
-            if let Attribute::Tensor(tensor) = attribute {
-                walk.left += 8 * tensor.data.len();
-            }
-        }
+    for (_, attribute) in graph.nodes.iter().flat_map(|node| &node.attributes) {
+        walk.left += 8 * match attribute {
+            Attribute::Tensor(tensor) => tensor.data.len(),
+            Attribute::Ints(values) => values.len(),
+            Attribute::Floats(values) => values.len(),
+            _ => 0,
+        };
     }
     for node in &graph.nodes {
         let value = walk.node(node).map_err(|why| format!("{}: {why}", described(node)))?;
@@ -171,7 +172,10 @@ impl<'a> Walk<'a> {
             return Ok(value);
         }
         match node.op.as_str() {
-            "Identity" | "Dropout" | "Cast" | "CastLike" => self.value(node, 0).cloned(),
+            "Identity" | "Dropout" | "Cast" | "CastLike" => match self.value(node, 0)? {
+                Value::Product(..) => Err("a linear layer's bias comes right after it".into()),
+                value => Ok(value.clone()),
+            },
             "Constant" => Ok(Value::Constant(Constant::of_node(node)?)),
             "Expand" => self.expand(node),
             "Shape" | "Gather" | "Concat" | "Unsqueeze" | "Size" | "ConstantOfShape" => {
@@ -191,7 +195,7 @@ impl<'a> Walk<'a> {
             "Slice" => self.slice(node),
             "Pad" => self.pad(node),
             "Transpose" => match self.value(node, 0)? {
-                Value::Constant(c) => Ok(Value::Constant(c.transposed()?)),
+                Value::Constant(_) => Ok(Value::Constant(self.constant(node, 0)?.transposed()?)),
                 _ => Err("activations are not turned in this family".into()),
             },
             "Gemm" => self.gemm(node),
@@ -236,21 +240,21 @@ impl<'a> Walk<'a> {
         self.values.get(name).ok_or_else(|| format!("no node before it makes its input '{name}'"))
     }
 
-    fn constant(&self, node: &Node, index: usize) -> Result<&Constant<'a>> {
-        match self.value(node, index)? {
-            Value::Constant(constant) => Ok(constant),
-            _ => {
-                let name = &node.inputs[index];
-                Err(format!("its input '{name}' is computed, and should be a tensor of the file"))
-            }
-        }
+    /// A tensor of the file, paid for.
+    fn constant(&mut self, node: &Node, index: usize) -> Result<Constant<'a>> {
+        let Value::Constant(constant) = self.value(node, index)? else {
+            let name = &node.inputs[index];
+            let computed = format!("its input '{name}' is computed");
+            return Err(format!("{computed}, and should be a tensor of the file"));
+        };
+        let constant = constant.clone();
+        self.reserve(constant.len())?;
+        Ok(constant)
     }
 
     /// A tensor for a layer, paid for.
     fn tensor(&mut self, node: &Node, index: usize) -> Result<Cow<'a, Tensor>> {
-        let tensor = self.constant(node, index)?.tensor()?;
-        self.reserve(tensor.data.len())?;
-        Ok(tensor)
+        self.constant(node, index)?.tensor()
     }
 
     fn reserve(&mut self, values: usize) -> Result<()> {
@@ -310,9 +314,10 @@ impl<'a> Walk<'a> {
 
     /// A bias of zeros, as exporters leave it unfolded.
     fn expand(&mut self, node: &Node) -> Result<Value<'a>> {
-        let constant = self.constant(node, 0)?.clone();
-        let shape = self.constant(node, 1)?.integers()?;
-        let shape = shape.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Vec<_>>>();
+        let constant = self.constant(node, 0)?;
+        let shape = self.constant(node, 1)?;
+        let shape =
+            shape.integers()?.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Vec<_>>>();
         let count = |shape: &Vec<usize>| shape.iter().try_fold(1, |n: usize, &m| n.checked_mul(m));
         let (shape, count) = shape
             .and_then(|shape| count(&shape).map(|count| (shape, count)))
@@ -444,11 +449,10 @@ impl<'a> Walk<'a> {
     }
 
     fn add(&mut self, node: &'a Node) -> Result<Value<'a>> {
-        let product = |i: usize| match self.value(node, i) {
-            Ok(Value::Product(id, weight)) => Some((i, *id, weight.clone())),
-            _ => None,
-        };
-        if let Some((i, x, weight)) = product(0).or_else(|| product(1)) {
+        let is_product = |i: &usize| matches!(self.value(node, *i), Ok(Value::Product(..)));
+        if let Some(i) = [0, 1].into_iter().find(is_product)
+            && let Some(Value::Product(x, weight)) = self.values.remove(&*node.inputs[i])
+        {
             let bias = self.tensor(node, 1 - i)?;
             return self.linear(node, x, weight, Some(bias));
         }
@@ -522,7 +526,7 @@ impl<'a> Walk<'a> {
             Value::Shape | Value::Constant(_) => return Ok(Value::Shape),
             _ => (self.activation(node, 0)?, [1, 1]),
         };
-        let list = |index: usize| -> Result<Vec<i64>> {
+        let mut list = |index: usize| -> Result<Vec<i64>> {
             match node.inputs.get(index).filter(|name| !name.is_empty()) {
                 Some(_) => Ok(self.constant(node, index)?.integers()?.to_vec()),
                 None => Ok(Vec::new()),
@@ -540,12 +544,13 @@ impl<'a> Walk<'a> {
             let step = usize::try_from(step).ok().filter(|&step| step > 0);
             match (axis, step) {
                 (_, Some(1)) => {}
-                (2 | 3, Some(step)) => strides[axis as usize - 2] *= step,
+                (2 | 3, Some(step)) => {
+                    let stride = &mut strides[axis as usize - 2];
+                    let total = stride.checked_mul(step).filter(|&total| total <= 1 << 10);
+                    *stride = total.ok_or("its steps are too large")?;
+                }
                 _ => return Err("it takes other steps than over pixels".into()),
             }
-        }
-        if strides.iter().any(|&s| s > 1 << 10) {
-            return Err("its steps are too large".into());
         }
         Ok(Value::Strided(x, strides))
     }
@@ -564,8 +569,8 @@ impl<'a> Walk<'a> {
         {
             return Err("it pads with other values than zeros".into());
         }
-        let pads = self.constant(node, 1)?.integers()?;
-        let &[0, before, 0, 0, 0, after, 0, 0] = pads else {
+        let pads = self.constant(node, 1)?;
+        let &[0, before, 0, 0, 0, after, 0, 0] = pads.integers()? else {
             return Err("it pads more than channels".into());
         };
         let [stride, columns] = strides;
