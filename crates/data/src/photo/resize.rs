@@ -1,10 +1,9 @@
 //! Pillow's resizing.
 //!
 //! Pillow resizes along rows, then along columns, rounds in between, and uses weights with 22
-//! fractional bits. This is bit-identical. From version 13 on, Pillow resizes some tall photos in
-//! the other order, which differs in rounding. Here each row is resized once and added to the
-//! output rows that it contributes to, so that only the output is stored, however long the photo
-//! is.
+//! fractional bits. From version 13 on, it takes the columns first where that is less work. This is
+//! bit-identical. Rows first, each row is resized once and added to the output rows that it contributes to,
+//! so that only the output is stored, however long the photo is.
 
 use std::{f64::consts::PI, ops::Range};
 
@@ -18,8 +17,13 @@ const HALF: i32 = 1 << (BITS - 1);
 /// Pixels of an output, up to which the positions of nearest pixels are summed as in Pillow.
 const MAX_SUMMED: u64 = 1 << 20;
 
-/// The filter taps of every output pixel along one side.
-pub(super) struct Axis(Vec<Taps>);
+/// The resampling along one side.
+pub(super) struct Axis {
+    /// Of every output pixel.
+    taps: Vec<Taps>,
+    /// How many pixels fewer the whole side has than before.
+    shrinks: i64,
+}
 
 /// The input pixels of one output pixel, and their weights.
 struct Taps {
@@ -36,8 +40,9 @@ impl Axis {
         part: Range<u64>,
     ) -> Axis {
         let scale = len as f64 / resized as f64;
+        let shrinks = len as i64 - resized as i64;
         if interpolation == Interpolation::Nearest {
-            return Axis::nearest(len, scale, part);
+            return Axis { taps: nearest(len, scale, part), shrinks };
         }
         let stretch = scale.max(1.0);
         let reach = support(interpolation) * stretch;
@@ -56,28 +61,28 @@ impl Axis {
             let weights = (start..end).map(|pixel| fixed(weight(pixel))).collect();
             Taps { pixels: start..end, weights }
         });
-        Axis(taps.collect())
-    }
-
-    /// Pillow adds up the scale, which decides ties. That would take long for a strip that is
-    /// enlarged a million times.
-    fn nearest(len: usize, scale: f64, part: Range<u64>) -> Axis {
-        let first = if part.end <= MAX_SUMMED { 0 } else { part.start };
-        let mut centre = (first as f64 + 0.5) * scale;
-        let mut taps = Vec::new();
-        for index in first..part.end {
-            let pixel = (centre as usize).min(len - 1);
-            if index >= part.start {
-                taps.push(Taps { pixels: pixel..pixel + 1, weights: vec![1 << BITS] });
-            }
-            centre += scale;
-        }
-        Axis(taps)
+        Axis { taps: taps.collect(), shrinks }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.taps.len()
     }
+}
+
+/// Pillow adds up the scale, which decides ties. That would take long for a strip that is
+/// enlarged a million times.
+fn nearest(len: usize, scale: f64, part: Range<u64>) -> Vec<Taps> {
+    let first = if part.end <= MAX_SUMMED { 0 } else { part.start };
+    let mut centre = (first as f64 + 0.5) * scale;
+    let mut taps = Vec::new();
+    for index in first..part.end {
+        let pixel = (centre as usize).min(len - 1);
+        if index >= part.start {
+            taps.push(Taps { pixels: pixel..pixel + 1, weights: vec![1 << BITS] });
+        }
+        centre += scale;
+    }
+    taps
 }
 
 /// Where a filter ends, in output pixels, or input pixels if the photo is enlarged.
@@ -126,25 +131,64 @@ fn resize_channels<const C: usize>(
     rows: &Axis,
     columns: &Axis,
 ) -> Result<Vec<u8>, PhotoError> {
+    // Pillow's rule.
+    if rows.shrinks > 0 && rows.shrinks > 2 * columns.shrinks {
+        columns_first::<C>(photo, rows, columns)
+    } else {
+        rows_first::<C>(photo, rows, columns)
+    }
+}
+
+fn columns_first<const C: usize>(
+    photo: &Photo,
+    rows: &Axis,
+    columns: &Axis,
+) -> Result<Vec<u8>, PhotoError> {
+    let mut pixels = with_capacity(rows.len() * columns.len() * C)?;
+    pixels.resize(rows.len() * columns.len() * C, 0);
+    let width = photo.width * C;
+    let (mut sums, mut row) = (with_capacity(width)?, with_capacity(width)?);
+    let out = pixels.chunks_exact_mut((columns.len() * C).max(1));
+    for (out, taps) in out.zip(&rows.taps) {
+        sums.clear();
+        sums.resize(width, HALF);
+        let pixels = photo.pixels[taps.pixels.start * width..].chunks_exact(width);
+        for (pixels, &weight) in pixels.zip(&taps.weights) {
+            for (sum, &value) in sums.iter_mut().zip(pixels) {
+                *sum += weight * i32::from(value);
+            }
+        }
+        row.clear();
+        row.extend(sums.iter().copied().map(rounded));
+        resize_row::<C>(&row, columns, out);
+    }
+    Ok(pixels)
+}
+
+fn rows_first<const C: usize>(
+    photo: &Photo,
+    rows: &Axis,
+    columns: &Axis,
+) -> Result<Vec<u8>, PhotoError> {
     let width = columns.len() * C;
     let mut sums = with_capacity(rows.len() * width)?;
     sums.resize(rows.len() * width, HALF);
     let mut row = vec![0_u8; width];
     // The output rows that an input row contributes to are contiguous, and move in order.
     let mut open = 0..0;
-    let first = rows.0.first().map_or(0, |taps| taps.pixels.start);
-    let last = rows.0.last().map_or(0, |taps| taps.pixels.end);
+    let first = rows.taps.first().map_or(0, |taps| taps.pixels.start);
+    let last = rows.taps.last().map_or(0, |taps| taps.pixels.end);
     let pixels = photo.pixels.chunks_exact(photo.width * C);
     for (index, pixels) in pixels.enumerate().take(last).skip(first) {
-        while open.end < rows.len() && rows.0[open.end].pixels.start <= index {
+        while open.end < rows.len() && rows.taps[open.end].pixels.start <= index {
             open.end += 1;
         }
-        while open.start < open.end && rows.0[open.start].pixels.end <= index {
+        while open.start < open.end && rows.taps[open.start].pixels.end <= index {
             open.start += 1;
         }
         resize_row::<C>(pixels, columns, &mut row);
         for out in open.clone() {
-            let taps = &rows.0[out];
+            let taps = &rows.taps[out];
             let weight = taps.weights[index - taps.pixels.start];
             for (sum, &value) in sums[out * width..][..width].iter_mut().zip(&row) {
                 *sum += weight * i32::from(value);
@@ -157,7 +201,7 @@ fn resize_channels<const C: usize>(
 }
 
 fn resize_row<const C: usize>(pixels: &[u8], columns: &Axis, row: &mut [u8]) {
-    for (out, taps) in row.chunks_exact_mut(C).zip(&columns.0) {
+    for (out, taps) in row.chunks_exact_mut(C).zip(&columns.taps) {
         let mut sums = [HALF; C];
         let pixels = pixels[taps.pixels.start * C..].chunks_exact(C);
         for (pixel, &weight) in pixels.zip(&taps.weights) {
@@ -186,7 +230,7 @@ mod tests {
         for interpolation in [Nearest, Box, Bilinear, Hamming, Bicubic, Lanczos] {
             for len in 1..70 {
                 for resized in 1..70 {
-                    for taps in Axis::new(interpolation, len, resized, 0..resized).0 {
+                    for taps in Axis::new(interpolation, len, resized, 0..resized).taps {
                         let magnitude: i64 = taps.weights.iter().map(|w| i64::from(w.abs())).sum();
                         let sum: i64 = taps.weights.iter().map(|&w| i64::from(w)).sum();
                         assert!(magnitude < 2 << BITS, "{interpolation:?} {len} {resized}");

@@ -30,13 +30,13 @@ CASES = [
     (40, 41, 36, 31), (5, 7, 36, 32), (500, 20, 18, 16), (3, 200, 18, 16), (64, 64, 37, 32),
 ]  # fmt: skip
 
-# The same, then crop mode and filter, for timm's transforms. Pillow 13 resizes some tall images along
-# columns first, so most are wide.
+# The same, then crop mode and filter, for timm's transforms. Pillow 13 resizes some along columns first.
 MODES = [
     (61, 43, 36, 32, "center"), (40, 46, 36, 31, "center"), (7, 5, 36, 32, "center"),
     (61, 43, 36, 32, "squash"), (7, 5, 36, 36, "squash"),
     (61, 43, 36, 32, "border"), (43, 61, 32, 32, "border"), (9, 2, 20, 32, "border"),
-    (90, 4, 12, 16, "border"),
+    (90, 4, 12, 16, "border"), (43, 161, 36, 32, "center"), (33, 101, 36, 32, "squash"),
+    (50, 260, 36, 32, "border"), (40, 60, 36, 32, "squash"),
 ]  # fmt: skip
 FILTERS = ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 MEAN = (0.5, 0.25, 0.125)
