@@ -114,7 +114,7 @@ class Preact(nn.Module):
 
 
 CASES = {
-    "resnext26_4x32d-w4": (lambda: bottlenecks(groups=4, width_per_group=32), (8, 3, 72, 56), 12),
+    "resnext26_4x32d-w4": (lambda: bottlenecks(groups=4, width_per_group=32), (12, 3, 72, 56), 12),
     "wide_resnet26_2-w4": (lambda: bottlenecks(width_per_group=128), (8, 3, 64, 64), 12),
     "resnet26d-w4": (resnet26d, (8, 3, 72, 56), 12),
     "resnet14-b-w8": (lambda: Projected(2, False), (8, 3, 32, 32), 10),
