@@ -14,6 +14,9 @@ use crate::{
     scalar::Scalar,
 };
 
+/// Lanes of a panel, at most.
+const MOST: usize = 32;
+
 /// Packs `[out][window][in / groups]` weights for the forward pass, each output channel times its
 /// scale, as `[panel][tap][step][lane]`.
 pub(super) fn forward<X: Scalar>(
@@ -24,20 +27,19 @@ pub(super) fn forward<X: Scalar>(
     output_scales: Option<&[f32]>,
     packed: &mut [f32],
 ) {
-    let at = |output: usize, value: usize, window: usize| {
-        let (window, input) = match source {
-            Source::Activation => (window, value),
-            // A tap is a row of the window.
-            Source::Image => (window * s.kernel + value / s.in_channels, value % s.in_channels),
-        };
-        let scale = output_scales.and_then(|scales| scales.get(output)).unwrap_or(&1.0);
-        weight(s, weights, output, input, window) * scale
+    let inputs = s.group_inputs();
+    let lane = |output: usize| Lane {
+        base: output * s.kernel * s.kernel * inputs,
+        first: output / s.group_outputs() * inputs,
+        count: if output < s.out_channels { inputs } else { 0 },
+        scale: output_scales.and_then(|scales| scales.get(output)).copied().unwrap_or(1.0),
     };
-    let scalar = PhantomData::<X>;
-    cpu.isa().dispatch(Pack { panels, windows: runs.windows, at, packed, scalar });
+    // In dense images a tap is a row of the window.
+    let row = (source == Source::Image).then_some((s.kernel, s.in_channels));
+    pack::<X>(cpu, (panels, runs), weights, lane, [inputs, 1], row, packed);
 }
 
-/// Packs the same weights for the gradient of the input: one of its tables.
+/// Packs the same weights for one table of the gradient of the input.
 pub(super) fn backward_data<X: Scalar>(
     cpu: &Cpu,
     s: &ConvShape,
@@ -45,59 +47,96 @@ pub(super) fn backward_data<X: Scalar>(
     weights: &[f32],
     packed: &mut [f32],
 ) {
-    let at = |input: usize, output: usize, window: usize| weight(s, weights, output, input, window);
-    let scalar = PhantomData::<X>;
-    cpu.isa().dispatch(Pack { panels, windows: runs.windows, at, packed, scalar });
+    let (inputs, outputs) = (s.group_inputs(), s.group_outputs());
+    let each = s.kernel * s.kernel * inputs;
+    let lane = |input: usize| {
+        let first = input / inputs * outputs;
+        let count = if input < s.in_channels { outputs } else { 0 };
+        Lane { base: first * each + input % inputs, first, count, scale: 1.0 }
+    };
+    pack::<X>(cpu, (panels, runs), weights, lane, [inputs, each], None, packed);
 }
 
-/// A weight, or zero for channels of different groups and for those that pad.
-fn weight(s: &ConvShape, weights: &[f32], output: usize, input: usize, window: usize) -> f32 {
-    let (inputs, outputs) = (s.group_inputs(), s.group_outputs());
-    if output >= s.out_channels || input >= s.in_channels || output / outputs != input / inputs {
-        return 0.0;
-    }
-    weights[(output * s.kernel * s.kernel + window) * inputs + input % inputs]
+/// The weights of an output of the sum.
+#[derive(Clone, Copy, Default)]
+struct Lane {
+    /// Where that of the first value of its group is.
+    base: usize,
+    /// The values that it reads: the first, and their number.
+    first: usize,
+    count: usize,
+    scale: f32,
+}
+
+/// `lane` has the weights of an output; `strides` are those of the window and of the values.
+fn pack<X: Scalar>(
+    cpu: &Cpu,
+    (panels, runs): (Panels, Runs<'_>),
+    weights: &[f32],
+    lane: impl Fn(usize) -> Lane,
+    strides: [usize; 2],
+    row: Option<(usize, usize)>,
+    packed: &mut [f32],
+) {
+    let (windows, scalar) = (runs.windows, PhantomData::<X>);
+    cpu.isa().dispatch(Pack { panels, windows, weights, lane, strides, row, packed, scalar });
 }
 
 struct Pack<'a, X, F> {
     panels: Panels,
     windows: &'a [usize],
-    /// The weight of an output, a value of the tap, and a position of the window.
-    at: F,
+    weights: &'a [f32],
+    lane: F,
+    strides: [usize; 2],
+    /// Columns of a window and channels, where a tap is a row of the window.
+    row: Option<(usize, usize)>,
     packed: &'a mut [f32],
     scalar: PhantomData<X>,
 }
 
-impl<X: Scalar, F: Fn(usize, usize, usize) -> f32> Kernel for Pack<'_, X, F> {
+impl<X: Scalar, F: Fn(usize) -> Lane> Kernel for Pack<'_, X, F> {
     type Output = ();
     const PAIRS: bool = X::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) {
-        let panels = self.panels;
+        let (panels, [window_stride, stride]) = (self.panels, self.strides);
         let mut words = self.packed.chunks_exact_mut(V::LANES);
         for panel in panels.all() {
-            let steps = self
-                .windows
-                .iter()
-                .flat_map(|&window| (0..panels.steps(panel)).map(move |step| (window, step)));
-            for (window, step) in steps {
-                for first in (panel.first..).step_by(V::LANES).take(panel.vectors) {
-                    let mut rows = [[0.0; 16]; 2];
-                    for (i, row) in rows.iter_mut().enumerate().take(panels.word()) {
-                        for (lane, to) in row.iter_mut().enumerate().take(V::LANES) {
-                            let output = first + lane;
-                            let value = panels.value(panel, output, step) + i;
-                            *to = (self.at)(output, value, window);
+            let mut lanes = [Lane::default(); MOST];
+            let lanes = &mut lanes[..panel.vectors * V::LANES];
+            for (lane, to) in lanes.iter_mut().enumerate() {
+                *to = (self.lane)(panel.first + lane);
+            }
+            for &tap in self.windows {
+                for step in 0..panels.steps(panel) {
+                    for (vector, lanes) in lanes.chunks_exact(V::LANES).enumerate() {
+                        let mut rows = [[0.0; 16]; 2];
+                        for (i, row) in rows.iter_mut().enumerate().take(panels.word()) {
+                            for (at, (lane, to)) in lanes.iter().zip(row).enumerate() {
+                                let output = panel.first + vector * V::LANES + at;
+                                let value = panels.value(panel, output, step) + i;
+                                let (window, value) = match self.row {
+                                    Some((columns, channels)) => {
+                                        (tap * columns + value / channels, value % channels)
+                                    }
+                                    None => (tap, value),
+                                };
+                                let value = value.wrapping_sub(lane.first);
+                                if value < lane.count {
+                                    let from = lane.base + window * window_stride + value * stride;
+                                    *to = self.weights[from] * lane.scale;
+                                }
+                            }
                         }
+                        if panels.block.is_some() {
+                            // Rounded, but in 32 bits as the inputs will be.
+                            rows[0] = rows[0].map(|x| X::from_f32(x).to_f32());
+                        }
+                        let [low, high] = rows.map(|row| V::read(&row));
+                        let word = if panels.block.is_some() { low } else { X::pack(low, high) };
+                        word.write(words.next().expect("room for every panel"));
                     }
-                    if panels.block.is_some() {
-                        // Rounded, but in 32 bits as the inputs will be.
-                        rows[0] = rows[0].map(|x| X::from_f32(x).to_f32());
-                    }
-                    let [low, high] = rows.map(|row| V::read(&row));
-                    let word = if panels.block.is_some() { low } else { X::pack(low, high) };
-                    word.write(words.next().expect("room for every panel"));
                 }
             }
         }

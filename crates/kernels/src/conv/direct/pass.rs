@@ -152,7 +152,10 @@ impl IndirectPass {
         let (tables, pixels, channels) = (&self.tables, self.pixels(), self.channels());
         let weights = &packed[..self.packed_len()];
         let several_taps = tables.iter().any(|table| table.len() > 1);
-        let small = pixels <= SMALL_IMAGE && batch >= ITEM_IMAGES && several_taps;
+        // A panel that reads a span of the channels reads few lines of a pixel. Those of the same
+        // pixel of eight images fall into few sets of a cache.
+        let spans = self.shape.groups > 1 && self.panels.block.is_none();
+        let small = pixels <= SMALL_IMAGE && batch >= ITEM_IMAGES && several_taps && !spans;
         let item_pixels = if small {
             ITEM_IMAGES * pixels
         } else if tables.len() > 1 {

@@ -190,14 +190,18 @@ impl<X: Scalar, T: Scalar> SliceItem<'_, X, T> {
             let (width, steps) = (panel.vectors * lanes, plan.steps(panel, mr));
             for lane in 0..width.min(s.out_channels.saturating_sub(panel.first)) {
                 let output = panel.first + lane;
-                let first = plan.panels.value(panel, output, 0);
+                // The step of the first input of the group.
+                let first = output / s.group_outputs() * inputs;
+                let first = first - plan.panels.value(panel, output, 0);
                 for tap in 0..taps {
                     let at = ((output % SLICE) * taps + tap) * plan.values;
-                    for (i, out) in self.out[at..at + plan.values].iter_mut().enumerate() {
-                        // In dense images a tap is a row of the window.
-                        let value = i / inputs * s.in_channels + i % inputs;
-                        let step = output / s.group_outputs() * inputs + value - first;
-                        *out = self.sums[start + (tap * steps + step) * width + lane];
+                    let sums = &self.sums[start + tap * steps * width..][..steps * width];
+                    // In dense images a tap is a row of the window.
+                    let columns = self.out[at..at + plan.values].chunks_exact_mut(inputs);
+                    for (column, out) in columns.enumerate() {
+                        let from = (column * s.in_channels + first) * width + lane;
+                        let sums = sums[from..].iter().step_by(width);
+                        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = *sum);
                     }
                 }
             }

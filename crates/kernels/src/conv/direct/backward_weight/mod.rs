@@ -42,7 +42,7 @@ use item::SliceItem;
 use crate::{chunks::DisjointChunks, conv::reduce::sum_partials, cpu::Cpu, scalar::Scalar};
 
 impl DirectBackwardWeight {
-    /// `dw[out][window][in]` of `batch` images.
+    /// `dw[out][window][in / groups]` of `batch` images.
     pub(super) fn run<X: Scalar, T: Scalar>(
         &self,
         cpu: &Cpu,
