@@ -11,6 +11,7 @@ mod error;
 mod evaluation;
 mod interrupt;
 mod model;
+mod photos;
 mod pictures;
 mod print;
 mod progress;
