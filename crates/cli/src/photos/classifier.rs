@@ -62,6 +62,10 @@ pub(crate) struct Classified<'a> {
     plan: &'a Plan,
 }
 
+/// Is called with each photo, or with why it cannot be read.
+type Visit<'v> =
+    dyn FnMut(&Path, Result<Classified<'_>, &PhotoFileError>) -> anyhow::Result<()> + 'v;
+
 impl Classifier {
     /// Prepares the network for this many photos.
     pub(crate) fn new(
@@ -127,11 +131,7 @@ impl Classifier {
     }
 
     /// Calls `each` with every photo in order, or with why it cannot be read.
-    pub(crate) fn run(
-        &mut self,
-        photos: &[PathBuf],
-        each: &mut dyn FnMut(&Path, Result<Classified<'_>, &PhotoFileError>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn run(&mut self, photos: &[PathBuf], each: &mut Visit<'_>) -> anyhow::Result<()> {
         let batch = match &self.plan {
             Plan::Logits(plan) => plan.batch(),
             Plan::Features(maps) => maps.batch(),
