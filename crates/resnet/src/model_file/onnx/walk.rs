@@ -195,9 +195,7 @@ impl<'a> Walk<'a> {
             "Slice" => self.slice(node),
             "Pad" => self.pad(node),
             "Transpose" => match self.value(node, 0)? {
-                Value::Constant(_) => {
-                    Ok(Value::Constant(self.constant(node, 0)?.transposed()?))
-                }
+                Value::Constant(_) => Ok(Value::Constant(self.constant(node, 0)?.transposed()?)),
                 _ => Err("activations are not turned in this family".into()),
             },
             "Gemm" => self.gemm(node),
@@ -318,7 +316,8 @@ impl<'a> Walk<'a> {
     fn expand(&mut self, node: &Node) -> Result<Value<'a>> {
         let constant = self.constant(node, 0)?;
         let shape = self.constant(node, 1)?;
-        let shape = shape.integers()?.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Vec<_>>>();
+        let shape =
+            shape.integers()?.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Vec<_>>>();
         let count = |shape: &Vec<usize>| shape.iter().try_fold(1, |n: usize, &m| n.checked_mul(m));
         let (shape, count) = shape
             .and_then(|shape| count(&shape).map(|count| (shape, count)))
