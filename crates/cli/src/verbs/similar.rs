@@ -65,6 +65,9 @@ pub(crate) fn run(args: &SimilarArgs, global: &Global) -> anyhow::Result<()> {
         Ok(())
     })?;
     bar.clear();
+    if found.is_empty() {
+        bail!("no photo of {} could be read", label(&args.folder));
+    }
     found.sort_by(|a, b| b.1.total_cmp(&a.1));
     found.truncate(args.top);
     show(args, &found)?;

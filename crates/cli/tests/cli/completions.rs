@@ -72,14 +72,14 @@ fn bash_completes() {
     let program = Path::new(env!("CARGO_BIN_EXE_resnet")).parent().unwrap().to_owned();
     let others = env::split_paths(&env::var_os("PATH").unwrap()).collect::<Vec<_>>();
     let path = env::join_paths([program].into_iter().chain(others)).unwrap();
-    fs::write(s.path("script"), s.run(&["completions", "bash"]).success().stdout).unwrap();
+    fs::write(s.path("completions"), s.run(&["completions", "bash"]).success().stdout).unwrap();
     for (words, expected) in [
         ("resnet train --arch resnet18-c", "resnet18-cifar\n"),
         ("resnet eval runs/", "runs/a\nruns/b\nruns/none/\n"),
         ("resnet train --recipe w", "walkthrough\n"),
     ] {
         let ask = format!(
-            "source script; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+            "source ./completions; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
              _clap_complete_resnet resnet \"${{COMP_WORDS[COMP_CWORD]}}\" x; \
              printf '%s\\n' \"${{COMPREPLY[@]}}\""
         );
