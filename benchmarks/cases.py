@@ -90,6 +90,10 @@ def case(prefix, title, work, contestants, **settings):
     return Case(name, title.format(text), work, tuple(contestants), **settings)
 
 
+def openvino(target):
+    return Contestant("OpenVINO", (Variant("", "openvino"),), target)
+
+
 def train(arch, dtype, batch, eager, compiled=None, **settings):
     peers = [pytorch(eager)]
     if compiled is not None:
@@ -98,10 +102,10 @@ def train(arch, dtype, batch, eager, compiled=None, **settings):
     return case("train", "{}", work, [ours(), *peers], **settings)
 
 
-def infer(arch, batch, target):
+def infer(arch, batch, target, *others, **settings):
     unit = TIME if batch == 1 else RATE
     work = Work(arch, "eval", "fp32", batch)
-    return case("eval", "{}", work, [ours(), onnx_runtime(target)], unit=unit)
+    return case("eval", "{}", work, [ours(), onnx_runtime(target), *others], unit=unit, **settings)
 
 
 def verb(dtype, batch):
@@ -123,6 +127,9 @@ CASES = [
     infer("resnet18-cifar", 128, target=2.0),
     infer("resnet18", 1, target=1.3),
     infer("resnet50", 1, target=1.05),
+    train("resnext50_32x4d", "fp32", 16, eager=1.3, stretch=4.0),
+    infer("resnext50_32x4d", 1, 1.0, openvino(1.0)),
+    infer("resnext50_32x4d", 16, 1.0, openvino(1.0), stretch=2.0),
     case(
         "memory",
         "peak memory: {}",

@@ -27,6 +27,8 @@ CASES = [
     ("resnet50", "train", "fp32", 16),
     ("resnet18", "eval", "fp32", 1),
     ("resnet50", "eval", "fp32", 1),
+    ("resnext50_32x4d", "train", "fp32", 16),
+    ("resnext50_32x4d", "eval", "fp32", 1),
 ]
 PASSES = ["forward", "backward-data", "backward-weight"]
 

@@ -4,7 +4,7 @@ import sys
 import time
 
 # Seconds before a measurement can begin: loading the program, building, compiling the network.
-START_UP = {"bench": 1.0, "train": 5.0, "torch": 8.0, "ort": 8.0}
+START_UP = {"bench": 1.0, "train": 5.0, "torch": 8.0, "ort": 8.0, "openvino": 8.0}
 COMPILING = 30.0
 # `resnet train` works on so many times as long as a measurement, as a guess.
 EPOCH = 6.0

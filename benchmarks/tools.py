@@ -150,10 +150,12 @@ class Peer:
 def versions(python, tools):
     """The versions of what the peers need, or a failure that says what is missing."""
     needed = []
-    if {"torch", "ort"} & tools:
+    if {"torch", "ort", "openvino"} & tools:
         needed += ["torch", "torchvision"]
-    if "ort" in tools:
+    if {"ort", "openvino"} & tools:
         needed += ["onnx", "onnxruntime"]
+    if "openvino" in tools:
+        needed.append("openvino")
     if not needed:
         return {}
     script = (

@@ -9,8 +9,9 @@ def build(arch):
     """Returns the network, the shape of its input images, and its number of classes."""
     if arch == "resnet18-cifar":
         return CifarResNet([64, 128, 256, 512], blocks=2, projection=True), (3, 32, 32), 10
-    depth = int(arch.removeprefix("resnet"))
-    if (depth - 2) % 6 == 0 and depth not in (50, 152):
+    depth = arch.removeprefix("resnet")
+    depth = int(depth) if depth.isdecimal() else 0
+    if depth % 6 == 2 and depth not in (50, 152):
         net = CifarResNet([16, 32, 64], blocks=(depth - 2) // 6, projection=False)
         return net, (3, 32, 32), 10
     from torchvision import models

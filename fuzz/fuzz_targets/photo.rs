@@ -3,8 +3,9 @@
 
 use resnet_data::photo::{CropMode, Interpolation, MAX_PIXELS, Photo, Preparation};
 
-/// Bytes for each pixel, and for a decoder's own buffers.
-const PER_PIXEL: u64 = 12;
+/// Bytes for each pixel (of a JPEG of CMYK or a TIFF with alpha of 16 bits), and for a decoder's own
+/// buffers.
+const PER_PIXEL: u64 = 16;
 const OWN: u64 = 16 << 20;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -117,7 +117,7 @@ fn preparation(
 
 /// The data set of the run that a checkpoint belongs to, or the default.
 fn training_data(model: &Model) -> anyhow::Result<DataSource> {
-    match model::run_of(model) {
+    match model::run_of(&model.path) {
         None => Ok(DataSource::Cifar10),
         Some(run) => Ok(TrainConfig::read(&run.join(CONFIG))?.data.name.parse()?),
     }

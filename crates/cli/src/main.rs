@@ -4,6 +4,7 @@
 
 mod args;
 mod class_names;
+mod completion;
 mod config;
 mod data;
 mod delayed_progress;
@@ -11,6 +12,7 @@ mod error;
 mod evaluation;
 mod interrupt;
 mod model;
+mod photos;
 mod pictures;
 mod print;
 mod progress;
@@ -24,9 +26,14 @@ mod documents;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
+use clap_complete::CompleteEnv;
+
 use crate::args::{Cli, Verb};
 
 fn main() -> ExitCode {
+    // Answers the shell and exits if it asks for completions.
+    CompleteEnv::with_factory(Cli::command).var(completion::VARIABLE).complete();
     let cli = Cli::from_command_line();
     interrupt::outlive_file_size_limit();
     run(&cli).unwrap_or_else(|e| error::report(&e))
@@ -40,6 +47,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Show(args) => verbs::show::run(args, global)?,
         Verb::Report(args) => verbs::report::run(args, global)?,
         Verb::Predict(args) => verbs::predict::run(args, global)?,
+        Verb::Similar(args) => verbs::similar::run(args, global)?,
         Verb::Convert(args) => verbs::convert::run(args, global)?,
         Verb::Summary(args) => verbs::summary::run(args, global)?,
         Verb::Archs(output) => verbs::archs::run(*output)?,

@@ -28,9 +28,9 @@ pub(crate) fn open_named(args: &ModelArgs, global: &Global) -> anyhow::Result<Mo
     Ok(model)
 }
 
-/// The run folder that a checkpoint belongs to.
-pub(crate) fn run_of(model: &Model) -> Option<&Path> {
-    let folder = model.path.parent().filter(|_| model.path != Path::new(DEMO))?;
+/// The run folder that the checkpoint at a path belongs to.
+pub(crate) fn run_of(model: &Path) -> Option<&Path> {
+    let folder = model.parent().filter(|_| model != Path::new(DEMO))?;
     folder.join(CONFIG).is_file().then_some(folder)
 }
 
@@ -43,13 +43,11 @@ mod tests {
     #[test]
     fn a_checkpoint_belongs_to_the_run_of_its_folder() {
         let dir = tempfile::tempdir().unwrap();
-        let mut model = Model::demo();
-        model.path = dir.path().join("last.safetensors");
+        let model = dir.path().join("last.safetensors");
         assert_eq!(run_of(&model), None);
         fs::write(dir.path().join(CONFIG), "").unwrap();
         assert_eq!(run_of(&model), Some(dir.path()));
         // The demo belongs to no run, whatever the working folder.
-        model.path = DEMO.into();
-        assert_eq!(run_of(&model), None);
+        assert_eq!(run_of(Path::new(DEMO)), None);
     }
 }

@@ -1,9 +1,21 @@
-//! Converts predictions, confusion matrix and weights to the plain data of `resnet-pictures`.
+//! Converts predictions, confusion matrix and weights to the plain data of `resnet-pictures`, and
+//! writes pictures.
 
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
 use resnet::{Network, data::Images, model_file::Model};
-use resnet_pictures::{Cell, Picture};
+use resnet_formats::{Shown, atomic_write, create_numbered, make_own_folder};
+use resnet_pictures::{Cell, Picture, Theme, png};
 
-use crate::evaluation::Evaluated;
+use crate::{args::PictureFormat, evaluation::Evaluated, model};
+
+/// PNG pixels per SVG unit.
+const SCALE: f32 = 2.0;
 
 /// Image `index` of a data set.
 pub(crate) fn picture(images: &Images, index: usize) -> Picture {
@@ -42,4 +54,81 @@ pub(crate) fn first_layer(network: &Network) -> (Vec<f32>, [usize; 4]) {
 /// `resnet20 on cifar10`.
 pub(crate) fn model_on_data(model: &Model, data: &str) -> String {
     format!("{} on {data}", model.arch)
+}
+
+/// The files of pictures, by name. `draw` returns SVGs with the stems of their names.
+pub(crate) fn encode<S: AsRef<OsStr>>(
+    format: PictureFormat,
+    draw: impl Fn(&Theme) -> Vec<(S, String)>,
+) -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut files = Vec::new();
+    let name = |stem: &OsStr, suffix: &str| {
+        let mut name = stem.to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    if format != PictureFormat::Svg {
+        for (stem, svg) in draw(&Theme::LIGHT) {
+            let path = name(stem.as_ref(), ".png");
+            let bytes =
+                png(&svg, SCALE).with_context(|| format!("cannot draw {}", path.shown()))?;
+            files.push((path, bytes));
+        }
+    }
+    if format != PictureFormat::Png {
+        let drawn = draw(&Theme::AUTO).into_iter();
+        files.extend(drawn.map(|(stem, svg)| (name(stem.as_ref(), ".svg"), svg.into_bytes())));
+    }
+    Ok(files)
+}
+
+/// Creates a folder for pictures: `--out`, else one of the name `what` in the run folder, else a new
+/// one in the working folder, where there may be pictures of another model of the same name.
+pub(crate) fn make_folder(out: Option<&Path>, model: &Path, what: &str) -> anyhow::Result<PathBuf> {
+    let (folder, made) = match (out, model::run_of(model)) {
+        (Some(out), _) => (out.to_owned(), fs::create_dir_all(out)),
+        // It must not be a link out of an untrusted run.
+        (None, Some(run)) => {
+            let folder = run.join(what);
+            let made = make_own_folder(&folder);
+            (folder, made)
+        }
+        (None, None) => {
+            let name = model.file_stem().unwrap_or_default().to_string_lossy();
+            let name = PathBuf::from(format!("{name}-{what}"));
+            match create_numbered(&name, "", |name| fs::create_dir(name)) {
+                Ok((folder, ())) => return Ok(folder),
+                Err(error) => (name, Err(error)),
+            }
+        }
+    };
+    made.with_context(|| format!("cannot make the folder {} (--out)", folder.shown()))?;
+    Ok(folder)
+}
+
+/// Writes files into a folder. Returns their paths.
+pub(crate) fn write(folder: &Path, files: Vec<(PathBuf, Vec<u8>)>) -> anyhow::Result<Vec<PathBuf>> {
+    let write = |(name, bytes): (PathBuf, Vec<u8>)| {
+        let path = folder.join(name);
+        atomic_write(&*path, |w| w.write_all(&bytes))
+            .with_context(|| format!("cannot write {} (--out)", path.shown()))?;
+        Ok(path)
+    };
+    files.into_iter().map(write).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_a_run_go_into_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let last = dir.path().join("last.safetensors");
+        fs::write(dir.path().join("config.toml"), "").unwrap();
+        for _ in 0..2 {
+            let folder = make_folder(None, &last, "pictures").unwrap();
+            assert_eq!(folder, dir.path().join("pictures"));
+        }
+    }
 }

@@ -5,12 +5,13 @@ use std::fmt::Write;
 use clap::{Arg, Command, builder::PossibleValue};
 
 /// The page of `docs/` with examples of a verb: its title and its file.
-const PAGES: [(&str, &str, &str); 13] = [
+const PAGES: [(&str, &str, &str); 14] = [
     ("train", "Train", "train.md"),
     ("eval", "Evaluate", "evaluate.md"),
     ("show", "Pictures", "pictures.md"),
     ("report", "Reports", "report.md"),
     ("predict", "Classify photos", "photos.md"),
+    ("similar", "Classify photos", "photos.md"),
     ("convert", "Convert models", "convert.md"),
     ("summary", "Look inside a network", "summary.md"),
     ("archs", "Look inside a network", "summary.md"),

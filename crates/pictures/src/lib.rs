@@ -42,7 +42,7 @@ mod text;
 mod theme;
 
 pub use bars::{Bar, bars};
-pub use cam::{HeatMap, cam};
+pub use cam::{HeatMap, cam, photo_cam};
 pub use confusion::confusion;
 pub use filters::filters;
 pub use grid::{Cell, grid};

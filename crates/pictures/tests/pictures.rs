@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use resnet_pictures::{
-    Bar, Cell, HeatMap, Picture, Theme, bars, cam, confusion, filters, grid, png,
+    Bar, Cell, HeatMap, Picture, Theme, bars, cam, confusion, filters, grid, photo_cam, png,
 };
 use resvg::usvg::{Group, Node, Options, Tree, fontdb::Database};
 
@@ -59,6 +59,13 @@ fn gallery(theme: &Theme) -> Vec<(String, String)> {
         let heat = HeatMap { rows: 2, columns: 2, values: vec![1.0, -1.0, 0.5, f32::NAN] };
         let pairs: Vec<_> = cells(5, name).into_iter().map(|cell| (cell, heat.clone())).collect();
         all.push((format!("maps, {name}"), cam(&pairs, (name, name), theme)));
+        for (side, classes) in [(32, 1), (224, 5), (500, 3)] {
+            let map = HeatMap { rows: 2, columns: 2, values: vec![1.0, f32::NAN, -1.0, 0.5] };
+            let top: Vec<_> =
+                (0..classes).map(|i| (name.to_owned(), 0.9 / (i + 1) as f32)).collect();
+            let svg = photo_cam(&picture(side, side), &map, &top, (name, name), theme);
+            all.push((format!("map of a photo of {side}, {name}"), svg));
+        }
     }
     for shape in [[1, 1, 1, 1], [16, 3, 3, 3], [64, 3, 7, 7], [5, 4, 3, 5], [2, 1, 80, 80]] {
         let weights: Vec<f32> =

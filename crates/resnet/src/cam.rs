@@ -8,10 +8,12 @@
 //! Grad-CAM (Selvaraju et al. 2017) weighs channels by the mean gradient of the logit. In a network
 //! that ends in a global average pool and one linear layer, this gradient is `w / pixels`
 //! everywhere. So Grad-CAM is the same map times a constant, without a backward pass.
+//!
+//! The mean of the last activation, which enters the linear layer, are the features of the image.
 
 use crate::{
     Cpu, Dtype,
-    engine::{EvalPlan, Input, PlanError},
+    engine::{EvalPlan, Input, MICRO_BATCH_BYTES, PlanError, lower::Lowering},
     graph::{Graph, GraphError, NodeId, Op},
     network::Network,
 };
@@ -72,6 +74,31 @@ impl ActivationMaps {
         Ok(ActivationMaps { plan, classes: graph.classes(), weight: net.values()[weight].to_vec() })
     }
 
+    /// [`ActivationMaps::new`] for as many images as [`MICRO_BATCH_BYTES`] hold, but at most `batch`
+    /// and at least one. That number does not depend on how many images there are, so what is
+    /// computed for an image is bit-identical whatever comes with it.
+    ///
+    /// # Errors
+    /// As [`ActivationMaps::new`].
+    pub fn micro_batched(
+        net: &Network,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        cpu: &Cpu,
+    ) -> Result<Self, PlanError> {
+        let lowering = Lowering { graph: net.graph(), dtype, batch, height, width };
+        let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
+        let most = MICRO_BATCH_BYTES.saturating_sub(tables) / image;
+        ActivationMaps::new(net, dtype, most.clamp(1, batch), height, width, cpu)
+    }
+
+    /// Images of the largest forward pass.
+    pub fn batch(&self) -> usize {
+        self.plan.batch()
+    }
+
     /// The logits `[images][classes]` of a batch, whose maps [`ActivationMaps::map`] returns next.
     ///
     /// # Panics
@@ -91,6 +118,22 @@ impl ActivationMaps {
         let product = |pixel: &[f32]| pixel.iter().zip(weight).map(|(x, w)| x * w).sum();
         let values = features.chunks_exact(shape.channels).map(product).collect();
         ActivationMap { rows: shape.height, columns: shape.width, values }
+    }
+
+    /// What enters the linear layer for an image of the last forward pass, `[channels]`: the mean of
+    /// the last activation over its pixels. These are the features of an image (timm's
+    /// `num_classes=0`).
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn features(&self, image: usize) -> Vec<f32> {
+        let (shape, pixels) = self.plan.probed(image);
+        let mut sums = vec![0.0; shape.channels];
+        for pixel in pixels.chunks_exact(shape.channels) {
+            sums.iter_mut().zip(pixel).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+        let count = (shape.height * shape.width) as f64;
+        sums.into_iter().map(|sum| (sum / count) as f32).collect()
     }
 }
 

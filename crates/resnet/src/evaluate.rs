@@ -17,7 +17,10 @@ use crate::{
     engine::{EvalPlan, Input, PlanError},
     graph::Graph,
     model_file::Model,
-    predictions::{self, Calibration},
+    predictions::{
+        self, Calibration, ClassCounts, Confusion, Scores, balanced_accuracy, macro_average,
+        percent, weighted_average,
+    },
 };
 
 /// Images per batch.
@@ -38,19 +41,33 @@ pub struct Evaluation {
     pub images: usize,
     /// Time of the evaluation, seconds.
     pub seconds: f64,
-    /// Accuracy by class, in label order.
-    pub per_class: Vec<ClassAccuracy>,
+    /// Mean accuracy of the classes that have images, percent (scikit-learn's
+    /// `balanced_accuracy_score`).
+    pub balanced_accuracy: f64,
+    /// Mean scores of all classes.
+    #[serde(rename = "macro")]
+    pub macro_average: Scores,
+    /// Mean scores of the classes, weighted by their images.
+    #[serde(rename = "weighted")]
+    pub weighted_average: Scores,
+    /// Accuracy and scores by class, in label order.
+    pub per_class: Vec<ClassResult>,
+    /// The confusion matrix: a row for each label, a column for each prediction.
+    pub confusion: Confusion,
 }
 
-/// Accuracy on the images of one class.
+/// Accuracy and scores of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ClassAccuracy {
+pub struct ClassResult {
     /// Name of the class.
     pub class: String,
     /// Images of the class.
     pub images: usize,
     /// Top-1 accuracy on these images, percent; 0 if there are none.
     pub accuracy: f64,
+    /// Precision, recall and F1.
+    #[serde(flatten)]
+    pub scores: Scores,
 }
 
 /// Why a model cannot be evaluated on images.
@@ -93,8 +110,8 @@ pub enum EvaluateError {
 }
 
 /// Evaluates a model on images, in batches. `dtype` is the storage type of activations. With a
-/// `preparation`, the images are resized and cropped first, as photos are. After each batch, `progress` is called with the number of images done and the batch's logits
-/// `[images][classes]`.
+/// `preparation`, the images are resized and cropped first, as photos are. After each batch,
+/// `progress` is called with the number of images done and the batch's logits `[images][classes]`.
 ///
 /// ```
 /// use resnet::{Cpu, Dtype, data::{LoadOptions, load}, evaluate::evaluate, model_file::Model};
@@ -189,8 +206,8 @@ fn check(
 pub(crate) struct Accumulator {
     loss: f64,
     top5: usize,
-    /// By class: images, and correct ones.
-    classes: Vec<(usize, usize)>,
+    classes: Vec<ClassCounts>,
+    confusion: Confusion,
     calibration: Calibration,
 }
 
@@ -205,7 +222,8 @@ impl Accumulator {
         Accumulator {
             loss: 0.0,
             top5: 0,
-            classes: vec![(0, 0); classes],
+            classes: vec![ClassCounts::default(); classes],
+            confusion: Confusion::new(classes),
             calibration: Calibration::default(),
         }
     }
@@ -224,16 +242,18 @@ impl Accumulator {
         // before all others.
         let comes_after = |i: usize, x: f32| x < own || (x == own && i >= label);
         let rank = logits.iter().enumerate().filter(|&(i, &x)| !comes_after(i, x)).count();
-        let (images, correct) = &mut self.classes[label];
-        *images += 1;
-        *correct += usize::from(rank == 0);
+        let predicted = predictions::arg_max(logits);
+        self.classes[label].images += 1;
+        self.classes[label].correct += usize::from(rank == 0);
+        self.classes[predicted].predicted += 1;
+        self.confusion.add(label, predicted);
         self.top5 += usize::from(rank < 5);
         self.loss += cross_entropy(logits, label);
         self.calibration.add(predictions::confidence(logits), rank == 0);
     }
 
     pub(crate) fn images(&self) -> usize {
-        self.classes.iter().map(|(images, _)| images).sum()
+        self.classes.iter().map(|class| class.images).sum()
     }
 
     /// Mean cross entropy per image.
@@ -243,7 +263,7 @@ impl Accumulator {
 
     /// Percent.
     pub(crate) fn accuracy(&self) -> f64 {
-        percent(self.classes.iter().map(|(_, correct)| correct).sum(), self.images())
+        percent(self.classes.iter().map(|class| class.correct).sum(), self.images())
     }
 
     fn evaluation(&self, names: &[String], seconds: f64) -> Evaluation {
@@ -255,19 +275,20 @@ impl Accumulator {
             calibration_error: self.calibration.error(),
             images: self.images(),
             seconds,
+            balanced_accuracy: balanced_accuracy(&self.classes),
+            macro_average: macro_average(&self.classes),
+            weighted_average: weighted_average(&self.classes),
             per_class: per_class
-                .map(|(class, &(images, correct))| ClassAccuracy {
+                .map(|(class, counts)| ClassResult {
                     class: class.clone(),
-                    images,
-                    accuracy: percent(correct, images),
+                    images: counts.images,
+                    accuracy: percent(counts.correct, counts.images),
+                    scores: counts.scores(),
                 })
                 .collect(),
+            confusion: self.confusion.clone(),
         }
     }
-}
-
-fn percent(part: usize, whole: usize) -> f64 {
-    100.0 * part as f64 / whole.max(1) as f64
 }
 
 /// `torch.nn.functional.cross_entropy` of one image.
@@ -280,6 +301,9 @@ fn cross_entropy(logits: &[f32], label: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -314,8 +338,51 @@ mod tests {
         accumulator.add(&[1.0, 1.0, 0.0], 0);
         accumulator.add(&[1.0, 1.0, 0.0], 1);
         accumulator.add(&[f32::NAN; 3], 0);
-        assert_eq!(accumulator.classes, [(2, 1), (1, 0), (0, 0)]);
+        let counts = |class: &ClassCounts| (class.images, class.predicted, class.correct);
+        let counts: Vec<_> = accumulator.classes.iter().map(counts).collect();
+        assert_eq!(counts, [(2, 3, 1), (1, 0, 0), (0, 0, 0)]);
         assert!(accumulator.loss().is_nan());
+    }
+
+    /// Asserts that `ours` has what is expected, with equal numbers.
+    fn assert_contains(ours: &Value, expected: &Value) {
+        match expected {
+            Value::Object(map) => map.iter().for_each(|(key, x)| assert_contains(&ours[key], x)),
+            Value::Array(list) => {
+                assert_eq!(ours.as_array().map(Vec::len), Some(list.len()));
+                list.iter().enumerate().for_each(|(i, x)| assert_contains(&ours[i], x));
+            }
+            number => {
+                let (ours, expected) = (ours.as_f64().unwrap(), number.as_f64().unwrap());
+                assert!((ours - expected).abs() < 1e-9, "{ours} for {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn scores_are_scikit_learns() {
+        #[derive(Deserialize)]
+        struct Case {
+            classes: usize,
+            labels: Vec<usize>,
+            predictions: Vec<usize>,
+            expected: Value,
+        }
+        let file = include_str!("../tests/golden/scores.json");
+        let file: Value = serde_json::from_str(file).unwrap();
+        let cases: Vec<Case> = serde_json::from_value(file["cases"].clone()).unwrap();
+        assert_eq!(cases.len(), 10);
+        for Case { classes, labels, predictions, expected } in cases {
+            let mut accumulator = Accumulator::new(classes);
+            for (label, class) in labels.into_iter().zip(predictions) {
+                let mut logits = vec![0.0; classes];
+                logits[class] = 1.0;
+                accumulator.add(&logits, label);
+            }
+            let names: Vec<String> = (0..classes).map(|i| format!("class {i}")).collect();
+            let ours = serde_json::to_value(accumulator.evaluation(&names, 1.0)).unwrap();
+            assert_contains(&ours, &expected);
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Predictions for many images: classes, probabilities, confusion matrix and calibration.
+//! Predictions for many images: classes, probabilities, confusion matrix, precision and recall,
+//! calibration.
 //!
 //! ```
 //! use resnet::predictions::Predictions;
@@ -9,7 +10,12 @@
 //! assert!(class == 1 && probability > 0.7);
 //! ```
 
-use std::cmp::Reverse;
+mod confusion;
+mod scores;
+
+pub use confusion::Confusion;
+pub(crate) use scores::percent;
+pub use scores::{ClassCounts, Scores, balanced_accuracy, macro_average, weighted_average};
 
 use serde::Serialize;
 
@@ -106,11 +112,9 @@ impl Predictions {
     /// If there is not a label below the number of classes for each image.
     pub fn confusion(&self, labels: &[u32]) -> Confusion {
         assert_eq!(labels.len(), self.len(), "a label for each image");
-        let mut confusion =
-            Confusion { counts: vec![0; self.classes.pow(2)], classes: self.classes };
+        let mut confusion = Confusion::new(self.classes);
         for (i, &label) in labels.iter().enumerate() {
-            assert!((label as usize) < self.classes, "a label is below the number of classes");
-            confusion.counts[label as usize * self.classes + self.class(i)] += 1;
+            confusion.add(label as usize, self.class(i));
         }
         confusion
     }
@@ -126,44 +130,6 @@ impl Predictions {
             calibration.add(f64::from(self.confidence(i)), self.is_right(i, label));
         }
         calibration
-    }
-}
-
-/// A confusion matrix: how often images of one class are predicted as another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Confusion {
-    /// `[truth][predicted]`
-    counts: Vec<u64>,
-    classes: usize,
-}
-
-impl Confusion {
-    /// Number of classes.
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
-    /// Images of the class `truth` that are predicted as `predicted`.
-    pub fn count(&self, truth: usize, predicted: usize) -> u64 {
-        self.counts[truth * self.classes + predicted]
-    }
-
-    /// Images of the class `truth`.
-    pub fn images_of(&self, truth: usize) -> u64 {
-        self.row(truth).iter().sum()
-    }
-
-    /// Predictions for images of the class `truth`: `[predicted]`, a count for each class.
-    pub fn row(&self, truth: usize) -> &[u64] {
-        &self.counts[truth * self.classes..][..self.classes]
-    }
-
-    /// Confused pairs (truth, predicted) of different classes, the most frequent first.
-    pub fn worst(&self) -> Vec<(usize, usize)> {
-        let pairs = (0..self.classes).flat_map(|t| (0..self.classes).map(move |p| (t, p)));
-        let mut pairs: Vec<_> = pairs.filter(|&(t, p)| t != p && self.count(t, p) > 0).collect();
-        pairs.sort_by_key(|&(t, p)| Reverse(self.count(t, p)));
-        pairs
     }
 }
 
@@ -229,7 +195,7 @@ impl Calibration {
 }
 
 /// `torch.argmax`: NaN counts as largest.
-fn arg_max(logits: &[f32]) -> usize {
+pub(crate) fn arg_max(logits: &[f32]) -> usize {
     let larger = |a: f32, b: f32| a > b || (a.is_nan() && !b.is_nan());
     (1..logits.len()).fold(0, |best, i| if larger(logits[i], logits[best]) { i } else { best })
 }

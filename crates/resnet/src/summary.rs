@@ -99,11 +99,15 @@ fn describe(op: &Op) -> String {
     };
     match *op {
         Op::Input => "Input".into(),
+        Op::Conv2d { kernel, stride, groups, .. } if groups > 1 => {
+            format!("{}, {groups} groups", window("Conv2d", kernel, stride))
+        }
         Op::Conv2d { kernel, stride, .. } => window("Conv2d", kernel, stride),
         Op::BatchNorm2d => "BatchNorm2d".into(),
         Op::Relu => "ReLU".into(),
         Op::Add => "Add".into(),
         Op::MaxPool2d { kernel, stride, .. } => window("MaxPool2d", kernel, stride),
+        Op::AvgPool2d { kernel } => window("AvgPool2d", kernel, kernel),
         Op::GlobalAvgPool => "GlobalAvgPool".into(),
         Op::Linear => "Linear".into(),
         Op::PadShortcut { stride } => window("PadShortcut", 1, stride),
@@ -134,6 +138,31 @@ mod tests {
             let s = summary(name, 1000, 224);
             assert_eq!(s.parameters, parameters, "{name}");
             assert!((s.macs as f64 / 1e9 - gmacs).abs() < 5e-4, "{name}: {} MACs", s.macs);
+        }
+    }
+
+    /// Parameters and multiply-accumulates of torchvision 0.29's and timm 1.0.31's networks, counted in
+    /// PyTorch.
+    #[test]
+    fn variants_equal_torchvision_and_timm() {
+        for (name, parameters, macs) in [
+            ("wide_resnet50_2", 68_883_240, 11_398_021_120),
+            ("wide_resnet101_2", 126_886_696, 22_753_050_624),
+            ("resnext50_32x4d", 25_028_904, 4_230_479_872),
+            ("resnext101_32x8d", 88_791_336, 16_414_015_488),
+            ("resnext101_64x4d", 83_455_272, 15_460_270_080),
+            ("resnet26-bottleneck", 15_995_176, 2_342_256_640),
+            ("resnet18d", 11_708_744, 2_053_713_920),
+            ("resnet26d", 16_014_408, 2_581_897_216),
+            ("resnet34d", 21_816_904, 3_903_401_984),
+            ("resnet50d", 25_576_264, 4_328_824_832),
+            ("resnet101d", 44_568_392, 8_041_046_016),
+            ("resnet152d", 60_212_040, 11_753_267_200),
+            ("resnext50d_32x4d", 25_048_136, 4_470_120_448),
+            ("resnext101_32x4d", 44_177_704, 7_969_996_800),
+        ] {
+            let s = summary(name, 1000, 224);
+            assert_eq!((s.parameters, s.macs), (parameters, macs), "{name}");
         }
     }
 

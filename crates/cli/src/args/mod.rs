@@ -8,6 +8,7 @@ mod report;
 mod resizing;
 mod shared;
 mod show;
+mod similar;
 mod train;
 mod values;
 
@@ -16,7 +17,7 @@ use std::{env, ffi::OsString, path::PathBuf, process};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use resnet::{Arch, data::DataSource};
 
-use crate::print;
+use crate::{completion, print};
 
 pub(crate) use convert::ConvertArgs;
 pub(crate) use model::{EvaluationArgs, ModelArgs};
@@ -27,6 +28,7 @@ pub(crate) use shared::{
     DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output, WeightsArg,
 };
 pub(crate) use show::{PictureFormat, ShowArgs};
+pub(crate) use similar::SimilarArgs;
 pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
 
 /// Trains, evaluates and inspects residual networks on the CPU.
@@ -94,6 +96,8 @@ pub(crate) enum Verb {
     Report(ReportArgs),
     /// Predict the classes of photos
     Predict(PredictArgs),
+    /// Find the photos that a network finds most similar to a photo
+    Similar(SimilarArgs),
     /// Convert a model to another file format
     Convert(ConvertArgs),
     /// Show a network's layers, output shapes, parameters, multiply-accumulates and memory
@@ -132,10 +136,10 @@ pub(crate) struct EvalArgs {
 pub(crate) struct SummaryArgs {
     /// An architecture (`resnet archs` lists them), a run folder, `last` for the newest run, or a
     /// model file (safetensors, PyTorch, ONNX)
-    #[arg(value_name = "ARCH|MODEL")]
+    #[arg(value_name = "ARCH|MODEL", add = completion::archs_and_models())]
     pub(crate) what: String,
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = completion::archs())]
     pub(crate) arch: Option<Arch>,
     #[command(flatten)]
     pub(crate) weights: WeightsArg,
@@ -184,7 +188,7 @@ pub(crate) struct SummaryArgs {
 #[command(allow_negative_numbers = true)]
 pub(crate) struct BenchArgs {
     /// Architecture (`resnet archs` lists them)
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH, add = completion::archs())]
     pub(crate) arch: Arch,
     /// Benchmark training steps (input conversion, forward, loss, backward, update) or inference
     #[arg(long, value_enum, default_value = "train")]
@@ -225,7 +229,7 @@ pub(crate) enum DataVerb {
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
     /// Data set: cifar10 or synthetic
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = completion::data())]
     pub(crate) name: DataSource,
     #[command(flatten)]
     pub(crate) data_dir: DataDir,

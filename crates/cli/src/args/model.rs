@@ -9,16 +9,17 @@ use super::{
     shared::{DataDir, Dtype, NormalisationArgs, WeightsArg},
     values,
 };
+use crate::completion;
 
 /// A trained network, and how to run it.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
     /// A run folder (its `best`, or `last` where there was no validation set); a file: safetensors,
     /// PyTorch or ONNX; `last`, the newest run in runs; or `demo`, a trained ResNet-20
-    #[arg(id = "model", value_name = "MODEL", help_heading = None)]
+    #[arg(id = "model", value_name = "MODEL", help_heading = None, add = completion::models())]
     pub(crate) path: PathBuf,
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = completion::archs())]
     pub(crate) arch: Option<Arch>,
     #[command(flatten)]
     pub(crate) weights: WeightsArg,
@@ -45,7 +46,7 @@ pub(crate) struct EvaluationArgs {
     #[command(flatten, next_help_heading = "Model")]
     pub(crate) model: ModelArgs,
     /// Data set to evaluate on: cifar10 or synthetic [default: the run's, or cifar10]
-    #[arg(value_name = "DATA", help_heading = None)]
+    #[arg(value_name = "DATA", help_heading = None, add = completion::data())]
     pub(crate) data: Option<DataSource>,
     /// Evaluate on the first N test images only
     #[arg(long, value_name = "N", value_parser = values::count, help_heading = "Data")]

@@ -8,12 +8,13 @@ use super::{
     shared::{DataDir, Output},
     values,
 };
+use crate::completion;
 
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct ReportArgs {
     /// Run folders, of finished or unfinished runs; `last` is the newest in `runs`
-    #[arg(value_name = "RUN", required = true)]
+    #[arg(value_name = "RUN", required = true, add = completion::runs())]
     pub(crate) runs: Vec<PathBuf>,
     /// Do not evaluate the networks on test images; then no data set is needed
     #[arg(long, conflicts_with = "limit_test", help_heading = "Evaluation")]

@@ -11,16 +11,17 @@ use super::{
     shared::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output, WeightsArg},
     values,
 };
+use crate::completion;
 
 #[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct TrainArgs {
     /// Data set to train on: cifar10 or synthetic. A missing data set is downloaded
-    #[arg(value_name = "DATA", default_value = "cifar10")]
+    #[arg(value_name = "DATA", default_value = "cifar10", add = completion::data())]
     pub(crate) data: DataSource,
     /// Network architecture (`resnet archs` lists them). With a file in --init, --resume or
     /// --config, the default is the file's
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH, add = completion::archs())]
     pub(crate) arch: Arch,
     #[command(flatten)]
     pub(crate) start: StartArgs,
@@ -84,18 +85,18 @@ pub(crate) struct StartArgs {
     /// for the newest run. With --epochs N it gets N epochs in all, also after its end; from there on
     /// the learning rate is that of a run of N epochs. With any other checkpoint file, start a new
     /// run with the options given here, from its weights, momentum and epoch
-    #[arg(long, value_name = "DIR|FILE|last", conflicts_with_all = ["init", "budget"])]
+    #[arg(long, value_name = "DIR|FILE|last", conflicts_with_all = ["init", "budget"], add = completion::runs())]
     pub(crate) resume: Option<PathBuf>,
     /// Initialise the weights from a model file (safetensors, PyTorch, ONNX), a run folder, or
     /// `last`. Layers that it has not, or with another shape, such as a classifier for other
     /// classes, are initialised at random
-    #[arg(long, value_name = "FILE|DIR|last")]
+    #[arg(long, value_name = "FILE|DIR|last", add = completion::models())]
     pub(crate) init: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) weights: WeightsArg,
     /// Start a new run with the settings of a config.toml, or of a run folder or `last`; the options
     /// given here override them
-    #[arg(long, value_name = "FILE|DIR|last", conflicts_with = "resume")]
+    #[arg(long, value_name = "FILE|DIR|last", conflicts_with = "resume", add = completion::runs())]
     pub(crate) config: Option<PathBuf>,
 }
 

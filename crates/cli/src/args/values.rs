@@ -1,6 +1,8 @@
 //! Parsers of option values: each checks the range, and its error names the valid values.
 
-use std::{str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
 
 fn number<T: FromStr>(text: &str, expected: &str, holds: impl Fn(&T) -> bool) -> Result<T, String> {
     text.parse().ok().filter(holds).ok_or_else(|| format!("expected {expected}"))
@@ -34,6 +36,14 @@ pub(crate) fn classes(text: &str) -> Result<usize, String> {
 /// Number of CPU threads.
 pub(crate) fn threads(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 1024", |n| (1..=1024).contains(n))
+}
+
+/// A file of features, whose suffix is its format.
+pub(crate) fn features() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.extension() {
+        Some(suffix) if suffix == "npy" || suffix == "safetensors" => Ok(path),
+        _ => Err("expected a name that ends in .npy or .safetensors"),
+    })
 }
 
 /// A learning rate.

@@ -1,14 +1,14 @@
-//! `resnet completions`: prints a completion script, generated from the argument definitions.
+//! `resnet completions`: prints a completion script, which calls `resnet` for the candidates.
 
-use clap::CommandFactory;
+use clap_complete::env::Shells;
 
-use crate::{
-    args::{Cli, CompletionsArgs},
-    print,
-};
+use crate::{args::CompletionsArgs, completion, print};
 
 pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<()> {
+    let name = args.shell.to_string();
+    let shells = Shells::builtins();
+    let shell = shells.completer(&name).expect("they are the shells of the argument");
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "resnet", &mut script);
+    shell.write_registration(completion::VARIABLE, "resnet", "resnet", "resnet", &mut script)?;
     Ok(print::raw(&script)?)
 }

@@ -1,8 +1,15 @@
 //! `resnet eval`: evaluates a trained network on test images.
 
+use std::io::{self, IsTerminal};
+
 use anyhow::Context;
-use resnet::evaluate::{self, Evaluation};
+use ratatui::crossterm::terminal;
+use resnet::{
+    evaluate::{self, Evaluation},
+    predictions::Scores,
+};
 use resnet_formats::{Destination, Shown};
+use unicode_width::UnicodeWidthStr;
 
 use crate::{
     args::{EvalArgs, Global},
@@ -12,6 +19,11 @@ use crate::{
         table,
     },
 };
+
+/// The most confusions that are listed.
+const CONFUSIONS: usize = 10;
+/// Columns of a page.
+const PAGE: usize = 100;
 
 pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
     let evaluated = evaluation::evaluate(&args.evaluation, args.resizing, global)?;
@@ -30,19 +42,148 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
 
 fn show(result: &Evaluation) -> anyhow::Result<()> {
     for (label, value) in [
-        ("accuracy", format!("{:.2}%", result.accuracy)),
-        ("top-5", format!("{:.2}%", result.top5_accuracy)),
+        ("accuracy", percent(result.accuracy)),
+        ("balanced", percent(result.balanced_accuracy)),
+        ("top-5", percent(result.top5_accuracy)),
         ("loss", format!("{:.4}", result.loss)),
-        ("ECE", format!("{:.2}%", result.calibration_error)),
+        ("ECE", percent(result.calibration_error)),
         ("images", print::grouped(result.images)),
         ("time", format!("{:.1} s", result.seconds)),
     ] {
         print::line(format!("{label:<10}{value}"))?;
     }
-    let rows = result
-        .per_class
-        .iter()
-        .map(|c| vec![c.class.clone(), print::grouped(c.images), format!("{:.2}%", c.accuracy)]);
-    let headers = [("class", Left), ("images", Right), ("accuracy", Right)];
-    Ok(print::line(format!("\n{}", table(&headers, rows)))?)
+    print::line(format!("\n{}", by_class(result)))?;
+    if result.per_class.len() > 1 {
+        print::line(format!("\n{}", confusion(result, columns())))?;
+    }
+    Ok(())
+}
+
+/// Scores of each class and their means, laid out as scikit-learn's `classification_report`.
+fn by_class(result: &Evaluation) -> String {
+    let row = |name: &str, images: usize, scores: Scores| {
+        let scores = [scores.precision, scores.recall, scores.f1].map(percent);
+        [&[name.to_owned(), print::grouped(images)], &scores[..]].concat()
+    };
+    let classes = result.per_class.iter().map(|c| row(&c.class, c.images, c.scores));
+    let means =
+        [("macro average", result.macro_average), ("weighted average", result.weighted_average)];
+    let means = means.map(|(name, scores)| row(name, result.images, scores));
+    let headers = [
+        ("class", Left),
+        ("images", Right),
+        ("precision", Right),
+        ("recall", Right),
+        ("F1", Right),
+    ];
+    table(&headers, classes.chain(means))
+}
+
+/// The confusion matrix, or the most frequent confusions if it is wider than this many columns.
+fn confusion(result: &Evaluation, columns: usize) -> String {
+    let matrix = || {
+        "confusion matrix: a row for each class, a column for each prediction\n".to_owned()
+            + &confusion_matrix(result)
+    };
+    // A column takes at least three characters.
+    let fits = |text: &String| {
+        text.lines().all(|line| anstream::adapter::strip_str(line).to_string().width() <= columns)
+    };
+    let matrix = (3 * result.per_class.len() < columns).then(matrix).filter(fits);
+    matrix.unwrap_or_else(|| worst_confusions(result))
+}
+
+fn confusion_matrix(result: &Evaluation) -> String {
+    let numbers: Vec<String> = (0..result.per_class.len()).map(|i| i.to_string()).collect();
+    let mut headers = vec![("", Right), ("class", Left)];
+    headers.extend(numbers.iter().map(|number| (number.as_str(), Right)));
+    let rows = result.per_class.iter().enumerate().map(|(i, class)| {
+        let counts = result.confusion.row(i).iter().map(u64::to_string);
+        [i.to_string(), class.class.clone()].into_iter().chain(counts).collect()
+    });
+    table(&headers, rows)
+}
+
+fn worst_confusions(result: &Evaluation) -> String {
+    let pairs = result.confusion.worst();
+    if pairs.is_empty() {
+        return "no image is confused".into();
+    }
+    let rows = pairs.into_iter().take(CONFUSIONS).map(|(truth, predicted)| {
+        let [truth_name, predicted_name] =
+            [truth, predicted].map(|class| result.per_class[class].class.clone());
+        let images = result.confusion.count(truth, predicted) as usize;
+        let share = 100.0 * images as f64 / result.per_class[truth].images as f64;
+        vec![truth_name, predicted_name, print::grouped(images), percent(share)]
+    });
+    let headers = [
+        ("most confused", Left),
+        ("predicted as", Left),
+        ("images", Right),
+        ("of the class", Right),
+    ];
+    table(&headers, rows)
+}
+
+/// Width of the terminal, or of a page if stdout is none.
+fn columns() -> usize {
+    let size = if io::stdout().is_terminal() { terminal::size().ok() } else { None };
+    size.map_or(PAGE, |(columns, _)| columns.into())
+}
+
+fn percent(x: f64) -> String {
+    format!("{x:.2}%")
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet::{evaluate::ClassResult, predictions::Predictions};
+
+    use super::*;
+
+    /// Results of six images; only names and the confusion matrix matter.
+    fn result(classes: usize) -> Evaluation {
+        let predicted = [0, 1, 1, 0, 2, 1];
+        let logits = predicted.map(|p| (0..classes).map(|c| f32::from(c == p)).collect::<Vec<_>>());
+        let confusion = Predictions::new(logits.concat(), classes).confusion(&[0, 0, 0, 1, 2, 2]);
+        let class = |i| ClassResult {
+            class: format!("c{i}"),
+            images: confusion.images_of(i) as usize,
+            accuracy: 0.0,
+            scores: Scores::default(),
+        };
+        Evaluation {
+            accuracy: 0.0,
+            top5_accuracy: 0.0,
+            loss: 0.0,
+            calibration_error: 0.0,
+            images: 6,
+            seconds: 0.0,
+            balanced_accuracy: 0.0,
+            macro_average: Scores::default(),
+            weighted_average: Scores::default(),
+            per_class: (0..classes).map(class).collect(),
+            confusion,
+        }
+    }
+
+    #[test]
+    fn a_matrix_that_does_not_fit_becomes_its_largest_entries() {
+        let plain = |classes, columns| {
+            let text = confusion(&result(classes), columns);
+            anstream::adapter::strip_str(&text).to_string()
+        };
+        let matrix = plain(3, 80);
+        let lines: Vec<&str> = matrix.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            ["   class  0  1  2", "0  c0     1  2  0", "1  c1     1  0  0", "2  c2     0  1  1"]
+        );
+        let pairs = plain(3, 16);
+        let lines: Vec<Vec<&str>> =
+            pairs.lines().skip(1).map(|l| l.split_whitespace().collect()).collect();
+        assert_eq!(lines[0], ["c0", "c1", "2", "66.67%"]);
+        assert_eq!(lines.len(), 3);
+        assert!(plain(1000, 80).starts_with("most confused"));
+    }
 }

@@ -11,5 +11,6 @@ pub(crate) mod predict;
 pub(crate) mod recipes;
 pub(crate) mod report;
 pub(crate) mod show;
+pub(crate) mod similar;
 pub(crate) mod summary;
 pub(crate) mod train;

@@ -1,26 +1,21 @@
 //! `resnet show`: draws predictions, confusion matrix, mistakes, filters and class activation maps.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use resnet::{
     cam::ActivationMaps,
     data::photo::prepare_images,
     engine::Input,
-    model_file::Model,
     random::{Purpose, Random},
 };
-use resnet_formats::{Shown, atomic_write, create_numbered, make_own_folder, printable};
-use resnet_pictures::{Cell, HeatMap, Theme, cam, confusion, filters, grid, png};
+use resnet_formats::{Shown, printable};
+use resnet_pictures::{Cell, HeatMap, Theme, cam, confusion, filters, grid};
 use serde::Serialize;
 
 use crate::{
-    args::{Global, PictureFormat, ResizingArgs, ShowArgs},
+    args::{Global, ResizingArgs, ShowArgs},
     evaluation::{self, Evaluated},
-    model,
     pictures::{self, cell, model_on_data},
     print,
     table::{
@@ -29,8 +24,6 @@ use crate::{
     },
 };
 
-/// PNG pixels per SVG unit.
-const SCALE: f32 = 2.0;
 /// Maximum number of class activation maps.
 const MAPS: usize = 16;
 
@@ -41,7 +34,10 @@ pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
     let cells: Vec<Cell> = shown.iter().map(|&i| cell(&evaluated, &classes, i)).collect();
     let heat = if args.cam { Some(maps(args, global, &evaluated, &shown)?) } else { None };
     let draw = |theme: &Theme| draw(args, &evaluated, &classes, &cells, heat.as_deref(), theme);
-    let files = write(args.out.as_deref(), &evaluated.model, args.format, draw)?;
+    // All pictures are drawn before the first is written.
+    let drawn = pictures::encode(args.format, draw)?;
+    let folder = pictures::make_folder(args.out.as_deref(), &evaluated.model.path, "pictures")?;
+    let files = pictures::write(&folder, drawn)?;
     let report = Report::new(&evaluated, &shown, cells, &files);
     if args.output.json {
         print::json(&report)?
@@ -153,58 +149,6 @@ fn maps(
     Ok(shown.iter().enumerate().map(heat).collect())
 }
 
-/// Creates the folder of the pictures: `--out`, else one in the run folder, else a new one in the
-/// working folder, where there may be pictures of another model of the same name.
-fn make_folder(out: Option<&Path>, model: &Model) -> anyhow::Result<PathBuf> {
-    let (folder, made) = match (out, model::run_of(model)) {
-        (Some(out), _) => (out.to_owned(), fs::create_dir_all(out)),
-        // It must not be a link out of an untrusted run.
-        (None, Some(run)) => {
-            let folder = run.join("pictures");
-            let made = make_own_folder(&folder);
-            (folder, made)
-        }
-        (None, None) => {
-            let name = model.path.file_stem().unwrap_or_default().to_string_lossy();
-            let name = PathBuf::from(format!("{name}-pictures"));
-            match create_numbered(&name, "", |name| fs::create_dir(name)) {
-                Ok((folder, ())) => return Ok(folder),
-                Err(error) => (name, Err(error)),
-            }
-        }
-    };
-    made.with_context(|| format!("cannot make the folder {} (--out)", folder.shown()))?;
-    Ok(folder)
-}
-
-/// Writes all pictures after all are drawn.
-fn write(
-    out: Option<&Path>,
-    model: &Model,
-    format: PictureFormat,
-    draw: impl Fn(&Theme) -> Vec<(&'static str, String)>,
-) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
-    if format != PictureFormat::Svg {
-        for (stem, svg) in draw(&Theme::LIGHT) {
-            let bytes = png(&svg, SCALE).with_context(|| format!("cannot draw {stem}"))?;
-            files.push((Path::new(stem).with_extension("png"), bytes));
-        }
-    }
-    if format != PictureFormat::Png {
-        for (stem, svg) in draw(&Theme::AUTO) {
-            files.push((Path::new(stem).with_extension("svg"), svg.into_bytes()));
-        }
-    }
-    let folder = make_folder(out, model)?;
-    for (path, bytes) in &mut files {
-        *path = folder.join(&path);
-        atomic_write(&*path, |w| w.write_all(bytes))
-            .with_context(|| format!("cannot write {} (--out)", path.shown()))?;
-    }
-    Ok(files.into_iter().map(|(path, _)| path).collect())
-}
-
 /// The output of `resnet show --json`.
 #[derive(Serialize)]
 struct Report<'a> {
@@ -291,16 +235,5 @@ mod tests {
         assert_eq!(drawn, chosen(1000, 32, Some(1)));
         assert_ne!(drawn, chosen(1000, 32, Some(2)));
         assert!(drawn.len() == 32 && drawn.iter().all(|&i| i < 1000));
-    }
-
-    #[test]
-    fn pictures_of_a_run_go_into_its_folder() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut last = Model::demo();
-        last.path = dir.path().join("last.safetensors");
-        fs::write(dir.path().join("config.toml"), "").unwrap();
-        for _ in 0..2 {
-            assert_eq!(make_folder(None, &last).unwrap(), dir.path().join("pictures"));
-        }
     }
 }

@@ -3,9 +3,11 @@
 mod assumptions;
 mod bad_input;
 mod common;
+mod completions;
 mod convert;
 mod earlier;
 mod eval;
+mod features;
 mod hostile;
 mod hostile_sizes;
 mod inspect;

@@ -106,3 +106,27 @@ fn timm_resnet18() {
 fn timm_resnet50() {
     check("timm", "resnet50", 7);
 }
+
+#[test]
+#[ignore = "scripts/check-pytorch runs it: full size, and needs torchvision and timm"]
+fn the_rest_of_torchvision() {
+    for name in [
+        "resnet101",
+        "resnet152",
+        "wide_resnet50_2",
+        "wide_resnet101_2",
+        "resnext50_32x4d",
+        "resnext101_32x8d",
+        "resnext101_64x4d",
+    ] {
+        check("torchvision", name, 6);
+    }
+}
+
+#[test]
+#[ignore = "scripts/check-pytorch runs it: full size, and needs torchvision and timm"]
+fn variants_of_timm() {
+    for name in ["resnet26", "resnet26d", "resnet50d", "wide_resnet50_2", "resnext50_32x4d"] {
+        check("timm", name, 7);
+    }
+}

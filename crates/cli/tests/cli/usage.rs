@@ -2,11 +2,12 @@
 
 use crate::common::Sandbox;
 
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 12] = [
     "train",
     "eval",
     "convert",
     "report",
+    "similar",
     "summary",
     "archs",
     "recipes",

@@ -1,5 +1,7 @@
 //! JPEG, with the pixels of libjpeg-turbo, which Pillow and torchvision use.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use image::{
     ColorType, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageResult,
     error::{DecodingError, ImageFormatHint, UnsupportedError, UnsupportedErrorKind},
@@ -30,6 +32,18 @@ impl<'a> Jpeg<'a> {
             3 | 4 => false,
             count => return Err(PhotoError::UnsupportedFeature(format!("{count} channels"))),
         };
+        let sampling = decoder.header().components.iter();
+        let sampling: Vec<[u8; 2]> =
+            sampling.map(|c| [c.horizontal_sampling, c.vertical_sampling]).collect();
+        // The decoder panics at others.
+        if let [first, second, third, fourth] = sampling[..]
+            && (first != fourth
+                || second != third
+                || first.iter().zip(second).any(|(a, b)| a.checked_rem(b) != Some(0)))
+        {
+            let what = "four channels with unusual subsampling".to_owned();
+            return Err(PhotoError::UnsupportedFeature(what));
+        }
         decoder.set_output_format(if is_grey { PixelFormat::Grayscale } else { PixelFormat::Rgb });
         Ok(Jpeg { decoder, is_grey })
     }
@@ -53,9 +67,12 @@ impl ImageDecoder for Jpeg<'_> {
     }
 
     fn read_image(self, pixels: &mut [u8]) -> ImageResult<()> {
-        let info = self.decoder.decode_image_into(pixels).map_err(to_image)?;
-        debug_assert_eq!(info.bytes_written, pixels.len());
-        Ok(())
+        let decode = || self.decoder.decode_image_into(pixels).map(drop);
+        // One file that the decoder cannot bear must not end a run over many.
+        let decoded = catch_unwind(AssertUnwindSafe(decode));
+        decoded
+            .unwrap_or_else(|_| Err(JpegError::CorruptData("the decoder panics".into())))
+            .map_err(to_image)
     }
 
     fn read_image_boxed(self: Box<Self>, pixels: &mut [u8]) -> ImageResult<()> {
@@ -73,5 +90,29 @@ fn to_image(error: JpegError) -> ImageError {
             ImageError::Unsupported(UnsupportedError::from_format_and_kind(format(), kind))
         }
         error => ImageError::Decoding(DecodingError::new(format(), error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Photo;
+
+    #[test]
+    fn of_four_channels_the_second_and_third_may_be_smaller() {
+        let decode = |sampling: [u8; 4]| {
+            let mut file = include_bytes!("../../tests/photos/cmyk.jpg").to_vec();
+            let frame = file.windows(3).position(|bytes| bytes == [0xFF, 0xC0, 0]).unwrap();
+            for (channel, factors) in sampling.into_iter().enumerate() {
+                file[frame + 11 + 3 * channel] = factors;
+            }
+            Photo::decode(&file, false)
+        };
+        assert!(decode([0x11; 4]).is_ok());
+        for sampling in
+            [[0x11, 0x11, 0x11, 0x31], [0x22, 0x11, 0x11, 0x11], [0x22, 0x22, 0x11, 0x22]]
+        {
+            let error = decode(sampling).unwrap_err().to_string();
+            assert!(error.contains("four channels"), "{error}");
+        }
     }
 }

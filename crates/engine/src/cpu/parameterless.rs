@@ -24,6 +24,7 @@ impl Parameterless {
             }
             Parameterless::MaxPool(pool) => pool.forward(cpu, n, x, y),
             Parameterless::AvgPool(pool) => pool.forward(cpu, n, x, y),
+            Parameterless::GlobalAvgPool(pool) => pool.forward(cpu, n, x, y),
             Parameterless::PadShortcut(shortcut) => shortcut.forward(cpu, n, x, y),
         }
     }
@@ -46,6 +47,7 @@ impl Parameterless {
             }
             Parameterless::MaxPool(pool) => pool.backward(cpu, n, x, y, dy, dx, accumulate),
             Parameterless::AvgPool(pool) => pool.backward(cpu, n, dy, dx, accumulate),
+            Parameterless::GlobalAvgPool(pool) => pool.backward(cpu, n, dy, dx, accumulate),
             Parameterless::PadShortcut(shortcut) => shortcut.backward(cpu, n, dy, dx, accumulate),
         }
     }

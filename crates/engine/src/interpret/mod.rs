@@ -159,8 +159,14 @@ impl<'a> Interpreter<'a> {
 
     fn conv(&mut self, compute: &Compute, net: &Network, head: NodeId, s: &ConvShape, n: usize) {
         let place = net.ranges(head).next().expect("a convolution has a weight");
+        let own = s.group_inputs();
+        // The inputs of the group of an output.
+        let inputs = |o: usize| {
+            let first = o / s.group_outputs() * own;
+            first..first + own
+        };
         let weight = |o: usize, tap: usize, i: usize| {
-            let at = (o * s.kernel * s.kernel + tap) * s.in_channels + i;
+            let at = (o * s.kernel * s.kernel + tap) * own + i % own;
             (at, f64::from(net.values()[place.start + at]))
         };
         let (ins, outs) = (padded(s.in_channels), padded(s.out_channels));
@@ -171,7 +177,7 @@ impl<'a> Interpreter<'a> {
                 let mut out = vec![0.0; n * side(s.height) * side(s.width) * outs];
                 for (from, to, tap) in taps(s, n) {
                     for o in 0..s.out_channels {
-                        for i in 0..s.in_channels {
+                        for i in inputs(o) {
                             out[to * outs + o] += weight(o, tap, i).1 * x[from * s.in_channels + i];
                         }
                     }
@@ -192,7 +198,7 @@ impl<'a> Interpreter<'a> {
                 let dy = &self.gradients[dy.clone()];
                 for (from, to, tap) in taps(s, n) {
                     for o in 0..s.out_channels {
-                        for i in 0..s.in_channels {
+                        for i in inputs(o) {
                             dw[weight(o, tap, i).0] +=
                                 dy[to * outs + o] * x[from * s.in_channels + i];
                         }
@@ -204,7 +210,7 @@ impl<'a> Interpreter<'a> {
                 let dy = &self.gradients[dy.clone()];
                 for (from, to, tap) in taps(s, n) {
                     for o in 0..s.out_channels {
-                        for i in 0..s.in_channels {
+                        for i in inputs(o) {
                             out[from * ins + i] += weight(o, tap, i).1 * dy[to * outs + o];
                         }
                     }

@@ -1,6 +1,10 @@
 //! Operations without parameters.
 
-use resnet_kernels::{elementwise::PadShortcut, layout::padded, pooling::MaxPool};
+use resnet_kernels::{
+    elementwise::PadShortcut,
+    layout::padded,
+    pooling::{AvgPool, MaxPool},
+};
 
 use crate::program::Parameterless;
 
@@ -18,6 +22,17 @@ fn windows(pool: &MaxPool) -> Vec<Vec<usize>> {
         (0..p.kernel * p.kernel).filter_map(tap).collect()
     };
     (0..rows * columns).map(window).collect()
+}
+
+/// For each pixel of an image, the output pixel whose window has it, and for each output pixel the
+/// number of those in its window.
+fn cells(p: &AvgPool) -> (Vec<usize>, Vec<f64>) {
+    let columns = p.width.div_ceil(p.kernel);
+    let cell = |at: usize| at / p.width / p.kernel * columns + at % p.width / p.kernel;
+    let to: Vec<usize> = (0..p.height * p.width).map(cell).collect();
+    let mut counts = vec![0.0; p.height.div_ceil(p.kernel) * columns];
+    to.iter().for_each(|&to| counts[to] += 1.0);
+    (to, counts)
 }
 
 /// The output of `n` images.
@@ -39,6 +54,17 @@ pub(super) fn forward(op: &Parameterless, x: &[f64], n: usize) -> Vec<f64> {
             out
         }
         Parameterless::AvgPool(pool) => {
+            let stored = padded(pool.channels);
+            let (cells, counts) = cells(pool);
+            let mut out = vec![0.0; n * counts.len() * stored];
+            for (pixel, x) in x.chunks_exact(stored).take(n * cells.len()).enumerate() {
+                let (image, to) = (pixel / cells.len(), cells[pixel % cells.len()]);
+                let out = &mut out[(image * counts.len() + to) * stored..][..stored];
+                out.iter_mut().zip(x).for_each(|(out, x)| *out += x / counts[to]);
+            }
+            out
+        }
+        Parameterless::GlobalAvgPool(pool) => {
             let stored = padded(pool.channels);
             let images = x.chunks_exact(pool.pixels * stored).take(n);
             let mean = |image: &[f64], c: usize| {
@@ -86,6 +112,16 @@ pub(super) fn backward(op: &Parameterless, x: &[f64], dy: &[f64], n: usize) -> V
             dx
         }
         Parameterless::AvgPool(pool) => {
+            let stored = padded(pool.channels);
+            let (cells, counts) = cells(pool);
+            let d = |i: usize| {
+                let (pixel, channel) = (i / stored, i % stored);
+                let (image, to) = (pixel / cells.len(), cells[pixel % cells.len()]);
+                dy[(image * counts.len() + to) * stored + channel] / counts[to]
+            };
+            (0..n * cells.len() * stored).map(d).collect()
+        }
+        Parameterless::GlobalAvgPool(pool) => {
             let stored = padded(pool.channels);
             let pixel = |i: usize| i / stored / pool.pixels * stored + i % stored;
             let d = |i: usize| dy[pixel(i)] / pool.pixels as f64;

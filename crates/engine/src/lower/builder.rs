@@ -6,7 +6,7 @@ use resnet_kernels::{
     conv::Mode,
     elementwise::PadShortcut,
     linear::Linear,
-    pooling::{GlobalAvgPool, MaxPool},
+    pooling::{AvgPool, GlobalAvgPool, MaxPool},
 };
 use resnet_network::graph::{Graph, NodeId, Op};
 
@@ -170,8 +170,11 @@ impl<'a> ProgramBuilder<'a> {
             Op::MaxPool2d { kernel, stride, padding } => {
                 Parameterless::MaxPool(MaxPool { channels, height, width, kernel, stride, padding })
             }
+            Op::AvgPool2d { kernel } => {
+                Parameterless::AvgPool(AvgPool { channels, height, width, kernel })
+            }
             Op::GlobalAvgPool => {
-                Parameterless::AvgPool(GlobalAvgPool { channels, pixels: height * width })
+                Parameterless::GlobalAvgPool(GlobalAvgPool { channels, pixels: height * width })
             }
             Op::PadShortcut { stride } => Parameterless::PadShortcut(PadShortcut {
                 in_channels: channels,

@@ -84,7 +84,7 @@ impl Sizes {
     /// A convolution's dimensions, the storage of its input, and the passes that it needs. The
     /// images have no gradient.
     pub(super) fn conv(&self, id: NodeId, node: &Node, mode: Mode) -> (ConvShape, Source, Mode) {
-        let Op::Conv2d { kernel, stride, padding } = node.op else {
+        let Op::Conv2d { kernel, stride, padding, groups } = node.op else {
             unreachable!("called for convolutions");
         };
         let input = self.shapes[node.inputs[0]];
@@ -96,6 +96,7 @@ impl Sizes {
             kernel,
             stride,
             padding,
+            groups,
         };
         match (node.inputs[0], mode) {
             (Graph::INPUT, Mode::Train) => (shape, Source::Image, Mode::TrainFirst),

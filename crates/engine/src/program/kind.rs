@@ -18,6 +18,8 @@ pub enum Kind {
         kernel: usize,
         /// Step between output pixels.
         stride: usize,
+        /// Whether it has groups.
+        groups: bool,
     },
     /// Batch norm, with the addition and ReLU that are fused into it.
     BatchNorm,
@@ -44,10 +46,12 @@ impl Kind {
         match node.op {
             Op::Input => Kind::Input,
             Op::Conv2d { .. } if node.inputs[0] == Graph::INPUT => Kind::Stem,
-            Op::Conv2d { kernel, stride, .. } => Kind::Conv { kernel, stride },
+            Op::Conv2d { kernel, stride, groups, .. } => {
+                Kind::Conv { kernel, stride, groups: groups > 1 }
+            }
             Op::BatchNorm2d => Kind::BatchNorm,
             Op::Relu | Op::Add => Kind::AddRelu,
-            Op::MaxPool2d { .. } | Op::GlobalAvgPool => Kind::Pooling,
+            Op::MaxPool2d { .. } | Op::AvgPool2d { .. } | Op::GlobalAvgPool => Kind::Pooling,
             Op::Linear => Kind::Linear,
             Op::PadShortcut { .. } => Kind::Shortcut,
         }
@@ -59,8 +63,11 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Kind::Input => "input",
             Kind::Stem => "stem",
-            Kind::Conv { kernel, stride: 1 } => return write!(f, "{kernel}x{kernel} conv"),
-            Kind::Conv { kernel, stride } => return write!(f, "{kernel}x{kernel}/{stride} conv"),
+            Kind::Conv { kernel, stride, groups } => {
+                let step = if *stride > 1 { format!("/{stride}") } else { String::new() };
+                let suffix = if *groups { ", groups" } else { "" };
+                return write!(f, "{kernel}x{kernel}{step} conv{suffix}");
+            }
             Kind::BatchNorm => "batch norm",
             Kind::Pooling => "pooling",
             Kind::Shortcut => "shortcut",

@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     elementwise::PadShortcut,
-    pooling::{GlobalAvgPool, MaxPool},
+    pooling::{AvgPool, GlobalAvgPool, MaxPool},
 };
 
 /// An operation without parameters, on images of one size.
@@ -15,8 +15,10 @@ pub enum Parameterless {
     },
     /// `torch.nn.MaxPool2d`.
     MaxPool(MaxPool),
+    /// `torch.nn.AvgPool2d(kernel, ceil_mode=True, count_include_pad=False)`.
+    AvgPool(AvgPool),
     /// `torch.nn.AdaptiveAvgPool2d(1)`.
-    AvgPool(GlobalAvgPool),
+    GlobalAvgPool(GlobalAvgPool),
     /// The parameter-free shortcut (He et al. 2015, section 3.3, option A).
     PadShortcut(PadShortcut),
 }

@@ -71,6 +71,35 @@ fn wide() -> Graph {
     g
 }
 
+/// Groups of every kind: narrower than a vector, of a vector, wider, each channel alone, more
+/// outputs than inputs; average pools, also of windows that edges cut.
+fn grouped() -> Graph {
+    let mut g = Graph::new(CHANNELS);
+    let x = g.grouped_conv2d("stem", Graph::INPUT, 32, [3, 1, 1], 2);
+    let x = g.batch_norm2d("n0", x);
+    let x = g.relu("r0", x);
+    let c = g.grouped_conv2d("c1", x, 32, [3, 1, 1], 8);
+    let c = g.batch_norm2d("n1", c);
+    let c = g.relu("r1", c);
+    let c = g.grouped_conv2d("c2", c, 64, [3, 2, 1], 2);
+    let c = g.batch_norm2d("n2", c);
+    let d = g.avg_pool2d("down.0", x, 2);
+    let d = g.conv2d("down.1", d, 64, 1, 1, 0);
+    let d = g.batch_norm2d("down.2", d);
+    let s = g.add("sum", c, d);
+    let s = g.relu("r2", s);
+    let c = g.grouped_conv2d("c3", s, 64, [3, 1, 1], 64);
+    let c = g.batch_norm2d("n3", c);
+    let s = g.add("sum2", c, s);
+    let p = g.avg_pool2d("pool", s, 3);
+    let c = g.grouped_conv2d("c4", p, 24, [1, 1, 0], 8);
+    let c = g.grouped_conv2d("c5", c, 24, [1, 1, 0], 4);
+    let c = g.relu("r5", c);
+    let a = g.global_avg_pool("avg", c);
+    g.linear("head", a, CLASSES);
+    g
+}
+
 /// Each with a name and random parameters.
 pub(crate) fn nets() -> Vec<(&'static str, Network)> {
     let of = |name: &str, width| {
@@ -79,6 +108,7 @@ pub(crate) fn nets() -> Vec<(&'static str, Network)> {
     [
         ("odd", odd()),
         ("wide", wide()),
+        ("grouped", grouped()),
         ("resnet8", of("resnet8", 4)),
         ("plain8", of("plain8", 5)),
         ("resnet18", of("resnet18", 3)),

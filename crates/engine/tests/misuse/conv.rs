@@ -30,7 +30,10 @@ fn shape(c: &mut Caller<'_>) -> ConvShape {
         (1, 2) => (in_channels, out_channels, 8 * height),
         _ => (in_channels, out_channels, height),
     };
-    ConvShape { in_channels, out_channels, height, width, kernel, stride, padding }
+    let divides = |n: &usize| in_channels.is_multiple_of(*n) && out_channels.is_multiple_of(*n);
+    let divisors: Vec<usize> = [1, 2, 3, 4, 8, 16, 32].into_iter().filter(divides).collect();
+    let groups = if c.choose(3) == 0 { c.one_of(&divisors) } else { 1 };
+    ConvShape { in_channels, out_channels, height, width, kernel, stride, padding, groups }
 }
 
 /// How a convolution is prepared.
@@ -234,9 +237,9 @@ fn compare(p: &Prepared, images: usize, (w, factor): (&[f32], f64), x: &[f32], g
     };
     let window = s.kernel * s.kernel;
     let plain = |i: usize| {
-        let (out, channel, at) =
-            (i / (s.in_channels * window), i / window % s.in_channels, i % window);
-        f64::from(w[(out * window + at) * s.in_channels + channel]) * factor
+        let own = s.group_inputs();
+        let (out, channel, at) = (i / (own * window), i / window % own, i % window);
+        f64::from(w[(out * window + at) * own + channel]) * factor
     };
     let w: Vec<f64> = (0..s.weight_len()).map(plain).collect();
     let want = reference::forward(s, images, &dense(x, s.in_channels, s.height * s.width), &w);
@@ -293,6 +296,7 @@ pub(crate) fn sizes(c: &mut Caller<'_>, cpu: &Cpu) {
     s.width = c.site("width", s.width, &large);
     s.padding = c.site("padding", s.padding, &large[1..]);
     s.stride = c.site("stride", s.stride, &[0, 1 << 32, most]);
+    s.groups = c.site("groups", s.groups, &[0, 2 * s.in_channels.min(1 << 40) + 1, most]);
     let side = p.s.height.min(p.s.width) + 2 * p.s.padding;
     s.kernel = c.site("kernel", s.kernel, &[0, side + 1, 1 << 30, 1 << 32, most]);
     let batch = c.site("batch", p.most, &[0, 1 << 60, most]);

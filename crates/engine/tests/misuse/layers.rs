@@ -7,7 +7,7 @@ use resnet_kernels::{
     layout::{ImageLayout, padded},
     linear::Linear,
     loss::cross_entropy,
-    pooling::{GlobalAvgPool, MaxPool},
+    pooling::{AvgPool, GlobalAvgPool, MaxPool},
     sgd::{self, Update},
 };
 
@@ -82,6 +82,33 @@ pub(crate) fn max_pool(c: &mut Caller<'_>, cpu: &Cpu) {
         c.finite(&dx.to_f32());
     }
     c.finite(&y.to_f32());
+}
+
+pub(crate) fn average_of_windows(c: &mut Caller<'_>, cpu: &Cpu) {
+    let (dtype, images, channels) = (c.dtype(), 1 + c.choose(3), c.one_of(&[3, 16, 40]));
+    let (kernel, height, width) = (1 + c.choose(4), 1 + c.choose(7), 1 + c.choose(7));
+    let pixels = height.div_ceil(kernel) * width.div_ceil(kernel);
+    let (inputs, outputs) = (height * width * padded(channels), pixels * padded(channels));
+    let (inputs, outputs) = (images * inputs, images * outputs);
+    let pool = AvgPool {
+        channels: c.channels(channels),
+        height: c.size("height", height),
+        width: c.size("width", width),
+        kernel: c.site("kernel", kernel, &[0]),
+    };
+    let n = c.images("images", images);
+    let (forward, accumulate) = (c.flip(), c.flip());
+    if forward {
+        let x = first(c, "input", dtype, inputs, channels);
+        let mut y = tensor(c, "output", dtype, outputs, channels);
+        pool.forward(cpu, n, x.values(), y.values_mut());
+        c.finite(&y.to_f32());
+    } else {
+        let dy = first(c, "gradient of the output", dtype, outputs, channels);
+        let mut dx = tensor(c, "gradient of the input", dtype, inputs, channels);
+        pool.backward(cpu, n, dy.values(), dx.values_mut(), accumulate);
+        c.finite(&dx.to_f32());
+    }
 }
 
 pub(crate) fn average_pool(c: &mut Caller<'_>, cpu: &Cpu) {

@@ -12,7 +12,7 @@ use crate::cpu::{Algorithms, Cpu};
 /// The algorithm of every direction that a convolution has. It follows from the configuration and
 /// from what `cpu` allows, never from a clock or the number of threads.
 pub(super) fn choose(config: &ConvConfig, cpu: &Cpu) -> Algorithm {
-    if config.source == Source::Image {
+    if config.source == Source::Image || config.shape.groups > 1 {
         return Algorithm::Direct;
     }
     if cpu.algorithms() == Algorithms::Fastest {

@@ -61,9 +61,13 @@ impl Setup {
     pub(super) fn new(config: ConvConfig, cpu: &Cpu) -> Setup {
         let ConvConfig { shape, batch, .. } = config;
         let s = &shape;
-        let ConvShape { in_channels, out_channels, height, width, kernel, stride, padding } = *s;
+        let ConvShape { in_channels, out_channels, height, width, kernel, stride, padding, groups } =
+            *s;
         let sizes = [in_channels, out_channels, height, width, kernel, stride, batch];
         assert!(sizes.iter().all(|&n| n > 0), "{batch} images of {s:?}: a size is 0");
+        let divides = |channels: usize| channels.checked_rem(groups) == Some(0);
+        let divided = divides(in_channels) && divides(out_channels);
+        assert!(divided, "{s:?}: the groups do not divide the channels");
         let fits = |n: &usize| *n < IMAGE;
         let bounded = [in_channels, out_channels, height, width, kernel, stride, padding];
         assert!(bounded.iter().all(fits), "{s:?}: a size of 2^32 or more");

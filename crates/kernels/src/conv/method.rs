@@ -36,7 +36,7 @@ impl Method {
                 Method::Strided(Winograd::<StridedPass>::new::<T>(config, cpu))
             }
             Algorithm::Gemm => Method::Gemm(Gemm::new::<T>(config)),
-            Algorithm::Direct => Method::Direct(Direct::new::<T>(config)?),
+            Algorithm::Direct => Method::Direct(Direct::new::<T>(config, cpu)?),
         })
     }
 

@@ -41,8 +41,8 @@ use crate::{
 /// nothing.
 ///
 /// Input, output and their gradients have its dtype, except that dense images are f32. Weights and
-/// their gradients are f32, `[out][kernel row][kernel column][in]`; see [`crate::layout`] for
-/// activations. The direct method and GEMM multiply in the dtype that they read: for bfloat16,
+/// their gradients are f32, `[out][kernel row][kernel column][in / groups]`; see [`crate::layout`]
+/// for activations. The direct method and GEMM multiply in the dtype that they read: for bfloat16,
 /// weights are rounded to it. Winograd multiplies f32, or 16-bit integers for bfloat16. Sums are
 /// f32, or exact 32-bit integers.
 ///
@@ -64,8 +64,9 @@ impl Conv {
     /// If the system refuses the memory of its tables.
     ///
     /// # Panics
-    /// If a size is 0, the window does not fit in the padded input, an image or the weight has 2^32
-    /// values or more, or a batch has more than memory can hold.
+    /// If a size is 0, the window does not fit in the padded input, the groups do not divide the
+    /// channels, an image or the weight has 2^32 values or more, or a batch has more than memory can
+    /// hold.
     pub fn new(config: ConvConfig, cpu: &Cpu) -> Result<Self, OutOfMemory> {
         let setup = Setup::new(config, cpu);
         let ConvConfig { shape, dtype, source, batch, .. } = config;
@@ -177,7 +178,7 @@ impl Conv {
     }
 
     /// The forward pass: `y[n][height][width][out]` of `x[n][height][width][in]`, then the
-    /// epilogue. In PyTorch: `F.conv2d(x, w, stride=..., padding=...)`.
+    /// epilogue. In PyTorch: `F.conv2d(x, w, stride=..., padding=..., groups=...)`.
     ///
     /// # Panics
     /// If the batch is larger than prepared for, dtypes or weights are not this convolution's, a
@@ -303,8 +304,8 @@ impl Conv {
         }
     }
 
-    /// The gradient of the weights, `dw[out][kernel row][kernel column][in]`: stored. In PyTorch:
-    /// `torch.nn.grad.conv2d_weight`.
+    /// The gradient of the weights, `dw[out][kernel row][kernel column][in / groups]`: stored. In
+    /// PyTorch: `torch.nn.grad.conv2d_weight`.
     ///
     /// # Panics
     /// If the batch is larger than prepared for, dtypes are not this convolution's, a slice has

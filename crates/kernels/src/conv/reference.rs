@@ -1,14 +1,16 @@
 //! The specification of a convolution: plain loops in f64, on PyTorch's dense layouts
-//! (`x[n][in][height][width]`, `w[out][in][kernel][kernel]`, `y[n][out][height][width]`).
+//! (`x[n][in][height][width]`, `w[out][in / groups][kernel][kernel]`, `y[n][out][height][width]`).
 
 use super::ConvShape;
 
 /// Calls `f(x index, w index, y index)` for every product of a convolution.
 pub fn for_each_product(s: &ConvShape, batch: usize, mut f: impl FnMut(usize, usize, usize)) {
     let (oh, ow, k) = (s.out_height(), s.out_width(), s.kernel);
+    let own = s.group_inputs();
     for n in 0..batch {
         for o in 0..s.out_channels {
-            for i in 0..s.in_channels {
+            let first = o / s.group_outputs() * own;
+            for i in first..first + own {
                 for y in 0..oh {
                     for x in 0..ow {
                         for (ky, kx) in (0..k).flat_map(|ky| (0..k).map(move |kx| (ky, kx))) {
@@ -18,7 +20,7 @@ pub fn for_each_product(s: &ConvShape, batch: usize, mut f: impl FnMut(usize, us
                                 let (iy, ix) = (iy - s.padding, ix - s.padding);
                                 f(
                                     ((n * s.in_channels + i) * s.height + iy) * s.width + ix,
-                                    ((o * s.in_channels + i) * k + ky) * k + kx,
+                                    ((o * own + i - first) * k + ky) * k + kx,
                                     ((n * s.out_channels + o) * oh + y) * ow + x,
                                 );
                             }

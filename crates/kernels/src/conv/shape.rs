@@ -19,6 +19,9 @@ pub struct ConvShape {
     pub stride: usize,
     /// Zeros around the input.
     pub padding: usize,
+    /// Groups of channels: each group of outputs reads a group of inputs. They divide the channels
+    /// of both.
+    pub groups: usize,
 }
 
 /// How the input of a convolution is stored.
@@ -46,9 +49,19 @@ impl ConvShape {
         self.out_height() * self.out_width()
     }
 
+    /// Input channels of a group.
+    pub fn group_inputs(&self) -> usize {
+        self.in_channels / self.groups
+    }
+
+    /// Output channels of a group.
+    pub fn group_outputs(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
     /// Values of the weight.
     pub fn weight_len(&self) -> usize {
-        self.out_channels * self.kernel * self.kernel * self.in_channels
+        self.out_channels * self.kernel * self.kernel * self.group_inputs()
     }
 
     /// Multiply-accumulates per image.

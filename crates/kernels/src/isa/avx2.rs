@@ -212,6 +212,12 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
+    fn permute(self, from: Self) -> Self {
+        // SAFETY: see above.
+        F32x8(unsafe { _mm256_permutevar8x32_ps(self.0, _mm256_castps_si256(from.0)) })
+    }
+
+    #[inline(always)]
     fn interleave(even: Self, odd: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe {

@@ -287,6 +287,12 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
+    fn permute(self, from: Self) -> Self {
+        // SAFETY: see above.
+        F32x16(unsafe { _mm512_permutexvar_ps(_mm512_castps_si512(from.0), self.0) })
+    }
+
+    #[inline(always)]
     fn interleave(even: Self, odd: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe {

@@ -295,6 +295,12 @@ mod tests {
             }
             let back = V::interleave(even, odd).map(out).concat();
             assert_eq!(back, both);
+            for step in 0..n {
+                let from = |i: usize| (i * 3 + step) % n;
+                let lanes: Vec<f32> = (0..n).map(|i| f32::from_bits(from(i) as u32)).collect();
+                let want: Vec<f32> = (0..n).map(|i| a[from(i)]).collect();
+                assert_eq!(out(x.permute(V::read(&lanes))), want);
+            }
             let block: Vec<f32> = (0..n * (n + 3)).map(|i| i as f32).collect();
             let mut transposed = vec![0.0; n * (n + 1)];
             for scale in [None, Some(x)] {

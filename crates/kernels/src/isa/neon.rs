@@ -178,6 +178,17 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    fn permute(self, from: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            // Lane `l` is the bytes from `4 l` on.
+            let bytes = vmlaq_n_u32(vdupq_n_u32(0x0302_0100), from.bits(), 0x0404_0404);
+            let values = vreinterpretq_u8_f32(self.0);
+            F32x4(vreinterpretq_f32_u8(vqtbl1q_u8(values, vreinterpretq_u8_u32(bytes))))
+        }
+    }
+
+    #[inline(always)]
     fn interleave(even: Self, odd: Self) -> [Self; 2] {
         // SAFETY: see above.
         unsafe { [F32x4(vzip1q_f32(even.0, odd.0)), F32x4(vzip2q_f32(even.0, odd.0))] }

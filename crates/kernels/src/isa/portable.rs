@@ -121,6 +121,11 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    fn permute(self, from: Self) -> Self {
+        F32x4(from.0.map(|lane| self.0[lane.to_bits() as usize % 4]))
+    }
+
+    #[inline(always)]
     fn interleave(even: Self, odd: Self) -> [Self; 2] {
         let ([a, b, c, d], [e, f, g, h]) = (even.0, odd.0);
         [F32x4([a, e, b, f]), F32x4([c, g, d, h])]

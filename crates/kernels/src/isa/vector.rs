@@ -133,6 +133,10 @@ pub trait Vector: Copy {
     /// The reverse of [`Vector::deinterleave`].
     fn interleave(even: Self, odd: Self) -> [Self; 2];
 
+    /// Lane *i* is the lane of `self` whose number is in the bits of lane *i* of `from`, each less
+    /// than `LANES`.
+    fn permute(self, from: Self) -> Self;
+
     /// Writes the transpose of a block of `LANES` rows of `LANES` values, each row multiplied by
     /// `scale` lane by lane.
     ///

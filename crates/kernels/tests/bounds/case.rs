@@ -285,8 +285,16 @@ fn shape(rng: &mut Rng) -> (ConvShape, usize) {
     };
     let (height, width) = (side(rng), side(rng));
     let stride = rng.weighted(&[(65, 1), (35, 2)]);
-    let mut s =
-        ConvShape { in_channels, out_channels, height, width, kernel: 3, stride, padding: 1 };
+    let mut s = ConvShape {
+        in_channels,
+        out_channels,
+        height,
+        width,
+        kernel: 3,
+        stride,
+        padding: 1,
+        groups: 1,
+    };
     let mut batch = if are_many { rng.between(10, 60) } else { rng.between(1, 9) };
     let is_more = is_wide || is_large || are_many;
     let most = rng.power(5.8, 7.5) as usize * if is_more { 4 } else { 1 };

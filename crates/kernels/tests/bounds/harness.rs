@@ -26,6 +26,7 @@ const SHAPE: ConvShape = ConvShape {
     kernel: 3,
     stride: 1,
     padding: 1,
+    groups: 1,
 };
 
 /// A case without perturbations.

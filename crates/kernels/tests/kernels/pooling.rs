@@ -1,6 +1,6 @@
 use resnet_kernels::{
     Dtype, Values, ValuesMut,
-    pooling::{GlobalAvgPool, MaxPool},
+    pooling::{AvgPool, GlobalAvgPool, MaxPool},
 };
 
 use crate::testing::{error, from_stored, on_every_isa, random, stored, to_stored};
@@ -62,6 +62,48 @@ fn max_keeps_nan() {
             assert!(out.iter().all(|v| v.is_nan()), "NaN at {place}");
         }
     });
+}
+
+fn check_windows(dtype: Dtype, tolerance: f64) {
+    on_every_isa(|cpu| {
+        for (kernel, height, width) in [(2, 6, 8), (2, 7, 5), (3, 7, 8), (1, 3, 2), (9, 4, 5)] {
+            let s = AvgPool { channels: 20, height, width, kernel };
+            let (n, columns) = (3, width.div_ceil(kernel));
+            let (pixels, outs) = (height * width, height.div_ceil(kernel) * columns);
+            let x = random(n * 20 * pixels, 1);
+            let g = random(n * 20 * outs, 2);
+            // Of each input value, its output value.
+            let to = |i: usize| {
+                let (y, x) = (i % pixels / width / kernel, i % width / kernel);
+                i / pixels * outs + y * columns + x
+            };
+            let (mut sums, mut counts) = (vec![0.0; g.len()], vec![0.0; g.len()]);
+            for (i, value) in x.iter().enumerate() {
+                sums[to(i)] += value;
+                counts[to(i)] += 1.0;
+            }
+            let want: Vec<f64> = sums.iter().zip(&counts).map(|(sum, n)| sum / n).collect();
+            let stored_x = to_stored(dtype, &x, n, 20);
+            let mut out = stored(dtype, &vec![9.0; n * outs * 32]);
+            s.forward(cpu, n, stored_x.as_values(), out.as_values_mut());
+            assert!(error(&from_stored(out.as_values(), n, 20), &want) < tolerance);
+            let stored_g = to_stored(dtype, &g, n, 20);
+            for accumulate in [false, true] {
+                let mut dx = to_stored(dtype, &x, n, 20);
+                s.backward(cpu, n, stored_g.as_values(), dx.as_values_mut(), accumulate);
+                let base = if accumulate { 1.0 } else { 0.0 };
+                let want = x.iter().enumerate().map(|(i, x)| base * x + g[to(i)] / counts[to(i)]);
+                let want: Vec<f64> = want.collect();
+                assert!(error(&from_stored(dx.as_values(), n, 20), &want) < tolerance);
+            }
+        }
+    });
+}
+
+#[test]
+fn average_of_windows_equals_the_reference() {
+    check_windows(Dtype::Fp32, 1e-6);
+    check_windows(Dtype::Bf16, 2e-2);
 }
 
 fn check_average(dtype: Dtype, tolerance: f64) {

@@ -58,7 +58,19 @@ impl Graph {
         stride: usize,
         padding: usize,
     ) -> NodeId {
-        self.push(name, Op::Conv2d { kernel, stride, padding }, &[x], channels)
+        self.grouped_conv2d(name, x, channels, [kernel, stride, padding], 1)
+    }
+
+    /// Appends a convolution in `groups` groups, with `[kernel, stride, padding]`.
+    pub fn grouped_conv2d(
+        &mut self,
+        name: impl Into<String>,
+        x: NodeId,
+        channels: usize,
+        [kernel, stride, padding]: [usize; 3],
+        groups: usize,
+    ) -> NodeId {
+        self.push(name, Op::Conv2d { kernel, stride, padding, groups }, &[x], channels)
     }
 
     /// Appends a batch norm (`torch.nn.BatchNorm2d`).
@@ -86,6 +98,12 @@ impl Graph {
         padding: usize,
     ) -> NodeId {
         self.push(name, Op::MaxPool2d { kernel, stride, padding }, &[x], self.nodes[x].channels)
+    }
+
+    /// Appends an average pool
+    /// (`torch.nn.AvgPool2d(kernel, ceil_mode=True, count_include_pad=False)`).
+    pub fn avg_pool2d(&mut self, name: impl Into<String>, x: NodeId, kernel: usize) -> NodeId {
+        self.push(name, Op::AvgPool2d { kernel }, &[x], self.nodes[x].channels)
     }
 
     /// Appends a global average pool (`torch.nn.AdaptiveAvgPool2d(1)`).

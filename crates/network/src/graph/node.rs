@@ -16,6 +16,8 @@ pub enum Op {
         stride: usize,
         /// Zeros around the image.
         padding: usize,
+        /// Groups of channels: each group of outputs reads a group of inputs.
+        groups: usize,
     },
     /// `torch.nn.BatchNorm2d`, with the graph's epsilon and momentum 0.1.
     BatchNorm2d,
@@ -31,6 +33,12 @@ pub enum Op {
         stride: usize,
         /// Border of minus infinity around the image.
         padding: usize,
+    },
+    /// Mean over windows next to each other, those at the edges cut off:
+    /// `torch.nn.AvgPool2d(kernel, ceil_mode=True, count_include_pad=False)`.
+    AvgPool2d {
+        /// Side of the window, and step between windows.
+        kernel: usize,
     },
     /// Mean over height and width: `torch.nn.AdaptiveAvgPool2d(1)`.
     GlobalAvgPool,
@@ -61,13 +69,16 @@ impl Node {
     /// The number of weights and of biases, for `inputs` input channels.
     pub fn parameters(&self, inputs: usize) -> (usize, usize) {
         match self.op {
-            Op::Conv2d { kernel, .. } => (self.channels * inputs * kernel * kernel, 0),
+            Op::Conv2d { kernel, groups, .. } => {
+                (self.channels * (inputs / groups) * kernel * kernel, 0)
+            }
             Op::BatchNorm2d => (self.channels, self.channels),
             Op::Linear => (self.channels * inputs, self.channels),
             Op::Input
             | Op::Relu
             | Op::Add
             | Op::MaxPool2d { .. }
+            | Op::AvgPool2d { .. }
             | Op::GlobalAvgPool
             | Op::PadShortcut { .. } => (0, 0),
         }

@@ -53,7 +53,21 @@ impl Graph {
                     }
                     Shape { channels: node.channels, height, width }
                 }
-                Op::Conv2d { kernel, stride, padding } => window(kernel, stride, padding)?,
+                Op::Conv2d { kernel, stride, padding, groups } => {
+                    let divides = |channels: usize| channels.checked_rem(groups) == Some(0);
+                    if !divides(of(0).channels) || !divides(node.channels) {
+                        return Err(rule("needs channels that its groups divide"));
+                    }
+                    window(kernel, stride, padding)?
+                }
+                Op::AvgPool2d { kernel } => {
+                    if kernel == 0 {
+                        return Err(rule("needs a window of at least 1"));
+                    }
+                    let input = of(0);
+                    let [height, width] = [input.height, input.width].map(|n| n.div_ceil(kernel));
+                    Shape { channels: input.channels, height, width }
+                }
                 Op::MaxPool2d { kernel, stride, padding } => {
                     if padding > kernel / 2 {
                         return Err(rule("needs padding of at most half its window"));

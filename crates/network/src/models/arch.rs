@@ -1,15 +1,12 @@
-//! Architectures and their names.
-
-use std::{fmt, str::FromStr};
-
-use resnet_formats::brief;
-use thiserror::Error;
+//! Architectures.
 
 use crate::graph::Epsilon;
 
-/// Blocks in each of the four stages (paper, table 1), and whether they are bottlenecks.
-pub(super) const STAGES: [(usize, [usize; 4], Block); 5] = [
+/// Blocks in each of the four stages, and whether they are bottlenecks: paper, table 1, and timm's net of
+/// 26 layers.
+pub(super) const STAGES: [(usize, [usize; 4], Block); 6] = [
     (18, [2, 2, 2, 2], Block::Basic),
+    (26, [2, 2, 2, 2], Block::Bottleneck),
     (34, [3, 4, 6, 3], Block::Basic),
     (50, [3, 4, 6, 3], Block::Bottleneck),
     (101, [3, 4, 23, 3], Block::Bottleneck),
@@ -18,6 +15,38 @@ pub(super) const STAGES: [(usize, [usize; 4], Block); 5] = [
 
 /// The paper's CIFAR depths that `resnet archs` lists; any other 6n+2 works as well.
 const PAPER_DEPTHS: [usize; 6] = [20, 32, 44, 56, 110, 1202];
+
+/// Others that `resnet archs` lists.
+const NAMED: [&str; 25] = [
+    "resnet26-bottleneck",
+    "resnet18d",
+    "resnet26d",
+    "resnet34d",
+    "resnet50d",
+    "resnet101d",
+    "resnet152d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+    "resnext50_32x4d",
+    "resnext50d_32x4d",
+    "resnext101_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "resnet20-b",
+    "resnet32-b",
+    "resnet44-b",
+    "resnet56-b",
+    "resnet110-b",
+    "resnet20-c",
+    "preresnet20",
+    "preresnet56",
+    "preresnet110",
+    "preresnet18-cifar",
+    "preresnet50",
+];
+
+/// The width of bottlenecks of the paper's, in networks of 64 channels.
+pub(super) const USUAL_WIDTH: usize = 64;
 
 /// More layers than any of the paper's nets that could be meant.
 pub(super) const PAPER_MOST: usize = 10_000;
@@ -44,7 +73,7 @@ pub enum Family {
 
 impl Family {
     /// Whether a max pool usually follows the stem.
-    fn has_max_pool(self) -> bool {
+    pub(super) fn has_max_pool(self) -> bool {
         self == Family::ImageNet
     }
 
@@ -69,7 +98,30 @@ pub enum StrideAt {
     Conv1x1,
 }
 
-/// An architecture: a family, a depth, and whether it has shortcuts. Parse a name to get one.
+/// The convolutions before the stages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Stem {
+    /// One: 7x7 with a stride of 2, or 3x3 for images of 32x32.
+    #[default]
+    Single,
+    /// Three of 3x3, of half the channels but for the last (He et al. 2018, ResNet-C).
+    Deep,
+}
+
+/// How a block's shortcut adapts to a change of shape (paper, section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shortcut {
+    /// Every other pixel, and zero channels.
+    A,
+    /// A 1x1 convolution and a batch norm where the shape changes.
+    B,
+    /// A 1x1 convolution and a batch norm in every block.
+    C,
+    /// As B, with a 2x2 average pool in place of the stride (He et al. 2018, ResNet-D).
+    D,
+}
+
+/// An architecture: a family, a depth, and what its blocks are. Parse a name to get one.
 ///
 /// ```
 /// use resnet_network::Arch;
@@ -78,19 +130,41 @@ pub enum StrideAt {
 /// # Ok::<(), resnet_network::models::UnknownArch>(())
 /// ```
 ///
-/// Names are `resnet18`, `34`, `50`, `101` and `152` (ImageNet), the same with `-cifar` (3x3 stem),
-/// `resnetD` with D = 6n + 2 (the paper's CIFAR nets), and `plain` in place of `resnet` (without
-/// shortcuts). [`Arch::all`] lists them. Options follow: `+maxpool` (of a 3x3 stem), `+nopool` (of a 7x7
-/// stem), `+stride1x1` (of bottlenecks) and `+eps0.001`.
+/// | name | network |
+/// |---|---|
+/// | `resnet18` `34` `50` `101` `152` | ImageNet |
+/// | `resnet26-bottleneck` | timm's `resnet26` |
+/// | `wide_resnet50_2` | bottlenecks twice as wide (`_3`: three times) |
+/// | `resnext50_32x4d` | 3x3 convolutions in 32 groups of 4 channels in the first stage |
+/// | `resnet50d` `resnext50d_32x4d` | deep stem, shortcuts with an average pool |
+/// | `resnet18-cifar` | the same stages behind a 3x3 stem |
+/// | `resnet20` | the paper's CIFAR nets: any 6n+2, shortcuts of option A |
+/// | `resnet20-b` `resnet20-c` | with shortcuts of options B and C |
+/// | `preresnet20` `preresnet18-cifar` | blocks with pre-activation (He et al. 2016) |
+/// | `plain20` | without shortcuts |
+///
+/// [`Arch::all`] lists them. Options follow: `+maxpool` (of a 3x3 stem), `+nopool` (of a 7x7 stem),
+/// `+stride1x1` (of bottlenecks) and `+eps0.001`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Arch {
-    /// Stem, widths and head.
+    /// Widths and head.
     pub family: Family,
     /// Weighted layers, as the paper counts them.
     pub depth: usize,
     /// Whether the blocks have shortcuts.
     pub residual: bool,
+    /// The convolutions before the stages.
+    pub stem: Stem,
+    /// How shortcuts adapt to a change of shape.
+    pub shortcut: Shortcut,
+    /// Whether batch norm and ReLU are before each convolution, not behind it (He et al. 2016).
+    pub preactivation: bool,
+    /// Groups of the 3x3 convolutions of bottlenecks (Xie et al. 2017).
+    pub groups: usize,
+    /// Channels of each group, of networks with 64 channels in the first stage: 64 in one group are the
+    /// paper's.
+    pub group_width: usize,
     /// Whether a 3x3 max pool with a stride of 2 follows the stem; the family has a usual value,
     /// `+maxpool` and `+nopool` in a name are the other.
     pub max_pool: bool,
@@ -100,88 +174,18 @@ pub struct Arch {
     pub epsilon: Epsilon,
 }
 
-/// An unknown architecture name.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "unknown architecture '{}': expected resnet18|34|50|101|152 (ImageNet), the same with \
-     '-cifar', resnetD with D = 6n+2 such as resnet20 (the paper's CIFAR nets), or plain instead \
-     of resnet; behind it the options +maxpool, +nopool, +stride1x1 and +epsX, in this order; \
-     `resnet archs` lists them",
-    brief(.0)
-)]
-pub struct UnknownArch(pub String);
-
-impl FromStr for Arch {
-    type Err = UnknownArch;
-
-    fn from_str(name: &str) -> Result<Self, UnknownArch> {
-        let unknown = || UnknownArch(name.to_owned());
-        let mut options = name.split('+');
-        let base = options.next().unwrap_or_default();
-        let (residual, rest) = if let Some(rest) = base.strip_prefix("resnet") {
-            (true, rest)
-        } else if let Some(rest) = base.strip_prefix("plain") {
-            (false, rest)
-        } else {
-            return Err(unknown());
-        };
-        let (digits, cifar) = match rest.strip_suffix("-cifar") {
-            Some(digits) => (digits, true),
-            None => (rest, false),
-        };
-        let canonical = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
-        let depth: usize = digits.parse().ok().filter(|_| canonical).ok_or_else(unknown)?;
-        let staged = STAGES.iter().any(|s| s.0 == depth);
-        let family = match (cifar, staged) {
-            (true, true) => Family::Cifar,
-            (false, true) => Family::ImageNet,
-            (false, false) if depth % 6 == 2 && (8..PAPER_MOST).contains(&depth) => Family::Paper,
-            _ => return Err(unknown()),
-        };
-        let mut arch = Arch::new(family, depth, residual);
-        for option in options {
-            match option {
-                "maxpool" if family == Family::Cifar => arch.max_pool = true,
-                "nopool" if family == Family::ImageNet => arch.max_pool = false,
-                "stride1x1" if arch.block() == Block::Bottleneck => {
-                    arch.stride_at = StrideAt::Conv1x1;
-                }
-                _ => {
-                    let epsilon = option.strip_prefix("eps").and_then(|text| text.parse().ok());
-                    arch.epsilon = epsilon.and_then(Epsilon::new).ok_or_else(unknown)?;
-                }
-            }
-        }
-        // One name for each: no option twice, in another order or with its usual value.
-        if arch.to_string() == name { Ok(arch) } else { Err(unknown()) }
-    }
-}
-
-impl fmt::Display for Arch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.residual { "resnet" } else { "plain" };
-        let suffix = if self.family == Family::Cifar { "-cifar" } else { "" };
-        write!(f, "{kind}{}{suffix}", self.depth)?;
-        if self.max_pool != self.family.has_max_pool() {
-            f.write_str(if self.max_pool { "+maxpool" } else { "+nopool" })?;
-        }
-        if self.stride_at == StrideAt::Conv1x1 {
-            f.write_str("+stride1x1")?;
-        }
-        if self.epsilon != Epsilon::default() {
-            write!(f, "+eps{}", self.epsilon.value())?;
-        }
-        Ok(())
-    }
-}
-
 impl Arch {
-    /// The usual network of a family.
+    /// The usual network of a family and depth.
     pub(super) fn new(family: Family, depth: usize, residual: bool) -> Arch {
         Arch {
             family,
             depth,
             residual,
+            stem: Stem::default(),
+            shortcut: if family == Family::Paper { Shortcut::A } else { Shortcut::B },
+            preactivation: false,
+            groups: 1,
+            group_width: USUAL_WIDTH,
             max_pool: family.has_max_pool(),
             stride_at: StrideAt::default(),
             epsilon: Epsilon::default(),
@@ -191,12 +195,23 @@ impl Arch {
     /// The same without options.
     #[must_use]
     pub fn usual(self) -> Arch {
-        Arch::new(self.family, self.depth, self.residual)
+        Arch {
+            max_pool: self.family.has_max_pool(),
+            stride_at: StrideAt::default(),
+            epsilon: Epsilon::default(),
+            ..self
+        }
     }
 
     /// The kind of its blocks.
     pub fn block(&self) -> Block {
         self.stages().1
+    }
+
+    /// Channels of the 3x3 convolution of a bottleneck with `planes` channels of the paper's, a quarter of
+    /// its output's.
+    pub(super) fn inner_width(&self, planes: usize) -> usize {
+        planes * self.group_width / USUAL_WIDTH * self.groups
     }
 
     /// Every architecture that `resnet archs` lists.
@@ -205,9 +220,12 @@ impl Arch {
             .into_iter()
             .flat_map(|family| STAGES.iter().map(move |s| (family, s.0)));
         let paper = PAPER_DEPTHS.into_iter().map(|depth| (Family::Paper, depth));
-        staged.chain(paper).flat_map(|(family, depth)| {
-            [true, false].map(|residual| Arch::new(family, depth, residual))
-        })
+        let basic =
+            staged.chain(paper).filter(|&(_, depth)| depth != 26).flat_map(|(family, depth)| {
+                [true, false].map(|residual| Arch::new(family, depth, residual))
+            });
+        let named = NAMED.iter().map(|name| name.parse().expect("the names are valid"));
+        basic.chain(named)
     }
 
     /// Rows and columns of the images that the net was designed for, pixels.
@@ -233,60 +251,5 @@ impl Arch {
         let stage = STAGES.iter().find(|s| s.0 == self.depth);
         let (_, blocks, block) = stage.expect("parsing admits only these depths");
         (blocks.to_vec(), *block)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_round_trip() {
-        for arch in Arch::all() {
-            assert_eq!(arch.to_string().parse(), Ok(arch));
-        }
-        for name in [
-            "resnet18-cifar+maxpool",
-            "resnet101+nopool",
-            "plain50-cifar+stride1x1",
-            "resnet50+nopool+stride1x1+eps0.000001",
-            "resnet20+eps0.001",
-        ] {
-            assert_eq!(name.parse::<Arch>().unwrap().to_string(), name);
-        }
-        for name in ["resnet8", "resnet1202", "plain110"] {
-            assert_eq!(name.parse::<Arch>().unwrap().family, Family::Paper);
-        }
-    }
-
-    #[test]
-    fn other_names_are_refused() {
-        for name in [
-            "",
-            "resnet",
-            "resnet19",
-            "resnet2",
-            "resnet020",
-            "resnet+20",
-            "vgg16",
-            "resnet20-cifar",
-            "resnet18-cifar-cifar",
-            "plain-18",
-            "resnet99999999999999999999",
-            "resnet18+maxpool",
-            "resnet18-cifar+nopool",
-            "resnet20+maxpool",
-            "resnet18+stride1x1",
-            "resnet50+nopool+nopool",
-            "resnet50+stride1x1+nopool",
-            "resnet50+eps1e-5",
-            "resnet50+eps1e-3",
-            "resnet50+eps0",
-            "resnet50+epsNaN",
-            "resnet50+",
-            "+nopool",
-        ] {
-            assert!(name.parse::<Arch>().is_err(), "{name}");
-        }
     }
 }

@@ -1,18 +1,7 @@
 //! Builds the graph of any architecture of the family: a stem, stages of blocks, a head.
 
-use super::{Arch, Block, Family, StrideAt};
+use super::{Arch, Block, Family, Shortcut, Stem, StrideAt};
 use crate::graph::{Graph, NodeId, Op};
-
-/// How a block's shortcut adapts to a change of shape.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Shortcut {
-    /// 1x1 convolution and batch norm under this name (option B).
-    Projection(&'static str),
-    /// Subsampling and zero channels (option A).
-    Pad,
-    /// No shortcut: a plain net.
-    Absent,
-}
 
 impl Arch {
     /// The graph for RGB images and `classes` classes.
@@ -34,99 +23,156 @@ impl Arch {
 }
 
 fn build(arch: &Arch, in_channels: usize, classes: usize, width: usize) -> Graph {
-    let (stages, block) = arch.stages();
-    let shortcut = match (arch.residual, arch.family) {
-        (false, _) => Shortcut::Absent,
-        (true, Family::Paper) => Shortcut::Pad,
-        (true, family) => Shortcut::Projection(family.shortcut()),
-    };
     let mut g = Graph::new(in_channels).with_epsilon(arch.epsilon);
-    let (kernel, stride) = if arch.family == Family::ImageNet { (7, 2) } else { (3, 1) };
-    let stem = Conv { channels: width, kernel, stride };
-    let mut x = conv_bn_relu(&mut g, "", 1, Graph::INPUT, stem);
+    let mut x = stem(&mut g, arch, width);
     if arch.max_pool {
         x = g.max_pool2d("maxpool", x, 3, 2, 1);
     }
-    for (stage, &blocks) in stages.iter().enumerate() {
-        let planes = width << stage;
+    for (stage, &blocks) in arch.stages().0.iter().enumerate() {
         for index in 0..blocks {
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-            let prefix = format!("layer{}.{index}.", stage + 1);
-            x = residual_block(
-                &mut g,
-                &prefix,
-                (block, arch.stride_at),
-                shortcut,
-                x,
-                planes,
-                stride,
-            );
+            let name = format!("layer{}.{index}.", stage + 1);
+            let block = ResidualBlock { arch, name, planes: width << stage, stride };
+            x = block.build(&mut g, x);
         }
+    }
+    if arch.preactivation {
+        x = norm_relu(&mut g, "bn", "relu", x);
     }
     let pooled = g.global_avg_pool("avgpool", x);
     g.linear(arch.family.head(), pooled, classes);
     g
 }
 
-/// A convolution of the family: padding keeps the size at stride 1.
-#[derive(Clone, Copy)]
-struct Conv {
-    channels: usize,
-    kernel: usize,
-    stride: usize,
+/// The convolutions before the stages. With pre-activation, the first block's batch norm is theirs.
+fn stem(g: &mut Graph, arch: &Arch, width: usize) -> NodeId {
+    let (kernel, stride) = if arch.family == Family::ImageNet { (7, 2) } else { (3, 1) };
+    let mut x = Graph::INPUT;
+    if arch.stem == Stem::Single {
+        x = g.conv2d("conv1", x, width, kernel, stride, kernel / 2);
+    } else {
+        // The names of an `nn.Sequential`, as in timm.
+        let half = (width / 2).max(1);
+        for (index, stride) in [(0, stride), (3, 1)] {
+            x = g.conv2d(format!("conv1.{index}"), x, half, 3, stride, 1);
+            let (norm, relu) = (format!("conv1.{}", index + 1), format!("conv1.{}", index + 2));
+            x = norm_relu(g, &norm, &relu, x);
+        }
+        x = g.conv2d("conv1.6", x, width, 3, 1, 1);
+    }
+    if arch.preactivation { x } else { norm_relu(g, "bn1", "relu1", x) }
 }
 
-fn conv_bn(g: &mut Graph, prefix: &str, i: usize, x: NodeId, c: Conv) -> NodeId {
-    let y = g.conv2d(format!("{prefix}conv{i}"), x, c.channels, c.kernel, c.stride, c.kernel / 2);
-    g.batch_norm2d(format!("{prefix}bn{i}"), y)
+fn norm_relu(g: &mut Graph, norm: &str, relu: &str, x: NodeId) -> NodeId {
+    let x = g.batch_norm2d(norm, x);
+    g.relu(relu, x)
 }
 
-fn conv_bn_relu(g: &mut Graph, prefix: &str, i: usize, x: NodeId, c: Conv) -> NodeId {
-    let y = conv_bn(g, prefix, i, x, c);
-    g.relu(format!("{prefix}relu{i}"), y)
-}
-
-/// Paper, figure 5: left (basic) and right (bottleneck).
-fn residual_block(
-    g: &mut Graph,
-    prefix: &str,
-    (block, stride_at): (Block, StrideAt),
-    shortcut: Shortcut,
-    x: NodeId,
+/// A block (paper, figure 5): basic (left) or bottleneck (right).
+struct ResidualBlock<'a> {
+    arch: &'a Arch,
+    /// The start of its layers' names.
+    name: String,
     planes: usize,
     stride: usize,
-) -> NodeId {
-    let c = |channels, kernel, stride| Conv { channels, kernel, stride };
-    let (y, last) = match block {
-        Block::Basic => {
-            let y = conv_bn_relu(g, prefix, 1, x, c(planes, 3, stride));
-            (conv_bn(g, prefix, 2, y, c(planes, 3, 1)), 2)
+}
+
+/// A convolution of a block: output channels, kernel, stride and groups.
+type Conv = (usize, usize, usize, usize);
+
+impl ResidualBlock<'_> {
+    fn build(&self, g: &mut Graph, x: NodeId) -> NodeId {
+        let convs = self.convs();
+        let out = convs.last().expect("a block has convolutions").0;
+        let changes = self.stride > 1 || g.nodes()[x].channels != out;
+        if self.arch.preactivation {
+            let active = self.norm_relu(g, 1, x);
+            let mut y = active;
+            for (index, &conv) in convs.iter().enumerate() {
+                if index > 0 {
+                    y = self.norm_relu(g, index + 1, y);
+                }
+                y = self.conv(g, index + 1, y, conv);
+            }
+            // A shortcut that changes the shape starts behind the first activation.
+            let from = if changes { active } else { x };
+            return self.add(g, y, from, changes);
         }
-        Block::Bottleneck => {
-            let (first, second) = match stride_at {
-                StrideAt::Conv3x3 => (1, stride),
-                StrideAt::Conv1x1 => (stride, 1),
+        let mut y = x;
+        for (index, &conv) in convs.iter().enumerate() {
+            y = self.conv(g, index + 1, y, conv);
+            y = match index + 1 == convs.len() {
+                true => g.batch_norm2d(format!("{}bn{}", self.name, index + 1), y),
+                false => self.norm_relu(g, index + 1, y),
             };
-            let y = conv_bn_relu(g, prefix, 1, x, c(planes, 1, first));
-            let y = conv_bn_relu(g, prefix, 2, y, c(planes, 3, second));
-            (conv_bn(g, prefix, 3, y, c(4 * planes, 1, 1)), 3)
         }
-    };
-    let channels = g.nodes()[y].channels;
-    let same_shape = stride == 1 && g.nodes()[x].channels == channels;
-    let out = match shortcut {
-        Shortcut::Absent => y,
-        _ if same_shape => g.add(format!("{prefix}add"), y, x),
-        Shortcut::Projection(name) => {
-            let s = g.conv2d(format!("{prefix}{name}.0"), x, channels, 1, stride, 0);
-            let s = g.batch_norm2d(format!("{prefix}{name}.1"), s);
-            g.add(format!("{prefix}add"), y, s)
+        let sum = self.add(g, y, x, changes);
+        g.relu(format!("{}relu{}", self.name, convs.len()), sum)
+    }
+
+    fn convs(&self) -> Vec<Conv> {
+        let (planes, stride) = (self.planes, self.stride);
+        match self.arch.block() {
+            Block::Basic => vec![(planes, 3, stride, 1), (planes, 3, 1, 1)],
+            Block::Bottleneck => {
+                let (first, second) = match self.arch.stride_at {
+                    StrideAt::Conv3x3 => (1, stride),
+                    StrideAt::Conv1x1 => (stride, 1),
+                };
+                let inner = self.arch.inner_width(planes);
+                let groups = self.arch.groups;
+                vec![(inner, 1, first, 1), (inner, 3, second, groups), (4 * planes, 1, 1, 1)]
+            }
         }
-        Shortcut::Pad => {
-            let name = format!("{prefix}shortcut");
-            let s = g.push(name, Op::PadShortcut { stride }, &[x], channels);
-            g.add(format!("{prefix}add"), y, s)
+    }
+
+    /// Padding keeps the size at stride 1.
+    fn conv(
+        &self,
+        g: &mut Graph,
+        index: usize,
+        x: NodeId,
+        (channels, kernel, stride, groups): Conv,
+    ) -> NodeId {
+        let name = format!("{}conv{index}", self.name);
+        g.grouped_conv2d(name, x, channels, [kernel, stride, kernel / 2], groups)
+    }
+
+    fn norm_relu(&self, g: &mut Graph, index: usize, x: NodeId) -> NodeId {
+        let name = &self.name;
+        norm_relu(g, &format!("{name}bn{index}"), &format!("{name}relu{index}"), x)
+    }
+
+    /// Adds the shortcut from `x`, if there is one.
+    fn add(&self, g: &mut Graph, y: NodeId, x: NodeId, changes: bool) -> NodeId {
+        let shortcut = match self.arch.shortcut {
+            _ if !self.arch.residual => return y,
+            Shortcut::C => self.projection(g, x, y),
+            _ if !changes => x,
+            Shortcut::A => {
+                let (name, channels) = (format!("{}shortcut", self.name), g.nodes()[y].channels);
+                g.push(name, Op::PadShortcut { stride: self.stride }, &[x], channels)
+            }
+            Shortcut::B | Shortcut::D => self.projection(g, x, y),
+        };
+        g.add(format!("{}add", self.name), y, shortcut)
+    }
+
+    /// A 1x1 convolution to the channels of `y`, and a batch norm unless the next block has it.
+    fn projection(&self, g: &mut Graph, mut x: NodeId, y: NodeId) -> NodeId {
+        let name = format!("{}{}", self.name, self.arch.family.shortcut());
+        let (channels, mut stride, mut index) = (g.nodes()[y].channels, self.stride, 0);
+        if self.arch.shortcut == Shortcut::D {
+            // timm has the pool as layer 0, an `nn.Identity` where there is nothing to pool.
+            if stride > 1 {
+                x = g.avg_pool2d(format!("{name}.0"), x, stride);
+            }
+            (stride, index) = (1, 1);
         }
-    };
-    g.relu(format!("{prefix}relu{last}"), out)
+        let x = g.conv2d(format!("{name}.{index}"), x, channels, 1, stride, 0);
+        if self.arch.preactivation {
+            return x;
+        }
+        g.batch_norm2d(format!("{name}.{}", index + 1), x)
+    }
 }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use resnet_formats::{NamedTensors, Tensor};
 
-use super::{Arch, Block, Family, arch::STAGES};
+use super::{
+    Arch, Block, Family, Shortcut, Stem,
+    arch::{STAGES, USUAL_WIDTH},
+};
 
 /// An architecture inferred from names and shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +37,18 @@ pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
         let tensor: Option<&(String, Tensor)> = tensors.iter().find(|(n, _)| n == name);
         tensor.map(|(_, tensor)| tensor.shape.as_slice())
     };
-    let kernel = match shape("conv1.weight") {
-        Some([_, _, rows, columns]) if rows == columns => *rows,
-        Some(shape) => {
-            return Err(format!(
-                "its 'conv1.weight' has shape {shape:?}, which is not that of a square convolution"
-            ));
-        }
-        None => return Err("it has no 'conv1.weight', the first layer of every ResNet".into()),
+    let square = |name: &str| match shape(name) {
+        Some(&[out, _, rows, columns]) if rows == columns => Ok(Some((out, rows))),
+        Some(shape) => Err(format!(
+            "its '{name}' has shape {shape:?}, which is not that of a square convolution"
+        )),
+        None => Ok(None),
+    };
+    let deep = square(DEEP_STEM[2])?.filter(|_| DEEP_STEM.iter().all(|name| shape(name).is_some()));
+    let (stem, (width, kernel)) = match (square("conv1.weight")?, deep) {
+        (Some(single), _) => (Stem::Single, single),
+        (None, Some(deep)) => (Stem::Deep, deep),
+        _ => return Err("it has no 'conv1.weight', the first layer of every ResNet".into()),
     };
     let stages = stages(tensors)?;
     let block = if shape("layer1.0.conv3.weight").is_some() {
@@ -53,40 +60,70 @@ pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
             "it has no 'layer1.0.conv2.weight': its blocks are neither basic nor bottleneck".into(),
         );
     };
-    let projects = tensors.iter().any(|(name, _)| shortcut(name).is_some());
+    let projections = tensors.iter().filter_map(|(name, _)| Some((place(name)?, shortcut(name)?)));
+    let projections: BTreeSet<((usize, usize), &str)> =
+        projections.map(|((stage, block, _), rest)| ((stage, block), rest)).collect();
+    let projects = !projections.is_empty();
     let found = || {
         let stages: Vec<String> = stages.iter().map(ToString::to_string).collect();
         let kind = if block == Block::Basic { "basic" } else { "bottleneck" };
+        let stem = if stem == Stem::Deep { "deep".into() } else { format!("{kernel}x{kernel}") };
         format!(
-            "its {kernel}x{kernel} stem and stages of {} {kind} blocks{} match no architecture of the family",
+            "its {stem} stem and stages of {} {kind} blocks{} match no architecture of the family",
             stages.join(", "),
             if projects { " with projections" } else { "" }
         )
     };
-    match (kernel, &stages[..]) {
-        (3, &[n, second, third]) if [second, third] == [n; 2] => {
+    let mut arch = match (stem, kernel, &stages[..]) {
+        (Stem::Single, 3, &[n, second, third]) if [second, third] == [n; 2] => {
             // 50 and 152 are 6n+2 too, but name ImageNet nets.
             let named = format!("resnet{}", n.saturating_mul(6).saturating_add(2)).parse::<Arch>();
-            match named {
-                Ok(arch) if arch.family == Family::Paper && block == Block::Basic && !projects => {
-                    Ok(InferredArch { arch, alternative: Some(Arch { residual: false, ..arch }) })
-                }
-                Ok(arch) if arch.family == Family::Paper && projects => Err(format!(
-                    "{}: the shortcuts of a {arch} here have no layers (option A)",
-                    found()
-                )),
-                _ => Err(found()),
-            }
+            let is_paper = |arch: &Arch| arch.family == Family::Paper && block == Block::Basic;
+            named.ok().filter(is_paper).ok_or_else(found)?
         }
-        (3 | 7, blocks) => {
-            let family = if kernel == 3 { Family::Cifar } else { Family::ImageNet };
+        (Stem::Single, 3 | 7, blocks) | (Stem::Deep, 3, blocks) => {
+            let is_cifar = stem == Stem::Single && kernel == 3;
+            let family = if is_cifar { Family::Cifar } else { Family::ImageNet };
             let known = STAGES.iter().find(|known| known.1 == *blocks && known.2 == block);
-            let depth = known.ok_or_else(found)?.0;
-            Ok(InferredArch { arch: Arch::new(family, depth, projects), alternative: None })
+            Arch::new(family, known.ok_or_else(found)?.0, projects)
         }
-        _ => Err(found()),
+        _ => return Err(found()),
+    };
+    arch.stem = stem;
+    arch.preactivation = shape("bn1.weight").is_none() && shape("bn.weight").is_some();
+    arch.shortcut = match () {
+        // Its first layer is a pool.
+        () if projections.iter().any(|(_, rest)| *rest == "2.weight") => Shortcut::D,
+        () if !projects => arch.shortcut,
+        () if arch.family == Family::Paper && projections.contains(&((1, 0), "0.weight")) => {
+            Shortcut::C
+        }
+        () => Shortcut::B,
+    };
+    if block == Block::Bottleneck {
+        let Some(&[inner, group, ..]) = shape("layer1.0.conv2.weight") else { return Err(found()) };
+        arch.groups = inner.checked_div(group).unwrap_or(1).max(1);
+        let width_of_group = || {
+            let (all, groups) = (inner.checked_mul(USUAL_WIDTH)?, width.checked_mul(arch.groups)?);
+            all.checked_div(groups)
+        };
+        arch.group_width = width_of_group().unwrap_or(0);
+        if arch.inner_width(width) != inner || group.checked_mul(arch.groups) != Some(inner) {
+            return Err(format!("{}: they are {inner} wide, in {} groups", found(), arch.groups));
+        }
     }
+    // What does not go together has no name.
+    if arch.to_string().parse() != Ok(arch) {
+        return Err(found());
+    }
+    let alternative =
+        (arch.family == Family::Paper && arch.shortcut == Shortcut::A && !arch.preactivation)
+            .then_some(Arch { residual: false, ..arch });
+    Ok(InferredArch { arch, alternative })
 }
+
+/// The convolutions of a deep stem.
+pub(super) const DEEP_STEM: [&str; 3] = ["conv1.0.weight", "conv1.3.weight", "conv1.6.weight"];
 
 /// The number of blocks of each stage.
 fn stages(tensors: &NamedTensors) -> Result<Vec<usize>, String> {
@@ -149,7 +186,8 @@ mod tests {
     use crate::{Network, network::Init};
 
     fn state(arch: Arch) -> NamedTensors {
-        Network::new(arch.graph_with(3, 5, 2), Init::PyTorch, 0).state_dict()
+        let width = if arch.groups > 1 { 16 } else { 2 };
+        Network::new(arch.graph_with(3, 5, width), Init::PyTorch, 0).state_dict()
     }
 
     fn arch(name: &str) -> Arch {
@@ -163,10 +201,12 @@ mod tests {
                 continue; // It would take a minute.
             }
             let expected = match arch.family {
-                Family::Paper => InferredArch {
-                    arch: Arch { residual: true, ..arch },
-                    alternative: Some(Arch { residual: false, ..arch }),
-                },
+                Family::Paper if arch.shortcut == Shortcut::A && !arch.preactivation => {
+                    InferredArch {
+                        arch: Arch { residual: true, ..arch },
+                        alternative: Some(Arch { residual: false, ..arch }),
+                    }
+                }
                 _ => InferredArch { arch, alternative: None },
             };
             assert_eq!(infer_arch(&state(arch)), Ok(expected), "{arch}");
@@ -205,10 +245,14 @@ mod tests {
         assert!(refusal(&blocks, "resnet38").contains("stages of 8, 8, 8 basic blocks match"));
         let stem = |tensors: &mut NamedTensors| tensors[0].1.shape = vec![2, 3, 5, 5];
         assert!(refusal(&stem, "resnet18").contains("its 5x5 stem"));
-        let option_b = |tensors: &mut NamedTensors| {
-            tensors.push(("layer2.0.shortcut.0.weight".into(), Tensor::f32(&[0], vec![])));
+        let wide = |tensors: &mut NamedTensors| {
+            for (name, tensor) in tensors.iter_mut() {
+                if name == "layer1.0.conv2.weight" {
+                    tensor.shape = vec![3, 3, 3, 3];
+                }
+            }
         };
-        assert!(refusal(&option_b, "resnet20").contains("basic blocks with projections"));
+        assert!(refusal(&wide, "resnet50").contains("match no architecture"));
     }
 
     #[test]

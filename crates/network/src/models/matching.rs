@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use resnet_formats::brief;
 
 use super::{
-    Arch, Block, Family, StrideAt,
-    arch::{PAPER_MOST, STAGES},
+    Arch, Block, Family, Shortcut, Stem, StrideAt,
+    arch::{PAPER_MOST, STAGES, USUAL_WIDTH},
 };
 use crate::graph::{Graph, Node, NodeId, Op};
 
@@ -14,8 +14,7 @@ use crate::graph::{Graph, Node, NodeId, Op};
 /// order they stand; and for each node of the architecture's own graph, of the same width, channels
 /// and classes, the one of `graph` that it is.
 pub fn match_arch(graph: &Graph) -> Option<(Arch, Vec<NodeId>)> {
-    candidates(graph).into_iter().find_map(|arch| {
-        let width = graph.nodes().get(1)?.channels;
+    candidates(graph).into_iter().find_map(|(arch, width)| {
         let own = arch.graph_with(graph.in_channels(), graph.classes(), width);
         Some((arch, matching(&own, graph)?))
     })
@@ -24,10 +23,9 @@ pub fn match_arch(graph: &Graph) -> Option<(Arch, Vec<NodeId>)> {
 /// Where a graph that is of no architecture differs from the nearest one, for people.
 pub fn nearest_arch(graph: &Graph) -> String {
     let count = |is: fn(&Op) -> bool| graph.nodes().iter().filter(|n| is(&n.op)).count();
-    let width = graph.nodes().get(1).map_or(0, |node| node.channels);
     let mut best: Option<(usize, String)> = None;
-    for arch in candidates(graph) {
-        let own = arch.graph_with(graph.in_channels(), graph.classes(), width.max(1));
+    for (arch, width) in candidates(graph) {
+        let own = arch.graph_with(graph.in_channels(), graph.classes(), width);
         if own.nodes().len() != graph.nodes().len() {
             continue;
         }
@@ -49,21 +47,32 @@ pub fn nearest_arch(graph: &Graph) -> String {
             best = Some((differences, text));
         }
     }
-    best.map_or_else(
-        || {
-            let convs = count(|op| matches!(op, Op::Conv2d { .. }));
-            let sums = count(|op| *op == Op::Add);
-            format!("it has {convs} convolutions and {sums} additions, as no architecture here")
-        },
-        |(_, text)| text,
-    )
+    let further = || {
+        candidates(graph).into_iter().find_map(|(arch, width)| {
+            let own = arch.graph_with(graph.in_channels(), graph.classes(), width);
+            let alike = |(a, b): (&Node, &Node)| (a.op, a.channels) == (b.op, b.channels);
+            let (own, nodes) = (own.nodes(), graph.nodes());
+            let more = nodes.get(own.len()).filter(|_| own.iter().zip(nodes).all(alike))?;
+            let (name, what) = (brief(&more.name), described(more.op));
+            Some(format!("it is a {arch} with a further node '{name}', {what}"))
+        })
+    };
+    best.map(|(_, text)| text).or_else(further).unwrap_or_else(|| {
+        let convs = count(|op| matches!(op, Op::Conv2d { .. }));
+        let sums = count(|op| *op == Op::Add);
+        format!("it has {convs} convolutions and {sums} additions, as no architecture here")
+    })
 }
 
 fn described(op: Op) -> String {
     match op {
-        Op::Conv2d { kernel, stride, padding } => format!(
-            "a {kernel}x{kernel} convolution with a stride of {stride} and a padding of {padding}"
-        ),
+        Op::Conv2d { kernel, stride, padding, groups } => {
+            let groups = if groups > 1 { format!(" in {groups} groups") } else { String::new() };
+            format!(
+                "a {kernel}x{kernel} convolution{groups} with a stride of {stride} and a padding of \
+                 {padding}"
+            )
+        }
         Op::MaxPool2d { kernel, stride, padding } => format!(
             "a {kernel}x{kernel} max pool with a stride of {stride} and a padding of {padding}"
         ),
@@ -71,36 +80,83 @@ fn described(op: Op) -> String {
         Op::BatchNorm2d => "a batch norm".into(),
         Op::Relu => "a ReLU".into(),
         Op::Add => "an addition".into(),
+        Op::AvgPool2d { kernel } => format!("a {kernel}x{kernel} average pool"),
         Op::GlobalAvgPool => "a global average pool".into(),
         Op::Linear => "a linear layer".into(),
         Op::PadShortcut { stride } => format!("a shortcut of option A with a stride of {stride}"),
     }
 }
 
-/// Every architecture that a graph of so many convolutions might be of.
-fn candidates(graph: &Graph) -> Vec<Arch> {
+/// Every architecture that a graph might be of, with its width.
+fn candidates(graph: &Graph) -> Vec<(Arch, usize)> {
+    let nodes = graph.nodes();
+    let has = |is: fn(&Op) -> bool| nodes.iter().any(|node| is(&node.op));
+    let convs = nodes.iter().filter_map(|node| match node.op {
+        Op::Conv2d { kernel, groups, .. } => Some((kernel, groups, node.channels)),
+        _ => None,
+    });
+    let convs: Vec<_> = convs.collect();
+    let Some(&(kernel, _, first)) = convs.first().filter(|conv| conv.2 > 0) else {
+        return Vec::new();
+    };
+    let is_d = has(|op| matches!(op, Op::AvgPool2d { .. }));
+    // The stem's convolution is read by its batch norm only, or by that of the first block too.
+    let stem = nodes.iter().position(|node| matches!(node.op, Op::Conv2d { .. }));
+    let behind = nodes.iter().find(|node| node.inputs.first() == stem.as_ref());
+    let stem_norm = behind.is_some_and(|node| node.op == Op::BatchNorm2d);
+    let width = if is_d { 2 * first } else { first };
+    let groups = convs.iter().map(|conv| conv.1).max().unwrap_or(1);
+    // Of the 3x3 convolutions behind the stem, the narrowest are those of the first stage.
+    let inner = convs.iter().skip(1).filter(|conv| conv.0 == 3 && conv.1 == groups);
+    let inner = inner.map(|conv| conv.2).filter(|&inner| !is_d || inner != first).min();
+    let inner = inner.unwrap_or(width);
+    let group_width = inner.saturating_mul(USUAL_WIDTH) / width.saturating_mul(groups);
     let mut found = Vec::new();
+    let mut push = |mut arch: Arch, widths: &[usize]| {
+        arch.epsilon = graph.epsilon();
+        if arch.family != Family::Paper {
+            arch.max_pool = has(|op| matches!(op, Op::MaxPool2d { .. }));
+        }
+        for &group_width in widths {
+            let arch = Arch { group_width, ..arch };
+            // What does not go together has no name.
+            if arch.to_string().parse() == Ok(arch) {
+                found.push((arch, width));
+            }
+        }
+    };
+    let residual = has(|op| *op == Op::Add);
     for (depth, _, block) in STAGES {
-        for family in [Family::ImageNet, Family::Cifar] {
-            for residual in [true, false] {
-                let usual = Arch::new(family, depth, residual);
-                for max_pool in [usual.max_pool, !usual.max_pool] {
-                    found.push(Arch { max_pool, ..usual });
-                    if block == Block::Bottleneck {
-                        let stride_at = StrideAt::Conv1x1;
-                        found.push(Arch { max_pool, stride_at, ..usual });
-                    }
-                }
+        let family = if kernel == 7 || is_d { Family::ImageNet } else { Family::Cifar };
+        let mut arch = Arch { groups, ..Arch::new(family, depth, residual) };
+        if is_d {
+            (arch.stem, arch.shortcut) = (Stem::Deep, Shortcut::D);
+        }
+        for preactivation in [false, true] {
+            let arch = Arch { preactivation, ..arch };
+            if block == Block::Basic {
+                push(arch, &[USUAL_WIDTH]);
+                continue;
+            }
+            for stride_at in [StrideAt::Conv3x3, StrideAt::Conv1x1] {
+                push(Arch { stride_at, ..arch }, &[group_width]);
             }
         }
     }
-    let convs = graph.nodes().iter().filter(|n| matches!(n.op, Op::Conv2d { .. })).count();
-    // The paper's shortcuts have no convolutions.
-    let depth = convs + 1;
-    if depth % 6 == 2 && (8..PAPER_MOST).contains(&depth) {
-        found.extend([true, false].map(|residual| Arch::new(Family::Paper, depth, residual)));
+    // The stem and the head; without a shortcut's convolutions, with two, or with one for two.
+    let layers = [
+        (Shortcut::A, convs.len() + 1),
+        (Shortcut::B, convs.len().saturating_sub(1)),
+        (Shortcut::C, convs.len().saturating_sub(1) / 3 * 2 + 2),
+    ];
+    for (shortcut, depth) in layers {
+        if depth % 6 == 2 && (8..PAPER_MOST).contains(&depth) && kernel == 3 {
+            for preactivation in [!stem_norm, stem_norm] {
+                let arch = Arch::new(Family::Paper, depth, residual);
+                push(Arch { shortcut, preactivation, ..arch }, &[USUAL_WIDTH]);
+            }
+        }
     }
-    found.iter_mut().for_each(|arch| arch.epsilon = graph.epsilon());
     found
 }
 
@@ -195,7 +251,7 @@ mod tests {
             "resnet8",
         ];
         for arch in Arch::all().filter(|a| a.depth < 1000).chain(options.map(arch)) {
-            let own = arch.graph_with(3, 7, 4);
+            let own = arch.graph_with(3, 7, if arch.groups > 1 { 16 } else { 4 });
             let other = disguised(&own);
             let (found, places) = match_arch(&other).unwrap_or_else(|| panic!("{arch}"));
             assert_eq!(found, arch);
@@ -223,8 +279,8 @@ mod tests {
         let mut other = Graph::new(3);
         for node in &own.nodes()[1..] {
             let op = match node.op {
-                Op::Conv2d { kernel, padding, .. } if node.name == "layer3.0.conv2" => {
-                    Op::Conv2d { kernel, stride: 1, padding }
+                Op::Conv2d { kernel, padding, groups, .. } if node.name == "layer3.0.conv2" => {
+                    Op::Conv2d { kernel, stride: 1, padding, groups }
                 }
                 op => op,
             };
@@ -237,7 +293,7 @@ mod tests {
              16 channels, where a resnet50 has a 3x3 convolution with a stride of 2 and a padding of \
              1 of 16"
         );
-        let nearest = nearest_arch(&g);
-        assert!(nearest.contains("where a resnet18-cifar+maxpool has a 3x3 max pool"), "{nearest}");
+        let further = "it is a resnet18-cifar with a further node 'more', a ReLU";
+        assert_eq!(nearest_arch(&g), further);
     }
 }

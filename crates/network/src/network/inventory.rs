@@ -75,8 +75,8 @@ pub(super) fn parameters(graph: &Graph, id: NodeId) -> Vec<(&'static str, Vec<us
     let inputs = node.inputs.first().map_or(0, |&i| graph.nodes()[i].channels);
     let out = node.channels;
     match node.op {
-        Op::Conv2d { kernel, .. } => {
-            vec![("weight", vec![out, inputs, kernel, kernel], ParamKind::ConvWeight)]
+        Op::Conv2d { kernel, groups, .. } => {
+            vec![("weight", vec![out, inputs / groups, kernel, kernel], ParamKind::ConvWeight)]
         }
         Op::BatchNorm2d => vec![
             ("weight", vec![out], ParamKind::NormWeight),

@@ -105,6 +105,14 @@ pub struct Evaluation {
     pub loss: f64,
     /// Expected calibration error (ECE), percent.
     pub calibration_error: f64,
+    /// Mean accuracy of the classes that have images, percent.
+    pub balanced_accuracy: f64,
+    /// Scores of each class, in label order.
+    pub scores: Vec<Scores>,
+    /// Their mean.
+    pub macro_average: Scores,
+    /// Their mean, weighted by the images of each class.
+    pub weighted_average: Scores,
     /// The non-empty ones of 15 equal confidence bins.
     pub reliability: Vec<Bin>,
     /// Class names, in label order.
@@ -115,6 +123,17 @@ pub struct Evaluation {
     pub first: Vec<Example>,
     /// The most confident mistakes, most confident first.
     pub mistakes: Vec<Example>,
+}
+
+/// Precision, recall and F1, percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Correct ones of the images predicted as a class.
+    pub precision: f64,
+    /// Correct ones of the images of a class: its accuracy.
+    pub recall: f64,
+    /// The harmonic mean of both.
+    pub f1: f64,
 }
 
 /// The images of a confidence bin.

@@ -13,7 +13,7 @@ mod results;
 mod setup;
 mod summary;
 
-pub use data::{Bin, Epoch, Evaluation, Example, Report, Run, State};
+pub use data::{Bin, Epoch, Evaluation, Example, Report, Run, Scores, State};
 pub use page::{MAX_BYTES, html};
 
 #[cfg(test)]

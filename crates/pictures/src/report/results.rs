@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, fmt::Write};
 
 use super::{
-    data::{Bin, Evaluation, Example, Run},
+    data::{Bin, Evaluation, Example, Run, Scores},
     escape,
     format::{counted, grouped, loss, percent},
 };
@@ -56,6 +56,7 @@ fn metrics(e: &Evaluation) -> String {
     let correct = (e.accuracy / 100.0 * e.images as f64).round() as u64;
     let cards = [
         ("Accuracy", percent(Some(e.accuracy)), format!("{} images correct", grouped(correct))),
+        ("Balanced accuracy", percent(Some(e.balanced_accuracy)), "mean over classes".to_owned()),
         ("Top-5 accuracy", percent(Some(e.top5_accuracy)), "among the 5 most probable".to_owned()),
         ("Loss", loss(Some(e.loss)), "mean cross-entropy".to_owned()),
         ("Calibration error", percent(Some(e.calibration_error)), "expected (ECE)".to_owned()),
@@ -71,7 +72,8 @@ fn metrics(e: &Evaluation) -> String {
     out + "</dl>"
 }
 
-/// Accuracy per class, with the class that it is most often confused with.
+/// Accuracy (which is recall), precision and F1 per class, with the class that it is most often
+/// confused with, and the means.
 fn classes(e: &Evaluation) -> String {
     let share = |class: usize| {
         let (images, correct) = e.of_class(class);
@@ -83,7 +85,8 @@ fn classes(e: &Evaluation) -> String {
     let mut out = format!(
         "<h3>Accuracy per class</h3><div class=\"scroll{tall}\" tabindex=\"0\" role=\"region\" \
          aria-label=\"Accuracy per class\"><table class=\"classes\"><thead><tr>\
-         <th scope=\"col\">Class<th scope=\"col\" colspan=\"2\">Accuracy\
+         <th scope=\"col\">Class<th scope=\"col\" colspan=\"2\">Accuracy, recall\
+         <th scope=\"col\">Precision<th scope=\"col\">F1\
          <th scope=\"col\">Most confused with</thead><tbody>"
     );
     for class in order {
@@ -99,11 +102,30 @@ fn classes(e: &Evaluation) -> String {
         let _ = write!(
             out,
             "<tr><th scope=\"row\">{}<td class=\"bar\"><span style=\"width:{accuracy:.1}%\"></span>\
-             <td>{accuracy_text}<td class=\"taken\">{taken}",
-            escape::name(&e.classes[class])
+             <td>{accuracy_text}{}<td class=\"taken\">{taken}",
+            escape::name(&e.classes[class]),
+            precision_and_f1(e.scores.get(class))
         );
     }
-    out + "</tbody></table></div>"
+    out += "</tbody><tfoot>";
+    for (name, means) in
+        [("Macro average", &e.macro_average), ("Weighted average", &e.weighted_average)]
+    {
+        let _ = write!(
+            out,
+            "<tr><th scope=\"row\">{name}<td class=\"bar\"><td>{:.1}%{}<td>",
+            means.recall,
+            precision_and_f1(Some(means))
+        );
+    }
+    out + "</tfoot></table></div>"
+}
+
+fn precision_and_f1(scores: Option<&Scores>) -> String {
+    match scores {
+        Some(Scores { precision, f1, .. }) => format!("<td>{precision:.1}%<td>{f1:.1}%"),
+        None => "<td><td>".into(),
+    }
 }
 
 /// The reliability diagram: accuracy per confidence bin. A calibrated network has bars on the

@@ -40,6 +40,12 @@ fn evaluation() -> Evaluation {
         top5_accuracy: 100.0,
         loss: 0.6125,
         calibration_error: 4.21,
+        balanced_accuracy: 76.54,
+        scores: [71.0, 72.0, 73.0]
+            .map(|x| Scores { precision: x, recall: 75.0, f1: x + 0.5 })
+            .into(),
+        macro_average: Scores { precision: 61.0, recall: 62.0, f1: 63.0 },
+        weighted_average: Scores { precision: 64.0, recall: 65.0, f1: 66.0 },
         reliability: vec![Bin { images: 12, accuracy: 75.0, confidence: 79.21 }],
         classes: vec!["cat".into(), HOSTILE.into(), "dog".into()],
         confusion: vec![vec![3, 1, 0], vec![0, 3, 1], vec![1, 0, 3]],
@@ -147,6 +153,10 @@ fn the_page_has_every_metric() {
         "Confusion matrix",
         "Most confident mistakes",
         "4.21%", // calibration
+        "76.54%",
+        "<td>72.0%<td>72.5%", // precision and F1 of a class
+        "Macro average<td class=\"bar\"><td>62.0%<td>61.0%<td>63.0%",
+        "Weighted average<td class=\"bar\"><td>65.0%<td>64.0%<td>66.0%",
         "avx2",
         "9 images correct",
     ];

@@ -7,7 +7,7 @@ use resnet_formats::{NamedTensors, Tensor, brief, safetensors::Metadata};
 use super::{ModelFileError, key};
 use crate::{
     graph::Graph,
-    models::{Arch, Block, Family, StrideAt, infer_arch},
+    models::{Arch, Block, Family, Stem, StrideAt, infer_arch},
     network::{StateDictError, check_state_dict},
 };
 
@@ -130,8 +130,14 @@ pub(super) fn graph_of(
         Ok(tensor.shape.as_slice())
     };
     let head = &format!("{}.weight", arch.family.head());
-    let (&[width, in_channels, ..], &[classes, _]) = (shape("conv1.weight")?, shape(head)?) else {
-        return Err(wrong(format!("'conv1.weight' or '{head}' has too few dimensions")));
+    let (first, last) = match arch.stem {
+        Stem::Single => ("conv1.weight", "conv1.weight"),
+        Stem::Deep => ("conv1.0.weight", "conv1.6.weight"),
+    };
+    let (&[_, in_channels, ..], &[width, ..], &[classes, _]) =
+        (shape(first)?, shape(last)?, shape(head)?)
+    else {
+        return Err(wrong(format!("'{first}', '{last}' or '{head}' has too few dimensions")));
     };
     let graph = arch.graph_with(in_channels, classes, width);
     check_state_dict(&graph, tensors)

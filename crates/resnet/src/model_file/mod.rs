@@ -43,6 +43,7 @@ mod partial;
 mod preprocessing;
 mod pytorch;
 mod read;
+mod rest;
 mod save;
 mod state_dict;
 mod timm;

@@ -13,7 +13,7 @@ use resnet_formats::{
 use super::locate::Located;
 use crate::{
     graph::{Epsilon, Graph, Op},
-    models::{Arch, Block, Family, StrideAt},
+    models::{Arch, Block, Family, Shortcut, StrideAt},
 };
 
 /// The architecture of a pickled network, of which `arch` is the one by names and shapes, and `asked` what
@@ -234,13 +234,13 @@ fn check_layer(module: &Submodule, op: Op, arch: Arch) -> Result<(), String> {
         return Err(other(module, &format!("is no {}, where a {arch} has one", expected[0])));
     }
     match op {
-        Op::Conv2d { kernel, stride, padding } => {
+        Op::Conv2d { kernel, stride, padding, groups } => {
             for (name, value, default) in [
                 ("kernel_size", kernel, kernel),
                 ("stride", stride, 1),
                 ("padding", padding, 0),
                 ("dilation", 1, 1),
-                ("groups", 1, 1),
+                ("groups", groups, 1),
             ] {
                 require(module, name, &[value as f64; 2], default as f64)?;
             }
@@ -268,6 +268,16 @@ fn check_other(module: &Submodule, arch: Arch, pooled: Option<usize>) -> Result<
         "ReLU" | "MaxPool2d" | "Linear" | "BatchNorm1d" if is_torchs(module) => Ok(()),
         "Sequential" | "ModuleList" | "ModuleDict" | "FastAdaptiveAvgPool" => Ok(()),
         "AdaptiveAvgPool2d" if numbers(module, "output_size") == Some([1.0; 2]) => Ok(()),
+        "AvgPool2d" if arch.shortcut == Shortcut::D && module.path.ends_with("downsample.0") => {
+            require(module, "kernel_size", &[2.0; 2], 2.0)?;
+            require(module, "stride", &[2.0; 2], 2.0)?;
+            require(module, "padding", &[0.0; 2], 0.0)?;
+            let is = |name: &str, value: bool| matches!(module.attribute(name), Some(Attribute::Bool(found)) if *found == value);
+            match is("ceil_mode", true) && is("count_include_pad", false) {
+                true => Ok(()),
+                false => Err(other(module, "counts other pixels at the edge than timm's")),
+            }
+        }
         "AvgPool2d" if !module.path.contains("layer") => {
             let kernel = numbers(module, "kernel_size").unwrap_or_default();
             if pooled.is_some_and(|side| kernel == [side as f64; 2]) {

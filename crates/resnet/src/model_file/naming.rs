@@ -15,8 +15,10 @@ pub(super) enum Naming {
 
 impl Naming {
     /// All, each with the names of its first weight and of the first one of its first block.
-    pub(super) const ALL: [(Naming, &str, &str); 6] = [
+    pub(super) const ALL: [(Naming, &str, &str); 7] = [
         (Naming::Torchvision, "conv1.weight", "layer1.0.conv1.weight"),
+        // A deep stem.
+        (Naming::Torchvision, "conv1.0.weight", "layer1.0.conv1.weight"),
         (Naming::Weiaicunzai, "conv1.0.weight", "conv2_x.0.residual_function.0.weight"),
         (
             Naming::Transformers,
@@ -34,7 +36,7 @@ impl Naming {
             Naming::Torchvision => {
                 let (part, _) = name.split_once('.')?;
                 let stage = part.strip_prefix("layer").and_then(number).is_some();
-                (stage || matches!(part, "conv1" | "bn1")).then(|| name.to_owned())
+                (stage || matches!(part, "conv1" | "bn1" | "bn")).then(|| name.to_owned())
             }
             Naming::Weiaicunzai => {
                 if let Some(rest) = name.strip_prefix("conv1.") {
@@ -114,6 +116,7 @@ mod tests {
     fn names_become_torchvisions() {
         for (naming, theirs, usual) in [
             (Naming::Torchvision, "layer3.0.bn1.bias", "layer3.0.bn1.bias"),
+            (Naming::Torchvision, "conv1.3.weight", "conv1.3.weight"),
             (Naming::Weiaicunzai, "conv1.1.running_var", "bn1.running_var"),
             (Naming::Weiaicunzai, "conv5_x.1.residual_function.4.bias", "layer4.1.bn2.bias"),
             (Naming::Weiaicunzai, "conv3_x.0.residual_function.6.weight", "layer2.0.conv3.weight"),

@@ -253,7 +253,7 @@ fn modules(arch: &str) -> Vec<Submodule> {
     let mut found = Vec::new();
     for node in arch.graph_with(3, 5, 2).nodes() {
         let (class, attributes) = match node.op {
-            Op::Conv2d { kernel, stride, padding } => {
+            Op::Conv2d { kernel, stride, padding, .. } => {
                 let pair = |name: &str, value: usize| {
                     (name.to_owned(), Attribute::Numbers(vec![value as f64; 2]))
                 };

@@ -18,7 +18,7 @@ use super::{
     metadata::json,
 };
 use crate::{
-    models::{Arch, Family},
+    models::{Arch, Block, Family, Stem},
     preprocess::{CropMode, Interpolation, Normalisation},
 };
 
@@ -108,16 +108,21 @@ fn own_name(name: &str) -> Result<String, String> {
     let base = ["tv_", "ssl_", "swsl_"].iter().find_map(|by| base.strip_prefix(by)).unwrap_or(base);
     let gluon = base.strip_prefix("gluon_").and_then(|rest| rest.strip_suffix("_v1b"));
     let base = gluon.unwrap_or(base);
+    let base = if base == "resnet26" { "resnet26-bottleneck" } else { base };
     match base.parse::<Arch>() {
-        Ok(arch) if arch.family == Family::ImageNet && arch.residual && arch == arch.usual() => {
-            Ok(base.to_owned())
-        }
+        Ok(arch) if is_timms(arch) => Ok(base.to_owned()),
         _ => Err(format!(
-            "names timm's architecture '{}', which is not one of the family (resnet18, 34, 50, 101, \
-             152): use another model",
+            "names timm's architecture '{}', which is not one of the family (`resnet archs`): use \
+             another model",
             brief(name)
         )),
     }
+}
+
+/// Whether timm has an architecture.
+fn is_timms(arch: Arch) -> bool {
+    let Arch { family, residual, preactivation, .. } = arch;
+    family == Family::ImageNet && residual && !preactivation && arch == arch.usual()
 }
 
 fn to_metadata(config: &Config, arch: Option<String>) -> Result<Metadata, String> {
@@ -141,12 +146,12 @@ fn to_metadata(config: &Config, arch: Option<String>) -> Result<Metadata, String
 /// written.
 pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
     let graph = model.network.graph();
-    let Arch { family, depth, residual, .. } = model.arch;
-    let is_timms = model.arch == model.arch.usual() && family == Family::ImageNet && residual;
-    if !is_timms || graph_width(model) != model.arch.width() {
+    let arch = model.arch;
+    let is_listed = Arch::all().any(|known| known == arch);
+    if !is_timms(arch) || !is_listed || graph_width(model) != arch.width() {
         let net = format!(
-            "timm has no {} with {} channels in its first stage: a timm folder can hold \
-             resnet18, 34, 50, 101 and 152 with 64 channels; choose another format",
+            "timm has no {} with {} channels in its first stage: a timm folder can hold the ImageNet \
+             networks of `resnet archs` with 64 channels; choose another format",
             model.arch,
             graph_width(model)
         );
@@ -161,9 +166,11 @@ pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
         (None, _) => (side, CropMode::Squash),
     };
     let normalisation = model.normalisation.clone();
-    let bottleneck = depth >= 50;
+    let bottleneck = arch.block() == Block::Bottleneck;
+    let name = arch.to_string();
+    let name = name.strip_suffix("-bottleneck").unwrap_or(&name);
     let config = Config {
-        architecture: Some(model.arch.to_string()),
+        architecture: Some(name.to_owned()),
         num_classes: Some(graph.classes()),
         num_features: Some(if bottleneck { 2048 } else { 512 }),
         label_names: model.classes.clone(),
@@ -175,8 +182,8 @@ pub(super) fn write(folder: &Path, model: &Model) -> io::Result<()> {
             mean: normalisation.as_ref().map(|n| n.mean.clone()),
             std: normalisation.map(|n| n.std),
             num_classes: Some(graph.classes()),
-            first_conv: Some("conv1".into()),
-            classifier: Some(family.head().into()),
+            first_conv: Some(if arch.stem == Stem::Deep { "conv1.0" } else { "conv1" }.into()),
+            classifier: Some(arch.family.head().into()),
         },
     };
     fs::create_dir_all(folder)?;
@@ -194,7 +201,9 @@ fn crop_pct(side: usize, resize: usize) -> f64 {
 }
 
 fn graph_width(model: &Model) -> usize {
-    model.network.params().first().map_or(0, |stem| stem.shape[0])
+    let is_stem = |name: &str| matches!(name, "conv1.weight" | "conv1.6.weight");
+    let stem = model.network.params().iter().find(|param| is_stem(&param.name));
+    stem.map_or(0, |stem| stem.shape[0])
 }
 
 #[cfg(test)]
@@ -258,12 +267,20 @@ mod tests {
             ("tv_resnet34", "resnet34"),
             ("gluon_resnet101_v1b", "resnet101"),
             ("swsl_resnet50", "resnet50"),
+            ("resnet26.bt_in1k", "resnet26-bottleneck"),
+            ("resnet50d.ra2_in1k", "resnet50d"),
+            ("wide_resnet50_2.racm_in1k", "wide_resnet50_2"),
+            ("ssl_resnext101_32x8d", "resnext101_32x8d"),
         ] {
             assert_eq!(own_name(name).as_deref(), Ok(own));
         }
-        for name in
-            ["resnetblur50", "resnetaa50.a1h_in1k", "resnet50d", "resnet26", "gluon_resnet50_v1s"]
-        {
+        for name in [
+            "resnetblur50",
+            "resnetaa50.a1h_in1k",
+            "resnet50c",
+            "preresnet50",
+            "gluon_resnet50_v1s",
+        ] {
             assert!(own_name(name).unwrap_err().contains(name), "{name}");
         }
     }

@@ -89,7 +89,16 @@ fn tables_take_what_is_said() {
         (3, 1, 1, 32, Source::Image),
     ] {
         let (in_channels, out_channels, height, width) = (3, 8, side, side);
-        let shape = ConvShape { in_channels, out_channels, height, width, kernel, stride, padding };
+        let shape = ConvShape {
+            in_channels,
+            out_channels,
+            height,
+            width,
+            kernel,
+            stride,
+            padding,
+            groups: 1,
+        };
         for mode in [Mode::Inference, Mode::TrainFirst, Mode::Train] {
             if mode == Mode::Train && source == Source::Image {
                 continue;

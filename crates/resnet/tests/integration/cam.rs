@@ -51,6 +51,35 @@ fn the_mean_of_a_map_plus_the_bias_is_the_logit() {
 }
 
 #[test]
+fn features_times_the_head_are_the_logits() {
+    let cpu = Cpu::new(2).unwrap();
+    for (name, side) in [("resnet20", 32), ("plain20", 20), ("resnet18", 64), ("resnet50", 70)] {
+        let net = network(name);
+        let [.., weight, bias] = net.params() else { panic!("a head") };
+        let (weight, bias) =
+            (&net.values()[weight.range.clone()], &net.values()[bias.range.clone()]);
+        let images = noise(3 * 3 * side * side);
+        let mut maps =
+            ActivationMaps::micro_batched(&net, Dtype::Fp32, 32, side, side, &cpu).unwrap();
+        assert_eq!(maps.batch(), 32);
+        let logits = maps.forward(Input::Nchw(&images), 3).to_vec();
+        let largest = logits.iter().fold(1f32, |max, x| max.max(x.abs()));
+        let features: Vec<_> = (0..3).map(|image| maps.features(image)).collect();
+        for (i, &logit) in logits.iter().enumerate() {
+            let x = &features[i / 7];
+            let row = &weight[i % 7 * x.len()..][..x.len()];
+            let product: f32 = row.iter().zip(x).map(|(w, x)| w * x).sum();
+            let error = (product + bias[i % 7] - logit).abs();
+            assert!(error < 1e-5 * largest, "{name}: {error} of {largest}");
+        }
+        // Alone, an image has the same bits.
+        let last = &images[2 * 3 * side * side..];
+        assert_eq!(maps.forward(Input::Nchw(last), 1), &logits[14..]);
+        assert_eq!(maps.features(0), features[2]);
+    }
+}
+
+#[test]
 fn a_probe_changes_no_logit() {
     let cpu = Cpu::new(2).unwrap();
     let net = network("resnet20");

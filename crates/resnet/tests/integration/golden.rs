@@ -315,6 +315,46 @@ fn check(name: &'static str, arch: &str, width: usize, fastest: &[&str]) {
     }
 }
 
+/// The variants, whose operations are those of the others.
+fn check_variant(name: &'static str, arch: &str, width: usize) {
+    let case = Case::new(name, arch, width);
+    let cpu = Cpu::new(2).unwrap();
+    case.check_program(&cpu.clone().with_algorithms(Algorithms::Direct));
+    case.check_program(&cpu);
+    for isa in Isa::to_test() {
+        let cpu = Cpu::with_isa(2, isa).unwrap();
+        case.check_fp32(&cpu.clone().with_algorithms(Algorithms::Direct), &DIRECT);
+        case.check_fp32(&cpu, &WINOGRAD);
+    }
+}
+
+#[test]
+fn groups() {
+    check_variant("resnext26_4x32d-w4", "resnext26_4x32d", 4);
+}
+
+#[test]
+fn wide_bottlenecks() {
+    check_variant("wide_resnet26_2-w4", "wide_resnet26_2", 4);
+}
+
+#[test]
+fn deep_stem_and_pooled_shortcuts() {
+    check_variant("resnet26d-w4", "resnet26d", 4);
+}
+
+#[test]
+fn shortcuts_of_options_b_and_c() {
+    check_variant("resnet14-b-w8", "resnet14-b", 8);
+    check_variant("resnet14-c-w8", "resnet14-c", 8);
+}
+
+#[test]
+fn preactivation() {
+    check_variant("preresnet18-cifar-w4", "preresnet18-cifar", 4);
+    check_variant("preresnet26-cifar-w4", "preresnet26-cifar", 4);
+}
+
 #[test]
 fn cifar_resnet18() {
     check("cifar-resnet18-w8", "resnet18-cifar", 8, &["F(4x4,3x3)", "GEMM", "direct"]);

@@ -276,7 +276,7 @@ fn what_is_no_network_of_the_family_is_refused_by_name() {
             on("conv1", "dilations", ints(&[2, 2])),
             "'conv1' (Conv) that is not understood: its window is dilated by 2",
         ),
-        ("resnet8", on("conv1", "group", Attribute::Int(3)), "its channels are in 3 groups"),
+        ("resnet8", on("conv1", "group", Attribute::Int(3)), "is a 3x3 convolution in 3 groups"),
         (
             "resnet8",
             on("conv1", "auto_pad", Attribute::Text("SAME_UPPER".into())),

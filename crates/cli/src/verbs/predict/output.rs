@@ -8,11 +8,15 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use resnet_formats::{Shown, brief, is_printable, printable};
+use resnet_formats::{brief, is_printable, printable};
 use serde::Serialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::{delayed_progress::DelayedProgress, print};
+use crate::{
+    delayed_progress::DelayedProgress,
+    photos::{file_name, label, quoted},
+    print,
+};
 
 /// How predictions are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,9 @@ pub(super) struct Printer {
 struct Record<'a> {
     file: &'a str,
     top: Vec<Candidate<'a>>,
+    /// Files of its heat map.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pictures: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -101,15 +108,23 @@ impl Printer {
         }
     }
 
-    /// Prints the most probable classes of a photo and their probabilities.
-    pub(super) fn print(&self, path: &Path, top: &[(usize, f32)]) -> anyhow::Result<()> {
+    /// Prints the most probable classes of a photo and their probabilities. `pictures` are the files
+    /// of its heat map.
+    pub(super) fn print(
+        &self,
+        path: &Path,
+        top: &[(usize, f32)],
+        pictures: &[PathBuf],
+    ) -> anyhow::Result<()> {
         let class = |index: usize| self.classes[index].as_str();
         match self.format {
             Format::Json => {
                 let candidate =
                     |&(index, probability)| Candidate { index, class: class(index), probability };
                 let file = file_name(path, |_| true);
-                print::json(&Record { file: &file, top: top.iter().map(candidate).collect() })?;
+                let top = top.iter().map(candidate).collect();
+                let pictures = pictures.iter().map(|path| file_name(path, |_| true)).collect();
+                print::json(&Record { file: &file, top, pictures })?;
             }
             Format::Csv => {
                 let mut line = quoted(&file_name(path, is_printable));
@@ -169,35 +184,6 @@ impl Printer {
     }
 }
 
-/// A name that leads back to the file: as it is, or as a word of Bash with escapes (`$'caf\xe9.png'`)
-/// if it is not UTF-8 or has characters that are not `allowed`, or looks like such a word itself.
-fn file_name(path: &Path, allowed: impl Fn(char) -> bool) -> String {
-    if let Some(name) = path.to_str()
-        && !name.starts_with("$'")
-        && name.chars().all(&allowed)
-    {
-        return name.to_owned();
-    }
-    let mut word = "$'".to_owned();
-    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\\' | '\'' => word.extend(['\\', c]),
-                c if allowed(c) && !c.is_control() => word.push(c),
-                c if c.is_ascii() => word += &format!("\\x{:02x}", u32::from(c)),
-                c => word += &format!("\\U{:08x}", u32::from(c)),
-            }
-        }
-        chunk.invalid().iter().for_each(|byte| word += &format!("\\x{byte:02x}"));
-    }
-    word + "'"
-}
-
-/// The name of a file in a table, shortened if long.
-fn label(path: &Path) -> String {
-    brief(&path.shown().to_string()).to_string()
-}
-
 /// Text padded or cut to exactly `width` columns; a cut text keeps its end.
 fn fit(text: &str, width: usize) -> String {
     let mut text = Cow::from(text);
@@ -229,44 +215,9 @@ fn bar(probability: f32, cells: usize) -> String {
     format!("{blue}{full}{blue:#}{}", " ".repeat(cells - halves.div_ceil(2)))
 }
 
-/// A field of CSV (RFC 4180).
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn csv_fields_are_quoted_if_needed() {
-        assert_eq!(quoted("a b.jpg"), "a b.jpg");
-        assert_eq!(quoted("a,\"b\"\n"), "\"a,\"\"b\"\"\n\"");
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn file_names_lead_back_to_the_files() {
-        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
-        let all = |_: char| true;
-        for (bytes, json, csv) in [
-            ("a b/ä.png".as_bytes(), "a b/ä.png", "a b/ä.png"),
-            (b"caf\xe9.png", r"$'caf\xe9.png'", r"$'caf\xe9.png'"),
-            (b"caf\xe8.png", r"$'caf\xe8.png'", r"$'caf\xe8.png'"),
-            (br"caf\xe9.png", r"caf\xe9.png", r"caf\xe9.png"),
-            (br"$'caf\xe9.png'", r"$'$\'caf\\xe9.png\''", r"$'$\'caf\\xe9.png\''"),
-            (b"a\x1b[31m\n.png", "a\u{1b}[31m\n.png", r"$'a\x1b[31m\x0a.png'"),
-            ("a\u{202e}.png".as_bytes(), "a\u{202e}.png", r"$'a\U0000202e.png'"),
-            (b"\xff\n", r"$'\xff\x0a'", r"$'\xff\x0a'"),
-        ] {
-            let path = Path::new(OsStr::from_bytes(bytes));
-            assert_eq!((&*file_name(path, all), &*file_name(path, is_printable)), (json, csv));
-        }
-    }
 
     #[test]
     fn text_fits_its_column() {

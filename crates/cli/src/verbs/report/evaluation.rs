@@ -6,11 +6,11 @@ use anyhow::Context;
 use resnet::{
     config::TrainConfig,
     data::{self, DataSource},
-    predictions::CalibrationBin,
+    predictions::{self, CalibrationBin},
     run::{BEST, LAST},
 };
 use resnet_formats::Shown;
-use resnet_pictures::report::{Bin, Evaluation, Example, Run};
+use resnet_pictures::report::{Bin, Evaluation, Example, Run, Scores};
 
 use crate::{
     args::{
@@ -106,10 +106,19 @@ fn summarise(evaluated: &Evaluated) -> Evaluation {
         top5_accuracy: result.top5_accuracy,
         loss: result.loss,
         calibration_error: result.calibration_error,
+        balanced_accuracy: result.balanced_accuracy,
+        scores: result.per_class.iter().map(|class| scores(class.scores)).collect(),
+        macro_average: scores(result.macro_average),
+        weighted_average: scores(result.weighted_average),
         reliability: bins.into_iter().map(bin).collect(),
         first,
         mistakes: examples(wrong),
         confusion: confusion(evaluated),
         classes,
     }
+}
+
+fn scores(scores: predictions::Scores) -> Scores {
+    let predictions::Scores { precision, recall, f1 } = scores;
+    Scores { precision, recall, f1 }
 }

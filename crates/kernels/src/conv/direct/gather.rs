@@ -28,7 +28,10 @@
 
 use std::ops::Range;
 
-use super::indirection::{IndirectionBuffer, OUTSIDE};
+use super::{
+    indirection::{IndirectionBuffer, OUTSIDE},
+    panels::{Panel, Panels},
+};
 use crate::{
     conv::epilogue::TypedEpilogue,
     isa::{Kernel, Vector},
@@ -45,6 +48,7 @@ static ZEROS: [f32; KC] = [0.0; KC];
 /// An item of work: consecutive output pixels of one image or several.
 pub(super) struct Gather<'a, X, T> {
     pub(super) tables: &'a [IndirectionBuffer],
+    pub(super) panels: Panels,
     /// Packed weights of the tables, one after the other.
     pub(super) weights: &'a [f32],
     /// All images.
@@ -84,17 +88,26 @@ impl<X: Scalar, T: Scalar> Kernel for Gather<'_, X, T> {
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(mut self) {
-        let (mut rest, nr) = (self.weights, 2 * V::LANES);
+        let (mut rest, panels) = (self.weights, self.panels);
         for table in self.tables {
-            // LOOP 2: panels of NR outputs.
-            for channel in (0..self.channels).step_by(nr) {
-                let width = nr.min(self.channels - channel);
-                let (weights, after) = rest.split_at(table.depth() / X::PACK * width);
+            if let Some(block) = panels.block {
+                let (weights, after) = rest.split_at(panels.packed_len(table.len()));
                 rest = after;
-                if width == nr {
-                    self.panel::<V, MR, 2>(table, weights, channel);
+                match block {
+                    4 => self.narrow::<V, MR, 4>(table, weights),
+                    _ => self.narrow::<V, MR, 8>(table, weights),
+                }
+                continue;
+            }
+            // LOOP 2: panels of NR outputs.
+            for panel in panels.all() {
+                let width = panel.vectors * V::LANES;
+                let (weights, after) = rest.split_at(table.len() * panel.span / X::PACK * width);
+                rest = after;
+                if panel.vectors == 2 {
+                    self.panel::<V, MR, 2>(table, weights, panel);
                 } else {
-                    self.panel::<V, MR, 1>(table, weights, channel);
+                    self.panel::<V, MR, 1>(table, weights, panel);
                 }
             }
         }
@@ -107,14 +120,13 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
         &mut self,
         table: &IndirectionBuffer,
         weights: &[f32],
-        channel: usize,
+        panel: Panel,
     ) {
-        let run = table.run / X::PACK;
+        let Panel { first: channel, start, span, .. } = panel;
+        let run = span / X::PACK;
         assert_eq!(weights.len(), table.len() * run * NV * V::LANES);
-        let count = match self.extent {
-            Extent::Pixels(count) => count,
-            Extent::Images(images) => images * table.pixels(),
-        };
+        assert!(start + span <= table.run);
+        let count = self.count(table);
         let tiles = count.div_ceil(MR);
         let blocks = DepthBlocks::of(table.len(), run);
         assert!(blocks.count < 2 || self.partial.len() >= tiles * MR * NV * V::LANES);
@@ -131,7 +143,7 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
                 let mut sums = [[V::zero(); NV]; MR];
                 for tap in taps.clone() {
                     // SAFETY: the tap is one of the table's, and `k` within its run.
-                    let inputs = unsafe { rows.inputs(tap, ks.start * X::PACK) };
+                    let inputs = unsafe { rows.inputs(tap, start + ks.start * X::PACK) };
                     let Some(inputs) = inputs else { continue };
                     let at = (tap * run + ks.start) * NV * V::LANES;
                     let weights = &weights[at..at + ks.len() * NV * V::LANES];
@@ -157,9 +169,18 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
         }
     }
 
+    /// Pixels of the item.
+    #[inline(always)]
+    pub(super) fn count(&self, table: &IndirectionBuffer) -> usize {
+        match self.extent {
+            Extent::Pixels(count) => count,
+            Extent::Images(images) => images * table.pixels(),
+        }
+    }
+
     /// The rows of the indirection buffer for a tile.
     #[inline(always)]
-    fn rows<const MR: usize>(
+    pub(super) fn rows<const MR: usize>(
         &self,
         table: &IndirectionBuffer,
         place: &Place<MR>,
@@ -174,7 +195,7 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
     }
 
     #[inline(always)]
-    fn finish<V: Vector, const MR: usize, const NV: usize>(
+    pub(super) fn finish<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
         table: &IndirectionBuffer,
         place: &Place<MR>,
@@ -203,7 +224,7 @@ impl<X: Scalar, T: Scalar> Gather<'_, X, T> {
 }
 
 /// Where the taps of a tile start.
-struct TapRows<T, const MR: usize> {
+pub(super) struct TapRows<T, const MR: usize> {
     starts: [*const u32; MR],
     images: [*const T; MR],
 }
@@ -214,7 +235,7 @@ impl<T: Scalar, const MR: usize> TapRows<T, MR> {
     /// # Safety
     /// The table must have the tap, and `k` be within its run.
     #[inline(always)]
-    unsafe fn inputs(&self, tap: usize, k: usize) -> Option<[*const T; MR]> {
+    pub(super) unsafe fn inputs(&self, tap: usize, k: usize) -> Option<[*const T; MR]> {
         let mut any = false;
         let inputs = std::array::from_fn(|p| {
             // SAFETY: the row has this tap; a start inside the image has a run after it.
@@ -302,13 +323,13 @@ impl DepthBlocks {
 }
 
 /// Image and pixel of each row of a tile.
-struct Place<const MR: usize> {
+pub(super) struct Place<const MR: usize> {
     image: [usize; MR],
     pixel: [usize; MR],
 }
 
 /// Visits the pixels of an item in the order of its tiles.
-struct Walk {
+pub(super) struct Walk {
     image: usize,
     pixel: usize,
     pixels: usize,
@@ -319,7 +340,7 @@ struct Walk {
 
 impl Walk {
     #[inline(always)]
-    fn new(table: &IndirectionBuffer, first: (usize, usize), extent: Extent) -> Self {
+    pub(super) fn new(table: &IndirectionBuffer, first: (usize, usize), extent: Extent) -> Self {
         let across = if let Extent::Images(images) = extent { images } else { 0 };
         Walk {
             image: first.0,
@@ -332,7 +353,7 @@ impl Walk {
 
     /// The next `valid` pixels; the rest of the tile repeats the last.
     #[inline(always)]
-    fn tile<const MR: usize>(&mut self, valid: usize) -> Place<MR> {
+    pub(super) fn tile<const MR: usize>(&mut self, valid: usize) -> Place<MR> {
         let mut place = Place { image: [self.image; MR], pixel: [self.pixel; MR] };
         let mut last = (self.image, self.pixel);
         for p in 0..MR {

@@ -42,11 +42,6 @@ impl IndirectionBuffer {
         self.outputs.len()
     }
 
-    /// Depth of the sum.
-    pub(super) fn depth(&self) -> usize {
-        self.len() * self.run
-    }
-
     /// The order in which weights are packed.
     pub(super) fn runs(&self) -> Runs<'_> {
         Runs { windows: &self.windows, run: self.run }

@@ -3,6 +3,9 @@
 mod backward_weight;
 mod gather;
 mod indirection;
+mod narrow;
+mod pack_groups;
+mod panels;
 mod pass;
 
 use backward_weight::DirectBackwardWeight;
@@ -33,17 +36,18 @@ impl Direct {
     ///
     /// # Errors
     /// If the system refuses the memory of the tables.
-    pub(super) fn new<T: Scalar>(config: &ConvConfig) -> Result<Self, OutOfMemory> {
+    pub(super) fn new<T: Scalar>(config: &ConvConfig, cpu: &Cpu) -> Result<Self, OutOfMemory> {
         let ConvConfig { shape, source, mode, .. } = *config;
-        let (forward, weight): (fn(_, _) -> _, fn(_, _) -> _) = match source {
+        let lanes = cpu.isa().lanes();
+        let (forward, weight): (fn(_, _, _) -> _, fn(_, _, _) -> _) = match source {
             Source::Image => (IndirectPass::forward::<f32>, DirectBackwardWeight::new::<f32>),
             Source::Activation => (IndirectPass::forward::<T>, DirectBackwardWeight::new::<T>),
         };
-        let data = || IndirectPass::backward_data::<T>(shape);
-        let weight = || weight(shape, source);
+        let data = || IndirectPass::backward_data::<T>(shape, lanes);
+        let weight = || weight(shape, source, lanes);
         Ok(Direct {
             source,
-            forward: forward(shape, source)?,
+            forward: forward(shape, source, lanes)?,
             backward_data: mode.has(Direction::BackwardData).then(data).transpose()?,
             backward_weight: mode.has(Direction::BackwardWeight).then(weight).transpose()?,
         })

@@ -3,6 +3,8 @@
 use super::{
     gather::{Extent, Gather},
     indirection::IndirectionBuffer,
+    pack_groups,
+    panels::Panels,
 };
 use crate::{
     chunks::DisjointChunks,
@@ -29,7 +31,9 @@ const SMALL_IMAGE: usize = 256;
 #[derive(Debug)]
 pub(super) struct IndirectPass {
     shape: ConvShape,
+    source: Source,
     tables: Vec<IndirectionBuffer>,
+    panels: Panels,
     backward: bool,
     /// Values of an image that is read, and of one that is written.
     images: (usize, usize),
@@ -42,38 +46,36 @@ impl IndirectPass {
     pub(super) fn forward<X: Scalar>(
         shape: ConvShape,
         source: Source,
+        lanes: usize,
     ) -> Result<Self, OutOfMemory> {
         let images = (shape.in_len(source), shape.out_len());
-        Ok(IndirectPass::new(
-            X::PACK,
-            shape,
-            vec![IndirectionBuffer::forward(&shape, source)?],
-            false,
-            images,
-        ))
+        let panels = Panels::of_outputs(&shape, source, X::PACK, lanes);
+        let tables = vec![IndirectionBuffer::forward(&shape, source)?];
+        Ok(IndirectPass::new(X::PACK, (shape, source), tables, panels, false, images))
     }
 
     /// For products of `X`.
-    pub(super) fn backward_data<X: Scalar>(shape: ConvShape) -> Result<Self, OutOfMemory> {
-        let images = (shape.out_len(), shape.in_len(Source::Activation));
-        Ok(IndirectPass::new(
-            X::PACK,
-            shape,
-            IndirectionBuffer::backward_data(&shape)?,
-            true,
-            images,
-        ))
+    pub(super) fn backward_data<X: Scalar>(
+        shape: ConvShape,
+        lanes: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let source = Source::Activation;
+        let images = (shape.out_len(), shape.in_len(source));
+        let panels = Panels::of_inputs(&shape, X::PACK, lanes);
+        let tables = IndirectionBuffer::backward_data(&shape)?;
+        Ok(IndirectPass::new(X::PACK, (shape, source), tables, panels, true, images))
     }
 
     fn new(
         pack: usize,
-        shape: ConvShape,
+        (shape, source): (ConvShape, Source),
         tables: Vec<IndirectionBuffer>,
+        panels: Panels,
         backward: bool,
         images: (usize, usize),
     ) -> Self {
         assert!(tables.iter().all(|t| t.run.is_multiple_of(pack)), "{shape:?}: split words");
-        IndirectPass { shape, tables, backward, images, pack }
+        IndirectPass { shape, source, tables, panels, backward, images, pack }
     }
 
     fn pixels(&self) -> usize {
@@ -87,8 +89,7 @@ impl IndirectPass {
 
     /// Words of packed weights.
     pub(super) fn packed_len(&self) -> usize {
-        self.tables.iter().map(IndirectionBuffer::depth).sum::<usize>() / self.pack
-            * self.channels()
+        self.tables.iter().map(|table| self.panels.packed_len(table.len())).sum()
     }
 
     /// Values of scratch, for any batch.
@@ -111,7 +112,20 @@ impl IndirectPass {
     ) {
         let s = &self.shape;
         let packed = &mut packed[..self.packed_len()];
-        if self.backward {
+        if s.groups > 1 {
+            let mut rest = packed;
+            for table in &self.tables {
+                let (here, after) = rest.split_at_mut(self.panels.packed_len(table.len()));
+                rest = after;
+                let panels = (self.panels, table.runs());
+                if self.backward {
+                    pack_groups::backward_data::<X>(cpu, s, panels, weights, here);
+                } else {
+                    let s = (s, self.source);
+                    pack_groups::forward::<X>(cpu, s, panels, weights, output_scales, here);
+                }
+            }
+        } else if self.backward {
             let channels = (s.in_channels, s.out_channels);
             let tables = self.tables.iter().map(IndirectionBuffer::runs);
             pack::backward_data::<X>(cpu, tables, weights, channels, packed);
@@ -138,7 +152,10 @@ impl IndirectPass {
         let (tables, pixels, channels) = (&self.tables, self.pixels(), self.channels());
         let weights = &packed[..self.packed_len()];
         let several_taps = tables.iter().any(|table| table.len() > 1);
-        let small = pixels <= SMALL_IMAGE && batch >= ITEM_IMAGES && several_taps;
+        // A panel that reads a span of the channels reads few lines of a pixel. Those of the same
+        // pixel of eight images fall into few sets of a cache.
+        let spans = self.shape.groups > 1 && self.panels.block.is_none();
+        let small = pixels <= SMALL_IMAGE && batch >= ITEM_IMAGES && several_taps && !spans;
         let item_pixels = if small {
             ITEM_IMAGES * pixels
         } else if tables.len() > 1 {
@@ -163,6 +180,7 @@ impl IndirectPass {
             let residual = epilogue.residual.map(|r| &r[range]);
             cpu.isa().dispatch(Gather {
                 tables,
+                panels: self.panels,
                 weights,
                 source,
                 source_image,

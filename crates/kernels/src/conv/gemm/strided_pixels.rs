@@ -78,6 +78,7 @@ mod tests {
             kernel: 1,
             stride: 2,
             padding: 0,
+            groups: 1,
         };
         let mut starts = [0; 8];
         StridedPixels::input(&s).starts(4, 12, &mut starts);

@@ -28,6 +28,10 @@ fn algorithms_follow_the_shape() {
     takes(Algorithm::Direct, strided, Dtype::Fp32, activation, train, 2, &cpu);
     takes(STRIDED, strided, Dtype::Fp32, activation, train, 32, &cpu);
     let one = shape(64, 64, (8, 8), 1, 1, 0);
+    for s in [wide, strided, one] {
+        let grouped = ConvShape { groups: 2, ..s };
+        takes(Algorithm::Direct, grouped, Dtype::Fp32, activation, train, 32, &cpu);
+    }
     for cpu in [&cpu, &direct] {
         takes(Algorithm::Gemm, one, Dtype::Bf16, activation, train, 2, cpu);
     }

@@ -31,7 +31,7 @@ const SHAPES: [ConvShape; 26] = [
     shape(650, 17, (1, 2), 1, 1, 0),
 ];
 
-const DIRECT: (Algorithm, Algorithms) = (Algorithm::Direct, Algorithms::Direct);
+pub(super) const DIRECT: (Algorithm, Algorithms) = (Algorithm::Direct, Algorithms::Direct);
 
 fn check_direct(dtype: Dtype, source: Source, tolerance: f64) {
     for s in &SHAPES {

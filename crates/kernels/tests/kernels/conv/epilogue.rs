@@ -4,7 +4,7 @@ fn check_epilogue(algorithm: Algorithm, dtype: Dtype, s: ConvShape, batch: usize
     let (outputs, pixels) = (s.out_channels, s.out_pixels());
     let [x, mut w, _] = inputs(&s, batch);
     // Of a filter of zeros only the bias is left.
-    w[..s.in_channels * s.kernel * s.kernel].fill(0.0);
+    w[..s.group_inputs() * s.kernel * s.kernel].fill(0.0);
     let (bias, factors) = (random(outputs, 4), random(outputs, 5));
     let residual = random(batch * outputs * pixels, 6);
     let channel = |i: usize| i / pixels % outputs;
@@ -39,6 +39,11 @@ fn check_epilogue(algorithm: Algorithm, dtype: Dtype, s: ConvShape, batch: usize
 fn epilogue_adds_and_cuts() {
     let direct = shape(16, 40, (5, 5), 3, 1, 1);
     check_epilogue(Algorithm::Direct, Dtype::Fp32, direct, 2, 1e-5);
+    for groups in [32, 16, 8, 4, 2] {
+        let s = ConvShape { groups, ..shape(64, 64, (5, 5), 3, 1, 1) };
+        check_epilogue(Algorithm::Direct, Dtype::Fp32, s, 2, 1e-5);
+        check_epilogue(Algorithm::Direct, Dtype::Bf16, s, 9, 2e-2);
+    }
     for inputs in [64, 528] {
         let (strided, plain) =
             (shape(inputs, 48, (9, 9), 1, 2, 0), shape(inputs, 48, (5, 5), 1, 1, 0));

@@ -5,6 +5,7 @@ mod choice;
 mod direct;
 mod epilogue;
 mod gemm;
+mod groups;
 mod int16;
 mod threads;
 mod winograd;
@@ -29,7 +30,7 @@ const fn shape(
     stride: usize,
     padding: usize,
 ) -> ConvShape {
-    ConvShape { in_channels, out_channels, height, width, kernel, stride, padding }
+    ConvShape { in_channels, out_channels, height, width, kernel, stride, padding, groups: 1 }
 }
 
 /// A convolution, of which every direction takes this algorithm.
@@ -52,7 +53,7 @@ fn conv(
 
 /// From PyTorch's layout to that of the kernels.
 fn permuted(w: &[f64], s: &ConvShape) -> Vec<f32> {
-    let (i, kk) = (s.in_channels, s.kernel * s.kernel);
+    let (i, kk) = (s.group_inputs(), s.kernel * s.kernel);
     let at = |n: usize| (n / (kk * i), n / i % kk, n % i);
     (0..w.len())
         .map(|n| {
@@ -64,7 +65,7 @@ fn permuted(w: &[f64], s: &ConvShape) -> Vec<f32> {
 
 /// The reverse of [`permuted`].
 fn unpermuted(w: &[f32], s: &ConvShape) -> Vec<f64> {
-    let (i, kk) = (s.in_channels, s.kernel * s.kernel);
+    let (i, kk) = (s.group_inputs(), s.kernel * s.kernel);
     let at = |n: usize| (n / (kk * i), n / kk % i, n % kk);
     (0..w.len())
         .map(|n| {

@@ -27,6 +27,8 @@ fn threads_change_no_bit() {
     for isa in Isa::to_test() {
         for (algorithm, s) in [
             (Algorithm::Direct, shape(40, 70, (9, 7), 3, 2, 1)),
+            (Algorithm::Direct, ConvShape { groups: 32, ..shape(128, 128, (9, 7), 3, 1, 1) }),
+            (Algorithm::Direct, ConvShape { groups: 3, ..shape(72, 96, (4, 5), 3, 2, 1) }),
             (WINOGRAD, shape(64, 64, (4, 4), 3, 1, 1)),
             (WINOGRAD, shape(32, 64, (20, 18), 3, 1, 1)),
             (WINOGRAD, shape(256, 256, (8, 8), 3, 1, 1)),

@@ -196,9 +196,13 @@ impl Writer<'_> {
         };
         match self.node.op {
             Op::Input => {}
-            Op::Conv2d { kernel, stride, padding } => {
+            Op::Conv2d { kernel, stride, padding, groups } => {
                 inputs.extend(parameters(if bias { &["weight", "bias"] } else { &["weight"] }));
-                self.operator("Conv", inputs, window(kernel, stride, padding));
+                let mut attributes = window(kernel, stride, padding);
+                if groups > 1 {
+                    attributes.push(("group", Attribute::Int(groups as i64)));
+                }
+                self.operator("Conv", inputs, attributes);
             }
             Op::BatchNorm2d => {
                 inputs.extend(parameters(&["weight", "bias", "running_mean", "running_var"]));
@@ -209,6 +213,12 @@ impl Writer<'_> {
             Op::Add => self.operator("Add", inputs, vec![]),
             Op::MaxPool2d { kernel, stride, padding } => {
                 self.operator("MaxPool", inputs, window(kernel, stride, padding));
+            }
+            Op::AvgPool2d { kernel } => {
+                let mut attributes = window(kernel, kernel, 0);
+                attributes.push(("ceil_mode", Attribute::Int(1)));
+                attributes.push(("count_include_pad", Attribute::Int(0)));
+                self.operator("AveragePool", inputs, attributes);
             }
             Op::GlobalAvgPool => self.operator("GlobalAveragePool", inputs, vec![]),
             Op::Linear => {

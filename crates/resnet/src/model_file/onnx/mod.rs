@@ -5,10 +5,13 @@
 //! `[batch, channels, height, width]`, the output `logits` is `[batch, classes]`. Batch, height and
 //! width are dynamic.
 
+mod attributes;
 mod constant;
 mod export;
 mod fold;
 mod import;
+mod layers;
+mod shaping;
 mod walk;
 
 pub use export::{ExportError, ExportOptions, export, model};

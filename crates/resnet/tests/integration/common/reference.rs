@@ -69,15 +69,17 @@ impl Reference {
         let (x, from, to) = (of(0), self.shapes[node.inputs[0]], self.shapes[id]);
         match node.op {
             Op::Input => unreachable!("known"),
-            Op::Conv2d { kernel, stride, padding } => {
+            Op::Conv2d { kernel, stride, padding, groups } => {
                 let window = Window { kernel, stride, padding, from, to };
                 let weights = parameter(0);
-                let taps = kernel * kernel * from.channels;
+                let (ins, outs) = (from.channels / groups, to.channels / groups);
+                let taps = kernel * kernel * ins;
                 let mut y = vec![0.0; self.labels.len() * to.len()];
                 window.visit(self.labels.len(), |tap, input, output| {
                     let x = &x[input..][..from.channels];
                     for (o, y) in y[output..][..to.channels].iter_mut().enumerate() {
-                        let w = &weights[o * taps + tap * from.channels..][..from.channels];
+                        let w = &weights[o * taps + tap * ins..][..ins];
+                        let x = &x[o / outs * ins..][..ins];
                         *y += x.iter().zip(w).map(|(x, w)| x * w).sum::<f64>();
                     }
                 });
@@ -96,6 +98,18 @@ impl Reference {
             Op::BatchNorm2d => batch_norm(x, parameter(0), parameter(1)),
             Op::Relu => x.iter().map(|x| x.max(0.0)).collect(),
             Op::Add => x.iter().zip(of(1)).map(|(a, b)| a + b).collect(),
+            Op::AvgPool2d { kernel } => {
+                let window = Window { kernel, stride: kernel, padding: 0, from, to };
+                let mut y = vec![0.0; self.labels.len() * to.len()];
+                let mut counts = y.clone();
+                window.visit(self.labels.len(), |_, input, output| {
+                    for c in 0..to.channels {
+                        y[output + c] += x[input + c];
+                        counts[output + c] += 1.0;
+                    }
+                });
+                y.iter().zip(&counts).map(|(sum, count)| sum / count).collect()
+            }
             Op::GlobalAvgPool => {
                 let pixels = from.height * from.width;
                 let mut y = vec![0.0; self.labels.len() * to.len()];

@@ -83,10 +83,38 @@ fn wide_graph() -> Graph {
     g
 }
 
+/// Groups of four channels, of one, of more outputs than inputs; average pools, of windows that
+/// edges cut.
+fn grouped_graph() -> Graph {
+    let mut g = Graph::new(2);
+    let x = g.conv2d("stem", Graph::INPUT, 16, 3, 1, 1);
+    let x = g.batch_norm2d("stem_bn", x);
+    let x = g.relu("stem_relu", x);
+    let y = g.grouped_conv2d("a1", x, 16, [3, 1, 1], 4);
+    let y = g.batch_norm2d("a1_bn", y);
+    let y = g.relu("a1_relu", y);
+    let y = g.grouped_conv2d("a2", y, 24, [3, 2, 1], 2);
+    let y = g.batch_norm2d("a2_bn", y);
+    let s = g.avg_pool2d("a_pool", x, 2);
+    let s = g.conv2d("a_shortcut", s, 24, 1, 1, 0);
+    let s = g.batch_norm2d("a_shortcut_bn", s);
+    let y = g.add("a_sum", y, s);
+    let x = g.relu("a_relu", y);
+    let y = g.grouped_conv2d("b", x, 24, [3, 1, 1], 24);
+    let y = g.batch_norm2d("b_bn", y);
+    let y = g.add("b_sum", y, x);
+    let x = g.relu("b_relu", y);
+    let x = g.avg_pool2d("pool", x, 3);
+    let a = g.global_avg_pool("avg", x);
+    g.linear("head", a, 3);
+    g
+}
+
 fn nets() -> Vec<(&'static str, Graph)> {
     let of = |name: &str, width| name.parse::<Arch>().unwrap().graph_with(2, 3, width);
     vec![
         ("odd", odd_graph()),
+        ("grouped", grouped_graph()),
         ("resnet8", of("resnet8", 4)),
         ("plain8", of("plain8", 5)),
         ("resnet18", of("resnet18", 3)),

@@ -1,6 +1,6 @@
 //! An item of work: packs a block of pixels, then runs register tiles over it.
 
-use super::plan::{DirectBackwardWeight, GROUP, PixelBlock};
+use super::plan::{DirectBackwardWeight, PixelBlock, SLICE};
 use crate::{
     conv::shape::Source,
     isa::{Kernel, Vector},
@@ -8,29 +8,32 @@ use crate::{
     scalar::Scalar,
 };
 
-/// A group of output channels over a part of the batch.
-pub(super) struct GroupItem<'a, X, T> {
+/// A slice of output channels over a part of the batch.
+pub(super) struct SliceItem<'a, X, T> {
     pub(super) plan: &'a DirectBackwardWeight,
     pub(super) x: &'a [X],
     pub(super) dy: &'a [T],
-    pub(super) group: usize,
+    pub(super) slice: usize,
     pub(super) images: std::ops::Range<usize>,
-    /// `[panel][tile][tap][MR][lane]`.
+    /// `[panel][tile][tap][MR][lane]`; with groups `[panel][tap][step][lane]`.
     pub(super) sums: &'a mut [f32],
     pub(super) x_pack: &'a mut [f32],
     pub(super) dy_pack: &'a mut [f32],
     pub(super) out: &'a mut [f32],
 }
 
-impl<X: Scalar, T: Scalar> Kernel for GroupItem<'_, X, T> {
+impl<X: Scalar, T: Scalar> Kernel for SliceItem<'_, X, T> {
     type Output = ();
     const PAIRS: bool = X::PACK * T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(mut self) {
+        if self.plan.shape.groups > 1 {
+            return self.run_groups::<V, MR>();
+        }
         let plan = self.plan;
-        let first = self.group * GROUP;
-        let channels = GROUP.min(plan.shape.out_channels - first);
+        let first = self.slice * SLICE;
+        let channels = SLICE.min(plan.shape.out_channels - first);
         let tiles = channels.div_ceil(MR);
         let nr = 2 * V::LANES;
         let stored = padded(plan.values);
@@ -67,8 +70,8 @@ impl<X: Scalar, T: Scalar> Kernel for GroupItem<'_, X, T> {
     }
 }
 
-impl<X: Scalar, T: Scalar> GroupItem<'_, X, T> {
-    /// Packs `dy` as `[tile][pixel][MR]`, with zeros past the group.
+impl<X: Scalar, T: Scalar> SliceItem<'_, X, T> {
+    /// Packs `dy` as `[tile][pixel][MR]`, with zeros past the slice.
     #[inline(always)]
     fn pack_dy<V: Vector, const MR: usize>(
         &mut self,
@@ -81,8 +84,8 @@ impl<X: Scalar, T: Scalar> GroupItem<'_, X, T> {
         let s = &self.plan.shape;
         let (stored, total) = (padded(s.out_channels), images * block.pixels);
         let (tiles, width) = (channels.div_ceil(MR), padded(channels));
-        // Room for the last tile's lanes past the group, which stay zero.
-        let mut row = [0.0; 2 * GROUP];
+        // Room for the last tile's lanes past the slice, which stay zero.
+        let mut row = [0.0; 2 * SLICE];
         for i in 0..images {
             let [low, high] = self.pair(image + i * X::PACK, self.dy, s.out_len());
             for pixel in 0..block.pixels {
@@ -98,7 +101,7 @@ impl<X: Scalar, T: Scalar> GroupItem<'_, X, T> {
 
     /// An image, and the next one where a word holds two. After the last it is empty.
     #[inline(always)]
-    fn pair<'s, S>(&self, image: usize, all: &'s [S], len: usize) -> [&'s [S]; 2] {
+    pub(super) fn pair<'s, S>(&self, image: usize, all: &'s [S], len: usize) -> [&'s [S]; 2] {
         let whole = |image: usize| &all[image * len..(image + 1) * len];
         let two = X::PACK > 1 && image + 1 < self.images.end;
         [whole(image), if two { whole(image + 1) } else { &[] }]
@@ -106,7 +109,7 @@ impl<X: Scalar, T: Scalar> GroupItem<'_, X, T> {
 
     /// Packs one panel of an activation as `[pixel][width]`, or the rows of dense images.
     #[inline(always)]
-    fn pack_x<V: Vector>(
+    pub(super) fn pack_x<V: Vector>(
         &mut self,
         block: &PixelBlock,
         image: usize,
@@ -218,7 +221,12 @@ impl<X: Scalar, T: Scalar> GroupItem<'_, X, T> {
 /// Packs the values of `low` from `start` on to words, with those of `high` (or zeros) where a word
 /// holds two.
 #[inline(always)]
-fn pack<X: Scalar, S: Scalar, V: Vector>(low: &[S], high: &[S], start: usize, to: &mut [f32]) {
+pub(super) fn pack<X: Scalar, S: Scalar, V: Vector>(
+    low: &[S],
+    high: &[S],
+    start: usize,
+    to: &mut [f32],
+) {
     for (i, to) in to.chunks_exact_mut(V::LANES).enumerate() {
         let range = start + i * V::LANES..start + (i + 1) * V::LANES;
         let low: V = S::read(&low[range.clone()]);

@@ -15,7 +15,7 @@
 //! images, *n* and *n + 1*, so every list of pixels serves both.
 //!
 //! The loops are those of BLIS, in another order. There is no LOOP 5: an item has all input
-//! channels.
+//! channels. Convolutions with groups have another order (`groups.rs`).
 //!
 //! ```text
 //! -       parts of the batch, whose sums are added in order at the end   ┐ one item of work
@@ -31,17 +31,18 @@
 //! Each position of the window has a list of pairs of pixels, of those that are inside of the
 //! image.
 
+mod groups;
 mod item;
 mod plan;
 
 pub(super) use plan::DirectBackwardWeight;
 
-use item::GroupItem;
+use item::SliceItem;
 
 use crate::{chunks::DisjointChunks, conv::reduce::sum_partials, cpu::Cpu, scalar::Scalar};
 
 impl DirectBackwardWeight {
-    /// `dw[out][window][in]` of `batch` images.
+    /// `dw[out][window][in / groups]` of `batch` images.
     pub(super) fn run<X: Scalar, T: Scalar>(
         &self,
         cpu: &Cpu,
@@ -55,24 +56,24 @@ impl DirectBackwardWeight {
         assert_eq!(self.pack, X::PACK);
         assert_eq!(dw.len(), s.weight_len());
         assert!(x.len() >= batch * s.in_len(self.source) && dy.len() >= batch * s.out_len());
-        let (groups, chunks) = (self.groups(), self.chunks(batch));
+        let (slices, chunks) = (self.slices(), self.chunks(batch));
         let cut = |chunk| batch.min(chunk * batch.div_ceil(X::PACK) / chunks * X::PACK);
         let worker = self.worker(cpu);
         let each = worker.sums + worker.x + worker.dy;
         let (workers, partial) = scratch.split_at_mut(cpu.threads() * each);
         let whole = chunks == 1;
-        let out = if whole { &mut *dw } else { &mut partial[..chunks * groups * self.group_len()] };
-        let outs = DisjointChunks::new(out, self.group_len());
-        cpu.pool().run_scratch(chunks * groups, outs, (workers, each), |item, out, scratch| {
-            let (chunk, group) = (item / groups, item % groups);
+        let out = if whole { &mut *dw } else { &mut partial[..chunks * slices * self.slice_len()] };
+        let outs = DisjointChunks::new(out, self.slice_len());
+        cpu.pool().run_scratch(chunks * slices, outs, (workers, each), |item, out, scratch| {
+            let (chunk, slice) = (item / slices, item % slices);
             let (sums, rest) = scratch.split_at_mut(worker.sums);
             let (x_pack, dy_pack) = rest.split_at_mut(worker.x);
             let images = cut(chunk)..cut(chunk + 1);
-            cpu.isa().dispatch(GroupItem {
+            cpu.isa().dispatch(SliceItem {
                 plan: self,
                 x,
                 dy,
-                group,
+                slice,
                 images,
                 sums,
                 x_pack,
@@ -81,7 +82,7 @@ impl DirectBackwardWeight {
             });
         });
         if !whole {
-            let stride = groups * self.group_len();
+            let stride = slices * self.slice_len();
             sum_partials(cpu, dw, partial, chunks, stride);
         }
     }

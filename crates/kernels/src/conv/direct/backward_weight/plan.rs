@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use crate::{
     conv::{
-        direct::indirection::{input_pixel, offset},
+        direct::{
+            indirection::{input_pixel, offset},
+            panels::Panels,
+        },
         shape::{ConvShape, Source},
     },
     cpu::Cpu,
@@ -14,7 +17,7 @@ use crate::{
 };
 
 /// Output channels of an item, MC.
-pub(super) const GROUP: usize = 64;
+pub(super) const SLICE: usize = 64;
 /// The target number of items.
 const ITEMS: usize = 8;
 /// The target number of output pixels of a block, in words, KC. 128 of two AVX-512 vectors are 16
@@ -46,8 +49,10 @@ pub(in crate::conv::direct) struct DirectBackwardWeight {
     pub(super) source: Source,
     /// Window positions.
     pub(super) taps: usize,
-    /// Values of a window position in the weight.
+    /// Values of a window position in the weight of an output.
     pub(super) values: usize,
+    /// With groups: the panels of outputs.
+    pub(super) panels: Panels,
     /// Step between the rows and columns of the input that are used: the stride of a 1x1 window,
     /// else 1.
     pub(super) skip: usize,
@@ -70,11 +75,15 @@ impl DirectBackwardWeight {
     pub(in crate::conv::direct) fn new<X: Scalar>(
         shape: ConvShape,
         source: Source,
+        lanes: usize,
     ) -> Result<Self, OutOfMemory> {
-        let (taps, values) = match source {
-            Source::Activation => (shape.kernel * shape.kernel, shape.in_channels),
-            Source::Image => (shape.kernel, shape.kernel * shape.in_channels),
+        let taps = match source {
+            Source::Activation => shape.kernel * shape.kernel,
+            Source::Image => shape.kernel,
         };
+        let values = shape.weight_len() / shape.out_channels / taps;
+        // A word holds the same channel of two images.
+        let panels = Panels::of_outputs(&shape, source, 1, lanes);
         let alone = source == Source::Activation && shape.kernel == 1 && shape.padding == 0;
         let skip = if alone { shape.stride } else { 1 };
         let height = shape.out_height();
@@ -88,6 +97,7 @@ impl DirectBackwardWeight {
             source,
             taps,
             values,
+            panels,
             skip,
             images,
             blocks,
@@ -119,16 +129,16 @@ impl DirectBackwardWeight {
 
     /// The number of parts of a batch of `batch` images.
     pub(super) fn chunks(&self, batch: usize) -> usize {
-        ITEMS.div_ceil(self.groups()).min(batch.div_ceil(self.pack)).max(1)
+        ITEMS.div_ceil(self.slices()).min(batch.div_ceil(self.pack)).max(1)
     }
 
-    pub(super) fn groups(&self) -> usize {
-        self.shape.out_channels.div_ceil(GROUP)
+    pub(super) fn slices(&self) -> usize {
+        self.shape.out_channels.div_ceil(SLICE)
     }
 
-    /// Values of the weight that a group covers.
-    pub(super) fn group_len(&self) -> usize {
-        GROUP * self.taps * self.values
+    /// Values of the weight that a slice covers.
+    pub(super) fn slice_len(&self) -> usize {
+        SLICE * self.taps * self.values
     }
 
     /// Used columns of an activation.
@@ -138,19 +148,25 @@ impl DirectBackwardWeight {
 
     pub(super) fn worker(&self, cpu: &Cpu) -> Scratch {
         let (tile, lanes) = (cpu.isa().mr(), cpu.isa().lanes());
-        let channels = GROUP.min(padded(self.shape.out_channels)).div_ceil(tile) * tile;
+        let channels = SLICE.min(padded(self.shape.out_channels)).div_ceil(tile) * tile;
         let largest =
             |f: &dyn Fn(&PixelBlock) -> usize| self.blocks.iter().map(f).max().unwrap_or(0);
+        let (sums, width) = if self.shape.groups > 1 {
+            self.sums_and_inputs(lanes, tile)
+        } else {
+            (channels * self.taps * padded(self.values), 2 * lanes)
+        };
         let x = match self.source {
-            Source::Activation => largest(&|b| b.rows) * self.columns() * 2 * lanes,
+            Source::Activation => largest(&|b| b.rows) * self.columns() * width,
             Source::Image => {
                 let image = self.shape.image();
+                let run = image.channels * self.shape.kernel;
                 // The last panel of the last pixel reads past its run.
-                largest(&|b| b.rows) * image.columns() * image.channels + padded(self.values)
+                largest(&|b| b.rows) * image.columns() * image.channels + padded(run)
             }
         };
         Scratch {
-            sums: channels * self.taps * padded(self.values),
+            sums,
             x: (x * self.images).next_multiple_of(16),
             dy: channels * largest(&|b| b.pixels) * self.images,
         }
@@ -160,7 +176,7 @@ impl DirectBackwardWeight {
     pub(in crate::conv::direct) fn scratch_len(&self, cpu: &Cpu, batch: usize) -> usize {
         let worker = self.worker(cpu);
         let chunks = self.chunks(batch);
-        let partial = if chunks > 1 { chunks * self.groups() * self.group_len() } else { 0 };
+        let partial = if chunks > 1 { chunks * self.slices() * self.slice_len() } else { 0 };
         cpu.threads() * (worker.sums + worker.x + worker.dy) + partial
     }
 }

@@ -1,4 +1,6 @@
-//! Max pooling and global average pooling.
+//! Average pooling: over windows, and over a whole image.
+
+use std::ops::Range;
 
 use crate::{
     check::{at_least, product},
@@ -10,76 +12,61 @@ use crate::{
     values::{Values, ValuesMut},
 };
 
-/// `torch.nn.MaxPool2d` over images of one size.
+/// The mean over windows next to each other; those at the edges are cut off:
+/// `torch.nn.AvgPool2d(kernel, ceil_mode=True, count_include_pad=False)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxPool {
+pub struct AvgPool {
     /// Channels.
     pub channels: usize,
     /// Rows of the input.
     pub height: usize,
     /// Columns of the input.
     pub width: usize,
-    /// Side of the window.
+    /// Side of the window, and step between windows.
     pub kernel: usize,
-    /// Step between windows.
-    pub stride: usize,
-    /// Border of negative infinity; at most half the window.
-    pub padding: usize,
 }
 
-impl MaxPool {
+impl AvgPool {
     /// Values of a batch of the input, and of the output.
     ///
     /// # Panics
-    /// If the window does not fit, padding is more than half of it, or there are more values than
-    /// memory can hold.
+    /// If a size is 0, or there are more values than memory can hold.
     #[track_caller]
     fn check(&self, batch: usize) -> (usize, usize) {
-        let MaxPool { channels, height, width, kernel, stride, padding } = *self;
-        assert!(stride > 0 && padding <= kernel / 2 && kernel > 0 && channels > 0, "{self:?}");
-        let side = padding.checked_mul(2).and_then(|border| border.checked_add(height.min(width)));
-        assert!(side.is_some_and(|side| side >= kernel), "{self:?}: the window does not fit");
-        let input = product(&[batch, height, width, padded(channels)]);
-        // The output has a pixel for each of the input at most, and for one in the border.
-        let most = |side: usize| side.saturating_add(1);
-        product(&[batch.max(1), most(height), most(width), padded(channels)]);
-        (input, batch * self.out_len())
-    }
-
-    fn out_height(&self) -> usize {
-        (self.height + 2 * self.padding - self.kernel) / self.stride + 1
-    }
-
-    fn out_width(&self) -> usize {
-        (self.width + 2 * self.padding - self.kernel) / self.stride + 1
+        let AvgPool { channels, height, width, kernel } = *self;
+        assert!([channels, height, width, kernel].iter().all(|&n| n > 0), "{self:?}: a size is 0");
+        // The output is no larger.
+        product(&[batch.max(1), height, width, padded(channels)]);
+        (batch * self.in_len(), batch * self.out_len())
     }
 
     fn in_len(&self) -> usize {
         self.height * self.width * padded(self.channels)
     }
 
+    fn out_width(&self) -> usize {
+        self.width.div_ceil(self.kernel)
+    }
+
     fn out_len(&self) -> usize {
-        self.out_height() * self.out_width() * padded(self.channels)
+        self.height.div_ceil(self.kernel) * self.out_width() * padded(self.channels)
     }
 
-    /// Starts of the input pixels under a window, row by row.
+    /// The rows and columns of the window of an output pixel.
     #[inline(always)]
-    fn window(&self, y: usize, x: usize) -> impl Iterator<Item = usize> + use<> {
-        let s = *self;
-        let range = move |at: usize, size: usize| {
-            let start = at * s.stride;
-            start.saturating_sub(s.padding)..(start + s.kernel - s.padding).min(size)
+    fn window(&self, pixel: usize) -> [Range<usize>; 2] {
+        let range = |at: usize, size: usize| {
+            let start = at * self.kernel;
+            start..start + self.kernel.min(size - start)
         };
-        range(y, s.height).flat_map(move |iy| {
-            range(x, s.width).map(move |ix| (iy * s.width + ix) * padded(s.channels))
-        })
+        let (y, x) = (pixel / self.out_width(), pixel % self.out_width());
+        [range(y, self.height), range(x, self.width)]
     }
 
-    /// The largest value under each window: `out[n][height][width][channels]` of
-    /// `x[n][height][width][channels]`.
+    /// The means: `out[n][height][width][channels]` of `x[n][height][width][channels]`.
     ///
     /// # Panics
-    /// If dtypes differ, there are too few values, or a window may lie in the padding alone.
+    /// If dtypes differ, a size is 0, or there are too few values.
     pub fn forward(&self, cpu: &Cpu, batch: usize, x: Values<'_>, out: ValuesMut<'_>) {
         let (input, output) = self.check(batch);
         at_least("input", x.len(), input);
@@ -91,33 +78,27 @@ impl MaxPool {
         let outs = DisjointChunks::new(&mut out[..batch * self.out_len()], self.out_len());
         cpu.pool().run_chunks(batch, outs, |image, out| {
             let x = &x[image * self.in_len()..][..self.in_len()];
-            cpu.isa().dispatch(MaxForward { s: self, x, out });
+            cpu.isa().dispatch(AverageForward { s: self, x, out });
         });
     }
 
-    /// The gradient of the input, stored or added. The gradient of a window goes to the first of
-    /// its largest values, as in PyTorch.
+    /// The gradient of the input: stored in `dx`, or added to it.
     ///
     /// # Panics
-    /// As [`MaxPool::forward`].
+    /// As [`AvgPool::forward`].
     pub fn backward(
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: Values<'_>,
-        out: Values<'_>,
         gradient: Values<'_>,
         dx: ValuesMut<'_>,
         accumulate: bool,
     ) {
         let (input, output) = self.check(batch);
-        at_least("input", x.len(), input);
-        at_least("output", out.len(), output);
         at_least("gradient of the output", gradient.len(), output);
         at_least("gradient of the input", dx.len(), input);
-        by_scalar!(x.dtype(), T => {
-            let (x, out, gradient) = (T::slice(x), T::slice(out), T::slice(gradient));
-            self.backward_of(cpu, batch, x, out, gradient, T::slice_mut(dx), accumulate)
+        by_scalar!(gradient.dtype(), T => {
+            self.backward_of(cpu, batch, T::slice(gradient), T::slice_mut(dx), accumulate)
         });
     }
 
@@ -125,32 +106,25 @@ impl MaxPool {
         &self,
         cpu: &Cpu,
         batch: usize,
-        x: &[T],
-        out: &[T],
         gradient: &[T],
         dx: &mut [T],
         accumulate: bool,
     ) {
         let parts = DisjointChunks::new(&mut dx[..batch * self.in_len()], self.in_len());
         cpu.pool().run_chunks(batch, parts, |image, dx| {
-            if !accumulate {
-                dx.fill(T::default());
-            }
-            let x = &x[image * self.in_len()..][..self.in_len()];
-            let out = &out[image * self.out_len()..][..self.out_len()];
             let gradient = &gradient[image * self.out_len()..][..self.out_len()];
-            cpu.isa().dispatch(MaxBackward { s: self, x, out, gradient, dx });
+            cpu.isa().dispatch(AverageBackward { s: self, gradient, dx, accumulate });
         });
     }
 }
 
-struct MaxForward<'a, T> {
-    s: &'a MaxPool,
+struct AverageForward<'a, T> {
+    s: &'a AvgPool,
     x: &'a [T],
     out: &'a mut [T],
 }
 
-impl<T: Scalar> Kernel for MaxForward<'_, T> {
+impl<T: Scalar> Kernel for AverageForward<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
@@ -158,44 +132,46 @@ impl<T: Scalar> Kernel for MaxForward<'_, T> {
     fn run<V: Vector, const MR: usize>(self) {
         let (s, stored) = (self.s, padded(self.s.channels));
         for (pixel, out) in self.out.chunks_exact_mut(stored).enumerate() {
-            let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
+            let [rows, columns] = s.window(pixel);
+            let factor = V::splat(1.0 / (rows.len() * columns.len()) as f32);
             for channel in (0..stored).step_by(V::LANES) {
-                let mut best = V::splat(f32::NEG_INFINITY);
-                for start in s.window(y, x) {
-                    best = best.max(T::read(&self.x[start + channel..]));
+                let mut sum = V::zero();
+                for y in rows.clone() {
+                    for x in columns.clone() {
+                        sum = sum.add(T::read(&self.x[(y * s.width + x) * stored + channel..]));
+                    }
                 }
-                T::write(best, &mut out[channel..]);
+                T::write(sum.mul(factor), &mut out[channel..]);
             }
         }
     }
 }
 
-struct MaxBackward<'a, T> {
-    s: &'a MaxPool,
-    x: &'a [T],
-    out: &'a [T],
+struct AverageBackward<'a, T> {
+    s: &'a AvgPool,
     gradient: &'a [T],
     dx: &'a mut [T],
+    accumulate: bool,
 }
 
-impl<T: Scalar> Kernel for MaxBackward<'_, T> {
+impl<T: Scalar> Kernel for AverageBackward<'_, T> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
     fn run<V: Vector, const MR: usize>(self) {
         let (s, stored) = (self.s, padded(self.s.channels));
-        for (pixel, out) in self.out.chunks_exact(stored).enumerate() {
-            let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
+        for (pixel, gradient) in self.gradient.chunks_exact(stored).enumerate() {
+            let [rows, columns] = s.window(pixel);
+            let factor = V::splat(1.0 / (rows.len() * columns.len()) as f32);
             for channel in (0..stored).step_by(V::LANES) {
-                let at = pixel * stored + channel;
-                let best: V = T::read(&out[channel..]);
-                let mut rest: V = T::read(&self.gradient[at..]);
-                for start in s.window(y, x) {
-                    let (from, to) = (&self.x[start + channel..], &mut self.dx[start + channel..]);
-                    let share = rest.where_equal(T::read(from), best);
-                    rest = rest.sub(share);
-                    T::write(share.add(T::read(to)), to);
+                let share = T::read::<V>(&gradient[channel..]).mul(factor);
+                for y in rows.clone() {
+                    for x in columns.clone() {
+                        let to = &mut self.dx[(y * s.width + x) * stored + channel..];
+                        let base = if self.accumulate { T::read(to) } else { V::zero() };
+                        T::write(base.add(share), to);
+                    }
                 }
             }
         }

@@ -7,17 +7,17 @@ use resnet_formats::Shown;
 
 /// The photos that the arguments name.
 #[derive(Debug, Default)]
-pub(super) struct Inputs {
+pub(crate) struct Inputs {
     /// Files in the order of the arguments. Their content is not checked yet.
-    pub(super) photos: Vec<PathBuf>,
+    pub(crate) photos: Vec<PathBuf>,
     /// Errors of the other arguments and of folders.
-    pub(super) errors: Vec<String>,
+    pub(crate) errors: Vec<String>,
     /// Notes about folders.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Inputs {
-    pub(super) fn find(arguments: &[PathBuf]) -> Inputs {
+    pub(crate) fn find(arguments: &[PathBuf]) -> Inputs {
         let mut inputs = Inputs::default();
         for argument in arguments {
             // An existing file may have a name that looks like a pattern.
@@ -32,7 +32,7 @@ impl Inputs {
     }
 
     /// Number of files and errors.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.photos.len() + self.errors.len()
     }
 

@@ -1,0 +1,238 @@
+//! Names of architectures.
+
+use std::{fmt, str::FromStr};
+
+use resnet_formats::brief;
+use thiserror::Error;
+
+use super::{
+    Arch, Block, Family, Shortcut, Stem, StrideAt,
+    arch::{PAPER_MOST, STAGES, USUAL_WIDTH},
+};
+use crate::graph::Epsilon;
+
+/// An unknown architecture name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "unknown architecture '{}': expected resnet18|34|50|101|152 (ImageNet; resnet50d, \
+     wide_resnet50_2 and resnext50_32x4d are variants), the same with '-cifar', resnetD with D = 6n+2 \
+     such as resnet20 (the paper's CIFAR nets; resnet20-b has shortcuts of option B), or plain or \
+     preresnet instead of resnet; behind it the options +maxpool, +nopool, +stride1x1 and +epsX, in \
+     this order; `resnet archs` lists them",
+    brief(.0)
+)]
+pub struct UnknownArch(pub String);
+
+/// The most groups, and channels of each, in a name.
+const MOST_GROUPS: usize = 1024;
+
+impl FromStr for Arch {
+    type Err = UnknownArch;
+
+    fn from_str(name: &str) -> Result<Self, UnknownArch> {
+        let mut options = name.split('+');
+        let base = options.next().unwrap_or_default();
+        let arch = named(base).and_then(|mut arch| {
+            options.try_for_each(|option| set(&mut arch, option)).map(|()| arch)
+        });
+        // One name for each: no option twice, in another order or with its usual value.
+        arch.filter(|arch| arch.to_string() == name).ok_or_else(|| UnknownArch(name.to_owned()))
+    }
+}
+
+/// The architecture of a name without options.
+fn named(name: &str) -> Option<Arch> {
+    const KINDS: [&str; 5] = ["wide_resnet", "resnext", "preresnet", "resnet", "plain"];
+    let (kind, rest) = KINDS.iter().find_map(|kind| Some((*kind, name.strip_prefix(kind)?)))?;
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, mut rest) = rest.split_at(digits);
+    let depth: usize = digits.parse().ok().filter(|_| !digits.starts_with('0'))?;
+    let mut take = |suffix: &str| {
+        let after = rest.strip_suffix(suffix);
+        rest = after.unwrap_or(rest);
+        after.is_some()
+    };
+    let is_cifar = take("-cifar");
+    let is_bottleneck = take("-bottleneck");
+    let option = [("-b", Shortcut::B), ("-c", Shortcut::C)].into_iter().find(|o| take(o.0));
+    let is_d = rest.strip_prefix('d').map(|after| rest = after).is_some();
+    let has_width = matches!(kind, "wide_resnet" | "resnext");
+    let is_staged = STAGES.iter().any(|s| s.0 == depth);
+    let is_paper = depth % 6 == 2 && (8..PAPER_MOST).contains(&depth);
+    let family = match (is_cifar, is_staged) {
+        (true, true) => Family::Cifar,
+        // Of 26 layers there are two.
+        (false, true) if depth != 26 || is_bottleneck || is_d || has_width => Family::ImageNet,
+        (false, _) if is_paper => Family::Paper,
+        _ => return None,
+    };
+    let mut arch = Arch::new(family, depth, kind != "plain");
+    arch.preactivation = kind == "preresnet";
+    if let Some((_, shortcut)) = option {
+        arch.shortcut = shortcut;
+    }
+    if is_d {
+        (arch.stem, arch.shortcut) = (Stem::Deep, Shortcut::D);
+    }
+    let number = |text: &str| text.parse().ok().filter(|n| (1..=MOST_GROUPS).contains(n));
+    match kind {
+        "wide_resnet" => arch.group_width = USUAL_WIDTH * number(rest.strip_prefix('_')?)?,
+        "resnext" => {
+            let (groups, width) = rest.strip_prefix('_')?.strip_suffix('d')?.split_once('x')?;
+            (arch.groups, arch.group_width) = (number(groups)?, number(width)?);
+        }
+        _ if !rest.is_empty() => return None,
+        _ => {}
+    }
+    is_valid(&arch).then_some(arch)
+}
+
+/// Whether the parts of an architecture go together.
+fn is_valid(arch: &Arch) -> bool {
+    let Arch { family, residual, shortcut, preactivation, .. } = *arch;
+    let is_usual = shortcut == Arch::new(family, arch.depth, residual).shortcut;
+    let shortcut = match shortcut {
+        Shortcut::D => family == Family::ImageNet && !preactivation,
+        _ => is_usual || family == Family::Paper,
+    };
+    let has_groups = (arch.groups, arch.group_width) != (1, USUAL_WIDTH);
+    shortcut && (is_usual || residual) && (!has_groups || arch.block() == Block::Bottleneck)
+}
+
+/// Sets an option.
+fn set(arch: &mut Arch, option: &str) -> Option<()> {
+    match option {
+        "maxpool" if arch.family == Family::Cifar => arch.max_pool = true,
+        "nopool" if arch.family == Family::ImageNet => arch.max_pool = false,
+        "stride1x1" if arch.block() == Block::Bottleneck => arch.stride_at = StrideAt::Conv1x1,
+        _ => arch.epsilon = Epsilon::new(option.strip_prefix("eps")?.parse().ok()?)?,
+    }
+    Some(())
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_wide = self.groups == 1 && self.group_width != USUAL_WIDTH;
+        let kind = match self {
+            Arch { residual: false, .. } => "plain",
+            Arch { preactivation: true, .. } => "preresnet",
+            Arch { groups: 2.., .. } => "resnext",
+            _ if is_wide => "wide_resnet",
+            _ => "resnet",
+        };
+        write!(f, "{kind}{}", self.depth)?;
+        match self.shortcut {
+            Shortcut::D => f.write_str("d")?,
+            Shortcut::B if self.family == Family::Paper => f.write_str("-b")?,
+            Shortcut::C => f.write_str("-c")?,
+            _ => {}
+        }
+        if self.groups > 1 {
+            write!(f, "_{}x{}d", self.groups, self.group_width)?;
+        } else if is_wide {
+            write!(f, "_{}", self.group_width / USUAL_WIDTH)?;
+        }
+        match self.family {
+            Family::Cifar => f.write_str("-cifar")?,
+            Family::ImageNet
+                if self.depth == 26 && kind == "resnet" && self.shortcut != Shortcut::D =>
+            {
+                f.write_str("-bottleneck")?;
+            }
+            _ => {}
+        }
+        if self.max_pool != self.family.has_max_pool() {
+            f.write_str(if self.max_pool { "+maxpool" } else { "+nopool" })?;
+        }
+        if self.stride_at == StrideAt::Conv1x1 {
+            f.write_str("+stride1x1")?;
+        }
+        if self.epsilon != Epsilon::default() {
+            write!(f, "+eps{}", self.epsilon.value())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for arch in Arch::all() {
+            assert_eq!(arch.to_string().parse(), Ok(arch));
+        }
+        for name in [
+            "resnet18-cifar+maxpool",
+            "resnet101+nopool",
+            "plain50-cifar+stride1x1",
+            "resnet50+nopool+stride1x1+eps0.000001",
+            "resnet20+eps0.001",
+            "resnet26-cifar",
+            "resnext26_4x32d",
+            "wide_resnet26_2",
+            "preresnet26",
+            "wide_resnet101_3",
+            "resnext50_2x16d-cifar",
+            "preresnet18",
+            "preresnet20-b",
+            "resnext26d_4x8d+stride1x1",
+            "wide_resnet50_2+nopool",
+        ] {
+            assert_eq!(name.parse::<Arch>().unwrap().to_string(), name);
+        }
+        for name in ["resnet8", "resnet1202", "plain110"] {
+            assert_eq!(name.parse::<Arch>().unwrap().family, Family::Paper);
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused() {
+        for name in [
+            "",
+            "resnet",
+            "resnet19",
+            "resnet2",
+            "resnet020",
+            "resnet+20",
+            "vgg16",
+            "resnet20-cifar",
+            "resnet18-cifar-cifar",
+            "plain-18",
+            "resnet99999999999999999999",
+            "resnet18+maxpool",
+            "resnet18-cifar+nopool",
+            "resnet20+maxpool",
+            "resnet18+stride1x1",
+            "resnet50+nopool+nopool",
+            "resnet50+stride1x1+nopool",
+            "resnet50+eps1e-5",
+            "resnet50+eps1e-3",
+            "resnet50+eps0",
+            "resnet50+epsNaN",
+            "resnet50+",
+            "+nopool",
+            "resnet26d-bottleneck",
+            "resnet18-bottleneck",
+            "resnet18-b",
+            "resnet18-c",
+            "resnet20d",
+            "wide_resnet50",
+            "wide_resnet50_1",
+            "wide_resnet18_2",
+            "resnext50",
+            "resnext50_1x64d",
+            "resnext50_32x4",
+            "resnext18_32x4d",
+            "resnext20_32x4d",
+            "preresnet50d",
+            "preresnext50_32x4d",
+            "plain50d",
+            "plain20-b",
+            "resnet50d-cifar",
+        ] {
+            assert!(name.parse::<Arch>().is_err(), "{name}");
+        }
+    }
+}
