@@ -93,13 +93,13 @@ unsafe fn micro_kernel<X, V, const MR: usize, const NV: usize, const BLOCK: usiz
     V: Vector,
 {
     for v in 0..NV {
-        let weights: [V; BLOCK] =
-            std::array::from_fn(|j| V::read(&weights[(j * NV + v) * V::LANES..]));
-        for p in 0..MR {
-            // SAFETY: the caller's contract.
-            let x: V = unsafe { X::load(inputs[p].add(v * V::LANES)) };
-            for j in 0..BLOCK {
-                sums[p][v] = x.permute(lanes[j]).mul_add(weights[j], sums[p][v]);
+        // Steps are outside of pixels: registers hold the sums of both vectors and the inputs of one.
+        // SAFETY: the caller's contract.
+        let x: [V; MR] = std::array::from_fn(|p| unsafe { X::load(inputs[p].add(v * V::LANES)) });
+        for (j, &from) in lanes.iter().enumerate() {
+            let weights = V::read(&weights[(j * NV + v) * V::LANES..]);
+            for p in 0..MR {
+                sums[p][v] = x[p].permute(from).mul_add(weights, sums[p][v]);
             }
         }
     }
