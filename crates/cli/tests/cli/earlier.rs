@@ -67,10 +67,21 @@ fn assert_ended_as_expected(run: &Path, expected: &Value) {
     assert_eq!(metrics.len(), 3);
 }
 
-/// Every field of `expected` is in `value`, which may have more fields.
+/// Every field of `expected` is in `value`, which may have more fields, at any depth.
 fn assert_has(value: &Value, expected: &Value) {
-    for (key, expected) in expected.as_object().unwrap() {
-        assert_eq!(value[key], *expected, "{key}");
+    match expected {
+        Value::Object(fields) => {
+            for (key, expected) in fields {
+                assert!(value.get(key).is_some(), "no {key}");
+                assert_has(&value[key], expected);
+            }
+        }
+        Value::Array(items) => {
+            let values = value.as_array().unwrap();
+            assert_eq!(values.len(), items.len());
+            values.iter().zip(items).for_each(|(value, expected)| assert_has(value, expected));
+        }
+        _ => assert_eq!(value, expected),
     }
 }
 
