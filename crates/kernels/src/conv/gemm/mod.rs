@@ -170,6 +170,7 @@ impl Gemm {
                 depth,
                 channels,
                 rows,
+                tile: blocking.tile,
                 total: blocking.rows,
                 epilogue: &epilogue,
                 skipped: skipped.as_ref(),

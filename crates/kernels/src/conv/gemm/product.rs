@@ -50,6 +50,8 @@ const COPIED: usize = 512;
 const LINE: usize = 16;
 /// The most pixels of a register tile.
 const MAX_MR: usize = 8;
+/// Pixels of the shorter register tile, of instruction sets with one more.
+const SHORTER: usize = 7;
 
 /// Words of a thread's copy of pixels.
 fn copy_len(depth: usize) -> usize {
@@ -70,11 +72,28 @@ pub(super) struct Blocking {
     block: usize,
     /// Outputs of an item, NC.
     group: usize,
+    /// Pixels of a register tile: MR, or one less where that leaves fewer rows empty, as 7 x 7 pixels do.
+    pub(super) tile: usize,
 }
 
 impl Blocking {
     pub(super) fn new(cpu: &Cpu, rows: usize, depth: usize, outputs: usize) -> Self {
-        let (mr, nr, threads) = (cpu.isa().mr(), 2 * cpu.isa().lanes(), cpu.threads());
+        let mr = cpu.isa().mr();
+        let tiles = [mr, if mr == SHORTER + 1 { SHORTER } else { mr }];
+        let blockings = tiles.map(|tile| Blocking::with_tile(cpu, rows, depth, outputs, tile));
+        let [(cost, usual), (less, shorter)] = blockings;
+        if less < cost { shorter } else { usual }
+    }
+
+    /// The best blocking for a register tile's pixels, and its cost.
+    fn with_tile(
+        cpu: &Cpu,
+        rows: usize,
+        depth: usize,
+        outputs: usize,
+        mr: usize,
+    ) -> (usize, Blocking) {
+        let (nr, threads) = (2 * cpu.isa().lanes(), cpu.threads());
         let panels = outputs.div_ceil(nr);
         let most = (WORDS / depth).clamp(4 * mr, MC) / mr * mr;
         let mut best = (usize::MAX, most, panels);
@@ -93,7 +112,9 @@ impl Blocking {
             }
             groups *= 2;
         }
-        Blocking { rows, outputs, block: best.1, group: best.2 * nr }
+        // A word takes 2 products for each pixel, and 2 loads of weights.
+        let cost = best.0.saturating_mul(mr + 1);
+        (cost, Blocking { rows, outputs, block: best.1, group: best.2 * nr, tile: mr })
     }
 
     pub(super) fn items(&self) -> usize {
@@ -130,6 +151,8 @@ pub(super) struct Product<'a, T> {
     pub(super) depth: usize,
     pub(super) channels: Range<usize>,
     pub(super) rows: Range<usize>,
+    /// Pixels of a register tile.
+    pub(super) tile: usize,
     /// Pixels of all items.
     pub(super) total: usize,
     pub(super) epilogue: &'a TypedEpilogue<'a, T>,
@@ -145,7 +168,18 @@ impl<T: Scalar> Kernel for Product<'_, T> {
     const PAIRS: bool = T::PACK > 1;
 
     #[inline(always)]
-    fn run<V: Vector, const MR: usize>(mut self) {
+    fn run<V: Vector, const MR: usize>(self) {
+        if MR == SHORTER + 1 && self.tile == SHORTER {
+            self.panels::<V, SHORTER>();
+        } else {
+            self.panels::<V, MR>();
+        }
+    }
+}
+
+impl<T: Scalar> Product<'_, T> {
+    #[inline(always)]
+    fn panels<V: Vector, const MR: usize>(mut self) {
         let (mut from, mut to): (Starts, Starts) = ([0; _], [0; _]);
         assert!(MR <= MAX_MR && self.rows.len() <= MC);
         let tiles = self.rows.len().div_ceil(MR);
@@ -161,9 +195,7 @@ impl<T: Scalar> Kernel for Product<'_, T> {
             }
         }
     }
-}
 
-impl<T: Scalar> Product<'_, T> {
     #[inline(always)]
     fn panel<V: Vector, const MR: usize, const NV: usize>(
         &mut self,
