@@ -9,7 +9,11 @@
 //! that ends in a global average pool and one linear layer, this gradient is `w / pixels`
 //! everywhere. So Grad-CAM is the same map times a constant, without a backward pass.
 //!
-//! The mean of the last activation, which enters the linear layer, are the features of the image.
+//! After a global max pool the logit is the sum of `w x` over the channels, `x` the largest value of
+//! each. The map has each product, times the number of pixels, where its value is from: the gradient of
+//! the logit times the activation.
+//!
+//! What enters the linear layer, the pooled activation, are the features of the image.
 
 use crate::{
     Cpu, Dtype,
@@ -48,6 +52,8 @@ pub struct ActivationMap {
 pub struct ActivationMaps {
     plan: EvalPlan,
     classes: usize,
+    /// Whether the pool takes the largest values, not the mean.
+    largest: bool,
     /// Weight of the linear layer, `[class][channel]`.
     weight: Vec<f32>,
 }
@@ -56,8 +62,7 @@ impl ActivationMaps {
     /// Plans maps of up to `batch` images of `height` x `width`.
     ///
     /// # Errors
-    /// As [`EvalPlan::new`], and if the network does not end in a global average pool and a linear
-    /// layer.
+    /// As [`EvalPlan::new`], and if the network does not end in a global pool and a linear layer.
     pub fn new(
         net: &Network,
         dtype: Dtype,
@@ -67,11 +72,16 @@ impl ActivationMaps {
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let graph = net.graph();
-        let (features, linear) = ends(graph)?;
+        let Ends { features, pool, linear } = ends(graph)?;
         let mut plan = EvalPlan::with_probe(graph, dtype, batch, height, width, features, cpu)?;
         plan.load(net);
         let [weight, _] = net.weight_and_bias(linear);
-        Ok(ActivationMaps { plan, classes: graph.classes(), weight: net.values()[weight].to_vec() })
+        Ok(ActivationMaps {
+            plan,
+            classes: graph.classes(),
+            largest: graph.nodes()[pool].op == Op::GlobalMaxPool,
+            weight: net.values()[weight].to_vec(),
+        })
     }
 
     /// [`ActivationMaps::new`] for as many images as [`MICRO_BATCH_BYTES`] hold, but at most `batch`
@@ -116,18 +126,31 @@ impl ActivationMaps {
         let (shape, features) = self.plan.probed(image);
         let weight = &self.weight[class * shape.channels..][..shape.channels];
         let product = |pixel: &[f32]| pixel.iter().zip(weight).map(|(x, w)| x * w).sum();
-        let values = features.chunks_exact(shape.channels).map(product).collect();
+        let values = match self.largest {
+            false => features.chunks_exact(shape.channels).map(product).collect(),
+            true => {
+                let pixels = shape.height * shape.width;
+                let mut values = vec![0.0; pixels];
+                for (&(pixel, x), w) in largest(shape.channels, &features).iter().zip(weight) {
+                    values[pixel] += x * w * pixels as f32;
+                }
+                values
+            }
+        };
         ActivationMap { rows: shape.height, columns: shape.width, values }
     }
 
     /// What enters the linear layer for an image of the last forward pass, `[channels]`: the mean of
-    /// the last activation over its pixels. These are the features of an image (timm's
+    /// the last activation over its pixels, or the largest value. These are the features of an image (timm's
     /// `num_classes=0`).
     ///
     /// # Panics
     /// If there is no such image.
     pub fn features(&self, image: usize) -> Vec<f32> {
         let (shape, pixels) = self.plan.probed(image);
+        if self.largest {
+            return largest(shape.channels, &pixels).into_iter().map(|(_, x)| x).collect();
+        }
         let mut sums = vec![0.0; shape.channels];
         for pixel in pixels.chunks_exact(shape.channels) {
             sums.iter_mut().zip(pixel).for_each(|(sum, &x)| *sum += f64::from(x));
@@ -137,18 +160,41 @@ impl ActivationMaps {
     }
 }
 
-/// The last activation before the global average pool, and the linear layer.
-fn ends(graph: &Graph) -> Result<(NodeId, NodeId), GraphError> {
+/// Of each channel the pixel of its largest value, the first of several, and this value.
+fn largest(channels: usize, pixels: &[f32]) -> Vec<(usize, f32)> {
+    let mut found = vec![(0, f32::NEG_INFINITY); channels];
+    for (at, pixel) in pixels.chunks_exact(channels).enumerate() {
+        for (best, &x) in found.iter_mut().zip(pixel) {
+            if x > best.1 {
+                *best = (at, x);
+            }
+        }
+    }
+    found
+}
+
+/// The end of a network.
+struct Ends {
+    /// The last activation.
+    features: NodeId,
+    pool: NodeId,
+    linear: NodeId,
+}
+
+fn ends(graph: &Graph) -> Result<Ends, GraphError> {
     let nodes = graph.nodes();
     let linear = nodes.len() - 1;
-    let input = |id: NodeId, op| {
+    let input = |id: NodeId, ops: &[Op]| {
         let node = &nodes[id];
-        node.inputs.first().copied().filter(|_| node.op == op)
+        node.inputs.first().copied().filter(|_| ops.contains(&node.op))
     };
-    let features = input(linear, Op::Linear).and_then(|pool| input(pool, Op::GlobalAvgPool));
-    let features = features.filter(|&id| id != Graph::INPUT).ok_or(GraphError::Structure {
+    let found = || {
+        let pool = input(linear, &[Op::Linear])?;
+        let features = input(pool, &[Op::GlobalAvgPool, Op::GlobalMaxPool])?;
+        (features != Graph::INPUT).then_some(Ends { features, pool, linear })
+    };
+    found().ok_or(GraphError::Structure {
         node: nodes[linear].name.clone(),
-        rule: "activation maps need a global average pool and then one linear layer at the end",
-    })?;
-    Ok((features, linear))
+        rule: "activation maps need a global pool and then one linear layer at the end",
+    })
 }

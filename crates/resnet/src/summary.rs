@@ -109,6 +109,7 @@ fn describe(op: &Op) -> String {
         Op::MaxPool2d { kernel, stride, .. } => window("MaxPool2d", kernel, stride),
         Op::AvgPool2d { kernel } => window("AvgPool2d", kernel, kernel),
         Op::GlobalAvgPool => "GlobalAvgPool".into(),
+        Op::GlobalMaxPool => "GlobalMaxPool".into(),
         Op::Linear => "Linear".into(),
         Op::PadShortcut { stride } => window("PadShortcut", 1, stride),
     }

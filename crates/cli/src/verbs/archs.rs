@@ -51,8 +51,8 @@ pub(crate) fn run(output: Output) -> anyhow::Result<()> {
          plain18, plain20, ... are the same networks without shortcut connections.\n\
          Depth, groups and widths combine as in resnext101_32x8d-cifar and wide_resnet101_3.\n\
          Options follow a name: resnet18-cifar+maxpool (a max pool behind the 3x3 stem), \
-         resnet18+nopool,\nresnet50+stride1x1 (strides in the 1x1 convolutions), +eps0.001 (of batch \
-         norms).",
+         resnet18+nopool,\nresnet50+stride1x1 (strides in the 1x1 convolutions), \
+         resnet8-sprint+w64-256-384 (channels of its\nthree stages), +eps0.001 (of batch norms).",
     )?;
     Ok(())
 }
@@ -64,6 +64,7 @@ fn record(arch: &Arch) -> anyhow::Result<Record> {
         Family::ImageNet => "ImageNet",
         Family::Cifar => "CIFAR, 3x3 stem",
         Family::Paper => "CIFAR, of the paper",
+        Family::Sprint => "CIFAR, made for speed",
     };
     Ok(Record {
         arch: arch.to_string(),

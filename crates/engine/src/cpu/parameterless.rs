@@ -25,6 +25,7 @@ impl Parameterless {
             Parameterless::MaxPool(pool) => pool.forward(cpu, n, x, y),
             Parameterless::AvgPool(pool) => pool.forward(cpu, n, x, y),
             Parameterless::GlobalAvgPool(pool) => pool.forward(cpu, n, x, y),
+            Parameterless::GlobalMaxPool(pool) => pool.forward(cpu, n, x, y),
             Parameterless::PadShortcut(shortcut) => shortcut.forward(cpu, n, x, y),
         }
     }
@@ -48,6 +49,7 @@ impl Parameterless {
             Parameterless::MaxPool(pool) => pool.backward(cpu, n, x, y, dy, dx, accumulate),
             Parameterless::AvgPool(pool) => pool.backward(cpu, n, dy, dx, accumulate),
             Parameterless::GlobalAvgPool(pool) => pool.backward(cpu, n, dy, dx, accumulate),
+            Parameterless::GlobalMaxPool(pool) => pool.backward(cpu, n, (x, y), dy, dx, accumulate),
             Parameterless::PadShortcut(shortcut) => shortcut.backward(cpu, n, dy, dx, accumulate),
         }
     }

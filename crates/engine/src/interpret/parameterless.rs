@@ -72,6 +72,14 @@ pub(super) fn forward(op: &Parameterless, x: &[f64], n: usize) -> Vec<f64> {
             };
             images.flat_map(|image| (0..stored).map(move |c| mean(image, c))).collect()
         }
+        Parameterless::GlobalMaxPool(pool) => {
+            let stored = padded(pool.channels);
+            let images = x.chunks_exact(pool.pixels * stored).take(n);
+            let most = |image: &[f64], c: usize| {
+                image.iter().skip(c).step_by(stored).copied().fold(f64::NEG_INFINITY, f64::max)
+            };
+            images.flat_map(|image| (0..stored).map(move |c| most(image, c))).collect()
+        }
         Parameterless::PadShortcut(s) => {
             let (ins, outs) = (padded(s.in_channels), padded(s.out_channels));
             let before = (s.out_channels - s.in_channels) / 2;
@@ -126,6 +134,19 @@ pub(super) fn backward(op: &Parameterless, x: &[f64], dy: &[f64], n: usize) -> V
             let pixel = |i: usize| i / stored / pool.pixels * stored + i % stored;
             let d = |i: usize| dy[pixel(i)] / pool.pixels as f64;
             (0..n * pool.pixels * stored).map(d).collect()
+        }
+        Parameterless::GlobalMaxPool(pool) => {
+            let stored = padded(pool.channels);
+            let mut dx = vec![0.0; n * pool.pixels * stored];
+            for (i, d) in dy.iter().enumerate().take(n * stored) {
+                let pixel = |p: usize| (i / stored * pool.pixels + p) * stored + i % stored;
+                let value = |p: usize| x[pixel(p)];
+                let top = (0..pool.pixels).map(value).fold(f64::NEG_INFINITY, f64::max);
+                if let Some(first) = (0..pool.pixels).find(|&p| value(p) == top) {
+                    dx[pixel(first)] = *d;
+                }
+            }
+            dx
         }
         Parameterless::PadShortcut(s) => {
             let (ins, outs) = (padded(s.in_channels), padded(s.out_channels));

@@ -6,7 +6,7 @@ use resnet_kernels::{
     conv::Mode,
     elementwise::PadShortcut,
     linear::Linear,
-    pooling::{AvgPool, GlobalAvgPool, MaxPool},
+    pooling::{AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool},
 };
 use resnet_network::graph::{Graph, NodeId, Op};
 
@@ -175,6 +175,9 @@ impl<'a> ProgramBuilder<'a> {
             }
             Op::GlobalAvgPool => {
                 Parameterless::GlobalAvgPool(GlobalAvgPool { channels, pixels: height * width })
+            }
+            Op::GlobalMaxPool => {
+                Parameterless::GlobalMaxPool(GlobalMaxPool { channels, pixels: height * width })
             }
             Op::PadShortcut { stride } => Parameterless::PadShortcut(PadShortcut {
                 in_channels: channels,

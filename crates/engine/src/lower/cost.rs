@@ -48,7 +48,7 @@ impl Costs<'_> {
     pub(super) fn backward(&self, group: &FusionGroup, stored: bool, accumulate: [bool; 2]) -> u64 {
         let op = self.graph.nodes()[group.head].op;
         let out = self.value(group.output);
-        let max_pool = matches!(op, Op::MaxPool2d { .. });
+        let max_pool = matches!(op, Op::MaxPool2d { .. } | Op::GlobalMaxPool);
         let reads_x = max_pool || matches!(op, Op::BatchNorm2d | Op::Linear);
         let x = if reads_x { self.read(group.head) } else { 0 };
         // Without a stored output, the ReLU mask is recomputed from the input.

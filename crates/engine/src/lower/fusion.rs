@@ -75,7 +75,8 @@ pub(super) fn fusion_groups_around(
         if node.op == Op::Add {
             group.residual = Some(node.inputs[1]);
         }
-        if (normed || node.op == Op::Add)
+        let inferred = fold && matches!(node.op, Op::Conv2d { .. });
+        if (normed || inferred || node.op == Op::Add)
             && let Some(relu) = sole(group.output, Op::Relu)
         {
             group.relu = true;

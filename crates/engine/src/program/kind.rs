@@ -51,7 +51,9 @@ impl Kind {
             }
             Op::BatchNorm2d => Kind::BatchNorm,
             Op::Relu | Op::Add => Kind::AddRelu,
-            Op::MaxPool2d { .. } | Op::AvgPool2d { .. } | Op::GlobalAvgPool => Kind::Pooling,
+            Op::MaxPool2d { .. } | Op::AvgPool2d { .. } | Op::GlobalAvgPool | Op::GlobalMaxPool => {
+                Kind::Pooling
+            }
             Op::Linear => Kind::Linear,
             Op::PadShortcut { .. } => Kind::Shortcut,
         }

@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     elementwise::PadShortcut,
-    pooling::{AvgPool, GlobalAvgPool, MaxPool},
+    pooling::{AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool},
 };
 
 /// An operation without parameters, on images of one size.
@@ -19,6 +19,8 @@ pub enum Parameterless {
     AvgPool(AvgPool),
     /// `torch.nn.AdaptiveAvgPool2d(1)`.
     GlobalAvgPool(GlobalAvgPool),
+    /// `torch.nn.AdaptiveMaxPool2d(1)`.
+    GlobalMaxPool(GlobalMaxPool),
     /// The parameter-free shortcut (He et al. 2015, section 3.3, option A).
     PadShortcut(PadShortcut),
 }

@@ -28,6 +28,7 @@ pub(crate) const KINDS: &[Kind] = &[
     ("linear", layers::linear),
     ("max pool", layers::max_pool),
     ("average pool", layers::average_pool),
+    ("global max pool", layers::global_max_pool),
     ("average pool of windows", layers::average_of_windows),
     ("sum and ReLU", layers::sum_and_relu),
     ("shortcut", layers::shortcut),

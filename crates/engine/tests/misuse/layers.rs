@@ -7,7 +7,7 @@ use resnet_kernels::{
     layout::{ImageLayout, padded},
     linear::Linear,
     loss::cross_entropy,
-    pooling::{AvgPool, GlobalAvgPool, MaxPool},
+    pooling::{AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool},
     sgd::{self, Update},
 };
 
@@ -132,6 +132,28 @@ pub(crate) fn average_pool(c: &mut Caller<'_>, cpu: &Cpu) {
         pool.backward(cpu, n, dy.values(), dx.values_mut(), accumulate);
         c.finite(&dx.to_f32());
     }
+}
+
+pub(crate) fn global_max_pool(c: &mut Caller<'_>, cpu: &Cpu) {
+    let (dtype, images) = (c.dtype(), 1 + c.choose(3));
+    let (channels, pixels) = (c.one_of(&[3, 16, 40]), c.one_of(&[1, 16, 49]));
+    let pool = GlobalMaxPool {
+        channels: c.channels(channels),
+        pixels: c.site("pixels", pixels, &[0, pixels + 1, 1 << 32, 1 << 60, usize::MAX]),
+    };
+    let (inputs, outputs) = (images * pixels * padded(channels), images * padded(channels));
+    let n = c.images("images", images);
+    let x = first(c, "input", dtype, inputs, channels);
+    let mut y = tensor(c, "output", dtype, outputs, channels);
+    pool.forward(cpu, n, x.values(), y.values_mut());
+    if c.flip() {
+        let dy = tensor(c, "gradient of the output", dtype, outputs, channels);
+        let mut dx = tensor(c, "gradient of the input", dtype, inputs, channels);
+        let accumulate = c.flip();
+        pool.backward(cpu, n, (x.values(), y.values()), dy.values(), dx.values_mut(), accumulate);
+        c.finite(&dx.to_f32());
+    }
+    c.finite(&y.to_f32());
 }
 
 pub(crate) fn sum_and_relu(c: &mut Caller<'_>, cpu: &Cpu) {

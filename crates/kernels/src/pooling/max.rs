@@ -1,5 +1,7 @@
 //! Max pooling.
 
+use std::ops::Range;
+
 use crate::{
     check::{at_least, product},
     chunks::DisjointChunks,
@@ -62,17 +64,23 @@ impl MaxPool {
         self.out_height() * self.out_width() * padded(self.channels)
     }
 
-    /// Starts of the input pixels under a window, row by row.
+    /// The rows and columns under the window of an output pixel.
     #[inline(always)]
-    fn window(&self, y: usize, x: usize) -> impl Iterator<Item = usize> + use<> {
-        let s = *self;
-        let range = move |at: usize, size: usize| {
-            let start = at * s.stride;
-            start.saturating_sub(s.padding)..(start + s.kernel - s.padding).min(size)
+    fn window(&self, pixel: usize) -> [Range<usize>; 2] {
+        let range = |at: usize, size: usize| {
+            let start = at * self.stride;
+            start.saturating_sub(self.padding)..(start + self.kernel - self.padding).min(size)
         };
-        range(y, s.height).flat_map(move |iy| {
-            range(x, s.width).map(move |ix| (iy * s.width + ix) * padded(s.channels))
-        })
+        let (y, x) = (pixel / self.out_width(), pixel % self.out_width());
+        [range(y, self.height), range(x, self.width)]
+    }
+
+    /// Whether no pixel is under two windows, and whether each is under one.
+    fn cover(&self) -> (bool, bool) {
+        let MaxPool { height, width, kernel, stride, padding, .. } = *self;
+        let divides = |side: usize| side.is_multiple_of(kernel);
+        let all = kernel == stride && padding == 0 && divides(height) && divides(width);
+        (kernel <= stride, all)
     }
 
     /// The largest value under each window: `out[n][height][width][channels]` of
@@ -132,14 +140,16 @@ impl MaxPool {
         accumulate: bool,
     ) {
         let parts = DisjointChunks::new(&mut dx[..batch * self.in_len()], self.in_len());
+        let (disjoint, all) = self.cover();
         cpu.pool().run_chunks(batch, parts, |image, dx| {
-            if !accumulate {
+            if !accumulate && !all {
                 dx.fill(T::default());
             }
             let x = &x[image * self.in_len()..][..self.in_len()];
             let out = &out[image * self.out_len()..][..self.out_len()];
             let gradient = &gradient[image * self.out_len()..][..self.out_len()];
-            cpu.isa().dispatch(MaxBackward { s: self, x, out, gradient, dx });
+            let add = accumulate || !disjoint;
+            cpu.isa().dispatch(MaxBackward { s: self, x, out, gradient, dx, add });
         });
     }
 }
@@ -158,11 +168,13 @@ impl<T: Scalar> Kernel for MaxForward<'_, T> {
     fn run<V: Vector, const MR: usize>(self) {
         let (s, stored) = (self.s, padded(self.s.channels));
         for (pixel, out) in self.out.chunks_exact_mut(stored).enumerate() {
-            let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
+            let [rows, columns] = s.window(pixel);
             for channel in (0..stored).step_by(V::LANES) {
                 let mut best = V::splat(f32::NEG_INFINITY);
-                for start in s.window(y, x) {
-                    best = best.max(T::read(&self.x[start + channel..]));
+                for y in rows.clone() {
+                    for x in columns.clone() {
+                        best = best.max(T::read(&self.x[(y * s.width + x) * stored + channel..]));
+                    }
                 }
                 T::write(best, &mut out[channel..]);
             }
@@ -176,6 +188,8 @@ struct MaxBackward<'a, T> {
     out: &'a [T],
     gradient: &'a [T],
     dx: &'a mut [T],
+    /// Whether to add to what is there.
+    add: bool,
 }
 
 impl<T: Scalar> Kernel for MaxBackward<'_, T> {
@@ -186,16 +200,20 @@ impl<T: Scalar> Kernel for MaxBackward<'_, T> {
     fn run<V: Vector, const MR: usize>(self) {
         let (s, stored) = (self.s, padded(self.s.channels));
         for (pixel, out) in self.out.chunks_exact(stored).enumerate() {
-            let (y, x) = (pixel / s.out_width(), pixel % s.out_width());
+            let [rows, columns] = s.window(pixel);
             for channel in (0..stored).step_by(V::LANES) {
                 let at = pixel * stored + channel;
                 let best: V = T::read(&out[channel..]);
                 let mut rest: V = T::read(&self.gradient[at..]);
-                for start in s.window(y, x) {
-                    let (from, to) = (&self.x[start + channel..], &mut self.dx[start + channel..]);
-                    let share = rest.where_equal(T::read(from), best);
-                    rest = rest.sub(share);
-                    T::write(share.add(T::read(to)), to);
+                for y in rows.clone() {
+                    for x in columns.clone() {
+                        let start = (y * s.width + x) * stored + channel;
+                        let (from, to) = (&self.x[start..], &mut self.dx[start..]);
+                        let share = rest.where_equal(T::read(from), best);
+                        rest = rest.sub(share);
+                        let sum = if self.add { share.add(T::read(to)) } else { share };
+                        T::write(sum, to);
+                    }
                 }
             }
         }

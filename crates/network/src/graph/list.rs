@@ -111,6 +111,11 @@ impl Graph {
         self.push(name, Op::GlobalAvgPool, &[x], self.nodes[x].channels)
     }
 
+    /// Appends a global max pool (`torch.nn.AdaptiveMaxPool2d(1)`).
+    pub fn global_max_pool(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
+        self.push(name, Op::GlobalMaxPool, &[x], self.nodes[x].channels)
+    }
+
     /// Appends a linear layer with bias (`torch.nn.Linear`), with `outputs` outputs.
     pub fn linear(&mut self, name: impl Into<String>, x: NodeId, outputs: usize) -> NodeId {
         self.push(name, Op::Linear, &[x], outputs)

@@ -42,6 +42,8 @@ pub enum Op {
     },
     /// Mean over height and width: `torch.nn.AdaptiveAvgPool2d(1)`.
     GlobalAvgPool,
+    /// Largest value over height and width: `torch.nn.AdaptiveMaxPool2d(1)`.
+    GlobalMaxPool,
     /// `torch.nn.Linear` with bias, on a 1x1 image.
     Linear,
     /// The paper's parameter-free shortcut (option A, section 3.3): every `stride`-th pixel, and
@@ -80,6 +82,7 @@ impl Node {
             | Op::MaxPool2d { .. }
             | Op::AvgPool2d { .. }
             | Op::GlobalAvgPool
+            | Op::GlobalMaxPool
             | Op::PadShortcut { .. } => (0, 0),
         }
     }

@@ -85,10 +85,12 @@ impl Graph {
                     }
                     of(0)
                 }
-                Op::GlobalAvgPool => Shape { channels: of(0).channels, height: 1, width: 1 },
+                Op::GlobalAvgPool | Op::GlobalMaxPool => {
+                    Shape { channels: of(0).channels, height: 1, width: 1 }
+                }
                 Op::Linear => {
                     if (of(0).height, of(0).width) != (1, 1) {
-                        return Err(rule("reads a 1x1 image: put a global average pool before it"));
+                        return Err(rule("reads a 1x1 image: put a global pool before it"));
                     }
                     Shape { channels: node.channels, height: 1, width: 1 }
                 }

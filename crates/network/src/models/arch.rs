@@ -17,7 +17,7 @@ pub(super) const STAGES: [(usize, [usize; 4], Block); 6] = [
 const PAPER_DEPTHS: [usize; 6] = [20, 32, 44, 56, 110, 1202];
 
 /// Others that `resnet archs` lists.
-const NAMED: [&str; 25] = [
+const NAMED: [&str; 28] = [
     "resnet26-bottleneck",
     "resnet18d",
     "resnet26d",
@@ -43,6 +43,9 @@ const NAMED: [&str; 25] = [
     "preresnet110",
     "preresnet18-cifar",
     "preresnet50",
+    "resnet8-sprint",
+    "resnet11-sprint",
+    "plain8-sprint",
 ];
 
 /// The width of bottlenecks of the paper's, in networks of 64 channels.
@@ -69,6 +72,9 @@ pub enum Family {
     Cifar,
     /// 3x3 stem, three stages of 16, 32 and 64 planes, option-A shortcuts, `linear` head.
     Paper,
+    /// Made for speed: 3x3 stem of 32 channels without batch norm, three stages that begin with a
+    /// convolution and a 2x2 max pool, one shortcut in each, a global max pool, `linear` head.
+    Sprint,
 }
 
 impl Family {
@@ -87,6 +93,12 @@ impl Family {
         if self == Family::ImageNet { "downsample" } else { "shortcut" }
     }
 }
+
+/// Channels of the stages of [`Family::Sprint`], by default.
+pub(super) const SPRINT_WIDTHS: [usize; 3] = [64, 256, 256];
+
+/// Channels of its stem.
+pub(super) const SPRINT_STEM: usize = 32;
 
 /// Where a bottleneck block that halves the image has its stride.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -141,10 +153,11 @@ pub enum Shortcut {
 /// | `resnet20` | the paper's CIFAR nets: any 6n+2, shortcuts of option A |
 /// | `resnet20-b` `resnet20-c` | with shortcuts of options B and C |
 /// | `preresnet20` `preresnet18-cifar` | blocks with pre-activation (He et al. 2016) |
+/// | `resnet8-sprint` `11` `14` ... | made for speed: k convolutions in each of three stages, of 2+3k layers |
 /// | `plain20` | without shortcuts |
 ///
 /// [`Arch::all`] lists them. Options follow: `+maxpool` (of a 3x3 stem), `+nopool` (of a 7x7 stem),
-/// `+stride1x1` (of bottlenecks) and `+eps0.001`.
+/// `+stride1x1` (of bottlenecks), `+w64-256-384` (channels of the stages of `-sprint`) and `+eps0.001`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Arch {
@@ -168,6 +181,9 @@ pub struct Arch {
     /// Whether a 3x3 max pool with a stride of 2 follows the stem; the family has a usual value,
     /// `+maxpool` and `+nopool` in a name are the other.
     pub max_pool: bool,
+    /// Channels of the three stages of [`Family::Sprint`], multiples of 16; `+w64-256-384` in a name.
+    /// Others have the usual value.
+    pub widths: [usize; 3],
     /// Where bottleneck blocks have their stride; `+stride1x1` in a name.
     pub stride_at: StrideAt,
     /// Epsilon of all batch norms; `+eps0.001` in a name.
@@ -187,12 +203,13 @@ impl Arch {
             groups: 1,
             group_width: USUAL_WIDTH,
             max_pool: family.has_max_pool(),
+            widths: SPRINT_WIDTHS,
             stride_at: StrideAt::default(),
             epsilon: Epsilon::default(),
         }
     }
 
-    /// The same without options.
+    /// The same without options; widths stay.
     #[must_use]
     pub fn usual(self) -> Arch {
         Arch {
@@ -238,15 +255,22 @@ impl Arch {
         if self.family == Family::ImageNet { 1000 } else { 10 }
     }
 
-    /// Channels of the first stage: 64, or 16 in the paper's CIFAR nets.
+    /// Channels of the stem: 64, 16 in the paper's CIFAR nets, or 32 in those made for speed.
     pub fn width(&self) -> usize {
-        if self.family == Family::Paper { 16 } else { 64 }
+        match self.family {
+            Family::Paper => 16,
+            Family::Sprint => SPRINT_STEM,
+            Family::ImageNet | Family::Cifar => 64,
+        }
     }
 
     /// The number of blocks in each stage, and their kind.
     pub(super) fn stages(&self) -> (Vec<usize>, Block) {
-        if self.family == Family::Paper {
-            return (vec![(self.depth - 2) / 6; 3], Block::Basic);
+        match self.family {
+            Family::Paper => return (vec![(self.depth - 2) / 6; 3], Block::Basic),
+            // One block of k convolutions.
+            Family::Sprint => return (vec![1; 3], Block::Basic),
+            Family::ImageNet | Family::Cifar => {}
         }
         let stage = STAGES.iter().find(|s| s.0 == self.depth);
         let (_, blocks, block) = stage.expect("parsing admits only these depths");

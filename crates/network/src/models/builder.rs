@@ -1,6 +1,6 @@
 //! Builds the graph of any architecture of the family: a stem, stages of blocks, a head.
 
-use super::{Arch, Block, Family, Shortcut, Stem, StrideAt};
+use super::{Arch, Block, Family, Shortcut, Stem, StrideAt, sprint};
 use crate::graph::{Graph, NodeId, Op};
 
 impl Arch {
@@ -9,8 +9,9 @@ impl Arch {
         self.graph_with(3, classes, self.width())
     }
 
-    /// The graph for images of `in_channels` channels, with `width` channels in the first stage.
-    /// Each later stage doubles the width, as in the paper.
+    /// The graph for images of `in_channels` channels, with `width` channels behind the stem.
+    /// Each later stage doubles the width, as in the paper; in [`Family::Sprint`] the widths of the
+    /// stages grow in proportion.
     ///
     /// ```
     /// let arch: resnet_network::Arch = "resnet20".parse().unwrap();
@@ -18,7 +19,10 @@ impl Arch {
     /// assert_eq!(graph.shapes(28, 28).unwrap().last().unwrap().channels, 10);
     /// ```
     pub fn graph_with(&self, in_channels: usize, classes: usize, width: usize) -> Graph {
-        build(self, in_channels, classes, width)
+        match self.family {
+            Family::Sprint => sprint::build(self, in_channels, classes, width),
+            _ => build(self, in_channels, classes, width),
+        }
     }
 }
 
@@ -63,7 +67,7 @@ fn stem(g: &mut Graph, arch: &Arch, width: usize) -> NodeId {
     if arch.preactivation { x } else { norm_relu(g, "bn1", "relu1", x) }
 }
 
-fn norm_relu(g: &mut Graph, norm: &str, relu: &str, x: NodeId) -> NodeId {
+pub(super) fn norm_relu(g: &mut Graph, norm: &str, relu: &str, x: NodeId) -> NodeId {
     let x = g.batch_norm2d(norm, x);
     g.relu(relu, x)
 }

@@ -7,6 +7,7 @@ use resnet_formats::{NamedTensors, Tensor};
 use super::{
     Arch, Block, Family, Shortcut, Stem,
     arch::{STAGES, USUAL_WIDTH},
+    sprint,
 };
 
 /// An architecture inferred from names and shapes.
@@ -50,6 +51,9 @@ pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
         (None, Some(deep)) => (Stem::Deep, deep),
         _ => return Err("it has no 'conv1.weight', the first layer of every ResNet".into()),
     };
+    if shape(SPRINT_FIRST).is_some() {
+        return sprint_of(tensors, &square);
+    }
     let stages = stages(tensors)?;
     let block = if shape("layer1.0.conv3.weight").is_some() {
         Block::Bottleneck
@@ -120,6 +124,32 @@ pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
         (arch.family == Family::Paper && arch.shortcut == Shortcut::A && !arch.preactivation)
             .then_some(Arch { residual: false, ..arch });
     Ok(InferredArch { arch, alternative })
+}
+
+/// The first convolution of a stage of the family made for speed, which has no blocks.
+const SPRINT_FIRST: &str = "layer1.conv1.weight";
+
+/// A network made for speed. Shortcuts have no parameters.
+fn sprint_of(
+    tensors: &NamedTensors,
+    square: &dyn Fn(&str) -> Result<Option<(usize, usize)>, String>,
+) -> Result<InferredArch, String> {
+    let of = |stage: usize, conv: usize| square(&format!("layer{stage}.conv{conv}.weight"));
+    let mut stages = [0; 3];
+    for (index, width) in stages.iter_mut().enumerate() {
+        *width = of(index + 1, 1)?.map_or(0, |conv| conv.0);
+    }
+    let stem = square("conv1.weight")?.map_or(0, |conv| conv.0);
+    let is_conv = |name: &str| name.starts_with("layer1.conv") && name.ends_with(".weight");
+    let convs = tensors.iter().filter(|(name, _)| is_conv(name)).count();
+    let usual = Arch::new(Family::Sprint, 8, true);
+    let arch = sprint::with_widths(usual, stem, stages, convs).ok_or_else(|| {
+        format!(
+            "its stem of {stem} channels and stages of {convs} convolutions with {stages:?} match no \
+             architecture of the family"
+        )
+    })?;
+    Ok(InferredArch { arch, alternative: Some(Arch { residual: false, ..arch }) })
 }
 
 /// The convolutions of a deep stem.
@@ -196,11 +226,17 @@ mod tests {
 
     #[test]
     fn every_architecture_is_inferred() {
-        for arch in Arch::all().chain(["resnet8", "plain26"].map(arch)) {
+        for arch in
+            Arch::all().chain(["resnet8", "plain26", "resnet14-sprint+w48-128-2048"].map(arch))
+        {
             if arch.depth > 152 {
                 continue; // It would take a minute.
             }
             let expected = match arch.family {
+                Family::Sprint => InferredArch {
+                    arch: Arch { residual: true, ..arch },
+                    alternative: Some(Arch { residual: false, ..arch }),
+                },
                 Family::Paper if arch.shortcut == Shortcut::A && !arch.preactivation => {
                     InferredArch {
                         arch: Arch { residual: true, ..arch },

@@ -7,6 +7,7 @@ use resnet_formats::brief;
 use super::{
     Arch, Block, Family, Shortcut, Stem, StrideAt,
     arch::{PAPER_MOST, STAGES, USUAL_WIDTH},
+    sprint,
 };
 use crate::graph::{Graph, Node, NodeId, Op};
 
@@ -82,6 +83,7 @@ fn described(op: Op) -> String {
         Op::Add => "an addition".into(),
         Op::AvgPool2d { kernel } => format!("a {kernel}x{kernel} average pool"),
         Op::GlobalAvgPool => "a global average pool".into(),
+        Op::GlobalMaxPool => "a global max pool".into(),
         Op::Linear => "a linear layer".into(),
         Op::PadShortcut { stride } => format!("a shortcut of option A with a stride of {stride}"),
     }
@@ -126,6 +128,13 @@ fn candidates(graph: &Graph) -> Vec<(Arch, usize)> {
         }
     };
     let residual = has(|op| *op == Op::Add);
+    if sprint::is_sprint(graph) {
+        let stages = convs.len().saturating_sub(1) / 3;
+        let of = |stage: usize| convs.get(1 + stage * stages).map_or(0, |conv| conv.2);
+        let usual = Arch { epsilon: graph.epsilon(), ..Arch::new(Family::Sprint, 8, residual) };
+        let arch = sprint::with_widths(usual, first, [0, 1, 2].map(of), stages);
+        return arch.map(|arch| (arch, first)).into_iter().collect();
+    }
     for (depth, _, block) in STAGES {
         let family = if kernel == 7 || is_d { Family::ImageNet } else { Family::Cifar };
         let mut arch = Arch { groups, ..Arch::new(family, depth, residual) };
@@ -249,6 +258,7 @@ mod tests {
             "resnet50+stride1x1",
             "plain50-cifar+maxpool+stride1x1+eps0.001",
             "resnet8",
+            "plain14-sprint+w48-128-2048+eps0.001",
         ];
         for arch in Arch::all().filter(|a| a.depth < 1000).chain(options.map(arch)) {
             let own = arch.graph_with(3, 7, if arch.groups > 1 { 16 } else { 4 });

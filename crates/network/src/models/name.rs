@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     Arch, Block, Family, Shortcut, Stem, StrideAt,
-    arch::{PAPER_MOST, STAGES, USUAL_WIDTH},
+    arch::{PAPER_MOST, SPRINT_WIDTHS, STAGES, USUAL_WIDTH},
 };
 use crate::graph::Epsilon;
 
@@ -16,9 +16,9 @@ use crate::graph::Epsilon;
 #[error(
     "unknown architecture '{}': expected resnet18|34|50|101|152 (ImageNet; resnet50d, \
      wide_resnet50_2 and resnext50_32x4d are variants), the same with '-cifar', resnetD with D = 6n+2 \
-     such as resnet20 (the paper's CIFAR nets; resnet20-b has shortcuts of option B), or plain or \
-     preresnet instead of resnet; behind it the options +maxpool, +nopool, +stride1x1 and +epsX, in \
-     this order; `resnet archs` lists them",
+     such as resnet20 (the paper's CIFAR nets; resnet20-b has shortcuts of option B), resnetD-sprint \
+     with D = 2+3k from 8 on, or plain or preresnet instead of resnet; behind it the options +maxpool, \
+     +nopool, +stride1x1, +wA-B-C (of -sprint) and +epsX, in this order; `resnet archs` lists them",
     brief(.0)
 )]
 pub struct UnknownArch(pub String);
@@ -52,6 +52,7 @@ fn named(name: &str) -> Option<Arch> {
         rest = after.unwrap_or(rest);
         after.is_some()
     };
+    let is_sprint = take("-sprint");
     let is_cifar = take("-cifar");
     let is_bottleneck = take("-bottleneck");
     let option = [("-b", Shortcut::B), ("-c", Shortcut::C)].into_iter().find(|o| take(o.0));
@@ -60,6 +61,7 @@ fn named(name: &str) -> Option<Arch> {
     let is_staged = STAGES.iter().any(|s| s.0 == depth);
     let is_paper = depth % 6 == 2 && (8..PAPER_MOST).contains(&depth);
     let family = match (is_cifar, is_staged) {
+        _ if is_sprint => Some(Family::Sprint).filter(|_| !is_cifar && is_sprint_depth(depth))?,
         (true, true) => Family::Cifar,
         // Of 26 layers there are two.
         (false, true) if depth != 26 || is_bottleneck || is_d || has_width => Family::ImageNet,
@@ -92,11 +94,22 @@ fn is_valid(arch: &Arch) -> bool {
     let Arch { family, residual, shortcut, preactivation, .. } = *arch;
     let is_usual = shortcut == Arch::new(family, arch.depth, residual).shortcut;
     let shortcut = match shortcut {
+        _ if family == Family::Sprint => is_usual && !preactivation,
         Shortcut::D => family == Family::ImageNet && !preactivation,
         _ => is_usual || family == Family::Paper,
     };
     let has_groups = (arch.groups, arch.group_width) != (1, USUAL_WIDTH);
     shortcut && (is_usual || residual) && (!has_groups || arch.block() == Block::Bottleneck)
+}
+
+/// Whether a network made for speed can have so many layers: two and more convolutions in each stage.
+pub(super) fn is_sprint_depth(depth: usize) -> bool {
+    depth % 3 == 2 && (8..PAPER_MOST).contains(&depth)
+}
+
+/// Whether a stage of such a network can have so many channels.
+pub(super) fn is_sprint_width(width: usize) -> bool {
+    width.is_multiple_of(16) && (16..=2048).contains(&width)
 }
 
 /// Sets an option.
@@ -105,6 +118,13 @@ fn set(arch: &mut Arch, option: &str) -> Option<()> {
         "maxpool" if arch.family == Family::Cifar => arch.max_pool = true,
         "nopool" if arch.family == Family::ImageNet => arch.max_pool = false,
         "stride1x1" if arch.block() == Block::Bottleneck => arch.stride_at = StrideAt::Conv1x1,
+        _ if arch.family == Family::Sprint && option.starts_with('w') => {
+            let mut widths = option[1..].split('-').map(|width| width.parse().ok());
+            for width in &mut arch.widths {
+                *width = widths.next()?.filter(|&width| is_sprint_width(width))?;
+            }
+            return widths.next().is_none().then_some(());
+        }
         _ => arch.epsilon = Epsilon::new(option.strip_prefix("eps")?.parse().ok()?)?,
     }
     Some(())
@@ -134,6 +154,7 @@ impl fmt::Display for Arch {
         }
         match self.family {
             Family::Cifar => f.write_str("-cifar")?,
+            Family::Sprint => f.write_str("-sprint")?,
             Family::ImageNet
                 if self.depth == 26 && kind == "resnet" && self.shortcut != Shortcut::D =>
             {
@@ -146,6 +167,10 @@ impl fmt::Display for Arch {
         }
         if self.stride_at == StrideAt::Conv1x1 {
             f.write_str("+stride1x1")?;
+        }
+        if self.widths != SPRINT_WIDTHS {
+            let [first, second, third] = self.widths;
+            write!(f, "+w{first}-{second}-{third}")?;
         }
         if self.epsilon != Epsilon::default() {
             write!(f, "+eps{}", self.epsilon.value())?;
@@ -179,6 +204,9 @@ mod tests {
             "preresnet20-b",
             "resnext26d_4x8d+stride1x1",
             "wide_resnet50_2+nopool",
+            "resnet8-sprint+w64-256-384",
+            "plain14-sprint+w16-2048-32+eps0.001",
+            "resnet299-sprint",
         ] {
             assert_eq!(name.parse::<Arch>().unwrap().to_string(), name);
         }
@@ -231,6 +259,25 @@ mod tests {
             "plain50d",
             "plain20-b",
             "resnet50d-cifar",
+            "resnet5-sprint",
+            "resnet9-sprint",
+            "preresnet8-sprint",
+            "resnet8-b-sprint",
+            "resnet8-sprint-cifar",
+            "resnet8-cifar-sprint",
+            "resnet18-sprint",
+            "resnet50-bottleneck-sprint",
+            "resnet8d-sprint",
+            "resnext8_2x4d-sprint",
+            "resnet8-sprint+maxpool",
+            "resnet8-sprint+w64-256-256",
+            "resnet8-sprint+w64-256",
+            "resnet8-sprint+w64-256-384-512",
+            "resnet8-sprint+w64-256-24",
+            "resnet8-sprint+w64-256-0384",
+            "resnet8-sprint+w0-256-256",
+            "resnet8-sprint+w64-256-4096",
+            "resnet20+w64-256-384",
         ] {
             assert!(name.parse::<Arch>().is_err(), "{name}");
         }

@@ -65,7 +65,7 @@ pub(super) fn others_of(arch: Arch, alternative: Option<Arch>) -> Option<String>
     if let Some(other) = alternative {
         others.push(format!("{other} (no shortcuts)"));
     }
-    if arch.family != Family::Paper {
+    if matches!(arch.family, Family::ImageNet | Family::Cifar) {
         let mut other = arch.usual();
         other.max_pool = !other.max_pool;
         others.push(format!("{other} ({} max pool)", if other.max_pool { "with a" } else { "no" }));

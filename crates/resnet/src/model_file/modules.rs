@@ -99,6 +99,11 @@ fn has_max_pool(
     arch: Arch,
 ) -> Result<Option<bool>, String> {
     let pools = others.iter().filter(|module| class(module) == "MaxPool2d").collect::<Vec<_>>();
+    if arch.family == Family::Sprint {
+        // Those of the stages, which the code may call as functions.
+        pools.into_iter().try_for_each(|pool| check_pool(pool, [2.0, 2.0, 0.0]))?;
+        return Ok(Some(false));
+    }
     let pool = match &pools[..] {
         [] => {
             let is_empty_place =
@@ -113,17 +118,22 @@ fn has_max_pool(
     if arch.family == Family::Paper || pool.path.split('.').any(|part| part.starts_with("layer")) {
         return Err(other(pool, &format!("is a max pool where a {arch} has none")));
     }
+    check_pool(pool, [3.0, 2.0, 1.0]).map(|()| Some(true))
+}
+
+/// Refuses a max pool of another window, stride or padding.
+fn check_pool(pool: &Submodule, [kernel, stride, padding]: [f64; 3]) -> Result<(), String> {
     for (name, value, default) in [
-        ("kernel_size", 3.0, 3.0),
-        ("stride", 2.0, 3.0),
-        ("padding", 1.0, 0.0),
+        ("kernel_size", kernel, kernel),
+        ("stride", stride, kernel),
+        ("padding", padding, 0.0),
         ("dilation", 1.0, 1.0),
     ] {
         require(pool, name, &[value; 2], default)?;
     }
     match pool.attribute("ceil_mode") {
         Some(Attribute::Bool(true)) => Err(other(pool, "has ceil_mode=True")),
-        _ => Ok(Some(true)),
+        _ => Ok(()),
     }
 }
 
@@ -267,7 +277,12 @@ fn check_other(module: &Submodule, arch: Arch, pooled: Option<usize>) -> Result<
     match class(module) {
         "ReLU" | "MaxPool2d" | "Linear" | "BatchNorm1d" if is_torchs(module) => Ok(()),
         "Sequential" | "ModuleList" | "ModuleDict" | "FastAdaptiveAvgPool" => Ok(()),
-        "AdaptiveAvgPool2d" if numbers(module, "output_size") == Some([1.0; 2]) => Ok(()),
+        name @ ("AdaptiveAvgPool2d" | "AdaptiveMaxPool2d")
+            if (name == "AdaptiveMaxPool2d") == (arch.family == Family::Sprint)
+                && numbers(module, "output_size") == Some([1.0; 2]) =>
+        {
+            Ok(())
+        }
         "AvgPool2d" if arch.shortcut == Shortcut::D && module.path.ends_with("downsample.0") => {
             require(module, "kernel_size", &[2.0; 2], 2.0)?;
             require(module, "stride", &[2.0; 2], 2.0)?;

@@ -15,8 +15,10 @@ pub(super) enum Naming {
 
 impl Naming {
     /// All, each with the names of its first weight and of the first one of its first block.
-    pub(super) const ALL: [(Naming, &str, &str); 7] = [
+    pub(super) const ALL: [(Naming, &str, &str); 8] = [
         (Naming::Torchvision, "conv1.weight", "layer1.0.conv1.weight"),
+        // Of the family made for speed, whose stages have no blocks.
+        (Naming::Torchvision, "conv1.weight", "layer1.conv1.weight"),
         // A deep stem.
         (Naming::Torchvision, "conv1.0.weight", "layer1.0.conv1.weight"),
         (Naming::Weiaicunzai, "conv1.0.weight", "conv2_x.0.residual_function.0.weight"),

@@ -235,7 +235,8 @@ pub(super) fn features(tensors: &NamedTensors) -> Option<usize> {
     }
     let of_norm = |(name, tensor): &(String, Tensor)| {
         let (stage, rest) = name.strip_prefix("layer")?.split_once('.')?;
-        let norm = rest.strip_prefix("0.bn")?.strip_suffix(".weight")?;
+        let block = rest.strip_prefix("0.").unwrap_or(rest);
+        let norm = block.strip_prefix("bn")?.strip_suffix(".weight")?;
         Some((stage.parse::<usize>().ok()?, norm.parse::<usize>().ok()?, *tensor.shape.first()?))
     };
     tensors.iter().filter_map(of_norm).max().map(|(_, _, channels)| channels)

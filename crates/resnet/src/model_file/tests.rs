@@ -274,6 +274,7 @@ fn modules(arch: &str) -> Vec<Submodule> {
                     number("padding", padding as f64),
                 ],
             ),
+            Op::GlobalMaxPool => ("pooling.AdaptiveMaxPool2d", vec![number("output_size", 1.0)]),
             Op::Linear => ("linear.Linear", vec![]),
             _ => continue,
         };
@@ -341,6 +342,7 @@ fn a_whole_module_states_its_architecture() {
         "resnet50+stride1x1",
         "resnet50-cifar+maxpool+stride1x1+eps0.001",
         "resnet20+eps0.001",
+        "resnet8-sprint+w32-64-64",
     ] {
         let mut modules = modules(arch);
         if arch.contains("nopool") {
@@ -413,6 +415,12 @@ fn modules_of_no_architecture_are_refused_by_name() {
         let error = refusal("resnet18", &set(path, name, value));
         assert!(error.contains(&format!("'{path}'")) && error.contains(expected), "{error}");
     }
+    let error =
+        refusal("resnet8-sprint", &set("layer2.pool", "kernel_size", Attribute::Number(3.0)));
+    assert!(error.contains("'layer2.pool'") && error.contains("has kernel_size=3"), "{error}");
+    let mean = "torch.nn.modules.pooling.AdaptiveAvgPool2d";
+    let error = refusal("resnet8-sprint", &class("maxpool", mean));
+    assert!(error.contains("'maxpool' (torch.nn.modules.pooling.AdaptiveAvgPool2d)"), "{error}");
     // What changes nothing in evaluation.
     let mut more = modules("resnet18");
     for name in ["Dropout", "Identity", "DropPath"] {

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Writes golden files as `make_golden.py` does, of the variants: groups, wide bottlenecks, deep stems with
-pooled shortcuts, shortcuts of options B and C, and pre-activation. Needs timm too."""
+pooled shortcuts, shortcuts of options B and C, pre-activation, and the family made for speed. Needs timm
+too."""
 import sys
 
+import torch
 import torch.nn as nn
 import torch.nn.functional as F
 import torchvision.models.resnet as tv
@@ -113,6 +115,48 @@ class Preact(nn.Module):
         return self.linear(F.relu(self.bn(x)).mean((2, 3)))
 
 
+class Stage(nn.Module):
+    """A convolution and a max pool; a shortcut over the convolutions that follow."""
+
+    def __init__(self, inp, out, convs, residual):
+        super().__init__()
+        self.convs, self.residual = convs, residual
+        for i in range(1, convs + 1):
+            setattr(self, f"conv{i}", nn.Conv2d(inp, out, 3, 1, 1, bias=False))
+            setattr(self, f"bn{i}", nn.BatchNorm2d(out))
+            setattr(self, f"relu{i}", nn.ReLU())
+            inp = out
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x):
+        first = x = self.relu1(self.bn1(self.pool(self.conv1(x))))
+        for i in range(2, self.convs + 1):
+            x = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x))
+            if i == self.convs and self.residual:
+                x = x + first
+            x = getattr(self, f"relu{i}")(x)
+        return x
+
+
+class Sprint(nn.Module):
+    """The family made for speed: a stem without batch norm, three stages, a global max pool."""
+
+    def __init__(self, stem=32, widths=(64, 256, 256), convs=2, residual=True):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, stem, 3, 1, 1, bias=False)
+        self.relu1 = nn.ReLU()
+        inp = stem
+        for i, width in enumerate(widths, 1):
+            setattr(self, f"layer{i}", Stage(inp, width, convs, residual))
+            inp = width
+        self.maxpool = nn.AdaptiveMaxPool2d(1)
+        self.linear = nn.Linear(inp, 10)
+
+    def forward(self, x):
+        x = self.layer3(self.layer2(self.layer1(self.relu1(self.conv1(x)))))
+        return self.linear(torch.flatten(self.maxpool(x), 1))
+
+
 CASES = {
     "resnext26_4x32d-w4": (lambda: bottlenecks(groups=4, width_per_group=32), (12, 3, 72, 56), 12),
     "wide_resnet26_2-w4": (lambda: bottlenecks(width_per_group=128), (8, 3, 64, 64), 12),
@@ -121,6 +165,8 @@ CASES = {
     "resnet14-c-w8": (lambda: Projected(2, True), (12, 3, 32, 32), 10),
     "preresnet18-cifar-w4": (lambda: Preact(4, (2, 2, 2, 2), False), (8, 3, 32, 32), 12),
     "preresnet26-cifar-w4": (lambda: Preact(4, (2, 2, 2, 2), True), (8, 3, 32, 32), 12),
+    "resnet11-sprint-w4": (lambda: Sprint(4, (8, 32, 32), 3), (8, 3, 32, 32), 10),
+    "plain8-sprint-w4": (lambda: Sprint(4, (8, 32, 32), 2, False), (8, 3, 36, 28), 10),
 }
 
 if __name__ == "__main__":

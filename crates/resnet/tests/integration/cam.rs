@@ -28,10 +28,14 @@ fn network(name: &str) -> Network {
     net
 }
 
+/// Networks and the sides of their images; the last ends in a max pool.
+const CASES: [(&str, usize); 5] =
+    [("resnet20", 32), ("plain20", 20), ("resnet18", 64), ("resnet50", 70), ("resnet8-sprint", 40)];
+
 #[test]
 fn the_mean_of_a_map_plus_the_bias_is_the_logit() {
     let cpu = Cpu::new(2).unwrap();
-    for (name, side) in [("resnet20", 32), ("plain20", 20), ("resnet18", 64), ("resnet50", 70)] {
+    for (name, side) in CASES {
         let net = network(name);
         let bias = net.params().last().unwrap().range.clone();
         let images = noise(3 * 3 * side * side);
@@ -53,7 +57,7 @@ fn the_mean_of_a_map_plus_the_bias_is_the_logit() {
 #[test]
 fn features_times_the_head_are_the_logits() {
     let cpu = Cpu::new(2).unwrap();
-    for (name, side) in [("resnet20", 32), ("plain20", 20), ("resnet18", 64), ("resnet50", 70)] {
+    for (name, side) in CASES {
         let net = network(name);
         let [.., weight, bias] = net.params() else { panic!("a head") };
         let (weight, bias) =

@@ -356,6 +356,12 @@ fn preactivation() {
 }
 
 #[test]
+fn made_for_speed() {
+    check_variant("resnet11-sprint-w4", "resnet11-sprint", 4);
+    check_variant("plain8-sprint-w4", "plain8-sprint", 4);
+}
+
+#[test]
 fn cifar_resnet18() {
     check("cifar-resnet18-w8", "resnet18-cifar", 8, &["F(4x4,3x3)", "GEMM", "direct"]);
 }

@@ -132,6 +132,12 @@ fn cifar_nets_run() {
 }
 
 #[test]
+fn nets_made_for_speed_run() {
+    check_runtime("resnet8-sprint", &network("resnet8-sprint", 3, 10, Some(4)), &SMALL);
+    check_runtime("plain11-sprint", &network("plain11-sprint", 3, 10, Some(4)), &SMALL);
+}
+
+#[test]
 fn imagenet_nets_run() {
     check_runtime("resnet18", &network("resnet18", 3, 10, Some(8)), &LARGE);
     check_runtime("resnet50", &network("resnet50", 3, 10, Some(8)), &LARGE);
@@ -143,7 +149,8 @@ fn every_net_runs_at_full_width() {
     for arch in ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] {
         check_runtime(arch, &network(arch, 3, 1000, None), &[[1, 224, 224], [3, 96, 128]]);
     }
-    for arch in ["resnet18-cifar", "plain18-cifar", "resnet50-cifar", "resnet56", "resnet110"] {
+    for arch in ["resnet18-cifar", "plain18-cifar", "resnet50-cifar", "resnet56", "resnet8-sprint"]
+    {
         check_runtime(arch, &network(arch, 3, 10, None), &SMALL);
     }
 }
@@ -179,7 +186,7 @@ fn inference_state(net: &Network) -> NamedTensors {
 fn a_plain_file_holds_the_state_dict() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.onnx");
-    for arch in ["resnet8", "resnet18-cifar", "plain18", "resnet50"] {
+    for arch in ["resnet8", "resnet18-cifar", "plain18", "resnet50", "resnet8-sprint"] {
         let net = network(arch, 3, 10, Some(4));
         export(&net, &path, &options(false)).unwrap();
         let model = onnx::read(&path).unwrap();

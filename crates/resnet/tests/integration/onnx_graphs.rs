@@ -73,6 +73,8 @@ fn options_of_the_architecture_come_from_the_graph() {
         "plain50-cifar+maxpool+stride1x1",
         "resnet20+eps0.001",
         "resnet50+nopool+stride1x1+eps0.000001",
+        "resnet11-sprint+w64-128-192",
+        "plain8-sprint",
     ] {
         let net = network(arch);
         let read = from_model(&exported(&net, false)).unwrap();

@@ -221,6 +221,7 @@ impl Writer<'_> {
                 self.operator("AveragePool", inputs, attributes);
             }
             Op::GlobalAvgPool => self.operator("GlobalAveragePool", inputs, vec![]),
+            Op::GlobalMaxPool => self.operator("GlobalMaxPool", inputs, vec![]),
             Op::Linear => {
                 let flat =
                     self.step("flatten", "Flatten", inputs, vec![("axis", Attribute::Int(1))]);

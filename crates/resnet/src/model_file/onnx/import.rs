@@ -1,6 +1,10 @@
 //! ONNX to a network of the family.
 
-use std::{borrow::Cow, collections::HashMap, path::Path};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use resnet_formats::{
     FormatError, NamedTensors, Tensor,
@@ -57,10 +61,11 @@ pub fn from_model(model: &Model) -> Result<Import, Malformed> {
 }
 
 fn understand(model: &Model) -> Result<Import, String> {
-    let Walked { graph, mut parameters, input, pool, image_size, after } = walk(model)?;
+    let Walked { graph, mut parameters, idle, input, pool, image_size, after } = walk(model)?;
     let foreign =
         || format!("computes another network than those of the family: {}", nearest_arch(&graph));
-    let (arch, places) = match_arch(&graph).ok_or_else(foreign)?;
+    let (arch, places) =
+        match_arch(&graph).or_else(|| match_without(&graph, &idle)).ok_or_else(foreign)?;
     let mut metadata = model.metadata.clone();
     if let Some(named) = metadata.insert(key::ARCH.to_owned(), arch.to_string())
         && named.parse::<Arch>() != Ok(arch)
@@ -108,6 +113,24 @@ fn understand(model: &Model) -> Result<Import, String> {
         notes.push(format!("the {op} after its logits is left out: probabilities are the same"));
     }
     Ok(Import { arch, state, metadata, notes })
+}
+
+/// [`match_arch`] of a graph without these nodes.
+fn match_without(graph: &Graph, idle: &HashSet<NodeId>) -> Option<(Arch, Vec<NodeId>)> {
+    let mut bare = Graph::new(graph.in_channels()).with_epsilon(graph.epsilon());
+    // Of each node the one of the bare graph, and the other way round.
+    let (mut to, mut from) = (vec![Graph::INPUT], vec![Graph::INPUT]);
+    for (id, node) in graph.nodes().iter().enumerate().skip(1) {
+        let inputs: Vec<NodeId> = node.inputs.iter().map(|&input| to[input]).collect();
+        if idle.contains(&id) {
+            to.push(inputs[0]);
+            continue;
+        }
+        to.push(bare.push(node.name.clone(), node.op, &inputs, node.channels));
+        from.push(id);
+    }
+    let (arch, places) = match_arch(&bare)?;
+    Some((arch, places.into_iter().map(|place| from[place]).collect()))
 }
 
 /// The tensors of the layers, under the names that the architecture has for them.

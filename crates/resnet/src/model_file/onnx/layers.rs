@@ -59,6 +59,9 @@ impl<'a> Walk<'a> {
         let bias = bias.unwrap_or_else(|| Cow::Owned(constant::filled(channels, 0.0)));
         let norm = self.push(node, Op::BatchNorm2d, &[id], None);
         let Value::Activation(norm_id) = norm else { unreachable!("it was pushed") };
+        if !has_bias {
+            self.idle.insert(norm_id);
+        }
         let filled = |x| Cow::Owned(constant::filled(channels, x));
         // The variance is filled in when the epsilon is known.
         self.walked.insert(norm_id, vec![filled(1.0), bias, filled(0.0)]);
@@ -139,20 +142,32 @@ impl<'a> Walk<'a> {
                 self.pool = Some(kernel);
             }
             "ReduceMean" => {
-                let axes = match node.inputs.get(1).filter(|name| !name.is_empty()) {
-                    Some(_) => self.constant(node, 1)?.integers()?.to_vec(),
-                    None => ints(node, "axes").unwrap_or_default().to_vec(),
-                };
-                let mut axes: Vec<i64> =
-                    axes.iter().map(|&a| if a < 0 { a + 4 } else { a }).collect();
-                axes.sort_unstable();
-                if axes != [2, 3] {
+                if !self.is_of_pixels(node)? {
                     return Err("it is no mean over rows and columns".into());
                 }
             }
             _ => {}
         }
         Ok(self.push(node, Op::GlobalAvgPool, &[x], None))
+    }
+
+    pub(super) fn global_max_pool(&mut self, node: &Node) -> Result<Value<'a>> {
+        let x = self.activation(node, 0)?;
+        if node.op == "ReduceMax" && !self.is_of_pixels(node)? {
+            return Err("it is no maximum over rows and columns".into());
+        }
+        Ok(self.push(node, Op::GlobalMaxPool, &[x], None))
+    }
+
+    /// Whether a reduction is over rows and columns.
+    fn is_of_pixels(&mut self, node: &Node) -> Result<bool> {
+        let axes = match node.inputs.get(1).filter(|name| !name.is_empty()) {
+            Some(_) => self.constant(node, 1)?.integers()?.to_vec(),
+            None => ints(node, "axes").unwrap_or_default().to_vec(),
+        };
+        let mut axes: Vec<i64> = axes.iter().map(|&a| if a < 0 { a + 4 } else { a }).collect();
+        axes.sort_unstable();
+        Ok(axes == [2, 3])
     }
 
     pub(super) fn gemm(&mut self, node: &'a Node) -> Result<Value<'a>> {

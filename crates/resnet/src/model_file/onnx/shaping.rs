@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
         let x = self.activation(node, 0)?;
         let graph = self.graph.as_ref().expect("there are activations");
         let op = graph.nodes()[x].op;
-        if !matches!(op, Op::GlobalAvgPool | Op::Linear) {
+        if !matches!(op, Op::GlobalAvgPool | Op::GlobalMaxPool | Op::Linear) {
             return Err("it comes before an average over the whole image".into());
         }
         Ok(Value::Activation(x))

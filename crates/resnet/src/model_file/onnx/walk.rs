@@ -24,6 +24,8 @@ pub(super) struct Walked<'a> {
     /// The parameters of its layers: of a convolution the weight, of a batch norm and of a linear
     /// layer what PyTorch has, in its order.
     pub(super) parameters: HashMap<NodeId, Vec<Cow<'a, Tensor>>>,
+    /// Batch norms that stand for what is left of folded ones, where nothing is: they change nothing.
+    pub(super) idle: HashSet<NodeId>,
     /// What the graph makes of its input before the network: `x * scale + shift` for each channel.
     pub(super) input: Option<Affine>,
     /// The window of an average pool, if the graph states one: the whole image, if the network is
@@ -88,6 +90,7 @@ pub(super) fn walk(model: &Model) -> Result<Walked<'_>, String> {
         graph: None,
         epsilon: None,
         walked: HashMap::new(),
+        idle: HashSet::new(),
         input: None,
         pool: None,
         after: None,
@@ -137,6 +140,7 @@ pub(super) fn walk(model: &Model) -> Result<Walked<'_>, String> {
     Ok(Walked {
         graph,
         parameters: walk.walked,
+        idle: walk.idle,
         input: walk.input,
         pool: walk.pool,
         image_size: fixed(2).filter(|&rows| fixed(3) == Some(rows)),
@@ -160,6 +164,7 @@ pub(super) struct Walk<'a> {
     pub(super) graph: Option<Graph>,
     pub(super) epsilon: Option<Epsilon>,
     pub(super) walked: HashMap<NodeId, Vec<Cow<'a, Tensor>>>,
+    pub(super) idle: HashSet<NodeId>,
     pub(super) input: Option<Affine>,
     pub(super) pool: Option<usize>,
     pub(super) after: Option<String>,
@@ -191,6 +196,7 @@ impl<'a> Walk<'a> {
             }
             "Add" => self.add(node),
             "MaxPool" => self.max_pool(node),
+            "GlobalMaxPool" | "ReduceMax" => self.global_max_pool(node),
             "GlobalAveragePool" | "ReduceMean" | "AveragePool" => self.average_pool(node),
             "Flatten" | "Reshape" | "Squeeze" => self.flatten(node),
             "Slice" => self.slice(node),

@@ -118,6 +118,14 @@ impl Reference {
                 }
                 y
             }
+            Op::GlobalMaxPool => {
+                let mut y = vec![f64::NEG_INFINITY; self.labels.len() * to.len()];
+                for (i, x) in x.iter().enumerate() {
+                    let y = &mut y[i / from.len() * to.channels + i % to.channels];
+                    *y = y.max(*x);
+                }
+                y
+            }
             Op::Linear => {
                 let (weights, bias) = (parameter(0), parameter(1));
                 let row = |x: &[f64], o: usize| {

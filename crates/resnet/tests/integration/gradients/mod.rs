@@ -118,6 +118,7 @@ fn nets() -> Vec<(&'static str, Graph)> {
         ("resnet8", of("resnet8", 4)),
         ("plain8", of("plain8", 5)),
         ("resnet18", of("resnet18", 3)),
+        ("resnet8-sprint", of("resnet8-sprint", 4)),
         ("wide", wide_graph()),
     ]
 }
