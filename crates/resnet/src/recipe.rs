@@ -110,7 +110,7 @@ impl Recipe {
                     nesterov: true,
                     decay_norm_and_bias: false,
                 },
-                schedule: Schedule::OneCycle { peak: 0.2 },
+                schedule: Schedule::one_cycle(0.2),
                 warm_up: None,
                 augment,
             },
