@@ -24,7 +24,7 @@ pub mod photo;
 mod source;
 mod synthetic;
 
-pub use augment::Augment;
+pub use augment::{Augment, Flip, PaddingMode, View};
 pub use error::DataError;
 pub use fetch::{FetchEvent, Stage, fetch};
 pub use images::{Batch, Dataset, Images};

@@ -9,7 +9,10 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use resnet_network::random::{Purpose, Random};
+use resnet_network::{
+    preprocess::Normalisation,
+    random::{Purpose, Random},
+};
 
 use crate::{Augment, Batch, Images, augment::Size};
 
@@ -24,6 +27,7 @@ pub struct Loader {
     batch_size: usize,
     augment: Augment,
     seed: u64,
+    mean: [u8; 3],
 }
 
 impl Loader {
@@ -33,7 +37,14 @@ impl Loader {
     /// If `batch_size` is 0.
     pub fn new(images: Arc<Images>, batch_size: usize, augment: Augment, seed: u64) -> Self {
         assert!(batch_size > 0, "a batch has at least one image");
-        Loader { images, batch_size, augment, seed }
+        Loader { images, batch_size, augment, seed, mean: [0; 3] }
+    }
+
+    /// The same with cutouts in the mean colour, which is 0 after normalisation. Otherwise they are
+    /// black.
+    #[must_use]
+    pub fn with_mean(self, normalisation: &Normalisation) -> Self {
+        Loader { mean: normalisation.mean_bytes(), ..self }
     }
 
     /// The images of the data set.
@@ -102,8 +113,8 @@ impl Loader {
         batch.pixels.resize(indices.len() * images.image_len(), 0);
         batch.labels.clear();
         for (&index, out) in indices.iter().zip(batch.pixels.chunks_exact_mut(images.image_len())) {
-            let mut random = Random::new(self.seed, Purpose::Augment, &[epoch, index as u64]);
-            self.augment.apply(&mut random, images.image(index), size, out);
+            let choice = self.augment.choose(self.seed, epoch, index as u64, size);
+            choice.write(images.image(index), size, &self.mean, out);
             batch.labels.push(images.labels[index]);
         }
     }

@@ -25,6 +25,8 @@ pub enum Purpose {
     Split = 5,
     /// Choice of images for pictures.
     Show = 6,
+    /// Whether an image is mirrored in the first epoch of alternating flips.
+    Flip = 7,
 }
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;

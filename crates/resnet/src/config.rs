@@ -13,7 +13,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::lengths::EarlierLength;
-use crate::{data::Normalisation, models::Arch, recipe::Recipe};
+use crate::{
+    data::{Normalisation, PaddingMode},
+    models::Arch,
+    recipe::Recipe,
+};
 
 mod lengths;
 
@@ -199,6 +203,11 @@ impl TrainConfig {
             ),
             (!self.data.classes.is_empty(), "the data has no classes"),
             (augment.pad <= self.data.image_size, "the crop's padding is larger than an image"),
+            (
+                augment.padding_mode == PaddingMode::Zeros || augment.pad < self.data.image_size,
+                "augment.pad must be less than the image size with padding_mode = \"reflect\"",
+            ),
+            (augment.cutout <= self.data.image_size, "augment.cutout is larger than an image"),
             (self.data.image_size > 0, "the image size is 0: --image-size must be at least 1"),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
@@ -336,6 +345,9 @@ pub(crate) mod tests {
                 "unknown variant `fp64`, expected `fp32` or `bf16`",
             ),
             ("peak = 0.2", "peak = -1.0", "peak"),
+            ("pad = 4", "pad = 33", "padding"),
+            ("pad = 4", "pad = 32\npadding_mode = \"reflect\"", "augment.pad"),
+            ("pad = 4", "pad = 4\ncutout = 33", "augment.cutout"),
             (
                 "[recipe.schedule]",
                 "[recipe.warm_up]\nsteps = 4\nfactor = nan\n\n[recipe.schedule]",

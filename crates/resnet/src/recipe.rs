@@ -94,7 +94,7 @@ impl Recipe {
     /// assert_eq!(recipe.batch_size, 128);
     /// ```
     pub fn named(name: &str, arch: Arch) -> Option<Recipe> {
-        let augment = Augment { pad: 4, flip: true };
+        let augment = Augment::default();
         let recipe = match name {
             "fast" => Recipe {
                 name: name.into(),
@@ -110,7 +110,7 @@ impl Recipe {
                     nesterov: true,
                     decay_norm_and_bias: false,
                 },
-                schedule: Schedule::OneCycle { peak: 0.2 },
+                schedule: Schedule::one_cycle(0.2),
                 warm_up: None,
                 augment,
             },
@@ -170,6 +170,7 @@ impl Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Flip, PaddingMode};
 
     fn recipe(name: &str, arch: &str) -> Recipe {
         Recipe::named(name, arch.parse().unwrap()).unwrap()
@@ -199,6 +200,34 @@ mod tests {
             "dtype = \"fp32\"",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn augmentation_is_written_as_before_and_refuses_other_words() {
+        let read = |text: &str| toml::from_str::<Augment>(text);
+        let write = |augment: Augment| toml::to_string(&augment).unwrap();
+        assert_eq!(write(Augment::default()), "pad = 4\nflip = true\n");
+        assert_eq!(write(Augment::NONE), "pad = 0\nflip = false\n");
+        let all = Augment {
+            pad: 2,
+            padding_mode: PaddingMode::Reflect,
+            flip: Flip::Alternating,
+            cutout: 12,
+        };
+        let text = "pad = 2\npadding_mode = \"reflect\"\nflip = \"alternating\"\ncutout = 12\n";
+        assert_eq!(write(all), text);
+        for augment in [Augment::default(), Augment::NONE, all] {
+            assert_eq!(read(&write(augment)).unwrap(), augment);
+        }
+        for (text, complaint) in [
+            ("pad = 1\nflip = \"sometimes\"", "expected true, false or \"alternating\""),
+            ("pad = 1\nflip = 1", "expected true, false or \"alternating\""),
+            ("pad = 1\nflip = true\npadding_mode = \"edge\"", "`zeros` or `reflect`"),
+            ("pad = 1\nflip = true\ncutouts = 1", "cutouts"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
         }
     }
 

@@ -3,11 +3,13 @@
 //! A [`Recipe`](crate::recipe::Recipe) has a [`Schedule`]; [`Schedule::factor`] is its factor at a
 //! step.
 
+use std::f64::consts::PI;
+
 use serde::{Deserialize, Serialize};
 
 /// A schedule of the learning rate, as a factor on the recipe's rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     /// `torch.optim.lr_scheduler.MultiStepLR`: multiplies the rate by `gamma` at each milestone.
     MultiStep {
@@ -24,10 +26,37 @@ pub enum Schedule {
         /// Factor of each drop.
         gamma: f64,
     },
-    /// A triangle: linear from a fifth of the peak rate up to it, then linear down to zero.
+    /// A triangle: linear up to the peak rate, then linear down.
     OneCycle {
         /// Fraction of all steps at which the rate peaks.
         peak: f64,
+        /// Factor of the first step.
+        #[serde(default = "one_cycle_start", skip_serializing_if = "is_one_cycle_start")]
+        start: f64,
+        /// Factor at the end of the run.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        end: f64,
+    },
+    /// A trapezoid: linear up from 0, constant, then linear down (warmup-stable-decay). With a
+    /// warm-up, the first step has rate 0.
+    Trapezoid {
+        /// Fraction of all steps after which the rate is constant.
+        warm_up: f64,
+        /// Fraction of all steps from which on the rate falls.
+        decay_from: f64,
+        /// Factor at the end of the run.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        end: f64,
+    },
+    /// Linear up from 0, then half a cosine down (`get_cosine_schedule_with_warmup` of transformers;
+    /// after the warm-up, `torch.optim.lr_scheduler.CosineAnnealingLR`). With a warm-up, the first
+    /// step has rate 0.
+    Cosine {
+        /// Fraction of all steps at which the rate peaks.
+        warm_up: f64,
+        /// Factor at the end of the run.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        end: f64,
     },
 }
 
@@ -40,40 +69,76 @@ pub struct WarmUp {
     pub factor: f64,
 }
 
-/// The first rate of a one-cycle schedule, as a fraction of its peak.
+/// The usual first rate of a one-cycle schedule, as a fraction of its peak.
 const ONE_CYCLE_START: f64 = 0.2;
+
+fn one_cycle_start() -> f64 {
+    ONE_CYCLE_START
+}
+
+fn is_one_cycle_start(start: &f64) -> bool {
+    *start == ONE_CYCLE_START
+}
+
+fn is_zero(factor: &f64) -> bool {
+    *factor == 0.0
+}
 
 /// A limit, since every step reads all milestones.
 const MOST_MILESTONES: usize = 1000;
 
 impl Schedule {
+    /// A one-cycle schedule from a fifth of the rate up to it, and down to 0. `peak` is the fraction
+    /// of all steps at which the rate peaks.
+    pub fn one_cycle(peak: f64) -> Schedule {
+        Schedule::OneCycle { peak, start: ONE_CYCLE_START, end: 0.0 }
+    }
+
     /// Checks that all numbers are in range.
     ///
     /// # Errors
     /// A message that names the number that is not.
     pub fn check(&self) -> Result<(), &'static str> {
         let fraction = |x: &f64| (0.0..=1.0).contains(x);
-        let milestones = match self {
-            Schedule::MultiStep { milestones, .. } => milestones.len(),
-            Schedule::MultiStepFraction { milestones, .. } => milestones.len(),
-            Schedule::OneCycle { .. } => 0,
+        let all = |numbers: &[(f64, &'static str)]| {
+            numbers.iter().find(|(x, _)| !fraction(x)).map_or(Ok(()), |&(_, message)| Err(message))
         };
-        if milestones > MOST_MILESTONES {
-            return Err("the schedule has more than 1000 milestones");
-        }
+        const START: &str = "the schedule's start must be a fraction of the rate, in [0, 1]";
+        const END: &str = "the schedule's end must be a fraction of the rate, in [0, 1]";
+        const WARM_UP: &str = "the schedule's warm_up must be a fraction of the run, in [0, 1]";
+        const MOST: &str = "the schedule has more than 1000 milestones";
+        const GAMMA: &str = "the schedule's gamma must be in [0, 1]";
         match self {
-            Schedule::MultiStep { gamma, .. } | Schedule::MultiStepFraction { gamma, .. }
-                if !fraction(gamma) =>
+            Schedule::MultiStep { milestones, .. } if milestones.len() > MOST_MILESTONES => {
+                Err(MOST)
+            }
+            Schedule::MultiStep { gamma, .. } => all(&[(*gamma, GAMMA)]),
+            Schedule::MultiStepFraction { milestones, .. }
+                if milestones.len() > MOST_MILESTONES =>
             {
-                Err("the schedule's gamma must be in [0, 1]")
+                Err(MOST)
             }
-            Schedule::MultiStepFraction { milestones, .. } if !milestones.iter().all(fraction) => {
-                Err("the schedule's milestones must be fractions of the run, in [0, 1]")
+            Schedule::MultiStepFraction { milestones, gamma } => {
+                if !milestones.iter().all(fraction) {
+                    return Err(
+                        "the schedule's milestones must be fractions of the run, in [0, 1]",
+                    );
+                }
+                all(&[(*gamma, GAMMA)])
             }
-            Schedule::OneCycle { peak } if !fraction(peak) => {
-                Err("the schedule's peak must be a fraction of the run, in [0, 1]")
+            Schedule::OneCycle { peak, start, end } => {
+                const PEAK: &str = "the schedule's peak must be a fraction of the run, in [0, 1]";
+                all(&[(*peak, PEAK), (*start, START), (*end, END)])
             }
-            _ => Ok(()),
+            Schedule::Trapezoid { warm_up, decay_from, end } => {
+                const FROM: &str =
+                    "the schedule's decay_from must be a fraction of the run, in [0, 1]";
+                if decay_from < warm_up {
+                    return Err("the schedule's decay_from must not be before the end of warm_up");
+                }
+                all(&[(*warm_up, WARM_UP), (*decay_from, FROM), (*end, END)])
+            }
+            Schedule::Cosine { warm_up, end } => all(&[(*warm_up, WARM_UP), (*end, END)]),
         }
     }
 
@@ -95,15 +160,37 @@ impl Schedule {
             Schedule::MultiStepFraction { milestones, gamma } => {
                 gamma.powi(milestones.iter().filter(|&&m| done >= m).count() as i32)
             }
-            Schedule::OneCycle { peak } => {
+            Schedule::OneCycle { peak, start, end } => {
                 if done < *peak {
-                    ONE_CYCLE_START + (1.0 - ONE_CYCLE_START) * done / peak
+                    start + (1.0 - start) * done / peak
                 } else {
-                    (1.0 - done).max(0.0) / (1.0 - peak).max(f64::MIN_POSITIVE)
+                    end + (1.0 - end) * left(done, *peak)
+                }
+            }
+            Schedule::Trapezoid { warm_up, decay_from, end } => {
+                if done < *warm_up {
+                    done / warm_up
+                } else if done < *decay_from {
+                    1.0
+                } else {
+                    end + (1.0 - end) * left(done, *decay_from)
+                }
+            }
+            Schedule::Cosine { warm_up, end } => {
+                if done < *warm_up {
+                    done / warm_up
+                } else {
+                    let angle = PI * (1.0 - left(done, *warm_up));
+                    end + (1.0 - end) * 0.5 * (1.0 + angle.cos())
                 }
             }
         }
     }
+}
+
+/// What is left at `done` of the part of a run from `from` on, as a fraction.
+fn left(done: f64, from: f64) -> f64 {
+    (1.0 - done).max(0.0) / (1.0 - from).max(f64::MIN_POSITIVE)
 }
 
 #[cfg(test)]
@@ -135,13 +222,89 @@ mod tests {
 
     #[test]
     fn one_cycle_rises_to_its_peak_and_falls_to_zero() {
-        let s = Schedule::OneCycle { peak: 0.25 };
+        let s = Schedule::one_cycle(0.25);
         let factors: Vec<f64> = (0..=100).map(|step| s.factor(step, 10, 100)).collect();
         assert_eq!(factors[0], ONE_CYCLE_START);
         assert_eq!(factors[25], 1.0);
         assert_eq!(factors[100], 0.0);
         assert!(factors[..=25].is_sorted() && factors[25..].is_sorted_by(|a, b| a >= b));
         assert!((factors[99] - 1.0 / 75.0).abs() < 1e-12, "the last step still learns");
+    }
+
+    fn factors(s: &Schedule) -> Vec<f64> {
+        s.check().unwrap();
+        (0..=100).map(|step| s.factor(step, 10, 100)).collect()
+    }
+
+    fn assert_close(ours: f64, expected: f64) {
+        assert!((ours - expected).abs() < 1e-12, "{ours} for {expected}");
+    }
+
+    #[test]
+    fn a_triangle_of_other_ends() {
+        // numpy.interp(steps, [0, 23, 100], [0.3, 1, 0.07]): airbench94's schedule.
+        let factors = factors(&Schedule::OneCycle { peak: 0.23, start: 0.3, end: 0.07 });
+        assert_close(factors[0], 0.3);
+        assert_close(factors[10], 0.604_347_826_086_956_5);
+        assert_close(factors[23], 1.0);
+        assert_close(factors[60], 0.553_116_883_116_883_1);
+        assert_close(factors[99], 0.082_077_922_077_922_08);
+        assert_close(factors[100], 0.07);
+        assert!(factors[..=23].is_sorted() && factors[23..].is_sorted_by(|a, b| a >= b));
+    }
+
+    #[test]
+    fn a_trapezoid_rises_stays_and_falls() {
+        for end in [0.0, 0.1] {
+            let factors = factors(&Schedule::Trapezoid { warm_up: 0.1, decay_from: 0.6, end });
+            for (step, &factor) in factors.iter().enumerate() {
+                let step = step as f64;
+                let expected =
+                    (step / 10.0).min(1.0).min(end + (1.0 - end) * (100.0 - step) / 40.0);
+                assert_close(factor, expected);
+            }
+            assert!(factors[99] > end, "the last step still learns");
+        }
+        // Without a warm-up and without a constant part.
+        let factors = factors(&Schedule::Trapezoid { warm_up: 0.0, decay_from: 0.0, end: 0.0 });
+        assert_eq!((factors[0], factors[50], factors[100]), (1.0, 0.5, 0.0));
+    }
+
+    #[test]
+    fn a_cosine_is_pytorchs_after_its_warm_up() {
+        // CosineAnnealingLR(SGD(..., lr=1), T_max=80, eta_min=0.05), at steps 0, 20, 40, 60 and 79.
+        let expected = [
+            1.0,
+            0.860_875_721_063_610_1,
+            0.525,
+            0.189_124_278_936_390_06,
+            0.050_366_207_785_656_63,
+        ];
+        let with_warm_up = factors(&Schedule::Cosine { warm_up: 0.2, end: 0.05 });
+        for (step, expected) in [0, 20, 40, 60, 79].into_iter().zip(expected) {
+            assert_close(with_warm_up[20 + step], expected);
+        }
+        (0..20).for_each(|step| assert_close(with_warm_up[step], step as f64 / 20.0));
+        assert!(with_warm_up[20..].is_sorted_by(|a, b| a >= b));
+        let plain = factors(&Schedule::Cosine { warm_up: 0.0, end: 0.0 });
+        assert_eq!(plain[0], 1.0);
+        assert!(plain[99] > 0.0 && plain[100] == 0.0 && plain.is_sorted_by(|a, b| a >= b));
+    }
+
+    #[test]
+    fn defaults_are_not_written() {
+        let write = |s: &Schedule| toml::to_string(s).unwrap();
+        assert_eq!(write(&Schedule::one_cycle(0.2)), "kind = \"one_cycle\"\npeak = 0.2\n");
+        for s in [
+            Schedule::one_cycle(0.2),
+            Schedule::OneCycle { peak: 0.2, start: 0.0, end: 0.1 },
+            Schedule::Trapezoid { warm_up: 0.1, decay_from: 0.6, end: 0.0 },
+            Schedule::Cosine { warm_up: 0.1, end: 0.05 },
+        ] {
+            assert_eq!(toml::from_str::<Schedule>(&write(&s)).unwrap(), s);
+        }
+        let error = toml::from_str::<Schedule>("kind = \"cosine\"\nwarm_up = 0.1\nends = 0.1");
+        assert!(error.unwrap_err().to_string().contains("ends"));
     }
 
     #[test]
@@ -154,19 +317,36 @@ mod tests {
             assert!(gamma.check().unwrap_err().contains("gamma"), "{x}");
             let late = Schedule::MultiStepFraction { milestones: vec![0.5, x], gamma: 0.1 };
             assert!(late.check().unwrap_err().contains("milestones"), "{x}");
-            assert!(Schedule::OneCycle { peak: x }.check().unwrap_err().contains("peak"), "{x}");
+            let refused = |s: Schedule, name| {
+                assert!(s.check().unwrap_err().contains(name), "{s:?}");
+            };
+            refused(Schedule::one_cycle(x), "peak");
+            refused(Schedule::OneCycle { peak: 0.5, start: x, end: 0.0 }, "start");
+            refused(Schedule::OneCycle { peak: 0.5, start: 0.0, end: x }, "end");
+            refused(Schedule::Trapezoid { warm_up: x, decay_from: 0.5, end: 0.0 }, "warm_up");
+            refused(Schedule::Trapezoid { warm_up: 0.0, decay_from: x, end: 0.0 }, "decay_from");
+            refused(Schedule::Trapezoid { warm_up: 0.0, decay_from: 0.5, end: x }, "end");
+            refused(Schedule::Cosine { warm_up: x, end: 0.0 }, "warm_up");
+            refused(Schedule::Cosine { warm_up: 0.0, end: x }, "end");
         }
+        let early = Schedule::Trapezoid { warm_up: 0.5, decay_from: 0.4, end: 0.0 };
+        assert!(early.check().unwrap_err().contains("decay_from"));
         for x in [0.0, 0.5, 1.0] {
             Schedule::MultiStepFraction { milestones: vec![x], gamma: x }.check().unwrap();
-            Schedule::OneCycle { peak: x }.check().unwrap();
+            Schedule::one_cycle(x).check().unwrap();
         }
     }
 
     #[test]
     fn a_run_of_nothing_divides_by_nothing() {
         for peak in [0.0, 1.0] {
-            let factor = Schedule::OneCycle { peak }.factor(0, 0, 0);
-            assert!(factor.is_finite(), "{peak}");
+            for s in [
+                Schedule::one_cycle(peak),
+                Schedule::Trapezoid { warm_up: peak, decay_from: peak, end: 0.0 },
+                Schedule::Cosine { warm_up: peak, end: 0.0 },
+            ] {
+                assert!(s.factor(0, 0, 0).is_finite(), "{s:?}");
+            }
         }
     }
 }

@@ -84,7 +84,8 @@ impl<'a> Trainer<'a> {
         }
         Ok(Trainer {
             engine,
-            loader: Loader::new(Arc::new(train), batch, config.recipe.augment, config.seed),
+            loader: Loader::new(Arc::new(train), batch, config.recipe.augment, config.seed)
+                .with_mean(&config.data.normalisation),
             config,
             cpu,
             validation,

@@ -128,7 +128,7 @@ mod tests {
     use resnet::{
         Cpu,
         config::EarlierLength,
-        data::{LoadOptions, load},
+        data::{Flip, LoadOptions, load},
         schedule::Schedule,
     };
 
@@ -193,8 +193,8 @@ mod tests {
         let config = configured("resnet train synthetic --limit-train 300 --limit-test 1");
         for change in [
             |c: &mut TrainConfig| c.total_steps += 1,
-            |c: &mut TrainConfig| c.recipe.schedule = Schedule::OneCycle { peak: 0.5 },
-            |c: &mut TrainConfig| c.recipe.augment.flip = false,
+            |c: &mut TrainConfig| c.recipe.schedule = Schedule::one_cycle(0.5),
+            |c: &mut TrainConfig| c.recipe.augment.flip = Flip::Never,
             |c: &mut TrainConfig| c.recipe.name = "mine".into(),
             |c: &mut TrainConfig| {
                 c.earlier_lengths = vec![EarlierLength { until_step: 3, total_steps: 3 }];
