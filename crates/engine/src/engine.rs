@@ -2,7 +2,11 @@
 //! the arithmetic.
 
 use resnet_kernels::{Cpu, Dtype};
-use resnet_network::{Network, graph::Graph, optim::SgdConfig};
+use resnet_network::{
+    Network,
+    graph::{Graph, NodeId},
+    optim::SgdConfig,
+};
 
 use crate::{
     batch::{Input, MicroBatch, StepResult},
@@ -13,6 +17,7 @@ use crate::{
     memory::{check, zeros},
     optim::Sgd,
     plan_summary::PlanSummary,
+    program::Program,
 };
 
 /// The settings of an engine.
@@ -127,7 +132,7 @@ impl Engine {
         cpu: &Cpu,
     ) -> Result<(Prepared, Prepared), PlanError> {
         let EngineConfig { dtype, batch, eval_batch, height, width, .. } = *config;
-        let train = Lowering { graph, dtype, batch, height, width };
+        let train = Lowering { graph, dtype, batch, height, width, frozen: &[] };
         // Training produces fp32 weights, so they are evaluated in fp32.
         let eval = Lowering { dtype: Dtype::Fp32, batch: eval_batch, ..train };
         let train = TrainPlan::prepare(train, cpu)?;
@@ -148,6 +153,31 @@ impl Engine {
         self.network = network;
         self.optimizer.momentum_buffer = momentum;
         (self.under_way, self.eval_is_current) = (false, false);
+    }
+
+    /// Plans the next steps: for training images of `height` x `width`, and without the gradients that
+    /// only the parameters of `frozen` nodes need. Evaluation stays as it is. The memory of earlier
+    /// plans is used again; smaller images need no more.
+    ///
+    /// Steps do not depend on which were planned before: a network has the same values as if its engine
+    /// had been made for this.
+    ///
+    /// # Errors
+    /// As [`Engine::new`]. The engine can then not be used.
+    ///
+    /// # Panics
+    /// Between the micro-batches of a batch.
+    pub fn replan(
+        &mut self,
+        height: usize,
+        width: usize,
+        frozen: &[NodeId],
+    ) -> Result<(), PlanError> {
+        assert!(!self.under_way, "a batch is under way");
+        let Program { dtype, batch, .. } = *self.train.program();
+        let graph = self.network.graph();
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen };
+        self.train.replan(TrainPlan::prepare(lowering, &self.cpu)?)
     }
 
     /// The present network, and the momentum in the order of [`Network::values`].

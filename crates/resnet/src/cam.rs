@@ -98,7 +98,7 @@ impl ActivationMaps {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph: net.graph(), dtype, batch, height, width };
+        let lowering = Lowering { graph: net.graph(), dtype, batch, height, width, frozen: &[] };
         let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
         let most = MICRO_BATCH_BYTES.saturating_sub(tables) / image;
         ActivationMaps::new(net, dtype, most.clamp(1, batch), height, width, cpu)

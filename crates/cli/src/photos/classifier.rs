@@ -104,7 +104,8 @@ impl Classifier {
         let normalisation = normalisation(args, &model, global)?;
         let preparation = model.preparation(&normalisation).expect("1 or 3 channels");
         let (side, dtype) = (model.image_size, args.dtype.into());
-        let lowering = Lowering { graph, dtype, batch: BATCH, height: side, width: side };
+        let lowering =
+            Lowering { graph, dtype, batch: BATCH, height: side, width: side, frozen: &[] };
         let stated = || format!("the image size of {path} is {side}x{side} (--image-size)");
         let (tables, image) = EvalPlan::bytes(lowering, &cpu).with_context(stated)?;
         let needed = tables.saturating_add(image);

@@ -99,7 +99,7 @@ impl EvalPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
         EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, None, cpu)?, cpu)
     }
 
@@ -118,7 +118,7 @@ impl EvalPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
         EvalPlan::build(graph, EvalPlan::prepare_micro_batched(lowering, images, cpu)?, cpu)
     }
 
@@ -155,7 +155,7 @@ impl EvalPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<PlanSummary, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
         let Prepared { program, convs, memory } = EvalPlan::prepare(lowering, batch, None, cpu)?;
         Ok(summary(&program, &convs, memory, cpu))
     }
@@ -182,7 +182,7 @@ impl EvalPlan {
         node: NodeId,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
         EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, Some(node), cpu)?, cpu)
     }
 

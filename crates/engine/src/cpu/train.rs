@@ -57,7 +57,7 @@ impl TrainPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
         TrainPlan::build(graph, TrainPlan::prepare(lowering, cpu)?, cpu)
     }
 
@@ -114,6 +114,40 @@ impl TrainPlan {
             convs,
             program,
         })
+    }
+
+    /// Plans steps of the same network and dtype for other images or fewer trained parameters. Buffers
+    /// that are large enough are kept: a plan for smaller images takes no new ones.
+    ///
+    /// # Errors
+    /// If there is no memory. The plan can then not be used.
+    pub(crate) fn replan(&mut self, prepared: Prepared) -> Result<(), PlanError> {
+        let Prepared { program, convs, memory } = prepared;
+        check(memory.without_tables().saturating_sub(self.memory.without_tables()))?;
+        let words = |bytes: usize| bytes / size_of::<f32>();
+        let b = &mut self.buffers;
+        for (storage, len) in
+            [(&mut b.values, program.values_len), (&mut b.gradients, program.gradients_len)]
+        {
+            if storage.len() < len {
+                // The old one goes first.
+                *storage = Storage::zeroed(program.dtype, 0)?;
+                *storage = Storage::zeroed(program.dtype, len)?;
+            }
+        }
+        for (buffer, len) in [
+            (&mut b.saved, program.saved_len),
+            (&mut b.packed, words(memory.packed)),
+            (&mut b.scratch, words(memory.scratch)),
+        ] {
+            if buffer.len() < len {
+                *buffer = Buffer::zeroed(0)?;
+                *buffer = Buffer::zeroed(len)?;
+            }
+        }
+        self.images = InputBuffer::new(&program)?;
+        (self.program, self.convs, self.memory) = (program, convs, memory);
+        Ok(())
     }
 
     /// The program that the plan runs.
@@ -240,7 +274,7 @@ impl TrainPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<PlanSummary, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
         let Prepared { program, convs, memory } = TrainPlan::prepare(lowering, cpu)?;
         Ok(summary(&program, &convs, memory, cpu))
     }

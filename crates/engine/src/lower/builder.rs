@@ -33,6 +33,8 @@ pub struct Lowering<'a> {
     pub height: usize,
     /// Columns of an image.
     pub width: usize,
+    /// Nodes whose parameters are not trained. No gradient is computed that only they need.
+    pub frozen: &'a [NodeId],
 }
 
 /// The program so far.
@@ -52,7 +54,7 @@ impl<'a> ProgramBuilder<'a> {
         fold: bool,
         probe: Option<NodeId>,
     ) -> Result<Self, PlanError> {
-        let Lowering { graph, dtype, batch, height, width } = lowering;
+        let Lowering { graph, dtype, batch, height, width, .. } = lowering;
         let sizes = Sizes::new(graph, batch, height, width)?;
         let groups = fusion_groups_around(graph, fold, probe)?;
         Ok(ProgramBuilder { graph, dtype, sizes, groups, operations: Vec::new() })

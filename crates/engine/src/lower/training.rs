@@ -1,10 +1,11 @@
 //! A training step: forward, loss, and backward as the forward list in reverse.
 
 use resnet_kernels::{batch_norm::BatchNormShape, conv::Mode};
-use resnet_network::graph::Op;
+use resnet_network::graph::{NodeId, Op};
 
 use super::{
     builder::{Lowering, ProgramBuilder},
+    fusion::producer,
     layout::{Layout, Read},
 };
 use crate::{
@@ -44,12 +45,14 @@ pub fn training(
         saved.push(start..saved_len);
     }
     let layout = Layout::new(builder.graph, &builder.groups, &unstored, &builder.sizes);
-    let mut step = Step { builder, layout, fused_norms, unstored, saved };
+    let needed = needed_gradients(&builder, lowering.frozen);
+    let mut step = Step { builder, layout, fused_norms, unstored, saved, needed };
     step.builder.add_images();
     (0..count).for_each(|index| step.forward(index));
     let loss = step.builder.costs().loss();
     step.builder.add(Kind::Loss, Pass::Forward, Compute::Loss, loss);
-    (0..count).rev().for_each(|index| step.backward(index));
+    let backward: Vec<usize> = (0..count).rev().filter(|&index| step.needed[index]).collect();
+    backward.into_iter().for_each(|index| step.backward(index, lowering.frozen));
     step.update();
     Ok(step.program(saved_len))
 }
@@ -63,6 +66,23 @@ struct Step<'a> {
     unstored: Vec<bool>,
     /// Places of the batch norms' statistics.
     saved: Vec<Span>,
+    /// Whether the gradient of a group's output is needed.
+    needed: Vec<bool>,
+}
+
+/// For each group, whether trained parameters are in it or before it: only then is the gradient of its
+/// output needed.
+fn needed_gradients(builder: &ProgramBuilder<'_>, frozen: &[NodeId]) -> Vec<bool> {
+    let mut needed: Vec<bool> = Vec::with_capacity(builder.groups.len());
+    for (index, group) in builder.groups.iter().enumerate() {
+        let node = &builder.graph.nodes()[group.head];
+        let trained = node.has_parameters() && !frozen.contains(&group.head);
+        let residual = group.residual.and_then(|id| producer(&builder.groups, id));
+        let reads = [builder.input(index), residual];
+        let before = reads.into_iter().flatten().any(|read| needed[read]);
+        needed.push(trained || before);
+    }
+    needed
 }
 
 fn sink(read: &Read) -> Sink {
@@ -118,9 +138,14 @@ impl Step<'_> {
         self.builder.add_pass(index, Pass::Forward, compute, 1, bytes);
     }
 
-    fn backward(&mut self, index: usize) {
+    fn backward(&mut self, index: usize, frozen: &[NodeId]) {
         let group = self.builder.groups[index].clone();
         let (x, residual, value) = self.layout.steps[index].clone();
+        // Those whose gradients are needed.
+        let needed = |read: Option<usize>| read.is_some_and(|read| self.needed[read]);
+        let x = x.filter(|_| needed(self.builder.input(index)));
+        let of_residual = group.residual.and_then(|id| producer(&self.builder.groups, id));
+        let residual = residual.filter(|_| needed(of_residual));
         let accumulate = [&x, &residual].map(|read| read.as_ref().is_some_and(|r| r.accumulate));
         let dy = value.gradient.clone();
         let compute = match self.builder.op(index) {
@@ -128,10 +153,12 @@ impl Step<'_> {
                 if x.is_some() {
                     self.builder.add_pack(index, Pass::BackwardData);
                 }
-                let of_weight =
-                    Compute::ConvBackwardWeight { x: self.conv_input(index), dy: dy.clone() };
-                let bytes = self.builder.costs().backward_weight(&group);
-                self.builder.add_pass(index, Pass::BackwardWeight, of_weight, 1, bytes);
+                if !frozen.contains(&group.head) {
+                    let of_weight =
+                        Compute::ConvBackwardWeight { x: self.conv_input(index), dy: dy.clone() };
+                    let bytes = self.builder.costs().backward_weight(&group);
+                    self.builder.add_pass(index, Pass::BackwardWeight, of_weight, 1, bytes);
+                }
                 if let Some(read) = &x {
                     let bytes = self.builder.costs().backward_data(&group, read.accumulate);
                     let of_data = Compute::ConvBackwardData { dy, dx: sink(read) };
@@ -154,7 +181,9 @@ impl Step<'_> {
             }
             Op::Linear => {
                 let (linear, of) = (self.builder.linear(index), self.x(index));
-                let dx = x.as_ref().map(sink).expect("only convolutions read the images").at;
+                // Also where it is not needed.
+                let read = self.layout.steps[index].0.as_ref();
+                let dx = read.map(sink).expect("only convolutions read the images").at;
                 Compute::LinearBackward { linear, x: of, dx }
             }
             _ => Compute::ParameterlessBackward {

@@ -87,6 +87,11 @@ impl Node {
         }
     }
 
+    /// Whether it has parameters.
+    pub fn has_parameters(&self) -> bool {
+        matches!(self.op, Op::Conv2d { .. } | Op::BatchNorm2d | Op::Linear)
+    }
+
     /// Multiply-accumulates for one image. As in torchvision, only convolutions and linear layers
     /// count.
     pub fn macs(&self, inputs: usize, output: Shape) -> usize {
