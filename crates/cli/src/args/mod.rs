@@ -202,6 +202,9 @@ pub(crate) struct BenchArgs {
         value_parser = values::batch_size
     )]
     pub(crate) batch: usize,
+    /// Rows and columns of the images, pixels [default: those that the architecture was designed for]
+    #[arg(long, value_name = "N", value_parser = values::image_size)]
+    pub(crate) image_size: Option<usize>,
     /// Data type of activations and their gradients
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) dtype: Dtype,

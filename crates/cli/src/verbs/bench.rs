@@ -73,7 +73,7 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> anyhow::Result<()> {
         arch: args.arch.to_string(),
         mode: args.mode.name(),
         batch: args.batch,
-        image_size: args.arch.image_size(),
+        image_size: dimensions(args).1,
         dtype: args.dtype.into(),
         threads: cpu.threads(),
         isa: cpu.isa().name(),
@@ -125,7 +125,8 @@ impl RandomImages {
 
 /// Batch size, image size and number of classes.
 fn dimensions(args: &BenchArgs) -> (usize, usize, usize) {
-    (args.batch, args.arch.image_size(), args.arch.default_classes())
+    let size = args.image_size.unwrap_or(args.arch.image_size());
+    (args.batch, size, args.arch.default_classes())
 }
 
 // The plans come first: they reject a batch that does not fit into memory.
