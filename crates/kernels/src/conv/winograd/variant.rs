@@ -23,9 +23,13 @@ pub(in crate::conv) enum Variant {
     Strided,
 }
 
+/// Pixels of images that are too small: of 2x2 pixels each reads 4 of 9 weights, and the direct method
+/// skips the others, where a tile computes 16 pixels.
+const SMALLEST: usize = 4;
+
 impl Variant {
-    /// Whether a shape has the window and stride of this variant, and a number of channels that its
-    /// matrix products take.
+    /// Whether a shape has the window and stride of this variant, a number of channels that its matrix
+    /// products take, and images that fill a part of a tile.
     pub(super) fn fits(self, s: &ConvShape, dtype: Dtype) -> bool {
         let stride = match self {
             Variant::UnitStride => 1,
@@ -40,6 +44,7 @@ impl Variant {
         s.kernel == 3
             && s.stride == stride
             && s.padding == 1
+            && s.height * s.width > SMALLEST
             && channels.iter().all(|c| whole(c) && (32..=most).contains(c))
     }
 
