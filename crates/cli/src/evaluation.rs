@@ -6,7 +6,7 @@ use anyhow::Context;
 use resnet::{
     config::TrainConfig,
     data::{DataSource, Dataset, Images, Normalisation, photo::Preparation},
-    evaluate::{self, Evaluation},
+    evaluate::{self, EvaluateOptions, Evaluation, Tta},
     model_file::Model,
     predictions::Predictions,
     run::CONFIG,
@@ -40,6 +40,7 @@ pub(crate) struct Evaluated {
 pub(crate) fn evaluate(
     args: &EvaluationArgs,
     resizing: ResizingArgs,
+    tta: Option<Tta>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
     let cpu = global.cpu()?;
@@ -70,20 +71,14 @@ pub(crate) fn evaluate(
     let preparation = preparation(&model, resizing, &data, &normalisation, global);
     model.classes.get_or_insert_with(|| data.classes.clone());
     let progress = DelayedProgress::new("evaluating", data.test.len(), global.quiet);
-    let (dtype, mut logits) = (args.model.dtype.into(), Vec::new());
+    let options = EvaluateOptions { dtype: args.model.dtype.into(), preparation, tta };
+    let mut logits = Vec::new();
     let mut listen = |done, batch: &[f32]| {
         logits.extend_from_slice(batch);
         progress.set(done);
     };
-    let result = evaluate::evaluate(
-        &model,
-        dtype,
-        &data.test,
-        &normalisation,
-        preparation,
-        &cpu,
-        &mut listen,
-    );
+    let result =
+        evaluate::evaluate(&model, &options, &data.test, &normalisation, &cpu, &mut listen);
     progress.clear();
     let predictions = Predictions::new(logits, model.network.graph().classes());
     Ok(Evaluated { model, data, normalisation, preparation, result: result?, predictions })

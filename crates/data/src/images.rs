@@ -122,6 +122,10 @@ pub struct Dataset {
 /// A batch of `labels.len()` images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
+    /// Rows of an image.
+    pub height: usize,
+    /// Columns of an image.
+    pub width: usize,
     /// Pixels: `[n][height][width][channels]`.
     pub pixels: Vec<u8>,
     /// The class of each image.

@@ -21,6 +21,7 @@ mod images;
 mod loader;
 mod options;
 pub mod photo;
+mod shrink;
 mod source;
 mod synthetic;
 

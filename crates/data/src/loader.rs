@@ -14,7 +14,7 @@ use resnet_network::{
     random::{Purpose, Random},
 };
 
-use crate::{Augment, Batch, Images, augment::Size};
+use crate::{Augment, Batch, Images, augment::Size, shrink::Shrink};
 
 /// Prefetched batches. Making one takes well under a hundredth of its training step.
 const PREFETCH: usize = 2;
@@ -79,14 +79,36 @@ impl Loader {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> io::Result<Epoch> {
+        self.epoch_in_sizes(epoch, first_batch, Vec::new())
+    }
+
+    /// The same with the images of batch i (of the whole epoch) shrunk, after their augmentation, to
+    /// `sizes[i]` rows and columns (`torch.nn.functional.interpolate(mode="bilinear",
+    /// antialias=True)` on bytes). Batches beyond the list have the images' own size.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn epoch_in_sizes(
+        &self,
+        epoch: u64,
+        first_batch: usize,
+        sizes: Vec<usize>,
+    ) -> io::Result<Epoch> {
         let (batches, receiver) = mpsc::sync_channel(PREFETCH);
         let (recycler, used) = mpsc::channel();
         let loader = self.clone();
         let worker = thread::Builder::new().name("loader".to_owned()).spawn(move || {
             let order = loader.order(epoch);
-            for indices in order.chunks(loader.batch_size).skip(first_batch) {
+            let size = [loader.images.height, loader.images.width];
+            let mut shrink = None; // of the batch before
+            let of_epoch = order.chunks(loader.batch_size).enumerate();
+            for (index, indices) in of_epoch.skip(first_batch) {
                 let mut batch = used.try_recv().unwrap_or_default();
-                loader.fill(&mut batch, epoch, indices);
+                let side = sizes.get(index).copied().filter(|&side| [side; 2] != size);
+                if shrink.as_ref().map(Shrink::side) != side {
+                    shrink = side.map(|side| Shrink::new(loader.size(), side));
+                }
+                loader.fill(&mut batch, epoch, indices, shrink.as_ref());
                 if batches.send(batch).is_err() {
                     break; // the epoch was dropped
                 }
@@ -107,14 +129,28 @@ impl Loader {
         order
     }
 
-    fn fill(&self, batch: &mut Batch, epoch: u64, indices: &[usize]) {
-        let images = &*self.images;
-        let size = Size { height: images.height, width: images.width, channels: images.channels };
-        batch.pixels.resize(indices.len() * images.image_len(), 0);
+    fn size(&self) -> Size {
+        let Images { height, width, channels, .. } = *self.images;
+        Size { height, width, channels }
+    }
+
+    fn fill(&self, batch: &mut Batch, epoch: u64, indices: &[usize], shrink: Option<&Shrink>) {
+        let (images, size) = (&*self.images, self.size());
+        (batch.height, batch.width) =
+            shrink.map_or((size.height, size.width), |shrink| (shrink.side(), shrink.side()));
+        let len = batch.height * batch.width * size.channels;
+        batch.pixels.resize(indices.len() * len, 0);
         batch.labels.clear();
-        for (&index, out) in indices.iter().zip(batch.pixels.chunks_exact_mut(images.image_len())) {
+        let mut whole = vec![0; shrink.map_or(0, |_| images.image_len())];
+        for (&index, out) in indices.iter().zip(batch.pixels.chunks_exact_mut(len)) {
             let choice = self.augment.choose(self.seed, epoch, index as u64, size);
-            choice.write(images.image(index), size, &self.mean, out);
+            match shrink {
+                None => choice.write(images.image(index), size, &self.mean, out),
+                Some(shrink) => {
+                    choice.write(images.image(index), size, &self.mean, &mut whole);
+                    shrink.write(&whole, out);
+                }
+            }
             batch.labels.push(images.labels[index]);
         }
     }
@@ -251,6 +287,44 @@ mod tests {
         };
         assert_eq!(views(7, 1), views(16, 1));
         assert_ne!(views(7, 1), views(7, 2));
+    }
+
+    #[test]
+    fn batches_have_their_sizes() {
+        let images = Arc::new(square());
+        let sizes = vec![4, 4, 6, 8];
+        let of = |augment| Loader::new(images.clone(), 3, augment, 5);
+        let epoch = |loader: &Loader, first, sizes| {
+            loader.epoch_in_sizes(1, first, sizes).unwrap().collect::<Vec<_>>()
+        };
+        let loader = of(Augment::default());
+        let whole = epoch(&loader, 0, sizes.clone());
+        let found: Vec<_> = whole.iter().map(|b| (b.height, b.width, b.pixels.len())).collect();
+        assert_eq!(found, [4, 4, 6, 8, 8].map(|n| (n, n, 3 * n * n * 3)));
+        // Resumed within a phase, and from its end on.
+        for first in 0..=6 {
+            assert_eq!(epoch(&loader, first, sizes.clone()), whole[first.min(5)..], "{first}");
+        }
+        // The same images as in full size, shrunk after their augmentation.
+        for (small, full) in whole.iter().zip(all(&loader, 1, 0)) {
+            assert_eq!(small.labels, full.labels);
+            if small.height == full.height {
+                assert_eq!(*small, full);
+                continue;
+            }
+            let shrink = Shrink::new(loader.size(), small.height);
+            let mut out = vec![0; small.pixels.len() / 3];
+            for (pixels, small) in full.pixels.chunks(192).zip(small.pixels.chunks(out.len())) {
+                shrink.write(pixels, &mut out);
+                assert_eq!(small, out);
+            }
+        }
+    }
+
+    /// 15 images of 8 x 8 pixels.
+    fn square() -> Images {
+        let pixels = (0..15 * 192).map(|i| (i * i / 7 % 251) as u8).collect();
+        Images { height: 8, width: 8, channels: 3, pixels, labels: (0..15).collect() }
     }
 
     #[test]

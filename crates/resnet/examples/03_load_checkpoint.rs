@@ -7,7 +7,7 @@ use std::{env, path::PathBuf};
 use resnet::{
     Arch, Cpu, Dtype, Network,
     data::{LoadOptions, load},
-    evaluate::evaluate,
+    evaluate::{EvaluateOptions, evaluate},
     model_file::{Model, SaveFormat},
     network::Init,
 };
@@ -32,8 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let data = load("synthetic", &limits)?;
     let normalisation = model.normalisation.as_ref().unwrap_or(&data.normalisation);
     let cpu = Cpu::new(2)?;
-    let result =
-        evaluate(&model, Dtype::Fp32, &data.test, normalisation, None, &cpu, &mut |_, _| {})?;
+    let options = EvaluateOptions { dtype: Dtype::Fp32, ..Default::default() };
+    let result = evaluate(&model, &options, &data.test, normalisation, &cpu, &mut |_, _| {})?;
     println!("{result:#?}");
     Ok(())
 }

@@ -113,6 +113,13 @@ impl TrainConfig {
         self.recipe.lr_at(step, self.steps_per_epoch(), self.length_at(step))
     }
 
+    /// Rows and columns of the training images at a step, which counts from 0: those of the recipe for a
+    /// run of the length that was planned at that step.
+    pub fn image_size_at(&self, step: u64) -> usize {
+        let size = self.recipe.image_size_at(step, self.length_at(step));
+        size.unwrap_or(self.data.image_size)
+    }
+
     /// Steps of the whole run, as planned at a step.
     fn length_at(&self, step: u64) -> u64 {
         lengths::length_at(&self.earlier_lengths, step).unwrap_or(self.total_steps)
@@ -159,6 +166,7 @@ impl TrainConfig {
         let normalisation = &self.data.normalisation;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
         recipe.schedule.check()?;
+        recipe.check_image_sizes(self.data.image_size)?;
         lengths::check(&self.earlier_lengths)?;
         let rules = [
             (
@@ -265,6 +273,7 @@ pub(crate) mod tests {
     use std::fs;
 
     use super::*;
+    use crate::recipe::SizePhase;
 
     /// A small run: 10 images in batches of 4, for 2.5 epochs.
     pub(crate) fn sample() -> TrainConfig {
@@ -345,6 +354,11 @@ pub(crate) mod tests {
                 "unknown variant `fp64`, expected `fp32` or `bf16`",
             ),
             ("peak = 0.2", "peak = -1.0", "peak"),
+            (
+                "[recipe.schedule]",
+                "[[recipe.image_sizes]]\nuntil = 0.5\nsize = 33\n\n[recipe.schedule]",
+                "image_sizes",
+            ),
             ("pad = 4", "pad = 33", "padding"),
             ("pad = 4", "pad = 32\npadding_mode = \"reflect\"", "augment.pad"),
             ("pad = 4", "pad = 4\ncutout = 33", "augment.cutout"),
@@ -379,11 +393,23 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn rates_before_a_change_stay_and_those_after_it_are_of_the_new_length() {
+    fn rates_and_sizes_before_a_change_stay_and_those_after_it_are_of_the_new_length() {
         let short = TrainConfig { total_steps: 9, ..sample() };
         let long = TrainConfig { total_steps: 18, ..sample() };
+        let phases = [SizePhase { until: 0.25, size: 16 }, SizePhase { until: 0.5, size: 24 }];
+        let sizes = |config: &TrainConfig| {
+            let mut config = config.clone();
+            config.recipe.image_sizes = phases.to_vec();
+            (0..18).map(|step| config.image_size_at(step)).collect::<Vec<_>>()
+        };
         let mut config = short.clone();
+        config.change_length(6, 18);
+        let changed = [&[16; 3][..], &[24; 2], &[32], &[24; 3], &[32; 9]].concat();
+        assert_eq!(sizes(&config), changed);
+        config = short.clone();
         config.change_length(9, 18);
+        assert_eq!(sizes(&config)[..9], sizes(&short)[..9]);
+        assert_eq!(sizes(&config)[9..], sizes(&long)[9..]);
         assert_eq!((config.total_steps, earlier(&config)), (18, vec![(9, 9)]));
         for step in 0..18 {
             let expected = if step < 9 { &short } else { &long };

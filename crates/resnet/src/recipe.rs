@@ -24,6 +24,10 @@ use crate::{
     schedule::{Schedule, WarmUp},
 };
 
+pub use self::image_sizes::SizePhase;
+
+mod image_sizes;
+
 /// Length of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,6 +76,10 @@ pub struct Recipe {
     pub warm_up: Option<WarmUp>,
     /// Data augmentation of training images.
     pub augment: Augment,
+    /// Sizes of the training images in the first parts of the run, in order of time. After the last
+    /// one, as in every evaluation, images have the data's own size.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_sizes: Vec<SizePhase>,
 }
 
 impl Recipe {
@@ -113,6 +121,7 @@ impl Recipe {
                 schedule: Schedule::one_cycle(0.2),
                 warm_up: None,
                 augment,
+                image_sizes: Vec::new(),
             },
             "walkthrough" => Recipe {
                 name: name.into(),
@@ -131,6 +140,7 @@ impl Recipe {
                 schedule: Schedule::MultiStep { milestones: vec![100, 150], gamma: 0.1 },
                 warm_up: None,
                 augment,
+                image_sizes: Vec::new(),
             },
             "paper" => Recipe {
                 name: name.into(),
@@ -151,10 +161,21 @@ impl Recipe {
                 // iterations)", for 110 layers.
                 warm_up: (arch.depth >= 110).then_some(WarmUp { steps: 400, factor: 0.1 }),
                 augment,
+                image_sizes: Vec::new(),
             },
             _ => return None,
         };
         Some(recipe)
+    }
+
+    /// The size of the training images at a step, which counts from 0; none for the data's own size.
+    pub fn image_size_at(&self, step: u64, total_steps: u64) -> Option<usize> {
+        image_sizes::size_at(&self.image_sizes, step, total_steps)
+    }
+
+    /// Checks the image sizes.
+    pub(crate) fn check_image_sizes(&self, image_size: usize) -> Result<(), &'static str> {
+        image_sizes::check(&self.image_sizes, image_size)
     }
 
     /// The learning rate of a step, which counts from 0.
@@ -242,6 +263,40 @@ mod tests {
         assert_eq!(lr(&recipe_110, 399), 0.01);
         assert_eq!(lr(&recipe_110, 400), 0.1);
         assert_eq!(lr(&recipe_110, 48_000), 0.001);
+    }
+
+    #[test]
+    fn sizes_follow_the_length() {
+        let mut recipe = recipe("fast", "resnet20");
+        assert!(!toml::to_string(&recipe).unwrap().contains("image_sizes"));
+        assert_eq!(recipe.image_size_at(0, 100), None);
+        let phase = |until, size| SizePhase { until, size };
+        recipe.image_sizes = vec![phase(0.25, 16), phase(0.5, 24)];
+        for total in [100, 4, 64_000] {
+            let size = |step| recipe.image_size_at(step, total);
+            assert_eq!((size(0), size(total / 4 - 1)), (Some(16), Some(16)));
+            assert_eq!((size(total / 4), size(total / 2 - 1)), (Some(24), Some(24)));
+            assert_eq!((size(total / 2), size(total)), (None, None));
+        }
+        let text = toml::to_string(&recipe).unwrap();
+        assert!(text.contains("[[image_sizes]]\nuntil = 0.25\nsize = 16\n"), "{text}");
+        assert_eq!(toml::from_str::<Recipe>(&text).unwrap(), recipe);
+
+        let check = |phases: &[SizePhase]| image_sizes::check(phases, 32);
+        check(&recipe.image_sizes).unwrap();
+        check(&[phase(1.0, 32)]).unwrap();
+        for phases in [
+            &[phase(0.5, 0)][..],
+            &[phase(0.5, 33)],
+            &[phase(-0.1, 16)],
+            &[phase(1.1, 16)],
+            &[phase(f64::NAN, 16)],
+            &[phase(0.5, 16), phase(0.5, 24)],
+            &[phase(0.5, 16), phase(0.25, 24)],
+            &[phase(0.5, 16); 1001],
+        ] {
+            assert!(check(phases).unwrap_err().contains("image_sizes"), "{phases:?}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) use predict::PredictArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use resizing::ResizingArgs;
 pub(crate) use shared::{
-    DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output, WeightsArg,
+    DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output, Tta, WeightsArg,
 };
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use similar::SimilarArgs;
@@ -124,6 +124,9 @@ pub(crate) struct EvalArgs {
     pub(crate) evaluation: EvaluationArgs,
     #[command(flatten, next_help_heading = "Preprocessing")]
     pub(crate) resizing: ResizingArgs,
+    /// Also evaluate test-time augmentation: the mean of the logits over views of each image
+    #[arg(long, value_enum, value_name = "VIEWS", help_heading = "Preprocessing")]
+    pub(crate) tta: Option<Tta>,
     /// Also save the logits as a NumPy array: float32, [images, classes]
     #[arg(long, value_name = "FILE.npy", help_heading = "Output")]
     pub(crate) logits: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use anyhow::Context;
 use ratatui::crossterm::terminal;
 use resnet::{
-    evaluate::{self, Evaluation},
+    evaluate::{self, Evaluation, Tta},
     predictions::Scores,
 };
 use resnet_formats::{Destination, Shown};
@@ -26,7 +26,8 @@ const CONFUSIONS: usize = 10;
 const PAGE: usize = 100;
 
 pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
-    let evaluated = evaluation::evaluate(&args.evaluation, args.resizing, global)?;
+    let evaluated =
+        evaluation::evaluate(&args.evaluation, args.resizing, args.tta.map(Into::into), global)?;
     if let Some(path) = &args.logits {
         let predictions = &evaluated.predictions;
         evaluate::save_logits(
@@ -41,15 +42,21 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
 }
 
 fn show(result: &Evaluation) -> anyhow::Result<()> {
-    for (label, value) in [
-        ("accuracy", percent(result.accuracy)),
+    let tta = result.tta.map(|tta| {
+        let label = match tta.views {
+            Tta::Flip => "TTA flip",
+            Tta::Six => "TTA six",
+        };
+        (label, percent(tta.accuracy))
+    });
+    for (label, value) in [("accuracy", percent(result.accuracy))].into_iter().chain(tta).chain([
         ("balanced", percent(result.balanced_accuracy)),
         ("top-5", percent(result.top5_accuracy)),
         ("loss", format!("{:.4}", result.loss)),
         ("ECE", percent(result.calibration_error)),
         ("images", print::grouped(result.images)),
         ("time", format!("{:.1} s", result.seconds)),
-    ] {
+    ]) {
         print::line(format!("{label:<10}{value}"))?;
     }
     print::line(format!("\n{}", by_class(result)))?;
@@ -154,6 +161,7 @@ mod tests {
         };
         Evaluation {
             accuracy: 0.0,
+            tta: None,
             top5_accuracy: 0.0,
             loss: 0.0,
             calibration_error: 0.0,

@@ -21,7 +21,8 @@ impl Photo {
     pub fn prepare(&self, preparation: Preparation) -> Result<Vec<u8>, PhotoError> {
         let axis = |len| axis(preparation, len, [self.height, self.width]);
         let (rows, columns) = (axis(self.height), axis(self.width));
-        let pixels = self.coloured(resize(self, &rows, &columns)?, preparation.channels)?;
+        let resized = resize(&self.pixels, self.width, self.channels, &rows, &columns)?;
+        let pixels = self.coloured(resized, preparation.channels)?;
         padded(pixels, preparation, rows.len(), columns.len())
     }
 

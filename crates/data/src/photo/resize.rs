@@ -9,7 +9,7 @@ use std::{f64::consts::PI, ops::Range};
 
 use resnet_network::preprocess::Interpolation;
 
-use super::{Photo, PhotoError, memory::with_capacity};
+use super::{PhotoError, memory::with_capacity};
 
 /// Fractional bits of a weight.
 const BITS: u32 = 22;
@@ -18,7 +18,8 @@ const HALF: i32 = 1 << (BITS - 1);
 const MAX_SUMMED: u64 = 1 << 20;
 
 /// The resampling along one side.
-pub(super) struct Axis {
+#[derive(Clone, Debug)]
+pub(crate) struct Axis {
     /// Of every output pixel.
     taps: Vec<Taps>,
     /// How many pixels fewer the whole side has than before.
@@ -26,6 +27,7 @@ pub(super) struct Axis {
 }
 
 /// The input pixels of one output pixel, and their weights.
+#[derive(Clone, Debug)]
 struct Taps {
     pixels: Range<usize>,
     weights: Vec<i32>,
@@ -33,7 +35,7 @@ struct Taps {
 
 impl Axis {
     /// The output pixels `part` of a side that is resized from `len` to `resized` pixels.
-    pub(super) fn new(
+    pub(crate) fn new(
         interpolation: Interpolation,
         len: usize,
         resized: u64,
@@ -118,41 +120,49 @@ fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) }
 }
 
-/// The pixels `[rows][columns][channels]` of a resized photo.
-pub(super) fn resize(photo: &Photo, rows: &Axis, columns: &Axis) -> Result<Vec<u8>, PhotoError> {
-    match photo.channels {
-        1 => resize_channels::<1>(photo, rows, columns),
-        _ => resize_channels::<3>(photo, rows, columns),
+/// Resizes pixels `[height][width][channels]`, of 1 or 3 channels, to `[rows][columns][channels]`.
+pub(crate) fn resize(
+    pixels: &[u8],
+    width: usize,
+    channels: usize,
+    rows: &Axis,
+    columns: &Axis,
+) -> Result<Vec<u8>, PhotoError> {
+    match channels {
+        1 => resize_channels::<1>(pixels, width, rows, columns),
+        _ => resize_channels::<3>(pixels, width, rows, columns),
     }
 }
 
 fn resize_channels<const C: usize>(
-    photo: &Photo,
+    pixels: &[u8],
+    width: usize,
     rows: &Axis,
     columns: &Axis,
 ) -> Result<Vec<u8>, PhotoError> {
     // Pillow's rule.
     if rows.shrinks > 0 && rows.shrinks > 2 * columns.shrinks {
-        columns_first::<C>(photo, rows, columns)
+        columns_first::<C>(pixels, width, rows, columns)
     } else {
-        rows_first::<C>(photo, rows, columns)
+        rows_first::<C>(pixels, width, rows, columns)
     }
 }
 
 fn columns_first<const C: usize>(
-    photo: &Photo,
+    pixels: &[u8],
+    width: usize,
     rows: &Axis,
     columns: &Axis,
 ) -> Result<Vec<u8>, PhotoError> {
-    let mut pixels = with_capacity(rows.len() * columns.len() * C)?;
-    pixels.resize(rows.len() * columns.len() * C, 0);
-    let width = photo.width * C;
+    let mut resized = with_capacity(rows.len() * columns.len() * C)?;
+    resized.resize(rows.len() * columns.len() * C, 0);
+    let width = width * C;
     let (mut sums, mut row) = (with_capacity(width)?, with_capacity(width)?);
-    let out = pixels.chunks_exact_mut((columns.len() * C).max(1));
+    let out = resized.chunks_exact_mut((columns.len() * C).max(1));
     for (out, taps) in out.zip(&rows.taps) {
         sums.clear();
         sums.resize(width, HALF);
-        let pixels = photo.pixels[taps.pixels.start * width..].chunks_exact(width);
+        let pixels = pixels[taps.pixels.start * width..].chunks_exact(width);
         for (pixels, &weight) in pixels.zip(&taps.weights) {
             for (sum, &value) in sums.iter_mut().zip(pixels) {
                 *sum += weight * i32::from(value);
@@ -162,23 +172,24 @@ fn columns_first<const C: usize>(
         row.extend(sums.iter().copied().map(rounded));
         resize_row::<C>(&row, columns, out);
     }
-    Ok(pixels)
+    Ok(resized)
 }
 
 fn rows_first<const C: usize>(
-    photo: &Photo,
+    pixels: &[u8],
+    width: usize,
     rows: &Axis,
     columns: &Axis,
 ) -> Result<Vec<u8>, PhotoError> {
-    let width = columns.len() * C;
-    let mut sums = with_capacity(rows.len() * width)?;
-    sums.resize(rows.len() * width, HALF);
-    let mut row = vec![0_u8; width];
+    let out_width = columns.len() * C;
+    let mut sums = with_capacity(rows.len() * out_width)?;
+    sums.resize(rows.len() * out_width, HALF);
+    let mut row = vec![0_u8; out_width];
     // The output rows that an input row contributes to are contiguous, and move in order.
     let mut open = 0..0;
     let first = rows.taps.first().map_or(0, |taps| taps.pixels.start);
     let last = rows.taps.last().map_or(0, |taps| taps.pixels.end);
-    let pixels = photo.pixels.chunks_exact(photo.width * C);
+    let pixels = pixels.chunks_exact(width * C);
     for (index, pixels) in pixels.enumerate().take(last).skip(first) {
         while open.end < rows.len() && rows.taps[open.end].pixels.start <= index {
             open.end += 1;
@@ -190,14 +201,14 @@ fn rows_first<const C: usize>(
         for out in open.clone() {
             let taps = &rows.taps[out];
             let weight = taps.weights[index - taps.pixels.start];
-            for (sum, &value) in sums[out * width..][..width].iter_mut().zip(&row) {
+            for (sum, &value) in sums[out * out_width..][..out_width].iter_mut().zip(&row) {
                 *sum += weight * i32::from(value);
             }
         }
     }
-    let mut pixels = with_capacity(sums.len())?;
-    pixels.extend(sums.into_iter().map(rounded));
-    Ok(pixels)
+    let mut resized = with_capacity(sums.len())?;
+    resized.extend(sums.into_iter().map(rounded));
+    Ok(resized)
 }
 
 fn resize_row<const C: usize>(pixels: &[u8], columns: &Axis, row: &mut [u8]) {

@@ -106,10 +106,12 @@ impl<'a> Trainer<'a> {
         Ok((state, isa))
     }
 
-    /// The remaining batches of the current epoch.
+    /// The remaining batches of the current epoch, in the image sizes of its steps.
     pub(super) fn batches(&self, state: &State) -> Result<Epoch, TrainError> {
         let Progress { epoch, batch, .. } = state.progress;
-        self.loader.epoch(epoch, batch as usize).map_err(TrainError::Loader)
+        let (first, end) = self.config.steps_of_epoch(epoch);
+        let sizes = (first..end).map(|step| self.config.image_size_at(step)).collect();
+        self.loader.epoch_in_sizes(epoch, batch as usize, sizes).map_err(TrainError::Loader)
     }
 
     /// Forward, loss, backward and update.

@@ -55,8 +55,8 @@ pub(super) fn add(
         limit_test: args.limit_test.or(config.data.limit_test),
         data_dir,
     };
-    let evaluated =
-        evaluation::evaluate(&args, ResizingArgs::default(), global).with_context(|| {
+    let evaluated = evaluation::evaluate(&args, ResizingArgs::default(), None, global)
+        .with_context(|| {
             format!("cannot evaluate {} (skip this with --no-eval)", folder.shown())
         })?;
     run.evaluation = Some(summarise(&evaluated));

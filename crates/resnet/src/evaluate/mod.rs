@@ -1,0 +1,262 @@
+//! Evaluates a model: accuracy, loss and calibration on labelled images.
+//!
+//! [`evaluate`] takes a [`Model`] and [`Images`] and returns an [`Evaluation`].
+
+use std::{io, time::Instant};
+
+use resnet_formats::{Destination, npy};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::{
+    Cpu, Dtype,
+    data::{
+        Images, Normalisation,
+        photo::{PhotoError, Preparation, prepare_images},
+    },
+    engine::{EvalPlan, Input, PlanError},
+    graph::Graph,
+    model_file::Model,
+    predictions::{Confusion, Scores},
+};
+
+pub(crate) use self::accumulator::Accumulator;
+pub use self::tta::{Tta, TtaResult};
+
+mod accumulator;
+mod tta;
+
+/// Images per batch.
+pub(crate) const BATCH: usize = 128;
+
+/// Accuracy and loss of a network on labelled images (`resnet eval --json`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Top-1 accuracy: images whose largest logit is the label's, percent.
+    pub accuracy: f64,
+    /// The accuracy with test-time augmentation, if one was asked for. All other numbers are those of
+    /// the plain images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tta: Option<TtaResult>,
+    /// Top-5 accuracy: images whose label is among the five largest logits, percent.
+    pub top5_accuracy: f64,
+    /// Mean cross entropy per image (`torch.nn.functional.cross_entropy`).
+    pub loss: f64,
+    /// Expected calibration error, percent: see [`Calibration`](crate::predictions::Calibration).
+    pub calibration_error: f64,
+    /// Number of images.
+    pub images: usize,
+    /// Time of the evaluation, seconds.
+    pub seconds: f64,
+    /// Mean accuracy of the classes that have images, percent (scikit-learn's
+    /// `balanced_accuracy_score`).
+    pub balanced_accuracy: f64,
+    /// Mean scores of all classes.
+    #[serde(rename = "macro")]
+    pub macro_average: Scores,
+    /// Mean scores of the classes, weighted by their images.
+    #[serde(rename = "weighted")]
+    pub weighted_average: Scores,
+    /// Accuracy and scores by class, in label order.
+    pub per_class: Vec<ClassResult>,
+    /// The confusion matrix: a row for each label, a column for each prediction.
+    pub confusion: Confusion,
+}
+
+/// Accuracy and scores of one class.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassResult {
+    /// Name of the class.
+    pub class: String,
+    /// Images of the class.
+    pub images: usize,
+    /// Top-1 accuracy on these images, percent; 0 if there are none.
+    pub accuracy: f64,
+    /// Precision, recall and F1.
+    #[serde(flatten)]
+    pub scores: Scores,
+}
+
+/// Why a model cannot be evaluated on images.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EvaluateError {
+    /// The network does not fit the size of the images.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// There are no images.
+    #[error("there are no images to evaluate on: give at least one")]
+    NoImages,
+    /// The images, the normalisation and the network have different numbers of channels.
+    #[error(
+        "the network takes {network} channels, the images have {images}, the normalisation \
+         {normalisation}: use images with as many channels, and one mean and deviation per channel"
+    )]
+    Channels {
+        /// Channels that the network takes.
+        network: usize,
+        /// Channels of the images.
+        images: usize,
+        /// Channels of the normalisation.
+        normalisation: usize,
+    },
+    /// Resizing the images failed.
+    #[error("an image {0}")]
+    Resize(String),
+    /// A label is not a class of the network.
+    #[error(
+        "an image has label {label}, but the network has {classes} classes: use the data that it was \
+         trained on"
+    )]
+    Label {
+        /// The label, from 0.
+        label: u32,
+        /// Classes of the network.
+        classes: usize,
+    },
+}
+
+/// Options of an evaluation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EvaluateOptions {
+    /// Storage type of activations.
+    pub dtype: Dtype,
+    /// How the images are resized and cropped first, as photos are; none if they are used as they are.
+    pub preparation: Option<Preparation>,
+    /// Test-time augmentation, whose accuracy is given beside the plain one.
+    pub tta: Option<Tta>,
+}
+
+/// Evaluates a model on images, in batches. After each batch, `progress` is called with the number
+/// of images done and the batch's logits `[images][classes]`, which are those of the plain images.
+///
+/// ```
+/// use resnet::{Cpu, data::{LoadOptions, load}, model_file::Model};
+/// use resnet::evaluate::{EvaluateOptions, Tta, evaluate};
+///
+/// let limits = LoadOptions { limit_train: Some(1), limit_test: Some(10), ..Default::default() };
+/// let data = load("synthetic", &limits)?;
+/// let (model, cpu) = (Model::demo(), Cpu::new(2)?);
+/// let options = EvaluateOptions { tta: Some(Tta::Flip), ..Default::default() };
+/// let result =
+///     evaluate(&model, &options, &data.test, &data.normalisation, &cpu, &mut |_, _| {})?;
+/// println!("{:.1}% of {} images", result.accuracy, result.images);
+/// println!("{:.1}% by the mean over mirror images", result.tta.unwrap().accuracy);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// If there are no images, or they do not fit the network.
+pub fn evaluate(
+    model: &Model,
+    options: &EvaluateOptions,
+    images: &Images,
+    normalisation: &Normalisation,
+    cpu: &Cpu,
+    progress: &mut dyn FnMut(usize, &[f32]),
+) -> Result<Evaluation, EvaluateError> {
+    let start = Instant::now();
+    let graph = model.network.graph();
+    check(graph, images, normalisation)?;
+    let EvaluateOptions { dtype, preparation, tta } = *options;
+    let batch = BATCH.min(images.len());
+    let (mut height, mut width) = (images.height, images.width);
+    if let Some(preparation) = preparation {
+        (height, width) = (preparation.image_size, preparation.image_size);
+    }
+    let mut plan = EvalPlan::micro_batched(batch, graph, dtype, batch, height, width, cpu)?;
+    plan.load(&model.network);
+    let mut accumulator = Accumulator::new(graph.classes());
+    let mut of_views = Accumulator::new(graph.classes());
+    let mut done = 0;
+    for (pixels, labels) in images.batches(plan.batch()) {
+        let prepared;
+        let pixels = match preparation {
+            Some(preparation) => {
+                prepared = prepare_images(images, pixels, preparation, cpu.threads())?;
+                &prepared
+            }
+            None => pixels,
+        };
+        let mut forward = |pixels: &[u8]| {
+            plan.forward(Input::Bytes(pixels, normalisation), labels.len()).to_vec()
+        };
+        let logits = forward(pixels);
+        if let Some(tta) = tta {
+            let size = [height, width, graph.in_channels()];
+            of_views.add_batch(&tta.logits(&logits, pixels, size, &mut forward), labels);
+        }
+        accumulator.add_batch(&logits, labels);
+        done += labels.len();
+        progress(done, &logits);
+    }
+    let tta = tta.map(|views| TtaResult { views, accuracy: of_views.accuracy() });
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Evaluation { tta, ..accumulator.evaluation(&model.class_names(), seconds) })
+}
+
+/// Writes logits `[images][classes]` as a NumPy file, float32 `[images, classes]` (`np.load`).
+///
+/// # Errors
+/// If the file cannot be written.
+///
+/// # Panics
+/// If the number of logits is not a multiple of `classes`.
+pub fn save_logits<'p>(
+    destination: impl Into<Destination<'p>>,
+    logits: &[f32],
+    classes: usize,
+) -> io::Result<()> {
+    npy::write(destination, &[logits.len() / classes, classes], logits)
+}
+
+fn check(
+    graph: &Graph,
+    images: &Images,
+    normalisation: &Normalisation,
+) -> Result<(), EvaluateError> {
+    if images.is_empty() {
+        return Err(EvaluateError::NoImages);
+    }
+    let network = graph.in_channels();
+    let Normalisation { mean, std } = normalisation;
+    if [images.channels, mean.len(), std.len()] != [network; 3] {
+        let (images, normalisation) = (images.channels, mean.len().min(std.len()));
+        return Err(EvaluateError::Channels { network, images, normalisation });
+    }
+    let classes = graph.classes();
+    match images.labels.iter().find(|&&label| label as usize >= classes) {
+        Some(&label) => Err(EvaluateError::Label { label, classes }),
+        None => Ok(()),
+    }
+}
+
+impl From<PhotoError> for EvaluateError {
+    fn from(error: PhotoError) -> Self {
+        EvaluateError::Resize(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_must_suit_the_network() {
+        let graph = "resnet8".parse::<crate::Arch>().unwrap().graph(2);
+        let images = |channels, labels: &[u32]| Images {
+            height: 1,
+            width: 1,
+            channels,
+            pixels: vec![0; channels * labels.len()],
+            labels: labels.to_vec(),
+        };
+        let normalisation = |n| Normalisation { mean: vec![0.5; n], std: vec![0.25; n] };
+        assert_eq!(check(&graph, &images(3, &[0, 1]), &normalisation(3)), Ok(()));
+        let error = |images, n| check(&graph, &images, &normalisation(n)).unwrap_err().to_string();
+        assert!(error(images(3, &[]), 3).contains("no images"));
+        assert!(error(images(1, &[0]), 3).contains("3 channels, the images have 1"));
+        assert!(error(images(3, &[0]), 1).contains("the normalisation 1"));
+        assert!(error(images(3, &[0, 2]), 3).contains("label 2, but the network has 2"));
+    }
+}
