@@ -5,3 +5,4 @@ mod hooks;
 mod interpreter;
 mod memory;
 mod micro_batches;
+mod recipes;
