@@ -6,7 +6,11 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{Event, Machine, Started, StopFlag, TrainError, initial_weights::InitialWeights};
+use super::{
+    Event, Machine, Started, StopFlag, TrainError,
+    initial_weights::{InitialWeights, random_network},
+    whitening::whiten,
+};
 use crate::{
     Cpu,
     checkpoint::{self, CheckpointError, Restored},
@@ -15,8 +19,7 @@ use crate::{
     engine::{Engine, EngineConfig, Input, MicroBatch, StepResult, Targets},
     evaluate::{self, Accumulator},
     metrics::{Progress, State},
-    model_file::Model,
-    network::Network,
+    model_file::{Model, SaveFormat},
 };
 
 /// A network in training, with its data.
@@ -72,11 +75,13 @@ impl<'a> Trainer<'a> {
             height: size,
             width: size,
             sgd: config.recipe.sgd,
+            batch_norm_momentum: config.recipe.batch_norm_momentum,
+            average: config.recipe.average,
         };
         Engine::check(&graph, &engine_config, cpu)?;
         let InitialWeights { network, momentum, notes } = match init {
             Some(file) => InitialWeights::from_file(file, config, graph)?,
-            None => InitialWeights::new(Network::new(graph, config.recipe.init, config.seed)),
+            None => InitialWeights::new(random_network(graph, config)),
         };
         let mut engine = Engine::new(network, &engine_config, cpu)?;
         if let Some(momentum) = momentum {
@@ -93,6 +98,16 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    /// Whitens the first convolution, if the recipe asks for it.
+    pub(super) fn whiten(&mut self) {
+        let Some(settings) = self.config.recipe.whiten else { return };
+        let mut network = self.engine.store().0.clone();
+        let normalisation = &self.config.data.normalisation;
+        whiten(&mut network, self.loader.images(), normalisation, settings);
+        let momentum = vec![0.0; network.values().len()];
+        self.engine.load(network, momentum);
+    }
+
     /// Loads network and optimiser from a checkpoint of the run. Returns the run's state, and the
     /// instruction set that it was trained with.
     pub(super) fn restore(
@@ -100,8 +115,12 @@ impl<'a> Trainer<'a> {
         file: &Path,
     ) -> Result<(State, Option<String>), CheckpointError> {
         let mut network = self.engine.store().0.clone();
-        let Restored { momentum, state, isa } = checkpoint::load(file, self.config, &mut network)?;
+        let Restored { momentum, average, state, isa } =
+            checkpoint::load(file, self.config, &mut network)?;
         self.engine.load(network, momentum);
+        if let Some(average) = average {
+            self.engine.load_average(average);
+        }
         Ok((state, isa))
     }
 
@@ -119,6 +138,19 @@ impl<'a> Trainer<'a> {
         let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
         self.engine.apply(lr);
         result
+    }
+
+    /// Moves the recipe's average after a step, which counts from 0.
+    pub(super) fn update_average(&mut self, step: u64) {
+        let Some(average) = self.config.recipe.average else { return };
+        let (done, steps) = (step + 1, self.config.length_at(step));
+        if let Some(decay) = average.decay_after(done, steps) {
+            self.engine.update_average(decay);
+        }
+        if done == steps && !average.is_ema() {
+            // At the end the network is the average.
+            self.engine.update_average(1.0);
+        }
     }
 
     /// Evaluates the test and the validation set; none if stopped.
@@ -157,14 +189,17 @@ impl<'a> Trainer<'a> {
     /// Writes a checkpoint.
     pub(super) fn save(&self, path: &Path, state: &State) -> io::Result<()> {
         let isa = self.cpu.isa().name();
-        let (network, momentum) = self.engine.store();
-        checkpoint::save(path, self.config, network, momentum, state, isa)
+        checkpoint::save(path, self.config, &self.engine, state, isa)
     }
 
-    /// The model that the PyTorch files are written from.
-    pub(super) fn torch_model(&self, state: &State) -> Model {
+    /// The model that a PyTorch file is written from: of an average and the weights that go on
+    /// training, a checkpoint with optimizer has the latter.
+    pub(super) fn torch_model(&self, state: &State, format: SaveFormat) -> Model {
         let isa = self.cpu.isa().name();
-        let (network, momentum) = self.engine.store();
+        let (mut network, momentum) = self.engine.store();
+        if format != SaveFormat::Checkpoint {
+            network = self.engine.evaluated();
+        }
         checkpoint::torch_model(self.config, network, momentum, state, isa)
     }
 
