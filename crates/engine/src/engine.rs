@@ -1,11 +1,11 @@
 //! The engine: trains and evaluates a network. It is the interface between the training loop and
 //! the arithmetic.
 
-use resnet_kernels::{Cpu, Dtype};
+use resnet_kernels::{Cpu, Dtype, average, batch_norm::MOMENTUM};
 use resnet_network::{
     Network,
     graph::{Graph, NodeId},
-    optim::SgdConfig,
+    optim::{Average, SgdConfig},
 };
 
 use crate::{
@@ -36,6 +36,26 @@ pub struct EngineConfig {
     pub width: usize,
     /// Settings of the optimiser.
     pub sgd: SgdConfig,
+    /// Weight of a batch in the running statistics of batch norms, in [0, 1]: PyTorch's `momentum`.
+    pub batch_norm_momentum: f64,
+    /// The kind of average that [`Engine::update_average`] moves, if any.
+    pub average: Option<Average>,
+}
+
+/// One image of 32x32 pixels at a time in fp32, with PyTorch's defaults.
+impl Default for EngineConfig {
+    fn default() -> Self {
+        EngineConfig {
+            dtype: Dtype::Fp32,
+            batch: 1,
+            eval_batch: 1,
+            height: 32,
+            width: 32,
+            sgd: SgdConfig::default(),
+            batch_norm_momentum: MOMENTUM,
+            average: None,
+        }
+    }
 }
 
 /// Trains a network on this machine's processor. It owns the parameters, their gradients, the
@@ -47,16 +67,16 @@ pub struct EngineConfig {
 ///
 /// ```
 /// use resnet_engine::{Engine, EngineConfig, Input, MicroBatch, Targets};
-/// use resnet_kernels::{Cpu, Dtype};
+/// use resnet_kernels::{Cpu, Dtype, batch_norm::MOMENTUM};
 /// use resnet_network::{Arch, Network, network::Init, optim::SgdConfig};
 ///
 /// let arch: Arch = "resnet8".parse()?;
 /// let net = Network::new(arch.graph(10), Init::PyTorch, 0);
 /// let sgd = SgdConfig {
-///     momentum: 0.9, weight_decay: 5e-4, nesterov: false, decay_norm_and_bias: true,
+///     momentum: 0.9, weight_decay: 5e-4, ..SgdConfig::default()
 /// };
 /// let config = EngineConfig {
-///     dtype: Dtype::Fp32, batch: 2, eval_batch: 2, height: 32, width: 32, sgd,
+///     batch: 2, eval_batch: 2, sgd, ..EngineConfig::default()
 /// };
 /// let mut engine = Engine::new(net, &config, &Cpu::new(2)?)?;
 /// let images = vec![0.5; 2 * 3 * 32 * 32];
@@ -72,6 +92,8 @@ pub struct Engine {
     cpu: Cpu,
     network: Network,
     optimizer: Sgd,
+    /// The average, with its kind.
+    average: Option<(Average, Network)>,
     gradients: Vec<f32>,
     /// Whether `gradients` holds those of earlier micro-batches.
     under_way: bool,
@@ -93,11 +115,14 @@ impl Engine {
     pub fn new(network: Network, config: &EngineConfig, cpu: &Cpu) -> Result<Self, PlanError> {
         let (graph, parameters) = (network.graph(), network.values().len());
         let EngineConfig { eval_batch, height, width, sgd, .. } = *config;
-        // Gradients and momentum.
-        let (train, eval) = Engine::prepare(graph, config, 2 * parameters, cpu)?;
+        // Gradients, momentum and average.
+        let copies = 2 + usize::from(config.average.is_some());
+        let (train, eval) = Engine::prepare(graph, config, copies * parameters, cpu)?;
+        let mut train = TrainPlan::build(graph, train, cpu)?;
+        train.norm_momentum = config.batch_norm_momentum;
         Ok(Engine {
             cpu: cpu.clone(),
-            train: TrainPlan::build(graph, train, cpu)?,
+            train,
             logits: zeros(eval_batch * graph.classes())?,
             eval: EvalPlan::build(graph, eval, cpu)?,
             eval_is_current: false,
@@ -105,6 +130,7 @@ impl Engine {
             gradients: zeros(parameters)?,
             under_way: false,
             optimizer: Sgd::new(&network, sgd),
+            average: config.average.map(|average| (average, network.clone())),
             network,
         })
     }
@@ -120,7 +146,8 @@ impl Engine {
             let (weights, biases) = node.parameters(inputs);
             weights + biases
         });
-        Engine::prepare(graph, config, 3 * parameters.sum::<usize>(), cpu).map(drop)
+        let copies = 3 + usize::from(config.average.is_some());
+        Engine::prepare(graph, config, copies * parameters.sum::<usize>(), cpu).map(drop)
     }
 
     /// Prepares the plans for training and evaluation, if they and `values` more values fit into
@@ -143,13 +170,17 @@ impl Engine {
         Ok((train, eval))
     }
 
-    /// Replaces parameters, running statistics and momentum, and drops the gradients so far.
+    /// Replaces parameters, running statistics and momentum, and drops the gradients so far. An
+    /// average starts again, from this network.
     ///
     /// # Panics
     /// If the network has another graph, or there is not one momentum value per parameter.
     pub fn load(&mut self, network: Network, momentum: Vec<f32>) {
         assert!(network.graph() == self.network.graph(), "a network of another graph");
         assert_eq!(momentum.len(), network.values().len(), "momentum of another network");
+        if let Some((_, average)) = &mut self.average {
+            average.clone_from(&network);
+        }
         self.network = network;
         self.optimizer.momentum_buffer = momentum;
         (self.under_way, self.eval_is_current) = (false, false);
@@ -178,6 +209,53 @@ impl Engine {
         let graph = self.network.graph();
         let lowering = Lowering { graph, dtype, batch, height, width, frozen };
         self.train.replan(TrainPlan::prepare(lowering, &self.cpu)?)
+    }
+
+    /// From now on, the rate of a node's parameters is that of the optimiser's settings times `factor`;
+    /// with 0 they stay as they are.
+    pub fn set_rates(&mut self, factor: impl Fn(NodeId) -> f32) {
+        self.optimizer.set_rates(&self.network, factor);
+    }
+
+    /// Replaces the average.
+    ///
+    /// # Panics
+    /// If the engine has none, or the network has another graph.
+    pub fn load_average(&mut self, network: Network) {
+        assert!(network.graph() == self.network.graph(), "a network of another graph");
+        let (_, average) = self.average.as_mut().expect(NO_AVERAGE);
+        *average = network;
+        self.eval_is_current = false;
+    }
+
+    /// The present average, if there is one.
+    pub fn average(&self) -> Option<&Network> {
+        self.average.as_ref().map(|(_, average)| average)
+    }
+
+    /// Moves the average: `average = decay average + (1 - decay) network`. In lookahead the network
+    /// takes its values then. The running statistics are averaged too.
+    ///
+    /// # Panics
+    /// If the engine has none.
+    pub fn update_average(&mut self, decay: f64) {
+        let (kind, average) = self.average.as_mut().expect(NO_AVERAGE);
+        let [values, running] = average.all_values_mut();
+        average::update(&self.cpu, decay, values, self.network.values());
+        average::update(&self.cpu, decay, running, self.network.running_values());
+        if kind.is_ema() {
+            average.copy_batches_tracked(&self.network);
+        } else {
+            let [values, running] = self.network.all_values_mut();
+            values.copy_from_slice(average.values());
+            running.copy_from_slice(average.running_values());
+        }
+        self.eval_is_current = false;
+    }
+
+    /// The network that is evaluated and exported: an EMA, or else the present network.
+    pub fn evaluated(&self) -> &Network {
+        evaluated(&self.network, &self.average)
     }
 
     /// The present network, and the momentum in the order of [`Network::values`].
@@ -227,14 +305,14 @@ impl Engine {
         (self.under_way, self.eval_is_current) = (false, false);
     }
 
-    /// Logits `[images][classes]` of the present network, with running statistics (PyTorch's
+    /// Logits `[images][classes]` of [`Engine::evaluated`], with running statistics (PyTorch's
     /// `net.eval()`).
     ///
     /// # Panics
     /// If `images` is 0 or above [`EngineConfig::eval_batch`], or the input has fewer.
     pub fn evaluate(&mut self, input: Input<'_>, images: usize) -> &[f32] {
         if !std::mem::replace(&mut self.eval_is_current, true) {
-            self.eval.load(&self.network);
+            self.eval.load(evaluated(&self.network, &self.average));
         }
         let graph = self.network.graph();
         let classes = graph.classes();
@@ -250,5 +328,16 @@ impl Engine {
             self.logits[first * classes..][..logits.len()].copy_from_slice(logits);
         }
         &self.logits[..images * classes]
+    }
+}
+
+/// Why an average cannot be moved or replaced.
+const NO_AVERAGE: &str = "the engine keeps an average";
+
+/// The network that is evaluated, of an engine's network and average.
+fn evaluated<'a>(network: &'a Network, average: &'a Option<(Average, Network)>) -> &'a Network {
+    match average {
+        Some((kind, average)) if kind.is_ema() => average,
+        _ => network,
     }
 }

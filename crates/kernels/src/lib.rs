@@ -9,6 +9,7 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("resnet needs a 64-bit target");
 
+pub mod average;
 pub mod batch_norm;
 mod bf16;
 mod check;

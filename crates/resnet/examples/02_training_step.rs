@@ -20,10 +20,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let net = Network::new(arch.graph(data.classes.len()), Init::He, 0);
     let cpu = Cpu::new(2)?;
     let dtype = Dtype::fastest(&cpu);
-    let sgd =
-        SgdConfig { momentum: 0.9, weight_decay: 1e-4, nesterov: true, decay_norm_and_bias: false };
-    let config =
-        EngineConfig { dtype, batch: BATCH, eval_batch: BATCH, height: 32, width: 32, sgd };
+    let sgd = SgdConfig {
+        momentum: 0.9,
+        weight_decay: 1e-4,
+        nesterov: true,
+        decay_norm_and_bias: false,
+        ..SgdConfig::default()
+    };
+    let config = EngineConfig {
+        dtype,
+        batch: BATCH,
+        eval_batch: BATCH,
+        height: 32,
+        width: 32,
+        sgd,
+        ..EngineConfig::default()
+    };
     let mut engine = Engine::new(net, &config, &cpu)?;
 
     for step in 0..20 {

@@ -47,10 +47,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{} parameters, first {}", net.values().len(), net.params()[0].name);
     let cpu = Cpu::new(2)?;
     let dtype = Dtype::fastest(&cpu);
-    let sgd =
-        SgdConfig { momentum: 0.9, weight_decay: 5e-4, nesterov: true, decay_norm_and_bias: false };
-    let config =
-        EngineConfig { dtype, batch: BATCH, eval_batch: BATCH, height: 32, width: 32, sgd };
+    let sgd = SgdConfig {
+        momentum: 0.9,
+        weight_decay: 5e-4,
+        nesterov: true,
+        decay_norm_and_bias: false,
+        ..SgdConfig::default()
+    };
+    let config = EngineConfig {
+        dtype,
+        batch: BATCH,
+        eval_batch: BATCH,
+        height: 32,
+        width: 32,
+        sgd,
+        ..EngineConfig::default()
+    };
     let mut engine = Engine::new(net, &config, &cpu)?;
     let loader = Loader::new(Arc::new(data.train), BATCH, Augment::default(), 0);
     for epoch in 1..=3 {

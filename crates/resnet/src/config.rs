@@ -13,12 +13,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::lengths::EarlierLength;
-use crate::{
-    data::{Normalisation, PaddingMode},
-    models::Arch,
-    recipe::Recipe,
-};
+use crate::{data::Normalisation, models::Arch, recipe::Recipe};
 
+mod check;
 mod lengths;
 
 /// The configuration of a run: architecture, data and recipe.
@@ -121,7 +118,7 @@ impl TrainConfig {
     }
 
     /// Steps of the whole run, as planned at a step.
-    fn length_at(&self, step: u64) -> u64 {
+    pub(crate) fn length_at(&self, step: u64) -> u64 {
         lengths::length_at(&self.earlier_lengths, step).unwrap_or(self.total_steps)
     }
 
@@ -155,74 +152,6 @@ impl TrainConfig {
         let text = toml::to_string(self).map_err(io::Error::other)?;
         atomic_write(path, |file| file.write_all(text.as_bytes()))
     }
-
-    /// Checks that all numbers are in range.
-    ///
-    /// # Errors
-    /// A message that names the number that is not, and its option.
-    pub fn check(&self) -> Result<(), String> {
-        let recipe = &self.recipe;
-        let Recipe { lr, batch_size, label_smoothing, sgd, augment, .. } = recipe;
-        let normalisation = &self.data.normalisation;
-        let finite = |x: f64| x.is_finite() && x >= 0.0;
-        recipe.schedule.check()?;
-        recipe.check_image_sizes(self.data.image_size)?;
-        lengths::check(&self.earlier_lengths)?;
-        let rules = [
-            (
-                self.total_steps > 0,
-                "the run has no steps: --epochs or --budget must be more than 0",
-            ),
-            (
-                self.first_epoch() <= self.epochs(),
-                "the file that the run resumes from already has all its epochs: give more with \
-                 --epochs",
-            ),
-            (
-                self.continues_after.is_none() || self.init_from.is_some(),
-                "continues_after needs init_from, the file that was trained for those epochs",
-            ),
-            (*batch_size > 0, "the batch size is 0: --batch-size must be at least 1"),
-            (
-                finite(*lr) && (*lr as f32).is_finite(),
-                "the learning rate must be 0 or more, and finite (--lr)",
-            ),
-            (
-                recipe.warm_up.is_none_or(|warm_up| (0.0..=1.0).contains(&warm_up.factor)),
-                "the warm-up's factor must be in [0, 1]",
-            ),
-            ((0.0..1.0).contains(&sgd.momentum), "the momentum must be in [0, 1) (--momentum)"),
-            (
-                finite(sgd.weight_decay.into()),
-                "the weight decay must be 0 or more (--weight-decay)",
-            ),
-            ((0.0..1.0).contains(label_smoothing), "the label smoothing must be in [0, 1)"),
-            (
-                self.data.train_images > 0,
-                "there are no images to train on (--limit-train, --validation)",
-            ),
-            (
-                normalisation.mean.len() <= MAX_CHANNELS,
-                "the normalisation has more channels than images have",
-            ),
-            (
-                normalisation.is_usable(normalisation.mean.len()),
-                "the normalisation needs a mean and a deviation above 0 for each channel (--mean, --std)",
-            ),
-            (!self.data.classes.is_empty(), "the data has no classes"),
-            (augment.pad <= self.data.image_size, "the crop's padding is larger than an image"),
-            (
-                augment.padding_mode == PaddingMode::Zeros || augment.pad < self.data.image_size,
-                "augment.pad must be less than the image size with padding_mode = \"reflect\"",
-            ),
-            (augment.cutout <= self.data.image_size, "augment.cutout is larger than an image"),
-            (self.data.image_size > 0, "the image size is 0: --image-size must be at least 1"),
-        ];
-        match rules.into_iter().find(|(holds, _)| !holds) {
-            Some((_, message)) => Err(message.to_owned()),
-            None => Ok(()),
-        }
-    }
 }
 
 /// The parser's error in one line, with the line of the file.
@@ -239,9 +168,6 @@ fn in_a_line(error: &toml::de::Error, text: &str) -> String {
 
 /// Far more than any list of class names needs. Parsing takes up to 100 times as much memory.
 const MAX_BYTES: u64 = 2 << 20;
-
-/// The most channels of an image.
-const MAX_CHANNELS: usize = 16;
 
 /// Why a `config.toml` cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

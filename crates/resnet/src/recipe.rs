@@ -13,19 +13,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use resnet_network::optim::SgdConfig;
+use resnet_kernels::batch_norm::MOMENTUM;
+use resnet_network::optim::{Average, SgdConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Dtype,
     data::Augment,
+    graph::Graph,
     models::Arch,
     network::Init,
     schedule::{Schedule, WarmUp},
 };
 
-pub use self::image_sizes::SizePhase;
+pub use self::{freeze::Freeze, image_sizes::SizePhase};
 
+mod freeze;
 mod image_sizes;
 
 /// Length of training.
@@ -67,6 +70,27 @@ pub struct Recipe {
     pub label_smoothing: f32,
     /// Initialisation of the parameters.
     pub init: Init,
+    /// Whether the first filters of 3x3 convolutions start as the identity
+    /// ([`Network::set_identity`](crate::network::Network::set_identity)).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub identity: bool,
+    /// Factor on the initial weight and bias of the head. With the factors `lr = s^2` and
+    /// `weight_decay = 1 / s^2` of the [group](crate::optim::GroupFactors) `head`, a factor `s` is
+    /// the same under SGD as logits that are multiplied by `s`.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub head_scale: f32,
+    /// Weight of a batch in the running statistics of batch norms, in (0, 1]
+    /// (`torch.nn.BatchNorm2d(momentum=...)`).
+    #[serde(default = "usual_momentum", skip_serializing_if = "is_usual_momentum")]
+    pub batch_norm_momentum: f64,
+    /// Initialisation of the stem from the training images, if any. Only new runs from random
+    /// weights have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whiten: Option<Whiten>,
+    /// Average of the weights, if any. An exponential moving average is what is evaluated and
+    /// exported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<Average>,
     /// Settings of the optimiser.
     pub sgd: SgdConfig,
     /// Learning-rate schedule.
@@ -80,6 +104,44 @@ pub struct Recipe {
     /// one, as in every evaluation, images have the data's own size.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub image_sizes: Vec<SizePhase>,
+    /// Layers that stop training before the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<Freeze>,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+fn is_one(&x: &f32) -> bool {
+    x == 1.0
+}
+
+fn usual_momentum() -> f64 {
+    MOMENTUM
+}
+
+fn is_usual_momentum(&x: &f64) -> bool {
+    x == MOMENTUM
+}
+
+/// Whitening of the first convolution, as in airbench (Jordan 2024, arXiv 2404.00498): its filters
+/// start as the eigenvectors of the covariance of the images' patches, each divided by the standard
+/// deviation along it, and their negatives.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Whiten {
+    /// Added to the eigenvalues.
+    pub eps: f64,
+    /// Training images of the covariance, the first ones.
+    pub images: usize,
+}
+
+/// airbench's numbers.
+impl Default for Whiten {
+    fn default() -> Self {
+        Whiten { eps: 5e-4, images: 5000 }
+    }
 }
 
 impl Recipe {
@@ -102,66 +164,54 @@ impl Recipe {
     /// assert_eq!(recipe.batch_size, 128);
     /// ```
     pub fn named(name: &str, arch: Arch) -> Option<Recipe> {
-        let augment = Augment::default();
+        let usual = Recipe {
+            name: name.into(),
+            length: Length::Epochs(20),
+            batch_size: 128,
+            dtype: Dtype::Fp32,
+            lr: 0.1,
+            label_smoothing: 0.0,
+            init: Init::PyTorch,
+            identity: false,
+            head_scale: 1.0,
+            batch_norm_momentum: MOMENTUM,
+            whiten: None,
+            average: None,
+            sgd: SgdConfig { momentum: 0.9, ..SgdConfig::default() },
+            schedule: Schedule::one_cycle(0.2),
+            warm_up: None,
+            augment: Augment::default(),
+            image_sizes: Vec::new(),
+            freeze: Vec::new(),
+        };
         let recipe = match name {
             "fast" => Recipe {
-                name: name.into(),
                 length: Length::Epochs(4),
-                batch_size: 128,
-                dtype: Dtype::Fp32,
                 lr: 0.2,
                 label_smoothing: 0.1,
-                init: Init::PyTorch,
                 sgd: SgdConfig {
-                    momentum: 0.9,
                     weight_decay: 5e-4,
                     nesterov: true,
                     decay_norm_and_bias: false,
+                    ..usual.sgd
                 },
-                schedule: Schedule::one_cycle(0.2),
-                warm_up: None,
-                augment,
-                image_sizes: Vec::new(),
+                ..usual
             },
             "walkthrough" => Recipe {
-                name: name.into(),
-                length: Length::Epochs(20),
                 batch_size: 32,
-                dtype: Dtype::Fp32,
-                lr: 0.1,
-                label_smoothing: 0.0,
-                init: Init::PyTorch,
-                sgd: SgdConfig {
-                    momentum: 0.9,
-                    weight_decay: 2e-4,
-                    nesterov: false,
-                    decay_norm_and_bias: true,
-                },
+                sgd: SgdConfig { weight_decay: 2e-4, ..usual.sgd },
                 schedule: Schedule::MultiStep { milestones: vec![100, 150], gamma: 0.1 },
-                warm_up: None,
-                augment,
-                image_sizes: Vec::new(),
+                ..usual
             },
             "paper" => Recipe {
-                name: name.into(),
                 length: Length::Steps(64_000),
-                batch_size: 128,
-                dtype: Dtype::Fp32,
-                lr: 0.1,
-                label_smoothing: 0.0,
                 init: Init::He,
-                sgd: SgdConfig {
-                    momentum: 0.9,
-                    weight_decay: 1e-4,
-                    nesterov: false,
-                    decay_norm_and_bias: true,
-                },
+                sgd: SgdConfig { weight_decay: 1e-4, ..usual.sgd },
                 schedule: Schedule::MultiStepFraction { milestones: vec![0.5, 0.75], gamma: 0.1 },
                 // "0.01 to warm up the training until the training error is below 80% (about 400
                 // iterations)", for 110 layers.
                 warm_up: (arch.depth >= 110).then_some(WarmUp { steps: 400, factor: 0.1 }),
-                augment,
-                image_sizes: Vec::new(),
+                ..usual
             },
             _ => return None,
         };
@@ -178,6 +228,17 @@ impl Recipe {
         image_sizes::check(&self.image_sizes, image_size)
     }
 
+    /// The factor of [`Recipe::freeze`] on the rate of a node's parameters at a step, which counts from 0.
+    pub fn freeze_factor(&self, node: &str, step: u64, total_steps: u64) -> f32 {
+        freeze::factor(&self.freeze, node, step, total_steps) as f32
+    }
+
+    /// Checks the layers to freeze, of a network of this graph.
+    pub(crate) fn check_freeze(&self, graph: &Graph) -> Result<(), String> {
+        let nodes = graph.nodes().iter().filter(|node| node.has_parameters());
+        freeze::check(&self.freeze, &nodes.map(|node| node.name.as_str()).collect::<Vec<_>>())
+    }
+
     /// The learning rate of a step, which counts from 0.
     pub fn lr_at(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> f32 {
         let factor = match self.warm_up {
@@ -190,6 +251,8 @@ impl Recipe {
 
 #[cfg(test)]
 mod tests {
+    use resnet_network::optim::{Factors, GroupFactors};
+
     use super::*;
     use crate::data::{Flip, PaddingMode};
 
@@ -304,5 +367,36 @@ mod tests {
         assert_eq!(Length::Epochs(20).steps(1563), 31_260);
         assert_eq!(Length::Steps(64_000).steps(391), 64_000);
         assert_eq!(Length::Epochs(u64::MAX).steps(391), u64::MAX);
+    }
+
+    #[test]
+    fn settings_are_written_only_where_they_differ() {
+        let plain = recipe("fast", "resnet20");
+        let text = toml::to_string(&plain).unwrap();
+        let new = ["identity", "head_scale", "batch_norm_momentum", "whiten", "average", "groups"];
+        assert!(!new.iter().any(|field| text.contains(field)), "{text}");
+        let more = "\nidentity = true\nhead_scale = 0.125\nbatch_norm_momentum = 0.4\n";
+        let tables = "\n[whiten]\n[sgd.groups.norm_bias]\nlr = 16\nweight_decay = 0.0625\n\
+                      [sgd.groups.stem]\nlr = 0.0\n";
+        let of = |average: &str| -> Recipe {
+            let text = text.replace("\ninit = ", &format!("{more}init = "));
+            let recipe = toml::from_str(&format!("{text}{tables}[average]\n{average}")).unwrap();
+            let written = toml::to_string(&recipe).unwrap();
+            assert_eq!(toml::from_str::<Recipe>(&written).unwrap(), recipe, "{written}");
+            recipe
+        };
+        let ema = of("kind = \"ema\"\nevery = 5\ndecay = 0.99\n");
+        assert_eq!(ema.average, Some(Average::Ema { every: 5, decay: 0.99 }));
+        assert_eq!(ema.whiten, Some(Whiten { eps: 5e-4, images: 5000 }));
+        let groups = GroupFactors {
+            stem: Factors { lr: 0.0, weight_decay: 1.0 },
+            norm_bias: Factors { lr: 16.0, weight_decay: 0.0625 },
+            ..GroupFactors::default()
+        };
+        assert_eq!(ema.sgd, SgdConfig { groups, ..plain.sgd });
+        assert_eq!((ema.identity, ema.head_scale, ema.batch_norm_momentum), (true, 0.125, 0.4));
+        let lookahead = of("kind = \"lookahead\"\nevery = 5\ndecay = 0.95\npower = 3\n");
+        let average = Average::Lookahead { every: 5, decay: 0.95, power: 3.0 };
+        assert_eq!(lookahead, Recipe { average: Some(average), ..ema });
     }
 }

@@ -26,9 +26,6 @@ use crate::{
 /// Steps before the measurement: the first ones fault memory in and wake the threads.
 const WARM_UP: usize = 2;
 
-const SGD: SgdConfig =
-    SgdConfig { momentum: 0.9, weight_decay: 5e-4, nesterov: false, decay_norm_and_bias: true };
-
 #[derive(Serialize)]
 struct Record {
     arch: String,
@@ -139,7 +136,8 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
         eval_batch: 1,
         height: size,
         width: size,
-        sgd: SGD,
+        sgd: SgdConfig { momentum: 0.9, weight_decay: 5e-4, ..SgdConfig::default() },
+        ..EngineConfig::default()
     };
     let graph = args.arch.graph(classes);
     Engine::check(&graph, &config, cpu)?;

@@ -27,6 +27,8 @@ pub(super) struct LayerContext<'a> {
     pub(super) head: NodeId,
     pub(super) conv: Option<&'a Conv>,
     pub(super) images: &'a [f32],
+    /// Weight of a batch in the running statistics.
+    pub(super) norm_momentum: f64,
 }
 
 const PREPARED: &str = "every convolution is prepared";
@@ -160,7 +162,8 @@ impl LayerContext<'_> {
             return;
         }
         let [weight, bias, running_mean, running_var] = net.norm_mut(self.head);
-        let parameters = NormParameters { weight, bias, running_mean, running_var };
+        let momentum = self.norm_momentum;
+        let parameters = NormParameters { weight, bias, running_mean, running_var, momentum };
         norm.finish_statistics(count, moments, parameters, &mut b.saved[saved.clone()]);
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use resnet_kernels::{
     Buffer, Cpu, Dtype, Storage,
+    batch_norm::MOMENTUM,
     conv::{Conv, Mode},
     layout::padded,
     loss::cross_entropy,
@@ -41,6 +42,8 @@ pub struct TrainPlan {
     /// By layer.
     convs: Vec<Option<Arc<Conv>>>,
     buffers: Buffers,
+    /// Weight of a batch in the running statistics (`torch.nn.BatchNorm2d.momentum`), in [0, 1].
+    pub norm_momentum: f64,
 }
 
 impl TrainPlan {
@@ -113,6 +116,7 @@ impl TrainPlan {
             memory,
             convs,
             program,
+            norm_momentum: MOMENTUM,
         })
     }
 
@@ -203,6 +207,7 @@ impl TrainPlan {
                         head: self.program.layers[layer].head,
                         conv: self.convs[layer].as_deref(),
                         images: &self.images.values,
+                        norm_momentum: self.norm_momentum,
                     };
                     let b = &mut self.buffers;
                     if *pass == Pass::Forward {

@@ -5,4 +5,5 @@ mod hooks;
 mod interpreter;
 mod memory;
 mod micro_batches;
+mod recipes;
 mod replan;

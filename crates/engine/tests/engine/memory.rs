@@ -59,8 +59,13 @@ fn micro_batches_are_bit_identical() {
 fn an_engine_evaluates_large_images_in_micro_batches() {
     let net = network("resnet8", 16);
     let (cpu, side, batch) = (Cpu::new(2).unwrap(), 256, 48);
-    let sgd =
-        SgdConfig { momentum: 0.9, weight_decay: 0.0, nesterov: false, decay_norm_and_bias: true };
+    let sgd = SgdConfig {
+        momentum: 0.9,
+        weight_decay: 0.0,
+        nesterov: false,
+        decay_norm_and_bias: true,
+        ..SgdConfig::default()
+    };
     let config = EngineConfig {
         dtype: Dtype::Fp32,
         batch: 1,
@@ -68,6 +73,7 @@ fn an_engine_evaluates_large_images_in_micro_batches() {
         height: side,
         width: side,
         sgd,
+        ..EngineConfig::default()
     };
     let graph = net.graph();
     let plan = EvalPlan::micro_batched(batch, graph, Dtype::Fp32, batch, side, side, &cpu).unwrap();

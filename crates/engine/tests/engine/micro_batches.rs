@@ -9,10 +9,23 @@ use crate::graphs::{CHANNELS, SIDES, labels, nets, noise};
 const BATCH: usize = 9;
 
 fn engine(net: &Network, dtype: Dtype) -> Engine {
-    let sgd =
-        SgdConfig { momentum: 0.9, weight_decay: 1e-3, nesterov: false, decay_norm_and_bias: true };
+    let sgd = SgdConfig {
+        momentum: 0.9,
+        weight_decay: 1e-3,
+        nesterov: false,
+        decay_norm_and_bias: true,
+        ..SgdConfig::default()
+    };
     let [height, width] = SIDES;
-    let config = EngineConfig { dtype, batch: BATCH, eval_batch: BATCH, height, width, sgd };
+    let config = EngineConfig {
+        dtype,
+        batch: BATCH,
+        eval_batch: BATCH,
+        height,
+        width,
+        sgd,
+        ..EngineConfig::default()
+    };
     Engine::new(net.clone(), &config, &Cpu::new(2).unwrap()).unwrap()
 }
 

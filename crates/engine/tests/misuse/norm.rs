@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Cpu, Dtype,
-    batch_norm::{BatchNorm, EPSILON, NormParameters, ReluMask, ResidualGradient, merge},
+    batch_norm::{BatchNorm, EPSILON, MOMENTUM, NormParameters, ReluMask, ResidualGradient, merge},
     conv::ScaleShift,
 };
 
@@ -65,7 +65,7 @@ impl Held {
 
     fn parameters(&mut self) -> NormParameters<'_> {
         let [weight, bias, running_mean, running_var] = &mut self.0;
-        NormParameters { weight, bias, running_mean, running_var }
+        NormParameters { weight, bias, running_mean, running_var, momentum: MOMENTUM }
     }
 }
 

@@ -146,6 +146,7 @@ pub(crate) fn training(c: &mut Caller<'_>, cpu: &Cpu) {
         weight_decay: 5e-4,
         nesterov: c.flip(),
         decay_norm_and_bias: true,
+        ..SgdConfig::default()
     };
     let images = Images::choose(c, &case);
     let mut labels: Vec<u32> = (0..case.images).map(|_| c.choose(CLASSES) as u32).collect();
@@ -166,7 +167,15 @@ pub(crate) fn training(c: &mut Caller<'_>, cpu: &Cpu) {
         c.finite(&gradients);
         return;
     }
-    let config = EngineConfig { dtype: case.dtype, batch, eval_batch: batch, height, width, sgd };
+    let config = EngineConfig {
+        dtype: case.dtype,
+        batch,
+        eval_batch: batch,
+        height,
+        width,
+        sgd,
+        ..EngineConfig::default()
+    };
     let mut engine = planned(Engine::new(case.net.clone(), &config, cpu));
     let momentum = c.exactly("momentum", case.net.values().len());
     engine.load(network(c, &case), vec![0.0; momentum]);

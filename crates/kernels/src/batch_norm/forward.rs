@@ -15,7 +15,7 @@ use crate::{
 
 /// What PyTorch adds to a variance by default (`eps`).
 pub const EPSILON: f64 = 1e-5;
-/// Weight of a new value in the running statistics, as in PyTorch.
+/// Weight of a new value in the running statistics in PyTorch by default (`momentum`).
 pub const MOMENTUM: f64 = 0.1;
 
 /// Scale, shift and running statistics of the channels.
@@ -29,6 +29,8 @@ pub struct NormParameters<'a> {
     pub running_mean: &'a mut [f32],
     /// `running_var` (unbiased), updated.
     pub running_var: &'a mut [f32],
+    /// Weight of a new value in the running statistics, in [0, 1].
+    pub momentum: f64,
 }
 
 /// Count, mean and sum of squared distances from the mean of several parts together, each given by
@@ -119,8 +121,9 @@ impl BatchNorm {
             let real = channel < self.channels;
             // A single value has no variance. PyTorch refuses it; here it changes nothing.
             if real && count > 1.0 {
+                let momentum = parameters.momentum;
                 let blend = |old: &mut f32, new: f64| {
-                    *old = ((1.0 - MOMENTUM) * f64::from(*old) + MOMENTUM * new) as f32;
+                    *old = ((1.0 - momentum) * f64::from(*old) + momentum * new) as f32;
                 };
                 blend(&mut parameters.running_mean[channel], m);
                 blend(&mut parameters.running_var[channel], square / (count - 1.0));

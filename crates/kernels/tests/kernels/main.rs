@@ -1,6 +1,7 @@
 //! Every operation against plain loops in f64, on every instruction set, through the public
 //! interface.
 
+mod average;
 mod batch_norm;
 mod conv;
 mod elementwise;

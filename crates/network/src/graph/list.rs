@@ -31,6 +31,11 @@ impl Graph {
     /// The input node.
     pub const INPUT: NodeId = 0;
 
+    /// Whether a node reads the images. Only convolutions do.
+    pub fn reads_images(&self, node: NodeId) -> bool {
+        self.nodes[node].inputs.contains(&Graph::INPUT)
+    }
+
     /// Appends a node and returns its id.
     ///
     /// # Panics

@@ -19,7 +19,7 @@ pub enum Op {
         /// Groups of channels: each group of outputs reads a group of inputs.
         groups: usize,
     },
-    /// `torch.nn.BatchNorm2d`, with the graph's epsilon and momentum 0.1.
+    /// `torch.nn.BatchNorm2d`, with the graph's epsilon.
     BatchNorm2d,
     /// `torch.nn.ReLU`.
     Relu,

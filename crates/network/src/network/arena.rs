@@ -103,6 +103,25 @@ impl Network {
         (&self.running[stats.mean.clone()], &self.running[stats.var.clone()])
     }
 
+    /// The running statistics of all batch norms, one after the other: means, then variances.
+    pub fn running_values(&self) -> &[f32] {
+        &self.running
+    }
+
+    /// The parameters in the order of [`Network::values`], and the running statistics in that of
+    /// [`Network::running_values`], mutable.
+    pub fn all_values_mut(&mut self) -> [&mut [f32]; 2] {
+        [&mut self.values, &mut self.running]
+    }
+
+    /// Takes over the `num_batches_tracked` of a network of the same graph.
+    ///
+    /// # Panics
+    /// If it has another number of batch norms.
+    pub fn copy_batches_tracked(&mut self, from: &Network) {
+        self.batches_tracked.copy_from_slice(&from.batches_tracked);
+    }
+
     /// A batch norm's weight, bias, running mean and running variance, to be updated by a batch.
     /// Adds 1 to its `num_batches_tracked`.
     ///

@@ -14,6 +14,12 @@ pub enum CheckpointError {
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] ModelFileError),
+    /// The file has no average of the weights, but the run has one.
+    #[error("{file} has the weights but not their average, which the run needs to go on: resume from last.safetensors, or start a new run from its weights with --init {file}", file = path.shown())]
+    NoAverage {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is a checkpoint of another run, or the run's configuration was changed.
     #[error("{file} was not made by the run's config.toml: its {what} differs; restore config.toml, or start a new run from its weights with --init {file}", file = path.shown())]
     OtherRun {

@@ -2,16 +2,20 @@
 
 use std::{io, path::Path};
 
-use resnet_formats::safetensors::{self, Metadata};
+use resnet_formats::{
+    NamedTensors,
+    safetensors::{self, Metadata},
+};
 use serde::de::DeserializeOwned;
 
 use super::CheckpointError;
 use crate::{
     config::TrainConfig,
+    engine::Engine,
     metrics::{EpochMetrics, Progress, State},
     model_file::{
-        Contents, FORMAT_VERSION, MOMENTUM, Model, ModelFileError, OptimizerState, check_version,
-        decimal, entry, json, key, named_arch,
+        Contents, EMA, FORMAT_VERSION, LOOKAHEAD, MOMENTUM, Model, ModelFileError, OptimizerState,
+        Weights, check_version, decimal, entry, json, key, named_arch,
     },
     network::Network,
     recipe::Recipe,
@@ -21,14 +25,19 @@ use crate::{
 pub(crate) fn save(
     path: &Path,
     config: &TrainConfig,
-    network: &Network,
-    momentum: &[f32],
+    engine: &Engine,
     state: &State,
     isa: &str,
 ) -> io::Result<()> {
+    let (network, momentum) = engine.store();
     let mut tensors = network.state_dict();
-    let momentum = network.export(momentum);
-    tensors.extend(momentum.into_iter().map(|(name, t)| (format!("{MOMENTUM}{name}"), t)));
+    let mut add = |prefix: &str, more: NamedTensors| {
+        tensors.extend(more.into_iter().map(|(name, t)| (format!("{prefix}{name}"), t)));
+    };
+    add(MOMENTUM, network.export(momentum));
+    if let (Some(kind), Some(average)) = (config.recipe.average, engine.average()) {
+        add(if kind.is_ema() { EMA } else { LOOKAHEAD }, average.state_dict());
+    }
     safetensors::write(path, &tensors, &metadata(state, config, isa))
 }
 
@@ -81,6 +90,8 @@ fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
 pub(crate) struct Restored {
     /// The optimiser's momentum, in the order of [`Network::values`].
     pub(crate) momentum: Vec<f32>,
+    /// The average of the weights, if the run has one.
+    pub(crate) average: Option<Network>,
     /// The state of the run.
     pub(crate) state: State,
     /// The instruction set that it was trained with, if the file names it.
@@ -93,13 +104,23 @@ pub(crate) fn load(
     config: &TrainConfig,
     network: &mut Network,
 ) -> Result<Restored, CheckpointError> {
-    let Contents { tensors, metadata, optimizer: stored, .. } = Contents::read(path)?;
+    let Contents { tensors, metadata, optimizer: stored, average: stored_average, .. } =
+        Contents::read_weights(path, &Weights::Model)?;
     let state = from_metadata(path, &metadata, config)?;
     let error = ModelFileError::state_dict(path);
     let momentum = stored.map(|stored| stored.momentum).unwrap_or_default();
     let momentum = network.import(&momentum).map_err(&error)?;
+    let mut average = None;
+    if config.recipe.average.is_some() {
+        let Some(tensors) = stored_average else {
+            return Err(CheckpointError::NoAverage { path: path.to_owned() });
+        };
+        let mut network = network.clone();
+        network.load_state_dict(&tensors).map_err(&error)?;
+        average = Some(network);
+    }
     network.load_state_dict(&tensors).map_err(&error)?;
-    Ok(Restored { momentum, state, isa: metadata.get(key::ISA).cloned() })
+    Ok(Restored { momentum, average, state, isa: metadata.get(key::ISA).cloned() })
 }
 
 /// Reads the state of a run from its checkpoint.

@@ -49,6 +49,8 @@ pub struct Contents {
     pub epochs: Option<u64>,
     /// The optimiser's state, or why there is none.
     pub optimizer: Result<OptimizerState, String>,
+    /// In a checkpoint of this library, the average that training goes on with.
+    pub average: Option<NamedTensors>,
     /// What was left out or concluded when it was read, for people to know.
     pub notes: Vec<String>,
     /// Of several sets of weights, the key of the one that was read.
@@ -66,6 +68,7 @@ impl Contents {
             metadata,
             epochs: None,
             optimizer: Err(NO_OPTIMIZER.to_owned()),
+            average: None,
             notes: Vec::new(),
             key: None,
             modules: Vec::new(),

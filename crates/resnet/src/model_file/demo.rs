@@ -4,7 +4,7 @@ use std::path::Path;
 
 use resnet_formats::{FormatError, safetensors};
 
-use super::{LoadOptions, Model, ModelFileError, state_dict::of_safetensors};
+use super::{LoadOptions, Model, ModelFileError, Weights, state_dict::of_safetensors};
 
 /// The word for the demo network where a path is expected. A file of this name is `./demo`.
 pub const DEMO: &str = "demo";
@@ -28,7 +28,7 @@ impl Model {
         let path = Path::new(DEMO);
         let (tensors, metadata) = safetensors::from_bytes(BYTES)
             .map_err(|kind| FormatError { path: path.into(), kind })?;
-        let contents = of_safetensors(path, tensors, metadata)?;
+        let contents = of_safetensors(path, tensors, metadata, &Weights::Usual)?;
         Model::from_contents(path, contents, asked)
     }
 }

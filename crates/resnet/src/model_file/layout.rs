@@ -5,3 +5,9 @@ pub const FORMAT_VERSION: u32 = 1;
 
 /// Prefix of the momentum buffers' names.
 pub(crate) const MOMENTUM: &str = "optimizer.momentum_buffer.";
+
+/// Prefix of the names of a run's exponential moving average, which is used by default.
+pub(crate) const EMA: &str = "ema.";
+
+/// Prefix of the names of the slow weights of lookahead, which only training uses.
+pub(crate) const LOOKAHEAD: &str = "lookahead.";

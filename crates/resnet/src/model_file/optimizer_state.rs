@@ -2,7 +2,8 @@
 //!
 //! PyTorch numbers parameters in the order in which the optimizer was given them. A
 //! `torch.optim.SGD(net.parameters(), ...)` has one group, in the state dict's order; a recipe that
-//! exempts batch norms and biases from decay has two groups, the weights first.
+//! exempts batch norms and biases from decay has two groups, the weights first; one with factors by
+//! parameter group has a group for each [`Part`].
 
 use std::collections::HashMap;
 
@@ -10,7 +11,7 @@ use resnet_formats::{
     NamedTensors, Tensor,
     torch::{Sgd, SgdGroup},
 };
-use resnet_network::optim::SgdConfig;
+use resnet_network::optim::{Factors, GroupFactors, SgdConfig};
 
 /// The state and settings of `torch.optim.SGD`.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,9 @@ impl OptimizerState {
                     return Err(UNKNOWN_GROUPS.into());
                 }
             }
+            [main, .., head_bias] if counts == Part::counts(&parameters) => {
+                (Part::order(&parameters), [main, head_bias])
+            }
             _ => return Err(UNKNOWN_GROUPS.into()),
         };
         let held = sgd.momentum.iter().flatten().count();
@@ -71,20 +75,27 @@ impl OptimizerState {
             momentum,
             lr: main.lr,
             dampening: main.dampening,
-            config: SgdConfig {
-                momentum: main.momentum as f32,
-                weight_decay: main.weight_decay as f32,
-                nesterov: main.nesterov,
-                decay_norm_and_bias: main.weight_decay == rest.weight_decay,
+            config: match &sgd.groups[..] {
+                [_, stem, norm_scale, norm_bias, head, head_bias] => {
+                    with_factors(main, [stem, norm_scale, norm_bias, head], head_bias)
+                }
+                _ => SgdConfig {
+                    momentum: main.momentum as f32,
+                    weight_decay: main.weight_decay as f32,
+                    nesterov: main.nesterov,
+                    decay_norm_and_bias: main.weight_decay == rest.weight_decay,
+                    ..SgdConfig::default()
+                },
             },
         })
     }
 
     /// The state for `torch.optim.SGD.load_state_dict` and a model.
     pub(super) fn to_torch(&self, model: &NamedTensors) -> Sgd {
-        let SgdConfig { momentum, weight_decay, nesterov, decay_norm_and_bias } = self.config;
-        let group = |weight_decay, parameters| SgdGroup {
-            lr: self.lr,
+        let SgdConfig { momentum, weight_decay, nesterov, decay_norm_and_bias, groups: factors } =
+            self.config;
+        let group = |lr, weight_decay, parameters| SgdGroup {
+            lr,
             momentum: decimal(momentum),
             dampening: self.dampening,
             weight_decay,
@@ -92,12 +103,23 @@ impl OptimizerState {
             parameters,
         };
         let decay = decimal(weight_decay);
-        let (groups, order) = if decay_norm_and_bias {
+        let (groups, order) = if factors != GroupFactors::default() {
+            let parameters: Vec<_> = parameters(model).collect();
+            let groups =
+                Part::ALL.into_iter().zip(Part::counts(&parameters)).map(|(part, count)| {
+                    let Factors { lr, weight_decay } = part.factors(&factors);
+                    let decays = decay_norm_and_bias || part.is_weight();
+                    let decay = if decays { decay * decimal(weight_decay) } else { 0.0 };
+                    group(self.lr * decimal(lr), decay, count)
+                });
+            (groups.collect(), Part::order(&parameters))
+        } else if decay_norm_and_bias {
             let order: Vec<_> = parameters(model).collect();
-            (vec![group(decay, order.len())], order)
+            (vec![group(self.lr, decay, order.len())], order)
         } else {
             let (weights, others): (Vec<_>, Vec<_>) = parameters(model).partition(|p| is_weight(p));
-            let groups = vec![group(decay, weights.len()), group(0.0, others.len())];
+            let groups =
+                vec![group(self.lr, decay, weights.len()), group(self.lr, 0.0, others.len())];
             (groups, [weights, others].concat())
         };
         let buffers: HashMap<_, _> = self.momentum.iter().map(|(n, t)| (n.as_str(), t)).collect();
@@ -106,8 +128,36 @@ impl OptimizerState {
     }
 }
 
-const UNKNOWN_GROUPS: &str = "its optimizer has other parameter groups than all parameters, or \
-                              weights and the rest";
+/// The settings of an optimiser with a group for each [`Part`].
+fn with_factors(main: &SgdGroup, parts: [&SgdGroup; 4], head_bias: &SgdGroup) -> SgdConfig {
+    let ratio = |part: f64, main: f64| if main == 0.0 { 1.0 } else { (part / main) as f32 };
+    let head_decay = parts[3].weight_decay;
+    let decay_norm_and_bias = head_bias.weight_decay == head_decay;
+    let [stem, norm_scale, norm_bias, head] = parts.map(|part| Factors {
+        lr: ratio(part.lr, main.lr),
+        weight_decay: ratio(part.weight_decay, main.weight_decay),
+    });
+    // A decay of 0 does not tell the factor.
+    let norm = |factors: Factors| match decay_norm_and_bias {
+        true => factors,
+        false => Factors { weight_decay: 1.0, ..factors },
+    };
+    SgdConfig {
+        momentum: main.momentum as f32,
+        weight_decay: main.weight_decay as f32,
+        nesterov: main.nesterov,
+        decay_norm_and_bias,
+        groups: GroupFactors {
+            stem,
+            norm_scale: norm(norm_scale),
+            norm_bias: norm(norm_bias),
+            head,
+        },
+    }
+}
+
+const UNKNOWN_GROUPS: &str = "its optimizer has other parameter groups than all parameters, \
+                              weights and the rest, or those of a recipe's factors";
 
 /// The parameters of a state dict: its tensors without buffers.
 fn parameters(model: &NamedTensors) -> impl Iterator<Item = &(String, Tensor)> {
@@ -119,6 +169,72 @@ fn parameters(model: &NamedTensors) -> impl Iterator<Item = &(String, Tensor)> {
 /// Whether a tensor is the weight of a convolution or a linear layer.
 fn is_weight((_, tensor): &(String, Tensor)) -> bool {
     tensor.shape.len() > 1
+}
+
+/// Parameters with settings of their own, in the order of their groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Filters,
+    Stem,
+    NormScale,
+    NormBias,
+    HeadWeight,
+    HeadBias,
+}
+
+impl Part {
+    const ALL: [Part; 6] = [
+        Part::Filters,
+        Part::Stem,
+        Part::NormScale,
+        Part::NormBias,
+        Part::HeadWeight,
+        Part::HeadBias,
+    ];
+
+    /// The part of a parameter: the stem is the first of all, the head's the only matrix.
+    fn of((name, tensor): &(String, Tensor), all: &[&(String, Tensor)]) -> Part {
+        let module = |name: &str| name.rsplit_once('.').map(|(module, _)| module.to_owned());
+        let is_head = || {
+            let head = all.iter().find(|(_, tensor)| tensor.shape.len() == 2);
+            head.is_some_and(|(head, _)| module(head) == module(name))
+        };
+        match tensor.shape.len() {
+            4 if all.first().is_some_and(|(first, _)| first == name) => Part::Stem,
+            4 => Part::Filters,
+            2 => Part::HeadWeight,
+            _ if is_head() => Part::HeadBias,
+            _ if name.ends_with(".weight") => Part::NormScale,
+            _ => Part::NormBias,
+        }
+    }
+
+    /// The parameters, part by part.
+    fn order<'a>(all: &[&'a (String, Tensor)]) -> Vec<&'a (String, Tensor)> {
+        let mut order = all.to_vec();
+        order.sort_by_key(|parameter| Part::of(parameter, all) as usize);
+        order
+    }
+
+    /// The number of parameters in each part.
+    fn counts(all: &[&(String, Tensor)]) -> [usize; 6] {
+        let parts: Vec<Part> = all.iter().map(|parameter| Part::of(parameter, all)).collect();
+        Part::ALL.map(|part| parts.iter().filter(|&&other| other == part).count())
+    }
+
+    fn is_weight(self) -> bool {
+        matches!(self, Part::Filters | Part::Stem | Part::HeadWeight)
+    }
+
+    fn factors(self, groups: &GroupFactors) -> Factors {
+        match self {
+            Part::Filters => Factors::default(),
+            Part::Stem => groups.stem,
+            Part::NormScale => groups.norm_scale,
+            Part::NormBias => groups.norm_bias,
+            Part::HeadWeight | Part::HeadBias => groups.head,
+        }
+    }
 }
 
 /// Converts 0.9 to 0.9, not to 0.8999999761581421.
@@ -141,8 +257,13 @@ mod tests {
         let buffer = |(i, (name, tensor)): (usize, &(String, Tensor))| {
             (name.clone(), Tensor::f32(&tensor.shape, vec![i as f32; tensor.data.len()]))
         };
-        let config =
-            SgdConfig { momentum: 0.9, weight_decay: 5e-4, nesterov: true, decay_norm_and_bias };
+        let config = SgdConfig {
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            nesterov: true,
+            decay_norm_and_bias,
+            ..SgdConfig::default()
+        };
         let momentum = parameters(&model).enumerate().map(buffer).collect();
         OptimizerState { momentum, lr: 0.1, dampening: 0.0, config }
     }
@@ -169,6 +290,29 @@ mod tests {
                 let back = OptimizerState::from_torch(swapped, &model()).unwrap();
                 assert_eq!(sorted(back), sorted(optimizer));
             }
+        }
+    }
+
+    #[test]
+    fn factors_round_trip() {
+        let factors = |lr, weight_decay| Factors { lr, weight_decay };
+        for decay_norm_and_bias in [true, false] {
+            let mut optimizer = optimizer(decay_norm_and_bias);
+            optimizer.config.groups = GroupFactors {
+                stem: factors(0.0, 3.0),
+                norm_scale: factors(0.5, 1.0),
+                norm_bias: factors(16.0, if decay_norm_and_bias { 0.0625 } else { 1.0 }),
+                head: factors(0.1, 0.3),
+            };
+            let sgd = optimizer.to_torch(&model());
+            // Every convolution has a batch norm.
+            let counts: Vec<_> = sgd.groups.iter().map(|group| group.parameters).collect();
+            let norms = counts[2];
+            assert_eq!(counts, [norms - 1, 1, norms, norms, 1, 1]);
+            assert_eq!((sgd.groups[3].lr, sgd.groups[1].lr), (1.6, 0.0));
+            assert_eq!(sgd.groups[5].weight_decay > 0.0, decay_norm_and_bias);
+            let back = OptimizerState::from_torch(sgd, &model()).unwrap();
+            assert_eq!(sorted(back), sorted(optimizer));
         }
     }
 

@@ -41,7 +41,7 @@ impl Contents {
         match Magic::of(path)? {
             Magic::Safetensors => {
                 let (tensors, metadata) = safetensors::read(path)?;
-                of_safetensors(path, tensors, metadata)
+                of_safetensors(path, tensors, metadata, weights)
             }
             Magic::Torch => match torch::read_weights(path, weights) {
                 Ok(file) => Ok(of_torch(file, weights)),

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use resnet_formats::{NamedTensors, safetensors::Metadata};
+use resnet_formats::{NamedTensors, safetensors::Metadata, torch::Weights};
 use resnet_network::optim::SgdConfig;
 use serde::Deserialize;
 
 use super::{
-    Contents, FileFormat, ModelFileError, OptimizerState, contents::NO_OPTIMIZER, key,
-    layout::MOMENTUM, metadata::entry, optimizer_state::decimal,
+    Contents, FileFormat, ModelFileError, OptimizerState,
+    contents::NO_OPTIMIZER,
+    key,
+    layout::{EMA, LOOKAHEAD, MOMENTUM},
+    metadata::entry,
+    optimizer_state::decimal,
 };
 
 /// The optimiser's settings in a recipe.
@@ -31,15 +35,19 @@ struct EpochCount {
     epoch: u64,
 }
 
-/// The contents of a safetensors file, from its tensors and metadata.
+/// The contents of a safetensors file, from its tensors and metadata. `weights` is the user's choice
+/// of the weights of a run and their average.
 pub(super) fn of_safetensors(
     path: &Path,
     tensors: NamedTensors,
     metadata: Metadata,
+    weights: &Weights,
 ) -> Result<Contents, ModelFileError> {
-    let (mut momentum, tensors): (NamedTensors, NamedTensors) =
-        tensors.into_iter().partition(|(name, _)| name.starts_with(MOMENTUM));
-    momentum.iter_mut().for_each(|(name, _)| drop(name.drain(..MOMENTUM.len())));
+    let mut tensors = tensors;
+    let momentum = take(&mut tensors, MOMENTUM);
+    let is_own = metadata.contains_key(key::FORMAT_VERSION);
+    let [ema, slow] = [EMA, LOOKAHEAD]
+        .map(|prefix| if is_own { take(&mut tensors, prefix) } else { NamedTensors::new() });
     let recipe: Option<OptimizerSettings> = entry(path, &metadata, key::RECIPE)?;
     let optimizer = match (momentum.is_empty(), recipe) {
         (true, _) => Err(NO_OPTIMIZER.to_owned()),
@@ -53,5 +61,36 @@ pub(super) fn of_safetensors(
     };
     let progress: Option<EpochCount> = entry(path, &metadata, key::PROGRESS)?;
     let epochs = progress.map(|progress| progress.epoch.saturating_sub(1));
-    Ok(Contents { epochs, optimizer, ..Contents::new(FileFormat::Safetensors, tensors, metadata) })
+    let contents = Contents { epochs, optimizer, ..Contents::new(FORMAT, tensors, metadata) };
+    Ok(match (ema.is_empty(), weights) {
+        (true, _) => Contents { average: Some(slow).filter(|slow| !slow.is_empty()), ..contents },
+        (false, Weights::Model) => {
+            Contents { average: Some(ema), key: Some("model".to_owned()), ..contents }
+        }
+        (false, _) => Contents {
+            optimizer: Err("the momentum is of the weights, not of their average".to_owned()),
+            notes: match weights {
+                Weights::Usual => vec![USES_AVERAGE.to_owned()],
+                _ => Vec::new(),
+            },
+            key: Some("ema".to_owned()),
+            tensors: ema,
+            ..contents
+        },
+    })
+}
+
+const FORMAT: FileFormat = FileFormat::Safetensors;
+
+const USES_AVERAGE: &str =
+    "uses the average of its weights (--weights model chooses the weights themselves)";
+
+/// Takes out the tensors whose names have a prefix, and removes it.
+fn take(tensors: &mut NamedTensors, prefix: &str) -> NamedTensors {
+    let all = std::mem::take(tensors).into_iter();
+    let (mut found, rest): (NamedTensors, NamedTensors) =
+        all.partition(|(name, _)| name.starts_with(prefix));
+    found.iter_mut().for_each(|(name, _)| drop(name.drain(..prefix.len())));
+    *tensors = rest;
+    found
 }

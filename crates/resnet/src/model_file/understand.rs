@@ -45,8 +45,17 @@ pub(super) fn understand(
     contents: Contents,
     asked: &LoadOptions,
 ) -> Result<Understood, ModelFileError> {
-    let Contents { format, tensors, mut metadata, epochs, mut optimizer, mut notes, key, modules } =
-        contents;
+    let Contents {
+        format,
+        tensors,
+        mut metadata,
+        epochs,
+        mut optimizer,
+        mut notes,
+        key,
+        modules,
+        average: _,
+    } = contents;
     check_version(path, &metadata)?;
     let wrong = |message| ModelFileError::Network { path: path.to_owned(), message };
     let is_own = metadata.contains_key(key::FORMAT_VERSION) || format == FileFormat::Onnx;

@@ -60,7 +60,7 @@ pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed,
     while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {
         let Some(batch) = batches.next() else { break };
         let step = Instant::now();
-        trainer.step(&batch, 0.0);
+        trainer.step(&batch, 0, 0.0)?;
         times.push(step.elapsed().as_secs_f64());
         batches.recycle(batch);
     }

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use resnet_formats::{Shown, brief};
-use resnet_network::optim::SgdConfig;
+use resnet_network::optim::{GroupFactors, SgdConfig};
 
 use crate::{
     config::TrainConfig,
     graph::Graph,
     model_file::{LoadOptions, Model, ModelFileError, OptimizerState, Partial, Weights, listed},
     network::Network,
+    recipe::Recipe,
     run::{RunError, load_model},
 };
 
@@ -40,7 +41,7 @@ impl InitialWeights {
             Ok(model) => model,
             Err(error) if resumes => return Err(error),
             Err(error) => {
-                let network = Network::new(graph, config.recipe.init, config.seed);
+                let network = random_network(graph, config);
                 return partial(file, &options, network, config).unwrap_or(Err(error));
             }
         };
@@ -53,7 +54,7 @@ impl InitialWeights {
         if *model.network.graph() == graph {
             return Ok(InitialWeights { network: model.network, momentum, notes });
         }
-        let mut network = Network::new(graph, config.recipe.init, config.seed);
+        let mut network = random_network(graph, config);
         let head = config.arch.family.head();
         let (ours, mut state) = (network.state_dict(), model.network.state_dict());
         for (new, old) in ours.into_iter().zip(&mut state) {
@@ -72,6 +73,17 @@ impl InitialWeights {
         ));
         Ok(InitialWeights { network, momentum, notes })
     }
+}
+
+/// A network with the recipe's random weights.
+pub(super) fn random_network(graph: Graph, config: &TrainConfig) -> Network {
+    let Recipe { init, identity, head_scale, .. } = config.recipe;
+    let mut network = Network::new(graph, init, config.seed);
+    if identity {
+        network.set_identity();
+    }
+    network.scale_head(head_scale);
+    network
 }
 
 /// What to load of the file of a run.
@@ -160,11 +172,12 @@ fn resume_momentum(
     {
         let text = |c: &SgdConfig| {
             format!(
-                "momentum {}, weight decay {}{}{}",
+                "momentum {}, weight decay {}{}{}{}",
                 c.momentum,
                 c.weight_decay,
                 if c.decay_norm_and_bias { "" } else { " of weights only" },
-                if c.nesterov { ", Nesterov" } else { "" }
+                if c.nesterov { ", Nesterov" } else { "" },
+                if c.groups == GroupFactors::default() { "" } else { ", factors by group" }
             )
         };
         let dampening = match *dampening {

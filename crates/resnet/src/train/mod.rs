@@ -32,6 +32,7 @@ mod state;
 mod stop_flag;
 mod tensorboard;
 mod trainer;
+mod whitening;
 
 use std::{
     sync::atomic::Ordering::Relaxed,
@@ -108,7 +109,9 @@ pub fn train(
         while state.progress.step < end {
             let start = Instant::now();
             let batch = batches.next().expect("the loader has a batch for every step");
-            let result = trainer.step(&batch, config.lr_at(state.progress.step));
+            let step = state.progress.step;
+            let result = trainer.step(&batch, step, config.lr_at(step))?;
+            trainer.update_average(step);
             let images = batch.labels.len();
             let event = add_batch(&mut state, config, result, images, start.elapsed());
             batches.recycle(batch);
@@ -163,7 +166,10 @@ fn prepare<'a>(
 ) -> Result<(Trainer<'a>, State, Option<String>), TrainError> {
     let config = run.config();
     let Some(file) = run.resume_from() else {
-        let trainer = Trainer::new(config, data, cpu, config.init_from.as_deref())?;
+        let mut trainer = Trainer::new(config, data, cpu, config.init_from.as_deref())?;
+        if config.init_from.is_none() {
+            trainer.whiten();
+        }
         return Ok((trainer, initial_state(config), None));
     };
     // The initial weights are not needed: their file may be gone.
@@ -210,9 +216,11 @@ fn save_torch(
     state: &State,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<(), TrainError> {
-    let model = trainer.torch_model(state);
     for (path, format) in run.torch_files() {
-        model.save(&path, format).map_err(TrainError::save(run, &path))?;
+        trainer
+            .torch_model(state, format)
+            .save(&path, format)
+            .map_err(TrainError::save(run, &path))?;
         listen(&Event::Saved { path });
     }
     Ok(())

@@ -6,17 +6,21 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use super::{Event, Machine, Started, StopFlag, TrainError, initial_weights::InitialWeights};
+use super::{
+    Event, Machine, Started, StopFlag, TrainError,
+    initial_weights::{InitialWeights, random_network},
+    whitening::whiten,
+};
 use crate::{
     Cpu,
     checkpoint::{self, CheckpointError, Restored},
     config::{DataConfig, TrainConfig},
     data::{Batch, Dataset, Epoch, Images, Loader},
-    engine::{Engine, EngineConfig, Input, MicroBatch, StepResult, Targets},
+    engine::{Engine, EngineConfig, Input, MicroBatch, PlanError, StepResult, Targets},
     evaluate::{self, Accumulator},
+    graph::NodeId,
     metrics::{Progress, State},
-    model_file::Model,
-    network::Network,
+    model_file::{Model, SaveFormat},
 };
 
 /// A network in training, with its data.
@@ -29,6 +33,16 @@ pub(super) struct Trainer<'a> {
     test: Images,
     /// Messages about the initial weights.
     notes: Vec<String>,
+    plan: Planned,
+}
+
+/// What the engine's steps are planned for.
+#[derive(Debug, PartialEq, Eq)]
+struct Planned {
+    height: usize,
+    width: usize,
+    /// Nodes whose parameters stay as they are.
+    frozen: Vec<NodeId>,
 }
 
 /// The evaluation after an epoch.
@@ -72,11 +86,13 @@ impl<'a> Trainer<'a> {
             height: size,
             width: size,
             sgd: config.recipe.sgd,
+            batch_norm_momentum: config.recipe.batch_norm_momentum,
+            average: config.recipe.average,
         };
         Engine::check(&graph, &engine_config, cpu)?;
         let InitialWeights { network, momentum, notes } = match init {
             Some(file) => InitialWeights::from_file(file, config, graph)?,
-            None => InitialWeights::new(Network::new(graph, config.recipe.init, config.seed)),
+            None => InitialWeights::new(random_network(graph, config)),
         };
         let mut engine = Engine::new(network, &engine_config, cpu)?;
         if let Some(momentum) = momentum {
@@ -91,7 +107,18 @@ impl<'a> Trainer<'a> {
             validation,
             test,
             notes,
+            plan: Planned { height: size, width: size, frozen: Vec::new() },
         })
+    }
+
+    /// Whitens the first convolution, if the recipe asks for it.
+    pub(super) fn whiten(&mut self) {
+        let Some(settings) = self.config.recipe.whiten else { return };
+        let mut network = self.engine.store().0.clone();
+        let normalisation = &self.config.data.normalisation;
+        whiten(&mut network, self.loader.images(), normalisation, settings);
+        let momentum = vec![0.0; network.values().len()];
+        self.engine.load(network, momentum);
     }
 
     /// Loads network and optimiser from a checkpoint of the run. Returns the run's state, and the
@@ -101,8 +128,12 @@ impl<'a> Trainer<'a> {
         file: &Path,
     ) -> Result<(State, Option<String>), CheckpointError> {
         let mut network = self.engine.store().0.clone();
-        let Restored { momentum, state, isa } = checkpoint::load(file, self.config, &mut network)?;
+        let Restored { momentum, average, state, isa } =
+            checkpoint::load(file, self.config, &mut network)?;
         self.engine.load(network, momentum);
+        if let Some(average) = average {
+            self.engine.load_average(average);
+        }
         Ok((state, isa))
     }
 
@@ -114,14 +145,61 @@ impl<'a> Trainer<'a> {
         self.loader.epoch_in_sizes(epoch, batch as usize, sizes).map_err(TrainError::Loader)
     }
 
-    /// Forward, loss, backward and update.
-    pub(super) fn step(&mut self, batch: &Batch, lr: f32) -> StepResult {
+    /// Plans a step for the size of its images and the layers that still train.
+    fn plan(&mut self, batch: &Batch, step: u64) -> Result<(), PlanError> {
+        let TrainConfig { recipe, .. } = self.config;
+        let network = self.engine.store().0;
+        let (nodes, steps) = (network.graph().nodes(), self.config.length_at(step));
+        let rate = |node: NodeId| recipe.freeze_factor(&nodes[node].name, step, steps);
+        let trains = |node| {
+            let params = network.params().iter().filter(|param| param.node == node);
+            let is_frozen = |kind| recipe.sgd.is_frozen(network.graph(), node, kind);
+            rate(node) > 0.0 && params.map(|param| param.kind).any(|kind| !is_frozen(kind))
+        };
+        let with_parameters = (0..nodes.len()).filter(|&node| nodes[node].has_parameters());
+        let frozen = with_parameters.filter(|&node| !trains(node)).collect();
+        let plan = Planned { height: batch.height, width: batch.width, frozen };
+        if !recipe.freeze.is_empty() {
+            let rates: Vec<f32> = (0..nodes.len()).map(rate).collect();
+            self.engine.set_rates(|node| rates[node]);
+        }
+        if plan != self.plan {
+            self.engine.replan(plan.height, plan.width, &plan.frozen)?;
+            self.plan = plan;
+        }
+        Ok(())
+    }
+
+    /// Forward, loss, backward and update: the step, which counts from 0, at a learning rate.
+    ///
+    /// # Errors
+    /// If there is no memory for a step of its images' size.
+    pub(super) fn step(
+        &mut self,
+        batch: &Batch,
+        step: u64,
+        lr: f32,
+    ) -> Result<StepResult, PlanError> {
+        self.plan(batch, step)?;
         let input = Input::Bytes(&batch.pixels, &self.config.data.normalisation);
         let label_smoothing = self.config.recipe.label_smoothing;
         let targets = Targets { labels: &batch.labels, label_smoothing };
         let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
         self.engine.apply(lr);
-        result
+        Ok(result)
+    }
+
+    /// Moves the recipe's average after a step, which counts from 0.
+    pub(super) fn update_average(&mut self, step: u64) {
+        let Some(average) = self.config.recipe.average else { return };
+        let (done, steps) = (step + 1, self.config.length_at(step));
+        if let Some(decay) = average.decay_after(done, steps) {
+            self.engine.update_average(decay);
+        }
+        if done == steps && !average.is_ema() {
+            // At the end the network is the average.
+            self.engine.update_average(1.0);
+        }
     }
 
     /// Evaluates the test and the validation set; none if stopped.
@@ -160,14 +238,17 @@ impl<'a> Trainer<'a> {
     /// Writes a checkpoint.
     pub(super) fn save(&self, path: &Path, state: &State) -> io::Result<()> {
         let isa = self.cpu.isa().name();
-        let (network, momentum) = self.engine.store();
-        checkpoint::save(path, self.config, network, momentum, state, isa)
+        checkpoint::save(path, self.config, &self.engine, state, isa)
     }
 
-    /// The model that the PyTorch files are written from.
-    pub(super) fn torch_model(&self, state: &State) -> Model {
+    /// The model that a PyTorch file is written from: of an average and the weights that go on
+    /// training, a checkpoint with optimizer has the latter.
+    pub(super) fn torch_model(&self, state: &State, format: SaveFormat) -> Model {
         let isa = self.cpu.isa().name();
-        let (network, momentum) = self.engine.store();
+        let (mut network, momentum) = self.engine.store();
+        if format != SaveFormat::Checkpoint {
+            network = self.engine.evaluated();
+        }
         checkpoint::torch_model(self.config, network, momentum, state, isa)
     }
 

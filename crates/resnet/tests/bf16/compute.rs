@@ -122,10 +122,23 @@ fn trained(
     let learns =
         |(name, t): &(String, Tensor)| Some((name.strip_prefix("learns.")?.into(), t.clone()));
     let learns = net.import(&batch.iter().filter_map(learns).collect())?;
-    let sgd =
-        SgdConfig { momentum: 0.9, weight_decay: 0.0, nesterov: false, decay_norm_and_bias: false };
+    let sgd = SgdConfig {
+        momentum: 0.9,
+        weight_decay: 0.0,
+        nesterov: false,
+        decay_norm_and_bias: false,
+        ..SgdConfig::default()
+    };
     let image = net.graph().in_channels() * height * width;
-    let config = EngineConfig { dtype, batch: BATCH, eval_batch: 1, height, width, sgd };
+    let config = EngineConfig {
+        dtype,
+        batch: BATCH,
+        eval_batch: 1,
+        height,
+        width,
+        sgd,
+        ..EngineConfig::default()
+    };
     let mut engine = Engine::new(net, &config, cpu)?;
     let steps = n / BATCH * PASSES;
     let batches = values.chunks_exact(BATCH * image).zip(labels.chunks_exact(BATCH));

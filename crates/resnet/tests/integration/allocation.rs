@@ -27,6 +27,7 @@ fn a_step_allocates_nothing() {
             weight_decay: 1e-4,
             nesterov: true,
             decay_norm_and_bias: false,
+            ..SgdConfig::default()
         };
         let mut sgd = Sgd::new(&net, config);
         let mut plan = TrainPlan::new(&graph, dtype, 4, size, size, &cpu).unwrap();

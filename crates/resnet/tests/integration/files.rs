@@ -137,6 +137,7 @@ fn pytorchs_files_are_read() {
                     weight_decay: 2e-4,
                     nesterov: false,
                     decay_norm_and_bias: true,
+                    ..SgdConfig::default()
                 };
                 assert_eq!(optimizer.config, config);
                 assert!(model.network.import(&optimizer.momentum).is_ok());

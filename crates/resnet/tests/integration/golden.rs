@@ -210,6 +210,7 @@ impl Case {
             weight_decay: 2e-4,
             nesterov: false,
             decay_norm_and_bias: true,
+            ..SgdConfig::default()
         };
         let mut sgd = Sgd::new(&net, config);
         let mut gradients = vec![f32::NAN; net.values().len()];

@@ -13,6 +13,7 @@ mod length;
 mod onnx;
 mod onnx_graphs;
 mod plan_summary;
+mod recipes;
 mod resume;
 mod tensorboard;
 mod timm;

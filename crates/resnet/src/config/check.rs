@@ -1,0 +1,190 @@
+//! Checks the numbers of a configuration.
+
+use super::{TrainConfig, lengths};
+use crate::{data::PaddingMode, optim::Average, recipe::Recipe};
+
+/// The most channels of an image.
+const MAX_CHANNELS: usize = 16;
+
+impl TrainConfig {
+    /// Checks that all numbers are in range.
+    ///
+    /// # Errors
+    /// A message that names the number that is not, and its option.
+    pub fn check(&self) -> Result<(), String> {
+        let recipe = &self.recipe;
+        let Recipe { lr, batch_size, label_smoothing, sgd, augment, .. } = recipe;
+        let normalisation = &self.data.normalisation;
+        let finite = |x: f64| x.is_finite() && x >= 0.0;
+        recipe.schedule.check()?;
+        recipe.check_image_sizes(self.data.image_size)?;
+        lengths::check(&self.earlier_lengths)?;
+        if !recipe.freeze.is_empty() {
+            recipe.check_freeze(&self.arch.graph(self.data.classes.len().max(1)))?;
+        }
+        for (group, factors) in sgd.groups.by_name() {
+            for (field, factor) in [("lr", factors.lr), ("weight_decay", factors.weight_decay)] {
+                if !finite(factor.into()) {
+                    return Err(format!(
+                        "the factor sgd.groups.{group}.{field} must be 0 or more, and finite"
+                    ));
+                }
+            }
+        }
+        let rules = [
+            (
+                self.total_steps > 0,
+                "the run has no steps: --epochs or --budget must be more than 0",
+            ),
+            (
+                self.first_epoch() <= self.epochs(),
+                "the file that the run resumes from already has all its epochs: give more with \
+                 --epochs",
+            ),
+            (
+                self.continues_after.is_none() || self.init_from.is_some(),
+                "continues_after needs init_from, the file that was trained for those epochs",
+            ),
+            (*batch_size > 0, "the batch size is 0: --batch-size must be at least 1"),
+            (
+                finite(*lr) && (*lr as f32).is_finite(),
+                "the learning rate must be 0 or more, and finite (--lr)",
+            ),
+            (
+                recipe.warm_up.is_none_or(|warm_up| (0.0..=1.0).contains(&warm_up.factor)),
+                "the warm-up's factor must be in [0, 1]",
+            ),
+            ((0.0..1.0).contains(&sgd.momentum), "the momentum must be in [0, 1) (--momentum)"),
+            (
+                finite(sgd.weight_decay.into()),
+                "the weight decay must be 0 or more (--weight-decay)",
+            ),
+            (
+                recipe.head_scale.is_finite() && recipe.head_scale > 0.0,
+                "head_scale must be above 0, and finite",
+            ),
+            (
+                recipe.batch_norm_momentum > 0.0 && recipe.batch_norm_momentum <= 1.0,
+                "batch_norm_momentum must be above 0 and at most 1",
+            ),
+            (
+                recipe.whiten.is_none_or(|whiten| whiten.eps.is_finite() && whiten.eps > 0.0),
+                "whiten.eps must be above 0, and finite",
+            ),
+            (
+                recipe.whiten.is_none_or(|whiten| whiten.images > 0),
+                "whiten.images must be at least 1",
+            ),
+            (
+                recipe.average.is_none_or(|average| {
+                    let (Average::Lookahead { every, .. } | Average::Ema { every, .. }) = average;
+                    every > 0
+                }),
+                "average.every must be at least 1 step",
+            ),
+            (
+                recipe.average.is_none_or(|average| {
+                    let (Average::Lookahead { decay, .. } | Average::Ema { decay, .. }) = average;
+                    (0.0..=1.0).contains(&decay)
+                }),
+                "average.decay must be in [0, 1]",
+            ),
+            (
+                !matches!(recipe.average, Some(Average::Lookahead { power, .. }) if !finite(power)),
+                "average.power must be 0 or more, and finite",
+            ),
+            ((0.0..1.0).contains(label_smoothing), "the label smoothing must be in [0, 1)"),
+            (
+                self.data.train_images > 0,
+                "there are no images to train on (--limit-train, --validation)",
+            ),
+            (
+                normalisation.mean.len() <= MAX_CHANNELS,
+                "the normalisation has more channels than images have",
+            ),
+            (
+                normalisation.is_usable(normalisation.mean.len()),
+                "the normalisation needs a mean and a deviation above 0 for each channel (--mean, --std)",
+            ),
+            (!self.data.classes.is_empty(), "the data has no classes"),
+            (augment.pad <= self.data.image_size, "the crop's padding is larger than an image"),
+            (
+                augment.padding_mode == PaddingMode::Zeros || augment.pad < self.data.image_size,
+                "augment.pad must be less than the image size with padding_mode = \"reflect\"",
+            ),
+            (augment.cutout <= self.data.image_size, "augment.cutout is larger than an image"),
+            (self.data.image_size > 0, "the image size is 0: --image-size must be at least 1"),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, message)) => Err(message.to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::tests::sample,
+        optim::Factors,
+        recipe::{Recipe, Whiten},
+    };
+
+    #[test]
+    fn numbers_out_of_range_are_named() {
+        type Change = fn(&mut Recipe, f64);
+        let cases: &[(&str, &[f64], &[f64], Change)] = &[
+            ("sgd.groups.stem.lr", &[-1.0, f64::NAN, f64::INFINITY], &[0.0, 64.0], |r, x| {
+                r.sgd.groups.stem.lr = x as f32;
+            }),
+            ("sgd.groups.norm_scale.lr", &[-1.0], &[0.0], |r, x| {
+                r.sgd.groups.norm_scale.lr = x as f32;
+            }),
+            ("sgd.groups.norm_bias.weight_decay", &[-1.0, f64::NAN], &[0.0, 64.0], |r, x| {
+                r.sgd.groups.norm_bias = Factors { weight_decay: x as f32, ..Factors::default() };
+            }),
+            ("sgd.groups.head.weight_decay", &[f64::INFINITY], &[64.0], |r, x| {
+                r.sgd.groups.head.weight_decay = x as f32;
+            }),
+            ("batch_norm_momentum", &[0.0, 1.01, -0.1, f64::NAN], &[0.01, 1.0], |r, x| {
+                r.batch_norm_momentum = x;
+            }),
+            ("head_scale", &[0.0, -1.0, f64::NAN, f64::INFINITY], &[0.125, 2.0], |r, x| {
+                r.head_scale = x as f32;
+            }),
+            ("whiten.eps", &[0.0, -1.0, f64::NAN, f64::INFINITY], &[1e-9], |r, x| {
+                r.whiten = Some(Whiten { eps: x, ..Whiten::default() });
+            }),
+            ("whiten.images", &[0.0], &[1.0, 1e9], |r, x| {
+                r.whiten = Some(Whiten { images: x as usize, ..Whiten::default() });
+            }),
+            ("average.every", &[0.0], &[1.0], |r, x| {
+                r.average = Some(Average::Ema { every: x as u64, decay: 0.9 });
+            }),
+            ("average.decay", &[-0.1, 1.1, f64::NAN], &[0.0, 1.0], |r, x| {
+                r.average = Some(Average::Ema { every: 1, decay: x });
+            }),
+            ("average.decay", &[-0.1, 1.1, f64::NAN], &[0.0, 1.0], |r, x| {
+                r.average = Some(Average::Lookahead { every: 1, decay: x, power: 1.0 });
+            }),
+            ("average.power", &[-1.0, f64::NAN, f64::INFINITY], &[0.0, 3.0], |r, x| {
+                r.average = Some(Average::Lookahead { every: 1, decay: 0.9, power: x });
+            }),
+        ];
+        for (field, wrong, right, change) in cases {
+            let check = |&x: &f64| {
+                let mut config = sample();
+                change(&mut config.recipe, x);
+                config.check()
+            };
+            for x in *wrong {
+                let message = check(x).unwrap_err();
+                assert!(message.contains(field), "{field} = {x}: {message}");
+            }
+            for x in *right {
+                assert_eq!(check(x), Ok(()), "{field} = {x}");
+            }
+        }
+    }
+}
