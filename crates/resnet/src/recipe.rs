@@ -13,6 +13,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::ops::Range;
+
 use resnet_kernels::batch_norm::MOMENTUM;
 use resnet_network::optim::{Average, SgdConfig};
 use serde::{Deserialize, Serialize};
@@ -231,6 +233,19 @@ impl Recipe {
     /// The factor of [`Recipe::freeze`] on the rate of a node's parameters at a step, which counts from 0.
     pub fn freeze_factor(&self, node: &str, step: u64, total_steps: u64) -> f32 {
         freeze::factor(&self.freeze, node, step, total_steps) as f32
+    }
+
+    /// The parts of a run, as fractions of its steps, in which a step takes the same time: images have one
+    /// size, and the same layers train. In order; each ends where the next begins, the last at 1.
+    pub fn parts(&self) -> Vec<Range<f64>> {
+        let sizes = self.image_sizes.iter().map(|phase| phase.until);
+        let mut ends: Vec<f64> =
+            sizes.chain(self.freeze.iter().map(|freeze| freeze.from)).collect();
+        ends.push(1.0);
+        ends.sort_by(f64::total_cmp);
+        ends.dedup();
+        let starts = std::iter::once(0.0).chain(ends.clone());
+        starts.zip(ends).map(|(start, end)| start..end).filter(|part| !part.is_empty()).collect()
     }
 
     /// Checks the layers to freeze, of a network of this graph.

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{StopFlag, TrainError, state::initial_state, trainer::Trainer};
+use super::{StopFlag, TrainError, trainer::Trainer};
 use crate::{Cpu, config::TrainConfig, data::Dataset, evaluate};
 
-/// Time for which steps are measured, about.
+/// Time for which steps are measured, about, in each part of the run.
 const TIME_STEPS: Duration = Duration::from_secs(3);
+/// The length of the run of which a step of each part is measured. Any would do.
+const STEPS: u64 = 1 << 20;
 /// The first steps are warm-up and do not count.
 const WARM_UP: usize = 2;
 /// The most steps to measure.
@@ -17,7 +19,7 @@ const EVALUATED: usize = 3 * evaluate::BATCH;
 /// Measured speed of a configuration on this machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speed {
-    /// Time of one training step, seconds.
+    /// Mean time of a training step, seconds.
     pub step: f64,
     /// Time of the evaluation after an epoch, seconds.
     pub epoch_end: f64,
@@ -54,24 +56,38 @@ pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed,
     let (config, sample) = sample(config, data);
     let tested = sample.test.len();
     let mut trainer = Trainer::new(&config, sample, cpu, config.init_from.as_deref())?;
-    let mut batches = trainer.batches(&initial_state(&config))?;
-    let mut times = Vec::new();
-    let start = Instant::now();
-    while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {
-        let Some(batch) = batches.next() else { break };
-        let step = Instant::now();
-        trainer.step(&batch, 0, 0.0)?;
-        times.push(step.elapsed().as_secs_f64());
-        batches.recycle(batch);
+    let mut mean = 0.0;
+    for part in config.recipe.parts() {
+        let middle = (STEPS as f64 * (part.start + part.end) / 2.0) as u64;
+        mean += (part.end - part.start) * step_time(&mut trainer, &config, middle)?;
     }
-    let steps = &times[WARM_UP.min(times.len() - 1)..];
     let start = Instant::now();
     trainer.evaluate(&StopFlag::new(0), &mut |_| {});
     let evaluation = start.elapsed().as_secs_f64();
     Ok(Speed {
-        step: steps.iter().sum::<f64>() / steps.len() as f64,
+        step: mean,
         epoch_end: evaluation * (data.test.len() + validation) as f64 / tested as f64,
     })
+}
+
+/// The mean time of steps at the image size of a step, and with the layers that train then, seconds.
+fn step_time(
+    trainer: &mut Trainer<'_>,
+    config: &TrainConfig,
+    step: u64,
+) -> Result<f64, TrainError> {
+    let mut batches = trainer.batches_of_size(config.image_size_at(step))?;
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {
+        let Some(batch) = batches.next() else { break };
+        let begun = Instant::now();
+        trainer.step(&batch, step, 0.0)?;
+        times.push(begun.elapsed().as_secs_f64());
+        batches.recycle(batch);
+    }
+    let steps = &times[WARM_UP.min(times.len() - 1)..];
+    Ok(steps.iter().sum::<f64>() / steps.len() as f64)
 }
 
 /// The part of the data to measure on, and its configuration.
@@ -87,6 +103,8 @@ fn sample(config: &TrainConfig, data: &Dataset) -> (TrainConfig, Dataset) {
     };
     config.data.train_images = train;
     config.data.validation = 0;
+    config.total_steps = STEPS;
+    config.earlier_lengths.clear();
     (config, sample)
 }
 

@@ -145,6 +145,12 @@ impl<'a> Trainer<'a> {
         self.loader.epoch_in_sizes(epoch, batch as usize, sizes).map_err(TrainError::Loader)
     }
 
+    /// Batches of an epoch, all of one image size.
+    pub(super) fn batches_of_size(&self, size: usize) -> Result<Epoch, TrainError> {
+        let sizes = vec![size; self.loader.batches()];
+        self.loader.epoch_in_sizes(1, 0, sizes).map_err(TrainError::Loader)
+    }
+
     /// Plans a step for the size of its images and the layers that still train.
     fn plan(&mut self, batch: &Batch, step: u64) -> Result<(), PlanError> {
         let TrainConfig { recipe, .. } = self.config;
