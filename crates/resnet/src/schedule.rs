@@ -98,47 +98,34 @@ impl Schedule {
     ///
     /// # Errors
     /// A message that names the number that is not.
-    pub fn check(&self) -> Result<(), &'static str> {
-        let fraction = |x: &f64| (0.0..=1.0).contains(x);
-        let all = |numbers: &[(f64, &'static str)]| {
-            numbers.iter().find(|(x, _)| !fraction(x)).map_or(Ok(()), |&(_, message)| Err(message))
-        };
-        const START: &str = "the schedule's start must be a fraction of the rate, in [0, 1]";
-        const END: &str = "the schedule's end must be a fraction of the rate, in [0, 1]";
-        const WARM_UP: &str = "the schedule's warm_up must be a fraction of the run, in [0, 1]";
-        const MOST: &str = "the schedule has more than 1000 milestones";
-        const GAMMA: &str = "the schedule's gamma must be in [0, 1]";
-        match self {
-            Schedule::MultiStep { milestones, .. } if milestones.len() > MOST_MILESTONES => {
-                Err(MOST)
-            }
-            Schedule::MultiStep { gamma, .. } => all(&[(*gamma, GAMMA)]),
-            Schedule::MultiStepFraction { milestones, .. }
-                if milestones.len() > MOST_MILESTONES =>
-            {
-                Err(MOST)
+    pub fn check(&self) -> Result<(), String> {
+        let (milestones, fractions) = match self {
+            Schedule::MultiStep { milestones, gamma } => {
+                (milestones.len(), vec![("gamma", *gamma)])
             }
             Schedule::MultiStepFraction { milestones, gamma } => {
-                if !milestones.iter().all(fraction) {
-                    return Err(
-                        "the schedule's milestones must be fractions of the run, in [0, 1]",
-                    );
-                }
-                all(&[(*gamma, GAMMA)])
+                let fractions = milestones.iter().map(|&milestone| ("milestones", milestone));
+                (milestones.len(), fractions.chain([("gamma", *gamma)]).collect())
             }
             Schedule::OneCycle { peak, start, end } => {
-                const PEAK: &str = "the schedule's peak must be a fraction of the run, in [0, 1]";
-                all(&[(*peak, PEAK), (*start, START), (*end, END)])
+                (0, vec![("peak", *peak), ("start", *start), ("end", *end)])
             }
             Schedule::Trapezoid { warm_up, decay_from, end } => {
-                const FROM: &str =
-                    "the schedule's decay_from must be a fraction of the run, in [0, 1]";
-                if decay_from < warm_up {
-                    return Err("the schedule's decay_from must not be before the end of warm_up");
-                }
-                all(&[(*warm_up, WARM_UP), (*decay_from, FROM), (*end, END)])
+                (0, vec![("warm_up", *warm_up), ("decay_from", *decay_from), ("end", *end)])
             }
-            Schedule::Cosine { warm_up, end } => all(&[(*warm_up, WARM_UP), (*end, END)]),
+            Schedule::Cosine { warm_up, end } => (0, vec![("warm_up", *warm_up), ("end", *end)]),
+        };
+        if milestones > MOST_MILESTONES {
+            return Err("the schedule has more than 1000 milestones".to_owned());
+        }
+        if let Some((name, _)) = fractions.iter().find(|(_, x)| !(0.0..=1.0).contains(x)) {
+            return Err(format!("the schedule's {name} must be in [0, 1]"));
+        }
+        match self {
+            Schedule::Trapezoid { warm_up, decay_from, .. } if decay_from < warm_up => {
+                Err("the schedule's decay_from must not be less than its warm_up".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 
