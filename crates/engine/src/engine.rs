@@ -67,7 +67,7 @@ impl Default for EngineConfig {
 ///
 /// ```
 /// use resnet_engine::{Engine, EngineConfig, Input, MicroBatch, Targets};
-/// use resnet_kernels::{Cpu, Dtype, batch_norm::MOMENTUM};
+/// use resnet_kernels::Cpu;
 /// use resnet_network::{Arch, Network, network::Init, optim::SgdConfig};
 ///
 /// let arch: Arch = "resnet8".parse()?;
