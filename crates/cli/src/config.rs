@@ -50,7 +50,16 @@ impl Settings {
     /// Reads the file of `--config`, if there is one.
     pub(crate) fn new(args: &TrainArgs, global: &Global) -> anyhow::Result<Settings> {
         let mut args = args.clone();
-        let Some(file) = &args.start.config else { return Ok(Settings { args, base: None }) };
+        let starts = args.start.init.is_some() || args.start.resume.is_some();
+        if !args.is_given("--recipe") && (args.is_given("--arch") || starts) {
+            args.recipe.recipe = "fast".into();
+        }
+        let Some(file) = &args.start.config else {
+            if !args.is_given("--arch") {
+                args.arch = Recipe::default_arch(&args.recipe.recipe).parse()?;
+            }
+            return Ok(Settings { args, base: None });
+        };
         let mut file = runs::resolve(file)?.into_owned();
         if file.is_dir() {
             file.push(CONFIG);
@@ -107,15 +116,26 @@ impl Settings {
         }
     }
 
-    /// The recipe with the given options applied.
-    fn recipe(&self, arch: Arch, cpu: &Cpu) -> anyhow::Result<Recipe> {
+    /// The recipe with the given options applied, for `images` training images. Where no option gives the
+    /// number of epochs, it is `planned`, or else the recipe's.
+    fn recipe(
+        &self,
+        arch: Arch,
+        images: usize,
+        planned: Option<f64>,
+        cpu: &Cpu,
+    ) -> anyhow::Result<Recipe> {
         let RecipeArgs { recipe, epochs, batch_size, lr, momentum, .. } = &self.args.recipe;
         let RecipeArgs { weight_decay, label_smoothing, dtype, .. } = self.args.recipe;
         let base = self.base().map(|base| &base.recipe);
         let known = base.map_or_else(|| Dtype::fastest(cpu), |base| base.dtype);
         let mut recipe = match base.filter(|_| !self.args.is_given("--recipe")) {
             Some(base) => base.clone(),
-            None => Recipe::named(recipe, arch).context("every listed recipe exists")?,
+            None => {
+                let epochs = epochs.map(|epochs| epochs as f64).or(planned);
+                Recipe::of_size(recipe, arch, epochs, images)
+                    .context("every listed recipe exists")?
+            }
         };
         if let Some(epochs) = *epochs {
             recipe.length = Length::Epochs(epochs as u64);
@@ -147,16 +167,16 @@ impl Settings {
 }
 
 /// The configuration of a new run with these settings on this data. Its length is the recipe's,
-/// `--epochs` or that of `--config`.
+/// `--epochs` or that of `--config`; its recipe is one for `planned` epochs, if they are known.
 pub(crate) fn build(
     settings: &Settings,
     start: &StartingPoint,
     data: &Dataset,
+    planned: Option<f64>,
     cpu: &Cpu,
     global: &Global,
 ) -> anyhow::Result<TrainConfig> {
     let Settings { args, base } = settings;
-    let recipe = settings.recipe(start.arch, cpu)?;
     let images = data.train.len();
     let validation = args.images.validation.unwrap_or(0);
     let train_images = images.checked_sub(validation).filter(|&n| n > 0).ok_or_else(|| {
@@ -164,6 +184,7 @@ pub(crate) fn build(
             "--validation {validation} leaves no images to train on: the training set has {images}"
         ))
     })?;
+    let recipe = settings.recipe(start.arch, train_images, planned, cpu)?;
     // The facts of the same data that a configuration states.
     let stated = base.as_ref().filter(|base| base.config.data.name == data.name);
     if let Some(base) = stated {
@@ -271,7 +292,7 @@ mod tests {
         let cli = Cli::parsed(words.split(' '))?;
         let Verb::Train(args) = cli.verb else { unreachable!() };
         let settings = Settings::new(&args, &cli.global)?;
-        build(&settings, &settings.starting_point(), &data(), &Cpu::new(1)?, &cli.global)
+        build(&settings, &settings.starting_point(), &data(), None, &Cpu::new(1)?, &cli.global)
     }
 
     #[test]

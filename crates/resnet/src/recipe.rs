@@ -23,7 +23,6 @@ use crate::{
     Dtype,
     data::Augment,
     graph::Graph,
-    models::Arch,
     network::Init,
     schedule::{Schedule, WarmUp},
 };
@@ -32,6 +31,7 @@ pub use self::{freeze::Freeze, image_sizes::SizePhase};
 
 mod freeze;
 mod image_sizes;
+mod named;
 
 /// Length of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,79 +147,6 @@ impl Default for Whiten {
 }
 
 impl Recipe {
-    /// The names that [`Recipe::named`] knows, each with a description. The first is the default.
-    pub const ALL: [(&'static str, &'static str); 3] = [
-        (
-            "fast",
-            "one-cycle rate, Nesterov momentum, label smoothing: the highest accuracy per epoch",
-        ),
-        ("walkthrough", "a tutorial's SGD at a constant 0.1, batch 32, 20 epochs"),
-        ("paper", "He et al. 2015, section 4.2: 64k steps of 128 images, rate / 10 at 1/2 and 3/4"),
-    ];
-
-    /// A recipe for an architecture; none if the name is unknown. Its dtype is fp32;
-    /// [`Dtype::fastest`] is the fastest one on a machine.
-    ///
-    /// ```
-    /// use resnet::recipe::Recipe;
-    /// let recipe = Recipe::named("paper", "resnet20".parse().unwrap()).unwrap();
-    /// assert_eq!(recipe.batch_size, 128);
-    /// ```
-    pub fn named(name: &str, arch: Arch) -> Option<Recipe> {
-        let usual = Recipe {
-            name: name.into(),
-            length: Length::Epochs(20),
-            batch_size: 128,
-            dtype: Dtype::Fp32,
-            lr: 0.1,
-            label_smoothing: 0.0,
-            init: Init::PyTorch,
-            identity: false,
-            head_scale: 1.0,
-            batch_norm_momentum: MOMENTUM,
-            whiten: None,
-            average: None,
-            sgd: SgdConfig { momentum: 0.9, ..SgdConfig::default() },
-            schedule: Schedule::one_cycle(0.2),
-            warm_up: None,
-            augment: Augment::default(),
-            image_sizes: Vec::new(),
-            freeze: Vec::new(),
-        };
-        let recipe = match name {
-            "fast" => Recipe {
-                length: Length::Epochs(4),
-                lr: 0.2,
-                label_smoothing: 0.1,
-                sgd: SgdConfig {
-                    weight_decay: 5e-4,
-                    nesterov: true,
-                    decay_norm_and_bias: false,
-                    ..usual.sgd
-                },
-                ..usual
-            },
-            "walkthrough" => Recipe {
-                batch_size: 32,
-                sgd: SgdConfig { weight_decay: 2e-4, ..usual.sgd },
-                schedule: Schedule::MultiStep { milestones: vec![100, 150], gamma: 0.1 },
-                ..usual
-            },
-            "paper" => Recipe {
-                length: Length::Steps(64_000),
-                init: Init::He,
-                sgd: SgdConfig { weight_decay: 1e-4, ..usual.sgd },
-                schedule: Schedule::MultiStepFraction { milestones: vec![0.5, 0.75], gamma: 0.1 },
-                // "0.01 to warm up the training until the training error is below 80% (about 400
-                // iterations)", for 110 layers.
-                warm_up: (arch.depth >= 110).then_some(WarmUp { steps: 400, factor: 0.1 }),
-                ..usual
-            },
-            _ => return None,
-        };
-        Some(recipe)
-    }
-
     /// The size of the training images at a step, which counts from 0; none for the data's own size.
     pub fn image_size_at(&self, step: u64, total_steps: u64) -> Option<usize> {
         image_sizes::size_at(&self.image_sizes, step, total_steps)

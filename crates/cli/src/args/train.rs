@@ -19,9 +19,9 @@ pub(crate) struct TrainArgs {
     /// Data set to train on: cifar10 or synthetic. A missing data set is downloaded
     #[arg(value_name = "DATA", default_value = "cifar10", add = completion::data())]
     pub(crate) data: DataSource,
-    /// Network architecture (`resnet archs` lists them). With a file in --init, --resume or
-    /// --config, the default is the file's
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH, add = completion::archs())]
+    /// Network architecture (`resnet archs` lists them) [default: that of the file in --init, --resume
+    /// or --config; else resnet8-sprint for the recipe sprint, resnet18-cifar for any other]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH, hide_default_value = true, add = completion::archs())]
     pub(crate) arch: Arch,
     #[command(flatten)]
     pub(crate) start: StartArgs,
@@ -104,11 +104,13 @@ pub(crate) struct StartArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Recipe")]
 pub(crate) struct RecipeArgs {
-    /// Training recipe (`resnet recipes` prints them in full); the options below override it
+    /// Training recipe (`resnet recipes` prints them in full); the options below override it [default:
+    /// sprint; with an architecture or a file to start from, fast]
     #[arg(
         long,
         value_name = "NAME",
         default_value = Recipe::ALL[0].0,
+        hide_default_value = true,
         value_parser = PossibleValuesParser::new(Recipe::ALL.map(|(name, _)| name)),
     )]
     pub(crate) recipe: String,

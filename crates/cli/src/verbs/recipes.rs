@@ -5,7 +5,7 @@ use resnet::{Dtype, recipe::Recipe};
 use serde::Serialize;
 
 use crate::{
-    args::{DEFAULT_ARCH, Global, Output},
+    args::{Global, Output},
     print,
 };
 
@@ -17,8 +17,9 @@ struct Record {
 }
 
 pub(crate) fn run(output: Output, global: &Global) -> anyhow::Result<()> {
-    let (arch, dtype) = (DEFAULT_ARCH.parse()?, Dtype::fastest(&global.cpu()?));
+    let dtype = Dtype::fastest(&global.cpu()?);
     for (i, (name, description)) in Recipe::ALL.into_iter().enumerate() {
+        let arch = Recipe::default_arch(name).parse()?;
         let mut recipe = Recipe::named(name, arch).context("every listed recipe exists")?;
         recipe.dtype = dtype;
         if output.json {

@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context;
 use resnet::{
     Arch, Cpu,
+    config::TrainConfig,
     data::{self as sets, DataSource, Dataset},
     model_file::{Partial, Weights},
     run::{CONFIG, Place, RunFolder},
@@ -164,15 +165,25 @@ fn start(
     RunFolder::examine(place)?;
     let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
     let data = data::load(args.data, &args.data_dir, limits, global, interrupt)?;
-    let mut config = config::build(&settings, &start, &data, cpu, global)?;
+    let mut config = config::build(&settings, &start, &data, None, cpu, global)?;
     if let Some(budget) = args.recipe.budget {
         global.status(format!(
             "measuring the training speed to fit {}",
             humantime::format_duration(budget)
         ));
-        let speed = train::measure(&config, &data, cpu)?;
-        config.total_steps = speed.steps_within(budget, config.steps_per_epoch());
-        config.earlier_lengths.clear();
+        let fit = |config: &mut TrainConfig| -> anyhow::Result<f64> {
+            let speed = train::measure(config, &data, cpu)?;
+            config.total_steps = speed.steps_within(budget, config.steps_per_epoch());
+            config.earlier_lengths.clear();
+            Ok(config.total_steps as f64 / config.steps_per_epoch() as f64)
+        };
+        let epochs = fit(&mut config)?;
+        // The recipe may follow its length.
+        let planned = config::build(&settings, &start, &data, Some(epochs), cpu, global)?;
+        if planned.recipe != config.recipe {
+            config = planned;
+            fit(&mut config)?;
+        }
     }
     interrupt.check()?;
     Ok((RunFolder::create(place, &config)?, data))

@@ -47,8 +47,8 @@ impl Speed {
 }
 
 /// Measures a few training steps and evaluation batches of a configuration, on a temporary network
-/// and a part of the data, in the data's own image size: steps of smaller images take less. Takes
-/// some seconds.
+/// and a part of the data, for each part of the run ([`Recipe::parts`](crate::recipe::Recipe::parts)).
+/// Takes some seconds.
 ///
 /// # Errors
 /// As [`train`](super::train), before its first step.
@@ -102,7 +102,6 @@ fn sample(config: &TrainConfig, data: &Dataset) -> (TrainConfig, Dataset) {
         train: data.train.first(train),
         test: data.test.first(EVALUATED),
     };
-    config.recipe.image_sizes.clear();
     config.data.train_images = train;
     config.data.validation = 0;
     config.total_steps = STEPS;

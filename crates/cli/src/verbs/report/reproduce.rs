@@ -43,7 +43,8 @@ pub(super) fn reproduce(config: &TrainConfig) -> Reproduction {
 /// `resnet train` and its arguments; none if they cannot express the run.
 fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let TrainConfig { arch, data, recipe, .. } = config;
-    let plain = Recipe::named(&recipe.name, *arch)?;
+    let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;
+    let plain = Recipe::of_size(&recipe.name, *arch, Some(epochs), data.train_images)?;
     if !config.earlier_lengths.is_empty() {
         return None;
     }
@@ -52,7 +53,8 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let steps_per_epoch = config.steps_per_epoch();
     option("arch", arch.to_string());
     option("recipe", recipe.name.clone());
-    if plain.length.steps(steps_per_epoch) != config.total_steps {
+    let usual = Recipe::named(&recipe.name, *arch)?.length;
+    if usual.steps(steps_per_epoch) != config.total_steps {
         if !config.total_steps.is_multiple_of(steps_per_epoch) {
             return None;
         }
@@ -155,7 +157,7 @@ mod tests {
         };
         let data = load("synthetic", &options).unwrap();
         let settings = Settings::new(&args, &cli.global).unwrap();
-        config::build(&settings, &start, &data, &Cpu::new(1).unwrap(), &cli.global).unwrap()
+        config::build(&settings, &start, &data, None, &Cpu::new(1).unwrap(), &cli.global).unwrap()
     }
 
     #[test]

@@ -1,0 +1,223 @@
+//! The recipes with names.
+
+use resnet_kernels::batch_norm::MOMENTUM;
+use resnet_network::optim::{Average, Factors, GroupFactors, SgdConfig};
+
+use super::{Length, Recipe, SizePhase, Whiten};
+use crate::{
+    Dtype,
+    data::{Augment, Flip, PaddingMode},
+    models::{Arch, Family},
+    network::Init,
+    schedule::{Schedule, WarmUp},
+};
+
+/// What a recipe is made for: some recipes follow rules of these.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct RunSize {
+    /// Epochs of the run, not always whole.
+    epochs: f64,
+    /// Training images.
+    images: usize,
+}
+
+/// Training images of CIFAR-10.
+const CIFAR_IMAGES: usize = 50_000;
+
+/// The fewest steps of a run for which batches are doubled.
+const FEWEST_STEPS: f64 = 500.0;
+
+impl Recipe {
+    /// The names that [`Recipe::named`] knows, each with a description. The first is the default.
+    pub const ALL: [(&'static str, &'static str); 4] = [
+        ("sprint", "94% on CIFAR-10 in minutes, with a network made for it"),
+        ("fast", "the highest accuracy of any other network, in runs of any length"),
+        ("walkthrough", "a tutorial's SGD at a constant 0.1, batch 32, 20 epochs"),
+        ("paper", "He et al. 2015, section 4.2: 64k steps of 128 images, rate / 10 at 1/2 and 3/4"),
+    ];
+
+    /// The network of a recipe, where no other is given.
+    pub fn default_arch(name: &str) -> &'static str {
+        if name == "sprint" { "resnet8-sprint" } else { "resnet18-cifar" }
+    }
+
+    /// A recipe of its usual length for an architecture; none if the name is unknown. Its dtype is fp32;
+    /// [`Dtype::fastest`] is the fastest one on a machine.
+    ///
+    /// ```
+    /// use resnet::recipe::Recipe;
+    /// let recipe = Recipe::named("paper", "resnet20".parse().unwrap()).unwrap();
+    /// assert_eq!(recipe.batch_size, 128);
+    /// ```
+    pub fn named(name: &str, arch: Arch) -> Option<Recipe> {
+        Recipe::of_size(name, arch, None, CIFAR_IMAGES)
+    }
+
+    /// The same for a run of `epochs` epochs, or of the recipe's usual length, over `images` training
+    /// images.
+    pub fn of_size(name: &str, arch: Arch, epochs: Option<f64>, images: usize) -> Option<Recipe> {
+        let run = |usual: u64| {
+            let length = match epochs {
+                Some(epochs) => Length::Epochs(epochs.ceil() as u64),
+                None => Length::Epochs(usual),
+            };
+            (length, RunSize { epochs: epochs.unwrap_or(usual as f64), images })
+        };
+        Some(match name {
+            "sprint" => sprint(run(12)),
+            "fast" => fast(arch, run(16)),
+            "walkthrough" => walkthrough(run(20).0),
+            "paper" => paper(arch, epochs.map(|_| run(0).0)),
+            _ => return None,
+        })
+    }
+
+    /// What the recipes have in common.
+    fn usual(name: &str, length: Length) -> Recipe {
+        Recipe {
+            name: name.into(),
+            length,
+            batch_size: 128,
+            dtype: Dtype::Fp32,
+            lr: 0.1,
+            label_smoothing: 0.0,
+            init: Init::PyTorch,
+            identity: false,
+            head_scale: 1.0,
+            batch_norm_momentum: MOMENTUM,
+            whiten: None,
+            average: None,
+            sgd: SgdConfig { momentum: 0.9, ..SgdConfig::default() },
+            schedule: Schedule::one_cycle(0.2),
+            warm_up: None,
+            augment: Augment::default(),
+            image_sizes: Vec::new(),
+            freeze: Vec::new(),
+        }
+    }
+}
+
+/// Stochastic gradient descent as all fast recipes have it: the decay of a step is the same in every
+/// group, so factors on rate and decay are inverse.
+fn groups(norm_bias: f32, head_scale: f32) -> GroupFactors {
+    let inverse = |lr: f32| Factors { lr, weight_decay: 1.0 / lr };
+    GroupFactors {
+        norm_bias: inverse(norm_bias),
+        // The same as logits times this scale.
+        head: inverse(head_scale * head_scale),
+        ..GroupFactors::default()
+    }
+}
+
+/// A residual relative of airbench (Jordan 2024, arXiv 2404.00498), whose ingredients it takes.
+fn sprint((length, run): (Length, RunSize)) -> Recipe {
+    let usual = Recipe::usual("sprint", length);
+    let head_scale = 1.0 / 9.0;
+    let (norm_scale, stem) =
+        (Factors { lr: 0.0, ..Factors::default() }, Factors { lr: 0.0, ..Factors::default() });
+    let batch_size = batch_size(512, run);
+    Recipe {
+        batch_size,
+        lr: 0.75 * batch_size as f64 / 512.0,
+        label_smoothing: 0.2,
+        identity: true,
+        head_scale,
+        batch_norm_momentum: 0.4,
+        whiten: Some(Whiten::default()),
+        average: Some(Average::Lookahead { every: 5, decay: 0.95, power: 3.0 }),
+        sgd: SgdConfig {
+            momentum: 0.85,
+            weight_decay: 1.33e-3,
+            nesterov: true,
+            decay_norm_and_bias: true,
+            groups: GroupFactors { norm_scale, stem, ..groups(64.0, head_scale) },
+        },
+        schedule: Schedule::OneCycle { peak: 0.23, start: 0.2, end: 0.07 },
+        augment: augment(2, 0),
+        image_sizes: image_sizes(run),
+        ..usual
+    }
+}
+
+fn fast(arch: Arch, (length, run): (Length, RunSize)) -> Recipe {
+    let usual = Recipe::usual("fast", length);
+    let RunSize { epochs, .. } = run;
+    let batch_size = batch_size(512, run);
+    let by_length = |short, medium, long| match epochs {
+        ..10.0 => short,
+        ..20.0 => medium,
+        _ => long,
+    };
+    let head_scale = 1.0 / 6.0;
+    Recipe {
+        batch_size,
+        lr: by_length(0.8, 0.6, 0.4) * batch_size as f64 / 512.0,
+        label_smoothing: if epochs < 20.0 { 0.2 } else { 0.1 },
+        identity: true,
+        head_scale,
+        batch_norm_momentum: 0.4,
+        average: Some(Average::Lookahead { every: 5, decay: 0.95, power: 3.0 }),
+        sgd: SgdConfig {
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            nesterov: true,
+            decay_norm_and_bias: true,
+            groups: groups(16.0, head_scale),
+        },
+        schedule: Schedule::one_cycle(0.2),
+        augment: augment(
+            if epochs < 15.0 { 2 } else { 4 },
+            match epochs {
+                ..20.0 => 0,
+                ..30.0 => 8,
+                _ => 12,
+            },
+        ),
+        image_sizes: if arch.family == Family::ImageNet { Vec::new() } else { image_sizes(run) },
+        ..usual
+    }
+}
+
+/// Images of a step: half as many while a run has few steps, but at least 128.
+fn batch_size(most: usize, run: RunSize) -> usize {
+    let mut size = most;
+    while size > 128 && run.epochs * run.images as f64 / (size as f64) < FEWEST_STEPS {
+        size /= 2;
+    }
+    size
+}
+
+fn augment(pad: usize, cutout: usize) -> Augment {
+    Augment { pad, padding_mode: PaddingMode::Reflect, flip: Flip::Alternating, cutout }
+}
+
+/// Progressive sizes for images of 32x32: multiples of 16, whose maps fill whole tiles.
+fn image_sizes(run: RunSize) -> Vec<SizePhase> {
+    if run.epochs < 6.0 {
+        return Vec::new();
+    }
+    vec![SizePhase { until: 0.25, size: 16 }, SizePhase { until: 0.5, size: 24 }]
+}
+
+fn walkthrough(length: Length) -> Recipe {
+    let usual = Recipe::usual("walkthrough", length);
+    Recipe {
+        batch_size: 32,
+        sgd: SgdConfig { weight_decay: 2e-4, ..usual.sgd },
+        schedule: Schedule::MultiStep { milestones: vec![100, 150], gamma: 0.1 },
+        ..usual
+    }
+}
+
+fn paper(arch: Arch, length: Option<Length>) -> Recipe {
+    let usual = Recipe::usual("paper", length.unwrap_or(Length::Steps(64_000)));
+    Recipe {
+        init: Init::He,
+        sgd: SgdConfig { weight_decay: 1e-4, ..usual.sgd },
+        schedule: Schedule::MultiStepFraction { milestones: vec![0.5, 0.75], gamma: 0.1 },
+        // "0.01 to warm up the training until the training error is below 80% (about 400
+        // iterations)", for 110 layers.
+        warm_up: (arch.depth >= 110).then_some(WarmUp { steps: 400, factor: 0.1 }),
+        ..usual
+    }
+}
