@@ -155,5 +155,5 @@ fn a_network_without_a_pool_has_no_maps() {
     graph.linear("fc", x, 2);
     let net = Network::new(graph, Init::PyTorch, 0);
     let maps = ActivationMaps::new(&net, Dtype::Fp32, 1, 3, 3, &Cpu::new(1).unwrap());
-    assert!(maps.unwrap_err().to_string().contains("fc: activation maps need a global average"));
+    assert!(maps.unwrap_err().to_string().contains("fc: activation maps need a global pool"));
 }
