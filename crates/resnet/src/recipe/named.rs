@@ -221,3 +221,69 @@ fn paper(arch: Arch, length: Option<Length>) -> Recipe {
         ..usual
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, epochs: f64, images: usize) -> Recipe {
+        let arch = Recipe::default_arch(name).parse().unwrap();
+        Recipe::of_size(name, arch, Some(epochs), images).unwrap()
+    }
+
+    #[test]
+    fn steps_are_enough_for_large_batches() {
+        for name in ["sprint", "fast"] {
+            for (epochs, images, batch) in [
+                (12.0, 50_000, 512),
+                (3.0, 50_000, 256),
+                (1.0, 50_000, 128),
+                (100.0, 100, 128),
+                (0.01, 50_000, 128),
+            ] {
+                let recipe = of(name, epochs, images);
+                assert_eq!(recipe.batch_size, batch, "{name}, {epochs} epochs of {images}");
+                // The rate of an image is that of a large batch.
+                let large = of(name, epochs, 1 << 40);
+                let rates = [&recipe, &large].map(|r| r.lr / r.batch_size as f64);
+                assert!((rates[0] / rates[1] - 1.0).abs() < 1e-12, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn longer_runs_have_lower_rates_and_more_augmentation() {
+        let fast: Vec<Recipe> =
+            [4.0, 8.0, 12.0, 16.0, 25.0, 40.0].map(|n| of("fast", n, 50_000)).into();
+        assert!(fast.is_sorted_by(|a, b| a.lr / a.batch_size as f64 >= b.lr / b.batch_size as f64));
+        assert!(fast.is_sorted_by(|a, b| a.augment.pad <= b.augment.pad));
+        assert!(fast.is_sorted_by(|a, b| a.augment.cutout <= b.augment.cutout));
+        assert!(fast[0].image_sizes.is_empty() && !fast[1].image_sizes.is_empty());
+        let photos =
+            Recipe::of_size("fast", "resnet18".parse().unwrap(), Some(16.0), 2000).unwrap();
+        assert!(photos.image_sizes.is_empty());
+    }
+
+    #[test]
+    fn factors_leave_the_decay_of_a_step() {
+        for name in ["sprint", "fast"] {
+            let groups = of(name, 12.0, 50_000).sgd.groups;
+            for Factors { lr, weight_decay } in [groups.norm_bias, groups.head] {
+                assert!((lr * weight_decay - 1.0).abs() < 1e-6, "{name}: {lr} {weight_decay}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_usual_recipe_is_one_for_its_own_length() {
+        for (name, _) in Recipe::ALL {
+            let arch = Recipe::default_arch(name).parse().unwrap();
+            let usual = Recipe::named(name, arch).unwrap();
+            assert_eq!(usual.name, name);
+            if let Length::Epochs(epochs) = usual.length {
+                assert_eq!(of(name, epochs as f64, CIFAR_IMAGES), usual);
+            }
+        }
+        assert!(Recipe::named("slow", Recipe::default_arch("fast").parse().unwrap()).is_none());
+    }
+}
