@@ -1,6 +1,7 @@
-//! Sums and ReLUs that are not fused with a batch norm, and the shortcut without parameters.
+//! Sums and activations that are not fused with a batch norm, and the shortcut without parameters.
 
 use crate::{
+    activation::{Differentiable, Function, Smooth, by_smooth},
     check::{at_least, product},
     chunks::DisjointChunks,
     cpu::Cpu,
@@ -132,6 +133,103 @@ fn add_relu_backward_of<T: Scalar>(
         let range = i * PART..i * PART + to.len();
         let out = out.map(|out| &out[range.clone()]);
         cpu.isa().dispatch(Item { gradient: &gradient[range], out, to, accumulate });
+    });
+}
+
+/// `out = function(x)` over whole activations.
+///
+/// # Panics
+/// If dtypes differ, `x` is shorter than `out`, or that does not end with a pixel.
+pub fn activate(cpu: &Cpu, x: Values<'_>, function: Smooth, out: ValuesMut<'_>) {
+    at_least("input", x.len(), out.len());
+    whole_blocks("output", out.len());
+    by_scalar!(x.dtype(), T => {
+        by_smooth!(function, f => activate_of(cpu, T::slice(x), f, T::slice_mut(out)))
+    });
+}
+
+fn activate_of<T: Scalar, F: Function>(cpu: &Cpu, x: &[T], function: F, out: &mut [T]) {
+    struct Item<'a, T, F> {
+        x: &'a [T],
+        function: F,
+        out: &'a mut [T],
+    }
+    impl<T: Scalar, F: Function> Kernel for Item<'_, T, F> {
+        type Output = ();
+        const PAIRS: bool = T::PACK > 1;
+        #[inline(always)]
+        fn run<V: Vector, const MR: usize>(self) {
+            let x = self.x.chunks_exact(V::LANES);
+            for (out, x) in self.out.chunks_exact_mut(V::LANES).zip(x) {
+                T::write(self.function.value::<V>(T::read(x)), out);
+            }
+        }
+    }
+    let n = out.len();
+    let outs = DisjointChunks::new(out, PART);
+    cpu.pool().run_chunks(n.div_ceil(PART), outs, |i, out| {
+        let x = &x[i * PART..][..out.len()];
+        cpu.isa().dispatch(Item { x, function, out });
+    });
+}
+
+/// The backward pass of [`activate`]: `to = g function'(x)`, or `to += g function'(x)`, where `g` is the
+/// gradient of the output.
+///
+/// # Panics
+/// If dtypes differ, `x` or `gradient` is shorter than `to`, or that does not end with a pixel.
+pub fn activate_backward(
+    cpu: &Cpu,
+    x: Values<'_>,
+    function: Smooth,
+    gradient: Values<'_>,
+    to: ValuesMut<'_>,
+    accumulate: bool,
+) {
+    at_least("input", x.len(), to.len());
+    at_least("gradient", gradient.len(), to.len());
+    whole_blocks("gradient of the input", to.len());
+    by_scalar!(x.dtype(), T => {
+        let (x, gradient, to) = (T::slice(x), T::slice(gradient), T::slice_mut(to));
+        by_smooth!(function, f => activate_backward_of(cpu, x, f, gradient, to, accumulate))
+    });
+}
+
+fn activate_backward_of<T: Scalar, F: Differentiable>(
+    cpu: &Cpu,
+    x: &[T],
+    function: F,
+    gradient: &[T],
+    to: &mut [T],
+    accumulate: bool,
+) {
+    struct Item<'a, T, F> {
+        x: &'a [T],
+        function: F,
+        gradient: &'a [T],
+        to: &'a mut [T],
+        accumulate: bool,
+    }
+    impl<T: Scalar, F: Differentiable> Kernel for Item<'_, T, F> {
+        type Output = ();
+        const PAIRS: bool = T::PACK > 1;
+        #[inline(always)]
+        fn run<V: Vector, const MR: usize>(self) {
+            let Item { x, function, gradient, to, accumulate } = self;
+            let read = x.chunks_exact(V::LANES).zip(gradient.chunks_exact(V::LANES));
+            for (to, (x, g)) in to.chunks_exact_mut(V::LANES).zip(read) {
+                let g: V = T::read::<V>(g).mul(function.slope(T::read(x)));
+                let sum = if accumulate { g.add(T::read(to)) } else { g };
+                T::write(sum, to);
+            }
+        }
+    }
+    let n = to.len();
+    let parts = DisjointChunks::new(to, PART);
+    cpu.pool().run_chunks(n.div_ceil(PART), parts, |i, to| {
+        let range = i * PART..i * PART + to.len();
+        let (x, gradient) = (&x[range.clone()], &gradient[range]);
+        cpu.isa().dispatch(Item { x, function, gradient, to, accumulate });
     });
 }
 

@@ -9,6 +9,7 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("resnet needs a 64-bit target");
 
+mod activation;
 pub mod average;
 pub mod batch_norm;
 mod bf16;
@@ -33,6 +34,7 @@ pub mod sgd;
 mod storage;
 mod values;
 
+pub use activation::{Activation, Smooth};
 pub use bf16::Bf16;
 pub use cpu::{Algorithms, Cpu, CpuError};
 pub use isa::{Isa, IsaError};

@@ -52,7 +52,7 @@ pub(crate) fn run(output: Output) -> anyhow::Result<()> {
          Depth, groups and widths combine as in resnext101_32x8d-cifar and wide_resnet101_3.\n\
          Options follow a name: resnet18-cifar+maxpool (a max pool behind the 3x3 stem), \
          resnet18+nopool,\nresnet50+stride1x1 (strides in the 1x1 convolutions), \
-         resnet8-sprint+w64-256-384 (channels of its\nthree stages), +eps0.001 (of batch norms).",
+         resnet8-sprint+w64-256-384 (channels of its\nthree stages), +gelu or +silu (activations), +eps0.001 (of batch norms).",
     )?;
     Ok(())
 }

@@ -364,12 +364,12 @@ impl EvalPlan {
                 conv.forward(n, x, weights, y, epilogue, scratch);
             }
             (
-                Compute::BatchNorm { norm, x, residual, relu, y, .. },
+                Compute::BatchNorm { norm, x, residual, activation, y, .. },
                 Some(InferenceParameters::Norm([mean, scale, shift])),
             ) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);
                 let x = x.expect("an input was given");
-                norm.batch(n).apply(cpu, x, mean, scale, shift, residual, *relu, y);
+                norm.batch(n).apply(cpu, x, mean, scale, shift, residual, *activation, y);
             }
             (Compute::Parameterless { op, x, residual, relu, y }, _) => {
                 let (x, residual, y) = borrow(values, Some(x), residual.as_ref(), y);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use resnet_kernels::{
     Cpu, Storage, Values,
-    batch_norm::{self, BatchNormShape, NormParameters, ResidualGradient},
+    batch_norm::{ActivationSlope, BatchNormShape, NormParameters, ResidualGradient},
     conv::{Conv, ConvInput, Direction, Epilogue},
     elementwise::add_relu_backward,
 };
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     hooks::{Hooks, Statistics},
-    program::{Compute, ConvOperand, Pass, ReluMask, Span},
+    program::{Compute, ConvOperand, Pass, Slope, Span},
 };
 
 /// The layer of an operation, its prepared convolution, and the images of the micro-batch.
@@ -83,7 +83,7 @@ impl LayerContext<'_> {
             Compute::BatchNormStatistics { norm, x, saved } => {
                 self.statistics(norm, x, saved, net, b, hooks);
             }
-            Compute::BatchNorm { norm, x, saved: Some(saved), residual, relu, y } => {
+            Compute::BatchNorm { norm, x, saved: Some(saved), residual, activation, y } => {
                 self.statistics(norm, x, saved, net, b, hooks);
                 if n > 0 {
                     let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
@@ -92,7 +92,7 @@ impl LayerContext<'_> {
                     let x = x.expect("an input was given");
                     let saved = &b.saved[saved.clone()];
                     let norm = norm.batch(n);
-                    norm.normalize(cpu, x, bias, residual, *relu, y, saved, &mut b.scratch);
+                    norm.normalize(cpu, x, bias, residual, *activation, y, saved, &mut b.scratch);
                 }
             }
             _ if n == 0 => {}
@@ -179,24 +179,27 @@ impl LayerContext<'_> {
     ) -> bool {
         let (cpu, n) = (self.cpu, self.n);
         match compute {
-            Compute::BatchNormBackward { norm, x, mask, saved, dy, d_residual, dx } => {
+            Compute::BatchNormBackward { norm, x, slope, saved, dy, d_residual, dx } => {
                 let norm = norm.batch(n);
                 let [weight, bias] = net.weight_and_bias(self.head);
                 let scale = &net.values()[weight.clone()];
                 let [d_weight, d_bias] = d_params.get_disjoint_mut([weight, bias]).expect(DISJOINT);
                 let x = b.values.values(x.clone());
                 let saved = &b.saved[saved.clone()];
-                let mask = match mask {
-                    ReluMask::None => batch_norm::ReluMask::None,
-                    ReluMask::Output(y) => batch_norm::ReluMask::Output(b.values.values(y.clone())),
-                    ReluMask::Recomputed => {
-                        batch_norm::ReluMask::Recomputed(norm.scale_shift(saved))
-                    }
+                let slope = match slope {
+                    Slope::None => ActivationSlope::None,
+                    Slope::Output(y) => ActivationSlope::Output(b.values.values(y.clone())),
+                    Slope::Recomputed => ActivationSlope::Recomputed(norm.scale_shift(saved)),
+                    Slope::Smooth { function, residual } => ActivationSlope::Smooth {
+                        function: *function,
+                        norm: norm.scale_shift(saved),
+                        residual: residual.as_ref().map(|at| b.values.values(at.clone())),
+                    },
                 };
                 let sums = &mut b.sums[..norm.sums_len()];
                 let g = b.gradients.values(dy.clone());
                 let scratch = &mut b.scratch;
-                norm.gradient_sums(cpu, x, mask, saved, g, d_weight, d_bias, sums, scratch);
+                norm.gradient_sums(cpu, x, slope, saved, g, d_weight, d_bias, sums, scratch);
                 hooks.gradient_sums(self.head, sums);
                 if n == 0 {
                     // Not 0 times a statistic of an earlier batch, which may be NaN.
@@ -213,7 +216,7 @@ impl LayerContext<'_> {
                 };
                 let count = b.counts[self.layer];
                 norm.backward_data(
-                    cpu, count, sums, x, mask, scale, saved, gradient, residual, scratch,
+                    cpu, count, sums, x, slope, scale, saved, gradient, residual, scratch,
                 );
                 if let Some(dx) = dx {
                     let (dy, to) = gradients(&mut b.gradients, dy, dx);

@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Cpu, Values, ValuesMut,
-    elementwise::{add_relu, add_relu_backward},
+    elementwise::{activate, activate_backward, add_relu, add_relu_backward},
 };
 
 use crate::program::Parameterless;
@@ -21,6 +21,9 @@ impl Parameterless {
         match self {
             Parameterless::AddRelu { image_len } => {
                 add_relu(cpu, x, residual, relu, y.slice(0..n * image_len));
+            }
+            Parameterless::Smooth { function, image_len } => {
+                activate(cpu, x, *function, y.slice(0..n * image_len));
             }
             Parameterless::MaxPool(pool) => pool.forward(cpu, n, x, y),
             Parameterless::AvgPool(pool) => pool.forward(cpu, n, x, y),
@@ -45,6 +48,10 @@ impl Parameterless {
             Parameterless::AddRelu { image_len } => {
                 let dx = dx.slice(0..n * image_len);
                 add_relu_backward(cpu, dy, relu.then_some(y), dx, accumulate);
+            }
+            Parameterless::Smooth { function, image_len } => {
+                let dx = dx.slice(0..n * image_len);
+                activate_backward(cpu, x, *function, dy, dx, accumulate);
             }
             Parameterless::MaxPool(pool) => pool.backward(cpu, n, x, y, dy, dx, accumulate),
             Parameterless::AvgPool(pool) => pool.backward(cpu, n, dy, dx, accumulate),

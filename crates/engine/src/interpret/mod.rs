@@ -9,6 +9,7 @@ mod parameterless;
 mod taps;
 
 use resnet_kernels::{
+    Activation,
     batch_norm::{BatchNormShape, MOMENTUM},
     conv::ConvShape,
     layout::padded,
@@ -18,7 +19,7 @@ use resnet_network::{Network, graph::NodeId};
 use self::taps::taps;
 use crate::{
     batch::Targets,
-    program::{Compute, ConvOperand, Program, ReluMask, Sink, Span},
+    program::{Compute, ConvOperand, Program, Sink, Slope, Span},
 };
 
 /// A program with its buffers, in f64.
@@ -189,7 +190,7 @@ impl<'a> Interpreter<'a> {
                         }
                     }
                 }
-                self.finish(out, residual.as_ref(), *relu, y);
+                self.finish(out, residual.as_ref(), relu.then_some(Activation::Relu), y);
             }
             Compute::ConvBackwardWeight { x, dy } => {
                 let x = self.conv_input(x, s, n);
@@ -221,13 +222,21 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// Stores `relu?(out + residual?)`.
-    fn finish(&mut self, mut out: Vec<f64>, residual: Option<&Span>, relu: bool, y: &Span) {
+    /// Stores `activation?(out + residual?)`.
+    fn finish(
+        &mut self,
+        mut out: Vec<f64>,
+        residual: Option<&Span>,
+        activation: Option<Activation>,
+        y: &Span,
+    ) {
         if let Some(residual) = residual {
             out.iter_mut().zip(&self.values[residual.clone()]).for_each(|(out, r)| *out += r);
         }
-        if relu {
-            out.iter_mut().for_each(|out| *out = out.max(0.0));
+        match activation {
+            None => {}
+            Some(Activation::Relu) => out.iter_mut().for_each(|out| *out = out.max(0.0)),
+            Some(Activation::Smooth(of)) => out.iter_mut().for_each(|out| *out = of.value(*out)),
         }
         assert!(out.len() <= y.len(), "an output fits its place");
         self.values[y.start..][..out.len()].copy_from_slice(&out);
@@ -285,7 +294,7 @@ impl<'a> Interpreter<'a> {
             Compute::BatchNormStatistics { norm, x, saved } => {
                 self.statistics(net, head, norm, x, saved, n);
             }
-            Compute::BatchNorm { norm, x, saved, residual, relu, y } => {
+            Compute::BatchNorm { norm, x, saved, residual, activation, y } => {
                 if let Some(saved) = saved {
                     self.statistics(net, head, norm, x, saved, n);
                 }
@@ -299,14 +308,14 @@ impl<'a> Interpreter<'a> {
                         };
                     }
                 }
-                self.finish(out, residual.as_ref(), *relu, y);
+                self.finish(out, residual.as_ref(), *activation, y);
             }
-            Compute::BatchNormBackward { norm, x, mask, saved, dy, d_residual, dx } => {
-                self.norm_backward(net, head, norm, (x, mask, saved), (dy, d_residual, dx), n);
+            Compute::BatchNormBackward { norm, x, slope, saved, dy, d_residual, dx } => {
+                self.norm_backward(net, head, norm, (x, slope, saved), (dy, d_residual, dx), n);
             }
             Compute::Parameterless { op, x, residual, relu, y } => {
                 let out = parameterless::forward(op, &self.values[x.clone()], n);
-                self.finish(out, residual.as_ref(), *relu, y);
+                self.finish(out, residual.as_ref(), relu.then_some(Activation::Relu), y);
             }
             Compute::ParameterlessBackward { op, x, y, relu, dy, to } => {
                 let (x, y) = (&self.values[x.clone()], &self.values[y.clone()]);
@@ -356,7 +365,7 @@ impl<'a> Interpreter<'a> {
         net: &Network,
         head: NodeId,
         norm: &BatchNormShape,
-        (x, mask, saved): (&Span, &ReluMask, &Span),
+        (x, slope, saved): (&Span, &Slope, &Span),
         (dy, d_residual, dx): (&Span, &Option<Sink>, &Option<Sink>),
         n: usize,
     ) {
@@ -366,14 +375,20 @@ impl<'a> Interpreter<'a> {
         let mut g = self.gradients[dy.start..][..len].to_vec();
         for (i, g) in g.iter_mut().enumerate() {
             let c = i % stored;
-            let passes = match mask {
-                ReluMask::None => true,
-                ReluMask::Output(y) => self.values[y.start + i] > 0.0,
-                ReluMask::Recomputed => {
-                    c < norm.channels && self.normalised(saved, stored, c, x[i]) > 0.0
+            let normed = || self.normalised(saved, stored, c, x[i]);
+            let passes = |passes: bool| if passes { 1.0 } else { 0.0 };
+            let slope = match slope {
+                Slope::None => 1.0,
+                Slope::Output(y) => passes(self.values[y.start + i] > 0.0),
+                _ if c >= norm.channels => 0.0,
+                Slope::Recomputed => passes(normed() > 0.0),
+                Slope::Smooth { function, residual } => {
+                    let residual = residual.as_ref().map_or(0.0, |at| self.values[at.start + i]);
+                    function.slope(normed() + residual)
                 }
             };
-            *g = if passes { *g } else { 0.0 };
+            // Not 0 times NaN, which padding may hold.
+            *g = if slope == 0.0 { 0.0 } else { *g * slope };
         }
         if let Some(to) = d_residual {
             self.store_gradient(&g, to);

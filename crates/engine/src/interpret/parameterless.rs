@@ -39,6 +39,9 @@ fn cells(p: &AvgPool) -> (Vec<usize>, Vec<f64>) {
 pub(super) fn forward(op: &Parameterless, x: &[f64], n: usize) -> Vec<f64> {
     match op {
         Parameterless::AddRelu { image_len } => x[..n * image_len].to_vec(),
+        Parameterless::Smooth { function, image_len } => {
+            x[..n * image_len].iter().map(|&x| function.value(x)).collect()
+        }
         Parameterless::MaxPool(pool) => {
             let (stored, pixels) = (padded(pool.channels), pool.height * pool.width);
             let windows = windows(pool);
@@ -98,6 +101,10 @@ pub(super) fn forward(op: &Parameterless, x: &[f64], n: usize) -> Vec<f64> {
 pub(super) fn backward(op: &Parameterless, x: &[f64], dy: &[f64], n: usize) -> Vec<f64> {
     match op {
         Parameterless::AddRelu { image_len } => dy[..n * image_len].to_vec(),
+        Parameterless::Smooth { function, image_len } => {
+            let slopes = x[..n * image_len].iter().map(|&x| function.slope(x));
+            slopes.zip(dy).map(|(slope, d)| slope * d).collect()
+        }
         Parameterless::MaxPool(pool) => {
             let (stored, pixels) = (padded(pool.channels), pool.height * pool.width);
             let windows = windows(pool);

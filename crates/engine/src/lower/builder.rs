@@ -1,7 +1,7 @@
 //! Builds a program: what the lowering of training and of inference share.
 
 use resnet_kernels::{
-    Dtype,
+    Activation, Dtype,
     batch_norm::BatchNormShape,
     conv::Mode,
     elementwise::PadShortcut,
@@ -12,7 +12,7 @@ use resnet_network::graph::{Graph, NodeId, Op};
 
 use super::{
     cost::Costs,
-    fusion::{FusionGroup, fusion_groups_around, producer},
+    fusion::{FusionGroup, activation, fusion_groups_around, producer},
     sizes::Sizes,
 };
 use crate::{
@@ -169,6 +169,12 @@ impl<'a> ProgramBuilder<'a> {
         let (channels, height, width) = (input.channels, input.height, input.width);
         match node.op {
             Op::Relu | Op::Add => Parameterless::AddRelu { image_len: self.sizes.image_len(id) },
+            Op::Gelu { .. } | Op::Silu => {
+                let Some(Activation::Smooth(function)) = activation(node.op) else {
+                    unreachable!("{:?} is smooth", node.op)
+                };
+                Parameterless::Smooth { function, image_len: self.sizes.image_len(id) }
+            }
             Op::MaxPool2d { kernel, stride, padding } => {
                 Parameterless::MaxPool(MaxPool { channels, height, width, kernel, stride, padding })
             }

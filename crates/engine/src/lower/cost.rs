@@ -1,6 +1,7 @@
 //! Costs of operations for the largest batch: floating-point operations, and the least memory
 //! traffic, each byte read or written once.
 
+use resnet_kernels::Activation;
 use resnet_network::graph::{Graph, NodeId, Op};
 
 use super::{fusion::FusionGroup, sizes::Sizes};
@@ -49,10 +50,17 @@ impl Costs<'_> {
         let op = self.graph.nodes()[group.head].op;
         let out = self.value(group.output);
         let max_pool = matches!(op, Op::MaxPool2d { .. } | Op::GlobalMaxPool);
-        let reads_x = max_pool || matches!(op, Op::BatchNorm2d | Op::Linear);
+        let smooth = matches!(op, Op::Gelu { .. } | Op::Silu);
+        let reads_x = max_pool || smooth || matches!(op, Op::BatchNorm2d | Op::Linear);
         let x = if reads_x { self.read(group.head) } else { 0 };
         // Without a stored output, the ReLU mask is recomputed from the input.
-        let mask = if group.relu && stored || max_pool { out } else { 0 };
+        let mask = match group.activation {
+            // Its input is computed again.
+            Some(Activation::Smooth(_)) => group.residual.map_or(0, |r| self.value(r)),
+            Some(Activation::Relu) if stored => out,
+            _ if max_pool => out,
+            _ => 0,
+        };
         let dx = self.gradient(self.input(group.head), accumulate[0]);
         let d_residual = group.residual.map_or(0, |r| self.gradient(r, accumulate[1]));
         (x + out + mask + dx + d_residual + 2 * self.parameters(group.head)) as u64

@@ -1,6 +1,7 @@
 //! Fuses nodes into groups that one pass over memory computes.
 
-use resnet_network::graph::{Graph, GraphError, NodeId, Op};
+use resnet_kernels::{Activation, Smooth};
+use resnet_network::graph::{self, Graph, GraphError, NodeId, Op};
 
 /// A node (the head) with the nodes after it that are computed in the same pass over memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,15 +10,30 @@ pub(super) struct FusionGroup {
     pub(super) head: NodeId,
     /// In inference, the batch norm that is folded into the head, a convolution.
     pub(super) norm: Option<NodeId>,
-    /// The value that is added before the ReLU: the output of another group.
+    /// The value that is added before the activation: the output of another group.
     pub(super) residual: Option<NodeId>,
-    /// Whether a ReLU follows.
-    pub(super) relu: bool,
+    /// The activation that follows.
+    pub(super) activation: Option<Activation>,
     /// The last node, whose value the group computes.
     pub(super) output: NodeId,
 }
 
+/// The activation that an operation is.
+pub(super) fn activation(op: Op) -> Option<Activation> {
+    Some(match op.activation()? {
+        graph::Activation::Relu => Activation::Relu,
+        graph::Activation::Gelu => Activation::Smooth(Smooth::Gelu),
+        graph::Activation::GeluTanh => Activation::Smooth(Smooth::GeluTanh),
+        graph::Activation::Silu => Activation::Smooth(Smooth::Silu),
+    })
+}
+
 impl FusionGroup {
+    /// Whether a ReLU follows.
+    pub(super) fn relu(&self) -> bool {
+        self.activation == Some(Activation::Relu)
+    }
+
     /// The nodes of the group, from head to output.
     pub(super) fn nodes(&self, graph: &Graph) -> Vec<NodeId> {
         let before = |&id: &NodeId| {
@@ -48,11 +64,12 @@ pub(super) fn fusion_groups_around(
     graph.check()?;
     let nodes = graph.nodes();
     let consumers = graph.consumers();
-    // The only reader of a node, if it is an `op`.
-    let sole = |id: NodeId, op: Op| match consumers[id][..] {
-        [next] if nodes[next].op == op && Some(id) != probe => Some(next),
+    // The only reader of a node.
+    let only = |id: NodeId| match consumers[id][..] {
+        [next] if Some(id) != probe => Some(next),
         _ => None,
     };
+    let sole = |id: NodeId, op: Op| only(id).filter(|&next| nodes[next].op == op);
     let mut taken = vec![false; nodes.len()];
     let mut groups = Vec::new();
     for (id, node) in nodes.iter().enumerate().skip(1) {
@@ -60,7 +77,7 @@ pub(super) fn fusion_groups_around(
             continue;
         }
         let mut group =
-            FusionGroup { head: id, norm: None, residual: None, relu: false, output: id };
+            FusionGroup { head: id, norm: None, residual: None, activation: None, output: id };
         if fold && matches!(node.op, Op::Conv2d { .. }) {
             group.norm = sole(id, Op::BatchNorm2d);
             group.output = group.norm.unwrap_or(id);
@@ -77,12 +94,17 @@ pub(super) fn fusion_groups_around(
         }
         let inferred = fold && matches!(node.op, Op::Conv2d { .. });
         if (normed || inferred || node.op == Op::Add)
-            && let Some(relu) = sole(group.output, Op::Relu)
+            && let Some(next) = only(group.output)
+            && let Some(activation) = activation(nodes[next].op)
+            // Only batch norms apply smooth ones.
+            && (activation == Activation::Relu || node.op == Op::BatchNorm2d)
         {
-            group.relu = true;
-            group.output = relu;
+            group.activation = Some(activation);
+            group.output = next;
         }
-        group.relu |= node.op == Op::Relu;
+        if node.op == Op::Relu {
+            group.activation = Some(Activation::Relu);
+        }
         for member in [group.norm, sum, Some(group.output)].into_iter().flatten() {
             taken[member] = true;
         }

@@ -30,7 +30,7 @@ pub fn inference(lowering: Lowering<'_>, probe: Option<NodeId>) -> Result<Progra
         let x = builder.input(index).map(|input| places[input].clone());
         let residual = group.residual.and_then(|id| producer(&builder.groups, id));
         let residual = residual.map(|of| places[of].clone());
-        let (relu, y) = (group.relu, places[index].clone());
+        let (relu, y) = (group.relu(), places[index].clone());
         let read = || x.clone().expect("only convolutions read the images");
         let compute = match builder.op(index) {
             Op::Conv2d { .. } => {
@@ -40,7 +40,10 @@ pub fn inference(lowering: Lowering<'_>, probe: Option<NodeId>) -> Result<Progra
             }
             Op::BatchNorm2d => {
                 let norm = builder.batch_norm(index);
-                Compute::BatchNorm { norm, x: read(), saved: None, residual, relu, y }
+                {
+                    let activation = group.activation;
+                    Compute::BatchNorm { norm, x: read(), saved: None, residual, activation, y }
+                }
             }
             Op::Linear => Compute::Linear { linear: builder.linear(index), x: read() },
             _ => Compute::Parameterless {

@@ -125,7 +125,7 @@ impl Layout {
             let norm = producer(groups, id)?;
             let n = &groups[norm];
             let fits =
-                graph.nodes()[n.head].op == Op::BatchNorm2d && n.relu && n.residual.is_none();
+                graph.nodes()[n.head].op == Op::BatchNorm2d && n.relu() && n.residual.is_none();
             (fits && readers[id] == 1).then_some(norm)
         };
         groups.iter().map(norm).collect()

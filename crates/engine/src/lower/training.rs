@@ -1,6 +1,6 @@
 //! A training step: forward, loss, and backward as the forward list in reverse.
 
-use resnet_kernels::{batch_norm::BatchNormShape, conv::Mode};
+use resnet_kernels::{Activation, batch_norm::BatchNormShape, conv::Mode};
 use resnet_network::graph::{NodeId, Op};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::PlanError,
     program::{
-        Compute, ConvOperand, FusedLayer, FusedNorm, Kind, Pass, Program, ReluMask, Sink, Span,
+        Compute, ConvOperand, FusedLayer, FusedNorm, Kind, Pass, Program, Sink, Slope, Span,
     },
 };
 
@@ -114,7 +114,7 @@ impl Step<'_> {
         let group = self.builder.groups[index].clone();
         let (_, residual, value) = &self.layout.steps[index];
         let residual = residual.as_ref().map(|read| read.value.out.clone());
-        let (relu, y) = (group.relu, value.out.clone());
+        let (relu, y) = (group.relu(), value.out.clone());
         let compute = match self.builder.op(index) {
             Op::Conv2d { .. } => {
                 self.builder.add_pack(index, Pass::Forward);
@@ -125,7 +125,8 @@ impl Step<'_> {
                 if self.unstored[index] {
                     Compute::BatchNormStatistics { norm, x, saved }
                 } else {
-                    Compute::BatchNorm { norm, x, saved: Some(saved), residual, relu, y }
+                    let activation = group.activation;
+                    Compute::BatchNorm { norm, x, saved: Some(saved), residual, activation, y }
                 }
             }
             Op::Linear => Compute::Linear { linear: self.builder.linear(index), x: self.x(index) },
@@ -168,16 +169,20 @@ impl Step<'_> {
             }
             Op::BatchNorm2d => {
                 let (norm, saved) = self.norm(index);
-                let mask = match (group.relu, self.unstored[index]) {
-                    (false, _) => ReluMask::None,
-                    (true, false) => ReluMask::Output(value.out.clone()),
-                    (true, true) => ReluMask::Recomputed,
+                let slope = match (group.activation, self.unstored[index]) {
+                    (None, _) => Slope::None,
+                    (Some(Activation::Relu), false) => Slope::Output(value.out.clone()),
+                    (Some(Activation::Relu), true) => Slope::Recomputed,
+                    (Some(Activation::Smooth(function)), _) => {
+                        let residual = residual.as_ref().map(|read| read.value.out.clone());
+                        Slope::Smooth { function, residual }
+                    }
                 };
                 // Mostly the input's gradient has the place of the output's.
                 let dx = x.as_ref().filter(|x| x.value.gradient != dy).map(sink);
                 let d_residual = residual.as_ref().map(sink);
                 let x = self.x(index);
-                Compute::BatchNormBackward { norm, x, mask, saved, dy, d_residual, dx }
+                Compute::BatchNormBackward { norm, x, slope, saved, dy, d_residual, dx }
             }
             Op::Linear => {
                 let (linear, of) = (self.builder.linear(index), self.x(index));
@@ -190,7 +195,7 @@ impl Step<'_> {
                 op: self.builder.parameterless(index),
                 x: self.x(index),
                 y: value.out.clone(),
-                relu: group.relu,
+                relu: group.relu(),
                 dy,
                 to: x.iter().chain(&residual).map(sink).collect(),
             },

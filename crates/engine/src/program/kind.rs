@@ -21,7 +21,7 @@ pub enum Kind {
         /// Whether it has groups.
         groups: bool,
     },
-    /// Batch norm, with the addition and ReLU that are fused into it.
+    /// Batch norm, with the addition and activation that are fused into it.
     BatchNorm,
     /// Max pool or average pool.
     Pooling,
@@ -29,6 +29,8 @@ pub enum Kind {
     Shortcut,
     /// An addition or a ReLU that is not fused into another operation.
     AddRelu,
+    /// Another activation that is not fused into another operation.
+    Activation,
     /// The linear layer.
     Linear,
     /// The loss and the gradient of the logits.
@@ -51,6 +53,7 @@ impl Kind {
             }
             Op::BatchNorm2d => Kind::BatchNorm,
             Op::Relu | Op::Add => Kind::AddRelu,
+            Op::Gelu { .. } | Op::Silu => Kind::Activation,
             Op::MaxPool2d { .. } | Op::AvgPool2d { .. } | Op::GlobalAvgPool | Op::GlobalMaxPool => {
                 Kind::Pooling
             }
@@ -74,6 +77,7 @@ impl fmt::Display for Kind {
             Kind::Pooling => "pooling",
             Kind::Shortcut => "shortcut",
             Kind::AddRelu => "add/ReLU",
+            Kind::Activation => "activation",
             Kind::Linear => "linear",
             Kind::Loss => "loss",
             Kind::Packing => "packing",

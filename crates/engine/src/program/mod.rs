@@ -25,6 +25,6 @@ mod span;
 
 pub use kind::{Kind, Pass};
 pub use list::{FusedLayer, Program};
-pub use operation::{Compute, ConvOperand, FusedNorm, Operation, ReluMask, Sink};
+pub use operation::{Compute, ConvOperand, FusedNorm, Operation, Sink, Slope};
 pub use parameterless::Parameterless;
 pub use span::Span;

@@ -1,6 +1,6 @@
 //! One operation of a program.
 
-use resnet_kernels::{batch_norm::BatchNormShape, linear::Linear};
+use resnet_kernels::{Activation, Smooth, batch_norm::BatchNormShape, linear::Linear};
 use resnet_network::graph::NodeId;
 
 use super::{Kind, Parameterless, Pass, Span};
@@ -70,7 +70,7 @@ pub enum Compute {
         /// Statistics for the backward pass.
         saved: Span,
     },
-    /// `y = relu?(norm(x) + residual?)`.
+    /// `y = activation?(norm(x) + residual?)`.
     BatchNorm {
         /// Dimensions for one image.
         norm: BatchNormShape,
@@ -78,10 +78,10 @@ pub enum Compute {
         x: Span,
         /// Statistics for the backward pass; none in inference, which uses running statistics.
         saved: Option<Span>,
-        /// Added before the ReLU.
+        /// Added before the activation.
         residual: Option<Span>,
-        /// Whether a ReLU follows.
-        relu: bool,
+        /// The activation that follows.
+        activation: Option<Activation>,
         /// Output.
         y: Span,
     },
@@ -92,8 +92,8 @@ pub enum Compute {
         norm: BatchNormShape,
         /// Input of the forward pass.
         x: Span,
-        /// The ReLU's mask.
-        mask: ReluMask,
+        /// The activation's slope.
+        slope: Slope,
         /// Statistics for the backward pass.
         saved: Span,
         /// Gradient of the output.
@@ -185,13 +185,20 @@ pub struct Sink {
     pub accumulate: bool,
 }
 
-/// The mask of the ReLU after a batch norm, in the backward pass: which gradients pass.
+/// The slope of the activation after a batch norm, in the backward pass: what gradients are multiplied by.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ReluMask {
-    /// No ReLU: every gradient passes.
+pub enum Slope {
+    /// No activation: every gradient passes.
     None,
-    /// Gradients pass where the stored output is above zero.
+    /// A ReLU: gradients pass where the stored output is above zero.
     Output(Span),
-    /// The output is not stored, and is recomputed from the input.
+    /// A ReLU whose output is not stored, and is recomputed from the input.
     Recomputed,
+    /// A smooth activation, whose input is recomputed from the batch norm's.
+    Smooth {
+        /// The activation.
+        function: Smooth,
+        /// The value that was added to the batch norm's output.
+        residual: Option<Span>,
+    },
 }

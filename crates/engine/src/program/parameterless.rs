@@ -1,6 +1,7 @@
 //! Operations without parameters.
 
 use resnet_kernels::{
+    Smooth,
     elementwise::PadShortcut,
     pooling::{AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool},
 };
@@ -10,6 +11,13 @@ use resnet_kernels::{
 pub enum Parameterless {
     /// `relu?(x + residual?)`: a ReLU, an addition, or both.
     AddRelu {
+        /// Values of an image, channels padded.
+        image_len: usize,
+    },
+    /// A smooth activation.
+    Smooth {
+        /// The activation.
+        function: Smooth,
         /// Values of an image, channels padded.
         image_len: usize,
     },

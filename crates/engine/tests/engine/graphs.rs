@@ -113,6 +113,9 @@ pub(crate) fn nets() -> Vec<(&'static str, Network)> {
         ("plain8", of("plain8", 5)),
         ("resnet18", of("resnet18", 3)),
         ("resnet50-cifar", of("resnet50-cifar", 2)),
+        ("resnet8-sprint", of("resnet8-sprint+gelu", 4)),
+        ("preresnet8", of("preresnet8+silu", 4)),
+        ("plain8-sprint", of("plain8-sprint", 4)),
     ]
     .map(|(name, graph)| (name, Network::new(graph, Init::He, 4)))
     .into()

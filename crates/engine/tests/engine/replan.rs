@@ -18,8 +18,17 @@ const SMALL: [usize; 2] = [12, 8];
 
 fn engine(net: &Network, dtype: Dtype, [height, width]: [usize; 2]) -> Engine {
     let sgd =
-        SgdConfig { momentum: 0.9, weight_decay: 1e-3, nesterov: true, decay_norm_and_bias: true };
-    let config = EngineConfig { dtype, batch: BATCH, eval_batch: BATCH, height, width, sgd };
+        SgdConfig { momentum: 0.9, weight_decay: 1e-3, nesterov: true, ..SgdConfig::default() };
+    let config = EngineConfig {
+        dtype,
+        batch: BATCH,
+        eval_batch: BATCH,
+        height,
+        width,
+        sgd,
+        batch_norm_momentum: 0.1,
+        average: None,
+    };
     Engine::new(net.clone(), &config, &Cpu::new(2).unwrap()).unwrap()
 }
 

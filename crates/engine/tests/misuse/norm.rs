@@ -1,8 +1,10 @@
 //! Batch norm.
 
 use resnet_kernels::{
-    Cpu, Dtype,
-    batch_norm::{BatchNorm, EPSILON, MOMENTUM, NormParameters, ReluMask, ResidualGradient, merge},
+    Activation, Cpu, Dtype, Smooth,
+    batch_norm::{
+        ActivationSlope, BatchNorm, EPSILON, MOMENTUM, NormParameters, ResidualGradient, merge,
+    },
     conv::ScaleShift,
 };
 
@@ -69,6 +71,11 @@ impl Held {
     }
 }
 
+fn activation(c: &mut Caller<'_>) -> Option<Activation> {
+    let smooth = [Smooth::Gelu, Smooth::GeluTanh, Smooth::Silu].map(Activation::Smooth);
+    [None, Some(Activation::Relu), Some(smooth[0]), Some(smooth[1]), Some(smooth[2])][c.choose(5)]
+}
+
 pub(crate) fn forward(c: &mut Caller<'_>, cpu: &Cpu) {
     let case = Case::choose(c);
     let x = case.first(c, "input");
@@ -78,10 +85,10 @@ pub(crate) fn forward(c: &mut Caller<'_>, cpu: &Cpu) {
     let residual = c.flip().then(|| case.tensor(c, "residual"));
     let mut out = case.tensor(c, "output");
     let residual = residual.as_ref().map(Stored::values);
-    let relu = c.flip();
+    let activation = activation(c);
     let parameters = held.parameters();
     let (x, y) = (x.values(), out.values_mut());
-    case.norm.forward(cpu, x, parameters, residual, relu, y, &mut saved, &mut scratch);
+    case.norm.forward(cpu, x, parameters, residual, activation, y, &mut saved, &mut scratch);
     c.finite(&out.to_f32());
     for values in &held.0 {
         c.finite(values);
@@ -110,7 +117,16 @@ pub(crate) fn halves(c: &mut Caller<'_>, cpu: &Cpu) {
     c.finite(norm.scale_shift(&saved).scale);
     let mut out = case.tensor(c, "output");
     let bias = case.channels(c, "bias");
-    norm.normalize(cpu, x.values(), &bias, None, true, out.values_mut(), &saved, scratch);
+    norm.normalize(
+        cpu,
+        x.values(),
+        &bias,
+        None,
+        Some(Activation::Relu),
+        out.values_mut(),
+        &saved,
+        scratch,
+    );
     c.finite(&out.to_f32());
 }
 
@@ -124,8 +140,9 @@ pub(crate) fn apply(c: &mut Caller<'_>, cpu: &Cpu) {
     let residual = c.flip().then(|| case.tensor(c, "residual"));
     let mut out = case.tensor(c, "output");
     let residual = residual.as_ref().map(Stored::values);
-    let relu = c.flip();
-    case.norm.apply(cpu, x.values(), &mean, &scale, &shift, residual, relu, out.values_mut());
+    let activation = activation(c);
+    let out_values = out.values_mut();
+    case.norm.apply(cpu, x.values(), &mean, &scale, &shift, residual, activation, out_values);
     c.finite(&out.to_f32());
 }
 
@@ -133,18 +150,26 @@ pub(crate) fn backward(c: &mut Caller<'_>, cpu: &Cpu) {
     let case = Case::choose(c);
     let norm = case.norm;
     let x = case.first(c, "input");
-    let kind = c.choose(3);
+    let kind = c.choose(4);
     let out = (kind == 0).then(|| case.tensor(c, "output"));
-    let factors = (kind == 1).then(|| {
+    let factors = matches!(kind, 1 | 3).then(|| {
         ["scale", "shift"].map(|name| {
             let len = c.exactly(name, case.stored);
             c.slice(len)
         })
     });
+    let residual = (kind == 3).then(|| case.tensor(c, "residual"));
     let mask = match (&out, &factors) {
-        (Some(out), _) => ReluMask::Output(out.values()),
-        (None, Some([scale, shift])) => ReluMask::Recomputed(ScaleShift { scale, shift }),
-        (None, None) => ReluMask::None,
+        (Some(out), _) => ActivationSlope::Output(out.values()),
+        (None, Some([scale, shift])) => match &residual {
+            None => ActivationSlope::Recomputed(ScaleShift { scale, shift }),
+            Some(residual) => ActivationSlope::Smooth {
+                function: Smooth::Gelu,
+                norm: ScaleShift { scale, shift },
+                residual: Some(residual.values()),
+            },
+        },
+        (None, None) => ActivationSlope::None,
     };
     let weight = case.channels(c, "weight");
     let saved = case.words(c, "saved", case.right.saved_len());

@@ -2,21 +2,43 @@
 
 use super::{
     passes::{ApplyBackward, GradientSums},
-    relu_mask::{ReluMask, ResidualGradient, TypedMask},
     shape::BatchNorm,
+    slope::{ActivationSlope, Mask, ResidualGradient, Slope, SmoothSlope},
 };
 use crate::{
+    activation::by_smooth,
     check::{at_least, exactly, same_dtype},
     chunks::DisjointChunks,
+    conv::ScaleShift,
     cpu::Cpu,
     memory::as_f64,
     scalar::{Scalar, by_scalar},
     values::{Values, ValuesMut},
 };
 
+/// Runs a body with a slope of values of a type.
+macro_rules! by_slope {
+    ($slope:expr, $T:ty, $of:ident => $body:expr) => {
+        match $slope {
+            ActivationSlope::Smooth { function, norm, residual } => {
+                let residual = residual.map(<$T>::slice);
+                by_smooth!(function, function => {
+                    let $of = SmoothSlope { function, norm, residual };
+                    $body
+                })
+            }
+            other => {
+                let $of = Mask::of(other);
+                $body
+            }
+        }
+    };
+}
+
 impl BatchNorm {
     /// Turns `gradient` from that of the output into that of `x`, in place. Stores the gradients of
-    /// weight and bias. `mask` is that of the ReLU that follows, if any.
+    /// weight and bias. `slope` is that of the activation that follows, if
+    /// any.
     ///
     /// # Panics
     /// If dtypes differ, a slice is too short, or a parameter or its gradient has not a value for
@@ -25,7 +47,7 @@ impl BatchNorm {
         &self,
         cpu: &Cpu,
         x: Values<'_>,
-        mask: ReluMask<'_>,
+        slope: ActivationSlope<'_>,
         weight: &[f32],
         saved: &[f32],
         gradient: ValuesMut<'_>,
@@ -39,9 +61,9 @@ impl BatchNorm {
         let (sums, scratch) = scratch.split_at_mut(self.own_sums_len());
         let sums = &mut as_f64(sums)[..self.sums_len()];
         let read = gradient.as_values();
-        self.gradient_sums(cpu, x, mask, saved, read, d_weight, d_bias, sums, scratch);
+        self.gradient_sums(cpu, x, slope, saved, read, d_weight, d_bias, sums, scratch);
         let count = self.batch_pixels as f64;
-        self.backward_data(cpu, count, sums, x, mask, weight, saved, gradient, residual, scratch);
+        self.backward_data(cpu, count, sums, x, slope, weight, saved, gradient, residual, scratch);
     }
 
     /// The first half of [`BatchNorm::backward`]: stores the gradients of weight and bias, and in
@@ -55,7 +77,7 @@ impl BatchNorm {
         &self,
         cpu: &Cpu,
         x: Values<'_>,
-        mask: ReluMask<'_>,
+        slope: ActivationSlope<'_>,
         saved: &[f32],
         gradient: Values<'_>,
         d_weight: &mut [f32],
@@ -63,14 +85,16 @@ impl BatchNorm {
         sums: &mut [f64],
         scratch: &mut [f32],
     ) {
-        self.check(x, mask, saved, gradient);
+        self.check(x, slope, saved, gradient);
         self.each_channel("gradient of the weight", d_weight);
         self.each_channel("gradient of the bias", d_bias);
         at_least("sums", sums.len(), self.sums_len());
         at_least("scratch", scratch.len(), self.passes_len());
         by_scalar!(x.dtype(), T => {
             let (x, gradient) = (T::slice(x), T::slice(gradient));
-            self.gradient_sums_of(cpu, x, mask.of::<T>(), saved, gradient, sums, scratch)
+            by_slope!(slope, T, slope => {
+                self.gradient_sums_of(cpu, x, slope, saved, gradient, sums, scratch)
+            })
         });
         let inv_std = &saved[self.stored()..];
         let (shifts, centred) = sums.split_at(self.stored());
@@ -80,11 +104,11 @@ impl BatchNorm {
         }
     }
 
-    fn gradient_sums_of<T: Scalar>(
+    fn gradient_sums_of<T: Scalar, S: Slope<T>>(
         &self,
         cpu: &Cpu,
         x: &[T],
-        mask: TypedMask<'_, T>,
+        slope: S,
         saved: &[f32],
         gradient: &[T],
         sums: &mut [f64],
@@ -96,8 +120,8 @@ impl BatchNorm {
         let parts = DisjointChunks::new(partial, 2 * stored);
         cpu.pool().run_chunks(chunks, parts, |chunk, partial| {
             let (x, gradient) = (self.cut(x, chunk), self.cut(gradient, chunk));
-            let mask = self.cut_mask(mask, chunk);
-            cpu.isa().dispatch(GradientSums { x, mask, gradient, mean, partial });
+            let slope = slope.cut(self, chunk);
+            cpu.isa().dispatch(GradientSums { x, slope, gradient, mean, partial });
         });
         for (row, sums) in sums[..self.sums_len()].chunks_exact_mut(stored).enumerate() {
             let (real, padding) = sums.split_at_mut(self.channels);
@@ -119,14 +143,14 @@ impl BatchNorm {
         count: f64,
         sums: &[f64],
         x: Values<'_>,
-        mask: ReluMask<'_>,
+        slope: ActivationSlope<'_>,
         weight: &[f32],
         saved: &[f32],
         gradient: ValuesMut<'_>,
         residual: Option<ResidualGradient<'_>>,
         scratch: &mut [f32],
     ) {
-        self.check(x, mask, saved, gradient.as_values());
+        self.check(x, slope, saved, gradient.as_values());
         self.check_data(x, weight, residual.as_ref());
         at_least("sums", sums.len(), self.sums_len());
         at_least("scratch", scratch.len(), self.passes_len());
@@ -150,28 +174,44 @@ impl BatchNorm {
                 Some(r) => (r.accumulate, Some(T::slice_mut(r.gradient))),
                 None => (false, None),
             };
-            let (x, mask, gradient) = (T::slice(x), mask.of::<T>(), T::slice_mut(gradient));
-            self.backward_data_of(cpu, x, mask, factors, gradient, residual, accumulate)
+            let (x, gradient) = (T::slice(x), T::slice_mut(gradient));
+            by_slope!(slope, T, slope => {
+                self.backward_data_of(cpu, x, slope, factors, gradient, residual, accumulate)
+            })
         });
     }
 
     /// Checks what both halves read.
     #[track_caller]
-    fn check(&self, x: Values<'_>, mask: ReluMask<'_>, saved: &[f32], gradient: Values<'_>) {
+    fn check(
+        &self,
+        x: Values<'_>,
+        slope: ActivationSlope<'_>,
+        saved: &[f32],
+        gradient: Values<'_>,
+    ) {
         let all = self.stored_len();
         at_least("input", x.len(), all);
         at_least("gradient of the output", gradient.len(), all);
         same_dtype(gradient.dtype(), x.dtype());
         at_least("saved", saved.len(), self.saved_len());
-        match mask {
-            ReluMask::None => {}
-            ReluMask::Output(out) => {
+        let fits = |norm: ScaleShift<'_>| {
+            exactly("scale", norm.scale.len(), self.stored());
+            exactly("shift", norm.shift.len(), self.stored());
+        };
+        match slope {
+            ActivationSlope::None => {}
+            ActivationSlope::Output(out) => {
                 at_least("output", out.len(), all);
                 same_dtype(out.dtype(), x.dtype());
             }
-            ReluMask::Recomputed(norm) => {
-                exactly("scale", norm.scale.len(), self.stored());
-                exactly("shift", norm.shift.len(), self.stored());
+            ActivationSlope::Recomputed(norm) => fits(norm),
+            ActivationSlope::Smooth { norm, residual, .. } => {
+                fits(norm);
+                if let Some(residual) = residual {
+                    at_least("residual", residual.len(), all);
+                    same_dtype(residual.dtype(), x.dtype());
+                }
             }
         }
     }
@@ -186,11 +226,11 @@ impl BatchNorm {
         }
     }
 
-    fn backward_data_of<T: Scalar>(
+    fn backward_data_of<T: Scalar, S: Slope<T>>(
         &self,
         cpu: &Cpu,
         x: &[T],
-        mask: TypedMask<'_, T>,
+        slope: S,
         [mean, a, b, c]: [&[f32]; 4],
         gradient: &mut [T],
         residual: Option<&mut [T]>,
@@ -201,10 +241,10 @@ impl BatchNorm {
         let residuals = residual.map(|r| DisjointChunks::new(&mut r[..self.stored_len()], length));
         let parts = (gradients, residuals);
         cpu.pool().run_chunks(self.chunks(), parts, |chunk, (gradient, residual)| {
-            let (x, mask) = (self.cut(x, chunk), self.cut_mask(mask, chunk));
+            let (x, slope) = (self.cut(x, chunk), slope.cut(self, chunk));
             cpu.isa().dispatch(ApplyBackward {
                 x,
-                mask,
+                slope,
                 mean,
                 a,
                 b,
@@ -214,12 +254,5 @@ impl BatchNorm {
                 accumulate,
             });
         });
-    }
-
-    fn cut_mask<'a, T>(&self, mask: TypedMask<'a, T>, chunk: usize) -> TypedMask<'a, T> {
-        match mask {
-            TypedMask::Output(out) => TypedMask::Output(self.cut(out, chunk)),
-            other => other,
-        }
     }
 }

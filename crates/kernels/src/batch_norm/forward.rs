@@ -5,6 +5,7 @@ use super::{
     shape::BatchNorm,
 };
 use crate::{
+    activation::{Activation, Function, Rectified, by_smooth},
     check::{at_least, exactly, same_dtype},
     chunks::DisjointChunks,
     cpu::Cpu,
@@ -138,7 +139,7 @@ impl BatchNorm {
         }
     }
 
-    /// Training: `out = relu?(weight * (x - mean) / std + bias + residual?)` with the batch's
+    /// Training: `out = activation?(weight * (x - mean) / std + bias + residual?)` with the batch's
     /// statistics, which `saved` keeps for the backward pass.
     ///
     /// # Panics
@@ -150,7 +151,7 @@ impl BatchNorm {
         x: Values<'_>,
         parameters: NormParameters<'_>,
         residual: Option<Values<'_>>,
-        relu: bool,
+        activation: Option<Activation>,
         out: ValuesMut<'_>,
         saved: &mut [f32],
         scratch: &mut [f32],
@@ -159,7 +160,7 @@ impl BatchNorm {
         self.check_apply(x, residual, &out);
         self.check_finish(&parameters, saved);
         self.statistics(cpu, x, parameters, saved, scratch);
-        self.normalize(cpu, x, bias, residual, relu, out, saved, scratch);
+        self.normalize(cpu, x, bias, residual, activation, out, saved, scratch);
     }
 
     /// The second half of [`BatchNorm::forward`], with the statistics that `saved` holds.
@@ -172,7 +173,7 @@ impl BatchNorm {
         x: Values<'_>,
         bias: &[f32],
         residual: Option<Values<'_>>,
-        relu: bool,
+        activation: Option<Activation>,
         out: ValuesMut<'_>,
         saved: &[f32],
         scratch: &mut [f32],
@@ -186,10 +187,10 @@ impl BatchNorm {
         shift[..self.channels].copy_from_slice(bias);
         shift[self.channels..].fill(0.0);
         let (mean, scale) = (&saved[..stored], self.scale_shift(saved).scale);
-        self.apply(cpu, x, mean, scale, shift, residual, relu, out);
+        self.apply(cpu, x, mean, scale, shift, residual, activation, out);
     }
 
-    /// `out = relu?((x - mean) * scale + shift + residual?)`, each of the three a value for every
+    /// `out = activation?((x - mean) * scale + shift + residual?)`, each of the three a value for every
     /// stored channel: inference, where batch norm follows no convolution to be folded into.
     ///
     /// # Panics
@@ -202,7 +203,7 @@ impl BatchNorm {
         scale: &[f32],
         shift: &[f32],
         residual: Option<Values<'_>>,
-        relu: bool,
+        activation: Option<Activation>,
         out: ValuesMut<'_>,
     ) {
         let stored = self.stored();
@@ -212,7 +213,16 @@ impl BatchNorm {
         exactly("shift", shift.len(), stored);
         by_scalar!(x.dtype(), T => {
             let (x, residual, out) = (T::slice(x), residual.map(T::slice), T::slice_mut(out));
-            self.apply_of(cpu, x, mean, scale, shift, residual, relu, out)
+            let factors = [mean, scale, shift];
+            match activation {
+                None => self.apply_of(cpu, x, factors, residual, Rectified(false), out),
+                Some(Activation::Relu) => {
+                    self.apply_of(cpu, x, factors, residual, Rectified(true), out)
+                }
+                Some(Activation::Smooth(smooth)) => by_smooth!(smooth, function => {
+                    self.apply_of(cpu, x, factors, residual, function, out)
+                }),
+            }
         });
     }
 
@@ -239,22 +249,20 @@ impl BatchNorm {
         }
     }
 
-    fn apply_of<T: Scalar>(
+    fn apply_of<T: Scalar, F: Function>(
         &self,
         cpu: &Cpu,
         x: &[T],
-        mean: &[f32],
-        scale: &[f32],
-        shift: &[f32],
+        [mean, scale, shift]: [&[f32]; 3],
         residual: Option<&[T]>,
-        relu: bool,
+        activation: F,
         out: &mut [T],
     ) {
         let stored = self.stored();
         let outs = DisjointChunks::new(&mut out[..self.stored_len()], self.chunk_pixels() * stored);
         cpu.pool().run_chunks(self.chunks(), outs, |chunk, out| {
             let (x, residual) = (self.cut(x, chunk), residual.map(|r| self.cut(r, chunk)));
-            cpu.isa().dispatch(Apply { x, mean, scale, shift, residual, relu, out });
+            cpu.isa().dispatch(Apply { x, mean, scale, shift, residual, activation, out });
         });
     }
 }

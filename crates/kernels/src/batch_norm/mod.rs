@@ -1,4 +1,4 @@
-//! Batch norm (`torch.nn.BatchNorm2d`), with the residual sum and the ReLU that follow it.
+//! Batch norm (`torch.nn.BatchNorm2d`), with the residual sum and the activation that follow it.
 //!
 //! Statistics are computed chunk by chunk: the mean, then squared distances from it while the chunk
 //! is in the cache. Those of all chunks are combined in f64, in order (Chan et al. 1979). That is
@@ -12,9 +12,9 @@
 mod backward;
 mod forward;
 mod passes;
-mod relu_mask;
 mod shape;
+mod slope;
 
 pub use forward::{EPSILON, MOMENTUM, NormParameters, merge};
-pub use relu_mask::{ReluMask, ResidualGradient};
 pub use shape::{BatchNorm, BatchNormShape};
+pub use slope::{ActivationSlope, ResidualGradient};

@@ -1,7 +1,8 @@
 //! The passes over memory, one chunk at a time.
 
-use super::relu_mask::TypedMask;
+use super::slope::Slope;
 use crate::{
+    activation::Function,
     isa::{Kernel, Vector},
     scalar::Scalar,
 };
@@ -86,17 +87,17 @@ impl<T: Scalar> Kernel for Moments<'_, T> {
     }
 }
 
-pub(super) struct Apply<'a, T> {
+pub(super) struct Apply<'a, T, F> {
     pub(super) x: &'a [T],
     pub(super) mean: &'a [f32],
     pub(super) scale: &'a [f32],
     pub(super) shift: &'a [f32],
     pub(super) residual: Option<&'a [T]>,
-    pub(super) relu: bool,
+    pub(super) activation: F,
     pub(super) out: &'a mut [T],
 }
 
-impl<T: Scalar> Kernel for Apply<'_, T> {
+impl<T: Scalar, F: Function> Kernel for Apply<'_, T, F> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
@@ -118,10 +119,7 @@ impl<T: Scalar> Kernel for Apply<'_, T> {
                     if let Some(residual) = self.residual {
                         y = y.add(T::load(residual.as_ptr().add(at)));
                     }
-                    if self.relu {
-                        y = y.relu();
-                    }
-                    T::store(y, out.as_mut_ptr().add(channel));
+                    T::store(self.activation.value(y), out.as_mut_ptr().add(channel));
                 }
             }
         }
@@ -129,15 +127,15 @@ impl<T: Scalar> Kernel for Apply<'_, T> {
 }
 
 /// Sums of `g` and of `g * (x - mean)` over a chunk.
-pub(super) struct GradientSums<'a, T> {
+pub(super) struct GradientSums<'a, T, S> {
     pub(super) x: &'a [T],
-    pub(super) mask: TypedMask<'a, T>,
+    pub(super) slope: S,
     pub(super) gradient: &'a [T],
     pub(super) mean: &'a [f32],
     pub(super) partial: &'a mut [f32],
 }
 
-impl<T: Scalar> Kernel for GradientSums<'_, T> {
+impl<T: Scalar, S: Slope<T>> Kernel for GradientSums<'_, T, S> {
     type Output = ();
     const PAIRS: bool = false;
 
@@ -146,7 +144,7 @@ impl<T: Scalar> Kernel for GradientSums<'_, T> {
         let stored = self.mean.len();
         let pixels = self.x.len() / stored;
         assert_eq!(self.gradient.len(), self.x.len());
-        check(self.mask, self.x.len(), stored);
+        self.slope.check(self.x.len(), stored);
         let (shifts, centred) = self.partial.split_at_mut(stored);
         by_channels!(stored, V::LANES, |channel, N| {
             let mut sums = [[V::zero(); N]; 2];
@@ -162,7 +160,7 @@ impl<T: Scalar> Kernel for GradientSums<'_, T> {
                             let at = pixel * stored + channel + v * V::LANES;
                             let mut g: V = T::load(self.gradient.as_ptr().add(at));
                             let x: V = T::load(self.x.as_ptr().add(at));
-                            g = masked(g, x, self.mask, at, channel + v * V::LANES);
+                            g = self.slope.times(g, x, at, channel + v * V::LANES);
                             part[0][v] = part[0][v].add(g);
                             part[1][v] = g.mul_add(x.sub(mean[v]), part[1][v]);
                         }
@@ -181,42 +179,9 @@ impl<T: Scalar> Kernel for GradientSums<'_, T> {
     }
 }
 
-fn check<T>(mask: TypedMask<'_, T>, len: usize, stored: usize) {
-    match mask {
-        TypedMask::None => {}
-        TypedMask::Output(out) => assert_eq!(out.len(), len),
-        TypedMask::Recomputed(n) => assert!(n.scale.len() == stored && n.shift.len() == stored),
-    }
-}
-
-/// The gradient, masked by the ReLU. The kind of mask is the same for a whole call.
-///
-/// # Safety
-/// A vector from `at` must lie within the tensors, one from `channel` within the stored channels.
-#[inline(always)]
-unsafe fn masked<T: Scalar, V: Vector>(
-    g: V,
-    x: V,
-    mask: TypedMask<'_, T>,
-    at: usize,
-    channel: usize,
-) -> V {
-    // SAFETY: the caller's contract.
-    unsafe {
-        match mask {
-            TypedMask::None => g,
-            TypedMask::Output(out) => g.where_positive(T::load(out.as_ptr().add(at))),
-            TypedMask::Recomputed(n) => {
-                let scale = V::load(n.scale.as_ptr().add(channel));
-                g.where_positive(x.mul_add(scale, V::load(n.shift.as_ptr().add(channel))))
-            }
-        }
-    }
-}
-
-pub(super) struct ApplyBackward<'a, T> {
+pub(super) struct ApplyBackward<'a, T, S> {
     pub(super) x: &'a [T],
-    pub(super) mask: TypedMask<'a, T>,
+    pub(super) slope: S,
     pub(super) mean: &'a [f32],
     pub(super) a: &'a [f32],
     pub(super) b: &'a [f32],
@@ -226,7 +191,7 @@ pub(super) struct ApplyBackward<'a, T> {
     pub(super) accumulate: bool,
 }
 
-impl<T: Scalar> Kernel for ApplyBackward<'_, T> {
+impl<T: Scalar, S: Slope<T>> Kernel for ApplyBackward<'_, T, S> {
     type Output = ();
     const PAIRS: bool = T::PACK > 1;
 
@@ -235,7 +200,7 @@ impl<T: Scalar> Kernel for ApplyBackward<'_, T> {
         let stored = self.mean.len();
         assert!(self.gradient.len() == self.x.len() && stored.is_multiple_of(V::LANES));
         assert!([self.a, self.b, self.c].iter().all(|v| v.len() == stored));
-        check(self.mask, self.x.len(), stored);
+        self.slope.check(self.x.len(), stored);
         assert!(self.residual.as_ref().is_none_or(|r| r.len() == self.x.len()));
         for (pixel, gradient) in self.gradient.chunks_exact_mut(stored).enumerate() {
             for channel in (0..stored).step_by(V::LANES) {
@@ -245,7 +210,7 @@ impl<T: Scalar> Kernel for ApplyBackward<'_, T> {
                     let to = gradient.as_mut_ptr().add(channel);
                     let mut g: V = T::load(to);
                     let x: V = T::load(self.x.as_ptr().add(at));
-                    g = masked(g, x, self.mask, at, channel);
+                    g = self.slope.times(g, x, at, channel);
                     if let Some(residual) = &mut self.residual {
                         let to = residual.as_mut_ptr().add(at);
                         let sum = if self.accumulate { g.add(T::load(to)) } else { g };

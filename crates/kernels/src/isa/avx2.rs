@@ -105,6 +105,21 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: see above.
+        F32x8(unsafe { _mm256_div_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn shift_to_exponent(self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let bits = _mm256_slli_epi32::<23>(_mm256_castps_si256(self.0));
+            F32x8(_mm256_castsi256_ps(bits))
+        }
+    }
+
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: see above.
         unsafe {

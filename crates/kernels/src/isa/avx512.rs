@@ -161,6 +161,21 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: see above.
+        F32x16(unsafe { _mm512_div_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn shift_to_exponent(self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            let bits = _mm512_slli_epi32::<23>(_mm512_castps_si512(self.0));
+            F32x16(_mm512_castsi512_ps(bits))
+        }
+    }
+
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: see above.
         unsafe {

@@ -262,6 +262,11 @@ mod tests {
             check(x.add(y), &|a, b| a + b);
             check(x.sub(y), &|a, b| a - b);
             check(x.mul(y), &|a, b| a * b);
+            check(x.div(y), &|a, b| a / b);
+            let biased = |n: f32| V::splat(n).add(V::splat(V::ROUND + 127.0));
+            for (n, want) in [(-127.0, 0.0), (-3.0, 0.125), (5.0, 32.0), (128.0, f32::INFINITY)] {
+                assert!(out(biased(n).shift_to_exponent()).iter().all(|&got| got == want), "{n}");
+            }
             check(x.max(y), &f32::max);
             check(x.relu(), &|a, _| a.max(0.0));
             check(x.where_positive(y), &|a, b| if b > 0.0 { a } else { 0.0 });

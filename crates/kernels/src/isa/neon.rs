@@ -107,6 +107,18 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: see above.
+        F32x4(unsafe { vdivq_f32(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn shift_to_exponent(self) -> Self {
+        // SAFETY: see above.
+        F32x4::from_bits(unsafe { vshlq_n_u32::<23>(self.bits()) })
+    }
+
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         // The instruction yields NaN where either is.
         // SAFETY: see above.

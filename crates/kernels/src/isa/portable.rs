@@ -76,6 +76,16 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        self.zip(other, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn shift_to_exponent(self) -> Self {
+        F32x4(self.0.map(|x| f32::from_bits(x.to_bits() << 23)))
+    }
+
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         self.zip(other, |a, b| if a > b || a.is_nan() { a } else { b })
     }

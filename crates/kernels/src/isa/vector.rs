@@ -89,6 +89,13 @@ pub trait Vector: Copy {
     /// Lane by lane product.
     fn mul(self, other: Self) -> Self;
 
+    /// Lane by lane quotient.
+    fn div(self, other: Self) -> Self;
+
+    /// Each lane's bits, 23 to the left: the lower bits become the exponent. Of `n + 127 +` [`Vector::ROUND`]
+    /// with an integer `n`, that is `2^n`; 0 of `n = -127`, and infinity of 128.
+    fn shift_to_exponent(self) -> Self;
+
     /// The larger of each lane; NaN where one is, as in PyTorch: a diverged net must show.
     fn max(self, other: Self) -> Self;
 

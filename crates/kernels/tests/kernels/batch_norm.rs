@@ -1,6 +1,6 @@
 use resnet_kernels::{
-    Cpu, Dtype, Isa, Storage, Values, ValuesMut,
-    batch_norm::{BatchNorm, MOMENTUM, NormParameters, ReluMask, ResidualGradient, merge},
+    Activation, Cpu, Dtype, Isa, Smooth, Storage, Values, ValuesMut,
+    batch_norm::{ActivationSlope, BatchNorm, MOMENTUM, NormParameters, ResidualGradient, merge},
 };
 
 use crate::testing::{error, from_stored, narrow, on_every_isa, random, stored, to_stored, wide};
@@ -13,6 +13,8 @@ struct Case {
 
 /// Another one than PyTorch's default, so that it counts.
 const EPSILON: f64 = 1e-3;
+
+const RELU: Option<Activation> = Some(Activation::Relu);
 
 /// Channels around the vectors, pixels around a chunk.
 const CASES: [Case; 5] = [
@@ -34,7 +36,14 @@ struct Reference {
     d_bias: Vec<f64>,
 }
 
-fn reference(c: &Case, x: &[f64], w: &[f64], b: &[f64], residual: &[f64], g: &[f64]) -> Reference {
+fn reference(
+    c: &Case,
+    activation: Activation,
+    x: &[f64],
+    [w, b]: [&[f64]; 2],
+    residual: &[f64],
+    g: &[f64],
+) -> Reference {
     let m = (c.n * c.pixels) as f64;
     let channel = |i: usize| i / c.pixels % c.channels;
     let sum = |f: &dyn Fn(usize) -> f64| {
@@ -46,11 +55,18 @@ fn reference(c: &Case, x: &[f64], w: &[f64], b: &[f64], residual: &[f64], g: &[f
     let var: Vec<f64> = sum(&|i| (x[i] - mean[channel(i)]).powi(2)).iter().map(|s| s / m).collect();
     let std = |i: usize| (var[channel(i)] + EPSILON).sqrt();
     let hat = |i: usize| (x[i] - mean[channel(i)]) / std(i);
-    let out: Vec<f64> = (0..x.len())
-        .map(|i| (w[channel(i)] * hat(i) + b[channel(i)] + residual[i]).max(0.0))
-        .collect();
-    let d_residual: Vec<f64> =
-        (0..x.len()).map(|i| if out[i] > 0.0 { g[i] } else { 0.0 }).collect();
+    let sums: Vec<f64> =
+        (0..x.len()).map(|i| w[channel(i)] * hat(i) + b[channel(i)] + residual[i]).collect();
+    let value = |x: f64| match activation {
+        Activation::Relu => x.max(0.0),
+        Activation::Smooth(function) => function.value(x),
+    };
+    let slope = |x: f64| match activation {
+        Activation::Relu => f64::from(x > 0.0),
+        Activation::Smooth(function) => function.slope(x),
+    };
+    let out: Vec<f64> = sums.iter().map(|&x| value(x)).collect();
+    let d_residual: Vec<f64> = sums.iter().zip(g).map(|(&x, g)| g * slope(x)).collect();
     let d_bias = sum(&|i| d_residual[i]);
     let d_weight = sum(&|i| d_residual[i] * hat(i));
     let d_x = (0..x.len())
@@ -63,14 +79,14 @@ fn reference(c: &Case, x: &[f64], w: &[f64], b: &[f64], residual: &[f64], g: &[f
 }
 
 /// `rounding` is that of the dtype: 2^-24 or 2^-9.
-fn check(dtype: Dtype, rounding: f64, offset: f64) {
+fn check(dtype: Dtype, rounding: f64, offset: f64, activation: Activation) {
     on_every_isa(|cpu| {
         for case in &CASES {
             let len = case.n * case.channels * case.pixels;
             let x: Vec<f64> = random(len, 1).iter().map(|v| v + offset).collect();
             let (residual, g) = (random(len, 2), random(len, 3));
             let (w, b) = (random(case.channels, 4), random(case.channels, 5));
-            let want = reference(case, &x, &w, &b, &residual, &g);
+            let want = reference(case, activation, &x, [&w, &b], &residual, &g);
             let stored = |v: &[f64]| to_stored(dtype, v, case.n, case.channels);
             let norm = BatchNorm {
                 batch_pixels: case.n * case.pixels,
@@ -97,7 +113,7 @@ fn check(dtype: Dtype, rounding: f64, offset: f64) {
                 x_stored,
                 parameters,
                 Some(residual_stored.as_values()),
-                true,
+                Some(activation),
                 out.as_values_mut(),
                 &mut saved,
                 &mut scratch,
@@ -111,13 +127,21 @@ fn check(dtype: Dtype, rounding: f64, offset: f64) {
             assert!(error(&wide(&mean), &running_mean) < 1e-6);
             assert!(error(&wide(&var), &running_var) < 1e-5);
 
+            let slope = match activation {
+                Activation::Relu => ActivationSlope::Output(out.as_values()),
+                Activation::Smooth(function) => ActivationSlope::Smooth {
+                    function,
+                    norm: norm.scale_shift(&saved),
+                    residual: Some(residual_stored.as_values()),
+                },
+            };
             let mut gradient = stored(&g);
             let mut d_residual = stored(&residual);
             let (mut d_weight, mut d_bias) = (vec![0.0; case.channels], vec![0.0; case.channels]);
             norm.backward(
                 cpu,
                 x_stored,
-                ReluMask::Output(out.as_values()),
+                slope,
                 &w32,
                 &saved,
                 gradient.as_values_mut(),
@@ -142,12 +166,20 @@ fn check(dtype: Dtype, rounding: f64, offset: f64) {
 #[test]
 fn equals_the_reference() {
     // An offset far from zero: a sum of squares in f32 would lose the variance.
-    check(Dtype::Fp32, 2f64.powi(-24), 20.0);
+    check(Dtype::Fp32, 2f64.powi(-24), 20.0, Activation::Relu);
 }
 
 #[test]
 fn stores_bf16() {
-    check(Dtype::Bf16, 2f64.powi(-9), 0.0);
+    check(Dtype::Bf16, 2f64.powi(-9), 0.0, Activation::Relu);
+}
+
+#[test]
+fn smooth_activations_equal_the_reference() {
+    for function in [Smooth::Gelu, Smooth::GeluTanh, Smooth::Silu] {
+        check(Dtype::Fp32, 2f64.powi(-24), 1.0, Activation::Smooth(function));
+        check(Dtype::Bf16, 2f64.powi(-9), 0.0, Activation::Smooth(function));
+    }
 }
 
 #[test]
@@ -165,7 +197,7 @@ fn a_single_value_moves_no_statistics() {
             momentum: MOMENTUM,
         };
         let (x, y) = (Values::Fp32(&[3.0; 16]), ValuesMut::Fp32(&mut out));
-        norm.forward(cpu, x, parameters, None, false, y, &mut saved, &mut scratch);
+        norm.forward(cpu, x, parameters, None, None, y, &mut saved, &mut scratch);
         assert_eq!((mean, var, out[0]), ([0.5; 3], [2.0; 3], 0.25));
     });
 }
@@ -192,7 +224,7 @@ fn threads_change_no_bit() {
             momentum: MOMENTUM,
         };
         let (x, y) = (x.as_values(), ValuesMut::Fp32(&mut out));
-        norm.forward(&cpu, x, parameters, None, false, y, &mut saved, &mut scratch);
+        norm.forward(&cpu, x, parameters, None, None, y, &mut saved, &mut scratch);
         out.into_iter().chain(saved).map(f32::to_bits).collect::<Vec<_>>()
     };
     let one = run(1);
@@ -219,7 +251,7 @@ fn a_recomputed_mask_is_the_stored_one() {
             momentum: MOMENTUM,
         };
         let y = ValuesMut::Fp32(&mut out);
-        norm.forward(cpu, x, parameters, None, true, y, &mut saved, &mut scratch);
+        norm.forward(cpu, x, parameters, None, RELU, y, &mut saved, &mut scratch);
         let mut backward = |mask| {
             let (mut g, mut dw, mut db) = (gradient.clone(), vec![0.0; 40], vec![0.0; 40]);
             norm.backward(
@@ -236,9 +268,9 @@ fn a_recomputed_mask_is_the_stored_one() {
             );
             (g, dw, db)
         };
-        let open = backward(ReluMask::None);
-        let stored = backward(ReluMask::Output(Values::Fp32(&out)));
-        let again = backward(ReluMask::Recomputed(norm.scale_shift(&saved)));
+        let open = backward(ActivationSlope::None);
+        let stored = backward(ActivationSlope::Output(Values::Fp32(&out)));
+        let again = backward(ActivationSlope::Recomputed(norm.scale_shift(&saved)));
         assert!(again == stored && stored != open);
     });
 }
@@ -270,13 +302,13 @@ fn halves_of_a_batch_combine() {
                 momentum: MOMENTUM,
             };
             let y = out.as_values_mut();
-            whole.forward(cpu, x.as_values(), parameters, None, true, y, &mut saved, &mut scratch);
+            whole.forward(cpu, x.as_values(), parameters, None, RELU, y, &mut saved, &mut scratch);
             let (mut dx, mut dw, mut db) =
                 (stored(dtype, &g.as_values().to_f32()), vec![0.0; channels], vec![0.0; channels]);
             whole.backward(
                 cpu,
                 x.as_values(),
-                ReluMask::Output(out.as_values()),
+                ActivationSlope::Output(out.as_values()),
                 &weight,
                 &saved,
                 dx.as_values_mut(),
@@ -321,8 +353,8 @@ fn halves_of_a_batch_combine() {
                 let (norm, range) =
                     (BatchNorm { batch_pixels: part.1, channels, epsilon: EPSILON }, range(part));
                 let (x, y) = (x.values(range.clone()), half_out.values_mut(range.clone()));
-                norm.normalize(cpu, x, &bias, None, true, y, &half_saved, &mut scratch);
-                let mask = ReluMask::Output(half_out.values(range.clone()));
+                norm.normalize(cpu, x, &bias, None, RELU, y, &half_saved, &mut scratch);
+                let mask = ActivationSlope::Output(half_out.values(range.clone()));
                 let mut own = vec![f64::NAN; norm.sums_len()];
                 let (mut own_dw, mut own_db) = (vec![0.0; channels], vec![0.0; channels]);
                 norm.gradient_sums(
@@ -347,7 +379,7 @@ fn halves_of_a_batch_combine() {
             for part in parts {
                 let (norm, range) =
                     (BatchNorm { batch_pixels: part.1, channels, epsilon: EPSILON }, range(part));
-                let mask = ReluMask::Output(half_out.values(range.clone()));
+                let mask = ActivationSlope::Output(half_out.values(range.clone()));
                 norm.backward_data(
                     cpu,
                     900.0,

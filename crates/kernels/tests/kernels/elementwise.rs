@@ -1,9 +1,9 @@
 use resnet_kernels::{
-    Dtype,
-    elementwise::{PadShortcut, add_relu, add_relu_backward},
+    Dtype, Smooth, Storage,
+    elementwise::{PadShortcut, activate, activate_backward, add_relu, add_relu_backward},
 };
 
-use crate::testing::{from_stored, narrow, on_every_isa, random, stored, to_stored};
+use crate::testing::{error, from_stored, narrow, on_every_isa, random, stored, to_stored, wide};
 
 #[test]
 fn add_relu_and_its_gradient() {
@@ -69,4 +69,37 @@ fn dtypes_are_not_mixed() {
     let cpu = resnet_kernels::Cpu::new(1).unwrap();
     let (a, mut out) = (stored(Dtype::Fp32, &[1.0; 16]), stored(Dtype::Bf16, &[1.0; 16]));
     add_relu(&cpu, a.as_values(), None, true, out.as_values_mut());
+}
+
+fn check_smooth(dtype: Dtype, tolerance: f64) {
+    on_every_isa(|cpu| {
+        for function in [Smooth::Gelu, Smooth::GeluTanh, Smooth::Silu] {
+            // More than one item of work.
+            let n = 16 * 1024 + 48;
+            let (x, g, before) = (random(n, 1), random(n, 2), random(n, 3));
+            let x: Vec<f64> = x.iter().map(|x| 3.0 * x).collect();
+            let [x, g, before] = [x, g, before].map(|values| stored(dtype, &narrow(&values)));
+            let mut out = stored(dtype, &vec![9.0; n]);
+            activate(cpu, x.as_values(), function, out.as_values_mut());
+            let f64s = |of: &Storage| wide(&of.as_values().to_f32());
+            let (xs, gs, befores) = (f64s(&x), f64s(&g), f64s(&before));
+            let want: Vec<f64> = xs.iter().map(|&x| function.value(x)).collect();
+            assert!(error(&f64s(&out), &want) < tolerance);
+            for accumulate in [false, true] {
+                let mut dx = stored(dtype, &before.as_values().to_f32());
+                let (x, g, to) = (x.as_values(), g.as_values(), dx.as_values_mut());
+                activate_backward(cpu, x, function, g, to, accumulate);
+                let base = if accumulate { 1.0 } else { 0.0 };
+                let gradient = |i: usize| base * befores[i] + gs[i] * function.slope(xs[i]);
+                let want: Vec<f64> = (0..n).map(gradient).collect();
+                assert!(error(&f64s(&dx), &want) < tolerance);
+            }
+        }
+    });
+}
+
+#[test]
+fn smooth_activations_and_their_gradients() {
+    check_smooth(Dtype::Fp32, 1e-5);
+    check_smooth(Dtype::Bf16, 4e-2);
 }

@@ -1,6 +1,6 @@
 //! The graph: a list of nodes.
 
-use super::{Epsilon, Node, NodeId, Op};
+use super::{Activation, Epsilon, Node, NodeId, Op};
 
 /// A network: nodes in topological order, the input first and the logits last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,16 @@ impl Graph {
     /// Appends a ReLU (`torch.nn.ReLU`).
     pub fn relu(&mut self, name: impl Into<String>, x: NodeId) -> NodeId {
         self.push(name, Op::Relu, &[x], self.nodes[x].channels)
+    }
+
+    /// Appends an activation.
+    pub fn activation(
+        &mut self,
+        name: impl Into<String>,
+        activation: Activation,
+        x: NodeId,
+    ) -> NodeId {
+        self.push(name, activation.into(), &[x], self.nodes[x].channels)
     }
 
     /// Appends the sum of two nodes of equal shape.

@@ -26,12 +26,14 @@
 //! # Ok::<(), resnet_network::graph::GraphError>(())
 //! ```
 
+mod activation;
 mod epsilon;
 mod error;
 mod list;
 mod node;
 mod rules;
 
+pub use activation::Activation;
 pub use epsilon::Epsilon;
 pub use error::GraphError;
 pub use list::Graph;

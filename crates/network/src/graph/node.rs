@@ -1,5 +1,7 @@
 //! Nodes: the operations of a network.
 
+use super::Activation;
+
 /// Index of a node in [`Graph::nodes`](super::Graph::nodes).
 pub type NodeId = usize;
 
@@ -23,6 +25,13 @@ pub enum Op {
     BatchNorm2d,
     /// `torch.nn.ReLU`.
     Relu,
+    /// `torch.nn.GELU`.
+    Gelu {
+        /// Whether the distribution function is approximated by a tanh (`approximate="tanh"`).
+        tanh: bool,
+    },
+    /// `torch.nn.SiLU`.
+    Silu,
     /// Sum of two activations of equal shape.
     Add,
     /// `torch.nn.MaxPool2d`.
@@ -67,6 +76,24 @@ pub struct Node {
     pub channels: usize,
 }
 
+impl From<Activation> for Op {
+    fn from(activation: Activation) -> Op {
+        match activation {
+            Activation::Relu => Op::Relu,
+            Activation::Gelu => Op::Gelu { tanh: false },
+            Activation::GeluTanh => Op::Gelu { tanh: true },
+            Activation::Silu => Op::Silu,
+        }
+    }
+}
+
+impl Op {
+    /// The activation function that it is.
+    pub fn activation(self) -> Option<Activation> {
+        Activation::ALL.into_iter().find(|&activation| Op::from(activation) == self)
+    }
+}
+
 impl Node {
     /// The number of weights and of biases, for `inputs` input channels.
     pub fn parameters(&self, inputs: usize) -> (usize, usize) {
@@ -78,6 +105,8 @@ impl Node {
             Op::Linear => (self.channels * inputs, self.channels),
             Op::Input
             | Op::Relu
+            | Op::Gelu { .. }
+            | Op::Silu
             | Op::Add
             | Op::MaxPool2d { .. }
             | Op::AvgPool2d { .. }

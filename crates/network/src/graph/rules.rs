@@ -74,7 +74,7 @@ impl Graph {
                     }
                     window(kernel, stride, padding)?
                 }
-                Op::BatchNorm2d | Op::Relu => of(0),
+                Op::BatchNorm2d | Op::Relu | Op::Gelu { .. } | Op::Silu => of(0),
                 Op::Add => {
                     if of(0) != of(1) {
                         return Err(GraphError::Mismatch {

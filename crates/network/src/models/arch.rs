@@ -1,6 +1,6 @@
 //! Architectures.
 
-use crate::graph::Epsilon;
+use crate::graph::{Activation, Epsilon};
 
 /// Blocks in each of the four stages, and whether they are bottlenecks: paper, table 1, and timm's net of
 /// 26 layers.
@@ -157,7 +157,7 @@ pub enum Shortcut {
 /// | `plain20` | without shortcuts |
 ///
 /// [`Arch::all`] lists them. Options follow: `+maxpool` (of a 3x3 stem), `+nopool` (of a 7x7 stem),
-/// `+stride1x1` (of bottlenecks), `+w64-256-384` (channels of the stages of `-sprint`) and `+eps0.001`.
+/// `+stride1x1` (of bottlenecks), `+gelu`, `+gelutanh` and `+silu` (activations), `+w64-256-384` (channels of the stages of `-sprint`) and `+eps0.001`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Arch {
@@ -186,6 +186,8 @@ pub struct Arch {
     pub widths: [usize; 3],
     /// Where bottleneck blocks have their stride; `+stride1x1` in a name.
     pub stride_at: StrideAt,
+    /// The activation function; `+gelu`, `+gelutanh` and `+silu` in a name.
+    pub activation: Activation,
     /// Epsilon of all batch norms; `+eps0.001` in a name.
     pub epsilon: Epsilon,
 }
@@ -205,6 +207,7 @@ impl Arch {
             max_pool: family.has_max_pool(),
             widths: SPRINT_WIDTHS,
             stride_at: StrideAt::default(),
+            activation: Activation::default(),
             epsilon: Epsilon::default(),
         }
     }
@@ -215,6 +218,7 @@ impl Arch {
         Arch {
             max_pool: self.family.has_max_pool(),
             stride_at: StrideAt::default(),
+            activation: Activation::default(),
             epsilon: Epsilon::default(),
             ..self
         }

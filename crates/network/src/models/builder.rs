@@ -41,7 +41,7 @@ fn build(arch: &Arch, in_channels: usize, classes: usize, width: usize) -> Graph
         }
     }
     if arch.preactivation {
-        x = norm_relu(&mut g, "bn", "relu", x);
+        x = norm_activation(&mut g, arch, "bn", arch.activation.module(), x);
     }
     let pooled = g.global_avg_pool("avgpool", x);
     g.linear(arch.family.head(), pooled, classes);
@@ -59,17 +59,22 @@ fn stem(g: &mut Graph, arch: &Arch, width: usize) -> NodeId {
         let half = (width / 2).max(1);
         for (index, stride) in [(0, stride), (3, 1)] {
             x = g.conv2d(format!("conv1.{index}"), x, half, 3, stride, 1);
-            let (norm, relu) = (format!("conv1.{}", index + 1), format!("conv1.{}", index + 2));
-            x = norm_relu(g, &norm, &relu, x);
+            let (norm, activation) =
+                (format!("conv1.{}", index + 1), format!("conv1.{}", index + 2));
+            x = norm_activation(g, arch, &norm, &activation, x);
         }
         x = g.conv2d("conv1.6", x, width, 3, 1, 1);
     }
-    if arch.preactivation { x } else { norm_relu(g, "bn1", "relu1", x) }
+    if arch.preactivation {
+        return x;
+    }
+    let activation = format!("{}1", arch.activation.module());
+    norm_activation(g, arch, "bn1", &activation, x)
 }
 
-pub(super) fn norm_relu(g: &mut Graph, norm: &str, relu: &str, x: NodeId) -> NodeId {
+fn norm_activation(g: &mut Graph, arch: &Arch, norm: &str, activation: &str, x: NodeId) -> NodeId {
     let x = g.batch_norm2d(norm, x);
-    g.relu(relu, x)
+    g.activation(activation, arch.activation, x)
 }
 
 /// A block (paper, figure 5): basic (left) or bottleneck (right).
@@ -90,11 +95,11 @@ impl ResidualBlock<'_> {
         let out = convs.last().expect("a block has convolutions").0;
         let changes = self.stride > 1 || g.nodes()[x].channels != out;
         if self.arch.preactivation {
-            let active = self.norm_relu(g, 1, x);
+            let active = self.norm_activation(g, 1, x);
             let mut y = active;
             for (index, &conv) in convs.iter().enumerate() {
                 if index > 0 {
-                    y = self.norm_relu(g, index + 1, y);
+                    y = self.norm_activation(g, index + 1, y);
                 }
                 y = self.conv(g, index + 1, y, conv);
             }
@@ -107,11 +112,11 @@ impl ResidualBlock<'_> {
             y = self.conv(g, index + 1, y, conv);
             y = match index + 1 == convs.len() {
                 true => g.batch_norm2d(format!("{}bn{}", self.name, index + 1), y),
-                false => self.norm_relu(g, index + 1, y),
+                false => self.norm_activation(g, index + 1, y),
             };
         }
         let sum = self.add(g, y, x, changes);
-        g.relu(format!("{}relu{}", self.name, convs.len()), sum)
+        g.activation(self.activation(convs.len()), self.arch.activation, sum)
     }
 
     fn convs(&self) -> Vec<Conv> {
@@ -142,9 +147,14 @@ impl ResidualBlock<'_> {
         g.grouped_conv2d(name, x, channels, [kernel, stride, kernel / 2], groups)
     }
 
-    fn norm_relu(&self, g: &mut Graph, index: usize, x: NodeId) -> NodeId {
-        let name = &self.name;
-        norm_relu(g, &format!("{name}bn{index}"), &format!("{name}relu{index}"), x)
+    /// The name of an activation.
+    fn activation(&self, index: usize) -> String {
+        format!("{}{}{index}", self.name, self.arch.activation.module())
+    }
+
+    fn norm_activation(&self, g: &mut Graph, index: usize, x: NodeId) -> NodeId {
+        let norm = format!("{}bn{index}", self.name);
+        norm_activation(g, self.arch, &norm, &self.activation(index), x)
     }
 
     /// Adds the shortcut from `x`, if there is one.

@@ -129,10 +129,13 @@ pub fn infer_arch(tensors: &NamedTensors) -> Result<InferredArch, String> {
 /// The first convolution of a stage of the family made for speed, which has no blocks.
 const SPRINT_FIRST: &str = "layer1.conv1.weight";
 
+/// Output channels and side of a square convolution.
+type Square = (usize, usize);
+
 /// A network made for speed. Shortcuts have no parameters.
 fn sprint_of(
     tensors: &NamedTensors,
-    square: &dyn Fn(&str) -> Result<Option<(usize, usize)>, String>,
+    square: &dyn Fn(&str) -> Result<Option<Square>, String>,
 ) -> Result<InferredArch, String> {
     let of = |stage: usize, conv: usize| square(&format!("layer{stage}.conv{conv}.weight"));
     let mut stages = [0; 3];

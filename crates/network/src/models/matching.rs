@@ -80,6 +80,9 @@ fn described(op: Op) -> String {
         Op::Input => "the input".into(),
         Op::BatchNorm2d => "a batch norm".into(),
         Op::Relu => "a ReLU".into(),
+        Op::Gelu { tanh: false } => "a GELU".into(),
+        Op::Gelu { tanh: true } => "a GELU in its tanh form".into(),
+        Op::Silu => "a SiLU".into(),
         Op::Add => "an addition".into(),
         Op::AvgPool2d { kernel } => format!("a {kernel}x{kernel} average pool"),
         Op::GlobalAvgPool => "a global average pool".into(),
@@ -113,9 +116,10 @@ fn candidates(graph: &Graph) -> Vec<(Arch, usize)> {
     let inner = inner.map(|conv| conv.2).filter(|&inner| !is_d || inner != first).min();
     let inner = inner.unwrap_or(width);
     let group_width = inner.saturating_mul(USUAL_WIDTH) / width.saturating_mul(groups);
+    let activation = nodes.iter().find_map(|node| node.op.activation()).unwrap_or_default();
     let mut found = Vec::new();
     let mut push = |mut arch: Arch, widths: &[usize]| {
-        arch.epsilon = graph.epsilon();
+        (arch.activation, arch.epsilon) = (activation, graph.epsilon());
         if arch.family != Family::Paper {
             arch.max_pool = has(|op| matches!(op, Op::MaxPool2d { .. }));
         }
@@ -131,7 +135,8 @@ fn candidates(graph: &Graph) -> Vec<(Arch, usize)> {
     if sprint::is_sprint(graph) {
         let stages = convs.len().saturating_sub(1) / 3;
         let of = |stage: usize| convs.get(1 + stage * stages).map_or(0, |conv| conv.2);
-        let usual = Arch { epsilon: graph.epsilon(), ..Arch::new(Family::Sprint, 8, residual) };
+        let usual = Arch::new(Family::Sprint, 8, residual);
+        let usual = Arch { activation, epsilon: graph.epsilon(), ..usual };
         let arch = sprint::with_widths(usual, first, [0, 1, 2].map(of), stages);
         return arch.map(|arch| (arch, first)).into_iter().collect();
     }
@@ -258,7 +263,10 @@ mod tests {
             "resnet50+stride1x1",
             "plain50-cifar+maxpool+stride1x1+eps0.001",
             "resnet8",
-            "plain14-sprint+w48-128-2048+eps0.001",
+            "plain14-sprint+w48-128-2048+silu+eps0.001",
+            "resnet8-sprint+gelutanh",
+            "resnet50d+gelu",
+            "preresnet20+silu",
         ];
         for arch in Arch::all().filter(|a| a.depth < 1000).chain(options.map(arch)) {
             let own = arch.graph_with(3, 7, if arch.groups > 1 { 16 } else { 4 });

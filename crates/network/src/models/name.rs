@@ -9,7 +9,7 @@ use super::{
     Arch, Block, Family, Shortcut, Stem, StrideAt,
     arch::{PAPER_MOST, SPRINT_WIDTHS, STAGES, USUAL_WIDTH},
 };
-use crate::graph::Epsilon;
+use crate::graph::{Activation, Epsilon};
 
 /// An unknown architecture name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -18,7 +18,7 @@ use crate::graph::Epsilon;
      wide_resnet50_2 and resnext50_32x4d are variants), the same with '-cifar', resnetD with D = 6n+2 \
      such as resnet20 (the paper's CIFAR nets; resnet20-b has shortcuts of option B), resnetD-sprint \
      with D = 2+3k from 8 on, or plain or preresnet instead of resnet; behind it the options +maxpool, \
-     +nopool, +stride1x1, +wA-B-C (of -sprint) and +epsX, in this order; `resnet archs` lists them",
+     +nopool, +stride1x1, +wA-B-C (of -sprint), +gelu, +gelutanh, +silu and +epsX, in this order; `resnet archs` lists them",
     brief(.0)
 )]
 pub struct UnknownArch(pub String);
@@ -125,6 +125,9 @@ fn set(arch: &mut Arch, option: &str) -> Option<()> {
             }
             return widths.next().is_none().then_some(());
         }
+        "gelu" | "gelutanh" | "silu" => {
+            arch.activation = Activation::ALL.into_iter().find(|a| a.name() == option)?;
+        }
         _ => arch.epsilon = Epsilon::new(option.strip_prefix("eps")?.parse().ok()?)?,
     }
     Some(())
@@ -172,6 +175,9 @@ impl fmt::Display for Arch {
             let [first, second, third] = self.widths;
             write!(f, "+w{first}-{second}-{third}")?;
         }
+        if self.activation != Activation::default() {
+            write!(f, "+{}", self.activation.name())?;
+        }
         if self.epsilon != Epsilon::default() {
             write!(f, "+eps{}", self.epsilon.value())?;
         }
@@ -205,7 +211,10 @@ mod tests {
             "resnext26d_4x8d+stride1x1",
             "wide_resnet50_2+nopool",
             "resnet8-sprint+w64-256-384",
-            "plain14-sprint+w16-2048-32+eps0.001",
+            "plain14-sprint+w16-2048-32+silu+eps0.001",
+            "resnet50+nopool+gelu",
+            "resnet20+gelutanh",
+            "preresnet18-cifar+silu",
             "resnet299-sprint",
         ] {
             assert_eq!(name.parse::<Arch>().unwrap().to_string(), name);
@@ -278,6 +287,9 @@ mod tests {
             "resnet8-sprint+w0-256-256",
             "resnet8-sprint+w64-256-4096",
             "resnet20+w64-256-384",
+            "resnet20+relu",
+            "resnet20+gelu+silu",
+            "resnet20+eps0.001+gelu",
         ] {
             assert!(name.parse::<Arch>().is_err(), "{name}");
         }

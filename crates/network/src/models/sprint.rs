@@ -3,7 +3,6 @@
 use super::{
     Arch,
     arch::SPRINT_STEM,
-    builder::norm_relu,
     name::{is_sprint_depth, is_sprint_width},
 };
 use crate::graph::{Graph, NodeId, Op};
@@ -36,7 +35,7 @@ pub(super) fn with_widths(
 pub(super) fn build(arch: &Arch, in_channels: usize, classes: usize, stem: usize) -> Graph {
     let mut g = Graph::new(in_channels).with_epsilon(arch.epsilon);
     let x = g.conv2d("conv1", Graph::INPUT, stem, 3, 1, 1);
-    let mut x = g.relu("relu1", x);
+    let mut x = g.activation(format!("{}1", arch.activation.module()), arch.activation, x);
     for (index, width) in arch.widths.into_iter().enumerate() {
         let name = format!("layer{}.", index + 1);
         x = stage(&mut g, arch, &name, x, scaled(width, stem));
@@ -54,7 +53,9 @@ fn stage(g: &mut Graph, arch: &Arch, name: &str, x: NodeId, channels: usize) -> 
     };
     let y = conv(g, 1, x);
     let y = g.max_pool2d(format!("{name}pool"), y, 2, 2, 0);
-    let first = norm_relu(g, &format!("{name}bn1"), &format!("{name}relu1"), y);
+    let activation = |index: usize| format!("{name}{}{index}", arch.activation.module());
+    let first = g.batch_norm2d(format!("{name}bn1"), y);
+    let first = g.activation(activation(1), arch.activation, first);
     let mut y = first;
     for index in 2..=convs {
         y = conv(g, index, y);
@@ -62,7 +63,7 @@ fn stage(g: &mut Graph, arch: &Arch, name: &str, x: NodeId, channels: usize) -> 
         if index == convs && arch.residual {
             y = g.add(format!("{name}add"), y, first);
         }
-        y = g.relu(format!("{name}relu{index}"), y);
+        y = g.activation(activation(index), arch.activation, y);
     }
     y
 }

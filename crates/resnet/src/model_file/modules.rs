@@ -12,7 +12,7 @@ use resnet_formats::{
 
 use super::locate::Located;
 use crate::{
-    graph::{Epsilon, Graph, Op},
+    graph::{Activation, Epsilon, Graph, Op},
     models::{Arch, Block, Family, Shortcut, StrideAt},
 };
 
@@ -53,6 +53,7 @@ pub(super) fn stated_arch(
     }
     let mut stated = arch.usual();
     stated.epsilon = epsilon(&found)?;
+    stated.activation = activation(&others)?;
     stated.max_pool = match (has_max_pool(modules, &others, stated)?, asked) {
         (Some(stated), _) => stated,
         (None, Some(asked)) => asked.max_pool,
@@ -212,6 +213,29 @@ fn require(
     Err(other(module, &format!("has {name}={found}, where the family has {expected}")))
 }
 
+/// The activation function, if the modules say.
+fn activation(others: &[&Submodule]) -> Result<Activation, String> {
+    let mut found: Option<Activation> = None;
+    for module in others.iter().filter(|module| is_torchs(module)) {
+        let tanh = match module.attribute("approximate") {
+            None => false,
+            Some(Attribute::Text(text)) if text == "none" || text == "tanh" => text == "tanh",
+            Some(_) => return Err(other(module, "has an unknown approximation")),
+        };
+        let own = match (class(module), tanh) {
+            ("ReLU", _) => Activation::Relu,
+            ("GELU", false) => Activation::Gelu,
+            ("GELU", true) => Activation::GeluTanh,
+            ("SiLU", _) => Activation::Silu,
+            _ => continue,
+        };
+        if *found.get_or_insert(own) != own {
+            return Err(other(module, "is another activation than those before it"));
+        }
+    }
+    Ok(found.unwrap_or_default())
+}
+
 /// The epsilon of all batch norms.
 fn epsilon(layers: &[(String, &Submodule)]) -> Result<Epsilon, String> {
     let mut found: Option<f64> = None;
@@ -275,7 +299,9 @@ fn check_other(module: &Submodule, arch: Arch, pooled: Option<usize>) -> Result<
         return Ok(());
     }
     match class(module) {
-        "ReLU" | "MaxPool2d" | "Linear" | "BatchNorm1d" if is_torchs(module) => Ok(()),
+        "ReLU" | "GELU" | "SiLU" | "MaxPool2d" | "Linear" | "BatchNorm1d" if is_torchs(module) => {
+            Ok(())
+        }
         "Sequential" | "ModuleList" | "ModuleDict" | "FastAdaptiveAvgPool" => Ok(()),
         name @ ("AdaptiveAvgPool2d" | "AdaptiveMaxPool2d")
             if (name == "AdaptiveMaxPool2d") == (arch.family == Family::Sprint)

@@ -266,6 +266,11 @@ fn modules(arch: &str) -> Vec<Submodule> {
             }
             Op::BatchNorm2d => ("batchnorm.BatchNorm2d", vec![number("eps", arch.epsilon.value())]),
             Op::Relu => ("activation.ReLU", vec![]),
+            Op::Gelu { tanh } => {
+                let text = if tanh { "tanh" } else { "none" };
+                ("activation.GELU", vec![("approximate".into(), Attribute::Text(text.into()))])
+            }
+            Op::Silu => ("activation.SiLU", vec![]),
             Op::MaxPool2d { kernel, stride, padding } => (
                 "pooling.MaxPool2d",
                 vec![
@@ -343,6 +348,9 @@ fn a_whole_module_states_its_architecture() {
         "resnet50-cifar+maxpool+stride1x1+eps0.001",
         "resnet20+eps0.001",
         "resnet8-sprint+w32-64-64",
+        "resnet18+gelu",
+        "resnet8-sprint+gelutanh",
+        "preresnet20+silu",
     ] {
         let mut modules = modules(arch);
         if arch.contains("nopool") {
@@ -390,7 +398,12 @@ fn modules_of_no_architecture_are_refused_by_name() {
     };
     let gelu = "torch.nn.modules.activation.GELU";
     let error = refusal("resnet18", &class("layer1.0.relu1", gelu));
-    assert!(error.contains("x has a module 'layer1.0.relu1' (torch.nn.modules.activation.GELU)"));
+    let expected =
+        "x has a module 'layer1.0.relu1' (torch.nn.modules.activation.GELU) that is another";
+    assert!(error.contains(expected), "{error}");
+    let elu = "torch.nn.modules.activation.ELU";
+    let error = refusal("resnet18", &class("layer1.0.relu1", elu));
+    assert!(error.contains("x has a module 'layer1.0.relu1' (torch.nn.modules.activation.ELU)"));
     for (module, what) in [("layer2.0.soft", "__main__.Blur"), ("aa", "timm.layers.BlurPool2d")] {
         let error = refusal("resnet50", &class(module, what));
         assert!(error.contains(&format!("'{module}' ({what}) that no network")), "{error}");

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes golden files as `make_golden.py` does, of the variants: groups, wide bottlenecks, deep stems with
-pooled shortcuts, shortcuts of options B and C, pre-activation, and the family made for speed. Needs timm
-too."""
+pooled shortcuts, shortcuts of options B and C, pre-activation, the family made for speed, and other
+activations. Needs timm too."""
 import sys
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import torchvision.models.resnet as tv
 from timm.models import resnet as timm_resnet
 
-from make_golden import BasicBlock, golden
+from make_golden import BasicBlock, OptionA, golden
 
 
 def narrowed(net, f=16):
@@ -157,6 +157,44 @@ class Sprint(nn.Module):
         return self.linear(torch.flatten(self.maxpool(x), 1))
 
 
+def activated(net, activation):
+    """The same network with another activation in place of each ReLU."""
+    for name, child in list(net.named_children()):
+        if isinstance(child, nn.ReLU):
+            setattr(net, name, activation())
+        else:
+            activated(child, activation)
+    return net
+
+
+class GeluBlock(BasicBlock):
+    def forward(self, x):
+        out = F.gelu(self.bn1(self.conv1(x)))
+        return F.gelu(self.bn2(self.conv2(out)) + self.shortcut(x))
+
+
+class GeluNet(nn.Module):
+    """The paper's CIFAR net of 8 layers, half as wide, with GELU."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        inp = 8
+        for i, planes in enumerate((8, 16, 32)):
+            block = GeluBlock(inp, planes)
+            if i > 0:
+                block.conv1 = nn.Conv2d(inp, planes, 3, 2, 1, bias=False)
+                block.shortcut = OptionA(planes)
+            setattr(self, f"layer{i + 1}", nn.Sequential(block))
+            inp = planes
+        self.linear = nn.Linear(32, 10)
+
+    def forward(self, x):
+        x = F.gelu(self.bn1(self.conv1(x)))
+        return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+
+
 CASES = {
     "resnext26_4x32d-w4": (lambda: bottlenecks(groups=4, width_per_group=32), (12, 3, 72, 56), 12),
     "wide_resnet26_2-w4": (lambda: bottlenecks(width_per_group=128), (8, 3, 64, 64), 12),
@@ -166,6 +204,8 @@ CASES = {
     "preresnet18-cifar-w4": (lambda: Preact(4, (2, 2, 2, 2), False), (8, 3, 32, 32), 12),
     "preresnet26-cifar-w4": (lambda: Preact(4, (2, 2, 2, 2), True), (8, 3, 32, 32), 12),
     "resnet11-sprint-w4": (lambda: Sprint(4, (8, 32, 32), 3), (8, 3, 32, 32), 10),
+    "resnet8-gelu-w8": (GeluNet, (8, 3, 32, 32), 10),
+    "resnet8-sprint-silu-w4": (lambda: activated(Sprint(4, (8, 32, 32)), nn.SiLU), (8, 3, 32, 32), 10),
     "plain8-sprint-w4": (lambda: Sprint(4, (8, 32, 32), 2, False), (8, 3, 36, 28), 10),
 }
 

@@ -363,6 +363,12 @@ fn made_for_speed() {
 }
 
 #[test]
+fn smooth_activations() {
+    check_variant("resnet8-gelu-w8", "resnet8+gelu", 8);
+    check_variant("resnet8-sprint-silu-w4", "resnet8-sprint+silu", 4);
+}
+
+#[test]
 fn cifar_resnet18() {
     check("cifar-resnet18-w8", "resnet18-cifar", 8, &["F(4x4,3x3)", "GEMM", "direct"]);
 }

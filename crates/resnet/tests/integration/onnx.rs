@@ -138,6 +138,13 @@ fn nets_made_for_speed_run() {
 }
 
 #[test]
+fn smooth_activations_run() {
+    for arch in ["resnet8+gelu", "resnet8+gelutanh", "preresnet8+silu", "resnet8-sprint+gelu"] {
+        check_runtime(arch, &network(arch, 3, 10, Some(4)), &SMALL);
+    }
+}
+
+#[test]
 fn imagenet_nets_run() {
     check_runtime("resnet18", &network("resnet18", 3, 10, Some(8)), &LARGE);
     check_runtime("resnet50", &network("resnet50", 3, 10, Some(8)), &LARGE);

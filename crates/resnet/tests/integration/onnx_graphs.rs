@@ -75,6 +75,9 @@ fn options_of_the_architecture_come_from_the_graph() {
         "resnet50+nopool+stride1x1+eps0.000001",
         "resnet11-sprint+w64-128-192",
         "plain8-sprint",
+        "resnet8+gelu",
+        "resnet50+gelutanh",
+        "preresnet20+silu",
     ] {
         let net = network(arch);
         let read = from_model(&exported(&net, false)).unwrap();
@@ -84,6 +87,38 @@ fn options_of_the_architecture_come_from_the_graph() {
         let folded = from_model(&exported(&net, true)).unwrap().arch.to_string();
         assert_eq!(folded, arch.split("+eps").next().unwrap());
     }
+}
+
+#[test]
+fn gelu_may_be_an_operator() {
+    for (approximate, arch) in
+        [(None, "+gelu"), (Some("none"), "+gelu"), (Some("tanh"), "+gelutanh")]
+    {
+        let read = changed("resnet8", false, |g| {
+            for node in g.nodes.iter_mut().filter(|node| node.op == "Relu") {
+                node.op = "Gelu".to_owned();
+                let text = approximate.map(|text: &str| Attribute::Text(text.to_owned()));
+                text.into_iter().for_each(|text| set(node, "approximate", text));
+            }
+        });
+        assert_eq!(read.unwrap().arch.to_string(), format!("resnet8{arch}"));
+    }
+    let some = changed("resnet8", false, |g| node(g, "relu1").op = "Gelu".to_owned());
+    assert!(some.unwrap_err().contains("is a ReLU of"));
+}
+
+#[test]
+fn other_arithmetic_than_an_activation_is_refused() {
+    for (name, value) in [("gelu1.half", 0.25), ("gelu1.root", 1.5), ("gelu1.one", 2.0)] {
+        let error = changed("resnet8+gelu", false, |g| {
+            set(node(g, name), "value_float", Attribute::Float(value));
+        });
+        assert!(error.is_err(), "{name}");
+    }
+    let error = changed("resnet8+silu", false, |g| {
+        node(g, "silu1").inputs[0] = "conv1".to_owned();
+    });
+    assert!(error.unwrap_err().contains("it is part of no activation"));
 }
 
 #[test]
@@ -294,8 +329,8 @@ fn what_is_no_network_of_the_family_is_refused_by_name() {
         ("resnet8", on("layer2.0.conv2", "strides", ints(&[2, 2])), "computes another network"),
         (
             "resnet8",
-            op("relu1", "Gelu"),
-            "'relu1' (Gelu) that is not understood: no network of this family has it",
+            op("relu1", "Elu"),
+            "'relu1' (Elu) that is not understood: no network of this family has it",
         ),
         ("resnet8", op("layer1.0.relu1", "LeakyRelu"), "'layer1.0.relu1' (LeakyRelu)"),
         ("resnet8", op("conv1", "ConvInteger"), "(ConvInteger)"),

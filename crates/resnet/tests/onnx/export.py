@@ -1,4 +1,4 @@
-"""Exports torchvision's resnet18 and resnet50 with torch, into the folder that is given.
+"""Exports torchvision's resnet18 and resnet50 with torch, and resnet18 with other activations, into the folder that is given.
 
 Weights and statistics are disturbed. The batch and its logits (raw f32) are written next to the ONNX files.
 stdout: JSON, a list of {"arch", "model", "input", "logits"}. torch's newer exporter needs onnxscript.
@@ -17,8 +17,26 @@ warnings.simplefilter("ignore")
 folder = Path(sys.argv[1])
 torch.manual_seed(1)
 found = []
-for arch in ("resnet18", "resnet50"):
-    model = torchvision.models.get_model(arch, num_classes=10)
+ACTIVATIONS = {
+    "": torch.nn.ReLU,
+    "+gelu": torch.nn.GELU,
+    "+gelutanh": lambda: torch.nn.GELU("tanh"),
+    "+silu": torch.nn.SiLU,
+}
+
+
+def replace(module, activation):
+    for name, child in module.named_children():
+        if isinstance(child, torch.nn.ReLU):
+            setattr(module, name, activation())
+        else:
+            replace(child, activation)
+
+
+for arch in ("resnet18", "resnet50", "resnet18+gelu", "resnet18+gelutanh", "resnet18+silu"):
+    name, _, activation = arch.partition("+")
+    model = torchvision.models.get_model(name, num_classes=10)
+    replace(model, ACTIVATIONS[activation and "+" + activation])
     for name, tensor in model.state_dict().items():
         if "bn" in name or "downsample.1" in name:
             if name.endswith(("weight", "running_var")):
@@ -43,6 +61,8 @@ for arch in ("resnet18", "resnet50"):
             training=torch.onnx.TrainingMode.PRESERVE,
         ),
         "dynamo": dict(dynamo=True, external_data=False),
+        "old": dict(dynamo=False, opset_version=17),
+        "dynamo-old": dict(dynamo=True, external_data=False, opset_version=18),
     }
     for form, options in forms.items():
         path = str(folder / f"{arch}-{form}.onnx")

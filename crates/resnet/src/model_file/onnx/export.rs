@@ -210,6 +210,12 @@ impl Writer<'_> {
                 self.operator("BatchNormalization", inputs, vec![("epsilon", epsilon)]);
             }
             Op::Relu => self.operator("Relu", inputs, vec![]),
+            Op::Gelu { tanh } => self.gelu(&inputs[0], tanh),
+            Op::Silu => {
+                let sigmoid = self.step("sigmoid", "Sigmoid", inputs.clone(), vec![]);
+                inputs.push(sigmoid);
+                self.operator("Mul", inputs, vec![]);
+            }
             Op::Add => self.operator("Add", inputs, vec![]),
             Op::MaxPool2d { kernel, stride, padding } => {
                 self.operator("MaxPool", inputs, window(kernel, stride, padding));
@@ -232,6 +238,37 @@ impl Writer<'_> {
             }
             Op::PadShortcut { stride } => self.pad_shortcut(inputs, channels, stride),
         }
+    }
+
+    /// Its arithmetic, as files of this version have no operator: `x (1 + f(x)) / 2`.
+    fn gelu(&mut self, x: &str, tanh: bool) {
+        let x = || x.to_owned();
+        let binary = |writer: &mut Self, name: &str, op: &str, a: String, b: String| {
+            writer.step(name, op, vec![a, b], vec![])
+        };
+        let inner = if tanh {
+            let root = (2.0 / std::f64::consts::PI).sqrt();
+            let (root, cubic) = (self.number("root", root), self.number("cubic", 0.044_715));
+            let square = binary(self, "square", "Mul", x(), x());
+            let cube = binary(self, "cube", "Mul", square, x());
+            let term = binary(self, "term", "Mul", cube, cubic);
+            let sum = binary(self, "sum", "Add", x(), term);
+            let scaled = binary(self, "scaled", "Mul", sum, root);
+            self.step("tanh", "Tanh", vec![scaled], vec![])
+        } else {
+            let root = self.number("root", std::f64::consts::SQRT_2);
+            let scaled = binary(self, "scaled", "Div", x(), root);
+            self.step("erf", "Erf", vec![scaled], vec![])
+        };
+        let (one, half) = (self.number("one", 1.0), self.number("half", 0.5));
+        let factor = binary(self, "factor", "Add", inner, one);
+        let product = binary(self, "product", "Mul", x(), factor);
+        self.operator("Mul", vec![product, half], vec![]);
+    }
+
+    fn number(&mut self, name: &str, value: f64) -> String {
+        let value = vec![("value_float", Attribute::Float(value as f32))];
+        self.step(name, "Constant", vec![], value)
     }
 
     /// Option A: every `stride`-th pixel, with half of the zero channels before and half after (one

@@ -141,11 +141,7 @@ impl<'a> Walk<'a> {
                 }
                 self.pool = Some(kernel);
             }
-            "ReduceMean" => {
-                if !self.is_of_pixels(node)? {
-                    return Err("it is no mean over rows and columns".into());
-                }
-            }
+            "ReduceMean" => self.check_pixels(node, "mean")?,
             _ => {}
         }
         Ok(self.push(node, Op::GlobalAvgPool, &[x], None))
@@ -153,21 +149,24 @@ impl<'a> Walk<'a> {
 
     pub(super) fn global_max_pool(&mut self, node: &Node) -> Result<Value<'a>> {
         let x = self.activation(node, 0)?;
-        if node.op == "ReduceMax" && !self.is_of_pixels(node)? {
-            return Err("it is no maximum over rows and columns".into());
+        if node.op == "ReduceMax" {
+            self.check_pixels(node, "maximum")?;
         }
         Ok(self.push(node, Op::GlobalMaxPool, &[x], None))
     }
 
-    /// Whether a reduction is over rows and columns.
-    fn is_of_pixels(&mut self, node: &Node) -> Result<bool> {
+    /// Refuses a reduction of others than rows and columns.
+    fn check_pixels(&mut self, node: &Node, what: &str) -> Result<()> {
         let axes = match node.inputs.get(1).filter(|name| !name.is_empty()) {
             Some(_) => self.constant(node, 1)?.integers()?.to_vec(),
             None => ints(node, "axes").unwrap_or_default().to_vec(),
         };
         let mut axes: Vec<i64> = axes.iter().map(|&a| if a < 0 { a + 4 } else { a }).collect();
         axes.sort_unstable();
-        Ok(axes == [2, 3])
+        if axes != [2, 3] {
+            return Err(format!("it is no {what} over rows and columns"));
+        }
+        Ok(())
     }
 
     pub(super) fn gemm(&mut self, node: &'a Node) -> Result<Value<'a>> {

@@ -11,7 +11,9 @@ mod export;
 mod fold;
 mod import;
 mod layers;
+mod part;
 mod shaping;
+mod smooth;
 mod walk;
 
 pub use export::{ExportError, ExportOptions, export, model};

@@ -13,6 +13,7 @@ use resnet_formats::{
 use super::{
     attributes::{Result, int},
     constant::{self, Constant},
+    part::Part,
 };
 use crate::graph::{Epsilon, Graph, NodeId, Op};
 
@@ -55,6 +56,8 @@ pub(super) enum Value<'a> {
     Strided(NodeId, [usize; 2]),
     /// A linear layer without its bias.
     Product(NodeId, Cow<'a, Tensor>),
+    /// A part of an activation function.
+    Part(Part),
     /// Numbers that depend on no image.
     Constant(Constant<'a>),
     /// A shape, or what is computed from one.
@@ -194,6 +197,8 @@ impl<'a> Walk<'a> {
                 let x = self.activation(node, 0)?;
                 Ok(self.push(node, Op::Relu, &[x], None))
             }
+            "Gelu" | "Mul" | "Div" | "Pow" | "Erf" | "Tanh" | "Sigmoid" => self.smooth(node),
+            "Add" if self.reads_part(node) => self.smooth(node),
             "Add" => self.add(node),
             "MaxPool" => self.max_pool(node),
             "GlobalMaxPool" | "ReduceMax" => self.global_max_pool(node),

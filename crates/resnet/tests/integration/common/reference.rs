@@ -1,6 +1,6 @@
 //! The reference for losses, and by finite differences for gradients: networks in training mode, in
-//! f64, by plain loops. It shares only the graph and the order of the parameters with the code
-//! under test.
+//! f64, by plain loops. It shares only the graph, the order of the parameters and the f64
+//! activations with the code under test.
 
 use std::{ops::Range, rc::Rc};
 
@@ -8,6 +8,7 @@ use resnet::{
     Network,
     graph::{Graph, Op, Shape},
 };
+use resnet_kernels::Smooth;
 
 /// Activations `[n][height][width][channels]`.
 type Value = Rc<Vec<f64>>;
@@ -97,6 +98,9 @@ impl Reference {
             }
             Op::BatchNorm2d => batch_norm(x, parameter(0), parameter(1)),
             Op::Relu => x.iter().map(|x| x.max(0.0)).collect(),
+            Op::Gelu { tanh: false } => x.iter().map(|&x| Smooth::Gelu.value(x)).collect(),
+            Op::Gelu { tanh: true } => x.iter().map(|&x| Smooth::GeluTanh.value(x)).collect(),
+            Op::Silu => x.iter().map(|&x| Smooth::Silu.value(x)).collect(),
             Op::Add => x.iter().zip(of(1)).map(|(a, b)| a + b).collect(),
             Op::AvgPool2d { kernel } => {
                 let window = Window { kernel, stride: kernel, padding: 0, from, to };

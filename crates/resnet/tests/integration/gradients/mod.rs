@@ -118,7 +118,8 @@ fn nets() -> Vec<(&'static str, Graph)> {
         ("resnet8", of("resnet8", 4)),
         ("plain8", of("plain8", 5)),
         ("resnet18", of("resnet18", 3)),
-        ("resnet8-sprint", of("resnet8-sprint", 4)),
+        ("resnet8-sprint", of("resnet8-sprint+gelu", 4)),
+        ("preresnet8", of("preresnet8+silu", 4)),
         ("wide", wide_graph()),
     ]
 }
