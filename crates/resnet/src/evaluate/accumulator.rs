@@ -1,6 +1,6 @@
 //! Counts over batches of logits.
 
-use super::{ClassResult, Evaluation};
+use super::result::{ClassResult, Evaluation};
 use crate::predictions::{
     self, Calibration, ClassCounts, Confusion, balanced_accuracy, macro_average, percent,
     weighted_average,
