@@ -6,9 +6,9 @@ use std::{
 };
 
 use resnet::{
-    Cpu, Dtype,
+    Cpu,
     config::TrainConfig,
-    evaluate::evaluate,
+    evaluate::{EvaluateOptions, evaluate},
     model_file::{LoadOptions, Model, Weights},
     optim::{Average, Factors},
     recipe::Whiten,
@@ -118,8 +118,8 @@ fn an_ema_is_what_is_evaluated_and_exported() {
     let usual = load(&last, Weights::Usual);
     let normalisation = usual.normalisation.clone().unwrap();
     let of = |model: &Model| {
-        evaluate(model, Dtype::Fp32, &data.test, &normalisation, None, &cpu, &mut |_, _| {})
-            .unwrap()
+        let options = EvaluateOptions::default();
+        evaluate(model, &options, &data.test, &normalisation, &cpu, &mut |_, _| {}).unwrap()
     };
     let metrics = found.metrics.last().unwrap();
     let loss = metrics["test_loss"].as_f64().unwrap();
