@@ -199,13 +199,15 @@ pub(crate) mod tests {
     use std::fs;
 
     use super::*;
-    use crate::recipe::SizePhase;
+    use crate::{recipe::SizePhase, schedule::Schedule};
 
     /// A small run: 10 images in batches of 4, for 2.5 epochs.
     pub(crate) fn sample() -> TrainConfig {
         let arch = "resnet8".parse().unwrap();
-        let mut recipe = Recipe::named("fast", arch).unwrap();
+        let mut recipe = Recipe::named("walkthrough", arch).unwrap();
         recipe.batch_size = 4;
+        recipe.lr = 0.2;
+        recipe.schedule = Schedule::one_cycle(0.2);
         TrainConfig {
             arch,
             seed: 7,

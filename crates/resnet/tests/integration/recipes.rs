@@ -11,7 +11,7 @@ use resnet::{
     evaluate::{EvaluateOptions, evaluate},
     model_file::{LoadOptions, Model, Weights},
     optim::{Average, Factors},
-    recipe::Whiten,
+    recipe::{Freeze, SizePhase, Whiten},
     run::{LAST, RunFolder, load_model},
     train::{Event, Outcome, StopFlag, train},
 };
@@ -44,6 +44,10 @@ fn with_everything() -> TrainConfig {
     recipe.sgd.groups.norm_scale.lr = 0.0;
     recipe.sgd.groups.norm_bias = Factors { lr: 16.0, weight_decay: 0.0625 };
     recipe.sgd.groups.head = Factors { lr: 0.015625, weight_decay: 64.0 };
+    recipe.image_sizes =
+        vec![SizePhase { until: 0.3, size: 16 }, SizePhase { until: 0.6, size: 24 }];
+    let layers = ["bn1", "layer1"].map(str::to_owned).to_vec();
+    recipe.freeze = vec![Freeze { layers, cool_down: 0.25, from: 0.7 }];
     config
 }
 

@@ -4,6 +4,7 @@ use resnet::{
     config::{DataConfig, TrainConfig},
     data::{self, Dataset, LoadOptions},
     recipe::{Length, Recipe},
+    schedule::Schedule,
 };
 
 /// 3 epochs of 4 batches, the last of them smaller.
@@ -19,7 +20,10 @@ pub(crate) fn dataset() -> Dataset {
 
 pub(crate) fn config() -> TrainConfig {
     let arch = "resnet8".parse().unwrap();
-    let mut recipe = Recipe::named("fast", arch).unwrap();
+    let mut recipe = Recipe::named("walkthrough", arch).unwrap();
+    recipe.schedule = Schedule::one_cycle(0.2);
+    recipe.label_smoothing = 0.1;
+    recipe.sgd.nesterov = true;
     recipe.length = Length::Epochs(3);
     recipe.batch_size = 12;
     recipe.lr = 0.05;
