@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn sizes_follow_the_length() {
-        let mut recipe = recipe("fast", "resnet20");
+        let mut recipe = recipe("walkthrough", "resnet20");
         assert!(!toml::to_string(&recipe).unwrap().contains("image_sizes"));
         assert_eq!(recipe.image_size_at(0, 100), None);
         let phase = |until, size| SizePhase { until, size };
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn settings_are_written_only_where_they_differ() {
-        let plain = recipe("fast", "resnet20");
+        let plain = recipe("walkthrough", "resnet20");
         let text = toml::to_string(&plain).unwrap();
         let new = ["identity", "head_scale", "batch_norm_momentum", "whiten", "average", "groups"];
         assert!(!new.iter().any(|field| text.contains(field)), "{text}");

@@ -35,7 +35,10 @@ fn names_are_offered() {
     for words in [&["bench", "--arch", "resnet1"][..], &["eval", "demo", "--arch", "resnet1"]] {
         assert_eq!(candidates(&s, words), archs, "{words:?}");
     }
-    assert_eq!(candidates(&s, &["train", "--recipe", ""]), ["fast", "walkthrough", "paper"]);
+    assert_eq!(
+        candidates(&s, &["train", "--recipe", ""]),
+        ["sprint", "fast", "walkthrough", "paper"]
+    );
     for words in [&["train", "ci"][..], &["eval", "demo", "ci"], &["data", "info", "ci"]] {
         assert_eq!(candidates(&s, words), ["cifar10"], "{words:?}");
     }

@@ -191,7 +191,7 @@ fn every_epoch_is_saved_for_pytorch() {
     for text in [
         "arch    resnet8",
         "with its weights and momentum, after its 2 epochs",
-        "the file's optimizer had momentum 0.9, weight decay 0.0005 of weights only, Nesterov",
+        "the file's optimizer had momentum 0.9, weight decay 0.0005, Nesterov",
     ] {
         assert!(out.stderr.contains(text), "{text} is not in {out:#?}");
     }

@@ -39,13 +39,13 @@ fn recipes_prints_every_recipe_in_full() {
     let s = Sandbox::new();
     let records = s.json(&["recipes", "--json"]);
     let names: Vec<_> = records.iter().map(|r| r["name"].as_str().unwrap()).collect();
-    assert_eq!(names[0], "fast", "the default comes first");
+    assert_eq!(names[0], "sprint", "the default comes first");
     assert!(names.contains(&"walkthrough") && names.contains(&"paper"));
     let walkthrough = records.iter().find(|r| r["name"] == "walkthrough").unwrap();
     assert_eq!(walkthrough["batch_size"], 32);
     assert_eq!(walkthrough["lr"], 0.1);
     let text = s.run(&["recipes"]).success().stdout;
-    assert!(text.contains("# fast (default)") && text.contains("weight_decay"));
+    assert!(text.contains("# sprint (default)") && text.contains("weight_decay"));
 }
 
 #[test]

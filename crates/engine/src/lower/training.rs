@@ -174,7 +174,9 @@ impl Step<'_> {
                     (Some(Activation::Relu), false) => Slope::Output(value.out.clone()),
                     (Some(Activation::Relu), true) => Slope::Recomputed,
                     (Some(Activation::Smooth(function)), _) => {
-                        let residual = residual.as_ref().map(|read| read.value.out.clone());
+                        // Its value, whether or not its gradient is needed.
+                        let residual = self.layout.steps[index].1.as_ref();
+                        let residual = residual.map(|read| read.value.out.clone());
                         Slope::Smooth { function, residual }
                     }
                 };

@@ -21,10 +21,16 @@ struct RunSize {
     images: usize,
 }
 
+impl RunSize {
+    fn steps(&self, batch_size: usize) -> f64 {
+        self.epochs * self.images as f64 / batch_size as f64
+    }
+}
+
 /// Training images of CIFAR-10.
 const CIFAR_IMAGES: usize = 50_000;
 
-/// The fewest steps of a run for which batches are doubled.
+/// The fewest steps of a run for which batches are doubled, and weights averaged.
 const FEWEST_STEPS: f64 = 500.0;
 
 impl Recipe {
@@ -124,7 +130,7 @@ fn sprint((length, run): (Length, RunSize)) -> Recipe {
         head_scale,
         batch_norm_momentum: 0.4,
         whiten: Some(Whiten::default()),
-        average: Some(Average::Lookahead { every: 5, decay: 0.95, power: 3.0 }),
+        average: lookahead(batch_size, run),
         sgd: SgdConfig {
             momentum: 0.85,
             weight_decay: 1.33e-3,
@@ -156,7 +162,7 @@ fn fast(arch: Arch, (length, run): (Length, RunSize)) -> Recipe {
         identity: true,
         head_scale,
         batch_norm_momentum: 0.4,
-        average: Some(Average::Lookahead { every: 5, decay: 0.95, power: 3.0 }),
+        average: lookahead(batch_size, run),
         sgd: SgdConfig {
             momentum: 0.9,
             weight_decay: 5e-4,
@@ -178,10 +184,16 @@ fn fast(arch: Arch, (length, run): (Length, RunSize)) -> Recipe {
     }
 }
 
+/// Airbench's lookahead, in runs that are long enough for it: at the end it undoes steps.
+fn lookahead(batch_size: usize, run: RunSize) -> Option<Average> {
+    let average = Average::Lookahead { every: 5, decay: 0.95, power: 3.0 };
+    (run.steps(batch_size) >= FEWEST_STEPS).then_some(average)
+}
+
 /// Images of a step: half as many while a run has few steps, but at least 128.
 fn batch_size(most: usize, run: RunSize) -> usize {
     let mut size = most;
-    while size > 128 && run.epochs * run.images as f64 / (size as f64) < FEWEST_STEPS {
+    while size > 128 && run.steps(size) < FEWEST_STEPS {
         size /= 2;
     }
     size

@@ -24,6 +24,17 @@ fn algorithms_follow_the_shape() {
         takes(WINOGRAD, odd, Dtype::Fp32, activation, train, 1, &cpu);
         takes(Algorithm::Direct, odd, Dtype::Bf16, activation, train, 1, &cpu);
     }
+    // Of 2x2 pixels the direct method skips most products.
+    takes(
+        Algorithm::Direct,
+        shape(64, 64, (2, 2), 3, 1, 1),
+        Dtype::Bf16,
+        activation,
+        train,
+        9,
+        &cpu,
+    );
+    takes(WINOGRAD, shape(64, 64, (3, 2), 3, 1, 1), Dtype::Bf16, activation, train, 9, &cpu);
     let strided = shape(32, 64, (8, 8), 3, 2, 1);
     takes(Algorithm::Direct, strided, Dtype::Fp32, activation, train, 2, &cpu);
     takes(STRIDED, strided, Dtype::Fp32, activation, train, 32, &cpu);
