@@ -115,7 +115,7 @@ pub(crate) fn nets() -> Vec<(&'static str, Network)> {
         ("resnet50-cifar", of("resnet50-cifar", 2)),
         ("resnet8-sprint", of("resnet8-sprint+gelu", 4)),
         ("preresnet8", of("preresnet8+silu", 4)),
-        ("plain8-sprint", of("plain8-sprint", 5)),
+        ("plain8-sprint", of("plain8-sprint+relu", 5)),
     ]
     .map(|(name, graph)| (name, Network::new(graph, Init::He, 4)))
     .into()

@@ -83,6 +83,11 @@ impl Family {
         self == Family::ImageNet
     }
 
+    /// The usual activation function.
+    pub(super) fn activation(self) -> Activation {
+        if self == Family::Sprint { Activation::Silu } else { Activation::Relu }
+    }
+
     /// Name of the linear layer.
     pub fn head(self) -> &'static str {
         if self == Family::ImageNet { "fc" } else { "linear" }
@@ -157,7 +162,7 @@ pub enum Shortcut {
 /// | `plain20` | without shortcuts |
 ///
 /// [`Arch::all`] lists them. Options follow: `+maxpool` (of a 3x3 stem), `+nopool` (of a 7x7 stem),
-/// `+stride1x1` (of bottlenecks), `+gelu`, `+gelutanh` and `+silu` (activations), `+w64-256-384` (channels of the stages of `-sprint`) and `+eps0.001`.
+/// `+stride1x1` (of bottlenecks), `+gelu`, `+gelutanh`, `+silu` and `+relu` (activations; `-sprint` has SiLU, all others ReLU), `+w64-256-384` (channels of the stages of `-sprint`) and `+eps0.001`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Arch {
@@ -186,7 +191,7 @@ pub struct Arch {
     pub widths: [usize; 3],
     /// Where bottleneck blocks have their stride; `+stride1x1` in a name.
     pub stride_at: StrideAt,
-    /// The activation function; `+gelu`, `+gelutanh` and `+silu` in a name.
+    /// The activation function; `+gelu`, `+gelutanh`, `+silu` and `+relu` in a name, where it is not the family's.
     pub activation: Activation,
     /// Epsilon of all batch norms; `+eps0.001` in a name.
     pub epsilon: Epsilon,
@@ -207,7 +212,7 @@ impl Arch {
             max_pool: family.has_max_pool(),
             widths: SPRINT_WIDTHS,
             stride_at: StrideAt::default(),
-            activation: Activation::default(),
+            activation: family.activation(),
             epsilon: Epsilon::default(),
         }
     }
@@ -218,7 +223,7 @@ impl Arch {
         Arch {
             max_pool: self.family.has_max_pool(),
             stride_at: StrideAt::default(),
-            activation: Activation::default(),
+            activation: self.family.activation(),
             epsilon: Epsilon::default(),
             ..self
         }

@@ -263,7 +263,7 @@ mod tests {
             "resnet50+stride1x1",
             "plain50-cifar+maxpool+stride1x1+eps0.001",
             "resnet8",
-            "plain14-sprint+w48-128-2048+silu+eps0.001",
+            "plain14-sprint+w48-128-2048+gelu+eps0.001",
             "resnet8-sprint+gelutanh",
             "resnet50d+gelu",
             "preresnet20+silu",

@@ -18,7 +18,7 @@ use crate::graph::{Activation, Epsilon};
      wide_resnet50_2 and resnext50_32x4d are variants), the same with '-cifar', resnetD with D = 6n+2 \
      such as resnet20 (the paper's CIFAR nets; resnet20-b has shortcuts of option B), resnetD-sprint \
      with D = 2+3k from 8 on, or plain or preresnet instead of resnet; behind it the options +maxpool, \
-     +nopool, +stride1x1, +wA-B-C (of -sprint), +gelu, +gelutanh, +silu and +epsX, in this order; `resnet archs` lists them",
+     +nopool, +stride1x1, +wA-B-C (of -sprint), +gelu, +gelutanh, +silu, +relu and +epsX, in this order; `resnet archs` lists them",
     brief(.0)
 )]
 pub struct UnknownArch(pub String);
@@ -125,7 +125,7 @@ fn set(arch: &mut Arch, option: &str) -> Option<()> {
             }
             return widths.next().is_none().then_some(());
         }
-        "gelu" | "gelutanh" | "silu" => {
+        "relu" | "gelu" | "gelutanh" | "silu" => {
             arch.activation = Activation::ALL.into_iter().find(|a| a.name() == option)?;
         }
         _ => arch.epsilon = Epsilon::new(option.strip_prefix("eps")?.parse().ok()?)?,
@@ -175,7 +175,7 @@ impl fmt::Display for Arch {
             let [first, second, third] = self.widths;
             write!(f, "+w{first}-{second}-{third}")?;
         }
-        if self.activation != Activation::default() {
+        if self.activation != self.family.activation() {
             write!(f, "+{}", self.activation.name())?;
         }
         if self.epsilon != Epsilon::default() {
@@ -211,7 +211,7 @@ mod tests {
             "resnext26d_4x8d+stride1x1",
             "wide_resnet50_2+nopool",
             "resnet8-sprint+w64-256-384",
-            "plain14-sprint+w16-2048-32+silu+eps0.001",
+            "plain14-sprint+w16-2048-32+relu+eps0.001",
             "resnet50+nopool+gelu",
             "resnet20+gelutanh",
             "preresnet18-cifar+silu",
@@ -289,6 +289,8 @@ mod tests {
             "resnet20+w64-256-384",
             "resnet20+relu",
             "resnet20+gelu+silu",
+            "resnet20+relu",
+            "resnet8-sprint+silu",
             "resnet20+eps0.001+gelu",
         ] {
             assert!(name.parse::<Arch>().is_err(), "{name}");

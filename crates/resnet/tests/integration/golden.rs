@@ -358,14 +358,14 @@ fn preactivation() {
 
 #[test]
 fn made_for_speed() {
-    check_variant("resnet11-sprint-w4", "resnet11-sprint", 4);
-    check_variant("plain8-sprint-w4", "plain8-sprint", 4);
+    check_variant("resnet11-sprint-w4", "resnet11-sprint+relu", 4);
+    check_variant("plain8-sprint-w4", "plain8-sprint+relu", 4);
 }
 
 #[test]
 fn smooth_activations() {
     check_variant("resnet8-gelu-w8", "resnet8+gelu", 8);
-    check_variant("resnet8-sprint-silu-w4", "resnet8-sprint+silu", 4);
+    check_variant("resnet8-sprint-silu-w4", "resnet8-sprint", 4);
 }
 
 #[test]

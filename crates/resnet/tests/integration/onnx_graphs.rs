@@ -74,7 +74,7 @@ fn options_of_the_architecture_come_from_the_graph() {
         "resnet20+eps0.001",
         "resnet50+nopool+stride1x1+eps0.000001",
         "resnet11-sprint+w64-128-192",
-        "plain8-sprint",
+        "plain8-sprint+relu",
         "resnet8+gelu",
         "resnet50+gelutanh",
         "preresnet20+silu",
