@@ -63,7 +63,8 @@ class Train:
         self.batch, self.limit = work.batch, DATASET_IMAGES[data]
         self.command = [settings["bin"], "train", data, *work.options("arch", "dtype")]
         self.command += ["--batch-size", str(work.batch), "--threads", str(threads)]
-        self.command += ["--epochs", "1", "--limit-test", "128", "--ui", "log"]
+        # A recipe that does not depend on the length of the run.
+        self.command += ["--recipe", "walkthrough", "--epochs", "1", "--limit-test", "128", "--ui", "log"]
         if settings["data_dir"]:
             self.command += ["--data-dir", settings["data_dir"]]
         self.env = environment(variant.env)

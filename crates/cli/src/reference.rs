@@ -106,7 +106,9 @@ fn table(page: &mut String, first: &str, args: &[&Arg]) {
                 _ => (escaped(&help), String::new()),
             };
         if arg.get_action().takes_values() {
-            if let [value] = arg.get_default_values() {
+            if let [value] = arg.get_default_values()
+                && !arg.is_hide_default_value_set()
+            {
                 default = code(&value.to_string_lossy());
             }
             let values: Vec<_> = arg.get_possible_values().iter().map(possible).collect();
