@@ -70,7 +70,7 @@ impl Recipe {
             (length, RunSize { epochs: epochs.unwrap_or(usual as f64), images })
         };
         Some(match name {
-            "sprint" => sprint(run(12)),
+            "sprint" => sprint(run(14)),
             "fast" => fast(arch, run(16)),
             "walkthrough" => walkthrough(run(20).0),
             "paper" => paper(arch, epochs.map(|_| run(0).0)),
