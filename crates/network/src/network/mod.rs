@@ -4,6 +4,7 @@
 //! All parameters are in one flat buffer, the arena ([`Network::values`]); [`Param`] names the
 //! range of each.
 
+mod adjust;
 mod arena;
 mod init;
 mod inventory;
