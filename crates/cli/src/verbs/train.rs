@@ -31,12 +31,14 @@ use crate::{
 pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode> {
     let cpu = global.cpu()?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
+    // Seconds of training that a --budget planned.
+    let mut planned = None;
     let (folder, data, note) = match &args.start.resume {
         Some(target) if !is_standalone_checkpoint(target) => {
             resume(args, target, global, &interrupt)?
         }
         _ => {
-            let (folder, data) = start(args, &cpu, global, &interrupt)?;
+            let (folder, data) = start(args, &cpu, global, &interrupt, &mut planned)?;
             (folder, data, None)
         }
     };
@@ -83,6 +85,11 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
     match outcome? {
         Outcome::Finished(last) => {
             printed?;
+            if let Some(planned) = planned {
+                let note = drift(planned, began.elapsed().as_secs_f64());
+                log.write(&Event::Note(note.clone()));
+                global.status(note);
+            }
             if args.output.json && lines == 0 {
                 // The run was complete already.
                 print::json(&last)?;
@@ -155,6 +162,7 @@ fn start(
     cpu: &Cpu,
     global: &Global,
     interrupt: &Interrupt,
+    planned_seconds: &mut Option<f64>,
 ) -> anyhow::Result<(RunFolder, Dataset)> {
     let settings = Settings::new(args, global)?;
     let args = &settings.args;
@@ -171,15 +179,17 @@ fn start(
             "measuring the training speed to fit {}",
             humantime::format_duration(budget)
         ));
-        let fit = |config: &mut TrainConfig| -> anyhow::Result<f64> {
-            let speed = train::measure(config, &data, cpu)?;
-            config.total_steps = speed.steps_within(budget, config.steps_per_epoch());
+        let mut fit = |config: &mut TrainConfig| -> anyhow::Result<f64> {
+            let (speed, an_epoch) = (train::measure(config, &data, cpu)?, config.steps_per_epoch());
+            config.total_steps = speed.steps_within(budget, an_epoch);
             config.earlier_lengths.clear();
-            Ok(config.total_steps as f64 / config.steps_per_epoch() as f64)
+            *planned_seconds = Some(speed.seconds(config.total_steps, an_epoch));
+            Ok(config.total_steps as f64 / an_epoch as f64)
         };
         let epochs = fit(&mut config)?;
         // The recipe may follow its length.
-        let planned = config::build(&settings, &start, &data, Some(epochs), cpu, global)?;
+        let mut planned = config::build(&settings, &start, &data, Some(epochs), cpu, global)?;
+        planned.recipe.length = config.recipe.length;
         if planned.recipe != config.recipe {
             config = planned;
             fit(&mut config)?;
@@ -228,6 +238,18 @@ fn default_name(arch: Arch, args: &TrainArgs) -> String {
     let time: String = time.chars().filter(char::is_ascii_digit).collect();
     let (date, time) = time.split_at(8);
     format!("{arch}-{}-{date}-{time}", args.data)
+}
+
+/// How the time of a run compares with the plan of its --budget.
+fn drift(planned: f64, took: f64) -> String {
+    let change = 100.0 * (took / planned - 1.0);
+    let speed = if change > 0.0 { "slower" } else { "faster" };
+    format!(
+        "planned {}, took {}: the machine was {:.1}% {speed} than when its speed was measured",
+        print::clock(planned),
+        print::clock(took),
+        change.abs()
+    )
 }
 
 /// The last line: test accuracy, time and folder.

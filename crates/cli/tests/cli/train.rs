@@ -173,6 +173,19 @@ fn fewer_images_than_a_batch_are_one_batch() {
 }
 
 #[test]
+fn a_budget_plans_the_length_and_states_the_drift() {
+    let s = Sandbox::new();
+    let args =
+        ["train", "synthetic", "--arch", "resnet8", "--limit-train", "96", "--limit-test", "20"];
+    let out = s.run(&[&args[..], &["--budget", "2s", "--out", "run"]].concat()).success();
+    let notes = ["measuring the training speed", "planned 0:0", "than when its speed was measured"];
+    assert!(notes.iter().all(|note| out.stderr.contains(note)), "{out:#?}");
+    let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
+    assert!(log.contains("planned 0:0"), "{log}");
+    assert!(!metrics(&s.path("run")).is_empty());
+}
+
+#[test]
 fn weights_can_come_from_another_run() {
     let s = Sandbox::new();
     s.run(&small(&["--epochs", "1", "--out", "a"])).success();

@@ -44,6 +44,11 @@ impl Speed {
         let steps = epochs as u64 * steps_per_epoch + (rest.max(0.0) as u64).min(steps_per_epoch);
         steps.max(1)
     }
+
+    /// The time of a number of steps, with the evaluations after their epochs, seconds.
+    pub fn seconds(&self, steps: u64, steps_per_epoch: u64) -> f64 {
+        steps as f64 * self.step + steps.div_ceil(steps_per_epoch) as f64 * self.epoch_end
+    }
 }
 
 /// Measures a few training steps and evaluation batches of a configuration, on a temporary network
@@ -77,11 +82,15 @@ fn step_time(
     config: &TrainConfig,
     step: u64,
 ) -> Result<f64, TrainError> {
-    let mut batches = trainer.batches_of_size(config.image_size_at(step))?;
+    let size = config.image_size_at(step);
+    let mut batches = trainer.batches_of_size(size)?;
     let mut times = Vec::new();
     let start = Instant::now();
     while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {
-        let Some(batch) = batches.next() else { break };
+        let Some(batch) = batches.next() else {
+            batches = trainer.batches_of_size(size)?;
+            continue;
+        };
         let begun = Instant::now();
         trainer.step(&batch, step, 0.0)?;
         times.push(begun.elapsed().as_secs_f64());
@@ -116,8 +125,8 @@ mod tests {
     #[test]
     fn what_fits_takes_no_longer_and_one_more_step_would() {
         let speed = Speed { step: 0.25, epoch_end: 3.0 };
-        let time =
-            |steps: u64| steps as f64 * speed.step + steps.div_ceil(7) as f64 * speed.epoch_end;
+        let time = |steps| speed.seconds(steps, 7);
+        assert_eq!(time(15), 15.0 * 0.25 + 3.0 * 3.0);
         for budget in 5..500 {
             let steps = speed.steps_within(Duration::from_secs(budget), 7);
             assert!(time(steps) <= budget as f64, "{steps} steps in {budget} s");
