@@ -36,8 +36,8 @@ const FEWEST_STEPS: f64 = 500.0;
 impl Recipe {
     /// The names that [`Recipe::named`] knows, each with a description. The first is the default.
     pub const ALL: [(&'static str, &'static str); 4] = [
-        ("sprint", "94% on CIFAR-10 in minutes, with a network made for it"),
-        ("fast", "the highest accuracy of any other network, in runs of any length"),
+        ("sprint", "CIFAR-10 in minutes, with a network made for it"),
+        ("fast", "the same ideas for any other network, by rules of the length of the run"),
         ("walkthrough", "a tutorial's SGD at a constant 0.1, batch 32, 20 epochs"),
         ("paper", "He et al. 2015, section 4.2: 64k steps of 128 images, rate / 10 at 1/2 and 3/4"),
     ];
