@@ -41,10 +41,11 @@ fn check_max(dtype: Dtype, tolerance: f64) {
                 let mut dx = to_stored(dtype, &before, n, 20);
                 let to = dx.as_values_mut();
                 s.backward(cpu, n, x.as_values(), out, g.as_values(), to, accumulate);
+                // Without accumulation the gradients alone; both are measured by the same sums.
                 let base = if accumulate { 0.0 } else { 1.0 };
-                let want: Vec<f64> =
-                    want_dx.iter().zip(&before).map(|(want, b)| want - base * b).collect();
-                let error = error(&from_stored(dx.as_values(), n, 20), &want);
+                let dx = from_stored(dx.as_values(), n, 20);
+                let sums: Vec<f64> = dx.iter().zip(&before).map(|(dx, b)| dx + base * b).collect();
+                let error = error(&sums, &want_dx);
                 assert!(error < tolerance, "{kernel} {stride} {padding} {accumulate}: {error:.1e}");
             }
         }
@@ -54,7 +55,7 @@ fn check_max(dtype: Dtype, tolerance: f64) {
 #[test]
 fn max_equals_the_reference() {
     check_max(Dtype::Fp32, 1e-6);
-    check_max(Dtype::Bf16, 6e-2); // sums of up to nine, each rounded
+    check_max(Dtype::Bf16, 3e-2); // sums of up to nine, each rounded
 }
 
 #[test]
