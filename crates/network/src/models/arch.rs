@@ -158,7 +158,7 @@ pub enum Shortcut {
 /// | `resnet20` | the paper's CIFAR nets: any 6n+2, shortcuts of option A |
 /// | `resnet20-b` `resnet20-c` | with shortcuts of options B and C |
 /// | `preresnet20` `preresnet18-cifar` | blocks with pre-activation (He et al. 2016) |
-/// | `resnet8-sprint` `11` `14` ... | made for speed: k convolutions in each of three stages, of 2+3k layers |
+/// | `resnet8-sprint` `9` `10` ... | made for speed: two and more convolutions in each of three stages, more in the last ones |
 /// | `plain20` | without shortcuts |
 ///
 /// [`Arch::all`] lists them. Options follow: `+maxpool` (of a 3x3 stem), `+nopool` (of a 7x7 stem),
@@ -277,7 +277,7 @@ impl Arch {
     pub(super) fn stages(&self) -> (Vec<usize>, Block) {
         match self.family {
             Family::Paper => return (vec![(self.depth - 2) / 6; 3], Block::Basic),
-            // One block of k convolutions.
+            // One block of all convolutions.
             Family::Sprint => return (vec![1; 3], Block::Basic),
             Family::ImageNet | Family::Cifar => {}
         }

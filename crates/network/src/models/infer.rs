@@ -143,13 +143,16 @@ fn sprint_of(
         *width = of(index + 1, 1)?.map_or(0, |conv| conv.0);
     }
     let stem = square("conv1.weight")?.map_or(0, |conv| conv.0);
-    let is_conv = |name: &str| name.starts_with("layer1.conv") && name.ends_with(".weight");
-    let convs = tensors.iter().filter(|(name, _)| is_conv(name)).count();
+    let convs = [1, 2, 3].map(|stage| {
+        let prefix = format!("layer{stage}.conv");
+        let is_conv = |name: &str| name.starts_with(&prefix) && name.ends_with(".weight");
+        tensors.iter().filter(|(name, _)| is_conv(name)).count()
+    });
     let usual = Arch::new(Family::Sprint, 8, true);
     let arch = sprint::with_widths(usual, stem, stages, convs).ok_or_else(|| {
         format!(
-            "its stem of {stem} channels and stages of {convs} convolutions with {stages:?} match no \
-             architecture of the family"
+            "its stem of {stem} channels and stages of {convs:?} convolutions with {stages:?} channels match \
+             no architecture of the family"
         )
     })?;
     Ok(InferredArch { arch, alternative: Some(Arch { residual: false, ..arch }) })
@@ -229,9 +232,9 @@ mod tests {
 
     #[test]
     fn every_architecture_is_inferred() {
-        for arch in
-            Arch::all().chain(["resnet8", "plain26", "resnet14-sprint+w48-128-2048"].map(arch))
-        {
+        for arch in Arch::all().chain(
+            ["resnet8", "plain26", "resnet14-sprint+w48-128-2048", "resnet9-sprint"].map(arch),
+        ) {
             if arch.depth > 152 {
                 continue; // It would take a minute.
             }

@@ -133,11 +133,12 @@ fn candidates(graph: &Graph) -> Vec<(Arch, usize)> {
     };
     let residual = has(|op| *op == Op::Add);
     if sprint::is_sprint(graph) {
-        let stages = convs.len().saturating_sub(1) / 3;
-        let of = |stage: usize| convs.get(1 + stage * stages).map_or(0, |conv| conv.2);
+        let stages = sprint::convs(convs.len().max(1) + 1);
+        let starts = [1, 1 + stages[0], 1 + stages[0] + stages[1]];
+        let of = |conv: usize| convs.get(conv).map_or(0, |conv| conv.2);
         let usual = Arch::new(Family::Sprint, 8, residual);
         let usual = Arch { activation, epsilon: graph.epsilon(), ..usual };
-        let arch = sprint::with_widths(usual, first, [0, 1, 2].map(of), stages);
+        let arch = sprint::with_widths(usual, first, starts.map(of), stages);
         return arch.map(|arch| (arch, first)).into_iter().collect();
     }
     for (depth, _, block) in STAGES {
@@ -264,6 +265,7 @@ mod tests {
             "plain50-cifar+maxpool+stride1x1+eps0.001",
             "resnet8",
             "plain14-sprint+w48-128-2048+gelu+eps0.001",
+            "plain10-sprint",
             "resnet8-sprint+gelutanh",
             "resnet50d+gelu",
             "preresnet20+silu",

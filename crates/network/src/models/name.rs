@@ -17,7 +17,7 @@ use crate::graph::{Activation, Epsilon};
     "unknown architecture '{}': expected resnet18|34|50|101|152 (ImageNet; resnet50d, \
      wide_resnet50_2 and resnext50_32x4d are variants), the same with '-cifar', resnetD with D = 6n+2 \
      such as resnet20 (the paper's CIFAR nets; resnet20-b has shortcuts of option B), resnetD-sprint \
-     with D = 2+3k from 8 on, or plain or preresnet instead of resnet; behind it the options +maxpool, \
+     with D from 8 on, or plain or preresnet instead of resnet; behind it the options +maxpool, \
      +nopool, +stride1x1, +wA-B-C (of -sprint), +gelu, +gelutanh, +silu, +relu and +epsX, in this order; `resnet archs` lists them",
     brief(.0)
 )]
@@ -104,7 +104,7 @@ fn is_valid(arch: &Arch) -> bool {
 
 /// Whether a network made for speed can have so many layers: two and more convolutions in each stage.
 pub(super) fn is_sprint_depth(depth: usize) -> bool {
-    depth % 3 == 2 && (8..PAPER_MOST).contains(&depth)
+    (8..PAPER_MOST).contains(&depth)
 }
 
 /// Whether a stage of such a network can have so many channels.
@@ -216,6 +216,8 @@ mod tests {
             "resnet20+gelutanh",
             "preresnet18-cifar+silu",
             "resnet299-sprint",
+            "resnet9-sprint",
+            "plain10-sprint",
         ] {
             assert_eq!(name.parse::<Arch>().unwrap().to_string(), name);
         }
@@ -269,12 +271,11 @@ mod tests {
             "plain20-b",
             "resnet50d-cifar",
             "resnet5-sprint",
-            "resnet9-sprint",
+            "resnet7-sprint",
             "preresnet8-sprint",
             "resnet8-b-sprint",
             "resnet8-sprint-cifar",
             "resnet8-cifar-sprint",
-            "resnet18-sprint",
             "resnet50-bottleneck-sprint",
             "resnet8d-sprint",
             "resnext8_2x4d-sprint",

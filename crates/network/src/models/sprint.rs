@@ -18,17 +18,25 @@ fn unscaled(stage: usize, stem: usize) -> Option<usize> {
     (is_sprint_width(width) && scaled(width, stem) == stage).then_some(width)
 }
 
+/// The convolutions of each stage. Those that three stages cannot share are in the last ones, where maps
+/// are small.
+pub(super) fn convs(depth: usize) -> [usize; 3] {
+    let convs = depth - 2;
+    [convs / 3, (convs + 1) / 3, (convs + 2) / 3]
+}
+
 /// The network with channels of its own, from those that one with a stem of `stem` has in its stages and
 /// the number of convolutions in each; None if it has no name.
 pub(super) fn with_widths(
     arch: Arch,
     stem: usize,
     stages: [usize; 3],
-    convs: usize,
+    of_stages: [usize; 3],
 ) -> Option<Arch> {
     let [first, second, third] = stages.map(|stage| unscaled(stage, stem));
-    let depth = convs.checked_mul(3)?.checked_add(2).filter(|&depth| is_sprint_depth(depth))?;
-    Some(Arch { depth, widths: [first?, second?, third?], ..arch })
+    let depth = of_stages.into_iter().try_fold(2, usize::checked_add)?;
+    let known = is_sprint_depth(depth) && convs(depth) == of_stages;
+    known.then_some(Arch { depth, widths: [first?, second?, third?], ..arch })
 }
 
 /// The graph, with `stem` channels in the first convolution.
@@ -36,9 +44,9 @@ pub(super) fn build(arch: &Arch, in_channels: usize, classes: usize, stem: usize
     let mut g = Graph::new(in_channels).with_epsilon(arch.epsilon);
     let x = g.conv2d("conv1", Graph::INPUT, stem, 3, 1, 1);
     let mut x = g.activation(format!("{}1", arch.activation.module()), arch.activation, x);
-    for (index, width) in arch.widths.into_iter().enumerate() {
+    for (index, (width, convs)) in arch.widths.into_iter().zip(convs(arch.depth)).enumerate() {
         let name = format!("layer{}.", index + 1);
-        x = stage(&mut g, arch, &name, x, scaled(width, stem));
+        x = stage(&mut g, arch, &name, x, scaled(width, stem), convs);
     }
     let pooled = g.global_max_pool("maxpool", x);
     g.linear(arch.family.head(), pooled, classes);
@@ -46,8 +54,14 @@ pub(super) fn build(arch: &Arch, in_channels: usize, classes: usize, stem: usize
 }
 
 /// A convolution and a max pool, and a block over the convolutions that follow.
-fn stage(g: &mut Graph, arch: &Arch, name: &str, x: NodeId, channels: usize) -> NodeId {
-    let convs = (arch.depth - 2) / 3;
+fn stage(
+    g: &mut Graph,
+    arch: &Arch,
+    name: &str,
+    x: NodeId,
+    channels: usize,
+    convs: usize,
+) -> NodeId {
     let conv = |g: &mut Graph, index: usize, x: NodeId| {
         g.conv2d(format!("{name}conv{index}"), x, channels, 3, 1, 1)
     };
