@@ -185,6 +185,14 @@ impl<'t> Canvas<'t> {
         ));
     }
 
+    /// A hairline.
+    pub(crate) fn line(&mut self, from: [f32; 2], to: [f32; 2], stroke: &str) {
+        let [[x1, y1], [x2, y2]] = [from, to].map(|place| place.map(Number));
+        self.element(format_args!(
+            "<line x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\" stroke=\"{stroke}\"/>"
+        ));
+    }
+
     /// Any other element.
     pub(crate) fn element(&mut self, element: impl Display) {
         let _ = writeln!(self.body, "{element}");

@@ -1,0 +1,274 @@
+//! Quantities over a common axis, as lines.
+
+use std::fmt::Write;
+
+use serde::Deserialize;
+
+use crate::{
+    Theme,
+    svg::{Anchor, Canvas, Number, Title},
+    text::Face,
+};
+
+/// One line of a chart.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Curve {
+    /// What it shows, beside its last point; empty for a line that is explained by another.
+    pub label: String,
+    /// Its points (x, y), from left to right. A point that is not finite interrupts the line.
+    pub points: Vec<[f64; 2]>,
+    /// How it is drawn.
+    #[serde(default)]
+    pub stroke: Stroke,
+    /// Its colour: curves of one number have the same.
+    pub colour: usize,
+}
+
+/// How a line is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stroke {
+    /// Broad.
+    #[default]
+    Bold,
+    /// Narrow.
+    Thin,
+    /// Narrow and interrupted.
+    Dashed,
+}
+
+/// An axis of a chart.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Axis {
+    /// The quantity with its unit.
+    pub label: String,
+    /// The least and the largest value that are shown. Those of the curves, if there is none.
+    #[serde(default)]
+    pub range: Option<[f64; 2]>,
+}
+
+const WIDTH: f32 = 620.0;
+const HEIGHT: f32 = 340.0;
+/// The space between a line's end and its label, and between labels.
+const GAP: f32 = 10.0;
+const LINE: f32 = 17.0;
+const FACE: Face = Face::regular(13.0);
+
+/// A chart of curves. What lies outside of the axes' ranges is not shown.
+pub fn curves<'a>(
+    curves: &[Curve],
+    [x, y]: [&Axis; 2],
+    title: impl Into<Title<'a>>,
+    theme: &Theme,
+) -> String {
+    let xs = Scale::new(x, curves.iter().flat_map(|c| &c.points).map(|p| p[0]), [0.0, WIDTH]);
+    let ys = Scale::new(y, curves.iter().flat_map(|c| &c.points).map(|p| p[1]), [HEIGHT, 0.0]);
+    let left = ys.ticks().iter().map(|tick| FACE.width(&tick.1)).fold(0f32, f32::max) + GAP;
+    let names = curves.iter().map(|c| Face::bold(13.0).width(&c.label)).fold(0f32, f32::max);
+    let (top, below) = (LINE + 6.0, 2.0 * LINE + 12.0);
+    let (width, height) = (left + WIDTH + GAP + names, top + HEIGHT + below);
+    let mut canvas = Canvas::new(title.into(), width, height, theme);
+    canvas.text(0.0, 11.0, &y.label, FACE, Anchor::Start, theme.muted);
+    for (at, text) in ys.ticks() {
+        let to = top + ys.place(at);
+        canvas.line([left, to], [left + WIDTH, to], theme.line);
+        canvas.text(left - GAP, to + 4.5, &text, FACE, Anchor::End, theme.muted);
+    }
+    for (at, text) in xs.ticks() {
+        let to = left + xs.place(at);
+        canvas.line([to, top + HEIGHT], [to, top + HEIGHT + 5.0], theme.line);
+        canvas.text(to, top + HEIGHT + LINE + 3.0, &text, FACE, Anchor::Middle, theme.muted);
+    }
+    canvas.text(left + WIDTH, height - 4.0, &x.label, FACE, Anchor::End, theme.muted);
+
+    let colours = [theme.accent, theme.bad, theme.good, theme.ink, theme.muted];
+    let mut labels = Vec::new();
+    // Thin lines under the bold ones.
+    for bold in [false, true] {
+        for curve in curves.iter().filter(|curve| (curve.stroke == Stroke::Bold) == bold) {
+            let colour = colours[curve.colour % colours.len()];
+            let place = |p: &[f64; 2]| {
+                (xs.shows(p[0]) && ys.shows(p[1]))
+                    .then(|| [left + xs.place(p[0]), top + ys.place(p[1])])
+            };
+            let places: Vec<_> = curve.points.iter().map(place).collect();
+            for part in places.split(Option::is_none).filter(|part| !part.is_empty()) {
+                polyline(&mut canvas, part.iter().flatten(), curve.stroke, colour);
+            }
+            if let Some(&end) = places.iter().flatten().next_back()
+                && !curve.label.is_empty()
+            {
+                labels.push((end, curve, colour));
+            }
+        }
+    }
+    // A line that ends early has its label there, the others in the margin.
+    let (mut margin, early): (Vec<_>, Vec<_>) =
+        labels.into_iter().partition(|&([x, _], ..)| x > left + WIDTH - GAP);
+    margin.sort_by(|a, b| a.0[1].total_cmp(&b.0[1]));
+    let ends: Vec<f32> = margin.iter().map(|label| label.0[1]).collect();
+    let places = apart(&ends, top + HEIGHT).into_iter();
+    let margin = margin.into_iter().zip(places).map(|((_, curve, colour), y)| {
+        let x = left + WIDTH + GAP;
+        (x, y + 4.5, curve, colour)
+    });
+    let early = early.into_iter().map(|([x, y], curve, colour)| (x + 5.0, y - 5.0, curve, colour));
+    for (x, y, curve, colour) in early.chain(margin) {
+        let face = Face { size: 13.0, bold: curve.stroke == Stroke::Bold };
+        canvas.text(x, y, &curve.label, face, Anchor::Start, colour);
+    }
+    canvas.finish()
+}
+
+fn polyline<'a>(
+    canvas: &mut Canvas<'_>,
+    places: impl Iterator<Item = &'a [f32; 2]>,
+    stroke: Stroke,
+    colour: &str,
+) {
+    let mut points = String::new();
+    for [x, y] in places {
+        let _ = write!(points, "{},{} ", Number(*x), Number(*y));
+    }
+    let style = match stroke {
+        Stroke::Bold => "stroke-width=\"2.8\"",
+        Stroke::Thin => "stroke-width=\"1.2\"",
+        Stroke::Dashed => "stroke-width=\"1.4\" stroke-dasharray=\"5 4\"",
+    };
+    canvas.element(format_args!(
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" {style} \
+         stroke-linejoin=\"round\" stroke-linecap=\"round\"/>",
+        points.trim_end()
+    ));
+}
+
+/// The places of labels, which are sorted: near the ends of their lines, and a line apart.
+fn apart(ends: &[f32], lowest: f32) -> Vec<f32> {
+    let mut places = ends.to_vec();
+    for i in 1..places.len() {
+        places[i] = places[i].max(places[i - 1] + LINE);
+    }
+    let mut most = lowest;
+    for place in places.iter_mut().rev() {
+        *place = place.min(most);
+        most = *place - LINE;
+    }
+    places
+}
+
+/// From values to places.
+struct Scale {
+    from: f64,
+    to: f64,
+    places: [f32; 2],
+}
+
+impl Scale {
+    /// The scale of an axis, for these values.
+    fn new(axis: &Axis, values: impl Iterator<Item = f64>, places: [f32; 2]) -> Scale {
+        let found = values.filter(|value| value.is_finite()).fold(
+            None,
+            |range: Option<[f64; 2]>, value| match range {
+                None => Some([value, value]),
+                Some([least, most]) => Some([value.min(least), value.max(most)]),
+            },
+        );
+        let [from, to] = axis.range.or(found).unwrap_or([0.0, 1.0]);
+        let to = if to > from { to } else { from + 1.0 };
+        Scale { from, to, places }
+    }
+
+    fn shows(&self, value: f64) -> bool {
+        (self.from..=self.to).contains(&value)
+    }
+
+    fn place(&self, value: f64) -> f32 {
+        let share = ((value - self.from) / (self.to - self.from)) as f32;
+        self.places[0] + (self.places[1] - self.places[0]) * share
+    }
+
+    /// Round values, four to eight of them, with their texts.
+    fn ticks(&self) -> Vec<(f64, String)> {
+        let rough = (self.to - self.from) / 5.0;
+        let power = 10f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&s| s >= 0.8 * rough);
+        let step = step.unwrap_or(10.0 * power);
+        let decimals = (-step.log10().floor()).clamp(0.0, 12.0) as usize;
+        let (first, last) = ((self.from / step).ceil(), (self.to / step).floor());
+        let count = (last - first).clamp(0.0, 20.0) as u32;
+        let tick = |i: u32| (first + f64::from(i)) * step;
+        (0..=count).map(tick).map(|at| (at, format!("{at:.decimals$}"))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(points: &[[f64; 2]], stroke: Stroke) -> Curve {
+        Curve { label: "a & b".into(), points: points.to_vec(), stroke, colour: 1 }
+    }
+
+    fn axis(range: Option<[f64; 2]>) -> Axis {
+        Axis { label: "value".into(), range }
+    }
+
+    #[test]
+    fn lines_are_in_proportion_and_end_at_what_is_not_shown() {
+        let all = [
+            curve(&[[0.0, 0.0], [5.0, 10.0], [10.0, 5.0]], Stroke::Bold),
+            curve(&[[0.0, 5.0], [5.0, f64::NAN], [6.0, 20.0], [8.0, 5.0]], Stroke::Dashed),
+        ];
+        let (x, y) = (axis(None), axis(Some([0.0, 10.0])));
+        let svg = curves(&all, [&x, &y], "", &Theme::LIGHT);
+        let lines: Vec<&str> = svg.lines().filter(|line| line.contains("<polyline")).collect();
+        assert_eq!(lines.len(), 3);
+        let points = |line: &str| -> Vec<f32> {
+            let points = line.split('"').nth(1).unwrap();
+            points.split([' ', ',']).map(|number| number.parse().unwrap()).collect()
+        };
+        // The thin ones come first: two single points, then the bold line.
+        assert_eq!(points(lines[0])[1], points(lines[1])[1]);
+        assert!((points(lines[1])[0] - points(lines[0])[0] - 0.8 * WIDTH).abs() < 0.1);
+        let bold = points(lines[2]);
+        assert!(
+            (bold[4] - bold[0] - WIDTH).abs() < 0.1 && (bold[1] - bold[3] - HEIGHT).abs() < 0.1
+        );
+        assert!((bold[5] - bold[3] - HEIGHT / 2.0).abs() < 0.1);
+        assert_eq!(svg.matches("a &amp; b").count(), 2);
+        assert!(lines[0].contains("dasharray") && !lines[2].contains("dasharray"));
+    }
+
+    #[test]
+    fn ticks_are_round_and_few() {
+        let of = |range| Scale::new(&axis(Some(range)), std::iter::empty(), [0.0, 1.0]).ticks();
+        let texts = |range| of(range).into_iter().map(|tick| tick.1).collect::<Vec<_>>();
+        assert_eq!(texts([0.0, 10.0]), ["0", "2", "4", "6", "8", "10"]);
+        assert_eq!(texts([90.0, 94.0]), ["90", "91", "92", "93", "94"]);
+        assert_eq!(texts([0.0, 0.25]), ["0.00", "0.05", "0.10", "0.15", "0.20", "0.25"]);
+        assert_eq!(texts([-3.0, 64_000.0])[1], "20000");
+        for exponent in -9..9 {
+            for width in [1.0, 1.7, 2.3, 3.9, 4.6, 7.1, 9.9] {
+                let count = of([0.3, 0.3 + width * 10f64.powi(exponent)]).len();
+                assert!((2..=8).contains(&count), "{width}e{exponent}: {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn labels_do_not_overlap() {
+        assert_eq!(apart(&[10.0, 100.0], 300.0), [10.0, 100.0]);
+        assert_eq!(apart(&[10.0, 10.0, 12.0], 300.0), [10.0, 27.0, 44.0]);
+        assert_eq!(apart(&[295.0, 299.0], 300.0), [283.0, 300.0]);
+        assert!(apart(&[], 300.0).is_empty());
+    }
+
+    #[test]
+    fn nothing_and_a_single_point_are_drawn() {
+        let x = axis(None);
+        let empty = curves(&[], [&x, &x], "t", &Theme::AUTO);
+        assert!(empty.contains("value") && !empty.contains("NaN"));
+        let one = curves(&[curve(&[[3.0, 3.0]], Stroke::Thin)], [&x, &x], "t", &Theme::CSS);
+        assert!(one.contains("<polyline") && !one.contains("NaN"));
+    }
+}
