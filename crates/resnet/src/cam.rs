@@ -51,6 +51,8 @@ pub struct ActivationMap {
 #[derive(Debug)]
 pub struct ActivationMaps {
     plan: EvalPlan,
+    /// The last activation.
+    probe: NodeId,
     classes: usize,
     /// Whether the pool takes the largest values, not the mean.
     largest: bool,
@@ -73,11 +75,12 @@ impl ActivationMaps {
     ) -> Result<Self, PlanError> {
         let graph = net.graph();
         let Ends { features, pool, linear } = ends(graph)?;
-        let mut plan = EvalPlan::with_probe(graph, dtype, batch, height, width, features, cpu)?;
+        let mut plan = EvalPlan::with_probes(graph, dtype, batch, height, width, &[features], cpu)?;
         plan.load(net);
         let [weight, _] = net.weight_and_bias(linear);
         Ok(ActivationMaps {
             plan,
+            probe: features,
             classes: graph.classes(),
             largest: graph.nodes()[pool].op == Op::GlobalMaxPool,
             weight: net.values()[weight].to_vec(),
@@ -123,7 +126,7 @@ impl ActivationMaps {
     /// If there is no such image or class.
     pub fn map(&self, image: usize, class: usize) -> ActivationMap {
         assert!(class < self.classes, "class {class} of {}", self.classes);
-        let (shape, features) = self.plan.probed(image);
+        let (shape, features) = self.plan.probed(self.probe, image);
         let weight = &self.weight[class * shape.channels..][..shape.channels];
         let product = |pixel: &[f32]| pixel.iter().zip(weight).map(|(x, w)| x * w).sum();
         let values = match self.largest {
@@ -147,7 +150,7 @@ impl ActivationMaps {
     /// # Panics
     /// If there is no such image.
     pub fn features(&self, image: usize) -> Vec<f32> {
-        let (shape, pixels) = self.plan.probed(image);
+        let (shape, pixels) = self.plan.probed(self.probe, image);
         if self.largest {
             return largest(shape.channels, &pixels).into_iter().map(|(_, x)| x).collect();
         }

@@ -24,7 +24,7 @@ use crate::{
     lower::{Lowering, convolutions, image_bytes, inference},
     memory::{check, zeros},
     plan_summary::{PlanMemory, PlanSummary},
-    program::{Compute, ConvOperand, Operation, Program},
+    program::{Compute, ConvOperand, Operation, Probe, Program},
 };
 
 /// A plan for inference of up to one batch size, with running statistics (PyTorch's `net.eval()`).
@@ -100,7 +100,7 @@ impl EvalPlan {
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
-        EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, None, cpu)?, cpu)
+        EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, &[], cpu)?, cpu)
     }
 
     /// [`EvalPlan::new`] for micro-batches of a batch: up to `images` images at a time, or as many
@@ -130,7 +130,7 @@ impl EvalPlan {
     ) -> Result<Prepared, PlanError> {
         let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
         let most = (MICRO_BATCH_BYTES.saturating_sub(tables) / image).min(images);
-        EvalPlan::prepare_for(lowering, most.clamp(1, lowering.batch), None, cpu)
+        EvalPlan::prepare_for(lowering, most.clamp(1, lowering.batch), &[], cpu)
     }
 
     /// Bytes of the indirection buffers, and bytes per image of input and values.
@@ -156,7 +156,7 @@ impl EvalPlan {
         cpu: &Cpu,
     ) -> Result<PlanSummary, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
-        let Prepared { program, convs, memory } = EvalPlan::prepare(lowering, batch, None, cpu)?;
+        let Prepared { program, convs, memory } = EvalPlan::prepare(lowering, batch, &[], cpu)?;
         Ok(summary(&program, &convs, memory, cpu))
     }
 
@@ -165,50 +165,50 @@ impl EvalPlan {
         self.program.batch
     }
 
-    /// [`EvalPlan::new`] with a probe: [`EvalPlan::probed`] returns the output of `node`. Nothing
-    /// is fused across the node, and its memory is not reused.
+    /// [`EvalPlan::new`] with probes: [`EvalPlan::probed`] returns the outputs of `nodes`. Nothing
+    /// is fused across them, and their memory is not reused.
     ///
     /// # Errors
     /// As [`EvalPlan::new`].
     ///
     /// # Panics
-    /// If the node is the input or the last node.
-    pub fn with_probe(
+    /// If a node is the input or the last node.
+    pub fn with_probes(
         graph: &Graph,
         dtype: Dtype,
         batch: usize,
         height: usize,
         width: usize,
-        node: NodeId,
+        nodes: &[NodeId],
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
-        EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, Some(node), cpu)?, cpu)
+        EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, nodes, cpu)?, cpu)
     }
 
     /// [`EvalPlan::prepare`], if there is memory for indirection buffers and values.
     fn prepare_for(
         lowering: Lowering<'_>,
         images: usize,
-        probe: Option<NodeId>,
+        probes: &[NodeId],
         cpu: &Cpu,
     ) -> Result<Prepared, PlanError> {
         let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
         check(tables.saturating_add(images.saturating_mul(image)))?;
-        EvalPlan::prepare(lowering, images, probe, cpu)
+        EvalPlan::prepare(lowering, images, probes, cpu)
     }
 
     /// Prepares a plan for `images` at a time, with the algorithms for `lowering.batch`.
     fn prepare(
         lowering: Lowering<'_>,
         images: usize,
-        probe: Option<NodeId>,
+        probes: &[NodeId],
         cpu: &Cpu,
     ) -> Result<Prepared, PlanError> {
         let mut kernels = Kernels::new(lowering.dtype, lowering.batch, cpu);
         let tables = kernels.table_bytes(convolutions(lowering, Mode::Inference)?);
         check(tables)?;
-        let program = inference(Lowering { batch: images, ..lowering }, probe)?;
+        let program = inference(Lowering { batch: images, ..lowering }, probes)?;
         let convs = kernels.of_layers(&program.layers)?;
         let packed = convs.iter().flatten().map(|conv| conv.packed_len()).sum::<usize>();
         let (word, value) = (size_of::<f32>(), program.dtype.size());
@@ -382,13 +382,14 @@ impl EvalPlan {
         }
     }
 
-    /// The output of the probed node for an image of the last forward pass: its shape, and values
+    /// The output of a probed node for an image of the last forward pass: its shape, and values
     /// `[height][width][channels]`.
     ///
     /// # Panics
-    /// If the plan has no probe, or no such image.
-    pub fn probed(&self, image: usize) -> (Shape, Vec<f32>) {
-        let (place, shape) = self.program.probe.as_ref().expect("the plan has a probe");
+    /// If the plan has no such probe, or no such image.
+    pub fn probed(&self, node: NodeId, image: usize) -> (Shape, Vec<f32>) {
+        let probe = self.program.probes.iter().find(|probe| probe.node == node);
+        let Probe { place, shape, .. } = probe.expect("the plan has a probe on the node");
         let batch = self.program.batch;
         assert!(image < batch, "image {image} of a plan for {batch}");
         let stored = padded(shape.channels);

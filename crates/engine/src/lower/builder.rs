@@ -47,16 +47,16 @@ pub(super) struct ProgramBuilder<'a> {
 }
 
 impl<'a> ProgramBuilder<'a> {
-    /// An empty program. `fold` folds batch norms into the convolutions before them; the value of
-    /// `probe` is stored.
+    /// An empty program. `fold` folds batch norms into the convolutions before them; the values of
+    /// `probes` are stored.
     pub(super) fn new(
         lowering: Lowering<'a>,
         fold: bool,
-        probe: Option<NodeId>,
+        probes: &[NodeId],
     ) -> Result<Self, PlanError> {
         let Lowering { graph, dtype, batch, height, width, .. } = lowering;
         let sizes = Sizes::new(graph, batch, height, width)?;
-        let groups = fusion_groups_around(graph, fold, probe)?;
+        let groups = fusion_groups_around(graph, fold, probes)?;
         Ok(ProgramBuilder { graph, dtype, sizes, groups, operations: Vec::new() })
     }
 
@@ -216,7 +216,7 @@ impl<'a> ProgramBuilder<'a> {
             values_len: values,
             gradients_len: gradients,
             saved_len: saved,
-            probe: None,
+            probes: Vec::new(),
         }
     }
 }

@@ -52,21 +52,21 @@ impl FusionGroup {
 /// # Errors
 /// If the graph breaks a rule of the plans.
 pub(super) fn fusion_groups(graph: &Graph, fold: bool) -> Result<Vec<FusionGroup>, GraphError> {
-    fusion_groups_around(graph, fold, None)
+    fusion_groups_around(graph, fold, &[])
 }
 
-/// [`fusion_groups`] where one group ends in the node `probe`, so that its value is stored.
+/// [`fusion_groups`] where a group ends in each of the nodes `probes`, so that their values are stored.
 pub(super) fn fusion_groups_around(
     graph: &Graph,
     fold: bool,
-    probe: Option<NodeId>,
+    probes: &[NodeId],
 ) -> Result<Vec<FusionGroup>, GraphError> {
     graph.check()?;
     let nodes = graph.nodes();
     let consumers = graph.consumers();
     // The only reader of a node.
     let only = |id: NodeId| match consumers[id][..] {
-        [next] if Some(id) != probe => Some(next),
+        [next] if !probes.contains(&id) => Some(next),
         _ => None,
     };
     let sole = |id: NodeId, op: Op| only(id).filter(|&next| nodes[next].op == op);
@@ -166,13 +166,16 @@ mod tests {
     fn every_node_is_computed_once() {
         for arch in Arch::all().filter(|a| a.depth < 200) {
             let g = arch.graph(10);
-            let middle = Some(g.nodes().len() / 2);
-            for (fold, probe) in [(false, None), (true, None), (false, middle), (true, middle)] {
-                let groups = fusion_groups_around(&g, fold, probe).unwrap();
+            let middle = g.nodes().len() / 2;
+            let some = [middle, middle / 2, middle + 1];
+            for (fold, probes) in
+                [(false, &[][..]), (true, &[]), (false, &some[..1]), (true, &some)]
+            {
+                let groups = fusion_groups_around(&g, fold, probes).unwrap();
                 let mut members: Vec<NodeId> = groups.iter().flat_map(|u| u.nodes(&g)).collect();
                 members.sort_unstable();
                 assert!(members.into_iter().eq(1..g.nodes().len()), "{arch} fold {fold}");
-                assert!(probe.is_none_or(|id| groups.iter().any(|u| u.output == id)), "{arch}");
+                assert!(probes.iter().all(|&id| groups.iter().any(|u| u.output == id)), "{arch}");
             }
         }
     }

@@ -10,20 +10,20 @@ use super::{
 };
 use crate::{
     error::PlanError,
-    program::{Compute, ConvOperand, FusedLayer, Pass, Program},
+    program::{Compute, ConvOperand, FusedLayer, Pass, Probe, Program},
 };
 
-/// Lowers a graph for inference with running statistics. The value of the node `probe` can be read
-/// after the forward pass: nothing is fused across it, and its memory is not reused.
+/// Lowers a graph for inference with running statistics. The values of the nodes `probes` can be read
+/// after the forward pass: nothing is fused across them, and their memory is not reused.
 ///
 /// # Errors
 /// If the graph does not fit the images, or breaks a rule.
 ///
 /// # Panics
-/// If the probe is not between the images and the logits.
-pub fn inference(lowering: Lowering<'_>, probe: Option<NodeId>) -> Result<Program, PlanError> {
-    let mut builder = ProgramBuilder::new(lowering, true, probe)?;
-    let (places, values_len) = places(builder.graph, &builder.groups, &builder.sizes, probe);
+/// If a probe is not between the images and the logits.
+pub fn inference(lowering: Lowering<'_>, probes: &[NodeId]) -> Result<Program, PlanError> {
+    let mut builder = ProgramBuilder::new(lowering, true, probes)?;
+    let (places, values_len) = places(builder.graph, &builder.groups, &builder.sizes, probes);
     builder.add_images();
     for index in 0..builder.groups.len() {
         let group = builder.groups[index].clone();
@@ -61,11 +61,11 @@ pub fn inference(lowering: Lowering<'_>, probe: Option<NodeId>) -> Result<Progra
         builder.layer(index, Mode::Inference, Some(places[index].clone()), 0..0)
     };
     let layers = (0..builder.groups.len()).map(layer).collect();
-    let probe = probe.map(|id| {
+    let probes = probes.iter().map(|&id| {
         let inside = (1..builder.graph.nodes().len() - 1).contains(&id);
         assert!(inside, "a probe is on a node between the images and the logits, not {id}");
         let of = producer(&builder.groups, id).expect("only the images have no group");
-        (places[of].clone(), builder.sizes.shapes[id])
+        Probe { node: id, place: places[of].clone(), shape: builder.sizes.shapes[id] }
     });
-    Ok(Program { probe, ..builder.program(layers, [values_len, 0, 0]) })
+    Ok(Program { probes: probes.collect(), ..builder.program(layers, [values_len, 0, 0]) })
 }

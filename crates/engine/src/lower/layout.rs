@@ -138,7 +138,7 @@ pub(super) fn places(
     graph: &Graph,
     groups: &[FusionGroup],
     sizes: &Sizes,
-    probe: Option<NodeId>,
+    probes: &[NodeId],
 ) -> (Vec<Range<usize>>, usize) {
     let mut last_reader: Vec<usize> = (0..groups.len()).collect();
     for (index, group) in groups.iter().enumerate() {
@@ -147,7 +147,8 @@ pub(super) fn places(
         read.for_each(|value| last_reader[value] = index);
     }
     let lifetime = |(index, group): (usize, &FusionGroup)| {
-        let last = if Some(group.output) == probe { groups.len() } else { last_reader[index] };
+        let is_probed = probes.contains(&group.output);
+        let last = if is_probed { groups.len() } else { last_reader[index] };
         // The logits have their own buffer.
         let linear = graph.nodes()[group.head].op == Op::Linear;
         let len = if linear { 0 } else { sizes.batch * sizes.image_len(group.output) };

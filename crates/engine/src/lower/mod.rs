@@ -59,7 +59,7 @@ pub fn values_per_image(
     let sizes = sizes::Sizes::new(graph, 1, height, width)?;
     let groups = fusion::fusion_groups(graph, false)?;
     let training = layout::Layout::new(graph, &groups, &vec![false; groups.len()], &sizes);
-    let inference = layout::places(graph, &fusion::fusion_groups(graph, true)?, &sizes, None).1;
+    let inference = layout::places(graph, &fusion::fusion_groups(graph, true)?, &sizes, &[]).1;
     let image = sizes.image(graph).image_len();
     Ok((image + training.values_len + training.gradients_len, image + inference))
 }

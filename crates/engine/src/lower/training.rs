@@ -24,7 +24,7 @@ pub fn training(
     lowering: Lowering<'_>,
     fuses_norm: &mut dyn FnMut(&FusedLayer) -> bool,
 ) -> Result<Program, PlanError> {
-    let builder = ProgramBuilder::new(lowering, false, None)?;
+    let builder = ProgramBuilder::new(lowering, false, &[])?;
     let count = builder.groups.len();
     // For each group, the batch norm that is fused into its load.
     let mut fused_norms = Layout::fusable_norms(builder.graph, &builder.groups);

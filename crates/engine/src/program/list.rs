@@ -30,8 +30,19 @@ pub struct Program {
     pub gradients_len: usize,
     /// Length of the buffer of saved statistics; 0 in inference.
     pub saved_len: usize,
-    /// Place of the probed value after the forward pass, and its shape for one image.
-    pub probe: Option<(Span, Shape)>,
+    /// The values that can be read after the forward pass.
+    pub probes: Vec<Probe>,
+}
+
+/// A value that can be read after the forward pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// The node that it is of.
+    pub node: NodeId,
+    /// Its place in the buffer of values.
+    pub place: Span,
+    /// Its shape for one image.
+    pub shape: Shape,
 }
 
 impl Program {

@@ -24,7 +24,7 @@ mod parameterless;
 mod span;
 
 pub use kind::{Kind, Pass};
-pub use list::{FusedLayer, Program};
+pub use list::{FusedLayer, Probe, Program};
 pub use operation::{Compute, ConvOperand, FusedNorm, Operation, Sink, Slope};
 pub use parameterless::Parameterless;
 pub use span::Span;

@@ -171,7 +171,7 @@ fn a_probe_of_the_logits_is_refused() {
     let last = net.graph().nodes().len() - 1;
     let cpu = Cpu::new(1).unwrap();
     let [height, width] = SIDES;
-    let _ = EvalPlan::with_probe(net.graph(), Dtype::Fp32, 1, height, width, last, &cpu);
+    let _ = EvalPlan::with_probes(net.graph(), Dtype::Fp32, 1, height, width, &[last], &cpu);
 }
 
 #[test]

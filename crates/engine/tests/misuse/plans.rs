@@ -116,13 +116,15 @@ pub(crate) fn inference(c: &mut Caller<'_>, cpu: &Cpu) {
     let [batch, height, width] = case.sizes(c);
     let (graph, dtype) = (&case.graph, case.dtype);
     let kind = c.choose(3);
+    let mut probes = Vec::new();
     let mut plan = planned(match kind {
         0 => EvalPlan::new(graph, dtype, batch, height, width, cpu),
         1 => EvalPlan::micro_batched(case.images, graph, dtype, batch, height, width, cpu),
         _ => {
             let stem = graph.nodes().iter().position(|node| node.name == "stem").unwrap();
             let node = c.site("probe", stem, &[Graph::INPUT, graph.nodes().len(), usize::MAX]);
-            EvalPlan::with_probe(graph, dtype, batch, height, width, node, cpu)
+            probes.push(node);
+            EvalPlan::with_probes(graph, dtype, batch, height, width, &probes, cpu)
         }
     });
     if !c.site("no network", false, &[true]) {
@@ -132,9 +134,10 @@ pub(crate) fn inference(c: &mut Caller<'_>, cpu: &Cpu) {
     let n = c.site("images", case.images, &[0, case.batch + 1, 1 << 32, usize::MAX]);
     let logits = plan.forward(images.input(), n).to_vec();
     c.finite(&logits);
-    if kind == 2 {
+    if let [node] = probes[..] {
+        let node = c.site("probed", node, &[node + 1]);
         let image = c.site("image", 0, &[case.batch, usize::MAX]);
-        c.finite(&plan.probed(image).1);
+        c.finite(&plan.probed(node, image).1);
     }
 }
 

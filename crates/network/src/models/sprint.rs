@@ -22,7 +22,7 @@ fn unscaled(stage: usize, stem: usize) -> Option<usize> {
 /// are small.
 pub(super) fn convs(depth: usize) -> [usize; 3] {
     let convs = depth - 2;
-    [convs / 3, (convs + 1) / 3, (convs + 2) / 3]
+    [0, 1, 2].map(|stage| (convs + stage) / 3)
 }
 
 /// The network with channels of its own, from those that one with a stem of `stem` has in its stages and

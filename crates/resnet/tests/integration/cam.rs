@@ -93,7 +93,7 @@ fn a_probe_changes_no_logit() {
     let expected = plain.forward(Input::Nchw(&images), 2).to_vec();
     let largest = expected.iter().fold(0f32, |max, x| max.max(x.abs()));
     for node in 1..graph.nodes().len() - 1 {
-        let mut plan = EvalPlan::with_probe(graph, Dtype::Fp32, 2, 32, 32, node, &cpu).unwrap();
+        let mut plan = EvalPlan::with_probes(graph, Dtype::Fp32, 2, 32, 32, &[node], &cpu).unwrap();
         plan.load(&net);
         let logits = plan.forward(Input::Nchw(&images), 2);
         let name = &graph.nodes()[node].name;
@@ -110,13 +110,25 @@ fn probes_agree_with_each_other() {
     let net = network("resnet20");
     let (graph, images) = (net.graph(), noise(2 * 3 * 32 * 32));
     let probed = |node| {
-        let mut plan = EvalPlan::with_probe(graph, Dtype::Fp32, 2, 32, 32, node, &cpu).unwrap();
+        let mut plan = EvalPlan::with_probes(graph, Dtype::Fp32, 2, 32, 32, &[node], &cpu).unwrap();
         plan.load(&net);
         plan.forward(Input::Nchw(&images), 2);
-        let (shape, values) = plan.probed(1);
+        let (shape, values) = plan.probed(node, 1);
         assert_eq!(values.len(), shape.len());
         (shape, values)
     };
+    // All at once find the same.
+    let all: Vec<usize> = (1..graph.nodes().len() - 1).collect();
+    let mut plan = EvalPlan::with_probes(graph, Dtype::Fp32, 2, 32, 32, &all, &cpu).unwrap();
+    plan.load(&net);
+    plan.forward(Input::Nchw(&images), 2);
+    for &node in &all {
+        let ((shape, values), (other_shape, other)) = (probed(node), plan.probed(node, 1));
+        assert_eq!(shape, other_shape);
+        for (a, b) in values.iter().zip(&other) {
+            assert!((a - b).abs() < 1e-4 * b.abs().max(1.0), "{node}: {a} and {b}");
+        }
+    }
     let mut checked = 0;
     for (id, node) in graph.nodes().iter().enumerate().skip(1) {
         let input = |i: usize| probed(node.inputs[i]).1;
