@@ -5,7 +5,7 @@ use resnet_kernels::{Cpu, Dtype, average, batch_norm::MOMENTUM};
 use resnet_network::{
     Network,
     graph::{Graph, NodeId},
-    optim::{Average, SgdConfig},
+    optim::{Average, Muon, Rates, SgdConfig},
 };
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     hooks::Hooks,
     lower::Lowering,
     memory::{check, zeros},
+    muon::{self, Muon as MuonState},
     optim::Sgd,
     plan_summary::PlanSummary,
     program::Program,
@@ -36,6 +37,8 @@ pub struct EngineConfig {
     pub width: usize,
     /// Settings of the optimiser.
     pub sgd: SgdConfig,
+    /// Those of the optimiser of convolutions, if it is another one.
+    pub muon: Option<Muon>,
     /// Weight of a batch in the running statistics of batch norms, in [0, 1]: PyTorch's `momentum`.
     pub batch_norm_momentum: f64,
     /// The kind of average that [`Engine::update_average`] moves, if any.
@@ -52,6 +55,7 @@ impl Default for EngineConfig {
             height: 32,
             width: 32,
             sgd: SgdConfig::default(),
+            muon: None,
             batch_norm_momentum: MOMENTUM,
             average: None,
         }
@@ -92,6 +96,7 @@ pub struct Engine {
     cpu: Cpu,
     network: Network,
     optimizer: Sgd,
+    muon: Option<MuonState>,
     /// The average, with its kind.
     average: Option<(Average, Network)>,
     gradients: Vec<f32>,
@@ -118,9 +123,10 @@ impl Engine {
         // Gradients, momentum and average.
         let copies = 2 + usize::from(config.average.is_some());
         let (train, eval) = Engine::prepare(graph, config, copies * parameters, cpu)?;
+        let muon = config.muon.map(|muon| MuonState::new(&network, muon, cpu)).transpose()?;
         let mut train = TrainPlan::build(graph, train, cpu)?;
         train.norm_momentum = config.batch_norm_momentum;
-        Ok(Engine {
+        let mut engine = Engine {
             cpu: cpu.clone(),
             train,
             logits: zeros(eval_batch * graph.classes())?,
@@ -130,9 +136,12 @@ impl Engine {
             gradients: zeros(parameters)?,
             under_way: false,
             optimizer: Sgd::new(&network, sgd),
+            muon,
             average: config.average.map(|average| (average, network.clone())),
             network,
-        })
+        };
+        engine.set_rates(|_| 1.0);
+        Ok(engine)
     }
 
     /// Checks that there is memory for a network and an engine for it, before either is made.
@@ -164,6 +173,7 @@ impl Engine {
         let eval = Lowering { dtype: Dtype::Fp32, batch: eval_batch, ..train };
         let train = TrainPlan::prepare(train, cpu)?;
         let eval = EvalPlan::prepare_micro_batched(eval, eval_batch, cpu)?;
+        let values = values + config.muon.map_or(0, |_| muon::scratch_len(graph, cpu));
         let needed = [&train, &eval].map(|plan| plan.memory.without_tables());
         let needed = needed.into_iter().fold(size_of::<f32>() * values, usize::saturating_add);
         check(needed)?;
@@ -214,7 +224,14 @@ impl Engine {
     /// From now on, the rate of a node's parameters is that of the optimiser's settings times `factor`;
     /// with 0 they stay as they are.
     pub fn set_rates(&mut self, factor: impl Fn(NodeId) -> f32) {
-        self.optimizer.set_rates(&self.network, factor);
+        let graph = self.network.graph();
+        let has_muon = self.muon.is_some();
+        let is_sgds = |node| !(has_muon && Muon::trains(graph, node));
+        let of_sgd = |node| if is_sgds(node) { factor(node) } else { 0.0 };
+        self.optimizer.set_rates(&self.network, of_sgd);
+        if let Some(muon) = &mut self.muon {
+            muon.set_rates(factor);
+        }
     }
 
     /// Replaces the average.
@@ -295,13 +312,20 @@ impl Engine {
         &mut self.gradients
     }
 
-    /// Updates the parameters at a learning rate. The next micro-batch begins a new batch.
+    /// Updates the parameters at a learning rate, or at those of SGD and Muon. The next micro-batch
+    /// begins a new batch.
     ///
     /// # Panics
-    /// If there was no micro-batch since the last update.
-    pub fn apply(&mut self, lr: f32) {
+    /// If there was no micro-batch since the last update, or the engine has Muon and its rate is missing.
+    pub fn apply(&mut self, rates: impl Into<Rates>) {
         assert!(self.under_way, "an update needs the gradients of a micro-batch");
-        self.optimizer.step(&self.cpu, &mut self.network, &self.gradients, lr);
+        let Engine { cpu, network, gradients, .. } = self;
+        let Rates { sgd, muon: rate } = rates.into();
+        if let Some(muon) = &mut self.muon {
+            let momentum = &mut self.optimizer.momentum_buffer;
+            muon.step(cpu, network, momentum, gradients, rate.expect("the rate of Muon"));
+        }
+        self.optimizer.step(cpu, network, gradients, sgd);
         (self.under_way, self.eval_is_current) = (false, false);
     }
 

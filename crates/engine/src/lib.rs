@@ -28,6 +28,7 @@ pub mod hooks;
 pub mod interpret;
 pub mod lower;
 pub mod memory;
+mod muon;
 pub mod optim;
 pub mod plan_summary;
 pub mod profile;

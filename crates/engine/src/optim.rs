@@ -7,7 +7,7 @@ use resnet_kernels::{
     sgd::{Update, update},
 };
 
-pub use resnet_network::optim::{Average, Factors, GroupFactors, SgdConfig};
+pub use resnet_network::optim::{Average, Factors, GroupFactors, Muon, MuonRate, Rates, SgdConfig};
 use resnet_network::{Network, graph::NodeId};
 
 /// Consecutive parameters of the arena with equal settings, as in PyTorch's `param_groups`.

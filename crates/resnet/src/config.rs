@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::lengths::EarlierLength;
-use crate::{data::Normalisation, models::Arch, recipe::Recipe};
+use crate::{data::Normalisation, models::Arch, optim::Rates, recipe::Recipe};
 
 mod check;
 mod lengths;
@@ -108,6 +108,11 @@ impl TrainConfig {
     /// was planned at that step.
     pub fn lr_at(&self, step: u64) -> f32 {
         self.recipe.lr_at(step, self.steps_per_epoch(), self.length_at(step))
+    }
+
+    /// The learning rates of a step, likewise.
+    pub fn rates_at(&self, step: u64) -> Rates {
+        self.recipe.rates_at(step, self.steps_per_epoch(), self.length_at(step))
     }
 
     /// Rows and columns of the training images at a step, which counts from 0: those of the recipe for a

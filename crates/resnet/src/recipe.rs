@@ -16,7 +16,7 @@
 use std::ops::Range;
 
 use resnet_kernels::batch_norm::MOMENTUM;
-use resnet_network::optim::{Average, SgdConfig};
+use resnet_network::optim::{Average, Muon, MuonRate, Rates, SgdConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -95,6 +95,9 @@ pub struct Recipe {
     pub average: Option<Average>,
     /// Settings of the optimiser.
     pub sgd: SgdConfig,
+    /// Settings of the optimiser of all convolutions but the first, if it is Muon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muon: Option<Muon>,
     /// Learning-rate schedule.
     pub schedule: Schedule,
     /// Warm-up, if any.
@@ -183,11 +186,24 @@ impl Recipe {
 
     /// The learning rate of a step, which counts from 0.
     pub fn lr_at(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> f32 {
-        let factor = match self.warm_up {
+        (self.lr * self.factor_at(step, steps_per_epoch, total_steps)) as f32
+    }
+
+    /// The learning rates of a step, which counts from 0: the schedule and the warm-up scale both.
+    pub fn rates_at(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> Rates {
+        let factor = self.factor_at(step, steps_per_epoch, total_steps);
+        let of_muon = |muon: Muon| MuonRate {
+            lr: (muon.lr * factor) as f32,
+            rescale: muon.rescales_at(step),
+        };
+        Rates { sgd: (self.lr * factor) as f32, muon: self.muon.map(of_muon) }
+    }
+
+    fn factor_at(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> f64 {
+        match self.warm_up {
             Some(warm_up) if step < warm_up.steps => warm_up.factor,
             _ => self.schedule.factor(step, steps_per_epoch, total_steps),
-        };
-        (self.lr * factor) as f32
+        }
     }
 }
 

@@ -26,6 +26,7 @@ fn engine(net: &Network, dtype: Dtype, [height, width]: [usize; 2]) -> Engine {
         height,
         width,
         sgd,
+        muon: None,
         batch_norm_momentum: 0.1,
         average: None,
     };

@@ -9,6 +9,8 @@ mod input;
 mod instruction_sets;
 mod linear;
 mod loss;
+mod matrix;
+mod muon;
 mod pooling;
 mod sgd;
 mod testing;

@@ -1,7 +1,11 @@
 //! Checks the numbers of a configuration.
 
 use super::{TrainConfig, lengths};
-use crate::{data::PaddingMode, optim::Average, recipe::Recipe};
+use crate::{
+    data::PaddingMode,
+    optim::{Average, Muon},
+    recipe::Recipe,
+};
 
 /// The most channels of an image.
 const MAX_CHANNELS: usize = 16;
@@ -30,6 +34,9 @@ impl TrainConfig {
                     ));
                 }
             }
+        }
+        if let Some(muon) = recipe.muon {
+            check_muon(muon)?;
         }
         let rules = [
             (
@@ -122,6 +129,20 @@ impl TrainConfig {
     }
 }
 
+/// The most Newton-Schulz iterations of a step: as many as `torch.optim.Muon` takes.
+const MAX_ITERATIONS: usize = 99;
+
+fn check_muon(muon: Muon) -> Result<(), &'static str> {
+    let finite = |x: f32| x.is_finite() && x >= 0.0;
+    let rules = [
+        (muon.lr >= 0.0 && finite(muon.lr as f32), "muon.lr must be 0 or more, and finite"),
+        ((0.0..1.0).contains(&muon.momentum), "muon.momentum must be in [0, 1)"),
+        (finite(muon.weight_decay), "muon.weight_decay must be 0 or more, and finite"),
+        ((1..=MAX_ITERATIONS).contains(&muon.steps), "muon.steps must be in [1, 99]"),
+    ];
+    rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, message)| Err(message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +179,18 @@ mod tests {
             }),
             ("whiten.images", &[0.0], &[1.0, 1e9], |r, x| {
                 r.whiten = Some(Whiten { images: x as usize, ..Whiten::default() });
+            }),
+            ("muon.lr", &[-1.0, f64::NAN, f64::INFINITY, 1e300], &[0.0, 0.24], |r, x| {
+                r.muon = Some(Muon { lr: x, ..Muon::default() });
+            }),
+            ("muon.momentum", &[-0.1, 1.0, f64::NAN], &[0.0, 0.95], |r, x| {
+                r.muon = Some(Muon { momentum: x as f32, ..Muon::default() });
+            }),
+            ("muon.weight_decay", &[-1.0, f64::NAN, f64::INFINITY], &[0.0, 1.0], |r, x| {
+                r.muon = Some(Muon { weight_decay: x as f32, ..Muon::default() });
+            }),
+            ("muon.steps", &[0.0, 100.0, 1e19], &[1.0, 99.0], |r, x| {
+                r.muon = Some(Muon { steps: x as usize, ..Muon::default() });
             }),
             ("average.every", &[0.0], &[1.0], |r, x| {
                 r.average = Some(Average::Ema { every: x as u64, decay: 0.9 });

@@ -94,6 +94,7 @@ impl Recipe {
             whiten: None,
             average: None,
             sgd: SgdConfig { momentum: 0.9, ..SgdConfig::default() },
+            muon: None,
             schedule: Schedule::one_cycle(0.2),
             warm_up: None,
             augment: Augment::default(),

@@ -3,7 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::{StopFlag, TrainError, trainer::Trainer};
-use crate::{Cpu, config::TrainConfig, data::Dataset, evaluate};
+use crate::{
+    Cpu,
+    config::TrainConfig,
+    data::Dataset,
+    evaluate,
+    optim::{MuonRate, Rates},
+};
 
 /// Time for which steps are measured, about, in each part of the run.
 const TIME_STEPS: Duration = Duration::from_secs(3);
@@ -83,6 +89,8 @@ fn step_time(
     step: u64,
 ) -> Result<f64, TrainError> {
     let size = config.image_size_at(step);
+    let muon = config.rates_at(step).muon.map(|rate| MuonRate { lr: 0.0, ..rate });
+    let rates = Rates { sgd: 0.0, muon };
     let mut batches = trainer.batches_of_size(size)?;
     let mut times = Vec::new();
     let start = Instant::now();
@@ -92,7 +100,7 @@ fn step_time(
             continue;
         };
         let begun = Instant::now();
-        trainer.step(&batch, step, 0.0)?;
+        trainer.step(&batch, step, rates)?;
         times.push(begun.elapsed().as_secs_f64());
         batches.recycle(batch);
     }

@@ -110,7 +110,7 @@ pub fn train(
             let start = Instant::now();
             let batch = batches.next().expect("the loader has a batch for every step");
             let step = state.progress.step;
-            let result = trainer.step(&batch, step, config.lr_at(step))?;
+            let result = trainer.step(&batch, step, config.rates_at(step))?;
             trainer.update_average(step);
             let images = batch.labels.len();
             let event = add_batch(&mut state, config, result, images, start.elapsed());

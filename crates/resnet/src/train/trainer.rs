@@ -21,6 +21,7 @@ use crate::{
     graph::NodeId,
     metrics::{Progress, State},
     model_file::{Model, SaveFormat},
+    optim::Rates,
 };
 
 /// A network in training, with its data.
@@ -86,6 +87,7 @@ impl<'a> Trainer<'a> {
             height: size,
             width: size,
             sgd: config.recipe.sgd,
+            muon: config.recipe.muon,
             batch_norm_momentum: config.recipe.batch_norm_momentum,
             average: config.recipe.average,
         };
@@ -176,7 +178,7 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Forward, loss, backward and update: the step, which counts from 0, at a learning rate.
+    /// Forward, loss, backward and update: the step, which counts from 0, at these learning rates.
     ///
     /// # Errors
     /// If there is no memory for a step of its images' size.
@@ -184,14 +186,14 @@ impl<'a> Trainer<'a> {
         &mut self,
         batch: &Batch,
         step: u64,
-        lr: f32,
+        rates: Rates,
     ) -> Result<StepResult, PlanError> {
         self.plan(batch, step)?;
         let input = Input::Bytes(&batch.pixels, &self.config.data.normalisation);
         let label_smoothing = self.config.recipe.label_smoothing;
         let targets = Targets { labels: &batch.labels, label_smoothing };
         let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
-        self.engine.apply(lr);
+        self.engine.apply(rates);
         Ok(result)
     }
 
