@@ -287,6 +287,22 @@ mod tests {
     }
 
     #[test]
+    fn muon_follows_the_schedule() {
+        let plain = recipe("sprint", "resnet8-sprint");
+        let muon = Muon { lr: 0.25, rescale: 4, ..Muon::default() };
+        let with_muon = Recipe { muon: Some(muon), ..plain.clone() };
+        for step in [0, 1, 4, 30, 98, 99] {
+            let (rates, lr) = (with_muon.rates_at(step, 10, 100), plain.lr_at(step, 10, 100));
+            let rate = rates.muon.unwrap();
+            assert_eq!(rates.sgd, lr);
+            assert!((f64::from(rate.lr) / 0.25 - f64::from(lr) / plain.lr).abs() < 1e-6);
+            assert_eq!(rate.rescale, step == 0 || step == 4);
+            assert_eq!(plain.rates_at(step, 10, 100), lr.into());
+        }
+        assert!(!Muon { rescale: 0, ..muon }.rescales_at(0));
+    }
+
+    #[test]
     fn sizes_follow_the_length() {
         let mut recipe = recipe("walkthrough", "resnet20");
         assert!(!toml::to_string(&recipe).unwrap().contains("image_sizes"));
@@ -331,11 +347,19 @@ mod tests {
     fn settings_are_written_only_where_they_differ() {
         let plain = recipe("walkthrough", "resnet20");
         let text = toml::to_string(&plain).unwrap();
-        let new = ["identity", "head_scale", "batch_norm_momentum", "whiten", "average", "groups"];
+        let new = [
+            "identity",
+            "head_scale",
+            "batch_norm_momentum",
+            "whiten",
+            "average",
+            "groups",
+            "muon",
+        ];
         assert!(!new.iter().any(|field| text.contains(field)), "{text}");
         let more = "\nidentity = true\nhead_scale = 0.125\nbatch_norm_momentum = 0.4\n";
         let tables = "\n[whiten]\n[sgd.groups.norm_bias]\nlr = 16\nweight_decay = 0.0625\n\
-                      [sgd.groups.stem]\nlr = 0.0\n";
+                      [sgd.groups.stem]\nlr = 0.0\n[muon]\nsteps = 5\n";
         let of = |average: &str| -> Recipe {
             let text = text.replace("\ninit = ", &format!("{more}init = "));
             let recipe = toml::from_str(&format!("{text}{tables}[average]\n{average}")).unwrap();
@@ -352,6 +376,7 @@ mod tests {
             ..GroupFactors::default()
         };
         assert_eq!(ema.sgd, SgdConfig { groups, ..plain.sgd });
+        assert_eq!(ema.muon, Some(Muon { steps: 5, ..Muon::default() }));
         assert_eq!((ema.identity, ema.head_scale, ema.batch_norm_momentum), (true, 0.125, 0.4));
         let lookahead = of("kind = \"lookahead\"\nevery = 5\ndecay = 0.95\npower = 3\n");
         let average = Average::Lookahead { every: 5, decay: 0.95, power: 3.0 };

@@ -5,5 +5,6 @@ mod hooks;
 mod interpreter;
 mod memory;
 mod micro_batches;
+mod muon;
 mod recipes;
 mod replan;

@@ -12,7 +12,7 @@ use resnet_kernels::{Cpu, Isa};
 
 use super::{
     caller::{Caller, Wrong},
-    conv, layers, norm, plans,
+    conv, layers, matrices, norm, plans,
 };
 
 /// A kind of call: its choices come from the caller.
@@ -33,6 +33,8 @@ pub(crate) const KINDS: &[Kind] = &[
     ("sum and ReLU", layers::sum_and_relu),
     ("shortcut", layers::shortcut),
     ("update", layers::update),
+    ("product", matrices::product),
+    ("Muon", matrices::muon),
     ("loss", layers::loss),
     ("images", layers::images),
     ("memory", layers::memory),

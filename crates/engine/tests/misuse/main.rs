@@ -10,6 +10,7 @@ mod caller;
 mod conv;
 mod driver;
 mod layers;
+mod matrices;
 mod norm;
 mod plans;
 

@@ -10,7 +10,7 @@ use resnet::{
     config::TrainConfig,
     evaluate::{EvaluateOptions, evaluate},
     model_file::{LoadOptions, Model, Weights},
-    optim::{Average, Factors},
+    optim::{Average, Factors, Muon},
     recipe::{Freeze, SizePhase, Whiten},
     run::{LAST, RunFolder, load_model},
     train::{Event, Outcome, StopFlag, train},
@@ -51,6 +51,14 @@ fn with_everything() -> TrainConfig {
     config
 }
 
+/// And with Muon.
+fn with_muon() -> TrainConfig {
+    let mut config = with_everything();
+    let muon = Muon { weight_decay: 0.01, rescale: 3, ..Muon::default() };
+    config.recipe.muon = Some(muon);
+    config
+}
+
 fn whole(folder: &Path, config: &TrainConfig) -> Result {
     let ended = run(&RunFolder::create(folder, config).unwrap(), 2, |_| false);
     assert!(matches!(ended, Outcome::Finished(m) if m.epoch == 3));
@@ -77,9 +85,12 @@ fn by_name(mut tensors: NamedTensors) -> NamedTensors {
 fn runs_with_averages_resume_bit_exactly() {
     let runs = tempfile::tempdir().unwrap();
     let plain = whole(&runs.path().join("plain"), &with(None));
-    for (name, config) in
-        [("ema", with(Some(EMA))), ("lookahead", with(Some(LOOKAHEAD))), ("all", with_everything())]
-    {
+    for (name, config) in [
+        ("ema", with(Some(EMA))),
+        ("lookahead", with(Some(LOOKAHEAD))),
+        ("all", with_everything()),
+        ("muon", with_muon()),
+    ] {
         let expected = whole(&runs.path().join(name), &config);
         assert_ne!(expected.metrics, plain.metrics, "{name} changes nothing");
         // Before the first update of the average, at it, between two, in the last epoch and step.
