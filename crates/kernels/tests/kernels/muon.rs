@@ -1,5 +1,5 @@
 use resnet_kernels::{
-    Cpu,
+    Cpu, Isa,
     muon::{Shape, Update, update},
 };
 
@@ -159,20 +159,25 @@ fn zero_gradients_and_weights_stay_finite() {
     assert!(w.iter().all(|w| w.is_finite()) && w != [0.0; 72]);
 }
 
+/// Nor do instruction sets, if all of them fuse or none does.
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    on_every_isa(|cpu| {
-        let shape = Shape { rows: 100, columns: 230 };
-        let of = |threads| {
-            let cpu = Cpu::with_isa(threads, cpu.isa()).unwrap();
-            let u = Update { lr: 0.5, momentum: 0.5, weight_decay: 0.25, steps: 4, rescale: true };
-            let (mut w, mut buffer) = (narrow(&random(23_000, 1)), vec![0.0; 23_000]);
-            for seed in 2..4 {
-                step(&cpu, u, shape, &mut w, &mut buffer, &random(23_000, seed));
-            }
-            (w, buffer)
-        };
-        let one = of(1);
-        assert!([2, 7].into_iter().all(|threads| of(threads) == one));
-    });
+    let shape = Shape { rows: 100, columns: 230 };
+    let of = |isa, threads| {
+        let cpu = Cpu::with_isa(threads, isa).unwrap();
+        let u = Update { lr: 0.5, momentum: 0.5, weight_decay: 0.25, steps: 4, rescale: true };
+        let (mut w, mut buffer) = (narrow(&random(23_000, 1)), vec![0.0; 23_000]);
+        for seed in 2..4 {
+            step(&cpu, u, shape, &mut w, &mut buffer, &random(23_000, seed));
+        }
+        (w, buffer)
+    };
+    let mut fused = None;
+    for isa in Isa::to_test() {
+        let one = of(isa, 1);
+        assert!([2, 7].into_iter().all(|threads| of(isa, threads) == one), "{isa}");
+        if isa.name() != "portable" {
+            assert!(*fused.get_or_insert_with(|| one.clone()) == one, "{isa}");
+        }
+    }
 }
