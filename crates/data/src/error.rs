@@ -122,6 +122,20 @@ pub enum DataError {
         /// The folder of the data set.
         folder: PathBuf,
     },
+    /// No photo of a data set can be read any more.
+    #[error(
+        "no photo in {} can be read any more ({source}): the folder is gone, or its disk",
+        root.shown()
+    )]
+    PhotosLost {
+        /// The folder.
+        root: PathBuf,
+        /// The error of the operating system for one of them.
+        source: io::Error,
+    },
+    /// No thread could be started.
+    #[error("cannot start a thread that reads photos: {0}; end other programs and try again")]
+    Threads(io::Error),
     /// The stop flag was set.
     #[error("the download was stopped; run the command again to continue it")]
     Stopped,

@@ -30,6 +30,7 @@ pub use decode::Photo;
 pub use error::{PhotoError, PhotoFileError};
 pub use files::{Found, find};
 pub use limits::{MAX_FILE, MAX_PIXELS};
+pub(crate) use parallel::MemoryBudget;
 pub use parallel::{prepare, prepare_images};
 pub(crate) use resize::{Axis, resize};
 pub use resnet_network::preprocess::{CropMode, Interpolation, Preparation};

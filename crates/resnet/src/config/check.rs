@@ -107,6 +107,10 @@ impl TrainConfig {
                 "the normalisation needs a mean and a deviation above 0 for each channel (--mean, --std)",
             ),
             (!self.data.classes.is_empty(), "the data has no classes"),
+            (
+                self.data.photos.is_none() || recipe.whiten.is_none(),
+                "whiten needs images in memory: choose another recipe for photos, such as --recipe fast",
+            ),
             (augment.pad <= self.data.image_size, "the crop's padding is larger than an image"),
             (
                 augment.padding_mode == PaddingMode::Zeros || augment.pad < self.data.image_size,

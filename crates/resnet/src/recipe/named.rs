@@ -97,6 +97,7 @@ impl Recipe {
             schedule: Schedule::one_cycle(0.2),
             warm_up: None,
             augment: Augment::default(),
+            transform: None,
             image_sizes: Vec::new(),
             freeze: Vec::new(),
         }

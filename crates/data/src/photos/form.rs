@@ -1,0 +1,50 @@
+//! What a photo is prepared to before any augmentation. This is what the cache keeps.
+
+use resnet_network::preprocess::Preparation;
+
+use crate::photo::{Photo, PhotoError};
+
+/// The prepared form of a photo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// In RGB, with the shorter side at most this long, to train on.
+    Shrunk(usize),
+    /// The network's input, for evaluation.
+    Square(Preparation),
+}
+
+impl Form {
+    /// The form to train on with images of `size` rows and columns. Its shorter side is half as long
+    /// again, so that no random crop of 44% of a photo's area or more is enlarged: 336 pixels for 224.
+    /// A larger form would hold more detail for smaller crops, and take more memory.
+    pub(crate) fn for_training(size: usize) -> Form {
+        Form::Shrunk(size.saturating_mul(3).div_ceil(2))
+    }
+
+    /// The pixels that a JPEG's shorter side needs while it is decoded, if fewer than all are enough:
+    /// twice those of the form, so that the resize, not the decoder, decides what is seen. Evaluation
+    /// decodes all, since its pixels are those of torchvision.
+    pub(crate) fn decoded_side(self) -> Option<usize> {
+        match self {
+            Form::Shrunk(shorter) => Some(2 * shorter),
+            Form::Square(_) => None,
+        }
+    }
+
+    /// Whether a photo is decoded to grey.
+    pub(crate) fn is_grey(self) -> bool {
+        matches!(self, Form::Square(preparation) if preparation.channels == 1)
+    }
+
+    /// A decoded photo in this form.
+    pub(crate) fn of(self, photo: Photo) -> Result<Photo, PhotoError> {
+        match self {
+            Form::Shrunk(shorter) => photo.shrunk(shorter),
+            Form::Square(preparation) => {
+                let pixels = photo.prepare(preparation)?;
+                let Preparation { image_size, channels, .. } = preparation;
+                Ok(Photo { height: image_size, width: image_size, channels, pixels })
+            }
+        }
+    }
+}
