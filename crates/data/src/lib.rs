@@ -17,6 +17,7 @@ mod cifar10;
 mod digest;
 mod error;
 mod fetch;
+mod folder;
 mod images;
 mod loader;
 mod options;
@@ -26,8 +27,9 @@ mod source;
 mod synthetic;
 
 pub use augment::{Augment, Flip, PaddingMode, View};
-pub use error::DataError;
+pub use error::{DataError, PhotoSetError};
 pub use fetch::{FetchEvent, Stage, fetch};
+pub use folder::{PhotoList, PhotoSet};
 pub use images::{Batch, Dataset, Images};
 pub use loader::{Epoch, Loader};
 pub use options::{LoadOptions, default_data_dir};
