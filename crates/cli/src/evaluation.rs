@@ -124,9 +124,7 @@ fn on_photos(
 ) -> anyhow::Result<Evaluated> {
     let cpu = global.cpu()?;
     model.check_fit(name, classes.len(), model.network.graph().in_channels())?;
-    if let Some(most) = args.limit_test.filter(|&most| most < list.len()) {
-        list = list.stratified_split(most, 0);
-    }
+    photo_folder::limit(&mut list, args.limit_test, 0)?;
     let imagenet = ("ImageNet", Normalisation::imagenet());
     let normalisation = normalisation(&model, args, imagenet, global);
     let preparation = model.preparation(&normalisation).with_context(|| {

@@ -1,6 +1,6 @@
 //! Folders of photos as the data of a run or an evaluation.
 
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 use anyhow::{Context, bail};
 use resnet::{
@@ -15,10 +15,10 @@ use resnet::{
     preprocess::Normalisation,
     run::{PHOTOS, RunFolder},
 };
-use resnet_formats::{Shown, brief};
+use resnet_formats::Shown;
 
 use crate::{
-    args::{CachePlace, Global, PhotoReadingArgs, Share, TrainArgs},
+    args::{CachePlace, Global, ImagesArgs, PhotoReadingArgs, Share, TrainArgs},
     config::absolute,
     error::Usage,
 };
@@ -46,16 +46,11 @@ pub(crate) fn open(
     set.notes.iter().for_each(|note| global.note(note));
     let PhotoSet { classes, mut train, mut validation, mut test, .. } = set;
     let seed = args.recipe.seed;
-    // The first photos are all of one class.
-    let limit = |list: &mut PhotoList, most: Option<usize>| {
-        if let Some(most) = most.filter(|&most| most < list.len()) {
-            *list = list.stratified_split(most, seed);
-        }
-    };
-    limit(&mut train, args.images.limit_train);
-    [&mut validation, &mut test].into_iter().flatten().for_each(|list| {
-        limit(list, args.images.limit_test);
-    });
+    let ImagesArgs { limit_train, limit_test, .. } = args.images;
+    limit(&mut train, limit_train, seed)?;
+    for list in [&mut validation, &mut test].into_iter().flatten() {
+        limit(list, limit_test, seed)?;
+    }
     let own_validation = validation.is_some();
     let share = args.images.validation.or(Some(VALIDATION).filter(|_| test.is_none()));
     match (&validation, args.images.validation, share) {
@@ -65,14 +60,7 @@ pub(crate) fn open(
         }
         (None, _, Some(share)) => {
             let images = share.of(train.len());
-            if images >= train.len() {
-                let all = train.len();
-                return Err(Usage(format!(
-                    "--validation {images} leaves no images to train on: the folder has {all} photos"
-                ))
-                .into());
-            }
-            validation = Some(train.stratified_split(images, seed)).filter(|list| !list.is_empty());
+            validation = Some(train.stratified_split(images, seed)?).filter(|list| !list.is_empty());
         }
         _ => {}
     }
@@ -80,6 +68,15 @@ pub(crate) fn open(
     let lists = [Some(train), validation, test];
     let parts = parts(&root, classes, lists, size, &args.images.reading, global)?;
     Ok(Parts { own_validation, ..parts })
+}
+
+/// Keeps some photos of each class. The first of a list are all of one class.
+pub(crate) fn limit(list: &mut PhotoList, most: Option<usize>, seed: u64) -> anyhow::Result<()> {
+    if let Some(most) = most.filter(|&most| most < list.len()) {
+        list.stratified_split(list.len() - most, seed)
+            .with_context(|| format!("{most} photos are too few for every class to have one"))?;
+    }
+    Ok(())
 }
 
 /// Opens the photos of a run, those that it began with.
@@ -168,27 +165,11 @@ pub(crate) fn to_evaluate(
     model: &Model,
     global: &Global,
 ) -> anyhow::Result<(PhotoList, Vec<String>)> {
-    let set = PhotoSet::open(&absolute(root)?, labels)?;
+    let mut set = PhotoSet::list(&absolute(root)?, labels, &mut |_| ControlFlow::Continue(()))?;
     set.notes.iter().for_each(|note| global.note(note));
+    if let Some(classes) = &model.classes {
+        set.match_classes(classes, "the model")?;
+    }
     let PhotoSet { classes, train, validation, test, .. } = set;
-    let list = test.or(validation).unwrap_or(train);
-    let known = model.class_names();
-    if known.len() == classes.len() && model.classes.is_none() {
-        return Ok((list, classes));
-    }
-    let label = |class: &String| known.iter().position(|known| known == class);
-    let mut relabelled = PhotoList::new(list.root());
-    for index in 0..list.len() {
-        let class = &classes[list.labels()[index] as usize];
-        let Some(label) = label(class) else {
-            bail!(
-                "{} has photos of the class {}, which the model does not know: its classes are {}",
-                root.shown(),
-                brief(class),
-                brief(&known.join(", "))
-            );
-        };
-        relabelled.push(list.name(index), label as u32);
-    }
-    Ok((relabelled, known))
+    Ok((test.or(validation).unwrap_or(train), classes))
 }

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use resnet_formats::{atomic_write, open};
@@ -26,7 +26,7 @@ pub fn write_photo_names(path: &Path, parts: [Option<&PhotoList>; 3]) -> io::Res
             let list = list.into_iter().flat_map(|list| (0..list.len()).map(move |i| (list, i)));
             for (list, index) in list {
                 write!(file, "{part}\t{}\t", list.labels()[index])?;
-                for &byte in list.name(index).as_os_str().as_encoded_bytes() {
+                for &byte in list.bytes(index) {
                     match byte {
                         b'\t' => file.write_all(b"\\t")?,
                         b'\n' => file.write_all(b"\\n")?,
@@ -60,7 +60,7 @@ pub fn read_photo_names(path: &Path, root: &Path) -> io::Result<[Option<PhotoLis
     }
 }
 
-fn parsed(line: &[u8]) -> Option<(usize, u32, PathBuf)> {
+fn parsed(line: &[u8]) -> Option<(usize, u32, Vec<u8>)> {
     let mut fields = line.strip_suffix(b"\n")?.splitn(3, |&byte| byte == b'\t');
     let mut text = || std::str::from_utf8(fields.next()?).ok();
     let part = text()?;
@@ -78,18 +78,8 @@ fn parsed(line: &[u8]) -> Option<(usize, u32, PathBuf)> {
             byte => byte,
         });
     }
-    Some((part, label, path(name)?))
-}
-
-#[cfg(unix)]
-fn path(name: Vec<u8>) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStringExt;
-    Some(std::ffi::OsString::from_vec(name).into())
-}
-
-#[cfg(not(unix))]
-fn path(name: Vec<u8>) -> Option<PathBuf> {
-    String::from_utf8(name).ok().map(PathBuf::from)
+    // Elsewhere than on Unix, names are Unicode.
+    (cfg!(unix) || std::str::from_utf8(&name).is_ok()).then_some((part, label, name))
 }
 
 #[cfg(test)]
@@ -102,9 +92,9 @@ mod tests {
         let (file, root) = (dir.path().join("photos.tsv"), Path::new("root"));
         let mut train = PhotoList::new(root);
         let names = ["a/b.jpg", "tab\there\\t.png", "line\nbreak\\", "смех/🙂.JPG", " "];
-        (0..).zip(names).for_each(|(label, name)| train.push(Path::new(name), label));
+        (0..).zip(names).for_each(|(label, name)| train.push(name.as_bytes(), label));
         #[cfg(unix)]
-        train.push(&path(b"not \xFF utf-8".to_vec()).unwrap(), 7);
+        train.push(b"not \xFF utf-8", 7);
         let test = train.select([1, 0]);
         write_photo_names(&file, [Some(&train), None, Some(&test)]).unwrap();
         assert_eq!(read_photo_names(&file, root).unwrap(), [Some(train), None, Some(test)]);

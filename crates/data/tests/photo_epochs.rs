@@ -31,9 +31,9 @@ impl Folder {
         for class in 0..CLASSES {
             fs::create_dir(root.path().join(class.to_string())).unwrap();
             for index in 0..OF_CLASS {
-                let name = PathBuf::from(format!("{class}/{index}.png"));
+                let name = format!("{class}/{index}.png");
                 draw(&root.path().join(&name), class * OF_CLASS + index);
-                list.push(&name, class as u32);
+                list.push(name.as_bytes(), class as u32);
             }
         }
         Folder { root, list }
@@ -199,7 +199,7 @@ fn many_unusable_photos_are_counted() {
     for index in 0..10 {
         let name = format!("0/more-{index}.jpg");
         fs::write(folder.root.path().join(&name), "").unwrap();
-        doubled.push(Path::new(&name), 0);
+        doubled.push(name.as_bytes(), 0);
     }
     let preparation = Preparation::new(SIDE, None, 3);
     let options = PhotoOptions { workers: 2, cache: CacheOptions::None };

@@ -31,7 +31,7 @@ pub(crate) use shared::{
 };
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use similar::SimilarArgs;
-pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
+pub(crate) use train::{ImagesArgs, RecipeArgs, TrainArgs, Ui};
 
 /// Trains, evaluates and inspects residual networks on the CPU.
 #[derive(Debug, Parser)]

@@ -28,7 +28,9 @@ mod tiff;
 
 pub use decode::Photo;
 pub use error::{PhotoError, PhotoFileError};
+pub(crate) use files::kind_of;
 pub use files::{Found, find};
+pub(crate) use format::Kind;
 pub use limits::{MAX_FILE, MAX_PIXELS};
 pub(crate) use parallel::MemoryBudget;
 pub use parallel::{prepare, prepare_images};

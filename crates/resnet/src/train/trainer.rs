@@ -231,7 +231,7 @@ impl<'a> Trainer<'a> {
                 stopped |= stop.load(Relaxed) != 0;
                 if stopped { Break(()) } else { Continue(()) }
             })?;
-            Ok(accumulator)
+            Ok::<_, DataError>(accumulator)
         };
         let test = self.test.as_ref().map(&mut run).transpose()?;
         let validation = self.validation.as_ref().map(&mut run).transpose()?;

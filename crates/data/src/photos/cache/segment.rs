@@ -61,7 +61,7 @@ pub(super) fn entries(file: &mut File) -> io::Result<Vec<(Key, u64)>> {
     while at + HEADER as u64 <= end {
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(&mut header)?;
-        let Some((key, len, _)) = Header::parse(&header).map(Header::key_len_size) else { break };
+        let Some((key, len, _)) = Header::parse(&header).map(|header| header.key_len_size()) else { break };
         let next = at + (HEADER + len) as u64;
         if next > end {
             break;
@@ -105,7 +105,7 @@ impl Header {
         is_possible.then_some(Header { key: Key(key_bytes), size, checksum })
     }
 
-    fn key_len_size(self) -> (Key, usize, [usize; 3]) {
+    fn key_len_size(&self) -> (Key, usize, [usize; 3]) {
         (self.key, self.size.iter().product(), self.size)
     }
 }

@@ -8,6 +8,11 @@ use std::{
 use resnet_formats::{Shown, brief, printable};
 use thiserror::Error;
 
+pub(crate) use self::photo_set::LISTED;
+pub use self::photo_set::PhotoSetError;
+
+mod photo_set;
+
 /// Why a data set cannot be loaded, downloaded or split.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -91,6 +96,9 @@ pub enum DataError {
         /// Training images before it is taken.
         images: usize,
     },
+    /// A folder or a table of photos is no data set.
+    #[error(transparent)]
+    Photos(#[from] PhotoSetError),
     /// Reading or writing failed.
     #[error("cannot {action} {}: {source}", path.shown())]
     Io {
