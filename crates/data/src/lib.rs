@@ -24,6 +24,7 @@ pub mod photo;
 mod shrink;
 mod source;
 mod synthetic;
+pub mod transform;
 
 pub use augment::{Augment, Flip, PaddingMode, View};
 pub use error::DataError;

@@ -189,7 +189,7 @@ impl<'a> Trainer<'a> {
         self.plan(batch, step)?;
         let input = Input::Bytes(&batch.pixels, &self.config.data.normalisation);
         let label_smoothing = self.config.recipe.label_smoothing;
-        let targets = Targets { labels: &batch.labels, label_smoothing };
+        let targets = Targets::labels(&batch.labels, label_smoothing);
         let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
         self.engine.apply(lr);
         Ok(result)
