@@ -29,7 +29,7 @@ mod photos;
 mod shrink;
 mod source;
 mod synthetic;
-mod transform;
+pub mod transform;
 
 pub use augment::{Augment, Flip, PaddingMode, View};
 pub use epoch::Epoch;
@@ -44,4 +44,3 @@ pub use photo_names::{read_photo_names, write_photo_names};
 pub use photos::{CacheOptions, PhotoOptions, Photos, default_cache_dir};
 pub use resnet_network::preprocess::Normalisation;
 pub use source::{DataSource, DatasetInfo, FileCheck, FileState, info, load, verify};
-pub use transform::{Choice, Transform};

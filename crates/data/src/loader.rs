@@ -10,7 +10,7 @@ use resnet_network::{
 use crate::{
     Augment, Batch, Epoch, Images,
     augment::Size,
-    photos::{Photos, Plan},
+    photos::{Augmentation, Photos, Plan},
     shrink::Shrink,
     transform::Transform,
 };
@@ -22,6 +22,7 @@ pub struct Loader {
     source: Source,
     batch_size: usize,
     seed: u64,
+    mean: [u8; 3],
 }
 
 /// The images, and how they are augmented.
@@ -35,7 +36,6 @@ enum Source {
 struct InMemory {
     images: Arc<Images>,
     augment: Augment,
-    mean: [u8; 3],
 }
 
 impl Loader {
@@ -45,8 +45,8 @@ impl Loader {
     /// If `batch_size` is 0.
     pub fn new(images: Arc<Images>, batch_size: usize, augment: Augment, seed: u64) -> Self {
         assert!(batch_size > 0, "a batch has at least one image");
-        let source = Source::Memory(InMemory { images, augment, mean: [0; 3] });
-        Loader { source, batch_size, seed }
+        let source = Source::Memory(InMemory { images, augment });
+        Loader { source, batch_size, seed, mean: [0; 3] }
     }
 
     /// The same for photos on disk, which several threads read and augment. The photos that cannot be
@@ -56,17 +56,15 @@ impl Loader {
     /// If `batch_size` is 0.
     pub fn of_photos(photos: Photos, batch_size: usize, transform: Transform, seed: u64) -> Self {
         assert!(batch_size > 0, "a batch has at least one image");
-        Loader { source: Source::Photos(photos, transform), batch_size, seed }
+        let source = Source::Photos(photos, transform);
+        Loader { source, batch_size, seed, mean: [0; 3] }
     }
 
-    /// The same with cutouts in the mean colour, which is 0 after normalisation. Otherwise they are
+    /// The same with hidden parts in the mean colour, which is 0 after normalisation. Otherwise they are
     /// black.
     #[must_use]
-    pub fn with_mean(mut self, normalisation: &Normalisation) -> Self {
-        if let Source::Memory(memory) = &mut self.source {
-            memory.mean = normalisation.mean_bytes();
-        }
-        self
+    pub fn with_mean(self, normalisation: &Normalisation) -> Self {
+        Loader { mean: normalisation.mean_bytes(), ..self }
     }
 
     /// The images of the data set, if they are in memory.
@@ -141,12 +139,13 @@ impl Loader {
         sizes: Vec<usize>,
     ) -> io::Result<Epoch> {
         let order = self.order(epoch);
-        let (batch_size, seed) = (self.batch_size, self.seed);
+        let Loader { batch_size, seed, mean, .. } = *self;
         let memory = match &self.source {
             Source::Memory(memory) => memory.clone(),
             Source::Photos(photos, transform) => {
                 let plan = Plan { order, batch_size, first_batch, sizes };
-                return photos.augmented(plan, transform.clone(), seed, epoch);
+                let augmentation = Augmentation { transform: transform.clone(), seed, mean };
+                return photos.augmented(plan, augmentation, epoch);
             }
         };
         Epoch::start(self.batches().saturating_sub(first_batch), move |output| {
@@ -159,7 +158,7 @@ impl Loader {
                 if shrink.as_ref().map(Shrink::side) != side {
                     shrink = side.map(|side| Shrink::new(memory.size(), side));
                 }
-                memory.fill(&mut batch, [seed, epoch], indices, shrink.as_ref());
+                memory.fill(&mut batch, [seed, epoch], indices, shrink.as_ref(), &mean);
                 if !output.send(batch) {
                     break; // the epoch was dropped
                 }
@@ -187,6 +186,7 @@ impl InMemory {
         [seed, epoch]: [u64; 2],
         indices: &[usize],
         shrink: Option<&Shrink>,
+        mean: &[u8],
     ) {
         let (images, size) = (&*self.images, self.size());
         (batch.height, batch.width) =
@@ -198,9 +198,9 @@ impl InMemory {
         for (&index, out) in indices.iter().zip(batch.pixels.chunks_exact_mut(len)) {
             let choice = self.augment.choose(seed, epoch, index as u64, size);
             match shrink {
-                None => choice.write(images.image(index), size, &self.mean, out),
+                None => choice.write(images.image(index), size, mean, out),
                 Some(shrink) => {
-                    choice.write(images.image(index), size, &self.mean, &mut whole);
+                    choice.write(images.image(index), size, mean, &mut whole);
                     shrink.write(&whole, out);
                 }
             }

@@ -10,8 +10,9 @@ use std::{
 
 use image::RgbImage;
 use resnet_data::{
-    Batch, CacheOptions, DataError, Loader, PhotoList, PhotoOptions, Photos, Transform,
+    Batch, CacheOptions, DataError, Loader, PhotoList, PhotoOptions, Photos,
     photo::{self, Preparation},
+    transform::Transform,
 };
 
 const CLASSES: usize = 3;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Dtype,
-    data::{Augment, Transform},
+    data::{Augment, transform::Transform},
     graph::Graph,
     network::Init,
     schedule::{Schedule, WarmUp},

@@ -233,6 +233,6 @@ fn to_bytes(pixels: &mut Vec<u8>, colour: ColorType, grey: bool) -> Result<usize
 }
 
 /// Pillow's `convert("L")`: ITU-R 601-2 luma.
-fn luma([r, g, b]: [u8; 3]) -> u8 {
+pub(crate) fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
 }

@@ -2,7 +2,10 @@
 
 use resnet_network::preprocess::Preparation;
 
-use crate::photo::{Photo, PhotoError};
+use crate::{
+    photo::{Photo, PhotoError},
+    transform::{CenterCrop, Crop, RandomCrop},
+};
 
 /// The prepared form of a photo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +19,15 @@ pub(crate) enum Form {
 impl Form {
     /// The form to train on with images of `size` rows and columns. Its shorter side is half as long
     /// again, so that no random crop of 44% of a photo's area or more is enlarged: 336 pixels for 224.
-    /// A larger form would hold more detail for smaller crops, and take more memory.
-    pub(crate) fn for_training(size: usize) -> Form {
-        Form::Shrunk(size.saturating_mul(3).div_ceil(2))
+    /// A larger form would hold more detail for smaller crops, and take more memory. A crop that states
+    /// the length of the shorter side gets it so, or whole photos if it resizes none.
+    pub(crate) fn for_training(size: usize, crop: Crop) -> Form {
+        Form::Shrunk(match crop {
+            Crop::RandomResized(_) | Crop::Whole => size.saturating_mul(3).div_ceil(2),
+            Crop::Random(RandomCrop { resize, .. }) | Crop::Center(CenterCrop { resize }) => {
+                resize.unwrap_or(usize::MAX)
+            }
+        })
     }
 
     /// The pixels that a JPEG's shorter side needs while it is decoded, if fewer than all are enough:
@@ -26,7 +35,7 @@ impl Form {
     /// decodes all, since its pixels are those of torchvision.
     pub(crate) fn decoded_side(self) -> Option<usize> {
         match self {
-            Form::Shrunk(shorter) => Some(2 * shorter),
+            Form::Shrunk(shorter) => Some(shorter.saturating_mul(2)),
             Form::Square(_) => None,
         }
     }

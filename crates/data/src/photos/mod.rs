@@ -33,7 +33,7 @@ pub(crate) use pipeline::Plan;
 use crate::{
     DataError, Epoch, PhotoList,
     photo::{MAX_FILE, MemoryBudget, Photo, PhotoError, PhotoFileError},
-    transform::Transform,
+    transform::{Scratch, Transform},
 };
 
 /// How photos are read.
@@ -158,12 +158,11 @@ impl Photos {
     pub(crate) fn augmented(
         &self,
         plan: Plan,
-        transform: Transform,
-        seed: u64,
+        augmentation: Augmentation,
         epoch: u64,
     ) -> io::Result<Epoch> {
-        let form = Form::for_training(self.preparation.image_size);
-        let work = Augmented { photos: self.clone(), form, transform, seed, epoch };
+        let form = Form::for_training(self.preparation.image_size, augmentation.transform.crop);
+        let work = Augmented { photos: self.clone(), form, augmentation, epoch };
         pipeline::start(plan, self.preparation.image_size, self.shared.workers, work)
     }
 
@@ -268,26 +267,35 @@ impl Work for Evaluated {
 struct Augmented {
     photos: Photos,
     form: Form,
-    transform: Transform,
-    seed: u64,
+    augmentation: Augmentation,
     epoch: u64,
 }
 
+/// How photos are augmented.
+#[derive(Clone, Debug)]
+pub(crate) struct Augmentation {
+    pub(crate) transform: Transform,
+    pub(crate) seed: u64,
+    /// The mean colour.
+    pub(crate) mean: [u8; 3],
+}
+
 impl Work for Augmented {
-    type Scratch = Vec<u8>;
+    type Scratch = Scratch;
 
     fn make(
         &self,
         index: usize,
         side: usize,
-        scratch: &mut Vec<u8>,
+        scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) -> Result<(), Unusable> {
         let photo = self.photos.photo(index, self.form)?;
-        let size = [photo.height, photo.width];
-        let choice = self.transform.choose(self.seed, self.epoch, index as u64, size);
+        let (source, size) = ([photo.height, photo.width], [side; 2]);
+        let Augmentation { transform, seed, mean } = &self.augmentation;
+        let choice = transform.choose(*seed, self.epoch, index as u64, source, size);
         out.resize(side * side * 3, 0);
-        choice.write(&photo, scratch, side, out);
+        choice.write(&photo, *mean, scratch, out);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Length, Recipe};
 use crate::{
-    data::{Augment, Transform},
+    data::{Augment, transform::Transform},
     models::Arch,
 };
 

@@ -187,7 +187,7 @@ impl<'a> Trainer<'a> {
         self.plan(batch, step)?;
         let input = Input::Bytes(&batch.pixels, &self.config.data.normalisation);
         let label_smoothing = self.config.recipe.label_smoothing;
-        let targets = Targets { labels: &batch.labels, label_smoothing };
+        let targets = Targets::labels(&batch.labels, label_smoothing);
         let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
         self.engine.apply(lr);
         Ok(result)
@@ -360,14 +360,14 @@ pub fn largest_batch(config: &TrainConfig, cpu: &Cpu) -> Result<Option<usize>, P
 
 fn loader(config: &TrainConfig, train: ImageSet, batch: usize) -> Loader {
     let TrainConfig { recipe, seed, .. } = config;
-    match train {
-        ImageSet::Memory(images) => Loader::new(Arc::new(images), batch, recipe.augment, *seed)
-            .with_mean(&config.data.normalisation),
+    let loader = match train {
+        ImageSet::Memory(images) => Loader::new(Arc::new(images), batch, recipe.augment, *seed),
         ImageSet::Photos(photos) => {
             let transform = recipe.transform.clone().unwrap_or_default();
             Loader::of_photos(photos, batch, transform, *seed)
         }
-    }
+    };
+    loader.with_mean(&config.data.normalisation)
 }
 
 /// Checks that the data is that of the configuration.

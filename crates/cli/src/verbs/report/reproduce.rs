@@ -155,7 +155,7 @@ mod tests {
             limit_test: args.images.limit_test,
             ..LoadOptions::default()
         };
-        let data = load("synthetic", &options).unwrap();
+        let data = load("synthetic", &options).unwrap().into();
         let settings = Settings::new(&args, &cli.global).unwrap();
         config::build(&settings, &start, &data, None, &Cpu::new(1).unwrap(), &cli.global).unwrap()
     }
