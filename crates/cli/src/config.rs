@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use resnet::{
     Arch, Cpu, Dtype,
     config::{DataConfig, PhotosConfig, TrainConfig},
-    data::{ImageSet, Normalisation, Parts},
+    data::{ImageSet, Normalisation, Parts, transform::Mix},
     model_file::DEMO,
     recipe::{Length, Recipe},
     run::CONFIG,
@@ -140,7 +140,8 @@ impl Settings {
         cpu: &Cpu,
     ) -> anyhow::Result<Recipe> {
         let RecipeArgs { recipe, epochs, batch_size, lr, momentum, .. } = &self.args.recipe;
-        let RecipeArgs { weight_decay, label_smoothing, dtype, .. } = self.args.recipe;
+        let RecipeArgs { weight_decay, label_smoothing, dtype, mixup, cutmix, .. } =
+            self.args.recipe;
         let base = self.base().map(|base| &base.recipe);
         let known = base.map_or_else(|| Dtype::fastest(cpu), |base| base.dtype);
         let mut recipe = match base.filter(|_| !self.args.is_given("--recipe")) {
@@ -149,8 +150,7 @@ impl Settings {
                 let epochs = epochs.map(|epochs| epochs as f64).or(planned);
                 let of_size =
                     if self.args.data.is_folder() { Recipe::for_photos } else { Recipe::of_size };
-                of_size(recipe, arch, epochs, images)
-                    .context("every listed recipe exists")?
+                of_size(recipe, arch, epochs, images).context("every listed recipe exists")?
             }
         };
         if let Some(epochs) = *epochs {
@@ -162,6 +162,12 @@ impl Settings {
         recipe.sgd.momentum = momentum.unwrap_or(recipe.sgd.momentum);
         recipe.sgd.weight_decay = weight_decay.unwrap_or(recipe.sgd.weight_decay);
         recipe.label_smoothing = label_smoothing.unwrap_or(recipe.label_smoothing);
+        if mixup.or(cutmix).is_some() {
+            let known = recipe.mix.unwrap_or_default();
+            let mix =
+                Mix { mixup: mixup.unwrap_or(known.mixup), cutmix: cutmix.unwrap_or(known.cutmix) };
+            recipe.mix = Some(mix).filter(|&mix| mix != Mix::default());
+        }
         Ok(recipe)
     }
 
@@ -207,16 +213,33 @@ pub(crate) fn build(
             (validation, left)
         }
     };
+    let mut recipe = settings.recipe(start.arch, train_images, planned, cpu)?;
     let [image_size, ..] = data.train.size();
     let photos = match &data.train {
-        ImageSet::Memory(_) => None,
-        ImageSet::Photos(photos) => Some(PhotosConfig {
-            resize: photos.preparation().resize.unwrap_or(image_size),
-            own_validation: data.own_validation,
-            labels: args.images.labels.as_ref().map(absolute).transpose()?,
-        }),
+        ImageSet::Memory(_) => {
+            for (option, is_given) in [
+                ("--augment", args.recipe.augment.is_some()),
+                ("--image-size", args.is_given("--image-size")),
+                ("--labels", args.is_given("--labels")),
+            ] {
+                if is_given {
+                    return Err(Usage(format!("{option} is for folders of photos")).into());
+                }
+            }
+            None
+        }
+        ImageSet::Photos(photos) => {
+            let resize = photos.preparation().resize.unwrap_or(image_size);
+            if let Some(name) = args.recipe.augment {
+                recipe.transform = Some(name.transform(resize));
+            }
+            Some(PhotosConfig {
+                resize,
+                own_validation: data.own_validation,
+                labels: args.images.labels.as_ref().map(absolute).transpose()?,
+            })
+        }
     };
-    let recipe = settings.recipe(start.arch, train_images, planned, cpu)?;
     // The facts of the same data that a configuration states.
     let stated = base.as_ref().filter(|base| base.config.data.name == data.name);
     if let Some(base) = stated {
@@ -271,7 +294,8 @@ pub(crate) fn fit_memory(
 ) -> anyhow::Result<()> {
     let asked = config.recipe.batch_size.min(config.data.train_images);
     // Where not even one image fits, training says so.
-    let Some(largest) = train::largest_batch(config, cpu)?.filter(|&largest| largest < asked) else {
+    let Some(largest) = train::largest_batch(config, cpu)?.filter(|&largest| largest < asked)
+    else {
         return Ok(());
     };
     let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;

@@ -6,8 +6,8 @@ use anyhow::Context;
 use resnet::{
     config::TrainConfig,
     data::{
-        CacheOptions, DataSource, Dataset, ImageSet, Images, Normalisation, PhotoList, PhotoOptions,
-        Photos, photo::Preparation,
+        CacheOptions, DataSource, Dataset, ImageSet, Images, Normalisation, PhotoList,
+        PhotoOptions, Photos, photo::Preparation,
     },
     evaluate::{self, EvaluateOptions, Evaluation, Tta},
     model_file::Model,
@@ -57,6 +57,15 @@ pub(crate) fn evaluate(
         Some(DataArg::Folder(root)) => {
             let (list, classes) =
                 photo_folder::to_evaluate(root, args.labels.as_deref(), &model, global)?;
+            if let Some(run) = model::run_of(&model.path)
+                && let trained @ 1.. = photo_folder::trained_on(&list, run)?
+            {
+                global.note(format!(
+                    "{trained} of these {} photos are those that the run was trained on: without the \
+                     folder, only the others are evaluated",
+                    list.len()
+                ));
+            }
             let name = root.to_string_lossy().into_owned();
             on_photos(&name, list, classes, model, args, tta, global)
         }
@@ -127,9 +136,9 @@ fn on_photos(
     photo_folder::limit(&mut list, args.limit_test, 0)?;
     let imagenet = ("ImageNet", Normalisation::imagenet());
     let normalisation = normalisation(&model, args, imagenet, global);
-    let preparation = model.preparation(&normalisation).with_context(|| {
-        format!("{} takes neither grey nor colour images", model.path.shown())
-    })?;
+    let preparation = model
+        .preparation(&normalisation)
+        .with_context(|| format!("{} takes neither grey nor colour images", model.path.shown()))?;
     model.classes.get_or_insert_with(|| classes.clone());
     let options = PhotoOptions { workers: global.cpu_threads(), cache: CacheOptions::None };
     let photos = Photos::new(list, preparation, options);
@@ -141,15 +150,8 @@ fn on_photos(
         progress.set(done);
     };
     let dtype = args.model.dtype.into();
-    let result = evaluate::evaluate_photos(
-        &model,
-        dtype,
-        tta,
-        &photos,
-        &normalisation,
-        &cpu,
-        &mut listen,
-    );
+    let result =
+        evaluate::evaluate_photos(&model, dtype, tta, &photos, &normalisation, &cpu, &mut listen);
     progress.clear();
     photos.take_notes().iter().for_each(|note| global.note(note));
     let predictions = Predictions::new(logits, model.network.graph().classes());

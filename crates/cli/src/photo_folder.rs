@@ -1,6 +1,6 @@
 //! Folders of photos as the data of a run or an evaluation.
 
-use std::{ops::ControlFlow, path::Path};
+use std::{collections::HashSet, ops::ControlFlow, path::Path};
 
 use anyhow::{Context, bail};
 use resnet::{
@@ -13,7 +13,7 @@ use resnet::{
     engine::memory,
     model_file::Model,
     preprocess::Normalisation,
-    run::{PHOTOS, RunFolder},
+    run::{CONFIG, PHOTOS, RunFolder},
 };
 use resnet_formats::Shown;
 
@@ -60,7 +60,8 @@ pub(crate) fn open(
         }
         (None, _, Some(share)) => {
             let images = share.of(train.len());
-            validation = Some(train.stratified_split(images, seed)?).filter(|list| !list.is_empty());
+            validation =
+                Some(train.stratified_split(images, seed)?).filter(|list| !list.is_empty());
         }
         _ => {}
     }
@@ -126,7 +127,8 @@ fn parts(
     global: &Global,
 ) -> anyhow::Result<Parts> {
     let Some(train) = train else { bail!("{} has no photos to train on", root.shown()) };
-    let photos = train.len() + [&validation, &test].map(|l| l.as_ref().map_or(0, |l| l.len())).iter().sum::<usize>();
+    let photos = train.len()
+        + [&validation, &test].map(|l| l.as_ref().map_or(0, |l| l.len())).iter().sum::<usize>();
     let options = options(reading, photos, size, global);
     let preparation = Preparation::new(size, Some(resize_for(size)), 3);
     let train = Photos::new(train, preparation, options);
@@ -139,7 +141,12 @@ fn parts(
 }
 
 /// How photos are read, by options and by the memory there is.
-fn options(reading: &PhotoReadingArgs, photos: usize, size: usize, global: &Global) -> PhotoOptions {
+fn options(
+    reading: &PhotoReadingArgs,
+    photos: usize,
+    size: usize,
+    global: &Global,
+) -> PhotoOptions {
     let quarter = memory::available().map_or(1 << 30, |bytes| bytes as u64 / 4);
     // A photo of 3:4, shrunk to train on.
     let shorter = (size as u64).saturating_mul(3).div_ceil(2);
@@ -155,6 +162,21 @@ fn options(reading: &PhotoReadingArgs, photos: usize, size: usize, global: &Glob
         CachePlace::Folder(folder) => on_disk(folder),
     };
     PhotoOptions { workers: reading.workers.unwrap_or(global.cpu_threads()), cache }
+}
+
+/// How many photos of a list a run was trained on.
+pub(crate) fn trained_on(list: &PhotoList, run: &Path) -> anyhow::Result<usize> {
+    let data = TrainConfig::read(&run.join(CONFIG))?.data;
+    let same = |a: &Path, b: &Path| {
+        a.canonicalize().ok().is_some_and(|a| b.canonicalize().ok() == Some(a))
+    };
+    if data.photos.is_none() || !same(Path::new(&data.name), list.root()) {
+        return Ok(0);
+    }
+    let [train, ..] = names_of_run(run, list.root())?;
+    let train = train.unwrap_or_default();
+    let names: HashSet<&[u8]> = (0..train.len()).map(|index| train.bytes(index)).collect();
+    Ok((0..list.len()).filter(|&index| names.contains(list.bytes(index))).count())
 }
 
 /// The photos of a folder to evaluate a model on: those to test on, for validation, or all, whichever there

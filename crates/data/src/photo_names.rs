@@ -104,7 +104,8 @@ mod tests {
     fn a_damaged_line_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("photos.tsv");
-        for line in ["train\t1\ta", "train\t1\n", "tests\t1\ta\n", "test\tx\ta\n", "test\t1\ta\\x\n"]
+        for line in
+            ["train\t1\ta", "train\t1\n", "tests\t1\ta\n", "test\tx\ta\n", "test\t1\ta\\x\n"]
         {
             std::fs::write(&file, format!("train\t0\tgood.jpg\n{line}")).unwrap();
             let error = read_photo_names(&file, Path::new("root")).unwrap_err().to_string();

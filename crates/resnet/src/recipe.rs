@@ -21,7 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Dtype,
-    data::{Augment, transform::Transform},
+    data::{
+        Augment,
+        transform::{Mix, Transform},
+    },
     graph::Graph,
     network::Init,
     schedule::{Schedule, WarmUp},
@@ -106,6 +109,9 @@ pub struct Recipe {
     /// Data augmentation of photos, instead of `augment`; none for that of the library's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transform: Option<Transform>,
+    /// Mixup and CutMix, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
     /// Sizes of the training images in the first parts of the run, in order of time. After the last
     /// one, as in every evaluation, images have the data's own size.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

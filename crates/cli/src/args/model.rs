@@ -48,7 +48,7 @@ pub(crate) struct EvaluationArgs {
     pub(crate) model: ModelArgs,
     /// Data set to evaluate on: cifar10 or synthetic, or a folder of photos with a folder for each
     /// class [default: the run's, or cifar10]
-    #[arg(value_name = "DATA", help_heading = None, value_parser = DataArg::parser(), add = completion::data())]
+    #[arg(value_name = "DATA", help_heading = None, value_parser = DataArg::parser(), add = completion::data_or_folder())]
     pub(crate) data: Option<DataArg>,
     /// CSV or TSV file with the paths and labels of the photos [default: their folders]
     #[arg(long, value_name = "FILE", help_heading = "Data")]

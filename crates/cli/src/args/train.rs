@@ -5,7 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use clap::{
     Arg, ArgMatches, Args, Command, ValueEnum, builder::PossibleValuesParser, parser::ValueSource,
 };
-use resnet::{Arch, recipe::Recipe};
+use resnet::{
+    Arch,
+    data::transform::{CenterCrop, Crop, Policy, Transform},
+    recipe::Recipe,
+};
 
 use super::{
     data::{DataArg, PhotoReadingArgs, Share},
@@ -19,7 +23,7 @@ use crate::completion;
 pub(crate) struct TrainArgs {
     /// Data set to train on: cifar10 or synthetic, or a folder of photos with a folder for each class. A
     /// missing data set is downloaded
-    #[arg(value_name = "DATA", default_value = "cifar10", value_parser = DataArg::parser(), add = completion::data())]
+    #[arg(value_name = "DATA", default_value = "cifar10", value_parser = DataArg::parser(), add = completion::data_or_folder())]
     pub(crate) data: DataArg,
     /// Network architecture (`resnet archs` lists them) [default: that of the file in --init, --resume
     /// or --config; else resnet18 for photos, resnet8-sprint for the recipe sprint, resnet18-cifar for any other]
@@ -147,6 +151,18 @@ pub(crate) struct RecipeArgs {
     /// Label smoothing, from 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::fraction)]
     pub(crate) label_smoothing: Option<f32>,
+    /// Augmentation of photos: a random resized crop and flip, alone or with the operations of
+    /// torchvision's RandAugment or TrivialAugmentWide, or none but a centre crop [default: the recipe's]
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) augment: Option<AugmentName>,
+    /// Mix pairs of images and their labels: the alpha of mixup's Beta distribution, such as 0.2
+    /// [default: the recipe's]
+    #[arg(long, value_name = "X", value_parser = values::alpha)]
+    pub(crate) mixup: Option<f64>,
+    /// Show a part of another image in each: the alpha of CutMix's Beta distribution, such as 1
+    /// [default: the recipe's]
+    #[arg(long, value_name = "X", value_parser = values::alpha)]
+    pub(crate) cutmix: Option<f64>,
     /// Seed of initial weights, shuffling, augmentation and --validation
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
@@ -181,6 +197,31 @@ pub(crate) struct ImagesArgs {
     pub(crate) reading: PhotoReadingArgs,
     #[command(flatten)]
     pub(crate) normalisation: NormalisationArgs,
+}
+
+/// Augmentations of photos by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AugmentName {
+    None,
+    Crop,
+    RandAugment,
+    TrivialAugment,
+}
+
+impl AugmentName {
+    /// The augmentation, for photos whose shorter side is `resize` in evaluation.
+    pub(crate) fn transform(self, resize: usize) -> Transform {
+        let policy = match self {
+            AugmentName::None => {
+                let crop = Crop::Center(CenterCrop { resize: Some(resize) });
+                return Transform { crop, horizontal_flip: 0.0, ..Transform::default() };
+            }
+            AugmentName::Crop => None,
+            AugmentName::RandAugment => Some(Policy::RandAugment(Default::default())),
+            AugmentName::TrivialAugment => Some(Policy::TrivialAugmentWide(Default::default())),
+        };
+        Transform { policy, ..Transform::default() }
+    }
 }
 
 /// How to show progress.

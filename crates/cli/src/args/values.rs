@@ -51,6 +51,11 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     number(text, "a number above 0", |x: &f64| x.is_finite() && *x > 0.0)
 }
 
+/// The parameter of a Beta distribution.
+pub(crate) fn alpha(text: &str) -> Result<f64, String> {
+    number(text, "a number from 0 to 1000", |x| (0.0..=1000.0).contains(x))
+}
+
 /// Weight decay.
 pub(crate) fn decay(text: &str) -> Result<f32, String> {
     number(text, "a number of at least 0", |x: &f32| x.is_finite() && *x >= 0.0)
@@ -145,7 +150,10 @@ mod tests {
 
     #[test]
     fn sizes_need_a_unit() {
-        assert_eq!((bytes("500M"), bytes("20g"), bytes("2GB")), (Ok(500 << 20), Ok(20 << 30), Ok(2 << 30)));
+        assert_eq!(
+            (bytes("500M"), bytes("20g"), bytes("2GB")),
+            (Ok(500 << 20), Ok(20 << 30), Ok(2 << 30))
+        );
         for text in ["", "20", "G", "0G", "-1G", "1.5G", "1G5", "99999999999T", "1é"] {
             assert!(bytes(text).is_err(), "{text}");
         }

@@ -291,9 +291,9 @@ fn drift(planned: f64, took: f64) -> String {
 
 /// The last line: accuracy, time and folder.
 fn result(last: &EpochMetrics, began: Instant, folder: &Path) -> String {
-    let accuracy = last.held_out().map_or(String::new(), |(name, _, accuracy)| {
-        format!("{name} accuracy {accuracy:.2}% ")
-    });
+    let accuracy = last
+        .held_out()
+        .map_or(String::new(), |(name, _, accuracy)| format!("{name} accuracy {accuracy:.2}% "));
     let took = print::clock(began.elapsed().as_secs_f64());
     format!("{accuracy}in {took}, saved in {}", folder.shown())
 }

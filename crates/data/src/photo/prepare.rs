@@ -32,11 +32,8 @@ impl Photo {
         let Photo { height, width, channels, .. } = self;
         let least = height.min(width);
         if least <= shorter {
-            let pixels = if channels == 3 {
-                self.pixels
-            } else {
-                self.coloured(self.pixels.clone(), 3)?
-            };
+            let pixels =
+                if channels == 3 { self.pixels } else { self.coloured(self.pixels.clone(), 3)? };
             return Ok(Photo { height, width, channels: 3, pixels });
         }
         let side = |len: usize| shorter as u64 * len as u64 / least as u64;

@@ -246,13 +246,7 @@ struct Evaluated {
 impl Work for Evaluated {
     type Scratch = ();
 
-    fn make(
-        &self,
-        index: usize,
-        _: usize,
-        (): &mut (),
-        out: &mut Vec<u8>,
-    ) -> Result<(), Unusable> {
+    fn make(&self, index: usize, _: usize, (): &mut (), out: &mut Vec<u8>) -> Result<(), Unusable> {
         let photo = self.photos.photo(index, Form::Square(self.photos.preparation))?;
         out.extend_from_slice(&photo.pixels);
         Ok(())

@@ -9,10 +9,7 @@ use std::{
     thread,
 };
 
-use crate::{
-    DataError, Epoch,
-    epoch::Output,
-};
+use crate::{DataError, Epoch, epoch::Output};
 
 /// The images of an epoch.
 #[derive(Clone, Debug)]
@@ -92,15 +89,19 @@ fn run(plan: &Plan, usual_side: usize, workers: usize, work: &impl Work, output:
     thread::scope(|scope| {
         // However this ends, the threads must.
         let _end = EndOf(&queue);
-        for _ in 0..workers {
-            let (done, thread) = (done.clone(), thread::Builder::new().name("photos".to_owned()));
-            if let Err(error) = thread.spawn_scoped(scope, move || make(done))
-                && workers == 1
-            {
-                output.fail(DataError::Threads(error));
-            }
-        }
+        let threads: Vec<_> = (0..workers)
+            .map(|_| {
+                let (done, make) = (done.clone(), &make);
+                let thread = thread::Builder::new().name("photos".to_owned());
+                thread.spawn_scoped(scope, move || make(done))
+            })
+            .collect();
         drop(done);
+        // Fewer threads than asked for are slower, but enough.
+        if threads.iter().all(Result::is_err) {
+            let error = threads.into_iter().find_map(Result::err);
+            return error.into_iter().for_each(|error| output.fail(DataError::Threads(error)));
+        }
         let mut early = HashMap::new();
         let mut next = |position: usize| -> Option<Made> {
             while !early.contains_key(&position) {
@@ -169,7 +170,8 @@ impl Queue {
 
     /// The next position, and memory for its image. None at the end.
     fn take(&self) -> Option<(usize, Vec<u8>)> {
-        let must_wait = |s: &mut State| !s.ended && s.next < self.end && s.next >= s.done + self.window;
+        let must_wait =
+            |s: &mut State| !s.ended && s.next < self.end && s.next >= s.done + self.window;
         let waited = self.changed.wait_while(self.lock(), must_wait);
         let mut state = waited.expect("nothing panics while it holds the lock");
         if state.ended || state.next >= self.end {

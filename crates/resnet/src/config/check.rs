@@ -17,6 +17,7 @@ impl TrainConfig {
         let normalisation = &self.data.normalisation;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
         recipe.schedule.check()?;
+        recipe.mix.map_or(Ok(()), |mix| mix.check())?;
         recipe.transform.as_ref().map_or(Ok(()), |transform| transform.check())?;
         recipe.check_image_sizes(self.data.image_size)?;
         lengths::check(&self.earlier_lengths)?;

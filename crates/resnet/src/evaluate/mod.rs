@@ -187,7 +187,8 @@ pub fn evaluate_photos(
     let Preparation { image_size, channels, .. } = photos.preparation();
     check(graph, photos.labels(), channels, normalisation)?;
     let batch = BATCH.min(photos.len());
-    let mut plan = EvalPlan::micro_batched(batch, graph, dtype, batch, image_size, image_size, cpu)?;
+    let mut plan =
+        EvalPlan::micro_batched(batch, graph, dtype, batch, image_size, image_size, cpu)?;
     plan.load(&model.network);
     let [mut accumulator, mut of_views] = [0, 1].map(|_| Accumulator::new(graph.classes()));
     let size = [image_size, image_size, channels];
@@ -260,9 +261,8 @@ mod tests {
             labels: labels.to_vec(),
         };
         let normalisation = |n| Normalisation { mean: vec![0.5; n], std: vec![0.25; n] };
-        let check = |images: Images, n| {
-            check(&graph, &images.labels, images.channels, &normalisation(n))
-        };
+        let check =
+            |images: Images, n| check(&graph, &images.labels, images.channels, &normalisation(n));
         check(images(3, &[0, 1]), 3).unwrap();
         let error = |images, n| check(images, n).unwrap_err().to_string();
         assert!(error(images(3, &[]), 3).contains("no images"));

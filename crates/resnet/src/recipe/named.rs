@@ -98,6 +98,7 @@ impl Recipe {
             warm_up: None,
             augment: Augment::default(),
             transform: None,
+            mix: None,
             image_sizes: Vec::new(),
             freeze: Vec::new(),
         }

@@ -43,7 +43,10 @@ pub enum TrainError {
     #[error(transparent)]
     Images(#[from] DataError),
     /// Photos can no longer be read; the state of the run is saved.
-    #[error("{source}; the run is saved: bring the photos back, then resume with --resume {}", quoted_path(run))]
+    #[error(
+        "{source}; the run is saved: bring the photos back, then resume with --resume {}",
+        quoted_path(run)
+    )]
     Lost {
         /// Why.
         source: DataError,

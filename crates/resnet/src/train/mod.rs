@@ -27,6 +27,8 @@ mod initial_weights;
 mod length;
 mod log;
 mod machine;
+mod memory;
+mod mixing;
 mod run_info;
 mod state;
 mod stop_flag;
@@ -53,10 +55,11 @@ pub use self::{
     length::set_epochs,
     log::Log,
     machine::Machine,
+    memory::largest_batch,
     run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},
     stop_flag::StopFlag,
     tensorboard::TensorBoard,
-    trainer::{check_classes, largest_batch},
+    trainer::check_classes,
 };
 use self::{
     state::{add_batch, end_epoch, initial_state},
@@ -93,7 +96,8 @@ pub fn train(
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
     let config = run.config();
-    let (mut trainer, mut state, isa) = prepare(run, data.into(), cpu).inspect_err(|_| run.abandon())?;
+    let (mut trainer, mut state, isa) =
+        prepare(run, data.into(), cpu).inspect_err(|_| run.abandon())?;
     write_metrics(run, &state)?;
     listen(&Event::Started(trainer.started(run.path(), &state)));
     trainer.notes().iter().for_each(|note| listen(&Event::Note(note.clone())));

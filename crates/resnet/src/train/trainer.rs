@@ -10,6 +10,8 @@ use std::{
 use super::{
     Event, Machine, Started, StopFlag, TrainError,
     initial_weights::{InitialWeights, random_network},
+    memory::engine_config,
+    mixing::Mixing,
     whitening::whiten,
 };
 use crate::{
@@ -17,7 +19,7 @@ use crate::{
     checkpoint::{self, CheckpointError, Restored},
     config::{DataConfig, TrainConfig},
     data::{Batch, DataError, Epoch, ImageSet, Loader, Parts},
-    engine::{Engine, EngineConfig, Input, MicroBatch, PlanError, StepResult, Targets},
+    engine::{Engine, Input, MicroBatch, PlanError, StepResult, Targets},
     evaluate::{self, Accumulator},
     graph::NodeId,
     metrics::{Progress, State},
@@ -35,6 +37,7 @@ pub(super) struct Trainer<'a> {
     /// Messages about the initial weights.
     notes: Vec<String>,
     plan: Planned,
+    mixing: Mixing,
 }
 
 /// What the engine's steps are planned for.
@@ -101,6 +104,7 @@ impl<'a> Trainer<'a> {
             test,
             notes,
             plan: Planned { height: size, width: size, frozen: Vec::new() },
+            mixing: Mixing::default(),
         })
     }
 
@@ -185,9 +189,16 @@ impl<'a> Trainer<'a> {
             return Ok(StepResult { loss: 0.0, correct: 0 });
         }
         self.plan(batch, step)?;
-        let input = Input::Bytes(&batch.pixels, &self.config.data.normalisation);
-        let label_smoothing = self.config.recipe.label_smoothing;
-        let targets = Targets::labels(&batch.labels, label_smoothing);
+        let TrainConfig { recipe, data, seed, .. } = self.config;
+        let epoch = step / self.config.steps_per_epoch() + 1;
+        let key = [*seed, epoch, step - self.config.steps_of_epoch(epoch).0];
+        let smoothing = recipe.label_smoothing;
+        let mixed = recipe
+            .mix
+            .and_then(|mix| self.mixing.mix(mix, key, batch, data.classes.len(), smoothing));
+        let (pixels, targets) =
+            mixed.unwrap_or((&batch.pixels, Targets::labels(&batch.labels, smoothing)));
+        let input = Input::Bytes(pixels, &data.normalisation);
         let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
         self.engine.apply(lr);
         Ok(result)
@@ -215,7 +226,8 @@ impl<'a> Trainer<'a> {
         stop: &StopFlag,
         listen: &mut dyn FnMut(&Event),
     ) -> Result<Option<Evaluated>, DataError> {
-        let images = [&self.test, &self.validation].map(|set| set.as_ref().map_or(0, ImageSet::len));
+        let images =
+            [&self.test, &self.validation].map(|set| set.as_ref().map_or(0, ImageSet::len));
         let images = images.iter().sum();
         let normalisation = &self.config.data.normalisation;
         let (mut done, mut stopped) = (0, false);
@@ -309,55 +321,6 @@ pub fn check_classes(config: &TrainConfig, classes: &[impl AsRef<str>]) -> Resul
     Err(TrainError::Data(format!("{name}: {message}")))
 }
 
-/// What the engine of a run is made for.
-fn engine_config(config: &TrainConfig, eval_batch: usize) -> EngineConfig {
-    let TrainConfig { recipe, data, .. } = config;
-    EngineConfig {
-        dtype: recipe.dtype,
-        batch: recipe.batch_size.min(data.train_images),
-        eval_batch,
-        height: data.image_size,
-        width: data.image_size,
-        sgd: recipe.sgd,
-        batch_norm_momentum: recipe.batch_norm_momentum,
-        average: recipe.average,
-    }
-}
-
-/// The largest batch, up to the recipe's, for which the memory suffices; none if that of one image does
-/// not.
-///
-/// # Errors
-/// If the network does not fit the image size.
-pub fn largest_batch(config: &TrainConfig, cpu: &Cpu) -> Result<Option<usize>, PlanError> {
-    let graph = config.arch.graph_with(
-        config.data.normalisation.mean.len(),
-        config.data.classes.len(),
-        config.arch.width(),
-    );
-    let fits = |batch| {
-        let engine = EngineConfig { batch, ..engine_config(config, evaluate::BATCH) };
-        match Engine::check(&graph, &engine, cpu) {
-            Ok(()) => Ok(true),
-            Err(PlanError::Memory { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    };
-    let (mut most, mut too_many) = (0, engine_config(config, 1).batch + 1);
-    if fits(too_many - 1)? {
-        return Ok(Some(too_many - 1));
-    }
-    while too_many - most > 1 {
-        let middle = most.midpoint(too_many);
-        if fits(middle)? {
-            most = middle;
-        } else {
-            too_many = middle;
-        }
-    }
-    Ok(Some(most).filter(|&most| most > 0))
-}
-
 fn loader(config: &TrainConfig, train: ImageSet, batch: usize) -> Loader {
     let TrainConfig { recipe, seed, .. } = config;
     let loader = match train {
@@ -412,7 +375,8 @@ fn check_data(
         {
             return error(format!("its {what} images lack pixels"));
         }
-        if let Some(label) = images.labels().iter().find(|&&label| label as usize >= classes.len()) {
+        if let Some(label) = images.labels().iter().find(|&&label| label as usize >= classes.len())
+        {
             return error(format!("label {label} of its {what} images is not a class"));
         }
     }

@@ -154,9 +154,8 @@ fn best(state: &State, palette: Palette) -> Line<'static> {
     let validation = best
         .validation_accuracy
         .map(|value| accuracy(charts::VALIDATION, "validation", palette.validation(), value));
-    let test = best
-        .test_accuracy
-        .map(|value| accuracy(charts::TEST, "test", palette.test(), value));
+    let test =
+        best.test_accuracy.map(|value| accuracy(charts::TEST, "test", palette.test(), value));
     let begin = Span::from(format!("best   epoch {}: accuracy  ", best.epoch));
     Line::from_iter([Some(begin), validation, test].into_iter().flatten())
 }

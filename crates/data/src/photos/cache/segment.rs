@@ -61,7 +61,9 @@ pub(super) fn entries(file: &mut File) -> io::Result<Vec<(Key, u64)>> {
     while at + HEADER as u64 <= end {
         file.seek(SeekFrom::Start(at))?;
         file.read_exact(&mut header)?;
-        let Some((key, len, _)) = Header::parse(&header).map(|header| header.key_len_size()) else { break };
+        let Some((key, len, _)) = Header::parse(&header).map(|header| header.key_len_size()) else {
+            break;
+        };
         let next = at + (HEADER + len) as u64;
         if next > end {
             break;
