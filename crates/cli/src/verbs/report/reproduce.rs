@@ -76,7 +76,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     if plain.label_smoothing != recipe.label_smoothing {
         option("label-smoothing", recipe.label_smoothing.to_string());
     }
-    for (name, alpha) in recipe.mix.into_iter().flat_map(|mix| mixes(&mix)) {
+    for (name, alpha) in recipe.mix.into_iter().flat_map(mixes) {
         option(name, alpha.to_string());
     }
     // The default depends on the machine.
@@ -140,7 +140,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
 }
 
 /// The options of mixup and CutMix.
-fn mixes(mix: &Mix) -> impl Iterator<Item = (&'static str, f64)> {
+fn mixes(mix: Mix) -> impl Iterator<Item = (&'static str, f64)> {
     [("mixup", mix.mixup), ("cutmix", mix.cutmix)].into_iter().filter(|&(_, alpha)| alpha > 0.0)
 }
 
