@@ -23,6 +23,16 @@ pub(crate) fn data() -> ArgValueCandidates {
     ArgValueCandidates::new(|| DataSource::ALL.map(|source| source.name().into()).into())
 }
 
+/// Names of data sets, and folders.
+pub(crate) fn data_or_folder() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let names = DataSource::ALL.map(|source| source.name().into());
+        let mut candidates = matching(current, names);
+        candidates.extend(PathCompleter::dir().complete(current));
+        candidates
+    })
+}
+
 /// Trained networks: words, runs and files.
 pub(crate) fn models() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| with_paths(current, &[DEMO]))

@@ -5,19 +5,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use resnet::{
     Arch, Cpu, Dtype,
-    config::{DataConfig, TrainConfig},
-    data::{Dataset, Normalisation},
+    config::{DataConfig, PhotosConfig, TrainConfig},
+    data::{ImageSet, Normalisation, Parts, transform::Mix},
     model_file::DEMO,
     recipe::{Length, Recipe},
     run::CONFIG,
+    train,
 };
 use resnet_formats::Shown;
 
 use crate::{
-    args::{Global, NormalisationArgs, RecipeArgs, TrainArgs},
+    args::{DataArg, Global, NormalisationArgs, RecipeArgs, Share, TrainArgs},
     error::Usage,
     runs,
 };
+
+/// The network for photos, where no other is given.
+const PHOTO_ARCH: &str = "resnet18";
 
 /// The model that a new run starts from.
 #[derive(Clone, Debug)]
@@ -51,12 +55,15 @@ impl Settings {
     pub(crate) fn new(args: &TrainArgs, global: &Global) -> anyhow::Result<Settings> {
         let mut args = args.clone();
         let starts = args.start.init.is_some() || args.start.resume.is_some();
-        if !args.is_given("--recipe") && (args.is_given("--arch") || starts) {
+        if !args.is_given("--recipe")
+            && (args.is_given("--arch") || starts || args.data.is_folder())
+        {
             args.recipe.recipe = "fast".into();
         }
         let Some(file) = &args.start.config else {
             if !args.is_given("--arch") {
-                args.arch = Recipe::default_arch(&args.recipe.recipe).parse()?;
+                let usual = Recipe::default_arch(&args.recipe.recipe);
+                args.arch = if args.data.is_folder() { PHOTO_ARCH } else { usual }.parse()?;
             }
             return Ok(Settings { args, base: None });
         };
@@ -67,8 +74,8 @@ impl Settings {
         let config = TrainConfig::read(&file)?;
         let TrainConfig { data, recipe, .. } = &config;
         if !args.is_given("DATA") {
-            args.data =
-                data.name.parse().with_context(|| format!("{}: data.name", file.shown()))?;
+            args.data = DataArg::new(data.name.clone().into())
+                .with_context(|| format!("{}: data.name", file.shown()))?;
         }
         if !args.is_given("--arch") {
             args.arch = config.arch;
@@ -77,8 +84,15 @@ impl Settings {
             args.recipe.seed = config.seed;
         }
         let images = &mut args.images;
-        images.validation =
-            images.validation.or(Some(data.validation).filter(|&images| images > 0));
+        let photos = data.photos.as_ref();
+        let is_own = photos.is_some_and(|photos| photos.own_validation);
+        let validation = Some(data.validation).filter(|&images| images > 0 && !is_own);
+        images.validation = images.validation.or(validation.map(Share::Images));
+        if args.data.is_folder() {
+            images.image_size = images.image_size.or(photos.map(|_| data.image_size));
+            images.labels =
+                images.labels.take().or(photos.and_then(|photos| photos.labels.clone()));
+        }
         images.limit_train = images.limit_train.or(data.limit_train);
         images.limit_test = images.limit_test.or(data.limit_test);
         args.data_dir.from_run = data.dir.clone();
@@ -126,15 +140,17 @@ impl Settings {
         cpu: &Cpu,
     ) -> anyhow::Result<Recipe> {
         let RecipeArgs { recipe, epochs, batch_size, lr, momentum, .. } = &self.args.recipe;
-        let RecipeArgs { weight_decay, label_smoothing, dtype, .. } = self.args.recipe;
+        let RecipeArgs { weight_decay, label_smoothing, dtype, mixup, cutmix, .. } =
+            self.args.recipe;
         let base = self.base().map(|base| &base.recipe);
         let known = base.map_or_else(|| Dtype::fastest(cpu), |base| base.dtype);
         let mut recipe = match base.filter(|_| !self.args.is_given("--recipe")) {
             Some(base) => base.clone(),
             None => {
                 let epochs = epochs.map(|epochs| epochs as f64).or(planned);
-                Recipe::of_size(recipe, arch, epochs, images)
-                    .context("every listed recipe exists")?
+                let of_size =
+                    if self.args.data.is_folder() { Recipe::for_photos } else { Recipe::of_size };
+                of_size(recipe, arch, epochs, images).context("every listed recipe exists")?
             }
         };
         if let Some(epochs) = *epochs {
@@ -146,6 +162,12 @@ impl Settings {
         recipe.sgd.momentum = momentum.unwrap_or(recipe.sgd.momentum);
         recipe.sgd.weight_decay = weight_decay.unwrap_or(recipe.sgd.weight_decay);
         recipe.label_smoothing = label_smoothing.unwrap_or(recipe.label_smoothing);
+        if mixup.or(cutmix).is_some() {
+            let known = recipe.mix.unwrap_or_default();
+            let mix =
+                Mix { mixup: mixup.unwrap_or(known.mixup), cutmix: cutmix.unwrap_or(known.cutmix) };
+            recipe.mix = Some(mix).filter(|&mix| mix != Mix::default());
+        }
         Ok(recipe)
     }
 
@@ -171,20 +193,53 @@ impl Settings {
 pub(crate) fn build(
     settings: &Settings,
     start: &StartingPoint,
-    data: &Dataset,
+    data: &Parts,
     planned: Option<f64>,
     cpu: &Cpu,
     global: &Global,
 ) -> anyhow::Result<TrainConfig> {
     let Settings { args, base } = settings;
     let images = data.train.len();
-    let validation = args.images.validation.unwrap_or(0);
-    let train_images = images.checked_sub(validation).filter(|&n| n > 0).ok_or_else(|| {
-        Usage(format!(
-            "--validation {validation} leaves no images to train on: the training set has {images}"
-        ))
-    })?;
-    let recipe = settings.recipe(start.arch, train_images, planned, cpu)?;
+    let (validation, train_images) = match (&data.train, &data.validation) {
+        (ImageSet::Photos(_), validation) => (validation.as_ref().map_or(0, ImageSet::len), images),
+        (ImageSet::Memory(_), _) => {
+            let validation = args.images.validation.map_or(0, |share| share.of(images));
+            let left = images.checked_sub(validation).filter(|&n| n > 0).ok_or_else(|| {
+                Usage(format!(
+                    "--validation {validation} leaves no images to train on: the training set has \
+                     {images}"
+                ))
+            })?;
+            (validation, left)
+        }
+    };
+    let mut recipe = settings.recipe(start.arch, train_images, planned, cpu)?;
+    let [image_size, ..] = data.train.size();
+    let photos = match &data.train {
+        ImageSet::Memory(_) => {
+            for (option, is_given) in [
+                ("--augment", args.recipe.augment.is_some()),
+                ("--image-size", args.is_given("--image-size")),
+                ("--labels", args.is_given("--labels")),
+            ] {
+                if is_given {
+                    return Err(Usage(format!("{option} is for folders of photos")).into());
+                }
+            }
+            None
+        }
+        ImageSet::Photos(photos) => {
+            let resize = photos.preparation().resize.unwrap_or(image_size);
+            if let Some(name) = args.recipe.augment {
+                recipe.transform = Some(name.transform(resize));
+            }
+            Some(PhotosConfig {
+                resize,
+                own_validation: data.own_validation,
+                labels: args.images.labels.as_ref().map(absolute).transpose()?,
+            })
+        }
+    };
     // The facts of the same data that a configuration states.
     let stated = base.as_ref().filter(|base| base.config.data.name == data.name);
     if let Some(base) = stated {
@@ -206,7 +261,7 @@ pub(crate) fn build(
             name: data.name.clone(),
             dir: dir.map(absolute).transpose()?,
             classes: data.classes.clone(),
-            image_size: data.train.height,
+            image_size,
             train_images,
             validation,
             limit_train: args.images.limit_train,
@@ -214,6 +269,7 @@ pub(crate) fn build(
             normalisation: given_normalisation(args.images.normalisation)
                 .or(known)
                 .unwrap_or_else(|| data.normalisation.clone()),
+            photos,
         },
         recipe,
     };
@@ -228,11 +284,38 @@ pub(crate) fn build(
     Ok(config)
 }
 
+/// Makes the batches of a run smaller, and the learning rate in proportion, if there is no memory for
+/// those of its recipe.
+pub(crate) fn fit_memory(
+    config: &mut TrainConfig,
+    args: &TrainArgs,
+    cpu: &Cpu,
+    global: &Global,
+) -> anyhow::Result<()> {
+    let asked = config.recipe.batch_size.min(config.data.train_images);
+    // Where not even one image fits, training says so.
+    let Some(largest) = train::largest_batch(config, cpu)?.filter(|&largest| largest < asked)
+    else {
+        return Ok(());
+    };
+    let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;
+    let recipe = &mut config.recipe;
+    let mut note = format!("there is memory for batches of {largest} images, not of {asked}");
+    if args.recipe.lr.is_none() {
+        recipe.lr *= largest as f64 / recipe.batch_size as f64;
+        note += &format!("; the learning rate is {:.4}, in proportion", recipe.lr);
+    }
+    recipe.batch_size = largest;
+    config.total_steps = (epochs * config.steps_per_epoch() as f64).round() as u64;
+    global.note(note);
+    Ok(())
+}
+
 /// Compares the data with what a configuration states about it.
 fn check_stated(
     args: &TrainArgs,
     base: &Base,
-    data: &Dataset,
+    data: &Parts,
     train_images: usize,
     global: &Global,
 ) -> anyhow::Result<()> {
@@ -240,8 +323,8 @@ fn check_stated(
     if stated.classes != data.classes {
         bail!("{file}: data.classes are not the classes of {}", data.name);
     }
-    if stated.image_size != data.train.height {
-        let size = data.train.height;
+    let [size, ..] = data.train.size();
+    if stated.image_size != size && !args.is_given("--image-size") {
         bail!("{file}: data.image_size is {}, but {} has {size}", stated.image_size, data.name);
     }
     let overridden = ["--validation", "--limit-train"].iter().any(|option| args.is_given(option));
@@ -255,9 +338,10 @@ fn check_stated(
 }
 
 /// A path for `config.toml`.
-fn absolute(path: &PathBuf) -> anyhow::Result<PathBuf> {
+pub(crate) fn absolute(path: impl AsRef<Path>) -> anyhow::Result<PathBuf> {
+    let path = path.as_ref();
     let is_file = path != Path::new(DEMO);
-    let path = if is_file { std::path::absolute(path) } else { Ok(path.clone()) }
+    let path = if is_file { std::path::absolute(path) } else { Ok(path.to_owned()) }
         .context("the working folder does not exist")?;
     if path.to_str().is_none() {
         bail!("{} is not UTF-8: config.toml cannot store this path, rename the file", path.shown());
@@ -281,10 +365,10 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Verb};
 
-    fn data() -> Dataset {
+    fn data() -> Parts {
         let options =
             LoadOptions { limit_train: Some(100), limit_test: Some(1), ..Default::default() };
-        data::load("synthetic", &options).unwrap()
+        data::load("synthetic", &options).unwrap().into()
     }
 
     fn config(line: &str) -> anyhow::Result<TrainConfig> {

@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::Context;
 use resnet::{
     config::TrainConfig,
-    data::{DataSource, Dataset, Images, Normalisation, photo::Preparation},
+    data::{
+        CacheOptions, DataSource, Dataset, ImageSet, Images, Normalisation, PhotoList,
+        PhotoOptions, Photos, photo::Preparation,
+    },
     evaluate::{self, EvaluateOptions, Evaluation, Tta},
     model_file::Model,
     predictions::Predictions,
@@ -14,22 +17,26 @@ use resnet::{
 use resnet_formats::Shown;
 
 use crate::{
-    args::{EvaluationArgs, Global, ResizingArgs},
+    args::{DataArg, EvaluationArgs, Global, ResizingArgs},
     config,
     data::{self, Limits},
     delayed_progress::DelayedProgress,
     interrupt::Interrupt,
-    model,
+    model, photo_folder,
 };
 
 /// A network, the test images and the results.
 pub(crate) struct Evaluated {
     /// Its class names are the data set's if the file states none.
     pub(crate) model: Model,
-    /// Its `test` images are the evaluated ones.
-    pub(crate) data: Dataset,
+    /// Name of the data set.
+    pub(crate) data: String,
+    /// Its class names.
+    pub(crate) classes: Vec<String>,
+    /// The evaluated images.
+    pub(crate) images: ImageSet,
     pub(crate) normalisation: Normalisation,
-    /// How the test images were resized, if they were.
+    /// How images in memory were resized, if they were.
     pub(crate) preparation: Option<Preparation>,
     pub(crate) result: Evaluation,
     pub(crate) predictions: Predictions,
@@ -43,13 +50,43 @@ pub(crate) fn evaluate(
     tta: Option<Tta>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
-    let cpu = global.cpu()?;
     let mut model = model::open_named(&args.model, global)?;
     resizing.apply(&mut model)?;
-    let source = match args.data {
-        Some(source) => source,
-        None => training_data(&model)?,
-    };
+    match &args.data {
+        Some(DataArg::Named(source)) => in_memory(*source, model, args, resizing, tta, global),
+        Some(DataArg::Folder(root)) => {
+            let (list, classes) =
+                photo_folder::to_evaluate(root, args.labels.as_deref(), &model, global)?;
+            if let Some(run) = model::run_of(&model.path)
+                && let trained @ 1.. = photo_folder::trained_on(&list, run)?
+            {
+                global.note(format!(
+                    "{trained} of these {} photos are those that the run was trained on: without the \
+                     folder, only the others are evaluated",
+                    list.len()
+                ));
+            }
+            let name = root.to_string_lossy().into_owned();
+            on_photos(&name, list, classes, model, args, tta, global)
+        }
+        None => match training_data(&model)? {
+            TrainingData::Named(source) => in_memory(source, model, args, resizing, tta, global),
+            TrainingData::Photos(name, list, classes) => {
+                on_photos(&name, list, classes, model, args, tta, global)
+            }
+        },
+    }
+}
+
+fn in_memory(
+    source: DataSource,
+    mut model: Model,
+    args: &EvaluationArgs,
+    resizing: ResizingArgs,
+    tta: Option<Tta>,
+    global: &Global,
+) -> anyhow::Result<Evaluated> {
+    let cpu = global.cpu()?;
     // Before anything is downloaded.
     let info = resnet::data::info(source.name(), Path::new(""))?;
     model.check_fit(info.name, info.classes.len(), info.channels)?;
@@ -57,17 +94,8 @@ pub(crate) fn evaluate(
     let limits = Limits { train: Some(1), test: args.limit_test };
     let data = data::load(source, &args.data_dir, limits, global, &interrupt)?;
     interrupt.release();
-    let known =
-        config::given_normalisation(args.model.normalisation).or(model.normalisation.clone());
-    let normalisation = known.unwrap_or_else(|| {
-        global.note(format!(
-            "{} does not state its normalisation: using the values of {} (override them with \
-             --mean and --std)",
-            model.path.shown(),
-            data.name
-        ));
-        data.normalisation.clone()
-    });
+    let normalisation =
+        normalisation(&model, args, (&data.name, data.normalisation.clone()), global);
     let preparation = preparation(&model, resizing, &data, &normalisation, global);
     model.classes.get_or_insert_with(|| data.classes.clone());
     let progress = DelayedProgress::new("evaluating", data.test.len(), global.quiet);
@@ -81,7 +109,81 @@ pub(crate) fn evaluate(
         evaluate::evaluate(&model, &options, &data.test, &normalisation, &cpu, &mut listen);
     progress.clear();
     let predictions = Predictions::new(logits, model.network.graph().classes());
-    Ok(Evaluated { model, data, normalisation, preparation, result: result?, predictions })
+    Ok(Evaluated {
+        model,
+        data: data.name,
+        classes: data.classes,
+        images: ImageSet::Memory(data.test),
+        normalisation,
+        preparation,
+        result: result?,
+        predictions,
+    })
+}
+
+/// Evaluates a network on photos, prepared as the model says.
+fn on_photos(
+    name: &str,
+    mut list: PhotoList,
+    classes: Vec<String>,
+    mut model: Model,
+    args: &EvaluationArgs,
+    tta: Option<Tta>,
+    global: &Global,
+) -> anyhow::Result<Evaluated> {
+    let cpu = global.cpu()?;
+    model.check_fit(name, classes.len(), model.network.graph().in_channels())?;
+    photo_folder::limit(&mut list, args.limit_test, 0)?;
+    let imagenet = ("ImageNet", Normalisation::imagenet());
+    let normalisation = normalisation(&model, args, imagenet, global);
+    let preparation = model
+        .preparation(&normalisation)
+        .with_context(|| format!("{} takes neither grey nor colour images", model.path.shown()))?;
+    model.classes.get_or_insert_with(|| classes.clone());
+    let options = PhotoOptions { workers: global.cpu_threads(), cache: CacheOptions::None };
+    let photos = Photos::new(list, preparation, options);
+    let progress = DelayedProgress::new("evaluating", photos.len(), global.quiet);
+    let (mut logits, mut done) = (Vec::new(), 0);
+    let mut listen = |labels: &[u32], batch: &[f32]| {
+        logits.extend_from_slice(batch);
+        done += labels.len();
+        progress.set(done);
+    };
+    let dtype = args.model.dtype.into();
+    let result =
+        evaluate::evaluate_photos(&model, dtype, tta, &photos, &normalisation, &cpu, &mut listen);
+    progress.clear();
+    photos.take_notes().iter().for_each(|note| global.note(note));
+    let predictions = Predictions::new(logits, model.network.graph().classes());
+    Ok(Evaluated {
+        model,
+        data: name.to_owned(),
+        classes,
+        images: ImageSet::Photos(photos.usable()),
+        normalisation,
+        preparation: None,
+        result: result?,
+        predictions,
+    })
+}
+
+/// The normalisation of the options, else the model's, else the usual one of a data set.
+fn normalisation(
+    model: &Model,
+    args: &EvaluationArgs,
+    (name, usual): (&str, Normalisation),
+    global: &Global,
+) -> Normalisation {
+    let known =
+        config::given_normalisation(args.model.normalisation).or(model.normalisation.clone());
+    known.unwrap_or_else(|| {
+        global.note(format!(
+            "{} does not state its normalisation: using the values of {name} (override them with \
+             --mean and --std)",
+            model.path.shown()
+        ));
+        usual
+    })
 }
 
 /// How the images are resized, if the options or the model's file ask for it.
@@ -110,10 +212,25 @@ fn preparation(
     Some(preparation)
 }
 
+/// What a run is evaluated on.
+enum TrainingData {
+    Named(DataSource),
+    /// The name of the folder, the photos to test on, or else those for validation, and the classes.
+    Photos(String, PhotoList, Vec<String>),
+}
+
 /// The data set of the run that a checkpoint belongs to, or the default.
-fn training_data(model: &Model) -> anyhow::Result<DataSource> {
-    match model::run_of(&model.path) {
-        None => Ok(DataSource::Cifar10),
-        Some(run) => Ok(TrainConfig::read(&run.join(CONFIG))?.data.name.parse()?),
+fn training_data(model: &Model) -> anyhow::Result<TrainingData> {
+    let Some(run) = model::run_of(&model.path) else {
+        return Ok(TrainingData::Named(DataSource::Cifar10));
+    };
+    let TrainConfig { data, .. } = TrainConfig::read(&run.join(CONFIG))?;
+    if data.photos.is_none() {
+        return Ok(TrainingData::Named(data.name.parse()?));
     }
+    let [_, validation, test] = photo_folder::names_of_run(run, Path::new(&data.name))?;
+    let list = test.or(validation).with_context(|| {
+        format!("{} has no photos for validation or testing: name a folder of them", run.shown())
+    })?;
+    Ok(TrainingData::Photos(data.name, list, data.classes))
 }

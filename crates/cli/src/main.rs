@@ -12,6 +12,7 @@ mod error;
 mod evaluation;
 mod interrupt;
 mod model;
+mod photo_folder;
 mod photos;
 mod pictures;
 mod print;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use resnet::{Network, data::Images, model_file::Model};
+use resnet::{Network, data::ImageSet, model_file::Model};
 use resnet_formats::{Shown, atomic_write, create_numbered, make_own_folder};
 use resnet_pictures::{Cell, Picture, Theme, png};
 
@@ -18,20 +18,20 @@ use crate::{args::PictureFormat, evaluation::Evaluated, model};
 const SCALE: f32 = 2.0;
 
 /// Image `index` of a data set.
-pub(crate) fn picture(images: &Images, index: usize) -> Picture {
-    let Images { width, height, channels, .. } = *images;
-    Picture::from_channels(width, height, channels, images.image(index))
+pub(crate) fn picture(images: &ImageSet, index: usize) -> Picture {
+    let [height, width, channels] = images.size();
+    Picture::from_channels(width, height, channels, &images.image(index))
 }
 
 /// Test image `index` with its predicted class (the network's class name) and its true class (the
 /// data set's).
 pub(crate) fn cell(evaluated: &Evaluated, classes: &[String], index: usize) -> Cell {
-    let Evaluated { data, predictions, .. } = evaluated;
-    let label = data.test.labels[index];
+    let Evaluated { images, classes: truths, predictions, .. } = evaluated;
+    let label = images.labels()[index];
     Cell {
-        picture: picture(&data.test, index),
+        picture: picture(images, index),
         predicted: classes[predictions.class(index)].clone(),
-        truth: data.classes[label as usize].clone(),
+        truth: truths[label as usize].clone(),
         correct: predictions.is_right(index, label),
         confidence: Some(predictions.confidence(index)),
     }
@@ -39,7 +39,7 @@ pub(crate) fn cell(evaluated: &Evaluated, classes: &[String], index: usize) -> C
 
 /// The confusion matrix: images by `[true][predicted]` class.
 pub(crate) fn confusion(evaluated: &Evaluated) -> Vec<Vec<u64>> {
-    let confusion = evaluated.predictions.confusion(&evaluated.data.test.labels);
+    let confusion = evaluated.predictions.confusion(evaluated.images.labels());
     (0..confusion.classes()).map(|truth| confusion.row(truth).to_vec()).collect()
 }
 

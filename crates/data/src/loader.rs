@@ -1,33 +1,41 @@
 //! The data loader: shuffled, augmented batches, prefetched by a thread.
 
-use std::{
-    io, panic,
-    sync::{
-        Arc,
-        mpsc::{self, Receiver, Sender},
-    },
-    thread::{self, JoinHandle},
-};
+use std::{io, sync::Arc};
 
 use resnet_network::{
     preprocess::Normalisation,
     random::{Purpose, Random},
 };
 
-use crate::{Augment, Batch, Images, augment::Size, shrink::Shrink};
-
-/// Prefetched batches. Making one takes well under a hundredth of its training step.
-const PREFETCH: usize = 2;
+use crate::{
+    Augment, Batch, Epoch, Images,
+    augment::Size,
+    photos::{Augmentation, Photos, Plan},
+    shrink::Shrink,
+    transform::Transform,
+};
 
 /// Makes the training batches of every epoch. Their content depends only on the seed, the epoch and
 /// the batch index.
 #[derive(Clone, Debug)]
 pub struct Loader {
-    images: Arc<Images>,
+    source: Source,
     batch_size: usize,
-    augment: Augment,
     seed: u64,
     mean: [u8; 3],
+}
+
+/// The images, and how they are augmented.
+#[derive(Clone, Debug)]
+enum Source {
+    Memory(InMemory),
+    Photos(Photos, Transform),
+}
+
+#[derive(Clone, Debug)]
+struct InMemory {
+    images: Arc<Images>,
+    augment: Augment,
 }
 
 impl Loader {
@@ -37,27 +45,63 @@ impl Loader {
     /// If `batch_size` is 0.
     pub fn new(images: Arc<Images>, batch_size: usize, augment: Augment, seed: u64) -> Self {
         assert!(batch_size > 0, "a batch has at least one image");
-        Loader { images, batch_size, augment, seed, mean: [0; 3] }
+        let source = Source::Memory(InMemory { images, augment });
+        Loader { source, batch_size, seed, mean: [0; 3] }
     }
 
-    /// The same with cutouts in the mean colour, which is 0 after normalisation. Otherwise they are
+    /// The same for photos on disk, which several threads read and augment. The photos that cannot be
+    /// used are missing in their batches.
+    ///
+    /// # Panics
+    /// If `batch_size` is 0.
+    pub fn of_photos(photos: Photos, batch_size: usize, transform: Transform, seed: u64) -> Self {
+        assert!(batch_size > 0, "a batch has at least one image");
+        let source = Source::Photos(photos, transform);
+        Loader { source, batch_size, seed, mean: [0; 3] }
+    }
+
+    /// The same with hidden parts in the mean colour, which is 0 after normalisation. Otherwise they are
     /// black.
     #[must_use]
     pub fn with_mean(self, normalisation: &Normalisation) -> Self {
         Loader { mean: normalisation.mean_bytes(), ..self }
     }
 
-    /// The images of the data set.
-    pub fn images(&self) -> &Images {
-        &self.images
+    /// The images of the data set, if they are in memory.
+    pub fn images(&self) -> Option<&Images> {
+        match &self.source {
+            Source::Memory(memory) => Some(&memory.images),
+            Source::Photos(..) => None,
+        }
+    }
+
+    /// Number of images of the data set.
+    pub fn len(&self) -> usize {
+        match &self.source {
+            Source::Memory(memory) => memory.images.len(),
+            Source::Photos(photos, _) => photos.len(),
+        }
+    }
+
+    /// Messages about photos since the last call.
+    pub fn take_notes(&self) -> Vec<String> {
+        match &self.source {
+            Source::Memory(_) => Vec::new(),
+            Source::Photos(photos, _) => photos.take_notes(),
+        }
+    }
+
+    /// Whether the data set has no images.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Batches per epoch.
     pub fn batches(&self) -> usize {
-        self.images.len().div_ceil(self.batch_size)
+        self.len().div_ceil(self.batch_size)
     }
 
-    /// The batches of an epoch from index `first_batch` (from 0) on, prefetched by a thread. They
+    /// The batches of an epoch from index `first_batch` (from 0) on, prefetched by threads. They
     /// are bit-identical to those of the whole epoch.
     ///
     /// # Errors
@@ -94,47 +138,56 @@ impl Loader {
         first_batch: usize,
         sizes: Vec<usize>,
     ) -> io::Result<Epoch> {
-        let (batches, receiver) = mpsc::sync_channel(PREFETCH);
-        let (recycler, used) = mpsc::channel();
-        let loader = self.clone();
-        let worker = thread::Builder::new().name("loader".to_owned()).spawn(move || {
-            let order = loader.order(epoch);
-            let size = [loader.images.height, loader.images.width];
+        let order = self.order(epoch);
+        let Loader { batch_size, seed, mean, .. } = *self;
+        let memory = match &self.source {
+            Source::Memory(memory) => memory.clone(),
+            Source::Photos(photos, transform) => {
+                let plan = Plan { order, batch_size, first_batch, sizes };
+                let augmentation = Augmentation { transform: transform.clone(), seed, mean };
+                return photos.augmented(plan, augmentation, epoch);
+            }
+        };
+        Epoch::start(self.batches().saturating_sub(first_batch), move |output| {
+            let size = [memory.images.height, memory.images.width];
             let mut shrink = None; // of the batch before
-            let of_epoch = order.chunks(loader.batch_size).enumerate();
+            let of_epoch = order.chunks(batch_size).enumerate();
             for (index, indices) in of_epoch.skip(first_batch) {
-                let mut batch = used.try_recv().unwrap_or_default();
+                let mut batch = output.batch();
                 let side = sizes.get(index).copied().filter(|&side| [side; 2] != size);
                 if shrink.as_ref().map(Shrink::side) != side {
-                    shrink = side.map(|side| Shrink::new(loader.size(), side));
+                    shrink = side.map(|side| Shrink::new(memory.size(), side));
                 }
-                loader.fill(&mut batch, epoch, indices, shrink.as_ref());
-                if batches.send(batch).is_err() {
+                memory.fill(&mut batch, [seed, epoch], indices, shrink.as_ref(), &mean);
+                if !output.send(batch) {
                     break; // the epoch was dropped
                 }
             }
-        })?;
-        Ok(Epoch {
-            receiver: Some(receiver),
-            recycler,
-            worker: Some(worker),
-            left: self.batches().saturating_sub(first_batch),
         })
     }
 
     /// The shuffled order of the images.
     fn order(&self, epoch: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.images.len()).collect();
+        let mut order: Vec<usize> = (0..self.len()).collect();
         Random::new(self.seed, Purpose::Order, &[epoch]).shuffle(&mut order);
         order
     }
+}
 
+impl InMemory {
     fn size(&self) -> Size {
         let Images { height, width, channels, .. } = *self.images;
         Size { height, width, channels }
     }
 
-    fn fill(&self, batch: &mut Batch, epoch: u64, indices: &[usize], shrink: Option<&Shrink>) {
+    fn fill(
+        &self,
+        batch: &mut Batch,
+        [seed, epoch]: [u64; 2],
+        indices: &[usize],
+        shrink: Option<&Shrink>,
+        mean: &[u8],
+    ) {
         let (images, size) = (&*self.images, self.size());
         (batch.height, batch.width) =
             shrink.map_or((size.height, size.width), |shrink| (shrink.side(), shrink.side()));
@@ -143,11 +196,11 @@ impl Loader {
         batch.labels.clear();
         let mut whole = vec![0; shrink.map_or(0, |_| images.image_len())];
         for (&index, out) in indices.iter().zip(batch.pixels.chunks_exact_mut(len)) {
-            let choice = self.augment.choose(self.seed, epoch, index as u64, size);
+            let choice = self.augment.choose(seed, epoch, index as u64, size);
             match shrink {
-                None => choice.write(images.image(index), size, &self.mean, out),
+                None => choice.write(images.image(index), size, mean, out),
                 Some(shrink) => {
-                    choice.write(images.image(index), size, &self.mean, &mut whole);
+                    choice.write(images.image(index), size, mean, &mut whole);
                     shrink.write(&whole, out);
                 }
             }
@@ -156,63 +209,12 @@ impl Loader {
     }
 }
 
-/// Batches of one epoch, in order. Dropping it ends its thread.
-#[derive(Debug)]
-pub struct Epoch {
-    /// None while dropping, which wakes a worker blocked in `send`.
-    receiver: Option<Receiver<Batch>>,
-    recycler: Sender<Batch>,
-    worker: Option<JoinHandle<()>>,
-    left: usize,
-}
-
-impl Epoch {
-    /// Returns a used batch, so that its memory is reused.
-    pub fn recycle(&self, batch: Batch) {
-        // The worker may have exited already.
-        let _ = self.recycler.send(batch);
-    }
-}
-
-impl Iterator for Epoch {
-    type Item = Batch;
-
-    fn next(&mut self) -> Option<Batch> {
-        let batch = self.receiver.as_ref().and_then(|receiver| receiver.recv().ok());
-        match batch {
-            Some(_) => self.left -= 1,
-            None => {
-                if let Some(Err(cause)) = self.worker.take().map(JoinHandle::join) {
-                    panic::resume_unwind(cause);
-                }
-            }
-        }
-        batch
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl ExactSizeIterator for Epoch {}
-
-impl Drop for Epoch {
-    fn drop(&mut self) {
-        drop(self.receiver.take());
-        if let Some(worker) = self.worker.take() {
-            // A panic matters only to a caller that waits for a batch.
-            let _ = worker.join();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, time::Duration};
+    use std::{collections::BTreeSet, thread, time::Duration};
 
     use super::*;
-    use crate::images::tests::numbered;
+    use crate::{epoch::PREFETCH, images::tests::numbered};
 
     fn loader(n: usize, batch_size: usize, seed: u64) -> Loader {
         Loader::new(Arc::new(numbered(n)), batch_size, Augment::default(), seed)
@@ -312,7 +314,8 @@ mod tests {
                 assert_eq!(*small, full);
                 continue;
             }
-            let shrink = Shrink::new(loader.size(), small.height);
+            let size = Size { height: 8, width: 8, channels: 3 };
+            let shrink = Shrink::new(size, small.height);
             let mut out = vec![0; small.pixels.len() / 3];
             for (pixels, small) in full.pixels.chunks(192).zip(small.pixels.chunks(out.len())) {
                 shrink.write(pixels, &mut out);
@@ -336,14 +339,15 @@ mod tests {
 
     #[test]
     fn an_epoch_can_be_left_early() {
-        let loader = loader(1000, 2, 0);
+        let images = Arc::new(numbered(1000));
+        let loader = Loader::new(images.clone(), 2, Augment::default(), 0);
         for taken in [0, 1, 5] {
             let mut epoch = loader.epoch(0, 0).unwrap();
             assert_eq!(epoch.by_ref().take(taken).count(), taken);
             assert_eq!(epoch.len(), 500 - taken);
             drop(epoch); // returns only once the thread has ended
         }
-        assert_eq!(Arc::strong_count(&loader.images), 1);
+        assert_eq!(Arc::strong_count(&images), 2);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The images and labels that a network takes, and the result of a training step.
+//! The images and targets that a network takes, and the result of a training step.
 
+use resnet_kernels::loss::Target;
 use resnet_network::preprocess::Normalisation;
 
 /// Images, as an engine or a plan takes them.
@@ -27,7 +28,7 @@ impl<'a> Input<'a> {
 pub struct MicroBatch<'a> {
     /// The images.
     pub input: Input<'a>,
-    /// Their labels.
+    /// Their labels, or probabilities of their classes.
     pub targets: Targets<'a>,
     /// Images in the whole batch. The loss is a mean over these, so the gradients of the
     /// micro-batches add up to the gradient of the batch.
@@ -41,25 +42,35 @@ impl<'a> MicroBatch<'a> {
     }
 }
 
-/// The labels of images.
+/// What images show, and how sure the loss is of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets<'a> {
-    /// The class of each image, from 0.
-    pub labels: &'a [u32],
+    /// Labels, or probabilities of the classes.
+    pub target: Target<'a>,
     /// Label smoothing in [0, 1), as in `torch.nn.CrossEntropyLoss(label_smoothing=...)`: this
-    /// share of a label's probability is spread evenly over all classes.
+    /// share of a target's probability is spread evenly over all classes.
     pub label_smoothing: f32,
 }
 
-impl Targets<'_> {
+impl<'a> Targets<'a> {
+    /// The class of each image, from 0.
+    pub fn labels(labels: &'a [u32], label_smoothing: f32) -> Self {
+        Targets { target: Target::Labels(labels), label_smoothing }
+    }
+
+    /// How likely each class of each image is, `[n][classes]`: soft targets, as those of mixed images.
+    pub fn probabilities(values: &'a [f32], classes: usize, label_smoothing: f32) -> Self {
+        Targets { target: Target::Probabilities { values, classes }, label_smoothing }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.target.len()
     }
 
     /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.target.is_empty()
     }
 }
 
@@ -68,6 +79,7 @@ impl Targets<'_> {
 pub struct StepResult {
     /// Cross entropy, summed over the micro-batch and divided by the images of the whole batch.
     pub loss: f64,
-    /// Images whose largest logit is the label's.
+    /// Images whose largest logit is the label's, or that of the most likely class
+    /// ([`Loss::correct`](resnet_kernels::loss::Loss::correct)).
     pub correct: usize,
 }

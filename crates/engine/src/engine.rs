@@ -84,7 +84,7 @@ impl Default for EngineConfig {
 /// };
 /// let mut engine = Engine::new(net, &config, &Cpu::new(2)?)?;
 /// let images = vec![0.5; 2 * 3 * 32 * 32];
-/// let targets = Targets { labels: &[3, 7], label_smoothing: 0.0 };
+/// let targets = Targets::labels(&[3, 7], 0.0);
 /// let first = engine.backward(MicroBatch::whole(Input::Nchw(&images), targets), &mut ());
 /// engine.apply(0.01);
 /// let second = engine.backward(MicroBatch::whole(Input::Nchw(&images), targets), &mut ());

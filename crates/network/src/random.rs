@@ -27,6 +27,10 @@ pub enum Purpose {
     Show = 6,
     /// Whether an image is mirrored in the first epoch of alternating flips.
     Flip = 7,
+    /// Augmentation of one photo in one epoch; each operation has a stream of its own.
+    Transform = 8,
+    /// Mixture of the images of one batch in one epoch.
+    Mix = 9,
 }
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;

@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (mut loss, mut correct, mut images) = (0.0, 0, 0);
         for batch in loader.epoch(epoch, 0)? {
             let input = Input::Bytes(&batch.pixels, &data.normalisation);
-            let targets = Targets { labels: &batch.labels, label_smoothing: 0.0 };
+            let targets = Targets::labels(&batch.labels, 0.0);
             let result = engine.backward(MicroBatch::whole(input, targets), &mut ());
             engine.apply(0.1);
             loss += result.loss * batch.labels.len() as f64;

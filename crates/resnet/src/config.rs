@@ -79,6 +79,25 @@ pub struct DataConfig {
     pub limit_test: Option<usize>,
     /// Normalisation of pixels.
     pub normalisation: Normalisation,
+    /// How photos are read, for a folder of them. Which ones they are is in the run's
+    /// [`photos.tsv`](crate::run::PHOTOS).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub photos: Option<PhotosConfig>,
+}
+
+/// Photos as the data of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhotosConfig {
+    /// Length of a photo's shorter side before the centre crop of evaluation, pixels.
+    pub resize: usize,
+    /// Whether the validation set is a part of the folder, rather than taken out of the training
+    /// images.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_validation: bool,
+    /// File with the paths and labels of the photos; none if their folders are their labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
 }
 
 impl TrainConfig {
@@ -235,6 +254,7 @@ pub(crate) mod tests {
                     mean: vec![0.4914, 0.4822, 0.4465],
                     std: vec![0.2023, 0.1994, 0.2010],
                 },
+                photos: None,
             },
             recipe,
         }

@@ -16,10 +16,12 @@ pub struct EpochMetrics {
     pub train_loss: f64,
     /// Training accuracy over the epoch, percent.
     pub train_accuracy: f64,
-    /// Mean test loss per image after the epoch, without label smoothing.
-    pub test_loss: f64,
-    /// Test accuracy after the epoch, percent.
-    pub test_accuracy: f64,
+    /// Mean test loss per image after the epoch, without label smoothing, where there are test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_loss: Option<f64>,
+    /// Test accuracy after the epoch, percent, where there are test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_accuracy: Option<f64>,
     /// Mean validation loss per image after the epoch, without label smoothing, where there is a
     /// validation set. Files of version 0.1.0 call it `held_out_loss`.
     #[serde(default, alias = "held_out_loss", skip_serializing_if = "Option::is_none")]
@@ -34,6 +36,22 @@ pub struct EpochMetrics {
     pub seconds: f64,
     /// Training images per second.
     pub images_per_second: f64,
+}
+
+impl EpochMetrics {
+    /// The accuracy by which the best epoch is chosen, percent: that on the validation set if there is
+    /// one, else on the test set; 0 with neither.
+    pub fn score(&self) -> f64 {
+        self.validation_accuracy.or(self.test_accuracy).unwrap_or(0.0)
+    }
+
+    /// The loss and accuracy by which the run is judged, with their name: on the test set if there is
+    /// one, else on the validation set.
+    pub fn held_out(&self) -> Option<(&'static str, f64, f64)> {
+        let of = |name, loss: Option<f64>, accuracy| Some((name, loss?, accuracy?));
+        of("test", self.test_loss, self.test_accuracy)
+            .or_else(|| of("validation", self.validation_loss, self.validation_accuracy))
+    }
 }
 
 /// The state of a run.
@@ -80,9 +98,8 @@ impl State {
     /// Whether the last completed epoch is the best: by accuracy on the validation set if there is
     /// one, else on the test set.
     pub(crate) fn is_best(&self) -> bool {
-        let score = |m: &EpochMetrics| m.validation_accuracy.unwrap_or(m.test_accuracy);
         let Some((last, before)) = self.history.split_last() else { return false };
-        before.iter().all(|m| score(m) < score(last))
+        before.iter().all(|m| m.score() < last.score())
     }
 }
 
@@ -129,8 +146,8 @@ pub(crate) mod tests {
             step: p.step,
             train_loss: p.loss(),
             train_accuracy: p.accuracy(),
-            test_loss: 0.5,
-            test_accuracy: 50.0,
+            test_loss: Some(0.5),
+            test_accuracy: Some(50.0),
             validation_loss: Some(0.5),
             validation_accuracy: Some(50.0),
             learning_rate: 0.1,
@@ -160,7 +177,7 @@ pub(crate) mod tests {
         let first = state.history[0].clone();
         assert!(state.is_best());
         let mut after = |validation: Option<f64>, test: f64| {
-            let (validation_accuracy, test_accuracy) = (validation, test);
+            let (validation_accuracy, test_accuracy) = (validation, Some(test));
             state.history.push(EpochMetrics {
                 validation_accuracy,
                 test_accuracy,

@@ -21,7 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Dtype,
-    data::Augment,
+    data::{
+        Augment,
+        transform::{Mix, Transform},
+    },
     graph::Graph,
     network::Init,
     schedule::{Schedule, WarmUp},
@@ -32,6 +35,7 @@ pub use self::{freeze::Freeze, image_sizes::SizePhase};
 mod freeze;
 mod image_sizes;
 mod named;
+mod photos;
 
 /// Length of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,8 +107,14 @@ pub struct Recipe {
     /// Warm-up, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
-    /// Data augmentation of training images.
+    /// Data augmentation of training images in memory.
     pub augment: Augment,
+    /// Data augmentation of photos, instead of `augment`; none for that of the library's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transform: Option<Transform>,
+    /// Mixup and CutMix, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
     /// Sizes of the training images in the first parts of the run, in order of time. After the last
     /// one, as in every evaluation, images have the data's own size.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

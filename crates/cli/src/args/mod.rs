@@ -2,6 +2,7 @@
 //! computed here.
 
 mod convert;
+mod data;
 mod model;
 mod predict;
 mod report;
@@ -20,6 +21,7 @@ use resnet::{Arch, data::DataSource};
 use crate::{completion, print};
 
 pub(crate) use convert::ConvertArgs;
+pub(crate) use data::{CachePlace, DataArg, PhotoReadingArgs, Share};
 pub(crate) use model::{EvaluationArgs, ModelArgs};
 pub(crate) use predict::PredictArgs;
 pub(crate) use report::ReportArgs;
@@ -29,7 +31,7 @@ pub(crate) use shared::{
 };
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use similar::SimilarArgs;
-pub(crate) use train::{RecipeArgs, TrainArgs, Ui};
+pub(crate) use train::{ImagesArgs, RecipeArgs, TrainArgs, Ui};
 
 /// Trains, evaluates and inspects residual networks on the CPU.
 #[derive(Debug, Parser)]

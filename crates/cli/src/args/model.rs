@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use resnet::{Arch, data::DataSource, model_file::LoadOptions};
+use resnet::{Arch, model_file::LoadOptions};
 
 use super::{
+    data::DataArg,
     shared::{DataDir, Dtype, NormalisationArgs, WeightsArg},
     values,
 };
@@ -45,9 +46,13 @@ impl ModelArgs {
 pub(crate) struct EvaluationArgs {
     #[command(flatten, next_help_heading = "Model")]
     pub(crate) model: ModelArgs,
-    /// Data set to evaluate on: cifar10 or synthetic [default: the run's, or cifar10]
-    #[arg(value_name = "DATA", help_heading = None, add = completion::data())]
-    pub(crate) data: Option<DataSource>,
+    /// Data set to evaluate on: cifar10 or synthetic, or a folder of photos with a folder for each
+    /// class [default: the run's, or cifar10]
+    #[arg(value_name = "DATA", help_heading = None, value_parser = DataArg::parser(), add = completion::data_or_folder())]
+    pub(crate) data: Option<DataArg>,
+    /// CSV or TSV file with the paths and labels of the photos [default: their folders]
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
+    pub(crate) labels: Option<PathBuf>,
     /// Evaluate on the first N test images only
     #[arg(long, value_name = "N", value_parser = values::count, help_heading = "Data")]
     pub(crate) limit_test: Option<usize>,

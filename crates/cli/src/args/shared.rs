@@ -32,8 +32,13 @@ pub(crate) struct Global {
 impl Global {
     /// The CPU with the given number of threads.
     pub(crate) fn cpu(&self) -> anyhow::Result<Cpu> {
+        Ok(Cpu::new(self.cpu_threads())?)
+    }
+
+    /// Number of threads.
+    pub(crate) fn cpu_threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Cpu::new(self.threads.unwrap_or_else(cores))?)
+        self.threads.unwrap_or_else(cores)
     }
 
     /// Prints a note on stderr, unless `--quiet` is given.

@@ -5,9 +5,14 @@ use std::{path::PathBuf, time::Duration};
 use clap::{
     Arg, ArgMatches, Args, Command, ValueEnum, builder::PossibleValuesParser, parser::ValueSource,
 };
-use resnet::{Arch, data::DataSource, recipe::Recipe};
+use resnet::{
+    Arch,
+    data::transform::{CenterCrop, Crop, Policy, Transform},
+    recipe::Recipe,
+};
 
 use super::{
+    data::{DataArg, PhotoReadingArgs, Share},
     shared::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output, WeightsArg},
     values,
 };
@@ -16,11 +21,12 @@ use crate::completion;
 #[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct TrainArgs {
-    /// Data set to train on: cifar10 or synthetic. A missing data set is downloaded
-    #[arg(value_name = "DATA", default_value = "cifar10", add = completion::data())]
-    pub(crate) data: DataSource,
+    /// Data set to train on: cifar10 or synthetic, or a folder of photos with a folder for each class. A
+    /// missing data set is downloaded
+    #[arg(value_name = "DATA", default_value = "cifar10", value_parser = DataArg::parser(), add = completion::data_or_folder())]
+    pub(crate) data: DataArg,
     /// Network architecture (`resnet archs` lists them) [default: that of the file in --init, --resume
-    /// or --config; else resnet8-sprint for the recipe sprint, resnet18-cifar for any other]
+    /// or --config; else resnet18 for photos, resnet8-sprint for the recipe sprint, resnet18-cifar for any other]
     #[arg(long, value_name = "NAME", default_value = DEFAULT_ARCH, hide_default_value = true, add = completion::archs())]
     pub(crate) arch: Arch,
     #[command(flatten)]
@@ -62,8 +68,18 @@ impl TrainArgs {
     /// Names of the options and arguments that set up a run, of those given on the command line. A
     /// resumed run keeps its own settings.
     pub(super) fn settings(command: &Command, matches: &ArgMatches) -> Vec<String> {
-        const OTHERS: [&str; 7] =
-            ["resume", "ui", "tensorboard", "json", "data-dir", "threads", "quiet"];
+        const OTHERS: [&str; 10] = [
+            "resume",
+            "ui",
+            "tensorboard",
+            "json",
+            "data-dir",
+            "threads",
+            "quiet",
+            "workers",
+            "cache",
+            "cache-size",
+        ];
         let given = command.get_arguments().filter(|argument| {
             let long = argument.get_long().unwrap_or_default();
             let source = matches.value_source(argument.get_id().as_str());
@@ -105,7 +121,7 @@ pub(crate) struct StartArgs {
 #[command(next_help_heading = "Recipe")]
 pub(crate) struct RecipeArgs {
     /// Training recipe (`resnet recipes` prints them in full); the options below override it [default:
-    /// sprint; with an architecture or a file to start from, fast]
+    /// sprint; with an architecture or a file to start from, or for photos, fast]
     #[arg(
         long,
         value_name = "NAME",
@@ -135,6 +151,18 @@ pub(crate) struct RecipeArgs {
     /// Label smoothing, from 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::fraction)]
     pub(crate) label_smoothing: Option<f32>,
+    /// Augmentation of photos: a random resized crop and flip, alone or with the operations of
+    /// torchvision's RandAugment or TrivialAugmentWide, or none but a centre crop [default: the recipe's]
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) augment: Option<AugmentName>,
+    /// Mix pairs of images and their labels: the alpha of mixup's Beta distribution, such as 0.2
+    /// [default: the recipe's]
+    #[arg(long, value_name = "X", value_parser = values::alpha)]
+    pub(crate) mixup: Option<f64>,
+    /// Show a part of another image in each: the alpha of CutMix's Beta distribution, such as 1
+    /// [default: the recipe's]
+    #[arg(long, value_name = "X", value_parser = values::alpha)]
+    pub(crate) cutmix: Option<f64>,
     /// Seed of initial weights, shuffling, augmentation and --validation
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
@@ -148,17 +176,52 @@ pub(crate) struct RecipeArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub(crate) struct ImagesArgs {
-    /// Use N training images as the validation set, and choose `best` on it
-    #[arg(long, visible_alias = "split", value_name = "N", value_parser = values::count)]
-    pub(crate) validation: Option<usize>,
+    /// Use N training images, or this fraction of them, as the validation set, and choose `best` on it
+    /// [default: none; 0.2 of photos that have no part for validation or testing]
+    #[arg(long, visible_alias = "split", value_name = "N|FRACTION")]
+    pub(crate) validation: Option<Share>,
     /// Train on the first N training images only
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) limit_train: Option<usize>,
     /// Test on the first N test images only
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) limit_test: Option<usize>,
+    /// Rows and columns of the images that a network gets of photos [default: those that the
+    /// architecture was designed for]
+    #[arg(long, value_name = "N", value_parser = values::image_size)]
+    pub(crate) image_size: Option<usize>,
+    /// CSV or TSV file with the paths and labels of the photos [default: their folders]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: PhotoReadingArgs,
     #[command(flatten)]
     pub(crate) normalisation: NormalisationArgs,
+}
+
+/// Augmentations of photos by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AugmentName {
+    None,
+    Crop,
+    RandAugment,
+    TrivialAugment,
+}
+
+impl AugmentName {
+    /// The augmentation, for photos whose shorter side is `resize` in evaluation.
+    pub(crate) fn transform(self, resize: usize) -> Transform {
+        let policy = match self {
+            AugmentName::None => {
+                let crop = Crop::Center(CenterCrop { resize: Some(resize) });
+                return Transform { crop, horizontal_flip: 0.0, ..Transform::default() };
+            }
+            AugmentName::Crop => None,
+            AugmentName::RandAugment => Some(Policy::RandAugment(Default::default())),
+            AugmentName::TrivialAugment => Some(Policy::TrivialAugmentWide(Default::default())),
+        };
+        Transform { policy, ..Transform::default() }
+    }
 }
 
 /// How to show progress.

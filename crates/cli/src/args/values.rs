@@ -51,6 +51,11 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     number(text, "a number above 0", |x: &f64| x.is_finite() && *x > 0.0)
 }
 
+/// The parameter of a Beta distribution.
+pub(crate) fn alpha(text: &str) -> Result<f64, String> {
+    number(text, "a number from 0 to 1000", |x| (0.0..=1000.0).contains(x))
+}
+
 /// Weight decay.
 pub(crate) fn decay(text: &str) -> Result<f32, String> {
     number(text, "a number of at least 0", |x: &f32| x.is_finite() && *x >= 0.0)
@@ -59,6 +64,21 @@ pub(crate) fn decay(text: &str) -> Result<f32, String> {
 /// Momentum and label smoothing.
 pub(crate) fn fraction(text: &str) -> Result<f32, String> {
     number(text, "a number from 0 up to, but not including, 1", |x| (0.0..1.0).contains(x))
+}
+
+/// Bytes, such as 500M or 20G, in powers of 1024.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let shift = match unit.to_ascii_uppercase().trim_end_matches('B') {
+        "K" => Some(10),
+        "M" => Some(20),
+        "G" => Some(30),
+        "T" => Some(40),
+        _ => None,
+    };
+    let size = shift.and_then(|shift| digits.parse::<u64>().ok()?.checked_mul(1 << shift));
+    size.filter(|&size| size > 0).ok_or_else(|| "expected a size such as 500M or 20G".into())
 }
 
 /// Seconds to measure.
@@ -126,6 +146,17 @@ mod tests {
         }
         assert!(decay("0").is_ok() && decay("-0").is_ok() && decay("-1e-4").is_err());
         assert!(fraction("0").is_ok() && fraction("1").is_err() && fraction("nan").is_err());
+    }
+
+    #[test]
+    fn sizes_need_a_unit() {
+        assert_eq!(
+            (bytes("500M"), bytes("20g"), bytes("2GB")),
+            (Ok(500 << 20), Ok(20 << 30), Ok(2 << 30))
+        );
+        for text in ["", "20", "G", "0G", "-1G", "1.5G", "1G5", "99999999999T", "1é"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl EpochBar {
         match event {
             Event::Started(run) => {
                 let bold = Style::new().bold();
-                let columns = columns(run.validation_images > 0);
+                let columns = columns(run.validation_images > 0, run.test_images > 0);
                 print::status(format!("{}\n\n{bold}{columns}{bold:#}", header(run)));
                 self.run = Some(run.clone());
             }
@@ -47,7 +47,8 @@ impl EpochBar {
                 }
             }
             Event::Note(_) | Event::IsaChanged { .. } => {
-                event.log_line().iter().for_each(print::status)
+                let print = || event.log_line().iter().for_each(print::status);
+                self.bar.as_ref().map_or_else(print, |bar| bar.suspend(print));
             }
             Event::EpochEnd { metrics, best } => {
                 self.bar = None;
@@ -85,10 +86,11 @@ impl EpochBar {
             let star = if best { '*' } else { ' ' };
             row += &format!("  {accuracy:>6.2}%{star}");
         }
+        if let (Some(test), Some(accuracy)) = (m.test_loss, m.test_accuracy) {
+            row += &format!("  {:>6}  {accuracy:>6.2}%", loss(test));
+        }
         row += &format!(
-            "  {:>6}  {:>6.2}%  {:>7.5}  {:>8}  {:>8.1}",
-            loss(m.test_loss),
-            m.test_accuracy,
+            "  {:>7.5}  {:>8}  {:>8.1}",
             m.learning_rate,
             print::clock(m.seconds),
             m.images_per_second
@@ -107,9 +109,10 @@ fn loss(x: f64) -> String {
     }
 }
 
-fn columns(validation: bool) -> String {
+fn columns(validation: bool, test: bool) -> String {
     let validation = if validation { "  val acc " } else { "" };
-    format!("  epoch   train      acc{validation}    test      acc       lr      time  images/s")
+    let test = if test { "    test      acc" } else { "" };
+    format!("  epoch   train      acc{validation}{test}       lr      time  images/s")
 }
 
 fn epoch_bar(batch: &BatchEvent) -> ProgressBar {
@@ -162,8 +165,8 @@ mod tests {
             step: 45_000,
             train_loss: 0.0123,
             train_accuracy: 100.0,
-            test_loss: 1.5,
-            test_accuracy: 93.25,
+            test_loss: Some(1.5),
+            test_accuracy: Some(93.25),
             validation_loss: validation_accuracy.map(|_| 0.5),
             validation_accuracy,
             learning_rate: 0.001,
@@ -177,7 +180,7 @@ mod tests {
         for (images, accuracy) in [(0, None), (5000, Some(92.5))] {
             let bar = bar(images);
             let row = bar.row(&metrics(accuracy), true);
-            let columns = columns(images > 0);
+            let columns = columns(images > 0, true);
             assert_eq!(row.chars().count(), columns.chars().count(), "\n{columns}\n{row}");
             assert!(columns.len() <= 80, "{}", columns.len());
             let header = header(bar.run.as_ref().unwrap());

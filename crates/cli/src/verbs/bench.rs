@@ -143,7 +143,7 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
     Engine::check(&graph, &config, cpu)?;
     let mut engine = Engine::new(Network::new(graph, Init::PyTorch, 0), &config, cpu)?;
     let images = RandomImages::new(args);
-    let targets = Targets { labels: &images.labels, label_smoothing: 0.0 };
+    let targets = Targets::labels(&images.labels, 0.0);
     let part = MicroBatch::whole(images.input(), targets);
     let mut profiler = args.profile.then(|| Profiler::new(engine.plan_summary().operations));
     let times = repeat(time, || {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use resnet::{
     cam::ActivationMaps,
-    data::photo::prepare_images,
+    data::{ImageSet, photo::prepare_images},
     engine::Input,
     random::{Purpose, Random},
 };
@@ -71,7 +71,7 @@ fn draw(
     theme: &Theme,
 ) -> Vec<(&'static str, String)> {
     let Evaluated { model, data, result, predictions, .. } = evaluated;
-    let what = model_on_data(model, &data.name);
+    let what = model_on_data(model, data);
     let images = print::grouped(result.images);
     let accuracy = format!("{:.2}%", result.accuracy);
 
@@ -89,7 +89,7 @@ fn draw(
     let counts = pictures::confusion(evaluated);
     let confusion_svg = confusion(&counts, classes, (&*headline, &*detail), theme);
 
-    let wrong = predictions.mistakes(&data.test.labels);
+    let wrong = predictions.mistakes(evaluated.images.labels());
     let worst: Vec<Cell> =
         wrong.iter().take(args.count).map(|&i| cell(evaluated, classes, i)).collect();
     let (headline, detail) = match worst.len() {
@@ -130,13 +130,12 @@ fn maps(
     evaluated: &Evaluated,
     shown: &[usize],
 ) -> anyhow::Result<Vec<HeatMap>> {
-    let Evaluated { model, data, normalisation, preparation, predictions, .. } = evaluated;
-    let images = &data.test;
+    let Evaluated { model, images, normalisation, preparation, predictions, .. } = evaluated;
     let shown = &shown[..shown.len().min(MAPS)];
     let (dtype, batch, cpu) = (args.evaluation.model.dtype.into(), shown.len(), global.cpu()?);
-    let (mut height, mut width) = (images.height, images.width);
-    let mut pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i)).copied().collect();
-    if let Some(preparation) = *preparation {
+    let [mut height, mut width, _] = images.size();
+    let mut pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i).into_owned()).collect();
+    if let (ImageSet::Memory(images), Some(preparation)) = (images, *preparation) {
         (height, width) = (preparation.image_size, preparation.image_size);
         pixels = prepare_images(images, &pixels, preparation, cpu.threads())?;
     }
@@ -186,7 +185,7 @@ impl<'a> Report<'a> {
         };
         Report {
             arch: model.arch.to_string(),
-            data: &data.name,
+            data,
             images: result.images,
             accuracy: result.accuracy,
             shown: cells.len(),

@@ -10,7 +10,7 @@ use anyhow::Context;
 use resnet::{
     Arch, Cpu,
     config::TrainConfig,
-    data::{self as sets, DataSource, Dataset},
+    data::{self as sets, DataSource, Parts},
     model_file::{Partial, Weights},
     run::{CONFIG, Place, RunFolder},
     train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard},
@@ -18,12 +18,12 @@ use resnet::{
 use resnet_formats::{Shown, quoted_path};
 
 use crate::{
-    args::{DataDir, Global, TrainArgs},
+    args::{DataArg, DataDir, Global, TrainArgs},
     config::{self, Settings, StartingPoint},
     data::{self, Limits},
     error::Usage,
     interrupt::{Interrupt, Interrupted},
-    model, print,
+    model, photo_folder, print,
     progress::Progress,
     runs,
 };
@@ -149,8 +149,10 @@ fn starting_point(
     };
     if start.resume.is_some() {
         // Before anything is downloaded.
-        let info = sets::info(args.data.name(), Path::new(""))?;
-        model.check_fit(info.name, info.classes.len(), info.channels)?;
+        if let DataArg::Named(source) = args.data {
+            let info = sets::info(source.name(), Path::new(""))?;
+            model.check_fit(info.name, info.classes.len(), info.channels)?;
+        }
     }
     let finished_epochs = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
     Ok(StartingPoint { arch: model.arch, checkpoint: Some(model.path), weights, finished_epochs })
@@ -163,7 +165,7 @@ fn start(
     global: &Global,
     interrupt: &Interrupt,
     planned_seconds: &mut Option<f64>,
-) -> anyhow::Result<(RunFolder, Dataset)> {
+) -> anyhow::Result<(RunFolder, Parts)> {
     let settings = Settings::new(args, global)?;
     let args = &settings.args;
     let start = starting_point(args, &settings, global)?;
@@ -172,8 +174,19 @@ fn start(
     // Before anything slow.
     RunFolder::examine(place)?;
     let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
-    let data = data::load(args.data, &args.data_dir, limits, global, interrupt)?;
+    let data = match &args.data {
+        DataArg::Named(source) => {
+            data::load(*source, &args.data_dir, limits, global, interrupt)?.into()
+        }
+        DataArg::Folder(root) => photo_folder::open(root, args, start.arch, global)?,
+    };
     let mut config = config::build(&settings, &start, &data, None, cpu, global)?;
+    if args.data.is_folder() {
+        config::fit_memory(&mut config, args, cpu, global)?;
+        if start.checkpoint.is_none() {
+            global.note("the weights start at random; --init FILE starts from those of a model");
+        }
+    }
     if let Some(budget) = args.recipe.budget {
         global.status(format!(
             "measuring the training speed to fit {}",
@@ -190,13 +203,18 @@ fn start(
         // The recipe may follow its length.
         let mut planned = config::build(&settings, &start, &data, Some(epochs), cpu, global)?;
         planned.recipe.length = config.recipe.length;
+        if args.data.is_folder() {
+            config::fit_memory(&mut planned, args, cpu, global)?;
+        }
         if planned.recipe != config.recipe {
             config = planned;
             fit(&mut config)?;
         }
     }
     interrupt.check()?;
-    Ok((RunFolder::create(place, &config)?, data))
+    let run = RunFolder::create(place, &config)?;
+    photo_folder::save_names(&run, &data)?;
+    Ok((run, data))
 }
 
 /// Resumes a run: loads its configuration and its data. With `--epochs` it gets another length, and
@@ -206,7 +224,7 @@ fn resume(
     target: &Path,
     global: &Global,
     interrupt: &Interrupt,
-) -> anyhow::Result<(RunFolder, Dataset, Option<String>)> {
+) -> anyhow::Result<(RunFolder, Parts, Option<String>)> {
     let others: Vec<&str> =
         args.given.iter().map(String::as_str).filter(|&given| given != "--epochs").collect();
     if !others.is_empty() {
@@ -220,6 +238,12 @@ fn resume(
     }
     let mut folder = RunFolder::resume(&runs::resolve(target)?)?;
     let config = &folder.config().data;
+    if config.photos.is_some() {
+        let reading = &args.images.reading;
+        let data = photo_folder::of_run(folder.path(), folder.config(), reading, global)?;
+        let note = new_length(args, &mut folder)?;
+        return Ok((folder, data, note));
+    }
     let data_dir = DataDir { path: args.data_dir.path.clone(), from_run: config.dir.clone() };
     let limits = Limits { train: config.limit_train, test: config.limit_test };
     let source: DataSource = config.name.parse()?;
@@ -227,9 +251,14 @@ fn resume(
     let classes = sets::info(source.name(), Path::new(""))?.classes;
     train::check_classes(folder.config(), &classes)?;
     let data = data::load(source, &data_dir, limits, global, interrupt)?;
+    let note = new_length(args, &mut folder)?;
+    Ok((folder, data.into(), note))
+}
+
+/// Gives a run that is resumed the length of `--epochs`.
+fn new_length(args: &TrainArgs, folder: &mut RunFolder) -> anyhow::Result<Option<String>> {
     let epochs = args.recipe.epochs.map(|epochs| epochs as u64);
-    let note = epochs.map(|epochs| train::set_epochs(&mut folder, epochs)).transpose()?.flatten();
-    Ok((folder, data, note))
+    Ok(epochs.map(|epochs| train::set_epochs(folder, epochs)).transpose()?.flatten())
 }
 
 /// `resnet20-cifar10-20261124-044826`, in UTC.
@@ -237,7 +266,15 @@ fn default_name(arch: Arch, args: &TrainArgs) -> String {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let time: String = time.chars().filter(char::is_ascii_digit).collect();
     let (date, time) = time.split_at(8);
-    format!("{arch}-{}-{date}-{time}", args.data)
+    let data = match &args.data {
+        DataArg::Named(source) => source.name().to_owned(),
+        DataArg::Folder(root) => {
+            let root = root.canonicalize().unwrap_or_else(|_| root.clone());
+            let name = root.file_name().unwrap_or_default().to_string_lossy();
+            name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(40).collect()
+        }
+    };
+    format!("{arch}-{data}-{date}-{time}")
 }
 
 /// How the time of a run compares with the plan of its --budget.
@@ -252,12 +289,11 @@ fn drift(planned: f64, took: f64) -> String {
     )
 }
 
-/// The last line: test accuracy, time and folder.
+/// The last line: accuracy, time and folder.
 fn result(last: &EpochMetrics, began: Instant, folder: &Path) -> String {
-    format!(
-        "test accuracy {:.2}% in {}, saved in {}",
-        last.test_accuracy,
-        print::clock(began.elapsed().as_secs_f64()),
-        folder.shown()
-    )
+    let accuracy = last
+        .held_out()
+        .map_or(String::new(), |(name, _, accuracy)| format!("{name} accuracy {accuracy:.2}% "));
+    let took = print::clock(began.elapsed().as_secs_f64());
+    format!("{accuracy}in {took}, saved in {}", folder.shown())
 }

@@ -57,7 +57,7 @@ impl Photo {
     /// # Errors
     /// If the file is not an image, or is damaged, truncated or larger than [`MAX_PIXELS`].
     pub fn decode(bytes: &[u8], grey: bool) -> Result<Photo, PhotoError> {
-        Header::read(bytes)?.decode(grey)
+        Header::read(bytes, None)?.decode(grey)
     }
 }
 
@@ -105,20 +105,26 @@ pub(super) struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, PhotoError> {
+    /// With `at_least`, a JPEG may be decoded in fewer pixels, if no side is below that many.
+    pub(super) fn read(bytes: &'a [u8], at_least: Option<usize>) -> Result<Self, PhotoError> {
         if bytes.is_empty() {
             return Err(PhotoError::Empty);
         }
         let format = format(bytes)?;
         complete::check(bytes, format)?;
+        let mut of_file = None;
         let mut decoder: Box<dyn ImageDecoder> = match format {
             ImageFormat::Gif => Box::new(GifFrame::read(bytes)?),
-            ImageFormat::Jpeg => Box::new(Jpeg::read(bytes)?),
+            ImageFormat::Jpeg => {
+                let jpeg = Jpeg::read(bytes)?;
+                of_file = Some(jpeg.dimensions());
+                Box::new(jpeg.reduced(at_least.unwrap_or(usize::MAX)))
+            }
             ImageFormat::Bmp if !bytes.starts_with(b"BM") => {
                 Box::new(BmpDecoder::new_without_file_header(Cursor::new(bytes))?)
             }
             ImageFormat::Ico => match icon(bytes)? {
-                Icon::Png(bytes) => return Header::read(bytes),
+                Icon::Png(bytes) => return Header::read(bytes, at_least),
                 Icon::Bitmap(decoder) => decoder,
             },
             _ => {
@@ -129,7 +135,7 @@ impl<'a> Header<'a> {
                 Box::new(reader.into_decoder()?)
             }
         };
-        let (width, height) = decoder.dimensions();
+        let (width, height) = of_file.unwrap_or_else(|| decoder.dimensions());
         if width == 0 || height == 0 {
             return Err(PhotoError::Damaged("it has no pixels".into()));
         }
@@ -227,6 +233,6 @@ fn to_bytes(pixels: &mut Vec<u8>, colour: ColorType, grey: bool) -> Result<usize
 }
 
 /// Pillow's `convert("L")`: ITU-R 601-2 luma.
-fn luma([r, g, b]: [u8; 3]) -> u8 {
+pub(crate) fn luma([r, g, b]: [u8; 3]) -> u8 {
     ((u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471 + 0x8000) >> 16) as u8
 }

@@ -11,7 +11,7 @@ use resnet_formats::open;
 
 use super::{
     PhotoError, PhotoFileError,
-    format::{FIRST_BYTES, format, has_suffix},
+    format::{FIRST_BYTES, Kind, by_suffix, format},
 };
 
 /// The photos in a folder and its subfolders.
@@ -95,7 +95,8 @@ impl Search {
             if kind.is_dir() || is_link && path.is_dir() {
                 let real = if is_link { path.canonicalize() } else { Ok(real.join(&name)) };
                 self.walk(&path, real, is_link)?;
-            } else if (kind.is_file() || is_link && path.is_file()) && is_photo(&path) {
+            } else if (kind.is_file() || is_link && path.is_file()) && kind_of(&path) != Kind::Other
+            {
                 self.found.photos.push(path);
             }
         }
@@ -130,11 +131,13 @@ impl Search {
     }
 }
 
-/// Whether a file is an image of any format, read here or not.
-fn is_photo(path: &Path) -> bool {
-    has_suffix(path)
-        || first_bytes(path)
-            .is_ok_and(|bytes| !matches!(format(&bytes), Err(PhotoError::NotAnImage)))
+/// What a file is: by its name, and else by its first bytes. One that cannot be read is of another kind.
+pub(crate) fn kind_of(path: &Path) -> Kind {
+    by_suffix(path).unwrap_or_else(|| match first_bytes(path).map(|bytes| format(&bytes)) {
+        Ok(Ok(_)) => Kind::Photo,
+        Err(_) | Ok(Err(PhotoError::NotAnImage)) => Kind::Other,
+        Ok(Err(_)) => Kind::Unsupported,
+    })
 }
 
 fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {

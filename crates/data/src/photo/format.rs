@@ -9,13 +9,16 @@ use super::{PhotoError, tga::is_tga};
 /// How many of a file's first bytes tell its format.
 pub(super) const FIRST_BYTES: u64 = 64;
 
-/// Suffixes of images. Their format is detected from the content.
+/// Suffixes of the formats that are read. The format is detected from the content.
 #[rustfmt::skip]
-const SUFFIXES: [&str; 53] = [
-    // Formats that are read.
+const READ: [&str; 20] = [
     "jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff",
     "ico", "ppm", "pgm", "pbm", "pnm", "tga", "qoi",
-    // Other formats, which a folder of photos must not leave out without a word.
+];
+
+/// Suffixes of other formats, which a folder of photos must not leave out without a word.
+#[rustfmt::skip]
+const OTHERS: [&str; 33] = [
     "heic", "heif", "hif", "avif", "jxl", "jp2", "j2k", "j2c", "jpx", "jpf", "jxr", "pam", "psd", "exr",
     "hdr", "dds", "pcx",
     // Raw formats of cameras.
@@ -23,10 +26,22 @@ const SUFFIXES: [&str; 53] = [
     "iiq", "3fr",
 ];
 
-/// Whether a file is called like an image.
-pub(super) fn has_suffix(path: &Path) -> bool {
-    let suffix = path.extension().and_then(|suffix| suffix.to_str());
-    suffix.is_some_and(|suffix| SUFFIXES.iter().any(|s| s.eq_ignore_ascii_case(suffix)))
+/// What a file is called like, if it is called like an image.
+pub(super) fn by_suffix(path: &Path) -> Option<Kind> {
+    let suffix = path.extension()?.to_str()?;
+    let among = |suffixes: &[&str]| suffixes.iter().any(|s| s.eq_ignore_ascii_case(suffix));
+    if among(&READ) { Some(Kind::Photo) } else { among(&OTHERS).then_some(Kind::Unsupported) }
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An image of a format that is read.
+    Photo,
+    /// An image of another format.
+    Unsupported,
+    /// Anything else.
+    Other,
 }
 
 /// The format of a file that is read.
@@ -152,7 +167,8 @@ mod tests {
 
     #[test]
     fn suffixes_have_any_case() {
-        assert!(has_suffix(Path::new("a.JPG")) && has_suffix(Path::new("a.b.Heic")));
-        assert!(!has_suffix(Path::new("jpg")) && !has_suffix(Path::new("a.jpg.txt")));
+        let of = |name| by_suffix(Path::new(name));
+        assert_eq!([of("a.JPG"), of("a.b.Heic")], [Some(Kind::Photo), Some(Kind::Unsupported)]);
+        assert_eq!([of("jpg"), of("a.jpg.txt")], [None; 2]);
     }
 }

@@ -6,7 +6,7 @@ use image::{
     ColorType, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageResult,
     error::{DecodingError, ImageFormatHint, UnsupportedError, UnsupportedErrorKind},
 };
-use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat, ScalingFactor};
 
 use super::{PhotoError, limits::MAX_PIXELS};
 
@@ -17,6 +17,8 @@ const MAX_SCANS: usize = 100;
 pub(super) struct Jpeg<'a> {
     decoder: Decoder<'a>,
     is_grey: bool,
+    /// How many pixels of a side become one: 1, 2, 4 or 8.
+    reduction: u32,
 }
 
 impl<'a> Jpeg<'a> {
@@ -45,14 +47,30 @@ impl<'a> Jpeg<'a> {
             return Err(PhotoError::UnsupportedFeature(what));
         }
         decoder.set_output_format(if is_grey { PixelFormat::Grayscale } else { PixelFormat::Rgb });
-        Ok(Jpeg { decoder, is_grey })
+        Ok(Jpeg { decoder, is_grey, reduction: 1 })
+    }
+
+    /// Decodes a half, a quarter or an eighth of the rows and columns, the fewest that leave both sides
+    /// with at least `side` pixels (Pillow's `Image.draft`). Four channels are decoded whole.
+    pub(super) fn reduced(mut self, side: usize) -> Self {
+        let header = self.decoder.header();
+        let shorter = usize::from(header.width.min(header.height));
+        let fits = |&reduction: &u32| shorter / reduction as usize >= side;
+        if header.components.len() < 4
+            && let Some(reduction) = [8, 4, 2].into_iter().find(fits)
+        {
+            self.reduction = reduction;
+            self.decoder.set_scale(ScalingFactor::new(1, reduction));
+        }
+        self
     }
 }
 
 impl ImageDecoder for Jpeg<'_> {
     fn dimensions(&self) -> (u32, u32) {
         let header = self.decoder.header();
-        (header.width.into(), header.height.into())
+        let side = |pixels: u16| u32::from(pixels).div_ceil(self.reduction);
+        (side(header.width), side(header.height))
     }
 
     fn color_type(&self) -> ColorType {

@@ -27,9 +27,13 @@ mod tga;
 mod tiff;
 
 pub use decode::Photo;
+pub(crate) use decode::luma;
 pub use error::{PhotoError, PhotoFileError};
+pub(crate) use files::kind_of;
 pub use files::{Found, find};
+pub(crate) use format::Kind;
 pub use limits::{MAX_FILE, MAX_PIXELS};
+pub(crate) use parallel::MemoryBudget;
 pub use parallel::{prepare, prepare_images};
-pub(crate) use resize::{Axis, resize};
+pub(crate) use resize::{Axis, ResizeScratch, resize, resize_into};
 pub use resnet_network::preprocess::{CropMode, Interpolation, Preparation};

@@ -1,6 +1,7 @@
 //! Decodes photos in parallel, within a memory budget.
 
 use std::{
+    io::Read,
     path::{Path, PathBuf},
     sync::{
         Condvar, Mutex, MutexGuard,
@@ -104,17 +105,13 @@ fn one(
     budget: &MemoryBudget,
 ) -> Result<Vec<u8>, PhotoError> {
     let (file, len) = open(path)?;
-    let _alone = len.is_none_or(|len| len > LARGE_FILE).then(|| budget.large_file());
-    let bytes = all(file)?;
-    let header = Header::read(&bytes)?;
-    let _reservation = budget.reserve(header.cost);
-    let photo = header.decode(preparation.channels == 1)?;
-    photo.prepare(preparation)
+    let grey = preparation.channels == 1;
+    budget.decode(file, len, grey, None, |photo| photo.prepare(preparation))
 }
 
 /// Limits the memory of the photos that are decoded at the same time.
-#[derive(Default)]
-struct MemoryBudget {
+#[derive(Debug, Default)]
+pub(crate) struct MemoryBudget {
     large: Mutex<()>,
     used: Mutex<u64>,
     freed: Condvar,
@@ -129,6 +126,23 @@ struct Reservation<'a> {
 const NOT_POISONED: &str = "nothing panics while it holds the lock";
 
 impl MemoryBudget {
+    /// Decodes a file, whose length is known if it is a regular file, and makes something of the photo.
+    /// With `at_least`, a JPEG may be decoded in fewer pixels, if no side is below that many.
+    pub(crate) fn decode<T>(
+        &self,
+        file: impl Read + 'static,
+        len: Option<u64>,
+        grey: bool,
+        at_least: Option<usize>,
+        then: impl FnOnce(Photo) -> Result<T, PhotoError>,
+    ) -> Result<T, PhotoError> {
+        let _alone = len.is_none_or(|len| len > LARGE_FILE).then(|| self.large_file());
+        let bytes = all(Box::new(file))?;
+        let header = Header::read(&bytes, at_least)?;
+        let _reservation = self.reserve(header.cost);
+        then(header.decode(grey)?)
+    }
+
     fn large_file(&self) -> MutexGuard<'_, ()> {
         self.large.lock().expect(NOT_POISONED)
     }

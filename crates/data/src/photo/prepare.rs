@@ -1,6 +1,6 @@
 //! Converts a photo of any size to a network input.
 
-use resnet_network::preprocess::{CropMode, Preparation};
+use resnet_network::preprocess::{CropMode, Interpolation, Preparation};
 
 use super::{
     Photo, PhotoError,
@@ -24,6 +24,25 @@ impl Photo {
         let resized = resize(&self.pixels, self.width, self.channels, &rows, &columns)?;
         let pixels = self.coloured(resized, preparation.channels)?;
         padded(pixels, preparation, rows.len(), columns.len())
+    }
+
+    /// The photo in RGB, with its shorter side shrunk to `shorter` pixels if it is longer
+    /// (torchvision's `Resize(shorter)` on a PIL image).
+    pub(crate) fn shrunk(self, shorter: usize) -> Result<Photo, PhotoError> {
+        let Photo { height, width, channels, .. } = self;
+        let least = height.min(width);
+        if least <= shorter {
+            let pixels =
+                if channels == 3 { self.pixels } else { self.coloured(self.pixels.clone(), 3)? };
+            return Ok(Photo { height, width, channels: 3, pixels });
+        }
+        let side = |len: usize| shorter as u64 * len as u64 / least as u64;
+        let (rows, columns) = (side(height), side(width));
+        let axis = |len, resized| Axis::new(Interpolation::Bilinear, len, resized, 0..resized);
+        let (of_rows, of_columns) = (axis(height, rows), axis(width, columns));
+        let resized = resize(&self.pixels, width, channels, &of_rows, &of_columns)?;
+        let pixels = self.coloured(resized, 3)?;
+        Ok(Photo { height: rows as usize, width: columns as usize, channels: 3, pixels })
     }
 
     /// Copies grey pixels to all channels, if there are to be three.

@@ -165,7 +165,7 @@ impl TrainPlan {
     ///
     /// # Panics
     /// If the micro-batch has more images than the plan's batch, than the whole batch or than its
-    /// input; if a label is not a class; if `net` has another graph; or if there is not a gradient
+    /// input; if a target does not fit the classes; if `net` has another graph; or if there is not a gradient
     /// for each of its parameters.
     pub fn step(
         &mut self,
@@ -181,11 +181,7 @@ impl TrainPlan {
         assert!(*net.graph() == self.graph, "a network of another graph");
         let (parameters, classes) = (net.values().len(), self.program.classes);
         assert_eq!(gradients.len(), parameters, "gradients of another network");
-        let is_class = |label: &u32| (*label as usize) < classes;
-        assert!(
-            micro_batch.targets.labels.iter().all(is_class),
-            "a label is none of {classes} classes"
-        );
+        assert!(micro_batch.targets.target.fits(classes), "a target is none of {classes} classes");
         if accumulate {
             self.buffers.micro_gradients.resize(gradients.len(), 0.0);
         }
@@ -248,7 +244,7 @@ impl TrainPlan {
         let smoothing = targets.label_smoothing;
         let loss = cross_entropy(
             logits,
-            targets.labels,
+            targets.target,
             classes,
             smoothing,
             micro_batch.batch_size,

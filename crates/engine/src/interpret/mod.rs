@@ -13,6 +13,7 @@ use resnet_kernels::{
     batch_norm::{BatchNormShape, MOMENTUM},
     conv::ConvShape,
     layout::padded,
+    loss::Target,
 };
 use resnet_network::{Network, graph::NodeId};
 
@@ -109,16 +110,23 @@ impl<'a> Interpreter<'a> {
         let (classes, n) = (self.program.classes, batch_size);
         let smoothing = f64::from(targets.label_smoothing);
         self.loss = 0.0;
-        for (i, &label) in targets.labels.iter().enumerate() {
+        for i in 0..targets.len() {
             let row = &self.logits[i * classes..][..classes];
             let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let total = row.iter().map(|x| (x - top).exp()).sum::<f64>().ln() + top;
+            let smoothed = |class: usize| {
+                let own = match targets.target {
+                    Target::Labels(labels) => f64::from(u8::from(labels[i] as usize == class)),
+                    Target::Probabilities { values, .. } => values[i * classes + class].into(),
+                };
+                (1.0 - smoothing) * own + smoothing / classes as f64
+            };
+            let sum: f64 = (0..classes).map(smoothed).sum();
             for class in 0..classes {
-                let own = if class == label as usize { 1.0 - smoothing } else { 0.0 };
-                let target = own + smoothing / classes as f64;
+                let target = smoothed(class);
                 self.loss -= target * (row[class] - total) / n as f64;
                 self.d_logits[i * classes + class] =
-                    ((row[class] - total).exp() - target) / n as f64;
+                    ((row[class] - total).exp() * sum - target) / n as f64;
             }
         }
     }

@@ -41,7 +41,7 @@ fn gradients_are_final_when_hooks_get_them() {
         let mut plan = plan(&net, BATCH);
         let mut gradients = vec![f32::NAN; net.values().len()];
         let mut seen = Seen::default();
-        let targets = Targets { labels: &labels, label_smoothing: 0.0 };
+        let targets = Targets::labels(&labels, 0.0);
         let micro_batch = MicroBatch::whole(Input::Nchw(&x), targets);
         // The second time they are sums.
         plan.step(&mut net, &mut gradients, false, micro_batch, &mut ());
@@ -112,7 +112,7 @@ fn statistics_of_micro_batches_can_be_combined() {
     let image = CHANNELS * SIDES[0] * SIDES[1];
     let micro_batch = |range: Range<usize>| MicroBatch {
         input: Input::Nchw(&x[range.start * image..range.end * image]),
-        targets: Targets { labels: &labels[range], label_smoothing: 0.0 },
+        targets: Targets::labels(&labels[range], 0.0),
         batch_size: BATCH,
     };
     for (name, net) in nets() {

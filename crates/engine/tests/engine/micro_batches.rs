@@ -43,7 +43,7 @@ impl Batch {
     fn micro_batch(&self, range: std::ops::Range<usize>) -> MicroBatch<'_> {
         let image = CHANNELS * SIDES[0] * SIDES[1];
         let images = &self.images[range.start * image..range.end * image];
-        let targets = Targets { labels: &self.labels[range], label_smoothing: 0.1 };
+        let targets = Targets::labels(&self.labels[range], 0.1);
         MicroBatch { input: Input::Nchw(images), targets, batch_size: BATCH }
     }
 }

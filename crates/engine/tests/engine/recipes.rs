@@ -35,7 +35,7 @@ fn a_scaled_head_with_factors_is_a_scale_of_the_logits() {
     let factors = SgdConfig { groups: GroupFactors { head, ..GroupFactors::default() }, ..plain };
     for (name, net) in nets() {
         let labels = labels(BATCH);
-        let targets = Targets { labels: &labels, label_smoothing: 0.2 };
+        let targets = Targets::labels(&labels, 0.2);
         let mut scaled = net.clone();
         scaled.scale_head(s);
         let mut engine = Engine::new(scaled, &config(factors), &cpu).unwrap();
@@ -70,7 +70,7 @@ fn running_statistics_move_by_the_momentum() {
     let cpu = Cpu::new(2).unwrap();
     for (name, net) in nets() {
         let (x, labels) = (noise(BATCH, 1), labels(BATCH));
-        let targets = Targets { labels: &labels, label_smoothing: 0.0 };
+        let targets = Targets::labels(&labels, 0.0);
         let running = |batch_norm_momentum: f64| -> Vec<f64> {
             let config = EngineConfig { batch_norm_momentum, ..config(SgdConfig::default()) };
             let mut engine = Engine::new(net.clone(), &config, &cpu).unwrap();
@@ -117,7 +117,7 @@ fn averages_follow_their_formulas() {
         let labels = labels(BATCH);
         for step in 1..=10u64 {
             let x = noise(BATCH, step);
-            let targets = Targets { labels: &labels, label_smoothing: 0.0 };
+            let targets = Targets::labels(&labels, 0.0);
             engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ());
             engine.apply(0.02);
             let trained = all_values(engine.store().0);

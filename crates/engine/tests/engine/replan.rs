@@ -38,7 +38,7 @@ fn backward(engine: &mut Engine, [height, width]: [usize; 2]) -> (Vec<f32>, Vec<
     let images: Vec<f32> =
         (0..BATCH * CHANNELS * height * width).map(|i| (i as f32 * 0.7).sin()).collect();
     let labels = labels(BATCH);
-    let targets = Targets { labels: &labels, label_smoothing: 0.1 };
+    let targets = Targets::labels(&labels, 0.1);
     engine.backward(MicroBatch::whole(Input::Nchw(&images), targets), &mut ());
     let statistics = engine.store().0.state_dict();
     let statistics = statistics.iter().filter(|(name, _)| name.contains("running"));

@@ -6,7 +6,7 @@ use resnet_kernels::{
     input::{ByteTable, from_bytes, from_nchw},
     layout::{ImageLayout, padded},
     linear::Linear,
-    loss::cross_entropy,
+    loss::{Target, cross_entropy},
     pooling::{AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool},
     sgd::{self, Update},
 };
@@ -223,9 +223,18 @@ pub(crate) fn loss(c: &mut Caller<'_>, _: &Cpu) {
         let len = c.at_least("gradient", images * classes);
         c.slice(len)
     });
+    let soft = c.flip().then(|| {
+        let len = c.exactly("probabilities", images * classes);
+        c.slice(len)
+    });
+    let rows = classes;
     let classes = c.site("classes", classes, &[0, classes + 1, usize::MAX]);
     let to = gradient.as_deref_mut();
-    let loss = cross_entropy(&logits, &labels, classes, 0.1, images, to);
+    let target = match &soft {
+        Some(values) => Target::Probabilities { values, classes: rows },
+        None => Target::Labels(&labels),
+    };
+    let loss = cross_entropy(&logits, target, classes, 0.1, images, to);
     c.finite(&[loss.mean as f32, loss.correct as f32]);
     c.finite(gradient.as_deref().unwrap_or_default());
 }

@@ -156,7 +156,7 @@ pub(crate) fn training(c: &mut Caller<'_>, cpu: &Cpu) {
     labels[0] = c.site("label", labels[0], &[CLASSES as u32, u32::MAX]);
     let more = c.site("labels", 0, &[case.batch, 2 * case.batch]);
     labels.extend(std::iter::repeat_n(0, more));
-    let targets = Targets { labels: &labels, label_smoothing: 0.1 };
+    let targets = Targets::labels(&labels, 0.1);
     let of = c.site("images of the batch", case.images, &[0, case.images - 1]);
     let part = MicroBatch { input: images.input(), targets, batch_size: of };
     if c.flip() {

@@ -55,6 +55,7 @@ pub(crate) fn torch_model(
     Model {
         classes: Some(data.classes.clone()),
         image_size: data.image_size,
+        resize: data.photos.as_ref().map(|photos| photos.resize),
         normalisation: Some(data.normalisation.clone()),
         epochs: Some(state.progress.epoch.saturating_sub(1)),
         optimizer: Ok(OptimizerState {
@@ -70,6 +71,7 @@ pub(crate) fn torch_model(
 
 fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
     let data = &config.data;
+    let resize = data.photos.as_ref().map(|photos| (key::RESIZE, json(&photos.resize)));
     [
         (key::FORMAT_VERSION, json(&FORMAT_VERSION)),
         (key::ARCH, config.arch.to_string()),
@@ -82,8 +84,10 @@ fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
         (key::PROGRESS, json(&state.progress)),
         (key::METRICS, json(&state.history)),
     ]
+    .into_iter()
+    .chain(resize)
     .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    .collect()
 }
 
 /// The contents of a checkpoint, without the network.
@@ -163,12 +167,14 @@ fn is_of_run(progress: &Progress, history: &[EpochMetrics], config: &TrainConfig
     let epochs = history.iter().map(|metrics| metrics.epoch);
     let first_epoch = config.first_epoch();
     let batch_size = config.recipe.batch_size as u64;
+    // Photos that cannot be used are missing in their batches.
+    let all = batch.saturating_mul(batch_size).min(config.data.train_images as u64);
     let sum = |x: f64| x.is_finite() && x >= 0.0;
     epoch >= first_epoch
         && epochs.eq(first_epoch..epoch)
         && first.checked_add(batch) == Some(step)
         && step <= last
-        && images == batch.saturating_mul(batch_size).min(config.data.train_images as u64)
+        && (images == all || config.data.photos.is_some() && images < all)
         && correct <= images
         && sum(loss)
         && sum(seconds)

@@ -21,6 +21,8 @@ impl TrainConfig {
         let normalisation = &self.data.normalisation;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
         recipe.schedule.check()?;
+        recipe.mix.map_or(Ok(()), |mix| mix.check())?;
+        recipe.transform.as_ref().map_or(Ok(()), |transform| transform.check())?;
         recipe.check_image_sizes(self.data.image_size)?;
         lengths::check(&self.earlier_lengths)?;
         if !recipe.freeze.is_empty() {
@@ -114,6 +116,10 @@ impl TrainConfig {
                 "the normalisation needs a mean and a deviation above 0 for each channel (--mean, --std)",
             ),
             (!self.data.classes.is_empty(), "the data has no classes"),
+            (
+                self.data.photos.is_none() || recipe.whiten.is_none(),
+                "whiten needs images in memory: choose another recipe for photos, such as --recipe fast",
+            ),
             (augment.pad <= self.data.image_size, "the crop's padding is larger than an image"),
             (
                 augment.padding_mode == PaddingMode::Zeros || augment.pad < self.data.image_size,

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::{
     Cpu, Dtype,
     data::{
-        Images, Normalisation,
+        DataError, Images, Normalisation, Photos,
         photo::{PhotoError, Preparation, prepare_images},
     },
     engine::{EvalPlan, Input, PlanError},
@@ -32,7 +32,7 @@ mod tta;
 pub(crate) const BATCH: usize = 128;
 
 /// Why a model cannot be evaluated on images.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EvaluateError {
     /// The network does not fit the size of the images.
@@ -57,6 +57,9 @@ pub enum EvaluateError {
     /// Resizing the images failed.
     #[error("an image {0}")]
     Resize(String),
+    /// Photos cannot be read.
+    #[error(transparent)]
+    Photos(#[from] DataError),
     /// A label is not a class of the network.
     #[error(
         "an image has label {label}, but the network has {classes} classes: use the data that it was \
@@ -111,7 +114,7 @@ pub fn evaluate(
 ) -> Result<Evaluation, EvaluateError> {
     let start = Instant::now();
     let graph = model.network.graph();
-    check(graph, images, normalisation)?;
+    check(graph, &images.labels, images.channels, normalisation)?;
     let EvaluateOptions { dtype, preparation, tta } = *options;
     let batch = BATCH.min(images.len());
     let (mut height, mut width) = (images.height, images.width);
@@ -164,22 +167,74 @@ pub fn save_logits<'p>(
     npy::write(destination, &[logits.len() / classes, classes], logits)
 }
 
+/// Evaluates a model on photos, prepared as [`Photos::preparation`] says. The results are in the order of
+/// the photos; those that cannot be used are missing, and `progress` gets the labels of the batch with its
+/// logits.
+///
+/// # Errors
+/// If there are no photos that can be used, or they do not fit the network.
+pub fn evaluate_photos(
+    model: &Model,
+    dtype: Dtype,
+    tta: Option<Tta>,
+    photos: &Photos,
+    normalisation: &Normalisation,
+    cpu: &Cpu,
+    progress: &mut dyn FnMut(&[u32], &[f32]),
+) -> Result<Evaluation, EvaluateError> {
+    let start = Instant::now();
+    let graph = model.network.graph();
+    let Preparation { image_size, channels, .. } = photos.preparation();
+    check(graph, photos.labels(), channels, normalisation)?;
+    let batch = BATCH.min(photos.len());
+    let mut plan =
+        EvalPlan::micro_batched(batch, graph, dtype, batch, image_size, image_size, cpu)?;
+    plan.load(&model.network);
+    let [mut accumulator, mut of_views] = [0, 1].map(|_| Accumulator::new(graph.classes()));
+    let size = [image_size, image_size, channels];
+    let mut batches = photos.batches(batch).map_err(DataError::Threads)?;
+    while let Some(batch) = batches.next() {
+        let labels = &batch.labels;
+        if labels.is_empty() {
+            continue;
+        }
+        let mut forward = |pixels: &[u8]| {
+            plan.forward(Input::Bytes(pixels, normalisation), labels.len()).to_vec()
+        };
+        let logits = forward(&batch.pixels);
+        if let Some(tta) = tta {
+            of_views.add_batch(&tta.logits(&logits, &batch.pixels, size, &mut forward), labels);
+        }
+        accumulator.add_batch(&logits, labels);
+        progress(labels, &logits);
+        batches.recycle(batch);
+    }
+    batches.take_error().map_or(Ok(()), Err)?;
+    if accumulator.images() == 0 {
+        return Err(EvaluateError::NoImages);
+    }
+    let tta = tta.map(|views| TtaResult { views, accuracy: of_views.accuracy() });
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Evaluation { tta, ..accumulator.evaluation(&model.class_names(), seconds) })
+}
+
 fn check(
     graph: &Graph,
-    images: &Images,
+    labels: &[u32],
+    channels: usize,
     normalisation: &Normalisation,
 ) -> Result<(), EvaluateError> {
-    if images.is_empty() {
+    if labels.is_empty() {
         return Err(EvaluateError::NoImages);
     }
     let network = graph.in_channels();
     let Normalisation { mean, std } = normalisation;
-    if [images.channels, mean.len(), std.len()] != [network; 3] {
-        let (images, normalisation) = (images.channels, mean.len().min(std.len()));
+    if [channels, mean.len(), std.len()] != [network; 3] {
+        let (images, normalisation) = (channels, mean.len().min(std.len()));
         return Err(EvaluateError::Channels { network, images, normalisation });
     }
     let classes = graph.classes();
-    match images.labels.iter().find(|&&label| label as usize >= classes) {
+    match labels.iter().find(|&&label| label as usize >= classes) {
         Some(&label) => Err(EvaluateError::Label { label, classes }),
         None => Ok(()),
     }
@@ -206,8 +261,10 @@ mod tests {
             labels: labels.to_vec(),
         };
         let normalisation = |n| Normalisation { mean: vec![0.5; n], std: vec![0.25; n] };
-        assert_eq!(check(&graph, &images(3, &[0, 1]), &normalisation(3)), Ok(()));
-        let error = |images, n| check(&graph, &images, &normalisation(n)).unwrap_err().to_string();
+        let check =
+            |images: Images, n| check(&graph, &images.labels, images.channels, &normalisation(n));
+        check(images(3, &[0, 1]), 3).unwrap();
+        let error = |images, n| check(images, n).unwrap_err().to_string();
         assert!(error(images(3, &[]), 3).contains("no images"));
         assert!(error(images(1, &[0]), 3).contains("3 channels, the images have 1"));
         assert!(error(images(3, &[0]), 1).contains("the normalisation 1"));

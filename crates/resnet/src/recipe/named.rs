@@ -98,6 +98,8 @@ impl Recipe {
             schedule: Schedule::one_cycle(0.2),
             warm_up: None,
             augment: Augment::default(),
+            transform: None,
+            mix: None,
             image_sizes: Vec::new(),
             freeze: Vec::new(),
         }

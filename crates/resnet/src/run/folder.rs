@@ -8,7 +8,7 @@ use std::{
 
 use resnet_formats::{atomic_write, is_temporary};
 
-use super::{CONFIG, LAST, LOG, METRICS, Place, RunError, lock::LockedFolder};
+use super::{CONFIG, LAST, LOG, METRICS, PHOTOS, Place, RunError, lock::LockedFolder};
 use crate::{config::TrainConfig, metrics::EpochMetrics, model_file::SaveFormat};
 
 /// A run folder, locked: no other process can train in it.
@@ -137,6 +137,7 @@ impl RunFolder {
     pub fn abandon(&self) {
         if self.is_new && !self.path.join(LAST).exists() {
             let _ = fs::remove_file(self.path.join(CONFIG));
+            let _ = fs::remove_file(self.path.join(PHOTOS));
             let log = self.path.join(LOG);
             if fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
                 let _ = fs::remove_file(log);

@@ -15,5 +15,5 @@ pub use error::RunError;
 pub use folder::RunFolder;
 pub use lock::is_training;
 pub use model::load_model;
-pub use names::{BEST, CONFIG, LAST, LOG, METRICS, RUN_INFO, TENSORBOARD};
+pub use names::{BEST, CONFIG, LAST, LOG, METRICS, PHOTOS, RUN_INFO, TENSORBOARD};
 pub use place::Place;

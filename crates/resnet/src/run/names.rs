@@ -10,6 +10,8 @@ pub const RUN_INFO: &str = "run.json";
 pub const LOG: &str = "log.txt";
 /// The folder of event files for TensorBoard, if requested.
 pub const TENSORBOARD: &str = "tensorboard";
+/// The photos of a run on a folder of them: part, label and path of each, a line for each.
+pub const PHOTOS: &str = "photos.tsv";
 /// The newest checkpoint.
 pub const LAST: &str = "last.safetensors";
 /// The checkpoint with the highest accuracy.

@@ -6,7 +6,7 @@ use super::{StopFlag, TrainError, trainer::Trainer};
 use crate::{
     Cpu,
     config::TrainConfig,
-    data::Dataset,
+    data::{ImageSet, Parts},
     evaluate,
     optim::{MuonRate, Rates},
 };
@@ -63,10 +63,11 @@ impl Speed {
 ///
 /// # Errors
 /// As [`train`](super::train), before its first step.
-pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed, TrainError> {
+pub fn measure(config: &TrainConfig, data: &Parts, cpu: &Cpu) -> Result<Speed, TrainError> {
+    let tests = |data: &Parts| data.test.as_ref().map_or(0, ImageSet::len);
     let validation = config.data.validation;
     let (config, sample) = sample(config, data);
-    let tested = sample.test.len();
+    let tested = tests(&sample) + sample.validation.as_ref().map_or(0, ImageSet::len);
     let mut trainer = Trainer::new(&config, sample, cpu, config.init_from.as_deref())?;
     let mut mean = 0.0;
     for part in config.recipe.parts() {
@@ -74,11 +75,11 @@ pub fn measure(config: &TrainConfig, data: &Dataset, cpu: &Cpu) -> Result<Speed,
         mean += (part.end - part.start) * step_time(&mut trainer, &config, middle)?;
     }
     let start = Instant::now();
-    trainer.evaluate(&StopFlag::new(0), &mut |_| {});
+    trainer.evaluate(&StopFlag::new(0), &mut |_| {})?;
     let evaluation = start.elapsed().as_secs_f64();
     Ok(Speed {
         step: mean,
-        epoch_end: evaluation * (data.test.len() + validation) as f64 / tested as f64,
+        epoch_end: evaluation * (tests(data) + validation) as f64 / tested.max(1) as f64,
     })
 }
 
@@ -96,6 +97,9 @@ fn step_time(
     let start = Instant::now();
     while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {
         let Some(batch) = batches.next() else {
+            if let Some(error) = batches.take_error() {
+                return Err(error.into());
+            }
             batches = trainer.batches_of_size(size)?;
             continue;
         };
@@ -109,18 +113,21 @@ fn step_time(
 }
 
 /// The part of the data to measure on, and its configuration.
-fn sample(config: &TrainConfig, data: &Dataset) -> (TrainConfig, Dataset) {
+fn sample(config: &TrainConfig, data: &Parts) -> (TrainConfig, Parts) {
     let mut config = config.clone();
     let train = config.recipe.batch_size.saturating_mul(MAX_STEPS).min(config.data.train_images);
-    let sample = Dataset {
+    let first = |set: &Option<ImageSet>| set.as_ref().map(|set| set.first(EVALUATED));
+    let sample = Parts {
         name: data.name.clone(),
         classes: data.classes.clone(),
         normalisation: data.normalisation.clone(),
         train: data.train.first(train),
-        test: data.test.first(EVALUATED),
+        validation: first(&data.validation),
+        own_validation: data.own_validation,
+        test: first(&data.test),
     };
     config.data.train_images = train;
-    config.data.validation = 0;
+    config.data.validation = sample.validation.as_ref().map_or(0, ImageSet::len);
     config.total_steps = STEPS;
     config.earlier_lengths.clear();
     (config, sample)

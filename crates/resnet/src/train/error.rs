@@ -39,9 +39,20 @@ pub enum TrainError {
     /// The data is not that of the configuration.
     #[error("{}; load the data that config.toml describes, or start a new run", printable(.0))]
     Data(String),
-    /// The validation set would take every training image.
+    /// The validation set would take every training image, or photos cannot be read.
     #[error(transparent)]
-    Validation(#[from] DataError),
+    Images(#[from] DataError),
+    /// Photos can no longer be read; the state of the run is saved.
+    #[error(
+        "{source}; the run is saved: bring the photos back, then resume with --resume {}",
+        quoted_path(run)
+    )]
+    Lost {
+        /// Why.
+        source: DataError,
+        /// The run folder.
+        run: PathBuf,
+    },
     /// The loader's thread cannot start.
     #[error("cannot start the thread that loads images: {0}; end other programs and try again")]
     Loader(io::Error),

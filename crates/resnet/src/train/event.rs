@@ -11,7 +11,7 @@ use super::Machine;
 pub enum Event {
     /// Training starts or resumes.
     Started(Started),
-    /// A message about the run's initial weights.
+    /// A message about the run's initial weights, or its photos.
     Note(String),
     /// The run resumes with another instruction set: its results will not be bit-identical to those
     /// of an uninterrupted run.
@@ -74,7 +74,7 @@ pub struct Started {
     pub parameters: usize,
     /// Training images.
     pub train_images: usize,
-    /// Test images.
+    /// Test images; 0 without any.
     pub test_images: usize,
     /// Images of the validation set, on which `best` is chosen; 0 without one.
     pub validation_images: usize,
@@ -178,8 +178,8 @@ pub(super) mod tests {
             step: 391,
             train_loss: 0.1 + 0.2,
             train_accuracy: 100.0 / 3.0,
-            test_loss: 1e-9,
-            test_accuracy: 10.0,
+            test_loss: Some(1e-9),
+            test_accuracy: Some(10.0),
             validation_loss: None,
             validation_accuracy: None,
             learning_rate: 0.1,

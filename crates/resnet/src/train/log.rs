@@ -22,13 +22,15 @@ impl Event {
             Event::Started(s) => {
                 let verb = if s.step == 0 { "training" } else { "resuming" };
                 let mut line = format!(
-                    "{verb} {} ({} parameters) on {}: {} images, {} to test on",
+                    "{verb} {} ({} parameters) on {}: {} images",
                     s.arch,
                     s.parameters,
                     brief(&s.data),
-                    s.train_images,
-                    s.test_images
+                    s.train_images
                 );
+                if s.test_images > 0 {
+                    line += &format!(", {} to test on", s.test_images);
+                }
                 if s.validation_images > 0 {
                     line += &format!(", {} for validation", s.validation_images);
                 }
@@ -68,9 +70,12 @@ impl Event {
             Event::Batch(_) | Event::Evaluating { .. } => None,
             Event::EpochEnd { metrics: m, .. } => {
                 let mut line = format!(
-                    "epoch {}: train loss {:.4}, accuracy {:.2}%; test loss {:.4}, accuracy {:.2}%",
-                    m.epoch, m.train_loss, m.train_accuracy, m.test_loss, m.test_accuracy
+                    "epoch {}: train loss {:.4}, accuracy {:.2}%",
+                    m.epoch, m.train_loss, m.train_accuracy
                 );
+                if let (Some(loss), Some(accuracy)) = (m.test_loss, m.test_accuracy) {
+                    line += &format!("; test loss {loss:.4}, accuracy {accuracy:.2}%");
+                }
                 if let (Some(loss), Some(accuracy)) = (m.validation_loss, m.validation_accuracy) {
                     line += &format!("; validation loss {loss:.4}, accuracy {accuracy:.2}%");
                 }
@@ -82,7 +87,9 @@ impl Event {
                 quoted_path(folder)
             )),
             Event::Finished { last } => {
-                Some(format!("done: test accuracy {:.2}%", last.test_accuracy))
+                Some(last.held_out().map_or("done".to_owned(), |(name, _, accuracy)| {
+                    format!("done: {name} accuracy {accuracy:.2}%")
+                }))
             }
         }
     }

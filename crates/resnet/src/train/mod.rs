@@ -14,7 +14,7 @@
 //! let run = RunFolder::create(Path::new("runs/mine"), &config)?;
 //! train(&run, data, &Cpu::new(8)?, &StopFlag::new(0), &mut |event| {
 //!     if let Event::EpochEnd { metrics, .. } = event {
-//!         println!("epoch {}: {:.2}%", metrics.epoch, metrics.test_accuracy);
+//!         println!("epoch {}: {:.2}%", metrics.epoch, metrics.score());
 //!     }
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -27,6 +27,8 @@ mod initial_weights;
 mod length;
 mod log;
 mod machine;
+mod memory;
+mod mixing;
 mod run_info;
 mod state;
 mod stop_flag;
@@ -41,7 +43,7 @@ use std::{
 
 use crate::{
     Cpu,
-    data::Dataset,
+    data::{DataError, Parts},
     metrics::{Progress, State},
     run::{BEST, LAST, METRICS, RunFolder},
 };
@@ -53,6 +55,7 @@ pub use self::{
     length::set_epochs,
     log::Log,
     machine::Machine,
+    memory::largest_batch,
     run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},
     stop_flag::StopFlag,
     tensorboard::TensorBoard,
@@ -78,22 +81,23 @@ const SAVE_EVERY: Duration = Duration::from_secs(300);
 
 /// Trains in a run folder, from the start or from its checkpoint.
 ///
-/// `data` has every image of `run.config().data`, with those of the validation set among the
-/// training images. `listen` gets all events; a [`Log`] and a [`RunInfo`] that it calls write
+/// `data` has every image of `run.config().data`; of a [`Dataset`](crate::data::Dataset), the images of
+/// the validation set are among those to train on. `listen` gets all events; a [`Log`] and a [`RunInfo`] that it calls write
 /// `log.txt` and `run.json`.
 ///
 /// # Errors
-/// If training diverges, the data is not that of the configuration, or a file cannot be read or
-/// written. Complete files stay complete. A new run that cannot start leaves no folder.
+/// If training diverges, the data is not that of the configuration, photos can no longer be read (the
+/// state is saved then), or a file cannot be read or written. Complete files stay complete. A new run that cannot start leaves no folder.
 pub fn train(
     run: &RunFolder,
-    data: Dataset,
+    data: impl Into<Parts>,
     cpu: &Cpu,
     stop: &StopFlag,
     listen: &mut dyn FnMut(&Event),
 ) -> Result<Outcome, TrainError> {
     let config = run.config();
-    let (mut trainer, mut state, isa) = prepare(run, data, cpu).inspect_err(|_| run.abandon())?;
+    let (mut trainer, mut state, isa) =
+        prepare(run, data.into(), cpu).inspect_err(|_| run.abandon())?;
     write_metrics(run, &state)?;
     listen(&Event::Started(trainer.started(run.path(), &state)));
     trainer.notes().iter().for_each(|note| listen(&Event::Note(note.clone())));
@@ -108,7 +112,11 @@ pub fn train(
         let mut batches = trainer.batches(&state)?;
         while state.progress.step < end {
             let start = Instant::now();
-            let batch = batches.next().expect("the loader has a batch for every step");
+            let Some(batch) = batches.next() else {
+                let error = batches.take_error().expect("the loader has a batch for every step");
+                notes(&trainer, listen);
+                return Err(lost(error, run, &trainer, &state, listen));
+            };
             let step = state.progress.step;
             let result = trainer.step(&batch, step, config.rates_at(step))?;
             trainer.update_average(step);
@@ -119,6 +127,7 @@ pub fn train(
                 return Err(TrainError::diverged(run, &state));
             }
             listen(&Event::Batch(event));
+            notes(&trainer, listen);
             if stop.load(Relaxed) != 0 {
                 return interrupt(run, &trainer, &state, stop, listen);
             }
@@ -129,7 +138,10 @@ pub fn train(
         }
         drop(batches);
 
-        let Some(evaluated) = trainer.evaluate(stop, listen) else {
+        let evaluated = trainer.evaluate(stop, listen);
+        notes(&trainer, listen);
+        let evaluated = evaluated.map_err(|error| lost(error, run, &trainer, &state, listen))?;
+        let Some(evaluated) = evaluated else {
             return interrupt(run, &trainer, &state, stop, listen);
         };
         if !evaluated.is_finite() {
@@ -161,7 +173,7 @@ pub fn train(
 /// A trainer in the state of the run, and the instruction set of its checkpoint, if any.
 fn prepare<'a>(
     run: &'a RunFolder,
-    data: Dataset,
+    data: Parts,
     cpu: &'a Cpu,
 ) -> Result<(Trainer<'a>, State, Option<String>), TrainError> {
     let config = run.config();
@@ -176,6 +188,25 @@ fn prepare<'a>(
     let mut trainer = Trainer::new(config, data, cpu, None)?;
     let (state, isa) = trainer.restore(file).map_err(TrainError::resume(run, file))?;
     Ok((trainer, state, isa))
+}
+
+/// Passes on messages about photos.
+fn notes(trainer: &Trainer<'_>, listen: &mut dyn FnMut(&Event)) {
+    trainer.take_notes().into_iter().for_each(|note| listen(&Event::Note(note)));
+}
+
+/// Saves the state of a run whose photos can no longer be read.
+fn lost(
+    source: DataError,
+    run: &RunFolder,
+    trainer: &Trainer<'_>,
+    state: &State,
+    listen: &mut dyn FnMut(&Event),
+) -> TrainError {
+    match save(run, LAST, trainer, state, listen) {
+        Ok(()) => TrainError::Lost { source, run: run.path().to_owned() },
+        Err(error) => error,
+    }
 }
 
 /// Saves the state within an epoch.

@@ -38,7 +38,7 @@ pub(super) fn add_batch(
         loss: p.loss(),
         accuracy: p.accuracy(),
         batch_loss: result.loss,
-        batch_accuracy: 100.0 * result.correct as f64 / images as f64,
+        batch_accuracy: 100.0 * result.correct as f64 / images.max(1) as f64,
         learning_rate,
         images_per_second: p.images_per_second(),
     }
@@ -56,8 +56,8 @@ pub(super) fn end_epoch(
         step: p.step,
         train_loss: p.loss(),
         train_accuracy: p.accuracy(),
-        test_loss: evaluated.test.loss(),
-        test_accuracy: evaluated.test.accuracy(),
+        test_loss: evaluated.test.as_ref().map(|t| t.loss()),
+        test_accuracy: evaluated.test.as_ref().map(|t| t.accuracy()),
         validation_loss: evaluated.validation.as_ref().map(|h| h.loss()),
         validation_accuracy: evaluated.validation.as_ref().map(|h| h.accuracy()),
         learning_rate: config.lr_at(p.step - 1),
@@ -92,7 +92,7 @@ mod tests {
         for (loss, correct, images) in [(0.1, 1, 4), (0.2, 2, 4), (0.7, 0, 2)] {
             add(&mut state, loss, correct, images);
         }
-        let test = Evaluated { test: half_right(), validation: Some(half_right()) };
+        let test = Evaluated { test: Some(half_right()), validation: Some(half_right()) };
         end_epoch(&mut state, &sample(), &test);
         add(&mut state, 0.3, 1, 4);
         state
@@ -103,7 +103,7 @@ mod tests {
         let state = state();
         let m = &state.history[0];
         assert_eq!((m.epoch, m.step), (1, 3));
-        assert_eq!((m.train_accuracy, m.test_accuracy), (30.0, 50.0));
+        assert_eq!((m.train_accuracy, m.test_accuracy), (30.0, Some(50.0)));
         assert_eq!(m.validation_accuracy, Some(50.0));
         assert_eq!(m.learning_rate, sample().lr_at(2));
         assert_eq!((state.progress.step, state.progress.epoch, state.progress.batch), (4, 2, 1));

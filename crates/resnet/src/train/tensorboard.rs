@@ -96,10 +96,10 @@ fn epoch_values(m: &EpochMetrics) -> Vec<(&'static str, Value<'static>)> {
     [
         ("Loss/train", Some(m.train_loss)),
         ("Loss/validation", m.validation_loss),
-        ("Loss/test", Some(m.test_loss)),
+        ("Loss/test", m.test_loss),
         ("Accuracy/train", Some(m.train_accuracy)),
         ("Accuracy/validation", m.validation_accuracy),
-        ("Accuracy/test", Some(m.test_accuracy)),
+        ("Accuracy/test", m.test_accuracy),
         ("LearningRate", Some(f64::from(m.learning_rate))),
         ("Throughput/images_per_second", Some(m.images_per_second)),
     ]

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::ControlFlow::{Break, Continue},
     path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -9,14 +10,16 @@ use std::{
 use super::{
     Event, Machine, Started, StopFlag, TrainError,
     initial_weights::{InitialWeights, random_network},
+    memory::engine_config,
+    mixing::Mixing,
     whitening::whiten,
 };
 use crate::{
     Cpu,
     checkpoint::{self, CheckpointError, Restored},
     config::{DataConfig, TrainConfig},
-    data::{Batch, Dataset, Epoch, Images, Loader},
-    engine::{Engine, EngineConfig, Input, MicroBatch, PlanError, StepResult, Targets},
+    data::{Batch, DataError, Epoch, ImageSet, Loader, Parts},
+    engine::{Engine, Input, MicroBatch, PlanError, StepResult, Targets},
     evaluate::{self, Accumulator},
     graph::NodeId,
     metrics::{Progress, State},
@@ -30,11 +33,12 @@ pub(super) struct Trainer<'a> {
     cpu: &'a Cpu,
     engine: Engine,
     loader: Loader,
-    validation: Images,
-    test: Images,
+    validation: Option<ImageSet>,
+    test: Option<ImageSet>,
     /// Messages about the initial weights.
     notes: Vec<String>,
     plan: Planned,
+    mixing: Mixing,
 }
 
 /// What the engine's steps are planned for.
@@ -49,16 +53,15 @@ struct Planned {
 /// The evaluation after an epoch.
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluated {
-    /// On the test set.
-    pub(crate) test: Accumulator,
+    /// On the test set, if there is one.
+    pub(crate) test: Option<Accumulator>,
     /// On the validation set, if there is one.
     pub(crate) validation: Option<Accumulator>,
 }
 
 impl Evaluated {
     pub(super) fn is_finite(&self) -> bool {
-        let validation = self.validation.as_ref().map_or(0.0, Accumulator::loss);
-        self.test.loss().is_finite() && validation.is_finite()
+        [&self.test, &self.validation].into_iter().flatten().all(|set| set.loss().is_finite())
     }
 }
 
@@ -66,31 +69,24 @@ impl<'a> Trainer<'a> {
     /// A trainer at step 0, with the weights of a file or random ones.
     pub(super) fn new(
         config: &'a TrainConfig,
-        data: Dataset,
+        data: Parts,
         cpu: &'a Cpu,
         init: Option<&Path>,
     ) -> Result<Self, TrainError> {
-        let Dataset { classes, mut train, test, .. } = data;
-        let validation = match config.data.validation {
-            0 => Images { pixels: vec![], labels: vec![], ..train },
-            images => train.random_split(images, config.seed)?,
-        };
-        check_data(config, &classes, &train, &test, &validation)?;
+        let Parts { classes, mut train, mut validation, test, .. } = data;
+        if let (ImageSet::Memory(train), None, images @ 1..) =
+            (&mut train, &validation, config.data.validation)
+        {
+            validation = Some(ImageSet::Memory(train.random_split(images, config.seed)?));
+        }
+        check_data(config, &classes, &train, test.as_ref(), validation.as_ref())?;
 
-        let graph = config.arch.graph_with(train.channels, classes.len(), config.arch.width());
-        let size = config.data.image_size;
-        let batch = config.recipe.batch_size.min(train.len());
-        let engine_config = EngineConfig {
-            dtype: config.recipe.dtype,
-            batch,
-            eval_batch: evaluate::BATCH.min(test.len().max(validation.len())),
-            height: size,
-            width: size,
-            sgd: config.recipe.sgd,
-            muon: config.recipe.muon,
-            batch_norm_momentum: config.recipe.batch_norm_momentum,
-            average: config.recipe.average,
-        };
+        let [.., channels] = train.size();
+        let graph = config.arch.graph_with(channels, classes.len(), config.arch.width());
+        let evaluated = [&test, &validation].map(|set| set.as_ref().map_or(1, ImageSet::len));
+        let most = evaluated[0].max(evaluated[1]);
+        let engine_config = engine_config(config, evaluate::BATCH.min(most));
+        let (size, batch) = (config.data.image_size, engine_config.batch);
         Engine::check(&graph, &engine_config, cpu)?;
         let InitialWeights { network, momentum, notes } = match init {
             Some(file) => InitialWeights::from_file(file, config, graph)?,
@@ -102,14 +98,14 @@ impl<'a> Trainer<'a> {
         }
         Ok(Trainer {
             engine,
-            loader: Loader::new(Arc::new(train), batch, config.recipe.augment, config.seed)
-                .with_mean(&config.data.normalisation),
+            loader: loader(config, train, batch),
             config,
             cpu,
             validation,
             test,
             notes,
             plan: Planned { height: size, width: size, frozen: Vec::new() },
+            mixing: Mixing::default(),
         })
     }
 
@@ -118,7 +114,8 @@ impl<'a> Trainer<'a> {
         let Some(settings) = self.config.recipe.whiten else { return };
         let mut network = self.engine.store().0.clone();
         let normalisation = &self.config.data.normalisation;
-        whiten(&mut network, self.loader.images(), normalisation, settings);
+        let Some(images) = self.loader.images() else { return };
+        whiten(&mut network, images, normalisation, settings);
         let momentum = vec![0.0; network.values().len()];
         self.engine.load(network, momentum);
     }
@@ -178,7 +175,8 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Forward, loss, backward and update: the step, which counts from 0, at these learning rates.
+    /// Forward, loss, backward and update: the step, which counts from 0, at these learning rates. A batch
+    /// without images, whose photos cannot be used, updates nothing.
     ///
     /// # Errors
     /// If there is no memory for a step of its images' size.
@@ -188,10 +186,20 @@ impl<'a> Trainer<'a> {
         step: u64,
         rates: Rates,
     ) -> Result<StepResult, PlanError> {
+        if batch.labels.is_empty() {
+            return Ok(StepResult { loss: 0.0, correct: 0 });
+        }
         self.plan(batch, step)?;
-        let input = Input::Bytes(&batch.pixels, &self.config.data.normalisation);
-        let label_smoothing = self.config.recipe.label_smoothing;
-        let targets = Targets { labels: &batch.labels, label_smoothing };
+        let TrainConfig { recipe, data, seed, .. } = self.config;
+        let epoch = step / self.config.steps_per_epoch() + 1;
+        let key = [*seed, epoch, step - self.config.steps_of_epoch(epoch).0];
+        let smoothing = recipe.label_smoothing;
+        let mixed = recipe
+            .mix
+            .and_then(|mix| self.mixing.mix(mix, key, batch, data.classes.len(), smoothing));
+        let (pixels, targets) =
+            mixed.unwrap_or((&batch.pixels, Targets::labels(&batch.labels, smoothing)));
+        let input = Input::Bytes(pixels, &data.normalisation);
         let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
         self.engine.apply(rates);
         Ok(result)
@@ -211,31 +219,41 @@ impl<'a> Trainer<'a> {
     }
 
     /// Evaluates the test and the validation set; none if stopped.
+    ///
+    /// # Errors
+    /// If photos can no longer be read.
     pub(super) fn evaluate(
         &mut self,
         stop: &StopFlag,
         listen: &mut dyn FnMut(&Event),
-    ) -> Option<Evaluated> {
-        let images = self.test.len() + self.validation.len();
+    ) -> Result<Option<Evaluated>, DataError> {
+        let images =
+            [&self.test, &self.validation].map(|set| set.as_ref().map_or(0, ImageSet::len));
+        let images = images.iter().sum();
         let normalisation = &self.config.data.normalisation;
-        let mut done = 0;
-        let mut run = |on: &Images| {
+        let (mut done, mut stopped) = (0, false);
+        let mut run = |on: &ImageSet| {
             let mut accumulator = Accumulator::new(self.config.data.classes.len());
-            for (pixels, labels) in on.batches(evaluate::BATCH) {
-                let input = Input::Bytes(pixels, normalisation);
-                accumulator.add_batch(self.engine.evaluate(input, labels.len()), labels);
+            on.visit(evaluate::BATCH, &mut |pixels, labels| {
+                if !labels.is_empty() {
+                    let input = Input::Bytes(pixels, normalisation);
+                    accumulator.add_batch(self.engine.evaluate(input, labels.len()), labels);
+                }
                 done += labels.len();
                 listen(&Event::Evaluating { done, images });
-                if stop.load(Relaxed) != 0 {
-                    return None;
-                }
-            }
-            Some(accumulator)
+                stopped |= stop.load(Relaxed) != 0;
+                if stopped { Break(()) } else { Continue(()) }
+            })?;
+            Ok::<_, DataError>(accumulator)
         };
-        let test = run(&self.test)?;
-        let validation =
-            if self.validation.is_empty() { None } else { Some(run(&self.validation)?) };
-        Some(Evaluated { test, validation })
+        let test = self.test.as_ref().map(&mut run).transpose()?;
+        let validation = self.validation.as_ref().map(&mut run).transpose()?;
+        Ok((!stopped).then_some(Evaluated { test, validation }))
+    }
+
+    /// Messages about photos since the last call.
+    pub(super) fn take_notes(&self) -> Vec<String> {
+        self.loader.take_notes()
     }
 
     /// Whether all weights are finite.
@@ -268,7 +286,8 @@ impl<'a> Trainer<'a> {
     /// A description of the run.
     pub(super) fn started(&self, folder: &Path, state: &State) -> Started {
         let config = self.config;
-        let train_images = self.loader.images().len();
+        let train_images = self.loader.len();
+        let images = |set: &Option<ImageSet>| set.as_ref().map_or(0, ImageSet::len);
         Started {
             folder: folder.to_owned(),
             arch: config.arch.to_string(),
@@ -276,8 +295,8 @@ impl<'a> Trainer<'a> {
             recipe: config.recipe.name.clone(),
             parameters: self.engine.store().0.values().len(),
             train_images,
-            test_images: self.test.len(),
-            validation_images: self.validation.len(),
+            test_images: images(&self.test),
+            validation_images: images(&self.validation),
             batch_size: config.recipe.batch_size.min(train_images),
             steps_per_epoch: config.steps_per_epoch(),
             total_steps: config.total_steps,
@@ -303,13 +322,25 @@ pub fn check_classes(config: &TrainConfig, classes: &[impl AsRef<str>]) -> Resul
     Err(TrainError::Data(format!("{name}: {message}")))
 }
 
+fn loader(config: &TrainConfig, train: ImageSet, batch: usize) -> Loader {
+    let TrainConfig { recipe, seed, .. } = config;
+    let loader = match train {
+        ImageSet::Memory(images) => Loader::new(Arc::new(images), batch, recipe.augment, *seed),
+        ImageSet::Photos(photos) => {
+            let transform = recipe.transform.clone().unwrap_or_default();
+            Loader::of_photos(photos, batch, transform, *seed)
+        }
+    };
+    loader.with_mean(&config.data.normalisation)
+}
+
 /// Checks that the data is that of the configuration.
 fn check_data(
     config: &TrainConfig,
     classes: &[String],
-    train: &Images,
-    test: &Images,
-    validation: &Images,
+    train: &ImageSet,
+    test: Option<&ImageSet>,
+    validation: Option<&ImageSet>,
 ) -> Result<(), TrainError> {
     let expected = &config.data;
     let error = |message: String| Err(TrainError::Data(format!("{}: {message}", expected.name)));
@@ -320,21 +351,33 @@ fn check_data(
             "it has {found} training images, but the configuration has {expected}"
         ));
     }
-    for (what, images) in [("training", train), ("test", test), ("validation", validation)] {
-        if images.is_empty() && what != "validation" {
+    let validation_images = validation.map_or(0, ImageSet::len);
+    if validation_images != expected.validation {
+        return error(format!(
+            "it has {validation_images} validation images, but the configuration has {}",
+            expected.validation
+        ));
+    }
+    let sets = [("training", Some(train)), ("test", test), ("validation", validation)];
+    for (what, images) in sets.into_iter().filter_map(|(what, set)| Some((what, set?))) {
+        if images.is_empty() {
             return error(format!("there are no {what} images"));
         }
         let (size, channels) = (expected.image_size, expected.normalisation.mean.len());
-        if (images.height, images.width, images.channels) != (size, size, channels) {
+        let [height, width, found] = images.size();
+        if [height, width, found] != [size, size, channels] {
             return error(format!(
-                "its {what} images are {}x{}x{}, the configuration's {size}x{size}x{channels}",
-                images.height, images.width, images.channels
+                "its {what} images are {height}x{width}x{found}, the configuration's \
+                 {size}x{size}x{channels}"
             ));
         }
-        if images.pixels.len() != images.len() * images.image_len() {
+        if let ImageSet::Memory(images) = images
+            && images.pixels.len() != images.len() * images.image_len()
+        {
             return error(format!("its {what} images lack pixels"));
         }
-        if let Some(label) = images.labels.iter().find(|&&label| label as usize >= classes.len()) {
+        if let Some(label) = images.labels().iter().find(|&&label| label as usize >= classes.len())
+        {
             return error(format!("label {label} of its {what} images is not a class"));
         }
     }

@@ -86,7 +86,7 @@ fn gradients(
     let mut net = model.network.clone();
     let mut plan = TrainPlan::new(net.graph(), dtype, n, height, width, cpu)?;
     let mut gradients = vec![f32::NAN; net.values().len()];
-    let targets = Targets { labels: &labels, label_smoothing: 0.0 };
+    let targets = Targets::labels(&labels, 0.0);
     let part = MicroBatch::whole(Input::Nchw(values), targets);
     plan.step(&mut net, &mut gradients, false, part, &mut ());
     Ok(net.export(&gradients))
@@ -143,7 +143,7 @@ fn trained(
     let steps = n / BATCH * PASSES;
     let batches = values.chunks_exact(BATCH * image).zip(labels.chunks_exact(BATCH));
     for (step, (values, labels)) in batches.cycle().take(steps).enumerate() {
-        let targets = Targets { labels, label_smoothing: 0.0 };
+        let targets = Targets::labels(labels, 0.0);
         engine.backward(MicroBatch::whole(Input::Nchw(values), targets), &mut ());
         engine.gradients_mut().iter_mut().zip(&learns).for_each(|(g, learns)| *g *= learns);
         engine.apply(RATE * (1.0 - step as f32 / steps as f32));

@@ -184,7 +184,7 @@ impl Case {
         };
         let train = self.train_plan(Dtype::Fp32, cpu);
         let mut program = Interpreter::new(train.program());
-        let targets = Targets { labels: &self.labels, label_smoothing: 0.0 };
+        let targets = Targets::labels(&self.labels, 0.0);
         program.run(&net, golden.values("input"), [batch; 2], Some(targets));
         within("logits", distance(&f32s(&program.logits), golden.values("logits.train")));
         let gradients = net.export(&f32s(&program.d_parameters));

@@ -85,8 +85,7 @@ fn steps_report_what_outlines_list() {
         let mut net = Network::new(graph.clone(), Init::PyTorch, 0);
         let mut gradients = vec![0.0; net.values().len()];
         let images = vec![0.25; 2 * 3 * 32 * 32];
-        let (input, targets) =
-            (Input::Nchw(&images), Targets { labels: &[1, 2], label_smoothing: 0.0 });
+        let (input, targets) = (Input::Nchw(&images), Targets::labels(&[1, 2], 0.0));
         let mut plan = TrainPlan::new(&graph, dtype, 2, 32, 32, &cpu).unwrap();
         let mut done = Done::default();
         let part = MicroBatch::whole(input, targets);

@@ -56,7 +56,7 @@ pub(super) fn loss(frame: &mut Frame, area: Rect, state: &State, palette: Palett
             epochs(|e| e.validation_loss),
             text,
         ),
-        Curve::new("test", TEST, palette.test(), epochs(|e| Some(e.test_loss)), text),
+        Curve::new("test", TEST, palette.test(), epochs(|e| e.test_loss), text),
     ];
     // The y axis ends at the 98th percentile: the first losses can be huge.
     let mut values: Vec<f64> = train.iter().map(|point| point.1).collect();
@@ -73,7 +73,7 @@ pub(super) fn accuracy(frame: &mut Frame, area: Rect, state: &State, palette: Pa
     let curves = [
         Curve::new("train", Mark::Line, palette.train(), train, text),
         Curve::new("validation", VALIDATION, palette.validation(), validation, text),
-        Curve::new("test", TEST, palette.test(), epochs(|e| Some(e.test_accuracy)), text),
+        Curve::new("test", TEST, palette.test(), epochs(|e| e.test_accuracy), text),
     ];
     chart(frame, area, "Accuracy", &curves, state.span(), [None, None]);
 }

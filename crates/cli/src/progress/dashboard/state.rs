@@ -100,7 +100,7 @@ impl State {
             self.loss.push(middle, epoch.train_loss);
             self.accuracy.push(middle, epoch.train_accuracy);
             self.rate.push(epoch.epoch as f64, f64::from(epoch.learning_rate));
-            if self.best.as_ref().is_none_or(|best| score(best) < score(epoch)) {
+            if self.best.as_ref().is_none_or(|best| best.score() < epoch.score()) {
                 self.best = Some(epoch.clone());
             }
         }
@@ -124,11 +124,6 @@ impl State {
         let last = self.batch.as_ref().map_or(0.0, epochs_done).max(epochs);
         [first, last.max(first + 1e-3)]
     }
-}
-
-/// The accuracy that selects the best epoch.
-pub(super) fn score(epoch: &EpochMetrics) -> f64 {
-    epoch.validation_accuracy.unwrap_or(epoch.test_accuracy)
 }
 
 /// Epochs done after a batch, with their fraction.

@@ -154,9 +154,10 @@ fn best(state: &State, palette: Palette) -> Line<'static> {
     let validation = best
         .validation_accuracy
         .map(|value| accuracy(charts::VALIDATION, "validation", palette.validation(), value));
-    let test = accuracy(charts::TEST, "test", palette.test(), best.test_accuracy);
+    let test =
+        best.test_accuracy.map(|value| accuracy(charts::TEST, "test", palette.test(), value));
     let begin = Span::from(format!("best   epoch {}: accuracy  ", best.epoch));
-    Line::from_iter([Some(begin), validation, Some(test)].into_iter().flatten())
+    Line::from_iter([Some(begin), validation, test].into_iter().flatten())
 }
 
 fn saved(state: &State, now: Instant) -> Line<'static> {

@@ -52,6 +52,7 @@ pub(super) fn add(
             normalisation: NormalisationArgs { mean: None, std: None },
         },
         data: None,
+        labels: None,
         limit_test: args.limit_test.or(config.data.limit_test),
         data_dir,
     };
@@ -73,6 +74,10 @@ fn reason_to_skip(
         return Ok(Some("the run has no checkpoint yet".to_owned()));
     }
     let name = &config.data.name;
+    if config.data.photos.is_some() {
+        let there = Path::new(name).is_dir();
+        return Ok((!there).then(|| format!("the folder {} is not there", Path::new(name).shown())));
+    }
     if name.parse::<DataSource>().is_err() {
         return Ok(Some(format!("the data set {name} is unknown")));
     }
@@ -83,8 +88,8 @@ fn reason_to_skip(
 }
 
 fn summarise(evaluated: &Evaluated) -> Evaluation {
-    let Evaluated { model, data, result, predictions, .. } = evaluated;
-    let (classes, labels) = (model.class_names(), &data.test.labels);
+    let Evaluated { model, images, result, predictions, .. } = evaluated;
+    let (classes, labels) = (model.class_names(), images.labels());
     let examples = |images: Vec<usize>| {
         images.into_iter().map(|image| cell(evaluated, &classes, image).into()).collect()
     };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use resnet::{
     config::TrainConfig,
-    data,
+    data::{self, Normalisation, transform::Mix},
     optim::SgdConfig,
     recipe::{Length, Recipe},
 };
@@ -44,7 +44,8 @@ pub(super) fn reproduce(config: &TrainConfig) -> Reproduction {
 fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let TrainConfig { arch, data, recipe, .. } = config;
     let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;
-    let plain = Recipe::of_size(&recipe.name, *arch, Some(epochs), data.train_images)?;
+    let of_size = if data.photos.is_some() { Recipe::for_photos } else { Recipe::of_size };
+    let plain = of_size(&recipe.name, *arch, Some(epochs), data.train_images)?;
     if !config.earlier_lengths.is_empty() {
         return None;
     }
@@ -75,19 +76,31 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     if plain.label_smoothing != recipe.label_smoothing {
         option("label-smoothing", recipe.label_smoothing.to_string());
     }
+    for (name, alpha) in recipe.mix.into_iter().flat_map(mixes) {
+        option(name, alpha.to_string());
+    }
     // The default depends on the machine.
     option("dtype", recipe.dtype.to_string());
     if config.seed != 0 {
         option("seed", config.seed.to_string());
     }
+    let photos = data.photos.as_ref();
+    let is_own = photos.is_some_and(|photos| photos.own_validation);
     for (name, images) in [
-        ("validation", Some(data.validation).filter(|&n| n > 0)),
+        ("image-size", photos.map(|_| data.image_size)),
+        ("validation", Some(data.validation).filter(|&n| n > 0 && !is_own)),
         ("limit-train", data.limit_train),
         ("limit-test", data.limit_test),
     ] {
         images.into_iter().for_each(|n| option(name, n.to_string()));
     }
-    let usual = data::info(&data.name, Path::new("")).ok().map(|info| info.normalisation);
+    if let Some(labels) = photos.and_then(|photos| photos.labels.as_ref()) {
+        option("labels", labels.to_str()?.to_owned());
+    }
+    let usual = match photos {
+        Some(_) => Some(Normalisation::imagenet()),
+        None => data::info(&data.name, Path::new("")).ok().map(|info| info.normalisation),
+    };
     if usual.as_ref() != Some(&data.normalisation) {
         let list =
             |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
@@ -115,6 +128,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         dtype: recipe.dtype,
         lr: recipe.lr,
         label_smoothing: recipe.label_smoothing,
+        mix: recipe.mix,
         sgd: SgdConfig {
             momentum: recipe.sgd.momentum,
             weight_decay: recipe.sgd.weight_decay,
@@ -123,6 +137,11 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         ..plain
     };
     (expressed == Recipe { length: Length::Steps(0), ..recipe.clone() }).then_some(words)
+}
+
+/// The options of mixup and CutMix.
+fn mixes(mix: Mix) -> impl Iterator<Item = (&'static str, f64)> {
+    [("mixup", mix.mixup), ("cutmix", mix.cutmix)].into_iter().filter(|&(_, alpha)| alpha > 0.0)
 }
 
 #[cfg(test)]
@@ -155,7 +174,7 @@ mod tests {
             limit_test: args.images.limit_test,
             ..LoadOptions::default()
         };
-        let data = load("synthetic", &options).unwrap();
+        let data = load("synthetic", &options).unwrap().into();
         let settings = Settings::new(&args, &cli.global).unwrap();
         config::build(&settings, &start, &data, None, &Cpu::new(1).unwrap(), &cli.global).unwrap()
     }
@@ -175,6 +194,7 @@ mod tests {
             ),
             format!("{begin} --arch resnet8 --init /a/b.safetensors --data-dir /data"),
             format!("{begin} --arch resnet8 --resume /a/b.pt"),
+            format!("{begin} --arch resnet8 --mixup 0.2 --cutmix 1"),
         ] {
             let config = configured(&line);
             let Reproduction { command, note } = reproduce(&config);

@@ -70,7 +70,7 @@ pub(crate) fn step(
     labels: &[u32],
     label_smoothing: f32,
 ) -> StepResult {
-    let part = MicroBatch::whole(input, Targets { labels, label_smoothing });
+    let part = MicroBatch::whole(input, Targets::labels(labels, label_smoothing));
     plan.step(net, gradients, false, part, &mut ())
 }
 

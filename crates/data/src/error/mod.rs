@@ -8,6 +8,11 @@ use std::{
 use resnet_formats::{Shown, brief, printable};
 use thiserror::Error;
 
+pub(crate) use self::photo_set::LISTED;
+pub use self::photo_set::PhotoSetError;
+
+mod photo_set;
+
 /// Why a data set cannot be loaded, downloaded or split.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -91,6 +96,9 @@ pub enum DataError {
         /// Training images before it is taken.
         images: usize,
     },
+    /// A folder or a table of photos is no data set.
+    #[error(transparent)]
+    Photos(#[from] PhotoSetError),
     /// Reading or writing failed.
     #[error("cannot {action} {}: {source}", path.shown())]
     Io {
@@ -122,6 +130,20 @@ pub enum DataError {
         /// The folder of the data set.
         folder: PathBuf,
     },
+    /// No photo of a data set can be read any more.
+    #[error(
+        "no photo in {} can be read any more ({source}): the folder is gone, or its disk",
+        root.shown()
+    )]
+    PhotosLost {
+        /// The folder.
+        root: PathBuf,
+        /// The error of the operating system for one of them.
+        source: io::Error,
+    },
+    /// No thread could be started.
+    #[error("cannot start a thread that reads photos: {0}; end other programs and try again")]
+    Threads(io::Error),
     /// The stop flag was set.
     #[error("the download was stopped; run the command again to continue it")]
     Stopped,

@@ -1,0 +1,123 @@
+//! What to train or evaluate on, and how photos are read.
+
+use std::{
+    fmt::{self, Display},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use clap::{
+    Args,
+    builder::{PathBufValueParser, TypedValueParser},
+};
+use resnet::data::{DataError, DataSource};
+use resnet_formats::Shown;
+
+use super::values;
+
+/// A data set with a name, or a folder of photos.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DataArg {
+    Named(DataSource),
+    Folder(PathBuf),
+}
+
+impl DataArg {
+    /// A parser of the argument.
+    pub(crate) fn parser() -> impl TypedValueParser<Value = DataArg> {
+        PathBufValueParser::new().try_map(|path| DataArg::new(path))
+    }
+
+    /// A name, else a folder.
+    pub(crate) fn new(path: PathBuf) -> Result<DataArg, DataError> {
+        match path.to_string_lossy().parse() {
+            Ok(source) => Ok(DataArg::Named(source)),
+            Err(_) if path.is_dir() => Ok(DataArg::Folder(path)),
+            Err(unknown) => Err(unknown),
+        }
+    }
+
+    pub(crate) fn is_folder(&self) -> bool {
+        matches!(self, DataArg::Folder(_))
+    }
+}
+
+impl Display for DataArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataArg::Named(source) => source.fmt(f),
+            DataArg::Folder(path) => path.shown().fmt(f),
+        }
+    }
+}
+
+/// How many images to hold out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Share {
+    Images(usize),
+    Fraction(f64),
+}
+
+impl Share {
+    /// Of this many images.
+    pub(crate) fn of(self, images: usize) -> usize {
+        match self {
+            Share::Images(n) => n,
+            Share::Fraction(share) => ((images as f64 * share).round() as usize).max(1),
+        }
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Share, String> {
+        let fraction = |x: &f64| *x > 0.0 && *x < 1.0;
+        values::count(text).map(Share::Images).or_else(|_| {
+            let x = text.parse().ok().filter(fraction).map(Share::Fraction);
+            x.ok_or_else(|| {
+                "expected a whole number from 1 to 1000000000, or a fraction between 0 and 1".into()
+            })
+        })
+    }
+}
+
+/// Where prepared photos are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CachePlace {
+    #[default]
+    Auto,
+    Memory,
+    Disk,
+    Nowhere,
+    Folder(PathBuf),
+}
+
+impl CachePlace {
+    fn parser() -> impl TypedValueParser<Value = CachePlace> {
+        PathBufValueParser::new().map(|path| match path.to_str() {
+            Some("auto") => CachePlace::Auto,
+            Some("ram") => CachePlace::Memory,
+            Some("disk") => CachePlace::Disk,
+            Some("none") => CachePlace::Nowhere,
+            _ => CachePlace::Folder(path),
+        })
+    }
+}
+
+/// How a folder of photos is read. None of it changes what is trained.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PhotoReadingArgs {
+    /// Threads that read and augment photos [default: as many as --threads]
+    #[arg(long, value_name = "N", value_parser = values::threads)]
+    pub(crate) workers: Option<usize>,
+    /// Where shrunk photos are kept, so that later epochs need not decode them: `ram`, `disk` (a
+    /// folder in the user's cache folder), `none` or a folder of your own [default: ram if a quarter of the
+    /// memory holds them, else disk]
+    #[arg(long, value_name = "ram|disk|none|DIR", value_parser = CachePlace::parser())]
+    pub(crate) cache: Option<CachePlace>,
+    /// The most that the cache may take, such as 20G or 500M [default: a quarter of the memory, or 32G
+    /// on disk]
+    #[arg(long, value_name = "SIZE", value_parser = values::bytes)]
+    pub(crate) cache_size: Option<u64>,
+}

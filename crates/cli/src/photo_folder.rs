@@ -1,0 +1,197 @@
+//! Folders of photos as the data of a run or an evaluation.
+
+use std::{collections::HashSet, ops::ControlFlow, path::Path};
+
+use anyhow::{Context, bail};
+use resnet::{
+    Arch,
+    config::TrainConfig,
+    data::{
+        CacheOptions, ImageSet, Parts, PhotoList, PhotoOptions, PhotoSet, Photos,
+        default_cache_dir, photo::Preparation, read_photo_names, write_photo_names,
+    },
+    engine::memory,
+    model_file::Model,
+    preprocess::Normalisation,
+    run::{CONFIG, PHOTOS, RunFolder},
+};
+use resnet_formats::Shown;
+
+use crate::{
+    args::{CachePlace, Global, ImagesArgs, PhotoReadingArgs, Share, TrainArgs},
+    config::absolute,
+    error::Usage,
+};
+
+/// The share of the photos that become the validation set, where none is given.
+const VALIDATION: Share = Share::Fraction(0.2);
+/// The most that a cache on disk takes, bytes.
+const DISK: u64 = 32 << 30;
+
+/// The shorter side before the centre crop of evaluation: 256 for images of 224.
+pub(crate) fn resize_for(image_size: usize) -> usize {
+    image_size.saturating_mul(256) / 224
+}
+
+/// Opens a folder of photos to train a network on. Its validation set is a part of its own, or is taken
+/// out here.
+pub(crate) fn open(
+    root: &Path,
+    args: &TrainArgs,
+    arch: Arch,
+    global: &Global,
+) -> anyhow::Result<Parts> {
+    let root = absolute(root)?;
+    let set = PhotoSet::open(&root, args.images.labels.as_deref())?;
+    set.notes.iter().for_each(|note| global.note(note));
+    let PhotoSet { classes, mut train, mut validation, mut test, .. } = set;
+    let seed = args.recipe.seed;
+    let ImagesArgs { limit_train, limit_test, .. } = args.images;
+    limit(&mut train, limit_train, seed)?;
+    for list in [&mut validation, &mut test].into_iter().flatten() {
+        limit(list, limit_test, seed)?;
+    }
+    let own_validation = validation.is_some();
+    let share = args.images.validation.or(Some(VALIDATION).filter(|_| test.is_none()));
+    match (&validation, args.images.validation, share) {
+        (Some(_), Some(_), _) => {
+            let message = "the folder has a part for validation of its own: leave out --validation";
+            return Err(Usage(message.into()).into());
+        }
+        (None, _, Some(share)) => {
+            let images = share.of(train.len());
+            validation =
+                Some(train.stratified_split(images, seed)?).filter(|list| !list.is_empty());
+        }
+        _ => {}
+    }
+    let size = args.images.image_size.unwrap_or(arch.image_size());
+    let lists = [Some(train), validation, test];
+    let parts = parts(&root, classes, lists, size, &args.images.reading, global)?;
+    Ok(Parts { own_validation, ..parts })
+}
+
+/// Keeps some photos of each class. The first of a list are all of one class.
+pub(crate) fn limit(list: &mut PhotoList, most: Option<usize>, seed: u64) -> anyhow::Result<()> {
+    if let Some(most) = most.filter(|&most| most < list.len()) {
+        list.stratified_split(list.len() - most, seed)
+            .with_context(|| format!("{most} photos are too few for every class to have one"))?;
+    }
+    Ok(())
+}
+
+/// Opens the photos of a run, those that it began with.
+pub(crate) fn of_run(
+    run: &Path,
+    config: &TrainConfig,
+    reading: &PhotoReadingArgs,
+    global: &Global,
+) -> anyhow::Result<Parts> {
+    let root = Path::new(&config.data.name);
+    let lists = names_of_run(run, root)?;
+    let classes = config.data.classes.clone();
+    let parts = parts(root, classes, lists, config.data.image_size, reading, global)?;
+    let own_validation = config.data.photos.as_ref().is_some_and(|photos| photos.own_validation);
+    Ok(Parts { own_validation, ..parts })
+}
+
+/// The photos of a run to train on, for validation and to test on.
+pub(crate) fn names_of_run(run: &Path, root: &Path) -> anyhow::Result<[Option<PhotoList>; 3]> {
+    let names = run.join(PHOTOS);
+    read_photo_names(&names, root)
+        .with_context(|| format!("cannot read {}, the photos of the run", names.shown()))
+}
+
+/// Writes the names of the photos of a new run.
+pub(crate) fn save_names(run: &RunFolder, data: &Parts) -> anyhow::Result<()> {
+    let list = |set: Option<&ImageSet>| match set {
+        Some(ImageSet::Photos(photos)) => Some(photos.list().clone()),
+        _ => None,
+    };
+    let lists = [list(Some(&data.train)), list(data.validation.as_ref()), list(data.test.as_ref())];
+    if lists[0].is_none() {
+        return Ok(());
+    }
+    let path = run.path().join(PHOTOS);
+    write_photo_names(&path, lists.each_ref().map(Option::as_ref))
+        .inspect_err(|_| run.abandon())
+        .with_context(|| format!("cannot write {}", path.shown()))
+}
+
+fn parts(
+    root: &Path,
+    classes: Vec<String>,
+    [train, validation, test]: [Option<PhotoList>; 3],
+    size: usize,
+    reading: &PhotoReadingArgs,
+    global: &Global,
+) -> anyhow::Result<Parts> {
+    let Some(train) = train else { bail!("{} has no photos to train on", root.shown()) };
+    let photos = train.len()
+        + [&validation, &test].map(|l| l.as_ref().map_or(0, |l| l.len())).iter().sum::<usize>();
+    let options = options(reading, photos, size, global);
+    let preparation = Preparation::new(size, Some(resize_for(size)), 3);
+    let train = Photos::new(train, preparation, options);
+    let other = |list: Option<PhotoList>| list.map(|list| ImageSet::Photos(train.with_list(list)));
+    let (validation, test) = (other(validation), other(test));
+    let name = root.to_str().context("the path of the folder is not UTF-8")?.to_owned();
+    let normalisation = Normalisation::imagenet();
+    let train = ImageSet::Photos(train);
+    Ok(Parts { name, classes, normalisation, train, validation, own_validation: false, test })
+}
+
+/// How photos are read, by options and by the memory there is.
+fn options(
+    reading: &PhotoReadingArgs,
+    photos: usize,
+    size: usize,
+    global: &Global,
+) -> PhotoOptions {
+    let quarter = memory::available().map_or(1 << 30, |bytes| bytes as u64 / 4);
+    // A photo of 3:4, shrunk to train on.
+    let shorter = (size as u64).saturating_mul(3).div_ceil(2);
+    let needed = (photos as u64).saturating_mul(shorter * shorter * 4);
+    let in_memory = CacheOptions::Memory { bytes: reading.cache_size.unwrap_or(quarter) };
+    let on_disk = |folder| CacheOptions::Disk { folder, bytes: reading.cache_size.unwrap_or(DISK) };
+    let usual_disk = || default_cache_dir().map_or(CacheOptions::None, on_disk);
+    let cache = match reading.cache.clone().unwrap_or_default() {
+        CachePlace::Auto if needed <= reading.cache_size.unwrap_or(quarter) => in_memory,
+        CachePlace::Auto | CachePlace::Disk => usual_disk(),
+        CachePlace::Memory => in_memory,
+        CachePlace::Nowhere => CacheOptions::None,
+        CachePlace::Folder(folder) => on_disk(folder),
+    };
+    PhotoOptions { workers: reading.workers.unwrap_or(global.cpu_threads()), cache }
+}
+
+/// How many photos of a list a run was trained on.
+pub(crate) fn trained_on(list: &PhotoList, run: &Path) -> anyhow::Result<usize> {
+    let data = TrainConfig::read(&run.join(CONFIG))?.data;
+    let same = |a: &Path, b: &Path| {
+        a.canonicalize().ok().is_some_and(|a| b.canonicalize().ok() == Some(a))
+    };
+    if data.photos.is_none() || !same(Path::new(&data.name), list.root()) {
+        return Ok(0);
+    }
+    let [train, ..] = names_of_run(run, list.root())?;
+    let train = train.unwrap_or_default();
+    let names: HashSet<&[u8]> = (0..train.len()).map(|index| train.bytes(index)).collect();
+    Ok((0..list.len()).filter(|&index| names.contains(list.bytes(index))).count())
+}
+
+/// The photos of a folder to evaluate a model on: those to test on, for validation, or all, whichever there
+/// are first. Their labels are the model's classes of the same names.
+pub(crate) fn to_evaluate(
+    root: &Path,
+    labels: Option<&Path>,
+    model: &Model,
+    global: &Global,
+) -> anyhow::Result<(PhotoList, Vec<String>)> {
+    let mut set = PhotoSet::list(&absolute(root)?, labels, &mut |_| ControlFlow::Continue(()))?;
+    set.notes.iter().for_each(|note| global.note(note));
+    if let Some(classes) = &model.classes {
+        set.match_classes(classes, "the model")?;
+    }
+    let PhotoSet { classes, train, validation, test, .. } = set;
+    Ok((test.or(validation).unwrap_or(train), classes))
+}

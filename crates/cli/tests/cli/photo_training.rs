@@ -1,0 +1,247 @@
+//! Training on a folder of photos.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::common::Sandbox;
+
+const OF_CLASS: usize = 15;
+const CLASSES: [&str; 3] = ["circle", "naïve name", "square"];
+
+/// Writes a folder `photos` of three classes.
+fn make_photos(s: &Sandbox) -> PathBuf {
+    let root = s.path("photos");
+    for (class, name) in CLASSES.into_iter().enumerate() {
+        fs::create_dir_all(root.join(name)).unwrap();
+        for index in 0..OF_CLASS {
+            let path = root.join(name).join(format!("{index}.ppm"));
+            fs::write(path, photo(class, index)).unwrap();
+        }
+    }
+    root
+}
+
+/// A PPM of its own size.
+fn photo(class: usize, index: usize) -> Vec<u8> {
+    let (width, height) = (30 + 3 * index, 70 - 2 * index);
+    let mut bytes = format!("P6 {width} {height} 255\n").into_bytes();
+    for i in 0..width * height {
+        let (x, y) = (i % width, i / width);
+        bytes.extend([(x * (class + 2)) as u8, (y * 3 + index) as u8, (90 * class) as u8]);
+    }
+    bytes
+}
+
+fn train<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let usual = ["train", "photos", "--arch", "resnet8", "--batch-size", "8", "--threads", "2"];
+    [&usual[..], more].concat()
+}
+
+fn metrics(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The bytes of all tensors of a run's last checkpoint, behind the header's length and text.
+fn tensors(run: &Path) -> Vec<u8> {
+    let bytes = fs::read(run.join("last.safetensors")).expect("a checkpoint");
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].to_vec()
+}
+
+/// The photos of a part of a run.
+fn names(run: &Path, part: &str) -> Vec<String> {
+    let text = fs::read_to_string(run.join("photos.tsv")).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(part));
+    lines.map(|line| line.rsplit('\t').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_folder_is_trained_on_and_its_validation_photos_are_evaluated() {
+    let s = Sandbox::new();
+    make_photos(&s);
+    let out = s.run(&train(&["--epochs", "3", "--out", "run"])).success();
+    assert!(out.stderr.contains("the weights start at random"), "{out:#?}");
+    assert!(out.stdout.contains("validation accuracy"), "{out:#?}");
+    let run = s.path("run");
+    let epochs = metrics(&run);
+    assert_eq!(epochs.len(), 3);
+    for epoch in &epochs {
+        assert!(epoch["validation_accuracy"].is_number(), "{epoch}");
+        assert!(epoch.get("test_accuracy").is_none() && epoch.get("test_loss").is_none());
+    }
+    let (validation, trained) = (names(&run, "validation"), names(&run, "train"));
+    assert_eq!((validation.len(), trained.len()), (9, 36));
+    assert!(validation.iter().all(|name| !trained.contains(name)));
+    for class in CLASSES {
+        assert_eq!(validation.iter().filter(|name| name.starts_with(class)).count(), 3);
+    }
+    let config = fs::read_to_string(run.join("config.toml")).unwrap();
+    for line in ["image_size = 32", "validation = 9", "train_images = 36", "[recipe.transform"] {
+        assert!(config.contains(line), "{line} is not in\n{config}");
+    }
+
+    // `best` is the epoch with the highest validation accuracy.
+    let best =
+        epochs.iter().map(|e| e["validation_accuracy"].as_f64().unwrap()).fold(0.0, f64::max);
+    let logits = ["--logits", "logits.npy", "--dtype", dtype(&config)];
+    let eval = &s.json(&[&["eval", "run", "--json"][..], &logits].concat())[0];
+    assert_eq!((eval["images"].as_u64(), eval["accuracy"].as_f64()), (Some(9), Some(best)));
+    let all = s.run(&["eval", "run", "photos", "--json"]).success();
+    assert!(all.stdout.contains("\"images\":45,"), "{all:#?}");
+    assert!(all.stderr.contains("36 of these 45 photos"), "{all:#?}");
+
+    // A prediction is that of the evaluation.
+    let logits: Vec<f64> = fs::read(s.path("logits.npy")).unwrap()[128..]
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|&x| f32::from_le_bytes(x).into())
+        .collect();
+    let photo = Path::new("photos").join(&validation[4]);
+    let predict = ["predict", "run", photo.to_str().unwrap(), "--json", "--dtype", dtype(&config)];
+    let prediction = &s.json(&predict)[0];
+    let sum: f64 = logits[12..15].iter().map(|x| x.exp()).sum();
+    let most = logits[12..15].iter().map(|x| x.exp() / sum).fold(0.0, f64::max);
+    let top = prediction["top"].as_array().unwrap();
+    let probability = top[0]["probability"].as_f64().unwrap();
+    assert!((probability - most).abs() < 1e-5, "{prediction} {most}");
+
+    for verb in [&["show", "run", "--cam"][..], &["report", "run"]] {
+        s.run(verb).success();
+    }
+    // A repetition has the same photos.
+    s.run(&["train", "--config", "run", "--out", "again", "--epochs", "3", "-q"]).success();
+    assert_eq!(names(&s.path("again"), ""), names(&run, ""));
+    assert!(tensors(&s.path("again")) == tensors(&run));
+}
+
+fn dtype(config: &str) -> &str {
+    if config.contains("dtype = \"bf16\"") { "bf16" } else { "fp32" }
+}
+
+#[test]
+fn a_killed_run_is_resumed_to_the_bit_with_other_threads_and_caches() {
+    let s = Sandbox::new();
+    make_photos(&s);
+    let of = |out| ["--epochs", "4", "--out", out, "--quiet"];
+    s.run(&train(&[&of("whole")[..], &["--cache", "none"]].concat())).success();
+    let whole = tensors(&s.path("whole"));
+    let run = s.path("run");
+    let more = ["--cache", "cache", "--workers", "3"];
+    let mut child = s.spawn(&train(&[&of("run")[..], &more].concat()));
+    let start = Instant::now();
+    while metrics(&run).is_empty() && start.elapsed() < Duration::from_secs(120) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The cache as the kill left it, and cut off.
+    let files: Vec<PathBuf> =
+        fs::read_dir(s.path("cache")).unwrap().map(|file| file.unwrap().path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    let bytes = fs::read(file).unwrap();
+    fs::write(file, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    let resume = ["train", "--resume", "run", "--cache", "cache", "--workers", "1", "--quiet"];
+    s.run(&resume).success();
+    assert!(tensors(&run) == whole);
+}
+
+#[test]
+fn a_run_whose_photos_are_gone_stops_and_goes_on_when_they_are_back() {
+    let s = Sandbox::new();
+    let photos = make_photos(&s);
+    s.run(&train(&["--epochs", "2", "--out", "whole", "--quiet"])).success();
+    s.run(&train(&["--epochs", "1", "--out", "run", "--quiet"])).success();
+    fs::rename(&photos, s.path("away")).unwrap();
+    s.run(&["train", "--resume", "run", "--epochs", "2", "--quiet"])
+        .fails(1, &["can be read any more", "the run is saved", "--resume run"]);
+    fs::rename(s.path("away"), &photos).unwrap();
+    s.run(&["train", "--resume", "run", "--quiet"]).success();
+    // Of a run that is longer from its second epoch on.
+    s.run(&train(&["--epochs", "1", "--out", "other", "--quiet"])).success();
+    s.run(&["train", "--resume", "other", "--epochs", "2", "--quiet"]).success();
+    assert!(tensors(&s.path("run")) == tensors(&s.path("other")));
+    assert_eq!(metrics(&s.path("run")).len(), metrics(&s.path("whole")).len());
+}
+
+#[test]
+fn damaged_photos_are_named_and_left_out() {
+    let s = Sandbox::new();
+    let photos = make_photos(&s);
+    fs::write(photos.join("square/3.ppm"), "P6 40 40 255\n").unwrap();
+    fs::write(photos.join("circle/7.ppm"), "").unwrap();
+    let out = s.run(&train(&["--epochs", "2", "--out", "run", "--ui", "log"])).success();
+    for (name, what) in [("square/3.ppm", "truncated"), ("circle/7.ppm", "is empty")] {
+        let lines: Vec<&str> = out.stderr.lines().filter(|line| line.contains(name)).collect();
+        assert_eq!(lines.len(), 1, "{out:#?}");
+        assert!(lines[0].contains(what) && lines[0].contains("left out"), "{lines:?}");
+    }
+    let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
+    assert!(log.contains("square/3.ppm"), "{log}");
+    // One that is deleted between epochs, and a new one, which the run does not know.
+    fs::remove_file(photos.join(&names(&s.path("run"), "train")[0])).unwrap();
+    fs::write(photos.join("circle/new.ppm"), photo(0, 1)).unwrap();
+    let resumed = s.run(&["train", "--resume", "run", "--epochs", "3"]).success();
+    assert!(resumed.stderr.contains("cannot be read"), "{resumed:#?}");
+    assert_eq!(metrics(&s.path("run")).len(), 3);
+    let eval = &s.json(&["eval", "run", "photos", "--json"])[0];
+    assert_eq!(eval["images"], 43);
+}
+
+#[test]
+fn parts_of_their_own_are_used() {
+    let s = Sandbox::new();
+    let photos = make_photos(&s);
+    let all = s.path("all");
+    for part in ["train", "val", "test"] {
+        for class in CLASSES {
+            fs::create_dir_all(all.join(part).join(class)).unwrap();
+        }
+    }
+    for class in CLASSES {
+        for index in 0..OF_CLASS {
+            let part = ["train", "train", "train", "val", "test"][index % 5];
+            let name = format!("{index}.ppm");
+            let to = all.join(part).join(class).join(&name);
+            fs::copy(photos.join(class).join(&name), to).unwrap();
+        }
+    }
+    let args = ["train", "all", "--arch", "resnet8", "--batch-size", "8", "--epochs", "1"];
+    s.run(&[&args[..], &["--out", "run", "-q"]].concat()).success();
+    let run = s.path("run");
+    assert_eq!(["train", "validation", "test"].map(|p| names(&run, p).len()), [27, 9, 9]);
+    let epoch = &metrics(&run)[0];
+    assert!(epoch["validation_accuracy"].is_number() && epoch["test_accuracy"].is_number());
+    let eval = &s.json(&["eval", "run", "--json"])[0];
+    assert_eq!(eval["accuracy"], epoch["test_accuracy"]);
+    s.run(&[&args[..], &["--validation", "5"]].concat()).fails(2, &["--validation"]);
+}
+
+#[test]
+fn shares_of_photos_are_held_out_and_limits_keep_every_class() {
+    let s = Sandbox::new();
+    make_photos(&s);
+    for (options, expected) in [
+        (&["--split", "0.4"][..], [27, 18]),
+        (&["--validation", "6"], [39, 6]),
+        (&["--limit-train", "20", "--validation", "0.25"], [15, 5]),
+    ] {
+        let out = format!("run{}", expected[0]);
+        s.run(&train(&[&["--epochs", "1", "--out", &out, "-q"][..], options].concat())).success();
+        let run = s.path(&out);
+        assert_eq!(["train", "validation"].map(|part| names(&run, part).len()), expected);
+        for class in CLASSES {
+            assert!(names(&run, "train").iter().any(|name| name.starts_with(class)));
+        }
+    }
+    s.run(&train(&["--limit-train", "2"])).fails(1, &["2 photos are too few"]);
+    s.run(&train(&["--split", "45"])).fails(1, &["45 of 45"]);
+    s.run(&train(&["--recipe", "sprint"])).fails(1, &["whiten", "--recipe fast"]);
+}

@@ -1,0 +1,115 @@
+//! The photos of a run in a file, so that a resumed run has the same ones in the same order.
+//!
+//! A line has the part (`train`, `validation`, `test`), the label and the path in the folder,
+//! with tabs between them. In a path, `\t`, `\n` and `\\` stand for tab, newline and backslash.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    path::Path,
+};
+
+use resnet_formats::{atomic_write, open};
+
+use crate::PhotoList;
+
+/// The parts of a data set, in the order of the file.
+const PARTS: [&str; 3] = ["train", "validation", "test"];
+
+/// Writes the photos to train on, for validation and to test on.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_photo_names(path: &Path, parts: [Option<&PhotoList>; 3]) -> io::Result<()> {
+    atomic_write(path, |file| {
+        let mut file = io::BufWriter::new(file);
+        for (part, list) in PARTS.into_iter().zip(parts) {
+            let list = list.into_iter().flat_map(|list| (0..list.len()).map(move |i| (list, i)));
+            for (list, index) in list {
+                write!(file, "{part}\t{}\t", list.labels()[index])?;
+                for &byte in list.bytes(index) {
+                    match byte {
+                        b'\t' => file.write_all(b"\\t")?,
+                        b'\n' => file.write_all(b"\\n")?,
+                        b'\\' => file.write_all(b"\\\\")?,
+                        byte => file.write_all(&[byte])?,
+                    }
+                }
+                file.write_all(b"\n")?;
+            }
+        }
+        file.flush()
+    })
+}
+
+/// Reads the photos of a folder `root` to train on, for validation and to test on.
+///
+/// # Errors
+/// If the file cannot be read or is damaged.
+pub fn read_photo_names(path: &Path, root: &Path) -> io::Result<[Option<PhotoList>; 3]> {
+    let mut parts: [Option<PhotoList>; 3] = Default::default();
+    let (mut file, mut line, mut number) = (BufReader::new(open(path)?), Vec::new(), 0);
+    loop {
+        line.clear();
+        number += 1;
+        if file.read_until(b'\n', &mut line)? == 0 {
+            return Ok(parts);
+        }
+        let (part, label, name) = parsed(&line)
+            .ok_or_else(|| io::Error::other(format!("its line {number} is damaged")))?;
+        parts[part].get_or_insert_with(|| PhotoList::new(root)).push(&name, label);
+    }
+}
+
+fn parsed(line: &[u8]) -> Option<(usize, u32, Vec<u8>)> {
+    let mut fields = line.strip_suffix(b"\n")?.splitn(3, |&byte| byte == b'\t');
+    let mut text = || std::str::from_utf8(fields.next()?).ok();
+    let part = text()?;
+    let label = text()?.parse().ok()?;
+    let part = PARTS.iter().position(|&known| known == part)?;
+    let (mut name, mut bytes) = (Vec::new(), fields.next()?.iter());
+    while let Some(&byte) = bytes.next() {
+        name.push(match byte {
+            b'\\' => match bytes.next()? {
+                b't' => b'\t',
+                b'n' => b'\n',
+                b'\\' => b'\\',
+                _ => return None,
+            },
+            byte => byte,
+        });
+    }
+    // Elsewhere than on Unix, names are Unicode.
+    (cfg!(unix) || std::str::from_utf8(&name).is_ok()).then_some((part, label, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_survives_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, root) = (dir.path().join("photos.tsv"), Path::new("root"));
+        let mut train = PhotoList::new(root);
+        let names = ["a/b.jpg", "tab\there\\t.png", "line\nbreak\\", "смех/🙂.JPG", " "];
+        (0..).zip(names).for_each(|(label, name)| train.push(name.as_bytes(), label));
+        #[cfg(unix)]
+        train.push(b"not \xFF utf-8", 7);
+        let test = train.select([1, 0]);
+        write_photo_names(&file, [Some(&train), None, Some(&test)]).unwrap();
+        assert_eq!(read_photo_names(&file, root).unwrap(), [Some(train), None, Some(test)]);
+    }
+
+    #[test]
+    fn a_damaged_line_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("photos.tsv");
+        for line in
+            ["train\t1\ta", "train\t1\n", "tests\t1\ta\n", "test\tx\ta\n", "test\t1\ta\\x\n"]
+        {
+            std::fs::write(&file, format!("train\t0\tgood.jpg\n{line}")).unwrap();
+            let error = read_photo_names(&file, Path::new("root")).unwrap_err().to_string();
+            assert_eq!(error, "its line 2 is damaged", "{line:?}");
+        }
+    }
+}

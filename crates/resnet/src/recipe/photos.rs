@@ -1,0 +1,59 @@
+//! Recipes for photos.
+
+use super::{Length, Recipe};
+use crate::{
+    data::{Augment, transform::Transform},
+    models::Arch,
+};
+
+/// The fewest steps of a run for which batches are larger than the smallest.
+const FEWEST_STEPS: f64 = 500.0;
+/// Fewer images than this give batch norms unsteady statistics.
+const SMALLEST_BATCH: usize = 32;
+
+impl Recipe {
+    /// The recipe [`Recipe::of_size`] for a folder of photos: with random resized crops and flips, and
+    /// smaller batches where there are few photos, at the same rate for an image.
+    pub fn for_photos(
+        name: &str,
+        arch: Arch,
+        epochs: Option<f64>,
+        images: usize,
+    ) -> Option<Recipe> {
+        let mut recipe = Recipe::of_size(name, arch, epochs, images)?;
+        recipe.augment = Augment::NONE;
+        recipe.transform = Some(Transform::default());
+        if name == "fast" {
+            let usual = match recipe.length {
+                Length::Epochs(epochs) => epochs as f64,
+                Length::Steps(_) => 1.0,
+            };
+            let images = epochs.unwrap_or(usual) * images as f64;
+            while recipe.batch_size > SMALLEST_BATCH
+                && images / (recipe.batch_size as f64) < FEWEST_STEPS
+            {
+                recipe.batch_size /= 2;
+                recipe.lr /= 2.0;
+            }
+        }
+        Some(recipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_photos_are_trained_on_in_small_batches() {
+        let of = |images| {
+            let arch = "resnet18".parse().unwrap();
+            let recipe = Recipe::for_photos("fast", arch, Some(16.0), images).unwrap();
+            (recipe.batch_size, (recipe.lr / recipe.batch_size as f64 * 1e6).round())
+        };
+        let (sizes, rates): (Vec<_>, Vec<_>) =
+            [100, 1650, 3000, 50_000].map(of).into_iter().unzip();
+        assert_eq!(sizes, [32, 32, 64, 512]);
+        assert!(rates.iter().all(|&rate| rate == rates[0]), "{rates:?}");
+    }
+}

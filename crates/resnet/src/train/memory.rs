@@ -1,0 +1,58 @@
+//! What the engine of a run is made for, and the largest batch that the memory holds.
+
+use crate::{
+    Cpu,
+    config::TrainConfig,
+    engine::{Engine, EngineConfig, PlanError},
+    evaluate,
+};
+
+/// What the engine of a run is made for.
+pub(super) fn engine_config(config: &TrainConfig, eval_batch: usize) -> EngineConfig {
+    let TrainConfig { recipe, data, .. } = config;
+    EngineConfig {
+        dtype: recipe.dtype,
+        batch: recipe.batch_size.min(data.train_images),
+        eval_batch,
+        height: data.image_size,
+        width: data.image_size,
+        sgd: recipe.sgd,
+        batch_norm_momentum: recipe.batch_norm_momentum,
+        average: recipe.average,
+    }
+}
+
+/// The largest batch, up to the recipe's, for which the memory suffices; none if that of one image does
+/// not.
+///
+/// # Errors
+/// If the network does not fit the image size.
+pub fn largest_batch(config: &TrainConfig, cpu: &Cpu) -> Result<Option<usize>, PlanError> {
+    let graph = config.arch.graph_with(
+        config.data.normalisation.mean.len(),
+        config.data.classes.len(),
+        config.arch.width(),
+    );
+    let fits = |batch| {
+        let engine = EngineConfig { batch, ..engine_config(config, evaluate::BATCH) };
+        match Engine::check(&graph, &engine, cpu) {
+            Ok(()) => Ok(true),
+            Err(PlanError::Memory { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    };
+    let asked = engine_config(config, 1).batch;
+    if fits(asked)? {
+        return Ok(Some(asked));
+    }
+    let (mut most, mut too_many) = (0, asked);
+    while too_many - most > 1 {
+        let middle = most.midpoint(too_many);
+        if fits(middle)? {
+            most = middle;
+        } else {
+            too_many = middle;
+        }
+    }
+    Ok(Some(most).filter(|&most| most > 0))
+}
