@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use resnet::{
     Arch, Cpu, Dtype,
     config::{DataConfig, TrainConfig},
-    data::{Dataset, Normalisation},
+    data::{Dataset, Flip, Normalisation},
     model_file::DEMO,
     recipe::{Length, Recipe},
     run::CONFIG,
@@ -133,8 +133,12 @@ impl Settings {
             Some(base) => base.clone(),
             None => {
                 let epochs = epochs.map(|epochs| epochs as f64).or(planned);
-                Recipe::of_size(recipe, arch, epochs, images)
-                    .context("every listed recipe exists")?
+                let mut recipe = Recipe::of_size(recipe, arch, epochs, images)
+                    .context("every listed recipe exists")?;
+                if !self.args.data.may_be_mirrored() {
+                    recipe.augment.flip = Flip::Never;
+                }
+                recipe
             }
         };
         if let Some(epochs) = *epochs {
@@ -288,11 +292,25 @@ mod tests {
     }
 
     fn config(line: &str) -> anyhow::Result<TrainConfig> {
-        let words = format!("resnet train synthetic {line}");
+        config_of("synthetic", line)
+    }
+
+    fn config_of(data_set: &str, line: &str) -> anyhow::Result<TrainConfig> {
+        let words = format!("resnet train {data_set} {line}");
         let cli = Cli::parsed(words.split(' '))?;
         let Verb::Train(args) = cli.verb else { unreachable!() };
         let settings = Settings::new(&args, &cli.global)?;
         build(&settings, &settings.starting_point(), &data(), None, &Cpu::new(1)?, &cli.global)
+    }
+
+    #[test]
+    fn digits_are_not_mirrored() {
+        for recipe in ["sprint", "fast", "walkthrough", "paper"] {
+            let line = format!("--recipe {recipe} --arch resnet20");
+            let flip = |name| config_of(name, &line).unwrap().recipe.augment.flip;
+            assert_eq!(flip("mnist"), Flip::Never);
+            assert_ne!(flip("fashion-mnist"), Flip::Never);
+        }
     }
 
     #[test]

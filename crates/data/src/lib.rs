@@ -13,15 +13,19 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod augment;
+pub mod check;
 mod cifar10;
+mod cifar100;
 mod digest;
 mod error;
 mod fetch;
 mod folder;
+mod idx;
 mod images;
 mod loader;
 mod options;
 pub mod photo;
+mod published;
 mod shrink;
 mod source;
 mod synthetic;

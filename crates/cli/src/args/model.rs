@@ -45,7 +45,8 @@ impl ModelArgs {
 pub(crate) struct EvaluationArgs {
     #[command(flatten, next_help_heading = "Model")]
     pub(crate) model: ModelArgs,
-    /// Data set to evaluate on: cifar10 or synthetic [default: the run's, or cifar10]
+    /// Data set to evaluate on: cifar10, cifar100, mnist, fashion-mnist or synthetic
+    /// [default: the run's, or cifar10]
     #[arg(value_name = "DATA", help_heading = None, add = completion::data())]
     pub(crate) data: Option<DataSource>,
     /// Evaluate on the first N test images only

@@ -16,7 +16,8 @@ use crate::completion;
 #[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct TrainArgs {
-    /// Data set to train on: cifar10 or synthetic. A missing data set is downloaded
+    /// Data set to train on: cifar10, cifar100, mnist, fashion-mnist or synthetic. A missing data set is
+    /// downloaded
     #[arg(value_name = "DATA", default_value = "cifar10", add = completion::data())]
     pub(crate) data: DataSource,
     /// Network architecture (`resnet archs` lists them) [default: that of the file in --init, --resume

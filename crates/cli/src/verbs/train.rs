@@ -10,7 +10,7 @@ use anyhow::Context;
 use resnet::{
     Arch, Cpu,
     config::TrainConfig,
-    data::{self as sets, DataSource, Dataset},
+    data::{self as sets, DataSource, Dataset, Flip},
     model_file::{Partial, Weights},
     run::{CONFIG, Place, RunFolder},
     train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard},
@@ -196,6 +196,12 @@ fn start(
         }
     }
     interrupt.check()?;
+    if !args.data.may_be_mirrored() && config.recipe.augment.flip == Flip::Never {
+        global.note(format!(
+            "the images of {} are not mirrored: a mirrored digit is none",
+            args.data
+        ));
+    }
     Ok((RunFolder::create(place, &config)?, data))
 }
 

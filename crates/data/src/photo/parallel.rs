@@ -103,18 +103,28 @@ fn one(
     preparation: Preparation,
     budget: &MemoryBudget,
 ) -> Result<Vec<u8>, PhotoError> {
+    let grey = preparation.channels == 1;
+    with_photo(path, grey, budget, |_, photo| photo.prepare(preparation))
+}
+
+/// Reads and decodes a file within the budget, and calls `work` with its bytes and the photo.
+pub(crate) fn with_photo<T>(
+    path: &Path,
+    grey: bool,
+    budget: &MemoryBudget,
+    work: impl FnOnce(&[u8], &Photo) -> Result<T, PhotoError>,
+) -> Result<T, PhotoError> {
     let (file, len) = open(path)?;
     let _alone = len.is_none_or(|len| len > LARGE_FILE).then(|| budget.large_file());
     let bytes = all(file)?;
     let header = Header::read(&bytes)?;
     let _reservation = budget.reserve(header.cost);
-    let photo = header.decode(preparation.channels == 1)?;
-    photo.prepare(preparation)
+    work(&bytes, &header.decode(grey)?)
 }
 
 /// Limits the memory of the photos that are decoded at the same time.
 #[derive(Default)]
-struct MemoryBudget {
+pub(crate) struct MemoryBudget {
     large: Mutex<()>,
     used: Mutex<u64>,
     freed: Condvar,
