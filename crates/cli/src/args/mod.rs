@@ -5,6 +5,7 @@ mod convert;
 mod data;
 mod model;
 mod predict;
+mod preview;
 mod report;
 mod resizing;
 mod shared;
@@ -24,6 +25,7 @@ pub(crate) use convert::ConvertArgs;
 pub(crate) use data::{CachePlace, DataArg, PhotoReadingArgs, Share};
 pub(crate) use model::{EvaluationArgs, ModelArgs};
 pub(crate) use predict::PredictArgs;
+pub(crate) use preview::PreviewArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use resizing::ResizingArgs;
 pub(crate) use shared::{
@@ -31,7 +33,7 @@ pub(crate) use shared::{
 };
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use similar::SimilarArgs;
-pub(crate) use train::{ImagesArgs, RecipeArgs, TrainArgs, Ui};
+pub(crate) use train::{AugmentationArgs, ImagesArgs, RecipeArgs, TrainArgs, Ui};
 
 /// Trains, evaluates and inspects residual networks on the CPU.
 #[derive(Debug, Parser)]
@@ -110,7 +112,7 @@ pub(crate) enum Verb {
     Recipes(Output),
     /// Benchmark training steps or inference on random images
     Bench(BenchArgs),
-    /// Download, verify or describe a data set
+    /// Download, verify or describe a data set, or check a folder of photos
     #[command(subcommand)]
     Data(DataVerb),
     /// Print a shell completion script
@@ -232,11 +234,34 @@ pub(crate) enum DataVerb {
     Verify(DataCheckArgs),
     /// Describe a data set: images, classes, normalisation, folder
     Info(DataCheckArgs),
+    /// Check a folder of photos: damaged files, duplicates within and between its parts and classes,
+    /// single-colour and tiny photos, classes of very different size
+    Check(PhotoCheckArgs),
+    /// Draw what a network will see in training: augmented images with their labels
+    Preview(PreviewArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PhotoCheckArgs {
+    /// Folder with a folder of photos for each class, or with such folders train, val and test
+    #[arg(value_name = "PHOTOS")]
+    pub(crate) photos: PathBuf,
+    /// Take the labels from a table instead: CSV or TSV with columns path, label and, if you like, split
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Fail if photos are damaged, in several parts or with several labels
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Also write a page that shows the photos
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) html: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// Data set: cifar10 or synthetic
+    /// Data set: cifar10, cifar100, mnist, fashion-mnist or synthetic
     #[arg(value_name = "NAME", add = completion::data())]
     pub(crate) name: DataSource,
     #[command(flatten)]

@@ -21,8 +21,8 @@ use crate::completion;
 #[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct TrainArgs {
-    /// Data set to train on: cifar10 or synthetic, or a folder of photos with a folder for each class. A
-    /// missing data set is downloaded
+    /// Data set to train on: cifar10, cifar100, mnist, fashion-mnist or synthetic, or a folder of photos
+    /// with a folder for each class. A missing data set is downloaded
     #[arg(value_name = "DATA", default_value = "cifar10", value_parser = DataArg::parser(), add = completion::data_or_folder())]
     pub(crate) data: DataArg,
     /// Network architecture (`resnet archs` lists them) [default: that of the file in --init, --resume
@@ -151,6 +151,20 @@ pub(crate) struct RecipeArgs {
     /// Label smoothing, from 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::fraction)]
     pub(crate) label_smoothing: Option<f32>,
+    #[command(flatten)]
+    pub(crate) augmentation: AugmentationArgs,
+    /// Seed of initial weights, shuffling, augmentation and --validation
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Data type of activations and their gradients; weights are always fp32 [default: bf16 if the
+    /// CPU has bfloat16 dot products, otherwise fp32]
+    #[arg(long, value_enum)]
+    pub(crate) dtype: Option<Dtype>,
+}
+
+/// What is done to training images; these options override a recipe too.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct AugmentationArgs {
     /// Augmentation of photos: a random resized crop and flip, alone or with the operations of
     /// torchvision's RandAugment or TrivialAugmentWide, or none but a centre crop [default: the recipe's]
     #[arg(long, value_enum, value_name = "NAME")]
@@ -163,13 +177,6 @@ pub(crate) struct RecipeArgs {
     /// [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::alpha)]
     pub(crate) cutmix: Option<f64>,
-    /// Seed of initial weights, shuffling, augmentation and --validation
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Data type of activations and their gradients; weights are always fp32 [default: bf16 if the
-    /// CPU has bfloat16 dot products, otherwise fp32]
-    #[arg(long, value_enum)]
-    pub(crate) dtype: Option<Dtype>,
 }
 
 /// Which images to train and test on, and their normalisation.

@@ -10,7 +10,7 @@ use anyhow::Context;
 use resnet::{
     Arch, Cpu,
     config::TrainConfig,
-    data::{self as sets, DataSource, Parts},
+    data::{self as sets, DataSource, Flip, Parts},
     model_file::{Partial, Weights},
     run::{CONFIG, Place, RunFolder},
     train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard},
@@ -158,6 +158,22 @@ fn starting_point(
     Ok(StartingPoint { arch: model.arch, checkpoint: Some(model.path), weights, finished_epochs })
 }
 
+/// Loads the data of a new run of a network. Photos stay on disk.
+pub(super) fn load(
+    args: &TrainArgs,
+    arch: Arch,
+    global: &Global,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Parts> {
+    let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
+    match &args.data {
+        DataArg::Named(source) => {
+            Ok(data::load(*source, &args.data_dir, limits, global, interrupt)?.into())
+        }
+        DataArg::Folder(root) => photo_folder::open(root, args, arch, global),
+    }
+}
+
 /// Starts a new run: loads its data, writes its configuration, creates its folder.
 fn start(
     args: &TrainArgs,
@@ -173,13 +189,7 @@ fn start(
     let place = args.out.as_deref().map_or(Place::Numbered(&default), Place::Exactly);
     // Before anything slow.
     RunFolder::examine(place)?;
-    let limits = Limits { train: args.images.limit_train, test: args.images.limit_test };
-    let data = match &args.data {
-        DataArg::Named(source) => {
-            data::load(*source, &args.data_dir, limits, global, interrupt)?.into()
-        }
-        DataArg::Folder(root) => photo_folder::open(root, args, start.arch, global)?,
-    };
+    let data = load(args, start.arch, global, interrupt)?;
     let mut config = config::build(&settings, &start, &data, None, cpu, global)?;
     if args.data.is_folder() {
         config::fit_memory(&mut config, args, cpu, global)?;
@@ -212,6 +222,12 @@ fn start(
         }
     }
     interrupt.check()?;
+    if !args.data.may_be_mirrored() && config.recipe.augment.flip == Flip::Never {
+        global.note(format!(
+            "the images of {} are not mirrored: a mirrored digit is none",
+            args.data
+        ));
+    }
     let run = RunFolder::create(place, &config)?;
     photo_folder::save_names(&run, &data)?;
     Ok((run, data))

@@ -29,6 +29,7 @@ mod log;
 mod machine;
 mod memory;
 mod mixing;
+mod preview;
 mod run_info;
 mod state;
 mod stop_flag;
@@ -56,6 +57,7 @@ pub use self::{
     log::Log,
     machine::Machine,
     memory::largest_batch,
+    preview::{Preview, preview},
     run_info::{Ending, RunInfo, RunInfoError, Segment, Time, segments},
     stop_flag::StopFlag,
     tensorboard::TensorBoard,

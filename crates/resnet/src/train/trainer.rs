@@ -74,11 +74,7 @@ impl<'a> Trainer<'a> {
         init: Option<&Path>,
     ) -> Result<Self, TrainError> {
         let Parts { classes, mut train, mut validation, test, .. } = data;
-        if let (ImageSet::Memory(train), None, images @ 1..) =
-            (&mut train, &validation, config.data.validation)
-        {
-            validation = Some(ImageSet::Memory(train.random_split(images, config.seed)?));
-        }
+        hold_out(config, &mut train, &mut validation)?;
         check_data(config, &classes, &train, test.as_ref(), validation.as_ref())?;
 
         let [.., channels] = train.size();
@@ -322,7 +318,25 @@ pub fn check_classes(config: &TrainConfig, classes: &[impl AsRef<str>]) -> Resul
     Err(TrainError::Data(format!("{name}: {message}")))
 }
 
-fn loader(config: &TrainConfig, train: ImageSet, batch: usize) -> Loader {
+/// Takes the validation set out of images in memory. That of photos was chosen with them.
+///
+/// # Errors
+/// If no image would remain.
+pub(super) fn hold_out(
+    config: &TrainConfig,
+    train: &mut ImageSet,
+    validation: &mut Option<ImageSet>,
+) -> Result<(), TrainError> {
+    if let (ImageSet::Memory(train), None, images @ 1..) =
+        (train, &validation, config.data.validation)
+    {
+        *validation = Some(ImageSet::Memory(train.random_split(images, config.seed)?));
+    }
+    Ok(())
+}
+
+/// The loader of a run.
+pub(super) fn loader(config: &TrainConfig, train: ImageSet, batch: usize) -> Loader {
     let TrainConfig { recipe, seed, .. } = config;
     let loader = match train {
         ImageSet::Memory(images) => Loader::new(Arc::new(images), batch, recipe.augment, *seed),

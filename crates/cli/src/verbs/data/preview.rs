@@ -1,0 +1,152 @@
+//! `resnet data preview`: what a network gets to see in training.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use resnet::{config::TrainConfig, train};
+use resnet_formats::{Shown, atomic_write, create_numbered};
+use resnet_pictures::{Picture, Theme, labelled, png};
+use serde::Serialize;
+
+use crate::{
+    args::{Cli, Global, PreviewArgs, TrainArgs, Verb},
+    config::{self, Settings},
+    error::Usage,
+    interrupt::Interrupt,
+    print,
+    verbs::train::load,
+};
+
+/// PNG pixels per SVG unit.
+const SCALE: f32 = 2.0;
+
+/// The output of `--json`.
+#[derive(Serialize)]
+struct Record<'a> {
+    file: String,
+    images: usize,
+    height: usize,
+    width: usize,
+    labels: &'a [String],
+}
+
+pub(crate) fn run(args: &PreviewArgs, global: &Global) -> anyhow::Result<()> {
+    let is_svg = match args.out.as_deref().map(|out| out.extension()) {
+        None => false,
+        Some(Some(suffix)) if suffix.eq_ignore_ascii_case("png") => false,
+        Some(Some(suffix)) if suffix.eq_ignore_ascii_case("svg") => true,
+        Some(_) => return Err(Usage("--out must end in .png or .svg".into()).into()),
+    };
+    let cpu = global.cpu()?;
+    let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
+    let settings = Settings::new(&as_train(args), global)?;
+    let start = settings.starting_point();
+    let data = load(&settings.args, start.arch, global, &interrupt)?;
+    let config = config::build(&settings, &start, &data, None, &cpu, global)?;
+    let classes = data.classes.clone();
+    if args.epoch as u64 > config.epochs() {
+        let message = format!("--epoch {}: the run has {}", args.epoch, config.epochs());
+        return Err(Usage(message).into());
+    }
+    let seen = train::preview(&config, data, args.epoch as u64, args.count)?;
+    seen.notes.iter().for_each(|note| global.note(note));
+    let label = |shares: &Vec<(u32, f32)>| -> String {
+        let name = |class: u32| classes[class as usize].clone();
+        match shares[..] {
+            [(class, _)] => name(class),
+            _ => {
+                let parts = shares
+                    .iter()
+                    .map(|&(class, share)| format!("{:.0}% {}", 100.0 * share, name(class)));
+                parts.collect::<Vec<_>>().join(", ")
+            }
+        }
+    };
+    let labels: Vec<String> = seen.classes.iter().map(label).collect();
+    let len = seen.pixels.len().checked_div(labels.len()).unwrap_or(1).max(1);
+    let channels = len / (seen.height * seen.width).max(1);
+    let picture = |pixels| Picture::from_channels(seen.width, seen.height, channels, pixels);
+    let images: Vec<_> = seen.pixels.chunks(len).map(picture).zip(labels.clone()).collect();
+    let title = title(&config, args.epoch, images.len(), [seen.width, seen.height]);
+    let draw = |theme: &Theme| labelled(&images, (&*title.0, &*title.1), theme);
+    let bytes = match is_svg {
+        true => draw(&Theme::AUTO).into_bytes(),
+        false => png(&draw(&Theme::LIGHT), SCALE).context("cannot draw the picture")?,
+    };
+    let path = write(args.out.as_deref(), &bytes)?;
+    let file = path.shown().to_string();
+    match args.output.json {
+        true => print::json(&Record {
+            file,
+            images: images.len(),
+            height: seen.height,
+            width: seen.width,
+            labels: &labels,
+        })?,
+        false => print::line(file)?,
+    }
+    if args.open {
+        open::that_detached(&path).with_context(|| format!("cannot open {}", path.shown()))?;
+    }
+    Ok(())
+}
+
+/// The arguments of `resnet train` for the run that is meant.
+fn as_train(args: &PreviewArgs) -> TrainArgs {
+    let cli = Cli::parsed(["resnet", "train"]).expect("no argument is needed");
+    let Verb::Train(mut train) = cli.verb else { unreachable!("the verb is `train`") };
+    let mut given = |name: &str| train.given.push(name.to_owned());
+    if let Some(data) = &args.data {
+        given("DATA");
+        train.data = data.clone();
+    }
+    if let Some(arch) = args.arch {
+        given("--arch");
+        train.arch = arch;
+    }
+    if let Some(seed) = args.seed {
+        given("--seed");
+        train.recipe.seed = seed;
+    }
+    train.start.config.clone_from(&args.config);
+    train.recipe.augmentation = args.augmentation.clone();
+    train.images = args.images.clone();
+    train.data_dir = args.data_dir.clone();
+    *train
+}
+
+fn title(
+    config: &TrainConfig,
+    epoch: usize,
+    images: usize,
+    [width, height]: [usize; 2],
+) -> (String, String) {
+    let data = Path::new(&config.data.name).file_name().unwrap_or_default();
+    let headline = format!("What {} sees", config.arch);
+    let detail = format!(
+        "{}: the first {images} images of epoch {epoch}, {width}x{height} pixels, recipe {}, seed {}",
+        data.shown(),
+        config.recipe.name,
+        config.seed
+    );
+    (headline, detail)
+}
+
+/// Writes the picture to `out`, or to a new file.
+fn write(out: Option<&Path>, bytes: &[u8]) -> anyhow::Result<PathBuf> {
+    let path = match out {
+        Some(out) => out.to_owned(),
+        None => {
+            let create = |name: &Path| File::create_new(name);
+            create_numbered(Path::new("preview"), ".png", create)
+                .context("cannot create preview.png (--out)")?
+                .0
+        }
+    };
+    atomic_write(&*path, |w| w.write_all(bytes))
+        .with_context(|| format!("cannot write {} (--out)", path.shown()))?;
+    Ok(path)
+}
