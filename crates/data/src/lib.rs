@@ -46,5 +46,6 @@ pub use options::{LoadOptions, default_data_dir};
 pub use parts::{ImageSet, Parts};
 pub use photo_names::{read_photo_names, write_photo_names};
 pub use photos::{CacheOptions, PhotoOptions, Photos, default_cache_dir};
+pub use published::FileState;
 pub use resnet_network::preprocess::Normalisation;
-pub use source::{DataSource, DatasetInfo, FileCheck, FileState, info, load, verify};
+pub use source::{DataSource, DatasetInfo, FileCheck, info, load, verify};

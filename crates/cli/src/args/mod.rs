@@ -238,7 +238,7 @@ pub(crate) enum DataVerb {
     /// single-colour and tiny photos, classes of very different size
     Check(PhotoCheckArgs),
     /// Draw what a network will see in training: augmented images with their labels
-    Preview(PreviewArgs),
+    Preview(Box<PreviewArgs>),
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,7 @@ use std::{collections::HashMap, ops::ControlFlow, path::PathBuf};
 use resnet_formats::Shown;
 use serde::Serialize;
 
+pub use self::inspect::SINGLE_COLOUR;
 use self::inspect::{Facts, inspect_all};
 use self::similar::Leaders;
 pub use self::similar::{NEAR_BITS, NEAR_CORRELATION};
@@ -30,9 +31,6 @@ use crate::{DataError, PhotoList, PhotoSet};
 
 /// Photos whose shorter side has fewer pixels are tiny.
 pub const TINY: u32 = 32;
-
-/// A photo is of a single colour if no channel varies by more than this many levels of 255.
-pub const SINGLE_COLOUR: u8 = 8;
 
 /// The result of a check.
 #[derive(Clone, Debug, Serialize)]

@@ -12,10 +12,10 @@ use csv::{ByteRecord, ReaderBuilder};
 use resnet_formats::{Shown, brief};
 
 use super::{
-    PhotoList, PhotoSet,
     layout::Part,
-    list::path_of,
+    list::{PhotoList, path_of},
     names::{self, Names},
+    set::PhotoSet,
 };
 use crate::{DataError, PhotoSetError, error::LISTED};
 

@@ -19,36 +19,19 @@ mod layout;
 mod left_out;
 mod list;
 mod names;
+mod set;
 mod split;
 #[cfg(test)]
 mod tests;
 mod walk;
 
-pub use self::list::PhotoList;
 use self::{
     layout::{Classes, layout},
     names::{Names, first},
     walk::Walk,
 };
+pub use self::{list::PhotoList, set::PhotoSet};
 use crate::{DataError, PhotoSetError};
-
-/// Photos of several classes, on disk.
-#[derive(Clone, Debug)]
-pub struct PhotoSet {
-    /// Its folder.
-    pub root: PathBuf,
-    /// Class names, in label order: sorted by their bytes, as torchvision's `ImageFolder` sorts them
-    /// (`10` comes before `2`). Whole numbers in a table are sorted by value.
-    pub classes: Vec<String>,
-    /// Photos to train on.
-    pub train: PhotoList,
-    /// Photos to choose the best weights with.
-    pub validation: Option<PhotoList>,
-    /// Photos to test on.
-    pub test: Option<PhotoList>,
-    /// What a user should know: files that were left out, classes without photos.
-    pub notes: Vec<String>,
-}
 
 impl PhotoSet {
     /// Lists the photos in a folder, or of a table whose paths are relative to the folder or to the
@@ -157,7 +140,7 @@ fn of_folder(
         let Some(part) = part else { return Ok(None) };
         let (list, foreign) = matched(root, &part, &names, &mut walk)?;
         let foreign: Vec<&str> = foreign.iter().map(String::as_str).collect();
-        if !foreign.is_empty() && !(may_be_foreign && list.is_empty()) {
+        if !(foreign.is_empty() || may_be_foreign && list.is_empty()) {
             return Err(DataError::from(names.only_in(&part.folder, &foreign)));
         }
         if list.is_empty() {

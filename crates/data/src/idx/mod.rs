@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use resnet_network::preprocess::Normalisation;
 
-use crate::{DataError, Dataset, FileState, Images, LoadOptions, published::PublishedFile};
+use crate::{
+    DataError, Dataset, Images, LoadOptions,
+    published::{FileState, PublishedFile},
+};
 
 mod files;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::{
     operation::Operation,
     policy,
     settings::{Affine, ColorJitter, Transform},
+    uniform::between,
 };
 
 /// What happens to one photo in one epoch: with these parameters, [`Choice::write`] is a function of
@@ -56,11 +57,6 @@ enum Stream {
     ColorJitter = 6,
     Policy = 7,
     Erasing = 8,
-}
-
-/// A uniform number in a range.
-pub(super) fn between(random: &mut Random, [low, high]: [f64; 2]) -> f64 {
-    low + (high - low) * f64::from(random.uniform())
 }
 
 impl Transform {

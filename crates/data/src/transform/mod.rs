@@ -26,6 +26,7 @@ mod policy;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod uniform;
 
 pub use affine::{Matrix, Sampling, affine, rotation};
 pub use choice::{Choice, Scratch};

@@ -25,7 +25,7 @@ fn engine(net: &Network, muon: Option<Muon>) -> Engine {
 
 fn backward(engine: &mut Engine, step: u64) {
     let (x, labels) = (noise(BATCH, step), labels(BATCH));
-    let targets = Targets { labels: &labels, label_smoothing: 0.0 };
+    let targets = Targets::labels(&labels, 0.0);
     engine.backward(MicroBatch::whole(Input::Nchw(&x), targets), &mut ());
 }
 

@@ -17,6 +17,7 @@ pub(super) fn engine_config(config: &TrainConfig, eval_batch: usize) -> EngineCo
         height: data.image_size,
         width: data.image_size,
         sgd: recipe.sgd,
+        muon: recipe.muon,
         batch_norm_momentum: recipe.batch_norm_momentum,
         average: recipe.average,
     }

@@ -71,7 +71,7 @@ pub fn preview(
 mod tests {
     use super::*;
     use crate::{
-        config::tests::config,
+        config::tests::sample,
         data::{Augment, LoadOptions, load, transform::Mix},
     };
 
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn it_shows_training_images_and_their_mixtures() {
-        let mut config = config();
+        let mut config = sample();
         let data = synthetic(&mut config);
         let plain = preview(&config, data.clone(), 1, 100).unwrap();
         assert_eq!([plain.height, plain.width, plain.classes.len()], [32, 32, 8]);

@@ -124,7 +124,7 @@ fn title(
     images: usize,
     [width, height]: [usize; 2],
 ) -> (String, String) {
-    let data = Path::new(&config.data.name).file_name().unwrap_or_default();
+    let data = Path::new(Path::new(&config.data.name).file_name().unwrap_or_default());
     let headline = format!("What {} sees", config.arch);
     let detail = format!(
         "{}: the first {images} images of epoch {epoch}, {width}x{height} pixels, recipe {}, seed {}",

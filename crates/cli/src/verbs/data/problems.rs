@@ -22,6 +22,9 @@ impl Problem {
     }
 }
 
+/// A kind of duplicates: what it is called, whether it is severe, and which groups are of it.
+type Kind<\'a> = (&\'a str, bool, fn(&Duplicates) -> bool);
+
 /// What is wrong, the worst first.
 pub(super) fn problems(check: &PhotoCheck) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -34,11 +37,11 @@ pub(super) fn problems(check: &PhotoCheck) -> Vec<Problem> {
         check.damaged.first().map(|first| format!("{} {}", first.photo.photo, first.reason));
     add("photos damaged or unreadable".into(), check.damaged.len(), damaged, true);
     let near = format!("near duplicates (at most {NEAR_BITS} of 64 bits differ)");
-    let kinds: [(&str, bool, &dyn Fn(&Duplicates) -> bool); 4] = [
-        ("photos in several parts", true, &|group| group.across_parts),
-        ("photos with several labels", true, &|group| group.across_classes),
-        ("exact duplicates", false, &|group| group.exact),
-        (&near, false, &|group| !group.exact),
+    let kinds: [Kind; 4] = [
+        ("photos in several parts", true, |group| group.across_parts),
+        ("photos with several labels", true, |group| group.across_classes),
+        ("exact duplicates", false, |group| group.exact),
+        (&near, false, |group| !group.exact),
     ];
     for (what, is_severe, is_kind) in kinds {
         let groups: Vec<_> = check.duplicates.iter().filter(|group| is_kind(group)).collect();
