@@ -112,7 +112,9 @@ impl Space {
             7 => Operation::Saturation(factor()),
             8 => Operation::Contrast(factor()),
             9 => Operation::Sharpness(factor()),
-            10 => Operation::Posterize(8 - linspace(0.0, self.bits, magnitude).round_ties_even() as u32),
+            10 => Operation::Posterize(
+                8 - linspace(0.0, self.bits, magnitude).round_ties_even() as u32,
+            ),
             11 => Operation::Solarize(linspace(255.0, 0.0, magnitude)),
             12 => Operation::AutoContrast,
             _ => Operation::Equalize,
