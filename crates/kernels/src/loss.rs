@@ -71,14 +71,12 @@ impl Row<'_> {
         }
     }
 
-    /// The sum of values of the classes, weighted. One of no weight does not count, even if its value
-    /// is infinite.
+    /// The sum of values of the classes, weighted.
     fn sum(self, value: impl Fn(usize) -> f64) -> f64 {
         match self {
             Row::Label(label) => value(label),
             Row::Probabilities(values) => {
-                let classes = (0..values.len()).filter(|&class| values[class] > 0.0);
-                classes.map(|class| self.weight(class) * value(class)).sum()
+                (0..values.len()).map(|class| self.weight(class) * value(class)).sum()
             }
         }
     }

@@ -42,9 +42,9 @@ def digest(pixels):
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
 
 
-def single(number):
-    """A number that floats of 32 bits have."""
-    return float(np.float32(number))
+def uniform(draw, low, high):
+    """A random number of 64ths: readers of JSON may round others."""
+    return round(draw.uniform(low, high) * 64) / 64
 
 
 def crops(add, draw):
@@ -90,22 +90,22 @@ def crops(add, draw):
 
 def maps(add, draw):
     for size in SIZES:
-        for angle in [draw.choice([0.0, 180.0]), draw.choice([90.0, 270.0]), draw.uniform(-360, 360)]:
+        for angle in [draw.choice([0.0, 180.0]), draw.choice([90.0, 270.0]), uniform(draw, -360, 360)]:
             for name in SAMPLINGS:
                 fill = draw.choice(FILLS)
                 found = F.rotate(image("noise", *size), angle, InterpolationMode(name), fill=fill)
                 add("rotate", ("noise", *size), angle, name, fill, found)
         for _ in range(3):
             shift = [draw.randint(-9, 9), draw.randint(-9, 9)]
-            shear = [draw.uniform(-40, 40), draw.uniform(-40, 40)]
-            angle, scale = draw.uniform(-180, 180), draw.uniform(0.3, 3)
+            shear = [uniform(draw, -40, 40), uniform(draw, -40, 40)]
+            angle, scale = uniform(draw, -180, 180), uniform(draw, 0.3, 3)
             name, fill = draw.choice(SAMPLINGS), draw.choice(FILLS)
             found = F.affine(
                 image("noise", *size), angle, shift, scale, shear, InterpolationMode(name), fill
             )
             add("affine", ("noise", *size), angle, shift, scale, shear, name, fill, found)
         for name in SAMPLINGS:  # Pillow has a function of its own for scales and shifts
-            scale = draw.uniform(0.3, 3)
+            scale = uniform(draw, 0.3, 3)
             found = F.affine(
                 image("noise", *size), 0.0, [3, -2], scale, [0.0, 0.0], InterpolationMode(name)
             )
@@ -122,17 +122,15 @@ def colours(add, draw):
     for name, function in adjust.items():
         for kind, width, height in [("noise", 33, 21), ("dark", 24, 24), ("noise", 1, 1),
                                     ("noise", 2, 9), ("flat", 3, 3)]:  # fmt: skip
-            for factor in [0.0, 0.5, 1.0, 1.4, 2.0, draw.uniform(0, 3)]:
-                factor = single(factor)
+            for factor in [0.0, 0.5, 1.0, 1.4, 2.0, uniform(draw, 0, 3)]:
                 add(name, (kind, width, height), factor, function(image(kind, width, height), factor))
     for kind, width, height in [("noise", 90, 90), ("dark", 24, 24), ("noise", 1, 1), ("flat", 3, 3)]:
-        for factor in [0.0, 0.5, -0.5, 0.1, -0.2, draw.uniform(-0.5, 0.5)]:
-            factor = single(factor)
+        for factor in [0.0, 0.5, -0.5, 0.1, -0.2, uniform(draw, -0.5, 0.5)]:
             found = F.adjust_hue(image(kind, width, height), factor)
             add("hue", (kind, width, height), factor, found)
     for _ in range(4):  # ColorJitter in each order
         order = draw.sample(range(4), 4)
-        factors = [single(draw.uniform(0.6, 1.4)) for _ in range(3)] + [single(draw.uniform(-0.1, 0.1))]
+        factors = [uniform(draw, 0.6, 1.4) for _ in range(3)] + [uniform(draw, -0.1, 0.1)]
         found = image("noise", 33, 21)
         functions = [F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue]
         for index in order:
@@ -180,7 +178,7 @@ def mixtures(add, draw):
         labels = [draw.randint(0, 3) for _ in range(n)]
         whole = np.asarray(image("noise", 8, 6 * n)).reshape(n, 6, 8, 3)
         batch = torch.tensor(whole).permute(0, 3, 1, 2).float()
-        for share in [0.0, 1.0, single(draw.random())]:
+        for share in [0.0, 1.0, uniform(draw, 0, 1)]:
             mixup = v2.MixUp(num_classes=4)
             targets = mixup._mixup_label(torch.tensor(labels), lam=share)
             params = {"lam": share, "labels": None, "batch_size": n}
