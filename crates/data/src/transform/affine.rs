@@ -126,13 +126,12 @@ fn bilinear(from: &[[u8; 3]], [height, width]: [usize; 2], x: f64, y: f64) -> Op
         return None;
     }
     let (x, y) = (x - 0.5, y - 0.5);
-    let (left, top) = (x.floor(), y.floor());
-    let (dx, dy) = (x - left, y - top);
-    // The first column and row may be -1, and the second one beyond the end.
-    let pair = |first: f64, len: usize| {
-        let first = first as i64;
-        [first.max(0) as usize, ((first + 1) as usize).min(len - 1)]
-    };
+    // Rounded down; not less than -1.
+    let floor = |at: f64| if at < 0.0 { -1 } else { at as i32 };
+    let (left, top) = (floor(x), floor(y));
+    let (dx, dy) = (x - f64::from(left), y - f64::from(top));
+    let pair =
+        |first: i32, len: usize| [first.max(0) as usize, ((first + 1) as usize).min(len - 1)];
     let (columns, lines) = (pair(left, width), pair(top, height));
     let [above, below] = lines.map(|line| {
         let line = &from[line * width..][..width];

@@ -53,9 +53,15 @@ pub(super) fn saturation(image: &mut [u8], factor: f32) {
 
 /// Turns the colour circle; a whole turn is 255.
 pub(super) fn hue(image: &mut [u8], shift: u8) {
+    let hues: [Hue; 256] = std::array::from_fn(|hue| Hue::new((hue as u8).wrapping_add(shift)));
+    let saturations: [f32; 256] = std::array::from_fn(|byte| (byte as f64 / 255.0) as f32);
     for pixel in image.as_chunks_mut::<3>().0 {
         let [hue, saturation, value] = hsv(*pixel);
-        *pixel = rgb([hue.wrapping_add(shift), saturation, value]);
+        if saturation == 0 {
+            *pixel = [value; 3];
+        } else {
+            *pixel = hues[usize::from(hue)].rgb(saturations[usize::from(saturation)], value);
+        }
     }
 }
 
@@ -75,31 +81,40 @@ fn hsv([r, g, b]: [u8; 3]) -> [u8; 3] {
     } else {
         (4.0 + f64::from(green) - f64::from(red)) as f32
     };
-    let hue = ((f64::from(hue) / 6.0 + 1.0) % 1.0) as f32;
+    let hue = f64::from(hue) / 6.0 + 1.0;
+    let hue = (if hue < 1.0 { hue } else { hue - 1.0 }) as f32;
     let byte = |value: f32| (f64::from(value) * 255.0) as u8;
     [byte(hue), byte(saturation), most]
 }
 
-/// Pillow's `convert("RGB")` of HSV.
-fn rgb([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
-    if saturation == 0 {
-        return [value; 3];
+/// A place on the colour circle.
+struct Hue {
+    sixth: u8,
+    /// From the start of its sixth, as a share of it.
+    rest: f32,
+}
+
+impl Hue {
+    fn new(hue: u8) -> Hue {
+        let sixths = f64::from(hue) * 6.0 / 255.0;
+        let sixth = sixths as u8;
+        Hue { sixth: sixth % 6, rest: (sixths - f64::from(sixth)) as f32 }
     }
-    let sixths = f64::from(hue) * 6.0 / 255.0;
-    let sixth = sixths as u8;
-    let rest = (sixths - f64::from(sixth)) as f32;
-    let saturation = (f64::from(saturation) / 255.0) as f32;
-    let byte = |share: f64| (f64::from(value) * (1.0 - share) + 0.5) as u8;
-    let p = byte(saturation.into());
-    let q = byte((saturation * rest).into());
-    let t = byte(f64::from(saturation) * (1.0 - f64::from(rest)));
-    match sixth % 6 {
-        0 => [value, t, p],
-        1 => [q, value, p],
-        2 => [p, value, t],
-        3 => [p, q, value],
-        4 => [t, p, value],
-        _ => [value, p, q],
+
+    /// Pillow's `convert("RGB")` of HSV.
+    fn rgb(&self, saturation: f32, value: u8) -> [u8; 3] {
+        let byte = |share: f64| (f64::from(value) * (1.0 - share) + 0.5) as u8;
+        let p = byte(saturation.into());
+        let q = byte((saturation * self.rest).into());
+        let t = byte(f64::from(saturation) * (1.0 - f64::from(self.rest)));
+        match self.sixth {
+            0 => [value, t, p],
+            1 => [q, value, p],
+            2 => [p, value, t],
+            3 => [p, q, value],
+            4 => [t, p, value],
+            _ => [value, p, q],
+        }
     }
 }
 

@@ -96,31 +96,28 @@ impl Mixed {
         let Some(last) = n.checked_sub(1) else { return };
         first.clear();
         first.extend_from_slice(&pixels[last * len..]);
-        // From the last on, so that each meets the one before it as it was.
-        for i in (1..n).rev() {
-            let (others, own) = pixels.split_at_mut(i * len);
-            self.mix(&mut own[..len], &others[(i - 1) * len..], size[1] * channels, channels);
-        }
-        self.mix(&mut pixels[..len], first, size[1] * channels, channels);
-    }
-
-    fn mix(&self, own: &mut [u8], other: &[u8], row: usize, channels: usize) {
-        match self {
-            Mixed::Blend(share) => {
-                let (share, rest) = (*share as f32, (1.0 - share) as f32);
+        let row = size[1] * channels;
+        let tables = [self.share(), 1.0 - self.share()].map(products);
+        let mix = |own: &mut [u8], other: &[u8]| match self {
+            Mixed::Blend(_) => {
                 for (own, &other) in own.iter_mut().zip(other) {
-                    *own = (f32::from(*own) * share + f32::from(other) * rest + 0.5) as u8;
+                    let sum = tables[0][usize::from(*own)] + tables[1][usize::from(other)];
+                    *own = ((sum + (1 << (BITS - 1))) >> BITS) as u8;
                 }
             }
             Mixed::Patch { part: [rows, columns], .. } => {
-                let columns = columns.start * channels..columns.end * channels;
                 for y in rows.clone() {
-                    let at = y * row;
-                    own[at..at + row][columns.clone()]
-                        .copy_from_slice(&other[at..at + row][columns.clone()]);
+                    let seen = y * row + columns.start * channels..y * row + columns.end * channels;
+                    own[seen.clone()].copy_from_slice(&other[seen]);
                 }
             }
+        };
+        // From the last on, so that each meets the one before it as it was.
+        for i in (1..n).rev() {
+            let (others, own) = pixels.split_at_mut(i * len);
+            mix(&mut own[..len], &others[(i - 1) * len..]);
         }
+        mix(&mut pixels[..len], first);
     }
 
     /// The mixed targets of images with these labels, `[n][classes]`: how likely each class is.
@@ -137,6 +134,15 @@ impl Mixed {
             row[other as usize] += (1.0 - self.share()) as f32;
         }
     }
+}
+
+/// Fractional bits of a mixed colour.
+const BITS: u32 = 22;
+
+/// A share of each byte, with fractional bits.
+fn products(share: f64) -> [u32; 256] {
+    let one = share * f64::from(1 << BITS);
+    std::array::from_fn(|byte| (byte as f64 * one).round() as u32)
 }
 
 /// Beta(alpha, alpha): `X / (X + Y)` for `X` and `Y` of the gamma distribution.

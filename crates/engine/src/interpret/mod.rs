@@ -117,7 +117,7 @@ impl<'a> Interpreter<'a> {
             let smoothed = |class: usize| {
                 let own = match targets.target {
                     Target::Labels(labels) => f64::from(u8::from(labels[i] as usize == class)),
-                    Target::Probabilities { values, .. } => values[i * classes + class].into(),
+                    Target::Probabilities { values, .. } => f64::from(values[i * classes + class]),
                 };
                 (1.0 - smoothing) * own + smoothing / classes as f64
             };
