@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use resnet::{
     Arch, Cpu, Dtype,
     config::{DataConfig, PhotosConfig, TrainConfig},
-    data::{ImageSet, Normalisation, Parts, transform::Mix},
+    data::{Flip, ImageSet, Normalisation, Parts, transform::Mix},
     model_file::DEMO,
     recipe::{Length, Recipe},
     run::CONFIG,
@@ -150,7 +150,12 @@ impl Settings {
                 let epochs = epochs.map(|epochs| epochs as f64).or(planned);
                 let of_size =
                     if self.args.data.is_folder() { Recipe::for_photos } else { Recipe::of_size };
-                of_size(recipe, arch, epochs, images).context("every listed recipe exists")?
+                let mut recipe = of_size(recipe, arch, epochs, images)
+                    .context("every listed recipe exists")?;
+                if !self.args.data.may_be_mirrored() {
+                    recipe.augment.flip = Flip::Never;
+                }
+                recipe
             }
         };
         if let Some(epochs) = *epochs {
@@ -372,11 +377,25 @@ mod tests {
     }
 
     fn config(line: &str) -> anyhow::Result<TrainConfig> {
-        let words = format!("resnet train synthetic {line}");
+        config_of("synthetic", line)
+    }
+
+    fn config_of(data_set: &str, line: &str) -> anyhow::Result<TrainConfig> {
+        let words = format!("resnet train {data_set} {line}");
         let cli = Cli::parsed(words.split(' '))?;
         let Verb::Train(args) = cli.verb else { unreachable!() };
         let settings = Settings::new(&args, &cli.global)?;
         build(&settings, &settings.starting_point(), &data(), None, &Cpu::new(1)?, &cli.global)
+    }
+
+    #[test]
+    fn digits_are_not_mirrored() {
+        for recipe in ["sprint", "fast", "walkthrough", "paper"] {
+            let line = format!("--recipe {recipe} --arch resnet20");
+            let flip = |name| config_of(name, &line).unwrap().recipe.augment.flip;
+            assert_eq!(flip("mnist"), Flip::Never);
+            assert_ne!(flip("fashion-mnist"), Flip::Never);
+        }
     }
 
     #[test]

@@ -1,21 +1,17 @@
 //! CIFAR-10 (Krizhevsky 2009) in its official binary layout: files of 10,000 records, each a
 //! label byte, then 1024 red, 1024 green and 1024 blue bytes, row by row. The Python version is read too.
 
-use std::{
-    io::{ErrorKind, Read},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use md5::Md5;
 use resnet_network::preprocess::Normalisation;
 
-use crate::{DataError, Dataset, Images, LoadOptions, digest::digest};
+use crate::{DataError, Dataset, Images, LoadOptions, published::PublishedFile};
 
 mod files;
 mod python;
 
 use files::PLANE;
-pub(crate) use files::{BatchFile, FILES, NAME, RECORD, SIDE};
+pub(crate) use files::{FILES, NAME, RECORD, SIDE, images};
 
 /// Folder of the files, in the official archive and under the data folder.
 pub(crate) const FOLDER: &str = "cifar-10-batches-bin";
@@ -32,7 +28,7 @@ pub(crate) enum Version {
 
 impl Version {
     /// Name of a file. That of the Python version has no suffix.
-    fn name(self, file: &BatchFile) -> &'static str {
+    fn name(self, file: &PublishedFile) -> &'static str {
         match self {
             Version::Binary => file.name,
             Version::Python => file.name.trim_end_matches(".bin"),
@@ -58,7 +54,7 @@ impl Location {
         found.find(Location::is_complete).unwrap_or(binary)
     }
 
-    pub(crate) fn path(&self, file: &BatchFile) -> PathBuf {
+    pub(crate) fn path(&self, file: &PublishedFile) -> PathBuf {
         self.folder.join(self.version.name(file))
     }
 
@@ -71,7 +67,7 @@ impl Location {
 /// The records of a file of the Python version, or their MD5 if it is not the published one.
 pub(crate) fn python_records(
     path: &Path,
-    file: &BatchFile,
+    file: &PublishedFile,
 ) -> Result<Result<Vec<u8>, String>, DataError> {
     let (records, md5) = python::records(path, file)?;
     Ok(if md5 == file.md5 { Ok(records) } else { Err(md5) })
@@ -102,75 +98,56 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
 /// The images of several files, up to a limit. Files past the limit are not opened.
 fn read_files(
     location: &Location,
-    files: &[BatchFile],
+    files: &[PublishedFile],
     limit: Option<usize>,
 ) -> Result<Images, DataError> {
-    let total: usize = files.iter().map(|file| file.images).sum();
+    let total: usize = files.iter().map(images).sum();
     let mut wanted = total.min(limit.unwrap_or(usize::MAX));
-    let mut images = Images { height: SIDE, width: SIDE, channels: 3, ..Images::default() };
-    images.pixels.reserve_exact(wanted * images.image_len());
-    images.labels.reserve_exact(wanted);
+    let mut read = empty(wanted);
     for file in files {
         if wanted == 0 {
             break;
         }
         let path = location.path(file);
         let records = match location.version {
-            Version::Binary => read_file(&path, file)?,
+            Version::Binary => file.read(NAME, &path)?,
             Version::Python => python_records(&path, file)?
                 .map_err(|got| DataError::wrong_digest(NAME, &path, file.md5, got))?,
         };
-        let used = wanted.min(file.images);
-        append(&mut images, &records[..used * RECORD]);
+        let used = wanted.min(images(file));
+        for record in records[..used * RECORD].chunks_exact(RECORD) {
+            append(&mut read, record[0], &record[1..]);
+        }
         wanted -= used;
     }
-    Ok(images)
+    Ok(read)
 }
 
-/// All records of one file. Its MD5 must be the published one, which detects even a single flipped
-/// bit.
-fn read_file(path: &Path, file: &BatchFile) -> Result<Vec<u8>, DataError> {
-    let mut input = resnet_formats::open(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => DataError::Missing { name: NAME, file: path.to_owned() },
-        _ => DataError::io("read", path)(error),
-    })?;
-    let wrong_size = |got| DataError::WrongSize {
-        name: NAME,
-        file: path.to_owned(),
-        expected: file.bytes(),
-        got,
-    };
-    // The length is checked before anything is read or reserved.
-    let got = input.metadata().map_err(DataError::io("read", path))?.len();
-    if got != file.bytes() {
-        return Err(wrong_size(got));
-    }
-    let mut records = vec![0; file.images * RECORD];
-    input.read_exact(&mut records).map_err(DataError::io("read", path))?;
-    let got = digest::<Md5>(&records);
-    if got != file.md5 {
-        return Err(DataError::wrong_digest(NAME, path, file.md5, got));
-    }
-    Ok(records)
+/// No images, with room for `n` of CIFAR's size.
+pub(crate) fn empty(n: usize) -> Images {
+    let mut images = Images { height: SIDE, width: SIDE, channels: 3, ..Images::default() };
+    images.pixels.reserve_exact(n * images.image_len());
+    images.labels.reserve_exact(n);
+    images
 }
 
-/// Turns records into pixels and labels.
-fn append(images: &mut Images, records: &[u8]) {
-    for bytes in records.chunks_exact(RECORD) {
-        let (label, planes) = (bytes[0], &bytes[1..]);
-        images.labels.push(label.into());
-        let (red, rest) = planes.split_at(PLANE);
-        let (green, blue) = rest.split_at(PLANE);
-        let pixels = red.iter().zip(green).zip(blue);
-        images.pixels.extend(pixels.flat_map(|((&r, &g), &b)| [r, g, b]));
-    }
+/// Adds an image of 1024 red, 1024 green and 1024 blue bytes.
+pub(crate) fn append(images: &mut Images, label: u8, planes: &[u8]) {
+    images.labels.push(label.into());
+    let (red, rest) = planes.split_at(PLANE);
+    let (green, blue) = rest.split_at(PLANE);
+    let pixels = red.iter().zip(green).zip(blue);
+    images.pixels.extend(pixels.flat_map(|((&r, &g), &b)| [r, g, b]));
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use md5::Md5;
+
     use super::*;
+    use crate::digest::digest;
 
     fn record(label: u8, first_red: u8) -> Vec<u8> {
         let mut record = vec![label];
@@ -184,10 +161,14 @@ mod tests {
         [record(3, 0), record(9, 7)].concat()
     }
 
+    fn two_images(name: &'static str, md5: &'static str) -> PublishedFile {
+        PublishedFile { name, bytes: Some(2 * RECORD as u64), md5 }
+    }
+
     /// Reads a file with this content, where the content of [`two`] is expected.
     fn read(content: &[u8], limit: Option<usize>) -> Result<Images, DataError> {
         let folder = tempfile::tempdir().unwrap();
-        let file = BatchFile { name: "two.bin", images: 2, md5: digest::<Md5>(&two()).leak() };
+        let file = two_images("two.bin", digest::<Md5>(&two()).leak());
         fs::write(folder.path().join(file.name), content).unwrap();
         let location = Location { folder: folder.path().to_owned(), version: Version::Binary };
         read_files(&location, &[file], limit)
@@ -272,7 +253,7 @@ mod tests {
     fn the_python_version_has_the_same_images() {
         let folder = tempfile::tempdir().unwrap();
         let location = Location { folder: folder.path().to_owned(), version: Version::Python };
-        let file = BatchFile { name: "two.bin", images: 2, md5: digest::<Md5>(&two()).leak() };
+        let file = two_images("two.bin", digest::<Md5>(&two()).leak());
         let read = |bytes: &[u8]| {
             fs::write(folder.path().join("two"), bytes).unwrap();
             read_files(&location, &[file], None)
@@ -296,7 +277,7 @@ mod tests {
     #[test]
     fn the_python_version_is_used_where_only_it_is_complete() {
         let data_dir = tempfile::tempdir().unwrap();
-        let write = |folder: &Path, version: Version, files: &[BatchFile]| {
+        let write = |folder: &Path, version: Version, files: &[PublishedFile]| {
             fs::create_dir_all(folder).unwrap();
             files.iter().for_each(|file| fs::write(folder.join(version.name(file)), "").unwrap());
         };

@@ -13,12 +13,15 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod augment;
+pub mod check;
 mod cifar10;
+mod cifar100;
 mod digest;
 mod epoch;
 mod error;
 mod fetch;
 mod folder;
+mod idx;
 mod images;
 mod loader;
 mod options;
@@ -26,6 +29,7 @@ mod parts;
 pub mod photo;
 mod photo_names;
 mod photos;
+mod published;
 mod shrink;
 mod source;
 mod synthetic;

@@ -2,19 +2,19 @@
 
 use std::{
     fmt::{self, Display},
-    fs::Metadata,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use md5::Md5;
 use resnet_network::preprocess::Normalisation;
 use serde::Serialize;
 
 use crate::{
     DataError, Dataset, LoadOptions,
-    cifar10::{self, BatchFile, Location, Version},
-    digest::file_digest,
+    cifar10::{self, Location, Version},
+    cifar100,
+    idx::{self, FASHION_MNIST, IdxSet, MNIST},
+    published::PublishedFile,
     synthetic,
 };
 
@@ -23,20 +23,40 @@ use crate::{
 pub enum DataSource {
     /// CIFAR-10 (Krizhevsky 2009): photographs of ten classes, 32x32.
     Cifar10,
+    /// CIFAR-100 (Krizhevsky 2009): photographs of a hundred classes, 32x32.
+    Cifar100,
+    /// MNIST (LeCun et al. 1998): handwritten digits, grey, 28x28.
+    Mnist,
+    /// Fashion-MNIST (Xiao et al. 2017): clothes of ten classes, grey, 28x28.
+    FashionMnist,
     /// Drawn shapes of ten classes, 32x32; generated, without files.
     Synthetic,
 }
 
 impl DataSource {
     /// All of them.
-    pub const ALL: [DataSource; 2] = [DataSource::Cifar10, DataSource::Synthetic];
+    pub const ALL: [DataSource; 5] = [
+        DataSource::Cifar10,
+        DataSource::Cifar100,
+        DataSource::Mnist,
+        DataSource::FashionMnist,
+        DataSource::Synthetic,
+    ];
 
     /// Its name, as on the command line.
     pub fn name(self) -> &'static str {
         match self {
             DataSource::Cifar10 => cifar10::NAME,
+            DataSource::Cifar100 => cifar100::NAME,
+            DataSource::Mnist => MNIST.name,
+            DataSource::FashionMnist => FASHION_MNIST.name,
             DataSource::Synthetic => synthetic::NAME,
         }
+    }
+
+    /// Whether the mirror image of an image is of the same class. That of a digit is none.
+    pub fn may_be_mirrored(self) -> bool {
+        self != DataSource::Mnist
     }
 }
 
@@ -51,10 +71,9 @@ impl FromStr for DataSource {
 
     fn from_str(name: &str) -> Result<Self, DataError> {
         Self::ALL.into_iter().find(|source| source.name() == name).ok_or_else(|| {
-            DataError::UnknownName {
-                name: name.to_owned(),
-                known: Self::ALL.map(Self::name).join(" and "),
-            }
+            let [first @ .., last] = Self::ALL.map(Self::name);
+            let known = format!("{} and {last}", first.join(", "));
+            DataError::UnknownName { name: name.to_owned(), known }
         })
     }
 }
@@ -67,6 +86,9 @@ impl FromStr for DataSource {
 pub fn load(name: &str, options: &LoadOptions) -> Result<Dataset, DataError> {
     match name.parse()? {
         DataSource::Cifar10 => cifar10::load(options),
+        DataSource::Cifar100 => cifar100::load(options),
+        DataSource::Mnist => MNIST.load(options),
+        DataSource::FashionMnist => FASHION_MNIST.load(options),
         DataSource::Synthetic => Ok(synthetic::load(options)),
     }
 }
@@ -86,7 +108,7 @@ pub struct DatasetInfo {
     pub height: usize,
     /// Columns of an image.
     pub width: usize,
-    /// Channels of a pixel.
+    /// Channels of a pixel. Grey images have three equal ones.
     pub channels: usize,
     /// How pixels are normalised.
     pub normalisation: Normalisation,
@@ -117,6 +139,23 @@ pub fn info(name: &str, data_dir: &Path) -> Result<DatasetInfo, DataError> {
                 folder: Some(location.folder),
             }
         }
+        DataSource::Cifar100 => {
+            let folder = cifar100::folder(data_dir);
+            DatasetInfo {
+                name: cifar100::NAME,
+                classes: cifar100::CLASSES.to_vec(),
+                train: 50_000,
+                test: 10_000,
+                height: cifar10::SIDE,
+                width: cifar10::SIDE,
+                channels: 3,
+                normalisation: cifar100::normalisation(),
+                present: cifar100::is_complete(&folder),
+                folder: Some(folder),
+            }
+        }
+        DataSource::Mnist => of_idx(&MNIST, data_dir),
+        DataSource::FashionMnist => of_idx(&FASHION_MNIST, data_dir),
         DataSource::Synthetic => DatasetInfo {
             name: synthetic::NAME,
             classes: synthetic::CLASSES.to_vec(),
@@ -132,16 +171,32 @@ pub fn info(name: &str, data_dir: &Path) -> Result<DatasetInfo, DataError> {
     })
 }
 
+fn of_idx(set: &IdxSet, data_dir: &Path) -> DatasetInfo {
+    let folder = set.folder(data_dir);
+    DatasetInfo {
+        name: set.name,
+        classes: set.classes.to_vec(),
+        train: 60_000,
+        test: 10_000,
+        height: idx::SIDE,
+        width: idx::SIDE,
+        channels: 3,
+        normalisation: set.normalisation(),
+        present: set.is_complete(&folder),
+        folder: Some(folder),
+    }
+}
+
 /// The result of [`verify`] for one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileCheck {
     /// The file.
     pub file: PathBuf,
-    /// Expected MD5, in hexadecimal. That of a file of the Python version is of its images and labels
-    /// as the binary version has them.
+    /// Expected MD5, in hexadecimal. That of a file of CIFAR-10's Python version is of its images and
+    /// labels as the binary version has them, that of a compressed file of its content.
     pub expected: &'static str,
-    /// Expected bytes, likewise.
-    pub length: u64,
+    /// Expected bytes, likewise; none if they are not published.
+    pub length: Option<u64>,
     /// Its state.
     pub state: FileState,
 }
@@ -167,44 +222,50 @@ pub enum FileState {
 /// # Errors
 /// [`DataError::UnknownName`], or [`DataError::Io`] if an existing file cannot be read.
 pub fn verify(name: &str, data_dir: &Path) -> Result<Vec<FileCheck>, DataError> {
+    let no_tick = |_| Ok(());
+    let check = |file: &PublishedFile, path: PathBuf, state: FileState| FileCheck {
+        file: path,
+        expected: file.md5,
+        length: file.bytes,
+        state,
+    };
     match name.parse()? {
         DataSource::Cifar10 => {
             let location = Location::new(data_dir);
-            let check = |file| check(location.path(file), file, location.version);
-            cifar10::FILES.iter().map(check).collect()
+            let of = |file: &PublishedFile| {
+                let path = location.path(file);
+                let state = match location.version {
+                    Version::Binary => file.state(&path, no_tick)?,
+                    Version::Python => python_state(&path, file)?,
+                };
+                Ok(check(file, path, state))
+            };
+            cifar10::FILES.iter().map(of).collect()
+        }
+        DataSource::Cifar100 => {
+            let folder = cifar100::folder(data_dir);
+            let of = |file: &PublishedFile| {
+                let path = folder.join(file.name);
+                let state = file.state(&path, no_tick)?;
+                Ok(check(file, path, state))
+            };
+            cifar100::FILES.iter().map(of).collect()
+        }
+        name @ (DataSource::Mnist | DataSource::FashionMnist) => {
+            let set = if name == DataSource::Mnist { &MNIST } else { &FASHION_MNIST };
+            let folder = set.folder(data_dir);
+            let of = |file: &PublishedFile| {
+                let (path, state) = set.verify(file, &folder, no_tick)?;
+                Ok(check(file, path, state))
+            };
+            set.files.iter().map(of).collect()
         }
         DataSource::Synthetic => Ok(Vec::new()),
     }
 }
 
-fn check(path: PathBuf, file: &BatchFile, version: Version) -> Result<FileCheck, DataError> {
-    let state = match version {
-        Version::Binary => state(&path, file, |_| Ok(()))?,
-        Version::Python => python_state(&path, file)?,
-    };
-    Ok(FileCheck { file: path, expected: file.md5, length: file.bytes(), state })
-}
-
-/// The state of the file at `path`. `tick` gets the number of bytes read, and its error stops the
-/// check.
-pub(crate) fn state(
-    path: &Path,
-    file: &BatchFile,
-    tick: impl FnMut(u64) -> Result<(), DataError>,
-) -> Result<FileState, DataError> {
-    let Some(there) = path.metadata().ok().filter(Metadata::is_file) else {
-        return Ok(FileState::Missing);
-    };
-    // Do not read a file of the wrong length: it may be huge.
-    if there.len() != file.bytes() {
-        return Ok(FileState::Length(there.len()));
-    }
-    let md5 = file_digest::<Md5>(path, file.bytes(), tick)?;
-    Ok(if md5 == file.md5 { FileState::Good } else { FileState::Damaged(md5) })
-}
-
 /// The state of a file of the Python version.
-pub(crate) fn python_state(path: &Path, file: &BatchFile) -> Result<FileState, DataError> {
+pub(crate) fn python_state(path: &Path, file: &PublishedFile) -> Result<FileState, DataError> {
     match cifar10::python_records(path, file) {
         Ok(Ok(_)) => Ok(FileState::Good),
         Ok(Err(md5)) => Ok(FileState::Damaged(md5)),
@@ -215,52 +276,38 @@ pub(crate) fn python_state(path: &Path, file: &BatchFile) -> Result<FileState, D
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
 
     use super::*;
-    use crate::{cifar10::RECORD, digest::digest};
 
     #[test]
     fn names_are_parsed() {
         for source in DataSource::ALL {
             assert_eq!(source.name().parse::<DataSource>().unwrap(), source);
         }
-        let error = load("mnist", &LoadOptions::default()).unwrap_err().to_string();
-        assert_eq!(error, "unknown data set `mnist`: the data sets are cifar10 and synthetic");
-    }
-
-    #[test]
-    fn verify_distinguishes_good_missing_and_damaged_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("one");
-        let record = [7; RECORD];
-        let md5 = digest::<Md5>(&record).leak();
-        let state = || {
-            check(file.clone(), &BatchFile { name: "one", images: 1, md5 }, Version::Binary)
-                .unwrap()
-                .state
-        };
-        assert_eq!(state(), FileState::Missing);
-        fs::write(&file, record).unwrap();
-        assert_eq!(state(), FileState::Good);
-        let zeros = [0; RECORD];
-        fs::write(&file, zeros).unwrap();
-        assert_eq!(state(), FileState::Damaged(digest::<Md5>(&zeros)));
-        fs::write(&file, "").unwrap();
-        assert_eq!(state(), FileState::Length(0));
-        File::options().write(true).open(&file).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(state(), FileState::Length(1 << 40));
+        let error = load("svhn", &LoadOptions::default()).unwrap_err().to_string();
+        let known = "cifar10, cifar100, mnist, fashion-mnist and synthetic";
+        assert_eq!(error, format!("unknown data set `svhn`: the data sets are {known}"));
     }
 
     #[test]
     fn info_states_whether_files_exist() {
-        let folder = tempfile::tempdir().unwrap();
-        let present = || info("cifar10", folder.path()).unwrap().present;
-        assert!(!present());
-        for file in cifar10::FILES {
-            fs::write(folder.path().join(file.name), "").unwrap();
+        for (name, files, own) in [
+            ("cifar10", &cifar10::FILES[..], ""),
+            ("cifar100", &cifar100::FILES[..], ""),
+            ("mnist", &MNIST.files[..], "mnist"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let present = || info(name, folder.path()).unwrap().present;
+            assert!(!present());
+            fs::create_dir_all(folder.path().join(own)).unwrap();
+            for file in files {
+                fs::write(folder.path().join(own).join(file.name), "").unwrap();
+            }
+            assert!(present());
+            let checks = verify(name, folder.path()).unwrap();
+            assert_eq!(checks.len(), files.len());
+            assert!(checks.iter().all(|check| check.state != FileState::Good));
         }
-        assert!(present());
-        assert_eq!(verify("cifar10", folder.path()).unwrap().len(), 6);
     }
 }

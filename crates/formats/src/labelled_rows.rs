@@ -18,21 +18,23 @@ pub struct LabelledRows<'a> {
 }
 
 impl<'a> LabelledRows<'a> {
-    /// Reads a pickle of `{"data": numpy.ndarray, "labels": list, ...}`, whose array is of `uint8`,
-    /// `[number of labels][width]`, in C order. Nothing in the pickle is run.
+    /// Reads a pickle of `{"data": numpy.ndarray, key: list, ...}`, whose array is of `uint8`,
+    /// `[number of labels][width]`, in C order; `key` is that of the labels. Nothing in the pickle is run.
     ///
     /// # Errors
     /// If the pickle is damaged, calls functions that no such file needs, or is something else.
-    pub fn from_pickle(bytes: &'a [u8], width: usize) -> Result<Self, FormatErrorKind> {
+    pub fn from_pickle(bytes: &'a [u8], key: &str, width: usize) -> Result<Self, FormatErrorKind> {
         let mut budget = Budget::for_file_of(bytes.len());
         let pickle = pickle::load(bytes, &mut budget)?;
         let other = |what: &str| FormatErrorKind::Pickle(format!("{what} in its dict"));
-        let labels = entry(&pickle, pickle.root, b"labels").and_then(|labels| pickle.items(labels));
-        let labels = labels.ok_or_else(|| other("there is no list 'labels'"))?;
+        let labels =
+            entry(&pickle, pickle.root, key.as_bytes()).and_then(|labels| pickle.items(labels));
+        let labels = labels.ok_or_else(|| other(&format!("there is no list '{key}'")))?;
         budget.look(labels.len())?;
         let label = |&id: &Id| pickle.int(id).and_then(|label| u8::try_from(label).ok());
         let labels: Option<Vec<u8>> = labels.iter().map(label).collect();
-        let labels = labels.ok_or_else(|| other("'labels' has something that is not a class"))?;
+        let labels =
+            labels.ok_or_else(|| other(&format!("'{key}' has something that is not a class")))?;
         let data = entry(&pickle, pickle.root, b"data");
         let data = data.and_then(|data| array(&pickle, data, [labels.len(), width]));
         let rows = data.ok_or_else(|| {
@@ -109,7 +111,8 @@ mod tests {
     #[test]
     fn both_pythons_files_are_read() {
         for bytes in [PYTHON_2, PYTHON_3] {
-            let LabelledRows { rows, labels } = LabelledRows::from_pickle(bytes, 3).unwrap();
+            let LabelledRows { rows, labels } =
+                LabelledRows::from_pickle(bytes, "labels", 3).unwrap();
             assert_eq!((&rows[..], &labels[..]), (&[1, 2, 255, 4, 5, 6][..], &[3, 9][..]));
             assert!(matches!(rows, Cow::Borrowed(_)));
         }
@@ -135,7 +138,7 @@ mod tests {
             (b"x\n".to_vec(), "damaged pickle"),
             (Vec::new(), "damaged pickle"),
         ] {
-            let error = LabelledRows::from_pickle(&bytes, 3).unwrap_err().to_string();
+            let error = LabelledRows::from_pickle(&bytes, "labels", 3).unwrap_err().to_string();
             assert!(error.contains(complaint), "{complaint}: {error}");
         }
     }

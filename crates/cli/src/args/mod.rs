@@ -110,7 +110,7 @@ pub(crate) enum Verb {
     Recipes(Output),
     /// Benchmark training steps or inference on random images
     Bench(BenchArgs),
-    /// Download, verify or describe a data set
+    /// Download, verify or describe a data set, or check a folder of photos
     #[command(subcommand)]
     Data(DataVerb),
     /// Print a shell completion script
@@ -232,11 +232,32 @@ pub(crate) enum DataVerb {
     Verify(DataCheckArgs),
     /// Describe a data set: images, classes, normalisation, folder
     Info(DataCheckArgs),
+    /// Check a folder of photos: damaged files, duplicates within and between its parts and classes,
+    /// single-colour and tiny photos, classes of very different size
+    Check(PhotoCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PhotoCheckArgs {
+    /// Folder with a folder of photos for each class, or with such folders train, val and test
+    #[arg(value_name = "PHOTOS")]
+    pub(crate) photos: PathBuf,
+    /// Take the labels from a table instead: CSV or TSV with columns path, label and, if you like, split
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Fail if photos are damaged, in several parts or with several labels
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Also write a page that shows the photos
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) html: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// Data set: cifar10 or synthetic
+    /// Data set: cifar10, cifar100, mnist, fashion-mnist or synthetic
     #[arg(value_name = "NAME", add = completion::data())]
     pub(crate) name: DataSource,
     #[command(flatten)]

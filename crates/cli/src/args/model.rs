@@ -46,8 +46,8 @@ impl ModelArgs {
 pub(crate) struct EvaluationArgs {
     #[command(flatten, next_help_heading = "Model")]
     pub(crate) model: ModelArgs,
-    /// Data set to evaluate on: cifar10 or synthetic, or a folder of photos with a folder for each
-    /// class [default: the run's, or cifar10]
+    /// Data set to evaluate on: cifar10, cifar100, mnist, fashion-mnist or synthetic, or a folder of
+    /// photos with a folder for each class [default: the run's, or cifar10]
     #[arg(value_name = "DATA", help_heading = None, value_parser = DataArg::parser(), add = completion::data_or_folder())]
     pub(crate) data: Option<DataArg>,
     /// CSV or TSV file with the paths and labels of the photos [default: their folders]

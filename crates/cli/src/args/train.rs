@@ -21,8 +21,8 @@ use crate::completion;
 #[derive(Clone, Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub(crate) struct TrainArgs {
-    /// Data set to train on: cifar10 or synthetic, or a folder of photos with a folder for each class. A
-    /// missing data set is downloaded
+    /// Data set to train on: cifar10, cifar100, mnist, fashion-mnist or synthetic, or a folder of photos
+    /// with a folder for each class. A missing data set is downloaded
     #[arg(value_name = "DATA", default_value = "cifar10", value_parser = DataArg::parser(), add = completion::data_or_folder())]
     pub(crate) data: DataArg,
     /// Network architecture (`resnet archs` lists them) [default: that of the file in --init, --resume

@@ -1,4 +1,8 @@
-//! `resnet data`: downloads, verifies and describes data sets.
+//! `resnet data`: downloads, verifies and describes data sets, and checks folders of photos.
+
+mod check;
+mod page;
+mod problems;
 
 use anyhow::{Context, bail};
 use resnet::data::{self as sets, FileState};
@@ -17,6 +21,7 @@ pub(crate) fn run(verb: &DataVerb, global: &Global) -> anyhow::Result<()> {
         DataVerb::Fetch(args) => fetch(args, global),
         DataVerb::Verify(args) => verify(args),
         DataVerb::Info(args) => info(args),
+        DataVerb::Check(args) => check::run(args, global),
     }
 }
 
@@ -46,7 +51,10 @@ fn verify(args: &DataCheckArgs) -> anyhow::Result<()> {
                     format!("damaged: expected MD5 {}, got {md5}", check.expected)
                 }
                 FileState::Length(got) => {
-                    format!("damaged: expected {} bytes, got {got}", check.length)
+                    format!(
+                        "damaged: expected {} bytes, got {got}",
+                        check.length.map_or_else(|| "fewer".into(), |length| length.to_string())
+                    )
                 }
                 FileState::Unreadable(reason) => format!("damaged: it {}", printable(reason)),
             };

@@ -126,7 +126,7 @@ fn record<'a>(run: &'a Run, folder: &'a Path, segments: &'a [Segment]) -> RunRec
 }
 
 /// Name and version of the program, and the date.
-fn written_by() -> String {
+pub(super) fn written_by() -> String {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let day = now.split('T').next().unwrap_or_default();
     format!("resnet {} on {day}", env!("CARGO_PKG_VERSION"))

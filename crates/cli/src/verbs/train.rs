@@ -10,7 +10,7 @@ use anyhow::Context;
 use resnet::{
     Arch, Cpu,
     config::TrainConfig,
-    data::{self as sets, DataSource, Parts},
+    data::{self as sets, DataSource, Flip, Parts},
     model_file::{Partial, Weights},
     run::{CONFIG, Place, RunFolder},
     train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard},
@@ -212,6 +212,12 @@ fn start(
         }
     }
     interrupt.check()?;
+    if !args.data.may_be_mirrored() && config.recipe.augment.flip == Flip::Never {
+        global.note(format!(
+            "the images of {} are not mirrored: a mirrored digit is none",
+            args.data
+        ));
+    }
     let run = RunFolder::create(place, &config)?;
     photo_folder::save_names(&run, &data)?;
     Ok((run, data))

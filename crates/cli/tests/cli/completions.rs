@@ -40,7 +40,7 @@ fn names_are_offered() {
         ["sprint", "fast", "walkthrough", "paper"]
     );
     for words in [&["train", "ci"][..], &["eval", "demo", "ci"], &["data", "info", "ci"]] {
-        assert_eq!(candidates(&s, words), ["cifar10"], "{words:?}");
+        assert_eq!(candidates(&s, words), ["cifar10", "cifar100"], "{words:?}");
     }
     assert_eq!(candidates(&s, &["eval", "--class-n"]), ["--class-names"]);
     assert_eq!(candidates(&s, &["sim"]), ["similar"]);

@@ -14,6 +14,7 @@ mod inspect;
 mod live;
 mod odd_images;
 mod outputs;
+mod photo_check;
 mod photo_training;
 mod predict;
 mod pytorch;

@@ -1,5 +1,7 @@
 //! The published files.
 
+use crate::published::PublishedFile;
+
 pub(crate) const NAME: &str = "cifar10";
 
 /// Rows and columns of an image.
@@ -10,27 +12,17 @@ pub(super) const PLANE: usize = SIDE * SIDE;
 /// Bytes of a label and its image.
 pub(crate) const RECORD: usize = 1 + 3 * PLANE;
 
-/// A file of records.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BatchFile {
-    pub name: &'static str,
-    pub images: usize,
-    /// MD5 of the official file, in hexadecimal.
-    pub md5: &'static str,
+/// Images in a file.
+pub(crate) fn images(file: &PublishedFile) -> usize {
+    file.most() as usize / RECORD
 }
 
-impl BatchFile {
-    pub(crate) fn bytes(&self) -> u64 {
-        (self.images * RECORD) as u64
-    }
-}
-
-const fn batch(name: &'static str, md5: &'static str) -> BatchFile {
-    BatchFile { name, images: 10_000, md5 }
+const fn batch(name: &'static str, md5: &'static str) -> PublishedFile {
+    PublishedFile { name, bytes: Some(10_000 * RECORD as u64), md5 }
 }
 
 /// All files: five training batches, then the test batch.
-pub(crate) const FILES: [BatchFile; 6] = [
+pub(crate) const FILES: [PublishedFile; 6] = [
     batch("data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"),
     batch("data_batch_2.bin", "5ea93a67294ea407fff1d09f752e9692"),
     batch("data_batch_3.bin", "942cd6a4bcdd0dd3c604fbe906cb4421"),

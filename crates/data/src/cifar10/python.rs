@@ -6,8 +6,8 @@ use std::path::Path;
 use md5::Md5;
 use resnet_formats::LabelledRows;
 
-use super::files::{BatchFile, NAME, RECORD};
-use crate::{DataError, digest::digest};
+use super::files::{NAME, RECORD, images};
+use crate::{DataError, digest::digest, published::PublishedFile};
 
 /// Folder of the files, in the official archive and in torchvision's root.
 pub(super) const FOLDER: &str = "cifar-10-batches-py";
@@ -17,17 +17,17 @@ const MOST: u64 = 64 << 20;
 
 /// The records of a file, as in the binary version, and their MD5. Whether it is the published one is
 /// left to the caller.
-pub(super) fn records(path: &Path, file: &BatchFile) -> Result<(Vec<u8>, String), DataError> {
+pub(super) fn records(path: &Path, file: &PublishedFile) -> Result<(Vec<u8>, String), DataError> {
     let unreadable =
         |reason: String| DataError::NotPython { name: NAME, file: path.to_owned(), reason };
     let bytes =
         resnet_formats::read(path, MOST).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
-    let read = LabelledRows::from_pickle(&bytes, RECORD - 1);
+    let read = LabelledRows::from_pickle(&bytes, "labels", RECORD - 1);
     let LabelledRows { rows, labels } = read.map_err(|e| unreadable(e.to_string()))?;
-    if labels.len() != file.images {
-        return Err(unreadable(format!("has {} images, not {}", labels.len(), file.images)));
+    if labels.len() != images(file) {
+        return Err(unreadable(format!("has {} images, not {}", labels.len(), images(file))));
     }
-    let mut records = Vec::with_capacity(file.images * RECORD);
+    let mut records = Vec::with_capacity(images(file) * RECORD);
     for (&label, row) in labels.iter().zip(rows.chunks_exact(RECORD - 1)) {
         records.push(label);
         records.extend_from_slice(row);

@@ -72,6 +72,16 @@ pub enum DataError {
         /// Actual MD5.
         got: String,
     },
+    /// A file cannot be read as what it is called.
+    #[error("{} {reason}; run `resnet data fetch {name}` to replace it", file.shown())]
+    Unreadable {
+        /// The data set.
+        name: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it, after its name.
+        reason: String,
+    },
     /// A file of the Python version cannot be used.
     #[error(
         "{} {reason}; run `resnet data fetch {name}` to get the binary version, which is used instead",

@@ -13,10 +13,7 @@ use super::{
     monitor::{Failure, Monitor},
     workspace::Workspace,
 };
-use crate::{
-    DataError,
-    cifar10::{self, BatchFile},
-};
+use crate::{DataError, published::PublishedFile};
 
 /// Calls `visit` with path, length and content of every regular file in an archive.
 pub(super) fn for_each_file(
@@ -46,23 +43,36 @@ fn unreadable(error: io::Error) -> Failure {
     Failure::Source(format!("cannot unpack the archive: {error}"))
 }
 
-/// Unpacks the files of the official archive to the staging folder.
+/// Unpacks the files in a folder of the official archive to the staging folder.
 pub(super) fn unpack(
     archive: &Path,
-    files: &[BatchFile],
+    folder: &str,
+    files: &[PublishedFile],
     workspace: &Workspace,
     monitor: &mut Monitor<'_>,
 ) -> Result<(), Failure> {
-    let total = files.iter().map(BatchFile::bytes).sum();
+    let total = PublishedFile::total(files);
     let mut done = 0;
     for_each_file(archive, |path, _, input| {
-        let wanted = |file: &&BatchFile| path == Path::new(cifar10::FOLDER).join(file.name);
+        let wanted = |file: &&PublishedFile| path == Path::new(folder).join(file.name);
         if let Some(file) = files.iter().find(wanted) {
-            monitor.progress(Stage::Unpack, done, Some(total))?;
-            workspace.stage(file, &content(input, file.bytes())?)?;
-            done += file.bytes();
+            monitor.progress(Stage::Unpack, done, total)?;
+            let content = content(input, file.most())?;
+            workspace.stage(file, &content)?;
+            done += content.len() as u64;
         }
         Ok(())
     })?;
     workspace.require(files)
+}
+
+/// Decompresses a file to the staging folder.
+pub(super) fn decompress(
+    part: &Path,
+    file: &PublishedFile,
+    workspace: &Workspace,
+) -> Result<(), Failure> {
+    let input = resnet_formats::open(part).map_err(DataError::io("read", part))?;
+    let content = file.decompressed(BufReader::new(input)).map_err(Failure::Source)?;
+    workspace.stage(file, &content)
 }

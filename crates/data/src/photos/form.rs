@@ -91,7 +91,7 @@ mod tests {
     fn shrunk(file: &[u8], shorter: usize, at_least: Option<usize>) -> ([usize; 2], Photo) {
         let (budget, len) = (MemoryBudget::default(), file.len() as u64);
         let file = Cursor::new(file.to_vec());
-        let then = |photo: Photo| {
+        let then = |_: &[u8], photo: Photo| {
             let decoded = [photo.height, photo.width];
             Ok((decoded, Form::Shrunk(shorter).of(photo)?))
         };

@@ -202,7 +202,7 @@ impl Photos {
         let (grey, side) = (form.is_grey(), form.decoded_side());
         let budget = &self.shared.budget;
         let decoded =
-            budget.decode(file, Some(metadata.len()), grey, side, |photo| form.of(photo))?;
+            budget.decode(file, Some(metadata.len()), grey, side, |_, photo| form.of(photo))?;
         let photo = Arc::new(decoded);
         cache.put(&key(&metadata), &photo);
         Ok(photo)

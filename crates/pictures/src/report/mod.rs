@@ -9,12 +9,14 @@ mod data;
 mod escape;
 mod format;
 mod page;
+mod photos;
 mod results;
 mod setup;
 mod summary;
 
 pub use data::{Bin, Epoch, Evaluation, Example, Report, Run, Scores, State};
 pub use page::{MAX_BYTES, html};
+pub use photos::{PhotoPage, PhotoSection, Thumbnail, photos};
 
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ use crate::Theme;
 pub const MAX_BYTES: usize = 2_000_000;
 
 const TEMPLATE: &str = include_str!("report.html");
-const STYLE: &str = include_str!("report.css");
+pub(super) const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
 /// The HTML document of a report. It is deterministic.
@@ -114,7 +114,7 @@ const SERIES: [[&str; 6]; 2] = [
 ];
 
 /// The colours of the page, light and dark. Prints are light.
-fn colours() -> String {
+pub(super) fn colours() -> String {
     let rules = |theme: &Theme, series: [&str; 6], scheme: &str| {
         let mut rules = format!("color-scheme:{scheme};{}", theme.variables());
         for (i, colour) in series.iter().enumerate() {

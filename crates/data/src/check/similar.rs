@@ -1,0 +1,166 @@
+//! Finds photos that look alike, among millions.
+
+/// Columns and rows of the grey photo that is compared.
+pub(super) const COLUMNS: usize = 9;
+pub(super) const ROWS: usize = 8;
+pub(super) const GREY: usize = COLUMNS * ROWS;
+
+/// The most bits of 64 in which the difference hashes of near duplicates differ.
+pub const NEAR_BITS: u32 = 4;
+
+/// The least correlation of the 9x8 grey pixels of near duplicates.
+pub const NEAR_CORRELATION: f64 = 0.99;
+
+/// The least standard deviation of the 9x8 pixels of a photo that is compared, levels of 255. Below it
+/// they are noise.
+const CONTRAST: f64 = 4.0;
+
+/// Two hashes that differ in at most [`NEAR_BITS`] bits are equal in one of these bands at least.
+const BANDS: usize = NEAR_BITS as usize + 1;
+const BAND_BITS: u32 = 64_u32.div_ceil(BANDS as u32);
+
+/// The photos that are like no photo before them, found by the bands of their hashes.
+pub(super) struct Leaders {
+    leaders: Vec<Leader>,
+    /// For each band, the leaders by its bits.
+    bands: [Vec<Vec<u32>>; BANDS],
+}
+
+struct Leader {
+    photo: usize,
+    hash: u64,
+    grey: [u8; GREY],
+}
+
+impl Default for Leaders {
+    fn default() -> Self {
+        Leaders {
+            leaders: Vec::new(),
+            bands: [(); BANDS].map(|()| vec![Vec::new(); 1 << BAND_BITS]),
+        }
+    }
+}
+
+impl Leaders {
+    /// The leader that a photo is a near duplicate of: the nearest hash, the first of equally near ones.
+    /// Without one the photo becomes a leader, unless it has too little contrast to be compared.
+    pub(super) fn first_like(&mut self, photo: usize, grey: &[u8; GREY]) -> usize {
+        if deviation(grey) < CONTRAST {
+            return photo;
+        }
+        let hash = difference_hash(grey);
+        let bands: [usize; BANDS] = std::array::from_fn(|band| bits(hash, band));
+        let candidates = self.bands.iter().zip(bands).flat_map(|(band, bits)| &band[bits]);
+        let near = candidates.filter_map(|&leader| {
+            let distance = (self.leaders[leader as usize].hash ^ hash).count_ones();
+            (distance <= NEAR_BITS).then_some((distance, leader))
+        });
+        let like = |&(_, leader): &(u32, u32)| {
+            correlation(&self.leaders[leader as usize].grey, grey) >= NEAR_CORRELATION
+        };
+        if let Some((_, leader)) = near.filter(like).min() {
+            return self.leaders[leader as usize].photo;
+        }
+        let leader = self.leaders.len() as u32;
+        self.leaders.push(Leader { photo, hash, grey: *grey });
+        self.bands.iter_mut().zip(bands).for_each(|(band, bits)| band[bits].push(leader));
+        photo
+    }
+}
+
+/// The bits of a band.
+fn bits(hash: u64, band: usize) -> usize {
+    (hash >> (band as u32 * BAND_BITS)) as usize & ((1 << BAND_BITS) - 1)
+}
+
+/// dHash (Krawetz 2013): a bit for each pixel but the first of a row, whether it is brighter than the one
+/// to its left.
+fn difference_hash(grey: &[u8; GREY]) -> u64 {
+    let rows = grey.chunks_exact(COLUMNS);
+    let bits = rows.flat_map(|row| row.windows(2).map(|pair| pair[1] > pair[0]));
+    bits.fold(0, |hash, bit| hash << 1 | u64::from(bit))
+}
+
+/// Sums that mean and deviation follow from, without rounding.
+fn sums(a: &[u8; GREY], b: &[u8; GREY]) -> (f64, f64, f64) {
+    let n = GREY as i64;
+    let sum = |of: &dyn Fn(i64, i64) -> i64| -> i64 {
+        a.iter().zip(b).map(|(&a, &b)| of(a.into(), b.into())).sum()
+    };
+    let (sum_a, sum_b) = (sum(&|a, _| a), sum(&|_, b| b));
+    let covariance = n * sum(&|a, b| a * b) - sum_a * sum_b;
+    let variance_a = n * sum(&|a, _| a * a) - sum_a * sum_a;
+    let variance_b = n * sum(&|_, b| b * b) - sum_b * sum_b;
+    (covariance as f64, variance_a as f64, variance_b as f64)
+}
+
+/// The correlation of two photos, from -1 to 1.
+fn correlation(a: &[u8; GREY], b: &[u8; GREY]) -> f64 {
+    let (covariance, variance_a, variance_b) = sums(a, b);
+    covariance / (variance_a * variance_b).sqrt()
+}
+
+fn deviation(grey: &[u8; GREY]) -> f64 {
+    sums(grey, grey).0.sqrt() / GREY as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp() -> [u8; GREY] {
+        std::array::from_fn(|i| (i % COLUMNS * 20 + i / COLUMNS * 3) as u8)
+    }
+
+    #[test]
+    fn the_hash_is_that_of_its_definition() {
+        assert_eq!(difference_hash(&ramp()), u64::MAX);
+        let mut grey = ramp();
+        grey[1] = 0;
+        grey[GREY - 1] = grey[GREY - 2];
+        assert_eq!(difference_hash(&grey), u64::MAX >> 1 & !1);
+    }
+
+    #[test]
+    fn hashes_with_few_different_bits_share_a_band() {
+        let hash = 0x0123_4567_89AB_CDEF_u64;
+        for start in 0..61 {
+            // One bit in each of four bands, and four neighbouring bits.
+            let spread = (0..4).fold(hash, |hash, i| hash ^ 1 << ((start + i * 13) % 64));
+            for other in [spread, hash ^ 0b1111 << start] {
+                assert!((other ^ hash).count_ones() <= NEAR_BITS);
+                assert!((0..BANDS).any(|band| bits(hash, band) == bits(other, band)));
+            }
+        }
+        let all: u32 = (0..BANDS).map(|band| bits(u64::MAX, band).count_ones()).sum();
+        assert_eq!(all, 64);
+    }
+
+    #[test]
+    fn copies_are_found_and_others_are_not() {
+        let mut leaders = Leaders::default();
+        let photo = std::array::from_fn(|i| (128.0 + 90.0 * (i as f64 * 0.7).sin()) as u8);
+        assert_eq!(leaders.first_like(0, &photo), 0);
+        // Brighter, and with a little noise.
+        assert_eq!(leaders.first_like(1, &photo.map(|p| p + 20)), 0);
+        assert_eq!(
+            leaders.first_like(2, &std::array::from_fn(|i| photo[i] + (i * 7 % 3) as u8)),
+            0
+        );
+        // Mirrored, inverted; of the same hash but other contrast within.
+        let mut mirrored = photo;
+        mirrored.chunks_mut(COLUMNS).for_each(<[u8]>::reverse);
+        assert_eq!(leaders.first_like(3, &mirrored), 3);
+        assert_eq!(leaders.first_like(4, &photo.map(|p| 255 - p)), 4);
+        assert_eq!(leaders.first_like(5, &ramp()), 5);
+        let bent: [u8; GREY] = std::array::from_fn(|i| match i % COLUMNS {
+            8 => 255,
+            column => column as u8,
+        });
+        assert_eq!(difference_hash(&bent), difference_hash(&ramp()));
+        assert_eq!(leaders.first_like(6, &bent), 6);
+        // Noise on one colour is no picture.
+        let noise = std::array::from_fn(|i| 100 + (i % 3) as u8);
+        assert_eq!((leaders.first_like(7, &noise), leaders.first_like(8, &noise)), (7, 8));
+    }
+}
