@@ -4,7 +4,7 @@
 //! with tabs between them. In a path, `\t`, `\n` and `\\` stand for tab, newline and backslash.
 
 use std::{
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     path::Path,
 };
 
@@ -14,6 +14,9 @@ use crate::PhotoList;
 
 /// The parts of a data set, in the order of the file.
 const PARTS: [&str; 3] = ["train", "validation", "test"];
+
+/// More bytes than the names of any data set have.
+const MOST: u64 = 1 << 30;
 
 /// Writes the photos to train on, for validation and to test on.
 ///
@@ -47,7 +50,8 @@ pub fn write_photo_names(path: &Path, parts: [Option<&PhotoList>; 3]) -> io::Res
 /// If the file cannot be read or is damaged.
 pub fn read_photo_names(path: &Path, root: &Path) -> io::Result<[Option<PhotoList>; 3]> {
     let mut parts: [Option<PhotoList>; 3] = Default::default();
-    let (mut file, mut line, mut number) = (BufReader::new(open(path)?), Vec::new(), 0);
+    let file = open(path)?.take(MOST);
+    let (mut file, mut line, mut number) = (BufReader::new(file), Vec::new(), 0);
     loop {
         line.clear();
         number += 1;

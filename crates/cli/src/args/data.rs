@@ -37,6 +37,15 @@ impl DataArg {
         }
     }
 
+    /// Whether a mirrored image shows the same class. Of photos only their owner knows: they are mirrored
+    /// by `--augment crop` and the usual recipe.
+    pub(crate) fn may_be_mirrored(&self) -> bool {
+        match self {
+            DataArg::Named(source) => source.may_be_mirrored(),
+            DataArg::Folder(_) => true,
+        }
+    }
+
     pub(crate) fn is_folder(&self) -> bool {
         matches!(self, DataArg::Folder(_))
     }

@@ -20,7 +20,7 @@ pub(crate) struct Plan {
     pub(crate) batch_size: usize,
     /// The first batch to make.
     pub(crate) first_batch: usize,
-    /// Rows and columns of the images of each batch; later batches have those of the last resort.
+    /// Rows and columns of the images of each batch; batches beyond the list have the usual ones.
     pub(crate) sizes: Vec<usize>,
 }
 

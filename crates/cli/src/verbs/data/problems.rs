@@ -23,7 +23,7 @@ impl Problem {
 }
 
 /// A kind of duplicates: what it is called, whether it is severe, and which groups are of it.
-type Kind<\'a> = (&\'a str, bool, fn(&Duplicates) -> bool);
+type Kind<'a> = (&'a str, bool, fn(&Duplicates) -> bool);
 
 /// What is wrong, the worst first.
 pub(super) fn problems(check: &PhotoCheck) -> Vec<Problem> {
