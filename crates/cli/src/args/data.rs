@@ -49,14 +49,6 @@ impl DataArg {
     pub(crate) fn is_folder(&self) -> bool {
         matches!(self, DataArg::Folder(_))
     }
-
-    /// Whether the mirror image of an image is of the same class.
-    pub(crate) fn may_be_mirrored(&self) -> bool {
-        match self {
-            DataArg::Named(source) => source.may_be_mirrored(),
-            DataArg::Folder(_) => true,
-        }
-    }
 }
 
 impl Display for DataArg {
