@@ -29,7 +29,7 @@ pub struct Loader {
 #[derive(Clone, Debug)]
 enum Source {
     Memory(InMemory),
-    Photos(Photos, Transform),
+    Photos(Photos, Box<Transform>),
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Loader {
     /// If `batch_size` is 0.
     pub fn of_photos(photos: Photos, batch_size: usize, transform: Transform, seed: u64) -> Self {
         assert!(batch_size > 0, "a batch has at least one image");
-        let source = Source::Photos(photos, transform);
+        let source = Source::Photos(photos, Box::new(transform));
         Loader { source, batch_size, seed, mean: [0; 3] }
     }
 
@@ -144,7 +144,8 @@ impl Loader {
             Source::Memory(memory) => memory.clone(),
             Source::Photos(photos, transform) => {
                 let plan = Plan { order, batch_size, first_batch, sizes };
-                let augmentation = Augmentation { transform: transform.clone(), seed, mean };
+                let transform = (**transform).clone();
+                let augmentation = Augmentation { transform, seed, mean };
                 return photos.augmented(plan, augmentation, epoch);
             }
         };

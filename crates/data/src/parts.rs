@@ -99,7 +99,7 @@ impl ImageSet {
     pub fn visit(
         &self,
         batch_size: usize,
-        visit: &mut dyn FnMut(&[u8], &[u32]) -> ControlFlow<()>,
+        mut visit: impl FnMut(&[u8], &[u32]) -> ControlFlow<()>,
     ) -> Result<(), DataError> {
         match self {
             ImageSet::Memory(images) => {

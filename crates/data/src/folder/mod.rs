@@ -157,7 +157,7 @@ fn of_folder(
         let Some(part) = part else { return Ok(None) };
         let (list, foreign) = matched(root, &part, &names, &mut walk)?;
         let foreign: Vec<&str> = foreign.iter().map(String::as_str).collect();
-        if !foreign.is_empty() && !(may_be_foreign && list.is_empty()) {
+        if !(foreign.is_empty() || may_be_foreign && list.is_empty()) {
             return Err(DataError::from(names.only_in(&part.folder, &foreign)));
         }
         if list.is_empty() {

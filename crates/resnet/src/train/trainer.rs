@@ -233,7 +233,7 @@ impl<'a> Trainer<'a> {
         let (mut done, mut stopped) = (0, false);
         let mut run = |on: &ImageSet| {
             let mut accumulator = Accumulator::new(self.config.data.classes.len());
-            on.visit(evaluate::BATCH, &mut |pixels, labels| {
+            on.visit(evaluate::BATCH, |pixels, labels| {
                 if !labels.is_empty() {
                     let input = Input::Bytes(pixels, normalisation);
                     accumulator.add_batch(self.engine.evaluate(input, labels.len()), labels);

@@ -1,6 +1,7 @@
 //! The cache on disk.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     fs::{self, File},
     io,
@@ -178,7 +179,7 @@ impl Disk {
             let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
             there.push((age.unwrap_or_default(), metadata.len(), path));
         }
-        there.sort_by(|a, b| b.0.cmp(&a.0));
+        there.sort_by_key(|&(age, ..)| Reverse(age));
         let mut total: u64 = there.iter().map(|(_, len, _)| len).sum();
         let mut index = lock(&self.index);
         for (age, len, path) in there {
