@@ -25,7 +25,7 @@ pub(crate) enum DataArg {
 impl DataArg {
     /// A parser of the argument.
     pub(crate) fn parser() -> impl TypedValueParser<Value = DataArg> {
-        PathBufValueParser::new().try_map(|path| DataArg::new(path))
+        PathBufValueParser::new().try_map(DataArg::new)
     }
 
     /// A name, else a folder.

@@ -47,6 +47,7 @@ pub(crate) fn config() -> TrainConfig {
             limit_train: Some(IMAGES),
             limit_test: Some(20),
             normalisation: data.normalisation,
+            photos: None,
         },
         recipe,
     }
