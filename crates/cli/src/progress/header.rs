@@ -9,10 +9,13 @@ use crate::print::{self, counted};
 pub(super) fn header(run: &Started) -> String {
     let n = print::grouped;
     let Machine { isa, threads, dtype, dtype_reason, .. } = &run.machine;
-    let validation = match run.validation_images {
-        0 => String::new(),
-        images => format!("{} validation, ", n(images)),
-    };
+    let parts = [
+        ("training", run.train_images),
+        ("validation", run.validation_images),
+        ("test", run.test_images),
+    ];
+    let parts = parts.into_iter().filter(|&(_, images)| images > 0);
+    let parts: Vec<String> = parts.map(|(part, images)| format!("{} {part}", n(images))).collect();
     let resumed = match run.step {
         0 => String::new(),
         step => format!("; {} done", counted(step, "step")),
@@ -21,12 +24,7 @@ pub(super) fn header(run: &Started) -> String {
         ("arch", format!("{}, {} parameters", run.arch, n(run.parameters))),
         (
             "data",
-            format!(
-                "{}, {} training, {validation}{} test images",
-                brief(&run.data),
-                n(run.train_images),
-                n(run.test_images)
-            ),
+            format!("{}, {} images", brief(&run.data), parts.join(", ")),
         ),
         (
             "recipe",
