@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Display},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -32,7 +32,12 @@ impl DataArg {
     pub(crate) fn new(path: PathBuf) -> Result<DataArg, DataError> {
         match path.to_string_lossy().parse() {
             Ok(source) => Ok(DataArg::Named(source)),
-            Err(_) if path.is_dir() => Ok(DataArg::Folder(path)),
+            // What looks like a path is one: the error names what is not there.
+            Err(_)
+                if path.is_dir() || path.components().count() > 1 || ends_in_separator(&path) =>
+            {
+                Ok(DataArg::Folder(path))
+            }
             Err(unknown) => Err(unknown),
         }
     }
@@ -49,6 +54,10 @@ impl DataArg {
     pub(crate) fn is_folder(&self) -> bool {
         matches!(self, DataArg::Folder(_))
     }
+}
+
+fn ends_in_separator(path: &Path) -> bool {
+    path.as_os_str().to_string_lossy().ends_with(std::path::is_separator)
 }
 
 impl Display for DataArg {

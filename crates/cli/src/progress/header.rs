@@ -22,10 +22,7 @@ pub(super) fn header(run: &Started) -> String {
     };
     [
         ("arch", format!("{}, {} parameters", run.arch, n(run.parameters))),
-        (
-            "data",
-            format!("{}, {} images", brief(&run.data), parts.join(", ")),
-        ),
+        ("data", format!("{}, {} images", brief(&run.data), parts.join(", "))),
         (
             "recipe",
             format!(

@@ -161,7 +161,7 @@ fn a_configuration_starts_a_new_run() {
     for (from, to, parts) in [
         ("seed = 5", "sead = 5", ["mine.toml: ", "unknown field `sead`"]),
         ("seed = 5", "seed = 'x'", ["mine.toml: line 2 (seed = 'x')", "expected u64"]),
-        ("name = \"synthetic\"", "name = \"mnist\"", ["mine.toml: data.name", "`mnist`"]),
+        ("name = \"synthetic\"", "name = \"imagenet\"", ["mine.toml: data.name", "`imagenet`"]),
         ("image_size = 32", "image_size = 64", ["mine.toml: data.image_size is 64", "has 32"]),
         ("batch_size = 64", "batch_size = 0", ["mine.toml: ", "--batch-size"]),
     ] {

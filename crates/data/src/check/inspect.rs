@@ -12,14 +12,14 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::similar::{COLUMNS, GREY, ROWS};
+use super::{
+    result::SINGLE_COLOUR,
+    similar::{COLUMNS, GREY, ROWS},
+};
 use crate::{
     DataError, PhotoSetError,
     photo::{Axis, Interpolation, MemoryBudget, Photo, PhotoError, resize, with_photo},
 };
-
-/// A photo is of a single colour if no channel varies by more than this many levels of 255.
-pub const SINGLE_COLOUR: u8 = 8;
 
 /// What is kept of a photo.
 #[derive(Clone, Debug)]
