@@ -13,7 +13,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    SINGLE_COLOUR,
+    result::SINGLE_COLOUR,
     similar::{COLUMNS, GREY, ROWS},
 };
 use crate::{

@@ -6,10 +6,10 @@ pub(super) const ROWS: usize = 8;
 pub(super) const GREY: usize = COLUMNS * ROWS;
 
 /// The most bits of 64 in which the difference hashes of near duplicates differ.
-pub const NEAR_BITS: u32 = 4;
+pub const NEAR_BITS: u32 = 8;
 
 /// The least correlation of the 9x8 grey pixels of near duplicates.
-pub const NEAR_CORRELATION: f64 = 0.99;
+pub const NEAR_CORRELATION: f64 = 0.97;
 
 /// The least standard deviation of the 9x8 pixels of a photo that is compared, levels of 255. Below it
 /// they are noise.
@@ -17,27 +17,20 @@ const CONTRAST: f64 = 4.0;
 
 /// Two hashes that differ in at most [`NEAR_BITS`] bits are equal in one of these bands at least.
 const BANDS: usize = NEAR_BITS as usize + 1;
-const BAND_BITS: u32 = 64_u32.div_ceil(BANDS as u32);
+/// Values of the longest band.
+const VALUES: usize = 1 << 64_usize.div_ceil(BANDS);
 
 /// The photos that are like no photo before them, found by the bands of their hashes.
 pub(super) struct Leaders {
-    leaders: Vec<Leader>,
-    /// For each band, the leaders by its bits.
-    bands: [Vec<Vec<u32>>; BANDS],
-}
-
-struct Leader {
-    photo: usize,
-    hash: u64,
-    grey: [u8; GREY],
+    /// Each photo and its pixels.
+    leaders: Vec<(usize, [u8; GREY])>,
+    /// For each band, the hashes and the leaders by its bits.
+    bands: [Vec<Vec<(u64, u32)>>; BANDS],
 }
 
 impl Default for Leaders {
     fn default() -> Self {
-        Leaders {
-            leaders: Vec::new(),
-            bands: [(); BANDS].map(|()| vec![Vec::new(); 1 << BAND_BITS]),
-        }
+        Leaders { leaders: Vec::new(), bands: [(); BANDS].map(|()| vec![Vec::new(); VALUES]) }
     }
 }
 
@@ -51,26 +44,27 @@ impl Leaders {
         let hash = difference_hash(grey);
         let bands: [usize; BANDS] = std::array::from_fn(|band| bits(hash, band));
         let candidates = self.bands.iter().zip(bands).flat_map(|(band, bits)| &band[bits]);
-        let near = candidates.filter_map(|&leader| {
-            let distance = (self.leaders[leader as usize].hash ^ hash).count_ones();
+        let near = candidates.filter_map(|&(other, leader)| {
+            let distance = (other ^ hash).count_ones();
             (distance <= NEAR_BITS).then_some((distance, leader))
         });
         let like = |&(_, leader): &(u32, u32)| {
-            correlation(&self.leaders[leader as usize].grey, grey) >= NEAR_CORRELATION
+            correlation(&self.leaders[leader as usize].1, grey) >= NEAR_CORRELATION
         };
         if let Some((_, leader)) = near.filter(like).min() {
-            return self.leaders[leader as usize].photo;
+            return self.leaders[leader as usize].0;
         }
         let leader = self.leaders.len() as u32;
-        self.leaders.push(Leader { photo, hash, grey: *grey });
-        self.bands.iter_mut().zip(bands).for_each(|(band, bits)| band[bits].push(leader));
+        self.leaders.push((photo, *grey));
+        self.bands.iter_mut().zip(bands).for_each(|(band, bits)| band[bits].push((hash, leader)));
         photo
     }
 }
 
-/// The bits of a band.
+/// The bits of a band: equally many in all, to within one.
 fn bits(hash: u64, band: usize) -> usize {
-    (hash >> (band as u32 * BAND_BITS)) as usize & ((1 << BAND_BITS) - 1)
+    let [start, end] = [band, band + 1].map(|band| 64 * band / BANDS);
+    (hash >> start) as usize & ((1 << (end - start)) - 1)
 }
 
 /// dHash (Krawetz 2013): a bit for each pixel but the first of a row, whether it is brighter than the one
@@ -124,11 +118,11 @@ mod tests {
     #[test]
     fn hashes_with_few_different_bits_share_a_band() {
         let hash = 0x0123_4567_89AB_CDEF_u64;
-        for start in 0..61 {
-            // One bit in each of four bands, and four neighbouring bits.
-            let spread = (0..4).fold(hash, |hash, i| hash ^ 1 << ((start + i * 13) % 64));
-            for other in [spread, hash ^ 0b1111 << start] {
-                assert!((other ^ hash).count_ones() <= NEAR_BITS);
+        for start in 0..64 {
+            // Bits in as many bands as can be, and neighbouring bits.
+            let spread = (0..8).fold(hash, |hash, i| hash ^ 1 << ((start + i * 7) % 64));
+            for other in [spread, hash ^ 0xFF_u64.rotate_left(start)] {
+                assert_eq!((other ^ hash).count_ones(), NEAR_BITS);
                 assert!((0..BANDS).any(|band| bits(hash, band) == bits(other, band)));
             }
         }

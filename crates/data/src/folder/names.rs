@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::PhotoList;
+use super::list::PhotoList;
 use crate::{PhotoSetError, error::LISTED};
 
 /// Names of classes, and the label of each.

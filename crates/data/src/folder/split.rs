@@ -2,7 +2,7 @@
 
 use resnet_network::random::{Purpose, Random};
 
-use super::PhotoList;
+use super::list::PhotoList;
 use crate::DataError;
 
 impl PhotoList {
