@@ -40,8 +40,8 @@ fn problems_are_in_a_table_and_in_json() {
     let out = s.run(&["data", "check", "p"]).success();
     for part in [
         "train/b/<i>.jpg is not an image in a supported format",
-        "photos in several parts     1      train/a/1.png = val/a/again.png",
-        "photos with several labels  1      train/a/2.png = train/b/2.png",
+        "photos in several parts           1  train/a/1.png = val/a/again.png",
+        "photos with several labels        1  train/a/2.png = train/b/2.png",
     ] {
         assert!(out.stdout.contains(part), "{part}: {out:#?}");
     }
@@ -86,9 +86,9 @@ fn the_page_shows_the_photos() {
 fn strict_fails_for_what_spoils_training() {
     let s = folder();
     let complaints = [
-        "1 photos damaged or unreadable",
-        "1 photos in several parts",
-        "1 photos with several labels",
+        "1 photo damaged or unreadable",
+        "1 photo in several parts",
+        "1 photo with several labels",
     ];
     s.run(&["data", "check", "p", "--strict", "--quiet"]).fails(1, &complaints);
     fs::remove_dir_all(s.path("p/val")).unwrap();

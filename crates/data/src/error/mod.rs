@@ -8,8 +8,8 @@ use std::{
 use resnet_formats::{Shown, brief, printable};
 use thiserror::Error;
 
-pub(crate) use self::photo_set::LISTED;
 pub use self::photo_set::PhotoSetError;
+pub(crate) use self::photo_set::{LISTED, counted};
 
 mod photo_set;
 

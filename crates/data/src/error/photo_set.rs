@@ -19,9 +19,9 @@ pub enum PhotoSetError {
     NoPhotos(PathBuf),
     /// There are photos, but no classes.
     #[error(
-        "{} has {photos} photos, such as {}, but no class folders: sort them into a folder for each class, \
+        "{} has {}, such as {}, but no class folders: sort them into a folder for each class, \
          or give a table of their labels with --labels {}",
-        folder.shown(), example.shown(),
+        folder.shown(), counted(*photos), example.shown(),
         table.as_deref().map_or_else(|| "FILE".into(), |table| table.shown().to_string())
     )]
     NoClasses {
@@ -159,6 +159,11 @@ pub enum PhotoSetError {
     /// The caller stopped the listing.
     #[error("the search for photos was stopped")]
     Stopped,
+}
+
+/// `1 photo`, `12 photos`.
+pub(crate) fn counted(photos: usize) -> String {
+    format!("{photos} photo{}", if photos == 1 { "" } else { "s" })
 }
 
 /// How many names an error lists.

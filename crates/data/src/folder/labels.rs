@@ -17,7 +17,10 @@ use super::{
     names::{self, Names},
     set::PhotoSet,
 };
-use crate::{DataError, PhotoSetError, error::LISTED};
+use crate::{
+    DataError, PhotoSetError,
+    error::{LISTED, counted},
+};
 
 /// Names of columns, in lower case.
 const PATHS: [&str; 12] = [
@@ -324,7 +327,11 @@ fn unrepeated(table: &Path, rows: &Rows, notes: &mut Vec<String>) -> Result<Vec<
         repeated += 1;
     }
     if repeated > 0 {
-        notes.push(format!("{} names {repeated} photos twice: each counts once", table.shown()));
+        notes.push(format!(
+            "{} names {} twice: each counts once",
+            table.shown(),
+            counted(repeated)
+        ));
     }
     Ok(keep)
 }

@@ -6,7 +6,7 @@ use super::{
     left_out::Why,
     walk::{Content, Walk, joined},
 };
-use crate::{DataError, PhotoSetError};
+use crate::{DataError, PhotoSetError, error::counted};
 
 /// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +71,7 @@ pub(super) fn layout(root: &Path, walk: &mut Walk<'_>) -> Result<Layout, DataErr
         // No photos, or those of a contest, whose labels are secret.
         let what = match content.photos {
             0 => "no photos".to_owned(),
-            photos => format!("{photos} photos without class folders"),
+            photos => format!("{} without class folders", counted(photos)),
         };
         let is_test = Part::named(&name) == Some(Part::Test);
         if content.folders.is_empty() && (content.photos == 0 || is_test) {

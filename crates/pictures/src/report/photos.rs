@@ -166,6 +166,6 @@ mod tests {
         assert!(html.contains("&lt;script&gt;"));
         assert_eq!(html.matches("<img src=\"data:image/png;base64,").count(), 1);
         assert_eq!(html.matches("<figure>").count(), 2);
-        assert!(!html.contains("{{") && !html.contains("http"));
+        assert!(!html.contains("{{") && !html.contains("://"));
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &PhotoCheckArgs, global: &Global) -> anyhow::Result<()> 
         print::json(&Record { folder, check: &check, notes: &set.notes })?;
     } else {
         set.notes.iter().for_each(|note| global.note(note));
-        print_tables(&check, args)?;
+        print_tables(&check, args, global)?;
     }
     if let Some(path) = &args.html {
         let html = report::photos(&page::page(&set, &check, &problems(&check), args));
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &PhotoCheckArgs, global: &Global) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn print_tables(check: &PhotoCheck, args: &PhotoCheckArgs) -> anyhow::Result<()> {
+fn print_tables(check: &PhotoCheck, args: &PhotoCheckArgs, global: &Global) -> anyhow::Result<()> {
     let (columns, rows) = classes(check);
     let headers: Vec<_> =
         columns.iter().map(|&name| (name, if name == "class" { Left } else { Right })).collect();
@@ -91,7 +91,7 @@ fn print_tables(check: &PhotoCheck, args: &PhotoCheckArgs) -> anyhow::Result<()>
     let rows = problems.iter().map(|p| vec![p.what.clone(), p.count.clone(), p.example.clone()]);
     print::line(table(&headers, rows))?;
     if args.html.is_none() {
-        print::status(format!(
+        global.status(format!(
             "All of them: resnet data check {} --html page.html (or --json)",
             quoted_path(&args.photos)
         ));

@@ -18,7 +18,10 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn sentence(&self) -> String {
-        format!("{} {}, such as {}", self.count, self.what, self.example)
+        let Problem { what, count, example, .. } = self;
+        let one = what.replacen("photos", "photo", 1);
+        let what = if count == "1" { &one } else { what };
+        format!("{count} {what}, such as {example}")
     }
 }
 

@@ -88,7 +88,7 @@ fn a_class_of_trains_is_no_part() {
 #[test]
 fn a_test_part_without_labels_is_left_out() {
     for (file, note) in [
-        ("test/1.jpg", "test has 1 photos without class folders: it is left out"),
+        ("test/1.jpg", "test has 1 photo without class folders: it is left out"),
         ("test/unknown/1.jpg", "test has no photos of the classes: it is left out"),
         ("test/", "test has no photos: it is left out"),
         ("val/", "val has no photos: it is left out"),
@@ -172,11 +172,11 @@ fn what_is_no_data_set_says_what_to_do() {
         ),
         (
             &["train/a/1.jpg", "train/b/1.jpg", "val/1.jpg"],
-            "ROOT/val has 1 photos, such as 1.jpg, but no class",
+            "ROOT/val has 1 photo, such as 1.jpg, but no class",
         ),
         (
             &["train/1.jpg", "val/a/1.jpg"],
-            "ROOT/train has 1 photos, such as 1.jpg, but no class folders",
+            "ROOT/train has 1 photo, such as 1.jpg, but no class folders",
         ),
         (
             &["train/a/1.jpg", "train/b/1.jpg", "val/c/1.jpg", "val/d/1.jpg", "val/a/1.jpg"],

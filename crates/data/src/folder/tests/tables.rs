@@ -23,7 +23,7 @@ fn tables_have_many_forms() {
     }
     let notes = folder().table("a.jpg,x\nb.jpg,y\na.jpg,x\n").unwrap().notes;
     assert!(
-        notes.len() == 1 && notes[0].ends_with("names 1 photos twice: each counts once"),
+        notes.len() == 1 && notes[0].ends_with("names 1 photo twice: each counts once"),
         "{notes:?}"
     );
 }
