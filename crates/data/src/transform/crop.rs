@@ -5,8 +5,8 @@ use std::ops::Range;
 use resnet_network::random::Random;
 
 use super::{
-    choice::between,
     settings::{CenterCrop, Crop, RandomCrop, RandomResizedCrop},
+    stream::between,
 };
 
 /// A part of a photo that is resized, and the part of the result that is used. What lies outside of

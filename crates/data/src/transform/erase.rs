@@ -5,8 +5,8 @@ use std::ops::Range;
 use resnet_network::random::Random;
 
 use super::{
-    choice::between,
     settings::{ErasedValue, RandomErasing},
+    stream::between,
 };
 
 /// A rectangle that is hidden.

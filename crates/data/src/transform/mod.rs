@@ -24,6 +24,7 @@ mod mix;
 mod operation;
 mod policy;
 mod settings;
+mod stream;
 #[cfg(test)]
 mod tests;
 
