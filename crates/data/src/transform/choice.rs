@@ -32,8 +32,8 @@ pub struct Choice {
     pub erased: Option<Erased>,
 }
 
-/// Memory of [`Choice::write`]. With one for each thread, it allocates nothing once it has seen the
-/// largest photo.
+/// Memory of [`Choice::write`], one for each thread: once it has seen the largest photo, only a few
+/// numbers are allocated for each.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     rows: Axis,
