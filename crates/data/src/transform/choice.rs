@@ -1,9 +1,6 @@
 //! What is drawn for one photo, and doing it.
 
-use resnet_network::{
-    preprocess::Interpolation,
-    random::{Purpose, Random},
-};
+use resnet_network::{preprocess::Interpolation, random::Random};
 
 use crate::photo::{Axis, Photo, ResizeScratch, resize_into};
 
@@ -14,7 +11,7 @@ use super::{
     operation::Operation,
     policy,
     settings::{Affine, ColorJitter, Transform},
-    uniform::between,
+    stream::{Stream, between},
 };
 
 /// What happens to one photo in one epoch: with these parameters, [`Choice::write`] is a function of
@@ -35,28 +32,14 @@ pub struct Choice {
     pub erased: Option<Erased>,
 }
 
-/// Memory of [`Choice::write`]. With one for each thread, it allocates nothing once it has seen the
-/// largest photo.
+/// Memory of [`Choice::write`], one for each thread: once it has seen the largest photo, only a few
+/// numbers are allocated for each.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     rows: Axis,
     columns: Axis,
     resize: ResizeScratch,
     image: Vec<u8>,
-}
-
-/// The streams of random numbers for a photo: an operation that is turned on changes no other.
-#[derive(Clone, Copy)]
-#[repr(u64)]
-enum Stream {
-    Crop = 1,
-    HorizontalFlip = 2,
-    VerticalFlip = 3,
-    Rotation = 4,
-    Affine = 5,
-    ColorJitter = 6,
-    Policy = 7,
-    Erasing = 8,
 }
 
 impl Transform {
@@ -74,7 +57,7 @@ impl Transform {
         size: [usize; 2],
     ) -> Choice {
         assert!([source, size].as_flattened().iter().all(|&side| side > 0), "an image has pixels");
-        let stream = |of: Stream| Random::new(seed, Purpose::Transform, &[epoch, index, of as u64]);
+        let stream = |of: Stream| of.of_photo(seed, epoch, index);
         let coin = |of, probability| f64::from(stream(of).uniform()) < probability;
         let mut operations = Vec::new();
         if let Some(map) = self.rotation {

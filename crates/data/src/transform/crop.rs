@@ -6,7 +6,7 @@ use resnet_network::random::Random;
 
 use super::{
     settings::{CenterCrop, Crop, RandomCrop, RandomResizedCrop},
-    uniform::between,
+    stream::between,
 };
 
 /// A part of a photo that is resized, and the part of the result that is used. What lies outside of

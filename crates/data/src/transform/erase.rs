@@ -6,7 +6,7 @@ use resnet_network::random::Random;
 
 use super::{
     settings::{ErasedValue, RandomErasing},
-    uniform::between,
+    stream::between,
 };
 
 /// A rectangle that is hidden.

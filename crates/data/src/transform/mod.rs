@@ -24,9 +24,9 @@ mod mix;
 mod operation;
 mod policy;
 mod settings;
+mod stream;
 #[cfg(test)]
 mod tests;
-mod uniform;
 
 pub use affine::{Matrix, Sampling, affine, rotation};
 pub use choice::{Choice, Scratch};

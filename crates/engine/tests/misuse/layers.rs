@@ -215,12 +215,6 @@ pub(crate) fn update(c: &mut Caller<'_>, cpu: &Cpu) {
 pub(crate) fn loss(c: &mut Caller<'_>, _: &Cpu) {
     let (images, classes) = (1 + c.choose(5), 1 + c.choose(12));
     let mut labels: Vec<u32> = (0..images).map(|_| c.choose(classes) as u32).collect();
-    let logits = c.exactly("logits", images * classes);
-    let logits = c.slice(logits);
-    let mut gradient = c.flip().then(|| {
-        let len = c.at_least("gradient", images * classes);
-        c.slice(len)
-    });
     let soft = c.flip().then(|| {
         let len = c.exactly("probabilities", images * classes);
         c.slice(len)
@@ -229,6 +223,12 @@ pub(crate) fn loss(c: &mut Caller<'_>, _: &Cpu) {
         let last = labels[images - 1];
         labels[images - 1] = c.site("label", last, &[classes as u32, u32::MAX]);
     }
+    let logits = c.exactly("logits", images * classes);
+    let logits = c.slice(logits);
+    let mut gradient = c.flip().then(|| {
+        let len = c.at_least("gradient", images * classes);
+        c.slice(len)
+    });
     let rows = classes;
     let classes = c.site("classes", classes, &[0, classes + 1, usize::MAX]);
     let to = gradient.as_deref_mut();
