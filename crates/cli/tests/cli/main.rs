@@ -15,6 +15,7 @@ mod live;
 mod odd_images;
 mod outputs;
 mod photo_check;
+mod photo_preview;
 mod photo_training;
 mod predict;
 mod pytorch;
