@@ -22,6 +22,8 @@ impl Recipe {
     ) -> Option<Recipe> {
         let mut recipe = Recipe::of_size(name, arch, epochs, images)?;
         recipe.augment = Augment::NONE;
+        // Those of a recipe are for images of 32 pixels.
+        recipe.image_sizes.clear();
         recipe.transform = Some(Transform::default());
         if name == "fast" {
             let usual = match recipe.length {
@@ -54,6 +56,8 @@ mod tests {
         let (sizes, rates): (Vec<_>, Vec<_>) =
             [100, 1650, 3000, 50_000].map(of).into_iter().unzip();
         assert_eq!(sizes, [32, 32, 64, 512]);
+        let small = Recipe::for_photos("fast", "resnet20".parse().unwrap(), Some(16.0), 1650);
+        assert!(small.unwrap().image_sizes.is_empty());
         assert!(rates.iter().all(|&rate| rate == rates[0]), "{rates:?}");
     }
 }
