@@ -37,5 +37,6 @@ pub use folder::{PhotoList, PhotoSet};
 pub use images::{Batch, Dataset, Images};
 pub use loader::{Epoch, Loader};
 pub use options::{LoadOptions, default_data_dir};
+pub use published::FileState;
 pub use resnet_network::preprocess::Normalisation;
-pub use source::{DataSource, DatasetInfo, FileCheck, FileState, info, load, verify};
+pub use source::{DataSource, DatasetInfo, FileCheck, info, load, verify};

@@ -8,14 +8,31 @@ use std::{
 
 use flate2::bufread::MultiGzDecoder;
 use md5::Md5;
+use serde::Serialize;
 
 use crate::{
-    DataError, FileState,
+    DataError,
     digest::{digest, file_digest},
 };
 
 /// The most bytes of a file whose length is not published.
 const MOST: u64 = 256 << 20;
+
+/// The state of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileState {
+    /// As published.
+    Good,
+    /// It does not exist.
+    Missing,
+    /// Its MD5 is this one instead of the published one.
+    Damaged(String),
+    /// It has this many bytes, too few or too many.
+    Length(u64),
+    /// It is a file of the Python version that cannot be read, for this reason.
+    Unreadable(String),
+}
 
 /// A file as published.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@ use crate::{
     cifar10::{self, Location, Version},
     cifar100,
     idx::{self, FASHION_MNIST, IdxSet, MNIST},
-    published::PublishedFile,
+    published::{FileState, PublishedFile},
     synthetic,
 };
 
@@ -199,22 +199,6 @@ pub struct FileCheck {
     pub length: Option<u64>,
     /// Its state.
     pub state: FileState,
-}
-
-/// The state of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FileState {
-    /// As published.
-    Good,
-    /// It does not exist.
-    Missing,
-    /// Its MD5 is this one instead of the published one.
-    Damaged(String),
-    /// It has this many bytes, too few or too many.
-    Length(u64),
-    /// It is a file of the Python version that cannot be read, for this reason.
-    Unreadable(String),
 }
 
 /// Compares every file of a data set with its published MD5. A generated data set has no files.

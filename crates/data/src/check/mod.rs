@@ -19,7 +19,11 @@ mod similar;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, ops::ControlFlow, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::ControlFlow,
+    path::PathBuf,
+};
 
 use resnet_formats::Shown;
 
@@ -160,52 +164,48 @@ fn sizes(facts: &[Option<Facts>]) -> Vec<SizeClass> {
     sizes
 }
 
+/// A group of photos while it grows.
+#[derive(Default)]
+struct Group {
+    photos: Vec<usize>,
+    equal_files: usize,
+}
+
 /// The groups of photos that are duplicates of their first one.
 fn duplicates(all: &All<'_>, facts: &[Option<Facts>]) -> Vec<Duplicates> {
     let mut leaders = Leaders::default();
-    // By the digest, the first photo that has it; and for each photo that has duplicates, these.
+    // The first photo of the group, by the digest and by the group.
     let mut by_digest = HashMap::new();
-    let mut groups: HashMap<usize, Vec<usize>> = HashMap::new();
-    let mut near = vec![];
+    let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
     for (index, facts) in facts.iter().enumerate() {
         let Some(facts) = facts else { continue };
-        let first = match by_digest.get(&facts.digest) {
-            Some(&first) => first,
-            None => {
-                // Groups of single-colour photos would have all of them.
-                let first = match facts.is_plain {
-                    true => index,
-                    false => leaders.first_like(index, &facts.grey),
-                };
-                if first != index {
-                    near.push(first);
-                }
-                by_digest.insert(facts.digest, first);
-                first
-            }
-        };
+        let equal = by_digest.get(&facts.digest).copied();
+        let first = equal.unwrap_or_else(|| match facts.is_plain {
+            // All photos of a single colour would be one group.
+            true => index,
+            false => leaders.first_like(index, &facts.grey),
+        });
+        by_digest.entry(facts.digest).or_insert(first);
         if first != index {
-            groups.entry(first).or_insert_with(|| vec![first]).push(index);
+            let group = groups.entry(first).or_default();
+            group.photos.push(index);
+            group.equal_files += usize::from(equal.is_some());
         }
     }
-    near.sort_unstable();
-    let mut groups: Vec<(usize, Vec<usize>)> = groups.into_iter().collect();
-    groups.sort_unstable();
-    let mut groups: Vec<Duplicates> = groups
-        .into_iter()
-        .map(|(first, photos)| {
-            let photos: Vec<Located> = photos.into_iter().map(|index| all.located(index)).collect();
-            let differ = |same: &dyn Fn(&Located, &Located) -> bool| {
-                photos.iter().any(|photo| !same(photo, &photos[0]))
-            };
-            Duplicates {
-                exact: near.binary_search(&first).is_err(),
-                across_parts: differ(&|a, b| a.part == b.part),
-                across_classes: differ(&|a, b| a.class == b.class),
-                photos,
-            }
-        })
-        .collect();
-    groups.sort_by_key(|group| (!group.across_parts, !group.across_classes, !group.exact));
+    let finish = |(first, Group { photos, equal_files }): (usize, Group)| {
+        let photos: Vec<Located> =
+            [first].into_iter().chain(photos).map(|index| all.located(index)).collect();
+        let differ = |same: &dyn Fn(&Located, &Located) -> bool| {
+            photos.iter().any(|photo| !same(photo, &photos[0]))
+        };
+        Duplicates {
+            equal_files,
+            across_parts: differ(&|a, b| a.part == b.part),
+            across_classes: differ(&|a, b| a.class == b.class),
+            photos,
+        }
+    };
+    let mut groups: Vec<Duplicates> = groups.into_iter().map(finish).collect();
+    groups.sort_by_key(|group| (!group.across_parts, !group.across_classes, group.near() > 0));
     groups
 }

@@ -89,12 +89,20 @@ pub struct Damaged {
 /// Photos that are duplicates of the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Duplicates {
-    /// Whether all files are equal.
-    pub exact: bool,
+    /// Photos whose files equal that of a photo before them: the exact duplicates. The others are near
+    /// ones.
+    pub equal_files: usize,
     /// Whether they are in several parts: the network is tested on what it was trained on.
     pub across_parts: bool,
     /// Whether they have several labels.
     pub across_classes: bool,
     /// The photos, at least two.
     pub photos: Vec<Located>,
+}
+
+impl Duplicates {
+    /// The photos that are not equal to one before them, but like the first one.
+    pub fn near(&self) -> usize {
+        self.photos.len().saturating_sub(1 + self.equal_files)
+    }
 }

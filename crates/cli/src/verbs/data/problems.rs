@@ -25,6 +25,10 @@ impl Problem {
     }
 }
 
+/// What duplicates are, whether they spoil training, how many of a group there are, and which photo is one
+/// for the first one.
+type Kind<'a> = (&'a str, bool, fn(&Duplicates) -> usize, fn(&Located, &Located) -> bool);
+
 /// What is wrong, the worst first.
 pub(super) fn problems(check: &PhotoCheck) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -37,18 +41,21 @@ pub(super) fn problems(check: &PhotoCheck) -> Vec<Problem> {
         check.damaged.first().map(|first| format!("{} {}", first.photo.photo, first.reason));
     add("photos damaged or unreadable".into(), check.damaged.len(), damaged, true);
     let near = format!("near duplicates (at most {NEAR_BITS} of 64 bits differ)");
-    let kinds: [(&str, bool, &dyn Fn(&Duplicates) -> bool); 4] = [
-        ("photos in several parts", true, &|group| group.across_parts),
-        ("photos with several labels", true, &|group| group.across_classes),
-        ("exact duplicates", false, &|group| group.exact),
-        (&near, false, &|group| !group.exact),
+    let kinds: [Kind<'_>; 4] = [
+        ("photos in several parts", true, |group| usize::from(group.across_parts), other_part),
+        (
+            "photos with several labels",
+            true,
+            |group| usize::from(group.across_classes),
+            other_class,
+        ),
+        ("exact duplicates", false, |group| group.equal_files, any_other),
+        (&near, false, Duplicates::near, any_other),
     ];
-    for (what, is_severe, is_kind) in kinds {
-        let groups: Vec<_> = check.duplicates.iter().filter(|group| is_kind(group)).collect();
-        // The first photo of a group is no duplicate.
-        let of_group = |group: &&Duplicates| if is_severe { 1 } else { group.photos.len() - 1 };
-        let count = groups.iter().map(of_group).sum();
-        add(what.to_owned(), count, groups.first().map(|group| pair(group)), is_severe);
+    for (what, is_severe, photos_of, makes_it) in kinds {
+        let count = check.duplicates.iter().map(photos_of).sum();
+        let first = check.duplicates.iter().find(|group| photos_of(group) > 0);
+        add(what.to_owned(), count, first.map(|group| pair(group, makes_it)), is_severe);
     }
     for (what, photos) in [
         ("photos of a single colour".to_owned(), &check.single_colour),
@@ -75,16 +82,24 @@ fn extremes(classes: &[ClassCheck]) -> Option<(&ClassCheck, &ClassCheck)> {
     Some((large, classes.iter().min_by_key(|class| class.train)?))
 }
 
-/// `a = b`, of the first photo of a group and the one that makes it a problem.
-fn pair(group: &Duplicates) -> String {
+/// Whether a photo of a group is in another part, or class, than its first one.
+fn other_part(photo: &Located, first: &Located) -> bool {
+    photo.part != first.part
+}
+
+fn other_class(photo: &Located, first: &Located) -> bool {
+    photo.class != first.class
+}
+
+fn any_other(_: &Located, _: &Located) -> bool {
+    true
+}
+
+/// `a and b`: the first photo of a group, and the first other one that makes it a problem.
+fn pair(group: &Duplicates, makes_it: fn(&Located, &Located) -> bool) -> String {
     let [first, rest @ ..] = &group.photos[..] else { return String::new() };
-    let other = |photo: &&Located| {
-        group.across_parts && photo.part != first.part
-            || !group.across_parts && group.across_classes && photo.class != first.class
-    };
-    let other = rest.iter().find(other).or(rest.first());
-    let sign = if group.exact { "=" } else { "~" };
-    format!("{} {sign} {}", first.photo, other.map_or("", |photo| &photo.photo))
+    let other = rest.iter().find(|photo| makes_it(photo, first));
+    format!("{} and {}", first.photo, other.map_or("", |photo| &photo.photo))
 }
 
 /// The columns and rows of the table of classes.
