@@ -89,7 +89,7 @@ fn everything_is_found_whatever_the_threads() {
     let groups: Vec<_> = found
         .duplicates
         .iter()
-        .map(|g| (names(&g.photos), g.equal_files, g.across_parts, g.across_classes))
+        .map(|g| (names(&g.photos), g.exact(), g.across_parts, g.across_classes))
         .collect();
     assert_eq!(
         groups,

@@ -1,6 +1,6 @@
 //! What a check of photos found, in words.
 
-use resnet::data::check::{ClassCheck, Duplicates, Located, NEAR_BITS, PhotoCheck, TINY};
+use resnet::data::check::{ClassCheck, Duplicates, NEAR_BITS, PhotoCheck, TINY};
 
 use crate::print;
 
@@ -25,9 +25,8 @@ impl Problem {
     }
 }
 
-/// What duplicates are, whether they spoil training, how many of a group there are, and which photo is one
-/// for the first one.
-type Kind<'a> = (&'a str, bool, fn(&Duplicates) -> usize, fn(&Located, &Located) -> bool);
+/// What duplicates are, whether they spoil training, how many of a group there are, and an example.
+type Kind<'a> = (&'a str, bool, fn(&Duplicates) -> usize, Example);
 
 /// What is wrong, the worst first.
 pub(super) fn problems(check: &PhotoCheck) -> Vec<Problem> {
@@ -49,13 +48,13 @@ pub(super) fn problems(check: &PhotoCheck) -> Vec<Problem> {
             |group| usize::from(group.across_classes),
             other_class,
         ),
-        ("exact duplicates", false, |group| group.equal_files, any_other),
-        (&near, false, Duplicates::near, any_other),
+        ("exact duplicates", false, Duplicates::exact, equal),
+        (&near, false, Duplicates::near, alike),
     ];
-    for (what, is_severe, photos_of, makes_it) in kinds {
+    for (what, is_severe, photos_of, example) in kinds {
         let count = check.duplicates.iter().map(photos_of).sum();
         let first = check.duplicates.iter().find(|group| photos_of(group) > 0);
-        add(what.to_owned(), count, first.map(|group| pair(group, makes_it)), is_severe);
+        add(what.to_owned(), count, first.and_then(|group| pair(group, example)), is_severe);
     }
     for (what, photos) in [
         ("photos of a single colour".to_owned(), &check.single_colour),
@@ -82,24 +81,29 @@ fn extremes(classes: &[ClassCheck]) -> Option<(&ClassCheck, &ClassCheck)> {
     Some((large, classes.iter().min_by_key(|class| class.train)?))
 }
 
-/// Whether a photo of a group is in another part, or class, than its first one.
-fn other_part(photo: &Located, first: &Located) -> bool {
-    photo.part != first.part
+/// The places of two photos of a group that make it a problem: in different parts or classes, with equal
+/// files, or alike.
+type Example = fn(&Duplicates) -> Option<(usize, usize)>;
+
+fn other_part(group: &Duplicates) -> Option<(usize, usize)> {
+    Some((0, group.photos.iter().position(|photo| photo.part != group.photos[0].part)?))
 }
 
-fn other_class(photo: &Located, first: &Located) -> bool {
-    photo.class != first.class
+fn other_class(group: &Duplicates) -> Option<(usize, usize)> {
+    Some((0, group.photos.iter().position(|photo| photo.class != group.photos[0].class)?))
 }
 
-fn any_other(_: &Located, _: &Located) -> bool {
-    true
+fn equal(group: &Duplicates) -> Option<(usize, usize)> {
+    group.equal_to.iter().enumerate().find_map(|(place, twin)| Some(((*twin)?, place)))
 }
 
-/// `a and b`: the first photo of a group, and the first other one that makes it a problem.
-fn pair(group: &Duplicates, makes_it: fn(&Located, &Located) -> bool) -> String {
-    let [first, rest @ ..] = &group.photos[..] else { return String::new() };
-    let other = rest.iter().find(|photo| makes_it(photo, first));
-    format!("{} and {}", first.photo, other.map_or("", |photo| &photo.photo))
+fn alike(group: &Duplicates) -> Option<(usize, usize)> {
+    Some((0, 1 + group.equal_to.iter().skip(1).position(Option::is_none)?))
+}
+
+fn pair(group: &Duplicates, example: Example) -> Option<String> {
+    let (a, b) = example(group)?;
+    Some(format!("{} and {}", group.photos[a].photo, group.photos[b].photo))
 }
 
 /// The columns and rows of the table of classes.
