@@ -8,6 +8,7 @@ use std::{
 
 use flate2::bufread::MultiGzDecoder;
 use md5::Md5;
+use serde::Serialize;
 
 use serde::Serialize;
 

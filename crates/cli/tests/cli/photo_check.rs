@@ -40,8 +40,8 @@ fn problems_are_in_a_table_and_in_json() {
     let out = s.run(&["data", "check", "p"]).success();
     for part in [
         "train/b/<i>.jpg is not an image in a supported format",
-        "photos in several parts           1  train/a/1.png = val/a/again.png",
-        "photos with several labels        1  train/a/2.png = train/b/2.png",
+        "photos in several parts           1  train/a/1.png and val/a/again.png",
+        "photos with several labels        1  train/a/2.png and train/b/2.png",
     ] {
         assert!(out.stdout.contains(part), "{part}: {out:#?}");
     }

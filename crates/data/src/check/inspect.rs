@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     result::SINGLE_COLOUR,
-    similar::{COLUMNS, GREY, ROWS},
+    similar::{COLUMNS, GREY, ROWS, SIDE, difference_hash},
 };
 use crate::{
     DataError, PhotoSetError,
@@ -28,7 +28,9 @@ pub(super) struct Facts {
     pub(super) digest: [u8; 16],
     pub(super) width: u32,
     pub(super) height: u32,
-    /// The photo in 9x8 grey pixels, row by row.
+    /// Its difference hash.
+    pub(super) hash: u64,
+    /// The photo in 16x16 grey pixels, row by row.
     pub(super) grey: [u8; GREY],
     /// Whether it is of a single colour.
     pub(super) is_plain: bool,
@@ -91,17 +93,18 @@ fn inspect(path: &Path, budget: &MemoryBudget) -> Result<Facts, PhotoError> {
             digest: std::array::from_fn(|i| digest[i]),
             width: photo.width as u32,
             height: photo.height as u32,
-            grey: grey(photo)?,
+            hash: difference_hash(&grey(photo, COLUMNS, ROWS)?),
+            grey: grey(photo, SIDE, SIDE)?,
             is_plain: is_plain(photo),
         })
     })
 }
 
-/// The photo in 9x8 grey pixels: the means of areas, in ITU-R 601 luma.
-fn grey(photo: &Photo) -> Result<[u8; GREY], PhotoError> {
+/// The photo in few grey pixels: the means of areas, in ITU-R 601 luma.
+fn grey<const N: usize>(photo: &Photo, columns: usize, rows: usize) -> Result<[u8; N], PhotoError> {
     let axis =
         |len, resized: usize| Axis::new(Interpolation::Box, len, resized as u64, 0..resized as u64);
-    let (rows, columns) = (axis(photo.height, ROWS), axis(photo.width, COLUMNS));
+    let (rows, columns) = (axis(photo.height, rows), axis(photo.width, columns));
     let small = resize(&photo.pixels, photo.width, photo.channels, &rows, &columns)?;
     Ok(std::array::from_fn(|i| match small[i * photo.channels..][..photo.channels] {
         [r, g, b] => {

@@ -5,10 +5,10 @@
 //!
 //! - *exact* duplicates if their files are equal (SHA-256);
 //! - *near* duplicates if their difference hashes (dHash: whether each pixel of the photo in 9x8 grey pixels
-//!   is brighter than its left neighbour, 64 bits) differ in at most [`NEAR_BITS`] bits, and
-//!   the 9x8 pixels correlate by at least [`NEAR_CORRELATION`]. This finds copies that were compressed
+//!   is brighter than its left neighbour, 64 bits) differ in at most [`NEAR_BITS`] bits, and the photos in
+//!   16x16 grey pixels correlate by at least [`NEAR_CORRELATION`]. This finds copies that were compressed
 //!   again, resized, or made brighter, but not mirrored or strongly cropped ones. Photos with almost no
-//!   contrast in 9x8 pixels are not compared.
+//!   contrast in 16x16 pixels are not compared.
 //!
 //! Each photo joins the group of the first photo that it is a duplicate of, so that all photos of a group
 //! are duplicates of its first one.
@@ -19,7 +19,11 @@ mod similar;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, ops::ControlFlow, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::ControlFlow,
+    path::PathBuf,
+};
 
 use resnet_formats::Shown;
 
@@ -163,49 +167,38 @@ fn sizes(facts: &[Option<Facts>]) -> Vec<SizeClass> {
 /// The groups of photos that are duplicates of their first one.
 fn duplicates(all: &All<'_>, facts: &[Option<Facts>]) -> Vec<Duplicates> {
     let mut leaders = Leaders::default();
-    // By the digest, the first photo that has it; and for each photo that has duplicates, these.
+    // By the digest, the first photo that has it, and the first photo of its group.
     let mut by_digest = HashMap::new();
-    let mut groups: HashMap<usize, Vec<usize>> = HashMap::new();
-    let mut near = vec![];
+    // By the first photo of a group, the others, each with the first photo of an equal file.
+    let mut groups: BTreeMap<usize, Vec<(usize, Option<usize>)>> = BTreeMap::new();
     for (index, facts) in facts.iter().enumerate() {
         let Some(facts) = facts else { continue };
-        let first = match by_digest.get(&facts.digest) {
-            Some(&first) => first,
-            None => {
-                // Groups of single-colour photos would have all of them.
-                let first = match facts.is_plain {
-                    true => index,
-                    false => leaders.first_like(index, &facts.grey),
-                };
-                if first != index {
-                    near.push(first);
-                }
-                by_digest.insert(facts.digest, first);
-                first
-            }
-        };
+        let equal = by_digest.get(&facts.digest).copied();
+        let (twin, first) = equal.unwrap_or_else(|| match facts.is_plain {
+            // All photos of a single colour would be one group.
+            true => (index, index),
+            false => (index, leaders.first_like(index, facts.hash, &facts.grey)),
+        });
+        by_digest.entry(facts.digest).or_insert((twin, first));
         if first != index {
-            groups.entry(first).or_insert_with(|| vec![first]).push(index);
+            groups.entry(first).or_default().push((index, equal.map(|(twin, _)| twin)));
         }
     }
-    near.sort_unstable();
-    let mut groups: Vec<(usize, Vec<usize>)> = groups.into_iter().collect();
-    groups.sort_unstable();
-    let mut groups: Vec<Duplicates> = groups
-        .into_iter()
-        .map(|(first, photos)| {
-            let photos: Vec<Located> = photos.into_iter().map(|index| all.located(index)).collect();
-            let differ = |same: &dyn Fn(&Located, &Located) -> bool| {
-                photos.iter().any(|photo| !same(photo, &photos[0]))
-            };
-            Duplicates {
-                exact: near.binary_search(&first).is_err(),
-                across_parts: differ(&|a, b| a.part == b.part),
-                across_classes: differ(&|a, b| a.class == b.class),
-                photos,
-            }
-        })
-        .collect();
-    groups.sort_by_key(|group| (!group.across_parts, !group.across_classes, !group.exact));
+    let finish = |(first, others): (usize, Vec<(usize, Option<usize>)>)| {
+        let members: Vec<_> = [(first, None)].into_iter().chain(others).collect();
+        let place = |twin| members.iter().position(|&(index, _)| index == twin);
+        let photos: Vec<Located> = members.iter().map(|&(index, _)| all.located(index)).collect();
+        let differ = |same: &dyn Fn(&Located, &Located) -> bool| {
+            photos.iter().any(|photo| !same(photo, &photos[0]))
+        };
+        Duplicates {
+            across_parts: differ(&|a, b| a.part == b.part),
+            across_classes: differ(&|a, b| a.class == b.class),
+            equal_to: members.iter().map(|&(_, twin)| twin.and_then(place)).collect(),
+            photos,
+        }
+    };
+    let mut groups: Vec<Duplicates> = groups.into_iter().map(finish).collect();
+    groups.sort_by_key(|group| (!group.across_parts, !group.across_classes, group.near() > 0));
     groups
 }

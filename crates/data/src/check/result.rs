@@ -89,12 +89,25 @@ pub struct Damaged {
 /// Photos that are duplicates of the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Duplicates {
-    /// Whether all files are equal.
-    pub exact: bool,
     /// Whether they are in several parts: the network is tested on what it was trained on.
     pub across_parts: bool,
     /// Whether they have several labels.
     pub across_classes: bool,
     /// The photos, at least two.
     pub photos: Vec<Located>,
+    /// For each of them, the place here of the first photo before it whose file is equal: it is an exact
+    /// duplicate. The others are near duplicates of the first photo.
+    pub equal_to: Vec<Option<usize>>,
+}
+
+impl Duplicates {
+    /// How many photos have a file equal to that of a photo before them.
+    pub fn exact(&self) -> usize {
+        self.equal_to.iter().flatten().count()
+    }
+
+    /// How many photos look like the first one, with another file than all before them.
+    pub fn near(&self) -> usize {
+        self.photos.len().saturating_sub(1 + self.exact())
+    }
 }

@@ -89,16 +89,16 @@ fn everything_is_found_whatever_the_threads() {
     let groups: Vec<_> = found
         .duplicates
         .iter()
-        .map(|g| (names(&g.photos), g.exact, g.across_parts, g.across_classes))
+        .map(|g| (names(&g.photos), g.exact(), g.across_parts, g.across_classes))
         .collect();
     assert_eq!(
         groups,
         [
-            (vec!["train/a/1.png", "val/a/1.png"], true, true, false),
-            (vec!["train/b/3.png", "val/b/3 small.png"], false, true, false),
-            (vec!["train/a/2.png", "train/b/2.png"], true, false, true),
-            (vec!["train/a/0.png", "train/a/copy of 0.png"], true, false, false),
-            (vec!["train/b/4.bmp", "train/b/4.png"], false, false, false),
+            (vec!["train/a/1.png", "val/a/1.png"], 1, true, false),
+            (vec!["train/b/3.png", "val/b/3 small.png"], 0, true, false),
+            (vec!["train/a/2.png", "train/b/2.png"], 1, false, true),
+            (vec!["train/a/0.png", "train/a/copy of 0.png"], 1, false, false),
+            (vec!["train/b/4.bmp", "train/b/4.png"], 0, false, false),
         ]
     );
 

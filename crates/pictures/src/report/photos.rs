@@ -97,7 +97,7 @@ fn section((index, section): (usize, &PhotoSection)) -> String {
     }
     for (label, photos) in &section.groups {
         if !label.is_empty() {
-            let _ = write!(out, "<h4>{}</h4>", escape::name(label));
+            let _ = write!(out, "<h3>{}</h3>", escape::name(label));
         }
         let photos: String = photos.iter().map(figure).collect();
         let _ = write!(out, "<div class=\"photos\">{photos}</div>");

@@ -65,10 +65,10 @@ const KINDS: [Kind; 4] = [
         !group.across_parts && group.across_classes
     }),
     ("Exact duplicates", "Equal files.", |group| {
-        !group.across_parts && !group.across_classes && group.exact
+        !group.across_parts && !group.across_classes && group.near() == 0
     }),
     ("Near duplicates", "Photos that look the same.", |group| {
-        !group.across_parts && !group.across_classes && !group.exact
+        !group.across_parts && !group.across_classes && group.near() > 0
     }),
 ];
 
@@ -106,7 +106,7 @@ fn size_table(check: &PhotoCheck) -> PhotoSection {
 fn damaged(check: &PhotoCheck) -> PhotoSection {
     let row = |d: &resnet::data::check::Damaged| vec![d.photo.photo.clone(), d.reason.clone()];
     let rows = check.damaged.iter().take(LINES).map(row).collect();
-    let mut section = table("Damaged photos", &["Photo", "It"], rows);
+    let mut section = table("Damaged photos", &["Photo", "What is wrong"], rows);
     section.note = rest(check.damaged.len(), LINES);
     section
 }

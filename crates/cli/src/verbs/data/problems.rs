@@ -1,6 +1,6 @@
 //! What a check of photos found, in words.
 
-use resnet::data::check::{ClassCheck, Duplicates, Located, NEAR_BITS, PhotoCheck, TINY};
+use resnet::data::check::{ClassCheck, Duplicates, NEAR_BITS, PhotoCheck, TINY};
 
 use crate::print;
 
@@ -25,8 +25,8 @@ impl Problem {
     }
 }
 
-/// A kind of duplicates: what it is called, whether it is severe, and which groups are of it.
-type Kind<'a> = (&'a str, bool, fn(&Duplicates) -> bool);
+/// What duplicates are, whether they spoil training, how many of a group there are, and an example.
+type Kind<'a> = (&'a str, bool, fn(&Duplicates) -> usize, Example);
 
 /// What is wrong, the worst first.
 pub(super) fn problems(check: &PhotoCheck) -> Vec<Problem> {
@@ -40,18 +40,21 @@ pub(super) fn problems(check: &PhotoCheck) -> Vec<Problem> {
         check.damaged.first().map(|first| format!("{} {}", first.photo.photo, first.reason));
     add("photos damaged or unreadable".into(), check.damaged.len(), damaged, true);
     let near = format!("near duplicates (at most {NEAR_BITS} of 64 bits differ)");
-    let kinds: [Kind; 4] = [
-        ("photos in several parts", true, |group| group.across_parts),
-        ("photos with several labels", true, |group| group.across_classes),
-        ("exact duplicates", false, |group| group.exact),
-        (&near, false, |group| !group.exact),
+    let kinds: [Kind<'_>; 4] = [
+        ("photos in several parts", true, |group| usize::from(group.across_parts), other_part),
+        (
+            "photos with several labels",
+            true,
+            |group| usize::from(group.across_classes),
+            other_class,
+        ),
+        ("exact duplicates", false, Duplicates::exact, equal),
+        (&near, false, Duplicates::near, alike),
     ];
-    for (what, is_severe, is_kind) in kinds {
-        let groups: Vec<_> = check.duplicates.iter().filter(|group| is_kind(group)).collect();
-        // The first photo of a group is no duplicate.
-        let of_group = |group: &&Duplicates| if is_severe { 1 } else { group.photos.len() - 1 };
-        let count = groups.iter().map(of_group).sum();
-        add(what.to_owned(), count, groups.first().map(|group| pair(group)), is_severe);
+    for (what, is_severe, photos_of, example) in kinds {
+        let count = check.duplicates.iter().map(photos_of).sum();
+        let first = check.duplicates.iter().find(|group| photos_of(group) > 0);
+        add(what.to_owned(), count, first.and_then(|group| pair(group, example)), is_severe);
     }
     for (what, photos) in [
         ("photos of a single colour".to_owned(), &check.single_colour),
@@ -78,16 +81,29 @@ fn extremes(classes: &[ClassCheck]) -> Option<(&ClassCheck, &ClassCheck)> {
     Some((large, classes.iter().min_by_key(|class| class.train)?))
 }
 
-/// `a = b`, of the first photo of a group and the one that makes it a problem.
-fn pair(group: &Duplicates) -> String {
-    let [first, rest @ ..] = &group.photos[..] else { return String::new() };
-    let other = |photo: &&Located| {
-        group.across_parts && photo.part != first.part
-            || !group.across_parts && group.across_classes && photo.class != first.class
-    };
-    let other = rest.iter().find(other).or(rest.first());
-    let sign = if group.exact { "=" } else { "~" };
-    format!("{} {sign} {}", first.photo, other.map_or("", |photo| &photo.photo))
+/// The places of two photos of a group that make it a problem: in different parts or classes, with equal
+/// files, or alike.
+type Example = fn(&Duplicates) -> Option<(usize, usize)>;
+
+fn other_part(group: &Duplicates) -> Option<(usize, usize)> {
+    Some((0, group.photos.iter().position(|photo| photo.part != group.photos[0].part)?))
+}
+
+fn other_class(group: &Duplicates) -> Option<(usize, usize)> {
+    Some((0, group.photos.iter().position(|photo| photo.class != group.photos[0].class)?))
+}
+
+fn equal(group: &Duplicates) -> Option<(usize, usize)> {
+    group.equal_to.iter().enumerate().find_map(|(place, twin)| Some(((*twin)?, place)))
+}
+
+fn alike(group: &Duplicates) -> Option<(usize, usize)> {
+    Some((0, 1 + group.equal_to.iter().skip(1).position(Option::is_none)?))
+}
+
+fn pair(group: &Duplicates, example: Example) -> Option<String> {
+    let (a, b) = example(group)?;
+    Some(format!("{} and {}", group.photos[a].photo, group.photos[b].photo))
 }
 
 /// The columns and rows of the table of classes.
