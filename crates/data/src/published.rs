@@ -10,8 +10,6 @@ use flate2::bufread::MultiGzDecoder;
 use md5::Md5;
 use serde::Serialize;
 
-use serde::Serialize;
-
 use crate::{
     DataError,
     digest::{digest, file_digest},
