@@ -34,7 +34,7 @@ class Photos(Dataset):
     def __init__(self, run, config, part):
         rows = [line.split("\t") for line in (run / "photos.tsv").read_text().splitlines()]
         data, self.root = config["data"], Path(config["data"]["name"])
-        self.photos = [(path, data["classes"].index(name)) for kind, name, path in rows if kind == part]
+        self.photos = [(path, int(label)) for kind, label, path in rows if kind == part]
         size = data["image_size"]
         if part == "train":
             crop = [transforms.RandomResizedCrop(size), transforms.RandomHorizontalFlip()]

@@ -17,7 +17,7 @@ use resnet_formats::Shown;
 use crate::{
     args::{AugmentationArgs, DataArg, Global, NormalisationArgs, RecipeArgs, Share, TrainArgs},
     error::Usage,
-    runs,
+    photo_folder, runs,
 };
 
 /// The network for photos, where no other is given.
@@ -298,8 +298,14 @@ pub(crate) fn fit_memory(
     global: &Global,
 ) -> anyhow::Result<()> {
     let asked = config.recipe.batch_size.min(config.data.train_images);
+    let DataConfig { train_images, validation, image_size, .. } = config.data;
+    let kept = photo_folder::cache_memory(
+        &args.images.reading,
+        train_images.saturating_add(validation),
+        image_size,
+    );
     // Where not even one image fits, training says so.
-    let Some(largest) = train::largest_batch(config, cpu)?.filter(|&largest| largest < asked)
+    let Some(largest) = train::largest_batch(config, kept, cpu)?.filter(|&largest| largest < asked)
     else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! Evaluates a trained network on test images, for `eval`, `show` and `report`.
+//! Evaluates a trained network on labelled images, for `eval`, `show` and `report`.
 
 use std::path::Path;
 
@@ -15,6 +15,7 @@ use resnet::{
     run::CONFIG,
 };
 use resnet_formats::Shown;
+use resnet_pictures::report::Part;
 
 use crate::{
     args::{DataArg, EvaluationArgs, Global, ResizingArgs},
@@ -25,7 +26,7 @@ use crate::{
     model, photo_folder,
 };
 
-/// A network, the test images and the results.
+/// A network, the images and the results.
 pub(crate) struct Evaluated {
     /// Its class names are the data set's if the file states none.
     pub(crate) model: Model,
@@ -33,6 +34,8 @@ pub(crate) struct Evaluated {
     pub(crate) data: String,
     /// Its class names.
     pub(crate) classes: Vec<String>,
+    /// What images they are.
+    pub(crate) part: Part,
     /// The evaluated images.
     pub(crate) images: ImageSet,
     pub(crate) normalisation: Normalisation,
@@ -55,7 +58,7 @@ pub(crate) fn evaluate(
     match &args.data {
         Some(DataArg::Named(source)) => in_memory(*source, model, args, resizing, tta, global),
         Some(DataArg::Folder(root)) => {
-            let (list, classes) =
+            let (list, part, classes) =
                 photo_folder::to_evaluate(root, args.labels.as_deref(), &model, global)?;
             if let Some(run) = model::run_of(&model.path)
                 && let trained @ 1.. = photo_folder::trained_on(&list, run)?
@@ -67,12 +70,12 @@ pub(crate) fn evaluate(
                 ));
             }
             let name = root.to_string_lossy().into_owned();
-            on_photos(&name, list, classes, model, args, tta, global)
+            on_photos(&name, (list, part), classes, model, args, tta, global)
         }
         None => match training_data(&model)? {
             TrainingData::Named(source) => in_memory(source, model, args, resizing, tta, global),
-            TrainingData::Photos(name, list, classes) => {
-                on_photos(&name, list, classes, model, args, tta, global)
+            TrainingData::Photos(name, list, part, classes) => {
+                on_photos(&name, (list, part), classes, model, args, tta, global)
             }
         },
     }
@@ -113,6 +116,7 @@ fn in_memory(
         model,
         data: data.name,
         classes: data.classes,
+        part: Part::Test,
         images: ImageSet::Memory(data.test),
         normalisation,
         preparation,
@@ -124,7 +128,7 @@ fn in_memory(
 /// Evaluates a network on photos, prepared as the model says.
 fn on_photos(
     name: &str,
-    mut list: PhotoList,
+    (mut list, part): (PhotoList, Part),
     classes: Vec<String>,
     mut model: Model,
     args: &EvaluationArgs,
@@ -159,6 +163,7 @@ fn on_photos(
         model,
         data: name.to_owned(),
         classes,
+        part,
         images: ImageSet::Photos(photos.usable()),
         normalisation,
         preparation: None,
@@ -216,7 +221,7 @@ fn preparation(
 enum TrainingData {
     Named(DataSource),
     /// The name of the folder, the photos to test on, or else those for validation, and the classes.
-    Photos(String, PhotoList, Vec<String>),
+    Photos(String, PhotoList, Part, Vec<String>),
 }
 
 /// The data set of the run that a checkpoint belongs to, or the default.
@@ -229,8 +234,9 @@ fn training_data(model: &Model) -> anyhow::Result<TrainingData> {
         return Ok(TrainingData::Named(data.name.parse()?));
     }
     let [_, validation, test] = photo_folder::names_of_run(run, Path::new(&data.name))?;
+    let part = if test.is_some() { Part::Test } else { Part::Validation };
     let list = test.or(validation).with_context(|| {
         format!("{} has no photos for validation or testing: name a folder of them", run.shown())
     })?;
-    Ok(TrainingData::Photos(data.name, list, data.classes))
+    Ok(TrainingData::Photos(data.name, list, part, data.classes))
 }

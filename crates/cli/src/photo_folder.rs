@@ -1,13 +1,17 @@
 //! Folders of photos as the data of a run or an evaluation.
 
-use std::{collections::HashSet, ops::ControlFlow, path::Path};
+use std::{
+    collections::HashSet,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use resnet::{
     Arch,
     config::TrainConfig,
     data::{
-        CacheOptions, ImageSet, Parts, PhotoList, PhotoOptions, PhotoSet, Photos,
+        CacheOptions, ImageSet, NamedPhotos, Parts, PhotoList, PhotoOptions, PhotoSet, Photos,
         default_cache_dir, photo::Preparation, read_photo_names, write_photo_names,
     },
     engine::memory,
@@ -16,6 +20,7 @@ use resnet::{
     run::{CONFIG, PHOTOS, RunFolder},
 };
 use resnet_formats::Shown;
+use resnet_pictures::report::Part;
 
 use crate::{
     args::{CachePlace, Global, ImagesArgs, PhotoReadingArgs, Share, TrainArgs},
@@ -66,8 +71,12 @@ pub(crate) fn open(
         _ => {}
     }
     let size = args.images.image_size.unwrap_or(arch.image_size());
-    let lists = [Some(train), validation, test];
-    let parts = parts(&root, classes, lists, size, &args.images.reading, global)?;
+    let unread = |list: PhotoList| {
+        let identities = vec![0; list.len()];
+        (list, identities)
+    };
+    let named = [Some(train), validation, test].map(|list| list.map(unread));
+    let parts = parts(&root, classes, named, size, &args.images.reading, global)?;
     Ok(Parts { own_validation, ..parts })
 }
 
@@ -88,51 +97,79 @@ pub(crate) fn of_run(
     global: &Global,
 ) -> anyhow::Result<Parts> {
     let root = Path::new(&config.data.name);
-    let lists = names_of_run(run, root)?;
+    let named = named_of_run(run, root)?;
     let classes = config.data.classes.clone();
-    let parts = parts(root, classes, lists, config.data.image_size, reading, global)?;
+    let parts = parts(root, classes, named, config.data.image_size, reading, global)?;
     let own_validation = config.data.photos.as_ref().is_some_and(|photos| photos.own_validation);
     Ok(Parts { own_validation, ..parts })
 }
 
 /// The photos of a run to train on, for validation and to test on.
 pub(crate) fn names_of_run(run: &Path, root: &Path) -> anyhow::Result<[Option<PhotoList>; 3]> {
+    Ok(named_of_run(run, root)?.map(|named| named.map(|(list, _)| list)))
+}
+
+fn named_of_run(run: &Path, root: &Path) -> anyhow::Result<[Option<NamedPhotos>; 3]> {
     let names = run.join(PHOTOS);
     read_photo_names(&names, root)
         .with_context(|| format!("cannot read {}, the photos of the run", names.shown()))
 }
 
-/// Writes the names of the photos of a new run.
-pub(crate) fn save_names(run: &RunFolder, data: &Parts) -> anyhow::Result<()> {
-    let list = |set: Option<&ImageSet>| match set {
-        Some(ImageSet::Photos(photos)) => Some(photos.list().clone()),
-        _ => None,
-    };
-    let lists = [list(Some(&data.train)), list(data.validation.as_ref()), list(data.test.as_ref())];
-    if lists[0].is_none() {
-        return Ok(());
+/// The file with the photos of a run.
+pub(crate) struct RunPhotos {
+    path: PathBuf,
+    parts: [Option<Photos>; 3],
+}
+
+impl RunPhotos {
+    /// Those of a run; none if its data are no photos.
+    pub(crate) fn of(run: &RunFolder, data: &Parts) -> Option<RunPhotos> {
+        let photos = |set: Option<&ImageSet>| match set {
+            Some(ImageSet::Photos(photos)) => Some(photos.clone()),
+            _ => None,
+        };
+        let parts = [Some(&data.train), data.validation.as_ref(), data.test.as_ref()].map(photos);
+        parts[0].is_some().then(|| RunPhotos { path: run.path().join(PHOTOS), parts })
     }
-    let path = run.path().join(PHOTOS);
-    write_photo_names(&path, lists.each_ref().map(Option::as_ref))
-        .inspect_err(|_| run.abandon())
-        .with_context(|| format!("cannot write {}", path.shown()))
+
+    /// Whether a photo was read.
+    pub(crate) fn are_read(&self) -> bool {
+        let train = self.parts[0].as_ref().map(Photos::identities);
+        train.is_some_and(|identities| identities.iter().any(|&identity| identity != 0))
+    }
+
+    /// Writes their names, and of those that were read what they are known by.
+    pub(crate) fn save(&self) -> anyhow::Result<()> {
+        let named = |photos: &Photos| (photos.list().clone(), photos.identities());
+        let parts = self.parts.each_ref().map(|photos| photos.as_ref().map(named));
+        write_photo_names(&self.path, &parts)
+            .with_context(|| format!("cannot write {}", self.path.shown()))
+    }
 }
 
 fn parts(
     root: &Path,
     classes: Vec<String>,
-    [train, validation, test]: [Option<PhotoList>; 3],
+    [train, validation, test]: [Option<NamedPhotos>; 3],
     size: usize,
     reading: &PhotoReadingArgs,
     global: &Global,
 ) -> anyhow::Result<Parts> {
-    let Some(train) = train else { bail!("{} has no photos to train on", root.shown()) };
-    let photos = train.len()
-        + [&validation, &test].map(|l| l.as_ref().map_or(0, |l| l.len())).iter().sum::<usize>();
-    let options = options(reading, photos, size, global);
+    let Some((train, identities)) = train else {
+        bail!("{} has no photos to train on", root.shown())
+    };
+    let held_out = [&validation, &test].map(|part| part.as_ref().map_or(0, |(list, _)| list.len()));
+    let photos = train.len() + held_out.iter().sum::<usize>();
+    let cache = cache(reading, photos, size);
+    let workers = reading.workers.unwrap_or(global.cpu_threads());
     let preparation = Preparation::new(size, Some(resize_for(size)), 3);
-    let train = Photos::new(train, preparation, options);
-    let other = |list: Option<PhotoList>| list.map(|list| ImageSet::Photos(train.with_list(list)));
+    let train = Photos::new(train, preparation, PhotoOptions { workers, cache })
+        .with_identities(identities);
+    let other = |part: Option<NamedPhotos>| {
+        part.map(|(list, identities)| {
+            ImageSet::Photos(train.with_list(list).with_identities(identities))
+        })
+    };
     let (validation, test) = (other(validation), other(test));
     let name = root.to_str().context("the path of the folder is not UTF-8")?.to_owned();
     let normalisation = Normalisation::imagenet();
@@ -140,28 +177,34 @@ fn parts(
     Ok(Parts { name, classes, normalisation, train, validation, own_validation: false, test })
 }
 
-/// How photos are read, by options and by the memory there is.
-fn options(
-    reading: &PhotoReadingArgs,
-    photos: usize,
-    size: usize,
-    global: &Global,
-) -> PhotoOptions {
-    let quarter = memory::available().map_or(1 << 30, |bytes| bytes as u64 / 4);
-    // A photo of 3:4, shrunk to train on.
+/// Bytes that shrunk photos of 3:4 need.
+fn shrunk_bytes(photos: usize, size: usize) -> u64 {
     let shorter = (size as u64).saturating_mul(3).div_ceil(2);
-    let needed = (photos as u64).saturating_mul(shorter * shorter * 4);
+    (photos as u64).saturating_mul(shorter.saturating_mul(shorter).saturating_mul(4))
+}
+
+/// Bytes of memory that the cache of photos will take, about.
+pub(crate) fn cache_memory(reading: &PhotoReadingArgs, photos: usize, size: usize) -> u64 {
+    match cache(reading, photos, size) {
+        CacheOptions::Memory { bytes } => bytes.min(shrunk_bytes(photos, size)),
+        CacheOptions::None | CacheOptions::Disk { .. } => 0,
+    }
+}
+
+/// Where shrunk photos are kept, by options and by the memory there is.
+fn cache(reading: &PhotoReadingArgs, photos: usize, size: usize) -> CacheOptions {
+    let quarter = memory::available().map_or(1 << 30, |bytes| bytes as u64 / 4);
+    let needed = shrunk_bytes(photos, size);
     let in_memory = CacheOptions::Memory { bytes: reading.cache_size.unwrap_or(quarter) };
     let on_disk = |folder| CacheOptions::Disk { folder, bytes: reading.cache_size.unwrap_or(DISK) };
     let usual_disk = || default_cache_dir().map_or(CacheOptions::None, on_disk);
-    let cache = match reading.cache.clone().unwrap_or_default() {
+    match reading.cache.clone().unwrap_or_default() {
         CachePlace::Auto if needed <= reading.cache_size.unwrap_or(quarter) => in_memory,
         CachePlace::Auto | CachePlace::Disk => usual_disk(),
         CachePlace::Memory => in_memory,
         CachePlace::Nowhere => CacheOptions::None,
         CachePlace::Folder(folder) => on_disk(folder),
-    };
-    PhotoOptions { workers: reading.workers.unwrap_or(global.cpu_threads()), cache }
+    }
 }
 
 /// How many photos of a list a run was trained on.
@@ -180,18 +223,22 @@ pub(crate) fn trained_on(list: &PhotoList, run: &Path) -> anyhow::Result<usize> 
 }
 
 /// The photos of a folder to evaluate a model on: those to test on, for validation, or all, whichever there
-/// are first. Their labels are the model's classes of the same names.
+/// are first, and which these are. Their labels are the model's classes of the same names.
 pub(crate) fn to_evaluate(
     root: &Path,
     labels: Option<&Path>,
     model: &Model,
     global: &Global,
-) -> anyhow::Result<(PhotoList, Vec<String>)> {
+) -> anyhow::Result<(PhotoList, Part, Vec<String>)> {
     let mut set = PhotoSet::list(&absolute(root)?, labels, &mut |_| ControlFlow::Continue(()))?;
     set.notes.iter().for_each(|note| global.note(note));
     if let Some(classes) = &model.classes {
         set.match_classes(classes, "the model")?;
     }
     let PhotoSet { classes, train, validation, test, .. } = set;
-    Ok((test.or(validation).unwrap_or(train), classes))
+    Ok(match (test, validation) {
+        (Some(test), _) => (test, Part::Test, classes),
+        (_, Some(validation)) => (validation, Part::Validation, classes),
+        _ => (train, Part::Whole, classes),
+    })
 }

@@ -2,6 +2,8 @@
 //!
 //! A line has the part (`train`, `validation`, `test`), the label and the path in the folder,
 //! with tabs between them. In a path, `\t`, `\n` and `\\` stand for tab, newline and backslash.
+//! When the files were read, their identities follow
+//! ([`Photos::identities`](crate::Photos::identities)), in hexadecimal.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -18,16 +20,19 @@ const PARTS: [&str; 3] = ["train", "validation", "test"];
 /// More bytes than the names of any data set have.
 const MOST: u64 = 1 << 30;
 
+/// Photos, and the identity of each file, or 0 if it was not read yet.
+pub type NamedPhotos = (PhotoList, Vec<u64>);
+
 /// Writes the photos to train on, for validation and to test on.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_photo_names(path: &Path, parts: [Option<&PhotoList>; 3]) -> io::Result<()> {
+pub fn write_photo_names(path: &Path, parts: &[Option<NamedPhotos>; 3]) -> io::Result<()> {
     atomic_write(path, |file| {
         let mut file = io::BufWriter::new(file);
         for (part, list) in PARTS.into_iter().zip(parts) {
-            let list = list.into_iter().flat_map(|list| (0..list.len()).map(move |i| (list, i)));
-            for (list, index) in list {
+            let Some((list, identities)) = list else { continue };
+            for (index, identity) in (0..list.len()).zip(identities) {
                 write!(file, "{part}\t{}\t", list.labels()[index])?;
                 for &byte in list.bytes(index) {
                     match byte {
@@ -36,6 +41,9 @@ pub fn write_photo_names(path: &Path, parts: [Option<&PhotoList>; 3]) -> io::Res
                         b'\\' => file.write_all(b"\\\\")?,
                         byte => file.write_all(&[byte])?,
                     }
+                }
+                if *identity != 0 {
+                    write!(file, "\t{identity:016x}")?;
                 }
                 file.write_all(b"\n")?;
             }
@@ -48,8 +56,8 @@ pub fn write_photo_names(path: &Path, parts: [Option<&PhotoList>; 3]) -> io::Res
 ///
 /// # Errors
 /// If the file cannot be read or is damaged.
-pub fn read_photo_names(path: &Path, root: &Path) -> io::Result<[Option<PhotoList>; 3]> {
-    let mut parts: [Option<PhotoList>; 3] = Default::default();
+pub fn read_photo_names(path: &Path, root: &Path) -> io::Result<[Option<NamedPhotos>; 3]> {
+    let mut parts: [Option<NamedPhotos>; 3] = Default::default();
     let file = open(path)?.take(MOST);
     let (mut file, mut line, mut number) = (BufReader::new(file), Vec::new(), 0);
     loop {
@@ -58,14 +66,17 @@ pub fn read_photo_names(path: &Path, root: &Path) -> io::Result<[Option<PhotoLis
         if file.read_until(b'\n', &mut line)? == 0 {
             return Ok(parts);
         }
-        let (part, label, name) = parsed(&line)
+        let (part, label, name, identity) = parsed(&line)
             .ok_or_else(|| io::Error::other(format!("its line {number} is damaged")))?;
-        parts[part].get_or_insert_with(|| PhotoList::new(root)).push(&name, label);
+        let (list, identities) =
+            parts[part].get_or_insert_with(|| (PhotoList::new(root), Vec::new()));
+        list.push(&name, label);
+        identities.push(identity);
     }
 }
 
-fn parsed(line: &[u8]) -> Option<(usize, u32, Vec<u8>)> {
-    let mut fields = line.strip_suffix(b"\n")?.splitn(3, |&byte| byte == b'\t');
+fn parsed(line: &[u8]) -> Option<(usize, u32, Vec<u8>, u64)> {
+    let mut fields = line.strip_suffix(b"\n")?.splitn(4, |&byte| byte == b'\t');
     let mut text = || std::str::from_utf8(fields.next()?).ok();
     let part = text()?;
     let label = text()?.parse().ok()?;
@@ -82,8 +93,12 @@ fn parsed(line: &[u8]) -> Option<(usize, u32, Vec<u8>)> {
             byte => byte,
         });
     }
+    let identity = match fields.next() {
+        Some(digits) => u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?,
+        None => 0,
+    };
     // Elsewhere than on Unix, names are Unicode.
-    (cfg!(unix) || std::str::from_utf8(&name).is_ok()).then_some((part, label, name))
+    (cfg!(unix) || std::str::from_utf8(&name).is_ok()).then_some((part, label, name, identity))
 }
 
 #[cfg(test)]
@@ -100,17 +115,24 @@ mod tests {
         #[cfg(unix)]
         train.push(b"not \xFF utf-8", 7);
         let test = train.select([1, 0]);
-        write_photo_names(&file, [Some(&train), None, Some(&test)]).unwrap();
-        assert_eq!(read_photo_names(&file, root).unwrap(), [Some(train), None, Some(test)]);
+        let identities = (0..train.len() as u64).map(|i| i * (u64::MAX / 7)).collect();
+        let parts = [Some((train, identities)), None, Some((test, vec![0, 1]))];
+        write_photo_names(&file, &parts).unwrap();
+        assert_eq!(read_photo_names(&file, root).unwrap(), parts);
     }
 
     #[test]
     fn a_damaged_line_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("photos.tsv");
-        for line in
-            ["train\t1\ta", "train\t1\n", "tests\t1\ta\n", "test\tx\ta\n", "test\t1\ta\\x\n"]
-        {
+        for line in [
+            "train\t1\ta",
+            "train\t1\n",
+            "tests\t1\ta\n",
+            "test\tx\ta\n",
+            "test\t1\ta\\x\n",
+            "test\t1\ta\tx\n",
+        ] {
             std::fs::write(&file, format!("train\t0\tgood.jpg\n{line}")).unwrap();
             let error = read_photo_names(&file, Path::new("root")).unwrap_err().to_string();
             assert_eq!(error, "its line 2 is damaged", "{line:?}");

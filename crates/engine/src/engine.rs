@@ -144,11 +144,17 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Checks that there is memory for a network and an engine for it, before either is made.
+    /// Checks that there is memory for a network and an engine for it, before either is made, and for
+    /// `kept` bytes of something else.
     ///
     /// # Errors
     /// As [`Engine::new`].
-    pub fn check(graph: &Graph, config: &EngineConfig, cpu: &Cpu) -> Result<(), PlanError> {
+    pub fn check(
+        graph: &Graph,
+        config: &EngineConfig,
+        kept: usize,
+        cpu: &Cpu,
+    ) -> Result<(), PlanError> {
         let shapes = graph.shapes(config.height, config.width)?;
         let parameters = graph.nodes().iter().map(|node| {
             let inputs = node.inputs.first().map_or(0, |&input| shapes[input].channels);
@@ -156,7 +162,8 @@ impl Engine {
             weights + biases
         });
         let copies = 3 + usize::from(config.average.is_some());
-        Engine::prepare(graph, config, copies * parameters.sum::<usize>(), cpu).map(drop)
+        let values = (copies * parameters.sum::<usize>()).saturating_add(kept.div_ceil(4));
+        Engine::prepare(graph, config, values, cpu).map(drop)
     }
 
     /// Prepares the plans for training and evaluation, if they and `values` more values fit into
@@ -173,9 +180,11 @@ impl Engine {
         let eval = Lowering { dtype: Dtype::Fp32, batch: eval_batch, ..train };
         let train = TrainPlan::prepare(train, cpu)?;
         let eval = EvalPlan::prepare_micro_batched(eval, eval_batch, cpu)?;
-        let values = values + config.muon.map_or(0, |_| muon::scratch_len(graph, cpu));
+        let values =
+            values.saturating_add(config.muon.map_or(0, |_| muon::scratch_len(graph, cpu)));
         let needed = [&train, &eval].map(|plan| plan.memory.without_tables());
-        let needed = needed.into_iter().fold(size_of::<f32>() * values, usize::saturating_add);
+        let needed =
+            needed.into_iter().fold(size_of::<f32>().saturating_mul(values), usize::saturating_add);
         check(needed)?;
         Ok((train, eval))
     }

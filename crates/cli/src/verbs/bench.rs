@@ -140,7 +140,7 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
         ..EngineConfig::default()
     };
     let graph = args.arch.graph(classes);
-    Engine::check(&graph, &config, cpu)?;
+    Engine::check(&graph, &config, 0, cpu)?;
     let mut engine = Engine::new(Network::new(graph, Init::PyTorch, 0), &config, cpu)?;
     let images = RandomImages::new(args);
     let targets = Targets::labels(&images.labels, 0.0);

@@ -10,7 +10,7 @@ use resnet::{
     random::{Purpose, Random},
 };
 use resnet_formats::{Shown, printable};
-use resnet_pictures::{Cell, HeatMap, Theme, cam, confusion, filters, grid};
+use resnet_pictures::{Cell, HeatMap, Theme, cam, confusion, filters, grid, report::Part};
 use serde::Serialize;
 
 use crate::{
@@ -70,22 +70,22 @@ fn draw(
     heat: Option<&[HeatMap]>,
     theme: &Theme,
 ) -> Vec<(&'static str, String)> {
-    let Evaluated { model, data, result, predictions, .. } = evaluated;
-    let what = model_on_data(model, data);
+    let Evaluated { model, data, part, result, predictions, .. } = evaluated;
+    let (what, part) = (model_on_data(model, data), part.word());
     let images = print::grouped(result.images);
     let accuracy = format!("{:.2}%", result.accuracy);
 
     let correct = cells.iter().filter(|cell| cell.correct).count();
     let which = match args.seed {
-        Some(seed) => format!("{} random test images (seed {seed})", cells.len()),
-        None => format!("the first {} test images", cells.len()),
+        Some(seed) => format!("{} random {part}images (seed {seed})", cells.len()),
+        None => format!("the first {} {part}images", cells.len()),
     };
     let headline = format!("{correct} of {} correct", cells.len());
     let detail = format!("{what}: {which}. Accuracy on all {images}: {accuracy}");
     let predictions_svg = grid(cells, (&*headline, &*detail), theme);
 
     let headline = format!("Confusion matrix, {accuracy} accuracy");
-    let detail = format!("{what}, {images} test images");
+    let detail = format!("{what}, {images} {part}images");
     let counts = pictures::confusion(evaluated);
     let confusion_svg = confusion(&counts, classes, (&*headline, &*detail), theme);
 
@@ -93,11 +93,11 @@ fn draw(
     let worst: Vec<Cell> =
         wrong.iter().take(args.count).map(|&i| cell(evaluated, classes, i)).collect();
     let (headline, detail) = match worst.len() {
-        0 => ("No mistakes".into(), format!("{what}: all {images} test images are correct")),
+        0 => ("No mistakes".into(), format!("{what}: all {images} {part}images are correct")),
         n => (
             "Most confident mistakes".to_owned(),
             format!(
-                "{what}: {n} of {} mistakes on {images} test images",
+                "{what}: {n} of {} mistakes on {images} {part}images",
                 print::grouped(wrong.len())
             ),
         ),
@@ -153,8 +153,10 @@ fn maps(
 struct Report<'a> {
     arch: String,
     data: &'a str,
-    /// All test images.
+    /// All images of the part.
     images: usize,
+    #[serde(skip)]
+    part: Part,
     accuracy: f64,
     shown: usize,
     right: usize,
@@ -187,6 +189,7 @@ impl<'a> Report<'a> {
             arch: model.arch.to_string(),
             data,
             images: result.images,
+            part: evaluated.part,
             accuracy: result.accuracy,
             shown: cells.len(),
             right: cells.iter().filter(|cell| cell.correct).count(),
@@ -211,10 +214,11 @@ impl<'a> Report<'a> {
             [("image", Right), ("", Left), ("predicted", Left), ("", Right), ("true", Left)];
         print::line(table(&headers, rows))?;
         print::line(format!(
-            "\n{} of {} correct; accuracy on all {} test images: {:.2}%",
+            "\n{} of {} correct; accuracy on all {} {}images: {:.2}%",
             self.right,
             self.shown,
             print::grouped(self.images),
+            self.part.word(),
             self.accuracy
         ))?;
         self.files.iter().try_for_each(|file| print::line(format!("wrote {}", printable(file))))?;

@@ -23,7 +23,9 @@ use crate::{
     data::{self, Limits},
     error::Usage,
     interrupt::{Interrupt, Interrupted},
-    model, photo_folder, print,
+    model,
+    photo_folder::{self, RunPhotos},
+    print,
     progress::Progress,
     runs,
 };
@@ -53,6 +55,8 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         global.note(note);
         RunInfo::empty(folder.path())
     }));
+    // Once they are known.
+    let mut names = RunPhotos::of(&folder, &data).filter(|photos| !photos.are_read());
     let mut board = args.tensorboard.then(|| TensorBoard::new(&folder));
     let mut progress = Progress::new(args, global, &interrupt);
     let (mut printed, mut lines) = (Ok(()), 0);
@@ -72,6 +76,11 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         if let Some(Err(error)) = board.as_mut().map(|board| board.write(event)) {
             note(format!("{error}: no more TensorBoard events are written"));
             board = None;
+        }
+        if let Event::EpochEnd { .. } = event
+            && let Some(Err(error)) = names.take().map(|photos| photos.save())
+        {
+            note(format!("{error:#}: photos that change before --resume are not named"));
         }
         if let Event::EpochEnd { metrics, .. } = event
             && args.output.json
@@ -229,7 +238,9 @@ fn start(
         ));
     }
     let run = RunFolder::create(place, &config)?;
-    photo_folder::save_names(&run, &data)?;
+    if let Some(photos) = RunPhotos::of(&run, &data) {
+        photos.save().inspect_err(|_| run.abandon())?;
+    }
     Ok((run, data))
 }
 

@@ -59,7 +59,7 @@ fn tensors(run: &Path) -> Vec<u8> {
 fn names(run: &Path, part: &str) -> Vec<String> {
     let text = fs::read_to_string(run.join("photos.tsv")).unwrap();
     let lines = text.lines().filter(|line| line.starts_with(part));
-    lines.map(|line| line.rsplit('\t').next().unwrap().to_owned()).collect()
+    lines.map(|line| line.split('\t').nth(2).unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -113,8 +113,12 @@ fn a_folder_is_trained_on_and_its_validation_photos_are_evaluated() {
     let probability = top[0]["probability"].as_f64().unwrap();
     assert!((probability - most).abs() < 1e-5, "{prediction} {most}");
 
-    for verb in [&["show", "run", "--cam"][..], &["report", "run"]] {
-        s.run(verb).success();
+    let shown = s.run(&["show", "run", "--cam"]).success();
+    assert!(shown.stdout.contains("accuracy on all 9 validation images: "), "{shown:#?}");
+    s.run(&["report", "run", "--out", "page.html"]).success();
+    let page = fs::read_to_string(s.path("page.html")).unwrap();
+    for text in ["Validation accuracy: <b>", "on 9 validation images"] {
+        assert!(page.contains(text), "{text}");
     }
     // A repetition has the same photos.
     s.run(&["train", "--config", "run", "--out", "again", "--epochs", "3", "-q"]).success();
@@ -185,11 +189,17 @@ fn damaged_photos_are_named_and_left_out() {
     }
     let log = fs::read_to_string(s.path("run/log.txt")).unwrap();
     assert!(log.contains("square/3.ppm"), "{log}");
-    // One that is deleted between epochs, and a new one, which the run does not know.
-    fs::remove_file(photos.join(&names(&s.path("run"), "train")[0])).unwrap();
+    // One that is deleted between epochs, one that changes, and a new one, which the run does not know.
+    let trained = names(&s.path("run"), "train");
+    fs::remove_file(photos.join(&trained[0])).unwrap();
+    let changed = photos.join(&trained[1]);
+    fs::write(&changed, photo(1, 4)).unwrap();
     fs::write(photos.join("circle/new.ppm"), photo(0, 1)).unwrap();
     let resumed = s.run(&["train", "--resume", "run", "--epochs", "3"]).success();
     assert!(resumed.stderr.contains("cannot be read"), "{resumed:#?}");
+    let line = format!("{} has changed since the run began to read it", changed.display());
+    assert_eq!(resumed.stderr.matches(&line).count(), 1, "{resumed:#?}");
+    assert_eq!(resumed.stderr.matches("has changed").count(), 1, "{resumed:#?}");
     assert_eq!(metrics(&s.path("run")).len(), 3);
     let eval = &s.json(&["eval", "run", "photos", "--json"])[0];
     assert_eq!(eval["images"], 43);

@@ -109,6 +109,11 @@ impl Photos {
         &self.list
     }
 
+    /// Whether those that are prepared to train on are kept for later epochs.
+    pub fn is_cached(&self) -> bool {
+        !matches!(self.shared.cache, Cache::None)
+    }
+
     /// How they are prepared for evaluation; images to train on have the same size.
     pub fn preparation(&self) -> Preparation {
         self.preparation
@@ -118,6 +123,23 @@ impl Photos {
     #[must_use]
     pub fn first(&self, n: usize) -> Photos {
         self.with_list(self.list.select(0..n.min(self.len())))
+    }
+
+    /// Length and time of change of each file when it was read, as one number; 0 if it was not. A file
+    /// that has another one when it is read again is noted.
+    pub fn identities(&self) -> Vec<u64> {
+        self.identities.iter().map(|identity| identity.load(Ordering::Relaxed)).collect()
+    }
+
+    /// The same photos, to be compared with what they were.
+    ///
+    /// # Panics
+    /// If there is not an identity for each photo.
+    #[must_use]
+    pub fn with_identities(self, identities: Vec<u64>) -> Photos {
+        assert_eq!(identities.len(), self.len(), "an identity for each photo");
+        let identities = identities.into_iter().map(AtomicU64::new).collect();
+        Photos { identities, ..self }
     }
 
     /// A photo, prepared for evaluation; black if it cannot be used.

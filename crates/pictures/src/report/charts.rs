@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{
-    data::{Epoch, Run},
+    data::{Epoch, Part, Run},
     escape,
     format::{loss, percent, rate, throughput, time},
 };
@@ -80,20 +80,19 @@ pub(super) fn tables(runs: &[Run], every: usize) -> String {
     let mut out = String::new();
     for run in runs.iter().filter(|run| !run.metrics.is_empty()) {
         let validation = run.metrics.iter().any(|e| e.validation_accuracy.is_some());
-        let head: &[&str] =
-            if validation { &["Validation loss", "Validation accuracy"] } else { &[] };
-        let heads = ["Epoch", "Train loss", "Train accuracy", "Test loss", "Test accuracy"]
+        let test = run.part() == Part::Test;
+        let some = |is: bool, heads: &'static [&str]| if is { heads } else { &[] };
+        let heads = ["Epoch", "Train loss", "Train accuracy"]
             .iter()
-            .chain(head)
+            .chain(some(test, &["Test loss", "Test accuracy"]))
+            .chain(some(validation, &["Validation loss", "Validation accuracy"]))
             .chain(&["Learning rate", "Time", "Images/s"]);
         let mut rows = String::new();
         for e in thin(&run.metrics, every) {
-            let mut cells = vec![
-                loss(e.train_loss),
-                percent(e.train_accuracy),
-                loss(e.test_loss),
-                percent(e.test_accuracy),
-            ];
+            let mut cells = vec![loss(e.train_loss), percent(e.train_accuracy)];
+            if test {
+                cells.extend([loss(e.test_loss), percent(e.test_accuracy)]);
+            }
             if validation {
                 cells.extend([loss(e.validation_loss), percent(e.validation_accuracy)]);
             }

@@ -44,7 +44,7 @@ pub struct Run {
     pub command_note: Option<String>,
     /// Labels and values of the machine: instruction set, threads.
     pub machine: Vec<(String, String)>,
-    /// The evaluation on test images, if there is one.
+    /// The evaluation of its network, if there is one.
     pub evaluation: Option<Evaluation>,
     /// Why there is no evaluation, or a note about it.
     pub note: Option<String>,
@@ -90,11 +90,38 @@ pub struct Epoch {
     pub images_per_second: Option<f64>,
 }
 
+/// A part of a data set, on which a network is evaluated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The images to test on.
+    #[default]
+    Test,
+    /// Those of the validation set.
+    Validation,
+    /// All images of a folder without parts.
+    Whole,
+}
+
+impl Part {
+    /// The word before `accuracy`, `loss` and `image`, with a space behind it: `"test "`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Part::Test => "test ",
+            Part::Validation => "validation ",
+            Part::Whole => "",
+        }
+    }
+}
+
 /// The evaluation of a network on labelled images.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// The checkpoint: `best.safetensors, epoch 12`.
     pub checkpoint: String,
+    /// What images they are.
+    #[serde(default)]
+    pub part: Part,
     /// Number of images.
     pub images: u64,
     /// Top-1 accuracy, percent.
@@ -172,10 +199,33 @@ impl Run {
         self.metrics.last()
     }
 
-    /// The epoch with the highest test accuracy; the earliest of equals.
+    /// The images by which the run is judged: those to test on, or else its validation set.
+    pub fn part(&self) -> Part {
+        let is_tested = self.metrics.iter().any(|epoch| epoch.test_accuracy.is_some());
+        let is_validated = self.metrics.iter().any(|epoch| epoch.validation_accuracy.is_some());
+        if is_validated && !is_tested { Part::Validation } else { Part::Test }
+    }
+
+    /// The accuracy of an epoch on the images by which the run is judged, percent.
+    pub fn accuracy(&self, epoch: &Epoch) -> Option<f64> {
+        match self.part() {
+            Part::Validation => epoch.validation_accuracy,
+            Part::Test | Part::Whole => epoch.test_accuracy,
+        }
+    }
+
+    /// The loss of an epoch on the images by which the run is judged.
+    pub fn loss(&self, epoch: &Epoch) -> Option<f64> {
+        match self.part() {
+            Part::Validation => epoch.validation_loss,
+            Part::Test | Part::Whole => epoch.test_loss,
+        }
+    }
+
+    /// The epoch with the highest accuracy; the earliest of equals.
     pub fn best(&self) -> Option<&Epoch> {
-        let known = self.metrics.iter().filter(|m| m.test_accuracy.is_some());
-        known.rev().max_by(|a, b| a.test_accuracy.partial_cmp(&b.test_accuracy).expect("numbers"))
+        let known = self.metrics.iter().filter(|epoch| self.accuracy(epoch).is_some());
+        known.rev().max_by(|a, b| self.accuracy(a).partial_cmp(&self.accuracy(b)).expect("numbers"))
     }
 
     /// Seconds of training so far.

@@ -14,7 +14,11 @@ function make(tag, attributes = {}, ...children) {
 }
 
 // ---- Styles: a colour and a mark per run, a dash pattern per split.
-const DASHES = { test: "", train: "6 5", validation: "1 5" };
+const known = (split) => runs.some((run) => run[`${split}_loss`].some((x) => x !== null));
+// The split by which runs are judged comes first.
+const judged = known("validation") && !known("test") ? "validation" : "test";
+const ORDER = [judged, "train", judged === "test" ? "validation" : "test"];
+const DASHES = Object.fromEntries(ORDER.map((split, i) => [split, ["", "6 5", "1 5"][i]]));
 const MARKS = [
   (r) => `M${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0z`,
   (r) => `M${-r} ${-r}h${2 * r}v${2 * r}h${-2 * r}z`,
@@ -24,7 +28,7 @@ const MARKS = [
 ];
 const single = runs.length === 1;
 const colour = (run, split) => {
-  const index = single ? ["test", "train", "validation"].indexOf(split) : run;
+  const index = single ? ORDER.indexOf(split) : run;
   return `var(--series-${(Math.max(index, 0) % 6) + 1})`;
 };
 const mark = (run, x, y, r, fill) =>
@@ -43,11 +47,11 @@ const rate = (x) => String(Number(x.toPrecision(3)));
 const CHARTS = [
   { id: "loss", title: "Loss", of: (split) => `${split}_loss`, value: digits(4), log: true },
   { id: "accuracy", title: "Accuracy", of: (split) => `${split}_accuracy`, value: (x) => `${x.toFixed(2)}%`, unit: "%", most: 100 },
-  { id: "rate", title: "Learning rate", of: (split) => split === "test" && "learning_rate", value: rate, log: true, zero: true },
-  { id: "throughput", title: "Images per second", of: (split) => split === "test" && "images_per_second", value: (x) => x.toFixed(x < 10 ? 1 : 0), zero: true },
+  { id: "rate", title: "Learning rate", of: (split) => split === judged && "learning_rate", value: rate, log: true, zero: true },
+  { id: "throughput", title: "Images per second", of: (split) => split === judged && "images_per_second", value: (x) => x.toFixed(x < 10 ? 1 : 0), zero: true },
 ];
 const NAMES = { train: "train", test: "test", validation: "validation" };
-const splits = Object.keys(NAMES).filter((s) => s === "test" || runs.some((run) => run[`${s}_loss`].some((x) => x !== null)));
+const splits = Object.keys(NAMES).filter((s) => s === judged || known(s));
 const hidden = { runs: new Set(), splits: new Set() };
 let cursor = null; // the selected epoch
 
@@ -127,7 +131,7 @@ function drawLine(chart, { run, index, split, values }) {
   const every = Math.max(1, Math.ceil(points.length / 12));
   points.forEach((p, i) => {
     // Marks distinguish runs without colour. A single point needs one to be visible.
-    if (p && (points.length === 1 || (!single && (split === "test" || alone) && i % every === (index * 3) % every))) chart.svg.append(mark(index, p[0], p[1], 3.5, stroke));
+    if (p && (points.length === 1 || (!single && (split === judged || alone) && i % every === (index * 3) % every))) chart.svg.append(mark(index, p[0], p[1], 3.5, stroke));
   });
 }
 
@@ -175,7 +179,7 @@ function showValues(chart, epoch) {
     for (const split of columns) table.append(make("tr", {}, make("th", { scope: "row" }, span(0, split), named ? NAMES[split] : chart.title), at(rows[0], split)));
   } else {
     if (named) table.append(make("thead", {}, make("tr", {}, make("th"), ...columns.map((split) => make("th", { scope: "col" }, NAMES[split])))));
-    for (const row of rows) table.append(make("tr", {}, make("th", { scope: "row" }, span(row.index, "test"), make("bdi", {}, row.run.name)), ...columns.map((split) => at(row, split))));
+    for (const row of rows) table.append(make("tr", {}, make("th", { scope: "row" }, span(row.index, judged), make("bdi", {}, row.run.name)), ...columns.map((split) => at(row, split))));
   }
   chart.tip.replaceChildren(table);
   return spoken.join(", ");
@@ -214,7 +218,7 @@ function toggle(set, key, ...label) {
 }
 function build() {
   const legend = $("legend");
-  if (!single) legend.append(make("div", { role: "group", "aria-label": "Runs shown" }, ...runs.map((run, i) => toggle(hidden.runs, i, swatch(i, "test"), make("bdi", { title: run.name }, run.name)))));
+  if (!single) legend.append(make("div", { role: "group", "aria-label": "Runs shown" }, ...runs.map((run, i) => toggle(hidden.runs, i, swatch(i, judged), make("bdi", { title: run.name }, run.name)))));
   legend.append(make("div", { role: "group", "aria-label": "Curves shown" }, ...splits.map((s) => toggle(hidden.splits, s, swatch(single ? 0 : null, s), NAMES[s]))));
   const all = epochs();
   for (const chart of CHARTS) {
@@ -261,7 +265,7 @@ function copying() {
   }
 }
 
-document.querySelectorAll(".swatch[data-run]").forEach((place) => place.append(swatch(Number(place.dataset.run), "test")));
+document.querySelectorAll(".swatch[data-run]").forEach((place) => place.append(swatch(Number(place.dataset.run), judged)));
 theme();
 copying();
 if ($("charts")) build();

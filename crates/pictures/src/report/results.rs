@@ -1,4 +1,4 @@
-//! The evaluation of a run on test images.
+//! The evaluation of a run.
 
 use std::{cmp::Reverse, fmt::Write};
 
@@ -64,7 +64,7 @@ fn metrics(e: &Evaluation) -> String {
     let mut out = format!(
         "<p>{} on {}.</p><dl class=\"cards\">",
         escape::text(&e.checkpoint),
-        counted(e.images, "test image")
+        counted(e.images, &format!("{}image", e.part.word()))
     );
     for (label, value, more) in cards {
         let _ = write!(out, "<div><dt>{label}</dt><dd>{value}<small>{more}</small></dd></div>");
@@ -212,7 +212,11 @@ fn pictures(e: &Evaluation) -> Vec<Drawn<'_>> {
     };
     if !e.first.is_empty() {
         let correct = e.first.iter().filter(|example| example.correct).count();
-        let label = format!("{correct} of the first {} test images are correct.", e.first.len());
+        let label = format!(
+            "{correct} of the first {} {}images are correct.",
+            e.first.len(),
+            e.part.word()
+        );
         pictures.push(("Predictions", label, Box::new(move || draw(&e.first))));
     }
     if !e.mistakes.is_empty() {

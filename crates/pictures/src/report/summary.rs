@@ -1,7 +1,7 @@
 //! The summary: the main metrics of a run, or a comparison of several.
 
 use super::{
-    data::{Run, State},
+    data::{Part, Run, State},
     escape,
     format::{count, counted, grouped, loss, percent, throughput, time},
 };
@@ -29,11 +29,26 @@ fn sentence(run: &Run) -> String {
         return format!("{what}, to be trained on {on}. {}", progress(run));
     };
     format!(
-        "{what}, trained for {} on {on}. Test accuracy: <b>{}</b>. {}",
+        "{what}, trained for {} on {on}. {} accuracy: <b>{}</b>. {}",
         counted(run.metrics.len() as u64, "epoch"),
-        percent(last.test_accuracy),
+        title(run.part()),
+        percent(run.accuracy(last)),
         progress(run)
     )
+}
+
+/// The first word of a label: `Test`, `Validation`.
+fn title(part: Part) -> &'static str {
+    match part {
+        Part::Validation => "Validation",
+        Part::Test | Part::Whole => "Test",
+    }
+}
+
+/// The part by which all runs are judged, if it is one.
+fn common_part(runs: &[Run]) -> Option<Part> {
+    let part = runs.first()?.part();
+    runs.iter().all(|run| run.part() == part).then_some(part)
 }
 
 /// The progress of an unfinished run.
@@ -51,7 +66,8 @@ fn progress(run: &Run) -> String {
 }
 
 fn comparison(runs: &[Run]) -> String {
-    let accuracy = |run: &Run| run.best()?.test_accuracy;
+    let accuracy = |run: &Run| run.accuracy(run.best()?);
+    let which = common_part(runs).map_or("", Part::word);
     let mut known: Vec<(&Run, f64)> =
         runs.iter().filter_map(|run| Some((run, accuracy(run)?))).collect();
     known.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -65,7 +81,7 @@ fn comparison(runs: &[Run]) -> String {
                 format!("equal to {}", escape::name(&next.name))
             };
             format!(
-                "Of {} runs, <b>{}</b> reaches the highest test accuracy: <b>{first:.2}%</b> in \
+                "Of {} runs, <b>{}</b> reaches the highest {which}accuracy: <b>{first:.2}%</b> in \
                  epoch {epoch}, {ahead}.",
                 runs.len(),
                 escape::name(&best.name)
@@ -81,27 +97,28 @@ fn cards(run: &Run) -> String {
     let best = run.best();
     let machine = run.machine.first().map_or_else(String::new, |(_, value)| value.clone());
     let train = format!("training {}", percent(last.train_accuracy));
+    let part = run.part();
     let mut cards = vec![
-        ("Test accuracy", percent(last.test_accuracy), train),
+        (format!("{} accuracy", title(part)), percent(run.accuracy(last)), train),
         (
-            "Best test accuracy",
-            percent(best.and_then(|b| b.test_accuracy)),
+            format!("Best {}accuracy", part.word()),
+            percent(best.and_then(|epoch| run.accuracy(epoch))),
             best.map_or_else(String::new, |b| epoch(b.epoch)),
         ),
     ];
-    if last.validation_accuracy.is_some() {
+    if part == Part::Test && last.validation_accuracy.is_some() {
         let loss = format!("loss {}", loss(last.validation_loss));
-        cards.push(("Validation accuracy", percent(last.validation_accuracy), loss));
+        cards.push(("Validation accuracy".into(), percent(last.validation_accuracy), loss));
     }
     let train_loss = format!("training {}", loss(last.train_loss));
     let epochs = counted(run.metrics.len() as u64, "epoch");
     cards.extend([
-        ("Test loss", loss(last.test_loss), train_loss),
-        ("Parameters", count(run.parameters), run.arch.clone()),
-        ("Training time", time(run.seconds()), epochs),
-        ("Images per second", throughput(run.images_per_second()), machine),
+        (format!("{} loss", title(part)), loss(run.loss(last)), train_loss),
+        ("Parameters".into(), count(run.parameters), run.arch.clone()),
+        ("Training time".into(), time(run.seconds()), epochs),
+        ("Images per second".into(), throughput(run.images_per_second()), machine),
     ]);
-    let card = |(label, value, more): (&str, String, String)| {
+    let card = |(label, value, more): (String, String, String)| {
         let more = escape::text(&more);
         format!("<div><dt>{label}</dt><dd>{value}<small>{more}</small></dd></div>")
     };
@@ -186,10 +203,13 @@ fn columns(runs: &[Run]) -> Vec<Column> {
         Column { head: head.to_owned(), better, values, texts }
     };
     let whole = |value: Option<f64>| value.map_or_else(|| percent(None), |x| count(x as u64));
+    let which = common_part(runs).map_or("", Part::word);
+    let heads = [format!("Final {which}accuracy"), format!("Best {which}accuracy")];
+    let loss_head = common_part(runs).map_or("Loss".into(), |part| format!("{} loss", title(part)));
     let mut columns = vec![
-        column("Final test accuracy", Better::Higher, &|r| r.last()?.test_accuracy, &percent),
-        column("Best test accuracy", Better::Higher, &|r| r.best()?.test_accuracy, &percent),
-        column("Test loss", Better::Lower, &|r| r.last()?.test_loss, &loss),
+        column(&heads[0], Better::Higher, &|r| r.accuracy(r.last()?), &percent),
+        column(&heads[1], Better::Higher, &|r| r.accuracy(r.best()?), &percent),
+        column(&loss_head, Better::Lower, &|r| r.loss(r.last()?), &loss),
         column("Epochs", Better::Neither, &|r| Some(r.metrics.len() as f64), &whole),
         column("Parameters", Better::Neither, &|r| Some(r.parameters as f64), &whole),
         column("Time", Better::Neither, &|r| Some(r.seconds()), &|s| time(s.unwrap_or(0.0))),

@@ -35,6 +35,7 @@ fn evaluation() -> Evaluation {
     };
     Evaluation {
         checkpoint: "last.safetensors".into(),
+        part: Part::Test,
         images: 12,
         accuracy: 75.0,
         top5_accuracy: 100.0,
@@ -207,6 +208,36 @@ fn runs_are_compared() {
     let rows: Vec<&str> = page.split("<tr><th scope=\"row\"><span class=\"swatch\"").collect();
     assert_eq!(rows[1..3].iter().map(|r| r.matches("★").count()).collect::<Vec<_>>(), [3, 1]);
     assert!(rows[2].contains("★ marks the best"), "only the legend");
+}
+
+#[test]
+fn runs_without_test_images_are_judged_by_validation() {
+    let validated = |name: &str, epochs: u64, lr: &str| {
+        let mut run = run(name, epochs, lr);
+        for epoch in &mut run.metrics {
+            epoch.validation_loss = epoch.test_loss.take();
+            epoch.validation_accuracy = epoch.test_accuracy.take();
+        }
+        run
+    };
+    let evaluation = Some(Evaluation { part: Part::Validation, ..evaluation() });
+    let page = html(&report(vec![Run { evaluation, ..validated("a", 3, "0.1") }]));
+    for text in [
+        "Validation accuracy: <b>68.33%</b>",
+        "<dt>Best validation accuracy</dt><dd>68.33%",
+        "<dt>Validation loss</dt><dd>0.8333",
+        "last.safetensors on 12 validation images.",
+        "6 of the first 8 validation images are correct.",
+        "<th scope=\"col\">Validation loss<th scope=\"col\">Validation accuracy",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(!page.contains("Test accuracy") && !page.contains("test image"));
+    let page = html(&report(vec![validated("a", 3, "0.1"), validated("b", 2, "0.1")]));
+    assert!(page.contains("reaches the highest validation accuracy: <b>68.33%</b>"));
+    assert!(page.contains("Final validation accuracy"));
+    let page = html(&report(vec![validated("a", 3, "0.1"), run("b", 2, "0.1")]));
+    assert!(page.contains("reaches the highest accuracy: <b>68.33%</b>"));
 }
 
 #[test]

@@ -27,6 +27,8 @@ const EVALUATED: usize = 3 * evaluate::BATCH;
 pub struct Speed {
     /// Mean time of a training step, seconds.
     pub step: f64,
+    /// The same in the first epoch, in which photos are decoded that later epochs take from the cache.
+    pub first_step: f64,
     /// Time of the evaluation after an epoch, seconds.
     pub epoch_end: f64,
 }
@@ -37,23 +39,32 @@ impl Speed {
     /// ```
     /// use std::time::Duration;
     /// use resnet::train::Speed;
-    /// let speed = Speed { step: 0.5, epoch_end: 5.0 };
+    /// let speed = Speed { step: 0.5, first_step: 0.5, epoch_end: 5.0 };
     /// // An epoch of 10 steps takes 10 seconds.
     /// assert_eq!(speed.steps_within(Duration::from_secs(30), 10), 30);
     /// assert_eq!(speed.steps_within(Duration::from_secs(27), 10), 24);
     /// ```
     pub fn steps_within(&self, budget: Duration, steps_per_epoch: u64) -> u64 {
         let budget = budget.as_secs_f64();
-        let epoch = self.step * steps_per_epoch as f64 + self.epoch_end;
-        let epochs = (budget / epoch).floor();
-        let rest = ((budget - epochs * epoch - self.epoch_end) / self.step).floor();
-        let steps = epochs as u64 * steps_per_epoch + (rest.max(0.0) as u64).min(steps_per_epoch);
-        steps.max(1)
+        let epoch = |step: f64| step * steps_per_epoch as f64 + self.epoch_end;
+        let part = |seconds: f64, step: f64| {
+            let steps = ((seconds - self.epoch_end) / step).floor();
+            (steps.max(0.0) as u64).min(steps_per_epoch)
+        };
+        let later = budget - epoch(self.first_step);
+        if later < 0.0 {
+            return part(budget, self.first_step).max(1);
+        }
+        let epochs = (later / epoch(self.step)).floor();
+        let rest = part(later - epochs * epoch(self.step), self.step);
+        (1 + epochs as u64) * steps_per_epoch + rest
     }
 
     /// The time of a number of steps, with the evaluations after their epochs, seconds.
     pub fn seconds(&self, steps: u64, steps_per_epoch: u64) -> f64 {
-        steps as f64 * self.step + steps.div_ceil(steps_per_epoch) as f64 * self.epoch_end
+        let first = steps.min(steps_per_epoch);
+        let ends = steps.div_ceil(steps_per_epoch) as f64 * self.epoch_end;
+        first as f64 * self.first_step + (steps - first) as f64 * self.step + ends
     }
 }
 
@@ -66,28 +77,40 @@ impl Speed {
 pub fn measure(config: &TrainConfig, data: &Parts, cpu: &Cpu) -> Result<Speed, TrainError> {
     let tests = |data: &Parts| data.test.as_ref().map_or(0, ImageSet::len);
     let validation = config.data.validation;
+    let is_cached = matches!(&data.train, ImageSet::Photos(photos) if photos.is_cached());
     let (config, sample) = sample(config, data);
     let tested = tests(&sample) + sample.validation.as_ref().map_or(0, ImageSet::len);
     let mut trainer = Trainer::new(&config, sample, cpu, config.init_from.as_deref())?;
-    let mut mean = 0.0;
-    for part in config.recipe.parts() {
+    let (mut mean, mut decoding) = (0.0, 0.0);
+    for (index, part) in config.recipe.parts().into_iter().enumerate() {
         let middle = (STEPS as f64 * (part.start + part.end) / 2.0) as u64;
-        mean += (part.end - part.start) * step_time(&mut trainer, &config, middle)?;
+        let mut time = |once| step_time(&mut trainer, &config, middle, once);
+        let first = time(is_cached)?;
+        // The same photos again come from the cache, if there is one.
+        let step = if is_cached { time(false)? } else { first };
+        if index == 0 {
+            decoding = f64::max(first - step, 0.0);
+        }
+        mean += (part.end - part.start) * step;
     }
     let start = Instant::now();
     trainer.evaluate(&StopFlag::new(0), &mut |_| {})?;
     let evaluation = start.elapsed().as_secs_f64();
     Ok(Speed {
         step: mean,
+        first_step: mean + decoding,
         epoch_end: evaluation * (tests(data) + validation) as f64 / tested.max(1) as f64,
     })
 }
 
 /// The mean time of steps at the image size of a step, and with the layers that train then, seconds.
+/// It includes the time that they wait for their images. Each image is read `once`, or as often as time
+/// allows.
 fn step_time(
     trainer: &mut Trainer<'_>,
     config: &TrainConfig,
     step: u64,
+    once: bool,
 ) -> Result<f64, TrainError> {
     let size = config.image_size_at(step);
     let muon = config.rates_at(step).muon.map(|rate| MuonRate { lr: 0.0, ..rate });
@@ -95,18 +118,23 @@ fn step_time(
     let mut batches = trainer.batches_of_size(size)?;
     let mut times = Vec::new();
     let start = Instant::now();
+    let mut begun = start;
     while start.elapsed() < TIME_STEPS || times.len() <= WARM_UP {
         let Some(batch) = batches.next() else {
             if let Some(error) = batches.take_error() {
                 return Err(error.into());
             }
+            if once && times.len() > WARM_UP {
+                break;
+            }
             batches = trainer.batches_of_size(size)?;
             continue;
         };
-        let begun = Instant::now();
         trainer.step(&batch, step, rates)?;
-        times.push(begun.elapsed().as_secs_f64());
         batches.recycle(batch);
+        let now = Instant::now();
+        times.push((now - begun).as_secs_f64());
+        begun = now;
     }
     let steps = &times[WARM_UP.min(times.len() - 1)..];
     Ok(steps.iter().sum::<f64>() / steps.len() as f64)
@@ -139,19 +167,21 @@ mod tests {
 
     #[test]
     fn what_fits_takes_no_longer_and_one_more_step_would() {
-        let speed = Speed { step: 0.25, epoch_end: 3.0 };
-        let time = |steps| speed.seconds(steps, 7);
-        assert_eq!(time(15), 15.0 * 0.25 + 3.0 * 3.0);
-        for budget in 5..500 {
-            let steps = speed.steps_within(Duration::from_secs(budget), 7);
-            assert!(time(steps) <= budget as f64, "{steps} steps in {budget} s");
-            assert!(time(steps + 1) > budget as f64, "{steps} steps in {budget} s");
+        for first_step in [0.25, 2.5] {
+            let speed = Speed { step: 0.25, first_step, epoch_end: 3.0 };
+            let time = |steps| speed.seconds(steps, 7);
+            assert_eq!(time(15), 7.0 * first_step + 8.0 * 0.25 + 3.0 * 3.0);
+            for budget in 6..500 {
+                let steps = speed.steps_within(Duration::from_secs(budget), 7);
+                assert!(time(steps) <= budget as f64, "{steps} steps in {budget} s");
+                assert!(time(steps + 1) > budget as f64, "{steps} steps in {budget} s");
+            }
         }
     }
 
     #[test]
     fn a_run_has_a_step_however_short() {
-        let speed = Speed { step: 10.0, epoch_end: 60.0 };
+        let speed = Speed { step: 10.0, first_step: 20.0, epoch_end: 60.0 };
         assert_eq!(speed.steps_within(Duration::from_secs(1), 100), 1);
     }
 }

@@ -23,12 +23,17 @@ pub(super) fn engine_config(config: &TrainConfig, eval_batch: usize) -> EngineCo
     }
 }
 
-/// The largest batch, up to the recipe's, for which the memory suffices; none if that of one image does
-/// not.
+/// The largest batch, up to the recipe's, for which the memory suffices if `kept` bytes of it are for
+/// something else; none if it does not suffice for one image.
 ///
 /// # Errors
 /// If the network does not fit the image size.
-pub fn largest_batch(config: &TrainConfig, cpu: &Cpu) -> Result<Option<usize>, PlanError> {
+pub fn largest_batch(
+    config: &TrainConfig,
+    kept: u64,
+    cpu: &Cpu,
+) -> Result<Option<usize>, PlanError> {
+    let kept = usize::try_from(kept).unwrap_or(usize::MAX);
     let graph = config.arch.graph_with(
         config.data.normalisation.mean.len(),
         config.data.classes.len(),
@@ -36,7 +41,7 @@ pub fn largest_batch(config: &TrainConfig, cpu: &Cpu) -> Result<Option<usize>, P
     );
     let fits = |batch| {
         let engine = EngineConfig { batch, ..engine_config(config, evaluate::BATCH) };
-        match Engine::check(&graph, &engine, cpu) {
+        match Engine::check(&graph, &engine, kept, cpu) {
             Ok(()) => Ok(true),
             Err(PlanError::Memory { .. }) => Ok(false),
             Err(error) => Err(error),

@@ -83,7 +83,7 @@ impl<'a> Trainer<'a> {
         let most = evaluated[0].max(evaluated[1]);
         let engine_config = engine_config(config, evaluate::BATCH.min(most));
         let (size, batch) = (config.data.image_size, engine_config.batch);
-        Engine::check(&graph, &engine_config, cpu)?;
+        Engine::check(&graph, &engine_config, 0, cpu)?;
         let InitialWeights { network, momentum, notes } = match init {
             Some(file) => InitialWeights::from_file(file, config, graph)?,
             None => InitialWeights::new(random_network(graph, config)),

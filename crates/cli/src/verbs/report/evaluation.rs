@@ -1,4 +1,4 @@
-//! Evaluates the network of a run on the test images of its data set.
+//! Evaluates the network of a run on the images that its data set has for that.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ use crate::{
     pictures::{cell, confusion},
 };
 
-/// Number of first test images in a report.
+/// Number of first images in a report.
 const FIRST: usize = 32;
 /// Number of mistakes in a report.
 const MISTAKES: usize = 16;
@@ -106,6 +106,7 @@ fn summarise(evaluated: &Evaluated) -> Evaluation {
     let after = model.epochs.map_or_else(String::new, |epochs| format!(", after epoch {epochs},"));
     Evaluation {
         checkpoint: format!("{file}{after}"),
+        part: evaluated.part,
         images: result.images as u64,
         accuracy: result.accuracy,
         top5_accuracy: result.top5_accuracy,
