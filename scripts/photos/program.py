@@ -31,7 +31,7 @@ class Seen:
         return next((line.strip() for line in self.text.splitlines() if text in line), "")
 
     def expect(self, code, *texts):
-        """Fails unless the exit code is this and a line has each text. Returns the first of those lines, if any."""
+        """Fails unless the exit code is this and a line has each text. Returns the first such line, if any."""
         faults = [f"no line has `{text}`" for text in texts if not self.line(text)]
         errors = sum(line.startswith("error: ") for line in self.text.splitlines())
         if self.code != code:

@@ -160,7 +160,7 @@ def photo_changed(lab):
     run = lab.start()
     run.wait_for("epoch 1:")
     (lab.photos / "cat/7.png").write_bytes(png_of(20, 20, bytes(61 * 20)))
-    seen = run.end().expect(0, "cat/7.png has changed since the run began to read it: from now on it is used as it is")
+    seen = run.end().expect(0, "cat/7.png has changed since the run began to read it: from now on it is used")
     return f"{lab.other()}; {seen}"
 
 
