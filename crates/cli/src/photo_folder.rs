@@ -82,9 +82,10 @@ pub(crate) fn open(
 
 /// Keeps some photos of each class. The first of a list are all of one class.
 pub(crate) fn limit(list: &mut PhotoList, most: Option<usize>, seed: u64) -> anyhow::Result<()> {
-    if let Some(most) = most.filter(|&most| most < list.len()) {
-        list.stratified_split(list.len() - most, seed)
-            .with_context(|| format!("{most} photos are too few for every class to have one"))?;
+    if let Some(most) = most.filter(|&most| most < list.len())
+        && list.stratified_split(list.len() - most, seed).is_err()
+    {
+        bail!("{most} photos are too few for every class to have one");
     }
     Ok(())
 }

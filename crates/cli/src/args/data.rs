@@ -34,11 +34,15 @@ impl DataArg {
             Ok(source) => Ok(DataArg::Named(source)),
             // What looks like a path is one: the error names what is not there.
             Err(_)
-                if path.is_dir() || path.components().count() > 1 || ends_in_separator(&path) =>
+                if path.exists() || path.components().count() > 1 || ends_in_separator(&path) =>
             {
                 Ok(DataArg::Folder(path))
             }
-            Err(unknown) => Err(unknown),
+            Err(DataError::UnknownName { name, known }) => {
+                let known = format!("{known}, and there is no folder of this name");
+                Err(DataError::UnknownName { name, known })
+            }
+            Err(other) => Err(other),
         }
     }
 

@@ -37,6 +37,7 @@ fn wrong_usage_has_one_error_and_exit_code_2() {
         (&["frobnicate"][..], "frobnicate"),
         (&["train", "--arch", "vgg16"], "unknown architecture 'vgg16'"),
         (&["train", "no-such-data"], "unknown data set `no-such-data`"),
+        (&["train", "no-such-data"], "synthetic, and there is no folder of this name"),
         (&["train", "--recipe", "none"], "--recipe"),
         (&["train", "--epochs", "0"], "a whole number from 1 to"),
         (&["train", "--epochs", "-1"], "a whole number from 1 to"),

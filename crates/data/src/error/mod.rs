@@ -106,6 +106,26 @@ pub enum DataError {
         /// Training images before it is taken.
         images: usize,
     },
+    /// A class would keep no photo to train on.
+    #[error(
+        "cannot take {validation} of {photos} photos for validation: each class must keep at least one to \
+         train on; take fewer (--validation), add photos, or give validation photos in a folder `val` beside \
+         `train`"
+    )]
+    ClassTooSmall {
+        /// Photos of the validation set.
+        validation: usize,
+        /// Training photos before it is taken.
+        photos: usize,
+    },
+    /// None of the photos of a part can be used.
+    #[error(
+        "none of the {photos} photos can be used: `resnet data check` says what is wrong with them"
+    )]
+    NoneUsable {
+        /// How many there are.
+        photos: usize,
+    },
     /// A folder or a table of photos is no data set.
     #[error(transparent)]
     Photos(#[from] PhotoSetError),

@@ -3,12 +3,12 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     ops::ControlFlow,
     path::Path,
 };
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::{ByteRecord, Reader, ReaderBuilder};
 use resnet_formats::{Shown, brief};
 
 use super::{
@@ -130,10 +130,14 @@ fn rows(
     }
     let first = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let delimiter = [b'\t', b',', b';'].into_iter().find(|byte| first.contains(byte));
+    let newline: &'static [u8] = if first.contains(&b'\r') { b"\r\n" } else { b"\n" };
     let mark = if start.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
     input.consume(mark);
     let delimiter = delimiter.unwrap_or(b',');
-    let mut csv = ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(input);
+    let mut csv = ReaderBuilder::new()
+        .has_headers(false)
+        .delimiter(delimiter)
+        .from_reader(input.chain(newline));
     let mut record = ByteRecord::new();
     let mut labels: HashMap<String, u32> = HashMap::new();
     let mut rows = Rows {
@@ -144,8 +148,12 @@ fn rows(
         has_header: false,
     };
     let mut columns = None;
-    while csv.read_byte_record(&mut record).map_err(|error| of_csv(table, &error))? {
-        let line = record.position().map_or(0, csv::Position::line);
+    loop {
+        let more = csv.read_byte_record(&mut record);
+        let line = line_of(&csv, &record, newline);
+        if !more.map_err(|error| of_csv(table, line, &error))? {
+            break;
+        }
         let columns = match columns {
             Some(columns) => columns,
             None => {
@@ -198,12 +206,20 @@ fn rows(
     Ok(rows)
 }
 
+/// The first line of the row that was read last. Every row ends with a new line.
+fn line_of<R: Read>(csv: &Reader<R>, record: &ByteRecord, newline: &[u8]) -> u64 {
+    // The \n after a \r is read with the next row.
+    let last = csv.position().line() - u64::from(newline == b"\n");
+    let within = record.as_slice().iter().filter(|&&byte| byte == b'\n').count();
+    last.saturating_sub(within as u64)
+}
+
 fn stop(flow: ControlFlow<()>) -> Result<(), DataError> {
     if flow.is_break() { Err(PhotoSetError::Stopped.into()) } else { Ok(()) }
 }
 
-fn of_csv(table: &Path, error: &csv::Error) -> DataError {
-    let line = error.position().map(csv::Position::line);
+fn of_csv(table: &Path, line: u64, error: &csv::Error) -> DataError {
+    let line = error.position().map(|_| line);
     let problem = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             format!(

@@ -11,12 +11,12 @@ impl PhotoList {
     /// The seed alone decides which; both lists stay in order.
     ///
     /// # Errors
-    /// [`DataError::ValidationTooLarge`] if a class would keep none; nothing has changed then.
+    /// [`DataError::ClassTooSmall`] if a class would keep none; nothing has changed then.
     pub fn stratified_split(&mut self, n: usize, seed: u64) -> Result<PhotoList, DataError> {
         let classes = self.labels().iter().max().map_or(0, |&last| last as usize + 1);
         let counts = self.counts(classes);
-        let too_large = || DataError::ValidationTooLarge { validation: n, images: self.len() };
-        let shares = shares(&counts, n).ok_or_else(too_large)?;
+        let too_small = || DataError::ClassTooSmall { validation: n, photos: self.len() };
+        let shares = shares(&counts, n).ok_or_else(too_small)?;
 
         // The photos of each class, one class after another.
         let mut next: Vec<usize> = counts
@@ -132,7 +132,7 @@ mod tests {
 
         let mut few = list(&[2, 1]);
         let error = few.stratified_split(2, 0).unwrap_err();
-        assert!(matches!(error, DataError::ValidationTooLarge { validation: 2, images: 3 }));
+        assert!(matches!(error, DataError::ClassTooSmall { validation: 2, photos: 3 }));
         assert_eq!(few, list(&[2, 1]));
     }
 }

@@ -128,6 +128,12 @@ impl<'a> Header<'a> {
                 Icon::Bitmap(decoder) => decoder,
             },
             _ => {
+                // The decoder refuses the largest sizes in words of its own.
+                if let Some([width, height]) = sides_of_png(bytes, format)
+                    && u64::from(width) * u64::from(height) > MAX_PIXELS
+                {
+                    return Err(PhotoError::TooLarge { width, height, most: MAX_PIXELS });
+                }
                 let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
                 let mut limits = Limits::no_limits();
                 limits.max_alloc = Some(most_bytes(bytes, format));
@@ -189,14 +195,19 @@ fn bytes_per_pixel(decoder: &dyn ImageDecoder, format: ImageFormat) -> u64 {
 /// header.
 fn most_bytes(bytes: &[u8], format: ImageFormat) -> u64 {
     let most = BYTES_PER_PIXEL * MAX_PIXELS;
-    match bytes.get(16..24).map(|sides| sides.as_chunks::<4>().0) {
-        Some(&[width, height]) if format == ImageFormat::Png => {
-            let [width, height] = [width, height].map(|side| u64::from(u32::from_be_bytes(side)));
-            let pixels = width.saturating_mul(height).min(MAX_PIXELS);
+    match sides_of_png(bytes, format) {
+        Some([width, height]) => {
+            let pixels = (u64::from(width) * u64::from(height)).min(MAX_PIXELS);
             (BYTES_PER_PIXEL * pixels).saturating_add(METADATA).min(most)
         }
-        _ => most,
+        None => most,
     }
+}
+
+/// Columns and rows by a PNG's header.
+fn sides_of_png(bytes: &[u8], format: ImageFormat) -> Option<[u32; 2]> {
+    let (sides, _) = bytes.get(16..24).filter(|_| format == ImageFormat::Png)?.as_chunks::<4>();
+    Some([u32::from_be_bytes(sides[0]), u32::from_be_bytes(sides[1])])
 }
 
 /// Converts pixels of any colour type to grey or RGB bytes, in place. Returns the number of

@@ -51,7 +51,8 @@ pub(super) trait Work: Send + Sync + 'static {
 }
 
 /// Starts an epoch whose images `workers` threads make. What they make does not depend on how many they
-/// are. Images that cannot be made are missing in their batch, which may be empty.
+/// are. Images that cannot be made are missing in their batch, which may be empty. An epoch without any
+/// ends in [`DataError::NoneUsable`].
 ///
 /// # Errors
 /// If no thread can be started.
@@ -111,6 +112,8 @@ fn run(plan: &Plan, usual_side: usize, workers: usize, work: &impl Work, output:
             early.remove(&position)
         };
         let of_epoch = order.chunks(*batch_size).enumerate();
+        let batches = of_epoch.len();
+        let mut images = 0;
         for (index, indices) in of_epoch.skip(*first_batch) {
             let mut batch = output.batch();
             (batch.height, batch.width) = (side(index), side(index));
@@ -130,6 +133,11 @@ fn run(plan: &Plan, usual_side: usize, workers: usize, work: &impl Work, output:
                     Err(Unusable::Skipped) => {}
                     Err(Unusable::Lost(error)) => return output.fail(error),
                 }
+            }
+            images += batch.labels.len();
+            // The rest of an epoch may be few photos, all of it is not.
+            if images == 0 && *first_batch == 0 && index + 1 == batches {
+                return output.fail(DataError::NoneUsable { photos: order.len() });
             }
             if !output.send(batch) {
                 return; // the epoch was dropped

@@ -113,8 +113,10 @@ fn errors_name_the_line() {
             "; is the first line a header? Name its columns path and label",
         ),
     ] {
-        let message = folder().table_error(table);
-        assert!(message.contains(error), "{table:?}: {message}");
+        for table in [table.to_owned(), table.replace('\n', "\r\n")] {
+            let message = folder().table_error(&table);
+            assert!(message.contains(error), "{table:?}: {message}");
+        }
     }
     let rows: String = (0..9).map(|i| format!("{i}.jpg,x\n")).collect();
     assert!(
