@@ -18,9 +18,10 @@ import time
 from pathlib import Path
 
 PEER = Path(__file__).parent / "peers" / "photos_peer.py"
-# The sets of the pipeline: photos, their width and height, and epochs of `resnet train`.
-LARGE = ("12 megapixels", 500, (4000, 3000), 3)
-MANY = ("500 pixels", 20_000, (500, 375), 2)
+# The sets of the pipeline: photos, their width and height, how many of them `resnet train` is limited to,
+# and its epochs.
+LARGE = ("12 megapixels", 500, (4000, 3000), 500, 3)
+MANY = ("500 pixels", 20_000, (500, 375), 8_000, 2)
 # Makes JPEGs: a smooth picture of random colours, with some grain, all different.
 MAKER = """
 import sys, numpy, pathlib
@@ -93,7 +94,7 @@ def record(results, key, rows, seconds):
 def pipeline(args):
     print("| photos | bench | first epoch | later epochs | of bench | torchvision's loader alone |")
     print("|---|--:|--:|--:|--:|--:|")
-    for name, count, size, length in (LARGE, MANY):
+    for name, count, size, limit, length in (LARGE, MANY):
         with tempfile.TemporaryDirectory(prefix="photos-", dir=args.folder) as folder:
             photos, out, cache = Path(folder) / "photos", Path(folder) / "run", Path(folder) / "cache"
             run([args.python, "-c", MAKER, photos, count, *size])
@@ -101,6 +102,7 @@ def pipeline(args):
             bench = [args.bin, "bench", *ours, "--batch", 32, "--mode", "train", "--seconds", 10, "--json"]
             before = json.loads(run(bench)[0])["images_per_second"]
             ours += ["--epochs", length, "--batch-size", 32, "--ui", "log", "--out", out]
+            ours += ["--limit-train", limit, "--validation", 100]
             run([args.bin, "train", photos, *ours, "--cache", args.cache or cache])
             rates = [row["images_per_second"] for row in epochs(out)]
             after = json.loads(run(bench)[0])["images_per_second"]

@@ -32,7 +32,7 @@ class Photos(Dataset):
     """The photos of a part of the run, with torchvision's transforms."""
 
     def __init__(self, run, config, part):
-        rows = [line.split("\t") for line in (run / "photos.tsv").read_text().splitlines()]
+        rows = [line.split("\t")[:3] for line in (run / "photos.tsv").read_text().splitlines()]
         data, self.root = config["data"], Path(config["data"]["name"])
         self.photos = [(path, int(label)) for kind, label, path in rows if kind == part]
         size = data["image_size"]
