@@ -17,7 +17,7 @@ use resnet_formats::Shown;
 use crate::{
     args::{AugmentationArgs, DataArg, Global, NormalisationArgs, RecipeArgs, Share, TrainArgs},
     error::Usage,
-    photo_folder, runs,
+    runs,
 };
 
 /// The network for photos, where no other is given.
@@ -290,20 +290,15 @@ pub(crate) fn build(
 }
 
 /// Makes the batches of a run smaller, and the learning rate in proportion, if there is no memory for
-/// those of its recipe.
+/// those of its recipe beside `kept` bytes of something else.
 pub(crate) fn fit_memory(
     config: &mut TrainConfig,
     args: &TrainArgs,
+    kept: u64,
     cpu: &Cpu,
     global: &Global,
 ) -> anyhow::Result<()> {
     let asked = config.recipe.batch_size.min(config.data.train_images);
-    let DataConfig { train_images, validation, image_size, .. } = config.data;
-    let kept = photo_folder::cache_memory(
-        &args.images.reading,
-        train_images.saturating_add(validation),
-        image_size,
-    );
     // Where not even one image fits, training says so.
     let Some(largest) = train::largest_batch(config, kept, cpu)?.filter(|&largest| largest < asked)
     else {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use resnet::{
     Arch, Cpu,
-    config::TrainConfig,
+    config::{DataConfig, TrainConfig},
     data::{self as sets, DataSource, Flip, Parts},
     model_file::{Partial, Weights},
     run::{CONFIG, Place, RunFolder},
@@ -200,8 +200,14 @@ fn start(
     RunFolder::examine(place)?;
     let data = load(args, start.arch, global, interrupt)?;
     let mut config = config::build(&settings, &start, &data, None, cpu, global)?;
+    let kept = |config: &TrainConfig| {
+        let DataConfig { train_images, validation, image_size, .. } = config.data;
+        let photos = train_images.saturating_add(validation);
+        photo_folder::cache_memory(&args.images.reading, photos, image_size)
+    };
     if args.data.is_folder() {
-        config::fit_memory(&mut config, args, cpu, global)?;
+        let kept = kept(&config);
+        config::fit_memory(&mut config, args, kept, cpu, global)?;
         if start.checkpoint.is_none() {
             global.note("the weights start at random; --init FILE starts from those of a model");
         }
@@ -223,7 +229,8 @@ fn start(
         let mut planned = config::build(&settings, &start, &data, Some(epochs), cpu, global)?;
         planned.recipe.length = config.recipe.length;
         if args.data.is_folder() {
-            config::fit_memory(&mut planned, args, cpu, global)?;
+            let kept = kept(&planned);
+            config::fit_memory(&mut planned, args, kept, cpu, global)?;
         }
         if planned.recipe != config.recipe {
             config = planned;
