@@ -128,8 +128,9 @@ impl<'a> Header<'a> {
                 Icon::Bitmap(decoder) => decoder,
             },
             _ => {
-                // The decoder refuses the largest sizes in words of its own.
+                // The decoder refuses the largest sizes in words of its own. Longer sides are no PNG's.
                 if let Some([width, height]) = sides_of_png(bytes, format)
+                    && width.max(height) <= i32::MAX as u32
                     && u64::from(width) * u64::from(height) > MAX_PIXELS
                 {
                     return Err(PhotoError::TooLarge { width, height, most: MAX_PIXELS });
