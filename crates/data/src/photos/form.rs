@@ -14,6 +14,8 @@ pub(crate) enum Form {
     Shrunk(usize),
     /// The network's input, for evaluation.
     Square(Preparation),
+    /// The same without the crop: as much of the photo as there is.
+    Whole(Preparation),
 }
 
 impl Form {
@@ -36,13 +38,13 @@ impl Form {
     pub(crate) fn decoded_side(self) -> Option<usize> {
         match self {
             Form::Shrunk(shorter) => Some(shorter.saturating_mul(2)),
-            Form::Square(_) => None,
+            Form::Square(_) | Form::Whole(_) => None,
         }
     }
 
     /// Whether a photo is decoded to grey.
     pub(crate) fn is_grey(self) -> bool {
-        matches!(self, Form::Square(preparation) if preparation.channels == 1)
+        matches!(self, Form::Square(p) | Form::Whole(p) if p.channels == 1)
     }
 
     /// A decoded photo in this form.
@@ -54,6 +56,7 @@ impl Form {
                 let Preparation { image_size, channels, .. } = preparation;
                 Ok(Photo { height: image_size, width: image_size, channels, pixels })
             }
+            Form::Whole(preparation) => photo.resized(preparation),
         }
     }
 }

@@ -13,6 +13,7 @@ mod length;
 mod onnx;
 mod onnx_graphs;
 mod plan_summary;
+mod protocols;
 mod recipes;
 mod resume;
 mod tensorboard;
