@@ -111,7 +111,8 @@ fn in_memory(
     let size = [data.test.height, data.test.width];
     let preparation = preparation(&model, resizing, (&data.name, size), &normalisation, global);
     let [height, width] = size;
-    check(protocols, preparation_of(preparation, [height, width, data.test.channels], &model))?;
+    let as_used = preparation_of(preparation, [height, width, data.test.channels], &model);
+    check(protocols, as_used, &normalisation)?;
     model.classes.get_or_insert_with(|| data.classes.clone());
     let progress = DelayedProgress::new("evaluating", data.test.len(), global.quiet);
     let options = EvaluateOptions { dtype: args.model.dtype.into(), preparation, tta };
@@ -155,7 +156,7 @@ fn on_photos(
     let preparation = model
         .preparation(&normalisation)
         .with_context(|| format!("{} takes neither grey nor colour images", model.path.shown()))?;
-    check(protocols, preparation)?;
+    check(protocols, preparation, &normalisation)?;
     model.classes.get_or_insert_with(|| classes.clone());
     let options = PhotoOptions { workers: global.cpu_threads(), cache: CacheOptions::None };
     let photos = Photos::new(list, preparation, options);
@@ -216,8 +217,12 @@ pub(crate) fn preparation_of(
 }
 
 /// Checks that images that are prepared so have the views of protocols.
-pub(crate) fn check(protocols: &[Protocol], preparation: Preparation) -> Result<(), Usage> {
-    let checks = protocols.iter().map(|protocol| protocol.check(preparation));
+pub(crate) fn check(
+    protocols: &[Protocol],
+    preparation: Preparation,
+    normalisation: &Normalisation,
+) -> Result<(), Usage> {
+    let checks = protocols.iter().map(|protocol| protocol.check(preparation, normalisation));
     checks.collect::<Result<_, _>>().map_err(|error| Usage(error.to_string()))
 }
 

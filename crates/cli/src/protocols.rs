@@ -124,7 +124,7 @@ pub(crate) fn run(
     for model in others {
         let member = Member::new(model, evaluated, global);
         let member = member.with_context(|| format!("cannot join {}", model.path.shown()))?;
-        evaluation::check(&protocols, member.preparation())?;
+        evaluation::check(&protocols, member.preparation(), &member.normalisation)?;
         members.push(member);
     }
     let single = Single {

@@ -28,6 +28,17 @@ pub enum EvaluateError {
         /// Why.
         source: PlanError,
     },
+    /// The images have another size than the mean image.
+    #[error(
+        "the network subtracts a mean image, which no image of {height}x{width} pixels has the size of: \
+         evaluate it in its own image size"
+    )]
+    MeanImage {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
     /// Ten crops would be one and the same.
     #[error(
         "ten crops need images that are resized to more than the crop of {image_size} pixels, and not into a \
@@ -86,7 +97,7 @@ pub(super) fn check(
         return Err(EvaluateError::NoImages);
     }
     let network = graph.in_channels();
-    let Normalisation { mean, std } = normalisation;
+    let Normalisation { mean, std, .. } = normalisation;
     if [channels, mean.len(), std.len()] != [network; 3] {
         let (images, normalisation) = (channels, mean.len().min(std.len()));
         return Err(EvaluateError::Channels { network, images, normalisation });
@@ -104,6 +115,16 @@ impl From<PhotoError> for EvaluateError {
     }
 }
 
+/// Checks that images of a size can be normalised.
+pub(super) fn check_size(
+    normalisation: &Normalisation,
+    height: usize,
+    width: usize,
+) -> Result<(), EvaluateError> {
+    let fits = normalisation.fits(height, width);
+    if fits { Ok(()) } else { Err(EvaluateError::MeanImage { height, width }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,7 +140,7 @@ mod tests {
             pixels: vec![0; channels * labels.len()],
             labels: labels.to_vec(),
         };
-        let normalisation = |n| Normalisation { mean: vec![0.5; n], std: vec![0.25; n] };
+        let normalisation = |n| Normalisation::new(vec![0.5; n], vec![0.25; n]);
         let check =
             |images: Images, n| check(&graph, &images.labels, images.channels, &normalisation(n));
         check(images(3, &[0, 1]), 3).unwrap();

@@ -17,7 +17,7 @@ use crate::{
     model_file::Model,
 };
 
-use self::images::check;
+use self::images::{check, check_size};
 
 pub(crate) use self::{accumulator::Accumulator, images::BATCH};
 pub use self::{
@@ -83,6 +83,7 @@ pub fn evaluate(
     if let Some(preparation) = preparation {
         (height, width) = (preparation.image_size, preparation.image_size);
     }
+    check_size(normalisation, height, width)?;
     let mut plan = EvalPlan::micro_batched(batch, graph, dtype, batch, height, width, cpu)?;
     plan.load(&model.network);
     let mut accumulator = Accumulator::new(graph.classes());
@@ -148,6 +149,7 @@ pub fn evaluate_photos(
     let graph = model.network.graph();
     let Preparation { image_size, channels, .. } = photos.preparation();
     check(graph, photos.labels(), channels, normalisation)?;
+    check_size(normalisation, image_size, image_size)?;
     let batch = BATCH.min(photos.len());
     let mut plan =
         EvalPlan::micro_batched(batch, graph, dtype, batch, image_size, image_size, cpu)?;

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, mem, ops::Range};
 
 use super::{
-    images::{BATCH, EvaluateError, check},
+    images::{BATCH, EvaluateError, check, check_size},
     probabilities::Probabilities,
 };
 use crate::{
@@ -62,14 +62,23 @@ impl Protocol {
     /// Checks that images that are prepared so have these views.
     ///
     /// # Errors
-    /// [`EvaluateError::NoRoom`] if the crops would be one and the same, or the resize leaves a border.
-    pub fn check(&self, preparation: Preparation) -> Result<(), EvaluateError> {
+    /// [`EvaluateError::NoRoom`] if the crops would be one and the same, or the resize leaves a border;
+    /// [`EvaluateError::MeanImage`] if a view has another size than the mean image.
+    pub fn check(
+        &self,
+        preparation: Preparation,
+        normalisation: &Normalisation,
+    ) -> Result<(), EvaluateError> {
         let Preparation { image_size, resize, crop_mode, .. } = preparation;
         let has_room = resize.is_some_and(|resize| resize > image_size);
         let fits = has_room && crop_mode != CropMode::Border;
         match self {
             Protocol::TenCrop if !fits => Err(EvaluateError::NoRoom { image_size }),
-            _ => Ok(()),
+            Protocol::TenCrop => check_size(normalisation, image_size, image_size),
+            // Not even if all images were squares of its size.
+            Protocol::Scales(sides) => {
+                sides.iter().try_for_each(|&side| check_size(normalisation, side, side))
+            }
         }
     }
 
@@ -165,7 +174,7 @@ pub fn probabilities(
     let ProtocolImages { images, preparation, normalisation } = of;
     let (graph, labels) = (model.network.graph(), images.labels());
     check(graph, labels, images.size()[2], normalisation)?;
-    protocol.check(preparation)?;
+    protocol.check(preparation, normalisation)?;
     let mut sums = Probabilities::zeros(labels.len(), graph.classes());
     let passes = protocol.passes(preparation);
     let views = passes.iter().map(|pass| pass.views.count()).sum();
@@ -255,6 +264,7 @@ impl Runner<'_> {
         let mut pixels = Vec::new();
         for (size, images) in by_size {
             let normalisation = self.normalisation;
+            check_size(normalisation, size[0], size[1])?;
             let plan = self.plan(size, images.len())?;
             for images in images.chunks(plan.batch()) {
                 for view in 0..views.count() {
@@ -336,15 +346,21 @@ mod tests {
 
     #[test]
     fn ten_crops_need_room() {
+        let mut normalisation = Normalisation::imagenet();
         let check = |resize, crop_mode| {
-            Protocol::TenCrop
-                .check(Preparation { crop_mode, ..Preparation::new(224, resize, 3) })
-                .is_ok()
+            let preparation = Preparation { crop_mode, ..Preparation::new(224, resize, 3) };
+            Protocol::TenCrop.check(preparation, &normalisation).is_ok()
         };
         assert!(check(Some(256), CropMode::Center) && check(Some(256), CropMode::Squash));
         assert!(!check(Some(224), CropMode::Center) && !check(None, CropMode::Center));
         assert!(!check(Some(256), CropMode::Border));
         let scales = Protocol::Scales(vec![64]);
-        scales.check(Preparation::new(224, None, 3)).unwrap();
+        scales.check(Preparation::new(224, None, 3), &normalisation).unwrap();
+        normalisation.mean_image = Some(vec![0.5; 3 * 32 * 32]);
+        let check = |protocol: Protocol| {
+            protocol.check(Preparation::new(32, Some(36), 3), &normalisation)
+        };
+        check(Protocol::TenCrop).unwrap();
+        assert!(matches!(check(scales), Err(EvaluateError::MeanImage { height: 64, width: 64 })));
     }
 }

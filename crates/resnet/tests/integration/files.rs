@@ -216,7 +216,7 @@ fn a_foreign_file_goes_through_every_format() {
     let dir = tempfile::tempdir().unwrap();
     let place = |file: &str| dir.path().join(file);
     let normalisation =
-        Normalisation { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] };
+        Normalisation::imagenet();
     let mut model = load(&pretrained());
     model.normalisation = Some(normalisation.clone());
     for file in LOSSLESS {

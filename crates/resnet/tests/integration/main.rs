@@ -10,6 +10,7 @@ mod files;
 mod golden;
 mod gradients;
 mod length;
+mod mean_image;
 mod onnx;
 mod onnx_graphs;
 mod plan_summary;
