@@ -6,8 +6,8 @@ use anyhow::Context;
 use resnet::{
     config::TrainConfig,
     data::{
-        CacheOptions, DataSource, ImageSet, Normalisation, PhotoList,
-        PhotoOptions, Photos, photo::Preparation,
+        CacheOptions, DataSource, ImageSet, Normalisation, PhotoList, PhotoOptions, Photos,
+        photo::Preparation,
     },
     evaluate::{self, EvaluateOptions, Evaluation, Protocol, Tta},
     model_file::Model,

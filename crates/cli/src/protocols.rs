@@ -223,8 +223,13 @@ impl<'a> Member<'a> {
             ImageSet::Memory(images) => {
                 let size = [images.height, images.width];
                 let none = ResizingArgs::default();
-                let preparation =
-                    evaluation::preparation(model, none, (&first.data, size), &normalisation, global);
+                let preparation = evaluation::preparation(
+                    model,
+                    none,
+                    (&first.data, size),
+                    &normalisation,
+                    global,
+                );
                 (first.images.clone(), preparation)
             }
         };
@@ -305,8 +310,7 @@ impl<'a> Member<'a> {
             normalisation: &self.normalisation,
         };
         let mut listen = |done| progress.set(done);
-        let result =
-            evaluate::probabilities(self.model, dtype, protocol, of, &cpu, &mut listen);
+        let result = evaluate::probabilities(self.model, dtype, protocol, of, &cpu, &mut listen);
         progress.clear();
         let probabilities = self.named(result)?.reordered(&self.order);
         Ok(Single { probabilities, seconds: began.elapsed().as_secs_f64() })

@@ -99,7 +99,10 @@ impl State {
     pub(crate) fn best(&self) -> Option<&EpochMetrics> {
         let can_choose = |m: &&EpochMetrics| m.validation_accuracy.or(m.test_accuracy).is_some();
         let better = |best: &&EpochMetrics, m: &&EpochMetrics| m.score() > best.score();
-        self.history.iter().filter(can_choose).reduce(|best, m| if better(&best, &m) { m } else { best })
+        self.history
+            .iter()
+            .filter(can_choose)
+            .reduce(|best, m| if better(&best, &m) { m } else { best })
     }
 
     /// Whether the last completed epoch is the best: by accuracy on the validation set if there is

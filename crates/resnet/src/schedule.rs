@@ -214,7 +214,10 @@ mod tests {
         s.check().unwrap();
         for (an_epoch, total) in [(391, 64_000), (352, 64_000), (10, 100)] {
             let factor = |step| s.factor(step, an_epoch, total);
-            assert_eq!([factor(0), factor(31_999), factor(32_000), factor(47_999)], [1.0, 1.0, 0.1, 0.1]);
+            assert_eq!(
+                [factor(0), factor(31_999), factor(32_000), factor(47_999)],
+                [1.0, 1.0, 0.1, 0.1]
+            );
             assert!((factor(48_000) - 0.01).abs() < 1e-12);
         }
         let text = toml::to_string(&s).unwrap();

@@ -71,7 +71,9 @@ impl Transform {
         }
         if let Some(PcaNoise { std, eigenvalues, eigenvectors }) = self.pca_noise {
             within("pca_noise.std", std, 0.0..=100.0)?;
-            eigenvalues.iter().try_for_each(|&x| within("pca_noise.eigenvalues", x, 0.0..=100.0))?;
+            eigenvalues
+                .iter()
+                .try_for_each(|&x| within("pca_noise.eigenvalues", x, 0.0..=100.0))?;
             let components = eigenvectors.as_flattened().iter();
             components
                 .copied()

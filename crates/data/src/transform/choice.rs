@@ -112,7 +112,8 @@ impl PcaNoise {
     pub(super) fn operation(&self, normal: [f64; 3]) -> Operation {
         let PcaNoise { std, eigenvalues, eigenvectors } = *self;
         let along = |axis: usize| 255.0 * std * normal[axis] * eigenvalues[axis];
-        let levels = |channel: usize| (0..3).map(|axis| along(axis) * eigenvectors[axis][channel]).sum();
+        let levels =
+            |channel: usize| (0..3).map(|axis| along(axis) * eigenvectors[axis][channel]).sum();
         Operation::AddColor([0, 1, 2].map(levels))
     }
 }

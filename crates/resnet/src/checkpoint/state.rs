@@ -14,8 +14,8 @@ use crate::{
     engine::Engine,
     metrics::{EpochMetrics, Progress, State},
     model_file::{
-        Contents, EMA, LOOKAHEAD, MOMENTUM, Model, ModelFileError, OptimizerState,
-        Weights, check_version, decimal, entry, json, key, named_arch, version,
+        Contents, EMA, LOOKAHEAD, MOMENTUM, Model, ModelFileError, OptimizerState, Weights,
+        check_version, decimal, entry, json, key, named_arch, version,
     },
     network::Network,
     recipe::Recipe,

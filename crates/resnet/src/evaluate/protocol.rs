@@ -54,7 +54,10 @@ struct Pass {
 #[derive(Clone, Copy)]
 enum Views {
     /// Crops of this side.
-    Ten { side: usize, mode: CropMode },
+    Ten {
+        side: usize,
+        mode: CropMode,
+    },
     Whole,
 }
 
@@ -357,9 +360,8 @@ mod tests {
         let scales = Protocol::Scales(vec![64]);
         scales.check(Preparation::new(224, None, 3), &normalisation).unwrap();
         normalisation.mean_image = Some(vec![0.5; 3 * 32 * 32]);
-        let check = |protocol: Protocol| {
-            protocol.check(Preparation::new(32, Some(36), 3), &normalisation)
-        };
+        let check =
+            |protocol: Protocol| protocol.check(Preparation::new(32, Some(36), 3), &normalisation);
         check(Protocol::TenCrop).unwrap();
         assert!(matches!(check(scales), Err(EvaluateError::MeanImage { height: 64, width: 64 })));
     }

@@ -73,8 +73,17 @@ class Model:
                 value.uniform_(0.5, 1.5)
             elif "bn" in name and value.dim() == 1 or name.endswith("running_mean"):
                 value.add_(0.3 * torch.randn_like(value))
-        self.net.linear.weight.data.mul_(8)  # so that no two views agree
         self.net.eval()
+
+    def spread(self, photos):
+        """Scales the head so that the logits of the photos differ by about 2."""
+        linear, images = self.net.linear, [self.input(photo) for photo in photos]
+        with torch.no_grad():
+            linear.bias.zero_()
+            logits = self.net(self.batch(images).float())
+            factor = 2 / (logits - logits.mean(0)).std()
+            linear.bias.copy_(-factor * logits.mean(0))
+            linear.weight.mul_(factor)
 
     def save(self, path):
         values = {"arch": self.arch, "classes": json.dumps(self.classes), "image_size": str(self.image_size),
@@ -83,18 +92,23 @@ class Model:
         save_file({k: v.contiguous() for k, v in self.net.state_dict().items()}, path, values)
         self.net.double()
 
+    def batch(self, images):
+        return torch.stack([T.normalize(T.to_tensor(i).double(), self.mean, self.std) for i in images])
+
     def softmax(self, images):
         """Of PIL images of one size, in the order of CLASSES."""
-        batch = torch.stack([T.normalize(T.to_tensor(i).double(), self.mean, self.std) for i in images])
         with torch.no_grad():
-            logits = self.net(batch)
+            logits = self.net(self.batch(images))
         return logits.softmax(1)[:, [self.classes.index(name) for name in CLASSES]]
 
     def resized(self, photo, size):
         return T.resize(photo, size, InterpolationMode(self.interpolation))
 
+    def input(self, photo):
+        return T.center_crop(self.resized(photo, self.resize), self.image_size)
+
     def single_view(self, photo):
-        return self.softmax([T.center_crop(self.resized(photo, self.resize), self.image_size)])[0]
+        return self.softmax([self.input(photo)])[0]
 
     def ten_crop(self, photo):
         return self.softmax(T.ten_crop(self.resized(photo, self.resize), self.image_size)).mean(0)
@@ -123,14 +137,15 @@ def main():
     torch.manual_seed(5)
     a = Model(False, ["ant", "bee", "cow"], 32, 37, "bilinear", [0.5, 0.4, 0.3], [0.25, 0.2, 0.3])
     b = Model(True, ["cow", "ant", "bee"], 28, 36, "bicubic", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    a.save(HERE / "a.safetensors")
-    b.save(HERE / "b.safetensors")
     photos = []
     for seed, (name, size) in enumerate(SIZES.items()):
         path = HERE / "photos" / f"{name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         picture(*size, seed).save(path, quality=85)
         photos.append(Image.open(path).convert("RGB"))
+    for name, model in [("a", a), ("b", b)]:
+        model.spread(photos)
+        model.save(HERE / f"{name}.safetensors")
     expected = {"photos": list(SIZES), "scales": SCALES}
     for view in ["single_view", "ten_crop", "scales"]:
         of = {name: torch.stack([getattr(model, view)(photo) for photo in photos])

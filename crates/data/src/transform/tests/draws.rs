@@ -152,7 +152,9 @@ fn colors_move_along_their_axes() {
     assert!(product.abs() < 0.08 * 25.5 * 12.75, "{product}");
     // It changes no other choice.
     let without = choices(&Transform::default(), 2000, [9, 9], [8, 8]);
-    assert!(all.iter().zip(&without).all(|(a, b)| a.window == b.window && a.mirrored == b.mirrored));
+    assert!(
+        all.iter().zip(&without).all(|(a, b)| a.window == b.window && a.mirrored == b.mirrored)
+    );
 }
 
 /// The angle of a map without shear, degrees.
@@ -260,7 +262,9 @@ fn policies_draw_every_operation() {
                     Operation::Solarize(_) => 7,
                     Operation::AutoContrast => 8,
                     Operation::Equalize => 9,
-                    Operation::Hue(_) => panic!("no policy turns the hue"),
+                    Operation::Hue(_) | Operation::AddColor(_) => {
+                        panic!("no policy has {operation:?}")
+                    }
                 };
                 counts[kind] += 1;
             }

@@ -91,7 +91,9 @@ fn checks_name_the_field() {
         (with(&|t| t.crop = resized([0.5, 0.4], ratio)), "scale is [0.5, 0.4]"),
         (with(&|t| t.crop = resized(scale, [1.0, nan])), "crop.random_resized.ratio is NaN"),
         (
-            with(&|t| t.crop = Crop::Random(RandomCrop { resize: Some(Shorter::To(0)), padding: 0 })),
+            with(&|t| {
+                t.crop = Crop::Random(RandomCrop { resize: Some(Shorter::To(0)), padding: 0 })
+            }),
             "crop.random.resize is 0",
         ),
         (

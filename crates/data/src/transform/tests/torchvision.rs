@@ -13,8 +13,7 @@ use super::super::{
     mix::Mixed,
     operation::Operation,
     settings::{
-        CenterCrop, Crop, PcaNoise, RandAugment, RandomCrop, Shorter, Transform,
-        TrivialAugmentWide,
+        CenterCrop, Crop, PcaNoise, RandAugment, RandomCrop, Shorter, Transform, TrivialAugmentWide,
     },
 };
 use crate::photo::Photo;
