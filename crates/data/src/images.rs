@@ -158,7 +158,7 @@ pub(crate) mod tests {
         // (np.array([[0, 10, 255], [1, 20, 255]], np.uint8).mean(0) / 255).astype(np.float32)
         let pixels = vec![0, 10, 255, 1, 20, 255];
         let images = Images { height: 1, width: 1, channels: 3, pixels, labels: vec![0, 0] };
-        assert_eq!(images.mean_image(), [0.001_960_784_3, 0.058_823_53, 1.0]);
+        assert_eq!(images.mean_image(), [0.001_960_784_4, 0.058_823_53, 1.0]);
     }
 
     #[test]
