@@ -108,7 +108,7 @@ pub(crate) fn run(
     if protocols.is_empty() && others.is_empty() {
         return Ok(None);
     }
-    // All models are checked before the first is run.
+    // The other models are checked before one of them is run.
     let of_photos = match &evaluated.images {
         ImageSet::Photos(photos) => Some(photos.preparation()),
         ImageSet::Memory(_) => None,
