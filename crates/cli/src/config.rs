@@ -278,6 +278,9 @@ pub(crate) fn build(
         },
         recipe,
     };
+    if args.images.mean_image {
+        config.data.normalisation.mean_image = Some(mean_image(data, &config)?);
+    }
     config.total_steps = length.steps(config.steps_per_epoch());
     let same = |base: &&TrainConfig| {
         let length = |config: &TrainConfig| (config.total_steps, config.steps_per_epoch());
@@ -287,6 +290,18 @@ pub(crate) fn build(
         config.earlier_lengths.clone_from(&base.earlier_lengths);
     }
     Ok(config)
+}
+
+/// The mean of the images to train on, without those of the validation set.
+fn mean_image(data: &Parts, config: &TrainConfig) -> anyhow::Result<Vec<f32>> {
+    let ImageSet::Memory(images) = &data.train else {
+        return Err(Usage("--mean-image needs images in memory, not photos".into()).into());
+    };
+    let mut images = images.clone();
+    if config.data.validation > 0 {
+        images.random_split(config.data.validation, config.seed)?;
+    }
+    Ok(images.mean_image())
 }
 
 /// Makes the batches of a run smaller, and the learning rate in proportion, if there is no memory for
@@ -358,7 +373,7 @@ pub(crate) fn absolute(path: impl AsRef<Path>) -> anyhow::Result<PathBuf> {
 /// The normalisation of `--mean` and `--std`, if given.
 pub(crate) fn given_normalisation(args: NormalisationArgs) -> Option<Normalisation> {
     let (mean, std) = args.mean.zip(args.std)?;
-    Some(Normalisation { mean: mean.0.to_vec(), std: std.0.to_vec() })
+    Some(Normalisation::new(mean.0.to_vec(), std.0.to_vec()))
 }
 
 #[cfg(test)]
@@ -422,7 +437,7 @@ mod tests {
             ..paper.recipe
         };
         assert_eq!(changed.recipe, expected);
-        let normalisation = Normalisation { mean: vec![0.0, 0.5, 1.0], std: vec![1.0, 2.0, 3.0] };
+        let normalisation = Normalisation::new(vec![0.0, 0.5, 1.0], vec![1.0, 2.0, 3.0]);
         assert_eq!(changed.data.normalisation, normalisation);
     }
 }

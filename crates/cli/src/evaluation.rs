@@ -6,10 +6,10 @@ use anyhow::Context;
 use resnet::{
     config::TrainConfig,
     data::{
-        CacheOptions, DataSource, Dataset, ImageSet, Images, Normalisation, PhotoList,
-        PhotoOptions, Photos, photo::Preparation,
+        CacheOptions, DataSource, ImageSet, Normalisation, PhotoList, PhotoOptions, Photos,
+        photo::Preparation,
     },
-    evaluate::{self, EvaluateOptions, Evaluation, Tta},
+    evaluate::{self, EvaluateOptions, Evaluation, Protocol, Tta},
     model_file::Model,
     predictions::Predictions,
     run::CONFIG,
@@ -22,6 +22,7 @@ use crate::{
     config,
     data::{self, Limits},
     delayed_progress::DelayedProgress,
+    error::Usage,
     interrupt::Interrupt,
     model, photo_folder,
 };
@@ -45,18 +46,26 @@ pub(crate) struct Evaluated {
     pub(crate) predictions: Predictions,
 }
 
+/// What is evaluated beside single views.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Beside<'a> {
+    pub(crate) tta: Option<Tta>,
+    /// These are only checked here.
+    pub(crate) protocols: &'a [Protocol],
+}
+
 /// Opens a network and evaluates it on the test images, in the size of the images unless the options or
 /// the file state another. A missing data set is downloaded.
 pub(crate) fn evaluate(
     args: &EvaluationArgs,
     resizing: ResizingArgs,
-    tta: Option<Tta>,
+    beside: Beside<'_>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
     let mut model = model::open_named(&args.model, global)?;
     resizing.apply(&mut model)?;
     match &args.data {
-        Some(DataArg::Named(source)) => in_memory(*source, model, args, resizing, tta, global),
+        Some(DataArg::Named(source)) => in_memory(*source, model, args, resizing, beside, global),
         Some(DataArg::Folder(root)) => {
             let (list, part, classes) =
                 photo_folder::to_evaluate(root, args.labels.as_deref(), &model, global)?;
@@ -70,12 +79,12 @@ pub(crate) fn evaluate(
                 ));
             }
             let name = root.to_string_lossy().into_owned();
-            on_photos(&name, (list, part), classes, model, args, tta, global)
+            on_photos(&name, (list, part), classes, model, args, beside, global)
         }
         None => match training_data(&model)? {
-            TrainingData::Named(source) => in_memory(source, model, args, resizing, tta, global),
+            TrainingData::Named(source) => in_memory(source, model, args, resizing, beside, global),
             TrainingData::Photos(name, list, part, classes) => {
-                on_photos(&name, (list, part), classes, model, args, tta, global)
+                on_photos(&name, (list, part), classes, model, args, beside, global)
             }
         },
     }
@@ -86,7 +95,7 @@ fn in_memory(
     mut model: Model,
     args: &EvaluationArgs,
     resizing: ResizingArgs,
-    tta: Option<Tta>,
+    Beside { tta, protocols }: Beside<'_>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
     let cpu = global.cpu()?;
@@ -99,7 +108,11 @@ fn in_memory(
     interrupt.release();
     let normalisation =
         normalisation(&model, args, (&data.name, data.normalisation.clone()), global);
-    let preparation = preparation(&model, resizing, &data, &normalisation, global);
+    let size = [data.test.height, data.test.width];
+    let preparation = preparation(&model, resizing, (&data.name, size), &normalisation, global);
+    let [height, width] = size;
+    let as_used = preparation_of(preparation, [height, width, data.test.channels], &model);
+    check(protocols, as_used, &normalisation)?;
     model.classes.get_or_insert_with(|| data.classes.clone());
     let progress = DelayedProgress::new("evaluating", data.test.len(), global.quiet);
     let options = EvaluateOptions { dtype: args.model.dtype.into(), preparation, tta };
@@ -132,7 +145,7 @@ fn on_photos(
     classes: Vec<String>,
     mut model: Model,
     args: &EvaluationArgs,
-    tta: Option<Tta>,
+    Beside { tta, protocols }: Beside<'_>,
     global: &Global,
 ) -> anyhow::Result<Evaluated> {
     let cpu = global.cpu()?;
@@ -143,6 +156,7 @@ fn on_photos(
     let preparation = model
         .preparation(&normalisation)
         .with_context(|| format!("{} takes neither grey nor colour images", model.path.shown()))?;
+    check(protocols, preparation, &normalisation)?;
     model.classes.get_or_insert_with(|| classes.clone());
     let options = PhotoOptions { workers: global.cpu_threads(), cache: CacheOptions::None };
     let photos = Photos::new(list, preparation, options);
@@ -191,16 +205,37 @@ fn normalisation(
     })
 }
 
-/// How the images are resized, if the options or the model's file ask for it.
-fn preparation(
+/// How images of some rows, columns and channels are prepared, also if they are used as they are.
+pub(crate) fn preparation_of(
+    preparation: Option<Preparation>,
+    [side, _, channels]: [usize; 3],
+    model: &Model,
+) -> Preparation {
+    let interpolation = model.interpolation;
+    let as_they_are = Preparation { interpolation, ..Preparation::new(side, None, channels) };
+    preparation.unwrap_or(as_they_are)
+}
+
+/// Checks that images that are prepared so have the views of protocols.
+pub(crate) fn check(
+    protocols: &[Protocol],
+    preparation: Preparation,
+    normalisation: &Normalisation,
+) -> Result<(), Usage> {
+    let checks = protocols.iter().map(|protocol| protocol.check(preparation, normalisation));
+    checks.collect::<Result<_, _>>().map_err(|error| Usage(error.to_string()))
+}
+
+/// How images of a data set, of some rows and columns, are resized, if the options or the model's file ask
+/// for it.
+pub(crate) fn preparation(
     model: &Model,
     resizing: ResizingArgs,
-    data: &Dataset,
+    (data, [height, width]): (&str, [usize; 2]),
     normalisation: &Normalisation,
     global: &Global,
 ) -> Option<Preparation> {
     let preparation = model.preparation(normalisation)?;
-    let Images { height, width, .. } = data.test;
     if resizing.is_given() {
         return Some(preparation);
     }
@@ -212,7 +247,7 @@ fn preparation(
         "{} states images of {side}x{side} pixels: those of {} are resized (--resize \
          {height} --crop {height} evaluates them as they are)",
         model.path.shown(),
-        data.name
+        data
     ));
     Some(preparation)
 }

@@ -17,6 +17,7 @@ mod photos;
 mod pictures;
 mod print;
 mod progress;
+mod protocols;
 mod reference;
 mod runs;
 mod table;

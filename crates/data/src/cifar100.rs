@@ -46,7 +46,7 @@ pub(crate) const CLASSES: [&str; 100] = [
 
 /// The customary statistics of the training images, as weiaicunzai/pytorch-cifar100 has them.
 pub(crate) fn normalisation() -> Normalisation {
-    Normalisation { mean: vec![0.5071, 0.4865, 0.4409], std: vec![0.2673, 0.2564, 0.2762] }
+    Normalisation::new(vec![0.5071, 0.4865, 0.4409], vec![0.2673, 0.2564, 0.2762])
 }
 
 /// The folder of the files: `data_dir` itself if it has both, else [`FOLDER`] in it.

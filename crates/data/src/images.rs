@@ -47,6 +47,16 @@ impl Images {
         &self.pixels[index * len..][..len]
     }
 
+    /// The mean of each pixel over all images, from 0 to 1: `[height][width][channels]`. Zeros without images.
+    pub fn mean_image(&self) -> Vec<f32> {
+        let mut sums = vec![0_u64; self.image_len()];
+        for image in self.pixels.chunks_exact(self.image_len().max(1)) {
+            sums.iter_mut().zip(image).for_each(|(sum, &value)| *sum += u64::from(value));
+        }
+        let most = 255.0 * self.len().max(1) as f64;
+        sums.into_iter().map(|sum| (sum as f64 / most) as f32).collect()
+    }
+
     /// Keeps only the first `n` images, or all if there are fewer.
     pub fn limit(&mut self, n: usize) {
         let n = n.min(self.len());
@@ -141,6 +151,14 @@ pub(crate) mod tests {
         let pixels = (0..n * 18).map(|i| (i / 18 * 31 + i % 18) as u8).collect();
         let labels = (0..n as u32).collect();
         Images { height: 2, width: 3, channels: 3, pixels, labels }
+    }
+
+    #[test]
+    fn the_mean_image_is_numpys() {
+        // (np.array([[0, 10, 255], [1, 20, 255]], np.uint8).mean(0) / 255).astype(np.float32)
+        let pixels = vec![0, 10, 255, 1, 20, 255];
+        let images = Images { height: 1, width: 1, channels: 3, pixels, labels: vec![0, 0] };
+        assert_eq!(images.mean_image(), [0.001_960_784_4, 0.058_823_53, 1.0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use resnet_network::preprocess::Normalisation;
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// Bytes `[n][height][width][channels]`. The plan converts them to
-    /// `(byte / 255 - mean) / std`, by channel.
+    /// `(byte / 255 - mean) / std`, by channel, or with the mean of the pixel if there is a mean image.
     Bytes(&'a [u8], &'a Normalisation),
     /// Normalised values `[n][channels][height][width]`, as a PyTorch tensor holds them.
     Nchw(&'a [f32]),

@@ -54,6 +54,20 @@ pub fn from_bytes(
     });
 }
 
+/// Subtracts an image `[height][width][channels]` from the interior of images.
+///
+/// # Panics
+/// If the image has another size, or a slice is too short.
+pub fn subtract(cpu: &Cpu, layout: &ImageLayout, batch: usize, image: &[f32], out: &mut [f32]) {
+    let ImageLayout { channels, height, width, .. } = *layout;
+    exactly("values of an image", image.len(), product(&[height, width, channels]));
+    let row = width * channels;
+    for_each_row(cpu, layout, batch, out, |_, y, out| {
+        let image = &image[y * row..][..row];
+        out.iter_mut().zip(image).for_each(|(out, value)| *out -= value);
+    });
+}
+
 /// Stores values `[n][channels][height][width]` in the interior of images. Their border is not
 /// written.
 ///

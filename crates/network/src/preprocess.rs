@@ -8,18 +8,27 @@ pub struct Normalisation {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel.
     pub std: Vec<f32>,
+    /// The mean of every pixel, `[row][column][channel]`, which is subtracted in place of `mean`; none for
+    /// the mean of the channel. Images must have its size. (He et al. 2015, section 4.2.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_image: Option<Vec<f32>>,
 }
 
 impl Normalisation {
+    /// With a mean and a standard deviation of each channel.
+    pub fn new(mean: Vec<f32>, std: Vec<f32>) -> Normalisation {
+        Normalisation { mean, std, mean_image: None }
+    }
+
     /// Statistics of CIFAR-10's training images, as the walk-through rounds them. The deviations
     /// are the customary ones: the mean over images of each image's deviation.
     pub fn cifar10() -> Normalisation {
-        Normalisation { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2023, 0.1994, 0.2010] }
+        Normalisation::new(vec![0.4914, 0.4822, 0.4465], vec![0.2023, 0.1994, 0.2010])
     }
 
     /// Statistics of ImageNet's training images, as torchvision rounds them.
     pub fn imagenet() -> Normalisation {
-        Normalisation { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] }
+        Normalisation::new(vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225])
     }
 
     /// Whether it has a mean and a deviation for each channel, and every normalised pixel is
@@ -27,7 +36,7 @@ impl Normalisation {
     ///
     /// ```
     /// use resnet_network::preprocess::Normalisation;
-    /// let of = |mean, std| Normalisation { mean: vec![mean; 3], std: vec![std; 3] };
+    /// let of = |mean, std| Normalisation::new(vec![mean; 3], vec![std; 3]);
     /// assert!(of(0.5, 0.25).is_usable(3) && !of(0.5, 0.25).is_usable(1));
     /// assert!(!of(f32::NAN, 0.25).is_usable(3) && !of(0.5, 0.0).is_usable(3));
     /// ```
@@ -37,8 +46,16 @@ impl Normalisation {
                 && std.is_finite()
                 && [0.0, 1.0].iter().all(|x| ((x - mean) / std).is_finite())
         };
+        let is_pixel = |value: &f32| (0.0..=1.0).contains(value);
         [self.mean.len(), self.std.len()] == [channels; 2]
             && self.mean.iter().zip(&self.std).all(finite)
+            && self.mean_image.iter().flatten().all(is_pixel)
+    }
+
+    /// Whether images may have this size: that of the mean image, or any if there is none.
+    pub fn fits(&self, height: usize, width: usize) -> bool {
+        let channels = self.mean.len();
+        self.mean_image.as_ref().is_none_or(|image| image.len() == height * width * channels)
     }
 
     /// The byte of each channel that is nearest to the mean, ties to even; 0 for missing channels.
@@ -122,6 +139,19 @@ mod tests {
     /// `transforms.Normalize((0,), (1,))` leaves pixels as they are.
     #[test]
     fn a_mean_of_zero_is_usable() {
-        assert!(Normalisation { mean: vec![0.0], std: vec![1.0] }.is_usable(1));
+        assert!(Normalisation::new(vec![0.0], vec![1.0]).is_usable(1));
+    }
+
+    #[test]
+    fn a_mean_image_has_a_size() {
+        let mut normalisation = Normalisation::new(vec![0.5; 3], vec![0.25; 3]);
+        assert!(normalisation.fits(7, 9));
+        normalisation.mean_image = Some(vec![0.5; 24]);
+        assert!(normalisation.is_usable(3));
+        assert!(normalisation.fits(2, 4) && !normalisation.fits(2, 2) && !normalisation.fits(4, 4));
+        for wrong in [-0.1, 1.1, f32::NAN] {
+            normalisation.mean_image = Some(vec![wrong; 12]);
+            assert!(!normalisation.is_usable(3), "{wrong}");
+        }
     }
 }

@@ -250,10 +250,7 @@ pub(crate) mod tests {
                 validation: 2,
                 limit_train: Some(12),
                 limit_test: None,
-                normalisation: Normalisation {
-                    mean: vec![0.4914, 0.4822, 0.4465],
-                    std: vec![0.2023, 0.1994, 0.2010],
-                },
+                normalisation: Normalisation::cifar10(),
                 photos: None,
             },
             recipe,

@@ -95,6 +95,16 @@ impl State {
         self.progress = Progress { step, epoch: epoch + 1, ..Progress::default() };
     }
 
+    /// The best of the completed epochs, the first of several; none without images to choose by.
+    pub(crate) fn best(&self) -> Option<&EpochMetrics> {
+        let can_choose = |m: &&EpochMetrics| m.validation_accuracy.or(m.test_accuracy).is_some();
+        let better = |best: &&EpochMetrics, m: &&EpochMetrics| m.score() > best.score();
+        self.history
+            .iter()
+            .filter(can_choose)
+            .reduce(|best, m| if better(&best, &m) { m } else { best })
+    }
+
     /// Whether the last completed epoch is the best: by accuracy on the validation set if there is
     /// one, else on the test set.
     pub(crate) fn is_best(&self) -> bool {
@@ -169,6 +179,20 @@ pub(crate) mod tests {
         assert!((m.images_per_second - 10.0 / 0.3).abs() < 1e-9);
         let p = &state.progress;
         assert_eq!((p.step, p.epoch, p.batch, p.images), (4, 2, 1, 4));
+    }
+
+    #[test]
+    fn the_best_epoch_is_the_first_of_the_highest_score() {
+        let mut state = sample();
+        let first = state.history[0].clone();
+        for (epoch, validation) in [(2, 60.0), (3, 55.0), (4, 60.0)] {
+            let validation_accuracy = Some(validation);
+            state.history.push(EpochMetrics { epoch, validation_accuracy, ..first.clone() });
+        }
+        assert_eq!(state.best().unwrap().epoch, 2);
+        let (validation_accuracy, test_accuracy) = (None, None);
+        state.history = vec![EpochMetrics { validation_accuracy, test_accuracy, ..first }];
+        assert_eq!(state.best(), None);
     }
 
     #[test]

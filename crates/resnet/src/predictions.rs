@@ -200,7 +200,8 @@ pub(crate) fn arg_max(logits: &[f32]) -> usize {
     (1..logits.len()).fold(0, |best, i| if larger(logits[i], logits[best]) { i } else { best })
 }
 
-fn probabilities(logits: &[f32]) -> Vec<f64> {
+/// Softmax; sigmoid of a single logit.
+pub(crate) fn probabilities(logits: &[f32]) -> Vec<f64> {
     if let &[logit] = logits {
         return vec![1.0 / (1.0 + (-f64::from(logit)).exp())];
     }

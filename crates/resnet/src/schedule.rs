@@ -18,6 +18,13 @@ pub enum Schedule {
         /// Factor of each drop.
         gamma: f64,
     },
+    /// The same with milestones in iterations, as the paper states them.
+    MultiStepIterations {
+        /// Milestones, steps from the start of the run.
+        milestones: Vec<u64>,
+        /// Factor of each drop.
+        gamma: f64,
+    },
     /// The same with milestones as fractions of the run (He et al. 2015, section 4.2: at 32k and
     /// 48k of 64k iterations).
     MultiStepFraction {
@@ -100,7 +107,8 @@ impl Schedule {
     /// A message that names the number that is not.
     pub fn check(&self) -> Result<(), String> {
         let (milestones, fractions) = match self {
-            Schedule::MultiStep { milestones, gamma } => {
+            Schedule::MultiStep { milestones, gamma }
+            | Schedule::MultiStepIterations { milestones, gamma } => {
                 (milestones.len(), vec![("gamma", *gamma)])
             }
             Schedule::MultiStepFraction { milestones, gamma } => {
@@ -143,6 +151,9 @@ impl Schedule {
             Schedule::MultiStep { milestones, gamma } => {
                 let epoch = step / steps_per_epoch.max(1);
                 gamma.powi(milestones.iter().filter(|&&m| epoch >= m).count() as i32)
+            }
+            Schedule::MultiStepIterations { milestones, gamma } => {
+                gamma.powi(milestones.iter().filter(|&&m| step >= m).count() as i32)
             }
             Schedule::MultiStepFraction { milestones, gamma } => {
                 gamma.powi(milestones.iter().filter(|&&m| done >= m).count() as i32)
@@ -194,6 +205,24 @@ mod tests {
             assert_eq!(s.factor(1499, 10, total), 0.1);
             assert!((s.factor(1500, 10, total) - 0.01).abs() < 1e-12);
         }
+    }
+
+    /// The paper's: the rate falls at 32k and 48k iterations, however long an epoch is.
+    #[test]
+    fn iterations_depend_on_nothing_else() {
+        let s = Schedule::MultiStepIterations { milestones: vec![32_000, 48_000], gamma: 0.1 };
+        s.check().unwrap();
+        for (an_epoch, total) in [(391, 64_000), (352, 64_000), (10, 100)] {
+            let factor = |step| s.factor(step, an_epoch, total);
+            assert_eq!(
+                [factor(0), factor(31_999), factor(32_000), factor(47_999)],
+                [1.0, 1.0, 0.1, 0.1]
+            );
+            assert!((factor(48_000) - 0.01).abs() < 1e-12);
+        }
+        let text = toml::to_string(&s).unwrap();
+        assert!(text.starts_with("kind = \"multi_step_iterations\"\n"), "{text}");
+        assert_eq!(toml::from_str::<Schedule>(&text).unwrap(), s);
     }
 
     #[test]
@@ -299,6 +328,8 @@ mod tests {
         let milestones = vec![0.5, 0.75];
         for x in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             let gamma = Schedule::MultiStep { milestones: vec![1], gamma: x }.check();
+            assert!(gamma.unwrap_err().contains("gamma"), "{x}");
+            let gamma = Schedule::MultiStepIterations { milestones: vec![1], gamma: x }.check();
             assert!(gamma.unwrap_err().contains("gamma"), "{x}");
             let gamma = Schedule::MultiStepFraction { milestones: milestones.clone(), gamma: x };
             assert!(gamma.check().unwrap_err().contains("gamma"), "{x}");

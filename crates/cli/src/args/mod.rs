@@ -131,6 +131,29 @@ pub(crate) struct EvalArgs {
     /// Also evaluate test-time augmentation: the mean of the logits over views of each image
     #[arg(long, value_enum, value_name = "VIEWS", help_heading = "Preprocessing")]
     pub(crate) tta: Option<Tta>,
+    /// Also evaluate ten crops: the mean of the softmax probabilities of the four corners and the
+    /// centre of the resized image and of its mirror image
+    #[arg(long, help_heading = "Preprocessing")]
+    pub(crate) ten_crop: bool,
+    /// Also evaluate whole images at several scales: the mean of the softmax probabilities of the image
+    /// and its mirror image, with the shorter side resized to each of these lengths
+    #[arg(
+        long,
+        value_name = "N,N,...",
+        value_delimiter = ',',
+        value_parser = values::image_size,
+        help_heading = "Preprocessing"
+    )]
+    pub(crate) scales: Vec<usize>,
+    /// Also evaluate an ensemble with this model: the mean of the probabilities of all models. May be
+    /// given several times; options of a model are those of the first
+    #[arg(
+        long,
+        value_name = "MODEL",
+        help_heading = "Model",
+        add = completion::models()
+    )]
+    pub(crate) with: Vec<PathBuf>,
     /// Also save the logits as a NumPy array: float32, [images, classes]
     #[arg(long, value_name = "FILE.npy", help_heading = "Output")]
     pub(crate) logits: Option<PathBuf>,

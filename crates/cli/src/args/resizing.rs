@@ -8,6 +8,7 @@ use resnet::{
     data::photo::{CropMode, Interpolation},
     model_file::Model,
 };
+use resnet_formats::Shown;
 
 use super::values;
 use crate::error::Usage;
@@ -63,6 +64,14 @@ impl ResizingArgs {
         model.resize = resize.or(model.resize);
         model.image_size = crop.unwrap_or(model.image_size);
         model.crop_mode = crop_mode.unwrap_or(model.crop_mode);
+        let side = model.image_size;
+        if model.normalisation.as_ref().is_some_and(|images| !images.fits(side, side)) {
+            return Err(Usage(format!(
+                "{} subtracts a mean image, and its input has that size: leave out --image-size and \
+                 --crop",
+                model.path.shown()
+            )));
+        }
         match model.resize {
             Some(resize) if resize < model.image_size && model.crop_mode != CropMode::Border => {
                 Err(Usage(format!(

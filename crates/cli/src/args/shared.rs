@@ -134,17 +134,20 @@ impl From<Dtype> for resnet::Dtype {
 /// The views of test-time augmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tta {
+    /// The image alone
+    None,
     /// The image and its mirror image
     Flip,
     /// Both, with half the weight, and both moved by a pixel up and left, and down and right
     Six,
 }
 
-impl From<Tta> for resnet::evaluate::Tta {
-    fn from(tta: Tta) -> Self {
-        match tta {
-            Tta::Flip => resnet::evaluate::Tta::Flip,
-            Tta::Six => resnet::evaluate::Tta::Six,
+impl Tta {
+    pub(crate) fn views(self) -> Option<resnet::evaluate::Tta> {
+        match self {
+            Tta::None => None,
+            Tta::Flip => Some(resnet::evaluate::Tta::Flip),
+            Tta::Six => Some(resnet::evaluate::Tta::Six),
         }
     }
 }

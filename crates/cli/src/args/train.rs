@@ -204,6 +204,10 @@ pub(crate) struct ImagesArgs {
     pub(crate) reading: PhotoReadingArgs,
     #[command(flatten)]
     pub(crate) normalisation: NormalisationArgs,
+    /// Subtract the mean image of the training images, pixel by pixel, in place of the mean of each
+    /// channel, as in the paper; the deviations stay. For images in memory
+    #[arg(long)]
+    pub(crate) mean_image: bool,
 }
 
 /// Augmentations of photos by name.

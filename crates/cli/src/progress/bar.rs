@@ -54,7 +54,11 @@ impl EpochBar {
                 self.bar = None;
                 print::status(self.row(metrics, *best));
             }
-            Event::Stopped { .. } | Event::Finished { .. } => self.bar = None,
+            Event::Stopped { .. } => self.bar = None,
+            Event::Finished { .. } => {
+                self.bar = None;
+                event.best_line().iter().for_each(print::status);
+            }
             Event::Saved { .. } => {}
         }
     }

@@ -52,7 +52,8 @@ impl Progress {
             Progress::Log => match event {
                 Event::Started(run) => print::status(header(run)),
                 // `resnet train` itself prints how the run ended, and its folder.
-                Event::Saved { .. } | Event::Stopped { .. } | Event::Finished { .. } => {}
+                Event::Saved { .. } | Event::Stopped { .. } => {}
+                Event::Finished { .. } => event.best_line().iter().for_each(print::status),
                 _ => event.log_line().iter().for_each(print::status),
             },
             Progress::Bar(bar) => bar.show(event),

@@ -111,7 +111,7 @@ impl RandomImages {
         RandomImages {
             pixels: (0..batch * size * size * 3).map(|_| random.next_u64() as u8).collect(),
             labels: (0..batch).map(|_| random.below(classes as u64) as u32).collect(),
-            normalisation: Normalisation { mean: vec![0.5; 3], std: vec![0.25; 3] },
+            normalisation: Normalisation::new(vec![0.5; 3], vec![0.25; 3]),
         }
     }
 

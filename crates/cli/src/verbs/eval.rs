@@ -5,15 +5,18 @@ use std::io::{self, IsTerminal};
 use anyhow::Context;
 use ratatui::crossterm::terminal;
 use resnet::{
-    evaluate::{self, Evaluation, Tta},
-    predictions::Scores,
+    evaluate::{self, Evaluation, Score, Tta},
+    predictions::Scores as ClassScores,
 };
 use resnet_formats::{Destination, Shown};
+use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
-    args::{EvalArgs, Global},
-    evaluation, print,
+    args::{EvalArgs, Global, Tta as TtaArg},
+    evaluation::{self, Beside},
+    print,
+    protocols::{self, MoreResults, Scores, Timed, ViewScores},
     table::{
         Align::{Left, Right},
         table,
@@ -26,8 +29,10 @@ const CONFUSIONS: usize = 10;
 const PAGE: usize = 100;
 
 pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
-    let evaluated =
-        evaluation::evaluate(&args.evaluation, args.resizing, args.tta.map(Into::into), global)?;
+    let others = protocols::open_others(args, global)?;
+    let (tta, protocols) = (args.tta.and_then(TtaArg::views), protocols::asked(args));
+    let beside = Beside { tta, protocols: &protocols };
+    let evaluated = evaluation::evaluate(&args.evaluation, args.resizing, beside, global)?;
     if let Some(path) = &args.logits {
         let predictions = &evaluated.predictions;
         evaluate::save_logits(
@@ -37,11 +42,25 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         )
         .with_context(|| format!("cannot write {}", path.shown()))?;
     }
-    let result = &evaluated.result;
-    if args.output.json { print::json(result) } else { show(result) }
+    let more = protocols::run(&evaluated, &others, args, global)?;
+    let evaluation = &evaluated.result;
+    if args.output.json {
+        print::json(&Results { evaluation, more })
+    } else {
+        show(evaluation, more.as_ref())
+    }
 }
 
-fn show(result: &Evaluation) -> anyhow::Result<()> {
+/// All results.
+#[derive(Serialize)]
+struct Results<'a> {
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+    #[serde(flatten)]
+    more: Option<MoreResults>,
+}
+
+fn show(result: &Evaluation, more: Option<&MoreResults>) -> anyhow::Result<()> {
     let tta = result.tta.map(|tta| {
         let label = match tta.views {
             Tta::Flip => "TTA flip",
@@ -59,6 +78,9 @@ fn show(result: &Evaluation) -> anyhow::Result<()> {
     ]) {
         print::line(format!("{label:<10}{value}"))?;
     }
+    if let Some(more) = more {
+        print::line(format!("\n{}", by_views(result, more)))?;
+    }
     print::line(format!("\n{}", by_class(result)))?;
     if result.per_class.len() > 1 {
         print::line(format!("\n{}", confusion(result, columns())))?;
@@ -66,9 +88,52 @@ fn show(result: &Evaluation) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Results of all protocols and models.
+fn by_views(result: &Evaluation, more: &MoreResults) -> String {
+    let row = |model: &str, views: String, timed: Timed| {
+        let Score { accuracy, top5_accuracy, loss, images } = timed.score;
+        let mut row = vec![views, percent(accuracy), percent(top5_accuracy), format!("{loss:.4}")];
+        row.extend([print::grouped(images), format!("{:.1} s", timed.seconds)]);
+        if more.ensemble.is_some() {
+            row.insert(0, model.to_owned());
+        }
+        row
+    };
+    let rows = |model: &str, single: Timed, views: &ViewScores| {
+        let mut rows = vec![row(model, "single view".into(), single)];
+        rows.extend(views.ten_crop.map(|timed| row(model, "ten crops".into(), timed)));
+        rows.extend(views.scales.as_ref().map(|scales| {
+            let sides: Vec<String> = scales.sides.iter().map(usize::to_string).collect();
+            row(model, format!("scales {}", sides.join(", ")), scales.score)
+        }));
+        rows
+    };
+    let of = |scores: &Scores| {
+        let name = scores.model.as_ref().map_or("ensemble".into(), |path| path.shown().to_string());
+        rows(&name, scores.single_view, &scores.views)
+    };
+    let mut headers = vec![("views", Left)];
+    headers.extend(["top-1", "top-5", "loss", "images", "time"].map(|name| (name, Right)));
+    match &more.ensemble {
+        Some(ensemble) => {
+            headers.insert(0, ("model", Left));
+            table(&headers, more.models.iter().chain([ensemble]).flat_map(of))
+        }
+        None => {
+            let score = Score {
+                accuracy: result.accuracy,
+                top5_accuracy: result.top5_accuracy,
+                loss: result.loss,
+                images: result.images,
+            };
+            table(&headers, rows("", Timed { score, seconds: result.seconds }, &more.views))
+        }
+    }
+}
+
 /// Scores of each class and their means, laid out as scikit-learn's `classification_report`.
 fn by_class(result: &Evaluation) -> String {
-    let row = |name: &str, images: usize, scores: Scores| {
+    let row = |name: &str, images: usize, scores: ClassScores| {
         let scores = [scores.precision, scores.recall, scores.f1].map(percent);
         [&[name.to_owned(), print::grouped(images)], &scores[..]].concat()
     };
@@ -157,7 +222,7 @@ mod tests {
             class: format!("c{i}"),
             images: confusion.images_of(i) as usize,
             accuracy: 0.0,
-            scores: Scores::default(),
+            scores: ClassScores::default(),
         };
         Evaluation {
             accuracy: 0.0,
@@ -168,8 +233,8 @@ mod tests {
             images: 6,
             seconds: 0.0,
             balanced_accuracy: 0.0,
-            macro_average: Scores::default(),
-            weighted_average: Scores::default(),
+            macro_average: ClassScores::default(),
+            weighted_average: ClassScores::default(),
             per_class: (0..classes).map(class).collect(),
             confusion,
         }

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::{
     args::{Global, ResizingArgs, ShowArgs},
-    evaluation::{self, Evaluated},
+    evaluation::{self, Beside, Evaluated},
     pictures::{self, cell, model_on_data},
     print,
     table::{
@@ -28,7 +28,8 @@ use crate::{
 const MAPS: usize = 16;
 
 pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
-    let evaluated = evaluation::evaluate(&args.evaluation, ResizingArgs::default(), None, global)?;
+    let evaluated =
+        evaluation::evaluate(&args.evaluation, ResizingArgs::default(), Beside::default(), global)?;
     let classes = evaluated.model.class_names();
     let shown = chosen(evaluated.predictions.len(), args.count, args.seed);
     let cells: Vec<Cell> = shown.iter().map(|&i| cell(&evaluated, &classes, i)).collect();

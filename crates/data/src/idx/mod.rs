@@ -40,7 +40,7 @@ pub(crate) struct IdxSet {
 
 impl IdxSet {
     pub(crate) fn normalisation(&self) -> Normalisation {
-        Normalisation { mean: vec![self.mean; 3], std: vec![self.std; 3] }
+        Normalisation::new(vec![self.mean; 3], vec![self.std; 3])
     }
 
     /// The folder in which a download puts the files.

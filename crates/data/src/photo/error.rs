@@ -46,6 +46,14 @@ pub enum PhotoError {
         /// Pixels that a photo of this kind may have.
         most: u64,
     },
+    /// Resized, the whole photo has more than 64 MiB.
+    #[error("is too long: whole, it would be resized to {width}x{height} pixels")]
+    WholeTooLarge {
+        /// Rows.
+        height: u64,
+        /// Columns.
+        width: u64,
+    },
     /// The file ends before the image does.
     #[error("is truncated: the file ends before the image does")]
     Truncated,

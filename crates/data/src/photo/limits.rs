@@ -5,6 +5,8 @@
 pub const MAX_PIXELS: u64 = 1 << 27;
 /// Maximum bytes of a file: 128 MiB.
 pub const MAX_FILE: u64 = 128 << 20;
+/// Maximum bytes of a photo that is resized and used whole: 64 MiB.
+pub(super) const MAX_WHOLE: u64 = 64 << 20;
 /// Maximum bytes per pixel while decoding: a progressive JPEG keeps 16-bit coefficients of
 /// three channels in addition to its pixels, and a PNG may have 16-bit channels.
 pub(super) const BYTES_PER_PIXEL: u64 = 12;

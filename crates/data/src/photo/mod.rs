@@ -33,7 +33,7 @@ pub(crate) use files::kind_of;
 pub use files::{Found, find};
 pub(crate) use format::Kind;
 pub use limits::{MAX_FILE, MAX_PIXELS};
-pub(crate) use parallel::{MemoryBudget, with_photo};
+pub(crate) use parallel::{MemoryBudget, map, with_photo};
 pub use parallel::{prepare, prepare_images};
 pub(crate) use resize::{Axis, ResizeScratch, resize, resize_into};
 pub use resnet_network::preprocess::{CropMode, Interpolation, Preparation};

@@ -2,6 +2,7 @@
 
 use std::{
     io::Read,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Condvar, Mutex, MutexGuard,
@@ -38,29 +39,45 @@ pub fn prepare(
     preparation: Preparation,
     threads: usize,
 ) -> Vec<Result<Vec<u8>, PhotoFileError>> {
+    let budget = MemoryBudget::default();
+    map(0..paths.len(), threads, |index| {
+        let path = &paths[index];
+        let photo = one(path, preparation, &budget);
+        photo.map_err(|error| PhotoFileError { path: path.clone(), error })
+    })
+}
+
+/// What `work` makes of each number of a range, in order, on several threads.
+///
+/// # Panics
+/// If `threads` is 0.
+pub(crate) fn map<T: Send>(
+    range: Range<usize>,
+    threads: usize,
+    work: impl Fn(usize) -> T + Sync,
+) -> Vec<T> {
     assert!(threads > 0, "at least one thread");
-    let (next, budget) = (AtomicUsize::new(0), MemoryBudget::default());
-    let work = || {
+    let next = AtomicUsize::new(range.start);
+    let thread = || {
         let mut done = Vec::new();
-        while let Some((index, path)) = {
+        loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            paths.get(index).map(|path| (index, path))
-        } {
-            let photo = one(path, preparation, &budget);
-            done.push((index, photo.map_err(|error| PhotoFileError { path: path.clone(), error })));
+            if index >= range.end {
+                break done;
+            }
+            done.push((index, work(index)));
         }
-        done
     };
     let mut done = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(paths.len())).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
+        let others: Vec<_> = (1..threads.min(range.len())).map(|_| scope.spawn(thread)).collect();
+        let mut done = thread();
         for other in others {
             done.extend(other.join().expect("decoding does not panic"));
         }
         done
     });
     done.sort_by_key(|&(index, _)| index);
-    done.into_iter().map(|(_, photo)| photo).collect()
+    done.into_iter().map(|(_, made)| made).collect()
 }
 
 /// Prepares `pixels` of some of the images of a data set as [`prepare`] prepares photos, on several

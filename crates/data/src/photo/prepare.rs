@@ -4,6 +4,7 @@ use resnet_network::preprocess::{CropMode, Interpolation, Preparation};
 
 use super::{
     Photo, PhotoError,
+    limits::MAX_WHOLE,
     memory::with_capacity,
     resize::{Axis, resize},
 };
@@ -24,6 +25,30 @@ impl Photo {
         let resized = resize(&self.pixels, self.width, self.channels, &rows, &columns)?;
         let pixels = self.coloured(resized, preparation.channels)?;
         padded(pixels, preparation, rows.len(), columns.len())
+    }
+
+    /// Resizes a photo as [`Photo::prepare`] does, without the crop: rows and columns are those of the whole
+    /// photo. [`CropMode::Border`] adds no border.
+    ///
+    /// # Errors
+    /// If the result has more than 64 MiB, or the memory cannot be allocated.
+    ///
+    /// # Panics
+    /// As [`Photo::prepare`].
+    pub fn resized(&self, preparation: Preparation) -> Result<Photo, PhotoError> {
+        let sides = [self.height, self.width];
+        let [height, width] = sides.map(|len| resized_len(preparation, len, sides));
+        let bytes = height.saturating_mul(width).saturating_mul(preparation.channels as u64);
+        if bytes > MAX_WHOLE {
+            return Err(PhotoError::WholeTooLarge { height, width });
+        }
+        let axis =
+            |len, resized: u64| Axis::new(preparation.interpolation, len, resized, 0..resized);
+        let (rows, columns) = (axis(self.height, height), axis(self.width, width));
+        let pixels = resize(&self.pixels, self.width, self.channels, &rows, &columns)?;
+        let channels = preparation.channels;
+        let pixels = self.coloured(pixels, channels)?;
+        Ok(Photo { height: rows.len(), width: columns.len(), channels, pixels })
     }
 
     /// The photo in RGB, with its shorter side shrunk to `shorter` pixels if it is longer
@@ -65,12 +90,22 @@ impl Photo {
 /// strip may be thousands of times as large.
 fn axis(preparation: Preparation, len: usize, sides: [usize; 2]) -> Axis {
     let Preparation { image_size, interpolation, crop_mode, .. } = preparation;
-    let side = image_size as u64;
-    let Some(resize) = preparation.resize else {
-        return Axis::new(interpolation, len, side, 0..side);
+    let (side, resized) = (image_size as u64, resized_len(preparation, len, sides));
+    let margin = resized.saturating_sub(side);
+    let border = match crop_mode {
+        CropMode::CenterFloor => margin / 2,
+        // The border is rounded to the nearest integer, ties to even.
+        _ => (margin as f64 / 2.0).round_ties_even() as u64,
     };
+    Axis::new(interpolation, len, resized, border..border + side.min(resized))
+}
+
+/// The length that a side of a photo is resized to, before the crop.
+fn resized_len(preparation: Preparation, len: usize, sides: [usize; 2]) -> u64 {
+    let side = preparation.image_size as u64;
+    let Some(resize) = preparation.resize else { return side };
     let (shorter, longer) = (sides[0].min(sides[1]), sides[0].max(sides[1]));
-    let resized = match crop_mode {
+    match preparation.crop_mode {
         // The crop must lie within the resized photo. torchvision rounds the longer side down.
         CropMode::Center | CropMode::CenterFloor => {
             (resize as u64).max(side) * len as u64 / shorter as u64
@@ -81,14 +116,7 @@ fn axis(preparation: Preparation, len: usize, sides: [usize; 2]) -> Axis {
             let ratio = longer as f64 / resize as f64;
             (len as f64 / ratio).round_ties_even().max(1.0) as u64
         }
-    };
-    let margin = resized.saturating_sub(side);
-    let border = match crop_mode {
-        CropMode::CenterFloor => margin / 2,
-        // The border is rounded to the nearest integer, ties to even.
-        _ => (margin as f64 / 2.0).round_ties_even() as u64,
-    };
-    Axis::new(interpolation, len, resized, border..border + side.min(resized))
+    }
 }
 
 /// Pixels `[rows][columns][channels]` in the middle of a square, if they are fewer.

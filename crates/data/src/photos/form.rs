@@ -4,7 +4,7 @@ use resnet_network::preprocess::Preparation;
 
 use crate::{
     photo::{Photo, PhotoError},
-    transform::{CenterCrop, Crop, RandomCrop},
+    transform::{CenterCrop, Crop, RandomCrop, Shorter},
 };
 
 /// The prepared form of a photo.
@@ -14,19 +14,23 @@ pub(crate) enum Form {
     Shrunk(usize),
     /// The network's input, for evaluation.
     Square(Preparation),
+    /// The same without the crop: as much of the photo as there is.
+    Whole(Preparation),
 }
 
 impl Form {
     /// The form to train on with images of `size` rows and columns. Its shorter side is half as long
     /// again, so that no random crop of 44% of a photo's area or more is enlarged: 336 pixels for 224.
     /// A larger form would hold more detail for smaller crops, and take more memory. A crop that states
-    /// the length of the shorter side gets it so, or whole photos if it resizes none.
+    /// the length of the shorter side gets it so, the greatest of several, or whole photos if it resizes none.
     pub(crate) fn for_training(size: usize, crop: Crop) -> Form {
         Form::Shrunk(match crop {
             Crop::RandomResized(_) | Crop::Whole => size.saturating_mul(3).div_ceil(2),
-            Crop::Random(RandomCrop { resize, .. }) | Crop::Center(CenterCrop { resize }) => {
-                resize.unwrap_or(usize::MAX)
-            }
+            Crop::Random(RandomCrop { resize: Some(Shorter::Between([_, most])), .. }) => most,
+            Crop::Random(RandomCrop { resize: Some(Shorter::To(side)), .. })
+            | Crop::Center(CenterCrop { resize: Some(side) }) => side,
+            Crop::Random(RandomCrop { resize: None, .. })
+            | Crop::Center(CenterCrop { resize: None }) => usize::MAX,
         })
     }
 
@@ -36,13 +40,13 @@ impl Form {
     pub(crate) fn decoded_side(self) -> Option<usize> {
         match self {
             Form::Shrunk(shorter) => Some(shorter.saturating_mul(2)),
-            Form::Square(_) => None,
+            Form::Square(_) | Form::Whole(_) => None,
         }
     }
 
     /// Whether a photo is decoded to grey.
     pub(crate) fn is_grey(self) -> bool {
-        matches!(self, Form::Square(preparation) if preparation.channels == 1)
+        matches!(self, Form::Square(p) | Form::Whole(p) if p.channels == 1)
     }
 
     /// A decoded photo in this form.
@@ -54,6 +58,7 @@ impl Form {
                 let Preparation { image_size, channels, .. } = preparation;
                 Ok(Photo { height: image_size, width: image_size, channels, pixels })
             }
+            Form::Whole(preparation) => photo.resized(preparation),
         }
     }
 }
@@ -142,6 +147,9 @@ mod tests {
         assert_eq!(of(Crop::default()), Form::Shrunk(336));
         let center = |resize| Crop::Center(CenterCrop { resize });
         assert_eq!([center(Some(256)), center(None)].map(of), [256, usize::MAX].map(Form::Shrunk));
+        let random = |resize| Crop::Random(RandomCrop { resize, padding: 0 });
+        let crops = [Some(Shorter::To(256)), Some(Shorter::Between([256, 480])), None].map(random);
+        assert_eq!(crops.map(of), [256, 480, usize::MAX].map(Form::Shrunk));
         assert_eq!(Form::Shrunk(usize::MAX).decoded_side(), Some(usize::MAX));
     }
 }

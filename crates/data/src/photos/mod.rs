@@ -10,6 +10,7 @@ mod troubles;
 use std::{
     fs::{self, Metadata},
     io::{self, Read},
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -32,7 +33,7 @@ pub(crate) use pipeline::Plan;
 
 use crate::{
     DataError, Epoch, PhotoList,
-    photo::{MAX_FILE, MemoryBudget, Photo, PhotoError, PhotoFileError},
+    photo::{self, MAX_FILE, MemoryBudget, Photo, PhotoError, PhotoFileError},
     transform::{Scratch, Transform},
 };
 
@@ -119,6 +120,12 @@ impl Photos {
         self.preparation
     }
 
+    /// The same photos, prepared for evaluation in another way.
+    #[must_use]
+    pub fn prepared_as(&self, preparation: Preparation) -> Photos {
+        Photos { preparation, ..self.clone() }
+    }
+
     /// The first `n` photos, or all if there are fewer.
     #[must_use]
     pub fn first(&self, n: usize) -> Photos {
@@ -148,6 +155,26 @@ impl Photos {
             Ok(photo) => photo.pixels.clone(),
             Err(_) => vec![0; self.preparation.image_len()],
         }
+    }
+
+    /// The photos of a range, resized but not cropped ([`Photo::resized`]); none for one that cannot be used.
+    ///
+    /// # Errors
+    /// If photos can no longer be read.
+    ///
+    /// # Panics
+    /// If the range is not one of these photos.
+    pub fn whole(
+        &self,
+        range: Range<usize>,
+        preparation: Preparation,
+    ) -> Result<Vec<Option<Photo>>, DataError> {
+        let one = |index| match self.photo(index, Form::Whole(preparation)) {
+            Ok(photo) => Ok(Some(Arc::unwrap_or_clone(photo))),
+            Err(Unusable::Skipped) => Ok(None),
+            Err(Unusable::Lost(error)) => Err(error),
+        };
+        photo::map(range, self.shared.workers, one).into_iter().collect()
     }
 
     /// Those that were not found to be unusable so far.

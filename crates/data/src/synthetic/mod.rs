@@ -27,7 +27,7 @@ const SEED: u64 = 0;
 
 /// Mean and standard deviation of the training images.
 pub(crate) fn normalisation() -> Normalisation {
-    Normalisation { mean: vec![0.4944, 0.4995, 0.4972], std: vec![0.2947, 0.2929, 0.2922] }
+    Normalisation::new(vec![0.4944, 0.4995, 0.4972], vec![0.2947, 0.2929, 0.2922])
 }
 
 pub(crate) fn load(options: &LoadOptions) -> Dataset {
@@ -110,7 +110,7 @@ mod tests {
     use crate::digest::digest;
 
     fn scaled(pixel: u8, channel: usize) -> f32 {
-        let Normalisation { mean, std } = normalisation();
+        let Normalisation { mean, std, .. } = normalisation();
         (f32::from(pixel) / 255.0 - mean[channel]) / std[channel]
     }
 
@@ -146,7 +146,7 @@ mod tests {
             squares[i % 3] += value * value;
         }
         let n = (pixels.len() / 3) as f64;
-        let Normalisation { mean, std } = normalisation();
+        let Normalisation { mean, std, .. } = normalisation();
         for c in 0..3 {
             let measured = sums[c] / n;
             let deviation = (squares[c] / n - measured * measured).sqrt();

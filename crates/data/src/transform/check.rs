@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use super::{
     policy::MAGNITUDES,
     settings::{
-        Affine, ColorJitter, Crop, Policy, RandAugment, RandomCrop, RandomErasing,
-        RandomResizedCrop, Transform,
+        Affine, ColorJitter, Crop, PcaNoise, Policy, RandAugment, RandomCrop, RandomErasing,
+        RandomResizedCrop, Shorter, Transform,
     },
 };
 
@@ -35,7 +35,17 @@ impl Transform {
                 ratios("crop.random_resized.ratio", ratio)?;
             }
             Crop::Random(RandomCrop { resize, padding }) => {
-                side("crop.random.resize", resize)?;
+                match resize {
+                    Some(Shorter::Between(range @ [least, most])) => {
+                        range.iter().try_for_each(|&x| side("crop.random.resize", Some(x)))?;
+                        if least > most {
+                            let must = "the first must not exceed the second";
+                            return Err(format!("crop.random.resize is [{least}, {most}]: {must}"));
+                        }
+                    }
+                    Some(Shorter::To(x)) => side("crop.random.resize", Some(x))?,
+                    None => {}
+                }
                 if padding > MOST {
                     return Err(format!("crop.random.padding is {padding}: at most {MOST}"));
                 }
@@ -58,6 +68,16 @@ impl Transform {
             within("color_jitter.contrast", contrast, 0.0..=100.0)?;
             within("color_jitter.saturation", saturation, 0.0..=100.0)?;
             within("color_jitter.hue", hue, 0.0..=0.5)?;
+        }
+        if let Some(PcaNoise { std, eigenvalues, eigenvectors }) = self.pca_noise {
+            within("pca_noise.std", std, 0.0..=100.0)?;
+            eigenvalues
+                .iter()
+                .try_for_each(|&x| within("pca_noise.eigenvalues", x, 0.0..=100.0))?;
+            let components = eigenvectors.as_flattened().iter();
+            components
+                .copied()
+                .try_for_each(|x| within("pca_noise.eigenvectors", x, -1.0..=1.0))?;
         }
         if let Some(Policy::RandAugment(RandAugment { num_ops, magnitude, .. })) = self.policy {
             if !(1..=MOST_OPS).contains(&num_ops) {

@@ -10,7 +10,7 @@ use super::{
     erase::Erased,
     operation::Operation,
     policy,
-    settings::{Affine, ColorJitter, Transform},
+    settings::{Affine, ColorJitter, PcaNoise, Transform},
     stream::{Stream, between},
 };
 
@@ -71,6 +71,10 @@ impl Transform {
         if let Some(jitter) = self.color_jitter {
             jitter.draw(&mut stream(Stream::ColorJitter), &mut operations);
         }
+        if let Some(noise) = self.pca_noise {
+            let mut random = stream(Stream::PcaNoise);
+            operations.push(noise.operation([0; 3].map(|_| f64::from(random.normal()))));
+        }
         if let Some(policy) = &self.policy {
             policy::draw(policy, size, &mut stream(Stream::Policy), &mut operations);
         }
@@ -100,6 +104,17 @@ impl Affine {
         let scale = between(random, scale);
         let matrix = affine(degrees, translate, scale, shear, sides.map(|side| side * 0.5));
         Operation::Affine { matrix, sampling: interpolation, fill }
+    }
+}
+
+impl PcaNoise {
+    /// The operation for numbers of the standard normal distribution, one for each axis.
+    pub(super) fn operation(&self, normal: [f64; 3]) -> Operation {
+        let PcaNoise { std, eigenvalues, eigenvectors } = *self;
+        let along = |axis: usize| 255.0 * std * normal[axis] * eigenvalues[axis];
+        let levels =
+            |channel: usize| (0..3).map(|axis| along(axis) * eigenvectors[axis][channel]).sum();
+        Operation::AddColor([0, 1, 2].map(levels))
     }
 }
 

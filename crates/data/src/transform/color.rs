@@ -35,6 +35,13 @@ pub(super) fn brightness(image: &mut [u8], factor: f32) {
     look_up(image, &table(|value| blend(0, value, factor)));
 }
 
+/// Adds a number of levels to each channel, and rounds, ties to even.
+pub(super) fn add(image: &mut [u8], levels: [f64; 3]) {
+    // `as` clips.
+    let tables = levels.map(|by| table(|value| (f64::from(value) + by).round_ties_even() as u8));
+    look_up_channels(image, &tables);
+}
+
 /// From the mean grey (0) through the image (1).
 pub(super) fn contrast(image: &mut [u8], factor: f32) {
     let pixels = image.as_chunks::<3>().0;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use resnet_network::random::Random;
 
 use super::{
-    settings::{CenterCrop, Crop, RandomCrop, RandomResizedCrop},
+    settings::{CenterCrop, Crop, RandomCrop, RandomResizedCrop, Shorter},
     stream::between,
 };
 
@@ -44,7 +44,13 @@ impl Crop {
                 Window { part: whole, resized, first }
             }
             Crop::Random(RandomCrop { resize, padding }) => {
-                let resized = resized(source, resize);
+                let shorter = resize.map(|resize| match resize {
+                    Shorter::To(side) => side,
+                    Shorter::Between([least, most]) => {
+                        least + random.below((most - least + 1) as u64) as usize
+                    }
+                });
+                let resized = resized(source, shorter);
                 let first = [0, 1].map(|side| {
                     let padded = resized[side] + 2 * padding;
                     // Too small an image gets what is missing on both of its sides.

@@ -35,6 +35,6 @@ pub use erase::Erased;
 pub use mix::{Mix, Mixed};
 pub use operation::Operation;
 pub use settings::{
-    Affine, CenterCrop, ColorJitter, Crop, ErasedValue, Policy, RandAugment, RandomCrop,
-    RandomErasing, RandomResizedCrop, Rotation, Transform, TrivialAugmentWide,
+    Affine, CenterCrop, ColorJitter, Crop, ErasedValue, PcaNoise, Policy, RandAugment, RandomCrop,
+    RandomErasing, RandomResizedCrop, Rotation, Shorter, Transform, TrivialAugmentWide,
 };

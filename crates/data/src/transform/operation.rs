@@ -25,6 +25,8 @@ pub enum Operation {
     Saturation(f32),
     /// `adjust_hue`, with a factor from -0.5 to 0.5.
     Hue(f32),
+    /// Adds this to red, green and blue, in levels of a byte, and rounds, ties to even.
+    AddColor([f64; 3]),
     /// `adjust_sharpness`, with its factor.
     Sharpness(f32),
     /// `posterize`, with the bits that are kept.
@@ -51,6 +53,7 @@ impl Operation {
             Operation::Saturation(factor) => color::saturation(image, factor),
             // As torchvision: cut off to an integer, then modulo 256.
             Operation::Hue(factor) => color::hue(image, (f64::from(factor) * 255.0) as i32 as u8),
+            Operation::AddColor(levels) => color::add(image, levels),
             Operation::Sharpness(factor) => color::sharpness(image, size, factor, copy),
             Operation::Posterize(bits) => color::posterize(image, bits),
             Operation::Solarize(threshold) => color::solarize(image, threshold),

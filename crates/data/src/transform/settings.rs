@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::affine::Sampling;
 
-/// The augmentation of photos: crop and resize, flips, rotation, affine map, colours, a policy and
-/// erasing, in this order. The operations and their distributions are torchvision's; the default is
+/// The augmentation of photos: crop and resize, flips, rotation, affine map, colours, PCA noise, a
+/// policy and erasing, in this order. The operations and their distributions are torchvision's; the default is
 /// that of its training references: `RandomResizedCrop` and `RandomHorizontalFlip`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +32,9 @@ pub struct Transform {
     /// `ColorJitter`, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub color_jitter: Option<ColorJitter>,
+    /// PCA noise, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pca_noise: Option<PcaNoise>,
     /// A policy of several operations, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
@@ -70,10 +73,21 @@ pub struct RandomResizedCrop {
 pub struct RandomCrop {
     /// Pixels that the shorter side is resized to; none: as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub resize: Option<usize>,
+    pub resize: Option<Shorter>,
     /// Black pixels that are added on each side before the crop.
     #[serde(skip_serializing_if = "is_default")]
     pub padding: usize,
+}
+
+/// What the shorter side is resized to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Shorter {
+    /// This many pixels.
+    To(usize),
+    /// Any number of pixels from the first to the second, all equally likely: 256 to 480 in the paper (He et
+    /// al. 2015, section 3.4).
+    Between([usize; 2]),
 }
 
 /// The middle of the resized photo, in the network's size. What lies outside of it is black.
@@ -140,6 +154,29 @@ pub struct ColorJitter {
     #[serde(skip_serializing_if = "is_default")]
     pub hue: f64,
 }
+
+/// A change of all pixels along the principal axes of the colours of a data set, as in AlexNet (Krizhevsky et
+/// al. 2012, section 4.1; `Lighting` in fb.resnet.torch): to each pixel is added the sum of the eigenvectors,
+/// each times its eigenvalue and a normal number. The result is rounded to bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PcaNoise {
+    /// Standard deviation of the normal numbers, one for each axis: 0.1 in the paper.
+    pub std: f64,
+    /// Eigenvalue of each axis, for pixels from 0 to 1.
+    #[serde(skip_serializing_if = "is_imagenet_values")]
+    pub eigenvalues: [f64; 3],
+    /// Eigenvector of each axis: red, green and blue.
+    #[serde(skip_serializing_if = "is_imagenet_vectors")]
+    pub eigenvectors: [[f64; 3]; 3],
+}
+
+/// fb.resnet.torch's numbers of ImageNet.
+const IMAGENET_VALUES: [f64; 3] = [0.2175, 0.0188, 0.0045];
+
+/// The same: eigenvectors, one in each row.
+const IMAGENET_VECTORS: [[f64; 3]; 3] =
+    [[-0.5675, -0.5808, -0.5836], [0.7192, -0.0045, -0.6948], [0.4009, -0.8140, 0.4203]];
 
 /// Several operations of a list of 14.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,6 +253,7 @@ impl Default for Transform {
             rotation: None,
             affine: None,
             color_jitter: None,
+            pca_noise: None,
             policy: None,
             random_erasing: None,
         }
@@ -242,6 +280,13 @@ impl Default for Affine {
     }
 }
 
+impl Default for PcaNoise {
+    fn default() -> Self {
+        let (eigenvalues, eigenvectors) = (IMAGENET_VALUES, IMAGENET_VECTORS);
+        PcaNoise { std: 0.1, eigenvalues, eigenvectors }
+    }
+}
+
 impl Default for RandAugment {
     fn default() -> Self {
         let (interpolation, fill) = Default::default();
@@ -262,6 +307,14 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 fn is_half(&value: &f64) -> bool {
     value == 0.5
+}
+
+fn is_imagenet_values(&values: &[f64; 3]) -> bool {
+    values == IMAGENET_VALUES
+}
+
+fn is_imagenet_vectors(&vectors: &[[f64; 3]; 3]) -> bool {
+    vectors == IMAGENET_VECTORS
 }
 
 fn is_ones(&value: &[f64; 2]) -> bool {

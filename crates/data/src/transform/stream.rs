@@ -14,6 +14,7 @@ pub(super) enum Stream {
     ColorJitter = 6,
     Policy = 7,
     Erasing = 8,
+    PcaNoise = 9,
 }
 
 impl Stream {

@@ -138,6 +138,30 @@ def colours(add, draw):
         add("jitter", ("noise", 33, 21), order, factors, found)
 
 
+def pca_noise(add, draw):
+    """fb.resnet.torch's Lighting: alpha times the eigenvalues along the eigenvectors, of pixels from 0 to 1."""
+    values = np.array([0.2175, 0.0188, 0.0045])
+    vectors = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+    for kind, width, height in [("noise", 33, 21), ("dark", 24, 24), ("flat", 3, 3)]:
+        for std in [0.1, 0.5, 3.0]:
+            normal = [draw.gauss(0, 1) for _ in range(3)]
+            added = (vectors * (std * np.array(normal)) * values).sum(1)
+            pixels = np.asarray(image(kind, width, height)).astype(float) + 255 * added
+            add("pca_noise", (kind, width, height), std, normal, np.rint(pixels).clip(0, 255).astype(np.uint8))
+
+
+def random_crops(add, draw):
+    """The shorter side is resized, then a part is cropped."""
+    for width, height in [(33, 21), (21, 33), (40, 40)]:
+        for _ in range(3):
+            shorter = draw.randint(20, 31)
+            found = Resize(shorter)(image("noise", width, height))
+            top, left = draw.randint(0, found.height - 16), draw.randint(0, found.width - 18)
+            size = [16, 18]
+            add("random_crop", ("noise", width, height), shorter, [top, left], size,
+                F.crop(found, top, left, *size))
+
+
 def policies(add, draw):
     for kind, width, height in [("noise", 33, 21), ("dark", 24, 24)]:
         spaces = {
@@ -203,7 +227,7 @@ def main():
         *case, found = case
         lines.append(json.dumps([*case, digest(found)], separators=(",", ":")))
 
-    for cases in [crops, maps, colours, policies, erasures, mixtures]:
+    for cases in [crops, maps, colours, policies, erasures, mixtures, pca_noise, random_crops]:
         cases(add, draw)
     (HERE / "cases.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
 

@@ -2,7 +2,7 @@
 
 use resnet_kernels::{
     Buffer, Cpu, OutOfMemory,
-    input::{ByteTable, from_bytes, from_nchw},
+    input::{ByteTable, from_bytes, from_nchw, subtract},
     layout::ImageLayout,
 };
 use resnet_network::preprocess::Normalisation;
@@ -14,31 +14,56 @@ use crate::{batch::Input, program::Program};
 pub(super) struct InputBuffer {
     layout: ImageLayout,
     pub(super) values: Buffer,
-    table: Option<(Normalisation, ByteTable)>,
+    tables: Option<Tables>,
+}
+
+/// What normalises bytes.
+#[derive(Debug)]
+struct Tables {
+    of: Normalisation,
+    bytes: ByteTable,
+    /// The mean image, normalised as pixels are: their mean is left to it.
+    mean_image: Option<Vec<f32>>,
+}
+
+impl Tables {
+    fn new(normalisation: &Normalisation) -> Tables {
+        let Normalisation { mean, std, mean_image } = normalisation;
+        let divided = |image: &Vec<f32>| {
+            image.iter().zip(std.iter().cycle()).map(|(value, std)| value / std).collect()
+        };
+        let none = vec![0.0; mean.len()];
+        let mean = if mean_image.is_some() { &none } else { mean };
+        let bytes = ByteTable::new(mean, std);
+        let mean_image = mean_image.as_ref().map(divided);
+        Tables { of: normalisation.clone(), bytes, mean_image }
+    }
 }
 
 impl InputBuffer {
     pub(super) fn new(program: &Program) -> Result<Self, OutOfMemory> {
         let values = Buffer::zeroed(program.images_len())?;
-        Ok(InputBuffer { layout: program.image, values, table: None })
+        Ok(InputBuffer { layout: program.image, values, tables: None })
     }
 
     /// Converts the images of a batch, and normalises bytes.
     ///
     /// # Panics
     /// If the input has fewer than `images` images, or the normalisation another number of
-    /// channels.
+    /// channels or a mean image of another size.
     pub(super) fn fill(&mut self, cpu: &Cpu, input: Input<'_>, images: usize) {
         let one = self.layout.channels * self.layout.height * self.layout.width;
         match input {
             Input::Bytes(bytes, normalisation) => {
                 assert!(bytes.len() >= images * one, "{} bytes for {images} images", bytes.len());
-                if self.table.as_ref().is_none_or(|(of, _)| of != normalisation) {
-                    let table = ByteTable::new(&normalisation.mean, &normalisation.std);
-                    self.table = Some((normalisation.clone(), table));
+                if self.tables.as_ref().is_none_or(|tables| tables.of != *normalisation) {
+                    self.tables = Some(Tables::new(normalisation));
                 }
-                let (_, table) = self.table.as_ref().expect("made above");
-                from_bytes(cpu, &self.layout, images, bytes, table, &mut self.values);
+                let tables = self.tables.as_ref().expect("made above");
+                from_bytes(cpu, &self.layout, images, bytes, &tables.bytes, &mut self.values);
+                if let Some(image) = &tables.mean_image {
+                    subtract(cpu, &self.layout, images, image, &mut self.values);
+                }
             }
             Input::Nchw(values) => {
                 assert!(

@@ -82,7 +82,7 @@ impl Images {
         let len = c.at_least("images", case.values());
         let normalisation = c.flip().then(|| {
             let channels = c.site("normalisation", CHANNELS, &[1, CHANNELS + 1]);
-            Normalisation { mean: vec![0.5; channels], std: vec![0.25; channels] }
+            Normalisation::new(vec![0.5; channels], vec![0.25; channels])
         });
         Images { values: c.numbers(len), bytes: vec![100; len], normalisation }
     }

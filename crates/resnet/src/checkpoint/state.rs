@@ -14,8 +14,8 @@ use crate::{
     engine::Engine,
     metrics::{EpochMetrics, Progress, State},
     model_file::{
-        Contents, EMA, FORMAT_VERSION, LOOKAHEAD, MOMENTUM, Model, ModelFileError, OptimizerState,
-        Weights, check_version, decimal, entry, json, key, named_arch,
+        Contents, EMA, LOOKAHEAD, MOMENTUM, Model, ModelFileError, OptimizerState, Weights,
+        check_version, decimal, entry, json, key, named_arch, version,
     },
     network::Network,
     recipe::Recipe,
@@ -73,7 +73,7 @@ fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
     let data = &config.data;
     let resize = data.photos.as_ref().map(|photos| (key::RESIZE, json(&photos.resize)));
     [
-        (key::FORMAT_VERSION, json(&FORMAT_VERSION)),
+        (key::FORMAT_VERSION, json(&version(Some(&data.normalisation)))),
         (key::ARCH, config.arch.to_string()),
         (key::CLASSES, json(&data.classes)),
         (key::IMAGE_SIZE, json(&data.image_size)),

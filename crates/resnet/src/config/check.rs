@@ -115,6 +115,22 @@ impl TrainConfig {
                 normalisation.is_usable(normalisation.mean.len()),
                 "the normalisation needs a mean and a deviation above 0 for each channel (--mean, --std)",
             ),
+            (
+                normalisation.fits(self.data.image_size, self.data.image_size),
+                "normalisation.mean_image has another size than the images",
+            ),
+            (
+                normalisation.mean_image.is_none() || self.data.photos.is_none(),
+                "a mean image needs images in memory, not photos (--mean-image)",
+            ),
+            (
+                normalisation.mean_image.is_none() || recipe.image_sizes.is_empty(),
+                "a mean image needs images of one size, but the recipe has image_sizes (--mean-image)",
+            ),
+            (
+                normalisation.mean_image.is_none() || recipe.whiten.is_none(),
+                "a mean image and whiten exclude each other: choose another recipe (--mean-image)",
+            ),
             (!self.data.classes.is_empty(), "the data has no classes"),
             (
                 self.data.photos.is_none() || recipe.whiten.is_none(),
@@ -155,8 +171,28 @@ mod tests {
     use crate::{
         config::tests::sample,
         optim::Factors,
-        recipe::{Recipe, Whiten},
+        recipe::{Recipe, SizePhase, Whiten},
     };
+
+    #[test]
+    fn a_mean_image_must_suit_the_run() {
+        let mut config = sample();
+        config.data.normalisation.mean_image = Some(vec![0.5; 32 * 32 * 3]);
+        assert_eq!(config.check(), Ok(()));
+        let refused = |change: &dyn Fn(&mut TrainConfig), part| {
+            let mut config = config.clone();
+            change(&mut config);
+            let message = config.check().unwrap_err();
+            assert!(message.contains(part), "{message}");
+        };
+        refused(&|c| c.data.normalisation.mean_image = Some(vec![0.5; 48]), "another size");
+        refused(&|c| c.data.normalisation.mean_image = Some(vec![2.0; 3072]), "normalisation");
+        refused(&|c| c.recipe.whiten = Some(Whiten::default()), "whiten");
+        refused(
+            &|c| c.recipe.image_sizes = vec![SizePhase { until: 0.5, size: 16 }],
+            "images of one size",
+        );
+    }
 
     #[test]
     fn numbers_out_of_range_are_named() {

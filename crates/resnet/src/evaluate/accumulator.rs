@@ -1,6 +1,6 @@
 //! Counts over batches of logits.
 
-use super::result::{ClassResult, Evaluation};
+use super::result::{ClassResult, Evaluation, Score};
 use crate::predictions::{
     self, Calibration, ClassCounts, Confusion, balanced_accuracy, macro_average, percent,
     weighted_average,
@@ -63,6 +63,15 @@ impl Accumulator {
     /// Percent.
     pub(crate) fn accuracy(&self) -> f64 {
         percent(self.classes.iter().map(|class| class.correct).sum(), self.images())
+    }
+
+    pub(super) fn score(&self) -> Score {
+        Score {
+            accuracy: self.accuracy(),
+            top5_accuracy: percent(self.top5, self.images()),
+            loss: self.loss(),
+            images: self.images(),
+        }
     }
 
     pub(super) fn evaluation(&self, names: &[String], seconds: f64) -> Evaluation {

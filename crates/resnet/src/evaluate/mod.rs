@@ -1,77 +1,39 @@
 //! Evaluates a model: accuracy, loss and calibration on labelled images.
 //!
-//! [`evaluate`] takes a [`Model`] and [`Images`] and returns an [`Evaluation`].
+//! [`evaluate`] takes a [`Model`] and [`Images`] and returns an [`Evaluation`]. [`probabilities`] averages
+//! over views of each image, as a [`Protocol`] says, and [`Probabilities::mean`] over models.
 
 use std::{io, time::Instant};
 
 use resnet_formats::{Destination, npy};
-use thiserror::Error;
 
 use crate::{
     Cpu, Dtype,
     data::{
         DataError, Images, Normalisation, Photos,
-        photo::{PhotoError, Preparation, prepare_images},
+        photo::{Preparation, prepare_images},
     },
-    engine::{EvalPlan, Input, PlanError},
-    graph::Graph,
+    engine::{EvalPlan, Input},
     model_file::Model,
 };
 
-pub(crate) use self::accumulator::Accumulator;
+use self::images::{check, check_size};
+
+pub(crate) use self::{accumulator::Accumulator, images::BATCH};
 pub use self::{
-    result::{ClassResult, Evaluation},
+    images::EvaluateError,
+    probabilities::{Probabilities, class_order},
+    protocol::{Protocol, ProtocolImages, probabilities},
+    result::{ClassResult, Evaluation, Score},
     tta::{Tta, TtaResult},
 };
 
 mod accumulator;
+mod images;
+mod probabilities;
+mod protocol;
 mod result;
 mod tta;
-
-/// Images per batch.
-pub(crate) const BATCH: usize = 128;
-
-/// Why a model cannot be evaluated on images.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum EvaluateError {
-    /// The network does not fit the size of the images.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// There are no images.
-    #[error("there are no images to evaluate on: give at least one")]
-    NoImages,
-    /// The images, the normalisation and the network have different numbers of channels.
-    #[error(
-        "the network takes {network} channels, the images have {images}, the normalisation \
-         {normalisation}: use images with as many channels, and one mean and deviation per channel"
-    )]
-    Channels {
-        /// Channels that the network takes.
-        network: usize,
-        /// Channels of the images.
-        images: usize,
-        /// Channels of the normalisation.
-        normalisation: usize,
-    },
-    /// Resizing the images failed.
-    #[error("an image {0}")]
-    Resize(String),
-    /// Photos cannot be read.
-    #[error(transparent)]
-    Photos(#[from] DataError),
-    /// A label is not a class of the network.
-    #[error(
-        "an image has label {label}, but the network has {classes} classes: use the data that it was \
-         trained on"
-    )]
-    Label {
-        /// The label, from 0.
-        label: u32,
-        /// Classes of the network.
-        classes: usize,
-    },
-}
 
 /// Options of an evaluation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,6 +83,7 @@ pub fn evaluate(
     if let Some(preparation) = preparation {
         (height, width) = (preparation.image_size, preparation.image_size);
     }
+    check_size(normalisation, height, width)?;
     let mut plan = EvalPlan::micro_batched(batch, graph, dtype, batch, height, width, cpu)?;
     plan.load(&model.network);
     let mut accumulator = Accumulator::new(graph.classes());
@@ -186,6 +149,7 @@ pub fn evaluate_photos(
     let graph = model.network.graph();
     let Preparation { image_size, channels, .. } = photos.preparation();
     check(graph, photos.labels(), channels, normalisation)?;
+    check_size(normalisation, image_size, image_size)?;
     let batch = BATCH.min(photos.len());
     let mut plan =
         EvalPlan::micro_batched(batch, graph, dtype, batch, image_size, image_size, cpu)?;
@@ -216,58 +180,4 @@ pub fn evaluate_photos(
     let tta = tta.map(|views| TtaResult { views, accuracy: of_views.accuracy() });
     let seconds = start.elapsed().as_secs_f64();
     Ok(Evaluation { tta, ..accumulator.evaluation(&model.class_names(), seconds) })
-}
-
-fn check(
-    graph: &Graph,
-    labels: &[u32],
-    channels: usize,
-    normalisation: &Normalisation,
-) -> Result<(), EvaluateError> {
-    if labels.is_empty() {
-        return Err(EvaluateError::NoImages);
-    }
-    let network = graph.in_channels();
-    let Normalisation { mean, std } = normalisation;
-    if [channels, mean.len(), std.len()] != [network; 3] {
-        let (images, normalisation) = (channels, mean.len().min(std.len()));
-        return Err(EvaluateError::Channels { network, images, normalisation });
-    }
-    let classes = graph.classes();
-    match labels.iter().find(|&&label| label as usize >= classes) {
-        Some(&label) => Err(EvaluateError::Label { label, classes }),
-        None => Ok(()),
-    }
-}
-
-impl From<PhotoError> for EvaluateError {
-    fn from(error: PhotoError) -> Self {
-        EvaluateError::Resize(error.to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_must_suit_the_network() {
-        let graph = "resnet8".parse::<crate::Arch>().unwrap().graph(2);
-        let images = |channels, labels: &[u32]| Images {
-            height: 1,
-            width: 1,
-            channels,
-            pixels: vec![0; channels * labels.len()],
-            labels: labels.to_vec(),
-        };
-        let normalisation = |n| Normalisation { mean: vec![0.5; n], std: vec![0.25; n] };
-        let check =
-            |images: Images, n| check(&graph, &images.labels, images.channels, &normalisation(n));
-        check(images(3, &[0, 1]), 3).unwrap();
-        let error = |images, n| check(images, n).unwrap_err().to_string();
-        assert!(error(images(3, &[]), 3).contains("no images"));
-        assert!(error(images(1, &[0]), 3).contains("3 channels, the images have 1"));
-        assert!(error(images(3, &[0]), 1).contains("the normalisation 1"));
-        assert!(error(images(3, &[0, 2]), 3).contains("label 2, but the network has 2"));
-    }
 }

@@ -52,3 +52,16 @@ pub struct ClassResult {
     #[serde(flatten)]
     pub scores: Scores,
 }
+
+/// Accuracy and loss of probabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// Top-1 accuracy, percent.
+    pub accuracy: f64,
+    /// Top-5 accuracy, percent.
+    pub top5_accuracy: f64,
+    /// Mean of `-log p`, of the probability of the label.
+    pub loss: f64,
+    /// Number of images.
+    pub images: usize,
+}

@@ -1,7 +1,18 @@
 //! The layout of this library's safetensors files.
 
-/// Version of the layout: the one that is written, and the highest one that is read.
-pub const FORMAT_VERSION: u32 = 1;
+use crate::preprocess::Normalisation;
+
+/// The highest version of the layout that is read.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The version of a file: 1, or 2 with a mean image, which programs that know version 1 would not subtract.
+pub(crate) fn version(normalisation: Option<&Normalisation>) -> u32 {
+    if normalisation.is_some_and(|normalisation| normalisation.mean_image.is_some()) {
+        2
+    } else {
+        1
+    }
+}
 
 /// Prefix of the momentum buffers' names.
 pub(crate) const MOMENTUM: &str = "optimizer.momentum_buffer.";

@@ -105,7 +105,7 @@ pub(super) fn locate(
     let channels = tensors.iter().find(|(name, _)| is_first(name));
     let channels = channels.and_then(|(_, stem)| stem.shape.get(1).copied()).unwrap_or(3);
     let normalisation = rest.normalisation(channels);
-    if let Some(Normalisation { mean, std }) = &normalisation {
+    if let Some(Normalisation { mean, std, .. }) = &normalisation {
         notes.push(format!("it normalises images itself: with mean {mean:?} and std {std:?}"));
     }
     let head = rest.head(&body.prefix, &tensors);

@@ -65,7 +65,7 @@ pub use resnet_formats::torch::Weights;
 pub use save::SaveFormat;
 
 pub(crate) use arch::named_arch;
-pub(crate) use layout::{EMA, LOOKAHEAD, MOMENTUM};
+pub(crate) use layout::{EMA, LOOKAHEAD, MOMENTUM, version};
 pub(crate) use load::is_plain_folder;
 pub(crate) use metadata::{check_version, entry, json};
 pub(crate) use optimizer_state::decimal;

@@ -46,6 +46,11 @@ impl Preprocessing {
             return Err(ModelFileError::metadata(path, key::NORMALISATION, message));
         }
         let image_size = side(path, metadata, key::IMAGE_SIZE)?;
+        let size = image_size.unwrap_or(arch.image_size());
+        if normalisation.as_ref().is_some_and(|n| !n.fits(size, size)) {
+            let message = format!("has a mean image that is not {size}x{size} pixels");
+            return Err(ModelFileError::metadata(path, key::NORMALISATION, message));
+        }
         let mut resize = side(path, metadata, key::RESIZE)?;
         let interpolation = entry(path, metadata, key::INTERPOLATION)?.unwrap_or_default();
         let crop_mode = entry(path, metadata, key::CROP_MODE)?.unwrap_or_default();
@@ -65,7 +70,7 @@ impl Preprocessing {
         }
         Ok(Preprocessing {
             classes,
-            image_size: image_size.unwrap_or(arch.image_size()),
+            image_size: size,
             states_image_size: image_size.is_some(),
             resize,
             interpolation,

@@ -62,7 +62,7 @@ impl Rest {
             mean.iter_mut().chain(&mut std).for_each(|value| *value /= 255.0);
         }
         self.tensors.retain(|(name, _)| *name != mean_name && *name != std_name);
-        Some(Normalisation { mean, std })
+        Some(Normalisation::new(mean, std))
     }
 
     /// The modules with linear layers, by name.

@@ -10,7 +10,7 @@ use resnet_formats::{
 
 use super::{
     Model, key,
-    layout::FORMAT_VERSION,
+    layout::version,
     metadata::json,
     onnx::{self, ExportError, ExportOptions},
     pytorch::to_scalars,
@@ -87,6 +87,10 @@ impl Model {
                     other => io::Error::new(io::ErrorKind::Unsupported, other),
                 })
             }
+            SaveFormat::Timm if version(self.normalisation.as_ref()) > 1 => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a folder of timm cannot hold a mean image",
+            )),
             SaveFormat::Timm => timm::write(destination.path(), self),
         }
     }
@@ -94,7 +98,7 @@ impl Model {
     /// The metadata of a file, by the keys of [`key`].
     fn metadata(&self) -> Metadata {
         let entries = [
-            (key::FORMAT_VERSION, Some(json(&FORMAT_VERSION))),
+            (key::FORMAT_VERSION, Some(json(&version(self.normalisation.as_ref())))),
             (key::ARCH, Some(self.arch.to_string())),
             (key::CLASSES, self.classes.as_ref().map(json)),
             (key::IMAGE_SIZE, Some(json(&self.image_size))),

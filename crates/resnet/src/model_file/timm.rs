@@ -91,7 +91,7 @@ impl Images {
             return Err(format!("a crop_pct of {part}, and 0.01 to {most} are supported"));
         }
         let normalisation = stated.mean.clone().zip(stated.std.clone());
-        let normalisation = normalisation.map(|(mean, std)| Normalisation { mean, std });
+        let normalisation = normalisation.map(|(mean, std)| Normalisation::new(mean, std));
         Ok(Images {
             side: rows,
             resize: (rows as f64 / part).floor().max(1.0) as usize,

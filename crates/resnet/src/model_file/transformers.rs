@@ -203,8 +203,8 @@ impl Preprocessor {
         };
         let scaled = self.do_normalize != Some(false);
         let normalisation = match self.image_mean.clone().zip(self.image_std.clone()) {
-            _ if !scaled => Some(Normalisation { mean: vec![0.0; 3], std: vec![1.0; 3] }),
-            Some((mean, std)) => Some(Normalisation { mean, std }),
+            _ if !scaled => Some(Normalisation::new(vec![0.0; 3], vec![1.0; 3])),
+            Some((mean, std)) => Some(Normalisation::new(mean, std)),
             None => None,
         };
         // Pillow's numbers of its filters.

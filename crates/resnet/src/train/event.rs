@@ -56,6 +56,8 @@ pub enum Event {
     Finished {
         /// Metrics of the last epoch.
         last: EpochMetrics,
+        /// Metrics of the best epoch, where there are images to choose by.
+        best: Option<EpochMetrics>,
     },
 }
 

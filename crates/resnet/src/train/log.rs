@@ -86,12 +86,32 @@ impl Event {
                 "stopped in epoch {epoch} after batch {batch}; resume with --resume {}",
                 quoted_path(folder)
             )),
-            Event::Finished { last } => {
-                Some(last.held_out().map_or("done".to_owned(), |(name, _, accuracy)| {
+            Event::Finished { last, .. } => {
+                let mut line = last.held_out().map_or("done".to_owned(), |(name, _, accuracy)| {
                     format!("done: {name} accuracy {accuracy:.2}%")
-                }))
+                });
+                if let Some(best) = self.best_line() {
+                    line += &format!("; {best}");
+                }
+                Some(line)
             }
         }
+    }
+
+    /// The best epoch of a complete run, and what it was chosen by, as one line of text.
+    pub fn best_line(&self) -> Option<String> {
+        let Event::Finished { best: Some(best), .. } = self else { return None };
+        let mut line = format!("best: epoch {}", best.epoch);
+        if let Some(accuracy) = best.validation_accuracy {
+            line += &format!(", validation accuracy {accuracy:.2}%");
+        }
+        if let Some(accuracy) = best.test_accuracy {
+            line += &format!(", test accuracy {accuracy:.2}%");
+        }
+        if best.validation_accuracy.is_none() {
+            line += ", chosen on the test images themselves";
+        }
+        Some(line)
     }
 }
 

@@ -167,8 +167,9 @@ pub fn train(
     if state.progress.step == first_step && run.resume_from() != Some(&*last_file) {
         save(run, LAST, &trainer, &state, listen)?;
     }
+    let best = state.best().cloned();
     let last = state.history.pop().expect("a run has at least one epoch");
-    listen(&Event::Finished { last: last.clone() });
+    listen(&Event::Finished { last: last.clone(), best });
     Ok(Outcome::Finished(last))
 }
 

@@ -235,18 +235,18 @@ mod tests {
         train(&mut open(), 3, 7);
         let mut info = open();
         train(&mut info, 7, 500);
-        info.write(&Event::Finished { last: epoch() }).unwrap();
+        info.write(&Event::Finished { last: epoch(), best: None }).unwrap();
         // All steps are done, but not the last evaluation.
         let mut info = open();
         info.write(&started(500)).unwrap();
         info.write(&Event::Saved { path: Path::new("runs/a").join(LAST) }).unwrap();
-        info.write(&Event::Finished { last: epoch() }).unwrap();
+        info.write(&Event::Finished { last: epoch(), best: None }).unwrap();
         // Nothing is left to do.
         let mut info = open();
         let Event::Started(mut complete) = started(500) else { unreachable!() };
         complete.history = vec![epoch(), EpochMetrics { epoch: 2, ..epoch() }];
         info.write(&Event::Started(complete)).unwrap();
-        info.write(&Event::Finished { last: epoch() }).unwrap();
+        info.write(&Event::Finished { last: epoch(), best: None }).unwrap();
 
         let segments = segments(dir.path()).unwrap().unwrap();
         let found: Vec<_> = segments.iter().map(|s| (s.from_step, s.to_step, s.outcome)).collect();

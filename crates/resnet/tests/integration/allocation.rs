@@ -34,7 +34,7 @@ fn a_step_allocates_nothing() {
         let mut eval = EvalPlan::new(&graph, dtype, 4, size, size, &cpu).unwrap();
         let mut gradients = vec![0.0; net.values().len()];
         let pixels: Vec<u8> = (0..4 * size * size * 3).map(|i| (i % 251) as u8).collect();
-        let normalisation = Normalisation { mean: vec![0.5; 3], std: vec![0.25; 3] };
+        let normalisation = Normalisation::new(vec![0.5; 3], vec![0.25; 3]);
         eval.load(&net);
         let mut step = || {
             let input = Input::Bytes(&pixels, &normalisation);

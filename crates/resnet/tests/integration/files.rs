@@ -215,8 +215,7 @@ fn the_architecture_of_another_programs_file_is_inferred() {
 fn a_foreign_file_goes_through_every_format() {
     let dir = tempfile::tempdir().unwrap();
     let place = |file: &str| dir.path().join(file);
-    let normalisation =
-        Normalisation { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] };
+    let normalisation = Normalisation::imagenet();
     let mut model = load(&pretrained());
     model.normalisation = Some(normalisation.clone());
     for file in LOSSLESS {

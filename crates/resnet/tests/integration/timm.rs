@@ -23,7 +23,7 @@ fn timm_loads_a_folder() {
     model.classes = Some((0..7).map(|class| format!("class {class}")).collect());
     (model.image_size, model.resize) = (224, Some(256));
     let [mean, std] = [[0.5, 0.25, 0.125], [0.2, 0.3, 0.4]].map(Vec::from);
-    model.normalisation = Some(Normalisation { mean, std });
+    model.normalisation = Some(Normalisation::new(mean, std));
     model.save(&place("folder"), SaveFormat::Timm).unwrap();
     let images: Vec<f32> = (0..2 * 3 * 64 * 64).map(|i| (i as f32).sin()).collect();
     write_floats(&place("input"), &images);

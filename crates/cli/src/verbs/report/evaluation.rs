@@ -17,7 +17,7 @@ use crate::{
         DataDir, Dtype, EvaluationArgs, Global, ModelArgs, NormalisationArgs, ReportArgs,
         ResizingArgs, WeightsArg,
     },
-    evaluation::{self, Evaluated},
+    evaluation::{self, Beside, Evaluated},
     pictures::{cell, confusion},
 };
 
@@ -56,7 +56,7 @@ pub(super) fn add(
         limit_test: args.limit_test.or(config.data.limit_test),
         data_dir,
     };
-    let evaluated = evaluation::evaluate(&args, ResizingArgs::default(), None, global)
+    let evaluated = evaluation::evaluate(&args, ResizingArgs::default(), Beside::default(), global)
         .with_context(|| {
             format!("cannot evaluate {} (skip this with --no-eval)", folder.shown())
         })?;

@@ -175,6 +175,9 @@ fn flatten(parent: &str, table: &Table, settings: &mut Vec<(String, String)>) {
             Value::Array(classes) if name == "classes" => {
                 settings.push((name, classes.len().to_string()));
             }
+            Value::Array(pixels) if name == "normalisation.mean_image" => {
+                settings.push((name, format!("{} values", pixels.len())));
+            }
             Value::String(text) => settings.push((name, text.clone())),
             Value::Array(values) => {
                 let values: Vec<String> = values.iter().map(Value::to_string).collect();
@@ -192,7 +195,7 @@ mod tests {
     #[test]
     fn settings_are_flattened() {
         let text = "arch = 'resnet8'\n[data]\nname = 'cifar10'\ndir = '/x'\nclasses = ['a', 'b']\n[data.normalisation]\n\
-                    mean = [0.5, 0.25]\n[recipe]\nname = 'fast'\nlr = 0.2\n[recipe.schedule]\nkind = 'one_cycle'\n\
+                    mean = [0.5, 0.25]\nmean_image = [0.5, 0.5, 0.25]\n[recipe]\nname = 'fast'\nlr = 0.2\n[recipe.schedule]\nkind = 'one_cycle'\n\
                     [recipe.sgd]\nmomentum = 0.9\n[recipe.length]\nepochs = 4\n";
         let pairs = settings(text).unwrap();
         let pairs: Vec<(&str, &str)> =
@@ -205,6 +208,7 @@ mod tests {
             ("lr", "0.2"),
             ("momentum", "0.9"),
             ("normalisation.mean", "0.5, 0.25"),
+            ("normalisation.mean_image", "3 values"),
             ("recipe", "fast"),
             ("schedule.kind", "one_cycle"),
         ];

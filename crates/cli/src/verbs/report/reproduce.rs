@@ -101,11 +101,12 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         Some(_) => Some(Normalisation::imagenet()),
         None => data::info(&data.name, Path::new("")).ok().map(|info| info.normalisation),
     };
-    if usual.as_ref() != Some(&data.normalisation) {
+    let Normalisation { mean, std, mean_image } = &data.normalisation;
+    if usual.is_none_or(|usual| [&usual.mean, &usual.std] != [mean, std]) {
         let list =
             |numbers: &[f32]| numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
-        option("mean", list(&data.normalisation.mean));
-        option("std", list(&data.normalisation.std));
+        option("mean", list(mean));
+        option("std", list(std));
     }
     if let Some(file) = &config.init_from {
         let start = if config.continues_after.is_some() { "resume" } else { "init" };
@@ -116,6 +117,9 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     }
     if let Some(dir) = &data.dir {
         option("data-dir", dir.to_str()?.to_owned());
+    }
+    if mean_image.is_some() {
+        words.push("--mean-image".to_owned());
     }
     if config.save_torch {
         words.push("--save-torch".to_owned());

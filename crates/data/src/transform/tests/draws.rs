@@ -8,8 +8,8 @@ use super::super::{
     operation::Operation,
     policy::MAGNITUDES,
     settings::{
-        Affine, ColorJitter, Crop, ErasedValue, Policy, RandAugment, RandomCrop, RandomErasing,
-        RandomResizedCrop, Rotation, Transform, TrivialAugmentWide,
+        Affine, ColorJitter, Crop, ErasedValue, PcaNoise, Policy, RandAugment, RandomCrop,
+        RandomErasing, RandomResizedCrop, Rotation, Shorter, Transform, TrivialAugmentWide,
     },
 };
 
@@ -92,8 +92,8 @@ fn random_crops_are_anywhere() {
         ..Transform::default()
     };
     for (transform, source, resized, firsts) in [
-        (crop(Some(10), 0), [10, 14], [10, 14], [0..3, 0..7]),
-        (crop(Some(20), 0), [40, 60], [20, 30], [0..13, 0..23]),
+        (crop(Some(Shorter::To(10)), 0), [10, 14], [10, 14], [0..3, 0..7]),
+        (crop(Some(Shorter::To(20)), 0), [40, 60], [20, 30], [0..13, 0..23]),
         (crop(None, 2), [9, 8], [9, 8], [-2..4, -2..3]),
         (crop(None, 0), [3, 8], [3, 8], [-5..1, 0..1]),
     ] {
@@ -109,6 +109,52 @@ fn random_crops_are_anywhere() {
         }
         assert_even(&counts);
     }
+}
+
+/// The paper's: the shorter side is any integer from 256 to 480, and the crop anywhere in the result.
+#[test]
+fn the_shorter_side_is_any_of_a_range() {
+    let resize = Some(Shorter::Between([10, 14]));
+    let crop = Crop::Random(RandomCrop { resize, padding: 0 });
+    let transform = Transform { crop, ..Transform::default() };
+    let mut counts = vec![0; 5];
+    for choice in choices(&transform, 1000, [30, 45], [8, 8]) {
+        let [height, width] = choice.window.resized;
+        assert_eq!(width, height * 45 / 30);
+        let inside = |side: usize| {
+            (0..=choice.window.resized[side] as isize - 8).contains(&choice.window.first[side])
+        };
+        assert!(inside(0) && inside(1), "{choice:?}");
+        counts[height - 10] += 1;
+    }
+    assert_even(&counts);
+}
+
+/// Each axis has a normal number of its own.
+#[test]
+fn colors_move_along_their_axes() {
+    let eigenvectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    let noise = PcaNoise { std: 0.1, eigenvalues: [1.0, 0.5, 0.25], eigenvectors };
+    let transform = Transform { pca_noise: Some(noise), ..Transform::default() };
+    let all = choices(&transform, 2000, [9, 9], [8, 8]);
+    let levels = |choice: &Choice| match choice.operations[..] {
+        [Operation::AddColor(levels)] => levels,
+        ref other => panic!("{other:?}"),
+    };
+    let of = |channel: usize| all.iter().map(move |choice| levels(choice)[channel]);
+    for (channel, std) in [25.5, 12.75, 6.375].into_iter().enumerate() {
+        let mean = of(channel).sum::<f64>() / 2000.0;
+        let variance = of(channel).map(|x| x * x).sum::<f64>() / 2000.0;
+        assert!(mean.abs() < 0.08 * std, "{channel}: {mean}");
+        assert!((variance.sqrt() / std - 1.0).abs() < 0.05, "{channel}: {variance}");
+    }
+    let product = of(0).zip(of(1)).map(|(a, b)| a * b).sum::<f64>() / 2000.0;
+    assert!(product.abs() < 0.08 * 25.5 * 12.75, "{product}");
+    // It changes no other choice.
+    let without = choices(&Transform::default(), 2000, [9, 9], [8, 8]);
+    assert!(
+        all.iter().zip(&without).all(|(a, b)| a.window == b.window && a.mirrored == b.mirrored)
+    );
 }
 
 /// The angle of a map without shear, degrees.
@@ -216,7 +262,9 @@ fn policies_draw_every_operation() {
                     Operation::Solarize(_) => 7,
                     Operation::AutoContrast => 8,
                     Operation::Equalize => 9,
-                    Operation::Hue(_) => panic!("no policy turns the hue"),
+                    Operation::Hue(_) | Operation::AddColor(_) => {
+                        panic!("no policy has {operation:?}")
+                    }
                 };
                 counts[kind] += 1;
             }

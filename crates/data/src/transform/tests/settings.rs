@@ -6,8 +6,8 @@ use super::super::{
     affine::Sampling,
     mix::Mix,
     settings::{
-        Affine, CenterCrop, ColorJitter, Crop, Policy, RandAugment, RandomCrop, RandomErasing,
-        RandomResizedCrop, Rotation, Transform, TrivialAugmentWide,
+        Affine, CenterCrop, ColorJitter, Crop, PcaNoise, Policy, RandAugment, RandomCrop,
+        RandomErasing, RandomResizedCrop, Rotation, Shorter, Transform, TrivialAugmentWide,
     },
 };
 
@@ -36,6 +36,26 @@ fn only_what_differs_is_written() {
     assert_eq!(serde_json::from_value::<Transform>(text).unwrap(), transform);
     let whole = Transform { crop: Crop::Whole, ..Transform::default() };
     assert_eq!(to_value(whole).unwrap(), json!({"crop": "whole"}));
+}
+
+#[test]
+fn the_papers_augmentation_is_text() {
+    let text = json!({
+        "crop": {"random": {"resize": [256, 480]}},
+        "pca_noise": {"std": 0.1},
+    });
+    let resize = Some(Shorter::Between([256, 480]));
+    let transform = Transform {
+        crop: Crop::Random(RandomCrop { resize, padding: 0 }),
+        pca_noise: Some(PcaNoise::default()),
+        ..Transform::default()
+    };
+    assert_eq!(serde_json::from_value::<Transform>(text.clone()).unwrap(), transform);
+    assert_eq!(to_value(&transform).unwrap(), text);
+    transform.check().unwrap();
+    let one = json!({"crop": {"random": {"resize": 256}}});
+    let parsed = serde_json::from_value::<Transform>(one.clone()).unwrap();
+    assert_eq!(to_value(parsed).unwrap(), one);
 }
 
 #[test]
@@ -71,8 +91,35 @@ fn checks_name_the_field() {
         (with(&|t| t.crop = resized([0.5, 0.4], ratio)), "scale is [0.5, 0.4]"),
         (with(&|t| t.crop = resized(scale, [1.0, nan])), "crop.random_resized.ratio is NaN"),
         (
-            with(&|t| t.crop = Crop::Random(RandomCrop { resize: Some(0), padding: 0 })),
+            with(&|t| {
+                t.crop = Crop::Random(RandomCrop { resize: Some(Shorter::To(0)), padding: 0 })
+            }),
             "crop.random.resize is 0",
+        ),
+        (
+            with(&|t| {
+                let resize = Some(Shorter::Between([480, 256]));
+                t.crop = Crop::Random(RandomCrop { resize, padding: 0 });
+            }),
+            "crop.random.resize is [480, 256]",
+        ),
+        (
+            with(&|t| {
+                let resize = Some(Shorter::Between([0, 256]));
+                t.crop = Crop::Random(RandomCrop { resize, padding: 0 });
+            }),
+            "crop.random.resize is 0",
+        ),
+        (
+            with(&|t| t.pca_noise = Some(PcaNoise { std: -0.1, ..PcaNoise::default() })),
+            "pca_noise.std is -0.1",
+        ),
+        (
+            with(&|t| {
+                let eigenvectors = [[nan; 3]; 3];
+                t.pca_noise = Some(PcaNoise { eigenvectors, ..PcaNoise::default() });
+            }),
+            "pca_noise.eigenvectors is NaN",
         ),
         (
             with(&|t| t.crop = Crop::Random(RandomCrop { resize: None, padding: 1 << 17 })),

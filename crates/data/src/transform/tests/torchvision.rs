@@ -12,7 +12,9 @@ use super::super::{
     erase::Erased,
     mix::Mixed,
     operation::Operation,
-    settings::{CenterCrop, Crop, RandAugment, Transform, TrivialAugmentWide},
+    settings::{
+        CenterCrop, Crop, PcaNoise, RandAugment, RandomCrop, Shorter, Transform, TrivialAugmentWide,
+    },
 };
 use crate::photo::Photo;
 
@@ -104,6 +106,21 @@ fn chosen(name: &str, photo: &Photo, case: &mut Case) -> Choice {
         "saturation" => factor(Operation::Saturation, case),
         "sharpness" => factor(Operation::Sharpness, case),
         "hue" => factor(Operation::Hue, case),
+        "pca_noise" => {
+            let (std, normal): (f64, [f64; 3]) = (case.next(), case.next());
+            vec![PcaNoise { std, ..PcaNoise::default() }.operation(normal)]
+        }
+        "random_crop" => {
+            // The shorter side and the place that were drawn.
+            let shorter: usize = case.next();
+            let resize = Some(Shorter::Between([shorter; 2]));
+            let crop = Crop::Random(RandomCrop { resize, padding: 0 });
+            let transform = Transform { crop, horizontal_flip: 0.0, ..Transform::default() };
+            let (first, size) = (case.next(), case.next());
+            let mut choice = transform.choose(0, 1, 2, [photo.height, photo.width], size);
+            choice.window.first = first;
+            return choice;
+        }
         "jitter" => {
             let (order, factors): ([usize; 4], [f32; 4]) = (case.next(), case.next());
             let operations: [fn(f32) -> Operation; 4] =
@@ -177,5 +194,5 @@ fn pixels_equal_torchvisions() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), names.len(), wrong.join("\n"));
     names.sort();
     names.dedup();
-    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names.len(), 18, "{names:?}");
 }

@@ -171,7 +171,7 @@ fn normalisation(affine: &Affine, channels: usize) -> (Normalisation, &'static s
         ((-shift / scale) as f32, scale.recip() as f32)
     };
     let (mean, std) = (0..channels).map(channel).unzip();
-    (Normalisation { mean, std }, pixels)
+    (Normalisation::new(mean, std), pixels)
 }
 
 fn list(values: &[f32]) -> String {

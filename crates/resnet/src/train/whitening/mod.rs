@@ -225,7 +225,7 @@ mod tests {
     /// Every third pixel of a large image, and a whole small one.
     #[test]
     fn images_of_any_size_are_read() {
-        let normal = Normalisation { mean: vec![0.0], std: vec![1.0] };
+        let normal = Normalisation::new(vec![0.0], vec![1.0]);
         let of = |side: usize, pixel: &dyn Fn(usize, usize) -> u8| Images {
             height: side,
             width: side,
