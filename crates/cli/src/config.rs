@@ -415,7 +415,10 @@ mod tests {
     #[test]
     fn a_recipe_follows_the_size_of_resized_images() {
         let small = config("--recipe fast --arch resnet20 --epochs 30").unwrap().recipe;
-        let cli = Cli::parsed("resnet train synthetic --image-size 64 --recipe fast --arch resnet20 --epochs 30".split(' '));
+        let cli = Cli::parsed(
+            "resnet train synthetic --image-size 64 --recipe fast --arch resnet20 --epochs 30"
+                .split(' '),
+        );
         let Verb::Train(args) = cli.unwrap().verb else { unreachable!() };
         let options =
             LoadOptions { limit_train: Some(100), limit_test: Some(1), ..Default::default() };
@@ -428,8 +431,7 @@ mod tests {
         let settings = Settings::new(&args, &global).unwrap();
         let parts = set.unwrap().into();
         let start = settings.starting_point();
-        let large =
-            build(&settings, &start, &parts, None, &Cpu::new(1).unwrap(), &global).unwrap();
+        let large = build(&settings, &start, &parts, None, &Cpu::new(1).unwrap(), &global).unwrap();
         assert_eq!(large.data.image_size, 64);
         assert_eq!(large.recipe.augment.pad, 2 * small.augment.pad);
         assert_eq!(large.recipe.augment.cutout, 2 * small.augment.cutout);

@@ -83,8 +83,7 @@ mod tests {
     #[test]
     fn remaining_time_includes_evaluations() {
         let position = Some(Position { run: 1, runs: 3, later: 0.5 });
-        let estimate =
-            Estimate { batch_size: 100.0, last_batch: None, evaluation: 10.0, position };
+        let estimate = Estimate { batch_size: 100.0, last_batch: None, evaluation: 10.0, position };
         let left = estimate.remaining(&BatchEvent {
             epoch: 99,
             epochs: 100,

@@ -89,5 +89,6 @@ fn open_dashboard(
     if json && io::stdout().is_terminal() {
         return Err("--json prints to the same terminal".into());
     }
-    Dashboard::open(position, interrupt).map_err(|error| format!("the terminal does not support it: {error}"))
+    Dashboard::open(position, interrupt)
+        .map_err(|error| format!("the terminal does not support it: {error}"))
 }

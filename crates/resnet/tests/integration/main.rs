@@ -14,6 +14,7 @@ mod onnx;
 mod onnx_graphs;
 mod plan_summary;
 mod recipes;
+mod responses;
 mod resume;
 mod tensorboard;
 mod timm;

@@ -61,10 +61,7 @@ struct Inner {
 impl Dashboard {
     /// Switches the terminal to the dashboard of a run, which may have a position among others. From now on
     /// SIGHUP stops the run.
-    pub(crate) fn open(
-        position: Option<Position>,
-        interrupt: &Interrupt,
-    ) -> io::Result<Dashboard> {
+    pub(crate) fn open(position: Option<Position>, interrupt: &Interrupt) -> io::Result<Dashboard> {
         let screen = Screen::open()?;
         interrupt.catch_hang_up()?;
         let inner = Inner { state: State::new(position), ..Inner::default() };

@@ -39,7 +39,8 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
             let (folder, data) = start(args, &cpu, global, &interrupt, &mut planned)?;
             let config = folder.config();
             if config.data.photos.is_some() && config.init_from.is_none() {
-                global.note("the weights start at random; --init FILE starts from those of a model");
+                global
+                    .note("the weights start at random; --init FILE starts from those of a model");
             }
             (folder, data, None)
         }

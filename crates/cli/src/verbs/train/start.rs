@@ -146,13 +146,5 @@ fn default_name(arch: Arch, args: &TrainArgs) -> String {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let time: String = time.chars().filter(char::is_ascii_digit).collect();
     let (date, time) = time.split_at(8);
-    let data = match &args.data {
-        DataArg::Named(source) => source.name().to_owned(),
-        DataArg::Folder(root) => {
-            let root = root.canonicalize().unwrap_or_else(|_| root.clone());
-            let name = root.file_name().unwrap_or_default().to_string_lossy();
-            name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(40).collect()
-        }
-    };
-    format!("{arch}-{data}-{date}-{time}")
+    format!("{arch}-{}-{date}-{time}", args.data.in_a_name())
 }
