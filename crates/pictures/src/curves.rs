@@ -51,6 +51,8 @@ const WIDTH: f32 = 620.0;
 const HEIGHT: f32 = 340.0;
 /// Width of one of several charts.
 const PANEL_WIDTH: f32 = 380.0;
+/// The space between charts.
+const SPACE: f32 = 30.0;
 /// The space between a line's end and its label, and between labels.
 const GAP: f32 = 10.0;
 const LINE: f32 = 17.0;
@@ -109,7 +111,7 @@ fn chart(
     let (top, below) = (heading + LINE + 6.0, 2.0 * LINE + 12.0);
     let widths: Vec<f32> =
         panels.iter().map(|(_, curves)| left + width + GAP + names(curves)).collect();
-    let space = GAP * widths.len().saturating_sub(1) as f32;
+    let space = SPACE * widths.len().saturating_sub(1) as f32;
     let all = widths.iter().sum::<f32>() + space;
     let mut canvas = Canvas::new(title, all, top + HEIGHT + below, theme);
     let mut start = 0.0;
@@ -123,7 +125,7 @@ fn chart(
             canvas.text(start, baseline, &y.label, FACE, Anchor::Start, theme.muted);
         }
         frame.draw(&mut canvas, curves, &x.label);
-        start += width + GAP;
+        start += width + SPACE;
     }
     canvas.finish()
 }

@@ -61,6 +61,13 @@ impl Estimate {
         }
     }
 
+    /// The remaining time after the evaluation of an epoch, whose last batch this is.
+    pub(super) fn after_evaluation(&self, b: &BatchEvent) -> Remaining {
+        let Remaining { epoch, run, all } = self.remaining(b);
+        let all = all.map(|all| all - self.evaluation);
+        Remaining { epoch, run: run - self.evaluation, all }
+    }
+
     /// The remaining time after a batch.
     pub(super) fn remaining(&self, b: &BatchEvent) -> Remaining {
         let seconds = |steps: u64| steps as f64 * self.batch_size / b.images_per_second.max(1e-9);
@@ -84,7 +91,7 @@ mod tests {
     fn remaining_time_includes_evaluations() {
         let position = Some(Position { run: 1, runs: 3, later: 0.5 });
         let estimate = Estimate { batch_size: 100.0, last_batch: None, evaluation: 10.0, position };
-        let left = estimate.remaining(&BatchEvent {
+        let last = BatchEvent {
             epoch: 99,
             epochs: 100,
             batch: 420,
@@ -97,8 +104,11 @@ mod tests {
             batch_accuracy: 50.0,
             learning_rate: 0.1,
             images_per_second: 100.0,
-        });
+        };
+        let left = estimate.remaining(&last);
         // 30 and 480 steps of 100 images at 100 images/s, and two evaluations
+        let Remaining { run, all, .. } = estimate.after_evaluation(&last);
+        assert_eq!((run, all), (490.0, Some(490.0 + 23_000.0)));
         // The whole run takes 45,000 s and 100 evaluations, the later ones half of that.
         assert_eq!(left, Remaining { epoch: 30.0, run: 500.0, all: Some(500.0 + 23_000.0) });
     }

@@ -26,7 +26,7 @@ impl Lines {
                 line
             }
             (Event::EpochEnd { .. }, Some(Position { run, runs, .. }), Some(batch)) => {
-                let left = self.estimate.remaining(batch);
+                let left = self.estimate.after_evaluation(batch);
                 let [of_run, all] = [left.run, left.all.unwrap_or(left.run)].map(print::clock);
                 Some(format!(
                     "{}; run {run} of {runs}: {of_run} left, all runs {all}",

@@ -64,12 +64,15 @@ impl Progress {
     pub(crate) fn show(&mut self, event: &Event) {
         match self {
             Progress::Silent => {}
-            Progress::Log(lines) => match event {
-                Event::Started(run) => print::status(header(run)),
-                // `resnet train` itself prints how the run ended, and its folder.
-                Event::Saved { .. } | Event::Stopped { .. } | Event::Finished { .. } => {}
-                _ => lines.of(event).iter().for_each(print::status),
-            },
+            Progress::Log(lines) => {
+                let line = lines.of(event);
+                match event {
+                    Event::Started(run) => print::status(header(run)),
+                    // `resnet train` itself prints how the run ended, and its folder.
+                    Event::Saved { .. } | Event::Stopped { .. } | Event::Finished { .. } => {}
+                    _ => line.iter().for_each(print::status),
+                }
+            }
             Progress::Bar(bar) => bar.show(event),
             Progress::Full(dashboard) => dashboard.show(event),
         }

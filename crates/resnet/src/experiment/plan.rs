@@ -142,7 +142,7 @@ mod tests {
         let nets = [(slow, 10), (fast, 20)];
         // The first epoch takes 4 + 2.5 s, each other one 3 + 2.5 s, and everything is done twice.
         let epochs = |seconds| epochs_within(Duration::from_secs(seconds), &nets, 2);
-        for (seconds, expected) in [(1, 1), (13, 1), (23, 1), (24, 2), (34, 2), (35, 3), (123, 11)]
+        for (seconds, expected) in [(1, 1), (13, 1), (23, 1), (25, 2), (34, 2), (36, 3), (124, 11)]
         {
             assert_eq!(epochs(seconds), expected, "{seconds} s");
         }

@@ -119,9 +119,9 @@ fn assert_has(screen: &str, parts: &[&str]) {
 #[test]
 fn a_run_among_others_shows_the_time_left_of_all() {
     let now = Instant::now();
-    let alone = state(now);
+    let mut among = state(now);
     let position = Some(Position { run: 2, runs: 4, later: 2.0 });
-    let among = State { estimate: alone.estimate.clone().at(position), ..alone };
+    among.estimate = among.estimate.clone().at(position);
     let screen = text(&buffer(&among, PLAIN, [100, 30], now));
     assert_has(&screen, &["run 2 of 4", "step 1,125 of 9,000"]);
     // A quarter and an eighth of the next.

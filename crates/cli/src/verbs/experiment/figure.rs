@@ -41,7 +41,7 @@ pub(super) fn errors(results: &Results, (headline, detail): (&str, &str), theme:
         let all: Vec<&NetResult> = results.nets.iter().collect();
         return curves(&of(&all), [&x, &y], title, theme);
     }
-    let panel = |heading: &str, nets| Panel { heading: heading.into(), curves: of(nets) };
+    let panel = |heading: &str, nets: &[&NetResult]| Panel { heading: heading.into(), curves: of(nets) };
     let both = [panel("plain nets", &plain), panel("residual nets", &residual)];
     panels(&both, [&x, &y], title, theme)
 }
@@ -63,16 +63,20 @@ fn pair(net: &NetResult, colour: usize, top: f64) -> [Curve; 2] {
     ]
 }
 
-/// The range of errors to show: from 0 to a little above all errors of the second half. The first epochs of a
-/// long run are far above them.
+/// The range of errors to show: from 0, or a little below all errors where these are close together, to a little
+/// above all of the second half. The first epochs of a long run are far above them.
 fn range<'p>(points: impl Iterator<Item = &'p Point> + Clone) -> [f64; 2] {
     const SHORT: u64 = 6;
     let last = points.clone().map(|point| point.epoch).max().unwrap_or(0);
     let from = if last <= SHORT { 0 } else { last / 2 };
     let late = points.filter(|point| point.epoch >= from);
-    let errors = late.flat_map(|point| [point.train_error, point.test_error.unwrap_or(0.0)]);
-    let most = errors.fold(0.0, f64::max);
-    [0.0, ((most * 1.1 / 5.0).ceil() * 5.0).clamp(5.0, 100.0)]
+    let both = |point: &Point| [point.train_error, point.test_error.unwrap_or(point.train_error)];
+    let (least, most) = late
+        .flat_map(both)
+        .fold((100f64, 0f64), |(least, most), error| (least.min(error), most.max(error)));
+    let top = ((most * 1.1 / 5.0).ceil() * 5.0).clamp(5.0, 100.0);
+    let bottom = ((least * 0.9 / 5.0).floor() * 5.0).clamp(0.0, top - 5.0);
+    [if bottom > top / 2.0 { bottom } else { 0.0 }, top]
 }
 
 /// A line that ends at the top, where it comes from above it.
@@ -198,6 +202,9 @@ mod tests {
         // The tenth epoch has 8%.
         assert_eq!(range(long.curve.iter()), [0.0, 10.0]);
         assert_eq!(range(net("resnet8", &[60.0, 40.0]).curve.iter()), [0.0, 70.0]);
+        // Training errors are half of these.
+        let close = [Point { epoch: 1, train_error: 88.0, test_error: Some(85.0) }];
+        assert_eq!(range(close.iter()), [75.0, 100.0]);
         assert_eq!(range([].iter()), [0.0, 5.0]);
         let line = clipped([[1.0, 30.0], [2.0, 10.0], [3.0, 5.0]].into_iter(), 20.0);
         assert!(line[0][1].is_nan());

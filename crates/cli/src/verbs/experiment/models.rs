@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use resnet::{
+    Arch,
     config::TrainConfig,
     data::{CacheOptions, DataSource, ImageSet, Normalisation, PhotoOptions, Photos},
     experiment::{Experiment, PlannedRun, is_experiment},
@@ -100,7 +101,7 @@ fn models(path: &Path) -> anyhow::Result<Vec<(Option<String>, PathBuf)>> {
     }
     let mut found = Vec::new();
     for name in Experiment::read(path)?.nets {
-        let net = name.parse().with_context(|| format!("{}: its nets", path.shown()))?;
+        let net = name.parse::<Arch>().with_context(|| format!("{}: its nets", path.shown()))?;
         let run = path.join(PlannedRun { net, seed: 0 }.folder());
         if run.join(CONFIG).is_file() {
             found.push((Some(name), run));

@@ -87,7 +87,7 @@ impl Output<'_> {
         })?;
         let (headline, detail) = self.title();
         let draw =
-            |theme: &Theme| vec![(FIGURE, figure::errors(results, (&headline, &detail), theme))];
+            |theme: &Theme| vec![(FIGURE, figure::errors(results, (&*headline, &*detail), theme))];
         pictures::write(folder, pictures::encode(PictureFormat::Both, draw)?)?;
         Ok(())
     }

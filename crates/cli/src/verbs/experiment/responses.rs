@@ -101,7 +101,7 @@ pub(super) fn write(folder: &Path, nets: &[NetResponses], headline: &str) -> any
         "3x3 layers after batch norm, before activation and addition; {images} images; bold: residual \
          nets, dashed: plain ones"
     );
-    let draw = |theme: &Theme| vec![(FIGURE, figure::responses(nets, (headline, &detail), theme))];
+    let draw = |theme: &Theme| vec![(FIGURE, figure::responses(nets, (headline, &*detail), theme))];
     pictures::write(folder, pictures::encode(PictureFormat::Both, draw)?)?;
     Ok(())
 }
