@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use resnet::{
     Arch, Cpu, Dtype,
     config::{DataConfig, PhotosConfig, TrainConfig},
-    data::{Flip, ImageSet, Normalisation, Parts, transform::Mix},
+    data::{self, Flip, ImageSet, Normalisation, Parts, transform::Mix},
     model_file::DEMO,
     recipe::{Length, Recipe},
     run::CONFIG,
@@ -88,6 +88,10 @@ impl Settings {
         let is_own = photos.is_some_and(|photos| photos.own_validation);
         let validation = Some(data.validation).filter(|&images| images > 0 && !is_own);
         images.validation = images.validation.or(validation.map(Share::Images));
+        let is_same = matches!(&args.data, DataArg::Named(source) if source.name() == data.name);
+        if is_same {
+            images.image_size = images.image_size.or(Some(data.image_size));
+        }
         if args.data.is_folder() {
             images.image_size = images.image_size.or(photos.map(|_| data.image_size));
             images.labels =
@@ -176,6 +180,15 @@ impl Settings {
         Ok(recipe)
     }
 
+    /// Rows and columns of the images that the recipe was made for.
+    fn recipe_size(&self) -> anyhow::Result<usize> {
+        match (self.base().filter(|_| !self.args.is_given("--recipe")), &self.args.data) {
+            (Some(base), _) => Ok(base.data.image_size),
+            (None, DataArg::Named(source)) => Ok(data::info(source.name(), Path::new(""))?.height),
+            (None, DataArg::Folder(_)) => Ok(self.args.arch.image_size()),
+        }
+    }
+
     /// The length of the run: the recipe's or `--epochs`, but for a configuration of another length
     /// (`--budget`, or `--epochs` when it was resumed).
     fn length(&self, recipe: &Recipe) -> Length {
@@ -222,10 +235,12 @@ pub(crate) fn build(
     let [image_size, ..] = data.train.size();
     let photos = match &data.train {
         ImageSet::Memory(_) => {
+            if args.images.image_size.is_some() {
+                recipe = recipe.for_image_size(settings.recipe_size()?, image_size);
+            }
             for (option, is_given) in [
                 ("--augment", args.recipe.augmentation.augment.is_some()),
-                ("--image-size", args.is_given("--image-size")),
-                ("--labels", args.is_given("--labels")),
+                ("--labels", args.images.labels.is_some()),
             ] {
                 if is_given {
                     return Err(Usage(format!("{option} is for folders of photos")).into());
@@ -344,10 +359,6 @@ fn check_stated(
     if stated.classes != data.classes {
         bail!("{file}: data.classes are not the classes of {}", data.name);
     }
-    let [size, ..] = data.train.size();
-    if stated.image_size != size && !args.is_given("--image-size") {
-        bail!("{file}: data.image_size is {}, but {} has {size}", stated.image_size, data.name);
-    }
     let overridden = ["--validation", "--limit-train"].iter().any(|option| args.is_given(option));
     if stated.train_images != train_images && !overridden {
         global.note(format!(
@@ -378,10 +389,7 @@ pub(crate) fn given_normalisation(args: NormalisationArgs) -> Option<Normalisati
 
 #[cfg(test)]
 mod tests {
-    use resnet::{
-        data::{self, LoadOptions},
-        optim::SgdConfig,
-    };
+    use resnet::{data::LoadOptions, optim::SgdConfig};
 
     use super::*;
     use crate::args::{Cli, Verb};
@@ -412,6 +420,34 @@ mod tests {
             assert_eq!(flip("mnist"), Flip::Never);
             assert_ne!(flip("fashion-mnist"), Flip::Never);
         }
+    }
+
+    #[test]
+    fn a_recipe_follows_the_size_of_resized_images() {
+        let small = config("--recipe fast --arch resnet20 --epochs 30").unwrap().recipe;
+        let cli = Cli::parsed(
+            "resnet train synthetic --image-size 64 --recipe fast --arch resnet20 --epochs 30"
+                .split(' '),
+        );
+        let Verb::Train(args) = cli.unwrap().verb else { unreachable!() };
+        let options =
+            LoadOptions { limit_train: Some(100), limit_test: Some(1), ..Default::default() };
+        let global = Cli::parsed(["resnet", "archs", "--threads", "1"]).unwrap().global;
+        let set = crate::data::resized(
+            data::load("synthetic", &options).unwrap(),
+            args.images.image_size,
+            &global,
+        );
+        let settings = Settings::new(&args, &global).unwrap();
+        let parts = set.unwrap().into();
+        let start = settings.starting_point();
+        let large = build(&settings, &start, &parts, None, &Cpu::new(1).unwrap(), &global).unwrap();
+        assert_eq!(large.data.image_size, 64);
+        assert_eq!(large.recipe.augment.pad, 2 * small.augment.pad);
+        assert_eq!(large.recipe.augment.cutout, 2 * small.augment.cutout);
+        let sizes = |recipe: &Recipe| recipe.image_sizes.iter().map(|phase| phase.size).collect();
+        let (small, large): (Vec<usize>, Vec<usize>) = (sizes(&small), sizes(&large.recipe));
+        assert_eq!((small, large), (vec![16, 24], vec![32, 48]));
     }
 
     #[test]

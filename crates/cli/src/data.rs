@@ -2,9 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
-use indicatif::{ProgressBar, ProgressStyle};
-use resnet::data::{self, DataError, DataSource, Dataset, FetchEvent, LoadOptions};
+use anyhow::{Context, bail};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use resnet::{
+    data::{
+        self, DataError, DataSource, Dataset, FetchEvent, Images, LoadOptions, photo::resize_images,
+    },
+    engine::memory,
+};
 use resnet_formats::{Shown, printable};
 
 use crate::{
@@ -43,6 +48,41 @@ pub(crate) fn load(
         }
         loaded => Ok(loaded?),
     }
+}
+
+/// The most rows and columns of an image, as the options take them.
+const MAX_SIDE: usize = 4096;
+
+/// A data set with images of `side` rows and columns, which are enlarged or shrunk if they have another size.
+pub(crate) fn resized(
+    mut set: Dataset,
+    side: Option<usize>,
+    global: &Global,
+) -> anyhow::Result<Dataset> {
+    let Images { height, width, channels, .. } = set.train;
+    let Some(side) = side.filter(|&side| [height, width] != [side; 2]) else { return Ok(set) };
+    let name = &set.name;
+    if !(1..=MAX_SIDE).contains(&side) {
+        bail!(
+            "{name}: its images are {height}x{width}x{channels}; they are resized to at most {MAX_SIDE} \
+             pixels a side, not to {side}"
+        );
+    }
+    let images = set.train.len() + set.test.len();
+    let bytes = images.saturating_mul(side * side * channels);
+    if let Some(available) = memory::available().filter(|&available| available < bytes) {
+        bail!(
+            "{name}: {images} images of {side}x{side} pixels need {} of memory, and {} are available: \
+             choose a smaller --image-size, or --limit-train",
+            HumanBytes(bytes as u64),
+            HumanBytes(available as u64)
+        );
+    }
+    for part in [&mut set.train, &mut set.test] {
+        *part = resize_images(part, side, global.cpu_threads())
+            .with_context(|| format!("{}: its images cannot be resized", set.name))?;
+    }
+    Ok(set)
 }
 
 /// Downloads a data set unless it is complete, and returns its folder, if it has one.

@@ -45,6 +45,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     match &cli.verb {
         Verb::Train(args) => return verbs::train::run(args, global),
+        Verb::Experiment(args) => return verbs::experiment::run(args, global),
         Verb::Eval(args) => verbs::eval::run(args, global)?,
         Verb::Show(args) => verbs::show::run(args, global)?,
         Verb::Report(args) => verbs::report::run(args, global)?,

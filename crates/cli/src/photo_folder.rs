@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use resnet::{
     Arch,
-    config::TrainConfig,
+    config::{DataConfig, TrainConfig},
     data::{
         CacheOptions, ImageSet, NamedPhotos, Parts, PhotoList, PhotoOptions, PhotoSet, Photos,
         default_cache_dir, photo::Preparation, read_photo_names, write_photo_names,
@@ -184,10 +184,12 @@ fn shrunk_bytes(photos: usize, size: usize) -> u64 {
     (photos as u64).saturating_mul(shorter.saturating_mul(shorter).saturating_mul(4))
 }
 
-/// Bytes of memory that the cache of photos will take, about.
-pub(crate) fn cache_memory(reading: &PhotoReadingArgs, photos: usize, size: usize) -> u64 {
-    match cache(reading, photos, size) {
-        CacheOptions::Memory { bytes } => bytes.min(shrunk_bytes(photos, size)),
+/// Bytes of memory that the cache of a run's photos will take, about.
+pub(crate) fn cache_memory(reading: &PhotoReadingArgs, config: &TrainConfig) -> u64 {
+    let DataConfig { train_images, validation, image_size, .. } = config.data;
+    let photos = train_images.saturating_add(validation);
+    match cache(reading, photos, image_size) {
+        CacheOptions::Memory { bytes } => bytes.min(shrunk_bytes(photos, image_size)),
         CacheOptions::None | CacheOptions::Disk { .. } => 0,
     }
 }

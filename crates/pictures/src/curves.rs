@@ -49,6 +49,10 @@ pub struct Axis {
 
 const WIDTH: f32 = 620.0;
 const HEIGHT: f32 = 340.0;
+/// Width of one of several charts.
+const PANEL_WIDTH: f32 = 380.0;
+/// The space between charts.
+const SPACE: f32 = 30.0;
 /// The space between a line's end and its label, and between labels.
 const GAP: f32 = 10.0;
 const LINE: f32 = 17.0;
@@ -57,67 +61,138 @@ const FACE: Face = Face::regular(13.0);
 /// A chart of curves. What lies outside of the axes' ranges is not shown.
 pub fn curves<'a>(
     curves: &[Curve],
-    [x, y]: [&Axis; 2],
+    axes: [&Axis; 2],
     title: impl Into<Title<'a>>,
     theme: &Theme,
 ) -> String {
-    let xs = Scale::new(x, curves.iter().flat_map(|c| &c.points).map(|p| p[0]), [0.0, WIDTH]);
-    let ys = Scale::new(y, curves.iter().flat_map(|c| &c.points).map(|p| p[1]), [HEIGHT, 0.0]);
-    let left = ys.ticks().iter().map(|tick| FACE.width(&tick.1)).fold(0f32, f32::max) + GAP;
-    let names = curves.iter().map(|c| Face::bold(13.0).width(&c.label)).fold(0f32, f32::max);
-    let (top, below) = (LINE + 6.0, 2.0 * LINE + 12.0);
-    let (width, height) = (left + WIDTH + GAP + names, top + HEIGHT + below);
-    let mut canvas = Canvas::new(title.into(), width, height, theme);
-    canvas.text(0.0, 11.0, &y.label, FACE, Anchor::Start, theme.muted);
-    for (at, text) in ys.ticks() {
-        let to = top + ys.place(at);
-        canvas.line([left, to], [left + WIDTH, to], theme.line);
-        canvas.text(left - GAP, to + 4.5, &text, FACE, Anchor::End, theme.muted);
-    }
-    for (at, text) in xs.ticks() {
-        let to = left + xs.place(at);
-        canvas.line([to, top + HEIGHT], [to, top + HEIGHT + 5.0], theme.line);
-        canvas.text(to, top + HEIGHT + LINE + 3.0, &text, FACE, Anchor::Middle, theme.muted);
-    }
-    canvas.text(left + WIDTH, height - 4.0, &x.label, FACE, Anchor::End, theme.muted);
+    chart(&[("", curves)], axes, WIDTH, title.into(), theme)
+}
 
-    let colours = [theme.accent, theme.bad, theme.good, theme.ink, theme.muted];
-    let mut labels = Vec::new();
-    // Thin lines under the bold ones.
-    for bold in [false, true] {
-        for curve in curves.iter().filter(|curve| (curve.stroke == Stroke::Bold) == bold) {
-            let colour = colours[curve.colour % colours.len()];
-            let place = |p: &[f64; 2]| {
-                (xs.shows(p[0]) && ys.shows(p[1]))
-                    .then(|| [left + xs.place(p[0]), top + ys.place(p[1])])
-            };
-            let places: Vec<_> = curve.points.iter().map(place).collect();
-            for part in places.split(Option::is_none).filter(|part| !part.is_empty()) {
-                polyline(&mut canvas, part.iter().flatten(), curve.stroke, colour);
-            }
-            if let Some(&end) = places.iter().flatten().next_back()
-                && !curve.label.is_empty()
-            {
-                labels.push((end, curve, colour));
-            }
+/// One of several charts with the same axes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panel {
+    /// Its heading.
+    pub heading: String,
+    /// Its curves.
+    pub curves: Vec<Curve>,
+}
+
+/// Charts of curves next to each other, with the same axes.
+pub fn panels<'a>(
+    panels: &[Panel],
+    axes: [&Axis; 2],
+    title: impl Into<Title<'a>>,
+    theme: &Theme,
+) -> String {
+    let parts: Vec<(&str, &[Curve])> =
+        panels.iter().map(|panel| (&*panel.heading, &*panel.curves)).collect();
+    chart(&parts, axes, PANEL_WIDTH, title.into(), theme)
+}
+
+fn chart(
+    panels: &[(&str, &[Curve])],
+    [x, y]: [&Axis; 2],
+    width: f32,
+    title: Title<'_>,
+    theme: &Theme,
+) -> String {
+    let values = |axis: usize| {
+        let curves = panels.iter().flat_map(|(_, curves)| curves.iter());
+        curves.flat_map(|curve| &curve.points).map(move |point| point[axis])
+    };
+    let xs = Scale::new(x, values(0), [0.0, width]);
+    let ys = Scale::new(y, values(1), [HEIGHT, 0.0]);
+    let left = ys.ticks().iter().map(|tick| FACE.width(&tick.1)).fold(0f32, f32::max) + GAP;
+    let names = |curves: &[Curve]| {
+        curves.iter().map(|c| Face::bold(13.0).width(&c.label)).fold(0f32, f32::max)
+    };
+    let has_headings = panels.iter().any(|(heading, _)| !heading.is_empty());
+    let heading = if has_headings { LINE + 4.0 } else { 0.0 };
+    let (top, below) = (heading + LINE + 6.0, 2.0 * LINE + 12.0);
+    let widths: Vec<f32> =
+        panels.iter().map(|(_, curves)| left + width + GAP + names(curves)).collect();
+    let space = SPACE * widths.len().saturating_sub(1) as f32;
+    let all = widths.iter().sum::<f32>() + space;
+    let mut canvas = Canvas::new(title, all, top + HEIGHT + below, theme);
+    let mut start = 0.0;
+    for (index, ((heading, curves), width)) in panels.iter().zip(&widths).enumerate() {
+        let frame = Frame { left: start + left, top, xs: &xs, ys: &ys };
+        if !heading.is_empty() {
+            canvas.text(frame.left, 12.0, heading, Face::bold(13.0), Anchor::Start, theme.ink);
         }
-    }
-    // A line that ends early has its label there, the others in the margin.
-    let (mut margin, early): (Vec<_>, Vec<_>) =
-        labels.into_iter().partition(|&([x, _], ..)| x > left + WIDTH - GAP);
-    margin.sort_by(|a, b| a.0[1].total_cmp(&b.0[1]));
-    let ends: Vec<f32> = margin.iter().map(|label| label.0[1]).collect();
-    let places = apart(&ends, top + HEIGHT).into_iter();
-    let margin = margin.into_iter().zip(places).map(|((_, curve, colour), y)| {
-        let x = left + WIDTH + GAP;
-        (x, y + 4.5, curve, colour)
-    });
-    let early = early.into_iter().map(|([x, y], curve, colour)| (x + 5.0, y - 5.0, curve, colour));
-    for (x, y, curve, colour) in early.chain(margin) {
-        let face = Face { size: 13.0, bold: curve.stroke == Stroke::Bold };
-        canvas.text(x, y, &curve.label, face, Anchor::Start, colour);
+        if index == 0 {
+            let baseline = top - LINE + 5.0;
+            canvas.text(start, baseline, &y.label, FACE, Anchor::Start, theme.muted);
+        }
+        frame.draw(&mut canvas, curves, &x.label);
+        start += width + SPACE;
     }
     canvas.finish()
+}
+
+/// Where a chart is, and what its axes show.
+struct Frame<'s> {
+    left: f32,
+    top: f32,
+    xs: &'s Scale,
+    ys: &'s Scale,
+}
+
+impl Frame<'_> {
+    fn draw(&self, canvas: &mut Canvas<'_>, curves: &[Curve], label: &str) {
+        let (Frame { left, top, xs, ys }, theme) = (self, canvas.theme);
+        let right = left + xs.places[1];
+        for (at, text) in ys.ticks() {
+            let to = top + ys.place(at);
+            canvas.line([*left, to], [right, to], theme.line);
+            canvas.text(left - GAP, to + 4.5, &text, FACE, Anchor::End, theme.muted);
+        }
+        for (at, text) in xs.ticks() {
+            let to = left + xs.place(at);
+            canvas.line([to, top + HEIGHT], [to, top + HEIGHT + 5.0], theme.line);
+            canvas.text(to, top + HEIGHT + LINE + 3.0, &text, FACE, Anchor::Middle, theme.muted);
+        }
+        let below = top + HEIGHT + 2.0 * LINE + 8.0;
+        canvas.text(right, below, label, FACE, Anchor::End, theme.muted);
+
+        let colours = [theme.accent, theme.bad, theme.good, theme.ink, theme.muted];
+        let mut labels = Vec::new();
+        // Thin lines under the bold ones.
+        for bold in [false, true] {
+            for curve in curves.iter().filter(|curve| (curve.stroke == Stroke::Bold) == bold) {
+                let colour = colours[curve.colour % colours.len()];
+                let place = |p: &[f64; 2]| {
+                    (xs.shows(p[0]) && ys.shows(p[1]))
+                        .then(|| [left + xs.place(p[0]), top + ys.place(p[1])])
+                };
+                let places: Vec<_> = curve.points.iter().map(place).collect();
+                for part in places.split(Option::is_none).filter(|part| !part.is_empty()) {
+                    polyline(canvas, part.iter().flatten(), curve.stroke, colour);
+                }
+                if let Some(&end) = places.iter().flatten().next_back()
+                    && !curve.label.is_empty()
+                {
+                    labels.push((end, curve, colour));
+                }
+            }
+        }
+        // A line that ends early has its label there, the others in the margin.
+        let (mut margin, early): (Vec<_>, Vec<_>) =
+            labels.into_iter().partition(|&([x, _], ..)| x > right - GAP);
+        margin.sort_by(|a, b| a.0[1].total_cmp(&b.0[1]));
+        let ends: Vec<f32> = margin.iter().map(|label| label.0[1]).collect();
+        let places = apart(&ends, top + HEIGHT).into_iter();
+        let margin = margin
+            .into_iter()
+            .zip(places)
+            .map(|((_, curve, colour), y)| (right + GAP, y + 4.5, curve, colour));
+        let early =
+            early.into_iter().map(|([x, y], curve, colour)| (x + 5.0, y - 5.0, curve, colour));
+        for (x, y, curve, colour) in early.chain(margin) {
+            let face = Face { size: 13.0, bold: curve.stroke == Stroke::Bold };
+            canvas.text(x, y, &curve.label, face, Anchor::Start, colour);
+        }
+    }
 }
 
 fn polyline<'a>(
@@ -126,8 +201,11 @@ fn polyline<'a>(
     stroke: Stroke,
     colour: &str,
 ) {
+    let places: Vec<&[f32; 2]> = places.collect();
     let mut points = String::new();
-    for [x, y] in places {
+    // A single point is a line of no length, which is drawn as a dot.
+    let again = places.first().filter(|_| places.len() == 1);
+    for [x, y] in places.iter().chain(again) {
         let _ = write!(points, "{},{} ", Number(*x), Number(*y));
     }
     let style = match stroke {
@@ -237,6 +315,37 @@ mod tests {
         assert!((bold[5] - bold[3] - HEIGHT / 2.0).abs() < 0.1);
         assert_eq!(svg.matches("a &amp; b").count(), 2);
         assert!(lines[0].contains("dasharray") && !lines[2].contains("dasharray"));
+    }
+
+    #[test]
+    fn panels_have_the_same_axes() {
+        let low = curve(&[[0.0, 0.0], [10.0, 2.0]], Stroke::Bold);
+        let high = curve(&[[0.0, 0.0], [5.0, 8.0]], Stroke::Bold);
+        let panel = |heading: &str, curve: &Curve| Panel {
+            heading: heading.into(),
+            curves: vec![curve.clone()],
+        };
+        let svg = panels(
+            &[panel("plain", &low), panel("residual", &high)],
+            [&axis(None), &axis(None)],
+            "t",
+            &Theme::LIGHT,
+        );
+        let lines: Vec<Vec<f32>> = svg
+            .lines()
+            .filter(|line| line.contains("<polyline"))
+            .map(|line| line.split('"').nth(1).unwrap())
+            .map(|points| points.split([' ', ',']).map(|n| n.parse().unwrap()).collect())
+            .collect();
+        let [low, high] = &lines[..] else { panic!("two lines: {svg}") };
+        // From 0 to 10, and to 8, in both.
+        assert!((low[2] - low[0] - PANEL_WIDTH).abs() < 0.1);
+        assert!((high[2] - high[0] - PANEL_WIDTH / 2.0).abs() < 0.1);
+        assert!((low[1] - low[3] - HEIGHT / 4.0).abs() < 0.1);
+        assert!((high[1] - high[3] - HEIGHT).abs() < 0.1);
+        assert_eq!(low[1], high[1]);
+        assert!(high[0] > low[0] + PANEL_WIDTH);
+        assert!(svg.contains(">plain<") && svg.contains(">residual<"));
     }
 
     #[test]

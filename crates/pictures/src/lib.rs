@@ -46,7 +46,7 @@ mod theme;
 pub use bars::{Bar, bars};
 pub use cam::{HeatMap, cam, photo_cam};
 pub use confusion::confusion;
-pub use curves::{Axis, Curve, Stroke, curves};
+pub use curves::{Axis, Curve, Panel, Stroke, curves, panels};
 pub use filters::filters;
 pub use grid::{Cell, grid};
 pub use labelled::labelled;

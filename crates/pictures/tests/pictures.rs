@@ -3,7 +3,8 @@
 use std::io::Cursor;
 
 use resnet_pictures::{
-    Bar, Cell, HeatMap, Picture, Theme, bars, cam, confusion, filters, grid, photo_cam, png,
+    Axis, Bar, Cell, Curve, HeatMap, Panel, Picture, Stroke, Theme, bars, cam, confusion, curves,
+    filters, grid, panels, photo_cam, png,
 };
 use resvg::usvg::{Group, Node, Options, Tree, fontdb::Database};
 
@@ -47,6 +48,21 @@ fn gallery(theme: &Theme) -> Vec<(String, String)> {
             all.push((format!("{n} bars, {name}"), chart));
         }
         for n in [0, 1, 5, 32] {
+            let curve = |i: usize| Curve {
+                label: format!("{name} {i}"),
+                points: (0..n).map(|x| [x as f64, (x * i) as f64]).collect(),
+                stroke: [Stroke::Bold, Stroke::Thin, Stroke::Dashed][i % 3],
+                colour: i,
+            };
+            let lines: Vec<Curve> = (0..n.min(6)).map(curve).collect();
+            let axis = Axis { label: name.into(), range: None };
+            let axes = [&axis, &axis];
+            all.push((format!("{n} curves, {name}"), curves(&lines, axes, (name, name), theme)));
+            let two = [0, n / 2].map(|from| Panel {
+                heading: name.into(),
+                curves: lines.get(from..).unwrap_or_default().to_vec(),
+            });
+            all.push((format!("panels of {n}, {name}"), panels(&two, axes, (name, name), theme)));
             let svg = grid(&cells(n, name), ("29 of 32 correct", name), theme);
             all.push((format!("grid of {n}, {name}"), svg));
         }

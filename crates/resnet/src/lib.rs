@@ -16,8 +16,8 @@
 //! `resnet_kernels`: here these are [`engine`], [`network`], [`graph`] and [`models`], [`data`], and
 //! [`Cpu`] and [`Dtype`].
 //!
-//! Further tasks: train a whole run as the command line does ([`train`]), evaluate a model
-//! ([`evaluate`]), export to ONNX ([`onnx`]), draw class activation maps ([`cam`]), count
+//! Further tasks: train a whole run as the command line does ([`train`]), the paper's experiments
+//! ([`experiment`]), evaluate a model ([`evaluate`]), export to ONNX ([`onnx`]), draw class activation maps ([`cam`]), count
 //! parameters and multiply-accumulates ([`summary`](mod@summary)).
 //!
 //! ```
@@ -49,6 +49,7 @@ pub mod cam;
 pub mod checkpoint;
 pub mod config;
 pub mod evaluate;
+pub mod experiment;
 pub mod metrics;
 pub mod model_file;
 pub mod predictions;

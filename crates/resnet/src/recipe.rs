@@ -165,6 +165,22 @@ impl Recipe {
         image_sizes::size_at(&self.image_sizes, step, total_steps)
     }
 
+    /// The recipe for images that were resized from `from` to `to` rows and columns: padding, cutout and
+    /// the sizes of its first parts are in proportion.
+    #[must_use]
+    pub fn for_image_size(mut self, from: usize, to: usize) -> Recipe {
+        let scale = |pixels: &mut usize| {
+            *pixels = (pixels.saturating_mul(to) + from / 2) / from.max(1);
+        };
+        scale(&mut self.augment.pad);
+        scale(&mut self.augment.cutout);
+        for phase in &mut self.image_sizes {
+            scale(&mut phase.size);
+            phase.size = phase.size.max(1);
+        }
+        self
+    }
+
     /// Checks the image sizes.
     pub(crate) fn check_image_sizes(&self, image_size: usize) -> Result<(), &'static str> {
         image_sizes::check(&self.image_sizes, image_size)

@@ -55,6 +55,18 @@ impl DataArg {
         }
     }
 
+    /// What it is called in the name of a folder: the data set's name, or that of the folder of photos.
+    pub(crate) fn in_a_name(&self) -> String {
+        match self {
+            DataArg::Named(source) => source.name().to_owned(),
+            DataArg::Folder(root) => {
+                let root = root.canonicalize().unwrap_or_else(|_| root.clone());
+                let name = root.file_name().unwrap_or_default().to_string_lossy();
+                name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(40).collect()
+            }
+        }
+    }
+
     pub(crate) fn is_folder(&self) -> bool {
         matches!(self, DataArg::Folder(_))
     }
@@ -86,6 +98,15 @@ impl Share {
         match self {
             Share::Images(n) => n,
             Share::Fraction(share) => ((images as f64 * share).round() as usize).max(1),
+        }
+    }
+}
+
+impl Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Share::Images(n) => n.fmt(f),
+            Share::Fraction(share) => share.fmt(f),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod convert;
 mod data;
+mod experiment;
 mod model;
 mod predict;
 mod preview;
@@ -23,6 +24,7 @@ use crate::{completion, print};
 
 pub(crate) use convert::ConvertArgs;
 pub(crate) use data::{CachePlace, DataArg, PhotoReadingArgs, Share};
+pub(crate) use experiment::ExperimentArgs;
 pub(crate) use model::{EvaluationArgs, ModelArgs};
 pub(crate) use predict::PredictArgs;
 pub(crate) use preview::PreviewArgs;
@@ -65,6 +67,13 @@ impl Cli {
         }
         Ok(cli)
     }
+
+    /// The arguments of `resnet train` without any.
+    pub(crate) fn train() -> TrainArgs {
+        let cli = Cli::parsed(["resnet", "train"]).expect("no argument is needed");
+        let Verb::Train(args) = cli.verb else { unreachable!("the verb is `train`") };
+        *args
+    }
 }
 
 /// Prints a usage error, or the text of `--help` or `--version`, and exits.
@@ -92,6 +101,8 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 129, 130 or 143 interrupted (th
 pub(crate) enum Verb {
     /// Train a network
     Train(Box<TrainArgs>),
+    /// Run an experiment of the paper: train several nets, compare them in a table and a figure
+    Experiment(Box<ExperimentArgs>),
     /// Evaluate a trained network on a data set's test images
     Eval(EvalArgs),
     /// Draw predictions, confusion matrix, mistakes, filters and class activation maps

@@ -131,6 +131,15 @@ impl From<Dtype> for resnet::Dtype {
     }
 }
 
+impl From<resnet::Dtype> for Dtype {
+    fn from(dtype: resnet::Dtype) -> Self {
+        match dtype {
+            resnet::Dtype::Fp32 => Dtype::Fp32,
+            resnet::Dtype::Bf16 => Dtype::Bf16,
+        }
+    }
+}
+
 /// The views of test-time augmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tta {

@@ -193,8 +193,9 @@ pub(crate) struct ImagesArgs {
     /// Test on the first N test images only
     #[arg(long, value_name = "N", value_parser = values::count)]
     pub(crate) limit_test: Option<usize>,
-    /// Rows and columns of the images that a network gets of photos [default: those that the
-    /// architecture was designed for]
+    /// Rows and columns of the images that a network gets: photos are cropped to them, the images of a data
+    /// set enlarged or shrunk [default: those that the architecture was designed for of photos, a data set's
+    /// own]
     #[arg(long, value_name = "N", value_parser = values::image_size)]
     pub(crate) image_size: Option<usize>,
     /// CSV or TSV file with the paths and labels of the photos [default: their folders]

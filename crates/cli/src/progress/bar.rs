@@ -4,7 +4,7 @@ use anstyle::Style;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
 
-use super::{estimate::Estimate, header::header};
+use super::{estimate::Estimate, header::header, position::Position};
 use crate::print;
 
 /// The bar and the table.
@@ -17,6 +17,11 @@ pub(crate) struct EpochBar {
 }
 
 impl EpochBar {
+    /// A bar for a run that may have a position among others.
+    pub(super) fn new(position: Option<Position>) -> Self {
+        EpochBar { estimate: Estimate::new(position), ..EpochBar::default() }
+    }
+
     /// Prints past events, and continues with their time estimate.
     pub(super) fn replay(events: &[Event], estimate: Estimate) -> Self {
         let mut bar = EpochBar::default();
@@ -36,7 +41,8 @@ impl EpochBar {
             }
             Event::Batch(batch) => {
                 let message = self.message(batch);
-                let bar = self.bar.get_or_insert_with(|| epoch_bar(batch));
+                let position = self.estimate.position();
+                let bar = self.bar.get_or_insert_with(|| epoch_bar(batch, position));
                 bar.set_position(batch.batch);
                 bar.set_message(message);
             }
@@ -66,6 +72,16 @@ impl EpochBar {
     /// The text next to the bar.
     fn message(&self, b: &BatchEvent) -> String {
         let left = self.estimate.remaining(b);
+        if let Some(all) = left.all {
+            return format!(
+                "loss {:.3} acc {:.1}% {:.0}/s run {}, all {} left",
+                b.loss,
+                b.accuracy,
+                b.images_per_second,
+                print::clock(left.run),
+                print::clock(all)
+            );
+        }
         format!(
             "loss {:.3} acc {:.1}% lr {:.3} {:.0}/s {} left, run {}",
             b.loss,
@@ -119,14 +135,19 @@ fn columns(validation: bool, test: bool) -> String {
     format!("  epoch   train      acc{validation}{test}       lr      time  images/s")
 }
 
-fn epoch_bar(batch: &BatchEvent) -> ProgressBar {
+fn epoch_bar(batch: &BatchEvent, position: Option<Position>) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:10} {msg}")
         .expect("a constant template")
         .progress_chars("━╸─");
     ProgressBar::new(batch.batches)
         .with_style(style)
         .with_finish(ProgressFinish::AndClear)
-        .with_prefix(format!("epoch {}/{}", batch.epoch, batch.epochs))
+        .with_prefix(match position {
+            Some(Position { run, runs, .. }) => {
+                format!("run {run}/{runs} epoch {}/{}", batch.epoch, batch.epochs)
+            }
+            None => format!("epoch {}/{}", batch.epoch, batch.epochs),
+        })
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use resnet::train::{BatchEvent, Event};
 
+use super::position::Position;
+
 /// The measurements behind an estimate.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Estimate {
@@ -13,6 +15,8 @@ pub(super) struct Estimate {
     last_batch: Option<Instant>,
     /// Seconds that evaluation took after the last epoch.
     evaluation: f64,
+    /// The place of the run among others.
+    position: Option<Position>,
 }
 
 /// Remaining seconds.
@@ -22,9 +26,30 @@ pub(super) struct Remaining {
     pub(super) epoch: f64,
     /// Of the whole run, with evaluations.
     pub(super) run: f64,
+    /// Of all runs, if the run is one of several.
+    pub(super) all: Option<f64>,
 }
 
 impl Estimate {
+    pub(super) fn new(position: Option<Position>) -> Estimate {
+        Estimate { position, ..Estimate::default() }
+    }
+
+    /// The place of the run among others.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(self, position: Option<Position>) -> Estimate {
+        Estimate { position, ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_batch_size(&mut self, images: f64) {
+        self.batch_size = images;
+    }
+
     pub(super) fn update(&mut self, event: &Event) {
         match event {
             Event::Started(run) => self.batch_size = run.batch_size as f64,
@@ -36,14 +61,24 @@ impl Estimate {
         }
     }
 
+    /// The remaining time after the evaluation of an epoch, whose last batch this is.
+    pub(super) fn after_evaluation(&self, b: &BatchEvent) -> Remaining {
+        let Remaining { epoch, run, all } = self.remaining(b);
+        let all = all.map(|all| all - self.evaluation);
+        Remaining { epoch, run: run - self.evaluation, all }
+    }
+
     /// The remaining time after a batch.
     pub(super) fn remaining(&self, b: &BatchEvent) -> Remaining {
         let seconds = |steps: u64| steps as f64 * self.batch_size / b.images_per_second.max(1e-9);
         let evaluations = b.epochs.saturating_sub(b.epoch) + 1;
         let steps = b.total_steps.saturating_sub(b.step);
+        let run = seconds(steps) + evaluations as f64 * self.evaluation;
+        let whole = seconds(b.total_steps) + b.epochs as f64 * self.evaluation;
         Remaining {
             epoch: seconds(b.batches.saturating_sub(b.batch)),
-            run: seconds(steps) + evaluations as f64 * self.evaluation,
+            run,
+            all: self.position.map(|position| run + position.later * whole),
         }
     }
 }
@@ -54,8 +89,9 @@ mod tests {
 
     #[test]
     fn remaining_time_includes_evaluations() {
-        let estimate = Estimate { batch_size: 100.0, last_batch: None, evaluation: 10.0 };
-        let left = estimate.remaining(&BatchEvent {
+        let position = Some(Position { run: 1, runs: 3, later: 0.5 });
+        let estimate = Estimate { batch_size: 100.0, last_batch: None, evaluation: 10.0, position };
+        let last = BatchEvent {
             epoch: 99,
             epochs: 100,
             batch: 420,
@@ -68,8 +104,12 @@ mod tests {
             batch_accuracy: 50.0,
             learning_rate: 0.1,
             images_per_second: 100.0,
-        });
+        };
+        let left = estimate.remaining(&last);
         // 30 and 480 steps of 100 images at 100 images/s, and two evaluations
-        assert_eq!(left, Remaining { epoch: 30.0, run: 500.0 });
+        let Remaining { run, all, .. } = estimate.after_evaluation(&last);
+        assert_eq!((run, all), (490.0, Some(490.0 + 23_000.0)));
+        // The whole run takes 45,000 s and 100 evaluations, the later ones half of that.
+        assert_eq!(left, Remaining { epoch: 30.0, run: 500.0, all: Some(500.0 + 23_000.0) });
     }
 }

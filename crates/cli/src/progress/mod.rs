@@ -5,34 +5,45 @@ mod bar;
 mod dashboard;
 mod estimate;
 mod header;
+mod lines;
+mod position;
 
 use std::io::{self, IsTerminal};
 
 use resnet::train::Event;
 
-use self::{bar::EpochBar, dashboard::Dashboard, header::header};
+use self::{bar::EpochBar, dashboard::Dashboard, header::header, lines::Lines};
 use crate::{
-    args::{Global, TrainArgs, Ui},
+    args::{Global, Ui},
     interrupt::Interrupt,
     print,
 };
 
+pub(crate) use self::position::Position;
+
 /// Shows the events of a run.
 pub(crate) enum Progress {
     Silent,
-    Log,
+    Log(Lines),
     Bar(Box<EpochBar>),
     Full(Dashboard),
 }
 
 impl Progress {
-    /// The display of `--ui`, or the default for stderr.
-    pub(crate) fn new(args: &TrainArgs, global: &Global, interrupt: &Interrupt) -> Self {
+    /// The display of `--ui`, or the default for stderr, of a run that may have a position among others.
+    /// `json` is whether results are printed on stdout as JSON.
+    pub(crate) fn new(
+        ui: Option<Ui>,
+        json: bool,
+        position: Option<Position>,
+        global: &Global,
+        interrupt: &Interrupt,
+    ) -> Self {
         let terminal = io::stderr().is_terminal();
         let plain = if terminal { Ui::Bar } else { Ui::Log };
-        let ui = match args.ui {
+        let ui = match ui {
             _ if global.quiet => return Progress::Silent,
-            Some(Ui::Full) => match open_dashboard(args, terminal, interrupt) {
+            Some(Ui::Full) => match open_dashboard(json, position, terminal, interrupt) {
                 Ok(dashboard) => return Progress::Full(dashboard),
                 Err(why) => {
                     let instead = if terminal { "a progress bar" } else { "log lines" };
@@ -42,20 +53,27 @@ impl Progress {
             },
             ui => ui.unwrap_or(plain),
         };
-        if ui == Ui::Log { Progress::Log } else { Progress::Bar(Box::default()) }
+        if ui == Ui::Log {
+            Progress::Log(Lines::new(position))
+        } else {
+            Progress::Bar(Box::new(EpochBar::new(position)))
+        }
     }
 
     /// Shows an event.
     pub(crate) fn show(&mut self, event: &Event) {
         match self {
             Progress::Silent => {}
-            Progress::Log => match event {
-                Event::Started(run) => print::status(header(run)),
-                // `resnet train` itself prints how the run ended, and its folder.
-                Event::Saved { .. } | Event::Stopped { .. } => {}
-                Event::Finished { .. } => event.best_line().iter().for_each(print::status),
-                _ => event.log_line().iter().for_each(print::status),
-            },
+            Progress::Log(lines) => {
+                let line = lines.of(event);
+                match event {
+                    Event::Started(run) => print::status(header(run)),
+                    // `resnet train` itself prints how the run ended, and its folder.
+                    Event::Saved { .. } | Event::Stopped { .. } => {}
+                    Event::Finished { .. } => event.best_line().iter().for_each(print::status),
+                    _ => line.iter().for_each(print::status),
+                }
+            }
             Progress::Bar(bar) => bar.show(event),
             Progress::Full(dashboard) => dashboard.show(event),
         }
@@ -64,15 +82,17 @@ impl Progress {
 
 /// Opens the dashboard, or returns why that is not possible.
 fn open_dashboard(
-    args: &TrainArgs,
+    json: bool,
+    position: Option<Position>,
     terminal: bool,
     interrupt: &Interrupt,
 ) -> Result<Dashboard, String> {
     if !terminal {
         return Err("stderr is not a terminal".into());
     }
-    if args.output.json && io::stdout().is_terminal() {
+    if json && io::stdout().is_terminal() {
         return Err("--json prints to the same terminal".into());
     }
-    Dashboard::open(interrupt).map_err(|error| format!("the terminal does not support it: {error}"))
+    Dashboard::open(position, interrupt)
+        .map_err(|error| format!("the terminal does not support it: {error}"))
 }

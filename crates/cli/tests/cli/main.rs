@@ -7,6 +7,7 @@ mod completions;
 mod convert;
 mod earlier;
 mod eval;
+mod experiment;
 mod features;
 mod hostile;
 mod hostile_sizes;

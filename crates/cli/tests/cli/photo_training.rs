@@ -256,3 +256,37 @@ fn shares_of_photos_are_held_out_and_limits_keep_every_class() {
     let sprint = s.run(&train(&["--recipe", "sprint"]));
     sprint.fails_behind_notes(1, &["whiten", "--recipe fast"]);
 }
+
+#[test]
+fn an_experiment_on_photos_is_continued() {
+    let s = Sandbox::new();
+    make_photos(&s);
+    let usual = ["experiment", "degradation", "photos", "--nets", "plain8,resnet8"];
+    let length = ["--epochs", "1", "--batch-size", "8", "--threads", "2", "--out", "out"];
+    let args = [&usual[..], &length].concat();
+    let out = s.run(&args).success();
+    let table: Vec<&str> = out.stdout.lines().filter(|line| line.contains("lain8 ")).collect();
+    assert!(!table.is_empty(), "{out:#?}");
+    let [plain, residual] =
+        ["plain8", "resnet8"].map(|net| s.path("out").join(format!("{net}-seed0")));
+    // The same photos are held out.
+    assert_eq!(names(&plain, "validation"), names(&residual, "validation"));
+    // As if it were killed before the photos of the second run were noted.
+    let before = tensors(&residual);
+    for name in [
+        "photos.tsv",
+        "last.safetensors",
+        "best.safetensors",
+        "metrics.jsonl",
+        "run.json",
+        "log.txt",
+    ] {
+        fs::remove_file(residual.join(name)).unwrap();
+    }
+    let again = s.run(&args).success();
+    assert_eq!(again.stdout, out.stdout);
+    assert!(tensors(&residual) == before, "bit-identical");
+    // A net of the other family takes larger images, unless they are told.
+    s.run(&["experiment", "degradation", "photos", "--nets", "resnet8,resnet18"])
+        .fails(2, &["different sizes", "--image-size"]);
+}

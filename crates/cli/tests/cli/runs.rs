@@ -162,7 +162,7 @@ fn a_configuration_starts_a_new_run() {
         ("seed = 5", "sead = 5", ["mine.toml: ", "unknown field `sead`"]),
         ("seed = 5", "seed = 'x'", ["mine.toml: line 2 (seed = 'x')", "expected u64"]),
         ("name = \"synthetic\"", "name = \"imagenet\"", ["mine.toml: data.name", "`imagenet`"]),
-        ("image_size = 32", "image_size = 64", ["mine.toml: data.image_size is 64", "has 32"]),
+        ("image_size = 32", "image_size = 9999", ["images are 32x32x3", "not to 9999"]),
         ("batch_size = 64", "batch_size = 0", ["mine.toml: ", "--batch-size"]),
     ] {
         edited(from, to).fails(1, &parts);

@@ -2,8 +2,9 @@
 
 use crate::common::Sandbox;
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "train",
+    "experiment",
     "eval",
     "convert",
     "report",

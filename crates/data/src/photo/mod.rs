@@ -34,6 +34,6 @@ pub use files::{Found, find};
 pub(crate) use format::Kind;
 pub use limits::{MAX_FILE, MAX_PIXELS};
 pub(crate) use parallel::{MemoryBudget, map, with_photo};
-pub use parallel::{prepare, prepare_images};
+pub use parallel::{prepare, prepare_images, resize_images};
 pub(crate) use resize::{Axis, ResizeScratch, resize, resize_into};
 pub use resnet_network::preprocess::{CropMode, Interpolation, Preparation};

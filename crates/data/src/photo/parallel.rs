@@ -116,6 +116,20 @@ pub fn prepare_images(
     Ok(out)
 }
 
+/// The images of a data set with `side` rows and columns: enlarged or shrunk as Pillow's `resize(BILINEAR)`,
+/// on several threads.
+///
+/// # Errors
+/// If the memory cannot be allocated.
+///
+/// # Panics
+/// If `threads` is 0.
+pub fn resize_images(images: &Images, side: usize, threads: usize) -> Result<Images, PhotoError> {
+    let preparation = Preparation::new(side, None, images.channels);
+    let pixels = prepare_images(images, &images.pixels, preparation, threads)?;
+    Ok(Images { height: side, width: side, pixels, labels: images.labels.clone(), ..*images })
+}
+
 fn one(
     path: &Path,
     preparation: Preparation,

@@ -6,6 +6,7 @@
 
 mod error;
 mod folder;
+mod history;
 mod lock;
 mod model;
 mod names;
@@ -13,6 +14,7 @@ mod place;
 
 pub use error::RunError;
 pub use folder::RunFolder;
+pub use history::history;
 pub use lock::is_training;
 pub use model::load_model;
 pub use names::{BEST, CONFIG, LAST, LOG, METRICS, PHOTOS, RUN_INFO, TENSORBOARD};

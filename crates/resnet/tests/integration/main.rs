@@ -16,6 +16,7 @@ mod onnx_graphs;
 mod plan_summary;
 mod protocols;
 mod recipes;
+mod responses;
 mod resume;
 mod tensorboard;
 mod timm;

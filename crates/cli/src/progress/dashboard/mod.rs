@@ -25,7 +25,7 @@ use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifi
 use resnet::train::Event;
 
 use self::{palette::Palette, screen::Screen, state::State};
-use super::bar::EpochBar;
+use super::{bar::EpochBar, position::Position};
 use crate::interrupt::Interrupt;
 
 /// Time between two frames: after new events, and without any.
@@ -59,11 +59,13 @@ struct Inner {
 }
 
 impl Dashboard {
-    /// Switches the terminal to the dashboard. From now on SIGHUP stops the run.
-    pub(crate) fn open(interrupt: &Interrupt) -> io::Result<Dashboard> {
+    /// Switches the terminal to the dashboard of a run, which may have a position among others. From now on
+    /// SIGHUP stops the run.
+    pub(crate) fn open(position: Option<Position>, interrupt: &Interrupt) -> io::Result<Dashboard> {
         let screen = Screen::open()?;
         interrupt.catch_hang_up()?;
-        let shared = Arc::<Shared>::default();
+        let inner = Inner { state: State::new(position), ..Inner::default() };
+        let shared = Arc::new(Shared { inner: inner.into(), ..Shared::default() });
         let thread = thread::Builder::new().name("dashboard".into()).spawn({
             let (shared, interrupt) = (Arc::clone(&shared), interrupt.clone());
             move || shared.watch(screen, &interrupt)

@@ -6,7 +6,7 @@ use resnet::train::{BatchEvent, EpochMetrics, Event, Started};
 use resnet_formats::printable;
 
 use super::series::{MovingAverage, Series};
-use crate::progress::estimate::Estimate;
+use crate::progress::{estimate::Estimate, position::Position};
 
 /// Notes to keep.
 const NOTES: usize = 20;
@@ -60,6 +60,11 @@ impl Default for State {
 }
 
 impl State {
+    /// The state of a run that may have a position among others.
+    pub(super) fn new(position: Option<Position>) -> State {
+        State { estimate: Estimate::new(position), ..State::default() }
+    }
+
     pub(super) fn update(&mut self, event: &Event, now: Instant) {
         self.estimate.update(event);
         match event {

@@ -117,6 +117,18 @@ fn assert_has(screen: &str, parts: &[&str]) {
 }
 
 #[test]
+fn a_run_among_others_shows_the_time_left_of_all() {
+    let now = Instant::now();
+    let mut among = state(now);
+    let position = Some(Position { run: 2, runs: 4, later: 2.0 });
+    among.estimate = among.estimate.clone().at(position);
+    let screen = text(&buffer(&among, PLAIN, [100, 30], now));
+    assert_has(&screen, &["run 2 of 4", "step 1,125 of 9,000"]);
+    // A quarter and an eighth of the next.
+    assert!(screen.lines().any(|l| l.starts_with("all ") && l.contains(" 28%")), "{screen}");
+}
+
+#[test]
 fn everything_is_shown_from_80x24_on() {
     for size in [[80, 24], [100, 30], [200, 50]] {
         assert_has(

@@ -13,7 +13,7 @@ use resnet::train::{Machine, Started};
 use resnet_formats::{Shown, brief};
 
 use super::{charts, palette::Palette, state::State};
-use crate::print;
+use crate::{print, progress::position::Position};
 
 /// Columns and rows of the smallest supported terminal.
 const MIN_SIZE: [u16; 2] = [40, 10];
@@ -36,7 +36,7 @@ pub(super) fn draw(frame: &mut Frame, state: &State, palette: Palette, now: Inst
     let rows = [
         Constraint::Length(header),
         Constraint::Fill(1),
-        Constraint::Length(2),
+        Constraint::Length(if state.estimate.position().is_some() { 3 } else { 2 }),
         Constraint::Length(facts),
         Constraint::Length(notes),
         Constraint::Length(1),
@@ -103,7 +103,7 @@ fn draw_curves(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     }
 }
 
-/// Progress of the epoch and of the run, and their remaining time.
+/// Progress of the epoch, of the run and of all runs, and their remaining time.
 fn draw_bars(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     let Some(batch) = &state.batch else {
         return frame.render_widget(Paragraph::new("running the first batch"), area);
@@ -118,28 +118,41 @@ fn draw_bars(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
         None => format!("batch {} of {}", grouped(batch.batch), grouped(batch.batches)),
     };
     let run = format!("step {} of {}", grouped(batch.step), grouped(batch.total_steps));
-    let bars = [
-        (format!("epoch {}/{}", batch.epoch, batch.epochs), batch.batch, batch.batches, epoch),
-        ("run".to_owned(), batch.step, batch.total_steps, run),
+    let share = |done: u64, all: u64| done as f64 / all.max(1) as f64;
+    let of_run = share(batch.step, batch.total_steps);
+    let mut bars = vec![
+        (
+            format!("epoch {}/{}", batch.epoch, batch.epochs),
+            share(batch.batch, batch.batches),
+            epoch,
+            left.epoch,
+        ),
+        ("run".to_owned(), of_run, run, left.run),
     ];
-    let lengths = bars.each_ref().map(|bar| (bar.0.len(), bar.3.len()));
-    let label = lengths[0].0.max(lengths[1].0);
-    let times = [left.epoch, left.run].map(|seconds| format!("{} left", print::clock(seconds)));
-    let text = lengths[0].1.max(lengths[1].1).max(22);
-    let time = times[0].len().max(times[1].len()).max(12);
+    if let (Some(Position { run, runs, .. }), Some(all)) = (state.estimate.position(), left.all) {
+        let done = (run as f64 - 1.0 + of_run) / runs as f64;
+        bars.push(("all".to_owned(), done, format!("run {run} of {runs}"), all));
+    }
+    let time = |seconds: f64| format!("{} left", print::clock(seconds));
+    let longest = |length: &dyn Fn(&(String, f64, String, f64)) -> usize| {
+        bars.iter().map(length).max().unwrap_or(0)
+    };
+    let label = longest(&|bar| bar.0.len());
+    let text = longest(&|bar| bar.2.len()).max(22);
+    let times = longest(&|bar| time(bar.3).len()).max(12);
     // Counts are dropped first on a narrow screen.
-    let wide = usize::from(area.width) >= label + text + time + 20;
-    let taken = label + time + 4 + 5 + if wide { text + 2 } else { 0 };
+    let wide = usize::from(area.width) >= label + text + times + 20;
+    let taken = label + times + 4 + 5 + if wide { text + 2 } else { 0 };
     let length = usize::from(area.width).saturating_sub(taken);
-    let lines = bars.iter().zip(times).map(|((name, done, all, count), left)| {
-        let share = *done as f64 / (*all).max(1) as f64;
+    let lines = bars.iter().map(|(name, share, count, left)| {
         let full = (share.clamp(0.0, 1.0) * length as f64).round() as usize;
         let count = if wide { format!("{count:<text$}  ") } else { String::new() };
+        let left = time(*left);
         Line::from(vec![
             Span::from(format!("{name:<label$}  ")),
             Span::styled("━".repeat(full), palette.train()),
             Span::from("─".repeat(length - full)).dim(),
-            Span::from(format!(" {:>3.0}%  {count}{left:>time$}", 100.0 * share)),
+            Span::from(format!(" {:>3.0}%  {count}{left:>times$}", 100.0 * share)),
         ])
     });
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), area);

@@ -12,7 +12,7 @@ use resnet_pictures::{Picture, Theme, labelled, png};
 use serde::Serialize;
 
 use crate::{
-    args::{Cli, Global, PreviewArgs, TrainArgs, Verb},
+    args::{Cli, Global, PreviewArgs, TrainArgs},
     config::{self, Settings},
     error::Usage,
     interrupt::Interrupt,
@@ -96,8 +96,7 @@ pub(crate) fn run(args: &PreviewArgs, global: &Global) -> anyhow::Result<()> {
 
 /// The arguments of `resnet train` for the run that is meant.
 fn as_train(args: &PreviewArgs) -> TrainArgs {
-    let cli = Cli::parsed(["resnet", "train"]).expect("no argument is needed");
-    let Verb::Train(mut train) = cli.verb else { unreachable!("the verb is `train`") };
+    let mut train = Cli::train();
     let mut given = |name: &str| train.given.push(name.to_owned());
     if let Some(data) = &args.data {
         given("DATA");
@@ -115,7 +114,7 @@ fn as_train(args: &PreviewArgs) -> TrainArgs {
     train.recipe.augmentation = args.augmentation.clone();
     train.images = args.images.clone();
     train.data_dir = args.data_dir.clone();
-    *train
+    train
 }
 
 fn title(

@@ -45,7 +45,12 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let TrainConfig { arch, data, recipe, .. } = config;
     let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;
     let of_size = if data.photos.is_some() { Recipe::for_photos } else { Recipe::of_size };
-    let plain = of_size(&recipe.name, *arch, Some(epochs), data.train_images)?;
+    let mut plain = of_size(&recipe.name, *arch, Some(epochs), data.train_images)?;
+    let known = data::info(&data.name, Path::new("")).ok().filter(|_| data.photos.is_none());
+    let resized = known.as_ref().filter(|known| known.height != data.image_size);
+    if let Some(known) = resized {
+        plain = plain.for_image_size(known.height, data.image_size);
+    }
     if !config.earlier_lengths.is_empty() {
         return None;
     }
@@ -87,7 +92,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     let photos = data.photos.as_ref();
     let is_own = photos.is_some_and(|photos| photos.own_validation);
     for (name, images) in [
-        ("image-size", photos.map(|_| data.image_size)),
+        ("image-size", (photos.is_some() || resized.is_some()).then_some(data.image_size)),
         ("validation", Some(data.validation).filter(|&n| n > 0 && !is_own)),
         ("limit-train", data.limit_train),
         ("limit-test", data.limit_test),
@@ -99,7 +104,7 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     }
     let usual = match photos {
         Some(_) => Some(Normalisation::imagenet()),
-        None => data::info(&data.name, Path::new("")).ok().map(|info| info.normalisation),
+        None => known.as_ref().map(|known| known.normalisation.clone()),
     };
     let Normalisation { mean, std, mean_image } = &data.normalisation;
     if usual.is_none_or(|usual| [&usual.mean, &usual.std] != [mean, std]) {
@@ -161,6 +166,7 @@ mod tests {
     use crate::{
         args::{Cli, Verb},
         config::{self, Settings, StartingPoint},
+        data,
     };
 
     /// The configuration of a command line, as `resnet train` makes it.
@@ -178,7 +184,8 @@ mod tests {
             limit_test: args.images.limit_test,
             ..LoadOptions::default()
         };
-        let data = load("synthetic", &options).unwrap().into();
+        let set = load("synthetic", &options).unwrap();
+        let data = data::resized(set, args.images.image_size, &cli.global).unwrap().into();
         let settings = Settings::new(&args, &cli.global).unwrap();
         config::build(&settings, &start, &data, None, &Cpu::new(1).unwrap(), &cli.global).unwrap()
     }
@@ -199,6 +206,7 @@ mod tests {
             format!("{begin} --arch resnet8 --init /a/b.safetensors --data-dir /data"),
             format!("{begin} --arch resnet8 --resume /a/b.pt"),
             format!("{begin} --arch resnet8 --mixup 0.2 --cutmix 1"),
+            format!("{begin} --arch resnet8 --epochs 8 --image-size 40"),
         ] {
             let config = configured(&line);
             let Reproduction { command, note } = reproduce(&config);

@@ -1,0 +1,187 @@
+//! `resnet experiment responses --model`: responses of given models.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use resnet::{
+    Arch,
+    config::TrainConfig,
+    data::{CacheOptions, DataSource, ImageSet, Normalisation, PhotoOptions, Photos},
+    experiment::{Experiment, PlannedRun, is_experiment},
+    model_file::Model,
+    run::CONFIG,
+};
+use resnet_formats::{Shown, create_numbered};
+use serde::Serialize;
+
+use super::responses::{self, NetResponses};
+use crate::{
+    args::{DataArg, ExperimentArgs, Global},
+    config,
+    data::{self, Limits},
+    error::Usage,
+    interrupt::Interrupt,
+    model, photo_folder, print, runs,
+};
+
+/// The output of `--json`.
+#[derive(Serialize)]
+struct Record<'a> {
+    experiment: &'static str,
+    data: String,
+    folder: String,
+    responses: &'a [NetResponses],
+}
+
+/// Measures the models of `--model`, prints a table and draws them.
+pub(super) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<()> {
+    for (option, is_given) in [
+        ("--depths", !args.depths.is_empty()),
+        ("--nets", !args.nets.is_empty()),
+        ("--epochs", args.epochs.is_some()),
+        ("--budget", args.budget.is_some()),
+        ("--batch-size", args.batch_size.is_some()),
+    ] {
+        if is_given {
+            let message = format!("{option} is for training: leave it out with --model");
+            return Err(Usage(message).into());
+        }
+    }
+    let cpu = global.cpu()?;
+    let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
+    interrupt.clone().release();
+    let mut named = Vec::new();
+    for path in &args.models {
+        named.extend(models(path)?);
+    }
+    let data = match &args.data {
+        Some(data) => data.clone(),
+        None => data_of(&named[0].1)?,
+    };
+    let mut found = Vec::new();
+    for (name, path) in &named {
+        let model = model::open(path, &Default::default(), global)?;
+        let name = name.clone().unwrap_or_else(|| model.arch.to_string());
+        let (images, normalisation) = images(&model, &data, args, global, &interrupt)?;
+        let (arch, network) = (model.arch.to_string(), &model.network);
+        found.push(responses::of_net(
+            &name,
+            &arch,
+            network,
+            &images,
+            &normalisation,
+            &cpu,
+            global,
+        )?);
+    }
+    make_distinct(&mut found, &named);
+    let default = runs::folder(&format!("experiment-responses-{}", data.in_a_name()));
+    let folder = make_folder(args.out.as_deref(), &default)?;
+    responses::write(&folder, &found, &format!("Responses of layers on {}", data.in_a_name()))?;
+    let shown = folder.shown().to_string();
+    if args.output.json {
+        return print::json(&Record {
+            experiment: "responses",
+            data: data.to_string(),
+            folder: shown,
+            responses: &found,
+        });
+    }
+    print::line(format!("{}\n\nsaved in {shown}", responses::table(&found)))?;
+    Ok(())
+}
+
+/// The models of a path, by name: one, or those of an experiment with seed 0.
+fn models(path: &Path) -> anyhow::Result<Vec<(Option<String>, PathBuf)>> {
+    if !is_experiment(path) {
+        return Ok(vec![(None, path.to_owned())]);
+    }
+    let mut found = Vec::new();
+    for name in Experiment::read(path)?.nets {
+        let net = name.parse::<Arch>().with_context(|| format!("{}: its nets", path.shown()))?;
+        let run = path.join(PlannedRun { net, seed: 0 }.folder());
+        if run.join(CONFIG).is_file() {
+            found.push((Some(name), run));
+        }
+    }
+    if found.is_empty() {
+        bail!("{}: none of the experiment's runs has begun", path.shown());
+    }
+    Ok(found)
+}
+
+/// The data that a model was trained on, or the default.
+fn data_of(path: &Path) -> anyhow::Result<DataArg> {
+    let path = runs::resolve(path)?;
+    let folder = if path.is_dir() { Some(&*path) } else { model::run_of(&path) };
+    let Some(config) = folder.map(|folder| folder.join(CONFIG)).filter(|file| file.is_file())
+    else {
+        return Ok(DataArg::Named(DataSource::Cifar10));
+    };
+    let name = TrainConfig::read(&config)?.data.name;
+    DataArg::new(name.into()).with_context(|| format!("{}: data.name", config.shown()))
+}
+
+/// The images to measure a model on: those to test on, in the size that the model states.
+fn images(
+    model: &Model,
+    data: &DataArg,
+    args: &ExperimentArgs,
+    global: &Global,
+    interrupt: &Interrupt,
+) -> anyhow::Result<(ImageSet, Normalisation)> {
+    let given = config::given_normalisation(args.images.normalisation);
+    let known = given.or(model.normalisation.clone());
+    match data {
+        DataArg::Named(source) => {
+            let limits = Limits { train: Some(1), test: args.images.limit_test };
+            let set = data::load(*source, &args.data_dir, limits, global, interrupt)?;
+            model.check_fit(&set.name, set.classes.len(), set.test.channels)?;
+            let stated = Some(model.image_size).filter(|_| model.states_image_size);
+            let set = data::resized(set, args.images.image_size.or(stated), global)?;
+            Ok((ImageSet::Memory(set.test), known.unwrap_or(set.normalisation)))
+        }
+        DataArg::Folder(root) => {
+            let labels = args.images.labels.as_deref();
+            let (mut list, _, classes) = photo_folder::to_evaluate(root, labels, model, global)?;
+            let channels = model.network.graph().in_channels();
+            model.check_fit(&root.to_string_lossy(), classes.len(), channels)?;
+            photo_folder::limit(&mut list, args.images.limit_test, 0)?;
+            let normalisation = known.unwrap_or_else(Normalisation::imagenet);
+            let mut preparation = model.preparation(&normalisation).with_context(|| {
+                format!("{} takes neither grey nor colour images", model.path.shown())
+            })?;
+            if let Some(side) = args.images.image_size {
+                preparation.image_size = side;
+                preparation.resize = Some(photo_folder::resize_for(side));
+            }
+            let options = PhotoOptions { workers: global.cpu_threads(), cache: CacheOptions::None };
+            Ok((ImageSet::Photos(Photos::new(list, preparation, options)), normalisation))
+        }
+    }
+}
+
+/// Adds the path to names that occur twice.
+fn make_distinct(found: &mut [NetResponses], named: &[(Option<String>, PathBuf)]) {
+    let names: Vec<String> = found.iter().map(|net| net.name.clone()).collect();
+    for (net, (_, path)) in found.iter_mut().zip(named) {
+        if names.iter().filter(|name| **name == net.name).count() > 1 {
+            net.name = format!("{} ({})", net.name, path.shown());
+        }
+    }
+}
+
+/// Creates `--out`, or a new folder of the default name.
+fn make_folder(out: Option<&Path>, default: &Path) -> anyhow::Result<PathBuf> {
+    let made = match out {
+        Some(out) => fs::create_dir_all(out).map(|()| out.to_owned()),
+        None => fs::create_dir_all(default.parent().unwrap_or(Path::new("")))
+            .and_then(|()| create_numbered(default, "", |name| fs::create_dir(name)))
+            .map(|(folder, ())| folder),
+    };
+    let name = out.unwrap_or(default);
+    made.with_context(|| format!("cannot make the folder {} (--out)", name.shown()))
+}

@@ -1,0 +1,329 @@
+//! The table, the figure and the other files of an experiment.
+
+use std::{io, path::Path};
+
+use anyhow::Context;
+use resnet::{
+    Dtype,
+    experiment::{CIFAR10, Decided, IMAGENET, Published, Results, RunHistory, Spread},
+    metrics::EpochMetrics,
+};
+use resnet_formats::{Shown, atomic_write};
+use resnet_pictures::Theme;
+use serde::Serialize;
+
+use super::{
+    figure,
+    responses::{self, NetResponses},
+    setup::{RECIPE, Setup},
+};
+use crate::{
+    args::{DataArg, PictureFormat},
+    pictures, print,
+    table::{
+        Align::{Left, Right},
+        table,
+    },
+};
+
+/// A line for every epoch of every run.
+const METRICS: &str = "metrics.jsonl";
+/// What `--json` prints.
+const RESULTS: &str = "results.json";
+/// The figure, without its suffix.
+const FIGURE: &str = "figure";
+
+/// The output of `--json`.
+#[derive(Serialize)]
+struct Record<'a> {
+    experiment: &'static str,
+    data: String,
+    recipe: &'static str,
+    epochs: Option<u64>,
+    seeds: usize,
+    batch_size: usize,
+    dtype: Dtype,
+    folder: String,
+    #[serde(flatten)]
+    results: &'a Results,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    responses: Option<&'a [NetResponses]>,
+}
+
+/// A line of the experiment's `metrics.jsonl`.
+#[derive(Serialize)]
+struct Line<'a> {
+    net: String,
+    seed: u64,
+    #[serde(flatten)]
+    metrics: &'a EpochMetrics,
+}
+
+/// Where the output of an experiment goes.
+pub(super) struct Output<'a> {
+    pub(super) setup: &'a Setup<'a>,
+    pub(super) decided: Decided,
+}
+
+impl Output<'_> {
+    /// Writes `metrics.jsonl`, `results.json` and the figure.
+    pub(super) fn write(&self, runs: &[RunHistory], results: &Results) -> anyhow::Result<()> {
+        let Setup { folder, .. } = self.setup;
+        let lines = runs.iter().flat_map(|history| {
+            let net = history.run.net.to_string();
+            let line = move |metrics| Line { net: net.clone(), seed: history.run.seed, metrics };
+            history.epochs.iter().map(line)
+        });
+        write(&folder.join(METRICS), |file| {
+            for line in lines {
+                serde_json::to_writer(&mut *file, &line)?;
+                file.write_all(b"\n")?;
+            }
+            Ok(())
+        })?;
+        write(&folder.join(RESULTS), |file| {
+            serde_json::to_writer_pretty(&mut *file, &self.record(results, None))?;
+            file.write_all(b"\n")
+        })?;
+        let (headline, detail) = self.title();
+        let draw =
+            |theme: &Theme| vec![(FIGURE, figure::errors(results, (&*headline, &*detail), theme))];
+        pictures::write(folder, pictures::encode(PictureFormat::Both, draw)?)?;
+        Ok(())
+    }
+
+    /// Prints the table, or everything as JSON.
+    pub(super) fn print(
+        &self,
+        results: &Results,
+        of_layers: Option<&[NetResponses]>,
+    ) -> anyhow::Result<()> {
+        if self.setup.args.output.json {
+            return print::json(&self.record(results, of_layers));
+        }
+        let (headline, detail) = self.title();
+        print::line(format!("{headline}: {detail}\n"))?;
+        print::line(errors(results, &self.data()))?;
+        let mut text = String::new();
+        for compared in &results.comparisons {
+            let than = |difference: f64| match difference {
+                ..0.0 => format!("{:.2} points better", -difference),
+                _ => format!("{difference:.2} points worse"),
+            };
+            text += &format!(
+                "\n{} is {} than {} on the test images, {} on those it was trained on",
+                compared.deeper,
+                than(compared.test_error),
+                compared.shallower,
+                than(compared.train_error)
+            );
+        }
+        if let Some(of_layers) = of_layers {
+            text += &format!("\n\n{}", responses::table(of_layers));
+        }
+        print::line(format!("{text}\nsaved in {}", self.setup.folder.shown()))?;
+        Ok(())
+    }
+
+    fn record<'r>(
+        &self,
+        results: &'r Results,
+        responses: Option<&'r [NetResponses]>,
+    ) -> Record<'r> {
+        let Decided { epochs, dtype, batch_size, .. } = self.decided;
+        Record {
+            experiment: self.setup.kind.name(),
+            data: self.data(),
+            recipe: RECIPE,
+            epochs,
+            seeds: self.setup.args.seeds,
+            batch_size,
+            dtype,
+            folder: self.setup.folder.shown().to_string(),
+            results,
+            responses,
+        }
+    }
+
+    fn data(&self) -> String {
+        match &self.setup.data {
+            DataArg::Named(source) => source.name().to_owned(),
+            DataArg::Folder(root) => root.shown().to_string(),
+        }
+    }
+
+    /// What the experiment is, and how it was done.
+    fn title(&self) -> (String, String) {
+        let headline = figure::headline(self.setup.kind, &self.setup.data.in_a_name());
+        let length = match self.decided.epochs {
+            Some(epochs) => print::counted(epochs, "epoch"),
+            None => "64,000 steps".to_owned(),
+        };
+        let seeds = match self.setup.args.seeds {
+            1 => "one seed".to_owned(),
+            seeds => format!("means of {seeds} seeds"),
+        };
+        let side = self.setup.args.images.image_size;
+        let side = side.map_or(String::new(), |side| format!(", images of {side}x{side}"));
+        let batch = self.decided.batch_size;
+        (headline, format!("recipe {RECIPE}, {length}, batches of {batch}{side}, {seeds}"))
+    }
+}
+
+/// Writes a file of an experiment.
+pub(super) fn write(
+    path: &Path,
+    content: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    atomic_write(path, content).with_context(|| format!("cannot write {}", path.shown()))
+}
+
+/// The table of errors.
+fn errors(results: &Results, data: &str) -> String {
+    let reached: Vec<usize> = (0..results.levels.len())
+        .filter(|&level| results.nets.iter().any(|net| net.epochs_to[level].is_some()))
+        .collect();
+    let levels: Vec<String> = reached
+        .iter()
+        .enumerate()
+        .map(|(index, &level)| {
+            let until = format!("{:.0}%", results.levels[level]);
+            if index == 0 { format!("epochs to {until}") } else { until }
+        })
+        .collect();
+    let mut headers = vec![
+        ("net", Left),
+        ("parameters", Right),
+        ("train error %", Right),
+        ("test error %", Right),
+        ("paper", Left),
+    ];
+    headers.extend(levels.iter().map(|level| (&**level, Right)));
+    let rows =
+        results.nets.iter().map(|net| {
+            let mut row = vec![
+                net.net.clone(),
+                net.parameters.map_or_else(none, print::grouped),
+                spread(net.train_error),
+                spread(net.test_error),
+                net.paper.map_or_else(none, |paper| published(paper, data)),
+            ];
+            row.extend(reached.iter().map(|&level| {
+                net.epochs_to[level].map_or_else(none, |epochs| format!("{epochs:.1}"))
+            }));
+            row
+        });
+    table(&headers, rows)
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+fn spread(spread: Option<Spread>) -> String {
+    match spread {
+        None => none(),
+        Some(Spread { mean, std: None }) => format!("{mean:.2}"),
+        Some(Spread { mean, std: Some(std) }) => format!("{mean:.2} ± {std:.2}"),
+    }
+}
+
+/// An error of the paper, and what it is of where that is something else.
+fn published(paper: Published, data: &str) -> String {
+    let mut text = format!("{:.2}", paper.error);
+    if let Some((mean, std)) = paper.spread {
+        text += &format!(" ({mean:.2} ± {std:.2})");
+    }
+    match paper.data {
+        of if of == data => text,
+        CIFAR10 => text + " on CIFAR-10",
+        IMAGENET => format!("{text} ({} on ImageNet)", paper.net),
+        other => format!("{text} on {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use resnet::experiment::{Kind, PlannedRun};
+
+    use super::*;
+
+    fn run(net: &str, seed: u64, errors: &[f64]) -> RunHistory {
+        let epoch = |(index, error): (usize, &f64)| EpochMetrics {
+            epoch: index as u64 + 1,
+            step: 0,
+            train_loss: 0.0,
+            train_accuracy: 99.0 - error,
+            test_loss: Some(0.0),
+            test_accuracy: Some(100.0 - error),
+            validation_loss: None,
+            validation_accuracy: None,
+            learning_rate: 0.1,
+            seconds: 1.0,
+            images_per_second: 1.0,
+        };
+        RunHistory {
+            run: PlannedRun { net: net.parse().unwrap(), seed },
+            parameters: 123_456,
+            planned: errors.len() as u64,
+            epochs: errors.iter().enumerate().map(epoch).collect(),
+        }
+    }
+
+    #[test]
+    fn the_table_has_what_was_found_beside_the_paper() {
+        let runs = [
+            run("plain20", 0, &[55.0, 18.0]),
+            run("resnet20", 0, &[45.0, 12.0]),
+            run("resnet20", 1, &[51.0, 10.0]),
+        ];
+        let nets: Vec<_> = runs[..2].iter().map(|run| run.run.net).collect();
+        let results = Results::new(Kind::Degradation, &nets, &runs);
+        let text = anstream::adapter::strip_str(&errors(&results, "cifar10")).to_string();
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split("  ").map(str::trim).filter(|w| !w.is_empty()).collect())
+            .collect();
+        let headers = [
+            "net",
+            "parameters",
+            "train error %",
+            "test error %",
+            "paper",
+            "epochs to 50%",
+            "40%",
+            "30%",
+            "20%",
+            "15%",
+        ];
+        assert_eq!(lines[0], headers, "{text}");
+        let plain = ["plain20", "123,456", "19.00", "18.00", "-", "2.0", "2.0", "2.0", "2.0", "-"];
+        assert_eq!(lines[1], plain, "{text}");
+        let resnet = [
+            "resnet20",
+            "123,456",
+            "12.00 ± 1.41",
+            "11.00 ± 1.41",
+            "8.75",
+            "1.5",
+            "2.0",
+            "2.0",
+            "2.0",
+            "2.0",
+        ];
+        assert_eq!(lines[2], resnet, "{text}");
+        let elsewhere = errors(&results, "synthetic");
+        assert!(elsewhere.contains("8.75 on CIFAR-10"), "{elsewhere}");
+    }
+
+    #[test]
+    fn the_papers_number_says_what_it_is_of() {
+        let of = |kind, net: &str, data| {
+            published(resnet::experiment::published(kind, net.parse().unwrap()).unwrap(), data)
+        };
+        assert_eq!(of(Kind::Depth, "resnet110", "cifar10"), "6.43 (6.61 ± 0.16)");
+        let option = of(Kind::Shortcuts, "resnet20-c", "cifar10");
+        assert_eq!(option, "24.19 (ResNet-34 C on ImageNet)");
+        assert_eq!(of(Kind::Degradation, "plain34", "x"), "28.54 (plain-34 on ImageNet)");
+    }
+}

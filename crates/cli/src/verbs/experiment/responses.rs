@@ -1,0 +1,136 @@
+//! Responses of the layers of trained nets.
+
+use std::{ops::ControlFlow, path::Path};
+
+use resnet::{
+    Cpu, Dtype, Network,
+    data::{ImageSet, Normalisation},
+    experiment::{Decided, Response, RunHistory, responses},
+    run,
+};
+use resnet_formats::brief;
+use resnet_pictures::Theme;
+use serde::Serialize;
+
+use super::{figure, output, setup::Setup};
+use crate::{
+    args::{Global, PictureFormat},
+    delayed_progress::DelayedProgress,
+    interrupt::Interrupt,
+    pictures,
+    table::{
+        Align::{Left, Right},
+        table as text_table,
+    },
+    verbs::train::load,
+};
+
+/// The file of the responses.
+const FILE: &str = "responses.json";
+/// Their figure, without its suffix.
+const FIGURE: &str = "responses";
+
+/// The responses of a net.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct NetResponses {
+    /// Its name in the table.
+    pub(super) name: String,
+    pub(super) arch: String,
+    /// Images that they were measured on.
+    pub(super) images: usize,
+    pub(super) layers: Vec<Response>,
+}
+
+/// Measures the nets of an experiment: the finished runs with seed 0.
+pub(super) fn of_runs(
+    setup: &Setup<'_>,
+    runs: &[RunHistory],
+    decided: Decided,
+    cpu: &Cpu,
+    global: &Global,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Vec<NetResponses>> {
+    let silent = Global { threads: global.threads, quiet: true };
+    let mut found = Vec::new();
+    for history in runs.iter().filter(|run| run.run.seed == 0 && run.is_finished()) {
+        let run = history.run;
+        let args = setup.train_args(run, Some(decided));
+        let data = load(&args, run.net, &silent, interrupt)?;
+        let Some(images) = data.test.or(data.validation) else { continue };
+        let model = run::load_model(&setup.folder.join(run.folder()), &Default::default())?;
+        let normalisation = model.normalisation.unwrap_or(data.normalisation);
+        let name = run.net.to_string();
+        found.push(of_net(&name, &name, &model.network, &images, &normalisation, cpu, global)?);
+    }
+    let headline = format!("Responses of layers on {}", setup.data.in_a_name());
+    write(&setup.folder, &found, &headline)?;
+    Ok(found)
+}
+
+/// Measures a net.
+pub(super) fn of_net(
+    name: &str,
+    arch: &str,
+    network: &Network,
+    images: &ImageSet,
+    normalisation: &Normalisation,
+    cpu: &Cpu,
+    global: &Global,
+) -> anyhow::Result<NetResponses> {
+    let activity = format!("responses of {}", brief(name));
+    let progress = DelayedProgress::new(&activity, images.len(), global.quiet);
+    let mut count = 0;
+    let layers = responses(network, images, normalisation, Dtype::Fp32, cpu, &mut |done| {
+        count = done;
+        progress.set(done);
+        ControlFlow::Continue(())
+    });
+    progress.clear();
+    let layers = layers?.unwrap_or_default();
+    Ok(NetResponses { name: name.to_owned(), arch: arch.to_owned(), images: count, layers })
+}
+
+/// Writes the responses and their figure into a folder.
+pub(super) fn write(folder: &Path, nets: &[NetResponses], headline: &str) -> anyhow::Result<()> {
+    output::write(&folder.join(FILE), |file| {
+        serde_json::to_writer_pretty(&mut *file, nets)?;
+        file.write_all(b"\n")
+    })?;
+    let images = nets.iter().map(|net| net.images).max().unwrap_or(0);
+    let detail = format!(
+        "3x3 layers after batch norm, before activation and addition; {images} images; bold: residual \
+         nets, dashed: plain ones"
+    );
+    let draw = |theme: &Theme| vec![(FIGURE, figure::responses(nets, (headline, &*detail), theme))];
+    pictures::write(folder, pictures::encode(PictureFormat::Both, draw)?)?;
+    Ok(())
+}
+
+/// The table of responses.
+pub(super) fn table(nets: &[NetResponses]) -> String {
+    let headers = [
+        ("net", Left),
+        ("layers", Right),
+        ("mean response", Right),
+        ("smallest", Right),
+        ("median", Right),
+        ("largest", Right),
+        ("images", Right),
+    ];
+    let rows = nets.iter().map(|net| {
+        let mut stds: Vec<f64> = net.layers.iter().map(|layer| layer.std).collect();
+        stds.sort_by(f64::total_cmp);
+        let number = |value: Option<&f64>| value.map_or("-".to_owned(), |x| format!("{x:.3}"));
+        let mean = stds.iter().sum::<f64>() / stds.len().max(1) as f64;
+        vec![
+            net.name.clone(),
+            stds.len().to_string(),
+            number(Some(&mean)),
+            number(stds.first()),
+            number(stds.get(stds.len() / 2)),
+            number(stds.last()),
+            net.images.to_string(),
+        ]
+    });
+    text_table(&headers, rows)
+}

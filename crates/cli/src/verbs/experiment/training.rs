@@ -1,0 +1,160 @@
+//! Trains the runs of an experiment, one after another.
+
+use std::fs;
+
+use anyhow::Context;
+use resnet::{
+    Arch, Cpu,
+    experiment::{Decided, ExperimentError, PlannedRun, RunHistory, runs},
+    run::{CONFIG, LAST, PHOTOS},
+    summary::Summary,
+    train::{Outcome, TrainError},
+};
+use resnet_formats::Shown;
+
+use super::setup::Setup;
+use crate::{
+    args::{Cli, Global},
+    interrupt::{Interrupt, Interrupted},
+    progress::Position,
+    verbs::train::{Session, resume, start},
+};
+
+/// The runs of an experiment, and what they are trained with.
+pub(super) struct Training<'a> {
+    pub(super) setup: &'a Setup<'a>,
+    pub(super) decided: Decided,
+    pub(super) cpu: &'a Cpu,
+    pub(super) global: &'a Global,
+    pub(super) interrupt: &'a Interrupt,
+}
+
+impl Training<'_> {
+    fn runs(&self) -> Vec<PlannedRun> {
+        runs(&self.setup.nets, self.setup.args.seeds as u64)
+    }
+
+    /// What the runs have recorded that have begun.
+    pub(super) fn histories(&self) -> anyhow::Result<Vec<RunHistory>> {
+        let mut found = Vec::new();
+        for run in self.runs() {
+            let Some(history) = RunHistory::read(&self.setup.folder, run)? else { continue };
+            if let Some(epochs) = self.decided.epochs.filter(|&epochs| epochs != history.planned) {
+                let path = self.setup.folder.join(run.folder());
+                let message = format!(
+                    "it has {} epochs, the runs of the experiment have {epochs}: move it away, and it is \
+                     trained again",
+                    history.planned
+                );
+                return Err(ExperimentError::Damaged { path, message }.into());
+            }
+            found.push(history);
+        }
+        Ok(found)
+    }
+
+    /// Trains what is not finished, and calls `after` after each run. Returns the number of a signal that
+    /// stopped it.
+    pub(super) fn run(
+        &self,
+        after: &mut dyn FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Option<usize>> {
+        let histories = self.histories()?;
+        let is_finished = |run: &PlannedRun| {
+            histories.iter().any(|history| history.run == *run && history.is_finished())
+        };
+        let all = self.runs();
+        let costs: Vec<f64> = all.iter().map(|run| self.cost(run.net)).collect::<Result<_, _>>()?;
+        let left = |index: &usize| !is_finished(&all[*index]);
+        let to_train: Vec<usize> = (0..all.len()).filter(left).collect();
+        if to_train.len() < all.len() {
+            self.global.status(format!(
+                "{} of {} runs are finished",
+                all.len() - to_train.len(),
+                all.len()
+            ));
+        }
+        // Notes about the data are the same for every run.
+        let silent = Global { threads: self.global.threads, quiet: true };
+        for (done, &index) in to_train.iter().enumerate() {
+            let run = all[index];
+            let later: f64 = to_train[done + 1..].iter().map(|&later| costs[later]).sum();
+            let position =
+                Position { run: index + 1, runs: all.len(), later: later / costs[index].max(1.0) };
+            let PlannedRun { net, seed } = run;
+            self.global.status(format!("run {} of {}: {net}, seed {seed}", index + 1, all.len()));
+            let loading = if done == 0 { self.global } else { &silent };
+            let outcome = match self.one(run, position, loading) {
+                Err(error) => match (error.downcast_ref(), error.downcast_ref()) {
+                    (Some(TrainError::Diverged { .. }), _) => {
+                        self.global
+                            .note(format!("{net}, seed {seed}: {error}; the other runs go on"));
+                        continue;
+                    }
+                    // Before it was trained.
+                    (_, Some(&Interrupted(signal))) => return Ok(Some(signal)),
+                    _ => return Err(error),
+                },
+                Ok(outcome) => outcome,
+            };
+            match outcome {
+                Outcome::Finished(last) => {
+                    let accuracy = last.held_out().map(|(part, _, accuracy)| {
+                        format!(": {part} error {:.2}%", 100.0 - accuracy)
+                    });
+                    let accuracy = accuracy.unwrap_or_default();
+                    self.global.status(format!("{net}, seed {seed}{accuracy}\n"));
+                }
+                Outcome::Interrupted(signal) => return Ok(Some(signal)),
+            }
+            after()?;
+        }
+        Ok(None)
+    }
+
+    /// How long a run of a net takes, relative to others.
+    fn cost(&self, net: Arch) -> anyhow::Result<f64> {
+        let side = self.setup.image_size(net)?;
+        let classes = net.default_classes();
+        let summary = Summary::new(&net.graph(classes), side, side)
+            .with_context(|| format!("{net} cannot take images of {side}x{side} pixels"))?;
+        Ok(summary.macs as f64)
+    }
+
+    /// Starts or resumes a run.
+    fn one(
+        &self,
+        run: PlannedRun,
+        position: Position,
+        loading: &Global,
+    ) -> anyhow::Result<Outcome> {
+        let Training { setup, cpu, global, interrupt, .. } = self;
+        let folder = setup.folder.join(run.folder());
+        let config = folder.join(CONFIG);
+        let has = |name: &str| folder.join(name).symlink_metadata().is_ok();
+        if setup.data.is_folder() && has(CONFIG) && !has(PHOTOS) && !has(LAST) {
+            // It was killed before its photos were noted, so that nothing is lost.
+            fs::remove_file(&config)
+                .with_context(|| format!("cannot start {} again", folder.shown()))?;
+        }
+        let (run_folder, data, note) = if has(CONFIG) {
+            let mut args = Cli::train();
+            args.images.reading = setup.args.images.reading.clone();
+            args.data_dir = setup.args.data_dir.clone();
+            resume(&args, &folder, loading, interrupt)?
+        } else {
+            let args = setup.train_args(run, Some(self.decided));
+            let (run_folder, data) = start(&args, cpu, loading, interrupt, &mut None)?;
+            (run_folder, data, None)
+        };
+        let session = Session {
+            cpu,
+            global,
+            interrupt,
+            ui: setup.args.ui,
+            json: setup.args.output.json,
+            tensorboard: false,
+        };
+        session.train(&run_folder, data, note, Some(position), &mut |_| {})
+    }
+}

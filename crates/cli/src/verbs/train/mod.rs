@@ -1,0 +1,181 @@
+//! `resnet train`: starts or resumes a run.
+
+mod resume;
+mod start;
+
+use std::{path::Path, process::ExitCode, time::Instant};
+
+use anyhow::Context;
+use resnet::{
+    Cpu,
+    data::Parts,
+    run::RunFolder,
+    train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard},
+};
+use resnet_formats::{Shown, quoted_path};
+
+pub(super) use self::{
+    resume::resume,
+    start::{load, start},
+};
+use crate::{
+    args::{Global, TrainArgs, Ui},
+    interrupt::{Interrupt, Interrupted},
+    photo_folder::RunPhotos,
+    print,
+    progress::{Position, Progress},
+};
+
+pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode> {
+    let cpu = global.cpu()?;
+    let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
+    // Seconds of training that a --budget planned.
+    let mut planned = None;
+    let (folder, data, note) = match &args.start.resume {
+        Some(target) if !resume::is_standalone_checkpoint(target) => {
+            resume(args, target, global, &interrupt)?
+        }
+        _ => {
+            let (folder, data) = start(args, &cpu, global, &interrupt, &mut planned)?;
+            let config = folder.config();
+            if config.data.photos.is_some() && config.init_from.is_none() {
+                global
+                    .note("the weights start at random; --init FILE starts from those of a model");
+            }
+            (folder, data, None)
+        }
+    };
+    let (mut printed, mut lines) = (Ok(()), 0);
+    let began = Instant::now();
+    let session = Session {
+        cpu: &cpu,
+        global,
+        interrupt: &interrupt,
+        ui: args.ui,
+        json: args.output.json,
+        tensorboard: args.tensorboard,
+    };
+    let outcome = session.train(&folder, data, note, None, &mut |event| {
+        if let Event::EpochEnd { metrics, .. } = event
+            && args.output.json
+            && printed.is_ok()
+        {
+            printed = print::json(metrics);
+            lines += 1;
+        }
+    })?;
+    match outcome {
+        Outcome::Finished(last) => {
+            printed?;
+            if let Some(planned) = planned {
+                let note = drift(planned, began.elapsed().as_secs_f64());
+                if let Ok(mut log) = Log::open(folder.path()) {
+                    log.write(&Event::Note(note.clone()));
+                }
+                global.status(note);
+            }
+            if args.output.json && lines == 0 {
+                // The run was complete already.
+                print::json(&last)?;
+            } else if !args.output.json {
+                print::line(result(&last, began, folder.path()))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Interrupted(signal) => {
+            global.status(format!(
+                "stopped, and the run is saved. Resume it with:\n  resnet train --resume {}",
+                quoted_path(folder.path())
+            ));
+            Ok(Interrupted(signal).exit_code())
+        }
+    }
+}
+
+/// What runs are trained with.
+pub(super) struct Session<'a> {
+    pub(super) cpu: &'a Cpu,
+    pub(super) global: &'a Global,
+    pub(super) interrupt: &'a Interrupt,
+    /// How progress is shown.
+    pub(super) ui: Option<Ui>,
+    /// Whether results are printed as JSON.
+    pub(super) json: bool,
+    /// Whether to write event files for TensorBoard.
+    pub(super) tensorboard: bool,
+}
+
+impl Session<'_> {
+    /// Trains in a run folder, which may have a position among other runs. Its files, the progress and
+    /// `listen` get all events.
+    pub(super) fn train(
+        &self,
+        folder: &RunFolder,
+        data: Parts,
+        note: Option<String>,
+        position: Option<Position>,
+        listen: &mut dyn FnMut(&Event),
+    ) -> anyhow::Result<Outcome> {
+        let Session { cpu, global, interrupt, tensorboard, .. } = self;
+        let mut log = Log::open(folder.path()).inspect_err(|_| folder.abandon())?;
+        if let Some(note) = note {
+            log.write(&Event::Note(note.clone()));
+            global.note(note);
+        }
+        let mut info = Some(RunInfo::open(folder.path()).unwrap_or_else(|error| {
+            let note = format!("{error}: writing a new one");
+            log.write(&Event::Note(note.clone()));
+            global.note(note);
+            RunInfo::empty(folder.path())
+        }));
+        // Once they are known.
+        let mut names = RunPhotos::of(folder, &data).filter(|photos| !photos.are_read());
+        let mut board = tensorboard.then(|| TensorBoard::new(folder));
+        let mut progress = Progress::new(self.ui, self.json, position, global, interrupt);
+        let outcome = train::train(folder, data, cpu, interrupt.signal(), &mut |event| {
+            log.write(event);
+            progress.show(event);
+            let mut note = |text: String| {
+                let note = Event::Note(text);
+                log.write(&note);
+                progress.show(&note);
+            };
+            if let Some(Err(error)) = info.as_mut().map(|info| info.write(event)) {
+                note(format!("{error}: it is no longer updated"));
+                info = None;
+            }
+            if let Some(Err(error)) = board.as_mut().map(|board| board.write(event)) {
+                note(format!("{error}: no more TensorBoard events are written"));
+                board = None;
+            }
+            if let Event::EpochEnd { .. } = event
+                && let Some(Err(error)) = names.take().map(|photos| photos.save())
+            {
+                note(format!("{error:#}: photos that change before --resume are not named"));
+            }
+            listen(event);
+        });
+        Ok(outcome?)
+    }
+}
+
+/// How the time of a run compares with the plan of its --budget.
+fn drift(planned: f64, took: f64) -> String {
+    let change = 100.0 * (took / planned - 1.0);
+    let speed = if change > 0.0 { "slower" } else { "faster" };
+    format!(
+        "planned {}, took {}: the machine was {:.1}% {speed} than when its speed was measured",
+        print::clock(planned),
+        print::clock(took),
+        change.abs()
+    )
+}
+
+/// The last line: accuracy, time and folder.
+fn result(last: &EpochMetrics, began: Instant, folder: &Path) -> String {
+    let accuracy = last
+        .held_out()
+        .map_or(String::new(), |(name, _, accuracy)| format!("{name} accuracy {accuracy:.2}% "));
+    let took = print::clock(began.elapsed().as_secs_f64());
+    format!("{accuracy}in {took}, saved in {}", folder.shown())
+}

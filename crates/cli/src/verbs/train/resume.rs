@@ -1,0 +1,69 @@
+//! Resumes a run.
+
+use std::path::Path;
+
+use resnet::{
+    data::{self as sets, DataSource, Parts},
+    run::{CONFIG, RunFolder},
+    train,
+};
+use resnet_formats::quoted_path;
+
+use crate::{
+    args::{DataDir, Global, TrainArgs},
+    data::{self, Limits},
+    error::Usage,
+    interrupt::Interrupt,
+    photo_folder, runs,
+};
+
+/// Whether this is a checkpoint outside a run folder: it is resumed in a new run.
+pub(super) fn is_standalone_checkpoint(target: &Path) -> bool {
+    target.is_file() && !target.with_file_name(CONFIG).is_file()
+}
+
+/// Resumes a run: loads its configuration and its data. With `--epochs` it gets another length, and
+/// there may be a note about it.
+pub(in crate::verbs) fn resume(
+    args: &TrainArgs,
+    target: &Path,
+    global: &Global,
+    interrupt: &Interrupt,
+) -> anyhow::Result<(RunFolder, Parts, Option<String>)> {
+    let others: Vec<&str> =
+        args.given.iter().map(String::as_str).filter(|&given| given != "--epochs").collect();
+    if !others.is_empty() {
+        return Err(Usage(format!(
+            "--resume cannot be used with {}: a resumed run keeps its own settings, and only --epochs \
+             changes its length. For other settings start a new run from its weights: --init {}",
+            others.join(", "),
+            quoted_path(target)
+        ))
+        .into());
+    }
+    let mut folder = RunFolder::resume(&runs::resolve(target)?)?;
+    let config = &folder.config().data;
+    if config.photos.is_some() {
+        let reading = &args.images.reading;
+        let data = photo_folder::of_run(folder.path(), folder.config(), reading, global)?;
+        let note = new_length(args, &mut folder)?;
+        return Ok((folder, data, note));
+    }
+    let data_dir = DataDir { path: args.data_dir.path.clone(), from_run: config.dir.clone() };
+    let limits = Limits { train: config.limit_train, test: config.limit_test };
+    let source: DataSource = config.name.parse()?;
+    // Before anything is downloaded.
+    let classes = sets::info(source.name(), Path::new(""))?.classes;
+    train::check_classes(folder.config(), &classes)?;
+    let side = Some(config.image_size);
+    let data = data::load(source, &data_dir, limits, global, interrupt)?;
+    let data = data::resized(data, side, global)?;
+    let note = new_length(args, &mut folder)?;
+    Ok((folder, data.into(), note))
+}
+
+/// Gives a run that is resumed the length of `--epochs`.
+fn new_length(args: &TrainArgs, folder: &mut RunFolder) -> anyhow::Result<Option<String>> {
+    let epochs = args.recipe.epochs.map(|epochs| epochs as u64);
+    Ok(epochs.map(|epochs| train::set_epochs(folder, epochs)).transpose()?.flatten())
+}
