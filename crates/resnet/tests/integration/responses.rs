@@ -21,7 +21,7 @@ fn images(count: usize) -> Images {
 }
 
 fn normalisation() -> Normalisation {
-    Normalisation { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.25, 0.3] }
+    Normalisation::new(vec![0.4, 0.5, 0.6], vec![0.2, 0.25, 0.3])
 }
 
 fn measure(network: &Network, images: &Images) -> Vec<Response> {
