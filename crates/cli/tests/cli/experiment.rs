@@ -69,8 +69,12 @@ fn a_killed_experiment_ends_with_the_same_table() {
     for (net, name) in nets.iter().zip(["plain8", "resnet8"]) {
         assert_eq!(net["net"], name);
         assert_eq!(net["parameters"], 75_290);
-        let errors: Vec<f64> =
-            net["runs"].as_array().unwrap().iter().map(|r| r["test_error"].as_f64().unwrap()).collect();
+        let errors: Vec<f64> = net["runs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["test_error"].as_f64().unwrap())
+            .collect();
         let mean = errors.iter().sum::<f64>() / 2.0;
         assert!((net["test_error"]["mean"].as_f64().unwrap() - mean).abs() < 1e-9, "{net}");
         let std = (errors[0] - errors[1]).abs() / 2f64.sqrt();
@@ -214,14 +218,17 @@ fn responses_of_trained_nets_are_part_of_their_experiment() {
 fn wrong_usage_of_experiments() {
     let s = Sandbox::new();
     for (args, part) in [
-        (&["experiment"][..], "NAME"),
+        (&["experiment"][..], "required arguments"),
         (&["experiment", "everything"], "invalid value 'everything'"),
         (&["experiment", "depth", "--depths", "21"], "unknown architecture 'resnet21'"),
         (&["experiment", "depth", "--depths", "20", "--nets", "resnet20"], "cannot be used with"),
         (&["experiment", "depth", "--epochs", "2", "--budget", "1h"], "cannot be used with"),
         (&["experiment", "depth", "--seeds", "0"], "--seeds"),
         (&["experiment", "depth", "--model", "demo"], "--model is for `experiment responses`"),
-        (&["experiment", "responses", "--model", "demo", "--epochs", "2"], "--epochs is for training"),
+        (
+            &["experiment", "responses", "--model", "demo", "--epochs", "2"],
+            "--epochs is for training",
+        ),
     ] {
         s.run(args).fails(2, &[part]);
     }
@@ -261,7 +268,8 @@ fn images_of_a_data_set_are_enlarged() {
     let report = &s.json(&["report", "large", "--no-eval", "--json"])[0]["runs"][0];
     let command = report["command"].as_str().unwrap();
     assert!(command.contains(" --image-size 48"), "{command}");
-    s.run(&[&usual[..], &["--image-size", "4096"]].concat()).fails(1, &["choose a smaller --image-size"]);
+    s.run(&[&usual[..], &["--image-size", "4096"]].concat())
+        .fails(1, &["choose a smaller --image-size"]);
     let Finished { code, .. } = s.run(&["train", "synthetic", "--labels", "x.csv"]);
     assert_eq!(code, Some(2));
 }

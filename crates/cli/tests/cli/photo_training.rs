@@ -267,12 +267,20 @@ fn an_experiment_on_photos_is_continued() {
     let out = s.run(&args).success();
     let table: Vec<&str> = out.stdout.lines().filter(|line| line.contains("lain8 ")).collect();
     assert!(!table.is_empty(), "{out:#?}");
-    let [plain, residual] = ["plain8", "resnet8"].map(|net| s.path("out").join(format!("{net}-seed0")));
+    let [plain, residual] =
+        ["plain8", "resnet8"].map(|net| s.path("out").join(format!("{net}-seed0")));
     // The same photos are held out.
     assert_eq!(names(&plain, "validation"), names(&residual, "validation"));
     // As if it were killed before the photos of the second run were noted.
     let before = tensors(&residual);
-    for name in ["photos.tsv", "last.safetensors", "best.safetensors", "metrics.jsonl", "run.json", "log.txt"] {
+    for name in [
+        "photos.tsv",
+        "last.safetensors",
+        "best.safetensors",
+        "metrics.jsonl",
+        "run.json",
+        "log.txt",
+    ] {
         fs::remove_file(residual.join(name)).unwrap();
     }
     let again = s.run(&args).success();

@@ -6,7 +6,7 @@ use resnet::{
 };
 use resnet_pictures::{Axis, Curve, Panel, Stroke, Theme, curves, panels};
 
-use super::responses::NetResponses;
+use super::net_responses::NetResponses;
 
 /// What an experiment is about.
 pub(super) fn headline(kind: Kind, data: &str) -> String {
@@ -41,7 +41,8 @@ pub(super) fn errors(results: &Results, (headline, detail): (&str, &str), theme:
         let all: Vec<&NetResult> = results.nets.iter().collect();
         return curves(&of(&all), [&x, &y], title, theme);
     }
-    let panel = |heading: &str, nets: &[&NetResult]| Panel { heading: heading.into(), curves: of(nets) };
+    let panel =
+        |heading: &str, nets: &[&NetResult]| Panel { heading: heading.into(), curves: of(nets) };
     let both = [panel("plain nets", &plain), panel("residual nets", &residual)];
     panels(&both, [&x, &y], title, theme)
 }
