@@ -218,7 +218,7 @@ fn responses_of_trained_nets_are_part_of_their_experiment() {
 fn wrong_usage_of_experiments() {
     let s = Sandbox::new();
     for (args, part) in [
-        (&["experiment"][..], "NAME"),
+        (&["experiment"][..], "required arguments"),
         (&["experiment", "everything"], "invalid value 'everything'"),
         (&["experiment", "depth", "--depths", "21"], "unknown architecture 'resnet21'"),
         (&["experiment", "depth", "--depths", "20", "--nets", "resnet20"], "cannot be used with"),

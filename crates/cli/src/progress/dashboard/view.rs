@@ -103,6 +103,16 @@ fn draw_curves(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     }
 }
 
+/// A bar of progress.
+struct Bar {
+    name: String,
+    /// What is done, from 0 to 1.
+    share: f64,
+    count: String,
+    /// Remaining seconds.
+    left: f64,
+}
+
 /// Progress of the epoch, of the run and of all runs, and their remaining time.
 fn draw_bars(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     let Some(batch) = &state.batch else {
@@ -121,33 +131,32 @@ fn draw_bars(frame: &mut Frame, area: Rect, state: &State, palette: Palette) {
     let share = |done: u64, all: u64| done as f64 / all.max(1) as f64;
     let of_run = share(batch.step, batch.total_steps);
     let mut bars = vec![
-        (
-            format!("epoch {}/{}", batch.epoch, batch.epochs),
-            share(batch.batch, batch.batches),
-            epoch,
-            left.epoch,
-        ),
-        ("run".to_owned(), of_run, run, left.run),
+        Bar {
+            name: format!("epoch {}/{}", batch.epoch, batch.epochs),
+            share: share(batch.batch, batch.batches),
+            count: epoch,
+            left: left.epoch,
+        },
+        Bar { name: "run".to_owned(), share: of_run, count: run, left: left.run },
     ];
-    if let (Some(Position { run, runs, .. }), Some(all)) = (state.estimate.position(), left.all) {
-        let done = (run as f64 - 1.0 + of_run) / runs as f64;
-        bars.push(("all".to_owned(), done, format!("run {run} of {runs}"), all));
+    if let (Some(Position { run, runs, .. }), Some(left)) = (state.estimate.position(), left.all) {
+        let share = (run as f64 - 1.0 + of_run) / runs as f64;
+        let count = format!("run {run} of {runs}");
+        bars.push(Bar { name: "all".to_owned(), share, count, left });
     }
-    let time = |seconds: f64| format!("{} left", print::clock(seconds));
-    let longest = |length: &dyn Fn(&(String, f64, String, f64)) -> usize| {
-        bars.iter().map(length).max().unwrap_or(0)
-    };
-    let label = longest(&|bar| bar.0.len());
-    let text = longest(&|bar| bar.2.len()).max(22);
-    let times = longest(&|bar| time(bar.3).len()).max(12);
+    let time = |bar: &Bar| format!("{} left", print::clock(bar.left));
+    let longest = |length: fn(&Bar) -> usize| bars.iter().map(length).max().unwrap_or(0);
+    let label = longest(|bar| bar.name.len());
+    let text = longest(|bar| bar.count.len()).max(22);
+    let times = bars.iter().map(|bar| time(bar).len()).max().unwrap_or(0).max(12);
     // Counts are dropped first on a narrow screen.
     let wide = usize::from(area.width) >= label + text + times + 20;
     let taken = label + times + 4 + 5 + if wide { text + 2 } else { 0 };
     let length = usize::from(area.width).saturating_sub(taken);
-    let lines = bars.iter().map(|(name, share, count, left)| {
+    let lines = bars.iter().map(|bar| {
+        let (Bar { name, share, count, .. }, left) = (bar, time(bar));
         let full = (share.clamp(0.0, 1.0) * length as f64).round() as usize;
         let count = if wide { format!("{count:<text$}  ") } else { String::new() };
-        let left = time(*left);
         Line::from(vec![
             Span::from(format!("{name:<label$}  ")),
             Span::styled("━".repeat(full), palette.train()),

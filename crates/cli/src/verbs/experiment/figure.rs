@@ -6,7 +6,7 @@ use resnet::{
 };
 use resnet_pictures::{Axis, Curve, Panel, Stroke, Theme, curves, panels};
 
-use super::responses::NetResponses;
+use super::net_responses::NetResponses;
 
 /// What an experiment is about.
 pub(super) fn headline(kind: Kind, data: &str) -> String {

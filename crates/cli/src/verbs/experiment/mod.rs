@@ -2,7 +2,9 @@
 
 mod decide;
 mod figure;
+mod files;
 mod models;
+mod net_responses;
 mod output;
 mod responses;
 mod setup;

@@ -17,7 +17,7 @@ use resnet::{
 use resnet_formats::{Shown, create_numbered};
 use serde::Serialize;
 
-use super::responses::{self, NetResponses};
+use super::{net_responses::NetResponses, responses};
 use crate::{
     args::{DataArg, ExperimentArgs, Global},
     config,

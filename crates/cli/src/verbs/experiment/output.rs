@@ -1,20 +1,19 @@
 //! The table, the figure and the other files of an experiment.
 
-use std::{io, path::Path};
-
-use anyhow::Context;
 use resnet::{
     Dtype,
     experiment::{CIFAR10, Decided, IMAGENET, Published, Results, RunHistory, Spread},
     metrics::EpochMetrics,
 };
-use resnet_formats::{Shown, atomic_write};
+use resnet_formats::Shown;
 use resnet_pictures::Theme;
 use serde::Serialize;
 
 use super::{
     figure,
-    responses::{self, NetResponses},
+    files::write,
+    net_responses::NetResponses,
+    responses,
     setup::{RECIPE, Setup},
 };
 use crate::{
@@ -168,14 +167,6 @@ impl Output<'_> {
         let batch = self.decided.batch_size;
         (headline, format!("recipe {RECIPE}, {length}, batches of {batch}{side}, {seeds}"))
     }
-}
-
-/// Writes a file of an experiment.
-pub(super) fn write(
-    path: &Path,
-    content: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
-) -> anyhow::Result<()> {
-    atomic_write(path, content).with_context(|| format!("cannot write {}", path.shown()))
 }
 
 /// The table of errors.

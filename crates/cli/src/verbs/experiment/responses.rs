@@ -5,14 +5,13 @@ use std::{ops::ControlFlow, path::Path};
 use resnet::{
     Cpu, Dtype, Network,
     data::{ImageSet, Normalisation},
-    experiment::{Decided, Response, RunHistory, responses},
+    experiment::{Decided, RunHistory, responses},
     run,
 };
 use resnet_formats::brief;
 use resnet_pictures::Theme;
-use serde::Serialize;
 
-use super::{figure, output, setup::Setup};
+use super::{figure, files, net_responses::NetResponses, setup::Setup};
 use crate::{
     args::{Global, PictureFormat},
     delayed_progress::DelayedProgress,
@@ -29,17 +28,6 @@ use crate::{
 const FILE: &str = "responses.json";
 /// Their figure, without its suffix.
 const FIGURE: &str = "responses";
-
-/// The responses of a net.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct NetResponses {
-    /// Its name in the table.
-    pub(super) name: String,
-    pub(super) arch: String,
-    /// Images that they were measured on.
-    pub(super) images: usize,
-    pub(super) layers: Vec<Response>,
-}
 
 /// Measures the nets of an experiment: the finished runs with seed 0.
 pub(super) fn of_runs(
@@ -92,7 +80,7 @@ pub(super) fn of_net(
 
 /// Writes the responses and their figure into a folder.
 pub(super) fn write(folder: &Path, nets: &[NetResponses], headline: &str) -> anyhow::Result<()> {
-    output::write(&folder.join(FILE), |file| {
+    files::write(&folder.join(FILE), |file| {
         serde_json::to_writer_pretty(&mut *file, nets)?;
         file.write_all(b"\n")
     })?;
