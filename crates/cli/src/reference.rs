@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::{Arg, Command, builder::PossibleValue};
 
 /// The page of `docs/` with examples of a verb: its title and its file.
-const PAGES: [(&str, &str, &str); 14] = [
+const PAGES: [(&str, &str, &str); 15] = [
     ("train", "Train", "train.md"),
     ("eval", "Evaluate", "evaluate.md"),
     ("show", "Pictures", "pictures.md"),
@@ -14,6 +14,7 @@ const PAGES: [(&str, &str, &str); 14] = [
     ("similar", "Classify photos", "photos.md"),
     ("convert", "Convert models", "convert.md"),
     ("summary", "Look inside a network", "summary.md"),
+    ("experiment", "The paper's experiments", "paper.md"),
     ("archs", "Look inside a network", "summary.md"),
     ("recipes", "Train", "train.md"),
     ("bench", "Look inside a network", "summary.md"),
