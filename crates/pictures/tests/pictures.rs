@@ -48,21 +48,6 @@ fn gallery(theme: &Theme) -> Vec<(String, String)> {
             all.push((format!("{n} bars, {name}"), chart));
         }
         for n in [0, 1, 5, 32] {
-            let curve = |i: usize| Curve {
-                label: format!("{name} {i}"),
-                points: (0..n).map(|x| [x as f64, (x * i) as f64]).collect(),
-                stroke: [Stroke::Bold, Stroke::Thin, Stroke::Dashed][i % 3],
-                colour: i,
-            };
-            let lines: Vec<Curve> = (0..n.min(6)).map(curve).collect();
-            let axis = Axis { label: name.into(), range: None };
-            let axes = [&axis, &axis];
-            all.push((format!("{n} curves, {name}"), curves(&lines, axes, (name, name), theme)));
-            let two = [0, n / 2].map(|from| Panel {
-                heading: name.into(),
-                curves: lines.get(from..).unwrap_or_default().to_vec(),
-            });
-            all.push((format!("panels of {n}, {name}"), panels(&two, axes, (name, name), theme)));
             let svg = grid(&cells(n, name), ("29 of 32 correct", name), theme);
             all.push((format!("grid of {n}, {name}"), svg));
         }
@@ -114,9 +99,34 @@ fn visit(group: &Group, see: &mut dyn FnMut(&Node)) {
     }
 }
 
+/// Charts of few and many curves, with ordinary and unusual names.
+fn charts(theme: &Theme) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for name in ["automobile", LONG, HOSTILE] {
+        for n in [0, 1, 5, 32] {
+            let curve = |i: usize| Curve {
+                label: format!("{name} {i}"),
+                points: (0..n).map(|x| [x as f64, (x * i) as f64]).collect(),
+                stroke: [Stroke::Bold, Stroke::Thin, Stroke::Dashed][i % 3],
+                colour: i,
+            };
+            let lines: Vec<Curve> = (0..n.min(6)).map(curve).collect();
+            let axis = Axis { label: name.into(), range: None };
+            let (axes, title) = ([&axis, &axis], (name, name));
+            all.push((format!("{n} curves, {name}"), curves(&lines, axes, title, theme)));
+            let two = [0, n / 2].map(|from| Panel {
+                heading: name.into(),
+                curves: lines.get(from..).unwrap_or_default().to_vec(),
+            });
+            all.push((format!("panels of {n}, {name}"), panels(&two, axes, title, theme)));
+        }
+    }
+    all
+}
+
 #[test]
 fn everything_is_inside_the_picture() {
-    for (name, svg) in gallery(&Theme::LIGHT) {
+    for (name, svg) in [gallery(&Theme::LIGHT), charts(&Theme::LIGHT)].concat() {
         let tree = tree(&svg);
         let (width, height) = (tree.size().width(), tree.size().height());
         let mut seen = 0;
