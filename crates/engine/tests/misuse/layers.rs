@@ -3,7 +3,7 @@
 use resnet_kernels::{
     Buffer, Cpu, Dtype, Isa,
     elementwise::{PadShortcut, add_relu, add_relu_backward},
-    input::{ByteTable, from_bytes, from_nchw},
+    input::{ByteTable, from_bytes, from_nchw, subtract},
     layout::{ImageLayout, padded},
     linear::Linear,
     loss::{Target, cross_entropy},
@@ -267,6 +267,11 @@ pub(crate) fn images(c: &mut Caller<'_>, cpu: &Cpu) {
         // If both were wrong in the same way, the table would be valid for other images.
         let table = ByteTable::new(&vec![0.5; means], &vec![0.25; stds]);
         from_bytes(cpu, &layout, n, &bytes, &table, &mut out);
+    }
+    if c.flip() {
+        let mean = c.exactly("mean image", channels * height * width);
+        let mean = c.slice(mean);
+        subtract(cpu, &layout, n, &mean, &mut out);
     }
     c.finite(&out);
 }
