@@ -93,8 +93,8 @@ impl Probabilities {
         for (image, &label) in labels.iter().enumerate() {
             let Some(probabilities) = self.of(image) else { continue };
             // The softmax of logarithms are the probabilities again.
-            let logits: Vec<f32> =
-                probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect();
+            let logarithm = |&p: &f32| if p.is_nan() { p } else { p.max(f32::MIN_POSITIVE).ln() };
+            let logits: Vec<f32> = probabilities.iter().map(logarithm).collect();
             accumulator.add(&logits, label as usize);
         }
         accumulator.score()
@@ -159,6 +159,14 @@ mod tests {
         assert!(class_order(&names("a a"), Some(&names("a b")), 2).is_err());
         assert_eq!(class_order(&names("a a"), Some(&names("a a")), 2).unwrap(), [0, 1]);
         assert!(class_order(&names("a b"), None, 3).unwrap_err().to_string().contains("3 classes"));
+    }
+
+    #[test]
+    fn a_network_of_nan_is_never_right() {
+        let nan = Predictions::new(vec![f32::NAN; 6], 6);
+        let score = Probabilities::of_logits(&nan).score(&[0]);
+        assert_eq!((score.images, score.accuracy, score.top5_accuracy), (1, 0.0, 0.0));
+        assert!(score.loss.is_nan());
     }
 
     #[test]

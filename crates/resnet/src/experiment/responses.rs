@@ -66,6 +66,9 @@ pub fn responses(
             normalisation: deviations,
         });
     }
+    if !normalisation.fits(height, width) {
+        return Err(EvaluateError::MeanImage { height, width });
+    }
     let layers = layers(graph);
     let probes: Vec<NodeId> = layers.iter().map(|&(_, response)| response).collect();
     let shapes = graph.shapes(height, width).map_err(crate::engine::PlanError::from)?;

@@ -3,9 +3,10 @@
 use std::ops::ControlFlow::{Break, Continue};
 
 use resnet::{
-    Cpu, Dtype, Graph, Network,
+    Arch, Cpu, Dtype, Graph, Network,
     data::{ImageSet, Images, Normalisation},
     engine::{EvalPlan, Input},
+    evaluate::EvaluateError,
     experiment::{Response, layers, responses},
     network::Init,
 };
@@ -33,6 +34,17 @@ fn measure(network: &Network, images: &Images) -> Vec<Response> {
     });
     assert_eq!(last, images.len());
     found.unwrap().expect("it was not stopped")
+}
+
+#[test]
+fn a_mean_image_of_another_size_is_refused() {
+    let arch: Arch = "resnet8".parse().unwrap();
+    let network = Network::new(arch.graph(10), Init::PyTorch, 0);
+    let (set, cpu) = (ImageSet::Memory(images(2)), Cpu::new(1).unwrap());
+    let normalisation = Normalisation { mean_image: Some(vec![0.5; 3]), ..normalisation() };
+    let quiet = &mut |_| Continue(());
+    let found = responses(&network, &set, &normalisation, Dtype::Fp32, &cpu, quiet);
+    assert!(matches!(found, Err(EvaluateError::MeanImage { .. })), "{found:?}");
 }
 
 fn naive_std(values: &[f32]) -> f64 {

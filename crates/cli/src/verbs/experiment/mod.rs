@@ -67,8 +67,6 @@ pub(crate) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<Exit
     let runs = training.histories()?;
     let results = Results::new(kind, &setup.nets, &runs);
     output.write(&runs, &results)?;
-    // From now on there is nothing to save.
-    interrupt.clone().release();
     let responses = match kind {
         Kind::Responses => {
             Some(responses::of_runs(&setup, &runs, decided, &cpu, global, &interrupt)?)

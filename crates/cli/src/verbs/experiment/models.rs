@@ -52,7 +52,6 @@ pub(super) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<()> 
     }
     let cpu = global.cpu()?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
-    interrupt.clone().release();
     let mut named = Vec::new();
     for path in &args.models {
         named.extend(models(path)?);
@@ -63,6 +62,7 @@ pub(super) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<()> 
     };
     let mut found = Vec::new();
     for (name, path) in &named {
+        interrupt.check()?;
         let model = model::open(path, &Default::default(), global)?;
         let name = name.clone().unwrap_or_else(|| model.arch.to_string());
         let (images, normalisation) = images(&model, &data, args, global, &interrupt)?;

@@ -117,6 +117,16 @@ impl Output<'_> {
                 than(compared.train_error)
             );
         }
+        for net in &results.nets {
+            let finished = net.runs.iter().filter(|run| run.finished).count();
+            if finished < net.runs.len() {
+                let all = net.runs.len();
+                text += &format!(
+                    "\n{}: of {finished} of {all} runs, the others have no result",
+                    net.net
+                );
+            }
+        }
         if let Some(of_layers) = of_layers {
             text += &format!("\n\n{}", responses::table(of_layers));
         }

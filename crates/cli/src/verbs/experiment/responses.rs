@@ -41,6 +41,7 @@ pub(super) fn of_runs(
     let silent = Global { threads: global.threads, quiet: true };
     let mut found = Vec::new();
     for history in runs.iter().filter(|run| run.run.seed == 0 && run.is_finished()) {
+        interrupt.check()?;
         let run = history.run;
         let args = setup.train_args(run, Some(decided));
         let data = load(&args, run.net, &silent, interrupt)?;
@@ -110,12 +111,15 @@ pub(super) fn table(nets: &[NetResponses]) -> String {
         stds.sort_by(f64::total_cmp);
         let number = |value: Option<&f64>| value.map_or("-".to_owned(), |x| format!("{x:.3}"));
         let mean = stds.iter().sum::<f64>() / stds.len().max(1) as f64;
+        let middle =
+            [stds.len().saturating_sub(1) / 2, stds.len() / 2].map(|place| stds.get(place));
+        let median = middle[0].zip(middle[1]).map(|(low, high)| low.midpoint(*high));
         vec![
             net.name.clone(),
             stds.len().to_string(),
             number(Some(&mean)),
             number(stds.first()),
-            number(stds.get(stds.len() / 2)),
+            number(median.as_ref()),
             number(stds.last()),
             net.images.to_string(),
         ]

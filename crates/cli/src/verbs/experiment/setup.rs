@@ -72,6 +72,7 @@ impl Setup<'_> {
             ("image-size", images.image_size.as_ref().map(text)),
             ("labels", images.labels.as_deref().map(path).transpose()?),
             ("mean", images.normalisation.mean.map(|mean| numbers(&mean.0))),
+            ("mean-image", images.mean_image.then(|| "yes".to_owned())),
             ("std", images.normalisation.std.map(|std| numbers(&std.0))),
         ];
         let settings: BTreeMap<String, String> = settings
