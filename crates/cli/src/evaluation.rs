@@ -253,14 +253,14 @@ pub(crate) fn preparation(
 }
 
 /// What a run is evaluated on.
-enum TrainingData {
+pub(crate) enum TrainingData {
     Named(DataSource),
     /// The name of the folder, the photos to test on, or else those for validation, and the classes.
     Photos(String, PhotoList, Part, Vec<String>),
 }
 
 /// The data set of the run that a checkpoint belongs to, or the default.
-fn training_data(model: &Model) -> anyhow::Result<TrainingData> {
+pub(crate) fn training_data(model: &Model) -> anyhow::Result<TrainingData> {
     let Some(run) = model::run_of(&model.path) else {
         return Ok(TrainingData::Named(DataSource::Cifar10));
     };

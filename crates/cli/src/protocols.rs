@@ -82,7 +82,12 @@ pub(crate) fn asked(args: &EvalArgs) -> Vec<Protocol> {
 
 /// Opens the other models of an ensemble.
 pub(crate) fn open_others(args: &EvalArgs, global: &Global) -> anyhow::Result<Vec<Model>> {
-    args.with.iter().map(|path| model::open(path, &LoadOptions::default(), global)).collect()
+    let open = |path: &PathBuf| {
+        let mut model = model::open(path, &LoadOptions::default(), global)?;
+        args.resizing.apply(&mut model).with_context(|| model.path.shown().to_string())?;
+        Ok(model)
+    };
+    args.with.iter().map(open).collect()
 }
 
 /// What a model is evaluated on.
@@ -122,9 +127,10 @@ pub(crate) fn run(
     };
     let mut members = vec![first];
     for model in others {
-        let member = Member::new(model, evaluated, global);
+        let member = Member::new(model, evaluated, args.resizing, global);
         let member = member.with_context(|| format!("cannot join {}", model.path.shown()))?;
-        evaluation::check(&protocols, member.preparation(), &member.normalisation)?;
+        evaluation::check(&protocols, member.preparation(), &member.normalisation)
+            .with_context(|| format!("cannot join {}", model.path.shown()))?;
         members.push(member);
     }
     let single = Single {
@@ -202,7 +208,12 @@ impl ViewScores {
 
 impl<'a> Member<'a> {
     /// Another model on the images of the first, prepared as its own file says.
-    fn new(model: &'a Model, first: &Evaluated, global: &Global) -> anyhow::Result<Member<'a>> {
+    fn new(
+        model: &'a Model,
+        first: &Evaluated,
+        resizing: ResizingArgs,
+        global: &Global,
+    ) -> anyhow::Result<Member<'a>> {
         let graph = model.network.graph();
         let classes = first.model.class_names();
         let order = class_order(&classes, model.classes.as_deref(), graph.classes())?;
@@ -222,14 +233,9 @@ impl<'a> Member<'a> {
             }
             ImageSet::Memory(images) => {
                 let size = [images.height, images.width];
-                let none = ResizingArgs::default();
-                let preparation = evaluation::preparation(
-                    model,
-                    none,
-                    (&first.data, size),
-                    &normalisation,
-                    global,
-                );
+                let data = (&*first.data, size);
+                let preparation =
+                    evaluation::preparation(model, resizing, data, &normalisation, global);
                 (first.images.clone(), preparation)
             }
         };

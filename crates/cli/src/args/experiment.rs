@@ -37,8 +37,8 @@ pub(crate) struct ExperimentArgs {
     /// number of epochs
     #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "Nets and length")]
     pub(crate) budget: Option<Duration>,
-    /// Train each net with the seeds 0 to K - 1
-    #[arg(long, value_name = "K", default_value = "1", value_parser = values::count, help_heading = "Nets and length")]
+    /// Train each net with the seeds 0 to K - 1; an experiment can be continued with more of them
+    #[arg(long, value_name = "K", default_value = "1", value_parser = values::seeds, help_heading = "Nets and length")]
     pub(crate) seeds: usize,
     /// Images per batch [default: the paper's 128]
     #[arg(long, value_name = "N", value_parser = values::batch_size, help_heading = "Nets and length")]

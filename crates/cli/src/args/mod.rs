@@ -157,7 +157,8 @@ pub(crate) struct EvalArgs {
     )]
     pub(crate) scales: Vec<usize>,
     /// Also evaluate an ensemble with this model: the mean of the probabilities of all models. May be
-    /// given several times; options of a model are those of the first
+    /// given several times. How images are resized is the same for all; other options of a model are
+    /// those of the first
     #[arg(
         long,
         value_name = "MODEL",

@@ -13,6 +13,11 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 1000000000", |n| (1..=1_000_000_000).contains(n))
 }
 
+/// Repetitions of a run with another seed.
+pub(crate) fn seeds(text: &str) -> Result<usize, String> {
+    number(text, "a whole number from 1 to 100", |n| (1..=100).contains(n))
+}
+
 /// Images in a grid.
 pub(crate) fn pictures(text: &str) -> Result<usize, String> {
     number(text, "a whole number from 1 to 1000", |n| (1..=1000).contains(n))

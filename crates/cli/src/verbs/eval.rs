@@ -42,13 +42,18 @@ pub(crate) fn run(args: &EvalArgs, global: &Global) -> anyhow::Result<()> {
         )
         .with_context(|| format!("cannot write {}", path.shown()))?;
     }
-    let more = protocols::run(&evaluated, &others, args, global)?;
+    // If it fails, what was evaluated before is not lost.
+    let (more, outcome) = match protocols::run(&evaluated, &others, args, global) {
+        Ok(more) => (more, Ok(())),
+        Err(error) => (None, Err(error)),
+    };
     let evaluation = &evaluated.result;
     if args.output.json {
-        print::json(&Results { evaluation, more })
+        print::json(&Results { evaluation, more })?;
     } else {
-        show(evaluation, more.as_ref())
+        show(evaluation, more.as_ref())?;
     }
+    outcome
 }
 
 /// All results.

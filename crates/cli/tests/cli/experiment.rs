@@ -90,7 +90,7 @@ fn a_killed_experiment_ends_with_the_same_table() {
     let first = s.path("cut").join(RUNS[0]);
     let kept = fs::metadata(first.join("last.safetensors")).unwrap().modified().unwrap();
     let out = s.run(&args("cut")).success();
-    assert!(out.stderr.contains(" of 4 runs are finished"), "{out:#?}");
+    assert!(out.stderr.contains(" of 4 runs have ended"), "{out:#?}");
     assert!(!out.stderr.contains("run 1 of 4"), "{out:#?}");
     let again: Value = serde_json::from_str(out.stdout.trim()).unwrap();
     assert_eq!(results(&again), results(&whole));
@@ -224,10 +224,15 @@ fn wrong_usage_of_experiments() {
         (&["experiment", "depth", "--depths", "20", "--nets", "resnet20"], "cannot be used with"),
         (&["experiment", "depth", "--epochs", "2", "--budget", "1h"], "cannot be used with"),
         (&["experiment", "depth", "--seeds", "0"], "--seeds"),
+        (&["experiment", "depth", "--seeds", "101"], "a whole number from 1 to 100"),
         (&["experiment", "depth", "--model", "demo"], "--model is for `experiment responses`"),
         (
             &["experiment", "responses", "--model", "demo", "--epochs", "2"],
             "--epochs is for training",
+        ),
+        (
+            &["experiment", "responses", "--model", "demo", "--dtype", "bf16"],
+            "--dtype is for training",
         ),
     ] {
         s.run(args).fails(2, &[part]);

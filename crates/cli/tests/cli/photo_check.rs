@@ -108,5 +108,5 @@ fn tables_of_labels_and_wrong_folders() {
     s.run(&["data", "check", "p/train/a"]).fails(1, &["p/train/a has 2 photos", "--labels FILE"]);
     fs::write(s.path("labels.csv"), "path,label\nno.png,x\n").unwrap();
     s.run(&["data", "check", "p", "--labels", "labels.csv"])
-        .fails(1, &["1 of the 1 photos in labels.csv are missing: no.png (line 2)"]);
+        .fails(1, &["1 of the 1 photos in labels.csv is missing: no.png (line 2)"]);
 }

@@ -286,6 +286,21 @@ fn an_experiment_on_photos_is_continued() {
     let again = s.run(&args).success();
     assert_eq!(again.stdout, out.stdout);
     assert!(tensors(&residual) == before, "bit-identical");
+    // Responses are measured on the photos that were held out.
+    let model = ["experiment", "responses", "--model", "out/resnet8-seed0", "--json"];
+    let measured = &s.json(&model)[0]["responses"][0]["images"];
+    assert_eq!(*measured, names(&residual, "validation").len());
+    // More seeds, but not with other photos.
+    let more = [&args[..], &["--seeds", "2"]].concat();
+    let photo = s.path("photos/circle/0.ppm");
+    let added = s.path("photos/circle/added.ppm");
+    fs::copy(photo, &added).unwrap();
+    let out = s.run(&more);
+    out.fails_behind_notes(1, &["other photos than when the experiment began (", "--out"]);
+    assert!(!s.path("out/plain8-seed1").exists());
+    fs::remove_file(added).unwrap();
+    s.run(&more).success();
+    assert!(tensors(&residual) == before);
     // A net of the other family takes larger images, unless they are told.
     s.run(&["experiment", "degradation", "photos", "--nets", "resnet8,resnet18"])
         .fails(2, &["different sizes", "--image-size"]);

@@ -71,6 +71,12 @@ fn images_in_memory_need_room_for_crops() {
     for views in ["ten_crop", "scales"] {
         assert_eq!(found[views]["images"], 5, "{found}");
     }
+    // How images are resized holds for all models.
+    let both = &s.json(&[&eval[..], &asked, &["--with", "demo"]].concat())[0];
+    for views in ["single_view", "ten_crop", "scales"] {
+        let accuracy = |model: &Value| model[views]["accuracy"].clone();
+        assert_eq!(accuracy(&both["models"][1]), accuracy(&both["models"][0]), "{both}");
+    }
     s.run(&[&eval[..], &["--scales", "0"]].concat()).fails(2, &["--scales"]);
     s.run(&[&eval[..], &["--with", "nothing"]].concat()).fails(1, &["nothing"]);
 }

@@ -138,8 +138,8 @@ pub enum PhotoSetError {
     },
     /// Photos of a table are missing.
     #[error(
-        "{} of the {rows} photos in {} are missing: {}. Paths are relative to {}{}",
-        count, file.shown(), listed(missing, *count), base.shown(),
+        "{count} of the {rows} photos in {} {} missing: {}. Paths are relative to {}{}",
+        file.shown(), if *count == 1 { "is" } else { "are" }, listed(missing, *count), base.shown(),
         if *is_header { "; is the first line a header? Name its columns path and label" } else { "" }
     )]
     MissingPhotos {

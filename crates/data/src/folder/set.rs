@@ -6,7 +6,7 @@ use super::{
     list::PhotoList,
     names::{Names, first},
 };
-use crate::{DataError, PhotoSetError};
+use crate::{DataError, PhotoSetError, digest::digest};
 
 /// Photos of several classes, on disk.
 #[derive(Clone, Debug)]
@@ -74,6 +74,28 @@ impl PhotoSet {
         }
         self.classes = classes.to_vec();
         Ok(())
+    }
+
+    /// The number of its photos, and the MD5 of their names, parts and classes: two sets with the same ones are
+    /// the same, if their photos are.
+    pub fn identity(&self) -> (usize, String) {
+        let mut text = Vec::new();
+        for class in &self.classes {
+            text.extend_from_slice(class.as_bytes());
+            text.push(0);
+        }
+        let mut count = 0;
+        for list in [Some(&self.train), self.validation.as_ref(), self.test.as_ref()] {
+            text.push(b'/');
+            let Some(list) = list else { continue };
+            count += list.len();
+            for photo in 0..list.len() {
+                text.extend_from_slice(list.bytes(photo));
+                text.push(0);
+                text.extend_from_slice(&list.labels()[photo].to_le_bytes());
+            }
+        }
+        (count, digest::<md5::Md5>(&text))
     }
 
     fn lists_mut(&mut self) -> impl Iterator<Item = &mut PhotoList> {

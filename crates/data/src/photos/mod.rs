@@ -218,19 +218,27 @@ impl Photos {
     /// A photo in a form. One that cannot be used is reported.
     fn photo(&self, index: usize, form: Form) -> Result<Arc<Photo>, Unusable> {
         let path = self.list.path(index);
-        self.read(index, &path, form).map_err(|error| {
-            let troubles = &self.shared.troubles;
-            if let PhotoError::Io(_) = error
-                && !troubles.knows(&path)
-                && let Some(source) = self.lost()
-            {
+        let error = match self.read(index, &path, form) {
+            Ok(photo) => return Ok(photo),
+            Err(error) => error,
+        };
+        let troubles = &self.shared.troubles;
+        let error = if matches!(error, PhotoError::Io(_)) && !troubles.knows(&path) {
+            if let Some(source) = self.lost() {
                 let root = self.list.root().to_owned();
-                return Unusable::Lost(DataError::PhotosLost { root, source });
+                return Err(Unusable::Lost(DataError::PhotosLost { root, source }));
             }
-            let error = PhotoFileError { path: path.clone(), error };
-            troubles.report(path, || format!("{error}; it is left out"));
-            Unusable::Skipped
-        })
+            // All may have been away for a moment.
+            match self.read(index, &path, form) {
+                Ok(photo) => return Ok(photo),
+                Err(error) => error,
+            }
+        } else {
+            error
+        };
+        let error = PhotoFileError { path: path.clone(), error };
+        troubles.report(path, || format!("{error}; it is left out"));
+        Err(Unusable::Skipped)
     }
 
     fn read(&self, index: usize, path: &Path, form: Form) -> Result<Arc<Photo>, PhotoError> {

@@ -161,8 +161,8 @@ fn cut(
 /// The probabilities of a model by a protocol, in the order of the images. `progress` is called with a
 /// number of images whose share of all is that of the work done.
 ///
-/// Images of one size are evaluated together. Besides the result, a plan of up to 512 MiB or one image,
-/// and 256 MiB of waiting images are in memory.
+/// Images of one size are evaluated together. Besides the result, there are in memory a plan of up to 512
+/// MiB or one image, and 256 MiB of waiting images and the 16 that were read last.
 ///
 /// # Errors
 /// If there are no images that can be used, or they do not fit the network or the protocol.

@@ -36,6 +36,20 @@ pub enum ExperimentError {
         /// What is wrong.
         message: String,
     },
+    /// The photos are no longer those that the experiment began with.
+    #[error(
+        "{} has other photos than when the experiment began ({before} then, {now} now): make it as it was, or \
+         begin another experiment (--out)",
+        root.shown()
+    )]
+    Photos {
+        /// Their folder.
+        root: PathBuf,
+        /// How many there were.
+        before: usize,
+        /// How many there are.
+        now: usize,
+    },
     /// A run folder cannot be read.
     #[error(transparent)]
     History(#[from] RunError),

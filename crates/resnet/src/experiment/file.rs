@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ExperimentError;
 use crate::{
     Dtype,
+    data::PhotoSet,
     run::{CONFIG, METRICS},
 };
 
@@ -27,7 +28,7 @@ pub struct Experiment {
     pub data: String,
     /// The nets.
     pub nets: Vec<String>,
-    /// How many seeds: 0 and up.
+    /// How many seeds: 0 and up. An experiment may get more of them later, or be shown with fewer.
     pub seeds: u64,
     /// The other settings that were given, by the names of their options.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -38,7 +39,7 @@ pub struct Experiment {
 }
 
 /// What is measured or depends on the machine, and must be the same in all runs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decided {
     /// Epochs of every run; none for the recipe's own length.
@@ -50,6 +51,27 @@ pub struct Decided {
     pub batch_size: usize,
     /// The learning rate.
     pub lr: f64,
+    /// The photos, if the data are photos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub photos: Option<PhotosSeen>,
+}
+
+/// Which photos there are, before any are held out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhotosSeen {
+    /// How many.
+    pub count: usize,
+    /// The MD5 of their names and classes ([`PhotoSet::identity`](crate::data::PhotoSet::identity)).
+    pub md5: String,
+}
+
+impl PhotosSeen {
+    /// The photos of a set.
+    pub fn of(set: &PhotoSet) -> PhotosSeen {
+        let (count, md5) = set.identity();
+        PhotosSeen { count, md5 }
+    }
 }
 
 /// Creates the folder of an experiment if it does not exist, and locks it: no other process runs the
@@ -91,7 +113,8 @@ impl Experiment {
         })
     }
 
-    /// This experiment in a folder: as it was begun there, or as it is if the folder has none.
+    /// This experiment in a folder: as it was begun there but for the number of seeds, or as it is if the
+    /// folder has none.
     ///
     /// # Errors
     /// If the folder has an experiment with other settings, or a run.
@@ -110,7 +133,7 @@ impl Experiment {
         }
         let begun = Experiment::read(folder)?;
         match self.difference(&begun) {
-            None => Ok(begun),
+            None => Ok(Experiment { seeds: self.seeds, ..begun }),
             Some(difference) => {
                 Err(ExperimentError::Other { folder: folder.to_owned(), difference })
             }
@@ -120,20 +143,17 @@ impl Experiment {
     /// The first setting in which another experiment, of a folder, differs from this one.
     fn difference(&self, begun: &Experiment) -> Option<String> {
         let all = |experiment: &Experiment| {
-            let Experiment { name, data, nets, seeds, settings, .. } = experiment;
+            let Experiment { name, data, nets, settings, .. } = experiment;
             let mut all = settings.clone();
-            for (key, value) in [
-                ("experiment", name.clone()),
-                ("data", data.clone()),
-                ("nets", nets.join(",")),
-                ("seeds", seeds.to_string()),
-            ] {
+            for (key, value) in
+                [("experiment", name.clone()), ("data", data.clone()), ("nets", nets.join(","))]
+            {
                 all.insert(key.to_owned(), value);
             }
             all
         };
         let (asked, begun) = (all(self), all(begun));
-        let mut keys = ["experiment", "data", "nets", "seeds"].map(str::to_owned).to_vec();
+        let mut keys = ["experiment", "data", "nets"].map(str::to_owned).to_vec();
         keys.extend(begun.keys().chain(asked.keys()).cloned());
         let key = keys.into_iter().find(|key| asked.get(key) != begun.get(key))?;
         let text = |all: &BTreeMap<String, String>| {
@@ -176,11 +196,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(experiment().in_folder(dir.path()).unwrap(), experiment());
         assert!(!is_experiment(dir.path()), "looking writes nothing");
-        let decided = Decided { epochs: Some(7), dtype: Dtype::Bf16, batch_size: 128, lr: 0.1 };
+        let decided =
+            Decided { epochs: Some(7), dtype: Dtype::Bf16, batch_size: 128, lr: 0.1, photos: None };
         let begun = Experiment { decided: Some(decided), ..experiment() };
         begun.write(dir.path()).unwrap();
         assert!(is_experiment(dir.path()));
         assert_eq!(experiment().in_folder(dir.path()).unwrap(), begun);
+        // With more seeds too.
+        let more = Experiment { seeds: 5, ..experiment() };
+        let expected = Experiment { seeds: 5, ..begun };
+        assert_eq!(more.in_folder(dir.path()).unwrap(), expected);
     }
 
     #[test]
@@ -188,11 +213,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         experiment().write(dir.path()).unwrap();
         type Change = fn(&mut Experiment);
-        let cases: [(Change, &str); 6] = [
+        let cases: [(Change, &str); 5] = [
             (|e| e.name = "depth".into(), "experiment there: degradation, here: depth"),
             (|e| e.data = "cifar10".into(), "data there: synthetic, here: cifar10"),
             (|e| drop(e.nets.pop()), "nets there: plain8,resnet8, here: plain8"),
-            (|e| e.seeds = 3, "seeds there: 2, here: 3"),
             (|e| drop(e.settings.remove("epochs")), "epochs there: 2, here: not given"),
             (
                 |e| drop(e.settings.insert("validation".into(), "9".into())),

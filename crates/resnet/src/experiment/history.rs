@@ -7,6 +7,7 @@ use crate::{
     config::TrainConfig,
     metrics::EpochMetrics,
     run::{CONFIG, RunError, history},
+    train::{Ending, segments},
 };
 
 /// What a run of an experiment has recorded so far.
@@ -20,6 +21,8 @@ pub struct RunHistory {
     pub planned: u64,
     /// Its epochs so far.
     pub epochs: Vec<EpochMetrics>,
+    /// Whether it ended because its numbers were no longer finite.
+    pub diverged: bool,
 }
 
 impl RunHistory {
@@ -54,6 +57,7 @@ impl RunHistory {
             parameters: nodes.iter().map(of_node).sum(),
             planned: config.epochs(),
             epochs: history(&folder)?,
+            diverged: diverged(&folder),
         }))
     }
 
@@ -63,12 +67,21 @@ impl RunHistory {
     }
 }
 
+/// Whether the last process that trained a run noted that it diverged. A damaged note is none.
+fn diverged(folder: &Path) -> bool {
+    let last = segments(folder).ok().flatten().and_then(|segments| segments.last().cloned());
+    last.is_some_and(|last| last.outcome == Some(Ending::Diverged))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{config::tests::sample, run::METRICS};
+    use crate::{
+        config::tests::sample,
+        run::{METRICS, RUN_INFO},
+    };
 
     #[test]
     fn a_run_is_read_and_must_be_the_planned_one() {
@@ -92,6 +105,19 @@ mod tests {
         }
         fs::write(folder.join(METRICS), lines).unwrap();
         assert!(read(run).unwrap().unwrap().is_finished());
+        // As it is written by a run whose loss is no number.
+        let segment = |outcome| {
+            format!(
+                "{{\"started\":\"2026-01-01T00:00:00Z\",\"ended\":\"2026-01-01T00:00:01Z\",\"outcome\":\"{outcome}\",\
+                 \"from_step\":0,\"to_step\":1,\"isa\":\"avx2\",\"threads\":1,\"dtype\":\"fp32\",\
+                 \"dtype_reason\":\"\",\"version\":\"0\"}}"
+            )
+        };
+        for (outcome, expected) in [("interrupted", false), ("diverged", true)] {
+            let text = format!("{{\"segments\":[{}]}}", segment(outcome));
+            fs::write(folder.join(RUN_INFO), text).unwrap();
+            assert_eq!(read(run).unwrap().unwrap().diverged, expected);
+        }
 
         let other = PlannedRun { seed: 8, ..run };
         fs::rename(&folder, dir.path().join(other.folder())).unwrap();

@@ -54,6 +54,8 @@ pub struct RunResult {
     pub epochs: u64,
     /// Whether these are all.
     pub finished: bool,
+    /// Whether it ended because its numbers were no longer finite.
+    pub diverged: bool,
     /// Training error of its last epoch, percent.
     pub train_error: Option<f64>,
     /// Test error after its last epoch, percent.
@@ -91,6 +93,8 @@ pub struct Comparison {
     pub deeper: String,
     /// The shallowest one.
     pub shallower: String,
+    /// The held-out images: `test`, or `validation` of data without any to test on.
+    pub part: &'static str,
     /// Difference of the training errors.
     pub train_error: f64,
     /// Difference of the test errors.
@@ -112,6 +116,8 @@ impl Results {
     /// Compares the runs of nets.
     pub fn new(kind: Kind, nets: &[Arch], runs: &[RunHistory]) -> Results {
         let results: Vec<NetResult> = nets.iter().map(|&net| of_net(kind, net, runs)).collect();
+        let held_out = |run: &RunHistory| run.epochs.last()?.held_out();
+        let part = runs.iter().find_map(held_out).map_or("test", |(part, _, _)| part);
         let of_kind = |residual: bool| {
             let mut depths: Vec<(usize, &NetResult)> = nets
                 .iter()
@@ -120,7 +126,7 @@ impl Results {
                 .map(|(net, result)| (net.depth, result))
                 .collect();
             depths.sort_by_key(|&(depth, _)| depth);
-            compared(depths.last()?, depths.first()?)
+            compared(depths.last()?, depths.first()?, part)
         };
         let comparisons = match kind {
             Kind::Shortcuts => Vec::new(),
@@ -133,6 +139,7 @@ impl Results {
 fn compared(
     (deep, deeper): &(usize, &NetResult),
     (shallow, shallower): &(usize, &NetResult),
+    part: &'static str,
 ) -> Option<Comparison> {
     let difference = |error: fn(&NetResult) -> Option<Spread>| {
         Some(error(deeper)?.mean - error(shallower)?.mean)
@@ -142,6 +149,7 @@ fn compared(
     (deep > shallow).then(|| Comparison {
         deeper: deeper.net.clone(),
         shallower: shallower.net.clone(),
+        part,
         train_error,
         test_error,
     })
@@ -176,6 +184,7 @@ fn of_net(kind: Kind, net: Arch, runs: &[RunHistory]) -> NetResult {
             seed: run.run.seed,
             epochs: last.map_or(0, |last| last.epoch),
             finished: run.is_finished(),
+            diverged: run.diverged && !run.is_finished(),
             train_error: last.map(train_error),
             test_error: last.and_then(test_error),
         }
@@ -230,7 +239,7 @@ mod tests {
         };
         let run = PlannedRun { net: net.parse().unwrap(), seed };
         let epochs = errors.iter().enumerate().map(epoch).collect();
-        RunHistory { run, parameters: 7, planned, epochs }
+        RunHistory { run, parameters: 7, planned, epochs, diverged: false }
     }
 
     fn results(nets: &[&str], runs: &[RunHistory]) -> Results {
@@ -269,7 +278,7 @@ mod tests {
         assert_eq!(plain20.curve[1], point);
         // One depth of residual nets has no results yet.
         let [plain] = &found.comparisons[..] else { panic!("{:?}", found.comparisons) };
-        assert_eq!((&*plain.deeper, &*plain.shallower), ("plain56", "plain20"));
+        assert_eq!((&*plain.deeper, &*plain.shallower, plain.part), ("plain56", "plain20", "test"));
         assert_eq!((plain.train_error, plain.test_error), (19.0, 16.0));
     }
 

@@ -36,7 +36,7 @@ pub struct Segment {
     pub version: String,
 }
 
-/// How a segment ended without an error.
+/// How a segment ended, if it did not fail otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
@@ -44,6 +44,8 @@ pub enum Ending {
     Finished,
     /// The run was stopped, and its state was saved.
     Interrupted,
+    /// Its numbers were no longer finite ([`TrainError::Diverged`](super::TrainError::Diverged)).
+    Diverged,
 }
 
 impl Segment {
@@ -122,6 +124,18 @@ impl RunInfo {
             _ => return Ok(()),
         };
         (segment.ended, segment.outcome) = (Some(Time::now()), Some(outcome));
+        self.save()
+    }
+
+    /// Notes that training [diverged](super::TrainError::Diverged).
+    ///
+    /// # Errors
+    /// If the file cannot be written; it is unchanged then.
+    pub fn diverged(&mut self) -> Result<(), RunError> {
+        let Some(segment) = self.content.segments.last_mut().filter(|_| self.begun) else {
+            return Ok(());
+        };
+        (segment.ended, segment.outcome) = (Some(Time::now()), Some(Ending::Diverged));
         self.save()
     }
 

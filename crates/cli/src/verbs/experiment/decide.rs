@@ -67,7 +67,9 @@ pub(super) fn decide(
         global.status(format!("every run gets {}", print::counted(fitted, "epoch")));
         epochs = Some(fitted);
     }
-    Ok(Decided { epochs, dtype: recipe.dtype, batch_size: recipe.batch_size, lr: recipe.lr })
+    let photos = setup.photos()?;
+    let (dtype, batch_size, lr) = (recipe.dtype, recipe.batch_size, recipe.lr);
+    Ok(Decided { epochs, dtype, batch_size, lr, photos })
 }
 
 /// Refuses nets for whose batches there is no memory, before hours are spent on the others.

@@ -47,10 +47,9 @@ pub(crate) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<Exit
     let begun = asked.in_folder(&setup.folder)?;
     if begun.decided.is_some() {
         experiment = begun;
-    } else {
-        experiment.write(&setup.folder)?;
     }
-    let decided = experiment.decided.context("it was decided above")?;
+    experiment.write(&setup.folder)?;
+    let decided = &experiment.decided.context("it was decided above")?;
     let training = Training { setup: &setup, decided, cpu: &cpu, global, interrupt: &interrupt };
     let output = Output { setup: &setup, decided };
     let stopped = training.run(&mut || {

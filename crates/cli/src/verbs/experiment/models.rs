@@ -8,8 +8,7 @@ use std::{
 use anyhow::{Context, bail};
 use resnet::{
     Arch,
-    config::TrainConfig,
-    data::{CacheOptions, DataSource, ImageSet, Normalisation, PhotoOptions, Photos},
+    data::{CacheOptions, ImageSet, Normalisation, PhotoOptions, Photos},
     experiment::{Experiment, PlannedRun, is_experiment},
     model_file::Model,
     run::CONFIG,
@@ -23,6 +22,7 @@ use crate::{
     config,
     data::{self, Limits},
     error::Usage,
+    evaluation::{self, TrainingData},
     interrupt::Interrupt,
     model, photo_folder, print, runs,
 };
@@ -44,6 +44,11 @@ pub(super) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<()> 
         ("--epochs", args.epochs.is_some()),
         ("--budget", args.budget.is_some()),
         ("--batch-size", args.batch_size.is_some()),
+        ("--dtype", args.dtype.is_some()),
+        ("--seeds", args.seeds != 1),
+        ("--validation", args.images.validation.is_some()),
+        ("--limit-train", args.images.limit_train.is_some()),
+        ("--mean-image", args.images.mean_image),
     ] {
         if is_given {
             let message = format!("{option} is for training: leave it out with --model");
@@ -56,16 +61,27 @@ pub(super) fn run(args: &ExperimentArgs, global: &Global) -> anyhow::Result<()> 
     for path in &args.models {
         named.extend(models(path)?);
     }
-    let data = match &args.data {
-        Some(data) => data.clone(),
-        None => data_of(&named[0].1)?,
+    let first = model::open(&named[0].1, &Default::default(), global)?;
+    let of_run = match &args.data {
+        Some(_) => None,
+        None => Some(evaluation::training_data(&first)?),
     };
-    let mut found = Vec::new();
+    let data = match (&args.data, &of_run) {
+        (Some(data), _) => data.clone(),
+        (None, Some(TrainingData::Named(source))) => DataArg::Named(*source),
+        (None, Some(TrainingData::Photos(root, ..))) => DataArg::Folder(root.into()),
+        (None, None) => unreachable!("one of them was asked for"),
+    };
+    let (mut found, mut first) = (Vec::new(), Some(first));
     for (name, path) in &named {
         interrupt.check()?;
-        let model = model::open(path, &Default::default(), global)?;
+        let model = match first.take() {
+            Some(first) => first,
+            None => model::open(path, &Default::default(), global)?,
+        };
         let name = name.clone().unwrap_or_else(|| model.arch.to_string());
-        let (images, normalisation) = images(&model, &data, args, global, &interrupt)?;
+        let (images, normalisation) =
+            images(&model, (&data, of_run.as_ref()), args, global, &interrupt)?;
         let (arch, network) = (model.arch.to_string(), &model.network);
         found.push(responses::of_net(
             &name,
@@ -113,22 +129,11 @@ fn models(path: &Path) -> anyhow::Result<Vec<(Option<String>, PathBuf)>> {
     Ok(found)
 }
 
-/// The data that a model was trained on, or the default.
-fn data_of(path: &Path) -> anyhow::Result<DataArg> {
-    let path = runs::resolve(path)?;
-    let folder = if path.is_dir() { Some(&*path) } else { model::run_of(&path) };
-    let Some(config) = folder.map(|folder| folder.join(CONFIG)).filter(|file| file.is_file())
-    else {
-        return Ok(DataArg::Named(DataSource::Cifar10));
-    };
-    let name = TrainConfig::read(&config)?.data.name;
-    DataArg::new(name.into()).with_context(|| format!("{}: data.name", config.shown()))
-}
-
-/// The images to measure a model on: those to test on, in the size that the model states.
+/// The images to measure a model on: those to test on, in the size that the model states; of the run of the
+/// first model, where no data were named.
 fn images(
     model: &Model,
-    data: &DataArg,
+    (data, of_run): (&DataArg, Option<&TrainingData>),
     args: &ExperimentArgs,
     global: &Global,
     interrupt: &Interrupt,
@@ -145,8 +150,15 @@ fn images(
             Ok((ImageSet::Memory(set.test), known.unwrap_or(set.normalisation)))
         }
         DataArg::Folder(root) => {
-            let labels = args.images.labels.as_deref();
-            let (mut list, _, classes) = photo_folder::to_evaluate(root, labels, model, global)?;
+            let (mut list, classes) = match of_run {
+                Some(TrainingData::Photos(_, list, _, classes)) => (list.clone(), classes.clone()),
+                _ => {
+                    let labels = args.images.labels.as_deref();
+                    let (list, _, classes) =
+                        photo_folder::to_evaluate(root, labels, model, global)?;
+                    (list, classes)
+                }
+            };
             let channels = model.network.graph().in_channels();
             model.check_fit(&root.to_string_lossy(), classes.len(), channels)?;
             photo_folder::limit(&mut list, args.images.limit_test, 0)?;

@@ -61,7 +61,7 @@ struct Line<'a> {
 /// Where the output of an experiment goes.
 pub(super) struct Output<'a> {
     pub(super) setup: &'a Setup<'a>,
-    pub(super) decided: Decided,
+    pub(super) decided: &'a Decided,
 }
 
 impl Output<'_> {
@@ -110,19 +110,20 @@ impl Output<'_> {
                 _ => format!("{difference:.2} points worse"),
             };
             text += &format!(
-                "\n{} is {} than {} on the test images, {} on those it was trained on",
+                "\n{} is {} than {} on the {} images, {} on those it was trained on",
                 compared.deeper,
                 than(compared.test_error),
                 compared.shallower,
+                compared.part,
                 than(compared.train_error)
             );
         }
         for net in &results.nets {
-            let finished = net.runs.iter().filter(|run| run.finished).count();
-            if finished < net.runs.len() {
+            let diverged = net.runs.iter().filter(|run| run.diverged).count();
+            if diverged > 0 {
                 let all = net.runs.len();
                 text += &format!(
-                    "\n{}: of {finished} of {all} runs, the others have no result",
+                    "\n{}: {diverged} of {all} runs diverged, and have no result",
                     net.net
                 );
             }
@@ -139,7 +140,7 @@ impl Output<'_> {
         results: &'r Results,
         responses: Option<&'r [NetResponses]>,
     ) -> Record<'r> {
-        let Decided { epochs, dtype, batch_size, .. } = self.decided;
+        let Decided { epochs, dtype, batch_size, .. } = *self.decided;
         Record {
             experiment: self.setup.kind.name(),
             data: self.data(),
@@ -268,6 +269,7 @@ mod tests {
             parameters: 123_456,
             planned: errors.len() as u64,
             epochs: errors.iter().enumerate().map(epoch).collect(),
+            diverged: false,
         }
     }
 

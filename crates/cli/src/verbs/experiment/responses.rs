@@ -4,9 +4,10 @@ use std::{ops::ControlFlow, path::Path};
 
 use resnet::{
     Cpu, Dtype, Network,
+    config::TrainConfig,
     data::{ImageSet, Normalisation},
     experiment::{Decided, RunHistory, responses},
-    run,
+    run::{self, CONFIG},
 };
 use resnet_formats::brief;
 use resnet_pictures::Theme;
@@ -16,7 +17,7 @@ use crate::{
     args::{Global, PictureFormat},
     delayed_progress::DelayedProgress,
     interrupt::Interrupt,
-    pictures,
+    photo_folder, pictures,
     table::{
         Align::{Left, Right},
         table as text_table,
@@ -33,7 +34,7 @@ const FIGURE: &str = "responses";
 pub(super) fn of_runs(
     setup: &Setup<'_>,
     runs: &[RunHistory],
-    decided: Decided,
+    decided: &Decided,
     cpu: &Cpu,
     global: &Global,
     interrupt: &Interrupt,
@@ -43,10 +44,15 @@ pub(super) fn of_runs(
     for history in runs.iter().filter(|run| run.run.seed == 0 && run.is_finished()) {
         interrupt.check()?;
         let run = history.run;
-        let args = setup.train_args(run, Some(decided));
-        let data = load(&args, run.net, &silent, interrupt)?;
+        let folder = setup.folder.join(run.folder());
+        let data = if setup.data.is_folder() {
+            let config = TrainConfig::read(&folder.join(CONFIG))?;
+            photo_folder::of_run(&folder, &config, &setup.args.images.reading, &silent)?
+        } else {
+            load(&setup.train_args(run, Some(decided)), run.net, &silent, interrupt)?
+        };
         let Some(images) = data.test.or(data.validation) else { continue };
-        let model = run::load_model(&setup.folder.join(run.folder()), &Default::default())?;
+        let model = run::load_model(&folder, &Default::default())?;
         let normalisation = model.normalisation.unwrap_or(data.normalisation);
         let name = run.net.to_string();
         found.push(of_net(&name, &name, &model.network, &images, &normalisation, cpu, global)?);

@@ -7,8 +7,8 @@ use std::{
 
 use resnet::{
     Arch, Dtype,
-    data::{self, DataSource},
-    experiment::{Decided, Experiment, Kind, PlannedRun},
+    data::{self, DataSource, PhotoSet},
+    experiment::{Decided, Experiment, Kind, PhotosSeen, PlannedRun},
 };
 
 use crate::{
@@ -93,7 +93,7 @@ impl Setup<'_> {
     }
 
     /// The arguments of `resnet train` for a run.
-    pub(super) fn train_args(&self, run: PlannedRun, decided: Option<Decided>) -> TrainArgs {
+    pub(super) fn train_args(&self, run: PlannedRun, decided: Option<&Decided>) -> TrainArgs {
         let ExperimentArgs { images, data_dir, epochs, batch_size, dtype, .. } = self.args;
         let mut train = Cli::train();
         let given = ["DATA", "--arch", "--recipe", "--seed", "--out"];
@@ -107,13 +107,20 @@ impl Setup<'_> {
         recipe.recipe = RECIPE.to_owned();
         recipe.seed = run.seed;
         (recipe.epochs, recipe.batch_size, recipe.dtype) = (*epochs, *batch_size, *dtype);
-        if let Some(Decided { epochs, dtype, batch_size, lr }) = decided {
+        if let Some(Decided { epochs, dtype, batch_size, lr, .. }) = decided {
             recipe.epochs = epochs.map(|epochs| epochs as usize);
-            recipe.dtype = Some(dtype.into());
-            recipe.batch_size = Some(batch_size);
-            recipe.lr = Some(lr);
+            recipe.dtype = Some((*dtype).into());
+            recipe.batch_size = Some(*batch_size);
+            recipe.lr = Some(*lr);
         }
         train
+    }
+
+    /// The photos that there are now, if the data are photos.
+    pub(super) fn photos(&self) -> anyhow::Result<Option<PhotosSeen>> {
+        let DataArg::Folder(root) = &self.data else { return Ok(None) };
+        let set = PhotoSet::open(&absolute(root)?, self.args.images.labels.as_deref())?;
+        Ok(Some(PhotosSeen::of(&set)))
     }
 
     /// Rows and columns of the images of a net.
@@ -169,8 +176,9 @@ mod tests {
         let given = args("shortcuts synthetic --epochs 9");
         let setup = Setup::new(&given).unwrap();
         let run = PlannedRun { net: setup.nets[2], seed: 5 };
-        let decided = Decided { epochs: Some(4), dtype: Dtype::Bf16, batch_size: 32, lr: 0.025 };
-        let train = setup.train_args(run, Some(decided));
+        let (epochs, dtype) = (Some(4), Dtype::Bf16);
+        let decided = Decided { epochs, dtype, batch_size: 32, lr: 0.025, photos: None };
+        let train = setup.train_args(run, Some(&decided));
         assert_eq!((train.arch.to_string(), train.recipe.seed), ("resnet20-c".into(), 5));
         assert_eq!((train.recipe.epochs, train.recipe.batch_size), (Some(4), Some(32)));
         assert_eq!((train.recipe.lr, &*train.recipe.recipe), (Some(0.025), RECIPE));

@@ -1,6 +1,6 @@
 //! Trains the runs of an experiment, one after another.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::Context;
 use resnet::{
@@ -23,7 +23,7 @@ use crate::{
 /// The runs of an experiment, and what they are trained with.
 pub(super) struct Training<'a> {
     pub(super) setup: &'a Setup<'a>,
-    pub(super) decided: Decided,
+    pub(super) decided: &'a Decided,
     pub(super) cpu: &'a Cpu,
     pub(super) global: &'a Global,
     pub(super) interrupt: &'a Interrupt,
@@ -60,16 +60,18 @@ impl Training<'_> {
         after: &mut dyn FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<Option<usize>> {
         let histories = self.histories()?;
-        let is_finished = |run: &PlannedRun| {
-            histories.iter().any(|history| history.run == *run && history.is_finished())
+        // A run that diverged would do so again.
+        let has_ended = |run: &PlannedRun| {
+            let ended = |history: &RunHistory| history.is_finished() || history.diverged;
+            histories.iter().any(|history| history.run == *run && ended(history))
         };
         let all = self.runs();
         let costs: Vec<f64> = all.iter().map(|run| self.cost(run.net)).collect::<Result<_, _>>()?;
-        let left = |index: &usize| !is_finished(&all[*index]);
+        let left = |index: &usize| !has_ended(&all[*index]);
         let to_train: Vec<usize> = (0..all.len()).filter(left).collect();
         if to_train.len() < all.len() {
             self.global.status(format!(
-                "{} of {} runs are finished",
+                "{} of {} runs have ended",
                 all.len() - to_train.len(),
                 all.len()
             ));
@@ -121,6 +123,19 @@ impl Training<'_> {
         Ok(summary.macs as f64)
     }
 
+    /// Checks that a new run would see the photos that the others saw.
+    fn check_photos(&self) -> anyhow::Result<()> {
+        let Some(before) = &self.decided.photos else { return Ok(()) };
+        match self.setup.photos()? {
+            Some(now) if now != *before => {
+                let root = PathBuf::from(self.setup.data.to_string());
+                let (before, now) = (before.count, now.count);
+                Err(ExperimentError::Photos { root, before, now }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Starts or resumes a run.
     fn one(
         &self,
@@ -143,6 +158,7 @@ impl Training<'_> {
             args.data_dir = setup.args.data_dir.clone();
             resume(&args, &folder, loading, interrupt)?
         } else {
+            self.check_photos()?;
             let args = setup.train_args(run, Some(self.decided));
             let (run_folder, data) = start(&args, cpu, loading, interrupt, &mut None)?;
             (run_folder, data, None)

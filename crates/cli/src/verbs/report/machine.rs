@@ -60,6 +60,7 @@ fn when(segment: &Segment) -> String {
     match (segment.ended, segment.outcome) {
         (Some(ended), Some(Ending::Finished)) => format!("{began} to {ended}, finished"),
         (Some(ended), Some(Ending::Interrupted)) => format!("{began} to {ended}, interrupted"),
+        (Some(ended), Some(Ending::Diverged)) => format!("{began} to {ended}, diverged"),
         _ => format!("from {began}"),
     }
 }

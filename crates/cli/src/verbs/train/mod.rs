@@ -10,7 +10,7 @@ use resnet::{
     Cpu,
     data::Parts,
     run::RunFolder,
-    train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard},
+    train::{self, EpochMetrics, Event, Log, Outcome, RunInfo, TensorBoard, TrainError},
 };
 use resnet_formats::{Shown, quoted_path};
 
@@ -155,6 +155,13 @@ impl Session<'_> {
             }
             listen(event);
         });
+        if let (Err(TrainError::Diverged { .. }), Some(info)) = (&outcome, &mut info)
+            && let Err(error) = info.diverged()
+        {
+            let note = format!("{error}: it does not say that the run diverged");
+            log.write(&Event::Note(note.clone()));
+            global.note(note);
+        }
         Ok(outcome?)
     }
 }

@@ -238,3 +238,27 @@ fn classes_are_matched_with_those_of_a_model() {
     set.match_classes(&classes, "the model").unwrap();
     assert_eq!((set.train.labels(), &set.classes[..]), (&[2, 0][..], &classes[..]));
 }
+
+#[test]
+fn sets_are_told_apart_by_names_classes_and_parts() {
+    let identity = |files: &[&str]| Folder::new(files).open().identity();
+    let files = ["train/a/1.jpg", "train/a/2.jpg", "train/b/1.jpg", "val/a/3.jpg", "val/b/3.jpg"];
+    let (count, md5) = identity(&files);
+    assert_eq!((count, md5.len()), (5, 32));
+    assert_eq!(identity(&files), (count, md5.clone()));
+    for (index, other) in [
+        (0, "train/a/4.jpg"), // another name
+        (1, "train/b/2.jpg"), // another class
+        (1, "val/a/2.jpg"),   // another part
+        (2, "train/c/1.jpg"), // another class name
+    ] {
+        let mut changed = files;
+        changed[index] = other;
+        if other.starts_with("train/c") {
+            changed[4] = "val/c/3.jpg";
+        }
+        let (now, other) = identity(&changed);
+        assert!(now == count && other != md5, "{changed:?}");
+    }
+    assert_eq!(identity(&[&files[..], &["val/a/5.jpg"]].concat()).0, 6);
+}
