@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use resnet::{
     Arch, Cpu, Dtype,
     config::{DataConfig, PhotosConfig, TrainConfig},
-    data::{self, Flip, ImageSet, Normalisation, Parts, transform::Mix},
+    data::{self, Flip, ImageSet, Normalisation, Parts},
     model_file::DEMO,
     recipe::{Length, Recipe},
     run::CONFIG,
@@ -15,9 +15,9 @@ use resnet::{
 use resnet_formats::Shown;
 
 use crate::{
-    args::{AugmentationArgs, DataArg, Global, NormalisationArgs, RecipeArgs, Share, TrainArgs},
+    args::{DataArg, Global, NormalisationArgs, RecipeArgs, Share, TrainArgs},
     error::Usage,
-    runs,
+    overrides, runs,
 };
 
 /// The network for photos, where no other is given.
@@ -134,28 +134,26 @@ impl Settings {
         }
     }
 
-    /// The recipe with the given options applied, for `images` training images. Where no option gives the
-    /// number of epochs, it is `planned`, or else the recipe's.
+    /// The recipe with the given options applied, for `images` training images of these classes. Where
+    /// no option gives the number of epochs, it is `planned`, or else the recipe's.
     fn recipe(
         &self,
         arch: Arch,
+        classes: &[String],
         images: usize,
         planned: Option<f64>,
         cpu: &Cpu,
     ) -> anyhow::Result<Recipe> {
-        let RecipeArgs { recipe, epochs, batch_size, lr, momentum, .. } = &self.args.recipe;
-        let RecipeArgs { weight_decay, label_smoothing, dtype, .. } = self.args.recipe;
-        let AugmentationArgs { mixup, cutmix, .. } = self.args.recipe.augmentation;
+        let RecipeArgs { recipe: name, epochs, dtype, .. } = &self.args.recipe;
         let base = self.base().map(|base| &base.recipe);
         let known = base.map_or_else(|| Dtype::fastest(cpu), |base| base.dtype);
+        let known_epochs = epochs.map(|epochs| epochs as f64).or(planned);
+        let of_size = if self.args.data.is_folder() { Recipe::for_photos } else { Recipe::of_size };
+        let named = |name: &str| of_size(name, arch, known_epochs, images);
         let mut recipe = match base.filter(|_| !self.args.is_given("--recipe")) {
             Some(base) => base.clone(),
             None => {
-                let epochs = epochs.map(|epochs| epochs as f64).or(planned);
-                let of_size =
-                    if self.args.data.is_folder() { Recipe::for_photos } else { Recipe::of_size };
-                let mut recipe =
-                    of_size(recipe, arch, epochs, images).context("every listed recipe exists")?;
+                let mut recipe = named(name).context("every listed recipe exists")?;
                 if !self.args.data.may_be_mirrored() {
                     recipe.augment.flip = Flip::Never;
                 }
@@ -166,17 +164,8 @@ impl Settings {
             recipe.length = Length::Epochs(epochs as u64);
         }
         recipe.dtype = dtype.map_or(known, Dtype::from);
-        recipe.batch_size = batch_size.unwrap_or(recipe.batch_size);
-        recipe.lr = lr.unwrap_or(recipe.lr);
-        recipe.sgd.momentum = momentum.unwrap_or(recipe.sgd.momentum);
-        recipe.sgd.weight_decay = weight_decay.unwrap_or(recipe.sgd.weight_decay);
-        recipe.label_smoothing = label_smoothing.unwrap_or(recipe.label_smoothing);
-        if mixup.or(cutmix).is_some() {
-            let known = recipe.mix.unwrap_or_default();
-            let mix =
-                Mix { mixup: mixup.unwrap_or(known.mixup), cutmix: cutmix.unwrap_or(known.cutmix) };
-            recipe.mix = Some(mix).filter(|&mix| mix != Mix::default());
-        }
+        let graph = arch.graph(classes.len());
+        overrides::apply(&self.args.recipe, &mut recipe, &graph, classes, named)?;
         Ok(recipe)
     }
 
@@ -231,7 +220,7 @@ pub(crate) fn build(
             (validation, left)
         }
     };
-    let mut recipe = settings.recipe(start.arch, train_images, planned, cpu)?;
+    let mut recipe = settings.recipe(start.arch, &data.classes, train_images, planned, cpu)?;
     let [image_size, ..] = data.train.size();
     let photos = match &data.train {
         ImageSet::Memory(_) => {
@@ -304,6 +293,7 @@ pub(crate) fn build(
     if let Some(base) = settings.base().filter(same) {
         config.earlier_lengths.clone_from(&base.earlier_lengths);
     }
+    overrides::end_freeze(&args.recipe, &mut config)?;
     Ok(config)
 }
 
@@ -337,7 +327,7 @@ pub(crate) fn fit_memory(
     let epochs = config.total_steps as f64 / config.steps_per_epoch() as f64;
     let recipe = &mut config.recipe;
     let mut note = format!("there is memory for batches of {largest} images, not of {asked}");
-    if args.recipe.lr.is_none() {
+    if args.recipe.optimizer.lr.is_none() {
         recipe.lr *= largest as f64 / recipe.batch_size as f64;
         note += &format!("; the learning rate is {:.4}, in proportion", recipe.lr);
     }
@@ -451,6 +441,16 @@ mod tests {
     }
 
     #[test]
+    fn frozen_epochs_end_where_an_epoch_begins() {
+        let config = |line: &str| config(&format!("--arch resnet20 --batch-size 30 {line}"));
+        let frozen = config("--epochs 7 --freeze-epochs 3").unwrap();
+        let factor = |step| frozen.recipe.freeze_factor("conv1", step, frozen.total_steps);
+        assert_eq!((frozen.steps_per_epoch(), factor(11), factor(12)), (4, 0.0, 1.0));
+        let error = config("--epochs 3 --freeze-epochs 3").unwrap_err().to_string();
+        assert!(error.contains("leaves no epoch for all layers: the run has 3"), "{error}");
+    }
+
+    #[test]
     fn options_override_the_recipe() {
         let paper = config("--recipe paper --arch resnet20").unwrap();
         assert_eq!((paper.total_steps, paper.recipe.batch_size), (64_000, 128));
@@ -469,7 +469,8 @@ mod tests {
             lr: 0.5,
             label_smoothing: 0.125,
             dtype: Dtype::Bf16,
-            sgd: SgdConfig { momentum: 0.8, weight_decay: 0.25, ..paper.recipe.sgd },
+            optimizer: SgdConfig { momentum: 0.8, weight_decay: 0.25, ..SgdConfig::default() }
+                .into(),
             ..paper.recipe
         };
         assert_eq!(changed.recipe, expected);

@@ -4,6 +4,7 @@
 
 mod args;
 mod class_names;
+mod class_weights;
 mod completion;
 mod config;
 mod data;
@@ -12,6 +13,7 @@ mod error;
 mod evaluation;
 mod interrupt;
 mod model;
+mod overrides;
 mod photo_folder;
 mod photos;
 mod pictures;

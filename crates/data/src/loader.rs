@@ -2,13 +2,10 @@
 
 use std::{io, sync::Arc};
 
-use resnet_network::{
-    preprocess::Normalisation,
-    random::{Purpose, Random},
-};
+use resnet_network::preprocess::Normalisation;
 
 use crate::{
-    Augment, Batch, Epoch, Images,
+    Augment, Batch, Epoch, Images, Sampling,
     augment::Size,
     photos::{Augmentation, Photos, Plan},
     shrink::Shrink,
@@ -21,6 +18,7 @@ use crate::{
 pub struct Loader {
     source: Source,
     batch_size: usize,
+    sampling: Sampling,
     seed: u64,
     mean: [u8; 3],
 }
@@ -46,7 +44,7 @@ impl Loader {
     pub fn new(images: Arc<Images>, batch_size: usize, augment: Augment, seed: u64) -> Self {
         assert!(batch_size > 0, "a batch has at least one image");
         let source = Source::Memory(InMemory { images, augment });
-        Loader { source, batch_size, seed, mean: [0; 3] }
+        Loader { source, batch_size, sampling: Sampling::Shuffle, seed, mean: [0; 3] }
     }
 
     /// The same for photos on disk, which several threads read and augment. The photos that cannot be
@@ -57,7 +55,7 @@ impl Loader {
     pub fn of_photos(photos: Photos, batch_size: usize, transform: Transform, seed: u64) -> Self {
         assert!(batch_size > 0, "a batch has at least one image");
         let source = Source::Photos(photos, Box::new(transform));
-        Loader { source, batch_size, seed, mean: [0; 3] }
+        Loader { source, batch_size, sampling: Sampling::Shuffle, seed, mean: [0; 3] }
     }
 
     /// The same with hidden parts in the mean colour, which is 0 after normalisation. Otherwise they are
@@ -65,6 +63,12 @@ impl Loader {
     #[must_use]
     pub fn with_mean(self, normalisation: &Normalisation) -> Self {
         Loader { mean: normalisation.mean_bytes(), ..self }
+    }
+
+    /// The same with the images of an epoch chosen in another way than each once.
+    #[must_use]
+    pub fn with_sampling(self, sampling: Sampling) -> Self {
+        Loader { sampling, ..self }
     }
 
     /// The images of the data set, if they are in memory.
@@ -167,11 +171,13 @@ impl Loader {
         })
     }
 
-    /// The shuffled order of the images.
+    /// The draws of an epoch.
     fn order(&self, epoch: u64) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        Random::new(self.seed, Purpose::Order, &[epoch]).shuffle(&mut order);
-        order
+        let labels = match &self.source {
+            Source::Memory(memory) => &memory.images.labels,
+            Source::Photos(photos, _) => photos.labels(),
+        };
+        self.sampling.draws(labels, self.seed, epoch)
     }
 }
 
@@ -185,7 +191,7 @@ impl InMemory {
         &self,
         batch: &mut Batch,
         [seed, epoch]: [u64; 2],
-        indices: &[usize],
+        draws: &[usize],
         shrink: Option<&Shrink>,
         mean: &[u8],
     ) {
@@ -193,11 +199,12 @@ impl InMemory {
         (batch.height, batch.width) =
             shrink.map_or((size.height, size.width), |shrink| (shrink.side(), shrink.side()));
         let len = batch.height * batch.width * size.channels;
-        batch.pixels.resize(indices.len() * len, 0);
+        batch.pixels.resize(draws.len() * len, 0);
         batch.labels.clear();
         let mut whole = vec![0; shrink.map_or(0, |_| images.image_len())];
-        for (&index, out) in indices.iter().zip(batch.pixels.chunks_exact_mut(len)) {
-            let choice = self.augment.choose(seed, epoch, index as u64, size);
+        for (&draw, out) in draws.iter().zip(batch.pixels.chunks_exact_mut(len)) {
+            let index = draw % images.len();
+            let choice = self.augment.choose(seed, epoch, draw as u64, size);
             match shrink {
                 None => choice.write(images.image(index), size, mean, out),
                 Some(shrink) => {

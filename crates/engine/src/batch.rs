@@ -1,6 +1,6 @@
 //! The images and targets that a network takes, and the result of a training step.
 
-use resnet_kernels::loss::Target;
+use resnet_kernels::loss::{Target, total_weight};
 use resnet_network::preprocess::Normalisation;
 
 /// Images, as an engine or a plan takes them.
@@ -33,12 +33,21 @@ pub struct MicroBatch<'a> {
     /// Images in the whole batch. The loss is a mean over these, so the gradients of the
     /// micro-batches add up to the gradient of the batch.
     pub batch_size: usize,
+    /// The weights of the classes of all images of the batch together, if the targets are labels and have
+    /// [weights](Targets::with_class_weights): the loss is a mean over these then.
+    pub batch_weight: Option<f64>,
 }
 
 impl<'a> MicroBatch<'a> {
     /// A whole batch as one micro-batch.
     pub fn whole(input: Input<'a>, targets: Targets<'a>) -> Self {
-        MicroBatch { input, targets, batch_size: targets.len() }
+        let batch_weight = targets.class_weights.map(|_| targets.total_weight());
+        MicroBatch { input, targets, batch_size: targets.len(), batch_weight }
+    }
+
+    /// What the losses of its images are divided by.
+    pub(crate) fn divisor(&self) -> f64 {
+        self.batch_weight.unwrap_or(self.batch_size as f64)
     }
 }
 
@@ -50,17 +59,35 @@ pub struct Targets<'a> {
     /// Label smoothing in [0, 1), as in `torch.nn.CrossEntropyLoss(label_smoothing=...)`: this
     /// share of a target's probability is spread evenly over all classes.
     pub label_smoothing: f32,
+    /// A weight of each class in the loss, as in `torch.nn.CrossEntropyLoss(weight=...)`; none for equal
+    /// ones.
+    pub class_weights: Option<&'a [f32]>,
 }
 
 impl<'a> Targets<'a> {
     /// The class of each image, from 0.
     pub fn labels(labels: &'a [u32], label_smoothing: f32) -> Self {
-        Targets { target: Target::Labels(labels), label_smoothing }
+        Targets { target: Target::Labels(labels), label_smoothing, class_weights: None }
     }
 
     /// How likely each class of each image is, `[n][classes]`: soft targets, as those of mixed images.
     pub fn probabilities(values: &'a [f32], classes: usize, label_smoothing: f32) -> Self {
-        Targets { target: Target::Probabilities { values, classes }, label_smoothing }
+        let target = Target::Probabilities { values, classes };
+        Targets { target, label_smoothing, class_weights: None }
+    }
+
+    /// The same with a weight of each class in the loss, if there are any.
+    #[must_use]
+    pub fn with_class_weights(self, class_weights: Option<&'a [f32]>) -> Self {
+        Targets { class_weights, ..self }
+    }
+
+    /// What the losses of a whole batch of these are divided by ([`total_weight`]).
+    ///
+    /// # Panics
+    /// If a label has no weight.
+    pub fn total_weight(&self) -> f64 {
+        total_weight(self.target, self.class_weights)
     }
 
     /// Number of images.

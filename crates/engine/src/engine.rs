@@ -1,11 +1,13 @@
 //! The engine: trains and evaluates a network. It is the interface between the training loop and
 //! the arithmetic.
 
-use resnet_kernels::{Cpu, Dtype, average, batch_norm::MOMENTUM};
+use std::ops::Range;
+
+use resnet_kernels::{Cpu, Dtype, average, batch_norm::MOMENTUM, norm};
 use resnet_network::{
     Network,
     graph::{Graph, NodeId},
-    optim::{Average, Muon, Rates, SgdConfig},
+    optim::{Average, Muon, OptimizerConfig, Rates},
 };
 
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
     lower::Lowering,
     memory::{check, zeros},
     muon::{self, Muon as MuonState},
-    optim::Sgd,
+    optim::{Optimizer, OptimizerBuffers},
     plan_summary::PlanSummary,
     program::Program,
 };
@@ -35,9 +37,9 @@ pub struct EngineConfig {
     pub height: usize,
     /// Columns of an image.
     pub width: usize,
-    /// Settings of the optimiser.
-    pub sgd: SgdConfig,
-    /// Those of the optimiser of convolutions, if it is another one.
+    /// The optimiser.
+    pub optimizer: OptimizerConfig,
+    /// The settings of the optimiser of convolutions, if it is Muon; the others then have SGD.
     pub muon: Option<Muon>,
     /// Weight of a batch in the running statistics of batch norms, in [0, 1]: PyTorch's `momentum`.
     pub batch_norm_momentum: f64,
@@ -54,7 +56,7 @@ impl Default for EngineConfig {
             eval_batch: 1,
             height: 32,
             width: 32,
-            sgd: SgdConfig::default(),
+            optimizer: OptimizerConfig::default(),
             muon: None,
             batch_norm_momentum: MOMENTUM,
             average: None,
@@ -80,7 +82,7 @@ impl Default for EngineConfig {
 ///     momentum: 0.9, weight_decay: 5e-4, ..SgdConfig::default()
 /// };
 /// let config = EngineConfig {
-///     batch: 2, eval_batch: 2, sgd, ..EngineConfig::default()
+///     batch: 2, eval_batch: 2, optimizer: sgd.into(), ..EngineConfig::default()
 /// };
 /// let mut engine = Engine::new(net, &config, &Cpu::new(2)?)?;
 /// let images = vec![0.5; 2 * 3 * 32 * 32];
@@ -95,11 +97,13 @@ impl Default for EngineConfig {
 pub struct Engine {
     cpu: Cpu,
     network: Network,
-    optimizer: Sgd,
+    optimizer: Optimizer,
     muon: Option<MuonState>,
     /// The average, with its kind.
     average: Option<(Average, Network)>,
     gradients: Vec<f32>,
+    /// Scratch for their norm.
+    norm_scratch: Vec<f32>,
     /// Whether `gradients` holds those of earlier micro-batches.
     under_way: bool,
     train: TrainPlan,
@@ -112,16 +116,15 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine for a network; its momentum is zero.
+    /// An engine for a network, before its first step.
     ///
     /// # Errors
     /// If the graph does not fit the image size, breaks a [rule](Graph::check), or needs more
     /// memory than is available.
     pub fn new(network: Network, config: &EngineConfig, cpu: &Cpu) -> Result<Self, PlanError> {
         let (graph, parameters) = (network.graph(), network.values().len());
-        let EngineConfig { eval_batch, height, width, sgd, .. } = *config;
-        // Gradients, momentum and average.
-        let copies = 2 + usize::from(config.average.is_some());
+        let EngineConfig { eval_batch, height, width, optimizer, .. } = *config;
+        let copies = copies(config);
         let (train, eval) = Engine::prepare(graph, config, copies * parameters, cpu)?;
         let muon = config.muon.map(|muon| MuonState::new(&network, muon, cpu)).transpose()?;
         let mut train = TrainPlan::build(graph, train, cpu)?;
@@ -134,8 +137,9 @@ impl Engine {
             eval_is_current: false,
             image_len: graph.in_channels() * height * width,
             gradients: zeros(parameters)?,
+            norm_scratch: zeros(norm::scratch_len(parameters))?,
             under_way: false,
-            optimizer: Sgd::new(&network, sgd),
+            optimizer: Optimizer::new(&network, optimizer),
             muon,
             average: config.average.map(|average| (average, network.clone())),
             network,
@@ -161,7 +165,7 @@ impl Engine {
             let (weights, biases) = node.parameters(inputs);
             weights + biases
         });
-        let copies = 3 + usize::from(config.average.is_some());
+        let copies = 1 + copies(config);
         let values = (copies * parameters.sum::<usize>()).saturating_add(kept.div_ceil(4));
         Engine::prepare(graph, config, values, cpu).map(drop)
     }
@@ -175,7 +179,7 @@ impl Engine {
         cpu: &Cpu,
     ) -> Result<(Prepared, Prepared), PlanError> {
         let EngineConfig { dtype, batch, eval_batch, height, width, .. } = *config;
-        let train = Lowering { graph, dtype, batch, height, width, frozen: &[] };
+        let train = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
         // Training produces fp32 weights, so they are evaluated in fp32.
         let eval = Lowering { dtype: Dtype::Fp32, batch: eval_batch, ..train };
         let train = TrainPlan::prepare(train, cpu)?;
@@ -189,24 +193,25 @@ impl Engine {
         Ok((train, eval))
     }
 
-    /// Replaces parameters, running statistics and momentum, and drops the gradients so far. An
-    /// average starts again, from this network.
+    /// Replaces parameters, running statistics and what the optimiser keeps, and drops the gradients so
+    /// far. An average starts again, from this network.
     ///
     /// # Panics
-    /// If the network has another graph, or there is not one momentum value per parameter.
-    pub fn load(&mut self, network: Network, momentum: Vec<f32>) {
+    /// If the network has another graph, or the buffers are of another network or optimiser.
+    pub fn load(&mut self, network: Network, buffers: OptimizerBuffers) {
         assert!(network.graph() == self.network.graph(), "a network of another graph");
-        assert_eq!(momentum.len(), network.values().len(), "momentum of another network");
+        assert!(buffers.fit(&network, self.optimizer.config()), "buffers of another optimiser");
         if let Some((_, average)) = &mut self.average {
             average.clone_from(&network);
         }
         self.network = network;
-        self.optimizer.momentum_buffer = momentum;
+        self.optimizer.buffers = buffers;
         (self.under_way, self.eval_is_current) = (false, false);
     }
 
-    /// Plans the next steps: for training images of `height` x `width`, and without the gradients that
-    /// only the parameters of `frozen` nodes need. Evaluation stays as it is. The memory of earlier
+    /// Plans the next steps: for training images of `height` x `width`, without the gradients that only
+    /// the parameters of `frozen` nodes need, and with the running statistics in the batch norms `eval`, which
+    /// do not move them. Evaluation stays as it is. The memory of earlier
     /// plans is used again; smaller images need no more.
     ///
     /// Steps do not depend on which were planned before: a network has the same values as if its engine
@@ -222,11 +227,12 @@ impl Engine {
         height: usize,
         width: usize,
         frozen: &[NodeId],
+        eval: &[NodeId],
     ) -> Result<(), PlanError> {
         assert!(!self.under_way, "a batch is under way");
         let Program { dtype, batch, .. } = *self.train.program();
         let graph = self.network.graph();
-        let lowering = Lowering { graph, dtype, batch, height, width, frozen };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen, eval };
         self.train.replan(TrainPlan::prepare(lowering, &self.cpu)?)
     }
 
@@ -235,9 +241,9 @@ impl Engine {
     pub fn set_rates(&mut self, factor: impl Fn(NodeId) -> f32) {
         let graph = self.network.graph();
         let has_muon = self.muon.is_some();
-        let is_sgds = |node| !(has_muon && Muon::trains(graph, node));
-        let of_sgd = |node| if is_sgds(node) { factor(node) } else { 0.0 };
-        self.optimizer.set_rates(&self.network, of_sgd);
+        let is_others = |node| !(has_muon && Muon::trains(graph, node));
+        let of_others = |node| if is_others(node) { factor(node) } else { 0.0 };
+        self.optimizer.set_rates(&self.network, of_others);
         if let Some(muon) = &mut self.muon {
             muon.set_rates(factor);
         }
@@ -284,9 +290,9 @@ impl Engine {
         evaluated(&self.network, &self.average)
     }
 
-    /// The present network, and the momentum in the order of [`Network::values`].
-    pub fn store(&self) -> (&Network, &[f32]) {
-        (&self.network, &self.optimizer.momentum_buffer)
+    /// The present network, and what the optimiser keeps.
+    pub fn store(&self) -> (&Network, &OptimizerBuffers) {
+        (&self.network, &self.optimizer.buffers)
     }
 
     /// The summary of a training step. [`Hooks::done`] names its operations by their index; the
@@ -321,7 +327,28 @@ impl Engine {
         &mut self.gradients
     }
 
-    /// Updates the parameters at a learning rate, or at those of SGD and Muon. The next micro-batch
+    /// Scales the gradients so that their total norm is at most `max_norm`, as
+    /// `torch.nn.utils.clip_grad_norm_`: by `max_norm / (norm + 1e-6)` if that is less than 1. Those of
+    /// frozen parameters do not count. Returns the norm before.
+    pub fn clip_grad_norm(&mut self, max_norm: f64) -> f64 {
+        let Engine { cpu, gradients, norm_scratch, .. } = self;
+        let of_muon = self.muon.iter().flat_map(MuonState::trained);
+        let trained: Vec<Range<usize>> = self.optimizer.trained().chain(of_muon).collect();
+        let squares = trained.iter().map(|range| {
+            let scratch = &mut norm_scratch[..norm::scratch_len(range.len())];
+            norm::sum_of_squares(cpu, &gradients[range.clone()], scratch)
+        });
+        let total = squares.sum::<f64>().sqrt();
+        let factor = max_norm / (total + 1e-6);
+        if factor < 1.0 {
+            for range in trained {
+                norm::scale(cpu, factor as f32, &mut gradients[range]);
+            }
+        }
+        total
+    }
+
+    /// Updates the parameters at a learning rate, or at those of the optimiser and Muon. The next micro-batch
     /// begins a new batch.
     ///
     /// # Panics
@@ -329,12 +356,12 @@ impl Engine {
     pub fn apply(&mut self, rates: impl Into<Rates>) {
         assert!(self.under_way, "an update needs the gradients of a micro-batch");
         let Engine { cpu, network, gradients, .. } = self;
-        let Rates { sgd, muon: rate } = rates.into();
+        let Rates { lr, muon: rate } = rates.into();
         if let Some(muon) = &mut self.muon {
-            let momentum = &mut self.optimizer.momentum_buffer;
+            let momentum = &mut self.optimizer.buffers.values[0];
             muon.step(cpu, network, momentum, gradients, rate.expect("the rate of Muon"));
         }
-        self.optimizer.step(cpu, network, gradients, sgd);
+        self.optimizer.step(cpu, network, gradients, lr);
         (self.under_way, self.eval_is_current) = (false, false);
     }
 
@@ -366,6 +393,12 @@ impl Engine {
 
 /// Why an average cannot be moved or replaced.
 const NO_AVERAGE: &str = "the engine keeps an average";
+
+/// How many times as many values as parameters an engine has beside them: gradients, what the optimiser
+/// keeps, and the average.
+fn copies(config: &EngineConfig) -> usize {
+    1 + config.optimizer.buffers().len() + usize::from(config.average.is_some())
+}
 
 /// The network that is evaluated, of an engine's network and average.
 fn evaluated<'a>(network: &'a Network, average: &'a Option<(Average, Network)>) -> &'a Network {

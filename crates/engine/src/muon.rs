@@ -13,7 +13,7 @@ use resnet_network::{
 };
 
 /// Muon for the weights of convolutions: its settings, and memory for a step. The momentum is in the
-/// buffer of [`Sgd`](crate::optim::Sgd), whose rate of these weights is 0.
+/// buffer of SGD, whose rate of these weights is 0.
 #[derive(Debug)]
 pub(crate) struct Muon {
     settings: optim::Muon,
@@ -69,6 +69,12 @@ impl Muon {
     /// is.
     pub(crate) fn set_rates(&mut self, factor: impl Fn(NodeId) -> f32) {
         self.weights.iter_mut().for_each(|weight| weight.factor = factor(weight.node));
+    }
+
+    /// The ranges of the weights that it updates.
+    pub(crate) fn trained(&self) -> impl Iterator<Item = Range<usize>> {
+        let trained = self.weights.iter().filter(|weight| weight.factor != 0.0);
+        trained.map(|weight| weight.range.clone())
     }
 
     /// One update of the weights. `momentum` and `gradients` are in the order of [`Network::values`].

@@ -40,7 +40,9 @@ mod tensors;
 mod weights;
 mod write;
 
-pub use contents::{Checkpoint, Scalar, Sgd, SgdGroup, TorchLayout};
+pub use contents::{
+    Checkpoint, Optimizer, OptimizerGroup, OptimizerRule, ParameterState, Scalar, TorchLayout,
+};
 pub use module::{Attribute, Submodule};
 #[cfg(test)]
 use read::parse as parse_weights;

@@ -8,7 +8,7 @@ use std::{
 
 use resnet_formats::{
     NamedTensors, Tensor, safetensors,
-    torch::{self, Sgd, SgdGroup},
+    torch::{self, Optimizer, OptimizerGroup, OptimizerRule},
 };
 
 const MUTATIONS: u64 = 350;
@@ -130,16 +130,10 @@ fn torch_files() {
         survives(name, &of_resnet(name), is_torch);
     }
     let file = small(|path, tensors| {
-        let group = SgdGroup {
-            lr: 0.1,
-            momentum: 0.9,
-            dampening: 0.0,
-            weight_decay: 0.0,
-            nesterov: false,
-            parameters: 1,
-        };
-        let momentum = vec![Some(tensors[0].1.clone())];
-        let sgd = Sgd { groups: vec![group], momentum };
+        let rule = OptimizerRule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: false };
+        let group = OptimizerGroup { lr: 0.1, weight_decay: 0.0, rule, parameters: 1 };
+        let state = vec![vec![("momentum_buffer", tensors[0].1.clone())]];
+        let sgd = Optimizer { groups: vec![group], state };
         torch::write_checkpoint(path, tensors, Some(&sgd), &[]).unwrap();
     });
     survives("a small checkpoint", &file, is_torch);

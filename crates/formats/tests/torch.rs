@@ -5,8 +5,8 @@
 use std::{collections::HashMap, path::Path, process::Command};
 
 use resnet_formats::{
-    Data, FormatErrorKind, NamedTensors,
-    torch::{self, Checkpoint, Scalar, TorchLayout},
+    Data, FormatErrorKind, NamedTensors, Tensor,
+    torch::{self, Checkpoint, OptimizerRule, Scalar, TorchLayout},
 };
 use serde::Deserialize;
 
@@ -80,10 +80,16 @@ fn files_of_pytorch_are_read() {
         assert_eq!(checkpoint.scalars, scalars);
         let checkpoint = load("state_in_dict");
         assert_eq!(checkpoint.scalars, [("best".into(), Scalar::Float(0.25))]);
-        assert!(checkpoint.optimizer_note.unwrap().contains("is not SGD's"));
+        assert!(checkpoint.optimizer_note.unwrap().contains("may be Adam's"));
         let sgd = load("sgd").optimizer.unwrap();
-        assert_eq!((sgd.groups[0].lr, sgd.groups[0].nesterov), (0.1, true));
-        assert!(sgd.momentum.iter().all(Option::is_none));
+        let rule = OptimizerRule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: true };
+        assert_eq!((sgd.groups[0].lr, sgd.groups[0].rule), (0.1, rule));
+        assert!(sgd.state.iter().all(Vec::is_empty));
+        let adamw = load("adamw").optimizer.unwrap();
+        let rule = OptimizerRule::AdamW { betas: [0.9, 0.99], eps: 1e-8 };
+        assert_eq!((adamw.groups[0].rule, adamw.groups[0].weight_decay), (rule, 0.01));
+        let step = Tensor::f32(&[], vec![1.0]);
+        assert!(adamw.state.iter().all(|state| state[2] == ("step", step.clone())));
 
         let error = |name: &str| read(&format!("{name}{suffix}.pt")).unwrap_err().kind;
         let shell = error("shell");

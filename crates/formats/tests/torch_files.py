@@ -51,7 +51,11 @@ def make(folder):
     net = Net()
     state = net.state_dict()
     sgd = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True)
-    adam = torch.optim.Adam(net.parameters())
+    adam = torch.optim.Adam(net.parameters(), weight_decay=0.1)
+    params = [nn.Parameter(p.detach().clone()) for p in net.parameters()]
+    adamw = torch.optim.AdamW(params, betas=(0.9, 0.99))
+    sum(p.sum() for p in params).backward()
+    adamw.step()
     views = {
         "whole": base,
         "transposed": base.t(),
@@ -79,6 +83,7 @@ def make(folder):
                            "args": argparse.Namespace(lr=0.1), "best": torch.tensor(0.25),
                            "optimizer": adam.state_dict()}, state),
         "sgd": ({"model": state, "optimizer": sgd.state_dict()}, state),
+        "adamw": ({"model": state, "optimizer": adamw.state_dict()}, state),
         "parameters": (dict(net.named_parameters()), dict(net.named_parameters())),
         "shell": ({"a": torch.ones(1), "b": Shell()}, None),
         "unsigned": (unsigned, None),

@@ -10,6 +10,7 @@
 compile_error!("resnet needs a 64-bit target");
 
 mod activation;
+pub mod adamw;
 pub mod average;
 pub mod batch_norm;
 mod bf16;
@@ -29,6 +30,7 @@ pub mod loss;
 pub mod matrix;
 mod memory;
 pub mod muon;
+pub mod norm;
 mod peak;
 mod pool;
 pub mod pooling;

@@ -1,4 +1,5 @@
-//! Softmax cross entropy: `torch.nn.CrossEntropyLoss(label_smoothing=...)`, mean over the batch.
+//! Softmax cross entropy: `torch.nn.CrossEntropyLoss(weight=..., label_smoothing=...)`, mean over the
+//! batch.
 
 use crate::check::{at_least, exactly, product};
 
@@ -64,19 +65,19 @@ enum Row<'a> {
 
 impl Row<'_> {
     /// How likely a class is.
-    fn weight(self, class: usize) -> f64 {
+    fn share(self, class: usize) -> f64 {
         match self {
             Row::Label(label) => f64::from(u8::from(class == label)),
             Row::Probabilities(values) => values[class].into(),
         }
     }
 
-    /// The sum of values of the classes, weighted.
+    /// The sum of values of the classes, by how likely these are.
     fn sum(self, value: impl Fn(usize) -> f64) -> f64 {
         match self {
             Row::Label(label) => value(label),
             Row::Probabilities(values) => {
-                (0..values.len()).map(|class| self.weight(class) * value(class)).sum()
+                (0..values.len()).map(|class| self.share(class) * value(class)).sum()
             }
         }
     }
@@ -96,26 +97,42 @@ impl Row<'_> {
 /// The loss of a batch, or of a part of one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loss {
-    /// The sum of the images' losses, divided by the images of the whole batch.
+    /// The sum of the images' losses, divided by those of the whole batch.
     pub mean: f64,
     /// Images whose largest logit is that of the label; of soft targets, that of the most likely class,
     /// the first of several, as torchvision's training references count.
     pub correct: usize,
 }
 
-/// The loss of `logits[n][classes]`, and its gradient in `gradient` where that is given. Both are
-/// divided by `of`, the images of the whole batch of which these are a part. It is computed in f64,
-/// since there are few logits and runs are compared by their loss.
+/// What the losses of a whole batch are divided by: its images, or, of labels with weights, the weights of
+/// its images' classes, as in PyTorch.
 ///
 /// # Panics
-/// If there are no classes, a label is not below `classes`, probabilities are of another number of
-/// classes, or a slice is of another length.
+/// If a label has no weight.
+pub fn total_weight(target: Target<'_>, weights: Option<&[f32]>) -> f64 {
+    match (target, weights) {
+        (Target::Labels(labels), Some(weights)) => {
+            labels.iter().map(|&label| f64::from(weights[label as usize])).sum()
+        }
+        _ => target.len() as f64,
+    }
+}
+
+/// The loss of `logits[n][classes]`, and its gradient in `gradient` where that is given. Each class may have
+/// a weight. Both are divided by `of`: PyTorch's mean is over the images of the whole batch of which these
+/// are a part, or, of labels with weights, over their weights ([`total_weight`]). It is computed in f64, since
+/// there are few logits and runs are compared by their loss.
+///
+/// # Panics
+/// If there are no classes, a label is not below `classes`, probabilities or weights are of another number
+/// of classes, or a slice is of another length.
 pub fn cross_entropy(
     logits: &[f32],
     target: Target<'_>,
     classes: usize,
     label_smoothing: f32,
-    of: usize,
+    weights: Option<&[f32]>,
+    of: f64,
     mut gradient: Option<&mut [f32]>,
 ) -> Loss {
     assert!(classes > 0, "no classes");
@@ -125,12 +142,16 @@ pub fn cross_entropy(
     }
     let all = product(&[target.len(), classes]);
     exactly("logits", logits.len(), all);
+    if let Some(weights) = weights {
+        exactly("class weights", weights.len(), classes);
+    }
     if let Some(gradient) = &gradient {
         at_least("gradient of the logits", gradient.len(), all);
     }
     let smoothing = f64::from(label_smoothing);
+    let weight = |class: usize| weights.map_or(1.0, |weights| f64::from(weights[class]));
+    let mean_weight = (0..classes).map(weight).sum::<f64>() / classes as f64;
     let (mut sum, mut correct) = (0.0, 0);
-    let n = of as f64;
     for (i, row) in logits.chunks_exact(classes).enumerate() {
         let target = target.row(i);
         if let Row::Label(label) = target {
@@ -139,22 +160,23 @@ pub fn cross_entropy(
         let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let shifted = |x: f32| f64::from(x) - f64::from(top);
         let log_total = row.iter().map(|&x| shifted(x).exp()).sum::<f64>().ln();
-        let mean_log: f64 =
-            row.iter().map(|&x| shifted(x) - log_total).sum::<f64>() / classes as f64;
-        let own_log = target.sum(|class| shifted(row[class]) - log_total);
+        let weighted_log = |class: usize| weight(class) * (shifted(row[class]) - log_total);
+        let mean_log = (0..classes).map(weighted_log).sum::<f64>() / classes as f64;
+        let own_log = target.sum(weighted_log);
         sum -= (1.0 - smoothing) * own_log + smoothing * mean_log;
         correct += usize::from(row.iter().position(|&x| x == top) == Some(target.class()));
         if let Some(gradient) = gradient.as_deref_mut() {
             // Probabilities add up to 1 but for rounding; PyTorch takes them as they are.
-            let total = match target {
-                Row::Label(_) => 1.0,
-                Row::Probabilities(_) => smoothing + (1.0 - smoothing) * target.sum(|_| 1.0),
+            let total = match (target, weights) {
+                (Row::Label(_), None) => 1.0,
+                _ => smoothing * mean_weight + (1.0 - smoothing) * target.sum(weight),
             };
             for (class, out) in gradient[i * classes..][..classes].iter_mut().enumerate() {
-                let wanted = smoothing / classes as f64 + (1.0 - smoothing) * target.weight(class);
-                *out = ((total * (shifted(row[class]) - log_total).exp() - wanted) / n) as f32;
+                let share = smoothing / classes as f64 + (1.0 - smoothing) * target.share(class);
+                let probability = (shifted(row[class]) - log_total).exp();
+                *out = ((total * probability - weight(class) * share) / of) as f32;
             }
         }
     }
-    Loss { mean: sum / n, correct }
+    Loss { mean: sum / of, correct }
 }

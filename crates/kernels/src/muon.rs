@@ -12,6 +12,7 @@ use crate::{
     cpu::Cpu,
     isa::{Kernel, Vector},
     matrix::{self, Matrix, multiply, multiply_symmetric},
+    norm,
 };
 
 /// Values of an item of work.
@@ -22,9 +23,6 @@ const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
 const GRAM_STEPS: usize = 3;
 /// Added to norms.
 const EPS: f64 = 1e-7;
-/// Partial sums: as many on every instruction set, so that the results of sets with fused
-/// multiply-adds are bit-identical.
-const SUMS: usize = 64;
 
 /// The hyperparameters of an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +52,7 @@ impl Shape {
     /// Values of scratch for [`update`].
     pub fn scratch_len(self, cpu: &Cpu) -> usize {
         let (values, side) = (product(&[self.rows, self.columns]), self.side());
-        let sums = values.div_ceil(PART);
+        let sums = norm::scratch_len(values);
         [values, values, product(&[4, side, side]), sums, matrix::scratch_len(cpu)]
             .into_iter()
             .fold(0, usize::saturating_add)
@@ -91,7 +89,7 @@ pub fn update(
     let (mut x, scratch) = scratch.split_at_mut(len);
     let (mut next, scratch) = scratch.split_at_mut(len);
     let (squares, scratch) = scratch.split_at_mut(4 * side * side);
-    let (sums, scratch) = scratch.split_at_mut(len.div_ceil(PART));
+    let (sums, scratch) = scratch.split_at_mut(norm::scratch_len(len));
 
     accumulate(cpu, u.momentum, buffer, gradient, x);
     let mut keep = 1.0 - f64::from(u.lr) * f64::from(u.weight_decay);
@@ -200,32 +198,7 @@ impl Kernel for Accumulate<'_> {
     }
 }
 
-/// The Frobenius norm. `sums` has a value for each [`PART`].
+/// The Frobenius norm. `sums` has [`norm::scratch_len`] values.
 fn norm(cpu: &Cpu, x: &[f32], sums: &mut [f32]) -> f64 {
-    cpu.pool().run_chunks(sums.len(), DisjointChunks::new(sums, 1), |i, sum| {
-        let part = &x[i * PART..x.len().min((i + 1) * PART)];
-        sum[0] = cpu.isa().dispatch(SumOfSquares(part));
-    });
-    sums.iter().map(|&sum| f64::from(sum)).sum::<f64>().sqrt()
-}
-
-struct SumOfSquares<'a>(&'a [f32]);
-
-impl Kernel for SumOfSquares<'_> {
-    type Output = f32;
-    const PAIRS: bool = false;
-
-    #[inline(always)]
-    fn run<V: Vector, const MR: usize>(self) -> f32 {
-        let mut sums = [0.0f32; SUMS];
-        let chunks = self.0.chunks_exact(SUMS);
-        let rest: f32 = chunks.remainder().iter().map(|x| x * x).sum();
-        for x in chunks {
-            for at in (0..SUMS).step_by(V::LANES) {
-                let x = V::read(&x[at..]);
-                x.mul_add(x, V::read(&sums[at..])).write(&mut sums[at..]);
-            }
-        }
-        sums.iter().sum::<f32>() + rest
-    }
+    norm::sum_of_squares(cpu, x, sums).sqrt()
 }

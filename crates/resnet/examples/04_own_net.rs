@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         eval_batch: BATCH,
         height: 32,
         width: 32,
-        sgd,
+        optimizer: sgd.into(),
         ..EngineConfig::default()
     };
     let mut engine = Engine::new(net, &config, &cpu)?;

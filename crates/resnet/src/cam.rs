@@ -101,7 +101,8 @@ impl ActivationMaps {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph: net.graph(), dtype, batch, height, width, frozen: &[] };
+        let lowering =
+            Lowering { graph: net.graph(), dtype, batch, height, width, frozen: &[], eval: &[] };
         let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
         let most = MICRO_BATCH_BYTES.saturating_sub(tables) / image;
         ActivationMaps::new(net, dtype, most.clamp(1, batch), height, width, cpu)

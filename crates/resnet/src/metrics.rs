@@ -1,9 +1,42 @@
 //! Metrics of a run as plain data: those of each epoch (`metrics.jsonl`), and the progress within
 //! one.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+/// What the best epoch is chosen by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    /// The share of correct images.
+    #[default]
+    Accuracy,
+    /// The mean F1 of all classes ([`macro_average`](crate::predictions::macro_average)).
+    F1,
+    /// The mean recall of the classes that have images
+    /// ([`balanced_accuracy`](crate::predictions::balanced_accuracy)).
+    Balanced,
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Metric::Accuracy => "accuracy",
+            Metric::F1 => "F1",
+            Metric::Balanced => "balanced accuracy",
+        })
+    }
+}
+
+/// The value of another metric than the accuracy, percent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricValue {
+    /// The metric.
+    pub metric: Metric,
+    /// Its value, percent.
+    pub value: f64,
+}
 
 /// Metrics of one epoch: a line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +63,10 @@ pub struct EpochMetrics {
     /// version 0.1.0 call it `held_out_accuracy`.
     #[serde(default, alias = "held_out_accuracy", skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
+    /// What the best epoch is chosen by, on the validation set if there is one, else on the test set, where
+    /// that is not the accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_by: Option<MetricValue>,
     /// Learning rate of the epoch's last step.
     pub learning_rate: f32,
     /// Training time without evaluation, seconds.
@@ -39,10 +76,11 @@ pub struct EpochMetrics {
 }
 
 impl EpochMetrics {
-    /// The accuracy by which the best epoch is chosen, percent: that on the validation set if there is
-    /// one, else on the test set; 0 with neither.
+    /// What the best epoch is chosen by, percent: the accuracy or another metric, on the validation set if
+    /// there is one, else on the test set; 0 with neither.
     pub fn score(&self) -> f64 {
-        self.validation_accuracy.or(self.test_accuracy).unwrap_or(0.0)
+        let chosen_by = self.chosen_by.map(|other| other.value);
+        chosen_by.or(self.validation_accuracy).or(self.test_accuracy).unwrap_or(0.0)
     }
 
     /// The loss and accuracy by which the run is judged, with their name: on the test set if there is
@@ -105,8 +143,15 @@ impl State {
             .reduce(|best, m| if better(&best, &m) { m } else { best })
     }
 
-    /// Whether the last completed epoch is the best: by accuracy on the validation set if there is
-    /// one, else on the test set.
+    /// Whether the last `patience` epochs, at least one, were no better than one before them.
+    pub(crate) fn is_out_of_patience(&self, patience: u64) -> bool {
+        let scores = self.history.iter().map(EpochMetrics::score);
+        let best =
+            scores.enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best });
+        best.is_some_and(|(index, _)| self.history.len() - 1 - index >= patience as usize)
+    }
+
+    /// Whether the last completed epoch is the best, by its score.
     pub(crate) fn is_best(&self) -> bool {
         let Some((last, before)) = self.history.split_last() else { return false };
         before.iter().all(|m| m.score() < last.score())
@@ -160,6 +205,7 @@ pub(crate) mod tests {
             test_accuracy: Some(50.0),
             validation_loss: Some(0.5),
             validation_accuracy: Some(50.0),
+            chosen_by: None,
             learning_rate: 0.1,
             seconds: p.seconds,
             images_per_second: p.images_per_second(),
@@ -193,6 +239,23 @@ pub(crate) mod tests {
         let (validation_accuracy, test_accuracy) = (None, None);
         state.history = vec![EpochMetrics { validation_accuracy, test_accuracy, ..first }];
         assert_eq!(state.best(), None);
+    }
+
+    #[test]
+    fn patience_ends_with_the_epochs_that_are_no_better() {
+        let mut state = sample();
+        let first = state.history[0].clone();
+        let mut after = |f1: f64| {
+            let chosen_by = Some(MetricValue { metric: Metric::F1, value: f1 });
+            state.history.push(EpochMetrics { chosen_by, ..first.clone() });
+            (state.is_out_of_patience(1), state.is_out_of_patience(2), state.is_best())
+        };
+        assert_eq!(after(60.0), (false, false, true));
+        assert_eq!(after(60.0), (true, false, false));
+        assert_eq!(after(61.0), (false, false, true));
+        assert_eq!(after(59.0), (true, false, false));
+        assert_eq!(after(60.5), (true, true, false));
+        assert!(!State::new(1, 0).is_out_of_patience(1));
     }
 
     #[test]

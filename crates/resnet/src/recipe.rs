@@ -16,22 +16,25 @@
 use std::ops::Range;
 
 use resnet_kernels::batch_norm::MOMENTUM;
-use resnet_network::optim::{Average, Muon, MuonRate, Rates, SgdConfig};
+use resnet_network::optim::{Average, Muon, MuonRate, OptimizerConfig, Rates};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Dtype,
     data::{
-        Augment,
+        Augment, Sampling,
         transform::{Mix, Transform},
     },
     graph::Graph,
+    metrics::Metric,
     network::Init,
     schedule::{Schedule, WarmUp},
 };
 
-pub use self::{freeze::Freeze, image_sizes::SizePhase};
+pub use self::{class_weights::ClassWeights, freeze::Freeze, image_sizes::SizePhase};
 
+mod class_weights;
+mod depth;
 mod freeze;
 mod image_sizes;
 mod named;
@@ -74,6 +77,18 @@ pub struct Recipe {
     pub lr: f64,
     /// Label smoothing in [0, 1) (`torch.nn.CrossEntropyLoss(label_smoothing=...)`).
     pub label_smoothing: f32,
+    /// Weights of the classes in the loss, if they differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
+    /// How the images of an epoch are chosen.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sampling: Sampling,
+    /// What the best epoch is chosen by.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub metric: Metric,
+    /// The run ends after so many epochs that are no better than one before; none for the whole length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
     /// Initialisation of the parameters.
     pub init: Init,
     /// Whether the first filters of 3x3 convolutions start as the identity
@@ -97,11 +112,20 @@ pub struct Recipe {
     /// exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average: Option<Average>,
-    /// Settings of the optimiser.
-    pub sgd: SgdConfig,
+    /// The optimiser with its settings: `[sgd]` or `[adamw]` in a file.
+    #[serde(flatten)]
+    pub optimizer: OptimizerConfig,
     /// Settings of the optimiser of all convolutions but the first, if it is Muon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub muon: Option<Muon>,
+    /// Rates by depth (timm's `layer_decay`): the rate of the last stage is this times that of the head, that
+    /// of the stage before it this times that, and so on to the stem. 1 for equal rates.
+    #[serde(default = "equal_rates", skip_serializing_if = "are_equal_rates")]
+    pub layer_decay: f64,
+    /// The largest total norm of the gradients: those of a step are scaled to it
+    /// (`torch.nn.utils.clip_grad_norm_`); none for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_grad: Option<f64>,
     /// Learning-rate schedule.
     pub schedule: Schedule,
     /// Warm-up, if any.
@@ -119,9 +143,13 @@ pub struct Recipe {
     /// one, as in every evaluation, images have the data's own size.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub image_sizes: Vec<SizePhase>,
-    /// Layers that stop training before the end.
+    /// Layers that do not train for a part of the run, or all of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<Freeze>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn one() -> f32 {
@@ -130,6 +158,14 @@ fn one() -> f32 {
 
 fn is_one(&x: &f32) -> bool {
     x == 1.0
+}
+
+fn equal_rates() -> f64 {
+    1.0
+}
+
+fn are_equal_rates(&decay: &f64) -> bool {
+    decay == 1.0
 }
 
 fn usual_momentum() -> f64 {
@@ -186,17 +222,30 @@ impl Recipe {
         image_sizes::check(&self.image_sizes, image_size)
     }
 
-    /// The factor of [`Recipe::freeze`] on the rate of a node's parameters at a step, which counts from 0.
+    /// The factor of [`Recipe::freeze`] on the rate of a node's parameters at a step, which counts from 0: 0
+    /// while they are frozen.
     pub fn freeze_factor(&self, node: &str, step: u64, total_steps: u64) -> f32 {
         freeze::factor(&self.freeze, node, step, total_steps) as f32
+    }
+
+    /// The factor of [`Recipe::layer_decay`] on the rate of each node's parameters.
+    pub fn depth_factors(&self, graph: &Graph) -> Vec<f32> {
+        let groups = depth::groups_from_head(graph).into_iter();
+        groups.map(|groups| self.layer_decay.powi(groups) as f32).collect()
+    }
+
+    /// Whether a batch norm uses its running statistics at a step, which counts from 0, and does not move
+    /// them.
+    pub fn is_in_eval(&self, norm: &str, step: u64, total_steps: u64) -> bool {
+        freeze::is_in_eval(&self.freeze, norm, step, total_steps)
     }
 
     /// The parts of a run, as fractions of its steps, in which a step takes the same time: images have one
     /// size, and the same layers train. In order; each ends where the next begins, the last at 1.
     pub fn parts(&self) -> Vec<Range<f64>> {
         let sizes = self.image_sizes.iter().map(|phase| phase.until);
-        let mut ends: Vec<f64> =
-            sizes.chain(self.freeze.iter().map(|freeze| freeze.from)).collect();
+        let frozen = self.freeze.iter().flat_map(|freeze| [Some(freeze.from), freeze.until]);
+        let mut ends: Vec<f64> = sizes.chain(frozen.flatten()).collect();
         ends.push(1.0);
         ends.sort_by(f64::total_cmp);
         ends.dedup();
@@ -222,7 +271,7 @@ impl Recipe {
             lr: (muon.lr * factor) as f32,
             rescale: muon.rescales_at(step),
         };
-        Rates { sgd: (self.lr * factor) as f32, muon: self.muon.map(of_muon) }
+        Rates { lr: (self.lr * factor) as f32, muon: self.muon.map(of_muon) }
     }
 
     fn factor_at(&self, step: u64, steps_per_epoch: u64, total_steps: u64) -> f64 {
@@ -320,7 +369,7 @@ mod tests {
         for step in [0, 1, 4, 30, 98, 99] {
             let (rates, lr) = (with_muon.rates_at(step, 10, 100), plain.lr_at(step, 10, 100));
             let rate = rates.muon.unwrap();
-            assert_eq!(rates.sgd, lr);
+            assert_eq!(rates.lr, lr);
             assert!((f64::from(rate.lr) / 0.25 - f64::from(lr) / plain.lr).abs() < 1e-6);
             assert_eq!(rate.rescale, step == 0 || step == 4);
             assert_eq!(plain.rates_at(step, 10, 100), lr.into());
@@ -401,7 +450,7 @@ mod tests {
             norm_bias: Factors { lr: 16.0, weight_decay: 0.0625 },
             ..GroupFactors::default()
         };
-        assert_eq!(ema.sgd, SgdConfig { groups, ..plain.sgd });
+        assert_eq!(ema.optimizer.groups(), &groups);
         assert_eq!(ema.muon, Some(Muon { steps: 5, ..Muon::default() }));
         assert_eq!((ema.identity, ema.head_scale, ema.batch_norm_momentum), (true, 0.125, 0.4));
         let lookahead = of("kind = \"lookahead\"\nevery = 5\ndecay = 0.95\npower = 3\n");

@@ -4,11 +4,14 @@
 mod convert;
 mod data;
 mod experiment;
+mod fine_tuning;
 mod model;
+mod optimizer;
 mod predict;
 mod preview;
 mod report;
 mod resizing;
+mod selection;
 mod shared;
 mod show;
 mod similar;
@@ -25,11 +28,14 @@ use crate::{completion, print};
 pub(crate) use convert::ConvertArgs;
 pub(crate) use data::{CachePlace, DataArg, PhotoReadingArgs, Share};
 pub(crate) use experiment::ExperimentArgs;
+pub(crate) use fine_tuning::FineTuningArgs;
 pub(crate) use model::{EvaluationArgs, ModelArgs};
+pub(crate) use optimizer::{OptimizerArgs, OptimizerName};
 pub(crate) use predict::PredictArgs;
 pub(crate) use preview::PreviewArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use resizing::ResizingArgs;
+pub(crate) use selection::{ClassWeightsArg, SelectionArgs};
 pub(crate) use shared::{
     DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output, Tta, WeightsArg,
 };

@@ -13,6 +13,9 @@ use resnet::{
 
 use super::{
     data::{DataArg, PhotoReadingArgs, Share},
+    fine_tuning::FineTuningArgs,
+    optimizer::OptimizerArgs,
+    selection::SelectionArgs,
     shared::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output, WeightsArg},
     values,
 };
@@ -139,15 +142,12 @@ pub(crate) struct RecipeArgs {
     /// Images per batch [default: the recipe's]
     #[arg(long, value_name = "N", value_parser = values::batch_size)]
     pub(crate) batch_size: Option<usize>,
-    /// Learning rate; the peak, if the schedule has one [default: the recipe's]
-    #[arg(long, value_name = "X", value_parser = values::rate)]
-    pub(crate) lr: Option<f64>,
-    /// SGD momentum, from 0 to below 1 [default: the recipe's]
-    #[arg(long, value_name = "X", value_parser = values::fraction)]
-    pub(crate) momentum: Option<f32>,
-    /// Weight decay (L2), at least 0 [default: the recipe's]
-    #[arg(long, value_name = "X", value_parser = values::decay)]
-    pub(crate) weight_decay: Option<f32>,
+    #[command(flatten)]
+    pub(crate) optimizer: OptimizerArgs,
+    #[command(flatten)]
+    pub(crate) fine_tuning: FineTuningArgs,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
     /// Label smoothing, from 0 to below 1 [default: the recipe's]
     #[arg(long, value_name = "X", value_parser = values::fraction)]
     pub(crate) label_smoothing: Option<f32>,

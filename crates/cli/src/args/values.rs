@@ -66,6 +66,11 @@ pub(crate) fn decay(text: &str) -> Result<f32, String> {
     number(text, "a number of at least 0", |x: &f32| x.is_finite() && *x >= 0.0)
 }
 
+/// A factor of at most 1.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    number(text, "a number above 0 and up to 1", |x| 0.0 < *x && *x <= 1.0)
+}
+
 /// Momentum and label smoothing.
 pub(crate) fn fraction(text: &str) -> Result<f32, String> {
     number(text, "a number from 0 up to, but not including, 1", |x| (0.0..1.0).contains(x))

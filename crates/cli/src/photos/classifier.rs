@@ -104,8 +104,15 @@ impl Classifier {
         let normalisation = normalisation(args, &model, global)?;
         let preparation = model.preparation(&normalisation).expect("1 or 3 channels");
         let (side, dtype) = (model.image_size, args.dtype.into());
-        let lowering =
-            Lowering { graph, dtype, batch: BATCH, height: side, width: side, frozen: &[] };
+        let lowering = Lowering {
+            graph,
+            dtype,
+            batch: BATCH,
+            height: side,
+            width: side,
+            frozen: &[],
+            eval: &[],
+        };
         let stated = || format!("the image size of {path} is {side}x{side} (--image-size)");
         let (tables, image) = EvalPlan::bytes(lowering, &cpu).with_context(stated)?;
         let needed = tables.saturating_add(image);

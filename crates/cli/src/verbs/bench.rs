@@ -136,7 +136,7 @@ fn time_training(args: &BenchArgs, cpu: &Cpu, time: Duration) -> anyhow::Result<
         eval_batch: 1,
         height: size,
         width: size,
-        sgd: SgdConfig { momentum: 0.9, weight_decay: 5e-4, ..SgdConfig::default() },
+        optimizer: SgdConfig { momentum: 0.9, weight_decay: 5e-4, ..SgdConfig::default() }.into(),
         ..EngineConfig::default()
     };
     let graph = args.arch.graph(classes);

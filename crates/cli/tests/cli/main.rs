@@ -9,6 +9,7 @@ mod earlier;
 mod eval;
 mod experiment;
 mod features;
+mod fine_tuning;
 mod hostile;
 mod hostile_sizes;
 mod inspect;

@@ -336,22 +336,22 @@ impl Work for Augmented {
 
     fn make(
         &self,
-        index: usize,
+        draw: usize,
         side: usize,
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) -> Result<(), Unusable> {
-        let photo = self.photos.photo(index, self.form)?;
+        let photo = self.photos.photo(draw % self.photos.len(), self.form)?;
         let (source, size) = ([photo.height, photo.width], [side; 2]);
         let Augmentation { transform, seed, mean } = &self.augmentation;
-        let choice = transform.choose(*seed, self.epoch, index as u64, source, size);
+        let choice = transform.choose(*seed, self.epoch, draw as u64, source, size);
         out.resize(side * side * 3, 0);
         choice.write(&photo, *mean, scratch, out);
         Ok(())
     }
 
-    fn label(&self, index: usize) -> u32 {
-        self.photos.labels()[index]
+    fn label(&self, draw: usize) -> u32 {
+        self.photos.labels()[draw % self.photos.len()]
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{DataError, Epoch, epoch::Output};
 /// The images of an epoch.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// Their indices, in order.
+    /// Their draws ([`Sampling::draws`](crate::Sampling)), in order.
     pub(crate) order: Vec<usize>,
     /// Images of a batch; the last one may have fewer.
     pub(crate) batch_size: usize,
@@ -37,17 +37,17 @@ pub(super) trait Work: Send + Sync + 'static {
     /// Memory that a thread keeps from image to image.
     type Scratch: Default;
 
-    /// Writes the image of this index, `[side][side][channels]`.
+    /// Writes the image of this draw, `[side][side][channels]`.
     fn make(
         &self,
-        index: usize,
+        draw: usize,
         side: usize,
         scratch: &mut Self::Scratch,
         out: &mut Vec<u8>,
     ) -> Result<(), Unusable>;
 
-    /// The class of an image.
-    fn label(&self, index: usize) -> u32;
+    /// The class of a draw's image.
+    fn label(&self, draw: usize) -> u32;
 }
 
 /// Starts an epoch whose images `workers` threads make. What they make does not depend on how many they

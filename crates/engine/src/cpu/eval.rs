@@ -99,7 +99,7 @@ impl EvalPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
         EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, &[], cpu)?, cpu)
     }
 
@@ -118,7 +118,7 @@ impl EvalPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
         EvalPlan::build(graph, EvalPlan::prepare_micro_batched(lowering, images, cpu)?, cpu)
     }
 
@@ -155,7 +155,7 @@ impl EvalPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<PlanSummary, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
         let Prepared { program, convs, memory } = EvalPlan::prepare(lowering, batch, &[], cpu)?;
         Ok(summary(&program, &convs, memory, cpu))
     }
@@ -182,7 +182,7 @@ impl EvalPlan {
         nodes: &[NodeId],
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
         EvalPlan::build(graph, EvalPlan::prepare_for(lowering, batch, nodes, cpu)?, cpu)
     }
 

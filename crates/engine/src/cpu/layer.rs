@@ -80,11 +80,19 @@ impl LayerContext<'_> {
     ) {
         let (cpu, n) = (self.cpu, self.n);
         match compute {
-            Compute::BatchNormStatistics { norm, x, saved } => {
-                self.statistics(norm, x, saved, net, b, hooks);
+            Compute::BatchNormStatistics { norm, x, saved, running } => {
+                self.statistics(norm, x, (saved, *running), net, b, hooks);
             }
-            Compute::BatchNorm { norm, x, saved: Some(saved), residual, activation, y } => {
-                self.statistics(norm, x, saved, net, b, hooks);
+            Compute::BatchNorm {
+                norm,
+                x,
+                saved: Some(saved),
+                running,
+                residual,
+                activation,
+                y,
+            } => {
+                self.statistics(norm, x, (saved, *running), net, b, hooks);
                 if n > 0 {
                     let (x, residual, y) = borrow(&mut b.values, Some(x), residual.as_ref(), y);
                     let [_, bias] = net.weight_and_bias(self.head);
@@ -136,17 +144,23 @@ impl LayerContext<'_> {
         }
     }
 
-    /// Computes the batch statistics, and updates the running statistics.
+    /// Computes the batch statistics, and updates the running statistics; or takes these as they are.
     fn statistics(
         &self,
         norm: &BatchNormShape,
         x: &Span,
-        saved: &Span,
+        (saved, running): (&Span, bool),
         net: &mut Network,
         b: &mut Buffers,
         hooks: &mut dyn Hooks,
     ) {
         let norm = norm.batch(self.n);
+        if running {
+            let [weight, bias] = net.weight_and_bias(self.head).map(|at| &net.values()[at]);
+            let (mean, var) = net.running(self.head);
+            norm.running_statistics([weight, bias, mean, var], &mut b.saved[saved.clone()]);
+            return;
+        }
         let moments = &mut b.sums[..norm.sums_len()];
         if self.n > 0 {
             norm.moments(self.cpu, b.values.values(x.clone()), moments, &mut b.scratch);
@@ -179,7 +193,7 @@ impl LayerContext<'_> {
     ) -> bool {
         let (cpu, n) = (self.cpu, self.n);
         match compute {
-            Compute::BatchNormBackward { norm, x, slope, saved, dy, d_residual, dx } => {
+            Compute::BatchNormBackward { norm, x, slope, saved, running, dy, d_residual, dx } => {
                 let norm = norm.batch(n);
                 let [weight, bias] = net.weight_and_bias(self.head);
                 let scale = &net.values()[weight.clone()];
@@ -200,7 +214,12 @@ impl LayerContext<'_> {
                 let g = b.gradients.values(dy.clone());
                 let scratch = &mut b.scratch;
                 norm.gradient_sums(cpu, x, slope, saved, g, d_weight, d_bias, sums, scratch);
-                hooks.gradient_sums(self.head, sums);
+                if *running {
+                    // The statistics do not depend on the input.
+                    sums.fill(0.0);
+                } else {
+                    hooks.gradient_sums(self.head, sums);
+                }
                 if n == 0 {
                     // Not 0 times a statistic of an earlier batch, which may be NaN.
                     d_weight.fill(0.0);
@@ -214,7 +233,7 @@ impl LayerContext<'_> {
                     }
                     None => (b.gradients.values_mut(dy.clone()), None),
                 };
-                let count = b.counts[self.layer];
+                let count = if *running { 1.0 } else { b.counts[self.layer] };
                 norm.backward_data(
                     cpu, count, sums, x, slope, scale, saved, gradient, residual, scratch,
                 );

@@ -60,7 +60,7 @@ impl TrainPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
         TrainPlan::build(graph, TrainPlan::prepare(lowering, cpu)?, cpu)
     }
 
@@ -182,6 +182,8 @@ impl TrainPlan {
         let (parameters, classes) = (net.values().len(), self.program.classes);
         assert_eq!(gradients.len(), parameters, "gradients of another network");
         assert!(micro_batch.targets.target.fits(classes), "a target is none of {classes} classes");
+        let weights = micro_batch.targets.class_weights.map_or(classes, <[f32]>::len);
+        assert_eq!(weights, classes, "class weights of other classes");
         if accumulate {
             self.buffers.micro_gradients.resize(gradients.len(), 0.0);
         }
@@ -241,13 +243,13 @@ impl TrainPlan {
         let used = targets.len() * classes;
         let logits = &self.buffers.logits[..used];
         let d_logits = Some(&mut self.buffers.d_logits[..used]);
-        let smoothing = targets.label_smoothing;
         let loss = cross_entropy(
             logits,
             targets.target,
             classes,
-            smoothing,
-            micro_batch.batch_size,
+            targets.label_smoothing,
+            targets.class_weights,
+            micro_batch.divisor(),
             d_logits,
         );
         StepResult { loss: loss.mean, correct: loss.correct }
@@ -275,7 +277,7 @@ impl TrainPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<PlanSummary, PlanError> {
-        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[] };
+        let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
         let Prepared { program, convs, memory } = TrainPlan::prepare(lowering, cpu)?;
         Ok(summary(&program, &convs, memory, cpu))
     }

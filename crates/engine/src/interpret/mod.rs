@@ -63,7 +63,7 @@ impl<'a> Interpreter<'a> {
     }
 
     /// Runs the program on images `[n][channels][height][width]`, a micro-batch of a batch of
-    /// `batch_size` images. Inference reads no targets.
+    /// `batch_size` images; with class weights, a whole batch. Inference reads no targets.
     ///
     /// # Panics
     /// If there are fewer values than the images need, or the network has another graph.
@@ -107,7 +107,9 @@ impl<'a> Interpreter<'a> {
 
     /// `torch.nn.functional.cross_entropy` and its gradient.
     fn cross_entropy(&mut self, targets: Targets<'_>, batch_size: usize) {
-        let (classes, n) = (self.program.classes, batch_size);
+        let classes = self.program.classes;
+        let weight = |class: usize| targets.class_weights.map_or(1.0, |w| f64::from(w[class]));
+        let of = targets.class_weights.map_or(batch_size as f64, |_| targets.total_weight());
         let smoothing = f64::from(targets.label_smoothing);
         self.loss = 0.0;
         for i in 0..targets.len() {
@@ -119,14 +121,14 @@ impl<'a> Interpreter<'a> {
                     Target::Labels(labels) => f64::from(u8::from(labels[i] as usize == class)),
                     Target::Probabilities { values, .. } => f64::from(values[i * classes + class]),
                 };
-                (1.0 - smoothing) * own + smoothing / classes as f64
+                weight(class) * ((1.0 - smoothing) * own + smoothing / classes as f64)
             };
             let sum: f64 = (0..classes).map(smoothed).sum();
             for class in 0..classes {
                 let target = smoothed(class);
-                self.loss -= target * (row[class] - total) / n as f64;
+                self.loss -= target * (row[class] - total) / of;
                 self.d_logits[i * classes + class] =
-                    ((row[class] - total).exp() * sum - target) / n as f64;
+                    ((row[class] - total).exp() * sum - target) / of;
             }
         }
     }
@@ -259,52 +261,52 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// Computes batch statistics, saved with scale and shift, and updates running statistics.
+    /// Saves the batch statistics with scale and shift, and updates the running statistics; or saves these.
     fn statistics(
         &mut self,
         net: &Network,
         head: NodeId,
         norm: &BatchNormShape,
         x: &Span,
-        saved: &Span,
+        (saved, running): (&Span, bool),
         n: usize,
     ) {
         let (stored, count) = (padded(norm.channels), (n * norm.image_pixels) as f64);
         let x = &self.values[x.start..][..n * norm.image_pixels * stored];
         let [weight, bias] = net.weight_and_bias(head).map(|at| &net.values()[at]);
         let (running_mean, running_var) = net.running(head);
-        let mut running = [running_mean, running_var]
+        let mut moved = [running_mean, running_var]
             .map(|r| r.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
         for c in 0..norm.channels {
             let of_channel = || x.iter().skip(c).step_by(stored);
-            let mean = of_channel().sum::<f64>() / count;
+            let mut mean = of_channel().sum::<f64>() / count;
             let square = of_channel().map(|x| (x - mean).powi(2)).sum::<f64>();
-            let row = [
-                mean,
-                (square / count + norm.epsilon).sqrt().recip(),
-                weight[c].into(),
-                bias[c].into(),
-            ];
+            let mut variance = square / count;
+            if running {
+                [mean, variance] = [moved[0][c], moved[1][c]];
+            }
+            let row =
+                [mean, (variance + norm.epsilon).sqrt().recip(), weight[c].into(), bias[c].into()];
             for (i, value) in row.into_iter().enumerate() {
                 self.saved[saved.start + i * stored + c] = value;
             }
-            if count > 1.0 {
-                for (running, new) in running.iter_mut().zip([mean, square / (count - 1.0)]) {
-                    running[c] = (1.0 - MOMENTUM) * running[c] + MOMENTUM * new;
+            if count > 1.0 && !running {
+                for (moved, new) in moved.iter_mut().zip([mean, square / (count - 1.0)]) {
+                    moved[c] = (1.0 - MOMENTUM) * moved[c] + MOMENTUM * new;
                 }
             }
         }
-        self.running.push((head, running));
+        self.running.push((head, moved));
     }
 
     fn other(&mut self, compute: &Compute, net: &Network, head: NodeId, n: usize) {
         match compute {
-            Compute::BatchNormStatistics { norm, x, saved } => {
-                self.statistics(net, head, norm, x, saved, n);
+            Compute::BatchNormStatistics { norm, x, saved, running } => {
+                self.statistics(net, head, norm, x, (saved, *running), n);
             }
-            Compute::BatchNorm { norm, x, saved, residual, activation, y } => {
+            Compute::BatchNorm { norm, x, saved, running, residual, activation, y } => {
                 if let Some(saved) = saved {
-                    self.statistics(net, head, norm, x, saved, n);
+                    self.statistics(net, head, norm, x, (saved, *running), n);
                 }
                 let stored = padded(norm.channels);
                 let mut out = self.values[x.start..][..n * norm.image_pixels * stored].to_vec();
@@ -318,8 +320,9 @@ impl<'a> Interpreter<'a> {
                 }
                 self.finish(out, residual.as_ref(), *activation, y);
             }
-            Compute::BatchNormBackward { norm, x, slope, saved, dy, d_residual, dx } => {
-                self.norm_backward(net, head, norm, (x, slope, saved), (dy, d_residual, dx), n);
+            Compute::BatchNormBackward { norm, x, slope, saved, running, dy, d_residual, dx } => {
+                let read = (x, slope, saved, *running);
+                self.norm_backward(net, head, norm, read, (dy, d_residual, dx), n);
             }
             Compute::Parameterless { op, x, residual, relu, y } => {
                 let out = parameterless::forward(op, &self.values[x.clone()], n);
@@ -373,7 +376,7 @@ impl<'a> Interpreter<'a> {
         net: &Network,
         head: NodeId,
         norm: &BatchNormShape,
-        (x, slope, saved): (&Span, &Slope, &Span),
+        (x, slope, saved, running): (&Span, &Slope, &Span, bool),
         (dy, d_residual, dx): (&Span, &Option<Sink>, &Option<Sink>),
         n: usize,
     ) {
@@ -413,7 +416,9 @@ impl<'a> Interpreter<'a> {
             self.d_parameters[weight.start + c] = d_weight;
             for i in channel() {
                 let centred = (x[i] - mean) * inv_std;
-                g[i] = scale * inv_std * (g[i] - d_bias / count - centred * d_weight / count);
+                // What the statistics contribute.
+                let mean = if running { 0.0 } else { (d_bias + centred * d_weight) / count };
+                g[i] = scale * inv_std * (g[i] - mean);
             }
         }
         self.gradients[dy.start..][..len].copy_from_slice(&g);

@@ -35,6 +35,9 @@ pub struct Lowering<'a> {
     pub width: usize,
     /// Nodes whose parameters are not trained. No gradient is computed that only they need.
     pub frozen: &'a [NodeId],
+    /// Batch norms that normalise with their running statistics in training too, and do not move them:
+    /// PyTorch's `.eval()`.
+    pub eval: &'a [NodeId],
 }
 
 /// The program so far.

@@ -40,9 +40,14 @@ pub fn inference(lowering: Lowering<'_>, probes: &[NodeId]) -> Result<Program, P
             }
             Op::BatchNorm2d => {
                 let norm = builder.batch_norm(index);
-                {
-                    let activation = group.activation;
-                    Compute::BatchNorm { norm, x: read(), saved: None, residual, activation, y }
+                Compute::BatchNorm {
+                    norm,
+                    x: read(),
+                    saved: None,
+                    running: true,
+                    residual,
+                    activation: group.activation,
+                    y,
                 }
             }
             Op::Linear => Compute::Linear { linear: builder.linear(index), x: read() },

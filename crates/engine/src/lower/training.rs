@@ -46,7 +46,8 @@ pub fn training(
     }
     let layout = Layout::new(builder.graph, &builder.groups, &unstored, &builder.sizes);
     let needed = needed_gradients(&builder, lowering.frozen);
-    let mut step = Step { builder, layout, fused_norms, unstored, saved, needed };
+    let eval = lowering.eval;
+    let mut step = Step { builder, layout, fused_norms, unstored, saved, needed, eval };
     step.builder.add_images();
     (0..count).for_each(|index| step.forward(index));
     let loss = step.builder.costs().loss();
@@ -68,6 +69,8 @@ struct Step<'a> {
     saved: Vec<Span>,
     /// Whether the gradient of a group's output is needed.
     needed: Vec<bool>,
+    /// Batch norms that use their running statistics.
+    eval: &'a [NodeId],
 }
 
 /// For each group, whether trained parameters are in it or before it: only then is the gradient of its
@@ -122,11 +125,12 @@ impl Step<'_> {
             }
             Op::BatchNorm2d => {
                 let ((norm, saved), x) = (self.norm(index), self.x(index));
+                let running = self.eval.contains(&group.head);
                 if self.unstored[index] {
-                    Compute::BatchNormStatistics { norm, x, saved }
+                    Compute::BatchNormStatistics { norm, x, saved, running }
                 } else {
-                    let activation = group.activation;
-                    Compute::BatchNorm { norm, x, saved: Some(saved), residual, activation, y }
+                    let (saved, activation) = (Some(saved), group.activation);
+                    Compute::BatchNorm { norm, x, saved, running, residual, activation, y }
                 }
             }
             Op::Linear => Compute::Linear { linear: self.builder.linear(index), x: self.x(index) },
@@ -184,7 +188,8 @@ impl Step<'_> {
                 let dx = x.as_ref().filter(|x| x.value.gradient != dy).map(sink);
                 let d_residual = residual.as_ref().map(sink);
                 let x = self.x(index);
-                Compute::BatchNormBackward { norm, x, slope, saved, dy, d_residual, dx }
+                let running = self.eval.contains(&group.head);
+                Compute::BatchNormBackward { norm, x, slope, saved, running, dy, d_residual, dx }
             }
             Op::Linear => {
                 let (linear, of) = (self.builder.linear(index), self.x(index));

@@ -69,6 +69,8 @@ pub enum Compute {
         x: Span,
         /// Statistics for the backward pass.
         saved: Span,
+        /// Whether these are the running statistics, which stay as they are.
+        running: bool,
     },
     /// `y = activation?(norm(x) + residual?)`.
     BatchNorm {
@@ -78,6 +80,8 @@ pub enum Compute {
         x: Span,
         /// Statistics for the backward pass; none in inference, which uses running statistics.
         saved: Option<Span>,
+        /// Whether it normalises with the running statistics, which stay as they are; always in inference.
+        running: bool,
         /// Added before the activation.
         residual: Option<Span>,
         /// The activation that follows.
@@ -96,6 +100,9 @@ pub enum Compute {
         slope: Slope,
         /// Statistics for the backward pass.
         saved: Span,
+        /// Whether these are the running statistics, so that the input's gradient is the output's times the
+        /// scale.
+        running: bool,
         /// Gradient of the output.
         dy: Span,
         /// Gradient of the residual.

@@ -114,6 +114,7 @@ fn statistics_of_micro_batches_can_be_combined() {
         input: Input::Nchw(&x[range.start * image..range.end * image]),
         targets: Targets::labels(&labels[range], 0.0),
         batch_size: BATCH,
+        batch_weight: None,
     };
     for (name, net) in nets() {
         let mut whole = net.clone();

@@ -51,7 +51,12 @@ fn a_training_step_equals_its_program() {
                 let mut plan = train_plan(&net, &cpu);
                 let (mut trained, mut gradients) =
                     (net.clone(), vec![f32::NAN; net.values().len()]);
-                let micro_batch = MicroBatch { input: Input::Nchw(&x), targets, batch_size: of };
+                let micro_batch = MicroBatch {
+                    input: Input::Nchw(&x),
+                    targets,
+                    batch_size: of,
+                    batch_weight: None,
+                };
                 let result = plan.step(&mut trained, &mut gradients, false, micro_batch, &mut ());
                 let mut truth = Interpreter::new(plan.program());
                 truth.run(&net, &x, [n, of], Some(targets));

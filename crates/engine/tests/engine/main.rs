@@ -1,5 +1,6 @@
 //! The engine compared with its f64 interpreter; micro-batches, hooks and memory.
 
+mod eval_norms;
 mod graphs;
 mod hooks;
 mod interpreter;

@@ -72,7 +72,7 @@ fn an_engine_evaluates_large_images_in_micro_batches() {
         eval_batch: batch,
         height: side,
         width: side,
-        sgd,
+        optimizer: sgd.into(),
         ..EngineConfig::default()
     };
     let graph = net.graph();

@@ -23,7 +23,7 @@ fn engine(net: &Network, dtype: Dtype) -> Engine {
         eval_batch: BATCH,
         height,
         width,
-        sgd,
+        optimizer: sgd.into(),
         ..EngineConfig::default()
     };
     Engine::new(net.clone(), &config, &Cpu::new(2).unwrap()).unwrap()
@@ -44,7 +44,7 @@ impl Batch {
         let image = CHANNELS * SIDES[0] * SIDES[1];
         let images = &self.images[range.start * image..range.end * image];
         let targets = Targets::labels(&self.labels[range], 0.1);
-        MicroBatch { input: Input::Nchw(images), targets, batch_size: BATCH }
+        MicroBatch { input: Input::Nchw(images), targets, batch_size: BATCH, batch_weight: None }
     }
 }
 
@@ -104,8 +104,8 @@ fn a_stored_state_can_be_loaded() {
         engine.apply(0.05);
     };
     step(&mut engine);
-    let (network, momentum) = engine.store();
-    let (network, momentum) = (network.clone(), momentum.to_vec());
+    let (network, buffers) = engine.store();
+    let (network, buffers) = (network.clone(), buffers.clone());
     let logits = engine.evaluate(batch.micro_batch(0..9).input, BATCH).to_vec();
     step(&mut engine);
     let further = engine.store().0.state_dict();
@@ -116,7 +116,7 @@ fn a_stored_state_can_be_loaded() {
     );
     // Gradients of an unfinished batch are dropped.
     engine.backward(batch.micro_batch(0..3), &mut ());
-    engine.load(network, momentum);
+    engine.load(network, buffers);
     assert_eq!(engine.evaluate(batch.micro_batch(0..9).input, BATCH), logits);
     step(&mut engine);
     assert_eq!(engine.store().0.state_dict(), further);

@@ -2,7 +2,7 @@
 
 use resnet_engine::{
     Engine, EngineConfig, EvalPlan, Input, MicroBatch, Targets, TrainPlan,
-    optim::{Average, Factors, GroupFactors, Sgd, SgdConfig},
+    optim::{Average, Factors, GroupFactors, Optimizer, OptimizerBuffers, SgdConfig},
 };
 use resnet_kernels::{Cpu, Dtype};
 use resnet_network::{Network, network::ParamKind};
@@ -13,7 +13,7 @@ const BATCH: usize = 5;
 
 fn config(sgd: SgdConfig) -> EngineConfig {
     let [height, width] = SIDES;
-    EngineConfig { batch: BATCH, height, width, sgd, ..EngineConfig::default() }
+    EngineConfig { batch: BATCH, height, width, optimizer: sgd.into(), ..EngineConfig::default() }
 }
 
 fn scale_head(net: &Network, values: &mut [f32], factor: f32) {
@@ -41,7 +41,7 @@ fn a_scaled_head_with_factors_is_a_scale_of_the_logits() {
         let mut engine = Engine::new(scaled, &config(factors), &cpu).unwrap();
 
         // The reference trains `W`; its logits are those of a copy with `sW`.
-        let (mut reference, mut sgd) = (net.clone(), Sgd::new(&net, plain));
+        let (mut reference, mut sgd) = (net.clone(), Optimizer::new(&net, plain));
         let mut plan =
             TrainPlan::new(net.graph(), Dtype::Fp32, BATCH, SIDES[0], SIDES[1], &cpu).unwrap();
         let mut gradients = vec![0.0; net.values().len()];
@@ -164,7 +164,7 @@ fn averages_follow_their_formulas() {
         assert_eq!(all_values(engine.average().unwrap()), before);
         assert_eq!(all_values(engine.store().0) == before, !average.is_ema());
         // A new network starts its average.
-        engine.load(net.clone(), vec![0.0; net.values().len()]);
+        engine.load(net.clone(), OptimizerBuffers::new(&net, &sgd.into()));
         assert_eq!(all_values(engine.average().unwrap()), all_values(&net));
     }
 }

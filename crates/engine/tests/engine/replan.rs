@@ -1,7 +1,8 @@
 //! Plans for other sizes and with frozen layers.
 
 use resnet_engine::{
-    Engine, EngineConfig, Input, MicroBatch, Targets, plan_summary::PlannedOperation, program::Pass,
+    Engine, EngineConfig, Input, MicroBatch, Targets, optim::OptimizerBuffers,
+    plan_summary::PlannedOperation, program::Pass,
 };
 use resnet_kernels::{Cpu, Dtype};
 use resnet_network::{
@@ -25,7 +26,7 @@ fn engine(net: &Network, dtype: Dtype, [height, width]: [usize; 2]) -> Engine {
         eval_batch: BATCH,
         height,
         width,
-        sgd,
+        optimizer: sgd.into(),
         muon: None,
         batch_norm_momentum: 0.1,
         average: None,
@@ -56,8 +57,8 @@ fn a_plan_for_other_images_equals_a_new_engine() {
             let mut changed = engine(&net, dtype, first);
             backward(&mut changed, first);
             changed.apply(0.0);
-            changed.load(net.clone(), vec![0.0; net.values().len()]);
-            changed.replan(then[0], then[1], &[]).unwrap();
+            changed.load(net.clone(), OptimizerBuffers::new(&net, &SgdConfig::default().into()));
+            changed.replan(then[0], then[1], &[], &[]).unwrap();
             assert!(backward(&mut changed, then) == expected, "{name} {dtype}");
         }
     }
@@ -78,7 +79,7 @@ fn frozen_nodes_take_no_gradient_and_change_no_other() {
         for frozen in [vec![convs[convs.len() / 2]], (0..=last / 2).collect(), (0..last).collect()]
         {
             let mut part = engine(&net, Dtype::Fp32, SMALL);
-            part.replan(SMALL[0], SMALL[1], &frozen).unwrap();
+            part.replan(SMALL[0], SMALL[1], &frozen, &[]).unwrap();
             let (gradients, same) = backward(&mut part, SMALL);
             assert!(same == statistics, "{name}: batch norms see the same batch");
             for param in net.params() {
@@ -110,5 +111,5 @@ fn a_batch_keeps_its_plan() {
     let (_, net) = nets().remove(0);
     let mut engine = engine(&net, Dtype::Fp32, SMALL);
     backward(&mut engine, SMALL);
-    let _ = engine.replan(LARGE[0], LARGE[1], &[]);
+    let _ = engine.replan(LARGE[0], LARGE[1], &[], &[]);
 }

@@ -33,6 +33,8 @@ pub(crate) const KINDS: &[Kind] = &[
     ("sum and ReLU", layers::sum_and_relu),
     ("shortcut", layers::shortcut),
     ("update", layers::update),
+    ("AdamW", layers::adamw),
+    ("norm", layers::norm),
     ("product", matrices::product),
     ("Muon", matrices::muon),
     ("loss", layers::loss),

@@ -1,12 +1,13 @@
-//! All layers except convolutions and batch norms; input, loss, SGD and memory.
+//! All layers except convolutions and batch norms; input, loss, optimisers and memory.
 
 use resnet_kernels::{
-    Buffer, Cpu, Dtype, Isa,
+    Buffer, Cpu, Dtype, Isa, adamw,
     elementwise::{PadShortcut, add_relu, add_relu_backward},
     input::{ByteTable, from_bytes, from_nchw, subtract},
     layout::{ImageLayout, padded},
     linear::Linear,
-    loss::{Target, cross_entropy},
+    loss::{Target, cross_entropy, total_weight},
+    norm::{scale, scratch_len, sum_of_squares},
     pooling::{AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool},
     sgd::{self, Update},
 };
@@ -212,6 +213,36 @@ pub(crate) fn update(c: &mut Caller<'_>, cpu: &Cpu) {
     c.finite(&[&w[..], &buffer].concat());
 }
 
+pub(crate) fn adamw(c: &mut Caller<'_>, cpu: &Cpu) {
+    let len = c.one_of(&[1, 17, 16 * 1024 + 5]);
+    let update = adamw::Update {
+        lr: 0.1,
+        betas: [0.9, 0.999],
+        eps: 1e-8,
+        weight_decay: 0.01,
+        step: c.site("step", 1, &[0]),
+    };
+    let mut w = c.slice(len);
+    let averages = ["average gradient", "average square"].map(|name| c.exactly(name, len));
+    let [mut exp_avg, mut exp_avg_sq] = averages.map(|len| c.slice(len));
+    exp_avg_sq.iter_mut().for_each(|square| *square = square.abs());
+    let gradient = c.exactly("gradient", len);
+    let gradient = c.slice(gradient);
+    adamw::update(cpu, update, &mut w, &mut exp_avg, &mut exp_avg_sq, &gradient);
+    c.finite(&[&w[..], &exp_avg, &exp_avg_sq].concat());
+}
+
+pub(crate) fn norm(c: &mut Caller<'_>, cpu: &Cpu) {
+    let len = c.one_of(&[1, 17, 16 * 1024 + 5]);
+    let mut x = c.slice(len);
+    let scratch = c.exactly("scratch", scratch_len(len));
+    let mut scratch = c.slice(scratch);
+    let sum = sum_of_squares(cpu, &x, &mut scratch);
+    scale(cpu, 0.5, &mut x);
+    c.finite(&[sum as f32]);
+    c.finite(&x);
+}
+
 pub(crate) fn loss(c: &mut Caller<'_>, _: &Cpu) {
     let (images, classes) = (1 + c.choose(5), 1 + c.choose(12));
     let mut labels: Vec<u32> = (0..images).map(|_| c.choose(classes) as u32).collect();
@@ -236,7 +267,12 @@ pub(crate) fn loss(c: &mut Caller<'_>, _: &Cpu) {
         Some(values) => Target::Probabilities { values, classes: rows },
         None => Target::Labels(&labels),
     };
-    let loss = cross_entropy(&logits, target, classes, 0.1, images, to);
+    let weights = c.flip().then(|| {
+        let len = c.exactly("class weights", rows);
+        vec![0.5; len]
+    });
+    let of = total_weight(target, None);
+    let loss = cross_entropy(&logits, target, classes, 0.1, weights.as_deref(), of, to);
     c.finite(&[loss.mean as f32, loss.correct as f32]);
     c.finite(gradient.as_deref().unwrap_or_default());
 }

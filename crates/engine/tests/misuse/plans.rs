@@ -2,6 +2,7 @@
 
 use resnet_engine::{
     Engine, EngineConfig, EvalPlan, Input, MicroBatch, PlanError, Targets, TrainPlan,
+    optim::OptimizerBuffers,
 };
 use resnet_kernels::{Cpu, Dtype};
 use resnet_network::{
@@ -158,7 +159,7 @@ pub(crate) fn training(c: &mut Caller<'_>, cpu: &Cpu) {
     labels.extend(std::iter::repeat_n(0, more));
     let targets = Targets::labels(&labels, 0.1);
     let of = c.site("images of the batch", case.images, &[0, case.images - 1]);
-    let part = MicroBatch { input: images.input(), targets, batch_size: of };
+    let part = MicroBatch { input: images.input(), targets, batch_size: of, batch_weight: None };
     if c.flip() {
         let mut plan = planned(TrainPlan::new(&case.graph, case.dtype, batch, height, width, cpu));
         let mut net = network(c, &case);
@@ -176,12 +177,13 @@ pub(crate) fn training(c: &mut Caller<'_>, cpu: &Cpu) {
         eval_batch: batch,
         height,
         width,
-        sgd,
+        optimizer: sgd.into(),
         ..EngineConfig::default()
     };
     let mut engine = planned(Engine::new(case.net.clone(), &config, cpu));
     let momentum = c.exactly("momentum", case.net.values().len());
-    engine.load(network(c, &case), vec![0.0; momentum]);
+    let buffers = OptimizerBuffers { values: vec![vec![0.0; momentum]], steps: Vec::new() };
+    engine.load(network(c, &case), buffers);
     if !c.site("an update before a part", false, &[true]) {
         let step = engine.backward(part, &mut ());
         c.finite(&[step.loss as f32]);

@@ -17,8 +17,8 @@ pub struct Checkpoint {
     pub other_keys: Vec<String>,
     /// The modules of a whole module, itself included, in the order of `named_modules()`.
     pub modules: Vec<Submodule>,
-    /// The optimizer's state, if there is one and it is SGD's.
-    pub optimizer: Option<Sgd>,
+    /// The optimizer's state, if there is one and it is SGD's or AdamW's.
+    pub optimizer: Option<Optimizer>,
     /// Why the file's optimizer is not in `optimizer`.
     pub optimizer_note: Option<String>,
     /// Scalars next to the model, in file order: `epoch`, `best_prec1`, `arch`, `classes`, ... Class names
@@ -38,31 +38,61 @@ pub enum TorchLayout {
     Module,
 }
 
-/// The state of a `torch.optim.SGD`.
+/// The state of a `torch.optim.SGD` or `torch.optim.AdamW`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sgd {
-    /// Parameter groups. Each parameter is in one of them.
-    pub groups: Vec<SgdGroup>,
-    /// The momentum buffer of each parameter, in the order of the groups; with one group this is
-    /// the order of `Module.parameters()`. None before the first step.
-    pub momentum: Vec<Option<Tensor>>,
+pub struct Optimizer {
+    /// Parameter groups, of one kind of optimizer. Each parameter is in one of them.
+    pub groups: Vec<OptimizerGroup>,
+    /// The state of each parameter, in the order of the groups; with one group this is the order of
+    /// `Module.parameters()`. Empty before the first step.
+    pub state: Vec<ParameterState>,
 }
+
+/// What an optimizer keeps of a parameter, by the names of [`OptimizerRule::state`].
+pub type ParameterState = Vec<(&'static str, Tensor)>;
 
 /// A parameter group: its hyperparameters, and its number of parameters.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SgdGroup {
+pub struct OptimizerGroup {
     /// Learning rate.
     pub lr: f64,
-    /// Momentum.
-    pub momentum: f64,
-    /// Dampening of momentum.
-    pub dampening: f64,
     /// Weight decay.
     pub weight_decay: f64,
-    /// Whether Nesterov's momentum is used.
-    pub nesterov: bool,
-    /// Number of parameters. The groups have consecutive ranges of [`Sgd::momentum`].
+    /// The optimizer.
+    pub rule: OptimizerRule,
+    /// Number of parameters. The groups have consecutive ranges of [`Optimizer::state`].
     pub parameters: usize,
+}
+
+/// An optimizer, with the hyperparameters that only it has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OptimizerRule {
+    /// `torch.optim.SGD`.
+    Sgd {
+        /// Momentum.
+        momentum: f64,
+        /// Dampening of momentum.
+        dampening: f64,
+        /// Whether Nesterov's momentum is used.
+        nesterov: bool,
+    },
+    /// `torch.optim.AdamW`.
+    AdamW {
+        /// Decay of the averages of the gradient and of its square.
+        betas: [f64; 2],
+        /// Added to the root of the average square.
+        eps: f64,
+    },
+}
+
+impl OptimizerRule {
+    /// PyTorch's names of what it keeps of a parameter.
+    pub fn state(&self) -> &'static [&'static str] {
+        match self {
+            OptimizerRule::Sgd { .. } => &["momentum_buffer"],
+            OptimizerRule::AdamW { .. } => &["exp_avg", "exp_avg_sq", "step"],
+        }
+    }
 }
 
 /// A scalar value of a checkpoint.

@@ -71,7 +71,7 @@ impl Pickler {
         self.out.push(b'e');
     }
 
-    fn tuple(&mut self, items: impl FnOnce(&mut Self)) {
+    pub(super) fn tuple(&mut self, items: impl FnOnce(&mut Self)) {
         self.out.push(b'(');
         items(self);
         self.out.push(b't');

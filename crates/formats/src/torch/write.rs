@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Scalar, Sgd, pickler::Pickler};
+use super::{Optimizer, OptimizerGroup, OptimizerRule, Scalar, pickler::Pickler};
 use crate::{Destination, NamedTensors, Tensor, atomic_write, zip::Writer};
 
 /// The archive's folder; PyTorch accepts any name.
@@ -25,7 +25,7 @@ pub fn write_state_dict<'p>(
     write(destination.into(), &pickler.finish(), &storages)
 }
 
-/// Writes `{"model": state dict, "optimizer": SGD's state dict, scalars...}` for
+/// Writes `{"model": state dict, "optimizer": its state dict, scalars...}` for
 /// `torch.load(weights_only=True)`, without `optimizer` if there is none. Equal input gives equal
 /// bytes.
 ///
@@ -38,7 +38,7 @@ pub fn write_state_dict<'p>(
 pub fn write_checkpoint<'p>(
     destination: impl Into<Destination<'p>>,
     model: &NamedTensors,
-    optimizer: Option<&Sgd>,
+    optimizer: Option<&Optimizer>,
     scalars: &[(String, Scalar)],
 ) -> io::Result<()> {
     if let Some((name, _)) = scalars.iter().find(|(name, _)| name == "model" || name == "optimizer")
@@ -53,7 +53,7 @@ pub fn write_checkpoint<'p>(
         state_dict(pickler, model, &mut storages);
         if let Some(optimizer) = optimizer {
             pickler.text("optimizer");
-            sgd(pickler, optimizer, &mut storages);
+            optimizer_state(pickler, optimizer, &mut storages);
         }
         for (name, scalar) in scalars {
             pickler.text(name);
@@ -72,19 +72,24 @@ fn state_dict<'t>(pickler: &mut Pickler, model: &'t NamedTensors, storages: &mut
     });
 }
 
-/// Writes an `SGD.state_dict()`.
-fn sgd<'t>(pickler: &mut Pickler, optimizer: &'t Sgd, storages: &mut Vec<&'t Tensor>) {
+/// Writes an optimizer's `state_dict()`.
+fn optimizer_state<'t>(
+    pickler: &mut Pickler,
+    optimizer: &'t Optimizer,
+    storages: &mut Vec<&'t Tensor>,
+) {
     pickler.dict(|pickler| {
         pickler.text("state");
         pickler.dict(|pickler| {
-            for (index, buffer) in optimizer.momentum.iter().enumerate() {
-                if let Some(buffer) = buffer {
-                    pickler.int(index as i64);
-                    pickler.dict(|pickler| {
-                        pickler.text("momentum_buffer");
-                        tensor(pickler, buffer, storages);
-                    });
-                }
+            let states = optimizer.state.iter().enumerate();
+            for (index, state) in states.filter(|(_, state)| !state.is_empty()) {
+                pickler.int(index as i64);
+                pickler.dict(|pickler| {
+                    for (name, value) in state {
+                        pickler.text(name);
+                        tensor(pickler, value, storages);
+                    }
+                });
             }
         });
         pickler.text("param_groups");
@@ -94,33 +99,48 @@ fn sgd<'t>(pickler: &mut Pickler, optimizer: &'t Sgd, storages: &mut Vec<&'t Ten
                 let parameters = first..first + group.parameters;
                 first = parameters.end;
                 pickler.dict(|pickler| {
-                    for (name, value) in [
-                        ("lr", group.lr),
-                        ("momentum", group.momentum),
-                        ("dampening", group.dampening),
-                        ("weight_decay", group.weight_decay),
-                    ] {
-                        pickler.text(name);
-                        pickler.float(value);
-                    }
-                    for (name, value) in [
-                        ("nesterov", group.nesterov),
-                        ("maximize", false),
-                        ("differentiable", false),
-                    ] {
-                        pickler.text(name);
-                        pickler.bool(value);
-                    }
-                    for name in ["foreach", "fused"] {
-                        pickler.text(name);
-                        pickler.none();
-                    }
+                    hyperparameters(pickler, group);
                     pickler.text("params");
                     pickler.list(|p| parameters.for_each(|index| p.int(index as i64)));
                 });
             }
         });
     });
+}
+
+fn hyperparameters(pickler: &mut Pickler, group: &OptimizerGroup) {
+    let float = |pickler: &mut Pickler, name, value| {
+        pickler.text(name);
+        pickler.float(value);
+    };
+    let flag = |pickler: &mut Pickler, name, value| {
+        pickler.text(name);
+        pickler.bool(value);
+    };
+    float(pickler, "lr", group.lr);
+    match group.rule {
+        OptimizerRule::Sgd { momentum, dampening, nesterov } => {
+            float(pickler, "momentum", momentum);
+            float(pickler, "dampening", dampening);
+            float(pickler, "weight_decay", group.weight_decay);
+            flag(pickler, "nesterov", nesterov);
+        }
+        OptimizerRule::AdamW { betas, eps } => {
+            pickler.text("betas");
+            pickler.tuple(|pickler| betas.iter().for_each(|&beta| pickler.float(beta)));
+            float(pickler, "eps", eps);
+            float(pickler, "weight_decay", group.weight_decay);
+            flag(pickler, "amsgrad", false);
+            flag(pickler, "capturable", false);
+            flag(pickler, "decoupled_weight_decay", true);
+        }
+    }
+    flag(pickler, "maximize", false);
+    flag(pickler, "differentiable", false);
+    for name in ["foreach", "fused"] {
+        pickler.text(name);
+        pickler.none();
+    }
 }
 
 fn tensor<'t>(pickler: &mut Pickler, tensor: &'t Tensor, storages: &mut Vec<&'t Tensor>) {

@@ -139,6 +139,35 @@ impl BatchNorm {
         }
     }
 
+    /// What [`BatchNorm::finish_statistics`] saves, of the running statistics (`.eval()` in PyTorch), each
+    /// of weight, bias, mean and variance with a value for each channel.
+    ///
+    /// # Panics
+    /// If a slice is too short, or one of the parameters has not a value for each channel.
+    pub fn running_statistics(
+        &self,
+        [weight, bias, running_mean, running_var]: [&[f32]; 4],
+        saved: &mut [f32],
+    ) {
+        at_least("saved", saved.len(), self.saved_len());
+        self.each_channel("weight", weight);
+        self.each_channel("bias", bias);
+        self.each_channel("running mean", running_mean);
+        self.each_channel("running variance", running_var);
+        saved[..self.saved_len()].fill(0.0);
+        let stored = self.stored();
+        for channel in 0..self.channels {
+            let mean = running_mean[channel];
+            let variance = f64::from(running_var[channel]);
+            let inv_std = (1.0 / (variance + self.epsilon).sqrt()) as f32;
+            let scale = weight[channel] * inv_std;
+            let shift = (-mean).mul_add(scale, bias[channel]);
+            for (row, value) in [mean, inv_std, scale, shift].into_iter().enumerate() {
+                saved[row * stored + channel] = value;
+            }
+        }
+    }
+
     /// Training: `out = activation?(weight * (x - mean) / std + bias + residual?)` with the batch's
     /// statistics, which `saved` keeps for the backward pass.
     ///

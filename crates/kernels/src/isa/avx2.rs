@@ -111,6 +111,12 @@ impl Vector for F32x8 {
     }
 
     #[inline(always)]
+    fn sqrt(self) -> Self {
+        // SAFETY: see above.
+        F32x8(unsafe { _mm256_sqrt_ps(self.0) })
+    }
+
+    #[inline(always)]
     fn shift_to_exponent(self) -> Self {
         // SAFETY: see above.
         unsafe {

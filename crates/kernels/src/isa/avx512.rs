@@ -167,6 +167,12 @@ impl<const BF16: bool> Vector for F32x16<BF16> {
     }
 
     #[inline(always)]
+    fn sqrt(self) -> Self {
+        // SAFETY: see above.
+        F32x16(unsafe { _mm512_sqrt_ps(self.0) })
+    }
+
+    #[inline(always)]
     fn shift_to_exponent(self) -> Self {
         // SAFETY: see above.
         unsafe {

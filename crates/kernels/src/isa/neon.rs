@@ -113,6 +113,12 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    fn sqrt(self) -> Self {
+        // SAFETY: see above.
+        F32x4(unsafe { vsqrtq_f32(self.0) })
+    }
+
+    #[inline(always)]
     fn shift_to_exponent(self) -> Self {
         // SAFETY: see above.
         F32x4::from_bits(unsafe { vshlq_n_u32::<23>(self.bits()) })

@@ -81,6 +81,11 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    fn sqrt(self) -> Self {
+        F32x4(self.0.map(f32::sqrt))
+    }
+
+    #[inline(always)]
     fn shift_to_exponent(self) -> Self {
         F32x4(self.0.map(|x| f32::from_bits(x.to_bits() << 23)))
     }

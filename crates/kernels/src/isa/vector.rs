@@ -92,6 +92,9 @@ pub trait Vector: Copy {
     /// Lane by lane quotient.
     fn div(self, other: Self) -> Self;
 
+    /// The square root of each lane, correctly rounded.
+    fn sqrt(self) -> Self;
+
     /// Each lane's bits, 23 to the left: the lower bits become the exponent. Of `n + 127 +` [`Vector::ROUND`]
     /// with an integer `n`, that is `2^n`; 0 of `n = -127`, and infinity of 128.
     fn shift_to_exponent(self) -> Self;

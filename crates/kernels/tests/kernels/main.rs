@@ -1,6 +1,7 @@
 //! Every operation against plain loops in f64, on every instruction set, through the public
 //! interface.
 
+mod adamw;
 mod average;
 mod batch_norm;
 mod conv;
@@ -11,6 +12,7 @@ mod linear;
 mod loss;
 mod matrix;
 mod muon;
+mod norm;
 mod pooling;
 mod sgd;
 mod testing;

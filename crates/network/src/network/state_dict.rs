@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use resnet_formats::{NamedTensors, Tensor, brief};
+use resnet_formats::{Data, NamedTensors, Tensor, brief};
 use thiserror::Error;
 
 use super::{
@@ -64,7 +64,7 @@ impl Network {
             let var = values(&format!("{prefix}.running_var"));
             self.running[stats.var.clone()].copy_from_slice(var);
             let count = tensors.get(format!("{prefix}.num_batches_tracked").as_str());
-            if let Some(Tensor { data: resnet_formats::Data::I64(count), .. }) = count {
+            if let Some(Tensor { data: Data::I64(count), .. }) = count {
                 *tracked = count[0];
             }
         }
@@ -75,6 +75,28 @@ impl Network {
     /// PyTorch's layout.
     pub fn export(&self, arena: &[f32]) -> NamedTensors {
         self.params.iter().map(|p| (p.name.clone(), export_one(p, arena))).collect()
+    }
+
+    /// A count for each parameter, in the order of [`Network::params`], as scalars by name.
+    pub fn export_counts(&self, counts: &[u64]) -> NamedTensors {
+        let scalar = |&count: &u64| Tensor::scalar_i64(i64::try_from(count).unwrap_or(i64::MAX));
+        let names = self.params.iter().map(|param| param.name.clone());
+        names.zip(counts.iter().map(scalar)).collect()
+    }
+
+    /// The inverse of [`Network::export_counts`]; a negative count is 0.
+    ///
+    /// # Errors
+    /// If there is not a scalar integer for each parameter.
+    pub fn import_counts(&self, tensors: &NamedTensors) -> Result<Vec<u64>, StateDictError> {
+        let entry = |param: &Param| Entry { name: param.name.clone(), shape: vec![], float: false };
+        check(&self.params.iter().map(entry).collect::<Vec<_>>(), tensors, |_| false)?;
+        let index: HashMap<&str, &Tensor> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
+        let count = |param: &Param| match &index[param.name.as_str()].data {
+            Data::I64(count) => u64::try_from(count[0]).unwrap_or(0),
+            Data::F32(_) => unreachable!("types are checked"),
+        };
+        Ok(self.params.iter().map(count).collect())
     }
 
     /// The inverse of [`Network::export`].
@@ -198,6 +220,12 @@ mod tests {
         b.load_state_dict(&a.state_dict()).unwrap();
         assert_eq!(a.values(), b.values());
         assert_eq!(b.import(&a.export(a.values())).unwrap(), a.values());
+        let counts: Vec<u64> = (0..a.params().len() as u64).collect();
+        let mut exported = a.export_counts(&counts);
+        assert_eq!(b.import_counts(&exported).unwrap(), counts);
+        exported[1].1 = Tensor::f32(&[], vec![1.0]);
+        let text = b.import_counts(&exported).unwrap_err().to_string();
+        assert!(text.contains("bn1.weight (is float32 [], must be int64 [])"), "{text}");
     }
 
     #[test]

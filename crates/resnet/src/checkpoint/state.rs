@@ -14,10 +14,11 @@ use crate::{
     engine::Engine,
     metrics::{EpochMetrics, Progress, State},
     model_file::{
-        Contents, EMA, LOOKAHEAD, MOMENTUM, Model, ModelFileError, OptimizerState, Weights,
+        Contents, EMA, LOOKAHEAD, Model, ModelFileError, OPTIMIZER, OptimizerState, STEP, Weights,
         check_version, decimal, entry, json, key, named_arch, version,
     },
     network::Network,
+    optim::OptimizerBuffers,
     recipe::Recipe,
 };
 
@@ -29,12 +30,15 @@ pub(crate) fn save(
     state: &State,
     isa: &str,
 ) -> io::Result<()> {
-    let (network, momentum) = engine.store();
+    let (network, buffers) = engine.store();
     let mut tensors = network.state_dict();
     let mut add = |prefix: &str, more: NamedTensors| {
         tensors.extend(more.into_iter().map(|(name, t)| (format!("{prefix}{name}"), t)));
     };
-    add(MOMENTUM, network.export(momentum));
+    for (name, values) in config.recipe.optimizer.buffers().iter().zip(&buffers.values) {
+        add(&format!("{OPTIMIZER}{name}."), network.export(values));
+    }
+    add(&format!("{OPTIMIZER}{STEP}."), network.export_counts(&buffers.steps));
     if let (Some(kind), Some(average)) = (config.recipe.average, engine.average()) {
         add(if kind.is_ema() { EMA } else { LOOKAHEAD }, average.state_dict());
     }
@@ -46,7 +50,7 @@ pub(crate) fn save(
 pub(crate) fn torch_model(
     config: &TrainConfig,
     network: &Network,
-    momentum: &[f32],
+    buffers: &OptimizerBuffers,
     state: &State,
     isa: &str,
 ) -> Model {
@@ -58,12 +62,12 @@ pub(crate) fn torch_model(
         resize: data.photos.as_ref().map(|photos| photos.resize),
         normalisation: Some(data.normalisation.clone()),
         epochs: Some(state.progress.epoch.saturating_sub(1)),
-        optimizer: Ok(OptimizerState {
-            momentum: network.export(momentum),
-            lr: decimal(config.lr_at(last_step)),
-            dampening: 0.0,
-            config: config.recipe.sgd,
-        }),
+        optimizer: Ok(OptimizerState::new(
+            network,
+            buffers,
+            decimal(config.lr_at(last_step)),
+            config.recipe.optimizer,
+        )),
         run: metadata(state, config, isa),
         ..Model::new(config.arch, network.clone())
     }
@@ -92,8 +96,8 @@ fn metadata(state: &State, config: &TrainConfig, isa: &str) -> Metadata {
 
 /// The contents of a checkpoint, without the network.
 pub(crate) struct Restored {
-    /// The optimiser's momentum, in the order of [`Network::values`].
-    pub(crate) momentum: Vec<f32>,
+    /// What the optimiser keeps.
+    pub(crate) buffers: OptimizerBuffers,
     /// The average of the weights, if the run has one.
     pub(crate) average: Option<Network>,
     /// The state of the run.
@@ -112,8 +116,10 @@ pub(crate) fn load(
         Contents::read_weights(path, &Weights::Model)?;
     let state = from_metadata(path, &metadata, config)?;
     let error = ModelFileError::state_dict(path);
-    let momentum = stored.map(|stored| stored.momentum).unwrap_or_default();
-    let momentum = network.import(&momentum).map_err(&error)?;
+    let optimizer = config.recipe.optimizer;
+    let held = stored.ok().filter(|held| held.config.buffers() == optimizer.buffers());
+    let held = held.unwrap_or_else(|| OptimizerState::empty(optimizer));
+    let buffers = held.of_network(network).map_err(&error)?;
     let mut average = None;
     if config.recipe.average.is_some() {
         let Some(tensors) = stored_average else {
@@ -124,7 +130,7 @@ pub(crate) fn load(
         average = Some(network);
     }
     network.load_state_dict(&tensors).map_err(&error)?;
-    Ok(Restored { momentum, average, state, isa: metadata.get(key::ISA).cloned() })
+    Ok(Restored { buffers, average, state, isa: metadata.get(key::ISA).cloned() })
 }
 
 /// Reads the state of a run from its checkpoint.

@@ -3,7 +3,7 @@
 use super::{TrainConfig, lengths};
 use crate::{
     data::PaddingMode,
-    optim::{Average, Muon},
+    optim::{AdamWConfig, Average, Muon, OptimizerConfig, SgdConfig},
     recipe::Recipe,
 };
 
@@ -17,7 +17,7 @@ impl TrainConfig {
     /// A message that names the number that is not, and its option.
     pub fn check(&self) -> Result<(), String> {
         let recipe = &self.recipe;
-        let Recipe { lr, batch_size, label_smoothing, sgd, augment, .. } = recipe;
+        let Recipe { lr, batch_size, label_smoothing, augment, .. } = recipe;
         let normalisation = &self.data.normalisation;
         let finite = |x: f64| x.is_finite() && x >= 0.0;
         recipe.schedule.check()?;
@@ -28,17 +28,15 @@ impl TrainConfig {
         if !recipe.freeze.is_empty() {
             recipe.check_freeze(&self.arch.graph(self.data.classes.len().max(1)))?;
         }
-        for (group, factors) in sgd.groups.by_name() {
-            for (field, factor) in [("lr", factors.lr), ("weight_decay", factors.weight_decay)] {
-                if !finite(factor.into()) {
-                    return Err(format!(
-                        "the factor sgd.groups.{group}.{field} must be 0 or more, and finite"
-                    ));
-                }
-            }
+        check_optimizer(&recipe.optimizer)?;
+        if let Some(weights) = &recipe.class_weights {
+            weights.check(self.data.classes.len())?;
         }
         if let Some(muon) = recipe.muon {
             check_muon(muon)?;
+            if !matches!(recipe.optimizer, OptimizerConfig::Sgd(_)) {
+                return Err("muon needs [sgd] beside it: it keeps its momentum there".to_owned());
+            }
         }
         let rules = [
             (
@@ -63,10 +61,14 @@ impl TrainConfig {
                 recipe.warm_up.is_none_or(|warm_up| (0.0..=1.0).contains(&warm_up.factor)),
                 "the warm-up's factor must be in [0, 1]",
             ),
-            ((0.0..1.0).contains(&sgd.momentum), "the momentum must be in [0, 1) (--momentum)"),
+            (recipe.patience != Some(0), "patience must be at least 1 epoch (--patience)"),
             (
-                finite(sgd.weight_decay.into()),
-                "the weight decay must be 0 or more (--weight-decay)",
+                recipe.layer_decay > 0.0 && recipe.layer_decay <= 1.0,
+                "layer_decay must be above 0 and at most 1 (--layer-decay)",
+            ),
+            (
+                recipe.clip_grad.is_none_or(|norm| norm.is_finite() && norm > 0.0),
+                "clip_grad must be above 0, and finite (--clip-grad)",
             ),
             (
                 recipe.head_scale.is_finite() && recipe.head_scale > 0.0,
@@ -151,6 +153,38 @@ impl TrainConfig {
     }
 }
 
+fn check_optimizer(optimizer: &OptimizerConfig) -> Result<(), String> {
+    let finite = |x: f32| x.is_finite() && x >= 0.0;
+    let name = optimizer.name().to_lowercase();
+    for (group, factors) in optimizer.groups().by_name() {
+        for (field, factor) in [("lr", factors.lr), ("weight_decay", factors.weight_decay)] {
+            if !finite(factor) {
+                return Err(format!(
+                    "the factor {name}.groups.{group}.{field} must be 0 or more, and finite"
+                ));
+            }
+        }
+    }
+    let rules = match optimizer {
+        OptimizerConfig::Sgd(SgdConfig { momentum, .. }) => {
+            vec![((0.0..1.0).contains(momentum), "the momentum must be in [0, 1) (--momentum)")]
+        }
+        OptimizerConfig::AdamW(AdamWConfig { betas, eps, .. }) => vec![
+            (betas.iter().all(|beta| (0.0..1.0).contains(beta)), "adamw.betas must be in [0, 1)"),
+            // Smaller ones are 0 in f32.
+            (*eps >= 1e-30 && eps.is_finite(), "adamw.eps must be 1e-30 or more, and finite"),
+        ],
+    };
+    let decay = (
+        finite(optimizer.weight_decay()),
+        "the weight decay must be 0 or more, and finite (--weight-decay)",
+    );
+    match rules.into_iter().chain([decay]).find(|(holds, _)| !holds) {
+        Some((_, message)) => Err(message.to_owned()),
+        None => Ok(()),
+    }
+}
+
 /// The most Newton-Schulz iterations of a step: as many as `torch.optim.Muon` takes.
 const MAX_ITERATIONS: usize = 99;
 
@@ -199,19 +233,34 @@ mod tests {
         type Change = fn(&mut Recipe, f64);
         let cases: &[(&str, &[f64], &[f64], Change)] = &[
             ("sgd.groups.stem.lr", &[-1.0, f64::NAN, f64::INFINITY], &[0.0, 64.0], |r, x| {
-                r.sgd.groups.stem.lr = x as f32;
+                r.optimizer.groups_mut().stem.lr = x as f32;
             }),
             ("sgd.groups.norm_scale.lr", &[-1.0], &[0.0], |r, x| {
-                r.sgd.groups.norm_scale.lr = x as f32;
+                r.optimizer.groups_mut().norm_scale.lr = x as f32;
             }),
             ("sgd.groups.norm_bias.weight_decay", &[-1.0, f64::NAN], &[0.0, 64.0], |r, x| {
-                r.sgd.groups.norm_bias = Factors { weight_decay: x as f32, ..Factors::default() };
+                r.optimizer.groups_mut().norm_bias =
+                    Factors { weight_decay: x as f32, ..Factors::default() };
             }),
             ("sgd.groups.head.weight_decay", &[f64::INFINITY], &[64.0], |r, x| {
-                r.sgd.groups.head.weight_decay = x as f32;
+                r.optimizer.groups_mut().head.weight_decay = x as f32;
+            }),
+            ("adamw.betas", &[-0.1, 1.0, f64::NAN], &[0.0, 0.999], |r, x| {
+                r.optimizer = AdamWConfig { betas: [0.9, x], ..AdamWConfig::default() }.into();
+            }),
+            ("adamw.eps", &[0.0, -1.0, f64::NAN, f64::INFINITY], &[1e-8, 0.1], |r, x| {
+                r.optimizer = AdamWConfig { eps: x, ..AdamWConfig::default() }.into();
+            }),
+            ("weight decay", &[-1.0, f64::NAN, f64::INFINITY], &[0.0, 0.1], |r, x| {
+                *r.optimizer.weight_decay_mut() = x as f32;
             }),
             ("batch_norm_momentum", &[0.0, 1.01, -0.1, f64::NAN], &[0.01, 1.0], |r, x| {
                 r.batch_norm_momentum = x;
+            }),
+            ("patience", &[0.0], &[1.0], |r, x| r.patience = Some(x as u64)),
+            ("layer_decay", &[0.0, -1.0, 1.01, f64::NAN], &[0.5, 1.0], |r, x| r.layer_decay = x),
+            ("clip_grad", &[0.0, -1.0, f64::NAN, f64::INFINITY], &[1e-3, 10.0], |r, x| {
+                r.clip_grad = Some(x);
             }),
             ("head_scale", &[0.0, -1.0, f64::NAN, f64::INFINITY], &[0.125, 2.0], |r, x| {
                 r.head_scale = x as f32;

@@ -65,6 +65,16 @@ impl Accumulator {
         percent(self.classes.iter().map(|class| class.correct).sum(), self.images())
     }
 
+    /// The mean F1 of all classes, percent.
+    pub(crate) fn f1(&self) -> f64 {
+        macro_average(&self.classes).f1
+    }
+
+    /// Percent.
+    pub(crate) fn balanced_accuracy(&self) -> f64 {
+        balanced_accuracy(&self.classes)
+    }
+
     pub(super) fn score(&self) -> Score {
         Score {
             accuracy: self.accuracy(),
@@ -84,7 +94,7 @@ impl Accumulator {
             calibration_error: self.calibration.error(),
             images: self.images(),
             seconds,
-            balanced_accuracy: balanced_accuracy(&self.classes),
+            balanced_accuracy: self.balanced_accuracy(),
             macro_average: macro_average(&self.classes),
             weighted_average: weighted_average(&self.classes),
             per_class: per_class

@@ -14,8 +14,12 @@ pub(crate) fn version(normalisation: Option<&Normalisation>) -> u32 {
     }
 }
 
-/// Prefix of the momentum buffers' names.
-pub(crate) const MOMENTUM: &str = "optimizer.momentum_buffer.";
+/// Prefix of the names of what the optimiser keeps: then follow PyTorch's name of it, such as
+/// `momentum_buffer`, and the parameter's.
+pub(crate) const OPTIMIZER: &str = "optimizer.";
+
+/// PyTorch's name of the steps of a parameter.
+pub(crate) const STEP: &str = "step";
 
 /// Prefix of the names of a run's exponential moving average, which is used by default.
 pub(crate) const EMA: &str = "ema.";

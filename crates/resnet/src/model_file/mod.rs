@@ -22,6 +22,7 @@
 
 mod arch;
 mod contents;
+mod decimal;
 mod demo;
 mod error;
 mod folder;
@@ -38,6 +39,7 @@ mod model;
 mod modules;
 mod naming;
 pub mod onnx;
+mod optimizer_groups;
 mod optimizer_state;
 mod partial;
 mod preprocessing;
@@ -65,8 +67,8 @@ pub use resnet_formats::torch::Weights;
 pub use save::SaveFormat;
 
 pub(crate) use arch::named_arch;
-pub(crate) use layout::{EMA, LOOKAHEAD, MOMENTUM, version};
+pub(crate) use decimal::decimal;
+pub(crate) use layout::{EMA, LOOKAHEAD, OPTIMIZER, STEP, version};
 pub(crate) use load::is_plain_folder;
 pub(crate) use metadata::{check_version, entry, json};
-pub(crate) use optimizer_state::decimal;
 pub(crate) use partial::listed;

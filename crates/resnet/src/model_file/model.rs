@@ -92,7 +92,7 @@ impl Model {
         let State { format, mut tensors, mut metadata, epochs, mut optimizer, head } = state;
         canonical_names(&mut tensors, arch.family);
         if let Ok(optimizer) = &mut optimizer {
-            canonical_names(&mut optimizer.momentum, arch.family);
+            optimizer.tables_mut().for_each(|table| canonical_names(table, arch.family));
         }
         head.map_err(|message| ModelFileError::Network { path: path.to_owned(), message })?;
         let graph = graph_of(path, arch, origin, &tensors)?;

@@ -1,251 +1,207 @@
 //! The optimiser's state in a file, and its conversion from and to PyTorch.
-//!
-//! PyTorch numbers parameters in the order in which the optimizer was given them. A
-//! `torch.optim.SGD(net.parameters(), ...)` has one group, in the state dict's order; a recipe that
-//! exempts batch norms and biases from decay has two groups, the weights first; one with factors by
-//! parameter group has a group for each [`Part`].
 
-use std::collections::HashMap;
+use std::{collections::HashMap, iter};
 
 use resnet_formats::{
-    NamedTensors, Tensor,
-    torch::{Sgd, SgdGroup},
+    Data, NamedTensors, Tensor,
+    torch::{Optimizer, OptimizerGroup, OptimizerRule, ParameterState},
 };
-use resnet_network::optim::{Factors, GroupFactors, SgdConfig};
+use resnet_network::{
+    Network,
+    network::StateDictError,
+    optim::{AdamWConfig, OptimizerConfig, SgdConfig},
+};
 
-/// The state and settings of `torch.optim.SGD`.
+use super::{
+    decimal::decimal,
+    optimizer_groups::{self, Decays, parameters},
+};
+use crate::optim::OptimizerBuffers;
+
+/// The state and settings of an optimiser.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptimizerState {
-    /// Momentum buffers by parameter name; empty before the first step.
-    pub momentum: NamedTensors,
+    /// For each of [`OptimizerConfig::buffers`], values by parameter name; empty before the first step.
+    pub buffers: Vec<NamedTensors>,
+    /// Steps of each parameter by its name, scalar integers, if the optimiser
+    /// [counts](OptimizerConfig::counts_steps) them; empty before the first step.
+    pub steps: NamedTensors,
     /// Learning rate of the last step.
     pub lr: f64,
     /// Dampening of momentum; always 0 in files of this library.
     pub dampening: f64,
     /// The other settings.
-    pub config: SgdConfig,
+    pub config: OptimizerConfig,
 }
 
 impl OptimizerState {
-    /// The optimiser of a model in a PyTorch file, or why it cannot be read.
-    pub(super) fn from_torch(sgd: Sgd, model: &NamedTensors) -> Result<OptimizerState, String> {
-        let parameters: Vec<&(String, Tensor)> = parameters(model).collect();
-        let counts: Vec<usize> = sgd.groups.iter().map(|group| group.parameters).collect();
-        if sgd.momentum.len() != parameters.len() {
-            let (has, model) = (sgd.momentum.len(), parameters.len());
-            return Err(format!("its optimizer has {has} parameters, and its model {model}"));
+    /// The state of an optimiser of a network, at a learning rate.
+    pub(crate) fn new(
+        network: &Network,
+        buffers: &OptimizerBuffers,
+        lr: f64,
+        config: OptimizerConfig,
+    ) -> OptimizerState {
+        OptimizerState {
+            buffers: buffers.values.iter().map(|values| network.export(values)).collect(),
+            steps: network.export_counts(&buffers.steps),
+            lr,
+            dampening: 0.0,
+            config,
         }
-        let (order, [main, rest]) = match &sgd.groups[..] {
-            [group] => (parameters, [group, group]),
-            [first, second] => {
-                let (weights, others): (Vec<_>, Vec<_>) =
-                    parameters.into_iter().partition(|parameter| is_weight(parameter));
-                if counts == [weights.len(), others.len()] {
-                    ([weights, others].concat(), [first, second])
-                } else if counts == [others.len(), weights.len()] {
-                    ([others, weights].concat(), [second, first])
-                } else {
-                    return Err(UNKNOWN_GROUPS.into());
-                }
-            }
-            [main, .., head_bias] if counts == Part::counts(&parameters) => {
-                (Part::order(&parameters), [main, head_bias])
-            }
-            _ => return Err(UNKNOWN_GROUPS.into()),
+    }
+
+    /// An optimiser without state.
+    pub(crate) fn empty(config: OptimizerConfig) -> OptimizerState {
+        let buffers = vec![NamedTensors::new(); config.buffers().len()];
+        OptimizerState { buffers, steps: NamedTensors::new(), lr: 0.0, dampening: 0.0, config }
+    }
+
+    /// Whether there is no state yet.
+    pub fn is_empty(&self) -> bool {
+        self.buffers.iter().all(Vec::is_empty)
+    }
+
+    /// The state for a network.
+    ///
+    /// # Errors
+    /// If names or shapes differ from the network's.
+    pub fn of_network(&self, network: &Network) -> Result<OptimizerBuffers, StateDictError> {
+        let steps = match self.config.counts_steps() {
+            true => network.import_counts(&self.steps)?,
+            false => Vec::new(),
         };
-        let held = sgd.momentum.iter().flatten().count();
+        let values = self.buffers.iter().map(|buffer| network.import(buffer));
+        Ok(OptimizerBuffers { values: values.collect::<Result<_, _>>()?, steps })
+    }
+
+    /// All of its tables by parameter name.
+    pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = &mut NamedTensors> {
+        self.buffers.iter_mut().chain(iter::once(&mut self.steps))
+    }
+
+    /// The optimiser of a model in a PyTorch file, or why it cannot be read.
+    pub(super) fn from_torch(
+        optimizer: Optimizer,
+        model: &NamedTensors,
+    ) -> Result<OptimizerState, String> {
+        let Optimizer { groups, state } = optimizer;
+        let count = parameters(model).count();
+        if state.len() != count {
+            return Err(format!(
+                "its optimizer has {} parameters, and its model {count}",
+                state.len()
+            ));
+        }
+        let (order, main, decays) = optimizer_groups::from_torch(&groups, model)?;
+        let (config, dampening) = config(main, decays);
+        let held = state.iter().filter(|state| !state.is_empty()).count();
         if held != 0 && held != order.len() {
             return Err(format!(
-                "its optimizer has momentum for {held} of its {} parameters",
+                "its optimizer has a state for {held} of its {} parameters",
                 order.len()
             ));
         }
-        let mut momentum = NamedTensors::new();
-        for ((name, parameter), buffer) in order.iter().zip(sgd.momentum) {
-            let Some(buffer) = buffer else { continue };
-            if buffer.shape != parameter.shape || buffer.as_f32().is_none() {
+        let mut found = OptimizerState { lr: main.lr, dampening, ..OptimizerState::empty(config) };
+        if held > 0 {
+            for (parameter, state) in order.into_iter().zip(state) {
+                found.add(parameter, state)?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds the state of a parameter of a PyTorch file.
+    fn add(
+        &mut self,
+        (name, parameter): &(String, Tensor),
+        mut state: ParameterState,
+    ) -> Result<(), String> {
+        let mut take = |key: &str| {
+            let at = state.iter().position(|(held, _)| *held == key);
+            let found = at.map(|at| state.swap_remove(at).1);
+            found.ok_or_else(|| format!("its optimizer has no {key} for '{name}'"))
+        };
+        for (key, buffer) in self.config.buffers().iter().zip(&mut self.buffers) {
+            let values = take(key)?;
+            if values.shape != parameter.shape || values.as_f32().is_none() {
                 return Err(format!(
-                    "the momentum in the place of '{name}' is {:?}, not {:?}",
-                    buffer.shape, parameter.shape
+                    "the {key} in the place of '{name}' is {:?}, not {:?}",
+                    values.shape, parameter.shape
                 ));
             }
-            momentum.push((name.clone(), buffer));
+            buffer.push((name.clone(), values));
         }
-        Ok(OptimizerState {
-            momentum,
-            lr: main.lr,
-            dampening: main.dampening,
-            config: match &sgd.groups[..] {
-                [_, stem, norm_scale, norm_bias, head, head_bias] => {
-                    with_factors(main, [stem, norm_scale, norm_bias, head], head_bias)
-                }
-                _ => SgdConfig {
-                    momentum: main.momentum as f32,
-                    weight_decay: main.weight_decay as f32,
-                    nesterov: main.nesterov,
-                    decay_norm_and_bias: main.weight_decay == rest.weight_decay,
-                    ..SgdConfig::default()
-                },
-            },
-        })
-    }
-
-    /// The state for `torch.optim.SGD.load_state_dict` and a model.
-    pub(super) fn to_torch(&self, model: &NamedTensors) -> Sgd {
-        let SgdConfig { momentum, weight_decay, nesterov, decay_norm_and_bias, groups: factors } =
-            self.config;
-        let group = |lr, weight_decay, parameters| SgdGroup {
-            lr,
-            momentum: decimal(momentum),
-            dampening: self.dampening,
-            weight_decay,
-            nesterov,
-            parameters,
-        };
-        let decay = decimal(weight_decay);
-        let (groups, order) = if factors != GroupFactors::default() {
-            let parameters: Vec<_> = parameters(model).collect();
-            let groups =
-                Part::ALL.into_iter().zip(Part::counts(&parameters)).map(|(part, count)| {
-                    let Factors { lr, weight_decay } = part.factors(&factors);
-                    let decays = decay_norm_and_bias || part.is_weight();
-                    let decay = if decays { decay * decimal(weight_decay) } else { 0.0 };
-                    group(self.lr * decimal(lr), decay, count)
-                });
-            (groups.collect(), Part::order(&parameters))
-        } else if decay_norm_and_bias {
-            let order: Vec<_> = parameters(model).collect();
-            (vec![group(self.lr, decay, order.len())], order)
-        } else {
-            let (weights, others): (Vec<_>, Vec<_>) = parameters(model).partition(|p| is_weight(p));
-            let groups =
-                vec![group(self.lr, decay, weights.len()), group(self.lr, 0.0, others.len())];
-            (groups, [weights, others].concat())
-        };
-        let buffers: HashMap<_, _> = self.momentum.iter().map(|(n, t)| (n.as_str(), t)).collect();
-        let buffer = |(name, _): &&(String, Tensor)| buffers.get(name.as_str()).map(|&t| t.clone());
-        Sgd { groups, momentum: order.iter().map(buffer).collect() }
-    }
-}
-
-/// The settings of an optimiser with a group for each [`Part`].
-fn with_factors(main: &SgdGroup, parts: [&SgdGroup; 4], head_bias: &SgdGroup) -> SgdConfig {
-    let ratio = |part: f64, main: f64| if main == 0.0 { 1.0 } else { (part / main) as f32 };
-    let head_decay = parts[3].weight_decay;
-    let decay_norm_and_bias = head_bias.weight_decay == head_decay;
-    let [stem, norm_scale, norm_bias, head] = parts.map(|part| Factors {
-        lr: ratio(part.lr, main.lr),
-        weight_decay: ratio(part.weight_decay, main.weight_decay),
-    });
-    // A decay of 0 does not tell the factor.
-    let norm = |factors: Factors| match decay_norm_and_bias {
-        true => factors,
-        false => Factors { weight_decay: 1.0, ..factors },
-    };
-    SgdConfig {
-        momentum: main.momentum as f32,
-        weight_decay: main.weight_decay as f32,
-        nesterov: main.nesterov,
-        decay_norm_and_bias,
-        groups: GroupFactors {
-            stem,
-            norm_scale: norm(norm_scale),
-            norm_bias: norm(norm_bias),
-            head,
-        },
-    }
-}
-
-const UNKNOWN_GROUPS: &str = "its optimizer has other parameter groups than all parameters, \
-                              weights and the rest, or those of a recipe's factors";
-
-/// The parameters of a state dict: its tensors without buffers.
-fn parameters(model: &NamedTensors) -> impl Iterator<Item = &(String, Tensor)> {
-    const BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
-    let is_buffer = |name: &str| BUFFERS.iter().any(|buffer| name.ends_with(buffer));
-    model.iter().filter(move |(name, _)| !is_buffer(name))
-}
-
-/// Whether a tensor is the weight of a convolution or a linear layer.
-fn is_weight((_, tensor): &(String, Tensor)) -> bool {
-    tensor.shape.len() > 1
-}
-
-/// Parameters with settings of their own, in the order of their groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Filters,
-    Stem,
-    NormScale,
-    NormBias,
-    HeadWeight,
-    HeadBias,
-}
-
-impl Part {
-    const ALL: [Part; 6] = [
-        Part::Filters,
-        Part::Stem,
-        Part::NormScale,
-        Part::NormBias,
-        Part::HeadWeight,
-        Part::HeadBias,
-    ];
-
-    /// The part of a parameter: the stem is the first of all, the head's the only matrix.
-    fn of((name, tensor): &(String, Tensor), all: &[&(String, Tensor)]) -> Part {
-        let module = |name: &str| name.rsplit_once('.').map(|(module, _)| module.to_owned());
-        let is_head = || {
-            let head = all.iter().find(|(_, tensor)| tensor.shape.len() == 2);
-            head.is_some_and(|(head, _)| module(head) == module(name))
-        };
-        match tensor.shape.len() {
-            4 if all.first().is_some_and(|(first, _)| first == name) => Part::Stem,
-            4 => Part::Filters,
-            2 => Part::HeadWeight,
-            _ if is_head() => Part::HeadBias,
-            _ if name.ends_with(".weight") => Part::NormScale,
-            _ => Part::NormBias,
+        if self.config.counts_steps() {
+            let step = match take("step")?.data {
+                Data::F32(values) => values.first().map(|&step| step as i64),
+                Data::I64(values) => values.first().copied(),
+            };
+            let step = step.ok_or_else(|| format!("the step of '{name}' is empty"))?;
+            self.steps.push((name.clone(), Tensor::scalar_i64(step)));
         }
+        Ok(())
     }
 
-    /// The parameters, part by part.
-    fn order<'a>(all: &[&'a (String, Tensor)]) -> Vec<&'a (String, Tensor)> {
-        let mut order = all.to_vec();
-        order.sort_by_key(|parameter| Part::of(parameter, all) as usize);
-        order
-    }
-
-    /// The number of parameters in each part.
-    fn counts(all: &[&(String, Tensor)]) -> [usize; 6] {
-        let parts: Vec<Part> = all.iter().map(|parameter| Part::of(parameter, all)).collect();
-        Part::ALL.map(|part| parts.iter().filter(|&&other| other == part).count())
-    }
-
-    fn is_weight(self) -> bool {
-        matches!(self, Part::Filters | Part::Stem | Part::HeadWeight)
-    }
-
-    fn factors(self, groups: &GroupFactors) -> Factors {
-        match self {
-            Part::Filters => Factors::default(),
-            Part::Stem => groups.stem,
-            Part::NormScale => groups.norm_scale,
-            Part::NormBias => groups.norm_bias,
-            Part::HeadWeight | Part::HeadBias => groups.head,
+    /// The state for `load_state_dict` of the same optimizer in PyTorch, and a model.
+    pub(super) fn to_torch(&self, model: &NamedTensors) -> Optimizer {
+        let rule = match self.config {
+            OptimizerConfig::Sgd(SgdConfig { momentum, nesterov, .. }) => {
+                let (momentum, dampening) = (decimal(momentum), self.dampening);
+                OptimizerRule::Sgd { momentum, dampening, nesterov }
+            }
+            OptimizerConfig::AdamW(AdamWConfig { betas, eps, .. }) => {
+                OptimizerRule::AdamW { betas, eps }
+            }
+        };
+        let (groups, order) = optimizer_groups::to_torch(&self.config, self.lr, model);
+        let group =
+            |(lr, weight_decay, parameters)| OptimizerGroup { lr, weight_decay, rule, parameters };
+        let buffers: Vec<_> = self.buffers.iter().map(by_name).collect();
+        let steps = by_name(&self.steps);
+        // PyTorch counts steps in floating point.
+        let step = |tensor: &&Tensor| match &tensor.data {
+            Data::I64(step) => Tensor::f32(&[], vec![step[0] as f32]),
+            Data::F32(_) => (*tensor).clone(),
+        };
+        let state = |(name, _): &(String, Tensor)| -> ParameterState {
+            let held = buffers.iter().map(|buffer| buffer.get(name.as_str()).map(|&t| t.clone()));
+            let step = steps.get(name.as_str()).map(step);
+            let values = held.chain(iter::once(step));
+            rule.state().iter().zip(values).filter_map(|(&key, t)| Some((key, t?))).collect()
+        };
+        Optimizer {
+            groups: groups.into_iter().map(group).collect(),
+            state: order.into_iter().map(state).collect(),
         }
     }
 }
 
-/// Converts 0.9 to 0.9, not to 0.8999999761581421.
-pub(crate) fn decimal(x: f32) -> f64 {
-    x.to_string().parse().expect("a number's text is a number")
+fn by_name(table: &NamedTensors) -> HashMap<&str, &Tensor> {
+    table.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect()
+}
+
+/// The settings of an optimizer, and its dampening.
+fn config(main: &OptimizerGroup, decays: Decays) -> (OptimizerConfig, f64) {
+    let Decays { weight_decay, decay_norm_and_bias, groups } = decays;
+    match main.rule {
+        OptimizerRule::Sgd { momentum, dampening, nesterov } => {
+            let momentum = momentum as f32;
+            let sgd = SgdConfig { momentum, weight_decay, nesterov, decay_norm_and_bias, groups };
+            (sgd.into(), dampening)
+        }
+        OptimizerRule::AdamW { betas, eps } => {
+            let adamw = AdamWConfig { betas, eps, weight_decay, decay_norm_and_bias, groups };
+            (adamw.into(), 0.0)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Arch, Network, network::Init};
+    use crate::{Arch, network::Init};
+    use resnet_network::optim::{Factors, GroupFactors};
 
     fn model() -> NamedTensors {
         let arch: Arch = "resnet8".parse().unwrap();
@@ -265,11 +221,17 @@ mod tests {
             ..SgdConfig::default()
         };
         let momentum = parameters(&model).enumerate().map(buffer).collect();
-        OptimizerState { momentum, lr: 0.1, dampening: 0.0, config }
+        OptimizerState {
+            buffers: vec![momentum],
+            steps: vec![],
+            lr: 0.1,
+            dampening: 0.0,
+            config: config.into(),
+        }
     }
 
     fn sorted(mut optimizer: OptimizerState) -> OptimizerState {
-        optimizer.momentum.sort_by(|a, b| a.0.cmp(&b.0));
+        optimizer.tables_mut().for_each(|table| table.sort_by(|a, b| a.0.cmp(&b.0)));
         optimizer
     }
 
@@ -278,14 +240,15 @@ mod tests {
         for decay_norm_and_bias in [true, false] {
             let optimizer = optimizer(decay_norm_and_bias);
             let sgd = optimizer.to_torch(&model());
-            assert_eq!(sgd.groups[0].momentum, 0.9);
+            let rule = OptimizerRule::Sgd { momentum: 0.9, dampening: 0.0, nesterov: true };
+            assert_eq!(sgd.groups[0].rule, rule);
             assert_eq!(sgd.groups.len(), if decay_norm_and_bias { 1 } else { 2 });
             let back = OptimizerState::from_torch(sgd.clone(), &model()).unwrap();
             assert_eq!(sorted(back), sorted(optimizer.clone()));
             // The groups in the other order.
             if !decay_norm_and_bias {
                 let mut swapped = sgd.clone();
-                swapped.momentum.rotate_left(sgd.groups[0].parameters);
+                swapped.state.rotate_left(sgd.groups[0].parameters);
                 swapped.groups.reverse();
                 let back = OptimizerState::from_torch(swapped, &model()).unwrap();
                 assert_eq!(sorted(back), sorted(optimizer));
@@ -298,7 +261,7 @@ mod tests {
         let factors = |lr, weight_decay| Factors { lr, weight_decay };
         for decay_norm_and_bias in [true, false] {
             let mut optimizer = optimizer(decay_norm_and_bias);
-            optimizer.config.groups = GroupFactors {
+            *optimizer.config.groups_mut() = GroupFactors {
                 stem: factors(0.0, 3.0),
                 norm_scale: factors(0.5, 1.0),
                 norm_bias: factors(16.0, if decay_norm_and_bias { 0.0625 } else { 1.0 }),
@@ -317,30 +280,49 @@ mod tests {
     }
 
     #[test]
+    fn adamw_round_trips() {
+        let mut optimizer = optimizer(true);
+        let average = optimizer.buffers[0].clone();
+        optimizer.buffers.push(average.clone());
+        let count = |(i, (name, _)): (usize, &(String, Tensor))| {
+            (name.clone(), Tensor::scalar_i64(i as i64))
+        };
+        optimizer.steps = average.iter().enumerate().map(count).collect();
+        optimizer.config = AdamWConfig { eps: 1e-6, ..AdamWConfig::default() }.into();
+        let torch = optimizer.to_torch(&model());
+        let rule = OptimizerRule::AdamW { betas: [0.9, 0.999], eps: 1e-6 };
+        assert_eq!((torch.groups[0].rule, torch.groups[0].weight_decay), (rule, 0.01));
+        assert_eq!(torch.state[2][2], ("step", Tensor::f32(&[], vec![2.0])));
+        let back = OptimizerState::from_torch(torch.clone(), &model()).unwrap();
+        assert_eq!(sorted(back), sorted(optimizer));
+        let mut part = torch;
+        part.state[4].pop();
+        let why = OptimizerState::from_torch(part, &model()).unwrap_err();
+        assert!(why.contains("no step for '"), "{why}");
+    }
+
+    #[test]
     fn before_the_first_step_there_is_no_momentum() {
         let mut sgd = optimizer(true).to_torch(&model());
-        sgd.momentum.fill(None);
-        assert_eq!(OptimizerState::from_torch(sgd, &model()).unwrap().momentum, vec![]);
+        sgd.state.fill(Vec::new());
+        assert_eq!(OptimizerState::from_torch(sgd, &model()).unwrap().buffers, [vec![]]);
     }
 
     #[test]
     fn errors_name_what_cannot_be_read() {
-        let refusal = |change: &dyn Fn(&mut Sgd)| {
+        let refusal = |change: &dyn Fn(&mut Optimizer)| {
             let mut sgd = optimizer(true).to_torch(&model());
             change(&mut sgd);
             OptimizerState::from_torch(sgd, &model()).unwrap_err()
         };
         assert!(
-            refusal(&|sgd| drop(sgd.momentum.pop()))
-                .contains("has 22 parameters, and its model 23")
+            refusal(&|sgd| drop(sgd.state.pop())).contains("has 22 parameters, and its model 23")
         );
-        assert!(refusal(&|sgd| sgd.momentum[3] = None).contains("22 of its 23"));
-        assert!(
-            refusal(&|sgd| sgd.momentum.swap(0, 1)).contains("place of 'conv1.weight' is [2],")
-        );
+        assert!(refusal(&|sgd| sgd.state[3].clear()).contains("22 of its 23"));
+        assert!(refusal(&|sgd| sgd.state.swap(0, 1)).contains("place of 'conv1.weight' is [2],"));
         assert!(refusal(&|sgd| sgd.groups.clear()).contains("groups"));
-        let split = |sgd: &mut Sgd| {
-            sgd.groups.push(SgdGroup { parameters: 22, ..sgd.groups[0].clone() });
+        let split = |sgd: &mut Optimizer| {
+            sgd.groups.push(OptimizerGroup { parameters: 22, ..sgd.groups[0].clone() });
             sgd.groups[0].parameters = 1;
         };
         assert!(refusal(&split).contains("groups"));

@@ -32,7 +32,7 @@ pub(super) fn of_torch(file: torch::Checkpoint, weights: &Weights) -> Contents {
         _ => None,
     });
     let optimizer = match (optimizer, optimizer_note) {
-        (Some(sgd), _) => OptimizerState::from_torch(sgd.clone(), model),
+        (Some(optimizer), _) => OptimizerState::from_torch(optimizer.clone(), model),
         (None, Some(note)) => Err(format!("its optimizer is not read: {note}")),
         (None, None) => Err(NO_OPTIMIZER.to_owned()),
     };

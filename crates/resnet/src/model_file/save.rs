@@ -72,8 +72,8 @@ impl Model {
                 let mut metadata = self.run.clone();
                 metadata.extend(self.metadata());
                 let scalars = to_scalars(&metadata, self.epochs);
-                let sgd = self.optimizer.as_ref().ok().map(|optimizer| optimizer.to_torch(&state));
-                torch::write_checkpoint(destination, &state, sgd.as_ref(), &scalars)
+                let optimizer = self.optimizer.as_ref().ok().map(|held| held.to_torch(&state));
+                torch::write_checkpoint(destination, &state, optimizer.as_ref(), &scalars)
             }
             SaveFormat::Onnx { fold } => {
                 let mut metadata = self.metadata();

@@ -3,23 +3,24 @@
 use std::path::Path;
 
 use resnet_formats::{NamedTensors, safetensors::Metadata, torch::Weights};
-use resnet_network::optim::SgdConfig;
+use resnet_network::optim::OptimizerConfig;
 use serde::Deserialize;
 
 use super::{
     Contents, FileFormat, ModelFileError, OptimizerState,
     contents::NO_OPTIMIZER,
+    decimal::decimal,
     key,
-    layout::{EMA, LOOKAHEAD, MOMENTUM},
+    layout::{EMA, LOOKAHEAD, OPTIMIZER, STEP},
     metadata::entry,
-    optimizer_state::decimal,
 };
 
 /// The optimiser's settings in a recipe.
 #[derive(Deserialize)]
 struct OptimizerSettings {
     lr: f64,
-    sgd: SgdConfig,
+    #[serde(flatten)]
+    optimizer: OptimizerConfig,
 }
 
 /// The optimiser's part of an epoch's metrics.
@@ -44,19 +45,22 @@ pub(super) fn of_safetensors(
     weights: &Weights,
 ) -> Result<Contents, ModelFileError> {
     let mut tensors = tensors;
-    let momentum = take(&mut tensors, MOMENTUM);
+    let mut state = take(&mut tensors, OPTIMIZER);
     let is_own = metadata.contains_key(key::FORMAT_VERSION);
     let [ema, slow] = [EMA, LOOKAHEAD]
         .map(|prefix| if is_own { take(&mut tensors, prefix) } else { NamedTensors::new() });
     let recipe: Option<OptimizerSettings> = entry(path, &metadata, key::RECIPE)?;
-    let optimizer = match (momentum.is_empty(), recipe) {
+    let optimizer = match (state.is_empty(), recipe) {
         (true, _) => Err(NO_OPTIMIZER.to_owned()),
         (false, None) => Err("it has no settings of its optimizer".to_owned()),
         (false, Some(recipe)) => {
             let metrics: Option<Vec<Epoch>> = entry(path, &metadata, key::METRICS)?;
             let last = metrics.iter().flatten().last().map(|m| decimal(m.learning_rate));
             let lr = last.unwrap_or(recipe.lr);
-            Ok(OptimizerState { momentum, lr, dampening: 0.0, config: recipe.sgd })
+            let config = recipe.optimizer;
+            let mut table = |name: &str| take(&mut state, &format!("{name}."));
+            let buffers = config.buffers().iter().map(|name| table(name)).collect();
+            Ok(OptimizerState { buffers, steps: table(STEP), lr, dampening: 0.0, config })
         }
     };
     let progress: Option<EpochCount> = entry(path, &metadata, key::PROGRESS)?;
@@ -68,7 +72,9 @@ pub(super) fn of_safetensors(
             Contents { average: Some(ema), key: Some("model".to_owned()), ..contents }
         }
         (false, _) => Contents {
-            optimizer: Err("the momentum is of the weights, not of their average".to_owned()),
+            optimizer: Err(
+                "the optimizer's state is of the weights, not of their average".to_owned()
+            ),
             notes: match weights {
                 Weights::Usual => vec![USES_AVERAGE.to_owned()],
                 _ => Vec::new(),

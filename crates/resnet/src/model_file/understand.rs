@@ -134,10 +134,10 @@ fn not_yet_chosen<'w>(weights: &'w Weights, key: Option<&str>) -> Option<&'w Wei
 fn renamed(mut optimizer: OptimizerState, located: &Located) -> Result<OptimizerState, String> {
     let usual: HashMap<&str, &str> =
         located.names.iter().map(|(usual, name)| (name.as_str(), usual.as_str())).collect();
-    for (name, _) in &mut optimizer.momentum {
+    for (name, _) in optimizer.tables_mut().flatten() {
         let Some(usual) = usual.get(name.as_str()) else {
             let name = brief(name);
-            return Err(format!("its optimizer has momentum for '{name}', which was left out"));
+            return Err(format!("its optimizer has a state for '{name}', which was left out"));
         };
         *name = (*usual).to_owned();
     }

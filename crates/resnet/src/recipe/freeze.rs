@@ -1,48 +1,96 @@
-//! Layers that stop training before the end.
+//! Layers that do not train for a part of the run.
 
 use serde::{Deserialize, Serialize};
 
-/// Layers that are frozen from a part of the run on (FreezeOut, Brock et al. 2017, arXiv 1706.04983).
-/// Their rate falls linearly to zero before. Then the backward pass ends behind them, which saves its
-/// time; their batch norms still see every batch.
+use crate::graph::{Graph, Op};
+
+/// Layers that are frozen for a part of the run, or all of it. No gradient is computed that only they
+/// need, which saves its time; nothing updates them.
+///
+/// Those that stop training before the end (FreezeOut, Brock et al. 2017, arXiv 1706.04983) cool down
+/// first: their rate falls linearly to zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
     /// Names of modules, as in a state dict: `layer1` has all layers that start with `layer1.`.
     pub layers: Vec<String>,
     /// Fraction of all steps from which their rate falls.
+    #[serde(default)]
     pub cool_down: f64,
     /// Fraction of all steps from which they are frozen.
+    #[serde(default)]
     pub from: f64,
+    /// Fraction of all steps from which they train again; none for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<f64>,
+    /// Whether their batch norms use the running statistics while they are frozen, and do not move them
+    /// (`.eval()` in PyTorch). Otherwise they see every batch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub eval: bool,
 }
 
 impl Freeze {
-    /// Whether a node is in its layers.
-    fn has(&self, node: &str) -> bool {
-        self.layers.iter().any(|layer| {
-            node.strip_prefix(layer.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
+    /// Layers that are frozen from the start, with their batch norms in evaluation: for fine-tuning.
+    pub fn layers(layers: Vec<String>) -> Freeze {
+        Freeze { layers, cool_down: 0.0, from: 0.0, until: None, eval: true }
     }
 
-    /// The factor on its layers' rate at a step, which counts from 0, of `total_steps`.
-    fn factor(&self, step: u64, total_steps: u64) -> f64 {
-        let done = step as f64 / total_steps.max(1) as f64;
-        let fall = self.from - self.cool_down;
-        if done >= self.from {
+    /// The same of all layers of a network but its head.
+    pub fn backbone(graph: &Graph) -> Freeze {
+        let nodes = graph.nodes().iter();
+        let backbone = nodes.filter(|node| node.has_parameters() && node.op != Op::Linear);
+        Freeze::layers(top_modules(&backbone.map(|node| &*node.name).collect::<Vec<_>>()))
+    }
+
+    /// Whether they are frozen after this part of the run.
+    fn is_frozen(&self, done: f64) -> bool {
+        done >= self.from && self.until.is_none_or(|until| done < until)
+    }
+
+    /// The factor on its layers' rate after this part of the run.
+    fn factor(&self, done: f64) -> f64 {
+        if self.is_frozen(done) {
             0.0
-        } else if done <= self.cool_down {
+        } else if done <= self.cool_down || done >= self.from {
             1.0
         } else {
-            (self.from - done) / fall
+            (self.from - done) / (self.from - self.cool_down)
         }
     }
 }
 
+/// Whether a node is the module of this name, or in it.
+fn is_in(node: &str, module: &str) -> bool {
+    node.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The modules of the network that nodes are in, in their order.
+fn top_modules(nodes: &[&str]) -> Vec<String> {
+    let mut modules: Vec<String> =
+        nodes.iter().map(|node| node.split('.').next().unwrap_or(node).to_owned()).collect();
+    modules.dedup();
+    modules
+}
+
+/// The first entry that has a node.
+fn entry<'f>(all: &'f [Freeze], node: &str) -> Option<&'f Freeze> {
+    all.iter().find(|freeze| freeze.layers.iter().any(|layer| is_in(node, layer)))
+}
+
+/// How much of a run is done before a step, which counts from 0.
+fn done(step: u64, total_steps: u64) -> f64 {
+    step as f64 / total_steps.max(1) as f64
+}
+
 /// The factor on the rate of a node's parameters at a step: that of the first entry that has it.
 pub(super) fn factor(all: &[Freeze], node: &str, step: u64, total_steps: u64) -> f64 {
-    let entry = all.iter().find(|freeze| freeze.has(node));
-    entry.map_or(1.0, |freeze| freeze.factor(step, total_steps))
+    entry(all, node).map_or(1.0, |freeze| freeze.factor(done(step, total_steps)))
+}
+
+/// Whether a batch norm uses its running statistics at a step.
+pub(super) fn is_in_eval(all: &[Freeze], node: &str, step: u64, total_steps: u64) -> bool {
+    let is_frozen = |freeze: &Freeze| freeze.is_frozen(done(step, total_steps));
+    entry(all, node).is_some_and(|freeze| freeze.eval && is_frozen(freeze))
 }
 
 /// A limit, since every step reads all of them.
@@ -57,25 +105,28 @@ pub(super) fn check(all: &[Freeze], nodes: &[&str]) -> Result<(), String> {
         return Err(format!("freeze has more than {MOST} entries or layers"));
     }
     for freeze in all {
-        let in_order = 0.0 <= freeze.cool_down && freeze.cool_down <= freeze.from;
-        if !(in_order && freeze.from <= 1.0) {
+        let Freeze { cool_down, from, until, .. } = *freeze;
+        let in_order = 0.0 <= cool_down && cool_down <= from && from <= 1.0;
+        if !(in_order && until.is_none_or(|until| from < until && until <= 1.0)) {
             return Err(
-                "freeze.cool_down and freeze.from must be fractions of the run, in this order"
+                "freeze.cool_down, freeze.from and freeze.until must be fractions of the run, in \
+                        this order"
                     .into(),
             );
         }
         for layer in &freeze.layers {
-            let one = Freeze { layers: vec![layer.clone()], ..freeze.clone() };
-            if !nodes.iter().any(|node| one.has(node)) {
+            if !nodes.iter().any(|node| is_in(node, layer)) {
                 let layer = resnet_formats::brief(layer);
-                return Err(format!("freeze.layers: the architecture has no layer '{layer}'"));
+                return Err(format!(
+                    "freeze.layers: the architecture has no layer '{layer}', but {} (--freeze)",
+                    top_modules(nodes).join(", ")
+                ));
             }
         }
     }
-    if !nodes.is_empty()
-        && nodes.iter().all(|node| all.iter().any(|freeze| freeze.from == 0.0 && freeze.has(node)))
-    {
-        return Err("freeze leaves no layer to train".into());
+    let is_frozen = |node: &&str| entry(all, node).is_some_and(|freeze| freeze.is_frozen(0.0));
+    if !nodes.is_empty() && nodes.iter().all(is_frozen) {
+        return Err("freeze leaves no layer to train (--freeze)".into());
     }
     Ok(())
 }
@@ -85,7 +136,8 @@ mod tests {
     use super::*;
 
     fn freeze(layers: &[&str], cool_down: f64, from: f64) -> Freeze {
-        Freeze { layers: layers.iter().map(|&layer| layer.into()).collect(), cool_down, from }
+        let layers = layers.iter().map(|&layer| layer.into()).collect();
+        Freeze { layers, cool_down, from, until: None, eval: false }
     }
 
     #[test]
@@ -106,6 +158,33 @@ mod tests {
     }
 
     #[test]
+    fn layers_can_train_late() {
+        let graph = "resnet8".parse::<crate::Arch>().unwrap().graph(10);
+        let backbone = Freeze::backbone(&graph);
+        assert_eq!(backbone.layers, ["conv1", "bn1", "layer1", "layer2", "layer3"]);
+        assert!(backbone.eval && backbone.until.is_none());
+        let all = [Freeze { until: Some(0.3), ..backbone }];
+        for (node, step, trains) in [
+            ("conv1", 0, false),
+            ("layer3.0.bn2", 29, false),
+            ("layer3.0.bn2", 30, true),
+            ("layer3.0.bn2", 99, true),
+            ("linear", 0, true),
+        ] {
+            assert_eq!(factor(&all, node, step, 100), f64::from(u8::from(trains)), "{node} {step}");
+            assert_eq!(is_in_eval(&all, node, step, 100), !trains, "{node} {step}");
+        }
+        // An epoch begins where it does, whatever their number.
+        for epochs in 1..60 {
+            for until in 1..epochs {
+                let all = [Freeze { until: Some(until as f64 / epochs as f64), ..all[0].clone() }];
+                let at = |step| factor(&all, "conv1", step, epochs * 391);
+                assert_eq!((at(until * 391 - 1), at(until * 391)), (0.0, 1.0), "{until} {epochs}");
+            }
+        }
+    }
+
+    #[test]
     fn impossible_entries_are_refused() {
         let nodes = ["conv1", "layer1.conv1", "linear"];
         check(&[freeze(&["layer1", "conv1"], 0.0, 0.0)], &nodes).unwrap();
@@ -114,7 +193,9 @@ mod tests {
             (freeze(&["layer1"], -0.1, 0.4), "cool_down"),
             (freeze(&["layer1"], 0.1, 1.1), "from"),
             (freeze(&["layer1"], f64::NAN, 0.5), "cool_down"),
-            (freeze(&["layer"], 0.1, 0.5), "no layer 'layer'"),
+            (Freeze { until: Some(0.5), ..freeze(&["layer1"], 0.5, 0.5) }, "until"),
+            (Freeze { until: Some(1.1), ..freeze(&["layer1"], 0.5, 0.5) }, "until"),
+            (freeze(&["layer"], 0.1, 0.5), "no layer 'layer', but conv1, layer1, linear"),
             (freeze(&["conv1", "layer1", "linear"], 0.0, 0.0), "no layer to train"),
         ] {
             let message = check(&[entry], &nodes).unwrap_err();

@@ -1,12 +1,13 @@
 //! The recipes with names.
 
 use resnet_kernels::batch_norm::MOMENTUM;
-use resnet_network::optim::{Average, Factors, GroupFactors, SgdConfig};
+use resnet_network::optim::{AdamWConfig, Average, Factors, GroupFactors, SgdConfig};
 
 use super::{Length, Recipe, SizePhase, Whiten};
 use crate::{
     Dtype,
-    data::{Augment, Flip, PaddingMode},
+    data::{Augment, Flip, PaddingMode, Sampling},
+    metrics::Metric,
     models::{Arch, Family},
     network::Init,
     schedule::{Schedule, WarmUp},
@@ -78,6 +79,14 @@ impl Recipe {
         })
     }
 
+    /// The recipe with PyTorch's AdamW, at its usual rate, in the place of another optimiser. Factors by
+    /// parameter group and the scale of the head, which belong to SGD, are 1.
+    #[must_use]
+    pub fn with_adamw(self) -> Recipe {
+        let optimizer = AdamWConfig::default().into();
+        Recipe { lr: 1e-3, optimizer, head_scale: 1.0, muon: None, ..self }
+    }
+
     /// What the recipes have in common.
     fn usual(name: &str, length: Length) -> Recipe {
         Recipe {
@@ -87,14 +96,20 @@ impl Recipe {
             dtype: Dtype::Fp32,
             lr: 0.1,
             label_smoothing: 0.0,
+            class_weights: None,
+            sampling: Sampling::Shuffle,
+            metric: Metric::Accuracy,
+            patience: None,
             init: Init::PyTorch,
             identity: false,
             head_scale: 1.0,
             batch_norm_momentum: MOMENTUM,
             whiten: None,
             average: None,
-            sgd: SgdConfig { momentum: 0.9, ..SgdConfig::default() },
+            optimizer: sgd(0.0).into(),
             muon: None,
+            layer_decay: 1.0,
+            clip_grad: None,
             schedule: Schedule::one_cycle(0.2),
             warm_up: None,
             augment: Augment::default(),
@@ -104,6 +119,11 @@ impl Recipe {
             freeze: Vec::new(),
         }
     }
+}
+
+/// SGD with the usual momentum.
+fn sgd(weight_decay: f32) -> SgdConfig {
+    SgdConfig { momentum: 0.9, weight_decay, ..SgdConfig::default() }
 }
 
 /// Stochastic gradient descent as all fast recipes have it: the decay of a step is the same in every
@@ -134,13 +154,14 @@ fn sprint((length, run): (Length, RunSize)) -> Recipe {
         batch_norm_momentum: 0.4,
         whiten: Some(Whiten::default()),
         average: lookahead(batch_size, run),
-        sgd: SgdConfig {
+        optimizer: SgdConfig {
             momentum: 0.85,
             weight_decay: 1.33e-3,
             nesterov: true,
             decay_norm_and_bias: true,
             groups: GroupFactors { norm_scale, stem, ..groups(64.0, head_scale) },
-        },
+        }
+        .into(),
         schedule: Schedule::OneCycle { peak: 0.23, start: 0.2, end: 0.07 },
         augment: augment(2, 0),
         image_sizes: image_sizes(run),
@@ -166,13 +187,14 @@ fn fast(arch: Arch, (length, run): (Length, RunSize)) -> Recipe {
         head_scale,
         batch_norm_momentum: 0.4,
         average: lookahead(batch_size, run),
-        sgd: SgdConfig {
+        optimizer: SgdConfig {
             momentum: 0.9,
             weight_decay: 5e-4,
             nesterov: true,
             decay_norm_and_bias: true,
             groups: groups(16.0, head_scale),
-        },
+        }
+        .into(),
         schedule: Schedule::one_cycle(0.2),
         augment: augment(
             if epochs < 15.0 { 2 } else { 4 },
@@ -218,7 +240,7 @@ fn walkthrough(length: Length) -> Recipe {
     let usual = Recipe::usual("walkthrough", length);
     Recipe {
         batch_size: 32,
-        sgd: SgdConfig { weight_decay: 2e-4, ..usual.sgd },
+        optimizer: sgd(2e-4).into(),
         schedule: Schedule::MultiStep { milestones: vec![100, 150], gamma: 0.1 },
         ..usual
     }
@@ -228,7 +250,7 @@ fn paper(arch: Arch, length: Option<Length>) -> Recipe {
     let usual = Recipe::usual("paper", length.unwrap_or(Length::Steps(64_000)));
     Recipe {
         init: Init::He,
-        sgd: SgdConfig { weight_decay: 1e-4, ..usual.sgd },
+        optimizer: sgd(1e-4).into(),
         schedule: Schedule::MultiStepFraction { milestones: vec![0.5, 0.75], gamma: 0.1 },
         // "0.01 to warm up the training until the training error is below 80% (about 400
         // iterations)", for 110 layers.
@@ -282,7 +304,7 @@ mod tests {
     #[test]
     fn factors_leave_the_decay_of_a_step() {
         for name in ["sprint", "fast"] {
-            let groups = of(name, 12.0, 50_000).sgd.groups;
+            let groups = *of(name, 12.0, 50_000).optimizer.groups();
             for Factors { lr, weight_decay } in [groups.norm_bias, groups.head] {
                 assert!((lr * weight_decay - 1.0).abs() < 1e-6, "{name}: {lr} {weight_decay}");
             }

@@ -114,7 +114,7 @@ fn step_time(
 ) -> Result<f64, TrainError> {
     let size = config.image_size_at(step);
     let muon = config.rates_at(step).muon.map(|rate| MuonRate { lr: 0.0, ..rate });
-    let rates = Rates { sgd: 0.0, muon };
+    let rates = Rates { lr: 0.0, muon };
     let mut batches = trainer.batches_of_size(size)?;
     let mut times = Vec::new();
     let start = Instant::now();

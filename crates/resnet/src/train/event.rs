@@ -184,6 +184,7 @@ pub(super) mod tests {
             test_accuracy: Some(10.0),
             validation_loss: None,
             validation_accuracy: None,
+            chosen_by: None,
             learning_rate: 0.1,
             seconds: 1.5,
             images_per_second: 281.3,

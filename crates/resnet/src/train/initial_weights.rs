@@ -3,32 +3,32 @@
 use std::path::Path;
 
 use resnet_formats::{Shown, brief};
-use resnet_network::optim::{GroupFactors, SgdConfig};
 
 use crate::{
     config::TrainConfig,
     graph::Graph,
     model_file::{LoadOptions, Model, ModelFileError, OptimizerState, Partial, Weights, listed},
     network::Network,
+    optim::{GroupFactors, OptimizerBuffers, OptimizerConfig},
     recipe::Recipe,
     run::{RunError, load_model},
 };
 
-/// The initial weights of a run, and the optimiser's momentum if training resumes.
+/// The initial weights of a run, and what the optimiser keeps if training resumes.
 #[derive(Debug)]
 pub(super) struct InitialWeights {
     pub(super) network: Network,
-    pub(super) momentum: Option<Vec<f32>>,
+    pub(super) buffers: Option<OptimizerBuffers>,
     /// Messages for the user.
     pub(super) notes: Vec<String>,
 }
 
 impl InitialWeights {
     pub(super) fn new(network: Network) -> InitialWeights {
-        InitialWeights { network, momentum: None, notes: Vec::new() }
+        InitialWeights { network, buffers: None, notes: Vec::new() }
     }
 
-    /// The weights of a file, and its optimiser's momentum if the run resumes from it. A head for
+    /// The weights of a file, and its optimiser's state if the run resumes from it. A head for
     /// another number of classes is not used.
     pub(super) fn from_file(
         file: &Path,
@@ -49,10 +49,10 @@ impl InitialWeights {
         let classes = if resumes { graph.classes() } else { held };
         model.check_fit(&config.data.name, classes, graph.in_channels())?;
         let mut notes = Vec::new();
-        let momentum =
-            if resumes { Some(resume_momentum(&model, config, &mut notes)?) } else { None };
+        let buffers =
+            if resumes { Some(resume_optimizer(&model, config, &mut notes)?) } else { None };
         if *model.network.graph() == graph {
-            return Ok(InitialWeights { network: model.network, momentum, notes });
+            return Ok(InitialWeights { network: model.network, buffers, notes });
         }
         let mut network = random_network(graph, config);
         let head = config.arch.family.head();
@@ -71,7 +71,7 @@ impl InitialWeights {
             file.shown(),
             network.graph().classes()
         ));
-        Ok(InitialWeights { network, momentum, notes })
+        Ok(InitialWeights { network, buffers, notes })
     }
 }
 
@@ -131,32 +131,40 @@ fn partial(
             listed(&kept)
         ));
     }
-    Some(Ok(InitialWeights { network, momentum: None, notes }))
+    Some(Ok(InitialWeights { network, buffers: None, notes }))
 }
 
-/// The momentum of a model from which training resumes. Notes state what the file has and lacks.
-fn resume_momentum(
+/// What the optimiser keeps of a model from which training resumes. Notes state what the file has and
+/// lacks.
+fn resume_optimizer(
     model: &Model,
     config: &TrainConfig,
     notes: &mut Vec<String>,
-) -> Result<Vec<f32>, ModelFileError> {
+) -> Result<OptimizerBuffers, ModelFileError> {
     let (file, recipe) = (model.path.shown(), &config.recipe);
-    let zeros = || vec![0.0; model.network.values().len()];
-    let (momentum, mut note) = match &model.optimizer {
-        Ok(stored) if stored.momentum.is_empty() => {
-            (zeros(), format!("resuming from {file} with its weights; it has no momentum yet"))
+    let what = match recipe.optimizer {
+        OptimizerConfig::Sgd(_) => "momentum",
+        OptimizerConfig::AdamW(_) => "AdamW's state",
+    };
+    let new = || OptimizerBuffers::new(&model.network, &recipe.optimizer);
+    let starts = |why: &str| {
+        format!("resuming from {file} with its weights; {what} starts at 0, since {why}")
+    };
+    let (buffers, mut note) = match &model.optimizer {
+        Ok(stored) if stored.config.name() != recipe.optimizer.name() => {
+            let [theirs, ours] = [stored.config, recipe.optimizer].map(|config| config.name());
+            (new(), starts(&format!("its optimizer is {theirs}, not {ours} (--optimizer)")))
+        }
+        Ok(stored) if stored.is_empty() => {
+            (new(), format!("resuming from {file} with its weights; it has no {what} yet"))
         }
         Ok(stored) => {
-            let momentum = model
-                .network
-                .import(&stored.momentum)
+            let buffers = stored
+                .of_network(&model.network)
                 .map_err(|source| ModelFileError::StateDict { path: model.path.clone(), source })?;
-            (momentum, format!("resuming from {file} with its weights and momentum"))
+            (buffers, format!("resuming from {file} with its weights and {what}"))
         }
-        Err(why) => (
-            zeros(),
-            format!("resuming from {file} with its weights; momentum starts at 0, since {why}"),
-        ),
+        Err(why) => (new(), starts(why)),
     };
     note += &match model.epochs {
         Some(epochs) => format!(", after its {epochs} epochs"),
@@ -168,18 +176,9 @@ fn resume_momentum(
     );
     notes.push(note);
     if let Ok(OptimizerState { config: theirs, dampening, .. }) = &model.optimizer
-        && (*theirs != recipe.sgd || *dampening != 0.0)
+        && theirs.name() == recipe.optimizer.name()
+        && (*theirs != recipe.optimizer || *dampening != 0.0)
     {
-        let text = |c: &SgdConfig| {
-            format!(
-                "momentum {}, weight decay {}{}{}{}",
-                c.momentum,
-                c.weight_decay,
-                if c.decay_norm_and_bias { "" } else { " of weights only" },
-                if c.nesterov { ", Nesterov" } else { "" },
-                if c.groups == GroupFactors::default() { "" } else { ", factors by group" }
-            )
-        };
         let dampening = match *dampening {
             0.0 => String::new(),
             dampening => format!(", dampening {dampening}"),
@@ -187,9 +186,26 @@ fn resume_momentum(
         notes.push(format!(
             "the file's optimizer had {}{dampening}; the recipe's settings replace them: {} (--momentum, \
              --weight-decay)",
-            text(theirs),
-            text(&recipe.sgd)
+            settings(theirs),
+            settings(&recipe.optimizer)
         ));
     }
-    Ok(momentum)
+    Ok(buffers)
+}
+
+/// The settings of an optimiser, in words.
+fn settings(config: &OptimizerConfig) -> String {
+    let (own, nesterov) = match config {
+        OptimizerConfig::Sgd(sgd) => (format!("momentum {}", sgd.momentum), sgd.nesterov),
+        OptimizerConfig::AdamW(adamw) => {
+            (format!("betas {:?}, eps {}", adamw.betas, adamw.eps), false)
+        }
+    };
+    format!(
+        "{own}, weight decay {}{}{}{}",
+        config.weight_decay(),
+        if config.decay_norm_and_bias() { "" } else { " of weights only" },
+        if nesterov { ", Nesterov" } else { "" },
+        if *config.groups() == GroupFactors::default() { "" } else { ", factors by group" }
+    )
 }

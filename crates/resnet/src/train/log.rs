@@ -5,7 +5,10 @@ use std::{fs::File, io::Write, path::Path};
 use resnet_formats::{Shown, brief, open_own, printable, quoted_path};
 
 use super::{Event, Machine};
-use crate::run::{LOG, RunError};
+use crate::{
+    metrics::MetricValue,
+    run::{LOG, RunError},
+};
 
 /// Batches per line.
 const EVERY: u64 = 100;
@@ -79,6 +82,9 @@ impl Event {
                 if let (Some(loss), Some(accuracy)) = (m.validation_loss, m.validation_accuracy) {
                     line += &format!("; validation loss {loss:.4}, accuracy {accuracy:.2}%");
                 }
+                if let Some(MetricValue { metric, value }) = m.chosen_by {
+                    line += &format!(", {metric} {value:.2}%");
+                }
                 Some(line + &format!("; {:.1} s, {:.0} images/s", m.seconds, m.images_per_second))
             }
             Event::Saved { path } => Some(format!("saved {}", path.shown())),
@@ -102,11 +108,17 @@ impl Event {
     pub fn best_line(&self) -> Option<String> {
         let Event::Finished { best: Some(best), .. } = self else { return None };
         let mut line = format!("best: epoch {}", best.epoch);
+        let chosen_by = best.chosen_by.map_or(String::new(), |MetricValue { metric, value }| {
+            format!(", {metric} {value:.2}%")
+        });
         if let Some(accuracy) = best.validation_accuracy {
-            line += &format!(", validation accuracy {accuracy:.2}%");
+            line += &format!(", validation accuracy {accuracy:.2}%{chosen_by}");
         }
         if let Some(accuracy) = best.test_accuracy {
             line += &format!(", test accuracy {accuracy:.2}%");
+        }
+        if best.validation_accuracy.is_none() {
+            line += &chosen_by;
         }
         if best.validation_accuracy.is_none() {
             line += ", chosen on the test images themselves";

@@ -16,7 +16,7 @@ pub(super) fn engine_config(config: &TrainConfig, eval_batch: usize) -> EngineCo
         eval_batch,
         height: data.image_size,
         width: data.image_size,
-        sgd: recipe.sgd,
+        optimizer: recipe.optimizer,
         muon: recipe.muon,
         batch_norm_momentum: recipe.batch_norm_momentum,
         average: recipe.average,

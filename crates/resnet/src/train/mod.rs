@@ -32,6 +32,7 @@ mod mixing;
 mod preview;
 mod run_info;
 mod state;
+mod step_plan;
 mod stop_flag;
 mod tensorboard;
 mod trainer;
@@ -109,7 +110,11 @@ pub fn train(
     }
 
     let (first_step, mut saved) = (state.progress.step, Instant::now());
-    while state.progress.epoch <= config.epochs() {
+    let is_over = |state: &State| {
+        let is_stuck = config.recipe.patience.is_some_and(|n| state.is_out_of_patience(n));
+        state.progress.epoch > config.epochs() || is_stuck
+    };
+    while !is_over(&state) {
         let (_, end) = config.steps_of_epoch(state.progress.epoch);
         let mut batches = trainer.batches(&state)?;
         while state.progress.step < end {
@@ -166,6 +171,15 @@ pub fn train(
     let last_file = run.path().join(LAST);
     if state.progress.step == first_step && run.resume_from() != Some(&*last_file) {
         save(run, LAST, &trainer, &state, listen)?;
+    }
+    if let Some(patience) = config.recipe.patience
+        && state.progress.epoch <= config.epochs()
+    {
+        let done = state.progress.epoch - 1;
+        listen(&Event::Note(format!(
+            "no better epoch in {patience}: stopped after epoch {done} of {} (--patience)",
+            config.epochs()
+        )));
     }
     let best = state.best().cloned();
     let last = state.history.pop().expect("a run has at least one epoch");

@@ -6,7 +6,8 @@ use super::{BatchEvent, trainer::Evaluated};
 use crate::{
     config::TrainConfig,
     engine::StepResult,
-    metrics::{EpochMetrics, State},
+    evaluate::Accumulator,
+    metrics::{EpochMetrics, Metric, MetricValue, State},
 };
 
 /// The state at the start of a run.
@@ -60,6 +61,7 @@ pub(super) fn end_epoch(
         test_accuracy: evaluated.test.as_ref().map(|t| t.accuracy()),
         validation_loss: evaluated.validation.as_ref().map(|h| h.loss()),
         validation_accuracy: evaluated.validation.as_ref().map(|h| h.accuracy()),
+        chosen_by: chosen_by(config, evaluated),
         learning_rate: config.lr_at(p.step - 1),
         seconds: p.seconds,
         images_per_second: p.images_per_second(),
@@ -68,10 +70,21 @@ pub(super) fn end_epoch(
     metrics
 }
 
+/// What the best epoch is chosen by, if that is not the accuracy.
+fn chosen_by(config: &TrainConfig, evaluated: &Evaluated) -> Option<MetricValue> {
+    let of: fn(&Accumulator) -> f64 = match config.recipe.metric {
+        Metric::Accuracy => return None,
+        Metric::F1 => Accumulator::f1,
+        Metric::Balanced => Accumulator::balanced_accuracy,
+    };
+    let set = evaluated.validation.as_ref().or(evaluated.test.as_ref())?;
+    Some(MetricValue { metric: config.recipe.metric, value: of(set) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::tests::sample, evaluate::Accumulator};
+    use crate::config::tests::sample;
 
     /// One image of each class, of which the first is classified correctly.
     fn half_right() -> Accumulator {
@@ -107,6 +120,20 @@ mod tests {
         assert_eq!(m.validation_accuracy, Some(50.0));
         assert_eq!(m.learning_rate, sample().lr_at(2));
         assert_eq!((state.progress.step, state.progress.epoch, state.progress.batch), (4, 2, 1));
+    }
+
+    #[test]
+    fn the_best_epoch_is_chosen_by_the_recipes_metric() {
+        let mut config = sample();
+        let evaluated = Evaluated { test: None, validation: Some(half_right()) };
+        assert_eq!(chosen_by(&config, &evaluated), None);
+        // sklearn.metrics.f1_score([0, 1], [0, 0], average="macro") and balanced_accuracy_score
+        for (metric, value) in [(Metric::F1, 100.0 / 3.0), (Metric::Balanced, 50.0)] {
+            config.recipe.metric = metric;
+            let found = chosen_by(&config, &evaluated).unwrap();
+            assert_eq!(found.metric, metric);
+            assert!((found.value - value).abs() < 1e-9, "{found:?}");
+        }
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl Names {
 }
 
 /// The hyperparameters by which runs are compared.
-fn hparams<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, HParam<'a>); 11] {
+fn hparams<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, HParam<'a>); 12] {
     let recipe = &config.recipe;
     // The decimals of the command line.
     let decimal = |x: f32| HParam::Number(x.to_string().parse().unwrap_or(f64::from(x)));
@@ -141,8 +141,9 @@ fn hparams<'a>(config: &'a TrainConfig, names: &'a Names) -> [(&'static str, HPa
         ("epochs", HParam::Number(config.epochs() as f64)),
         ("batch_size", HParam::Number(recipe.batch_size as f64)),
         ("lr", HParam::Number(recipe.lr)),
-        ("momentum", decimal(recipe.sgd.momentum)),
-        ("weight_decay", decimal(recipe.sgd.weight_decay)),
+        ("optimizer", HParam::Name(recipe.optimizer.name())),
+        ("momentum", decimal(recipe.optimizer.momentum())),
+        ("weight_decay", decimal(recipe.optimizer.weight_decay())),
         ("label_smoothing", decimal(recipe.label_smoothing)),
         ("seed", HParam::Number(config.seed as f64)),
     ]

@@ -12,6 +12,7 @@ use super::{
     initial_weights::{InitialWeights, random_network},
     memory::engine_config,
     mixing::Mixing,
+    step_plan::StepPlan,
     whitening::whiten,
 };
 use crate::{
@@ -21,7 +22,6 @@ use crate::{
     data::{Batch, DataError, Epoch, ImageSet, Loader, Parts},
     engine::{Engine, Input, MicroBatch, PlanError, StepResult, Targets},
     evaluate::{self, Accumulator},
-    graph::NodeId,
     metrics::{Progress, State},
     model_file::{Model, SaveFormat},
     optim::Rates,
@@ -37,17 +37,10 @@ pub(super) struct Trainer<'a> {
     test: Option<ImageSet>,
     /// Messages about the initial weights.
     notes: Vec<String>,
-    plan: Planned,
+    plan: StepPlan,
     mixing: Mixing,
-}
-
-/// What the engine's steps are planned for.
-#[derive(Debug, PartialEq, Eq)]
-struct Planned {
-    height: usize,
-    width: usize,
-    /// Nodes whose parameters stay as they are.
-    frozen: Vec<NodeId>,
+    /// Weights of the classes in the loss.
+    class_weights: Option<Vec<f32>>,
 }
 
 /// The evaluation after an epoch.
@@ -84,36 +77,38 @@ impl<'a> Trainer<'a> {
         let engine_config = engine_config(config, evaluate::BATCH.min(most));
         let (size, batch) = (config.data.image_size, engine_config.batch);
         Engine::check(&graph, &engine_config, 0, cpu)?;
-        let InitialWeights { network, momentum, notes } = match init {
+        let InitialWeights { network, buffers, notes } = match init {
             Some(file) => InitialWeights::from_file(file, config, graph)?,
             None => InitialWeights::new(random_network(graph, config)),
         };
         let mut engine = Engine::new(network, &engine_config, cpu)?;
-        if let Some(momentum) = momentum {
-            engine.load(engine.store().0.clone(), momentum);
+        if let Some(buffers) = buffers {
+            engine.load(engine.store().0.clone(), buffers);
         }
+        let class_weights = config.recipe.class_weights.as_ref();
         Ok(Trainer {
+            plan: StepPlan::new(config, engine.store().0, size),
             engine,
-            loader: loader(config, train, batch),
             config,
             cpu,
             validation,
             test,
             notes,
-            plan: Planned { height: size, width: size, frozen: Vec::new() },
             mixing: Mixing::default(),
+            class_weights: class_weights.map(|weights| weights.of(train.labels(), classes.len())),
+            loader: loader(config, train, batch),
         })
     }
 
     /// Whitens the first convolution, if the recipe asks for it.
     pub(super) fn whiten(&mut self) {
         let Some(settings) = self.config.recipe.whiten else { return };
-        let mut network = self.engine.store().0.clone();
+        let (network, buffers) = self.engine.store();
+        let (mut network, buffers) = (network.clone(), buffers.clone());
         let normalisation = &self.config.data.normalisation;
         let Some(images) = self.loader.images() else { return };
         whiten(&mut network, images, normalisation, settings);
-        let momentum = vec![0.0; network.values().len()];
-        self.engine.load(network, momentum);
+        self.engine.load(network, buffers);
     }
 
     /// Loads network and optimiser from a checkpoint of the run. Returns the run's state, and the
@@ -123,9 +118,9 @@ impl<'a> Trainer<'a> {
         file: &Path,
     ) -> Result<(State, Option<String>), CheckpointError> {
         let mut network = self.engine.store().0.clone();
-        let Restored { momentum, average, state, isa } =
+        let Restored { buffers, average, state, isa } =
             checkpoint::load(file, self.config, &mut network)?;
-        self.engine.load(network, momentum);
+        self.engine.load(network, buffers);
         if let Some(average) = average {
             self.engine.load_average(average);
         }
@@ -146,31 +141,6 @@ impl<'a> Trainer<'a> {
         self.loader.epoch_in_sizes(1, 0, sizes).map_err(TrainError::Loader)
     }
 
-    /// Plans a step for the size of its images and the layers that still train.
-    fn plan(&mut self, batch: &Batch, step: u64) -> Result<(), PlanError> {
-        let TrainConfig { recipe, .. } = self.config;
-        let network = self.engine.store().0;
-        let (nodes, steps) = (network.graph().nodes(), self.config.length_at(step));
-        let rate = |node: NodeId| recipe.freeze_factor(&nodes[node].name, step, steps);
-        let trains = |node| {
-            let params = network.params().iter().filter(|param| param.node == node);
-            let is_frozen = |kind| recipe.sgd.is_frozen(network.graph(), node, kind);
-            rate(node) > 0.0 && params.map(|param| param.kind).any(|kind| !is_frozen(kind))
-        };
-        let with_parameters = (0..nodes.len()).filter(|&node| nodes[node].has_parameters());
-        let frozen = with_parameters.filter(|&node| !trains(node)).collect();
-        let plan = Planned { height: batch.height, width: batch.width, frozen };
-        if !recipe.freeze.is_empty() {
-            let rates: Vec<f32> = (0..nodes.len()).map(rate).collect();
-            self.engine.set_rates(|node| rates[node]);
-        }
-        if plan != self.plan {
-            self.engine.replan(plan.height, plan.width, &plan.frozen)?;
-            self.plan = plan;
-        }
-        Ok(())
-    }
-
     /// Forward, loss, backward and update: the step, which counts from 0, at these learning rates. A batch
     /// without images, whose photos cannot be used, updates nothing.
     ///
@@ -185,7 +155,8 @@ impl<'a> Trainer<'a> {
         if batch.labels.is_empty() {
             return Ok(StepResult { loss: 0.0, correct: 0 });
         }
-        self.plan(batch, step)?;
+        let size = [batch.height, batch.width];
+        self.plan.update(&mut self.engine, self.config, size, step)?;
         let TrainConfig { recipe, data, seed, .. } = self.config;
         let epoch = step / self.config.steps_per_epoch() + 1;
         let key = [*seed, epoch, step - self.config.steps_of_epoch(epoch).0];
@@ -195,8 +166,12 @@ impl<'a> Trainer<'a> {
             .and_then(|mix| self.mixing.mix(mix, key, batch, data.classes.len(), smoothing));
         let (pixels, targets) =
             mixed.unwrap_or((&batch.pixels, Targets::labels(&batch.labels, smoothing)));
+        let targets = targets.with_class_weights(self.class_weights.as_deref());
         let input = Input::Bytes(pixels, &data.normalisation);
         let result = self.engine.backward(MicroBatch::whole(input, targets), &mut ());
+        if let Some(max_norm) = recipe.clip_grad {
+            self.engine.clip_grad_norm(max_norm);
+        }
         self.engine.apply(rates);
         Ok(result)
     }
@@ -267,11 +242,11 @@ impl<'a> Trainer<'a> {
     /// training, a checkpoint with optimizer has the latter.
     pub(super) fn torch_model(&self, state: &State, format: SaveFormat) -> Model {
         let isa = self.cpu.isa().name();
-        let (mut network, momentum) = self.engine.store();
+        let (mut network, buffers) = self.engine.store();
         if format != SaveFormat::Checkpoint {
             network = self.engine.evaluated();
         }
-        checkpoint::torch_model(self.config, network, momentum, state, isa)
+        checkpoint::torch_model(self.config, network, buffers, state, isa)
     }
 
     /// Messages about the initial weights.
@@ -345,7 +320,7 @@ pub(super) fn loader(config: &TrainConfig, train: ImageSet, batch: usize) -> Loa
             Loader::of_photos(photos, batch, transform, *seed)
         }
     };
-    loader.with_mean(&config.data.normalisation)
+    loader.with_mean(&config.data.normalisation).with_sampling(recipe.sampling)
 }
 
 /// Checks that the data is that of the configuration.
@@ -371,6 +346,11 @@ fn check_data(
             "it has {validation_images} validation images, but the configuration has {}",
             expected.validation
         ));
+    }
+    if config.recipe.patience.is_some() && validation.or(test).is_none() {
+        return error(
+            "--patience needs images for validation or testing (--validation)".to_owned(),
+        );
     }
     let sets = [("training", Some(train)), ("test", test), ("validation", validation)];
     for (what, images) in sets.into_iter().filter_map(|(what, set)| Some((what, set?))) {

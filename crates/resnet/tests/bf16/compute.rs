@@ -136,7 +136,7 @@ fn trained(
         eval_batch: 1,
         height,
         width,
-        sgd,
+        optimizer: sgd.into(),
         ..EngineConfig::default()
     };
     let mut engine = Engine::new(net, &config, cpu)?;

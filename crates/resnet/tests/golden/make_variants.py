@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import torchvision.models.resnet as tv
 from timm.models import resnet as timm_resnet
 
-from make_golden import BasicBlock, OptionA, golden
+from make_golden import BasicBlock, GeluNet, golden
 
 
 def narrowed(net, f=16):
@@ -165,34 +165,6 @@ def activated(net, activation):
         else:
             activated(child, activation)
     return net
-
-
-class GeluBlock(BasicBlock):
-    def forward(self, x):
-        out = F.gelu(self.bn1(self.conv1(x)))
-        return F.gelu(self.bn2(self.conv2(out)) + self.shortcut(x))
-
-
-class GeluNet(nn.Module):
-    """The paper's CIFAR net of 8 layers, half as wide, with GELU."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 8, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(8)
-        inp = 8
-        for i, planes in enumerate((8, 16, 32)):
-            block = GeluBlock(inp, planes)
-            if i > 0:
-                block.conv1 = nn.Conv2d(inp, planes, 3, 2, 1, bias=False)
-                block.shortcut = OptionA(planes)
-            setattr(self, f"layer{i + 1}", nn.Sequential(block))
-            inp = planes
-        self.linear = nn.Linear(32, 10)
-
-    def forward(self, x):
-        x = F.gelu(self.bn1(self.conv1(x)))
-        return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
 
 
 CASES = {

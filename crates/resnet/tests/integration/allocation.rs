@@ -5,7 +5,7 @@ use resnet::{
     data::Normalisation,
     engine::{EvalPlan, Input, TrainPlan},
     network::Init,
-    optim::{Sgd, SgdConfig},
+    optim::{Optimizer, SgdConfig},
 };
 
 use resnet_kernels::conv::{Conv, ConvConfig, ConvShape, Mode, Source};
@@ -29,7 +29,7 @@ fn a_step_allocates_nothing() {
             decay_norm_and_bias: false,
             ..SgdConfig::default()
         };
-        let mut sgd = Sgd::new(&net, config);
+        let mut sgd = Optimizer::new(&net, config);
         let mut plan = TrainPlan::new(&graph, dtype, 4, size, size, &cpu).unwrap();
         let mut eval = EvalPlan::new(&graph, dtype, 4, size, size, &cpu).unwrap();
         let mut gradients = vec![0.0; net.values().len()];

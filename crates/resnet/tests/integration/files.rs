@@ -12,7 +12,7 @@ use resnet::{
     data::Normalisation,
     engine::{Input, TrainPlan},
     model_file::{FileFormat, Model, SaveFormat},
-    optim::{Sgd, SgdConfig},
+    optim::{Optimizer, OptimizerConfig, SgdConfig},
 };
 use resnet_formats::{Data, NamedTensors, safetensors, torch};
 use resnet_kernels::Algorithms;
@@ -139,10 +139,10 @@ fn pytorchs_files_are_read() {
                     decay_norm_and_bias: true,
                     ..SgdConfig::default()
                 };
-                assert_eq!(optimizer.config, config);
-                assert!(model.network.import(&optimizer.momentum).is_ok());
+                assert_eq!(optimizer.config, config.into());
+                assert!(optimizer.of_network(&model.network).is_ok());
                 assert!(
-                    optimizer.momentum.iter().all(|(_, t)| t
+                    optimizer.buffers[0].iter().all(|(_, t)| t
                         .as_f32()
                         .unwrap()
                         .iter()
@@ -178,7 +178,7 @@ fn checkpoints_keep_the_optimizer() {
     let model = load(&golden_file(CIFAR, "all.tar"));
     let want = model.optimizer.as_ref().unwrap();
     let kept = through(&model, &dir.path().join("x.tar")).optimizer.unwrap();
-    assert_same(&kept.momentum, &want.momentum, "momentum");
+    assert_same(&kept.buffers[0], &want.buffers[0], "momentum");
     assert_eq!(kept, *want);
     // No other form has a place for it.
     for file in LOSSLESS.into_iter().filter(|file| !file.ends_with("tar")) {
@@ -284,8 +284,8 @@ fn pytorch_computes_our_logits() {
 fn three_steps(model: &Model, golden: &Golden) -> NamedTensors {
     let (cpu, mut net) = (direct(), model.network.clone());
     let optimizer = model.optimizer.as_ref().unwrap();
-    let mut sgd = Sgd::new(&net, optimizer.config);
-    sgd.momentum_buffer = net.import(&optimizer.momentum).unwrap();
+    let mut sgd = Optimizer::new(&net, optimizer.config);
+    sgd.buffers = optimizer.of_network(&net).unwrap();
     let [batch, height, width] = BATCH;
     let mut plan = TrainPlan::new(net.graph(), Dtype::Fp32, batch, height, width, &cpu).unwrap();
     let mut gradients = vec![0.0; net.values().len()];
@@ -325,8 +325,8 @@ fn pytorch_trains_on_as_we_do() {
     // on which side of its ReLU's edge a unit falls.
     let mut grouped = model.clone();
     let config = &mut grouped.optimizer.as_mut().unwrap().config;
-    *config =
-        SgdConfig { nesterov: true, decay_norm_and_bias: false, weight_decay: 0.1, ..*config };
+    let OptimizerConfig::Sgd(sgd) = config else { panic!("the file has SGD") };
+    *sgd = SgdConfig { nesterov: true, decay_norm_and_bias: false, weight_decay: 0.1, ..*sgd };
     let groups = dir.path().join("groups.tar");
     grouped.save(&groups, SaveFormat::Checkpoint).unwrap();
     for (file, model) in [(&theirs, &model), (&ours, &model), (&groups, &grouped)] {
@@ -344,7 +344,7 @@ fn pytorch_trains_on_as_we_do() {
     }
     // Momentum, what decays, and how, matters to these steps.
     let mut forgetful = model.clone();
-    let momentum = &mut forgetful.optimizer.as_mut().unwrap().momentum;
+    let momentum = &mut forgetful.optimizer.as_mut().unwrap().buffers[0];
     momentum
         .iter_mut()
         .for_each(|(_, buffer)| buffer.data = Data::F32(vec![0.0; buffer.data.len()]));

@@ -13,7 +13,7 @@ use resnet::{
     Arch, Cpu, Dtype, Graph, Network,
     engine::{EvalPlan, Input, Targets, TrainPlan, interpret::Interpreter, program::Pass},
     network::Init,
-    optim::{Sgd, SgdConfig},
+    optim::{Optimizer, SgdConfig},
 };
 use resnet_formats::{Data, NamedTensors, Tensor};
 use resnet_kernels::{Algorithms, Isa};
@@ -212,7 +212,7 @@ impl Case {
             decay_norm_and_bias: true,
             ..SgdConfig::default()
         };
-        let mut sgd = Sgd::new(&net, config);
+        let mut sgd = Optimizer::new(&net, config);
         let mut gradients = vec![f32::NAN; net.values().len()];
         let mut losses = Vec::new();
         for before in 0..3 {

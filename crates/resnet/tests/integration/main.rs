@@ -18,6 +18,7 @@ mod protocols;
 mod recipes;
 mod responses;
 mod resume;
+mod steps;
 mod tensorboard;
 mod timm;
 mod torchvision;

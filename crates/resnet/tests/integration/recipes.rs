@@ -1,6 +1,7 @@
 //! Runs whose recipes have averages of the weights, whitening, frozen groups and the like.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -8,14 +9,16 @@ use std::{
 use resnet::{
     Cpu,
     config::TrainConfig,
+    data::Sampling,
     evaluate::{EvaluateOptions, evaluate},
+    metrics::Metric,
     model_file::{LoadOptions, Model, Weights},
     optim::{Average, Factors, Muon},
-    recipe::{Freeze, SizePhase, Whiten},
+    recipe::{ClassWeights, Freeze, SizePhase, Whiten},
     run::{LAST, RunFolder, load_model},
     train::{Event, Outcome, StopFlag, train},
 };
-use resnet_formats::{NamedTensors, safetensors};
+use resnet_formats::{Data, NamedTensors, safetensors};
 
 use crate::{
     common::small_run::{self, STEPS, dataset},
@@ -40,14 +43,15 @@ fn with_everything() -> TrainConfig {
     recipe.identity = true;
     recipe.head_scale = 0.125;
     recipe.batch_norm_momentum = 0.4;
-    recipe.sgd.groups.stem.lr = 0.0;
-    recipe.sgd.groups.norm_scale.lr = 0.0;
-    recipe.sgd.groups.norm_bias = Factors { lr: 16.0, weight_decay: 0.0625 };
-    recipe.sgd.groups.head = Factors { lr: 0.015625, weight_decay: 64.0 };
+    recipe.optimizer.groups_mut().stem.lr = 0.0;
+    recipe.optimizer.groups_mut().norm_scale.lr = 0.0;
+    recipe.optimizer.groups_mut().norm_bias = Factors { lr: 16.0, weight_decay: 0.0625 };
+    recipe.optimizer.groups_mut().head = Factors { lr: 0.015625, weight_decay: 64.0 };
     recipe.image_sizes =
         vec![SizePhase { until: 0.3, size: 16 }, SizePhase { until: 0.6, size: 24 }];
     let layers = ["bn1", "layer1"].map(str::to_owned).to_vec();
-    recipe.freeze = vec![Freeze { layers, cool_down: 0.25, from: 0.7 }];
+    recipe.freeze =
+        vec![Freeze { cool_down: 0.25, from: 0.7, eval: false, ..Freeze::layers(layers) }];
     config
 }
 
@@ -56,6 +60,21 @@ fn with_muon() -> TrainConfig {
     let mut config = with_everything();
     let muon = Muon { weight_decay: 0.01, rescale: 3, ..Muon::default() };
     config.recipe.muon = Some(muon);
+    config
+}
+
+/// Fine-tuning: only the head in the first epoch, and rates by depth.
+fn with_fine_tuning() -> TrainConfig {
+    let mut config = with(Some(EMA));
+    let graph = config.arch.graph(config.data.classes.len());
+    config.recipe = config.recipe.with_adamw();
+    let recipe = &mut config.recipe;
+    recipe.clip_grad = Some(0.5);
+    recipe.layer_decay = 0.5;
+    recipe.freeze = vec![Freeze { until: Some(1.0 / 3.0), ..Freeze::backbone(&graph) }];
+    recipe.class_weights = Some(ClassWeights::BALANCED);
+    recipe.sampling = Sampling::Balanced;
+    recipe.metric = Metric::F1;
     config
 }
 
@@ -90,6 +109,7 @@ fn runs_with_averages_resume_bit_exactly() {
         ("lookahead", with(Some(LOOKAHEAD))),
         ("all", with_everything()),
         ("muon", with_muon()),
+        ("fine-tuning", with_fine_tuning()),
     ] {
         let expected = whole(&runs.path().join(name), &config);
         assert_ne!(expected.metrics, plain.metrics, "{name} changes nothing");
@@ -207,4 +227,56 @@ fn frozen_groups_keep_their_initial_values() {
     {
         assert!(text.contains(part), "{text}");
     }
+}
+
+/// A file and a resumed run hold what AdamW keeps, under PyTorch's names.
+#[test]
+fn adamws_state_is_in_the_files() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    let config = TrainConfig { save_torch: true, ..with_fine_tuning() };
+    whole(&folder, &config);
+    let last = folder.join(LAST);
+    for (buffer, is_count) in [("exp_avg", false), ("exp_avg_sq", false), ("step", true)] {
+        let tensors = under(&last, &format!("optimizer.{buffer}."));
+        let (name, tensor) = &tensors[0];
+        assert_eq!((name.as_str(), tensor.as_f32().is_none()), ("bn1.bias", is_count));
+    }
+    assert_eq!(under(&last, "optimizer.momentum_buffer."), vec![]);
+    let steps: BTreeMap<String, Data> =
+        under(&last, "optimizer.step.").into_iter().map(|(name, t)| (name, t.data)).collect();
+    assert_eq!(steps["linear.bias"], Data::I64(vec![STEPS as i64]));
+    assert_eq!(steps["conv1.weight"], Data::I64(vec![STEPS as i64 * 2 / 3]));
+    // PyTorch's file has the same.
+    let torch = load(&folder.join("resnet8_synthetic_all.tar"), Weights::Usual);
+    let (ours, theirs) = (load(&last, Weights::Model).optimizer.unwrap(), torch.optimizer.unwrap());
+    assert_eq!(by_name(ours.steps), by_name(theirs.steps));
+    assert_eq!(by_name(ours.buffers[1].clone()), by_name(theirs.buffers[1].clone()));
+    assert_eq!(ours.config, theirs.config);
+    let text = fs::read_to_string(folder.join("config.toml")).unwrap();
+    assert!(
+        text.contains("[recipe.adamw]\nbetas = [0.9, 0.999]") && !text.contains("sgd"),
+        "{text}"
+    );
+}
+
+#[test]
+fn runs_end_early_without_progress() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("run");
+    let mut config = with(None);
+    config.recipe.lr = 0.0;
+    config.recipe.batch_norm_momentum = 1e-9;
+    config.recipe.patience = Some(1);
+    let mut notes = Vec::new();
+    let run_folder = RunFolder::create(&folder, &config).unwrap();
+    let mut listen = |event: &Event| {
+        if let Event::Note(note) = event {
+            notes.push(note.clone());
+        }
+    };
+    let (cpu, stop) = (Cpu::new(2).unwrap(), StopFlag::new(0));
+    let ended = train(&run_folder, dataset(), &cpu, &stop, &mut listen).unwrap();
+    assert!(matches!(ended, Outcome::Finished(m) if m.epoch == 2));
+    assert!(notes[0].contains("no better epoch in 1: stopped after epoch 2 of 3"), "{notes:?}");
 }

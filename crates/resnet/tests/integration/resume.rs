@@ -265,7 +265,7 @@ fn a_run_may_start_from_another_ones_weights() {
     let mut config = config();
     config.init_from = Some(first.join(LAST));
     config.recipe.lr = 0.0;
-    config.recipe.sgd.weight_decay = 0.0;
+    *config.recipe.optimizer.weight_decay_mut() = 0.0;
     let folder = runs.path().join("second");
     run(&RunFolder::create(&folder, &config).unwrap(), 2, |_| false);
     let weights = |path: &Path| {

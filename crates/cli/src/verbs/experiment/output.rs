@@ -260,6 +260,7 @@ mod tests {
             test_accuracy: Some(100.0 - error),
             validation_loss: None,
             validation_accuracy: None,
+            chosen_by: None,
             learning_rate: 0.1,
             seconds: 1.0,
             images_per_second: 1.0,

@@ -111,7 +111,7 @@ impl Setup<'_> {
             recipe.epochs = epochs.map(|epochs| epochs as usize);
             recipe.dtype = Some((*dtype).into());
             recipe.batch_size = Some(*batch_size);
-            recipe.lr = Some(*lr);
+            recipe.optimizer.lr = Some(*lr);
         }
         train
     }
@@ -181,7 +181,7 @@ mod tests {
         let train = setup.train_args(run, Some(&decided));
         assert_eq!((train.arch.to_string(), train.recipe.seed), ("resnet20-c".into(), 5));
         assert_eq!((train.recipe.epochs, train.recipe.batch_size), (Some(4), Some(32)));
-        assert_eq!((train.recipe.lr, &*train.recipe.recipe), (Some(0.025), RECIPE));
+        assert_eq!((train.recipe.optimizer.lr, &*train.recipe.recipe), (Some(0.025), RECIPE));
         let folder = "runs/experiment-shortcuts-synthetic/resnet20-c-seed5";
         assert_eq!(train.out.as_deref(), Some(Path::new(folder)));
         assert_eq!(setup.train_args(run, None).recipe.epochs, Some(9));

@@ -11,7 +11,7 @@ use resnet::{
     config::TrainConfig,
     run::{self, CONFIG, METRICS},
     summary::Summary,
-    train::{self, Segment},
+    train::{self, Ending, Segment},
 };
 use resnet_formats::{self as formats, Shown, brief};
 use resnet_pictures::report::{Epoch, Run, State};
@@ -45,7 +45,10 @@ pub(super) fn gather(folder: &Path) -> anyhow::Result<Gathered> {
     let metrics = metrics(&folder.join(METRICS))?;
     let segments = train::segments(folder)?.unwrap_or_default();
     let done = metrics.last().map_or(0, |last| last.epoch);
-    let state = if done >= config.epochs() {
+    // With --patience a run may end before its last epoch.
+    let has_ended = config.recipe.patience.is_some()
+        && segments.last().is_some_and(|last| last.outcome == Some(Ending::Finished));
+    let state = if done >= config.epochs() || has_ended {
         State::Finished
     } else if run::is_training(folder) {
         State::Training
@@ -151,7 +154,7 @@ pub(super) fn make_distinct(runs: &mut [Run], folders: &[PathBuf]) {
 }
 
 /// Tables that are left out of the names of their settings.
-const UNNAMED: [&str; 4] = ["data", "recipe", "sgd", "length"];
+const UNNAMED: [&str; 5] = ["data", "recipe", "sgd", "adamw", "length"];
 
 /// Every setting of a `config.toml`, by its name.
 fn settings(config: &str) -> anyhow::Result<Vec<(String, String)>> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use resnet::{
     config::TrainConfig,
     data::{self, Normalisation, transform::Mix},
-    optim::SgdConfig,
+    optim::OptimizerConfig,
     recipe::{Length, Recipe},
 };
 use resnet_formats::{Shown, quoted};
@@ -69,14 +69,30 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
     if plain.batch_size != recipe.batch_size {
         option("batch-size", recipe.batch_size.to_string());
     }
+    if plain.optimizer.name() != recipe.optimizer.name() {
+        if let OptimizerConfig::Sgd(_) = recipe.optimizer {
+            return None;
+        }
+        plain = plain.with_adamw();
+        option("optimizer", "adamw".to_owned());
+    }
     if plain.lr != recipe.lr {
         option("lr", recipe.lr.to_string());
     }
-    if plain.sgd.momentum != recipe.sgd.momentum {
-        option("momentum", recipe.sgd.momentum.to_string());
+    let mut optimizer = plain.optimizer;
+    if let (OptimizerConfig::Sgd(plain), OptimizerConfig::Sgd(sgd)) =
+        (&mut optimizer, &recipe.optimizer)
+        && plain.momentum != sgd.momentum
+    {
+        plain.momentum = sgd.momentum;
+        option("momentum", sgd.momentum.to_string());
     }
-    if plain.sgd.weight_decay != recipe.sgd.weight_decay {
-        option("weight-decay", recipe.sgd.weight_decay.to_string());
+    let weight_decay = recipe.optimizer.weight_decay();
+    if std::mem::replace(optimizer.weight_decay_mut(), weight_decay) != weight_decay {
+        option("weight-decay", weight_decay.to_string());
+    }
+    if let Some(norm) = recipe.clip_grad {
+        option("clip-grad", norm.to_string());
     }
     if plain.label_smoothing != recipe.label_smoothing {
         option("label-smoothing", recipe.label_smoothing.to_string());
@@ -138,11 +154,8 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         lr: recipe.lr,
         label_smoothing: recipe.label_smoothing,
         mix: recipe.mix,
-        sgd: SgdConfig {
-            momentum: recipe.sgd.momentum,
-            weight_decay: recipe.sgd.weight_decay,
-            ..plain.sgd
-        },
+        optimizer,
+        clip_grad: recipe.clip_grad,
         ..plain
     };
     (expressed == Recipe { length: Length::Steps(0), ..recipe.clone() }).then_some(words)
@@ -206,6 +219,9 @@ mod tests {
             format!("{begin} --arch resnet8 --init /a/b.safetensors --data-dir /data"),
             format!("{begin} --arch resnet8 --resume /a/b.pt"),
             format!("{begin} --arch resnet8 --mixup 0.2 --cutmix 1"),
+            format!(
+                "{begin} --arch resnet8 --optimizer adamw --lr 0.002 --weight-decay 0.1 --clip-grad 1"
+            ),
             format!("{begin} --arch resnet8 --epochs 8 --image-size 40"),
         ] {
             let config = configured(&line);

@@ -16,7 +16,7 @@ use crate::{
     config::{self, Settings, StartingPoint},
     data::{self, Limits},
     interrupt::Interrupt,
-    model,
+    model, overrides,
     photo_folder::{self, RunPhotos},
     runs,
 };
@@ -51,6 +51,7 @@ pub(in crate::verbs) fn start(
             let (speed, an_epoch) = (train::measure(config, &data, cpu)?, config.steps_per_epoch());
             config.total_steps = speed.steps_within(budget, an_epoch);
             config.earlier_lengths.clear();
+            overrides::end_freeze(&args.recipe, config)?;
             *planned_seconds = Some(speed.seconds(config.total_steps, an_epoch));
             Ok(config.total_steps as f64 / an_epoch as f64)
         };
@@ -58,6 +59,8 @@ pub(in crate::verbs) fn start(
         // The recipe may follow its length.
         let mut planned = config::build(&settings, &start, &data, Some(epochs), cpu, global)?;
         planned.recipe.length = config.recipe.length;
+        planned.total_steps = config.total_steps;
+        overrides::end_freeze(&args.recipe, &mut planned)?;
         if args.data.is_folder() {
             let kept = photo_folder::cache_memory(&args.images.reading, &planned);
             config::fit_memory(&mut planned, args, kept, cpu, global)?;

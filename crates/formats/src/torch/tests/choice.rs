@@ -233,24 +233,47 @@ fn sgd_group(more: &[(&str, Code)]) -> Code {
     dict(&group)
 }
 
+fn adam_group(weight_decay: f64, more: &[(&str, Code)]) -> Code {
+    let betas = list(&[float(0.9), float(0.999)]);
+    let mut group = vec![("lr", float(0.1)), ("betas", betas), ("eps", float(1e-8))];
+    group.extend([("weight_decay", float(weight_decay)), ("params", list(&[int(0)]))]);
+    group.extend_from_slice(more);
+    dict(&group)
+}
+
 fn with_optimizer(state: &[(Code, Code)], group: Code) -> Checkpoint {
     let optimizer = dict(&[("state", keyed(state)), ("param_groups", list(&[group]))]);
     load(dict(&[("model", weights("a")), ("optimizer", optimizer)]))
 }
 
 #[test]
-fn optimizers_other_than_sgd_are_left_out_with_a_reason() {
+fn optimizers_that_are_not_read_are_left_out_with_a_reason() {
     let buffer = |value| keyed(&[(text("momentum_buffer"), value)]);
     // Parameters that are numbered by address; one without a buffer.
     let state = [(int(93_000), buffer(one())), (int(94_000), buffer(none()))];
     let sgd = with_optimizer(&state, sgd_group(&[])).optimizer.unwrap();
-    assert_eq!(sgd.momentum, [None, Some(Tensor::f32(&[1], vec![1.0]))]);
+    let held = vec![("momentum_buffer", Tensor::f32(&[1], vec![1.0]))];
+    assert_eq!(sgd.state, [vec![], held]);
 
     let stray = [(int(1), buffer(one()))];
+    // Before PyTorch 1.12 the step was an integer.
+    let state = [(int(0), keyed(&[(text("exp_avg"), one()), (text("step"), int(5))]))];
+    let adamw = [("decoupled_weight_decay", b"\x88".to_vec())];
+    let adamw = with_optimizer(&state, adam_group(0.1, &adamw)).optimizer.unwrap();
+    let rule = OptimizerRule::AdamW { betas: [0.9, 0.999], eps: 1e-8 };
+    assert_eq!((adamw.groups[0].rule, adamw.groups[0].weight_decay), (rule, 0.1));
+    let (one, five) = (Tensor::f32(&[1], vec![1.0]), Tensor::f32(&[], vec![5.0]));
+    assert_eq!(adamw.state, [vec![("exp_avg", one), ("step", five)]]);
+
     for (checkpoint, reason) in [
         (with_optimizer(&stray, sgd_group(&[])), "a parameter that it does not have"),
         (with_optimizer(&[], sgd_group(&[("maximize", b"\x88".to_vec())])), "maximizes"),
-        (with_optimizer(&[], dict(&[("lr", float(0.1)), ("params", list(&[]))])), "not SGD's"),
+        (
+            with_optimizer(&[], dict(&[("lr", float(0.1)), ("params", list(&[]))])),
+            "neither SGD's nor AdamW's",
+        ),
+        (with_optimizer(&[], adam_group(1e-4, &[])), "may be Adam's"),
+        (with_optimizer(&[], adam_group(0.0, &[("amsgrad", b"\x88".to_vec())])), "amsgrad"),
         (
             load(dict(&[("model", weights("a")), ("optim", object("torch.optim.SGD", &[]))])),
             "'optim' is not the state dict of an optimizer",

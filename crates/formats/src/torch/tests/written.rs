@@ -17,20 +17,26 @@ fn model() -> NamedTensors {
     ]
 }
 
-fn optimizer() -> Sgd {
-    let group = SgdGroup {
-        lr: 0.1,
-        momentum: 0.9,
-        dampening: 0.5,
-        weight_decay: 1e-4,
-        nesterov: true,
-        parameters: 2,
-    };
-    let second = SgdGroup { weight_decay: 0.0, nesterov: false, parameters: 300, ..group };
-    let mut momentum = vec![None; 302];
-    momentum[1] = Some(Tensor::f32(&[2], vec![1.5, 2.5]));
-    momentum[301] = Some(Tensor::f32(&[1], vec![3.5]));
-    Sgd { groups: vec![group, second], momentum }
+fn sgd() -> Optimizer {
+    let rule = OptimizerRule::Sgd { momentum: 0.9, dampening: 0.5, nesterov: true };
+    let group = OptimizerGroup { lr: 0.1, weight_decay: 1e-4, rule, parameters: 2 };
+    let plain = OptimizerRule::Sgd { momentum: 0.9, dampening: 0.5, nesterov: false };
+    let second = OptimizerGroup { weight_decay: 0.0, rule: plain, parameters: 300, ..group };
+    let mut state = vec![Vec::new(); 302];
+    state[1] = vec![("momentum_buffer", Tensor::f32(&[2], vec![1.5, 2.5]))];
+    state[301] = vec![("momentum_buffer", Tensor::f32(&[1], vec![3.5]))];
+    Optimizer { groups: vec![group, second], state }
+}
+
+fn adamw() -> Optimizer {
+    let rule = OptimizerRule::AdamW { betas: [0.9, 0.999], eps: 1e-8 };
+    let group = OptimizerGroup { lr: 1e-3, weight_decay: 0.01, rule, parameters: 2 };
+    let state = vec![
+        ("exp_avg", Tensor::f32(&[2], vec![1.5, 2.5])),
+        ("exp_avg_sq", Tensor::f32(&[2], vec![0.5, 0.25])),
+        ("step", Tensor::f32(&[], vec![3.0])),
+    ];
+    Optimizer { groups: vec![group], state: vec![Vec::new(), state] }
 }
 
 fn scalars() -> Vec<(String, Scalar)> {
@@ -51,22 +57,24 @@ fn what_is_written_is_read() {
     let checkpoint = from_bytes(&bytes(|path| write_state_dict(path, &model()))).unwrap();
     assert_eq!((checkpoint.layout, checkpoint.model), (TorchLayout::StateDict, model()));
 
-    let write = |path: &_| write_checkpoint(path, &model(), Some(&optimizer()), &scalars());
-    let checkpoint = from_bytes(&bytes(write)).unwrap();
-    assert_eq!(checkpoint.layout, TorchLayout::Checkpoint);
-    assert_eq!(checkpoint.model, model());
-    assert_eq!(checkpoint.optimizer, Some(optimizer()));
-    assert_eq!(checkpoint.scalars, scalars());
-    assert_eq!(bytes(write), bytes(write));
+    for optimizer in [sgd(), adamw()] {
+        let write = |path: &_| write_checkpoint(path, &model(), Some(&optimizer), &scalars());
+        let checkpoint = from_bytes(&bytes(write)).unwrap();
+        assert_eq!(checkpoint.layout, TorchLayout::Checkpoint);
+        assert_eq!(checkpoint.model, model());
+        assert_eq!(checkpoint.optimizer, Some(optimizer.clone()));
+        assert_eq!(checkpoint.scalars, scalars());
+        assert_eq!(bytes(write), bytes(write));
+    }
 }
 
 #[test]
 fn other_forms_survive_a_round_trip() {
     let original = golden("all.tar");
-    let sgd = original.optimizer.unwrap();
-    let write = |path: &_| write_checkpoint(path, &original.model, Some(&sgd), &[]);
+    let optimizer = original.optimizer.unwrap();
+    let write = |path: &_| write_checkpoint(path, &original.model, Some(&optimizer), &[]);
     let read = from_bytes(&bytes(write)).unwrap();
-    assert_eq!((read.model, read.optimizer), (original.model, Some(sgd)));
+    assert_eq!((read.model, read.optimizer), (original.model, Some(optimizer)));
 }
 
 #[test]
@@ -74,7 +82,7 @@ fn names_that_are_taken_are_errors() {
     let scalars = [("model".to_owned(), Scalar::Int(1))];
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file.pt");
-    let error = write_checkpoint(&path, &model(), Some(&optimizer()), &scalars).unwrap_err();
+    let error = write_checkpoint(&path, &model(), Some(&sgd()), &scalars).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert!(!path.exists());
 }

@@ -3,6 +3,7 @@
 use resnet::{
     config::{DataConfig, TrainConfig},
     data::{self, Dataset, LoadOptions},
+    optim::SgdConfig,
     recipe::{Length, Recipe},
     schedule::Schedule,
 };
@@ -23,7 +24,9 @@ pub(crate) fn config() -> TrainConfig {
     let mut recipe = Recipe::named("walkthrough", arch).unwrap();
     recipe.schedule = Schedule::one_cycle(0.2);
     recipe.label_smoothing = 0.1;
-    recipe.sgd.nesterov = true;
+    recipe.optimizer =
+        SgdConfig { momentum: 0.9, weight_decay: 2e-4, nesterov: true, ..SgdConfig::default() }
+            .into();
     recipe.length = Length::Epochs(3);
     recipe.batch_size = 12;
     recipe.lr = 0.05;

@@ -1,0 +1,82 @@
+//! `--class-weights FILE`: the weights of the classes from a file.
+
+use std::{collections::HashMap, path::Path};
+
+use anyhow::{Context, bail};
+use resnet_formats::{Shown, brief, read_text};
+
+/// Far more than any list of classes needs.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// Reads a weight for each of these classes, in their order: from lines of a name and a number, with a comma
+/// or a tab between them, or from a JSON object.
+pub(crate) fn read(path: &Path, classes: &[String]) -> anyhow::Result<Vec<f32>> {
+    let text = read_text(path, MAX_BYTES)
+        .with_context(|| format!("{} cannot be read (--class-weights)", path.shown()))?;
+    weights(&text, classes).with_context(|| format!("{} (--class-weights)", path.shown()))
+}
+
+fn weights(text: &str, classes: &[String]) -> anyhow::Result<Vec<f32>> {
+    let mut by_name = parse(text.trim_start_matches('\u{feff}'))?;
+    let take = |class: &String| {
+        let weight = by_name.remove(class);
+        let weight =
+            weight.with_context(|| format!("there is no weight for '{}'", brief(class)))?;
+        if !(weight.is_finite() && weight > 0.0) {
+            bail!("the weight of '{}' is {weight}: it must be above 0, and finite", brief(class));
+        }
+        Ok(weight)
+    };
+    let weights = classes.iter().map(take).collect::<anyhow::Result<_>>()?;
+    if let Some(other) = by_name.keys().min() {
+        bail!("'{}' is not a class of the data", brief(other));
+    }
+    Ok(weights)
+}
+
+fn parse(text: &str) -> anyhow::Result<HashMap<String, f32>> {
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).context("expected a JSON object of names and numbers");
+    }
+    let mut weights = HashMap::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let expected =
+            || format!("line {}: expected a class, a comma or a tab, and a number", index + 1);
+        let (name, weight) = line.rsplit_once([',', '\t']).with_context(expected)?;
+        let weight = weight.trim().parse().with_context(expected)?;
+        let name = name.trim().trim_matches('"').to_owned();
+        if weights.insert(name, weight).is_some() {
+            bail!("line {}: this class has a weight already", index + 1);
+        }
+    }
+    Ok(weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_gives_the_same_weights() {
+        let classes = ["cat", "dog, wet", "elk"].map(str::to_owned);
+        for text in [
+            "cat,1\ndog, wet,2.5\nelk,0.25\n",
+            "\u{feff}elk\t0.25\r\n\r\n\"dog, wet\"\t2.5\r\ncat\t1",
+            r#"{"cat": 1, "dog, wet": 2.5, "elk": 0.25}"#,
+        ] {
+            assert_eq!(weights(text, &classes).unwrap(), [1.0, 2.5, 0.25], "{text}");
+        }
+        for (text, complaint) in [
+            ("cat,1\nelk,1", "no weight for 'dog, wet'"),
+            ("cat,1\ndog, wet,2\nelk,0", "the weight of 'elk' is 0"),
+            ("cat,1\ndog, wet,2\nelk,1\nfox,1", "'fox' is not a class"),
+            ("cat,1\ncat,2", "line 2: this class"),
+            ("cat,1\ndog", "line 2: expected"),
+            ("cat,one", "line 1: expected"),
+            ("{\"cat\": \"x\"}", "JSON object"),
+        ] {
+            let error = format!("{:#}", weights(text, &classes).unwrap_err());
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+}
