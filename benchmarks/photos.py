@@ -68,6 +68,7 @@ def train(args):
                 out = Path(folder) / "run"
                 ours = [args.bin, "train", args.photos, "--arch", args.arch, "--image-size", args.image_size]
                 ours += ["--epochs", args.epochs, "--seed", seed, "--dtype", dtype, "--out", out, "--ui", "log"]
+                ours += ["--init", "none"]
                 seconds = run([*ours, *(["--cache", args.cache] if args.cache else [])])[1]
                 record(results, ("resnet", dtype), epochs(out), seconds)
                 output, seconds, _ = run([args.python, PEER, out, "--dtype", dtype])
@@ -103,7 +104,7 @@ def pipeline(args):
             before = json.loads(run(bench)[0])["images_per_second"]
             ours += ["--epochs", length, "--batch-size", 32, "--ui", "log", "--out", out]
             ours += ["--limit-train", limit, "--validation", 100]
-            run([args.bin, "train", photos, *ours, "--cache", args.cache or cache])
+            run([args.bin, "train", photos, *ours, "--init", "none", "--cache", args.cache or cache])
             rates = [row["images_per_second"] for row in epochs(out)]
             after = json.loads(run(bench)[0])["images_per_second"]
             loader = json.loads(run([args.python, PEER, out, "--loader-only"])[0])["images_per_second"]

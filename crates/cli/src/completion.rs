@@ -6,7 +6,11 @@ use clap_complete::{
     ArgValueCandidates, ArgValueCompleter, CompletionCandidate,
     engine::{PathCompleter, ValueCompleter},
 };
-use resnet::{Arch, data::DataSource, model_file::DEMO};
+use resnet::{
+    Arch,
+    data::DataSource,
+    model_file::{DEMO, PublishedWeights},
+};
 
 use crate::runs;
 
@@ -36,6 +40,16 @@ pub(crate) fn data_or_folder() -> ArgValueCompleter {
 /// Trained networks: words, runs and files.
 pub(crate) fn models() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| with_paths(current, &[DEMO]))
+}
+
+/// What a run may start from: trained networks, and names of published weights.
+pub(crate) fn initial_weights() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let mut candidates = with_paths(current, &[DEMO, runs::NONE]);
+        let names = PublishedWeights::ALL.iter().map(|weights| weights.name.into());
+        candidates.extend(matching(current, names));
+        candidates
+    })
 }
 
 /// Architectures and trained networks.

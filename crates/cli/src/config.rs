@@ -7,7 +7,7 @@ use resnet::{
     Arch, Cpu, Dtype,
     config::{DataConfig, PhotosConfig, TrainConfig},
     data::{self, Flip, ImageSet, Normalisation, Parts},
-    model_file::DEMO,
+    model_file::{DEMO, PublishedWeights},
     recipe::{Length, Recipe},
     run::CONFIG,
     train,
@@ -15,7 +15,7 @@ use resnet::{
 use resnet_formats::Shown;
 
 use crate::{
-    args::{DataArg, Global, NormalisationArgs, RecipeArgs, Share, TrainArgs},
+    args::{DataArg, Global, InitArg, NormalisationArgs, RecipeArgs, Share, TrainArgs},
     error::Usage,
     overrides, runs,
 };
@@ -29,10 +29,20 @@ pub(crate) struct StartingPoint {
     pub(crate) arch: Arch,
     /// File with the initial weights.
     pub(crate) checkpoint: Option<PathBuf>,
+    /// Published weights whose file is to be that one.
+    pub(crate) published: Option<&'static PublishedWeights>,
     /// Which weights of that file.
     pub(crate) weights: Option<String>,
     /// Finished epochs of the checkpoint, if the run resumes it.
     pub(crate) finished_epochs: Option<u64>,
+}
+
+impl StartingPoint {
+    /// Random weights.
+    pub(crate) fn random(arch: Arch) -> StartingPoint {
+        let (checkpoint, published, weights, finished_epochs) = (None, None, None, None);
+        StartingPoint { arch, checkpoint, published, weights, finished_epochs }
+    }
 }
 
 /// The settings of a new run: options of the command line, over those of `--config`.
@@ -54,7 +64,8 @@ impl Settings {
     /// Reads the file of `--config`, if there is one.
     pub(crate) fn new(args: &TrainArgs, global: &Global) -> anyhow::Result<Settings> {
         let mut args = args.clone();
-        let starts = args.start.init.is_some() || args.start.resume.is_some();
+        let starts = args.start.init.as_ref().is_some_and(InitArg::is_something)
+            || args.start.resume.is_some();
         if !args.is_given("--recipe")
             && (args.is_given("--arch") || starts || args.data.is_folder())
         {
@@ -129,6 +140,7 @@ impl Settings {
         StartingPoint {
             arch: self.args.arch,
             checkpoint: base.and_then(|base| base.init_from.clone()),
+            published: None,
             weights: base.and_then(|base| base.init_weights.clone()),
             finished_epochs: base.and_then(|base| base.continues_after),
         }

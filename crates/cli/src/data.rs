@@ -1,12 +1,16 @@
 //! Loads data sets for the verbs, and downloads missing ones with a progress bar.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
 
 use anyhow::{Context, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use resnet::{
     data::{
-        self, DataError, DataSource, Dataset, FetchEvent, Images, LoadOptions, photo::resize_images,
+        self, DataError, DataSource, Dataset, FetchEvent, Images, LoadOptions, Stage,
+        photo::resize_images,
     },
     engine::memory,
 };
@@ -92,36 +96,46 @@ pub(crate) fn fetch(
     global: &Global,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Option<PathBuf>> {
-    if source != DataSource::Synthetic {
-        global.status(format!("downloading {source} to {}", data_dir.shown()));
-    }
+    let what = format!("{source} to {}", data_dir.shown());
+    with_progress(&what, global, interrupt, |events, stop| {
+        data::fetch(source.name(), data_dir, events, stop)
+    })
+}
+
+/// Runs a download of `what` with a progress bar.
+pub(crate) fn with_progress<T>(
+    what: &str,
+    global: &Global,
+    interrupt: &Interrupt,
+    download: impl FnOnce(&mut dyn FnMut(FetchEvent), &AtomicBool) -> Result<T, DataError>,
+) -> anyhow::Result<T> {
     let bar = if global.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
-    let mut current = None;
-    let fetched = data::fetch(
-        source.name(),
-        data_dir,
-        &mut |event| match event {
-            FetchEvent::Progress { stage, done, total } => {
-                if current != Some((stage, total)) {
-                    current = Some((stage, total));
-                    bar.set_style(style(total.is_some()));
-                    bar.set_prefix(stage.to_string());
-                    bar.reset();
-                    total.map_or_else(|| bar.unset_length(), |total| bar.set_length(total));
-                }
-                bar.set_position(done);
+    let (mut current, mut is_said) = (None, false);
+    let mut show = |event| match event {
+        FetchEvent::Progress { stage, done, total } => {
+            if !is_said && stage != Stage::Check {
+                is_said = true;
+                bar.suspend(|| global.status(format!("downloading {what}")));
             }
-            FetchEvent::Fallback { reason } => {
-                bar.suspend(|| {
-                    global.status(format!("{}; trying the next source", printable(&reason)))
-                });
+            if current != Some((stage, total)) {
+                current = Some((stage, total));
+                bar.set_style(style(total.is_some()));
+                bar.set_prefix(stage.to_string());
+                bar.reset();
+                total.map_or_else(|| bar.unset_length(), |total| bar.set_length(total));
             }
-        },
-        interrupt.requested(),
-    );
+            bar.set_position(done);
+        }
+        FetchEvent::Fallback { reason } => {
+            bar.suspend(|| {
+                global.status(format!("{}; trying the next source", printable(&reason)))
+            });
+        }
+    };
+    let done = download(&mut show, interrupt.requested());
     bar.finish_and_clear();
     interrupt.check()?;
-    Ok(fetched?)
+    Ok(done?)
 }
 
 fn style(length_known: bool) -> ProgressStyle {

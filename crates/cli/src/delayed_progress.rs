@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Short work ends before this and shows no bar.
 const DELAY: Duration = Duration::from_secs(2);
 
-/// Images done of the total, and the time left, on stderr.
+/// Images or other things done of the total, and the time left, on stderr.
 pub(crate) struct DelayedProgress {
     bar: ProgressBar,
     began: Instant,
@@ -17,11 +17,16 @@ pub(crate) struct DelayedProgress {
 impl DelayedProgress {
     /// A bar for this many images, labelled `activity`. A `hidden` one never appears.
     pub(crate) fn new(activity: &str, images: usize, hidden: bool) -> Self {
-        let template = "{prefix} {wide_bar} {pos} of {len} images, {eta} left";
-        let style = ProgressStyle::with_template(template)
-            .expect("a constant template")
+        DelayedProgress::counting("images", activity, images, hidden)
+    }
+
+    /// The same for other things than images.
+    pub(crate) fn counting(what: &str, activity: &str, total: usize, hidden: bool) -> Self {
+        let template = format!("{{prefix}} {{wide_bar}} {{pos}} of {{len}} {what}, {{eta}} left");
+        let style = ProgressStyle::with_template(&template)
+            .expect("a valid template")
             .progress_chars("━╸─");
-        let bar = ProgressBar::with_draw_target(Some(images as u64), ProgressDrawTarget::hidden());
+        let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::hidden());
         let bar = bar.with_style(style).with_prefix(activity.to_owned());
         DelayedProgress { bar, began: Instant::now(), hidden }
     }

@@ -24,6 +24,7 @@ mod reference;
 mod runs;
 mod table;
 mod verbs;
+mod weights;
 
 #[cfg(test)]
 mod documents;
@@ -48,6 +49,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.verb {
         Verb::Train(args) => return verbs::train::run(args, global),
         Verb::Experiment(args) => return verbs::experiment::run(args, global),
+        Verb::LrFind(args) => verbs::lr_find::run(args, global)?,
         Verb::Eval(args) => verbs::eval::run(args, global)?,
         Verb::Show(args) => verbs::show::run(args, global)?,
         Verb::Report(args) => verbs::report::run(args, global)?,

@@ -3,7 +3,7 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use resnet::{Network, data::ImageSet, model_file::Model};
 use resnet_formats::{Shown, atomic_write, create_numbered, make_own_folder};
 use resnet_pictures::{Cell, Picture, Theme, png};
 
-use crate::{args::PictureFormat, evaluation::Evaluated, model};
+use crate::{args::PictureFormat, error::Usage, evaluation::Evaluated, model};
 
 /// PNG pixels per SVG unit.
 const SCALE: f32 = 2.0;
@@ -23,8 +23,8 @@ pub(crate) fn picture(images: &ImageSet, index: usize) -> Picture {
     Picture::from_channels(width, height, channels, &images.image(index))
 }
 
-/// Test image `index` with its predicted class (the network's class name) and its true class (the
-/// data set's).
+/// Test image `index` with its predicted class (the network's class name), its true class (the data
+/// set's), and the name of its file, if it is a photo.
 pub(crate) fn cell(evaluated: &Evaluated, classes: &[String], index: usize) -> Cell {
     let Evaluated { images, classes: truths, predictions, .. } = evaluated;
     let label = images.labels()[index];
@@ -34,6 +34,15 @@ pub(crate) fn cell(evaluated: &Evaluated, classes: &[String], index: usize) -> C
         truth: truths[label as usize].clone(),
         correct: predictions.is_right(index, label),
         confidence: Some(predictions.confidence(index)),
+        file: photo(images, index).map(|name| name.shown().to_string()),
+    }
+}
+
+/// The path of a photo below its folder; none of an image in memory.
+pub(crate) fn photo(images: &ImageSet, index: usize) -> Option<&Path> {
+    match images {
+        ImageSet::Photos(photos) => Some(photos.list().name(index)),
+        ImageSet::Memory(_) => None,
     }
 }
 
@@ -80,6 +89,40 @@ pub(crate) fn encode<S: AsRef<OsStr>>(
         files.extend(drawn.map(|(stem, svg)| (name(stem.as_ref(), ".svg"), svg.into_bytes())));
     }
     Ok(files)
+}
+
+/// Whether one picture is to be an SVG rather than a PNG, by the suffix of `--out`.
+pub(crate) fn is_svg(out: Option<&Path>) -> Result<bool, Usage> {
+    match out.map(|out| out.extension()) {
+        None => Ok(false),
+        Some(Some(suffix)) if suffix.eq_ignore_ascii_case("png") => Ok(false),
+        Some(Some(suffix)) if suffix.eq_ignore_ascii_case("svg") => Ok(true),
+        Some(_) => Err(Usage("--out must end in .png or .svg".into())),
+    }
+}
+
+/// Writes one picture to `out`, in the format of its suffix, or to a new PNG of the name `stem`.
+pub(crate) fn write_one(
+    out: Option<&Path>,
+    stem: &str,
+    draw: impl FnOnce(&Theme) -> String,
+) -> anyhow::Result<PathBuf> {
+    let bytes = match is_svg(out)? {
+        true => draw(&Theme::AUTO).into_bytes(),
+        false => png(&draw(&Theme::LIGHT), SCALE).context("cannot draw the picture")?,
+    };
+    let path = match out {
+        Some(out) => out.to_owned(),
+        None => {
+            let create = |name: &Path| File::create_new(name);
+            create_numbered(Path::new(stem), ".png", create)
+                .with_context(|| format!("cannot create {stem}.png (--out)"))?
+                .0
+        }
+    };
+    atomic_write(&*path, |w| w.write_all(&bytes))
+        .with_context(|| format!("cannot write {} (--out)", path.shown()))?;
+    Ok(path)
 }
 
 /// Creates a folder for pictures: `--out`, else one of the name `what` in the run folder, else a new

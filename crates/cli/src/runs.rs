@@ -14,6 +14,9 @@ const RUNS: &str = "runs";
 /// The newest run, wherever a run or a model is an argument.
 pub(crate) const LAST: &str = "last";
 
+/// Random weights, where those that a run starts from are an argument.
+pub(crate) const NONE: &str = "none";
+
 /// The default folder of a new run.
 pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(RUNS).join(name)

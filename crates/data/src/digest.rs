@@ -2,12 +2,42 @@
 
 use std::{io::Read, path::Path};
 
-use md5::Digest;
+use md5::{Digest, Md5};
+use sha2::Sha256;
 
 use crate::DataError;
 
 /// Bytes read or written at a time.
 pub(crate) const CHUNK: usize = 1 << 16;
+
+/// A published checksum, in hexadecimal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Checksum<'a> {
+    /// The MD5.
+    Md5(&'a str),
+    /// The SHA-256, or its first digits.
+    Sha256(&'a str),
+}
+
+impl Checksum<'_> {
+    /// Compares it with that of the first `limit` bytes of a file, and returns how they differ, if they do.
+    /// `tick` as in [`file_digest`].
+    pub(crate) fn difference(
+        self,
+        path: &Path,
+        limit: u64,
+        tick: impl FnMut(u64) -> Result<(), DataError>,
+    ) -> Result<Option<String>, DataError> {
+        let (what, expected, mut got) = match self {
+            Checksum::Md5(expected) => ("MD5", expected, file_digest::<Md5>(path, limit, tick)?),
+            Checksum::Sha256(expected) => {
+                ("SHA-256", expected, file_digest::<Sha256>(path, limit, tick)?)
+            }
+        };
+        got.truncate(expected.len());
+        Ok((got != expected).then(|| format!("expected {what} {expected}, got {got}")))
+    }
+}
 
 /// The checksum of the first `limit` bytes of a file. `tick` gets the number of bytes done, and its
 /// error stops the computation.

@@ -80,11 +80,7 @@ impl Images {
         if n >= self.len() {
             return Err(DataError::ValidationTooLarge { validation: n, images: self.len() });
         }
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        Random::new(seed, Purpose::Split, &[]).shuffle(&mut order);
-        let mut is_validation = vec![false; self.len()];
-        order[..n].iter().for_each(|&i| is_validation[i] = true);
-
+        let is_validation = Images::random_choice(self.len(), n, seed);
         let mut validation = Images { pixels: Vec::new(), labels: Vec::new(), ..*self };
         validation.pixels.reserve_exact(n * self.image_len());
         validation.labels.reserve_exact(n);
@@ -101,6 +97,18 @@ impl Images {
         }
         self.limit(kept);
         Ok(validation)
+    }
+
+    /// Which of some images [`Images::random_split`] takes out.
+    ///
+    /// # Panics
+    /// If `n` is larger than their number.
+    pub fn random_choice(images: usize, n: usize, seed: u64) -> Vec<bool> {
+        let mut order: Vec<usize> = (0..images).collect();
+        Random::new(seed, Purpose::Split, &[]).shuffle(&mut order);
+        let mut is_chosen = vec![false; images];
+        order[..n].iter().for_each(|&i| is_chosen[i] = true);
+        is_chosen
     }
 
     /// Pixels and labels in batches of `batch_size` images, in order, without augmentation. The
@@ -191,6 +199,9 @@ pub(crate) mod tests {
         ));
         assert_eq!(images, numbered(4));
         assert!(images.random_split(0, 0).unwrap().is_empty());
+        let chosen = Images::random_choice(4, 2, 9);
+        let taken = images.random_split(2, 9).unwrap().labels;
+        assert!(taken.iter().all(|&label| chosen[label as usize]));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub mod transform;
 pub use augment::{Augment, Flip, PaddingMode, View};
 pub use epoch::Epoch;
 pub use error::{DataError, PhotoSetError};
-pub use fetch::{FetchEvent, Stage, fetch};
+pub use fetch::{FetchEvent, RemoteFile, Stage, fetch, fetch_file};
 pub use folder::{PhotoList, PhotoSet};
 pub use images::{Batch, Dataset, Images};
 pub use loader::Loader;

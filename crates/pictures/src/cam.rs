@@ -3,7 +3,7 @@
 use crate::{
     Cell, Picture, Theme,
     colour::{colour_map, luminance},
-    grid::{GAP, LINE, SIDE, name, rows, truth},
+    grid::{GAP, LINE, SIDE, below, name, rows},
     svg::{Anchor, Canvas, Rect, Title},
     text::{Face, percent},
 };
@@ -65,7 +65,7 @@ pub fn cam<'a>(cells: &[(Cell, HeatMap)], title: impl Into<Title<'a>>, theme: &T
         canvas.group(&cell.hint(), |canvas| {
             name(canvas, x, y, pair, cell);
             let place = image_and_map(canvas, x, y + LINE, SIDE, &cell.picture, map);
-            truth(canvas, x, place.y + place.height, pair, cell);
+            below(canvas, x, place.y + place.height, pair, cell);
         });
     }
     legend(&mut canvas, grid + 36.0);

@@ -45,6 +45,9 @@ pub struct Axis {
     /// The least and the largest value that are shown. Those of the curves, if there is none.
     #[serde(default)]
     pub range: Option<[f64; 2]>,
+    /// Whether it shows the logarithm of the values. Only those above 0 have a place then.
+    #[serde(default)]
+    pub logarithmic: bool,
 }
 
 const WIDTH: f32 = 620.0;
@@ -236,37 +239,57 @@ fn apart(ends: &[f32], lowest: f32) -> Vec<f32> {
 
 /// From values to places.
 struct Scale {
+    /// The ends: values, or their decimal logarithms.
     from: f64,
     to: f64,
+    logarithmic: bool,
     places: [f32; 2],
 }
 
 impl Scale {
     /// The scale of an axis, for these values.
     fn new(axis: &Axis, values: impl Iterator<Item = f64>, places: [f32; 2]) -> Scale {
-        let found = values.filter(|value| value.is_finite()).fold(
+        let logarithmic = axis.logarithmic;
+        let scaled = |value: f64| if logarithmic { value.log10() } else { value };
+        let found = values.map(scaled).filter(|value| value.is_finite()).fold(
             None,
             |range: Option<[f64; 2]>, value| match range {
                 None => Some([value, value]),
                 Some([least, most]) => Some([value.min(least), value.max(most)]),
             },
         );
-        let [from, to] = axis.range.or(found).unwrap_or([0.0, 1.0]);
+        let [from, to] = axis.range.map(|range| range.map(scaled)).or(found).unwrap_or([0.0, 1.0]);
         let to = if to > from { to } else { from + 1.0 };
-        Scale { from, to, places }
+        Scale { from, to, logarithmic, places }
+    }
+
+    /// A value as the ends are.
+    fn scaled(&self, value: f64) -> f64 {
+        if self.logarithmic { value.log10() } else { value }
     }
 
     fn shows(&self, value: f64) -> bool {
-        (self.from..=self.to).contains(&value)
+        (self.from..=self.to).contains(&self.scaled(value))
     }
 
     fn place(&self, value: f64) -> f32 {
-        let share = ((value - self.from) / (self.to - self.from)) as f32;
+        let share = ((self.scaled(value) - self.from) / (self.to - self.from)) as f32;
         self.places[0] + (self.places[1] - self.places[0]) * share
+    }
+
+    /// Powers of ten, at most ten of them, with their texts.
+    fn powers(&self) -> Vec<(f64, String)> {
+        let (first, last) = (self.from.ceil() as i32, self.to.floor() as i32);
+        let step = ((last - first) / 10 + 1).max(1) as usize;
+        let tick = |power: i32| (10f64.powi(power), format!("1e{power}"));
+        (first..=last).step_by(step).map(tick).collect()
     }
 
     /// Round values, four to eight of them, with their texts.
     fn ticks(&self) -> Vec<(f64, String)> {
+        if self.logarithmic {
+            return self.powers();
+        }
         let rough = (self.to - self.from) / 5.0;
         let power = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|&s| s >= 0.8 * rough);
@@ -288,7 +311,21 @@ mod tests {
     }
 
     fn axis(range: Option<[f64; 2]>) -> Axis {
-        Axis { label: "value".into(), range }
+        Axis { label: "value".into(), range, logarithmic: false }
+    }
+
+    #[test]
+    fn powers_of_ten_are_in_equal_distances() {
+        let axis = Axis { logarithmic: true, ..axis(None) };
+        let scale = Scale::new(&axis, [1e-7, 0.0, 2e-3, 10.0].into_iter(), [0.0, 8.0]);
+        assert!(scale.shows(1e-7) && !scale.shows(0.0) && !scale.shows(11.0));
+        assert!((scale.place(1e-3) - 4.0).abs() < 1e-6);
+        let texts: Vec<String> = scale.ticks().into_iter().map(|tick| tick.1).collect();
+        assert_eq!(texts.len(), 9);
+        assert_eq!((&*texts[0], &*texts[8]), ("1e-7", "1e1"));
+        let wide = Axis { range: Some([1e-30, 1e30]), ..axis };
+        let ticks = Scale::new(&wide, std::iter::empty(), [0.0, 1.0]).ticks();
+        assert!((5..=11).contains(&ticks.len()), "{ticks:?}");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Cell {
     pub correct: bool,
     /// Probability of the predicted class, in [0, 1].
     pub confidence: Option<f32>,
+    /// The path of its file, if it is to be named.
+    pub file: Option<String>,
 }
 
 impl Cell {
@@ -26,10 +28,17 @@ impl Cell {
     pub(crate) fn hint(&self) -> String {
         let sure = self.confidence.map(|c| format!(" ({})", percent(c))).unwrap_or_default();
         let Cell { predicted, truth, .. } = self;
+        let file = self.file.as_ref().map(|file| format!("; {file}")).unwrap_or_default();
         match self.correct {
-            true => format!("{predicted}{sure}, correct"),
-            false => format!("predicted: {predicted}{sure}; true: {truth}"),
+            true => format!("{predicted}{sure}, correct{file}"),
+            false => format!("predicted: {predicted}{sure}; true: {truth}{file}"),
         }
+    }
+
+    /// Height of the lines below the image: the name of its file, and of a mistake the true class.
+    fn below(&self) -> f32 {
+        let line = |is_there| if is_there { LINE } else { 0.0 };
+        line(self.file.is_some()) + line(!self.correct)
     }
 }
 
@@ -45,14 +54,15 @@ const SURE: Face = Face::regular(11.0);
 const NOTE: Face = Face::regular(12.0);
 
 /// A grid with eight images per row. Above each image are a tick or a cross, the predicted class
-/// and its probability; below a mistake is the true class. Mistakes are framed, unless all images
+/// and its probability; below it the name of its file, if it has one, and below a mistake the true class. Mistakes are framed, unless all images
 /// are mistakes.
 ///
 /// ```
 /// # use resnet_pictures::{Cell, Picture, Theme, grid};
 /// let picture = Picture::from_channels(1, 1, 1, &[128]);
 /// let (predicted, truth) = ("cat".to_owned(), "dog".to_owned());
-/// let cell = Cell { picture, predicted, truth, correct: false, confidence: Some(0.6) };
+/// let (correct, confidence, file) = (false, Some(0.6), Some("dogs/rex.jpg".to_owned()));
+/// let cell = Cell { picture, predicted, truth, correct, confidence, file };
 /// assert!(grid(&[cell], "0 of 1 correct", &Theme::LIGHT).contains("true: dog"));
 /// ```
 pub fn grid<'a>(cells: &[Cell], title: impl Into<Title<'a>>, theme: &Theme) -> String {
@@ -70,8 +80,8 @@ pub fn grid<'a>(cells: &[Cell], title: impl Into<Title<'a>>, theme: &Theme) -> S
     canvas.finish()
 }
 
-/// The top of each row of cells, and the total height. A row has a line above its images and, if it
-/// has a mistake, one below for the true class.
+/// The top of each row of cells, and the total height. A row has a line above its images, and lines below
+/// for names of files and true classes, if one of its cells has them.
 pub(crate) fn rows<'a>(
     cells: impl IntoIterator<Item = &'a Cell, IntoIter: Clone>,
     columns: usize,
@@ -80,10 +90,10 @@ pub(crate) fn rows<'a>(
     let images = cells.clone().map(|cell| Rect::of_picture(0.0, 0.0, SIDE, &cell.picture).height);
     let images = images.fold(0.0, f32::max);
     let (mut tops, mut y) = (Vec::new(), 0.0);
-    let correct: Vec<bool> = cells.map(|cell| cell.correct).collect();
-    for row in correct.chunks(columns) {
+    let below: Vec<f32> = cells.map(Cell::below).collect();
+    for row in below.chunks(columns) {
         tops.push(y);
-        y += LINE + images + if row.contains(&false) { LINE } else { 0.0 } + BETWEEN_ROWS;
+        y += LINE + images + row.iter().copied().fold(0.0, f32::max) + BETWEEN_ROWS;
     }
     (tops, (y - BETWEEN_ROWS).max(0.0))
 }
@@ -97,14 +107,19 @@ fn draw(canvas: &mut Canvas<'_>, x: f32, y: f32, cell: &Cell, frames: bool) {
     } else {
         canvas.frame(place, 3.0, theme.bad);
     }
-    truth(canvas, x, place.y + place.height, SIDE, cell);
+    below(canvas, x, place.y + place.height, SIDE, cell);
 }
 
-/// The line below a mistake: its true class.
-pub(crate) fn truth(canvas: &mut Canvas<'_>, x: f32, y: f32, width: f32, cell: &Cell) {
+/// The lines below an image: the name of its file, and of a mistake the true class.
+pub(crate) fn below(canvas: &mut Canvas<'_>, x: f32, mut y: f32, width: f32, cell: &Cell) {
+    let (ink, muted) = (canvas.theme.ink, canvas.theme.muted);
+    if let Some(file) = &cell.file {
+        let name = file.rsplit('/').next().unwrap_or(file);
+        canvas.text(x, y + 16.0, &NOTE.fit(name, width), NOTE, Anchor::Start, muted);
+        y += LINE;
+    }
     if !cell.correct {
         let text = format!("true: {}", cell.truth);
-        let ink = canvas.theme.ink;
         canvas.text(x, y + 16.0, &NOTE.fit(&text, width), NOTE, Anchor::Start, ink);
     }
 }

@@ -13,6 +13,7 @@
 //!     truth: "flag".into(),
 //!     correct: true,
 //!     confidence: Some(0.93),
+//!     file: None,
 //! };
 //! let svg = grid(&[cell], ("1 of 1 correct", "two pixels"), &Theme::AUTO);
 //! let bytes = png(&svg, 2.0)?;

@@ -23,6 +23,7 @@ fn cells(n: usize, name: &str) -> Vec<Cell> {
         truth: if i % 4 == 1 { "deer".into() } else { name.to_owned() },
         correct: i % 4 != 1,
         confidence: Some(i as f32 / n as f32),
+        file: None,
     };
     (0..n).map(cell).collect()
 }
@@ -111,7 +112,7 @@ fn charts(theme: &Theme) -> Vec<(String, String)> {
                 colour: i,
             };
             let lines: Vec<Curve> = (0..n.min(6)).map(curve).collect();
-            let axis = Axis { label: name.into(), range: None };
+            let axis = Axis { label: name.into(), ..Axis::default() };
             let (axes, title) = ([&axis, &axis], (name, name));
             all.push((format!("{n} curves, {name}"), curves(&lines, axes, title, theme)));
             let two = [0, n / 2].map(|from| Panel {
@@ -251,6 +252,26 @@ fn a_png_has_the_given_scale_and_crisp_pixels() {
         assert_eq!((count([255, 0, 0]), count([0, 0, 255])), (each * each, each * each));
         assert!(pixels.chunks_exact(4).all(|p| p[3] == 255), "opaque");
     }
+}
+
+#[test]
+fn files_are_named_below_their_images() {
+    let mut named = cells(4, "cat");
+    for (i, cell) in named.iter_mut().enumerate() {
+        cell.file = Some(format!("cats/<{i}> & a name that is far too long for one image.jpg"));
+    }
+    let [plain, svg] = [cells(4, "cat"), named].map(|cells| grid(&cells, "", &Theme::LIGHT));
+    // The start of the name, and in the tooltip all of it.
+    assert_eq!(svg.matches(">&lt;2&gt; &amp; a name").count(), 1, "{svg}");
+    assert_eq!(svg.matches("; cats/&lt;2&gt; &amp; a name that is far too long").count(), 1);
+    let lines = (tree(&svg).size().height() - tree(&plain).size().height()) / 21.0;
+    assert!((lines - 1.0).abs() < 0.1, "{lines}");
+    // The true class of the mistake is a line below.
+    let y = |text: &str| -> f32 {
+        let line = svg.lines().find(|line| line.contains(text)).unwrap();
+        line.split(" y=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+    };
+    assert!((y(">true: deer<") - y(">&lt;1&gt; ") - 21.0).abs() < 0.1);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Predictions for many images: classes, probabilities, confusion matrix, precision and recall,
-//! calibration.
+//! calibration, wrong labels.
 //!
 //! ```
 //! use resnet::predictions::Predictions;
@@ -12,10 +12,12 @@
 
 mod confusion;
 mod scores;
+mod suspects;
 
 pub use confusion::Confusion;
 pub(crate) use scores::percent;
 pub use scores::{ClassCounts, Scores, balanced_accuracy, macro_average, weighted_average};
+pub use suspects::Suspect;
 
 use serde::Serialize;
 

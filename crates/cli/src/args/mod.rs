@@ -5,6 +5,8 @@ mod convert;
 mod data;
 mod experiment;
 mod fine_tuning;
+mod init;
+mod lr_find;
 mod model;
 mod optimizer;
 mod predict;
@@ -15,6 +17,7 @@ mod selection;
 mod shared;
 mod show;
 mod similar;
+mod suspects;
 mod train;
 mod values;
 
@@ -29,6 +32,8 @@ pub(crate) use convert::ConvertArgs;
 pub(crate) use data::{CachePlace, DataArg, PhotoReadingArgs, Share};
 pub(crate) use experiment::ExperimentArgs;
 pub(crate) use fine_tuning::FineTuningArgs;
+pub(crate) use init::InitArg;
+pub(crate) use lr_find::LrFindArgs;
 pub(crate) use model::{EvaluationArgs, ModelArgs};
 pub(crate) use optimizer::{OptimizerArgs, OptimizerName};
 pub(crate) use predict::PredictArgs;
@@ -41,6 +46,7 @@ pub(crate) use shared::{
 };
 pub(crate) use show::{PictureFormat, ShowArgs};
 pub(crate) use similar::SimilarArgs;
+pub(crate) use suspects::{PartArg, SuspectsArgs};
 pub(crate) use train::{AugmentationArgs, ImagesArgs, RecipeArgs, TrainArgs, Ui};
 
 /// Trains, evaluates and inspects residual networks on the CPU.
@@ -66,10 +72,14 @@ impl Cli {
         let mut command = Cli::command();
         let matches = command.try_get_matches_from_mut(words)?;
         let mut cli = Cli::from_arg_matches(&matches)?;
-        if let (Verb::Train(args), Some((name, matches))) = (&mut cli.verb, matches.subcommand())
+        if let Some((name, matches)) = matches.subcommand()
             && let Some(command) = command.find_subcommand(name)
         {
-            args.given = TrainArgs::settings(command, matches);
+            match &mut cli.verb {
+                Verb::Train(args) => args.given = TrainArgs::settings(command, matches),
+                Verb::LrFind(args) => args.given = TrainArgs::settings(command, matches),
+                _ => {}
+            }
         }
         Ok(cli)
     }
@@ -107,6 +117,8 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 129, 130 or 143 interrupted (th
 pub(crate) enum Verb {
     /// Train a network
     Train(Box<TrainArgs>),
+    /// Find a learning rate: the loss of a run's first steps at rates that grow from step to step
+    LrFind(Box<LrFindArgs>),
     /// Run an experiment of the paper: train several nets, compare them in a table and a figure
     Experiment(Box<ExperimentArgs>),
     /// Evaluate a trained network on a data set's test images
@@ -280,6 +292,8 @@ pub(crate) enum DataVerb {
     Check(PhotoCheckArgs),
     /// Draw what a network will see in training: augmented images with their labels
     Preview(Box<PreviewArgs>),
+    /// List labels that are probably wrong, by what a run's network predicts
+    Suspects(SuspectsArgs),
 }
 
 #[derive(Debug, Args)]

@@ -96,6 +96,11 @@ impl DataDir {
         self.path.clone().or(self.from_run.clone()).map_or_else(data::default_data_dir, Ok)
     }
 
+    /// The folder to download into: `--data-dir`, else the default.
+    pub(crate) fn own_folder(&self) -> Result<PathBuf, DataError> {
+        self.path.clone().map_or_else(data::default_data_dir, Ok)
+    }
+
     /// The run's folder, unless `--data-dir` overrides it.
     pub(crate) fn only_from_run(&self) -> Option<&Path> {
         if self.path.is_some() { None } else { self.from_run.as_deref() }

@@ -23,7 +23,8 @@ pub(crate) struct ShowArgs {
     /// Choose the images of the grid at random, with this seed [default: the first test images]
     #[arg(long, value_name = "N", help_heading = "Pictures")]
     pub(crate) seed: Option<u64>,
-    /// Also draw class activation maps (Grad-CAM heat maps) of the first 16 images of the grid
+    /// Also draw class activation maps (Grad-CAM heat maps) of the first 16 images of the grid, and of the
+    /// first 16 mistakes
     #[arg(long, help_heading = "Pictures")]
     pub(crate) cam: bool,
     /// File format: raster on white, vector that follows the viewer's dark mode, or both

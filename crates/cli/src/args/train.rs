@@ -14,6 +14,7 @@ use resnet::{
 use super::{
     data::{DataArg, PhotoReadingArgs, Share},
     fine_tuning::FineTuningArgs,
+    init::InitArg,
     optimizer::OptimizerArgs,
     selection::SelectionArgs,
     shared::{DEFAULT_ARCH, DataDir, Dtype, NormalisationArgs, Output, WeightsArg},
@@ -106,11 +107,13 @@ pub(crate) struct StartArgs {
     /// run with the options given here, from its weights, momentum and epoch
     #[arg(long, value_name = "DIR|FILE|last", conflicts_with_all = ["init", "budget"], add = completion::runs())]
     pub(crate) resume: Option<PathBuf>,
-    /// Initialise the weights from a model file (safetensors, PyTorch, ONNX), a run folder, or
-    /// `last`. Layers that it has not, or with another shape, such as a classifier for other
-    /// classes, are initialised at random
-    #[arg(long, value_name = "FILE|DIR|last", add = completion::models())]
-    pub(crate) init: Option<PathBuf>,
+    /// Initialise the weights from a model file (safetensors, PyTorch, ONNX), a run folder, `last`, or
+    /// ImageNet weights that torchvision or timm publish under this name, such as resnet18 or
+    /// resnet50.a1_in1k (`resnet archs` lists them), which are downloaded; `none` for random ones.
+    /// Layers that it has not, or with another shape, such as a classifier for other classes, are
+    /// initialised at random [default: for photos the published weights of the architecture, else none]
+    #[arg(long, value_name = "NAME|FILE|DIR|last|none", value_parser = InitArg::parser(), add = completion::initial_weights())]
+    pub(crate) init: Option<InitArg>,
     #[command(flatten)]
     pub(crate) weights: WeightsArg,
     /// Start a new run with the settings of a config.toml, or of a run folder or `last`; the options

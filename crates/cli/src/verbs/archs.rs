@@ -1,6 +1,6 @@
 //! `resnet archs`: lists the architectures.
 
-use resnet::{Arch, models::Family, summary::Summary};
+use resnet::{Arch, model_file::PublishedWeights, models::Family, summary::Summary};
 use serde::Serialize;
 
 use crate::{
@@ -20,6 +20,8 @@ struct Record {
     classes: usize,
     parameters: usize,
     macs: u64,
+    /// Names of published weights.
+    weights: Vec<&'static str>,
 }
 
 pub(crate) fn run(output: Output) -> anyhow::Result<()> {
@@ -35,6 +37,7 @@ pub(crate) fn run(output: Output) -> anyhow::Result<()> {
         ("MACs", Right),
         ("family", Left),
     ];
+    let weights = weights(&records);
     let rows = records.into_iter().map(|r| {
         vec![
             r.arch,
@@ -54,7 +57,26 @@ pub(crate) fn run(output: Output) -> anyhow::Result<()> {
          resnet18+nopool,\nresnet50+stride1x1 (strides in the 1x1 convolutions), \
          resnet8-sprint+w64-256-384 (channels of its\nthree stages), +gelu or +silu (activations), +eps0.001 (of batch norms).",
     )?;
+    print::line(
+        "\nPublished ImageNet weights, for --init. Without an ending the first is meant: tv_in1k and \
+         tv2_in1k\nare torchvision's, the others timm's.",
+    )?;
+    print::line(weights)?;
     Ok(())
+}
+
+/// Names of published weights, a line for each architecture.
+fn weights(records: &[Record]) -> String {
+    let line = |record: &Record| {
+        let (base, _) = record.weights.first()?.split_once('.')?;
+        let endings = record.weights.iter().filter_map(|name| name.strip_prefix(base));
+        Some(format!("{base:<18}{}", endings.collect::<Vec<_>>().join(" ")))
+    };
+    records.iter().filter_map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn published(arch: Arch) -> impl Iterator<Item = &'static PublishedWeights> {
+    PublishedWeights::ALL.iter().filter(move |weights| weights.arch() == arch)
 }
 
 fn record(arch: &Arch) -> anyhow::Result<Record> {
@@ -73,5 +95,6 @@ fn record(arch: &Arch) -> anyhow::Result<Record> {
         classes,
         parameters: summary.parameters,
         macs: summary.macs,
+        weights: published(*arch).map(|weights| weights.name).collect(),
     })
 }

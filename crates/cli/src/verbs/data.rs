@@ -4,6 +4,7 @@ mod check;
 mod page;
 mod preview;
 mod problems;
+mod suspects;
 
 use anyhow::{Context, bail};
 use resnet::data::{self as sets, FileState};
@@ -24,6 +25,7 @@ pub(crate) fn run(verb: &DataVerb, global: &Global) -> anyhow::Result<()> {
         DataVerb::Info(args) => info(args),
         DataVerb::Check(args) => check::run(args, global),
         DataVerb::Preview(args) => preview::run(args, global),
+        DataVerb::Suspects(args) => suspects::run(args, global),
     }
 }
 

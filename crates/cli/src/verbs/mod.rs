@@ -7,6 +7,7 @@ pub(crate) mod convert;
 pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod experiment;
+pub(crate) mod lr_find;
 pub(crate) mod man;
 pub(crate) mod predict;
 pub(crate) mod recipes;

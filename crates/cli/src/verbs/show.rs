@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::{
     args::{Global, ResizingArgs, ShowArgs},
     evaluation::{self, Beside, Evaluated},
+    photos::file_name,
     pictures::{self, cell, model_on_data},
     print,
     table::{
@@ -26,20 +27,29 @@ use crate::{
 
 /// Maximum number of class activation maps.
 const MAPS: usize = 16;
+/// Photos that are listed as mistakes.
+const LISTED: usize = 10;
 
 pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
     let evaluated =
         evaluation::evaluate(&args.evaluation, ResizingArgs::default(), Beside::default(), global)?;
     let classes = evaluated.model.class_names();
     let shown = chosen(evaluated.predictions.len(), args.count, args.seed);
-    let cells: Vec<Cell> = shown.iter().map(|&i| cell(&evaluated, &classes, i)).collect();
-    let heat = if args.cam { Some(maps(args, global, &evaluated, &shown)?) } else { None };
-    let draw = |theme: &Theme| draw(args, &evaluated, &classes, &cells, heat.as_deref(), theme);
+    let wrong = evaluated.predictions.mistakes(evaluated.images.labels());
+    let worst = &wrong[..wrong.len().min(args.count)];
+    let pictured = |images: &[usize]| -> anyhow::Result<Pictured> {
+        let cells = images.iter().map(|&i| cell(&evaluated, &classes, i)).collect();
+        let maps = if args.cam { maps(args, global, &evaluated, images)? } else { Vec::new() };
+        Ok(Pictured { cells, maps })
+    };
+    let (grid, mistakes) = (pictured(&shown)?, pictured(worst)?);
+    let draw =
+        |theme: &Theme| draw(args, &evaluated, &classes, [&grid, &mistakes], wrong.len(), theme);
     // All pictures are drawn before the first is written.
     let drawn = pictures::encode(args.format, draw)?;
     let folder = pictures::make_folder(args.out.as_deref(), &evaluated.model.path, "pictures")?;
     let files = pictures::write(&folder, drawn)?;
-    let report = Report::new(&evaluated, &shown, cells, &files);
+    let report = Report::new(&evaluated, &classes, &shown, worst, &files);
     if args.output.json {
         print::json(&report)?
     } else {
@@ -52,6 +62,20 @@ pub(crate) fn run(args: &ShowArgs, global: &Global) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Images with their predictions.
+struct Pictured {
+    cells: Vec<Cell>,
+    /// Heat maps of the first ones.
+    maps: Vec<HeatMap>,
+}
+
+impl Pictured {
+    fn cam(&self, headline: &str, detail: &str, theme: &Theme) -> String {
+        let pairs: Vec<_> = self.cells.iter().cloned().zip(self.maps.iter().cloned()).collect();
+        cam(&pairs, (headline, detail), theme)
+    }
+}
+
 /// Indices of the images to show: the first `count`, or random ones.
 fn chosen(images: usize, count: usize, seed: Option<u64>) -> Vec<usize> {
     let mut order: Vec<usize> = (0..images).collect();
@@ -62,20 +86,22 @@ fn chosen(images: usize, count: usize, seed: Option<u64>) -> Vec<usize> {
     order
 }
 
-/// The SVG pictures, each with the stem of its file name.
+/// The SVG pictures, each with the stem of its file name: of the images to show, and of mistakes, the worst
+/// of `wrong` ones.
 fn draw(
     args: &ShowArgs,
     evaluated: &Evaluated,
     classes: &[String],
-    cells: &[Cell],
-    heat: Option<&[HeatMap]>,
+    [shown, mistakes]: [&Pictured; 2],
+    wrong: usize,
     theme: &Theme,
 ) -> Vec<(&'static str, String)> {
-    let Evaluated { model, data, part, result, predictions, .. } = evaluated;
+    let Evaluated { model, data, part, result, .. } = evaluated;
     let (what, part) = (model_on_data(model, data), part.word());
     let images = print::grouped(result.images);
     let accuracy = format!("{:.2}%", result.accuracy);
 
+    let cells = &shown.cells;
     let correct = cells.iter().filter(|cell| cell.correct).count();
     let which = match args.seed {
         Some(seed) => format!("{} random {part}images (seed {seed})", cells.len()),
@@ -90,20 +116,14 @@ fn draw(
     let counts = pictures::confusion(evaluated);
     let confusion_svg = confusion(&counts, classes, (&*headline, &*detail), theme);
 
-    let wrong = predictions.mistakes(evaluated.images.labels());
-    let worst: Vec<Cell> =
-        wrong.iter().take(args.count).map(|&i| cell(evaluated, classes, i)).collect();
-    let (headline, detail) = match worst.len() {
-        0 => ("No mistakes".into(), format!("{what}: all {images} {part}images are correct")),
+    let (worst, of_worst) = match mistakes.cells.len() {
+        0 => ("No mistakes", format!("{what}: all {images} {part}images are correct")),
         n => (
-            "Most confident mistakes".to_owned(),
-            format!(
-                "{what}: {n} of {} mistakes on {images} {part}images",
-                print::grouped(wrong.len())
-            ),
+            "Most confident mistakes",
+            format!("{what}: {n} of {} mistakes on {images} {part}images", print::grouped(wrong)),
         ),
     };
-    let mistakes_svg = grid(&worst, (&*headline, &*detail), theme);
+    let mistakes_svg = grid(&mistakes.cells, (worst, &*of_worst), theme);
 
     let (weights, shape) = pictures::first_layer(&model.network);
     let headline = format!("{} filters of {}x{}", shape[0], shape[2], shape[3]);
@@ -116,10 +136,13 @@ fn draw(
         ("mistakes", mistakes_svg),
         ("filters", filters_svg),
     ];
-    if let Some(heat) = heat {
-        let pairs: Vec<_> = cells.iter().cloned().zip(heat.iter().cloned()).collect();
+    if !shown.maps.is_empty() {
         let detail = format!("{what}: each image, and the heat map of its predicted class");
-        drawn.push(("cam", cam(&pairs, ("Class activation maps", &*detail), theme)));
+        drawn.push(("cam", shown.cam("Class activation maps", &detail, theme)));
+    }
+    if !mistakes.maps.is_empty() {
+        let detail = format!("{what}: what speaks for the wrong class");
+        drawn.push(("mistakes-cam", mistakes.cam("Most confident mistakes", &detail, theme)));
     }
     drawn
 }
@@ -133,6 +156,9 @@ fn maps(
 ) -> anyhow::Result<Vec<HeatMap>> {
     let Evaluated { model, images, normalisation, preparation, predictions, .. } = evaluated;
     let shown = &shown[..shown.len().min(MAPS)];
+    if shown.is_empty() {
+        return Ok(Vec::new());
+    }
     let (dtype, batch, cpu) = (args.evaluation.model.dtype.into(), shown.len(), global.cpu()?);
     let [mut height, mut width, _] = images.size();
     let mut pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i).into_owned()).collect();
@@ -162,6 +188,8 @@ struct Report<'a> {
     shown: usize,
     right: usize,
     predictions: Vec<Prediction>,
+    /// The most confident ones.
+    mistakes: Vec<Prediction>,
     files: Vec<String>,
 }
 
@@ -169,6 +197,9 @@ struct Report<'a> {
 struct Prediction {
     /// Index in the data set, from 0.
     image: usize,
+    /// Path of a photo below its folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     predicted: String,
     #[serde(rename = "true")]
     truth: String,
@@ -177,43 +208,42 @@ struct Prediction {
 }
 
 impl<'a> Report<'a> {
-    fn new(evaluated: &'a Evaluated, shown: &[usize], cells: Vec<Cell>, files: &[PathBuf]) -> Self {
-        let Evaluated { model, data, result, predictions, .. } = evaluated;
-        let prediction = |(&image, cell): (&usize, Cell)| Prediction {
-            image,
-            predicted: cell.predicted,
-            truth: cell.truth,
-            correct: cell.correct,
-            probability: predictions.confidence(image),
+    fn new(
+        evaluated: &'a Evaluated,
+        classes: &[String],
+        shown: &[usize],
+        mistakes: &[usize],
+        files: &[PathBuf],
+    ) -> Self {
+        let Evaluated { model, data, images, result, predictions, .. } = evaluated;
+        let prediction = |&image: &usize| {
+            let label = images.labels()[image];
+            Prediction {
+                image,
+                file: pictures::photo(images, image).map(|name| file_name(name, |_| true)),
+                predicted: classes[predictions.class(image)].clone(),
+                truth: evaluated.classes[label as usize].clone(),
+                correct: predictions.is_right(image, label),
+                probability: predictions.confidence(image),
+            }
         };
+        let shown: Vec<Prediction> = shown.iter().map(prediction).collect();
         Report {
             arch: model.arch.to_string(),
             data,
             images: result.images,
             part: evaluated.part,
             accuracy: result.accuracy,
-            shown: cells.len(),
-            right: cells.iter().filter(|cell| cell.correct).count(),
-            predictions: shown.iter().zip(cells).map(prediction).collect(),
+            shown: shown.len(),
+            right: shown.iter().filter(|prediction| prediction.correct).count(),
+            predictions: shown,
+            mistakes: mistakes.iter().map(prediction).collect(),
             files: files.iter().map(|file| file.to_string_lossy().into_owned()).collect(),
         }
     }
 
     fn print(&self) -> anyhow::Result<()> {
-        let rows = self.predictions.iter().map(|p| {
-            let mark = if p.correct { "✓" } else { "✗" };
-            let probability = format!("{:.1}%", 100.0 * p.probability);
-            vec![
-                p.image.to_string(),
-                mark.into(),
-                p.predicted.clone(),
-                probability,
-                p.truth.clone(),
-            ]
-        });
-        let headers =
-            [("image", Right), ("", Left), ("predicted", Left), ("", Right), ("true", Left)];
-        print::line(table(&headers, rows))?;
+        print::line(rows(&self.predictions))?;
         print::line(format!(
             "\n{} of {} correct; accuracy on all {} {}images: {:.2}%",
             self.right,
@@ -222,9 +252,26 @@ impl<'a> Report<'a> {
             self.part.word(),
             self.accuracy
         ))?;
+        if self.mistakes.iter().any(|mistake| mistake.file.is_some()) {
+            let listed = &self.mistakes[..self.mistakes.len().min(LISTED)];
+            print::line(format!("\nmost confident mistakes\n{}\n", rows(listed)))?;
+        }
         self.files.iter().try_for_each(|file| print::line(format!("wrote {}", printable(file))))?;
         Ok(())
     }
+}
+
+/// A table of predictions, which names photos by their files, and other images by their numbers.
+fn rows(predictions: &[Prediction]) -> String {
+    let rows = predictions.iter().map(|p| {
+        let mark = if p.correct { "✓" } else { "✗" };
+        let probability = format!("{:.1}%", 100.0 * p.probability);
+        let name = p.file.clone().unwrap_or_else(|| p.image.to_string());
+        vec![name, mark.into(), p.predicted.clone(), probability, p.truth.clone()]
+    });
+    let are_files = predictions.iter().any(|prediction| prediction.file.is_some());
+    let image = if are_files { ("photo", Left) } else { ("image", Right) };
+    table(&[image, ("", Left), ("predicted", Left), ("", Right), ("true", Left)], rows)
 }
 
 #[cfg(test)]

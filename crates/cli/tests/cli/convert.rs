@@ -9,7 +9,7 @@ use resnet::{
 };
 use serde_json::Value;
 
-use crate::common::Sandbox;
+use crate::common::{Sandbox, write_photos};
 
 /// A file from the tests of crates/resnet.
 fn file(name: &str) -> String {
@@ -230,4 +230,55 @@ fn a_classifier_for_other_classes_is_initialised_at_random() {
     // With --arch, the architecture is not inferred.
     let args = ["--arch", "resnet20", "--init", "five.pt", "--out", "other"];
     s.run(&[&SMALL[..], &args].concat()).fails(1, &["five.pt is not a resnet20", "a resnet14"]);
+}
+
+/// Class names and preprocessing of photos go with the weights.
+#[test]
+fn exports_of_a_run_on_photos_predict_as_the_run() {
+    let s = Sandbox::new();
+    write_photos(&s, &["a cat", "naïve dog"], 5);
+    let usual =
+        ["--init", "none", "--image-size", "32", "--epochs", "1", "--batch-size", "4", "-q"];
+    s.run(&[&["train", "photos", "--out", "run"][..], &usual].concat()).success();
+    let predict = |model: &str| {
+        let args = ["predict", model, "photos", "--json", "--quiet"];
+        let found = s.run(&args).success();
+        assert_eq!(found.stderr, "", "nothing is guessed");
+        let lines = found.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<Value>>()
+    };
+    let expected = predict("run");
+    assert!(expected.iter().all(|photo| photo["top"].as_array().unwrap().len() == 2));
+    for (out, exact) in [
+        ("net.safetensors", true),
+        ("net.tar", true),
+        ("net.onnx", true),
+        ("folder/", true),
+        ("fold.onnx", false),
+    ] {
+        let fold: &[&str] = if exact { &[] } else { &["--fold"] };
+        s.run(&[&["convert", "run", out][..], fold].concat()).success();
+        let found = predict(out.trim_end_matches('/'));
+        if exact {
+            assert_eq!(found, expected, "{out}");
+            continue;
+        }
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found["top"][0]["class"], expected["top"][0]["class"]);
+            let [a, b] = [found, expected].map(|p| p["top"][0]["probability"].as_f64().unwrap());
+            assert!((a - b).abs() < 1e-4, "{a} {b}");
+        }
+    }
+    // What other programs read.
+    let config = fs::read_to_string(s.path("folder/config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["label_names"], serde_json::json!(["a cat", "naïve dog"]));
+    let cfg = &config["pretrained_cfg"];
+    assert_eq!(
+        (&cfg["input_size"], &cfg["interpolation"]),
+        (&serde_json::json!([3, 32, 32]), &"bilinear".into())
+    );
+    assert_eq!(cfg["mean"][0].as_f64().map(|mean| (mean * 1e3).round()), Some(485.0));
+    let side = 32.0 / cfg["crop_pct"].as_f64().unwrap();
+    assert_eq!(side.floor(), 36.0);
 }

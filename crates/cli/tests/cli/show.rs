@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::common::Sandbox;
+use crate::common::{Sandbox, write_photos};
 
 /// A run folder `run`.
 fn trained() -> Sandbox {
@@ -25,7 +25,7 @@ fn size(path: &Path) -> (u32, u32) {
 fn pictures_are_written_to_the_run_folder_and_listed() {
     let s = trained();
     let report = &s.json(&["show", "run", "--limit-test", "40", "--cam", "--json"])[0];
-    let names = ["predictions", "confusion", "mistakes", "filters", "cam"];
+    let names = ["predictions", "confusion", "mistakes", "filters", "cam", "mistakes-cam"];
     for (name, file) in names.iter().zip(report["files"].as_array().unwrap()) {
         assert_eq!(file, &format!("run/pictures/{name}.png"));
         let (width, height) = size(&s.path(file.as_str().unwrap()));
@@ -46,7 +46,48 @@ fn pictures_are_written_to_the_run_folder_and_listed() {
     for (i, p) in predictions.iter().enumerate() {
         assert_eq!(p["image"], i);
         assert_eq!(p["correct"] == true, p["predicted"] == p["true"]);
+        assert!(p.get("file").is_none());
     }
+    let mistakes = report["mistakes"].as_array().unwrap();
+    assert!(mistakes.iter().all(|p| p["correct"] == false && p["predicted"] != p["true"]));
+    assert!(mistakes.is_sorted_by(|a, b| a["probability"].as_f64() >= b["probability"].as_f64()));
+}
+
+#[test]
+fn photos_have_the_names_of_their_files() {
+    let s = Sandbox::new();
+    write_photos(&s, &["cat", "dog"], 10);
+    // Labels that nothing can learn.
+    for index in ["00", "02", "04", "06"] {
+        let [cat, dog] = ["cat", "dog"].map(|class| s.path(format!("photos/{class}/{index}.ppm")));
+        fs::rename(&cat, s.path("kept")).unwrap();
+        fs::rename(&dog, &cat).unwrap();
+        fs::rename(s.path("kept"), &dog).unwrap();
+    }
+    let usual = ["--arch", "resnet8", "--batch-size", "8", "--epochs", "2", "--validation", "0.4"];
+    s.run(&[&["train", "photos", "--out", "run", "--quiet"][..], &usual].concat()).success();
+    let report = &s.json(&["show", "run", "--cam", "--format", "svg", "--json"])[0];
+    let mistakes = report["mistakes"].as_array().unwrap();
+    assert!(!mistakes.is_empty(), "{report}");
+    let svg = |name: &str| fs::read_to_string(s.path(format!("run/pictures/{name}.svg"))).unwrap();
+    for mistake in mistakes {
+        let file = mistake["file"].as_str().unwrap();
+        assert!(file.starts_with(mistake["true"].as_str().unwrap()), "{mistake}");
+        assert!(s.path("photos").join(file).is_file());
+        for picture in ["mistakes", "mistakes-cam"] {
+            assert!(svg(picture).contains(&format!("; {file}</title>")), "{file} in {picture}");
+        }
+    }
+    let text = s.run(&["show", "run"]).success().stdout;
+    let worst = mistakes[0]["file"].as_str().unwrap();
+    let (_, list) = text.split_once("most confident mistakes\n").unwrap();
+    assert!(list.lines().nth(1).unwrap().starts_with(worst), "{text}");
+    s.run(&["report", "run", "--out", "page.html"]).success();
+    let page = fs::read_to_string(s.path("page.html")).unwrap();
+    for part in [&format!("; {worst}</title>"), "Precision", "F1", "Most confident mistakes"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("Left out to keep this page small"));
 }
 
 #[test]

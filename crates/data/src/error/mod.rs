@@ -160,6 +160,19 @@ pub enum DataError {
         /// The folder of the data set.
         folder: PathBuf,
     },
+    /// A file could not be downloaded.
+    #[error(
+        "cannot download {url}: {}; you can download it yourself and put it into {}",
+        printable(reason), folder.shown()
+    )]
+    FileUnavailable {
+        /// Its address.
+        url: String,
+        /// Why.
+        reason: String,
+        /// The folder to put it into.
+        folder: PathBuf,
+    },
     /// No photo of a data set can be read any more.
     #[error(
         "no photo in {} can be read any more ({source}): the folder is gone, or its disk",

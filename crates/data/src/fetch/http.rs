@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use md5::Md5;
 use resnet_formats::open_own;
 use ureq::{
     Agent,
@@ -21,16 +20,19 @@ use super::{
 };
 use crate::{
     DataError,
-    digest::{CHUNK, file_digest},
+    digest::{CHUNK, Checksum},
 };
 
 /// A remote file.
 pub(super) struct Remote<'a> {
     pub url: &'a str,
-    pub bytes: u64,
-    /// In hexadecimal.
-    pub md5: &'a str,
+    /// Its length, if it is published.
+    pub bytes: Option<u64>,
+    pub checksum: Checksum<'a>,
 }
+
+/// The most bytes of a file whose length is not published.
+const MOST: u64 = 1 << 30;
 
 /// How often a broken transfer is resumed.
 const RETRIES: usize = 4;
@@ -38,7 +40,7 @@ const RETRIES: usize = 4;
 /// Limit of each phase: DNS lookup, connection, response headers, next bytes.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Downloads to `part`, resuming a partial file, and verifies length and MD5.
+/// Downloads to `part`, resuming a partial file, and verifies length and checksum.
 ///
 /// After a failure, `part` keeps the data to resume from. It is emptied if its content was wrong.
 pub(super) fn download(
@@ -60,15 +62,15 @@ pub(super) fn download(
             }
             Err(failure) => return Err(failure),
         }
-        let tick = |done| monitor.progress(Stage::Check, done, Some(remote.bytes));
-        let md5 = file_digest::<Md5>(part, remote.bytes, tick)?;
-        if md5 == remote.md5 {
+        let bytes = length(&file, part)?;
+        let tick = |done| monitor.progress(Stage::Check, done, Some(bytes));
+        let Some(difference) = remote.checksum.difference(part, bytes, tick)? else {
             return Ok(());
-        }
+        };
         file.set_len(0).map_err(DataError::io("write", part))?;
         // The partial file may have belonged to a different file.
         if before == 0 || retries == 0 {
-            return Err(Failure::Source(format!("expected MD5 {}, got {md5}", remote.md5)));
+            return Err(Failure::Source(difference));
         }
         retries -= 1;
     }
@@ -86,13 +88,14 @@ fn transfer(
     monitor: &mut Monitor<'_>,
 ) -> Result<(), Failure> {
     let mut done = length(file, part)?;
-    if done == remote.bytes {
+    if remote.bytes == Some(done) {
         return Ok(());
     }
-    if done > remote.bytes {
+    let before = done;
+    if remote.bytes.is_some_and(|bytes| done > bytes) {
         done = 0;
     }
-    monitor.progress(Stage::Download, done, Some(remote.bytes))?;
+    monitor.progress(Stage::Download, done, remote.bytes)?;
     // Use the system's certificates: they include those of a corporate proxy.
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     let agent: Agent = Agent::config_builder()
@@ -117,44 +120,55 @@ fn transfer(
                 return Err(Failure::Source(format!("requested bytes from {done}, got {range}")));
             }
         }
+        // There is no more of it.
+        StatusCode::RANGE_NOT_SATISFIABLE if done > 0 && remote.bytes.is_none() => return Ok(()),
         // The server ignored the range and sends the whole file.
         StatusCode::OK => done = 0,
         status => return Err(Failure::Source(format!("the server responded {status}"))),
     }
     let mut body = response.into_body();
     // Check the length first, so that a wrong response does not destroy the partial file.
-    let length = body.content_length().map(|length| done.saturating_add(length));
-    if let Some(got) = length.filter(|&length| length != remote.bytes) {
-        let expected = remote.bytes;
+    let stated = body.content_length().map(|length| done.saturating_add(length));
+    let wrong = |&got: &u64| match remote.bytes {
+        Some(bytes) => got != bytes,
+        None => got < before || got > MOST,
+    };
+    if let Some(got) = stated.filter(wrong) {
+        let expected = match remote.bytes {
+            Some(bytes) => bytes.to_string(),
+            None => format!("{before} to {MOST}"),
+        };
         return Err(Failure::Source(format!("expected {expected} bytes, got {got}")));
     }
+    let total = remote.bytes.or(stated);
     file.set_len(done)
         .and_then(|()| file.seek(SeekFrom::Start(done)))
         .map_err(DataError::io("write", part))?;
     let mut body = body.as_reader();
     let mut chunk = vec![0; CHUNK];
+    let of_total = |done: u64| match total {
+        Some(total) => format!("{done} of {total} bytes"),
+        None => format!("{done} bytes"),
+    };
     loop {
-        let n = body.read(&mut chunk).map_err(|error| {
-            Failure::Source(format!("{error} after {done} of {} bytes", remote.bytes))
-        })?;
+        let n = body
+            .read(&mut chunk)
+            .map_err(|error| Failure::Source(format!("{error} after {}", of_total(done))))?;
         if n == 0 {
             break;
         }
         done += n as u64;
-        if done > remote.bytes {
-            return Err(Failure::Source(format!(
-                "the response is longer than {} bytes",
-                remote.bytes
-            )));
+        let most = total.unwrap_or(MOST);
+        if done > most {
+            return Err(Failure::Source(format!("the response is longer than {most} bytes")));
         }
         file.write_all(&chunk[..n]).map_err(DataError::io("write", part))?;
-        monitor.progress(Stage::Download, done, Some(remote.bytes))?;
+        monitor.progress(Stage::Download, done, total)?;
     }
-    if done < remote.bytes {
-        return Err(Failure::Source(format!(
-            "the response ended after {done} of {} bytes",
-            remote.bytes
-        )));
+    match total {
+        Some(total) if done < total => {
+            Err(Failure::Source(format!("the response ended after {}", of_total(done))))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }

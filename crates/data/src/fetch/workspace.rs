@@ -7,7 +7,7 @@ use std::{
 };
 
 use md5::Md5;
-use resnet_formats::{Lock, lock, make_own_folder};
+use resnet_formats::{Lock, lock, make_own_folder, open_own};
 
 use super::monitor::Failure;
 use crate::{DataError, digest::digest, published::PublishedFile};
@@ -90,6 +90,16 @@ impl Workspace {
             Some(file) => Err(Failure::Source(format!("{} is missing", file.name))),
             None => Ok(()),
         }
+    }
+
+    /// Moves a complete partial file into place, and returns its path.
+    pub(super) fn install_part(self, name: &str) -> Result<PathBuf, DataError> {
+        let (part, path) = (self.part(name), self.target.join(name));
+        open_own(&part, File::options().write(true))
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(&part, &path))
+            .map_err(DataError::io("write", &path))?;
+        Ok(path)
     }
 
     /// Moves the staged files into place, and writes a file of class names beside them if it has a name.

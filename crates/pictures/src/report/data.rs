@@ -191,6 +191,8 @@ pub struct Example {
     pub correct: bool,
     /// Probability of the predicted class, in [0, 1].
     pub confidence: f32,
+    /// The path of its file, of a photo.
+    pub file: Option<String>,
 }
 
 impl Run {
@@ -252,22 +254,23 @@ impl Evaluation {
 
 impl From<Cell> for Example {
     fn from(cell: Cell) -> Example {
-        let Cell { picture, predicted, truth, correct, confidence } = cell;
+        let Cell { picture, predicted, truth, correct, confidence, file } = cell;
         let Picture { width, height, rgb } = picture;
         let confidence = confidence.unwrap_or_default();
-        Example { width, height, rgb, predicted, truth, correct, confidence }
+        Example { width, height, rgb, predicted, truth, correct, confidence, file }
     }
 }
 
 impl From<&Example> for Cell {
     fn from(example: &Example) -> Cell {
-        let Example { width, height, rgb, predicted, truth, correct, confidence } = example;
+        let Example { width, height, rgb, predicted, truth, correct, confidence, file } = example;
         Cell {
             picture: Picture::new(*width, *height, rgb.clone()),
             predicted: predicted.clone(),
             truth: truth.clone(),
             correct: *correct,
             confidence: Some(*confidence),
+            file: file.clone(),
         }
     }
 }

@@ -32,6 +32,7 @@ fn evaluation() -> Evaluation {
         truth: if i % 4 == 3 { HOSTILE.into() } else { "cat".into() },
         correct: i % 4 != 3,
         confidence: 0.75,
+        file: Some(format!("{HOSTILE}/{i}.jpg")),
     };
     Evaluation {
         checkpoint: "last.safetensors".into(),

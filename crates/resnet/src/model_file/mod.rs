@@ -43,6 +43,7 @@ mod optimizer_groups;
 mod optimizer_state;
 mod partial;
 mod preprocessing;
+mod published;
 mod pytorch;
 mod read;
 mod rest;
@@ -63,6 +64,7 @@ pub use load_options::LoadOptions;
 pub use model::Model;
 pub use optimizer_state::OptimizerState;
 pub use partial::Partial;
+pub use published::PublishedWeights;
 pub use resnet_formats::torch::Weights;
 pub use save::SaveFormat;
 

@@ -103,7 +103,7 @@ impl Images {
 }
 
 /// The architecture of one of timm's names: torchvision's ResNets, as various people trained them.
-fn own_name(name: &str) -> Result<String, String> {
+pub(super) fn own_name(name: &str) -> Result<String, String> {
     let (base, _training) = name.split_once('.').unwrap_or((name, ""));
     let base = ["tv_", "ssl_", "swsl_"].iter().find_map(|by| base.strip_prefix(by)).unwrap_or(base);
     let gluon = base.strip_prefix("gluon_").and_then(|rest| rest.strip_suffix("_v1b"));

@@ -26,6 +26,7 @@ mod event;
 mod initial_weights;
 mod length;
 mod log;
+mod lr_find;
 mod machine;
 mod memory;
 mod mixing;
@@ -56,6 +57,7 @@ pub use self::{
     event::{BatchEvent, Event, Started},
     length::set_epochs,
     log::Log,
+    lr_find::{LrCurve, LrPoint, LrRange, lr_find},
     machine::Machine,
     memory::largest_batch,
     preview::{Preview, preview},

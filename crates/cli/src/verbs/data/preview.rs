@@ -1,14 +1,11 @@
 //! `resnet data preview`: what a network gets to see in training.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use anyhow::Context;
 use resnet::{config::TrainConfig, train};
-use resnet_formats::{Shown, atomic_write, create_numbered};
-use resnet_pictures::{Picture, Theme, labelled, png};
+use resnet_formats::Shown;
+use resnet_pictures::{Picture, Theme, labelled};
 use serde::Serialize;
 
 use crate::{
@@ -16,12 +13,9 @@ use crate::{
     config::{self, Settings},
     error::Usage,
     interrupt::Interrupt,
-    print,
+    pictures, print,
     verbs::train::load,
 };
-
-/// PNG pixels per SVG unit.
-const SCALE: f32 = 2.0;
 
 /// The output of `--json`.
 #[derive(Serialize)]
@@ -34,12 +28,7 @@ struct Record<'a> {
 }
 
 pub(crate) fn run(args: &PreviewArgs, global: &Global) -> anyhow::Result<()> {
-    let is_svg = match args.out.as_deref().map(|out| out.extension()) {
-        None => false,
-        Some(Some(suffix)) if suffix.eq_ignore_ascii_case("png") => false,
-        Some(Some(suffix)) if suffix.eq_ignore_ascii_case("svg") => true,
-        Some(_) => return Err(Usage("--out must end in .png or .svg".into()).into()),
-    };
+    pictures::is_svg(args.out.as_deref())?;
     let cpu = global.cpu()?;
     let interrupt = Interrupt::catch().context("cannot catch Ctrl-C")?;
     let settings = Settings::new(&as_train(args), global)?;
@@ -72,11 +61,7 @@ pub(crate) fn run(args: &PreviewArgs, global: &Global) -> anyhow::Result<()> {
     let images: Vec<_> = seen.pixels.chunks(len).map(picture).zip(labels.clone()).collect();
     let title = title(&config, args.epoch, images.len(), [seen.width, seen.height]);
     let draw = |theme: &Theme| labelled(&images, (&*title.0, &*title.1), theme);
-    let bytes = match is_svg {
-        true => draw(&Theme::AUTO).into_bytes(),
-        false => png(&draw(&Theme::LIGHT), SCALE).context("cannot draw the picture")?,
-    };
-    let path = write(args.out.as_deref(), &bytes)?;
+    let path = pictures::write_one(args.out.as_deref(), "preview", draw)?;
     let file = path.shown().to_string();
     match args.output.json {
         true => print::json(&Record {
@@ -132,20 +117,4 @@ fn title(
         config.seed
     );
     (headline, detail)
-}
-
-/// Writes the picture to `out`, or to a new file.
-fn write(out: Option<&Path>, bytes: &[u8]) -> anyhow::Result<PathBuf> {
-    let path = match out {
-        Some(out) => out.to_owned(),
-        None => {
-            let create = |name: &Path| File::create_new(name);
-            create_numbered(Path::new("preview"), ".png", create)
-                .context("cannot create preview.png (--out)")?
-                .0
-        }
-    };
-    atomic_write(&*path, |w| w.write_all(bytes))
-        .with_context(|| format!("cannot write {} (--out)", path.shown()))?;
-    Ok(path)
 }

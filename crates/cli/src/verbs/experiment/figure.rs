@@ -30,8 +30,12 @@ pub(super) fn errors(results: &Results, (headline, detail): (&str, &str), theme:
     let range = range(results.nets.iter().flat_map(|net| &net.curve));
     let epochs = results.nets.iter().flat_map(|net| &net.curve).map(|point| point.epoch as f64);
     let last = epochs.fold(1.0, f64::max);
-    let x = Axis { label: "epoch".into(), range: Some([if last > 1.0 { 1.0 } else { 0.0 }, last]) };
-    let y = Axis { label: "error, %".into(), range: Some(range) };
+    let x = Axis {
+        label: "epoch".into(),
+        range: Some([if last > 1.0 { 1.0 } else { 0.0 }, last]),
+        ..Axis::default()
+    };
+    let y = Axis { label: "error, %".into(), range: Some(range), ..Axis::default() };
     let detail = format!("bold: test error, dashed: training error; {detail}");
     let title = (headline, &*detail);
     let of = |nets: &[&NetResult]| -> Vec<Curve> {
@@ -127,8 +131,12 @@ pub(super) fn responses(
     };
     let layers = nets.iter().map(|net| net.layers.len()).max().unwrap_or(1);
     let most = nets.iter().flat_map(|net| &net.layers).map(|layer| layer.std).fold(0.0, f64::max);
-    let x = Axis { label: "layer".into(), range: Some([1.0, layers as f64]) };
-    let y = Axis { label: "standard deviation".into(), range: Some([0.0, most * 1.05]) };
+    let x = Axis { label: "layer".into(), range: Some([1.0, layers as f64]), ..Axis::default() };
+    let y = Axis {
+        label: "standard deviation".into(),
+        range: Some([0.0, most * 1.05]),
+        ..Axis::default()
+    };
     let both = [("original order", false), ("sorted by magnitude", true)]
         .map(|(heading, sorted)| Panel { heading: heading.into(), curves: curve(sorted) });
     panels(&both, [&x, &y], (headline, detail), theme)

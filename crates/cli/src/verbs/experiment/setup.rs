@@ -12,7 +12,7 @@ use resnet::{
 };
 
 use crate::{
-    args::{Cli, DataArg, ExperimentArgs, TrainArgs},
+    args::{Cli, DataArg, ExperimentArgs, InitArg, TrainArgs},
     config::absolute,
     error::Usage,
     runs,
@@ -102,6 +102,7 @@ impl Setup<'_> {
         train.arch = run.net;
         train.images = images.clone();
         train.data_dir = data_dir.clone();
+        train.start.init = Some(InitArg::Nothing);
         train.out = Some(self.folder.join(run.folder()));
         let recipe = &mut train.recipe;
         recipe.recipe = RECIPE.to_owned();

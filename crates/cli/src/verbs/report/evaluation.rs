@@ -10,7 +10,10 @@ use resnet::{
     run::{BEST, LAST},
 };
 use resnet_formats::Shown;
-use resnet_pictures::report::{Bin, Evaluation, Example, Run, Scores};
+use resnet_pictures::{
+    Cell,
+    report::{Bin, Evaluation, Example, Run, Scores},
+};
 
 use crate::{
     args::{
@@ -25,6 +28,8 @@ use crate::{
 const FIRST: usize = 32;
 /// Number of mistakes in a report.
 const MISTAKES: usize = 16;
+/// The most pixels of an image's side, so that all of them fit into the page.
+const SIDE: usize = 96;
 
 /// Adds the evaluation of a run's network. If that is not possible, notes why in the run and on
 /// stderr.
@@ -90,9 +95,11 @@ fn reason_to_skip(
 fn summarise(evaluated: &Evaluated) -> Evaluation {
     let Evaluated { model, images, result, predictions, .. } = evaluated;
     let (classes, labels) = (model.class_names(), images.labels());
-    let examples = |images: Vec<usize>| {
-        images.into_iter().map(|image| cell(evaluated, &classes, image).into()).collect()
+    let example = |image| {
+        let cell = cell(evaluated, &classes, image);
+        Cell { picture: cell.picture.shrunk(SIDE), ..cell }.into()
     };
+    let examples = |images: Vec<usize>| images.into_iter().map(example).collect();
     let first: Vec<Example> = examples((0..predictions.len().min(FIRST)).collect());
     let mut wrong = predictions.mistakes(labels);
     wrong.truncate(MISTAKES);

@@ -5,10 +5,13 @@ use std::path::Path;
 use resnet::{
     config::TrainConfig,
     data::{self, Normalisation, transform::Mix},
+    model_file::PublishedWeights,
     optim::OptimizerConfig,
     recipe::{Length, Recipe},
 };
 use resnet_formats::{Shown, quoted};
+
+use crate::runs;
 
 /// A shell command, and a note about it.
 #[derive(Debug, PartialEq)]
@@ -23,10 +26,8 @@ pub(super) fn reproduce(config: &TrainConfig) -> Reproduction {
     match options(config) {
         Some(words) => {
             let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-            let note = config
-                .init_from
-                .as_ref()
-                .map(|file| format!("It needs the initial weights {}.", file.shown()));
+            let own = config.init_from.as_ref().filter(|_| published(config).is_none());
+            let note = own.map(|file| format!("It needs the initial weights {}.", file.shown()));
             Reproduction { command: words.join(" "), note }
         }
         None => Reproduction {
@@ -38,6 +39,12 @@ pub(super) fn reproduce(config: &TrainConfig) -> Reproduction {
             ),
         },
     }
+}
+
+/// The published weights that a run started from.
+fn published(config: &TrainConfig) -> Option<&'static PublishedWeights> {
+    let file = config.init_from.as_deref().filter(|_| config.continues_after.is_none())?;
+    PublishedWeights::of_file(file)
 }
 
 /// `resnet train` and its arguments; none if they cannot express the run.
@@ -129,9 +136,16 @@ fn options(config: &TrainConfig) -> Option<Vec<String>> {
         option("mean", list(mean));
         option("std", list(std));
     }
-    if let Some(file) = &config.init_from {
-        let start = if config.continues_after.is_some() { "resume" } else { "init" };
-        option(start, file.to_str()?.to_owned());
+    let init = config.init_from.as_deref();
+    match (init, published(config)) {
+        (_, Some(weights)) => option("init", weights.name.to_owned()),
+        (Some(file), None) => {
+            let start = if config.continues_after.is_some() { "resume" } else { "init" };
+            option(start, file.to_str()?.to_owned());
+        }
+        // Photos start from published weights, where there are any.
+        (None, None) if photos.is_some() => option("init", runs::NONE.to_owned()),
+        (None, None) => {}
     }
     if let Some(weights) = &config.init_weights {
         option("weights", weights.clone());
@@ -177,7 +191,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        args::{Cli, Verb},
+        args::{Cli, InitArg, Verb},
         config::{self, Settings, StartingPoint},
         data,
     };
@@ -186,9 +200,15 @@ mod tests {
     fn configured(line: &str) -> TrainConfig {
         let cli = Cli::parsed(line.split(' ')).unwrap();
         let Verb::Train(args) = cli.verb else { panic!("another verb") };
+        let init = args.start.init.as_ref().and_then(|init| match init {
+            InitArg::Path(path) => Some(path.clone()),
+            InitArg::Published(weights, _) => Some(Path::new("/cache").join(weights.file())),
+            InitArg::Nothing => None,
+        });
         let start = StartingPoint {
             arch: args.arch,
-            checkpoint: args.start.init.clone().or(args.start.resume.clone()),
+            checkpoint: init.or(args.start.resume.clone()),
+            published: None,
             weights: args.start.weights.weights.as_ref().map(ToString::to_string),
             finished_epochs: args.start.resume.as_ref().map(|_| 0),
         };
@@ -217,6 +237,7 @@ mod tests {
                  --label-smoothing 0.05 --dtype bf16 --mean 0,0.5,1 --std 1,2,3 --save-torch"
             ),
             format!("{begin} --arch resnet8 --init /a/b.safetensors --data-dir /data"),
+            format!("{begin} --arch resnet50 --init resnet50.a1_in1k"),
             format!("{begin} --arch resnet8 --resume /a/b.pt"),
             format!("{begin} --arch resnet8 --mixup 0.2 --cutmix 1"),
             format!(

@@ -16,7 +16,7 @@ use resnet_formats::{Shown, quoted_path};
 
 pub(super) use self::{
     resume::resume,
-    start::{load, start},
+    start::{NewRun, configure, load, start},
 };
 use crate::{
     args::{Global, TrainArgs, Ui},
@@ -37,11 +37,6 @@ pub(crate) fn run(args: &TrainArgs, global: &Global) -> anyhow::Result<ExitCode>
         }
         _ => {
             let (folder, data) = start(args, &cpu, global, &interrupt, &mut planned)?;
-            let config = folder.config();
-            if config.data.photos.is_some() && config.init_from.is_none() {
-                global
-                    .note("the weights start at random; --init FILE starts from those of a model");
-            }
             (folder, data, None)
         }
     };

@@ -1,25 +1,74 @@
 //! Starts a new run: its settings, its data, its folder.
 
-use std::{path::Path, time::SystemTime};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use resnet::{
     Arch, Cpu,
     config::TrainConfig,
     data::{self as sets, Flip, Parts},
-    model_file::{Partial, Weights},
+    model_file::{Partial, PublishedWeights, Weights},
     run::{Place, RunFolder},
     train,
 };
 
 use crate::{
-    args::{DataArg, Global, TrainArgs},
+    args::{DataArg, Global, InitArg, TrainArgs},
     config::{self, Settings, StartingPoint},
     data::{self, Limits},
     interrupt::Interrupt,
     model, overrides,
     photo_folder::{self, RunPhotos},
-    runs,
+    runs, weights,
 };
+
+/// A new run, before it has a folder.
+pub(in crate::verbs) struct NewRun {
+    settings: Settings,
+    start: StartingPoint,
+    pub(in crate::verbs) data: Parts,
+    pub(in crate::verbs) config: TrainConfig,
+}
+
+/// Loads the data of a new run and the file of published weights, and makes its configuration. `examine`
+/// gets the arguments and the architecture before anything slow.
+pub(in crate::verbs) fn configure(
+    args: &TrainArgs,
+    cpu: &Cpu,
+    global: &Global,
+    interrupt: &Interrupt,
+    examine: impl FnOnce(&TrainArgs, Arch) -> anyhow::Result<()>,
+) -> anyhow::Result<NewRun> {
+    let settings = Settings::new(args, global)?;
+    let args = &settings.args;
+    let mut start = starting_point(args, &settings, global)?;
+    examine(args, start.arch)?;
+    let data = load(args, start.arch, global, interrupt)?;
+    weights::note_default(args, global);
+    if let Some(published) = start.published {
+        let file = weights::fetch(published, &args.data_dir, global, interrupt)?;
+        start.checkpoint = Some(file);
+    }
+    let mut config = config::build(&settings, &start, &data, None, cpu, global)?;
+    fit_photos(&mut config, args, cpu, global)?;
+    Ok(NewRun { settings, start, data, config })
+}
+
+/// Fits batches of photos into the memory beside their cache.
+fn fit_photos(
+    config: &mut TrainConfig,
+    args: &TrainArgs,
+    cpu: &Cpu,
+    global: &Global,
+) -> anyhow::Result<()> {
+    if !args.data.is_folder() {
+        return Ok(());
+    }
+    let kept = photo_folder::cache_memory(&args.images.reading, config);
+    config::fit_memory(config, args, kept, cpu, global)
+}
 
 /// Starts a new run: loads its data, writes its configuration, creates its folder.
 pub(in crate::verbs) fn start(
@@ -29,19 +78,14 @@ pub(in crate::verbs) fn start(
     interrupt: &Interrupt,
     planned_seconds: &mut Option<f64>,
 ) -> anyhow::Result<(RunFolder, Parts)> {
-    let settings = Settings::new(args, global)?;
+    let mut default = PathBuf::new();
+    let examine = |args: &TrainArgs, arch| {
+        default = runs::folder(&default_name(arch, args));
+        Ok(RunFolder::examine(place(args, &default))?)
+    };
+    let NewRun { settings, start, data, mut config } =
+        configure(args, cpu, global, interrupt, examine)?;
     let args = &settings.args;
-    let start = starting_point(args, &settings, global)?;
-    let default = runs::folder(&default_name(start.arch, args));
-    let place = args.out.as_deref().map_or(Place::Numbered(&default), Place::Exactly);
-    // Before anything slow.
-    RunFolder::examine(place)?;
-    let data = load(args, start.arch, global, interrupt)?;
-    let mut config = config::build(&settings, &start, &data, None, cpu, global)?;
-    if args.data.is_folder() {
-        let kept = photo_folder::cache_memory(&args.images.reading, &config);
-        config::fit_memory(&mut config, args, kept, cpu, global)?;
-    }
     if let Some(budget) = args.recipe.budget {
         global.status(format!(
             "measuring the training speed to fit {}",
@@ -61,10 +105,7 @@ pub(in crate::verbs) fn start(
         planned.recipe.length = config.recipe.length;
         planned.total_steps = config.total_steps;
         overrides::end_freeze(&args.recipe, &mut planned)?;
-        if args.data.is_folder() {
-            let kept = photo_folder::cache_memory(&args.images.reading, &planned);
-            config::fit_memory(&mut planned, args, kept, cpu, global)?;
-        }
+        fit_photos(&mut planned, args, cpu, global)?;
         if planned.recipe != config.recipe {
             config = planned;
             fit(&mut config)?;
@@ -77,11 +118,16 @@ pub(in crate::verbs) fn start(
             args.data
         ));
     }
-    let run = RunFolder::create(place, &config)?;
+    let run = RunFolder::create(place(args, &default), &config)?;
     if let Some(photos) = RunPhotos::of(&run, &data) {
         photos.save().inspect_err(|_| run.abandon())?;
     }
     Ok((run, data))
+}
+
+/// `--out`, or a new folder.
+fn place<'a>(args: &'a TrainArgs, default: &'a Path) -> Place<'a> {
+    args.out.as_deref().map_or(Place::Numbered(default), Place::Exactly)
 }
 
 /// The model that a new run starts from. Its architecture is `--arch`, else the file's.
@@ -91,29 +137,46 @@ fn starting_point(
     global: &Global,
 ) -> anyhow::Result<StartingPoint> {
     let start = &args.start;
-    let Some(file) = start.resume.as_ref().or(start.init.as_ref()) else {
-        return Ok(settings.starting_point());
+    let known = settings.arch_is_known().then_some(args.arch);
+    let weights = start.weights.weights.as_ref().map(ToString::to_string);
+    let init = if start.resume.is_none() { weights::of_run(args, global) } else { None };
+    let file = match (&start.resume, init) {
+        (Some(file), _) => file.clone(),
+        (None, Some(InitArg::Path(path))) => path,
+        (None, Some(InitArg::Nothing)) => return Ok(StartingPoint::random(args.arch)),
+        (None, Some(InitArg::Published(published, _))) => {
+            let arch = known.unwrap_or(published.arch());
+            let published = Some(published);
+            return Ok(StartingPoint { published, weights, ..StartingPoint::random(arch) });
+        }
+        (None, None) => {
+            let start = settings.starting_point();
+            // The cache of published weights may be that of another machine.
+            let is_there = start.checkpoint.as_ref().is_none_or(|file| file.exists());
+            let published = start.checkpoint.as_deref().and_then(PublishedWeights::of_file);
+            return Ok(StartingPoint { published: published.filter(|_| !is_there), ..start });
+        }
     };
-    let arch = settings.arch_is_known().then_some(args.arch);
-    let mut options = start.weights.options(arch);
+    let mut options = start.weights.options(known);
     if start.resume.is_some() && options.weights == Weights::Usual {
         // The optimizer's state is of the weights themselves, not of their average.
         options.weights = Weights::Model;
     }
-    let weights = start.weights.weights.as_ref().map(ToString::to_string);
-    let model = match model::open(file, &options, global) {
+    if start.resume.is_none() {
+        weights::check_path(&file)?;
+    }
+    let model = match model::open(&file, &options, global) {
         Ok(model) => model,
-        Err(error) if start.init.is_some() => {
+        Err(error) if start.resume.is_none() => {
             // Without a head, or with another stem.
-            let Ok(partial) = Partial::load(&runs::resolve(file)?, &options) else {
+            let Ok(partial) = Partial::load(&runs::resolve(&file)?, &options) else {
                 return Err(error);
             };
-            let checkpoint = Some(file.clone());
+            let checkpoint = Some(file);
             return Ok(StartingPoint {
-                arch: partial.arch,
                 checkpoint,
                 weights,
-                finished_epochs: None,
+                ..StartingPoint::random(partial.arch)
             });
         }
         Err(error) => return Err(error),
@@ -126,7 +189,8 @@ fn starting_point(
         }
     }
     let finished_epochs = start.resume.is_some().then(|| model.epochs.unwrap_or(0));
-    Ok(StartingPoint { arch: model.arch, checkpoint: Some(model.path), weights, finished_epochs })
+    let checkpoint = Some(model.path);
+    Ok(StartingPoint { checkpoint, weights, finished_epochs, ..StartingPoint::random(model.arch) })
 }
 
 /// Loads the data of a new run of a network. Photos stay on disk.

