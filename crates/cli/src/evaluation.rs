@@ -115,7 +115,7 @@ fn in_memory(
     check(protocols, as_used, &normalisation)?;
     model.classes.get_or_insert_with(|| data.classes.clone());
     let progress = DelayedProgress::new("evaluating", data.test.len(), global.quiet);
-    let options = EvaluateOptions { dtype: args.model.dtype.into(), preparation, tta };
+    let options = EvaluateOptions { dtype: args.model.network.dtype.into(), preparation, tta };
     let mut logits = Vec::new();
     let mut listen = |done, batch: &[f32]| {
         logits.extend_from_slice(batch);
@@ -167,7 +167,7 @@ fn on_photos(
         done += labels.len();
         progress.set(done);
     };
-    let dtype = args.model.dtype.into();
+    let dtype = args.model.network.dtype.into();
     let result =
         evaluate::evaluate_photos(&model, dtype, tta, &photos, &normalisation, &cpu, &mut listen);
     progress.clear();
@@ -193,8 +193,8 @@ fn normalisation(
     (name, usual): (&str, Normalisation),
     global: &Global,
 ) -> Normalisation {
-    let known =
-        config::given_normalisation(args.model.normalisation).or(model.normalisation.clone());
+    let known = config::given_normalisation(args.model.network.normalisation)
+        .or(model.normalisation.clone());
     known.unwrap_or_else(|| {
         global.note(format!(
             "{} does not state its normalisation: using the values of {name} (override them with \

@@ -55,6 +55,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Report(args) => verbs::report::run(args, global)?,
         Verb::Predict(args) => verbs::predict::run(args, global)?,
         Verb::Similar(args) => verbs::similar::run(args, global)?,
+        Verb::Serve(args) => verbs::serve::run(args, global)?,
         Verb::Convert(args) => verbs::convert::run(args, global)?,
         Verb::Summary(args) => verbs::summary::run(args, global)?,
         Verb::Archs(output) => verbs::archs::run(*output)?,

@@ -8,7 +8,7 @@ use resnet::{
 };
 
 use crate::{
-    args::{Global, ModelArgs},
+    args::{Global, ModelArgs, NetworkArgs},
     class_names, runs,
 };
 
@@ -19,9 +19,17 @@ pub(crate) fn open(path: &Path, options: &LoadOptions, global: &Global) -> anyho
     Ok(model)
 }
 
-/// Opens the model of these arguments, with the class names that they give.
+/// Opens the model of these arguments, with the class names that they give, and prints the notes about
+/// what was inferred.
 pub(crate) fn open_named(args: &ModelArgs, global: &Global) -> anyhow::Result<Model> {
-    let mut model = open(&args.path, &args.options(), global)?;
+    let model = read_named(&args.path, &args.network)?;
+    model.notes.iter().for_each(|note| global.note(note));
+    Ok(model)
+}
+
+/// Reads a model, which may be `last`, with the class names that the arguments give.
+pub(crate) fn read_named(path: &Path, args: &NetworkArgs) -> anyhow::Result<Model> {
+    let mut model = load_model(&runs::resolve(path)?, &args.options())?;
     if let Some(file) = &args.class_names {
         model.classes = Some(class_names::read(file, model.network.graph().classes())?);
     }

@@ -35,6 +35,11 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(line(ascii_where_needed(&serde_json::to_string(value)?))?)
 }
 
+/// Prints a line of JSON on stderr.
+pub(crate) fn log(json: &str) {
+    status(ascii_where_needed(json));
+}
+
 /// Prints a status message on stderr. A closed stderr is not an error.
 pub(crate) fn status(text: impl AsRef<str>) {
     let _ = writeln!(anstream::stderr().lock(), "{}", sanitise(text.as_ref()));

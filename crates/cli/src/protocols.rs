@@ -250,7 +250,7 @@ impl<'a> Member<'a> {
     /// Evaluates each image once.
     fn single_view(&self, args: &EvalArgs, global: &Global) -> anyhow::Result<Single> {
         let (cpu, began) = (global.cpu()?, Instant::now());
-        let dtype = args.evaluation.model.dtype.into();
+        let dtype = args.evaluation.model.network.dtype.into();
         let progress = self.progress("", global);
         let (mut logits, mut done) = (Vec::new(), 0);
         // The labels are those of the first model: nothing but the logits is used.
@@ -304,7 +304,7 @@ impl<'a> Member<'a> {
         global: &Global,
     ) -> anyhow::Result<Single> {
         let (cpu, began) = (global.cpu()?, Instant::now());
-        let dtype = args.evaluation.model.dtype.into();
+        let dtype = args.evaluation.model.network.dtype.into();
         let name = match protocol {
             Protocol::TenCrop => " ten crops",
             Protocol::Scales(_) => " at several scales",

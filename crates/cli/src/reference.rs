@@ -5,13 +5,14 @@ use std::fmt::Write;
 use clap::{Arg, Command, builder::PossibleValue};
 
 /// The page of `docs/` with examples of a verb: its title and its file.
-const PAGES: [(&str, &str, &str); 15] = [
+const PAGES: [(&str, &str, &str); 16] = [
     ("train", "Train", "train.md"),
     ("eval", "Evaluate", "evaluate.md"),
     ("show", "Pictures", "pictures.md"),
     ("report", "Reports", "report.md"),
     ("predict", "Classify photos", "photos.md"),
     ("similar", "Classify photos", "photos.md"),
+    ("serve", "Serve", "serve.md"),
     ("convert", "Convert models", "convert.md"),
     ("summary", "Look inside a network", "summary.md"),
     ("experiment", "The paper's experiments", "paper.md"),

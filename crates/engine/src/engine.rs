@@ -183,7 +183,7 @@ impl Engine {
         // Training produces fp32 weights, so they are evaluated in fp32.
         let eval = Lowering { dtype: Dtype::Fp32, batch: eval_batch, ..train };
         let train = TrainPlan::prepare(train, cpu)?;
-        let eval = EvalPlan::prepare_micro_batched(eval, eval_batch, cpu)?;
+        let eval = EvalPlan::prepare_micro_batched(eval, eval_batch, &[], cpu)?;
         let values =
             values.saturating_add(config.muon.map_or(0, |_| muon::scratch_len(graph, cpu)));
         let needed = [&train, &eval].map(|plan| plan.memory.without_tables());

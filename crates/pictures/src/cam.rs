@@ -4,6 +4,7 @@ use crate::{
     Cell, Picture, Theme,
     colour::{colour_map, luminance},
     grid::{GAP, LINE, SIDE, below, name, rows},
+    picture::encoded,
     svg::{Anchor, Canvas, Rect, Title},
     text::{Face, percent},
 };
@@ -36,6 +37,28 @@ impl HeatMap {
         mix(row(top), row(bottom), down)
     }
 
+    /// The map alone as a PNG, to be laid over its image: in the colours of [`cam`], the more opaque the
+    /// more evidence, and transparent where there is none. A cell has up to 16 pixels a side.
+    ///
+    /// # Panics
+    /// As [`cam`].
+    pub fn png(&self) -> Vec<u8> {
+        assert!(self.rows * self.columns > 0, "a map has cells");
+        assert_eq!(self.values.len(), self.rows * self.columns, "a value for each cell of the map");
+        let map = self.scaled();
+        let [height, width] = [self.rows, self.columns].map(|n| (n * 16).min(n.max(MOST)));
+        let mut rgba = Vec::with_capacity(4 * width * height);
+        for y in 0..height {
+            for x in 0..width {
+                let value =
+                    map.at((x as f32 + 0.5) / width as f32, (y as f32 + 0.5) / height as f32);
+                rgba.extend(colour_map(value));
+                rgba.push((OPAQUE * value).round() as u8);
+            }
+        }
+        encoded(width, height, png::ColorType::Rgba, &rgba)
+    }
+
     /// Scaled to a maximum of 1; negative values become 0.
     fn scaled(&self) -> HeatMap {
         let positive = |&v: &f32| if v.is_finite() { v.max(0.0) } else { 0.0 };
@@ -44,6 +67,11 @@ impl HeatMap {
         HeatMap { values, ..*self }
     }
 }
+
+/// Pixels of a side of a map alone, unless it has more cells.
+const MOST: usize = 256;
+/// Alpha of the strongest evidence: the image shows through.
+const OPAQUE: f32 = 200.0;
 
 const COLUMNS: usize = 4;
 const BETWEEN: f32 = 4.0;
@@ -190,6 +218,19 @@ mod tests {
         let map = HeatMap { rows: 1, columns: 2, values: vec![0.0, 1.0] };
         let row = [0.0, 0.25, 0.5, 0.625, 0.75, 1.0].map(|x| map.at(x, 0.3));
         assert_eq!(row, [0.0, 0.0, 0.5, 0.75, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_map_alone_is_transparent_without_evidence() {
+        let map = HeatMap { rows: 1, columns: 2, values: vec![-1.0, 4.0] };
+        let png = map.png();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
+        let mut rgba = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut rgba).unwrap();
+        assert_eq!((info.width, info.height, info.color_type), (32, 16, png::ColorType::Rgba));
+        let alpha = |x: usize| rgba[4 * x + 3];
+        assert_eq!((alpha(0), alpha(31)), (0, 200));
+        assert!(alpha(12) < alpha(16) && alpha(16) < alpha(20));
     }
 
     #[test]

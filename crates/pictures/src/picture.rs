@@ -76,16 +76,27 @@ impl Picture {
 
     /// As a PNG in a `data:` URI.
     pub(crate) fn data_uri(&self) -> String {
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, self.width as u32, self.height as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder
-            .write_header()
-            .and_then(|mut writer| writer.write_image_data(&self.rgb))
-            .expect("writing to memory does not fail");
+        let bytes = encoded(self.width, self.height, png::ColorType::Rgb, &self.rgb);
         format!("data:image/png;base64,{}", BASE64_STANDARD.encode(bytes))
     }
+}
+
+/// A PNG of 8-bit samples, row by row.
+pub(crate) fn encoded(
+    width: usize,
+    height: usize,
+    colour: png::ColorType,
+    samples: &[u8],
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
+    encoder.set_color(colour);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(samples))
+        .expect("writing to memory does not fail");
+    bytes
 }
 
 #[cfg(test)]

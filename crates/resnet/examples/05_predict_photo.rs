@@ -7,9 +7,8 @@ use std::{env, path::PathBuf};
 use resnet::{
     Cpu, Dtype,
     data::photo,
-    engine::{EvalPlan, Input},
     model_file::{DEMO, Model},
-    predictions::Predictions,
+    predictor::{Computes, Predictor},
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,19 +22,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Resized, cropped and normalised as the network was trained.
     let usual = || model.usual_normalisation().map(|(_, normalisation)| normalisation);
     let normalisation = model.normalisation.clone().or_else(usual).ok_or("no normalisation")?;
-    let preparation = model.preparation(&normalisation);
-    let preparation = preparation.ok_or("the network takes neither grey nor RGB images")?;
-    let pixels = photo::prepare(&files, preparation, 1).remove(0)?;
+    let predictor = Predictor::new(model, normalisation, Dtype::Fp32, &Cpu::new(2)?)?;
+    let pixels = photo::prepare(&files, predictor.preparation(), 1).remove(0)?;
+    let mut plan = predictor.plan(Computes::Logits, 1)?;
+    let predictions = plan.predict(predictor.input(&pixels), 1);
 
-    let (graph, side) = (model.network.graph(), model.image_size);
-    let mut plan = EvalPlan::new(graph, Dtype::Fp32, 1, side, side, &Cpu::new(2)?)?;
-    plan.load(&model.network);
-    let logits = plan.forward(Input::Bytes(&pixels, &normalisation), 1).to_vec();
-
-    let classes = model.class_names();
     println!("{}:", files[0].display());
-    for (class, probability) in Predictions::new(logits, classes.len()).top(0, 5) {
-        println!("{:6.2}%  {}", 100.0 * probability, classes[class]);
+    for (class, probability) in predictions.top(0, 5) {
+        println!("{:6.2}%  {}", 100.0 * probability, predictor.classes()[class]);
     }
     Ok(())
 }

@@ -17,7 +17,7 @@
 
 use crate::{
     Cpu, Dtype,
-    engine::{EvalPlan, Input, MICRO_BATCH_BYTES, PlanError, lower::Lowering},
+    engine::{EvalPlan, Input, PlanError},
     graph::{Graph, GraphError, NodeId, Op},
     network::Network,
 };
@@ -74,8 +74,42 @@ impl ActivationMaps {
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
         let graph = net.graph();
+        ActivationMaps::of(net, |probe| {
+            EvalPlan::with_probes(graph, dtype, batch, height, width, &[probe], cpu)
+        })
+    }
+
+    /// [`ActivationMaps::new`] for micro-batches, as [`EvalPlan::micro_batched`] makes them: what is
+    /// computed for an image is bit-identical whatever comes with it.
+    ///
+    /// # Errors
+    /// As [`ActivationMaps::new`].
+    pub fn micro_batched(
+        images: usize,
+        net: &Network,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        cpu: &Cpu,
+    ) -> Result<Self, PlanError> {
+        let graph = net.graph();
+        ActivationMaps::of(net, |probe| {
+            let probes = [probe];
+            EvalPlan::micro_batched_with_probes(
+                images, graph, dtype, batch, height, width, &probes, cpu,
+            )
+        })
+    }
+
+    /// The maps of a plan with a probe.
+    fn of(
+        net: &Network,
+        plan: impl FnOnce(NodeId) -> Result<EvalPlan, PlanError>,
+    ) -> Result<Self, PlanError> {
+        let graph = net.graph();
         let Ends { features, pool, linear } = ends(graph)?;
-        let mut plan = EvalPlan::with_probes(graph, dtype, batch, height, width, &[features], cpu)?;
+        let mut plan = plan(features)?;
         plan.load(net);
         let [weight, _] = net.weight_and_bias(linear);
         Ok(ActivationMaps {
@@ -87,30 +121,19 @@ impl ActivationMaps {
         })
     }
 
-    /// [`ActivationMaps::new`] for as many images as [`MICRO_BATCH_BYTES`] hold, but at most `batch`
-    /// and at least one. That number does not depend on how many images there are, so what is
-    /// computed for an image is bit-identical whatever comes with it.
-    ///
-    /// # Errors
-    /// As [`ActivationMaps::new`].
-    pub fn micro_batched(
-        net: &Network,
-        dtype: Dtype,
-        batch: usize,
-        height: usize,
-        width: usize,
-        cpu: &Cpu,
-    ) -> Result<Self, PlanError> {
-        let lowering =
-            Lowering { graph: net.graph(), dtype, batch, height, width, frozen: &[], eval: &[] };
-        let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
-        let most = MICRO_BATCH_BYTES.saturating_sub(tables) / image;
-        ActivationMaps::new(net, dtype, most.clamp(1, batch), height, width, cpu)
-    }
-
     /// Images of the largest forward pass.
     pub fn batch(&self) -> usize {
         self.plan.batch()
+    }
+
+    /// Classes of the network.
+    pub(crate) fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Bytes of the plan's buffers and packed weights, and of the linear layer.
+    pub(crate) fn memory(&self) -> usize {
+        self.plan.summary().memory.total() + size_of_val(&*self.weight)
     }
 
     /// The logits `[images][classes]` of a batch, whose maps [`ActivationMaps::map`] returns next.

@@ -5,7 +5,7 @@
 //! | run a forward pass | [`EvalPlan`](engine::EvalPlan) | `01_forward` |
 //! | do a training step | [`Engine`](engine::Engine) | `02_training_step` |
 //! | load a file of PyTorch, ONNX or safetensors | [`Model::load`](model_file::Model::load), [`model_file`] | `03_load_checkpoint` |
-//! | predict the class of a photo | [`Model::preparation`](model_file::Model::preparation) | `05_predict_photo` |
+//! | predict the class of a photo | [`Predictor`](predictor::Predictor) | `05_predict_photo` |
 //! | build a network of your own | [`graph`], [`Network`] | `04_own_net` |
 //!
 //! Each of these pages has a short example. The programs are in `crates/resnet/examples`:
@@ -53,6 +53,7 @@ pub mod experiment;
 pub mod metrics;
 pub mod model_file;
 pub mod predictions;
+pub mod predictor;
 pub mod recipe;
 pub mod run;
 pub mod schedule;

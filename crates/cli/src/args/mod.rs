@@ -14,6 +14,7 @@ mod preview;
 mod report;
 mod resizing;
 mod selection;
+mod serve;
 mod shared;
 mod show;
 mod similar;
@@ -34,13 +35,14 @@ pub(crate) use experiment::ExperimentArgs;
 pub(crate) use fine_tuning::FineTuningArgs;
 pub(crate) use init::InitArg;
 pub(crate) use lr_find::LrFindArgs;
-pub(crate) use model::{EvaluationArgs, ModelArgs};
+pub(crate) use model::{EvaluationArgs, ModelArgs, NetworkArgs};
 pub(crate) use optimizer::{OptimizerArgs, OptimizerName};
 pub(crate) use predict::PredictArgs;
 pub(crate) use preview::PreviewArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use resizing::ResizingArgs;
 pub(crate) use selection::{ClassWeightsArg, SelectionArgs};
+pub(crate) use serve::{NamedPath, ServeArgs, is_name};
 pub(crate) use shared::{
     DEFAULT_ARCH, DataDir, Dtype, Global, Mode, NormalisationArgs, Output, Tta, WeightsArg,
 };
@@ -131,6 +133,8 @@ pub(crate) enum Verb {
     Predict(PredictArgs),
     /// Find the photos that a network finds most similar to a photo
     Similar(SimilarArgs),
+    /// Serve networks over HTTP, with a page
+    Serve(Box<ServeArgs>),
     /// Convert a model to another file format
     Convert(ConvertArgs),
     /// Show a network's layers, output shapes, parameters, multiply-accumulates and memory

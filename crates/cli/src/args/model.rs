@@ -12,13 +12,20 @@ use super::{
 };
 use crate::completion;
 
-/// A trained network, and how to run it.
+/// A trained network, and how to read and run it.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
     /// A run folder (its `best`, or `last` where there was no validation set); a file: safetensors,
     /// PyTorch or ONNX; `last`, the newest run in runs; or `demo`, a trained ResNet-20
     #[arg(id = "model", value_name = "MODEL", help_heading = None, add = completion::models())]
     pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+/// How to read and run a trained network.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NetworkArgs {
     /// Architecture of the model file [default: stated in the file, or inferred from its tensors]
     #[arg(long, value_name = "NAME", add = completion::archs())]
     pub(crate) arch: Option<Arch>,
@@ -35,7 +42,7 @@ pub(crate) struct ModelArgs {
     pub(crate) normalisation: NormalisationArgs,
 }
 
-impl ModelArgs {
+impl NetworkArgs {
     /// What to load of the file.
     pub(crate) fn options(&self) -> LoadOptions {
         self.weights.options(self.arch)

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
+use resnet::{data::photo, predictor};
 
 fn number<T: FromStr>(text: &str, expected: &str, holds: impl Fn(&T) -> bool) -> Result<T, String> {
     text.parse().ok().filter(holds).ok_or_else(|| format!("expected {expected}"))
@@ -91,6 +92,37 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     size.filter(|&size| size > 0).ok_or_else(|| "expected a size such as 500M or 20G".into())
 }
 
+/// Size of a request: memory for several is reserved.
+pub(crate) fn body(text: &str) -> Result<usize, String> {
+    let size = bytes(text)?;
+    let expected = || "expected a size from 64K to 1G".to_owned();
+    (1 << 16..=1 << 30).contains(&size).then_some(size as usize).ok_or_else(expected)
+}
+
+/// Pixels of a photo.
+pub(crate) fn pixels(text: &str) -> Result<u64, String> {
+    let range = 1_000_000..=photo::MAX_PIXELS;
+    number(text, "a whole number from 1000000 to 134217728", |n| range.contains(n))
+}
+
+/// Images that are computed together.
+pub(crate) fn served_batch(text: &str) -> Result<usize, String> {
+    number(text, "a whole number from 1 to 32", |n| (1..=predictor::BATCH).contains(n))
+}
+
+/// Images or connections of a service.
+pub(crate) fn few(text: &str) -> Result<usize, String> {
+    number(text, "a whole number from 1 to 65536", |n| (1..=65_536).contains(n))
+}
+
+/// A short time with its unit, or 0: `5ms`.
+pub(crate) fn delay(text: &str) -> Result<Duration, String> {
+    let most = Duration::from_secs(10);
+    let delay = if text == "0" { Ok(Duration::ZERO) } else { humantime::parse_duration(text) };
+    let expected = || "expected a time of at most 10s with its unit, such as 5ms, or 0".into();
+    delay.ok().filter(|delay| *delay <= most).ok_or_else(expected)
+}
+
 /// Seconds to measure.
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     number(text, "a number of seconds above 0, at most 86400", |x| *x > 0.0 && *x <= 86_400.0)
@@ -176,6 +208,15 @@ mod tests {
         for text in ["30", "0s", "-5m", "", "9999y"] {
             assert!(time(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_service_has_bounds() {
+        assert_eq!((body("64K"), body("1G")), (Ok(1 << 16), Ok(1 << 30)));
+        assert!(body("1K").is_err() && body("2G").is_err() && pixels("10").is_err());
+        assert_eq!((served_batch("32"), delay("0")), (Ok(32), Ok(Duration::ZERO)));
+        assert!(served_batch("33").is_err() && few("0").is_err());
+        assert!(delay("5").is_err() && delay("11s").is_err());
     }
 
     #[test]

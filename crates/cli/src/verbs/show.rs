@@ -159,7 +159,8 @@ fn maps(
     if shown.is_empty() {
         return Ok(Vec::new());
     }
-    let (dtype, batch, cpu) = (args.evaluation.model.dtype.into(), shown.len(), global.cpu()?);
+    let (dtype, batch, cpu) =
+        (args.evaluation.model.network.dtype.into(), shown.len(), global.cpu()?);
     let [mut height, mut width, _] = images.size();
     let mut pixels: Vec<u8> = shown.iter().flat_map(|&i| images.image(i).into_owned()).collect();
     if let (ImageSet::Memory(images), Some(preparation)) = (images, *preparation) {

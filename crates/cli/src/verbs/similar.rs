@@ -4,13 +4,14 @@
 use std::{fs, io, path::PathBuf};
 
 use anyhow::bail;
+use resnet::predictor::Computes;
 use resnet_formats::{is_printable, printable};
 use serde::Serialize;
 
 use crate::{
     args::{Global, SimilarArgs},
     delayed_progress::DelayedProgress,
-    photos::{Classifier, Computes, Inputs, file_name, label, quoted},
+    photos::{Classifier, Inputs, file_name, label, quoted},
     print,
     table::{
         Align::{Left, Right},

@@ -27,6 +27,7 @@ mod published;
 mod pytorch;
 mod report;
 mod runs;
+mod serve;
 mod show;
 mod suspects;
 mod train;

@@ -57,7 +57,7 @@ impl Photo {
     /// # Errors
     /// If the file is not an image, or is damaged, truncated or larger than [`MAX_PIXELS`].
     pub fn decode(bytes: &[u8], grey: bool) -> Result<Photo, PhotoError> {
-        Header::read(bytes, None)?.decode(grey)
+        Header::read(bytes, None, MAX_PIXELS)?.decode(grey)
     }
 }
 
@@ -105,8 +105,13 @@ pub(super) struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// With `at_least`, a JPEG may be decoded in fewer pixels, if no side is below that many.
-    pub(super) fn read(bytes: &'a [u8], at_least: Option<usize>) -> Result<Self, PhotoError> {
+    /// The header of a photo of at most `most` pixels. With `at_least`, a JPEG may be decoded in fewer
+    /// pixels, if no side is below that many.
+    pub(super) fn read(
+        bytes: &'a [u8],
+        at_least: Option<usize>,
+        most: u64,
+    ) -> Result<Self, PhotoError> {
         if bytes.is_empty() {
             return Err(PhotoError::Empty);
         }
@@ -124,20 +129,20 @@ impl<'a> Header<'a> {
                 Box::new(BmpDecoder::new_without_file_header(Cursor::new(bytes))?)
             }
             ImageFormat::Ico => match icon(bytes)? {
-                Icon::Png(bytes) => return Header::read(bytes, at_least),
+                Icon::Png(bytes) => return Header::read(bytes, at_least, most),
                 Icon::Bitmap(decoder) => decoder,
             },
             _ => {
                 // The decoder refuses the largest sizes in words of its own. Longer sides are no PNG's.
                 if let Some([width, height]) = sides_of_png(bytes, format)
                     && width.max(height) <= i32::MAX as u32
-                    && u64::from(width) * u64::from(height) > MAX_PIXELS
+                    && u64::from(width) * u64::from(height) > most
                 {
-                    return Err(PhotoError::TooLarge { width, height, most: MAX_PIXELS });
+                    return Err(PhotoError::TooLarge { width, height, most });
                 }
                 let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
                 let mut limits = Limits::no_limits();
-                limits.max_alloc = Some(most_bytes(bytes, format));
+                limits.max_alloc = Some(most_bytes(bytes, format, most));
                 reader.limits(limits);
                 Box::new(reader.into_decoder()?)
             }
@@ -147,7 +152,7 @@ impl<'a> Header<'a> {
             return Err(PhotoError::Damaged("it has no pixels".into()));
         }
         let bytes_per_pixel = bytes_per_pixel(&*decoder, format);
-        let most = BYTES_PER_PIXEL * MAX_PIXELS / bytes_per_pixel;
+        let most = BYTES_PER_PIXEL * most / bytes_per_pixel;
         if u64::from(width) * u64::from(height) > most {
             return Err(PhotoError::TooLarge { width, height, most });
         }
@@ -191,14 +196,14 @@ fn bytes_per_pixel(decoder: &dyn ImageDecoder, format: ImageFormat) -> u64 {
     }
 }
 
-/// The memory limit of a decoder, in bytes. A PNG's compressed colour profile may inflate a
+/// The memory limit of a decoder for `pixels` pixels, in bytes. A PNG's compressed colour profile may inflate a
 /// thousandfold before any pixel is decoded, so the limit of a PNG depends on the size in its
 /// header.
-fn most_bytes(bytes: &[u8], format: ImageFormat) -> u64 {
-    let most = BYTES_PER_PIXEL * MAX_PIXELS;
+fn most_bytes(bytes: &[u8], format: ImageFormat, pixels: u64) -> u64 {
+    let most = BYTES_PER_PIXEL * pixels;
     match sides_of_png(bytes, format) {
         Some([width, height]) => {
-            let pixels = (u64::from(width) * u64::from(height)).min(MAX_PIXELS);
+            let pixels = (u64::from(width) * u64::from(height)).min(pixels);
             (BYTES_PER_PIXEL * pixels).saturating_add(METADATA).min(most)
         }
         None => most,

@@ -151,22 +151,40 @@ pub(crate) fn with_photo<T>(
 }
 
 /// Limits the memory of the photos that are decoded at the same time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct MemoryBudget {
+    /// Bytes that all photos together may need.
+    most: u64,
     large: Mutex<()>,
     used: Mutex<u64>,
     freed: Condvar,
 }
 
 /// Memory reserved from the budget until dropped.
-struct Reservation<'a> {
+pub(super) struct Reservation<'a> {
     budget: &'a MemoryBudget,
     cost: u64,
 }
 
 const NOT_POISONED: &str = "nothing panics while it holds the lock";
 
+impl Default for MemoryBudget {
+    fn default() -> Self {
+        MemoryBudget::of(BUDGET)
+    }
+}
+
 impl MemoryBudget {
+    /// A budget of so many bytes.
+    pub(super) fn of(most: u64) -> Self {
+        MemoryBudget {
+            most,
+            large: Mutex::default(),
+            used: Mutex::default(),
+            freed: Condvar::new(),
+        }
+    }
+
     /// Decodes a file, whose length is known if it is a regular file, and makes something of its bytes and
     /// the photo.
     /// With `at_least`, a JPEG may be decoded in fewer pixels, if no side is below that many.
@@ -180,7 +198,7 @@ impl MemoryBudget {
     ) -> Result<T, PhotoError> {
         let _alone = len.is_none_or(|len| len > LARGE_FILE).then(|| self.large_file());
         let bytes = all(Box::new(file))?;
-        let header = Header::read(&bytes, at_least)?;
+        let header = Header::read(&bytes, at_least, MAX_PIXELS)?;
         let _reservation = self.reserve(header.cost);
         then(&bytes, header.decode(grey)?)
     }
@@ -190,9 +208,9 @@ impl MemoryBudget {
     }
 
     /// Waits until `cost` bytes are free.
-    fn reserve(&self, cost: u64) -> Reservation<'_> {
+    pub(super) fn reserve(&self, cost: u64) -> Reservation<'_> {
         let used = self.used.lock().expect(NOT_POISONED);
-        let full = |used: &mut u64| *used + cost > BUDGET;
+        let full = |used: &mut u64| *used + cost > self.most;
         let mut used = self.freed.wait_while(used, full).expect(NOT_POISONED);
         *used += cost;
         Reservation { budget: self, cost }

@@ -9,6 +9,20 @@ use super::{
     resize::{Axis, resize},
 };
 
+/// The part of a photo that a network sees, in fractions of the photo's width and height. With
+/// [`CropMode::Border`] it is larger than the photo: a side begins below 0, and is longer than 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Region {
+    /// Its left side.
+    pub left: f64,
+    /// Its upper side.
+    pub top: f64,
+    /// Its width.
+    pub width: f64,
+    /// Its height.
+    pub height: f64,
+}
+
 impl Photo {
     /// Resizes and crops a photo to pixels `[image_size][image_size][channels]`. They equal those
     /// of torchvision's `Resize` and `CenterCrop` on a PIL image, or of timm's transforms of the other
@@ -25,6 +39,21 @@ impl Photo {
         let resized = resize(&self.pixels, self.width, self.channels, &rows, &columns)?;
         let pixels = self.coloured(resized, preparation.channels)?;
         padded(pixels, preparation, rows.len(), columns.len())
+    }
+
+    /// The part of the photo that [`Photo::prepare`] makes an input of.
+    pub fn region(&self, preparation: Preparation) -> Region {
+        let along = |len| {
+            let (side, resized) = (
+                preparation.image_size as u64,
+                resized_len(preparation, len, [self.height, self.width]),
+            );
+            let before =
+                border(preparation, resized) as f64 - (side.saturating_sub(resized) / 2) as f64;
+            [before / resized as f64, side as f64 / resized as f64]
+        };
+        let ([left, width], [top, height]) = (along(self.width), along(self.height));
+        Region { left, top, width, height }
     }
 
     /// Resizes a photo as [`Photo::prepare`] does, without the crop: rows and columns are those of the whole
@@ -89,15 +118,19 @@ impl Photo {
 /// The resampling of one side of a photo. Only the cropped part is resized: the rest of a long
 /// strip may be thousands of times as large.
 fn axis(preparation: Preparation, len: usize, sides: [usize; 2]) -> Axis {
-    let Preparation { image_size, interpolation, crop_mode, .. } = preparation;
-    let (side, resized) = (image_size as u64, resized_len(preparation, len, sides));
-    let margin = resized.saturating_sub(side);
-    let border = match crop_mode {
+    let (side, resized) = (preparation.image_size as u64, resized_len(preparation, len, sides));
+    let border = border(preparation, resized);
+    Axis::new(preparation.interpolation, len, resized, border..border + side.min(resized))
+}
+
+/// What is cut off before the crop of a side that is resized to `resized` pixels.
+fn border(preparation: Preparation, resized: u64) -> u64 {
+    let margin = resized.saturating_sub(preparation.image_size as u64);
+    match preparation.crop_mode {
         CropMode::CenterFloor => margin / 2,
         // The border is rounded to the nearest integer, ties to even.
         _ => (margin as f64 / 2.0).round_ties_even() as u64,
-    };
-    Axis::new(interpolation, len, resized, border..border + side.min(resized))
+    }
 }
 
 /// The length that a side of a photo is resized to, before the crop.
@@ -154,5 +187,19 @@ mod tests {
             let preparation = Preparation { crop_mode, ..Preparation::new(2, Some(6), 1) };
             assert_eq!(photo.prepare(preparation).unwrap(), [row, row].concat(), "{crop_mode:?}");
         }
+    }
+
+    #[test]
+    fn a_region_is_what_the_network_sees() {
+        // 40 x 80 pixels: of 8 x 16 the middle 4 x 4, all of it, or 2 x 4 in a square of 4 x 4.
+        let photo = Photo { height: 40, width: 80, channels: 1, pixels: vec![0; 3200] };
+        let region = |crop_mode, resize| {
+            let Region { left, top, width, height } =
+                photo.region(Preparation { crop_mode, ..Preparation::new(4, resize, 1) });
+            [left, top, width, height]
+        };
+        assert_eq!(region(CropMode::Center, Some(8)), [6.0 / 16.0, 2.0 / 8.0, 0.25, 0.5]);
+        assert_eq!(region(CropMode::Center, None), [0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(region(CropMode::Border, Some(4)), [0.0, -0.5, 1.0, 2.0]);
     }
 }

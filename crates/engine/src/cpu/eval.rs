@@ -118,19 +118,40 @@ impl EvalPlan {
         width: usize,
         cpu: &Cpu,
     ) -> Result<Self, PlanError> {
+        EvalPlan::micro_batched_with_probes(images, graph, dtype, batch, height, width, &[], cpu)
+    }
+
+    /// [`EvalPlan::micro_batched`] with the probes of [`EvalPlan::with_probes`].
+    ///
+    /// # Errors
+    /// As [`EvalPlan::new`].
+    ///
+    /// # Panics
+    /// As [`EvalPlan::with_probes`].
+    pub fn micro_batched_with_probes(
+        images: usize,
+        graph: &Graph,
+        dtype: Dtype,
+        batch: usize,
+        height: usize,
+        width: usize,
+        nodes: &[NodeId],
+        cpu: &Cpu,
+    ) -> Result<Self, PlanError> {
         let lowering = Lowering { graph, dtype, batch, height, width, frozen: &[], eval: &[] };
-        EvalPlan::build(graph, EvalPlan::prepare_micro_batched(lowering, images, cpu)?, cpu)
+        EvalPlan::build(graph, EvalPlan::prepare_micro_batched(lowering, images, nodes, cpu)?, cpu)
     }
 
     /// Everything for [`EvalPlan::build`] to build [`EvalPlan::micro_batched`].
     pub(crate) fn prepare_micro_batched(
         lowering: Lowering<'_>,
         images: usize,
+        probes: &[NodeId],
         cpu: &Cpu,
     ) -> Result<Prepared, PlanError> {
         let (tables, image) = EvalPlan::bytes(lowering, cpu)?;
         let most = (MICRO_BATCH_BYTES.saturating_sub(tables) / image).min(images);
-        EvalPlan::prepare_for(lowering, most.clamp(1, lowering.batch), &[], cpu)
+        EvalPlan::prepare_for(lowering, most.clamp(1, lowering.batch), probes, cpu)
     }
 
     /// Bytes of the indirection buffers, and bytes per image of input and values.

@@ -127,36 +127,7 @@ impl Model {
     /// How a photo becomes the network's input, for images that are normalised by `normalisation`. None
     /// if the network takes neither grey nor RGB images.
     ///
-    /// To predict the class of a photo, [prepare](crate::data::photo::prepare()) it, run a plan,
-    /// and take the [most probable](crate::predictions::Predictions::top) classes:
-    ///
-    /// ```
-    /// use resnet::{
-    ///     Cpu, Dtype,
-    ///     data::photo,
-    ///     engine::{EvalPlan, Input},
-    ///     model_file::Model,
-    ///     predictions::Predictions,
-    /// };
-    ///
-    /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/photos/exif-1.jpg");
-    /// let model = Model::demo();
-    /// let normalisation = model.normalisation.as_ref().expect("its file has one");
-    /// let preparation = model.preparation(normalisation).expect("it takes RGB images");
-    /// // One result per file, decoded on one thread.
-    /// let pixels = photo::prepare(&[file.into()], preparation, 1).remove(0)?;
-    ///
-    /// let (graph, side) = (model.network.graph(), model.image_size);
-    /// let mut plan = EvalPlan::new(graph, Dtype::Fp32, 1, side, side, &Cpu::new(2)?)?;
-    /// plan.load(&model.network);
-    /// let logits = plan.forward(Input::Bytes(&pixels, normalisation), 1).to_vec();
-    ///
-    /// let classes = model.class_names();
-    /// for (class, probability) in Predictions::new(logits, classes.len()).top(0, 5) {
-    ///     println!("{:6.2}%  {}", 100.0 * probability, classes[class]);
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// [`Predictor`](crate::predictor::Predictor) does that, and predicts.
     pub fn preparation(&self, normalisation: &Normalisation) -> Option<Preparation> {
         let channels = self.network.graph().in_channels();
         let Model { image_size, resize, interpolation, crop_mode, .. } = *self;

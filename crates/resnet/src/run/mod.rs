@@ -16,6 +16,6 @@ pub use error::RunError;
 pub use folder::RunFolder;
 pub use history::history;
 pub use lock::is_training;
-pub use model::load_model;
+pub use model::{load_model, model_path};
 pub use names::{BEST, CONFIG, LAST, LOG, METRICS, PHOTOS, RUN_INFO, TENSORBOARD};
 pub use place::Place;

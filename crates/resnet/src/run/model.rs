@@ -14,11 +14,15 @@ use crate::{
 /// # Errors
 /// As [`Model::load_with`], and if the run has no checkpoint or its configuration is damaged.
 pub fn load_model(path: &Path, options: &LoadOptions) -> Result<Model, RunError> {
-    if is_plain_folder(path) {
-        Ok(Model::load_with(&checkpoint_of(path)?, options)?)
-    } else {
-        Ok(Model::load_with(path, options)?)
-    }
+    Ok(Model::load_with(&model_path(path)?, options)?)
+}
+
+/// The file or folder that [`load_model`] reads: the checkpoint of a run, else `path` itself.
+///
+/// # Errors
+/// If the run has no checkpoint or its configuration is damaged.
+pub fn model_path(path: &Path) -> Result<PathBuf, RunError> {
+    if is_plain_folder(path) { checkpoint_of(path) } else { Ok(path.to_owned()) }
 }
 
 /// The checkpoint to use of a run.

@@ -64,7 +64,7 @@ fn features_times_the_head_are_the_logits() {
             (&net.values()[weight.range.clone()], &net.values()[bias.range.clone()]);
         let images = noise(3 * 3 * side * side);
         let mut maps =
-            ActivationMaps::micro_batched(&net, Dtype::Fp32, 32, side, side, &cpu).unwrap();
+            ActivationMaps::micro_batched(32, &net, Dtype::Fp32, 32, side, side, &cpu).unwrap();
         assert_eq!(maps.batch(), 32);
         let logits = maps.forward(Input::Nchw(&images), 3).to_vec();
         let largest = logits.iter().fold(1f32, |max, x| max.max(x.abs()));

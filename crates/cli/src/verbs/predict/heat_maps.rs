@@ -37,7 +37,7 @@ pub(super) struct HeatMaps<'a> {
 
 impl HeatMaps<'_> {
     pub(super) fn new<'a>(args: &'a PredictArgs, classifier: &Classifier) -> HeatMaps<'a> {
-        let model = &classifier.model;
+        let model = classifier.predictor.model();
         HeatMaps {
             out: args.out.as_deref(),
             format: args.format,
@@ -46,7 +46,7 @@ impl HeatMaps<'_> {
             arch: model.arch.to_string(),
             classes: model.class_names(),
             top: args.top.min(CLASSES),
-            side: classifier.preparation.image_size,
+            side: classifier.predictor.preparation().image_size,
             channels: model.network.graph().in_channels(),
             taken: HashSet::new(),
         }

@@ -5,6 +5,7 @@ mod heat_maps;
 mod output;
 
 use anyhow::bail;
+use resnet::predictor::Computes;
 
 use self::{
     features::FeatureFile,
@@ -13,7 +14,7 @@ use self::{
 };
 use crate::{
     args::{Global, PredictArgs},
-    photos::{Classifier, Computes, Inputs},
+    photos::{Classifier, Inputs},
 };
 
 pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &PredictArgs, global: &Global) -> anyhow::Result<()> {
         (_, true) => Format::Csv,
         _ => Format::Table,
     };
-    let (images, classes) = (inputs.len(), classifier.model.class_names());
+    let (images, classes) = (inputs.len(), classifier.predictor.classes().to_vec());
     let mut heat_maps = args.cam.then(|| HeatMaps::new(args, &classifier));
     let mut features = args.features.as_deref().map(FeatureFile::new);
     let printer = Printer::new(format, &inputs.photos, images, classes, args.top, global.quiet);

@@ -17,8 +17,8 @@ use resnet_pictures::{
 
 use crate::{
     args::{
-        DataDir, Dtype, EvaluationArgs, Global, ModelArgs, NormalisationArgs, ReportArgs,
-        ResizingArgs, WeightsArg,
+        DataDir, Dtype, EvaluationArgs, Global, ModelArgs, NetworkArgs, NormalisationArgs,
+        ReportArgs, ResizingArgs, WeightsArg,
     },
     evaluation::{self, Beside, Evaluated},
     pictures::{cell, confusion},
@@ -48,13 +48,15 @@ pub(super) fn add(
     }
     let args = EvaluationArgs {
         model: ModelArgs {
-            weights: WeightsArg { weights: None },
             // Absolute, so that a folder named `demo` is not taken for the built-in model.
             path: std::path::absolute(folder).context("the working folder does not exist")?,
-            arch: None,
-            dtype: Dtype::Fp32,
-            class_names: None,
-            normalisation: NormalisationArgs { mean: None, std: None },
+            network: NetworkArgs {
+                weights: WeightsArg { weights: None },
+                arch: None,
+                dtype: Dtype::Fp32,
+                class_names: None,
+                normalisation: NormalisationArgs { mean: None, std: None },
+            },
         },
         data: None,
         labels: None,

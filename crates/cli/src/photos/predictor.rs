@@ -1,0 +1,90 @@
+//! A model of the command line, ready to classify photos.
+
+use std::path::Path;
+
+use anyhow::bail;
+use indicatif::HumanBytes;
+use resnet::{
+    Cpu, data::Normalisation, engine::MICRO_BATCH_BYTES, model_file::Model, models::Family,
+    predictor::Predictor,
+};
+use resnet_formats::Shown;
+
+use crate::{
+    args::{NetworkArgs, ResizingArgs},
+    config,
+    error::Usage,
+    model,
+};
+
+/// The predictor of the model at `path`, which may be `last`. `note` is called with what was assumed.
+pub(crate) fn predictor(
+    path: &Path,
+    args: &NetworkArgs,
+    resizing: ResizingArgs,
+    cpu: &Cpu,
+    note: &dyn Fn(&str),
+) -> anyhow::Result<Predictor> {
+    let mut model = model::read_named(path, args)?;
+    model.notes.iter().for_each(|text| note(text));
+    resizing.apply(&mut model)?;
+    let path = model.path.shown().to_string();
+    if model.normalisation.is_none()
+        && model.resize.is_none()
+        && model.arch.family == Family::ImageNet
+    {
+        note(&format!(
+            "{path} does not state its preprocessing: photos are resized to {side}x{side} without a \
+             crop (--resize 256 --crop 224 does as torchvision)",
+            side = model.image_size
+        ));
+    }
+    Predictor::check_channels(&model)?;
+    if model.network.graph().classes() == 1 {
+        note(&format!(
+            "{path} has one output: its probability is that of label 1 (a sigmoid, as of \
+             BCEWithLogitsLoss)"
+        ));
+    }
+    let (normalisation, side) = (normalisation(args, &model, note)?, model.image_size);
+    let predictor = Predictor::new(model, normalisation, args.dtype.into(), cpu)?;
+    let needed = predictor.image_bytes()?;
+    if needed > MICRO_BATCH_BYTES && resizing.image_size.or(resizing.crop).is_none() {
+        bail!(
+            "the image size of {path} is {side}x{side}, and one image needs {} of memory: \
+             confirm with --image-size {side}, or give a smaller size",
+            HumanBytes(needed as u64)
+        );
+    }
+    Ok(predictor)
+}
+
+/// The normalisation: `--mean` and `--std`, else the model's, else the usual one of its data set.
+fn normalisation(
+    args: &NetworkArgs,
+    model: &Model,
+    note: &dyn Fn(&str),
+) -> anyhow::Result<Normalisation> {
+    let channels = model.network.graph().in_channels();
+    if let Some(mut given) = config::given_normalisation(args.normalisation) {
+        // A network for grey images has one channel.
+        given.mean.truncate(channels);
+        given.std.truncate(channels);
+        return Ok(given);
+    }
+    if let Some(known) = &model.normalisation {
+        return Ok(known.clone());
+    }
+    let path = model.path.shown();
+    let Some((whose, usual)) = model.usual_normalisation() else {
+        return Err(Usage(format!(
+            "{path} does not state its normalisation: give it with --mean and --std"
+        ))
+        .into());
+    };
+    note(&format!(
+        "{path} does not state its normalisation: using the values of {whose} (override them with \
+         --mean and --std)"
+    ));
+    Ok(usual)
+}

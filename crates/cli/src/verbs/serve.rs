@@ -1,0 +1,130 @@
+//! `resnet serve`: answers over HTTP.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use resnet::{Cpu, model_file::DEMO, predictor::Predictor, run::model_path};
+use resnet_formats::{Shown, read_text};
+use resnet_serve::{Limits, Log, ModelSource, Settings};
+use serde_json::json;
+
+use crate::{
+    args::{Global, NamedPath, NetworkArgs, ResizingArgs, ServeArgs, is_name},
+    error::{Usage, message},
+    photos::predictor,
+    print, runs,
+};
+
+/// More than any list of tokens needs.
+const MAX_TOKENS: u64 = 1 << 20;
+
+/// A model of the command line.
+struct Source {
+    path: PathBuf,
+    network: NetworkArgs,
+    resizing: ResizingArgs,
+    cpu: Cpu,
+    log: Log,
+}
+
+impl ModelSource for Source {
+    fn path(&self) -> Option<PathBuf> {
+        let path = Some(&*self.path).filter(|path| *path != Path::new(DEMO))?;
+        model_path(path).ok()
+    }
+
+    fn load(&self) -> Result<Predictor, String> {
+        let note = |text: &str| self.log.write("note", json!({ "text": text }));
+        predictor(&self.path, &self.network, self.resizing, &self.cpu, &note)
+            .map_err(|error| message(&error))
+    }
+}
+
+pub(crate) fn run(args: &ServeArgs, global: &Global) -> anyhow::Result<()> {
+    let quiet = global.quiet;
+    let log = Log::new(move |line| {
+        if !quiet {
+            print::log(line);
+        }
+    });
+    let cpu = global.cpu()?;
+    let mut sources: Vec<(String, Box<dyn ModelSource>)> = Vec::new();
+    for NamedPath { name, path } in models(args)? {
+        if sources.iter().any(|(other, _)| *other == name) {
+            let remedy = "give one of them another name with --model NAME=PATH";
+            return Err(Usage(format!("two models are called {name}: {remedy}")).into());
+        }
+        let (network, resizing) = (args.network.clone(), args.resizing);
+        let source = Source { path, network, resizing, cpu: cpu.clone(), log: log.clone() };
+        sources.push((name, Box::new(source)));
+    }
+    Ok(resnet_serve::run(settings(args, global)?, sources, log)?)
+}
+
+/// The models, with their names.
+fn models(args: &ServeArgs) -> anyhow::Result<Vec<NamedPath>> {
+    let mut models = Vec::new();
+    for path in &args.paths {
+        // A newer run does not replace this one.
+        let path = runs::resolve(path)?.into_owned();
+        let name = match path.is_dir() {
+            true => path.file_name(),
+            false => path.file_stem(),
+        };
+        let Some(name) = name.and_then(|name| name.to_str()).filter(|name| is_name(name)) else {
+            let shown = path.shown();
+            let what = "is no name for a model: give one with --model NAME=PATH";
+            return Err(Usage(format!("{shown} {what}")).into());
+        };
+        models.push(NamedPath { name: name.to_owned(), path });
+    }
+    for NamedPath { name, path } in &args.models {
+        let path = runs::resolve(path)?.into_owned();
+        models.push(NamedPath { name: name.clone(), path });
+    }
+    Ok(models)
+}
+
+fn settings(args: &ServeArgs, global: &Global) -> anyhow::Result<Settings> {
+    if args.max_images > args.queue {
+        return Err(Usage(format!(
+            "--queue {} has no room for a request of --max-images {}: give more of the former, or \
+             fewer of the latter",
+            args.queue, args.max_images
+        ))
+        .into());
+    }
+    Ok(Settings {
+        address: args.listen.unwrap_or((args.host, args.port).into()),
+        tokens: args.token_file.as_deref().map(tokens).transpose()?.unwrap_or_default(),
+        cors: args.cors.clone(),
+        max_batch: args.max_batch,
+        max_delay: args.max_delay,
+        decode_threads: global.cpu_threads(),
+        limits: Limits {
+            body: args.max_body,
+            pixels: args.max_pixels,
+            images: args.max_images,
+            queue: args.queue,
+            connections: args.max_connections,
+            request_time: args.timeout,
+            body_time: args.body_timeout,
+            ..Limits::default()
+        },
+    })
+}
+
+/// The tokens in a file, one on each line.
+fn tokens(path: &Path) -> anyhow::Result<Vec<String>> {
+    let shown = path.shown();
+    let text = read_text(path, MAX_TOKENS).with_context(|| format!("{shown} cannot be read"))?;
+    let tokens = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let tokens: Vec<String> = tokens.map(str::to_owned).collect();
+    if tokens.is_empty() {
+        bail!("{shown} has no token: write one on each line");
+    }
+    if tokens.iter().any(|token| !token.chars().all(|c| c.is_ascii_graphic())) {
+        bail!("{shown} has a token with a space or a special character: no client could send it");
+    }
+    Ok(tokens)
+}

@@ -1,0 +1,292 @@
+//! Predicts the classes of photos: a model, how it takes photos, and plans that compute batches of them.
+//!
+//! ```
+//! use resnet::{Cpu, Dtype, data::photo::PhotoDecoder, model_file::Model};
+//! use resnet::predictor::{Computes, Predictor};
+//!
+//! # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/tests/photos/exif-1.jpg");
+//! # let photo = std::fs::read(file)?;
+//! let model = Model::demo();
+//! let normalisation = model.normalisation.clone().expect("its file has one");
+//! let predictor = Predictor::new(model, normalisation, Dtype::Fp32, &Cpu::new(2)?)?;
+//! let mut plan = predictor.plan(Computes::Logits, 1)?;
+//!
+//! let (pixels, _) = PhotoDecoder::new(50_000_000).prepare(&photo, predictor.preparation())?;
+//! let predictions = plan.predict(predictor.input(&pixels), 1);
+//! for (class, probability) in predictions.top(0, 5) {
+//!     println!("{:6.2}%  {}", 100.0 * probability, predictor.classes()[class]);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::path::PathBuf;
+
+use resnet_formats::Shown;
+use thiserror::Error;
+
+use crate::{
+    Cpu, Dtype,
+    cam::ActivationMaps,
+    data::Normalisation,
+    engine::{EvalPlan, Input, PlanError, lower::Lowering},
+    model_file::Model,
+    predictions::Predictions,
+    preprocess::Preparation,
+};
+
+/// The largest batch. Its convolution algorithms serve any number of images, so that what is computed
+/// for an image is bit-identical in every batch of every plan.
+pub const BATCH: usize = 32;
+
+/// Why a model cannot classify photos.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PredictorError {
+    /// The network takes neither grey nor RGB images.
+    #[error("{} expects {channels} input channels, but photos have 1 or 3", path.shown())]
+    Channels {
+        /// The model's file.
+        path: PathBuf,
+        /// Channels that it takes.
+        channels: usize,
+    },
+    /// The network does not fit its image size, or there is not enough memory for it.
+    #[error("the image size of {} is {side}x{side} (--image-size): {source}", path.shown())]
+    Plan {
+        /// The model's file.
+        path: PathBuf,
+        /// Rows and columns of its input.
+        side: usize,
+        /// Why.
+        source: PlanError,
+    },
+}
+
+/// A model, and how it takes photos. It is shared: plans do the computing.
+#[derive(Debug)]
+pub struct Predictor {
+    model: Model,
+    classes: Vec<String>,
+    normalisation: Normalisation,
+    preparation: Preparation,
+    dtype: Dtype,
+    cpu: Cpu,
+}
+
+/// What a plan computes for each image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Computes {
+    /// Its logits.
+    Logits,
+    /// Also its features and class activation maps.
+    Features,
+}
+
+/// Computes batches of images. It has memory of its own, and packed weights.
+#[derive(Debug)]
+pub enum PredictionPlan {
+    /// Computes logits.
+    Logits(EvalPlan),
+    /// Also features and class activation maps.
+    Features(ActivationMaps),
+}
+
+impl Predictor {
+    /// Classifies photos by a model, in its image size, normalised by `normalisation`.
+    ///
+    /// # Errors
+    /// If the network takes neither grey nor RGB images.
+    pub fn new(
+        model: Model,
+        normalisation: Normalisation,
+        dtype: Dtype,
+        cpu: &Cpu,
+    ) -> Result<Predictor, PredictorError> {
+        Predictor::check_channels(&model)?;
+        let preparation = model.preparation(&normalisation).expect("1 or 3 channels");
+        let (classes, cpu) = (model.class_names(), cpu.clone());
+        Ok(Predictor { model, classes, normalisation, preparation, dtype, cpu })
+    }
+
+    /// Checks that a model takes grey or RGB images.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check_channels(model: &Model) -> Result<(), PredictorError> {
+        match model.network.graph().in_channels() {
+            1 | 3 => Ok(()),
+            channels => Err(PredictorError::Channels { path: model.path.clone(), channels }),
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Names of the classes, in label order; their numbers if names are unknown.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// How a photo becomes the network's input.
+    pub fn preparation(&self) -> Preparation {
+        self.preparation
+    }
+
+    /// Threads that prepare and compute.
+    pub fn threads(&self) -> usize {
+        self.cpu.threads()
+    }
+
+    /// Prepared photos, `[n][image_size][image_size][channels]`, as an input.
+    pub fn input<'a>(&'a self, pixels: &'a [u8]) -> Input<'a> {
+        Input::Bytes(pixels, &self.normalisation)
+    }
+
+    /// Bytes of memory that any plan for one image needs, next to its weights.
+    ///
+    /// # Errors
+    /// If the network does not fit its image size.
+    pub fn image_bytes(&self) -> Result<usize, PredictorError> {
+        let (tables, image) =
+            EvalPlan::bytes(self.lowering(), &self.cpu).map_err(|source| self.error(source))?;
+        Ok(tables.saturating_add(image))
+    }
+
+    /// A plan for up to `images` images at a time, at most [`BATCH`], or fewer where these would take more
+    /// than [`MICRO_BATCH_BYTES`](crate::engine::MICRO_BATCH_BYTES), but at least one. What is computed for
+    /// an image is bit-identical in every plan.
+    ///
+    /// # Errors
+    /// If the network does not fit its image size, there is not enough memory, or it does not end in a
+    /// global pool and a linear layer, which features need.
+    pub fn plan(
+        &self,
+        computes: Computes,
+        images: usize,
+    ) -> Result<PredictionPlan, PredictorError> {
+        let (net, side) = (&self.model.network, self.model.image_size);
+        let (dtype, cpu) = (self.dtype, &self.cpu);
+        let plan = match computes {
+            Computes::Logits => {
+                let graph = net.graph();
+                let plan = EvalPlan::micro_batched(images, graph, dtype, BATCH, side, side, cpu);
+                plan.map(|mut plan| {
+                    plan.load(net);
+                    PredictionPlan::Logits(plan)
+                })
+            }
+            Computes::Features => {
+                ActivationMaps::micro_batched(images, net, dtype, BATCH, side, side, cpu)
+                    .map(PredictionPlan::Features)
+            }
+        };
+        plan.map_err(|source| self.error(source))
+    }
+
+    fn lowering(&self) -> Lowering<'_> {
+        let (graph, side) = (self.model.network.graph(), self.model.image_size);
+        let (dtype, batch) = (self.dtype, BATCH);
+        Lowering { graph, dtype, batch, height: side, width: side, frozen: &[], eval: &[] }
+    }
+
+    fn error(&self, source: PlanError) -> PredictorError {
+        let (path, side) = (self.model.path.clone(), self.model.image_size);
+        PredictorError::Plan { path, side, source }
+    }
+}
+
+impl PredictionPlan {
+    /// Images of the largest batch.
+    pub fn batch(&self) -> usize {
+        match self {
+            PredictionPlan::Logits(plan) => plan.batch(),
+            PredictionPlan::Features(maps) => maps.batch(),
+        }
+    }
+
+    /// Bytes of its buffers and packed weights.
+    pub fn memory(&self) -> usize {
+        match self {
+            PredictionPlan::Logits(plan) => plan.summary().memory.total(),
+            PredictionPlan::Features(maps) => maps.memory(),
+        }
+    }
+
+    /// The predictions for the first `images` images of an input; none for no images.
+    ///
+    /// # Panics
+    /// If `images` is above [`PredictionPlan::batch`], or the input has fewer.
+    pub fn predict(&mut self, input: Input<'_>, images: usize) -> Predictions {
+        let (logits, classes) = match (images, &mut *self) {
+            (0, _) => (Vec::new(), 1),
+            (_, PredictionPlan::Logits(plan)) => {
+                (plan.forward(input, images).to_vec(), plan.program().classes)
+            }
+            (_, PredictionPlan::Features(maps)) => {
+                (maps.forward(input, images).to_vec(), maps.classes())
+            }
+        };
+        Predictions::new(logits, classes)
+    }
+
+    /// The features and class activation maps of the last batch, if the plan computes them.
+    pub fn maps(&self) -> Option<&ActivationMaps> {
+        match self {
+            PredictionPlan::Features(maps) => Some(maps),
+            PredictionPlan::Logits(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The demo network, and `n` inputs of one kind or another.
+    fn demo(n: usize) -> (Predictor, Vec<u8>) {
+        let model = Model::demo();
+        let normalisation = model.normalisation.clone().unwrap();
+        let predictor =
+            Predictor::new(model, normalisation, Dtype::Fp32, &Cpu::new(2).unwrap()).unwrap();
+        let len = n * predictor.preparation().image_len();
+        (predictor, (0..len).map(|i| (i * i / 7 % 251) as u8).collect())
+    }
+
+    #[test]
+    fn an_image_has_the_same_bits_in_every_batch_of_every_plan() {
+        let (predictor, pixels) = demo(BATCH);
+        let len = predictor.preparation().image_len();
+        let mut logits = predictor.plan(Computes::Logits, BATCH).unwrap();
+        let whole = logits.predict(predictor.input(&pixels), BATCH);
+        assert_eq!((logits.batch(), whole.len()), (BATCH, BATCH));
+        for computes in [Computes::Logits, Computes::Features] {
+            let mut plans = [BATCH, 5].map(|images| predictor.plan(computes, images).unwrap());
+            assert_eq!(plans[1].batch(), 5);
+            for plan in &mut plans {
+                for (first, n) in [(0, 1), (31, 1), (7, 2), (3, 5)] {
+                    let part = plan.predict(predictor.input(&pixels[first * len..]), n);
+                    for i in 0..n {
+                        assert_eq!(part.logits(i), whole.logits(first + i), "{computes:?}");
+                    }
+                }
+            }
+            assert_eq!(plans[0].maps().is_some(), computes == Computes::Features);
+            assert!(plans[0].memory() > plans[0].batch() * len);
+        }
+    }
+
+    #[test]
+    fn a_network_of_other_images_is_refused() {
+        let arch: crate::Arch = "resnet8".parse().unwrap();
+        let graph = arch.graph_with(4, 10, 4);
+        let network = crate::Network::new(graph, crate::network::Init::PyTorch, 0);
+        let model = Model { path: "net.pt".into(), ..Model::new(arch, network) };
+        let normalisation = Normalisation::new(vec![0.5; 4], vec![0.5; 4]);
+        let cpu = Cpu::new(1).unwrap();
+        let error = Predictor::new(model, normalisation, Dtype::Fp32, &cpu).unwrap_err();
+        let text = "net.pt expects 4 input channels, but photos have 1 or 3";
+        assert_eq!(error.to_string(), text);
+    }
+}

@@ -1,0 +1,179 @@
+//! `POST /v1/predict` and `/v1/models/{name}/predict`: classes of photos.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{Response, StatusCode},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use resnet::{
+    data::photo::{PhotoError, Region},
+    predictions::Predictions,
+};
+use resnet_pictures::HeatMap;
+use serde::Serialize;
+use tokio::task::block_in_place;
+
+use super::json;
+use crate::{
+    problem::Problem,
+    request::{Options, photos},
+    served::Served,
+    service::{Details, Service},
+    work::{Answer, Failed, Image, Photo},
+};
+
+/// Classes of an answer, unless the request says how many.
+const TOP: usize = 5;
+
+#[derive(Serialize)]
+struct Predicted<'a> {
+    model: &'a str,
+    predictions: Vec<Prediction<'a>>,
+}
+
+/// Of one image, in the order of the request.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Prediction<'a> {
+    Classes(Classes<'a>),
+    Unreadable { error: String },
+}
+
+#[derive(Serialize)]
+struct Classes<'a> {
+    top: Vec<Candidate<'a>>,
+    /// Of every class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probabilities: Option<Vec<f32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heat_map: Option<Map>,
+}
+
+#[derive(Serialize)]
+struct Candidate<'a> {
+    /// The class's number.
+    index: usize,
+    class: &'a str,
+    probability: f32,
+}
+
+#[derive(Serialize)]
+struct Map {
+    /// Number of the class that it is of: the predicted one.
+    index: usize,
+    /// A PNG in base64.
+    png: String,
+    /// Where it lies on the upright photo, in fractions of its sides.
+    region: Place,
+}
+
+#[derive(Serialize)]
+struct Place {
+    left: f64,
+    top: f64,
+    width: f64,
+    height: f64,
+}
+
+/// By the first model.
+pub(crate) async fn predict(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    run(&service, None, request).await
+}
+
+/// By a model of this name.
+pub(crate) async fn predict_named(
+    State(service): State<Arc<Service>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    run(&service, Some(&name), request).await
+}
+
+async fn run(
+    service: &Service,
+    name: Option<&str>,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let model = service.registry.get(name)?;
+    let (parts, body) = service.read(request).await?;
+    let (query, most) = (parts.uri.query(), service.settings.limits.images);
+    let photos = block_in_place(|| photos(&parts.headers, query, &body, most))?;
+    // What it holds of the memory of bodies is now held by the photos.
+    drop(body);
+    let (options, heat_map) = (photos.options, photos.options.heat_map == Some(true));
+    if heat_map && !model.has_heat_maps() {
+        let detail = "the network has no heat maps: it does not end in a global pool and one \
+                      linear layer";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no_heat_maps", detail));
+    }
+    let images: Vec<_> =
+        photos.files.into_iter().map(|file| Image::Photo(Photo { file, heat_map })).collect();
+    let answers = service.compute(&model, images).await?;
+    if let Some(problem) = unreadable(&answers) {
+        return Err(problem);
+    }
+    let details = Details::new(&model, answers.len(), answers.iter().flatten());
+    let mut response = block_in_place(|| {
+        let several = answers.len() > 1;
+        let predictions = answers.into_iter().enumerate().map(|(index, answer)| match answer {
+            Ok(answer) => Prediction::Classes(classes(&model, answer, options)),
+            Err(failed) => {
+                Prediction::Unreadable { error: describe(&failed, several.then_some(index)) }
+            }
+        });
+        json(&Predicted { model: &model.name, predictions: predictions.collect() })
+    });
+    response.extensions_mut().insert(details);
+    Ok(response)
+}
+
+/// The error of a request without any image that could be read.
+fn unreadable(answers: &[Result<Answer, Failed>]) -> Option<Problem> {
+    if answers.iter().any(Result::is_ok) {
+        return None;
+    }
+    let failed = answers.first()?.as_ref().err()?;
+    let detail = describe(failed, (answers.len() > 1).then_some(0));
+    Some(match failed {
+        Failed::Internal => Problem::internal(),
+        Failed::Photo(PhotoError::TooLarge { .. }) => Problem::too_large("too_many_pixels", detail),
+        Failed::Photo(_) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unreadable_image", detail)
+        }
+    })
+}
+
+fn describe(failed: &Failed, index: Option<usize>) -> String {
+    let which = index.map_or("the file".to_owned(), |index| format!("image {index}"));
+    match failed {
+        Failed::Photo(error) => format!("{which} {error}"),
+        Failed::Internal => format!("{which} cannot be decoded"),
+    }
+}
+
+fn classes(model: &Served, answer: Answer, options: Options) -> Classes<'_> {
+    let Answer { logits, map, region, .. } = answer;
+    let names = model.predictor.classes();
+    let predictions = Predictions::new(logits, names.len());
+    let candidate =
+        |(index, probability): (usize, f32)| Candidate { index, class: &names[index], probability };
+    let top = predictions.top(0, options.top_k.unwrap_or(TOP)).into_iter().map(candidate);
+    let heat_map = map.zip(region).map(|(map, Region { left, top, width, height })| {
+        let map = HeatMap { rows: map.rows, columns: map.columns, values: map.values };
+        let png = BASE64_STANDARD.encode(map.png());
+        let region = Place { left, top, width, height };
+        Map { index: predictions.class(0), png, region }
+    });
+    let probabilities = options.probabilities == Some(true);
+    Classes {
+        top: top.collect(),
+        probabilities: probabilities.then(|| predictions.probabilities(0)),
+        heat_map,
+    }
+}

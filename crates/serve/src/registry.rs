@@ -1,0 +1,196 @@
+//! The models of the service: loaded at the start, and replaced when their files change.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::{Instant, SystemTime},
+};
+
+use axum::http::StatusCode;
+use resnet::predictor::Predictor;
+use resnet_formats::Shown;
+use serde_json::json;
+
+use crate::{log::Log, metrics::Metrics, problem::Problem, served::Served};
+
+/// Where a model comes from.
+pub trait ModelSource: Send + Sync {
+    /// The file or folder that [`ModelSource::load`] reads now; none if it cannot change.
+    fn path(&self) -> Option<PathBuf>;
+
+    /// Loads the model.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded, and what to do.
+    fn load(&self) -> Result<Predictor, String>;
+}
+
+/// The models, the first of which is the default.
+pub(crate) struct Registry {
+    entries: Vec<Entry>,
+    max_batch: usize,
+    log: Log,
+    metrics: Arc<Metrics>,
+}
+
+struct Entry {
+    name: String,
+    source: Box<dyn ModelSource>,
+    current: RwLock<Option<Arc<Served>>>,
+    /// Held while the model is loaded.
+    seen: Mutex<Seen>,
+}
+
+/// What is known of a model's file.
+#[derive(Default)]
+struct Seen {
+    /// As it was when the model was last loaded, or could not be.
+    loaded: Option<Fingerprint>,
+    /// As it was when it was last looked at.
+    last: Option<Fingerprint>,
+}
+
+/// Names, sizes and times of a file, or of the files in a folder: another one tells of a change.
+type Fingerprint = Vec<(PathBuf, u64, SystemTime)>;
+
+/// When files are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reload {
+    /// Those that have changed, and not since the last look: a file that is being written is left alone.
+    Changed,
+    /// All.
+    All,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        sources: Vec<(String, Box<dyn ModelSource>)>,
+        max_batch: usize,
+        log: Log,
+        metrics: Arc<Metrics>,
+    ) -> Registry {
+        let entry = |(name, source)| Entry {
+            name,
+            source,
+            current: RwLock::default(),
+            seen: Mutex::default(),
+        };
+        let entries = sources.into_iter().map(entry).collect();
+        Registry { entries, max_batch, log, metrics }
+    }
+
+    /// Names of the models.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// The model of this name, or the first one.
+    pub(crate) fn get(&self, name: Option<&str>) -> Result<Arc<Served>, Problem> {
+        let is_it = |entry: &&Entry| name.is_none_or(|name| name == entry.name);
+        let Some(entry) = self.entries.iter().find(is_it) else {
+            let names: Vec<_> = self.names().collect();
+            let detail = format!("there is no such model: the models are {}", names.join(", "));
+            return Err(Problem::new(StatusCode::NOT_FOUND, "unknown_model", detail));
+        };
+        let loading = || Problem::unavailable("not_ready", "the model is being loaded", 1);
+        entry.current().ok_or_else(loading)
+    }
+
+    /// Models in service.
+    pub(crate) fn ready(&self) -> Vec<Arc<Served>> {
+        self.entries.iter().filter_map(Entry::current).collect()
+    }
+
+    /// Whether all models are in service.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.entries.iter().all(|entry| entry.current().is_some())
+    }
+
+    /// Loads all models for the first time.
+    ///
+    /// # Errors
+    /// If one cannot be loaded.
+    pub(crate) fn load(&self) -> Result<(), String> {
+        self.entries.iter().try_for_each(|entry| self.replace(entry, &mut entry.seen()))
+    }
+
+    /// Loads models again. One that cannot be loaded leaves the one before in service, and the log says why.
+    pub(crate) fn reload(&self, which: Reload) {
+        for entry in &self.entries {
+            let mut seen = entry.seen();
+            let now = entry.fingerprint();
+            let is_settled = now.is_some() && now == seen.last;
+            let is_due = which == Reload::All || (is_settled && now != seen.loaded);
+            seen.last = now;
+            if is_due && let Err(error) = self.replace(entry, &mut seen) {
+                let kept = "the model before stays in service";
+                let fields = json!({ "model": entry.name, "error": error, "detail": kept });
+                self.log.write("load_failed", fields);
+            }
+        }
+    }
+
+    fn replace(&self, entry: &Entry, seen: &mut Seen) -> Result<(), String> {
+        let started = Instant::now();
+        // Before it is read: a change meanwhile is seen at the next look.
+        seen.loaded = entry.fingerprint();
+        let predictor = entry.source.load();
+        let served = predictor.and_then(|predictor| {
+            let served = Served::new(&entry.name, predictor, self.max_batch);
+            served.map_err(|error| error.to_string())
+        });
+        let served = match served {
+            Ok(served) => served,
+            Err(error) => {
+                self.metrics.load(&entry.name, "failed");
+                return Err(error);
+            }
+        };
+        self.metrics.load(&entry.name, "ok");
+        let model = served.predictor.model();
+        let fields = json!({
+            "model": entry.name,
+            "path": model.path.shown().to_string(),
+            "arch": model.arch.to_string(),
+            "classes": served.predictor.classes().len(),
+            "image_size": served.side(),
+            "memory_bytes": served.memory(),
+            "ms": started.elapsed().as_millis() as u64,
+        });
+        *entry.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(served));
+        self.log.write("loaded", fields);
+        Ok(())
+    }
+}
+
+impl Entry {
+    fn current(&self) -> Option<Arc<Served>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        fingerprint(&self.source.path()?).ok()
+    }
+}
+
+fn fingerprint(path: &Path) -> io::Result<Fingerprint> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_dir() {
+        return Ok(vec![(path.to_owned(), metadata.len(), metadata.modified()?)]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        let metadata = fs::metadata(&path)?;
+        if metadata.is_file() {
+            files.push((path, metadata.len(), metadata.modified()?));
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,123 @@
+//! Reads bodies within limits of size, time and memory.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::{HeaderMap, StatusCode, header},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{problem::Problem, settings::Limits};
+
+/// How long a refused body is read, so that the client reads the answer rather than a broken connection.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A body, and its share of the memory of all bodies.
+struct Held {
+    bytes: Vec<u8>,
+    memory: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads a body. Its memory counts until the last part of it is dropped; `memory` has a permit for each KiB.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limits: &Limits,
+    memory: &Arc<Semaphore>,
+) -> Result<Bytes, Problem> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        let detail = "compressed bodies are not read: send it without Content-Encoding";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", detail));
+    }
+    let mut body = pin!(body);
+    let stated =
+        headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
+    let read = match stated {
+        Some(len) if len > limits.body as u64 => Err(too_large(limits)),
+        _ => {
+            let all = all(body.as_mut(), stated, limits, memory);
+            timeout(limits.body_time, all).await.unwrap_or_else(|_| {
+                let detail = "the body did not arrive in time: send it faster, or a smaller one";
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", detail))
+            })
+        }
+    };
+    if let Err(Problem { status: StatusCode::PAYLOAD_TOO_LARGE, .. }) = read {
+        let _ =
+            timeout(LINGER, async { while let Ok(Some(_)) = data(body.as_mut()).await {} }).await;
+    }
+    read
+}
+
+fn too_large(limits: &Limits) -> Problem {
+    let detail = format!(
+        "the body is larger than the limit of {} bytes: send smaller or fewer images",
+        limits.body
+    );
+    Problem::too_large("body_too_large", detail)
+}
+
+async fn all(
+    mut body: Pin<&mut Body>,
+    stated: Option<u64>,
+    limits: &Limits,
+    memory: &Arc<Semaphore>,
+) -> Result<Bytes, Problem> {
+    let mut held = Held { bytes: Vec::with_capacity(stated.unwrap_or(0) as usize), memory: None };
+    while let Some(data) = data(body.as_mut()).await? {
+        if held.bytes.len() + data.len() > limits.body {
+            return Err(too_large(limits));
+        }
+        let kib = |bytes: usize| bytes.div_ceil(1 << 10) as u32;
+        let more = kib(held.bytes.len() + data.len()) - kib(held.bytes.len());
+        let more = Arc::clone(memory).try_acquire_many_owned(more).map_err(|_| {
+            let detail = "the service holds as many bodies as it may: try again";
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            Problem { retry_after: Some(1), ..Problem::new(status, "bodies_full", detail) }
+        })?;
+        match &mut held.memory {
+            Some(permit) => permit.merge(more),
+            none => *none = Some(more),
+        }
+        held.bytes.extend_from_slice(&data);
+    }
+    Ok(Bytes::from_owner(held))
+}
+
+/// The next piece of a body.
+async fn data(mut body: Pin<&mut Body>) -> Result<Option<Bytes>, Problem> {
+    loop {
+        match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                // Trailers are left out.
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Some(Err(_)) => return Err(Problem::invalid("the body broke off")),
+        }
+    }
+}
+
+/// The media type of a body, in lower case, without its parameters; empty if there is none.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = value.unwrap_or_default().split(';').next().unwrap_or_default();
+    kind.trim().to_ascii_lowercase()
+}

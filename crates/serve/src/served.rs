@@ -1,0 +1,148 @@
+//! A model in service: how photos are prepared for it, and the plans that compute.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use resnet::{
+    cam::ActivationMap,
+    engine::{Input, PlanError},
+    predictor::{Computes, PredictionPlan, Predictor, PredictorError},
+};
+
+/// Images of the plan for heat maps, which are asked for less often.
+const HEAT_MAPS: usize = 4;
+
+/// A model in service. It stays in memory until the last image is computed that was prepared for it.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) name: String,
+    pub(crate) predictor: Predictor,
+    logits: Plan,
+    /// None if the network has no heat maps.
+    features: Option<Plan>,
+}
+
+/// A plan, and the images of its largest batch.
+#[derive(Debug)]
+struct Plan {
+    plan: Mutex<PredictionPlan>,
+    batch: usize,
+    memory: usize,
+}
+
+/// What enters a network for an image.
+#[derive(Clone, Debug)]
+pub(crate) enum Prepared {
+    /// A prepared photo: `[image_size][image_size][channels]`.
+    Pixels(Vec<u8>),
+    /// Normalised values: `[channels][image_size][image_size]`.
+    Values(Vec<f32>),
+}
+
+/// Images with another one of these are not computed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The logits of photos.
+    Photos,
+    /// The logits of photos, and heat maps.
+    HeatMaps,
+    /// The logits of normalised values.
+    Tensors,
+}
+
+/// What was computed for an image.
+#[derive(Clone, Debug)]
+pub(crate) struct Computed {
+    /// `[classes]`
+    pub(crate) logits: Vec<f32>,
+    /// The heat map of the predicted class.
+    pub(crate) map: Option<ActivationMap>,
+}
+
+impl Served {
+    /// Makes the plans of a model, for batches of up to `max_batch` images, and runs each once: the first
+    /// batch touches memory that later ones find.
+    pub(crate) fn new(
+        name: &str,
+        predictor: Predictor,
+        max_batch: usize,
+    ) -> Result<Served, PredictorError> {
+        let logits = Plan::new(&predictor, Computes::Logits, max_batch)?;
+        let maps = Plan::new(&predictor, Computes::Features, max_batch.min(HEAT_MAPS));
+        let features = match maps {
+            Ok(plan) => Some(plan),
+            // The network does not end in a global pool and a linear layer.
+            Err(PredictorError::Plan { source: PlanError::Graph(_), .. }) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Served { name: name.to_owned(), predictor, logits, features })
+    }
+
+    pub(crate) fn has_heat_maps(&self) -> bool {
+        self.features.is_some()
+    }
+
+    /// Rows and columns of the network's input.
+    pub(crate) fn side(&self) -> usize {
+        self.predictor.preparation().image_size
+    }
+
+    /// Images of the largest batch of a kind.
+    pub(crate) fn batch(&self, kind: Kind) -> usize {
+        self.plan(kind).batch
+    }
+
+    /// Bytes of its weights and plans.
+    pub(crate) fn memory(&self) -> usize {
+        let plans = [Some(&self.logits), self.features.as_ref()];
+        let weights = size_of_val(self.predictor.model().network.values());
+        weights + plans.into_iter().flatten().map(|plan| plan.memory).sum::<usize>()
+    }
+
+    /// Computes a batch of one kind, of at most [`Served::batch`] images.
+    pub(crate) fn compute(&self, kind: Kind, images: &[&Prepared]) -> Vec<Computed> {
+        let (mut pixels, mut values) = (Vec::new(), Vec::new());
+        for image in images {
+            match image {
+                Prepared::Pixels(image) => pixels.extend_from_slice(image),
+                Prepared::Values(image) => values.extend_from_slice(image),
+            }
+        }
+        let input = match kind {
+            Kind::Photos | Kind::HeatMaps => self.predictor.input(&pixels),
+            Kind::Tensors => Input::Nchw(&values),
+        };
+        let mut plan = self.lock(kind);
+        let predictions = plan.predict(input, images.len());
+        let computed = |i: usize| Computed {
+            logits: predictions.logits(i).to_vec(),
+            map: plan.maps().map(|maps| maps.map(i, predictions.class(i))),
+        };
+        (0..images.len()).map(computed).collect()
+    }
+
+    /// The plan of a kind; whoever holds it keeps the next batch of that kind waiting.
+    pub(crate) fn lock(&self, kind: Kind) -> MutexGuard<'_, PredictionPlan> {
+        self.plan(kind).plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn plan(&self, kind: Kind) -> &Plan {
+        match kind {
+            Kind::Photos | Kind::Tensors => &self.logits,
+            Kind::HeatMaps => self.features.as_ref().expect("the network has heat maps"),
+        }
+    }
+}
+
+impl Plan {
+    fn new(
+        predictor: &Predictor,
+        computes: Computes,
+        images: usize,
+    ) -> Result<Plan, PredictorError> {
+        let mut plan = predictor.plan(computes, images)?;
+        let batch = plan.batch();
+        let pixels = vec![0; batch * predictor.preparation().image_len()];
+        plan.predict(predictor.input(&pixels), batch);
+        Ok(Plan { memory: plan.memory(), plan: Mutex::new(plan), batch })
+    }
+}

@@ -1,0 +1,154 @@
+//! What all requests share: the models, the threads, the limits.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::Bytes,
+    extract::Request,
+    http::{StatusCode, request::Parts},
+};
+use serde_json::{Value, json};
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::{
+    log::Log,
+    metrics::Metrics,
+    problem::Problem,
+    registry::{ModelSource, Registry},
+    request,
+    served::Served,
+    settings::{READ_AHEAD, Settings},
+    work::{Answer, Failed, Image, Workers},
+};
+
+/// What all requests share.
+pub(crate) struct Service {
+    pub(crate) settings: Settings,
+    pub(crate) registry: Registry,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: Log,
+    workers: Workers,
+    /// A permit for each KiB of the bodies in memory.
+    pub(crate) bodies: Arc<Semaphore>,
+    /// A permit for each image that is not answered yet.
+    queue: Arc<Semaphore>,
+    is_draining: AtomicBool,
+}
+
+/// What the log has of a request that was computed.
+#[derive(Clone, Debug)]
+pub(crate) struct Details {
+    pub(crate) model: String,
+    pub(crate) images: usize,
+    pub(crate) queue: Duration,
+    pub(crate) decode: Duration,
+    pub(crate) compute: Duration,
+}
+
+impl Service {
+    pub(crate) fn new(
+        settings: Settings,
+        sources: Vec<(String, Box<dyn ModelSource>)>,
+        log: Log,
+    ) -> io::Result<Service> {
+        let metrics = Arc::new(Metrics::default());
+        let registry =
+            Registry::new(sources, settings.max_batch, log.clone(), Arc::clone(&metrics));
+        let workers = Workers::new(&settings, Arc::clone(&metrics))?;
+        let permits = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
+        let bodies = permits(settings.limits.bodies().div_ceil(1 << 10));
+        let (queue, is_draining) = (permits(settings.limits.queue), AtomicBool::new(false));
+        Ok(Service { settings, registry, metrics, log, workers, bodies, queue, is_draining })
+    }
+
+    /// Whether new requests are welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.is_draining.load(Ordering::Relaxed) && self.registry.is_ready()
+    }
+
+    /// From now on new requests should go elsewhere. Those that come are answered.
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Images that are not answered yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.settings.limits.queue - self.queue.available_permits()
+    }
+
+    /// The head and the body of a request.
+    pub(crate) async fn read(&self, request: Request) -> Result<(Parts, Bytes), Problem> {
+        let (parts, body) = request.into_parts();
+        let limits = &self.settings.limits;
+        let body = request::read(&parts.headers, body, limits, &self.bodies).await?;
+        Ok((parts, body))
+    }
+
+    /// Computes the images of a request, or says that there are too many, or that it takes too long.
+    pub(crate) async fn compute(
+        &self,
+        model: &Arc<Served>,
+        images: Vec<Image>,
+    ) -> Result<Vec<Result<Answer, Failed>>, Problem> {
+        let places = Arc::clone(&self.queue).try_acquire_many_owned(images.len() as u32);
+        let places = places.map_err(|_| {
+            let detail = "the queue is full: try again later, or send fewer images at once";
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "queue_full", detail);
+            let retry_after = Some(self.metrics.retry_after(self.pending()));
+            Problem { retry_after, ..problem }
+        })?;
+        let receivers = self.workers.submit(model, images, places);
+        let answers = async {
+            let mut answers = Vec::with_capacity(receivers.len());
+            for receiver in receivers {
+                answers.push(receiver.await.unwrap_or(Err(Failed::Internal)));
+            }
+            answers
+        };
+        timeout(self.settings.limits.request_time, answers).await.map_err(|_| {
+            let detail = "the request was not computed in time: try again later";
+            Problem::unavailable("timeout", detail, self.metrics.retry_after(self.pending()))
+        })
+    }
+
+    /// Bytes of memory that the service takes at most, part by part, next to its models and the program.
+    pub(crate) fn memory(&self) -> Value {
+        let limits = &self.settings.limits;
+        let models = self.registry.ready();
+        // A tensor has four bytes a value, a photo one.
+        let image = models.iter().map(|model| 4 * model.predictor.preparation().image_len());
+        json!({
+            "models_bytes": models.iter().map(|model| model.memory()).sum::<usize>(),
+            "bodies_bytes": 2 * limits.bodies(),
+            "decoding_bytes": self.workers.decoding_memory(),
+            "queue_bytes": limits.queue * image.max().unwrap_or(0),
+            "connections_bytes": limits.connections * READ_AHEAD,
+        })
+    }
+}
+
+impl Details {
+    /// Of a request, from what was computed for its images.
+    pub(crate) fn new<'a>(
+        model: &Served,
+        images: usize,
+        answers: impl Iterator<Item = &'a Answer>,
+    ) -> Details {
+        let none = Duration::ZERO;
+        let name = model.name.clone();
+        let of = Details { model: name, images, queue: none, decode: none, compute: none };
+        answers.fold(of, |of, Answer { times, .. }| Details {
+            queue: of.queue.max(times.queue),
+            decode: of.decode.max(times.decode),
+            compute: of.compute.max(times.compute),
+            ..of
+        })
+    }
+}

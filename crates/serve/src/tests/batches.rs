@@ -1,0 +1,56 @@
+//! Requests that are computed together.
+
+use resnet::predictor::Computes;
+use tokio::task::JoinSet;
+
+use super::{
+    client::{head, post},
+    running::{Held, Running, is_prediction, photos, until},
+};
+use crate::{Limits, served::Kind};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_computed_together_with_the_same_bits() {
+    let running = Running::demo(Limits::default()).await;
+    let (files, expected) = photos(Computes::Logits);
+    let held = Held::new(running.model(), Kind::Photos);
+    let mut requests = JoinSet::new();
+    for i in 0..24 {
+        let (address, file) = (running.address, files[i % files.len()].clone());
+        requests.spawn(async move { (i, post(address, "/v1/predict", "image/x", &file).await) });
+    }
+    running.pending(24).await;
+    until(|| running.metric("resnet_image_seconds_count{stage=\"decode\"}") == 24.0).await;
+    drop(held);
+    while let Some(done) = requests.join_next().await {
+        let (i, reply) = done.unwrap();
+        is_prediction(&reply.json()["predictions"][0], &expected, i % files.len());
+    }
+    running.pending(0).await;
+    // A batch was held with what was ready then, at most 16 images. The rest fill one or two.
+    assert!(running.metric("resnet_batch_images_count{model=\"demo\"}") <= 4.0);
+    assert_eq!(running.metric("resnet_images_total{model=\"demo\"}"), 24.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_whose_client_is_gone_is_not_computed() {
+    let running = Running::demo(Limits::default()).await;
+    let (files, _) = photos(Computes::Logits);
+    let held = Held::new(running.model(), Kind::Photos);
+    let (address, file) = (running.address, files[0].clone());
+    let first = tokio::spawn(async move { post(address, "/v1/predict", "image/x", &file).await });
+    let computing = || running.metric("resnet_image_seconds_count{stage=\"queue\"}") == 1.0;
+    until(computing).await;
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(&head("POST /v1/predict", &[], files[1].len())).await.unwrap();
+    second.write_all(&files[1]).await.unwrap();
+    running.pending(2).await;
+    drop(second);
+    let in_flight = &running.service.metrics.in_flight;
+    until(|| in_flight.load(std::sync::atomic::Ordering::Relaxed) == 1).await;
+    drop(held);
+    assert_eq!(first.await.unwrap().status, 200);
+    running.pending(0).await;
+    assert_eq!(running.metric("resnet_images_total{model=\"demo\"}"), 1.0);
+}

@@ -1,0 +1,154 @@
+//! What is past a limit, and clients that misbehave.
+
+use std::{sync::Arc, time::Duration};
+
+use resnet::predictor::Computes;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::{
+    client::{Reply, get, head, post, send},
+    running::{Held, Running, photos, until},
+};
+use crate::{Limits, served::Kind, write_timeout::WriteTimeout};
+
+const PREDICT: &str = "/v1/predict";
+const SOON: Duration = Duration::from_millis(50);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_too_large_are_refused() {
+    let (files, _) = photos(Computes::Logits);
+    let limits = Limits { body: 200_000, pixels: 100, images: 2, ..Limits::default() };
+    let running = Running::demo(limits).await;
+    let address = running.address;
+    let large = vec![0; 200_001];
+    post(address, PREDICT, "image/x", &large).await.is_problem(413, "body_too_large");
+    // Without a length, and much more than the limit.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let chunked = "POST /v1/predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                   Transfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(chunked.as_bytes()).await.unwrap();
+    for _ in 0..20 {
+        let chunk = [b"186a0\r\n", &[0; 100_000][..], b"\r\n"].concat();
+        stream.write_all(&chunk).await.unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+    Reply::read(&mut stream).await.is_problem(413, "body_too_large");
+    post(address, PREDICT, "image/x", &files[0]).await.is_problem(413, "too_many_pixels");
+    let three = br#"{"images": ["eA", "eA", "eA"]}"#;
+    post(address, PREDICT, "application/json", three).await.is_problem(413, "too_many_images");
+    let zip = [("Content-Encoding", "gzip")];
+    send(address, "POST /v1/predict", &zip, b"x").await.is_problem(415, "encoding");
+    let permits = running.service.bodies.available_permits() as u32;
+    assert_eq!(permits, 16 * 200_000 / 1024, "every body gave its memory back");
+    let all = Arc::clone(&running.service.bodies).try_acquire_many_owned(permits).unwrap();
+    post(address, PREDICT, "image/x", &files[0]).await.is_problem(429, "bodies_full");
+    drop(all);
+    assert_eq!(running.metric("resnet_refusals_total{code=\"body_too_large\"}"), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_and_then_takes_again() {
+    let (files, _) = photos(Computes::Logits);
+    let running = Running::demo(Limits { queue: 2, images: 2, ..Limits::default() }).await;
+    let address = running.address;
+    let held = Held::new(running.model(), Kind::Photos);
+    let file = files[0].clone();
+    let first = tokio::spawn(async move { post(address, PREDICT, "image/x", &file).await });
+    running.pending(1).await;
+    // One has room, but two have not.
+    let both = br#"{"images": ["eA", "eA"]}"#;
+    post(address, PREDICT, "application/json", both).await.is_problem(429, "queue_full");
+    assert_eq!(running.service.pending(), 1);
+    drop(held);
+    assert_eq!(first.await.unwrap().status, 200);
+    assert_eq!(post(address, PREDICT, "image/x", &files[1]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_computed_in_time_is_given_up() {
+    let (files, _) = photos(Computes::Logits);
+    let running = Running::demo(Limits { request_time: SOON, ..Limits::default() }).await;
+    let held = Held::new(running.model(), Kind::Photos);
+    let reply = post(running.address, PREDICT, "image/x", &files[0]).await;
+    reply.is_problem(503, "timeout");
+    drop(held);
+    running.pending(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_are_left() {
+    let times = Limits { body_time: SOON, header_time: SOON, ..Limits::default() };
+    let running = Running::demo(times).await;
+    let mut body = TcpStream::connect(running.address).await.unwrap();
+    body.write_all(&head("POST /v1/predict", &[], 100)).await.unwrap();
+    body.write_all(b"some").await.unwrap();
+    Reply::read(&mut body).await.is_problem(408, "slow_body");
+    let mut header = TcpStream::connect(running.address).await.unwrap();
+    header.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
+    let mut rest = Vec::new();
+    let _ = header.read_to_end(&mut rest).await;
+    assert!(!rest.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&rest));
+    until(|| running.metric("resnet_connections") == 0.0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let mut stream = WriteTimeout::new(listener.accept().await.unwrap().0, SOON);
+    let error = loop {
+        if let Err(error) = stream.write_all(&[0; 1 << 16]).await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_connections_are_told_so() {
+    let running = Running::demo(Limits { connections: 1, ..Limits::default() }).await;
+    let only = TcpStream::connect(running.address).await.unwrap();
+    until(|| running.metric("resnet_connections") == 1.0).await;
+    get(running.address, "/healthz").await.is_problem(503, "too_many_connections");
+    drop(only);
+    until(|| running.metric("resnet_connections") == 0.0).await;
+    assert_eq!(get(running.address, "/healthz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_requests_are_named() {
+    let running = Running::demo(Limits::default()).await;
+    let address = running.address;
+    get(address, "/nothing").await.is_problem(404, "unknown_path");
+    get(address, PREDICT).await.is_problem(405, "method");
+    let unknown = post(address, "/v1/models/other/predict", "image/x", b"x").await;
+    let detail = unknown.is_problem(404, "unknown_model").json()["detail"].clone();
+    assert!(detail.as_str().unwrap().contains("demo"), "{detail}");
+    post(address, PREDICT, "image/x", b"").await.is_problem(400, "invalid_request");
+    post(address, "/v1/predict?top=1", "image/x", b"x").await.is_problem(400, "invalid_request");
+    post(address, PREDICT, "text/html", b"x").await.is_problem(415, "media_type");
+    for garbage in [&b"\x16\x03\x01\x02\0\x01\0"[..], b"\r\n\r\n\r\n", b"GET\r\n\r\n"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(garbage).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(!rest.starts_with(b"HTTP/1.1 2"));
+    }
+    // A head without end.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let _ = stream.write_all(b"GET / HTTP/1.1\r\nX: ").await;
+    for _ in 0..64 {
+        if stream.write_all(&[b'x'; 4096]).await.is_err() {
+            break;
+        }
+    }
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(!rest.starts_with(b"HTTP/1.1 2"));
+    assert_eq!(get(address, "/healthz").await.status, 200);
+}

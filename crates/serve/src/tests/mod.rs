@@ -1,0 +1,11 @@
+//! Tests of the running service, over sockets.
+
+mod answers;
+mod batches;
+mod client;
+mod drain;
+mod inference;
+mod limits;
+mod protection;
+mod replacement;
+mod running;

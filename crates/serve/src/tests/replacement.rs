@@ -1,0 +1,125 @@
+//! Models that are replaced while the service runs.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use resnet::{
+    model_file::{Model, SaveFormat},
+    predictor::Computes,
+};
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::{
+    client::{get, post},
+    running::{Running, Source, photos},
+};
+use crate::{
+    Log, Settings,
+    metrics::Metrics,
+    registry::{Registry, Reload},
+};
+
+/// The demo with classes of this name and a number.
+fn write(path: &Path, class: &str) {
+    let names = (0..10).map(|number| format!("{class}{number}")).collect();
+    let mut model = Model::demo();
+    model.classes = Some(names);
+    model.save(path, SaveFormat::Safetensors).unwrap();
+}
+
+async fn reload(running: &Running) {
+    let service = Arc::clone(&running.service);
+    spawn_blocking(move || service.registry.reload(Reload::All)).await.unwrap();
+}
+
+/// The predicted class of a photo.
+async fn class(address: std::net::SocketAddr, file: &[u8]) -> String {
+    let reply = post(address, "/v1/predict", "image/x", file).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json()["predictions"][0]["top"][0]["class"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_every_request_is_answered_by_one_model_or_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("net.safetensors");
+    write(&path, "a");
+    let source: Box<dyn crate::ModelSource> = Box::new(Source(Some(path.clone())));
+    let running = Running::start(Settings::default(), vec![("net".to_owned(), source)]).await;
+    let (files, expected) = photos(Computes::Logits);
+    let number = expected.class(0);
+    let (address, ends) = (running.address, Arc::new(AtomicBool::new(false)));
+    let mut clients = JoinSet::new();
+    for _ in 0..3 {
+        let (file, ends) = (files[0].clone(), Arc::clone(&ends));
+        clients.spawn(async move {
+            let mut answers = 0;
+            while !ends.load(Ordering::Relaxed) {
+                let class = class(address, &file).await;
+                assert!(class == format!("a{number}") || class == format!("b{number}"), "{class}");
+                answers += 1;
+            }
+            answers
+        });
+    }
+    for name in ["b", "a", "b", "a", "b"] {
+        write(&path, name);
+        reload(&running).await;
+        assert_eq!(class(address, &files[0]).await, format!("{name}{number}"));
+    }
+    ends.store(true, Ordering::Relaxed);
+    while let Some(answers) = clients.join_next().await {
+        assert!(answers.unwrap() > 0);
+    }
+
+    // A damaged file replaces nothing, and the log says so.
+    fs::write(&path, b"damaged").unwrap();
+    reload(&running).await;
+    assert_eq!(class(address, &files[0]).await, format!("b{number}"));
+    let failed = running.logged("load_failed");
+    assert_eq!((failed.len(), &failed[0]["model"]), (1, &"net".into()));
+    assert!(failed[0]["error"].as_str().unwrap().contains("net.safetensors"), "{failed:?}");
+    assert!(get(address, "/readyz").await.status == 200);
+    assert_eq!(running.metric("resnet_model_loads_total{model=\"net\",result=\"failed\"}"), 1.0);
+}
+
+#[test]
+fn a_file_that_has_changed_is_loaded_once_it_is_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("net.safetensors");
+    write(&path, "a");
+    let source: Box<dyn crate::ModelSource> = Box::new(Source(Some(path.clone())));
+    let metrics = Arc::new(Metrics::default());
+    let registry =
+        Registry::new(vec![("net".to_owned(), source)], 2, Log::new(|_| {}), Arc::clone(&metrics));
+    let class = || registry.get(None).unwrap().predictor.classes()[0].clone();
+    assert!(!registry.is_ready() && registry.get(None).is_err());
+    registry.load().unwrap();
+    let look = || registry.reload(Reload::Changed);
+    look();
+    look();
+    write(&path, "other");
+    look();
+    assert_eq!(class(), "a0", "it may still be written");
+    look();
+    assert_eq!(class(), "other0");
+    fs::write(&path, b"damaged").unwrap();
+    (0..5).for_each(|_| look());
+    fs::remove_file(&path).unwrap();
+    look();
+    assert_eq!(class(), "other0");
+    let text = metrics.text(0, 0);
+    for line in ["result=\"ok\"} 2", "result=\"failed\"} 1"] {
+        assert!(text.contains(line), "{text}");
+    }
+    // At the start there is nothing to keep.
+    let source: Box<dyn crate::ModelSource> = Box::new(Source(Some(path)));
+    let log = Log::new(|_| {});
+    assert!(Registry::new(vec![("net".to_owned(), source)], 2, log, metrics).load().is_err());
+}

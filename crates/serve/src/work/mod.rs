@@ -1,0 +1,17 @@
+//! From images to answers: threads that decode, and one that computes what is ready, in batches.
+//!
+//! ```text
+//! request ──▶ undecoded ──▶ decode threads ──▶ ready, by model and kind ──▶ compute thread ──▶ answer
+//!                                tensors ─────────▶
+//! ```
+//!
+//! While a batch is computed the next one gathers, so batches are as large as the load makes them. An image
+//! waits for others only while these are being decoded, or just after a larger batch, whose clients send their
+//! next images together; and at most for the delay of the settings. An image that comes alone never waits.
+
+mod batch;
+mod image;
+mod threads;
+
+pub(crate) use image::{Answer, Failed, Image, Photo};
+pub(crate) use threads::Workers;

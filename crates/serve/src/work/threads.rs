@@ -1,0 +1,226 @@
+//! The threads that decode and compute.
+
+use std::{
+    collections::VecDeque,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use resnet::data::photo::PhotoDecoder;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{
+    batch::{Groups, Next},
+    image::{Answer, Failed, Image, Photo, Ready, Ticket},
+};
+use crate::{
+    metrics::Metrics,
+    served::{Computed, Kind, Prepared, Served},
+    settings::Settings,
+};
+
+/// The threads. When they are dropped they finish what they have.
+pub(crate) struct Workers {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    work: Mutex<Work>,
+    /// There is something to decode, or the end.
+    decode: Condvar,
+    /// Something changed for the thread that computes.
+    compute: Condvar,
+    decoder: PhotoDecoder,
+    delay: Duration,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct Work {
+    undecoded: VecDeque<(Ticket, Photo)>,
+    groups: Groups,
+    /// Nothing comes any more.
+    ends: bool,
+}
+
+impl Workers {
+    /// Starts the threads.
+    pub(crate) fn new(settings: &Settings, metrics: Arc<Metrics>) -> io::Result<Workers> {
+        let shared = Arc::new(Shared {
+            work: Mutex::default(),
+            decode: Condvar::new(),
+            compute: Condvar::new(),
+            decoder: PhotoDecoder::new(settings.limits.pixels),
+            delay: settings.max_delay,
+            metrics,
+        });
+        let mut workers = Workers { shared, threads: Vec::new() };
+        for _ in 0..settings.decode_threads.max(1) {
+            workers.spawn("decode", Shared::decode_all)?;
+        }
+        workers.spawn("compute", Shared::compute_all)?;
+        Ok(workers)
+    }
+
+    fn spawn(&mut self, name: &str, work: fn(&Shared)) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(name.to_owned());
+        self.threads.push(thread.spawn(move || work(&shared))?);
+        Ok(())
+    }
+
+    /// Bytes that decoding needs at most.
+    pub(crate) fn decoding_memory(&self) -> u64 {
+        self.shared.decoder.memory(self.threads.len() - 1)
+    }
+
+    /// Takes images, each of which holds its place in the queue until it is answered.
+    ///
+    /// # Panics
+    /// If there are fewer places than images.
+    pub(crate) fn submit(
+        &self,
+        model: &Arc<Served>,
+        images: Vec<Image>,
+        mut places: OwnedSemaphorePermit,
+    ) -> Vec<oneshot::Receiver<Result<Answer, Failed>>> {
+        let mut work = self.shared.lock();
+        let submit = |image: Image| {
+            let kind = image.kind();
+            let place = places.split(1).expect("a place for each image");
+            let (ticket, receiver) = Ticket::new(Arc::clone(model), kind, place);
+            work.groups.announce(model, kind);
+            match image {
+                Image::Photo(photo) => work.undecoded.push_back((ticket, photo)),
+                Image::Tensor(values) => {
+                    let prepared = Prepared::Values(values);
+                    let ready = Ready { ticket, prepared, region: None };
+                    work.groups.arrive(model, kind, Some(ready));
+                }
+            }
+            receiver
+        };
+        let receivers = images.into_iter().map(submit).collect();
+        self.shared.decode.notify_all();
+        self.shared.compute.notify_one();
+        receivers
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.shared.lock().ends = true;
+        self.shared.decode.notify_all();
+        self.shared.compute.notify_all();
+        for thread in self.threads.drain(..) {
+            // A panic was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a decoding thread does.
+    fn decode_all(&self) {
+        let mut work = self.lock();
+        loop {
+            match work.undecoded.pop_front() {
+                Some((ticket, photo)) => {
+                    drop(work);
+                    let (model, kind) = (Arc::clone(&ticket.model), ticket.kind);
+                    let ready = self.decode(ticket, photo);
+                    work = self.lock();
+                    work.groups.arrive(&model, kind, ready);
+                    self.compute.notify_one();
+                }
+                None if work.ends => return,
+                None => {
+                    work = self.decode.wait(work).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    fn decode(&self, mut ticket: Ticket, photo: Photo) -> Option<Ready> {
+        let started = Instant::now();
+        ticket.begin(started);
+        if ticket.is_abandoned() {
+            return None;
+        }
+        let preparation = ticket.model.predictor.preparation();
+        // A decoder that panics at a file must not take the thread with it.
+        let prepare = || self.decoder.prepare(&photo.file, preparation);
+        let prepared = catch_unwind(AssertUnwindSafe(prepare));
+        drop(photo);
+        ticket.since = Instant::now();
+        ticket.times.decode = ticket.since - started;
+        self.metrics.stage("decode", ticket.times.decode);
+        match prepared {
+            Ok(Ok((pixels, region))) => {
+                let prepared = Prepared::Pixels(pixels);
+                return Some(Ready { ticket, prepared, region: Some(region) });
+            }
+            Ok(Err(error)) => ticket.finish(Err(Failed::Photo(error))),
+            Err(_) => ticket.finish(Err(Failed::Internal)),
+        }
+        None
+    }
+
+    /// What the computing thread does.
+    fn compute_all(&self) {
+        let mut work = self.lock();
+        loop {
+            match work.groups.next(Instant::now(), self.delay) {
+                Next::Batch(batch) => {
+                    drop(work);
+                    let (model, kind) = (Arc::clone(&batch[0].ticket.model), batch[0].ticket.kind);
+                    let images = batch.len();
+                    self.compute(&model, kind, batch);
+                    work = self.lock();
+                    work.groups.computed(&model, kind, images, Instant::now());
+                }
+                Next::Nothing if work.ends => return,
+                Next::Nothing | Next::Wait(None) => {
+                    work = self.compute.wait(work).unwrap_or_else(PoisonError::into_inner);
+                }
+                Next::Wait(Some(until)) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    let waited = self.compute.wait_timeout(work, left);
+                    work = waited.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
+    }
+
+    fn compute(&self, model: &Served, kind: Kind, mut batch: Vec<Ready>) {
+        let (started, images) = (Instant::now(), batch.len());
+        for image in &mut batch {
+            image.ticket.begin(started);
+            self.metrics.stage("queue", image.ticket.times.queue);
+        }
+        let inputs: Vec<&Prepared> = batch.iter().map(|image| &image.prepared).collect();
+        let computed = catch_unwind(AssertUnwindSafe(|| model.compute(kind, &inputs)));
+        let time = started.elapsed();
+        self.metrics.stage("compute", time);
+        self.metrics.batch(&model.name, images, time);
+        let Ok(computed) = computed else {
+            batch.into_iter().for_each(|image| image.ticket.finish(Err(Failed::Internal)));
+            return;
+        };
+        for (Ready { mut ticket, region, .. }, Computed { logits, map }) in
+            batch.into_iter().zip(computed)
+        {
+            ticket.times.compute = time;
+            let times = ticket.times;
+            ticket.finish(Ok(Answer { logits, map, region, times }));
+        }
+    }
+}
