@@ -167,6 +167,9 @@ async fn observe(
     let (status, time) = (response.status(), started.elapsed());
     let nosniff = HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    if service.is_draining() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     service.metrics.request(&route, status.as_u16(), time);
     if status.is_success() && QUIET.contains(&&*route) {
         return response;

@@ -70,7 +70,12 @@ impl Service {
 
     /// Whether new requests are welcome.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.is_draining.load(Ordering::Relaxed) && self.registry.is_ready()
+        !self.is_draining() && self.registry.is_ready()
+    }
+
+    /// Whether it ends: connections are closed after their next answer.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
     }
 
     /// From now on new requests should go elsewhere. Those that come are answered.

@@ -184,10 +184,10 @@ fn resume_optimizer(
             dampening => format!(", dampening {dampening}"),
         };
         notes.push(format!(
-            "the file's optimizer had {}{dampening}; the recipe's settings replace them: {} (--momentum, \
-             --weight-decay)",
+            "the file's optimizer had {}{dampening}; the recipe's settings replace them: {} ({}--weight-decay)",
             settings(theirs),
-            settings(&recipe.optimizer)
+            settings(&recipe.optimizer),
+            if matches!(recipe.optimizer, OptimizerConfig::Sgd(_)) { "--momentum, " } else { "" }
         ));
     }
     Ok(buffers)
