@@ -71,6 +71,7 @@ fn files_of_pytorch_are_read() {
         };
         assert_eq!(load("views").layout, TorchLayout::StateDict);
         assert_eq!(load("types").layout, TorchLayout::StateDict);
+        assert_eq!(load("unsigned").layout, TorchLayout::StateDict);
         assert_eq!(load("parameters").layout, TorchLayout::StateDict);
         assert_eq!(load("module").layout, TorchLayout::Module);
         assert_eq!(load("parallel").layout, TorchLayout::Module);
@@ -94,8 +95,10 @@ fn files_of_pytorch_are_read() {
         let error = |name: &str| read(&format!("{name}{suffix}.pt")).unwrap_err().kind;
         let shell = error("shell");
         assert!(matches!(&shell, FormatErrorKind::Call(name) if name == "posix.system"), "{shell}");
+        let complex = error("complex");
         assert!(
-            matches!(error("unsigned"), FormatErrorKind::Tensor { tensor, .. } if tensor == "b")
+            matches!(&complex, FormatErrorKind::Dtype { tensor, .. } if tensor == "b"),
+            "{complex:?}"
         );
         assert!(matches!(error("two"), FormatErrorKind::SeveralModels(_)));
     }

@@ -72,7 +72,8 @@ def make(folder):
              torch.int16, torch.int32, torch.int64, torch.bool]
     types = {str(kind): (base * 10).abs().to(kind) for kind in kinds}
     types["extreme"] = torch.tensor([65504.0, 6e-8, float("inf")], dtype=torch.float16)
-    unsigned = {"a": torch.ones(2), "b": torch.ones(2, dtype=torch.uint16)}
+    unsigned = {"a": torch.ones(2), "b": torch.tensor([0, 65535], dtype=torch.uint16)}
+    complex = {"a": torch.ones(2), "b": torch.ones(2, dtype=torch.complex64)}
     files = {
         "views": (views, views),
         "types": (types, types),
@@ -81,12 +82,14 @@ def make(folder):
         "module_in_dict": ({"net": net, "acc": 91.5, "epoch": 3}, state),
         "state_in_dict": ({"state_dict": nn.DataParallel(net).state_dict(),
                            "args": argparse.Namespace(lr=0.1), "best": torch.tensor(0.25),
-                           "optimizer": adam.state_dict()}, state),
+                           "optimizer": adam.state_dict()},
+                          {f"module.{k}": v for k, v in state.items()}),
         "sgd": ({"model": state, "optimizer": sgd.state_dict()}, state),
         "adamw": ({"model": state, "optimizer": adamw.state_dict()}, state),
         "parameters": (dict(net.named_parameters()), dict(net.named_parameters())),
         "shell": ({"a": torch.ones(1), "b": Shell()}, None),
-        "unsigned": (unsigned, None),
+        "unsigned": (unsigned, unsigned),
+        "complex": (complex, None),
         "two": ({"generator": state, "discriminator": state}, None),
     }
     protocols = [(2, True, ""), (4, True, ".4"), (5, True, ".5"), (2, False, ".legacy")]
